@@ -1,0 +1,41 @@
+"""The example app: routers in reading order, one lifespan. `uvicorn targets.app:app --port 8002` serves it.
+
+The probe is the outermost middleware: it stamps when each request arrived and when its handler ran.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+import httpx
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from targets import lesson, neighbours, upstream, variants
+from targets.probe import Probe
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open what all requests share before the first one, close it after the last one."""
+    if threads := os.environ.get("ATONCE_THREADS"):
+        anyio.to_thread.current_default_thread_limiter().total_tokens = int(threads)
+    async with upstream.running() as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
+        app.state.client = client
+        yield
+    del app.state.client
+
+
+app = FastAPI(title="atonce example app", description=__doc__, lifespan=lifespan)
+app.add_middleware(Probe)
+app.include_router(variants.router)
+app.include_router(lesson.router)
+app.include_router(neighbours.router)
+
+
+@app.exception_handler(httpx.HTTPError)
+async def upstream_failed(_request: Request, error: httpx.HTTPError) -> JSONResponse:
+    """Say that the fault is the other service's: 504 when it was too slow, 502 for anything else."""
+    status = 504 if isinstance(error, httpx.TimeoutException) else 502
+    return JSONResponse({"detail": f"the upstream failed: {type(error).__name__}"}, status)

@@ -1,0 +1,30 @@
+"""Innocent routes: two neighbours who feel what others do, and a no-op pair that shows what a request costs.
+
+None of them waits for anything. If one is slow, somebody else is holding the event loop or the threads.
+"""
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["neighbours"])
+
+
+@router.get("/neighbour/async", response_model=None)
+async def neighbour_async() -> dict[str, str]:
+    """Run on the event loop: slow only when somebody holds the loop."""
+    return {"neighbour": "async"}
+
+
+@router.get("/neighbour/def", response_model=None)
+def neighbour_def() -> dict[str, str]:
+    """Run in the thread pool: slow when somebody holds the loop, or when all threads are taken."""
+    return {"neighbour": "def"}
+
+
+@router.get("/noop/async", response_model=None)
+async def noop_async() -> None:
+    """Do nothing on the event loop: the cheapest request this stack can serve."""
+
+
+@router.get("/noop/def", response_model=None)
+def noop_def() -> None:
+    """Do nothing in a thread: the same, plus one hop into the thread pool and back."""

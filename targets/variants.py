@@ -1,0 +1,45 @@
+"""The same wait four ways: `async def`, `def`, broken `async def` and `asyncio.to_thread`.
+
+Each route waits `seconds` and says so. They differ in one thing only: who stands still meanwhile.
+`response_model=None` and no dependencies, so that each takes exactly one thread token or none.
+"""
+
+import asyncio
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+Seconds = Annotated[
+    float, Query(gt=0, le=5, allow_inf_nan=False, description="How long the work takes, in seconds: above 0, at most 5.")
+]
+
+router = APIRouter(tags=["variants"])
+
+
+@router.get("/async", response_model=None)
+async def async_(seconds: Seconds = 0.1) -> dict[str, float]:
+    """Await: the request sleeps, the event loop goes on. As many at once as ask."""
+    await asyncio.sleep(seconds)
+    return {"waited": seconds}
+
+
+@router.get("/sync", response_model=None)
+def sync(seconds: Seconds = 0.1) -> dict[str, float]:
+    """Block, but in `def`: FastAPI runs this in a thread pool. 40 at once; the 41st waits for a thread."""
+    time.sleep(seconds)
+    return {"waited": seconds}
+
+
+@router.get("/broken-async", response_model=None)
+async def broken_async(seconds: Seconds = 0.1) -> dict[str, float]:
+    """Block inside `async def`: the one event loop stands still, and every request of the worker with it. 1 at once."""
+    time.sleep(seconds)  # noqa: ASYNC251 - the mistake itself: nothing else runs in this process until it returns
+    return {"waited": seconds}
+
+
+@router.get("/to-thread", response_model=None)
+async def to_thread(seconds: Seconds = 0.1) -> dict[str, float]:
+    """Block in a thread of the loop's own executor: the loop goes on. cpus + 4 at once (at most 32); the next waits."""
+    await asyncio.to_thread(time.sleep, seconds)
+    return {"waited": seconds}
