@@ -1,0 +1,133 @@
+"""The words of a run: variants, cells, phases, samples; the number of the format and its history.
+
+A *cell* is one (target, route, scenario, level), written `crowd/broken-async/32`. A *sample* is one request that was
+planned, whatever became of it. Seconds everywhere; counts and bytes are plain integers.
+"""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+# History of the format
+# 1 - the first: samples, load and probe as Parquet beside run.json
+FORMAT = 1
+
+
+class Variant(StrEnum):
+    """The ways to write one route."""
+
+    ASYNC = "async"
+    """`async def` that awaits."""
+    SYNC = "sync"
+    """`def`: FastAPI runs it in a thread pool."""
+    BROKEN_ASYNC = "broken-async"
+    """`async def` that blocks the event loop."""
+    TO_THREAD = "to-thread"
+    """`async def` that blocks in a thread of the loop's executor."""
+
+
+class Scenario(StrEnum):
+    """How a route is pressed."""
+
+    BURST = "burst"
+    """N requests at one instant."""
+    CROWD = "crowd"
+    """N users; each waits for its answer before it asks again (closed model)."""
+    NEIGHBOURS = "neighbours"
+    """Innocent routes asked at a low Poisson rate (open model), alone or while another route is pressed."""
+
+
+class Phase(StrEnum):
+    """Where in its cell a request was planned."""
+
+    CONNECT = "connect"
+    """Opening a connection before the load; not part of any result."""
+    WARM_UP = "warm-up"
+    """Before the window: the queue is still building."""
+    STEADY = "steady"
+    """Inside the window: what the results are made of."""
+
+
+class Status(StrEnum):
+    """How far a run came."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """An innocent route that is asked while another is pressed. `rate` in requests per second, Poisson."""
+
+    kind: str  # "async" feels the loop, "def" feels the threads too
+    route: str
+    path: str
+    expects: str
+    rate: float
+    connections: int  # opened before the load; a ping that finds none free is not sent, and counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One thing to measure: who asks what, how many at once, for how long (seconds)."""
+
+    name: str
+    scenario: Scenario
+    variant: Variant
+    route: str  # "GET /async"
+    path: str  # "/async?seconds=0.1"
+    expects: str  # the body that a right answer has
+    users: int
+    warm_up: float
+    window: float
+    drain: float  # how long to wait for answers after the window, at most
+    stagger: float = 0.0  # users start evenly over this, so that they do not march in step for ever
+    think: float = 0.0
+    neighbours: tuple[Neighbour, ...] = ()
+
+    @property
+    def aside(self) -> str:
+        """The name of the cell that the neighbours' samples belong to."""
+        return f"{Scenario.NEIGHBOURS}/{self.variant}/{self.users}"
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> "Cell":
+        """A cell as it came from JSON."""
+        neighbours = tuple(Neighbour(**one) for one in raw["neighbours"])
+        words = {"scenario": Scenario(raw["scenario"]), "variant": Variant(raw["variant"])}
+        return cls(**{**raw, **words, "neighbours": neighbours})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The cell as JSON carries it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One planned request. Derived, never stored: latency = done - intended, lateness = sent - intended.
+
+    `done` of a censored sample is the moment of giving up: the truth is later. `sent` is None when the request was
+    never sent. The server's four moments are None where no probe could know them.
+    """
+
+    seq: int
+    cell: str
+    phase: Phase
+    route: str
+    variant: Variant
+    worker: str
+    connection: int | None  # the client's lane; one keep-alive connection each
+    peer: int | None  # the port the server saw, so that a reconnect shows
+    intended: float
+    sent: float | None
+    done: float | None
+    status: int | None
+    error: str | None
+    bytes: int | None
+    app_start: float | None
+    handler_start: float | None
+    handler_end: float | None
+    app_end: float | None
+    censored: bool

@@ -1,0 +1,220 @@
+"""Where a run lives: opened once, sealed once, read by anyone; refuses a format newer than its own.
+
+`seal` turns the spools into Parquet under a temporary name, renames, and only then removes the spools: a half-written
+run is never readable as a whole one, and a crash in between loses nothing.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from results import spool
+from results.schema import FORMAT, Phase, Sample, Status
+from results.trouble import Exit, Trouble
+
+SAMPLES, LOAD, PROBE = "samples", "load", "probe"
+LOAD_COLUMNS = ("kind", "cell", "mark", "t", "in_flight", "area", "lateness", "cpu")
+PROBE_COLUMNS = ("variant", "pid", "t", "loop_lag", "threads_busy", "threads_waiting", "executor_queue", "cpu", "memory")
+
+
+class RunFolder:
+    """The folder of one run while it is written."""
+
+    def __init__(self, path: Path, command: str) -> None:
+        self.path = path
+        self.facts: dict[str, Any] = {"format": FORMAT, "run": path.name, "command": command, "troubles": []}
+
+    @classmethod
+    def create(cls, root: Path, command: str) -> "RunFolder":
+        """A new folder below `root`, named after now. Raises Trouble where nothing can be written."""
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        path = root / f"{moment}-{command}-{secrets.token_hex(2)}"
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            sentence = f"Cannot write results below {root}: {error.strerror}. Name another folder with --out."
+            raise Trouble(sentence, Exit.USAGE) from error
+        return cls(path, command)
+
+    def open(self, **facts: Any) -> None:
+        """Write run.json for the first time; the run's clock starts here."""
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        self.facts.update(status=Status.RUNNING, started=started, origin=time.perf_counter(), **facts)
+        self.write()
+
+    def note(self, sentence: str) -> None:
+        """Keep a sentence about what went wrong."""
+        self.facts["troubles"].append(sentence)
+
+    def close(self, status: Status) -> None:
+        """Seal the spools and write run.json for the last time."""
+        ended = time.perf_counter() - self.facts["origin"]
+        self.facts.update(status=status, seconds=ended)
+        self.facts.update(seal(self.path, self.facts["origin"]))
+        self.write()
+
+    def write(self) -> None:
+        """Replace run.json at one stroke."""
+        draft = self.path / "run.json.part"
+        draft.write_text(json.dumps(self.facts, indent=1), encoding="utf-8")
+        draft.replace(self.path / "run.json")
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """The facts of a stored run. Raises Trouble when there are none, or when they are newer than this program."""
+    try:
+        facts = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        number = facts["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        sentence = f"{path} is not a run of atonce: it has no readable run.json. `results/` holds one folder per run."
+        raise Trouble(sentence, Exit.USAGE) from error
+    if number > FORMAT:
+        sentence = f"{path.name} was written in format {number}; this atonce reads up to {FORMAT}. Upgrade atonce to read it."
+        raise Trouble(sentence, Exit.USAGE)
+    if not (path / f"{SAMPLES}.parquet").exists():
+        facts.update(seal(path, facts["origin"]))  # the run died before it was closed: what it left is read all the same
+    return dict(facts)
+
+
+def newest(root: Path) -> Path:
+    """The latest run below a folder; `results/example` does not count."""
+    runs = sorted(path.parent for path in root.glob("*/run.json") if path.parent.name != "example")
+    if not runs:
+        sentence = f"There is no run in {root} yet. Make one: atonce reproduce"
+        raise Trouble(sentence, Exit.USAGE)
+    return runs[-1]
+
+
+def seal(path: Path, origin: float) -> dict[str, Any]:
+    """Spools to Parquet; what is known about the targets and the cells' moments is given back for run.json."""
+    visits, looks, targets = read_probe(path / PROBE, origin)
+    marks = [list(row) for row in read_load(path / LOAD, origin)]
+    samples = list(read_samples(path / SAMPLES, origin, visits))
+    write_table(path / f"{LOAD}.parquet", LOAD_COLUMNS, marks)
+    write_table(path / f"{PROBE}.parquet", PROBE_COLUMNS, looks)
+    names = tuple(Sample.__dataclass_fields__)
+    write_table(path / f"{SAMPLES}.parquet", names, [[getattr(one, name) for name in names] for one in samples])
+    for name in (SAMPLES, LOAD, PROBE):
+        shutil.rmtree(path / name, ignore_errors=True)
+    cells: dict[str, dict[str, float]] = {}
+    for kind, cell, mark, moment, *_ in marks:
+        if kind == "mark":
+            cells.setdefault(cell, {})[mark] = moment
+    return {"targets": targets, "cells": cells}
+
+
+def write_table(path: Path, names: tuple[str, ...], rows: list[list[Any]]) -> None:
+    """One Parquet file, complete or absent."""
+    import pyarrow as pa  # noqa: PLC0415 - heavy, and this module loads inside every Locust worker
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    columns = {name: pa.array([row[i] for row in rows], type=column_type(pa, name)) for i, name in enumerate(names)}
+    draft = path.with_suffix(".part")
+    pq.write_table(pa.table(columns), draft, compression="zstd")
+    draft.replace(path)
+
+
+def column_type(pa: Any, name: str) -> Any:
+    """Arrow's type of a column: words, whole numbers, one flag; all the rest are float64 seconds."""
+    words = {"cell", "phase", "route", "variant", "worker", "error", "kind", "mark"}
+    whole = {"seq", "connection", "peer", "status", "bytes", "in_flight", "pid", "memory", "threads_waiting", "executor_queue"}
+    if name in words:
+        return pa.string()
+    if name in whole:
+        return pa.int64()
+    return pa.bool_() if name == "censored" else pa.float64()
+
+
+def read_samples(folder: Path, origin: float, visits: dict[str, list[float | None]]) -> Iterator[Sample]:
+    """Join each worker's lines into samples; a request without a last word was in flight when its worker died."""
+    for path in sorted(folder.glob("*.jsonl")):
+        planned: dict[int, list[Any]] = {}
+        ends: dict[int, list[Any]] = {}
+        latest = origin
+        for kind, seq, *words in spool.read(path):
+            if kind in {"sent", "unsent"}:
+                planned[seq] = [kind, *words]
+            else:
+                ends[seq] = [kind, *words]
+            latest = max(latest, *(word for word in words if isinstance(word, float)))
+        for seq, start in planned.items():
+            end = ends.get(seq, ["given-up", latest])
+            yield sample_of(path.stem, seq, start, end, origin, visits.get(f"{path.stem}-{seq}"))
+
+
+def sample_of(  # noqa: PLR0913, PLR0917 - the two lines of a request, and what places them
+    worker: str, seq: int, start: list[Any], end: list[Any], origin: float, visit: list[float | None] | None
+) -> Sample:
+    """One request from its lines. The probe's journal fills in what the answer's header could not carry."""
+    kind, cell, phase, route, variant, connection, intended, last = start
+    unsent, answered = kind == "unsent", end[0] == "done"
+    status, error, size, *moments, peer = end[2:] if answered else [None] * 7
+    if visit:
+        moments, peer = visit[:4], visit[4]
+    moments = [since(moment, origin) for moment in [*moments, None][:4]]
+    return Sample(
+        seq=seq,
+        cell=cell,
+        phase=Phase(phase),
+        route=route,
+        variant=variant,
+        worker=worker,
+        connection=connection,
+        peer=int(peer) if peer is not None else None,
+        intended=intended - origin,
+        sent=None if unsent else last - origin,
+        done=None if unsent else end[1] - origin,
+        status=status,
+        error=last if unsent else error,
+        bytes=size,
+        app_start=moments[0],
+        handler_start=moments[1],
+        handler_end=moments[2],
+        app_end=moments[3],
+        censored=not unsent and not answered,
+    )
+
+
+def since(moment: float | None, origin: float) -> float | None:
+    """A moment relative to the run's start."""
+    return None if moment is None else moment - origin
+
+
+def read_load(folder: Path, origin: float) -> Iterator[tuple[Any, ...]]:
+    """The generator's own lines, as rows of `LOAD_COLUMNS`."""
+    for path in sorted(folder.glob("*.jsonl")):
+        for kind, cell, *words in spool.read(path):
+            if kind == "mark":
+                mark, moment, in_flight, area = words
+                yield ("mark", cell, mark, moment - origin, in_flight, area, None, None)
+            else:
+                moment, in_flight, area, lateness, cpu = words
+                yield ("tick", cell, None, moment - origin, in_flight, area, lateness, cpu)
+
+
+def read_probe(folder: Path, origin: float) -> tuple[dict[str, list[float | None]], list[list[Any]], dict[str, Any]]:
+    """The servers' journals: moments by request id (the last word counts), samples of the process, and runtimes."""
+    visits: dict[str, list[float | None]] = {}
+    looks: list[list[Any]] = []
+    targets: dict[str, Any] = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        variant, _, pid = path.stem.rpartition("-")
+        for kind, first, *words in spool.read(path):
+            if kind == "visit":
+                visits[first] = words
+            elif kind == "runtime":
+                targets[variant] = words[0]
+            else:
+                looks.append([variant, int(pid), first - origin, *words])
+    return visits, looks, targets
+
+
+def default_root(clone: Path | None) -> Path:
+    """Where runs go when nobody says: `results/` in a clone, `./atonce-results` elsewhere."""
+    return clone / "results" if clone and Path.cwd() == clone else Path(os.curdir) / "atonce-results"
