@@ -1,0 +1,187 @@
+"""Drives a plan: for each variant start the app, prove that it answers, run Locust, stop both; always leave a run behind.
+
+Locust and the app start side by side, each on its core; Locust gets its script once the app is proved to answer.
+Whatever ends the run - the plan, a dead target, Ctrl-C - the spools are kept and the run is closed with its status.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from results.schema import Status
+from results.store import RunFolder
+from results.trouble import Exit, Trouble
+from scenarios._machine import cores, machine, packages
+from scenarios._plan import Act, Plan, duration
+from scenarios._script import Script
+from scenarios._servant import servant
+from scenarios._verify import verify
+from scenarios._watch import Tell, progress, wait_until_ready, watch
+
+ROOMS = Path(__file__).resolve().parent.parent
+READY_WITHIN = 30.0  # seconds for the app to answer its first request
+POLL = 0.1  # seconds between two looks at the children
+CONNECT_PATH = "/noop/async"  # what warming a connection asks for: it costs the target next to nothing
+LOCUSTFILES = ("burst.py", "crowd.py", "neighbours.py")
+
+
+class Audience(Protocol):
+    """Whoever watches the run: told what is being measured, and how many seconds of the plan are done."""
+
+    def tell(self, step: str, seconds_done: float) -> None:
+        """Called some ten times a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the person chose."""
+
+    loop: str
+    seed: int
+    server_env: Mapping[str, str]
+    app: str = "targets.app:app"
+
+
+def drive(plan: Plan, settings: Settings, run: RunFolder, audience: Audience) -> None:
+    """Play all acts. The run is sealed however this ends; then trouble, if any, goes on to the front door."""
+    app_core, locust_core = cores()
+    run.open(
+        seed=settings.seed,
+        plan={"seconds": plan.seconds, "notes": plan.notes, "cells": [cell.to_dict() for cell in plan.cells]},
+        loop=settings.loop,
+        machine={**machine(), "app_core": app_core, "locust_core": locust_core},
+        packages=packages(),
+        connections="opened before the load, one per user, kept alive; the neighbours on their own",
+    )
+    status, done, alike = Status.FAILED, 0.0, None
+    try:
+        with interruptible(), staying_on(locust_core):
+            for act in plan.acts:
+                alike = play(act, settings, run, partial(tell_from, audience, done), alike)
+                done += sum(duration(cell, plan.seconds) for cell in act.cells)
+        status = Status.COMPLETE
+    except Trouble as trouble:
+        status = Status.INTERRUPTED if trouble.code is Exit.INTERRUPTED else Status.FAILED
+        run.note(trouble.sentence)
+        raise
+    finally:
+        run.close(status)
+
+
+def tell_from(audience: Audience, done: float, step: str, seconds: float) -> None:
+    """Tell how far an act has come, after `done` seconds of earlier acts."""
+    audience.tell(step, done + seconds)
+
+
+def play(act: Act, settings: Settings, run: RunFolder, tell: Tell, alike: str | None) -> str:
+    """One act: a fresh server, one Locust process. Gives the body that the variant answered before the load."""
+    app_core, locust_core = cores()
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    tell(f"starting the app for {act.variant}", 0.0)
+    log = run.path / "log.txt"
+    quiet: dict[str, Any] = {"folder": run.path, "stdin": subprocess.DEVNULL, "stdout": None}
+    with (
+        servant(server_command(settings, port), env=server_env(settings, run.path, act), core=app_core, **quiet) as app,
+        servant(
+            locust_command(act, url),
+            folder=run.path,
+            env=locust_env(),
+            core=locust_core,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as locust,
+    ):
+        wait_until_ready(app, url, CONNECT_PATH, log)
+        body = verify(url, act.cells, alike)
+        script = Script(run.path, act.variant, settings.seed, CONNECT_PATH, act.cells)
+        watch(app, locust, script, lambda cell, seconds: tell(*progress(act, cell, seconds)), log)
+    return body
+
+
+def server_command(settings: Settings, port: int) -> list[str]:
+    """Plain uvicorn, as anybody would start it; connections are kept alive for longer than any cell lasts."""
+    flags = f"--host 127.0.0.1 --port {port} --loop {settings.loop} --no-access-log --log-level warning"
+    rooms = ["--timeout-keep-alive", "300", "--app-dir", str(ROOMS)]
+    return [sys.executable, "-m", "uvicorn", settings.app, *flags.split(), *rooms]
+
+
+def server_env(settings: Settings, folder: Path, act: Act) -> dict[str, str]:
+    """The app's environment: the rooms on its path, and where its probe writes."""
+    (folder / "probe").mkdir(exist_ok=True)
+    return {**child_env(), "ATONCE_PROBE": str(folder / "probe" / act.variant), **settings.server_env}
+
+
+def locust_command(act: Act, url: str) -> list[str]:
+    """Real Locust, headless, with all scenario files; each kind of user comes in exactly the number the cells need.
+
+    The time limit is a dead man's switch, far beyond the plan.
+    """
+    cast = sum(Script(Path(), "", 0, "", act.cells).cast().values())
+    limit = int(60 + 3 * sum(cell.warm_up + cell.window + cell.drain for cell in act.cells))
+    files = ",".join(str(ROOMS / "scenarios" / name) for name in LOCUSTFILES)
+    flags = f"--headless -u {cast} -r {cast} -t {limit} --only-summary --loglevel WARNING --atonce-plan -"
+    return [sys.executable, "-m", "locust", "-f", files, "--host", url, *flags.split()]
+
+
+def locust_env() -> dict[str, str]:
+    """Locust's environment, without settings that a person's own Locust left there."""
+    return {name: value for name, value in child_env().items() if not name.startswith("LOCUST_")}
+
+
+def child_env() -> dict[str, str]:
+    """Our environment with the rooms first on the path."""
+    paths = [str(ROOMS), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}
+
+
+def free_port() -> int:
+    """A port nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def staying_on(core: int | None) -> Iterator[None]:
+    """Keep this process off the app's core for the length of the block."""
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C and SIGTERM become Trouble once; the second time they end the process where it stands."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        for one in before:
+            signal.signal(one, leave)
+        sentence = "Interrupted: no more requests are sent; what was measured is kept."
+        raise Trouble(sentence, Exit.INTERRUPTED)
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        os._exit(Exit.INTERRUPTED)  # the servants die with us: that is what their leash is for
+
+    before = {one: signal.signal(one, interrupt) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -1,0 +1,57 @@
+"""What ran where: CPU, kernel, versions, and which core belongs to whom."""
+
+import os
+import platform
+import sys
+from importlib import metadata
+from typing import Any
+
+import psutil
+
+PACKAGES = (
+    "fastapi", "starlette", "anyio", "uvicorn", "uvloop", "httptools", "h11", "pydantic", "httpx",
+    "locust", "gevent", "geventhttpclient", "numpy", "pandas", "pyarrow", "matplotlib",
+)  # fmt: skip
+
+
+def packages() -> dict[str, str | None]:
+    """Versions of all that takes part in a measurement; None for what is not installed."""
+    return {name: version_of(name) for name in PACKAGES}
+
+
+def version_of(name: str) -> str | None:
+    """One package's version, or None."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def machine() -> dict[str, Any]:
+    """The facts of this machine that move a measurement."""
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "cpu": cpu_model(),
+        "cpus": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def cpu_model() -> str:
+    """The processor's name, as the system tells it."""
+    if sys.platform == "linux":
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - a kernel file, read once
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def cores() -> tuple[int | None, int | None]:
+    """One core for the app and another for Locust; (None, None) where there are not two, or no way to pin."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None, None
+    mine = sorted(os.sched_getaffinity(0))
+    return (mine[-1], mine[0]) if len(mine) > 1 else (None, None)

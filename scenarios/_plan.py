@@ -1,0 +1,193 @@
+"""What `atonce reproduce` is going to do: which cells, how long, and whether they fit the time.
+
+Times follow from the queue that each variant should build: capacity X = c / D, a round of N users lasts N / X. Warm-up
+is one round, a window two rounds or more, and a drain may take five. The predictions steer durations only; nothing
+measured depends on them.
+"""
+
+import os
+from dataclasses import dataclass, replace
+
+from results.schema import Cell, Neighbour, Scenario, Variant
+from results.trouble import Exit, Trouble
+
+LEVELS = {
+    Variant.BROKEN_ASYNC: (1, 8, 16, 32),
+    Variant.TO_THREAD: (1, 8, 16, 64),
+    Variant.SYNC: (1, 16, 50, 64),
+    Variant.ASYNC: (1, 16, 50, 64),
+}
+BURSTS = {Variant.SYNC: 60}  # 60 shows two blocks of the 40 threads; elsewhere 20 do
+NEIGHBOUR_RATE = 22.0  # pings per second and neighbour: at least 100 in a top cell of 6 s
+START_UP = 3.0  # seconds for a server and a Locust process, started side by side
+REPORT = 6.0  # seconds to seal the run and render the page
+BUDGET = 115.0  # seconds that the quick plan may take in all
+TOP_RATE = 1000.0  # requests per second that one Locust process and one server core carry with room to spare
+LONGEST = 5.0  # seconds that the bundled routes wait at most
+ROOM_FOR_THREADS = 48  # users without whom a pool of 40 cannot be seen
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One fresh server process and what is asked of it."""
+
+    variant: Variant
+    seconds: float  # the wait in each request
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All acts of a run, in order. `notes` say where a level had to shrink."""
+
+    seconds: float
+    acts: tuple[Act, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells, in order."""
+        return [cell for act in self.acts for cell in act.cells]
+
+    def estimate(self) -> float:
+        """Seconds that the whole run should take, start-up and report included."""
+        load = sum(duration(cell, self.seconds) for cell in self.cells)
+        return START_UP * len(self.acts) + load + REPORT
+
+
+def places(variant: Variant) -> int:
+    """How many requests a variant should serve at once: what the plan's durations are built on."""
+    executor = min(32, (os.cpu_count() or 1) + 4)
+    return {Variant.BROKEN_ASYNC: 1, Variant.TO_THREAD: executor, Variant.SYNC: 40}.get(variant, 10_000)
+
+
+def round_of(cell: Cell, seconds: float) -> float:
+    """Seconds in which all N users get one answer each: N / X."""
+    return seconds * max(1.0, cell.users / places(cell.variant))
+
+
+def duration(cell: Cell, seconds: float) -> float:
+    """Seconds that a cell should take, connecting and the expected drain included."""
+    connecting = 0.6 if cell.neighbours else 0.2
+    return connecting + cell.warm_up + cell.window + round_of(cell, seconds)
+
+
+def requests(cell: Cell, seconds: float) -> float:
+    """How many requests a cell should send, connections and neighbours included."""
+    lasts = cell.warm_up + cell.window
+    crowd = cell.users / round_of(cell, seconds) * lasts if cell.scenario is Scenario.CROWD else 0
+    beside = sum(ping.connections + ping.rate * lasts for ping in cell.neighbours)
+    return crowd + (2 * cell.users if cell.scenario is Scenario.BURST else cell.users) + beside
+
+
+def reproduction(seconds: float) -> Plan:
+    """The quick plan for a wait of `seconds`. Levels shrink until it fits.
+
+    Raises Trouble when even one user takes too long, or when the wait is so short that the machine, not the mechanism,
+    would be measured.
+    """
+    if not 0 < seconds <= LONGEST:
+        sentence = f"--seconds {seconds:g} is out of range: the bundled routes wait more than 0 and at most {LONGEST:g} seconds."
+        raise Trouble(sentence, Exit.USAGE)
+    if ROOM_FOR_THREADS / seconds > TOP_RATE:
+        shortest = ROOM_FOR_THREADS / TOP_RATE
+        sentence = (
+            f"--seconds {seconds:g} is too short: filling the 40 threads would take {40 / seconds:,.0f} requests per second, "
+            f"and past {TOP_RATE:,.0f} the load generator is what gets measured. The shortest is --seconds {shortest:.3f}."
+        )
+        raise Trouble(sentence, Exit.USAGE)
+    longest_round = max(LEVELS[Variant.BROKEN_ASYNC]) * seconds
+    while True:
+        plan = Plan(seconds, tuple(act_of(variant, seconds, longest_round) for variant in LEVELS), ())
+        if plan.estimate() <= BUDGET:
+            return replace(plan, notes=tuple(shrunk(plan)))
+        if longest_round < 2 * seconds:
+            sentence = (
+                f"--seconds {seconds:g} does not fit: even with the smallest crowds the run would take about "
+                f"{plan.estimate():.0f} s, and it is bounded to {BUDGET:.0f} s. Try --seconds 0.1."
+            )
+            raise Trouble(sentence, Exit.USAGE)
+        longest_round *= 0.8
+
+
+def shrunk(plan: Plan) -> list[str]:
+    """A sentence for each variant whose crowd had to be smaller than usual."""
+    notes = []
+    for act in plan.acts:
+        top, usual = max(cell.users for cell in act.cells if cell.scenario is Scenario.CROWD), LEVELS[act.variant][-1]
+        if top < usual:
+            notes.append(f"{act.variant}: {top} users at most instead of {usual}, so that the run fits {BUDGET:.0f} s")
+    return notes
+
+
+def act_of(variant: Variant, seconds: float, longest_round: float) -> Act:
+    """One variant's cells: the idle neighbours once in the whole run, a crowd level by level, a burst."""
+    most = round(longest_round * places(variant) / seconds)
+    levels = [1]
+    for usual in LEVELS[variant][1:]:
+        level = min(usual, most, int(TOP_RATE * seconds))
+        levels += [level] if level > levels[-1] else []
+    crowd = [crowd_cell(variant, seconds, users, top=users == levels[-1]) for users in levels]
+    idle = [idle_cell(seconds)] if variant is Variant.BROKEN_ASYNC else []
+    return Act(variant, seconds, (*idle, *crowd, burst_cell(variant, seconds, min(BURSTS.get(variant, 20), max(most, 2)))))
+
+
+def cell_of(scenario: Scenario, variant: Variant, seconds: float, users: int) -> Cell:
+    """A cell without its durations."""
+    path = f"/{variant}?seconds={seconds:g}"
+    return Cell(
+        name=f"{scenario}/{variant}/{users}",
+        scenario=scenario,
+        variant=variant,
+        route=f"GET /{variant}",
+        path=path,
+        expects=f'{{"waited":{float(seconds)!r}}}',
+        users=users,
+        warm_up=0.0,
+        window=0.0,
+        drain=0.0,
+    )
+
+
+def crowd_cell(variant: Variant, seconds: float, users: int, *, top: bool) -> Cell:
+    """N users; at the top level both neighbours are asked meanwhile."""
+    cell = cell_of(Scenario.CROWD, variant, seconds, users)
+    lap = round_of(cell, seconds)
+    window = max(2.5, 2 * lap, 8 * seconds, 6.0 if top else 0.0)
+    drain = max(10.0, 5 * lap)
+    neighbours = both_neighbours(lap if variant is Variant.BROKEN_ASYNC else 0.0) if top else ()
+    return replace(
+        cell, warm_up=max(lap, 0.3), window=window, drain=drain, stagger=seconds * (1 - 1 / users), neighbours=neighbours
+    )
+
+
+def burst_cell(variant: Variant, seconds: float, users: int) -> Cell:
+    """N requests at one instant."""
+    cell = cell_of(Scenario.BURST, variant, seconds, users)
+    return replace(cell, drain=max(10.0, 5 * round_of(cell, seconds)))
+
+
+def idle_cell(seconds: float) -> Cell:
+    """The neighbours alone: what they feel when nobody presses anything."""
+    cell = cell_of(Scenario.NEIGHBOURS, Variant.BROKEN_ASYNC, seconds, 0)
+    return replace(cell, warm_up=0.5, window=7.0, drain=10.0, neighbours=both_neighbours(0.0))
+
+
+def both_neighbours(turn: float) -> tuple[Neighbour, ...]:
+    """The two innocent routes of the bundled app.
+
+    Connections suffice for what is in flight when the loop is held for `turn` seconds at a time: a `def` route visits
+    it three times (read, hand to a thread, answer), and Poisson arrivals scatter.
+    """
+    waiting = 3 * turn * NEIGHBOUR_RATE
+    return tuple(
+        Neighbour(
+            kind=kind,
+            route=f"GET /neighbour/{kind}",
+            path=f"/neighbour/{kind}",
+            expects=f'{{"neighbour":"{kind}"}}',
+            rate=NEIGHBOUR_RATE,
+            connections=int(1.2 * waiting) + 24,
+        )
+        for kind in ("async", "def")
+    )

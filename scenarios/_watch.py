@@ -1,0 +1,134 @@
+"""Follows the two children of an act: whether the app is ready, what Locust does, whether anybody died.
+
+Ready is asked for, never slept for. What the stage says moves the progress; everything else goes to the run's log.
+"""
+
+import contextlib
+import json
+import select
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+
+from results.schema import Cell, Scenario
+from results.trouble import Exit, Trouble
+from scenarios._plan import Act, duration
+from scenarios._script import Script
+
+READY_WITHIN = 30.0  # seconds for the app to answer its first request
+POLL = 0.1  # seconds between two looks at the children
+
+Tell = Callable[[str, float], None]  # what is being done, and how many planned seconds of the act are over
+
+
+def wait_until_ready(app: subprocess.Popen[str], url: str, path: str, log: Path) -> None:
+    """Ask until the app answers anything at all. Raises Trouble when it dies, or takes too long."""
+    deadline = time.perf_counter() + READY_WITHIN
+    with httpx.Client(base_url=url, timeout=5) as client:
+        while True:
+            try:
+                client.get(path)
+            except httpx.TransportError:
+                if app.poll() is not None:
+                    sentence = f"The app did not start (exit code {app.returncode}). {last_words(log)}"
+                    raise Trouble(sentence, Exit.TARGET) from None
+                if time.perf_counter() > deadline:
+                    sentence = f"The app did not answer within {READY_WITHIN:.0f} s of its start. {last_words(log)}"
+                    raise Trouble(sentence, Exit.TARGET) from None
+                time.sleep(POLL / 2)
+            else:
+                return
+
+
+def watch(
+    app: subprocess.Popen[str],
+    locust: subprocess.Popen[str],
+    script: Script,
+    tell: Callable[[str, float], None],
+    log: Path,
+) -> None:
+    """Hand over the script and follow Locust to its end. Raises Trouble when the app or Locust dies on the way.
+
+    An interruption asks Locust to stop sending and waits for the answers still out; a second one leaves at once.
+    """
+    assert locust.stdin is not None  # noqa: S101 - it was asked for
+    with contextlib.suppress(BrokenPipeError):
+        locust.stdin.write(script.to_json() + "\n")
+        locust.stdin.flush()
+    try:
+        cell = follow(app, locust, tell, log)
+    except Trouble as trouble:
+        if trouble.code is Exit.INTERRUPTED:
+            patience = max(one.drain for one in script.cells)
+            locust.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                locust.wait(patience)
+        raise
+    if app.poll() is not None:
+        sentence = f"The app died (exit code {app.returncode}) during {cell}. {last_words(log)}"
+        raise Trouble(sentence, Exit.TARGET)
+    if locust.returncode:
+        sentence = f"Locust ended with exit code {locust.returncode} during {cell}. {last_words(log)}"
+        raise Trouble(sentence, Exit.UNTRUSTED)
+
+
+def follow(app: subprocess.Popen[str], locust: subprocess.Popen[str], tell: Callable[[str, float], None], log: Path) -> str:
+    """Read what Locust says until it ends; lines of the stage move the progress, all others go to the log."""
+    assert locust.stdout is not None  # noqa: S101 - it was asked for
+    cell, began = "the start", time.perf_counter()
+    with log.open("a", encoding="utf-8") as file:
+        for line in lines_until_end(locust):
+            if line.startswith("@atonce "):
+                event, cell = json.loads(line.removeprefix("@atonce "))
+                if event == "connect":
+                    began = time.perf_counter()
+            elif line:
+                file.write(line)
+            tell(cell, time.perf_counter() - began)
+            if app.poll() is not None:
+                locust.terminate()
+    return cell
+
+
+def lines_until_end(process: subprocess.Popen[str]) -> Iterator[str]:
+    """Each line as it comes, and an empty one at least every tenth of a second."""
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    while True:
+        if select.select([process.stdout], [], [], POLL)[0]:
+            line = process.stdout.readline()
+            if not line:
+                process.wait()
+                return
+            yield line
+        else:
+            yield ""
+
+
+def progress(act: Act, name: str, seconds: float) -> tuple[str, float]:
+    """What is being measured, and how many of the act's planned seconds are done."""
+    done = 0.0
+    for cell in act.cells:
+        planned = duration(cell, act.seconds)
+        if cell.name == name:
+            return describe(cell), done + min(seconds, planned)
+        done += planned
+    return f"starting Locust for {act.variant}", 0.0
+
+
+def describe(cell: Cell) -> str:
+    """A cell in words."""
+    if cell.scenario is Scenario.NEIGHBOURS:
+        return "the neighbours alone"
+    users = "1 user" if cell.users == 1 else f"{cell.users} users"
+    verb = "a burst of" if cell.scenario is Scenario.BURST else "a crowd of"
+    return f"{cell.route}: {verb} {users}" + (", neighbours asked meanwhile" if cell.neighbours else "")
+
+
+def last_words(log: Path) -> str:
+    """The end of the log, for a sentence about a death."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    lines = [line.strip() for line in text.splitlines() if any(letter.isalpha() for letter in line)]
+    return f"Its last words: {lines[-1][:200]} (all of them: {log})" if lines else f"It left no words in {log}."
