@@ -1,0 +1,45 @@
+"""The pictures, in page order. Each draws a `Study` into one figure and computes nothing: data in, figure out.
+
+A chart that has nothing to show gives the reason instead of an empty frame.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from reports.charts import latency, neighbours, served, staircase
+from reports.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A chart's numbers, for those who cannot see it and those who want to copy them."""
+
+    head: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One picture: its file stem, the question it answers, and its three functions."""
+
+    stem: str
+    question: str
+    title: Callable[[Study], str]
+    draw: Callable[[Study], Figure | str]
+    table: Callable[[Study], Table]
+
+
+def chart(stem: str, question: str, module: object) -> Chart:
+    """A chart from a module that has `title`, `draw` and `table`."""
+    title, draw, rows = (getattr(module, name) for name in ("title", "draw", "rows"))
+    return Chart(stem, question, title, draw, lambda study: Table(*rows(study)))
+
+
+CHARTS: tuple[Chart, ...] = (
+    chart("staircase", "Are my requests served one after another?", staircase),
+    chart("served", "How many can it really serve at once?", served),
+    chart("latency", "What does a user wait, with how many others?", latency),
+    chart("neighbours", "Who else suffers?", neighbours),
+)

@@ -1,0 +1,20 @@
+"""The lesson, statement by statement, in reading order: what it says, what theory predicts, what this run measured.
+
+One claim is one file with a `CLAIM`; this list is the only place that names them all. A claim judges a `Study` and
+nothing else, so that a planted run can refute it. Verdicts: confirmed; nuanced, when it is true with a limit that the
+lesson does not mention; refuted; untested, with the missing part named.
+"""
+
+from reports.claims import async_many, blocks_loop, def_pool, latency_spike, serial_queue, to_thread_free
+from reports.claims.claim import Claim, Judged, Outcome, judge
+
+CLAIMS: tuple[Claim, ...] = (
+    blocks_loop.CLAIM,
+    serial_queue.CLAIM,
+    latency_spike.CLAIM,
+    async_many.CLAIM,
+    def_pool.CLAIM,
+    to_thread_free.CLAIM,
+)
+
+__all__ = ["CLAIMS", "Claim", "Judged", "Outcome", "judge"]

@@ -1,0 +1,103 @@
+"""What a claim is, and the two questions that several claims ask of a neighbour."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reports.study import Bystander, Level, Route, Study
+from reports.wording import seconds, times
+from results.schema import Variant
+
+
+class Outcome(StrEnum):
+    """What became of a claim."""
+
+    CONFIRMED = "confirmed"
+    """Measured as stated."""
+    NUANCED = "nuanced"
+    """True, with a limit that the lesson does not mention."""
+    REFUTED = "refuted"
+    """Measured otherwise."""
+    UNTESTED = "untested"
+    """A part that it takes is missing from this run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What theory predicts, what was measured, and what follows."""
+
+    predicted: str
+    measured: str
+    outcome: Outcome
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One statement of the lesson, in our words, and how to judge it. `source` is the section it comes from."""
+
+    id: str
+    sentence: str
+    source: str
+    judge: Callable[[Study], Judgement]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A claim and its judgement."""
+
+    claim: Claim
+    judgement: Judgement
+
+
+class Untestable(Exception):  # noqa: N818 - not an error: the claim is untested
+    """Raised by a judge who misses a part; its words name the part."""
+
+
+def judge(claim: Claim, study: Study) -> Judged:
+    """Judge one claim; what is missing makes it untested, never confirmed."""
+    try:
+        return Judged(claim, claim.judge(study))
+    except Untestable as missing:
+        return Judged(claim, Judgement("-", "-", Outcome.UNTESTED, f"missing from this run: {missing}"))
+
+
+def measured_route(study: Study, variant: Variant) -> tuple[Route, Level, float, float]:
+    """A route with its top level, service time (seconds) and served at once. Raises Untestable when one is missing."""
+    route = study.route(variant)
+    if route is None or route.top is None or route.top.users == 1 or route.service is None or route.served is None:
+        message = f"the crowd on /{variant}"
+        raise Untestable(message)
+    return route, route.top, route.service, route.served
+
+
+def neighbour(route: Route, kind: str) -> tuple[Bystander, float]:
+    """One neighbour and how many times longer its p90 became. Raises Untestable without enough pings."""
+    found = route.bystanders.get(kind)
+    if found is None or found.ratio is None:
+        message = f"the {kind} neighbour beside {route.route}"
+        raise Untestable(message)
+    return found, found.ratio
+
+
+CALM = 0.010  # seconds: a neighbour's p90 below this is calm on any machine
+CALM_RATIO = 3.0  # or up to this many times its idle p90: the core is shared, after all
+FROZEN_RATIO = 20.0  # a neighbour of a held loop waits for whole service times, not for a few milliseconds
+
+
+def is_calm(found: Bystander) -> bool:
+    """Whether a neighbour hardly noticed the load."""
+    assert found.loaded and found.idle  # noqa: S101, PT018 - `neighbour` saw to it
+    return found.loaded.high <= max(CALM, CALM_RATIO * found.idle.low)
+
+
+def felt(found: Bystander) -> str:
+    """A neighbour's p90, idle and loaded, in words."""
+    assert found.loaded and found.idle and found.ratio  # noqa: S101, PT018 - `neighbour` saw to it
+    at_least = "" if found.loaded.exact else ">= "
+    return f"{found.kind} neighbour p90 {seconds(found.idle.low)} -> {at_least}{seconds(found.loaded.low)} ({times(found.ratio)})"
+
+
+def near(value: float, wanted: float, tolerance: float) -> bool:
+    """Whether a value lies within a relative tolerance of what was predicted."""
+    return abs(value / wanted - 1) <= tolerance

@@ -1,0 +1,41 @@
+"""On a held loop request 2 cannot start before request 1 has finished: the staircase of a burst."""
+
+from reports.capacity import burst_last
+from reports.claims.claim import Claim, Judgement, Outcome, Untestable, near
+from reports.study import Study
+from reports.wording import seconds
+from results.schema import Variant
+
+OVERLAP = 0.001  # seconds by which two handlers may seem to overlap before we say that they do
+TOLERANCE = 0.10
+
+
+def judge(study: Study) -> Judgement:
+    """From the handlers' own moments, never from client times: middleware can let all answers leave together."""
+    route = study.route(Variant.BROKEN_ASYNC)
+    if route is None or route.burst is None or route.service is None:
+        message = "the burst on /broken-async"
+        raise Untestable(message)
+    burst = route.burst
+    if not burst.has_handler_moments:
+        message = "the handlers' moments, which the probe records"
+        raise Untestable(message)
+    pairs = list(zip(burst.end, burst.begin[1:], strict=False))
+    in_turn = sum(begin >= end - OVERLAP for end, begin in pairs)
+    took, predicted = max(burst.end) - min(burst.begin), burst_last(burst.size, route.service, 1)
+    holds = in_turn == len(pairs) and near(took, predicted, TOLERANCE)
+    return Judgement(
+        predicted=f"each begins after the one before ended; the last after N D = {burst.size} x {seconds(route.service)} "
+        f"= {seconds(predicted)}",
+        measured=f"{in_turn} of {len(pairs)} began after the one before had ended; the last ended after {seconds(took)}",
+        outcome=Outcome.CONFIRMED if holds else Outcome.REFUTED,
+        why="the handlers ran one after another" if holds else "handlers overlapped, or the stairs have the wrong height",
+    )
+
+
+CLAIM = Claim(
+    id="serial-queue",
+    sentence="Request 2 cannot start until request 1 has finished, its wait included.",
+    source="Sync vs Async - The Core Difference",
+    judge=judge,
+)

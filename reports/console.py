@@ -1,0 +1,56 @@
+"""The terminal's manners: where colour is welcome, and how a long run shows that it lives."""
+
+import os
+import sys
+import time
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+
+REDRAW = 0.5  # seconds between two pictures of the bar
+
+
+def console(stream: Any) -> Console:
+    """A rich console that keeps the manners: no colour for NO_COLOR, CI, pipes and dumb terminals; FORCE_COLOR wins."""
+    forced = bool(os.environ.get("FORCE_COLOR"))
+    plain = bool(os.environ.get("NO_COLOR") or os.environ.get("CI")) and not forced
+    terminal = True if forced else None
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else 140
+    return Console(file=stream, no_color=plain, force_terminal=terminal, width=width, color_system=None if plain else "auto")
+
+
+class Progress:
+    """What is being measured and how long it will still take, on stderr: a bar on a terminal, else a line per step."""
+
+    def __init__(self, total: float, *, quiet: bool) -> None:
+        self.total, self.done, self.step, self.drawn = total, 0.0, "", 0.0
+        self.console = console(sys.stderr)
+        self.quiet = quiet
+        self.lines = not self.console.is_terminal or bool(os.environ.get("CI"))
+        columns = (BarColumn(24), TextColumn("{task.fields[left]}"), TextColumn("{task.description}"))
+        # Refreshed by hand: a thread of its own would wake up on the core that the load generator runs on.
+        self.bar = Bar(*columns, console=self.console, auto_refresh=False, transient=True, disable=quiet or self.lines)
+        self.task = self.bar.add_task("", total=total, left="")
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take it away again."""
+        self.bar.stop()
+
+    def tell(self, step: str, seconds_done: float) -> None:
+        """One look at the run; drawn at most twice a second."""
+        self.done = max(self.done, seconds_done)
+        left = f"about {max(0.0, self.total - self.done):3.0f} s left"
+        if self.lines and not self.quiet and step != self.step:
+            print(f"{left}  {step}", file=sys.stderr, flush=True)
+        now = time.perf_counter()
+        if step != self.step or now - self.drawn > REDRAW:
+            self.bar.update(self.task, completed=self.done, description=step, left=left, refresh=True)
+            self.drawn = now
+        self.step = step

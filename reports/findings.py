@@ -1,0 +1,153 @@
+"""Facts become one finding per route: a verdict, a sentence with its arithmetic, a remedy.
+
+The rules, in order:
+
+1. No trust, no verdict. Too little evidence: unknown. Wrong answers: wrong-answer.
+2. The async neighbour suffers: the loop is held - waiting when the CPU idles, computing when it is full.
+3. Served grows with the users: it scales.
+4. Only the def neighbour suffers and threads are waited for: the thread pool. Nobody suffers and the executor has a
+   queue: the executor. A plateau with none of these: some other pool.
+
+A plateau alone never decides: partial blocking imitates pools, so the neighbours do.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reports.study import Bystander, Level, Route
+from reports.trust import Belief
+from reports.wording import count, number, seconds, share, times
+
+
+class Verdict(StrEnum):
+    """What limits a route."""
+
+    SCALES = "scales"
+    """Serves as many as ask, until the CPU is full."""
+    LOOP_BLOCKED = "loop-blocked"
+    """Holds the event loop while it waits."""
+    LOOP_BUSY = "loop-busy"
+    """Holds the event loop while it computes."""
+    THREAD_POOL = "thread-pool"
+    """Queues for one of AnyIO's worker threads."""
+    EXECUTOR_POOL = "executor-pool"
+    """Queues for a thread of the loop's default executor."""
+    POOL_LIMITED = "pool-limited"
+    """Queues for some other pool, semaphore or lock; the loop is free."""
+    WRONG_ANSWER = "wrong-answer"
+    """Answers errors, or something else than it should."""
+    UNKNOWN = "unknown"
+    """Not enough evidence."""
+    UNTRUSTED = "untrusted"
+    """The run cannot be trusted, so nothing is said."""
+
+
+SUFFERS = 5.0  # times its idle p90: below that, sharing a busy core explains a neighbour's delay
+SUFFERS_FROM = 0.020  # seconds: nobody is harmed by less
+FULL_CORE = 0.8  # share of one core at which the server computes rather than waits
+GROWS = 0.9  # served at once / users from which nothing queues
+NEAR = 0.10  # how near a plateau must lie to a pool's size to be named after it
+WRONG = 0.01  # share of wrong answers from which nothing else matters
+
+REMEDIES = {
+    Verdict.LOOP_BLOCKED: "Never wait inside `async def` without `await`: await an async library, make the route a plain "
+    "`def`, or wrap the call in `await asyncio.to_thread(...)`.",
+    Verdict.LOOP_BUSY: "Move the computation off the loop: a process pool, or at least a thread.",
+    Verdict.THREAD_POOL: "Fine up to the pool's size. For more at once await an async library; more threads only move the limit.",
+    Verdict.EXECUTOR_POOL: "Fine up to cpus + 4 at once. For more use `def` (40 threads), a bigger executor, or an async library.",
+    Verdict.POOL_LIMITED: "Find the pool, semaphore or lock that this number belongs to.",
+    Verdict.WRONG_ANSWER: "Look at the answers before you look at their speed; a forgotten `await` is a classic.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one route is found to be."""
+
+    route: Route
+    verdict: Verdict
+    sentence: str
+    remedy: str
+
+
+def finding(route: Route, belief: Belief) -> Finding:
+    """Judge one route."""
+    verdict = judge(route, belief)
+    return Finding(route, verdict, sentence(route, verdict), REMEDIES.get(verdict, ""))
+
+
+def judge(route: Route, belief: Belief) -> Verdict:  # noqa: PLR0911 - one return per rule
+    """The rules, in the order of the module's docstring."""
+    if belief is Belief.UNTRUSTED:
+        return Verdict.UNTRUSTED
+    top, served = route.top, route.served
+    if top and top.errors > WRONG * (top.count + top.errors):
+        return Verdict.WRONG_ANSWER
+    loop, threads = route.bystanders.get("async"), route.bystanders.get("def")
+    if not top or served is None or top.users == 1 or not loop or loop.ratio is None:
+        return Verdict.UNKNOWN
+    if suffers(loop):
+        return Verdict.LOOP_BUSY if (top.cpu or 0) >= FULL_CORE else Verdict.LOOP_BLOCKED
+    if served >= GROWS * top.users:
+        return Verdict.SCALES
+    if threads and suffers(threads) and (top.threads_waiting or 0) > 1:
+        return Verdict.THREAD_POOL
+    if (top.executor_queue or 0) > 1:
+        return Verdict.EXECUTOR_POOL
+    return Verdict.POOL_LIMITED if is_plateau(route) else Verdict.UNKNOWN
+
+
+def suffers(neighbour: Bystander) -> bool:
+    """Whether an innocent route is clearly harmed."""
+    if not neighbour.loaded or neighbour.ratio is None:
+        return False
+    return neighbour.ratio >= SUFFERS and neighbour.loaded.low >= SUFFERS_FROM
+
+
+def is_plateau(route: Route) -> bool:
+    """Whether the two largest crowds got the same throughput, within a tenth."""
+    rates = [level.rate for level in route.levels[-2:]]
+    return len(rates) > 1 and abs(rates[1] / rates[0] - 1) < NEAR
+
+
+def sentence(route: Route, verdict: Verdict) -> str:
+    """One sentence, with its arithmetic, and one about who else suffers."""
+    top, served = route.top, route.served
+    if verdict is Verdict.UNTRUSTED:
+        return f"{route.route}: the run cannot be trusted, so no verdict is given."
+    if verdict is Verdict.WRONG_ANSWER and top:
+        return f"{route.route} answers wrongly: {top.errors} of {top.errors + top.count} requests with {top.users} users."
+    if not top or served is None or route.service is None:
+        return f"{route.route}: not measured far enough for a verdict."
+    sum_ = f"{number(top.rate)} req/s x {seconds(route.service)} = {number(served)}"
+    waiting = max(0.0, 1 - route.service / top.mean.low)
+    mean = ("" if top.mean.exact else "at least ") + seconds(top.mean.low)
+    head = f"{route.route} serves {round(served)} at once ({sum_}): {MECHANISM[verdict]}."
+    body = f"With {count(top.users, 'user')} a request takes {mean} on average, {share(waiting)} of it waiting"
+    return f"{head} {body}{harm(route, top)}."
+
+
+MECHANISM = {
+    Verdict.SCALES: "nothing queues",
+    Verdict.LOOP_BLOCKED: "the event loop is held while it waits",
+    Verdict.LOOP_BUSY: "the event loop is held while it computes",
+    Verdict.THREAD_POOL: "all worker threads are taken",
+    Verdict.EXECUTOR_POOL: "all threads of the loop's executor are taken",
+    Verdict.POOL_LIMITED: "something it shares has that many places",
+    Verdict.UNKNOWN: "the evidence does not say why",
+}
+
+
+def harm(route: Route, top: Level) -> str:
+    """What an innocent route felt meanwhile: the one that suffers most, or the async one when none does."""
+    felt = [one for one in route.bystanders.values() if one.loaded and one.idle and one.ratio]
+    if not felt:
+        return ""
+    hurt = [one for one in felt if suffers(one)]
+    worst = next((one for one in hurt if one.kind == "async"), hurt[0] if hurt else felt[0])
+    assert worst.idle and worst.loaded and worst.ratio  # noqa: S101, PT018 - filtered above
+    change = f"{seconds(worst.idle.low)} to {seconds(worst.loaded.low)}"
+    if not hurt:
+        return f"; the innocent {worst.kind} route beside it hardly noticed (p90 {change})"
+    kind = "innocent routes" if worst.kind == "async" else "innocent `def` routes"
+    return f"; {kind} went from {change} (p90, {times(worst.ratio)}) while {count(top.users, 'user')} asked"

@@ -1,0 +1,67 @@
+"""The report as one HTML file: opens from disk, offline, without scripts; everything from outside is escaped.
+
+Jinja2 fills `page.html`, the skeleton and the only stylesheet. Charts stand inline as SVG, each with its numbers in a
+table, so that nothing hangs on colour, script or network.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports import wording
+from reports.charts import CHARTS, Table, svg
+from reports.charts.style import LOOKS
+from reports.report import Report
+from reports.terminal import ordered, quantile, value
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One chart on the page. Without an `svg` the reason stands in its place."""
+
+    stem: str
+    question: str
+    title: str
+    svg: Markup | None
+    reason: str
+    table: Table
+
+
+def page(report: Report) -> str:
+    """The whole page."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        seconds=wording.seconds, number=wording.number, share=wording.share, times=wording.times, value=value, quantile=quantile
+    )
+    run = report.study.run
+    return environment.get_template("page.html").render(
+        report=report,
+        run=run,
+        findings=list(reversed(ordered(report))),
+        pictures=list(pictures(report)),
+        looks=LOOKS,
+        passed=sum(check.status == "pass" for check in report.trust.checks),
+        levels=[(finding, level) for finding in ordered(report) for level in finding.route.levels],
+    )
+
+
+def pictures(report: Report) -> Iterator[Picture]:
+    """Every chart, drawn; the description is made of the numbers of the verdicts."""
+    description = " ".join(finding.sentence for finding in report.findings)
+    for chart in CHARTS:
+        title, figure, table = chart.title(report.study), chart.draw(report.study), chart.table(report.study)
+        if isinstance(figure, str):
+            yield Picture(chart.stem, chart.question, title, None, figure, table)
+        else:
+            # Safe: the SVG is matplotlib's, and matplotlib escapes every text that it draws.
+            drawn = Markup(svg.inline(figure, chart.stem, title, description))  # noqa: S704
+            yield Picture(chart.stem, chart.question, title, drawn, "", table)

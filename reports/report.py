@@ -1,0 +1,61 @@
+"""Puts a report together, from the stored run alone, and writes it below the run's `report/`."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reports.claims import CLAIMS, Judged, Outcome, judge
+from reports.findings import Finding, finding
+from reports.load import load
+from reports.measure import measure
+from reports.study import Study
+from reports.trust import Belief, Trust, trust
+from results.trouble import Exit, Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Numbers and judgements of one run."""
+
+    path: Path
+    study: Study
+    trust: Trust
+    findings: tuple[Finding, ...]
+    claims: tuple[Judged, ...]
+
+    def exit_code(self, *, strict: bool = False) -> Exit:
+        """What the run means for a program: 3 when it cannot be trusted, 1 when a claim was refuted, else 0."""
+        if self.trust.belief is Belief.UNTRUSTED or (strict and self.trust.belief is Belief.SUSPECT):
+            return Exit.UNTRUSTED
+        return Exit.FAILED if any(one.judgement.outcome is Outcome.REFUTED for one in self.claims) else Exit.FINE
+
+
+def explain(path: Path) -> Report:
+    """Read a run and judge it. Raises Trouble when the folder is no run, or holds nothing that could be judged."""
+    numbers = measure(load(path))
+    if not numbers.tallies:
+        sentence = f"{path.name} ended before anything was measured to its end; there is nothing to report. See {path}/log.txt."
+        raise Trouble(sentence, Exit.UNTRUSTED)
+    belief = trust(numbers)
+    found = tuple(finding(route, belief.belief) for route in numbers.routes)
+    return Report(path, numbers, belief, found, tuple(judge(claim, numbers) for claim in CLAIMS))
+
+
+def write(report: Report) -> dict[str, Any]:
+    """Draw the charts, write page and summary; give the summary. The folder is derived and may be deleted."""
+    from reports.charts import CHARTS, svg  # noqa: PLC0415 - matplotlib is heavy, and meaning does not need it
+    from reports.page import page  # noqa: PLC0415
+    from reports.summary import summary  # noqa: PLC0415
+
+    charts = report.path / "report" / "charts"
+    charts.mkdir(parents=True, exist_ok=True)
+    for chart in CHARTS:
+        figure = chart.draw(report.study)
+        if not isinstance(figure, str):
+            (charts / f"{chart.stem}.svg").write_bytes(svg.standalone(figure))
+            (charts / f"{chart.stem}.png").write_bytes(svg.png(figure))
+    data = summary(report)
+    (charts.parent / "summary.json").write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (charts.parent / "index.html").write_text(page(report), encoding="utf-8")
+    return data

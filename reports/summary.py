@@ -1,0 +1,130 @@
+"""The report as data: `summary.json`, a promise to other programs, described by `summary.schema.json` beside this file.
+
+Seconds in keys that end in `_s`. A quantile the data cannot support is null; one that unanswered requests leave open is
+null too, beside a lower bound in `..._at_least_s`. More keys may be added; these keep their names and units.
+"""
+
+import math
+from typing import Any
+
+from reports.claims import Judged
+from reports.findings import Finding
+from reports.percentiles import Estimate
+from reports.report import Report
+from reports.study import Bystander, Level, Route
+from reports.trust import Check
+
+FORMAT = 1
+
+
+def summary(report: Report) -> dict[str, Any]:
+    """The whole report as JSON-ready data."""
+    run = report.study.run
+    return {
+        "format": FORMAT,
+        "run": run["run"],
+        "command": run["command"],
+        "status": run["status"],
+        "seconds_total": run.get("seconds"),
+        "environment": {
+            **run["machine"],
+            "loop": run["loop"],
+            "packages": run["packages"],
+            "targets": run.get("targets", {}),
+            "seed": run["seed"],
+            "connections": run["connections"],
+        },
+        "trust": {"verdict": report.trust.belief, "checks": [check_entry(one) for one in report.trust.checks]},
+        "routes": [route_entry(one) for one in report.findings],
+        "claims": [claim_entry(one) for one in report.claims],
+        "gates": [],
+        "missing": list(report.study.missing),
+        "troubles": run.get("troubles", []),
+    }
+
+
+def check_entry(check: Check) -> dict[str, Any]:
+    """One check."""
+    names = ("id", "name", "cell", "value", "pass_limit", "fail_limit", "status", "why")
+    return {name: getattr(check, name) for name in names}
+
+
+def route_entry(finding: Finding) -> dict[str, Any]:
+    """One route: verdict, numbers, levels, neighbours, sentence."""
+    route = finding.route
+    return {
+        "route": route.route,
+        "variant": route.variant,
+        "verdict": finding.verdict,
+        "service_s": route.service,
+        "served_at_once": route.served,
+        "capacity_rps": route.top.rate if route.top else None,
+        "limit": {"name": route.mechanism, "predicted": route.places} if route.mechanism else None,
+        "levels": [level_entry(level) for level in route.levels],
+        "burst": burst_entry(route),
+        "neighbours": {kind: neighbour_entry(one) for kind, one in route.bystanders.items()},
+        "server_says_p50_s": route.top.inside.get("p50") if route.top else None,
+        "server_says_p99_s": route.top.inside.get("p99") if route.top else None,
+        "blame": [],
+        "sentence": finding.sentence,
+        "remedy": finding.remedy,
+    }
+
+
+def level_entry(level: Level) -> dict[str, Any]:
+    """One crowd."""
+    entry: dict[str, Any] = {"users": level.users, "rps": level.rate, **spread("mean", level.mean)}
+    for name, one in level.quantiles.items():
+        entry.update(spread(name, one))
+    return {
+        **entry,
+        **spread("max", level.longest),
+        "count": level.count,
+        "completed": level.completed,
+        "unfinished": level.unfinished,
+        "errors": level.errors,
+        "little_residual": level.little.residual if level.little else None,
+        "little_identity": level.little.identity if level.little else None,
+        "predicted_mean_s": level.predicted_mean,
+        "server_cpu": level.cpu,
+        "starved_users": level.starved,
+    }
+
+
+def spread(name: str, one: Estimate | None) -> dict[str, float | None]:
+    """`p99_s` and, where only a bound is known, `p99_at_least_s`."""
+    if one is None:
+        return {f"{name}_s": None}
+    if one.exact is None:
+        return {f"{name}_s": None, f"{name}_at_least_s": one.low}
+    return {f"{name}_s": one.exact}
+
+
+def burst_entry(route: Route) -> dict[str, Any] | None:
+    """One burst: how many, and when the last was answered."""
+    burst = route.burst
+    return {"size": burst.size, "last_answer_s": max(burst.done)} if burst and all(map(math.isfinite, burst.done)) else None
+
+
+def neighbour_entry(one: Bystander) -> dict[str, Any]:
+    """One innocent route, idle and loaded."""
+    return {
+        **spread("idle_p90", one.idle),
+        **spread("loaded_p90", one.loaded),
+        "idle_pings": one.idle_pings,
+        "loaded_pings": one.loaded_pings,
+    }
+
+
+def claim_entry(one: Judged) -> dict[str, Any]:
+    """One claim."""
+    claim, judgement = one.claim, one.judgement
+    return {
+        "id": claim.id,
+        "sentence": claim.sentence,
+        "source": claim.source,
+        "predicted": judgement.predicted,
+        "measured": judgement.measured,
+        "verdict": judgement.outcome,
+        "why": judgement.why,
+    }

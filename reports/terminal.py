@@ -1,0 +1,113 @@
+"""The report for a terminal: one table of routes, one sentence each, the claims, the trust; the worst last, by the prompt."""
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+
+from reports.claims import Outcome
+from reports.findings import Finding, Verdict
+from reports.percentiles import Estimate
+from reports.report import Report
+from reports.study import Level
+from reports.trust import Belief
+from reports.wording import number, seconds, share
+
+LOUD = {
+    Verdict.SCALES: "green",
+    Verdict.THREAD_POOL: "yellow",
+    Verdict.EXECUTOR_POOL: "yellow",
+    Verdict.LOOP_BLOCKED: "red",
+    Verdict.UNTRUSTED: "red",
+    Belief.TRUSTED: "green",
+    Belief.SUSPECT: "yellow",
+    Belief.UNTRUSTED: "red",
+    Outcome.CONFIRMED: "green",
+    Outcome.NUANCED: "yellow",
+    Outcome.REFUTED: "red",
+}
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the whole report."""
+    console.print(claims_table(report))
+    console.print()
+    console.print(routes_table(report))
+    for finding in ordered(report):
+        console.print(f"- {finding.sentence}", highlight=False, markup=False, soft_wrap=True)
+    console.print(trust_line(report), highlight=False, soft_wrap=True)
+    for doubt in report.trust.doubts[:8]:
+        words = f"  {doubt.status}: {doubt.id} {doubt.name}, {doubt.cell}: {doubt.why}"
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
+    for cell in report.study.missing:
+        console.print(f"  not measured to its end: {cell}", highlight=False, markup=False)
+
+
+def ordered(report: Report) -> list[Finding]:
+    """The findings, most served first."""
+    return sorted(report.findings, key=lambda finding: -(finding.route.served or 0))
+
+
+def loud(word: str) -> str:
+    """A verdict in its colour."""
+    return f"[{LOUD[word]}]{word}[/]" if word in LOUD else word  # type: ignore[index]
+
+
+def routes_table(report: Report) -> Table:
+    """One row per route; columns on the right go first on a narrow terminal, the verdict never."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for head in ("route", "served at once", "limit", "unloaded", "users", "mean", "p50", "p99", "waiting", "neighbour p90"):
+        table.add_column(head, justify="left" if head == "route" else "right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for finding in ordered(report):
+        table.add_row(finding.route.route, *numbers(finding), loud(finding.verdict))
+    return table
+
+
+def numbers(finding: Finding) -> Iterator[str]:
+    """The numbers of one row; `-` for what this run cannot say."""
+    route, top = finding.route, finding.route.top
+    if finding.verdict is Verdict.UNTRUSTED or top is None or route.service is None or route.served is None:
+        yield from ["-"] * 9
+        return
+    yield number(route.served)
+    yield f"{route.places:g}" if route.places else "none"
+    yield seconds(route.service)
+    yield str(top.users)
+    yield value(top.mean)
+    yield quantile(top, "p50")
+    yield quantile(top, "p99")
+    yield share(max(0.0, 1 - route.service / top.mean.low))
+    beside = route.bystanders.get("async")
+    yield f"{value(beside.idle)} -> {value(beside.loaded)}" if beside else "-"
+
+
+def value(one: Estimate | None) -> str:
+    """A duration, or at least how long."""
+    if one is None:
+        return "-"
+    return seconds(one.low) if one.exact is not None else f">= {seconds(one.low)}"
+
+
+def quantile(level: Level, name: str) -> str:
+    """A quantile, or how many samples were too few for it."""
+    one = level.quantiles[name]
+    return value(one) if one else f"n={level.count}"
+
+
+def claims_table(report: Report) -> Table:
+    """The lesson, statement by statement."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for head in ("claim", "predicted", "measured", "verdict"):
+        table.add_column(head, no_wrap=head in {"claim", "verdict"})
+    for one in report.claims:
+        judgement = one.judgement
+        table.add_row(one.claim.id, judgement.predicted, judgement.measured, loud(judgement.outcome))
+    return table
+
+
+def trust_line(report: Report) -> str:
+    """How far to believe it, and how many checks that rests on."""
+    checks = report.trust.checks
+    passed = sum(check.status == "pass" for check in checks)
+    return f"run: {loud(report.trust.belief)} ({passed} of {len(checks)} checks pass; n=... means too few samples for a p99)"

@@ -1,0 +1,134 @@
+"""May this run be believed? Checks per cell, each with its number, its limits and its reason: doubt is data.
+
+A run is `trusted` when all checks that can be made pass, `suspect` on a warning, `untrusted` on a failure. An untrusted
+run prints its reasons and no other verdict. The limits are those of the measurement handbook's part on validity.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reports.study import QUANTILES, Level, Study, Tally
+from reports.wording import share
+
+
+class Belief(StrEnum):
+    """How far a run may be believed."""
+
+    TRUSTED = "trusted"
+    """All checks passed."""
+    SUSPECT = "suspect"
+    """A check warns: read the reason before you quote the number."""
+    UNTRUSTED = "untrusted"
+    """A check failed: no other verdict is given."""
+
+
+class Outcome(StrEnum):
+    """What one check found."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    WARN = "warn"
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+    """This machine, or this run, cannot tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of one cell (or of the whole run: cell `*`). The value is better the smaller it is."""
+
+    id: str
+    name: str
+    cell: str
+    value: float | None
+    pass_limit: float
+    fail_limit: float
+    why: str
+
+    @property
+    def status(self) -> Outcome:
+        """Pass up to the first limit, fail beyond the second."""
+        if self.value is None:
+            return Outcome.UNKNOWN
+        if abs(self.value) <= self.pass_limit:
+            return Outcome.PASS
+        return Outcome.FAIL if abs(self.value) > self.fail_limit else Outcome.WARN
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """All checks of a run, and what follows from them."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def belief(self) -> Belief:
+        """The worst check decides."""
+        found = {check.status for check in self.checks}
+        if Outcome.FAIL in found:
+            return Belief.UNTRUSTED
+        return Belief.SUSPECT if Outcome.WARN in found else Belief.TRUSTED
+
+    @property
+    def doubts(self) -> list[Check]:
+        """The checks that did not pass, worst first."""
+        order = [Outcome.FAIL, Outcome.WARN, Outcome.UNKNOWN]
+        return sorted((one for one in self.checks if one.status in order), key=lambda one: order.index(one.status))
+
+
+ORIGIN = {
+    "machine": ("python", "cpus", "system"),
+    "packages": ("fastapi", "uvicorn", "anyio", "starlette", "uvloop", "locust", "gevent"),
+}
+RUNTIME = ("loop", "http_parser", "thread_tokens", "executor_size")
+
+
+def trust(study: Study) -> Trust:
+    """Check every cell that was measured, and the run as a whole."""
+    return Trust(tuple(checks(study)))
+
+
+def checks(study: Study) -> Iterator[Check]:
+    """Every check that this run allows, cell by cell."""
+    levels = {level.cell: level for route in study.routes for level in route.levels}
+    for tally in study.tallies:
+        yield from counted(tally, levels.get(tally.cell))
+        if level := levels.get(tally.cell):
+            yield reconciled(level)
+    yield origin(study)
+    if not study.tallies:
+        yield Check("V4", "all sent", "*", 1.0, 0.0, 0.005, "no cell was measured to its end")
+
+
+def counted(tally: Tally, level: Level | None) -> Iterator[Check]:
+    """V4, V7, V8: was all sent, did all come back, and rightly? The limits tighten with the quantile that is claimed."""
+    claimed = max((QUANTILES[name] for name, one in level.quantiles.items() if one), default=0.5) if level else 0.9
+    tail = (1 - claimed) / 2
+    unsent, open_, wrong = tally.planned - tally.sent, tally.unfinished, tally.errors
+    planned, sent = max(tally.planned, 1), max(tally.sent, 1)
+    why = f"{unsent} of {tally.planned} planned requests were never sent"
+    yield Check("V4", "all sent", tally.cell, unsent / planned, 0.0, 0.005, why)
+    why = f"{open_} of {tally.sent} requests were unanswered when the drain ended: the slow ones are missing from the tail"
+    yield Check("V7", "completion", tally.cell, open_ / sent, 0.0, tail, why)
+    why = f"{wrong} of {tally.sent} answers were errors or wrong bodies: quick errors flatter percentiles"
+    yield Check("V8", "errors", tally.cell, wrong / sent, 0.001, min(0.01, tail), why)
+
+
+def reconciled(level: Level) -> Check:
+    """V11: the rows and the in-flight counter, two sources, must tell the same story by Little's law."""
+    value = level.little.identity if level.little else None
+    off = "nothing was in flight" if value is None else f"rows and in-flight counter disagree by {share(abs(value))}"
+    return Check("V11", "little identity", level.cell, value, 0.005, 0.01, f"{off}: more than 1 % means lost rows")
+
+
+def origin(study: Study) -> Check:
+    """V22: everything that changes the law must be known. A package may be absent, but that must be recorded."""
+    missing = [name for name in ("seed", "loop", "connections", "plan") if name not in study.run]
+    for section, names in ORIGIN.items():
+        missing += [name for name in names if name not in study.run.get(section, {})]
+    for variant, runtime in study.run.get("targets", {}).items():
+        missing += [f"{variant}: {name}" for name in RUNTIME if runtime.get(name) is None]
+    if not study.run.get("targets"):
+        missing.append("what ran inside the target: its probe left no record")
+    why = f"missing: {', '.join(missing)}" if missing else "versions, loop, parser, pools, seed and plan are recorded"
+    return Check("V22", "origin", "*", float(len(missing)), 0.0, 0.0, why)

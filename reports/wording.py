@@ -1,0 +1,39 @@
+"""Numbers as people read them: three significant digits, always with a unit; ms below a second, s from there on."""
+
+import math
+
+DIGITS = 3
+A_SECOND = 0.9995  # what rounds to 1.00 s
+TENFOLD = 9.95  # from here on no decimals either
+WHOLE_PERCENT = 0.095  # from here on no decimals
+
+
+def number(value: float) -> str:
+    """Three significant digits, no exponent, thousands separated."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else "infinite"
+    decimals = max(0, DIGITS - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+def seconds(value: float | None) -> str:
+    """A duration: `1.24 ms`, `102 ms`, `3.36 s`; `-` for an unknown one."""
+    if value is None:
+        return "-"
+    return f"{number(value)} s" if value >= A_SECOND else f"{number(value * 1000)} ms"
+
+
+def share(value: float) -> str:
+    """A proportion in per cent: `12 %`, `0.05 %`, `-0.3 %`."""
+    return f"{value:.0%}".replace("%", " %") if abs(value) >= WHOLE_PERCENT else f"{value * 100:.2g} %"
+
+
+def times(ratio: float) -> str:
+    """A ratio: `x8.2`, `x950`."""
+    decimals = 0 if ratio >= TENFOLD else 1 if ratio >= 1 else 2
+    return f"x{ratio:,.{decimals}f}"
+
+
+def count(amount: int, noun: str) -> str:
+    """`1 user`, `32 users`."""
+    return f"{amount:,} {noun}" + ("" if amount == 1 else "s")
