@@ -1,0 +1,250 @@
+"""How many requests can your FastAPI route really serve at once? The front door: the command line.
+
+A room is opened only when its command is typed, so that `--help` answers at once and loads no pandas, matplotlib,
+Locust or FastAPI. This is the only place that prints a trouble and exits with its code.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from enum import StrEnum
+from importlib import metadata, util
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from reports.report import Report
+    from results.trouble import Trouble
+    from scenarios._plan import Plan
+
+HERE = Path(__file__).resolve().parent
+app = typer.Typer(
+    name="atonce",
+    help="How many requests can your FastAPI route really serve at once?\n\n"
+    "Start with: atonce reproduce   (two minutes: blocking inside `async def` makes requests queue, with proof)",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+class Loop(StrEnum):
+    """The event loops that uvicorn can run."""
+
+    ASYNCIO = "asyncio"
+    UVLOOP = "uvloop"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print summary.json on stdout, and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit 3 for a suspect run too, not only for an untrusted one.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser when it is ready.")]
+OneLoop = Annotated[Loop, typer.Option("--loop", help="The event loop that uvicorn runs.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder for the runs. Default: results/ in a clone, else ./atonce-results.")
+]
+
+
+@app.callback(invoke_without_command=False)
+def front_door(
+    *, version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True)] = False
+) -> None:
+    """What all commands share."""
+    if version:
+        typer.echo(f"atonce {metadata.version('atonce')}")
+        raise typer.Exit
+
+
+@app.command(epilog="Examples:  atonce reproduce   |   atonce reproduce --loop uvloop   |   atonce reproduce --dry-run")
+def reproduce(  # noqa: PLR0913 - one parameter per flag
+    *,
+    loop: OneLoop = Loop.ASYNCIO,
+    seconds: Annotated[float, typer.Option(help="How long the work takes: the wait in every variant.")] = 0.1,
+    out: Out = None,
+    seed: Annotated[int, typer.Option(help="Seed of the neighbours' Poisson schedule.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be sent, and send nothing.")] = False,
+    open_page: Open = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    strict: Strict = False,
+) -> None:
+    """Reproduce the claim: the same work in four variants, under load, with a report."""
+    from reports.console import Progress  # noqa: PLC0415
+    from results.store import RunFolder, default_root  # noqa: PLC0415
+    from results.trouble import Exit, Trouble  # noqa: PLC0415
+    from scenarios._plan import reproduction  # noqa: PLC0415
+
+    plan = reproduction(seconds)
+    if dry_run:
+        tell_plan(plan)
+        return
+    if util.find_spec(loop) is None:
+        sentence = f"The {loop} loop is not installed in this environment. Install it, or leave --loop out."
+        raise Trouble(sentence, Exit.USAGE)
+    from scenarios._driver import Settings, drive  # noqa: PLC0415
+
+    run = RunFolder.create(out or default_root(clone()), "reproduce")
+    trouble = None
+    with Progress(plan.estimate(), quiet=quiet or as_json) as progress:
+        try:
+            drive(plan, Settings(loop=loop, seed=seed, server_env={}), run, progress)
+        except Trouble as caught:
+            trouble = caught
+        progress.tell("drawing the report", progress.done)
+        finished = present(run.path, trouble)
+    conclude(*finished, as_json=as_json, strict=strict, open_page=open_page, following="atonce serve", trouble=trouble)
+
+
+@app.command(epilog="Examples:  atonce report   |   atonce report results/example   |   atonce report --json | python -m json.tool")
+def report(
+    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Folder of a run. Default: the newest.")] = None,
+    *,
+    open_page: Open = False,
+    as_json: Json = False,
+    strict: Strict = False,
+) -> None:
+    """Render a stored run again: page, charts, summary."""
+    from results.store import default_root, newest  # noqa: PLC0415
+
+    path = run or newest(default_root(clone()))
+    conclude(*present(path, None), as_json=as_json, strict=strict, open_page=open_page, following="atonce reproduce", trouble=None)
+
+
+@app.command(epilog="Examples:  atonce serve   |   atonce serve --port 9000 --loop uvloop   |   atonce serve --threads 80")
+def serve(
+    *,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8002,
+    loop: OneLoop = Loop.ASYNCIO,
+    workers: Annotated[int, typer.Option(min=1, max=32, help="Worker processes.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1000, help="AnyIO's thread tokens per worker.")] = 40,
+) -> None:
+    """Serve the bundled app, for curl or plain Locust. Ctrl-C ends it."""
+    import socket  # noqa: PLC0415
+
+    from results.trouble import Exit, Trouble  # noqa: PLC0415
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            sentence = f"Port {port} cannot be used ({error.strerror}). Choose another: atonce serve --port {port % 65535 + 1}"
+            raise Trouble(sentence, Exit.TARGET) from error
+    from targets.__main__ import serve as serve_target  # noqa: PLC0415
+
+    serve_target(port, loop, workers, threads)
+
+
+def present(path: Path, trouble: "Trouble | None") -> "tuple[Report | None, dict[str, Any]]":
+    """Judge and render a run. After a trouble, a run with nothing to show is no second trouble."""
+    from reports.report import explain, write  # noqa: PLC0415
+    from results.trouble import Trouble  # noqa: PLC0415
+
+    try:
+        found = explain(path)
+        return found, write(found)
+    except Trouble:
+        if trouble is None:
+            raise
+        return None, {}
+
+
+def conclude(  # noqa: PLR0913 - the last lines depend on all of it
+    found: "Report | None",
+    data: dict[str, Any],
+    *,
+    as_json: bool,
+    strict: bool,
+    open_page: bool,
+    following: str,
+    trouble: "Trouble | None",
+) -> None:
+    """Print the result, then leave with the exit code that weighs most: 2, 4, 130, 3, 1, 0."""
+    if found is None:
+        assert trouble is not None  # noqa: S101 - nothing to show only after a trouble
+        raise trouble
+    page = found.path / "report" / "index.html"
+    code = trouble.code if trouble else found.exit_code(strict=strict)
+    if as_json:
+        typer.echo(json.dumps({**data, "exit_code": code}, indent=1, allow_nan=False))
+    else:
+        from reports.console import console  # noqa: PLC0415
+        from reports.terminal import show  # noqa: PLC0415
+
+        show(found, console(sys.stdout))
+        typer.echo(f"report: {relative(page)}   next: {following}")
+    if open_page:
+        import webbrowser  # noqa: PLC0415
+
+        webbrowser.open(page.resolve().as_uri())
+    if trouble:
+        typer.echo(f"atonce: {trouble.sentence}", err=True)
+    raise typer.Exit(code)
+
+
+def tell_plan(plan: "Plan") -> None:
+    """What a run would do: cells, users, requests and seconds. Nothing is sent."""
+    from scenarios._plan import duration, requests  # noqa: PLC0415
+
+    typer.echo(f"{'cell':<28} {'users':>5} {'requests':>9} {'seconds':>8}")
+    for cell in plan.cells:
+        took, many = duration(cell, plan.seconds), requests(cell, plan.seconds)
+        typer.echo(
+            f"{cell.name:<28} {cell.users:>5} {many:>9,.0f} {took:>8.1f}" + ("  with both neighbours" if cell.neighbours else "")
+        )
+    total = sum(requests(cell, plan.seconds) for cell in plan.cells)
+    typer.echo(
+        f"about {total:,.0f} requests to 127.0.0.1 in {plan.estimate():.0f} s, start-up and report included; nothing was sent"
+    )
+    for note in plan.notes:
+        typer.echo(f"note: {note}")
+    typer.echo("next: atonce reproduce")
+
+
+def relative(path: Path) -> Path:
+    """A path as short as it can be said from here."""
+    with suppress(ValueError):
+        return path.resolve().relative_to(Path.cwd())
+    return path
+
+
+def rooms() -> Path:
+    """The folder that holds the four rooms: one level down in a wheel, beside this file in a clone."""
+    return private if (private := HERE / "atonce_rooms").is_dir() else HERE
+
+
+def clone() -> Path | None:
+    """The clone that this file lies in, or None when it was installed from a wheel."""
+    return HERE if rooms() == HERE else None
+
+
+def guarded(run: Callable[[], Any]) -> int:
+    """Run the command line; a trouble becomes its sentence and its code."""
+    from results.trouble import Exit, Trouble  # noqa: PLC0415
+
+    try:
+        run()
+    except Trouble as trouble:
+        if "--json" in sys.argv:
+            typer.echo(json.dumps({"format": 1, "error": trouble.sentence, "exit_code": trouble.code}, indent=1))
+        typer.echo(f"atonce: {trouble.sentence}", err=True)
+        return trouble.code
+    except KeyboardInterrupt:
+        typer.echo("atonce: interrupted; what was measured so far lies in the run's folder", err=True)
+        return Exit.INTERRUPTED
+    return 0
+
+
+def main() -> None:
+    """The `atonce` command."""
+    sys.path.insert(0, str(rooms()))
+    sys.exit(guarded(app))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One file per file, and those that guard the house."""
