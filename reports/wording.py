@@ -4,6 +4,7 @@ import math
 
 DIGITS = 3
 A_SECOND = 0.9995  # what rounds to 1.00 s
+NEARLY_ONE = 0.995
 TENFOLD = 9.95  # from here on no decimals either
 WHOLE_PERCENT = 0.095  # from here on no decimals
 
@@ -12,7 +13,8 @@ def number(value: float) -> str:
     """Three significant digits, no exponent, thousands separated."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else "infinite"
-    decimals = max(0, DIGITS - 1 - math.floor(math.log10(abs(value))))
+    rounded = float(f"{value:.{DIGITS - 1}e}")  # first, because rounding may add a digit: 0.9999 is 1.00
+    decimals = max(0, DIGITS - 1 - math.floor(math.log10(abs(rounded))))
     return f"{value:,.{decimals}f}"
 
 
@@ -30,7 +32,7 @@ def share(value: float) -> str:
 
 def times(ratio: float) -> str:
     """A ratio: `x8.2`, `x950`."""
-    decimals = 0 if ratio >= TENFOLD else 1 if ratio >= 1 else 2
+    decimals = 0 if ratio >= TENFOLD else 1 if ratio >= NEARLY_ONE else 2
     return f"x{ratio:,.{decimals}f}"
 
 

@@ -1,0 +1,20 @@
+"""Shared by the tests: simulated runs, made once."""
+
+from pathlib import Path
+
+import pytest
+
+from reports.report import Report, explain
+from tests import simulate
+
+
+@pytest.fixture(scope="session")
+def honest_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean simulated run of the quick plan, in which every variant behaves as the lesson says."""
+    return simulate.write(tmp_path_factory.mktemp("honest"), simulate.World())
+
+
+@pytest.fixture(scope="session")
+def honest(honest_run: Path) -> Report:
+    """The report of the clean simulated run."""
+    return explain(honest_run)

@@ -1,0 +1,214 @@
+"""A simulator that writes real run folders with known truth: the same spools that Locust and the probe leave behind.
+
+Closed loops and bursts run on c ideal servers, first come first served, each request taking exactly D. What the
+neighbours feel follows from what a variant holds: the loop, the threads, or nothing. No time passes.
+"""
+
+import heapq
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from results.schema import Cell, Neighbour, Phase, Scenario, Status, Variant
+from results.spool import Spool
+from results.store import RunFolder
+from scenarios._arrivals import poisson
+from scenarios._plan import Plan, reproduction
+
+IDLE = 0.002  # seconds that an innocent route takes when nobody disturbs it
+OVERHEAD = 0.0005  # seconds between handler and client, each way
+NAMES = ("fastapi", "uvicorn", "anyio", "starlette", "uvloop", "locust", "gevent")
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """How one variant behaves: its places, and whether it holds the loop or the threads that neighbours need."""
+
+    places: int
+    holds_loop: bool = False
+    holds_threads: bool = False
+
+
+HONEST = {
+    Variant.BROKEN_ASYNC: Truth(1, holds_loop=True),
+    Variant.TO_THREAD: Truth(6),
+    Variant.SYNC: Truth(40, holds_threads=True),
+    Variant.ASYNC: Truth(10_000),
+}
+
+
+@dataclass(slots=True)
+class Request:
+    """One simulated request, moments in seconds; `done` None when it is still out when the cell ends."""
+
+    user: int
+    sent: float
+    begin: float
+    end: float
+    done: float | None
+
+
+@dataclass(slots=True)
+class World:
+    """What may be changed before the run is written: rows on their way to the spool, and the run's facts."""
+
+    truths: dict[Variant, Truth] = field(default_factory=lambda: dict(HONEST))
+    plan: Plan = field(default_factory=lambda: reproduction(0.1))
+    edit: Callable[[str, list[list[Any]]], list[list[Any]]] = lambda _cell, lines: lines
+    facts: Callable[[dict[str, Any]], None] = lambda _facts: None
+    cut: float | None = None  # seconds after a window's end at which waiting stops; None: until all is answered
+    hold_answers: bool = False  # all answers of a burst leave together, as behind middleware that suspends
+    probe: bool = True
+    status: Status = Status.COMPLETE
+    journal: list[list[Any]] = field(default_factory=list)
+
+
+def closed_loop(cell: Cell, places: int, service: float, start: float) -> list[Request]:
+    """N users on `places` servers until the window closes; first come, first served."""
+    close = start + cell.warm_up + cell.window
+    asks = [(start + cell.stagger * user / cell.users, user) for user in range(cell.users)]
+    heapq.heapify(asks)
+    free = [start] * min(places, cell.users)
+    requests = []
+    while asks:
+        moment, user = heapq.heappop(asks)
+        if moment >= close:
+            continue
+        begin = max(moment + OVERHEAD, heapq.heappop(free))
+        end = begin + service
+        heapq.heappush(free, end)
+        requests.append(Request(user, moment, begin, end, end + OVERHEAD))
+        heapq.heappush(asks, (end + OVERHEAD, user))
+    return requests
+
+
+def burst(cell: Cell, places: int, service: float, start: float) -> list[Request]:
+    """N at once: request k ends after ceil(k / c) D."""
+    found = []
+    for k in range(cell.users):
+        begin = start + OVERHEAD + k // places * service
+        found.append(Request(k, start + 1e-5 * k, begin, begin + service, begin + service + OVERHEAD))
+    return found
+
+
+def felt(ping: Neighbour, truth: Truth, crowd: list[Request], moment: float) -> float:
+    """How long an innocent route takes at a moment: behind the work in front of it, if that is what the crowd holds."""
+    if truth.holds_loop or (truth.holds_threads and ping.kind == "def"):
+        ahead = [one.begin for one in crowd if one.sent <= moment < one.begin]
+        return max([*ahead, moment]) - moment + IDLE
+    return IDLE
+
+
+def write(root: Path, world: World) -> Path:
+    """Write a sealed run folder."""
+    path = root / "20260101T000000Z-reproduce-0000"
+    path.mkdir(parents=True)
+    run = RunFolder(path, "reproduce")
+    facts: dict[str, Any] = {
+        "seed": 1,
+        "plan": {"seconds": world.plan.seconds, "notes": [], "cells": [cell.to_dict() for cell in world.plan.cells]},
+        "loop": "asyncio",
+        "machine": {"system": "Linux", "python": "3.11.7", "cpus": 2, "cpu": "simulated", "app_core": 1, "locust_core": 0},
+        "packages": dict.fromkeys(NAMES, "1.0"),
+        "connections": "opened before the load",
+    }
+    world.facts(facts)
+    run.open(**facts)
+    run.facts["origin"] = 0.0
+    now = 1.0
+    for act in world.plan.acts:
+        now = write_act(path, world, act.variant, act.cells, now) + 1.0
+    run.close(world.status)
+    return path
+
+
+def write_act(path: Path, world: World, variant: Variant, cells: tuple[Cell, ...], now: float) -> float:
+    """One variant's spools."""
+    samples, load = Spool(path / "samples" / f"{variant}.jsonl"), Spool(path / "load" / f"{variant}.jsonl")
+    truth, seq = world.truths[variant], 0
+    world.journal.clear()
+    for cell in cells:
+        crowd = play(cell, truth, world.plan.seconds, now)
+        if world.hold_answers and cell.scenario is Scenario.BURST:
+            last = max(one.end for one in crowd) + OVERHEAD
+            crowd = [Request(one.user, one.sent, one.begin, one.end, last) for one in crowd]
+        opened, closed = now + cell.warm_up, now + cell.warm_up + cell.window
+        end = max([closed, *(one.done or 0 for one in crowd)])
+        if world.cut is not None:
+            end = closed + world.cut
+            crowd = [one if one.done and one.done <= end else Request(one.user, one.sent, one.begin, one.end, None) for one in crowd]
+        lines = [line for one in crowd for line in lines_of(cell.name, cell.route, cell, one, world, opened, end)]
+        pings = [one for ping in cell.neighbours for one in pinged(cell, ping, truth, crowd, now)]
+        aside = [line for route, one in pings for line in lines_of(cell.aside, route, cell, one, world, opened, end)]
+        for line in number([*world.edit(cell.name, lines), *world.edit(cell.aside, aside)], variant, seq, world):
+            samples.write(*line)
+        seq += 2 * (len(lines) + len(aside)) + 1
+        bounds = {"go": now, "open": opened, "close": closed, "end": end}
+        marks = ("go", "end") if cell.scenario is Scenario.BURST else tuple(bounds)
+        beside = [(cell.aside, [one for _, one in pings])] if cell.neighbours and cell.aside != cell.name else []
+        for name, requests in [(cell.name, crowd or [one for _, one in pings]), *beside]:
+            for mark in marks:
+                load.write("mark", name, mark, bounds[mark], 0, area(requests, now, bounds[mark]))
+        now = max([end, *(one.done or end for _, one in pings)]) + 0.5
+    samples.close()
+    load.close()
+    if world.probe:
+        write_probe(path, variant, truth, world)
+    return now
+
+
+def play(cell: Cell, truth: Truth, service: float, now: float) -> list[Request]:
+    """The pressed route's requests in one cell."""
+    if cell.scenario is Scenario.NEIGHBOURS:
+        return []
+    return (burst if cell.scenario is Scenario.BURST else closed_loop)(cell, truth.places, service, now)
+
+
+def pinged(cell: Cell, ping: Neighbour, truth: Truth, crowd: list[Request], now: float) -> list[tuple[str, Request]]:
+    """One neighbour's requests in one cell."""
+    found = []
+    for moment in poisson(ping.rate, cell.warm_up + cell.window, f"1/{ping.kind}"):
+        due = now + moment
+        end = due + felt(ping, truth, crowd, due)
+        found.append((ping.route, Request(0, due, end - IDLE / 2, end - IDLE / 4, end)))
+    return found
+
+
+def lines_of(name: str, route: str, cell: Cell, one: Request, world: World, opened: float, end: float) -> list[list[Any]]:
+    """The spool's lines of one request, without its number."""
+    phase = Phase.STEADY if one.sent > opened or cell.scenario is Scenario.BURST else Phase.WARM_UP
+    sent = ["sent", name, phase, route, cell.variant, one.user, one.sent, one.sent]
+    moments = [one.begin - OVERHEAD / 2, one.begin, one.end] if world.probe else [None, None, None]
+    if one.done is None:
+        return [sent, ["given-up", end]]
+    return [sent, ["done", one.done, 200, None, 14, *moments, 50_000]]
+
+
+def number(lines: list[list[Any]], variant: Variant, first: int, world: World) -> list[list[Any]]:
+    """Give each request its number; a "sent" begins a new one. The probe's journal says when the answer left."""
+    numbered, seq = [], first
+    for kind, *words in lines:
+        seq += kind in {"sent", "unsent"}
+        numbered.append([kind, seq, *words])
+        if kind == "done" and words[4] is not None:
+            world.journal.append(["visit", f"{variant}-{seq}", *words[4:7], words[6] + OVERHEAD / 4, words[7]])
+    return numbered
+
+
+def area(requests: list[Request], start: float, until: float) -> float:
+    """Integral of the number in flight from `start` to `until`."""
+    return sum(max(0.0, min(one.done or until, until) - max(one.sent, start)) for one in requests)
+
+
+def write_probe(path: Path, variant: Variant, truth: Truth, world: World) -> None:
+    """The server's journal: what ran, and its pools ten times a second."""
+    folder = path / "probe"
+    folder.mkdir(exist_ok=True)
+    pools = {"thread_tokens": 40, "executor_size": 6, "loop": "asyncio", "http_parser": "httptools", "cpus": [0], "pid": 1}
+    waiting = 20 if truth.holds_threads else 0
+    queue = 20 if truth.places == 6 else 0
+    looks = [["sample", 0.1 * i, 0.0, 0, waiting, queue, 0.01 * i, 1] for i in range(2000)]
+    lines = [["runtime", 0.0, pools], *looks, *world.journal]
+    (folder / f"{variant}-1.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

@@ -1,0 +1,115 @@
+"""Percentiles, windows, capacity and wording against tables worked by hand."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports import wording
+from reports.capacity import burst_last, closed_loop_mean, served_at_once, service_time
+from reports.percentiles import estimate, is_supported, needed, quantile
+from reports.windows import Window, little
+
+TIMES = st.lists(st.floats(0.001, 100), min_size=1, max_size=200)
+
+
+@given(TIMES, st.sampled_from([0.5, 0.9, 0.95, 0.99]))
+def test_a_quantile_is_numpys_inverted_cdf_bit_for_bit(values: list[float], q: float) -> None:
+    """No interpolation, no rounding."""
+    assert float(np.quantile(values, q, method="inverted_cdf")) == quantile(np.array(values), q)
+
+
+# 1 2 2+ 3 4 5+ 6 7 8+ 9+ (+ = unanswered), ten of each so that the quantiles are supported; table T5 of the handbook
+CENSORED = [(1, True), (2, True), (2, False), (3, True), (4, True), (5, False), (6, True), (7, True), (8, False), (9, False)]
+
+
+@pytest.mark.parametrize(
+    ("q", "low", "high"),
+    [(0.25, 2, 3), (0.5, 4, 6), (0.6, 5, 7), (0.7, 6, math.inf), (0.75, 7, math.inf), (0.9, 8, math.inf)],
+)
+def test_unanswered_requests_bracket_a_quantile(q: float, low: float, high: float) -> None:
+    """They took at least as long as they were waited for, and perhaps for ever."""
+    rows = CENSORED * 10
+    found = estimate(np.array([float(t) for t, _ in rows]), np.array([ev for _, ev in rows]), q)
+    assert found is not None
+    assert (low, high) == (found.low, found.high)
+    assert found.exact is None
+
+
+@pytest.mark.parametrize(("q", "count"), [(0.5, 20), (0.9, 100), (0.95, 200), (0.99, 1000)])
+def test_a_quantile_needs_ten_samples_beyond_it(q: float, count: int) -> None:
+    """One fewer, and it is not printed."""
+    assert count == needed(q)
+    assert is_supported(count, q)
+    assert not is_supported(count - 1, q)
+
+
+@pytest.mark.parametrize(
+    ("users", "places", "think", "mean"),
+    # D = 50 ms; rows of table T3: max(D, N D / c - Z)
+    [(10, 1, 0, 0.5), (50, 1, 0, 2.5), (10, 6, 0, 0.0833), (50, 6, 0, 0.4167), (80, 40, 0, 0.1), (30, 40, 0.1, 0.05), (130, 40, 0.1, 0.0625)],
+)
+def test_the_closed_loop_mean_matches_the_table(users: int, places: int, think: float, mean: float) -> None:
+    """Denning and Buzen's bounds, exact for constant service."""
+    assert mean == pytest.approx(closed_loop_mean(users, 0.05, places, think), rel=1e-3)
+
+
+def test_a_burst_ends_after_as_many_rounds_as_it_needs() -> None:
+    """60 on 40 places take two rounds; 20 on one take twenty."""
+    assert (0.2, 2.0) == (burst_last(60, 0.1, 40), burst_last(20, 0.1, 1))
+
+
+def test_served_at_once_is_rate_times_service() -> None:
+    """Little's law for the requests in service; the service time is the median of a single user."""
+    assert 40.0 == served_at_once(400, 0.1)
+    assert 0.2 == service_time(np.array([0.1, 0.2, 9.0]))
+    assert service_time(np.array([])) is None
+
+
+def window_of(rows: list[tuple[float, float]], start: float, end: float, *, lost: int = 0) -> Window:
+    """A window over (sent, done) pairs; `lost` rows are deleted after the counter has seen them."""
+    area = sum(max(0.0, min(done, end) - max(sent, start)) for sent, done in rows)
+    kept = rows[: len(rows) - lost]
+    frame = pd.DataFrame(kept, columns=["sent", "done"]).assign(censored=False, error=None)
+    return Window(start, end, frame, frame, area / (end - start))
+
+
+@given(st.lists(st.tuples(st.floats(0, 10), st.floats(0.01, 5)), min_size=1, max_size=60))
+def test_littles_identity_holds_for_any_traffic(spans: list[tuple[float, float]]) -> None:
+    """With the ages at both edges the rows add up to the counter's integral, whatever the order."""
+    found = little(window_of([(sent, sent + took) for sent, took in spans], 2.0, 8.0))
+    assert found is None or abs(found.identity) < 1e-9
+
+
+def test_a_deleted_row_breaks_littles_identity() -> None:
+    """Losing 5 of 100 requests shows as 5 %."""
+    found = little(window_of([(0.1 * i, 0.1 * i + 0.1) for i in range(100)], 0.0, 10.0, lost=5))
+    assert found is not None
+    assert 0.05 == pytest.approx(found.identity, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (wording.seconds(0.00123), "1.23 ms"),
+        (wording.seconds(0.1024), "102 ms"),
+        (wording.seconds(3.3579), "3.36 s"),
+        (wording.seconds(0.99999), "1.00 s"),
+        (wording.seconds(None), "-"),
+        (wording.number(1234.5), "1,234"),
+        (wording.number(0), "0"),
+        (wording.number(math.inf), "infinite"),
+        (wording.share(0.123), "12 %"),
+        (wording.share(0.0005), "0.05 %"),
+        (wording.times(8.2), "x8.2"),
+        (wording.times(0.9999), "x1.0"),
+        (wording.times(964.4), "x964"),
+        (wording.count(1, "user"), "1 user"),
+    ],
+)
+def test_people_read_three_digits_and_a_unit(shown: str, text: str) -> None:
+    """Milliseconds below a second, seconds from there on."""
+    assert text == shown

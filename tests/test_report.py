@@ -1,0 +1,258 @@
+"""A simulated run with known truth goes in; numbers, trust, verdicts and claims must say that truth - or its opposite."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from reports.claims import CLAIMS, Outcome
+from reports.findings import Verdict
+from reports.report import Report, explain
+from reports.summary import summary
+from reports.trust import Belief
+from reports.trust import Outcome as CheckOutcome
+from results.schema import Scenario, Variant
+from results.trouble import Exit, Trouble
+from scenarios._plan import Act, Plan, reproduction
+from tests.simulate import HONEST, Truth, World, write
+
+SCHEMA = Path(__file__).resolve().parent.parent / "reports" / "summary.schema.json"
+
+
+def outcome(report: Report, claim: str) -> Outcome:
+    """The verdict on one claim."""
+    return next(one.judgement.outcome for one in report.claims if one.claim.id == claim)
+
+
+def verdicts(report: Report) -> dict[str, Verdict]:
+    """The verdict on each variant."""
+    return {finding.route.variant: finding.verdict for finding in report.findings}
+
+
+def statuses(report: Report, check: str) -> set[CheckOutcome]:
+    """What one check said of all cells."""
+    return {one.status for one in report.trust.checks if one.id == check}
+
+
+def planted(tmp_path: Path, **truths: Truth) -> Report:
+    """A run in which some variants behave otherwise than the lesson says."""
+    changed = {Variant(name.replace("_", "-")): truth for name, truth in truths.items()}
+    return explain(write(tmp_path, World(truths={**HONEST, **changed})))
+
+
+def test_a_clean_run_is_trusted_and_fine(honest: Report) -> None:
+    """Every check passes; no claim is refuted."""
+    assert honest.trust.belief is Belief.TRUSTED
+    assert [] == honest.trust.doubts
+    assert honest.exit_code() is Exit.FINE
+
+
+@pytest.mark.parametrize(("variant", "places"), [("broken-async", 1), ("to-thread", 6), ("sync", 40), ("async", 64)])
+def test_served_at_once_finds_the_truth(honest: Report, variant: str, places: int) -> None:
+    """Within 2 %: the overhead of 1 ms per request is in the service time, not in the throughput."""
+    route = honest.study.route(Variant(variant))
+    assert route is not None
+    assert places == pytest.approx(route.served, rel=0.02)
+
+
+def test_the_verdicts_name_the_mechanisms(honest: Report) -> None:
+    """One of each."""
+    expected = {
+        "broken-async": Verdict.LOOP_BLOCKED,
+        "to-thread": Verdict.EXECUTOR_POOL,
+        "sync": Verdict.THREAD_POOL,
+        "async": Verdict.SCALES,
+    }
+    assert expected == verdicts(honest)
+
+
+def test_a_plateau_of_one_with_calm_neighbours_is_no_held_loop(tmp_path: Path) -> None:
+    """A lock serves one at once too; the neighbours tell them apart."""
+    report = planted(tmp_path, broken_async=Truth(1))
+    assert verdicts(report)["broken-async"] is Verdict.POOL_LIMITED
+    assert outcome(report, "blocks-loop") is Outcome.REFUTED
+
+
+def test_the_honest_run_confirms_the_lesson(honest: Report) -> None:
+    """Four statements hold as stated, two have a limit that the lesson leaves out."""
+    expected = {
+        "blocks-loop": Outcome.CONFIRMED,
+        "serial-queue": Outcome.CONFIRMED,
+        "latency-spike": Outcome.CONFIRMED,
+        "async-many": Outcome.CONFIRMED,
+        "def-pool": Outcome.NUANCED,
+        "to-thread-free": Outcome.NUANCED,
+    }
+    assert expected == {one.claim.id: one.judgement.outcome for one in honest.claims}
+
+
+@pytest.mark.parametrize(
+    ("claim", "truths"),
+    [
+        ("blocks-loop", {"broken_async": Truth(10_000)}),  # it does not block after all
+        ("serial-queue", {"broken_async": Truth(2, holds_loop=True)}),  # two at a time
+        ("latency-spike", {"broken_async": Truth(4, holds_loop=True)}),  # N D / 4
+        ("latency-spike", {"async": Truth(1, holds_loop=True)}),  # a good route made blocking
+        ("async-many", {"async": Truth(1, holds_loop=True)}),
+        ("async-many", {"async": Truth(10)}),  # a semaphore of ten
+        ("def-pool", {"sync": Truth(80, holds_threads=True)}),  # a pool widened
+        ("def-pool", {"sync": Truth(1, holds_loop=True)}),  # a def route that holds the loop
+        ("to-thread-free", {"to_thread": Truth(40)}),  # the executor widened
+        ("to-thread-free", {"to_thread": Truth(6, holds_loop=True)}),
+    ],
+)
+def test_the_opposite_is_refuted(tmp_path: Path, claim: str, truths: dict[str, Truth]) -> None:
+    """A claim that cannot be refuted proves nothing."""
+    report = planted(tmp_path, **truths)
+    assert outcome(report, claim) is Outcome.REFUTED
+    assert report.exit_code() is Exit.FAILED
+
+
+def test_every_claim_has_a_planted_opposite() -> None:
+    """Whoever adds a claim adds the run that refutes it."""
+    marks = [mark for mark in test_the_opposite_is_refuted.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]
+    assert {claim.id for claim in CLAIMS} == {case[0] for case in marks[0].args[1]}
+
+
+def test_without_a_probe_the_staircase_is_untested(tmp_path: Path) -> None:
+    """Client times could not tell; the claim says what is missing, and the missing record makes the run untrusted."""
+    report = explain(write(tmp_path, World(probe=False)))
+    assert outcome(report, "serial-queue") is Outcome.UNTESTED
+    assert statuses(report, "V22") == {CheckOutcome.FAIL}
+
+
+def test_missing_variants_make_claims_untested(tmp_path: Path) -> None:
+    """Nothing is confirmed by its absence."""
+    whole = reproduction(0.1)
+    half = Plan(whole.seconds, tuple(act for act in whole.acts if act.variant is Variant.BROKEN_ASYNC), ())
+    report = explain(write(tmp_path, World(plan=half)))
+    found = {one.claim.id: one.judgement.outcome for one in report.claims}
+    assert [Outcome.UNTESTED] * 4 == [found[name] for name in ("latency-spike", "async-many", "def-pool", "to-thread-free")]
+
+
+def drop_every(nth: int, kind: str) -> Any:
+    """An edit that deletes every n-th request of the top sync crowd, both of its lines."""
+
+    def edit(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
+        if cell != "crowd/sync/64":
+            return lines
+        pairs = [lines[i : i + 2] for i in range(0, len(lines), 2)]
+        if kind == "delete":
+            return [line for i, pair in enumerate(pairs) if i % nth for line in pair]
+        if kind == "unsent":
+            return [line for i, pair in enumerate(pairs) for line in (pair if i % nth else [unsent(pair[0])])]
+        return [line for i, pair in enumerate(pairs) for line in (pair if i % nth else [pair[0], failed(pair[1])])]
+
+    return edit
+
+
+def unsent(line: list[Any]) -> list[Any]:
+    """A request that never left."""
+    return ["unsent", *line[1:7], "no connection was free"]
+
+
+def failed(line: list[Any]) -> list[Any]:
+    """A request that was answered with an error."""
+    return [*line[:2], 500, "status 500", *line[4:]]
+
+
+@pytest.mark.parametrize(
+    ("check", "edit"), [("V11", drop_every(20, "delete")), ("V4", drop_every(50, "unsent")), ("V8", drop_every(50, "failed"))]
+)
+def test_a_fault_in_the_rows_is_never_trusted(tmp_path: Path, check: str, edit: Any) -> None:
+    """5 % of the rows deleted, 2 % never sent, 2 % errors: each is seen, and no verdict is given."""
+    report = explain(write(tmp_path, World(edit=edit)))
+    assert CheckOutcome.FAIL in statuses(report, check)
+    assert report.trust.belief is Belief.UNTRUSTED
+    assert set(verdicts(report).values()) == {Verdict.UNTRUSTED}
+    assert report.exit_code() is Exit.UNTRUSTED
+
+
+def test_requests_still_out_at_the_end_are_lower_bounds(tmp_path: Path) -> None:
+    """Nobody waited for the last answers: V7 fails, the mean becomes "at least", p50 a bracket or a bound."""
+    report = explain(write(tmp_path, World(cut=0.0)))
+    assert CheckOutcome.FAIL in statuses(report, "V7")
+    route = report.study.route(Variant.BROKEN_ASYNC)
+    assert route is not None
+    assert route.top is not None
+    assert 32 == route.top.unfinished
+    assert route.top.mean.exact is None
+    level = summary(report)["routes"][0]["levels"][-1]
+    assert level["mean_s"] is None
+    assert level["mean_at_least_s"] > 0
+    assert level["max_s"] is None
+
+
+def test_a_missing_fact_of_origin_is_not_trusted(tmp_path: Path) -> None:
+    """Without the version of uvloop nobody can say which law held."""
+    report = explain(write(tmp_path, World(facts=lambda facts: facts["packages"].pop("uvloop"))))
+    assert statuses(report, "V22") == {CheckOutcome.FAIL}
+
+
+def test_a_suspect_run_exits_3_only_when_strict(honest: Report) -> None:
+    """A warning is printed, not punished, unless somebody asks for it."""
+    check = dataclasses.replace(honest.trust.checks[0], value=0.004, pass_limit=0.001, fail_limit=0.01)
+    suspect = dataclasses.replace(honest, trust=dataclasses.replace(honest.trust, checks=(check,)))
+    assert (Exit.FINE, Exit.UNTRUSTED) == (suspect.exit_code(), suspect.exit_code(strict=True))
+
+
+def test_bars_come_from_handlers_even_when_answers_are_held_back(tmp_path: Path) -> None:
+    """All answers leave together, yet the stairs stand: each handler begins when the one before has ended."""
+    report = explain(write(tmp_path, World(hold_answers=True)))
+    route = report.study.route(Variant.BROKEN_ASYNC)
+    assert route is not None
+    assert route.burst is not None
+    assert 1 == len({round(done, 6) for done in route.burst.done})
+    assert [round(0.1 * k, 3) for k in range(20)] == [round(begin - route.burst.begin[0], 3) for begin in route.burst.begin]
+    assert outcome(report, "serial-queue") is Outcome.CONFIRMED
+
+
+def test_an_interrupted_run_reports_what_it_has(tmp_path: Path) -> None:
+    """Cells that were not measured to their end are named and left out."""
+    path = write(tmp_path, World())
+    facts = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    for cell in ("crowd/async/64", "burst/async/20"):
+        del facts["cells"][cell]
+    (path / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    report = explain(path)
+    assert ("crowd/async/64", "burst/async/20") == report.study.missing
+    route = report.study.route(Variant.ASYNC)
+    assert route is not None
+    assert route.top is not None
+    assert 50 == route.top.users
+
+
+def test_a_run_without_any_measured_cell_is_a_sentence(tmp_path: Path) -> None:
+    """Nothing to report is said, not drawn."""
+    plan = Plan(0.1, (Act(Variant.ASYNC, 0.1, ()),), ())
+    with pytest.raises(Trouble, match="nothing to report"):
+        explain(write(tmp_path, World(plan=plan)))
+
+
+def test_the_summary_keeps_its_promise(honest: Report) -> None:
+    """Real output against the published schema; and the schema can fail."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    data = json.loads(json.dumps(summary(honest), allow_nan=False))
+    jsonschema.validate(data, schema)
+    data["routes"][0]["verdict"] = "splendid"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(data, schema)
+
+
+def test_quantiles_that_the_data_cannot_support_are_null(honest: Report) -> None:
+    """64 requests are too few for a p95; 3,600 are enough for a p99."""
+    routes = {route["variant"]: route["levels"][-1] for route in summary(honest)["routes"]}
+    assert routes["broken-async"]["p50_s"] is not None
+    assert routes["broken-async"]["p95_s"] is None
+    assert routes["async"]["p99_s"] is not None
+
+
+def test_every_cell_of_the_plan_was_counted(honest: Report) -> None:
+    """Each cell, and each top cell's neighbours beside it, appears in the checks."""
+    cells = {check.cell for check in honest.trust.checks}
+    plan = reproduction(0.1)
+    tops = [cell.aside for cell in plan.cells if cell.neighbours and cell.scenario is Scenario.CROWD]
+    assert {*(cell.name for cell in plan.cells), *tops, "*"} == cells
