@@ -50,14 +50,21 @@ Out = Annotated[
 ]
 
 
-@app.callback(invoke_without_command=False)
-def front_door(
-    *, version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True)] = False
-) -> None:
-    """What all commands share."""
-    if version:
+def tell_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so
+    """Print the version and leave."""
+    if asked:
         typer.echo(f"atonce {metadata.version('atonce')}")
         raise typer.Exit
+
+
+@app.callback()
+def front_door(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True, callback=tell_version)
+    ] = False,
+) -> None:
+    """What all commands share."""
 
 
 @app.command(epilog="Examples:  atonce reproduce   |   atonce reproduce --loop uvloop   |   atonce reproduce --dry-run")

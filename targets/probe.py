@@ -144,12 +144,12 @@ class Journal:
         self.path = Path(f"{prefix}-{os.getpid()}.jsonl")
         self.lines: deque[list[Any]] = deque()
         self.visits: deque[Visit] = deque()
+        self.sizes: tuple[Any, Any] | None = None
         self.closing = threading.Event()
         self.writer = threading.Thread(target=self.write_until_closed, name="atonce-probe", daemon=True)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to write, and to sample the loop."""
-        self.lines.append(["runtime", clock(), runtime(loop)])
         self.writer.start()
         loop.call_later(SAMPLE_EVERY, self.sample, loop, clock() + SAMPLE_EVERY)
 
@@ -168,6 +168,10 @@ class Journal:
         executor = getattr(loop, "_default_executor", None)
         queue = getattr(executor, "_work_queue", None)
         limiter = thread_limiter()
+        sizes = (limiter and limiter.total_tokens, getattr(executor, "_max_workers", None))
+        if sizes != self.sizes:  # an app may widen its pools at any time; the last word counts
+            self.sizes = sizes
+            self.lines.append(["runtime", now, runtime(loop)])
         self.lines.append(
             [
                 "sample",

@@ -138,7 +138,9 @@ def write_act(path: Path, world: World, variant: Variant, cells: tuple[Cell, ...
         end = max([closed, *(one.done or 0 for one in crowd)])
         if world.cut is not None:
             end = closed + world.cut
-            crowd = [one if one.done and one.done <= end else Request(one.user, one.sent, one.begin, one.end, None) for one in crowd]
+            crowd = [
+                one if one.done and one.done <= end else Request(one.user, one.sent, one.begin, one.end, None) for one in crowd
+            ]
         lines = [line for one in crowd for line in lines_of(cell.name, cell.route, cell, one, world, opened, end)]
         pings = [one for ping in cell.neighbours for one in pinged(cell, ping, truth, crowd, now)]
         aside = [line for route, one in pings for line in lines_of(cell.aside, route, cell, one, world, opened, end)]

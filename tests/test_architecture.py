@@ -63,7 +63,7 @@ def broken_rules(path: Path, text: str) -> Iterator[str]:
 
 def test_every_room_keeps_its_doors() -> None:
     """No file imports what its room forbids."""
-    assert [] == [rule for path in sources() for rule in broken_rules(path, (ROOT / path).read_text(encoding="utf-8"))]
+    assert [rule for path in sources() for rule in broken_rules(path, (ROOT / path).read_text(encoding="utf-8"))] == []
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_every_module_has_a_caption_and_stays_small(path: Path) -> None:
     assert caption.endswith((".", "?"))
     assert text.count("\n") <= LONGEST_FILE
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    assert [] == [one.name for one in functions if (one.end_lineno or 0) - one.lineno >= LONGEST_FUNCTION]
+    assert [one.name for one in functions if (one.end_lineno or 0) - one.lineno >= LONGEST_FUNCTION] == []
 
 
 def test_importing_results_loads_the_standard_library_only() -> None:
@@ -114,4 +114,4 @@ def test_no_import_has_the_effect_of_patching_the_interpreter() -> None:
     names = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in safe if path.stem != "__main__"]
     code = f"import importlib, sys; [importlib.import_module(n) for n in {names}]; print('gevent' in sys.modules)"
     seen = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "False" == seen.stdout.strip()
+    assert seen.stdout.strip() == "False"

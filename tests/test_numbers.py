@@ -50,7 +50,15 @@ def test_a_quantile_needs_ten_samples_beyond_it(q: float, count: int) -> None:
 @pytest.mark.parametrize(
     ("users", "places", "think", "mean"),
     # D = 50 ms; rows of table T3: max(D, N D / c - Z)
-    [(10, 1, 0, 0.5), (50, 1, 0, 2.5), (10, 6, 0, 0.0833), (50, 6, 0, 0.4167), (80, 40, 0, 0.1), (30, 40, 0.1, 0.05), (130, 40, 0.1, 0.0625)],
+    [
+        (10, 1, 0, 0.5),
+        (50, 1, 0, 2.5),
+        (10, 6, 0, 0.0833),
+        (50, 6, 0, 0.4167),
+        (80, 40, 0, 0.1),
+        (30, 40, 0.1, 0.05),
+        (130, 40, 0.1, 0.0625),
+    ],
 )
 def test_the_closed_loop_mean_matches_the_table(users: int, places: int, think: float, mean: float) -> None:
     """Denning and Buzen's bounds, exact for constant service."""
@@ -59,13 +67,13 @@ def test_the_closed_loop_mean_matches_the_table(users: int, places: int, think: 
 
 def test_a_burst_ends_after_as_many_rounds_as_it_needs() -> None:
     """60 on 40 places take two rounds; 20 on one take twenty."""
-    assert (0.2, 2.0) == (burst_last(60, 0.1, 40), burst_last(20, 0.1, 1))
+    assert (burst_last(60, 0.1, 40), burst_last(20, 0.1, 1)) == (0.2, 2.0)
 
 
 def test_served_at_once_is_rate_times_service() -> None:
     """Little's law for the requests in service; the service time is the median of a single user."""
-    assert 40.0 == served_at_once(400, 0.1)
-    assert 0.2 == service_time(np.array([0.1, 0.2, 9.0]))
+    assert served_at_once(400, 0.1) == 40.0
+    assert service_time(np.array([0.1, 0.2, 9.0])) == 0.2
     assert service_time(np.array([])) is None
 
 
@@ -88,7 +96,7 @@ def test_a_deleted_row_breaks_littles_identity() -> None:
     """Losing 5 of 100 requests shows as 5 %."""
     found = little(window_of([(0.1 * i, 0.1 * i + 0.1) for i in range(100)], 0.0, 10.0, lost=5))
     assert found is not None
-    assert 0.05 == pytest.approx(found.identity, abs=1e-6)
+    assert pytest.approx(found.identity, abs=1e-6) == 0.05
 
 
 @pytest.mark.parametrize(

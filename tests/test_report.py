@@ -46,7 +46,7 @@ def planted(tmp_path: Path, **truths: Truth) -> Report:
 def test_a_clean_run_is_trusted_and_fine(honest: Report) -> None:
     """Every check passes; no claim is refuted."""
     assert honest.trust.belief is Belief.TRUSTED
-    assert [] == honest.trust.doubts
+    assert honest.trust.doubts == []
     assert honest.exit_code() is Exit.FINE
 
 
@@ -130,7 +130,7 @@ def test_missing_variants_make_claims_untested(tmp_path: Path) -> None:
     half = Plan(whole.seconds, tuple(act for act in whole.acts if act.variant is Variant.BROKEN_ASYNC), ())
     report = explain(write(tmp_path, World(plan=half)))
     found = {one.claim.id: one.judgement.outcome for one in report.claims}
-    assert [Outcome.UNTESTED] * 4 == [found[name] for name in ("latency-spike", "async-many", "def-pool", "to-thread-free")]
+    assert [found[name] for name in ("latency-spike", "async-many", "def-pool", "to-thread-free")] == [Outcome.UNTESTED] * 4
 
 
 def drop_every(nth: int, kind: str) -> Any:
@@ -178,7 +178,7 @@ def test_requests_still_out_at_the_end_are_lower_bounds(tmp_path: Path) -> None:
     route = report.study.route(Variant.BROKEN_ASYNC)
     assert route is not None
     assert route.top is not None
-    assert 32 == route.top.unfinished
+    assert route.top.unfinished == 32
     assert route.top.mean.exact is None
     level = summary(report)["routes"][0]["levels"][-1]
     assert level["mean_s"] is None
@@ -196,7 +196,7 @@ def test_a_suspect_run_exits_3_only_when_strict(honest: Report) -> None:
     """A warning is printed, not punished, unless somebody asks for it."""
     check = dataclasses.replace(honest.trust.checks[0], value=0.004, pass_limit=0.001, fail_limit=0.01)
     suspect = dataclasses.replace(honest, trust=dataclasses.replace(honest.trust, checks=(check,)))
-    assert (Exit.FINE, Exit.UNTRUSTED) == (suspect.exit_code(), suspect.exit_code(strict=True))
+    assert (suspect.exit_code(), suspect.exit_code(strict=True)) == (Exit.FINE, Exit.UNTRUSTED)
 
 
 def test_bars_come_from_handlers_even_when_answers_are_held_back(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_bars_come_from_handlers_even_when_answers_are_held_back(tmp_path: Path)
     route = report.study.route(Variant.BROKEN_ASYNC)
     assert route is not None
     assert route.burst is not None
-    assert 1 == len({round(done, 6) for done in route.burst.done})
+    assert len({round(done, 6) for done in route.burst.done}) == 1
     assert [round(0.1 * k, 3) for k in range(20)] == [round(begin - route.burst.begin[0], 3) for begin in route.burst.begin]
     assert outcome(report, "serial-queue") is Outcome.CONFIRMED
 
@@ -218,11 +218,11 @@ def test_an_interrupted_run_reports_what_it_has(tmp_path: Path) -> None:
         del facts["cells"][cell]
     (path / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     report = explain(path)
-    assert ("crowd/async/64", "burst/async/20") == report.study.missing
+    assert report.study.missing == ("crowd/async/64", "burst/async/20")
     route = report.study.route(Variant.ASYNC)
     assert route is not None
     assert route.top is not None
-    assert 50 == route.top.users
+    assert route.top.users == 50
 
 
 def test_a_run_without_any_measured_cell_is_a_sentence(tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""Target apps with a planted fault, for the driver's tests: the bundled app with one route replaced."""
+
+import asyncio
+import os
+import time
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, HTTPException
+
+from targets import neighbours, variants
+from targets.probe import Probe
+from targets.variants import Seconds
+
+
+def app_with(path: str, handler: Any) -> FastAPI:
+    """The bundled variants, with `path` answered by `handler`."""
+    app, faulty = FastAPI(), APIRouter()
+    faulty.get(path, response_model=None)(handler)
+    app.add_middleware(Probe)
+    for router in (faulty, variants.router, neighbours.router):
+        app.include_router(router)
+    return app
+
+
+async def blocks(seconds: Seconds = 0.1) -> dict[str, float]:
+    """A good route made blocking."""
+    time.sleep(seconds)  # noqa: ASYNC251 - planted
+    return {"waited": seconds}
+
+
+async def fails(seconds: Seconds = 0.1) -> dict[str, float]:
+    """An error for everybody."""
+    raise HTTPException(500, f"planted after {seconds}")
+
+
+async def lies(seconds: Seconds = 0.1) -> dict[str, float]:
+    """Answers at once and says that it has waited."""
+    return {"waited": seconds}
+
+
+async def dies(seconds: Seconds = 0.1) -> dict[str, float]:
+    """Serves a while, then takes the whole process down."""
+    await asyncio.sleep(seconds)
+    if time.process_time() > dies_after:
+        os._exit(9)
+    return {"waited": seconds}
+
+
+async def often_wrong(seconds: Seconds = 0.1) -> dict[str, float]:
+    """Right on the first, polite requests; later a wrong body now and then."""
+    await asyncio.sleep(seconds)
+    asked.append(1)
+    return {"waited": seconds if len(asked) < 10 or len(asked) % 5 else -1.0}
+
+
+asked: list[int] = []
+dies_after = time.process_time() + 0.3
+
+blocking_app = app_with("/async", blocks)
+failing_app = app_with("/async", fails)
+lying_app = app_with("/async", lies)
+dying_app = app_with("/async", dies)
+wrong_app = app_with("/async", often_wrong)

@@ -1,0 +1,155 @@
+"""The front door: its manners, its exit codes, and how quickly it answers."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from reports.console import console
+from results.schema import FORMAT
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = ("pandas", "matplotlib", "locust", "gevent", "fastapi", "numpy", "uvicorn")
+
+
+def atonce(*words: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a person would."""
+    clean = {name: value for name, value in os.environ.items() if name not in {"CI", "NO_COLOR", "FORCE_COLOR"}}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "atonce.py"), *words],
+        cwd=cwd,
+        env={**clean, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_help_answers_at_once_and_opens_no_room() -> None:
+    """Under 0.3 s (the best of five: other work on the machine is not ours), and nothing heavy is imported."""
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        shown = atonce("--help")
+        times.append(time.perf_counter() - began)
+        assert shown.returncode == 0
+    assert min(times) < 0.3
+    code = f"import sys; sys.argv = ['atonce', '--help']; import atonce\ntry: atonce.main()\nfinally: print([m for m in {HEAVY} if m in sys.modules])"
+    seen = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert seen.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_lists_the_commands_that_exist_and_no_others() -> None:
+    """What is not built yet is not promised; every command has examples."""
+    shown = atonce("--help").stdout
+    commands = [line.split()[0] for line in shown.partition("Commands:")[2].splitlines() if line.strip()]
+    assert commands == ["reproduce", "report", "serve"]
+    for command in commands:
+        assert "Examples:" in atonce(command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["nosuch"], 2, "No such command"),
+        (["reproduce", "--secnds", "1"], 2, "--seconds"),
+        (["reproduce", "--seconds", "soon"], 2, "valid number"),
+        (["reproduce", "--seconds", "0"], 2, "out of range"),
+        (["reproduce", "--seconds", "0.01"], 2, "shortest is --seconds"),
+        (["reproduce", "--seconds", "4"], 2, "does not fit"),
+        (["reproduce", "--loop", "trio"], 2, "asyncio"),
+        (["reproduce", "--seed", "x"], 2, "valid integer"),
+        (["report", "nowhere"], 2, "not a run of atonce"),
+        (["report", "tests"], 2, "not a run of atonce"),
+        (["serve", "--port", "0"], 2, "greater than or equal to 1"),
+        (["serve", "--threads", "0"], 2, "greater than or equal to 1"),
+        (["serve", "--workers", "many"], 2, "valid integer"),
+        (["serve", "--loop", "x"], 2, "asyncio"),
+    ],
+)
+def test_wrong_words_get_a_sentence_and_exit_code_2(words: list[str], code: int, says: str) -> None:
+    """What is wrong and what to do; never a traceback."""
+    shown = atonce(*words)
+    assert code == shown.returncode
+    assert says in shown.stderr
+    assert "Traceback" not in shown.stderr + shown.stdout
+
+
+def test_an_unwritable_folder_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    """--out names a file."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    shown = atonce("reproduce", "--out", str(tmp_path / "file"))
+    assert (shown.returncode, shown.stdout) == (2, "")
+    assert "--out" in shown.stderr
+
+
+def test_a_dry_run_tells_what_would_be_sent(tmp_path: Path) -> None:
+    """Routes, levels, requests and seconds; nothing is created."""
+    shown = atonce("reproduce", "--dry-run", cwd=tmp_path)
+    assert shown.returncode == 0
+    assert "crowd/broken-async/32" in shown.stdout
+    assert "nothing was sent" in shown.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_report_renders_a_stored_run_again(honest_run: Path, tmp_path: Path) -> None:
+    """Table on stdout, page and summary on disk, the next command last."""
+    run = tmp_path / "run"
+    shutil.copytree(honest_run, run)
+    shown = atonce("report", str(run))
+    assert shown.returncode == 0, shown.stderr
+    assert "loop-blocked" in shown.stdout
+    assert "next: atonce reproduce" in shown.stdout.splitlines()[-1]
+    assert "\x1b" not in shown.stdout  # a pipe gets no colour
+    assert (run / "report" / "index.html").exists()
+
+
+def test_json_is_the_summary_and_nothing_else(honest_run: Path, tmp_path: Path) -> None:
+    """On success the summary; on failure one document that says what happened."""
+    run = tmp_path / "run"
+    shutil.copytree(honest_run, run)
+    shown = atonce("report", str(run), "--json")
+    assert json.loads(shown.stdout)["trust"]["verdict"] == "trusted"
+    failed = atonce("report", str(tmp_path), "--json")
+    assert tuple(json.loads(failed.stdout)[name] for name in ("format", "exit_code")) == (FORMAT, 2)
+    assert failed.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("env", "colour"),
+    [
+        ({}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"CI": "true"}, False),
+        ({"TERM": "dumb"}, False),
+        ({"CI": "1", "FORCE_COLOR": "1"}, True),
+    ],
+)
+def test_colour_keeps_the_manners(monkeypatch: pytest.MonkeyPatch, env: dict[str, str], *, colour: bool) -> None:
+    """On a terminal yes, unless the environment says no; FORCE_COLOR wins."""
+    for name in ("NO_COLOR", "CI", "FORCE_COLOR", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"TERM": "xterm-256color", **env}.items():
+        monkeypatch.setenv(name, value)
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    console(terminal).print("[green]word[/]")
+    assert colour == ("\x1b[3" in terminal.getvalue())
+
+
+def test_outside_a_clone_runs_go_to_a_folder_of_their_own(tmp_path: Path) -> None:
+    """Nobody's own `results` is touched."""
+    shown = atonce("report", cwd=tmp_path)
+    assert shown.returncode == 2
+    assert "atonce-results" in shown.stderr
+
+
+def test_the_version_is_told() -> None:
+    """For bug reports."""
+    assert atonce("--version").stdout.startswith("atonce 0.")

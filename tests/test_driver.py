@@ -1,0 +1,267 @@
+"""The driver on real servers and real Locust, with short plans and planted faults. Few, wide, and slow."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pandas as pd
+import pytest
+
+from reports.claims import Outcome
+from reports.report import Report, explain
+from reports.trust import Belief
+from results.schema import Phase, Scenario, Status, Variant
+from results.store import RunFolder, read_run
+from results.trouble import Exit, Trouble
+from scenarios._driver import Settings, drive
+from scenarios._plan import Act, Plan, reproduction
+from tests.processes import MARK, alive, gone_within, new_mark
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Silence:
+    """Nobody watches."""
+
+    def tell(self, step: str, seconds_done: float) -> None:
+        """Say nothing."""
+
+
+def short(variant: Variant, levels: tuple[int, ...], *, window: float = 1.5, neighbours: bool = False) -> Plan:
+    """One variant, a few levels with short windows, a burst; neighbours, when asked for, as in the real plan."""
+    act = next(act for act in reproduction(0.1).acts if act.variant == variant)
+    cells = []
+    for cell in act.cells:
+        if cell.scenario is Scenario.CROWD and cell.users in levels:
+            cells.append(cell if neighbours and cell.neighbours else replace(cell, window=window, neighbours=()))
+        elif cell.scenario is Scenario.BURST:
+            cells.append(cell)
+    idle = [cell for cell in reproduction(0.1).cells if cell.scenario is Scenario.NEIGHBOURS] if neighbours else []
+    return Plan(0.1, (Act(variant, 0.1, (*[replace(one, variant=variant) for one in idle], *cells)),), ())
+
+
+def run_of(
+    tmp_path: Path, plan: Plan, app: str = "targets.app:app", loop: str = "asyncio", **env: str
+) -> tuple[Path, Trouble | None]:
+    """Drive a plan here and now; the run, and the trouble it ended with. Nothing may be left behind."""
+    mark = new_mark()
+    os.environ[MARK] = mark
+    run = RunFolder.create(tmp_path, "reproduce")
+    trouble = None
+    try:
+        drive(plan, Settings(loop=loop, seed=1, server_env={"PYTHONPATH": str(ROOT), **env}, app=app), run, Silence())
+    except Trouble as caught:
+        trouble = caught
+    finally:
+        del os.environ[MARK]
+    assert gone_within(mark, 2.0) == []
+    return run.path, trouble
+
+
+def claim(report: Report, name: str) -> Outcome:
+    """The verdict on one claim."""
+    return next(one.judgement.outcome for one in report.claims if one.claim.id == name)
+
+
+def test_a_short_run_leaves_whole_evidence(tmp_path: Path) -> None:
+    """Every request a row with all moments in order, no new connection while measuring, Locust's own table in agreement."""
+    path, trouble = run_of(tmp_path, short(Variant.BROKEN_ASYNC, (1, 8)))
+    assert trouble is None
+    report = explain(path)
+    assert report.trust.belief is not Belief.UNTRUSTED
+    rows = pd.read_parquet(path / "samples.parquet")
+    measured = rows[rows.phase != Phase.CONNECT]
+    assert {"crowd/broken-async/1", "crowd/broken-async/8", "burst/broken-async/20"} == set(measured.cell)
+    moments = measured[["intended", "sent", "app_start", "handler_start", "handler_end", "app_end"]].to_numpy()
+    assert (moments[:, 1:] >= moments[:, :-1]).all()
+    assert (measured.done > measured.handler_end).all()
+    assert (measured.groupby(["cell", "connection"]).peer.nunique() == 1).all()
+    run = read_run(path)
+    assert (
+        run["status"],
+        run["targets"]["broken-async"]["http_parser"],
+        run["targets"]["broken-async"]["thread_tokens"],
+    ) == (Status.COMPLETE, "httptools", 40)
+    log = (path / "log.txt").read_text(encoding="utf-8")
+    table = next(line for line in log.splitlines() if line.startswith("GET") and "/broken-async" in line)
+    assert len(measured) == int(table.split()[2])
+    probe, load = pd.read_parquet(path / "probe.parquet"), pd.read_parquet(path / "load.parquet")
+    assert len(probe) > 5
+    assert {"mark", "tick"} == set(load.kind)
+
+
+def test_a_good_route_made_blocking_is_refuted_on_a_real_server(tmp_path: Path) -> None:
+    """Planted: `/async` sleeps without await."""
+    path, trouble = run_of(tmp_path, short(Variant.ASYNC, (1, 16)), app="tests.planted:blocking_app")
+    assert trouble is None
+    report = explain(path)
+    assert claim(report, "async-many") is Outcome.REFUTED
+    route = report.study.route(Variant.ASYNC)
+    assert route is not None
+    assert 0.5 < (route.served or 0) < 1.5
+
+
+def test_a_widened_pool_is_refuted_on_a_real_server(tmp_path: Path) -> None:
+    """Planted: 80 thread tokens instead of 40; 64 users are all served at once."""
+    path, trouble = run_of(tmp_path, short(Variant.SYNC, (1, 64), neighbours=True), ATONCE_THREADS="80")
+    assert trouble is None
+    report = explain(path)
+    assert read_run(path)["targets"]["sync"]["thread_tokens"] == 80
+    assert claim(report, "def-pool") is Outcome.REFUTED
+
+
+@pytest.mark.parametrize(
+    ("app", "words"),
+    [
+        ("tests.planted:failing_app", "GET /async answers wrongly before any load: status 500"),
+        ("tests.planted:lying_app", "says it waited 0.1 s and answered after"),
+        ("tests.planted:no_such_app", "The app did not start"),
+    ],
+)
+def test_a_route_that_is_not_right_is_never_loaded(tmp_path: Path, app: str, words: str) -> None:
+    """One clear sentence, exit code 4, no request counted."""
+    path, trouble = run_of(tmp_path, short(Variant.ASYNC, (1,)), app=app)
+    assert trouble is not None
+    assert trouble.code == Exit.TARGET
+    assert words in trouble.sentence
+    assert read_run(path)["status"] == Status.FAILED
+    assert len(pd.read_parquet(path / "samples.parquet")) == 0
+
+
+def test_a_target_that_dies_is_told_and_what_was_measured_kept(tmp_path: Path) -> None:
+    """It serves for a while, then its process ends; users do not hammer the dead port."""
+    path, trouble = run_of(tmp_path, short(Variant.ASYNC, (1, 50, 64), window=4.0), app="tests.planted:dying_app")
+    assert trouble is not None
+    assert (trouble.code, "died (exit code 9)" in trouble.sentence) == (Exit.TARGET, True)
+    rows = pd.read_parquet(path / "samples.parquet")
+    assert rows.error.isna().sum() > 20
+    assert rows.error.notna().sum() < 2000
+    assert read_run(path)["status"] == Status.FAILED
+
+
+def test_a_wrong_body_under_load_is_an_error_not_a_latency(tmp_path: Path) -> None:
+    """Right when asked politely, wrong for every fifth request later: V8 fails, nothing is counted as throughput."""
+    path, trouble = run_of(tmp_path, short(Variant.ASYNC, (1, 16)), app="tests.planted:wrong_app")
+    assert trouble is None
+    report = explain(path)
+    assert report.trust.belief is Belief.UNTRUSTED
+    rows = pd.read_parquet(path / "samples.parquet")
+    assert (rows.error == "wrong body").sum() > 10
+
+
+def start_reproduce(tmp_path: Path, mark: str) -> subprocess.Popen[str]:
+    """`atonce reproduce` as a person starts it."""
+    env = {**os.environ, MARK: mark, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, str(ROOT / "atonce.py"), "reproduce", "--out", str(tmp_path)]
+    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_line(process: subprocess.Popen[str], words: str) -> None:
+    """Read its progress until a step is named."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if words in line:
+            return
+    pytest.fail(f"never said {words!r}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_keeps_and_reports_what_was_measured(tmp_path: Path, number: signal.Signals) -> None:
+    """In the middle of a frozen route: arrivals stop, answers are waited for, the page is written, exit code 130."""
+    mark = new_mark()
+    process = start_reproduce(tmp_path, mark)
+    wait_for_line(process, "crowd of 16 users")
+    time.sleep(1.0)
+    process.send_signal(number)
+    shown, said = process.communicate(timeout=40)
+    assert process.returncode == 130, said
+    assert "Interrupted: no more requests are sent" in said
+    assert "not measured to its end: crowd/broken-async/16" in shown
+    run = next(tmp_path.iterdir())
+    assert json.loads((run / "run.json").read_text(encoding="utf-8"))["status"] == Status.INTERRUPTED
+    assert (run / "report" / "index.html").exists()
+    rows = pd.read_parquet(run / "samples.parquet")
+    last = rows[rows.cell == "crowd/broken-async/16"]
+    assert not last.censored.any()
+    assert gone_within(mark, 2.0) == []
+
+
+def test_nothing_survives_a_killed_driver(tmp_path: Path) -> None:
+    """Kill -9: app, upstream and Locust go with it, and the folder is still a readable run."""
+    mark = new_mark()
+    process = start_reproduce(tmp_path, mark)
+    wait_for_line(process, "crowd of 8 users")
+    time.sleep(1.5)
+    assert len(alive(mark)) >= 3
+    process.kill()
+    process.communicate()
+    assert gone_within(mark, 3.0) == []
+    run = next(tmp_path.iterdir())
+    report = explain(run)
+    assert report.study.run["status"] == Status.RUNNING
+    assert "crowd/broken-async/1" in {tally.cell for tally in report.study.tallies}
+
+
+def free_port() -> int:
+    """A port for `serve`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_taken_port_is_a_sentence() -> None:
+    """Another server listens there: exit code 4, and which command to type instead."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        command = [sys.executable, str(ROOT / "atonce.py"), "serve", "--port", str(port)]
+        shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    assert shown.returncode == 4
+    assert f"Port {port} cannot be used" in shown.stderr
+    assert "atonce serve --port" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_serve_answers_the_lesson_and_leaves_nothing() -> None:
+    """Every route of the lesson with its default, the pitfalls' 422, gather in one delay, and a clean end."""
+    mark, port = new_mark(), free_port()
+    command = [sys.executable, str(ROOT / "atonce.py"), "serve", "--port", str(port), "--threads", "7"]
+    env = {**os.environ, MARK: mark}
+    process = subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            deadline = time.perf_counter() + 20
+            while True:
+                try:
+                    client.get("/noop/async")
+                    break
+                except httpx.TransportError:
+                    assert time.perf_counter() < deadline
+                    time.sleep(0.1)
+            answers = {
+                path: client.get(path) for path in ("/sleep", "/slow-sync", "/safe-sync", "/fetch", "/concurrent", "/remote-data")
+            }
+            assert {200} == {answer.status_code for answer in answers.values()}
+            assert answers["/sleep"].json() == {"slept": 0.5}
+            assert {"slept": 1.0} == answers["/slow-sync"].json() == answers["/safe-sync"].json()
+            assert answers["/fetch"].json() == {"origin": "127.0.0.1", "status": 200}
+            assert 1.0 <= answers["/concurrent"].elapsed.total_seconds() < 1.9
+            assert "slides" in answers["/remote-data"].json()
+            for wrong in ("0", "-1", "5.1", "nan", "inf", "soon"):
+                refused = client.get("/async", params={"seconds": wrong})
+                assert refused.status_code == 422
+                assert "Input should be" in refused.json()["detail"][0]["msg"]
+            bodies = {client.get(f"/{one}?seconds=0.05").text for one in Variant}
+            assert {'{"waited":0.05}'} == bodies
+    finally:
+        process.terminate()
+        _, said = process.communicate(timeout=20)
+    assert f"http://127.0.0.1:{port}/broken-async" in said
+    assert gone_within(mark, 3.0) == []

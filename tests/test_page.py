@@ -1,0 +1,149 @@
+"""The page and the charts: offline, escaped, reproducible, readable without scripts, styles or colours."""
+
+import copy
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from reports.charts import CHARTS, svg
+from reports.charts.style import LOOKS, apart
+from reports.page import page
+from reports.report import Report, write
+from reports.study import Study
+from results.schema import Variant
+
+BUDGET = 600_000  # bytes of the whole page
+CHART_BUDGET = 60_000
+
+
+class Elements(HTMLParser):
+    """Every element of a page with its attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """One element."""
+        self.found.append((tag, dict(attrs)))
+
+
+@pytest.fixture(scope="module")
+def html(honest: Report) -> str:
+    """The page of the clean simulated run."""
+    return page(honest)
+
+
+def test_the_page_needs_nothing_from_outside(html: str) -> None:
+    """No script, no style attribute, no data: picture, no address but relative ones and its own anchors."""
+    for tag, attributes in Elements(html).found:
+        assert tag not in {"script", "link", "iframe", "img", "object"}
+        assert "style" not in attributes
+        for name in ("src", "href", "xlink:href"):
+            address = attributes.get(name) or ""
+            assert "//" not in address
+            assert not address.startswith("data:")
+    assert "@import" not in html
+    assert "url(http" not in html
+
+
+def test_ids_are_unique_and_every_reference_resolves(html: str) -> None:
+    """Matplotlib repeats its ids in every chart; the page must not."""
+    ids = [attributes["id"] for _, attributes in Elements(html).found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r"url\(#([^)]+)\)", html)) | set(re.findall(r'href="#([^"]+)"', html)) <= set(ids)
+
+
+def test_the_page_fits_its_budget(html: str) -> None:
+    """600 KB for the page; a chart is a tenth of that at most."""
+    assert len(html.encode()) <= BUDGET
+    assert max(len(chart) for chart in re.findall(r"<svg.*?</svg>", html, re.DOTALL)) <= CHART_BUDGET
+
+
+def test_every_chart_has_title_description_and_table(html: str) -> None:
+    """For those who cannot see it, and those who print it."""
+    charts = re.findall(r"<figure.*?</figure>", html, re.DOTALL)
+    assert len(CHARTS) == len(charts)
+    for chart in charts:
+        assert re.search(r"<svg[^>]*role=\"img\"[^>]*aria-labelledby=", chart)
+        assert re.search(r"<title[^>]*>[^<]+</title><desc[^>]*>[^<]+</desc>", chart)
+        assert "<table>" in chart
+        assert 'scope="col"' in chart
+
+
+def test_the_verdict_comes_first_and_is_written_out(html: str, honest: Report) -> None:
+    """Trust in the header, every sentence and every claim in plain HTML."""
+    assert "trusted" in html[: html.index("<main>")]
+    for finding in honest.findings:
+        assert f"{finding.route.top.users if finding.route.top else 0} users" in html
+    for one in honest.claims:
+        assert one.claim.id in html
+
+
+def test_what_comes_from_outside_is_escaped(honest: Report) -> None:
+    """A hostile machine name stays text."""
+    hostile = copy.deepcopy(honest)
+    hostile.study.run["machine"]["cpu"] = "<script>alert(1)</script>"
+    hostile.study.run["troubles"] = ["<img src=x onerror=alert(1)>"]
+    hostile.study.run["status"] = "failed"
+    text = page(hostile)
+    assert "<script>" not in text
+    assert "<img" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_the_same_run_gives_the_same_bytes(honest: Report) -> None:
+    """Charts and page depend on the run alone."""
+    assert page(honest) == page(honest)
+    for chart in CHARTS:
+        first, second = chart.draw(honest.study), chart.draw(honest.study)
+        assert not isinstance(first, str)
+        assert not isinstance(second, str)
+        assert svg.standalone(first) == svg.standalone(second)
+
+
+@pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.stem)
+def test_an_empty_chart_says_why(chart: object, honest: Report) -> None:
+    """Never an empty frame."""
+    nothing = Study(honest.study.run, (), (), ())
+    reason = chart.draw(nothing)  # type: ignore[attr-defined]
+    assert isinstance(reason, str)
+    assert reason.endswith(".")
+    assert chart.title(nothing)  # type: ignore[attr-defined]
+
+
+def test_writing_leaves_page_charts_and_summary(honest: Report, tmp_path: Path) -> None:
+    """SVG and PNG of each chart; nothing outside `report/`."""
+    path = tmp_path / "run"
+    path.mkdir()
+    moved = Report(path, honest.study, honest.trust, honest.findings, honest.claims)
+    write(moved)
+    files = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
+    pictures = {f"report/charts/{chart.stem}.{kind}" for chart in CHARTS for kind in ("svg", "png")}
+    assert {"report/index.html", "report/summary.json", *pictures} == files
+    assert (path / "report/charts/served.png").read_bytes().startswith(b"\x89PNG")
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of an sRGB colour (WCAG 2.2)."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#0f1419"])
+@pytest.mark.parametrize("variant", list(Variant))
+def test_every_colour_stands_out_on_light_and_dark(variant: Variant, ground: str) -> None:
+    """3:1 for graphics; and no two variants share a colour or a marker."""
+    pair = sorted([luminance(LOOKS[variant].colour), luminance(ground)])
+    assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 3
+    assert len(LOOKS) == len({one.colour for one in LOOKS.values()}) == len({one.marker for one in LOOKS.values()})
+
+
+def test_labels_are_moved_apart_and_keep_their_order() -> None:
+    """Three labels at one height end a gap apart, the middle one unmoved."""
+    assert pytest.approx(sorted(apart([0.5, 0.5, 0.5], 0.5)), abs=1e-6) == [0.0, 0.5, 1.0]
+    assert apart([3.0, 1.0], 0.5) == [3.0, 1.0]

@@ -1,0 +1,86 @@
+"""The plan: what is sent, when, and whether it fits the time."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from results.schema import Scenario, Variant
+from results.trouble import Exit, Trouble
+from scenarios._arrivals import poisson
+from scenarios._plan import BUDGET, LEVELS, Plan, reproduction
+from scenarios._watch import describe, progress
+
+
+def levels(plan: Plan, variant: Variant) -> list[int]:
+    """The crowds of one variant."""
+    return [cell.users for cell in plan.cells if cell.variant == variant and cell.scenario is Scenario.CROWD]
+
+
+def test_the_quick_plan_has_the_promised_levels_and_fits() -> None:
+    """1, 8, 16, 32 on the broken route, up to 64 elsewhere, in less than two minutes."""
+    plan = reproduction(0.1)
+    assert {variant: list(sizes) for variant, sizes in LEVELS.items()} == {variant: levels(plan, variant) for variant in LEVELS}
+    assert plan.estimate() <= BUDGET
+    assert plan.notes == ()
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.2, 0.3, 0.5])
+def test_other_waits_shrink_the_crowds_that_queue_until_they_fit(seconds: float) -> None:
+    """Only those: a crowd that nobody waits in costs no time. Each shrunk crowd is named."""
+    plan = reproduction(seconds)
+    assert plan.estimate() <= BUDGET
+    assert levels(plan, Variant.BROKEN_ASYNC)[0] == 1
+    for variant in LEVELS:
+        assert levels(plan, variant) == sorted(set(levels(plan, variant)))
+        shrunk = levels(plan, variant)[-1] < LEVELS[variant][-1]
+        assert shrunk == any(note.startswith(f"{variant}:") for note in plan.notes)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "out of range"),
+        (-1.0, "out of range"),
+        (float("nan"), "out of range"),
+        (6.0, "out of range"),
+        (0.01, "too short"),
+        (3.0, "about .* s, and it is bounded"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_with_the_reason(seconds: float, words: str) -> None:
+    """A usage error with the estimate, before anything starts."""
+    with pytest.raises(Trouble, match=words) as caught:
+        reproduction(seconds)
+    assert caught.value.code == Exit.USAGE
+
+
+def test_neighbours_are_asked_often_enough_for_a_p90() -> None:
+    """At least 100 pings each, idle and at the top level, by the schedule of the default seed."""
+    cells = [cell for cell in reproduction(0.1).cells if cell.neighbours]
+    assert 1 + len(LEVELS) == len(cells)
+    for cell, ping in itertools.chain.from_iterable(itertools.product([cell], cell.neighbours) for cell in cells):
+        inside = [t for t in poisson(ping.rate, cell.warm_up + cell.window, f"1/{ping.kind}") if t > cell.warm_up]
+        assert len(inside) >= 100
+        assert 20 <= ping.rate <= 40
+
+
+def test_arrivals_are_poisson_and_repeatable() -> None:
+    """Mean gap 1 / rate and a coefficient of variation of 1, each within four standard errors; the same seed, the same moments."""
+    moments = list(poisson(100, 200, "seed"))
+    gaps = np.diff(moments)
+    assert pytest.approx(gaps.mean(), rel=4 / len(gaps) ** 0.5) == 0.01
+    assert pytest.approx(gaps.std() / gaps.mean(), rel=4 / len(gaps) ** 0.5) == 1.0
+    assert moments == list(poisson(100, 200, "seed"))
+    assert moments != list(poisson(100, 200, "other"))
+
+
+def test_progress_never_goes_back_and_names_the_cell() -> None:
+    """Planned seconds of the cells before, plus the running cell's, at most its plan."""
+    act = reproduction(0.1).acts[0]
+    names = [cell.name for cell in act.cells]
+    starts = [progress(act, name, 0.0)[1] for name in names]
+    assert starts == sorted(starts)
+    assert progress(act, names[1], 1e9)[1] == pytest.approx(starts[2])
+    assert progress(act, "crowd/broken-async/8", 0.0)[0] == "GET /broken-async: a crowd of 8 users"
+    assert "neighbours asked meanwhile" in describe(act.cells[-2])

@@ -1,0 +1,142 @@
+"""Spools, sealing and reading: nothing measured is lost, nothing foreign is believed."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from reports.load import load
+from results import spool
+from results.schema import FORMAT, Cell, Phase
+from results.store import RunFolder, newest, read_run, seal
+from results.trouble import Exit, Trouble
+from scenarios._plan import reproduction
+from scenarios._recorder import Outcome, Place, Recorder
+from scenarios._script import Script
+
+PLACE = Place("crowd/async/1", Phase.STEADY, "GET /async", "async", 0)
+
+
+def test_a_half_written_last_line_is_left_out(tmp_path: Path) -> None:
+    """What a crash leaves."""
+    file = tmp_path / "x.jsonl"
+    file.write_text('["sent", 1]\n["done", 1, 2.0]\n["se', encoding="utf-8")
+    assert list(spool.read(file)) == [["sent", 1], ["done", 1, 2.0]]
+
+
+def test_every_planned_request_becomes_a_row(tmp_path: Path) -> None:
+    """Answered, failed, given up, never sent, and in flight when the worker died: five requests, five rows."""
+    recorder = Recorder(tmp_path, "async")
+    answered, wrong, lost, open_ = (recorder.leaves(PLACE, 10.0 + i, None) for i in range(4))
+    recorder.write_down(answered, recorder.lands(answered) or 0, Outcome(200, None, 14, (11.0, 11.1, 11.2), 5000))
+    recorder.write_down(wrong, recorder.lands(wrong) or 0, Outcome(500, "status 500", 5, (None, None, None), None))
+    recorder.give_up(lost)
+    recorder.never_sent(PLACE, 14.0, "no connection was free")
+    recorder.close()
+    seal(tmp_path, 10.0)
+    rows = pq.read_table(tmp_path / "samples.parquet").to_pandas().set_index("seq")
+    assert list(rows.index) == [0, 1, 2, 3, 4]
+    assert list(rows.censored) == [False, False, True, True, False]
+    assert list(rows.sent.notna()) == [True, True, True, True, False]
+    assert rows.error[1] == "status 500"
+    assert rows.error[4] == "no connection was free"
+    assert pytest.approx((rows.app_start[0], rows.handler_end[0])) == (1.0, 1.2)
+    assert list(rows.intended) == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert open_.seq in recorder.open
+
+
+def test_a_request_given_up_stays_given_up(tmp_path: Path) -> None:
+    """A late answer does not turn a lower bound into a latency."""
+    recorder = Recorder(tmp_path, "async")
+    ticket = recorder.leaves(PLACE, 0.0, None)
+    recorder.give_up(ticket)
+    assert recorder.lands(ticket) is None
+    assert recorder.gauges[PLACE.cell].in_flight == 0
+    recorder.close()
+
+
+def test_the_probes_journal_fills_in_what_the_header_could_not_carry(tmp_path: Path) -> None:
+    """The departure of an answered request; all moments of one that was never answered. The last word counts."""
+    recorder = Recorder(tmp_path, "async")
+    answered, lost = recorder.leaves(PLACE, 0.0, None), recorder.leaves(PLACE, 0.0, None)
+    recorder.write_down(answered, recorder.lands(answered) or 0, Outcome(200, None, 1, (1.0, 2.0, 3.0), 7))
+    recorder.give_up(lost)
+    recorder.close()
+    (tmp_path / "probe").mkdir()
+    lines = [
+        ["visit", "async-1", 5.0, None, None, None, 8],
+        ["visit", "async-0", 1.0, 2.0, 3.0, 4.0, 7],
+        ["visit", "async-1", 5.0, 6.0, None, None, 8],
+    ]
+    (tmp_path / "probe" / "async-1.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    seal(tmp_path, 0.0)
+    rows = pq.read_table(tmp_path / "samples.parquet").to_pylist()
+    assert rows[0]["app_end"] == 4.0
+    assert tuple(rows[1][name] for name in ("app_start", "handler_start", "handler_end", "peer")) == (5.0, 6.0, None, 8)
+
+
+def test_sealing_removes_the_spools_only_when_all_is_written(tmp_path: Path) -> None:
+    """Parquet stands before the spool goes."""
+    recorder = Recorder(tmp_path, "async")
+    recorder.leaves(PLACE, 0.0, None)
+    recorder.close()
+    seal(tmp_path, 0.0)
+    assert {"samples.parquet", "load.parquet", "probe.parquet"} == {file.name for file in tmp_path.iterdir()}
+
+
+def test_a_run_that_was_never_closed_is_read_all_the_same(tmp_path: Path) -> None:
+    """The driver died: run.json says running, the spools lie open."""
+    run = RunFolder.create(tmp_path, "reproduce")
+    run.open(seed=1, plan={"seconds": 0.1, "cells": []})
+    recorder = Recorder(run.path, "async")
+    recorder.leaves(PLACE, 0.0, None)
+    recorder.close()
+    evidence = load(run.path)
+    assert evidence.run["status"] == "running"
+    assert len(evidence.samples) == 1
+    assert bool(evidence.samples.censored[0])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "not a run of atonce"),
+        ("{", "not a run of atonce"),
+        ("[]", "not a run of atonce"),
+        ('{"run": "x"}', "not a run of atonce"),
+        (json.dumps({"format": FORMAT + 1}), "Upgrade atonce"),
+    ],
+)
+def test_what_is_not_a_run_is_a_sentence(tmp_path: Path, content: str | None, words: str) -> None:
+    """Not a folder of ours, cut in half, or from the future: exit code 2, no traceback."""
+    if content is not None:
+        (tmp_path / "run.json").write_text(content, encoding="utf-8")
+    with pytest.raises(Trouble, match=words) as caught:
+        read_run(tmp_path)
+    assert caught.value.code == Exit.USAGE
+
+
+def test_the_newest_run_is_never_the_example(tmp_path: Path) -> None:
+    """Newest by the time in the name."""
+    for name in ("20260101T000000Z-a", "20260301T000000Z-b", "example"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text("{}", encoding="utf-8")
+    assert newest(tmp_path).name == "20260301T000000Z-b"
+    with pytest.raises(Trouble, match="atonce reproduce"):
+        newest(tmp_path / "example")
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    """A file stands where the folder should."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(Trouble, match="--out"):
+        RunFolder.create(tmp_path / "file", "reproduce")
+
+
+def test_cells_and_scripts_survive_json() -> None:
+    """What the driver writes is what the stage plays."""
+    cells = tuple(reproduction(0.1).cells)
+    assert cells == tuple(Cell.from_dict(json.loads(json.dumps(cell.to_dict()))) for cell in cells)
+    script = Script(Path("/r"), "async", 1, "/noop/async", cells)
+    assert script == Script.from_json(script.to_json())
