@@ -178,7 +178,9 @@ def pinged(cell: Cell, ping: Neighbour, truth: Truth, crowd: list[Request], now:
     return found
 
 
-def lines_of(name: str, route: str, cell: Cell, one: Request, world: World, opened: float, end: float) -> list[list[Any]]:
+def lines_of(  # noqa: PLR0913, PLR0917 - a row has that many sides
+    name: str, route: str, cell: Cell, one: Request, world: World, opened: float, end: float
+) -> list[list[Any]]:
     """The spool's lines of one request, without its number."""
     phase = Phase.STEADY if one.sent > opened or cell.scenario is Scenario.BURST else Phase.WARM_UP
     sent = ["sent", name, phase, route, cell.variant, one.user, one.sent, one.sent]

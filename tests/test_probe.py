@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from targets.probe import Journal, Probe, current_visit, resident_bytes
 
 
-def call(app: Any, path: str = "/", headers: list[tuple[bytes, bytes]] | None = None) -> Awaitable[list[dict[str, Any]]]:
+def call(app: Any, path: str = "/", headers: list[tuple[bytes, bytes]] | None = None) -> Coroutine[Any, Any, list[dict[str, Any]]]:
     """Ask an ASGI app once; all messages it sends."""
 
     async def ask() -> list[dict[str, Any]]:
@@ -40,7 +40,8 @@ def call(app: Any, path: str = "/", headers: list[tuple[bytes, bytes]] | None = 
 def moments(messages: list[dict[str, Any]]) -> list[str]:
     """The probe's header, split."""
     head = next(message for message in messages if message["type"] == "http.response.start")
-    return dict(head["headers"])[b"x-atonce-times"].decode().split(";")
+    stamp: bytes = dict(head["headers"])[b"x-atonce-times"]
+    return stamp.decode().split(";")
 
 
 def fastapi_app(handler: Callable[..., Any]) -> Probe:
