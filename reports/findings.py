@@ -6,7 +6,7 @@ The rules, in order:
 2. The async neighbour suffers: the loop is held - waiting when the CPU idles, computing when it is full.
 3. Served grows with the users: it scales.
 4. Only the def neighbour suffers and threads are waited for: the thread pool. Nobody suffers and the executor has a
-   queue: the executor. A plateau with none of these: some other pool.
+   queue (or, where it cannot be seen, exactly its size is served): the executor. A plateau with none of these: some other pool.
 
 A plateau alone never decides: partial blocking imitates pools, so the neighbours do.
 """
@@ -92,7 +92,7 @@ def judge(route: Route, belief: Belief) -> Verdict:  # noqa: PLR0911 - one retur
         return Verdict.SCALES
     if threads and suffers(threads) and (top.threads_waiting or 0) > 1:
         return Verdict.THREAD_POOL
-    if (top.executor_queue or 0) > 1:
+    if has_executor_queue(route, top, served):
         return Verdict.EXECUTOR_POOL
     return Verdict.POOL_LIMITED if is_plateau(route) else Verdict.UNKNOWN
 
@@ -102,6 +102,13 @@ def suffers(neighbour: Bystander) -> bool:
     if not neighbour.loaded or neighbour.ratio is None:
         return False
     return neighbour.ratio >= SUFFERS and neighbour.loaded.low >= SUFFERS_FROM
+
+
+def has_executor_queue(route: Route, top: Level, served: float) -> bool:
+    """Whether calls wait for the executor; where the loop hides its queue (uvloop), whether its size is what is served."""
+    if top.executor_queue is not None:
+        return top.executor_queue > 1
+    return bool(route.executor) and is_plateau(route) and abs(served / (route.executor or 1) - 1) < NEAR
 
 
 def is_plateau(route: Route) -> bool:

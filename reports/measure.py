@@ -53,7 +53,8 @@ def route_of(evidence: Evidence, cells: list[Cell], variant: Variant) -> Route:
     crowds = sorted((cell for cell in cells if cell.scenario is Scenario.CROWD), key=lambda cell: cell.users)
     alone = [steady(evidence, cell, cell.name) for cell in crowds if cell.users == 1]
     service = service_time(answered(alone[0])) if alone and alone[0] else None
-    places, mechanism = limit_of(variant, evidence.run.get("targets", {}).get(variant, {}))
+    runtime = evidence.run.get("targets", {}).get(variant, {})
+    places, mechanism = limit_of(variant, runtime)
     bursts = [burst_of(evidence, cell) for cell in cells if cell.scenario is Scenario.BURST]
     return Route(
         route=next((cell.route for cell in evidence.cells if cell.variant == variant and cell.users), variant),
@@ -61,6 +62,7 @@ def route_of(evidence: Evidence, cells: list[Cell], variant: Variant) -> Route:
         service=service,
         places=places,
         mechanism=mechanism,
+        executor=runtime.get("executor_size"),
         levels=tuple(level_of(evidence, cell, service, places) for cell in crowds),
         burst=bursts[0] if bursts else None,
         bystanders=bystanders(evidence, crowds[-1]) if crowds and crowds[-1].neighbours else {},
@@ -108,8 +110,8 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         little=little(window),
         predicted_mean=closed_loop_mean(cell.users, service, places or np.inf, cell.think) if service else None,
         cpu=slope(probe.t, probe.cpu),
-        threads_waiting=float(probe.threads_waiting.mean()) if len(probe) else None,
-        executor_queue=float(probe.executor_queue.mean()) if len(probe) else None,
+        threads_waiting=mean(probe.threads_waiting),
+        executor_queue=mean(probe.executor_queue),
         inside=inside(rows),
     )
 
@@ -123,6 +125,12 @@ def starved(rows: pd.DataFrame, users: int) -> int:
     """Users with fewer than half as many answers as the median user; with few rounds per window this reads 0 or noise."""
     answers = rows.groupby("connection").size().reindex(range(users), fill_value=0)
     return int((answers < answers.median() / 2).sum())
+
+
+def mean(looks: pd.Series) -> float | None:
+    """Mean of what the probe saw; None when it saw nothing."""
+    seen = looks.dropna()
+    return float(seen.mean()) if len(seen) else None
 
 
 def slope(t: pd.Series, total: pd.Series) -> float | None:

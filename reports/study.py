@@ -93,6 +93,7 @@ class Route:
     service: float | None
     places: float | None  # how many its mechanism should serve at once; None for no limit
     mechanism: str | None
+    executor: float | None  # threads of the loop's default executor, as the app's probe saw them
     levels: tuple[Level, ...]
     burst: Burst | None
     bystanders: dict[str, Bystander]

@@ -21,7 +21,7 @@ from results.schema import Status
 from results.store import RunFolder
 from results.trouble import Exit, Trouble
 from scenarios._machine import cores, machine, packages
-from scenarios._plan import Act, Plan, duration
+from scenarios._plan import START_UP, Act, Plan, duration
 from scenarios._script import Script
 from scenarios._servant import servant
 from scenarios._verify import verify
@@ -67,7 +67,7 @@ def drive(plan: Plan, settings: Settings, run: RunFolder, audience: Audience) ->
         with interruptible(), staying_on(locust_core):
             for act in plan.acts:
                 alike = play(act, settings, run, partial(tell_from, audience, done), alike)
-                done += sum(duration(cell, plan.seconds) for cell in act.cells)
+                done += START_UP + sum(duration(cell, plan.seconds) for cell in act.cells)
         status = Status.COMPLETE
     except Trouble as trouble:
         status = Status.INTERRUPTED if trouble.code is Exit.INTERRUPTED else Status.FAILED

@@ -15,7 +15,7 @@ import httpx
 
 from results.schema import Cell, Scenario
 from results.trouble import Exit, Trouble
-from scenarios._plan import Act, duration
+from scenarios._plan import START_UP, Act, duration
 from scenarios._script import Script
 
 READY_WITHIN = 30.0  # seconds for the app to answer its first request
@@ -109,7 +109,7 @@ def lines_until_end(process: subprocess.Popen[str]) -> Iterator[str]:
 
 def progress(act: Act, name: str, seconds: float) -> tuple[str, float]:
     """What is being measured, and how many of the act's planned seconds are done."""
-    done = 0.0
+    done = START_UP
     for cell in act.cells:
         planned = duration(cell, act.seconds)
         if cell.name == name:

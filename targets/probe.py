@@ -166,7 +166,6 @@ class Journal:
         """Look at the loop's lag and its pools, then ask to be called again. A held loop answers late: that is the lag."""
         now = clock()
         executor = getattr(loop, "_default_executor", None)
-        queue = getattr(executor, "_work_queue", None)
         limiter = thread_limiter()
         sizes = (limiter and limiter.total_tokens, getattr(executor, "_max_workers", None))
         if sizes != self.sizes:  # an app may widen its pools at any time; the last word counts
@@ -179,7 +178,7 @@ class Journal:
                 now - due,
                 limiter.borrowed_tokens if limiter else None,
                 limiter.statistics().tasks_waiting if limiter else None,
-                queue.qsize() if queue else 0,
+                queued(loop),
                 time.process_time(),
                 resident_bytes(),
             ]
@@ -215,6 +214,14 @@ def thread_limiter() -> Any:
     """AnyIO's limiter of worker threads as this app sees it, or None where AnyIO is not in use. Loop only."""
     to_thread = sys.modules.get("anyio.to_thread")
     return to_thread.current_default_thread_limiter() if to_thread else None
+
+
+def queued(loop: asyncio.AbstractEventLoop) -> int | None:
+    """Calls that wait for a thread of the loop's default executor; None where the loop (uvloop) does not show it."""
+    if not hasattr(loop, "_default_executor"):
+        return None
+    queue = getattr(loop._default_executor, "_work_queue", None)  # noqa: SLF001 - asyncio offers no other way
+    return queue.qsize() if queue else 0
 
 
 def runtime(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:

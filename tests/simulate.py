@@ -61,6 +61,7 @@ class World:
     cut: float | None = None  # seconds after a window's end at which waiting stops; None: until all is answered
     hold_answers: bool = False  # all answers of a burst leave together, as behind middleware that suspends
     probe: bool = True
+    shows_queue: bool = True  # asyncio shows its executor's queue, uvloop does not
     status: Status = Status.COMPLETE
     journal: list[list[Any]] = field(default_factory=list)
 
@@ -212,7 +213,7 @@ def write_probe(path: Path, variant: Variant, truth: Truth, world: World) -> Non
     folder.mkdir(exist_ok=True)
     pools = {"thread_tokens": 40, "executor_size": 6, "loop": "asyncio", "http_parser": "httptools", "cpus": [0], "pid": 1}
     waiting = 20 if truth.holds_threads else 0
-    queue = 20 if truth.places == 6 else 0
+    queue = (20 if truth.places == 6 else 0) if world.shows_queue else None
     looks = [["sample", 0.1 * i, 0.0, 0, waiting, queue, 0.01 * i, 1] for i in range(2000)]
     lines = [["runtime", 0.0, pools], *looks, *world.journal]
     (folder / f"{variant}-1.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

@@ -69,6 +69,14 @@ def test_the_verdicts_name_the_mechanisms(honest: Report) -> None:
     assert expected == verdicts(honest)
 
 
+def test_an_executor_whose_queue_cannot_be_seen_is_known_by_its_size(tmp_path: Path) -> None:
+    """uvloop hides the queue; six at once with six threads there is the executor, four at once is some other pool."""
+    for places, verdict in ((6, Verdict.EXECUTOR_POOL), (4, Verdict.POOL_LIMITED)):
+        truths = {**HONEST, Variant.TO_THREAD: Truth(places)}
+        report = explain(write(tmp_path / str(places), World(truths=truths, shows_queue=False)))
+        assert verdict == verdicts(report)["to-thread"]
+
+
 def test_a_plateau_of_one_with_calm_neighbours_is_no_held_loop(tmp_path: Path) -> None:
     """A lock serves one at once too; the neighbours tell them apart."""
     report = planted(tmp_path, broken_async=Truth(1))
