@@ -70,7 +70,7 @@ def test_the_verdicts_name_the_mechanisms(honest: Report) -> None:
 
 
 def test_an_executor_whose_queue_cannot_be_seen_is_known_by_its_size(tmp_path: Path) -> None:
-    """uvloop hides the queue; six at once with six threads there is the executor, four at once is some other pool."""
+    """Under uvloop six at once with six threads there is the executor; four at once is some other pool."""
     for places, verdict in ((6, Verdict.EXECUTOR_POOL), (4, Verdict.POOL_LIMITED)):
         truths = {**HONEST, Variant.TO_THREAD: Truth(places)}
         report = explain(write(tmp_path / str(places), World(truths=truths, shows_queue=False)))
