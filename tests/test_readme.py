@@ -1,0 +1,169 @@
+"""The README is true: every command runs, every figure comes from the stored run, the map names what is there."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from io import StringIO
+from pathlib import Path
+
+import httpx
+import pytest
+from rich.console import Console
+
+from reports.report import Report, explain
+from reports.terminal import show
+from reports.wording import number, seconds, share
+from tests.processes import MARK, gone_within, new_mark
+from tests.test_driver import free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLE = ROOT / "results" / "example"
+SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.strip().splitlines()]
+
+# Each command of the README, and the test that executes it. `.ci/run` executes the first two halves word for word.
+EXECUTED = {
+    "pip install -e . && atonce reproduce": "test_reproduce.py, after the install that .ci/run makes",
+    "pip install -e '.[test]' && pytest": ".ci/run",
+    "uv run atonce reproduce": "test_uv_runs_both_commands",
+    "uv run --extra test pytest": "test_uv_runs_both_commands",
+    "uvicorn targets.app:app --port 8002": "test_the_lessons_shell_session",
+    "curl 'localhost:8002/sleep?seconds=1'": "test_the_lessons_shell_session",
+    "time curl localhost:8002/concurrent": "test_the_lessons_shell_session",
+}
+
+
+@pytest.fixture(scope="module")
+def example() -> Report:
+    """The stored run that the README quotes."""
+    return explain(EXAMPLE)
+
+
+def test_the_readme_is_short_and_every_command_is_executed_somewhere() -> None:
+    """At most 150 lines; a new command needs a test."""
+    assert README.count("\n") <= 150
+    assert set(EXECUTED) == set(SHELL)
+
+
+def test_the_table_is_what_the_example_prints(example: Report) -> None:
+    """Word for word, but for blanks at the ends of lines."""
+    out = StringIO()
+    show(example, Console(file=out, width=140))
+    printed = [line.rstrip() for line in out.getvalue().splitlines()]
+    block = re.search(r"```text\n(route .*?)```", README, re.DOTALL)
+    assert block is not None
+    for line in block[1].splitlines():
+        assert line in printed
+
+
+def test_the_figures_in_the_text_are_those_of_the_example(example: Report) -> None:
+    """Each sentence with a number, rebuilt from the stored run."""
+    broken = next(finding.route for finding in example.findings if finding.route.variant == "broken-async")
+    top, beside = broken.top, broken.bystanders["async"]
+    assert top
+    assert broken.service
+    assert beside.idle
+    assert beside.loaded
+    assert f"({number(top.rate)} req/s x {seconds(broken.service)} = {number(broken.served or 0)})" in README
+    assert (
+        f"with {top.users} users the blocking route takes {seconds(top.mean.low)}, {share(1 - broken.service / top.mean.low)} of it"
+        in README
+    )
+    assert f"the app's median says {seconds(top.inside['p50'])}" in README
+    assert f"went from {seconds(beside.idle.low)} to {seconds(beside.loaded.low)}" in README
+    assert f"{top.users} x {seconds(broken.service)} = {seconds(top.predicted_mean)}; it was {seconds(top.mean.low)}" in README
+    identities = [abs(level.little.identity) for finding in example.findings for level in finding.route.levels if level.little]
+    assert f"here {share(max(identities))} at most" in README
+    plain = json.loads((EXAMPLE / "plain-locust.json").read_text(encoding="utf-8"))
+    assert f"leaves {share(plain['unexplained'])} of its users unexplained" in README
+    assert f"{number(plain['rps'])} req/s x {seconds(plain['mean_s'])} = " in README
+    assert f"{number(plain['users_explained'])} of {plain['users']}" in README
+
+
+def test_the_example_is_a_trusted_run_whose_report_is_stored_as_rendered(example: Report) -> None:
+    """The committed page and pictures are those of the committed samples."""
+    assert example.trust.belief == "trusted"
+    stored = json.loads((EXAMPLE / "report" / "summary.json").read_text(encoding="utf-8"))
+    assert [finding.sentence for finding in example.findings] == [route["sentence"] for route in stored["routes"]]
+    for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
+        assert (ROOT / picture).exists()
+
+
+def test_every_link_and_every_room_of_the_map_exists() -> None:
+    """Relative links lead somewhere; the map names folders that are there."""
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+    block = re.findall(r"```text\n(.*?)```", README, re.DOTALL)[-1]
+    for line in block.splitlines():
+        assert (ROOT / line.split()[0]).exists(), line
+
+
+def test_commands_in_the_table_run() -> None:
+    """Those that need no minutes: here; `reproduce` itself in test_reproduce.py, `serve` in test_driver.py."""
+    commands = re.findall(r"^\| `(atonce [^`]+)` \|", README, re.MULTILINE)
+    assert len(commands) == 5
+    for command in commands:
+        words = command.split()[1:]
+        extra = ["--dry-run"] if words[0] == "reproduce" and "--dry-run" not in words else []
+        if words[0] != "serve":
+            shown = subprocess.run(
+                [sys.executable, "atonce.py", *words, *extra], cwd=ROOT, capture_output=True, text=True, check=False
+            )
+            assert shown.returncode == 0, shown.stderr
+
+
+@pytest.mark.slow
+def test_the_lessons_shell_session() -> None:
+    """Uvicorn and curl as the README types them, on a port that is free."""
+    mark, port = new_mark(), str(free_port())
+    served, slept, together = (line.replace("8002", port) for line in SHELL[4:])
+    binaries = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    server = subprocess.Popen(served.split(), cwd=ROOT, env={**os.environ, MARK: mark, "PATH": binaries}, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.perf_counter() + 20
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/noop/async")
+                break
+            except httpx.TransportError:
+                assert time.perf_counter() < deadline
+                time.sleep(0.1)
+        first = subprocess.run(["bash", "-c", slept], capture_output=True, text=True, check=True)
+        assert first.stdout == '{"slept":1.0}'
+        began = time.perf_counter()
+        second = subprocess.run(["bash", "-c", together], capture_output=True, text=True, check=True)
+        assert 1.0 <= time.perf_counter() - began < 1.9
+        assert second.stdout == '{"statuses":[200,200]}'
+    finally:
+        server.terminate()
+        server.wait(10)
+    assert gone_within(mark, 3.0) == []
+
+
+@pytest.mark.slow
+def test_uv_runs_both_commands(tmp_path: Path) -> None:
+    """In a copy of the clone with an environment of uv's own; the long parts are cut short by a flag each."""
+    copy = tmp_path / "clone"
+    copy.mkdir()
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+    )
+    for name in listed.stdout.decode().split("\0"):
+        if name and (ROOT / name).exists():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copy / name)
+    uv = str(Path(sys.executable).parent / "uv")
+    env = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "PYTHONPATH"}}
+    for command, flag, says in (
+        ("uv run atonce reproduce", "--dry-run", "nothing was sent"),
+        ("uv run --extra test pytest", "tests/test_numbers.py", "passed"),
+    ):
+        assert command in SHELL
+        words = [uv, *command.split()[1:], flag]
+        shown = subprocess.run(words, cwd=copy, env=env, capture_output=True, text=True, timeout=400, check=False)
+        assert shown.returncode == 0, shown.stderr[-2000:]
+        assert says in shown.stdout
