@@ -158,6 +158,8 @@ def test_uv_runs_both_commands(tmp_path: Path) -> None:
             shutil.copy(ROOT / name, copy / name)
     uv = str(Path(sys.executable).parent / "uv")
     env = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "PYTHONPATH"}}
+    if "PIP_CERT" in env:  # whoever told pip which certificates to trust means uv too
+        env.setdefault("SSL_CERT_FILE", env["PIP_CERT"])
     for command, flag, says in (
         ("uv run atonce reproduce", "--dry-run", "nothing was sent"),
         ("uv run --extra test pytest", "tests/test_numbers.py", "passed"),
