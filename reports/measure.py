@@ -31,7 +31,7 @@ def measure(evidence: Evidence) -> Study:
 def is_measured(evidence: Evidence, cell: Cell) -> bool:
     """Whether a cell was played to its end."""
     if cell.scenario is Scenario.BURST:
-        return "end" in evidence.moments(cell.name) and len(evidence.rows(cell.name)) == cell.users
+        return "end" in evidence.marks(cell.name).index and len(evidence.rows(cell.name)) == cell.users
     return steady(evidence, cell, cell.name) is not None
 
 
@@ -150,7 +150,7 @@ def inside(rows: pd.DataFrame) -> dict[str, float]:
 def burst_of(evidence: Evidence, cell: Cell) -> Burst:
     """One burst, ordered by the handler's begin where it is known, else by the answer."""
     rows = evidence.rows(cell.name)
-    go = evidence.moments(cell.name)["go"]
+    go = float(evidence.marks(cell.name).t["go"])
     order = rows.handler_start if rows.handler_start.notna().all() else rows.done
     rows = rows.loc[order.sort_values().index]
     columns = ((rows[name] - go).tolist() for name in ("sent", "handler_start", "handler_end", "done"))

@@ -4,12 +4,13 @@ Jinja2 fills `page.html`, the skeleton and the only stylesheet. Charts stand inl
 table, so that nothing hangs on colour, script or network.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from reports import wording
 from reports.charts import CHARTS, Table, svg
@@ -42,6 +43,7 @@ def page(report: Report) -> str:
     environment.globals.update(
         seconds=wording.seconds, number=wording.number, share=wording.share, times=wording.times, value=value, quantile=quantile
     )
+    environment.filters["prose"] = prose
     run = report.study.run
     return environment.get_template("page.html").render(
         report=report,
@@ -52,6 +54,11 @@ def page(report: Report) -> str:
         passed=sum(check.status == "pass" for check in report.trust.checks),
         levels=[(finding, level) for finding in ordered(report) for level in finding.route.levels],
     )
+
+
+def prose(text: str) -> Markup:
+    """Escaped text, with `code` between backticks set as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped one step before
 
 
 def pictures(report: Report) -> Iterator[Picture]:

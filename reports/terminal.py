@@ -27,12 +27,15 @@ LOUD = {
     Outcome.REFUTED: "red",
 }
 
+COLUMNS = ["route", "served at once", "limit", "unloaded", "users", "mean", "p50", "p99", "waiting", "neighbour p90", "verdict"]
+FEWEST = 3  # route, served at once, verdict
+
 
 def show(report: Report, console: Console) -> None:
     """Print the whole report."""
     console.print(claims_table(report))
     console.print()
-    console.print(routes_table(report))
+    console.print(routes_table(report, console.width))
     for finding in ordered(report):
         console.print(f"- {finding.sentence}", highlight=False, markup=False, soft_wrap=True)
     console.print(trust_line(report), highlight=False, soft_wrap=True)
@@ -53,14 +56,18 @@ def loud(word: str) -> str:
     return f"[{LOUD[word]}]{word}[/]" if word in LOUD else word  # type: ignore[index]
 
 
-def routes_table(report: Report) -> Table:
-    """One row per route; columns on the right go first on a narrow terminal, the verdict never."""
+def routes_table(report: Report, width: int) -> Table:
+    """One row per route. A narrow terminal loses numbers from the right, never the route or the verdict."""
+    found = ordered(report)
+    rows = [[finding.route.route, *numbers(finding), str(finding.verdict)] for finding in found]
+    keep = list(range(len(COLUMNS)))
+    while len(keep) > FEWEST and sum(max(len(line[i]) for line in [COLUMNS, *rows]) + 2 for i in keep) - 2 > width:
+        keep.pop(-2)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for head in ("route", "served at once", "limit", "unloaded", "users", "mean", "p50", "p99", "waiting", "neighbour p90"):
-        table.add_column(head, justify="left" if head == "route" else "right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for finding in ordered(report):
-        table.add_row(finding.route.route, *numbers(finding), loud(finding.verdict))
+    for i in keep:
+        table.add_column(COLUMNS[i], justify="left" if i in {0, len(COLUMNS) - 1} else "right", no_wrap=True)
+    for row, finding in zip(rows, found, strict=True):
+        table.add_row(*[row[i] for i in keep[:-1]], loud(finding.verdict))
     return table
 
 

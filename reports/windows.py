@@ -55,16 +55,15 @@ class Little:
 
 def steady(evidence: Evidence, cell: Cell, name: str) -> Window | None:
     """The window of a cell (or of the neighbours beside it, by `name`); None when the run ended before it was measured."""
-    moments = evidence.moments(name)
-    if "open" not in moments or "close" not in moments:
+    marks = evidence.marks(name)
+    if not {"open", "close"} <= set(marks.index):
         return None
-    start, end = moments["open"], moments["close"]
+    start, end = float(marks.t["open"]), float(marks.t["close"])
     if end - start < WHOLE * cell.window:
         return None
     everything = evidence.rows(name)
     rows = everything[(everything.intended > start) & (everything.intended <= end)]
-    marks = evidence.load[(evidence.load.cell == name) & (evidence.load.kind == "mark")].set_index("mark").area
-    return Window(start, end, rows, everything, float((marks["close"] - marks["open"]) / (end - start)))
+    return Window(start, end, rows, everything, float((marks.area["close"] - marks.area["open"]) / (end - start)))
 
 
 def little(window: Window) -> Little | None:

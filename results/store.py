@@ -74,11 +74,15 @@ def read_run(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         sentence = f"{path} is not a run of atonce: it has no readable run.json. `results/` holds one folder per run."
         raise Trouble(sentence, Exit.USAGE) from error
-    if number > FORMAT:
+    if not isinstance(number, int) or number > FORMAT:
         sentence = f"{path.name} was written in format {number}; this atonce reads up to {FORMAT}. Upgrade atonce to read it."
         raise Trouble(sentence, Exit.USAGE)
     if not (path / f"{SAMPLES}.parquet").exists():
-        facts.update(seal(path, facts["origin"]))  # the run died before it was closed: what it left is read all the same
+        try:
+            facts.update(seal(path, facts["origin"]))  # the run died before it was closed: what it left is read all the same
+        except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
+            sentence = f"{path} was never closed, and what it left cannot be read ({type(error).__name__}); was it edited or cut?"
+            raise Trouble(sentence, Exit.USAGE) from error
     return dict(facts)
 
 
@@ -92,21 +96,17 @@ def newest(root: Path) -> Path:
 
 
 def seal(path: Path, origin: float) -> dict[str, Any]:
-    """Spools to Parquet; what is known about the targets and the cells' moments is given back for run.json."""
+    """Spools to Parquet; what the probes told about their processes is given back for run.json."""
     visits, looks, targets = read_probe(path / PROBE, origin)
-    marks = [list(row) for row in read_load(path / LOAD, origin)]
+    load = [list(row) for row in read_load(path / LOAD, origin)]
     samples = list(read_samples(path / SAMPLES, origin, visits))
-    write_table(path / f"{LOAD}.parquet", LOAD_COLUMNS, marks)
+    write_table(path / f"{LOAD}.parquet", LOAD_COLUMNS, load)
     write_table(path / f"{PROBE}.parquet", PROBE_COLUMNS, looks)
     names = tuple(Sample.__dataclass_fields__)
     write_table(path / f"{SAMPLES}.parquet", names, [[getattr(one, name) for name in names] for one in samples])
     for name in (SAMPLES, LOAD, PROBE):
         shutil.rmtree(path / name, ignore_errors=True)
-    cells: dict[str, dict[str, float]] = {}
-    for kind, cell, mark, moment, *_ in marks:
-        if kind == "mark":
-            cells.setdefault(cell, {})[mark] = moment
-    return {"targets": targets, "cells": cells}
+    return {"targets": targets}
 
 
 def write_table(path: Path, names: tuple[str, ...], rows: list[list[Any]]) -> None:

@@ -2,16 +2,20 @@
 
 import dataclasses
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pandas as pd
 import pytest
+from rich.console import Console
 
 from reports.claims import CLAIMS, Outcome
 from reports.findings import Verdict
 from reports.report import Report, explain
 from reports.summary import summary
+from reports.terminal import routes_table
 from reports.trust import Belief
 from reports.trust import Outcome as CheckOutcome
 from results.schema import Scenario, Variant
@@ -221,10 +225,9 @@ def test_bars_come_from_handlers_even_when_answers_are_held_back(tmp_path: Path)
 def test_an_interrupted_run_reports_what_it_has(tmp_path: Path) -> None:
     """Cells that were not measured to their end are named and left out."""
     path = write(tmp_path, World())
-    facts = json.loads((path / "run.json").read_text(encoding="utf-8"))
-    for cell in ("crowd/async/64", "burst/async/20"):
-        del facts["cells"][cell]
-    (path / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    load = pd.read_parquet(path / "load.parquet")
+    cut = load.cell.isin(["crowd/async/64", "burst/async/20"]) & load["mark"].isin(["close", "end"])
+    load[~cut].to_parquet(path / "load.parquet")
     report = explain(path)
     assert report.study.missing == ("crowd/async/64", "burst/async/20")
     route = report.study.route(Variant.ASYNC)
@@ -238,6 +241,18 @@ def test_a_run_without_any_measured_cell_is_a_sentence(tmp_path: Path) -> None:
     plan = Plan(0.1, (Act(Variant.ASYNC, 0.1, ()),), ())
     with pytest.raises(Trouble, match="nothing to report"):
         explain(write(tmp_path, World(plan=plan)))
+
+
+@pytest.mark.parametrize("width", [40, 60, 100, 200])
+def test_a_narrow_terminal_loses_numbers_never_the_verdict(honest: Report, width: int) -> None:
+    """From the right; each line as wide as the terminal at most."""
+    out = StringIO()
+    Console(file=out, width=width).print(routes_table(honest, width))
+    head, *lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    assert max(len(line) for line in lines) <= max(width, 45)
+    assert all(line.startswith("GET /") for line in lines)
+    assert [line.split()[-1] for line in lines] == ["scales", "thread-pool", "executor-pool", "loop-blocked"]
+    assert ("neighbour p90" in head) == (width >= 140)
 
 
 def test_the_summary_keeps_its_promise(honest: Report) -> None:

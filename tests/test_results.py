@@ -1,6 +1,8 @@
 """Spools, sealing and reading: nothing measured is lost, nothing foreign is believed."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -88,7 +90,7 @@ def test_sealing_removes_the_spools_only_when_all_is_written(tmp_path: Path) -> 
 def test_a_run_that_was_never_closed_is_read_all_the_same(tmp_path: Path) -> None:
     """The driver died: run.json says running, the spools lie open."""
     run = RunFolder.create(tmp_path, "reproduce")
-    run.open(seed=1, plan={"seconds": 0.1, "cells": []})
+    run.open(seed=1, plan={"seconds": 0.1, "cells": []}, loop="asyncio", machine={}, packages={}, connections="open")
     recorder = Recorder(run.path, "async")
     recorder.leaves(PLACE, 0.0, None)
     recorder.close()
@@ -115,6 +117,37 @@ def test_what_is_not_a_run_is_a_sentence(tmp_path: Path, content: str | None, wo
     with pytest.raises(Trouble, match=words) as caught:
         read_run(tmp_path)
     assert caught.value.code == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda run: (run / "load.parquet").unlink(), "load.parquet is missing"),
+        (lambda run: (run / "samples.parquet").write_bytes(b"PAR1 half of it"), "samples.parquet is missing, damaged"),
+        (lambda run: (run / "probe.parquet").write_bytes((run / "load.parquet").read_bytes()), "lacks columns"),
+        (lambda run: edit(run, "seed", None), "lacks seed"),
+        (lambda run: edit(run, "plan", {"cells": [{}]}), "plan cannot be read"),
+        (lambda run: edit(run, "format", "two"), "Upgrade atonce"),
+        (lambda run: [(run / "samples.parquet").unlink(), edit(run, "origin", None)], "never closed"),
+    ],
+)
+def test_a_damaged_run_is_a_sentence(tmp_path: Path, honest_run: Path, harm: Callable[[Path], object], words: str) -> None:
+    """Files missing, cut or edited: what is wrong and what to do, exit code 2, no traceback."""
+    run = tmp_path / "run"
+    shutil.copytree(honest_run, run)
+    harm(run)
+    with pytest.raises(Trouble, match=words) as caught:
+        load(run)
+    assert caught.value.code == Exit.USAGE
+
+
+def edit(run: Path, name: str, value: object) -> Path:
+    """Change one fact of run.json; None takes it away."""
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    facts.pop(name)
+    facts.update({name: value} if value is not None else {})
+    (run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    return run
 
 
 def test_the_newest_run_is_never_the_example(tmp_path: Path) -> None:

@@ -114,5 +114,5 @@ def apart(places: Sequence[float], gap: float) -> list[float]:
 def method(study: Study, *parts: str) -> str:
     """The subtitle: how it was measured, and on what."""
     machine, wait = study.run["machine"], study.run["plan"]["seconds"]
-    where = f"{machine['cpus']} CPUs, Python {machine['python']}, {study.run['loop']} loop, one worker"
+    where = f"{machine.get('cpus', '?')} CPUs, Python {machine.get('python', '?')}, {study.run['loop']} loop, one worker"
     return " · ".join([*parts, f"work = a wait of {number(wait * 1000)} ms", where, "1 run"])

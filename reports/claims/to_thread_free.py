@@ -32,6 +32,9 @@ def judge(study: Study) -> Judgement:
 
 def documented_size(run: dict[str, Any]) -> int:
     """Threads of a default ThreadPoolExecutor, by the formula of Python's manual; from the run's facts, not from its probe."""
+    if not {"python", "cpus"} <= set(run["machine"]):
+        message = "the Python version and the number of CPUs"
+        raise Untestable(message)
     target = run.get("targets", {}).get(Variant.TO_THREAD, {})
     version = tuple(int(part) for part in run["machine"]["python"].split(".")[:2])
     own = target.get("cpus") or []
