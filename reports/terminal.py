@@ -28,7 +28,7 @@ LOUD = {
 }
 
 COLUMNS = ["route", "served at once", "limit", "unloaded", "users", "mean", "p50", "p99", "waiting", "neighbour p90", "verdict"]
-FEWEST = 3  # route, served at once, verdict
+FEWEST = 2  # route and verdict
 
 
 def show(report: Report, console: Console) -> None:
