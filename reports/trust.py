@@ -123,11 +123,13 @@ def reconciled(level: Level) -> Check:
 
 def origin(study: Study) -> Check:
     """V22: everything that changes the law must be known. A package may be absent, but that must be recorded."""
-    missing = [name for name in ("seed", "loop", "connections", "plan") if name not in study.run]
+    missing = [name for name in ("seed", "schedule", "loop", "workers", "connections", "plan") if name not in study.run]
     for section, names in ORIGIN.items():
         missing += [name for name in names if name not in study.run.get(section, {})]
     for variant, runtime in study.run.get("targets", {}).items():
         missing += [f"{variant}: {name}" for name in RUNTIME if runtime.get(name) is None]
+        ran = str(runtime.get("loop")).partition(".")[0]
+        missing += [f"{variant}: the loop that was asked for (it ran {ran})"] if ran != study.run.get("loop") else []
     if not study.run.get("targets"):
         missing.append("what ran inside the target: its probe left no record")
     why = f"missing: {', '.join(missing)}" if missing else "versions, loop, parser, pools, seed and plan are recorded"

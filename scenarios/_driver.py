@@ -5,6 +5,8 @@ Whatever ends the run - the plan, a dead target, Ctrl-C - the spools are kept an
 """
 
 import contextlib
+import hashlib
+import json
 import os
 import signal
 import socket
@@ -54,10 +56,13 @@ class Settings:
 def drive(plan: Plan, settings: Settings, run: RunFolder, audience: Audience) -> None:
     """Play all acts. The run is sealed however this ends; then trouble, if any, goes on to the front door."""
     app_core, locust_core = cores()
+    cells = [cell.to_dict() for cell in plan.cells]
     run.open(
         seed=settings.seed,
-        plan={"seconds": plan.seconds, "notes": plan.notes, "cells": [cell.to_dict() for cell in plan.cells]},
+        plan={"seconds": plan.seconds, "notes": plan.notes, "cells": cells},
+        schedule=hashlib.sha256(json.dumps([settings.seed, cells]).encode()).hexdigest(),
         loop=settings.loop,
+        workers=1,
         machine={**machine(), "app_core": app_core, "locust_core": locust_core},
         packages=packages(),
         connections="opened before the load, one per user, kept alive; the neighbours on their own",

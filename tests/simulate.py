@@ -110,7 +110,9 @@ def write(root: Path, world: World) -> Path:
     facts: dict[str, Any] = {
         "seed": 1,
         "plan": {"seconds": world.plan.seconds, "notes": [], "cells": [cell.to_dict() for cell in world.plan.cells]},
+        "schedule": "0" * 64,
         "loop": "asyncio",
+        "workers": 1,
         "machine": {"system": "Linux", "python": "3.11.7", "cpus": 2, "cpu": "simulated", "app_core": 1, "locust_core": 0},
         "packages": dict.fromkeys(NAMES, "1.0"),
         "connections": "opened before the load",

@@ -198,9 +198,17 @@ def test_requests_still_out_at_the_end_are_lower_bounds(tmp_path: Path) -> None:
     assert level["max_s"] is None
 
 
-def test_a_missing_fact_of_origin_is_not_trusted(tmp_path: Path) -> None:
-    """Without the version of uvloop nobody can say which law held."""
-    report = explain(write(tmp_path, World(facts=lambda facts: facts["packages"].pop("uvloop"))))
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda facts: facts["packages"].pop("uvloop"),  # nobody can say which law held
+        lambda facts: facts.pop("schedule"),
+        lambda facts: facts.update(loop="uvloop"),  # asked for one loop, ran the other
+    ],
+)
+def test_a_missing_fact_of_origin_is_not_trusted(tmp_path: Path, harm: Any) -> None:
+    """Each of these changes what the numbers mean."""
+    report = explain(write(tmp_path, World(facts=harm)))
     assert statuses(report, "V22") == {CheckOutcome.FAIL}
 
 
