@@ -27,7 +27,7 @@ from scenarios._plan import START_UP, Act, Plan, duration
 from scenarios._script import Script
 from scenarios._servant import servant
 from scenarios._verify import verify
-from scenarios._watch import Tell, progress, wait_until_ready, watch
+from scenarios._watch import Log, Tell, progress, wait_until_ready, watch
 
 ROOMS = Path(__file__).resolve().parent.parent
 READY_WITHIN = 30.0  # seconds for the app to answer its first request
@@ -93,7 +93,7 @@ def play(act: Act, settings: Settings, run: RunFolder, tell: Tell, alike: str | 
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     tell(f"starting the app for {act.variant}", 0.0)
-    log = run.path / "log.txt"
+    log = Log.from_here(run.path / "log.txt")
     quiet: dict[str, Any] = {"folder": run.path, "stdin": subprocess.DEVNULL, "stdout": None}
     with (
         servant(server_command(settings, port), env=server_env(settings, run.path, act), core=app_core, **quiet) as app,

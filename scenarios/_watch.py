@@ -9,6 +9,7 @@ import select
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -24,7 +25,26 @@ POLL = 0.1  # seconds between two looks at the children
 Tell = Callable[[str, float], None]  # what is being done, and how many planned seconds of the act are over
 
 
-def wait_until_ready(app: subprocess.Popen[str], url: str, path: str, log: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The run's log, from the place where an act began."""
+
+    path: Path
+    start: int
+
+    @classmethod
+    def from_here(cls, path: Path) -> "Log":
+        """What will be said from now on."""
+        return cls(path, path.stat().st_size if path.exists() else 0)
+
+    def last_words(self) -> str:
+        """The end of what was said, for a sentence about a death."""
+        text = self.path.read_bytes()[self.start :].decode("utf-8", errors="replace")
+        lines = [line.strip() for line in text.splitlines() if any(letter.isalpha() for letter in line)]
+        return f"Its last words: {lines[-1][:200]} (all of them: {self.path})" if lines else "It left no words."
+
+
+def wait_until_ready(app: subprocess.Popen[str], url: str, path: str, log: Log) -> None:
     """Ask until the app answers anything at all. Raises Trouble when it dies, or takes too long."""
     deadline = time.perf_counter() + READY_WITHIN
     with httpx.Client(base_url=url, timeout=5) as client:
@@ -33,10 +53,10 @@ def wait_until_ready(app: subprocess.Popen[str], url: str, path: str, log: Path)
                 client.get(path)
             except httpx.TransportError:
                 if app.poll() is not None:
-                    sentence = f"The app did not start (exit code {app.returncode}). {last_words(log)}"
+                    sentence = f"The app did not start (exit code {app.returncode}). {log.last_words()}"
                     raise Trouble(sentence, Exit.TARGET) from None
                 if time.perf_counter() > deadline:
-                    sentence = f"The app did not answer within {READY_WITHIN:.0f} s of its start. {last_words(log)}"
+                    sentence = f"The app did not answer within {READY_WITHIN:.0f} s of its start. {log.last_words()}"
                     raise Trouble(sentence, Exit.TARGET) from None
                 time.sleep(POLL / 2)
             else:
@@ -47,8 +67,8 @@ def watch(
     app: subprocess.Popen[str],
     locust: subprocess.Popen[str],
     script: Script,
-    tell: Callable[[str, float], None],
-    log: Path,
+    tell: Tell,
+    log: Log,
 ) -> None:
     """Hand over the script and follow Locust to its end. Raises Trouble when the app or Locust dies on the way.
 
@@ -59,7 +79,7 @@ def watch(
         locust.stdin.write(script.to_json() + "\n")
         locust.stdin.flush()
     try:
-        cell = follow(app, locust, tell, log)
+        event, cell = follow(app, locust, tell, log.path)
     except Trouble as trouble:
         if trouble.code is Exit.INTERRUPTED:
             patience = max(one.drain for one in script.cells)
@@ -68,29 +88,34 @@ def watch(
                 locust.wait(patience)
         raise
     if app.poll() is not None:
-        sentence = f"The app died (exit code {app.returncode}) during {cell}. {last_words(log)}"
+        sentence = f"The app died (exit code {app.returncode}) during {cell}. {log.last_words()}"
         raise Trouble(sentence, Exit.TARGET)
     if locust.returncode:
-        sentence = f"Locust ended with exit code {locust.returncode} during {cell}. {last_words(log)}"
+        sentence = f"Locust ended with exit code {locust.returncode} during {cell}. {log.last_words()}"
         raise Trouble(sentence, Exit.UNTRUSTED)
+    if (event, cell) != ("end", script.cells[-1].name):
+        raise Trouble(f"Somebody stopped Locust during {cell}; what was measured so far is kept.", Exit.UNTRUSTED)
 
 
-def follow(app: subprocess.Popen[str], locust: subprocess.Popen[str], tell: Callable[[str, float], None], log: Path) -> str:
-    """Read what Locust says until it ends; lines of the stage move the progress, all others go to the log."""
+def follow(app: subprocess.Popen[str], locust: subprocess.Popen[str], tell: Tell, log: Path) -> tuple[str, str]:
+    """Read what Locust says until it ends; give the stage's last event and its cell.
+
+    Lines of the stage move the progress, all others go to the log - but not the table of a Locust whose app has died.
+    """
     assert locust.stdout is not None  # noqa: S101 - it was asked for
-    cell, began = "the start", time.perf_counter()
+    event, cell, began = "start", "the start", time.perf_counter()
     with log.open("a", encoding="utf-8") as file:
         for line in lines_until_end(locust):
             if line.startswith("@atonce "):
                 event, cell = json.loads(line.removeprefix("@atonce "))
                 if event == "connect":
                     began = time.perf_counter()
-            elif line:
+            elif line and app.poll() is None:
                 file.write(line)
             tell(cell, time.perf_counter() - began)
             if app.poll() is not None:
                 locust.terminate()
-    return cell
+    return event, cell
 
 
 def lines_until_end(process: subprocess.Popen[str]) -> Iterator[str]:
@@ -125,10 +150,3 @@ def describe(cell: Cell) -> str:
     users = "1 user" if cell.users == 1 else f"{cell.users} users"
     verb = "a burst of" if cell.scenario is Scenario.BURST else "a crowd of"
     return f"{cell.route}: {verb} {users}" + (", neighbours asked meanwhile" if cell.neighbours else "")
-
-
-def last_words(log: Path) -> str:
-    """The end of the log, for a sentence about a death."""
-    text = log.read_text(encoding="utf-8", errors="replace")
-    lines = [line.strip() for line in text.splitlines() if any(letter.isalpha() for letter in line)]
-    return f"Its last words: {lines[-1][:200]} (all of them: {log})" if lines else f"It left no words in {log}."

@@ -141,6 +141,7 @@ def test_a_target_that_dies_is_told_and_what_was_measured_kept(tmp_path: Path) -
     path, trouble = run_of(tmp_path, short(Variant.ASYNC, (1, 50, 64), window=4.0), app="tests.planted:dying_app")
     assert trouble is not None
     assert (trouble.code, "died (exit code 9)" in trouble.sentence) == (Exit.TARGET, True)
+    assert "It left no words" in trouble.sentence  # not the last line of Locust's table
     rows = pd.read_parquet(path / "samples.parquet")
     assert rows.error.isna().sum() > 20
     assert rows.error.notna().sum() < 2000
@@ -208,6 +209,31 @@ def test_nothing_survives_a_killed_driver(tmp_path: Path) -> None:
     report = explain(run)
     assert report.study.run["status"] == Status.RUNNING
     assert "crowd/broken-async/1" in {tally.cell for tally in report.study.tallies}
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(signal.SIGTERM, "Somebody stopped Locust"), (signal.SIGKILL, "Locust ended with exit code -9")]
+)
+def test_a_locust_that_somebody_ends_is_told(tmp_path: Path, number: signal.Signals, words: str) -> None:
+    """Politely or not: a plan that was not played to its end is no complete run; exit code 3, nothing left."""
+    mark = new_mark()
+    process = start_reproduce(tmp_path, mark)
+    wait_for_line(process, "crowd of 8 users")
+    pid = next(int(folder.name) for folder in Path("/proc").glob("[0-9]*") if is_locust(folder, mark))
+    os.kill(pid, number)
+    _, said = process.communicate(timeout=40)
+    assert (process.returncode, words in said) == (3, True), said
+    run = next(tmp_path.iterdir())
+    assert json.loads((run / "run.json").read_text(encoding="utf-8"))["status"] == Status.FAILED
+    assert gone_within(mark, 2.0) == []
+
+
+def is_locust(folder: Path, mark: str) -> bool:
+    """Whether a process is the marked Locust."""
+    try:
+        return mark.encode() in (folder / "environ").read_bytes() and b"locust" in (folder / "cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def free_port() -> int:
