@@ -5,12 +5,15 @@ Locust or FastAPI. This is the only place that prints a trouble and exits with i
 """
 
 import json
+import signal
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 from importlib import metadata, util
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -144,6 +147,7 @@ def serve(
             raise Trouble(sentence, Exit.TARGET) from error
     from targets.__main__ import serve as serve_target  # noqa: PLC0415
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as uvicorn expects it: Ctrl-C is its ordinary end
     serve_target(port, loop, workers, threads)
 
 
@@ -175,6 +179,7 @@ def conclude(  # noqa: PLR0913 - the last lines depend on all of it
     if found is None:
         assert trouble is not None  # noqa: S101 - nothing to show only after a trouble
         raise trouble
+    may_be_cut_short()
     page = found.path / "report" / "index.html"
     code = trouble.code if trouble else found.exit_code(strict=strict)
     if as_json:
@@ -198,6 +203,7 @@ def tell_plan(plan: "Plan") -> None:
     """What a run would do: cells, users, requests and seconds. Nothing is sent."""
     from scenarios._plan import duration, requests  # noqa: PLC0415
 
+    may_be_cut_short()
     typer.echo(f"{'cell':<28} {'users':>5} {'requests':>9} {'seconds':>8}")
     for cell in plan.cells:
         took, many = duration(cell, plan.seconds), requests(cell, plan.seconds)
@@ -231,9 +237,13 @@ def clone() -> Path | None:
 
 
 def guarded(run: Callable[[], Any]) -> int:
-    """Run the command line; a trouble becomes its sentence and its code."""
+    """Run the command line; whatever stops it becomes a sentence and a code, never a traceback."""
     from results.trouble import Exit, Trouble  # noqa: PLC0415
 
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise Trouble("Interrupted. What was measured so far lies in the run's folder.", Exit.INTERRUPTED)
+
+    signal.signal(signal.SIGINT, interrupt)  # typer would swallow a KeyboardInterrupt without a word
     try:
         run()
     except Trouble as trouble:
@@ -241,10 +251,19 @@ def guarded(run: Callable[[], Any]) -> int:
             typer.echo(json.dumps({"format": 1, "error": trouble.sentence, "exit_code": trouble.code}, indent=1))
         typer.echo(f"atonce: {trouble.sentence}", err=True)
         return trouble.code
-    except KeyboardInterrupt:
-        typer.echo("atonce: interrupted; what was measured so far lies in the run's folder", err=True)
-        return Exit.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours must not look like a refuted claim
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        sentence = f"a fault of atonce itself ({type(error).__name__}: {error}, {where}). Files are kept; please report it."
+        typer.echo(f"atonce: {sentence}", err=True)
+        return Exit.UNTRUSTED
     return 0
+
+
+def may_be_cut_short() -> None:
+    """From here on we only print: if the reader leaves (`| head`), end as quietly as any other Unix command."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def main() -> None:

@@ -114,7 +114,7 @@ def has_executor_queue(route: Route, top: Level, served: float) -> bool:
 def is_plateau(route: Route) -> bool:
     """Whether the two largest crowds got the same throughput, within a tenth."""
     rates = [level.rate for level in route.levels[-2:]]
-    return len(rates) > 1 and abs(rates[1] / rates[0] - 1) < NEAR
+    return len(rates) > 1 and rates[0] > 0 and abs(rates[1] / rates[0] - 1) < NEAR
 
 
 def sentence(route: Route, verdict: Verdict) -> str:
@@ -127,10 +127,9 @@ def sentence(route: Route, verdict: Verdict) -> str:
     if not top or served is None or route.service is None:
         return f"{route.route}: not measured far enough for a verdict."
     sum_ = f"{number(top.rate)} req/s x {seconds(route.service)} = {number(served)}"
-    waiting = max(0.0, 1 - route.service / top.mean.low)
     mean = ("" if top.mean.exact else "at least ") + seconds(top.mean.low)
     head = f"{route.route} serves {round(served)} at once ({sum_}): {MECHANISM[verdict]}."
-    body = f"With {count(top.users, 'user')} a request takes {mean} on average, {share(waiting)} of it waiting"
+    body = f"With {count(top.users, 'user')} a request takes {mean} on average, {share(route.waiting or 0)} of it waiting"
     return f"{head} {body}{harm(route, top)}."
 
 

@@ -10,11 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from results.schema import Cell, Phase, Sample
-from results.store import LOAD_COLUMNS, PROBE_COLUMNS, read_run
+from results.schema import Cell, Phase, Status
+from results.store import TABLES, gather, read_run
 from results.trouble import Exit, Trouble
 
 FACTS = ("run", "command", "status", "started", "seed", "plan", "loop", "machine", "packages", "connections")
+MOMENTS = ("intended", "sent", "done", "app_start", "handler_start", "handler_end", "app_end", "t", "area", "lateness", "cpu")
+KINDS = {**dict.fromkeys(MOMENTS, "float64"), "threads_waiting": "float64", "executor_queue": "float64", "censored": "bool"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +48,29 @@ def load(path: Path) -> Evidence:
         cells = tuple(Cell.from_dict(one) for one in run["plan"]["cells"])
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(path, "its plan cannot be read") from error
-    samples = frame(path, "samples", tuple(Sample.__dataclass_fields__))
+    frames = spooled(path, run) if run["status"] == Status.RUNNING else {name: frame(path, name) for name in TABLES}
+    samples = frames["samples"]
     samples["latency"] = samples.done - samples.intended
-    return Evidence(path, run, cells, samples, frame(path, "load", LOAD_COLUMNS), frame(path, "probe", PROBE_COLUMNS))
+    return Evidence(path, run, cells, samples, frames["load"], frames["probe"])
 
 
-def frame(path: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
+def frame(path: Path, name: str) -> pd.DataFrame:
     """One Parquet file with all its columns."""
     try:
-        return pd.read_parquet(path / f"{name}.parquet", columns=list(columns))
+        return pd.read_parquet(path / f"{name}.parquet", columns=list(TABLES[name]))
     except (OSError, ValueError) as error:  # pyarrow's complaints about a damaged file are ValueErrors
         raise damaged(path, f"{name}.parquet is missing, damaged, or lacks columns") from error
+
+
+def spooled(path: Path, run: dict[str, Any]) -> dict[str, pd.DataFrame]:
+    """The frames of a run that is still running, or whose driver died: from its spools, as far as they go."""
+    try:
+        gathered = gather(path, float(run["origin"]))
+    except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
+        raise damaged(path, "it was never closed, and its spools cannot be read") from error
+    run["targets"] = gathered.targets
+    found = {name: pd.DataFrame(table.rows, columns=list(table.names)) for name, table in gathered.tables.items()}
+    return {name: one.astype({key: kind for key, kind in KINDS.items() if key in one}) for name, one in found.items()}
 
 
 def damaged(path: Path, why: str) -> Trouble:

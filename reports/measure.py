@@ -19,11 +19,11 @@ def measure(evidence: Evidence) -> Study:
     """Work out every number of a run."""
     variants = list(dict.fromkeys(cell.variant for cell in evidence.cells if cell.users))
     measured = [cell for cell in evidence.cells if is_measured(evidence, cell)]
-    asides = [cell.aside for cell in measured if cell.neighbours and cell.aside != cell.name]
+    asides = [(cell, cell.aside) for cell in measured if cell.neighbours and cell.aside != cell.name]
     return Study(
         run=evidence.run,
         routes=tuple(route_of(evidence, [cell for cell in measured if cell.variant == one], one) for one in variants),
-        tallies=tuple(tally(evidence, name) for name in [*(cell.name for cell in measured), *asides]),
+        tallies=tuple(tally(evidence, cell, name) for cell, name in [*((cell, cell.name) for cell in measured), *asides]),
         missing=tuple(cell.name for cell in evidence.cells if cell not in measured),
     )
 
@@ -35,8 +35,9 @@ def is_measured(evidence: Evidence, cell: Cell) -> bool:
     return steady(evidence, cell, cell.name) is not None
 
 
-def tally(evidence: Evidence, name: str) -> Tally:
-    """Count what became of a cell's requests."""
+def tally(evidence: Evidence, cell: Cell, name: str) -> Tally:
+    """Count what became of a cell's requests (or of the neighbours' beside it, by `name`)."""
+    window = None if cell.scenario is Scenario.BURST else steady(evidence, cell, name)
     rows = evidence.rows(name)
     sent = rows.sent.notna()
     return Tally(
@@ -45,6 +46,8 @@ def tally(evidence: Evidence, name: str) -> Tally:
         sent=int(sent.sum()),
         unfinished=int(rows.censored.sum()),
         errors=int((sent & rows.error.notna()).sum()),
+        little=little(window) if window else None,
+        has_window=window is not None,
     )
 
 
@@ -63,7 +66,7 @@ def route_of(evidence: Evidence, cells: list[Cell], variant: Variant) -> Route:
         places=places,
         mechanism=mechanism,
         executor=runtime.get("executor_size"),
-        levels=tuple(level_of(evidence, cell, service, places) for cell in crowds),
+        levels=tuple(level for cell in crowds if (level := level_of(evidence, cell, service, places))),
         burst=bursts[0] if bursts else None,
         bystanders=bystanders(evidence, crowds[-1]) if crowds and crowds[-1].neighbours else {},
     )
@@ -86,11 +89,13 @@ def limit_of(variant: Variant, runtime: dict[str, Any]) -> tuple[float | None, s
     return None, None
 
 
-def level_of(evidence: Evidence, cell: Cell, service: float | None, places: float | None) -> Level:
-    """One crowd's numbers; it was measured, so its window is there."""
+def level_of(evidence: Evidence, cell: Cell, service: float | None, places: float | None) -> Level | None:
+    """One crowd's numbers; it was measured, so its window is there. None when every single answer was wrong."""
     window = steady(evidence, cell, cell.name)
     assert window is not None  # noqa: S101 - `is_measured` looked
     rows = window.rows[window.rows.sent.notna() & window.rows.error.isna()]
+    if rows.empty:
+        return None
     latencies, finished = rows.latency.to_numpy(), ~rows.censored.to_numpy()
     probe = evidence.probe[evidence.probe.variant == cell.variant]
     probe = probe[(probe.t > window.start) & (probe.t <= window.end)]
@@ -103,9 +108,9 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         completed=window.completions,
         unfinished=int(window.everything.censored.sum()),
         errors=int((window.rows.sent.notna() & window.rows.error.notna()).sum()),
-        mean=bounded(float(latencies.mean()) if len(rows) else 0.0, complete=bool(finished.all())),
+        mean=bounded(latencies.mean(), complete=bool(finished.all())),
         quantiles={name: estimate(latencies, finished, q) for name, q in QUANTILES.items()},
-        longest=bounded(float(latencies.max()) if len(rows) else 0.0, complete=bool(finished.all())),
+        longest=bounded(latencies.max(), complete=bool(finished.all())),
         starved=starved(rows[finished], cell.users),
         little=little(window),
         predicted_mean=closed_loop_mean(cell.users, service, places or np.inf, cell.think) if service else None,
@@ -118,7 +123,7 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
 
 def bounded(value: float, *, complete: bool) -> Estimate:
     """A value that is exact when every request was answered, and a lower bound when not."""
-    return Estimate(value, value if complete else np.inf)
+    return Estimate(float(value), float(value) if complete else np.inf)
 
 
 def starved(rows: pd.DataFrame, users: int) -> int:
@@ -152,7 +157,7 @@ def burst_of(evidence: Evidence, cell: Cell) -> Burst:
     rows = evidence.rows(cell.name)
     go = float(evidence.marks(cell.name).t["go"])
     order = rows.handler_start if rows.handler_start.notna().all() else rows.done
-    rows = rows.loc[order.sort_values().index]
+    rows = rows.loc[order.sort_values().index].assign(done=rows.done.where(~rows.censored))  # giving up is no answer
     columns = ((rows[name] - go).tolist() for name in ("sent", "handler_start", "handler_end", "done"))
     return Burst(cell.name, len(rows), *columns)
 

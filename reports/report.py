@@ -11,6 +11,7 @@ from reports.load import load
 from reports.measure import measure
 from reports.study import Study
 from reports.trust import Belief, Trust, trust
+from results.schema import Status
 from results.trouble import Exit, Trouble
 
 
@@ -25,8 +26,9 @@ class Report:
     claims: tuple[Judged, ...]
 
     def exit_code(self, *, strict: bool = False) -> Exit:
-        """What the run means for a program: 3 when it cannot be trusted, 1 when a claim was refuted, else 0."""
-        if self.trust.belief is Belief.UNTRUSTED or (strict and self.trust.belief is Belief.SUSPECT):
+        """What the run means for a program: 3 when it cannot be trusted or is not whole, 1 when a claim was refuted, else 0."""
+        whole = self.study.run["status"] == Status.COMPLETE and not self.study.missing
+        if not whole or self.trust.belief is Belief.UNTRUSTED or (strict and self.trust.belief is Belief.SUSPECT):
             return Exit.UNTRUSTED
         return Exit.FAILED if any(one.judgement.outcome is Outcome.REFUTED for one in self.claims) else Exit.FINE
 
@@ -39,7 +41,7 @@ def explain(path: Path) -> Report:
         raise Trouble(sentence, Exit.UNTRUSTED)
     belief = trust(numbers)
     found = tuple(finding(route, belief.belief) for route in numbers.routes)
-    return Report(path, numbers, belief, found, tuple(judge(claim, numbers) for claim in CLAIMS))
+    return Report(path, numbers, belief, found, tuple(judge(claim, numbers, belief.belief) for claim in CLAIMS))
 
 
 def write(report: Report) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class Tally:
     sent: int
     unfinished: int
     errors: int
+    little: Little | None
+    has_window: bool  # a burst has none, so Little's law is not asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,13 @@ class Route:
     def top(self) -> Level | None:
         """The largest crowd that was measured."""
         return self.levels[-1] if self.levels else None
+
+    @property
+    def waiting(self) -> float | None:
+        """Share of the top level's mean latency that a request did not spend being served."""
+        if not self.top or self.service is None or self.top.mean.low <= 0:
+            return None
+        return max(0.0, 1 - self.service / self.top.mean.low)
 
     @property
     def served(self) -> float | None:

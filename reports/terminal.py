@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from reports.claims import Outcome
@@ -67,7 +68,7 @@ def routes_table(report: Report, width: int) -> Table:
     for i in keep:
         table.add_column(COLUMNS[i], justify="left" if i in {0, len(COLUMNS) - 1} else "right", no_wrap=True)
     for row, finding in zip(rows, found, strict=True):
-        table.add_row(*[row[i] for i in keep[:-1]], loud(finding.verdict))
+        table.add_row(*[escape(row[i]) for i in keep[:-1]], loud(finding.verdict))
     return table
 
 
@@ -84,7 +85,7 @@ def numbers(finding: Finding) -> Iterator[str]:
     yield value(top.mean)
     yield quantile(top, "p50")
     yield quantile(top, "p99")
-    yield share(max(0.0, 1 - route.service / top.mean.low))
+    yield share(route.waiting or 0)
     beside = route.bystanders.get("async")
     yield f"{value(beside.idle)} -> {value(beside.loaded)}" if beside else "-"
 
@@ -109,7 +110,7 @@ def claims_table(report: Report) -> Table:
         table.add_column(head, no_wrap=head in {"claim", "verdict"})
     for one in report.claims:
         judgement = one.judgement
-        table.add_row(one.claim.id, judgement.predicted, judgement.measured, loud(judgement.outcome))
+        table.add_row(one.claim.id, escape(judgement.predicted), escape(judgement.measured), loud(judgement.outcome))
     return table
 
 

@@ -93,8 +93,10 @@ def checks(study: Study) -> Iterator[Check]:
     levels = {level.cell: level for route in study.routes for level in route.levels}
     for tally in study.tallies:
         yield from counted(tally, levels.get(tally.cell))
-        if level := levels.get(tally.cell):
-            yield reconciled(level)
+        if tally.has_window:
+            yield reconciled(tally)
+    for cell in study.missing:
+        yield Check("V4", "all sent", cell, None, 0.0, 0.005, "planned, and not measured to its end")
     yield origin(study)
     if not study.tallies:
         yield Check("V4", "all sent", "*", 1.0, 0.0, 0.005, "no cell was measured to its end")
@@ -114,11 +116,11 @@ def counted(tally: Tally, level: Level | None) -> Iterator[Check]:
     yield Check("V8", "errors", tally.cell, wrong / sent, 0.001, min(0.01, tail), why)
 
 
-def reconciled(level: Level) -> Check:
+def reconciled(tally: Tally) -> Check:
     """V11: the rows and the in-flight counter, two sources, must tell the same story by Little's law."""
-    value = level.little.identity if level.little else None
+    value = tally.little.identity if tally.little else None
     off = "nothing was in flight" if value is None else f"rows and in-flight counter disagree by {share(abs(value))}"
-    return Check("V11", "little identity", level.cell, value, 0.005, 0.01, f"{off}: more than 1 % means lost rows")
+    return Check("V11", "little identity", tally.cell, value, 0.005, 0.01, f"{off}: more than 1 % means lost rows")
 
 
 def origin(study: Study) -> Check:

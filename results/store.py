@@ -1,7 +1,7 @@
 """Where a run lives: opened once, sealed once, read by anyone; refuses a format newer than its own.
 
-`seal` turns the spools into Parquet under a temporary name, renames, and only then removes the spools: a half-written
-run is never readable as a whole one, and a crash in between loses nothing.
+Closing a run turns its spools into Parquet under temporary names, renames, writes run.json, and only then removes the
+spools. Reading never writes: a run that was never closed is read from its spools as often as anybody likes.
 """
 
 import json
@@ -10,6 +10,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from results import spool
 from results.schema import FORMAT, Phase, Sample, Status
 from results.trouble import Exit, Trouble
 
-SAMPLES, LOAD, PROBE = "samples", "load", "probe"
+SAMPLE_COLUMNS = tuple(Sample.__dataclass_fields__)
 LOAD_COLUMNS = ("kind", "cell", "mark", "t", "in_flight", "area", "lateness", "cpu")
 PROBE_COLUMNS = ("variant", "pid", "t", "loop_lag", "threads_busy", "threads_waiting", "executor_queue", "cpu", "memory")
+TABLES = {"samples": SAMPLE_COLUMNS, "load": LOAD_COLUMNS, "probe": PROBE_COLUMNS}
 
 
 class RunFolder:
@@ -34,7 +36,7 @@ class RunFolder:
     def create(cls, root: Path, command: str) -> "RunFolder":
         """A new folder below `root`, named after now. Raises Trouble where nothing can be written."""
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        path = root / f"{moment}-{command}-{secrets.token_hex(2)}"
+        path = root.resolve() / f"{moment}-{command}-{secrets.token_hex(2)}"
         try:
             path.mkdir(parents=True)
         except OSError as error:
@@ -53,11 +55,14 @@ class RunFolder:
         self.facts["troubles"].append(sentence)
 
     def close(self, status: Status) -> None:
-        """Seal the spools and write run.json for the last time."""
-        ended = time.perf_counter() - self.facts["origin"]
-        self.facts.update(status=status, seconds=ended)
-        self.facts.update(seal(self.path, self.facts["origin"]))
+        """Seal the spools, write run.json for the last time, and only then remove the spools: a crash loses nothing."""
+        gathered = gather(self.path, self.facts["origin"])
+        for name, table in gathered.tables.items():
+            write_table(self.path / f"{name}.parquet", table)
+        self.facts.update(status=status, seconds=time.perf_counter() - self.facts["origin"], targets=gathered.targets)
         self.write()
+        for name in TABLES:
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
     def write(self) -> None:
         """Replace run.json at one stroke."""
@@ -77,12 +82,6 @@ def read_run(path: Path) -> dict[str, Any]:
     if not isinstance(number, int) or number > FORMAT:
         sentence = f"{path.name} was written in format {number}; this atonce reads up to {FORMAT}. Upgrade atonce to read it."
         raise Trouble(sentence, Exit.USAGE)
-    if not (path / f"{SAMPLES}.parquet").exists():
-        try:
-            facts.update(seal(path, facts["origin"]))  # the run died before it was closed: what it left is read all the same
-        except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
-            sentence = f"{path} was never closed, and what it left cannot be read ({type(error).__name__}); was it edited or cut?"
-            raise Trouble(sentence, Exit.USAGE) from error
     return dict(facts)
 
 
@@ -95,26 +94,37 @@ def newest(root: Path) -> Path:
     return runs[-1]
 
 
-def seal(path: Path, origin: float) -> dict[str, Any]:
-    """Spools to Parquet; what the probes told about their processes is given back for run.json."""
-    visits, looks, targets = read_probe(path / PROBE, origin)
-    load = [list(row) for row in read_load(path / LOAD, origin)]
-    samples = list(read_samples(path / SAMPLES, origin, visits))
-    write_table(path / f"{LOAD}.parquet", LOAD_COLUMNS, load)
-    write_table(path / f"{PROBE}.parquet", PROBE_COLUMNS, looks)
-    names = tuple(Sample.__dataclass_fields__)
-    write_table(path / f"{SAMPLES}.parquet", names, [[getattr(one, name) for name in names] for one in samples])
-    for name in (SAMPLES, LOAD, PROBE):
-        shutil.rmtree(path / name, ignore_errors=True)
-    return {"targets": targets}
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows on their way to Parquet, or to a report of a run that was never sealed."""
+
+    names: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
 
 
-def write_table(path: Path, names: tuple[str, ...], rows: list[list[Any]]) -> None:
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What the spools of a run hold: its three tables, and what the probes told about their processes."""
+
+    tables: dict[str, Table]
+    targets: dict[str, Any]
+
+
+def gather(path: Path, origin: float) -> Gathered:
+    """Read the spools of a run; nothing is written."""
+    visits, looks, targets = read_probe(path / "probe", origin)
+    samples = [tuple(getattr(one, name) for name in SAMPLE_COLUMNS) for one in read_samples(path / "samples", origin, visits)]
+    load = list(read_load(path / "load", origin))
+    rows: dict[str, list[tuple[Any, ...]]] = {"samples": samples, "load": load, "probe": looks}
+    return Gathered({name: Table(names, rows[name]) for name, names in TABLES.items()}, targets)
+
+
+def write_table(path: Path, table: Table) -> None:
     """One Parquet file, complete or absent."""
     import pyarrow as pa  # noqa: PLC0415 - heavy, and this module loads inside every Locust worker
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    columns = {name: pa.array([row[i] for row in rows], type=column_type(pa, name)) for i, name in enumerate(names)}
+    columns = {name: pa.array([row[i] for row in table.rows], type=column_type(pa, name)) for i, name in enumerate(table.names)}
     draft = path.with_suffix(".part")
     pq.write_table(pa.table(columns), draft, compression="zstd")
     draft.replace(path)
@@ -198,10 +208,10 @@ def read_load(folder: Path, origin: float) -> Iterator[tuple[Any, ...]]:
                 yield ("tick", cell, None, moment - origin, in_flight, area, lateness, cpu)
 
 
-def read_probe(folder: Path, origin: float) -> tuple[dict[str, list[float | None]], list[list[Any]], dict[str, Any]]:
+def read_probe(folder: Path, origin: float) -> tuple[dict[str, list[float | None]], list[tuple[Any, ...]], dict[str, Any]]:
     """The servers' journals: moments by request id (the last word counts), samples of the process, and runtimes."""
     visits: dict[str, list[float | None]] = {}
-    looks: list[list[Any]] = []
+    looks: list[tuple[Any, ...]] = []
     targets: dict[str, Any] = {}
     for path in sorted(folder.glob("*.jsonl")):
         variant, _, pid = path.stem.rpartition("-")
@@ -211,7 +221,7 @@ def read_probe(folder: Path, origin: float) -> tuple[dict[str, list[float | None
             elif kind == "runtime":
                 targets[variant] = words[0]
             else:
-                looks.append([variant, int(pid), first - origin, *words])
+                looks.append((variant, int(pid), first - origin, *words))
     return visits, looks, targets
 
 

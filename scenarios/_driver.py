@@ -30,8 +30,6 @@ from scenarios._verify import verify
 from scenarios._watch import Log, Tell, progress, wait_until_ready, watch
 
 ROOMS = Path(__file__).resolve().parent.parent
-READY_WITHIN = 30.0  # seconds for the app to answer its first request
-POLL = 0.1  # seconds between two looks at the children
 CONNECT_PATH = "/noop/async"  # what warming a connection asks for: it costs the target next to nothing
 LOCUSTFILES = ("burst.py", "crowd.py", "neighbours.py")
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import gevent
 from gevent.queue import Queue
 from geventhttpclient import HTTPClient
-from geventhttpclient.response import HTTPParseError
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 from locust import User, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
@@ -64,8 +64,14 @@ class Player(User):
         raise NotImplementedError
 
     def new_connection(self) -> HTTPClient:
-        """A client with a pool of exactly one connection, not opened yet."""
-        return HTTPClient.from_url(self.host, concurrency=1, connection_timeout=TIMEOUT, network_timeout=TIMEOUT)
+        """A client with a pool of exactly one connection, not opened yet, that never sends a request twice.
+
+        When a server closes before it answers, geventhttpclient silently asks again, "pool size + 1" times: one row
+        would stand for several requests. With a size of -1 there is no second time; the row says what happened.
+        """
+        client = HTTPClient.from_url(self.host, concurrency=1, connection_timeout=TIMEOUT, network_timeout=TIMEOUT)
+        client._connection_pool.size = -1  # noqa: SLF001 - read for the number of resends only; the pool has its semaphore
+        return client
 
     def open(self, connection: HTTPClient, cue: Cue, number: int) -> None:
         """Send one request nobody counts, so that the connection stands. Its row says phase `connect`."""
@@ -84,7 +90,7 @@ class Player(User):
         try:
             answer = connection.get(path, {"x-atonce-id": recorder.request_id(ticket)})
             body = bytes(answer.read())
-        except (OSError, HTTPParseError) as error:
+        except (OSError, HTTPParseError, HTTPConnectionClosed) as error:
             failure = error
         done = recorder.lands(ticket)
         status = answer.status_code if answer and not failure else None

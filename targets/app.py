@@ -4,7 +4,9 @@ The probe is the outermost middleware: it stamps when each request arrived and w
 """
 
 import gc
+import multiprocessing
 import os
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,9 +19,21 @@ from targets import lesson, neighbours, upstream, variants
 from targets.probe import Probe
 
 
+def leave_with_parent() -> None:
+    """In a worker of `uvicorn --workers`: end when the supervisor is gone, however it went."""
+    if parent := multiprocessing.parent_process():
+
+        def follow() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=follow, daemon=True).start()
+
+
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open what all requests share before the first one, close it after the last one."""
+    leave_with_parent()
     if threads := os.environ.get("ATONCE_THREADS"):
         anyio.to_thread.current_default_thread_limiter().total_tokens = int(threads)
     async with upstream.running() as url, httpx.AsyncClient(base_url=url, timeout=10) as client:

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -141,6 +142,27 @@ def test_colour_keeps_the_manners(monkeypatch: pytest.MonkeyPatch, env: dict[str
     monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
     console(terminal).print("[green]word[/]")
     assert colour == ("\x1b[3" in terminal.getvalue())
+
+
+def test_a_reader_who_leaves_is_no_failure_of_ours() -> None:
+    """`| head` ends us as it ends any command: by the pipe's signal, without a word - never with "claim refuted"."""
+    command = f"{sys.executable} atonce.py reproduce --dry-run | head -n 1; exit ${{PIPESTATUS[0]}}"
+    shown = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert shown.returncode in {0, 141}
+    assert shown.stderr == ""
+
+
+def test_an_interruption_outside_a_run_is_told(honest_run: Path, tmp_path: Path) -> None:
+    """Ctrl-C while a report is drawn: a sentence, 130, no traceback."""
+    run = tmp_path / "run"
+    shutil.copytree(honest_run, run)
+    process = subprocess.Popen(
+        [sys.executable, "atonce.py", "report", str(run)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(0.8)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, "Interrupted" in said, "Traceback" in said) == (130, True, False), said
 
 
 def test_outside_a_clone_runs_go_to_a_folder_of_their_own(tmp_path: Path) -> None:

@@ -71,9 +71,11 @@ def claim(report: Report, name: str) -> Outcome:
     return next(one.judgement.outcome for one in report.claims if one.claim.id == name)
 
 
-def test_a_short_run_leaves_whole_evidence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_short_run_leaves_whole_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
     """Every request a row with all moments in order, no new connection while measuring, Locust's own table in agreement."""
-    path, trouble = run_of(tmp_path, short(Variant.BROKEN_ASYNC, (1, 8)))
+    monkeypatch.chdir(tmp_path)
+    path, trouble = run_of(Path("relative"), short(Variant.BROKEN_ASYNC, (1, 8)), loop=loop)
     assert trouble is None
     report = explain(path)
     assert report.trust.belief is not Belief.UNTRUSTED
@@ -207,6 +209,7 @@ def test_nothing_survives_a_killed_driver(tmp_path: Path) -> None:
     assert gone_within(mark, 3.0) == []
     run = next(tmp_path.iterdir())
     report = explain(run)
+    assert explain(run).study.tallies == report.study.tallies  # reading takes nothing away
     assert report.study.run["status"] == Status.RUNNING
     assert "crowd/broken-async/1" in {tally.cell for tally in report.study.tallies}
 
@@ -234,6 +237,46 @@ def is_locust(folder: Path, mark: str) -> bool:
         return mark.encode() in (folder / "environ").read_bytes() and b"locust" in (folder / "cmdline").read_bytes()
     except OSError:
         return False
+
+
+def test_a_dropped_connection_is_one_request_and_one_error() -> None:
+    """The client must not ask again behind our back: one row is one request."""
+    code = """
+import socket, threading
+from geventhttpclient.response import HTTPConnectionClosed
+from types import SimpleNamespace
+from scenarios._user import Player
+asked = []
+listener = socket.create_server(("127.0.0.1", 0))
+def drop():
+    while True:
+        peer, _ = listener.accept()
+        asked.append(peer.recv(1000))
+        peer.close()
+import gevent
+gevent.spawn(drop)
+connection = Player.new_connection(SimpleNamespace(host=f"http://127.0.0.1:{listener.getsockname()[1]}"))
+try:
+    connection.get("/")
+except (OSError, HTTPConnectionClosed) as error:
+    print(len(asked), type(error).__name__)
+"""
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert shown.stdout.split() == ["1", "HTTPConnectionClosed"], shown.stderr
+
+
+def test_workers_go_with_their_supervisor() -> None:
+    """`serve --workers 2`, killed without a word: no worker and no upstream stays."""
+    mark, port = new_mark(), free_port()
+    command = [sys.executable, str(ROOT / "atonce.py"), "serve", "--port", str(port), "--workers", "2"]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, MARK: mark}, stderr=subprocess.DEVNULL)
+    deadline = time.perf_counter() + 20
+    while len(alive(mark)) < 5 and time.perf_counter() < deadline:  # supervisor, two workers, two upstreams
+        time.sleep(0.1)
+    time.sleep(1.5)
+    process.kill()
+    process.wait()
+    assert gone_within(mark, 5.0) == []
 
 
 def free_port() -> int:

@@ -5,14 +5,18 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
+from matplotlib.patches import PathPatch
 
-from reports.charts import CHARTS, svg
+from reports.charts import CHARTS, staircase, svg
 from reports.charts.style import LOOKS, apart
 from reports.page import page
-from reports.report import Report, write
+from reports.report import Report, explain, write
 from reports.study import Study
 from results.schema import Variant
+from tests import simulate
 
 BUDGET = 600_000  # bytes of the whole page
 CHART_BUDGET = 60_000
@@ -113,6 +117,20 @@ def test_an_empty_chart_says_why(chart: object, honest: Report) -> None:
     assert isinstance(reason, str)
     assert reason.endswith(".")
     assert chart.title(nothing)  # type: ignore[attr-defined]
+
+
+def test_the_staircase_draws_handler_moments_not_answers(tmp_path: Path) -> None:
+    """All answers of the burst leave together; the coloured bars still begin and end one after another."""
+    report = explain(simulate.write(tmp_path, simulate.World(hold_answers=True)))
+    figure = staircase.draw(report.study)
+    assert not isinstance(figure, str)
+    bars = next(patch for patch in figure.axes[0].patches if patch.get_facecolor() == to_rgba(LOOKS[Variant.BROKEN_ASYNC].colour))
+    assert isinstance(bars, PathPatch)
+    corners = np.asarray(bars.get_path().vertices)
+    assert len(corners) == 5 * 20
+    begins, ends = corners[0::5, 0], corners[1::5, 0]
+    assert ends - begins == pytest.approx([0.1] * 20)
+    assert begins[1:] == pytest.approx(ends[:-1])
 
 
 def test_writing_leaves_page_charts_and_summary(honest: Report, tmp_path: Path) -> None:

@@ -11,14 +11,15 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from reports.charts import CHARTS
 from reports.claims import CLAIMS, Outcome
 from reports.findings import Verdict
 from reports.report import Report, explain
 from reports.summary import summary
-from reports.terminal import routes_table
+from reports.terminal import routes_table, show
 from reports.trust import Belief
 from reports.trust import Outcome as CheckOutcome
-from results.schema import Scenario, Variant
+from results.schema import Scenario, Status, Variant
 from results.trouble import Exit, Trouble
 from scenarios._plan import Act, Plan, reproduction
 from tests.simulate import HONEST, Truth, World, write
@@ -242,6 +243,59 @@ def test_an_interrupted_run_reports_what_it_has(tmp_path: Path) -> None:
     assert route is not None
     assert route.top is not None
     assert route.top.users == 50
+
+
+@pytest.mark.parametrize("kind", ["hangs", "fails", "freezes", "vanishes"])
+@pytest.mark.parametrize("target", ["crowd/broken-async/32", "crowd/async/1"])
+def test_a_cell_without_a_single_answer_is_reported_without_a_crash(tmp_path: Path, kind: str, target: str) -> None:
+    """Nothing answered, only errors, answers in no time at all, or no rows: no verdict, charts and page all the same."""
+
+    def edit(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
+        if cell != target:
+            return lines
+        if kind == "vanishes":
+            return []
+        changed = []
+        for line in lines:
+            if line[0] == "sent":
+                changed.append(line)
+                moment = line[6]
+            elif kind == "hangs":
+                changed.append(["given-up", moment + 20])
+            else:
+                changed.append(failed(line) if kind == "fails" else ["done", moment, *line[2:]])
+        return changed
+
+    report = explain(write(tmp_path, World(edit=edit)))
+    assert report.exit_code() is not Exit.FINE
+    json.dumps(summary(report), allow_nan=False)
+    for chart in CHARTS:
+        chart.draw(report.study)
+        chart.table(report.study)
+    show(report, Console(file=StringIO(), width=100))
+
+
+def test_an_untrusted_run_judges_no_claim(tmp_path: Path) -> None:
+    """No verdict means none: neither on routes nor on the lesson."""
+    report = explain(write(tmp_path, World(edit=drop_every(20, "delete"))))
+    assert {one.judgement.outcome for one in report.claims} == {Outcome.UNTESTED}
+
+
+def test_rows_lost_by_the_neighbours_are_seen_too(tmp_path: Path) -> None:
+    """Little's law is asked of their cells as well."""
+
+    def edit(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
+        return lines[: len(lines) // 4 * 2] if cell == "neighbours/sync/64" else lines
+
+    report = explain(write(tmp_path, World(edit=edit)))
+    assert report.trust.belief is Belief.UNTRUSTED
+    assert {check.cell for check in report.trust.doubts} == {"neighbours/sync/64"}
+
+
+def test_a_run_that_is_not_whole_is_never_fine(tmp_path: Path) -> None:
+    """Interrupted, failed or still running: exit code 3, whatever was found so far."""
+    for status in (Status.INTERRUPTED, Status.FAILED):
+        assert explain(write(tmp_path / status, World(status=status))).exit_code() is Exit.UNTRUSTED
 
 
 def test_a_run_without_any_measured_cell_is_a_sentence(tmp_path: Path) -> None:

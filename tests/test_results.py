@@ -10,12 +10,21 @@ import pytest
 
 from reports.load import load
 from results import spool
-from results.schema import FORMAT, Cell, Phase
-from results.store import RunFolder, newest, read_run, seal
+from results.schema import FORMAT, Cell, Phase, Status
+from results.store import RunFolder, newest, read_run
 from results.trouble import Exit, Trouble
 from scenarios._plan import reproduction
 from scenarios._recorder import Outcome, Place, Recorder
 from scenarios._script import Script
+
+
+def seal(path: Path, origin: float) -> None:
+    """Close a run whose clock started at `origin`."""
+    run = RunFolder(path, "reproduce")
+    run.open()
+    run.facts["origin"] = origin
+    run.close(Status.COMPLETE)
+
 
 PLACE = Place("crowd/async/1", Phase.STEADY, "GET /async", "async", 0)
 
@@ -84,20 +93,39 @@ def test_sealing_removes_the_spools_only_when_all_is_written(tmp_path: Path) -> 
     recorder.leaves(PLACE, 0.0, None)
     recorder.close()
     seal(tmp_path, 0.0)
-    assert {"samples.parquet", "load.parquet", "probe.parquet"} == {file.name for file in tmp_path.iterdir()}
+    assert {"run.json", "samples.parquet", "load.parquet", "probe.parquet"} == {file.name for file in tmp_path.iterdir()}
 
 
-def test_a_run_that_was_never_closed_is_read_all_the_same(tmp_path: Path) -> None:
-    """The driver died: run.json says running, the spools lie open."""
+def test_a_run_that_was_never_closed_is_read_as_often_as_one_likes(tmp_path: Path) -> None:
+    """The driver died, or is still at work: reading takes what is there, and changes nothing."""
     run = RunFolder.create(tmp_path, "reproduce")
-    run.open(seed=1, plan={"seconds": 0.1, "cells": []}, loop="asyncio", machine={}, packages={}, connections="open")
+    run.open(
+        seed=1,
+        plan={"seconds": 0.1, "cells": []},
+        loop="asyncio",
+        machine={},
+        packages={},
+        connections="open",
+        schedule="",
+        workers=1,
+    )
     recorder = Recorder(run.path, "async")
     recorder.leaves(PLACE, 0.0, None)
     recorder.close()
-    evidence = load(run.path)
-    assert evidence.run["status"] == "running"
-    assert len(evidence.samples) == 1
-    assert bool(evidence.samples.censored[0])
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    for _ in range(2):
+        evidence = load(run.path)
+        assert evidence.run["status"] == "running"
+        assert list(evidence.samples.censored) == [True]
+    assert before == {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+
+def test_a_relative_folder_means_where_the_command_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The children work elsewhere, so the run knows its place absolutely."""
+    monkeypatch.chdir(tmp_path)
+    run = RunFolder.create(Path("rel"), "reproduce")
+    assert run.path.is_absolute()
+    assert run.path.parent == tmp_path / "rel"
 
 
 @pytest.mark.parametrize(
@@ -128,7 +156,8 @@ def test_what_is_not_a_run_is_a_sentence(tmp_path: Path, content: str | None, wo
         (lambda run: edit(run, "seed", None), "lacks seed"),
         (lambda run: edit(run, "plan", {"cells": [{}]}), "plan cannot be read"),
         (lambda run: edit(run, "format", "two"), "Upgrade atonce"),
-        (lambda run: [(run / "samples.parquet").unlink(), edit(run, "origin", None)], "never closed"),
+        (lambda run: [edit(run, "status", "running"), edit(run, "origin", None)], "never closed"),
+        (lambda run: edit(run, "status", None), "lacks status"),
     ],
 )
 def test_a_damaged_run_is_a_sentence(tmp_path: Path, honest_run: Path, harm: Callable[[Path], object], words: str) -> None:

@@ -7,8 +7,10 @@ from matplotlib.figure import Figure
 
 from reports.charts.style import INK, apart, canvas, look, method, tidy, time_ticks, user_ticks
 from reports.study import Level, Route, Study
-from reports.wording import number, seconds, times
+from reports.wording import seconds, times
 from results.schema import Variant
+
+SHORTEST = 1e-4  # seconds; nothing that crosses a socket takes less, and a log axis has no zero
 
 
 def shown(study: Study) -> list[Route]:
@@ -35,7 +37,7 @@ def draw(study: Study) -> Figure | str:
     panels = figure.subplots(1, len(routes), sharey=True, squeeze=False)[0]
     longest = max(level.longest.low for route in routes for level in route.levels)
     shortest = min(level.mean.low for route in routes for level in route.levels)
-    low, high = shortest * 0.55, longest * 1.9
+    low, high = max(SHORTEST, shortest * 0.55), max(2 * SHORTEST, longest * 1.9)
     for axes, route in zip(panels, routes, strict=True):
         panel(axes, route)
         axes.set(ylim=(low, high))
@@ -69,7 +71,7 @@ def panel(axes: Axes, route: Route) -> None:
     ends.append(("max", route.levels[-1].longest.low))
     axes.plot([users[-1]], [ends[-1][1]], marker="_", markersize=11, color=INK, alpha=0.8)
     mark_censored(axes, route.levels, style.colour)
-    heights = apart([math.log10(value) for _, value in ends], 0.115)
+    heights = apart([math.log10(max(value, SHORTEST)) for _, value in ends], 0.115)
     for (name, value), height in zip(ends, heights, strict=True):
         axes.annotate(
             f"{name} {seconds(value)}", (users[-1] * 1.22, 10**height), fontsize=8.5, color=INK, va="center", annotation_clip=False
@@ -78,8 +80,8 @@ def panel(axes: Axes, route: Route) -> None:
     user_ticks(axes.xaxis, users)
     tidy(axes)
     axes.set_title(style.name, fontsize=11, color=INK, loc="left", fontweight="bold")
-    law = f"thin: max(D, N D / {number(route.places).rstrip('0').rstrip('.')})" if route.places else "thin: D, whatever N"
-    axes.text(0.03, 0.97, law, transform=axes.transAxes, fontsize=8, color=INK, alpha=0.8, va="top")
+    law = f"thin: max(D, N D / {route.places:g})" if route.places else "thin: D, whatever N"
+    axes.text(0.03, 0.03, law, transform=axes.transAxes, fontsize=8, color=INK, alpha=0.8)
 
 
 def mark_censored(axes: Axes, levels: tuple[Level, ...], colour: str) -> None:

@@ -15,7 +15,7 @@ TICKS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 def points(route: Route) -> list[tuple[int, float]]:
     """Users and served at once, level by level."""
-    return [(level.users, served_at_once(level.rate, route.service)) for level in route.levels if route.service]
+    return [(level.users, served_at_once(level.rate, route.service)) for level in route.levels if route.service and level.rate]
 
 
 def shown(study: Study) -> list[Route]:
@@ -50,8 +50,8 @@ def draw(study: Study) -> Figure | str:
     for route in routes:
         if route.places and route.mechanism:
             axes.axhline(route.places, color=INK, alpha=0.4, linewidth=0.9, linestyle=(0, (4, 3)))
-            axes.text(low * 1.06, route.places * 1.06, f"{route.mechanism}: {number(route.places).rstrip('0').rstrip('.')}",
-                      fontsize=8.5, color=INK, alpha=0.85)  # fmt: skip
+            axes.text(1.25, route.places / 1.06, f"{route.mechanism}: {route.places:g}",
+                      fontsize=8.5, color=INK, alpha=0.85, va="top")  # fmt: skip
         style = look(route.variant)
         users, values = zip(*points(route), strict=True)
         axes.plot(users, values, color=style.colour, marker=style.marker, linestyle=style.dash, linewidth=2, markersize=7)

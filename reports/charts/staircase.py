@@ -4,6 +4,7 @@ Bars come from the moments that the probe stamped around the handler, never from
 suspends, all answers leave together and would hide the stairs.
 """
 
+import math
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -26,7 +27,7 @@ def shown(study: Study) -> list[Route]:
 
 def took(burst: Burst) -> float:
     """Seconds from the cue to the last answer."""
-    return max(burst.done)
+    return max(moment for moment in [*burst.done, *burst.end] if math.isfinite(moment))
 
 
 def at_once(burst: Burst) -> int:
@@ -57,7 +58,7 @@ def draw(study: Study) -> Figure | str:
     routes = shown(study)
     if not routes:
         return "No burst was measured with the handlers' own moments: without the probe the stairs cannot be drawn."
-    text = method(study, "all requests sent at the same instant, on open connections")
+    text = method(study, "grey: waiting to be begun · colour: inside the handler · all sent at the same instant")
     figure = canvas(11, 4.3, title(study), text)
     panels = figure.subplots(1, len(routes), sharex=True, squeeze=False)[0]
     end = max(took(route.burst) for route in routes if route.burst) * 1.04
@@ -74,13 +75,15 @@ def panel(axes: Axes, route: Route, burst: Burst) -> None:
     style, rows = look(route.variant), range(burst.size)
     stripes(axes, [(burst.sent[i], burst.begin[i], i) for i in rows], INK, 0.16)
     stripes(axes, [(burst.begin[i], burst.end[i], i) for i in rows], style.colour, 1.0)
-    stripes(axes, [(burst.end[i], burst.done[i], i) for i in rows], INK, 0.55, height=0.22)
+    stripes(axes, [(burst.end[i], burst.done[i], i) for i in rows if math.isfinite(burst.done[i])], INK, 0.55, height=0.22)
     axes.set_ylim(burst.size, -0.4)
     axes.set_yticks([0.4, burst.size - 0.6], ["1", str(burst.size)])
     tidy(axes, grid="x")
     axes.set_title(style.name, fontsize=11, color=INK, loc="left", fontweight="bold")
     rounds = count(in_rounds(route, burst), "round")
     label = f"{burst.size} requests took {seconds(took(burst))}:\n" + ("one after another" if at_once(burst) == 1 else rounds)
+    if route.variant == Variant.TO_THREAD:
+        label += ",\nwaiting for a thread\ninside the handler"
     axes.text(0.97, 0.95, label, transform=axes.transAxes, fontsize=9, color=INK, ha="right", va="top")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reports.study import Bystander, Level, Route, Study
+from reports.trust import Belief
 from reports.wording import seconds, times
 from results.schema import Variant
 
@@ -54,8 +55,10 @@ class Untestable(Exception):  # noqa: N818 - not an error: the claim is untested
     """Raised by a judge who misses a part; its words name the part."""
 
 
-def judge(claim: Claim, study: Study) -> Judged:
-    """Judge one claim; what is missing makes it untested, never confirmed."""
+def judge(claim: Claim, study: Study, belief: Belief) -> Judged:
+    """Judge one claim; what is missing makes it untested, never confirmed, and so does a run that cannot be trusted."""
+    if belief is Belief.UNTRUSTED:
+        return Judged(claim, Judgement("-", "-", Outcome.UNTESTED, "the run cannot be trusted"))
     try:
         return Judged(claim, claim.judge(study))
     except Untestable as missing:
