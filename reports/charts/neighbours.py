@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from reports.charts.style import INK, canvas, look, method, tidy, time_ticks
 from reports.findings import suffers
 from reports.study import Bystander, Route, Study
-from reports.wording import number, seconds, times
+from reports.wording import seconds, times
 
 OFFSETS = {"async": -0.17, "def": 0.17}
 
@@ -34,7 +34,7 @@ def draw(study: Study) -> Figure | str:
     if not routes:
         return "The neighbours were not asked often enough, idle and under load, for a p90."
     pings = {ping["rate"] for cell in study.run["plan"]["cells"] for ping in cell["neighbours"]}
-    rate = " or ".join(number(one) for one in sorted(pings))
+    rate = " or ".join(f"{one:g}" for one in sorted(pings))
     text = method(study, f"two innocent routes at {rate} Poisson requests/s each, p90, idle and beside the largest crowd")
     figure = canvas(11, 1.9 + 0.85 * len(routes), title(study), text)
     axes = figure.subplots()
