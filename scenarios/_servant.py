@@ -34,7 +34,7 @@ def leash(core: int | None) -> Callable[[], None]:
 def servant(  # noqa: PLR0913 - a process has that many sides
     command: Sequence[str], *, folder: Path, env: Mapping[str, str], core: int | None, stdin: int, stdout: int | None
 ) -> Iterator[subprocess.Popen[str]]:
-    """A child process for the length of the block. Its words go to the run's log, except what `stdout` asks for."""
+    """A child process for the length of the block. All its words go to the run's log, or to `stdout` when that is a pipe."""
     with (folder / "log.txt").open("a", encoding="utf-8") as log:
         process = subprocess.Popen(
             command,
@@ -42,7 +42,7 @@ def servant(  # noqa: PLR0913 - a process has that many sides
             env=dict(env),
             stdin=stdin,
             stdout=log if stdout is None else stdout,
-            stderr=log,
+            stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
             preexec_fn=leash(core),  # noqa: PLW1509 - the driver starts no thread before its servants

@@ -103,7 +103,7 @@ def follow(app: subprocess.Popen[str], locust: subprocess.Popen[str], tell: Tell
     Lines of the stage move the progress, all others go to the log - but not the table of a Locust whose app has died.
     """
     assert locust.stdout is not None  # noqa: S101 - it was asked for
-    event, cell, began = "start", "the start", time.perf_counter()
+    event, cell, began, told = "start", "the start", time.perf_counter(), False
     with log.open("a", encoding="utf-8") as file:
         for line in lines_until_end(locust):
             if line.startswith("@atonce "):
@@ -113,8 +113,9 @@ def follow(app: subprocess.Popen[str], locust: subprocess.Popen[str], tell: Tell
             elif line and app.poll() is None:
                 file.write(line)
             tell(cell, time.perf_counter() - began)
-            if app.poll() is not None:
+            if app.poll() is not None and not told:
                 locust.terminate()
+                told = True
     return event, cell
 
 

@@ -234,7 +234,7 @@ def test_a_locust_that_somebody_ends_is_told(tmp_path: Path, number: signal.Sign
 def is_locust(folder: Path, mark: str) -> bool:
     """Whether a process is the marked Locust."""
     try:
-        return mark.encode() in (folder / "environ").read_bytes() and b"locust" in (folder / "cmdline").read_bytes()
+        return mark.encode() in (folder / "environ").read_bytes() and b"-m\0locust" in (folder / "cmdline").read_bytes()
     except OSError:
         return False
 

@@ -1,6 +1,7 @@
 """The page and the charts: offline, escaped, reproducible, readable without scripts, styles or colours."""
 
 import copy
+import dataclasses
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +17,7 @@ from reports.page import page
 from reports.report import Report, explain, write
 from reports.study import Study
 from results.schema import Variant
+from scenarios._plan import reproduction
 from tests import simulate
 
 BUDGET = 600_000  # bytes of the whole page
@@ -131,6 +133,15 @@ def test_the_staircase_draws_handler_moments_not_answers(tmp_path: Path) -> None
     begins, ends = corners[0::5, 0], corners[1::5, 0]
     assert ends - begins == pytest.approx([0.1] * 20)
     assert begins[1:] == pytest.approx(ends[:-1])
+
+
+@pytest.mark.parametrize("cells", [2, 4, 6])
+def test_a_run_that_was_cut_short_is_drawn_without_a_complaint(tmp_path: Path, cells: int) -> None:
+    """One variant, one level: matplotlib's warnings are errors here."""
+    whole = reproduction(0.1)
+    act = dataclasses.replace(whole.acts[0], cells=whole.acts[0].cells[:cells])
+    report = explain(simulate.write(tmp_path, simulate.World(plan=dataclasses.replace(whole, acts=(act,)))))
+    assert page(report)
 
 
 def test_writing_leaves_page_charts_and_summary(honest: Report, tmp_path: Path) -> None:

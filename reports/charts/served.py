@@ -40,7 +40,7 @@ def draw(study: Study) -> Figure | str:
     text = method(study, "closed loop, throughput x service time of one user")
     figure = canvas(7.6, 6.4, title(study), text)
     axes = figure.subplots()
-    most = max(users for route in routes for users, _ in points(route))
+    most = max(8, *(users for route in routes for users, _ in points(route)))
     low, high = 0.7, most * 1.25
     axes.plot([low, high], [low, high], color=INK, alpha=0.35, linewidth=1)
     axes.text(
@@ -48,7 +48,7 @@ def draw(study: Study) -> Figure | str:
         transform_rotates_text=True, ha="center",
     )  # fmt: skip
     for route in routes:
-        if route.places and route.mechanism:
+        if route.places and route.mechanism and route.places < high:
             axes.axhline(route.places, color=INK, alpha=0.4, linewidth=0.9, linestyle=(0, (4, 3)))
             axes.text(1.25, route.places / 1.06, f"{route.mechanism}: {route.places:g}",
                       fontsize=8.5, color=INK, alpha=0.85, va="top")  # fmt: skip
