@@ -152,14 +152,15 @@ def test_a_reader_who_leaves_is_no_failure_of_ours() -> None:
     assert shown.stderr == ""
 
 
-def test_an_interruption_outside_a_run_is_told(honest_run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", [0.5, 0.9])
+def test_an_interruption_outside_a_run_is_told(honest_run: Path, tmp_path: Path, moment: float) -> None:
     """Ctrl-C while a report is drawn: a sentence, 130, no traceback."""
     run = tmp_path / "run"
     shutil.copytree(honest_run, run)
     process = subprocess.Popen(
         [sys.executable, "atonce.py", "report", str(run)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    time.sleep(0.8)
+    time.sleep(moment)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert (process.returncode, "Interrupted" in said, "Traceback" in said) == (130, True, False), said
