@@ -113,6 +113,7 @@ def test_the_honest_run_confirms_the_lesson(honest: Report) -> None:
         ("async-many", {"async": Truth(10)}),  # a semaphore of ten
         ("def-pool", {"sync": Truth(80, holds_threads=True)}),  # a pool widened
         ("def-pool", {"sync": Truth(1, holds_loop=True)}),  # a def route that holds the loop
+        ("def-pool", {"sync": Truth(40, holds_loop=True)}),  # the documented size, but the loop is not free
         ("to-thread-free", {"to_thread": Truth(40)}),  # the executor widened
         ("to-thread-free", {"to_thread": Truth(6, holds_loop=True)}),
     ],

@@ -54,6 +54,8 @@ def test_every_planned_request_becomes_a_row(tmp_path: Path) -> None:
     assert rows.error[4] == "no connection was free"
     assert pytest.approx((rows.app_start[0], rows.handler_end[0])) == (1.0, 1.2)
     assert list(rows.intended) == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert rows.done[2] > rows.done[1]  # the moment of giving up
+    assert rows.done[3] == rows.done[2]  # the last that was heard of this worker
     assert open_.seq in recorder.open
 
 
