@@ -74,6 +74,7 @@ def test_the_figures_in_the_text_are_those_of_the_example(example: Report) -> No
         in README
     )
     assert f"the app's median says {seconds(top.inside['p50'])}" in README
+    assert f"which does nothing, has a p90 of {seconds(beside.idle.low)}" in README
     assert f"went from {seconds(beside.idle.low)} to {seconds(beside.loaded.low)}" in README
     assert f"{top.users} x {seconds(broken.service)} = {seconds(top.predicted_mean)}; it was {seconds(top.mean.low)}" in README
     identities = [abs(level.little.identity) for finding in example.findings for level in finding.route.levels if level.little]
@@ -134,6 +135,10 @@ def test_the_lessons_shell_session() -> None:
                 time.sleep(0.1)
         first = subprocess.run(["bash", "-c", slept], capture_output=True, text=True, check=True)
         assert first.stdout == '{"slept":1.0}'
+        stamped = re.search(r"`(curl -i [^`]+)`", README)
+        assert stamped is not None
+        third = subprocess.run(["bash", "-c", stamped[1].replace("8002", port)], capture_output=True, text=True, check=True)
+        assert "x-atonce-times: " in third.stdout
         began = time.perf_counter()
         second = subprocess.run(["bash", "-c", together], capture_output=True, text=True, check=True)
         assert 1.0 <= time.perf_counter() - began < 1.9
@@ -142,6 +147,15 @@ def test_the_lessons_shell_session() -> None:
         server.terminate()
         server.wait(10)
     assert gone_within(mark, 3.0) == []
+
+
+@pytest.mark.slow
+def test_plain_locust_leaves_users_unexplained() -> None:
+    """The README's comparison, once more; how many exactly is the stored run's business."""
+    assert "`python -m tests.bench_plain_locust`" in README
+    command = [sys.executable, "-m", "tests.bench_plain_locust"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90, check=True)
+    assert 0.1 < json.loads(shown.stdout)["unexplained"] < 1
 
 
 @pytest.mark.slow

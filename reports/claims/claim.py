@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from reports.study import Bystander, Level, Route, Study
 from reports.trust import Belief
-from reports.wording import seconds, times
+from reports.wording import number, seconds, times
 from results.schema import Variant
 
 
@@ -99,6 +99,29 @@ def felt(found: Bystander) -> str:
     assert found.loaded and found.idle and found.ratio  # noqa: S101, PT018 - `neighbour` saw to it
     at_least = "" if found.loaded.exact else ">= "
     return f"{found.kind} neighbour p90 {seconds(found.idle.low)} -> {at_least}{seconds(found.loaded.low)} ({times(found.ratio)})"
+
+
+POOL_TOLERANCE = 0.10  # how near the plateau must lie to the documented size of the pool
+
+
+def judge_pool(study: Study, variant: Variant, places: int, formula: str, limit: str) -> Judgement:
+    """A pool that leaves the loop free, up to its documented size: true, with a limit that the lesson leaves out.
+
+    `formula` says where the size comes from, `limit` what happens past it. The size is the documented one, never what
+    the app reports: a widened pool must refute the claim.
+    """
+    route, top, _, served = measured_route(study, variant)
+    if top.users < places * (1 + POOL_TOLERANCE):
+        message = f"more than {places} users on /{variant}"
+        raise Untestable(message)
+    beside, _ = neighbour(route, "async")
+    holds = is_calm(beside) and near(served, places, POOL_TOLERANCE)
+    return Judgement(
+        predicted=f"{formula} = {places} at once; the async neighbour calm",
+        measured=f"{number(served)} at once with {top.users} users; {felt(beside)}",
+        outcome=Outcome.NUANCED if holds else Outcome.REFUTED,
+        why=limit if holds else "the loop was not left free, or the pool does not have the documented size",
+    )
 
 
 def near(value: float, wanted: float, tolerance: float) -> bool:

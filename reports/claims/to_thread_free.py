@@ -2,32 +2,18 @@
 
 from typing import Any
 
-from reports.claims.claim import Claim, Judgement, Outcome, Untestable, felt, is_calm, measured_route, near, neighbour
+from reports.claims.claim import Claim, Judgement, Untestable, judge_pool
 from reports.study import Study
-from reports.wording import number
 from results.schema import Variant
 
-TOLERANCE = 0.10
 COUNTS_ITS_OWN_CPUS = (3, 13)  # from this Python on, the CPUs the process may use; before, those of the host
 
 
 def judge(study: Study) -> Judgement:
     """The loop must stay free, and the plateau must lie at the default executor's documented size."""
-    route, top, _, served = measured_route(study, Variant.TO_THREAD)
     places = documented_size(study.run)
-    if top.users < places * (1 + TOLERANCE):
-        message = f"more than {places} users on /to-thread"
-        raise Untestable(message)
-    beside, _ = neighbour(route, "async")
-    holds = is_calm(beside) and near(served, places, TOLERANCE)
-    return Judgement(
-        predicted=f"min(32, cpus + 4) = {places} at once; the async neighbour calm",
-        measured=f"{number(served)} at once with {top.users} users; {felt(beside)}",
-        outcome=Outcome.NUANCED if holds else Outcome.REFUTED,
-        why=f"true, up to {places} at once on this machine: another pool than the 40 of `def`, shared with DNS look-ups"
-        if holds
-        else "the loop was not left free, or the executor does not have the documented size",
-    )
+    limit = f"true, up to {places} at once on this machine: another pool than the 40 of `def`, shared with DNS look-ups"
+    return judge_pool(study, Variant.TO_THREAD, places, "min(32, cpus + 4)", limit)
 
 
 def documented_size(run: dict[str, Any]) -> int:
