@@ -5,6 +5,7 @@ Locust or FastAPI. This is the only place that prints a trouble and exits with i
 """
 
 import json
+import os
 import signal
 import sys
 import traceback
@@ -148,6 +149,7 @@ def serve(
     from targets.__main__ import serve as serve_target  # noqa: PLC0415
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # as uvicorn expects it: Ctrl-C is its ordinary end
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     serve_target(port, loop, workers, threads)
 
 
@@ -241,15 +243,17 @@ def guarded(run: Callable[[], Any]) -> int:
     from results.trouble import Exit, Trouble  # noqa: PLC0415
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise Trouble("Interrupted. What was measured so far lies in the run's folder.", Exit.INTERRUPTED)
+        # Nothing to save here: what was measured lies in files already. Raising would be lost inside a destructor.
+        told = Trouble("Interrupted. What was measured so far lies in the run's folder.", Exit.INTERRUPTED)
+        tell(told)
+        os._exit(told.code)
 
-    signal.signal(signal.SIGINT, interrupt)  # typer would swallow a KeyboardInterrupt without a word
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     try:
         run()
     except Trouble as trouble:
-        if "--json" in sys.argv:
-            typer.echo(json.dumps({"format": 1, "error": trouble.sentence, "exit_code": trouble.code}, indent=1))
-        typer.echo(f"atonce: {trouble.sentence}", err=True)
+        tell(trouble)
         return trouble.code
     except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours must not look like a refuted claim
         place = traceback.extract_tb(error.__traceback__)[-1]
@@ -258,6 +262,15 @@ def guarded(run: Callable[[], Any]) -> int:
         typer.echo(f"atonce: {sentence}", err=True)
         return Exit.UNTRUSTED
     return 0
+
+
+def tell(trouble: "Trouble") -> None:
+    """A sentence on stderr, and JSON on stdout for whom asked. Unbuffered, for a signal's handler may be the caller."""
+    if "--json" in sys.argv:
+        data = {"format": 1, "error": trouble.sentence, "exit_code": trouble.code}
+        os.write(1, (json.dumps(data, indent=1) + "\n").encode())
+    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # a progress bar may have hidden it
+    os.write(2, f"{show_cursor}atonce: {trouble.sentence}\n".encode())
 
 
 def may_be_cut_short() -> None:

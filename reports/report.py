@@ -12,6 +12,7 @@ from reports.measure import measure
 from reports.study import Study
 from reports.trust import Belief, Trust, trust
 from results.schema import Status
+from results.store import put
 from results.trouble import Exit, Trouble
 
 
@@ -55,9 +56,9 @@ def write(report: Report) -> dict[str, Any]:
     for chart in CHARTS:
         figure = chart.draw(report.study)
         if not isinstance(figure, str):
-            (charts / f"{chart.stem}.svg").write_bytes(svg.standalone(figure))
-            (charts / f"{chart.stem}.png").write_bytes(svg.png(figure))
+            put(charts / f"{chart.stem}.svg", svg.standalone(figure))
+            put(charts / f"{chart.stem}.png", svg.png(figure))
     data = summary(report)
-    (charts.parent / "summary.json").write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (charts.parent / "index.html").write_text(page(report), encoding="utf-8")
+    put(charts.parent / "summary.json", (json.dumps(data, indent=1, allow_nan=False) + "\n").encode())
+    put(charts.parent / "index.html", page(report).encode())
     return data

@@ -66,9 +66,14 @@ class RunFolder:
 
     def write(self) -> None:
         """Replace run.json at one stroke."""
-        draft = self.path / "run.json.part"
-        draft.write_text(json.dumps(self.facts, indent=1), encoding="utf-8")
-        draft.replace(self.path / "run.json")
+        put(self.path / "run.json", json.dumps(self.facts, indent=1).encode())
+
+
+def put(path: Path, content: bytes) -> None:
+    """A file at one stroke: whoever looks finds the old one or the new one, whole, whatever stops us on the way."""
+    draft = path.with_name(f"{path.name}.part")
+    draft.write_bytes(content)
+    draft.replace(path)
 
 
 def read_run(path: Path) -> dict[str, Any]:

@@ -20,12 +20,8 @@ class Exit(IntEnum):
     """Somebody pressed Ctrl-C; what was measured is kept."""
 
 
-class Trouble(BaseException):
-    """Something a person must know. Only the front door prints it and exits.
-
-    Not an Exception, for an interruption is one too: a signal's handler may raise it anywhere, and libraries that
-    swallow every Exception (an optional import, a retry) must not swallow that.
-    """
+class Trouble(Exception):  # noqa: N818 - it is not always an error: an interruption is one too
+    """Something a person must know. Only the front door prints it and exits."""
 
     def __init__(self, sentence: str, code: Exit) -> None:
         super().__init__(sentence)

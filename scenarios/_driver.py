@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -16,12 +15,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 from results.schema import Status
 from results.store import RunFolder
 from results.trouble import Exit, Trouble
+from scenarios._interruption import Interruption, interruptible
 from scenarios._machine import cores, machine, packages
 from scenarios._plan import START_UP, Act, Plan, duration
 from scenarios._script import Script
@@ -53,6 +52,12 @@ class Settings:
 
 def drive(plan: Plan, settings: Settings, run: RunFolder, audience: Audience) -> None:
     """Play all acts. The run is sealed however this ends; then trouble, if any, goes on to the front door."""
+    with interruptible() as interruption:
+        play_all(plan, settings, run, interruption, audience)
+
+
+def play_all(plan: Plan, settings: Settings, run: RunFolder, interruption: Interruption, audience: Audience) -> None:
+    """Open the run, play act after act, seal it."""
     app_core, locust_core = cores()
     cells = [cell.to_dict() for cell in plan.cells]
     run.open(
@@ -67,9 +72,9 @@ def drive(plan: Plan, settings: Settings, run: RunFolder, audience: Audience) ->
     )
     status, done, alike = Status.FAILED, 0.0, None
     try:
-        with interruptible(), staying_on(locust_core):
+        with staying_on(locust_core):
             for act in plan.acts:
-                alike = play(act, settings, run, partial(tell_from, audience, done), alike)
+                alike = play(act, settings, run, interruption, partial(tell_from, audience, done), alike)
                 done += START_UP + sum(duration(cell, plan.seconds) for cell in act.cells)
         status = Status.COMPLETE
     except Trouble as trouble:
@@ -85,7 +90,9 @@ def tell_from(audience: Audience, done: float, step: str, seconds: float) -> Non
     audience.tell(step, done + seconds)
 
 
-def play(act: Act, settings: Settings, run: RunFolder, tell: Tell, alike: str | None) -> str:
+def play(  # noqa: PLR0913, PLR0917 - what an act needs
+    act: Act, settings: Settings, run: RunFolder, interruption: Interruption, tell: Tell, alike: str | None
+) -> str:
     """One act: a fresh server, one Locust process. Gives the body that the variant answered before the load."""
     app_core, locust_core = cores()
     port = free_port()
@@ -104,10 +111,11 @@ def play(act: Act, settings: Settings, run: RunFolder, tell: Tell, alike: str | 
             stdout=subprocess.PIPE,
         ) as locust,
     ):
-        wait_until_ready(app, url, CONNECT_PATH, log)
+        wait_until_ready(app, url, CONNECT_PATH, log, interruption.check)
         body = verify(url, act.cells, alike)
+        interruption.check()
         script = Script(run.path, act.variant, settings.seed, CONNECT_PATH, act.cells)
-        watch(app, locust, script, lambda cell, seconds: tell(*progress(act, cell, seconds)), log)
+        watch(app, locust, script, lambda cell, seconds: tell(*progress(act, cell, seconds)), log, interruption.check)
     return body
 
 
@@ -167,24 +175,3 @@ def staying_on(core: int | None) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Ctrl-C and SIGTERM become Trouble once; the second time they end the process where it stands."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        for one in before:
-            signal.signal(one, leave)
-        sentence = "Interrupted: no more requests are sent; what was measured is kept."
-        raise Trouble(sentence, Exit.INTERRUPTED)
-
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        os._exit(Exit.INTERRUPTED)  # the servants die with us: that is what their leash is for
-
-    before = {one: signal.signal(one, interrupt) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)

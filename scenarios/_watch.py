@@ -23,6 +23,7 @@ READY_WITHIN = 30.0  # seconds for the app to answer its first request
 POLL = 0.1  # seconds between two looks at the children
 
 Tell = Callable[[str, float], None]  # what is being done, and how many planned seconds of the act are over
+Check = Callable[[], None]  # raises Trouble when somebody asked us to stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,12 @@ class Log:
         return f"Its last words: {lines[-1][:200]} (all of them: {self.path})" if lines else "It left no words."
 
 
-def wait_until_ready(app: subprocess.Popen[str], url: str, path: str, log: Log) -> None:
-    """Ask until the app answers anything at all. Raises Trouble when it dies, or takes too long."""
+def wait_until_ready(app: subprocess.Popen[str], url: str, path: str, log: Log, check: Check) -> None:
+    """Ask until the app answers anything at all. Raises Trouble when it dies, takes too long, or nobody wants it any more."""
     deadline = time.perf_counter() + READY_WITHIN
     with httpx.Client(base_url=url, timeout=5) as client:
         while True:
+            check()
             try:
                 client.get(path)
             except httpx.TransportError:
@@ -63,12 +65,8 @@ def wait_until_ready(app: subprocess.Popen[str], url: str, path: str, log: Log) 
                 return
 
 
-def watch(
-    app: subprocess.Popen[str],
-    locust: subprocess.Popen[str],
-    script: Script,
-    tell: Tell,
-    log: Log,
+def watch(  # noqa: PLR0913, PLR0917 - two children, what they do, and three who listen
+    app: subprocess.Popen[str], locust: subprocess.Popen[str], script: Script, tell: Tell, log: Log, check: Check
 ) -> None:
     """Hand over the script and follow Locust to its end. Raises Trouble when the app or Locust dies on the way.
 
@@ -79,7 +77,7 @@ def watch(
         locust.stdin.write(script.to_json() + "\n")
         locust.stdin.flush()
     try:
-        event, cell = follow(app, locust, tell, log.path)
+        event, cell = follow(app, locust, tell, log.path, check)
     except Trouble as trouble:
         if trouble.code is Exit.INTERRUPTED:
             patience = max(one.drain for one in script.cells)
@@ -97,7 +95,7 @@ def watch(
         raise Trouble(f"Somebody stopped Locust during {cell}; what was measured so far is kept.", Exit.UNTRUSTED)
 
 
-def follow(app: subprocess.Popen[str], locust: subprocess.Popen[str], tell: Tell, log: Path) -> tuple[str, str]:
+def follow(app: subprocess.Popen[str], locust: subprocess.Popen[str], tell: Tell, log: Path, check: Check) -> tuple[str, str]:
     """Read what Locust says until it ends; give the stage's last event and its cell.
 
     Lines of the stage move the progress, all others go to the log - but not the table of a Locust whose app has died.
@@ -106,6 +104,7 @@ def follow(app: subprocess.Popen[str], locust: subprocess.Popen[str], tell: Tell
     event, cell, began, told = "start", "the start", time.perf_counter(), False
     with log.open("a", encoding="utf-8") as file:
         for line in lines_until_end(locust):
+            check()
             if line.startswith("@atonce "):
                 event, cell = json.loads(line.removeprefix("@atonce "))
                 if event == "connect":

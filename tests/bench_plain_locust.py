@@ -41,7 +41,7 @@ def measure(folder: Path) -> dict[str, float | int | str]:
     press = f"-m locust -f plain.py --host {url} --headless -u {USERS} -r {USERS} -t {SECONDS}s --csv table --only-summary"
     quiet = {"folder": folder, "stdin": subprocess.DEVNULL, "stdout": None}
     with servant([sys.executable, *serve.split(), "--app-dir", str(ROOMS)], env=child_env(), core=app_core, **quiet) as app:  # type: ignore[arg-type]
-        wait_until_ready(app, url, "/noop/async", Log.from_here(folder / "log.txt"))
+        wait_until_ready(app, url, "/noop/async", Log.from_here(folder / "log.txt"), lambda: None)
         service = httpx.get(f"{url}/broken-async?seconds={HOLD}").elapsed.total_seconds()
         with servant([sys.executable, *press.split()], env=locust_env(), core=locust_core, **quiet) as locust:  # type: ignore[arg-type]
             locust.wait(60)

@@ -21,6 +21,7 @@ from results.schema import Phase, Scenario, Status, Variant
 from results.store import RunFolder, read_run
 from results.trouble import Exit, Trouble
 from scenarios._driver import Settings, drive
+from scenarios._interruption import interruptible
 from scenarios._plan import Act, Plan, reproduction
 from tests.processes import MARK, alive, gone_within, new_mark
 
@@ -195,6 +196,41 @@ def test_an_interruption_keeps_and_reports_what_was_measured(tmp_path: Path, num
     last = rows[rows.cell == "crowd/broken-async/16"]
     assert not last.censored.any()
     assert gone_within(mark, 2.0) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_is_seen_at_the_next_look(number: signal.Signals) -> None:
+    """Also one that comes inside a destructor, where an exception would be lost; the handlers before are put back."""
+
+    class Last:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    with interruptible() as interruption:
+        interruption.check()
+        Last()
+        with pytest.raises(Trouble, match="no more requests are sent"):
+            interruption.check()
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_interruption_leaves_at_once() -> None:
+    """Nothing is waited for: a sentence, exit code 130."""
+    code = """
+import os, signal, atonce
+from scenarios._interruption import interruptible
+def run():
+    with interruptible():
+        os.kill(os.getpid(), signal.SIGINT)
+        print("still here", flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+        print("never")
+atonce.guarded(run)
+"""
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    assert (shown.returncode, shown.stdout) == (130, "still here\n")
+    assert shown.stderr.startswith("atonce: Interrupted.")
 
 
 def test_nothing_survives_a_killed_driver(tmp_path: Path) -> None:
