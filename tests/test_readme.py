@@ -58,6 +58,9 @@ def test_the_table_is_what_the_example_prints(example: Report) -> None:
     assert block is not None
     for line in block[1].splitlines():
         assert line in printed
+    explained = re.findall(r"\*\*(n=\d+)\*\*", README)
+    assert explained
+    assert all(mark in block[1].split() for mark in explained)
 
 
 def test_the_figures_in_the_text_are_those_of_the_example(example: Report) -> None:
