@@ -22,7 +22,6 @@ import typer
 if TYPE_CHECKING:
     from reports.report import Report
     from results.trouble import Trouble
-    from scenarios._plan import Plan
 
 HERE = Path(__file__).resolve().parent
 app = typer.Typer(
@@ -88,11 +87,12 @@ def reproduce(  # noqa: PLR0913 - one parameter per flag
     from reports.console import Progress  # noqa: PLC0415
     from results.store import RunFolder, default_root  # noqa: PLC0415
     from results.trouble import Exit, Trouble  # noqa: PLC0415
-    from scenarios._plan import reproduction  # noqa: PLC0415
+    from scenarios._plan import outline, reproduction  # noqa: PLC0415
 
     plan = reproduction(seconds)
     if dry_run:
-        tell_plan(plan)
+        may_be_cut_short()
+        typer.echo("\n".join([*outline(plan), "next: atonce reproduce"]))
         return
     if util.find_spec(loop) is None:
         sentence = f"The {loop} loop is not installed in this environment. Install it, or leave --loop out."
@@ -199,26 +199,6 @@ def conclude(  # noqa: PLR0913 - the last lines depend on all of it
     if trouble:
         typer.echo(f"atonce: {trouble.sentence}", err=True)
     raise typer.Exit(code)
-
-
-def tell_plan(plan: "Plan") -> None:
-    """What a run would do: cells, users, requests and seconds. Nothing is sent."""
-    from scenarios._plan import duration, requests  # noqa: PLC0415
-
-    may_be_cut_short()
-    typer.echo(f"{'cell':<28} {'users':>5} {'requests':>9} {'seconds':>8}")
-    for cell in plan.cells:
-        took, many = duration(cell, plan.seconds), requests(cell, plan.seconds)
-        typer.echo(
-            f"{cell.name:<28} {cell.users:>5} {many:>9,.0f} {took:>8.1f}" + ("  with both neighbours" if cell.neighbours else "")
-        )
-    total = sum(requests(cell, plan.seconds) for cell in plan.cells)
-    typer.echo(
-        f"about {total:,.0f} requests to 127.0.0.1 in {plan.estimate():.0f} s, start-up and report included; nothing was sent"
-    )
-    for note in plan.notes:
-        typer.echo(f"note: {note}")
-    typer.echo("next: atonce reproduce")
 
 
 def relative(path: Path) -> Path:

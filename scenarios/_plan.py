@@ -6,6 +6,7 @@ measured depends on them.
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from results.schema import Cell, Neighbour, Scenario, Variant
@@ -108,6 +109,18 @@ def reproduction(seconds: float) -> Plan:
             )
             raise Trouble(sentence, Exit.USAGE)
         longest_round *= 0.8
+
+
+def outline(plan: Plan) -> Iterator[str]:
+    """What the run would do, line by line: cells, users, requests and seconds."""
+    yield f"{'cell':<28} {'users':>5} {'requests':>9} {'seconds':>8}"
+    for cell in plan.cells:
+        beside = "  with both neighbours" if cell.neighbours else ""
+        many, took = requests(cell, plan.seconds), duration(cell, plan.seconds)
+        yield f"{cell.name:<28} {cell.users:>5} {many:>9,.0f} {took:>8.1f}{beside}"
+    total = sum(requests(cell, plan.seconds) for cell in plan.cells)
+    yield f"about {total:,.0f} requests to 127.0.0.1 in {plan.estimate():.0f} s, start-up and report included; nothing was sent"
+    yield from (f"note: {note}" for note in plan.notes)
 
 
 def shrunk(plan: Plan) -> list[str]:
