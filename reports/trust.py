@@ -23,7 +23,7 @@ class Belief(StrEnum):
     """A check failed: no other verdict is given."""
 
 
-class Outcome(StrEnum):
+class CheckStatus(StrEnum):
     """What one check found."""
 
     PASS = "pass"  # noqa: S105 - a verdict, not a password
@@ -46,13 +46,13 @@ class Check:
     why: str
 
     @property
-    def status(self) -> Outcome:
+    def status(self) -> CheckStatus:
         """Pass up to the first limit, fail beyond the second."""
         if self.value is None:
-            return Outcome.UNKNOWN
+            return CheckStatus.UNKNOWN
         if abs(self.value) <= self.pass_limit:
-            return Outcome.PASS
-        return Outcome.FAIL if abs(self.value) > self.fail_limit else Outcome.WARN
+            return CheckStatus.PASS
+        return CheckStatus.FAIL if abs(self.value) > self.fail_limit else CheckStatus.WARN
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +65,14 @@ class Trust:
     def belief(self) -> Belief:
         """The worst check decides."""
         found = {check.status for check in self.checks}
-        if Outcome.FAIL in found:
+        if CheckStatus.FAIL in found:
             return Belief.UNTRUSTED
-        return Belief.SUSPECT if Outcome.WARN in found else Belief.TRUSTED
+        return Belief.SUSPECT if CheckStatus.WARN in found else Belief.TRUSTED
 
     @property
     def doubts(self) -> list[Check]:
         """The checks that did not pass, worst first."""
-        order = [Outcome.FAIL, Outcome.WARN, Outcome.UNKNOWN]
+        order = [CheckStatus.FAIL, CheckStatus.WARN, CheckStatus.UNKNOWN]
         return sorted((one for one in self.checks if one.status in order), key=lambda one: order.index(one.status))
 
 

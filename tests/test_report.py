@@ -17,8 +17,7 @@ from reports.findings import Verdict
 from reports.report import Report, explain
 from reports.summary import summary
 from reports.terminal import routes_table, show
-from reports.trust import Belief
-from reports.trust import Outcome as CheckOutcome
+from reports.trust import Belief, CheckStatus
 from results.schema import Scenario, Status, Variant
 from results.trouble import Exit, Trouble
 from scenarios._plan import Act, Plan, reproduction
@@ -37,7 +36,7 @@ def verdicts(report: Report) -> dict[str, Verdict]:
     return {finding.route.variant: finding.verdict for finding in report.findings}
 
 
-def statuses(report: Report, check: str) -> set[CheckOutcome]:
+def statuses(report: Report, check: str) -> set[CheckStatus]:
     """What one check said of all cells."""
     return {one.status for one in report.trust.checks if one.id == check}
 
@@ -135,7 +134,7 @@ def test_without_a_probe_the_staircase_is_untested(tmp_path: Path) -> None:
     """Client times could not tell; the claim says what is missing, and the missing record makes the run untrusted."""
     report = explain(write(tmp_path, World(probe=False)))
     assert outcome(report, "serial-queue") is Outcome.UNTESTED
-    assert statuses(report, "V22") == {CheckOutcome.FAIL}
+    assert statuses(report, "V22") == {CheckStatus.FAIL}
 
 
 def test_missing_variants_make_claims_untested(tmp_path: Path) -> None:
@@ -179,7 +178,7 @@ def failed(line: list[Any]) -> list[Any]:
 def test_a_fault_in_the_rows_is_never_trusted(tmp_path: Path, check: str, edit: Any) -> None:
     """5 % of the rows deleted, 2 % never sent, 2 % errors: each is seen, and no verdict is given."""
     report = explain(write(tmp_path, World(edit=edit)))
-    assert CheckOutcome.FAIL in statuses(report, check)
+    assert CheckStatus.FAIL in statuses(report, check)
     assert report.trust.belief is Belief.UNTRUSTED
     assert set(verdicts(report).values()) == {Verdict.UNTRUSTED}
     assert report.exit_code() is Exit.UNTRUSTED
@@ -188,7 +187,7 @@ def test_a_fault_in_the_rows_is_never_trusted(tmp_path: Path, check: str, edit: 
 def test_requests_still_out_at_the_end_are_lower_bounds(tmp_path: Path) -> None:
     """Nobody waited for the last answers: V7 fails, the mean becomes "at least", p50 a bracket or a bound."""
     report = explain(write(tmp_path, World(cut=0.0)))
-    assert CheckOutcome.FAIL in statuses(report, "V7")
+    assert CheckStatus.FAIL in statuses(report, "V7")
     route = report.study.route(Variant.BROKEN_ASYNC)
     assert route is not None
     assert route.top is not None
@@ -211,7 +210,7 @@ def test_requests_still_out_at_the_end_are_lower_bounds(tmp_path: Path) -> None:
 def test_a_missing_fact_of_origin_is_not_trusted(tmp_path: Path, harm: Any) -> None:
     """Each of these changes what the numbers mean."""
     report = explain(write(tmp_path, World(facts=harm)))
-    assert statuses(report, "V22") == {CheckOutcome.FAIL}
+    assert statuses(report, "V22") == {CheckStatus.FAIL}
 
 
 def test_a_suspect_run_exits_3_only_when_strict(honest: Report) -> None:
