@@ -43,7 +43,9 @@ def interruptible() -> Iterator[Interruption]:
         for one, handler in before.items():
             signal.signal(one, handler)
 
-    before = {one: signal.signal(one, interrupt) for one in SIGNALS}
+    before = {one: signal.getsignal(one) for one in SIGNALS}  # known before the first signal can reach us
+    for one in SIGNALS:
+        signal.signal(one, interrupt)
     try:
         yield interruption
     finally:

@@ -1,12 +1,14 @@
 """The plan: what is sent, when, and whether it fits the time."""
 
 import itertools
+import socket
 
 import numpy as np
 import pytest
 
 from results.schema import Scenario, Variant
 from results.trouble import Exit, Trouble
+from scenarios import _verify
 from scenarios._arrivals import poisson
 from scenarios._plan import BUDGET, LEVELS, Plan, reproduction
 from scenarios._watch import describe, progress
@@ -84,3 +86,15 @@ def test_progress_never_goes_back_and_names_the_cell() -> None:
     assert progress(act, names[1], 1e9)[1] == pytest.approx(starts[2])
     assert progress(act, "crowd/broken-async/8", 0.0)[0] == "GET /broken-async: a crowd of 8 users"
     assert "neighbours asked meanwhile" in describe(act.cells[-2])
+
+
+def test_a_route_that_never_answers_is_no_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One polite request, a bounded wait, a sentence, exit code 4; nothing is loaded."""
+    monkeypatch.setattr(_verify, "TIMEOUT", 0.2)
+    cell = next(cell for cell in reproduction(0.1).cells if cell.users)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(Trouble, match="did not answer one polite request") as told,
+    ):
+        _verify.verify(f"http://127.0.0.1:{silent.getsockname()[1]}", [cell], None)
+    assert told.value.code is Exit.TARGET
