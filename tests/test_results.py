@@ -11,7 +11,7 @@ import pytest
 from reports.load import load
 from results import spool
 from results.schema import FORMAT, Cell, Phase, Status
-from results.store import RunFolder, newest, read_run
+from results.store import RunFolder, newest, put, read_run
 from results.trouble import Exit, Trouble
 from scenarios._plan import reproduction
 from scenarios._recorder import Outcome, Place, Recorder
@@ -204,3 +204,19 @@ def test_cells_and_scripts_survive_json() -> None:
     assert cells == tuple(Cell.from_dict(json.loads(json.dumps(cell.to_dict()))) for cell in cells)
     script = Script(Path("/r"), "async", 1, "/noop/async", cells)
     assert script == Script.from_json(script.to_json())
+
+
+def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk fills up in the middle of a page: the page before is still there, whole."""
+
+    def half(self: Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    page = tmp_path / "index.html"
+    put(page, b"the old page")
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(OSError, match="No space"):
+        put(page, b"the new page")
+    assert page.read_text(encoding="utf-8") == "the old page"
