@@ -2,6 +2,12 @@
 
 import itertools
 import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -86,6 +92,41 @@ def test_progress_never_goes_back_and_names_the_cell() -> None:
     assert progress(act, names[1], 1e9)[1] == pytest.approx(starts[2])
     assert progress(act, "crowd/broken-async/8", 0.0)[0] == "GET /broken-async: a crowd of 8 users"
     assert "neighbours asked meanwhile" in describe(act.cells[-2])
+
+
+@contextmanager
+def answering(body: str) -> Iterator[str]:
+    """A server that waits 0.1 s and says the same to everybody; its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            time.sleep(0.1)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base class names it
+            """Keep quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_variants_must_answer_alike() -> None:
+    """Different bodies are different work: nothing fair can be compared, and nothing is loaded."""
+    cells = [replace(cell, expects="") for cell in reproduction(0.1).acts[0].cells if cell.users == 1]
+    with answering('{"waited":0.1}') as url:
+        assert _verify.verify(url, cells, None) == '{"waited":0.1}'
+        assert _verify.verify(url, cells, '{"waited":0.1}') == '{"waited":0.1}'
+        with pytest.raises(Trouble, match="variants do not answer alike") as told:
+            _verify.verify(url, cells, '{"waited":0.10}')
+    assert told.value.code is Exit.TARGET
 
 
 def test_a_route_that_never_answers_is_no_target(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from results import spool
 from results.schema import FORMAT, Cell, Phase, Status
 from results.store import RunFolder, newest, put, read_run
 from results.trouble import Exit, Trouble
+from scenarios import _recorder
 from scenarios._plan import reproduction
 from scenarios._recorder import Outcome, Place, Recorder
 from scenarios._script import Script
@@ -220,3 +221,14 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(tmp_path: Path, 
     with pytest.raises(OSError, match="No space"):
         put(page, b"the new page")
     assert page.read_text(encoding="utf-8") == "the old page"
+
+
+def test_the_gauge_adds_up_request_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request for 2 s, two for 3 s, one for 1 s, and the one still out counts up to now: 2 + 6 + 1 request-seconds."""
+    now = 100.0
+    monkeypatch.setattr(_recorder, "clock", lambda: now)
+    gauge = _recorder.Gauge(since=now)
+    for change, lasts in ((+1, 2.0), (+1, 3.0), (-1, 1.0)):
+        gauge.step(change)
+        now += lasts
+    assert (gauge.read(), gauge.in_flight) == (9.0, 1)
