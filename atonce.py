@@ -83,7 +83,10 @@ def reproduce(  # noqa: PLR0913 - one parameter per flag
     quiet: Quiet = False,
     strict: Strict = False,
 ) -> None:
-    """Reproduce the claim: the same work in four variants, under load, with a report."""
+    """Reproduce the claim: one wait, four ways, under load.
+
+    Serves the bundled app, drives async def, def, broken async def and asyncio.to_thread, and writes a report.
+    """
     from reports.console import Progress  # noqa: PLC0415
     from results.store import RunFolder, default_root  # noqa: PLC0415
     from results.trouble import Exit, Trouble  # noqa: PLC0415
