@@ -47,7 +47,7 @@ def draw(study: Study) -> Figure | str:
     low, high = min(values) * 0.6, max(values) * 7
     axes.set(xscale="log", xlim=(low, high), ylim=(len(routes) - 0.5, -0.5))
     time_ticks(axes.xaxis, low, high)
-    names = [f"{look(route.variant).name}\n{route.top.users if route.top else '?'} users" for route in routes]
+    names = [f"{look(route.variant).name}, {route.top.users if route.top else '?'} users" for route in routes]
     axes.set_yticks(range(len(routes)), names)
     tidy(axes, grid="x")
     axes.set_xlabel("p90 of the innocent route (hollow: alone, solid: beside the crowd)", fontsize=9.5, color=INK)
