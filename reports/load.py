@@ -55,10 +55,13 @@ def load(path: Path) -> Evidence:
 
 
 def frame(path: Path, name: str) -> pd.DataFrame:
-    """One Parquet file with all its columns."""
+    """One Parquet file with all its columns; format 1 had one worker per variant and did not name it."""
     try:
-        return pd.read_parquet(path / f"{name}.parquet", columns=list(TABLES[name]))
-    except (OSError, ValueError) as error:  # pyarrow's complaints about a damaged file are ValueErrors
+        found = pd.read_parquet(path / f"{name}.parquet")
+        if name == "load" and "worker" not in found:
+            found["worker"] = found.cell.str.split("/").str[1]
+        return found[list(TABLES[name])]
+    except (OSError, ValueError, KeyError) as error:  # pyarrow's complaints about a damaged file are ValueErrors
         raise damaged(path, f"{name}.parquet is missing, damaged, or lacks columns") from error
 
 

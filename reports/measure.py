@@ -51,7 +51,7 @@ def tally(evidence: Evidence, cell: Cell, name: str) -> Tally:
     )
 
 
-def route_of(evidence: Evidence, cells: list[Cell], variant: Variant) -> Route:
+def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
     """One variant's levels, burst and neighbours."""
     crowds = sorted((cell for cell in cells if cell.scenario is Scenario.CROWD), key=lambda cell: cell.users)
     alone = [steady(evidence, cell, cell.name) for cell in crowds if cell.users == 1]
@@ -78,13 +78,13 @@ def answered(window: Window) -> Array:
     return rows.latency[rows.error.isna() & ~rows.censored & rows.sent.notna()].to_numpy()
 
 
-def limit_of(variant: Variant, runtime: dict[str, Any]) -> tuple[float | None, str | None]:
+def limit_of(variant: str, runtime: dict[str, Any]) -> tuple[float | None, str | None]:
     """What should limit a variant, and to how many: the pools' sizes are the app's own, as its probe saw them."""
-    if variant is Variant.BROKEN_ASYNC:
+    if variant == Variant.BROKEN_ASYNC:
         return 1, "event loop"
-    if variant is Variant.SYNC:
+    if variant == Variant.SYNC:
         return runtime.get("thread_tokens"), "thread pool"
-    if variant is Variant.TO_THREAD:
+    if variant == Variant.TO_THREAD:
         return runtime.get("executor_size"), "executor"
     return None, None
 

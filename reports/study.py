@@ -11,7 +11,6 @@ import numpy as np
 from reports.capacity import served_at_once
 from reports.percentiles import Estimate
 from reports.windows import Little
-from results.schema import Variant
 
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
@@ -127,6 +126,6 @@ class Study:
     tallies: tuple[Tally, ...]
     missing: tuple[str, ...]
 
-    def route(self, variant: Variant) -> Route | None:
+    def route(self, variant: str) -> Route | None:
         """The route of a variant, if any of it was measured."""
         return next((one for one in self.routes if one.variant == variant), None)

@@ -9,8 +9,9 @@ from enum import StrEnum
 from typing import Any
 
 # History of the format
+# 2 - load.parquet names the worker of each line; cells may have arrivals (open model); a route need not be a variant
 # 1 - the first: samples, load and probe as Parquet beside run.json
-FORMAT = 1
+FORMAT = 2
 
 
 class Variant(StrEnum):
@@ -33,6 +34,8 @@ class Scenario(StrEnum):
     """N requests at one instant."""
     CROWD = "crowd"
     """N users; each waits for its answer before it asks again (closed model)."""
+    STEADY = "steady"
+    """Arrivals at a stated rate, whatever became of the earlier ones (open model)."""
     NEIGHBOURS = "neighbours"
     """Innocent routes asked at a low Poisson rate (open model), alone or while another route is pressed."""
 
@@ -69,16 +72,61 @@ class Neighbour:
     connections: int  # opened before the load; a ping that finds none free is not sent, and counted
 
 
+class Law(StrEnum):
+    """How the gaps between arrivals are distributed."""
+
+    POISSON = "poisson"
+    """Independent users: exponential gaps."""
+    CONSTANT = "constant"
+    """A metronome: equal gaps."""
+
+
+class Pool(StrEnum):
+    """Where the connections of an open model come from."""
+
+    WARM = "warm"
+    """Opened before the load and kept alive; more are opened when all are taken."""
+    FRESH = "fresh"
+    """A new connection for every request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """When the requests of an open model leave. The same seed gives the same moments, for every variant and worker count."""
+
+    law: Law
+    profile: tuple[tuple[float, float, float], ...]  # pieces: seconds, rate at its start, rate at its end (requests/s)
+    pool: Pool
+    warm: int  # connections per process, opened before the load
+    cap: int  # requests in flight per process; what comes beyond is not sent, and counted
+
+    @property
+    def seconds(self) -> float:
+        """How long requests arrive."""
+        return sum(piece[0] for piece in self.profile)
+
+    @property
+    def planned(self) -> float:
+        """How many requests should arrive, on average."""
+        return sum(seconds * (begin + end) / 2 for seconds, begin, end in self.profile)
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> "Arrivals":
+        """Arrivals as they came from JSON."""
+        profile = tuple((float(one), float(two), float(three)) for one, two, three in raw["profile"])
+        return cls(**{**raw, "law": Law(raw["law"]), "pool": Pool(raw["pool"]), "profile": profile})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One thing to measure: who asks what, how many at once, for how long (seconds)."""
+    """One thing to measure: who asks what, how many at once or how often, for how long (seconds)."""
 
     name: str
     scenario: Scenario
-    variant: Variant
+    variant: str  # one of `Variant`, or the route itself where nobody knows how it is written
     route: str  # "GET /async"
     path: str  # "/async?seconds=0.1"
-    expects: str  # the body that a right answer has
+    expects: str  # the body that a right answer has; empty for any
     users: int
     warm_up: float
     window: float
@@ -86,6 +134,9 @@ class Cell:
     stagger: float = 0.0  # users start evenly over this, so that they do not march in step for ever
     think: float = 0.0
     neighbours: tuple[Neighbour, ...] = ()
+    arrivals: Arrivals | None = None  # the open model's
+    share: float | None = None  # its rate as a share of the capacity that was measured before
+    repeat: int = 1
 
     @property
     def aside(self) -> str:
@@ -96,8 +147,8 @@ class Cell:
     def from_dict(cls, raw: dict[str, Any]) -> "Cell":
         """A cell as it came from JSON."""
         neighbours = tuple(Neighbour(**one) for one in raw["neighbours"])
-        words = {"scenario": Scenario(raw["scenario"]), "variant": Variant(raw["variant"])}
-        return cls(**{**raw, **words, "neighbours": neighbours})
+        arrivals = Arrivals.from_dict(raw["arrivals"]) if raw.get("arrivals") else None
+        return cls(**{**raw, "scenario": Scenario(raw["scenario"]), "neighbours": neighbours, "arrivals": arrivals})
 
     def to_dict(self) -> dict[str, Any]:
         """The cell as JSON carries it."""

@@ -20,7 +20,7 @@ from results.schema import FORMAT, Phase, Sample, Status
 from results.trouble import Exit, Trouble
 
 SAMPLE_COLUMNS = tuple(Sample.__dataclass_fields__)
-LOAD_COLUMNS = ("kind", "cell", "mark", "t", "in_flight", "area", "lateness", "cpu")
+LOAD_COLUMNS = ("worker", "kind", "cell", "mark", "t", "in_flight", "area", "lateness", "cpu")
 PROBE_COLUMNS = ("variant", "pid", "t", "loop_lag", "threads_busy", "threads_waiting", "executor_queue", "cpu", "memory")
 TABLES = {"samples": SAMPLE_COLUMNS, "load": LOAD_COLUMNS, "probe": PROBE_COLUMNS}
 
@@ -207,10 +207,10 @@ def read_load(folder: Path, origin: float) -> Iterator[tuple[Any, ...]]:
         for kind, cell, *words in spool.read(path):
             if kind == "mark":
                 mark, moment, in_flight, area = words
-                yield ("mark", cell, mark, moment - origin, in_flight, area, None, None)
+                yield (path.stem, "mark", cell, mark, moment - origin, in_flight, area, None, None)
             else:
                 moment, in_flight, area, lateness, cpu = words
-                yield ("tick", cell, None, moment - origin, in_flight, area, lateness, cpu)
+                yield (path.stem, "tick", cell, None, moment - origin, in_flight, area, lateness, cpu)
 
 
 def read_probe(folder: Path, origin: float) -> tuple[dict[str, list[float | None]], list[tuple[Any, ...]], dict[str, Any]]:

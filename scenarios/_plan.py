@@ -56,10 +56,11 @@ class Plan:
         return START_UP * len(self.acts) + load + REPORT
 
 
-def places(variant: Variant) -> int:
+def places(variant: str) -> int:
     """How many requests a variant should serve at once: what the plan's durations are built on."""
     executor = min(32, (os.cpu_count() or 1) + 4)
-    return {Variant.BROKEN_ASYNC: 1, Variant.TO_THREAD: executor, Variant.SYNC: 40}.get(variant, 10_000)
+    known: dict[str, int] = {Variant.BROKEN_ASYNC: 1, Variant.TO_THREAD: executor, Variant.SYNC: 40}
+    return known.get(variant, 10_000)
 
 
 def round_of(cell: Cell, seconds: float) -> float:
@@ -142,7 +143,7 @@ def act_of(variant: Variant, seconds: float, longest_round: float) -> Act:
         level = min(usual, most, int(TOP_RATE * seconds))
         levels += [level] if level > levels[-1] else []
     crowd = [crowd_cell(variant, seconds, users, top=users == levels[-1]) for users in levels]
-    idle = [idle_cell(seconds)] if variant is Variant.BROKEN_ASYNC else []
+    idle = [idle_cell(seconds)] if variant == Variant.BROKEN_ASYNC else []
     return Act(variant, seconds, (*idle, *crowd, burst_cell(variant, seconds, min(BURSTS.get(variant, 20), max(most, 2)))))
 
 
@@ -169,7 +170,7 @@ def crowd_cell(variant: Variant, seconds: float, users: int, *, top: bool) -> Ce
     lap = round_of(cell, seconds)
     window = max(2.5, 2 * lap, 8 * seconds, 6.0 if top else 0.0)
     drain = max(10.0, 5 * lap)
-    neighbours = both_neighbours(lap if variant is Variant.BROKEN_ASYNC else 0.0) if top else ()
+    neighbours = both_neighbours(lap if variant == Variant.BROKEN_ASYNC else 0.0) if top else ()
     return replace(
         cell, warm_up=max(lap, 0.3), window=window, drain=drain, stagger=seconds * (1 - 1 / users), neighbours=neighbours
     )
