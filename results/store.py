@@ -230,6 +230,8 @@ def read_probe(folder: Path, origin: float) -> tuple[dict[str, list[float | None
     return visits, looks, targets
 
 
-def default_root(clone: Path | None) -> Path:
+def default_root() -> Path:
     """Where runs go when nobody says: `results/` in a clone, `./atonce-results` elsewhere."""
-    return clone / "results" if clone and Path.cwd() == clone else Path(os.curdir) / "atonce-results"
+    clone = Path(__file__).resolve().parent.parent
+    is_clone = (clone / "atonce.py").is_file() and Path.cwd() == clone  # in a wheel the front door lies elsewhere
+    return clone / "results" if is_clone else Path(os.curdir) / "atonce-results"

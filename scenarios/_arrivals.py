@@ -1,13 +1,49 @@
-"""When each request of an open model should leave: Poisson arrivals from a seed, whatever became of the earlier ones."""
+"""When each request of an open model should leave: moments from a seed, whatever becomes of the requests.
 
+A unit-rate schedule is made first - exponential gaps, or equal ones - and then stretched by the inverse of the planned
+rate's integral (Cinlar 1975): constant rates, steps, ramps and spikes are one formula. Several workers share one schedule:
+each takes every n-th arrival, so that their union is the same however many they are.
+"""
+
+import itertools
+import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from results.schema import Law
+
+Piece = tuple[float, float, float]  # seconds, rate at its start, rate at its end
+
+
+def moments(profile: Sequence[Piece], law: Law, seed: str, part: int = 0, parts: int = 1) -> Iterator[float]:
+    """Moments in [0, length of the profile), ascending; of `parts` workers, those of number `part`."""
+    expected = events(law, seed)
+    due, begun, number = next(expected), 0.0, 0
+    for seconds, begin, end in profile:
+        mass = seconds * (begin + end) / 2
+        while due < mass:
+            if number % parts == part:
+                yield begun + inverse(due, seconds, begin, end)
+            number += 1
+            due += next(expected)
+        due -= mass
+        begun += seconds
+
+
+def events(law: Law, seed: str) -> Iterator[float]:
+    """Gaps between arrivals at a rate of 1. The same seed, the same gaps."""
+    if law is Law.CONSTANT:
+        return itertools.chain([0.5], itertools.repeat(1.0))
+    gaps = random.Random(seed)  # noqa: S311 - a schedule must be repeatable, not secret
+    return (gaps.expovariate(1.0) for _ in itertools.count())
+
+
+def inverse(expected: float, seconds: float, begin: float, end: float) -> float:
+    """When a rate that goes straight from `begin` to `end` has brought `expected` arrivals: the root of a t + s t^2/2."""
+    slope = (end - begin) / seconds
+    return 2 * expected / (begin + math.sqrt(begin * begin + 2 * slope * expected))
 
 
 def poisson(rate: float, seconds: float, seed: str) -> Iterator[float]:
-    """Moments in [0, seconds), with independent exponential gaps of mean 1/`rate`. The same seed, the same moments."""
-    gaps = random.Random(seed)  # noqa: S311 - a schedule must be repeatable, not secret
-    moment = gaps.expovariate(rate)
-    while moment < seconds:
-        yield moment
-        moment += gaps.expovariate(rate)
+    """Poisson arrivals at one rate."""
+    return moments(((seconds, rate, rate),), Law.POISSON, seed)

@@ -1,39 +1,40 @@
-"""What one Locust process is to do: its driver writes it, its stage plays it. One line of JSON on stdin."""
+"""What the Locust processes of a run are to do. One line of JSON, from whoever owns the run to whoever plays it."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from results.schema import Cell, Scenario
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What one Locust process is to do, as its driver wrote it."""
+    """What one run asks. Of several `workers`, each plays its part of every open-model schedule."""
 
     folder: Path
-    worker: str
+    worker: str  # how this process signs its samples
     seed: int
-    connect_path: str
     cells: tuple[Cell, ...]
+    workers: tuple[str, ...] = ()  # Locust's names of those who share it; empty: nobody shares
+    begins: float = 0.0  # where nobody gives cues, open models start at this moment of the machine's clock
 
     @classmethod
     def from_json(cls, text: str) -> "Script":
         """A script from one line of JSON."""
         raw = json.loads(text)
         cells = tuple(Cell.from_dict(one) for one in raw["cells"])
-        return cls(Path(raw["folder"]), raw["worker"], raw["seed"], raw["connect_path"], cells)
+        return cls(Path(raw["folder"]), raw["worker"], raw["seed"], cells, tuple(raw["workers"]), raw["begins"])
 
     def to_json(self) -> str:
         """The script as one line of JSON."""
+        words: dict[str, Any] = {"folder": str(self.folder), "worker": self.worker, "seed": self.seed}
         cells = [cell.to_dict() for cell in self.cells]
-        words = {"folder": str(self.folder), "worker": self.worker, "seed": self.seed}
-        return json.dumps({**words, "connect_path": self.connect_path, "cells": cells})
+        return json.dumps({**words, "cells": cells, "workers": self.workers, "begins": self.begins})
 
     def cast(self) -> dict[Scenario, int]:
-        """How many users of each scenario the largest cell needs."""
+        """How many users of each scenario the largest cell needs. An open model needs none, but Locust wants one."""
         sizes = dict.fromkeys(Scenario, 0)
         for cell in self.cells:
             sizes[cell.scenario] = max(sizes[cell.scenario], cell.users)
-            sizes[Scenario.NEIGHBOURS] = max(sizes[Scenario.NEIGHBOURS], len(cell.neighbours))
-        return sizes
+        return sizes if any(sizes.values()) else {**sizes, self.cells[0].scenario: 1}

@@ -1,12 +1,13 @@
-"""Plays the cells of a plan one after another: connect, go, warm-up, window, drain, next.
+"""Plays the cells of a script in one Locust process: connect, go, warm-up, window, drain.
 
-One stage per Locust process. Its greenlet gives cues; the Locust users take part when they are called. Levels of a
-crowd are parts of one cast: level 8 calls the first eight users, so that no user is ever spawned into a running load.
+With a driver, cells follow one another: its greenlet gives cues, and the Locust users take part when they are called.
+Levels of a crowd are parts of one cast, so that no user is ever spawned into a running load. Under plain Locust all cells
+begin with the test and last until somebody stops it; users take part as Locust spawns them.
 """
 
 import gc
 import json
-import time
+import math
 from typing import Any, Protocol
 
 import gevent
@@ -14,50 +15,14 @@ from gevent.event import Event
 from gevent.queue import Queue
 
 from results.schema import Cell, Phase, Scenario
+from scenarios._client import Client, Unanswered
+from scenarios._cue import Cue, clock, wait_for
+from scenarios._dispatcher import dispatchers
 from scenarios._recorder import Recorder
 from scenarios._script import Script
 
-clock = time.perf_counter
 TICK = 0.02  # seconds between two looks at the generator itself
 PATIENCE = 30.0  # seconds that connecting, or assembling the cast, may take
-
-
-class Unanswered(ConnectionError):  # noqa: N818 - the name is what Locust shows in its table
-    """Thrown into a user whose request was given up, so that Locust counts a failure instead of losing it."""
-
-
-class Cue:
-    """One cell while it is played. Users wait for `begun`, then act until `closed`.
-
-    The mutable state - phase, closed, the counts of users ready and finished - changes only between greenlet switches.
-    """
-
-    def __init__(self, cell: Cell, size: int) -> None:
-        self.cell = cell
-        self.size = size
-        self.phase = Phase.WARM_UP
-        self.closed = False
-        self.go = 0.0
-        self.ready_count = self.finished_count = 0
-        self.all_ready, self.begun, self.ended, self.all_finished = Event(), Event(), Event(), Event()
-
-    def ready(self) -> None:
-        """One user has its connections open; wait with it for the others."""
-        self.ready_count += 1
-        if self.ready_count == self.size:
-            self.all_ready.set()
-        self.begun.wait()
-
-    def finished(self) -> None:
-        """One user has sent its last request and has its answer, or gave it up."""
-        self.finished_count += 1
-        if self.finished_count == self.size:
-            self.all_finished.set()
-
-    def pause_until(self, moment: float) -> None:
-        """Sleep until a moment of the clock, or until the cell closes. Timers are coarse: look again after each."""
-        while not self.closed and (early := moment - clock()) > 0:
-            self.ended.wait(early)
 
 
 class User(Protocol):
@@ -68,76 +33,128 @@ class User(Protocol):
 
 
 class Stage:
-    """The conductor of one Locust process."""
+    """The conductor of one Locust process, number `part` of `parts`. `standing` cues take in users as they come."""
 
-    def __init__(self, script: Script) -> None:
-        self.script = script
+    def __init__(self, script: Script, environment: Any, part: int = 0, parts: int = 1) -> None:
+        self.script, self.part, self.parts = script, part, parts
         self.recorder = Recorder(script.folder, script.worker)
+        self.client = Client(environment, environment.host, self.recorder)
         self.cast: dict[Scenario, list[User]] = {scenario: [] for scenario in Scenario}
-        self.stopping = Event()
-        self.conductor: gevent.Greenlet | None = None
+        self.standing: list[Cue] = []
+        self.everybody, self.stopping = Event(), Event()
+        self.together = 0.0  # the moment at which a burst without a driver leaves, the same in every process
+        self.conductors: list[gevent.Greenlet] = []
 
     def join(self, user: User) -> int:
         """A user has been spawned; its number among its kind."""
         self.cast[user.scenario].append(user)
+        for cue in self.standing:
+            if cue.cell.scenario is user.scenario and not cue.cell.arrivals:
+                call(cue, user)
         return len(self.cast[user.scenario]) - 1
 
     def play(self) -> None:
-        """Play every cell in order, until the last one or until `stop`."""
-        deadline = clock() + PATIENCE
-        while any(len(self.cast[kind]) < size for kind, size in self.script.cast().items()):
-            if clock() > deadline:
-                message = f"Locust did not spawn the cast within {PATIENCE:.0f} s"
-                raise TimeoutError(message)
-            gevent.sleep(0.01)
+        """Play every cell in order, until the last one or until somebody stops."""
+        if not wait_for(lambda: all(len(self.cast[kind]) >= size for kind, size in self.script.cast().items()), PATIENCE):
+            message = f"Locust did not spawn the cast within {PATIENCE:.0f} s"
+            raise TimeoutError(message)
         for cell in self.script.cells:
             if self.stopping.is_set():
                 return
-            self.play_cell(cell)
+            cue = Cue(cell, self.stopping, endless=False)
+            say("connect", cell.name)
+            for user in self.cast[cell.scenario][: cell.users]:
+                call(cue, user)
+            self.dispatch(cue)
+            wait_for(cue.is_ready, PATIENCE)
+            gc.collect()
+            gc.disable()  # a collection of the generator's own garbage would look like latency of the server
+            try:
+                self.conduct(cue, clock(), cell.window)
+            finally:
+                gc.enable()
 
-    def play_cell(self, cell: Cell) -> None:
-        """Connect, release everybody at one moment, measure, drain, give up what is still open."""
-        users = self.cast[cell.scenario][: cell.users] + self.cast[Scenario.NEIGHBOURS][: len(cell.neighbours)]
-        cue = Cue(cell, len(users))
-        say("connect", cell.name)
-        for user in users:
-            user.cues.put(cue)
-        cue.all_ready.wait(PATIENCE)
+    def improvise(self) -> None:
+        """Begin all cells at once; they last until somebody stops them, or until their arrivals end."""
+        self.standing = [Cue(cell, self.stopping, endless=True) for cell in self.script.cells]
         gc.collect()
-        gc.disable()  # a collection of the generator's own garbage would look like latency of the server
+        gc.freeze()
+        for cue in self.standing:
+            self.dispatch(cue)
+            self.conductors.append(gevent.spawn(self.conduct_unscripted, cue))
+
+    def dispatch(self, cue: Cue) -> None:
+        """Whoever keeps a schedule in this cell takes part."""
+        for dispatcher in dispatchers(self.client, cue.cell, self.script.seed, self.part, self.parts):
+            cue.size += 1
+            gevent.spawn(dispatcher.take_part, cue)
+
+    def conduct_unscripted(self, cue: Cue) -> None:
+        """A cell of plain Locust. A burst waits for everybody, an open model for its moment, a crowd for nobody."""
+        arrivals = cue.cell.arrivals
+        if arrivals:
+            self.stopping.wait(max(0.0, self.script.begins - clock()))
+            self.conduct(cue, max(clock(), self.script.begins), arrivals.seconds - cue.cell.warm_up)
+            return
+        if cue.cell.scenario is Scenario.BURST:
+            wait_for(lambda: self.stopping.is_set() or (self.everybody.is_set() and cue.is_ready()), math.inf)
+            self.stopping.wait(max(0.0, self.together - clock()))
+        self.conduct(cue, clock(), None)
+
+    def conduct(self, cue: Cue, go: float, window: float | None) -> None:
+        """Release everybody at one moment, measure, drain, give up what is still open. No window: until stopped."""
+        cell, cue.go = cue.cell, go
         ticker = gevent.spawn(self.tick, cell.name)
         try:
-            cue.go = clock()
             cue.begun.set()
             self.mark("go", cell)
             if cell.scenario is not Scenario.BURST:
-                self.stopping.wait(cell.warm_up)
-                cue.phase = Phase.STEADY
-                self.mark("open", cell)
-                self.stopping.wait(cell.window)
+                self.warm_up(cue)
+                self.stopping.wait(window)
                 self.mark("close", cell)
                 cue.closed = True
                 cue.ended.set()
-            cue.all_finished.wait(cell.drain)
-            self.give_up()
-            cue.all_finished.wait(PATIENCE)
+            wait_for(cue.is_finished, cell.drain)
+            self.give_up(cell)
+            wait_for(cue.is_finished, PATIENCE)
             self.mark("end", cell)
         finally:
             ticker.kill()
-            gc.enable()
+
+    def warm_up(self, cue: Cue) -> None:
+        """Let the queue build, then open the window. A crowd that grows as Locust spawns it is awaited first."""
+        if cue.endless and not cue.cell.arrivals:
+            gevent.wait([self.everybody, self.stopping], count=1)
+        self.stopping.wait(cue.cell.warm_up)
+        if not (cue.endless and self.stopping.is_set()):
+            cue.phase = Phase.STEADY
+            self.mark("open", cue.cell)
+
+    def everybody_is_here(self, users: int, together: float) -> None:
+        """Locust has spawned all its users, so many of them here. A change of their number begins a crowd's window again."""
+        if self.everybody.is_set():
+            for cue in self.standing:
+                if cue.phase is Phase.STEADY and cue.cell.scenario is Scenario.CROWD and not cue.closed:
+                    self.mark("open", cue.cell)
+            return
+        self.together = together
+        wait_for(lambda: sum(map(len, self.cast.values())) >= users, PATIENCE)  # spawned is not yet at work
+        self.everybody.set()
 
     def mark(self, name: str, cell: Cell) -> None:
         """Note a moment in both gauges of the cell, and tell the driver."""
         self.recorder.mark(cell.name, name)
         if cell.neighbours and cell.aside != cell.name:
             self.recorder.mark(cell.aside, name)
-        say(name, cell.name)
+        if not self.standing:
+            say(name, cell.name)
 
-    def give_up(self) -> None:
-        """Nobody waits any longer: write down what is open, and free the users that wait for it."""
+    def give_up(self, cell: Cell) -> None:
+        """Nobody waits any longer: write down what is open, and free those that wait for it."""
         for ticket in list(self.recorder.open.values()):
-            self.recorder.give_up(ticket)
-            gevent.kill(ticket.bearer, Unanswered("unanswered when the drain ended"), block=False)
+            if ticket.cell in {cell.name, cell.aside}:
+                self.recorder.give_up(ticket)
+                gevent.kill(ticket.bearer, Unanswered("unanswered when the drain ended"), block=False)
 
     def tick(self, cell: str) -> None:
         """Look at the generator's own lateness and CPU while a cell runs."""
@@ -147,9 +164,17 @@ class Stage:
             self.recorder.tick(cell, clock() - due)
             due = max(due + TICK, clock())
 
-    def stop(self) -> None:
-        """Stop sending; what is in flight is still waited for."""
+    def finish(self) -> None:
+        """Stop sending; wait for what is in flight; write it all down. Whoever calls, and however often."""
         self.stopping.set()
+        gevent.joinall(self.conductors)
+        self.recorder.close()
+
+
+def call(cue: Cue, user: User) -> None:
+    """One more user takes part."""
+    cue.size += 1
+    user.cues.put(cue)
 
 
 def say(*words: Any) -> None:

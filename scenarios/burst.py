@@ -1,12 +1,18 @@
 """N requests at one instant: the staircase. Each user sends one request when the cue comes, and waits for its answer.
 
 Burst request k on a server that serves c at once is answered after ceil(k/c) service times: with one event loop held,
-that is one step per request.
+that is one step per request. Under plain Locust -u is N and -r how fast the users assemble; all ask at one moment once
+everybody is there, and the test ends with the last answer. -t is only a limit.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent))  # the rooms first, wherever Locust was started
+
 from results.schema import Phase, Scenario
+from scenarios._cue import Cue
 from scenarios._recorder import Place
-from scenarios._stage import Cue
 from scenarios._user import Player
 
 
@@ -19,4 +25,4 @@ class Burst(Player):
         """Ask once. The intended moment is the cue, the same for all, however long it takes to write N requests."""
         cell = cue.cell
         place = Place(cell.name, Phase.STEADY, cell.route, cell.variant, self.index)
-        self.ask(self.connection, place, cell.path, cell.expects, cue.go)
+        self.client.ask(self.connection, place, cell, cue.go)

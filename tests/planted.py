@@ -3,9 +3,12 @@
 import asyncio
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from targets import neighbours, variants
 from targets.probe import Probe
@@ -53,6 +56,28 @@ async def often_wrong(seconds: Seconds = 0.1) -> dict[str, float]:
     return {"waited": seconds if len(asked) < 10 or len(asked) % 5 else -1.0}
 
 
+class Counter:
+    """Counts every request but its own, and appends it to a file at once, so that the count survives the app's death."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.count = 0
+        self.file = Path(os.environ["ATONCE_TEST_ARRIVALS"]) if "ATONCE_TEST_ARRIVALS" in os.environ else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count, then pass on."""
+        if scope["type"] == "http" and scope["path"] == "/counted":
+            await JSONResponse(self.count)(scope, receive, send)
+            return
+        if scope["type"] == "http":
+            self.count += 1
+            if self.file:
+                name = dict(scope["headers"]).get(b"x-atonce-id", b"").decode()
+                with self.file.open("a", encoding="utf-8") as file:
+                    file.write(f"{time.perf_counter()} {name}\n")
+        await self.app(scope, receive, send)
+
+
 asked: list[int] = []
 dies_after = time.process_time() + 0.3
 
@@ -61,3 +86,5 @@ failing_app = app_with("/async", fails)
 lying_app = app_with("/async", lies)
 dying_app = app_with("/async", dies)
 wrong_app = app_with("/async", often_wrong)
+counting_app = app_with("/slow", fails)
+counting_app.add_middleware(Counter)

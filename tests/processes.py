@@ -1,10 +1,18 @@
-"""Which processes a test started are still there: found by a word in their environment, whoever their parent is now."""
+"""Servers that tests start, and which processes are still there: found by a word in their environment, whoever their parent is."""
 
 import contextlib
 import os
+import socket
+import subprocess
+import sys
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
 
 MARK = "ATONCE_TEST_MARK"
 
@@ -32,3 +40,38 @@ def gone_within(mark: str, seconds: float) -> list[str]:
     while (left := alive(mark)) and time.perf_counter() < deadline:
         time.sleep(0.05)
     return left
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def served(app: str, mark: str, **env: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """An app under plain uvicorn, as a person would start it; its URL and its process."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "warning", "--loop", "asyncio"]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, MARK: mark, **env})
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_for_server(url)
+        yield url, process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for_server(url: str) -> None:
+    """Until it answers anything."""
+    deadline = time.perf_counter() + 20
+    while True:
+        try:
+            httpx.get(f"{url}/counted", timeout=5)
+        except httpx.TransportError:
+            assert time.perf_counter() < deadline
+            time.sleep(0.1)
+        else:
+            return

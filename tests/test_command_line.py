@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from reports.console import console
-from results.schema import FORMAT
+from reports.summary import FORMAT
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("pandas", "matplotlib", "locust", "gevent", "fastapi", "numpy", "uvicorn")

@@ -1,0 +1,106 @@
+"""Sends one request on one connection and records it, whatever happens to it.
+
+It speaks HTTP through geventhttpclient, the client under Locust's FastHttpUser, one connection at a time: FastHttpUser's
+own session costs the generator twice the CPU per request, and its lateness would be sold as latency. Every request is
+reported to Locust too, with its latency from the planned moment, so that Locust's own page tells the same story.
+"""
+
+import time
+from typing import Any
+
+import gevent
+from geventhttpclient import HTTPClient
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
+
+from results.schema import Cell
+from scenarios._recorder import Outcome, Place, Recorder
+
+clock = time.perf_counter
+TIMEOUT = 300.0  # seconds; the stage gives up long before, so that no time-out of the client cuts a latency short
+OK = range(200, 300)
+
+
+class Unanswered(ConnectionError):  # noqa: N818 - the name is what Locust shows in its table
+    """Thrown into the bearer of a request that was given up, so that Locust counts a failure instead of losing it."""
+
+
+class Client:
+    """Asks one host and writes down what comes back. `environment` is Locust's."""
+
+    def __init__(self, environment: Any, host: str, recorder: Recorder) -> None:
+        self.environment = environment
+        self.host = host
+        self.recorder = recorder
+
+    def new_connection(self) -> HTTPClient:
+        """A client with a pool of exactly one connection, not opened yet, that never sends a request twice.
+
+        When a server closes before it answers, geventhttpclient silently asks again, "pool size + 1" times: one row
+        would stand for several requests. With a size of -1 there is no second time; the row says what happened.
+        """
+        client = HTTPClient.from_url(self.host, concurrency=1, connection_timeout=TIMEOUT, network_timeout=TIMEOUT)
+        client._connection_pool.size = -1  # noqa: SLF001 - read for the number of resends only; the pool has its semaphore
+        return client
+
+    def open(self, connection: HTTPClient) -> None:
+        """Connect before the load, and send nothing. A target that is not there shows when it is asked."""
+        pool = connection._connection_pool  # noqa: SLF001 - there is no public way to connect without asking
+        try:
+            pool.return_socket(pool.get_socket())
+        except OSError:
+            return
+
+    def ask(self, connection: HTTPClient, place: Place, cell: Cell, intended: float) -> bool:
+        """Send one request, wait for the answer, record both; True when it was answered, rightly or wrongly.
+
+        A failure is recorded, never raised; only who is killed while waiting (Locust ends a user) goes on dying.
+        """
+        failure, answer, body = None, None, b""
+        started, method = time.time(), cell.route.partition(" ")[0]
+        ticket = self.recorder.leaves(place, intended, gevent.getcurrent())
+        try:
+            headers = {"x-atonce-id": self.recorder.request_id(ticket)}
+            answer = connection.request(method, cell.path, headers=headers)
+            body = bytes(answer.read())
+        except (OSError, HTTPParseError, HTTPConnectionClosed) as error:
+            failure = error
+        except gevent.GreenletExit:
+            self.recorder.give_up(ticket)
+            raise
+        done = self.recorder.lands(ticket)
+        status = answer.status_code if answer and not failure else None
+        fault = fault_of(failure, status, body, cell.expects)
+        moments, peer = probe_times(answer)
+        if done is not None:
+            self.recorder.write_down(ticket, done, Outcome(status, fault, len(body), moments, peer))
+        self.environment.events.request.fire(
+            request_type=method,
+            name=place.route.partition(" ")[2],
+            response_time=((done or clock()) - intended) * 1000,
+            response_length=len(body),
+            response=answer,
+            context={},
+            exception=failure or (RuntimeError(fault) if fault else None),
+            start_time=started,
+            url=cell.path,
+        )
+        return status is not None
+
+
+def fault_of(failure: Exception | None, status: int | None, body: bytes, expects: str) -> str | None:
+    """What is wrong with an answer, in two words; None when nothing is."""
+    if failure or status is None:
+        return type(failure).__name__
+    if status not in OK:
+        return f"status {status}"
+    return "wrong body" if expects and body != expects.encode() else None
+
+
+def probe_times(answer: Any) -> tuple[tuple[float | None, ...], int | None]:
+    """The probe's three moments and the port it saw; empty when the target has no probe or says nonsense."""
+    stamp = str(answer.get("x-atonce-times", "")) if answer else ""
+    try:
+        start, begin, end, peer = stamp.split(";")
+        return tuple(float(word) if word else None for word in (start, begin, end)), int(peer)
+    except ValueError:
+        return (None, None, None), None

@@ -1,0 +1,108 @@
+"""The open model: every request leaves at its planned moment, whether or not the earlier ones were answered.
+
+An open model has no users. A dispatcher walks through the schedule and sends each arrival off in a greenlet of its own; it
+never waits for an answer, so a slow server cannot slow the load down. When our own process stalls, the late ones leave in a
+burst and keep their planned moments: the lateness is ours, and counted. What the cap refuses is a row as well.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import gevent
+from gevent.pool import Group
+
+from results.schema import Arrivals, Cell, Law, Neighbour, Pool
+from scenarios._arrivals import moments
+from scenarios._client import Client
+from scenarios._cue import Cue
+from scenarios._recorder import Place
+
+
+class Dispatcher:
+    """Sends one schedule: part `part` of `parts`. `idle` are the open connections nobody uses; only this class changes it.
+
+    The connection used last is taken first: it is the least likely to have been closed by the server meanwhile.
+    """
+
+    def __init__(  # noqa: PLR0913 - a schedule, and who shares it
+        self, client: Client, cell: Cell, seed: str, *, part: int = 0, parts: int = 1, first: int = 0
+    ) -> None:
+        assert cell.arrivals is not None  # noqa: S101 - who plans an open model gives it arrivals
+        self.client, self.cell, self.arrivals = client, cell, cell.arrivals
+        self.schedule = moments(cell.arrivals.profile, cell.arrivals.law, seed, part, parts)
+        self.idle: deque[tuple[int, Any]] = deque()
+        self.next_number, self.in_flight = first, 0
+
+    def take_part(self, cue: Cue) -> None:
+        """One cell, from connecting to the last answer."""
+        try:
+            if self.arrivals.pool is Pool.WARM:
+                self.idle.extend(self.new() for _ in range(self.arrivals.warm))
+                gevent.joinall([gevent.spawn(self.client.open, connection) for _, connection in self.idle])
+            cue.ready()
+            self.send_all(cue)
+        finally:
+            cue.finished()
+
+    def new(self) -> tuple[int, Any]:
+        """One more connection, with its number."""
+        self.next_number += 1
+        return self.next_number - 1, self.client.new_connection()
+
+    def send_all(self, cue: Cue) -> None:
+        """Send every arrival at its moment, then wait for the answers still out.
+
+        Whoever stops a planned run leaves arrivals behind that were never sent: rows too. Where nobody planned an end,
+        stopping is the end.
+        """
+        out = Group()  # without a size: a pool that made us wait would close the loop
+        for moment in self.schedule:
+            due = cue.go + moment
+            cue.pause_until(due)
+            if cue.stopping.is_set():
+                if cue.endless:
+                    break
+                self.client.recorder.never_sent(self.place(cue, None), due, "the run was stopped")
+            elif self.in_flight >= self.arrivals.cap:
+                why = f"the in-flight cap of {self.arrivals.cap} was reached"
+                self.client.recorder.never_sent(self.place(cue, None), due, why)
+            else:
+                self.in_flight += 1
+                out.spawn(self.send, cue, due)
+        out.join()
+
+    def send(self, cue: Cue, due: float) -> None:
+        """One request, on a connection that is free, else on a new one."""
+        number, connection = self.idle.pop() if self.idle else self.new()
+        try:
+            self.client.ask(connection, self.place(cue, number), self.cell, due)
+        finally:
+            self.in_flight -= 1
+            if self.arrivals.pool is Pool.WARM:
+                self.idle.append((number, connection))
+            else:
+                connection.close()
+
+    def place(self, cue: Cue, number: int | None) -> Place:
+        """Where a sample belongs that leaves now."""
+        return Place(self.cell.name, cue.phase, self.cell.route, self.cell.variant, number)
+
+
+def dispatchers(client: Client, cell: Cell, seed: int, part: int, parts: int) -> Iterator[Dispatcher]:
+    """Who keeps the schedules of a cell: one for its own arrivals, one for each neighbour asked beside it.
+
+    The seed does not depend on the route: every variant meets the same arrivals.
+    """
+    if cell.arrivals:
+        yield Dispatcher(client, cell, str(seed), part=part, parts=parts)
+    for number, ping in enumerate(cell.neighbours):
+        yield Dispatcher(client, ping_cell(cell, ping), f"{seed}/{ping.kind}", first=number * ping.connections)
+
+
+def ping_cell(cell: Cell, ping: Neighbour) -> Cell:
+    """What one neighbour is asked beside a cell."""
+    profile = ((cell.warm_up + cell.window, ping.rate, ping.rate),)
+    arrivals = Arrivals(law=Law.POISSON, profile=profile, pool=Pool.WARM, warm=ping.connections, cap=ping.connections)
+    return replace(cell, name=cell.aside, route=ping.route, path=ping.path, expects=ping.expects, arrivals=arrivals)

@@ -1,0 +1,165 @@
+"""What somebody wants pressed, in their words, and the cells that follow: for `atonce run` and for plain Locust alike."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from urllib.parse import SplitResult, urlsplit
+
+from results.schema import Arrivals, Cell, Law, Pool, Scenario
+from results.trouble import Exit, Trouble
+
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+LONGEST = 3600.0  # seconds that one cell may last
+FASTEST = 5000.0  # requests per second that one order may ask for: more than one Locust process can send anyway
+INNOCENT = ("GET /neighbour/async", "GET /neighbour/def")  # of the bundled app
+PING_RATE = 24.0
+SHARES = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.2)  # of the measured capacity: where latency bends, and one point past it
+SHAPES: dict[str, Callable[[float, float], tuple[tuple[float, float, float], ...]]] = {
+    "flat": lambda rate, seconds: ((seconds, rate, rate),),
+    "steps": lambda rate, seconds: tuple((seconds / 4, rate * k / 4, rate * k / 4) for k in (1, 2, 3, 4)),
+    "ramp": lambda rate, seconds: ((seconds, 0.0, rate),),
+    "spike": lambda rate, seconds: (
+        (seconds * 0.4, rate / 4, rate / 4),
+        (seconds * 0.2, rate, rate),
+        (seconds * 0.4, rate / 4, rate / 4),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """How to press. Seconds and requests per second; `rates` are the highest of their shape."""
+
+    scenario: str
+    routes: tuple[str, ...]
+    users: tuple[int, ...] = (1,)
+    rates: tuple[float, ...] = (20.0,)
+    seconds: float = 10.0
+    think: float = 0.0
+    law: Law = Law.POISSON
+    shape: str = "flat"
+    pool: Pool = Pool.WARM
+    cap: int = 900
+    drain: float = 10.0
+    repeat: int = 1
+    prefix: str = ""  # what the URL of the host says after its name
+
+    def cells(self) -> Iterator[Cell]:
+        """All cells, in the order they are played. A knee's open part follows when its capacity is known."""
+        for again in range(1, self.repeat + 1):
+            for route in self.routes:
+                match self.scenario:
+                    case "burst":
+                        yield from (self.cell(Scenario.BURST, route, users, again) for users in self.users)
+                    case "crowd":
+                        yield from (self.crowd(route, users, again) for users in self.users)
+                    case "knee":
+                        yield from (self.crowd(route, users, again) for users in (1, max(self.users)))
+                    case _:
+                        yield from (self.steady(route, rate, again) for rate in self.rates)
+
+    def beyond(self, capacity: Callable[[str], float]) -> Iterator[Cell]:
+        """The open part of a knee: each route at shares of the capacity (requests/s) that was measured at a crowd's cell."""
+        for crowd in [cell for cell in self.cells() if cell.users > 1]:
+            full = capacity(crowd.name)
+            for share in SHARES if full else ():
+                yield replace(self.steady(crowd.route, float(f"{share * full:.4g}"), crowd.repeat), share=share)
+
+    def cell(self, scenario: Scenario, route: str, level: float, again: int) -> Cell:
+        """A cell without its durations."""
+        return Cell(
+            name=f"{scenario}/{route}/{level:g}" + (f"~{again}" if again > 1 else ""),
+            scenario=scenario,
+            variant=route,
+            route=route,
+            path=self.prefix + route.partition(" ")[2],
+            expects="",
+            users=0 if scenario is Scenario.STEADY else int(level),
+            warm_up=0.0,
+            window=0.0,
+            drain=self.drain,
+            repeat=again,
+        )
+
+    def crowd(self, route: str, users: int, again: int) -> Cell:
+        """N users in a closed loop. Who starts all users at once makes them march in step, so they start one by one."""
+        warm_up = warm_up_of(self.seconds)
+        cell = self.cell(Scenario.CROWD, route, users, again)
+        return replace(cell, warm_up=warm_up, window=self.seconds - warm_up, stagger=warm_up / 2, think=self.think)
+
+    def steady(self, route: str, rate: float, again: int) -> Cell:
+        """Arrivals at a rate."""
+        warm_up = warm_up_of(self.seconds)
+        warm = min(self.cap, int(rate) + 32)
+        profile = SHAPES[self.shape](rate, self.seconds)
+        arrivals = Arrivals(law=self.law, profile=profile, pool=self.pool, warm=warm, cap=self.cap)
+        cell = self.cell(Scenario.STEADY, route, rate, again)
+        return replace(cell, warm_up=warm_up, window=self.seconds - warm_up, arrivals=arrivals)
+
+
+def warm_up_of(seconds: float) -> float:
+    """What is left out at the start, while the queue builds: a fifth, at most 2 s."""
+    return min(2.0, seconds / 5)
+
+
+def parse_route(text: str) -> str:
+    """`GET /x`, or `/x` for short. Raises Trouble for what could not be asked as it stands."""
+    method, _, path = text.strip().rpartition(" ")
+    method = method.strip().upper() or "GET"
+    why = None
+    if method not in METHODS:
+        why = f"{method} is none of {', '.join(METHODS)}"
+    elif not path.startswith("/"):
+        why = "a path begins with /"
+    elif not re.fullmatch(r"[!-~]+", path):
+        why = "a path has no blanks and no letters outside ASCII; write them as %20"
+    elif "{" in path:
+        why = "fill in what stands in braces"
+    if why:
+        raise Trouble(f"{text!r} is no route: {why}. For example: --route 'GET /items/1?full=true'", Exit.USAGE)
+    return f"{method} {path}"
+
+
+def parse_rate(text: str) -> float:
+    """`50/s` or `300/m`: requests per second. Raises Trouble otherwise."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)/(s|m)", text.strip())
+    rate = float(match[1]) / UNITS[match[2]] if match else 0.0
+    if not 0 < rate <= FASTEST:
+        sentence = f"{text!r} is no rate: write requests per second as 50/s, or per minute as 300/m; at most {FASTEST:,.0f}/s."
+        raise Trouble(sentence, Exit.USAGE)
+    return rate
+
+
+def parse_duration(text: str, least: float = 1.0) -> float:
+    """`90s`, `1m30s`, `500ms`: seconds. Raises Trouble otherwise, and for what is shorter than `least`."""
+    pieces = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text.strip())
+    seconds = sum(float(number) * UNITS[unit] for number, unit in pieces)
+    if "".join(number + unit for number, unit in pieces) != text.strip() or not pieces or not least <= seconds <= LONGEST:
+        sentence = f"{text!r} is no duration here: write 20s or 1m30s, from {least:g} s to {LONGEST / 3600:g} h."
+        raise Trouble(sentence, Exit.USAGE)
+    return seconds
+
+
+def parse_host(text: str, allowed: str | None) -> SplitResult:
+    """The target's URL. Raises Trouble for none, and for another machine than this one unless it was named on purpose."""
+    url = urlsplit(text if "//" in text else f"http://{text}")
+    try:
+        valid = url.scheme in {"http", "https"} and bool(url.hostname) and (url.port is None or url.port > 0) and not url.query
+    except ValueError:
+        valid = False
+    if not valid or url.username:
+        raise Trouble(f"{text!r} is no URL of a host. For example: --host http://127.0.0.1:8002", Exit.USAGE)
+    if not is_loopback(str(url.hostname)) and url.hostname != allowed:
+        sentence = f"{url.hostname} is not this machine. Load only what is yours; if it is, add: --allow-host {url.hostname}"
+        raise Trouble(sentence, Exit.USAGE)
+    return url
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host's name can only mean this machine."""
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"

@@ -1,0 +1,259 @@
+"""Plain Locust without a driver: `locust -f scenarios/crowd.py --host ...`, headless, with its page, with its processes.
+
+Each test is one run. The process that owns it - the local runner or the master - makes the folder at `test_start`, hands
+the script to the workers inside Locust's own options, holds the end in `test_stopping` until every worker has drained and
+written, and seals in `quitting` (with the page: as soon as the test has stopped). Workers say that they are through with a
+file, because Locust's messages do not survive Ctrl-C.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gevent
+
+from results.schema import Cell, Law, Pool, Scenario, Status
+from results.store import RunFolder, default_root
+from results.trouble import Trouble
+from scenarios._cue import wait_for
+from scenarios._machine import machine, packages
+from scenarios._order import INNOCENT, LONGEST, PING_RATE, SHAPES, Order, parse_duration, parse_host, parse_rate, parse_route
+from scenarios._script import Script
+from scenarios._stage import Stage
+
+clock = time.perf_counter
+log = logging.getLogger("atonce")
+LEAD = 1.0  # seconds between the start of a test and an open model's first arrival, to open connections
+MARGIN = 0.3  # seconds before Locust's time limit at which arrivals end
+GRACE = 10.0  # seconds that a worker may take to write what it has, after the drain
+
+
+def add_options(parser: Any) -> None:
+    """Our options in Locust's command line and page; Locust hands them to its workers."""
+    add = parser.add_argument
+    add("--atonce-route", default="GET /broken-async", help="What is asked, such as 'GET /items/1'.")
+    add("--atonce-rate", default="20/s", help="steady: arrivals, such as 50/s or 300/m, of all processes together.")
+    add("--atonce-arrivals", default="poisson", choices=list(Law), help="steady: how the gaps between arrivals are spread.")
+    add("--atonce-shape", default="flat", choices=list(SHAPES), help="steady: how the rate moves; --atonce-rate is its highest.")
+    add("--atonce-connections", default="warm", choices=list(Pool), help="steady: opened before the load, or one per request.")
+    add("--atonce-cap", type=int, default=900, help="steady: requests in flight per process, at most; the rest is counted.")
+    add("--atonce-think", default="0s", help="crowd: pause of a user between answer and next question.")
+    add("--atonce-drain", default="10s", help="How long to wait for answers when the test stops.")
+    add("--atonce-seed", type=int, default=1, help="Seed of the arrivals.")
+    hidden: dict[str, Any] = {"include_in_web_ui": False}
+    add("--atonce-out", default="", help="Folder for the runs. Default: results/ in a clone, else ./atonce-results.", **hidden)
+    add("--atonce-allow-host", default="", help="A host that is not this machine and may be loaded all the same.", **hidden)
+    add("--atonce-script", default="", help=argparse.SUPPRESS, **hidden)
+
+
+def listen(environment: Any, player: Any) -> None:
+    """Take part in this Locust process. `player` is the class whose users look for their stage there."""
+    runner, options = environment.runner, environment.parsed_options
+    role = type(runner).__name__
+    owner = None if role == "WorkerRunner" else Owner(environment)
+    worker = None if role == "MasterRunner" else Worker(environment, player)
+    if owner:
+        try:
+            owner.order(run_time=None)
+            if options.headless:
+                parse_host(environment.host or "", options.atonce_allow_host)
+        except Trouble as trouble:
+            sys.exit(f"atonce: {trouble.sentence}")
+        if options.spawn_rate is None:
+            options.spawn_rate = options.num_users  # nobody asked for a ramp, and a crowd that still grows is no level
+        environment.events.test_start.add_listener(owner.start)
+        environment.events.spawning_complete.add_listener(owner.everybody_is_here)
+    if worker:
+        environment.events.test_start.add_listener(worker.start)
+        environment.events.test_stopping.add_listener(worker.finish)
+        runner.register_message("atonce-go", worker.everybody_is_here, concurrent=True)
+        runner.register_message("atonce-stop", worker.finish, concurrent=True)
+    for listener in filter(None, (owner, worker)):
+        environment.events.quitting.add_listener(listener.quit)
+    if owner:
+        environment.events.test_stopping.add_listener(owner.hold)
+        environment.events.test_stop.add_listener(owner.stopped)
+
+
+class Worker:
+    """Plays its part of a test: the local runner, or a worker of `--processes` or `--worker`."""
+
+    def __init__(self, environment: Any, player: Any) -> None:
+        self.environment, self.player = environment, player
+        self.stage: Stage | None = None
+
+    def start(self, **_: Any) -> None:
+        """The script lies in Locust's options."""
+        script = Script.from_json(self.environment.parsed_options.atonce_script)
+        name = self.environment.runner.client_id
+        if not script.folder.is_dir():
+            message = f"worker {name} cannot see {script.folder}: workers on other machines are not supported"
+            log.error(message)
+            sys.exit(1)
+        part = script.workers.index(name) if name in script.workers else len(script.workers)  # a late one has no share
+        script = Script(script.folder, f"worker-{part}-{os.getpid()}", script.seed, script.cells, script.workers, script.begins)
+        self.stage = self.player.stage = Stage(script, self.environment, part, len(script.workers))
+        self.stage.improvise()
+        gevent.spawn(self.until_through, self.stage)
+
+    def until_through(self, stage: Stage) -> None:
+        """A burst, or a schedule that has ended, ends by itself."""
+        gevent.joinall(stage.conductors)
+        self.write(stage)
+
+    def everybody_is_here(self, msg: Any, **_: Any) -> None:
+        """Locust has spawned all users, everywhere."""
+        if self.stage:
+            self.stage.everybody_is_here(self.environment.runner.user_count, msg.data["together"])
+
+    def finish(self, **_: Any) -> None:
+        """Drain and write; Locust kills the users only afterwards."""
+        if stage := self.stage:
+            stage.stopping.set()
+            self.write(stage)
+
+    def quit(self, **_: Any) -> None:
+        """Locust ends, however it came to that."""
+        self.finish()
+
+    def write(self, stage: Stage) -> None:
+        """Close the spools when all is drained, then say so. Several greenlets may wait here; the first one says it."""
+        try:
+            stage.finish()
+        except OSError as error:
+            log.error("samples cannot be written: %s", error.strerror or error)  # noqa: TRY400 - a sentence, no traceback
+            self.stage = None
+        if self.stage is stage:
+            self.stage = None
+            (stage.script.folder / "samples" / f"{stage.script.worker}.through").touch()
+
+
+class Owner:
+    """Owns the runs of a local runner or a master, one per test."""
+
+    def __init__(self, environment: Any) -> None:
+        self.environment, self.options = environment, environment.parsed_options
+        self.run: RunFolder | None = None
+        self.workers: tuple[str, ...] = ()
+        self.is_whole = True
+
+    def order(self, run_time: float | None) -> Order:
+        """What Locust's options ask for. Raises Trouble for what cannot be read."""
+        options = self.options
+        host = parse_host(self.environment.host or "127.0.0.1", options.atonce_allow_host)
+        return Order(
+            scenario="",
+            routes=(parse_route(options.atonce_route),),
+            rates=(parse_rate(options.atonce_rate),),
+            seconds=max(1.0, run_time - LEAD - MARGIN) if run_time else LONGEST,
+            think=parse_duration(options.atonce_think, least=0.0),
+            law=Law(options.atonce_arrivals),
+            shape=options.atonce_shape,
+            pool=Pool(options.atonce_connections),
+            cap=int(options.atonce_cap),
+            drain=parse_duration(options.atonce_drain, least=0.0),
+            prefix=host.path.rstrip("/"),
+        )
+
+    def cells(self) -> list[Cell]:
+        """One cell per kind of user, all played at once. Nobody knows how long, so the window is whatever it becomes."""
+        order, users = self.order(self.options.run_time), self.environment.runner.target_user_count
+        kinds = {kind.scenario for kind in self.environment.user_classes}
+        cells = []
+        if Scenario.BURST in kinds:
+            cells += [order.cell(Scenario.BURST, route, users, 1) for route in order.routes]
+        if Scenario.CROWD in kinds:
+            cells += [replace(order.crowd(route, users, 1), stagger=0.0) for route in order.routes]
+        if Scenario.STEADY in kinds:
+            cells += [order.steady(route, rate, 1) for route in order.routes for rate in order.rates]
+        if Scenario.NEIGHBOURS in kinds:
+            cells += [order.steady(route, PING_RATE, 1) for route in INNOCENT]
+        return [replace(cell, window=0.0) for cell in cells]
+
+    def start(self, **_: Any) -> None:
+        """A test begins: a folder, a script, and a word on what Locust's letters mean here."""
+        self.seal()
+        runner, options = self.environment.runner, self.options
+        clients = getattr(runner, "clients", None)
+        self.workers = tuple(client.id for client in clients.ready) if clients is not None else (runner.client_id,)
+        try:
+            parse_host(self.environment.host or "", options.atonce_allow_host)
+            cells = self.cells()
+            root = Path(options.atonce_out) if options.atonce_out else default_root()
+            self.run = RunFolder.create(root, cells[0].scenario)
+        except Trouble as trouble:
+            log.error(trouble.sentence)  # noqa: TRY400 - a sentence, no traceback
+            self.environment.process_exit_code = int(trouble.code)
+            sys.exit(int(trouble.code))
+        self.is_whole = True
+        self.run.open(
+            command="locust",
+            scenario=cells[0].scenario,
+            host=self.environment.host,
+            seed=options.atonce_seed,
+            plan={"seconds": None, "notes": [], "cells": [cell.to_dict() for cell in cells]},
+            schedule="made from seed and plan",
+            loop="unknown",
+            workers=len(self.workers),
+            machine=machine(),
+            packages=packages(),
+            connections=f"{options.atonce_connections}; a crowd's users keep one each",
+        )
+        script = Script(self.run.path, "", options.atonce_seed, tuple(cells), self.workers, clock() + LEAD)
+        options.atonce_script = script.to_json()
+        for cell in cells:
+            if cell.arrivals:
+                log.info(
+                    "%s is an open model: %s arrivals, %g/s at most, whatever -u and -r say.",
+                    cell.route,
+                    cell.arrivals.law,
+                    max(max(p[1:]) for p in cell.arrivals.profile),
+                )
+        gevent.spawn(self.until_through, self.run)
+
+    def until_through(self, run: RunFolder) -> None:
+        """When all workers are through by themselves, the test is over."""
+        while self.run is run and not self.all_through():
+            gevent.sleep(0.2)
+        if self.run is run and self.environment.runner.state in {"spawning", "running"}:
+            (self.environment.runner.quit if self.options.headless else self.environment.runner.stop)()
+
+    def all_through(self) -> bool:
+        """Whether every worker has written all it has."""
+        assert self.run is not None  # noqa: S101 - asked only while there is a run
+        return len(list((self.run.path / "samples").glob("*.through"))) >= len(self.workers)
+
+    def everybody_is_here(self, **_: Any) -> None:
+        """All users are spawned: tell whoever plays, and when a burst leaves."""
+        self.environment.runner.send_message("atonce-go", {"together": clock() + LEAD / 2})
+
+    def hold(self, **_: Any) -> None:
+        """A test stops: keep Locust from killing users until all workers have drained. On a master, tell them first."""
+        if self.run and hasattr(self.environment.runner, "clients"):
+            self.environment.runner.send_message("atonce-stop")
+            self.is_whole = wait_for(self.all_through, parse_duration(self.options.atonce_drain, least=0.0) + GRACE)
+
+    def stopped(self, **_: Any) -> None:
+        """With Locust's page the process lives on; the run is over all the same."""
+        if self.environment.web_ui:
+            self.seal()
+
+    def quit(self, **_: Any) -> None:
+        """Locust ends, by a signal perhaps, and then nobody has stopped the test yet."""
+        self.hold()
+        self.seal()
+
+    def seal(self) -> None:
+        """Close the run, and say where it lies."""
+        run, self.run = self.run, None
+        if run is None:
+            return
+        if not self.is_whole:
+            run.note("Not every Locust worker came to its end; what the others measured is kept.")
+        run.close(Status.COMPLETE if self.is_whole else Status.FAILED)
+        log.info("run: %s   next: atonce report %s", run.path, run.path)

@@ -1,0 +1,201 @@
+"""Plain Locust: headless, with its page, with its processes. What the target counted is what the rows say."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pandas as pd
+import pytest
+
+from reports.report import explain
+from results.schema import Phase, Status
+from results.store import read_run
+from tests.processes import MARK, ROOT, free_port, gone_within, new_mark, served
+
+pytestmark = pytest.mark.slow
+FROZEN = "--atonce-route /broken-async?seconds=0.1"
+MODES = {
+    "crowd": f"-u 12 {FROZEN}",
+    "burst": f"-u 12 {FROZEN}",
+    "steady": f"-u 3 {FROZEN} --atonce-rate 15/s",
+    "neighbours": "-u 1",
+    "crowd,neighbours": f"-u 6 {FROZEN}",
+}
+
+
+def locust(scenario: str, url: str, folder: Path, mark: str, *words: str) -> subprocess.Popen[str]:
+    """Locust as a person starts it, from a folder that is not the clone."""
+    files = ",".join(str(ROOT / "scenarios" / f"{one}.py") for one in scenario.split(","))
+    command = [sys.executable, "-m", "locust", "-f", files, "--host", url, "--only-summary", *words]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**env, MARK: mark},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def several(processes: int) -> list[str]:
+    """The words for so many worker processes, on a port of their own; none for a local runner."""
+    port = str(free_port())
+    return ["--processes", str(processes), "--master-bind-port", port, "--master-port", port] if processes else []
+
+
+def rows_of(folder: Path, said: str) -> tuple[Path, pd.DataFrame]:
+    """The only run of a folder, sealed, with its rows."""
+    runs = list((folder / "atonce-results").iterdir())
+    assert len(runs) == 1, said
+    assert read_run(runs[0])["status"] == Status.COMPLETE, said
+    return runs[0], pd.read_parquet(runs[0] / "samples.parquet")
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+@pytest.mark.parametrize("scenario", MODES)
+def test_every_row_that_was_sent_was_counted_at_the_target(tmp_path: Path, scenario: str, processes: int) -> None:
+    """Stopped by -t in the middle of a frozen route; nothing is lost, nothing is asked twice, the report reads it."""
+    mark = new_mark()
+    with served("tests.planted:counting_app", mark) as (url, server):
+        process = locust(scenario, url, tmp_path, mark, *MODES[scenario].split(), "-t", "4s", "--headless", *several(processes))
+        said, _ = process.communicate(timeout=60)
+        run, rows = rows_of(tmp_path, said)
+        assert httpx.get(f"{url}/counted", timeout=30).json() == rows.sent.notna().sum() > 10, said
+        server.kill()
+    assert not rows.censored.any()
+    assert rows.error.isna().all(), said
+    assert rows.worker.nunique() == max(1, processes)
+    assert not rows.duplicated(["worker", "seq"]).any()
+    table = next(line for line in said.splitlines() if "Aggregated" in line)
+    assert int(table.split()[1]) == len(rows)
+    assert explain(run).study.run["command"] == "locust"
+    assert gone_within(mark, 5.0) == []
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_with_locusts_page_each_test_is_a_run(tmp_path: Path, processes: int) -> None:
+    """Started and stopped twice from the page; each run is sealed when its test has stopped, and counts alone."""
+    mark, port = new_mark(), free_port()
+    with served("tests.planted:counting_app", mark) as (url, _):
+        process = locust("crowd", url, tmp_path, mark, *FROZEN.split(), "--web-port", str(port), *several(processes))
+        page = f"http://127.0.0.1:{port}"
+        deadline = time.perf_counter() + 20
+        while time.perf_counter() < deadline:
+            try:
+                if len(httpx.get(f"{page}/stats/requests").json().get("workers", [])) >= processes:
+                    break
+            except httpx.TransportError:
+                pass
+            time.sleep(0.2)
+        for number, users in enumerate((4, 8), start=1):
+            form = {"user_count": users, "spawn_rate": users, "host": url, "atonce_route": "/broken-async?seconds=0.1"}
+            assert httpx.post(f"{page}/swarm", data=form).json()["success"]
+            time.sleep(3.0)
+            httpx.post(f"{page}/stop", timeout=30)
+            runs = sorted((tmp_path / "atonce-results").iterdir())
+            assert len(runs) == number
+            assert all(read_run(run)["status"] == Status.COMPLETE for run in runs)
+        counted = httpx.get(f"{url}/counted", timeout=30).json()
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=30)
+    tables = [pd.read_parquet(run / "samples.parquet") for run in runs]
+    assert sum(len(rows) for rows in tables) == counted, said
+    assert [4, 8] == [rows.groupby(["worker", "connection"]).ngroups for rows in tables]
+    assert {"crowd/GET /broken-async?seconds=0.1/4"} == set(tables[0].cell)
+    assert gone_within(mark, 5.0) == []
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_drains_before_it_ends(tmp_path: Path, number: signal.Signals, processes: int) -> None:
+    """In the middle of a frozen route: what is in flight is waited for, and the run is sealed."""
+    mark = new_mark()
+    with served("tests.planted:counting_app", mark) as (url, _):
+        process = locust("crowd", url, tmp_path, mark, "-u", "10", *FROZEN.split(), "--headless", *several(processes))
+        deadline = time.perf_counter() + 20
+        while time.perf_counter() < deadline and httpx.get(f"{url}/counted", timeout=30).json() < 12:
+            time.sleep(0.2)
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=40)
+        _, rows = rows_of(tmp_path, said)
+        assert httpx.get(f"{url}/counted", timeout=30).json() == len(rows) > 10
+    assert not rows.censored.any()
+    assert gone_within(mark, 5.0) == []
+
+
+def test_the_schedule_is_the_same_however_many_share_it(tmp_path: Path) -> None:
+    """One process or two: the same moments; and another variant meets them too."""
+    planned = []
+    for processes, route in ((0, "/async?seconds=0.01"), (2, "/sync?seconds=0.01")):
+        mark, folder = new_mark(), tmp_path / str(processes)
+        folder.mkdir()
+        words = ["--atonce-route", route, "--atonce-rate", "50/s", "-t", "4s", "--headless", *several(processes)]
+        with served("tests.planted:counting_app", mark) as (url, _):
+            said, _ = locust("steady", url, folder, mark, *words).communicate(timeout=60)
+        run, rows = rows_of(folder, said)
+        load = pd.read_parquet(run / "load.parquet")
+        go = load[load.mark == "go"].t.min()
+        planned.append((rows.intended - go).sort_values().round(3).tolist())
+        assert (rows.phase == Phase.STEADY).any()
+        assert "open model" in said
+    assert len(planned[0]) == pytest.approx(50 * 2.7, rel=0.4)
+    assert planned[0] == pytest.approx(planned[1], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--host http://example.org", "is not this machine"),
+        ("--host ftp://127.0.0.1", "is no URL of a host"),
+        ("--atonce-route nowhere", "a path begins with /"),
+        ("--atonce-route BREW_/x", "is no route"),
+        ("--atonce-rate 50", "is no rate"),
+        ("--atonce-drain soon", "is no duration"),
+        ("--atonce-think 1", "is no duration"),
+        ("--atonce-cap x", "invalid int value"),
+        ("--atonce-cap 0", "at least 1"),
+        ("--atonce-seed x", "invalid int value"),
+        ("--atonce-arrivals weekly", "invalid choice"),
+        ("--atonce-shape round", "invalid choice"),
+        ("--atonce-connections none", "invalid choice"),
+        ("--atonce-out /dev/null", "Cannot write results"),
+    ],
+)
+def test_wrong_words_end_locust_with_a_sentence(tmp_path: Path, words: str, says: str) -> None:
+    """Nothing is sent; no traceback."""
+    mark = new_mark()
+    process = locust(
+        "steady",
+        "http://127.0.0.1:9",
+        tmp_path,
+        mark,
+        *(word.replace("_", " ") for word in words.split()),
+        "--headless",
+        "-t",
+        "3s",
+    )
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode not in {0, None}
+    assert says in said
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_facts_of_a_run_are_json_that_anybody_can_read(tmp_path: Path) -> None:
+    """No Infinity, no NaN, also when nobody said when to stop."""
+    mark = new_mark()
+    with served("tests.planted:counting_app", mark) as (url, _):
+        process = locust("steady", url, tmp_path, mark, "--headless", "--atonce-route", "/async?seconds=0.01")
+        time.sleep(5)
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=30)
+    run, rows = rows_of(tmp_path, said)
+    json.loads((run / "run.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert rows.sent.notna().all()
