@@ -1,56 +1,49 @@
 """How many requests can your FastAPI route really serve at once? The front door: the command line.
 
 A room is opened only when its command is typed, so that `--help` answers at once and loads no pandas, matplotlib,
-Locust or FastAPI. This is the only place that prints a trouble and exits with its code.
+Locust or FastAPI. Settings come from `[tool.atonce]` in pyproject.toml, then `ATONCE_*`, then the flags.
 """
 
-import json
-import os
 import signal
 import sys
-import traceback
-from collections.abc import Callable
-from contextlib import suppress
+import tomllib
 from enum import StrEnum
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from reports.report import Report
-    from results.trouble import Trouble
 
 HERE = Path(__file__).resolve().parent
 app = typer.Typer(
     name="atonce",
     help="How many requests can your FastAPI route really serve at once?\n\n"
-    "Start with: atonce reproduce   (two minutes: blocking inside `async def` makes requests queue, with proof)",
+    "Start with: atonce reproduce   (two minutes: blocking inside `async def` makes requests queue, with proof)\n\n"
+    "Every flag may be set as ATONCE_<FLAG>, or in [tool.atonce] of pyproject.toml.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
 
-class Loop(StrEnum):
-    """The event loops that uvicorn can run."""
-
-    ASYNCIO = "asyncio"
-    UVLOOP = "uvloop"
-
+Loop = StrEnum("Loop", ["ASYNCIO", "UVLOOP"])
+Kind = StrEnum("Kind", ["BURST", "CROWD", "STEADY", "NEIGHBOURS", "KNEE"])
+Gaps = StrEnum("Gaps", ["POISSON", "CONSTANT"])
+Shape = StrEnum("Shape", ["FLAT", "STEPS", "RAMP", "SPIKE"])
+Pool = StrEnum("Pool", ["WARM", "FRESH"])
 
 Json = Annotated[bool, typer.Option("--json", help="Print summary.json on stdout, and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 3 for a suspect run too, not only for an untrusted one.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser when it is ready.")]
 OneLoop = Annotated[Loop, typer.Option("--loop", help="The event loop that uvicorn runs.")]
+Dry = Annotated[bool, typer.Option("--dry-run", help="Tell what would be sent, and send nothing.")]
+Seed = Annotated[int, typer.Option(help="Seed of all Poisson arrivals.")]
 Out = Annotated[
     Path | None, typer.Option("--out", help="Folder for the runs. Default: results/ in a clone, else ./atonce-results.")
 ]
+OneRun = Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run's folder, or part of its name. Default: the newest.")]
 
 
 def tell_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -76,8 +69,8 @@ def reproduce(  # noqa: PLR0913 - one parameter per flag
     loop: OneLoop = Loop.ASYNCIO,
     seconds: Annotated[float, typer.Option(help="How long the work takes: the wait in every variant.")] = 0.1,
     out: Out = None,
-    seed: Annotated[int, typer.Option(help="Seed of the neighbours' Poisson schedule.")] = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be sent, and send nothing.")] = False,
+    seed: Seed = 1,
+    dry_run: Dry = False,
     open_page: Open = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -87,46 +80,108 @@ def reproduce(  # noqa: PLR0913 - one parameter per flag
 
     Serves the bundled app, drives async def, def, broken async def and asyncio.to_thread, and writes a report.
     """
-    from reports.console import Progress  # noqa: PLC0415
-    from results.store import RunFolder, default_root  # noqa: PLC0415
-    from results.trouble import Exit, Trouble  # noqa: PLC0415
     from scenarios._plan import outline, reproduction  # noqa: PLC0415
 
     plan = reproduction(seconds)
     if dry_run:
-        may_be_cut_short()
-        typer.echo("\n".join([*outline(plan), "next: atonce reproduce"]))
+        echo([*outline(plan), "next: atonce reproduce"])
         return
-    if util.find_spec(loop) is None:
-        sentence = f"The {loop} loop is not installed in this environment. Install it, or leave --loop out."
-        raise Trouble(sentence, Exit.USAGE)
-    from scenarios._driver import Settings, drive  # noqa: PLC0415
+    from reports.ending import Manners, watched  # noqa: PLC0415
+    from scenarios import _front  # noqa: PLC0415
 
-    run = RunFolder.create(out or default_root(clone()), "reproduce")
-    trouble = None
-    with Progress(plan.estimate(), quiet=quiet or as_json) as progress:
-        try:
-            drive(plan, Settings(loop=loop, seed=seed, server_env={}), run, progress)
-        except Trouble as caught:
-            trouble = caught
-        progress.tell("drawing the report", progress.done)
-        finished = present(run.path, trouble)
-    conclude(*finished, as_json=as_json, strict=strict, open_page=open_page, following="atonce serve", trouble=trouble)
+    manners = Manners(as_json=as_json, quiet=quiet, strict=strict, open_page=open_page)
+    run, drive = _front.reproduce(plan, loop, seed, out)
+    raise typer.Exit(watched(run.path, drive, plan.estimate(), "atonce serve", manners))
+
+
+@app.command(
+    epilog="Examples:  atonce run crowd --host http://127.0.0.1:8002 --route /broken-async -u 1,8,32   |   "
+    "atonce run steady --host :8002 --route 'GET /async' --rate 200/s -t 30s   |   atonce run knee --host :8002 --route /sync"
+)
+def run(  # noqa: PLR0913 - one parameter per flag
+    scenario: Annotated[Kind, typer.Argument(help="How to press.", show_default=False)],
+    *,
+    host: Annotated[str, typer.Option("--host", "-H", help="URL of what to press, served on this machine.")] = "",
+    route: Annotated[list[str] | None, typer.Option("--route", help="What to ask, such as 'GET /items/1'. Again for more.")] = None,
+    users: Annotated[str, typer.Option("--users", "-u", help="Levels of users: burst, crowd, knee. [default: 20; 1,50; 64]")] = "",
+    rate: Annotated[str, typer.Option(help="Levels of arrivals: steady, neighbours. [default: 20/s; 24/s]")] = "",
+    run_time: Annotated[str, typer.Option("--run-time", "-t", help="How long each level lasts.")] = "10s",
+    repeat: Annotated[int, typer.Option(min=1, max=100, help="How often to measure it all.")] = 1,
+    arrivals: Annotated[Gaps, typer.Option(help="Spread of the gaps between arrivals.")] = Gaps.POISSON,
+    shape: Annotated[Shape, typer.Option(help="How the rate moves; --rate is its highest.")] = Shape.FLAT,
+    connections: Annotated[Pool, typer.Option(help="Opened before the load, or one per request.")] = Pool.WARM,
+    cap: Annotated[int, typer.Option(min=1, max=1000, help="Requests in flight at most; what is refused is counted.")] = 900,
+    think: Annotated[str, typer.Option(help="Pause of a user between answer and next question.")] = "0s",
+    drain: Annotated[str, typer.Option(help="How long to wait for answers after each level.")] = "10s",
+    allow_host: Annotated[str | None, typer.Option(help="Name of another machine that may be loaded, because it is yours.")] = None,
+    out: Out = None,
+    seed: Seed = 1,
+    dry_run: Dry = False,
+    open_page: Open = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    strict: Strict = False,
+) -> None:
+    """Press any host on this machine with one scenario.
+
+    burst: all at once. crowd: users who wait for their answers. steady: arrivals at a rate, whatever becomes of them.
+    neighbours: both innocent routes of the bundled app. knee: latency from 20 % to 120 % of the capacity it measures first.
+    """
+    from scenarios import _front  # noqa: PLC0415
+
+    words = {"users": users, "rates": rate, "seconds": run_time, "think": think, "drain": drain}
+    chosen = {"law": arrivals, "shape": shape, "pool": connections, "cap": cap, "repeat": repeat}
+    order = _front.order_of(scenario, host, allow_host, route or [], words, chosen)
+    plan = _front.plan_of(order)
+    if dry_run:
+        echo([*_front.outline(plan), f"next: atonce run {scenario}"])
+        return
+    from reports.ending import Manners, watched  # noqa: PLC0415
+
+    manners = Manners(as_json=as_json, quiet=quiet, strict=strict, open_page=open_page)
+    folder, drive = _front.press(plan, order, seed, out)
+    raise typer.Exit(watched(folder.path, drive, plan.estimate(), "atonce ls", manners))
 
 
 @app.command(epilog="Examples:  atonce report   |   atonce report results/example   |   atonce report --json | python -m json.tool")
-def report(
-    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Folder of a run. Default: the newest.")] = None,
-    *,
-    open_page: Open = False,
-    as_json: Json = False,
-    strict: Strict = False,
-) -> None:
+def report(run: OneRun = None, *, out: Out = None, open_page: Open = False, as_json: Json = False, strict: Strict = False) -> None:
     """Render a stored run again: page, charts, summary."""
-    from results.store import default_root, newest  # noqa: PLC0415
+    from reports.ending import Manners, conclude, present  # noqa: PLC0415
+    from results.listing import find  # noqa: PLC0415
+    from results.store import default_root  # noqa: PLC0415
 
-    path = run or newest(default_root(clone()))
-    conclude(*present(path, None), as_json=as_json, strict=strict, open_page=open_page, following="atonce reproduce", trouble=None)
+    manners = Manners(as_json=as_json, quiet=True, strict=strict, open_page=open_page)
+    found = present(find(out or default_root(), run), None)
+    raise typer.Exit(conclude(*found, None, "atonce reproduce", manners))
+
+
+@app.command("ls", epilog="Examples:  atonce ls   |   atonce ls --out elsewhere")
+def list_runs(*, out: Out = None) -> None:
+    """List the stored runs, the newest last."""
+    from results.listing import listing  # noqa: PLC0415
+    from results.store import default_root  # noqa: PLC0415
+
+    echo([*listing(out or default_root()), "next: atonce show"])
+
+
+@app.command(epilog="Examples:  atonce show   |   atonce show results/example   |   atonce show 7f3a --json")
+def show(
+    run: OneRun = None, *, out: Out = None, as_json: Annotated[bool, typer.Option("--json", help="Print run.json.")] = False
+) -> None:
+    """Show a stored run: what, where, when, with which plan and versions."""
+    from results.listing import description, facts, find  # noqa: PLC0415
+    from results.store import default_root  # noqa: PLC0415
+
+    path = find(out or default_root(), run)
+    echo([facts(path)] if as_json else [*description(path), f"next: atonce report {path.name}"])
+
+
+@app.command(epilog="Examples:  atonce scenarios   |   locust -f $(atonce scenarios crowd) --host http://127.0.0.1:8002")
+def scenarios(name: Annotated[str | None, typer.Argument(help="One scenario: print its path alone.")] = None) -> None:
+    """Print where the scenario files lie, for plain Locust."""
+    from scenarios._front import place, places  # noqa: PLC0415
+
+    echo([str(place(name))] if name else places())
 
 
 @app.command(epilog="Examples:  atonce serve   |   atonce serve --port 9000 --loop uvloop   |   atonce serve --threads 80")
@@ -138,17 +193,9 @@ def serve(
     threads: Annotated[int, typer.Option(min=1, max=1000, help="AnyIO's thread tokens per worker.")] = 40,
 ) -> None:
     """Serve the bundled app, for curl or plain Locust. Ctrl-C ends it."""
-    import socket  # noqa: PLC0415
+    from scenarios._front import must_be_free  # noqa: PLC0415
 
-    from results.trouble import Exit, Trouble  # noqa: PLC0415
-
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            sentence = f"Port {port} cannot be used ({error.strerror}). Choose another: atonce serve --port {port % 65535 + 1}"
-            raise Trouble(sentence, Exit.TARGET) from error
+    must_be_free(port)
     from targets.__main__ import serve as serve_target  # noqa: PLC0415
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # as uvicorn expects it: Ctrl-C is its ordinary end
@@ -156,59 +203,12 @@ def serve(
     serve_target(port, loop, workers, threads)
 
 
-def present(path: Path, trouble: "Trouble | None") -> "tuple[Report | None, dict[str, Any]]":
-    """Judge and render a run. After a trouble, a run with nothing to show is no second trouble."""
-    from reports.report import explain, write  # noqa: PLC0415
-    from results.trouble import Trouble  # noqa: PLC0415
+def echo(lines: Any) -> None:
+    """Print lines, and end quietly when the reader has left."""
+    from results.trouble import may_be_cut_short  # noqa: PLC0415
 
-    try:
-        found = explain(path)
-        return found, write(found)
-    except Trouble:
-        if trouble is None:
-            raise
-        return None, {}
-
-
-def conclude(  # noqa: PLR0913 - the last lines depend on all of it
-    found: "Report | None",
-    data: dict[str, Any],
-    *,
-    as_json: bool,
-    strict: bool,
-    open_page: bool,
-    following: str,
-    trouble: "Trouble | None",
-) -> None:
-    """Print the result, then leave with the exit code that weighs most: 2, 4, 130, 3, 1, 0."""
-    if found is None:
-        assert trouble is not None  # noqa: S101 - nothing to show only after a trouble
-        raise trouble
     may_be_cut_short()
-    page = found.path / "report" / "index.html"
-    code = trouble.code if trouble else found.exit_code(strict=strict)
-    if as_json:
-        typer.echo(json.dumps({**data, "exit_code": code}, indent=1, allow_nan=False))
-    else:
-        from reports.console import console  # noqa: PLC0415
-        from reports.terminal import show  # noqa: PLC0415
-
-        show(found, console(sys.stdout))
-        typer.echo(f"report: {relative(page)}   next: {following}")
-    if open_page:
-        import webbrowser  # noqa: PLC0415
-
-        webbrowser.open(page.resolve().as_uri())
-    if trouble:
-        typer.echo(f"atonce: {trouble.sentence}", err=True)
-    raise typer.Exit(code)
-
-
-def relative(path: Path) -> Path:
-    """A path as short as it can be said from here."""
-    with suppress(ValueError):
-        return path.resolve().relative_to(Path.cwd())
-    return path
+    typer.echo("\n".join(lines))
 
 
 def rooms() -> Path:
@@ -216,56 +216,56 @@ def rooms() -> Path:
     return private if (private := HERE / "atonce_rooms").is_dir() else HERE
 
 
-def clone() -> Path | None:
-    """The clone that this file lies in, or None when it was installed from a wheel."""
-    return HERE if rooms() == HERE else None
-
-
-def guarded(run: Callable[[], Any]) -> int:
-    """Run the command line; whatever stops it becomes a sentence and a code, never a traceback."""
+def command() -> Any:
+    """The command line with its settings: pyproject.toml below the environment below the flags."""
     from results.trouble import Exit, Trouble  # noqa: PLC0415
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        # Nothing to save here: what was measured lies in files already. Raising would be lost inside a destructor.
-        told = Trouble("Interrupted. What was measured so far lies in the run's folder.", Exit.INTERRUPTED)
-        tell(told)
-        os._exit(told.code)
+    built: Any = typer.main.get_command(app)
+    path, settings = settings_here()
+    known: dict[str, list[tuple[str, Any]]] = {}
+    for name, one in built.commands.items():
+        for parameter in (one for one in one.params if one.param_type_name == "option"):
+            flag = parameter.opts[0].lstrip("-")
+            parameter.envvar, parameter.show_envvar = f"ATONCE_{flag.upper().replace('-', '_')}", True
+            known.setdefault(flag, []).append((name, parameter))
+    defaults: dict[str, dict[str, Any]] = {name: {} for name in built.commands}
+    for key, value in settings.items():
+        if key not in known:
+            raise Trouble(f"[tool.atonce] in {path} has {key!r}, which no command knows: {', '.join(sorted(known))}.", Exit.USAGE)
+        for name, parameter in known[key]:
+            try:
+                parameter.type_cast_value(None, value)
+            except Exception as error:
+                raise Trouble(f"[tool.atonce] in {path}: {key} = {value!r} is wrong: {error}", Exit.USAGE) from error
+            defaults[name][parameter.name] = value
+    built.context_settings = {**built.context_settings, "default_map": defaults}
+    return built
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
+
+def settings_here() -> tuple[Path, dict[str, Any]]:
+    """`[tool.atonce]` of the nearest pyproject.toml, here or above, and where that is."""
+    here = Path.cwd()
+    path = next((one for folder in (here, *here.parents) if (one := folder / "pyproject.toml").is_file()), here / "pyproject.toml")
     try:
-        run()
-    except Trouble as trouble:
-        tell(trouble)
-        return trouble.code
-    except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours must not look like a refuted claim
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(place.filename).name}:{place.lineno}"
-        sentence = f"a fault of atonce itself ({type(error).__name__}: {error}, {where}). Files are kept; please report it."
-        typer.echo(f"atonce: {sentence}", err=True)
-        return Exit.UNTRUSTED
-    return 0
+        settings = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return path, dict(settings.get("tool", {}).get("atonce", {}))
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        from results.trouble import Exit, Trouble  # noqa: PLC0415
+
+        raise Trouble(f"{path} cannot be read for its [tool.atonce]: {error}", Exit.USAGE) from error
 
 
-def tell(trouble: "Trouble") -> None:
-    """A sentence on stderr, and JSON on stdout for whom asked. Unbuffered, for a signal's handler may be the caller."""
-    if "--json" in sys.argv:
-        data = {"format": 1, "error": trouble.sentence, "exit_code": trouble.code}
-        os.write(1, (json.dumps(data, indent=1) + "\n").encode())
-    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # a progress bar may have hidden it
-    os.write(2, f"{show_cursor}atonce: {trouble.sentence}\n".encode())
-
-
-def may_be_cut_short() -> None:
-    """From here on we only print: if the reader leaves (`| head`), end as quietly as any other Unix command."""
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+def start() -> None:
+    """Read the settings, then the command line."""
+    command()()
 
 
 def main() -> None:
     """The `atonce` command."""
     sys.path.insert(0, str(rooms()))
-    sys.exit(guarded(app))
+    from results.trouble import guarded  # noqa: PLC0415
+
+    sys.exit(guarded(start))
 
 
 if __name__ == "__main__":

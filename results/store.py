@@ -50,6 +50,11 @@ class RunFolder:
         self.facts.update(status=Status.RUNNING, started=started, origin=time.perf_counter(), **facts)
         self.write()
 
+    def extend_plan(self, cells: list[dict[str, Any]]) -> None:
+        """More cells, which follow from what was measured so far."""
+        self.facts["plan"]["cells"] = [*self.facts["plan"]["cells"], *cells]
+        self.write()
+
     def note(self, sentence: str) -> None:
         """Keep a sentence about what went wrong."""
         self.facts["troubles"].append(sentence)

@@ -1,7 +1,8 @@
-"""Drives a plan: for each variant start the app, prove that it answers, run Locust, stop both; always leave a run behind.
+"""Drives a plan: for each act start the app, prove that it answers, run Locust, stop both; always leave a run behind.
 
-Locust and the app start side by side, each on its core; Locust gets its script once the app is proved to answer.
-Whatever ends the run - the plan, a dead target, Ctrl-C - the spools are kept and the run is closed with its status.
+Locust and the app start side by side, each on its core; Locust gets its script once the app is proved to answer. A target
+that somebody else serves is asked politely and left alone. Whatever ends the run - the plan, a dead target, a full disk,
+Ctrl-C - the spools are kept and the run is closed with its status.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,12 +26,12 @@ from scenarios._machine import cores, machine, packages
 from scenarios._plan import START_UP, Act, Plan, duration
 from scenarios._script import Script
 from scenarios._servant import servant
-from scenarios._verify import verify
+from scenarios._verify import still_there, verify
 from scenarios._watch import Log, Tell, progress, wait_until_ready, watch
 
 ROOMS = Path(__file__).resolve().parent.parent
-CONNECT_PATH = "/noop/async"  # what warming a connection asks for: it costs the target next to nothing
-LOCUSTFILES = ("burst.py", "crowd.py", "neighbours.py")
+READY_PATH = "/noop/async"  # what is asked until the app answers: it costs next to nothing
+LOCUSTFILES = ("burst.py", "crowd.py", "steady.py", "neighbours.py")
 
 
 class Audience(Protocol):
@@ -42,12 +43,15 @@ class Audience(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the person chose."""
+    """What the person chose. With a `host` nothing is served: it is there already, on a loop that nobody knows."""
 
     loop: str
     seed: int
     server_env: Mapping[str, str]
     app: str = "targets.app:app"
+    host: str | None = None
+    scenario: str | None = None
+    connections: str = "opened before the load, one per user, kept alive; the neighbours on their own"
 
 
 def drive(plan: Plan, settings: Settings, run: RunFolder, audience: Audience) -> None:
@@ -58,31 +62,60 @@ def drive(plan: Plan, settings: Settings, run: RunFolder, audience: Audience) ->
 
 def play_all(plan: Plan, settings: Settings, run: RunFolder, interruption: Interruption, audience: Audience) -> None:
     """Open the run, play act after act, seal it."""
-    app_core, locust_core = cores()
-    cells = [cell.to_dict() for cell in plan.cells]
-    run.open(
-        seed=settings.seed,
-        plan={"seconds": plan.seconds, "notes": plan.notes, "cells": cells},
-        schedule=hashlib.sha256(json.dumps([settings.seed, cells]).encode()).hexdigest(),
-        loop=settings.loop,
-        workers=1,
-        machine={**machine(), "app_core": app_core, "locust_core": locust_core},
-        packages=packages(),
-        connections="opened before the load, one per user, kept alive; the neighbours on their own",
-    )
-    status, done, alike = Status.FAILED, 0.0, None
+    locust_core = cores()[1]
+    status, done, alike, acts = Status.FAILED, 0.0, None, list(plan.acts)
     try:
+        run.open(**facts(plan, settings))
         with staying_on(locust_core):
-            for act in plan.acts:
+            while acts:
+                act = acts.pop(0)
                 alike = play(act, settings, run, interruption, partial(tell_from, audience, done), alike)
                 done += START_UP + sum(duration(cell, plan.seconds) for cell in act.cells)
+                if not acts and plan.then and not interruption.asked:
+                    acts, plan = list(plan.then(run)), replace(plan, then=None)
+                    run.extend_plan([cell.to_dict() for one in acts for cell in one.cells])
         status = Status.COMPLETE
     except Trouble as trouble:
         status = Status.INTERRUPTED if trouble.code is Exit.INTERRUPTED else Status.FAILED
         run.note(trouble.sentence)
         raise
+    except OSError as error:
+        raise unwritable(run, error) from error
     finally:
+        close(run, status)
+
+
+def facts(plan: Plan, settings: Settings) -> dict[str, Any]:
+    """What is known of a run before it begins."""
+    app_core, locust_core = cores()
+    cells = [cell.to_dict() for cell in plan.cells]
+    more = {"scenario": settings.scenario, "host": settings.host} if settings.host else {}
+    return {
+        **more,
+        "seed": settings.seed,
+        "plan": {"seconds": plan.seconds or None, "notes": plan.notes, "cells": cells},
+        "schedule": hashlib.sha256(json.dumps([settings.seed, cells]).encode()).hexdigest(),
+        "loop": settings.loop,
+        "workers": 1,
+        "machine": {**machine(), "app_core": None if settings.host else app_core, "locust_core": locust_core},
+        "packages": packages(),
+        "connections": settings.connections,
+    }
+
+
+def close(run: RunFolder, status: Status) -> None:
+    """Seal the run. On a full disk it stays as it lies: the spools are evidence as well."""
+    try:
         run.close(status)
+    except OSError as error:
+        raise unwritable(run, error) from error
+
+
+def unwritable(run: RunFolder, error: OSError) -> Trouble:
+    """The sentence for a disk that takes no more."""
+    why = error.strerror or str(error)
+    sentence = f"The run cannot be written any further ({why}); what fitted is kept in {run.path}. Make room, then: atonce report {run.path}"
+    return Trouble(sentence, Exit.UNTRUSTED)
 
 
 def tell_from(audience: Audience, done: float, step: str, seconds: float) -> None:
@@ -93,30 +126,28 @@ def tell_from(audience: Audience, done: float, step: str, seconds: float) -> Non
 def play(  # noqa: PLR0913, PLR0917 - what an act needs
     act: Act, settings: Settings, run: RunFolder, interruption: Interruption, tell: Tell, alike: str | None
 ) -> str:
-    """One act: a fresh server, one Locust process. Gives the body that the variant answered before the load."""
+    """One act: a fresh server, unless the target is somebody else's, and one Locust process. Gives the answer before load."""
     app_core, locust_core = cores()
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    tell(f"starting the app for {act.variant}", 0.0)
-    log = Log.from_here(run.path / "log.txt")
+    log, url, app = Log.from_here(run.path / "log.txt"), settings.host, None
     quiet: dict[str, Any] = {"folder": run.path, "stdin": subprocess.DEVNULL, "stdout": None}
-    with (
-        servant(server_command(settings, port), env=server_env(settings, run.path, act), core=app_core, **quiet) as app,
-        servant(
-            locust_command(act, url),
-            folder=run.path,
-            env=locust_env(),
-            core=locust_core,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        ) as locust,
-    ):
-        wait_until_ready(app, url, CONNECT_PATH, log, interruption.check)
-        body = verify(url, act.cells, alike)
+    pipes: dict[str, Any] = {"folder": run.path, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with contextlib.ExitStack() as servants:
+        if url is None:
+            port = free_port()
+            url = f"http://127.0.0.1:{port}"
+            tell(f"starting the app for {act.variant}", 0.0)
+            command, env = server_command(settings, port), server_env(settings, run.path, act)
+            app = servants.enter_context(servant(command, env=env, core=app_core, **quiet))
+        locust = servants.enter_context(servant(locust_command(act, url), env=locust_env(), core=locust_core, **pipes))
+        if app:
+            wait_until_ready(app, url, READY_PATH, log, interruption.check)
+        answer = verify(url, act.cells, alike)
         interruption.check()
-        script = Script(run.path, act.variant, settings.seed, CONNECT_PATH, act.cells)
+        script = Script(run.path, act.variant, settings.seed, act.cells)
         watch(app, locust, script, lambda cell, seconds: tell(*progress(act, cell, seconds)), log, interruption.check)
-    return body
+        if app is None:
+            still_there(url, act.cells[-1].name)
+    return answer
 
 
 def server_command(settings: Settings, port: int) -> list[str]:
@@ -137,7 +168,7 @@ def locust_command(act: Act, url: str) -> list[str]:
 
     The time limit is a dead man's switch, far beyond the plan.
     """
-    cast = sum(Script(Path(), "", 0, "", act.cells).cast().values())
+    cast = sum(Script(Path(), "", 0, act.cells).cast().values())
     limit = int(60 + 3 * sum(cell.warm_up + cell.window + cell.drain for cell in act.cells))
     files = ",".join(str(ROOMS / "scenarios" / name) for name in LOCUSTFILES)
     flags = f"--headless -u {cast} -r {cast} -t {limit} --only-summary --loglevel WARNING --atonce-plan -"

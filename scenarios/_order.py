@@ -12,6 +12,7 @@ from results.trouble import Exit, Trouble
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST = 3600.0  # seconds that one cell may last
+MOST_USERS = 900  # one keep-alive connection each; past 1,000 descriptors the client can no longer keep them alive
 FASTEST = 5000.0  # requests per second that one order may ask for: more than one Locust process can send anyway
 INNOCENT = ("GET /neighbour/async", "GET /neighbour/def")  # of the bundled app
 PING_RATE = 24.0
@@ -44,7 +45,8 @@ class Order:
     cap: int = 900
     drain: float = 10.0
     repeat: int = 1
-    prefix: str = ""  # what the URL of the host says after its name
+    host: str = ""
+    prefix: str = ""  # what its URL says after the host's name
 
     def cells(self) -> Iterator[Cell]:
         """All cells, in the order they are played. A knee's open part follows when its capacity is known."""
@@ -142,13 +144,23 @@ def parse_duration(text: str, least: float = 1.0) -> float:
     return seconds
 
 
+def parse_levels(text: str) -> tuple[int, ...]:
+    """`1,8,32`: numbers of users, each once, ascending. Raises Trouble otherwise."""
+    words = [word.strip() for word in text.split(",")]
+    levels = sorted({int(word) for word in words if word.isascii() and word.isdigit()})
+    if not all(word.isascii() and word.isdigit() for word in words) or not 1 <= levels[0] <= levels[-1] <= MOST_USERS:
+        raise Trouble(f"{text!r} are no levels of users: write 50, or 1,8,32; from 1 to {MOST_USERS}.", Exit.USAGE)
+    return tuple(levels)
+
+
 def parse_host(text: str, allowed: str | None) -> SplitResult:
     """The target's URL. Raises Trouble for none, and for another machine than this one unless it was named on purpose."""
-    url = urlsplit(text if "//" in text else f"http://{text}")
+    text = f"127.0.0.1{text}" if text.startswith(":") else text
     try:
+        url = urlsplit(text if "//" in text else f"http://{text}")
         valid = url.scheme in {"http", "https"} and bool(url.hostname) and (url.port is None or url.port > 0) and not url.query
     except ValueError:
-        valid = False
+        url, valid = SplitResult("", "", "", "", ""), False
     if not valid or url.username:
         raise Trouble(f"{text!r} is no URL of a host. For example: --host http://127.0.0.1:8002", Exit.USAGE)
     if not is_loopback(str(url.hostname)) and url.hostname != allowed:

@@ -73,11 +73,12 @@ def listen(environment: Any, player: Any) -> None:
         environment.events.test_stopping.add_listener(worker.finish)
         runner.register_message("atonce-go", worker.everybody_is_here, concurrent=True)
         runner.register_message("atonce-stop", worker.finish, concurrent=True)
-    for listener in filter(None, (owner, worker)):
-        environment.events.quitting.add_listener(listener.quit)
     if owner:
         environment.events.test_stopping.add_listener(owner.hold)
         environment.events.test_stop.add_listener(owner.stopped)
+        environment.events.quitting.add_listener(owner.quit)
+    if worker:
+        environment.events.quitting.add_listener(worker.finish)  # `quitting` runs in reverse: drained before sealed
 
 
 class Worker:
@@ -116,10 +117,6 @@ class Worker:
         if stage := self.stage:
             stage.stopping.set()
             self.write(stage)
-
-    def quit(self, **_: Any) -> None:
-        """Locust ends, however it came to that."""
-        self.finish()
 
     def write(self, stage: Stage) -> None:
         """Close the spools when all is drained, then say so. Several greenlets may wait here; the first one says it."""

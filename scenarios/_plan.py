@@ -6,19 +6,20 @@ measured depends on them.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from results.schema import Cell, Neighbour, Scenario, Variant
+from results.store import RunFolder
 from results.trouble import Exit, Trouble
 
-LEVELS = {
+LEVELS: dict[str, tuple[int, ...]] = {
     Variant.BROKEN_ASYNC: (1, 8, 16, 32),
     Variant.TO_THREAD: (1, 8, 16, 64),
     Variant.SYNC: (1, 16, 50, 64),
     Variant.ASYNC: (1, 16, 50, 64),
 }
-BURSTS = {Variant.SYNC: 60}  # 60 shows two blocks of the 40 threads; elsewhere 20 do
+BURSTS: dict[str, int] = {Variant.SYNC: 60}  # 60 shows two blocks of the 40 threads; elsewhere 20 do
 NEIGHBOUR_RATE = 24.0  # pings per second and neighbour: at least 100 in a top cell of 6 s
 START_UP = 3.0  # seconds for a server and a Locust process, started side by side
 REPORT = 6.0  # seconds to seal the run and render the page
@@ -30,9 +31,9 @@ ROOM_FOR_THREADS = 48  # users without whom a pool of 40 cannot be seen
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One fresh server process and what is asked of it."""
+    """One Locust process and, where we serve the app, one fresh server process. What is asked of it."""
 
-    variant: Variant
+    variant: str
     seconds: float  # the wait in each request
     cells: tuple[Cell, ...]
 
@@ -44,6 +45,7 @@ class Plan:
     seconds: float
     acts: tuple[Act, ...]
     notes: tuple[str, ...]
+    then: Callable[[RunFolder], Iterator[Act]] | None = None  # what follows from what the acts have measured
 
     @property
     def cells(self) -> list[Cell]:
@@ -75,11 +77,12 @@ def duration(cell: Cell, seconds: float) -> float:
 
 
 def requests(cell: Cell, seconds: float) -> float:
-    """How many requests a cell should send, connections and neighbours included."""
+    """How many requests a cell should send, neighbours included."""
     lasts = cell.warm_up + cell.window
+    if cell.arrivals:
+        return cell.arrivals.planned
     crowd = cell.users / round_of(cell, seconds) * lasts if cell.scenario is Scenario.CROWD else 0
-    beside = sum(ping.connections + ping.rate * lasts for ping in cell.neighbours)
-    return crowd + (2 * cell.users if cell.scenario is Scenario.BURST else cell.users) + beside
+    return crowd + (cell.users if cell.scenario is Scenario.BURST else 0) + sum(ping.rate * lasts for ping in cell.neighbours)
 
 
 def reproduction(seconds: float) -> Plan:
@@ -135,7 +138,7 @@ def shrunk(plan: Plan) -> list[str]:
     return notes
 
 
-def act_of(variant: Variant, seconds: float, longest_round: float) -> Act:
+def act_of(variant: str, seconds: float, longest_round: float) -> Act:
     """One variant's cells: the idle neighbours once in the whole run, a crowd level by level, a burst."""
     most = round(longest_round * places(variant) / seconds)
     levels = [1]
@@ -147,7 +150,7 @@ def act_of(variant: Variant, seconds: float, longest_round: float) -> Act:
     return Act(variant, seconds, (*idle, *crowd, burst_cell(variant, seconds, min(BURSTS.get(variant, 20), max(most, 2)))))
 
 
-def cell_of(scenario: Scenario, variant: Variant, seconds: float, users: int) -> Cell:
+def cell_of(scenario: Scenario, variant: str, seconds: float, users: int) -> Cell:
     """A cell without its durations."""
     path = f"/{variant}?seconds={seconds:g}"
     return Cell(
@@ -164,7 +167,7 @@ def cell_of(scenario: Scenario, variant: Variant, seconds: float, users: int) ->
     )
 
 
-def crowd_cell(variant: Variant, seconds: float, users: int, *, top: bool) -> Cell:
+def crowd_cell(variant: str, seconds: float, users: int, *, top: bool) -> Cell:
     """N users; at the top level both neighbours are asked meanwhile."""
     cell = cell_of(Scenario.CROWD, variant, seconds, users)
     lap = round_of(cell, seconds)
@@ -176,7 +179,7 @@ def crowd_cell(variant: Variant, seconds: float, users: int, *, top: bool) -> Ce
     )
 
 
-def burst_cell(variant: Variant, seconds: float, users: int) -> Cell:
+def burst_cell(variant: str, seconds: float, users: int) -> Cell:
     """N requests at one instant."""
     cell = cell_of(Scenario.BURST, variant, seconds, users)
     return replace(cell, drain=max(10.0, 5 * round_of(cell, seconds)))

@@ -20,8 +20,7 @@ from scenarios import _plain
 from scenarios._cue import Cue
 from scenarios._script import Script
 from scenarios._stage import Stage
-
-DISK_FULL = 74  # exit code of a Locust that could not write its samples (EX_IOERR of sysexits.h)
+from scenarios._watch import DISK_FULL
 
 
 class Player(User):

@@ -4,6 +4,7 @@ A benchmark of routes that fail quickly looks splendid. Asking each route once a
 files at a route's first call.
 """
 
+import socket
 import time
 from collections.abc import Iterable
 
@@ -12,18 +13,19 @@ import httpx
 from results.schema import Cell
 from results.trouble import Exit, Trouble
 
+FEW = 12  # routes that a sentence can name
 TIMEOUT = 10.0  # seconds for one polite request: twice the longest wait; an interruption is heard only after it
 
 
 def verify(base_url: str, cells: Iterable[Cell], alike: str | None) -> str:
-    """Ask each route of the cells once; give the body that the variant answered.
+    """Ask each route of the cells once; give the body that the variant answered, if it is known what to expect.
 
     `alike` is what the other variants answered to the same question. Raises Trouble with the first fault found.
     """
     answer = ""
     with httpx.Client(base_url=base_url, timeout=TIMEOUT) as client:
         for cell in cells:
-            if cell.users:
+            if cell.users or cell.arrivals:
                 answer = prove(client, cell.route, cell.path, cell.expects)
             for ping in cell.neighbours:
                 prove(client, ping.route, ping.path, ping.expects)
@@ -37,17 +39,39 @@ def prove(client: httpx.Client, route: str, path: str, expects: str) -> str:
     """One route, once: status 200 and the expected body. A wait that ends too early is a wrong answer as well."""
     began = time.perf_counter()
     try:
-        answer = client.get(path)
+        answer = client.request(route.partition(" ")[0], path)
     except httpx.HTTPError as error:
-        sentence = f"{route} did not answer one polite request ({type(error).__name__}); nothing was loaded. See log.txt."
+        sentence = f"{route} at {client.base_url} did not answer one polite request ({type(error).__name__}); nothing was loaded."
         raise Trouble(sentence, Exit.TARGET) from error
     took = time.perf_counter() - began
-    if answer.status_code != httpx.codes.OK or (expects and answer.text != expects):
-        got = f"status {answer.status_code}, body {answer.text[:80]!r}"
-        sentence = f"{route} answers wrongly before any load: {got}, expected {expects!r}; nothing was loaded."
+    if not answer.is_success or (expects and answer.text != expects):
+        body = f", body {answer.text[:80]!r}, expected {expects!r}" if expects else ""  # a stranger's body is not ours to show
+        sentence = f"{route} answers wrongly before any load: status {answer.status_code}{body}; nothing was loaded."
         raise Trouble(sentence, Exit.TARGET)
+    if not expects:
+        return ""
     wanted = float(httpx.URL(path).params.get("seconds", 0))
     if took < wanted:
         sentence = f"{route} says it waited {wanted:g} s and answered after {took:.3f} s; nothing was loaded."
         raise Trouble(sentence, Exit.TARGET)
     return answer.text
+
+
+def still_there(base_url: str, cell: str) -> None:
+    """A target that we did not start cannot be watched; but when it died under the load, nobody listens any more."""
+    url = httpx.URL(base_url)
+    try:
+        socket.create_connection((url.host, url.port or {"http": 80, "https": 443}[url.scheme]), TIMEOUT).close()
+    except OSError as error:
+        sentence = f"The target is gone: nobody listens at {base_url} since {cell} or before. What was measured is kept."
+        raise Trouble(sentence, Exit.TARGET) from error
+
+
+def routes_of(base_url: str) -> list[str]:
+    """The first few GET routes that a host describes in its OpenAPI document; none when it has none to read."""
+    try:
+        paths = httpx.get(f"{base_url}/openapi.json", timeout=TIMEOUT).json()["paths"]
+        found = [f"GET {path}" for path, methods in paths.items() if "get" in methods and "{" not in path]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+    return [route for route in found if route.isprintable()][:FEW]

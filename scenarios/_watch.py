@@ -21,6 +21,7 @@ from scenarios._script import Script
 
 READY_WITHIN = 30.0  # seconds for the app to answer its first request
 POLL = 0.1  # seconds between two looks at the children
+DISK_FULL = 74  # exit code of a Locust that could not write its samples (EX_IOERR of sysexits.h)
 
 Tell = Callable[[str, float], None]  # what is being done, and how many planned seconds of the act are over
 Check = Callable[[], None]  # raises Trouble when somebody asked us to stop
@@ -66,7 +67,7 @@ def wait_until_ready(app: subprocess.Popen[str], url: str, path: str, log: Log, 
 
 
 def watch(  # noqa: PLR0913, PLR0917 - two children, what they do, and three who listen
-    app: subprocess.Popen[str], locust: subprocess.Popen[str], script: Script, tell: Tell, log: Log, check: Check
+    app: subprocess.Popen[str] | None, locust: subprocess.Popen[str], script: Script, tell: Tell, log: Log, check: Check
 ) -> None:
     """Hand over the script and follow Locust to its end. Raises Trouble when the app or Locust dies on the way.
 
@@ -85,9 +86,11 @@ def watch(  # noqa: PLR0913, PLR0917 - two children, what they do, and three who
             with contextlib.suppress(subprocess.TimeoutExpired):
                 locust.wait(patience)
         raise
-    if app.poll() is not None:
+    if app and app.poll() is not None:
         sentence = f"The app died (exit code {app.returncode}) during {cell}. {log.last_words()}"
         raise Trouble(sentence, Exit.TARGET)
+    if locust.returncode == DISK_FULL:
+        raise OSError(log.last_words())
     if locust.returncode:
         sentence = f"Locust ended with exit code {locust.returncode} during {cell}. {log.last_words()}"
         raise Trouble(sentence, Exit.UNTRUSTED)
@@ -95,7 +98,9 @@ def watch(  # noqa: PLR0913, PLR0917 - two children, what they do, and three who
         raise Trouble(f"Somebody stopped Locust during {cell}; what was measured so far is kept.", Exit.UNTRUSTED)
 
 
-def follow(app: subprocess.Popen[str], locust: subprocess.Popen[str], tell: Tell, log: Path, check: Check) -> tuple[str, str]:
+def follow(
+    app: subprocess.Popen[str] | None, locust: subprocess.Popen[str], tell: Tell, log: Path, check: Check
+) -> tuple[str, str]:
     """Read what Locust says until it ends; give the stage's last event and its cell.
 
     Lines of the stage move the progress, all others go to the log - but not the table of a Locust whose app has died.
@@ -109,10 +114,10 @@ def follow(app: subprocess.Popen[str], locust: subprocess.Popen[str], tell: Tell
                 event, cell = json.loads(line.removeprefix("@atonce "))
                 if event == "connect":
                     began = time.perf_counter()
-            elif line and app.poll() is None:
+            elif line and not (app and app.poll() is not None):
                 file.write(line)
             tell(cell, time.perf_counter() - began)
-            if app.poll() is not None and not told:
+            if app and app.poll() is not None and not told:
                 locust.terminate()
                 told = True
     return event, cell
@@ -147,6 +152,9 @@ def describe(cell: Cell) -> str:
     """A cell in words."""
     if cell.scenario is Scenario.NEIGHBOURS:
         return "the neighbours alone"
+    if cell.arrivals:
+        share = f" ({cell.share:.0%} of its capacity)" if cell.share else ""
+        return f"{cell.route}: {cell.name.rpartition('/')[2]} arrivals a second{share}"
     users = "1 user" if cell.users == 1 else f"{cell.users} users"
     verb = "a burst of" if cell.scenario is Scenario.BURST else "a crowd of"
     return f"{cell.route}: {verb} {users}" + (", neighbours asked meanwhile" if cell.neighbours else "")

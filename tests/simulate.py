@@ -31,7 +31,7 @@ class Truth:
     holds_threads: bool = False
 
 
-HONEST = {
+HONEST: dict[str, Truth] = {
     Variant.BROKEN_ASYNC: Truth(1, holds_loop=True),
     Variant.TO_THREAD: Truth(6),
     Variant.SYNC: Truth(40, holds_threads=True),
@@ -54,7 +54,7 @@ class Request:
 class World:
     """What may be changed before the run is written: rows on their way to the spool, and the run's facts."""
 
-    truths: dict[Variant, Truth] = field(default_factory=lambda: dict(HONEST))
+    truths: dict[str, Truth] = field(default_factory=lambda: dict(HONEST))
     plan: Plan = field(default_factory=lambda: reproduction(0.1))
     edit: Callable[[str, list[list[Any]]], list[list[Any]]] = lambda _cell, lines: lines
     facts: Callable[[dict[str, Any]], None] = lambda _facts: None
@@ -127,7 +127,7 @@ def write(root: Path, world: World) -> Path:
     return path
 
 
-def write_act(path: Path, world: World, variant: Variant, cells: tuple[Cell, ...], now: float) -> float:
+def write_act(path: Path, world: World, variant: str, cells: tuple[Cell, ...], now: float) -> float:
     """One variant's spools."""
     samples, load = Spool(path / "samples" / f"{variant}.jsonl"), Spool(path / "load" / f"{variant}.jsonl")
     truth, seq = world.truths[variant], 0
@@ -193,7 +193,7 @@ def lines_of(  # noqa: PLR0913, PLR0917 - a row has that many sides
     return [sent, ["done", one.done, 200, None, 14, *moments, 50_000]]
 
 
-def number(lines: list[list[Any]], variant: Variant, first: int, world: World) -> list[list[Any]]:
+def number(lines: list[list[Any]], variant: str, first: int, world: World) -> list[list[Any]]:
     """Give each request its number; a "sent" begins a new one. The probe's journal says when the answer left."""
     numbered, seq = [], first
     for kind, *words in lines:
@@ -209,7 +209,7 @@ def area(requests: list[Request], start: float, until: float) -> float:
     return sum(max(0.0, min(one.done or until, until) - max(one.sent, start)) for one in requests)
 
 
-def write_probe(path: Path, variant: Variant, truth: Truth, world: World) -> None:
+def write_probe(path: Path, variant: str, truth: Truth, world: World) -> None:
     """The server's journal: what ran, and its pools ten times a second."""
     folder = path / "probe"
     folder.mkdir(exist_ok=True)

@@ -107,7 +107,7 @@ def test_with_locusts_page_each_test_is_a_run(tmp_path: Path, processes: int) ->
         said, _ = process.communicate(timeout=30)
     tables = [pd.read_parquet(run / "samples.parquet") for run in runs]
     assert sum(len(rows) for rows in tables) == counted, said
-    assert [4, 8] == [rows.groupby(["worker", "connection"]).ngroups for rows in tables]
+    assert [rows.groupby(["worker", "connection"]).ngroups for rows in tables] == [4, 8]
     assert {"crowd/GET /broken-async?seconds=0.1/4"} == set(tables[0].cell)
     assert gone_within(mark, 5.0) == []
 

@@ -20,7 +20,7 @@ from scenarios._plan import BUDGET, LEVELS, Plan, reproduction
 from scenarios._watch import describe, progress
 
 
-def levels(plan: Plan, variant: Variant) -> list[int]:
+def levels(plan: Plan, variant: str) -> list[int]:
     """The crowds of one variant."""
     return [cell.users for cell in plan.cells if cell.variant == variant and cell.scenario is Scenario.CROWD]
 

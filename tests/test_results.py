@@ -203,7 +203,7 @@ def test_cells_and_scripts_survive_json() -> None:
     """What the driver writes is what the stage plays."""
     cells = tuple(reproduction(0.1).cells)
     assert cells == tuple(Cell.from_dict(json.loads(json.dumps(cell.to_dict()))) for cell in cells)
-    script = Script(Path("/r"), "async", 1, "/noop/async", cells)
+    script = Script(Path("/r"), "async", 1, cells, ("a", "b"), 2.5)
     assert script == Script.from_json(script.to_json())
 
 

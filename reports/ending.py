@@ -1,0 +1,72 @@
+"""How a command ends: the result on stdout, the paths, the next command to type, and the exit code that weighs most."""
+
+import json
+import sys
+import webbrowser
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reports.console import Progress, console
+from reports.report import Report, explain, write
+from reports.terminal import show
+from results.trouble import Trouble, may_be_cut_short
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manners:
+    """How the person wants to be told."""
+
+    as_json: bool
+    quiet: bool
+    strict: bool
+    open_page: bool
+
+
+def present(path: Path, trouble: Trouble | None) -> tuple[Report | None, dict[str, Any]]:
+    """Judge and render a run. After a trouble, a run with nothing to show is no second trouble."""
+    try:
+        found = explain(path)
+        return found, write(found)
+    except (Trouble, OSError):
+        if trouble is None:
+            raise
+        return None, {}
+
+
+def watched(path: Path, drive: Callable[[Progress], Trouble | None], seconds: float, following: str, manners: Manners) -> int:
+    """Drive a run under a progress bar, then report it, whatever it ended with; the exit code."""
+    with Progress(seconds, quiet=manners.quiet or manners.as_json) as progress:
+        trouble = drive(progress)
+        progress.tell("drawing the report", progress.done)
+        found, data = present(path, trouble)
+    return conclude(found, data, trouble, following, manners)
+
+
+def conclude(found: Report | None, data: dict[str, Any], trouble: Trouble | None, following: str, manners: Manners) -> int:
+    """Print the result; give the exit code that weighs most: 2, 4, 130, 3, 1, 0."""
+    if found is None:
+        assert trouble is not None  # noqa: S101 - nothing to show only after a trouble
+        raise trouble
+    may_be_cut_short()
+    page = found.path / "report" / "index.html"
+    code = int(trouble.code if trouble else found.exit_code(strict=manners.strict))
+    if manners.as_json:
+        print(json.dumps({**data, "exit_code": code}, indent=1, allow_nan=False), flush=True)
+    else:
+        show(found, console(sys.stdout))
+        print(f"report: {relative(page)}   next: {following}", flush=True)
+    if manners.open_page:
+        webbrowser.open(page.resolve().as_uri())
+    if trouble:
+        print(f"atonce: {trouble.sentence}", file=sys.stderr, flush=True)
+    return code
+
+
+def relative(path: Path) -> Path:
+    """A path as short as it can be said from here."""
+    with suppress(ValueError):
+        return path.resolve().relative_to(Path.cwd())
+    return path

@@ -1,0 +1,84 @@
+"""What is stored: the list of runs, one run's facts, and which run somebody means. Reading never writes."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from results.store import newest, read_run
+from results.trouble import Exit, Trouble
+
+COLUMNS = "{:<44} {:<20} {:<20} {:>5} {:>8}  {}"
+
+
+def find(root: Path, words: str | None) -> Path:
+    """The run that somebody means: a folder, a name below `root` or the part of one; nothing said means the newest."""
+    if words is None:
+        return newest(root)
+    if Path(words).exists():
+        return Path(words)
+    found = [path.parent for path in sorted(root.glob("*/run.json")) if words in path.parent.name]
+    if len(found) == 1:
+        return found[0]
+    why = (
+        f"{len(found)} runs in {root} have it in their name"
+        if found
+        else f"there is no such folder, and no run in {root} is called so"
+    )
+    raise Trouble(f"{words!r} is not a run of atonce: {why}. See: atonce ls", Exit.USAGE)
+
+
+def listing(root: Path) -> Iterator[str]:
+    """A line per run, the newest last; a folder that is no readable run says why."""
+    paths = sorted(path.parent for path in root.glob("*/run.json"))
+    if not paths:
+        raise Trouble(f"There is no run in {root} yet. Make one: atonce reproduce", Exit.USAGE)
+    yield COLUMNS.format("run", "started (UTC)", "what", "cells", "seconds", "status")
+    for path in paths:
+        try:
+            run = read_run(path)
+            started = str(run["started"]).partition("+")[0].replace("T", " ")
+            cells, took = len(run["plan"]["cells"]), run.get("seconds")
+            seconds = "-" if took is None else f"{took:.1f}"
+            yield COLUMNS.format(path.name, started, what(run), cells, seconds, run["status"])
+        except (Trouble, KeyError, TypeError, ValueError) as error:
+            why = error.sentence if isinstance(error, Trouble) else "its run.json was cut or edited"
+            yield COLUMNS.format(path.name, "-", "-", "-", "-", f"not readable: {why}")
+
+
+def what(run: dict[str, Any]) -> str:
+    """What a run was, in two words."""
+    return f"{run['command']} {run['scenario']}" if run.get("scenario") else str(run["command"])
+
+
+def description(path: Path) -> Iterator[str]:
+    """What was planned, where, with what; which files there are."""
+    run = read_run(path)
+    try:
+        cells = [cell["name"] for cell in run["plan"]["cells"]]
+        lines = {
+            "run": run["run"],
+            "what": what(run),
+            "status": run["status"] + (" (never closed: still running, or killed)" if run["status"] == "running" else ""),
+            "started": run["started"],
+            "target": run.get("host") or f"the bundled app, {run['loop']} loop",
+            "seed": run["seed"],
+            "connections": run["connections"],
+            "machine": ", ".join(f"{name} {run['machine'].get(name)}" for name in ("system", "python", "cpus")),
+            "packages": ", ".join(f"{name} {version}" for name, version in run["packages"].items() if version),
+            "cells": " ".join(f"[{name}]" for name in cells),
+        }
+        troubles = list(run["troubles"])
+    except (KeyError, TypeError, AttributeError) as error:
+        sentence = f"{path} cannot be shown: its run.json was cut or edited ({error}). Copy the run again."
+        raise Trouble(sentence, Exit.USAGE) from error
+    yield from (f"{name:<12} {value}" for name, value in lines.items())
+    yield from (f"{'trouble':<12} {sentence}" for sentence in troubles)
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and "report" not in file.relative_to(path).parts:
+            yield f"{'file':<12} {file.relative_to(path)}  {file.stat().st_size:,} bytes"
+
+
+def facts(path: Path) -> str:
+    """run.json as it is stored, for programs."""
+    return json.dumps(read_run(path), indent=1)

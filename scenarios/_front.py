@@ -1,0 +1,112 @@
+"""What the front door opens in this room: the reproduction, a scenario against somebody's host, and where the scenarios lie."""
+
+import ast
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+from results.schema import Law, Pool
+from results.store import RunFolder, default_root
+from results.trouble import Exit, Trouble
+from scenarios._driver import LOCUSTFILES, ROOMS, Audience, Settings, drive
+from scenarios._knee import plan_of
+from scenarios._order import INNOCENT, PING_RATE, Order, parse_duration, parse_host, parse_levels, parse_rate, parse_route
+from scenarios._plan import Plan, outline
+from scenarios._verify import routes_of
+
+__all__ = ["order_of", "outline", "plan_of", "press", "reproduce"]
+Drive = Callable[[Audience], Trouble | None]
+USERS = {"burst": (20,), "crowd": (1, 50), "knee": (64,)}
+
+
+def reproduce(plan: Plan, loop: str, seed: int, out: Path | None) -> tuple[RunFolder, Drive]:
+    """A folder for the reproduction, and how to drive it into there."""
+    if util.find_spec(loop) is None:
+        sentence = f"The {loop} loop is not installed in this environment. Install it, or leave --loop out."
+        raise Trouble(sentence, Exit.USAGE)
+    return prepared(plan, Settings(loop=loop, seed=seed, server_env={}), RunFolder.create(out or default_root(), "reproduce"))
+
+
+def press(plan: Plan, order: Order, seed: int, out: Path | None) -> tuple[RunFolder, Drive]:
+    """The same for one scenario against a host that somebody else serves."""
+    words = f"{order.pool} in the open model, at most {order.cap} in flight; a crowd's users keep one each"
+    settings = Settings(loop="unknown", seed=seed, server_env={}, host=order.host, scenario=order.scenario, connections=words)
+    run = RunFolder.create(out or default_root(), order.scenario)
+    run.facts["command"] = "run"
+    return prepared(plan, settings, run)
+
+
+def prepared(plan: Plan, settings: Settings, run: RunFolder) -> tuple[RunFolder, Drive]:
+    """A run about to be driven. Trouble comes back as a value: a report follows all the same."""
+
+    def go(audience: Audience) -> Trouble | None:
+        try:
+            drive(plan, settings, run, audience)
+        except Trouble as trouble:
+            return trouble
+        return None
+
+    return run, go
+
+
+def order_of(  # noqa: PLR0913, PLR0917 - what somebody may say
+    scenario: str, host: str, allowed: str | None, routes: list[str], words: dict[str, str], chosen: dict[str, Any]
+) -> Order:
+    """What somebody's words amount to. Raises Trouble for what cannot be understood, or must not be loaded."""
+    if not host:
+        raise Trouble("Name what to press: --host http://127.0.0.1:8002 (atonce serve would serve there).", Exit.USAGE)
+    url = parse_host(host, allowed)
+    base = f"{url.scheme}://{url.netloc}"
+    usual = PING_RATE if scenario == "neighbours" else 20.0
+    order = Order(
+        scenario=scenario,
+        host=base,
+        prefix=url.path.rstrip("/"),
+        routes=tuple(parse_route(route) for route in routes) or (INNOCENT if scenario == "neighbours" else ()),
+        users=parse_levels(words["users"]) if words["users"] else USERS.get(scenario, (1,)),
+        rates=tuple(parse_rate(one) for one in words["rates"].split(",")) if words["rates"] else (usual,),
+        seconds=parse_duration(words["seconds"]),
+        think=parse_duration(words["think"], least=0.0),
+        drain=parse_duration(words["drain"], least=0.0),
+        **{**chosen, "law": Law(chosen["law"]), "pool": Pool(chosen["pool"])},
+    )
+    if not order.routes:
+        known = routes_of(base)
+        offer = f" It describes {', '.join(known)}." if known else ""
+        raise Trouble(f"Name what to press: --route 'GET /x'.{offer}", Exit.USAGE)
+    return order
+
+
+def must_be_free(port: int) -> None:
+    """Raises Trouble when a port cannot be listened at."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            sentence = f"Port {port} cannot be used ({error.strerror}). Choose another: atonce serve --port {port % 65535 + 1}"
+            raise Trouble(sentence, Exit.TARGET) from error
+
+
+def places() -> Iterator[str]:
+    """Where the scenario files lie, and how plain Locust takes them."""
+    for name in LOCUSTFILES:
+        path = ROOMS / "scenarios" / name
+        caption = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+        yield f"{path}  {caption}"
+    locust = "locust" if shutil.which("locust") else f"{sys.executable} -m locust"
+    yield ""
+    yield "Plain Locust takes them by path, from any folder; no environment variable is needed:"
+    yield f"  {locust} -f {ROOMS / 'scenarios' / 'crowd.py'} --host http://127.0.0.1:8002 -u 50 -t 20s --headless"
+
+
+def place(name: str) -> Path:
+    """Where one scenario lies."""
+    if f"{name}.py" not in LOCUSTFILES:
+        names = ", ".join(file.removesuffix(".py") for file in LOCUSTFILES)
+        raise Trouble(f"There is no scenario {name!r}. There are: {names}", Exit.USAGE)
+    return ROOMS / "scenarios" / f"{name}.py"
