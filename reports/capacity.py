@@ -19,6 +19,14 @@ def served_at_once(rate: float, service: float) -> float:
     return rate * service
 
 
+SATURATED = 0.9  # share of the users that are served at once, below which the rest must be queueing
+
+
+def saturated(users: int, rate: float, service: float | None) -> float | None:
+    """The throughput of a crowd as a capacity in requests per second; None unless part of the crowd had to wait."""
+    return rate if service and 0 < served_at_once(rate, service) < SATURATED * users else None
+
+
 def closed_loop_mean(users: int, service: float, places: float, think: float = 0.0) -> float:
     """Mean latency of `users` in a closed loop on `places` servers: max(D, N D / c - Z) seconds (Denning and Buzen)."""
     return max(service, users * service / places - think)

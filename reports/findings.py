@@ -14,6 +14,7 @@ A plateau alone never decides: partial blocking imitates pools, so the neighbour
 from dataclasses import dataclass
 from enum import StrEnum
 
+from reports.loads import sentences
 from reports.study import Bystander, Level, Route
 from reports.trust import Belief
 from reports.wording import count, number, seconds, share, times
@@ -113,7 +114,8 @@ def has_executor_queue(route: Route, top: Level, served: float) -> bool:
 
 def is_plateau(route: Route) -> bool:
     """Whether the two largest crowds got the same throughput, within a tenth."""
-    rates = [level.rate for level in route.levels[-2:]]
+    crowds = {level.users: level.rate for level in route.levels}
+    rates = list(crowds.values())[-2:]
     return len(rates) > 1 and rates[0] > 0 and abs(rates[1] / rates[0] - 1) < NEAR
 
 
@@ -124,13 +126,16 @@ def sentence(route: Route, verdict: Verdict) -> str:
         return f"{route.route}: the run cannot be trusted, so no verdict is given."
     if verdict is Verdict.WRONG_ANSWER and top:
         return f"{route.route} answers wrongly: {top.errors} of {top.errors + top.count} requests with {top.users} users."
-    if not top or served is None or route.service is None:
-        return f"{route.route}: not measured far enough for a verdict."
+    told = list(sentences(route))
+    if not top or served is None or route.service is None or (told and top.users == 1):
+        return " ".join(told) or f"{route.route}: not measured far enough for a verdict."
     sum_ = f"{number(top.rate)} req/s x {seconds(route.service)} = {number(served)}"
     mean = ("" if top.mean.exact else "at least ") + seconds(top.mean.low)
-    head = f"{route.route} serves {round(served)} at once ({sum_}): {MECHANISM[verdict]}."
+    why = "" if verdict is Verdict.UNKNOWN and not route.bystanders else f": {MECHANISM[verdict]}"
+    least = "at least " if not why and not route.capacity else ""
+    head = f"{route.route} serves {least}{round(served)} at once ({sum_}){why}."
     body = f"With {count(top.users, 'user')} a request takes {mean} on average, {share(route.waiting or 0)} of it waiting"
-    return f"{head} {body}{harm(route, top)}."
+    return " ".join([f"{head} {body}{harm(route, top)}.", *told])
 
 
 MECHANISM = {

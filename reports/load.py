@@ -34,9 +34,13 @@ class Evidence:
         """A cell's samples, without those that only opened a connection."""
         return self.samples[(self.samples.cell == cell) & (self.samples.phase != Phase.CONNECT)]
 
-    def marks(self, cell: str) -> pd.DataFrame:
-        """When the cell went, opened and closed its window, and ended - as far as it came - and the counter's reading then."""
-        return self.load[(self.load.cell == cell) & (self.load.kind == "mark")].set_index("mark")
+    def marks(self, cell: str, reading: str = "t") -> pd.DataFrame:
+        """When each worker (row) went, opened and closed its window, and ended (columns), as far as it came.
+
+        `reading` may be "area": the counter's integral at those moments. Of a mark that was set twice the last one counts.
+        """
+        rows = self.load[(self.load.cell == cell) & (self.load.kind == "mark")]
+        return rows.set_index(["worker", "mark"])[reading].groupby(level=[0, 1]).last().unstack()  # noqa: PD010 - a pivot
 
 
 def load(path: Path) -> Evidence:

@@ -1,5 +1,6 @@
 """From evidence to a `Study`: every number of a run, worked out once."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,10 @@ import pandas as pd
 
 from reports.capacity import closed_loop_mean, service_time
 from reports.load import Evidence
-from reports.percentiles import Array, Estimate, estimate
-from reports.study import QUANTILES, Burst, Bystander, Level, Route, Study, Tally
-from reports.windows import Window, little, steady
+from reports.offered import offered_of
+from reports.percentiles import QUANTILES, Array, Estimate, Latency, estimate
+from reports.study import Burst, Bystander, Level, Missing, Route, Study, Tally
+from reports.windows import Window, little, right, steady
 from results.schema import Cell, Scenario, Variant
 
 NEIGHBOUR_QUANTILE = 0.90
@@ -17,22 +19,31 @@ NEIGHBOUR_QUANTILE = 0.90
 
 def measure(evidence: Evidence) -> Study:
     """Work out every number of a run."""
-    variants = list(dict.fromkeys(cell.variant for cell in evidence.cells if cell.users))
+    variants = list(dict.fromkeys(cell.variant for cell in evidence.cells if cell.users or cell.arrivals))
     measured = [cell for cell in evidence.cells if is_measured(evidence, cell)]
     asides = [(cell, cell.aside) for cell in measured if cell.neighbours and cell.aside != cell.name]
     return Study(
         run=evidence.run,
         routes=tuple(route_of(evidence, [cell for cell in measured if cell.variant == one], one) for one in variants),
         tallies=tuple(tally(evidence, cell, name) for cell, name in [*((cell, cell.name) for cell in measured), *asides]),
-        missing=tuple(cell.name for cell in evidence.cells if cell not in measured),
+        missing=tuple(missing_of(evidence, cell) for cell in evidence.cells if cell not in measured),
     )
 
 
 def is_measured(evidence: Evidence, cell: Cell) -> bool:
     """Whether a cell was played to its end."""
     if cell.scenario is Scenario.BURST:
-        return "end" in evidence.marks(cell.name).index and len(evidence.rows(cell.name)) == cell.users
+        return "end" in evidence.marks(cell.name) and len(evidence.rows(cell.name)) == cell.users
     return steady(evidence, cell, cell.name) is not None
+
+
+def missing_of(evidence: Evidence, cell: Cell) -> Missing:
+    """How far a cell came that was not measured to its end."""
+    rows, marks = evidence.rows(cell.name), evidence.marks(cell.name)
+    sent = rows[rows.sent.notna()]
+    begun = min([*marks.get("go", sent.sent).dropna(), *sent.sent], default=0.0)
+    seconds = max([*sent.sent, *sent.done], default=begun) - begun
+    return Missing(cell.name, len(rows), len(sent), int((~sent.censored).sum()), float(seconds))
 
 
 def tally(evidence: Evidence, cell: Cell, name: str) -> Tally:
@@ -53,29 +64,37 @@ def tally(evidence: Evidence, cell: Cell, name: str) -> Tally:
 
 def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
     """One variant's levels, burst and neighbours."""
-    crowds = sorted((cell for cell in cells if cell.scenario is Scenario.CROWD), key=lambda cell: cell.users)
-    alone = [steady(evidence, cell, cell.name) for cell in crowds if cell.users == 1]
-    service = service_time(answered(alone[0])) if alone and alone[0] else None
+    crowds = sorted((cell for cell in cells if cell.scenario is Scenario.CROWD), key=lambda cell: (cell.users, cell.repeat))
+    alone = [answered(window) for cell in crowds if cell.users == 1 and (window := steady(evidence, cell, cell.name))]
+    service = service_time(np.concatenate(alone)) if alone else None
     runtime = evidence.run.get("targets", {}).get(variant, {})
     places, mechanism = limit_of(variant, runtime)
     bursts = [burst_of(evidence, cell) for cell in cells if cell.scenario is Scenario.BURST]
-    return Route(
-        route=next((cell.route for cell in evidence.cells if cell.variant == variant and cell.users), variant),
+    route = Route(
+        route=next((cell.route for cell in evidence.cells if cell.variant == variant and (cell.users or cell.arrivals)), variant),
         variant=variant,
         service=service,
         places=places,
         mechanism=mechanism,
         executor=runtime.get("executor_size"),
         levels=tuple(level for cell in crowds if (level := level_of(evidence, cell, service, places))),
+        offered=(),
         burst=bursts[0] if bursts else None,
         bystanders=bystanders(evidence, crowds[-1]) if crowds and crowds[-1].neighbours else {},
     )
+    steadies = [cell for cell in cells if cell.arrivals]
+    return replace(route, offered=tuple(offered_of(evidence, cell, route.capacity, at_once(route)) for cell in steadies))
+
+
+def at_once(route: Route) -> int | None:
+    """Places that a saturated crowd showed."""
+    return max(1, round(route.served)) if route.served and route.capacity else None
 
 
 def answered(window: Window) -> Array:
     """Latencies of the right answers to requests planned inside the window."""
-    rows = window.rows
-    return rows.latency[rows.error.isna() & ~rows.censored & rows.sent.notna()].to_numpy()
+    rows = right(window.rows)
+    return rows.latency[~rows.censored].to_numpy()
 
 
 def limit_of(variant: str, runtime: dict[str, Any]) -> tuple[float | None, str | None]:
@@ -93,27 +112,29 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
     """One crowd's numbers; it was measured, so its window is there. None when every single answer was wrong."""
     window = steady(evidence, cell, cell.name)
     assert window is not None  # noqa: S101 - `is_measured` looked
-    rows = window.rows[window.rows.sent.notna() & window.rows.error.isna()]
-    if rows.empty:
+    rows = right(window.rows)
+    latency = Latency.of(rows.latency.to_numpy(), ~rows.censored.to_numpy())
+    if latency is None:
         return None
-    latencies, finished = rows.latency.to_numpy(), ~rows.censored.to_numpy()
+    known = cell.variant in list(Variant)  # what limits somebody else's route, nobody told us
     probe = evidence.probe[evidence.probe.variant == cell.variant]
     probe = probe[(probe.t > window.start) & (probe.t <= window.end)]
     return Level(
         cell=cell.name,
         users=cell.users,
+        repeat=cell.repeat,
         seconds=window.seconds,
-        count=len(rows),
+        count=latency.count,
         rate=window.rate,
         completed=window.completions,
         unfinished=int(window.everything.censored.sum()),
         errors=int((window.rows.sent.notna() & window.rows.error.notna()).sum()),
-        mean=bounded(latencies.mean(), complete=bool(finished.all())),
-        quantiles={name: estimate(latencies, finished, q) for name, q in QUANTILES.items()},
-        longest=bounded(latencies.max(), complete=bool(finished.all())),
-        starved=starved(rows[finished], cell.users),
+        mean=latency.mean,
+        quantiles=latency.quantiles,
+        longest=latency.longest,
+        starved=starved(rows[~rows.censored], cell.users),
         little=little(window),
-        predicted_mean=closed_loop_mean(cell.users, service, places or np.inf, cell.think) if service else None,
+        predicted_mean=closed_loop_mean(cell.users, service, places or np.inf, cell.think) if service and known else None,
         cpu=slope(probe.t, probe.cpu),
         threads_waiting=mean(probe.threads_waiting),
         executor_queue=mean(probe.executor_queue),
@@ -121,15 +142,11 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
     )
 
 
-def bounded(value: float, *, complete: bool) -> Estimate:
-    """A value that is exact when every request was answered, and a lower bound when not."""
-    return Estimate(float(value), float(value) if complete else np.inf)
-
-
 def starved(rows: pd.DataFrame, users: int) -> int:
     """Users with fewer than half as many answers as the median user; with few rounds per window this reads 0 or noise."""
-    answers = rows.groupby("connection").size().reindex(range(users), fill_value=0)
-    return int((answers < answers.median() / 2).sum())
+    answers = rows.groupby(["worker", "connection"]).size().to_numpy()  # each worker numbers its own
+    answers = np.append(answers, np.zeros(max(0, users - len(answers))))
+    return int((answers < np.median(answers) / 2).sum())
 
 
 def mean(looks: pd.Series) -> float | None:
@@ -155,11 +172,14 @@ def inside(rows: pd.DataFrame) -> dict[str, float]:
 def burst_of(evidence: Evidence, cell: Cell) -> Burst:
     """One burst, ordered by the handler's begin where it is known, else by the answer."""
     rows = evidence.rows(cell.name)
-    go = float(evidence.marks(cell.name).t["go"])
+    go = float(evidence.marks(cell.name)["go"].min())
+    asked = right(rows)
+    latency = Latency.of(asked.latency.to_numpy(), ~asked.censored.to_numpy())
     order = rows.handler_start if rows.handler_start.notna().all() else rows.done
     rows = rows.loc[order.sort_values().index].assign(done=rows.done.where(~rows.censored))  # giving up is no answer
     columns = ((rows[name] - go).tolist() for name in ("sent", "handler_start", "handler_end", "done"))
-    return Burst(cell.name, len(rows), *columns)
+    sent, begin, end, done = columns
+    return Burst(cell.name, len(rows), sent, begin, end, done, latency)
 
 
 def bystanders(evidence: Evidence, top: Cell) -> dict[str, Bystander]:
@@ -178,5 +198,5 @@ def pings(evidence: Evidence, cell: Cell, route: str) -> tuple[Estimate | None, 
     window = steady(evidence, cell, cell.aside)
     if window is None:
         return None, 0
-    rows = window.rows[(window.rows.route == route) & window.rows.sent.notna() & window.rows.error.isna()]
+    rows = right(window.rows[window.rows.route == route])
     return estimate(rows.latency.to_numpy(), ~rows.censored.to_numpy(), NEIGHBOUR_QUANTILE), len(rows)

@@ -13,10 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from reports import wording
-from reports.charts import CHARTS, Table, svg
-from reports.charts.style import LOOKS
+from reports.charts import CHARTS, LESSON, Table, svg
+from reports.charts.style import look
+from reports.loads import COLUMNS, SILENT, loads, quantile, stopped
 from reports.report import Report
-from reports.terminal import ordered, quantile, value
+from reports.terminal import ordered
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +42,23 @@ def page(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        seconds=wording.seconds, number=wording.number, share=wording.share, times=wording.times, value=value, quantile=quantile
+        **{name: getattr(wording, name) for name in ("seconds", "number", "share", "value")},
+        quantile=quantile,
+        stopped=stopped,
+        look=look,
     )
     environment.filters["prose"] = prose
-    run = report.study.run
+    run, found = report.study.run, ordered(report)
     return environment.get_template("page.html").render(
         report=report,
         run=run,
-        findings=list(reversed(ordered(report))),
+        host=run.get("host"),
         pictures=list(pictures(report)),
-        looks=LOOKS,
+        cards=[one for one in reversed(found) if run["command"] == "reproduce" or one.verdict not in SILENT],
+        columns=COLUMNS,
+        loads=[] if report.study.reproduces else loads(report.study, {one.route.variant: one.verdict for one in found}),
         passed=sum(check.status == "pass" for check in report.trust.checks),
-        levels=[(finding, level) for finding in ordered(report) for level in finding.route.levels],
+        levels=[(finding, level) for finding in found for level in finding.route.levels],
     )
 
 
@@ -66,9 +72,9 @@ def pictures(report: Report) -> Iterator[Picture]:
     description = " ".join(finding.sentence for finding in report.findings)
     for chart in CHARTS:
         title, figure, table = chart.title(report.study), chart.draw(report.study), chart.table(report.study)
-        if isinstance(figure, str):
+        if isinstance(figure, str) and report.study.reproduces and chart in LESSON:
             yield Picture(chart.stem, chart.question, title, None, figure, table)
-        else:
+        elif not isinstance(figure, str):
             # Safe: the SVG is matplotlib's, and matplotlib escapes every text that it draws.
             drawn = Markup(svg.inline(figure, chart.stem, title, description))  # noqa: S704
             yield Picture(chart.stem, chart.question, title, drawn, "", table)

@@ -13,7 +13,7 @@ from reports.study import Study
 from reports.trust import Belief, Trust, trust
 from results.schema import Status
 from results.store import put
-from results.trouble import Exit, Trouble
+from results.trouble import Exit
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,12 @@ class Report:
 
 
 def explain(path: Path) -> Report:
-    """Read a run and judge it. Raises Trouble when the folder is no run, or holds nothing that could be judged."""
+    """Read a run and judge it, however early it ended. Raises Trouble when the folder is no run."""
     numbers = measure(load(path))
-    if not numbers.tallies:
-        sentence = f"{path.name} ended before anything was measured to its end; there is nothing to report. See {path}/log.txt."
-        raise Trouble(sentence, Exit.UNTRUSTED)
     belief = trust(numbers)
     found = tuple(finding(route, belief.belief) for route in numbers.routes)
-    return Report(path, numbers, belief, found, tuple(judge(claim, numbers, belief.belief) for claim in CLAIMS))
+    lesson = CLAIMS if numbers.reproduces else ()
+    return Report(path, numbers, belief, found, tuple(judge(claim, numbers, belief.belief) for claim in lesson))
 
 
 def write(report: Report) -> dict[str, Any]:

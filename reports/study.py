@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from reports.capacity import served_at_once
-from reports.percentiles import Estimate
+from reports.capacity import saturated, served_at_once
+from reports.percentiles import Estimate, Latency
 from reports.windows import Little
-
-QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +32,7 @@ class Level:
 
     cell: str
     users: int
+    repeat: int
     seconds: float
     count: int
     rate: float
@@ -62,11 +61,58 @@ class Burst:
     begin: list[float]
     end: list[float]
     done: list[float]
+    latency: Latency | None
 
     @property
     def has_handler_moments(self) -> bool:
         """Whether the probe saw every handler begin and end."""
         return bool(self.size) and bool(np.isfinite([*self.begin, *self.end]).all())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """One load of the open model: requests that left at a rate, whatever became of the earlier ones."""
+
+    cell: str
+    nominal: float  # requests per second that were asked for
+    law: str
+    share: float | None  # of the capacity measured before, as the plan asked for it
+    repeat: int
+    seconds: float  # from the first moment of the schedule to the close of the window
+    planned: int
+    sent: int
+    refused: int  # planned and never sent: the cap on requests in flight was reached
+    rate: float  # sent per second, realised
+    completed: int  # right answers until the close
+    throughput: float  # right answers per second, inside the window
+    backlog: int  # in flight at the close
+    unfinished: int
+    errors: int
+    latency: Latency | None  # of what was planned inside the window
+    floor: float | None  # what the quickest twentieth of the right answers took
+    lateness: float | None  # p99 of sent - intended
+    arrivals: tuple[tuple[int, float, float], ...]  # of the schedule and of the sends: gaps, their CV, p of the KS test
+    growth: float  # requests in flight, per second of window
+    capacity: float | None  # of the route's largest crowd in this run, where that was saturated
+    overloaded: bool
+    places: int | None  # how many are served at once, as far as it is known
+    busy: float | None  # service time under load, from completions in a row
+
+    @property
+    def predicted_growth(self) -> float | None:
+        """What requests in flight should grow by, per second of overload: arrivals minus c / D."""
+        return self.rate - self.places / self.busy if self.overloaded and self.places and self.busy else None
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A cell that was planned and not measured to its end, as far as it came."""
+
+    cell: str
+    planned: int
+    sent: int
+    answered: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +142,20 @@ class Route:
     mechanism: str | None
     executor: float | None  # threads of the loop's default executor, as the app's probe saw them
     levels: tuple[Level, ...]
+    offered: tuple[Offered, ...]
     burst: Burst | None
     bystanders: dict[str, Bystander]
 
     @property
     def top(self) -> Level | None:
-        """The largest crowd that was measured."""
-        return self.levels[-1] if self.levels else None
+        """The largest crowd that was measured; of its repeats the one in the middle, by throughput."""
+        largest = sorted((one for one in self.levels if one.users == self.levels[-1].users), key=lambda one: one.rate)
+        return largest[(len(largest) - 1) // 2] if largest else None
+
+    @property
+    def capacity(self) -> float | None:
+        """Requests per second that the route can answer; None when no crowd was large enough to show it."""
+        return saturated(self.top.users, self.top.rate, self.service) if self.top else None
 
     @property
     def waiting(self) -> float | None:
@@ -119,12 +172,17 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """All numbers of a run. `missing` names the cells that were planned and not measured to their end."""
+    """All numbers of a run. `missing` holds the cells that were planned and not measured to their end."""
 
     run: dict[str, Any]
     routes: tuple[Route, ...]
     tallies: tuple[Tally, ...]
-    missing: tuple[str, ...]
+    missing: tuple[Missing, ...]
+
+    @property
+    def reproduces(self) -> bool:
+        """Whether this is the lesson's run: our own target, four known variants, claims to judge."""
+        return bool(self.run["command"] == "reproduce")
 
     def route(self, variant: str) -> Route | None:
         """The route of a variant, if any of it was measured."""

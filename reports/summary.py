@@ -5,13 +5,14 @@ null too, beside a lower bound in `..._at_least_s`. More keys may be added; thes
 """
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from reports.claims import Judged
 from reports.findings import Finding
-from reports.percentiles import Estimate
+from reports.percentiles import QUANTILES, Estimate, Latency
 from reports.report import Report
-from reports.study import Bystander, Level, Route
+from reports.study import Bystander, Level, Offered, Route
 from reports.trust import Check
 
 FORMAT = 1
@@ -33,12 +34,13 @@ def summary(report: Report) -> dict[str, Any]:
             "targets": run.get("targets", {}),
             "seed": run["seed"],
             "connections": run["connections"],
+            "host": run.get("host"),
         },
         "trust": {"verdict": report.trust.belief, "checks": [check_entry(one) for one in report.trust.checks]},
         "routes": [route_entry(one) for one in report.findings],
         "claims": [claim_entry(one) for one in report.claims],
         "gates": [],
-        "missing": list(report.study.missing),
+        "missing": [asdict(one) for one in report.study.missing],
         "troubles": run.get("troubles", []),
     }
 
@@ -61,6 +63,7 @@ def route_entry(finding: Finding) -> dict[str, Any]:
         "capacity_rps": route.top.rate if route.top else None,
         "limit": {"name": route.mechanism, "predicted": route.places} if route.mechanism else None,
         "levels": [level_entry(level) for level in route.levels],
+        "offered": [offered_entry(one) for one in route.offered],
         "burst": burst_entry(route),
         "neighbours": {kind: neighbour_entry(one) for kind, one in route.bystanders.items()},
         "server_says_p50_s": route.top.inside.get("p50") if route.top else None,
@@ -73,12 +76,11 @@ def route_entry(finding: Finding) -> dict[str, Any]:
 
 def level_entry(level: Level) -> dict[str, Any]:
     """One crowd."""
-    entry: dict[str, Any] = {"users": level.users, "rps": level.rate, **spread("mean", level.mean)}
-    for name, one in level.quantiles.items():
-        entry.update(spread(name, one))
     return {
-        **entry,
-        **spread("max", level.longest),
+        "users": level.users,
+        "repeat": level.repeat,
+        "rps": level.rate,
+        **latency_entry(level),
         "count": level.count,
         "completed": level.completed,
         "unfinished": level.unfinished,
@@ -89,6 +91,31 @@ def level_entry(level: Level) -> dict[str, Any]:
         "server_cpu": level.cpu,
         "starved_users": level.starved,
     }
+
+
+def offered_entry(one: Offered) -> dict[str, Any]:
+    """One load of the open model."""
+    names = ("law", "share", "repeat", "planned", "sent", "refused", "completed", "backlog", "unfinished", "errors", "overloaded")
+    schedule = one.arrivals[0] if one.arrivals else (None, None, None)
+    return {
+        "rate_rps": one.nominal,
+        "offered_rps": one.rate,
+        "rps": one.throughput,
+        **{name: getattr(one, name) for name in names},
+        **(latency_entry(one.latency) if one.latency else {f"{name}_s": None for name in ("mean", *QUANTILES, "max")}),
+        "lateness_p99_s": one.lateness,
+        "arrivals_cv": schedule[1],
+        "arrivals_ks_p": schedule[2],
+        "growth_rps": one.growth,
+        "predicted_growth_rps": one.predicted_growth,
+        "busy_service_s": one.busy,
+    }
+
+
+def latency_entry(found: Level | Latency) -> dict[str, float | None]:
+    """Mean, quantiles and longest."""
+    named = {"mean": found.mean, **found.quantiles, "max": found.longest}
+    return {key: number for name, one in named.items() for key, number in spread(name, one).items()}
 
 
 def spread(name: str, one: Estimate | None) -> dict[str, float | None]:

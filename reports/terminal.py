@@ -1,4 +1,4 @@
-"""The report for a terminal: one table of routes, one sentence each, the claims, the trust; the worst last, by the prompt."""
+"""The report for a terminal: one table of routes or loads, one sentence each, claims, trust; the worst last, by the prompt."""
 
 from collections.abc import Iterator
 
@@ -8,11 +8,12 @@ from rich.table import Table
 
 from reports.claims import Outcome
 from reports.findings import Finding, Verdict
-from reports.percentiles import Estimate
+from reports.loads import COLUMNS as LOADS
+from reports.loads import OVERLOADED, loads, narrowed, quantile, stopped
 from reports.report import Report
-from reports.study import Level
 from reports.trust import Belief
-from reports.wording import number, seconds, share
+from reports.wording import number, seconds, share, value
+from results.schema import Status
 
 LOUD = {
     Verdict.SCALES: "green",
@@ -20,6 +21,7 @@ LOUD = {
     Verdict.EXECUTOR_POOL: "yellow",
     Verdict.LOOP_BLOCKED: "red",
     Verdict.UNTRUSTED: "red",
+    OVERLOADED: "red",
     Belief.TRUSTED: "green",
     Belief.SUSPECT: "yellow",
     Belief.UNTRUSTED: "red",
@@ -34,17 +36,22 @@ FEWEST = 2  # route and verdict
 
 def show(report: Report, console: Console) -> None:
     """Print the whole report."""
-    console.print(claims_table(report))
-    console.print()
-    console.print(routes_table(report, console.width))
+    if report.study.reproduces:
+        console.print(claims_table(report))
+        console.print()
+        console.print(routes_table(report, console.width))
+    elif rows := loads(report.study, {one.route.variant: one.verdict for one in report.findings}):
+        console.print(loads_table(rows, console.width))
     for finding in ordered(report):
         console.print(f"- {finding.sentence}", highlight=False, markup=False, soft_wrap=True)
+    if report.study.run["status"] == Status.RUNNING:
+        console.print("  this run was never closed: it is still running, or its driver was killed", highlight=False)
     console.print(trust_line(report), highlight=False, soft_wrap=True)
     for doubt in report.trust.doubts[:8]:
         words = f"  {doubt.status}: {doubt.id} {doubt.name}, {doubt.cell}: {doubt.why}"
         console.print(words, highlight=False, markup=False, soft_wrap=True)
-    for cell in report.study.missing:
-        console.print(f"  not measured to its end: {cell}", highlight=False, markup=False)
+    for one in report.study.missing:
+        console.print(f"  {stopped(one)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def ordered(report: Report) -> list[Finding]:
@@ -54,7 +61,7 @@ def ordered(report: Report) -> list[Finding]:
 
 def loud(word: str) -> str:
     """A verdict in its colour."""
-    return f"[{LOUD[word]}]{word}[/]" if word in LOUD else word  # type: ignore[index]
+    return f"[{LOUD[word]}]{word}[/]" if word in LOUD else word
 
 
 def routes_table(report: Report, width: int) -> Table:
@@ -69,6 +76,17 @@ def routes_table(report: Report, width: int) -> Table:
         table.add_column(COLUMNS[i], justify="left" if i in {0, len(COLUMNS) - 1} else "right", no_wrap=True)
     for row, finding in zip(rows, found, strict=True):
         table.add_row(*[escape(row[i]) for i in keep[:-1]], loud(finding.verdict))
+    return table
+
+
+def loads_table(rows: list[tuple[str, ...]], width: int) -> Table:
+    """One row per load. A narrow terminal loses what matters least, never the route, the load or its p99."""
+    keep = narrowed(rows, width)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for i in keep:
+        table.add_column(LOADS[i], justify="left" if LOADS[i] in {"route", "load", "note"} else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*[loud(row[i]) if row[i] in LOUD else escape(row[i]) for i in keep])
     return table
 
 
@@ -90,19 +108,6 @@ def numbers(finding: Finding) -> Iterator[str]:
     yield f"{value(beside.idle)} -> {value(beside.loaded)}" if beside else "-"
 
 
-def value(one: Estimate | None) -> str:
-    """A duration, or at least how long."""
-    if one is None:
-        return "-"
-    return seconds(one.low) if one.exact is not None else f">= {seconds(one.low)}"
-
-
-def quantile(level: Level, name: str) -> str:
-    """A quantile, or how many samples were too few for it."""
-    one = level.quantiles[name]
-    return value(one) if one else f"n={level.count}"
-
-
 def claims_table(report: Report) -> Table:
     """The lesson, statement by statement."""
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -118,4 +123,5 @@ def trust_line(report: Report) -> str:
     """How far to believe it, and how many checks that rests on."""
     checks = report.trust.checks
     passed = sum(check.status == "pass" for check in checks)
-    return f"run: {loud(report.trust.belief)} ({passed} of {len(checks)} checks pass; n=... means too few samples for a p99)"
+    few = "a p99" if report.study.reproduces else "that percentile"
+    return f"run: {loud(report.trust.belief)} ({passed} of {len(checks)} checks pass; n=... means too few samples for {few})"

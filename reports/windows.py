@@ -18,14 +18,27 @@ WHOLE = 0.9  # a window cut shorter than this share of its plan is not a measure
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """One worker's own window, and what its in-flight counter summed up to in it (request-seconds)."""
+
+    worker: str
+    start: float
+    end: float
+    area: float
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
-    """The steady part of one cell: `rows` were planned inside (start, end]; `everything` is the whole cell."""
+    """The steady part of one cell: `rows` were planned inside (start, end]; `everything` is the whole cell.
+
+    Several workers never open at one instant: the window is what lies inside all of their `spans`.
+    """
 
     start: float
     end: float
     rows: pd.DataFrame
     everything: pd.DataFrame
-    in_flight: float  # time average, from the generator's counter
+    spans: tuple[Span, ...]
 
     @property
     def seconds(self) -> float:
@@ -53,28 +66,36 @@ class Little:
     identity: float
 
 
+def right(rows: pd.DataFrame) -> pd.DataFrame:
+    """What latency is made of: requests that were sent and did not fail. The unanswered stay in, as lower bounds."""
+    return rows[rows.sent.notna() & rows.error.isna()]
+
+
 def steady(evidence: Evidence, cell: Cell, name: str) -> Window | None:
     """The window of a cell (or of the neighbours beside it, by `name`); None when the run ended before it was measured."""
-    marks = evidence.marks(name)
-    if not {"open", "close"} <= set(marks.index):
+    marks, area, everything = evidence.marks(name), evidence.marks(name, "area"), evidence.rows(name)
+    bounds = marks.reindex(columns=["open", "close"])
+    if bounds.empty or bounds.isna().to_numpy().any() or not set(everything.worker) <= set(bounds.index):
         return None
-    start, end = float(marks.t["open"]), float(marks.t["close"])
-    if end - start < WHOLE * cell.window:
+    start, end = float(bounds["open"].max()), float(bounds["close"].min())
+    if end <= start or end - start < WHOLE * cell.window:
         return None
-    everything = evidence.rows(name)
     rows = everything[(everything.intended > start) & (everything.intended <= end)]
-    return Window(start, end, rows, everything, float((marks.area["close"] - marks.area["open"]) / (end - start)))
+    summed = area["close"] - area["open"]
+    spans = [Span(one, float(bounds["open"][one]), float(bounds["close"][one]), float(summed[one])) for one in bounds.index]
+    return Window(start, end, rows, everything, tuple(spans))
 
 
 def little(window: Window) -> Little | None:
-    """Little's law over the window; None when nothing was in flight."""
-    if window.in_flight <= 0:
+    """Little's law, worker by worker in its own span, then summed; None when nothing was in flight."""
+    total = sum(span.area for span in window.spans)
+    if total <= 0:
         return None
-    a, b = window.start, window.end
-    sent = window.everything[window.everything.sent.notna()]
-    leaves, done = sent.sent.to_numpy(), sent.done.to_numpy()
-    inside, early, late = (done > a) & (done <= b), (leaves < a) & (done > a), (leaves <= b) & (done > b)
-    answered = float((done[inside] - leaves[inside]).sum())
-    edges = float(np.sum(b - leaves[late]) - np.sum(a - leaves[early]))
-    total = window.seconds * window.in_flight
+    answered = edges = 0.0
+    for span in window.spans:
+        rows = window.everything[(window.everything.worker == span.worker) & window.everything.sent.notna()]
+        a, b, leaves, done = span.start, span.end, rows.sent.to_numpy(), rows.done.to_numpy()
+        inside, early, late = (done > a) & (done <= b), (leaves < a) & (done > a), (leaves <= b) & (done > b)
+        answered += float((done[inside] - leaves[inside]).sum())
+        edges += float(np.sum(b - leaves[late]) - np.sum(a - leaves[early]))
     return Little(1 - answered / total, 1 - (answered + edges) / total)

@@ -2,6 +2,8 @@
 
 import math
 
+from reports.percentiles import Estimate
+
 DIGITS = 3
 A_SECOND = 0.9995  # what rounds to 1.00 s
 NEARLY_ONE = 0.995
@@ -23,6 +25,13 @@ def seconds(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{number(value)} s" if value >= A_SECOND else f"{number(value * 1000)} ms"
+
+
+def value(one: Estimate | None) -> str:
+    """A duration, or at least how long."""
+    if one is None:
+        return "-"
+    return seconds(one.low) if one.exact is not None else f">= {seconds(one.low)}"
 
 
 def share(value: float) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reports import wording
 from reports.capacity import burst_last, closed_loop_mean, served_at_once, service_time
 from reports.percentiles import estimate, is_supported, needed, quantile
-from reports.windows import Window, little
+from reports.windows import Span, Window, little
 
 TIMES = st.lists(st.floats(0.001, 100), min_size=1, max_size=200)
 
@@ -81,8 +81,8 @@ def window_of(rows: list[tuple[float, float]], start: float, end: float, *, lost
     """A window over (sent, done) pairs; `lost` rows are deleted after the counter has seen them."""
     area = sum(max(0.0, min(done, end) - max(sent, start)) for sent, done in rows)
     kept = rows[: len(rows) - lost]
-    frame = pd.DataFrame(kept, columns=["sent", "done"]).assign(censored=False, error=None)
-    return Window(start, end, frame, frame, area / (end - start))
+    frame = pd.DataFrame(kept, columns=["sent", "done"]).assign(censored=False, error=None, worker="one")
+    return Window(start, end, frame, frame, (Span("one", start, end, area),))
 
 
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0.01, 5)), min_size=1, max_size=60))

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.patches import PathPatch
 
-from reports.charts import CHARTS, staircase, svg
+from reports.charts import CHARTS, LESSON, staircase, svg
 from reports.charts.style import LOOKS, apart
 from reports.page import page
 from reports.report import Report, explain, write
@@ -72,7 +72,7 @@ def test_the_page_fits_its_budget(html: str) -> None:
 def test_every_chart_has_title_description_and_table(html: str) -> None:
     """For those who cannot see it, and those who print it."""
     charts = re.findall(r"<figure.*?</figure>", html, re.DOTALL)
-    assert len(CHARTS) == len(charts)
+    assert len(LESSON) == len(charts)
     for chart in charts:
         assert re.search(r"<svg[^>]*role=\"img\"[^>]*aria-labelledby=", chart)
         assert re.search(r"<title[^>]*>[^<]+</title><desc[^>]*>[^<]+</desc>", chart)
@@ -104,7 +104,7 @@ def test_what_comes_from_outside_is_escaped(honest: Report) -> None:
 def test_the_same_run_gives_the_same_bytes(honest: Report) -> None:
     """Charts and page depend on the run alone."""
     assert page(honest) == page(honest)
-    for chart in CHARTS:
+    for chart in LESSON:
         first, second = chart.draw(honest.study), chart.draw(honest.study)
         assert not isinstance(first, str)
         assert not isinstance(second, str)
@@ -151,7 +151,7 @@ def test_writing_leaves_page_charts_and_summary(honest: Report, tmp_path: Path) 
     moved = Report(path, honest.study, honest.trust, honest.findings, honest.claims)
     write(moved)
     files = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
-    pictures = {f"report/charts/{chart.stem}.{kind}" for chart in CHARTS for kind in ("svg", "png")}
+    pictures = {f"report/charts/{chart.stem}.{kind}" for chart in LESSON for kind in ("svg", "png")}
     assert {"report/index.html", "report/summary.json", *pictures} == files
     assert (path / "report/charts/served.png").read_bytes().startswith(b"\x89PNG")
 

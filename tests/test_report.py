@@ -19,7 +19,7 @@ from reports.summary import summary
 from reports.terminal import routes_table, show
 from reports.trust import Belief, CheckStatus
 from results.schema import Scenario, Status, Variant
-from results.trouble import Exit, Trouble
+from results.trouble import Exit
 from scenarios._plan import Act, Plan, reproduction
 from tests.simulate import HONEST, Truth, World, write
 
@@ -238,7 +238,7 @@ def test_an_interrupted_run_reports_what_it_has(tmp_path: Path) -> None:
     cut = load.cell.isin(["crowd/async/64", "burst/async/20"]) & load["mark"].isin(["close", "end"])
     load[~cut].to_parquet(path / "load.parquet")
     report = explain(path)
-    assert report.study.missing == ("crowd/async/64", "burst/async/20")
+    assert [one.cell for one in report.study.missing] == ["crowd/async/64", "burst/async/20"]
     route = report.study.route(Variant.ASYNC)
     assert route is not None
     assert route.top is not None
@@ -298,11 +298,12 @@ def test_a_run_that_is_not_whole_is_never_fine(tmp_path: Path) -> None:
         assert explain(write(tmp_path / status, World(status=status))).exit_code() is Exit.UNTRUSTED
 
 
-def test_a_run_without_any_measured_cell_is_a_sentence(tmp_path: Path) -> None:
-    """Nothing to report is said, not drawn."""
+def test_a_run_without_any_measured_cell_is_still_explained(tmp_path: Path) -> None:
+    """It cannot be trusted, and says so."""
     plan = Plan(0.1, (Act(Variant.ASYNC, 0.1, ()),), ())
-    with pytest.raises(Trouble, match="nothing to report"):
-        explain(write(tmp_path, World(plan=plan)))
+    report = explain(write(tmp_path, World(plan=plan)))
+    assert report.exit_code() is Exit.UNTRUSTED
+    assert "no cell was measured to its end" in [check.why for check in report.trust.checks]
 
 
 @pytest.mark.parametrize("width", [40, 60, 100, 200])

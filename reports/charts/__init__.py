@@ -1,6 +1,6 @@
 """The pictures, in page order. Each draws a `Study` into one figure and computes nothing: data in, figure out.
 
-A chart that has nothing to show gives the reason instead of an empty frame.
+A chart that has nothing to show gives the reason instead of an empty frame. `LESSON` names those of `atonce reproduce`.
 """
 
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from reports.charts import latency, neighbours, served, staircase
+from reports.charts import knee, latency, neighbours, served, staircase
 from reports.study import Study
 
 
@@ -37,9 +37,10 @@ def chart(stem: str, question: str, module: object) -> Chart:
     return Chart(stem, question, title, draw, lambda study: Table(*rows(study)))
 
 
-CHARTS: tuple[Chart, ...] = (
+LESSON: tuple[Chart, ...] = (
     chart("staircase", "Are my requests served one after another?", staircase),
     chart("served", "How many can it really serve at once?", served),
     chart("latency", "What does a user wait, with how many others?", latency),
     chart("neighbours", "Who else suffers?", neighbours),
 )
+CHARTS: tuple[Chart, ...] = (*LESSON, chart("knee", "Where is the knee, and how far am I from it?", knee))

@@ -80,6 +80,8 @@ def panel(axes: Axes, route: Route) -> None:
     user_ticks(axes.xaxis, users)
     tidy(axes)
     axes.set_title(style.name, fontsize=11, color=INK, loc="left", fontweight="bold")
+    if not any(predicted):
+        return
     law = f"thin: max(D, N D / {route.places:g})" if route.places else "thin: D, whatever N"
     axes.text(0.03, 0.03, law, transform=axes.transAxes, fontsize=8, color=INK, alpha=0.8)
 

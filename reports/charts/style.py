@@ -6,7 +6,7 @@ Text is always ink, never coloured. Ink is one sentinel colour that the page rep
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from matplotlib.axes import Axes
@@ -41,9 +41,12 @@ LOOKS = {
 }
 
 
+FOREIGN = Look("", "#77776f", "o", "solid")  # a route nobody told us more about: neutral on any ground
+
+
 def look(variant: str) -> Look:
-    """A variant's look."""
-    return LOOKS[Variant(variant)]
+    """A variant's look; that of any other route is neutral."""
+    return LOOKS[Variant(variant)] if variant in list(Variant) else replace(FOREIGN, name=variant)
 
 
 def canvas(width: float, height: float, title: str, subtitle: str) -> Figure:
@@ -113,6 +116,8 @@ def apart(places: Sequence[float], gap: float) -> list[float]:
 
 def method(study: Study, *parts: str) -> str:
     """The subtitle: how it was measured, and on what."""
-    machine, wait = study.run["machine"], study.run["plan"]["seconds"]
-    where = f"{machine.get('cpus', '?')} CPUs, Python {machine.get('python', '?')}, {study.run['loop']} loop, one worker"
-    return " · ".join([*parts, f"work = a wait of {number(wait * 1000)} ms", where, "1 run"])
+    machine, wait, host = study.run["machine"], study.run["plan"]["seconds"], study.run.get("host")
+    where = f"{machine.get('cpus', '?')} CPUs, Python {machine.get('python', '?')}"
+    where = f"{host}, asked from {where}" if host else f"{where}, {study.run['loop']} loop, one worker"
+    work = [f"work = a wait of {number(wait * 1000)} ms"] if wait else []
+    return " · ".join([*parts, *work, where, "1 run"])

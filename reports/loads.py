@@ -1,0 +1,142 @@
+"""What each load of a run did, row by row and in sentences: crowds, bursts and arrivals at a rate, of any route.
+
+All requests of a load are counted, so that none can vanish; rates and latencies are those of its window.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from reports.percentiles import Latency
+from reports.study import Level, Missing, Offered, Route, Study
+from reports.wording import count, number, seconds, share, times, value
+
+Row = tuple[str, ...]
+OVERLOADED = "overloaded"
+SILENT = ("", "unknown", "untrusted")  # verdicts that say nothing about one load
+COLUMNS: Row = (
+    *("route", "load", "sent", "answered", "unanswered", "never sent", "errors"),
+    *("req/s", "mean", "p50", "p95", "p99", "longest", "note"),
+)
+SPARE = ("never sent", "errors", "unanswered")  # first to go on a narrow terminal, where they are 0 in every row
+LEAST = (*SPARE, "answered", "p95", "sent", "longest", "p50", "mean", "req/s", "note")  # what goes next, in this order
+QUIET = 1.1  # times the unloaded latency up to which a mean has no queue in it
+
+
+def loads(study: Study, verdicts: Mapping[str, str]) -> list[Row]:
+    """One row per measured load, in the order of `COLUMNS`; `verdicts` by variant, for the largest crowd's note."""
+    tallies = {tally.cell: tally for tally in study.tallies}
+    found = []
+    for route in study.routes:
+        for cell, load, rate, latency, note in parts(route, verdicts.get(route.variant, "")):
+            of = tallies[cell]
+            answered, never = of.sent - of.unfinished - of.errors, of.planned - of.sent
+            counts = [f"{one:,}" for one in (of.sent, answered, of.unfinished, never, of.errors)]
+            found.append((route.route, load, *counts, rate, *durations(latency), note))
+    return found
+
+
+def parts(route: Route, verdict: str) -> Iterator[tuple[str, str, str, Latency | Level | None, str]]:
+    """Cell, load, rate, latencies and note of everything that was measured of one route."""
+    if route.burst:
+        yield route.burst.cell, f"burst of {route.burst.size}", "-", route.burst.latency, ""
+    for level in route.levels:
+        note = verdict if level is route.top and verdict not in SILENT else ""
+        yield level.cell, count(level.users, "user") + again(level.repeat), number(level.rate), level, note
+    for one in route.offered:
+        note = OVERLOADED if one.overloaded else ""
+        yield one.cell, stated(one), number(one.throughput), one.latency, note
+
+
+def durations(latency: Latency | Level | None) -> Row:
+    """Mean, quantiles and longest as people read them; `-` where nothing was right."""
+    if latency is None:
+        return ("-",) * 5
+    return (value(latency.mean), *(quantile(latency, name) for name in ("p50", "p95", "p99")), value(latency.longest))
+
+
+def stated(one: Offered) -> str:
+    """The load as it was asked for: `15/s poisson, 80 %, 2nd`."""
+    part = f", {share(one.share)}" if one.share is not None else ""
+    return f"{one.nominal:,.4g}/s {one.law}{part}{again(one.repeat)}"
+
+
+def again(repeat: int) -> str:
+    """Which repeat it was, from the second on."""
+    return "" if repeat == 1 else f", {repeat}{ {2: 'nd', 3: 'rd'}.get(repeat, 'th') }"
+
+
+def quantile(found: Latency | Level, name: str) -> str:
+    """A quantile, or how many samples were too few for it."""
+    one = found.quantiles[name]
+    return value(one) if one else f"n={found.count}"
+
+
+def narrowed(rows: list[Row], width: int) -> list[int]:
+    """The columns that fit; what is 0 everywhere is lost first, then what matters least."""
+    idle = [name for name in SPARE if {row[COLUMNS.index(name)] for row in rows} == {"0"}]
+    keep = [i for i, name in enumerate(COLUMNS) if name != "note" or any(row[i] for row in rows)]
+    for name in dict.fromkeys((*idle, *LEAST)):
+        if sum(max(len(line[i]) for line in [COLUMNS, *rows]) + 2 for i in keep) - 2 <= width:
+            break
+        keep = [i for i in keep if COLUMNS[i] != name]
+    return keep
+
+
+def stopped(one: Missing) -> str:
+    """How far a cell came that was not measured to its end."""
+    if not one.planned:
+        return f"not measured to its end: {one.cell}: it was never begun"
+    never = f", {one.planned - one.sent:,} never sent" if one.planned > one.sent else ""
+    out = f"{one.sent:,} sent, {one.answered:,} answered, {one.sent - one.answered:,} still in flight{never}"
+    return f"not measured to its end: {one.cell}: {out} when it stopped after {seconds(one.seconds)}"
+
+
+def sentences(route: Route) -> Iterator[str]:
+    """The lowest rate that overloads the route, the highest that does not, and how far repeats lie apart."""
+    top = route.top
+    if top and route.service is None:
+        yield f"{route.route} with {count(top.users, 'user')}: {number(top.rate)} req/s, mean {value(top.mean)}."
+    good = [one for one in route.offered if not one.overloaded and one.latency]
+    bad = [one for one in route.offered if one.overloaded]
+    if good:
+        yield steady(route, max(good, key=lambda one: one.nominal))
+    if bad:
+        yield overload(route, min(bad, key=lambda one: one.nominal))
+    yield from spreads(route)
+
+
+def steady(route: Route, one: Offered) -> str:
+    """A load that the route could bear."""
+    assert one.latency  # noqa: S101 - the caller looked
+    unloaded = route.service or one.floor
+    p99 = one.latency.quantiles["p99"]
+    tail = f"p99 {value(p99)}" if p99 else f"longest {value(one.latency.longest)}"
+    mean, queue = value(one.latency.mean), ""
+    if unloaded and one.latency.mean.exact and one.latency.mean.exact <= QUIET * unloaded:
+        queue = ", nothing queued"
+    elif unloaded:
+        mean += f" ({times(one.latency.mean.low / unloaded)} the unloaded {seconds(unloaded)})"
+    return f"{route.route} at {number(one.nominal)} req/s: mean {mean}, {tail}{queue}."
+
+
+def overload(route: Route, one: Offered) -> str:
+    """A load that the route could not bear. Its latencies say how long the test was, so they are not what to quote."""
+    refused = f" {one.refused:,} more were never sent: the cap on requests in flight was reached." if one.refused else ""
+    head = f"{route.route} was offered {number(one.rate)} req/s and answered {number(one.throughput)}"
+    if one.refused or one.growth <= 0 or not one.throughput:
+        return f"{head}: overloaded.{refused} No percentile describes that."
+    slope = seconds(one.growth / one.throughput)
+    return (
+        f"{head}: {number(one.growth)} more wait every second, and latency grows by {slope} per second of test. "
+        f"No percentile describes that; capacity is about {number(one.capacity or one.throughput)} req/s."
+    )
+
+
+def spreads(route: Route) -> Iterator[str]:
+    """How far the repeats of one load lie apart: throughput of a crowd, mean latency at a rate."""
+    rates = sorted(level.rate for level in route.levels if route.top and level.users == route.top.users)
+    if route.top and len(rates) > 1:
+        yield f"{len(rates)} repeats with {count(route.top.users, 'user')}: {number(rates[0])} to {number(rates[-1])} req/s."
+    for nominal in dict.fromkeys(one.nominal for one in route.offered):
+        means = sorted(one.latency.mean.low for one in route.offered if one.nominal == nominal and one.latency)
+        if len(means) > 1:
+            yield f"{len(means)} repeats at {number(nominal)} req/s: mean {seconds(means[0])} to {seconds(means[-1])}."

@@ -1,0 +1,151 @@
+"""Simulated runs of any loads on c ideal servers: open model and crowds, one worker or several, drained or cut, with known truth."""
+
+import heapq
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from results.schema import Arrivals, Cell, Law, Phase, Pool, Scenario, Status
+from results.spool import Spool
+from results.store import RunFolder
+from scenarios._arrivals import poisson
+from tests.simulate import NAMES, Request, area, closed_loop
+
+ROUTE = "GET /x"
+HOST = "http://shop.example:8000"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The truth: c places, `service` seconds each; requests beyond `cap` in flight are refused by the sender."""
+
+    places: int = 1
+    service: float = 0.1
+    cap: int = 10_000
+    drain: float = 1e9  # seconds after the close at which waiting stops
+    metronome: bool = False  # whatever the law, send at constant gaps
+    workers: int = 1
+
+
+def steady(rate: float, seconds: float, *, law: Law = Law.POISSON, share: float | None = None, repeat: int = 1) -> Cell:
+    """An open cell; the first tenth warms up."""
+    arrivals = Arrivals(law=law, profile=((seconds, rate, rate),), pool=Pool.WARM, warm=8, cap=900)
+    name = f"steady/{ROUTE}/{rate:g}" + ("" if repeat == 1 else f"~{repeat}")
+    return cell(name, Scenario.STEADY, 0, seconds, arrivals=arrivals, share=share, repeat=repeat)
+
+
+def crowd(users: int, seconds: float, repeat: int = 1) -> Cell:
+    """A closed cell; the first tenth warms up."""
+    name = f"crowd/{ROUTE}/{users}" + ("" if repeat == 1 else f"~{repeat}")
+    return cell(name, Scenario.CROWD, users, seconds, repeat=repeat)
+
+
+def cell(name: str, scenario: Scenario, users: int, seconds: float, **more: Any) -> Cell:
+    """A cell of the only route."""
+    times: dict[str, Any] = {"warm_up": seconds / 10, "window": seconds * 9 / 10, "drain": 20.0}
+    return Cell(name=name, scenario=scenario, variant=ROUTE, route=ROUTE, path="/x", expects="", users=users, **times, **more)
+
+
+def write(root: Path, cells: Iterable[Cell], server: Server, command: str = "run", **facts: Any) -> Path:
+    """Write a run folder. With `status` RUNNING it is left as a killed driver leaves it: spools only."""
+    path, cells = root / f"20260101T000000Z-{command}-0000", tuple(cells)
+    path.mkdir(parents=True)
+    run, status = RunFolder(path, command), facts.pop("status", Status.COMPLETE)
+    facts = {
+        "scenario": "steady",
+        "host": HOST,
+        "seed": 1,
+        "plan": {"seconds": None, "notes": [], "cells": [one.to_dict() for one in cells]},
+        "schedule": "0" * 64,
+        "loop": "unknown",
+        "workers": server.workers,
+        "machine": {"system": "Linux", "python": "3.11.7", "cpus": 2, "cpu": "simulated"},
+        "packages": dict.fromkeys(NAMES, "1.0"),
+        "connections": "opened before the load",
+        "targets": {},
+        **facts,
+    }
+    run.open(**facts)
+    run.facts["origin"] = 0.0
+    now = 1.0
+    workers = [
+        Worker(Spool(path / "samples" / f"worker-{i}.jsonl"), Spool(path / "load" / f"worker-{i}.jsonl"))
+        for i in range(server.workers)
+    ]
+    for one in cells:
+        now = play(workers, one, server, now) + 1.0
+    for worker in workers:
+        worker.samples.close()
+        worker.load.close()
+    if status is Status.RUNNING:
+        run.write()
+    else:
+        run.close(status)
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One generator process: its spools, and the numbers of its requests."""
+
+    samples: Spool
+    load: Spool
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+
+def play(workers: list[Worker], one: Cell, server: Server, now: float) -> float:
+    """One cell's lines, dealt to the workers in turn; each opens and closes a little after the one before."""
+    opened, closed = now + one.warm_up, now + one.warm_up + one.window
+    found = opened_by(one, server, now) if one.arrivals else closed_loop(one, server.places, server.service, now)
+    end = min(closed + server.drain, max([closed, *(request.done or 0 for request in found)]))
+    found = [r if r.done is None or r.done <= end else Request(r.user, r.sent, r.begin, r.end, None) for r in found]
+    for i, worker in enumerate(workers):
+        mine = found[i :: len(workers)]
+        for request in mine:
+            write_request(worker.samples, next(worker.numbers), one, request, phase_of(request, opened), end)
+        left = [request for request in mine if request.begin >= 0]
+        bounds = {"go": now, "open": opened + 0.01 * i, "close": closed - 0.01 * i, "end": end}
+        for mark, moment in [("open", now), *bounds.items()]:  # an early "open" that must not count
+            worker.load.write("mark", one.name, mark, moment, 0, area(left, now, moment))
+    return end
+
+
+def opened_by(one: Cell, server: Server, now: float) -> list[Request]:
+    """Arrivals on c servers, first come first served; a refused request has a negative begin."""
+    assert one.arrivals is not None
+    rate, seconds = one.arrivals.profile[0][1], one.arrivals.seconds
+    constant = server.metronome or one.arrivals.law is Law.CONSTANT
+    gaps = [i / rate for i in range(round(rate * seconds))] if constant else list(poisson(rate, seconds, one.name))
+    free, out, found = [now] * server.places, list[float](), list[Request]()
+    for user, gap in enumerate(gaps):
+        sent = now + gap
+        while out and out[0] <= sent:
+            heapq.heappop(out)
+        if len(out) >= server.cap:
+            found.append(Request(user, sent, -1.0, -1.0, None))
+            continue
+        begin = max(sent, heapq.heappop(free))
+        heapq.heappush(free, begin + server.service)
+        heapq.heappush(out, begin + server.service)
+        found.append(Request(user, sent, begin, begin + server.service, begin + server.service))
+    return found
+
+
+def phase_of(request: Request, opened: float) -> Phase:
+    """Where in its cell a request was planned."""
+    return Phase.STEADY if request.sent > opened else Phase.WARM_UP
+
+
+def write_request(samples: Spool, seq: int, one: Cell, request: Request, phase: Phase, end: float) -> None:  # noqa: PLR0913, PLR0917 - a line has that many sides
+    """The lines of one request."""
+    words = [seq, one.name, phase, ROUTE, one.variant, request.user, request.sent]
+    if request.begin < 0:
+        samples.write("unsent", *words, "the in-flight cap of 900 was reached")
+        return
+    samples.write("sent", *words, request.sent)
+    if request.done is None:
+        samples.write("given-up", seq, end)
+    else:
+        samples.write("done", seq, request.done, 200, None, 14, None, None, None, 50_000)
