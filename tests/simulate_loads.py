@@ -11,7 +11,7 @@ from results.schema import Arrivals, Cell, Law, Phase, Pool, Scenario, Status
 from results.spool import Spool
 from results.store import RunFolder
 from scenarios._arrivals import poisson
-from tests.simulate import NAMES, Request, area, closed_loop
+from tests.simulate import NAMES, Request, area, burst, closed_loop
 
 ROUTE = "GET /x"
 HOST = "http://shop.example:8000"
@@ -98,7 +98,10 @@ class Worker:
 def play(workers: list[Worker], one: Cell, server: Server, now: float) -> float:
     """One cell's lines, dealt to the workers in turn; each opens and closes a little after the one before."""
     opened, closed = now + one.warm_up, now + one.warm_up + one.window
-    found = opened_by(one, server, now) if one.arrivals else closed_loop(one, server.places, server.service, now)
+    if one.arrivals:
+        found = opened_by(one, server, now)
+    else:
+        found = (burst if one.scenario is Scenario.BURST else closed_loop)(one, server.places, server.service, now)
     end = min(closed + server.drain, max([closed, *(request.done or 0 for request in found)]))
     found = [r if r.done is None or r.done <= end else Request(r.user, r.sent, r.begin, r.end, None) for r in found]
     for i, worker in enumerate(workers):

@@ -49,7 +49,7 @@ def draw(study: Study) -> Figure | str:
     across = min(ACROSS, len(routes))
     down = math.ceil(len(routes) / across)
     text = method(study, "open model, latency from the planned moment, each point one load")
-    figure = canvas(max(7.6, 3.8 * across), 1.2 + 3.6 * down, title(study), text)
+    figure = canvas(11, 1.0 + 3.4 * down, title(study), text)
     panels = figure.subplots(down, across, sharey=True, squeeze=False).flatten()
     found = [one.latency for route in routes for one in route.offered if one.latency]
     low, high = min(one.mean.low for one in found) * 0.6, max(one.longest.low for one in found) * 1.8
@@ -83,8 +83,9 @@ def panel(axes: Axes, route: Route) -> None:
             axes.annotate("overloaded", (load.rate, load.latency.mean.low), (0, -15), textcoords="offset points",
                           ha="center", fontsize=8.5, color=INK)  # fmt: skip
     heights = apart([math.log10(end[2]) for end in ends], 0.11)
-    for (words, x, _), height in zip(ends, heights, strict=True):
-        axes.annotate(words, (x, 10**height), (8, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
+    edge = max([route.capacity or 0.0, *(end[1] for end in ends)])  # to the right of all lines
+    for (words, _, _), height in zip(ends, heights, strict=True):
+        axes.annotate(words, (edge, 10**height), (8, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
     scale(axes, route)
     tidy(axes)
     axes.set_title(style.name, fontsize=11, color=INK, loc="left", fontweight="bold")
@@ -112,7 +113,7 @@ def scale(axes: Axes, route: Route) -> None:
     axes.axvline(capacity, color=INK, alpha=0.45, linewidth=1)
     top = axes.get_xlim()[1] / capacity
     axes.xaxis.set_major_locator(FixedLocator([step / 5 * capacity for step in range(int(5 * top) + 1)]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{100 * rate / capacity:.0f} %\n{number(rate)}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{100 * rate / capacity:.0f} %\n{rate:.3g}"))
     axes.set_xlabel("offered, % of the capacity measured, and req/s", fontsize=9.5, color=INK)
 
 

@@ -1,0 +1,272 @@
+"""Loads of any route, open model and closed, with known truth: what was offered, what queued, and how it is shown."""
+
+import dataclasses
+import json
+from io import StringIO
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from reports.charts import knee
+from reports.page import page
+from reports.percentiles import estimate
+from reports.queueing import mdc
+from reports.report import Report, explain
+from reports.study import Offered
+from reports.summary import summary
+from reports.terminal import show
+from reports.trust import Belief, CheckStatus
+from results.schema import Cell, Law, Scenario, Status
+from results.trouble import Exit
+from tests.simulate_loads import HOST, ROUTE, Server, cell, crowd, steady, write
+from tests.test_page import Elements
+from tests.test_report import SCHEMA, statuses
+
+
+def only(report: Report) -> Offered:
+    """The one open load of a run."""
+    return report.study.routes[0].offered[0]
+
+
+def told(report: Report, width: int = 160) -> str:
+    """What the terminal shows."""
+    out = StringIO()
+    show(report, Console(file=out, width=width))
+    return out.getvalue()
+
+
+# c, rho, z0, Q[0], P(wait), and mean, p50, p90, p95, p99, p99.9 of the response in ms; D = 50 ms (handbook, T1)
+M_D_C = [
+    (1, 0.5, 3.51286, 0.82436, 0.5000, (75.0, 50.0, 125.8, 152.5, 216.8, 308.4)),
+    (1, 0.7, 1.96496, 0.60413, 0.7000, (108.3, 86.5, 203.9, 255.1, 374.3, 544.7)),
+    (1, 0.8, 1.53855, 0.44511, 0.8000, (150.0, 113.8, 300.6, 381.0, 567.8, 835.0)),
+    (1, 0.9, 1.23016, 0.24596, 0.9000, (275.0, 200.7, 589.1, 756.4, 1144.9, 1700.7)),
+    (2, 0.8, 1.53855, 0.50471, 0.7019, (95.2, 77.2, 169.9, 210.1, 303.5, 437.1)),
+    (4, 0.8, 1.53855, 0.58541, 0.5783, (69.3, 56.9, 106.0, 126.0, 172.7, 239.5)),
+    (6, 0.5, 3.51286, 0.96179, 0.0917, (51.0, 50.0, 50.0, 57.9, 72.4, 86.7)),
+    (6, 0.7, 1.96496, 0.80733, 0.3161, (55.1, 50.0, 69.5, 78.0, 97.6, 126.0)),
+    (6, 0.8, 1.53855, 0.64149, 0.4957, (61.3, 50.0, 85.1, 98.6, 129.7, 174.3)),
+    (6, 0.9, 1.23016, 0.38330, 0.7235, (81.5, 68.7, 133.2, 161.1, 225.9, 318.5)),
+    (16, 0.8, 1.53855, 0.79198, 0.2816, (52.6, 50.0, 60.3, 65.7, 77.2, 93.9)),
+    (40, 0.8, 1.53855, 0.91802, 0.1086, (50.5, 50.0, 50.4, 53.6, 59.4, 66.1)),
+    (40, 0.9, 1.23016, 0.66933, 0.3825, (52.8, 50.0, 59.8, 63.9, 73.6, 87.5)),
+]
+
+
+@pytest.mark.parametrize(("c", "rho", "z0", "empty", "wait", "times"), M_D_C)
+def test_theory_matches_the_table(c: int, rho: float, z0: float, empty: float, wait: float, times: tuple[float, ...]) -> None:  # noqa: PLR0913, PLR0917 - a row
+    """Every printed digit."""
+    queue = mdc(rho * c / 0.05, 0.05, c)
+    assert (z0, empty) == pytest.approx((queue.decay, queue.at_most[0]), abs=1e-5)
+    assert wait == pytest.approx(1 - queue.wait_cdf(0.0), abs=1e-4)
+    found = [queue.mean(), *(queue.quantile(q) for q in (0.5, 0.9, 0.95, 0.99, 0.999))]
+    assert list(times) == pytest.approx([1000 * one for one in found], abs=0.1)
+
+
+def test_overload_is_counted_to_the_last_request(tmp_path: Path) -> None:
+    """30/s at constant gaps on one place of 50 ms for 60 s (handbook, T4): nothing in it is left to chance."""
+    one = only(explain(write(tmp_path, [steady(30, 60, law=Law.CONSTANT)], Server(service=0.05))))
+    assert one.latency is not None
+    # planned after the warm-up of 6 s: R rises from 3.05 s to 30.03 s
+    wanted = {"mean": 16.55, "p95": 28.68, "longest": 30.03}
+    found = {"mean": one.latency.mean, "p95": one.latency.quantiles["p95"], "longest": one.latency.longest}
+    assert wanted == pytest.approx({name: value.exact for name, value in found.items() if value}, rel=0.01)
+    assert (one.planned, one.sent, one.refused, one.unfinished) == (1800, 1800, 0, 0)
+    assert (pytest.approx(one.backlog, rel=0.01), pytest.approx(one.completed, rel=0.01)) == (600, 1200)
+    assert pytest.approx((one.rate, one.throughput, one.growth), rel=0.01) == (30, 20, 10)
+    assert pytest.approx((one.busy, one.predicted_growth), rel=0.01) == (0.05, 10)
+    assert one.overloaded
+
+
+def test_a_cut_overload_prints_bounds_and_stays_trusted(tmp_path: Path) -> None:
+    """Without a drain a third is unanswered: ">= ...", never a number that looks exact; V7 is not asked."""
+    report = explain(write(tmp_path, [steady(30, 60, law=Law.CONSTANT)], Server(service=0.05, drain=0)))
+    one = only(report)
+    assert (one.unfinished, report.trust.belief) == (600, Belief.TRUSTED)
+    assert statuses(report, "V7") == set()
+    assert ">= 19.1 s" in told(report)
+    entry = summary(report)["routes"][0]["offered"][0]
+    assert entry["p95_s"] is None
+    assert entry["p95_at_least_s"] == pytest.approx(19.1, rel=0.01)
+    assert "latency grows by 499 ms per second of test. No percentile describes that; capacity is about 20.0 req/s." in told(report)
+
+
+@pytest.mark.parametrize(
+    ("load", "server", "overloaded"),
+    [
+        (steady(15, 20), Server(), True),  # rho 1.5
+        (steady(15, 20, law=Law.CONSTANT), Server(), True),
+        (steady(15, 20), Server(drain=0), True),
+        (steady(100, 20), Server(cap=900), True),  # the cap is reached
+        (steady(9, 20), Server(), False),  # rho .9
+        (steady(9, 60), Server(), False),
+        (steady(100, 20), Server(10, 0.09), False),
+        (steady(100, 60), Server(1, 0.009), False),
+        (steady(20, 20), Server(10_000, 5.0), False),  # slow, but nobody waits
+        (steady(400, 20), Server(10_000, 5.0, cap=900), False),  # the sender's limit, not the server's
+    ],
+)
+def test_overload_is_told_from_a_queue_and_from_slowness(tmp_path: Path, load: Cell, server: Server, *, overloaded: bool) -> None:
+    """Growth without end is overload; a long queue or a long answer is not."""
+    assert overloaded == only(explain(write(tmp_path, [load], server))).overloaded
+
+
+def test_a_full_but_bearable_route_is_hardly_ever_called_overloaded(tmp_path: Path) -> None:
+    """Rho .9, forty schedules: none."""
+    loads = [dataclasses.replace(steady(9, 20), name=f"steady/{ROUTE}/{i}") for i in range(40)]
+    offered = explain(write(tmp_path, loads, Server())).study.routes[0].offered
+    assert [one.cell for one in offered if one.overloaded] == []
+
+
+def test_a_bound_needs_fewer_samples_than_a_value() -> None:
+    """p99 of 300 requests: too few for a value, enough for ">= ..."."""
+    times = np.arange(300, dtype=float)
+    assert estimate(times, np.ones(300, dtype=bool), 0.99) is None
+    bound = estimate(times, times < 290, 0.99)
+    assert bound is not None
+    assert (bound.low, bound.exact) == (296.0, None)
+    assert estimate(times[:199], times[:199] < 190, 0.99) is None
+
+
+def test_poisson_is_confirmed_and_a_metronome_is_found_out(tmp_path: Path) -> None:
+    """CV 1 and KS for Poisson arrivals; constant gaps that are labelled Poisson fail."""
+    honest = explain(write(tmp_path / "a", [steady(50, 20)], Server(1000)))
+    assert statuses(honest, "V6") == {CheckStatus.PASS}
+    assert pytest.approx([variation for _, variation, _ in only(honest).arrivals], abs=0.1) == [1.0, 1.0]
+    false = explain(write(tmp_path / "b", [steady(50, 20)], Server(1000, metronome=True)))
+    assert CheckStatus.FAIL in statuses(false, "V6")
+    assert statuses(explain(write(tmp_path / "c", [steady(50, 20, law=Law.CONSTANT)], Server(1000))), "V6") == set()
+
+
+def test_a_late_sender_is_seen(tmp_path: Path) -> None:
+    """20 ms late on a route of 100 ms: not the load that was stated."""
+    path = write(tmp_path, [steady(50, 20)], Server(1000))
+    assert statuses(explain(path), "V3") == {CheckStatus.PASS}
+    samples = pd.read_parquet(path / "samples.parquet")
+    samples.assign(sent=samples.sent + 0.02).to_parquet(path / "samples.parquet")
+    assert statuses(explain(path), "V3") == {CheckStatus.FAIL}
+
+
+@pytest.mark.parametrize("load", [steady(50, 20), crowd(20, 10)])
+def test_two_workers_make_one_load_and_littles_identity_is_exact(tmp_path: Path, load: Cell) -> None:
+    """Each opens and closes at its own moment; the window is what they share. Lost rows show all the same."""
+    path = write(tmp_path, [load], Server(4, workers=2), command="locust")
+    report = explain(path)
+    [tally] = report.study.tallies
+    assert tally.little is not None
+    assert tally.little.identity == pytest.approx(0, abs=1e-9)
+    samples = pd.read_parquet(path / "samples.parquet")
+    samples[(samples.worker == "worker-0") | (samples.index % 10 > 0)].to_parquet(path / "samples.parquet")
+    assert CheckStatus.FAIL in statuses(explain(path), "V11")
+
+
+def test_plain_locusts_window_may_be_as_long_as_it_was(tmp_path: Path) -> None:
+    """Whoever stops the test decides; a user number that two workers share is two users."""
+    load = dataclasses.replace(crowd(20, 10), window=9.0)
+    path = write(tmp_path, [load], Server(4, workers=2), command="locust")
+    facts = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    facts["plan"]["cells"][0]["window"] = 0.0
+    (path / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    samples = pd.read_parquet(path / "samples.parquet")
+    samples.assign(connection=samples.connection // 2).to_parquet(path / "samples.parquet")
+    report = explain(path)
+    [level] = report.study.routes[0].levels
+    assert (level.seconds, level.rate) == pytest.approx((8.98, 40), rel=0.02)
+    assert level.starved == 0
+    assert (report.exit_code(), report.claims) == (Exit.FINE, ())
+
+
+@pytest.fixture(scope="module")
+def kneeling(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """A route of ten places, its capacity measured twice, then seven rates."""
+    crowds = [crowd(1, 6), crowd(64, 10), crowd(64, 10, repeat=2)]
+    rates = [steady(99 * share, 20, share=share) for share in (0.2, 0.4, 0.6, 0.8, 0.9, 1.2)]
+    return explain(write(tmp_path_factory.mktemp("knee"), [*crowds, *rates], Server(10), scenario="knee"))
+
+
+def test_the_knee_is_drawn_with_its_finding(kneeling: Report) -> None:
+    """A figure, a sentence with numbers, a row per rate; and no complaint of matplotlib."""
+    assert not isinstance(knee.draw(kneeling.study), str)
+    assert knee.title(kneeling.study).startswith("At 9")
+    assert len(knee.rows(kneeling.study)[1]) == 6
+    assert [one.overloaded for one in kneeling.study.routes[0].offered] == [False] * 5 + [True]
+    assert kneeling.study.routes[0].offered[-1].busy == pytest.approx(0.1, rel=0.01)
+
+
+def test_every_load_has_its_row(kneeling: Report) -> None:
+    """Closed and open, with share and repeat, in words of the plan; what they mean in sentences."""
+    text = told(kneeling)
+    for words in ("64 users, 2nd", "79.2/s poisson, 80 %", "overloaded", "serves 10 at once", "2 repeats with 64 users: "):
+        assert words in text
+    assert "unknown:" in text  # the origin of a target that was not started by us
+    assert "not say why" not in text
+    assert kneeling.trust.belief is Belief.TRUSTED
+
+
+@pytest.mark.parametrize("width", [50, 70, 100, 140])
+def test_a_narrow_terminal_keeps_route_load_and_p99(kneeling: Report, width: int) -> None:
+    """No row is wider than the terminal."""
+    head, *lines = [line.rstrip() for line in told(kneeling, width).partition("\n- ")[0].splitlines()]
+    assert max(map(len, [head, *lines])) <= width
+    assert {"route", "load", "p99"} <= set(head.split())
+    assert len(lines) == 9
+
+
+def test_the_page_of_such_a_run_is_as_strict_as_any(kneeling: Report) -> None:
+    """Loads and charts that have something to show; no script, style, or word about the lesson."""
+    text = page(kneeling)
+    elements = Elements(text).found
+    assert not {"script", "link", "iframe", "img"} & {tag for tag, _ in elements}
+    assert not [attributes for _, attributes in elements if "style" in attributes]
+    ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {"chart-served", "chart-latency", "chart-knee"} == {one for one in ids if one and one.startswith("chart-")}
+    assert HOST in text
+    for words in ("No chart", "statement by statement", "the work is a wait", "None"):
+        assert words not in text
+    hostile = dataclasses.replace(
+        kneeling, study=dataclasses.replace(kneeling.study, run={**kneeling.study.run, "host": "<script>"})
+    )
+    assert "<script>" not in page(hostile)
+
+
+def test_the_summary_keeps_its_promise_for_loads_too(kneeling: Report) -> None:
+    """Against the published schema."""
+    data = json.loads(json.dumps(summary(kneeling), allow_nan=False))
+    jsonschema.validate(data, json.loads(SCHEMA.read_text(encoding="utf-8")))
+    assert (data["environment"]["host"], data["routes"][0]["offered"][3]["share"]) == (HOST, 0.8)
+
+
+@pytest.mark.parametrize("load", [steady(15, 20), crowd(5, 20), cell("burst/GET /x/20", Scenario.BURST, 20, 2.0)])
+def test_a_run_that_was_killed_is_explained(tmp_path: Path, load: Cell) -> None:
+    """Its spools end in the middle of a cell, or before it."""
+    path = write(tmp_path, [load, dataclasses.replace(load, name="later")], Server(drain=0), status=Status.RUNNING)
+    for spool in (path / "load").glob("*.jsonl"):
+        lines = spool.read_text(encoding="utf-8").splitlines(keepends=True)
+        spool.write_text("".join(lines[:1]), encoding="utf-8")
+    for spool in (path / "samples").glob("*.jsonl"):
+        lines = [line for line in spool.read_text(encoding="utf-8").splitlines(keepends=True) if '"later"' not in line]
+        answers = [line for line in lines if line.startswith('["done"')]
+        spool.write_text("".join(line for line in lines if line not in answers[5:]), encoding="utf-8")
+    report = explain(path)
+    assert report.exit_code() is Exit.UNTRUSTED
+    assert [one.cell for one in report.study.missing] == [load.name, "later"]
+    first = report.study.missing[0]
+    assert 0 < first.answered < first.sent
+    text = told(report)
+    assert f"{first.sent} sent, {first.answered} answered, {first.sent - first.answered} still in flight" in text
+    assert "later: it was never begun" in text
+    assert "never closed" in text
+    assert "never closed" in page(report)
+    data = json.loads(json.dumps(summary(report), allow_nan=False))
+    jsonschema.validate(data, json.loads(SCHEMA.read_text(encoding="utf-8")))
+
+
+def test_a_burst_has_its_row_too(tmp_path: Path) -> None:
+    """Twenty at once on one place of 100 ms."""
+    report = explain(write(tmp_path, [cell("burst/GET /x/20", Scenario.BURST, 20, 2.0)], Server(), scenario="burst"))
+    assert "burst of 20" in told(report)
