@@ -56,6 +56,7 @@ def draw(study: Study) -> Figure | str:
     for axes, route in zip(panels, routes, strict=False):
         axes.set(yscale="log", ylim=(low, high))
         panel(axes, route)
+        scale(axes, route.capacity, steps=5 if across == 1 else 2)
         time_ticks(axes.yaxis, low, high)
     for axes in panels[len(routes) :]:
         axes.set_visible(False)
@@ -86,7 +87,6 @@ def panel(axes: Axes, route: Route) -> None:
     edge = max([route.capacity or 0.0, *(end[1] for end in ends)])  # to the right of all lines
     for (words, _, _), height in zip(ends, heights, strict=True):
         axes.annotate(words, (edge, 10**height), (8, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
-    scale(axes, route)
     tidy(axes)
     axes.set_title(style.name, fontsize=11, color=INK, loc="left", fontweight="bold")
 
@@ -103,16 +103,15 @@ def theory(axes: Axes, route: Route) -> None:
     axes.text(0.03, 0.97, words, transform=axes.transAxes, fontsize=8, color=INK, alpha=0.8, va="top")
 
 
-def scale(axes: Axes, route: Route) -> None:
-    """The axis of rates: in requests per second, and below that in per cent of the capacity where it is known."""
-    capacity = route.capacity
+def scale(axes: Axes, capacity: float | None, steps: int) -> None:
+    """The axis of rates: in requests per second, and in per cent of the capacity where it is known, in `steps` up to it."""
     axes.set_xlabel("offered, req/s", fontsize=9.5, color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     if not capacity:
         return
     axes.axvline(capacity, color=INK, alpha=0.45, linewidth=1)
     top = axes.get_xlim()[1] / capacity
-    axes.xaxis.set_major_locator(FixedLocator([step / 5 * capacity for step in range(int(5 * top) + 1)]))
+    axes.xaxis.set_major_locator(FixedLocator([step / steps * capacity for step in range(int(steps * top) + 1)]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{100 * rate / capacity:.0f} %\n{rate:.3g}"))
     axes.set_xlabel("offered, % of the capacity measured, and req/s", fontsize=9.5, color=INK)
 
