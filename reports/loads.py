@@ -56,7 +56,8 @@ def durations(latency: Latency | Level | None) -> Row:
 def stated(one: Offered) -> str:
     """The load as it was asked for: `15/s poisson, 80 %, 2nd`."""
     part = f", {share(one.share)}" if one.share is not None else ""
-    return f"{one.nominal:,.4g}/s {one.law}{part}{again(one.repeat)}"
+    rises = "" if one.peak == one.nominal else f", up to {one.peak:,.4g}/s"
+    return f"{one.nominal:,.4g}/s {one.law}{rises}{part}{again(one.repeat)}"
 
 
 def again(repeat: int) -> str:
@@ -136,7 +137,9 @@ def spreads(route: Route) -> Iterator[str]:
     rates = sorted(level.rate for level in route.levels if route.top and level.users == route.top.users)
     if route.top and len(rates) > 1:
         yield f"{len(rates)} repeats with {count(route.top.users, 'user')}: {number(rates[0])} to {number(rates[-1])} req/s."
-    for nominal in dict.fromkeys(one.nominal for one in route.offered):
-        means = sorted(one.latency.mean.low for one in route.offered if one.nominal == nominal and one.latency)
+    good = [one for one in route.offered if one.latency and not one.overloaded]
+    for level in dict.fromkeys(one.share or one.nominal for one in good):
+        alike = [one for one in good if (one.share or one.nominal) == level]
+        means = sorted(one.latency.mean.low for one in alike if one.latency)
         if len(means) > 1:
-            yield f"{len(means)} repeats at {number(nominal)} req/s: mean {seconds(means[0])} to {seconds(means[-1])}."
+            yield f"{len(means)} repeats at {stated(alike[0])}: mean {seconds(means[0])} to {seconds(means[-1])}."

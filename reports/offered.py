@@ -34,7 +34,7 @@ def offered_of(evidence: Evidence, cell: Cell, capacity: float | None, places: i
     fine = right(sent[~sent.censored])
     floor = quantile(fine.latency.to_numpy(), QUICK) if len(fine) else None
     nominal, rate = law.planned / law.seconds, len(sent) / lasts
-    refused = len(rows) - len(sent)
+    refused = int(rows.error[rows.sent.isna()].str.contains("cap").sum())
     backlog = int(in_flight(sent, window.end))
     above = capacity is not None and min(nominal, rate) > capacity and backlog > (places or 0)
     known, busy = served_in_a_row(fine, places)
@@ -43,6 +43,7 @@ def offered_of(evidence: Evidence, cell: Cell, capacity: float | None, places: i
     return Offered(
         cell=cell.name,
         nominal=nominal,
+        peak=max(max(begin, end) for _, begin, end in law.profile),
         law=law.law,
         share=cell.share,
         repeat=cell.repeat,

@@ -74,7 +74,8 @@ class Offered:
     """One load of the open model: requests that left at a rate, whatever became of the earlier ones."""
 
     cell: str
-    nominal: float  # requests per second that were asked for
+    nominal: float  # requests per second that were asked for, on average
+    peak: float  # and at most
     law: str
     share: float | None  # of the capacity measured before, as the plan asked for it
     repeat: int
