@@ -56,7 +56,7 @@ def durations(latency: Latency | Level | None) -> Row:
 def stated(one: Offered) -> str:
     """The load as it was asked for: `15/s poisson, 80 %, 2nd`."""
     part = f", {share(one.share)}" if one.share is not None else ""
-    rises = "" if one.peak == one.nominal else f", up to {one.peak:,.4g}/s"
+    rises = "" if one.peak < 1.001 * one.nominal else f", up to {one.peak:,.4g}/s"
     return f"{one.nominal:,.4g}/s {one.law}{rises}{part}{again(one.repeat)}"
 
 

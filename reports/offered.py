@@ -61,7 +61,7 @@ def offered_of(evidence: Evidence, cell: Cell, capacity: float | None, places: i
         floor=floor,
         lateness=quantile((sent.sent - sent.intended).to_numpy(), 0.99) if len(sent) else None,
         arrivals=tuple(law_of(np.sort(one.to_numpy()) - go, lasts) for one in moments if len(one) > FEW),
-        growth=(backlog - in_flight(sent, window.start)) / window.seconds,
+        growth=backlog / lasts,
         capacity=capacity,
         overloaded=above or piles_up(sent, floor, go, window, refused=refused > 0),
         places=known,

@@ -5,14 +5,17 @@ from functools import partial
 from typing import Any
 
 from results.store import LOAD_COLUMNS, SAMPLE_COLUMNS, RunFolder, gather
-from scenarios._order import Order
-from scenarios._plan import Act, Plan
+from scenarios._order import SHARES, Order
+from scenarios._plan import START_UP, Act, Plan
 
 
 def plan_of(order: Order) -> Plan:
     """What an order amounts to. What the routes do is unknown, so durations are the order's own."""
     act = Act("load", 0.0, tuple(order.cells()))
-    return Plan(0.0, (act,), (), then=partial(beyond, order) if order.scenario == "knee" else None)
+    if order.scenario != "knee":
+        return Plan(0.0, (act,), ())
+    steps = len(SHARES) * len(order.routes) * order.repeat
+    return Plan(0.0, (act,), (), then=partial(beyond, order), afterwards=START_UP + steps * (order.seconds + 0.5))
 
 
 def beyond(order: Order, run: RunFolder) -> Iterator[Act]:

@@ -9,6 +9,7 @@ file, because Locust's messages do not survive Ctrl-C.
 import argparse
 import logging
 import os
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -19,7 +20,7 @@ import gevent
 
 from results.schema import Cell, Law, Pool, Scenario, Status
 from results.store import RunFolder, default_root
-from results.trouble import Trouble
+from results.trouble import Exit, Trouble
 from scenarios._cue import wait_for
 from scenarios._machine import machine, packages
 from scenarios._order import INNOCENT, LONGEST, PING_RATE, SHAPES, Order, parse_duration, parse_host, parse_rate, parse_route
@@ -54,6 +55,7 @@ def add_options(parser: Any) -> None:
 def listen(environment: Any, player: Any) -> None:
     """Take part in this Locust process. `player` is the class whose users look for their stage there."""
     runner, options = environment.runner, environment.parsed_options
+    gevent.signal_handler(signal.SIGINT, interrupt)
     role = type(runner).__name__
     owner = None if role == "WorkerRunner" else Owner(environment)
     worker = None if role == "MasterRunner" else Worker(environment, player)
@@ -79,6 +81,11 @@ def listen(environment: Any, player: Any) -> None:
         environment.events.quitting.add_listener(owner.quit)
     if worker:
         environment.events.quitting.add_listener(worker.finish)  # `quitting` runs in reverse: drained before sealed
+
+
+def interrupt() -> None:
+    """Ctrl-C, raised between greenlets: Python would raise it inside one of them, halfway through a request perhaps."""
+    raise KeyboardInterrupt
 
 
 class Worker:
@@ -143,6 +150,8 @@ class Owner:
         """What Locust's options ask for. Raises Trouble for what cannot be read."""
         options = self.options
         host = parse_host(self.environment.host or "127.0.0.1", options.atonce_allow_host)
+        if int(options.atonce_cap) < 1:
+            raise Trouble(f"--atonce-cap {options.atonce_cap} lets nothing out: it must be at least 1.", Exit.USAGE)
         return Order(
             scenario="",
             routes=(parse_route(options.atonce_route),),

@@ -46,6 +46,7 @@ class Plan:
     acts: tuple[Act, ...]
     notes: tuple[str, ...]
     then: Callable[[RunFolder], Iterator[Act]] | None = None  # what follows from what the acts have measured
+    afterwards: float = 0.0  # seconds that it should take
 
     @property
     def cells(self) -> list[Cell]:
@@ -55,7 +56,7 @@ class Plan:
     def estimate(self) -> float:
         """Seconds that the whole run should take, start-up and report included."""
         load = sum(duration(cell, self.seconds) for cell in self.cells)
-        return START_UP * len(self.acts) + load + REPORT
+        return START_UP * len(self.acts) + load + self.afterwards + REPORT
 
 
 def places(variant: str) -> int:

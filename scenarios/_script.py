@@ -7,6 +7,8 @@ from typing import Any
 
 from results.schema import Cell, Scenario
 
+DISK_FULL = 74  # exit code of a Locust that could not write its samples (EX_IOERR of sysexits.h)
+
 
 @dataclass(frozen=True, slots=True)
 class Script:

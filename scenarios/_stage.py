@@ -154,7 +154,7 @@ class Stage:
         for ticket in list(self.recorder.open.values()):
             if ticket.cell in {cell.name, cell.aside}:
                 self.recorder.give_up(ticket)
-                gevent.kill(ticket.bearer, Unanswered("unanswered when the drain ended"), block=False)
+                gevent.kill(ticket.bearer, Unanswered("unanswered when the drain ended"))
 
     def tick(self, cell: str) -> None:
         """Look at the generator's own lateness and CPU while a cell runs."""

@@ -18,9 +18,8 @@ from locust.env import Environment
 from results.schema import Scenario
 from scenarios import _plain
 from scenarios._cue import Cue
-from scenarios._script import Script
+from scenarios._script import DISK_FULL, Script
 from scenarios._stage import Stage
-from scenarios._watch import DISK_FULL
 
 
 class Player(User):

@@ -48,9 +48,7 @@ def prove(client: httpx.Client, route: str, path: str, expects: str) -> str:
         body = f", body {answer.text[:80]!r}, expected {expects!r}" if expects else ""  # a stranger's body is not ours to show
         sentence = f"{route} answers wrongly before any load: status {answer.status_code}{body}; nothing was loaded."
         raise Trouble(sentence, Exit.TARGET)
-    if not expects:
-        return ""
-    wanted = float(httpx.URL(path).params.get("seconds", 0))
+    wanted = float(httpx.URL(path).params.get("seconds", 0)) if expects else 0.0
     if took < wanted:
         sentence = f"{route} says it waited {wanted:g} s and answered after {took:.3f} s; nothing was loaded."
         raise Trouble(sentence, Exit.TARGET)

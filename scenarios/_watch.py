@@ -17,11 +17,10 @@ import httpx
 from results.schema import Cell, Scenario
 from results.trouble import Exit, Trouble
 from scenarios._plan import START_UP, Act, duration
-from scenarios._script import Script
+from scenarios._script import DISK_FULL, Script
 
 READY_WITHIN = 30.0  # seconds for the app to answer its first request
 POLL = 0.1  # seconds between two looks at the children
-DISK_FULL = 74  # exit code of a Locust that could not write its samples (EX_IOERR of sysexits.h)
 
 Tell = Callable[[str, float], None]  # what is being done, and how many planned seconds of the act are over
 Check = Callable[[], None]  # raises Trouble when somebody asked us to stop
@@ -42,7 +41,8 @@ class Log:
     def last_words(self) -> str:
         """The end of what was said, for a sentence about a death."""
         text = self.path.read_bytes()[self.start :].decode("utf-8", errors="replace")
-        lines = [line.strip() for line in text.splitlines() if any(letter.isalpha() for letter in line)]
+        table = ("|", "Response time percentiles")  # Locust prints its own even when it fails
+        lines = [line.strip() for line in text.splitlines() if line.strip() and not any(word in line for word in table)]
         return f"Its last words: {lines[-1][:200]} (all of them: {self.path})" if lines else "It left no words."
 
 

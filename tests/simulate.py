@@ -31,7 +31,7 @@ class Truth:
     holds_threads: bool = False
 
 
-HONEST: dict[str, Truth] = {
+HONEST: dict[str, "Truth"] = {
     Variant.BROKEN_ASYNC: Truth(1, holds_loop=True),
     Variant.TO_THREAD: Truth(6),
     Variant.SYNC: Truth(40, holds_threads=True),

@@ -92,7 +92,7 @@ def test_a_cut_overload_prints_bounds_and_stays_trusted(tmp_path: Path) -> None:
     entry = summary(report)["routes"][0]["offered"][0]
     assert entry["p95_s"] is None
     assert entry["p95_at_least_s"] == pytest.approx(19.1, rel=0.01)
-    assert "latency grows by 499 ms per second of test. No percentile describes that; capacity is about 20.0 req/s." in told(report)
+    assert "latency grows by 500 ms per second of test. No percentile describes that; capacity is about 20.0 req/s." in told(report)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def statuses(report: Report, check: str) -> set[CheckStatus]:
 
 def planted(tmp_path: Path, **truths: Truth) -> Report:
     """A run in which some variants behave otherwise than the lesson says."""
-    changed = {Variant(name.replace("_", "-")): truth for name, truth in truths.items()}
+    changed: dict[str, Truth] = {Variant(name.replace("_", "-")): truth for name, truth in truths.items()}
     return explain(write(tmp_path, World(truths={**HONEST, **changed})))
 
 
