@@ -216,30 +216,26 @@ def rooms() -> Path:
     return private if (private := HERE / "atonce_rooms").is_dir() else HERE
 
 
-def command() -> Any:
-    """The command line with its settings: pyproject.toml below the environment below the flags."""
+def command() -> tuple[Any, str]:
+    """The command line with its settings - pyproject.toml below the environment below the flags - and a word on the former."""
     from results.trouble import Exit, Trouble  # noqa: PLC0415
 
     built: Any = typer.main.get_command(app)
     path, settings = settings_here()
-    known: dict[str, list[tuple[str, Any]]] = {}
+    known: dict[str, list[tuple[str, str]]] = {}
     for name, one in built.commands.items():
         for parameter in (one for one in one.params if one.param_type_name == "option"):
             flag = parameter.opts[0].lstrip("-")
             parameter.envvar, parameter.show_envvar = f"ATONCE_{flag.upper().replace('-', '_')}", True
-            known.setdefault(flag, []).append((name, parameter))
+            known.setdefault(flag, []).append((name, parameter.name))
     defaults: dict[str, dict[str, Any]] = {name: {} for name in built.commands}
     for key, value in settings.items():
         if key not in known:
             raise Trouble(f"[tool.atonce] in {path} has {key!r}, which no command knows: {', '.join(sorted(known))}.", Exit.USAGE)
         for name, parameter in known[key]:
-            try:
-                parameter.type_cast_value(None, value)
-            except Exception as error:
-                raise Trouble(f"[tool.atonce] in {path}: {key} = {value!r} is wrong: {error}", Exit.USAGE) from error
-            defaults[name][parameter.name] = value
+            defaults[name][parameter] = value
     built.context_settings = {**built.context_settings, "default_map": defaults}
-    return built
+    return built, f"[tool.atonce] in {path} sets {', '.join(settings)}." if settings else ""
 
 
 def settings_here() -> tuple[Path, dict[str, Any]]:
@@ -256,8 +252,14 @@ def settings_here() -> tuple[Path, dict[str, Any]]:
 
 
 def start() -> None:
-    """Read the settings, then the command line."""
-    command()()
+    """Read the settings, then the command line. Who typed nothing wrong may have written it down wrong."""
+    built, settings = command()
+    try:
+        built(prog_name="atonce")
+    except SystemExit as end:
+        if end.code == 2 and settings:  # noqa: PLR2004 - Exit.USAGE, before any room is open
+            typer.echo(f"({settings})", err=True)
+        raise
 
 
 def main() -> None:

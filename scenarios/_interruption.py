@@ -5,6 +5,7 @@ reference's callback it is printed and lost, and the run goes on. A flag is seen
 """
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 from types import FrameType
@@ -38,6 +39,7 @@ def interruptible() -> Iterator[Interruption]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         interruption.asked = True
         restore()
+        os.write(2, b"\natonce: stopping; waiting for the answers still out (once more leaves at once)\n")
 
     def restore() -> None:
         for one, handler in before.items():

@@ -130,8 +130,9 @@ class Worker:
         try:
             stage.finish()
         except OSError as error:
-            log.error("samples cannot be written: %s", error.strerror or error)  # noqa: TRY400 - a sentence, no traceback
+            log.error("samples cannot be written any further: %s", error.strerror or error)  # noqa: TRY400 - a sentence will do
             self.stage = None
+            gevent.spawn(self.environment.runner.quit)
         if self.stage is stage:
             self.stage = None
             (stage.script.folder / "samples" / f"{stage.script.worker}.through").touch()
@@ -191,25 +192,12 @@ class Owner:
             parse_host(self.environment.host or "", options.atonce_allow_host)
             cells = self.cells()
             root = Path(options.atonce_out) if options.atonce_out else default_root()
-            self.run = RunFolder.create(root, cells[0].scenario)
-        except Trouble as trouble:
-            log.error(trouble.sentence)  # noqa: TRY400 - a sentence, no traceback
-            self.environment.process_exit_code = int(trouble.code)
-            sys.exit(int(trouble.code))
-        self.is_whole = True
-        self.run.open(
-            command="locust",
-            scenario=cells[0].scenario,
-            host=self.environment.host,
-            seed=options.atonce_seed,
-            plan={"seconds": None, "notes": [], "cells": [cell.to_dict() for cell in cells]},
-            schedule="made from seed and plan",
-            loop="unknown",
-            workers=len(self.workers),
-            machine=machine(),
-            packages=packages(),
-            connections=f"{options.atonce_connections}; a crowd's users keep one each",
-        )
+            self.run, self.is_whole = RunFolder.create(root, cells[0].scenario), True
+            self.run.open(**self.facts(cells))
+        except (Trouble, OSError) as trouble:
+            log.error(trouble)  # noqa: TRY400 - a sentence, no traceback
+            self.environment.process_exit_code = int(Exit.USAGE)
+            sys.exit(int(Exit.USAGE))
         script = Script(self.run.path, "", options.atonce_seed, tuple(cells), self.workers, clock() + LEAD)
         options.atonce_script = script.to_json()
         for cell in cells:
@@ -221,6 +209,22 @@ class Owner:
                     max(max(p[1:]) for p in cell.arrivals.profile),
                 )
         gevent.spawn(self.until_through, self.run)
+
+    def facts(self, cells: list[Cell]) -> dict[str, Any]:
+        """What is known of a run before it begins."""
+        return {
+            "command": "locust",
+            "scenario": cells[0].scenario,
+            "host": self.environment.host,
+            "seed": self.options.atonce_seed,
+            "plan": {"seconds": None, "notes": [], "cells": [cell.to_dict() for cell in cells]},
+            "schedule": "made from seed and plan",
+            "loop": "unknown",
+            "workers": len(self.workers),
+            "machine": machine(),
+            "packages": packages(),
+            "connections": f"{self.options.atonce_connections}; a crowd's users keep one each",
+        }
 
     def until_through(self, run: RunFolder) -> None:
         """When all workers are through by themselves, the test is over."""
@@ -261,5 +265,8 @@ class Owner:
             return
         if not self.is_whole:
             run.note("Not every Locust worker came to its end; what the others measured is kept.")
-        run.close(Status.COMPLETE if self.is_whole else Status.FAILED)
+        try:
+            run.close(Status.COMPLETE if self.is_whole else Status.FAILED)
+        except OSError as error:
+            log.error("the run cannot be sealed (%s); it is read as it lies", error.strerror or error)  # noqa: TRY400 - as above
         log.info("run: %s   next: atonce report %s", run.path, run.path)

@@ -78,11 +78,11 @@ def duration(cell: Cell, seconds: float) -> float:
 
 
 def requests(cell: Cell, seconds: float) -> float:
-    """How many requests a cell should send, neighbours included."""
+    """How many requests a cell should send, neighbours included; a crowd's depend on `seconds`, 0 where that is unknown."""
     lasts = cell.warm_up + cell.window
     if cell.arrivals:
         return cell.arrivals.planned
-    crowd = cell.users / round_of(cell, seconds) * lasts if cell.scenario is Scenario.CROWD else 0
+    crowd = cell.users / round_of(cell, seconds) * lasts if cell.scenario is Scenario.CROWD and seconds else 0
     return crowd + (cell.users if cell.scenario is Scenario.BURST else 0) + sum(ping.rate * lasts for ping in cell.neighbours)
 
 
@@ -122,9 +122,13 @@ def outline(plan: Plan) -> Iterator[str]:
     for cell in plan.cells:
         beside = "  with both neighbours" if cell.neighbours else ""
         many, took = requests(cell, plan.seconds), duration(cell, plan.seconds)
-        yield f"{cell.name:<28} {cell.users:>5} {many:>9,.0f} {took:>8.1f}{beside}"
+        told = f"{many:,.0f}" if many else "as fast as answered"
+        yield f"{cell.name:<28} {cell.users or '-':>5} {told:>9} {took:>8.1f}{beside}"
+    if plan.then:
+        yield f"then arrivals at shares of the capacity that was measured: {plan.afterwards:.0f} s"
     total = sum(requests(cell, plan.seconds) for cell in plan.cells)
-    yield f"about {total:,.0f} requests to 127.0.0.1 in {plan.estimate():.0f} s, start-up and report included; nothing was sent"
+    about = f"about {total:,.0f} requests" if all(requests(cell, plan.seconds) for cell in plan.cells) else "requests"
+    yield f"{about} to the target in {plan.estimate():.0f} s, start-up and report included; nothing was sent"
     yield from (f"note: {note}" for note in plan.notes)
 
 

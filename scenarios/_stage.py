@@ -44,6 +44,7 @@ class Stage:
         self.everybody, self.stopping = Event(), Event()
         self.together = 0.0  # the moment at which a burst without a driver leaves, the same in every process
         self.conductors: list[gevent.Greenlet] = []
+        self.broken: OSError | None = None  # why the samples cannot be written any further
 
     def join(self, user: User) -> int:
         """A user has been spawned; its number among its kind."""
@@ -73,6 +74,8 @@ class Stage:
                 self.conduct(cue, clock(), cell.window)
             finally:
                 gc.enable()
+            if self.broken:
+                raise self.broken
 
     def improvise(self) -> None:
         """Begin all cells at once; they last until somebody stops them, or until their arrivals end."""
@@ -161,7 +164,12 @@ class Stage:
         due = clock() + TICK
         while True:
             gevent.sleep(max(0.0, due - clock()))
-            self.recorder.tick(cell, clock() - due)
+            try:
+                self.recorder.tick(cell, clock() - due)
+            except OSError as error:  # a full disk: what is not written down must not be asked
+                self.broken = error
+                self.stopping.set()
+                return
             due = max(due + TICK, clock())
 
     def finish(self) -> None:

@@ -5,6 +5,7 @@ The only module besides the locustfiles that imports Locust. Listeners wire the 
 without one `_plain.py` listens instead.
 """
 
+import contextlib
 import logging
 import sys
 from typing import Any, ClassVar
@@ -85,12 +86,12 @@ def start_playing(environment: Environment, **_: Any) -> None:
             Player.stage.play()
             environment.process_exit_code = 0  # what went wrong on purpose is a finding, not a failure of Locust
         except OSError as error:
-            print(f"samples cannot be written: {error.strerror or error}", flush=True)
+            print(f"samples cannot be written any further: {error.strerror or error}", flush=True)
             environment.process_exit_code = DISK_FULL
         except Exception:
             logging.getLogger(__name__).exception("the stage failed")
             environment.process_exit_code = 70
-        if not Player.stage.stopping.is_set() and environment.runner:
+        if (not Player.stage.stopping.is_set() or Player.stage.broken) and environment.runner:
             gevent.spawn(environment.runner.quit)
 
     Player.stage.conductors.append(gevent.spawn(conduct))
@@ -98,4 +99,5 @@ def start_playing(environment: Environment, **_: Any) -> None:
 
 def finish(**_: Any) -> None:
     """Whoever ends Locust - the plan, a signal, a time limit - the open answers are waited for and written first."""
-    Player.stage.finish()
+    with contextlib.suppress(OSError):  # the disk is full, and has been told so
+        Player.stage.finish()

@@ -90,7 +90,8 @@ def watch(  # noqa: PLR0913, PLR0917 - two children, what they do, and three who
         sentence = f"The app died (exit code {app.returncode}) during {cell}. {log.last_words()}"
         raise Trouble(sentence, Exit.TARGET)
     if locust.returncode == DISK_FULL:
-        raise OSError(log.last_words())
+        message = "the disk took no more samples"
+        raise OSError(message)
     if locust.returncode:
         sentence = f"Locust ended with exit code {locust.returncode} during {cell}. {log.last_words()}"
         raise Trouble(sentence, Exit.UNTRUSTED)

@@ -17,7 +17,7 @@ def serve(port: int, loop: str, workers: int, threads: int) -> None:
     """Serve on 127.0.0.1 until stopped. Workers and their upstreams inherit the thread count by environment."""
     from targets.app import app  # noqa: PLC0415 - only this process prints the routes
 
-    os.environ["ATONCE_THREADS"] = str(threads)
+    os.environ["ATONCE_APP_THREADS"] = str(threads)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOMS), *filter(None, [os.environ.get("PYTHONPATH")])])
     for path, methods in app.openapi()["paths"].items():
         description = next(iter(methods.values())).get("description", "")

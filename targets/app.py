@@ -34,7 +34,7 @@ def leave_with_parent() -> None:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open what all requests share before the first one, close it after the last one."""
     leave_with_parent()
-    if threads := os.environ.get("ATONCE_THREADS"):
+    if threads := os.environ.get("ATONCE_APP_THREADS"):
         anyio.to_thread.current_default_thread_limiter().total_tokens = int(threads)
     async with upstream.running() as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
         app.state.client = client

@@ -22,16 +22,24 @@ def new_mark() -> str:
     return uuid.uuid4().hex
 
 
-def alive(mark: str) -> list[str]:
-    """Command lines of the processes that carry the mark, this one excepted."""
-    found = []
+def marked(mark: str) -> Iterator[tuple[int, str]]:
+    """Number and command line of the processes that carry the mark, this one excepted."""
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if int(folder.name) != os.getpid() and f"{MARK}={mark}".encode() in (folder / "environ").read_bytes():
                 state = (folder / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
                 if state != "Z":
-                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-    return found
+                    yield int(folder.name), (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+
+def alive(mark: str) -> list[str]:
+    """Command lines of the marked processes."""
+    return [command for _, command in marked(mark)]
+
+
+def pids(mark: str, word: str = "") -> list[int]:
+    """Numbers of the marked processes whose command line begins like one of a `word`'s."""
+    return [number for number, command in marked(mark) if word in " ".join(command.split()[:3])]
 
 
 def gone_within(mark: str, seconds: float) -> list[str]:

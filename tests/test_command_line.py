@@ -16,6 +16,9 @@ from reports.console import console
 from reports.summary import FORMAT
 
 ROOT = Path(__file__).resolve().parent.parent
+NOBODY = "http://127.0.0.1:9"
+RUN = ["run", "--host", NOBODY]
+LOAD = [*RUN, "crowd", "--route", "/x", "-t", "1s"]
 HEAVY = ("pandas", "matplotlib", "locust", "gevent", "fastapi", "numpy", "uvicorn")
 
 
@@ -66,6 +69,51 @@ def test_help_lists_the_commands_that_exist_and_no_others() -> None:
         (["reproduce", "--seconds", "4"], 2, "does not fit"),
         (["reproduce", "--loop", "trio"], 2, "asyncio"),
         (["reproduce", "--seed", "x"], 2, "valid integer"),
+        (["reproduce", "--out", "/dev/null"], 2, "Name another folder with --out"),
+        (["run"], 2, "Missing argument"),
+        (["run", "stampede"], 2, "is not one of"),
+        (["run", "crowd"], 2, "Name what to press: --host"),
+        (["run", "crowd", "--host", "http://example.org", "--route", "/x"], 2, "is not this machine"),
+        (
+            ["run", "crowd", "--host", "http://example.org", "--route", "/x", "--allow-host", "example.com"],
+            2,
+            "is not this machine",
+        ),
+        (["run", "crowd", "--host", "http://10.0.0.1:80", "--route", "/x"], 2, "--allow-host 10.0.0.1"),
+        (["run", "crowd", "--host", "ftp://127.0.0.1", "--route", "/x"], 2, "is no URL of a host"),
+        (["run", "crowd", "--host", "http://[", "--route", "/x"], 2, "is no URL of a host"),
+        (["run", "crowd", "--host", "http://127.0.0.1:port", "--route", "/x"], 2, "is no URL of a host"),
+        (["run", "crowd", "--host", "http://me:secret@127.0.0.1", "--route", "/x"], 2, "is no URL of a host"),
+        ([*RUN, "crowd"], 2, "Name what to press: --route"),
+        ([*RUN, "crowd", "--route", "x"], 2, "a path begins with /"),
+        ([*RUN, "crowd", "--route", "BREW /x"], 2, "BREW is none of"),
+        ([*RUN, "crowd", "--route", "/items/{id}"], 2, "fill in what stands in braces"),
+        ([*RUN, "crowd", "--route", "/ä"], 2, "no letters outside ASCII"),
+        ([*RUN, "crowd", "--route", "/x\r\nHost: y"], 2, "is no route"),
+        ([*LOAD, "--users", "few"], 2, "are no levels of users"),
+        ([*LOAD, "-u", "0"], 2, "are no levels of users"),
+        ([*LOAD, "-u", "1,,2"], 2, "are no levels of users"),
+        ([*LOAD, "-u", "5000"], 2, "from 1 to 900"),
+        ([*LOAD, "--rate", "50"], 2, "write requests per second as 50/s"),
+        ([*LOAD, "--rate", "0/s"], 2, "is no rate"),
+        ([*LOAD, "--rate", "9e9/s"], 2, "is no rate"),
+        ([*LOAD, "--run-time", "20"], 2, "is no duration"),
+        ([*LOAD, "-t", "1d"], 2, "is no duration"),
+        ([*LOAD, "-t", "0.1s"], 2, "is no duration"),
+        ([*LOAD, "--repeat", "0"], 2, "greater than or equal to 1"),
+        ([*LOAD, "--arrivals", "weekly"], 2, "is not one of"),
+        ([*LOAD, "--shape", "round"], 2, "is not one of"),
+        ([*LOAD, "--connections", "none"], 2, "is not one of"),
+        ([*LOAD, "--cap", "0"], 2, "greater than or equal to 1"),
+        ([*LOAD, "--think", "1"], 2, "is no duration"),
+        ([*LOAD, "--drain", "soon"], 2, "is no duration"),
+        ([*LOAD, "--seed", "x"], 2, "valid int"),
+        ([*LOAD, "--out", "/dev/null"], 2, "Name another folder with --out"),
+        (LOAD, 4, "did not answer one polite request"),
+        (["ls", "--out", "nowhere"], 2, "There is no run in nowhere yet"),
+        (["show", "nowhere"], 2, "no run in"),
+        (["show", "tests"], 2, "not a run of atonce"),
+        (["scenarios", "stampede"], 2, "There is no scenario 'stampede'"),
         (["report", "nowhere"], 2, "not a run of atonce"),
         (["report", "tests"], 2, "not a run of atonce"),
         (["serve", "--port", "0"], 2, "greater than or equal to 1"),
@@ -74,9 +122,9 @@ def test_help_lists_the_commands_that_exist_and_no_others() -> None:
         (["serve", "--loop", "x"], 2, "asyncio"),
     ],
 )
-def test_wrong_words_get_a_sentence_and_exit_code_2(words: list[str], code: int, says: str) -> None:
+def test_wrong_words_get_a_sentence_and_an_exit_code(words: list[str], code: int, says: str, tmp_path: Path) -> None:
     """What is wrong and what to do; never a traceback."""
-    shown = atonce(*words)
+    shown = atonce(*words, ATONCE_OUT=str(tmp_path))
     assert code == shown.returncode
     assert says in shown.stderr
     assert "Traceback" not in shown.stderr + shown.stdout
@@ -202,3 +250,116 @@ def test_outside_a_clone_runs_go_to_a_folder_of_their_own(tmp_path: Path) -> Non
 def test_the_version_is_told() -> None:
     """For bug reports."""
     assert atonce("--version").stdout.startswith("atonce 0.")
+
+
+def settings(folder: Path, text: str) -> Path:
+    """A project with settings."""
+    (folder / "pyproject.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_flags_win_over_the_environment_and_that_over_the_project(tmp_path: Path) -> None:
+    """One word, four sources; also from a folder further down."""
+    below = tmp_path / "src"
+    below.mkdir()
+
+    def users(*words: str, **env: str) -> str:
+        shown = atonce("run", "crowd", "--host", NOBODY, "--route", "/x", "--dry-run", *words, cwd=below, **env)
+        return " ".join(line.split()[2] for line in shown.stdout.splitlines() if "crowd/" in line)
+
+    found = [users()]
+    settings(tmp_path, '[tool.atonce]\nusers = "2,3"\nseconds = 0.2\n')
+    found += [users(), users(ATONCE_USERS="4"), users("-u", "5", ATONCE_USERS="4")]
+    assert found == ["1 50", "2 3", "4", "5"]
+    assert (
+        "seconds=0.2" in atonce("reproduce", "--dry-run", cwd=below).stdout
+        or "2.0" in atonce("reproduce", "--dry-run", cwd=below).stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "env", "says"),
+    [
+        ("[tool.atonce]\nuser = 2\n", {}, "has 'user', which no command knows"),
+        ('[tool.atonce]\nseconds = "soon"\n', {}, "pyproject.toml sets seconds."),
+        ("[tool.atonce\n", {}, "cannot be read for its [tool.atonce]"),
+        ("tool = 3\n", {}, "cannot be read for its [tool.atonce]"),
+        ("", {"ATONCE_SECONDS": "soon"}, "ATONCE_SECONDS"),
+        ("", {"ATONCE_LOOP": "trio"}, "ATONCE_LOOP"),
+    ],
+)
+def test_wrong_settings_say_where_they_stand(tmp_path: Path, text: str, env: dict[str, str], says: str) -> None:
+    """In which file, or in which variable."""
+    shown = atonce("reproduce", "--dry-run", cwd=settings(tmp_path, text), **env)
+    assert shown.returncode == 2
+    assert says in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize("command", ["report", "show"])
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("run.json", "", "has no readable run.json"),
+        ("run.json", '{"format": 99}', "Upgrade atonce"),
+        ("run.json", '{"format": 2, "plan": 1', "has no readable run.json"),
+        ("run.json", '{"format": 2, "status": "complete"}', "lacks"),
+        ("samples.parquet", "half", "samples.parquet is missing, damaged"),
+    ],
+)
+def test_a_run_that_was_cut_or_edited_is_a_sentence(  # noqa: PLR0913, PLR0917
+    honest_run: Path, tmp_path: Path, command: str, name: str, content: str, says: str
+) -> None:
+    """Exit code 2, no traceback; `show` reads run.json alone, `ls` goes on with the others."""
+    run = tmp_path / "runs" / "20260101T000000Z-x"
+    shutil.copytree(honest_run, run)
+    (run / name).write_text(content, encoding="utf-8")
+    shown = atonce(command, str(run))
+    if command == "show" and name != "run.json":
+        assert shown.returncode == 0
+    else:
+        assert shown.returncode == 2
+        assert says in shown.stderr or (command == "show" and "was cut or edited" in shown.stderr)
+    assert "Traceback" not in shown.stderr
+    listed = atonce("ls", "--out", str(run.parent))
+    assert listed.returncode == 0
+    assert run.name in listed.stdout
+
+
+def test_a_report_that_cannot_be_written_is_a_sentence(honest_run: Path, tmp_path: Path) -> None:
+    """A file lies where the report's folder should be."""
+    run = tmp_path / "run"
+    shutil.copytree(honest_run, run)
+    (run / "report").write_text("", encoding="utf-8")
+    shown = atonce("report", str(run))
+    assert shown.returncode == 2
+    assert "cannot be read or written" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_runs_are_listed_shown_and_found_by_a_part_of_their_name(honest_run: Path, tmp_path: Path) -> None:
+    """A line per run; facts of one; a part of its name is enough for `report`."""
+    run = tmp_path / "20260101T000000Z-reproduce-7f3a"
+    shutil.copytree(honest_run, run)
+    listed = atonce("ls", "--out", str(tmp_path)).stdout.splitlines()
+    assert listed[1].split()[0] == run.name
+    assert listed[1].split()[-1] == "complete"
+    shown = atonce("show", "7f3a", "--out", str(tmp_path)).stdout
+    assert "crowd/broken-async/32" in shown
+    assert json.loads(atonce("show", "7f3a", "--out", str(tmp_path), "--json").stdout)["seed"] == 1
+    assert atonce("report", "7f3a", "--out", str(tmp_path)).returncode == 0
+
+
+def test_scenarios_are_told_by_path() -> None:
+    """All of them with a caption; one alone for a shell's `$(...)`."""
+    shown = atonce("scenarios").stdout
+    for name in ("burst", "crowd", "steady", "neighbours"):
+        path = atonce("scenarios", name).stdout.strip()
+        assert Path(path).is_file()
+        assert f"{path}  " in shown
+
+
+def test_completion_can_be_shown() -> None:
+    """For the shell that asks."""
+    shown = atonce("--show-completion", "bash", SHELL="/bin/bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert (shown.returncode, "_ATONCE_COMPLETE=complete_bash" in shown.stdout) == (0, True), shown.stderr

@@ -114,7 +114,7 @@ def test_a_good_route_made_blocking_is_refuted_on_a_real_server(tmp_path: Path) 
 
 def test_a_widened_pool_is_refuted_on_a_real_server(tmp_path: Path) -> None:
     """Planted: 80 thread tokens instead of 40; 64 users are all served at once."""
-    path, trouble = run_of(tmp_path, short(Variant.SYNC, (1, 64), neighbours=True), ATONCE_THREADS="80")
+    path, trouble = run_of(tmp_path, short(Variant.SYNC, (1, 64), neighbours=True), ATONCE_APP_THREADS="80")
     assert trouble is None
     report = explain(path)
     assert read_run(path)["targets"]["sync"]["thread_tokens"] == 80
