@@ -271,10 +271,7 @@ def test_flags_win_over_the_environment_and_that_over_the_project(tmp_path: Path
     settings(tmp_path, '[tool.atonce]\nusers = "2,3"\nseconds = 0.2\n')
     found += [users(), users(ATONCE_USERS="4"), users("-u", "5", ATONCE_USERS="4")]
     assert found == ["1 50", "2 3", "4", "5"]
-    assert (
-        "seconds=0.2" in atonce("reproduce", "--dry-run", cwd=below).stdout
-        or "2.0" in atonce("reproduce", "--dry-run", cwd=below).stdout
-    )
+    assert "16 users at most instead of 32" in atonce("reproduce", "--dry-run", cwd=below).stdout
 
 
 @pytest.mark.parametrize(
