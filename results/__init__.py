@@ -11,5 +11,7 @@ The folder of one run:
       log.txt          what the app and Locust said
       report/          derived; may be deleted and rendered again
 
-All moments are seconds on the machine's monotonic clock since the run's start. Evidence is written once.
+All moments are seconds on the machine's monotonic clock since the run's start. Evidence is written once: a line when a
+request leaves and a line when it ends, on disk within half a second, so that kill -9 of anybody loses a second at most, and
+what was in flight is a lower bound. Sealing makes Parquet of it; reading never writes, and reads unsealed runs as well.
 """

@@ -96,8 +96,8 @@ def read_run(path: Path) -> dict[str, Any]:
 
 
 def newest(root: Path) -> Path:
-    """The latest run below a folder; `results/example` does not count."""
-    runs = sorted(path.parent for path in root.glob("*/run.json") if path.parent.name != "example")
+    """The latest run below a folder; the stored examples do not count."""
+    runs = sorted(path.parent for path in root.glob("*/run.json") if not path.parent.name.startswith("example"))
     if not runs:
         sentence = f"There is no run in {root} yet. Make one: atonce reproduce"
         raise Trouble(sentence, Exit.USAGE)

@@ -42,8 +42,3 @@ def inverse(expected: float, seconds: float, begin: float, end: float) -> float:
     """When a rate that goes straight from `begin` to `end` has brought `expected` arrivals: the root of a t + s t^2/2."""
     slope = (end - begin) / seconds
     return 2 * expected / (begin + math.sqrt(begin * begin + 2 * slope * expected))
-
-
-def poisson(rate: float, seconds: float, seed: str) -> Iterator[float]:
-    """Poisson arrivals at one rate."""
-    return moments(((seconds, rate, rate),), Law.POISSON, seed)

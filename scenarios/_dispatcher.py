@@ -5,6 +5,7 @@ never waits for an answer, so a slow server cannot slow the load down. When our 
 burst and keep their planned moments: the lateness is ours, and counted. What the cap refuses is a row as well.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,14 +17,17 @@ from gevent.pool import Group
 from results.schema import Arrivals, Cell, Law, Neighbour, Pool
 from scenarios._arrivals import moments
 from scenarios._client import Client
-from scenarios._cue import Cue
+from scenarios._cue import Cue, clock
 from scenarios._recorder import Place
+
+RESTED = 4.0  # seconds
 
 
 class Dispatcher:
     """Sends one schedule: part `part` of `parts`. `idle` are the open connections nobody uses; only this class changes it.
 
-    The connection used last is taken first: it is the least likely to have been closed by the server meanwhile.
+    The connection used last is taken first, and one that has rested for long is left alone: servers close those (uvicorn
+    after 5 s), and on a held loop the closing may cross our request.
     """
 
     def __init__(  # noqa: PLR0913 - a schedule, and who shares it
@@ -32,15 +36,15 @@ class Dispatcher:
         assert cell.arrivals is not None  # noqa: S101 - who plans an open model gives it arrivals
         self.client, self.cell, self.arrivals = client, cell, cell.arrivals
         self.schedule = moments(cell.arrivals.profile, cell.arrivals.law, seed, part, parts)
-        self.idle: deque[tuple[int, Any]] = deque()
+        self.idle: deque[tuple[int, Any, float]] = deque()  # number, connection, resting since
         self.next_number, self.in_flight = first, 0
 
     def take_part(self, cue: Cue) -> None:
         """One cell, from connecting to the last answer."""
         try:
             if self.arrivals.pool is Pool.WARM:
-                self.idle.extend(self.new() for _ in range(self.arrivals.warm))
-                gevent.joinall([gevent.spawn(self.client.open, connection) for _, connection in self.idle])
+                self.idle.extend((*self.new(), math.inf) for _ in range(self.arrivals.warm))  # unused ones are not closed
+                gevent.joinall([gevent.spawn(self.client.open, connection) for _, connection, _ in self.idle])
             cue.ready()
             self.send_all(cue)
         finally:
@@ -50,6 +54,15 @@ class Dispatcher:
         """One more connection, with its number."""
         self.next_number += 1
         return self.next_number - 1, self.client.new_connection()
+
+    def take(self) -> tuple[int, Any]:
+        """A connection that is free, else a new one."""
+        while self.idle:
+            number, connection, since = self.idle.pop()
+            if clock() - since < RESTED:
+                return number, connection
+            connection.close()
+        return self.new()
 
     def send_all(self, cue: Cue) -> None:
         """Send every arrival at its moment, then wait for the answers still out.
@@ -74,14 +87,14 @@ class Dispatcher:
         out.join()
 
     def send(self, cue: Cue, due: float) -> None:
-        """One request, on a connection that is free, else on a new one."""
-        number, connection = self.idle.pop() if self.idle else self.new()
+        """One request; afterwards its connection rests, or is closed."""
+        number, connection = self.take()
         try:
             self.client.ask(connection, self.place(cue, number), self.cell, due)
         finally:
             self.in_flight -= 1
             if self.arrivals.pool is Pool.WARM:
-                self.idle.append((number, connection))
+                self.idle.append((number, connection, clock()))
             else:
                 connection.close()
 

@@ -47,7 +47,13 @@ def add_options(parser: Any) -> None:
     add("--atonce-drain", default="10s", help="How long to wait for answers when the test stops.")
     add("--atonce-seed", type=int, default=1, help="Seed of the arrivals.")
     hidden: dict[str, Any] = {"include_in_web_ui": False}
-    add("--atonce-out", default="", help="Folder for the runs. Default: results/ in a clone, else ./atonce-results.", **hidden)
+    add(
+        "--atonce-out",
+        default="",
+        help="Folder for the runs. Default: results/ in a clone, else ./atonce-results.",
+        env_var="ATONCE_OUT",
+        **hidden,
+    )
     add("--atonce-allow-host", default="", help="A host that is not this machine and may be loaded all the same.", **hidden)
     add("--atonce-script", default="", help=argparse.SUPPRESS, **hidden)
 

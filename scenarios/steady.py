@@ -3,7 +3,8 @@
 Users of the real world do not wait for each other. At a rate below capacity the queue stays finite; above it, it grows by
 rate - capacity every second for as long as the test lasts, which no closed loop can show. Latency counts from the planned
 moment. Under plain Locust the rate is --atonce-rate, not -u or -r: one schedule per test, shared by all worker processes,
-kept by none of Locust's users. -t is how long the test lasts, the first second of it for opening connections.
+kept by none of Locust's users. -t is how long the test lasts, the first second of it for opening connections; without -t it
+is an hour.
 """
 
 import sys

@@ -22,7 +22,7 @@ def serve(port: int, loop: str, workers: int, threads: int) -> None:
     for path, methods in app.openapi()["paths"].items():
         description = next(iter(methods.values())).get("description", "")
         print(f"  http://127.0.0.1:{port}{path:<18} {description.partition('. ')[0]}", file=sys.stderr)
-    uvicorn.run("targets.app:app", port=port, loop=loop, workers=workers, access_log=False)
+    uvicorn.run("targets.app:app", port=port, loop=loop, workers=workers, access_log=False, timeout_keep_alive=300)
 
 
 def main() -> None:

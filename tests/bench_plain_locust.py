@@ -21,45 +21,48 @@ from scenarios._servant import servant
 from scenarios._watch import Log, wait_until_ready
 
 USERS, SECONDS, HOLD = 50, 6, 0.05
-LOCUSTFILE = f"""
+LOCUSTFILE = """
 from locust import FastHttpUser, task
 
 class Plain(FastHttpUser):
     @task
     def ask(self):
-        self.client.get("/broken-async?seconds={HOLD}")
+        self.client.get("/broken-async?seconds={}")
 """
 
 
-def measure(folder: Path) -> dict[str, float | int | str]:
-    """Serve, press for six seconds, read Locust's own CSV."""
+def measure(
+    folder: Path, users: int = USERS, seconds: int = SECONDS, hold: float = HOLD, loop: str = "uvloop"
+) -> dict[str, float | int | str]:
+    """Serve, press for some seconds, read Locust's own CSV."""
     app_core, locust_core = cores()
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    (folder / "plain.py").write_text(LOCUSTFILE, encoding="utf-8")
-    serve = f"-m uvicorn targets.app:app --port {port} --loop uvloop --no-access-log --log-level warning"
-    press = f"-m locust -f plain.py --host {url} --headless -u {USERS} -r {USERS} -t {SECONDS}s --csv table --only-summary"
+    (folder / "plain.py").write_text(LOCUSTFILE.format(hold), encoding="utf-8")
+    serve = f"-m uvicorn targets.app:app --port {port} --loop {loop} --no-access-log --log-level warning"
+    press = f"-m locust -f plain.py --host {url} --headless -u {users} -r {users} -t {seconds}s --csv table --only-summary"
     quiet = {"folder": folder, "stdin": subprocess.DEVNULL, "stdout": None}
     with servant([sys.executable, *serve.split(), "--app-dir", str(ROOMS)], env=child_env(), core=app_core, **quiet) as app:  # type: ignore[arg-type]
         wait_until_ready(app, url, "/noop/async", Log.from_here(folder / "log.txt"), lambda: None)
-        service = httpx.get(f"{url}/broken-async?seconds={HOLD}").elapsed.total_seconds()
+        service = httpx.get(f"{url}/broken-async?seconds={hold}").elapsed.total_seconds()
         with servant([sys.executable, *press.split()], env=locust_env(), core=locust_core, **quiet) as locust:  # type: ignore[arg-type]
             locust.wait(60)
     with (folder / "table_stats.csv").open(encoding="utf-8") as file:
         row = next(row for row in csv.DictReader(file) if row["Name"] == "Aggregated")
     rate, mean = float(row["Requests/s"]), float(row["Average Response Time"]) / 1000
     return {
-        "users": USERS,
-        "hold_s": HOLD,
-        "seconds": SECONDS,
-        "loop": f"uvloop {metadata.version('uvloop')}",
+        "users": users,
+        "hold_s": hold,
+        "seconds": seconds,
+        "loop": f"uvloop {metadata.version('uvloop')}" if loop == "uvloop" else loop,
         "locust": metadata.version("locust"),
         "service_s": service,
         "rps": rate,
         "mean_s": mean,
         "p50_s": float(row["50%"]) / 1000,
+        "p99_s": float(row["99%"]) / 1000,
         "users_explained": rate * mean,
-        "unexplained": 1 - rate * mean / USERS,
+        "unexplained": 1 - rate * mean / users,
     }
 
 

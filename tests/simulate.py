@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from results.schema import Cell, Neighbour, Phase, Scenario, Status, Variant
+from results.schema import Cell, Law, Neighbour, Phase, Scenario, Status, Variant
 from results.spool import Spool
 from results.store import RunFolder
-from scenarios._arrivals import poisson
+from scenarios._arrivals import moments
 from scenarios._plan import Plan, reproduction
 
 IDLE = 0.002  # seconds that an innocent route takes when nobody disturbs it
@@ -174,7 +174,7 @@ def play(cell: Cell, truth: Truth, service: float, now: float) -> list[Request]:
 def pinged(cell: Cell, ping: Neighbour, truth: Truth, crowd: list[Request], now: float) -> list[tuple[str, Request]]:
     """One neighbour's requests in one cell."""
     found = []
-    for moment in poisson(ping.rate, cell.warm_up + cell.window, f"1/{ping.kind}"):
+    for moment in moments(((cell.warm_up + cell.window, ping.rate, ping.rate),), Law.POISSON, f"1/{ping.kind}"):
         due = now + moment
         end = due + felt(ping, truth, crowd, due)
         found.append((ping.route, Request(0, due, end - IDLE / 2, end - IDLE / 4, end)))

@@ -10,7 +10,7 @@ from typing import Any
 from results.schema import Arrivals, Cell, Law, Phase, Pool, Scenario, Status
 from results.spool import Spool
 from results.store import RunFolder
-from scenarios._arrivals import poisson
+from scenarios._arrivals import moments
 from tests.simulate import NAMES, Request, area, burst, closed_loop
 
 ROUTE = "GET /x"
@@ -120,7 +120,11 @@ def opened_by(one: Cell, server: Server, now: float) -> list[Request]:
     assert one.arrivals is not None
     rate, seconds = one.arrivals.profile[0][1], one.arrivals.seconds
     constant = server.metronome or one.arrivals.law is Law.CONSTANT
-    gaps = [i / rate for i in range(round(rate * seconds))] if constant else list(poisson(rate, seconds, one.name))
+    gaps = (
+        [i / rate for i in range(round(rate * seconds))]
+        if constant
+        else list(moments(((seconds, rate, rate),), Law.POISSON, one.name))
+    )
     free, out, found = [now] * server.places, list[float](), list[Request]()
     for user, gap in enumerate(gaps):
         sent = now + gap

@@ -35,6 +35,28 @@ def atonce(*words: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedPro
     )
 
 
+def here(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process, from the clone."""
+    import atonce as front
+
+    handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)]
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["atonce", *words])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    try:
+        with pytest.raises(SystemExit) as left:
+            front.main()
+    finally:
+        for number, handler in handlers:
+            signal.signal(number, handler)
+    out, err = capfd.readouterr()
+    return subprocess.CompletedProcess(words, int(left.value.code or 0), out, err)
+
+
 def test_help_answers_at_once_and_opens_no_room() -> None:
     """Under 0.3 s (the best of five: other work on the machine is not ours), and nothing heavy is imported."""
     times = []
@@ -122,9 +144,11 @@ def test_help_lists_the_commands_that_exist_and_no_others() -> None:
         (["serve", "--loop", "x"], 2, "asyncio"),
     ],
 )
-def test_wrong_words_get_a_sentence_and_an_exit_code(words: list[str], code: int, says: str, tmp_path: Path) -> None:
-    """What is wrong and what to do; never a traceback."""
-    shown = atonce(*words, ATONCE_OUT=str(tmp_path))
+def test_wrong_words_get_a_sentence_and_an_exit_code(  # noqa: PLR0913, PLR0917 - pytest's fixtures
+    words: list[str], code: int, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong and what to do; never a traceback. In this process, because there are many; the manners are the same."""
+    shown = here(words, monkeypatch, capfd, ATONCE_OUT=str(tmp_path))
     assert code == shown.returncode
     assert says in shown.stderr
     assert "Traceback" not in shown.stderr + shown.stdout

@@ -23,7 +23,7 @@ from results.trouble import Exit, Trouble
 from scenarios._driver import Settings, drive
 from scenarios._interruption import interruptible
 from scenarios._plan import Act, Plan, reproduction
-from tests.processes import MARK, alive, gone_within, new_mark
+from tests.processes import MARK, alive, free_port, gone_within, new_mark
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent
@@ -313,13 +313,6 @@ def test_workers_go_with_their_supervisor() -> None:
     process.kill()
     process.wait()
     assert gone_within(mark, 5.0) == []
-
-
-def free_port() -> int:
-    """A port for `serve`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_a_taken_port_is_a_sentence() -> None:

@@ -234,6 +234,17 @@ def test_the_page_of_such_a_run_is_as_strict_as_any(kneeling: Report) -> None:
     assert "<script>" not in page(hostile)
 
 
+def test_a_routes_name_is_text_wherever_it_stands(kneeling: Report) -> None:
+    """Dollars are no formula, and brackets no element, in table, page and charts."""
+    name = "GET /x?$a=<b>&$c"
+    routes = tuple(dataclasses.replace(one, route=name, variant=name) for one in kneeling.study.routes)
+    hostile = dataclasses.replace(kneeling, study=dataclasses.replace(kneeling.study, routes=routes))
+    text = page(hostile)
+    assert "<b>" not in text
+    assert text.count("$a=&lt;b&gt;&amp;$c") > 3
+    assert name in told(hostile)
+
+
 def test_the_summary_keeps_its_promise_for_loads_too(kneeling: Report) -> None:
     """Against the published schema."""
     data = json.loads(json.dumps(summary(kneeling), allow_nan=False))

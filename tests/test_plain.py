@@ -75,8 +75,38 @@ def test_every_row_that_was_sent_was_counted_at_the_target(tmp_path: Path, scena
     assert not rows.duplicated(["worker", "seq"]).any()
     table = next(line for line in said.splitlines() if "Aggregated" in line)
     assert int(table.split()[1]) == len(rows)
+    assert int(table.split("|")[1].split()[0]) == pytest.approx((rows.done - rows.intended).mean() * 1000, abs=2)
     assert explain(run).study.run["command"] == "locust"
     assert gone_within(mark, 5.0) == []
+
+
+def test_what_the_cap_refuses_is_a_row_and_each_fresh_connection_is_one(tmp_path: Path) -> None:
+    """Three in flight at most on a frozen route: planned = sent + never sent, and the target counted the sent ones."""
+    mark = new_mark()
+    words = [
+        *FROZEN.split(),
+        "--atonce-rate",
+        "30/s",
+        "--atonce-cap",
+        "3",
+        "--atonce-connections",
+        "fresh",
+        "-t",
+        "4s",
+        "--headless",
+    ]
+    with served("tests.planted:counting_app", mark) as (url, _):
+        said, _ = locust("steady", url, tmp_path, mark, *words).communicate(timeout=60)
+        _, rows = rows_of(tmp_path, said)
+        sent = rows[rows.sent.notna()]
+        assert httpx.get(f"{url}/counted", timeout=30).json() == len(sent)
+    refused = rows[rows.sent.isna()]
+    assert set(refused.error) == {"the in-flight cap of 3 was reached"}
+    assert len(refused) > 20
+    assert sent.connection.is_unique
+    assert ((sent.sent.to_numpy()[:, None] >= sent.sent.to_numpy()) & (sent.sent.to_numpy()[:, None] < sent.done.to_numpy())).sum(
+        1
+    ).max() <= 3
 
 
 @pytest.mark.parametrize("processes", [0, 2])

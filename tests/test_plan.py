@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import numpy as np
 import pytest
 
-from results.schema import Scenario, Variant
+from results.schema import Law, Scenario, Variant
 from results.trouble import Exit, Trouble
 from scenarios import _verify
-from scenarios._arrivals import poisson
+from scenarios._arrivals import moments
 from scenarios._plan import BUDGET, LEVELS, Plan, reproduction
 from scenarios._watch import describe, progress
 
@@ -68,19 +67,10 @@ def test_neighbours_are_asked_often_enough_for_a_p90() -> None:
     cells = [cell for cell in reproduction(0.1).cells if cell.neighbours]
     assert 1 + len(LEVELS) == len(cells)
     for cell, ping in itertools.chain.from_iterable(itertools.product([cell], cell.neighbours) for cell in cells):
-        inside = [t for t in poisson(ping.rate, cell.warm_up + cell.window, f"1/{ping.kind}") if t > cell.warm_up]
+        profile = ((cell.warm_up + cell.window, ping.rate, ping.rate),)
+        inside = [t for t in moments(profile, Law.POISSON, f"1/{ping.kind}") if t > cell.warm_up]
         assert len(inside) >= 100
         assert 20 <= ping.rate <= 40
-
-
-def test_arrivals_are_poisson_and_repeatable() -> None:
-    """Mean gap 1 / rate and a coefficient of variation of 1, each within four standard errors; the same seed, the same moments."""
-    moments = list(poisson(100, 200, "seed"))
-    gaps = np.diff(moments)
-    assert pytest.approx(gaps.mean(), rel=4 / len(gaps) ** 0.5) == 0.01
-    assert pytest.approx(gaps.std() / gaps.mean(), rel=4 / len(gaps) ** 0.5) == 1.0
-    assert moments == list(poisson(100, 200, "seed"))
-    assert moments != list(poisson(100, 200, "other"))
 
 
 def test_progress_never_goes_back_and_names_the_cell() -> None:

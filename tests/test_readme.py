@@ -17,8 +17,7 @@ from rich.console import Console
 from reports.report import Report, explain
 from reports.terminal import show
 from reports.wording import number, seconds, share
-from tests.processes import MARK, gone_within, new_mark
-from tests.test_driver import free_port
+from tests.processes import MARK, free_port, gone_within, new_mark, wait_for_server
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,6 +30,9 @@ EXECUTED = {
     "pip install -e '.[test]' && pytest": ".ci/run",
     "uv run atonce reproduce": "test_uv_runs_both_commands",
     "uv run --extra test pytest": "test_uv_runs_both_commands",
+    "locust -f scenarios/crowd.py --host http://127.0.0.1:8002 -u 50 -t 20s --headless": "test_plain_locust_as_the_readme_types_it",
+    "locust -f scenarios/steady.py --host http://127.0.0.1:8002 --atonce-rate 15/s -t 20s --headless --processes 2": "the same",
+    "atonce report": "the same",
     "uvicorn targets.app:app --port 8002": "test_the_lessons_shell_session",
     "curl 'localhost:8002/sleep?seconds=1'": "test_the_lessons_shell_session",
     "time curl localhost:8002/concurrent": "test_the_lessons_shell_session",
@@ -108,14 +110,18 @@ def test_every_link_and_every_room_of_the_map_exists() -> None:
 
 def test_commands_in_the_table_run() -> None:
     """Those that need no minutes: here; `reproduce` itself in test_reproduce.py, `serve` in test_driver.py."""
-    commands = re.findall(r"^\| `(atonce [^`]+)` \|", README, re.MULTILINE)
-    assert len(commands) == 5
+    commands = [
+        one for row in re.findall(r"^\| `atonce .*? \|", README, re.MULTILINE) for one in re.findall(r"`(atonce [^`]+)`", row)
+    ]
+    assert len(commands) == 10
+    env = {**os.environ, "ATONCE_OUT": str(ROOT / "results")}
+    (ROOT / "results").mkdir(exist_ok=True)
     for command in commands:
         words = command.split()[1:]
-        extra = ["--dry-run"] if words[0] == "reproduce" and "--dry-run" not in words else []
+        extra = ["--dry-run"] if words[0] in {"reproduce", "run"} and "--dry-run" not in words else []
         if words[0] != "serve":
             shown = subprocess.run(
-                [sys.executable, "atonce.py", *words, *extra], cwd=ROOT, capture_output=True, text=True, check=False
+                [sys.executable, "atonce.py", *words, *extra], cwd=ROOT, env=env, capture_output=True, text=True, check=False
             )
             assert shown.returncode == 0, shown.stderr
 
@@ -124,7 +130,7 @@ def test_commands_in_the_table_run() -> None:
 def test_the_lessons_shell_session() -> None:
     """Uvicorn and curl as the README types them, on a port that is free."""
     mark, port = new_mark(), str(free_port())
-    served, slept, together = (line.replace("8002", port) for line in SHELL[4:])
+    served, slept, together = (line.replace("8002", port) for line in SHELL[7:])
     binaries = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     server = subprocess.Popen(served.split(), cwd=ROOT, env={**os.environ, MARK: mark, "PATH": binaries}, stderr=subprocess.DEVNULL)
     try:
@@ -146,6 +152,28 @@ def test_the_lessons_shell_session() -> None:
         second = subprocess.run(["bash", "-c", together], capture_output=True, text=True, check=True)
         assert 1.0 <= time.perf_counter() - began < 1.9
         assert second.stdout == '{"statuses":[200,200]}'
+    finally:
+        server.terminate()
+        server.wait(10)
+    assert gone_within(mark, 3.0) == []
+
+
+@pytest.mark.slow
+def test_plain_locust_as_the_readme_types_it(tmp_path: Path) -> None:
+    """Word for word, but for the port: `atonce serve`, two Locusts, a report of each run."""
+    mark, port = new_mark(), str(free_port())
+    env = {**os.environ, MARK: mark, "ATONCE_OUT": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    server = subprocess.Popen(["atonce", "serve", "--port", port], cwd=ROOT, env=env, stderr=subprocess.DEVNULL)
+    try:
+        wait_for_server(f"http://127.0.0.1:{port}")
+        for line in SHELL[4:6]:
+            subprocess.run(
+                ["bash", "-c", line.replace("8002", port)], cwd=ROOT, env=env, capture_output=True, timeout=90, check=True
+            )
+            shown = subprocess.run(SHELL[6].split(), cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=True)
+            assert "GET /broken-async" in shown.stdout
+        assert "15/s poisson" in shown.stdout
+        assert "overloaded" in shown.stdout
     finally:
         server.terminate()
         server.wait(10)

@@ -6,6 +6,7 @@ A chart that has nothing to show gives the reason instead of an empty frame. `LE
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from reports.charts import knee, latency, neighbours, served, staircase
@@ -34,7 +35,13 @@ class Chart:
 def chart(stem: str, question: str, module: object) -> Chart:
     """A chart from a module that has `title`, `draw` and `table`."""
     title, draw, rows = (getattr(module, name) for name in ("title", "draw", "rows"))
-    return Chart(stem, question, title, draw, lambda study: Table(*rows(study)))
+
+    def drawn(study: Study) -> Figure | str:
+        with mpl.rc_context({"text.parse_math": False}):  # a dollar in somebody's route is a dollar
+            figure: Figure | str = draw(study)
+            return figure
+
+    return Chart(stem, question, title, drawn, lambda study: Table(*rows(study)))
 
 
 LESSON: tuple[Chart, ...] = (

@@ -1,0 +1,115 @@
+"""What somebody wants pressed: arrivals from a seed, shapes, shares of schedules, levels, routes and hosts."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from results.schema import Law, Phase, Scenario
+from results.store import RunFolder
+from results.trouble import Trouble
+from scenarios._arrivals import moments
+from scenarios._knee import capacity, plan_of
+from scenarios._order import SHAPES, SHARES, Order, parse_duration, parse_host, parse_rate, parse_route
+from scenarios._recorder import Outcome, Place, Recorder
+
+FLAT = ((200.0, 100.0, 100.0),)
+
+
+def test_arrivals_are_poisson_and_repeatable() -> None:
+    """Mean gap 1 / rate and a coefficient of variation of 1, each within four standard errors; the same seed, the same moments."""
+    found = list(moments(FLAT, Law.POISSON, "seed"))
+    gaps = np.diff(found)
+    assert pytest.approx(gaps.mean(), rel=4 / len(gaps) ** 0.5) == 0.01
+    assert pytest.approx(gaps.std() / gaps.mean(), rel=4 / len(gaps) ** 0.5) == 1.0
+    assert found == list(moments(FLAT, Law.POISSON, "seed"))
+    assert found != list(moments(FLAT, Law.POISSON, "other"))
+
+
+def test_constant_arrivals_are_a_metronome() -> None:
+    """Equal gaps, the first after half of one."""
+    assert list(moments(((1.0, 4.0, 4.0),), Law.CONSTANT, "")) == pytest.approx([0.125, 0.375, 0.625, 0.875])
+
+
+@pytest.mark.parametrize("law", list(Law))
+@pytest.mark.parametrize("parts", [2, 3])
+def test_workers_share_one_schedule(law: Law, parts: int) -> None:
+    """The union is the schedule of a single one; no two send at one moment."""
+    shares = [list(moments(FLAT, law, "seed", part, parts)) for part in range(parts)]
+    assert sorted(itertools.chain.from_iterable(shares)) == list(moments(FLAT, law, "seed"))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize("shape", list(SHAPES))
+def test_a_shape_brings_its_arrivals_where_its_rate_is_high(shape: str) -> None:
+    """Counts per twentieth of the time against the integral of the planned rate: exact to one for a metronome."""
+    profile = SHAPES[shape](100.0, 20.0)
+    counts, edges = np.histogram(list(moments(profile, Law.CONSTANT, "")), bins=20, range=(0, 20))
+    starts = np.cumsum([0.0, *(piece[0] for piece in profile)])
+    dense = np.arange(0, 20, 0.001) + 0.0005
+    rates = np.zeros_like(dense)
+    for (seconds, begin, end), start in zip(profile, starts[:-1], strict=True):
+        inside = (dense >= start) & (dense < start + seconds)
+        rates[inside] = begin + (end - begin) * (dense[inside] - start) / seconds
+    wanted = [rates[(dense >= low) & (dense < high)].sum() * 0.001 for low, high in itertools.pairwise(edges)]
+    assert np.abs(counts - wanted).max() <= 1.5
+    assert max(max(piece[1:]) for piece in profile) == 100.0
+
+
+def test_an_order_becomes_cells_for_each_route_level_and_repeat() -> None:
+    """Named after what they press; repeats are cells of their own."""
+    order = Order(scenario="crowd", routes=("GET /a", "GET /b"), users=(1, 8), repeat=2, seconds=5.0)
+    names = [cell.name for cell in order.cells()]
+    assert names[:4] == ["crowd/GET /a/1", "crowd/GET /a/8", "crowd/GET /b/1", "crowd/GET /b/8"]
+    assert names[4:] == [f"{name}~2" for name in names[:4]]
+    assert {5.0} == {cell.warm_up + cell.window for cell in order.cells()}
+    steady = next(Order(scenario="steady", routes=("GET /a",), rates=(15.0,), prefix="/api").cells())
+    assert (steady.path, steady.users, steady.arrivals and steady.arrivals.planned) == ("/api/a", 0, 150.0)
+
+
+def test_a_knee_goes_on_at_shares_of_what_was_measured(tmp_path: pytest.TempPathFactory) -> None:
+    """20 right answers in a window of 2 s are a capacity of 10; answers outside, wrong or missing are none of it."""
+    order = Order(scenario="knee", routes=("GET /x",), users=(4,))
+    run = RunFolder.create(tmp_path, "knee")  # type: ignore[arg-type]
+    run.open(plan={"cells": []})
+    recorder, origin = Recorder(run.path, "load"), run.facts["origin"]
+    recorder.load.write("mark", "crowd/GET /x/4", "open", origin + 1.0, 0, 0.0)
+    recorder.load.write("mark", "crowd/GET /x/4", "close", origin + 3.0, 0, 0.0)
+    for i in range(30):
+        place = Place("crowd/GET /x/4", Phase.STEADY, "GET /x", "GET /x", 0)
+        ticket = recorder.leaves(place, origin, None)
+        fault = "status 500" if i % 6 == 5 else None
+        recorder.write_down(ticket, origin + 0.5 + i * 0.1, Outcome(200, fault, 1, (None, None, None), None))
+    recorder.close()
+    inside = sum(1.0 < 0.5 + i * 0.1 <= 3.0 and i % 6 != 5 for i in range(30))
+    assert capacity(run, "crowd/GET /x/4") == pytest.approx(inside / 2.0)
+    then = plan_of(order).then
+    assert then is not None
+    (act,) = then(run)
+    assert [cell.share for cell in act.cells] == list(SHARES)
+    assert act.cells[0].scenario is Scenario.STEADY
+    assert act.cells[0].arrivals is not None
+    assert act.cells[0].arrivals.planned == pytest.approx(0.2 * inside / 2 * order.seconds, rel=0.01)
+    assert capacity(run, "crowd/GET /y/4") == 0.0
+
+
+def test_words_become_numbers() -> None:
+    """Rates, durations, routes and hosts, as people write them."""
+    assert (parse_rate("50/s"), parse_rate("300/m")) == (50.0, 5.0)
+    assert (parse_duration("1m30s"), parse_duration("1500ms"), parse_duration("0s", least=0.0)) == (90.0, 1.5, 0.0)
+    assert [parse_route(text) for text in ("/x", "get /x?y=1", " POST /z ")] == ["GET /x", "GET /x?y=1", "POST /z"]
+    assert parse_host(":8002", None).netloc == "127.0.0.1:8002"
+    assert parse_host("https://shop.example/api", "shop.example").path == "/api"
+
+
+@pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1", "127.9.9.9:80", "http://[::1]:80"])
+def test_this_machine_needs_no_leave(host: str) -> None:
+    """By name and by number."""
+    parse_host(host, None)
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "localhost.example.org", "192.168.0.1", "2130706433", "http://127.0.0.1@example.org"])
+def test_other_machines_do(host: str) -> None:
+    """Also those that look like this one."""
+    with pytest.raises(Trouble):
+        parse_host(host, None)
