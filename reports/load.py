@@ -29,6 +29,7 @@ class Evidence:
     samples: pd.DataFrame
     load: pd.DataFrame
     probe: pd.DataFrame
+    pivots: dict[tuple[str, str], pd.DataFrame]  # the marks by cell and reading, pivoted once: everybody asks for them
 
     def rows(self, cell: str) -> pd.DataFrame:
         """A cell's samples, without those that only opened a connection."""
@@ -39,8 +40,7 @@ class Evidence:
 
         `reading` may be "area": the counter's integral at those moments. Of a mark that was set twice the last one counts.
         """
-        rows = self.load[(self.load.cell == cell) & (self.load.kind == "mark")]
-        return rows.set_index(["worker", "mark"])[reading].groupby(level=[0, 1]).last().unstack()  # noqa: PD010 - a pivot
+        return self.pivots.get((cell, reading), pd.DataFrame())
 
 
 def load(path: Path) -> Evidence:
@@ -55,7 +55,18 @@ def load(path: Path) -> Evidence:
     frames = spooled(path, run) if run["status"] == Status.RUNNING else {name: frame(path, name) for name in TABLES}
     samples = frames["samples"]
     samples["latency"] = samples.done - samples.intended
-    return Evidence(path, run, cells, samples, frames["load"], frames["probe"])
+    samples["cell"] = samples.cell.astype("category")  # compared with a name for every cell, again and again
+    return Evidence(path, run, cells, samples, frames["load"], frames["probe"], pivots(frames["load"]))
+
+
+def pivots(lines: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """Per cell and reading, a row per worker and a column per mark."""
+    marks = lines[lines.kind == "mark"]
+    found = {}
+    for cell, rows in marks.groupby("cell"):
+        last = rows.groupby(["worker", "mark"])[["t", "area"]].last().unstack()  # noqa: PD010 - a pivot
+        found.update({(str(cell), reading): pd.DataFrame(last[reading]) for reading in ("t", "area")})
+    return found
 
 
 def frame(path: Path, name: str) -> pd.DataFrame:

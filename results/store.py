@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ class Gathered:
 def gather(path: Path, origin: float) -> Gathered:
     """Read the spools of a run; nothing is written."""
     visits, looks, targets = read_probe(path / "probe", origin)
-    samples = [tuple(getattr(one, name) for name in SAMPLE_COLUMNS) for one in read_samples(path / "samples", origin, visits)]
+    samples = list(map(attrgetter(*SAMPLE_COLUMNS), read_samples(path / "samples", origin, visits)))
     load = list(read_load(path / "load", origin))
     rows: dict[str, list[tuple[Any, ...]]] = {"samples": samples, "load": load, "probe": looks}
     return Gathered({name: Table(names, rows[name]) for name, names in TABLES.items()}, targets)
