@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 ONLY_IN = {
     "locust": ["scenarios/[!_]*.py", "scenarios/_user.py"],
-    "gevent": [f"scenarios/_{name}.py" for name in ("user", "stage", "cue", "dispatcher", "client", "plain")],
+    "gevent": [f"scenarios/_{name}.py" for name in ("user", "stage", "cue", "dispatcher", "client", "plain", "owner")],
     "geventhttpclient": ["scenarios/_client.py"],
     "matplotlib": ["reports/charts/*.py"],
     "pandas": ["reports/*.py"],

@@ -64,7 +64,7 @@ def test_every_row_that_was_sent_was_counted_at_the_target(tmp_path: Path, scena
     """Stopped by -t in the middle of a frozen route; nothing is lost, nothing is asked twice, the report reads it."""
     mark = new_mark()
     with served("tests.planted:counting_app", mark) as (url, server):
-        process = locust(scenario, url, tmp_path, mark, *MODES[scenario].split(), "-t", "4s", "--headless", *several(processes))
+        process = locust(scenario, url, tmp_path, mark, *MODES[scenario].split(), "-t", "3s", "--headless", *several(processes))
         said, _ = process.communicate(timeout=60)
         run, rows = rows_of(tmp_path, said)
         assert httpx.get(f"{url}/counted", timeout=30).json() == rows.sent.notna().sum() > 10, said
@@ -183,17 +183,11 @@ def test_the_schedule_is_the_same_however_many_share_it(tmp_path: Path) -> None:
     ("words", "says"),
     [
         ("--host http://example.org", "is not this machine"),
-        ("--host ftp://127.0.0.1", "is no URL of a host"),
         ("--atonce-route nowhere", "a path begins with /"),
-        ("--atonce-route BREW_/x", "is no route"),
         ("--atonce-rate 50", "is no rate"),
         ("--atonce-drain soon", "is no duration"),
-        ("--atonce-think 1", "is no duration"),
-        ("--atonce-cap x", "invalid int value"),
         ("--atonce-cap 0", "at least 1"),
         ("--atonce-seed x", "invalid int value"),
-        ("--atonce-arrivals weekly", "invalid choice"),
-        ("--atonce-shape round", "invalid choice"),
         ("--atonce-connections none", "invalid choice"),
         ("--atonce-out /dev/null", "Cannot write results"),
     ],
