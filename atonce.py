@@ -4,6 +4,7 @@ A room is opened only when its command is typed, so that `--help` answers at onc
 Locust or FastAPI. Settings come from `[tool.atonce]` in pyproject.toml, then `ATONCE_*`, then the flags.
 """
 
+import os
 import signal
 import sys
 import tomllib
@@ -102,7 +103,10 @@ def run(  # noqa: PLR0913 - one parameter per flag
     scenario: Annotated[Kind, typer.Argument(help="How to press.", show_default=False)],
     *,
     host: Annotated[str, typer.Option("--host", "-H", help="URL of what to press, served on this machine.")] = "",
-    route: Annotated[list[str] | None, typer.Option("--route", help="What to ask, such as 'GET /items/1'. Again for more.")] = None,
+    route: Annotated[
+        list[str] | None,
+        typer.Option("--route", help="What to ask, such as 'GET /items/1'. Again for more. [ATONCE_ROUTE: commas]"),
+    ] = None,
     users: Annotated[str, typer.Option("--users", "-u", help="Levels of users: burst, crowd, knee. [default: 20; 1,50; 64]")] = "",
     rate: Annotated[str, typer.Option(help="Levels of arrivals: steady, neighbours. [default: 20/s; 24/s]")] = "",
     run_time: Annotated[str, typer.Option("--run-time", "-t", help="How long each level lasts.")] = "10s",
@@ -134,7 +138,7 @@ def run(  # noqa: PLR0913 - one parameter per flag
     order = _front.order_of(scenario, host, allow_host, route or [], words, chosen)
     plan = _front.plan_of(order)
     if dry_run:
-        echo([*_front.outline(plan), f"next: atonce run {scenario}"])
+        echo([*_front.outline(plan), "next: the same without --dry-run"])
         return
     from reports.ending import Manners, watched  # noqa: PLC0415
 
@@ -161,7 +165,7 @@ def list_runs(*, out: Out = None) -> None:
     from results.listing import listing  # noqa: PLC0415
     from results.store import default_root  # noqa: PLC0415
 
-    echo([*listing(out or default_root()), "next: atonce show"])
+    echo([*listing(out or default_root()), "next: atonce show RUN" + (f" --out {out}" if out else "")])
 
 
 @app.command(epilog="Examples:  atonce show   |   atonce show results/example   |   atonce show 7f3a --json")
@@ -173,7 +177,7 @@ def show(
     from results.store import default_root  # noqa: PLC0415
 
     path = find(out or default_root(), run)
-    echo([facts(path)] if as_json else [*description(path), f"next: atonce report {path.name}"])
+    echo([facts(path)] if as_json else [*description(path), f"next: atonce report {path}"])
 
 
 @app.command(epilog="Examples:  atonce scenarios   |   locust -f $(atonce scenarios crowd) --host http://127.0.0.1:8002")
@@ -223,17 +227,24 @@ def command() -> tuple[Any, str]:
     built: Any = typer.main.get_command(app)
     path, settings = settings_here()
     known: dict[str, list[tuple[str, str]]] = {}
+    several: dict[str, str | None] = {}
     for name, one in built.commands.items():
         for parameter in (one for one in one.params if one.param_type_name == "option"):
             flag = parameter.opts[0].lstrip("-")
-            parameter.envvar, parameter.show_envvar = f"ATONCE_{flag.upper().replace('-', '_')}", True
             known.setdefault(flag, []).append((name, parameter.name))
+            variable = f"ATONCE_{flag.upper().replace('-', '_')}"
+            if parameter.multiple:  # an environment variable would be split at blanks, which a route has
+                several[flag] = os.environ.get(variable)
+                continue
+            parameter.envvar, parameter.show_envvar = variable, True
     defaults: dict[str, dict[str, Any]] = {name: {} for name in built.commands}
-    for key, value in settings.items():
+    said = {**settings, **{flag: value for flag, value in several.items() if value}}
+    for key, value in said.items():
         if key not in known:
             raise Trouble(f"[tool.atonce] in {path} has {key!r}, which no command knows: {', '.join(sorted(known))}.", Exit.USAGE)
         for name, parameter in known[key]:
-            defaults[name][parameter] = value
+            words = value.split(",") if key in several and isinstance(value, str) else value
+            defaults[name][parameter] = ",".join(map(str, words)) if isinstance(words, list) and key not in several else words
     built.context_settings = {**built.context_settings, "default_map": defaults}
     return built, f"[tool.atonce] in {path} sets {', '.join(settings)}." if settings else ""
 

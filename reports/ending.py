@@ -11,6 +11,7 @@ from typing import Any
 
 from reports.console import Progress, console
 from reports.report import Report, explain, write
+from reports.summary import summary
 from reports.terminal import show
 from results.trouble import Trouble, may_be_cut_short
 
@@ -29,11 +30,16 @@ def present(path: Path, trouble: Trouble | None) -> tuple[Report | None, dict[st
     """Judge and render a run. After a trouble, a run with nothing to show is no second trouble."""
     try:
         found = explain(path)
-        return found, write(found)
     except (Trouble, OSError):
         if trouble is None:
             raise
         return None, {}
+    try:
+        return found, write(found)
+    except OSError as error:  # what was found can be told all the same
+        sentence = f"the page cannot be written below {path} ({error.strerror or error}). Make room, then: atonce report {path}"
+        print(f"atonce: {sentence}", file=sys.stderr, flush=True)
+        return found, summary(found)
 
 
 def watched(path: Path, drive: Callable[[Progress], Trouble | None], seconds: float, following: str, manners: Manners) -> int:

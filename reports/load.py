@@ -11,10 +11,16 @@ from typing import Any
 import pandas as pd
 
 from results.schema import Cell, Phase, Status
-from results.store import TABLES, gather, read_run
+from results.store import TABLES, gather, read_run, spoilt_lines
 from results.trouble import Exit, Trouble
 
-FACTS = ("run", "command", "status", "started", "seed", "plan", "loop", "machine", "packages", "connections")
+FACTS: dict[str, type] = {
+    **dict.fromkeys(("run", "command", "status", "started", "loop", "connections"), str),
+    **dict.fromkeys(("machine", "packages", "plan"), dict),
+    "seed": int,
+    "troubles": list,
+}
+EXTRAS: dict[str, type | tuple[type, ...]] = {"seconds": (int, float), "targets": dict, "host": str, "scenario": str}
 MOMENTS = ("intended", "sent", "done", "app_start", "handler_start", "handler_end", "app_end", "t", "area", "lateness", "cpu")
 KINDS = {**dict.fromkeys(MOMENTS, "float64"), "threads_waiting": "float64", "executor_queue": "float64", "censored": "bool"}
 
@@ -50,8 +56,16 @@ def load(path: Path) -> Evidence:
         raise damaged(path, f"its run.json lacks {', '.join(missing)}")
     try:
         cells = tuple(Cell.from_dict(one) for one in run["plan"]["cells"])
+        waits, notes = run["plan"]["seconds"], run["plan"].setdefault("notes", [])
     except (KeyError, TypeError, ValueError) as error:
-        raise damaged(path, "its plan cannot be read") from error
+        raise damaged(path, f"its plan cannot be read ({error})") from error
+    wrong = [name for name, kind in {**FACTS, **EXTRAS}.items() if name in run and not isinstance(run[name], kind)]
+    wrong += ["status"] if run["status"] not in list(Status) else []
+    wrong += ["plan"] if not isinstance(notes, list) or not isinstance(waits, int | float | None) else []
+    if wrong:
+        raise damaged(path, f"its run.json was edited: {', '.join(wrong)}")
+    if len({cell.name for cell in cells}) < len(cells):
+        raise damaged(path, "its plan names a cell twice")
     frames = spooled(path, run) if run["status"] == Status.RUNNING else {name: frame(path, name) for name in TABLES}
     samples = frames["samples"]
     samples["latency"] = samples.done - samples.intended
@@ -75,8 +89,8 @@ def frame(path: Path, name: str) -> pd.DataFrame:
         found = pd.read_parquet(path / f"{name}.parquet")
         if name == "load" and "worker" not in found:
             found["worker"] = found.cell.str.split("/").str[1]
-        return found[list(TABLES[name])]
-    except (OSError, ValueError, KeyError) as error:  # pyarrow's complaints about a damaged file are ValueErrors
+        return found[list(TABLES[name])].astype({key: kind for key, kind in KINDS.items() if key in TABLES[name]})
+    except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's complaints about a damaged file are ValueErrors
         raise damaged(path, f"{name}.parquet is missing, damaged, or lacks columns") from error
 
 
@@ -87,6 +101,7 @@ def spooled(path: Path, run: dict[str, Any]) -> dict[str, pd.DataFrame]:
     except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
         raise damaged(path, "it was never closed, and its spools cannot be read") from error
     run["targets"] = gathered.targets
+    run["troubles"] = [*run["troubles"], *([spoilt_lines(gathered.spoilt)] if gathered.spoilt else [])]
     found = {name: pd.DataFrame(table.rows, columns=list(table.names)) for name, table in gathered.tables.items()}
     return {name: one.astype({key: kind for key, kind in KINDS.items() if key in one}) for name, one in found.items()}
 

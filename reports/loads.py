@@ -36,8 +36,9 @@ def loads(study: Study, verdicts: Mapping[str, str]) -> list[Row]:
 
 def parts(route: Route, verdict: str) -> Iterator[tuple[str, str, str, Latency | Level | None, str]]:
     """Cell, load, rate, latencies and note of everything that was measured of one route."""
-    if route.burst:
-        yield route.burst.cell, f"burst of {route.burst.size}", "-", route.burst.latency, ""
+    for burst in route.bursts:
+        again_ = burst.cell.rpartition("~")[2] if "~" in burst.cell.rpartition("/")[2] else "1"
+        yield burst.cell, f"burst of {burst.size}" + again(int(again_)), "-", burst.latency, ""
     for level in route.levels:
         note = verdict if level is route.top and verdict not in SILENT else ""
         yield level.cell, count(level.users, "user") + again(level.repeat), number(level.rate), level, note
@@ -96,6 +97,15 @@ def sentences(route: Route) -> Iterator[str]:
     top = route.top
     if top and route.service is None:
         yield f"{route.route} with {count(top.users, 'user')}: {number(top.rate)} req/s, mean {value(top.mean)}."
+    if top and top.little and abs(top.little.residual) > top.edge:
+        users, explained = top.users, number(top.users * (1 - top.little.residual))
+        yield (
+            f"Rate times mean latency explains only {explained} of {users} users: the others waited from before the window or beyond it, "
+            f"{seconds(top.longest.low)} at the longest, so the mean is too short."
+        )
+    for burst in () if route.levels else route.bursts:
+        if burst.latency:
+            yield f"{route.route}: the last of a burst of {burst.size} was answered after {value(burst.latency.longest)}."
     good = [one for one in route.offered if not one.overloaded and one.latency]
     bad = [one for one in route.offered if one.overloaded]
     if good:
@@ -114,8 +124,8 @@ def steady(route: Route, one: Offered) -> str:
     mean, queue = value(one.latency.mean), ""
     if unloaded and one.latency.mean.exact and one.latency.mean.exact <= QUIET * unloaded:
         queue = ", nothing queued"
-    elif unloaded:
-        mean += f" ({times(one.latency.mean.low / unloaded)} the unloaded {seconds(unloaded)})"
+    elif route.service or one.places == 1:  # else nobody knows what it takes unloaded
+        mean += f" ({times(one.latency.mean.low / (unloaded or 1))} the unloaded {seconds(unloaded)})"
     return f"{route.route} at {number(one.nominal)} req/s: mean {mean}, {tail}{queue}."
 
 

@@ -79,7 +79,7 @@ def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
         executor=runtime.get("executor_size"),
         levels=tuple(level for cell in crowds if (level := level_of(evidence, cell, service, places))),
         offered=(),
-        burst=bursts[0] if bursts else None,
+        bursts=tuple(bursts),
         bystanders=bystanders(evidence, crowds[-1]) if crowds and crowds[-1].neighbours else {},
     )
     steadies = [cell for cell in cells if cell.arrivals]
@@ -116,6 +116,8 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
     latency = Latency.of(rows.latency.to_numpy(), ~rows.censored.to_numpy())
     if latency is None:
         return None
+    whole = right(window.everything)  # whoever starves was planned before the window, and must not be lost from the longest
+    waits = whole.latency
     known = cell.variant in list(Variant)  # what limits somebody else's route, nobody told us
     probe = evidence.probe[evidence.probe.variant == cell.variant]
     probe = probe[(probe.t > window.start) & (probe.t <= window.end)]
@@ -131,7 +133,7 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         errors=int((window.rows.sent.notna() & window.rows.error.notna()).sum()),
         mean=latency.mean,
         quantiles=latency.quantiles,
-        longest=latency.longest,
+        longest=Estimate(float(waits.max()), float(waits.max()) if not whole.censored.any() else np.inf),
         starved=starved(rows[~rows.censored], cell.users),
         little=little(window),
         predicted_mean=closed_loop_mean(cell.users, service, places or np.inf, cell.think) if service and known else None,

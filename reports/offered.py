@@ -21,7 +21,8 @@ CHANCE = 3.0  # standard deviations: what so many Poisson arrivals pile up on a 
 WAITED = 1.02  # times the unloaded latency from which a request had to wait (science: busy periods)
 WAITED_LONG = 1.5
 NEAR = 0.1  # how alike the gaps between completions must be, and how near the unloaded latency, to mean one at a time
-FEW = 10  # gaps; fewer say nothing
+FEW = 10  # gaps, or overdue requests; fewer say nothing
+FULLER = 1.02  # times what the answers' own pace says a route can do
 
 
 def offered_of(evidence: Evidence, cell: Cell, capacity: float | None, places: int | None) -> Offered:
@@ -36,8 +37,9 @@ def offered_of(evidence: Evidence, cell: Cell, capacity: float | None, places: i
     nominal, rate = law.planned / law.seconds, len(sent) / lasts
     refused = int(rows.error[rows.sent.isna()].str.contains("cap").sum())
     backlog = int(in_flight(sent, window.end))
-    above = capacity is not None and min(nominal, rate) > capacity and backlog > (places or 0)
     known, busy = served_in_a_row(fine, places)
+    full = capacity or (known / busy if known and busy else None)  # else from the pace of the answers themselves
+    above = full is not None and min(nominal, rate) > (capacity or FULLER * full) and backlog > (places or 1)
     is_plain = law.law is Law.POISSON and len(law.profile) == 1 and law.profile[0][1] == law.profile[0][2]
     moments = ((rows.intended,) if refused else (rows.intended, sent.sent)) if is_plain else ()
     return Offered(
@@ -58,12 +60,12 @@ def offered_of(evidence: Evidence, cell: Cell, capacity: float | None, places: i
         unfinished=int(sent.censored.sum()),
         errors=int(sent.error.notna().sum()),
         latency=Latency.of(inside.latency.to_numpy(), ~inside.censored.to_numpy()),
-        floor=floor,
+        floor=busy if known == 1 else floor,
         lateness=quantile((sent.sent - sent.intended).to_numpy(), 0.99) if len(sent) else None,
         arrivals=tuple(law_of(np.sort(one.to_numpy()) - go, lasts) for one in moments if len(one) > FEW),
         growth=backlog / lasts,
         capacity=capacity,
-        overloaded=above or piles_up(sent, floor, go, window, refused=refused > 0),
+        overloaded=above or piles_up(sent, floor, go, window, refused=refused > 0, chance=0 if law.law is Law.CONSTANT else CHANCE),
         places=known,
         busy=busy,
     )
@@ -75,10 +77,12 @@ def in_flight(sent: pd.DataFrame, moment: float, older: float = 0.0) -> int:
     return int(((sent.sent <= moment - older) & (ends > moment)).sum())
 
 
-def piles_up(sent: pd.DataFrame, floor: float | None, go: float, window: Window, *, refused: bool) -> bool:
+def piles_up(  # noqa: PLR0913 - a queue, a floor, and what counts as chance
+    sent: pd.DataFrame, floor: float | None, go: float, window: Window, *, refused: bool, chance: float
+) -> bool:
     """Whether more requests are overdue at the close than chance piles up, and still more of them as time goes by.
 
-    On a route that just keeps up, the queue after n Poisson arrivals is a random walk of step sqrt(n): three times that
+    A metronome piles nothing up. On a route that just keeps up, the queue after n Poisson arrivals is a random walk of step sqrt(n): three times that
     is chance once in 300 such tests, and far rarer below capacity. A slow route without a limit has many in flight, but
     none for longer than an unloaded answer takes. Once the cap refuses requests, the queue cannot grow any more.
     """
@@ -86,7 +90,7 @@ def piles_up(sent: pd.DataFrame, floor: float | None, go: float, window: Window,
         return False
     early = in_flight(sent, go + (window.end - go) / 3, floor)
     overdue = in_flight(sent, window.end, floor)
-    return overdue > CHANCE * math.sqrt(len(sent)) and (refused or overdue - early > overdue / 3)
+    return overdue > max(FEW, chance * math.sqrt(len(sent))) and (refused or overdue - early > overdue / 3)
 
 
 def served_in_a_row(fine: pd.DataFrame, places: int | None) -> tuple[int | None, float | None]:

@@ -50,6 +50,11 @@ class Level:
     executor_queue: float | None
     inside: dict[str, float]  # quantiles of what a timer inside the app saw
 
+    @property
+    def edge(self) -> float:
+        """Up to which share of the users Little's residual says nothing: what lies across the window's edges anyway."""
+        return max(0.03, self.mean.low / self.seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class Burst:
@@ -144,8 +149,13 @@ class Route:
     executor: float | None  # threads of the loop's default executor, as the app's probe saw them
     levels: tuple[Level, ...]
     offered: tuple[Offered, ...]
-    burst: Burst | None
+    bursts: tuple[Burst, ...]
     bystanders: dict[str, Bystander]
+
+    @property
+    def burst(self) -> Burst | None:
+        """The first burst, if there was one."""
+        return self.bursts[0] if self.bursts else None
 
     @property
     def top(self) -> Level | None:

@@ -1,6 +1,7 @@
 """The report for a terminal: one table of routes or loads, one sentence each, claims, trust; the worst last, by the prompt."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -44,14 +45,23 @@ def show(report: Report, console: Console) -> None:
         console.print(loads_table(rows, console.width))
     for finding in ordered(report):
         console.print(f"- {finding.sentence}", highlight=False, markup=False, soft_wrap=True)
-    if report.study.run["status"] == Status.RUNNING:
-        console.print("  this run was never closed: it is still running, or its driver was killed", highlight=False)
     console.print(trust_line(report), highlight=False, soft_wrap=True)
+    for words in not_whole(report.study.run):
+        console.print(f"  {words}", highlight=False, markup=False, soft_wrap=True)
     for doubt in report.trust.doubts[:8]:
         words = f"  {doubt.status}: {doubt.id} {doubt.name}, {doubt.cell}: {doubt.why}"
         console.print(words, highlight=False, markup=False, soft_wrap=True)
     for one in report.study.missing:
         console.print(f"  {stopped(one)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def not_whole(run: dict[str, Any]) -> Iterator[str]:
+    """Why a run was not played to its end."""
+    if run["status"] == Status.RUNNING:
+        yield "this run was never closed: it is still running, or its driver was killed"
+    elif run["status"] != Status.COMPLETE:
+        yield f"this run is not whole: it was {run['status']}"
+    yield from run["troubles"]
 
 
 def ordered(report: Report) -> list[Finding]:

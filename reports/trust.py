@@ -103,6 +103,10 @@ def checks(study: Study) -> Iterator[Check]:
             yield reconciled(tally)
         if load:
             yield from punctual(load)
+    for level in () if study.reproduces else [level for route in study.routes for level in route.levels]:
+        if level.little:
+            why = "part of the users' time lies in requests planned before the window: unequal turns, so mean and percentiles are too short"
+            yield Check("V11", "little residual", level.cell, level.little.residual, level.edge, 1.0, why)
     for one in study.missing:
         yield Check("V4", "all sent", one.cell, None, 0.0, 0.005, "planned, and not measured to its end")
     yield origin(study)

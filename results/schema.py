@@ -4,7 +4,8 @@ A *cell* is one (target, route, scenario, level), written `crowd/broken-async/32
 planned, whatever became of it. Seconds everywhere; counts and bytes are plain integers.
 """
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
@@ -72,6 +73,20 @@ class Neighbour:
     connections: int  # opened before the load; a ping that finds none free is not sent, and counted
 
 
+def sound(fact: Any) -> Any:
+    """The same fact, if its words are words and its numbers finite and not negative. Raises ValueError for an edited one."""
+    for one in fields(fact):
+        value, kind = getattr(fact, one.name), getattr(one.type, "__name__", str(one.type))
+        words, number = "str" in kind and "tuple" not in kind, kind.startswith(("int", "float"))
+        if (value is None and "None" in kind) or not (words or number):
+            continue
+        right = isinstance(value, str) if words else isinstance(value, (int,) if kind.startswith("int") else (int, float))
+        if not right or (number and not 0 <= value < math.inf):
+            message = f"{one.name} is {value!r}"
+            raise ValueError(message)
+    return fact
+
+
 class Law(StrEnum):
     """How the gaps between arrivals are distributed."""
 
@@ -114,7 +129,13 @@ class Arrivals:
     def from_dict(cls, raw: dict[str, Any]) -> "Arrivals":
         """Arrivals as they came from JSON."""
         profile = tuple((float(one), float(two), float(three)) for one, two, three in raw["profile"])
-        return cls(**{**raw, "law": Law(raw["law"]), "pool": Pool(raw["pool"]), "profile": profile})
+        found = cls(**{**raw, "law": Law(raw["law"]), "pool": Pool(raw["pool"]), "profile": profile})
+        wrong = [piece for piece in profile if not (0 < piece[0] < math.inf and 0 <= min(piece[1:]) <= max(piece[1:]) < math.inf)]
+        if wrong or not found.planned > 0:
+            message = f"profile {raw['profile']!r} brings no arrivals"
+            raise ValueError(message)
+        checked: Arrivals = sound(found)
+        return checked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +169,9 @@ class Cell:
         """A cell as it came from JSON."""
         neighbours = tuple(Neighbour(**one) for one in raw["neighbours"])
         arrivals = Arrivals.from_dict(raw["arrivals"]) if raw.get("arrivals") else None
-        return cls(**{**raw, "scenario": Scenario(raw["scenario"]), "neighbours": neighbours, "arrivals": arrivals})
+        words = {"scenario": Scenario(raw["scenario"]), "neighbours": neighbours, "arrivals": arrivals}
+        checked: Cell = sound(cls(**{**raw, **words}))
+        return checked
 
     def to_dict(self) -> dict[str, Any]:
         """The cell as JSON carries it."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+FEWEST = 2  # words; every line has more
 FLUSH_EVERY = 0.5  # seconds; a crash loses what is younger
 
 
@@ -36,11 +37,15 @@ class Spool:
         self.file.close()
 
 
-def read(path: Path) -> Iterator[list[Any]]:
-    """All whole lines of a spool, in order. A half-written last line is what a crash leaves: it is skipped."""
+def read(path: Path, spoilt: list[str] | None = None) -> Iterator[list[Any]]:
+    """All whole lines of a spool, in order. What cannot be read - a crash leaves half a line - is put into `spoilt`."""
     with path.open(encoding="utf-8", errors="replace") as file:
         for text in file:
             try:
-                yield json.loads(text)
+                line = json.loads(text)
             except json.JSONDecodeError:
-                return
+                line = None
+            if isinstance(line, list) and len(line) > FEWEST:
+                yield line
+            elif spoilt is not None:
+                spoilt.append(text)

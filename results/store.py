@@ -63,6 +63,8 @@ class RunFolder:
     def close(self, status: Status) -> None:
         """Seal the spools, write run.json for the last time, and only then remove the spools: a crash loses nothing."""
         gathered = gather(self.path, self.facts["origin"])
+        if gathered.spoilt:
+            self.note(spoilt_lines(gathered.spoilt))
         for name, table in gathered.tables.items():
             write_table(self.path / f"{name}.parquet", table)
         self.facts.update(status=status, seconds=time.perf_counter() - self.facts["origin"], targets=gathered.targets)
@@ -78,8 +80,12 @@ class RunFolder:
 def put(path: Path, content: bytes) -> None:
     """A file at one stroke: whoever looks finds the old one or the new one, whole, whatever stops us on the way."""
     draft = path.with_name(f"{path.name}.part")
-    draft.write_bytes(content)
-    draft.replace(path)
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def read_run(path: Path) -> dict[str, Any]:
@@ -90,7 +96,9 @@ def read_run(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         sentence = f"{path} is not a run of atonce: it has no readable run.json. `results/` holds one folder per run."
         raise Trouble(sentence, Exit.USAGE) from error
-    if not isinstance(number, int) or number > FORMAT:
+    if not isinstance(number, int):
+        raise Trouble(f"{path} is not a run of atonce: its format is {number!r}, not a number.", Exit.USAGE)
+    if number > FORMAT:
         sentence = f"{path.name} was written in format {number}; this atonce reads up to {FORMAT}. Upgrade atonce to read it."
         raise Trouble(sentence, Exit.USAGE)
     return dict(facts)
@@ -119,15 +127,22 @@ class Gathered:
 
     tables: dict[str, Table]
     targets: dict[str, Any]
+    spoilt: int  # lines that could not be read
 
 
 def gather(path: Path, origin: float) -> Gathered:
     """Read the spools of a run; nothing is written."""
+    spoilt: list[str] = []
     visits, looks, targets = read_probe(path / "probe", origin)
-    samples = list(map(attrgetter(*SAMPLE_COLUMNS), read_samples(path / "samples", origin, visits)))
-    load = list(read_load(path / "load", origin))
+    samples = list(map(attrgetter(*SAMPLE_COLUMNS), read_samples(path / "samples", origin, visits, spoilt)))
+    load = list(read_load(path / "load", origin, spoilt))
     rows: dict[str, list[tuple[Any, ...]]] = {"samples": samples, "load": load, "probe": looks}
-    return Gathered({name: Table(names, rows[name]) for name, names in TABLES.items()}, targets)
+    return Gathered({name: Table(names, rows[name]) for name, names in TABLES.items()}, targets, len(spoilt))
+
+
+def spoilt_lines(count: int) -> str:
+    """What a reader must know about lines that could not be read."""
+    return f"{count} line{'s' if count > 1 else ''} of the spools could not be read and {'are' if count > 1 else 'is'} left out."
 
 
 def write_table(path: Path, table: Table) -> None:
@@ -152,21 +167,25 @@ def column_type(pa: Any, name: str) -> Any:
     return pa.bool_() if name == "censored" else pa.float64()
 
 
-def read_samples(folder: Path, origin: float, visits: dict[str, list[float | None]]) -> Iterator[Sample]:
+def read_samples(folder: Path, origin: float, visits: dict[str, list[float | None]], spoilt: list[str]) -> Iterator[Sample]:
     """Join each worker's lines into samples; a request without a last word was in flight when its worker died."""
     for path in sorted(folder.glob("*.jsonl")):
         planned: dict[int, list[Any]] = {}
         ends: dict[int, list[Any]] = {}
         latest = origin
-        for kind, seq, *words in spool.read(path):
+        for kind, seq, *words in spool.read(path, spoilt):
             if kind in {"sent", "unsent"}:
                 planned[seq] = [kind, *words]
             else:
                 ends[seq] = [kind, *words]
-            latest = max(latest, *(word for word in words if isinstance(word, float)))
+            if kind != "unsent":  # its planned moment may lie beyond the end
+                latest = max(latest, *(word for word in words if isinstance(word, float)), origin)
         for seq, start in planned.items():
             end = ends.get(seq, ["given-up", latest])
-            yield sample_of(path.stem, seq, start, end, origin, visits.get(f"{path.stem}-{seq}"))
+            try:
+                yield sample_of(path.stem, seq, start, end, origin, visits.get(f"{path.stem}-{seq}"))
+            except (ValueError, TypeError, IndexError):
+                spoilt.append(str(start))
 
 
 def sample_of(  # noqa: PLR0913, PLR0917 - the two lines of a request, and what places them
@@ -174,8 +193,10 @@ def sample_of(  # noqa: PLR0913, PLR0917 - the two lines of a request, and what 
 ) -> Sample:
     """One request from its lines. The probe's journal fills in what the answer's header could not carry."""
     kind, cell, phase, route, variant, connection, intended, last = start
-    unsent, answered = kind == "unsent", end[0] == "done"
+    answered = end[0] == "done"
     status, error, size, *moments, peer = end[2:] if answered else [None] * 7
+    refused = error == "ConnectionRefusedError"  # nobody listened: nothing left this machine's socket
+    unsent = kind == "unsent" or refused
     if visit:
         moments, peer = visit[:4], visit[4]
     moments = [since(moment, origin) for moment in [*moments, None][:4]]
@@ -192,7 +213,7 @@ def sample_of(  # noqa: PLR0913, PLR0917 - the two lines of a request, and what 
         sent=None if unsent else last - origin,
         done=None if unsent else end[1] - origin,
         status=status,
-        error=last if unsent else error,
+        error=last if kind == "unsent" else error,
         bytes=size,
         app_start=moments[0],
         handler_start=moments[1],
@@ -207,16 +228,19 @@ def since(moment: float | None, origin: float) -> float | None:
     return None if moment is None else moment - origin
 
 
-def read_load(folder: Path, origin: float) -> Iterator[tuple[Any, ...]]:
+def read_load(folder: Path, origin: float, spoilt: list[str]) -> Iterator[tuple[Any, ...]]:
     """The generator's own lines, as rows of `LOAD_COLUMNS`."""
     for path in sorted(folder.glob("*.jsonl")):
-        for kind, cell, *words in spool.read(path):
-            if kind == "mark":
-                mark, moment, in_flight, area = words
-                yield (path.stem, "mark", cell, mark, moment - origin, in_flight, area, None, None)
-            else:
-                moment, in_flight, area, lateness, cpu = words
-                yield (path.stem, "tick", cell, None, moment - origin, in_flight, area, lateness, cpu)
+        for kind, cell, *words in spool.read(path, spoilt):
+            try:
+                if kind == "mark":
+                    mark, moment, in_flight, area = words
+                    yield (path.stem, "mark", cell, mark, moment - origin, in_flight, area, None, None)
+                else:
+                    moment, in_flight, area, lateness, cpu = words
+                    yield (path.stem, "tick", cell, None, moment - origin, in_flight, area, lateness, cpu)
+            except (ValueError, TypeError):
+                spoilt.append(str(words))
 
 
 def read_probe(folder: Path, origin: float) -> tuple[dict[str, list[float | None]], list[tuple[Any, ...]], dict[str, Any]]:

@@ -76,6 +76,8 @@ def play_all(plan: Plan, settings: Settings, run: RunFolder, interruption: Inter
                     run.extend_plan([cell.to_dict() for one in acts for cell in one.cells])
         status = Status.COMPLETE
     except Trouble as trouble:
+        if plan.then:
+            run.note("The rates that follow from the capacity were never begun.")
         status = Status.INTERRUPTED if trouble.code is Exit.INTERRUPTED else Status.FAILED
         run.note(trouble.sentence)
         raise

@@ -34,7 +34,7 @@ class Owner:
         self.environment, self.options = environment, environment.parsed_options
         self.run: RunFolder | None = None
         self.workers: tuple[str, ...] = ()
-        self.is_whole = True
+        self.is_held, self.is_interrupted = False, False
 
     def order(self, run_time: float | None) -> Order:
         """What Locust's options ask for. Raises Trouble for what cannot be read."""
@@ -81,12 +81,16 @@ class Owner:
             parse_host(self.environment.host or "", options.atonce_allow_host)
             cells = self.cells()
             root = Path(options.atonce_out) if options.atonce_out else default_root()
-            self.run, self.is_whole = RunFolder.create(root, cells[0].scenario), True
+            self.run = RunFolder.create(root, cells[0].scenario)
+            self.is_held, self.is_interrupted = False, False
             self.run.open(**self.facts(cells))
         except (Trouble, OSError) as trouble:
             log.error(trouble)  # noqa: TRY400 - a sentence, no traceback
-            self.environment.process_exit_code = int(Exit.USAGE)
-            sys.exit(int(Exit.USAGE))
+            self.run, options.atonce_script = None, ""
+            if not self.environment.web_ui:
+                sys.exit(int(Exit.USAGE))
+            gevent.spawn(runner.stop)  # with Locust's page: mend it there, and start again
+            return
         script = Script(self.run.path, "", options.atonce_seed, tuple(cells), self.workers, clock() + LEAD)
         options.atonce_script = script.to_json()
         for cell in cells:
@@ -123,9 +127,11 @@ class Owner:
             (self.environment.runner.quit if self.options.headless else self.environment.runner.stop)()
 
     def all_through(self) -> bool:
-        """Whether every worker has written all it has."""
-        assert self.run is not None  # noqa: S101 - asked only while there is a run
-        return len(list((self.run.path / "samples").glob("*.through"))) >= len(self.workers)
+        """Whether every worker has written all it has, but for those that Locust has lost."""
+        clients = getattr(self.environment.runner, "clients", None)
+        alive = [one for one in self.workers if clients is None or (one in clients and clients[one].state != "missing")]
+        lost = len(self.workers) - len(alive)
+        return self.run is None or len(list((self.run.path / "samples").glob("*.through"))) >= len(self.workers) - lost
 
     def everybody_is_here(self, **_: Any) -> None:
         """All users are spawned: tell whoever plays, and when a burst leaves."""
@@ -133,9 +139,19 @@ class Owner:
 
     def hold(self, **_: Any) -> None:
         """A test stops: keep Locust from killing users until all workers have drained. On a master, tell them first."""
-        if self.run and hasattr(self.environment.runner, "clients"):
+        run = self.run
+        if run and not self.is_held and hasattr(self.environment.runner, "clients"):
+            self.is_held = True
             self.environment.runner.send_message("atonce-stop")
-            self.is_whole = wait_for(self.all_through, parse_duration(self.options.atonce_drain, least=0.0) + GRACE)
+            wait_for(self.all_through, parse_duration(self.options.atonce_drain, least=0.0) + GRACE)
+        elif run and self.is_held:
+            wait_for(lambda: self.run is not run or self.all_through(), GRACE)
+
+    def interrupted(self) -> None:
+        """Somebody sent a signal. Where no time limit was set, that is how a test ends; else it was cut short."""
+        if self.run:
+            self.is_interrupted = bool(self.options.run_time)
+            self.environment.process_exit_code = int(Exit.INTERRUPTED)
 
     def stopped(self, **_: Any) -> None:
         """With Locust's page the process lives on; the run is over all the same."""
@@ -152,10 +168,15 @@ class Owner:
         run, self.run = self.run, None
         if run is None:
             return
-        if not self.is_whole:
-            run.note("Not every Locust worker came to its end; what the others measured is kept.")
+        through = len(list((run.path / "samples").glob("*.through")))
+        status = Status.INTERRUPTED if self.is_interrupted else Status.COMPLETE
+        if through < len(self.workers):
+            status, sentence = Status.FAILED, "Not every Locust worker came to its end; what was written until then is kept."
+            run.note(sentence)
+            log.error(sentence)
+            self.environment.process_exit_code = self.environment.process_exit_code or int(Exit.UNTRUSTED)
         try:
-            run.close(Status.COMPLETE if self.is_whole else Status.FAILED)
+            run.close(status)
         except OSError as error:
             log.error("the run cannot be sealed (%s); it is read as it lies", error.strerror or error)  # noqa: TRY400 - as above
         log.info("run: %s   next: atonce report %s", run.path, run.path)

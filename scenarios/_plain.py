@@ -14,7 +14,7 @@ from typing import Any
 import gevent
 
 from results.schema import Law, Pool
-from results.trouble import Trouble
+from results.trouble import Exit, Trouble
 from scenarios._order import SHAPES, parse_host
 from scenarios._owner import Owner
 from scenarios._script import Script
@@ -50,7 +50,6 @@ def add_options(parser: Any) -> None:
 def listen(environment: Any, player: Any) -> None:
     """Take part in this Locust process. `player` is the class whose users look for their stage there."""
     runner, options = environment.runner, environment.parsed_options
-    gevent.signal_handler(signal.SIGINT, interrupt)
     role = type(runner).__name__
     owner = None if role == "WorkerRunner" else Owner(environment)
     worker = None if role == "MasterRunner" else Worker(environment, player)
@@ -76,11 +75,38 @@ def listen(environment: Any, player: Any) -> None:
         environment.events.quitting.add_listener(owner.quit)
     if worker:
         environment.events.quitting.add_listener(worker.finish)  # `quitting` runs in reverse: drained before sealed
+    interruption = Interruption(environment, owner)
+    gevent.signal_handler(signal.SIGINT, interruption.ask)
+    gevent.signal_handler(signal.SIGTERM, interruption.note)  # Locust's own handler, beside it, ends the process
 
 
-def interrupt() -> None:
-    """Ctrl-C, raised between greenlets: Python would raise it inside one of them, halfway through a request perhaps."""
-    raise KeyboardInterrupt
+class Interruption:
+    """Ctrl-C, seen between greenlets: Python would raise it inside one of them, halfway through a request perhaps.
+
+    Once: stop, drain, seal, 130. Twice: leave at once. A forked worker leaves the first one to its master, who tells it.
+    """
+
+    def __init__(self, environment: Any, owner: Owner | None) -> None:
+        self.environment, self.owner, self.count = environment, owner, 0
+
+    def note(self) -> None:
+        """Remember how this came to its end."""
+        if self.owner:
+            self.owner.interrupted()
+
+    def ask(self) -> None:
+        """A Ctrl-C has come."""
+        self.count += 1
+        if self.count > 1:
+            os.write(2, b"atonce: left at once; what was written until now is kept\n")
+            os._exit(Exit.INTERRUPTED)
+        if self.owner is None and self.environment.parsed_options.processes:
+            return
+        os.write(2, b"\natonce: stopping; waiting for the answers still out (once more leaves at once)\n")
+        self.note()
+        self.environment.runner.quit()
+        if self.environment.web_ui:
+            self.environment.web_ui.stop()
 
 
 class Worker:
@@ -91,7 +117,10 @@ class Worker:
         self.stage: Stage | None = None
 
     def start(self, **_: Any) -> None:
-        """The script lies in Locust's options."""
+        """The script lies in Locust's options; none when the options were wrong."""
+        self.player.stage = None
+        if not self.environment.parsed_options.atonce_script:
+            return
         script = Script.from_json(self.environment.parsed_options.atonce_script)
         name = self.environment.runner.client_id
         if not script.folder.is_dir():
@@ -127,6 +156,7 @@ class Worker:
         except OSError as error:
             log.error("samples cannot be written any further: %s", error.strerror or error)  # noqa: TRY400 - a sentence will do
             self.stage = None
+            self.environment.process_exit_code = int(Exit.UNTRUSTED)
             gevent.spawn(self.environment.runner.quit)
         if self.stage is stage:
             self.stage = None

@@ -8,6 +8,7 @@ without one `_plain.py` listens instead.
 import contextlib
 import logging
 import sys
+from functools import partial
 from typing import Any, ClassVar
 
 import gevent
@@ -28,14 +29,15 @@ class Player(User):
 
     abstract = True
     scenario: Scenario
-    stage: ClassVar[Stage]
+    stage: ClassVar[Stage | None] = None
 
     def on_start(self) -> None:
-        """Take a place in the cast."""
-        self.client = self.stage.client
-        self.connection = self.client.new_connection()
+        """Take a place in the cast. Without a stage the options were wrong: nobody will call."""
         self.cues: Queue[Cue] = Queue()
-        self.index = self.stage.join(self)
+        if self.stage:
+            self.client = self.stage.client
+            self.connection = self.client.new_connection()
+            self.index = self.stage.join(self)
 
     @task
     def play(self) -> None:
@@ -70,20 +72,20 @@ def set_up(environment: Environment, **_: Any) -> None:
     if not line:
         sys.exit(0)  # the driver changed its mind
     script = Script.from_json(line)
-    Player.stage = Stage(script, environment)
+    stage = Player.stage = Stage(script, environment)
     for kind in environment.user_classes:
         kind.fixed_count = script.cast()[kind.scenario]
     environment.user_classes = [kind for kind in environment.user_classes if kind.fixed_count]
-    environment.events.test_start.add_listener(start_playing)
-    environment.events.quitting.add_listener(finish)
+    environment.events.test_start.add_listener(partial(start_playing, stage))
+    environment.events.quitting.add_listener(partial(finish, stage))
 
 
-def start_playing(environment: Environment, **_: Any) -> None:
+def start_playing(stage: Stage, environment: Environment, **_: Any) -> None:
     """Play beside the users, then quit."""
 
     def conduct() -> None:
         try:
-            Player.stage.play()
+            stage.play()
             environment.process_exit_code = 0  # what went wrong on purpose is a finding, not a failure of Locust
         except OSError as error:
             print(f"samples cannot be written any further: {error.strerror or error}", flush=True)
@@ -91,13 +93,13 @@ def start_playing(environment: Environment, **_: Any) -> None:
         except Exception:
             logging.getLogger(__name__).exception("the stage failed")
             environment.process_exit_code = 70
-        if (not Player.stage.stopping.is_set() or Player.stage.broken) and environment.runner:
+        if (not stage.stopping.is_set() or stage.broken) and environment.runner:
             gevent.spawn(environment.runner.quit)
 
-    Player.stage.conductors.append(gevent.spawn(conduct))
+    stage.conductors.append(gevent.spawn(conduct))
 
 
-def finish(**_: Any) -> None:
+def finish(stage: Stage, **_: Any) -> None:
     """Whoever ends Locust - the plan, a signal, a time limit - the open answers are waited for and written first."""
     with contextlib.suppress(OSError):  # the disk is full, and has been told so
-        Player.stage.finish()
+        stage.finish()

@@ -101,6 +101,10 @@ def test_a_cut_overload_prints_bounds_and_stays_trusted(tmp_path: Path) -> None:
         (steady(15, 20), Server(), True),  # rho 1.5
         (steady(15, 20, law=Law.CONSTANT), Server(), True),
         (steady(15, 20), Server(drain=0), True),
+        (steady(13, 10, law=Law.CONSTANT), Server(), True),  # short, but nothing is random
+        (steady(12, 10), Server(), True),  # short and random: the pace of the answers tells
+        (steady(12, 15), Server(), True),
+        (steady(9.5, 10, law=Law.CONSTANT), Server(), False),
         (steady(100, 20), Server(cap=900), True),  # the cap is reached
         (steady(9, 20), Server(), False),  # rho .9
         (steady(9, 60), Server(), False),
@@ -279,5 +283,8 @@ def test_a_run_that_was_killed_is_explained(tmp_path: Path, load: Cell) -> None:
 
 def test_a_burst_has_its_row_too(tmp_path: Path) -> None:
     """Twenty at once on one place of 100 ms."""
-    report = explain(write(tmp_path, [cell("burst/GET /x/20", Scenario.BURST, 20, 2.0)], Server(), scenario="burst"))
-    assert "burst of 20" in told(report)
+    bursts = [cell(f"burst/GET /x/{size}{again}", Scenario.BURST, size, 2.0) for size in (20, 30) for again in ("", "~2")]
+    text = told(explain(write(tmp_path, bursts, Server(), scenario="burst")))
+    for words in ("burst of 20 ", "burst of 20, 2nd", "burst of 30, 2nd", "the last of a burst of 30 was answered after 3.0"):
+        assert words in text
+    assert "not measured far enough" not in text

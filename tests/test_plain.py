@@ -15,7 +15,7 @@ import pytest
 from reports.report import explain
 from results.schema import Phase, Status
 from results.store import read_run
-from tests.processes import MARK, ROOT, free_port, gone_within, new_mark, served
+from tests.processes import MARK, ROOT, free_port, gone_within, new_mark, pids, served, wait_for_server
 
 pytestmark = pytest.mark.slow
 FROZEN = "--atonce-route /broken-async?seconds=0.1"
@@ -154,10 +154,73 @@ def test_a_signal_drains_before_it_ends(tmp_path: Path, number: signal.Signals, 
             time.sleep(0.2)
         process.send_signal(number)
         said, _ = process.communicate(timeout=40)
+        assert process.returncode == 130, said
+        assert "Traceback" not in said
         _, rows = rows_of(tmp_path, said)
         assert httpx.get(f"{url}/counted", timeout=30).json() == len(rows) > 10
     assert not rows.censored.any()
     assert gone_within(mark, 5.0) == []
+
+
+def test_a_signal_before_the_time_limit_cuts_a_run_short_and_two_leave_at_once(tmp_path: Path) -> None:
+    """With -t: interrupted, 130. Twice: within a second, and what was written can be read."""
+    for times in (1, 2):
+        mark, folder = new_mark(), tmp_path / str(times)
+        folder.mkdir()
+        with served("tests.planted:counting_app", mark) as (url, _):
+            process = locust("crowd", url, folder, mark, "-u", "10", *FROZEN.split(), "--headless", "-t", "30s")
+            time.sleep(4.0)
+            process.send_signal(signal.SIGINT)
+            if times == 2:
+                time.sleep(0.3)
+                process.send_signal(signal.SIGINT)
+                began = time.perf_counter()
+            said, _ = process.communicate(timeout=40)
+        assert (process.returncode, "Traceback" in said) == (130, False), said
+        run = next((folder / "atonce-results").iterdir())
+        assert read_run(run)["status"] == (Status.INTERRUPTED if times == 1 else Status.RUNNING)
+        assert explain(run).exit_code() == 3
+        assert gone_within(mark, 3.0) == []
+    assert time.perf_counter() - began < 3.0
+
+
+def test_a_lost_worker_is_told(tmp_path: Path) -> None:
+    """Kill -9 of one of two: the other's rows are sealed, the run says what is missing, exit code 3."""
+    mark = new_mark()
+    words = ["--atonce-route", "/async?seconds=0.1", "--atonce-rate", "40/s", "-t", "6s", "--headless", *several(2)]
+    with served("tests.planted:counting_app", mark) as (url, _):
+        process = locust("steady", url, tmp_path, mark, *words)
+        time.sleep(5.0)
+        child = max(number for number in pids(mark, "locust") if number != process.pid)
+        os.kill(child, signal.SIGKILL)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 3, said
+    assert "Not every Locust worker came to its end" in said
+    run = next((tmp_path / "atonce-results").iterdir())
+    assert read_run(run)["status"] == Status.FAILED
+    assert len(explain(run).study.run["troubles"]) == 1
+    assert gone_within(mark, 5.0) == []
+
+
+def test_a_typo_in_locusts_page_is_a_sentence_and_the_page_stays(tmp_path: Path) -> None:
+    """Start with nonsense, then with sense, in the same process."""
+    mark, port = new_mark(), free_port()
+    with served("tests.planted:counting_app", mark) as (url, _):
+        process = locust("crowd", url, tmp_path, mark, *FROZEN.split(), "--web-port", str(port))
+        page = f"http://127.0.0.1:{port}"
+        wait_for_server(page)
+        for route in ("nonsense", "/broken-async?seconds=0.1"):
+            form = {"user_count": 2, "spawn_rate": 2, "host": url, "atonce_route": route}
+            httpx.post(f"{page}/swarm", data=form, timeout=20)
+            time.sleep(2.0)
+            httpx.post(f"{page}/stop", timeout=30)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+    assert "'nonsense' is no route" in said
+    assert "Traceback" not in said
+    _, rows = rows_of(tmp_path, said)
+    assert len(rows) > 5
+    assert gone_within(mark, 3.0) == []
 
 
 def test_the_schedule_is_the_same_however_many_share_it(tmp_path: Path) -> None:

@@ -33,8 +33,10 @@ PLACE = Place("crowd/async/1", Phase.STEADY, "GET /async", "async", 0)
 def test_a_half_written_last_line_is_left_out(tmp_path: Path) -> None:
     """What a crash leaves."""
     file = tmp_path / "x.jsonl"
-    file.write_text('["sent", 1]\n["done", 1, 2.0]\n["se', encoding="utf-8")
-    assert list(spool.read(file)) == [["sent", 1], ["done", 1, 2.0]]
+    file.write_text('["sent", 1, "x"]\n{}\n5\n["done"]\nnonsense\n["done", 1, 2.0]\n["se', encoding="utf-8")
+    spoilt: list[str] = []
+    assert list(spool.read(file, spoilt)) == [["sent", 1, "x"], ["done", 1, 2.0]]
+    assert len(spoilt) == 5
 
 
 def test_every_planned_request_becomes_a_row(tmp_path: Path) -> None:
@@ -150,6 +152,10 @@ def test_what_is_not_a_run_is_a_sentence(tmp_path: Path, content: str | None, wo
     assert caught.value.code == Exit.USAGE
 
 
+CELL = reproduction(0.1).cells[0].to_dict()
+ARRIVALS = {"law": "poisson", "profile": [[1, 1, 1]], "pool": "warm", "warm": 1, "cap": 9}
+
+
 @pytest.mark.parametrize(
     ("harm", "words"),
     [
@@ -158,7 +164,24 @@ def test_what_is_not_a_run_is_a_sentence(tmp_path: Path, content: str | None, wo
         (lambda run: (run / "probe.parquet").write_bytes((run / "load.parquet").read_bytes()), "lacks columns"),
         (lambda run: edit(run, "seed", None), "lacks seed"),
         (lambda run: edit(run, "plan", {"cells": [{}]}), "plan cannot be read"),
-        (lambda run: edit(run, "format", "two"), "Upgrade atonce"),
+        (lambda run: edit(run, "format", "two"), "its format is 'two'"),
+        (lambda run: edit(run, "status", "banana"), "status"),
+        (lambda run: edit(run, "packages", []), "packages"),
+        (lambda run: edit(run, "machine", 3), "machine"),
+        (lambda run: edit(run, "troubles", 5), "troubles"),
+        (lambda run: edit(run, "started", 7), "started"),
+        (lambda run: edit(run, "seconds", "x"), "seconds"),
+        (lambda run: edit_cell(run, "window", "a"), "window"),
+        (lambda run: edit_cell(run, "users", -3), "users"),
+        (lambda run: edit_cell(run, "users", "x"), "users"),
+        (lambda run: edit_cell(run, "route", 3), "route"),
+        (lambda run: edit_cell(run, "scenario", "stampede"), "plan cannot be read"),
+        (lambda run: edit_cell(run, "share", "x"), "share"),
+        (lambda run: edit_cell(run, "warm_up", float("inf")), "warm_up"),
+        (lambda run: edit_cell(run, "arrivals", {**ARRIVALS, "profile": []}), "profile"),
+        (lambda run: edit_cell(run, "arrivals", {**ARRIVALS, "profile": [[1, -1, 1]]}), "profile"),
+        (lambda run: edit_cell(run, "arrivals", {**ARRIVALS, "cap": "x"}), "cap"),
+        (lambda run: edit(run, "plan", {"seconds": 0.1, "notes": [], "cells": [CELL, CELL]}), "twice"),
         (lambda run: [edit(run, "status", "running"), edit(run, "origin", None)], "never closed"),
         (lambda run: edit(run, "status", None), "lacks status"),
     ],
@@ -171,6 +194,13 @@ def test_a_damaged_run_is_a_sentence(tmp_path: Path, honest_run: Path, harm: Cal
     with pytest.raises(Trouble, match=words) as caught:
         load(run)
     assert caught.value.code == Exit.USAGE
+
+
+def edit_cell(run: Path, name: str, value: object) -> None:
+    """Change one fact of the plan's first cell."""
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    facts["plan"]["cells"][0][name] = value
+    (run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
 def edit(run: Path, name: str, value: object) -> Path:
