@@ -53,14 +53,15 @@ def watched(path: Path, drive: Callable[[Progress], Trouble | None], seconds: fl
 
 def conclude(found: Report | None, data: dict[str, Any], trouble: Trouble | None, following: str, manners: Manners) -> int:
     """Print the result; give the exit code that weighs most: 2, 4, 130, 3, 1, 0."""
-    if found is None:
-        assert trouble is not None  # noqa: S101 - nothing to show only after a trouble
+    if trouble and (found is None or found.study.is_empty):
         raise trouble
+    assert found is not None  # noqa: S101 - nothing to show only after a trouble
     may_be_cut_short()
     page = found.path / "report" / "index.html"
     code = int(trouble.code if trouble else found.exit_code(strict=manners.strict))
     if manners.as_json:
-        print(json.dumps({**data, "exit_code": code}, indent=1, allow_nan=False), flush=True)
+        told = {"error": trouble.sentence} if trouble else {}
+        print(json.dumps({**data, **told, "exit_code": code}, indent=1, allow_nan=False), flush=True)
     else:
         show(found, console(sys.stdout))
         print(f"report: {relative(page)}   next: {following}", flush=True)

@@ -195,6 +195,11 @@ class Study:
         """Whether this is the lesson's run: our own target, four known variants, claims to judge."""
         return bool(self.run["command"] == "reproduce")
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was sent at all."""
+        return not self.tallies and not any(one.planned for one in self.missing)
+
     def route(self, variant: str) -> Route | None:
         """The route of a variant, if any of it was measured."""
         return next((one for one in self.routes if one.variant == variant), None)
