@@ -218,7 +218,8 @@ def test_an_interruption_is_seen_at_the_next_look(number: signal.Signals) -> Non
 def test_a_second_interruption_leaves_at_once() -> None:
     """Nothing is waited for: a sentence, exit code 130."""
     code = """
-import os, signal, atonce
+import os, signal
+from results.trouble import guarded
 from scenarios._interruption import interruptible
 def run():
     with interruptible():
@@ -226,11 +227,12 @@ def run():
         print("still here", flush=True)
         os.kill(os.getpid(), signal.SIGTERM)
         print("never")
-atonce.guarded(run)
+raise SystemExit(guarded(run))
 """
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
     assert (shown.returncode, shown.stdout) == (130, "still here\n")
-    assert shown.stderr.startswith("atonce: Interrupted.")
+    assert "stopping; waiting for the answers still out" in shown.stderr
+    assert shown.stderr.endswith("atonce: Interrupted. What was measured so far lies in the run's folder.\n")
 
 
 def test_nothing_survives_a_killed_driver(tmp_path: Path) -> None:
@@ -278,10 +280,11 @@ def is_locust(folder: Path, mark: str) -> bool:
 def test_a_dropped_connection_is_one_request_and_one_error() -> None:
     """The client must not ask again behind our back: one row is one request."""
     code = """
+from gevent import monkey
+monkey.patch_all()  # as Locust does
 import socket, threading
 from geventhttpclient.response import HTTPConnectionClosed
-from types import SimpleNamespace
-from scenarios._user import Player
+from scenarios._client import Client
 asked = []
 listener = socket.create_server(("127.0.0.1", 0))
 def drop():
@@ -291,7 +294,9 @@ def drop():
         peer.close()
 import gevent
 gevent.spawn(drop)
-connection = Player.new_connection(SimpleNamespace(host=f"http://127.0.0.1:{listener.getsockname()[1]}"))
+client = Client(None, f"http://127.0.0.1:{listener.getsockname()[1]}", None)
+connection = client.new_connection()
+client.open(connection)
 try:
     connection.get("/")
 except (OSError, HTTPConnectionClosed) as error:
