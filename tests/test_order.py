@@ -10,7 +10,7 @@ from results.store import RunFolder
 from results.trouble import Trouble
 from scenarios._arrivals import moments
 from scenarios._knee import capacity, plan_of
-from scenarios._order import SHAPES, SHARES, Order, parse_duration, parse_host, parse_rate, parse_route
+from scenarios._order import SHAPES, SHARES, Order, is_loopback, parse_duration, parse_host, parse_rate, parse_route
 from scenarios._recorder import Outcome, Place, Recorder
 
 FLAT = ((200.0, 100.0, 100.0),)
@@ -105,7 +105,7 @@ def test_words_become_numbers() -> None:
 @pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1", "127.9.9.9:80", "http://[::1]:80"])
 def test_this_machine_needs_no_leave(host: str) -> None:
     """By name and by number."""
-    parse_host(host, None)
+    assert is_loopback(str(parse_host(host, None).hostname))
 
 
 @pytest.mark.parametrize("host", ["8.8.8.8", "localhost.example.org", "192.168.0.1", "2130706433", "http://127.0.0.1@example.org"])

@@ -47,6 +47,19 @@ def test_a_knee_measures_the_capacity_first(tmp_path: Path) -> None:
     assert next(tmp_path.glob("*/report/charts/knee.svg")).exists()
 
 
+def test_what_the_drain_does_not_bring_is_a_bound(tmp_path: Path) -> None:
+    """Twelve a second on a route that serves five: given up after a second, counted, and printed as "at least"."""
+    words = ["--rate", "12/s", "-t", "4s", "--drain", "1s", "--route", "/broken-async?seconds=0.2"]
+    code, data, said = run(tmp_path, "steady", *words)
+    assert code == 0, said
+    (one,) = data["routes"][0]["offered"]
+    assert one["planned"] == one["sent"]
+    assert one["unfinished"] > 5
+    assert one["overloaded"]
+    assert one["max_s"] is None
+    assert one["max_at_least_s"] > 1.0
+
+
 def test_a_route_that_is_not_named_is_offered_and_one_that_fails_is_not_loaded(tmp_path: Path) -> None:
     """A sentence each, before any load."""
     code, data, _ = run(tmp_path, "crowd")
