@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from reports.charts import knee
+from reports.loads import sentences
 from reports.page import page
 from reports.percentiles import estimate
 from reports.queueing import mdc
@@ -19,7 +20,8 @@ from reports.report import Report, explain
 from reports.study import Offered
 from reports.summary import summary
 from reports.terminal import show
-from reports.trust import Belief, CheckStatus
+from reports.trust import Belief, CheckStatus, trust
+from reports.windows import Little
 from results.schema import Cell, Law, Scenario, Status
 from results.trouble import Exit
 from tests.simulate_loads import HOST, ROUTE, Server, cell, crowd, steady, write
@@ -209,6 +211,15 @@ def test_every_load_has_its_row(kneeling: Report) -> None:
     assert "unknown:" in text  # the origin of a target that was not started by us
     assert "not say why" not in text
     assert kneeling.trust.belief is Belief.TRUSTED
+
+
+def test_users_that_the_mean_leaves_out_make_a_run_suspect(kneeling: Report) -> None:
+    """Little's law explains 40 % of them: a warning, and a sentence."""
+    (route,) = kneeling.study.routes
+    unequal = dataclasses.replace(route, levels=(dataclasses.replace(route.levels[-1], little=Little(0.6, 0.0)),))
+    study = dataclasses.replace(kneeling.study, routes=(unequal,))
+    assert trust(study).belief is Belief.SUSPECT
+    assert "explains only 25.6 of 64 users" in " ".join(sentences(unequal))
 
 
 @pytest.mark.parametrize("width", [50, 70, 100, 140])

@@ -62,6 +62,17 @@ def test_every_planned_request_becomes_a_row(tmp_path: Path) -> None:
     assert open_.seq in recorder.open
 
 
+def test_a_connection_that_nobody_took_was_never_sent(tmp_path: Path) -> None:
+    """The target counted nothing, so neither do we; the reason stays."""
+    recorder = Recorder(tmp_path, "async")
+    ticket = recorder.leaves(PLACE, 0.0, None)
+    recorder.write_down(ticket, recorder.lands(ticket) or 0, Outcome(None, "ConnectionRefusedError", 0, (None, None, None), None))
+    recorder.close()
+    seal(tmp_path, 0.0)
+    (row,) = pq.read_table(tmp_path / "samples.parquet").to_pylist()
+    assert (row["sent"], row["error"], row["censored"]) == (None, "ConnectionRefusedError", False)
+
+
 def test_a_request_given_up_stays_given_up(tmp_path: Path) -> None:
     """A late answer does not turn a lower bound into a latency."""
     recorder = Recorder(tmp_path, "async")
