@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.capacity import closed_loop_mean, service_time
 from reports.load import Evidence
 from reports.offered import offered_of
 from reports.percentiles import QUANTILES, Array, Estimate, Latency, estimate
+from reports.queueing import closed_loop_mean, service_time
 from reports.study import Burst, Bystander, Level, Missing, Route, Study, Tally
 from reports.windows import Window, little, right, steady
 from results.schema import Cell, Scenario, Variant

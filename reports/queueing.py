@@ -1,15 +1,17 @@
-"""What a queue with Poisson arrivals should feel like: M/D/c, exact - constant service, c places, first come first served.
+"""What queues should feel like: exact formulas, replays and fits, in numpy alone. Seconds, and requests per second.
 
-Greek as in the sources: Crommelin 1932 for the queue's generating function; Franx, "A simple solution for the M/D/c
-waiting time distribution" (2001), for the wait, whose terms are all positive, so that it stays exact near saturation.
+The server is c places that take D seconds each, first come first served. Greek and letters as in the sources: Crommelin
+1932 for the queue's generating function; Franx, "A simple solution for the M/D/c waiting time distribution" (2001), for the
+wait, whose terms are all positive, so that it stays exact near saturation; Denning and Buzen for the closed loop.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from reports.percentiles import Array
+Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +68,195 @@ def mdc(lam: float, d: float, c: int) -> Queue:
         g[1:] *= (z[1:] - root) / (1 - root)
     chances = np.clip(np.fft.fft(g).real / points, 0, None)
     return Queue(lam, d, c, np.minimum(np.cumsum(chances), 1), decay)
+
+
+def correlation_length(rho: float) -> float:
+    """How many requests in a row tell the same story, at utilization `rho`: n requests carry about n / this independent ones."""
+    return rho / (rho - 1 - math.log(rho))
+
+
+def closed_loop_mean(users: int, service: float, places: float, think: float = 0.0) -> float:
+    """Mean latency of `users` in a closed loop on `places` servers: max(D, N D / c - Z) seconds."""
+    return max(service, users * service / places - think)
+
+
+def closed_loop_rate(users: float, service: float, places: float, think: float = 0.0) -> float:
+    """Throughput of the same: min(N / (D + Z), c / D) requests per second."""
+    return min(users / (service + think), places / service)
+
+
+def burst_last(size: int, service: float, places: float) -> float:
+    """Seconds until the last of a burst is answered: ceil(N / c) D."""
+    return math.ceil(size / places) * service
+
+
+@dataclass(frozen=True, slots=True)
+class Overload:
+    """More arrivals than places can serve: everything grows with the length of the test, here T = `lasts` seconds."""
+
+    lam: float
+    d: float
+    c: int
+    lasts: float
+
+    @property
+    def excess(self) -> float:
+        """Seconds that latency grows by, per second of test: rho - 1."""
+        return self.lam * self.d / self.c - 1
+
+    @property
+    def plateau(self) -> float:
+        """Throughput in requests per second: c / D, however many are asked for."""
+        return self.c / self.d
+
+    @property
+    def growth(self) -> float:
+        """Requests in flight that are added per second: lambda - c / D."""
+        return self.lam - self.plateau
+
+    @property
+    def unfinished(self) -> float:
+        """Share of the requests that is still out when the test ends: 1 - 1 / rho."""
+        return 1 - self.plateau / self.lam
+
+    @property
+    def drain(self) -> float:
+        """Seconds until all are answered after the last was sent."""
+        return self.excess * self.lasts
+
+    def mean(self) -> float:
+        """Mean latency of everything that was sent."""
+        return self.d + self.excess * self.lasts / 2
+
+    def quantile(self, q: float) -> float:
+        """Latency that a share `q` does not exceed."""
+        return self.d + self.excess * q * self.lasts
+
+
+def replay(sent: Array, d: float, c: int = 1) -> Array:
+    """Response time of each request, had the same sends met `c` ideal places. `sent` ascends, unfinished ones included.
+
+    Request n starts when it comes and request n - c has left: c lanes, each a running maximum once k D is taken off.
+    """
+    n, rows = len(sent), -(-len(sent) // c)
+    lanes = np.full(rows * c, np.inf)
+    lanes[:n] = sent
+    slope = np.arange(rows)[:, None] * d
+    begins = np.maximum.accumulate(lanes.reshape(rows, c) - slope, axis=0) + slope
+    found: Array = begins.reshape(-1)[:n] + d - sent
+    return found
+
+
+def bystander(moments: Array, sent: Array, response: Array) -> Array:
+    """How much later an innocent request at each of `moments` begins behind the blocking ones that share its loop."""
+    last = np.searchsorted(sent, moments, side="right") - 1
+    leaves = np.append(sent + response, -np.inf)[last]  # index -1: nobody came before
+    found: Array = np.maximum(leaves - moments, 0.0)
+    return found
+
+
+def busy_service(sent: Array, done: Array, c: int, least: float) -> float | None:
+    """D in place: the median gap between completion i and completion i - c of requests that took longer than `least`.
+
+    They had to wait, so their place was never idle; no order of service is assumed. None from fewer than ten gaps.
+    """
+    order = np.argsort(done)
+    gaps = (done[order][c:] - done[order][:-c])[(done - sent)[order][c:] > least]
+    return float(np.median(gaps)) if len(gaps) >= FEW else None
+
+
+FEW = 10  # gaps; fewer say nothing
+
+
+def fit_sweep(users: Array, rates: Array, d: float, think: float = 0.0) -> float:
+    """C from a closed sweep: the X = min(N / (D + Z), c / D) that lies nearest to the measured throughputs (log scale).
+
+    `users` and `rates` by level; drained runs, two levels above c at least. A log grid, then a finer one around its best.
+    """
+    low, high = 0.5, 2 * float(users.max())
+    for _ in range(3):
+        grid = np.geomspace(low, high, 200)
+        ideal = np.minimum(users[:, None] / (d + think), grid / d)
+        best = int(np.argmin((np.log(rates[:, None] / ideal) ** 2).sum(axis=0)))
+        low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    return float(grid[best])
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """c and D that explain an open run's completions best, and in how many of ten blocks of time c beats c - 1 and c + 1."""
+
+    places: int
+    d: float
+    wins: int
+    at_least: int  # the smallest c whose error is within a tenth of the best
+
+    @property
+    def is_identified(self) -> bool:
+        """Whether c is known; otherwise say "at least `at_least`"."""
+        return self.wins >= IDENTIFIED
+
+
+IDENTIFIED = 9
+ALIKE = 1.1
+
+
+def completion_errors(sent: Array, done: Array, d: float, c: int) -> Array:
+    """How far each completion (ascending; finished ones only) lies from that of the replay; the order of service is free."""
+    ends = np.sort(done)
+    found: Array = np.abs(np.sort(sent + replay(sent, d, c))[: len(ends)] - ends)
+    return found
+
+
+def fit_open(sent: Array, done: Array, top: float) -> Fit:
+    """Fit c and D to one open run. `sent` ascends; `done` of the finished ones; `top` is the unloaded service time in seconds.
+
+    Candidates rise from half the mean number in service until more places would change nothing, or explain no more.
+    """
+    lam = (len(sent) - 1) / (sent[-1] - sent[0])
+    found: dict[int, tuple[float, float]] = {}
+    c = max(1, int(0.5 * lam * top))
+    while True:
+        found[c] = best_d(sent, done, c, top)
+        best = min(found, key=lambda one: found[one][0])
+        idle = replay(sent, found[c][1], c).max() <= found[c][1] * (1 + 1e-9)
+        if idle or (c > 2 * best + 2):
+            break
+        c += 1
+    least = found[best][0]
+    errors = completion_errors(sent, done, found[best][1], best)
+    wins = 10
+    for other in (best - 1, best + 1):
+        if other in found:
+            gain = completion_errors(sent, done, found[other][1], other) - errors
+            wins = min(wins, sum(block.sum() > 0 for block in np.array_split(gain, 10)))
+    return Fit(best, found[best][1], wins, min(one for one in found if found[one][0] <= ALIKE * least))
+
+
+def best_d(sent: Array, done: Array, c: int, top: float) -> tuple[float, float]:
+    """The mean completion error of `c` places with the service time that suits them best, and that service time."""
+    low, high = 0.85 * top, 1.02 * top
+    for _ in range(2):
+        grid = np.linspace(low, high, 35)
+        errors = [float(completion_errors(sent, done, d, c).mean()) for d in grid]
+        best = int(np.argmin(errors))
+        low, high = grid[max(best - 1, 0)], grid[min(best + 1, 34)]
+    return errors[best], float(grid[best])
+
+
+def service_time(latencies: Array) -> float | None:
+    """Median latency of the route with a single user, in seconds: nobody else was there to wait for."""
+    return float(np.median(latencies)) if len(latencies) else None
+
+
+def served_at_once(rate: float, service: float) -> float:
+    """Throughput in requests per second times unloaded service time in seconds: how many were worked on at the same time."""
+    return rate * service
+
+
+SATURATED = 0.9  # share of the users that are served at once, below which the rest must be queueing
+
+
+def saturated(users: int, rate: float, service: float | None) -> float | None:
+    """The throughput of a crowd as a capacity in requests per second; None unless part of the crowd had to wait."""
+    return rate if service and 0 < served_at_once(rate, service) < SATURATED * users else None

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from reports.capacity import saturated, served_at_once
 from reports.percentiles import Estimate, Latency
+from reports.queueing import saturated, served_at_once
 from reports.windows import Little
 
 

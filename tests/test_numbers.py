@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports import wording
-from reports.capacity import burst_last, closed_loop_mean, served_at_once, service_time
 from reports.percentiles import estimate, is_supported, needed, quantile
+from reports.queueing import burst_last, closed_loop_mean, served_at_once, service_time
 from reports.windows import Span, Window, little
 
 TIMES = st.lists(st.floats(0.001, 100), min_size=1, max_size=200)

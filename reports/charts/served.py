@@ -4,8 +4,8 @@ import math
 
 from matplotlib.figure import Figure
 
-from reports.capacity import served_at_once
 from reports.charts.style import INK, apart, canvas, look, method, tidy, user_ticks
+from reports.queueing import served_at_once
 from reports.study import Route, Study
 from reports.wording import number
 from results.schema import Variant

@@ -1,7 +1,7 @@
 """Under N users the broken route answers in N D, the good ones in D."""
 
-from reports.capacity import closed_loop_mean
 from reports.claims.claim import Claim, Judgement, Outcome, Untestable, measured_route, near
+from reports.queueing import closed_loop_mean
 from reports.study import Level, Study
 from reports.wording import count, seconds, times
 from results.schema import Variant

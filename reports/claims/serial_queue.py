@@ -1,7 +1,7 @@
 """On a held loop request 2 cannot start before request 1 has finished: the staircase of a burst."""
 
-from reports.capacity import burst_last
 from reports.claims.claim import Claim, Judgement, Outcome, Untestable, near
+from reports.queueing import burst_last
 from reports.study import Study
 from reports.wording import seconds
 from results.schema import Variant
