@@ -15,6 +15,7 @@ from results.store import TABLES, gather, read_run, spoilt_lines
 from results.trouble import Exit, Trouble
 
 FACTS: dict[str, type] = {
+    "format": int,
     **dict.fromkeys(("run", "command", "status", "started", "loop", "connections"), str),
     **dict.fromkeys(("machine", "packages", "plan"), dict),
     "seed": int,
@@ -22,7 +23,13 @@ FACTS: dict[str, type] = {
 }
 EXTRAS: dict[str, type | tuple[type, ...]] = {"seconds": (int, float), "targets": dict, "host": str, "scenario": str}
 MOMENTS = ("intended", "sent", "done", "app_start", "handler_start", "handler_end", "app_end", "t", "area", "lateness", "cpu")
-KINDS = {**dict.fromkeys(MOMENTS, "float64"), "threads_waiting": "float64", "executor_queue": "float64", "censored": "bool"}
+HARDSHIP = ("stolen", "pressure", "swapped")  # of marks, since format 3
+KINDS = {
+    **dict.fromkeys((*MOMENTS, *HARDSHIP), "float64"),
+    "threads_waiting": "float64",
+    "executor_queue": "float64",
+    "censored": "bool",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,8 @@ def frame(path: Path, name: str) -> pd.DataFrame:
         found = pd.read_parquet(path / f"{name}.parquet")
         if name == "load" and "worker" not in found:
             found["worker"] = found.cell.str.split("/").str[1]
+        if name == "load" and "stolen" not in found:
+            found[list(HARDSHIP)] = None
         return found[list(TABLES[name])].astype({key: kind for key, kind in KINDS.items() if key in TABLES[name]})
     except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's complaints about a damaged file are ValueErrors
         raise damaged(path, f"{name}.parquet is missing, damaged, or lacks columns") from error

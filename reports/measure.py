@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reports.health import health
 from reports.load import Evidence
 from reports.offered import offered_of
-from reports.percentiles import QUANTILES, Array, Estimate, Latency, estimate
+from reports.percentiles import QUANTILES, Array, Estimate, Latency, estimate, quantile
 from reports.queueing import closed_loop_mean, service_time
 from reports.study import Burst, Bystander, Level, Missing, Route, Study, Tally
 from reports.windows import Window, little, right, steady
@@ -27,6 +28,7 @@ def measure(evidence: Evidence) -> Study:
         routes=tuple(route_of(evidence, [cell for cell in measured if cell.variant == one], one) for one in variants),
         tallies=tuple(tally(evidence, cell, name) for cell, name in [*((cell, cell.name) for cell in measured), *asides]),
         missing=tuple(missing_of(evidence, cell) for cell in evidence.cells if cell not in measured),
+        floor=next((floor_of(evidence, cell) for cell in measured if cell.scenario is Scenario.FLOOR), None),
     )
 
 
@@ -59,7 +61,16 @@ def tally(evidence: Evidence, cell: Cell, name: str) -> Tally:
         errors=int((sent & rows.error.notna()).sum()),
         little=little(window) if window else None,
         has_window=window is not None,
+        is_aside=name != cell.name,
+        health=health(evidence, cell, name),
     )
+
+
+def floor_of(evidence: Evidence, cell: Cell) -> float | None:
+    """p99 of the route that does nothing, in seconds; of too few requests the longest, which is more."""
+    window = steady(evidence, cell, cell.name)
+    latencies = answered(window) if window else np.array([])
+    return quantile(latencies, 0.99) if len(latencies) else None
 
 
 def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
@@ -82,7 +93,7 @@ def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
         bursts=tuple(bursts),
         bystanders=bystanders(evidence, crowds[-1]) if crowds and crowds[-1].neighbours else {},
     )
-    steadies = [cell for cell in cells if cell.arrivals]
+    steadies = [cell for cell in cells if cell.scenario is Scenario.STEADY]
     return replace(route, offered=tuple(offered_of(evidence, cell, route.capacity, at_once(route)) for cell in steadies))
 
 

@@ -57,7 +57,6 @@ def page(report: Report) -> str:
         cards=[one for one in reversed(found) if run["command"] == "reproduce" or one.verdict not in SILENT],
         columns=COLUMNS,
         loads=[] if report.study.reproduces else loads(report.study, {one.route.variant: one.verdict for one in found}),
-        passed=sum(check.status == "pass" for check in report.trust.checks),
         levels=[(finding, level) for finding in found for level in finding.route.levels],
     )
 

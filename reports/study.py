@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from reports.health import Health
 from reports.percentiles import Estimate, Latency
 from reports.queueing import saturated, served_at_once
 from reports.windows import Little
@@ -24,6 +25,8 @@ class Tally:
     errors: int
     little: Little | None
     has_window: bool  # a burst has none, so Little's law is not asked
+    is_aside: bool  # the neighbours beside a load: their generator and their machine are that load's
+    health: Health
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +192,12 @@ class Study:
     routes: tuple[Route, ...]
     tallies: tuple[Tally, ...]
     missing: tuple[Missing, ...]
+    floor: float | None = None  # seconds: p99 of a route that does nothing, asked at the rate of the busiest cell
+
+    @property
+    def everything(self) -> tuple[Route, ...]:
+        """All routes that were measured."""
+        return self.routes
 
     @property
     def reproduces(self) -> bool:

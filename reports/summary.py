@@ -8,12 +8,12 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from reports.checks import Check
 from reports.claims import Judged
 from reports.findings import Finding
 from reports.percentiles import QUANTILES, Estimate, Latency
 from reports.report import Report
 from reports.study import Bystander, Level, Offered, Route
-from reports.trust import Check
 
 FORMAT = 1
 
@@ -36,7 +36,11 @@ def summary(report: Report) -> dict[str, Any]:
             "connections": run["connections"],
             "host": run.get("host"),
         },
-        "trust": {"verdict": report.trust.belief, "checks": [check_entry(one) for one in report.trust.checks]},
+        "trust": {
+            "verdict": report.trust.belief,
+            "cells": report.trust.cells,
+            "checks": [check_entry(one) for one in report.trust.checks],
+        },
         "routes": [route_entry(one) for one in report.findings],
         "claims": [claim_entry(one) for one in report.claims],
         "gates": [],
@@ -46,9 +50,12 @@ def summary(report: Report) -> dict[str, Any]:
 
 
 def check_entry(check: Check) -> dict[str, Any]:
-    """One check."""
-    names = ("id", "name", "cell", "value", "pass_limit", "fail_limit", "status", "why")
-    return {name: getattr(check, name) for name in names}
+    """One check; an open end of a range is null."""
+    entry = {name: getattr(check, name) for name in ("id", "name", "cell", "value", "status", "why", "remedy")}
+    for name in ("pass_limit", "fail_limit"):
+        limit = getattr(check, name)
+        entry[name] = [one if math.isfinite(one) else None for one in limit] if isinstance(limit, tuple) else limit
+    return {**entry, "finding": check.is_finding}
 
 
 def route_entry(finding: Finding) -> dict[str, Any]:

@@ -49,8 +49,10 @@ def show(report: Report, console: Console) -> None:
     for words in not_whole(report.study.run):
         console.print(f"  {words}", highlight=False, markup=False, soft_wrap=True)
     for doubt in report.trust.doubts[:8]:
-        words = f"  {doubt.status}: {doubt.id} {doubt.name}, {doubt.cell}: {doubt.why}"
+        words = f"  {doubt.status}: {doubt.id} {doubt.name}, {doubt.cell}: {doubt.why}. {doubt.remedy}"
         console.print(words, highlight=False, markup=False, soft_wrap=True)
+    for words in report.trust.impossible[:8]:
+        console.print(f"  not possible here: {words}", highlight=False, markup=False, soft_wrap=True)
     for one in report.study.missing:
         console.print(f"  {stopped(one)}", highlight=False, markup=False, soft_wrap=True)
 
@@ -131,7 +133,5 @@ def claims_table(report: Report) -> Table:
 
 def trust_line(report: Report) -> str:
     """How far to believe it, and how many checks that rests on."""
-    checks = report.trust.checks
-    passed = sum(check.status == "pass" for check in checks)
     few = "a p99" if report.study.reproduces else "that percentile"
-    return f"run: {loud(report.trust.belief)} ({passed} of {len(checks)} checks pass; n=... means too few samples for {few})"
+    return f"run: {loud(report.trust.belief)} ({report.trust.sentence}; n=... means too few samples for {few})"

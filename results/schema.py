@@ -10,9 +10,10 @@ from enum import StrEnum
 from typing import Any
 
 # History of the format
+# 3 - load.parquet tells what the machine suffered (marks); app_end is the moment before the last piece leaves the app
 # 2 - load.parquet names the worker of each line; cells may have arrivals (open model); a route need not be a variant
 # 1 - the first: samples, load and probe as Parquet beside run.json
-FORMAT = 2
+FORMAT = 3
 
 
 class Variant(StrEnum):
@@ -39,6 +40,8 @@ class Scenario(StrEnum):
     """Arrivals at a stated rate, whatever became of the earlier ones (open model)."""
     NEIGHBOURS = "neighbours"
     """Innocent routes asked at a low Poisson rate (open model), alone or while another route is pressed."""
+    FLOOR = "floor"
+    """A route that does nothing, at the rate of the busiest cell (open model): what the rig itself costs."""
 
 
 class Phase(StrEnum):
@@ -154,6 +157,7 @@ class Cell:
     drain: float  # how long to wait for answers after the window, at most
     stagger: float = 0.0  # users start evenly over this, so that they do not march in step for ever
     think: float = 0.0
+    cold: bool = False  # users connect with their first request, not before the load
     neighbours: tuple[Neighbour, ...] = ()
     arrivals: Arrivals | None = None  # the open model's
     share: float | None = None  # its rate as a share of the capacity that was measured before

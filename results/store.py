@@ -21,7 +21,7 @@ from results.schema import FORMAT, Phase, Sample, Status
 from results.trouble import Exit, Trouble
 
 SAMPLE_COLUMNS = tuple(Sample.__dataclass_fields__)
-LOAD_COLUMNS = ("worker", "kind", "cell", "mark", "t", "in_flight", "area", "lateness", "cpu")
+LOAD_COLUMNS = ("worker", "kind", "cell", "mark", "t", "in_flight", "area", "lateness", "cpu", "stolen", "pressure", "swapped")
 PROBE_COLUMNS = ("variant", "pid", "t", "loop_lag", "threads_busy", "threads_waiting", "executor_queue", "cpu", "memory")
 TABLES = {"samples": SAMPLE_COLUMNS, "load": LOAD_COLUMNS, "probe": PROBE_COLUMNS}
 
@@ -159,7 +159,19 @@ def write_table(path: Path, table: Table) -> None:
 def column_type(pa: Any, name: str) -> Any:
     """Arrow's type of a column: words, whole numbers, one flag; all the rest are float64 seconds."""
     words = {"cell", "phase", "route", "variant", "worker", "error", "kind", "mark"}
-    whole = {"seq", "connection", "peer", "status", "bytes", "in_flight", "pid", "memory", "threads_waiting", "executor_queue"}
+    whole = {
+        "seq",
+        "connection",
+        "peer",
+        "status",
+        "bytes",
+        "in_flight",
+        "pid",
+        "memory",
+        "threads_waiting",
+        "executor_queue",
+        "swapped",
+    }
     if name in words:
         return pa.string()
     if name in whole:
@@ -234,11 +246,12 @@ def read_load(folder: Path, origin: float, spoilt: list[str]) -> Iterator[tuple[
         for kind, cell, *words in spool.read(path, spoilt):
             try:
                 if kind == "mark":
-                    mark, moment, in_flight, area = words
-                    yield (path.stem, "mark", cell, mark, moment - origin, in_flight, area, None, None)
+                    mark, moment, in_flight, area, *hardship = words
+                    told = (*hardship, None, None, None)[:3]
+                    yield (path.stem, "mark", cell, mark, moment - origin, in_flight, area, None, None, *told)
                 else:
                     moment, in_flight, area, lateness, cpu = words
-                    yield (path.stem, "tick", cell, None, moment - origin, in_flight, area, lateness, cpu)
+                    yield (path.stem, "tick", cell, None, moment - origin, in_flight, area, lateness, cpu, None, None, None)
             except (ValueError, TypeError):
                 spoilt.append(str(words))
 

@@ -3,7 +3,9 @@
 import os
 import platform
 import sys
+import time
 from importlib import metadata
+from itertools import pairwise
 from typing import Any
 
 import psutil
@@ -35,8 +37,16 @@ def machine() -> dict[str, Any]:
         "cpu": cpu_model(),
         "cpus": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
-        "load_before": os.getloadavg()[0],
+        "busy_before": psutil.cpu_percent(interval=0.3) / 100,
+        "clock": clock_facts(),
     }
+
+
+def clock_facts() -> dict[str, float]:
+    """How finely the clock ticks (seconds), and how often it stepped back while it was read many times in a row."""
+    moments = [time.perf_counter() for _ in range(20_000)]
+    steps = [later - earlier for earlier, later in pairwise(moments)]
+    return {"resolution": min(step for step in steps if step > 0), "backward": sum(step < 0 for step in steps)}
 
 
 def cpu_model() -> str:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from results.schema import Cell, Neighbour, Scenario, Variant
+from results.schema import Arrivals, Cell, Law, Neighbour, Pool, Scenario, Variant
 from results.store import RunFolder
 from results.trouble import Exit, Trouble
 
@@ -21,6 +21,7 @@ LEVELS: dict[str, tuple[int, ...]] = {
 }
 BURSTS: dict[str, int] = {Variant.SYNC: 60}  # 60 shows two blocks of the 40 threads; elsewhere 20 do
 NEIGHBOUR_RATE = 24.0  # pings per second and neighbour: at least 100 in a top cell of 6 s
+FLOOR_CONNECTIONS = 64  # more than what takes a few milliseconds has in flight at 1,000 requests per second
 START_UP = 3.0  # seconds for a server and a Locust process, started side by side
 REPORT = 6.0  # seconds to seal the run and render the page
 BUDGET = 115.0  # seconds that the quick plan may take in all
@@ -152,7 +153,9 @@ def act_of(variant: str, seconds: float, longest_round: float) -> Act:
         levels += [level] if level > levels[-1] else []
     crowd = [crowd_cell(variant, seconds, users, top=users == levels[-1]) for users in levels]
     idle = [idle_cell(seconds)] if variant == Variant.BROKEN_ASYNC else []
-    return Act(variant, seconds, (*idle, *crowd, burst_cell(variant, seconds, min(BURSTS.get(variant, 20), max(most, 2)))))
+    burst = burst_cell(variant, seconds, min(BURSTS.get(variant, 20), max(most, 2)))
+    floor = [floor_cell(seconds, levels[-1])] if variant == Variant.ASYNC else []
+    return Act(variant, seconds, (*idle, *crowd, burst, *floor))
 
 
 def cell_of(scenario: Scenario, variant: str, seconds: float, users: int) -> Cell:
@@ -194,6 +197,17 @@ def idle_cell(seconds: float) -> Cell:
     """The neighbours alone: what they feel when nobody presses anything."""
     cell = cell_of(Scenario.NEIGHBOURS, Variant.BROKEN_ASYNC, seconds, 0)
     return replace(cell, warm_up=0.5, window=7.0, drain=10.0, neighbours=both_neighbours(0.0))
+
+
+def floor_cell(seconds: float, users: int) -> Cell:
+    """The route that does nothing, at the rate of the largest crowd of those that wait for nobody."""
+    rate = users / seconds
+    arrivals = Arrivals(law=Law.POISSON, profile=((3.0, rate, rate),), pool=Pool.WARM, warm=FLOOR_CONNECTIONS, cap=900)
+    cell = cell_of(Scenario.FLOOR, Variant.ASYNC, seconds, users)
+    path = "/noop/async"
+    return replace(
+        cell, route=f"GET {path}", path=path, expects="null", users=0, warm_up=0.4, window=2.6, drain=10.0, arrivals=arrivals
+    )
 
 
 def both_neighbours(turn: float) -> tuple[Neighbour, ...]:

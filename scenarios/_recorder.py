@@ -14,6 +14,7 @@ from typing import Any
 
 from results.schema import Phase
 from results.spool import Spool
+from scenarios._hardship import hardship
 
 clock = time.perf_counter
 
@@ -91,9 +92,9 @@ class Recorder:
         self.samples.write("unsent", next(self.numbers), *place.words(), intended, why)
 
     def mark(self, cell: str, name: str) -> None:
-        """Note a moment of a cell - go, open, close, end - with the counter's reading at that moment."""
+        """Note a moment of a cell - go, open, close, end - with what the counter and the machine's own counters read then."""
         gauge = self.gauges[cell]
-        self.load.write("mark", cell, name, clock(), gauge.in_flight, gauge.read())
+        self.load.write("mark", cell, name, clock(), gauge.in_flight, gauge.read(), *hardship())
 
     def tick(self, cell: str, lateness: float) -> None:
         """Note how the generator itself is doing: how late its ticker fired, and its CPU seconds so far."""

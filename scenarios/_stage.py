@@ -21,7 +21,7 @@ from scenarios._dispatcher import dispatchers
 from scenarios._recorder import Recorder
 from scenarios._script import Script
 
-TICK = 0.02  # seconds between two looks at the generator itself
+TICK = 0.01  # seconds between two looks at the generator itself
 PATIENCE = 30.0  # seconds that connecting, or assembling the cast, may take
 
 

@@ -17,8 +17,17 @@ from results.store import RunFolder
 from scenarios._arrivals import moments
 from scenarios._plan import Plan, reproduction
 
+CALM = (0.0, 0.0, 0)  # nothing stolen, nobody waiting for a core, nothing swapped
 IDLE = 0.002  # seconds that an innocent route takes when nobody disturbs it
 OVERHEAD = 0.0005  # seconds between handler and client, each way
+MACHINE = {
+    "system": "Linux",
+    "python": "3.11.7",
+    "cpus": 2,
+    "cpu": "simulated",
+    "busy_before": 0.0,
+    "clock": {"resolution": 4e-8, "backward": 0},
+}
 NAMES = ("fastapi", "uvicorn", "anyio", "starlette", "uvloop", "locust", "gevent")
 
 
@@ -90,7 +99,7 @@ def burst(cell: Cell, places: int, service: float, start: float) -> list[Request
     found = []
     for k in range(cell.users):
         begin = start + OVERHEAD + k // places * service
-        found.append(Request(k, start + 1e-5 * k, begin, begin + service, begin + service + OVERHEAD))
+        found.append(Request(k, start + 1e-6 * k, begin, begin + service, begin + service + OVERHEAD))
     return found
 
 
@@ -113,7 +122,7 @@ def write(root: Path, world: World) -> Path:
         "schedule": "0" * 64,
         "loop": "asyncio",
         "workers": 1,
-        "machine": {"system": "Linux", "python": "3.11.7", "cpus": 2, "cpu": "simulated", "app_core": 1, "locust_core": 0},
+        "machine": {**MACHINE, "app_core": 1, "locust_core": 0},
         "packages": dict.fromkeys(NAMES, "1.0"),
         "connections": "opened before the load",
     }
@@ -155,7 +164,8 @@ def write_act(path: Path, world: World, variant: str, cells: tuple[Cell, ...], n
         beside = [(cell.aside, [one for _, one in pings])] if cell.neighbours and cell.aside != cell.name else []
         for name, requests in [(cell.name, crowd or [one for _, one in pings]), *beside]:
             for mark in marks:
-                load.write("mark", name, mark, bounds[mark], 0, area(requests, now, bounds[mark]))
+                load.write("mark", name, mark, bounds[mark], 0, area(requests, now, bounds[mark]), *CALM)
+        tick(load, cell.name, now, end)
         now = max([end, *(one.done or end for _, one in pings)]) + 0.5
     samples.close()
     load.close()
@@ -164,10 +174,19 @@ def write_act(path: Path, world: World, variant: str, cells: tuple[Cell, ...], n
     return now
 
 
+def tick(load: Spool, name: str, now: float, end: float) -> None:
+    """A generator at ease: punctual, at a tenth of its core."""
+    for i in range(int(10 * (end - now))):
+        load.write("tick", name, now + 0.1 * i, 0, 0.0, 0.0005, 0.01 * i)
+
+
 def play(cell: Cell, truth: Truth, service: float, now: float) -> list[Request]:
     """The pressed route's requests in one cell."""
     if cell.scenario is Scenario.NEIGHBOURS:
         return []
+    if cell.arrivals:
+        sent = [now + moment for moment in moments(cell.arrivals.profile, cell.arrivals.law, "1")]
+        return [Request(i % 64, one, one + IDLE / 2, one + IDLE / 2, one + IDLE) for i, one in enumerate(sent)]
     return (burst if cell.scenario is Scenario.BURST else closed_loop)(cell, truth.places, service, now)
 
 

@@ -11,7 +11,7 @@ from results.schema import Arrivals, Cell, Law, Phase, Pool, Scenario, Status
 from results.spool import Spool
 from results.store import RunFolder
 from scenarios._arrivals import moments
-from tests.simulate import NAMES, Request, area, burst, closed_loop
+from tests.simulate import CALM, MACHINE, NAMES, Request, area, burst, closed_loop, tick
 
 ROUTE = "GET /x"
 HOST = "http://shop.example:8000"
@@ -61,7 +61,7 @@ def write(root: Path, cells: Iterable[Cell], server: Server, command: str = "run
         "schedule": "0" * 64,
         "loop": "unknown",
         "workers": server.workers,
-        "machine": {"system": "Linux", "python": "3.11.7", "cpus": 2, "cpu": "simulated"},
+        "machine": MACHINE,
         "packages": dict.fromkeys(NAMES, "1.0"),
         "connections": "opened before the load",
         "targets": {},
@@ -111,7 +111,8 @@ def play(workers: list[Worker], one: Cell, server: Server, now: float) -> float:
         left = [request for request in mine if request.begin >= 0]
         bounds = {"go": now, "open": opened + 0.01 * i, "close": closed - 0.01 * i, "end": end}
         for mark, moment in [("open", now), *bounds.items()]:  # an early "open" that must not count
-            worker.load.write("mark", one.name, mark, moment, 0, area(left, now, moment))
+            worker.load.write("mark", one.name, mark, moment, 0, area(left, now, moment), *CALM)
+        tick(worker.load, one.name, now, end)
     return end
 
 
@@ -147,7 +148,15 @@ def phase_of(request: Request, opened: float) -> Phase:
 
 def write_request(samples: Spool, seq: int, one: Cell, request: Request, phase: Phase, end: float) -> None:  # noqa: PLR0913, PLR0917 - a line has that many sides
     """The lines of one request."""
-    words = [seq, one.name, phase, ROUTE, one.variant, request.user, request.sent]
+    words = [
+        seq,
+        one.name,
+        phase,
+        ROUTE,
+        one.variant,
+        request.user % one.arrivals.warm if one.arrivals else request.user,
+        request.sent,
+    ]
     if request.begin < 0:
         samples.write("unsent", *words, "the in-flight cap of 900 was reached")
         return

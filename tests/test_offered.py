@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from reports.charts import knee
+from reports.checks import CheckStatus
 from reports.loads import sentences
 from reports.page import page
 from reports.percentiles import estimate
@@ -20,7 +21,7 @@ from reports.report import Report, explain
 from reports.study import Offered
 from reports.summary import summary
 from reports.terminal import show
-from reports.trust import Belief, CheckStatus, trust
+from reports.trust import Belief, trust
 from reports.windows import Little
 from results.schema import Cell, Law, Scenario, Status
 from results.trouble import Exit

@@ -12,12 +12,13 @@ import pytest
 from rich.console import Console
 
 from reports.charts import CHARTS
+from reports.checks import CheckStatus
 from reports.claims import CLAIMS, Outcome
 from reports.findings import Verdict
 from reports.report import Report, explain
 from reports.summary import summary
 from reports.terminal import routes_table, show
-from reports.trust import Belief, CheckStatus
+from reports.trust import Belief
 from results.schema import Scenario, Status, Variant
 from results.trouble import Exit
 from scenarios._plan import Act, Plan, reproduction

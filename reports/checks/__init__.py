@@ -1,0 +1,12 @@
+"""The checks of a run, by what they ask: whether the load was the stated one, the answers are whole, one number will do.
+
+The limits are those of the measurement handbook's part on validity; `V1` to `V23` are its names. A function of this list
+reads a `Study` and nothing else, so that a planted run can fail every one of them.
+"""
+
+from reports.checks import answers, generator, law, machine
+from reports.checks.check import Check, CheckStatus
+
+CHECKS = (machine.check, generator.check, answers.check, law.check)
+
+__all__ = ["CHECKS", "Check", "CheckStatus"]

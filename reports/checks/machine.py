@@ -1,0 +1,71 @@
+"""Could the machine do it, and is it known what ran? The clock, other people's load, and everything that changes the law."""
+
+from collections.abc import Iterator
+
+from reports.checks.check import Check
+from reports.study import Study, Tally
+from reports.wording import number, seconds, share
+
+MICROSECOND = 1e-6
+ORIGIN = {
+    "machine": ("python", "cpus", "system"),
+    "packages": ("fastapi", "uvicorn", "anyio", "starlette", "uvloop", "locust", "gevent"),
+}
+RUNTIME = ("loop", "http_parser", "thread_tokens", "executor_size")
+COULD_NOT = "the system does not tell"
+
+
+def check(study: Study) -> Iterator[Check]:
+    """V1, V10 and V22: the run as a whole, and the machine during every cell."""
+    yield from clock(study)
+    busy = study.run["machine"].get("busy_before")
+    why = COULD_NOT if busy is None else f"{share(busy)} of all cores were busy just before the run"
+    yield Check("V10", "load before", "*", busy, 0.3, 1.0, why)
+    for tally in study.tallies:
+        if not tally.is_aside:
+            yield from shared(tally)
+    yield origin(study)
+
+
+def clock(study: Study) -> Iterator[Check]:
+    """V1: all rests on it."""
+    told = study.run["machine"].get("clock") or {}
+    resolution, backward = told.get("resolution"), told.get("backward")
+    why = COULD_NOT if resolution is None else f"the clock ticks in steps of {number(resolution * 1e9)} ns"
+    yield Check("V1", "clock", "*", resolution, MICROSECOND, 100 * MICROSECOND, why, seconds)
+    why = COULD_NOT if backward is None else f"the clock went back {backward} times"
+    yield Check("V1", "clock, backward steps", "*", backward, 0.0, 0.0, why, number)
+
+
+def shared(tally: Tally) -> Iterator[Check]:
+    """V10: what others took from this machine meanwhile."""
+    found = tally.health
+    told = [
+        ("CPU pressure", found.pressure, 0.10, 0.30, "of the time some process waited for a core"),
+        ("stolen CPU", found.stolen, 0.01, 0.05, "of the CPU time was taken by the host for others"),
+    ]
+    for name, value, fine, too_much, words in told:
+        why = COULD_NOT if value is None else f"{share(value)} {words}"
+        yield Check("V10", name, tally.cell, value, fine, too_much, why)
+    why = COULD_NOT if found.swapped is None else f"{found.swapped:,.0f} pages were swapped"
+    yield Check("V10", "swap", tally.cell, found.swapped, 0.0, 0.0, why, number)
+
+
+def origin(study: Study) -> Check:
+    """V22: everything that changes the law must be known. A package may be absent, but that must be recorded."""
+    missing = [name for name in ("seed", "schedule", "loop", "workers", "connections", "plan") if name not in study.run]
+    for section, names in ORIGIN.items():
+        missing += [name for name in names if name not in study.run.get(section, {})]
+    for variant, runtime in study.run.get("targets", {}).items():
+        missing += [f"{variant}: {name}" for name in RUNTIME if runtime.get(name) is None]
+        ran = str(runtime.get("loop")).partition(".")[0]
+        asked = study.run.get("loop")
+        missing += [f"{variant}: the loop that was asked for (it ran {ran})"] if asked not in {ran, "unknown"} else []
+    foreign = study.run.get("host")
+    if not study.run.get("targets") and not foreign:
+        missing.append("what ran inside the target: its probe left no record")
+    if foreign and not missing:
+        why = f"{foreign} was not started by atonce: its versions, loop and workers are not known"
+        return Check("V22", "origin", "*", None, 0.0, 0.0, why)
+    why = f"missing: {', '.join(missing)}" if missing else "versions, loop, parser, pools, seed and plan are recorded"
+    return Check("V22", "origin", "*", float(len(missing)), 0.0, 0.0, why, number)
