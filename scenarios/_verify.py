@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import httpx
 
-from results.schema import Cell
+from results.schema import Cell, Scenario
 from results.trouble import Exit, Trouble
 
 FEW = 12  # routes that a sentence can name
@@ -26,7 +26,8 @@ def verify(base_url: str, cells: Iterable[Cell], alike: str | None) -> str:
     with httpx.Client(base_url=base_url, timeout=TIMEOUT) as client:
         for cell in cells:
             if cell.users or cell.arrivals:
-                answer = prove(client, cell.route, cell.path, cell.expects)
+                told = prove(client, cell.route, cell.path, cell.expects)
+                answer = answer if cell.scenario is Scenario.FLOOR else told
             for ping in cell.neighbours:
                 prove(client, ping.route, ping.path, ping.expects)
     if alike is not None and answer != alike:
