@@ -55,7 +55,7 @@ def tally(evidence: Evidence, cell: Cell, name: str) -> Tally:
     sent = rows.sent.notna()
     return Tally(
         cell=name,
-        planned=len(rows),
+        planned=max(len(rows), scheduled(evidence, name)),
         sent=int(sent.sum()),
         unfinished=int(rows.censored.sum()),
         errors=int((sent & rows.error.notna()).sum()),
@@ -64,6 +64,12 @@ def tally(evidence: Evidence, cell: Cell, name: str) -> Tally:
         is_aside=name != cell.name,
         health=health(evidence, cell, name),
     )
+
+
+def scheduled(evidence: Evidence, name: str) -> int:
+    """How many requests the schedules of a cell have, as their dispatchers counted them; 0 where there are none."""
+    lines = evidence.load[(evidence.load.cell == name) & (evidence.load["mark"] == "planned")]
+    return int(lines.in_flight.sum())
 
 
 def floor_of(evidence: Evidence, cell: Cell) -> float | None:

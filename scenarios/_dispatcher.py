@@ -9,6 +9,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import gevent
@@ -35,7 +36,7 @@ class Dispatcher:
     ) -> None:
         assert cell.arrivals is not None  # noqa: S101 - who plans an open model gives it arrivals
         self.client, self.cell, self.arrivals = client, cell, cell.arrivals
-        self.schedule = moments(cell.arrivals.profile, cell.arrivals.law, seed, part, parts)
+        self.moments = partial(moments, cell.arrivals.profile, cell.arrivals.law, seed, part, parts)
         self.idle: deque[tuple[int, Any, float]] = deque()  # number, connection, resting since
         self.next_number, self.in_flight = first, 0
 
@@ -45,6 +46,8 @@ class Dispatcher:
             if self.arrivals.pool is Pool.WARM:
                 self.idle.extend((*self.new(), math.inf) for _ in range(self.arrivals.warm))  # unused ones are not closed
                 gevent.joinall([gevent.spawn(self.client.open, connection) for _, connection, _ in self.idle])
+            if not cue.endless:  # where nobody planned an end, nobody knows how many there should have been
+                self.client.recorder.expect(self.cell.name, sum(1 for _ in self.moments()))
             cue.ready()
             self.send_all(cue)
         finally:
@@ -71,7 +74,7 @@ class Dispatcher:
         stopping is the end.
         """
         out = Group()  # without a size: a pool that made us wait would close the loop
-        for moment in self.schedule:
+        for moment in self.moments():
             due = cue.go + moment
             cue.pause_until(due)
             if cue.stopping.is_set():

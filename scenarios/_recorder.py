@@ -96,6 +96,10 @@ class Recorder:
         gauge = self.gauges[cell]
         self.load.write("mark", cell, name, clock(), gauge.in_flight, gauge.read(), *hardship())
 
+    def expect(self, cell: str, count: int) -> None:
+        """How many requests a schedule has, counted apart from those that are sent, so that none can be skipped in silence."""
+        self.load.write("mark", cell, "planned", clock(), count, 0.0)
+
     def tick(self, cell: str, lateness: float) -> None:
         """Note how the generator itself is doing: how late its ticker fired, and its CPU seconds so far."""
         gauge, now = self.gauges[cell], clock()

@@ -1,0 +1,88 @@
+"""Faults planted on purpose, on real servers and real Locust: each must make its check fail, and nothing fails without one."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from reports.checks import CheckStatus
+from reports.report import Report, explain
+from reports.trust import Belief
+from results.schema import Arrivals, Cell, Law, Pool, Scenario, Variant
+from scenarios import _driver
+from scenarios._plan import Act, Plan, cell_of
+from tests import faulty_generator as faults
+from tests.test_driver import run_of
+
+pytestmark = pytest.mark.slow
+SECONDS = 0.02
+
+
+def steady(repeat: int, *, warm: int = 64) -> Cell:
+    """Arrivals at 100/s for 3 s on the awaiting route; which fault is planted depends on the repeat."""
+    arrivals = Arrivals(law=Law.POISSON, profile=((3.0, 100.0, 100.0),), pool=Pool.WARM, warm=warm, cap=200)
+    cell = cell_of(Scenario.STEADY, Variant.ASYNC, SECONDS, 0)
+    name = f"steady/async/100~{repeat}"
+    return replace(cell, name=name, repeat=repeat, warm_up=0.5, window=2.5, drain=5.0, arrivals=arrivals)
+
+
+def crowd(drain: float) -> Cell:
+    """16 users for 2 s."""
+    return replace(cell_of(Scenario.CROWD, Variant.ASYNC, SECONDS, 16), warm_up=0.3, window=1.7, drain=drain)
+
+
+def failing(report: Report, cell: str) -> set[str]:
+    """The checks that fail in a cell."""
+    return {check.id for check in report.trust.checks if check.cell == cell and check.status is CheckStatus.FAIL}
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """One run whose generator has another fault in each cell, and none in the first and the last."""
+    plan = Plan(SECONDS, (Act(Variant.ASYNC, SECONDS, (*map(steady, range(faults.CLEAN, faults.SPINS + 1)), crowd(5.0))),), ())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_driver, "LOCUSTFILES", (*_driver.LOCUSTFILES, faults.__file__))
+        path, trouble = run_of(tmp_path_factory.mktemp("generator"), plan)
+    assert trouble is None
+    return explain(path)
+
+
+def test_nothing_fails_in_a_sound_cell(generator: Report) -> None:
+    """Neither in the open model nor in the closed one, nor in the run as a whole."""
+    for cell in (f"steady/async/100~{faults.CLEAN}", "crowd/async/16", "*"):
+        assert failing(generator, cell) == set()
+
+
+@pytest.mark.parametrize(
+    ("fault", "check"),
+    [(faults.STALLS, "V2"), (faults.LATE, "V3"), (faults.SKIPS, "V4"), (faults.SLOW, "V5"), (faults.SPINS, "V9")],
+)
+def test_a_faulty_generator_is_found_out(generator: Report, fault: int, check: str) -> None:
+    """It stands still, sends late, skips requests, is too slow, has no CPU left."""
+    assert check in failing(generator, f"steady/async/100~{fault}")
+    assert generator.trust.belief is Belief.UNTRUSTED
+
+
+def test_a_faulty_target_is_found_out(tmp_path: Path) -> None:
+    """Unfinished requests, errors, a clock that is ahead, connections that were not there before."""
+    cells = (steady(1, warm=1), crowd(0.0))
+    path, trouble = run_of(tmp_path, Plan(SECONDS, (Act(Variant.ASYNC, SECONDS, cells),), ()), app="tests.planted_clock:app")
+    assert trouble is None
+    report = explain(path)
+    assert {"V8", "V13", "V21"} <= failing(report, cells[0].name)
+    assert {"V7", "V8", "V13"} <= failing(report, cells[1].name)
+
+
+def test_rows_and_facts_that_were_deleted_are_missed(generator: Report) -> None:
+    """One row in twenty of a cell: Little's law. The seed: the run's origin."""
+    path = generator.path
+    samples, facts = pd.read_parquet(path / "samples.parquet"), json.loads((path / "run.json").read_text(encoding="utf-8"))
+    gone = samples.index[samples.cell == "crowd/async/16"][::20]
+    samples.drop(index=gone).to_parquet(path / "samples.parquet")
+    del facts["schedule"]
+    (path / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    report = explain(path)
+    assert "V11" in failing(report, "crowd/async/16")
+    assert "V22" in failing(report, "*")

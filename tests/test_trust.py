@@ -1,0 +1,142 @@
+"""Trust as data: each check passes on a clean simulated run, and fails or speaks on the fault it is there for."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reports.checks import Check, CheckStatus
+from reports.checks.check import REMEDIES
+from reports.health import missed
+from reports.load import load
+from reports.measure import measure
+from reports.study import Study
+from reports.summary import check_entry
+from reports.trust import Belief, trust
+from results.schema import Law
+from tests import simulate, simulate_loads
+from tests.simulate_loads import Server, steady
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A reproduction without a fault."""
+    return measure(load(simulate.write(tmp_path_factory.mktemp("clean"), simulate.World())))
+
+
+def found(study: Study, name: str) -> set[CheckStatus]:
+    """What one check found, over all cells."""
+    return {check.status for check in trust(study).checks if check.id == name}
+
+
+def ill(study: Study, **health: Any) -> Study:
+    """The same run, with one cell whose health is changed."""
+    first, *rest = study.tallies
+    return dataclasses.replace(
+        study, tallies=(dataclasses.replace(first, health=dataclasses.replace(first.health, **health)), *rest)
+    )
+
+
+def told(study: Study, **facts: Any) -> Study:
+    """The same run with other facts of its machine."""
+    return dataclasses.replace(study, run={**study.run, "machine": {**study.run["machine"], **facts}})
+
+
+FAULTS: list[tuple[str, Callable[[Study], Study]]] = [
+    ("V1", lambda study: told(study, clock={"resolution": 4e-8, "backward": 1})),
+    ("V1", lambda study: told(study, clock={"resolution": 0.015, "backward": 0})),
+    ("V2", lambda study: ill(study, stall=0.006)),
+    ("V2", lambda study: ill(study, longest_stall=2.0)),
+    ("V3", lambda study: ill(study, lateness=0.02)),
+    ("V5", lambda study: ill(study, unpunctual=0.2)),
+    ("V9", lambda study: ill(study, busiest=0.9)),
+    ("V10", lambda study: ill(study, pressure=0.4)),
+    ("V10", lambda study: ill(study, stolen=0.06)),
+    ("V10", lambda study: ill(study, swapped=1.0)),
+    ("V12", lambda study: ill(study, thinking=0.25)),
+    ("V12", lambda study: ill(study, thinking=-0.05)),
+    ("V13", lambda study: ill(study, broken=1)),
+    ("V14", lambda study: ill(study, outside=(0.001, 0.05))),
+    ("V14", lambda study: ill(study, outside=(0.02, 0.02))),
+    ("V19", lambda study: dataclasses.replace(study, floor=0.03)),
+    ("V21", lambda study: ill(study, reconnects=0.02)),
+]
+
+
+@pytest.mark.parametrize(("name", "plant"), FAULTS)
+def test_each_fault_fails_its_check_and_makes_the_run_untrusted(clean: Study, name: str, plant: Callable[[Study], Study]) -> None:
+    """It passes without the fault."""
+    assert CheckStatus.FAIL not in found(clean, name)
+    assert CheckStatus.FAIL in found(plant(clean), name)
+    assert trust(plant(clean)).belief is Belief.UNTRUSTED
+
+
+def test_what_a_machine_cannot_tell_is_unknown_and_counted(clean: Study) -> None:
+    """No pressure counters: trusted all the same, and said."""
+    blind = dataclasses.replace(
+        clean,
+        tallies=tuple(dataclasses.replace(one, health=dataclasses.replace(one.health, pressure=None)) for one in clean.tallies),
+    )
+    belief = trust(blind)
+    assert belief.belief is Belief.TRUSTED
+    assert f"{sum(one.status is CheckStatus.UNKNOWN for one in belief.checks)} not possible here" in belief.sentence
+    assert "V10 CPU pressure: the system does not tell" in belief.impossible
+
+
+def test_trust_is_told_cell_by_cell(clean: Study) -> None:
+    """One bad cell leaves the others as they are."""
+    belief = trust(ill(clean, stall=0.006))
+    sick = clean.tallies[0].cell
+    assert belief.cells[sick] is Belief.UNTRUSTED
+    assert {cell for cell, one in belief.cells.items() if one is not Belief.TRUSTED} == {sick}
+
+
+def test_a_small_sample_is_a_finding_not_a_fault() -> None:
+    """V17 warns, decides nothing, and has an open end in JSON."""
+    check = Check("V17", "sample size", "x", 3.0, (10.0, np.inf), (0.0, np.inf), "why", is_finding=True)
+    assert check.status is CheckStatus.WARN
+    assert trust_of(check) is Belief.TRUSTED
+    assert check_entry(check)["pass_limit"] == [10.0, None]
+    assert check_entry(check)["finding"] is True
+
+
+def trust_of(*checks: Check) -> Belief:
+    """What checks amount to."""
+    from reports.trust import belief
+
+    return belief(checks)
+
+
+def test_every_check_has_a_remedy_and_passing_ones_none(clean: Study) -> None:
+    """What to do stands beside what is wrong."""
+    assert set(REMEDIES) == {f"V{i}" for i in range(1, 24)}
+    for check in trust(ill(clean, stall=0.006)).checks:
+        assert bool(check.remedy) == (check.status is not CheckStatus.PASS)
+
+
+def test_a_late_tick_counts_for_those_it_slept_through() -> None:
+    """50 ms once a second are five late ticks, not one; whole milliseconds of the timer are none."""
+    late = missed(np.array([0.0009, 0.051, 0.0005]))
+    assert sorted(np.round(late, 3)) == [0.0, 0.0, 0.01, 0.02, 0.03, 0.04, 0.05]
+
+
+def test_constant_gaps_labelled_poisson_are_found_out(tmp_path: Path) -> None:
+    """V6; the same gaps under their own name pass."""
+    for law, is_found in ((Law.POISSON, True), (Law.CONSTANT, False)):
+        path = simulate_loads.write(tmp_path / law, [steady(12, 60, law=law)], Server(service=0.05, metronome=True))
+        assert (CheckStatus.FAIL in found(measure(load(path)), "V6")) is is_found
+
+
+def test_of_fifty_clean_runs_at_most_one_is_untrusted(tmp_path: Path) -> None:
+    """Open loads of all kinds, on servers of one, six and forty places, at half to nine tenths of their capacity."""
+    untrusted = 0
+    for i in range(50):
+        places, rho, seconds = (1, 6, 40)[i % 3], (0.5, 0.7, 0.8, 0.9)[i % 4], (20.0, 40.0)[i % 2]
+        service = 0.2 if places == 40 else 0.05
+        rate = rho * places / service + i / 100  # the cell's name seeds its arrivals
+        path = simulate_loads.write(tmp_path / str(i), [steady(rate, seconds)], Server(places, service))
+        untrusted += trust(measure(load(path))).belief is Belief.UNTRUSTED
+    assert untrusted <= 1
