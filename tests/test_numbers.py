@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reports import wording
 from reports.percentiles import estimate, is_supported, needed, quantile
-from reports.queueing import burst_last, closed_loop_mean, served_at_once, service_time
+from reports.queueing import served_at_once
 from reports.windows import Span, Window, little
 
 TIMES = st.lists(st.floats(0.001, 100), min_size=1, max_size=200)
@@ -47,34 +47,9 @@ def test_a_quantile_needs_ten_samples_beyond_it(q: float, count: int) -> None:
     assert not is_supported(count - 1, q)
 
 
-@pytest.mark.parametrize(
-    ("users", "places", "think", "mean"),
-    # D = 50 ms; rows of table T3: max(D, N D / c - Z)
-    [
-        (10, 1, 0, 0.5),
-        (50, 1, 0, 2.5),
-        (10, 6, 0, 0.0833),
-        (50, 6, 0, 0.4167),
-        (80, 40, 0, 0.1),
-        (30, 40, 0.1, 0.05),
-        (130, 40, 0.1, 0.0625),
-    ],
-)
-def test_the_closed_loop_mean_matches_the_table(users: int, places: int, think: float, mean: float) -> None:
-    """Denning and Buzen's bounds, exact for constant service."""
-    assert mean == pytest.approx(closed_loop_mean(users, 0.05, places, think), rel=1e-3)
-
-
-def test_a_burst_ends_after_as_many_rounds_as_it_needs() -> None:
-    """60 on 40 places take two rounds; 20 on one take twenty."""
-    assert (burst_last(60, 0.1, 40), burst_last(20, 0.1, 1)) == (0.2, 2.0)
-
-
 def test_served_at_once_is_rate_times_service() -> None:
-    """Little's law for the requests in service; the service time is the median of a single user."""
+    """Little's law for the requests in service."""
     assert served_at_once(400, 0.1) == 40.0
-    assert service_time(np.array([0.1, 0.2, 9.0])) == 0.2
-    assert service_time(np.array([])) is None
 
 
 def window_of(rows: list[tuple[float, float]], start: float, end: float, *, lost: int = 0) -> Window:

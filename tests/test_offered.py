@@ -16,7 +16,6 @@ from reports.checks import CheckStatus
 from reports.loads import sentences
 from reports.page import page
 from reports.percentiles import estimate
-from reports.queueing import mdc
 from reports.report import Report, explain
 from reports.study import Offered
 from reports.summary import summary
@@ -40,34 +39,6 @@ def told(report: Report, width: int = 160) -> str:
     out = StringIO()
     show(report, Console(file=out, width=width))
     return out.getvalue()
-
-
-# c, rho, z0, Q[0], P(wait), and mean, p50, p90, p95, p99, p99.9 of the response in ms; D = 50 ms (handbook, T1)
-M_D_C = [
-    (1, 0.5, 3.51286, 0.82436, 0.5000, (75.0, 50.0, 125.8, 152.5, 216.8, 308.4)),
-    (1, 0.7, 1.96496, 0.60413, 0.7000, (108.3, 86.5, 203.9, 255.1, 374.3, 544.7)),
-    (1, 0.8, 1.53855, 0.44511, 0.8000, (150.0, 113.8, 300.6, 381.0, 567.8, 835.0)),
-    (1, 0.9, 1.23016, 0.24596, 0.9000, (275.0, 200.7, 589.1, 756.4, 1144.9, 1700.7)),
-    (2, 0.8, 1.53855, 0.50471, 0.7019, (95.2, 77.2, 169.9, 210.1, 303.5, 437.1)),
-    (4, 0.8, 1.53855, 0.58541, 0.5783, (69.3, 56.9, 106.0, 126.0, 172.7, 239.5)),
-    (6, 0.5, 3.51286, 0.96179, 0.0917, (51.0, 50.0, 50.0, 57.9, 72.4, 86.7)),
-    (6, 0.7, 1.96496, 0.80733, 0.3161, (55.1, 50.0, 69.5, 78.0, 97.6, 126.0)),
-    (6, 0.8, 1.53855, 0.64149, 0.4957, (61.3, 50.0, 85.1, 98.6, 129.7, 174.3)),
-    (6, 0.9, 1.23016, 0.38330, 0.7235, (81.5, 68.7, 133.2, 161.1, 225.9, 318.5)),
-    (16, 0.8, 1.53855, 0.79198, 0.2816, (52.6, 50.0, 60.3, 65.7, 77.2, 93.9)),
-    (40, 0.8, 1.53855, 0.91802, 0.1086, (50.5, 50.0, 50.4, 53.6, 59.4, 66.1)),
-    (40, 0.9, 1.23016, 0.66933, 0.3825, (52.8, 50.0, 59.8, 63.9, 73.6, 87.5)),
-]
-
-
-@pytest.mark.parametrize(("c", "rho", "z0", "empty", "wait", "times"), M_D_C)
-def test_theory_matches_the_table(c: int, rho: float, z0: float, empty: float, wait: float, times: tuple[float, ...]) -> None:  # noqa: PLR0913, PLR0917 - a row
-    """Every printed digit."""
-    queue = mdc(rho * c / 0.05, 0.05, c)
-    assert (z0, empty) == pytest.approx((queue.decay, queue.at_most[0]), abs=1e-5)
-    assert wait == pytest.approx(1 - queue.wait_cdf(0.0), abs=1e-4)
-    found = [queue.mean(), *(queue.quantile(q) for q in (0.5, 0.9, 0.95, 0.99, 0.999))]
-    assert list(times) == pytest.approx([1000 * one for one in found], abs=0.1)
 
 
 def test_overload_is_counted_to_the_last_request(tmp_path: Path) -> None:
