@@ -100,7 +100,7 @@ def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
         bystanders=bystanders(evidence, crowds[-1]) if crowds and crowds[-1].neighbours else {},
     )
     steadies = [cell for cell in cells if cell.scenario is Scenario.STEADY]
-    return replace(route, offered=tuple(offered_of(evidence, cell, route.capacity, at_once(route)) for cell in steadies))
+    return replace(route, offered=tuple(offered_of(evidence, cell, route.capacity, at_once(route), service) for cell in steadies))
 
 
 def at_once(route: Route) -> int | None:

@@ -11,22 +11,19 @@ import pandas as pd
 
 from reports.arrival_law import law_of
 from reports.load import Evidence
-from reports.percentiles import Array, Latency, quantile
+from reports.percentiles import Latency, quantile
+from reports.replayed import QUICK, Sends, places_of, replayed, spectrum
 from reports.study import Offered
 from reports.windows import Window, right, steady
 from results.schema import Cell, Law
 
-QUICK = 0.05  # the quickest twentieth hardly waited: what it took stands for the unloaded route
 CHANCE = 3.0  # standard deviations: what so many Poisson arrivals pile up on a route that just keeps up
-WAITED = 1.02  # times the unloaded latency from which a request had to wait (science: busy periods)
-WAITED_LONG = 1.5
-NEAR = 0.1  # how alike the gaps between completions must be, and how near the unloaded latency, to mean one at a time
 FEW = 10  # gaps, or overdue requests; fewer say nothing
 FULLER = 1.02  # times what the answers' own pace says a route can do
 
 
-def offered_of(evidence: Evidence, cell: Cell, capacity: float | None, places: int | None) -> Offered:
-    """All numbers of one open cell. `capacity` (requests/s) and `places` are what a crowd showed, where one did."""
+def offered_of(evidence: Evidence, cell: Cell, capacity: float | None, crowd: int | None, service: float | None) -> Offered:
+    """All numbers of one open cell. `capacity` (requests/s), places and unloaded `service` as crowds showed them, if any did."""
     window, law = steady(evidence, cell, cell.name), cell.arrivals
     assert window is not None and law is not None  # noqa: S101, PT018 - only measured open cells come here
     go = float(evidence.marks(cell.name)["go"].min())
@@ -37,9 +34,14 @@ def offered_of(evidence: Evidence, cell: Cell, capacity: float | None, places: i
     nominal, rate = law.planned / law.seconds, len(sent) / lasts
     refused = int(rows.error[rows.sent.isna()].str.contains("cap").sum())
     backlog = int(in_flight(sent, window.end))
-    known, busy = served_in_a_row(fine, places)
+    sends = sends_of(sent, inside)
+    places = places_of(sends, service, crowd)
+    again = replayed(sends, places.count, places.d) if places.count and places.d else None
+    known = places.count if crowd or (again and again.follows) else None
+    busy = places.d if known else None
     full = capacity or (known / busy if known and busy else None)  # else from the pace of the answers themselves
-    above = full is not None and min(nominal, rate) > (capacity or FULLER * full) and backlog > (places or 1)
+    above = full is not None and min(nominal, rate) > (capacity or FULLER * full) and backlog > (known or 1)
+    overloaded = above or piles_up(sent, floor, go, window, refused=refused > 0, chance=0 if law.law is Law.CONSTANT else CHANCE)
     is_plain = law.law is Law.POISSON and len(law.profile) == 1 and law.profile[0][1] == law.profile[0][2]
     moments = ((rows.intended,) if refused else (rows.intended, sent.sent)) if is_plain else ()
     return Offered(
@@ -60,15 +62,34 @@ def offered_of(evidence: Evidence, cell: Cell, capacity: float | None, places: i
         unfinished=int(sent.censored.sum()),
         errors=int(sent.error.notna().sum()),
         latency=Latency.of(inside.latency.to_numpy(), ~inside.censored.to_numpy()),
-        floor=busy if known == 1 else floor,
+        floor=busy or floor,
         lateness=quantile((sent.sent - sent.intended).to_numpy(), 0.99) if len(sent) else None,
         arrivals=tuple(law_of(np.sort(one.to_numpy()) - go, lasts) for one in moments if len(one) > FEW),
         growth=backlog / lasts,
         capacity=capacity,
-        overloaded=above or piles_up(sent, floor, go, window, refused=refused > 0, chance=0 if law.law is Law.CONSTANT else CHANCE),
+        overloaded=overloaded,
         places=known,
         busy=busy,
+        served=places,
+        replayed=again,
+        starved=starved(fine),
+        spectrum=None if overloaded else spectrum(sends, window.seconds, again),
     )
+
+
+def sends_of(sent: pd.DataFrame, inside: pd.DataFrame) -> Sends:
+    """A cell's requests as columns; `inside` are those that its results are made of."""
+    planned, left, done = (sent[name].to_numpy() for name in ("intended", "sent", "done"))
+    return Sends(planned, left, done, ~sent.censored.to_numpy(), np.asarray(sent.index.isin(inside.index)))
+
+
+def starved(fine: pd.DataFrame) -> float | None:
+    """Share of the connections with fewer than half as many answers as the median one.
+
+    A warm pool takes the one used last first, so in the open model this is mostly the sender's own doing.
+    """
+    answers = fine.groupby(["worker", "connection"]).size().to_numpy()
+    return float((answers < np.median(answers) / 2).mean()) if len(answers) else None
 
 
 def in_flight(sent: pd.DataFrame, moment: float, older: float = 0.0) -> int:
@@ -91,27 +112,3 @@ def piles_up(  # noqa: PLR0913 - a queue, a floor, and what counts as chance
     early = in_flight(sent, go + (window.end - go) / 3, floor)
     overdue = in_flight(sent, window.end, floor)
     return overdue > max(FEW, chance * math.sqrt(len(sent))) and (refused or overdue - early > overdue / 3)
-
-
-def served_in_a_row(fine: pd.DataFrame, places: int | None) -> tuple[int | None, float | None]:
-    """Places and service time under load, from the completions of requests that waited; no order of service is assumed.
-
-    Completion i follows completion i - c by one service. Where c is unknown it is taken for 1 if the requests that waited
-    long ended one service apart, all alike, each gap as long as an unloaded answer takes; else both are unknown.
-    """
-    rows = fine.sort_values("done")
-    done, took = rows.done.to_numpy(), (rows.done - rows.sent).to_numpy()
-    if not len(took):
-        return places, None
-    quick = float(took.min())
-    gaps = follow(done, took, places or 1, quick * (WAITED if places else WAITED_LONG))
-    if len(gaps) < FEW:
-        return places, None
-    busy = float(np.median(gaps))
-    unlike = float(np.quantile(gaps, 0.75) - np.quantile(gaps, 0.25)) > NEAR * busy or abs(busy / quick - 1) > NEAR
-    return (None, None) if places is None and unlike else (places or 1, busy)
-
-
-def follow(done: Array, took: Array, places: int, least: float) -> Array:
-    """Gaps between completion i and completion i - c, for the requests that took longer than `least`."""
-    return (done[places:] - done[:-places])[took[places:] > least]

@@ -215,7 +215,7 @@ def fit_open(sent: Array, done: Array, top: float) -> Fit:
 
     Candidates rise from half the mean number in service until more places would change nothing, or explain no more.
     """
-    lam = (len(sent) - 1) / (sent[-1] - sent[0])
+    lam = len(done) / (done.max() - sent[0])  # of the answers: more than c / D may be sent, but not answered
     c, best, idle = max(1, int(0.5 * lam * top)), 0, False
     found: dict[int, tuple[float, float]] = {}
     while not found or c <= best + 1 or not (idle or c > 2 * best + 2):

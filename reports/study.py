@@ -11,6 +11,7 @@ import numpy as np
 from reports.health import Health
 from reports.percentiles import Estimate, Latency
 from reports.queueing import saturated, served_at_once
+from reports.replayed import Places, Replayed, Spectrum
 from reports.windows import Little
 
 
@@ -104,8 +105,12 @@ class Offered:
     growth: float  # requests in flight, per second of window
     capacity: float | None  # of the route's largest crowd in this run, where that was saturated
     overloaded: bool
-    places: int | None  # how many are served at once, as far as it is known
-    busy: float | None  # service time under load, from completions in a row
+    places: int | None  # how many are served at once, where that is known and explains the load
+    busy: float | None  # and how long each takes in place
+    served: Places  # how that is known, or what is known instead
+    replayed: Replayed | None
+    starved: float | None  # share of the connections
+    spectrum: Spectrum | None
 
     @property
     def predicted_growth(self) -> float | None:

@@ -2,6 +2,8 @@
 
 import heapq
 import itertools
+import math
+import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +29,9 @@ class Server:
     drain: float = 1e9  # seconds after the close at which waiting stops
     metronome: bool = False  # whatever the law, send at constant gaps
     workers: int = 1
+    order: str = "first"  # of those that wait, which is served next: the first, the last, or a random one
+    exponential: bool = False  # service times, with the same mean
+    frozen: float = 0.0  # seconds that it stands still, from half-time on
 
 
 def steady(rate: float, seconds: float, *, law: Law = Law.POISSON, share: float | None = None, repeat: int = 1) -> Cell:
@@ -117,7 +122,7 @@ def play(workers: list[Worker], one: Cell, server: Server, now: float) -> float:
 
 
 def opened_by(one: Cell, server: Server, now: float) -> list[Request]:
-    """Arrivals on c servers, first come first served; a refused request has a negative begin."""
+    """Arrivals on c servers, in the server's order; a refused request has a negative begin."""
     assert one.arrivals is not None
     rate, seconds = one.arrivals.profile[0][1], one.arrivals.seconds
     constant = server.metronome or one.arrivals.law is Law.CONSTANT
@@ -126,19 +131,34 @@ def opened_by(one: Cell, server: Server, now: float) -> list[Request]:
         if constant
         else list(moments(((seconds, rate, rate),), Law.POISSON, one.name))
     )
-    free, out, found = [now] * server.places, list[float](), list[Request]()
-    for user, gap in enumerate(gaps):
-        sent = now + gap
-        while out and out[0] <= sent:
-            heapq.heappop(out)
-        if len(out) >= server.cap:
-            found.append(Request(user, sent, -1.0, -1.0, None))
-            continue
-        begin = max(sent, heapq.heappop(free))
-        heapq.heappush(free, begin + server.service)
-        heapq.heappush(out, begin + server.service)
-        found.append(Request(user, sent, begin, begin + server.service, begin + server.service))
+    found = [Request(user, now + gap, -1.0, -1.0, None) for user, gap in enumerate(gaps)]
+    serve(found, server, random.Random(one.name), now + seconds / 2)  # noqa: S311 - a seed, not a secret
     return found
+
+
+def serve(requests: list[Request], server: Server, dice: random.Random, freeze: float) -> None:
+    """Give each request its moments; it may stand still from `freeze` on. What comes beyond the cap stays as it is."""
+    waiting: list[Request] = []
+    busy: list[float] = []
+
+    def begin(request: Request, moment: float) -> None:
+        takes = dice.expovariate(1 / server.service) if server.exponential else server.service
+        end, thaw = moment + takes, freeze + server.frozen
+        if server.frozen and end > freeze and moment < thaw:
+            end = thaw + end - max(moment, freeze)
+        request.begin, request.end, request.done = moment, end, end
+        heapq.heappush(busy, end)
+
+    for request in [*requests, None]:
+        while busy and busy[0] <= (request.sent if request else math.inf):
+            moment = heapq.heappop(busy)
+            if waiting:
+                last = len(waiting) - 1
+                begin(waiting.pop({"first": 0, "last": last, "random": dice.randint(0, last)}[server.order]), moment)
+        if request and len(busy) < server.places:
+            begin(request, request.sent)
+        elif request and len(busy) + len(waiting) < server.cap:
+            waiting.append(request)
 
 
 def phase_of(request: Request, opened: float) -> Phase:
