@@ -4,6 +4,7 @@ All requests of a load are counted, so that none can vanish; rates and latencies
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from reports.percentiles import Latency
 from reports.study import Level, Missing, Offered, Route, Study
@@ -127,6 +128,30 @@ def steady(route: Route, one: Offered) -> str:
     elif route.service or one.places == 1:  # else nobody knows what it takes unloaded
         mean += f" ({times(one.latency.mean.low / (unloaded or 1))} the unloaded {seconds(unloaded)})"
     return f"{route.route} at {number(one.nominal)} req/s: mean {mean}, {tail}{queue}."
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """One percentile as it was, and as a closed-loop tool would have told it (seconds)."""
+
+    name: str
+    measured: float
+    told: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times too low that is, at least."""
+        return self.measured / self.told
+
+
+def hidden(one: Offered) -> Hidden | None:
+    """The highest percentile that both support."""
+    told = one.spectrum.told if one.spectrum else None
+    for name in ("p99", "p95", "p50"):
+        true, heard = (found.quantiles[name] if found else None for found in (one.latency, told))
+        if true and heard and heard.low > 0:
+            return Hidden(name, true.low, heard.low)
+    return None
 
 
 def overload(route: Route, one: Offered) -> str:

@@ -13,7 +13,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from reports.percentiles import BEYOND, BOUND_BEYOND, QUANTILES, Array, is_supported, quantile
+from reports.percentiles import BEYOND, BOUND_BEYOND, QUANTILES, Array, Latency, is_supported, quantile
 from reports.queueing import busy_service, completion_errors, fit_open, replay
 
 Mask = npt.NDArray[np.bool_]
@@ -187,23 +187,25 @@ def as_closed(sends: Sends, users: int) -> Mask:
     The answers are those of the whole load, so what such users would have seen by themselves is quicker still.
     """
     free, taken = [-math.inf] * users, np.zeros(len(sends.planned), dtype=bool)
-    ends = np.where(sends.finished, sends.done, np.inf)
-    for i in np.argsort(sends.planned, kind="stable"):
-        if free[0] <= sends.planned[i]:
-            heapq.heapreplace(free, ends[i])
+    order = np.argsort(sends.planned, kind="stable")
+    ends = np.where(sends.finished, sends.done, np.inf)[order].tolist()
+    for i, moment, end in zip(order.tolist(), sends.planned[order].tolist(), ends, strict=True):
+        if free[0] <= moment:
+            heapq.heapreplace(free, end)
             taken[i] = True
     return taken
 
 
 @dataclass(frozen=True, slots=True)
 class Spectrum:
-    """Every percentile of one load's window that its requests support, told in three ways."""
+    """Every percentile of one load's window that its requests support, told in three ways; from the planned moment."""
 
-    measured: Curve  # from the planned moment; as low as the truth may be where requests were never answered
-    open_from: float  # 1 / (1 - q) from which those leave it open upwards; infinite where all were answered
+    measured: Curve  # as low as the truth may be where requests were never answered
+    most: Curve  # and as high; ends where they leave it open upwards
     replayed: Curve  # empty where no replay explains the load
-    closed: Curve  # as `users` in a closed loop would have told it: those they would have sent, and heard of
+    closed: Curve  # as `users` in a closed loop would have told it: what they would have sent, and heard of
     users: int
+    told: Latency | None  # the same in numbers
 
 
 def spectrum(sends: Sends, seconds: float, found: Replayed | None) -> Spectrum | None:
@@ -212,10 +214,16 @@ def spectrum(sends: Sends, seconds: float, found: Replayed | None) -> Spectrum |
     if not inside.any():
         return None
     users = max(1, round(float(latency[inside].sum()) / seconds))
-    missing = float((inside & ~sends.finished).sum()) / float(inside.sum())
-    ideal = replay(sends.sent, found.d, found.places)[answered] if found and found.follows else np.array([])
+    ideal = replay(sends.sent, found.d, found.places) + sends.sent - sends.planned if found and found.follows else np.array([])
     heard = latency[answered & as_closed(sends, users)]
-    return Spectrum(curve(latency[inside]), 1 / missing if missing else math.inf, curve(ideal), curve(heard), users)
+    return Spectrum(
+        measured=curve(latency[inside]),
+        most=tuple(point for point in curve(np.where(sends.finished, latency, np.inf)[inside]) if point[1] < math.inf),
+        replayed=curve(ideal[inside] if len(ideal) else ideal),
+        closed=curve(heard),
+        users=users,
+        told=Latency.of(heard, np.ones(len(heard), dtype=bool)),
+    )
 
 
 def curve(latencies: Array) -> Curve:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from reports.charts import knee, latency, neighbours, served, staircase
+from reports.charts import knee, latency, neighbours, percentile, served, staircase
 from reports.study import Study
 
 
@@ -50,4 +50,8 @@ LESSON: tuple[Chart, ...] = (
     chart("latency", "What does a user wait, with how many others?", latency),
     chart("neighbours", "Who else suffers?", neighbours),
 )
-CHARTS: tuple[Chart, ...] = (*LESSON, chart("knee", "Where is the knee, and how far am I from it?", knee))
+CHARTS: tuple[Chart, ...] = (
+    *LESSON,
+    chart("knee", "Where is the knee, and how far am I from it?", knee),
+    chart("percentile", "How long is the tail, and what would closed-loop timing hide?", percentile),
+)
