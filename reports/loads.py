@@ -6,7 +6,8 @@ All requests of a load are counted, so that none can vanish; rates and latencies
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from reports.percentiles import Latency
+from reports.percentiles import QUANTILES, Latency, is_supported
+from reports.replayed import Model, Source
 from reports.study import Level, Missing, Offered, Route, Study
 from reports.wording import count, number, seconds, share, times, value
 
@@ -19,6 +20,7 @@ COLUMNS: Row = (
 )
 SPARE = ("never sent", "errors", "unanswered")  # first to go on a narrow terminal, where they are 0 in every row
 LEAST = (*SPARE, "answered", "p95", "sent", "longest", "p50", "mean", "req/s", "note")  # what goes next, in this order
+HIDES = 2.0  # times too low from which what a closed loop would have told is worth a sentence
 QUIET = 1.1  # times the unloaded latency up to which a mean has no queue in it
 
 
@@ -125,9 +127,43 @@ def steady(route: Route, one: Offered) -> str:
     mean, queue = value(one.latency.mean), ""
     if unloaded and one.latency.mean.exact and one.latency.mean.exact <= QUIET * unloaded:
         queue = ", nothing queued"
-    elif route.service or one.places == 1:  # else nobody knows what it takes unloaded
+    elif route.service or one.places:  # else nobody knows what it takes unloaded
         mean += f" ({times(one.latency.mean.low / (unloaded or 1))} the unloaded {seconds(unloaded)})"
-    return f"{route.route} at {number(one.nominal)} req/s: mean {mean}, {tail}{queue}."
+    return f"{route.route} at {number(one.nominal)} req/s: mean {mean}, {tail}{queue}.{in_turn(one)}{left_out(one)}"
+
+
+def in_turn(one: Offered) -> str:
+    """What the same sends would have waited on ideal places, in order, and what follows from the difference."""
+    found = one.replayed
+    if not found:
+        least = f", at least {one.served.at_least}" if one.served.at_least else ""
+        known = one.served.source not in {Source.UNKNOWN, Source.AT_LEAST}
+        return "" if known else f" How many it serves at once is not known{least}: no replay."
+    name = next((name for name in ("p99", "p95") if is_supported(found.count, QUANTILES[name])), "max")
+    ideal, tail = found.replayed, found.ratio("p99")
+    words = (
+        f" Replay of its own arrivals through {count(found.places, 'place')} of {seconds(found.d)}: mean {seconds(ideal['mean'])}"
+    )
+    words += f", {name.replace('max', 'longest')} {seconds(ideal[name])}; "
+    off = f"measured mean {number(found.mean_ratio)}" + (f" and p99 {number(tail)}" if tail else "") + " times that"
+    if not found.drained:
+        return f"{words}some were never answered, so the two cannot be compared."
+    if found.model is Model.BROKEN and found.follows:
+        return f"{words}it kept to that most of the time, but stood still or slowed down in between: not a fixed-service queue."
+    if found.model is Model.BROKEN:
+        return f"{words}measured mean {seconds(found.measured['mean'])}: not a fixed-service queue."
+    if found.is_unfair and tail:
+        return f"{words}measured p99 is {number(tail)} times that: served out of order, somebody is overtaken."
+    return f"{words}{off}" + (", so its arrivals explain the waiting." if found.model is Model.HOLDS else ".")
+
+
+def left_out(one: Offered) -> str:
+    """How much a closed loop would have hidden, where that is a lot."""
+    told = hidden(one)
+    if not told or not one.spectrum or told.ratio < HIDES:
+        return ""
+    users, low = count(one.spectrum.users, "user"), times(told.ratio)[1:]
+    return f" A closed-loop tool with {users} would have told {told.name} as {seconds(told.told)}, at least {low} times too low."
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +199,19 @@ def overload(route: Route, one: Offered) -> str:
     slope = seconds(one.growth / one.throughput)
     return (
         f"{head}: {number(one.growth)} more wait every second, and latency grows by {slope} per second of test. "
-        f"No percentile describes that; capacity is about {number(one.capacity or one.throughput)} req/s."
+        f"No percentile describes that; capacity is about {number(one.capacity or one.throughput)} req/s.{explained(one)}"
     )
+
+
+def explained(one: Offered) -> str:
+    """Whether the replay of an overload, in which any small error grows with the test, tells the same story."""
+    found = one.replayed
+    if not found or not found.follows:
+        return ""
+    what = f"{count(found.places, 'place')} of {seconds(found.d)}"
+    if found.drained and found.model is Model.HOLDS:
+        return f" Its own arrivals through {what} wait as long: mean {seconds(found.replayed['mean'])}."
+    return f" Its answers came as from {what}."
 
 
 def spreads(route: Route) -> Iterator[str]:

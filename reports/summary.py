@@ -116,7 +116,33 @@ def offered_entry(one: Offered) -> dict[str, Any]:
         "growth_rps": one.growth,
         "predicted_growth_rps": one.predicted_growth,
         "busy_service_s": one.busy,
+        "replay": replay_entry(one),
+        "closed_loop_view": closed_entry(one),
     }
+
+
+def replay_entry(one: Offered) -> dict[str, Any]:
+    """The load's own sends on ideal places, in order, beside `done - sent` of the same requests; U is measured / replayed."""
+    found, known = one.replayed, one.served
+    entry = {"places_from": known.source, "places_at_least": known.at_least, "starved_connections": one.starved}
+    if not found:
+        return {**entry, "places": None, "model": None}
+    return {
+        **entry,
+        **{name: getattr(found, name) for name in ("places", "model", "count", "drained", "mean_ratio", "completion_error")},
+        "service_s": found.d,
+        "measured": {f"{name}_s": value for name, value in found.measured.items()},
+        "replayed": {f"{name}_s": value for name, value in found.replayed.items()},
+        "unfairness": {name: found.ratio(name) for name in found.measured},
+        "is_unfair": found.is_unfair,
+        "longest_wait_s": found.longest_wait,
+    }
+
+
+def closed_entry(one: Offered) -> dict[str, Any] | None:
+    """What a closed loop would have told of the same answers; too long rather than too short."""
+    told = one.spectrum.told if one.spectrum else None
+    return {"users": one.spectrum.users, "count": told.count, **latency_entry(told)} if one.spectrum and told else None
 
 
 def latency_entry(found: Level | Latency) -> dict[str, float | None]:

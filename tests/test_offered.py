@@ -211,7 +211,9 @@ def test_the_page_of_such_a_run_is_as_strict_as_any(kneeling: Report) -> None:
     assert not [attributes for _, attributes in elements if "style" in attributes]
     ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    assert {"chart-served", "chart-latency", "chart-knee"} == {one for one in ids if one and one.startswith("chart-")}
+    assert {"chart-served", "chart-latency", "chart-knee", "chart-percentile"} == {
+        one for one in ids if one and one.startswith("chart-")
+    }
     assert HOST in text
     for words in ("No chart", "statement by statement", "the work is a wait", "None"):
         assert words not in text

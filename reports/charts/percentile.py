@@ -10,14 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from reports.charts.style import INK, apart, canvas, look, method, tidy, time_ticks
-from reports.loads import hidden, stated
+from reports.loads import HIDES, hidden, stated
 from reports.percentiles import Latency
 from reports.replayed import Curve, Model
 from reports.study import Offered, Route, Study
 from reports.wording import count, number, seconds, times, value
 
 MOST, ACROSS = 4, 2  # panels in all, and beside each other
-HIDES = 2.0  # times too low from which the closed loop's view is the finding
 TICKS = {1.0: "0 %", 2.0: "p50", 10.0: "p90", 100.0: "p99", 1000.0: "p99.9", 10_000.0: "p99.99"}
 SHADE = "#E69F00"  # for areas only: too pale for a line
 
