@@ -126,7 +126,7 @@ def steady(route: Route, one: Offered) -> str:
     tail = f"p99 {value(p99)}" if p99 else f"longest {value(one.latency.longest)}"
     mean, queue = value(one.latency.mean), ""
     if unloaded and one.latency.mean.exact and one.latency.mean.exact <= QUIET * unloaded:
-        queue = ", nothing queued"
+        queue = ", hardly anything queued" if one.replayed else ", nothing queued"
     elif route.service or one.places:  # else nobody knows what it takes unloaded
         mean += f" ({times(one.latency.mean.low / (unloaded or 1))} the unloaded {seconds(unloaded)})"
     return f"{route.route} at {number(one.nominal)} req/s: mean {mean}, {tail}{queue}.{in_turn(one)}{left_out(one)}"

@@ -4,6 +4,7 @@ Each line ends where ten requests lie beyond. What was never answered leaves a l
 """
 
 import math
+import textwrap
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,6 +19,8 @@ from reports.wording import count, number, seconds, times, value
 
 MOST, ACROSS = 4, 2  # panels in all, and beside each other
 TICKS = {1.0: "0 %", 2.0: "p50", 10.0: "p90", 100.0: "p99", 1000.0: "p99.9", 10_000.0: "p99.99"}
+ALMOST_ALL = 99.9  # per cent, from which a percentile needs two decimals
+WIDEST = 60  # characters of a panel's title
 SHADE = "#E69F00"  # for areas only: too pale for a line
 
 
@@ -46,7 +49,7 @@ def title(study: Study) -> str:
             words = f"users waited {seconds(told.measured)} ({told.name}), a closed-loop tool says {seconds(told.told)}"
             found.append((told.ratio, f"{route.route}: {words}"))
         if again and again.is_unfair and (tail := again.ratio("p99")):
-            found.append((tail, f"{route.route} serves out of order: its slowest wait {number(tail)} times as long as in turn"))
+            found.append((tail, f"{route.route} serves out of order: its slowest 1 % wait {number(tail)} times as long as in turn"))
         elif again and again.model is Model.HOLDS and one.latency:
             found.append((0.0, f"{route.route}: its own arrivals explain the waiting, mean {value(one.latency.mean)}"))
     return max(found, default=(0.0, "How long the tail is, and what its own arrivals explain of it"))[1]
@@ -74,7 +77,7 @@ def draw(study: Study) -> Figure | str:
     low, high = min(point[1] for point in points) * 0.8, max(point[1] for point in points) * 1.6
     last = max(point[0] for point in points)
     for axes, (route, one) in zip(panels, found, strict=False):
-        axes.set(xscale="log", yscale="log", ylim=(low, high), xlim=(1, last ** (1.35 if across == 1 else 1.6)))
+        axes.set(xscale="log", yscale="log", ylim=(low, high), xlim=(1, last ** (1.35 if across == 1 else 1.75)))
         panel(axes, route, one)
         scale(axes, last)
         time_ticks(axes.yaxis, low, high)
@@ -99,13 +102,13 @@ def panel(axes: Axes, route: Route, one: Offered) -> None:
         axes.fill_between(x, most, [read(found.measured, at) for at in x], color=style.colour, alpha=0.25, linewidth=0)
         axes.plot(*found.measured[-1], marker="^", markersize=10, markerfacecolor="none", color=style.colour)
     gap(axes, one)
-    words = [f"measured {'>= ' if is_open else ''}{seconds(found.measured[-1][1])}"]
+    words = [f"measured {'>= ' if is_open else ''}{reached(found.measured)}"]
     if one.replayed and one.replayed.is_unfair:
         words[0] += f"\novertaken: p99 {times(one.replayed.ratio('p99') or 1.0)} the replay's"
     if found.replayed and one.replayed:
-        words += [f"replayed, {count(one.replayed.places, 'place')}: {seconds(found.replayed[-1][1])}"]
+        words += [f"replayed, {count(one.replayed.places, 'place')}: {reached(found.replayed)}"]
     if found.closed:
-        words += [f"as a closed-loop tool ({count(found.users, 'user')})\nwould have told it: {seconds(found.closed[-1][1])}"]
+        words += [f"as a closed-loop tool ({count(found.users, 'user')})\nwould have told it: {reached(found.closed)}"]
     bottom, top = (math.log10(one) for one in axes.get_ylim())
     heights = apart([math.log10(end[1]) for end in ends(one)], 0.1 * (top - bottom))
     edge = found.measured[-1][0]
@@ -114,7 +117,9 @@ def panel(axes: Axes, route: Route, one: Offered) -> None:
         axes.annotate(label, (edge * 1.04, 10**height), (4, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
     tidy(axes)
     samples = f", n = {one.latency.count:,}" if one.latency else ""
-    axes.set_title(f"{style.name} at {stated(one)}{samples}", fontsize=10.5, color=INK, loc="left", fontweight="bold")
+    axes.set_title(
+        textwrap.fill(f"{style.name} at {stated(one)}{samples}", WIDEST), fontsize=10.5, color=INK, loc="left", fontweight="bold"
+    )
 
 
 def gap(axes: Axes, one: Offered) -> None:
@@ -131,6 +136,13 @@ def gap(axes: Axes, one: Offered) -> None:
         x, ideal = columns(found.replayed)
         true = [read(found.measured, at) for at in x]
         axes.fill_between(x, ideal, [max(pair) for pair in zip(ideal, true, strict=True)], color=SHADE, alpha=0.28, linewidth=0)
+
+
+def reached(line: Curve) -> str:
+    """How far a line goes: `865 ms (p99.3)`."""
+    place, height = line[-1]
+    q = 100 * (1 - 1 / place)
+    return f"{seconds(height)} (p{q:.{4 if q > ALMOST_ALL else 3}g})"
 
 
 def read(line: Curve, at: float) -> float:
