@@ -140,20 +140,20 @@ def in_turn(one: Offered) -> str:
         known = one.served.source not in {Source.UNKNOWN, Source.AT_LEAST}
         return "" if known else f" How many it serves at once is not known{least}: no replay."
     name = next((name for name in ("p99", "p95") if is_supported(found.count, QUANTILES[name])), "max")
-    ideal, tail = found.replayed, found.ratio("p99")
+    ideal, tail = found.replayed, found.ratio(name)
     words = (
         f" Replay of its own arrivals through {count(found.places, 'place')} of {seconds(found.d)}: mean {seconds(ideal['mean'])}"
     )
     words += f", {name.replace('max', 'longest')} {seconds(ideal[name])}; "
-    off = f"measured mean {number(found.mean_ratio)}" + (f" and p99 {number(tail)}" if tail else "") + " times that"
+    off = f"measured mean {number(found.mean_ratio)}" + (f" and {name} {number(tail)}" if tail else "") + " times that"
     if not found.drained:
         return f"{words}some were never answered, so the two cannot be compared."
     if found.model is Model.BROKEN and found.follows:
         return f"{words}it kept to that most of the time, but stood still or slowed down in between: not a fixed-service queue."
     if found.model is Model.BROKEN:
         return f"{words}measured mean {seconds(found.measured['mean'])}: not a fixed-service queue."
-    if found.is_unfair and tail:
-        return f"{words}measured p99 is {number(tail)} times that: served out of order, somebody is overtaken."
+    if found.is_unfair:
+        return f"{words}measured p99 is {number(found.ratio('p99') or 1.0)} times the replay's: served out of order, somebody is overtaken."
     return f"{words}{off}" + (", so its arrivals explain the waiting." if found.model is Model.HOLDS else ".")
 
 

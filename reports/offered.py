@@ -36,7 +36,7 @@ def offered_of(evidence: Evidence, cell: Cell, capacity: float | None, crowd: in
     backlog = int(in_flight(sent, window.end))
     sends = sends_of(sent, inside)
     places = places_of(sends, service, crowd)
-    again = replayed(sends, places.count, places.d) if places.count and places.d else None
+    again = replayed(sends, places.count, places.d, places.way) if places.count and places.d else None
     known = places.count if crowd or (again and again.follows) else None
     busy = places.d if known else None
     full = capacity or (known / busy if known and busy else None)  # else from the pace of the answers themselves
@@ -62,7 +62,7 @@ def offered_of(evidence: Evidence, cell: Cell, capacity: float | None, crowd: in
         unfinished=int(sent.censored.sum()),
         errors=int(sent.error.notna().sum()),
         latency=Latency.of(inside.latency.to_numpy(), ~inside.censored.to_numpy()),
-        floor=busy or floor,
+        floor=busy + places.way if busy else floor,
         lateness=quantile((sent.sent - sent.intended).to_numpy(), 0.99) if len(sent) else None,
         arrivals=tuple(law_of(np.sort(one.to_numpy()) - go, lasts) for one in moments if len(one) > FEW),
         growth=backlog / lasts,

@@ -27,6 +27,7 @@ QUEUED, JITTER, HARDLY = 1.1, 0.002, 0.01  # "nothing queued": hardly one in a h
 MOST = 100  # requests in service: beyond, one place more or less cannot be told
 WORK = 1_000_000  # requests times places that are fitted: about two seconds
 IN_PLACE = (0.85, 1.05)  # times the unloaded latency that a service in place may take
+WAY = 0.003  # seconds that HTTP may take beyond it, for routes so short that this is more
 HOLDS, BROKEN, OVERTAKEN = 0.03, 0.10, 1.10  # of the mean; and of p99, from which the order is unfair
 
 
@@ -58,11 +59,12 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """How many a route serves at once, and the seconds `d` that one takes in place, as far as one load tells."""
+    """How many a route serves at once, and the seconds `d` that each takes in place, as far as one load tells."""
 
     source: Source
     count: int | None = None
     d: float | None = None
+    way: float = 0.0  # seconds that an unloaded answer takes beyond that: HTTP, to and fro, which holds no place
     at_least: int | None = None
 
 
@@ -83,6 +85,7 @@ class Replayed:
 
     places: int
     d: float
+    way: float  # seconds beyond its place that every replayed answer takes
     count: int  # requests compared
     drained: bool  # whether every request of the cell was answered
     measured: dict[str, float]
@@ -117,22 +120,23 @@ class Replayed:
         return self.model is Model.HOLDS and (self.ratio("p99") or 1.0) > OVERTAKEN
 
 
-def replayed(sends: Sends, places: int, d: float) -> Replayed | None:
+def replayed(sends: Sends, places: int, d: float, way: float = 0.0) -> Replayed | None:
     """Replay all sends of a cell and compare those of its window that were answered; None when there are none."""
     answered = sends.inside & sends.finished
     if not answered.any():
         return None
-    ideal, took = replay(sends.sent, d, places), sends.done - sends.sent
+    ideal, took = replay(sends.sent, d, places) + way, sends.done - sends.sent
     return Replayed(
         places=places,
         d=d,
+        way=way,
         count=int(answered.sum()),
         drained=bool(sends.finished.all()),
         measured=figures(took[answered]),
         replayed=figures(ideal[answered]),
         mean_ratio=float(took[sends.finished].mean() / ideal[sends.finished].mean()),
-        completion_error=float(np.median(completion_errors(sends.sent, sends.done[sends.finished], d, places))) / d,
-        longest_wait=max(0.0, float(took.max()) - d),
+        completion_error=float(np.median(completion_errors(sends.sent + way, sends.done[sends.finished], d, places))) / d,
+        longest_wait=max(0.0, float(took.max()) - d - way),
     )
 
 
@@ -150,7 +154,7 @@ def places_of(sends: Sends, service: float | None, crowd: int | None) -> Places:
         return Places(Source.UNKNOWN)
     top = service or unloaded(sends)
     if crowd:
-        return Places(Source.CROWD, crowd, in_place(sent, done, crowd, top) or top)
+        return held(Source.CROWD, crowd, in_place(sent, done, crowd, top), top, top)
     if np.mean(took > max(QUEUED * top, top + JITTER)) < HARDLY:
         return Places(Source.IDLE)
     busy = len(took) / float(done.max() - sent[0]) * top
@@ -162,7 +166,12 @@ def places_of(sends: Sends, service: float | None, crowd: int | None) -> Places:
     if not fit.is_identified:
         off = np.median(completion_errors(leaves, ends, fit.d, fit.places)) > BROKEN * fit.d
         return Places(Source.UNKNOWN) if off else Places(Source.AT_LEAST, at_least=fit.at_least)
-    return Places(Source.FIT, fit.places, in_place(sent, done, fit.places, top) or fit.d)
+    return held(Source.FIT, fit.places, in_place(sent, done, fit.places, top), fit.d, top)
+
+
+def held(source: Source, count: int, busy: float | None, otherwise: float, top: float) -> Places:
+    """Places with what one takes there, and what HTTP adds; where no gap tells, one number holds both."""
+    return Places(source, count, busy, max(0.0, top - busy)) if busy else Places(source, count, otherwise)
 
 
 def unloaded(sends: Sends) -> float:
@@ -178,7 +187,7 @@ def unloaded(sends: Sends) -> float:
 def in_place(sent: Array, done: Array, c: int, top: float) -> float | None:
     """The service time while the places are busy, if what the gaps say can be one: a gap may also be an idle moment."""
     found = busy_service(sent, done, c, WAITED * top)
-    return found if found and IN_PLACE[0] * top <= found <= IN_PLACE[1] * top else None
+    return found if found and min(IN_PLACE[0] * top, top - WAY) <= found <= IN_PLACE[1] * top else None
 
 
 def as_closed(sends: Sends, users: int) -> Mask:
@@ -214,7 +223,11 @@ def spectrum(sends: Sends, seconds: float, found: Replayed | None) -> Spectrum |
     if not inside.any():
         return None
     users = max(1, round(float(latency[inside].sum()) / seconds))
-    ideal = replay(sends.sent, found.d, found.places) + sends.sent - sends.planned if found and found.follows else np.array([])
+    ideal = (
+        replay(sends.sent, found.d, found.places) + found.way + sends.sent - sends.planned
+        if found and found.follows
+        else np.array([])
+    )
     heard = latency[answered & as_closed(sends, users)]
     return Spectrum(
         measured=curve(latency[inside]),

@@ -99,7 +99,7 @@ class Offered:
     unfinished: int
     errors: int
     latency: Latency | None  # of what was planned inside the window
-    floor: float | None  # what the quickest twentieth of the right answers took
+    floor: float | None  # latency without a queue: in place and on the way, else of the quickest twentieth of the right answers
     lateness: float | None  # p99 of sent - intended
     arrivals: tuple[tuple[int, float, float], ...]  # of the schedule and of the sends: gaps, their CV, p of the KS test
     growth: float  # requests in flight, per second of window

@@ -131,6 +131,7 @@ def replay_entry(one: Offered) -> dict[str, Any]:
         **entry,
         **{name: getattr(found, name) for name in ("places", "model", "count", "drained", "mean_ratio", "completion_error")},
         "service_s": found.d,
+        "way_s": found.way,
         "measured": {f"{name}_s": value for name, value in found.measured.items()},
         "replayed": {f"{name}_s": value for name, value in found.replayed.items()},
         "unfairness": {name: found.ratio(name) for name in found.measured},

@@ -31,6 +31,7 @@ class Server:
     workers: int = 1
     order: str = "first"  # of those that wait, which is served next: the first, the last, or a random one
     exponential: bool = False  # service times, with the same mean
+    way: float = 0.0  # seconds from the end of the service to the client
     frozen: float = 0.0  # seconds that it stands still, from half-time on
 
 
@@ -146,7 +147,7 @@ def serve(requests: list[Request], server: Server, dice: random.Random, freeze: 
         end, thaw = moment + takes, freeze + server.frozen
         if server.frozen and end > freeze and moment < thaw:
             end = thaw + end - max(moment, freeze)
-        request.begin, request.end, request.done = moment, end, end
+        request.begin, request.end, request.done = moment, end, end + server.way
         heapq.heappush(busy, end)
 
     for request in [*requests, None]:

@@ -71,6 +71,18 @@ def test_service_that_varies_is_called_by_its_name(tmp_path: Path, places: int) 
     assert one.spectrum.replayed == ()
 
 
+@pytest.mark.parametrize("d", [0.005, 0.05])
+@pytest.mark.parametrize("rho", [0.5, 0.7])
+def test_the_way_there_and_back_holds_no_place(tmp_path: Path, d: float, rho: float) -> None:
+    """1.5 ms of HTTP on a service of 5 ms: told apart, since otherwise the mean of so short a route would be off by a tenth."""
+    one = only(explain(write(tmp_path, [steady(rho / d, 60)], Server(1, d, way=0.0015))))
+    assert one.replayed is not None
+    assert pytest.approx((one.places, one.busy), rel=1e-3) == (1, d)
+    assert one.replayed.way == pytest.approx(0.0015, rel=0.01)
+    assert one.replayed.model is Model.HOLDS
+    assert one.replayed.measured == pytest.approx(one.replayed.replayed, rel=0.01)
+
+
 def test_a_mean_between_the_limits_decides_nothing() -> None:
     """Up to 3 % holds, from 10 % on it is broken; between, both numbers and no conclusion."""
     sent = np.sort(np.random.default_rng(1).uniform(0, 60, 900))
