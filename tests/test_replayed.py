@@ -221,6 +221,14 @@ def test_a_line_ends_where_ten_requests_lie_beyond(four: list[Report]) -> None:
     assert all(low <= high for (_, low), (_, high) in zip(cut.measured, cut.most, strict=False))
 
 
+@pytest.mark.parametrize("seconds", [2, 3, 4, 6, 20])
+def test_a_short_load_is_drawn_or_says_why(tmp_path: Path, seconds: int) -> None:
+    """From the median on, with twenty requests; matplotlib's warnings are errors here."""
+    report = explain(write(tmp_path, [steady(7, seconds)], Server()))
+    latency = only(report).latency
+    assert isinstance(percentile.draw(report.study), str) == (latency is None or latency.count < 20)
+
+
 def test_the_worst_four_routes_are_drawn(four: list[Report]) -> None:
     """Small multiples; an overloaded load is none of them."""
     study = four[1].study

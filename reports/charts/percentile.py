@@ -19,6 +19,7 @@ from reports.wording import count, number, seconds, times, value
 
 MOST, ACROSS = 4, 2  # panels in all, and beside each other
 TICKS = {1.0: "0 %", 2.0: "p50", 10.0: "p90", 100.0: "p99", 1000.0: "p99.9", 10_000.0: "p99.99"}
+MEDIAN = 2.0  # how far a line has to reach: 1 / (1 - q)
 ALMOST_ALL = 99.9  # per cent, from which a percentile needs two decimals
 WIDEST = 60  # characters of a panel's title
 SHADE = "#E69F00"  # for areas only: too pale for a line
@@ -28,7 +29,7 @@ def shown(study: Study) -> list[tuple[Route, Offered]]:
     """Per route its fullest load that was not overloaded; of many routes those with the longest tails."""
     found = []
     for route in study.routes:
-        good = [one for one in route.offered if one.spectrum and one.spectrum.measured]
+        good = [one for one in route.offered if one.spectrum and one.spectrum.measured and ends(one)[0][0] >= MEDIAN]
         if good:
             found.append((route, max(good, key=lambda one: one.rate)))
     return sorted(found, key=lambda one: -ends(one[1])[0][1])[:MOST]
@@ -96,7 +97,7 @@ def panel(axes: Axes, route: Route, one: Offered) -> None:
     axes.plot(*columns(found.closed), **thin, linestyle=(0, (1, 1.6)))  # type: ignore[arg-type]
     axes.plot(*columns(found.measured), color=style.colour, linewidth=2.6)
     axes.plot(*columns(found.replayed), **thin, linestyle=(0, (5, 2)))  # type: ignore[arg-type]
-    is_open = found.measured[-1] != found.most[-1:][0] if found.most else True
+    is_open = found.most != found.measured
     if is_open:  # somebody was never answered
         x, most = columns(found.most)
         axes.fill_between(x, most, [read(found.measured, at) for at in x], color=style.colour, alpha=0.25, linewidth=0)
