@@ -181,10 +181,10 @@ class Hidden:
 
 
 def hidden(one: Offered) -> Hidden | None:
-    """The highest percentile that both support."""
-    told = one.spectrum.told if one.spectrum else None
+    """The highest percentile of this run's own requests that both support."""
+    both = (one.spectrum.own, one.spectrum.told) if one.spectrum else (None, None)
     for name in ("p99", "p95", "p50"):
-        true, heard = (found.quantiles[name] if found else None for found in (one.latency, told))
+        true, heard = (found.quantiles[name] if found else None for found in both)
         if true and heard and heard.low > 0:
             return Hidden(name, true.low, heard.low)
     return None

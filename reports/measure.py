@@ -11,6 +11,7 @@ from reports.load import Evidence
 from reports.offered import offered_of
 from reports.percentiles import QUANTILES, Array, Estimate, Latency, estimate, quantile
 from reports.queueing import closed_loop_mean, service_time
+from reports.steadiness import Steadiness
 from reports.study import Burst, Bystander, Level, Missing, Route, Study, Tally
 from reports.windows import Window, little, right, steady
 from results.schema import Cell, Scenario, Variant
@@ -157,8 +158,16 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         cpu=slope(probe.t, probe.cpu),
         threads_waiting=mean(probe.threads_waiting),
         executor_queue=mean(probe.executor_queue),
+        steadiness=Steadiness.of(rounds(window, cell.users)),
         inside=inside(rows),
     )
+
+
+def rounds(window: Window, users: int) -> Array:
+    """How long each run of as many completions as there are users took: what a latency is, in any order of service."""
+    rows = right(window.everything)
+    done: Array = np.sort(rows.done[~rows.censored & (rows.done > window.start) & (rows.done <= window.end)].to_numpy())
+    return done[users:] - done[:-users]
 
 
 def starved(rows: pd.DataFrame, users: int) -> int:

@@ -12,7 +12,9 @@ import pandas as pd
 from reports.arrival_law import law_of
 from reports.load import Evidence
 from reports.percentiles import Latency, quantile
-from reports.replayed import QUICK, Sends, places_of, replayed, spectrum
+from reports.queueing import replay
+from reports.replayed import QUICK, Replayed, Sends, Source, places_of, replayed, spectrum
+from reports.steadiness import Steadiness, without_luck
 from reports.study import Offered
 from reports.windows import Window, right, steady
 from results.schema import Cell, Law
@@ -61,7 +63,7 @@ def offered_of(evidence: Evidence, cell: Cell, capacity: float | None, crowd: in
         backlog=backlog,
         unfinished=int(sent.censored.sum()),
         errors=int(sent.error.notna().sum()),
-        latency=Latency.of(inside.latency.to_numpy(), ~inside.censored.to_numpy()),
+        latency=Latency.of(inside.latency.to_numpy(), ~inside.censored.to_numpy(), correlated=not overloaded),
         floor=busy + places.way if busy else floor,
         lateness=quantile((sent.sent - sent.intended).to_numpy(), 0.99) if len(sent) else None,
         arrivals=tuple(law_of(np.sort(one.to_numpy()) - go, lasts) for one in moments if len(one) > FEW),
@@ -70,6 +72,7 @@ def offered_of(evidence: Evidence, cell: Cell, capacity: float | None, crowd: in
         overloaded=overloaded,
         places=known,
         busy=busy,
+        steadiness=None if overloaded else steadiness_of(sends, again, is_idle=places.source is Source.IDLE),
         served=places,
         replayed=again,
         starved=starved(fine),
@@ -81,6 +84,17 @@ def sends_of(sent: pd.DataFrame, inside: pd.DataFrame) -> Sends:
     """A cell's requests as columns; `inside` are those that its results are made of."""
     planned, left, done = (sent[name].to_numpy() for name in ("intended", "sent", "done"))
     return Sends(planned, left, done, ~sent.censored.to_numpy(), np.asarray(sent.index.isin(inside.index)))
+
+
+def steadiness_of(sends: Sends, again: Replayed | None, *, is_idle: bool) -> Steadiness | None:
+    """Whether a load stayed one load: its answers over those of the same sends on ideal places, which takes the luck out.
+
+    A queue that no replay explains wanders by itself; nobody can tell that from a drift.
+    """
+    took = (sends.done - sends.sent)[sends.finished]
+    if again and again.follows:
+        return Steadiness.of(without_luck(took, replay(sends.sent, again.d, again.places)[sends.finished]))
+    return Steadiness.of(took) if is_idle else None
 
 
 def starved(fine: pd.DataFrame) -> float | None:

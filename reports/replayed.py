@@ -13,7 +13,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from reports.percentiles import BEYOND, BOUND_BEYOND, QUANTILES, Array, Latency, is_supported, quantile
+from reports.percentiles import BEYOND, GREY_BEYOND, QUANTILES, Array, Latency, is_supported, quantile
 from reports.queueing import busy_service, completion_errors, fit_open, replay
 
 Mask = npt.NDArray[np.bool_]
@@ -109,7 +109,7 @@ class Replayed:
 
     def ratio(self, name: str) -> float | None:
         """U: measured / replayed. None if some were never answered, the model is broken, or under two lie beyond the quantile."""
-        known = name not in QUANTILES or is_supported(self.count, QUANTILES[name], BOUND_BEYOND)
+        known = name not in QUANTILES or is_supported(self.count, QUANTILES[name], GREY_BEYOND)
         if not known or not self.drained or self.model is Model.BROKEN:
             return None
         return self.mean_ratio if name == "mean" else self.measured[name] / self.replayed[name]
@@ -214,7 +214,8 @@ class Spectrum:
     replayed: Curve  # empty where no replay explains the load
     closed: Curve  # as `users` in a closed loop would have told it: what they would have sent, and heard of
     users: int
-    told: Latency | None  # the same in numbers
+    told: Latency | None  # what those heard, in numbers
+    own: Latency | None  # and what the window holds: facts of this run, whatever another one would tell
 
 
 def spectrum(sends: Sends, seconds: float, found: Replayed | None) -> Spectrum | None:
@@ -235,6 +236,7 @@ def spectrum(sends: Sends, seconds: float, found: Replayed | None) -> Spectrum |
         replayed=curve(ideal[inside] if len(ideal) else ideal),
         closed=curve(heard),
         users=users,
+        own=Latency.of(latency[inside], sends.finished[inside]),
         told=Latency.of(heard, np.ones(len(heard), dtype=bool)),
     )
 

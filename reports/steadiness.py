@@ -7,6 +7,7 @@ service, and alarms several times as often.) Latencies come in the order of thei
 """
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,10 +15,27 @@ from reports.percentiles import Array
 
 BATCH = 5  # latencies per mean in MSER-5 (Spratt 1998)
 BINS = 20  # medians that a drift is drawn through
+LEAST = 10 * BINS  # values; of fewer a median says little
 PIECES = 300  # medians, at most, that steps are sought in
 PENALTY = 15.0  # what a step must gain, in units of ln(number of medians)
 SHORTEST = 0.1  # of the series: a shorter piece is one busy period, no new level
 SIZE = 0.25  # how far levels must lie apart to be called two
+
+
+@dataclass(frozen=True, slots=True)
+class Steadiness:
+    """Of one load: the share to drop until it is steady, its relative drift, and where (share) its level last jumped."""
+
+    settled: float
+    drift: float
+    last_step: float
+
+    @classmethod
+    def of(cls, values: Array) -> "Steadiness | None":
+        """None of fewer than ten values for each median."""
+        if len(values) < LEAST:
+            return None
+        return cls(settled(values), drift(values), max(steps(values), default=0.0))
 
 
 def without_luck(measured: Array, replayed: Array) -> Array:

@@ -12,6 +12,7 @@ from reports.health import Health
 from reports.percentiles import Estimate, Latency
 from reports.queueing import saturated, served_at_once
 from reports.replayed import Places, Replayed, Spectrum
+from reports.steadiness import Steadiness
 from reports.windows import Little
 
 
@@ -52,6 +53,7 @@ class Level:
     cpu: float | None
     threads_waiting: float | None
     executor_queue: float | None
+    steadiness: Steadiness | None
     inside: dict[str, float]  # quantiles of what a timer inside the app saw
 
     @property
@@ -107,6 +109,7 @@ class Offered:
     overloaded: bool
     places: int | None  # how many are served at once, where that is known and explains the load
     busy: float | None  # and how long each takes in place
+    steadiness: Steadiness | None  # of measured over replayed, where a replay explains the load
     served: Places  # how that is known, or what is known instead
     replayed: Replayed | None
     starved: float | None  # share of the connections

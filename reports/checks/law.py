@@ -4,29 +4,69 @@ import math
 from collections.abc import Iterator
 
 from reports.checks.check import Check
-from reports.percentiles import QUANTILES, Latency
-from reports.study import Level, Study
-from reports.wording import number
-
-INDEPENDENT = 10  # requests beyond a quantile that it takes to print it without doubt
+from reports.percentiles import BEYOND, QUANTILES, Latency
+from reports.replayed import BROKEN, HOLDS, OVERTAKEN
+from reports.steadiness import Steadiness
+from reports.study import Level, Offered, Study
+from reports.wording import number, seconds, share
 
 
 def check(study: Study) -> Iterator[Check]:
-    """V15 to V18, V20 and V23 of every load."""
+    """V15 to V17, V20 and V23 of every load."""
     for route in study.everything:
         for level in route.levels:
+            yield from steady(level.cell, level.steadiness)
             yield from supported(level.cell, level)
-        for load in route.offered:
-            if load.latency and not load.overloaded:
-                yield from supported(load.cell, load.latency)
+        for load in (one for one in route.offered if one.latency and not one.overloaded):
+            assert load.latency  # noqa: S101 - filtered
+            yield from steady(load.cell, load.steadiness)
+            yield from supported(load.cell, load.latency)
+            yield from modelled(load)
+
+
+def steady(cell: str, found: Steadiness | None) -> Iterator[Check]:
+    """V15 and V16: a transient at the start, or a run that changed on its way. Judged by size, never by a p-value."""
+    if not found:
+        why = "too few requests, or a queue that no replay explains: its own wandering cannot be told from a drift"
+        yield Check("V16", "drift", cell, None, 0.10, 0.25, why)
+        return
+    why = f"to be steady, the first {share(found.settled)} of the requests would have to be dropped (MSER)"
+    yield Check("V15", "warm-up", cell, found.settled, 0.5, 0.5, why)
+    why = f"latency changed by {share(found.drift)} from begin to end"
+    yield Check("V16", "drift", cell, found.drift, 0.10, 0.25, why)
+    why = (
+        f"the level of latency jumped after {share(found.last_step)} of the requests" if found.last_step else "no jump of the level"
+    )
+    yield Check("V16", "last step", cell, found.last_step, 0.5, 1.0, why)
 
 
 def supported(cell: str, latency: Latency | Level) -> Iterator[Check]:
     """V17: how many independent requests lie beyond the highest percentile that is printed. Never a fault of the run."""
-    printed = [name for name, one in latency.quantiles.items() if one]
+    printed = [(name, one) for name, one in latency.quantiles.items() if one]
     if not printed:
         return
-    name = printed[-1]
-    beyond = latency.count * (1 - QUANTILES[name])
+    name, one = printed[-1]
+    beyond = latency.count * (1 - QUANTILES[name]) if one.beyond is None else one.beyond
     why = f"{number(beyond)} independent requests lie beyond its {name}, the highest percentile that is printed"
-    yield Check("V17", "sample size", cell, beyond, (INDEPENDENT, math.inf), (0.0, math.inf), why, number, is_finding=True)
+    yield Check("V17", "sample size", cell, beyond, (BEYOND, math.inf), (0.0, math.inf), why, number, is_finding=True)
+
+
+def modelled(load: Offered) -> Iterator[Check]:
+    """V20 and V23: findings about the server, from the replay of the load's own arrivals."""
+    found = load.replayed
+    if not found:
+        return
+    if found.drained:
+        why = f"the mean is {number(found.mean_ratio)} times that of {found.places} places that take {seconds(found.d)} each"
+        yield Check("V20", "model, mean", load.cell, found.mean_ratio - 1, HOLDS, BROKEN, why, is_finding=True)
+    why = f"completions lie {share(found.completion_error)} of a service time from those of the replay (median)"
+    yield Check("V20", "model, completions", load.cell, found.completion_error, 0.05, BROKEN, why, is_finding=True)
+    unfair = found.ratio("p99")
+    if unfair is not None:
+        starved = (
+            f", {share(load.starved)} of the connections got fewer than half as many answers as the median one"
+            if load.starved
+            else ""
+        )
+        why = f"p99 is {number(unfair)} times that of serving in the order of arrival; the longest wait of a connection was {seconds(found.longest_wait)}{starved}"
+        yield Check("V23", "fairness", load.cell, unfair, (0.0, OVERTAKEN), (0.0, math.inf), why, number, is_finding=True)
