@@ -74,7 +74,7 @@ def load(path: Path) -> Evidence:
     if len({cell.name for cell in cells}) < len(cells):
         raise damaged(path, "its plan names a cell twice")
     frames = spooled(path, run) if run["status"] == Status.RUNNING else {name: frame(path, name) for name in TABLES}
-    samples = frames["samples"]
+    samples = frames["samples"].sort_values("intended", kind="stable", ignore_index=True)  # neighbours in a queue stay neighbours
     samples["latency"] = samples.done - samples.intended
     samples["cell"] = samples.cell.astype("category")  # compared with a name for every cell, again and again
     return Evidence(path, run, cells, samples, frames["load"], frames["probe"], pivots(frames["load"]))

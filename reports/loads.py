@@ -70,9 +70,9 @@ def again(repeat: int) -> str:
 
 
 def quantile(found: Latency | Level, name: str) -> str:
-    """A quantile, or how many samples were too few for it."""
-    one = found.quantiles[name]
-    return value(one) if one else f"n={found.count}"
+    """A quantile, or how many samples, or independent ones among them, were too few for it."""
+    one, worth = found.quantiles[name], found.independent if isinstance(found, Latency) else None
+    return value(one) if one else f"n={found.count}" if worth is None else f"n~{worth:.0f}"
 
 
 def narrowed(rows: list[Row], width: int) -> list[int]:

@@ -210,39 +210,45 @@ def completion_errors(sent: Array, done: Array, d: float, c: int) -> Array:
     return found
 
 
+def misfit(sent: Array, ends: Array, d: float, c: int) -> Array:
+    """The same, once what all answers have in common is taken off: overhead on the way, which occupies no place."""
+    late = ends - np.sort(sent + replay(sent, d, c))[: len(ends)]
+    found: Array = np.abs(late - np.median(late))
+    return found
+
+
 def fit_open(sent: Array, done: Array, top: float) -> Fit:
     """Fit c and D to one open run. `sent` ascends; `done` of the finished ones; `top` is the unloaded service time in seconds.
 
     Candidates rise from half the mean number in service until more places would change nothing, or explain no more.
     """
-    lam = len(done) / (done.max() - sent[0])  # of the answers: more than c / D may be sent, but not answered
+    ends = np.sort(done)
+    lam = len(ends) / (ends[-1] - sent[0])  # of the answers: more than c / D may be sent, but not answered
     c, best, idle = max(1, int(0.5 * lam * top)), 0, False
     found: dict[int, tuple[float, float]] = {}
-    while not found or c <= best + 1 or not (idle or c > 2 * best + 2):
-        found[c] = best_d(sent, done, c, top)
+    while not found or c <= best + 1 or not (idle or c > 1.25 * best + 3):
+        found[c] = best_d(sent, ends, c, top)
         best = min(found, key=lambda one: found[one][0])
         idle = replay(sent, found[c][1], c).max() <= found[c][1] * (1 + 1e-9)
         c += 1
     if best > 1 and best - 1 not in found:
-        found[best - 1] = best_d(sent, done, best - 1, top)
-    least = found[best][0]
-    errors = completion_errors(sent, done, found[best][1], best)
-    wins = 10
-    for other in (best - 1, best + 1):
-        if other in found:
-            gain = completion_errors(sent, done, found[other][1], other) - errors
-            wins = min(wins, sum(float(block.sum()) > A_TICK for block in np.array_split(gain, 10)))
-    return Fit(best, found[best][1], wins, min(one for one in found if found[one][0] <= ALIKE * least + A_TICK))
+        found[best - 1] = best_d(sent, ends, best - 1, top)
+    least, d = found[best]
+    errors, wins = misfit(sent, ends, d, best), 10
+    for other in {best - 1, best + 1} & set(found):
+        gain = misfit(sent, ends, found[other][1], other) - errors
+        wins = min(wins, sum(float(block.sum()) > A_TICK for block in np.array_split(gain, 10)))
+    return Fit(best, d, wins, min(one for one in found if found[one][0] <= ALIKE * least + A_TICK))
 
 
-def best_d(sent: Array, done: Array, c: int, top: float) -> tuple[float, float]:
-    """The mean completion error of `c` places with the service time that suits them best, and that service time."""
+def best_d(sent: Array, ends: Array, c: int, top: float) -> tuple[float, float]:
+    """The mean misfit of `c` places with the service time that suits them best, and that service time."""
     low, high = 0.85 * top, 1.02 * top
-    for _ in range(2):
-        grid = np.linspace(low, high, 35)
-        errors = [float(completion_errors(sent, done, d, c).mean()) for d in grid]
+    for _ in range(3):
+        grid = np.linspace(low, high, 13)
+        errors = [float(misfit(sent, ends, d, c).mean()) for d in grid]
         best = int(np.argmin(errors))
-        low, high = grid[max(best - 1, 0)], grid[min(best + 1, 34)]
+        low, high = grid[max(best - 1, 0)], grid[min(best + 1, 12)]
     return errors[best], float(grid[best])
 
 

@@ -146,13 +146,18 @@ def closed_entry(one: Offered) -> dict[str, Any] | None:
     return {"users": one.spectrum.users, "count": told.count, **latency_entry(told)} if one.spectrum and told else None
 
 
-def latency_entry(found: Level | Latency) -> dict[str, float | None]:
-    """Mean, quantiles and longest."""
+def latency_entry(found: Level | Latency) -> dict[str, Any]:
+    """Mean, quantiles and longest, and where requests queued with each other the doubt of each; an open end is null."""
     named = {"mean": found.mean, **found.quantiles, "max": found.longest}
-    return {key: number for name, one in named.items() for key, number in spread(name, one).items()}
+    values = {key: number for name, one in named.items() for key, number in spread(name, one).items()}
+    doubted = {name: one for name, one in named.items() if one and one.beyond is not None}
+    for name, one in doubted.items():
+        ends = [end if math.isfinite(end) else None for end in one.interval or ()]
+        values |= {f"{name}_interval_s": ends or None, f"{name}_beyond": one.beyond}
+    return values
 
 
-def spread(name: str, one: Estimate | None) -> dict[str, float | None]:
+def spread(name: str, one: Estimate | None) -> dict[str, Any]:
     """`p99_s` and, where only a bound is known, `p99_at_least_s`."""
     if one is None:
         return {f"{name}_s": None}

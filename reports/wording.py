@@ -28,10 +28,12 @@ def seconds(value: float | None) -> str:
 
 
 def value(one: Estimate | None) -> str:
-    """A duration, or at least how long."""
+    """A duration, or at least how long; `~` before one that another run may well tell otherwise."""
     if one is None:
         return "-"
-    return seconds(one.low) if one.exact is not None else f">= {seconds(one.low)}"
+    if one.exact is None:
+        return f">= {seconds(one.low)}"
+    return f"~{seconds(one.low)}" if one.is_grey else seconds(one.low)
 
 
 def share(value: float) -> str:
