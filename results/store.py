@@ -267,7 +267,9 @@ def read_probe(folder: Path, origin: float) -> tuple[dict[str, list[float | None
             if kind == "visit":
                 visits[first] = words
             elif kind == "runtime":
-                targets[variant] = words[0]
+                targets[variant] = {**targets.get(variant, {}), **words[0]}
+            elif kind == "frozen":  # a server that stopped on purpose says from when to when
+                targets.setdefault(variant, {}).setdefault("frozen", []).append([first - origin, words[0] - origin])
             else:
                 looks.append((variant, int(pid), first - origin, *words))
     return visits, looks, targets
