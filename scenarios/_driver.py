@@ -69,7 +69,9 @@ def play_all(plan: Plan, settings: Settings, run: RunFolder, interruption: Inter
         with staying_on(locust_core):
             while acts:
                 act = acts.pop(0)
-                alike = play(act, settings, run, interruption, partial(tell_from, audience, done), alike)
+                chosen = replace(settings, app=act.app) if act.app else settings
+                answer = play(act, chosen, run, interruption, partial(tell_from, audience, done), alike)
+                alike = answer if plan.seconds else None  # who waits for different times says so
                 done += START_UP + sum(duration(cell, plan.seconds) for cell in act.cells)
                 if not acts and plan.then and not interruption.asked:
                     acts, plan = list(plan.then(run)), replace(plan, then=None)

@@ -1,4 +1,4 @@
-"""What the front door opens in this room: the reproduction, a scenario against somebody's host, and where the scenarios lie."""
+"""What the front door opens in this room: a plan on our own servers, a scenario against somebody's host, and where the scenarios lie."""
 
 import ast
 import shutil
@@ -18,17 +18,17 @@ from scenarios._order import INNOCENT, PING_RATE, Order, parse_duration, parse_h
 from scenarios._plan import Plan, outline
 from scenarios._verify import routes_of
 
-__all__ = ["order_of", "outline", "plan_of", "press", "reproduce"]
+__all__ = ["bundled", "order_of", "outline", "plan_of", "press"]
 Drive = Callable[[Audience], Trouble | None]
 USERS = {"burst": (20,), "crowd": (1, 50), "knee": (64,)}
 
 
-def reproduce(plan: Plan, loop: str, seed: int, out: Path | None) -> tuple[RunFolder, Drive]:
-    """A folder for the reproduction, and how to drive it into there."""
+def bundled(command: str, plan: Plan, loop: str, seed: int, out: Path | None) -> tuple[RunFolder, Drive]:
+    """A folder for a plan on our own servers, and how to drive it into there."""
     if util.find_spec(loop) is None:
         sentence = f"The {loop} loop is not installed in this environment. Install it, or leave --loop out."
         raise Trouble(sentence, Exit.USAGE)
-    return prepared(plan, Settings(loop=loop, seed=seed, server_env={}), RunFolder.create(out or default_root(), "reproduce"))
+    return prepared(plan, Settings(loop=loop, seed=seed, server_env={}), RunFolder.create(out or default_root(), command))
 
 
 def press(plan: Plan, order: Order, seed: int, out: Path | None) -> tuple[RunFolder, Drive]:

@@ -37,6 +37,7 @@ class Act:
     variant: str
     seconds: float  # the wait in each request
     cells: tuple[Cell, ...]
+    app: str | None = None  # what to serve, where it is not the bundled app
 
 
 @dataclass(frozen=True, slots=True)
