@@ -17,6 +17,8 @@ from reports.charts import CHARTS, LESSON, Table, svg
 from reports.charts.style import look
 from reports.loads import COLUMNS, SILENT, loads, quantile, stopped
 from reports.report import Report
+from reports.selfcheck import COLUMNS as GOALS
+from reports.selfcheck import MISSED
 from reports.terminal import ordered
 
 
@@ -56,6 +58,8 @@ def page(report: Report) -> str:
         pictures=list(pictures(report)),
         cards=[one for one in reversed(found) if run["command"] == "reproduce" or one.verdict not in SILENT],
         columns=COLUMNS,
+        goal_columns=GOALS,
+        missed=MISSED,
         loads=[] if report.study.reproduces else loads(report.study, {one.route.variant: one.verdict for one in found}),
         levels=[(finding, level) for finding in found for level in finding.route.levels],
     )

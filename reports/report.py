@@ -9,6 +9,7 @@ from reports.claims import CLAIMS, Judged, Outcome, judge
 from reports.findings import Finding, finding
 from reports.load import load
 from reports.measure import measure
+from reports.selfcheck import Goal, goals
 from reports.study import Study
 from reports.trust import Belief, Trust, trust
 from results.schema import Status
@@ -25,10 +26,11 @@ class Report:
     trust: Trust
     findings: tuple[Finding, ...]
     claims: tuple[Judged, ...]
+    goals: tuple[Goal, ...] = ()  # of a self-check
 
     def exit_code(self, *, strict: bool = False) -> Exit:
-        """What the run means for a program: 3 when it cannot be trusted or is not whole, 1 when a claim was refuted, else 0."""
-        whole = self.study.run["status"] == Status.COMPLETE and not self.study.missing
+        """What the run means: 3 when it cannot be trusted, is not whole or missed a goal, 1 when a claim was refuted, else 0."""
+        whole = self.study.run["status"] == Status.COMPLETE and not self.study.missing and all(one.holds for one in self.goals)
         if not whole or self.trust.belief is Belief.UNTRUSTED or (strict and self.trust.belief is Belief.SUSPECT):
             return Exit.UNTRUSTED
         return Exit.FAILED if any(one.judgement.outcome is Outcome.REFUTED for one in self.claims) else Exit.FINE
@@ -36,11 +38,13 @@ class Report:
 
 def explain(path: Path) -> Report:
     """Read a run and judge it, however early it ended. Raises Trouble when the folder is no run."""
-    numbers = measure(load(path))
+    evidence = load(path)
+    numbers = measure(evidence)
     belief = trust(numbers)
     found = tuple(finding(route, belief.belief) for route in numbers.routes)
     lesson = CLAIMS if numbers.reproduces else ()
-    return Report(path, numbers, belief, found, tuple(judge(claim, numbers, belief.belief) for claim in lesson))
+    claims = tuple(judge(claim, numbers, belief.belief) for claim in lesson)
+    return Report(path, numbers, belief, found, claims, goals(evidence) if numbers.run["command"] == "selfcheck" else ())
 
 
 def write(report: Report) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from reports.claims import Judged
 from reports.findings import Finding
 from reports.percentiles import QUANTILES, Estimate, Latency
 from reports.report import Report
+from reports.selfcheck import Goal
 from reports.study import Bystander, Level, Offered, Route
 
 FORMAT = 1
@@ -43,10 +44,16 @@ def summary(report: Report) -> dict[str, Any]:
         },
         "routes": [route_entry(one) for one in report.findings],
         "claims": [claim_entry(one) for one in report.claims],
-        "gates": [],
+        "gates": [gate_entry(one) for one in report.goals],
         "missing": [asdict(one) for one in report.study.missing],
         "troubles": run.get("troubles", []),
     }
+
+
+def gate_entry(one: Goal) -> dict[str, Any]:
+    """One goal: what was measured must lie in `limit`, which surrounds what should have been measured."""
+    limit = [one.low, one.high]
+    return {"expression": one.name, "limit": limit, "actual": one.measured, "holds": one.holds, "truth": one.truth, "off": one.off}
 
 
 def check_entry(check: Check) -> dict[str, Any]:

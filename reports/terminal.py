@@ -12,6 +12,8 @@ from reports.findings import Finding, Verdict
 from reports.loads import COLUMNS as LOADS
 from reports.loads import OVERLOADED, loads, narrowed, quantile, stopped
 from reports.report import Report
+from reports.selfcheck import COLUMNS as GOALS
+from reports.selfcheck import MISSED
 from reports.trust import Belief
 from reports.wording import number, seconds, share, value
 from results.schema import Status
@@ -23,6 +25,7 @@ LOUD = {
     Verdict.LOOP_BLOCKED: "red",
     Verdict.UNTRUSTED: "red",
     OVERLOADED: "red",
+    MISSED: "red",
     Belief.TRUSTED: "green",
     Belief.SUSPECT: "yellow",
     Belief.UNTRUSTED: "red",
@@ -43,6 +46,9 @@ def show(report: Report, console: Console) -> None:
         console.print(routes_table(report, console.width))
     elif rows := loads(report.study, {one.route.variant: one.verdict for one in report.findings}):
         console.print(loads_table(rows, console.width))
+    if report.goals:
+        console.print()
+        console.print(goals_table(report))
     for finding in ordered(report):
         console.print(f"- {finding.sentence}", highlight=False, markup=False, soft_wrap=True)
     console.print(trust_line(report), highlight=False, soft_wrap=True)
@@ -128,6 +134,16 @@ def claims_table(report: Report) -> Table:
     for one in report.claims:
         judgement = one.judgement
         table.add_row(one.claim.id, escape(judgement.predicted), escape(judgement.measured), loud(judgement.outcome))
+    return table
+
+
+def goals_table(report: Report) -> Table:
+    """What should have come out of a self-check, and what did."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for head in GOALS:
+        table.add_column(head, justify="left" if head in {"goal", ""} else "right", no_wrap=head != "goal")
+    for one in report.goals:
+        table.add_row(*[loud(word) if word == MISSED else escape(word) for word in one.line])
     return table
 
 

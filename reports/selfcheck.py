@@ -1,0 +1,198 @@
+"""How far off is the harness? Servers of known truth, measured like any other; theory and their own record beside it.
+
+What was measured comes from the rows alone: latencies from the planned moment, D in place from completions in a row, c from
+the sweep. The truth - c places, first come first served, stopped from when to when - is only used to say what should have come
+out. An open load is compared with the replay of all its own sends, so that chance is the same on both sides: the wait in front
+of a place, which D in place decides, and the latency of the unloaded route, which has HTTP and the network in it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pandas as pd
+
+from reports.load import Evidence
+from reports.measure import limit_of
+from reports.percentiles import Array, quantile
+from reports.queueing import busy_service, closed_loop_mean, fit_sweep, replay, service_time
+from reports.windows import Window, right, steady
+from reports.wording import number, seconds, share, times
+from results.schema import Cell
+
+BARE, FASTAPI = (0.01, 0.02, 0.03), (0.03, 0.03, 0.05)  # how far a closed loop's mean may be off: 1 place, a few, 40
+MANY = 40
+IN_PLACE = 0.01  # how far D from completions may lie from what the server itself recorded
+OPEN, OPEN_TAIL = 0.03, 0.05  # mean and p50; p95 and, with a freeze, p99
+GROWTH, PLATEAU = 0.03, 0.01
+BLIND = 10.0  # times too low that a client who asks one at a time must find the freeze, at least
+QUICK = 0.05  # the quickest twentieth did not wait
+COLUMNS = ("goal", "should be", "measured", "off by", "at most", "")
+MISSED = "missed"
+WAITED = 1.5  # times what those took from which a request had to wait
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """One number whose truth is known: it must lie in [low, high]. `limit` says the same in words."""
+
+    name: str
+    truth: float
+    measured: float
+    low: float
+    high: float
+    limit: str
+    in_words: Callable[[float], str] = seconds
+
+    @property
+    def off(self) -> float | None:
+        """How far the measurement is off, as a share of the truth."""
+        return self.measured / self.truth - 1 if self.truth else None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the goal is met."""
+        return bool(self.low <= self.measured <= self.high)
+
+    @property
+    def line(self) -> tuple[str, ...]:
+        """One row of `COLUMNS`."""
+        off = "-" if self.off is None else share(self.off)
+        words = self.in_words(self.truth), self.in_words(self.measured), off, self.limit
+        return (self.name, *words, "holds" if self.holds else MISSED)
+
+
+def near(name: str, truth: float, measured: float, limit: float, in_words: Callable[[float], str] = seconds) -> Goal:
+    """A goal that allows a share of the truth, either way."""
+    return Goal(name, truth, measured, truth * (1 - limit), truth * (1 + limit), share(limit), in_words)
+
+
+def goals(evidence: Evidence) -> tuple[Goal, ...]:
+    """Every goal whose load was measured to its end, in the order of the plan."""
+    found: list[Goal] = []
+    for route in dict.fromkeys(cell.variant for cell in evidence.cells):
+        windows = [(cell, one) for cell in evidence.cells if cell.variant == route and (one := steady(evidence, cell, cell.name))]
+        crowds = [(cell.users, window) for cell, window in windows if cell.users]
+        swept = swept_of(evidence, windows[0][0], crowds) if crowds else None
+        found += sweep(route, crowds, swept) if swept else []
+        for cell, window in windows:
+            found += opened(evidence, cell, window, swept) if cell.arrivals else []
+    return tuple(found)
+
+
+def places(evidence: Evidence, cell: Cell) -> tuple[int, bool]:
+    """How many the server of a cell serves at once - of FastAPI's pools it says so itself - and whether it is a bare one."""
+    path = urlsplit(cell.path).path
+    if path.startswith("/places/"):
+        return int(path.rpartition("/")[2]), True
+    return int(limit_of(path.strip("/"), evidence.run.get("targets", {}).get("fastapi", {}))[0] or 0), False
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a closed sweep says of a route with `c` places: D in place, and the latency of the unloaded route (seconds)."""
+
+    c: int
+    d: float
+    service: float
+    is_bare: bool
+
+
+def swept_of(evidence: Evidence, cell: Cell, crowds: list[tuple[int, Window]]) -> Swept | None:
+    """From the smallest crowd, which must be one user, and the largest; None when they do not tell."""
+    c, is_bare = places(evidence, cell)
+    service, d = service_time(right(crowds[0][1].rows).latency.to_numpy()), in_place(crowds[-1][1], c, 0.0)
+    return Swept(c, d, service, is_bare) if d and service and crowds[0][0] == 1 else None
+
+
+def ordered(window: Window) -> pd.DataFrame:
+    """All that was sent in a load, warm-up and drain included, in the order of sending."""
+    return window.everything[window.everything.sent.notna()].sort_values("sent")
+
+
+def in_place(window: Window, c: int, least: float) -> float | None:
+    """D in place, from the completions of those that took longer than `least`."""
+    rows = right(ordered(window))
+    return busy_service(rows.sent.to_numpy(), rows.done.to_numpy(), c, least)
+
+
+def sweep(route: str, crowds: list[tuple[int, Window]], one: Swept) -> Iterator[Goal]:
+    """A closed loop: R = N D / c at every level that fills all places, and the c that the throughputs give away."""
+    limit = (BARE if one.is_bare else FASTAPI)[0 if one.c == 1 else 1 if one.c < MANY else 2]
+    for users, window in crowds:
+        if users > one.c:
+            mean = float(right(window.rows).latency.mean())
+            yield near(f"{route}: mean of {users} users", closed_loop_mean(users, one.d, one.c), mean, limit)
+    levels, rates = np.array([(float(users), window.rate) for users, window in crowds]).T
+    fit, far = fit_sweep(levels, rates, one.service, max(0.0, 1 / rates[0] - one.service)), 1 if one.c >= MANY else 0.5
+    words = f"{one.c - 1} to {one.c + 1}" if one.c >= MANY else f"rounded {one.c}"
+    yield Goal(f"{route}: served at once, from the sweep", one.c, fit, one.c - far, one.c + far, words, number)
+    if one.is_bare:
+        rows = right(crowds[-1][1].rows)
+        own = float((rows.handler_end - rows.handler_start).median())
+        yield near(f"{route}: service time, as the server recorded it", own, one.d, IN_PLACE)
+
+
+def opened(evidence: Evidence, cell: Cell, window: Window, swept: Swept | None) -> Iterator[Goal]:
+    """An open load, by what the server was told to do: stop for a while, be overloaded, or just queue."""
+    c, _ = places(evidence, cell)
+    asked, rows = parse_qs(urlsplit(cell.path).query), ordered(window)
+    took = (rows.done - rows.sent).to_numpy()
+    d = in_place(window, c, WAITED * quantile(took, QUICK)) if len(took) else None
+    if d is None or cell.arrivals is None:
+        return
+    at = f"{cell.route} at {cell.arrivals.planned / cell.arrivals.seconds:g}/s"
+    is_counted = ((rows.intended > window.start) & (rows.intended <= window.end)).to_numpy()
+    sent, latency = rows.sent.to_numpy(), rows.latency.to_numpy()[is_counted]
+    if "freeze_at" in asked:
+        frozen = evidence.run.get("targets", {}).get("places", {}).get("frozen", [])
+        yield Goal(f"{at}: times the server stopped", 1, len(frozen), 1, 1, "once", number)
+        ideal = quantile(
+            resumed(standing(sent, frozen) + replay(standing(sent, frozen), d, c), frozen)[is_counted] - sent[is_counted], 0.99
+        )
+        p99, blind = quantile(latency, 0.99), quantile(one_at_a_time(rows[is_counted]), 0.99)
+        yield near(f"{at}, stopped for 1 s: p99", ideal, p99, OPEN_TAIL)
+        yield Goal(f"{at}: p99 as a closed loop sees it", p99, blind, 0.0, p99 / BLIND, f"{times(BLIND)} too low or more")
+    elif cell.arrivals.planned / cell.arrivals.seconds * float(asked["seconds"][0]) < c:
+        ideals = replay(sent, d, c)[is_counted] + (swept.service - d if swept else 0.0)
+        yield near(f"{at}: mean", float(ideals.mean()), float(latency.mean()), OPEN)
+        for name, q, limit in (("p50", 0.5, OPEN), ("p95", 0.95, OPEN_TAIL)):
+            yield near(f"{at}: {name}", quantile(ideals, q), quantile(latency, q), limit)
+    else:
+        yield from overloaded(at, window, c / (swept.d if swept else d))
+
+
+def overloaded(at: str, window: Window, plateau: float) -> Iterator[Goal]:
+    """More than the server can do: what it still does, what piles up, and that every single request was answered."""
+    rows = window.everything
+    arrive = float(((rows.sent > window.start) & (rows.sent <= window.end)).sum()) / window.seconds
+    out = [
+        int(((rows.sent <= edge) & (rows.done.where(~rows.censored, np.inf) > edge)).sum()) for edge in (window.start, window.end)
+    ]
+    lost = len(rows) - len(right(rows[~rows.censored]))
+    yield near(f"{at}: in flight, more every second", arrive - plateau, (out[1] - out[0]) / window.seconds, GROWTH, number)
+    yield near(f"{at}: answered per second", plateau, window.rate, PLATEAU, number)
+    yield Goal(f"{at}: dropped", 0, lost, 0, 0, "none", number)
+
+
+def standing(moments: Array, frozen: list[list[float]]) -> Array:
+    """Moments on a clock that stands still while the server does."""
+    return moments - sum(np.clip(moments - begin, 0.0, end - begin) for begin, end in frozen)
+
+
+def resumed(moments: Array, frozen: list[list[float]]) -> Array:
+    """The way back: what comes after a stop comes later by its length."""
+    for begin, end in sorted(frozen):
+        moments = np.where(moments > begin, moments + (end - begin), moments)
+    return moments
+
+
+def one_at_a_time(rows: pd.DataFrame) -> Array:
+    """What a client would have recorded that asks, waits, and meanwhile skips all it had planned."""
+    took, free = [], -np.inf
+    for asked, answered in zip(rows.intended, rows.done, strict=True):
+        if asked >= free:
+            took.append(answered - asked)
+            free = answered
+    return np.array(took)
