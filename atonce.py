@@ -91,7 +91,7 @@ def reproduce(  # noqa: PLR0913 - one parameter per flag
     from scenarios import _front  # noqa: PLC0415
 
     manners = Manners(as_json=as_json, quiet=quiet, strict=strict, open_page=open_page)
-    run, drive = _front.reproduce(plan, loop, seed, out)
+    run, drive = _front.bundled("reproduce", plan, loop, seed, out)
     raise typer.Exit(watched(run.path, drive, plan.estimate(), "atonce serve", manners))
 
 
@@ -157,6 +157,37 @@ def report(run: OneRun = None, *, out: Out = None, open_page: Open = False, as_j
     manners = Manners(as_json=as_json, quiet=True, strict=strict, open_page=open_page)
     found = present(find(out or default_root(), run), None)
     raise typer.Exit(conclude(*found, None, "atonce reproduce", manners))
+
+
+@app.command(epilog="Examples:  atonce selfcheck   |   atonce selfcheck --loop uvloop   |   atonce selfcheck --dry-run")
+def selfcheck(  # noqa: PLR0913 - one parameter per flag
+    *,
+    loop: OneLoop = Loop.ASYNCIO,
+    out: Out = None,
+    seed: Seed = 1,
+    dry_run: Dry = False,
+    open_page: Open = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    strict: Strict = False,
+) -> None:
+    """Check the harness itself: how far off is it on this machine? Five minutes.
+
+    Measures servers whose truth is known - 1, 6 and 40 at once, overloaded, frozen for a second - and sets goals beside.
+    """
+    from scenarios._plan import outline  # noqa: PLC0415
+    from scenarios._selfcheck import plan_of  # noqa: PLC0415
+
+    plan = plan_of()
+    if dry_run:
+        echo([*outline(plan), "next: atonce selfcheck"])
+        return
+    from reports.ending import Manners, watched  # noqa: PLC0415
+    from scenarios import _front  # noqa: PLC0415
+
+    manners = Manners(as_json=as_json, quiet=quiet, strict=strict, open_page=open_page)
+    run, drive = _front.bundled("selfcheck", plan, loop, seed, out)
+    raise typer.Exit(watched(run.path, drive, plan.estimate(), "atonce reproduce", manners))
 
 
 @app.command("ls", epilog="Examples:  atonce ls   |   atonce ls --out elsewhere")
