@@ -7,7 +7,6 @@ Locust or FastAPI. Settings come from `[tool.atonce]` in pyproject.toml, then `A
 import os
 import signal
 import sys
-import tomllib
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
@@ -166,15 +165,10 @@ def selfcheck(  # noqa: PLR0913 - one parameter per flag
     out: Out = None,
     seed: Seed = 1,
     dry_run: Dry = False,
-    open_page: Open = False,
     as_json: Json = False,
     quiet: Quiet = False,
-    strict: Strict = False,
 ) -> None:
-    """Check the harness itself: how far off is it on this machine? Five minutes.
-
-    Measures servers whose truth is known - 1, 6 and 40 at once, overloaded, frozen for a second - and sets goals beside.
-    """
+    """Check the harness itself, on servers whose truth is known: how far off is it on this machine? Five minutes."""
     from scenarios._plan import outline  # noqa: PLC0415
     from scenarios._selfcheck import plan_of  # noqa: PLC0415
 
@@ -185,7 +179,7 @@ def selfcheck(  # noqa: PLR0913 - one parameter per flag
     from reports.ending import Manners, watched  # noqa: PLC0415
     from scenarios import _front  # noqa: PLC0415
 
-    manners = Manners(as_json=as_json, quiet=quiet, strict=strict, open_page=open_page)
+    manners = Manners(as_json=as_json, quiet=quiet, strict=False, open_page=False)
     run, drive = _front.bundled("selfcheck", plan, loop, seed, out)
     raise typer.Exit(watched(run.path, drive, plan.estimate(), "atonce reproduce", manners))
 
@@ -253,6 +247,7 @@ def rooms() -> Path:
 
 def command() -> tuple[Any, str]:
     """The command line with its settings - pyproject.toml below the environment below the flags - and a word on the former."""
+    from results.settings import settings_here  # noqa: PLC0415
     from results.trouble import Exit, Trouble  # noqa: PLC0415
 
     built: Any = typer.main.get_command(app)
@@ -278,19 +273,6 @@ def command() -> tuple[Any, str]:
             defaults[name][parameter] = ",".join(map(str, words)) if isinstance(words, list) and key not in several else words
     built.context_settings = {**built.context_settings, "default_map": defaults}
     return built, f"[tool.atonce] in {path} sets {', '.join(settings)}." if settings else ""
-
-
-def settings_here() -> tuple[Path, dict[str, Any]]:
-    """`[tool.atonce]` of the nearest pyproject.toml, here or above, and where that is."""
-    here = Path.cwd()
-    path = next((one for folder in (here, *here.parents) if (one := folder / "pyproject.toml").is_file()), here / "pyproject.toml")
-    try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        return path, dict(settings.get("tool", {}).get("atonce", {}))
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        from results.trouble import Exit, Trouble  # noqa: PLC0415
-
-        raise Trouble(f"{path} cannot be read for its [tool.atonce]: {error}", Exit.USAGE) from error
 
 
 def start() -> None:
