@@ -51,6 +51,12 @@ def show(report: Report, console: Console) -> None:
         console.print(goals_table(report))
     for finding in ordered(report):
         console.print(f"- {finding.sentence}", highlight=False, markup=False, soft_wrap=True)
+    if report.goals:
+        missed = [one.name for one in report.goals if not one.holds]
+        words = f"; {loud(MISSED)}: {escape(', '.join(missed))}" if missed else ""
+        console.print(
+            f"{len(report.goals) - len(missed)} of {len(report.goals)} goals hold{words}", highlight=False, soft_wrap=True
+        )
     console.print(trust_line(report), highlight=False, soft_wrap=True)
     for words in not_whole(report.study.run):
         console.print(f"  {words}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,247 @@
+"""The judge of the self-check: servers of known truth and harnesses of known faults; then the command, once, on real ones."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from reports.load import Evidence, load
+from reports.page import page
+from reports.report import Report, explain, write
+from reports.selfcheck import Goal, goals, resumed, standing
+from reports.summary import summary
+from reports.terminal import show
+from reports.trust import Belief
+from results.schema import Cell
+from results.store import RunFolder
+from results.trouble import Exit
+from scenarios._driver import Settings, drive
+from scenarios._selfcheck import plan_of
+from tests.simulate_loads import Server
+from tests.simulate_loads import write as simulate
+from tests.test_report import SCHEMA
+
+ROOT = Path(__file__).resolve().parent.parent
+CELLS = plan_of().acts[0].cells
+FROZEN = [cell for cell in CELLS if "freeze_at" in cell.path]
+
+
+def of(places: int) -> list[Cell]:
+    """The plan's cells on one server, but the one that freezes."""
+    return [cell for cell in CELLS if cell.path.startswith(f"/places/{places}?") and cell not in FROZEN]
+
+
+def verdicts(evidence: Evidence) -> dict[str, bool]:
+    """Which goals hold, by what they are about."""
+    return {one.name.rpartition(": ")[2]: one.holds for one in goals(evidence)}
+
+
+LOOPS = {"mean of 2 users", "mean of 4 users", "served at once, from the sweep", "service time, as the server recorded it"}
+QUEUE, PILE = {"mean", "p50", "p95"}, {"in flight, more every second", "answered per second", "dropped"}
+STOP = {"times the server stopped", "p99", "p99 as a closed loop sees it"}
+
+
+@pytest.fixture(scope="module")
+def one_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything that is asked of the server with one place, as it should be."""
+    return simulate(tmp_path_factory.mktemp("one"), of(1), Server(1, 0.1), command="selfcheck")
+
+
+def stamped(path: Path, service: float = 0.1) -> Evidence:
+    """A run with what the server recorded."""
+    evidence = load(path)
+    rows = evidence.samples
+    rows["handler_start"], rows["handler_end"] = rows.done - service, rows.done
+    return evidence
+
+
+def change(evidence: Evidence, cell: str, how: Callable[[pd.Series], pd.Series]) -> None:
+    """Other moments of answer in one cell."""
+    rows, chosen = evidence.samples, evidence.samples.cell == cell
+    rows.loc[chosen, "done"] = how(rows.done[chosen])
+    rows["latency"] = rows.done - rows.intended
+
+
+def test_an_honest_harness_meets_every_goal(one_place: Path) -> None:
+    """Closed, open at two rates, overloaded: 4 + 6 + 3 goals."""
+    found = goals(stamped(one_place))
+    assert [one.name for one in found if not one.holds] == []
+    assert len(found) == 13
+    assert {one.name.rpartition(": ")[2] for one in found} == LOOPS | QUEUE | PILE
+
+
+@pytest.mark.parametrize(("places", "service"), [(6, 0.05), (40, 0.2)])
+def test_more_places_meet_their_goals_as_well(tmp_path: Path, places: int, service: float) -> None:
+    """Two levels, the sweep, the service time."""
+    found = goals(stamped(simulate(tmp_path, of(places), Server(places, service), command="selfcheck"), service))
+    assert [one.holds for one in found] == [True] * 4
+    assert found[2].measured == pytest.approx(places, rel=0.03)
+
+
+@pytest.mark.parametrize(("places", "really", "service"), [(1, 2, 0.1), (6, 7, 0.05), (40, 38, 0.2)])
+def test_a_place_too_many_or_too_few_is_seen(tmp_path: Path, places: int, really: int, service: float) -> None:
+    """In the sweep, in the mean of the larger crowd, and in the gaps between completions."""
+    crowds = [cell for cell in of(places) if cell.users]
+    found = verdicts(stamped(simulate(tmp_path, crowds, Server(really, service), command="selfcheck"), service))
+    assert list(found.values())[1:] == [False] * 3
+
+
+def test_a_service_time_that_the_server_does_not_know_of_is_seen(one_place: Path) -> None:
+    """Its record says 98 ms where completions are 100 ms apart: 2 % off, 1 % allowed. The sweep is rounded, and holds."""
+    found = verdicts(stamped(one_place, 0.098))
+    assert {name for name in LOOPS if not found[name]} == LOOPS - {"served at once, from the sweep"}
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds", "missed"),
+    [
+        (5, 0.012, {"mean", "p50"}),  # of about 150, 100 and 300 ms: 8, 12 and 4 %
+        (7, 0.012, {"mean", "p50"}),  # of about 220, 170 and 510 ms
+        (5, 0.05, QUEUE),
+        (7, 0.05, QUEUE),
+    ],
+)
+def test_latency_that_comes_from_nowhere_is_seen(one_place: Path, rate: int, seconds: float, missed: set[str]) -> None:
+    """A client that stamps every answer of one load late, by a constant."""
+    evidence = stamped(one_place)
+    change(evidence, f"steady/places/1/{rate}", lambda done: done + seconds)
+    assert {one.name for one in goals(evidence) if not one.holds} == {f"GET /places/1 at {rate}/s: {name}" for name in missed}
+
+
+def test_an_overload_that_serves_too_little_is_seen(one_place: Path) -> None:
+    """Answers 3 % slower than c / D: the plateau is 3 % low, and what piles up grows 6 % faster."""
+    evidence = stamped(one_place)
+    begin = evidence.rows("steady/places/1/15").sent.min()
+    change(evidence, "steady/places/1/15", lambda done: begin + (done - begin) * 1.03)
+    found = verdicts(evidence)
+    assert {name for name in PILE if not found[name]} == {"in flight, more every second", "answered per second"}
+
+
+def test_a_dropped_request_is_seen(one_place: Path) -> None:
+    """One of 360 was never answered."""
+    evidence = stamped(one_place)
+    evidence.samples.loc[evidence.rows("steady/places/1/15").index[-1], "censored"] = True
+    assert {name for name, holds in verdicts(evidence).items() if not holds} == {"dropped"}
+
+
+def stopping(sent: np.ndarray, begin: float, end: float, service: float = 0.005) -> np.ndarray:
+    """When a server of one place answers that stands still from `begin` to `end`, request by request."""
+    free, done = 0.0, []
+    for moment in sent:
+        start = max(moment, free)
+        start = end if begin <= start < end else start
+        free = start + service + (end - begin if start < begin < start + service else 0.0)
+        done.append(free)
+    return np.array(done)
+
+
+@pytest.mark.parametrize(
+    ("stop", "record", "missed"),
+    [
+        (1.0, [[0.0, 1.0]], set()),
+        (1.0, [], STOP - {"p99 as a closed loop sees it"}),
+        (1.0, [[0.0, 0.8]], {"p99"}),
+        (0.0, [[0.0, 1.0]], {"p99", "p99 as a closed loop sees it"}),
+    ],
+)
+def test_a_stop_is_found_as_long_as_it_was(tmp_path: Path, stop: float, record: list[list[float]], missed: set[str]) -> None:
+    """A real stop of 1 s, and none, against what the server says: from when to when, seconds after the 30th."""
+    evidence = load(simulate(tmp_path, FROZEN, Server(1, 0.005), command="selfcheck"))
+    begin = float(evidence.rows(FROZEN[0].name).sent.min()) + 30
+    change(evidence, FROZEN[0].name, lambda done: pd.Series(stopping(done_order(evidence), begin, begin + stop), done.index))
+    evidence.run["targets"] = {"places": {"frozen": [[begin + one, begin + two] for one, two in record]}}
+    found = verdicts(evidence)
+    assert {name for name, holds in found.items() if not holds} == missed
+    assert set(found) == STOP
+
+
+def done_order(evidence: Evidence) -> np.ndarray:
+    """The sends of the freezing cell, as they lie."""
+    return evidence.rows(FROZEN[0].name).sent.to_numpy()
+
+
+def test_the_stopped_clock_goes_there_and_back() -> None:
+    """Two stops, of 1 s and 2 s: moments outside them return to themselves, those inside to the stop's begin."""
+    stops = [[10.0, 11.0], [20.0, 22.0]]
+    moments = np.array([5.0, 10.5, 15.0, 21.0, 30.0])
+    assert standing(moments, stops).tolist() == [5.0, 10.0, 14.0, 19.0, 27.0]
+    assert resumed(standing(moments, stops), stops).tolist() == [5.0, 10.0, 15.0, 20.0, 30.0]
+
+
+def reported(path: Path, evidence: Evidence) -> Report:
+    """The report of a run, with the goals of its evidence."""
+    return dataclasses.replace(explain(path), goals=goals(evidence))
+
+
+def test_a_missed_goal_is_told_everywhere_and_exits_3(one_place: Path) -> None:
+    """Terminal, page, summary and exit code; when all hold, 0."""
+    good, bad = reported(one_place, stamped(one_place)), reported(one_place, stamped(one_place, 0.098))
+    assert good.trust.belief is not Belief.UNTRUSTED
+    assert (good.exit_code(), bad.exit_code()) == (Exit.FINE, Exit.UNTRUSTED)
+    out = StringIO()
+    show(bad, Console(file=out, width=140))
+    assert "missed" in out.getvalue()
+    assert "8 of 13 goals hold" in page(bad)
+    assert "13 of 13 goals hold" in page(good)
+    data = summary(bad)
+    jsonschema.validate(data, json.loads(SCHEMA.read_text(encoding="utf-8")))
+    assert [one["holds"] for one in data["gates"]].count(False) == 5  # the same three, and c / D in overload twice
+    assert all(one["limit"][0] <= one["actual"] <= one["limit"][1] for one in data["gates"] if one["holds"])
+
+
+def test_a_goal_without_a_truth_to_divide_by_has_no_share() -> None:
+    """Nothing dropped: off by no per cent of nothing."""
+    goal = Goal("dropped", 0, 2, 0, 0, "none", str)
+    assert (goal.off, goal.holds, goal.line[3:]) == (None, False, ("-", "none", "missed"))
+
+
+def test_the_command_line_leaves_with_3_for_a_missed_goal(tmp_path: Path) -> None:
+    """A stored run whose server has two places where it says one."""
+    path = simulate(tmp_path, [cell for cell in of(1) if cell.users], Server(2, 0.1), command="selfcheck")
+    words = [sys.executable, str(ROOT / "atonce.py"), "report", str(path)]
+    shown = subprocess.run(words, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
+    assert (shown.returncode, "missed" in shown.stdout) == (3, True), shown.stderr
+
+
+def test_the_whole_plan_fits_five_minutes() -> None:
+    """Start-up, drains and report included; every load of the issue is in it."""
+    plan = plan_of()
+    assert plan.estimate() <= 300
+    open_ = [(cell.arrivals.planned, cell.arrivals.seconds) for cell in plan.cells if cell.arrivals]
+    assert open_ == [(300, 60), (420, 60), (360, 24), (6000, 60)]
+
+
+class Silence:
+    """Nobody watches."""
+
+    def tell(self, step: str, seconds_done: float) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_short_check_of_real_servers_finds_their_truth(tmp_path: Path, loop: str) -> None:
+    """All goals are there; places are found exactly, times within a tenth even on a busy machine; the stop is on record."""
+    run = RunFolder.create(tmp_path, "selfcheck")
+    drive(plan_of(0.1), Settings(loop=loop, seed=1, server_env={}), run, Silence())
+    report = explain(run.path)
+    assert len(report.goals) == 33
+    assert report.study.missing == ()
+    exact = [one for one in report.goals if one.name.endswith(("from the sweep", "stopped", "dropped", "sees it"))]
+    assert [one.name for one in exact if not one.holds] == []
+    times = [one for one in report.goals if one.name.endswith(("users", "recorded it", "stopped for 1 s: p99"))]
+    assert [one.name for one in times if abs(one.off or 0) > 0.1] == []
+    ((begin, end),) = report.study.run["targets"]["places"]["frozen"]
+    assert 1.0 <= end - begin < 1.2
+    write(report)
+    assert "goals hold</h2>" in (run.path / "report" / "index.html").read_text(encoding="utf-8")
