@@ -31,7 +31,7 @@ Loop = StrEnum("Loop", ["ASYNCIO", "UVLOOP"])
 Kind = StrEnum("Kind", ["BURST", "CROWD", "STEADY", "NEIGHBOURS", "KNEE"])
 Gaps = StrEnum("Gaps", ["POISSON", "CONSTANT"])
 Shape = StrEnum("Shape", ["FLAT", "STEPS", "RAMP", "SPIKE"])
-Pool = StrEnum("Pool", ["WARM", "FRESH"])
+Pool = StrEnum("Pool", ["WARM", "COLD", "FRESH"])
 
 Json = Annotated[bool, typer.Option("--json", help="Print summary.json on stdout, and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
@@ -63,11 +63,15 @@ def front_door(
     """What all commands share."""
 
 
-@app.command(epilog="Examples:  atonce reproduce   |   atonce reproduce --loop uvloop   |   atonce reproduce --dry-run")
+@app.command(epilog="Examples:  atonce reproduce   |   atonce reproduce --full --dry-run   |   atonce reproduce --repeat 5")
 def reproduce(  # noqa: PLR0913 - one parameter per flag
     *,
     loop: OneLoop = Loop.ASYNCIO,
     seconds: Annotated[float, typer.Option(help="How long the work takes: the wait in every variant.")] = 0.1,
+    full: Annotated[
+        bool, typer.Option("--full/--quick", help="Also loads of the open model, and the frozen route on both loops: 6 minutes.")
+    ] = False,
+    repeat: Annotated[int, typer.Option(min=1, max=20, help="How often, with every server started anew; intervals from 5 on.")] = 1,
     out: Out = None,
     seed: Seed = 1,
     dry_run: Dry = False,
@@ -80,11 +84,12 @@ def reproduce(  # noqa: PLR0913 - one parameter per flag
 
     Serves the bundled app, drives async def, def, broken async def and asyncio.to_thread, and writes a report.
     """
+    from scenarios._full import extended  # noqa: PLC0415
     from scenarios._plan import outline, reproduction  # noqa: PLC0415
 
-    plan = reproduction(seconds)
+    plan = extended(reproduction(seconds), repeat, full=full)
     if dry_run:
-        echo([*outline(plan), "next: atonce reproduce"])
+        echo([*outline(plan), "next: the same without --dry-run"])
         return
     from reports.ending import Manners, watched  # noqa: PLC0415
     from scenarios import _front  # noqa: PLC0415
@@ -112,7 +117,9 @@ def run(  # noqa: PLR0913 - one parameter per flag
     repeat: Annotated[int, typer.Option(min=1, max=100, help="How often to measure it all.")] = 1,
     arrivals: Annotated[Gaps, typer.Option(help="Spread of the gaps between arrivals.")] = Gaps.POISSON,
     shape: Annotated[Shape, typer.Option(help="How the rate moves; --rate is its highest.")] = Shape.FLAT,
-    connections: Annotated[Pool, typer.Option(help="Opened before the load, or one per request.")] = Pool.WARM,
+    connections: Annotated[
+        Pool, typer.Option("--connections", "--pool", help="Opened before the load, by the first requests, or one per request.")
+    ] = Pool.WARM,
     cap: Annotated[int, typer.Option(min=1, max=1000, help="Requests in flight at most; what is refused is counted.")] = 900,
     think: Annotated[str, typer.Option(help="Pause of a user between answer and next question.")] = "0s",
     drain: Annotated[str, typer.Option(help="How long to wait for answers after each level.")] = "10s",

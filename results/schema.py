@@ -10,7 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 # History of the format
-# 3 - load.parquet tells what the machine suffered (marks); app_end is the moment before the last piece leaves the app
+# 3 - load.parquet tells what the machine suffered (marks); app_end is the moment before the last piece leaves the app; a
+#     cell may be cold: its connections are opened by the first requests that need them
 # 2 - load.parquet names the worker of each line; cells may have arrivals (open model); a route need not be a variant
 # 1 - the first: samples, load and probe as Parquet beside run.json
 FORMAT = 3
@@ -27,6 +28,16 @@ class Variant(StrEnum):
     """`async def` that blocks the event loop."""
     TO_THREAD = "to-thread"
     """`async def` that blocks in a thread of the loop's executor."""
+
+
+def written(variant: str) -> str:
+    """How a variant is written: an experiment is called after it and its conditions, such as `broken-async uvloop cold`."""
+    return variant.partition(" ")[0]
+
+
+def is_experiment(variant: str) -> bool:
+    """Whether this is a variant under conditions of its own. Somebody else's `GET /x` is not."""
+    return variant not in list(Variant) and written(variant) in list(Variant)
 
 
 class Scenario(StrEnum):
@@ -104,6 +115,8 @@ class Pool(StrEnum):
 
     WARM = "warm"
     """Opened before the load and kept alive; more are opened when all are taken."""
+    COLD = "cold"
+    """Opened by the first request that needs it, and kept alive."""
     FRESH = "fresh"
     """A new connection for every request."""
 
@@ -141,6 +154,11 @@ class Arrivals:
         return checked
 
 
+def suffix(repeat: int) -> str:
+    """What a repeat adds to a name: nothing for the first, `~2` for the second."""
+    return f"~{repeat}" if repeat > 1 else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One thing to measure: who asks what, how many at once or how often, for how long (seconds)."""
@@ -162,11 +180,17 @@ class Cell:
     arrivals: Arrivals | None = None  # the open model's
     share: float | None = None  # its rate as a share of the capacity that was measured before
     repeat: int = 1
+    cold: bool = False  # its users connect with their first request, not before the load
 
     @property
     def aside(self) -> str:
         """The name of the cell that the neighbours' samples belong to."""
-        return f"{Scenario.NEIGHBOURS}/{self.variant}/{self.users}"
+        return f"{Scenario.NEIGHBOURS}/{self.variant}/{self.users}{suffix(self.repeat)}"
+
+    @property
+    def server(self) -> str:
+        """What the process that answered is called in probe and targets: each repeat has its own."""
+        return f"{self.variant}{suffix(self.repeat)}"
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "Cell":

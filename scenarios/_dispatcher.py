@@ -109,7 +109,7 @@ class Dispatcher:
             self.client.ask(connection, self.place(cue, number), self.cell, due)
         finally:
             self.in_flight -= 1
-            if self.arrivals.pool is Pool.WARM:
+            if self.arrivals.pool is not Pool.FRESH:
                 self.idle.append((number, connection, clock()))
             else:
                 connection.close()

@@ -23,7 +23,7 @@ from results.store import RunFolder
 from results.trouble import Exit, Trouble
 from scenarios._interruption import Interruption, interruptible
 from scenarios._machine import cores, machine, packages
-from scenarios._plan import START_UP, Act, Plan, duration
+from scenarios._plan import START_UP, Act, Plan
 from scenarios._script import Script
 from scenarios._servant import servant
 from scenarios._verify import still_there, verify
@@ -63,16 +63,18 @@ def drive(plan: Plan, settings: Settings, run: RunFolder, audience: Audience) ->
 def play_all(plan: Plan, settings: Settings, run: RunFolder, interruption: Interruption, audience: Audience) -> None:
     """Open the run, play act after act, seal it."""
     locust_core = cores()[1]
-    status, done, alike, acts = Status.FAILED, 0.0, None, list(plan.acts)
+    status, done, acts = Status.FAILED, 0.0, list(plan.acts)
+    answers: dict[float, str] = {}  # by the seconds that were asked for: variants of the same work must answer alike
     try:
         run.open(**facts(plan, settings))
         with staying_on(locust_core):
             while acts:
                 act = acts.pop(0)
+                tell = partial(tell_from, audience, done)
                 chosen = replace(settings, app=act.app) if act.app else settings
-                answer = play(act, chosen, run, interruption, partial(tell_from, audience, done), alike)
-                alike = answer if plan.seconds else None  # who waits for different times says so
-                done += START_UP + sum(duration(cell, plan.seconds) for cell in act.cells)
+                known = answers.get(act.seconds) if act.seconds else None  # who waits for different times says so
+                answers[act.seconds] = play(act, chosen, run, interruption, tell, known)
+                done += START_UP + act.estimate()
                 if not acts and plan.then and not interruption.asked:
                     acts, plan = list(plan.then(run)), replace(plan, then=None)
                     run.extend_plan([cell.to_dict() for one in acts for cell in one.cells])
@@ -100,6 +102,7 @@ def facts(plan: Plan, settings: Settings) -> dict[str, Any]:
         "plan": {"seconds": plan.seconds or None, "notes": plan.notes, "cells": cells},
         "schedule": hashlib.sha256(json.dumps([settings.seed, cells]).encode()).hexdigest(),
         "loop": settings.loop,
+        "loops": {act.name: act.loop for act in plan.acts if act.loop},  # where it was another one on purpose
         "workers": 1,
         "machine": {**machine(), "app_core": None if settings.host else app_core, "locust_core": locust_core},
         "packages": packages(),
@@ -139,24 +142,24 @@ def play(  # noqa: PLR0913, PLR0917 - what an act needs
         if url is None:
             port = free_port()
             url = f"http://127.0.0.1:{port}"
-            tell(f"starting the app for {act.variant}", 0.0)
-            command, env = server_command(settings, port), server_env(settings, run.path, act)
+            tell(f"starting the app for {act.name}", 0.0)
+            command, env = server_command(settings, port, act), server_env(settings, run.path, act)
             app = servants.enter_context(servant(command, env=env, core=app_core, **quiet))
         locust = servants.enter_context(servant(locust_command(act, url), env=locust_env(), core=locust_core, **pipes))
         if app:
             wait_until_ready(app, url, READY_PATH, log, interruption.check)
         answer = verify(url, act.cells, alike if app else None)  # a stranger may answer as it likes
         interruption.check()
-        script = Script(run.path, act.variant, settings.seed, act.cells)
+        script = Script(run.path, act.name, settings.seed, act.cells)
         watch(app, locust, script, lambda cell, seconds: tell(*progress(act, cell, seconds)), log, interruption.check)
         if app is None:
             still_there(url, act.cells[-1].name)
     return answer
 
 
-def server_command(settings: Settings, port: int) -> list[str]:
+def server_command(settings: Settings, port: int, act: Act) -> list[str]:
     """Plain uvicorn, as anybody would start it; connections are kept alive for longer than any cell lasts."""
-    flags = f"--host 127.0.0.1 --port {port} --loop {settings.loop} --no-access-log --log-level warning"
+    flags = f"--host 127.0.0.1 --port {port} --loop {act.loop or settings.loop} --no-access-log --log-level warning"
     rooms = ["--timeout-keep-alive", "300", "--app-dir", str(ROOMS)]
     return [sys.executable, "-m", "uvicorn", settings.app, *flags.split(), *rooms]
 
@@ -164,7 +167,7 @@ def server_command(settings: Settings, port: int) -> list[str]:
 def server_env(settings: Settings, folder: Path, act: Act) -> dict[str, str]:
     """The app's environment: the rooms on its path, and where its probe writes."""
     (folder / "probe").mkdir(exist_ok=True)
-    return {**child_env(), "ATONCE_PROBE": str(folder / "probe" / act.variant), **settings.server_env}
+    return {**child_env(), "ATONCE_PROBE": str(folder / "probe" / act.name), **settings.server_env}
 
 
 def locust_command(act: Act, url: str) -> list[str]:

@@ -25,16 +25,18 @@ USERS = {"burst": (20,), "crowd": (1, 50), "knee": (64,)}
 
 def bundled(command: str, plan: Plan, loop: str, seed: int, out: Path | None) -> tuple[RunFolder, Drive]:
     """A folder for a plan on our own servers, and how to drive it into there."""
-    if util.find_spec(loop) is None:
-        sentence = f"The {loop} loop is not installed in this environment. Install it, or leave --loop out."
+    wanted = {loop, *(act.loop for act in plan.acts if act.loop)}
+    if absent := [one for one in sorted(wanted) if util.find_spec(one) is None]:
+        flag = "--loop" if loop in absent else "--full"
+        sentence = f"The {absent[0]} loop is not installed in this environment. Install it, or leave {flag} out."
         raise Trouble(sentence, Exit.USAGE)
     return prepared(plan, Settings(loop=loop, seed=seed, server_env={}), RunFolder.create(out or default_root(), command))
 
 
 def press(plan: Plan, order: Order, seed: int, out: Path | None) -> tuple[RunFolder, Drive]:
     """The same for one scenario against a host that somebody else serves."""
-    words = f"{order.pool} in the open model, at most {order.cap} in flight; a crowd's users keep one each"
-    settings = Settings(loop="unknown", seed=seed, server_env={}, host=order.host, scenario=order.scenario, connections=words)
+    words = {"scenario": order.scenario, "connections": order.connections}
+    settings = Settings(loop="unknown", seed=seed, server_env={}, host=order.host, **words)
     run = RunFolder.create(out or default_root(), order.scenario)
     run.facts["command"] = "run"
     return prepared(plan, settings, run)

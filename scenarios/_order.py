@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, urlsplit
 
-from results.schema import Arrivals, Cell, Law, Pool, Scenario
+from results.schema import Arrivals, Cell, Law, Pool, Scenario, suffix
 from results.trouble import Exit, Trouble
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
@@ -48,6 +48,13 @@ class Order:
     host: str = ""
     prefix: str = ""  # what its URL says after the host's name
 
+    @property
+    def connections(self) -> str:
+        """Where the connections come from, in words for the run."""
+        if self.pool is Pool.COLD:
+            return f"cold: opened by the first request that needs them, kept alive; open model: at most {self.cap} in flight"
+        return f"{self.pool} in the open model, at most {self.cap} in flight; a crowd's users keep one each, opened before the load"
+
     def cells(self) -> Iterator[Cell]:
         """All cells, in the order they are played. A knee's open part follows when its capacity is known."""
         for again in range(1, self.repeat + 1):
@@ -72,7 +79,7 @@ class Order:
     def cell(self, scenario: Scenario, route: str, level: float, again: int) -> Cell:
         """A cell without its durations."""
         return Cell(
-            name=f"{scenario}/{route}/{level:g}" + (f"~{again}" if again > 1 else ""),
+            name=f"{scenario}/{route}/{level:g}{suffix(again)}",
             scenario=scenario,
             variant=route,
             route=route,
@@ -83,6 +90,7 @@ class Order:
             window=0.0,
             drain=self.drain,
             repeat=again,
+            cold=self.pool is Pool.COLD and scenario is not Scenario.STEADY,
         )
 
     def crowd(self, route: str, users: int, again: int) -> Cell:
@@ -94,7 +102,7 @@ class Order:
     def steady(self, route: str, rate: float, again: int) -> Cell:
         """Arrivals at a rate."""
         warm_up = warm_up_of(self.seconds)
-        warm = min(self.cap, int(rate) + 32)
+        warm = 0 if self.pool is Pool.COLD else min(self.cap, int(rate) + 32)
         profile = SHAPES[self.shape](rate, self.seconds)
         arrivals = Arrivals(law=self.law, profile=profile, pool=self.pool, warm=warm, cap=self.cap)
         cell = self.cell(Scenario.STEADY, route, rate, again)

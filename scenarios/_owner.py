@@ -116,7 +116,7 @@ class Owner:
             "workers": len(self.workers),
             "machine": machine(),
             "packages": packages(),
-            "connections": f"{self.options.atonce_connections}; a crowd's users keep one each",
+            "connections": self.order(None).connections,
         }
 
     def until_through(self, run: RunFolder) -> None:

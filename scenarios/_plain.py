@@ -30,7 +30,12 @@ def add_options(parser: Any) -> None:
     add("--atonce-rate", default="20/s", help="steady: arrivals, such as 50/s or 300/m, of all processes together.")
     add("--atonce-arrivals", default="poisson", choices=list(Law), help="steady: how the gaps between arrivals are spread.")
     add("--atonce-shape", default="flat", choices=list(SHAPES), help="steady: how the rate moves; --atonce-rate is its highest.")
-    add("--atonce-connections", default="warm", choices=list(Pool), help="steady: opened before the load, or one per request.")
+    add(
+        "--atonce-connections",
+        default="warm",
+        choices=list(Pool),
+        help="Opened before the load, by the first requests (cold), or one each (fresh: steady).",
+    )
     add("--atonce-cap", type=int, default=900, help="steady: requests in flight per process, at most; the rest is counted.")
     add("--atonce-think", default="0s", help="crowd: pause of a user between answer and next question.")
     add("--atonce-drain", default="10s", help="How long to wait for answers when the test stops.")

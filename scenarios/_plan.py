@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from results.schema import Arrivals, Cell, Law, Neighbour, Pool, Scenario, Variant
+from results.schema import Arrivals, Cell, Law, Neighbour, Pool, Scenario, Variant, suffix, written
 from results.store import RunFolder
 from results.trouble import Exit, Trouble
 
@@ -38,6 +38,17 @@ class Act:
     seconds: float  # the wait in each request
     cells: tuple[Cell, ...]
     app: str | None = None  # what to serve, where it is not the bundled app
+    loop: str | None = None  # the event loop that this one is about; None: the one that was chosen
+    repeat: int = 1
+
+    @property
+    def name(self) -> str:
+        """What its server and its Locust process are called."""
+        return f"{self.variant}{suffix(self.repeat)}"
+
+    def estimate(self) -> float:
+        """Seconds that its cells should take."""
+        return sum(duration(cell, self.seconds) for cell in self.cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +68,14 @@ class Plan:
 
     def estimate(self) -> float:
         """Seconds that the whole run should take, start-up and report included."""
-        load = sum(duration(cell, self.seconds) for cell in self.cells)
-        return START_UP * len(self.acts) + load + self.afterwards + REPORT
+        return sum(START_UP + act.estimate() for act in self.acts) + self.afterwards + REPORT
 
 
 def places(variant: str) -> int:
     """How many requests a variant should serve at once: what the plan's durations are built on."""
     executor = min(32, (os.cpu_count() or 1) + 4)
     known: dict[str, int] = {Variant.BROKEN_ASYNC: 1, Variant.TO_THREAD: executor, Variant.SYNC: 40}
-    return known.get(variant, 10_000)
+    return known.get(written(variant), 10_000)
 
 
 def round_of(cell: Cell, seconds: float) -> float:
@@ -120,16 +130,20 @@ def reproduction(seconds: float) -> Plan:
 
 def outline(plan: Plan) -> Iterator[str]:
     """What the run would do, line by line: cells, users, requests and seconds."""
-    yield f"{'cell':<28} {'users':>5} {'requests':>9} {'seconds':>8}"
-    for cell in plan.cells:
+    wide = max(len(cell.name) for cell in plan.cells)
+    yield f"{'cell':<{wide}} {'users':>5} {'requests':>9} {'seconds':>8}"
+    total = [requests(cell, act.seconds) for act in plan.acts for cell in act.cells]
+    once = [(cell, act.seconds) for act in plan.acts if act.repeat == 1 for cell in act.cells]
+    for cell, seconds in once:
         beside = "  with both neighbours" if cell.neighbours else ""
-        many, took = requests(cell, plan.seconds), duration(cell, plan.seconds)
+        many, took = requests(cell, seconds), duration(cell, seconds)
         told = f"{many:,.0f}" if many else "as fast as answered"
-        yield f"{cell.name:<28} {cell.users or '-':>5} {told:>9} {took:>8.1f}{beside}"
+        yield f"{cell.name:<{wide}} {cell.users or '-':>5} {told:>9} {took:>8.1f}{beside}"
+    if (repeats := max(act.repeat for act in plan.acts)) > 1:
+        yield f"all of it {repeats} times, each time with every server started anew"
     if plan.then:
         yield f"then arrivals at shares of the capacity that was measured: {plan.afterwards:.0f} s"
-    total = sum(requests(cell, plan.seconds) for cell in plan.cells)
-    about = f"about {total:,.0f} requests" if all(requests(cell, plan.seconds) for cell in plan.cells) else "requests"
+    about = f"about {sum(total):,.0f} requests" if all(total) else "requests"
     yield f"{about} to the target in {plan.estimate():.0f} s, start-up and report included; nothing was sent"
     yield from (f"note: {note}" for note in plan.notes)
 
@@ -161,12 +175,12 @@ def act_of(variant: str, seconds: float, longest_round: float) -> Act:
 
 def cell_of(scenario: Scenario, variant: str, seconds: float, users: int) -> Cell:
     """A cell without its durations."""
-    path = f"/{variant}?seconds={seconds:g}"
+    path = f"/{written(variant)}?seconds={seconds:g}"
     return Cell(
         name=f"{scenario}/{variant}/{users}",
         scenario=scenario,
         variant=variant,
-        route=f"GET /{variant}",
+        route=f"GET /{written(variant)}",
         path=path,
         expects=f'{{"waited":{float(seconds)!r}}}',
         users=users,

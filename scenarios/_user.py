@@ -44,7 +44,11 @@ class Player(User):
         """One cell, from cue to last answer."""
         cue = self.cues.get()
         try:
-            self.client.open(self.connection)
+            if cue.cell.cold:
+                self.connection.close()
+                self.connection = self.client.new_connection()
+            else:
+                self.client.open(self.connection)
             cue.ready()
             self.perform(cue)
         finally:

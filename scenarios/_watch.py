@@ -141,10 +141,12 @@ def lines_until_end(process: subprocess.Popen[str]) -> Iterator[str]:
 def progress(act: Act, name: str, seconds: float) -> tuple[str, float]:
     """What is being measured, and how many of the act's planned seconds are done."""
     done = START_UP
+    where = f" on {act.loop}" if act.loop else ""
+    turn = f", repeat {act.repeat}" if act.repeat > 1 else ""
     for cell in act.cells:
         planned = duration(cell, act.seconds)
         if cell.name == name:
-            return describe(cell), done + min(seconds, planned)
+            return f"{describe(cell)}{where}{turn}", done + min(seconds, planned)
         done += planned
     return f"starting Locust for {act.variant}", 0.0
 
@@ -155,7 +157,7 @@ def describe(cell: Cell) -> str:
         return "the neighbours alone"
     if cell.arrivals:
         share = f" ({cell.share:.0%} of its capacity)" if cell.share else ""
-        return f"{cell.route}: {cell.name.rpartition('/')[2]} arrivals a second{share}"
+        return f"{cell.route}: {cell.name.rpartition('/')[2].partition('~')[0]} arrivals a second{share}"
     users = "1 user" if cell.users == 1 else f"{cell.users} users"
-    verb = "a burst of" if cell.scenario is Scenario.BURST else "a crowd of"
+    verb = "a burst of" if cell.scenario is Scenario.BURST else f"a {'cold ' if cell.cold else ''}crowd of"
     return f"{cell.route}: {verb} {users}" + (", neighbours asked meanwhile" if cell.neighbours else "")

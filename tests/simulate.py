@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from results.schema import Cell, Law, Neighbour, Phase, Scenario, Status, Variant
+from results.schema import Cell, Law, Neighbour, Phase, Scenario, Status, Variant, written
 from results.spool import Spool
 from results.store import RunFolder
 from scenarios._arrivals import moments
-from scenarios._plan import Plan, reproduction
+from scenarios._plan import Act, Plan, reproduction
 
 CALM = (0.0, 0.0, 0)  # nothing stolen, nobody waiting for a core, nothing swapped
 IDLE = 0.002  # seconds that an innocent route takes when nobody disturbs it
@@ -72,6 +72,8 @@ class World:
     probe: bool = True
     shows_queue: bool = True  # asyncio shows its executor's queue, uvloop does not
     status: Status = Status.COMPLETE
+    pace: Callable[[int], float] = lambda _repeat: 1.0  # how much longer the work takes after a restart
+    unfair: tuple[str, ...] = ()  # variants on which whoever asked last is served next
     journal: list[list[Any]] = field(default_factory=list)
 
 
@@ -91,6 +93,25 @@ def closed_loop(cell: Cell, places: int, service: float, start: float) -> list[R
         heapq.heappush(free, end)
         requests.append(Request(user, moment, begin, end, end + OVERHEAD))
         heapq.heappush(asks, (end + OVERHEAD, user))
+    return requests
+
+
+def last_come(cell: Cell, service: float, start: float) -> list[Request]:
+    """N users on one server that turns to whoever asked last: as many answers, for a few of them."""
+    close = start + cell.warm_up + cell.window
+    asks = [(start + cell.stagger * user / cell.users, user) for user in range(cell.users)]
+    heapq.heapify(asks)
+    waiting, clock, requests = list[tuple[float, int]](), start, list[Request]()
+    while asks or waiting:
+        clock = clock if waiting else max(clock, asks[0][0])
+        while asks and asks[0][0] <= clock:
+            waiting.append(heapq.heappop(asks))
+        moment, user = waiting.pop()
+        begin = max(clock, moment + OVERHEAD)
+        clock = begin + service
+        requests.append(Request(user, moment, begin, clock, clock + OVERHEAD))
+        if clock + OVERHEAD < close:
+            heapq.heappush(asks, (clock + OVERHEAD, user))
     return requests
 
 
@@ -121,6 +142,7 @@ def write(root: Path, world: World) -> Path:
         "plan": {"seconds": world.plan.seconds, "notes": [], "cells": [cell.to_dict() for cell in world.plan.cells]},
         "schedule": "0" * 64,
         "loop": "asyncio",
+        "loops": {act.name: act.loop for act in world.plan.acts if act.loop},
         "workers": 1,
         "machine": {**MACHINE, "app_core": 1, "locust_core": 0},
         "packages": dict.fromkeys(NAMES, "1.0"),
@@ -131,18 +153,18 @@ def write(root: Path, world: World) -> Path:
     run.facts["origin"] = 0.0
     now = 1.0
     for act in world.plan.acts:
-        now = write_act(path, world, act.variant, act.cells, now) + 1.0
+        now = write_act(path, world, act, now) + 1.0
     run.close(world.status)
     return path
 
 
-def write_act(path: Path, world: World, variant: str, cells: tuple[Cell, ...], now: float) -> float:
-    """One variant's spools."""
-    samples, load = Spool(path / "samples" / f"{variant}.jsonl"), Spool(path / "load" / f"{variant}.jsonl")
-    truth, seq = world.truths[variant], 0
+def write_act(path: Path, world: World, act: Act, now: float) -> float:
+    """One act's spools."""
+    samples, load = Spool(path / "samples" / f"{act.name}.jsonl"), Spool(path / "load" / f"{act.name}.jsonl")
+    truth, seq = world.truths[written(act.variant)], 0
     world.journal.clear()
-    for cell in cells:
-        crowd = play(cell, truth, world.plan.seconds, now)
+    for cell in act.cells:
+        crowd = play(cell, truth, act.seconds * world.pace(act.repeat), now, unfair=act.variant in world.unfair)
         if world.hold_answers and cell.scenario is Scenario.BURST:
             last = max(one.end for one in crowd) + OVERHEAD
             crowd = [Request(one.user, one.sent, one.begin, one.end, last) for one in crowd]
@@ -156,7 +178,7 @@ def write_act(path: Path, world: World, variant: str, cells: tuple[Cell, ...], n
         lines = [line for one in crowd for line in lines_of(cell.name, cell.route, cell, one, world, opened, end)]
         pings = [one for ping in cell.neighbours for one in pinged(cell, ping, truth, crowd, now)]
         aside = [line for route, one in pings for line in lines_of(cell.aside, route, cell, one, world, opened, end)]
-        for line in number([*world.edit(cell.name, lines), *world.edit(cell.aside, aside)], variant, seq, world):
+        for line in number([*world.edit(cell.name, lines), *world.edit(cell.aside, aside)], act.name, seq, world):
             samples.write(*line)
         seq += 2 * (len(lines) + len(aside)) + 1
         bounds = {"go": now, "open": opened, "close": closed, "end": end}
@@ -170,7 +192,7 @@ def write_act(path: Path, world: World, variant: str, cells: tuple[Cell, ...], n
     samples.close()
     load.close()
     if world.probe:
-        write_probe(path, variant, truth, world)
+        write_probe(path, act, truth, world)
     return now
 
 
@@ -180,13 +202,17 @@ def tick(load: Spool, name: str, now: float, end: float) -> None:
         load.write("tick", name, now + 0.1 * i, 0, 0.0, 0.0005, 0.01 * i)
 
 
-def play(cell: Cell, truth: Truth, service: float, now: float) -> list[Request]:
+def play(cell: Cell, truth: Truth, service: float, now: float, *, unfair: bool) -> list[Request]:
     """The pressed route's requests in one cell."""
     if cell.scenario is Scenario.NEIGHBOURS:
         return []
     if cell.arrivals:
-        sent = [now + moment for moment in moments(cell.arrivals.profile, cell.arrivals.law, "1")]
-        return [Request(i % 64, one, one + IDLE / 2, one + IDLE / 2, one + IDLE) for i, one in enumerate(sent)]
+        if cell.scenario is Scenario.FLOOR:
+            sent = [now + moment for moment in moments(cell.arrivals.profile, cell.arrivals.law, "1")]
+            return [Request(i % 64, one, one + IDLE / 2, one + IDLE / 2, one + IDLE) for i, one in enumerate(sent)]
+        return arrived(cell, truth.places, service, now)
+    if unfair:
+        return last_come(cell, service, now)
     return (burst if cell.scenario is Scenario.BURST else closed_loop)(cell, truth.places, service, now)
 
 
@@ -228,13 +254,31 @@ def area(requests: list[Request], start: float, until: float) -> float:
     return sum(max(0.0, min(one.done or until, until) - max(one.sent, start)) for one in requests)
 
 
-def write_probe(path: Path, variant: str, truth: Truth, world: World) -> None:
+def arrived(cell: Cell, places: int, service: float, start: float) -> list[Request]:
+    """Arrivals at a rate on `places` servers, first come first served."""
+    assert cell.arrivals is not None
+    free, found = [start] * min(places, 1000), list[Request]()
+    for user, moment in enumerate(moments(cell.arrivals.profile, cell.arrivals.law, "1")):
+        begin = max(start + moment + OVERHEAD, heapq.heappop(free))
+        heapq.heappush(free, begin + service)
+        found.append(Request(user, start + moment, begin, begin + service, begin + service + OVERHEAD))
+    return found
+
+
+def write_probe(path: Path, act: Act, truth: Truth, world: World) -> None:
     """The server's journal: what ran, and its pools ten times a second."""
     folder = path / "probe"
     folder.mkdir(exist_ok=True)
-    pools = {"thread_tokens": 40, "executor_size": 6, "loop": "asyncio", "http_parser": "httptools", "cpus": [0], "pid": 1}
+    pools = {
+        "thread_tokens": 40,
+        "executor_size": 6,
+        "loop": act.loop or "asyncio",
+        "http_parser": "httptools",
+        "cpus": [0],
+        "pid": 1,
+    }
     waiting = 20 if truth.holds_threads else 0
     queue = (20 if truth.places == 6 else 0) if world.shows_queue else None
     looks = [["sample", 0.1 * i, 0.0, 0, waiting, queue, 0.01 * i, 1] for i in range(2000)]
     lines = [["runtime", 0.0, pools], *looks, *world.journal]
-    (folder / f"{variant}-1.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    (folder / f"{act.name}-1.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
