@@ -114,8 +114,7 @@ def has_executor_queue(route: Route, top: Level, served: float) -> bool:
 
 def is_plateau(route: Route) -> bool:
     """Whether the two largest crowds got the same throughput, within a tenth."""
-    crowds = {level.users: level.rate for level in route.levels}
-    rates = list(crowds.values())[-2:]
+    rates = [level.rate for level in route.steps[-2:]]
     return len(rates) > 1 and rates[0] > 0 and abs(rates[1] / rates[0] - 1) < NEAR
 
 

@@ -21,7 +21,7 @@ FACTS: dict[str, type] = {
     "seed": int,
     "troubles": list,
 }
-EXTRAS: dict[str, type | tuple[type, ...]] = {"seconds": (int, float), "targets": dict, "host": str, "scenario": str}
+EXTRAS: dict[str, type | tuple[type, ...]] = {"seconds": (int, float), "targets": dict, "loops": dict, "host": str, "scenario": str}
 MOMENTS = ("intended", "sent", "done", "app_start", "handler_start", "handler_end", "app_end", "t", "area", "lateness", "cpu")
 HARDSHIP = ("stolen", "pressure", "swapped")  # of marks, since format 3
 KINDS = {

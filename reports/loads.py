@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from reports.percentiles import QUANTILES, Latency, is_supported
 from reports.replayed import Model, Source
+from reports.restarts import line, ratios
 from reports.study import Level, Missing, Offered, Route, Study
 from reports.wording import count, number, seconds, share, times, value
+from results.schema import Variant
 
 Row = tuple[str, ...]
 OVERLOADED = "overloaded"
@@ -217,7 +219,10 @@ def explained(one: Offered) -> str:
 def spreads(route: Route) -> Iterator[str]:
     """How far the repeats of one load lie apart: throughput of a crowd, mean latency at a rate."""
     rates = sorted(level.rate for level in route.levels if route.top and level.users == route.top.users)
-    if route.top and len(rates) > 1:
+    if route.top and route.restarts:
+        restarts = len(rates)
+        yield f"Over {restarts} restarts with {count(route.top.users, 'user')}: {', '.join(line(route.restarts))}."
+    elif route.top and len(rates) > 1:
         yield f"{len(rates)} repeats with {count(route.top.users, 'user')}: {number(rates[0])} to {number(rates[-1])} req/s."
     good = [one for one in route.offered if one.latency and not one.overloaded]
     for level in dict.fromkeys(one.share or one.nominal for one in good):
@@ -225,3 +230,16 @@ def spreads(route: Route) -> Iterator[str]:
         means = sorted(one.latency.mean.low for one in alike if one.latency)
         if len(means) > 1:
             yield f"{len(means)} repeats at {stated(alike[0])}: mean {seconds(means[0])} to {seconds(means[-1])}."
+
+
+def compared(study: Study) -> str:
+    """How many times as long a request takes as on the awaiting route, restart by restart; nothing of a single run."""
+    base = study.route(Variant.ASYNC)
+    found, runs = [], 0
+    for route in study.routes if base and study.reproduces else ():
+        if route is not base and base and (one := ratios(route.restarts.get("mean_s"), base.restarts.get("mean_s"))):
+            found.append(f"{route.variant} {one.told('')}")
+            runs = len(one.values)
+    return (
+        f"Mean latency over that of async, each with its largest crowd, over {runs} restarts: {', '.join(found)}." if found else ""
+    )

@@ -11,10 +11,12 @@ from reports.load import Evidence
 from reports.offered import offered_of
 from reports.percentiles import QUANTILES, Array, Estimate, Latency, estimate, quantile
 from reports.queueing import closed_loop_mean, service_time
+from reports.restarts import Restarts, restarts_of
 from reports.steadiness import Steadiness
 from reports.study import Burst, Bystander, Level, Missing, Route, Study, Tally
+from reports.turns import answers_of, starved, turns_of
 from reports.windows import Window, little, right, steady
-from results.schema import Cell, Scenario, Variant
+from results.schema import Cell, Scenario, Variant, is_experiment, written
 
 NEIGHBOUR_QUANTILE = 0.90
 
@@ -24,9 +26,11 @@ def measure(evidence: Evidence) -> Study:
     variants = list(dict.fromkeys(cell.variant for cell in evidence.cells if cell.users or cell.arrivals))
     measured = [cell for cell in evidence.cells if is_measured(evidence, cell)]
     asides = [(cell, cell.aside) for cell in measured if cell.neighbours and cell.aside != cell.name]
+    routes = [route_of(evidence, [cell for cell in measured if cell.variant == one], one) for one in variants]
     return Study(
         run=evidence.run,
-        routes=tuple(route_of(evidence, [cell for cell in measured if cell.variant == one], one) for one in variants),
+        routes=tuple(one for one in routes if not is_experiment(one.variant)),
+        experiments=tuple(one for one in routes if is_experiment(one.variant)),
         tallies=tuple(tally(evidence, cell, name) for cell, name in [*((cell, cell.name) for cell in measured), *asides]),
         missing=tuple(missing_of(evidence, cell) for cell in evidence.cells if cell not in measured),
         floor=next((floor_of(evidence, cell) for cell in measured if cell.scenario is Scenario.FLOOR), None),
@@ -83,8 +87,8 @@ def floor_of(evidence: Evidence, cell: Cell) -> float | None:
 def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
     """One variant's levels, burst and neighbours."""
     crowds = sorted((cell for cell in cells if cell.scenario is Scenario.CROWD), key=lambda cell: (cell.users, cell.repeat))
-    alone = [answered(window) for cell in crowds if cell.users == 1 and (window := steady(evidence, cell, cell.name))]
-    service = service_time(np.concatenate(alone)) if alone else None
+    alone = {c.repeat: answered(window) for c in crowds if c.users == 1 and (window := steady(evidence, c, c.name))}
+    service = service_time(np.concatenate(list(alone.values()))) if alone else None
     runtime = evidence.run.get("targets", {}).get(variant, {})
     places, mechanism = limit_of(variant, runtime)
     bursts = [burst_of(evidence, cell) for cell in cells if cell.scenario is Scenario.BURST]
@@ -99,9 +103,25 @@ def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
         offered=(),
         bursts=tuple(bursts),
         bystanders=bystanders(evidence, crowds[-1]) if crowds and crowds[-1].neighbours else {},
+        restarts={},
     )
+    if not evidence.run.get("host"):  # else nobody restarted it
+        route = replace(route, restarts=restarts(route, {again: service_time(one) for again, one in alone.items()}))
     steadies = [cell for cell in cells if cell.scenario is Scenario.STEADY]
     return replace(route, offered=tuple(offered_of(evidence, cell, route.capacity, at_once(route), service) for cell in steadies))
+
+
+def restarts(route: Route, services: dict[int, float | None]) -> dict[str, Restarts]:
+    """What each restart's largest crowd told; a bound is no number. `services`: unloaded seconds by repeat."""
+    tops = [level for level in route.levels if level.users == route.levels[-1].users]
+    found: dict[str, list[float | None]] = {
+        "rps": [level.rate for level in tops],
+        "served_at_once": [level.rate * (services.get(level.repeat) or 0.0) for level in tops],
+        "mean_s": [level.mean.exact for level in tops],
+    }
+    for name in ("p50", "p99"):
+        found[f"{name}_s"] = [one.exact if (one := level.quantiles[name]) else None for level in tops]
+    return restarts_of(found)
 
 
 def at_once(route: Route) -> int | None:
@@ -117,7 +137,7 @@ def answered(window: Window) -> Array:
 
 def limit_of(variant: str, runtime: dict[str, Any]) -> tuple[float | None, str | None]:
     """What should limit a variant, and to how many: the pools' sizes are the app's own, as its probe saw them."""
-    if variant == Variant.BROKEN_ASYNC:
+    if written(variant) == Variant.BROKEN_ASYNC:
         return 1, "event loop"
     if variant == Variant.SYNC:
         return runtime.get("thread_tokens"), "thread pool"
@@ -136,8 +156,8 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         return None
     whole = right(window.everything)  # whoever starves was planned before the window, and must not be lost from the longest
     waits = whole.latency
-    known = cell.variant in list(Variant)  # what limits somebody else's route, nobody told us
-    probe = evidence.probe[evidence.probe.variant == cell.variant]
+    known = written(cell.variant) in list(Variant)  # what limits somebody else's route, nobody told us
+    probe = evidence.probe[evidence.probe.variant == cell.server]
     probe = probe[(probe.t > window.start) & (probe.t <= window.end)]
     return Level(
         cell=cell.name,
@@ -152,7 +172,7 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         mean=latency.mean,
         quantiles=latency.quantiles,
         longest=Estimate(float(waits.max()), float(waits.max()) if not whole.censored.any() else np.inf),
-        starved=starved(rows[~rows.censored], cell.users),
+        starved=starved(answers_of(rows[~rows.censored], cell.users)),
         little=little(window),
         predicted_mean=closed_loop_mean(cell.users, service, places or np.inf, cell.think) if service and known else None,
         cpu=slope(probe.t, probe.cpu),
@@ -160,6 +180,7 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         executor_queue=mean(probe.executor_queue),
         steadiness=Steadiness.of(rounds(window, cell.users)),
         inside=inside(rows),
+        turns=turns_of(whole, cell.users, service) if service and cell.users > 1 and is_experiment(cell.variant) else None,
     )
 
 
@@ -168,13 +189,6 @@ def rounds(window: Window, users: int) -> Array:
     rows = right(window.everything)
     done: Array = np.sort(rows.done[~rows.censored & (rows.done > window.start) & (rows.done <= window.end)].to_numpy())
     return done[users:] - done[:-users]
-
-
-def starved(rows: pd.DataFrame, users: int) -> int:
-    """Users with fewer than half as many answers as the median user; with few rounds per window this reads 0 or noise."""
-    answers = rows.groupby(["worker", "connection"]).size().to_numpy()  # each worker numbers its own
-    answers = np.append(answers, np.zeros(max(0, users - len(answers))))
-    return int((answers < np.median(answers) / 2).sum())
 
 
 def mean(looks: pd.Series) -> float | None:
@@ -212,7 +226,7 @@ def burst_of(evidence: Evidence, cell: Cell) -> Burst:
 
 def bystanders(evidence: Evidence, top: Cell) -> dict[str, Bystander]:
     """Both neighbours beside the top level, against the time they were alone."""
-    alone = next((cell for cell in evidence.cells if cell.scenario is Scenario.NEIGHBOURS), None)
+    alone = next((one for one in evidence.cells if one.scenario is Scenario.NEIGHBOURS and one.repeat == top.repeat), None)
     found = {}
     for ping in top.neighbours:
         loaded, loaded_pings = pings(evidence, top, ping.route)

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from reports import wording
 from reports.charts import CHARTS, LESSON, Table, svg
 from reports.charts.style import look
-from reports.loads import COLUMNS, SILENT, loads, quantile, stopped
+from reports.loads import COLUMNS, SILENT, again, compared, loads, quantile, stopped
 from reports.report import Report
 from reports.selfcheck import COLUMNS as GOALS
 from reports.selfcheck import MISSED
@@ -47,6 +47,7 @@ def page(report: Report) -> str:
         **{name: getattr(wording, name) for name in ("seconds", "number", "share", "value")},
         quantile=quantile,
         stopped=stopped,
+        again=again,
         look=look,
     )
     environment.filters["prose"] = prose
@@ -60,6 +61,7 @@ def page(report: Report) -> str:
         columns=COLUMNS,
         goal_columns=GOALS,
         missed=MISSED,
+        compared=compared(report.study),
         loads=[] if report.study.reproduces else loads(report.study, {one.route.variant: one.verdict for one in found}),
         levels=[(finding, level) for finding in found for level in finding.route.levels],
     )

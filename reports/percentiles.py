@@ -14,6 +14,7 @@ own effective samples lie beyond, holds it in .88 to .93 for p95, .64 to .90 for
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -152,7 +153,7 @@ def kaplan_meier(latencies: Array, finished: Flags, q: float) -> float:
     return float(latencies[order][reached[0]]) if len(reached) else math.inf
 
 
-def over_restarts(values: Array, beyond: Array | None = None) -> tuple[float, float] | None:
+def over_restarts(values: Sequence[float], beyond: Sequence[float] | None = None) -> tuple[float, float] | None:
     """95 % interval of a positive number from restarted runs: exp(mean ln +- t s / sqrt k). None of fewer than five.
 
     `beyond` says how many independent samples each run had beyond its quantile. None where the median run had fewer than
@@ -163,6 +164,16 @@ def over_restarts(values: Array, beyond: Array | None = None) -> tuple[float, fl
     logs = np.log(values)
     middle, half = float(logs.mean()), student(len(logs) - 1) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
     return math.exp(middle - half), math.exp(middle + half)
+
+
+def bounded(found: dict[str, Estimate | None]) -> dict[str, Estimate | None]:
+    """A quantile that so few samples cannot support is still at least what a lower one is that was left open."""
+    low = None
+    for name, one in found.items():
+        if one is None and low is not None:
+            found[name] = Estimate(low, math.inf)
+        low = one.low if one and one.exact is None else low
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,4 +205,4 @@ class Latency:
             sure = finished.all() and is_supported(independent, 0.5)
             mean = replace(mean, interval=mean_interval(latencies) if sure else None, beyond=independent / 2)
         found = {name: estimate(latencies, finished, q, independent) for name, q in QUANTILES.items()}
-        return cls(len(latencies), mean, found, longest, independent)
+        return cls(len(latencies), mean, bounded(found), longest, independent)

@@ -12,7 +12,9 @@ from reports.health import Health
 from reports.percentiles import Estimate, Latency
 from reports.queueing import saturated, served_at_once
 from reports.replayed import Places, Replayed, Spectrum
+from reports.restarts import Restarts
 from reports.steadiness import Steadiness
+from reports.turns import Turns
 from reports.windows import Little
 
 
@@ -55,6 +57,7 @@ class Level:
     executor_queue: float | None
     steadiness: Steadiness | None
     inside: dict[str, float]  # quantiles of what a timer inside the app saw
+    turns: Turns | None = None  # of the whole cell, where an experiment is about the order of service
 
     @property
     def edge(self) -> float:
@@ -162,6 +165,7 @@ class Route:
     offered: tuple[Offered, ...]
     bursts: tuple[Burst, ...]
     bystanders: dict[str, Bystander]
+    restarts: dict[str, Restarts]  # the top level's numbers, by their name in the summary, where its server was restarted
 
     @property
     def burst(self) -> Burst | None:
@@ -171,8 +175,13 @@ class Route:
     @property
     def top(self) -> Level | None:
         """The largest crowd that was measured; of its repeats the one in the middle, by throughput."""
-        largest = sorted((one for one in self.levels if one.users == self.levels[-1].users), key=lambda one: one.rate)
-        return largest[(len(largest) - 1) // 2] if largest else None
+        return self.steps[-1] if self.steps else None
+
+    @property
+    def steps(self) -> tuple[Level, ...]:
+        """One level for each size of a crowd: of its repeats the one in the middle, by throughput."""
+        alike = [[one for one in self.levels if one.users == users] for users in dict.fromkeys(one.users for one in self.levels)]
+        return tuple(sorted(group, key=lambda one: one.rate)[(len(group) - 1) // 2] for group in alike)
 
     @property
     def capacity(self) -> float | None:
@@ -200,12 +209,13 @@ class Study:
     routes: tuple[Route, ...]
     tallies: tuple[Tally, ...]
     missing: tuple[Missing, ...]
+    experiments: tuple[Route, ...] = ()  # variants under conditions of their own, such as `broken-async uvloop cold`
     floor: float | None = None  # seconds: p99 of a route that does nothing, asked at the rate of the busiest cell
 
     @property
     def everything(self) -> tuple[Route, ...]:
         """All routes that were measured."""
-        return self.routes
+        return (*self.routes, *self.experiments)
 
     @property
     def reproduces(self) -> bool:
@@ -218,5 +228,5 @@ class Study:
         return not self.tallies and not any(one.planned for one in self.missing)
 
     def route(self, variant: str) -> Route | None:
-        """The route of a variant, if any of it was measured."""
-        return next((one for one in self.routes if one.variant == variant), None)
+        """The route of a variant, or of an experiment with one, if any of it was measured."""
+        return next((one for one in (*self.routes, *self.experiments) if one.variant == variant), None)

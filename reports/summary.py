@@ -13,6 +13,7 @@ from reports.claims import Judged
 from reports.findings import Finding
 from reports.percentiles import QUANTILES, Estimate, Latency
 from reports.report import Report
+from reports.restarts import Restarts
 from reports.selfcheck import Goal
 from reports.study import Bystander, Level, Offered, Route
 
@@ -43,6 +44,7 @@ def summary(report: Report) -> dict[str, Any]:
             "checks": [check_entry(one) for one in report.trust.checks],
         },
         "routes": [route_entry(one) for one in report.findings],
+        "experiments": [experiment_entry(one) for one in report.study.experiments],
         "claims": [claim_entry(one) for one in report.claims],
         "gates": [gate_entry(one) for one in report.goals],
         "missing": [asdict(one) for one in report.study.missing],
@@ -79,12 +81,37 @@ def route_entry(finding: Finding) -> dict[str, Any]:
         "levels": [level_entry(level) for level in route.levels],
         "offered": [offered_entry(one) for one in route.offered],
         "burst": burst_entry(route),
+        "restarts": {name: restarts_entry(one) for name, one in route.restarts.items()},
         "neighbours": {kind: neighbour_entry(one) for kind, one in route.bystanders.items()},
         "server_says_p50_s": route.top.inside.get("p50") if route.top else None,
         "server_says_p99_s": route.top.inside.get("p99") if route.top else None,
         "blame": [],
         "sentence": finding.sentence,
         "remedy": finding.remedy,
+    }
+
+
+def restarts_entry(one: Restarts) -> dict[str, Any]:
+    """One number of the largest crowd, restart by restart; an interval of five and more."""
+    low, high = one.interval or (None, None)
+    return {"values": list(one.values), "estimate": one.estimate, "low": low, "high": high, "variation": one.variation}
+
+
+def experiment_entry(route: Route) -> dict[str, Any]:
+    """A variant under conditions of its own; of its largest crowd all requests, and who got how many answers."""
+    turns = route.top.turns if route.top else None
+    whole = (
+        {**latency_entry(turns.latency), "answers": list(turns.answers), "longest_waits_s": list(turns.longest)} if turns else {}
+    )
+    return {
+        "variant": route.variant,
+        "route": route.route,
+        "service_s": route.service,
+        "served_at_once": route.served,
+        "levels": [level_entry(level) for level in route.levels],
+        "whole": {**whole, "count": turns.latency.count, "in_turn_mean_s": turns.in_turn, "starved": turns.starved}
+        if turns
+        else None,
     }
 
 
@@ -169,7 +196,8 @@ def spread(name: str, one: Estimate | None) -> dict[str, Any]:
     if one is None:
         return {f"{name}_s": None}
     if one.exact is None:
-        return {f"{name}_s": None, f"{name}_at_least_s": one.low}
+        most = {f"{name}_at_most_s": one.high} if math.isfinite(one.high) else {}
+        return {f"{name}_s": None, f"{name}_at_least_s": one.low, **most}
     return {f"{name}_s": one.exact}
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from reports.claims import Outcome
 from reports.findings import Finding, Verdict
 from reports.loads import COLUMNS as LOADS
-from reports.loads import OVERLOADED, loads, narrowed, quantile, stopped
+from reports.loads import OVERLOADED, compared, loads, narrowed, quantile, stopped
 from reports.report import Report
 from reports.selfcheck import COLUMNS as GOALS
 from reports.selfcheck import MISSED
@@ -57,6 +57,8 @@ def show(report: Report, console: Console) -> None:
         console.print(
             f"{len(report.goals) - len(missed)} of {len(report.goals)} goals hold{words}", highlight=False, soft_wrap=True
         )
+    if words := compared(report.study):
+        console.print(f"- {words}", highlight=False, markup=False, soft_wrap=True)
     console.print(trust_line(report), highlight=False, soft_wrap=True)
     for words in not_whole(report.study.run):
         console.print(f"  {words}", highlight=False, markup=False, soft_wrap=True)

@@ -28,9 +28,11 @@ def seconds(value: float | None) -> str:
 
 
 def value(one: Estimate | None) -> str:
-    """A duration, or at least how long; `~` before one that another run may well tell otherwise."""
+    """A duration, or at least how long, or between what; `~` before one that another run may well tell otherwise."""
     if one is None:
         return "-"
+    if one.exact is None and math.isfinite(one.high):
+        return f"{seconds(one.low)} to {seconds(one.high)}"
     if one.exact is None:
         return f">= {seconds(one.low)}"
     return f"~{seconds(one.low)}" if one.is_grey else seconds(one.low)

@@ -128,7 +128,8 @@ def test_the_opposite_is_refuted(tmp_path: Path, claim: str, truths: dict[str, T
 def test_every_claim_has_a_planted_opposite() -> None:
     """Whoever adds a claim adds the run that refutes it."""
     marks = [mark for mark in test_the_opposite_is_refuted.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]
-    assert {claim.id for claim in CLAIMS} == {case[0] for case in marks[0].args[1]}
+    elsewhere = {"loop-fairness"}  # beyond the lesson: test_restarts.py
+    assert {claim.id for claim in CLAIMS} == {case[0] for case in marks[0].args[1]} | elsewhere
 
 
 def test_without_a_probe_the_staircase_is_untested(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from reports.charts import knee, latency, neighbours, percentile, served, staircase
+from reports.charts import fairness, knee, latency, neighbours, percentile, served, staircase
 from reports.study import Study
 
 
@@ -54,4 +54,5 @@ CHARTS: tuple[Chart, ...] = (
     *LESSON,
     chart("knee", "Where is the knee, and how far am I from it?", knee),
     chart("percentile", "How long is the tail, and what would closed-loop timing hide?", percentile),
+    chart("fairness", "Who waits on a frozen route, and who decides that?", fairness),
 )

@@ -35,8 +35,8 @@ def draw(study: Study) -> Figure | str:
     text = method(study, "closed loop, latency from the moment the user asks, connections open")
     figure = canvas(11, 4.4, title(study), text)
     panels = figure.subplots(1, len(routes), sharey=True, squeeze=False)[0]
-    longest = max(level.longest.low for route in routes for level in route.levels)
-    shortest = min(level.mean.low for route in routes for level in route.levels)
+    longest = max(level.longest.low for route in routes for level in route.steps)
+    shortest = min(level.mean.low for route in routes for level in route.steps)
     low, high = max(SHORTEST, shortest * 0.55), max(2 * SHORTEST, longest * 1.9)
     for axes, route in zip(panels, routes, strict=True):
         panel(axes, route)
@@ -49,14 +49,14 @@ def draw(study: Study) -> Figure | str:
 
 def panel(axes: Axes, route: Route) -> None:
     """One variant: theory, then p50 to p99, each labelled at its end."""
-    style, users = look(route.variant), [level.users for level in route.levels]
+    style, users = look(route.variant), [level.users for level in route.steps]
     axes.set(xscale="log", yscale="log")
-    predicted = [level.predicted_mean for level in route.levels]
+    predicted = [level.predicted_mean for level in route.steps]
     if all(predicted):
         axes.plot(users, predicted, color=INK, alpha=0.55, linewidth=0.9, linestyle=(0, (2, 2)))  # type: ignore[arg-type]
     ends: list[tuple[str, float]] = []
     for name, width in (("p50", 2.4), ("p95", 1.5), ("p99", 1.0)):
-        line = [(level.users, one.low) for level in route.levels if (one := level.quantiles[name])]
+        line = [(level.users, one.low) for level in route.steps if (one := level.quantiles[name])]
         if line:
             axes.plot(
                 *zip(*line, strict=True),
@@ -68,9 +68,9 @@ def panel(axes: Axes, route: Route) -> None:
             )
             if line[-1][0] == users[-1]:
                 ends.append((name, line[-1][1]))
-    ends.append(("max", route.levels[-1].longest.low))
+    ends.append(("max", route.steps[-1].longest.low))
     axes.plot([users[-1]], [ends[-1][1]], marker="_", markersize=11, color=INK, alpha=0.8)
-    mark_censored(axes, route.levels, style.colour)
+    mark_censored(axes, route.steps, style.colour)
     heights = apart([math.log10(max(value, SHORTEST)) for _, value in ends], 0.115)
     for (name, value), height in zip(ends, heights, strict=True):
         axes.annotate(
@@ -108,7 +108,7 @@ def rows(study: Study) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
             str(level.unfinished),
         )
         for route in shown(study)
-        for level in route.levels
+        for level in route.steps
     ]
 
 

@@ -15,7 +15,7 @@ TICKS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 def points(route: Route) -> list[tuple[int, float]]:
     """Users and served at once, level by level."""
-    return [(level.users, served_at_once(level.rate, route.service)) for level in route.levels if route.service and level.rate]
+    return [(level.users, served_at_once(level.rate, route.service)) for level in route.steps if route.service and level.rate]
 
 
 def shown(study: Study) -> list[Route]:
@@ -84,6 +84,6 @@ def rows(study: Study) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
             f"{route.mechanism}: {route.places:g}" if route.places else "none",
         )
         for route in shown(study)
-        for level in route.levels
+        for level in route.steps
         if route.service
     ]

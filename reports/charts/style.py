@@ -114,10 +114,15 @@ def apart(places: Sequence[float], gap: float) -> list[float]:
     return spread
 
 
-def method(study: Study, *parts: str) -> str:
-    """The subtitle: how it was measured, and on what."""
+def method(study: Study, *parts: str, own_conditions: bool = False) -> str:
+    """The subtitle: how it was measured, and on what. Experiments have a wait and a loop of their own."""
     machine, wait, host = study.run["machine"], study.run["plan"]["seconds"], study.run.get("host")
     where = f"{machine.get('cpus', '?')} CPUs, Python {machine.get('python', '?')}"
-    where = f"{host}, asked from {where}" if host else f"{where}, {study.run['loop']} loop, one worker"
-    work = [f"work = a wait of {number(wait * 1000)} ms"] if wait else []
-    return " · ".join([*parts, *work, where, "1 run"])
+    where = (
+        f"{host}, asked from {where}"
+        if host
+        else where + ("" if own_conditions else f", {study.run['loop']} loop") + ", one worker"
+    )
+    work = [f"work = a wait of {number(wait * 1000)} ms"] if wait and not own_conditions else []
+    repeats = max((cell.get("repeat", 1) for cell in study.run["plan"]["cells"]), default=1)
+    return " · ".join([*parts, *work, where, "1 run" if repeats == 1 else f"the middle one of {repeats} runs"])

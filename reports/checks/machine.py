@@ -59,7 +59,7 @@ def origin(study: Study) -> Check:
     for variant, runtime in study.run.get("targets", {}).items():
         missing += [f"{variant}: {name}" for name in RUNTIME if runtime.get(name) is None]
         ran = str(runtime.get("loop")).partition(".")[0]
-        asked = study.run.get("loop")
+        asked = study.run.get("loops", {}).get(variant, study.run.get("loop"))
         missing += [f"{variant}: the loop that was asked for (it ran {ran})"] if asked not in {ran, "unknown"} else []
     foreign = study.run.get("host")
     if not study.run.get("targets") and not foreign:

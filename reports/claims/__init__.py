@@ -5,7 +5,7 @@ nothing else, so that a planted run can refute it. Verdicts: confirmed; nuanced,
 lesson does not mention; refuted; untested, with the missing part named.
 """
 
-from reports.claims import async_many, blocks_loop, def_pool, latency_spike, serial_queue, to_thread_free
+from reports.claims import async_many, blocks_loop, def_pool, latency_spike, loop_fairness, serial_queue, to_thread_free
 from reports.claims.claim import Claim, Judged, Outcome, judge
 
 CLAIMS: tuple[Claim, ...] = (
@@ -15,6 +15,7 @@ CLAIMS: tuple[Claim, ...] = (
     async_many.CLAIM,
     def_pool.CLAIM,
     to_thread_free.CLAIM,
+    loop_fairness.CLAIM,
 )
 
 __all__ = ["CLAIMS", "Claim", "Judged", "Outcome", "judge"]

@@ -41,6 +41,7 @@ class Claim:
     sentence: str
     source: str
     judge: Callable[[Study], Judgement]
+    is_planned: Callable[[Study], bool] = lambda _: True  # beyond the lesson: whether this run was to test it
 
 
 @dataclass(frozen=True, slots=True)

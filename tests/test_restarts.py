@@ -1,0 +1,173 @@
+"""Restarts, experiments and the order of service, on simulated runs with known truth."""
+
+import json
+import math
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from rich.console import Console
+
+from reports.charts import CHARTS
+from reports.claims import Judged, Outcome
+from reports.loads import compared
+from reports.percentiles import over_restarts
+from reports.report import Report, explain
+from reports.summary import summary
+from reports.terminal import show
+from reports.trust import Belief, CheckStatus
+from results.schema import Scenario, Variant
+from scenarios._full import extended
+from scenarios._plan import Act, Plan, reproduction
+from tests import simulate
+from tests.test_report import SCHEMA
+
+PACES = (1.0, 1.01, 0.99, 1.02, 0.98)
+COLD = "broken-async uvloop cold"
+ALL_FROZEN = tuple(f"broken-async {loop} {kind}" for loop in ("asyncio", "uvloop") for kind in ("warm", "cold"))
+
+
+def small(repeat: int) -> Plan:
+    """Two variants of the quick plan, their smallest and their largest crowd."""
+    acts = [act for act in reproduction(0.1).acts if act.variant in {Variant.BROKEN_ASYNC, Variant.ASYNC}]
+    return extended(replace(reproduction(0.1), acts=tuple(map(ends, acts))), repeat, full=False)
+
+
+def ends(act: Act) -> Act:
+    """An act without the crowds between."""
+    crowds = [cell for cell in act.cells if cell.scenario is Scenario.CROWD]
+    return replace(act, cells=(crowds[0], replace(crowds[-1], neighbours=())))
+
+
+def repeated(folder: Path, repeat: int) -> Report:
+    """A simulated run whose work takes a little longer or shorter after each restart."""
+    return explain(simulate.write(folder, simulate.World(plan=small(repeat), pace=lambda again: PACES[again - 1])))
+
+
+def frozen(folder: Path, *unfair: str, cut: float | None = None, places: int = 1) -> Report:
+    """The four experiments alone; on the `unfair` ones whoever asked last is served next."""
+    plan = extended(reproduction(0.1), 1, full=True)
+    plan = replace(plan, acts=tuple(act for act in plan.acts if act.loop))
+    world = simulate.World(plan=plan, unfair=unfair, cut=cut, truths={Variant.BROKEN_ASYNC: simulate.Truth(places)})
+    return explain(simulate.write(folder, world))
+
+
+def fairness(report: Report) -> Judged:
+    """The claim."""
+    return next(one for one in report.claims if one.claim.id == "loop-fairness")
+
+
+def said(report: Report) -> str:
+    """What the terminal shows."""
+    told = StringIO()
+    show(report, Console(file=told, width=200))
+    return told.getvalue()
+
+
+def test_an_interval_over_restarts_is_that_of_the_geometric_mean() -> None:
+    """K = 5: t = 2.776. ln 1, ln e, ... ln e^4 = 0..4: mean 2, s = sqrt 2.5, half = 2.776 sqrt(2.5 / 5) = 1.963."""
+    found = over_restarts([math.exp(i) for i in range(5)])
+    assert found is not None
+    assert [math.log(one) for one in found] == pytest.approx([2.0, 2 - 1.963, 2 + 1.963], abs=1e-3)
+    assert over_restarts([1.0, 2.0, 3.0, 4.0]) is None
+
+
+def test_intervals_over_restarts_cover_as_often_as_they_say() -> None:
+    """2,000 sets of five lognormal runs: 95 % within three standard errors (1.5 points)."""
+    random = np.random.default_rng(1)
+    found = [over_restarts(list(np.exp(random.normal(0.0, 0.1, 5)))) for _ in range(2000)]
+    assert sum(one is not None and one[-2] <= 1.0 <= one[-1] for one in found) / 2000 == pytest.approx(0.95, abs=0.015)
+
+
+def test_five_restarts_print_an_interval_and_three_only_their_spread(tmp_path: Path) -> None:
+    """D is 100, 101, 99, 102 and 98 ms: throughput 1 / D; 32 D / (D + 1 ms) is 31.7 whatever the pace."""
+    five, three = repeated(tmp_path / "5", 5), repeated(tmp_path / "3", 3)
+    broken = five.study.route(Variant.BROKEN_ASYNC)
+    assert broken is not None
+    assert [10 / pace for pace in PACES] == pytest.approx(broken.restarts["rps"].values, rel=0.02)
+    assert broken.restarts["mean_s"].variation == pytest.approx(np.std(PACES, ddof=1) / np.mean(PACES), rel=0.05)
+    interval = broken.restarts["served_at_once"].interval
+    assert interval is not None
+    assert interval[0] <= 1.01 <= interval[1] + 0.01  # the service time has 1 ms of overhead
+    assert "Over 5 restarts with 32 users: 10.0 [9.8" in said(five)
+    assert compared(five.study).endswith("over 5 restarts: broken-async 31.7 [31.7, 31.7].")
+    assert "Over 3 restarts with 32 users: " in said(three)
+    assert "mean 3.17 s to 3.23 s" in said(three)
+    assert "[" not in compared(three.study)
+    assert three.study.route(Variant.ASYNC) is not None
+    assert {None} == {one.interval for route in three.study.routes for one in route.restarts.values()}
+
+
+def test_restarts_are_data(tmp_path: Path) -> None:
+    """The summary holds every value, as its schema promises; each server's facts stay readable."""
+    report = repeated(tmp_path, 5)
+    data = json.loads(json.dumps(summary(report)))
+    jsonschema.validate(data, json.loads(SCHEMA.read_text(encoding="utf-8")))
+    rps = data["routes"][0]["restarts"]["rps"]
+    assert (len(rps["values"]), rps["low"] < rps["estimate"] < rps["high"]) == (5, True)
+    assert {"broken-async", "broken-async~5", "async~2"} < set(data["environment"]["targets"])
+    assert [report.trust.belief, len({one["repeat"] for one in data["routes"][0]["levels"]})] == [Belief.TRUSTED, 5]
+
+
+def test_a_single_run_says_nothing_of_restarts(honest: Report) -> None:
+    """No word, no numbers."""
+    assert "restarts" not in said(honest)
+    assert [route.restarts for route in honest.study.routes] == [{}] * 4
+    assert "fairness" not in [chart.stem for chart in CHARTS if not isinstance(chart.draw(honest.study), str)]
+    assert "loop-fairness" not in [one.claim.id for one in honest.claims]
+
+
+def test_an_unfair_loop_confirms_loop_fairness(tmp_path: Path) -> None:
+    """Whoever asked last is served next on one of four: the same rate, the same mean, another tail. The chart says so."""
+    report = frozen(tmp_path, COLD)
+    assert (report.study.routes, len(report.study.experiments)) == ((), 4)
+    assert report.trust.belief is Belief.TRUSTED, report.trust.doubts
+    assert fairness(report).judgement.outcome is Outcome.CONFIRMED
+    chart = next(one for one in CHARTS if one.stem == "fairness")
+    assert "on uvloop, cold somebody waits" in chart.title(report.study)
+    assert not isinstance(chart.draw(report.study), str)
+    assert len(chart.table(report.study).rows) == 4
+
+
+def test_equally_fair_loops_refute_it(tmp_path: Path) -> None:
+    """First come, first served everywhere - and last come, first served everywhere."""
+    for name, unfair in (("fair", ()), ("unfair", ALL_FROZEN)):
+        report = frozen(tmp_path / name, *unfair)
+        assert fairness(report).judgement.outcome is Outcome.REFUTED
+        assert "about equally fair" in fairness(report).judgement.why
+
+
+def test_a_route_that_is_not_frozen_refutes_it(tmp_path: Path) -> None:
+    """Two places: twice the throughput that one loop can have."""
+    report = frozen(tmp_path, COLD, places=2)
+    assert fairness(report).judgement.outcome is Outcome.REFUTED
+
+
+def test_a_missing_condition_leaves_it_untested(tmp_path: Path) -> None:
+    """Planned, and not there: three conditions of four; or the run cannot be trusted."""
+    plan = extended(reproduction(0.1), 1, full=True)
+    plan = replace(plan, acts=tuple(act for act in plan.acts if act.loop)[:3])
+    report = explain(simulate.write(tmp_path / "three", simulate.World(plan=plan)))
+    assert fairness(report).judgement.outcome is Outcome.UNTESTED
+    cut = frozen(tmp_path / "cut", COLD, cut=0.0)
+    assert (cut.trust.belief, fairness(cut).judgement.outcome) == (Belief.UNTRUSTED, Outcome.UNTESTED)
+
+
+def test_an_act_may_ask_for_a_loop_of_its_own(tmp_path: Path) -> None:
+    """V22 complains when another one ran than was asked for, whoever asked."""
+
+    def forget(facts: dict[str, object]) -> None:
+        facts["loops"] = {}
+
+    plan = extended(reproduction(0.1), 1, full=True)
+    plan = replace(plan, acts=tuple(act for act in plan.acts if act.loop))
+    right, wrong = (
+        explain(simulate.write(tmp_path / name, simulate.World(plan=plan, facts=facts)))
+        for name, facts in (("right", lambda _: None), ("wrong", forget))
+    )
+    origin = [next(one for one in report.trust.checks if one.id == "V22") for report in (right, wrong)]
+    assert [one.status for one in origin] == [CheckStatus.PASS, CheckStatus.FAIL]
+    assert "uvloop cold: the loop that was asked for (it ran uvloop)" in origin[1].why
