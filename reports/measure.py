@@ -180,7 +180,9 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         executor_queue=mean(probe.executor_queue),
         steadiness=Steadiness.of(rounds(window, cell.users)),
         inside=inside(rows),
-        turns=turns_of(whole, cell.users, service) if service and cell.users > 1 and is_experiment(cell.variant) else None,
+        turns=turns_of(whole, cell.users, service, cell.warm_up + cell.window)
+        if service and cell.users > 1 and is_experiment(cell.variant)
+        else None,
     )
 
 

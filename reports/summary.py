@@ -109,7 +109,7 @@ def experiment_entry(route: Route) -> dict[str, Any]:
         "service_s": route.service,
         "served_at_once": route.served,
         "levels": [level_entry(level) for level in route.levels],
-        "whole": {**whole, "count": turns.latency.count, "in_turn_mean_s": turns.in_turn, "starved": turns.starved}
+        "whole": {**whole, "count": turns.latency.count, "predicted_mean_s": turns.predicted_mean, "starved": turns.starved}
         if turns
         else None,
     }

@@ -2,6 +2,7 @@
 
 A window leaves out whoever asked before it and was answered after it: of a route that serves some again and again, just
 those who wait. Over the whole drained cell the mean is the same in any order of service; the rest is what order does.
+With N users in flight for T seconds and none afterwards, L's integral is N T + N^2 D / 2 and (T + N D) / D are answered.
 """
 
 from dataclasses import dataclass
@@ -10,9 +11,6 @@ import numpy as np
 import pandas as pd
 
 from reports.percentiles import Array, Latency
-from reports.queueing import busy_service, replay
-
-WAITED = 1.02  # times the unloaded latency from which a request had to wait (science: busy periods)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,25 +18,30 @@ class Turns:
     """Latencies of all requests of a crowd, in seconds, and what each user got out of it."""
 
     latency: Latency
-    in_turn: float | None  # the mean, had one ideal server answered the same requests first come, first served
+    predicted_mean: float  # of a server that takes one at a time, in any order
     answers: tuple[int, ...]  # per user, ascending
     longest: tuple[float, ...]  # wait of each user, ascending
     starved: int  # users with fewer than half as many answers as the median user
 
 
-def turns_of(rows: pd.DataFrame, users: int, service: float) -> Turns | None:
-    """Count the turns on a route that serves one at a time, `service` seconds unloaded. `rows`: all that was asked, and not failed."""
-    finished = ~rows.censored.to_numpy()
-    latency = Latency.of(rows.latency.to_numpy(), finished)
+def drained_mean(users: int, service: float, lasts: float) -> float:
+    """Mean latency in seconds of all that N users ask of one place in `lasts` seconds: N D (T + N D / 2) / (T + N D)."""
+    lap = users * service
+    return lap * (lasts + lap / 2) / (lasts + lap)
+
+
+def turns_of(rows: pd.DataFrame, users: int, service: float, lasts: float) -> Turns | None:
+    """Count the turns on a route that serves one at a time, `service` seconds unloaded. `rows`: all that was asked, and not failed.
+
+    The users asked for `lasts` seconds; then all was answered, or given up.
+    """
+    latency = Latency.of(rows.latency.to_numpy(), ~rows.censored.to_numpy())
     if latency is None:
         return None
-    asked = rows.sort_values("sent")
-    sent, done = asked.sent.to_numpy(), asked.done.to_numpy()
-    held = busy_service(sent, done, 1, WAITED * service) if finished.all() else None
     answers = answers_of(rows[~rows.censored], users)
     return Turns(
         latency=latency,
-        in_turn=float(replay(sent, held, 1).mean()) if held else None,
+        predicted_mean=drained_mean(users, service, lasts),
         answers=tuple(sorted(int(one) for one in answers)),
         longest=tuple(sorted(float(one) for one in rows.groupby(["worker", "connection"]).latency.max())),
         starved=starved(answers),

@@ -58,10 +58,10 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def served(app: str, mark: str, **env: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def served(app: str, mark: str, *, loop: str = "asyncio", **env: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """An app under plain uvicorn, as a person would start it; its URL and its process."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "warning", "--loop", "asyncio"]
+    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "warning", "--loop", loop]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, MARK: mark, **env})
     url = f"http://127.0.0.1:{port}"
     try:

@@ -90,6 +90,8 @@ def test_help_lists_the_commands_that_exist_and_no_others() -> None:
         (["reproduce", "--seconds", "0.01"], 2, "shortest is --seconds"),
         (["reproduce", "--seconds", "4"], 2, "does not fit"),
         (["reproduce", "--loop", "trio"], 2, "asyncio"),
+        (["reproduce", "--repeat", "0"], 2, "greater than or equal to 1"),
+        (["reproduce", "--repeat", "21"], 2, "less than or equal to 20"),
         (["reproduce", "--seed", "x"], 2, "valid integer"),
         (["reproduce", "--out", "/dev/null"], 2, "Name another folder with --out"),
         (["run"], 2, "Missing argument"),
@@ -169,6 +171,16 @@ def test_a_dry_run_tells_what_would_be_sent(tmp_path: Path) -> None:
     assert "crowd/broken-async/32" in shown.stdout
     assert "nothing was sent" in shown.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_dry_run_tells_its_experiments_and_its_time(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Twice all of it, with the frozen route on both loops; nothing is sent."""
+    shown = here(["reproduce", "--full", "--repeat", "2", "--dry-run"], monkeypatch, capfd)
+    assert shown.returncode == 0
+    for words in ("crowd/broken-async uvloop cold/50", "all of it 2 times", "nothing was sent"):
+        assert words in shown.stdout
 
 
 def test_report_renders_a_stored_run_again(honest_run: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from results.schema import Law, Phase, Scenario
+from results.schema import Cell, Law, Phase, Pool, Scenario
 from results.store import RunFolder
 from results.trouble import Trouble
 from scenarios._arrivals import moments
@@ -65,6 +65,17 @@ def test_an_order_becomes_cells_for_each_route_level_and_repeat() -> None:
     assert {5.0} == {cell.warm_up + cell.window for cell in order.cells()}
     steady = next(Order(scenario="steady", routes=("GET /a",), rates=(15.0,), prefix="/api").cells())
     assert (steady.path, steady.users, steady.arrivals and steady.arrivals.planned) == ("/api/a", 0, 150.0)
+
+
+def test_a_cold_order_opens_nothing_before_the_load() -> None:
+    """Crowds and bursts say so by cell, arrivals by their pool; the run says it in words."""
+    for scenario, cold, warm in (("crowd", True, None), ("burst", True, None), ("steady", False, 0)):
+        order = Order(scenario=scenario, routes=("GET /a",), pool=Pool.COLD)
+        (cell,) = order.cells()
+        assert (cell.cold, cell.arrivals.warm if cell.arrivals else None) == (cold, warm)
+        assert Cell.from_dict(cell.to_dict()) == cell
+        assert order.connections.startswith("cold: opened by the first request")
+    assert not any(cell.cold for cell in Order(scenario="crowd", routes=("GET /a",)).cells())
 
 
 def test_a_knee_goes_on_at_shares_of_what_was_measured(tmp_path: pytest.TempPathFactory) -> None:

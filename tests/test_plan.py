@@ -11,11 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from results.schema import Law, Scenario, Variant
+from results.schema import Law, Scenario, Variant, is_experiment, written
 from results.trouble import Exit, Trouble
 from scenarios import _verify
 from scenarios._arrivals import moments
-from scenarios._plan import BUDGET, LEVELS, Plan, reproduction
+from scenarios._full import extended
+from scenarios._plan import BUDGET, LEVELS, REPORT, Plan, outline, places, reproduction
 from scenarios._watch import describe, progress
 
 
@@ -71,6 +72,39 @@ def test_neighbours_are_asked_often_enough_for_a_p90() -> None:
         inside = [t for t in moments(profile, Law.POISSON, f"1/{ping.kind}") if t > cell.warm_up]
         assert len(inside) >= 100
         assert 20 <= ping.rate <= 40
+
+
+def test_repeats_take_turns_and_nothing_of_them_collides() -> None:
+    """Broken, to-thread, sync, async, then again; each with a server, a spool and cells of its own; a budget each."""
+    once, plan = reproduction(0.1), extended(reproduction(0.1), 3, full=False)
+    assert [act.variant for act in plan.acts] == [act.variant for act in once.acts] * 3
+    assert [act.name for act in plan.acts[3:6]] == ["async", "broken-async~2", "to-thread~2"]
+    names = [cell.name for cell in plan.cells] + [cell.aside for cell in plan.cells if cell.neighbours and cell.users]
+    assert len(names) == len(set(names))
+    assert "crowd/broken-async/32~2" in names
+    assert plan.estimate() - REPORT == pytest.approx(3 * (once.estimate() - REPORT))
+    assert {cell.server for act in plan.acts for cell in act.cells} == {act.name for act in plan.acts}
+    assert "all of it 3 times" in "\n".join(outline(plan))
+
+
+def test_the_full_plan_adds_open_loads_and_the_frozen_route_on_both_loops() -> None:
+    """Seven tenths of each capacity; four experiments, each on its loop; within seven minutes, and told before."""
+    plan = extended(reproduction(0.1), 1, full=True)
+    open_ = {cell.variant: cell.arrivals.profile[0][1] for cell in plan.cells if cell.arrivals}
+    assert open_ == {"broken-async": 7.0, "to-thread": pytest.approx(7.0 * places("to-thread")), "sync": 280.0, "async": 50.0}
+    experiments = {act.variant: (act.loop, act.cells[-1].cold) for act in plan.acts if act.loop}
+    assert experiments == {
+        "broken-async asyncio warm": ("asyncio", False),
+        "broken-async asyncio cold": ("asyncio", True),
+        "broken-async uvloop warm": ("uvloop", False),
+        "broken-async uvloop cold": ("uvloop", True),
+    }
+    assert all(is_experiment(name) and written(name) == Variant.BROKEN_ASYNC for name in experiments)
+    assert not any(map(is_experiment, [*Variant, "GET /x", "GET /broken-async"]))
+    assert {(cell.route, cell.path) for act in plan.acts if act.loop for cell in act.cells} == {
+        ("GET /broken-async", "/broken-async?seconds=0.05")
+    }
+    assert BUDGET < plan.estimate() < 420
 
 
 def test_progress_never_goes_back_and_names_the_cell() -> None:

@@ -2,22 +2,26 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from reports.report import explain
+from reports.trust import Belief, CheckStatus
 from tests.processes import MARK, ROOT, gone_within, new_mark, served
 
 pytestmark = pytest.mark.slow
 
 
-def run(folder: Path, *words: str) -> tuple[int, dict[str, Any], str]:
+def run(folder: Path, *words: str, loop: str = "asyncio") -> tuple[int, dict[str, Any], str]:
     """Exit code, summary and stderr of `atonce run` against the bundled app; nothing may stay behind."""
     mark = new_mark()
-    with served("targets.app:app", mark) as (url, _):
+    with served("targets.app:app", mark, loop=loop) as (url, _):
         command = [sys.executable, str(ROOT / "atonce.py"), "run", *words, "--host", url, "--out", str(folder), "--json"]
         shown = subprocess.run(command, env={**os.environ, MARK: mark}, capture_output=True, text=True, timeout=120, check=False)
     assert gone_within(mark, 3.0) == []
@@ -66,3 +70,36 @@ def test_a_route_that_is_not_named_is_offered_and_one_that_fails_is_not_loaded(t
     assert (code, "It describes GET /async, GET /sync" in data["error"]) == (2, True)
     code, data, _ = run(tmp_path, "crowd", "--route", "/nowhere")
     assert (code, "status 404; nothing was loaded" in data["error"]) == (4, True)
+
+
+def test_a_cold_crowd_that_is_not_drained_is_untrusted_and_so_is_one_that_hides_it(tmp_path: Path) -> None:
+    """Science, T10: uvloop lets some in and starves the rest. V7 says who is missing; V11 says it when their rows are gone."""
+    words = ["-u", "50", "-t", "6s", "--drain", "0s", "--pool", "cold", "--route", "/broken-async?seconds=0.05"]
+    code, data, said = run(tmp_path, "crowd", *words, loop="uvloop")
+    assert (code, data["trust"]["verdict"]) == (3, "untrusted"), said
+    level = data["routes"][0]["levels"][0]
+    assert level["unfinished"] == 50
+    assert 0.3 < level["p50_at_least_s"] < level["p50_at_most_s"] < 1.25  # warmed: N D = 2.5 s
+    assert (level["p99_s"], level["p99_at_least_s"] > level["p50_at_most_s"]) == (None, True)
+    assert data["environment"]["connections"].startswith("cold")
+    whole = next(tmp_path.iterdir())
+    report = explain(whole)
+    assert [one.id for one in report.trust.checks if one.status is CheckStatus.FAIL] == ["V7"]
+    cut = tmp_path / "cut"
+    shutil.copytree(whole, cut)
+    rows = pd.read_parquet(cut / "samples.parquet")
+    rows[~rows.censored].to_parquet(cut / "samples.parquet")
+    report = explain(cut)
+    assert report.trust.belief is Belief.UNTRUSTED
+    assert [one.id for one in report.trust.checks if one.status is CheckStatus.FAIL] == ["V11"]
+
+
+def test_cold_arrivals_open_what_they_need(tmp_path: Path) -> None:
+    """Of a warmed pool the last of 52 connections is taken first; a cold one begins with its first and keeps them alive."""
+    words = ["--rate", "20/s", "-t", "3s", "--pool", "cold", "--route", "/async?seconds=0.05"]
+    code, _, said = run(tmp_path, "steady", *words)
+    assert code in {0, 3}, said  # three seconds are short
+    rows = pd.read_parquet(next(tmp_path.iterdir()) / "samples.parquet")
+    assert rows.connection.max() < 12
+    assert len(rows.drop_duplicates(["connection", "peer"])) == rows.connection.nunique()
+    assert len(rows) > 3 * rows.connection.nunique()

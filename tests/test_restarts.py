@@ -127,7 +127,7 @@ def test_an_unfair_loop_confirms_loop_fairness(tmp_path: Path) -> None:
     assert report.trust.belief is Belief.TRUSTED, report.trust.doubts
     assert fairness(report).judgement.outcome is Outcome.CONFIRMED
     chart = next(one for one in CHARTS if one.stem == "fairness")
-    assert "on uvloop, cold somebody waits" in chart.title(report.study)
+    assert "on uvloop with cold connections users wait up to 10" in chart.title(report.study)
     assert not isinstance(chart.draw(report.study), str)
     assert len(chart.table(report.study).rows) == 4
 

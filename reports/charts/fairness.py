@@ -3,8 +3,11 @@
 One panel per condition, one bar per user, the users ascending: flat is fair. The same throughput stands over all of them.
 """
 
+import math
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from reports.charts.style import INK, canvas, look, method, tidy
 from reports.claims.loop_fairness import SEVERAL, Frozen, frozen
@@ -12,6 +15,7 @@ from reports.study import Study
 from reports.wording import count, number, seconds, times, value
 from results.schema import Variant
 
+BARS = 130.0  # points: what all bars of a panel are wide together
 NAMES = {"warm": "connections opened before", "cold": "connections opened by the load"}
 
 
@@ -24,7 +28,8 @@ def title(study: Study) -> str:
     if unfair.longest < SEVERAL * fair.longest:
         return "The same frozen route, the same rate: each loop and kind of connections is about as fair"
     ratio = times(unfair.longest / fair.longest).removeprefix("x")
-    return f"The same route, the same rate: on {said(unfair.name)} somebody waits {ratio} times as long"
+    loop, _, kind = unfair.name.partition(" ")
+    return f"The same route, the same rate: on {loop} with {kind} connections users wait up to {ratio} times as long"
 
 
 def said(name: str) -> str:
@@ -44,21 +49,25 @@ def draw(study: Study) -> Figure | str:
     high = max(one.longest for one in found)
     for axes, one in zip(panels, found, strict=True):
         panel(axes, one, high)
+    fair = level.users * found[0].service
+    panels[0].text(0, fair + high * 0.02, f"everybody in turn: {seconds(fair)}", fontsize=8.5, color=INK, va="bottom")
     panels[0].set_ylabel("longest wait of each user, s", fontsize=9.5, color=INK)
-    figure.supxlabel("users, the most patient last", fontsize=9.5, color=INK)
+    figure.supxlabel(f"each bar is one of the {level.users} users, ordered by their longest wait", fontsize=9.5, color=INK)
     return figure
 
 
 def panel(axes: Axes, one: Frozen, high: float) -> None:
     """One condition: a bar per user, the fair wait as a line, the numbers in words."""
     waits, fair = one.turns.longest, one.level.users * one.service
-    style = look(Variant.BROKEN_ASYNC)
-    axes.bar(range(len(waits)), waits, width=0.8, color=style.colour, linewidth=0)
+    places = [x for i in range(len(waits)) for x in (i, i, math.nan)]
+    heights = [y for wait in waits for y in (0.0, wait, math.nan)]
+    colour, wide = look(Variant.BROKEN_ASYNC).colour, BARS / max(len(waits), 1)
+    axes.plot(places, heights, color=colour, linewidth=wide, solid_capstyle="butt")  # one path: bars would be 100 KB
     axes.axhline(fair, color=INK, alpha=0.7, linewidth=0.9, linestyle=(0, (2, 2)))
     axes.set(xlim=(-1, max(len(waits), 1)), ylim=(0, high * 1.3), xticks=[])
+    axes.yaxis.set_major_locator(FixedLocator([one for one in MaxNLocator(6).tick_values(0, high) if one <= high]))
     loop, _, kind = one.name.partition(" ")
     axes.set_title(f"{loop}, {kind}", fontsize=11, color=INK, loc="left", fontweight="bold")
-    axes.text(0, fair + high * 0.02, f"everybody in turn: {seconds(fair)}", fontsize=8.5, color=INK, va="bottom")
     median = one.turns.latency.quantiles["p50"]
     words = [NAMES[kind], f"{number(one.level.rate)} req/s, median {value(median)}", f"longest wait {seconds(one.longest)}"]
     axes.text(0.02, 0.98, "\n".join(words), transform=axes.transAxes, fontsize=9, color=INK, va="top", linespacing=1.5)
@@ -72,7 +81,7 @@ def rows(study: Study) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         "req/s",
         "requests",
         "mean",
-        "in turn it would be",
+        "predicted mean",
         "p50",
         "p95",
         "longest",
@@ -87,6 +96,6 @@ def line(one: Frozen) -> tuple[str, ...]:
     latency, answers = one.turns.latency, one.turns.answers
     quantiles = [value(latency.quantiles[name]) for name in ("p50", "p95")]
     got = f"{answers[0]} to {answers[-1]}"
-    means = (value(latency.mean), seconds(one.turns.in_turn))
+    means = (value(latency.mean), seconds(one.turns.predicted_mean))
     hungry = count(one.turns.starved, "user")
     return (said(one.name), number(one.level.rate), str(latency.count), *means, *quantiles, value(latency.longest), got, hungry)
