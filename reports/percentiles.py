@@ -153,7 +153,7 @@ def kaplan_meier(latencies: Array, finished: Flags, q: float) -> float:
     return float(latencies[order][reached[0]]) if len(reached) else math.inf
 
 
-def over_restarts(values: Sequence[float], beyond: Sequence[float] | None = None) -> tuple[float, float] | None:
+def over_restarts(values: Array | Sequence[float], beyond: Array | None = None) -> tuple[float, float] | None:
     """95 % interval of a positive number from restarted runs: exp(mean ln +- t s / sqrt k). None of fewer than five.
 
     `beyond` says how many independent samples each run had beyond its quantile. None where the median run had fewer than

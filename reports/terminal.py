@@ -49,26 +49,27 @@ def show(report: Report, console: Console) -> None:
     if report.goals:
         console.print()
         console.print(goals_table(report))
-    for finding in ordered(report):
-        console.print(f"- {finding.sentence}", highlight=False, markup=False, soft_wrap=True)
+    for words in filter(None, [*(f"- {finding.sentence}" for finding in ordered(report)), compared(report.study)]):
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
     if report.goals:
         missed = [one.name for one in report.goals if not one.holds]
         words = f"; {loud(MISSED)}: {escape(', '.join(missed))}" if missed else ""
-        console.print(
-            f"{len(report.goals) - len(missed)} of {len(report.goals)} goals hold{words}", highlight=False, soft_wrap=True
-        )
-    if words := compared(report.study):
-        console.print(f"- {words}", highlight=False, markup=False, soft_wrap=True)
+        held = f"{len(report.goals) - len(missed)} of {len(report.goals)} goals hold{words}"
+        console.print(held, highlight=False, soft_wrap=True)
     console.print(trust_line(report), highlight=False, soft_wrap=True)
-    for words in not_whole(report.study.run):
+    for words in doubts(report):
         console.print(f"  {words}", highlight=False, markup=False, soft_wrap=True)
+
+
+def doubts(report: Report) -> Iterator[str]:
+    """What stands between the reader and the numbers, worst first."""
+    yield from not_whole(report.study.run)
     for doubt in report.trust.doubts[:8]:
-        words = f"  {doubt.status}: {doubt.id} {doubt.name}, {doubt.cell}: {doubt.why}. {doubt.remedy}"
-        console.print(words, highlight=False, markup=False, soft_wrap=True)
+        yield f"{doubt.status}: {doubt.id} {doubt.name}, {doubt.cell}: {doubt.why}. {doubt.remedy}"
     for words in report.trust.impossible[:8]:
-        console.print(f"  not possible here: {words}", highlight=False, markup=False, soft_wrap=True)
+        yield f"not possible here: {words}"
     for one in report.study.missing:
-        console.print(f"  {stopped(one)}", highlight=False, markup=False, soft_wrap=True)
+        yield stopped(one)
 
 
 def not_whole(run: dict[str, Any]) -> Iterator[str]:

@@ -175,7 +175,6 @@ class Cell:
     drain: float  # how long to wait for answers after the window, at most
     stagger: float = 0.0  # users start evenly over this, so that they do not march in step for ever
     think: float = 0.0
-    cold: bool = False  # users connect with their first request, not before the load
     neighbours: tuple[Neighbour, ...] = ()
     arrivals: Arrivals | None = None  # the open model's
     share: float | None = None  # its rate as a share of the capacity that was measured before

@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from reports.checks import CheckStatus
 from reports.report import explain
-from reports.trust import Belief, CheckStatus
+from reports.trust import Belief
 from tests.processes import MARK, ROOT, gone_within, new_mark, served
 
 pytestmark = pytest.mark.slow

@@ -12,13 +12,14 @@ import pytest
 from rich.console import Console
 
 from reports.charts import CHARTS
+from reports.checks import CheckStatus
 from reports.claims import Judged, Outcome
 from reports.loads import compared
 from reports.percentiles import over_restarts
 from reports.report import Report, explain
 from reports.summary import summary
 from reports.terminal import show
-from reports.trust import Belief, CheckStatus
+from reports.trust import Belief
 from results.schema import Scenario, Variant
 from scenarios._full import extended
 from scenarios._plan import Act, Plan, reproduction
