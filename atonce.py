@@ -68,9 +68,7 @@ def reproduce(  # noqa: PLR0913 - one parameter per flag
     *,
     loop: OneLoop = Loop.ASYNCIO,
     seconds: Annotated[float, typer.Option(help="How long the work takes: the wait in every variant.")] = 0.1,
-    full: Annotated[
-        bool, typer.Option("--full/--quick", help="Also loads of the open model, and the frozen route on both loops: 6 minutes.")
-    ] = False,
+    full: Annotated[bool, typer.Option("--full/--quick", help="Also open loads, and the frozen route on both loops.")] = False,
     repeat: Annotated[int, typer.Option(min=1, max=20, help="How often, with every server started anew; intervals from 5 on.")] = 1,
     out: Out = None,
     seed: Seed = 1,
@@ -84,12 +82,11 @@ def reproduce(  # noqa: PLR0913 - one parameter per flag
 
     Serves the bundled app, drives async def, def, broken async def and asyncio.to_thread, and writes a report.
     """
-    from scenarios._full import extended  # noqa: PLC0415
-    from scenarios._plan import outline, reproduction  # noqa: PLC0415
+    from scenarios import _full, _plan  # noqa: PLC0415
 
-    plan = extended(reproduction(seconds), repeat, full=full)
+    plan = _full.extended(_plan.reproduction(seconds), repeat, full=full)
     if dry_run:
-        echo([*outline(plan), "next: the same without --dry-run"])
+        echo([*_plan.outline(plan), "next: the same without --dry-run"])
         return
     from reports.ending import Manners, watched  # noqa: PLC0415
     from scenarios import _front  # noqa: PLC0415
@@ -117,9 +114,7 @@ def run(  # noqa: PLR0913 - one parameter per flag
     repeat: Annotated[int, typer.Option(min=1, max=100, help="How often to measure it all.")] = 1,
     arrivals: Annotated[Gaps, typer.Option(help="Spread of the gaps between arrivals.")] = Gaps.POISSON,
     shape: Annotated[Shape, typer.Option(help="How the rate moves; --rate is its highest.")] = Shape.FLAT,
-    connections: Annotated[
-        Pool, typer.Option("--connections", "--pool", help="Opened before the load, by the first requests, or one per request.")
-    ] = Pool.WARM,
+    connections: Annotated[Pool, typer.Option("--connections", "--pool", help="Opened before, on demand, or anew.")] = Pool.WARM,
     cap: Annotated[int, typer.Option(min=1, max=1000, help="Requests in flight at most; what is refused is counted.")] = 900,
     think: Annotated[str, typer.Option(help="Pause of a user between answer and next question.")] = "0s",
     drain: Annotated[str, typer.Option(help="How long to wait for answers after each level.")] = "10s",

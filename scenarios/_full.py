@@ -49,4 +49,4 @@ def frozen(loop: str, *, cold: bool) -> Act:
     """The broken route on one loop: alone, then a crowd whose connections are opened before the load, or by its first requests."""
     variant = f"{Variant.BROKEN_ASYNC} {loop} {Pool.COLD if cold else Pool.WARM}"
     crowd = replace(crowd_cell(variant, FROZEN, FROZEN_USERS, top=False), window=FROZEN_WINDOW, cold=cold)
-    return Act(variant, FROZEN, (crowd_cell(variant, FROZEN, 1, top=False), crowd), loop)
+    return Act(variant, FROZEN, (crowd_cell(variant, FROZEN, 1, top=False), crowd), loop=loop)
