@@ -6,12 +6,17 @@ wait, whose terms are all positive, so that it stays exact near saturation; Denn
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+FEW = 10  # gaps between completions; fewer say nothing
+IDENTIFIED = 9  # blocks of ten that c must win against both its neighbours
+ALIKE, A_TICK = 1.1, 1e-6  # times the best error, plus a microsecond: no difference
+SATURATED = 0.9  # share of the users that are served at once, below which the rest must be queueing
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,21 +172,26 @@ def busy_service(sent: Array, done: Array, c: int, least: float = 0.0) -> float 
     return float(np.median(gaps)) if len(gaps) >= FEW else None
 
 
-FEW = 10  # gaps; fewer say nothing
+def hunt(error: Callable[[float], float], low: float, high: float, points: int) -> tuple[float, float]:
+    """The least error on a grid, refined twice round its best point, and where it is."""
+    for _ in range(3):
+        grid = np.linspace(low, high, points)
+        errors = [error(float(one)) for one in grid]
+        best = int(np.argmin(errors))
+        low, high = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, points - 1)])
+    return float(errors[best]), float(grid[best])
 
 
 def fit_sweep(users: Array, rates: Array, d: float, think: float = 0.0) -> float:
-    """C from a closed sweep: the X = min(N / (D + Z), c / D) that lies nearest to the measured throughputs (log scale).
+    """C from a closed sweep: the X = min(N / (D + Z), c / D) that lies nearest to the measured throughputs, both on a log scale.
 
-    `users` and `rates` by level; drained runs, two levels above c at least. A log grid, then a finer one around its best.
+    `users` and `rates` by level; drained runs, two levels above c at least.
     """
-    low, high = 0.5, 2 * float(users.max())
-    for _ in range(3):
-        grid = np.geomspace(low, high, 200)
-        ideal = np.minimum(users[:, None] / (d + think), grid / d)
-        best = int(np.argmin((np.log(rates[:, None] / ideal) ** 2).sum(axis=0)))
-        low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    return float(grid[best])
+
+    def error(log_c: float) -> float:
+        return float((np.log(rates / np.minimum(users / (d + think), math.exp(log_c) / d)) ** 2).sum())
+
+    return math.exp(hunt(error, math.log(0.5), math.log(2 * float(users.max())), 200)[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,57 +209,43 @@ class Fit:
         return self.wins >= IDENTIFIED
 
 
-IDENTIFIED = 9
-ALIKE, A_TICK = 1.1, 1e-6  # times the best error, plus a microsecond: no difference
+def completion_errors(sent: Array, done: Array, d: float, c: int, way: float | None = 0.0) -> Array:
+    """How far each completion (ascending; finished ones only) lies from that of the replay; the order of service is free.
 
-
-def completion_errors(sent: Array, done: Array, d: float, c: int) -> Array:
-    """How far each completion (ascending; finished ones only) lies from that of the replay; the order of service is free."""
-    ends = np.sort(done)
-    found: Array = np.abs(np.sort(sent + replay(sent, d, c))[: len(ends)] - ends)
-    return found
-
-
-def misfit(sent: Array, ends: Array, d: float, c: int) -> Array:
-    """The same, once what all answers have in common is taken off: overhead on the way, which occupies no place."""
-    late = ends - np.sort(sent + replay(sent, d, c))[: len(ends)]
-    found: Array = np.abs(late - np.median(late))
+    `way` is what every answer takes besides without occupying a place, in seconds; None for what they have in common.
+    """
+    late = np.sort(done) - np.sort(sent + replay(sent, d, c))[: len(done)]
+    found: Array = np.abs(late - (np.median(late) if way is None else way))
     return found
 
 
 def fit_open(sent: Array, done: Array, top: float) -> Fit:
-    """Fit c and D to one open run. `sent` ascends; `done` of the finished ones; `top` is the unloaded service time in seconds.
+    """Fit c and D to one open run. `sent` ascends; `done` of the finished ones; `top` is the unloaded latency in seconds.
 
-    Candidates rise from half the mean number in service until more places would change nothing, or explain no more.
+    D is the time in a place: the way to it and back is taken off, or c could not be told where nearly all are busy. The
+    candidates rise from half the mean number in service until more places would change nothing, or explain no more.
     """
     ends = np.sort(done)
     lam = len(ends) / (ends[-1] - sent[0])  # of the answers: more than c / D may be sent, but not answered
     c, best, idle = max(1, int(0.5 * lam * top)), 0, False
     found: dict[int, tuple[float, float]] = {}
+
+    def best_d(c: int) -> tuple[float, float]:
+        return hunt(lambda d: float(completion_errors(sent, ends, d, c, None).mean()), 0.85 * top, 1.02 * top, 13)
+
     while not found or c <= best + 1 or not (idle or c > 1.25 * best + 3):
-        found[c] = best_d(sent, ends, c, top)
+        found[c] = best_d(c)
         best = min(found, key=lambda one: found[one][0])
         idle = replay(sent, found[c][1], c).max() <= found[c][1] * (1 + 1e-9)
         c += 1
     if best > 1 and best - 1 not in found:
-        found[best - 1] = best_d(sent, ends, best - 1, top)
+        found[best - 1] = best_d(best - 1)
     least, d = found[best]
-    errors, wins = misfit(sent, ends, d, best), 10
+    errors, wins = completion_errors(sent, ends, d, best, None), 10
     for other in {best - 1, best + 1} & set(found):
-        gain = misfit(sent, ends, found[other][1], other) - errors
+        gain = completion_errors(sent, ends, found[other][1], other, None) - errors
         wins = min(wins, sum(float(block.sum()) > A_TICK for block in np.array_split(gain, 10)))
     return Fit(best, d, wins, min(one for one in found if found[one][0] <= ALIKE * least + A_TICK))
-
-
-def best_d(sent: Array, ends: Array, c: int, top: float) -> tuple[float, float]:
-    """The mean misfit of `c` places with the service time that suits them best, and that service time."""
-    low, high = 0.85 * top, 1.02 * top
-    for _ in range(3):
-        grid = np.linspace(low, high, 13)
-        errors = [float(misfit(sent, ends, d, c).mean()) for d in grid]
-        best = int(np.argmin(errors))
-        low, high = grid[max(best - 1, 0)], grid[min(best + 1, 12)]
-    return errors[best], float(grid[best])
 
 
 def service_time(latencies: Array) -> float | None:
@@ -260,9 +256,6 @@ def service_time(latencies: Array) -> float | None:
 def served_at_once(rate: float, service: float) -> float:
     """Throughput in requests per second times unloaded service time in seconds: how many were worked on at the same time."""
     return rate * service
-
-
-SATURATED = 0.9  # share of the users that are served at once, below which the rest must be queueing
 
 
 def saturated(users: int, rate: float, service: float | None) -> float | None:

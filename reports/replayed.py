@@ -166,7 +166,7 @@ def places_of(sends: Sends, service: float | None, crowd: int | None) -> Places:
     if not fit.is_identified:
         off = np.median(completion_errors(leaves, ends, fit.d, fit.places)) > BROKEN * fit.d
         return Places(Source.UNKNOWN) if off else Places(Source.AT_LEAST, at_least=fit.at_least)
-    return held(Source.FIT, fit.places, in_place(sent, done, fit.places, top), fit.d, top)
+    return held(Source.FIT, fit.places, in_place(sent, done, fit.places, top) or fit.d, fit.d, top)
 
 
 def held(source: Source, count: int, busy: float | None, otherwise: float, top: float) -> Places:

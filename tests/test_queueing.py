@@ -248,7 +248,7 @@ def test_a_bystander_matches_the_table(rate: float, delayed: float, mean: float,
 
 
 @pytest.mark.parametrize(
-    "case", [Case(1, 0.5, 10), Case(1, 0.7, 10), Case(2, 0.7, 10), Case(6, 0.7, 10), Case(16, 0.7, 9), Case(40, 0.85, 9)], ids=str
+    "case", [Case(1, 0.5, 10), Case(1, 0.7, 10), Case(2, 0.7, 10), Case(6, 0.7, 10), Case(16, 0.7, 9), Case(40, 0.95, 9)], ids=str
 )
 def test_the_number_of_places_is_found_in_one_open_run(case: Case) -> None:
     """T8, three runs of twenty: random order, uneven service, stalls, overhead."""
@@ -256,7 +256,7 @@ def test_the_number_of_places_is_found_in_one_open_run(case: Case) -> None:
         fit = fitted(case, seed)
         assert (fit.places, fit.is_identified, fit.wins >= case.wins) == (case.c, True, True)
         assert fit.at_least <= case.c
-        assert 0 < fit.d / 0.1 - 1 < 0.012
+        assert fit.d == pytest.approx(0.1, rel=0.01)  # the 2 ms on the way are no service
 
 
 def test_what_one_run_cannot_tell_is_not_told() -> None:
