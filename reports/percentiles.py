@@ -24,7 +24,7 @@ Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 BEYOND = 10  # samples that must lie beyond a quantile before it is printed in black: p99 needs 1,000
-BOUND_BEYOND = 2  # enough for a lower bound, which claims less, and for a grey value of an open load
+GREY_BEYOND = 2  # enough for a lower bound, which claims less, and for a grey value of an open load
 CAUTION = 0.8  # of the effective size, found by simulation: it comes out high when the sample was spared long queues
 ENOUGH_RUNS, RUN_BEYOND = 5, 4  # restarts for an interval over them, and what the median run must have beyond its quantile
 STUDENT = "12.706 4.303 3.182 2.776 2.571 2.447 2.365 2.306 2.262 2.228 2.201 2.179 2.160 2.145 2.131 2.120 2.110 2.101 2.093"
@@ -133,12 +133,12 @@ def estimate(latencies: Array, finished: Flags, q: float, independent: float | N
     Low takes every bound for the truth, high takes every unanswered request for endless. None when not supported.
     `independent` is the effective size of the ranks, where samples (in planned order) depend on each other.
     """
-    if not is_supported(len(latencies), q, BOUND_BEYOND):
+    if not is_supported(len(latencies), q, GREY_BEYOND):
         return None
     low, high = quantile(latencies, q), quantile(np.where(finished, latencies, np.inf), q)
     if independent is None:
         return Estimate(low, high) if low < high or is_supported(len(latencies), q) else None
-    if low == high and not is_supported(independent, q, BOUND_BEYOND):
+    if low == high and not is_supported(independent, q, GREY_BEYOND):
         return None
     sure = low == high and is_supported(independent, q)
     return Estimate(low, high, quantile_interval(latencies, finished, q) if sure else None, independent * (1 - q))

@@ -16,6 +16,7 @@ Array = npt.NDArray[np.float64]
 FEW = 10  # gaps between completions; fewer say nothing
 IDENTIFIED = 9  # blocks of ten that c must win against both its neighbours
 ALIKE, A_TICK = 1.1, 1e-6  # times the best error, plus a microsecond: no difference
+LONGEST_WAY = 0.005  # seconds; HTTP on one host costs 1 to 3 ms, and what is longer is not the way
 SATURATED = 0.9  # share of the users that are served at once, below which the rest must be queueing
 
 
@@ -212,10 +213,10 @@ class Fit:
 def completion_errors(sent: Array, done: Array, d: float, c: int, way: float | None = 0.0) -> Array:
     """How far each completion (ascending; finished ones only) lies from that of the replay; the order of service is free.
 
-    `way` is what every answer takes besides without occupying a place, in seconds; None for what they have in common.
+    `way` is what every answer takes besides, in seconds, without occupying a place; None for what they have in common.
     """
     late = np.sort(done) - np.sort(sent + replay(sent, d, c))[: len(done)]
-    found: Array = np.abs(late - (np.median(late) if way is None else way))
+    found: Array = np.abs(late - (np.clip(np.median(late), 0, LONGEST_WAY) if way is None else way))
     return found
 
 
