@@ -98,45 +98,25 @@ def burst_last(size: int, service: float, places: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Overload:
-    """More arrivals than places can serve: everything grows with the length of the test, here T = `lasts` seconds."""
+    """More arrivals than places can serve: everything grows with the length of the test, T seconds."""
 
-    lam: float
     d: float
-    c: int
-    lasts: float
-
-    @property
-    def excess(self) -> float:
-        """Seconds that latency grows by, per second of test: rho - 1."""
-        return self.lam * self.d / self.c - 1
-
-    @property
-    def plateau(self) -> float:
-        """Throughput in requests per second: c / D, however many are asked for."""
-        return self.c / self.d
-
-    @property
-    def growth(self) -> float:
-        """Requests in flight that are added per second: lambda - c / D."""
-        return self.lam - self.plateau
-
-    @property
-    def unfinished(self) -> float:
-        """Share of the requests that is still out when the test ends: 1 - 1 / rho."""
-        return 1 - self.plateau / self.lam
-
-    @property
-    def drain(self) -> float:
-        """Seconds until all are answered after the last was sent."""
-        return self.excess * self.lasts
-
-    def mean(self) -> float:
-        """Mean latency of everything that was sent."""
-        return self.d + self.excess * self.lasts / 2
+    lasts: float  # T
+    excess: float  # rho - 1: seconds that latency grows by, per second of test
+    plateau: float  # c / D: throughput in requests per second, however many are asked for
+    growth: float  # lambda - c / D: requests in flight that are added per second
+    unfinished: float  # 1 - 1 / rho: share of the requests that is still out when the test ends
+    drain: float  # (rho - 1) T: seconds until all are answered after the last was sent
 
     def quantile(self, q: float) -> float:
-        """Latency that a share `q` does not exceed."""
-        return self.d + self.excess * q * self.lasts
+        """Latency in seconds that a share `q` of everything that was sent does not exceed; the mean is that of the middle."""
+        return self.d + q * self.drain
+
+
+def overload(lam: float, d: float, c: int, lasts: float) -> Overload:
+    """What `lam` requests per second do to `c` places of `d` seconds; lam d must exceed c."""
+    excess, plateau = lam * d / c - 1, c / d
+    return Overload(d, lasts, excess, plateau, lam - plateau, 1 - plateau / lam, excess * lasts)
 
 
 def replay(sent: Array, d: float, c: int = 1) -> Array:
