@@ -6,7 +6,7 @@ All requests of a load are counted, so that none can vanish; rates and latencies
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from reports.percentiles import QUANTILES, Latency, is_supported
+from reports.percentiles import Latency
 from reports.replayed import Model, Source
 from reports.restarts import line, ratios
 from reports.study import Level, Missing, Offered, Route, Study
@@ -141,7 +141,7 @@ def in_turn(one: Offered) -> str:
         least = f", at least {one.served.at_least}" if one.served.at_least else ""
         known = one.served.source not in {Source.UNKNOWN, Source.AT_LEAST}
         return "" if known else f" How many it serves at once is not known{least}: no replay."
-    name = next((name for name in ("p99", "p95") if is_supported(found.count, QUANTILES[name])), "max")
+    name = next((name for name in ("p99", "p95") if found.supports(name)), "max")
     ideal, tail = found.replayed, found.ratio(name)
     words = (
         f" Replay of its own arrivals through {count(found.places, 'place')} of {seconds(found.d)}: mean {seconds(ideal['mean'])}"

@@ -13,7 +13,8 @@ from reports.arrival_law import law_of
 from reports.load import Evidence
 from reports.percentiles import Latency, quantile
 from reports.queueing import replay
-from reports.replayed import QUICK, Replayed, Sends, Source, places_of, replayed, spectrum
+from reports.replayed import QUICK, Replayed, Sends, Source, places_of, replayed
+from reports.spectrum import spectrum
 from reports.steadiness import Steadiness, without_luck
 from reports.study import Offered
 from reports.windows import Window, right, steady

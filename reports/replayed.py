@@ -1,11 +1,10 @@
-"""A load's own sends through c ideal servers, beside what was measured; and what a closed loop would have told of it.
+"""A load's own sends through c ideal servers, beside what was measured.
 
 Constant service in any order that never idles gives the completions, the throughput and the mean of first come first served;
 median and tail depend on the order. So mean and completions test the model, and the tail names who was overtaken: a finding
 about the server, never an error. Pure numpy; seconds everywhere.
 """
 
-import heapq
 import math
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,15 +12,13 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from reports.percentiles import BEYOND, GREY_BEYOND, QUANTILES, Array, Latency, is_supported, quantile
+from reports.percentiles import BEYOND, GREY_BEYOND, QUANTILES, Array, is_supported, quantile
 from reports.queueing import busy_service, completion_errors, fit_open, replay
 
 Mask = npt.NDArray[np.bool_]
-Curve = tuple[tuple[float, float], ...]  # 1 / (1 - q), and the quantile q in seconds
 
 FEW = 10  # answers; fewer say nothing
 QUICK = 0.05  # the quickest twentieth hardly waited
-STEPS = 30  # points per decade of a curve
 WAITED = 1.02  # times the unloaded latency from which a request had to wait (science: busy periods)
 QUEUED, JITTER, HARDLY = 1.1, 0.002, 0.01  # "nothing queued": hardly one in a hundred took a tenth, and 2 ms, longer than unloaded
 MOST = 100  # requests in service: beyond, one place more or less cannot be told
@@ -48,7 +45,7 @@ class Source(StrEnum):
     CROWD = "crowd"
     """A saturated crowd of this run showed it."""
     FIT = "fit"
-    """This load's completions identify it."""
+    """This load's completions identify it, or lie nearest to it where no number of places explains them."""
     AT_LEAST = "at least"
     """This load bounds it from below; more of them would explain it as well."""
     IDLE = "nothing queued"
@@ -107,10 +104,13 @@ class Replayed:
             return Model.BROKEN
         return Model.HOLDS if self.drained and off <= HOLDS else Model.UNDECIDED
 
+    def supports(self, name: str, beyond: int = BEYOND) -> bool:
+        """Whether enough requests lie beyond a quantile to print it."""
+        return name not in QUANTILES or is_supported(self.count, QUANTILES[name], beyond)
+
     def ratio(self, name: str) -> float | None:
         """U: measured / replayed. None if some were never answered, the model is broken, or under two lie beyond the quantile."""
-        known = name not in QUANTILES or is_supported(self.count, QUANTILES[name], GREY_BEYOND)
-        if not known or not self.drained or self.model is Model.BROKEN:
+        if not self.supports(name, GREY_BEYOND) or not self.drained or self.model is Model.BROKEN:
             return None
         return self.mean_ratio if name == "mean" else self.measured[name] / self.replayed[name]
 
@@ -163,10 +163,10 @@ def places_of(sends: Sends, service: float | None, crowd: int | None) -> Places:
     last = sends.sent[: math.ceil(WORK / (1 + busy))][-1]
     leaves, ends = sends.sent[sends.sent <= last], done[done <= last] if last < sends.sent[-1] else done
     fit = fit_open(leaves, ends, top)
-    if not fit.is_identified:
-        off = np.median(completion_errors(leaves, ends, fit.d, fit.places)) > BROKEN * fit.d
-        return Places(Source.UNKNOWN) if off else Places(Source.AT_LEAST, at_least=fit.at_least)
-    return held(Source.FIT, fit.places, in_place(sent, done, fit.places, top) or fit.d, fit.d, top)
+    follows = np.median(completion_errors(leaves, ends, fit.d, fit.places)) <= BROKEN * fit.d
+    if follows and not fit.is_identified:
+        return Places(Source.AT_LEAST, at_least=fit.at_least)
+    return held(Source.FIT, fit.places, in_place(sent, done, fit.places, top), fit.d, top)
 
 
 def held(source: Source, count: int, busy: float | None, otherwise: float, top: float) -> Places:
@@ -188,64 +188,3 @@ def in_place(sent: Array, done: Array, c: int, top: float) -> float | None:
     """The service time while the places are busy, if what the gaps say can be one: a gap may also be an idle moment."""
     found = busy_service(sent, done, c, WAITED * top)
     return found if found and min(IN_PLACE[0] * top, top - WAY) <= found <= IN_PLACE[1] * top else None
-
-
-def as_closed(sends: Sends, users: int) -> Mask:
-    """Which requests `users` in a closed loop would have sent: one of them had its last answer before the planned moment.
-
-    The answers are those of the whole load, so what such users would have seen by themselves is quicker still.
-    """
-    free, taken = [-math.inf] * users, np.zeros(len(sends.planned), dtype=bool)
-    order = np.argsort(sends.planned, kind="stable")
-    ends = np.where(sends.finished, sends.done, np.inf)[order].tolist()
-    for i, moment, end in zip(order.tolist(), sends.planned[order].tolist(), ends, strict=True):
-        if free[0] <= moment:
-            heapq.heapreplace(free, end)
-            taken[i] = True
-    return taken
-
-
-@dataclass(frozen=True, slots=True)
-class Spectrum:
-    """Every percentile of one load's window that its requests support, told in three ways; from the planned moment."""
-
-    measured: Curve  # as low as the truth may be where requests were never answered
-    most: Curve  # and as high; ends where they leave it open upwards
-    replayed: Curve  # empty where no replay explains the load
-    closed: Curve  # as `users` in a closed loop would have told it: what they would have sent, and heard of
-    users: int
-    told: Latency | None  # what those heard, in numbers
-    own: Latency | None  # and what the window holds: facts of this run, whatever another one would tell
-
-
-def spectrum(sends: Sends, seconds: float, found: Replayed | None) -> Spectrum | None:
-    """The spectrum of a window of so many `seconds`. The closed loop has as many users as were in flight on average."""
-    latency, inside, answered = sends.done - sends.planned, sends.inside, sends.inside & sends.finished
-    if not inside.any():
-        return None
-    users = max(1, round(float(latency[inside].sum()) / seconds))
-    ideal = (
-        replay(sends.sent, found.d, found.places) + found.way + sends.sent - sends.planned
-        if found and found.follows
-        else np.array([])
-    )
-    heard = latency[answered & as_closed(sends, users)]
-    return Spectrum(
-        measured=curve(latency[inside]),
-        most=tuple(point for point in curve(np.where(sends.finished, latency, np.inf)[inside]) if point[1] < math.inf),
-        replayed=curve(ideal[inside] if len(ideal) else ideal),
-        closed=curve(heard),
-        users=users,
-        own=Latency.of(latency[inside], sends.finished[inside]),
-        told=Latency.of(heard, np.ones(len(heard), dtype=bool)),
-    )
-
-
-def curve(latencies: Array) -> Curve:
-    """Quantiles at even steps of 1 / (1 - q), up to where ten samples lie beyond."""
-    n, end = len(latencies), len(latencies) / BEYOND
-    if end < 1:
-        return ()
-    steps = np.geomspace(1, end, 2 + int(STEPS * math.log10(end)))
-    ranks = np.maximum(np.ceil(n * (1 - 1 / steps) - 1e-9).astype(int), 1) - 1
-    return tuple(zip(steps.tolist(), np.sort(latencies)[ranks].tolist(), strict=True))

@@ -11,8 +11,9 @@ import numpy as np
 from reports.health import Health
 from reports.percentiles import Estimate, Latency
 from reports.queueing import saturated, served_at_once
-from reports.replayed import Places, Replayed, Spectrum
+from reports.replayed import Places, Replayed
 from reports.restarts import Restarts
+from reports.spectrum import Spectrum
 from reports.steadiness import Steadiness
 from reports.turns import Turns
 from reports.windows import Little

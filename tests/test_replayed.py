@@ -12,8 +12,9 @@ import pytest
 from reports.charts import percentile, svg
 from reports.loads import hidden
 from reports.queueing import replay
-from reports.replayed import Model, Sends, Source, as_closed, places_of, replayed, spectrum
+from reports.replayed import Model, Sends, Source, places_of, replayed
 from reports.report import Report, explain
+from reports.spectrum import as_closed, spectrum
 from reports.summary import summary
 from results.schema import Cell, Law
 from tests.simulate_loads import ROUTE, Server, crowd, steady, write
@@ -251,4 +252,7 @@ def test_the_summary_carries_the_replay(four: list[Report], tmp_path: Path) -> N
         assert load["replay"]["places_from"] == only(report).served.source
         assert load["closed_loop_view"]["count"] <= load["sent"]
     unfair = summary(four[1])["routes"][0]["offered"][0]["replay"]
+    short = summary(four[0])["routes"][0]["offered"][0]["replay"]
+    assert (short["measured"]["p99_s"], short["replayed"]["p99_s"]) == (None, None)  # 736 requests are too few to print it
+    assert short["unfairness"]["p99"] == pytest.approx(1)  # and enough to be compared with their own replay
     assert (unfair["is_unfair"], unfair["places"], unfair["unfairness"]["mean"]) == (True, 1, pytest.approx(1))

@@ -13,7 +13,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from reports.charts.style import INK, apart, canvas, look, method, tidy, time_ticks
 from reports.loads import HIDES, hidden, stated
 from reports.percentiles import Latency
-from reports.replayed import Curve, Model
+from reports.replayed import Model
+from reports.spectrum import Curve
 from reports.study import Offered, Route, Study
 from reports.wording import count, number, seconds, times, value
 
@@ -172,15 +173,9 @@ def rows(study: Study) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         load = (route.route, stated(one))
         found.append((*load, "measured", *figures(one.latency)))
         if one.replayed and one.spectrum.replayed:
-            ideal = one.replayed.replayed
-            found.append(
-                (
-                    *load,
-                    "replayed",
-                    f"{one.replayed.count:,}",
-                    *(seconds(ideal[name]) for name in ("mean", "p50", "p95", "p99", "max")),
-                )
-            )
+            again = one.replayed
+            ideal = [seconds(time) if again.supports(name) else "-" for name, time in again.replayed.items()]
+            found.append((*load, "replayed", f"{again.count:,}", *ideal))
         found.append((*load, f"closed loop, {count(one.spectrum.users, 'user')}", *figures(one.spectrum.told)))
     return head, found
 
