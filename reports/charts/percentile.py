@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from reports.charts.style import INK, apart, canvas, look, method, tidy, time_ticks
 from reports.loads import HIDES, hidden, stated
-from reports.percentiles import Latency
+from reports.percentiles import BEYOND, Latency
 from reports.replayed import Model
 from reports.spectrum import Curve
 from reports.study import Offered, Route, Study
@@ -20,6 +20,7 @@ from reports.wording import count, number, seconds, times, value
 
 MOST, ACROSS = 4, 2  # panels in all, and beside each other
 TICKS = {1.0: "0 %", 2.0: "p50", 10.0: "p90", 100.0: "p99", 1000.0: "p99.9", 10_000.0: "p99.99"}
+PALE = 0.45  # where fewer than ten independent requests lie beyond
 MEDIAN = 2.0  # how far a line has to reach: 1 / (1 - q)
 ALMOST_ALL = 99.9  # per cent, from which a percentile needs two decimals
 WIDEST = 60  # characters of a panel's title
@@ -96,7 +97,10 @@ def panel(axes: Axes, route: Route, one: Offered) -> None:
     assert found  # noqa: S101 - `shown` looked
     thin = {"color": INK, "linewidth": 1.1}
     axes.plot(*columns(found.closed), **thin, linestyle=(0, (1, 1.6)))  # type: ignore[arg-type]
-    axes.plot(*columns(found.measured), color=style.colour, linewidth=2.6)
+    worth = one.latency.independent if one.latency else None
+    sure = [point for point in found.measured if point[0] <= (worth or math.inf) / BEYOND]
+    axes.plot(*columns(sure), color=style.colour, linewidth=2.6)
+    axes.plot(*columns(found.measured[max(0, len(sure) - 1) :]), color=style.colour, linewidth=2.6, alpha=PALE)
     axes.plot(*columns(found.replayed), **thin, linestyle=(0, (5, 2)))  # type: ignore[arg-type]
     is_open = found.most != found.measured
     if is_open:  # somebody was never answered
@@ -171,7 +175,7 @@ def rows(study: Study) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     for route, one in shown(study):
         assert one.spectrum  # noqa: S101 - `shown` looked
         load = (route.route, stated(one))
-        found.append((*load, "measured", *figures(one.latency)))
+        found.append((*load, "measured", *figures(one.spectrum.own)))
         if one.replayed and one.spectrum.replayed:
             again = one.replayed
             ideal = [seconds(time) if again.supports(name) else "-" for name, time in again.replayed.items()]
