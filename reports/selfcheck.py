@@ -6,7 +6,7 @@ out. An open load is compared with the replay of all its own sends, so that chan
 of a place, which D in place decides, and the latency of the unloaded route, which has HTTP and the network in it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
@@ -29,6 +29,9 @@ GROWTH, PLATEAU = 0.03, 0.01
 BLIND = 10.0  # times too low that a client who asks one at a time must find the freeze, at least
 COLUMNS = ("goal", "should be", "measured", "off by", "allowed", "")
 MISSED = "missed"
+
+
+Stops = Sequence[Sequence[float]]  # from when to when a server stood still
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ def swept_of(evidence: Evidence, cell: Cell, crowds: list[tuple[int, Window]]) -
     rows = right(crowds[-1][1].rows)
     own = (rows.handler_end - rows.handler_start).dropna() if is_bare else rows.sent[:0]
     service, d = service_time(right(crowds[0][1].rows).latency.to_numpy()), in_place(crowds[-1][1], c)
-    return Swept(c, d, service, service_time(own.to_numpy())) if d and service and crowds[0][0] == 1 else None
+    return Swept(c, d, service, float(own.mean()) if len(own) else None) if d and service and crowds[0][0] == 1 else None
 
 
 def ordered(window: Window) -> pd.DataFrame:
@@ -116,15 +119,16 @@ def ordered(window: Window) -> pd.DataFrame:
     return window.everything[window.everything.sent.notna()].sort_values("sent")
 
 
-def in_place(window: Window, c: int) -> float | None:
-    """D in place: the median gap between completion i and completion i - c, where request i was out before the latter.
+def in_place(window: Window, c: int, frozen: Stops = ()) -> float | None:
+    """D in place: the mean gap between completion i and completion i - c, where request i was out before the latter.
 
-    Its place was never idle then. A threshold on latencies would let in those that were merely delayed, and they say too much.
+    Its place was never idle then. A threshold on latencies would let in those that were merely delayed, and they say too much;
+    the median would leave out what a busy machine takes from the server now and then, and the queue does not.
     """
     rows = right(ordered(window)).sort_values("done")
-    sent, done = rows.sent.to_numpy()[c:], rows.done.to_numpy()
-    gaps = (done[c:] - done[:-c])[sent < done[:-c]]
-    return float(np.median(gaps)) if len(gaps) >= FEW else None
+    sent, done = (standing(one.to_numpy(), frozen) for one in (rows.sent, rows.done))
+    gaps = (done[c:] - done[:-c])[sent[c:] < done[:-c]]
+    return float(np.mean(gaps)) if len(gaps) >= FEW else None
 
 
 def sweep(route: str, crowds: list[tuple[int, Window]], one: Swept) -> Iterator[Goal]:
@@ -146,14 +150,14 @@ def opened(evidence: Evidence, cell: Cell, window: Window, swept: Swept | None) 
     """An open load, by what the server was told to do: stop for a while, be overloaded, or just queue."""
     c, _ = places(evidence, cell)
     asked, rows = parse_qs(urlsplit(cell.path).query), ordered(window)
-    d = in_place(window, c)
+    frozen = evidence.run.get("targets", {}).get("places", {}).get("frozen", []) if "freeze_at" in asked else []
+    d = in_place(window, c, frozen)
     if d is None or cell.arrivals is None:
         return
     at = f"{cell.route} at {cell.arrivals.planned / cell.arrivals.seconds:g}/s"
     is_counted = ((rows.intended > window.start) & (rows.intended <= window.end)).to_numpy()
     sent, latency = rows.sent.to_numpy(), rows.latency.to_numpy()[is_counted]
     if "freeze_at" in asked:
-        frozen = evidence.run.get("targets", {}).get("places", {}).get("frozen", [])
         yield Goal(f"{at}: times the server stopped", 1, len(frozen), 1, 1, "once", number)
         ideal = quantile(
             resumed(standing(sent, frozen) + replay(standing(sent, frozen), d, c), frozen)[is_counted] - sent[is_counted], 0.99
@@ -183,14 +187,14 @@ def overloaded(at: str, window: Window, plateau: float) -> Iterator[Goal]:
     yield Goal(f"{at}: dropped", 0, lost, 0, 0, "none", number)
 
 
-def standing(moments: Array, frozen: list[list[float]]) -> Array:
+def standing(moments: Array, frozen: Stops) -> Array:
     """Moments on a clock that stands still while the server does."""
     return moments - sum(np.clip(moments - begin, 0.0, end - begin) for begin, end in frozen)
 
 
-def resumed(moments: Array, frozen: list[list[float]]) -> Array:
+def resumed(moments: Array, frozen: Stops) -> Array:
     """The way back: what comes after a stop comes later by its length."""
-    for begin, end in sorted(frozen):
+    for begin, end in sorted(frozen, key=lambda one: one[0]):
         moments = np.where(moments > begin, moments + (end - begin), moments)
     return moments
 

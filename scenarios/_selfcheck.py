@@ -86,7 +86,8 @@ def plan_of(scale: float = 1.0) -> Plan:
     full = ONE.places / ONE.seconds  # 0.1 s, so that a millisecond of HTTP and network is 1 %
     cells = (
         *[cell for one in (ONE, SIX, FORTY) for cell in one.sweep(window)],
-        ONE.steady(0.5 * full, seconds, min(2.6, seconds / 5)),  # five correlation lengths warm up
+        # Not rho = .5: half of the requests would not wait, and the median would be whichever of them met the most noise.
+        ONE.steady(0.6 * full, seconds, min(4.5, seconds / 5)),  # five correlation lengths warm up
         ONE.steady(0.7 * full, seconds, min(8.8, seconds / 5)),
         ONE.steady(1.5 * full, 0.4 * seconds, min(2.0, seconds / 15)),
         frozen.steady(FREEZING, seconds, min(2.0, seconds / 5)),
