@@ -108,10 +108,12 @@ class Swept:
 def swept_of(evidence: Evidence, cell: Cell, crowds: list[tuple[int, Window]]) -> Swept | None:
     """From the smallest crowd, which must be one user, and the largest; None when they do not tell."""
     c, is_bare = places(evidence, cell)
+    if c < 1 or crowds[0][0] != 1:  # its probe left no record, or nobody asked alone
+        return None
     rows = right(crowds[-1][1].rows)
     own = (rows.handler_end - rows.handler_start).dropna() if is_bare else rows.sent[:0]
     service, d = service_time(right(crowds[0][1].rows).latency.to_numpy()), in_place(crowds[-1][1], c)
-    return Swept(c, d, service, float(own.mean()) if len(own) else None) if d and service and crowds[0][0] == 1 else None
+    return Swept(c, d, service, float(own.mean()) if len(own) else None) if d and service else None
 
 
 def ordered(window: Window) -> pd.DataFrame:

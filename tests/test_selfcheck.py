@@ -170,6 +170,12 @@ def done_order(evidence: Evidence) -> np.ndarray:
     return evidence.rows(FROZEN[0].name).sent.to_numpy()
 
 
+def test_a_pool_of_unknown_size_has_no_goals(tmp_path: Path) -> None:
+    """FastAPI's server died before its probe said how many threads there are: no goal, and no crash."""
+    cells = [cell for cell in plan_of().acts[1].cells if cell.path.startswith("/sync")]
+    assert goals(load(simulate(tmp_path, cells, Server(40, 0.2), command="selfcheck"))) == ()
+
+
 def test_the_stopped_clock_goes_there_and_back() -> None:
     """Two stops, of 1 s and 2 s: moments outside them return to themselves, those inside to the stop's begin."""
     stops = [[10.0, 11.0], [20.0, 22.0]]
