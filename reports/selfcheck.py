@@ -97,12 +97,7 @@ class Swept:
     c: int
     in_place: float
     service: float
-    own: float | None  # D as a bare server recorded it
-
-    @property
-    def d(self) -> float:
-        """D to judge by: the server's own word, where there is one, for else nobody would notice a place too many."""
-        return self.own or self.in_place
+    is_bare: bool
 
 
 def swept_of(evidence: Evidence, cell: Cell, crowds: list[tuple[int, Window]]) -> Swept | None:
@@ -110,10 +105,19 @@ def swept_of(evidence: Evidence, cell: Cell, crowds: list[tuple[int, Window]]) -
     c, is_bare = places(evidence, cell)
     if c < 1 or crowds[0][0] != 1:  # its probe left no record, or nobody asked alone
         return None
-    rows = right(crowds[-1][1].rows)
-    own = (rows.handler_end - rows.handler_start).dropna() if is_bare else rows.sent[:0]
     service, d = service_time(right(crowds[0][1].rows).latency.to_numpy()), in_place(crowds[-1][1], c)
-    return Swept(c, d, service, float(own.mean()) if len(own) else None) if d and service else None
+    return Swept(c, d, service, is_bare) if d and service else None
+
+
+def recorded(window: Window) -> float | None:
+    """D as a bare server recorded it in this very load: on a busy machine it differs, and only the server knows.
+
+    A closed loop is judged by it, for D in place says too much, and rightly so, where a place is missing.
+    """
+    rows = window.everything
+    rows = rows[(rows.done > window.start) & (rows.done <= window.end)]
+    own = (rows.handler_end - rows.handler_start).dropna()
+    return float(own.mean()) if len(own) else None
 
 
 def ordered(window: Window) -> pd.DataFrame:
@@ -135,17 +139,17 @@ def in_place(window: Window, c: int, frozen: Stops = ()) -> float | None:
 
 def sweep(route: str, crowds: list[tuple[int, Window]], one: Swept) -> Iterator[Goal]:
     """A closed loop: R = N D / c at every level that fills all places, and the c that the throughputs give away."""
-    limit = (BARE if one.own else FASTAPI)[0 if one.c == 1 else 1 if one.c < MANY else 2]
+    limit = (BARE if one.is_bare else FASTAPI)[0 if one.c == 1 else 1 if one.c < MANY else 2]
     for users, window in crowds:
         if users > one.c:
-            mean = float(right(window.rows).latency.mean())
-            yield near(f"{route}: mean of {users} users", closed_loop_mean(users, one.d, one.c), mean, limit)
+            mean, d = float(right(window.rows).latency.mean()), recorded(window) if one.is_bare else None
+            yield near(f"{route}: mean of {users} users", closed_loop_mean(users, d or one.in_place, one.c), mean, limit)
     levels, rates = np.array([(float(users), window.rate) for users, window in crowds]).T
     fit, far = fit_sweep(levels, rates, one.service, max(0.0, 1 / rates[0] - one.service)), 1 if one.c >= MANY else 0.5
     words = f"{one.c - 1} to {one.c + 1}" if one.c >= MANY else f"rounded {one.c}"
     yield Goal(f"{route}: served at once, from the sweep", one.c, fit, one.c - far, one.c + far, words, number)
-    if one.own:
-        yield near(f"{route}: service time, as the server recorded it", one.own, one.in_place, IN_PLACE)
+    if one.is_bare and (own := recorded(crowds[-1][1])):
+        yield near(f"{route}: service time, as the server recorded it", own, one.in_place, IN_PLACE)
 
 
 def opened(evidence: Evidence, cell: Cell, window: Window, swept: Swept | None) -> Iterator[Goal]:
@@ -173,7 +177,7 @@ def opened(evidence: Evidence, cell: Cell, window: Window, swept: Swept | None) 
         for name, q, limit in (("p50", 0.5, OPEN), ("p95", 0.95, OPEN_TAIL)):
             yield near(f"{at}: {name}", quantile(ideals, q), quantile(latency, q), limit)
     else:
-        yield from overloaded(at, window, c / (swept.d if swept else d))
+        yield from overloaded(at, window, c / (recorded(window) or d))
 
 
 def overloaded(at: str, window: Window, plateau: float) -> Iterator[Goal]:
