@@ -209,9 +209,9 @@ def sample_of(  # noqa: PLR0913, PLR0917 - the two lines of a request, and what 
     status, error, size, *moments, peer = end[2:] if answered else [None] * 7
     refused = error == "ConnectionRefusedError"  # nobody listened: nothing left this machine's socket
     unsent = kind == "unsent" or refused
-    if visit:
-        moments, peer = visit[:4], visit[4]
-    moments = [since(moment, origin) for moment in [*moments, None][:4]]
+    told, journal = [*moments, None][:4], visit or [None] * 5
+    moments = [since(journal[i] if told[i] is None else told[i], origin) for i in range(4)]
+    peer = journal[4] if peer is None else peer
     return Sample(
         seq=seq,
         cell=cell,

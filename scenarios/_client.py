@@ -16,6 +16,7 @@ from results.schema import Cell
 from scenarios._recorder import Outcome, Place, Recorder
 
 clock = time.perf_counter
+NANO = 1e9
 TIMEOUT = 300.0  # seconds; the stage gives up long before, so that no time-out of the client cuts a latency short
 OK = range(200, 300)
 
@@ -97,10 +98,10 @@ def fault_of(failure: Exception | None, status: int | None, body: bytes, expects
 
 
 def probe_times(answer: Any) -> tuple[tuple[float | None, ...], int | None]:
-    """The probe's three moments and the port it saw; empty when the target has no probe or says nonsense."""
+    """The probe's four moments and the port it saw; empty when the target has no probe or says nonsense."""
     stamp = str(answer.get("x-atonce-times", "")) if answer else ""
     try:
-        start, begin, end, peer = stamp.split(";")
-        return tuple(float(word) if word else None for word in (start, begin, end)), int(peer)
+        start, begin, end, out, peer = map(int, stamp.split(";"))
     except ValueError:
-        return (None, None, None), None
+        return (None,) * 4, None
+    return (start / NANO, *((start + since) / NANO if since else None for since in (begin, end, out))), peer

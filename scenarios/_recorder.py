@@ -130,7 +130,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came back. `moments` are the probe's app_start, handler_start, handler_end; `peer` the port it saw."""
+    """What came back. `moments` are the four of the probe, app_start to app_end; `peer` the port it saw."""
 
     status: int | None
     error: str | None

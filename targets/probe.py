@@ -1,10 +1,12 @@
 """ASGI middleware that says when: each request's arrival, its handler's begin and end, its answer's departure.
 
 Standard library only, so that it can be dropped into anybody's environment; AnyIO and FastAPI are looked up in
-`sys.modules`. The first three moments travel with the answer, in the header `x-atonce-times`: seconds of
-`time.perf_counter`, one clock for all processes of a host. What a header cannot carry - the departure, and every
-moment of a request that was never answered - goes to a journal (`ATONCE_PROBE=<path prefix>`), one JSON line each,
-joined by the client's request id (header `x-atonce-id`). The journal also samples the process ten times a second.
+`sys.modules`. The four moments travel with the answer, in the header `x-atonce-times`: the arrival in nanoseconds of
+`time.perf_counter_ns`, one clock for all processes of a host, and nanoseconds from there on to the others; 0 for what is
+not known. What a header cannot carry - the departure of a streamed answer, and every moment of a request that was never
+answered - goes to a journal (`ATONCE_PROBE=<path prefix>`), one JSON line each in seconds, joined by the client's request
+id (header `x-atonce-id`). The journal also samples the process ten times a second. Every microsecond here is taken from the
+app under test (`python -m tests.bench_probe` measures how many): hence the plain functions that hand on awaitables.
 """
 
 import asyncio
@@ -15,7 +17,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path
@@ -28,7 +30,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-clock = time.perf_counter
+clock = time.perf_counter_ns  # whole numbers are quicker to write than fractions
+seconds = time.perf_counter  # the same clock
+NANO = 1e9
 SAMPLE_EVERY = 0.1  # seconds between two looks at the loop and its pools
 FLUSH_EVERY = 0.25  # seconds between two writes of the journal
 
@@ -36,53 +40,79 @@ FLUSH_EVERY = 0.25  # seconds between two writes of the journal
 current_visit: ContextVar["Visit | None"] = ContextVar("atonce_visit", default=None)
 
 
-class Visit:
-    """One request inside the app; all per-request state lives here. Moments are None until they happen."""
+class Done:
+    """To be awaited where there is nothing to do."""
 
-    __slots__ = ("app_end", "app_start", "handler_end", "handler_start", "id", "port", "send", "written")
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+DONE = Done()
+
+
+class Visit:
+    """One request inside the app; all per-request state lives here. Moments are 0 until they happen.
+
+    The head of an answer of announced length waits for the body, which follows at once: only then is the departure known
+    that the head is to tell. `app_end` is the moment before the last piece is handed to the server, never after: the
+    client may have read it by then.
+    """
+
+    __slots__ = ("app_end", "app_start", "handler_end", "handler_start", "head", "is_told", "scope", "send", "written")
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.app_start = clock()
-        self.handler_start: float | None = None
-        self.handler_end: float | None = None
-        self.app_end: float | None = None
-        self.id = next((value.decode("latin-1") for key, value in scope["headers"] if key == b"x-atonce-id"), "")
-        self.port = (scope.get("client") or (None, 0))[1]  # the connection, as the server tells them apart
-        self.send = send
+        self.handler_start = self.handler_end = self.app_end = 0
+        self.head: Message | None = None
+        self.is_told = False  # whether an answer carried all moments
+        self.scope, self.send = scope, send
         self.written: list[Any] | None = None
 
-    async def depart(self, message: Message) -> None:
-        """Send on, with the moments so far in the answer's head; stamp the departure of its last piece."""
-        if message["type"] == "http.response.start":
-            moments = ";".join("" if t is None else f"{t:.9f}" for t in self.moments()[:3])
-            stamp = (b"x-atonce-times", f"{moments};{self.port}".encode())
-            message["headers"] = [*message.get("headers", []), stamp]
-        await self.send(message)
-        if message["type"] == "http.response.body" and not message.get("more_body"):
+    def depart(self, message: Message) -> Awaitable[None]:
+        """Send on; keep back the head of an answer whose length is known."""
+        kind = message["type"]
+        if kind == "http.response.start":
+            for name, _ in message.get("headers", ()):
+                if name == b"content-length":
+                    self.head = message
+                    return DONE
+            return self.leave(message, None)
+        if kind == "http.response.body" and not message.get("more_body"):
             self.app_end = clock()
+        if self.head is None:
+            return self.send(message)
+        head, self.head = self.head, None
+        return self.leave(head, message)
 
-    def moments(self) -> list[float | None]:
-        """app_start, handler_start, handler_end, app_end."""
-        return [self.app_start, self.handler_start, self.handler_end, self.app_end]
+    async def leave(self, head: Message, piece: Message | None) -> None:
+        """Send a head with all moments so far, and the piece it waited for."""
+        start, begin, end, out = self.app_start, self.handler_start, self.handler_end, self.app_end
+        client = self.scope.get("client")
+        moments = (start, begin and begin - start, end and end - start, out and out - start, client[1] if client else 0)
+        head["headers"] = [*head.get("headers", ()), (b"x-atonce-times", b"%d;%d;%d;%d;%d" % moments)]
+        await self.send(head)
+        if piece is not None:
+            self.is_told = out > 0
+            await self.send(piece)
 
-    def timed(self, handler: Callable[..., Any], *, is_coroutine: bool) -> Callable[..., Any]:
-        """The handler, stamping its begin and end - in the thread it runs in, when it is a `def`."""
+    def words(self) -> list[Any] | None:
+        """As the journal writes it, in seconds and None for what has not happened; None where the client gave no name."""
+        name = next((value.decode("latin-1") for key, value in self.scope["headers"] if key == b"x-atonce-id"), "")
+        moments = (self.app_start, self.handler_start, self.handler_end, self.app_end)
+        port = (self.scope.get("client") or (None, 0))[1]
+        return ["visit", name, *(one / NANO if one else None for one in moments), port] if name else None
 
-        async def run_on_loop(**arguments: Any) -> Any:
-            self.handler_start = clock()
-            try:
-                return await handler(**arguments)
-            finally:
-                self.handler_end = clock()
+    def in_thread(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        """A `def` handler, stamping its begin and end in the thread it runs in."""
 
-        def run_in_thread(**arguments: Any) -> Any:
+        def run(**arguments: Any) -> Any:
             self.handler_start = clock()
             try:
                 return handler(**arguments)
             finally:
                 self.handler_end = clock()
 
-        return run_on_loop if is_coroutine else run_in_thread
+        return run
 
 
 class Probe:
@@ -95,21 +125,34 @@ class Probe:
         time_fastapi_handlers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stamp one request; start the journal when the server starts the app, close it when the app is done."""
+        """Stamp one request."""
         if scope["type"] != "http":
-            if scope["type"] == "lifespan" and self.journal:
-                self.journal.start(asyncio.get_running_loop())
-            try:
-                await self.app(scope, receive, send)
-            finally:
-                if scope["type"] == "lifespan" and self.journal:
-                    self.journal.stop()
+            await self.other(scope, receive, send)
             return
         visit = Visit(scope, send)
         current_visit.set(visit)
-        if self.journal and visit.id:
-            self.journal.watch(visit)
-        await self.app(scope, receive, visit.depart)
+        journal = self.journal
+        if journal is not None:
+            journal.inside.add(visit)
+        try:
+            await self.app(scope, receive, visit.depart)
+        finally:
+            if journal is not None:
+                journal.inside.discard(visit)
+                if not visit.is_told:
+                    journal.left.append(visit)
+            if visit.head is not None:  # the app broke off: what it has sent is sent
+                await send(visit.head)
+
+    async def other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start the journal when the server starts the app, close it when the app is done."""
+        if scope["type"] == "lifespan" and self.journal:
+            self.journal.start(asyncio.get_running_loop())
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            if scope["type"] == "lifespan" and self.journal:
+                self.journal.stop()
 
 
 def time_fastapi_handlers() -> None:
@@ -125,9 +168,16 @@ def time_fastapi_handlers() -> None:
 
     async def run_endpoint_function(*, dependant: Any, values: Any, is_coroutine: bool) -> Any:
         visit = current_visit.get()
-        if visit is not None:
-            dependant = SimpleNamespace(call=visit.timed(dependant.call, is_coroutine=is_coroutine))
-        return await original(dependant=dependant, values=values, is_coroutine=is_coroutine)
+        if visit is None:
+            return await original(dependant=dependant, values=values, is_coroutine=is_coroutine)
+        if not is_coroutine:
+            dependant = SimpleNamespace(call=visit.in_thread(dependant.call))
+            return await original(dependant=dependant, values=values, is_coroutine=is_coroutine)
+        visit.handler_start = clock()
+        try:
+            return await original(dependant=dependant, values=values, is_coroutine=is_coroutine)
+        finally:
+            visit.handler_end = clock()
 
     run_endpoint_function.atonce_original = original  # type: ignore[attr-defined]
     routing.run_endpoint_function = run_endpoint_function  # type: ignore[union-attr]
@@ -136,14 +186,16 @@ def time_fastapi_handlers() -> None:
 class Journal:
     """Writes visits and samples to `<prefix>-<pid>.jsonl`, from a thread, so that a held loop cannot stop it.
 
-    The mutable state is `lines`, a deque (appending and popping are atomic), and `visits`, which the loop's thread
-    fills and the writer's thread empties: a visit stays until it has left and been written.
+    The mutable state: `lines` and `left` (appending to and popping from a deque are atomic), and `inside`, which only the
+    loop's thread changes; the writer's thread reads a copy (copying a set is atomic as well). An answer tells its own
+    moments, so a visit is written when it stays for long, or when it has left without telling all.
     """
 
     def __init__(self, prefix: str) -> None:
         self.path = Path(f"{prefix}-{os.getpid()}.jsonl")
         self.lines: deque[list[Any]] = deque()
-        self.visits: deque[Visit] = deque()
+        self.inside: set[Visit] = set()
+        self.left: deque[Visit] = deque()
         self.sizes: tuple[Any, Any] | None = None
         self.closing = threading.Event()
         self.writer = threading.Thread(target=self.write_until_closed, name="atonce-probe", daemon=True)
@@ -151,20 +203,16 @@ class Journal:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to write, and to sample the loop."""
         self.writer.start()
-        loop.call_later(SAMPLE_EVERY, self.sample, loop, clock() + SAMPLE_EVERY)
+        loop.call_later(SAMPLE_EVERY, self.sample, loop, seconds() + SAMPLE_EVERY)
 
     def stop(self) -> None:
         """Write what is left."""
         self.closing.set()
         self.writer.join(5)
 
-    def watch(self, visit: Visit) -> None:
-        """Follow one visit until it is over."""
-        self.visits.append(visit)
-
     def sample(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         """Look at the loop's lag and its pools, then ask to be called again. A held loop answers late: that is the lag."""
-        now = clock()
+        now = seconds()
         executor = getattr(loop, "_default_executor", None)
         limiter = thread_limiter()
         sizes = (limiter and limiter.total_tokens, getattr(executor, "_max_workers", None))
@@ -184,7 +232,7 @@ class Journal:
             ]
         )
         if not self.closing.is_set():
-            loop.call_later(SAMPLE_EVERY, self.sample, loop, clock() + SAMPLE_EVERY)
+            loop.call_later(SAMPLE_EVERY, self.sample, loop, seconds() + SAMPLE_EVERY)
 
     def write_until_closed(self) -> None:
         """The writer's thread: every quarter of a second, and once more at the end."""
@@ -197,16 +245,14 @@ class Journal:
                     return
 
     def drain(self, *, last: bool) -> list[list[Any]]:
-        """Everything new: samples, visits that have left, and visits still inside whose moments changed."""
+        """Everything new: samples, visits that have left untold, and those inside for long whose moments changed."""
         out = [self.lines.popleft() for _ in range(len(self.lines))]
-        for _ in range(len(self.visits)):
-            visit = self.visits.popleft()
-            moments = visit.moments()
-            if visit.app_end is None and not last:
-                self.visits.append(visit)
-            if moments != visit.written:
-                visit.written = moments
-                out.append(["visit", visit.id, *moments, visit.port])
+        stays = [visit for visit in list(self.inside) if last or clock() - visit.app_start > FLUSH_EVERY * NANO]
+        for visit in [*stays, *(self.left.popleft() for _ in range(len(self.left)))]:
+            words = visit.words()
+            if words and words != visit.written:
+                visit.written = words
+                out.append(words)
         return out
 
 

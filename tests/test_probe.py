@@ -37,11 +37,16 @@ def call(app: Any, path: str = "/", headers: list[tuple[bytes, bytes]] | None = 
     return ask()
 
 
-def moments(messages: list[dict[str, Any]]) -> list[str]:
-    """The probe's header, split."""
+def moments(messages: list[dict[str, Any]]) -> tuple[list[float | None], int]:
+    """The probe's header, read: app_start, handler_start, handler_end, app_end in seconds, and the port."""
     head = next(message for message in messages if message["type"] == "http.response.start")
-    stamp: bytes = dict(head["headers"])[b"x-atonce-times"]
-    return stamp.decode().split(";")
+    start, *since, port = map(int, dict(head["headers"])[b"x-atonce-times"].split(b";"))
+    return [start / 1e9, *((start + one) / 1e9 if one else None for one in since)], port
+
+
+async def idle() -> dict[str, Any]:
+    """A client that has nothing to say."""
+    return {"type": "http.request"}
 
 
 def fastapi_app(handler: Callable[..., Any]) -> Probe:
@@ -66,23 +71,108 @@ def blocking() -> dict[str, str]:
 @pytest.mark.parametrize("handler", [awaiting, blocking])
 def test_the_header_carries_arrival_and_handler(handler: Callable[..., Any]) -> None:
     """In order, the handler's span covering its work, and the connection's port."""
-    start, begin, end, port = moments(asyncio.run(call(fastapi_app(handler))))
-    assert float(start) <= float(begin) <= float(end)
-    assert float(end) - float(begin) >= 0.029
-    assert port == "4711"
+    before = time.perf_counter()
+    (start, begin, end, out), port = moments(asyncio.run(call(fastapi_app(handler))))
+    assert start
+    assert begin
+    assert end
+    assert out
+    assert before <= start <= begin <= end <= out <= time.perf_counter()
+    assert end - begin >= 0.029
+    assert port == 4711
+
+
+def test_the_departure_is_stamped_before_the_last_piece_is_handed_over() -> None:
+    """A client may read the answer at once: no stamp may be later than that."""
+    handed: list[float] = []
+
+    async def server(message: Any) -> None:
+        handed.append(time.perf_counter())
+        messages.append(dict(message))
+
+    async def ask() -> None:
+        await probe({"type": "http", "headers": [], "client": None}, idle, server)
+
+    async def plain(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    messages: list[dict[str, Any]] = []
+    probe = Probe(plain)
+    asyncio.run(ask())
+    (_, _, _, out), port = moments(messages)
+    assert [message["type"] for message in messages] == ["http.response.start", "http.response.body"]
+    assert out
+    assert out <= handed[0]
+    assert port == 0
+
+
+def test_a_streamed_answer_is_not_held_back_and_its_departure_is_journaled(tmp_path: Path) -> None:
+    """Its head leaves at once, without a departure; the journal tells it later, stamped before the last piece."""
+
+    async def streaming(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        told.append(len(sent))
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await asyncio.sleep(0.05)
+        await send({"type": "http.response.body", "body": b"b"})
+
+    async def server(message: Any) -> None:
+        sent.append(dict(message))
+
+    async def live() -> None:
+        journal.start(asyncio.get_running_loop())
+        await probe({"type": "http", "headers": [(b"x-atonce-id", b"w-1")], "client": ("here", 7)}, idle, server)
+        journal.stop()
+
+    sent: list[dict[str, Any]] = []
+    told: list[int] = []
+    probe, journal = Probe(streaming), Journal(str(tmp_path / "j"))
+    probe.journal = journal
+    asyncio.run(live())
+    assert told == [1]
+    assert moments(sent)[0][1:] == [None, None, None]
+    visit = next(line for line in read(tmp_path, "j") if line[0] == "visit")
+    assert visit[1] == "w-1"
+    assert visit[5] - visit[2] >= 0.049
+    assert visit[6] == 7
+
+
+def test_an_app_that_breaks_off_after_its_head_sends_what_it_sent() -> None:
+    """The head that waited for its body is not swallowed."""
+
+    async def broken(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        raise KeyError
+
+    async def server(message: Any) -> None:
+        sent.append(dict(message))
+
+    async def ask() -> None:
+        with pytest.raises(KeyError):
+            await Probe(broken)({"type": "http", "headers": []}, idle, server)
+
+    sent: list[dict[str, Any]] = []
+    asyncio.run(ask())
+    assert [message["type"] for message in sent] == ["http.response.start"]
+
+
+def read(folder: Path, prefix: str) -> list[list[Any]]:
+    """A journal's lines."""
+    return [json.loads(line) for line in next(folder.glob(f"{prefix}-*.jsonl")).read_text(encoding="utf-8").splitlines()]
 
 
 def test_a_def_handler_is_stamped_inside_its_thread_not_while_it_waits_for_one() -> None:
     """With one token for two requests the second begins when the first has ended."""
 
-    async def both() -> list[list[str]]:
+    async def both() -> list[list[Any]]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = 1
         app = fastapi_app(blocking)
-        return [moments(one) for one in await asyncio.gather(call(app), call(app))]
+        return [moments(one)[0] for one in await asyncio.gather(call(app), call(app))]
 
-    first, second = sorted(asyncio.run(both()), key=lambda one: float(one[1]))
-    assert float(second[1]) >= float(first[2])
-    assert float(second[0]) < float(first[2])
+    first, second = sorted(asyncio.run(both()), key=lambda one: one[1])
+    assert second[1] >= first[2]
+    assert second[0] < first[2]
 
 
 def test_a_failing_handler_is_stamped_too() -> None:
@@ -117,13 +207,13 @@ def test_an_app_without_fastapi_keeps_working() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"ok"})
 
-    start, begin, end, _ = moments(asyncio.run(call(Probe(plain))))
-    assert float(start) > 0
-    assert (begin, end) == ("", "")
+    (start, begin, end, _), _ = moments(asyncio.run(call(Probe(plain))))
+    assert start
+    assert (begin, end) == (None, None)
 
 
 def test_the_journal_tells_what_the_header_cannot(tmp_path: Path) -> None:
-    """Departures; a request still inside when the app stops; the pools' true sizes; lag of a held loop."""
+    """A request still inside when the app stops; the pools' true sizes; lag of a held loop. No word on what was told."""
 
     async def live() -> None:
         app = fastapi_app(awaiting)
@@ -145,19 +235,17 @@ def test_the_journal_tells_what_the_header_cannot(tmp_path: Path) -> None:
         journal.stop()
 
     asyncio.run(live())
-    lines = [json.loads(line) for line in next(tmp_path.glob("j-*.jsonl")).read_text(encoding="utf-8").splitlines()]
+    lines = read(tmp_path, "j")
     runtime = lines[0][2]
     assert (lines[0][0], runtime["thread_tokens"]) == ("runtime", 40)
     assert runtime["executor_size"] >= 5
     visits = {line[1]: line[2:] for line in lines if line[0] == "visit"}
-    assert None not in visits["w-1"]
-    assert visits["w-1"][3] >= visits["w-1"][2]
+    assert "w-1" not in visits
     assert visits["w-2"][1] is not None
     assert visits["w-2"][2:4] == [None, None]
 
     asyncio.run(hold())
-    held = [json.loads(line) for line in next(tmp_path.glob("held-*.jsonl")).read_text(encoding="utf-8").splitlines()]
-    assert max(line[2] for line in held if line[0] == "sample") > 0.15
+    assert max(line[2] for line in read(tmp_path, "held") if line[0] == "sample") > 0.15
 
 
 def test_memory_is_known_here_or_said_to_be_unknown() -> None:
