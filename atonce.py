@@ -70,6 +70,7 @@ def reproduce(  # noqa: PLR0913 - one parameter per flag
     seconds: Annotated[float, typer.Option(help="How long the work takes: the wait in every variant.")] = 0.1,
     full: Annotated[bool, typer.Option("--full/--quick", help="Also open loads, and the frozen route on both loops.")] = False,
     repeat: Annotated[int, typer.Option(min=1, max=20, help="How often, with every server started anew; intervals from 5 on.")] = 1,
+    no_probe: Annotated[bool, typer.Option("--no-probe", help="Leave the probe out of the app: clients' moments only.")] = False,
     out: Out = None,
     seed: Seed = 1,
     dry_run: Dry = False,
@@ -92,7 +93,7 @@ def reproduce(  # noqa: PLR0913 - one parameter per flag
     from scenarios import _front  # noqa: PLC0415
 
     manners = Manners(as_json=as_json, quiet=quiet, strict=strict, open_page=open_page)
-    run, drive = _front.bundled("reproduce", plan, loop, seed, out)
+    run, drive = _front.bundled("reproduce", plan, loop, seed, out, probe=not no_probe)
     raise typer.Exit(watched(run.path, drive, plan.estimate(), "atonce serve", manners))
 
 
@@ -223,7 +224,10 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, max=32, help="Worker processes.")] = 1,
     threads: Annotated[int, typer.Option(min=1, max=1000, help="AnyIO's thread tokens per worker.")] = 40,
 ) -> None:
-    """Serve the bundled app, for curl or plain Locust. Ctrl-C ends it."""
+    """Serve the bundled app, for curl or plain Locust. Ctrl-C ends it.
+
+    It carries the probe, whose moments travel in a header; ATONCE_TARGET_PROBE=0 leaves it out.
+    """
     from scenarios._front import must_be_free  # noqa: PLC0415
 
     must_be_free(port)

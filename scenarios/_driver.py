@@ -51,6 +51,7 @@ class Settings:
     app: str = "targets.app:app"
     host: str | None = None
     scenario: str | None = None
+    probe: bool = True  # whether the bundled app carries its probe
     connections: str = "opened before the load, one per user, kept alive; the neighbours on their own"
 
 
@@ -95,7 +96,7 @@ def facts(plan: Plan, settings: Settings) -> dict[str, Any]:
     """What is known of a run before it begins."""
     app_core, locust_core = cores()
     cells = [cell.to_dict() for cell in plan.cells]
-    more = {"scenario": settings.scenario, "host": settings.host} if settings.host else {}
+    more = {"scenario": settings.scenario, "host": settings.host} if settings.host else {"probe": settings.probe}
     return {
         **more,
         "seed": settings.seed,
@@ -167,7 +168,8 @@ def server_command(settings: Settings, port: int, act: Act) -> list[str]:
 def server_env(settings: Settings, folder: Path, act: Act) -> dict[str, str]:
     """The app's environment: the rooms on its path, and where its probe writes."""
     (folder / "probe").mkdir(exist_ok=True)
-    return {**child_env(), "ATONCE_PROBE": str(folder / "probe" / act.name), **settings.server_env}
+    probe = {"ATONCE_TARGET_PROBE": str(int(settings.probe)), "ATONCE_PROBE": str(folder / "probe" / act.name)}
+    return {**child_env(), **probe, **settings.server_env}
 
 
 def locust_command(act: Act, url: str) -> list[str]:

@@ -23,14 +23,15 @@ Drive = Callable[[Audience], Trouble | None]
 USERS = {"burst": (20,), "crowd": (1, 50), "knee": (64,)}
 
 
-def bundled(command: str, plan: Plan, loop: str, seed: int, out: Path | None) -> tuple[RunFolder, Drive]:
+def bundled(command: str, plan: Plan, loop: str, seed: int, out: Path | None, *, probe: bool = True) -> tuple[RunFolder, Drive]:
     """A folder for a plan on our own servers, and how to drive it into there."""
     wanted = {loop, *(act.loop for act in plan.acts if act.loop)}
     if absent := [one for one in sorted(wanted) if util.find_spec(one) is None]:
         flag = "--loop" if loop in absent else "--full"
         sentence = f"The {absent[0]} loop is not installed in this environment. Install it, or leave {flag} out."
         raise Trouble(sentence, Exit.USAGE)
-    return prepared(plan, Settings(loop=loop, seed=seed, server_env={}), RunFolder.create(out or default_root(), command))
+    settings = Settings(loop=loop, seed=seed, server_env={}, probe=probe)
+    return prepared(plan, settings, RunFolder.create(out or default_root(), command))
 
 
 def press(plan: Plan, order: Order, seed: int, out: Path | None) -> tuple[RunFolder, Drive]:

@@ -50,7 +50,7 @@ def short(variant: Variant, levels: tuple[int, ...], *, window: float = 1.5, nei
 
 
 def run_of(
-    tmp_path: Path, plan: Plan, app: str = "targets.app:app", loop: str = "asyncio", **env: str
+    tmp_path: Path, plan: Plan, app: str = "targets.app:app", loop: str = "asyncio", *, probe: bool = True, **env: str
 ) -> tuple[Path, Trouble | None]:
     """Drive a plan here and now; the run, and the trouble it ended with. Nothing may be left behind."""
     mark = new_mark()
@@ -58,7 +58,8 @@ def run_of(
     run = RunFolder.create(tmp_path, "reproduce")
     trouble = None
     try:
-        drive(plan, Settings(loop=loop, seed=1, server_env={"PYTHONPATH": str(ROOT), **env}, app=app), run, Silence())
+        settings = Settings(loop=loop, seed=1, server_env={"PYTHONPATH": str(ROOT), **env}, app=app, probe=probe)
+        drive(plan, settings, run, Silence())
     except Trouble as caught:
         trouble = caught
     finally:
@@ -82,10 +83,11 @@ def test_a_short_run_leaves_whole_evidence(tmp_path: Path, monkeypatch: pytest.M
     assert report.trust.belief is not Belief.UNTRUSTED
     rows = pd.read_parquet(path / "samples.parquet")
     measured = rows[rows.phase != Phase.CONNECT]
-    assert {"crowd/broken-async/1", "crowd/broken-async/8", "burst/broken-async/20"} == set(measured.cell)
+    assert {"crowd/broken-async/1", "crowd/broken-async/8", "burst/broken-async/20", "burst/behind-await/20"} == set(measured.cell)
     moments = measured[["intended", "sent", "app_start", "handler_start", "handler_end", "app_end"]].to_numpy()
     assert (moments[:, 1:] >= moments[:, :-1]).all()
-    assert (measured.done > measured.handler_end).all()
+    assert (measured.done > measured.app_end).all()
+    assert claim(report, "server-timer-blind") is Outcome.CONFIRMED
     assert not measured.drop_duplicates(["cell", "connection", "peer"]).duplicated(["cell", "connection"]).any()
     run = read_run(path)
     assert (
@@ -99,6 +101,19 @@ def test_a_short_run_leaves_whole_evidence(tmp_path: Path, monkeypatch: pytest.M
     probe, load = pd.read_parquet(path / "probe.parquet"), pd.read_parquet(path / "load.parquet")
     assert len(probe) > 5
     assert {"mark", "tick"} == set(load.kind)
+
+
+def test_without_the_probe_nothing_of_it_is_in_the_app(tmp_path: Path) -> None:
+    """No moments, no journal, no runtime; what the clients saw is all there, and the run is not the worse for it."""
+    path, trouble = run_of(tmp_path, short(Variant.SYNC, (1,)), probe=False)
+    assert trouble is None
+    report = explain(path)
+    assert report.trust.belief is Belief.TRUSTED
+    assert [one.id for one in report.trust.doubts] == ["V22"]
+    rows = pd.read_parquet(path / "samples.parquet")
+    assert rows[["app_start", "handler_start", "handler_end", "app_end", "peer"]].isna().all(axis=None)
+    assert rows.done.notna().all()
+    assert (len(pd.read_parquet(path / "probe.parquet")), read_run(path)["targets"]) == (0, {})
 
 
 def test_a_good_route_made_blocking_is_refuted_on_a_real_server(tmp_path: Path) -> None:

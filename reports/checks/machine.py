@@ -61,11 +61,14 @@ def origin(study: Study) -> Check:
         ran = str(runtime.get("loop")).partition(".")[0]
         asked = study.run.get("loops", {}).get(variant, study.run.get("loop"))
         missing += [f"{variant}: the loop that was asked for (it ran {ran})"] if asked not in {ran, "unknown"} else []
-    foreign = study.run.get("host")
-    if not study.run.get("targets") and not foreign:
+    foreign, blind = study.run.get("host"), study.run.get("probe") is False
+    if not study.run.get("targets") and not foreign and not blind:
         missing.append("what ran inside the target: its probe left no record")
     if foreign and not missing:
         why = f"{foreign} was not started by atonce: its versions, loop and workers are not known"
+        return Check("V22", "origin", "*", None, 0.0, 0.0, why)
+    if blind and not missing:
+        why = "the probe was left out on purpose: nobody saw which loop, parser and pools really ran"
         return Check("V22", "origin", "*", None, 0.0, 0.0, why)
     why = f"missing: {', '.join(missing)}" if missing else "versions, loop, parser, pools, seed and plan are recorded"
     return Check("V22", "origin", "*", float(len(missing)), 0.0, 0.0, why, number)
