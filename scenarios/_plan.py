@@ -19,6 +19,7 @@ LEVELS: dict[str, tuple[int, ...]] = {
     Variant.SYNC: (1, 16, 50, 64),
     Variant.ASYNC: (1, 16, 50, 64),
 }
+BEHIND_AWAIT = "behind-await"  # the blocking route with something that suspends in front: an experiment, no variant of its own
 BURSTS: dict[str, int] = {Variant.SYNC: 60}  # 60 shows two blocks of the 40 threads; elsewhere 20 do
 NEIGHBOUR_RATE = 24.0  # pings per second and neighbour: at least 100 in a top cell of 6 s
 FLOOR_CONNECTIONS = 64  # more than what takes a few milliseconds has in flight at 1,000 requests per second
@@ -74,7 +75,7 @@ class Plan:
 def places(variant: str) -> int:
     """How many requests a variant should serve at once: what the plan's durations are built on."""
     executor = min(32, (os.cpu_count() or 1) + 4)
-    known: dict[str, int] = {Variant.BROKEN_ASYNC: 1, Variant.TO_THREAD: executor, Variant.SYNC: 40}
+    known: dict[str, int] = {Variant.BROKEN_ASYNC: 1, BEHIND_AWAIT: 1, Variant.TO_THREAD: executor, Variant.SYNC: 40}
     return known.get(written(variant), 10_000)
 
 
@@ -168,9 +169,10 @@ def act_of(variant: str, seconds: float, longest_round: float) -> Act:
         levels += [level] if level > levels[-1] else []
     crowd = [crowd_cell(variant, seconds, users, top=users == levels[-1]) for users in levels]
     idle = [idle_cell(seconds)] if variant == Variant.BROKEN_ASYNC else []
-    burst = burst_cell(variant, seconds, min(BURSTS.get(variant, 20), max(most, 2)))
+    size = min(BURSTS.get(variant, 20), max(most, 2))
+    experiments = [behind_await_cell(seconds, size)] if variant == Variant.BROKEN_ASYNC else []
     floor = [floor_cell(seconds, levels[-1])] if variant == Variant.ASYNC else []
-    return Act(variant, seconds, (*idle, *crowd, burst, *floor))
+    return Act(variant, seconds, (*idle, *crowd, burst_cell(variant, seconds, size), *experiments, *floor))
 
 
 def cell_of(scenario: Scenario, variant: str, seconds: float, users: int) -> Cell:
@@ -206,6 +208,12 @@ def burst_cell(variant: str, seconds: float, users: int) -> Cell:
     """N requests at one instant."""
     cell = cell_of(Scenario.BURST, variant, seconds, users)
     return replace(cell, drain=max(10.0, 5 * round_of(cell, seconds)))
+
+
+def behind_await_cell(seconds: float, users: int) -> Cell:
+    """The same burst, with an await between the server's timer and the handler."""
+    route = f"/{Variant.BROKEN_ASYNC}/{BEHIND_AWAIT}"
+    return replace(burst_cell(BEHIND_AWAIT, seconds, users), route=f"GET {route}", path=f"{route}?seconds={seconds:g}")
 
 
 def idle_cell(seconds: float) -> Cell:

@@ -1,14 +1,15 @@
 """The same wait four ways: `async def`, `def`, broken `async def` and `asyncio.to_thread`.
 
 Each route waits `seconds` and says so. They differ in one thing only: who stands still meanwhile.
-`response_model=None` and no dependencies, so that each takes exactly one thread token or none.
+`response_model=None` and no dependencies, so that each takes exactly one thread token or none; `behind-await` alone has one,
+to show what a timer in front of it sees.
 """
 
 import asyncio
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 
 Seconds = Annotated[
     float, Query(gt=0, le=5, allow_inf_nan=False, description="How long the work takes, in seconds: above 0, at most 5.")
@@ -35,6 +36,18 @@ def sync(seconds: Seconds = 0.1) -> dict[str, float]:
 async def broken_async(seconds: Seconds = 0.1) -> dict[str, float]:
     """Block inside `async def`: the one event loop stands still, and every request of the worker with it. 1 at once."""
     time.sleep(seconds)  # noqa: ASYNC251 - the mistake itself: nothing else runs in this process until it returns
+    return {"waited": seconds}
+
+
+async def looks_up() -> None:
+    """Suspend once, as any dependency or middleware does that awaits something."""
+    await asyncio.sleep(0)
+
+
+@router.get("/broken-async/behind-await", response_model=None, dependencies=[Depends(looks_up)])
+async def broken_async_behind_await(seconds: Seconds = 0.1) -> dict[str, float]:
+    """Block as before, behind a dependency that awaits. 1 at once all the same, but now the server's own timer sees the queue."""
+    time.sleep(seconds)  # noqa: ASYNC251 - the same mistake
     return {"waited": seconds}
 
 

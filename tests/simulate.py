@@ -15,7 +15,7 @@ from results.schema import Cell, Law, Neighbour, Phase, Scenario, Status, Varian
 from results.spool import Spool
 from results.store import RunFolder
 from scenarios._arrivals import moments
-from scenarios._plan import Act, Plan, reproduction
+from scenarios._plan import BEHIND_AWAIT, Act, Plan, reproduction
 
 CALM = (0.0, 0.0, 0)  # nothing stolen, nobody waiting for a core, nothing swapped
 IDLE = 0.002  # seconds that an innocent route takes when nobody disturbs it
@@ -38,10 +38,12 @@ class Truth:
     places: int
     holds_loop: bool = False
     holds_threads: bool = False
+    suspends: bool = False  # between a timer and the handler, so that all pass the timer before they queue
 
 
 HONEST: dict[str, "Truth"] = {
     Variant.BROKEN_ASYNC: Truth(1, holds_loop=True),
+    BEHIND_AWAIT: Truth(1, holds_loop=True, suspends=True),
     Variant.TO_THREAD: Truth(6),
     Variant.SYNC: Truth(40, holds_threads=True),
     Variant.ASYNC: Truth(10_000),
@@ -161,9 +163,10 @@ def write(root: Path, world: World) -> Path:
 def write_act(path: Path, world: World, act: Act, now: float) -> float:
     """One act's spools."""
     samples, load = Spool(path / "samples" / f"{act.name}.jsonl"), Spool(path / "load" / f"{act.name}.jsonl")
-    truth, seq = world.truths[written(act.variant)], 0
+    seq = 0
     world.journal.clear()
     for cell in act.cells:
+        truth = world.truths[written(cell.variant)]
         crowd = play(cell, truth, act.seconds * world.pace(act.repeat), now, unfair=act.variant in world.unfair)
         if world.hold_answers and cell.scenario is Scenario.BURST:
             last = max(one.end for one in crowd) + OVERHEAD
@@ -192,7 +195,7 @@ def write_act(path: Path, world: World, act: Act, now: float) -> float:
     samples.close()
     load.close()
     if world.probe:
-        write_probe(path, act, truth, world)
+        write_probe(path, act, world.truths[written(act.variant)], world)
     return now
 
 
@@ -232,7 +235,8 @@ def lines_of(  # noqa: PLR0913, PLR0917 - a row has that many sides
     """The spool's lines of one request, without its number."""
     phase = Phase.STEADY if one.sent > opened or cell.scenario is Scenario.BURST else Phase.WARM_UP
     sent = ["sent", name, phase, route, cell.variant, one.user, one.sent, one.sent]
-    moments = [one.begin - OVERHEAD / 2, one.begin, one.end] if world.probe else [None, None, None]
+    enters = one.sent + OVERHEAD / 2 if world.truths[cell.variant].suspends else one.begin - OVERHEAD / 2
+    moments = [enters, one.begin, one.end] if world.probe else [None, None, None]
     if one.done is None:
         return [sent, ["given-up", end]]
     return [sent, ["done", one.done, 200, None, 14, *moments, 50_000]]

@@ -115,7 +115,7 @@ def test_progress_never_goes_back_and_names_the_cell() -> None:
     assert starts == sorted(starts)
     assert progress(act, names[1], 1e9)[1] == pytest.approx(starts[2])
     assert progress(act, "crowd/broken-async/8", 0.0)[0] == "GET /broken-async: a crowd of 8 users"
-    assert "neighbours asked meanwhile" in describe(act.cells[-2])
+    assert "neighbours asked meanwhile" in describe(act.cells[-3])
 
 
 @contextmanager
