@@ -12,6 +12,7 @@ from reports.offered import offered_of
 from reports.percentiles import QUANTILES, Array, Estimate, Latency, estimate, quantile
 from reports.queueing import closed_loop_mean, service_time
 from reports.restarts import Restarts, restarts_of
+from reports.split import split_of
 from reports.steadiness import Steadiness
 from reports.study import Burst, Bystander, Level, Missing, Route, Study, Tally
 from reports.turns import answers_of, starved, turns_of
@@ -156,7 +157,7 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         return None
     whole = right(window.everything)  # whoever starves was planned before the window, and must not be lost from the longest
     waits = whole.latency
-    known = written(cell.variant) in list(Variant)  # what limits somebody else's route, nobody told us
+    known = places is not None or written(cell.variant) == Variant.ASYNC  # else nobody told us what limits it
     probe = evidence.probe[evidence.probe.variant == cell.server]
     probe = probe[(probe.t > window.start) & (probe.t <= window.end)]
     return Level(
@@ -183,6 +184,7 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         turns=turns_of(whole, cell.users, service, cell.warm_up + cell.window)
         if service and cell.users > 1 and is_experiment(cell.variant)
         else None,
+        split=split_of(rows),
     )
 
 
@@ -223,7 +225,7 @@ def burst_of(evidence: Evidence, cell: Cell) -> Burst:
     rows = rows.loc[order.sort_values().index].assign(done=rows.done.where(~rows.censored))  # giving up is no answer
     columns = ((rows[name] - go).tolist() for name in ("sent", "handler_start", "handler_end", "done"))
     sent, begin, end, done = columns
-    return Burst(cell.name, len(rows), sent, begin, end, done, latency)
+    return Burst(cell.name, len(rows), sent, begin, end, done, (rows.app_end - rows.app_start).tolist(), latency)
 
 
 def bystanders(evidence: Evidence, top: Cell) -> dict[str, Bystander]:

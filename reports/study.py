@@ -14,6 +14,7 @@ from reports.queueing import saturated, served_at_once
 from reports.replayed import Places, Replayed
 from reports.restarts import Restarts
 from reports.spectrum import Spectrum
+from reports.split import Split
 from reports.steadiness import Steadiness
 from reports.turns import Turns
 from reports.windows import Little
@@ -58,6 +59,7 @@ class Level:
     executor_queue: float | None
     steadiness: Steadiness | None
     inside: dict[str, float]  # quantiles of what a timer inside the app saw
+    split: Split | None  # where the mean latency was spent; None where no probe saw it
     turns: Turns | None = None  # of the whole cell, where an experiment is about the order of service
 
     @property
@@ -76,6 +78,7 @@ class Burst:
     begin: list[float]
     end: list[float]
     done: list[float]
+    timer: list[float]  # what a timer inside the app saw, seconds
     latency: Latency | None
 
     @property
@@ -185,6 +188,12 @@ class Route:
         return tuple(sorted(group, key=lambda one: one.rate)[(len(group) - 1) // 2] for group in alike)
 
     @property
+    def alone(self) -> float | None:
+        """Mean seconds inside the handler with one user: what the work itself takes."""
+        found = [level.split.served for level in self.levels if level.users == 1 and level.split]
+        return sum(found) / len(found) if found else None
+
+    @property
     def capacity(self) -> float | None:
         """Requests per second that the route can answer; None when no crowd was large enough to show it."""
         return saturated(self.top.users, self.top.rate, self.service) if self.top else None
@@ -204,7 +213,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """All numbers of a run. `missing` holds the cells that were planned and not measured to their end."""
+    """All numbers of a run. `missing` holds the cells that were planned and not measured to their end.
+
+    `experiments` are what a reproduction asks beside its variants, to judge single claims.
+    """
 
     run: dict[str, Any]
     routes: tuple[Route, ...]

@@ -15,6 +15,7 @@ from reports.percentiles import QUANTILES, Estimate, Latency
 from reports.report import Report
 from reports.restarts import Restarts
 from reports.selfcheck import Goal
+from reports.split import Split
 from reports.study import Bystander, Level, Offered, Route
 
 FORMAT = 1
@@ -131,7 +132,14 @@ def level_entry(level: Level) -> dict[str, Any]:
         "predicted_mean_s": level.predicted_mean,
         "server_cpu": level.cpu,
         "starved_users": level.starved,
+        "split": split_entry(level.split) if level.split else None,
     }
+
+
+def split_entry(one: Split) -> dict[str, Any]:
+    """Where the mean latency went."""
+    names = ("lag", "before_app", "for_thread", "served", "to_be_sent", "timer")
+    return {**{f"{name}_s": getattr(one, name) for name in names}, "known": one.known, "count": one.count}
 
 
 def offered_entry(one: Offered) -> dict[str, Any]:

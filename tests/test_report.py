@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from reports.charts import CHARTS
+from reports.charts import CHARTS, split
 from reports.checks import CheckStatus
 from reports.claims import CLAIMS, Outcome
 from reports.findings import Verdict
+from reports.page import page
 from reports.report import Report, explain
 from reports.summary import summary
 from reports.terminal import routes_table, show
@@ -44,7 +45,7 @@ def statuses(report: Report, check: str) -> set[CheckStatus]:
 
 def planted(tmp_path: Path, **truths: Truth) -> Report:
     """A run in which some variants behave otherwise than the lesson says."""
-    changed: dict[str, Truth] = {Variant(name.replace("_", "-")): truth for name, truth in truths.items()}
+    changed = {name.replace("_", "-"): truth for name, truth in truths.items()}
     return explain(write(tmp_path, World(truths={**HONEST, **changed})))
 
 
@@ -98,6 +99,7 @@ def test_the_honest_run_confirms_the_lesson(honest: Report) -> None:
         "async-many": Outcome.CONFIRMED,
         "def-pool": Outcome.NUANCED,
         "to-thread-free": Outcome.NUANCED,
+        "server-timer-blind": Outcome.CONFIRMED,
     }
     assert expected == {one.claim.id: one.judgement.outcome for one in honest.claims}
 
@@ -116,6 +118,8 @@ def test_the_honest_run_confirms_the_lesson(honest: Report) -> None:
         ("def-pool", {"sync": Truth(40, holds_loop=True)}),  # the documented size, but the loop is not free
         ("to-thread-free", {"to_thread": Truth(40)}),  # the executor widened
         ("to-thread-free", {"to_thread": Truth(6, holds_loop=True)}),
+        ("server-timer-blind", {"broken_async": Truth(1, holds_loop=True, suspends=True)}),  # the timer sees the queue
+        ("server-timer-blind", {"broken_async": Truth(4, holds_loop=True)}),  # there is hardly a queue to see
     ],
 )
 def test_the_opposite_is_refuted(tmp_path: Path, claim: str, truths: dict[str, Truth]) -> None:
@@ -137,6 +141,34 @@ def test_without_a_probe_the_staircase_is_untested(tmp_path: Path) -> None:
     report = explain(write(tmp_path, World(probe=False)))
     assert outcome(report, "serial-queue") is Outcome.UNTESTED
     assert statuses(report, "V22") == {CheckStatus.FAIL}
+
+
+def test_a_probe_left_out_on_purpose_is_unknown_and_fails_nothing(tmp_path: Path) -> None:
+    """What only the probe can tell is missing in words; what clients can tell still stands, and nothing is refuted."""
+    report = explain(write(tmp_path, World(probe=False, facts=lambda facts: facts.update(probe=False))))
+    assert statuses(report, "V22") == {CheckStatus.UNKNOWN}
+    assert report.exit_code() is Exit.FINE
+    assert "left out on purpose" in report.trust.doubts[0].why
+    found = {one.claim.id: one.judgement.outcome for one in report.claims}
+    assert {name for name, outcome in found.items() if outcome is Outcome.UNTESTED} == {
+        "serial-queue", "latency-spike", "server-timer-blind",
+    }  # fmt: skip
+    assert Outcome.REFUTED not in found.values()
+    assert "without the probe" in str(split.draw(report.study))
+    assert verdicts(report)["broken-async"] is Verdict.LOOP_BLOCKED
+    assert "left out on purpose" in page(report)
+
+
+def test_a_timer_that_stays_blind_behind_an_await_is_a_nuance(tmp_path: Path) -> None:
+    """The claim says that it depends; where it does not, that must be told."""
+    assert outcome(planted(tmp_path, behind_await=Truth(1, holds_loop=True)), "server-timer-blind") is Outcome.NUANCED
+
+
+def test_the_experiment_stands_beside_the_variants(honest: Report) -> None:
+    """Its cell is measured and checked; the variants' own numbers and pictures do not know it."""
+    assert [one.variant for one in honest.study.experiments] == ["behind-await"]
+    assert "burst/behind-await/20" in {one.cell for one in honest.trust.checks}
+    assert {one.variant for one in honest.study.routes} == set(Variant)
 
 
 def test_missing_variants_make_claims_untested(tmp_path: Path) -> None:

@@ -84,9 +84,9 @@ def test_each_variant_serves_what_its_mechanism_allows(done: Reproduction, varia
 
 
 def test_the_claims_stand(done: Reproduction) -> None:
-    """All six tested, none refuted."""
+    """All seven tested, none refuted."""
     assert {"confirmed", "nuanced"} == {claim["verdict"] for claim in done.summary["claims"]}
-    assert len(done.summary["claims"]) == 6
+    assert len(done.summary["claims"]) == 7
 
 
 def test_littles_law_holds_in_every_crowd(done: Reproduction) -> None:
@@ -107,8 +107,8 @@ def test_the_neighbours_tell_who_holds_what(done: Reproduction) -> None:
 
 
 def test_the_page_is_small_and_whole(done: Reproduction) -> None:
-    """600 KB at most, four charts, SVG and PNG beside it."""
+    """600 KB at most, five charts, SVG and PNG beside it."""
     page = (done.folder / "report" / "index.html").read_text(encoding="utf-8")
     assert len(page.encode()) <= 600_000
-    assert page.count("<svg ") == 4
-    assert len(list((done.folder / "report" / "charts").iterdir())) == 8
+    assert page.count("<svg ") == 5
+    assert len(list((done.folder / "report" / "charts").iterdir())) == 10

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from reports.charts import fairness, knee, latency, neighbours, percentile, served, staircase
+from reports.charts import fairness, knee, latency, neighbours, percentile, served, split, staircase
 from reports.study import Study
 
 
@@ -48,6 +48,7 @@ LESSON: tuple[Chart, ...] = (
     chart("staircase", "Are my requests served one after another?", staircase),
     chart("served", "How many can it really serve at once?", served),
     chart("latency", "What does a user wait, with how many others?", latency),
+    chart("split", "Is it slow, or is it waiting?", split),
     chart("neighbours", "Who else suffers?", neighbours),
 )
 CHARTS: tuple[Chart, ...] = (

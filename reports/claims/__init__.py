@@ -5,7 +5,16 @@ nothing else, so that a planted run can refute it. Verdicts: confirmed; nuanced,
 lesson does not mention; refuted; untested, with the missing part named.
 """
 
-from reports.claims import async_many, blocks_loop, def_pool, latency_spike, loop_fairness, serial_queue, to_thread_free
+from reports.claims import (
+    async_many,
+    blocks_loop,
+    def_pool,
+    latency_spike,
+    loop_fairness,
+    serial_queue,
+    server_timer_blind,
+    to_thread_free,
+)
 from reports.claims.claim import Claim, Judged, Outcome, judge
 
 CLAIMS: tuple[Claim, ...] = (
@@ -15,6 +24,7 @@ CLAIMS: tuple[Claim, ...] = (
     async_many.CLAIM,
     def_pool.CLAIM,
     to_thread_free.CLAIM,
+    server_timer_blind.CLAIM,
     loop_fairness.CLAIM,
 )
 

@@ -1,0 +1,59 @@
+"""Where a request's time went: the mean latency of a window, split at the moments that client and server stamped.
+
+All moments are of one clock, so the parts add up to the mean latency exactly, over those requests for which every moment is
+known. What the data cannot separate stays together and says so: the wait for a thread of the loop's executor
+(`asyncio.to_thread`) happens inside the handler, and only a comparison with the unloaded handler tells it from work.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+MOMENTS = ("intended", "sent", "app_start", "handler_start", "handler_end", "done")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Mean seconds per request, in the order in which they pass; `known` of `count` requests told all moments."""
+
+    lag: float  # planned -> sent: the generator's own
+    before_app: float  # sent -> the app is entered: sockets, and the event loop while it is held
+    for_thread: float  # the app is entered -> the handler begins: of `def` routes, the wait for a thread
+    served: float  # inside the handler
+    to_be_sent: float  # the handler has ended -> the last byte is read
+    timer: float | None  # of these, what a timer in the app's outermost middleware covers: app_start -> app_end
+    known: int
+    count: int
+
+    @property
+    def parts(self) -> tuple[float, float, float, float, float]:
+        """The five parts in order."""
+        return (self.lag, self.before_app, self.for_thread, self.served, self.to_be_sent)
+
+    @property
+    def total(self) -> float:
+        """The mean latency of these requests."""
+        return sum(self.parts)
+
+
+def split_of(rows: pd.DataFrame) -> Split | None:
+    """Split the answered requests among `rows`; None when not one of them told all moments, in order.
+
+    Another host's clock is not ours: its moments are out of order, and count as not known.
+    """
+    steps = rows[list(MOMENTS)].diff(axis=1).iloc[:, 1:]
+    in_order = (steps >= 0).all(axis=1) & ~rows.censored  # a comparison with NaN is False
+    known, steps = rows[in_order], steps[in_order]
+    if known.empty:
+        return None
+    lag, before_app, for_thread, served, to_be_sent = map(float, steps.mean())
+    return Split(
+        lag=lag,
+        before_app=before_app,
+        for_thread=for_thread,
+        served=served,
+        to_be_sent=to_be_sent,
+        timer=None if known.app_end.isna().any() else float((known.app_end - known.app_start).mean()),
+        known=len(known),
+        count=len(rows),
+    )
