@@ -123,3 +123,17 @@ def test_the_bracket_is_drawn_from_measured_moments_only(honest: Report) -> None
 def test_the_title_tells_the_share_of_the_run(honest: Report) -> None:
     """97 % = 1 - 100 ms / (32 x 101 ms)."""
     assert "97 %" in chart.title(honest.study)
+
+
+def test_a_route_with_fewer_levels_keeps_its_row_and_is_not_repeated(honest: Report) -> None:
+    """A run cut short: one variant with one level, one with two, two whole."""
+    routes = tuple(
+        replace(route, levels=route.levels[:size]) for route, size in zip(honest.study.routes, (1, 2, 4, 4), strict=True)
+    )
+    columns = chart.bars(replace(honest.study, routes=routes))
+    assert [[(bar.row, bar.level.users) for bar in column] for column in columns] == [
+        [(0, 1), (1, 1), (2, 1), (3, 1)],
+        [(2, 16), (3, 16)],
+        [(1, 8), (2, 64), (3, 64)],
+    ]
+    assert not isinstance(chart.draw(replace(honest.study, routes=routes)), str)

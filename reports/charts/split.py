@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from reports.charts.style import INK, canvas, look, method, tidy
 from reports.split import Split
 from reports.study import Level, Route, Study
-from reports.wording import count, number, seconds, share
+from reports.wording import count, seconds, share
 from results.schema import Variant
 
 FACETS = 3
@@ -29,6 +29,7 @@ class Bar:
     level: Level
     split: Split
     alone: float
+    row: int
 
     @property
     def parts(self) -> tuple[float, ...]:
@@ -44,19 +45,23 @@ class Bar:
 
 
 def bars(study: Study) -> list[list[Bar]]:
-    """Per panel its rows: one user; the crowd that most variants share, else a middle one; the largest."""
-    routes = [route for route in study.routes if chosen(route, None)]
-    sizes = [level.users for route in routes for level in chosen(route, None)[1:-1]]
+    """Per panel its bars: one user; the crowd that most variants share, else a middle one; the largest.
+
+    Where a route has fewer levels, the middle is left out first, then the largest.
+    """
+    known = [route for route in study.routes if chosen(route, None)]
+    sizes = [level.users for route in known for level in chosen(route, None)[1:-1]]
     shared = max(sorted(set(sizes)), key=sizes.count, default=None)
-    picked = [chosen(route, shared) for route in routes]
-    columns = range(max(map(len, picked), default=0))
-    found = [[(route, levels[min(i, len(levels) - 1)]) for route, levels in zip(routes, picked, strict=True)] for i in columns]
-    return [[bar for route, level in column if (bar := bar_of(route, level))] for column in found]
+    picked = [[bar_of(route, level, row) for level in chosen(route, shared)] for row, route in enumerate(known)]
+    first, middle, last = [one[:1] for one in picked], [one[1:-1] for one in picked], [one[-1:] for one in picked if len(one) > 1]
+    return [[bar for one in column for bar in one if bar] for column in (first, middle, last) if any(column)]
 
 
-def bar_of(route: Route, level: Level) -> Bar | None:
+def bar_of(route: Route, level: Level, row: int = 0) -> Bar | None:
     """A level's bar; None where no probe saw it."""
-    return Bar(route, level, level.split, level.split.served if route.alone is None else route.alone) if level.split else None
+    if level.split is None:
+        return None
+    return Bar(route, level, level.split, level.split.served if route.alone is None else route.alone, row)
 
 
 def chosen(route: Route, shared: int | None) -> list[Level]:
@@ -70,12 +75,10 @@ def chosen(route: Route, shared: int | None) -> list[Level]:
 
 def title(study: Study) -> str:
     """The finding as a sentence."""
-    tops = {bar.route.variant: bar for column in bars(study)[-1:] for bar in column}
+    tops = {bar.route.variant: bar.split for column in bars(study)[-1:] for bar in column}
     broken = tops.get(Variant.BROKEN_ASYNC)
-    if broken and broken.working < 0.5:  # noqa: PLR2004 - more waiting than working
-        return (
-            f"Not slow but waiting: {share(1 - broken.working)} of a request's time on the blocking route, before the app sees it"
-        )
+    if broken and broken.before_app > broken.total / 2:
+        return f"Not slow but waiting: {share(broken.before_app / broken.total)} of a request's time on the blocking route, before the app sees it"
     return "What a request's time is spent on: waiting, or being served"
 
 
@@ -86,26 +89,26 @@ def draw(study: Study) -> Figure | str:
         return "No crowd was measured with the server's own moments: without the probe in the app, waiting and serving cannot be told apart."
     known, total = (sum(getattr(bar.split, name) for column in columns for bar in column) for name in ("known", "count"))
     text = method(study, f"closed loop, means; all moments known for {known:,} of {total:,} requests")
-    figure = canvas(11, 1.7 + 0.95 * max(map(len, columns)), title(study), text)
+    figure = canvas(11, 1.7 + 0.95 * len(columns[0]), title(study), text)
     panels = figure.subplots(1, len(columns), sharex=True, sharey=True, squeeze=False)[0]
     end = max(bar.split.total for column in columns for bar in column) * 1.04
     for axes, column in zip(panels, columns, strict=True):
         users = [bar.level.users for bar in column]
         same = min(users) == max(users)
-        for row, bar in enumerate(column):
-            stack(axes, row, bar, end, "" if same else f"{bar.level.users} users, ")
+        for bar in column:
+            stack(axes, bar, end, "" if same else f"{count(bar.level.users, 'user')}, ")
         heading = count(users[0], "user") if same else "the largest crowd"
         axes.set_title(heading, fontsize=11, color=INK, loc="left", fontweight="bold")
-        axes.set(xlim=(0, end), ylim=(len(column) - 0.35, -0.62))
+        axes.set(xlim=(0, end), ylim=(len(columns[0]) - 0.35, -0.62))
         tidy(axes, grid="x")
     panels[0].set_yticks(range(len(columns[0])), [look(bar.route.variant).name for bar in columns[0]], fontweight="bold")
     figure.supxlabel("seconds per request, on average: one scale for all panels", fontsize=9.5, color=INK)
     return figure
 
 
-def stack(axes: Axes, row: int, bar: Bar, end: float, who: str) -> None:
+def stack(axes: Axes, bar: Bar, end: float, who: str) -> None:
     """One bar: what its time went on above, its segments with the longest wait named, and what the server's timer saw below."""
-    left = 0.0
+    left, row = 0.0, bar.row
     colour = look(bar.route.variant).colour
     paints = ((INK, 0.5), (INK, 0.16), (INK, 0.32), (colour, 1.0), (colour, 0.3), (INK, 0.5))
     longest = max(part for part in zip(bar.parts, NAMES, strict=True) if part[1] != "served")
@@ -141,7 +144,7 @@ def rows(study: Study) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         (
             look(bar.route.variant).name,
             str(bar.level.users),
-            f"{number(bar.split.known)} of {number(bar.split.count)}",
+            f"{bar.split.known:,} of {bar.split.count:,}",
             seconds(bar.split.total),
             *map(seconds, bar.parts),
             share(bar.working),
