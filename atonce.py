@@ -89,12 +89,18 @@ def reproduce(  # noqa: PLR0913 - one parameter per flag
     if dry_run:
         echo([*_plan.outline(plan), "next: the same without --dry-run"])
         return
+    settings = {"loop": loop, "seed": seed, "probe": not no_probe}
+    play("reproduce", plan, settings, out, as_json=as_json, quiet=quiet, strict=strict, open_page=open_page)
+
+
+def play(command: str, plan: Any, settings: dict[str, Any], out: Path | None, **manners: bool) -> None:
+    """Play a plan on servers of our own, to the exit code."""
     from reports.ending import Manners, watched  # noqa: PLC0415
     from scenarios import _front  # noqa: PLC0415
 
-    manners = Manners(as_json=as_json, quiet=quiet, strict=strict, open_page=open_page)
-    run, drive = _front.bundled("reproduce", plan, loop, seed, out, probe=not no_probe)
-    raise typer.Exit(watched(run.path, drive, plan.estimate(), "atonce serve", manners))
+    run, drive = _front.bundled(command, plan, _front.Settings(**settings), out)
+    after = "atonce serve" if command == "reproduce" else "atonce reproduce"
+    raise typer.Exit(watched(run.path, drive, plan.estimate(), after, Manners(**manners)))
 
 
 @app.command(
@@ -179,12 +185,7 @@ def selfcheck(  # noqa: PLR0913 - one parameter per flag
     if dry_run:
         echo([*outline(plan), "next: atonce selfcheck"])
         return
-    from reports.ending import Manners, watched  # noqa: PLC0415
-    from scenarios import _front  # noqa: PLC0415
-
-    manners = Manners(as_json=as_json, quiet=quiet, strict=False, open_page=False)
-    run, drive = _front.bundled("selfcheck", plan, loop, seed, out)
-    raise typer.Exit(watched(run.path, drive, plan.estimate(), "atonce reproduce", manners))
+    play("selfcheck", plan, {"loop": loop, "seed": seed}, out, as_json=as_json, quiet=quiet, strict=False, open_page=False)
 
 
 @app.command("ls", epilog="Examples:  atonce ls   |   atonce ls --out elsewhere")

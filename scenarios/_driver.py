@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,7 +47,7 @@ class Settings:
 
     loop: str
     seed: int
-    server_env: Mapping[str, str]
+    server_env: Mapping[str, str] = field(default_factory=dict)
     app: str = "targets.app:app"
     host: str | None = None
     scenario: str | None = None

@@ -18,26 +18,26 @@ from scenarios._order import INNOCENT, PING_RATE, Order, parse_duration, parse_h
 from scenarios._plan import Plan, outline
 from scenarios._verify import routes_of
 
-__all__ = ["bundled", "order_of", "outline", "plan_of", "press"]
+__all__ = ["Settings", "bundled", "order_of", "outline", "plan_of", "press"]
 Drive = Callable[[Audience], Trouble | None]
 USERS = {"burst": (20,), "crowd": (1, 50), "knee": (64,)}
 
 
-def bundled(command: str, plan: Plan, loop: str, seed: int, out: Path | None, *, probe: bool = True) -> tuple[RunFolder, Drive]:
+def bundled(command: str, plan: Plan, settings: Settings, out: Path | None) -> tuple[RunFolder, Drive]:
     """A folder for a plan on our own servers, and how to drive it into there."""
+    loop = settings.loop
     wanted = {loop, *(act.loop for act in plan.acts if act.loop)}
     if absent := [one for one in sorted(wanted) if util.find_spec(one) is None]:
         flag = "--loop" if loop in absent else "--full"
         sentence = f"The {absent[0]} loop is not installed in this environment. Install it, or leave {flag} out."
         raise Trouble(sentence, Exit.USAGE)
-    settings = Settings(loop=loop, seed=seed, server_env={}, probe=probe)
     return prepared(plan, settings, RunFolder.create(out or default_root(), command))
 
 
 def press(plan: Plan, order: Order, seed: int, out: Path | None) -> tuple[RunFolder, Drive]:
     """The same for one scenario against a host that somebody else serves."""
-    words = {"scenario": order.scenario, "connections": order.connections}
-    settings = Settings(loop="unknown", seed=seed, server_env={}, host=order.host, **words)
+    told = order.connections
+    settings = Settings(loop="unknown", seed=seed, host=order.host, scenario=order.scenario, connections=told)
     run = RunFolder.create(out or default_root(), order.scenario)
     run.facts["command"] = "run"
     return prepared(plan, settings, run)

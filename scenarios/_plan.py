@@ -19,7 +19,7 @@ LEVELS: dict[str, tuple[int, ...]] = {
     Variant.SYNC: (1, 16, 50, 64),
     Variant.ASYNC: (1, 16, 50, 64),
 }
-BEHIND_AWAIT = "behind-await"  # the blocking route with something that suspends in front: an experiment, no variant of its own
+BEHIND_AWAIT = f"{Variant.BROKEN_ASYNC} behind-await"  # the blocking route with something that suspends in front: an experiment, no variant of its own
 BURSTS: dict[str, int] = {Variant.SYNC: 60}  # 60 shows two blocks of the 40 threads; elsewhere 20 do
 NEIGHBOUR_RATE = 24.0  # pings per second and neighbour: at least 100 in a top cell of 6 s
 FLOOR_CONNECTIONS = 64  # more than what takes a few milliseconds has in flight at 1,000 requests per second
@@ -75,7 +75,7 @@ class Plan:
 def places(variant: str) -> int:
     """How many requests a variant should serve at once: what the plan's durations are built on."""
     executor = min(32, (os.cpu_count() or 1) + 4)
-    known: dict[str, int] = {Variant.BROKEN_ASYNC: 1, BEHIND_AWAIT: 1, Variant.TO_THREAD: executor, Variant.SYNC: 40}
+    known: dict[str, int] = {Variant.BROKEN_ASYNC: 1, Variant.TO_THREAD: executor, Variant.SYNC: 40}
     return known.get(written(variant), 10_000)
 
 
@@ -212,7 +212,7 @@ def burst_cell(variant: str, seconds: float, users: int) -> Cell:
 
 def behind_await_cell(seconds: float, users: int) -> Cell:
     """The same burst, with an await between the server's timer and the handler."""
-    route = f"/{Variant.BROKEN_ASYNC}/{BEHIND_AWAIT}"
+    route = f"/{BEHIND_AWAIT.replace(' ', '/')}"
     return replace(burst_cell(BEHIND_AWAIT, seconds, users), route=f"GET {route}", path=f"{route}?seconds={seconds:g}")
 
 

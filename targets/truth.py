@@ -13,7 +13,8 @@ from urllib.parse import parse_qsl
 
 import anyio.to_thread  # noqa: F401 - not used, but the probe tells the pool of every target by it
 
-from targets.probe import Probe, Receive, Scope, Send, clock, current_visit
+from targets.probe import NANO, Probe, Receive, Scope, Send, current_visit
+from targets.probe import seconds as clock
 
 FREEZE = 1.0  # seconds
 COARSE = 0.002  # seconds that a timer may come late: asyncio rounds up to whole milliseconds, uvloop counts in them
@@ -67,7 +68,7 @@ class Places:
                 await asyncio.sleep(0)
             self.free_since.append(end)
         if visit:
-            visit.handler_start, visit.handler_end = begin, end
+            visit.handler_start, visit.handler_end = round(begin * NANO), round(end * NANO)
 
 
 def freeze() -> None:

@@ -166,7 +166,7 @@ def write_act(path: Path, world: World, act: Act, now: float) -> float:
     seq = 0
     world.journal.clear()
     for cell in act.cells:
-        truth = world.truths[written(cell.variant)]
+        truth = world.truths.get(cell.variant) or world.truths[written(cell.variant)]
         crowd = play(cell, truth, act.seconds * world.pace(act.repeat), now, unfair=act.variant in world.unfair)
         if world.hold_answers and cell.scenario is Scenario.BURST:
             last = max(one.end for one in crowd) + OVERHEAD

@@ -83,7 +83,9 @@ def test_a_short_run_leaves_whole_evidence(tmp_path: Path, monkeypatch: pytest.M
     assert report.trust.belief is not Belief.UNTRUSTED
     rows = pd.read_parquet(path / "samples.parquet")
     measured = rows[rows.phase != Phase.CONNECT]
-    assert {"crowd/broken-async/1", "crowd/broken-async/8", "burst/broken-async/20", "burst/behind-await/20"} == set(measured.cell)
+    assert {"crowd/broken-async/1", "crowd/broken-async/8", "burst/broken-async/20", "burst/broken-async behind-await/20"} == set(
+        measured.cell
+    )
     moments = measured[["intended", "sent", "app_start", "handler_start", "handler_end", "app_end"]].to_numpy()
     assert (moments[:, 1:] >= moments[:, :-1]).all()
     assert (measured.done > measured.app_end).all()

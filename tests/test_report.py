@@ -22,7 +22,7 @@ from reports.terminal import routes_table, show
 from reports.trust import Belief
 from results.schema import Scenario, Status, Variant
 from results.trouble import Exit
-from scenarios._plan import Act, Plan, reproduction
+from scenarios._plan import BEHIND_AWAIT, Act, Plan, reproduction
 from tests.simulate import HONEST, Truth, World, write
 
 SCHEMA = Path(__file__).resolve().parent.parent / "reports" / "summary.schema.json"
@@ -45,7 +45,7 @@ def statuses(report: Report, check: str) -> set[CheckStatus]:
 
 def planted(tmp_path: Path, **truths: Truth) -> Report:
     """A run in which some variants behave otherwise than the lesson says."""
-    changed = {name.replace("_", "-"): truth for name, truth in truths.items()}
+    changed = {name.replace("__", " ").replace("_", "-"): truth for name, truth in truths.items()}
     return explain(write(tmp_path, World(truths={**HONEST, **changed})))
 
 
@@ -161,13 +161,13 @@ def test_a_probe_left_out_on_purpose_is_unknown_and_fails_nothing(tmp_path: Path
 
 def test_a_timer_that_stays_blind_behind_an_await_is_a_nuance(tmp_path: Path) -> None:
     """The claim says that it depends; where it does not, that must be told."""
-    assert outcome(planted(tmp_path, behind_await=Truth(1, holds_loop=True)), "server-timer-blind") is Outcome.NUANCED
+    assert outcome(planted(tmp_path, broken_async__behind_await=Truth(1, holds_loop=True)), "server-timer-blind") is Outcome.NUANCED
 
 
 def test_the_experiment_stands_beside_the_variants(honest: Report) -> None:
     """Its cell is measured and checked; the variants' own numbers and pictures do not know it."""
-    assert [one.variant for one in honest.study.experiments] == ["behind-await"]
-    assert "burst/behind-await/20" in {one.cell for one in honest.trust.checks}
+    assert [one.variant for one in honest.study.experiments] == [BEHIND_AWAIT]
+    assert f"burst/{BEHIND_AWAIT}/20" in {one.cell for one in honest.trust.checks}
     assert {one.variant for one in honest.study.routes} == set(Variant)
 
 

@@ -11,7 +11,7 @@ from reports.queueing import closed_loop_rate
 from reports.study import Level, Study
 from reports.turns import Turns
 from reports.wording import count, number, seconds, times, value
-from results.schema import is_experiment
+from results.schema import Scenario, is_experiment
 
 ALIKE = 0.05  # how near throughput and mean must lie to theory, and the throughputs to each other
 SEVERAL = 3.0  # times: how far the longest waits must lie apart
@@ -44,7 +44,7 @@ class Frozen:
 
 def is_planned(study: Study) -> bool:
     """Whether this run was to test it at all."""
-    return any(is_experiment(cell["variant"]) for cell in study.run["plan"]["cells"])
+    return any(is_experiment(cell["variant"]) and cell["scenario"] == Scenario.CROWD for cell in study.run["plan"]["cells"])
 
 
 def frozen(study: Study) -> list[Frozen]:
