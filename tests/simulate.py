@@ -78,6 +78,10 @@ class World:
     unfair: tuple[str, ...] = ()  # variants on which whoever asked last is served next
     journal: list[list[Any]] = field(default_factory=list)
 
+    def truth(self, variant: str) -> Truth:
+        """How a variant behaves; an experiment behaves as it is written, unless it is planted."""
+        return self.truths.get(variant) or self.truths[written(variant)]
+
 
 def closed_loop(cell: Cell, places: int, service: float, start: float) -> list[Request]:
     """N users on `places` servers until the window closes; first come, first served."""
@@ -166,7 +170,7 @@ def write_act(path: Path, world: World, act: Act, now: float) -> float:
     seq = 0
     world.journal.clear()
     for cell in act.cells:
-        truth = world.truths.get(cell.variant) or world.truths[written(cell.variant)]
+        truth = world.truth(cell.variant)
         crowd = play(cell, truth, act.seconds * world.pace(act.repeat), now, unfair=act.variant in world.unfair)
         if world.hold_answers and cell.scenario is Scenario.BURST:
             last = max(one.end for one in crowd) + OVERHEAD
@@ -195,7 +199,7 @@ def write_act(path: Path, world: World, act: Act, now: float) -> float:
     samples.close()
     load.close()
     if world.probe:
-        write_probe(path, act, world.truths[written(act.variant)], world)
+        write_probe(path, act, world.truth(act.variant), world)
     return now
 
 
@@ -235,7 +239,7 @@ def lines_of(  # noqa: PLR0913, PLR0917 - a row has that many sides
     """The spool's lines of one request, without its number."""
     phase = Phase.STEADY if one.sent > opened or cell.scenario is Scenario.BURST else Phase.WARM_UP
     sent = ["sent", name, phase, route, cell.variant, one.user, one.sent, one.sent]
-    enters = one.sent + OVERHEAD / 2 if world.truths[cell.variant].suspends else one.begin - OVERHEAD / 2
+    enters = one.sent + OVERHEAD / 2 if world.truth(cell.variant).suspends else one.begin - OVERHEAD / 2
     moments = [enters, one.begin, one.end] if world.probe else [None, None, None]
     if one.done is None:
         return [sent, ["given-up", end]]
