@@ -1,10 +1,10 @@
-"""What the probe itself costs: `python -m tests.bench_probe [PAIRS]`. Goal: at most 2 % of no-op throughput.
+"""What the probe itself costs: `python -m tests.bench_probe [RESTARTS]`. Goal: at most 2 % of no-op throughput.
 
 Two servers of the bundled app on one core, with the probe as `atonce reproduce` runs it (header and journal) and without;
-of the two only one is awake at a time. A raw socket client on the other core keeps the awake one busy, turn by turn,
-in alternating pairs (AB BA ...). Printed: medians, and the cost as a share, 1 - with / without: the median of the pairs'
-ratios with its 95 % interval from order statistics, because a shared machine brings outliers. CPU per request tells the
-same with less noise.
+of the two only one is awake at a time. A raw socket client on the other core keeps the awake one busy, turn by turn, in
+alternating pairs (AB BA ...). One process may be several per cent quicker than its twin for all its life, so both start
+anew several times. Printed: medians, and the cost, 1 - with / without, as the geometric mean over the restarts with its
+95 % interval (science 2.15). CPU per request tells the same with less noise from other processes.
 """
 
 import contextlib
@@ -27,19 +27,20 @@ from scenarios._machine import cores
 from scenarios._servant import servant
 from scenarios._watch import Log, wait_until_ready
 
-PAIRS, SECONDS, CONNECTIONS = 60, 0.3, 8
+RESTARTS, PAIRS, SECONDS, CONNECTIONS = 12, 4, 0.3, 8
+STUDENT = {4: 3.182, 8: 2.365, 12: 2.201, 20: 2.093}  # t at 97.5 % for so many restarts
 ROUTES = ("/noop/async", "/noop/def")
 
 
 @contextlib.contextmanager
-def server(folder: Path, name: str, **env: str) -> Iterator[tuple[int, int]]:
+def server(folder: Path, name: str, core: int | None, **env: str) -> Iterator[tuple[int, int]]:
     """The bundled app, asleep; its port and process number."""
     port = free_port()
     words = f"-m uvicorn targets.app:app --port {port} --loop asyncio --no-access-log --log-level warning --timeout-keep-alive 300"
     command = [sys.executable, *words.split(), "--app-dir", str(ROOMS)]
     (folder / name).mkdir()
     quiet = {"folder": folder / name, "stdin": subprocess.DEVNULL, "stdout": None}
-    with servant(command, env={**child_env(), **env}, core=cores()[0], **quiet) as app:  # type: ignore[arg-type]
+    with servant(command, env={**child_env(), **env}, core=core, **quiet) as app:  # type: ignore[arg-type]
         wait_until_ready(app, f"http://127.0.0.1:{port}", ROUTES[0], Log.from_here(folder / name / "log.txt"), lambda: None)
         os.kill(app.pid, signal.SIGSTOP)
         try:
@@ -87,43 +88,49 @@ def request(route: str, number: int) -> bytes:
     return f"GET {route} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nx-atonce-id: noop-{number}\r\n\r\n".encode()
 
 
-def cost(ratios: list[float]) -> dict[str, float]:
-    """1 - ratio, in per cent: the pairs' median, and between which ranks it lies in 95 % of such benches (binomial law)."""
-    costs, half = sorted(1 - one for one in ratios), 0.98 * math.sqrt(len(ratios))
-    low, high = (costs[min(max(round(len(costs) / 2 + edge - 0.5), 0), len(costs) - 1)] for edge in (-half, half))
-    return {name: round(100 * one, 2) for name, one in (("percent", statistics.median(costs)), ("low", low), ("high", high))}
+def cost(logs: list[float]) -> dict[str, float]:
+    """1 - ratio, in per cent, from the logarithms of the restarts' ratios: geometric mean and 95 % interval."""
+    middle, half = statistics.fmean(logs), STUDENT.get(len(logs), 2.3) * statistics.stdev(logs) / math.sqrt(len(logs))
+    edges = {"percent": middle, "low": middle + half, "high": middle - half}
+    return {name: round(100 * (1 - math.exp(value)), 2) for name, value in edges.items()}
 
 
-def measure(folder: Path, route: str, pairs: int) -> dict[str, object]:
-    """One route, with and without."""
+def measure(route: str, restarts: int, core: int | None) -> dict[str, object]:
+    """One route, with and without: per restart the mean logarithm of its pairs' ratios."""
     rates: dict[str, list[float]] = {"with": [], "without": []}
     works: dict[str, list[float]] = {"with": [], "without": []}
-    with (
-        server(folder, "with", ATONCE_PROBE=str(folder / "with" / "probe")) as one,
-        server(folder, "without", ATONCE_TARGET_PROBE="0") as two,
-    ):
-        known = {"with": one, "without": two}
-        for pair in range(pairs):
-            for name in sorted(known, reverse=bool(pair % 2)):
-                rate, work = press(*known[name], route, SECONDS)
-                rates[name].append(rate)
-                works[name].append(work)
+    for _ in range(restarts):
+        with tempfile.TemporaryDirectory() as path, contextlib.ExitStack() as servers:
+            folder = Path(path)
+            env = {"with": {"ATONCE_PROBE": str(folder / "probe")}, "without": {"ATONCE_TARGET_PROBE": "0"}}
+            known = {name: servers.enter_context(server(folder, name, core, **env[name])) for name in env}
+            for pair in range(PAIRS):
+                for name in sorted(known, reverse=bool(pair % 2)):
+                    rate, work = press(*known[name], route, SECONDS)
+                    rates[name].append(rate)
+                    works[name].append(work)
     return {
         "requests per second": {name: round(statistics.median(found)) for name, found in rates.items()},
         "microseconds of CPU per request": {name: round(1e6 * statistics.median(found), 1) for name, found in works.items()},
-        "cost in throughput": cost([a / b for a, b in zip(rates["with"], rates["without"], strict=True)]),
-        "cost in CPU": cost([b / a for a, b in zip(works["with"], works["without"], strict=True)]),
+        "cost in throughput": cost(by_restart(rates["with"], rates["without"])),
+        "cost in CPU": cost(by_restart(works["without"], works["with"])),
     }
+
+
+def by_restart(above: list[float], below: list[float]) -> list[float]:
+    """Mean logarithm of the ratios of each restart's pairs."""
+    logs = [math.log(a / b) for a, b in zip(above, below, strict=True)]
+    return [statistics.fmean(logs[i : i + PAIRS]) for i in range(0, len(logs), PAIRS)]
 
 
 def main() -> None:
     """Measure both no-op routes and print them."""
-    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else PAIRS
-    if core := cores()[1]:
-        os.sched_setaffinity(0, {core})
+    restarts = int(sys.argv[1]) if len(sys.argv) > 1 else RESTARTS
+    app_core, own_core = cores()
+    if own_core is not None:
+        os.sched_setaffinity(0, {own_core})
     for route in ROUTES:
-        with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps({route: measure(Path(folder), route, pairs)}, indent=1), flush=True)
+        print(json.dumps({route: measure(route, restarts, app_core)}, indent=1), flush=True)
 
 
 if __name__ == "__main__":
