@@ -27,7 +27,7 @@ class Health:
     longest_stall: float | None
     busy: float | None  # share of its core that the busiest generator process used, on average
     busiest: float | None  # and in its worst second
-    pressure: float | None  # share of the time in which some process waited for a core
+    others: float | None  # share of all cores that neither the generator nor the target used
     stolen: float | None  # share of the machine's CPU time that its host took away
     swapped: float | None  # pages
     lateness: float | None  # of sent - intended, the quantile that is reported of this cell
@@ -56,8 +56,8 @@ def health(evidence: Evidence, cell: Cell, name: str) -> Health:
         longest_stall=float(late.max()) if len(late) else None,
         busy=max((mean for mean, _ in busy), default=None),
         busiest=max((worst for _, worst in busy), default=None),
-        pressure=between(marks, "pressure", begin, end, end - begin),
-        stolen=between(marks, "stolen", begin, end, (end - begin) * (evidence.run["machine"].get("cpus") or 1)),
+        others=others(evidence, marks, ticks, begin, end),
+        stolen=between(marks, "stolen", begin, end, (end - begin) * cores(evidence)),
         swapped=between(marks, "swapped", begin, end, 1.0),
         lateness=lateness(cell, name, sent),
         unpunctual=unpunctual(cell, name, rows, end),
@@ -103,6 +103,21 @@ def between(marks: pd.DataFrame, name: str, begin: float, end: float, scale: flo
     if first.empty or last.empty or first.isna().any() or last.isna().any() or scale <= 0:
         return None
     return max(0.0, float(last.iloc[0] - first.iloc[0])) / scale
+
+
+def cores(evidence: Evidence) -> int:
+    """Of the machine."""
+    return int(evidence.run["machine"].get("cpus") or 1)
+
+
+def others(evidence: Evidence, marks: pd.DataFrame, ticks: pd.DataFrame, begin: float, end: float) -> float | None:
+    """CPU time of all cores less that of generator and target, as a share; None where the target's own is not known."""
+    everybody = between(marks, "used", begin, end, end - begin)
+    looks = evidence.probe[(evidence.probe.t >= begin) & (evidence.probe.t <= end)]
+    ours = [found[0] for _, rows in [*ticks.groupby("worker"), *looks.groupby(["variant", "pid"])] if (found := cpu(rows))]
+    if everybody is None or looks.empty:
+        return None
+    return max(0.0, everybody - sum(ours)) / cores(evidence)
 
 
 def lateness(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:

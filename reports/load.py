@@ -23,7 +23,7 @@ FACTS: dict[str, type] = {
 }
 EXTRAS: dict[str, type | tuple[type, ...]] = {"seconds": (int, float), "targets": dict, "loops": dict, "host": str, "scenario": str}
 MOMENTS = ("intended", "sent", "done", "app_start", "handler_start", "handler_end", "app_end", "t", "area", "lateness", "cpu")
-HARDSHIP = ("stolen", "pressure", "swapped")  # of marks, since format 3
+HARDSHIP = ("stolen", "used", "swapped")  # of marks, since format 3
 KINDS = {
     **dict.fromkeys((*MOMENTS, *HARDSHIP), "float64"),
     "threads_waiting": "float64",

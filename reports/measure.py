@@ -157,6 +157,7 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         return None
     whole = right(window.everything)  # whoever starves was planned before the window, and must not be lost from the longest
     waits = whole.latency
+    hungry = starved(answers_of(rows[~rows.censored], cell.users))
     known = places is not None or written(cell.variant) == Variant.ASYNC  # else nobody told us what limits it
     probe = evidence.probe[evidence.probe.variant == cell.server]
     probe = probe[(probe.t > window.start) & (probe.t <= window.end)]
@@ -173,13 +174,13 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         mean=latency.mean,
         quantiles=latency.quantiles,
         longest=Estimate(float(waits.max()), float(waits.max()) if not whole.censored.any() else np.inf),
-        starved=starved(answers_of(rows[~rows.censored], cell.users)),
+        starved=hungry,
         little=little(window),
         predicted_mean=closed_loop_mean(cell.users, service, places or np.inf, cell.think) if service and known else None,
         cpu=slope(probe.t, probe.cpu),
         threads_waiting=mean(probe.threads_waiting),
         executor_queue=mean(probe.executor_queue),
-        steadiness=Steadiness.of(rounds(window, cell.users)),
+        steadiness=Steadiness.of(smooth(rows, cell.users)) if latency.count > cell.users and not hungry else None,
         inside=inside(rows),
         turns=turns_of(whole, cell.users, service, cell.warm_up + cell.window)
         if service and cell.users > 1 and is_experiment(cell.variant)
@@ -188,11 +189,10 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
     )
 
 
-def rounds(window: Window, users: int) -> Array:
-    """How long each run of as many completions as there are users took: what a latency is, in any order of service."""
-    rows = right(window.everything)
-    done: Array = np.sort(rows.done[~rows.censored & (rows.done > window.start) & (rows.done <= window.end)].to_numpy())
-    return done[users:] - done[:-users]
+def smooth(rows: pd.DataFrame, users: int) -> Array:
+    """Latencies of a fair crowd, averaged over as many as there are users: a pool that they overfill serves them by turns."""
+    found: Array = np.convolve(rows.latency[~rows.censored].to_numpy(), np.full(users, 1 / users), "valid")
+    return found
 
 
 def mean(looks: pd.Series) -> float | None:

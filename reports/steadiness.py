@@ -15,7 +15,7 @@ from reports.percentiles import Array
 
 BATCH = 5  # latencies per mean in MSER-5 (Spratt 1998)
 BINS = 20  # medians that a drift is drawn through
-LEAST = 10 * BINS  # values; of fewer a median says little
+LEAST = 25 * BINS  # values; of fewer a median says little
 PIECES = 300  # medians, at most, that steps are sought in
 PENALTY = 15.0  # what a step must gain, in units of ln(number of medians)
 SHORTEST = 0.1  # of the series: a shorter piece is one busy period, no new level

@@ -21,7 +21,7 @@ from results.schema import FORMAT, Phase, Sample, Status
 from results.trouble import Exit, Trouble
 
 SAMPLE_COLUMNS = tuple(Sample.__dataclass_fields__)
-LOAD_COLUMNS = ("worker", "kind", "cell", "mark", "t", "in_flight", "area", "lateness", "cpu", "stolen", "pressure", "swapped")
+LOAD_COLUMNS = ("worker", "kind", "cell", "mark", "t", "in_flight", "area", "lateness", "cpu", "stolen", "used", "swapped")
 PROBE_COLUMNS = ("variant", "pid", "t", "loop_lag", "threads_busy", "threads_waiting", "executor_queue", "cpu", "memory")
 TABLES = {"samples": SAMPLE_COLUMNS, "load": LOAD_COLUMNS, "probe": PROBE_COLUMNS}
 

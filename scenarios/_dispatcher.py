@@ -22,6 +22,7 @@ from scenarios._cue import Cue, clock
 from scenarios._recorder import Place
 
 RESTED = 4.0  # seconds
+LONG = 0.005  # seconds; of shorter gaps a busy generator would be the greater evil
 COARSE = 0.001  # seconds that libev's timers may come late: they round up to whole milliseconds
 
 
@@ -96,7 +97,7 @@ class Dispatcher:
 
         Where gaps are short, a busy generator would be the greater evil.
         """
-        if due - clock() > COARSE:
+        if due - clock() > LONG:
             cue.pause_until(due - COARSE)
             while clock() < due and not cue.closed:
                 gevent.sleep(0)

@@ -53,7 +53,7 @@ FAULTS: list[tuple[str, Callable[[Study], Study]]] = [
     ("V3", lambda study: ill(study, lateness=0.02)),
     ("V5", lambda study: ill(study, unpunctual=0.2)),
     ("V9", lambda study: ill(study, busiest=0.9)),
-    ("V10", lambda study: ill(study, pressure=0.4)),
+    ("V10", lambda study: ill(study, others=0.4)),
     ("V10", lambda study: ill(study, stolen=0.06)),
     ("V10", lambda study: ill(study, swapped=1.0)),
     ("V12", lambda study: ill(study, thinking=0.25)),
@@ -75,15 +75,15 @@ def test_each_fault_fails_its_check_and_makes_the_run_untrusted(clean: Study, na
 
 
 def test_what_a_machine_cannot_tell_is_unknown_and_counted(clean: Study) -> None:
-    """No pressure counters: trusted all the same, and said."""
+    """No counters: trusted all the same, and said."""
     blind = dataclasses.replace(
         clean,
-        tallies=tuple(dataclasses.replace(one, health=dataclasses.replace(one.health, pressure=None)) for one in clean.tallies),
+        tallies=tuple(dataclasses.replace(one, health=dataclasses.replace(one.health, others=None)) for one in clean.tallies),
     )
     belief = trust(blind)
     assert belief.belief is Belief.TRUSTED
     assert f"{sum(one.status is CheckStatus.UNKNOWN for one in belief.checks)} not possible here" in belief.sentence
-    assert "V10 CPU pressure: the system does not tell" in belief.impossible
+    assert "V10 other processes: neither the system nor the target tells" in belief.impossible
 
 
 def test_trust_is_told_cell_by_cell(clean: Study) -> None:

@@ -4,18 +4,23 @@ import math
 from collections.abc import Iterator
 
 from reports.checks.check import Check
-from reports.percentiles import BEYOND, QUANTILES, Latency
+from reports.percentiles import BEYOND, ENOUGH_RUNS, QUANTILES, Latency
 from reports.replayed import BROKEN, HOLDS, OVERTAKEN
 from reports.steadiness import Steadiness
-from reports.study import Level, Offered, Study
+from reports.study import Level, Offered, Route, Study
 from reports.wording import number, seconds, share
+
+UNLIMITED = 1e9
+VARIATION = {"p50_s": (0.03, 0.06), "p99_s": (0.15, 0.30)}  # coefficients of variation between restarts: passes, fails
 
 
 def check(study: Study) -> Iterator[Check]:
-    """V15 to V17, V20 and V23 of every load."""
+    """V15 to V17, V20 and V23 of every load; V18 of every route that was restarted."""
     for route in study.everything:
+        yield from repeated(route)
         for level in route.levels:
-            yield from steady(level.cell, level.steadiness)
+            if level.steadiness:
+                yield from steady(level.cell, level.steadiness)
             yield from supported(level.cell, level)
         for load in (one for one in route.offered if one.latency and not one.overloaded):
             assert load.latency  # noqa: S101 - filtered
@@ -27,7 +32,7 @@ def check(study: Study) -> Iterator[Check]:
 def steady(cell: str, found: Steadiness | None) -> Iterator[Check]:
     """V15 and V16: a transient at the start, or a run that changed on its way. Judged by size, never by a p-value."""
     if not found:
-        why = "too few requests, or a queue that no replay explains: its own wandering cannot be told from a drift"
+        why = "too few requests, or a queue that no replay explains, whose own wandering nobody can tell from a drift"
         yield Check("V16", "drift", cell, None, 0.10, 0.25, why)
         return
     why = f"to be steady, the first {share(found.settled)} of the requests would have to be dropped (MSER)"
@@ -38,6 +43,20 @@ def steady(cell: str, found: Steadiness | None) -> Iterator[Check]:
         f"the level of latency jumped after {share(found.last_step)} of the requests" if found.last_step else "no jump of the level"
     )
     yield Check("V16", "last step", cell, found.last_step, 0.5, 1.0, why)
+
+
+def repeated(route: Route) -> Iterator[Check]:
+    """V18: how many runs an interval over restarts rests on, and how far they lie apart. Of a single run there is none."""
+    for name, (fine, too_much) in VARIATION.items():
+        one, cell = route.restarts.get(name), route.levels[-1].cell if route.levels else "*"
+        if one:
+            runs, quantile = len(one.values), name.removesuffix("_s")
+            why = f"{runs} restarts; an interval over them takes {ENOUGH_RUNS}"
+            yield Check("V18", f"restarts, {quantile}", cell, runs, (ENOUGH_RUNS, math.inf), (0.0, math.inf), why, number)
+            why = f"{quantile} varies by {share(one.variation)} between restarts"
+            yield Check(
+                "V18", f"restarts, {quantile} apart", cell, one.variation, fine, too_much if one.interval else UNLIMITED, why
+            )
 
 
 def supported(cell: str, latency: Latency | Level) -> Iterator[Check]:

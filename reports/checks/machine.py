@@ -12,7 +12,7 @@ ORIGIN = {
     "packages": ("fastapi", "uvicorn", "anyio", "starlette", "uvloop", "locust", "gevent"),
 }
 RUNTIME = ("loop", "http_parser", "thread_tokens", "executor_size")
-COULD_NOT = "the system does not tell"
+COULD_NOT = "neither the system nor the target tells"
 
 
 def check(study: Study) -> Iterator[Check]:
@@ -41,7 +41,7 @@ def shared(tally: Tally) -> Iterator[Check]:
     """V10: what others took from this machine meanwhile."""
     found = tally.health
     told = [
-        ("CPU pressure", found.pressure, 0.10, 0.30, "of the time some process waited for a core"),
+        ("other processes", found.others, 0.10, 0.30, "of all cores was used by neither generator nor target"),
         ("stolen CPU", found.stolen, 0.01, 0.05, "of the CPU time was taken by the host for others"),
     ]
     for name, value, fine, too_much, words in told:
