@@ -4,7 +4,6 @@ A room is opened only when its command is typed, so that `--help` answers at onc
 Locust or FastAPI. Settings come from `[tool.atonce]` in pyproject.toml, then `ATONCE_*`, then the flags.
 """
 
-import os
 import signal
 import sys
 from enum import StrEnum
@@ -85,19 +84,21 @@ def reproduce(  # noqa: PLR0913 - one parameter per flag
     """
     from scenarios import _full, _plan  # noqa: PLC0415
 
-    plan = _full.extended(_plan.reproduction(seconds), repeat, full=full)
-    if dry_run:
-        echo([*_plan.outline(plan), "next: the same without --dry-run"])
-        return
-    settings = {"loop": loop, "seed": seed, "probe": not no_probe}
-    play("reproduce", plan, settings, out, as_json=as_json, quiet=quiet, strict=strict, open_page=open_page)
+    plan, settings = (
+        _full.extended(_plan.reproduction(seconds), repeat, full=full),
+        {"loop": loop, "seed": seed, "probe": not no_probe},
+    )
+    play("reproduce", plan, settings, out, dry_run=dry_run, as_json=as_json, quiet=quiet, strict=strict, open_page=open_page)
 
 
-def play(command: str, plan: Any, settings: dict[str, Any], out: Path | None, **manners: bool) -> None:
-    """Play a plan on servers of our own, to the exit code."""
+def play(command: str, plan: Any, settings: dict[str, Any], out: Path | None, *, dry_run: bool, **manners: bool) -> None:
+    """Play a plan on servers of our own, to the exit code; or tell what it would send."""
     from reports.ending import Manners, watched  # noqa: PLC0415
     from scenarios import _front  # noqa: PLC0415
 
+    if dry_run:
+        echo([*_front.outline(plan), "next: the same without --dry-run"])
+        return
     run, drive = _front.bundled(command, plan, _front.Settings(**settings), out)
     after = "atonce serve" if command == "reproduce" else "atonce reproduce"
     raise typer.Exit(watched(run.path, drive, plan.estimate(), after, Manners(**manners)))
@@ -178,14 +179,10 @@ def selfcheck(  # noqa: PLR0913 - one parameter per flag
     quiet: Quiet = False,
 ) -> None:
     """Check the harness itself, on servers whose truth is known: how far off is it on this machine? Five minutes."""
-    from scenarios._plan import outline  # noqa: PLC0415
     from scenarios._selfcheck import plan_of  # noqa: PLC0415
 
-    plan = plan_of()
-    if dry_run:
-        echo([*outline(plan), "next: atonce selfcheck"])
-        return
-    play("selfcheck", plan, {"loop": loop, "seed": seed}, out, as_json=as_json, quiet=quiet, strict=False, open_page=False)
+    manners = {"as_json": as_json, "quiet": quiet, "strict": False, "open_page": False}
+    play("selfcheck", plan_of(), {"loop": loop, "seed": seed}, out, dry_run=dry_run, **manners)
 
 
 @app.command("ls", epilog="Examples:  atonce ls   |   atonce ls --out elsewhere")
@@ -252,39 +249,12 @@ def rooms() -> Path:
     return private if (private := HERE / "atonce_rooms").is_dir() else HERE
 
 
-def command() -> tuple[Any, str]:
-    """The command line with its settings - pyproject.toml below the environment below the flags - and a word on the former."""
-    from results.settings import settings_here  # noqa: PLC0415
-    from results.trouble import Exit, Trouble  # noqa: PLC0415
-
-    built: Any = typer.main.get_command(app)
-    path, settings = settings_here()
-    known: dict[str, list[tuple[str, str]]] = {}
-    several: dict[str, str | None] = {}
-    for name, one in built.commands.items():
-        for parameter in (one for one in one.params if one.param_type_name == "option"):
-            flag = parameter.opts[0].lstrip("-")
-            known.setdefault(flag, []).append((name, parameter.name))
-            variable = f"ATONCE_{flag.upper().replace('-', '_')}"
-            if parameter.multiple:  # an environment variable would be split at blanks, which a route has
-                several[flag] = os.environ.get(variable)
-                continue
-            parameter.envvar, parameter.show_envvar = variable, True
-    defaults: dict[str, dict[str, Any]] = {name: {} for name in built.commands}
-    said = {**settings, **{flag: value for flag, value in several.items() if value}}
-    for key, value in said.items():
-        if key not in known:
-            raise Trouble(f"[tool.atonce] in {path} has {key!r}, which no command knows: {', '.join(sorted(known))}.", Exit.USAGE)
-        for name, parameter in known[key]:
-            words = value.split(",") if key in several and isinstance(value, str) else value
-            defaults[name][parameter] = ",".join(map(str, words)) if isinstance(words, list) and key not in several else words
-    built.context_settings = {**built.context_settings, "default_map": defaults}
-    return built, f"[tool.atonce] in {path} sets {', '.join(settings)}." if settings else ""
-
-
 def start() -> None:
     """Read the settings, then the command line. Who typed nothing wrong may have written it down wrong."""
-    built, settings = command()
+    from results.settings import settle  # noqa: PLC0415
+
+    built = typer.main.get_command(app)
+    settings = settle(built)
     try:
         built(prog_name="atonce")
     except SystemExit as end:

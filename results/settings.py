@@ -1,5 +1,6 @@
-"""The settings that a project keeps for us: `[tool.atonce]` of the nearest pyproject.toml."""
+"""The settings of a command line: `[tool.atonce]` of the nearest pyproject.toml, below `ATONCE_*`, below the flags."""
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -16,3 +17,29 @@ def settings_here() -> tuple[Path, dict[str, Any]]:
         return path, dict(settings.get("tool", {}).get("atonce", {}))
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise Trouble(f"{path} cannot be read for its [tool.atonce]: {error}", Exit.USAGE) from error
+
+
+def settle(built: Any) -> str:
+    """Give a click command line its defaults and variables; a word on the former. Raises Trouble for a key that no command knows."""
+    path, settings = settings_here()
+    known: dict[str, list[tuple[str, str]]] = {}
+    several: dict[str, str | None] = {}
+    for name, one in built.commands.items():
+        for parameter in (one for one in one.params if one.param_type_name == "option"):
+            flag = parameter.opts[0].lstrip("-")
+            known.setdefault(flag, []).append((name, parameter.name))
+            variable = f"ATONCE_{flag.upper().replace('-', '_')}"
+            if parameter.multiple:  # an environment variable would be split at blanks, which a route has
+                several[flag] = os.environ.get(variable)
+                continue
+            parameter.envvar, parameter.show_envvar = variable, True
+    defaults: dict[str, dict[str, Any]] = {name: {} for name in built.commands}
+    said = {**settings, **{flag: value for flag, value in several.items() if value}}
+    for key, value in said.items():
+        if key not in known:
+            raise Trouble(f"[tool.atonce] in {path} has {key!r}, which no command knows: {', '.join(sorted(known))}.", Exit.USAGE)
+        for name, parameter in known[key]:
+            words = value.split(",") if key in several and isinstance(value, str) else value
+            defaults[name][parameter] = ",".join(map(str, words)) if isinstance(words, list) and key not in several else words
+    built.context_settings = {**built.context_settings, "default_map": defaults}
+    return f"[tool.atonce] in {path} sets {', '.join(settings)}." if settings else ""
