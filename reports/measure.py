@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reports.bystanders import bystanders
 from reports.health import health
 from reports.load import Evidence
 from reports.offered import offered_of
@@ -14,12 +15,10 @@ from reports.queueing import closed_loop_mean, service_time
 from reports.restarts import Restarts, restarts_of
 from reports.split import split_of
 from reports.steadiness import Steadiness
-from reports.study import Burst, Bystander, Level, Missing, Route, Study, Tally
+from reports.study import Burst, Level, Missing, Route, Study, Tally
 from reports.turns import answers_of, starved, turns_of
 from reports.windows import Window, little, right, steady
 from results.schema import Cell, Scenario, Variant, is_experiment, written
-
-NEIGHBOUR_QUANTILE = 0.90
 
 
 def measure(evidence: Evidence) -> Study:
@@ -103,7 +102,7 @@ def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
         levels=tuple(level for cell in crowds if (level := level_of(evidence, cell, service, places))),
         offered=(),
         bursts=tuple(bursts),
-        bystanders=bystanders(evidence, crowds[-1]) if crowds and crowds[-1].neighbours else {},
+        bystanders={one.kind: one for one in bystanders(evidence, crowds[-1], holds_loop=places == 1)} if crowds else {},
         restarts={},
     )
     if not evidence.run.get("host"):  # else nobody restarted it
@@ -226,23 +225,3 @@ def burst_of(evidence: Evidence, cell: Cell) -> Burst:
     columns = ((rows[name] - go).tolist() for name in ("sent", "handler_start", "handler_end", "done"))
     sent, begin, end, done = columns
     return Burst(cell.name, len(rows), sent, begin, end, done, (rows.app_end - rows.app_start).tolist(), latency)
-
-
-def bystanders(evidence: Evidence, top: Cell) -> dict[str, Bystander]:
-    """Both neighbours beside the top level, against the time they were alone."""
-    alone = next((one for one in evidence.cells if one.scenario is Scenario.NEIGHBOURS and one.repeat == top.repeat), None)
-    found = {}
-    for ping in top.neighbours:
-        loaded, loaded_pings = pings(evidence, top, ping.route)
-        idle, idle_pings = pings(evidence, alone, ping.route) if alone else (None, 0)
-        found[ping.kind] = Bystander(ping.kind, idle, loaded, idle_pings, loaded_pings)
-    return found
-
-
-def pings(evidence: Evidence, cell: Cell, route: str) -> tuple[Estimate | None, int]:
-    """p90 of one neighbour in a cell's window, and how many pings it comes from."""
-    window = steady(evidence, cell, cell.aside)
-    if window is None:
-        return None, 0
-    rows = right(window.rows[window.rows.route == route])
-    return estimate(rows.latency.to_numpy(), ~rows.censored.to_numpy(), NEIGHBOUR_QUANTILE), len(rows)

@@ -15,8 +15,10 @@ import pandas as pd
 
 from reports.load import Evidence
 from reports.measure import limit_of
+from reports.offered import sends_of
 from reports.percentiles import Array, quantile
 from reports.queueing import FEW, closed_loop_mean, fit_sweep, replay, service_time
+from reports.spectrum import as_closed
 from reports.windows import Window, right, steady
 from reports.wording import number, seconds, share
 from results.schema import Cell
@@ -168,7 +170,8 @@ def opened(evidence: Evidence, cell: Cell, window: Window, swept: Swept | None) 
         ideal = quantile(
             resumed(standing(sent, frozen) + replay(standing(sent, frozen), d, c), frozen)[is_counted] - sent[is_counted], 0.99
         )
-        p99, blind = quantile(latency, 0.99), quantile(one_at_a_time(rows[is_counted]), 0.99)
+        alone = as_closed(sends_of(rows[is_counted], rows), 1)  # asks, waits, and meanwhile skips all it had planned
+        p99, blind = quantile(latency, 0.99), quantile(latency[alone], 0.99)
         yield near(f"{at}, stopped for 1 s: p99", ideal, p99, OPEN_TAIL)
         yield Goal(f"{at}: p99 as a closed loop sees it", p99, blind, 0.0, p99 / BLIND, f"below 1/{BLIND:g}")
     elif cell.arrivals.planned / cell.arrivals.seconds * float(asked["seconds"][0]) < c:
@@ -203,13 +206,3 @@ def resumed(moments: Array, frozen: Stops) -> Array:
     for begin, end in sorted(frozen, key=lambda one: one[0]):
         moments = np.where(moments > begin, moments + (end - begin), moments)
     return moments
-
-
-def one_at_a_time(rows: pd.DataFrame) -> Array:
-    """What a client would have recorded that asks, waits, and meanwhile skips all it had planned."""
-    took, free = [], -np.inf
-    for asked, answered in zip(rows.intended, rows.done, strict=True):
-        if asked >= free:
-            took.append(answered - asked)
-            free = answered
-    return np.array(took)

@@ -148,6 +148,7 @@ class Bystander:
     loaded: Estimate | None
     idle_pings: int
     loaded_pings: int
+    predicted: float | None  # seconds: its p90 behind a replay of the crowd, where the crowd holds the loop
 
     @property
     def ratio(self) -> float | None:

@@ -222,6 +222,7 @@ def neighbour_entry(one: Bystander) -> dict[str, Any]:
         **spread("loaded_p90", one.loaded),
         "idle_pings": one.idle_pings,
         "loaded_pings": one.loaded_pings,
+        "predicted_p90_s": one.predicted,
     }
 
 

@@ -100,6 +100,7 @@ def facts(plan: Plan, settings: Settings) -> dict[str, Any]:
     return {
         **more,
         "seed": settings.seed,
+        "acts": [act.name for act in plan.acts],
         "plan": {"seconds": plan.seconds or None, "notes": plan.notes, "cells": cells},
         "schedule": hashlib.sha256(json.dumps([settings.seed, cells]).encode()).hexdigest(),
         "loop": settings.loop,

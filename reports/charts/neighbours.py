@@ -67,7 +67,16 @@ def dumbbell(axes: Axes, y: float, one: Bystander, colour: str) -> None:
 
 def rows(study: Study) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The chart's numbers."""
-    head = ("pressed route", "innocent route", "p90 alone", "pings", "p90 beside the crowd", "pings", "change")
+    head = (
+        "pressed route",
+        "innocent route",
+        "p90 alone",
+        "pings",
+        "p90 beside the crowd",
+        "pings",
+        "change",
+        "predicted by replay",
+    )
     return head, [
         (
             look(route.variant).name,
@@ -77,6 +86,7 @@ def rows(study: Study) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
             ("" if one.loaded and one.loaded.exact else ">= ") + seconds(one.loaded.low if one.loaded else None),
             str(one.loaded_pings),
             times(one.ratio) if one.ratio else "-",
+            seconds(one.predicted),
         )
         for route in shown(study)
         for one in route.bystanders.values()

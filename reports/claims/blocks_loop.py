@@ -2,7 +2,7 @@
 
 from reports.claims.claim import FROZEN_RATIO, Claim, Judgement, Outcome, felt, measured_route, neighbour
 from reports.study import Study
-from reports.wording import number
+from reports.wording import number, seconds
 from results.schema import Variant
 
 AT_ONCE = 1.5  # served at once below which one place is the only reading
@@ -13,8 +13,9 @@ def judge(study: Study) -> Judgement:
     route, top, _, served = measured_route(study, Variant.BROKEN_ASYNC)
     beside, ratio = neighbour(route, "async")
     holds = served < AT_ONCE and ratio >= FROZEN_RATIO
+    replayed = f"; behind a replay of the crowd: {seconds(beside.predicted)}" if beside.predicted else ""
     return Judgement(
-        predicted=f"1 at once; the async neighbour's p90 at least {FROZEN_RATIO:.0f} times its idle value",
+        predicted=f"1 at once; the async neighbour's p90 at least {FROZEN_RATIO:.0f} times its idle value{replayed}",
         measured=f"{number(served)} at once with {top.users} users; {felt(beside)}",
         outcome=Outcome.CONFIRMED if holds else Outcome.REFUTED,
         why="the loop runs one thing at a time, and time.sleep does not give it back"
