@@ -90,6 +90,52 @@ def test_the_figures_in_the_text_are_those_of_the_example(example: Report) -> No
     assert f"{number(plain['users_explained'])} of {plain['users']}" in README
 
 
+def probes_words() -> str:
+    """What the stored bench says of the probe."""
+    cost = json.loads((EXAMPLE / "probe-cost.json").read_text(encoding="utf-8"))["/noop/async"]["cost in throughput"]
+    return f"takes {cost['percent']:.1f} % ({cost['low']:.1f} to {cost['high']:.1f}) of the throughput"
+
+
+def fairness_words(example: Report) -> str:
+    """The frozen route on both loops."""
+    told = {one.variant.removeprefix("broken-async "): one.top for one in example.study.experiments if one.top}
+    waits = {name: top.turns.latency.longest.low for name, top in told.items() if top.turns}
+    rates = sorted(top.rate for name, top in told.items() if top.turns)
+    return (
+        f"{told['uvloop cold'].users} users get {number(rates[0])} to {number(rates[-1])} req/s from the same frozen route on either loop. "
+        f"The longest wait is {seconds(waits['asyncio warm'])} on asyncio, {seconds(waits['uvloop warm'])} on uvloop, and "
+        f"{seconds(waits['uvloop cold'])} on uvloop when the load itself opens the connections."
+    )
+
+
+def selfcheck_words() -> str:
+    """How far off the stored self-check was, at most."""
+    summary = json.loads((ROOT / "results" / "example-selfcheck" / "report" / "summary.json").read_text(encoding="utf-8"))
+    gates = {one["expression"]: one for one in summary["gates"]}
+
+    def worst(words: str, start: str = "GET /places/") -> str:
+        return share(max(abs(one["off"]) for name, one in gates.items() if words in name and name.startswith(start)))
+
+    held = sum(one["holds"] for one in gates.values())
+    frozen = next(one for name, one in gates.items() if name.endswith("stopped for 1 s: p99"))
+    blind = next(one for name, one in gates.items() if name.endswith("p99 as a closed loop sees it"))
+    at_once = [number(one["actual"]) for name, one in gates.items() if "served at once" in name and name.startswith("GET /places/")]
+    return (
+        f"{held} of {len(gates)} goals hold. Closed loops: means at most {worst(': mean of ')} off N D / c; {', '.join(at_once)} served at once "
+        f"where 1, 6 and 40 is true. Open loads beside the replay of their own sends: mean and p50 at most "
+        f"{share(max(abs(one['off']) for name, one in gates.items() if name.endswith(('/s: mean', '/s: p50'))))}, p95 at most {worst('/s: p95')} off. "
+        f"A server that stood still for 1 s: p99 {seconds(frozen['actual'])}, replayed {seconds(frozen['truth'])}; "
+        f"a closed-loop client says {seconds(blind['actual'])}."
+    )
+
+
+def test_the_figures_of_trust_are_those_of_the_stored_runs(example: Report) -> None:
+    """What the self-check, the frozen route on both loops and the probe's bench say; blanks and line ends aside."""
+    flat = " ".join(README.split())
+    for words in (selfcheck_words(), fairness_words(example), probes_words()):
+        assert words in flat
+
+
 def test_the_example_is_a_trusted_run_whose_report_is_stored_as_rendered(example: Report) -> None:
     """The committed page and pictures are those of the committed samples."""
     assert example.trust.belief == "trusted"
@@ -113,12 +159,12 @@ def test_commands_in_the_table_run() -> None:
     commands = [
         one for row in re.findall(r"^\| `atonce .*? \|", README, re.MULTILINE) for one in re.findall(r"`(atonce [^`]+)`", row)
     ]
-    assert len(commands) == 10
+    assert len(commands) == 13
     env = {**os.environ, "ATONCE_OUT": str(ROOT / "results")}
     (ROOT / "results").mkdir(exist_ok=True)
     for command in commands:
         words = command.split()[1:]
-        extra = ["--dry-run"] if words[0] in {"reproduce", "run"} and "--dry-run" not in words else []
+        extra = ["--dry-run"] if words[0] in {"reproduce", "run", "selfcheck"} and "--dry-run" not in words else []
         if words[0] != "serve":
             shown = subprocess.run(
                 [sys.executable, "atonce.py", *words, *extra], cwd=ROOT, env=env, capture_output=True, text=True, check=False
