@@ -69,15 +69,25 @@ def load(path: Path) -> Evidence:
     wrong = [name for name, kind in {**FACTS, **EXTRAS}.items() if name in run and not isinstance(run[name], kind)]
     wrong += ["status"] if run["status"] not in list(Status) else []
     wrong += ["plan"] if not isinstance(notes, list) or not isinstance(waits, int | float | None) else []
+    wrong += [] if "machine" in wrong or is_sound(run["machine"]) else ["machine"]
     if wrong:
         raise damaged(path, f"its run.json was edited: {', '.join(wrong)}")
     if len({cell.name for cell in cells}) < len(cells):
         raise damaged(path, "its plan names a cell twice")
     frames = spooled(path, run) if run["status"] == Status.RUNNING else {name: frame(path, name) for name in TABLES}
     samples = frames["samples"].sort_values("intended", kind="stable", ignore_index=True)  # neighbours in a queue stay neighbours
+    if (samples.done.isna() & samples.sent.notna()).any():
+        raise damaged(path, "requests were sent, and nothing tells when they ended or were given up")
     samples["latency"] = samples.done - samples.intended
     samples["cell"] = samples.cell.astype("category")  # compared with a name for every cell, again and again
     return Evidence(path, run, cells, samples, frames["load"], frames["probe"], pivots(frames["load"]))
+
+
+def is_sound(machine: dict[str, Any]) -> bool:
+    """Whether the facts that checks reckon with are numbers."""
+    told = machine.get("clock", {})
+    facts = [machine.get("busy_before"), machine.get("cpus"), *(told.values() if isinstance(told, dict) else ["no facts"])]
+    return all(one is None or (isinstance(one, int | float) and not isinstance(one, bool)) for one in facts)
 
 
 def pivots(lines: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:

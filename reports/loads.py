@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from reports.percentiles import Latency
 from reports.replayed import Model, Source
-from reports.restarts import line, ratios
+from reports.restarts import Restarts, line, ratios
 from reports.study import Level, Missing, Offered, Route, Study
 from reports.wording import count, number, seconds, share, times, value
 from results.schema import Variant
@@ -128,7 +128,9 @@ def steady(route: Route, one: Offered) -> str:
     tail = f"p99 {value(p99)}" if p99 else f"longest {value(one.latency.longest)}"
     mean, queue = value(one.latency.mean), ""
     if unloaded and one.latency.mean.exact and one.latency.mean.exact <= QUIET * unloaded:
-        queue = ", hardly anything queued" if one.replayed else ", nothing queued"
+        queue = (
+            "" if one.replayed and one.replayed.is_unfair else ", hardly anything queued" if one.replayed else ", nothing queued"
+        )
     elif route.service or one.places:  # else nobody knows what it takes unloaded
         mean += f" ({times(one.latency.mean.low / (unloaded or 1))} the unloaded {seconds(unloaded)})"
     return f"{route.route} at {number(one.nominal)} req/s: mean {mean}, {tail}{queue}.{in_turn(one)}{left_out(one)}"
@@ -153,7 +155,7 @@ def in_turn(one: Offered) -> str:
     if found.model is Model.BROKEN and found.follows:
         return f"{words}it kept to that most of the time, but stood still or slowed down in between: not a fixed-service queue."
     if found.model is Model.BROKEN:
-        return f"{words}measured mean {seconds(found.measured['mean'])}: not a fixed-service queue."
+        return " No number of places that take a fixed time explains its completions: not a fixed-service queue."
     if found.is_unfair:
         return f"{words}measured p99 is {number(found.ratio('p99') or 1.0)} times the replay's: served out of order, somebody is overtaken."
     return f"{words}{off}" + (", so its arrivals explain the waiting." if found.model is Model.HOLDS else ".")
@@ -227,9 +229,11 @@ def spreads(route: Route) -> Iterator[str]:
     good = [one for one in route.offered if one.latency and not one.overloaded]
     for level in dict.fromkeys(one.share or one.nominal for one in good):
         alike = [one for one in good if (one.share or one.nominal) == level]
-        means = sorted(one.latency.mean.low for one in alike if one.latency)
+        means = [one.latency.mean for one in alike if one.latency]
+        worth = tuple(one.beyond or 0.0 for one in means) if route.restarts else (0.0,)  # nobody restarted a stranger's app
         if len(means) > 1:
-            yield f"{len(means)} repeats at {stated(alike[0])}: mean {seconds(means[0])} to {seconds(means[-1])}."
+            spread = Restarts(tuple(one.low for one in means), worth)
+            yield f"{len(means)} repeats at {stated(alike[0])}: mean {spread.told('s')}."
 
 
 def compared(study: Study) -> str:

@@ -61,6 +61,7 @@ def tally(evidence: Evidence, cell: Cell, name: str) -> Tally:
     return Tally(
         cell=name,
         planned=max(len(rows), scheduled(evidence, name)),
+        silent=max(0, scheduled(evidence, name) - len(rows)),
         sent=int(sent.sum()),
         unfinished=int(rows.censored.sum()),
         errors=int((sent & rows.error.notna()).sum()),

@@ -12,7 +12,7 @@ import pandas as pd
 from reports.arrival_law import law_of
 from reports.load import Evidence
 from reports.percentiles import Latency, quantile
-from reports.queueing import replay
+from reports.queueing import correlation_length, replay
 from reports.replayed import QUICK, Replayed, Sends, Source, places_of, replayed
 from reports.spectrum import spectrum
 from reports.steadiness import Steadiness, without_luck
@@ -64,7 +64,7 @@ def offered_of(evidence: Evidence, cell: Cell, capacity: float | None, crowd: in
         backlog=backlog,
         unfinished=int(sent.censored.sum()),
         errors=int(sent.error.notna().sum()),
-        latency=Latency.of(inside.latency.to_numpy(), ~inside.censored.to_numpy(), correlated=not overloaded),
+        latency=Latency.of(inside.latency.to_numpy(), ~inside.censored.to_numpy(), correlated=not overloaded, tau=tau(rate, again)),
         floor=busy + places.way if busy else floor,
         lateness=quantile((sent.sent - sent.intended).to_numpy(), 0.99) if len(sent) else None,
         arrivals=tuple(law_of(np.sort(one.to_numpy()) - go, lasts) for one in moments if len(one) > FEW),
@@ -85,6 +85,12 @@ def sends_of(sent: pd.DataFrame, inside: pd.DataFrame) -> Sends:
     """A cell's requests as columns; `inside` are those that its results are made of."""
     planned, left, done = (sent[name].to_numpy() for name in ("intended", "sent", "done"))
     return Sends(planned, left, done, ~sent.censored.to_numpy(), np.asarray(sent.index.isin(inside.index)))
+
+
+def tau(rate: float, again: Replayed | None) -> float:
+    """How many requests in a row are worth one, where a replay says how full the places were; else 1, which claims nothing."""
+    rho = rate * again.d / again.places if again and again.follows else 0.0
+    return correlation_length(rho) if 0 < rho < 1 else 1.0
 
 
 def steadiness_of(sends: Sends, again: Replayed | None, *, is_idle: bool) -> Steadiness | None:

@@ -190,14 +190,15 @@ class Latency:
     independent: float | None = None
 
     @classmethod
-    def of(cls, latencies: Array, finished: Flags, *, correlated: bool = False) -> "Latency | None":
+    def of(cls, latencies: Array, finished: Flags, *, correlated: bool = False, tau: float = 1.0) -> "Latency | None":
         """Mean, quantiles and longest; bounds where some were not answered. None of no request.
 
-        `correlated` for open loads: latencies in the order of the planned moments.
+        `correlated` for open loads: latencies in the order of the planned moments. `tau` of them are worth one where theory
+        knows it: near saturation a run that was spared the long queues cannot know what it was spared.
         """
         if not len(latencies):
             return None
-        independent = n_eff_of_ranks(latencies) if correlated else None
+        independent = min(n_eff_of_ranks(latencies), len(latencies) / max(tau, 1.0)) if correlated else None
         mean, longest = (
             Estimate(float(one), float(one) if finished.all() else np.inf) for one in (latencies.mean(), latencies.max())
         )

@@ -21,6 +21,7 @@ class Restarts:
     """One number of a route, measured anew after each restart; all positive, in the order of the repeats."""
 
     values: tuple[float, ...]
+    beyond: tuple[float, ...] | None = None  # independent requests beyond the quantile, run by run, where requests queue
 
     @property
     def estimate(self) -> float:
@@ -30,7 +31,7 @@ class Restarts:
     @property
     def interval(self) -> tuple[float, float] | None:
         """Where the truth lies at 95 %; None of fewer than five runs."""
-        return over_restarts(self.values)
+        return over_restarts(self.values, None if self.beyond is None else np.array(self.beyond))
 
     @property
     def variation(self) -> float:

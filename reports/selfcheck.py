@@ -25,6 +25,9 @@ from results.schema import Cell
 
 BARE, FASTAPI = (0.01, 0.02, 0.03), (0.03, 0.03, 0.05)  # how far a closed loop's mean may be off: 1 place, a few, 40
 MANY = 40
+EXACT = 0.3  # how far the sweep may lie from the one whole number that it must give away
+ROUNDED = 1e-6  # seconds
+A_WAY = 0.003  # seconds that HTTP and client may add to what a single user gets
 IN_PLACE = 0.01  # how far D from completions may lie from what the server itself recorded
 OPEN, OPEN_TAIL = 0.03, 0.05  # mean and p50; p95 and, with a freeze, p99
 GROWTH, PLATEAU = 0.03, 0.01
@@ -78,10 +81,16 @@ def goals(evidence: Evidence) -> tuple[Goal, ...]:
         windows = [(cell, one) for cell in evidence.cells if cell.variant == route and (one := steady(evidence, cell, cell.name))]
         crowds = [(cell.users, window) for cell, window in windows if cell.users]
         swept = swept_of(evidence, windows[0][0], crowds) if crowds else None
-        found += sweep(route, crowds, swept) if swept else []
+        found += sweep(route, crowds, swept) if swept else [unknown(route)] if crowds else []
         for cell, window in windows:
-            found += opened(evidence, cell, window, swept) if cell.arrivals else []
+            if cell.arrivals:
+                found += list(opened(evidence, cell, window, swept)) or [unknown(cell.name)]
     return tuple(found)
+
+
+def unknown(name: str) -> Goal:
+    """A load that was measured and cannot be judged, because the server's own record is missing: never a goal that holds."""
+    return Goal(f"{name}: records of the server", 1, 0, 1, 1, "there", number)
 
 
 def places(evidence: Evidence, cell: Cell) -> tuple[int, bool]:
@@ -140,24 +149,35 @@ def in_place(window: Window, c: int, frozen: Stops = ()) -> float | None:
 
 
 def sweep(route: str, crowds: list[tuple[int, Window]], one: Swept) -> Iterator[Goal]:
-    """A closed loop: R = N D / c at every level that fills all places, and the c that the throughputs give away."""
+    """A closed loop: R = N D / c at every level that fills all places, and the c that the throughputs give away.
+
+    D is what the server recorded: a bare one in this very load, FastAPI with one user, since a handler may wait for its thread.
+    """
     limit = (BARE if one.is_bare else FASTAPI)[0 if one.c == 1 else 1 if one.c < MANY else 2]
+    alone = recorded(crowds[0][1])
     for users, window in crowds:
         if users > one.c:
-            mean, d = float(right(window.rows).latency.mean()), recorded(window) if one.is_bare else None
+            mean, d = float(right(window.rows).latency.mean()), recorded(window) if one.is_bare else alone
             yield near(f"{route}: mean of {users} users", closed_loop_mean(users, d or one.in_place, one.c), mean, limit)
     levels, rates = np.array([(float(users), window.rate) for users, window in crowds]).T
-    fit, far = fit_sweep(levels, rates, one.service, max(0.0, 1 / rates[0] - one.service)), 1 if one.c >= MANY else 0.5
-    words = f"{one.c - 1} to {one.c + 1}" if one.c >= MANY else f"rounded {one.c}"
+    fit, far = fit_sweep(levels, rates, one.service, max(0.0, 1 / rates[0] - one.service)), 1 if one.c >= MANY else EXACT
+    words = f"{one.c - 1} to {one.c + 1}" if one.c >= MANY else f"{one.c} +- {EXACT}"
     yield Goal(f"{route}: served at once, from the sweep", one.c, fit, one.c - far, one.c + far, words, number)
-    if one.is_bare and (own := recorded(crowds[-1][1])):
+    own = recorded(crowds[-1][1])
+    if own and one.is_bare:
         yield near(f"{route}: service time, as the server recorded it", own, one.in_place, IN_PLACE)
+    if alone:  # else a delay of our own in every answer would cancel out everywhere
+        yield Goal(
+            f"{route}: one user, beyond the server's record", 0.0, one.service - alone, -ROUNDED, A_WAY, f"0 to {seconds(A_WAY)}"
+        )
 
 
 def opened(evidence: Evidence, cell: Cell, window: Window, swept: Swept | None) -> Iterator[Goal]:
     """An open load, by what the server was told to do: stop for a while, be overloaded, or just queue."""
     c, _ = places(evidence, cell)
     asked, rows = parse_qs(urlsplit(cell.path).query), ordered(window)
+    if "seconds" not in asked:
+        return
     frozen = evidence.run.get("targets", {}).get("places", {}).get("frozen", []) if "freeze_at" in asked else []
     d = in_place(window, c, frozen)
     if d is None or cell.arrivals is None:

@@ -26,6 +26,7 @@ class Tally:
 
     cell: str
     planned: int
+    silent: int  # of them, those that left not even a row
     sent: int
     unfinished: int
     errors: int

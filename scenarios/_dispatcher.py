@@ -22,7 +22,7 @@ from scenarios._cue import Cue, clock
 from scenarios._recorder import Place
 
 RESTED = 4.0  # seconds
-LONG = 0.005  # seconds; of shorter gaps a busy generator would be the greater evil
+LONG = 0.002  # seconds; of shorter gaps a busy generator would be the greater evil
 COARSE = 0.001  # seconds that libev's timers may come late: they round up to whole milliseconds
 
 

@@ -56,12 +56,12 @@ def test_overload_is_counted_to_the_last_request(tmp_path: Path) -> None:
     assert one.overloaded
 
 
-def test_a_cut_overload_prints_bounds_and_stays_trusted(tmp_path: Path) -> None:
-    """Without a drain a third is unanswered: ">= ...", never a number that looks exact; V7 is not asked."""
+def test_a_cut_overload_prints_bounds_and_warns(tmp_path: Path) -> None:
+    """Without a drain a third is unanswered: ">= ...", never a number that looks exact; V7 warns."""
     report = explain(write(tmp_path, [steady(30, 60, law=Law.CONSTANT)], Server(service=0.05, drain=0)))
     one = only(report)
-    assert (one.unfinished, report.trust.belief) == (600, Belief.TRUSTED)
-    assert statuses(report, "V7") == set()
+    assert (one.unfinished, report.trust.belief) == (600, Belief.SUSPECT)
+    assert statuses(report, "V7") == {CheckStatus.WARN}
     assert ">= 19.1 s" in told(report)
     entry = summary(report)["routes"][0]["offered"][0]
     assert entry["p95_s"] is None

@@ -86,6 +86,15 @@ def test_what_a_machine_cannot_tell_is_unknown_and_counted(clean: Study) -> None
     assert "V10 other processes: neither the system nor the target tells" in belief.impossible
 
 
+def test_the_empty_routes_cell_does_not_carry_the_headline(clean: Study) -> None:
+    """A stall while nothing but the rig was measured is told, and voids nothing else."""
+    floor = next(one for one in clean.tallies if one.cell.startswith("floor/"))
+    sick = dataclasses.replace(floor, health=dataclasses.replace(floor.health, stall=0.006))
+    study = dataclasses.replace(clean, tallies=tuple(sick if one is floor else one for one in clean.tallies))
+    assert trust(study).belief is Belief.TRUSTED
+    assert trust(study).cells[floor.cell] is Belief.UNTRUSTED
+
+
 def test_trust_is_told_cell_by_cell(clean: Study) -> None:
     """One bad cell leaves the others as they are."""
     belief = trust(ill(clean, stall=0.006))

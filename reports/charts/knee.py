@@ -48,7 +48,7 @@ def draw(study: Study) -> Figure | str:
         return "No route was asked at two rates or more, so there is no knee to look for."
     across = min(ACROSS, len(routes))
     down = math.ceil(len(routes) / across)
-    text = method(study, "open model, latency from the planned moment, each point one load")
+    text = method(study, "open model, latency from the planned moment")
     figure = canvas(11, 1.0 + 3.4 * down, title(study), text)
     panels = figure.subplots(down, across, sharey=True, squeeze=False).flatten()
     found = [one.latency for route in routes for one in route.offered if one.latency]

@@ -52,7 +52,9 @@ def title(study: Study) -> str:
             words = f"users waited {seconds(told.measured)} ({told.name}), a closed-loop tool says {seconds(told.told)}"
             found.append((told.ratio, f"{route.route}: {words}"))
         if again and again.is_unfair and (tail := again.ratio("p99")):
-            found.append((tail, f"{route.route} serves out of order: its slowest 1 % wait {number(tail)} times as long as in turn"))
+            found.append(
+                (tail, f"{route.route} serves out of order: its p99 is about {number(tail)} times that of serving in turn")
+            )
         elif again and again.model is Model.HOLDS and one.latency:
             found.append((0.0, f"{route.route}: its own arrivals explain the waiting, mean {value(one.latency.mean)}"))
     return max(found, default=(0.0, "How long the tail is, and what its own arrivals explain of it"))[1]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from reports.checks.check import Check
 from reports.percentiles import QUANTILES, Latency, is_supported
+from reports.split import Split
 from reports.study import Level, Study, Tally
 from reports.wording import number, seconds, share
 
@@ -27,6 +28,8 @@ def check(study: Study) -> Iterator[Check]:
             yield Check("V11", "little residual", level.cell, level.little.residual, level.edge, 1.0, why)
         yield ordered(tally)
         yield from carried(tally, shortest)
+        if level and level.users == 1 and level.split:
+            yield alone(level.cell, level.split)
     yield floor(study)
 
 
@@ -38,14 +41,13 @@ def reported(latency: Latency | Level) -> float:
 def counted(tally: Tally, count: int | None, *, overloaded: bool) -> Iterator[Check]:
     """V7 and V8: whether all came back, and rightly. The limits tighten with the quantile that is claimed.
 
-    Overload is a finding: what is still queueing when such a test ends takes nothing away from it.
+    Overload is a finding, and no percentile describes it: what still queues when such a test ends is a warning only.
     """
     claimed = 0.9 if count is None else max((q for q in QUANTILES.values() if is_supported(count, q)), default=0.5)
     tail = (1 - claimed) / 2
     open_, wrong, sent = tally.unfinished, tally.errors, max(tally.sent, 1)
     why = f"{open_} of {tally.sent} requests were unanswered when the drain ended: the slow ones are missing from the tail"
-    if not overloaded:
-        yield Check("V7", "completion", tally.cell, open_ / sent, 0.0, tail, why)
+    yield Check("V7", "completion", tally.cell, open_ / sent, 0.0, 1.0 if overloaded else tail, why)
     why = f"{wrong} of {tally.sent} answers were errors or wrong bodies: quick errors flatter percentiles"
     yield Check("V8", "errors", tally.cell, wrong / sent, 0.001, min(0.01, tail), why)
 
@@ -75,6 +77,21 @@ def carried(tally: Tally, shortest: float) -> Iterator[Check]:
         yield Check("V14", "transport", tally.cell, median, 0.002, A_WAY, why, seconds)
         why = f"one innocent request in a hundred spent {seconds(tail)} or more outside the server"
         yield Check("V14", "transport tail", tally.cell, tail, A_WAY, max(A_WAY, 0.1 * shortest), why, seconds)
+
+
+def alone(cell: str, split: Split) -> Check:
+    """V14 of a single user: nobody is in the way, so what is not spent in the app is spent on the way."""
+    way = split.before_app + split.to_be_sent
+    return Check(
+        "V14",
+        "transport, one user",
+        cell,
+        way,
+        0.002,
+        A_WAY,
+        f"a single user's requests spend {seconds(way)} outside the app",
+        seconds,
+    )
 
 
 def floor(study: Study) -> Check:

@@ -66,7 +66,8 @@ def supported(cell: str, latency: Latency | Level) -> Iterator[Check]:
         return
     name, one = printed[-1]
     beyond = latency.count * (1 - QUANTILES[name]) if one.beyond is None else one.beyond
-    why = f"{number(beyond)} independent requests lie beyond its {name}, the highest percentile that is printed"
+    kind = "" if one.beyond is None else "independent "
+    why = f"{number(beyond)} {kind}requests lie beyond its {name}, the highest percentile that is printed"
     yield Check("V17", "sample size", cell, beyond, (BEYOND, math.inf), (0.0, math.inf), why, number, is_finding=True)
 
 

@@ -61,6 +61,10 @@ def origin(study: Study) -> Check:
         ran = str(runtime.get("loop")).partition(".")[0]
         asked = study.run.get("loops", {}).get(variant, study.run.get("loop"))
         missing += [f"{variant}: the loop that was asked for (it ran {ran})"] if asked not in {ran, "unknown"} else []
+    acts = [] if study.run.get("probe") is False else study.run.get("acts", [])
+    missing += [
+        f"{act}: what ran, its probe left no record" for act in acts if study.run.get("targets") and act not in study.run["targets"]
+    ]
     foreign, blind = study.run.get("host"), study.run.get("probe") is False
     if not study.run.get("targets") and not foreign and not blind:
         missing.append("what ran inside the target: its probe left no record")
