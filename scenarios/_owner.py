@@ -114,7 +114,7 @@ class Owner:
             "schedule": "made from seed and plan",
             "loop": "unknown",
             "workers": len(self.workers),
-            "machine": machine(),
+            "machine": machine(look=False),
             "packages": packages(),
             "connections": self.order(None).connections,
         }
