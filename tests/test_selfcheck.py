@@ -257,7 +257,7 @@ def test_a_short_check_of_real_servers_finds_their_truth(tmp_path: Path, loop: s
     run = RunFolder.create(tmp_path, "selfcheck")
     drive(plan_of(0.1), Settings(loop=loop, seed=1, server_env={}), run, Silence())
     report = explain(run.path)
-    assert len(report.goals) == 33
+    assert len(report.goals) == 39
     assert report.study.missing == ()
     exact = [one for one in report.goals if one.name.endswith(("from the sweep", "stopped", "dropped"))]
     assert [one.name for one in exact if not one.holds] == []
