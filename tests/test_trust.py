@@ -45,12 +45,19 @@ def told(study: Study, **facts: Any) -> Study:
     return dataclasses.replace(study, run={**study.run, "machine": {**study.run["machine"], **facts}})
 
 
+def skipped(study: Study) -> Study:
+    """The same run, with one request of 10,000 that left not even a row."""
+    first, *rest = study.tallies
+    return dataclasses.replace(study, tallies=(dataclasses.replace(first, silent=1, planned=10_000, sent=10_000), *rest))
+
+
 FAULTS: list[tuple[str, Callable[[Study], Study]]] = [
     ("V1", lambda study: told(study, clock={"resolution": 4e-8, "backward": 1})),
     ("V1", lambda study: told(study, clock={"resolution": 0.015, "backward": 0})),
     ("V2", lambda study: ill(study, stall=0.006)),
     ("V2", lambda study: ill(study, longest_stall=2.0)),
     ("V3", lambda study: ill(study, lateness=0.02)),
+    ("V4", skipped),
     ("V5", lambda study: ill(study, unpunctual=0.2)),
     ("V9", lambda study: ill(study, busiest=0.9)),
     ("V10", lambda study: ill(study, others=0.4)),
