@@ -31,6 +31,7 @@ from scenarios._watch import Log, Tell, progress, wait_until_ready, watch
 
 ROOMS = Path(__file__).resolve().parent.parent
 READY_PATH = "/noop/async"  # what is asked until the app answers: it costs next to nothing
+Pair = tuple[int | None, int | None]  # the app's core and Locust's
 LOCUSTFILES = ("burst.py", "crowd.py", "steady.py", "neighbours.py")
 
 
@@ -63,18 +64,18 @@ def drive(plan: Plan, settings: Settings, run: RunFolder, audience: Audience) ->
 
 def play_all(plan: Plan, settings: Settings, run: RunFolder, interruption: Interruption, audience: Audience) -> None:
     """Open the run, play act after act, seal it."""
-    locust_core = cores()[1]
+    pinned = cores()  # asked once: whoever stays on one core is told of that one only
     status, done, acts = Status.FAILED, 0.0, list(plan.acts)
     answers: dict[float, str] = {}  # by the seconds that were asked for: variants of the same work must answer alike
     try:
         run.open(**facts(plan, settings))
-        with staying_on(locust_core):
+        with staying_on(pinned[1]):
             while acts:
                 act = acts.pop(0)
                 tell = partial(tell_from, audience, done)
                 chosen = replace(settings, app=act.app) if act.app else settings
                 known = answers.get(act.seconds) if act.seconds else None  # who waits for different times says so
-                answers[act.seconds] = play(act, chosen, run, interruption, tell, known)
+                answers[act.seconds] = play(act, chosen, run, pinned, interruption, tell, known)
                 done += START_UP + act.estimate()
                 if not acts and plan.then and not interruption.asked:
                     acts, plan = list(plan.then(run)), replace(plan, then=None)
@@ -133,10 +134,10 @@ def tell_from(audience: Audience, done: float, step: str, seconds: float) -> Non
 
 
 def play(  # noqa: PLR0913, PLR0917 - what an act needs
-    act: Act, settings: Settings, run: RunFolder, interruption: Interruption, tell: Tell, alike: str | None
+    act: Act, settings: Settings, run: RunFolder, pinned: Pair, interruption: Interruption, tell: Tell, alike: str | None
 ) -> str:
     """One act: a fresh server, unless the target is somebody else's, and one Locust process. Gives the answer before load."""
-    app_core, locust_core = cores()
+    app_core, locust_core = pinned
     log, url, app = Log.from_here(run.path / "log.txt"), settings.host, None
     quiet: dict[str, Any] = {"folder": run.path, "stdin": subprocess.DEVNULL, "stdout": None}
     pipes: dict[str, Any] = {"folder": run.path, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}

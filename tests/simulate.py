@@ -282,7 +282,7 @@ def write_probe(path: Path, act: Act, truth: Truth, world: World) -> None:
         "executor_size": 6,
         "loop": act.loop or "asyncio",
         "http_parser": "httptools",
-        "cpus": [0],
+        "cpus": [1],
         "pid": 1,
     }
     waiting = 20 if truth.holds_threads else 0

@@ -97,6 +97,7 @@ def test_a_short_run_leaves_whole_evidence(tmp_path: Path, monkeypatch: pytest.M
         run["targets"]["broken-async"]["http_parser"],
         run["targets"]["broken-async"]["thread_tokens"],
     ) == (Status.COMPLETE, "httptools", 40)
+    assert run["targets"]["broken-async"]["cpus"] == [run["machine"]["app_core"]]  # and not on the generator's
     log = (path / "log.txt").read_text(encoding="utf-8")
     table = next(line for line in log.splitlines() if "Aggregated" in line)
     assert len(measured) == int(table.split()[1])

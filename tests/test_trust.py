@@ -45,6 +45,12 @@ def told(study: Study, **facts: Any) -> Study:
     return dataclasses.replace(study, run={**study.run, "machine": {**study.run["machine"], **facts}})
 
 
+def astray(study: Study) -> Study:
+    """The same run, with the servers on the generator's core."""
+    ran = {name: {**one, "cpus": [0]} for name, one in study.run["targets"].items()}
+    return dataclasses.replace(study, run={**study.run, "targets": ran})
+
+
 def skipped(study: Study) -> Study:
     """The same run, with one request of 10,000 that left not even a row."""
     first, *rest = study.tallies
@@ -79,6 +85,13 @@ def test_each_fault_fails_its_check_and_makes_the_run_untrusted(clean: Study, na
     assert CheckStatus.FAIL not in found(clean, name)
     assert CheckStatus.FAIL in found(plant(clean), name)
     assert trust(plant(clean)).belief is Belief.UNTRUSTED
+
+
+def test_servers_that_ran_elsewhere_than_planned_make_a_run_suspect(clean: Study) -> None:
+    """Runs were stored whose servers had shared the generator's core while the page named another."""
+    assert trust(clean).belief is Belief.TRUSTED
+    assert trust(astray(clean)).belief is Belief.SUSPECT
+    assert "ran on [0], not on core 1" in trust(astray(clean)).doubts[0].why
 
 
 def test_what_a_machine_cannot_tell_is_unknown_and_counted(clean: Study) -> None:

@@ -1,10 +1,11 @@
 """Could the machine do it, and is it known what ran? The clock, other people's load, and everything that changes the law."""
 
+import math
 from collections.abc import Iterator
 
 from reports.checks.check import Check
 from reports.study import Study, Tally
-from reports.wording import number, seconds, share
+from reports.wording import count, number, seconds, share
 
 MICROSECOND = 1e-6
 ORIGIN = {
@@ -24,6 +25,7 @@ def check(study: Study) -> Iterator[Check]:
     for tally in study.tallies:
         if not tally.is_aside:
             yield from shared(tally)
+    yield pinning(study)
     yield origin(study)
 
 
@@ -49,6 +51,21 @@ def shared(tally: Tally) -> Iterator[Check]:
         yield Check("V10", name, tally.cell, value, fine, too_much, why)
     why = COULD_NOT if found.swapped is None else f"{found.swapped:,.0f} pages were swapped"
     yield Check("V10", "swap", tally.cell, found.swapped, 0.0, 0.0, why, number)
+
+
+def pinning(study: Study) -> Check:
+    """V10: the app must have had the core that was meant for it; the processes themselves tell where they ran."""
+    planned, ran = study.run["machine"].get("app_core"), study.run.get("targets", {})
+    known = {name: one["cpus"] for name, one in ran.items() if one.get("cpus") and name not in study.run.get("unpinned", [])}
+    if planned is None or not known:
+        return Check(
+            "V10", "pinning", "*", None, (0.0, 0.0), (0.0, math.inf), "the app was not pinned, or nobody knows where it ran", number
+        )
+    astray = [name for name, cpus in known.items() if cpus != [planned]]
+    why = f"the app ran on core {planned}, as planned"
+    if astray:
+        why = f"{count(len(astray), 'server')} ran on {known[astray[0]]}, not on core {planned} as planned: on the generator's core, or anywhere"
+    return Check("V10", "pinning", "*", float(len(astray)), (0.0, 0.0), (0.0, math.inf), why, number)
 
 
 def origin(study: Study) -> Check:

@@ -15,7 +15,7 @@ from results.schema import Variant
 
 TOLERANCE = 0.10
 BLIND = 1.5  # service times: a timer whose median stays below saw the work and not the queue
-SEES = 0.75  # of the longest wait of its clients: a timer above has seen the queue
+SEES = 0.5  # of the longest wait: a timer above has seen the queue; who enters in a later turn of the loop waits before its timer starts
 
 
 def judge(study: Study) -> Judgement:
