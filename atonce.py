@@ -15,7 +15,6 @@ import typer
 
 HERE = Path(__file__).resolve().parent
 app = typer.Typer(
-    name="atonce",
     help="How many requests can your FastAPI route really serve at once?\n\n"
     "Start with: atonce reproduce   (two minutes: blocking inside `async def` makes requests queue, with proof)\n\n"
     "Every flag may be set as ATONCE_<FLAG>, or in [tool.atonce] of pyproject.toml.",
@@ -25,13 +24,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-
 Loop = StrEnum("Loop", ["ASYNCIO", "UVLOOP"])
 Kind = StrEnum("Kind", ["BURST", "CROWD", "STEADY", "NEIGHBOURS", "KNEE"])
 Gaps = StrEnum("Gaps", ["POISSON", "CONSTANT"])
 Shape = StrEnum("Shape", ["FLAT", "STEPS", "RAMP", "SPIKE"])
 Pool = StrEnum("Pool", ["WARM", "COLD", "FRESH"])
-
 Json = Annotated[bool, typer.Option("--json", help="Print summary.json on stdout, and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 3 for a suspect run too, not only for an untrusted one.")]
@@ -84,10 +81,8 @@ def reproduce(  # noqa: PLR0913 - one parameter per flag
     """
     from scenarios import _full, _plan  # noqa: PLC0415
 
-    plan, settings = (
-        _full.extended(_plan.reproduction(seconds), repeat, full=full),
-        {"loop": loop, "seed": seed, "probe": not no_probe},
-    )
+    plan = _full.extended(_plan.reproduction(seconds), repeat, full=full)
+    settings = {"loop": loop, "seed": seed, "probe": not no_probe}
     play("reproduce", plan, settings, out, dry_run=dry_run, as_json=as_json, quiet=quiet, strict=strict, open_page=open_page)
 
 
@@ -183,6 +178,35 @@ def selfcheck(  # noqa: PLR0913 - one parameter per flag
 
     manners = {"as_json": as_json, "quiet": quiet, "strict": False, "open_page": False}
     play("selfcheck", plan_of(), {"loop": loop, "seed": seed}, out, dry_run=dry_run, **manners)
+
+
+@app.command(
+    epilog="Examples:  atonce claims --list   |   atonce claims gather-overlaps   |   atonce claims blocks-loop def-pool --dry-run"
+)
+def claims(  # noqa: PLR0913 - one parameter per flag
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Which claims to measure; none: list them all.")
+    ] = None,
+    *,
+    list_all: Annotated[bool, typer.Option("--list", help="List all claims, with the seconds that each one takes.")] = False,
+    loop: OneLoop = Loop.ASYNCIO,
+    out: Out = None,
+    seed: Seed = 1,
+    dry_run: Dry = False,
+    open_page: Open = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    strict: Strict = False,
+) -> None:
+    """Measure single statements of the lesson, each with its prediction; or list them."""
+    from reports.claims import listing, needs_of  # noqa: PLC0415
+    from scenarios._full import chosen  # noqa: PLC0415
+
+    if list_all or not ids:
+        echo(listing(lambda needs: chosen(needs).estimate()))
+        return
+    manners = {"as_json": as_json, "quiet": quiet, "strict": strict, "open_page": open_page}
+    play("claims", chosen(needs_of(ids)), {"loop": loop, "seed": seed, "claims": ids}, out, dry_run=dry_run, **manners)
 
 
 @app.command("ls", epilog="Examples:  atonce ls   |   atonce ls --out elsewhere")

@@ -22,6 +22,7 @@ FACTS: dict[str, type] = {
     "troubles": list,
 }
 EXTRAS: dict[str, type | tuple[type, ...]] = {"seconds": (int, float), "targets": dict, "loops": dict, "host": str, "scenario": str}
+EXTRAS |= dict.fromkeys(("asks", "told", "skipped"), dict) | dict.fromkeys(("claims", "unpinned"), list)
 MOMENTS = ("intended", "sent", "done", "app_start", "handler_start", "handler_end", "app_end", "t", "area", "lateness", "cpu")
 HARDSHIP = ("stolen", "used", "swapped")  # of marks, since format 3
 KINDS = {

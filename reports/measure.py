@@ -16,6 +16,7 @@ from reports.restarts import Restarts, restarts_of
 from reports.split import split_of
 from reports.steadiness import Steadiness
 from reports.study import Burst, Level, Missing, Route, Study, Tally
+from reports.sureness import median_interval, rate_interval
 from reports.turns import answers_of, starved, turns_of
 from reports.windows import Window, little, right, steady
 from results.schema import Cell, Scenario, Variant, is_experiment, written
@@ -97,6 +98,7 @@ def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
         route=next((cell.route for cell in evidence.cells if cell.variant == variant and (cell.users or cell.arrivals)), variant),
         variant=variant,
         service=service,
+        services=median_interval(np.concatenate(list(alone.values()))) if alone else None,
         places=places,
         mechanism=mechanism,
         executor=runtime.get("executor_size"),
@@ -186,6 +188,7 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         if service and cell.users > 1 and is_experiment(cell.variant)
         else None,
         split=split_of(rows),
+        rates=rate_interval(window.answers, window.rate * (service or 0.0)),
     )
 
 

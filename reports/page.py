@@ -77,7 +77,7 @@ def pictures(report: Report) -> Iterator[Picture]:
     description = " ".join(finding.sentence for finding in report.findings)
     for chart in CHARTS:
         title, figure, table = chart.title(report.study), chart.draw(report.study), chart.table(report.study)
-        if isinstance(figure, str) and report.study.reproduces and chart in LESSON:
+        if isinstance(figure, str) and report.study.run["command"] == "reproduce" and chart in LESSON:
             yield Picture(chart.stem, chart.question, title, None, figure, table)
         elif not isinstance(figure, str):
             # Safe: the SVG is matplotlib's, and matplotlib escapes every text that it draws.

@@ -16,6 +16,7 @@ from reports.restarts import Restarts
 from reports.spectrum import Spectrum
 from reports.split import Split
 from reports.steadiness import Steadiness
+from reports.sureness import Interval, product
 from reports.turns import Turns
 from reports.windows import Little
 
@@ -62,6 +63,7 @@ class Level:
     inside: dict[str, float]  # quantiles of what a timer inside the app saw
     split: Split | None  # where the mean latency was spent; None where no probe saw it
     turns: Turns | None = None  # of the whole cell, where an experiment is about the order of service
+    rates: Interval | None = None  # 95 % interval of the rate
 
     @property
     def edge(self) -> float:
@@ -164,6 +166,7 @@ class Route:
     route: str
     variant: str
     service: float | None
+    services: Interval | None  # 95 % interval of the service time
     places: float | None  # how many its mechanism should serve at once; None for no limit
     mechanism: str | None
     executor: float | None  # threads of the loop's default executor, as the app's probe saw them
@@ -212,6 +215,11 @@ class Route:
         """Requests served at once, measured at the top level."""
         return served_at_once(self.top.rate, self.service) if self.top and self.service else None
 
+    @property
+    def served_between(self) -> Interval | None:
+        """95 % interval of served at once; None where the window is too short to tell."""
+        return product(self.top.rate, self.top.rates, self.service, self.services) if self.top and self.service else None
+
 
 @dataclass(frozen=True, slots=True)
 class Study:
@@ -234,8 +242,25 @@ class Study:
 
     @property
     def reproduces(self) -> bool:
-        """Whether this is the lesson's run: our own target, four known variants, claims to judge."""
-        return bool(self.run["command"] == "reproduce")
+        """Whether this is about the lesson: our own target, known variants, claims to judge."""
+        return self.run["command"] in {"reproduce", "claims"}
+
+    def is_planned(self, needs: tuple[str, ...]) -> bool:
+        """Whether the run was to measure all of this: beginnings of cells' names, and `asked/<act>` for questions."""
+        planned = [cell["name"] for cell in self.run["plan"]["cells"]] + [f"asked/{act}" for act in self.run.get("asks", {})]
+        planned += [cell for one in self.run.get("skipped", {}).values() for cell in one["cells"]]
+        return all(any(name.startswith(need) for name in planned) for need in needs)
+
+    def absent(self, needs: tuple[str, ...]) -> str | None:
+        """What the target itself said of a part that it lacks, if one of these needs it."""
+        for act, one in self.run.get("skipped", {}).items():
+            if any(name.startswith(need) for name in (*one["cells"], f"asked/{act}") for need in needs):
+                return str(one["why"])
+        return None
+
+    def told(self, act: str, path: str) -> list[dict[str, Any]]:
+        """What the target answered to a question of an act, before the load and after it: status and body."""
+        return [one[path] for one in self.run.get("told", {}).get(act, {}).get("answers", []) if path in one]
 
     @property
     def is_empty(self) -> bool:

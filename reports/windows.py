@@ -46,11 +46,16 @@ class Window:
         return self.end - self.start
 
     @property
-    def completions(self) -> int:
-        """Right answers whose last byte arrived inside the window. A failure is not throughput."""
+    def answers(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Moments of the right answers whose last byte arrived inside the window. A failure is not throughput."""
         whole = self.everything
         right = ~whole.censored & whole.error.isna() & whole.sent.notna()
-        return int((right & (whole.done > self.start) & (whole.done <= self.end)).sum())
+        return whole.done[right & (whole.done > self.start) & (whole.done <= self.end)].to_numpy()
+
+    @property
+    def completions(self) -> int:
+        """How many they are."""
+        return len(self.answers)
 
     @property
     def rate(self) -> float:

@@ -38,6 +38,11 @@ def value(one: Estimate | None) -> str:
     return f"~{seconds(one.low)}" if one.is_grey else seconds(one.low)
 
 
+def between(value: float, interval: tuple[float, float] | None) -> str:
+    """A number with the interval that its truth lies in at 95 %: `0.996 [0.991, 1.00]`; alone where none is known."""
+    return number(value) + (f" [{number(interval[0])}, {number(interval[1])}]" if interval else "")
+
+
 def share(value: float) -> str:
     """A proportion in per cent: `12 %`, `0.05 %`, `-0.3 %`."""
     return f"{value:.0%}".replace("%", " %") if abs(value) >= WHOLE_PERCENT else f"{value * 100:.2g} %"

@@ -10,11 +10,13 @@ from enum import StrEnum
 from typing import Any
 
 # History of the format
+# 4 - a cell may name the server that answers it; run.json keeps what the target was asked beside the load (asks, told),
+#     which parts it lacks (skipped), which servers were not pinned, and which claims were asked for
 # 3 - load.parquet tells what the machine suffered (marks); app_end is the moment before the last piece leaves the app; a
 #     cell may be cold: its connections are opened by the first requests that need them
 # 2 - load.parquet names the worker of each line; cells may have arrivals (open model); a route need not be a variant
 # 1 - the first: samples, load and probe as Parquet beside run.json
-FORMAT = 3
+FORMAT = 4
 
 
 class Variant(StrEnum):
@@ -180,6 +182,7 @@ class Cell:
     share: float | None = None  # its rate as a share of the capacity that was measured before
     repeat: int = 1
     cold: bool = False  # its users connect with their first request, not before the load
+    on: str = ""  # the server that answers, where it is not called after the variant
 
     @property
     def aside(self) -> str:
@@ -189,7 +192,7 @@ class Cell:
     @property
     def server(self) -> str:
         """What the process that answered is called in probe and targets: each repeat has its own."""
-        return f"{self.variant}{suffix(self.repeat)}"
+        return self.on or f"{self.variant}{suffix(self.repeat)}"
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "Cell":

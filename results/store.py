@@ -56,6 +56,19 @@ class RunFolder:
         self.facts["plan"]["cells"] = [*self.facts["plan"]["cells"], *cells]
         self.write()
 
+    def told(self, act: str, asked: list[dict[str, Any]], log: str) -> None:
+        """What the bundled app answered to an act's questions, before the load and after it; without a load also what it logged."""
+        self.facts.setdefault("told", {})[act] = {"answers": asked, "log": log}
+        self.write()
+
+    def skip(self, act: str, why: str, cells: list[str]) -> None:
+        """The target lacks a part: these cells are not planned any more, and the reason is kept."""
+        plan = self.facts["plan"]
+        plan["cells"] = [cell for cell in plan["cells"] if cell["name"] not in cells]
+        self.facts["acts"] = [one for one in self.facts["acts"] if one != act]
+        self.facts["skipped"][act] = {"why": why, "cells": cells}
+        self.write()
+
     def note(self, sentence: str) -> None:
         """Keep a sentence about what went wrong."""
         self.facts["troubles"].append(sentence)

@@ -12,7 +12,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,16 +22,16 @@ from results.schema import Status
 from results.store import RunFolder
 from results.trouble import Exit, Trouble
 from scenarios._interruption import Interruption, interruptible
-from scenarios._machine import cores, machine, packages
+from scenarios._machine import all_cores, cores, machine, packages
 from scenarios._plan import START_UP, Act, Plan
 from scenarios._script import Script
-from scenarios._servant import servant
-from scenarios._verify import still_there, verify
+from scenarios._servant import Core, servant
+from scenarios._verify import Absent, ask, still_there, verify
 from scenarios._watch import Log, Tell, progress, wait_until_ready, watch
 
 ROOMS = Path(__file__).resolve().parent.parent
 READY_PATH = "/noop/async"  # what is asked until the app answers: it costs next to nothing
-Pair = tuple[int | None, int | None]  # the app's core and Locust's
+Pair = tuple[Core, Core]  # where the app runs, and where Locust does
 LOCUSTFILES = ("burst.py", "crowd.py", "steady.py", "neighbours.py")
 
 
@@ -53,6 +53,7 @@ class Settings:
     host: str | None = None
     scenario: str | None = None
     probe: bool = True  # whether the bundled app carries its probe
+    claims: Sequence[str] = ()  # ids of the claims that the run is about; none: all that its plan can answer
     connections: str = "opened before the load, one per user, kept alive; the neighbours on their own"
 
 
@@ -64,7 +65,7 @@ def drive(plan: Plan, settings: Settings, run: RunFolder, audience: Audience) ->
 
 def play_all(plan: Plan, settings: Settings, run: RunFolder, interruption: Interruption, audience: Audience) -> None:
     """Open the run, play act after act, seal it."""
-    pinned = cores()  # asked once: whoever stays on one core is told of that one only
+    pinned, everywhere = cores(), all_cores()  # asked once: whoever stays on one core is told of that one only
     status, done, acts = Status.FAILED, 0.0, list(plan.acts)
     answers: dict[float, str] = {}  # by the seconds that were asked for: variants of the same work must answer alike
     try:
@@ -74,8 +75,13 @@ def play_all(plan: Plan, settings: Settings, run: RunFolder, interruption: Inter
                 act = acts.pop(0)
                 tell = partial(tell_from, audience, done)
                 chosen = replace(settings, app=act.app) if act.app else settings
-                known = answers.get(act.seconds) if act.seconds else None  # who waits for different times says so
-                answers[act.seconds] = play(act, chosen, run, pinned, interruption, tell, known)
+                known = answers.get(act.seconds) if act.seconds and not act.lab else None  # the lab's cells say what they expect
+                where = pinned if act.pinned else (everywhere, pinned[1])
+                try:
+                    answer = play(act, chosen, run, where, interruption, tell, known)
+                    answers.update({} if act.lab else {act.seconds: answer})
+                except Absent as absent:
+                    run.skip(act.name, str(absent), [cell.name for cell in act.cells])
                 done += START_UP + act.estimate()
                 if not acts and plan.then and not interruption.asked:
                     acts, plan = list(plan.then(run)), replace(plan, then=None)
@@ -97,11 +103,16 @@ def facts(plan: Plan, settings: Settings) -> dict[str, Any]:
     """What is known of a run before it begins."""
     app_core, locust_core = cores()
     cells = [cell.to_dict() for cell in plan.cells]
+    claims = {"claims": settings.claims} if settings.claims else {}
     more = {"scenario": settings.scenario, "host": settings.host} if settings.host else {"probe": settings.probe}
     return {
+        **claims,
         **more,
         "seed": settings.seed,
         "acts": [act.name for act in plan.acts],
+        "asks": {act.name: act.asks for act in plan.acts if act.asks},
+        "unpinned": [act.name for act in plan.acts if not act.pinned],
+        "skipped": {},
         "plan": {"seconds": plan.seconds or None, "notes": plan.notes, "cells": cells},
         "schedule": hashlib.sha256(json.dumps([settings.seed, cells]).encode()).hexdigest(),
         "loop": settings.loop,
@@ -148,15 +159,22 @@ def play(  # noqa: PLR0913, PLR0917 - what an act needs
             tell(f"starting the app for {act.name}", 0.0)
             command, env = server_command(settings, port, act), server_env(settings, run.path, act)
             app = servants.enter_context(servant(command, env=env, core=app_core, **quiet))
-        locust = servants.enter_context(servant(locust_command(act, url), env=locust_env(), core=locust_core, **pipes))
+        locust = None
+        if act.cells:
+            locust = servants.enter_context(servant(locust_command(act, url), env=locust_env(), core=locust_core, **pipes))
         if app:
             wait_until_ready(app, url, READY_PATH, log, interruption.check)
         answer = verify(url, act.cells, alike if app else None)  # a stranger may answer as it likes
+        asked = [ask(url, act.asks)]
         interruption.check()
-        script = Script(run.path, act.name, settings.seed, act.cells)
-        watch(app, locust, script, lambda cell, seconds: tell(*progress(act, cell, seconds)), log, interruption.check)
+        if locust:
+            script = Script(run.path, act.name, settings.seed, act.cells)
+            watch(app, locust, script, lambda cell, seconds: tell(*progress(act, cell, seconds)), log, interruption.check)
+            asked.append(ask(url, act.asks))
         if app is None:
             still_there(url, act.cells[-1].name)
+    if act.asks:
+        run.told(act.name, asked, "" if locust else log.text())
     return answer
 
 
@@ -171,7 +189,7 @@ def server_env(settings: Settings, folder: Path, act: Act) -> dict[str, str]:
     """The app's environment: the rooms on its path, and where its probe writes."""
     (folder / "probe").mkdir(exist_ok=True)
     probe = {"ATONCE_TARGET_PROBE": str(int(settings.probe)), "ATONCE_PROBE": str(folder / "probe" / act.name)}
-    return {**child_env(), **probe, **settings.server_env}
+    return {**child_env(), **probe, "ATONCE_TARGET_LAB": str(int(act.lab)), **settings.server_env}
 
 
 def locust_command(act: Act, url: str) -> list[str]:

@@ -6,8 +6,10 @@ Each repeat starts every server anew, and the variants take turns, so that what 
 from dataclasses import replace
 
 from results.schema import Arrivals, Cell, Law, Pool, Scenario, Variant, suffix
-from scenarios._plan import TOP_RATE, Act, Plan, cell_of, crowd_cell, places
+from scenarios._lab import LAB
+from scenarios._plan import TOP_RATE, Act, Plan, cell_of, crowd_cell, places, reproduction
 
+WAIT = 0.1  # seconds of work where nobody says
 UTILIZATION = 0.7  # of the capacity that a variant should have: a queue, and far from overload
 FREE_RATE = 50.0  # requests per second where nothing limits
 OPEN = 30.0  # seconds of an open model's window
@@ -15,7 +17,7 @@ SETTLED = 62  # arrivals until its queue has forgotten the empty start: five cor
 LOOPS = ("asyncio", "uvloop")
 FROZEN = 0.05  # seconds that the frozen route blocks, and its users; science: T10
 FROZEN_USERS = 50
-FROZEN_WINDOW = 20.0
+FROZEN_WINDOW = 17.0  # seven rounds of all users
 
 
 def extended(plan: Plan, repeat: int, *, full: bool) -> Plan:
@@ -23,8 +25,28 @@ def extended(plan: Plan, repeat: int, *, full: bool) -> Plan:
     acts = plan.acts
     if full:
         acts = tuple(replace(act, cells=(*act.cells, open_cell(act))) for act in acts)
-        acts += tuple(frozen(loop, cold=cold) for loop in LOOPS for cold in (False, True))
+        acts += LAB + tuple(frozen(loop, cold=cold) for loop in LOOPS for cold in (False, True))
     return replace(plan, acts=tuple(again(act, number) for number in range(1, repeat + 1) for act in acts))
+
+
+def chosen(needs: set[str]) -> Plan:
+    """As much of the full plan as some claims need: beginnings of cells' names, `asked/<act>` for questions."""
+    plan, acts = extended(reproduction(WAIT), 1, full=True), list[Act]()
+    for act in plan.acts:
+        between = (
+            set()
+            if act.variant == Variant.SYNC
+            else {one.name for one in act.cells if one.scenario is Scenario.CROWD and 1 < one.users < top_of(act)}
+        )
+        cells = tuple(one for one in act.cells if one.name not in between and any(one.name.startswith(need) for need in needs))
+        if cells or (act.asks and f"asked/{act.name}" in needs):
+            acts.append(replace(act, cells=cells))
+    return replace(plan, acts=tuple(acts))
+
+
+def top_of(act: Act) -> int:
+    """Users of its largest crowd; what lies between it and one user is there for the charts, but where a pool has room for it."""
+    return max((cell.users for cell in act.cells if cell.scenario is Scenario.CROWD), default=0)
 
 
 def again(act: Act, number: int) -> Act:

@@ -59,6 +59,11 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
+def all_cores() -> frozenset[int] | None:
+    """The cores that this process may use; None where it cannot be said."""
+    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
 def cores() -> tuple[int | None, int | None]:
     """One core for the app and another for Locust; (None, None) where there are not two, or no way to pin."""
     if not hasattr(os, "sched_getaffinity"):

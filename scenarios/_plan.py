@@ -41,10 +41,13 @@ class Act:
     app: str | None = None  # what to serve, where it is not the bundled app
     loop: str | None = None  # the event loop that this one is about; None: the one that was chosen
     repeat: int = 1
+    asks: tuple[str, ...] = ()  # what the driver asks once before the load and once after it, and keeps the answers of
+    lab: bool = False  # whether the app is to carry the lab's routes
+    pinned: bool = True  # whether the app stays on one core
 
     @property
     def name(self) -> str:
-        """What its server and its Locust process are called."""
+        """What its server and its Locust process are called; its questions, in the list of what is planned, `asked/<name>`."""
         return f"{self.variant}{suffix(self.repeat)}"
 
     def estimate(self) -> float:
@@ -131,8 +134,9 @@ def reproduction(seconds: float) -> Plan:
 
 def outline(plan: Plan) -> Iterator[str]:
     """What the run would do, line by line: cells, users, requests and seconds."""
-    wide = max(len(cell.name) for cell in plan.cells)
+    wide = max((len(cell.name) for cell in plan.cells), default=4)
     yield f"{'cell':<{wide}} {'users':>5} {'requests':>9} {'seconds':>8}"
+    yield from (f"asked/{act.name}: {', '.join(act.asks)}" for act in plan.acts if not act.cells)
     total = [requests(cell, act.seconds) for act in plan.acts for cell in act.cells]
     once = [(cell, act.seconds) for act in plan.acts if act.repeat == 1 for cell in act.cells]
     for cell, seconds in once:

@@ -14,25 +14,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h: the signal a process gets when its parent dies
+Core = int | frozenset[int] | None  # where a servant may run; None: wherever its parent may
 GRACE = 4.0  # seconds between asking a servant to stop and killing it
 
 
-def leash(core: int | None) -> Callable[[], None]:
-    """What a child does between fork and exec: tie itself to its parent's life, and to one core."""
+def leash(core: Core) -> Callable[[], None]:
+    """What a child does between fork and exec: tie itself to its parent's life, and to its core."""
     libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
     def before_exec() -> None:
         if libc:
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if core is not None:
-            os.sched_setaffinity(0, {core})
+            os.sched_setaffinity(0, core if isinstance(core, frozenset) else {core})
 
     return before_exec
 
 
 @contextlib.contextmanager
 def servant(  # noqa: PLR0913 - a process has that many sides
-    command: Sequence[str], *, folder: Path, env: Mapping[str, str], core: int | None, stdin: int, stdout: int | None
+    command: Sequence[str], *, folder: Path, env: Mapping[str, str], core: Core, stdin: int, stdout: int | None
 ) -> Iterator[subprocess.Popen[str]]:
     """A child process for the length of the block. All its words go to the run's log, or to `stdout` when that is a pipe."""
     with (folder / "log.txt").open("a", encoding="utf-8") as log:

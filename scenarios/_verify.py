@@ -7,20 +7,49 @@ files at a route's first call.
 import socket
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import httpx
 
 from results.schema import Cell, Scenario
 from results.trouble import Exit, Trouble
 
+NOT_IMPLEMENTED = 501  # how the bundled app says that a part of it is not installed
 FEW = 12  # routes that a sentence can name
+LONGEST_ANSWER = 4000  # characters of an answer that are kept
 TIMEOUT = 10.0  # seconds for one polite request: twice the longest wait; an interruption is heard only after it
+
+
+class Absent(Exception):  # noqa: N818 - not an error: this part is not measured
+    """Raised with the target's own words when it lacks a part."""
+
+
+def ask(base_url: str, paths: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Ask the bundled app some questions, one after another; status and body of each answer. Raises Absent, or Trouble."""
+    answers = {}
+    with httpx.Client(base_url=base_url, timeout=TIMEOUT) as client:
+        for path in paths:
+            try:
+                answer = client.get(path)
+            except httpx.HTTPError as error:
+                sentence = f"GET {path} at {base_url} did not answer ({type(error).__name__}). What was measured is kept."
+                raise Trouble(sentence, Exit.TARGET) from error
+            must_be_there(answer)
+            answers[path] = {"status": answer.status_code, "body": answer.text[:LONGEST_ANSWER]}
+    return answers
+
+
+def must_be_there(answer: httpx.Response) -> None:
+    """Raises Absent when the app says that this part of it is not installed."""
+    if answer.status_code == NOT_IMPLEMENTED:
+        raise Absent(str(answer.json()["detail"]))
 
 
 def verify(base_url: str, cells: Iterable[Cell], alike: str | None) -> str:
     """Ask each route of the cells once; give the body that the variant answered, if it is known what to expect.
 
-    `alike` is what the other variants answered to the same question. Raises Trouble with the first fault found.
+    `alike` is what the other variants answered to the same question. Raises Trouble with the first fault found, and Absent
+    when the bundled app lacks a part.
     """
     answer = ""
     with httpx.Client(base_url=base_url, timeout=TIMEOUT) as client:
@@ -45,6 +74,8 @@ def prove(client: httpx.Client, route: str, path: str, expects: str) -> str:
         sentence = f"{route} at {client.base_url} did not answer one polite request ({type(error).__name__}); nothing was loaded."
         raise Trouble(sentence, Exit.TARGET) from error
     took = time.perf_counter() - began
+    if expects:  # our own app
+        must_be_there(answer)
     if not answer.is_success or (expects and answer.text != expects):
         body = f", body {answer.text[:80]!r}, expected {expects!r}" if expects else ""  # a stranger's body is not ours to show
         sentence = f"{route} answers wrongly before any load: status {answer.status_code}{body}; nothing was loaded."

@@ -38,11 +38,14 @@ class Log:
         """What will be said from now on."""
         return cls(path, path.stat().st_size if path.exists() else 0)
 
+    def text(self) -> str:
+        """What was said since."""
+        return self.path.read_bytes()[self.start :].decode("utf-8", errors="replace")
+
     def last_words(self) -> str:
         """The end of what was said, for a sentence about a death."""
-        text = self.path.read_bytes()[self.start :].decode("utf-8", errors="replace")
         table = ("|", "Response time percentiles")  # Locust prints its own even when it fails
-        lines = [line.strip() for line in text.splitlines() if line.strip() and not any(word in line for word in table)]
+        lines = [line.strip() for line in self.text().splitlines() if line.strip() and not any(word in line for word in table)]
         return f"Its last words: {lines[-1][:200]} (all of them: {self.path})" if lines else "It left no words."
 
 

@@ -1,7 +1,8 @@
 """The example app: routers in reading order, one lifespan. `uvicorn targets.app:app --port 8002` serves it.
 
 The probe is the outermost middleware: it stamps when each request arrived and when its handler ran. With
-`ATONCE_TARGET_PROBE=0` in the environment it is left out, and so is all that it does to FastAPI.
+`ATONCE_TARGET_PROBE=0` in the environment it is left out, and so is all that it does to FastAPI; with `ATONCE_TARGET_LAB=0`
+the lab's routes and what they import.
 """
 
 import gc
@@ -9,7 +10,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import anyio.to_thread
 import httpx
@@ -17,6 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from targets import lesson, neighbours, upstream, variants
+from targets.lab import Lab
 from targets.probe import Probe
 
 
@@ -38,18 +40,22 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     if threads := os.environ.get("ATONCE_APP_THREADS"):
         anyio.to_thread.current_default_thread_limiter().total_tokens = int(threads)
     async with upstream.running() as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
-        app.state.client = client
-        gc.freeze()  # what start-up made is no garbage: a full collection would hold the loop 65 ms to find that out again
-        yield
+        app.state.client, app.state.upstream = client, url
+        async with lab.lifespan(app) if lab else nullcontext():
+            gc.freeze()  # what start-up made is no garbage: a full collection would hold the loop 65 ms to find that out again
+            yield
     del app.state.client
 
 
+lab = Lab() if os.environ.get("ATONCE_TARGET_LAB") != "0" else None
 app = FastAPI(title="atonce example app", description=__doc__, lifespan=lifespan)
 if os.environ.get("ATONCE_TARGET_PROBE") != "0":
     app.add_middleware(Probe)
 app.include_router(variants.router)
 app.include_router(lesson.router)
 app.include_router(neighbours.router)
+for router in lab.routers if lab else ():
+    app.include_router(router)
 
 
 @app.exception_handler(httpx.HTTPError)

@@ -39,6 +39,7 @@ class Truth:
     holds_loop: bool = False
     holds_threads: bool = False
     suspends: bool = False  # between a timer and the handler, so that all pass the timer before they queue
+    stretch: float = 1.0  # how many times as long as planned the work takes
 
 
 HONEST: dict[str, "Truth"] = {
@@ -171,7 +172,7 @@ def write_act(path: Path, world: World, act: Act, now: float) -> float:
     world.journal.clear()
     for cell in act.cells:
         truth = world.truth(cell.variant)
-        crowd = play(cell, truth, act.seconds * world.pace(act.repeat), now, unfair=act.variant in world.unfair)
+        crowd = play(cell, truth, act.seconds * truth.stretch * world.pace(act.repeat), now, unfair=act.variant in world.unfair)
         if world.hold_answers and cell.scenario is Scenario.BURST:
             last = max(one.end for one in crowd) + OVERHEAD
             crowd = [Request(one.user, one.sent, one.begin, one.end, last) for one in crowd]

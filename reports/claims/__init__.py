@@ -5,10 +5,13 @@ nothing else, so that a planted run can refute it. Verdicts: confirmed; nuanced,
 lesson does not mention; refuted; untested, with the missing part named.
 """
 
+from collections.abc import Callable, Iterator
+
 from reports.claims import (
     async_many,
     blocks_loop,
     def_pool,
+    gather_overlaps,
     latency_spike,
     loop_fairness,
     serial_queue,
@@ -16,6 +19,7 @@ from reports.claims import (
     to_thread_free,
 )
 from reports.claims.claim import Claim, Judged, Outcome, judge
+from results.trouble import Exit, Trouble
 
 CLAIMS: tuple[Claim, ...] = (
     blocks_loop.CLAIM,
@@ -24,8 +28,29 @@ CLAIMS: tuple[Claim, ...] = (
     async_many.CLAIM,
     def_pool.CLAIM,
     to_thread_free.CLAIM,
+    gather_overlaps.CLAIM,
     server_timer_blind.CLAIM,
     loop_fairness.CLAIM,
 )
 
-__all__ = ["CLAIMS", "Claim", "Judged", "Outcome", "judge"]
+__all__ = ["CLAIMS", "Claim", "Judged", "Outcome", "judge", "listing", "named", "needs_of"]
+
+
+def named(ids: list[str]) -> list[Claim]:
+    """The claims with these ids. Raises Trouble for one that there is not."""
+    known = {one.id: one for one in CLAIMS}
+    if strange := [one for one in ids if one not in known]:
+        raise Trouble(f"There is no claim {strange[0]!r}. There are: {', '.join(known)}", Exit.USAGE)
+    return [known[one] for one in ids]
+
+
+def needs_of(ids: list[str]) -> set[str]:
+    """All that some claims need together."""
+    return {need for one in named(ids) for need in one.needs}
+
+
+def listing(estimate: Callable[[set[str]], float]) -> Iterator[str]:
+    """Every claim on a line, with the seconds that it takes alone."""
+    for one in CLAIMS:
+        yield f"{one.id:<20} {estimate(set(one.needs)):>3.0f} s  {one.sentence}"
+    yield f"next: atonce claims {CLAIMS[0].id}"

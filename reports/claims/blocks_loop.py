@@ -1,8 +1,8 @@
 """Blocking inside `async def` freezes the worker: one request at once, and innocent routes wait too."""
 
-from reports.claims.claim import FROZEN_RATIO, Claim, Judgement, Outcome, felt, measured_route, neighbour
+from reports.claims.claim import FROZEN_RATIO, Claim, Judgement, Outcome, at_once, felt, measured_route, neighbour
 from reports.study import Study
-from reports.wording import number, seconds
+from reports.wording import seconds
 from results.schema import Variant
 
 AT_ONCE = 1.5  # served at once below which one place is the only reading
@@ -16,7 +16,7 @@ def judge(study: Study) -> Judgement:
     replayed = f"; behind a replay of the crowd: {seconds(beside.predicted)}" if beside.predicted else ""
     return Judgement(
         predicted=f"1 at once; the async neighbour's p90 at least {FROZEN_RATIO:.0f} times its idle value{replayed}",
-        measured=f"{number(served)} at once with {top.users} users; {felt(beside)}",
+        measured=f"{at_once(route)} at once with {top.users} users; {felt(beside)}",
         outcome=Outcome.CONFIRMED if holds else Outcome.REFUTED,
         why="the loop runs one thing at a time, and time.sleep does not give it back"
         if holds
@@ -29,4 +29,5 @@ CLAIM = Claim(
     sentence="A blocking call inside `async def` freezes every request of the worker: one at once, and the neighbours wait.",
     source="async def vs def in FastAPI; When to Use def",
     judge=judge,
+    needs=("neighbours/", "crowd/broken-async/"),
 )

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reports.study import Bystander, Level, Route, Study
+from reports.sureness import Interval
 from reports.trust import Belief
-from reports.wording import number, seconds, times
+from reports.wording import between, seconds, times
 from results.schema import Variant
 
 
@@ -31,6 +32,7 @@ class Judgement:
     measured: str
     outcome: Outcome
     why: str
+    bars: tuple[tuple[str, float], ...] = ()  # a small picture, where it says it faster: what, and how many at once (or how long)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Claim:
     sentence: str
     source: str
     judge: Callable[[Study], Judgement]
-    is_planned: Callable[[Study], bool] = lambda _: True  # beyond the lesson: whether this run was to test it
+    needs: tuple[str, ...]  # what must be measured for it: beginnings of cells' names, `asked/<act>` for questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ def judge(claim: Claim, study: Study, belief: Belief) -> Judged:
     """Judge one claim; what is missing makes it untested, never confirmed, and so does a run that cannot be trusted."""
     if belief is Belief.UNTRUSTED:
         return Judged(claim, Judgement("-", "-", Outcome.UNTESTED, "the run cannot be trusted"))
+    if absent := study.absent(claim.needs):
+        return Judged(claim, Judgement("-", "-", Outcome.UNTESTED, absent))
     try:
         return Judged(claim, claim.judge(study))
     except Untestable as missing:
@@ -75,6 +79,16 @@ def measured_route(study: Study, variant: Variant) -> tuple[Route, Level, float,
     return route, route.top, route.service, route.served
 
 
+def alone(study: Study, variant: str, unit: float) -> tuple[float, Interval | None]:
+    """The unloaded latency of an experiment in units of so many seconds, with its interval. Raises Untestable without one."""
+    route = study.route(variant)
+    if route is None or route.service is None:
+        message = f"one user on /{variant}"
+        raise Untestable(message)
+    low, high = route.services or (None, None)
+    return route.service / unit, (low / unit, high / unit) if low and high else None
+
+
 def neighbour(route: Route, kind: str) -> tuple[Bystander, float]:
     """One neighbour and how many times longer its p90 became. Raises Untestable without enough pings."""
     found = route.bystanders.get(kind)
@@ -82,6 +96,11 @@ def neighbour(route: Route, kind: str) -> tuple[Bystander, float]:
         message = f"the {kind} neighbour beside {route.route}"
         raise Untestable(message)
     return found, found.ratio
+
+
+def at_once(route: Route) -> str:
+    """Served at once with its interval."""
+    return between(route.served or 0.0, route.served_between)
 
 
 CALM = 0.010  # seconds: a neighbour's p90 below this is calm on any machine
@@ -119,7 +138,7 @@ def judge_pool(study: Study, variant: Variant, places: int, formula: str, limit:
     holds = is_calm(beside) and near(served, places, POOL_TOLERANCE)
     return Judgement(
         predicted=f"{formula} = {places} at once; the async neighbour calm",
-        measured=f"{number(served)} at once with {top.users} users; {felt(beside)}",
+        measured=f"{at_once(route)} at once with {top.users} users; {felt(beside)}",
         outcome=Outcome.NUANCED if holds else Outcome.REFUTED,
         why=limit if holds else "the loop was not left free, or the pool does not have the documented size",
     )

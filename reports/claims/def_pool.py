@@ -18,4 +18,5 @@ CLAIM = Claim(
     sentence="`def` routes run in a thread pool and do not block the event loop.",
     source="async def vs def in FastAPI; When to Use def",
     judge=judge,
+    needs=("neighbours/", "crowd/sync/"),
 )

@@ -46,4 +46,5 @@ CLAIM = Claim(
     sentence="Under load the broken route queues: N users wait N times as long; the same work done well takes as long as alone.",
     source="async def vs def in FastAPI; its warning",
     judge=judge,
+    needs=("crowd/broken-async/", "crowd/async/", "crowd/sync/1"),
 )

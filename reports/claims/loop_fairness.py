@@ -11,11 +11,11 @@ from reports.queueing import closed_loop_rate
 from reports.study import Level, Study
 from reports.turns import Turns
 from reports.wording import count, number, seconds, times, value
-from results.schema import Scenario, is_experiment
+from results.schema import Variant
 
 ALIKE = 0.05  # how near throughput and mean must lie to theory, and the throughputs to each other
 SEVERAL = 3.0  # times: how far the longest waits must lie apart
-CONDITIONS = 4
+CONDITIONS = ("asyncio warm", "asyncio cold", "uvloop warm", "uvloop cold")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +42,12 @@ class Frozen:
         return f"{self.name} {number(self.level.rate)} req/s, {rest}{hungry}"
 
 
-def is_planned(study: Study) -> bool:
-    """Whether this run was to test it at all."""
-    return any(is_experiment(cell["variant"]) and cell["scenario"] == Scenario.CROWD for cell in study.run["plan"]["cells"])
-
-
 def frozen(study: Study) -> list[Frozen]:
     """The conditions that were measured."""
     found = []
-    for route in study.experiments:
-        name = route.variant.partition(" ")[2]
-        if route.top and route.top.turns and route.service:
+    for name in CONDITIONS:
+        route = study.route(f"{Variant.BROKEN_ASYNC} {name}")
+        if route and route.top and route.top.turns and route.service:
             found.append(Frozen(name, route.service, route.top, route.top.turns))
     return found
 
@@ -60,7 +55,7 @@ def frozen(study: Study) -> list[Frozen]:
 def judge(study: Study) -> Judgement:
     """Throughput and mean must agree with theory everywhere, and the longest waits must not agree with each other."""
     found = frozen(study)
-    if len(found) < CONDITIONS:
+    if len(found) < len(CONDITIONS):
         message = "the frozen route on both loops, warmed and cold (atonce reproduce --full)"
         raise Untestable(message)
     rates = [one.level.rate for one in found]
@@ -115,5 +110,5 @@ CLAIM = Claim(
     "cold, answer as many per second, with tails several times apart.",
     source="Beyond the lesson",
     judge=judge,
-    is_planned=is_planned,
+    needs=tuple(f"crowd/{Variant.BROKEN_ASYNC} {one}/" for one in CONDITIONS),
 )

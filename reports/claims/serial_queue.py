@@ -38,4 +38,5 @@ CLAIM = Claim(
     sentence="Request 2 cannot start until request 1 has finished, its wait included.",
     source="Sync vs Async - The Core Difference",
     judge=judge,
+    needs=("crowd/broken-async/1", "burst/broken-async/"),
 )

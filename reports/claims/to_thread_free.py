@@ -33,4 +33,5 @@ CLAIM = Claim(
     sentence="Blocking code called through `asyncio.to_thread` leaves the event loop free.",
     source="Running Sync Code from Async Routes",
     judge=judge,
+    needs=("neighbours/", "crowd/to-thread/"),
 )

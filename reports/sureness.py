@@ -1,0 +1,39 @@
+"""How sure one run is of what it counted: the throughput of a crowd, and how many were served at once.
+
+A crowd's window is cut into pieces of equally many answers, and the pieces are compared (batch means, Student's t). Answers
+of c places may come in clumps of c, so a piece must hold several clumps, or the cut itself would look like chance.
+"""
+
+import math
+
+import numpy as np
+
+from reports.percentiles import Array, quantile_interval, student
+
+PIECES = 8
+CLUMPS = 5  # per piece, at least
+Interval = tuple[float, float]
+
+
+def rate_interval(done: Array, clump: float) -> Interval | None:
+    """95 % interval of the rate of answers, per second, whose moments are `done`; None when the pieces would be too small."""
+    size = (len(done) - 1) // PIECES
+    if size < CLUMPS * max(clump, 1.0):
+        return None
+    took = np.diff(np.sort(done)[: PIECES * size + 1 : size])
+    mean, half = float(took.mean()), student(PIECES - 1) * float(took.std(ddof=1)) / math.sqrt(PIECES)
+    return (size / (mean + half), size / (mean - half)) if half < mean else None
+
+
+def median_interval(values: Array) -> Interval | None:
+    """95 % interval of the median of independent values; None when they are too few."""
+    low, high = quantile_interval(values, np.ones(len(values), bool), 0.5) if len(values) > 1 else (-math.inf, math.inf)
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
+
+
+def product(rate: float, rates: Interval | None, service: float, services: Interval | None) -> Interval | None:
+    """Interval of served at once, from two measurements that know nothing of each other; None when one of them has none."""
+    if rates is None or services is None:
+        return None
+    down, up = (math.hypot(math.log(rates[end] / rate), math.log(services[end] / service)) for end in (0, 1))
+    return rate * service * math.exp(-down), rate * service * math.exp(up)
