@@ -44,7 +44,7 @@ def explain(path: Path) -> Report:
     found = tuple(finding(route, belief.belief) for route in numbers.routes)
     asked = numbers.run.get("claims") or [claim.id for claim in CLAIMS if numbers.is_planned(claim.needs)]
     lesson = [claim for claim in CLAIMS if claim.id in asked] if numbers.reproduces else []
-    claims = tuple(judge(claim, numbers, belief.belief) for claim in lesson)
+    claims = tuple(judge(claim, numbers, belief) for claim in lesson)
     return Report(path, numbers, belief, found, claims, goals(evidence) if numbers.run["command"] == "selfcheck" else ())
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from reports.checks import CHECKS, Check, CheckStatus
 from reports.study import Study
 from reports.wording import count
-from results.schema import Scenario
+from results.schema import Cell, Scenario, is_experiment
 
 
 class Belief(StrEnum):
@@ -29,11 +29,28 @@ class Trust:
     """All checks of a run, and what follows from them."""
 
     checks: tuple[Check, ...]
+    apart: frozenset[str] = frozenset()  # cells that carry single claims, and not the headline
 
     @property
     def belief(self) -> Belief:
-        """The worst check of what carries the headline: not the empty route's cell, which V19 judges; findings decide nothing."""
-        return belief(tuple(one for one in self.checks if not one.cell.startswith(f"{Scenario.FLOOR}/")))
+        """The worst check of what carries the headline: not the empty route's cell, which V19 judges; findings decide nothing.
+
+        A cell that stands apart takes no verdict but that of its claims, and makes the run suspect at worst.
+        """
+        counted = [one for one in self.checks if not one.cell.startswith(f"{Scenario.FLOOR}/")]
+        worst = belief(tuple(one for one in counted if one.cell not in self.apart))
+        return worst if worst is not Belief.TRUSTED or belief(tuple(counted)) is Belief.TRUSTED else Belief.SUSPECT
+
+    def fault(self, needs: tuple[str, ...]) -> Check | None:
+        """The first failed check of what a claim needs (beginnings of cells' names), the neighbours beside it included."""
+        variants = {need.split("/")[1] for need in needs if need.count("/") > 1}
+        for one in self.checks:
+            if one.status is CheckStatus.FAIL and not one.is_finding:
+                scenario, _, level = one.cell.partition("/")
+                beside = scenario == Scenario.NEIGHBOURS and level.partition("/")[0] in variants
+                if beside or any(one.cell.startswith(need) for need in needs):
+                    return one
+        return None
 
     @property
     def cells(self) -> dict[str, Belief]:
@@ -80,4 +97,8 @@ def belief(checks: tuple[Check, ...]) -> Belief:
 
 def trust(study: Study) -> Trust:
     """Check every cell that was measured, and the run as a whole."""
-    return Trust(tuple(one for check in CHECKS for one in check(study)))
+    cells = study.run["plan"]["cells"] if study.run["command"] == "reproduce" and study.routes else []
+    apart = [Cell.from_dict(one) for one in cells if is_experiment(one["variant"])]
+    return Trust(
+        tuple(one for check in CHECKS for one in check(study)), frozenset(n for one in apart for n in (one.name, one.aside))
+    )

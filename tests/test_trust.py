@@ -10,6 +10,7 @@ import pytest
 
 from reports.checks import Check, CheckStatus
 from reports.checks.check import REMEDIES
+from reports.claims import CLAIMS
 from reports.health import missed
 from reports.load import load
 from reports.measure import measure
@@ -113,6 +114,21 @@ def test_the_empty_routes_cell_does_not_carry_the_headline(clean: Study) -> None
     study = dataclasses.replace(clean, tallies=tuple(sick if one is floor else one for one in clean.tallies))
     assert trust(study).belief is Belief.TRUSTED
     assert trust(study).cells[floor.cell] is Belief.UNTRUSTED
+
+
+def test_a_fault_in_an_experiments_cell_takes_its_claims_verdict_and_no_other(clean: Study) -> None:
+    """A fault in a variant's cell takes all of them."""
+    needs = {claim.id: claim.needs for claim in CLAIMS}
+    behind = next(one for one in clean.tallies if "behind-await" in one.cell)
+    sick = dataclasses.replace(behind, health=dataclasses.replace(behind.health, stolen=0.06))
+    found = trust(dataclasses.replace(clean, tallies=tuple(sick if one is behind else one for one in clean.tallies)))
+    assert found.belief is Belief.SUSPECT
+    assert {name for name, one in needs.items() if found.fault(one)} == {"server-timer-blind"}
+    beside = next(one for one in clean.tallies if one.cell == "neighbours/sync/64")
+    sick = dataclasses.replace(beside, health=dataclasses.replace(beside.health, lateness=0.05))
+    found = trust(dataclasses.replace(clean, tallies=tuple(sick if one is beside else one for one in clean.tallies)))
+    assert found.belief is Belief.UNTRUSTED
+    assert {name for name, one in needs.items() if found.fault(one)} >= {"def-pool"}
 
 
 def test_trust_is_told_cell_by_cell(clean: Study) -> None:

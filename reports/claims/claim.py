@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from reports.study import Bystander, Level, Route, Study
 from reports.sureness import Interval
-from reports.trust import Belief
+from reports.trust import Belief, Trust
 from reports.wording import between, seconds, times
 from results.schema import Variant
 
@@ -58,10 +58,13 @@ class Untestable(Exception):  # noqa: N818 - not an error: the claim is untested
     """Raised by a judge who misses a part; its words name the part."""
 
 
-def judge(claim: Claim, study: Study, belief: Belief) -> Judged:
-    """Judge one claim; what is missing makes it untested, never confirmed, and so does a run that cannot be trusted."""
-    if belief is Belief.UNTRUSTED:
+def judge(claim: Claim, study: Study, trust: Trust) -> Judged:
+    """Judge one claim; what is missing makes it untested, never confirmed, and so does a run, or a cell, that cannot be trusted."""
+    if trust.belief is Belief.UNTRUSTED:
         return Judged(claim, Judgement("-", "-", Outcome.UNTESTED, "the run cannot be trusted"))
+    if fault := trust.fault(claim.needs):
+        why = f"what it needs cannot be trusted: {fault.id} {fault.name}, {fault.cell}: {fault.why}"
+        return Judged(claim, Judgement("-", "-", Outcome.UNTESTED, why))
     if absent := study.absent(claim.needs):
         return Judged(claim, Judgement("-", "-", Outcome.UNTESTED, absent))
     try:
