@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
+A_WHILE = 120.0  # seconds from which nobody counts seconds
 REDRAW = 0.5  # seconds between two pictures of the bar
 
 
@@ -46,7 +47,8 @@ class Progress:
     def tell(self, step: str, seconds_done: float) -> None:
         """One look at the run; drawn at most twice a second."""
         self.done = max(self.done, seconds_done)
-        left = f"about {max(0.0, self.total - self.done):3.0f} s left"
+        seconds = max(0.0, self.total - self.done)
+        left = f"about {seconds:3.0f} s left" if seconds < A_WHILE else f"about {seconds / 60:2.0f} min left"
         if self.lines and not self.quiet and step != self.step:
             print(f"{left}  {step}", file=sys.stderr, flush=True)
         now = time.perf_counter()

@@ -4,8 +4,9 @@ Jinja2 fills `page.html`, the skeleton and the only stylesheet. Charts stand inl
 table, so that nothing hangs on colour, script or network.
 """
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +16,15 @@ from markupsafe import Markup, escape
 from reports import wording
 from reports.charts import CHARTS, LESSON, Table, svg
 from reports.charts.style import look
+from reports.claims import Judged
+from reports.guide import grouped, guide
 from reports.loads import COLUMNS, SILENT, again, compared, loads, quantile, stopped
 from reports.report import Report
 from reports.selfcheck import COLUMNS as GOALS
 from reports.selfcheck import MISSED
-from reports.terminal import ordered
+from reports.terminal import ordered, tally
+
+WIDEST = 20.0  # longest over shortest bar from which the shortest is too small to be seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ def page(report: Report) -> str:
         stopped=stopped,
         again=again,
         look=look,
+        bars=bars,
     )
     environment.filters["prose"] = prose
     run, found = report.study.run, ordered(report)
@@ -58,6 +64,9 @@ def page(report: Report) -> str:
         host=run.get("host"),
         pictures=list(pictures(report)),
         cards=[one for one in reversed(found) if run["command"] == "reproduce" or one.verdict not in SILENT],
+        statements=by_section(report.claims),
+        tally=tally(report),
+        guide=grouped(guide(report)),
         columns=COLUMNS,
         goal_columns=GOALS,
         missed=MISSED,
@@ -65,6 +74,36 @@ def page(report: Report) -> str:
         loads=[] if report.study.reproduces else loads(report.study, {one.route.variant: one.verdict for one in found}),
         levels=[(finding, level) for finding in found for level in finding.route.levels],
     )
+
+
+def by_section(claims: Iterable[Judged]) -> dict[str, list[Judged]]:
+    """The claims by the section of the lesson that they are from, or the first of several."""
+    found: dict[str, list[Judged]] = {}
+    for one in claims:
+        found.setdefault(one.claim.source.partition(";")[0], []).append(one)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """A claim's small picture: labels, numbers in words, and lengths in per cent of the longest."""
+
+    rows: tuple[tuple[str, str, float], ...]
+    is_log: bool
+
+    @property
+    def words(self) -> str:
+        """The same, for those who cannot see it."""
+        return ", ".join(f"{label}: {told}" for label, told, _ in self.rows) + (" (log scale)" if self.is_log else "")
+
+
+def bars(values: tuple[tuple[str, float], ...]) -> Bars:
+    """Lengths from zero; logarithmic, from half of the shortest, where that one could not be seen."""
+    least, most = min(value for _, value in values), max(value for _, value in values)
+    is_log = least > 0 and most / least > WIDEST
+    lengths = [math.log(2 * value / least) / math.log(2 * most / least) if is_log else value / (most or 1) for _, value in values]
+    told = [(label, wording.number(value), 100 * length) for (label, value), length in zip(values, lengths, strict=True)]
+    return Bars(tuple(told), is_log)
 
 
 def prose(text: str) -> Markup:

@@ -11,6 +11,7 @@ from typing import Any
 from reports.checks import Check
 from reports.claims import Judged
 from reports.findings import Finding
+from reports.guide import Row, guide
 from reports.percentiles import QUANTILES, Estimate, Latency
 from reports.report import Report
 from reports.restarts import Restarts
@@ -47,6 +48,7 @@ def summary(report: Report) -> dict[str, Any]:
         "routes": [route_entry(one) for one in report.findings],
         "experiments": [experiment_entry(one) for one in report.study.experiments],
         "claims": [claim_entry(one) for one in report.claims],
+        "guide": [guide_entry(one) for one in guide(report)],
         "gates": [gate_entry(one) for one in report.goals],
         "missing": [asdict(one) for one in report.study.missing],
         "troubles": run.get("troubles", []),
@@ -237,4 +239,17 @@ def claim_entry(one: Judged) -> dict[str, Any]:
         "measured": judgement.measured,
         "verdict": judgement.outcome,
         "why": judgement.why,
+        "bars": [{"label": label, "value": value} for label, value in judgement.bars],
+    }
+
+
+def guide_entry(row: Row) -> dict[str, Any]:
+    """One form of the decision guide; of an untrusted run without numbers."""
+    names = {"you_call": "question", "form": "form", "with": "what", "advice": "advice", "variant": "variant", "users": "users"}
+    return {
+        **{key: getattr(row, name) for key, name in names.items()},
+        "served_at_once": row.served,
+        "served_at_once_interval": row.interval,
+        "limit": row.limit,
+        "verdict": row.verdict,
     }

@@ -1,4 +1,4 @@
-"""The report for a terminal: one table of routes or loads, one sentence each, claims, trust; the worst last, by the prompt."""
+"""The report for a terminal: claims, one table of routes or loads, one sentence each, trust; the worst last, by the prompt."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +9,7 @@ from rich.table import Table
 
 from reports.claims import Outcome
 from reports.findings import Finding, Verdict
+from reports.guide import Advice, brief, guide
 from reports.loads import COLUMNS as LOADS
 from reports.loads import OVERLOADED, compared, loads, narrowed, quantile, stopped
 from reports.report import Report
@@ -22,7 +23,10 @@ LOUD = {
     Verdict.SCALES: "green",
     Verdict.THREAD_POOL: "yellow",
     Verdict.EXECUTOR_POOL: "yellow",
+    Verdict.POOL_LIMITED: "yellow",
     Verdict.LOOP_BLOCKED: "red",
+    Verdict.LOOP_BUSY: "red",
+    Verdict.WRONG_ANSWER: "red",
     Verdict.UNTRUSTED: "red",
     OVERLOADED: "red",
     MISSED: "red",
@@ -32,6 +36,9 @@ LOUD = {
     Outcome.CONFIRMED: "green",
     Outcome.NUANCED: "yellow",
     Outcome.REFUTED: "red",
+    Advice.RECOMMENDED: "green",
+    Advice.WORKS: "yellow",
+    Advice.MISTAKE: "red",
 }
 
 COLUMNS = ["route", "served at once", "limit", "unloaded", "users", "mean", "p50", "p99", "waiting", "neighbour p90", "verdict"]
@@ -41,11 +48,12 @@ FEWEST = 2  # route and verdict
 def show(report: Report, console: Console) -> None:
     """Print the whole report."""
     if report.study.reproduces:
-        console.print(claims_table(report))
-        console.print()
-        console.print(routes_table(report, console.width))
+        console.print(claims_blocks(report))
     elif rows := loads(report.study, {one.route.variant: one.verdict for one in report.findings}):
         console.print(loads_table(rows, console.width))
+    if report.study.run["command"] == "reproduce":
+        console.print(guide_block(report))
+        console.print(routes_table(report, console.width))
     if report.goals:
         console.print()
         console.print(goals_table(report))
@@ -82,7 +90,9 @@ def not_whole(run: dict[str, Any]) -> Iterator[str]:
 
 
 def ordered(report: Report) -> list[Finding]:
-    """The findings, most served first."""
+    """The findings, most served first; none where single claims were asked for, which say it all."""
+    if report.study.run["command"] == "claims":
+        return []
     return sorted(report.findings, key=lambda finding: -(finding.route.served or 0))
 
 
@@ -135,14 +145,39 @@ def numbers(finding: Finding) -> Iterator[str]:
     yield f"{value(beside.idle)} -> {value(beside.loaded)}" if beside else "-"
 
 
-def claims_table(report: Report) -> Table:
-    """The lesson, statement by statement."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for head in ("claim", "predicted", "measured", "verdict"):
-        table.add_column(head, no_wrap=head in {"claim", "verdict"})
+def claims_blocks(report: Report) -> Table:
+    """The lesson, statement by statement: a block each, because predictions are long; what was asked for alone is told whole."""
+    table = Table.grid(padding=(0, 2))
     for one in report.claims:
-        judgement = one.judgement
-        table.add_row(one.claim.id, escape(judgement.predicted), escape(judgement.measured), loud(judgement.outcome))
+        claim, judgement = one.claim, one.judgement
+        table.add_row(loud(judgement.outcome), f"[bold]{claim.id}[/]")
+        told = {"predicted": judgement.predicted, "measured": judgement.measured}
+        if report.study.run["command"] == "claims" or judgement.outcome is not Outcome.CONFIRMED:
+            told = {"": claim.sentence, **told, "why": judgement.why}
+        for name, words in told.items():
+            if words != "-":
+                table.add_row(name, escape(words))
+        table.add_row()
+    return table
+
+
+def tally(report: Report) -> str:
+    """How many claims came out how: `5 confirmed, 2 nuanced`."""
+    outcomes = [one.judgement.outcome for one in report.claims]
+    return ", ".join(f"{outcomes.count(one)} {one}" for one in Outcome if one in outcomes)
+
+
+def guide_block(report: Report) -> Table:
+    """The guide in short, after a run that measured more than the four variants: the page has it whole."""
+    table = Table.grid(padding=(0, 2))
+    rows = guide(report)
+    if report.trust.belief is Belief.UNTRUSTED or not any(row.is_lab for row in rows):
+        return table
+    for question, forms in brief(rows):
+        table.add_row("", f"[bold]{escape(question)}[/]")
+        for advice, words in forms:
+            table.add_row(loud(advice), escape(words))
+    table.add_row()
     return table
 
 

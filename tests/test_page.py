@@ -4,19 +4,25 @@ import copy
 import dataclasses
 import re
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.patches import PathPatch
+from rich.console import Console
 
 from reports.charts import CHARTS, LESSON, staircase, svg
 from reports.charts.style import LOOKS, apart
-from reports.page import page
+from reports.claims import Outcome
+from reports.page import bars, page
 from reports.report import Report, explain, write
 from reports.study import Study
+from reports.summary import summary
+from reports.terminal import show
 from results.schema import Variant
+from scenarios._full import chosen
 from scenarios._plan import reproduction
 from tests import simulate
 
@@ -154,6 +160,73 @@ def test_writing_leaves_page_charts_and_summary(honest: Report, tmp_path: Path) 
     pictures = {f"report/charts/{chart.stem}.{kind}" for chart in LESSON for kind in ("svg", "png")}
     assert {"report/index.html", "report/summary.json", *pictures} == files
     assert (path / "report/charts/served.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """A run of two claims, one of them on the stairs of a burst, the other on experiments; a third lacks a part."""
+
+    def facts(run: dict[str, object]) -> None:
+        run.update(claims=["serial-queue", "gather-overlaps"])
+
+    needs = {"burst/broken-async/", "crowd/broken-async/1", "crowd/async gather/", "crowd/async in-turn/"}
+    path = simulate.write(tmp_path_factory.mktemp("single"), simulate.World(plan=chosen(needs), facts=facts))
+    report = explain(path)
+    report.study.run["command"] = "claims"
+    lacking = dataclasses.replace(
+        report.claims[0].judgement, predicted="-", measured="-", outcome=Outcome.UNTESTED, why="pip install 'atonce[lab]' <b>"
+    )
+    return dataclasses.replace(report, claims=(*report.claims, dataclasses.replace(report.claims[0], judgement=lacking)))
+
+
+def test_a_run_of_single_claims_shows_them_and_nothing_empty(single: Report) -> None:
+    """No route that was not asked by a crowd, no section without content; the claims whole, with the install line."""
+    text = page(single)
+    assert "What the lesson says, measured" in text
+    assert not re.search(r"<tbody>\s*</tbody>|<ul>\s*</ul>", text)
+    assert 'aria-label="verdicts"' not in text
+    assert 'aria-label="guide"' not in text
+    assert 'id="verdicts"' in text
+    assert "&lt;b&gt;" in text
+    out = StringIO()
+    show(single, Console(file=out, width=80))
+    lines = out.getvalue().splitlines()
+    blocks = lines[: next(i for i, line in enumerate(lines) if line.startswith("run: "))]
+    assert max(map(len, blocks)) <= 80
+    assert [line.split()[1] for line in blocks if line.startswith(tuple(Outcome))] == [one.claim.id for one in single.claims]
+    assert any("pip install 'atonce[lab]'" in line for line in blocks)
+    assert not any("GET /" in line or line.startswith("route") for line in blocks)
+
+
+def test_a_claim_has_its_small_picture(single: Report) -> None:
+    """Labels and numbers are text, lengths are attributes; the summary has the same."""
+    wanted = bars(next(one.judgement.bars for one in single.claims if one.judgement.bars))
+    assert f'<div class="bars" role="img" aria-label="{wanted.words}">' in page(single)
+    assert [label for label, *_ in wanted.rows] == ["gather", "in turn"]
+    stored = {one["id"]: one["bars"] for one in summary(single)["claims"]}
+    assert [one["label"] for one in stored["gather-overlaps"]] == ["gather", "in turn"]
+    hostile = dataclasses.replace(single.claims[1].judgement, bars=(('<script>x</script>" onload=', 1.0),))
+    text = page(dataclasses.replace(single, claims=(dataclasses.replace(single.claims[1], judgement=hostile),)))
+    assert "<script>" not in text
+    assert 'onload="' not in text
+
+
+@pytest.mark.parametrize(
+    ("values", "lengths", "is_log"),
+    [
+        ((1.0, 2.0), (50, 100), False),
+        ((0.0, 4.0), (0, 100), False),
+        ((1.0, 15.0, 50.0), (15, 74, 100), True),
+        ((0.0,), (0,), False),
+    ],
+)
+def test_bars_are_linear_until_the_shortest_could_not_be_seen(
+    values: tuple[float, ...], lengths: tuple[float, ...], *, is_log: bool
+) -> None:
+    """From zero; else logarithmic, which is said."""
+    found = bars(tuple(("x", one) for one in values))
+    assert [round(length) for *_, length in found.rows] == list(lengths)
+    assert (found.is_log, "log scale" in found.words) == (is_log, is_log)
 
 
 def luminance(colour: str) -> float:

@@ -73,7 +73,7 @@ def told(values: list[float]) -> str:
 CLAIM = Claim(
     id="server-timer-blind",
     sentence="The server's own timer can say D while its clients wait N D: it starts after the queue, unless something awaits behind it.",
-    source="beyond the lesson",
+    source="Beyond the lesson",
     judge=judge,
     needs=("crowd/broken-async/1", "burst/broken-async/", "burst/broken-async behind-await/"),
 )

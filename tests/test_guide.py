@@ -1,0 +1,178 @@
+"""The decision guide: rows from simulated runs of known truth, none invented, none judged without trust."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import jsonschema
+import pytest
+from rich.console import Console
+
+from reports.findings import judge
+from reports.guide import GUIDE, HEAD, Row, guide, markdown
+from reports.page import page
+from reports.report import Report, explain
+from reports.summary import summary
+from reports.terminal import show
+from results.schema import written
+from scenarios._lab.experiment import crowd, experiment
+from scenarios._plan import Act, reproduction
+from tests.simulate import HONEST, Truth, World, write
+from tests.test_report import SCHEMA, drop_every
+
+WORK = 0.1  # seconds
+
+
+def asked(variant: str, users: int, places: int) -> Act:
+    """An experiment of the lab with a crowd of half the size in between, so that a plateau can be seen."""
+    path = f"/lab/{variant.replace(' ', '-')}"
+    act = experiment(variant, path, "", seconds=WORK, users=users, places=places)
+    between = replace(crowd(variant, path, "", WORK, users // 2, places), neighbours=())
+    return replace(act, cells=(act.cells[0], between, act.cells[1]))
+
+
+TRUTHS = {
+    **HONEST,
+    "async postgres": Truth(15),
+    "sync postgres": Truth(15),
+    "async process-pool": Truth(2),
+    "async httpx": Truth(10_000),
+}
+ACTS = (
+    asked("broken-async requests", 12, 1),
+    asked("async httpx", 24, 24),
+    asked("async postgres", 40, 15),
+    asked("sync postgres", 40, 15),
+    asked("async process-pool", 8, 2),
+)
+
+
+def planned(folder: Path, truths: dict[str, Truth] | None = None, edit: Callable[..., list[list[object]]] | None = None) -> Report:
+    """The report of a run with five experiments beside the four variants."""
+    quick = reproduction(WORK)
+    world = World(plan=replace(quick, acts=(*quick.acts, *ACTS)), truths={**TRUTHS, **(truths or {})})
+    world.edit = edit or world.edit
+    return explain(write(folder, world))
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The honest run."""
+    return planned(tmp_path_factory.mktemp("guide"))
+
+
+def by_variant(report: Report) -> dict[str, Row]:
+    """The rows by what measured them."""
+    return {row.variant: row for row in guide(report)}
+
+
+def printed(report: Report, width: int = 80) -> str:
+    """What a terminal shows."""
+    out = StringIO()
+    show(report, Console(file=out, width=width))
+    return out.getvalue()
+
+
+def test_each_form_serves_what_was_planted(report: Report) -> None:
+    """The number with an interval around it, the limit with the pool's size, and the verdict of the findings."""
+    rows = by_variant(report)
+    for variant, truth in {
+        "async httpx": 24,
+        "async postgres": 15,
+        "sync postgres": 15,
+        "async process-pool": 2,
+        "sync": 40,
+    }.items():
+        assert pytest.approx(rows[variant].served, rel=0.02) == truth
+    codes = {variant: str(row.verdict) for variant, row in rows.items()}
+    assert codes == {
+        "async": "scales",
+        "async httpx": "scales",
+        "async postgres": "pool-limited",
+        "sync": "thread-pool",
+        "sync postgres": "pool-limited",
+        "to-thread": "executor-pool",
+        "broken-async": "loop-blocked",
+        "broken-async requests": "loop-blocked",
+        "async process-pool": "pool-limited",
+    }
+    assert rows["async postgres"].limit.endswith("(15)")
+    assert rows["async"].at_once.startswith("64.0 [")
+    for route in report.study.everything:
+        if route.variant in rows:
+            assert rows[route.variant].verdict == judge(route, report.trust.belief)
+
+
+def test_every_form_is_named_once_and_each_mistake_stands_beside_a_recommendation() -> None:
+    """And a form says how the route is written."""
+    forms = [form for forms in GUIDE.values() for form in forms]
+    assert len({variant for *_, variant in forms}) == len(forms)
+    assert [advice == "mistake" for advice, *_ in forms] == [written(variant) == "broken-async" for *_, variant in forms]
+    for group in GUIDE.values():
+        assert group[0][0] == "recommended"
+
+
+def test_what_was_not_measured_has_no_row(report: Report, honest: Report, tmp_path: Path) -> None:
+    """The four of a quick run; of single claims those with a crowd; of somebody else's app nothing."""
+    assert {row.variant for row in guide(honest)} == {"async", "sync", "to-thread", "broken-async"}
+    assert set(by_variant(report)) == {row.variant for row in guide(honest)} | {act.variant for act in ACTS}
+    assert guide(replace(honest, study=replace(honest.study, run={**honest.study.run, "command": "run"}))) == ()
+    quick = reproduction(WORK)
+    alone = replace(quick, acts=tuple(replace(act, cells=act.cells[:2]) for act in quick.acts))
+    nothing = explain(write(tmp_path, World(plan=alone)))
+    assert all(row.users > 1 for row in guide(nothing))
+    assert guide(replace(nothing, study=replace(nothing.study, routes=(), experiments=()))) == ()
+
+
+def test_advice_that_the_measurement_contradicts_is_withheld(tmp_path: Path) -> None:
+    """A shared client that holds the loop is not recommended, a blocking call that does not is no mistake."""
+    rows = by_variant(planned(tmp_path, {"async httpx": Truth(1, holds_loop=True), "broken-async requests": Truth(10_000)}))
+    assert (rows["async httpx"].advice, rows["async httpx"].verdict) == (None, "loop-blocked")
+    assert (rows["broken-async requests"].advice, rows["broken-async requests"].verdict) == (None, "scales")
+    assert (rows["async postgres"].advice, rows["broken-async"].advice) == ("recommended", "mistake")
+
+
+def test_a_run_that_cannot_be_trusted_says_nothing(tmp_path: Path) -> None:
+    """Neither number nor limit nor advice, on no surface."""
+    report = planned(tmp_path, edit=drop_every(20, "delete"))
+    assert len(guide(report)) == 4 + len(ACTS)
+    for row in guide(report):
+        assert (row.served, row.interval, row.limit, row.advice, row.verdict) == (None, None, "-", None, "untrusted")
+    assert "pool-limited" not in markdown(guide(report))
+    assert "You call" not in printed(report)
+
+
+def test_the_summary_carries_the_guide_as_its_schema_says(report: Report, honest: Report) -> None:
+    """Real output; and a verdict that there is not is refused."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    for one in (report, honest):
+        data = json.loads(json.dumps(summary(one), allow_nan=False))
+        jsonschema.validate(data, schema)
+        assert [entry["variant"] for entry in data["guide"]] == [row.variant for row in guide(one)]
+    data["guide"][0]["verdict"] = "splendid"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(data, schema)
+
+
+def test_the_table_of_the_readme_has_a_line_for_each_row(report: Report) -> None:
+    """Markdown with as many cells everywhere, the question once."""
+    head, rule, *lines = markdown(guide(report)).splitlines()
+    assert head == f"| {' | '.join(HEAD)} |"
+    assert {line.count("|") for line in (head, rule, *lines)} == {len(HEAD) + 1}
+    assert len(lines) == len(guide(report))
+    assert sum(not line.startswith("|  |") for line in lines) == len(GUIDE)
+
+
+def test_the_page_shows_it_and_the_terminal_after_more_than_the_four_variants(report: Report, honest: Report) -> None:
+    """Each row on the page; in the terminal within 80 columns; nothing there after a quick run."""
+    text = page(report)
+    section = text[text.index('<section aria-label="guide">') :]
+    assert section.count('<th scope="row">', 0, section.index("</section>")) == len(guide(report))
+    assert '<section aria-label="guide">' in page(honest)
+    told = printed(report)
+    block = told[told.index("You call") : told.index("\nroute ")]
+    assert "mistake" in block
+    assert max(map(len, block.splitlines())) <= 80
+    assert "You call" not in printed(honest)
