@@ -12,8 +12,9 @@ from reports.findings import FULL_CORE, MECHANISM, Verdict, judge
 from reports.report import Report
 from reports.study import Route
 from reports.sureness import Interval
+from reports.trust import Belief
 from reports.wording import between, count, number
-from results.schema import is_experiment
+from results.schema import Scenario, is_experiment
 
 
 class Advice(StrEnum):
@@ -68,7 +69,7 @@ HEAD = ("you call", "form", "with", "serves at once here", "what limits it", "ve
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One form as it was measured; of an untrusted run neither number nor verdict."""
+    """One form as it was measured; neither number nor verdict where run or cell cannot be trusted."""
 
     question: str
     advice: Advice | None  # None where the measurement contradicts it, or says nothing
@@ -105,7 +106,8 @@ def row_of(report: Report, question: str, advice: Advice, form: str, what: str, 
     route = report.study.route(variant)
     if route is None or route.top is None or route.top.users == 1 or route.served is None:
         return None
-    verdict = judge(route, report.trust.belief)
+    fault = report.trust.fault((f"{Scenario.CROWD}/{variant}/",))
+    verdict = judge(route, Belief.UNTRUSTED if fault else report.trust.belief)
     believed = verdict is not Verdict.UNTRUSTED
     return Row(
         question=question,
@@ -158,7 +160,7 @@ def lines(rows: tuple[Row, ...]) -> Iterator[tuple[str, ...]]:
 
 def brief(rows: tuple[Row, ...]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """The guide in a few lines: what is called, and of each form its advice and what it serves at once with each part."""
-    for question, group in grouped(rows).items():
+    for question, group in grouped(tuple(row for row in rows if row.served is not None)).items():
         forms = []
         for advice, form in dict.fromkeys((row.advice, row.form) for row in group):
             served = [f"{row.what} {number(row.served or 0)}" for row in group if (row.advice, row.form) == (advice, form)]

@@ -7,7 +7,7 @@ table, so that nothing hangs on colour, script or network.
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -112,11 +112,16 @@ def prose(text: str) -> Markup:
 
 
 def pictures(report: Report) -> Iterator[Picture]:
-    """Every chart, drawn; the description is made of the numbers of the verdicts."""
-    description = " ".join(finding.sentence for finding in report.findings)
+    """Every chart, drawn; described by the numbers of the verdicts or, where single claims were asked for, of those."""
+    study, command = report.study, report.study.run["command"]
+    told = [one.judgement.measured for one in report.claims] if command == "claims" else [one.sentence for one in report.findings]
+    description = " ".join(told)
+    if command == "claims":  # what was asked by a single user gave a claim its service time; one point is no picture
+        routes = (replace(one, levels=()) if one.top and one.top.users == 1 else one for one in study.routes)
+        study = replace(study, routes=tuple(routes))
     for chart in CHARTS:
-        title, figure, table = chart.title(report.study), chart.draw(report.study), chart.table(report.study)
-        if isinstance(figure, str) and report.study.run["command"] == "reproduce" and chart in LESSON:
+        title, figure, table = chart.title(study), chart.draw(study), chart.table(study)
+        if isinstance(figure, str) and command == "reproduce" and chart in LESSON:
             yield Picture(chart.stem, chart.question, title, None, figure, table)
         elif not isinstance(figure, str):
             # Safe: the SVG is matplotlib's, and matplotlib escapes every text that it draws.

@@ -49,10 +49,12 @@ def show(report: Report, console: Console) -> None:
     """Print the whole report."""
     if report.study.reproduces:
         console.print(claims_blocks(report))
+        console.print(f"claims: {tally(report) or 'none was asked for'}\n", highlight=False)
     elif rows := loads(report.study, {one.route.variant: one.verdict for one in report.findings}):
         console.print(loads_table(rows, console.width))
     if report.study.run["command"] == "reproduce":
-        console.print(guide_block(report))
+        if any(row.is_lab for row in guide(report)):
+            console.print(guide_block(report))
         console.print(routes_table(report, console.width))
     if report.goals:
         console.print()
@@ -168,12 +170,9 @@ def tally(report: Report) -> str:
 
 
 def guide_block(report: Report) -> Table:
-    """The guide in short, after a run that measured more than the four variants: the page has it whole."""
+    """The guide in short: the page has it whole."""
     table = Table.grid(padding=(0, 2))
-    rows = guide(report)
-    if report.trust.belief is Belief.UNTRUSTED or not any(row.is_lab for row in rows):
-        return table
-    for question, forms in brief(rows):
+    for question, forms in brief(guide(report)):
         table.add_row("", f"[bold]{escape(question)}[/]")
         for advice, words in forms:
             table.add_row(loud(advice), escape(words))

@@ -144,6 +144,18 @@ def test_a_run_that_cannot_be_trusted_says_nothing(tmp_path: Path) -> None:
     assert "You call" not in printed(report)
 
 
+def test_a_fault_in_one_experiment_takes_its_own_row_only(tmp_path: Path) -> None:
+    """The others keep their verdicts."""
+
+    def edit(cell: str, lines: list[list[object]]) -> list[list[object]]:
+        return lines[: len(lines) // 4 * 2] if cell == "crowd/async postgres/40" else lines
+
+    rows = by_variant(planned(tmp_path, edit=edit))
+    lost = rows.pop("async postgres")
+    assert (lost.served, lost.limit, lost.advice, lost.verdict) == (None, "-", None, "untrusted")
+    assert {row.verdict for row in rows.values()} == {"scales", "thread-pool", "pool-limited", "executor-pool", "loop-blocked"}
+
+
 def test_the_summary_carries_the_guide_as_its_schema_says(report: Report, honest: Report) -> None:
     """Real output; and a verdict that there is not is refused."""
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))

@@ -16,6 +16,7 @@ from rich.console import Console
 from reports.charts import CHARTS, LESSON, staircase, svg
 from reports.charts.style import LOOKS, apart
 from reports.claims import Outcome
+from reports.console import Progress
 from reports.page import bars, page
 from reports.report import Report, explain, write
 from reports.study import Study
@@ -187,6 +188,8 @@ def test_a_run_of_single_claims_shows_them_and_nothing_empty(single: Report) -> 
     assert 'aria-label="verdicts"' not in text
     assert 'aria-label="guide"' not in text
     assert 'id="verdicts"' in text
+    assert re.findall(r'<figure id="chart-(\w+)"', text) == ["staircase"]
+    assert re.search(r"<desc[^>]*>19 of 19 began", text)
     assert "&lt;b&gt;" in text
     out = StringIO()
     show(single, Console(file=out, width=80))
@@ -195,6 +198,7 @@ def test_a_run_of_single_claims_shows_them_and_nothing_empty(single: Report) -> 
     assert max(map(len, blocks)) <= 80
     assert [line.split()[1] for line in blocks if line.startswith(tuple(Outcome))] == [one.claim.id for one in single.claims]
     assert any("pip install 'atonce[lab]'" in line for line in blocks)
+    assert "claims: 2 confirmed, 1 untested" in blocks
     assert not any("GET /" in line or line.startswith("route") for line in blocks)
 
 
@@ -209,6 +213,16 @@ def test_a_claim_has_its_small_picture(single: Report) -> None:
     text = page(dataclasses.replace(single, claims=(dataclasses.replace(single.claims[1], judgement=hostile),)))
     assert "<script>" not in text
     assert 'onload="' not in text
+
+
+def test_the_time_left_is_told_in_minutes_while_it_is_long(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line per step where there is no terminal; seconds at the end."""
+    progress = Progress(1500.0, quiet=False)
+    progress.lines = True
+    for step, done in (("first", 0.0), ("middle", 780.0), ("last", 1410.0), ("over", 1600.0)):
+        progress.tell(step, done)
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["about 25 min left  first", "about 12 min left  middle", "about  90 s left  last", "about   0 s left  over"]
 
 
 @pytest.mark.parametrize(
