@@ -6,7 +6,7 @@ from results.schema import Cell, Scenario, written
 from scenarios._plan import Act, both_neighbours, cell_of
 
 ALONE = 20  # answers that one user should get: the service time is their median
-PINGS = 5.0  # seconds of a crowd's window: some 120 pings of each neighbour
+PINGS = 6.0  # seconds of a crowd's window: at least 100 pings of each neighbour
 ROUNDS = 8  # and rounds of the crowd
 
 
