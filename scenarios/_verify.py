@@ -27,7 +27,8 @@ class Absent(Exception):  # noqa: N818 - not an error: this part is not measured
 def ask(base_url: str, paths: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Ask the bundled app some questions, one after another; status and body of each answer. Raises Absent, or Trouble."""
     answers = {}
-    with httpx.Client(base_url=base_url, timeout=TIMEOUT) as client:
+    apart = httpx.Limits(max_keepalive_connections=0)  # uvicorn closes the connection on which the app raised an error
+    with httpx.Client(base_url=base_url, timeout=TIMEOUT, limits=apart) as client:
         for path in paths:
             try:
                 answer = client.get(path)

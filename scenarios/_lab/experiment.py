@@ -32,7 +32,7 @@ def experiment(  # noqa: PLR0913 - an act has that many sides
 def crowd(variant: str, path: str, expects: str, seconds: float, users: int, places: float) -> Cell:  # noqa: PLR0913, PLR0917
     """One level of an experiment; with more than one user the neighbours are asked meanwhile."""
     lap = seconds * max(1.0, users / places)
-    turn = lap if written(variant) == "broken-async" else 0.0
+    turn = 2 * lap if written(variant) == "broken-async" else 0.0  # uvloop lets a `def` neighbour wait for twice as many laps
     return replace(
         cell_of(Scenario.CROWD, variant, seconds, users),
         route=f"GET {path.partition('?')[0]}",
