@@ -90,7 +90,7 @@ def test_repeats_take_turns_and_nothing_of_them_collides() -> None:
 
 
 def test_the_full_plan_adds_open_loads_and_the_frozen_route_on_both_loops() -> None:
-    """Seven tenths of each capacity; four experiments, each on its loop; within seven minutes, and told before."""
+    """Seven tenths of each capacity; four experiments, each on its loop; within 25 minutes, and told before."""
     plan = extended(reproduction(0.1), 1, full=True)
     open_ = {cell.variant: cell.arrivals.profile[0][1] for cell in plan.cells if cell.arrivals}
     assert open_ == {"broken-async": 7.0, "to-thread": pytest.approx(7.0 * places("to-thread")), "sync": 280.0, "async": 50.0}
@@ -106,7 +106,7 @@ def test_the_full_plan_adds_open_loads_and_the_frozen_route_on_both_loops() -> N
     assert {(cell.route, cell.path) for act in plan.acts if act.loop for cell in act.cells} == {
         ("GET /broken-async", "/broken-async?seconds=0.05")
     }
-    assert BUDGET < plan.estimate() < 420
+    assert BUDGET < plan.estimate() < 1500
 
 
 def test_progress_never_goes_back_and_names_the_cell() -> None:
