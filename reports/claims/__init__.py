@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 
 from reports.claims import (
     async_many,
+    await_in_def,
     blocks_loop,
     def_pool,
+    file_read_blocks,
+    forgotten_await,
     gather_overlaps,
     latency_spike,
     loop_fairness,
@@ -28,7 +31,10 @@ CLAIMS: tuple[Claim, ...] = (
     async_many.CLAIM,
     def_pool.CLAIM,
     to_thread_free.CLAIM,
+    file_read_blocks.CLAIM,
+    forgotten_await.CLAIM,
     gather_overlaps.CLAIM,
+    await_in_def.CLAIM,
     server_timer_blind.CLAIM,
     loop_fairness.CLAIM,
 )

@@ -8,7 +8,6 @@ from reports.study import Bystander, Level, Route, Study
 from reports.sureness import Interval
 from reports.trust import Belief, Trust
 from reports.wording import between, seconds, times
-from results.schema import Variant
 
 
 class Outcome(StrEnum):
@@ -73,7 +72,7 @@ def judge(claim: Claim, study: Study, trust: Trust) -> Judged:
         return Judged(claim, Judgement("-", "-", Outcome.UNTESTED, f"missing from this run: {missing}"))
 
 
-def measured_route(study: Study, variant: Variant) -> tuple[Route, Level, float, float]:
+def measured_route(study: Study, variant: str) -> tuple[Route, Level, float, float]:
     """A route with its top level, service time (seconds) and served at once. Raises Untestable when one is missing."""
     route = study.route(variant)
     if route is None or route.top is None or route.top.users == 1 or route.service is None or route.served is None:
@@ -127,7 +126,7 @@ def felt(found: Bystander) -> str:
 POOL_TOLERANCE = 0.10  # how near the plateau must lie to the documented size of the pool
 
 
-def judge_pool(study: Study, variant: Variant, places: int, formula: str, limit: str) -> Judgement:
+def judge_pool(study: Study, variant: str, places: int, formula: str, limit: str) -> Judgement:
     """A pool that leaves the loop free, up to its documented size: true, with a limit that the lesson leaves out.
 
     `formula` says where the size comes from, `limit` what happens past it. The size is the documented one, never what

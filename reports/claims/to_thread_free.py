@@ -16,12 +16,12 @@ def judge(study: Study) -> Judgement:
     return judge_pool(study, Variant.TO_THREAD, places, "min(32, cpus + 4)", limit)
 
 
-def documented_size(run: dict[str, Any]) -> int:
-    """Threads of a default ThreadPoolExecutor, by the formula of Python's manual; from the run's facts, not from its probe."""
+def documented_size(run: dict[str, Any], server: str = Variant.TO_THREAD) -> int:
+    """Threads of a server's default ThreadPoolExecutor, by the formula of Python's manual; from facts, not from its probe."""
     if not {"python", "cpus"} <= set(run["machine"]):
         message = "the Python version and the number of CPUs"
         raise Untestable(message)
-    target = run.get("targets", {}).get(Variant.TO_THREAD, {})
+    target = run.get("targets", {}).get(server, {})
     version = tuple(int(part) for part in run["machine"]["python"].split(".")[:2])
     own = target.get("cpus") or []
     cpus = len(own) if version >= COUNTS_ITS_OWN_CPUS and own else run["machine"]["cpus"]

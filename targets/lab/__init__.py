@@ -12,7 +12,10 @@ from types import ModuleType
 from fastapi import APIRouter, FastAPI, HTTPException
 
 INSTALL = "pip install 'atonce[lab]', or in a clone: pip install -e '.[lab]'"
-ROOMS: tuple[tuple[str, str], ...] = ()
+ROOMS: tuple[tuple[str, str], ...] = (
+    ("/file", "files"),
+    ("/pitfall", "pitfalls"),
+)
 
 
 class Lab:

@@ -1,0 +1,137 @@
+"""Forgotten awaits, each beside the same route with its `await`, and what Python's compiler says about `await` in `def`.
+
+The mistakes are the five ways in which a coroutine gets lost: given back, given back in a dict, put into a text, used as a
+condition, and called for its effect alone. Type checkers see three of them (each `type: ignore` is one); the text and
+the condition pass.
+"""
+
+import gc
+import platform
+import warnings
+from typing import Any
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["pitfalls"])
+
+
+async def user_of(number: int) -> dict[str, Any]:
+    """What a database would give."""
+    return {"id": number, "name": "Ada"}
+
+
+async def cart_of(number: int) -> list[str]:
+    """What somebody wants to buy."""
+    return [f"book {number}"]
+
+
+async def name_of(number: int) -> str:
+    """How somebody is called."""
+    return f"Ada {number}"
+
+
+async def is_admin(number: int) -> bool:
+    """Whether somebody may see what is not theirs. Nobody may."""
+    return number < 0
+
+
+async def save(number: int, store: list[int]) -> None:
+    """Keep a number, as a commit would."""
+    store.append(number)
+
+
+@router.get("/pitfall/forgotten/returned", response_model=None)
+async def returned_forgotten() -> dict[str, Any]:
+    """Give the coroutine back."""
+    return user_of(7)  # type: ignore[return-value]  # the mistake itself
+
+
+@router.get("/pitfall/awaited/returned", response_model=None)
+async def returned_awaited() -> dict[str, Any]:
+    """Give the user back."""
+    return await user_of(7)
+
+
+@router.get("/pitfall/forgotten/in-dict", response_model=None)
+async def in_dict_forgotten() -> dict[str, list[str]]:
+    """Put the coroutine into the answer."""
+    return {"cart": cart_of(7)}  # type: ignore[dict-item]  # the mistake itself
+
+
+@router.get("/pitfall/awaited/in-dict", response_model=None)
+async def in_dict_awaited() -> dict[str, list[str]]:
+    """Put the cart into the answer."""
+    return {"cart": await cart_of(7)}
+
+
+@router.get("/pitfall/forgotten/in-text", response_model=None)
+async def in_text_forgotten() -> dict[str, str]:
+    """Greet the coroutine. Nobody objects: every object has a text."""
+    return {"greeting": f"Hello {name_of(7)}"}
+
+
+@router.get("/pitfall/awaited/in-text", response_model=None)
+async def in_text_awaited() -> dict[str, str]:
+    """Greet the user."""
+    return {"greeting": f"Hello {await name_of(7)}"}
+
+
+@router.get("/pitfall/forgotten/condition", response_model=None)
+async def condition_forgotten() -> dict[str, list[str]]:
+    """Show everybody's orders to everybody. Nobody objects: a coroutine is true."""
+    return {"orders": ["mine", "somebody else's"] if is_admin(7) else ["mine"]}
+
+
+@router.get("/pitfall/awaited/condition", response_model=None)
+async def condition_awaited() -> dict[str, list[str]]:
+    """Show everybody's orders to admins only."""
+    return {"orders": ["mine", "somebody else's"] if await is_admin(7) else ["mine"]}
+
+
+@router.get("/pitfall/forgotten/saved", response_model=None)
+async def saved_forgotten() -> dict[str, str]:
+    """Save nothing, and say that it is saved: as a forgotten `await session.commit()` does."""
+    store: list[int] = []
+    save(7, store)  # type: ignore[unused-coroutine]  # the mistake itself
+    return {"answer": "saved"}
+
+
+@router.get("/pitfall/awaited/saved", response_model=None)
+async def saved_awaited() -> dict[str, str]:
+    """Save, and say so."""
+    store: list[int] = []
+    await save(7, store)
+    return {"answer": "saved"}
+
+
+@router.get("/pitfall/collected", response_model=None)
+async def collected() -> dict[str, bool]:
+    """Collect garbage now: a lost coroutine is warned of when it is collected, and an error's traceback may hold it until then."""
+    gc.collect()
+    return {"collected": True}
+
+
+SOURCES = {
+    "await in def": "def route():\n    return await call()",
+    "await in async def": "async def route():\n    return await call()",
+    "await in def in async def": "async def route():\n    def inner():\n        return await call()\n    return inner()",
+    "await in a generator in def": "def route():\n    return (await call() for call in calls)",
+    "no await in async def": "async def route():\n    time.sleep(1)",
+}
+
+
+@router.get("/pitfall/compiles", response_model=None)
+async def compiles() -> dict[str, str]:
+    """Compile one piece of source after another; nothing of it is run."""
+    return {"python": platform.python_version(), **{name: verdict(source) for name, source in SOURCES.items()}}
+
+
+def verdict(source: str) -> str:
+    """`compiled`, if the compiler has nothing to say, not even a warning; else its words."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            compile(source, "route.py", "exec")
+        except (SyntaxError, Warning) as error:
+            return f"{type(error).__name__}: {error.args[0]}"
+    return "compiled"
