@@ -16,7 +16,7 @@ from reports.restarts import Restarts, restarts_of
 from reports.split import split_of
 from reports.steadiness import Steadiness
 from reports.study import Burst, Level, Missing, Route, Study, Tally
-from reports.sureness import median_interval, rate_interval
+from reports.sureness import cost_interval, median_interval, rate_interval
 from reports.turns import answers_of, starved, turns_of
 from reports.windows import Window, little, right, steady
 from results.schema import Cell, Scenario, Variant, is_experiment, written
@@ -188,6 +188,7 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         if service and cell.users > 1 and is_experiment(cell.variant)
         else None,
         split=split_of(rows),
+        cost=cost_interval(probe.t.to_numpy(), probe.cpu.to_numpy(), window.answers),
         rates=rate_interval(window.answers, window.rate * (service or 0.0)),
     )
 

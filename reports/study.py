@@ -64,6 +64,7 @@ class Level:
     split: Split | None  # where the mean latency was spent; None where no probe saw it
     turns: Turns | None = None  # of the whole cell, where an experiment is about the order of service
     rates: Interval | None = None  # 95 % interval of the rate
+    cost: Interval | None = None  # and of the CPU seconds per right answer; what the neighbours cost is in it
 
     @property
     def edge(self) -> float:

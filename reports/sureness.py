@@ -25,6 +25,22 @@ def rate_interval(done: Array, clump: float) -> Interval | None:
     return (size / (mean + half), size / (mean - half)) if half < mean else None
 
 
+def cost_interval(moments: Array, total: Array, done: Array) -> Interval | None:
+    """95 % interval of what one answer costs, from looks at a running total and the moments of the answers.
+
+    By the ratio of sums, since a piece may hold many answers or none. None when there are too few looks to cut.
+    """
+    size = max(0, len(moments) - 1) // PIECES
+    edges = np.arange(PIECES + 1) * size
+    costs, answers = np.diff(total[edges]), np.diff(np.searchsorted(np.sort(done), moments[edges]))
+    if not answers.any():
+        return None
+    ratio = float(costs.sum() / answers.sum())
+    spread = float(np.sum((costs - ratio * answers) ** 2)) / (PIECES * (PIECES - 1))
+    half = student(PIECES - 1) * math.sqrt(spread) / float(answers.mean())
+    return max(0.0, ratio - half), ratio + half
+
+
 def median_interval(values: Array) -> Interval | None:
     """95 % interval of the median of independent values; None when they are too few."""
     low, high = quantile_interval(values, np.ones(len(values), bool), 0.5) if len(values) > 1 else (-math.inf, math.inf)

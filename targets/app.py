@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 
 import anyio.to_thread
 import httpx
@@ -39,12 +40,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     leave_with_parent()
     if threads := os.environ.get("ATONCE_APP_THREADS"):
         anyio.to_thread.current_default_thread_limiter().total_tokens = int(threads)
-    async with upstream.running() as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
-        app.state.client, app.state.upstream = client, url
+    async with upstream.running() as url, lesson.client_opened(app, url):
+        app.state.upstream = url
         async with lab.lifespan(app) if lab else nullcontext():
             gc.freeze()  # what start-up made is no garbage: a full collection would hold the loop 65 ms to find that out again
             yield
-    del app.state.client
 
 
 lab = Lab() if os.environ.get("ATONCE_TARGET_LAB") != "0" else None
@@ -58,8 +58,12 @@ for router in lab.routers if lab else ():
     app.include_router(router)
 
 
-@app.exception_handler(httpx.HTTPError)
-async def upstream_failed(_request: Request, error: httpx.HTTPError) -> JSONResponse:
-    """Say that the fault is the other service's: 504 when it was too slow, 502 for anything else."""
-    status = 504 if isinstance(error, httpx.TimeoutException) else 502
-    return JSONResponse({"detail": f"the upstream failed: {type(error).__name__}"}, status)
+async def upstream_failed(status: int, why: str, _request: Request, error: Exception) -> JSONResponse:
+    """Say that the fault is the other service's, and which."""
+    return JSONResponse({"detail": f"the upstream {why} ({type(error).__name__})"}, status)
+
+
+FAULTS = ((504, "took too long"), (502, "answered with an error"), (502, "cannot be reached, or broke off"))
+for failures in ((httpx.TimeoutException, httpx.HTTPStatusError, httpx.HTTPError), *(lab.failures if lab else ())):
+    for failure, (status, why) in zip(failures, FAULTS, strict=True):
+        app.add_exception_handler(failure, partial(upstream_failed, status, why))

@@ -5,17 +5,31 @@ The other service is bundled (`upstream.py`), so nothing leaves this machine.
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import httpx
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 
 from targets.variants import Seconds
+
+# httpx's own 100 at once; it would keep only 20 of them alive, and counts the busy ones among those (encode/httpcore#1000)
+LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
 
 router = APIRouter(tags=["lesson"])
 
 
-def shared_client(request: Request) -> httpx.AsyncClient:
+@asynccontextmanager
+async def client_opened(app: FastAPI, upstream: str) -> AsyncIterator[None]:
+    """Open the app's one client for the length of the block, and close it."""
+    async with httpx.AsyncClient(base_url=upstream, timeout=10, limits=LIMITS) as client:
+        app.state.client = client
+        yield
+    del app.state.client
+
+
+async def shared_client(request: Request) -> httpx.AsyncClient:
     """The one client that the lifespan opened; asking earlier is a mistake, and says so."""
     client: httpx.AsyncClient | None = getattr(request.app.state, "client", None)
     if client is None:

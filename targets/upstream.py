@@ -14,15 +14,51 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import httpx
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi import Path as PathParameter
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+PATIENCE = 0.25  # seconds that a caller waits for an upstream that is known to fail
+GONE = "http://127.0.0.1:1"  # only root may listen there, and nobody does
+
+
+class Fault(StrEnum):
+    """How a call of another service fails."""
+
+    SLOW = "slow"
+    """No answer in time."""
+    ERROR = "error"
+    """An error status."""
+    GONE = "gone"
+    """Nobody listens."""
+
+    def url(self, upstream: str) -> str:
+        """What to call to see it."""
+        return {Fault.SLOW: f"{upstream}/delay/1", Fault.ERROR: f"{upstream}/status/500", Fault.GONE: GONE}[self]
+
 
 app = FastAPI(title="upstream")
+app.state.connections = app.state.requests = app.state.looks = 0
+
+
+class Counted(HttpToolsProtocol):
+    """One connection to the upstream, counted when it is accepted; and so are its requests."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in the class above
+        """A client has connected."""
+        app.state.connections += 1
+        super().connection_made(transport)
+
+    def on_headers_complete(self) -> None:
+        """A request has begun."""
+        app.state.requests += 1
+        super().on_headers_complete()
 
 
 @app.get("/get")
@@ -44,6 +80,26 @@ async def delay(seconds: Annotated[float, PathParameter(ge=0, le=10)]) -> dict[s
     return {"delay": seconds}
 
 
+@app.get("/status/{code}")
+async def status(code: Annotated[int, PathParameter(ge=400, le=599)]) -> None:
+    """Fail with that status."""
+    raise HTTPException(code)
+
+
+@app.get("/counters")
+async def counters() -> dict[str, int]:
+    """Connections accepted and requests begun so far, but for those that looked here: each look has a connection of its own."""
+    app.state.looks += 1
+    return {"connections": app.state.connections - app.state.looks, "requests": app.state.requests - app.state.looks}
+
+
+async def counted(url: str) -> dict[str, int]:
+    """What the upstream at an address has counted."""
+    async with httpx.AsyncClient(timeout=10) as client:
+        found: dict[str, int] = (await client.get(f"{url}/counters")).raise_for_status().json()
+        return found
+
+
 @asynccontextmanager
 async def running() -> AsyncIterator[str]:
     """Run the upstream while the block runs, and give its address. Ready is asked for, never slept for."""
@@ -61,7 +117,7 @@ async def running() -> AsyncIterator[str]:
         yield url
     finally:
         process.terminate()
-        await asyncio.to_thread(process.wait, 5)
+        await asyncio.to_thread(process.communicate, None, 5)  # closes its stdin, and waits
 
 
 def main() -> None:
@@ -71,7 +127,7 @@ def main() -> None:
     arguments = parser.parse_args()
     threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
     # Not uvicorn's own --fd: that takes every socket for a Unix one, so TCP_NODELAY stays off and answers lag 40 ms.
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    server = uvicorn.Server(uvicorn.Config(app, http=Counted, log_level="warning", access_log=False))
     server.run(sockets=[socket.socket(fileno=arguments.fd)])
 
 

@@ -199,7 +199,7 @@ def write_act(path: Path, world: World, act: Act, now: float) -> float:
         now = max([end, *(one.done or end for _, one in pings)]) + 0.5
     samples.close()
     load.close()
-    if world.probe:
+    if world.probe and act.cells:
         write_probe(path, act, world.truth(act.variant), world)
     return now
 

@@ -1,7 +1,8 @@
 """The lab's routes: the lesson's statements on real parts. What is not installed answers 501, with the line that installs it.
 
-One file per topic, each with a `router` and, where it opens something for all requests, a `lifespan`. `ROOMS` is the only
-list of them: where its routes begin, and the file.
+One file per topic, each with a `router`; where it opens something for all requests, a `lifespan`; and where it calls another
+service, its `FAILURES`: what is raised when that is too slow, answers an error, or fails otherwise. `ROOMS` is the only list of
+them: where its routes begin, and the file.
 """
 
 from collections.abc import AsyncIterator
@@ -13,6 +14,8 @@ from fastapi import APIRouter, FastAPI, HTTPException
 
 INSTALL = "pip install 'atonce[lab]', or in a clone: pip install -e '.[lab]'"
 ROOMS: tuple[tuple[str, str], ...] = (
+    ("/client", "clients"),
+    ("/aiohttp", "aiohttp_client"),
     ("/file", "files"),
     ("/pitfall", "pitfalls"),
 )
@@ -24,6 +27,7 @@ class Lab:
     def __init__(self) -> None:
         self.rooms: list[ModuleType] = []
         self.routers: list[APIRouter] = []
+        self.failures: list[tuple[type[Exception], ...]] = []
         for prefix, name in ROOMS:
             try:
                 room = import_module(f"targets.lab.{name}")
@@ -32,6 +36,7 @@ class Lab:
             else:
                 self.rooms.append(room)
                 self.routers.append(room.router)
+                self.failures += [room.FAILURES] if hasattr(room, "FAILURES") else []
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:

@@ -1,0 +1,22 @@
+"""The bundled app with one more route: it calls the upstream, and one call in ten fails, by turns in all three ways."""
+
+import itertools
+from typing import Any
+
+from fastapi import Request
+
+from targets import upstream
+from targets.app import app
+from targets.lesson import Client
+from targets.variants import Seconds
+
+numbers = itertools.count()
+
+
+@app.get("/calls", response_model=None)
+async def calls(request: Request, client: Client, seconds: Seconds = 0.02) -> Any:
+    """Call, or fail."""
+    failed, at = divmod(next(numbers), 10)
+    fault = list(upstream.Fault)[failed % 3]
+    url = fault.url(request.app.state.upstream) if at == 9 else f"/delay/{seconds}"
+    return (await client.get(url, timeout=upstream.PATIENCE)).raise_for_status().json()
