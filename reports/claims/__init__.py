@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from reports.claims import (
     aiohttp_frees,
     async_many,
+    async_session_frees,
     await_in_def,
     blocks_loop,
     client_reuse,
@@ -23,6 +24,7 @@ from reports.claims import (
     requests_blocks,
     serial_queue,
     server_timer_blind,
+    sync_session_blocks,
     to_thread_free,
 )
 from reports.claims.claim import Claim, Judged, Outcome, judge
@@ -39,6 +41,8 @@ CLAIMS: tuple[Claim, ...] = (
     httpx_frees.CLAIM,
     aiohttp_frees.CLAIM,
     client_reuse.CLAIM,
+    sync_session_blocks.CLAIM,
+    async_session_frees.CLAIM,
     file_read_blocks.CLAIM,
     forgotten_await.CLAIM,
     gather_overlaps.CLAIM,

@@ -16,6 +16,7 @@ INSTALL = "pip install 'atonce[lab]', or in a clone: pip install -e '.[lab]'"
 ROOMS: tuple[tuple[str, str], ...] = (
     ("/client", "clients"),
     ("/aiohttp", "aiohttp_client"),
+    ("/users", "users"),
     ("/file", "files"),
     ("/pitfall", "pitfalls"),
 )
