@@ -132,8 +132,8 @@ async def postgresql() -> AsyncIterator[Database]:
     """The server that the environment names, with a schema of our own while we are there; or one that we start and throw away."""
     schema = f"atonce_{uuid.uuid4().hex}"
     with ExitStack() as server:
-        dsn = os.environ.get(DSN)
-        address = make_url(dsn or await asyncio.to_thread(server.enter_context, postgres.running()))
+        given = os.environ.get(DSN, "")
+        address = make_url(given or await asyncio.to_thread(server.enter_context, postgres.running()))
         renamed = {"ssl" if key == "sslmode" else key: one for key, one in address.query.items()}
         ours = {"schema_translate_map": {None: schema}}
         blocking = create_engine(address.set(drivername="postgresql+psycopg"), execution_options=ours)
