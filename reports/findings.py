@@ -3,14 +3,17 @@
 The rules, in order:
 
 1. No trust, no verdict. Too little evidence: unknown. Wrong answers: wrong-answer.
-2. The async neighbour suffers: the loop is held - waiting when the CPU idles, computing when it is full.
-3. Served grows with the users: it scales.
-4. Only the def neighbour suffers and threads are waited for: the thread pool. Nobody suffers and the executor has a
+2. One at once, a core full, and the async neighbour waits longer than alone, but for turns of threads rather than for whole
+   requests: threads that compute share the GIL.
+3. The async neighbour suffers: the loop is held - waiting when the CPU idles, computing when it is full.
+4. Served grows with the users: it scales.
+5. Only the def neighbour suffers and threads are waited for: the thread pool. Nobody suffers and the executor has a
    queue (or, where it cannot be seen, exactly its size is served): the executor. A plateau with none of these: some other pool.
 
 A plateau alone never decides: partial blocking imitates pools, so the neighbours do.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -29,6 +32,8 @@ class Verdict(StrEnum):
     """Holds the event loop while it waits."""
     LOOP_BUSY = "loop-busy"
     """Holds the event loop while it computes."""
+    GIL_BOUND = "gil-bound"
+    """Computes in threads, of which one runs at a time; the loop lives, slowed."""
     THREAD_POOL = "thread-pool"
     """Queues for one of AnyIO's worker threads."""
     EXECUTOR_POOL = "executor-pool"
@@ -48,12 +53,17 @@ SUFFERS_FROM = 0.020  # seconds: nobody is harmed by less
 FULL_CORE = 0.8  # share of one core at which the server computes rather than waits
 GROWS = 0.9  # served at once / users from which nothing queues
 NEAR = 0.10  # how near a plateau must lie to a pool's size to be named after it
+ONE = 1.5  # served at once below which one place is the only reading
+SWITCH = 0.005  # seconds: sys.getswitchinterval(); who computes must offer the GIL only then
+VISITS = 2  # times that an `async` route asks for the GIL until its answer is out: on waking, and after reading
+NINE_TENTHS = 0.9  # the p90 of a moment that lies anywhere in a round
 WRONG = 0.01  # share of wrong answers from which nothing else matters
 
 REMEDIES = {
     Verdict.LOOP_BLOCKED: "Never wait inside `async def` without `await`: await an async library, make the route a plain "
     "`def`, or wrap the call in `await asyncio.to_thread(...)`.",
     Verdict.LOOP_BUSY: "Move the computation off the loop: a process pool, or at least a thread.",
+    Verdict.GIL_BOUND: "Threads save the loop and compute no faster: use a process pool, or a library that lets the GIL go.",
     Verdict.THREAD_POOL: "Fine up to the pool's size. For more at once await an async library; more threads only move the limit.",
     Verdict.EXECUTOR_POOL: "Fine up to cpus + 4 at once. For more use `def` (40 threads), a bigger executor, or an async library.",
     Verdict.POOL_LIMITED: "Find the pool, semaphore or lock that this number belongs to.",
@@ -87,6 +97,8 @@ def judge(route: Route, belief: Belief) -> Verdict:  # noqa: PLR0911 - one retur
     loop, threads = route.bystanders.get("async"), route.bystanders.get("def")
     if not top or served is None or top.users == 1 or not loop or loop.ratio is None:
         return Verdict.UNKNOWN
+    if served < ONE and (top.cpu or 0) >= FULL_CORE and waits_for(loop, top.users, route.service or 0.0) is Wait.TURNS:
+        return Verdict.GIL_BOUND
     if suffers(loop):
         return Verdict.LOOP_BUSY if (top.cpu or 0) >= FULL_CORE else Verdict.LOOP_BLOCKED
     if served >= GROWS * top.users:
@@ -103,6 +115,31 @@ def suffers(neighbour: Bystander) -> bool:
     if not neighbour.loaded or neighbour.ratio is None:
         return False
     return neighbour.ratio >= SUFFERS and neighbour.loaded.low >= SUFFERS_FROM
+
+
+class Wait(StrEnum):
+    """What the `async` neighbour of a crowd waits for."""
+
+    NOTHING = "nothing"
+    """It is as quick as alone."""
+    TURNS = "turns"
+    """The threads' turns with the GIL."""
+    REQUESTS = "requests"
+    """Whole requests, which hold the loop."""
+
+
+def delays(users: int, service: float) -> dict[Wait, float]:
+    """Its p90 in seconds, as theory has it: each of so many threads computes for a turn, or each request for a whole service time."""
+    return {Wait.TURNS: VISITS * users * SWITCH, Wait.REQUESTS: NINE_TENTHS * users * service}
+
+
+def waits_for(neighbour: Bystander, users: int, service: float) -> Wait | None:
+    """The prediction that comes nearest, as a ratio; None where it felt nothing that can be told, or they cannot be told apart."""
+    expected = delays(users, service)
+    if not neighbour.loaded or not neighbour.idle or expected[Wait.REQUESTS] <= expected[Wait.TURNS]:
+        return None
+    felt, known = neighbour.loaded.low, {Wait.NOTHING: neighbour.idle.low, **expected}
+    return min(known, key=lambda one: abs(math.log(felt / known[one])))
 
 
 def has_executor_queue(route: Route, top: Level, served: float) -> bool:
@@ -141,6 +178,7 @@ MECHANISM = {
     Verdict.SCALES: "nothing queues",
     Verdict.LOOP_BLOCKED: "the event loop is held while it waits",
     Verdict.LOOP_BUSY: "the event loop is held while it computes",
+    Verdict.GIL_BOUND: "threads compute, and only one of them at a time holds the GIL",
     Verdict.THREAD_POOL: "all worker threads are taken",
     Verdict.EXECUTOR_POOL: "all threads of the loop's executor are taken",
     Verdict.POOL_LIMITED: "something it shares has that many places",

@@ -117,6 +117,8 @@ def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
 def restarts(route: Route, services: dict[int, float | None]) -> dict[str, Restarts]:
     """What each restart's largest crowd told; a bound is no number. `services`: unloaded seconds by repeat."""
     tops = [level for level in route.levels if level.users == route.levels[-1].users]
+    if len({level.repeat for level in tops}) < len(tops):  # turns of one server
+        return {}
     found: dict[str, list[float | None]] = {
         "rps": [level.rate for level in tops],
         "served_at_once": [level.rate * (services.get(level.repeat) or 0.0) for level in tops],

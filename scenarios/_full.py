@@ -51,7 +51,10 @@ def top_of(act: Act) -> int:
 
 def again(act: Act, number: int) -> Act:
     """Repeat `number` of an act, with a server and cells of its own."""
-    cells = tuple(replace(cell, name=f"{cell.name}{suffix(number)}", repeat=number) for cell in act.cells)
+    cells = tuple(
+        replace(one, name=f"{one.name}{suffix(number)}", repeat=number, on=one.on and f"{one.on}{suffix(number)}")
+        for one in act.cells
+    )
     return replace(act, repeat=number, cells=cells)
 
 

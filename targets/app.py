@@ -6,9 +6,7 @@ the lab's routes and what they import.
 """
 
 import gc
-import multiprocessing
 import os
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
@@ -21,17 +19,7 @@ from fastapi.responses import JSONResponse
 from targets import lesson, neighbours, upstream, variants
 from targets.lab import Lab
 from targets.probe import Probe
-
-
-def leave_with_parent() -> None:
-    """In a worker of `uvicorn --workers`: end when the supervisor is gone, however it went."""
-    if parent := multiprocessing.parent_process():
-
-        def follow() -> None:
-            parent.join()
-            os._exit(1)
-
-        threading.Thread(target=follow, daemon=True).start()
+from targets.workers import leave_with_parent
 
 
 @asynccontextmanager

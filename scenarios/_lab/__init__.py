@@ -4,9 +4,9 @@ One file per topic says which routes are asked and how; `LAB` is the only list o
 carries the lab's routes (`targets/lab`), and asks variants under conditions of their own, such as `async httpx`.
 """
 
-from scenarios._lab import clients, databases, files, gather, pitfalls
+from scenarios._lab import clients, computing, databases, files, gather, overhead, pitfalls
 from scenarios._plan import Act
 
-LAB: tuple[Act, ...] = (*clients.ACTS, *databases.ACTS, *files.ACTS, *pitfalls.ACTS, *gather.ACTS)
+LAB: tuple[Act, ...] = (*overhead.ACTS, *clients.ACTS, *databases.ACTS, *files.ACTS, *computing.ACTS, *pitfalls.ACTS, *gather.ACTS)
 
 __all__ = ["LAB"]

@@ -18,6 +18,7 @@ ROOMS: tuple[tuple[str, str], ...] = (
     ("/aiohttp", "aiohttp_client"),
     ("/users", "users"),
     ("/file", "files"),
+    ("/cpu", "computing"),
     ("/pitfall", "pitfalls"),
 )
 

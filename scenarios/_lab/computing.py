@@ -1,0 +1,34 @@
+"""The same computation inline, in a thread and in a process pool; then hashing, which lets the GIL go, inline and in a thread."""
+
+from scenarios._lab.experiment import experiment
+from scenarios._machine import all_cores
+from scenarios._plan import Act
+
+WORK = 0.05  # seconds that the work takes, more or less: steers durations only
+USERS = 4  # few, so that what the loop feels of each thread shows
+COMPUTED = '{"result":1711753697}'  # by half a million rounds: whoever did less cannot know
+HASHED = '{"result":"3eabd1885c6e7ae6"}'  # by a quarter of a million
+
+
+def act(variant: str, path: str, expects: str = COMPUTED) -> Act:
+    """A route whose work fills one place."""
+    return experiment(variant, path, expects, seconds=WORK, users=USERS, places=1)
+
+
+CORES = len(all_cores() or ()) or 1
+ACTS = (
+    act("broken-async cpu", "/cpu/inline?rounds=500000"),
+    act("to-thread cpu", "/cpu/thread?rounds=500000"),
+    act("broken-async hash", "/cpu/hash/inline?rounds=250000", HASHED),
+    act("to-thread hash", "/cpu/hash/thread?rounds=250000", HASHED),
+    experiment(
+        "async process-pool",
+        "/cpu/pool?rounds=500000",
+        COMPUTED,
+        seconds=WORK,
+        users=2 * CORES,
+        places=CORES,
+        asks=("/cpu/workers",),
+        pinned=False,
+    ),
+)
