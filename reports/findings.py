@@ -8,7 +8,8 @@ The rules, in order:
 3. The async neighbour suffers: the loop is held - waiting when the CPU idles, computing when it is full.
 4. Served grows with the users: it scales.
 5. Only the def neighbour suffers and threads are waited for: the thread pool. Nobody suffers and the executor has a
-   queue (or, where it cannot be seen, exactly its size is served): the executor. A plateau with none of these: some other pool.
+   queue (or, where it cannot be seen, exactly its size is served): the executor. A core full and nobody harmed: it scales, as
+   far as one core goes. A plateau with none of these: some other pool.
 
 A plateau alone never decides: partial blocking imitates pools, so the neighbours do.
 """
@@ -107,6 +108,8 @@ def judge(route: Route, belief: Belief) -> Verdict:  # noqa: PLR0911 - one retur
         return Verdict.THREAD_POOL
     if has_executor_queue(route, top, served):
         return Verdict.EXECUTOR_POOL
+    if (top.cpu or 0) >= FULL_CORE:  # all that ask run, as far as one core goes
+        return Verdict.SCALES
     return Verdict.POOL_LIMITED if is_plateau(route) else Verdict.UNKNOWN
 
 

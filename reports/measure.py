@@ -184,7 +184,11 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         cpu=slope(probe.t, probe.cpu),
         threads_waiting=mean(probe.threads_waiting),
         executor_queue=mean(probe.executor_queue),
-        steadiness=Steadiness.of(smooth(rows, cell.users)) if rows.censored.sum() + cell.users < len(rows) and not hungry else None,
+        steadiness=Steadiness.of(smooth(rows, cell.users))
+        if rows.censored.sum() + cell.users < len(rows)
+        and not hungry
+        and not cell.on  # turns are compared in pairs: a drift meets both
+        else None,
         inside=inside(rows),
         turns=turns_of(whole, cell.users, service, cell.warm_up + cell.window)
         if service and cell.users > 1 and is_experiment(cell.variant)
