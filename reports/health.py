@@ -114,7 +114,9 @@ def others(evidence: Evidence, marks: pd.DataFrame, ticks: pd.DataFrame, begin: 
     """CPU time of all cores less that of generator and target, as a share; None where the target's own is not known."""
     everybody = between(marks, "used", begin, end, end - begin)
     looks = evidence.probe[(evidence.probe.t >= begin) & (evidence.probe.t <= end)]
-    ours = [found[0] for _, rows in [*ticks.groupby("worker"), *looks.groupby(["variant", "pid"])] if (found := cpu(rows))]
+    kin = looks.dropna(subset="kin_cpu").assign(cpu=looks.kin_cpu)  # the workers of a pool, a database: the target's as well
+    each = [one for frame in (looks, kin) for one in frame.groupby(["variant", "pid"])]
+    ours = [found[0] for _, rows in [*ticks.groupby("worker"), *each] if (found := cpu(rows))]
     if everybody is None or looks.empty:
         return None
     return max(0.0, everybody - sum(ours)) / cores(evidence)

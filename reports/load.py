@@ -27,6 +27,7 @@ MOMENTS = ("intended", "sent", "done", "app_start", "handler_start", "handler_en
 HARDSHIP = ("stolen", "used", "swapped")  # of marks, since format 3
 KINDS = {
     **dict.fromkeys((*MOMENTS, *HARDSHIP), "float64"),
+    "kin_cpu": "float64",
     "threads_waiting": "float64",
     "executor_queue": "float64",
     "censored": "bool",
@@ -109,6 +110,8 @@ def frame(path: Path, name: str) -> pd.DataFrame:
             found["worker"] = found.cell.str.split("/").str[1]
         if name == "load" and "stolen" not in found:
             found[list(HARDSHIP)] = None
+        if name == "probe" and "kin_cpu" not in found:
+            found["kin_cpu"] = None
         return found[list(TABLES[name])].astype({key: kind for key, kind in KINDS.items() if key in TABLES[name]})
     except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's complaints about a damaged file are ValueErrors
         raise damaged(path, f"{name}.parquet is missing, damaged, or lacks columns") from error

@@ -11,7 +11,8 @@ from typing import Any
 
 # History of the format
 # 4 - a cell may name the server that answers it; run.json keeps what the target was asked beside the load (asks, told),
-#     which parts it lacks (skipped), which servers were not pinned, and which claims were asked for
+#     which parts it lacks (skipped), which servers were not pinned, and which claims were asked for;
+#     probe.parquet tells the CPU of the processes that descend from the app
 # 3 - load.parquet tells what the machine suffered (marks); app_end is the moment before the last piece leaves the app; a
 #     cell may be cold: its connections are opened by the first requests that need them
 # 2 - load.parquet names the worker of each line; cells may have arrivals (open model); a route need not be a variant

@@ -22,7 +22,7 @@ from results.trouble import Exit, Trouble
 
 SAMPLE_COLUMNS = tuple(Sample.__dataclass_fields__)
 LOAD_COLUMNS = ("worker", "kind", "cell", "mark", "t", "in_flight", "area", "lateness", "cpu", "stolen", "used", "swapped")
-PROBE_COLUMNS = ("variant", "pid", "t", "loop_lag", "threads_busy", "threads_waiting", "executor_queue", "cpu", "memory")
+PROBE_COLUMNS = ("variant", "pid", "t", "loop_lag", "threads_busy", "threads_waiting", "executor_queue", "cpu", "memory", "kin_cpu")
 TABLES = {"samples": SAMPLE_COLUMNS, "load": LOAD_COLUMNS, "probe": PROBE_COLUMNS}
 
 
@@ -284,7 +284,7 @@ def read_probe(folder: Path, origin: float) -> tuple[dict[str, list[float | None
             elif kind == "frozen":  # a server that stopped on purpose says from when to when
                 targets.setdefault(variant, {}).setdefault("frozen", []).append([first - origin, words[0] - origin])
             else:
-                looks.append((variant, int(pid), first - origin, *words))
+                looks.append((variant, int(pid), first - origin, *(*words, None)[:7]))
     return visits, looks, targets
 
 

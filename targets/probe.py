@@ -10,6 +10,7 @@ app under test (`python -m tests.bench_probe` measures how many): hence the plai
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import platform
@@ -156,11 +157,7 @@ class Probe:
 
 
 def time_fastapi_handlers() -> None:
-    """Have FastAPI call its handlers through the visit's stopwatch.
-
-    One function of FastAPI calls every handler, and only the handler: dependencies and validation are done by then.
-    An app without FastAPI keeps working; its handler moments stay empty.
-    """
+    """Have FastAPI call its handlers through the visit's stopwatch: one function of it calls every handler and nothing else."""
     routing = sys.modules.get("fastapi.routing")
     original = getattr(routing, "run_endpoint_function", None)
     if original is None or hasattr(original, "atonce_original"):
@@ -168,10 +165,9 @@ def time_fastapi_handlers() -> None:
 
     async def run_endpoint_function(*, dependant: Any, values: Any, is_coroutine: bool) -> Any:
         visit = current_visit.get()
-        if visit is None:
-            return await original(dependant=dependant, values=values, is_coroutine=is_coroutine)
-        if not is_coroutine:
+        if visit and not is_coroutine:
             dependant = SimpleNamespace(call=visit.in_thread(dependant.call))
+        if visit is None or not is_coroutine:
             return await original(dependant=dependant, values=values, is_coroutine=is_coroutine)
         visit.handler_start = clock()
         try:
@@ -186,9 +182,9 @@ def time_fastapi_handlers() -> None:
 class Journal:
     """Writes visits and samples to `<prefix>-<pid>.jsonl`, from a thread, so that a held loop cannot stop it.
 
-    The mutable state: `lines` and `left` (appending to and popping from a deque are atomic), and `inside`, which only the
-    loop's thread changes; the writer's thread reads a copy (copying a set is atomic as well). An answer tells its own
-    moments, so a visit is written when it stays for long, or when it has left without telling all.
+    The mutable state: `lines` and `left` (a deque's ends are atomic), `kin`, and `inside`, which only the loop's thread changes;
+    the writer's thread reads a copy (atomic as well). An answer tells its own moments, so a visit is written when it stays
+    for long, or when it has left without telling all.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -197,6 +193,7 @@ class Journal:
         self.inside: set[Visit] = set()
         self.left: deque[Visit] = deque()
         self.sizes: tuple[Any, Any] | None = None
+        self.kin: float | None = None  # until a sample has told it
         self.closing = threading.Event()
         self.writer = threading.Thread(target=self.write_until_closed, name="atonce-probe", daemon=True)
 
@@ -219,18 +216,9 @@ class Journal:
         if sizes != self.sizes:  # an app may widen its pools at any time; the last word counts
             self.sizes = sizes
             self.lines.append(["runtime", now, runtime(loop)])
-        self.lines.append(
-            [
-                "sample",
-                now,
-                now - due,
-                limiter.borrowed_tokens if limiter else None,
-                limiter.statistics().tasks_waiting if limiter else None,
-                queued(loop),
-                time.process_time(),
-                resident_bytes(),
-            ]
-        )
+        threads = (limiter.borrowed_tokens, limiter.statistics().tasks_waiting) if limiter else (None, None)
+        kin, self.kin = self.kin, None
+        self.lines.append(["sample", now, now - due, *threads, queued(loop), time.process_time(), resident_bytes(), kin])
         if not self.closing.is_set():
             loop.call_later(SAMPLE_EVERY, self.sample, loop, seconds() + SAMPLE_EVERY)
 
@@ -239,6 +227,8 @@ class Journal:
         with self.path.open("a", encoding="utf-8") as file:
             while True:
                 last = self.closing.wait(FLUSH_EVERY)
+                if sys.platform == "linux" and seconds() % 1 < FLUSH_EVERY:  # once a second: it takes half a millisecond
+                    self.kin = kin_cpu()
                 file.writelines(json.dumps(line) + "\n" for line in self.drain(last=last))
                 file.flush()
                 if last:
@@ -292,8 +282,19 @@ def runtime(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
 
 def resident_bytes() -> int | None:
     """Memory that this process keeps in RAM, in bytes; None where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def kin_cpu() -> float:
+    """CPU seconds of all processes that descend from this one, dead ones included; as Linux tells, in ticks of 10 ms."""
+    kin, ticks = {os.getpid()}, 0
+    younger = (pid for one in os.listdir("/proc") if one.isdigit() and (pid := int(one)) > os.getpid())  # noqa: PTH208 - quick
+    for pid in sorted(younger):  # a child's number is above its parent's
+        with contextlib.suppress(OSError):  # gone meanwhile
+            words = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            if int(words[1]) in kin:
+                kin.add(pid)
+                ticks += sum(map(int, words[11:15]))  # its own, and that of its dead children
+    return sum(os.times()[2:4]) + ticks / os.sysconf("SC_CLK_TCK")

@@ -6,8 +6,10 @@ neighbours feel follows from what a variant holds: the loop, the threads, or not
 
 import heapq
 import json
+from bisect import bisect
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,8 @@ class Truth:
     holds_threads: bool = False
     suspends: bool = False  # between a timer and the handler, so that all pass the timer before they queue
     stretch: float = 1.0  # how many times as long as planned the work takes
+    turns: float = 0.0  # seconds that a neighbour waits for threads that compute
+    cpu: float = 0.0  # seconds of CPU for each request, beside the tenth of a core that the app takes anyway
 
 
 HONEST: dict[str, "Truth"] = {
@@ -136,7 +140,7 @@ def felt(ping: Neighbour, truth: Truth, crowd: list[Request], moment: float) -> 
     if truth.holds_loop or (truth.holds_threads and ping.kind == "def"):
         ahead = [one.begin for one in crowd if one.sent <= moment < one.begin]
         return max([*ahead, moment]) - moment + IDLE
-    return IDLE
+    return IDLE + truth.turns
 
 
 def write(root: Path, world: World) -> Path:
@@ -169,6 +173,7 @@ def write_act(path: Path, world: World, act: Act, now: float) -> float:
     """One act's spools."""
     samples, load = Spool(path / "samples" / f"{act.name}.jsonl"), Spool(path / "load" / f"{act.name}.jsonl")
     seq = 0
+    worked = list[tuple[float, float]]()
     world.journal.clear()
     for cell in act.cells:
         truth = world.truth(cell.variant)
@@ -176,6 +181,7 @@ def write_act(path: Path, world: World, act: Act, now: float) -> float:
         if world.hold_answers and cell.scenario is Scenario.BURST:
             last = max(one.end for one in crowd) + OVERHEAD
             crowd = [Request(one.user, one.sent, one.begin, one.end, last) for one in crowd]
+        worked += [(one.end, truth.cpu) for one in crowd]
         opened, closed = now + cell.warm_up, now + cell.warm_up + cell.window
         end = max([closed, *(one.done or 0 for one in crowd)])
         if world.cut is not None:
@@ -200,7 +206,7 @@ def write_act(path: Path, world: World, act: Act, now: float) -> float:
     samples.close()
     load.close()
     if world.probe and act.cells:
-        write_probe(path, act, world.truth(act.variant), world)
+        write_probe(path, act, world.truth(act.variant), world, worked)
     return now
 
 
@@ -274,7 +280,7 @@ def arrived(cell: Cell, places: int, service: float, start: float) -> list[Reque
     return found
 
 
-def write_probe(path: Path, act: Act, truth: Truth, world: World) -> None:
+def write_probe(path: Path, act: Act, truth: Truth, world: World, worked: list[tuple[float, float]]) -> None:
     """The server's journal: what ran, and its pools ten times a second."""
     folder = path / "probe"
     folder.mkdir(exist_ok=True)
@@ -288,6 +294,8 @@ def write_probe(path: Path, act: Act, truth: Truth, world: World) -> None:
     }
     waiting = 20 if truth.holds_threads else 0
     queue = (20 if truth.places == 6 else 0) if world.shows_queue else None
-    looks = [["sample", 0.1 * i, 0.0, 0, waiting, queue, 0.01 * i, 1] for i in range(2000)]
+    ends, used = [end for end, _ in worked], [0.0, *accumulate(cpu for _, cpu in worked)]
+    cpus = [0.01 * i + used[bisect(ends, 0.1 * i)] for i in range(2000)]
+    looks = [["sample", 0.1 * i, 0.0, 0, waiting, queue, cpu, 1] for i, cpu in enumerate(cpus)]
     lines = [["runtime", 0.0, pools], *looks, *world.journal]
     (folder / f"{act.name}-1.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

@@ -5,7 +5,8 @@ from dataclasses import replace
 from results.schema import Cell, Scenario
 from scenarios._plan import Act, cell_of
 
-SERVER = "noop pair"
+PAIR = (("async noop", "/noop/async"), ("sync noop", "/noop/def"))
+SERVER = PAIR[0][0]  # one process for both, called after the first
 TURNS = 8  # of each: eight ratios for an interval
 TURN = 1.5  # seconds: some fifteen looks at the server's CPU
 USERS = 2  # one is being served while the next one's request is made: more would fill the generator's core
@@ -13,10 +14,9 @@ USERS = 2  # one is being served while the next one's request is made: more woul
 
 def cell(variant: str, route: str, turn: int) -> Cell:
     """One turn of one route; both wait for nothing, so what they cost is all that they are."""
-    cell = cell_of(Scenario.CROWD, variant, 0.0, USERS)
-    name, where = f"{cell.name}-{turn}", {"route": f"GET {route}", "path": route, "expects": "null", "on": SERVER}
-    return replace(cell, name=name, warm_up=0.3, window=TURN, drain=10.0, **where)
+    plain = cell_of(Scenario.CROWD, variant, 0.0, USERS)
+    plain = replace(plain, name=f"{plain.name}-{turn}", route=f"GET {route}", path=route, expects="null", on=SERVER)
+    return replace(plain, warm_up=0.3, window=TURN, drain=10.0)
 
 
-PAIR = (("async noop", "/noop/async"), ("sync noop", "/noop/def"))
 ACTS = (Act(SERVER, 0.0, tuple(cell(*one, turn) for turn in range(1, TURNS + 1) for one in PAIR), lab=True),)

@@ -1,0 +1,121 @@
+"""Claims on CPU: simulated runs that show them, and runs that show the opposite; what a neighbour's delay gives away."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.claims import Outcome, named
+from reports.findings import Verdict, Wait, judge, waits_for
+from reports.load import load
+from reports.measure import measure
+from reports.percentiles import Estimate
+from reports.report import explain
+from reports.study import Bystander
+from reports.trust import Belief
+from scenarios._full import chosen
+from tests.simulate import HONEST, Truth, World, write
+
+WORK = 0.05
+HOP, NOOP = 0.00009, 0.00013
+SHOWN: dict[str, Truth] = {
+    **HONEST,
+    "broken-async cpu": Truth(1, holds_loop=True, cpu=WORK),
+    "broken-async hash": Truth(1, holds_loop=True, cpu=WORK),
+    "to-thread cpu": Truth(1, turns=0.03, cpu=WORK),
+    "to-thread hash": Truth(1, turns=0.001, cpu=WORK),
+    "async process-pool": Truth(2),
+    "async noop": Truth(10_000, cpu=NOOP),
+    "sync noop": Truth(10_000, cpu=NOOP + HOP),
+}
+HONESTLY = {"cpu-blocks": Outcome.CONFIRMED, "process-pool-frees": Outcome.NUANCED, "overhead": Outcome.CONFIRMED}
+OPPOSITES = [
+    ("cpu-blocks", {"broken-async cpu": Truth(4, cpu=WORK)}),  # neither one at once nor a neighbour held up
+    ("cpu-blocks", {"broken-async cpu": Truth(1, turns=0.03, cpu=WORK)}),  # one at once, but the loop lives
+    ("cpu-blocks", {"broken-async hash": Truth(1, holds_loop=True)}),  # nobody computes: it waits
+    ("cpu-blocks", {"to-thread cpu": Truth(1, holds_loop=True, cpu=WORK)}),  # the thread holds the loop as well
+    ("cpu-blocks", {"to-thread cpu": Truth(4, cpu=WORK / 4)}),  # threads that compute at once
+    ("process-pool-frees", {"async process-pool": Truth(1)}),  # one interpreter's worth
+    ("process-pool-frees", {"async process-pool": Truth(2, holds_loop=True)}),  # as many as cores, and the loop is held
+    ("overhead", {"sync noop": Truth(10_000, cpu=NOOP)}),  # a hop that costs nothing
+    ("overhead", {"async noop": Truth(10_000, cpu=NOOP + 2 * HOP)}),  # and one that pays
+]
+
+
+def asked(facts: dict[str, Any]) -> None:
+    """The pool's workers were to answer."""
+    facts["asks"] = {"async process-pool": ["/cpu/workers"]}
+
+
+def told(facts: dict[str, Any]) -> None:
+    """They have."""
+    asked(facts)
+    answer = {"/cpu/workers": {"status": 200, "body": json.dumps({"workers": 2, "nice": 10})}}
+    facts["told"] = {"async process-pool": {"answers": [answer, answer], "log": ""}}
+
+
+def judged(folder: Path, claim: str, truths: dict[str, Truth], facts: Callable[[dict[str, Any]], None] = told) -> Any:
+    """What becomes of a claim on a simulated run of what it needs."""
+    world = World(plan=chosen(set(named([claim])[0].needs)), truths={**SHOWN, **truths}, facts=facts)
+    return next(one.judgement for one in explain(write(folder, world)).claims if one.claim.id == claim)
+
+
+@pytest.mark.parametrize(("claim", "truths"), OPPOSITES)
+def test_the_opposite_is_refuted(tmp_path: Path, claim: str, truths: dict[str, Truth]) -> None:
+    """Whatever else is as it should be."""
+    assert judged(tmp_path, claim, truths).outcome is Outcome.REFUTED
+
+
+@pytest.mark.parametrize(("claim", "outcome"), HONESTLY.items())
+def test_an_honest_run_shows_them(tmp_path: Path, claim: str, outcome: Outcome) -> None:
+    """The process pool with the limit that the lesson leaves out: the cores."""
+    found = judged(tmp_path, claim, {})
+    assert found.outcome is outcome, found.why
+    assert found.predicted
+    assert found.measured
+
+
+def test_the_hop_is_found_in_the_difference(tmp_path: Path) -> None:
+    """It was planted; the ratio has an interval, and no core was full."""
+    found = judged(tmp_path, "overhead", {})
+    assert "a hop costs 0.09" in found.why
+    assert "at least" in found.measured
+
+
+def test_a_pool_that_does_not_tell_its_size_is_untested(tmp_path: Path) -> None:
+    """Nothing is guessed."""
+    assert judged(tmp_path, "process-pool-frees", {}, asked).outcome is Outcome.UNTESTED
+
+
+@pytest.mark.parametrize(
+    ("variant", "verdict"),
+    [
+        ("broken-async cpu", Verdict.LOOP_BUSY),
+        ("to-thread cpu", Verdict.GIL_BOUND),
+        ("to-thread hash", Verdict.SCALES),
+    ],
+)
+def test_the_ways_to_compute_have_verdicts_of_their_own(tmp_path: Path, variant: str, verdict: Verdict) -> None:
+    """All serve one at once with a core full; the neighbour tells them apart."""
+    world = World(plan=chosen({"neighbours/", f"crowd/{variant}/"}), truths=SHOWN)
+    route = measure(load(write(tmp_path, world))).route(variant)
+    assert route is not None
+    assert judge(route, Belief.TRUSTED) is verdict
+
+
+@pytest.mark.parametrize(
+    ("felt", "service", "wait"),
+    [
+        (0.003, 0.05, Wait.NOTHING),
+        (0.020, 0.05, Wait.TURNS),
+        (0.040, 0.05, Wait.TURNS),
+        (0.150, 0.05, Wait.REQUESTS),
+        (0.040, 0.01, None),  # a request as short as a few turns
+    ],
+)
+def test_a_neighbour_waits_for_nothing_for_turns_or_for_requests(felt: float, service: float, wait: Wait | None) -> None:
+    """Four users: turns take 40 ms, requests of 50 ms take 180."""
+    beside = Bystander("async", Estimate(0.002, 0.002), Estimate(felt, felt), 100, 100, None)
+    assert waits_for(beside, 4, service) is wait
