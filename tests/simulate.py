@@ -8,7 +8,7 @@ import heapq
 import json
 from bisect import bisect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,12 @@ class World:
     def truth(self, variant: str) -> Truth:
         """How a variant behaves; an experiment behaves as it is written, unless it is planted."""
         return self.truths.get(variant) or self.truths[written(variant)]
+
+
+def acts_of(*variants: str) -> Plan:
+    """As much of the quick plan as is about some variants: a fault in one cell needs no sixty others beside it."""
+    whole = reproduction(0.1)
+    return replace(whole, acts=tuple(act for act in whole.acts if act.variant in variants))
 
 
 def closed_loop(cell: Cell, places: int, service: float, start: float) -> list[Request]:
@@ -171,6 +177,7 @@ def write(root: Path, world: World) -> Path:
 
 def write_act(path: Path, world: World, act: Act, now: float) -> float:
     """One act's spools."""
+    began = now
     samples, load = Spool(path / "samples" / f"{act.name}.jsonl"), Spool(path / "load" / f"{act.name}.jsonl")
     seq = 0
     worked = list[tuple[float, float]]()
@@ -206,7 +213,7 @@ def write_act(path: Path, world: World, act: Act, now: float) -> float:
     samples.close()
     load.close()
     if world.probe and act.cells:
-        write_probe(path, act, world.truth(act.variant), world, worked)
+        write_probe(path, act, (began, now), world, worked)
     return now
 
 
@@ -280,8 +287,9 @@ def arrived(cell: Cell, places: int, service: float, start: float) -> list[Reque
     return found
 
 
-def write_probe(path: Path, act: Act, truth: Truth, world: World, worked: list[tuple[float, float]]) -> None:
-    """The server's journal: what ran, and its pools ten times a second."""
+def write_probe(path: Path, act: Act, span: tuple[float, float], world: World, worked: list[tuple[float, float]]) -> None:
+    """The server's journal: what ran, and its pools ten times a second while it was up."""
+    truth = world.truth(act.variant)
     folder = path / "probe"
     folder.mkdir(exist_ok=True)
     pools = {
@@ -295,7 +303,9 @@ def write_probe(path: Path, act: Act, truth: Truth, world: World, worked: list[t
     waiting = 20 if truth.holds_threads else 0
     queue = (20 if truth.places == 6 else 0) if world.shows_queue else None
     ends, used = [end for end, _ in worked], [0.0, *accumulate(cpu for _, cpu in worked)]
-    cpus = [0.01 * i + used[bisect(ends, 0.1 * i)] for i in range(2000)]
-    looks = [["sample", 0.1 * i, 0.0, 0, waiting, queue, cpu, 1] for i, cpu in enumerate(cpus)]
+    looks = [
+        ["sample", 0.1 * i, 0.0, 0, waiting, queue, 0.01 * i + used[bisect(ends, 0.1 * i)], 1]
+        for i in range(int(10 * span[0]), int(10 * span[1]))
+    ]
     lines = [["runtime", 0.0, pools], *looks, *world.journal]
     (folder / f"{act.name}-1.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

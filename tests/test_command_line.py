@@ -75,7 +75,7 @@ def test_help_lists_the_commands_that_exist_and_no_others() -> None:
     """What is not built yet is not promised; every command has examples."""
     shown = atonce("--help").stdout
     commands = [line.split()[0] for line in shown.partition("Commands:")[2].splitlines() if line.strip()]
-    assert commands == ["reproduce", "run", "report", "selfcheck", "ls", "show", "scenarios", "serve"]
+    assert commands == ["reproduce", "run", "report", "selfcheck", "claims", "ls", "show", "scenarios", "serve"]
     for command in commands:
         assert "Examples:" in atonce(command, "--help").stdout
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from reports.charts import CHARTS, split
 from reports.checks import CheckStatus
-from reports.claims import Outcome
+from reports.claims import Outcome, needs_of
 from reports.findings import Verdict
 from reports.page import page
 from reports.report import Report, explain
@@ -22,10 +22,13 @@ from reports.terminal import routes_table, show
 from reports.trust import Belief
 from results.schema import Scenario, Status, Variant
 from results.trouble import Exit
+from scenarios._full import chosen
 from scenarios._plan import BEHIND_AWAIT, Act, Plan, reproduction
-from tests.simulate import HONEST, Truth, World, write
+from tests.simulate import HONEST, Truth, World, acts_of, write
 
 SCHEMA = Path(__file__).resolve().parent.parent / "reports" / "summary.schema.json"
+BROKEN = acts_of(Variant.BROKEN_ASYNC)
+SYNC = acts_of(Variant.BROKEN_ASYNC, Variant.SYNC)  # the idle neighbours are in the former's act
 
 
 def outcome(report: Report, claim: str) -> Outcome:
@@ -43,10 +46,10 @@ def statuses(report: Report, check: str) -> set[CheckStatus]:
     return {one.status for one in report.trust.checks if one.id == check}
 
 
-def planted(tmp_path: Path, **truths: Truth) -> Report:
-    """A run in which some variants behave otherwise than the lesson says."""
+def planted(tmp_path: Path, claim: str, **truths: Truth) -> Report:
+    """A run of what a claim needs, in which some variants behave otherwise than the lesson says."""
     changed = {name.replace("__", " ").replace("_", "-"): truth for name, truth in truths.items()}
-    return explain(write(tmp_path, World(truths={**HONEST, **changed})))
+    return explain(write(tmp_path, World(plan=chosen(needs_of([claim])), truths={**HONEST, **changed})))
 
 
 def test_a_clean_run_is_trusted_and_fine(honest: Report) -> None:
@@ -79,13 +82,14 @@ def test_an_executor_whose_queue_cannot_be_seen_is_known_by_its_size(tmp_path: P
     """Under uvloop six at once with six threads there is the executor; four at once is some other pool."""
     for places, verdict in ((6, Verdict.EXECUTOR_POOL), (4, Verdict.POOL_LIMITED)):
         truths = {**HONEST, Variant.TO_THREAD: Truth(places)}
-        report = explain(write(tmp_path / str(places), World(truths=truths, shows_queue=False)))
+        plan = acts_of(Variant.BROKEN_ASYNC, Variant.TO_THREAD)
+        report = explain(write(tmp_path / str(places), World(plan=plan, truths=truths, shows_queue=False)))
         assert verdict == verdicts(report)["to-thread"]
 
 
 def test_a_plateau_of_one_with_calm_neighbours_is_no_held_loop(tmp_path: Path) -> None:
     """A lock serves one at once too; the neighbours tell them apart."""
-    report = planted(tmp_path, broken_async=Truth(1))
+    report = planted(tmp_path, "blocks-loop", broken_async=Truth(1))
     assert verdicts(report)["broken-async"] is Verdict.POOL_LIMITED
     assert outcome(report, "blocks-loop") is Outcome.REFUTED
 
@@ -124,14 +128,14 @@ OPPOSITES = [
 @pytest.mark.parametrize(("claim", "truths"), OPPOSITES)
 def test_the_opposite_is_refuted(tmp_path: Path, claim: str, truths: dict[str, Truth]) -> None:
     """A claim that cannot be refuted proves nothing."""
-    report = planted(tmp_path, **truths)
+    report = planted(tmp_path, claim, **truths)
     assert outcome(report, claim) is Outcome.REFUTED
     assert report.exit_code() is Exit.FAILED
 
 
 def test_without_a_probe_the_staircase_is_untested(tmp_path: Path) -> None:
     """Client times could not tell; the claim says what is missing, and the missing record makes the run untrusted."""
-    report = explain(write(tmp_path, World(probe=False)))
+    report = explain(write(tmp_path, World(plan=BROKEN, probe=False)))
     assert outcome(report, "serial-queue") is Outcome.UNTESTED
     assert statuses(report, "V22") == {CheckStatus.FAIL}
 
@@ -154,7 +158,8 @@ def test_a_probe_left_out_on_purpose_is_unknown_and_fails_nothing(tmp_path: Path
 
 def test_a_timer_that_stays_blind_behind_an_await_is_a_nuance(tmp_path: Path) -> None:
     """The claim says that it depends; where it does not, that must be told."""
-    assert outcome(planted(tmp_path, broken_async__behind_await=Truth(1, holds_loop=True)), "server-timer-blind") is Outcome.NUANCED
+    report = planted(tmp_path, "server-timer-blind", broken_async__behind_await=Truth(1, holds_loop=True))
+    assert outcome(report, "server-timer-blind") is Outcome.NUANCED
 
 
 def test_the_experiment_stands_beside_the_variants(honest: Report) -> None:
@@ -166,10 +171,8 @@ def test_the_experiment_stands_beside_the_variants(honest: Report) -> None:
 
 def test_missing_variants_make_claims_untested(tmp_path: Path) -> None:
     """Nothing is confirmed by its absence."""
-    whole = reproduction(0.1)
-    half = Plan(whole.seconds, tuple(act for act in whole.acts if act.variant is Variant.BROKEN_ASYNC), ())
     asked = ["latency-spike", "async-many", "def-pool", "to-thread-free"]
-    report = explain(write(tmp_path, World(plan=half, facts=lambda facts: facts.update(claims=asked))))
+    report = explain(write(tmp_path, World(plan=BROKEN, facts=lambda facts: facts.update(claims=asked))))
     found = {one.claim.id: one.judgement.outcome for one in report.claims}
     assert found == dict.fromkeys(asked, Outcome.UNTESTED)
 
@@ -204,17 +207,18 @@ def failed(line: list[Any]) -> list[Any]:
     ("check", "edit"), [("V11", drop_every(20, "delete")), ("V4", drop_every(50, "unsent")), ("V8", drop_every(50, "failed"))]
 )
 def test_a_fault_in_the_rows_is_never_trusted(tmp_path: Path, check: str, edit: Any) -> None:
-    """5 % of the rows deleted, 2 % never sent, 2 % errors: each is seen, and no verdict is given."""
-    report = explain(write(tmp_path, World(edit=edit)))
+    """5 % of the rows deleted, 2 % never sent, 2 % errors: each is seen, and no verdict is given, on routes or the lesson."""
+    report = explain(write(tmp_path, World(plan=SYNC, edit=edit)))
     assert CheckStatus.FAIL in statuses(report, check)
     assert report.trust.belief is Belief.UNTRUSTED
     assert set(verdicts(report).values()) == {Verdict.UNTRUSTED}
+    assert {one.judgement.outcome for one in report.claims} == {Outcome.UNTESTED}
     assert report.exit_code() is Exit.UNTRUSTED
 
 
 def test_requests_still_out_at_the_end_are_lower_bounds(tmp_path: Path) -> None:
     """Nobody waited for the last answers: V7 fails, the mean becomes "at least", p50 a bracket or a bound."""
-    report = explain(write(tmp_path, World(cut=0.0)))
+    report = explain(write(tmp_path, World(plan=BROKEN, cut=0.0)))
     assert CheckStatus.FAIL in statuses(report, "V7")
     route = report.study.route(Variant.BROKEN_ASYNC)
     assert route is not None
@@ -237,7 +241,7 @@ def test_requests_still_out_at_the_end_are_lower_bounds(tmp_path: Path) -> None:
 )
 def test_a_missing_fact_of_origin_is_not_trusted(tmp_path: Path, harm: Any) -> None:
     """Each of these changes what the numbers mean."""
-    report = explain(write(tmp_path, World(facts=harm)))
+    report = explain(write(tmp_path, World(plan=BROKEN, facts=harm)))
     assert statuses(report, "V22") == {CheckStatus.FAIL}
 
 
@@ -250,7 +254,7 @@ def test_a_suspect_run_exits_3_only_when_strict(honest: Report) -> None:
 
 def test_bars_come_from_handlers_even_when_answers_are_held_back(tmp_path: Path) -> None:
     """All answers leave together, yet the stairs stand: each handler begins when the one before has ended."""
-    report = explain(write(tmp_path, World(hold_answers=True)))
+    report = explain(write(tmp_path, World(plan=BROKEN, hold_answers=True)))
     route = report.study.route(Variant.BROKEN_ASYNC)
     assert route is not None
     assert route.burst is not None
@@ -261,7 +265,7 @@ def test_bars_come_from_handlers_even_when_answers_are_held_back(tmp_path: Path)
 
 def test_an_interrupted_run_reports_what_it_has(tmp_path: Path) -> None:
     """Cells that were not measured to their end are named and left out."""
-    path = write(tmp_path, World())
+    path = write(tmp_path, World(plan=acts_of(Variant.ASYNC)))
     load = pd.read_parquet(path / "load.parquet")
     cut = load.cell.isin(["crowd/async/64", "burst/async/20"]) & load["mark"].isin(["close", "end"])
     load[~cut].to_parquet(path / "load.parquet")
@@ -274,7 +278,7 @@ def test_an_interrupted_run_reports_what_it_has(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["hangs", "fails", "freezes", "vanishes"])
-@pytest.mark.parametrize("target", ["crowd/broken-async/32", "crowd/async/1"])
+@pytest.mark.parametrize("target", ["crowd/broken-async/32", "crowd/to-thread/1"])
 def test_a_cell_without_a_single_answer_is_reported_without_a_crash(tmp_path: Path, kind: str, target: str) -> None:
     """Nothing answered, only errors, answers in no time at all, or no rows: no verdict, charts and page all the same."""
 
@@ -294,7 +298,7 @@ def test_a_cell_without_a_single_answer_is_reported_without_a_crash(tmp_path: Pa
                 changed.append(failed(line) if kind == "fails" else ["done", moment, *line[2:]])
         return changed
 
-    report = explain(write(tmp_path, World(edit=edit)))
+    report = explain(write(tmp_path, World(plan=acts_of(Variant.BROKEN_ASYNC, Variant.TO_THREAD), edit=edit)))
     assert report.exit_code() is not Exit.FINE
     json.dumps(summary(report), allow_nan=False)
     for chart in CHARTS:
@@ -303,19 +307,13 @@ def test_a_cell_without_a_single_answer_is_reported_without_a_crash(tmp_path: Pa
     show(report, Console(file=StringIO(), width=100))
 
 
-def test_an_untrusted_run_judges_no_claim(tmp_path: Path) -> None:
-    """No verdict means none: neither on routes nor on the lesson."""
-    report = explain(write(tmp_path, World(edit=drop_every(20, "delete"))))
-    assert {one.judgement.outcome for one in report.claims} == {Outcome.UNTESTED}
-
-
 def test_rows_lost_by_the_neighbours_are_seen_too(tmp_path: Path) -> None:
     """Little's law is asked of their cells as well."""
 
     def edit(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
         return lines[: len(lines) // 4 * 2] if cell == "neighbours/sync/64" else lines
 
-    report = explain(write(tmp_path, World(edit=edit)))
+    report = explain(write(tmp_path, World(plan=SYNC, edit=edit)))
     assert report.trust.belief is Belief.UNTRUSTED
     assert {check.cell for check in report.trust.doubts} == {"neighbours/sync/64"}
 
@@ -323,7 +321,7 @@ def test_rows_lost_by_the_neighbours_are_seen_too(tmp_path: Path) -> None:
 def test_a_run_that_is_not_whole_is_never_fine(tmp_path: Path) -> None:
     """Interrupted, failed or still running: exit code 3, whatever was found so far."""
     for status in (Status.INTERRUPTED, Status.FAILED):
-        assert explain(write(tmp_path / status, World(status=status))).exit_code() is Exit.UNTRUSTED
+        assert explain(write(tmp_path / status, World(plan=BROKEN, status=status))).exit_code() is Exit.UNTRUSTED
 
 
 def test_a_run_without_any_measured_cell_is_still_explained(tmp_path: Path) -> None:

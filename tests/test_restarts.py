@@ -13,7 +13,7 @@ from rich.console import Console
 
 from reports.charts import CHARTS
 from reports.checks import CheckStatus
-from reports.claims import Judged, Outcome
+from reports.claims import Judged, Outcome, needs_of
 from reports.loads import compared
 from reports.percentiles import over_restarts
 from reports.report import Report, explain
@@ -21,7 +21,7 @@ from reports.summary import summary
 from reports.terminal import show
 from reports.trust import Belief
 from results.schema import Scenario, Variant
-from scenarios._full import extended
+from scenarios._full import chosen, extended
 from scenarios._plan import Act, Plan, reproduction
 from tests import simulate
 from tests.test_report import SCHEMA
@@ -29,6 +29,7 @@ from tests.test_report import SCHEMA
 PACES = (1.0, 1.01, 0.99, 1.02, 0.98)
 COLD = "broken-async uvloop cold"
 ALL_FROZEN = tuple(f"broken-async {loop} {kind}" for loop in ("asyncio", "uvloop") for kind in ("warm", "cold"))
+FROZEN = chosen(needs_of(["loop-fairness"]))
 
 
 def small(repeat: int) -> Plan:
@@ -50,10 +51,14 @@ def repeated(folder: Path, repeat: int) -> Report:
 
 def frozen(folder: Path, *unfair: str, cut: float | None = None, places: int = 1) -> Report:
     """The four experiments alone; on the `unfair` ones whoever asked last is served next."""
-    plan = extended(reproduction(0.1), 1, full=True)
-    plan = replace(plan, acts=tuple(act for act in plan.acts if act.loop))
-    world = simulate.World(plan=plan, unfair=unfair, cut=cut, truths={Variant.BROKEN_ASYNC: simulate.Truth(places)})
+    world = simulate.World(plan=FROZEN, unfair=unfair, cut=cut, truths={Variant.BROKEN_ASYNC: simulate.Truth(places)})
     return explain(simulate.write(folder, world))
+
+
+@pytest.fixture(scope="module")
+def five(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """Five restarts; read only."""
+    return repeated(tmp_path_factory.mktemp("five"), 5)
 
 
 def fairness(report: Report) -> Judged:
@@ -83,9 +88,9 @@ def test_intervals_over_restarts_cover_as_often_as_they_say() -> None:
     assert sum(one is not None and one[0] <= 1.0 <= one[1] for one in found) / 2000 == pytest.approx(0.95, abs=0.015)
 
 
-def test_five_restarts_print_an_interval_and_three_only_their_spread(tmp_path: Path) -> None:
+def test_five_restarts_print_an_interval_and_three_only_their_spread(five: Report, tmp_path: Path) -> None:
     """D is 100, 101, 99, 102 and 98 ms: throughput 1 / D; 32 D / (D + 1 ms) is 31.7 whatever the pace."""
-    five, three = repeated(tmp_path / "5", 5), repeated(tmp_path / "3", 3)
+    three = repeated(tmp_path, 3)
     broken = five.study.route(Variant.BROKEN_ASYNC)
     assert broken is not None
     assert [10 / pace for pace in PACES] == pytest.approx(broken.restarts["rps"].values, rel=0.02)
@@ -102,15 +107,14 @@ def test_five_restarts_print_an_interval_and_three_only_their_spread(tmp_path: P
     assert {None} == {one.interval for route in three.study.routes for one in route.restarts.values()}
 
 
-def test_restarts_are_data(tmp_path: Path) -> None:
+def test_restarts_are_data(five: Report) -> None:
     """The summary holds every value, as its schema promises; each server's facts stay readable."""
-    report = repeated(tmp_path, 5)
-    data = json.loads(json.dumps(summary(report)))
+    data = json.loads(json.dumps(summary(five)))
     jsonschema.validate(data, json.loads(SCHEMA.read_text(encoding="utf-8")))
     rps = data["routes"][0]["restarts"]["rps"]
     assert (len(rps["values"]), rps["low"] < rps["estimate"] < rps["high"]) == (5, True)
     assert {"broken-async", "broken-async~5", "async~2"} < set(data["environment"]["targets"])
-    assert [report.trust.belief, len({one["repeat"] for one in data["routes"][0]["levels"]})] == [Belief.TRUSTED, 5]
+    assert [five.trust.belief, len({one["repeat"] for one in data["routes"][0]["levels"]})] == [Belief.TRUSTED, 5]
 
 
 def test_a_single_run_says_nothing_of_restarts(honest: Report) -> None:
@@ -149,10 +153,9 @@ def test_a_route_that_is_not_frozen_refutes_it(tmp_path: Path) -> None:
 
 def test_a_missing_condition_leaves_it_untested(tmp_path: Path) -> None:
     """Planned, and not there: three conditions of four; or the run cannot be trusted."""
-    plan = extended(reproduction(0.1), 1, full=True)
-    plan = replace(plan, acts=tuple(act for act in plan.acts if act.loop)[:3])
-    asked = {"claims": ["loop-fairness"]}
-    report = explain(simulate.write(tmp_path / "three", simulate.World(plan=plan, facts=lambda facts: facts.update(asked))))
+    plan = replace(FROZEN, acts=FROZEN.acts[:3])
+    asked = simulate.World(plan=plan, facts=lambda facts: facts.update(claims=["loop-fairness"]))
+    report = explain(simulate.write(tmp_path / "three", asked))
     assert fairness(report).judgement.outcome is Outcome.UNTESTED
     cut = frozen(tmp_path / "cut", COLD, cut=0.0)
     assert (cut.trust.belief, fairness(cut).judgement.outcome) == (Belief.UNTRUSTED, Outcome.UNTESTED)
@@ -164,8 +167,7 @@ def test_an_act_may_ask_for_a_loop_of_its_own(tmp_path: Path) -> None:
     def forget(facts: dict[str, object]) -> None:
         facts["loops"] = {}
 
-    plan = extended(reproduction(0.1), 1, full=True)
-    plan = replace(plan, acts=tuple(act for act in plan.acts if act.loop))
+    plan = replace(FROZEN, acts=FROZEN.acts[2:])  # on uvloop
     right, wrong = (
         explain(simulate.write(tmp_path / name, simulate.World(plan=plan, facts=facts)))
         for name, facts in (("right", lambda _: None), ("wrong", forget))

@@ -14,18 +14,19 @@ from reports.claims import CLAIMS
 from reports.health import missed
 from reports.load import load
 from reports.measure import measure
+from reports.report import Report
 from reports.study import Study
 from reports.summary import check_entry
 from reports.trust import Belief, trust
 from results.schema import Law
-from tests import simulate, simulate_loads
+from tests import simulate_loads
 from tests.simulate_loads import Server, steady
 
 
 @pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Study:
+def clean(honest: Report) -> Study:
     """A reproduction without a fault."""
-    return measure(load(simulate.write(tmp_path_factory.mktemp("clean"), simulate.World())))
+    return honest.study
 
 
 def found(study: Study, name: str) -> set[CheckStatus]:
