@@ -195,22 +195,23 @@ def column_type(pa: Any, name: str) -> Any:
 def read_samples(folder: Path, origin: float, visits: dict[str, list[float | None]], spoilt: list[str]) -> Iterator[Sample]:
     """Join each worker's lines into samples; a request without a last word was in flight when its worker died."""
     for path in sorted(folder.glob("*.jsonl")):
+        worker = path.stem
         planned: dict[int, list[Any]] = {}
         ends: dict[int, list[Any]] = {}
-        latest = origin
         for kind, seq, *words in spool.read(path, spoilt):
-            if kind in {"sent", "unsent"}:
-                planned[seq] = [kind, *words]
-            else:
-                ends[seq] = [kind, *words]
-            if kind != "unsent":  # its planned moment may lie beyond the end
-                latest = max(latest, *(word for word in words if isinstance(word, float)), origin)
+            (planned if kind in {"sent", "unsent"} else ends)[seq] = [kind, *words]
+        lost = ["given-up", last_word([*planned.values(), *ends.values()], origin) if planned.keys() - ends.keys() else origin]
         for seq, start in planned.items():
-            end = ends.get(seq, ["given-up", latest])
             try:
-                yield sample_of(path.stem, seq, start, end, origin, visits.get(f"{path.stem}-{seq}"))
+                yield sample_of(worker, seq, start, ends.get(seq, lost), origin, visits.get(f"{worker}-{seq}"))
             except (ValueError, TypeError, IndexError):
                 spoilt.append(str(start))
+
+
+def last_word(lines: list[list[Any]], origin: float) -> float:
+    """The latest moment that a worker wrote down; the planned moment of what was never sent may lie beyond its end."""
+    told = (word for kind, *words in lines if kind != "unsent" for word in words if isinstance(word, float))
+    return max(origin, max(told, default=origin))
 
 
 def sample_of(  # noqa: PLR0913, PLR0917 - the two lines of a request, and what places them
@@ -256,15 +257,16 @@ def since(moment: float | None, origin: float) -> float | None:
 def read_load(folder: Path, origin: float, spoilt: list[str]) -> Iterator[tuple[Any, ...]]:
     """The generator's own lines, as rows of `LOAD_COLUMNS`."""
     for path in sorted(folder.glob("*.jsonl")):
+        worker = path.stem
         for kind, cell, *words in spool.read(path, spoilt):
             try:
                 if kind == "mark":
                     mark, moment, in_flight, area, *hardship = words
                     told = (*hardship, None, None, None)[:3]
-                    yield (path.stem, "mark", cell, mark, moment - origin, in_flight, area, None, None, *told)
+                    yield (worker, "mark", cell, mark, moment - origin, in_flight, area, None, None, *told)
                 else:
                     moment, in_flight, area, lateness, cpu = words
-                    yield (path.stem, "tick", cell, None, moment - origin, in_flight, area, lateness, cpu, None, None, None)
+                    yield (worker, "tick", cell, None, moment - origin, in_flight, area, lateness, cpu, None, None, None)
             except (ValueError, TypeError):
                 spoilt.append(str(words))
 

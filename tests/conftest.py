@@ -1,4 +1,4 @@
-"""Shared by the tests: simulated runs, made once."""
+"""Shared by the tests: simulated runs, made once, and the command line."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 
 from reports.report import Report, explain
 from tests import simulate
+from tests.front import Here
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +19,9 @@ def honest_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def honest(honest_run: Path) -> Report:
     """The report of the clean simulated run."""
     return explain(honest_run)
+
+
+@pytest.fixture
+def here(capfd: pytest.CaptureFixture[str]) -> Here:
+    """The command line, in this process."""
+    return Here(capfd)

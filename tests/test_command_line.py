@@ -14,6 +14,7 @@ import pytest
 
 from reports.console import console
 from reports.summary import FORMAT
+from tests.front import Here
 
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY = "http://127.0.0.1:9"
@@ -35,28 +36,6 @@ def atonce(*words: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedPro
     )
 
 
-def here(
-    words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], **env: str
-) -> subprocess.CompletedProcess[str]:
-    """Run the command in this process, from the clone."""
-    import atonce as front
-
-    handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)]
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, "argv", ["atonce", *words])
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
-    try:
-        with pytest.raises(SystemExit) as left:
-            front.main()
-    finally:
-        for number, handler in handlers:
-            signal.signal(number, handler)
-    out, err = capfd.readouterr()
-    return subprocess.CompletedProcess(words, int(left.value.code or 0), out, err)
-
-
 def test_help_answers_at_once_and_opens_no_room() -> None:
     """Under 0.3 s (the best of five: other work on the machine is not ours), and nothing heavy is imported."""
     times = []
@@ -71,13 +50,13 @@ def test_help_answers_at_once_and_opens_no_room() -> None:
     assert seen.stdout.splitlines()[-1] == "[]"
 
 
-def test_help_lists_the_commands_that_exist_and_no_others() -> None:
+def test_help_lists_the_commands_that_exist_and_no_others(here: Here) -> None:
     """What is not built yet is not promised; every command has examples."""
-    shown = atonce("--help").stdout
+    shown = here("--help").stdout
     commands = [line.split()[0] for line in shown.partition("Commands:")[2].splitlines() if line.strip()]
     assert commands == ["reproduce", "run", "report", "selfcheck", "claims", "ls", "show", "scenarios", "serve"]
     for command in commands:
-        assert "Examples:" in atonce(command, "--help").stdout
+        assert "Examples:" in here(command, "--help").stdout
 
 
 @pytest.mark.parametrize(
@@ -146,20 +125,18 @@ def test_help_lists_the_commands_that_exist_and_no_others() -> None:
         (["serve", "--loop", "x"], 2, "asyncio"),
     ],
 )
-def test_wrong_words_get_a_sentence_and_an_exit_code(  # noqa: PLR0913, PLR0917 - pytest's fixtures
-    words: list[str], code: int, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_words_get_a_sentence_and_an_exit_code(words: list[str], code: int, says: str, tmp_path: Path, here: Here) -> None:
     """What is wrong and what to do; never a traceback. In this process, because there are many; the manners are the same."""
-    shown = here(words, monkeypatch, capfd, ATONCE_OUT=str(tmp_path))
+    shown = here(*words, ATONCE_OUT=str(tmp_path))
     assert code == shown.returncode
     assert says in shown.stderr
     assert "Traceback" not in shown.stderr + shown.stdout
 
 
-def test_an_unwritable_folder_is_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_refused_before_anything_starts(tmp_path: Path, here: Here) -> None:
     """--out names a file."""
     (tmp_path / "file").write_text("", encoding="utf-8")
-    shown = atonce("reproduce", "--out", str(tmp_path / "file"))
+    shown = here("reproduce", "--out", str(tmp_path / "file"))
     assert (shown.returncode, shown.stdout) == (2, "")
     assert "--out" in shown.stderr
 
@@ -173,11 +150,9 @@ def test_a_dry_run_tells_what_would_be_sent(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_dry_run_tells_its_experiments_and_its_time(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_dry_run_tells_its_experiments_and_its_time(here: Here) -> None:
     """Twice all of it, with the frozen route on both loops; nothing is sent."""
-    shown = here(["reproduce", "--full", "--repeat", "2", "--dry-run"], monkeypatch, capfd)
+    shown = here("reproduce", "--full", "--repeat", "2", "--dry-run")
     assert shown.returncode == 0
     for words in ("crowd/broken-async uvloop cold/50", "all of it 2 times", "nothing was sent"):
         assert words in shown.stdout
@@ -195,13 +170,13 @@ def test_report_renders_a_stored_run_again(honest_run: Path, tmp_path: Path) -> 
     assert (run / "report" / "index.html").exists()
 
 
-def test_json_is_the_summary_and_nothing_else(honest_run: Path, tmp_path: Path) -> None:
+def test_json_is_the_summary_and_nothing_else(honest_run: Path, tmp_path: Path, here: Here) -> None:
     """On success the summary; on failure one document that says what happened."""
     run = tmp_path / "run"
     shutil.copytree(honest_run, run)
-    shown = atonce("report", str(run), "--json")
+    shown = here("report", str(run), "--json")
     assert json.loads(shown.stdout)["trust"]["verdict"] == "trusted"
-    failed = atonce("report", str(tmp_path), "--json")
+    failed = here("report", str(tmp_path), "--json")
     assert tuple(json.loads(failed.stdout)[name] for name in ("format", "exit_code")) == (FORMAT, 2)
     assert failed.returncode == 2
 
@@ -260,13 +235,13 @@ del thing
 def test_an_interruption_outside_a_run_is_told(place: str, number: signal.Signals, flags: list[str]) -> None:
     """Ctrl-C while a report is drawn: a sentence, 130, no traceback - wherever the interpreter happens to be."""
     code = f"""
-import os, sys, atonce, reports.report
+import os, sys, types, atonce
 def pull():
     os.kill(os.getpid(), {number.value})
-def explain(path):
+def present(path, trouble):
     exec({PLACES[place]!r}, {{"pull": pull}})
     print("survived")
-reports.report.explain = explain
+sys.modules["reports.ending"] = types.SimpleNamespace(present=present, conclude=None, Manners=dict)
 sys.argv = ["atonce", "report", "results/example", *{flags}]
 atonce.main()
 """
@@ -294,13 +269,13 @@ def settings(folder: Path, text: str) -> Path:
     return folder
 
 
-def test_flags_win_over_the_environment_and_that_over_the_project(tmp_path: Path) -> None:
+def test_flags_win_over_the_environment_and_that_over_the_project(tmp_path: Path, here: Here) -> None:
     """One word, four sources; also from a folder further down."""
     below = tmp_path / "src"
     below.mkdir()
 
     def users(*words: str, **env: str) -> str:
-        shown = atonce("run", "crowd", "--host", NOBODY, "--route", "/x", "--dry-run", *words, cwd=below, **env)
+        shown = here("run", "crowd", "--host", NOBODY, "--route", "/x", "--dry-run", *words, cwd=below, **env)
         return " ".join(line.split()[2] for line in shown.stdout.splitlines() if "crowd/" in line)
 
     found = [users()]
@@ -310,10 +285,10 @@ def test_flags_win_over_the_environment_and_that_over_the_project(tmp_path: Path
     settings(tmp_path, 'tool.atonce = {users = [2, 3], route = "GET /y"}\n')
     assert users() == "2 3"
     words = ("run", "crowd", "--host", NOBODY, "--dry-run")
-    assert "crowd/GET /y/2" in atonce(*words, cwd=below).stdout
-    assert "crowd/GET /a/2" in atonce(*words, cwd=below, ATONCE_ROUTE="/z,GET /a").stdout
+    assert "crowd/GET /y/2" in here(*words, cwd=below).stdout
+    assert "crowd/GET /a/2" in here(*words, cwd=below, ATONCE_ROUTE="/z,GET /a").stdout
     settings(tmp_path, '[tool.atonce]\nusers = "2,3"\nseconds = 0.2\n')
-    assert "16 users at most instead of 32" in atonce("reproduce", "--dry-run", cwd=below).stdout
+    assert "16 users at most instead of 32" in here("reproduce", "--dry-run", cwd=below).stdout
 
 
 @pytest.mark.parametrize(
@@ -327,9 +302,9 @@ def test_flags_win_over_the_environment_and_that_over_the_project(tmp_path: Path
         ("", {"ATONCE_LOOP": "trio"}, "ATONCE_LOOP"),
     ],
 )
-def test_wrong_settings_say_where_they_stand(tmp_path: Path, text: str, env: dict[str, str], says: str) -> None:
+def test_wrong_settings_say_where_they_stand(tmp_path: Path, text: str, env: dict[str, str], says: str, here: Here) -> None:
     """In which file, or in which variable."""
-    shown = atonce("reproduce", "--dry-run", cwd=settings(tmp_path, text), **env)
+    shown = here("reproduce", "--dry-run", cwd=settings(tmp_path, text), **env)
     assert shown.returncode == 2
     assert says in shown.stderr
     assert "Traceback" not in shown.stderr
@@ -347,54 +322,54 @@ def test_wrong_settings_say_where_they_stand(tmp_path: Path, text: str, env: dic
     ],
 )
 def test_a_run_that_was_cut_or_edited_is_a_sentence(  # noqa: PLR0913, PLR0917
-    honest_run: Path, tmp_path: Path, command: str, name: str, content: str, says: str
+    honest_run: Path, tmp_path: Path, command: str, name: str, content: str, says: str, here: Here
 ) -> None:
     """Exit code 2, no traceback; `show` reads run.json alone, `ls` goes on with the others."""
     run = tmp_path / "runs" / "20260101T000000Z-x"
     shutil.copytree(honest_run, run)
     (run / name).write_text(content, encoding="utf-8")
-    shown = atonce(command, str(run))
+    shown = here(command, str(run))
     if command == "show" and name != "run.json":
         assert shown.returncode == 0
     else:
         assert shown.returncode == 2
         assert says in shown.stderr or (command == "show" and "was cut or edited" in shown.stderr)
     assert "Traceback" not in shown.stderr
-    listed = atonce("ls", "--out", str(run.parent))
+    listed = here("ls", "--out", str(run.parent))
     assert listed.returncode == 0
     assert run.name in listed.stdout
 
 
-def test_a_report_that_cannot_be_written_is_a_sentence(honest_run: Path, tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_is_a_sentence(honest_run: Path, tmp_path: Path, here: Here) -> None:
     """A file lies where the report's folder should be."""
     run = tmp_path / "run"
     shutil.copytree(honest_run, run)
     (run / "report").write_text("", encoding="utf-8")
-    shown = atonce("report", str(run))
+    shown = here("report", str(run))
     assert shown.returncode == 0
     assert "the page cannot be written" in shown.stderr
     assert "loop-blocked" in shown.stdout
     assert "Traceback" not in shown.stderr
 
 
-def test_runs_are_listed_shown_and_found_by_a_part_of_their_name(honest_run: Path, tmp_path: Path) -> None:
+def test_runs_are_listed_shown_and_found_by_a_part_of_their_name(honest_run: Path, tmp_path: Path, here: Here) -> None:
     """A line per run; facts of one; a part of its name is enough for `report`."""
     run = tmp_path / "20260101T000000Z-reproduce-7f3a"
     shutil.copytree(honest_run, run)
-    listed = atonce("ls", "--out", str(tmp_path)).stdout.splitlines()
+    listed = here("ls", "--out", str(tmp_path)).stdout.splitlines()
     assert listed[1].split()[0] == run.name
     assert listed[1].split()[-1] == "complete"
-    shown = atonce("show", "7f3a", "--out", str(tmp_path)).stdout
+    shown = here("show", "7f3a", "--out", str(tmp_path)).stdout
     assert "crowd/broken-async/32" in shown
-    assert json.loads(atonce("show", "7f3a", "--out", str(tmp_path), "--json").stdout)["seed"] == 1
-    assert atonce("report", "7f3a", "--out", str(tmp_path)).returncode == 0
+    assert json.loads(here("show", "7f3a", "--out", str(tmp_path), "--json").stdout)["seed"] == 1
+    assert here("report", "7f3a", "--out", str(tmp_path)).returncode == 0
 
 
-def test_scenarios_are_told_by_path() -> None:
+def test_scenarios_are_told_by_path(here: Here) -> None:
     """All of them with a caption; one alone for a shell's `$(...)`."""
-    shown = atonce("scenarios").stdout
+    shown = here("scenarios").stdout
     for name in ("burst", "crowd", "steady", "neighbours"):
-        path = atonce("scenarios", name).stdout.strip()
+        path = here("scenarios", name).stdout.strip()
         assert Path(path).is_file()
         assert f"{path}  " in shown
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from reports.report import Report, explain
 from reports.terminal import show
 from reports.wording import number, seconds, share
+from tests.front import Here
 from tests.processes import MARK, free_port, gone_within, new_mark, wait_for_server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -154,13 +155,12 @@ def test_every_link_and_every_room_of_the_map_exists() -> None:
         assert (ROOT / line.split()[0]).exists(), line
 
 
-def test_commands_in_the_table_run() -> None:
+def test_commands_in_the_table_run(here: Here) -> None:
     """Those that need no minutes: here; `reproduce` itself in test_reproduce.py, `serve` in test_driver.py."""
     commands = [
         one for row in re.findall(r"^\| `atonce .*? \|", README, re.MULTILINE) for one in re.findall(r"`(atonce [^`]+)`", row)
     ]
     assert len(commands) == 15
-    env = {**os.environ, "ATONCE_OUT": str(ROOT / "results")}
     (ROOT / "results").mkdir(exist_ok=True)
     for command in commands:
         words = command.split()[1:]
@@ -170,9 +170,7 @@ def test_commands_in_the_table_run() -> None:
             else []
         )
         if words[0] != "serve":
-            shown = subprocess.run(
-                [sys.executable, "atonce.py", *words, *extra], cwd=ROOT, env=env, capture_output=True, text=True, check=False
-            )
+            shown = here(*words, *extra, ATONCE_OUT=str(ROOT / "results"))
             assert shown.returncode == 0, shown.stderr
 
 
