@@ -175,6 +175,7 @@ def test_commands_in_the_table_run(here: Here) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_lessons_shell_session() -> None:
     """Uvicorn and curl as the README types them, on a port that is free."""
     mark, port = new_mark(), str(free_port())
@@ -208,7 +209,7 @@ def test_the_lessons_shell_session() -> None:
 
 @pytest.mark.slow
 def test_plain_locust_as_the_readme_types_it(tmp_path: Path) -> None:
-    """Word for word, but for the port: `atonce serve`, two Locusts, a report of each run."""
+    """Word for word, but for the port and the twenty seconds: `atonce serve`, two Locusts, a report of each run."""
     mark, port = new_mark(), str(free_port())
     env = {**os.environ, MARK: mark, "ATONCE_OUT": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     server = subprocess.Popen(["atonce", "serve", "--port", port], cwd=ROOT, env=env, stderr=subprocess.DEVNULL)
@@ -216,7 +217,12 @@ def test_plain_locust_as_the_readme_types_it(tmp_path: Path) -> None:
         wait_for_server(f"http://127.0.0.1:{port}")
         for line in SHELL[4:6]:
             subprocess.run(
-                ["bash", "-c", line.replace("8002", port)], cwd=ROOT, env=env, capture_output=True, timeout=90, check=True
+                ["bash", "-c", line.replace("8002", port).replace("-t 20s", "-t 8s")],
+                cwd=ROOT,
+                env=env,
+                capture_output=True,
+                timeout=90,
+                check=True,
             )
             shown = subprocess.run(SHELL[6].split(), cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=True)
             assert "GET /broken-async" in shown.stdout
@@ -229,6 +235,7 @@ def test_plain_locust_as_the_readme_types_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_plain_locust_leaves_users_unexplained() -> None:
     """The README's comparison, once more; how many exactly is the stored run's business."""
     assert "`python -m tests.bench_plain_locust`" in README
