@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from results.schema import Cell, Phase, Status
@@ -45,10 +46,11 @@ class Evidence:
     load: pd.DataFrame
     probe: pd.DataFrame
     pivots: dict[tuple[str, str], pd.DataFrame]  # the marks by cell and reading, pivoted once: everybody asks for them
+    places: dict[str, np.ndarray[tuple[int], np.dtype[np.intp]]]  # where a cell's samples lie, likewise
 
     def rows(self, cell: str) -> pd.DataFrame:
         """A cell's samples, without those that only opened a connection."""
-        return self.samples[(self.samples.cell == cell) & (self.samples.phase != Phase.CONNECT)]
+        return self.samples.take(self.places.get(cell, np.empty(0, np.intp)))
 
     def marks(self, cell: str, reading: str = "t") -> pd.DataFrame:
         """When each worker (row) went, opened and closed its window, and ended (columns), as far as it came.
@@ -82,7 +84,9 @@ def load(path: Path) -> Evidence:
         raise damaged(path, "requests were sent, and nothing tells when they ended or were given up")
     samples["latency"] = samples.done - samples.intended
     samples["cell"] = samples.cell.astype("category")  # compared with a name for every cell, again and again
-    return Evidence(path, run, cells, samples, frames["load"], frames["probe"], pivots(frames["load"]))
+    asked = samples[samples.phase != Phase.CONNECT]
+    places = {str(cell): np.asarray(found) for cell, found in asked.groupby("cell", observed=True).groups.items()}
+    return Evidence(path, run, cells, samples, frames["load"], frames["probe"], pivots(frames["load"]), places)
 
 
 def is_sound(machine: dict[str, Any]) -> bool:

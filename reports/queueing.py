@@ -195,7 +195,7 @@ def completion_errors(sent: Array, done: Array, d: float, c: int, way: float | N
 
     `way` is what every answer takes besides, in seconds, without occupying a place; None for what they have in common.
     """
-    late = np.sort(done) - np.sort(sent + replay(sent, d, c))[: len(done)]
+    late = np.sort(done) - (sent + replay(sent, d, c))[: len(done)]  # the replay's ascend as the sends do: first come, first served
     found: Array = np.abs(late - (np.clip(np.median(late), 0, LONGEST_WAY) if way is None else way))
     return found
 

@@ -10,6 +10,8 @@ import re
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from reports.charts.style import INK
@@ -26,15 +28,18 @@ def standalone(figure: Figure) -> bytes:
 def render(figure: Figure, letters: str, facecolor: str) -> bytes:
     """SVG bytes of a figure."""
     out = io.BytesIO()
+    figure.set_facecolor(facecolor)
     with mpl.rc_context({"svg.fonttype": letters, "svg.hashsalt": "atonce", "path.simplify": True}):
-        figure.savefig(out, format="svg", facecolor=facecolor, metadata={"Date": None, "Creator": None})
+        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})  # `savefig` would draw it twice
     return out.getvalue()
 
 
 def png(figure: Figure) -> bytes:
     """A picture for slides and for places that show no SVG."""
     out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=PNG_DPI, facecolor="white", metadata={"Software": None})
+    figure.set_facecolor("white")
+    figure.set_dpi(PNG_DPI)
+    FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
     return out.getvalue()
 
 
