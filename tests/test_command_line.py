@@ -172,10 +172,10 @@ def test_report_renders_a_stored_run_again(honest_run: Path, tmp_path: Path) -> 
 
 
 def test_json_is_the_summary_and_nothing_else(honest_run: Path, tmp_path: Path, here: Here) -> None:
-    """On success the summary; on failure one document that says what happened."""
-    run = tmp_path / "run"
-    shutil.copytree(honest_run, run)
-    shown = here("report", str(run), "--json")
+    """On success the summary, of a run named by a part of its name; on failure one document that says what happened."""
+    shutil.copytree(honest_run, tmp_path / "20260101T000000Z-reproduce-7f3a")
+    shown = here("report", "7f3a", "--out", str(tmp_path), "--json")
+    assert shown.returncode == 0
     assert json.loads(shown.stdout)["trust"]["verdict"] == "trusted"
     failed = here("report", str(tmp_path), "--json")
     assert tuple(json.loads(failed.stdout)[name] for name in ("format", "exit_code")) == (FORMAT, 2)
@@ -353,8 +353,8 @@ def test_a_report_that_cannot_be_written_is_a_sentence(honest_run: Path, tmp_pat
     assert "Traceback" not in shown.stderr
 
 
-def test_runs_are_listed_shown_and_found_by_a_part_of_their_name(honest_run: Path, tmp_path: Path, here: Here) -> None:
-    """A line per run; facts of one; a part of its name is enough for `report`."""
+def test_runs_are_listed_and_shown_by_a_part_of_their_name(honest_run: Path, tmp_path: Path, here: Here) -> None:
+    """A line per run; facts of one, a part of whose name is enough: for `show` here, for `report` above."""
     run = tmp_path / "20260101T000000Z-reproduce-7f3a"
     shutil.copytree(honest_run, run)
     listed = here("ls", "--out", str(tmp_path)).stdout.splitlines()
@@ -363,7 +363,6 @@ def test_runs_are_listed_shown_and_found_by_a_part_of_their_name(honest_run: Pat
     shown = here("show", "7f3a", "--out", str(tmp_path)).stdout
     assert "crowd/broken-async/32" in shown
     assert json.loads(here("show", "7f3a", "--out", str(tmp_path), "--json").stdout)["seed"] == 1
-    assert here("report", "7f3a", "--out", str(tmp_path)).returncode == 0
 
 
 def test_scenarios_are_told_by_path(here: Here) -> None:

@@ -181,7 +181,7 @@ def test_of_fifty_clean_runs_at_most_one_is_untrusted(tmp_path: Path) -> None:
     untrusted = 0
     for i in range(50):
         places, rho, seconds = (1, 6, 40)[i % 3], (0.5, 0.7, 0.8, 0.9)[i % 4], (20.0, 40.0)[i % 2]
-        service = 0.2 if places == 40 else 0.05
+        service = 0.5 if places == 40 else 0.05
         rate = rho * places / service + i / 100  # the cell's name seeds its arrivals
         path = simulate_loads.write(tmp_path / str(i), [steady(rate, seconds)], Server(places, service))
         untrusted += trust(measure(load(path))).belief is Belief.UNTRUSTED
