@@ -7,6 +7,7 @@ the ink becomes `currentColor`. The result depends on the study alone: same run,
 
 import io
 import re
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
@@ -30,7 +31,8 @@ def render(figure: Figure, letters: str, facecolor: str) -> bytes:
     out = io.BytesIO()
     figure.set_facecolor(facecolor)
     with mpl.rc_context({"svg.fonttype": letters, "svg.hashsalt": "atonce", "path.simplify": True}):
-        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})  # `savefig` would draw it twice
+        canvas: Any = FigureCanvasSVG(figure)  # `savefig` would draw it twice
+        canvas.print_svg(out, metadata={"Date": None, "Creator": None})
     return out.getvalue()
 
 
@@ -39,7 +41,8 @@ def png(figure: Figure) -> bytes:
     out = io.BytesIO()
     figure.set_facecolor("white")
     figure.set_dpi(PNG_DPI)
-    FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.print_png(out, metadata={"Software": None})
     return out.getvalue()
 
 
