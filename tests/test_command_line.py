@@ -36,7 +36,6 @@ def atonce(*words: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedPro
     )
 
 
-@pytest.mark.alone
 def test_help_answers_at_once_and_opens_no_room() -> None:
     """Under 0.3 s (the best of five: other work on the machine is not ours), and nothing heavy is imported."""
     times = []

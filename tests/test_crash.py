@@ -102,7 +102,6 @@ def test_whoever_dies_alone_leaves_a_readable_run(tmp_path: Path, victim: str, c
     assert gone_within(mark, 3.0) == []
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_run_can_be_interrupted_in_a_frozen_route(tmp_path: Path, number: signal.Signals, times: int) -> None:

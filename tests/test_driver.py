@@ -73,7 +73,6 @@ def claim(report: Report, name: str) -> Outcome:
     return next(one.judgement.outcome for one in report.claims if one.claim.id == name)
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_short_run_leaves_whole_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
     """Every request a row with all moments in order, no new connection while measuring, Locust's own table in agreement."""
@@ -107,7 +106,6 @@ def test_a_short_run_leaves_whole_evidence(tmp_path: Path, monkeypatch: pytest.M
     assert {"mark", "tick"} == set(load.kind)
 
 
-@pytest.mark.alone
 def test_without_the_probe_nothing_of_it_is_in_the_app(tmp_path: Path) -> None:
     """No moments, no journal, no runtime; what the clients saw is all there, and the run is not the worse for it."""
     path, trouble = run_of(tmp_path, short(Variant.SYNC, (1,)), probe=False)
@@ -122,7 +120,6 @@ def test_without_the_probe_nothing_of_it_is_in_the_app(tmp_path: Path) -> None:
     assert (len(pd.read_parquet(path / "probe.parquet")), read_run(path)["targets"]) == (0, {})
 
 
-@pytest.mark.alone
 def test_a_good_route_made_blocking_is_refuted_on_a_real_server(tmp_path: Path) -> None:
     """Planted: `/async` sleeps without await."""
     path, trouble = run_of(tmp_path, short(Variant.ASYNC, (1, 16)), app="tests.planted:blocking_app")
@@ -134,7 +131,6 @@ def test_a_good_route_made_blocking_is_refuted_on_a_real_server(tmp_path: Path) 
     assert 0.5 < (route.served or 0) < 1.5
 
 
-@pytest.mark.alone
 def test_a_widened_pool_is_refuted_on_a_real_server(tmp_path: Path) -> None:
     """Planted: 80 thread tokens instead of 40; 64 users are all served at once."""
     path, trouble = run_of(tmp_path, short(Variant.SYNC, (1, 64), neighbours=True), ATONCE_APP_THREADS="80")
@@ -357,7 +353,6 @@ def test_a_taken_port_is_a_sentence() -> None:
     assert "Traceback" not in shown.stderr
 
 
-@pytest.mark.alone
 def test_serve_answers_the_lesson_and_leaves_nothing() -> None:
     """Every route of the lesson with its default, the pitfalls' 422, gather in one delay, and a clean end."""
     mark, port = new_mark(), free_port()

@@ -16,7 +16,7 @@ from scenarios._plan import Act, Plan, cell_of
 from tests import faulty_generator as faults
 from tests.test_driver import run_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 SECONDS = 0.02
 
 

@@ -162,7 +162,6 @@ def test_a_signal_drains_before_it_ends(tmp_path: Path, number: signal.Signals, 
     assert gone_within(mark, 5.0) == []
 
 
-@pytest.mark.alone
 def test_a_signal_before_the_time_limit_cuts_a_run_short_and_two_leave_at_once(tmp_path: Path) -> None:
     """With -t: interrupted, 130. Twice: within a second, and what was written can be read."""
     for times in (1, 2):

@@ -16,7 +16,7 @@ from reports.report import explain
 from reports.trust import Belief
 from tests.processes import MARK, ROOT, gone_within, new_mark, served
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 def run(folder: Path, *words: str, loop: str = "asyncio") -> tuple[int, dict[str, Any], str]:

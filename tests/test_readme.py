@@ -175,7 +175,6 @@ def test_commands_in_the_table_run(here: Here) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_the_lessons_shell_session() -> None:
     """Uvicorn and curl as the README types them, on a port that is free."""
     mark, port = new_mark(), str(free_port())
@@ -235,7 +234,6 @@ def test_plain_locust_as_the_readme_types_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_plain_locust_leaves_users_unexplained() -> None:
     """The README's comparison, once more; how many exactly is the stored run's business."""
     assert "`python -m tests.bench_plain_locust`" in README

@@ -169,7 +169,6 @@ def test_users_in_a_closed_loop_wait_for_their_answers() -> None:
     assert as_closed(sends, 1).tolist() == [True, False, False, True, True, True]
 
 
-@pytest.mark.alone
 def test_a_hundred_thousand_requests_take_seconds() -> None:
     """The fit looks at as many as it can afford."""
     dice = np.random.default_rng(3)

@@ -15,7 +15,7 @@ import pytest
 from tests.processes import MARK, gone_within, new_mark
 from tests.test_report import SCHEMA
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -251,7 +251,6 @@ class Silence:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_short_check_of_real_servers_finds_their_truth(tmp_path: Path, loop: str) -> None:
     """All goals are there; places are found exactly, times within a quarter even on a busy machine; the stop is on record."""
