@@ -212,7 +212,7 @@ def write_act(path: Path, world: World, act: Act, now: float) -> float:
         now = max([end, *(one.done or end for _, one in pings)]) + 0.5
     samples.close()
     load.close()
-    if world.probe and act.cells:
+    if world.probe:
         write_probe(path, act, (began, now), world, worked)
     return now
 
@@ -289,7 +289,7 @@ def arrived(cell: Cell, places: int, service: float, start: float) -> list[Reque
 
 def write_probe(path: Path, act: Act, span: tuple[float, float], world: World, worked: list[tuple[float, float]]) -> None:
     """The server's journal: what ran, and its pools ten times a second while it was up."""
-    truth = world.truth(act.variant)
+    truth = world.truth(act.variant) if act.cells else Truth(1)
     folder = path / "probe"
     folder.mkdir(exist_ok=True)
     pools = {
