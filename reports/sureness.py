@@ -30,7 +30,9 @@ def cost_interval(moments: Array, total: Array, done: Array) -> Interval | None:
 
     By the ratio of sums, since a piece may hold many answers or none. None when there are too few looks to cut.
     """
-    size = max(0, len(moments) - 1) // PIECES
+    size = (len(moments) - 1) // PIECES
+    if size < 1:
+        return None
     edges = np.arange(PIECES + 1) * size
     costs, answers = np.diff(total[edges]), np.diff(np.searchsorted(np.sort(done), moments[edges]))
     if not answers.any():
