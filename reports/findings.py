@@ -153,7 +153,9 @@ def has_executor_queue(route: Route, top: Level, served: float) -> bool:
 
 
 def is_plateau(route: Route) -> bool:
-    """Whether the two largest crowds got the same throughput, within a tenth."""
+    """Whether the two largest crowds got the same throughput, within a tenth; of a single crowd, whether part of it waited."""
+    if [level.users for level in route.steps[:-1]] == [1]:
+        return route.capacity is not None
     rates = [level.rate for level in route.steps[-2:]]
     return len(rates) > 1 and rates[0] > 0 and abs(rates[1] / rates[0] - 1) < NEAR
 
