@@ -66,8 +66,8 @@ OPPOSITES = [
     ("requests-blocks", {"broken-async requests": Truth(40)}, told()),  # the loop is not held
     ("requests-blocks", {"sync requests": Truth(40, holds_loop=True)}, told()),  # the fix holds it as well
     ("requests-blocks", {"sync requests": Truth(8, holds_threads=True)}, told()),  # not the documented pool
-    ("httpx-frees", {"async httpx": Truth(30)}, told()),  # does not grow with its users
-    ("httpx-frees", {"async httpx": Truth(44, holds_loop=True)}, told()),  # many at once, and the neighbour waits all the same
+    ("httpx-frees", {"async httpx": Truth(20)}, told()),  # does not grow with its users
+    ("httpx-frees", {"async httpx": Truth(22, holds_loop=True)}, told()),  # many at once, and the neighbour waits all the same
     ("httpx-frees", NOTHING, told(("clients", "/client/httpx/slow", [(500, "Internal Server Error")]))),
     ("aiohttp-frees", {"async aiohttp": Truth(30)}, told()),
     ("aiohttp-frees", NOTHING, told(("async aiohttp", "/aiohttp/gone", [(502, "?")]))),  # the status alone is no message

@@ -62,5 +62,5 @@ CLAIM = Claim(
     sentence="One client that the lifespan opens and closes serves all requests: far fewer connections and less CPU than a client per request.",
     source="Making External HTTP Calls; Async Context Manager Pattern",
     judge=judge,
-    needs=("neighbours/", f"crowd/{SHARED}/", f"crowd/{EACH}/", f"asked/{ACT}"),
+    needs=(f"crowd/{SHARED}/", f"crowd/{EACH}/", f"asked/{ACT}"),
 )

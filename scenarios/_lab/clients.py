@@ -6,12 +6,11 @@ from results.schema import Cell, written
 from scenarios._lab.experiment import experiment
 from scenarios._plan import Act, both_neighbours
 
-DELAY = 0.15  # seconds that the upstream takes
+DELAY = 0.2  # seconds that the upstream takes
 USERS = 48  # more than there are threads, and far fewer than a pool has connections
-SURE = (
-    44 * DELAY
-)  # seconds of a window that gives the rate its interval: eight pieces of five rounds, and what the work takes beside
+SURE = 43 * DELAY  # seconds of a window that gives the rate its interval: eight pieces of five rounds, and some to spare
 PER_REQUEST = 6  # calls at once that a client per request leaves room for, at least: loading certificates takes all of a core
+HTTPX_USERS = 24  # httpx looks at every connection at every call: twice as many, once they ask in step, fill a core
 FAULTS = ("slow", "error", "gone")
 
 
@@ -30,10 +29,10 @@ def sure(cell: Cell, places: float) -> Cell:
 
 
 ACTS = (
-    act("broken-async requests", "/client/requests", 1, users=8),
+    act("broken-async requests", "/client/requests", 1, users=6),
     act("sync requests", "/client/requests-def", 40),
-    act("async httpx", "/client/httpx", USERS),
-    act("async httpx-per-request", "/client/httpx-per-request", PER_REQUEST),
+    act("async httpx", "/client/httpx", HTTPX_USERS, users=HTTPX_USERS),
+    act("async httpx-per-request", "/client/httpx-per-request", PER_REQUEST, users=HTTPX_USERS),
     act("async aiohttp", "/aiohttp", USERS, asks=("/aiohttp/counters", *(f"/aiohttp/{fault}" for fault in FAULTS))),
     Act(
         "clients",
