@@ -7,6 +7,7 @@ from reports.claims.to_thread_free import documented_size
 from reports.study import Study
 
 BROKEN, SYNC, THREAD = "broken-async file", "sync file", "to-thread file"
+FORMS = {"`async def`": BROKEN, "`def`": SYNC, "`to_thread`": THREAD}
 
 
 def judge(study: Study) -> Judgement:
@@ -17,17 +18,16 @@ def judge(study: Study) -> Judgement:
     pool = judge_pool(study, SYNC, TOKENS, "AnyIO's thread tokens", "")
     executor = judge_pool(study, THREAD, documented_size(study.run, THREAD), "min(32, cpus + 4)", "")
     frees = Outcome.REFUTED not in {pool.outcome, executor.outcome}
-    served_by = [(name, one.served or 0.0) for name in (BROKEN, SYNC, THREAD) if (one := study.route(name))]
     return Judgement(
-        predicted=f"in async def: 1 at once; the async neighbour's p90 at least {FROZEN_RATIO:.0f} times its idle value. "
-        f"In def: {pool.predicted}. In to_thread: {executor.predicted}",
-        measured=f"in async def: {at_once(route)} at once with {top.users} users; {felt(beside)}. "
-        f"In def: {pool.measured}. In to_thread: {executor.measured}",
+        predicted=f"`async def`: 1 at once; the async neighbour's p90 at least {FROZEN_RATIO:.0f} times its idle value. "
+        f"`def`: {pool.predicted}. `to_thread`: {executor.predicted}",
+        measured=f"`async def`: {at_once(route)} at once with {top.users} users; {felt(beside)}. "
+        f"`def`: {pool.measured}. `to_thread`: {executor.measured}",
         outcome=Outcome.CONFIRMED if blocks and frees else Outcome.REFUTED,
         why="read() stands still in the operating system until the disk has told everything; a thread that stands still holds nobody up"
         if blocks and frees
         else "the read did not hold the loop, or its fix did",
-        bars=tuple((name.partition(" ")[0], value) for name, value in served_by),
+        bars=tuple((form, measured_route(study, variant)[3]) for form, variant in FORMS.items()),
     )
 
 
