@@ -6,31 +6,44 @@ from reports.claims.claim import Claim, Judgement, Outcome, Untestable
 from reports.study import Study
 
 PATH = "/pitfall/compiles"
+ERROR = "SyntaxError: 'await' outside async function"
 COMPILED = "compiled"
-ERRORS = ("await in def", "await in def in async def")  # Python's reference: await may only be used inside a coroutine function
-COMPILE = ("await in async def", "await in a generator in def", "no await in async def")  # the second: its chapter on generators
+EXPECTED = {  # Python's reference: `await` may only be used in a coroutine function, and in any generator expression
+    "await in def": ERROR,
+    "await in def in async def": ERROR,
+    "await in async def": COMPILED,
+    "await in a generator in def": COMPILED,
+    "no await in async def": COMPILED,
+}
+UNHEARD = {  # what the rule does not protect from, where the compiler takes it
+    "no await in async def": "an `async def` that blocks and awaits nothing",
+    "await in a generator in def": "an `await` in a generator expression inside a `def`",
+}
 
 
 def judge(study: Study) -> Judgement:
-    """The compiler's own words, from the Python that runs the app. What compiles besides is the limit of what it protects from."""
+    """The compiler's own words, from the Python that runs the app."""
     found = study.told("pitfalls", PATH)
     if not found:
         raise Untestable(PATH)
     said: dict[str, str] = json.loads(found[0]["body"])
-    holds = all(said[name].startswith("SyntaxError") for name in ERRORS) and said[COMPILE[0]] == COMPILED
-    quiet = [name for name in COMPILE[1:] if said[name] == COMPILED]
-    if not holds:
-        outcome, why = Outcome.REFUTED, "`await` compiled in a `def`, or did not in an `async def`"
+    wrong = [
+        name for name, words in EXPECTED.items() if name not in UNHEARD and words.partition(":")[0] != said[name].partition(":")[0]
+    ]
+    quiet = [words for name, words in UNHEARD.items() if said[name] == COMPILED]
+    if wrong:
+        outcome, why = Outcome.REFUTED, f"the compiler says otherwise to {' and '.join(wrong)}"
     elif quiet:
-        outcome = Outcome.NUANCED
-        why = f"true, and no protection: without a word the compiler also takes {' and '.join(quiet)}, the first of all blocking routes"
+        outcome, why = Outcome.NUANCED, f"true, and no protection: without a word the compiler also takes {' and '.join(quiet)}"
     else:
         outcome, why = Outcome.CONFIRMED, "the compiler knows coroutines by their `async`"
-    return Judgement(
-        predicted=f"SyntaxError: {', '.join(ERRORS)}; compiled: {', '.join(COMPILE)}",
-        measured=f"Python {said['python']}: " + "; ".join(f"{name}: {said[name]}" for name in (*ERRORS, *COMPILE)),
-        outcome=outcome,
-        why=why,
+    return Judgement(told(EXPECTED), f"Python {said['python']}: {told({name: said[name] for name in EXPECTED})}", outcome, why)
+
+
+def told(said: dict[str, str]) -> str:
+    """What the compiler says, and to what."""
+    return "; ".join(
+        f"{words}: {', '.join(name for name in said if said[name] == words)}" for words in dict.fromkeys(said.values())
     )
 
 
