@@ -289,7 +289,7 @@ def arrived(cell: Cell, places: int, service: float, start: float) -> list[Reque
 
 def write_probe(path: Path, act: Act, span: tuple[float, float], world: World, worked: list[tuple[float, float]]) -> None:
     """The server's journal: what ran, and its pools ten times a second while it was up."""
-    truth = world.truth(act.variant) if act.cells else Truth(1)
+    truth = world.truth(act.variant) if act.cells else Truth(1)  # who is only asked never shows how it behaves
     folder = path / "probe"
     folder.mkdir(exist_ok=True)
     pools = {

@@ -54,15 +54,13 @@ OPPOSITES = [
 @pytest.mark.parametrize(("claim", "truths", "facts"), OPPOSITES)
 def test_the_opposite_is_refuted(tmp_path: Path, claim: str, truths: dict[str, Truth], facts: Facts) -> None:
     """And the honest run is not."""
-    silent = {"pitfalls": Truth(1)}  # it is asked, and never pressed
-    assert judged(tmp_path / "honest", claim, silent, told()).outcome is HONEST[claim]
-    assert judged(tmp_path / "planted", claim, {**silent, **truths}, facts).outcome is Outcome.REFUTED
+    assert judged(tmp_path / "honest", claim, None, told()).outcome is HONEST[claim]
+    assert judged(tmp_path / "planted", claim, truths, facts).outcome is Outcome.REFUTED
 
 
 def test_what_would_make_them_true_without_a_limit(tmp_path: Path) -> None:
     """Every forgotten await a wrong 200; a compiler that takes nothing but awaiting coroutines."""
-    silent = {"pitfalls": Truth(1)}
     wrong = dict.fromkeys(SHAPES, (200, "wrong"))
     strict = dict.fromkeys(("await in a generator in def", "no await in async def"), "SyntaxWarning: blocks")
-    assert judged(tmp_path / "await", "forgotten-await", silent, told(wrong)).outcome is Outcome.CONFIRMED
-    assert judged(tmp_path / "def", "await-in-def", silent, told(said=strict)).outcome is Outcome.CONFIRMED
+    assert judged(tmp_path / "await", "forgotten-await", None, told(wrong)).outcome is Outcome.CONFIRMED
+    assert judged(tmp_path / "def", "await-in-def", None, told(said=strict)).outcome is Outcome.CONFIRMED
