@@ -7,6 +7,7 @@ the condition pass.
 
 import gc
 import platform
+import tracemalloc  # noqa: F401 - else the first warning imports it, and what is collected meanwhile goes unwarned
 import warnings
 from typing import Any
 
