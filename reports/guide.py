@@ -38,7 +38,7 @@ GUIDE: dict[str, Forms] = {
         (Advice.RECOMMENDED, AWAITED, "one shared `aiohttp.ClientSession`", "async aiohttp"),
         (Advice.RECOMMENDED, AWAITED, "`AsyncSession` on SQLite (aiosqlite)", "async sqlite"),
         (Advice.RECOMMENDED, AWAITED, "`AsyncSession` on PostgreSQL (asyncpg)", "async postgres"),
-        (Advice.WORKS, AWAITED, "a new `httpx.AsyncClient` for each request", "async httpx-per-request"),
+        (Advice.MISTAKE, f"{AWAITED}, a new client each time", "`httpx.AsyncClient`", "async httpx-per-request"),
     ),
     "a library that blocks": (
         (Advice.RECOMMENDED, DEF, "`time.sleep`", "sync"),
@@ -64,7 +64,7 @@ GUIDE: dict[str, Forms] = {
 }
 HELD = {Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY}
 POOLS = {Verdict.THREAD_POOL, Verdict.EXECUTOR_POOL, Verdict.POOL_LIMITED}
-HEAD = ("you call", "form", "with", "serves at once here", "what limits it", "verdict")
+HEAD = ("you call", "form", "serves at once here, with", "what limits it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,24 +145,33 @@ def grouped(rows: tuple[Row, ...]) -> dict[str, list[Row]]:
     return {question: [row for row in rows if row.question == question] for question in dict.fromkeys(row.question for row in rows)}
 
 
+def forms(rows: tuple[Row, ...]) -> Iterator[list[Row]]:
+    """Rows of one question that share form and advice."""
+    for group in grouped(rows).values():
+        for shared in dict.fromkeys((row.advice, row.form) for row in group):
+            yield [row for row in group if (row.advice, row.form) == shared]
+
+
 def markdown(rows: tuple[Row, ...]) -> str:
-    """The guide as a table of Markdown; what is called stands in its first row only."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in [HEAD, ("---",) * len(HEAD), *lines(rows)]) + "\n"
-
-
-def lines(rows: tuple[Row, ...]) -> Iterator[tuple[str, ...]]:
-    """Cells in the order of `HEAD`."""
-    for question, group in grouped(rows).items():
-        for row in group:
-            form = f"{row.form} ({row.advice})" if row.advice else row.form
-            yield question if row is group[0] else "", form, row.what, row.at_once, row.limit, f"`{row.verdict}`"
+    """The guide as a table of Markdown: a line for each form, the question in its first line only."""
+    lines, asked = [HEAD, ("---",) * len(HEAD)], ""
+    for form in forms(tuple(row for row in rows if row.served is not None)):
+        first = form[0]
+        served = ", ".join(f"{number(row.served or 0)} of {row.users} ({row.what})" for row in form)
+        limits = "; ".join(dict.fromkeys(row.limit.partition(" (")[0] for row in form))
+        lines.append(
+            (first.question if first.question != asked else "", f"{first.form}: {first.advice or 'unclear'}", served, limits)
+        )
+        asked = first.question
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def brief(rows: tuple[Row, ...]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """The guide in a few lines: what is called, and of each form its advice and what it serves at once with each part."""
-    for question, group in grouped(tuple(row for row in rows if row.served is not None)).items():
-        forms = []
-        for advice, form in dict.fromkeys((row.advice, row.form) for row in group):
-            served = [f"{row.what} {number(row.served or 0)}" for row in group if (row.advice, row.form) == (advice, form)]
-            forms.append((advice or "unclear", f"{form}: {', '.join(served)} at once"))
-        yield f"You call {question}", forms
+    known = tuple(row for row in rows if row.served is not None)
+    for question in grouped(known):
+        told = [(group[0].advice or "unclear", group) for group in forms(known) if group[0].question == question]
+        served = [
+            (advice, ", ".join(f"{row.what} {number(row.served or 0)}" for row in group), group[0].form) for advice, group in told
+        ]
+        yield f"You call {question}", [(advice, f"{form}: {words} at once") for advice, words, form in served]

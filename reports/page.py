@@ -4,7 +4,6 @@ Jinja2 fills `page.html`, the skeleton and the only stylesheet. Charts stand inl
 table, so that nothing hangs on colour, script or network.
 """
 
-import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -23,8 +22,6 @@ from reports.report import Report
 from reports.selfcheck import COLUMNS as GOALS
 from reports.selfcheck import MISSED
 from reports.terminal import ordered, tally
-
-WIDEST = 20.0  # longest over shortest bar from which the shortest is too small to be seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +81,10 @@ def by_section(claims: Iterable[Judged]) -> dict[str, list[Judged]]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Bars:
-    """A claim's small picture: labels, numbers in words, and lengths in per cent of the longest."""
-
-    rows: tuple[tuple[str, str, float], ...]
-    is_log: bool
-
-    @property
-    def words(self) -> str:
-        """The same, for those who cannot see it."""
-        return ", ".join(f"{label}: {told}" for label, told, _ in self.rows) + (" (log scale)" if self.is_log else "")
-
-
-def bars(values: tuple[tuple[str, float], ...]) -> Bars:
-    """Lengths from zero; logarithmic, from half of the shortest, where that one could not be seen."""
-    least, most = min(value for _, value in values), max(value for _, value in values)
-    is_log = least > 0 and most / least > WIDEST
-    lengths = [math.log(2 * value / least) / math.log(2 * most / least) if is_log else value / (most or 1) for _, value in values]
-    told = [(label, wording.number(value), 100 * length) for (label, value), length in zip(values, lengths, strict=True)]
-    return Bars(tuple(told), is_log)
+def bars(values: tuple[tuple[str, float], ...]) -> list[tuple[str, str, float]]:
+    """A claim's small picture: labels, numbers in words, and lengths in per cent of the longest, from zero."""
+    most = max(value for _, value in values) or 1
+    return [(label, wording.number(value), 100 * value / most) for label, value in values]
 
 
 def prose(text: str) -> Markup:

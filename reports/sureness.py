@@ -12,6 +12,7 @@ from reports.percentiles import Array, quantile_interval, student
 
 PIECES = 8
 CLUMPS = 5  # per piece, at least
+FEW = 8  # values of which one in 128 samples lies wholly on one side of the median
 Interval = tuple[float, float]
 
 
@@ -44,9 +45,11 @@ def cost_interval(moments: Array, total: Array, done: Array) -> Interval | None:
 
 
 def median_interval(values: Array) -> Interval | None:
-    """95 % interval of the median of independent values; None when they are too few."""
-    low, high = quantile_interval(values, np.ones(len(values), bool), 0.5) if len(values) > 1 else (-math.inf, math.inf)
-    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
+    """95 % interval of the median; where values drift, so that few of them are independent, their whole range. None of too few."""
+    if len(values) < FEW:
+        return None
+    low, high = quantile_interval(values, np.ones(len(values), bool), 0.5)
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else (float(values.min()), float(values.max()))
 
 
 def product(rate: float, rates: Interval | None, service: float, services: Interval | None) -> Interval | None:

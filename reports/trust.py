@@ -35,22 +35,28 @@ class Trust:
     def belief(self) -> Belief:
         """The worst check of what carries the headline: not the empty route's cell, which V19 judges; findings decide nothing.
 
-        A cell that stands apart takes no verdict but that of its claims, and makes the run suspect at worst.
+        A cell that stands apart takes no verdict but that of its claims, and makes the run suspect at worst; its warnings stand
+        beside its claims.
         """
         counted = [one for one in self.checks if not one.cell.startswith(f"{Scenario.FLOOR}/")]
         worst = belief(tuple(one for one in counted if one.cell not in self.apart))
-        return worst if worst is not Belief.TRUSTED or belief(tuple(counted)) is Belief.TRUSTED else Belief.SUSPECT
+        broken = any(one.status is CheckStatus.FAIL and not one.is_finding for one in counted)
+        return Belief.SUSPECT if worst is Belief.TRUSTED and broken else worst
 
-    def fault(self, needs: tuple[str, ...]) -> Check | None:
-        """The first failed check of what a claim needs (beginnings of cells' names), the neighbours beside it included."""
+    def concerning(self, needs: tuple[str, ...], status: CheckStatus) -> list[Check]:
+        """Checks with a status of what a claim needs (beginnings of cells' names), the neighbours beside it included."""
         variants = {need.split("/")[1] for need in needs if need.count("/") > 1}
+        found = []
         for one in self.checks:
-            if one.status is CheckStatus.FAIL and not one.is_finding:
+            if one.status is status and not one.is_finding:
                 scenario, _, level = one.cell.partition("/")
                 beside = scenario == Scenario.NEIGHBOURS and level.partition("/")[0] in variants
-                if beside or any(one.cell.startswith(need) for need in needs):
-                    return one
-        return None
+                found += [one] if beside or any(one.cell.startswith(need) for need in needs) else []
+        return found
+
+    def fault(self, needs: tuple[str, ...]) -> Check | None:
+        """The first failed check of what a claim needs."""
+        return next(iter(self.concerning(needs, CheckStatus.FAIL)), None)
 
     @property
     def cells(self) -> dict[str, Belief]:

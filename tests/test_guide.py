@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from reports.findings import judge
-from reports.guide import GUIDE, HEAD, Row, guide, markdown
+from reports.guide import GUIDE, HEAD, Row, forms, guide, markdown
 from reports.page import page
 from reports.report import Report, explain
 from reports.summary import summary
@@ -168,13 +168,14 @@ def test_the_summary_carries_the_guide_as_its_schema_says(report: Report, honest
         jsonschema.validate(data, schema)
 
 
-def test_the_table_of_the_readme_has_a_line_for_each_row(report: Report) -> None:
-    """Markdown with as many cells everywhere, the question once."""
+def test_the_table_of_the_readme_has_a_line_for_each_form(report: Report) -> None:
+    """Markdown with as many cells everywhere, the question once, every measured row told."""
     head, rule, *lines = markdown(guide(report)).splitlines()
     assert head == f"| {' | '.join(HEAD)} |"
     assert {line.count("|") for line in (head, rule, *lines)} == {len(HEAD) + 1}
-    assert len(lines) == len(guide(report))
+    assert len(lines) == len(list(forms(guide(report))))
     assert sum(not line.startswith("|  |") for line in lines) == len(GUIDE)
+    assert all(any(f"({row.what})" in line for line in lines) for row in guide(report))
 
 
 def test_the_page_shows_it_and_the_terminal_after_more_than_the_four_variants(report: Report, honest: Report) -> None:

@@ -1,9 +1,10 @@
 """What a claim is, and the two questions that several claims ask of a neighbour."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from reports.checks import CheckStatus
 from reports.study import Bystander, Level, Route, Study
 from reports.sureness import Interval
 from reports.trust import Belief, Trust
@@ -66,8 +67,10 @@ def judge(claim: Claim, study: Study, trust: Trust) -> Judged:
         return Judged(claim, Judgement("-", "-", Outcome.UNTESTED, why))
     if absent := study.absent(claim.needs):
         return Judged(claim, Judgement("-", "-", Outcome.UNTESTED, absent))
+    warned = list(dict.fromkeys(f"{one.id} {one.name}" for one in trust.concerning(claim.needs, CheckStatus.WARN)))
     try:
-        return Judged(claim, claim.judge(study))
+        found = claim.judge(study)
+        return Judged(claim, replace(found, why=f"{found.why} (in doubt: {', '.join(warned)})") if warned else found)
     except Untestable as missing:
         return Judged(claim, Judgement("-", "-", Outcome.UNTESTED, f"missing from this run: {missing}"))
 

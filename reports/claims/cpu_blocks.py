@@ -19,7 +19,7 @@ def judge(study: Study) -> Judgement:
     turns, whole = delays(users, service).values()
     return Judgement(
         predicted=f"1 at once on one core, however written; the async neighbour's p90 inline at least 0.9 x {users} users x {seconds(service)} = "
-        f"{seconds(whole)}; in threads that keep the GIL at most {VISITS} x {users} x {seconds(SWITCH)} = {seconds(turns)}; in threads "
+        f"{seconds(whole)}; in threads that keep the GIL some {VISITS} x {users} x {seconds(SWITCH)} = {seconds(turns)}; in threads "
         "that let it go as alone",
         measured="; ".join(one.words for one in (*inline, *threaded)),
         outcome=Outcome.CONFIRMED if blocks and lives else Outcome.REFUTED,

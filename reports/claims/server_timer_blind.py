@@ -15,7 +15,6 @@ from results.schema import Variant
 
 TOLERANCE = 0.10
 BLIND = 1.5  # service times: a timer whose median stays below saw the work and not the queue
-SEES = 0.5  # of the longest wait: a timer above has seen the queue; who enters in a later turn of the loop waits before its timer starts
 
 
 def judge(study: Study) -> Judgement:
@@ -31,7 +30,7 @@ def judge(study: Study) -> Judgement:
     last, first = burst_last(plain.size, service, 1), burst_last(awaited.size, service, 1)
     queued = near(max(plain.done), last, TOLERANCE) and near(max(awaited.done), first, TOLERANCE)
     blind = median_low(plain.timer) < BLIND * service
-    sees = max(awaited.timer) >= SEES * max(awaited.done)
+    sees = median_low(awaited.timer) >= BLIND * service  # of those that entered in one turn of the loop; the others wait before it
     outcome, why = verdict(queued=queued, blind=blind, sees=sees)
     return Judgement(
         predicted=f"the last of {plain.size} waits N D = {seconds(last)}; a timer in the app says D = {seconds(service)} to each, "
