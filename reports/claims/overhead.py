@@ -31,7 +31,7 @@ def judge(study: Study) -> Judgement:
     return Judgement(
         predicted=f"CPU per request: `def` / `async def` > 1, by one hop into a thread and back (some {seconds(HOP)})",
         measured=f"CPU per request {costs[0].told('s')} as `async def`, {costs[1].told('s')} as `def`: "
-        f"{between(dearer.estimate, dearer.interval)} times; {limits(study, quick, costs[0])}, {limits(study, hopping, costs[1])}; "
+        f"{between(dearer.estimate, dearer.interval)} times; `async def` {limits(study, quick, costs[0])}, `def` {limits(study, hopping, costs[1])}; "
         f"`async def` answered {between(faster.estimate, faster.interval)} times as many",
         outcome=Outcome.CONFIRMED if holds else Outcome.REFUTED,
         why=f"a hop costs {seconds(hop)} of CPU (within {seconds(half)}): next to any real work it is small, and only the empty route shows it"
