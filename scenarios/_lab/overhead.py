@@ -9,7 +9,7 @@ PAIR = (("async noop", "/noop/async"), ("sync noop", "/noop/def"))
 SERVER = PAIR[0][0]  # one process for both, called after the first
 TURNS = 8  # of each: eight ratios for an interval
 TURN = 1.5  # seconds: some fifteen looks at the server's CPU
-USERS = 2  # one is being served while the next one's request is made: more would fill the generator's core
+USERS = 1  # who waits for each answer leaves both cores half idle: neither the generator nor the queue is what gets measured
 
 
 def cell(variant: str, route: str, turn: int) -> Cell:
