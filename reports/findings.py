@@ -124,7 +124,7 @@ class Wait(StrEnum):
     """What the `async` neighbour of a crowd waits for."""
 
     NOTHING = "nothing"
-    """It is as quick as alone."""
+    """Neither of the two: at most for the core."""
     TURNS = "turns"
     """The threads' turns with the GIL."""
     REQUESTS = "requests"
@@ -137,12 +137,17 @@ def delays(users: int, service: float) -> dict[Wait, float]:
 
 
 def waits_for(neighbour: Bystander, users: int, service: float) -> Wait | None:
-    """The prediction that comes nearest, as a ratio; None where it felt nothing that can be told, or they cannot be told apart."""
+    """The prediction that comes nearest, as a ratio; less than half of the turns is none of them: a shared core alone costs that.
+
+    None where it felt nothing that can be told, or they cannot be told apart.
+    """
     expected = delays(users, service)
     if not neighbour.loaded or not neighbour.idle or expected[Wait.REQUESTS] <= expected[Wait.TURNS]:
         return None
-    felt, known = neighbour.loaded.low, {Wait.NOTHING: neighbour.idle.low, **expected}
-    return min(known, key=lambda one: abs(math.log(felt / known[one])))
+    felt = neighbour.loaded.low
+    if felt < expected[Wait.TURNS] / 2:
+        return Wait.NOTHING
+    return min(expected, key=lambda one: abs(math.log(felt / expected[one])))
 
 
 def has_executor_queue(route: Route, top: Level, served: float) -> bool:

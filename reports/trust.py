@@ -17,7 +17,7 @@ class Belief(StrEnum):
     """How far a run may be believed."""
 
     TRUSTED = "trusted"
-    """All checks passed."""
+    """All checks of the headline's cells passed, and none failed elsewhere."""
     SUSPECT = "suspect"
     """A check warns: read the reason before you quote the number."""
     UNTRUSTED = "untrusted"

@@ -57,7 +57,7 @@ class RunFolder:
         self.write()
 
     def told(self, act: str, asked: list[dict[str, Any]], log: str) -> None:
-        """What the bundled app answered to an act's questions, before the load and after it; without a load also what it logged."""
+        """What the bundled app answered to an act's questions, before the load and after it; without a load also its warnings."""
         self.facts.setdefault("told", {})[act] = {"answers": asked, "log": log}
         self.write()
 

@@ -174,7 +174,7 @@ def play(  # noqa: PLR0913, PLR0917 - what an act needs
         if app is None:
             still_there(url, act.cells[-1].name)
     if act.asks:
-        run.told(act.name, asked, "" if locust else log.text())
+        run.told(act.name, asked, "" if locust else log.warnings())
     return answer
 
 

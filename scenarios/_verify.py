@@ -14,7 +14,7 @@ import httpx
 from results.schema import Cell, Scenario
 from results.trouble import Exit, Trouble
 
-NOT_IMPLEMENTED = 501  # how the bundled app says that a part of it is not installed
+ABSENT = {501, 503}  # how the bundled app says that a part of it is not installed, or not to be had
 FEW = 12  # routes that a sentence can name
 LONGEST_ANSWER = 4000  # characters of an answer that are kept
 TIMEOUT = 10.0  # seconds for one polite request: twice the longest wait; an interruption is heard only after it
@@ -41,8 +41,8 @@ def ask(base_url: str, paths: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def must_be_there(answer: httpx.Response) -> None:
-    """Raises Absent when the app says that this part of it is not installed."""
-    if answer.status_code == NOT_IMPLEMENTED:
+    """Raises Absent when the app says that this part of it is not installed, or cannot be had."""
+    if answer.status_code in ABSENT and answer.headers.get("content-type") == "application/json":
         raise Absent(str(answer.json()["detail"]))
 
 

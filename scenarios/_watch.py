@@ -20,6 +20,7 @@ from scenarios._plan import START_UP, Act, duration
 from scenarios._script import DISK_FULL, Script
 
 READY_WITHIN = 30.0  # seconds for the app to answer its first request
+WARNING = "RuntimeWarning: "
 POLL = 0.1  # seconds between two looks at the children
 
 Tell = Callable[[str, float], None]  # what is being done, and how many planned seconds of the act are over
@@ -41,6 +42,11 @@ class Log:
     def text(self) -> str:
         """What was said since."""
         return self.path.read_bytes()[self.start :].decode("utf-8", errors="replace")
+
+    def warnings(self) -> str:
+        """What Python warned of since, a line each; not where, which is somebody's folder."""
+        lines = self.text().splitlines()
+        return "\n".join(line[line.index(WARNING) :] for line in lines if WARNING in line)
 
     def last_words(self) -> str:
         """The end of what was said, for a sentence about a death."""

@@ -52,6 +52,9 @@ async def upstream_failed(status: int, why: str, _request: Request, error: Excep
 
 
 FAULTS = ((504, "took too long"), (502, "answered with an error"), (502, "cannot be reached, or broke off"))
+app.add_exception_handler(
+    httpx.PoolTimeout, partial(upstream_failed, 503, "was not asked: no connection of the client's pool became free")
+)
 for failures in ((httpx.TimeoutException, httpx.HTTPStatusError, httpx.HTTPError), *(lab.failures if lab else ())):
     for failure, (status, why) in zip(failures, FAULTS, strict=True):
         app.add_exception_handler(failure, partial(upstream_failed, status, why))

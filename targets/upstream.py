@@ -95,7 +95,7 @@ async def counters() -> dict[str, int]:
 
 async def counted(url: str) -> dict[str, int]:
     """What the upstream at an address has counted."""
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
         found: dict[str, int] = (await client.get(f"{url}/counters")).raise_for_status().json()
         return found
 
@@ -112,7 +112,7 @@ async def running() -> AsyncIterator[str]:
             pass_fds=[listener.fileno()],
         )
     try:
-        async with httpx.AsyncClient(base_url=url, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
             await client.get("/get")  # connects at once: the socket listens; answered as soon as it is up
         yield url
     finally:

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from targets import neighbours, variants
+from targets.lab import closed
 from targets.probe import Probe
 from targets.variants import Seconds
 
@@ -86,5 +87,7 @@ failing_app = app_with("/async", fails)
 lying_app = app_with("/async", lies)
 dying_app = app_with("/async", dies)
 wrong_app = app_with("/async", often_wrong)
+closed_app = app_with("/async", blocks)
+closed_app.include_router(closed("/aiohttp", "aiohttp"))
 counting_app = app_with("/slow", fails)
 counting_app.add_middleware(Counter)

@@ -41,6 +41,8 @@ OPPOSITES = [
     ("cpu-blocks", {"broken-async hash": Truth(1, holds_loop=True)}),  # nobody computes: it waits
     ("cpu-blocks", {"to-thread cpu": Truth(1, holds_loop=True, cpu=WORK)}),  # the thread holds the loop as well
     ("cpu-blocks", {"to-thread cpu": Truth(4, cpu=WORK / 4)}),  # threads that compute at once
+    ("cpu-blocks", {"to-thread cpu": Truth(1, turns=0.001, cpu=WORK)}),  # the GIL costs the loop nothing
+    ("cpu-blocks", {"to-thread hash": Truth(1, turns=0.03, cpu=WORK)}),  # and hashing keeps it after all
     ("process-pool-frees", {"async process-pool": Truth(1)}),  # one interpreter's worth
     ("process-pool-frees", {"async process-pool": Truth(2, holds_loop=True)}),  # as many as cores, and the loop is held
     ("overhead", {"sync noop": Truth(10_000, cpu=NOOP)}),  # a hop that costs nothing

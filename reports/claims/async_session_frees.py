@@ -1,4 +1,4 @@
-"""SQLAlchemy's `AsyncSession` leaves the loop free - up to the connections of its pool, and no faster than `def`."""
+"""SQLAlchemy's `AsyncSession` leaves the loop free - up to the connections of its pool, which `def` has as well."""
 
 from reports.claims.claim import Claim, Judgement, Outcome, at_once, felt, is_calm, measured_route, near, neighbour
 from reports.claims.equal_work import EXACT, PATIENCE, POOL, equal_work, pools
@@ -25,8 +25,8 @@ def judge(study: Study) -> Judgement:
         predicted=f"pool_size + max_overflow = 5 + 10 = {POOL} at once on both databases, in `def` as well; the async neighbour calm; 1 query per request",
         measured=f"{'; '.join(told)}; {BLOCKING} {at_once(blocking)}; pools read: {pools(study, [*AWAITED, BLOCKING])}; {queries}",
         outcome=Outcome.NUANCED if holds else Outcome.REFUTED,
-        why=f"true, up to {POOL} at once: the next one waits for a connection, after {PATIENCE} s in vain; no faster than `def` "
-        f"(one query alone: {seconds(awaited[-1][2])} awaited, {seconds(once)} in `def`), whose pool is as large"
+        why=f"true, up to {POOL} at once: the next one waits for a connection, after {PATIENCE} s in vain. `def` has as large a pool, and "
+        f"one query alone takes {seconds(awaited[-1][2])} awaited, {seconds(once)} in `def`"
         if holds
         else "the loop was not left free, the pool did not fill, or the variants did not do the same work",
         bars=(*((name, served) for name, (*_, served) in zip(AWAITED, awaited, strict=True)), (BLOCKING, many)),

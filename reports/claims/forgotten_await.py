@@ -26,7 +26,7 @@ def judge(study: Study) -> Judgement:
     warned = sum(f"coroutine '{name}' was never awaited" in log for name, _ in SHAPES.values())
     wrong = [shape for shape, check in measured.items() if check == BODY]
     shown = "; ".join("{} {} {}".format(shape, *answer(study, "forgotten", shape)) for shape in wrong)
-    outcome, why = verdict(wrong, warned)
+    outcome, why = verdict(measured, warned)
     return Judgement(
         predicted=f"{told({shape: check for shape, (_, check) in SHAPES.items()})}; {count(len(SHAPES), 'warning')} in the log",
         measured=f"{told(measured)}; {count(warned, 'warning')} in the log; {shown}",
@@ -35,12 +35,15 @@ def judge(study: Study) -> Judgement:
     )
 
 
-def verdict(wrong: list[str], warned: int) -> tuple[Outcome, str]:
-    """From the shapes that only a body check finds, and the number of warnings. The lesson knows one shape: the wrong value."""
-    if not wrong or warned < len(SHAPES):
-        return Outcome.REFUTED, "no wrong answer hid behind a good status, or a coroutine was lost without a warning in the log"
-    if len(wrong) == len(SHAPES):
+def verdict(measured: dict[str, str], warned: int) -> tuple[Outcome, str]:
+    """From which check finds which shape, and the number of warnings. The lesson knows one shape: the wrong value."""
+    if set(measured.values()) == {BODY} and warned == len(SHAPES):
         return Outcome.CONFIRMED, "every wrong answer looked like a success"
+    if measured != {shape: check for shape, (_, check) in SHAPES.items()} or warned < len(SHAPES):
+        return (
+            Outcome.REFUTED,
+            "another check found a shape than was predicted, or a coroutine was lost without a warning in the log",
+        )
     why = "true where it becomes a text or a condition; given back, it cannot be written as JSON and fails aloud (500); and where "
     return Outcome.NUANCED, why + "only its effect is lost, the answer is right and nothing but the warning tells"
 

@@ -8,6 +8,7 @@ from reports.study import Study
 from reports.wording import seconds, share
 
 VARIANT, ASKED = "async process-pool", "/cpu/workers"
+SLOWER = 1.1  # served at once over the cores, from where on the two levels did not meet the same machine
 LEAST = 1.5  # cores without which one interpreter and several look alike; the workers are nice, so others come first
 
 
@@ -23,13 +24,16 @@ def judge(study: Study) -> Judgement:
     beside, _ = neighbour(route, "async")
     holds = is_calm(beside) and math.sqrt(places) < served
     beyond = f"the load generator used {share(health.busy or 0.0)} of one core, the loop {share(top.cpu or 0.0)}"
+    impossible = (
+        f" (more than {places} cannot be: the one user met slower cores than the crowd)" if served > SLOWER * places else ""
+    )
     hop = f"{seconds((top.cpu or 0.0) / top.rate)} of the app's own CPU"
     return Judgement(
         predicted=f"min(workers, cores) = {places} at once, less what the loop and the load generator need; "
         "one interpreter would serve 1; the async neighbour calm",
         measured=f"{at_once(route)} at once with {top.users} users; {felt(beside)}; {beyond}",
         outcome=Outcome.NUANCED if holds else Outcome.REFUTED,
-        why=f"true, up to {places} cores, whatever the number of workers; a call costs {hop}, for the request, pickling and two hops between processes"
+        why=f"true, up to {places} cores{impossible}; a call costs {hop}, for the request, pickling and two hops between processes"
         if holds
         else "the loop was not left free, or no more was served than by one interpreter",
         bars=(("one interpreter", 1.0), ("process pool", served), ("cores", float(places))),

@@ -10,7 +10,7 @@ from statistics import median_low
 from reports.claims.claim import Claim, Judgement, Outcome, Untestable, near
 from reports.queueing import burst_last
 from reports.study import Burst, Study
-from reports.wording import seconds
+from reports.wording import number, seconds
 from results.schema import Variant
 
 TOLERANCE = 0.10
@@ -34,7 +34,7 @@ def judge(study: Study) -> Judgement:
     outcome, why = verdict(queued=queued, blind=blind, sees=sees)
     return Judgement(
         predicted=f"the last of {plain.size} waits N D = {seconds(last)}; a timer in the app says D = {seconds(service)} to each, "
-        f"and behind an await up to (N - 1) D = {seconds(first - service)}",
+        f"and behind an await to half of them {number(BLIND)} D = {seconds(BLIND * service)} or more",
         measured=f"as it is: clients {told(plain.done)}, the timer {told(plain.timer)}; "
         f"behind an await: clients {told(awaited.done)}, the timer {told(awaited.timer)}",
         outcome=outcome,

@@ -54,8 +54,9 @@ def closed(prefix: str, package: str) -> APIRouter:
     """Routes that cannot work here say so, and what to do."""
     router = APIRouter(tags=["not installed"])
 
+    @router.get(prefix, include_in_schema=False)
     @router.get(prefix + "/{rest:path}", include_in_schema=False)
-    async def absent(rest: str) -> None:
+    async def absent(rest: str = "") -> None:
         raise HTTPException(501, f"GET {prefix}/{rest} needs {package}, which is not installed: {INSTALL}")
 
     return router

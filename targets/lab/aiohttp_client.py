@@ -28,8 +28,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def patience(seconds: float) -> aiohttp.ClientTimeout:
-    """How long to wait for a connection, and for each piece of the answer."""
-    return aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)
+    """How long to wait for a place in the pool, for a connection, and for each piece of the answer."""
+    return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=seconds, sock_read=seconds)
 
 
 @router.get("", response_model=None)

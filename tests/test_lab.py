@@ -1,0 +1,55 @@
+"""The lab where a part of it is missing: 501 with the line that installs it, an act left out, a claim untested; never a failed run."""
+
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from reports.checks import Check
+from reports.claims import Outcome, named
+from reports.claims.claim import judge
+from reports.report import explain
+from reports.trust import Trust
+from results.schema import Scenario
+from scenarios._full import chosen
+from scenarios._lab import LAB
+from targets.lab import ROOMS, closed
+from tests.simulate import World, write
+from tests.test_driver import run_of
+
+
+def test_every_route_that_is_asked_answers_501_where_its_room_is_closed() -> None:
+    """With the package and the install line; a redirect would be a wrong answer, and the end of the run."""
+    app = FastAPI()
+    for prefix, _ in ROOMS:
+        app.include_router(closed(prefix, "a-package"))
+    client = TestClient(app, follow_redirects=False)
+    asked = {path for act in LAB for path in (*act.asks, *(cell.path for cell in act.cells))}
+    rooms = {path for path in asked if path.startswith(tuple(prefix for prefix, _ in ROOMS))}
+    assert len(rooms) > 20
+    for path in rooms:
+        answer = client.get(path)
+        assert answer.status_code == 501, path
+        assert "needs a-package, which is not installed: pip install 'atonce[lab]'" in answer.json()["detail"]
+
+
+@pytest.mark.slow
+def test_an_act_whose_part_is_missing_is_left_out(tmp_path: Path) -> None:
+    """On a real server: no cell of it stays planned, and the reason is the target's own."""
+    plan = chosen({"crowd/async aiohttp/"})
+    path, trouble = run_of(tmp_path, plan, app="tests.planted:closed_app")
+    assert trouble is None
+    report = explain(path)
+    assert (report.study.run["plan"]["cells"], report.study.missing) == ([], ())
+    assert "needs aiohttp" in report.study.run["skipped"]["async aiohttp"]["why"]
+
+
+def test_a_warning_stands_beside_the_claim_that_needs_the_cell(tmp_path: Path) -> None:
+    """And beside no other."""
+    study = explain(write(tmp_path, World(plan=chosen({"crowd/async gather/", "crowd/async in-turn/"})))).study
+    warned = Trust((Check("V9", "generator CPU", f"{Scenario.CROWD}/async gather/1", 0.6, 0.5, 0.85, "why"),))
+    found = judge(named(["gather-overlaps"])[0], study, warned).judgement
+    assert (found.outcome, "(in doubt: V9 generator CPU)" in found.why) == (Outcome.CONFIRMED, True)
+    elsewhere = Trust((Check("V9", "generator CPU", f"{Scenario.CROWD}/async httpx/24", 0.6, 0.5, 0.85, "why"),))
+    assert "in doubt" not in judge(named(["gather-overlaps"])[0], study, elsewhere).judgement.why
