@@ -52,6 +52,7 @@ class Verdict(StrEnum):
 SUFFERS = 5.0  # times its idle p90: below that, sharing a busy core explains a neighbour's delay
 SUFFERS_FROM = 0.020  # seconds: nobody is harmed by less
 FULL_CORE = 0.8  # share of one core at which the server computes rather than waits
+MOSTLY = 0.5  # share from which a held loop computes for longer than it waits; others may use its core as well
 GROWS = 0.9  # served at once / users from which nothing queues
 NEAR = 0.10  # how near a plateau must lie to a pool's size to be named after it
 ONE = 1.5  # served at once below which one place is the only reading
@@ -101,7 +102,7 @@ def judge(route: Route, belief: Belief) -> Verdict:  # noqa: PLR0911 - one retur
     if served < ONE and (top.cpu or 0) >= FULL_CORE and waits_for(loop, top.users, route.service or 0.0) is Wait.TURNS:
         return Verdict.GIL_BOUND
     if suffers(loop):
-        return Verdict.LOOP_BUSY if (top.cpu or 0) >= FULL_CORE else Verdict.LOOP_BLOCKED
+        return Verdict.LOOP_BUSY if (top.cpu or 0) >= MOSTLY else Verdict.LOOP_BLOCKED
     if served >= GROWS * top.users:
         return Verdict.SCALES
     if threads and suffers(threads) and (top.threads_waiting or 0) > 1:

@@ -70,8 +70,13 @@ class Trust:
     def doubts(self) -> list[Check]:
         """The checks that failed, then those that warn."""
         order = [CheckStatus.FAIL, CheckStatus.WARN]
-        found = [one for one in self.checks if one.status in order and not one.is_finding]
+        found = [one for one in self.checks if one.status in order and not one.is_finding and one not in self.beside]
         return sorted(found, key=lambda one: order.index(one.status))
+
+    @property
+    def beside(self) -> list[Check]:
+        """Warnings of cells that stand apart: each is told beside the claims that need it."""
+        return [one for one in self.checks if one.status is CheckStatus.WARN and one.cell in self.apart and not one.is_finding]
 
     @property
     def impossible(self) -> list[str]:

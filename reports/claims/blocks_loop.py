@@ -1,18 +1,17 @@
 """Blocking inside `async def` freezes the worker: one request at once, and innocent routes wait too."""
 
 from reports.claims.claim import FROZEN_RATIO, Claim, Judgement, Outcome, at_once, felt, measured_route, neighbour
+from reports.findings import ONE
 from reports.study import Study
 from reports.wording import seconds
 from results.schema import Variant
-
-AT_ONCE = 1.5  # served at once below which one place is the only reading
 
 
 def judge(study: Study) -> Judgement:
     """Both must hold: a plateau at one, and an innocent async route that waits. A lock would give the first alone."""
     route, top, _, served = measured_route(study, Variant.BROKEN_ASYNC)
     beside, ratio = neighbour(route, "async")
-    holds = served < AT_ONCE and ratio >= FROZEN_RATIO
+    holds = served < ONE and ratio >= FROZEN_RATIO
     replayed = f"; behind a replay of the crowd: {seconds(beside.predicted)}" if beside.predicted else ""
     return Judgement(
         predicted=f"1 at once; the async neighbour's p90 at least {FROZEN_RATIO:.0f} times its idle value{replayed}",

@@ -30,8 +30,7 @@ def judge(study: Study) -> Judgement:
         if not blocks
         else "threads that keep the GIL and threads that let it go did not differ as they should, or more than one was served at once",
         bars=tuple(
-            (f"{one.route.variant}: neighbour, s", one.beside.loaded.low if one.beside.loaded else 0.0)
-            for one in (*inline, *threaded)
+            (f"{one.route.variant}, ms", 1000 * one.beside.loaded.low if one.beside.loaded else 0.0) for one in (*inline, *threaded)
         ),
     )
 

@@ -1,9 +1,9 @@
 """A slow file read inside `async def` holds the loop; in `def`, or through `to_thread`, only a thread waits for the disk."""
 
-from reports.claims.blocks_loop import AT_ONCE
 from reports.claims.claim import FROZEN_RATIO, Claim, Judgement, Outcome, at_once, felt, judge_pool, measured_route, neighbour
 from reports.claims.def_pool import TOKENS
 from reports.claims.to_thread_free import documented_size
+from reports.findings import ONE
 from reports.study import Study
 
 BROKEN, SYNC, THREAD = "broken-async file", "sync file", "to-thread file"
@@ -14,7 +14,7 @@ def judge(study: Study) -> Judgement:
     """The same read three ways: one place and a frozen neighbour, against two pools of documented size and calm neighbours."""
     route, top, _, served = measured_route(study, BROKEN)
     beside, ratio = neighbour(route, "async")
-    blocks = served < AT_ONCE and ratio >= FROZEN_RATIO
+    blocks = served < ONE and ratio >= FROZEN_RATIO
     pool = judge_pool(study, SYNC, TOKENS, "AnyIO's thread tokens", "")
     executor = judge_pool(study, THREAD, documented_size(study.run, THREAD), "min(32, cpus + 4)", "")
     frees = Outcome.REFUTED not in {pool.outcome, executor.outcome}

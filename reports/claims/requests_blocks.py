@@ -1,12 +1,23 @@
 """`requests` inside `async def` holds the loop for the whole call; the same call in `def` does not."""
 
 from reports.claims.calls import summary
-from reports.claims.claim import FROZEN_RATIO, Claim, Judgement, Outcome, at_once, felt, is_calm, measured_route, near, neighbour
+from reports.claims.claim import (
+    FROZEN_RATIO,
+    POOL_TOLERANCE,
+    Claim,
+    Judgement,
+    Outcome,
+    at_once,
+    felt,
+    is_calm,
+    measured_route,
+    near,
+    neighbour,
+)
+from reports.claims.def_pool import TOKENS
+from reports.findings import ONE
 from reports.study import Study
 
-ONE = 1.5  # served at once below which one place is the only reading
-THREADS = 40  # AnyIO's documented default
-POOL_TOLERANCE = 0.1
 MISTAKE, FIX = "broken-async requests", "sync requests"
 
 
@@ -16,10 +27,10 @@ def judge(study: Study) -> Judgement:
     fix, _, _, in_threads = measured_route(study, FIX)
     (frozen, ratio), (calm, _) = neighbour(mistake, "async"), neighbour(fix, "async")
     holds = served < ONE and ratio >= FROZEN_RATIO
-    cured = near(in_threads, THREADS, POOL_TOLERANCE) and is_calm(calm)
+    cured = near(in_threads, TOKENS, POOL_TOLERANCE) and is_calm(calm)
     return Judgement(
         predicted=f"in `async def` 1 at once, the async neighbour's p90 at least {FROZEN_RATIO:.0f} times its idle value; "
-        f"in `def` AnyIO's {THREADS} threads = {THREADS} at once, the neighbour calm",
+        f"in `def` AnyIO's {TOKENS} threads = {TOKENS} at once, the neighbour calm",
         measured=f"in `async def` {at_once(mistake)} at once with {top.users} users, {felt(frozen)}; "
         f"in `def` {summary(study, FIX)}, {felt(calm)}",
         outcome=Outcome.CONFIRMED if holds and cured else Outcome.REFUTED,

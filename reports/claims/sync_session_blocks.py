@@ -1,8 +1,8 @@
 """A blocking SQLAlchemy session inside `async def`: one request at once, however many connections its pool has."""
 
-from reports.claims.blocks_loop import AT_ONCE
 from reports.claims.claim import FROZEN_RATIO, Claim, Judgement, Outcome, at_once, felt, is_calm, measured_route, near, neighbour
 from reports.claims.equal_work import EXACT, POOL, equal_work, pools
+from reports.findings import ONE
 from reports.study import Study
 
 BROKEN = ["broken-async sqlite", "broken-async postgres"]
@@ -16,7 +16,7 @@ def judge(study: Study) -> Judgement:
     cured, _, _, served = measured_route(study, CURED)
     beside, _ = neighbour(cured, "async")
     equal, queries = equal_work(study, [*BROKEN, CURED])
-    blocked = all(one < AT_ONCE for *_, one in broken) and all(ratio >= FROZEN_RATIO for _, ratio in frozen)
+    blocked = all(one < ONE for *_, one in broken) and all(ratio >= FROZEN_RATIO for _, ratio in frozen)
     holds = blocked and equal and near(served, POOL, EXACT) and is_calm(beside)
     told = [
         f"{name} {at_once(one[0])} with {one[1].users} users, {felt(its)}"
