@@ -88,6 +88,7 @@ class Neighbour:
     expects: str
     rate: float
     connections: int  # opened before the load; a ping that finds none free is not sent, and counted
+    status: int = 0  # that a right answer has; 0 for any that means success
 
 
 def sound(fact: Any) -> Any:
@@ -184,6 +185,9 @@ class Cell:
     repeat: int = 1
     cold: bool = False  # its users connect with their first request, not before the load
     on: str = ""  # the server that answers, where it is not called after the variant
+    most: int = 0  # requests after which its window closes, a ceiling for somebody else's app; 0 for none
+    status: int = 0  # that a right answer has; 0 for any that means success
+    watched: bool = False  # a second look at who holds the loop, with a watchdog inside the app: no level of its own
 
     @property
     def aside(self) -> str:

@@ -6,6 +6,7 @@ reported to Locust too, with its latency from the planned moment, so that Locust
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import gevent
@@ -14,11 +15,13 @@ from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
 from results.schema import Cell
 from scenarios._recorder import Outcome, Place, Recorder
+from scenarios._script import Letter
 
 clock = time.perf_counter
 NANO = 1e9
 TIMEOUT = 300.0  # seconds; the stage gives up long before, so that no time-out of the client cuts a latency short
 OK = range(200, 300)
+NO_LETTER = Letter()
 
 
 class Unanswered(ConnectionError):  # noqa: N818 - the name is what Locust shows in its table
@@ -26,12 +29,13 @@ class Unanswered(ConnectionError):  # noqa: N818 - the name is what Locust shows
 
 
 class Client:
-    """Asks one host and writes down what comes back. `environment` is Locust's."""
+    """Asks one host and writes down what comes back. `environment` is Locust's; `letters` go along with the requests of a route."""
 
-    def __init__(self, environment: Any, host: str, recorder: Recorder) -> None:
+    def __init__(self, environment: Any, host: str, recorder: Recorder, letters: Mapping[str, Letter]) -> None:
         self.environment = environment
         self.host = host
         self.recorder = recorder
+        self.letters = letters
 
     def new_connection(self) -> HTTPClient:
         """A client with a pool of exactly one connection, not opened yet, that never sends a request twice.
@@ -51,8 +55,8 @@ class Client:
         except OSError:
             return
 
-    def ask(self, connection: HTTPClient, place: Place, cell: Cell, intended: float) -> bool:
-        """Send one request, wait for the answer, record both; True when it was answered, rightly or wrongly.
+    def ask(self, connection: HTTPClient, place: Place, cell: Cell, intended: float) -> tuple[bool, bool]:
+        """Send one request, wait for the answer, record both; whether it was answered, and rightly.
 
         A failure is recorded, never raised; only who is killed while waiting (Locust ends a user) goes on dying.
         """
@@ -60,8 +64,9 @@ class Client:
         started, method = time.time(), cell.route.partition(" ")[0]
         ticket = self.recorder.leaves(place, intended, gevent.getcurrent())
         try:
-            headers = {"x-atonce-id": self.recorder.request_id(ticket)}
-            answer = connection.request(method, cell.path, headers=headers)
+            letter = self.letters.get(place.route, NO_LETTER)
+            headers = {**letter.headers, "x-atonce-id": self.recorder.request_id(ticket)}
+            answer = connection.request(method, cell.path, body=letter.body and letter.body.encode("latin-1"), headers=headers)
             body = bytes(answer.read())
         except (OSError, HTTPParseError, HTTPConnectionClosed) as error:
             failure = error
@@ -70,7 +75,7 @@ class Client:
             raise
         done = self.recorder.lands(ticket)
         status = answer.status_code if answer and not failure else None
-        fault = fault_of(failure, status, body, cell.expects)
+        fault = fault_of(failure, status, body, cell)
         moments, peer = probe_times(answer)
         if done is not None:
             self.recorder.write_down(ticket, done, Outcome(status, fault, len(body), moments, peer))
@@ -85,16 +90,16 @@ class Client:
             start_time=started,
             url=cell.path,
         )
-        return status is not None
+        return status is not None, fault is None
 
 
-def fault_of(failure: Exception | None, status: int | None, body: bytes, expects: str) -> str | None:
+def fault_of(failure: Exception | None, status: int | None, body: bytes, cell: Cell) -> str | None:
     """What is wrong with an answer, in two words; None when nothing is."""
     if failure or status is None:
         return type(failure).__name__
-    if status not in OK:
+    if status != cell.status if cell.status else status not in OK:
         return f"status {status}"
-    return "wrong body" if expects and body != expects.encode() else None
+    return "wrong body" if cell.expects and body != cell.expects.encode() else None
 
 
 def probe_times(answer: Any) -> tuple[tuple[float | None, ...], int | None]:

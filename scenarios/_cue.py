@@ -1,7 +1,7 @@
 """One cell while it is played: when it begins, whether it is over, who takes part.
 
 Whoever takes part connects, says `ready`, and acts from `begun` until `closed`. The mutable state - phase, closed, the
-counts of those called, ready and finished - changes only between greenlet switches.
+counts of those called, ready and finished, and of the requests - changes only between greenlet switches.
 """
 
 import time
@@ -13,6 +13,7 @@ from gevent.event import Event
 from results.schema import Cell, Phase
 
 clock = time.perf_counter
+FAILING = 20  # wrong answers in a row after which nobody is helped by more
 
 
 class Cue:
@@ -24,7 +25,8 @@ class Cue:
         self.closed = False
         self.go = 0.0
         self.size = self.ready_count = self.finished_count = 0
-        self.begun, self.ended = Event(), Event()
+        self.begun, self.ended, self.enough = Event(), Event(), Event()
+        self.taken = self.wrong = 0  # requests so far, and wrong answers in a row
 
     def ready(self) -> None:
         """One who was called has its connections open; wait with it for the others."""
@@ -42,6 +44,21 @@ class Cue:
     def is_finished(self) -> bool:
         """Whether all who were called have done their part."""
         return self.finished_count >= self.size
+
+    def may_ask(self) -> bool:
+        """Count one more request; False when the cell is closed, or its ceiling reached."""
+        if self.cell.most and self.taken >= self.cell.most:
+            self.enough.set()
+        if self.closed or self.enough.is_set():
+            return False
+        self.taken += 1
+        return True
+
+    def came_back(self, *, rightly: bool) -> None:
+        """An answer. Where a ceiling protects the target, a target that only fails is left alone at once."""
+        self.wrong = 0 if rightly else self.wrong + 1
+        if self.cell.most and self.wrong >= FAILING:
+            self.enough.set()
 
     def pause_until(self, moment: float) -> None:
         """Sleep until a moment of the clock, or until the cell closes. Timers are coarse: look again after each."""

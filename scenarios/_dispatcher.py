@@ -135,4 +135,5 @@ def ping_cell(cell: Cell, ping: Neighbour) -> Cell:
     """What one neighbour is asked beside a cell."""
     profile = ((cell.warm_up + cell.window, ping.rate, ping.rate),)
     arrivals = Arrivals(law=Law.POISSON, profile=profile, pool=Pool.WARM, warm=ping.connections, cap=ping.connections)
-    return replace(cell, name=cell.aside, route=ping.route, path=ping.path, expects=ping.expects, arrivals=arrivals)
+    place = replace(cell, name=cell.aside, route=ping.route, path=ping.path, arrivals=arrivals)
+    return replace(place, expects=ping.expects, status=ping.status)

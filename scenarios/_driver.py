@@ -169,7 +169,7 @@ def play(  # noqa: PLR0913, PLR0917 - what an act needs
         interruption.check()
         if locust:
             script = Script(run.path, act.name, settings.seed, act.cells)
-            watch(app, locust, script, lambda cell, seconds: tell(*progress(act, cell, seconds)), log, interruption.check)
+            watch(app, locust, iter([script]), lambda cell, seconds: tell(*progress(act, cell, seconds)), log, interruption.check)
             asked.append(ask(url, act.asks))
         if app is None:
             still_there(url, act.cells[-1].name)

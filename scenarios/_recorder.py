@@ -107,6 +107,11 @@ class Recorder:
         self.load.flush_if_due(now)
         self.samples.flush_if_due(now)
 
+    def flush(self) -> None:
+        """Hand everything to the system, for whoever wants to look at it now."""
+        self.samples.file.flush()
+        self.load.file.flush()
+
     def close(self) -> None:
         """Write what is left."""
         self.samples.close()

@@ -1,13 +1,24 @@
-"""What the Locust processes of a run are to do. One line of JSON, from whoever owns the run to whoever plays it."""
+"""What the Locust processes of a run are to do. One line of JSON, from whoever owns the run to whoever plays it.
+
+A driver may hand over one script after another to the same process, when what follows depends on what was measured.
+"""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from results.schema import Cell, Scenario
 
 DISK_FULL = 74  # exit code of a Locust that could not write its samples (EX_IOERR of sysexits.h)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What goes along with a route's requests. It may be secret, so it travels in scripts only, and no run keeps it."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str | None = None  # its bytes, each as one character (latin-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +31,29 @@ class Script:
     cells: tuple[Cell, ...]
     workers: tuple[str, ...] = ()  # Locust's names of those who share it; empty: nobody shares
     begins: float = 0.0  # where nobody gives cues, open models start at this moment of the machine's clock
+    letters: dict[str, Letter] = field(default_factory=dict)  # by route
+    users: int = 0  # of a crowd, that later scripts may need
 
     @classmethod
     def from_json(cls, text: str) -> "Script":
         """A script from one line of JSON."""
         raw = json.loads(text)
         cells = tuple(Cell.from_dict(one) for one in raw["cells"])
-        return cls(Path(raw["folder"]), raw["worker"], raw["seed"], cells, tuple(raw["workers"]), raw["begins"])
+        letters = {route: Letter(**one) for route, one in raw["letters"].items()}
+        told = (Path(raw["folder"]), raw["worker"], raw["seed"], cells, tuple(raw["workers"]), raw["begins"])
+        return cls(*told, letters, raw["users"])
 
     def to_json(self) -> str:
         """The script as one line of JSON."""
         words: dict[str, Any] = {"folder": str(self.folder), "worker": self.worker, "seed": self.seed}
         cells = [cell.to_dict() for cell in self.cells]
-        return json.dumps({**words, "cells": cells, "workers": self.workers, "begins": self.begins})
+        letters = {route: asdict(one) for route, one in self.letters.items()}
+        words |= {"cells": cells, "workers": self.workers, "begins": self.begins, "letters": letters, "users": self.users}
+        return json.dumps(words)
 
     def cast(self) -> dict[Scenario, int]:
         """How many users of each scenario the largest cell needs. An open model needs none, but Locust wants one."""
-        sizes = dict.fromkeys(Scenario, 0)
+        sizes = {**dict.fromkeys(Scenario, 0), Scenario.CROWD: self.users}
         for cell in self.cells:
             sizes[cell.scenario] = max(sizes[cell.scenario], cell.users)
         return sizes if any(sizes.values()) else {**sizes, self.cells[0].scenario: 1}

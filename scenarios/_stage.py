@@ -16,7 +16,7 @@ from gevent.queue import Queue
 
 from results.schema import Cell, Phase, Scenario
 from scenarios._client import Client, Unanswered
-from scenarios._cue import Cue, clock, wait_for
+from scenarios._cue import FAILING, Cue, clock, wait_for
 from scenarios._dispatcher import dispatchers
 from scenarios._recorder import Recorder
 from scenarios._script import Script
@@ -38,7 +38,7 @@ class Stage:
     def __init__(self, script: Script, environment: Any, part: int = 0, parts: int = 1) -> None:
         self.script, self.part, self.parts = script, part, parts
         self.recorder = Recorder(script.folder, script.worker)
-        self.client = Client(environment, environment.host, self.recorder)
+        self.client = Client(environment, environment.host, self.recorder, script.letters)
         self.cast: dict[Scenario, list[User]] = {scenario: [] for scenario in Scenario}
         self.standing: list[Cue] = []
         self.everybody, self.stopping = Event(), Event()
@@ -54,12 +54,12 @@ class Stage:
                 call(cue, user)
         return len(self.cast[user.scenario]) - 1
 
-    def play(self) -> None:
-        """Play every cell in order, until the last one or until somebody stops."""
-        if not wait_for(lambda: all(len(self.cast[kind]) >= size for kind, size in self.script.cast().items()), PATIENCE):
+    def play(self, script: Script) -> None:
+        """Play every cell of a script in order, until the last one or until somebody stops; then tell that it rests."""
+        if not wait_for(lambda: all(len(self.cast[kind]) >= size for kind, size in script.cast().items()), PATIENCE):
             message = f"Locust did not spawn the cast within {PATIENCE:.0f} s"
             raise TimeoutError(message)
-        for cell in self.script.cells:
+        for cell in script.cells:
             if self.stopping.is_set():
                 return
             cue = Cue(cell, self.stopping, endless=False)
@@ -76,6 +76,9 @@ class Stage:
                 gc.enable()
             if self.broken:
                 raise self.broken
+        if not self.stopping.is_set():
+            self.recorder.flush()
+            say("rest", "")
 
     def improvise(self) -> None:
         """Begin all cells at once; they last until somebody stops them, or until their arrivals end."""
@@ -113,7 +116,9 @@ class Stage:
             self.mark("go", cell)
             if cell.scenario is not Scenario.BURST:
                 self.warm_up(cue)
-                self.stopping.wait(window)
+                gevent.wait([self.stopping, cue.enough], window, count=1)
+                if cue.enough.is_set():
+                    self.mark("failing" if cue.wrong >= FAILING else "ceiling", cell)
                 self.mark("close", cell)
                 cue.closed = True
                 cue.ended.set()
@@ -128,7 +133,7 @@ class Stage:
         """Let the queue build, then open the window. A crowd that grows as Locust spawns it is awaited first."""
         if cue.endless and not cue.cell.arrivals:
             gevent.wait([self.everybody, self.stopping], count=1)
-        self.stopping.wait(cue.cell.warm_up)
+        gevent.wait([self.stopping, cue.enough], cue.cell.warm_up, count=1)
         if not (cue.endless and self.stopping.is_set()):
             cue.phase = Phase.STEADY
             self.mark("open", cue.cell)

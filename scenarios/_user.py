@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import gevent
+import gevent.select
 from gevent.queue import Queue
 from locust import User, events, task
 from locust.argument_parser import LocustArgumentParser
@@ -22,6 +23,8 @@ from scenarios import _plain
 from scenarios._cue import Cue
 from scenarios._script import DISK_FULL, Script
 from scenarios._stage import Stage
+
+A_LOOK = 0.05  # seconds between two looks for the next script
 
 
 class Player(User):
@@ -72,10 +75,9 @@ def set_up(environment: Environment, **_: Any) -> None:
     if environment.parsed_options is None or environment.parsed_options.atonce_plan != "-":
         _plain.listen(environment, Player)
         return
-    line = sys.stdin.readline()
-    if not line:
+    script = next_script()
+    if script is None:
         sys.exit(0)  # the driver changed its mind
-    script = Script.from_json(line)
     stage = Player.stage = Stage(script, environment)
     for kind in environment.user_classes:
         kind.fixed_count = script.cast()[kind.scenario]
@@ -84,12 +86,29 @@ def set_up(environment: Environment, **_: Any) -> None:
     environment.events.quitting.add_listener(partial(finish, stage))
 
 
+def next_script() -> Script | None:
+    """The driver's next line; None when it has no more."""
+    line = sys.stdin.readline()
+    return Script.from_json(line) if line else None
+
+
+def awaited_script(stage: Stage) -> Script | None:
+    """The next line, once it comes: a plain read would stop every greenlet. None as well when somebody stops Locust."""
+    while not stage.stopping.is_set():
+        if gevent.select.select([sys.stdin], [], [], A_LOOK)[0]:
+            return next_script()
+    return None
+
+
 def start_playing(stage: Stage, environment: Environment, **_: Any) -> None:
-    """Play beside the users, then quit."""
+    """Play beside the users, script after script, then quit."""
 
     def conduct() -> None:
         try:
-            stage.play()
+            script: Script | None = stage.script
+            while script:
+                stage.play(script)
+                script = awaited_script(stage)
             environment.process_exit_code = 0  # what went wrong on purpose is a finding, not a failure of Locust
         except OSError as error:
             print(f"samples cannot be written any further: {error.strerror or error}", flush=True)

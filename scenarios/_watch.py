@@ -76,21 +76,18 @@ def wait_until_ready(app: subprocess.Popen[str], url: str, path: str, log: Log, 
 
 
 def watch(  # noqa: PLR0913, PLR0917 - two children, what they do, and three who listen
-    app: subprocess.Popen[str] | None, locust: subprocess.Popen[str], script: Script, tell: Tell, log: Log, check: Check
+    app: subprocess.Popen[str] | None, locust: subprocess.Popen[str], scripts: Iterator[Script], tell: Tell, log: Log, check: Check
 ) -> None:
-    """Hand over the script and follow Locust to its end. Raises Trouble when the app or Locust dies on the way.
+    """Hand over the scripts, each when Locust rests, and follow it to its end. Raises Trouble when the app or Locust dies on the way.
 
     An interruption asks Locust to stop sending and waits for the answers still out; a second one leaves at once.
     """
-    assert locust.stdin is not None  # noqa: S101 - it was asked for
-    with contextlib.suppress(BrokenPipeError):
-        locust.stdin.write(script.to_json() + "\n")
-        locust.stdin.flush()
+    script = hand_over(locust, scripts)
     try:
-        event, cell = follow(app, locust, tell, log.path, check)
+        event, cell = follow(app, locust, scripts, tell, log.path, check)
     except Trouble as trouble:
         if trouble.code is Exit.INTERRUPTED:
-            patience = max(one.drain for one in script.cells)
+            patience = max((one.drain for one in script.cells), default=0.0) if script else 0.0
             locust.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 locust.wait(patience)
@@ -104,14 +101,27 @@ def watch(  # noqa: PLR0913, PLR0917 - two children, what they do, and three who
     if locust.returncode:
         sentence = f"Locust ended with exit code {locust.returncode} during {cell}. {log.last_words()}"
         raise Trouble(sentence, Exit.UNTRUSTED)
-    if (event, cell) != ("end", script.cells[-1].name):
+    if event != "rest":
         raise Trouble(f"Somebody stopped Locust during {cell}; what was measured so far is kept.", Exit.UNTRUSTED)
 
 
-def follow(
-    app: subprocess.Popen[str] | None, locust: subprocess.Popen[str], tell: Tell, log: Path, check: Check
+def hand_over(locust: subprocess.Popen[str], scripts: Iterator[Script]) -> Script | None:
+    """Give Locust its next script; when there is none, its standard input ends, and so does Locust."""
+    assert locust.stdin is not None  # noqa: S101 - it was asked for
+    script = next(scripts, None)
+    with contextlib.suppress(BrokenPipeError):
+        if script:
+            locust.stdin.write(script.to_json() + "\n")
+            locust.stdin.flush()
+        else:
+            locust.stdin.close()
+    return script
+
+
+def follow(  # noqa: PLR0913, PLR0917 - as above
+    app: subprocess.Popen[str] | None, locust: subprocess.Popen[str], scripts: Iterator[Script], tell: Tell, log: Path, check: Check
 ) -> tuple[str, str]:
-    """Read what Locust says until it ends; give the stage's last event and its cell.
+    """Read what Locust says until it ends; give the stage's last event and the last cell.
 
     Lines of the stage move the progress, all others go to the log - but not the table of a Locust whose app has died.
     """
@@ -121,9 +131,12 @@ def follow(
         for line in lines_until_end(locust):
             check()
             if line.startswith("@atonce "):
-                event, cell = json.loads(line.removeprefix("@atonce "))
+                event, name = json.loads(line.removeprefix("@atonce "))
+                cell = name or cell
                 if event == "connect":
                     began = time.perf_counter()
+                if event == "rest":
+                    hand_over(locust, scripts)
             elif line and not (app and app.poll() is not None):
                 file.write(line)
             tell(cell, time.perf_counter() - began)

@@ -28,10 +28,11 @@ class Crowd(Player):
         cell = cue.cell
         if cell.stagger:
             cue.pause_until(cue.go + cell.stagger * self.index / cell.users)
-        while not cue.closed:
+        while cue.may_ask():
             intended = clock()
             place = Place(cell.name, cue.phase, cell.route, cell.variant, self.index)
-            answered = self.client.ask(self.connection, place, cell, intended)
+            answered, rightly = self.client.ask(self.connection, place, cell, intended)
+            cue.came_back(rightly=rightly)
             pause = cell.think if answered else max(cell.think, RETRY_PAUSE)
             if pause:
                 cue.pause_until(clock() + pause)

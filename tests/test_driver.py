@@ -315,7 +315,7 @@ def drop():
         peer.close()
 import gevent
 gevent.spawn(drop)
-client = Client(None, f"http://127.0.0.1:{listener.getsockname()[1]}", None)
+client = Client(None, f"http://127.0.0.1:{listener.getsockname()[1]}", None, {})
 connection = client.new_connection()
 client.open(connection)
 try:
