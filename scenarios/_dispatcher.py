@@ -83,6 +83,8 @@ class Dispatcher:
                 if cue.endless:
                     break
                 self.client.recorder.never_sent(self.place(cue, None), due, "the run was stopped")
+            elif cue.enough.is_set():
+                self.client.recorder.never_sent(self.place(cue, None), due, "the window closed early")
             elif self.in_flight >= self.arrivals.cap:
                 why = f"the in-flight cap of {self.arrivals.cap} was reached"
                 self.client.recorder.never_sent(self.place(cue, None), due, why)
@@ -101,7 +103,8 @@ class Dispatcher:
             cue.pause_until(due - COARSE)
             while clock() < due and not cue.closed:
                 gevent.sleep(0)
-        cue.pause_until(due)
+        while not (cue.stopping.is_set() or cue.enough.is_set()) and (early := due - clock()) > 0:
+            gevent.sleep(early)  # the last arrivals may be due a moment after the close
 
     def send(self, cue: Cue, due: float) -> None:
         """One request; afterwards its connection rests, or is closed."""

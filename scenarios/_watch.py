@@ -5,6 +5,7 @@ Ready is asked for, never slept for. What the stage says moves the progress; eve
 
 import contextlib
 import json
+import os
 import select
 import subprocess
 import time
@@ -147,17 +148,22 @@ def follow(  # noqa: PLR0913, PLR0917 - as above
 
 
 def lines_until_end(process: subprocess.Popen[str]) -> Iterator[str]:
-    """Each line as it comes, and an empty one at least every tenth of a second."""
+    """Each line as it comes, and an empty one at least every tenth of a second.
+
+    Read without a buffer: a line that came along with the one before would wait in there, unseen by `select`.
+    """
     assert process.stdout is not None  # noqa: S101 - it was asked for
+    rest = b""
     while True:
-        if select.select([process.stdout], [], [], POLL)[0]:
-            line = process.stdout.readline()
-            if not line:
-                process.wait()
-                return
-            yield line
-        else:
+        if not select.select([process.stdout], [], [], POLL)[0]:
             yield ""
+            continue
+        piece = os.read(process.stdout.fileno(), 1 << 16)
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from (f"{line.decode('utf-8', errors='replace')}\n" for line in lines)
+        if not piece:
+            process.wait()
+            return
 
 
 def progress(act: Act, name: str, seconds: float) -> tuple[str, float]:
