@@ -25,10 +25,9 @@ FACTS: dict[str, type] = {
 EXTRAS: dict[str, type | tuple[type, ...]] = {"seconds": (int, float), "targets": dict, "loops": dict, "host": str, "scenario": str}
 EXTRAS |= dict.fromkeys(("asks", "told", "skipped"), dict) | dict.fromkeys(("claims", "unpinned"), list)
 MOMENTS = ("intended", "sent", "done", "app_start", "handler_start", "handler_end", "app_end", "t", "area", "lateness", "cpu")
-HARDSHIP = ("stolen", "used", "swapped")  # of marks, since format 3
+LATER = ("stolen", "used", "swapped", "kin_cpu", "loop_cpu", "pool_threads", "pool_waiting")  # unknown before formats 3, 4, 5
 KINDS = {
-    **dict.fromkeys((*MOMENTS, *HARDSHIP), "float64"),
-    "kin_cpu": "float64",
+    **dict.fromkeys((*MOMENTS, *LATER), "float64"),
     "threads_waiting": "float64",
     "executor_queue": "float64",
     "censored": "bool",
@@ -112,10 +111,7 @@ def frame(path: Path, name: str) -> pd.DataFrame:
         found = pd.read_parquet(path / f"{name}.parquet")
         if name == "load" and "worker" not in found:
             found["worker"] = found.cell.str.split("/").str[1]
-        if name == "load" and "stolen" not in found:
-            found[list(HARDSHIP)] = None
-        if name == "probe" and "kin_cpu" not in found:
-            found["kin_cpu"] = None
+        found = found.assign(**dict.fromkeys((set(LATER) & set(TABLES[name])) - set(found)))
         return found[list(TABLES[name])].astype({key: kind for key, kind in KINDS.items() if key in TABLES[name]})
     except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's complaints about a damaged file are ValueErrors
         raise damaged(path, f"{name}.parquet is missing, damaged, or lacks columns") from error

@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 # History of the format
+# 5 - probe.parquet tells the CPU of the loop's own thread, and threads and queue of the fullest pool beside the loop's default
+#     executor; that executor's queue is known under uvloop too
 # 4 - a cell may name the server that answers it; run.json keeps what the target was asked beside the load (asks, told),
 #     which parts it lacks (skipped), which servers were not pinned, and which claims were asked for;
 #     probe.parquet tells the CPU of the processes that descend from the app
@@ -17,7 +19,7 @@ from typing import Any
 #     cell may be cold: its connections are opened by the first requests that need them
 # 2 - load.parquet names the worker of each line; cells may have arrivals (open model); a route need not be a variant
 # 1 - the first: samples, load and probe as Parquet beside run.json
-FORMAT = 4
+FORMAT = 5
 
 
 class Variant(StrEnum):

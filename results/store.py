@@ -22,7 +22,18 @@ from results.trouble import Exit, Trouble
 
 SAMPLE_COLUMNS = tuple(Sample.__dataclass_fields__)
 LOAD_COLUMNS = ("worker", "kind", "cell", "mark", "t", "in_flight", "area", "lateness", "cpu", "stolen", "used", "swapped")
-PROBE_COLUMNS = ("variant", "pid", "t", "loop_lag", "threads_busy", "threads_waiting", "executor_queue", "cpu", "memory", "kin_cpu")
+POOLS = (
+    "threads_busy",
+    "threads_waiting",
+    "executor_queue",
+    "cpu",
+    "memory",
+    "kin_cpu",
+    "loop_cpu",
+    "pool_threads",
+    "pool_waiting",
+)
+PROBE_COLUMNS = ("variant", "pid", "t", "loop_lag", *POOLS)
 TABLES = {"samples": SAMPLE_COLUMNS, "load": LOAD_COLUMNS, "probe": PROBE_COLUMNS}
 
 
@@ -174,19 +185,8 @@ def write_table(path: Path, table: Table) -> None:
 def column_type(pa: Any, name: str) -> Any:
     """Arrow's type of a column: words, whole numbers, one flag; all the rest are float64 seconds."""
     words = {"cell", "phase", "route", "variant", "worker", "error", "kind", "mark"}
-    whole = {
-        "seq",
-        "connection",
-        "peer",
-        "status",
-        "bytes",
-        "in_flight",
-        "pid",
-        "memory",
-        "threads_waiting",
-        "executor_queue",
-        "swapped",
-    }
+    counts = {"bytes", "in_flight", "memory", "threads_waiting", "executor_queue", "pool_threads", "pool_waiting", "swapped"}
+    whole = {"seq", "connection", "peer", "status", "pid"} | counts
     if name in words:
         return pa.string()
     if name in whole:
@@ -288,7 +288,8 @@ def read_probe(folder: Path, origin: float) -> tuple[dict[str, list[float | None
             elif kind == "frozen":  # a server that stopped on purpose says from when to when
                 targets.setdefault(variant, {}).setdefault("frozen", []).append([first - origin, words[0] - origin])
             else:
-                looks.append((variant, int(pid), first - origin, *(*words, None)[:7]))
+                told = (*words, *[None] * len(POOLS))[: len(POOLS) + 1]  # an older journal told less
+                looks.append((variant, int(pid), first - origin, *told))
     return visits, looks, targets
 
 

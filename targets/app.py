@@ -17,8 +17,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from targets import lesson, neighbours, upstream, variants
+from targets.guest.probe import Probe
 from targets.lab import Lab
-from targets.probe import Probe
 from targets.workers import leave_with_parent
 
 

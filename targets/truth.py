@@ -13,8 +13,9 @@ from urllib.parse import parse_qsl
 
 import anyio.to_thread  # noqa: F401 - not used, but the probe tells the pool of every target by it
 
-from targets.probe import NANO, Probe, Receive, Scope, Send, current_visit
-from targets.probe import seconds as clock
+from targets.guest.journal import NANO
+from targets.guest.journal import seconds as clock
+from targets.guest.probe import Probe, Receive, Scope, Send, current_visit
 
 FREEZE = 1.0  # seconds
 COARSE = 0.002  # seconds that a timer may come late: asyncio rounds up to whole milliseconds, uvloop counts in them

@@ -11,8 +11,8 @@ from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from targets import neighbours, variants
+from targets.guest.probe import Probe
 from targets.lab import closed
-from targets.probe import Probe
 from targets.variants import Seconds
 
 

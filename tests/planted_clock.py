@@ -6,7 +6,7 @@ import time
 
 from fastapi import HTTPException
 
-from targets import probe
+from targets.guest import probe
 from targets.variants import Seconds
 from tests.planted import app_with
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from scenarios._lab import computing
-from targets.probe import kin_cpu
+from targets.guest.readings import kin_cpu
 from tests.processes import alive, gone_within, new_mark, served
 
 

@@ -5,14 +5,19 @@ import json
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 import pytest
+import uvloop
 from fastapi import FastAPI
 
-from targets.probe import Journal, Probe, current_visit, resident_bytes
+from results.store import POOLS
+from targets.guest.journal import Journal
+from targets.guest.probe import Probe, current_visit
+from targets.guest.readings import resident_bytes
 
 
 def call(app: Any, path: str = "/", headers: list[tuple[bytes, bytes]] | None = None) -> Coroutine[Any, Any, list[dict[str, Any]]]:
@@ -252,3 +257,57 @@ def test_memory_is_known_here_or_said_to_be_unknown() -> None:
     """Bytes, not pages."""
     found = resident_bytes()
     assert found is None or found > 1_000_000
+
+
+def looks_of(loop: str, folder: Path, work: Callable[[], Coroutine[Any, Any, None]]) -> dict[str, list[Any]]:
+    """What the journal's samples say while `work` runs, by column."""
+
+    async def live() -> None:
+        journal = Journal(str(folder / "j"))
+        journal.start(asyncio.get_running_loop())
+        await work()
+        journal.stop()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if loop == "uvloop" else None) as runner:
+        runner.run(live())
+    rows = [line[3:] for line in read(folder, "j") if line[0] == "sample"]
+    return dict(zip(POOLS, map(list, zip(*rows, strict=True)), strict=True))
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["lazy", "set by the app"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_calls_that_wait_for_the_default_executor_are_counted_on_either_loop(loop: str, own: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    """Three calls more than it has threads; no other pool is full."""
+
+    async def work() -> None:
+        if own:
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(5))
+        size = 5 if own else ThreadPoolExecutor()._max_workers  # noqa: SLF001 - of the kind that the loop makes
+        await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.25) for _ in range(size + 3)))
+
+    looks = looks_of(loop, tmp_path, work)
+    assert max(looks["executor_queue"]) == 3
+    assert set(looks["pool_waiting"]) == {0}
+
+
+def test_the_fullest_pool_of_the_app_is_told_and_the_loops_cpu_apart_from_that_of_threads(tmp_path: Path) -> None:
+    """Two pools wait; the one with the longer queue counts. A thread's CPU is not the loop's."""
+
+    async def work() -> None:
+        with ThreadPoolExecutor(2) as two, ThreadPoolExecutor(1) as one:
+            for pool, calls in ((two, 6), (one, 2)):
+                for _ in range(calls):
+                    pool.submit(time.sleep, 0.08)
+            await asyncio.to_thread(burn, 0.4)
+
+    looks = looks_of("asyncio", tmp_path, work)
+    assert (looks["pool_threads"][0], looks["pool_waiting"][0]) == (2, 2)
+    spent = looks["cpu"][-1] - looks["cpu"][0]
+    assert looks["loop_cpu"][-1] - looks["loop_cpu"][0] < spent / 2
+
+
+def burn(seconds: float) -> None:
+    """CPU on whatever thread this is."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass

@@ -273,3 +273,10 @@ def test_the_gauge_adds_up_request_seconds(monkeypatch: pytest.MonkeyPatch) -> N
         gauge.step(change)
         now += lasts
     assert (gauge.read(), gauge.in_flight) == (9.0, 1)
+
+
+def test_what_an_older_format_did_not_tell_is_unknown() -> None:
+    """The stored example, of format 4, lacks the columns that came with 5."""
+    probe = load(Path(__file__).parent.parent / "results" / "example").probe
+    assert probe.loop_cpu.isna().all()
+    assert probe.cpu.notna().all()

@@ -1,0 +1,95 @@
+"""What a process can tell about itself from inside: its loop, its pools, its memory, the CPU of its descendants."""
+
+import asyncio
+import contextlib
+import os
+import platform
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, thread
+from pathlib import Path
+from typing import Any
+
+
+def thread_limiter() -> Any:
+    """AnyIO's limiter of worker threads as this app sees it, or None where AnyIO is not in use. Loop only."""
+    to_thread = sys.modules.get("anyio.to_thread")
+    return to_thread.current_default_thread_limiter() if to_thread else None
+
+
+def show_executor(loop: asyncio.AbstractEventLoop) -> None:
+    """Where the loop hides its default executor (uvloop), give it the one it would make itself, and see any that the app sets later."""
+    if hasattr(loop, "_default_executor"):
+        return
+    given = loop.set_default_executor
+
+    def set_default_executor(executor: Any) -> None:
+        given(executor)
+        loop._default_executor = executor  # type: ignore[attr-defined]  # noqa: SLF001 - where asyncio keeps its own
+
+    with contextlib.suppress(AttributeError, TypeError):  # a loop that takes no attributes keeps its secret
+        loop.set_default_executor = set_default_executor  # type: ignore[method-assign]
+        set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
+
+
+def default_queue(loop: asyncio.AbstractEventLoop) -> Any:
+    """The queue of the loop's default executor; None where there is none yet, or none to be seen."""
+    return getattr(getattr(loop, "_default_executor", None), "_work_queue", None)
+
+
+def queued(loop: asyncio.AbstractEventLoop) -> int | None:
+    """Calls that wait for a thread of the loop's default executor; None where the loop does not show it."""
+    queue = default_queue(loop)
+    return queue.qsize() if queue else 0 if hasattr(loop, "_default_executor") else None
+
+
+def fullest_pool(loop: asyncio.AbstractEventLoop) -> tuple[int | None, int | None]:
+    """Threads and waiting calls of the executor with the longest queue, the loop's own left out; zeros where no call waits."""
+    try:
+        everyone = list(thread._threads_queues.items())  # noqa: SLF001 - no other place knows them all
+    except (AttributeError, RuntimeError):  # not here in this Python, or a thread was born meanwhile
+        return None, None
+    own = default_queue(loop)
+    threads = Counter(queue for one, queue in everyone if queue is not own and queue.qsize() and one.is_alive())
+    fullest = max(threads, key=lambda queue: int(queue.qsize()), default=None)
+    return (threads[fullest], fullest.qsize()) if fullest else (0, 0)
+
+
+def runtime(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+    """What really runs here: the loop, the HTTP parser, and the true sizes of both thread pools.
+
+    The executor's size is asked of a throw-away executor of the same kind: the formula depends on the Python version
+    (3.13 counts the CPUs the process may use, earlier ones those of the host), and the loop makes its own lazily.
+    """
+    executor = getattr(loop, "_default_executor", None) or ThreadPoolExecutor()
+    limiter = thread_limiter()
+    parsers = {"httptools": "uvicorn.protocols.http.httptools_impl", "h11": "uvicorn.protocols.http.h11_impl"}
+    return {
+        "pid": os.getpid(),
+        "python": platform.python_version(),
+        "loop": f"{type(loop).__module__}.{type(loop).__qualname__}",
+        "http_parser": next((name for name, module in parsers.items() if module in sys.modules), None),
+        "thread_tokens": limiter.total_tokens if limiter else None,
+        "executor_size": getattr(executor, "_max_workers", None),
+        "cpus": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+    }
+
+
+def resident_bytes() -> int | None:
+    """Memory that this process keeps in RAM, in bytes; None where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def kin_cpu() -> float:
+    """CPU seconds of all processes that descend from this one, dead ones included; as Linux tells, in ticks of 10 ms."""
+    kin, ticks = {os.getpid()}, 0
+    younger = (pid for one in os.listdir("/proc") if one.isdigit() and (pid := int(one)) > os.getpid())  # noqa: PTH208 - quick
+    for pid in sorted(younger):  # a child's number is above its parent's
+        with contextlib.suppress(OSError):  # gone meanwhile
+            words = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            if int(words[1]) in kin:
+                kin.add(pid)
+                ticks += sum(map(int, words[11:15]))  # its own, and that of its dead children
+    return sum(os.times()[2:4]) + ticks / os.sysconf("SC_CLK_TCK")
