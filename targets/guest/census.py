@@ -1,0 +1,179 @@
+"""What the app is, told by the app itself: its framework, its routes, and a description of them that hides none.
+
+FastAPI and Starlette are somebody else's: looked up in `sys.modules`, asked for what they may not have in their version.
+What cannot be told is left out; the app is never worse off.
+"""
+
+import contextlib
+import functools
+import inspect
+import json
+import platform
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from importlib import metadata
+from typing import Any
+
+INSIDE = ("app", "other_asgi_app", "application", "asgi_app", "_app")  # where middleware keeps the app that it wraps
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def census(app: Any, loop: Any) -> dict[str, Any]:
+    """Everything, as JSON carries it."""
+    inner = unwrapped(app)
+    return {
+        "framework": {name: version(name) for name in ("fastapi", "starlette", "anyio")},
+        "python": platform.python_version(),
+        "loop": type(loop).__module__.partition(".")[0],
+        "openapi": described(inner),
+        "routes": list(routes(inner)),
+    }
+
+
+def version(package: str) -> str | None:
+    """The version of a package that the app has loaded."""
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(package) if package in sys.modules else None
+    return None
+
+
+def unwrapped(app: Any) -> Any:
+    """The first app with routes below all middleware that was put around it by hand."""
+    seen: list[Any] = []
+    while app is not None and not hasattr(app, "routes") and app not in seen:
+        seen.append(app)
+        app = next((inner for name in INSIDE if callable(inner := getattr(app, name, None))), None)
+    return app
+
+
+def flat(app: Any) -> list[Any]:
+    """The app's routes, those of included routers with their prefix; FastAPI keeps a tree since 0.137, a list before."""
+    found = getattr(app, "routes", None) or []
+    from_tree = getattr(sys.modules.get("fastapi.routing"), "iter_route_contexts", None)
+    return list(from_tree(found) if from_tree else found)
+
+
+def is_a(route: Any, *kinds: str) -> bool:
+    """Whether a route, or the one it stands for, is one of Starlette's kinds."""
+    routing = sys.modules.get("starlette.routing")
+    wanted = tuple(getattr(routing, kind) for kind in kinds if hasattr(routing, kind))
+    return isinstance(getattr(route, "original_route", route), wanted)
+
+
+def routes(app: Any, prefix: str = "") -> Iterator[dict[str, Any]]:
+    """Every route with its full path; a mount only where one cannot look inside. FastAPI's own pages are not the user's."""
+    for route in flat(app):
+        inside = unwrapped(getattr(route, "app", None)) if is_a(route, "Mount", "Host") else None
+        if inside is not None and inside.routes:
+            yield from routes(inside, prefix + getattr(route, "path", ""))
+            continue
+        kind = "websocket" if is_a(route, "WebSocketRoute") else "http" if is_a(route, "Route") else "mount"
+        endpoint = getattr(route, "endpoint", None) or getattr(route, "app", None)
+        if getattr(endpoint, "__module__", "") == "fastapi.applications":
+            continue
+        path = (route.path if kind == "mount" else getattr(route, "path_format", None) or route.path) or "/"
+        for method in methods(route, endpoint) if kind == "http" else ["GET"]:
+            hidden = getattr(route, "include_in_schema", True) is False
+            yield {"method": method, "path": prefix + path, "kind": kind, "hidden": hidden, **written(route, method, endpoint)}
+
+
+def methods(route: Any, endpoint: Any) -> list[str]:
+    """What a route answers to; not the HEAD that Starlette adds to each GET."""
+    if inspect.isclass(endpoint):
+        return [one for one in METHODS if hasattr(endpoint, one.lower())]
+    told = set(route.methods or ["GET"])
+    return sorted(told - {"HEAD"} if "GET" in told and not hasattr(route, "dependant") else told)
+
+
+def written(route: Any, method: str, endpoint: Any) -> dict[str, Any]:
+    """How a route is written, and where."""
+    handler = getattr(endpoint, method.lower(), None) if inspect.isclass(endpoint) else endpoint
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    if not inspect.isroutine(handler):
+        handler = getattr(type(handler), "__call__", None) if handler is not None else None  # noqa: B004 - wanted for its code
+    code = getattr(inspect.unwrap(handler) if handler else None, "__code__", None)
+    called = getattr(route, "dependant", None)  # FastAPI's own opinion, where it has one
+    is_async: bool | None = getattr(called, "is_coroutine_callable", None)
+    if is_async is None and code:
+        is_async = inspect.iscoroutinefunction(handler)
+    if code and inspect.isasyncgenfunction(handler):
+        is_async = True
+    name = f"{getattr(endpoint, '__module__', '?')}.{getattr(endpoint, '__qualname__', type(endpoint).__name__)}"
+    return {
+        "is_async": is_async,
+        "endpoint": name,
+        "file": code.co_filename if code else None,
+        "line": code.co_firstlineno if code else None,
+    }
+
+
+def described(app: Any) -> dict[str, Any] | None:
+    """The app's OpenAPI document with its hidden routes and its mounted apps; None where nothing describes itself."""
+    document = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the app will warn by itself
+        for describe in (own_words, without_secrets):
+            with contextlib.suppress(Exception):
+                document = merged(document, describe(app))
+    for mount in flat(app):
+        if is_a(mount, "Mount") and (inner := described(unwrapped(mount.app))):
+            document = merged(document, moved(inner, mount.path))
+    return document
+
+
+def own_words(app: Any) -> dict[str, Any]:
+    """What the app says of itself; what it keeps of that is put back as it was."""
+    kept = app.openapi_schema
+    try:
+        document: dict[str, Any] = json.loads(json.dumps(app.openapi(), default=str))
+        return document
+    finally:
+        app.openapi_schema = kept
+
+
+def without_secrets(app: Any) -> dict[str, Any]:
+    """A document of our own, for whose time the hidden routes are not hidden."""
+    listed = flat(app)
+    hidden = [one for one in (getattr(route, "_effective_route", route) for route in listed) if is_hidden(one)]
+    both = (
+        {"separate_input_output_schemas": app.separate_input_output_schemas}
+        if hasattr(app, "separate_input_output_schemas")
+        else {}
+    )
+    try:
+        for one in hidden:
+            one.include_in_schema = True
+        document = sys.modules["fastapi.openapi.utils"].get_openapi(title=app.title, version=app.version, routes=listed, **both)
+        return dict(document)
+    finally:
+        for one in hidden:
+            one.include_in_schema = False
+
+
+def is_hidden(route: Any) -> bool:
+    """Whether a FastAPI route is kept out of the document; its pages (plain Starlette routes) are in none anyway."""
+    return hasattr(route, "dependant") and getattr(route, "include_in_schema", True) is False
+
+
+def moved(document: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """A mounted app's document, its paths below the prefix, its schemas under names of their own."""
+    mark = re.sub(r"\W", "_", prefix) + "."
+    renamed = json.loads(json.dumps(document).replace('"#/components/schemas/', f'"#/components/schemas/{mark}'))
+    parts = renamed.get("components", {})
+    parts["schemas"] = {mark + name: schema for name, schema in parts.get("schemas", {}).items()}
+    return {**renamed, "paths": {prefix + path: item for path, item in renamed["paths"].items()}, "components": parts}
+
+
+def merged(first: dict[str, Any] | None, second: dict[str, Any]) -> dict[str, Any]:
+    """Two documents in one: where both speak of an operation or a component, the first does."""
+    if first is None:
+        return second
+    for path, item in second.get("paths", {}).items():
+        first.setdefault("paths", {})[path] = {**item, **first["paths"].get(path, {})}
+    for section, entries in second.get("components", {}).items():
+        parts = first.setdefault("components", {})
+        parts[section] = {**entries, **parts.get(section, {})}
+    return first
