@@ -1,0 +1,139 @@
+"""One route asked politely before any load: whether it answers, how fast, and whether rightly.
+
+At most three requests, one after another. What it answers is looked at and forgotten: neither a body nor a header is kept
+or shown, but for a media type and the path of a redirect.
+"""
+
+import json
+import re
+import time
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+import httpx
+
+from scenarios._doctor.asked import STREAMS, Asked, family
+
+PATIENCE = 30.0  # seconds until an answer must have begun
+ENDLESS = 10.0  # seconds from its head to its end
+SLOW = 2.0  # after a first answer as slow as this, one more is enough
+MOST_BYTES = 8_000_000  # of a body that are looked at
+BODILESS = {204, 205, 304}
+UNAWAITED = re.compile(
+    rb"(?:<|&lt;|\\u003c)(?:coroutine object |async_generator object |(?:\w+\.)?Task pending |_?\w*Future pending)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a route answered. `skipped` says why it must not be loaded, `wrong` what is wrong with its answer."""
+
+    status: int | None = None
+    seconds: tuple[float, ...] = ()
+    bytes: int = 0
+    skipped: str | None = None
+    wrong: str | None = None
+
+
+def polite(
+    client: httpx.Client, asked: Asked, headers: dict[str, str], patience: float = PATIENCE, endless: float = ENDLESS
+) -> Manner:
+    """Ask a route up to three times. The client knows the host, and nothing of the environment (`trust_env=False`)."""
+    ours = httpx.Headers({"accept-encoding": "identity"})  # what compresses on the fly sends pieces, as a stream does
+    ours.update(asked.headers)
+    ours.update({"content-type": asked.content_type} if asked.content_type else {})
+    ours.update(headers)
+    manner = once(client, asked, ours, patience, endless)
+    for _ in range(1 if sum(manner.seconds) > SLOW else 2):
+        if manner.skipped or manner.wrong:
+            break
+        again = once(client, asked, ours, patience, endless)
+        manner = replace(again, seconds=(*manner.seconds, *again.seconds))
+    return manner
+
+
+def once(client: httpx.Client, asked: Asked, headers: httpx.Headers, patience: float, endless: float) -> Manner:
+    """One request, its answer streamed."""
+    manner, began = Manner(), time.perf_counter()
+    method = asked.route.partition(" ")[0]
+    try:
+        with client.stream(
+            method, asked.path, headers=headers, content=asked.body, timeout=patience, follow_redirects=False
+        ) as answer:
+            manner = Manner(status=answer.status_code, skipped=refused(asked, answer) or streaming(answer))
+            if not manner.skipped:
+                body = read(answer, endless)
+                why = None if body is not None else f"a stream: its answer had no end within {endless:g} s"
+                wrong = None if body is None or method == "HEAD" else wrong_with(asked, answer, body)
+                manner = replace(manner, bytes=answer.num_bytes_downloaded, skipped=why, wrong=wrong)
+    except httpx.TimeoutException:
+        manner = replace(manner, skipped=f"gave no answer within {patience:g} s")
+    except httpx.HTTPError as error:
+        manner = replace(manner, skipped=f"broke off its connection ({type(error).__name__})")
+    return replace(manner, seconds=(time.perf_counter() - began,))
+
+
+def refused(asked: Asked, answer: httpx.Response) -> str | None:
+    """Errors and redirects, with the flag that may help."""
+    status = answer.status_code
+    if answer.has_redirect_location:
+        path = urlsplit(answer.headers["location"]).path or "/"
+        return f"redirects to {path[:80]}" if path.isprintable() else "redirects"
+    if answer.is_success:
+        return None
+    in_path = re.findall(r"\{([^{}]+)\}", asked.route)
+    everywhere = [*in_path, *(pair.partition("=")[0] for pair in urlsplit(asked.path).query.split("&") if pair), *asked.headers]
+    params = "".join(f" --param {name}=..." for name in dict.fromkeys(in_path if status == httpx.codes.NOT_FOUND else everywhere))
+    body = f" --body '{asked.route.partition('?')[0]}=@FILE'" if asked.body else ""
+    match status:
+        case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN:
+            hint = " --header 'Authorization: ...'"
+        case httpx.codes.BAD_REQUEST | httpx.codes.NOT_FOUND | httpx.codes.UNPROCESSABLE_ENTITY:
+            hint = params + body
+        case _:
+            hint = ""
+    return f"answers {status} to one polite request" + (f"; give it{hint}" if hint else "")
+
+
+def streaming(answer: httpx.Response) -> str | None:
+    """Whether the head announces pieces without a known end. JSON in pieces is an answer all the same: it is whole or it is none."""
+    media = media_of(answer)
+    if media in STREAMS:
+        return f"a stream ({media})"
+    endless = "content-length" not in answer.headers and answer.status_code not in BODILESS and answer.request.method != "HEAD"
+    return "a stream: its answer comes in pieces, of no declared length" if endless and family(media) != "json" else None
+
+
+def media_of(answer: httpx.Response) -> str:
+    """The media type of an answer; nothing for what does not look like one."""
+    media = str(answer.headers.get("content-type", "")).partition(";")[0].strip().lower()
+    return media if re.fullmatch(r"[\w.+-]{1,40}/[\w.+-]{1,60}", media, re.ASCII) else ""
+
+
+def read(answer: httpx.Response, endless: float) -> bytes | None:
+    """The body, as far as it is looked at; None when it had no end in time."""
+    began, body = time.perf_counter(), bytearray()
+    for piece in answer.iter_bytes():
+        if len(body) < MOST_BYTES:
+            body += piece
+        if time.perf_counter() - began > endless:
+            return None
+    return bytes(body)
+
+
+def wrong_with(asked: Asked, answer: httpx.Response, body: bytes) -> str | None:
+    """What is wrong with a successful answer, in a clause that shows nothing of it."""
+    given, declared = media_of(answer), asked.declared or ""
+    if UNAWAITED.search(body):
+        return "its body shows an object that was never awaited, as text: an await is missing"
+    if not body:
+        empty = answer.status_code == httpx.codes.OK and family(declared) == "json"
+        return f"answers nothing where its OpenAPI document promises {declared}" if empty else None
+    if given and declared and family(given) != family(declared):
+        return f"answers {given} where its OpenAPI document promises {declared}"
+    if family(given or declared) == "json" and len(body) < MOST_BYTES:
+        try:
+            json.loads(body)
+        except (ValueError, RecursionError):
+            return "says that its answer is JSON, and it is none"
+    return None

@@ -1,0 +1,197 @@
+"""One request for one route: its parameters and its body filled in, or the reason why it is not asked."""
+
+import json
+import re
+import string
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from results.trouble import Exit, Trouble
+from scenarios._doctor.asked import STREAMS, Asked, family
+from scenarios._doctor.choice import Choice
+from scenarios._doctor.filling import Spot, Unfillable, fill, pointed, shown
+
+HOLE = re.compile(r"\{([^{}:]+)(?::([^{}]*))?\}")  # Starlette's {name} and {name:convertor}
+CONVERTORS: dict[str, dict[str, Any]] = {
+    "int": {"type": "integer"},
+    "float": {"type": "number", "default": 1.0},
+    "uuid": {"format": "uuid"},
+}
+FORM = "application/x-www-form-urlencoded"
+NOT_PARAMETERS = {"accept", "content-type"}  # OpenAPI says: as header parameters they mean nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A route that the app declares: from its OpenAPI document, from the census of its router, or from both."""
+
+    name: str
+    template: str
+    """Its path as declared, with convertors."""
+    operation: dict[str, Any] | None
+    told: dict[str, Any]
+    """Its line of the census."""
+    named: bool = False
+
+    @property
+    def method(self) -> str:
+        """GET; WEBSOCKET and MOUNT for what is none."""
+        return self.name.partition(" ")[0]
+
+    @property
+    def path(self) -> str:
+        """Without convertors."""
+        return self.name.partition(" ")[2]
+
+    def parameters(self, document: dict[str, Any]) -> list[dict[str, Any]]:
+        """Those declared, a later one instead of an earlier, and those that only the path tells of; without what stands in it already."""
+        told = [
+            {"in": "path", "name": name, "required": True, "schema": of_convertor(name, kind)}
+            for name, kind in HOLE.findall(self.template)
+        ]
+        declared = [pointed(document, one) for one in (self.operation or {}).get("parameters", [])]
+        known = [one for one in [*told, *declared] if isinstance(one, dict) and isinstance(one.get("name"), str)]
+        return [
+            one
+            for (where, name), one in {(one.get("in"), one["name"]): one for one in known}.items()
+            if not (where == "path" and f"{{{name}}}" not in self.path) and not (where == "query" and "?" in self.path)
+        ]
+
+
+def of_convertor(name: str, kind: str) -> dict[str, Any]:
+    """A schema for a path parameter of which only name and convertor are known: ids are numbers more often than not."""
+    return CONVERTORS.get(kind, {"default": "1"} if name.lower().endswith("id") else {"type": "string"})
+
+
+def ask(found: Found, document: dict[str, Any], choice: Choice) -> Asked:
+    """The route as it will be asked; `skipped` when it cannot be."""
+    told: dict[str, Any] = {key: found.told.get(key) for key in ("is_async", "file", "line")}
+    asked = Asked(route=found.name, path=literal(found.path), **told)
+    try:
+        asked = replace(asked, declared=promised(found.operation or {}, document))
+        must_be_askable(found, document)
+        return filled(asked, found, document, choice)
+    except Unfillable as no:
+        why = str(no)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        why = "its entry in the OpenAPI document cannot be understood"
+    return replace(asked, skipped="".join(letter if letter.isprintable() else "?" for letter in why))
+
+
+def must_be_askable(found: Found, document: dict[str, Any]) -> None:
+    """Raises Unfillable for what is no request, and for a route of which nothing is known but its path."""
+    if found.method == "WEBSOCKET":
+        raise Unfillable("a WebSocket")
+    if found.method == "MOUNT":
+        raise Unfillable(f"mounted files, or an app that lists no routes: --route 'GET {found.path.rstrip('/')}/...' names one")
+    if found.told.get("hidden") and found.operation is None and document and not found.named:
+        raise Unfillable(
+            f"hidden from the OpenAPI document, so its parameters are unknown: --route '{found.name}' asks it as it stands"
+        )
+
+
+def filled(asked: Asked, found: Found, document: dict[str, Any], choice: Choice) -> Asked:
+    """Parameters where they belong, then the body. Raises Unfillable."""
+    path, query, cookies, headers = asked.path, [], [], {}
+    ours = NOT_PARAMETERS | {name.lower() for name in choice.headers}
+    for one in found.parameters(document):
+        name, where = one["name"], one.get("in")
+        values = values_of(one, document, choice)
+        match where:
+            case "path":
+                if values == [""]:
+                    raise Unfillable(f"{name} is empty, which no path can hold: --param {name}=...")
+                path = path.replace(literal(f"{{{name}}}"), quote(",".join(values), safe=""))
+            case "query":
+                query += [(name, value) for value in values]
+            case "cookie":
+                cookies += [f"{name}={quote(value)}" for value in values]
+            case "header" if values and name.lower() not in ours:
+                headers[name] = quote(", ".join(values), safe=string.punctuation + " ")
+    if cookies and "cookie" not in ours:
+        headers["Cookie"] = "; ".join(cookies)
+    body, content_type = body_of(found, document, choice)
+    path += "?" + urlencode(query, quote_via=quote) if query else ""
+    return replace(asked, path=path, headers=headers, body=body, content_type=content_type)
+
+
+def literal(path: str) -> str:
+    """The fixed part of a path, percent-encoded where it must be; braces wait for their values."""
+    return quote(path, safe="/?:@!$&'()*+,;=~%{}")
+
+
+def values_of(parameter: dict[str, Any], document: dict[str, Any], choice: Choice) -> list[str]:
+    """What a parameter is given, as text: nothing for an optional one that nobody shows or names. Raises Unfillable."""
+    name = parameter["name"]
+    if name in choice.params:
+        return [choice.params[name]]
+    media = next(iter(parameter.get("content", {}).values()), None)  # a parameter that is itself a document
+    schema = media.get("schema") if media else parameter.get("schema")
+    resolved = pointed(document, schema)
+    example = shown(parameter) or shown(media or {}) or (shown(resolved) if isinstance(resolved, dict) else [])
+    if not example and not parameter.get("required"):
+        return []
+    try:
+        value = example[0] if example else fill(schema, Spot(document, name))
+    except Unfillable as no:
+        raise Unfillable(f"{no}: --param {name}=...") from no
+    return [json.dumps(value)] if media else [*map(plain, value if isinstance(value, list) else [value])]
+
+
+def plain(value: Any) -> str:
+    """A value as it stands in a URL."""
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+
+
+def body_of(found: Found, document: dict[str, Any], choice: Choice) -> tuple[bytes | None, str | None]:
+    """The body and its media type: the person's, an example, or made from the schema. Raises Unfillable, and Trouble for theirs."""
+    request = pointed(document, (found.operation or {}).get("requestBody")) or {}
+    content = request.get("content", {})
+    media = next((one for one in content if family(one) == "json"), FORM if FORM in content else None)
+    given = choice.bodies.get(found.name.partition("?")[0])
+    help_ = f": --body '{found.name}=@FILE'"
+    try:
+        if content and media is None:
+            kind = "multipart form, with files" if any("multipart" in one for one in content) else f"body of {next(iter(content))}"
+            raise Unfillable(f"takes a {kind}, which atonce cannot make")  # noqa: TRY301 - an optional one may be left out below
+        if given is not None:
+            return checked(given, media or "application/json", found.name), media or "application/json"
+        if media is None:
+            return None, None
+        value = (shown(content[media]) or [None])[0]
+        value = fill(content[media].get("schema"), Spot(document, "body")) if value is None else value
+    except Unfillable as no:
+        if request.get("required"):
+            raise Unfillable(f"{no}{help_ if media else ''}") from no
+        return None, None
+    if media == FORM:
+        pairs = [(name, plain(one)) for name, many in value.items() for one in (many if isinstance(many, list) else [many])]
+        return urlencode(pairs).encode(), media
+    return json.dumps(value).encode(), media
+
+
+def checked(body: bytes, media: str, route: str) -> bytes:
+    """A person's own body. Raises Trouble for JSON that is none."""
+    if family(media) == "json":
+        try:
+            json.loads(body)
+        except ValueError as error:
+            raise Trouble(f"The body of {route} is no JSON, which it takes ({error}). Correct --body.", Exit.USAGE) from error
+    return body
+
+
+def promised(operation: dict[str, Any], document: dict[str, Any]) -> str | None:
+    """The media type of its 2xx answers, where the document really promises one. Raises Unfillable where it promises a stream.
+
+    FastAPI writes `application/json` with an empty schema for every route that says nothing: a file, a page, a redirect.
+    """
+    answers = [
+        pointed(document, answer) for status, answer in operation.get("responses", {}).items() if str(status).startswith("2")
+    ]
+    content = {media: entry for answer in answers for media, entry in ((answer or {}).get("content") or {}).items()}
+    if content and all(media.partition(";")[0].lower() in STREAMS or "itemSchema" in entry for media, entry in content.items()):
+        raise Unfillable(f"a stream ({next(iter(content))})")
+    vague = any(family(media) == "json" and not set(entry.get("schema") or {}) - {"title"} for media, entry in content.items())
+    kinds = {family(media) for media in content}
+    return next(iter(content)) if len(kinds) == 1 and kinds != {"*"} and not vague else None
