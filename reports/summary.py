@@ -11,6 +11,7 @@ from typing import Any
 from reports.checks import Check
 from reports.claims import Judged
 from reports.findings import Finding
+from reports.gates import rulings
 from reports.guide import Row, guide
 from reports.percentiles import QUANTILES, Estimate, Latency
 from reports.report import Report
@@ -25,7 +26,7 @@ FORMAT = 1
 def summary(report: Report) -> dict[str, Any]:
     """The whole report as JSON-ready data."""
     run = report.study.run
-    return {
+    data = {
         "format": FORMAT,
         "run": run["run"],
         "command": run["command"],
@@ -53,6 +54,7 @@ def summary(report: Report) -> dict[str, Any]:
         "missing": [asdict(one) for one in report.study.missing],
         "troubles": run.get("troubles", []),
     }
+    return {**data, "gates": [*data["gates"], *rulings(run.get("gates", []), data)]}
 
 
 def gate_entry(one: Goal) -> dict[str, Any]:
@@ -79,7 +81,9 @@ def route_entry(finding: Finding) -> dict[str, Any]:
         "verdict": finding.verdict,
         "service_s": route.service,
         "served_at_once": route.served,
+        "served_at_once_interval": route.served_between,
         "capacity_rps": route.top.rate if route.top else None,
+        "capacity_rps_interval": route.top.rates if route.top else None,
         "limit": {"name": route.mechanism, "predicted": route.places} if route.mechanism else None,
         "levels": [level_entry(level) for level in route.levels],
         "offered": [offered_entry(one) for one in route.offered],
@@ -124,6 +128,7 @@ def level_entry(level: Level) -> dict[str, Any]:
         "users": level.users,
         "repeat": level.repeat,
         "rps": level.rate,
+        "rps_interval": level.rates,
         **latency_entry(level),
         "count": level.count,
         "completed": level.completed,
