@@ -33,13 +33,20 @@ def leash(core: Core) -> Callable[[], None]:
 
 @contextlib.contextmanager
 def servant(  # noqa: PLR0913 - a process has that many sides
-    command: Sequence[str], *, folder: Path, env: Mapping[str, str], core: Core, stdin: int, stdout: int | None
+    command: Sequence[str],
+    *,
+    folder: Path,
+    env: Mapping[str, str],
+    core: Core,
+    stdin: int,
+    stdout: int | None,
+    cwd: Path | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
-    """A child process for the length of the block. All its words go to the run's log, or to `stdout` when that is a pipe."""
+    """A child process for the length of the block. All its words go to the log in `folder`, or to `stdout` when that is a pipe."""
     with (folder / "log.txt").open("a", encoding="utf-8") as log:
         process = subprocess.Popen(
             command,
-            cwd=folder,
+            cwd=cwd or folder,
             env=dict(env),
             stdin=stdin,
             stdout=log if stdout is None else stdout,

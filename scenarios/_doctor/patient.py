@@ -1,0 +1,207 @@
+"""Whose app is examined, and how it is had: started by us with their interpreter, started by their own command, or running already.
+
+Their environment stays as it is: the guest is copied into the run's folder and lent by PYTHONPATH. What somebody passes in
+`--env` goes to the app and nowhere else.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+
+from results.trouble import Exit, Trouble
+from scenarios._doctor.surroundings import interpreter, variables
+from scenarios._order import parse_host
+
+GUEST = Path(__file__).resolve().parents[2] / "targets" / "guest"
+OLDEST = (3, 10)  # what the guest runs on
+PATIENCE = 30  # seconds for somebody's interpreter to say what it has
+QUESTION = """
+import json, platform
+from importlib import util
+has = {name: util.find_spec(name) is not None for name in ("uvicorn", "uvloop")}
+print(json.dumps({"python": platform.python_version(), **has}))
+"""
+WRONG = {
+    "import": "cannot be imported",
+    "attribute": "is not to be found",
+    "not-asgi": "is no ASGI app",
+    "factory": "cannot be made by its factory",
+    "startup": "fails at its start-up",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """An app to be examined."""
+
+    app: str  # "shop.main:app", or its URL
+    how: str  # module, url, command
+    url: str | None = None  # where it answers, when we do not choose the port
+    start: tuple[str, ...] = ()
+    python: str = ""
+    chosen: str = ""  # why this interpreter
+    home: Path = field(default_factory=Path.cwd)
+    factory: bool = False
+    workers: int = 1
+    loop: str = "auto"
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)  # theirs: never shown, never stored
+
+    @classmethod
+    def of_module(  # noqa: PLR0913 - one parameter per flag
+        cls,
+        app: str,
+        *,
+        app_dir: Path | None = None,
+        factory: bool = False,
+        python: str | None = None,
+        workers: int = 1,
+        loop: str = "auto",
+        env: Iterable[str] = (),
+        env_file: Path | None = None,
+    ) -> "Patient":
+        """An app that uvicorn would serve under this name. Raises Trouble for what cannot be one."""
+        home = Path(os.path.abspath(app_dir or "."))  # noqa: PTH100 - links stay as they are, or its files would have two names
+        if not re.fullmatch(r"[\w.]+:[\w.]+", app):
+            module = re.sub(r"(\.py)?(:.*)?$", "", app).strip("./").replace("/", ".")
+            raise Trouble(f"{app!r} names no app. Write module:attribute, such as {module or 'main'}:app", Exit.USAGE)
+        if not home.is_dir():
+            raise Trouble(f"--app-dir {app_dir} is no folder.", Exit.USAGE)
+        path, chosen = interpreter(python, home)
+        known = variables(env, env_file)
+        return cls(
+            app=app, how="module", home=home, python=path, chosen=chosen, factory=factory, workers=workers, loop=loop, env=known
+        )
+
+    @classmethod
+    def of_url(cls, url: str, allowed: str | None = None) -> "Patient":
+        """An app that runs already: a black box."""
+        place = parse_host(url, allowed).geturl().rstrip("/")
+        return cls(app=place, how="url", url=place)
+
+    @classmethod
+    def of_command(cls, start: str, url: str, *, env: Iterable[str] = (), env_file: Path | None = None) -> "Patient":
+        """An app that somebody's own command starts, and that then answers at a URL of this machine."""
+        try:
+            words = tuple(shlex.split(start))
+        except ValueError as error:
+            raise Trouble(f"--start {start!r} cannot be read as a command ({error}).", Exit.USAGE) from error
+        if not words or not shutil.which(words[0]):
+            hint = "Name a program; for a line of shell: --start \"sh -c '...'\""
+            raise Trouble(f"--start {start!r} begins with no program that can be found. {hint}", Exit.USAGE)
+        place = parse_host(url, None).geturl().rstrip("/")
+        return cls(app=place, how="command", url=place, start=words, env=variables(env, env_file))
+
+    def facts(self) -> dict[str, Any]:
+        """What a run keeps of it."""
+        return {"app": self.app, "how": self.how, "workers": self.workers}
+
+    def preflight(self) -> dict[str, Any]:
+        """What their interpreter is: {"python": "3.11.7", "uvicorn": true, "uvloop": true}. Raises Trouble when the app cannot be served with it."""
+        if self.how != "module":
+            return {}
+        who = f"{self.python} ({self.chosen})"
+        try:
+            said = subprocess.run(
+                [self.python, "-c", QUESTION], env=self.surroundings(), capture_output=True, timeout=PATIENCE, check=True
+            )
+            has: dict[str, Any] = json.loads(said.stdout.splitlines()[-1])
+        except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
+            sentence = f"{who} does not run as a Python interpreter ({type(error).__name__}). Name another: --python PATH"
+            raise Trouble(sentence, Exit.TARGET) from error
+        version = has["python"]
+        if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST:
+            raise Trouble(f"{who} is Python {version}; an app can be examined on 3.10 or newer.", Exit.TARGET)
+        if not has["uvicorn"]:
+            install = f"Install it there: {self.python} -m pip install uvicorn - or name the app's own interpreter: --python PATH"
+            raise Trouble(f"The environment of {who} lacks uvicorn, which is to serve {self.app}. {install}", Exit.TARGET)
+        if self.loop == "uvloop" and not has["uvloop"]:
+            raise Trouble(f"The environment of {who} lacks uvloop. Install it there, or leave --loop out.", Exit.USAGE)
+        return has
+
+    def settle(self, folder: Path) -> None:
+        """Copy the guest into the run's folder, from where the app will import it."""
+        if self.how == "module":
+            here = folder / "guest" / "_atonce_guest"
+            shutil.copytree(GUEST, here, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+
+    def command(self, port: int) -> list[str]:
+        """How the app is started; the guest learns the rest from the environment."""
+        if self.how != "module":
+            return list(self.start)
+        many = ["--workers", str(self.workers)] if self.workers > 1 else []
+        flags = f"--host 127.0.0.1 --port {port} --loop {self.loop} --no-access-log --log-level warning --timeout-keep-alive 300"
+        lodging = ["--factory", "_atonce_guest.lodger:lodge", "--app-dir", str(self.home)]
+        return [self.python, "-m", "uvicorn", *lodging, *flags.split(), *many]
+
+    def environment(self, act: str, folder: Path, secret: str, *, watch: bool = False) -> dict[str, str]:
+        """The app's environment: theirs, and what the guest is told."""
+        theirs = self.surroundings()
+        if self.how != "module":
+            return theirs
+        told = {"app": self.app, "factory": self.factory, "home": str(self.home), "folder": str(folder.resolve())}
+        path = os.pathsep.join(filter(None, [str(folder.resolve() / "guest"), theirs.get("PYTHONPATH", "")]))
+        return {**theirs, "PYTHONPATH": path, "ATONCE_GUEST": json.dumps({**told, "act": act, "secret": secret, "watch": watch})}
+
+    def surroundings(self) -> dict[str, str]:
+        """Our environment without our own settings, and with theirs; their folders get no bytecode."""
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("ATONCE_")}
+        return {**ours, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", **self.env}
+
+    def census(self, act: str, folder: Path) -> dict[str, Any] | None:
+        """What the guest wrote down about the app, if it came that far."""
+        return told(folder / "guest" / f"census-{act}.json")
+
+    def trouble(self, act: str, folder: Path, code: int | None) -> Trouble:
+        """Why the app did not start, as well as one can know: from the guest, else by its exit code; None: it never got ready."""
+        said = told(folder / "guest" / f"trouble-{act}.json")
+        log = f"All that it said: {folder / 'log.txt'}"
+        if said:
+            where = f" ({near(said['file'])}, line {said['line']}, in {said['function']})" if said["file"] else ""
+            lost = f"No module named {self.app.partition(':')[0].partition('.')[0]!r}" in said["message"]
+            hint = f" It was looked for in {self.home}; name another folder with --app-dir." if lost else ""
+            return Trouble(f"{self.app} {WRONG[said['kind']]}: {said['message']}{where}.{hint}", Exit.TARGET)
+        if code is None:
+            return Trouble(f"{self.app} never got ready: it runs, but answers no request. {log}", Exit.TARGET)
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return Trouble(f"{self.app} {how} before it answered. {log}", Exit.TARGET)
+
+
+def told(path: Path) -> dict[str, Any] | None:
+    """What the guest left in a file."""
+    try:
+        words: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return words
+
+
+def near(file: str) -> str:
+    """A file as seen from here."""
+    path = Path(file)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
+
+
+def listeners(url: str) -> list[psutil.Process]:
+    """The processes that listen at a URL of this machine, with all that descend from them; none where the system hides them."""
+    place = urlsplit(url)
+    port = place.port or {"http": 80, "https": 443}[place.scheme]
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        try:
+            sockets = process.net_connections("tcp")
+            if any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in sockets):
+                found.update({one.pid: one for one in (process, *process.children(recursive=True))})
+        except psutil.Error:  # somebody else's, or gone meanwhile
+            continue
+    return list(found.values())
