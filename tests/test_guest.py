@@ -281,14 +281,18 @@ def test_an_app_that_cannot_be_had_says_why_and_where(  # noqa: PLR0913, PLR0917
 
 def test_a_factory_makes_the_app_or_says_why_not(house: House) -> None:
     """Its own line is named."""
-    assert run(
-        lived(house.lodge(SHOP + "def make(): return app", "make", factory=True))
-    ) == ["startup.complete", "shutdown.complete"]
+    assert run(lived(house.lodge(SHOP + "def make(): return app", "make", factory=True))) == [
+        "startup.complete",
+        "shutdown.complete",
+    ]
     with pytest.raises(SystemExit):
         house.lodge("def make():\n    raise KeyError('x')", "make", factory=True)
-    assert tuple(
-        house.told("trouble")[key] for key in ("kind", "message", "line", "function")
-    ) == ("factory", "KeyError: 'x'", 2, "make")
+    assert tuple(house.told("trouble")[key] for key in ("kind", "message", "line", "function")) == (
+        "factory",
+        "KeyError: 'x'",
+        2,
+        "make",
+    )
 
 
 FAILING = """

@@ -172,7 +172,7 @@ class Patient:
             hint = f" It was looked for in {self.home}; name another folder with --app-dir." if lost else ""
             return Trouble(f"{self.app} {WRONG[said['kind']]}: {said['message']}{where}.{hint}", Exit.TARGET)
         if code is None:
-            return Trouble(f"{self.app} never got ready: it runs, but answers no request. {log}", Exit.TARGET)
+            return Trouble(f"{self.app} never gets ready: it runs, but answers no request. {log}", Exit.TARGET)
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         return Trouble(f"{self.app} {how} before it answered. {log}", Exit.TARGET)
 

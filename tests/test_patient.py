@@ -1,0 +1,209 @@
+"""An app to be examined: which interpreter, with what around it, and what a person reads when it cannot be had."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from results.trouble import Exit, Trouble
+from scenarios._doctor.patient import Patient, listeners
+from scenarios._doctor.surroundings import interpreter, variables
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with nothing in it."""
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder)
+    return folder
+
+
+def sentence(trouble: pytest.ExceptionInfo[Trouble]) -> tuple[Exit, str]:
+    """What would be printed, and the exit code."""
+    return trouble.value.code, trouble.value.sentence
+
+
+def test_a_module_is_served_by_uvicorn_in_its_own_interpreter(tmp_path: Path, bare: Path) -> None:
+    """The guest asks for the app by name; a folder stands for the interpreter in it."""
+    words = {"app_dir": tmp_path, "python": str(bare), "workers": 2, "loop": "uvloop"}
+    command = Patient.of_module("shop.main:app", **words).command(8001)  # type: ignore[arg-type]
+    assert command[:3] == [str(bare / "bin" / "python"), "-m", "uvicorn"]
+    assert " ".join(command[3:]) == (
+        f"--factory _atonce_guest.lodger:lodge --app-dir {tmp_path} --host 127.0.0.1 --port 8001 --loop uvloop "
+        "--no-access-log --log-level warning --timeout-keep-alive 300 --workers 2"
+    )
+
+
+def test_the_app_gets_its_own_environment_and_nothing_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody passes in --env is in no text that we could print or store."""
+    monkeypatch.setenv("ATONCE_SEED", "7")
+    monkeypatch.setenv("PYTHONPATH", "/theirs")
+    patient = Patient.of_module("shop:app", app_dir=tmp_path, factory=True, env=["KEY=geheim"])
+    env = patient.environment("idle", tmp_path, "s", watch=True)
+    assert (env["KEY"], env["PATH"]) == ("geheim", os.environ["PATH"])
+    assert env["PYTHONPATH"] == f"{tmp_path}/guest:/theirs"
+    assert [name for name in env if name.startswith("ATONCE_")] == ["ATONCE_GUEST"]
+    told = {"app": "shop:app", "factory": True, "home": str(tmp_path), "folder": str(tmp_path), "act": "idle", "secret": "s"}
+    assert json.loads(env["ATONCE_GUEST"]) == {**told, "watch": True}
+    assert "geheim" not in f"{patient} {patient.facts()}"
+
+
+def test_the_guest_that_moves_in_needs_nothing_that_is_not_in_python(tmp_path: Path, bare: Path) -> None:
+    """It is imported, under its own name, by an interpreter without a single package."""
+    patient = Patient.of_module("shop:app", app_dir=tmp_path, python=str(bare))
+    patient.settle(tmp_path)
+    patient.settle(tmp_path)  # a second act finds it there
+    env = patient.environment("idle", tmp_path, "s")
+    code = "import _atonce_guest.lodger as it; print(it.__file__)"
+    said = subprocess.run([patient.python, "-c", code], env=env, capture_output=True, text=True, check=True, cwd="/")
+    assert said.stdout.strip() == str(tmp_path / "guest" / "_atonce_guest" / "lodger.py")
+
+
+def test_a_url_and_a_command_are_left_as_they_are(tmp_path: Path) -> None:
+    """Nothing moves in; their command gets their environment."""
+    url = Patient.of_url("http://127.0.0.1:8000/")
+    assert (url.url, url.how, url.preflight()) == ("http://127.0.0.1:8000", "url", {})
+    own = Patient.of_command(f"{sys.executable} -m 'my server'", "http://localhost:9000", env=["A=1"])
+    own.settle(tmp_path)
+    assert own.command(1) == [sys.executable, "-m", "my server"]
+    assert own.environment("idle", tmp_path, "s")["A"] == "1"
+    assert "ATONCE_GUEST" not in own.environment("idle", tmp_path, "s")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Patient.of_module("shop/main.py"), "Write module:attribute, such as shop.main:app"),
+        (lambda: Patient.of_module("shop"), "such as shop:app"),
+        (lambda: Patient.of_module("a:b", app_dir=Path("/not/there")), "/not/there is no folder"),
+        (lambda: Patient.of_module("a:b", python="/not/there"), "--python /not/there is neither"),
+        (lambda: Patient.of_module("a:b", env=["geheim"]), "expects KEY=VALUE"),
+        (lambda: Patient.of_module("a:b", env_file=Path("/not/there")), "cannot be read"),
+        (lambda: Patient.of_url("http://example.org"), "example.org is not this machine"),
+        (lambda: Patient.of_command("no-such-program -x", "http://localhost:1"), "no program that can be found"),
+        (lambda: Patient.of_command("'", "http://localhost:1"), "cannot be read as a command"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_sentence(make: Any, words: str) -> None:
+    """Exit code 2, before anything is started."""
+    with pytest.raises(Trouble) as trouble:
+        make()
+    assert trouble.value.code is Exit.USAGE
+    assert words in trouble.value.sentence
+    assert "geheim" not in trouble.value.sentence
+
+
+def test_the_interpreter_is_the_named_one_or_the_nearest_environments(
+    tmp_path: Path, bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this order: named, active, beside the app, here, ours."""
+    home, here = tmp_path / "home", tmp_path / "here"
+    home.mkdir()
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    assert interpreter(None, home)[0] == sys.executable
+    (here / ".venv").symlink_to(bare)
+    assert interpreter(None, home) == (str(here / ".venv/bin/python"), "found in this folder")
+    (home / ".venv").symlink_to(bare)
+    assert interpreter(None, home) == (str(home / ".venv/bin/python"), "found beside the app")
+    monkeypatch.setenv("VIRTUAL_ENV", str(bare))
+    assert interpreter(None, home) == (str(bare / "bin/python"), "the active environment")
+    assert interpreter(str(home / ".venv/bin/python"), home)[0] == str(home / ".venv/bin/python")
+    assert interpreter("python3", home)[1] == "named with --python"
+
+
+def test_an_environment_that_cannot_serve_the_app_is_named_before_anything_starts(tmp_path: Path, bare: Path) -> None:
+    """Without uvicorn, without uvloop, too old, or no Python at all."""
+
+    def asked(python: Path, **more: Any) -> tuple[Exit, str]:
+        with pytest.raises(Trouble) as trouble:
+            Patient.of_module("shop:app", python=str(python), **more).preflight()
+        return sentence(trouble)
+
+    def fake(said: str) -> Path:
+        path = tmp_path / "python"
+        path.write_text(f"#!/bin/sh\necho '{said}'\n", encoding="utf-8")
+        path.chmod(0o755)
+        return path
+
+    code, words = asked(bare)
+    assert code is Exit.TARGET
+    assert f"{bare}/bin/python -m pip install uvicorn" in words
+    assert asked(fake('{"python": "3.11.2", "uvicorn": true, "uvloop": false}'), loop="uvloop")[0] is Exit.USAGE
+    assert "is Python 3.9.1;" in asked(fake('{"python": "3.9.1", "uvicorn": true, "uvloop": true}'))[1]
+    assert "does not run as a Python interpreter" in asked(fake("hello"))[1]
+    assert Patient.of_module("shop:app", python=sys.executable).preflight()["uvicorn"]
+
+
+IMPORT = {"kind": "import", "message": "ModuleNotFoundError: No module named 'x'", "file": None, "line": 3, "function": "<module>"}
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "words"),
+    [
+        (
+            {**IMPORT, "file": f"{ROOT}/shop/main.py"},
+            3,
+            "shop.main:app cannot be imported: ModuleNotFoundError: No module named 'x' (shop/main.py, line 3, in <module>).",
+        ),
+        (
+            {**IMPORT, "message": "ModuleNotFoundError: No module named 'shop'"},
+            3,
+            f"It was looked for in {ROOT}; name another folder",
+        ),
+        ({**IMPORT, "kind": "attribute"}, 3, "is not to be found"),
+        ({**IMPORT, "kind": "not-asgi", "message": "it is of type int"}, 3, "shop.main:app is no ASGI app: it is of type int."),
+        ({**IMPORT, "kind": "factory"}, 3, "cannot be made by its factory"),
+        ({**IMPORT, "kind": "startup"}, 3, "fails at its start-up"),
+        (None, None, "never gets ready"),
+        (None, 1, "ended with exit code 1 before it answered"),
+        (None, -11, "was ended by SIGSEGV"),
+    ],
+)
+def test_a_failed_start_is_told_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: dict[str, Any] | None, code: int | None, words: str
+) -> None:
+    """What the guest found out, else what the process's end tells."""
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "guest").mkdir()
+    if said:
+        (tmp_path / "guest" / "trouble-idle.json").write_text(json.dumps(said), encoding="utf-8")
+    patient = Patient.of_module("shop.main:app")
+    trouble = patient.trouble("idle", tmp_path, code)
+    assert trouble.code is Exit.TARGET
+    assert words in trouble.sentence
+    assert patient.census("idle", tmp_path) is None
+
+
+def test_an_env_file_is_read_as_such_files_are_written(tmp_path: Path) -> None:
+    """Comments, quotes, export; a flag beats it; a line that is none is told by number, not by content."""
+    path = tmp_path / ".env"
+    path.write_text("# a comment\nexport A=1\nB='two words' # and more\nC=\"x\\ny\"\nD=$A\n\nE=\n", encoding="utf-8")
+    assert variables(["A=2=3"], path) == {"A": "2=3", "B": "two words", "C": "x\ny", "D": "$A", "E": ""}
+    path.write_text("A=1\ngeheim\n", encoding="utf-8")
+    with pytest.raises(Trouble) as trouble:
+        variables([], path)
+    assert sentence(trouble) == (Exit.USAGE, f"{path}, line 2: expected KEY=VALUE.")
+
+
+def test_who_listens_at_a_port_is_found_with_all_descendants() -> None:
+    """The process itself, and a child that does not listen itself; nobody at a port that is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], stdin=subprocess.DEVNULL)
+        try:
+            assert {os.getpid(), child.pid} <= {one.pid for one in listeners(url)}
+        finally:
+            child.kill()
+            child.wait()
+    assert listeners(url) == []
