@@ -54,6 +54,9 @@ def lodge() -> Probe:
     with contextlib.suppress(RuntimeError):  # before the app can make an executor of its own
         show_executor(asyncio.get_running_loop())
     lodger = Lodger(had(order), order)
+    if "starlette" in sys.modules:  # an older one loads this with the first `def` route
+        with contextlib.suppress(ImportError):
+            importlib.import_module("anyio.to_thread")
     journals = Path(order.folder, "probe")
     journals.mkdir(exist_ok=True)
     return Probe(lodger, str(journals / order.act))
