@@ -1,0 +1,207 @@
+"""Finds out when the event loop is held, and by which stack: a thread that asks the loop for signs of life.
+
+It asks every 10 ms. When no sign has come 5 ms later it looks at the stack of the loop's thread, and again every 5 ms until
+the sign comes. A look stands for the time since the one before. Only a thread that has the GIL can look, so C code that
+keeps it hides, but not the line that called it: the interpreter changes threads right after the call, and the late look finds
+that line still. How long nobody could look is said (`blind`).
+
+Not all delay is the fault of the stack that is seen. Other threads may keep the GIL, other processes the core: the loop is
+then in the middle of something innocent. So a look counts for as long as the loop's thread ran, or slept without once
+waking up, as the system tells (a thread that waits for the GIL wakes all the time); the rest is nobody's, and is written under
+an empty stack.
+"""
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import sys
+import threading
+import time
+import weakref
+from collections import defaultdict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from .frames import Frame, Raw, Words
+
+seconds = time.perf_counter
+TICK = 0.010  # seconds between a sign of life and the next question
+LOOK = 0.005  # seconds until the loop is looked at for want of a sign
+HELD = 0.010  # seconds: who keeps the loop for less is not told
+PIECE = 0.5  # seconds after which a hold is written down as far as it is known: the process may be killed any moment
+APART = 1e-6  # seconds between one hold and the next; the pieces of one touch
+LATE = 0.002  # seconds that a look may come late without a reason
+SWITCH = 0.001  # seconds that a look waits for the GIL; by default 5 ms, in which who computes has often come to an end
+GC_MAY_LOCK = sys.version_info < (3, 12)  # sys._current_frames() and a collection inside it may wait for each other
+
+
+class LoopThread:
+    """What the system knows of the loop's thread since it was last asked; Linux tells, elsewhere all time counts as its own."""
+
+    def __init__(self) -> None:
+        self.ident = threading.get_ident()
+        self.clock, self.status = None, -1
+        if sys.platform == "linux":
+            self.clock = time.pthread_getcpuclockid(self.ident)
+            self.status = os.open(f"/proc/self/task/{threading.get_native_id()}/status", os.O_RDONLY)
+        self.ran = self.others = 0.0
+        self.naps: bytes | None = None
+
+    def own(self, gap: float, late: float) -> float:
+        """How many of the last `gap` seconds it used itself; the look that asks comes `late`."""
+        if self.clock is None:
+            return gap
+        ran = time.clock_gettime(self.clock)
+        others = time.process_time() - time.thread_time() - ran
+        status = dict(line.split(b":", 1) for line in os.pread(self.status, 4096, 0).splitlines())
+        naps, waits_for_core = status.get(b"voluntary_ctxt_switches"), b"R" in status[b"State"]
+        ran_now, others_now, slept = ran - self.ran, others - self.others, naps is not None and naps == self.naps
+        self.ran, self.others, self.naps = ran, others, naps
+        if slept and not waits_for_core:
+            return gap  # in a call of its own: it has not woken once
+        waits_for_gil = late > LATE and others_now > late / 2
+        return min(gap, ran_now) if waits_for_core or waits_for_gil else gap
+
+    def stack(self) -> list[Raw]:
+        """Where it is, innermost frame first."""
+        pause = GC_MAY_LOCK and gc.isenabled()
+        if pause:
+            gc.disable()
+        try:
+            frame = sys._current_frames().get(self.ident)  # noqa: SLF001 - there is no other way
+        finally:
+            if pause:
+                gc.enable()
+        found = []
+        while frame is not None:
+            found.append((frame.f_code, frame.f_lasti))
+            frame = frame.f_back
+        return found
+
+
+@dataclass
+class Hold:
+    """Time that one task, or callback, keeps the loop."""
+
+    who: Hashable
+    start: float
+    blind: float = 0.0
+    looks: list[tuple[float, list[Raw]]] = field(default_factory=list)
+
+
+class Watch:
+    """Watches one loop from its first sign of life on; all but `answer` runs in the thread."""
+
+    def __init__(self, path: Path, home: Path) -> None:
+        self.path, self.words = path, Words(home)
+        self.sign, self.closing = threading.Lock(), threading.Event()
+        self.sign.acquire()
+        self.answered = 0.0
+        self.depth = 0  # frames of the loop itself, below every task
+        self.seen = self.due = self.unsure = (
+            0.0  # how far the time is accounted for; when the next look is planned; what is guessed
+        )
+        self.hold: Hold | None = None
+        self.thread = threading.Thread(target=self.run, name="atonce-watch", daemon=True)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin; to be called in the loop's thread."""
+        self.loop, self.watched = loop, LoopThread()
+        self.switch = sys.getswitchinterval()
+        sys.setswitchinterval(min(self.switch, SWITCH))
+        self.thread.start()
+
+    def stop(self) -> None:
+        """End, and write what is left."""
+        self.closing.set()
+        self.thread.join(1)
+        sys.setswitchinterval(self.switch)
+
+    def answer(self) -> None:
+        """The sign of life; the first one also tells how deep the loop itself lies."""
+        self.answered = seconds()
+        frame = None if self.depth else sys._getframe(1)  # noqa: SLF001 - inspect's way reads the sources
+        while frame is not None:
+            self.depth += 1
+            frame = frame.f_back
+        self.sign.release()
+
+    def run(self) -> None:
+        """The thread: until told to stop, the loop ends, or the file cannot be written."""
+        with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the loop is closed
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                self.loop.call_soon_threadsafe(self.answer)
+                while not self.sign.acquire(timeout=TICK) and self.goes_on():
+                    pass  # still starting up
+                while self.goes_on():
+                    self.ask(file)
+
+    def goes_on(self) -> bool:
+        """Whether there is something to watch."""
+        return self.loop.is_running() and not self.closing.is_set()
+
+    def ask(self, file: TextIO) -> None:
+        """One pause, one question. What is found held may have begun at any moment of the pause: in the middle, then."""
+        begun = seconds()
+        self.watched.own(0, 0)
+        self.seen, self.due, self.unsure = begun + TICK / 2, begun + TICK, TICK / 2
+        self.closing.wait(TICK)
+        if seconds() > self.due + LOOK:
+            self.look(file)
+        self.due = seconds() + LOOK
+        self.loop.call_soon_threadsafe(self.answer)
+        answered = False
+        while not answered and self.goes_on():
+            answered = self.sign.acquire(timeout=LOOK) or self.sign.acquire(blocking=False)  # it may have come meanwhile
+            if not answered:
+                self.look(file)
+        if self.hold:
+            until = self.answered if answered else self.seen
+            last, stack = self.hold.looks[-1]
+            self.hold.looks[-1] = last + until - self.seen, stack
+            self.write(file, self.hold, until)
+            self.hold = None
+
+    def look(self, file: TextIO) -> None:
+        """Account for the time since the last look."""
+        raw = self.watched.stack()
+        stack = raw[: max(0, len(raw) - self.depth)]  # empty: the loop waits for events, or for the GIL after that
+        task = asyncio.current_task(self.loop) if stack else None
+        who = weakref.ref(task) if task else bool(stack)
+        now = seconds()
+        gap, late = now - self.seen, now - self.due
+        own = self.watched.own(gap, late) if stack else 0.0
+        unsure, self.unsure = min(self.unsure, gap - own), 0.0  # it may not have been held yet
+        self.seen, gap = self.seen + unsure, gap - unsure
+        if self.hold is None or self.hold.who != who:
+            if self.hold:
+                self.write(file, self.hold, self.seen)
+            self.hold = Hold(who, self.seen + APART)
+        self.hold.looks += [(gap - own, []), (own, stack)]
+        self.hold.blind += late if late > 2 * LOOK else 0
+        self.seen, self.due = now, now + LOOK
+        if now - self.hold.start > PIECE:
+            self.write(file, self.hold, now)
+            self.hold = Hold(who, now)
+
+    def write(self, file: TextIO, hold: Hold, until: float) -> None:
+        """One line, if the loop was held for long; it names nobody who held it for a short while only."""
+        if until - hold.start < HELD - APART:
+            return
+        shares: dict[tuple[Frame, ...], float] = defaultdict(float)
+        place = "elsewhere"
+        for weight, raw in hold.looks:
+            stack, is_request = self.words.of(raw)
+            shares[stack] += weight
+            place = "request" if is_request else place
+        if sum(weight for stack, weight in shares.items() if stack) < HELD:
+            shares, place = {(): until - hold.start}, "elsewhere"
+        told = [[round(weight, 6), stack] for stack, weight in shares.items() if weight > 0]
+        line = ["hold", round(hold.start, 6), round(until, 6), place, round(hold.blind, 6), told]
+        file.write(json.dumps(line, separators=(",", ":")) + "\n")
+        file.flush()

@@ -1,0 +1,344 @@
+"""The watch on real loops: whoever holds one is named by line and call, and nobody else is."""
+
+import asyncio
+import contextlib
+import hashlib
+import importlib
+import json
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvloop
+from fastapi import BackgroundTasks, Depends, FastAPI
+
+from reports.blame import Held, held
+from targets.guest.frames import Words, only_call_in
+from targets.guest.watch import Watch
+
+HERE = Path(__file__)
+BIG = {str(number): [number] * 20 for number in range(12_000)}
+LOOPS: list[Callable[[Coroutine[Any, Any, None]], None]] = [asyncio.run, uvloop.run]
+
+
+def watched(path: Path, work: Callable[[], Awaitable[Any]], run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run) -> Held:
+    """What held a loop on which some work was done three times, each in a task of its own; the file is left behind."""
+
+    async def main() -> None:
+        watch = Watch(path, HERE.parent)
+        watch.start(asyncio.get_running_loop())
+        await asyncio.sleep(0.03)
+        for _ in range(3):
+            await asyncio.create_task(in_a_task())
+            await asyncio.sleep(0.011)
+        watch.stop()
+
+    async def in_a_task() -> None:
+        await work()
+
+    run(main())
+    return held(lines(path), (0, 1e12), 0.0, [HERE.parent])
+
+
+def lines(path: Path) -> list[list[Any]]:
+    """What the watch wrote."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def marked(mark: str) -> int:
+    """The line of this file that ends in `# <mark>`."""
+    texts = HERE.read_text().splitlines()
+    return next(number for number, text in enumerate(texts, 1) if text.endswith(f"# {mark}"))
+
+
+def sleeps() -> None:
+    """Wait in the way that everybody knows to be wrong."""
+    time.sleep(0.04)  # sleeps
+
+
+def computes() -> None:
+    """Python, and no call: in 3.11 such an instruction may have no line."""
+    left = 1_000_000
+    while left:
+        left -= 1  # computes
+
+
+def receives() -> None:
+    """A read from a silent socket."""
+    one, other = socket.socketpair()
+    one.settimeout(0.04)
+    with one, other, contextlib.suppress(TimeoutError):
+        one.recv(1)  # receives
+
+
+def locks() -> None:
+    """A lock that somebody else has."""
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire(timeout=0.04)  # locks
+
+
+def runs() -> None:
+    """Another program."""
+    subprocess.run(["sleep", "0.04"], check=True)  # runs
+
+
+def queries() -> None:
+    """A C driver."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.execute(
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < 150000) select sum(i) from n"
+        ).fetchone()  # queries
+
+
+def matches() -> None:
+    """A regular expression that tries everything, and keeps the GIL meanwhile."""
+    re.match(r"(a+)+$", "a" * 20 + "b")  # matches
+
+
+def hashes() -> None:
+    """C code that lets the GIL go."""
+    hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 150_000)  # hashes
+
+
+def dumps() -> None:
+    """C code that keeps it."""
+    json.dumps(BIG)  # dumps
+
+
+@pytest.mark.parametrize("run", LOOPS, ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    ("work", "call", "below"),
+    [
+        (sleeps, "time.sleep", ""),
+        (computes, "", ""),
+        (receives, "one.recv", ""),
+        (locks, "lock.acquire", ""),
+        (runs, "subprocess.run", "subprocess.run -> "),
+        (queries, "database.execute", ""),
+        (matches, "re.match", "re.match"),
+        (hashes, "hashlib.pbkdf2_hmac", ""),
+        (dumps, "json.dumps", "json.dumps -> json._iterencode"),
+    ],
+)
+def test_whoever_holds_the_loop_is_named(tmp_path: Path, run: Any, work: Callable[[], None], call: str, below: str) -> None:
+    """By its line and its call, whatever it does there."""
+
+    async def hold() -> None:
+        work()
+
+    worst = watched(tmp_path / "a-1.jsonl", hold, run).blames[0]
+    assert (worst.file, worst.function, worst.line) == (HERE.name, work.__name__, marked(work.__name__))
+    assert call == worst.call or sys.version_info < (3, 11)
+    assert worst.library.startswith(below)
+    assert worst.entry
+    assert worst.share > 0.5
+    assert worst.holds >= 2
+
+
+def test_c_code_that_keeps_the_gil_makes_blind(tmp_path: Path) -> None:
+    """Its line is known only because the late look still finds it; a sleep is seen all the time."""
+
+    async def hold() -> None:
+        matches()
+
+    async def rest() -> None:
+        sleeps()
+
+    assert watched(tmp_path / "a-1.jsonl", hold).blames[0].blind > 0.5
+    assert watched(tmp_path / "b-1.jsonl", rest).blames[0].blind < 0.5
+
+
+def test_three_helpers_deep_in_a_home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies below the app's folder is the user's own, but for packages installed there."""
+    package = tmp_path / "home" / "shop"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("from shop.deep import first\n")
+    (package / "deep.py").write_text(
+        "import time\n\n\ndef first():\n    second()\n\n\ndef second():\n    third()\n\n\ndef third():\n    time.sleep(0.04)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "home")
+    first = importlib.import_module("shop").first
+    monkeypatch.chdir(tmp_path / "home")
+
+    async def hold() -> None:
+        first()
+
+    worst = watched(tmp_path / "a-1.jsonl", hold).blames[0]
+    assert (str(package / "deep.py"), 13, "third", "time.sleep") == (worst.file, worst.line, worst.function, worst.call)
+    words = Words(tmp_path / "home")
+    assert [True, False, False] == [
+        words.is_mine(str(tmp_path / "home" / name)) for name in ("shop/deep.py", "venv/lib/site-packages/x.py", "../x.py")
+    ]
+    assert words.is_mine(json.__file__) is False
+    assert Words(Path(pytest.__file__).parent).is_mine(pytest.__file__)
+
+
+def fastapi_app() -> FastAPI:
+    """An app that sleeps in a dependency, a middleware, a handler, a task that it leaves behind - and a huge answer."""
+    app = FastAPI()
+
+    async def dependency() -> None:
+        time.sleep(0.04)  # dependency  # noqa: ASYNC251
+
+    @app.middleware("http")
+    async def middleware(request: Any, call_next: Any) -> Any:
+        if request.url.path == "/middleware":
+            time.sleep(0.04)  # middleware
+        return await call_next(request)
+
+    async def task() -> None:
+        time.sleep(0.04)  # task
+
+    @app.get("/dependency", dependencies=[Depends(dependency)])
+    @app.get("/middleware")
+    async def nothing() -> None: ...
+
+    @app.get("/handler")
+    async def handler() -> None:
+        time.sleep(0.04)  # handler
+
+    @app.get("/after")
+    async def after(tasks: BackgroundTasks) -> None:
+        tasks.add_task(task)
+
+    @app.get("/task")
+    async def starts() -> None:
+        await asyncio.create_task(task())
+
+    @app.get("/answer", response_model=None)
+    async def answer() -> Any:
+        return BIG
+
+    return app
+
+
+async def ask(app: Any, path: str) -> None:
+    """One request, without a server."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as client:
+        await client.get(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "elsewhere"),
+    [
+        ("dependency", "dependency", 0),
+        ("middleware", "middleware", 0),
+        ("handler", "handler", 0),
+        ("after", "task", 0),
+        ("task", "task", 1),
+    ],
+)
+def test_a_request_is_told_from_a_task_of_its_own(tmp_path: Path, path: str, line: str, elsewhere: int) -> None:
+    """Middlewares, dependencies, handlers and Starlette's background tasks belong to a request; what the app starts does not."""
+    app = fastapi_app()
+    worst = watched(tmp_path / "a-1.jsonl", lambda: ask(app, f"/{path}")).blames[0]
+    number = next(i for i, text in enumerate(HERE.read_text().splitlines(), 1) if f"# {line}" in text and "0.04" in text)
+    assert (number, "time.sleep") == (worst.line, worst.call)
+    assert elsewhere == worst.elsewhere
+    assert worst.is_mine
+
+
+def test_the_framework_that_makes_an_answer_is_named(tmp_path: Path) -> None:
+    """No line of the user's is accused of it, and not that of the middleware which waits for it."""
+    app = fastapi_app()
+    worst = watched(tmp_path / "a-1.jsonl", lambda: ask(app, "/answer")).blames[0]
+    assert (True, False) == (worst.is_serialising, worst.is_mine)
+    assert worst.file.startswith(("fastapi/", "starlette/"))
+
+
+@pytest.mark.parametrize("run", LOOPS, ids=["asyncio", "uvloop"])
+def test_a_healthy_loop_is_not_accused(tmp_path: Path, run: Any) -> None:
+    """Short callbacks hold nothing, however many."""
+
+    async def healthy() -> None:
+        await asyncio.gather(*(short(number) for number in range(20)))
+
+    async def short(number: int) -> None:
+        await asyncio.sleep(number / 200)
+        sum(range(10_000))
+
+    assert () == watched(tmp_path / "a-1.jsonl", healthy, run).blames
+
+
+@pytest.mark.parametrize("run", LOOPS, ids=["asyncio", "uvloop"])
+def test_threads_that_compute_delay_the_loop_and_nobody_on_it_is_accused(tmp_path: Path, run: Any) -> None:
+    """Their time is written under an empty stack."""
+    end = threading.Event()
+
+    def compute() -> None:
+        while not end.is_set():
+            sum(range(1000))
+
+    async def healthy() -> None:
+        one, other = socket.socketpair()
+        with one, other:
+            for _ in range(10):
+                one.send(b"x")  # lets the GIL go
+                other.recv(1)
+                await asyncio.sleep(0.001)
+
+    threads = [threading.Thread(target=compute) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    found = watched(tmp_path / "a-1.jsonl", healthy, run)
+    end.set()
+    for thread in threads:
+        thread.join()
+    assert () == found.blames
+    assert found.nobody == 1
+
+
+def test_a_long_hold_is_written_in_pieces(tmp_path: Path) -> None:
+    """A process killed in the middle of one has told most of it; together they are one hold."""
+    path = tmp_path / "a-1.jsonl"
+    early: list[int] = []
+
+    async def hold() -> None:
+        if not early:
+            time.sleep(0.7)  # noqa: ASYNC251
+            early.append(len(lines(path)))
+
+    found = watched(path, hold)
+    assert [1] == early
+    assert found.blames[0].longest > 0.6
+    assert found.blames[0].holds == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "call"),
+    [
+        ("total = await shop.find(key)", "shop.find"),
+        ("with open(path) as file:", "open"),
+        ("return connect('secret').read", "connect"),
+        ("one(two(3))", ""),
+        ("elif odd(", ""),
+    ],
+)
+def test_an_old_python_knows_a_call_by_its_line(line: str, call: str) -> None:
+    """If there is one on it."""
+    assert call == only_call_in(line)
+
+
+def test_stopping_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    """No thread, no changed interval; a file that cannot be written is nobody's trouble."""
+    before = sys.getswitchinterval(), threading.active_count()
+
+    async def main() -> None:
+        watch = Watch(tmp_path / "file" / "a-1.jsonl", tmp_path)
+        watch.start(asyncio.get_running_loop())
+        await asyncio.sleep(0.05)
+        watch.stop()
+
+    (tmp_path / "file").write_text("in the way")
+    asyncio.run(main())
+    assert before == (sys.getswitchinterval(), threading.active_count())
