@@ -65,8 +65,8 @@ def pointed(document: dict[str, Any], thing: Any) -> Any:
     for _ in range(9):
         if not isinstance(thing, dict) or "$ref" not in thing:
             return thing
-        place: Any = document if thing["$ref"].startswith("#/") else None
-        for step in thing["$ref"].split("/")[1:]:
+        place: Any = document if str(thing["$ref"]).startswith("#/") else None
+        for step in str(thing["$ref"]).split("/")[1:]:
             place = place.get(unquote(step).replace("~1", "/").replace("~0", "~")) if isinstance(place, dict) else None
         thing = {**place, **{key: one for key, one in thing.items() if key != "$ref"}} if isinstance(place, dict) else None
     return None

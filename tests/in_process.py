@@ -1,0 +1,24 @@
+"""An app behind a client of this process: no server, no socket."""
+
+import asyncio
+from typing import Any
+
+import httpx
+
+HOME = "http://127.0.0.1:1"  # nobody listens there: nothing may leave the process
+
+
+def served(app: Any) -> httpx.Client:
+    """A client whose requests the app answers in this process; a fault of the app is a 500, as behind a server."""
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url=HOME) as client:
+            return await client.request(request.method, request.url, headers=request.headers, content=request.content)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        told = asyncio.run(answer(request))
+        known = "content-length" in told.headers
+        return httpx.Response(told.status_code, headers=told.headers, content=told.content if known else iter([told.content]))
+
+    return httpx.Client(transport=httpx.MockTransport(handle), base_url=HOME, trust_env=False)

@@ -1,0 +1,235 @@
+"""One polite request before any load: for each reason not to load a route, one case."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, StreamingResponse
+
+from scenarios._doctor import polite as manners
+from scenarios._doctor.asked import Asked
+from scenarios._doctor.choice import parse_choice
+from scenarios._doctor.polite import Manner, polite
+from scenarios._doctor.routes import routes_of
+from tests.in_process import HOME, served
+
+JSON = "application/json"
+EMPTY = httpx.Response(200, headers={"content-length": "0"})
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def mocked(handler: Handler) -> httpx.Client:
+    """A client of a server that is a function."""
+    return httpx.Client(transport=httpx.MockTransport(handler), base_url=HOME, trust_env=False)
+
+
+def manner_of(answer: httpx.Response | Handler, asked: Asked | None = None, **limits: float) -> Manner:
+    """How a route is found that answers so, again and again."""
+
+    def again(_request: httpx.Request) -> httpx.Response:
+        assert isinstance(answer, httpx.Response)
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+    handler = again if isinstance(answer, httpx.Response) else answer
+    return polite(mocked(handler), asked or Asked(route="GET /x", path="/x"), {}, **limits)
+
+
+def refuse(error: type[httpx.HTTPError]) -> Handler:
+    """A server whose answers end so."""
+
+    def handle(_request: httpx.Request) -> httpx.Response:
+        raise error("s3cret")
+
+    return handle
+
+
+def dripping(seconds: float, pieces: int, broken: bool = False) -> Iterator[bytes]:  # noqa: FBT001, FBT002 - a piece of a server
+    """A body in pieces, which may end before its time."""
+    for _ in range(pieces):
+        time.sleep(seconds)
+        yield b"1"
+    if broken:
+        raise httpx.RemoteProtocolError("s3cret")
+
+
+def test_a_healthy_route_is_asked_three_times() -> None:
+    """Status, three times and the size of its body; the person's headers go before the route's own."""
+    seen = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append((request.method, str(request.url), request.headers["x-key"], request.headers["content-type"], request.content))
+        return httpx.Response(200, headers={"content-type": JSON, "content-length": "7"}, content=iter([b'{"a":1}']))
+
+    asked = Asked(
+        route="POST /x/{y}", path="/x/%2F?q=%C3%BC", headers={"X-Key": "string"}, body=b"[]", content_type=JSON, declared=JSON
+    )
+    manner = polite(mocked(handle), asked, {"x-key": "s3cret"})
+    assert [("POST", f"{HOME}/x/%2F?q=%C3%BC", "s3cret", JSON, b"[]")] * 3 == seen
+    assert (manner.status, len(manner.seconds), manner.bytes, manner.skipped, manner.wrong) == (200, 3, 7, None, None)
+    assert "s3cret" not in f"{manner}{asked}"
+
+
+def test_a_slow_route_is_asked_only_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first request may have warmed it up: one more must be."""
+    monkeypatch.setattr(manners, "SLOW", 0.0)
+    assert len(manner_of(EMPTY).seconds) == 2
+
+
+ITEM = Asked(route="GET /items/{item_id}", path="/items/1?q=%1B&page=s3cret", headers={"x-token": "s3cret"})
+SEARCH = Asked(route="POST /search", path="/search", body=b"s3cret")
+
+
+@pytest.mark.parametrize(
+    ("answer", "asked", "why"),
+    [
+        (httpx.Response(500, text="s3cret"), ITEM, "answers 500 to one polite request"),
+        (httpx.Response(404, text="s3cret"), ITEM, "answers 404 to one polite request; give it --param item_id=..."),
+        (httpx.Response(404), SEARCH, "answers 404 to one polite request; give it --body 'POST /search=@FILE'"),
+        (httpx.Response(401), ITEM, "answers 401 to one polite request; give it --header 'Authorization: ...'"),
+        (httpx.Response(403), ITEM, "answers 403 to one polite request; give it --header 'Authorization: ...'"),
+        (
+            httpx.Response(422, text="s3cret"),
+            ITEM,
+            "answers 422 to one polite request; give it --param item_id=... --param q=... --param page=... --param x-token=...",
+        ),
+        (httpx.Response(422), SEARCH, "answers 422 to one polite request; give it --body 'POST /search=@FILE'"),
+        (httpx.Response(307, headers={"location": "http://a.b/x/?s3cret#s3cret"}), None, "redirects to /x/"),
+        (httpx.Response(302, headers={"location": "https://a.b"}), None, "redirects to /"),
+        (httpx.Response(304), None, "answers 304 to one polite request"),
+        (refuse(httpx.ReadTimeout), None, "gave no answer within 30 s"),
+        (refuse(httpx.ConnectError), None, "broke off its connection (ConnectError)"),
+        (refuse(httpx.RemoteProtocolError), None, "broke off its connection (RemoteProtocolError)"),
+        (lambda _: httpx.Response(200, headers={"content-length": "9"}, content=dripping(0, 2, broken=True)), None, "broke off"),
+        (
+            lambda _: httpx.Response(200, content=dripping(0, 2)),
+            None,
+            "a stream: its answer comes in pieces, of no declared length",
+        ),
+        (
+            httpx.Response(200, text="", headers={"content-type": "text/event-stream; charset=utf-8"}),
+            None,
+            "a stream (text/event-stream)",
+        ),
+        (
+            lambda _: httpx.Response(200, headers={"content-type": JSON}, content=dripping(0.03, 9)),
+            None,
+            "a stream: its answer had no end within 0.05 s",
+        ),
+    ],
+)
+def test_what_must_not_be_loaded_is_said(answer: httpx.Response | Handler, asked: Asked | None, why: str) -> None:
+    """One request, then no more; nothing of a body, a query or a header's value is shown."""
+    manner = manner_of(answer, asked, endless=0.05)
+    assert manner.skipped is not None
+    assert manner.skipped.startswith(why)
+    assert (len(manner.seconds), manner.wrong) == (1, None)
+    assert manner.skipped.isprintable()
+    assert "s3cret" not in f"{manner}"
+
+
+COROUTINE = "<coroutine object fetch at 0x7f>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (httpx.Response(200, html="<h1>Oh</h1>"), "answers text/html where its OpenAPI document promises application/json"),
+        (httpx.Response(200, content=b"[", headers={"content-type": JSON}), "says that its answer is JSON, and it is none"),
+        (httpx.Response(200, content=b"["), "says that its answer is JSON, and it is none"),
+        (EMPTY, "answers nothing where its OpenAPI document promises application/json"),
+        (
+            httpx.Response(200, json={"a": COROUTINE}),
+            "its body shows an object that was never awaited, as text: an await is missing",
+        ),
+        (httpx.Response(200, text=COROUTINE), "its body shows"),
+        (httpx.Response(200, html=COROUTINE.replace("<", "&lt;")), "its body shows"),
+        (httpx.Response(200, json=["<Task pending name='Task-3' coro=<f()>>"]), "its body shows"),
+        (httpx.Response(200, json=["<_GatheringFuture pending>"]), "its body shows"),
+        (httpx.Response(200, json=["<async_generator object f at 0x7f>"]), "its body shows"),
+    ],
+)
+def test_a_wrong_answer_is_said(answer: httpx.Response, why: str) -> None:
+    """It is not skipped: it is a finding. Nothing of it is shown."""
+    manner = manner_of(answer, Asked(route="GET /x", path="/x", declared=JSON))
+    assert manner.wrong is not None
+    assert manner.wrong.startswith(why)
+    assert (manner.status, len(manner.seconds), manner.skipped) == (200, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "declared"),
+    [
+        (httpx.Response(200, json={"a": "a coroutine object"}, headers={"content-type": "application/problem+json; x=y"}), JSON),
+        (httpx.Response(204), JSON),
+        (httpx.Response(200, text="a"), "text/html"),
+        (httpx.Response(200, html="<h1>Task pending</h1>"), None),
+        (EMPTY, None),
+        (lambda _: httpx.Response(200, headers={"content-type": JSON}, content=dripping(0, 3)), JSON),
+    ],
+)
+def test_an_answer_of_the_right_kind_is_not_accused(answer: httpx.Response | Handler, declared: str | None) -> None:
+    """Main types count; where nothing was promised nothing is broken; JSON that came in pieces is whole in the end."""
+    manner = manner_of(answer, Asked(route="GET /x", path="/x", declared=declared))
+    assert (len(manner.seconds), manner.skipped, manner.wrong) == (3, None, None)
+
+
+def test_a_later_answer_counts_as_well() -> None:
+    """A route that fails at its second request is skipped too."""
+    answers = iter([EMPTY, httpx.Response(429)])
+    manner = manner_of(lambda _: next(answers))
+    assert (manner.skipped, len(manner.seconds)) == ("answers 429 to one polite request", 2)
+
+
+def app_of_kinds() -> FastAPI:
+    """Real routes of every kind."""
+    app = FastAPI()
+
+    async def fetch() -> int:
+        return 1
+
+    def forgetful() -> dict[str, str]:
+        coroutine = fetch()
+        coroutine.close()
+        return {"a": f"{coroutine}"}
+
+    routes: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+        "/fine": (lambda: {"a": 1}, {}),
+        "/page": (lambda: HTMLResponse("<p>"), {}),
+        "/text": (lambda: PlainTextResponse("x"), {"response_class": PlainTextResponse}),
+        "/empty": (lambda: Response(b""), {}),
+        "/none": (lambda: None, {"status_code": 204}),
+        "/promised": (lambda: HTMLResponse("<p>"), {"response_model": dict[str, int]}),
+        "/forgotten": (forgetful, {}),
+        "/moved": (lambda: RedirectResponse("/fine"), {}),
+        "/gone": (lambda: JSONResponse({}, 404), {}),
+        "/raises": (lambda: 1 / 0, {}),
+        "/stream": (lambda: StreamingResponse(dripping(0, 2)), {}),
+    }
+    for path, (endpoint, more) in routes.items():
+        app.get(path, **more)(endpoint)
+    app.head("/head")(lambda: Response(headers={"content-type": "text/html"}))
+    return app
+
+
+def test_real_routes_are_judged_by_what_they_answer() -> None:
+    """Healthy ones of any kind pass; each fault has its sentence."""
+    app = app_of_kinds()
+    with served(app) as client:
+        found = {one.route: polite(client, one, {}) for one in routes_of(app.openapi(), None, parse_choice())}
+    assert {route: manner.skipped or manner.wrong for route, manner in found.items()} == {
+        "GET /fine": None,
+        "GET /page": None,
+        "GET /text": None,
+        "GET /empty": None,
+        "GET /none": None,
+        "GET /promised": "answers text/html where its OpenAPI document promises application/json",
+        "GET /forgotten": "its body shows an object that was never awaited, as text: an await is missing",
+        "GET /moved": "redirects to /fine",
+        "GET /gone": "answers 404 to one polite request",
+        "GET /raises": "answers 500 to one polite request",
+        "GET /stream": "a stream: its answer comes in pieces, of no declared length",
+        "HEAD /head": None,
+    }
