@@ -46,13 +46,13 @@ def refuse(error: type[httpx.HTTPError]) -> Handler:
     return handle
 
 
-def dripping(seconds: float, pieces: int, broken: bool = False) -> Iterator[bytes]:  # noqa: FBT001, FBT002 - a piece of a server
+def dripping(seconds: float, pieces: int, end: type[httpx.HTTPError] | None = None) -> Iterator[bytes]:
     """A body in pieces, which may end before its time."""
     for _ in range(pieces):
         time.sleep(seconds)
         yield b"1"
-    if broken:
-        raise httpx.RemoteProtocolError("s3cret")
+    if end:
+        raise end("s3cret")
 
 
 def test_a_healthy_route_is_asked_three_times() -> None:
@@ -102,7 +102,16 @@ SEARCH = Asked(route="POST /search", path="/search", body=b"s3cret")
         (refuse(httpx.ReadTimeout), None, "gave no answer within 30 s"),
         (refuse(httpx.ConnectError), None, "broke off its connection (ConnectError)"),
         (refuse(httpx.RemoteProtocolError), None, "broke off its connection (RemoteProtocolError)"),
-        (lambda _: httpx.Response(200, headers={"content-length": "9"}, content=dripping(0, 2, broken=True)), None, "broke off"),
+        (
+            lambda _: httpx.Response(200, headers={"content-length": "9"}, content=dripping(0, 2, httpx.ReadError)),
+            None,
+            "broke off",
+        ),
+        (
+            lambda _: httpx.Response(200, headers={"content-type": JSON}, content=dripping(0, 2, httpx.ReadTimeout)),
+            None,
+            "began an answer that did not go on within 30 s",
+        ),
         (
             lambda _: httpx.Response(200, content=dripping(0, 2)),
             None,

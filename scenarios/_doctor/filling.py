@@ -154,13 +154,14 @@ def number(schema: dict[str, Any], spot: Spot) -> float:
     tries = [Fraction(1), Fraction(0), grid]
     for edge, rounded in ((least, math.ceil), (most, math.floor)):
         if math.isfinite(edge):
-            near = rounded(Fraction(str(edge)) / grid) * grid
-            tries += [near, near + grid, near - grid, Fraction(str(edge))]
-    tries += [Fraction(str(least)) / 2 + Fraction(str(most)) / 2] if math.isfinite(least) and math.isfinite(most) else []
+            near = rounded(Fraction(edge) / grid) * grid
+            tries += [near, near + grid, near - grid, Fraction(edge)]
+    tries += [(Fraction(least) + Fraction(most)) / 2] if math.isfinite(least) and math.isfinite(most) else []
     for one in tries:
-        inside = low <= one <= high and floor < one < ceiling and (not step or one % step == 0)
-        if inside and (one.denominator == 1 or not whole):
-            return int(one) if one.denominator == 1 else float(one)
+        value = int(one) if one.denominator == 1 else float(one)
+        inside = low <= value <= high and floor < value < ceiling
+        if inside and (not step or one % step == 0) and (one.denominator == 1 or not whole):
+            return value
     raise spot.no("has bounds that leave no plain number")
 
 

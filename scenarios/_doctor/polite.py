@@ -67,7 +67,8 @@ def once(client: httpx.Client, asked: Asked, headers: httpx.Headers, patience: f
                 wrong = None if body is None or method == "HEAD" else wrong_with(asked, answer, body)
                 manner = replace(manner, bytes=answer.num_bytes_downloaded, skipped=why, wrong=wrong)
     except httpx.TimeoutException:
-        manner = replace(manner, skipped=f"gave no answer within {patience:g} s")
+        why = "began an answer that did not go on" if manner.status else "gave no answer"
+        manner = replace(manner, skipped=f"{why} within {patience:g} s")
     except httpx.HTTPError as error:
         manner = replace(manner, skipped=f"broke off its connection ({type(error).__name__})")
     return replace(manner, seconds=(time.perf_counter() - began,))
