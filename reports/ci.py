@@ -184,8 +184,8 @@ def guilty(entry: Entry) -> Iterator[str]:
     """The lines that are to blame, with the remedy below."""
     for one in entry["blame"]:
         place = f"{one['file']}:{one['line']}" if one.get("line") else one["file"]
-        part = f" ({share(one['share'])} of the held time)" if one.get("share") is not None else ""
-        yield f"{plain(entry['route'])}: <code>{plain(one.get('call') or '?')}</code> at <code>{plain(place)}</code>{plain(part)}"
+        part = "" if one.get("share") is None else f" ({share(one['share'])} of the held time)"
+        yield f"{plain(entry['route'])}: <code>{plain(one.get('call') or '?')}</code> at <code>{plain(place)}</code>{part}"
     if entry["blame"] and entry["remedy"]:
         yield f"{plain(entry['route'])}: {plain(entry['remedy'])}"
 
