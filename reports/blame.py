@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-PACKAGE = re.compile(r"(?:(?:site|dist)-packages|python3\.\d+)/([^/]+?)(?:\.py)?(?:/|$)")
+PACKAGE = re.compile(r"/(?:site-packages|dist-packages|python3\.\d+)/(?!site-packages|dist-packages)([^/]+?)(?:\.py)?(?:/|$)")
 PLAIN = re.compile(r"(?!self\b|cls\b)[A-Za-z]\w*(\.\w+)*")
 SERVING = {"__call__", "app"}  # functions of fastapi and starlette by which one layer calls the next
 SERIALISING = {"serialize_response", "jsonable_encoder", "render"}  # what these make of a handler's answer
@@ -65,7 +65,7 @@ class Blame:
     entry: tuple[str, int, str] | None  # file, line and function by which the framework came to it, where that is another
     is_mine: bool  # the user's own code
     is_serialising: bool  # the framework makes an answer of what a handler returned
-    share: float  # of all time during which the loop was held
+    share: float  # of all time during which somebody held the loop
     held: float
     holds: int
     longest: float
@@ -76,7 +76,7 @@ class Blame:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What held the loop in a window; `nobody` is the share in which other threads or processes kept it from running."""
+    """What held the loop in a window: seconds under somebody's stack, and those in which others kept the loop from running."""
 
     seconds: float
     nobody: float
@@ -114,7 +114,7 @@ def held(lines: Iterable[Sequence[Any]], window: tuple[float, float], origin: fl
     """Who held the loop within a window of seconds since `origin`; files are told relative to the first root they lie below."""
     start, end = window
     inside = [hold for hold in holds_of(lines) if start <= (hold.start + hold.end) / 2 - origin < end]
-    total = sum(weight for hold in inside for weight, _ in hold.shares)
+    total = sum(weight for hold in inside for weight, stack in hold.shares if stack)
     parts: dict[tuple[str, int, str], list[Part]] = defaultdict(list)
     for hold in inside:
         for weight, stack in hold.shares:
@@ -123,7 +123,7 @@ def held(lines: Iterable[Sequence[Any]], window: tuple[float, float], origin: fl
                 parts[part.guilty[:3]].append(part)
     blames = sorted((blame(one, total, roots) for one in parts.values()), key=lambda one: -one.share)
     nobody = sum(weight for hold in inside for weight, stack in hold.shares if not stack)
-    return Held(total, nobody / total if total else 0.0, tuple(blames))
+    return Held(total, nobody, tuple(blames))
 
 
 class Part(NamedTuple):

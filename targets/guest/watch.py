@@ -34,7 +34,6 @@ LOOK = 0.005  # seconds until the loop is looked at for want of a sign
 HELD = 0.010  # seconds: who keeps the loop for less is not told
 PIECE = 0.5  # seconds after which a hold is written down as far as it is known: the process may be killed any moment
 APART = 1e-6  # seconds between one hold and the next; the pieces of one touch
-LATE = 0.002  # seconds that a look may come late without a reason
 SWITCH = 0.001  # seconds that a look waits for the GIL; by default 5 ms, in which who computes has often come to an end
 GC_MAY_LOCK = sys.version_info < (3, 12)  # sys._current_frames() and a collection inside it may wait for each other
 
@@ -51,8 +50,8 @@ class LoopThread:
         self.ran = self.others = 0.0
         self.naps: bytes | None = None
 
-    def own(self, gap: float, late: float) -> float:
-        """How many of the last `gap` seconds it used itself; the look that asks comes `late`."""
+    def own(self, gap: float) -> float:
+        """How many of the last `gap` seconds it used itself."""
         if self.clock is None:
             return gap
         ran = time.clock_gettime(self.clock)
@@ -63,7 +62,7 @@ class LoopThread:
         self.ran, self.others, self.naps = ran, others, naps
         if slept and not waits_for_core:
             return gap  # in a call of its own: it has not woken once
-        waits_for_gil = late > LATE and others_now > late / 2
+        waits_for_gil = others_now > max(ran_now, gap / 10)  # for all that is known
         return min(gap, ran_now) if waits_for_core or waits_for_gil else gap
 
     def stack(self) -> list[Raw]:
@@ -148,7 +147,7 @@ class Watch:
     def ask(self, file: TextIO) -> None:
         """One pause, one question. What is found held may have begun at any moment of the pause: in the middle, then."""
         begun = seconds()
-        self.watched.own(0, 0)
+        self.watched.own(0)
         self.seen, self.due, self.unsure = begun + TICK / 2, begun + TICK, TICK / 2
         self.closing.wait(TICK)
         if seconds() > self.due + LOOK:
@@ -162,8 +161,9 @@ class Watch:
                 self.look(file)
         if self.hold:
             until = self.answered if answered else self.seen
-            last, stack = self.hold.looks[-1]
-            self.hold.looks[-1] = last + until - self.seen, stack
+            rest, stack = until - self.seen, self.hold.looks[-1][1] if self.hold.looks else []
+            known = min(rest, LOOK)  # for longer than that it was not looked at
+            self.hold.looks += [(known, stack), (rest - known, [])]
             self.write(file, self.hold, until)
             self.hold = None
 
@@ -175,7 +175,7 @@ class Watch:
         who = weakref.ref(task) if task else bool(stack)
         now = seconds()
         gap, late = now - self.seen, now - self.due
-        own = self.watched.own(gap, late) if stack else 0.0
+        own = self.watched.own(gap) if stack else 0.0
         unsure, self.unsure = min(self.unsure, gap - own), 0.0  # it may not have been held yet
         self.seen, gap = self.seen + unsure, gap - unsure
         if self.hold is None or self.hold.who != who:
