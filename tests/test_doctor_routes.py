@@ -216,7 +216,7 @@ def test_routes_are_chosen_by_name_glob_and_request(flags: dict[str, list[str]],
     ("flags", "sentence"),
     [
         ({"routes": ["GET /itmes/{item_id}"]}, "declares no route 'GET /itmes/{item_id}'. Near ones: GET /items/{item_id}"),
-        ({"routes": ["POST /*"]}, "A * stands for GET routes only. Near ones: POST"),
+        ({"routes": ["POST /*"]}, "A * stands for routes that change nothing. Near ones: POST"),
         ({"routes": ["GET /a b"]}, "'GET /A /b' is no route|'GET /a b' is no route|is none of"),
         ({"params": ["itm_id=1"]}, "No route has a parameter 'itm_id' (--param). Near ones: item_id"),
         ({"params": ["item_id"]}, "'item_id' is no parameter. For example: --param item_id=1"),
@@ -230,6 +230,7 @@ def test_routes_are_chosen_by_name_glob_and_request(flags: dict[str, list[str]],
         ({"routes": ["POST /orders"], "bodies": ["POST /orders={"]}, "The body of POST /orders is no JSON"),
         ({"headers": ["X-A: 1", "Bearer s3cret"]}, "The header no. 2 is none: write --header 'Name: value'"),
         ({"headers": ["X-A: s3cret\r\nX-B: 1"]}, "The header no. 1 is none"),
+        ({"headers": ["X-A: s3cret\x07"]}, "The header no. 1 is none"),
     ],
 )
 def test_a_flag_that_cannot_be_followed_is_a_sentence(flags: dict[str, list[str]], sentence: str) -> None:
@@ -280,6 +281,7 @@ def needs(schema: Any, where: str = "query") -> dict[str, Any]:
         (needs({"type": "string", "default": ""}, "path"), "code is empty, which no path can hold: --param code=..."),
         (needs({"type": "strange"}), "its entry in the OpenAPI document cannot be understood"),
         (needs({"type": "string", "pattern": "\x1b["}), "code must match the pattern"),
+        ({"parameters": [{"name": "\x1b[", "in": "query", "required": True, "schema": {"pattern": "^x{9}$"}}]}, "?[ must match"),
         (takes("multipart/form-data"), "takes a multipart form, with files, which atonce cannot make"),
         (takes("application/xml"), "takes a body of application/xml, which atonce cannot make"),
         (
@@ -298,6 +300,12 @@ def test_what_cannot_be_asked_is_skipped_with_its_reason(operation: dict[str, An
     one = asked_of(document_of(operation, path="/x/{code}"))["GET /x/{code}"]
     assert (one.skipped or "").startswith(why)
     assert f"{one.skipped}{one.path}".isprintable()
+
+
+def test_a_request_as_it_stands_needs_no_filling() -> None:
+    """What cannot be made may be named."""
+    document = document_of(needs({"pattern": "^x{9}$"}, "path"), path="/x/{code}")
+    assert asked_of(document, routes=["GET /x/a"])["GET /x/a"].skipped is None
 
 
 def test_bodies_are_json_or_forms_and_an_optional_one_may_be_left_out() -> None:

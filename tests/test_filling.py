@@ -23,12 +23,14 @@ from scenarios._doctor.filling import Spot, Unfillable, fill
         ({"type": "integer", "minimum": 3, "exclusiveMinimum": True}, 4),  # as OpenAPI 3.0 writes it
         ({"type": "integer", "exclusiveMinimum": 3, "multipleOf": 5}, 5),
         ({"type": "number", "maximum": -0.5}, -1),
+        ({"type": "integer", "minimum": 1.2, "multipleOf": 0.5}, 2),
         ({"type": "string", "minLength": 8}, "stringgg"),
         ({"type": "string", "maxLength": 2}, "st"),
         ({"type": "string", "pattern": "^[0-9]+$"}, "1"),
         ({"type": "array", "items": {"type": "integer"}}, [1]),
         ({"type": "array", "maxItems": 0}, []),
-        ({"allOf": [{"$ref": "#/$defs/A"}], "default": 9}, 9),
+        ({"allOf": [{"$ref": "#/$defs/A"}, {"default": 1}], "default": 9}, 9),
+        ({"$ref": "#/$defs/a~1b"}, 3),
         ({"allOf": [{"$ref": "#/$defs/A"}, {"required": ["b"], "properties": {"b": {"const": 2}}}]}, {"b": 2, "a": 1}),
         ({"oneOf": [{"type": "null"}, {"pattern": "^x{9}$"}, {"$ref": "#/$defs/A"}]}, {"a": 1}),
         ({"type": "object", "minProperties": 1, "additionalProperties": {"type": "boolean"}}, {"key0": True}),
@@ -36,7 +38,12 @@ from scenarios._doctor.filling import Spot, Unfillable, fill
 )
 def test_a_value_follows_its_schema(schema: dict[str, Any], value: Any) -> None:
     """What the author shows goes first; then the plainest that is allowed."""
-    document = {"$defs": {"A": {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}, "z": {}}}}}
+    document = {
+        "$defs": {
+            "A": {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}, "z": {}}},
+            "a/b": {"const": 3},
+        }
+    }
     assert value == fill(schema, Spot(document, "value"))
 
 

@@ -190,7 +190,7 @@ def promised(operation: dict[str, Any], document: dict[str, Any]) -> str | None:
         pointed(document, answer) for status, answer in operation.get("responses", {}).items() if str(status).startswith("2")
     ]
     content = {media: entry for answer in answers for media, entry in ((answer or {}).get("content") or {}).items()}
-    if content and all(media.partition(";")[0].lower() in STREAMS or "itemSchema" in entry for media, entry in content.items()):
+    if content and all(media.partition(";")[0].lower() in STREAMS for media in content):
         raise Unfillable(f"a stream ({next(iter(content))})")
     vague = any(family(media) == "json" and not set(entry.get("schema") or {}) - {"title"} for media, entry in content.items())
     kinds = {family(media) for media in content}

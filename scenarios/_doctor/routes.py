@@ -104,7 +104,7 @@ def named(name: str, found: list[Found]) -> Iterable[Found]:
     method, _, path = name.partition(" ")
     http = [one for one in found if one.method not in NO_HTTP]
     exact = [replace(one, named=True) for one in http if one.name == name]
-    several = [one for one in by_default(http) if one.method == "GET" and fnmatchcase(one.name, name)] if "*" in name else []
+    several = [one for one in by_default(http) if fnmatchcase(one.name, name)] if "*" in name else []
     if exact or several:
         return exact or several
     if "{" not in path and "*" not in path:
@@ -115,7 +115,7 @@ def named(name: str, found: list[Found]) -> Iterable[Found]:
             return [replace(fitting[0], name=name, template=path, named=True)]
         if not found:
             return [Found(name=name, template=path, operation=None, told={})]
-    globs = " A * stands for GET routes only." if "*" in name else ""
+    globs = " A * stands for routes that change nothing." if "*" in name else ""
     sentence = f"The app declares no route {name!r}.{globs} Near ones: {nearest(name, (one.name for one in http))}."
     raise Trouble(sentence, Exit.USAGE)
 
