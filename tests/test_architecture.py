@@ -26,7 +26,7 @@ ONLY_IN = {
     "pandas": ["reports/*.py"],
     "pyarrow": ["results/store.py", "reports/load.py"],
     "fastapi": ["targets/*.py"],
-    "subprocess": ["scenarios/_*.py", "targets/upstream.py", "targets/lab/postgres.py"],
+    "subprocess": ["scenarios/_*.py", "targets/upstream.py", "targets/lab/postgres.py", "targets/ward/waiting.py"],
     "typer": ["atonce.py"],
     "jinja2": ["reports/page.py"],
 }

@@ -1,0 +1,91 @@
+"""The bundled patient: what each of its routes should be found to be, and that mistake and cure do the same work."""
+
+import asyncio
+import gc
+import importlib
+import importlib.util
+import sys
+import warnings
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import httpx
+import pytest
+
+from reports.findings import Verdict
+from targets.ward import app
+
+WARD_TRUTH = {
+    "GET /report/blocked": Verdict.LOOP_BLOCKED,
+    "GET /report": Verdict.SCALES,
+    "GET /xray/blocked": Verdict.LOOP_BLOCKED,
+    "GET /xray/executor": Verdict.EXECUTOR_POOL,
+    "GET /xray": Verdict.SCALES,
+    "GET /letter/blocked": Verdict.LOOP_BLOCKED,
+    "GET /letter": Verdict.SCALES,
+    "GET /stock/blocked": Verdict.LOOP_BLOCKED,
+    "GET /stock": Verdict.SCALES,
+    "GET /beds/queued": Verdict.POOL_LIMITED,
+    "GET /beds": Verdict.SCALES,
+    "GET /dose/forgotten": Verdict.WRONG_ANSWER,
+    "GET /dose": Verdict.SCALES,
+    "GET /risk/busy": Verdict.LOOP_BUSY,
+    "GET /risk/threads": Verdict.GIL_BOUND,
+    "GET /risk": Verdict.SCALES,  # as far as the cores go
+    "GET /login/busy": Verdict.LOOP_BUSY,
+    "GET /login": Verdict.SCALES,  # as far as the cores go
+    "GET /search/busy": Verdict.LOOP_BUSY,
+    "GET /search": Verdict.SCALES,
+    "GET /export/busy": Verdict.LOOP_BUSY,
+    "GET /export": Verdict.SCALES,
+    "GET /insurance/blocked": Verdict.LOOP_BLOCKED,
+    "GET /insurance/threads": Verdict.THREAD_POOL,
+    "GET /insurance": Verdict.SCALES,
+    "GET /patients/blocked": Verdict.LOOP_BLOCKED,
+    "GET /patients": Verdict.SCALES,
+}
+
+
+def visited(visit: Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]) -> Any:
+    """What comes of visiting the ward while it is open."""
+
+    async def stay() -> Any:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://ward") as client:
+            return await visit(client)
+
+    return asyncio.run(stay())
+
+
+def test_the_truth_of_every_route_is_known() -> None:
+    """No route more, none less."""
+    assert set(WARD_TRUTH) == {f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods}
+
+
+def test_every_mistake_answers_as_its_cure_does() -> None:
+    """Else the cure would be no cure; but for the forgotten `await`, which cannot answer at all."""
+
+    async def visit(client: httpx.AsyncClient) -> dict[str, tuple[int, bytes]]:
+        answers = await asyncio.gather(*(client.get(route.partition(" ")[2]) for route in WARD_TRUTH))
+        return {route: (answer.status_code, answer.content) for route, answer in zip(WARD_TRUTH, answers, strict=True)}
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        answers = visited(visit)
+        gc.collect()
+    assert any("'report' was never awaited" in str(one.message) for one in caught)
+    assert answers.pop("GET /dose/forgotten")[0] == 500
+    for route, answer in answers.items():
+        assert (route, answer) == (route, answers["/".join(route.split("/")[:2])])
+        assert answer[0] == 200
+
+
+def test_without_the_labs_packages_the_ward_opens_with_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rooms are closed; nothing else is missing."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "aiohttp" else find(name))
+    for name in [name for name in sys.modules if name.startswith("targets.ward")]:
+        monkeypatch.delitem(sys.modules, name)
+    small = importlib.import_module("targets.ward").app
+    paths = {route.removeprefix("GET ") for route in WARD_TRUTH}
+    assert set(small.openapi()["paths"]) == {path for path in paths if not path.startswith(("/insurance", "/patients"))}
