@@ -161,7 +161,7 @@ def play(  # noqa: PLR0913, PLR0917 - what an act needs
             app = servants.enter_context(servant(command, env=env, core=app_core, **quiet))
         locust = None
         if act.cells:
-            locust = servants.enter_context(servant(locust_command(act, url), env=locust_env(), core=locust_core, **pipes))
+            locust = servants.enter_context(servant(locust_of(act, url), env=locust_env(), core=locust_core, **pipes))
         if app:
             wait_until_ready(app, url, READY_PATH, log, interruption.check)
         answer = verify(url, act.cells, alike if app else None)  # a stranger may answer as it likes
@@ -192,13 +192,14 @@ def server_env(settings: Settings, folder: Path, act: Act) -> dict[str, str]:
     return {**child_env(), **probe, "ATONCE_TARGET_LAB": str(int(act.lab)), **settings.server_env}
 
 
-def locust_command(act: Act, url: str) -> list[str]:
-    """Real Locust, headless, with all scenario files; each kind of user comes in exactly the number the cells need.
-
-    The time limit is a dead man's switch, far beyond the plan.
-    """
+def locust_of(act: Act, url: str) -> list[str]:
+    """Locust for an act: each kind of user in exactly the number the cells need, a time limit far beyond the plan."""
     cast = sum(Script(Path(), "", 0, act.cells).cast().values())
-    limit = int(60 + 3 * sum(cell.warm_up + cell.window + cell.drain for cell in act.cells))
+    return locust_command(cast, int(60 + 3 * sum(cell.warm_up + cell.window + cell.drain for cell in act.cells)), url)
+
+
+def locust_command(cast: int, limit: int, url: str) -> list[str]:
+    """Real Locust, headless, with all scenario files. The time limit is a dead man's switch."""
     files = ",".join(str(ROOMS / "scenarios" / name) for name in LOCUSTFILES)
     flags = f"--headless -u {cast} -r {cast} -t {limit} --only-summary --loglevel WARNING --atonce-plan -"
     return [sys.executable, "-m", "locust", "-f", files, "--host", url, *flags.split()]

@@ -1,0 +1,128 @@
+"""From a run of the doctor to one finding per route: verdict, sentence, guilty line, remedy, and how sure all that is."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reports.blame import Blame
+from reports.checks import CheckStatus
+from reports.doctor.exam import Exam, exam_of
+from reports.doctor.rules import MOSTLY, Ruling, rule
+from reports.findings import MECHANISM, Finding, Verdict, harm
+from reports.load import Evidence
+from reports.remedies import Remedy, remedy
+from reports.study import Route, Study
+from reports.trust import Belief, Trust
+from reports.wording import count, number, seconds, share
+
+HELD = (Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY)
+QUIET = (Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED)
+SOMETIMES = 0.8  # holds per request below which a route does not always hold the loop
+BLIND = 0.3  # share of held time in which the watchdog could not look
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What the doctor knows of one route beside its numbers."""
+
+    exam: Exam
+    ruling: Ruling
+    blames: tuple[Blame, ...]
+    cure: Remedy | None
+
+    @property
+    def hold(self) -> float | None:
+        """Seconds that the loop is held per request, where it is."""
+        if self.ruling.verdict not in HELD:
+            return None
+        top = self.exam.top
+        return 1 / top.level.rate if top and top.level.rate else None
+
+    @property
+    def often(self) -> float | None:
+        """Holds per request, where the watchdog counted fewer of them than requests."""
+        if not self.blames or not self.exam.requests:
+            return None
+        found = self.blames[0].holds / self.exam.requests
+        return found if found < SOMETIMES else None
+
+    @property
+    def sure(self) -> str:
+        """How sure the verdict is, and why."""
+        if self.ruling.verdict in (Verdict.UNKNOWN, Verdict.UNTRUSTED):
+            return "not at all"
+        if not self.exam.is_guarded:
+            return "likely: seen from outside only, so pools, threads and lines are not known"
+        if self.ruling.verdict in HELD:
+            return (
+                "sure: neighbours, CPU and the watchdog agree"
+                if self.blames
+                else "likely: neighbours and CPU agree, and no line was caught"
+            )
+        return "sure: clients, neighbours and the app's own pools agree"
+
+
+def findings(evidence: Evidence, study: Study, belief: Trust) -> tuple[Finding, ...]:
+    """One finding per route that was to be examined; the skipped ones are told apart."""
+    routes = {one.route: one for one in study.routes}
+    entries = [one for one in study.run["routes"] if one["act"] or one["unfit"] or one["wrong"]]
+    return tuple(
+        finding(evidence, routes.get(one["route"]) or nothing(one["route"]), one, belief) for one in entries if not one["skipped"]
+    )
+
+
+def nothing(name: str) -> Route:
+    """A route of which nothing was measured."""
+    empty = dict.fromkeys(("service", "services", "places", "mechanism", "executor"))
+    return Route(route=name, variant=name, levels=(), offered=(), bursts=(), bystanders={}, restarts={}, **empty)
+
+
+def finding(evidence: Evidence, route: Route, entry: dict[str, object], belief: Trust) -> Finding:
+    """Judge one route."""
+    exam = exam_of(evidence, route, entry)
+    ends = (f"/{route.variant}/", f"/{route.variant}~")
+    failed = [one for one in belief.checks if one.status is CheckStatus.FAIL and not one.is_finding]
+    faults = failed if belief.belief is Belief.UNTRUSTED else [one for one in failed if any(end in one.cell for end in ends)]
+    ruling = rule(exam, faults)
+    blames = tuple(one for one in exam.held.blames if one.elsewhere <= MOSTLY) if exam.held and ruling.verdict in HELD else ()
+    worst = blames[0] if blames else None
+    cure = None
+    if ruling.verdict not in QUIET:
+        stack = worst.stack if worst else ()
+        cure = remedy(ruling.verdict, worst.call if worst else "", stack, exam.service, exam.entry.get("is_async"), ruling.places)
+    case = Case(exam=exam, ruling=ruling, blames=blames, cure=cure)
+    return Finding(route, ruling.verdict, " ".join(sentences(case)), cure.title if cure else "", case)
+
+
+def sentences(case: Case) -> Iterator[str]:
+    """What was found, with its arithmetic; who else suffers; and which line is to blame."""
+    exam, ruling = case.exam, case.ruling
+    name, top = exam.route.route, exam.top
+    if ruling.verdict is Verdict.SCALES:
+        yield f"{name} scales: {ruling.seen}."
+        return
+    if ruling.verdict in (*QUIET, Verdict.WRONG_ANSWER) or not top:
+        yield f"{name}: {ruling.seen}."
+        return
+    served = top.level.rate * exam.service
+    yield (
+        f"{name} serves {number(served)} at once ({number(top.level.rate)} req/s x {seconds(exam.service)}): "
+        f"{MECHANISM[ruling.verdict]}{harm(exam.route, top.level)}."
+    )
+    if case.blames:
+        yield from blamed(case)
+    elif ruling.verdict in HELD and exam.is_guarded:
+        yield "The watchdog caught no line at it."
+
+
+def blamed(case: Case) -> Iterator[str]:
+    """The guilty line."""
+    worst = case.blames[0]
+    what = worst.call + (f" ({worst.library})" if worst.library else "")
+    by = f"{what} in {worst.function}" if what else worst.function
+    yield f"{worst.file}:{worst.line} holds it {share(worst.share)} of that time: {by}, {seconds(worst.median)} at a time."
+    if case.often is not None:
+        yield f"Not always: {count(worst.holds, 'hold')} in {count(case.exam.requests, 'request')}."
+    if worst.blind > BLIND:
+        yield f"C code there keeps the GIL: for {share(worst.blind)} of its time not even the watchdog could look."
+    if worst.is_serialising:
+        yield "It is the framework that makes an answer of what the handler returned."

@@ -1,0 +1,190 @@
+"""What is known of one examined route: its levels, its neighbours at each of them, and the app's inside meanwhile."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports.blame import Held, held, read_holds
+from reports.bystanders import p90, pings
+from reports.load import Evidence
+from reports.percentiles import Array, Estimate, quantile
+from reports.study import Bystander, Level, Route
+from reports.windows import Window, steady
+from results.schema import Cell, Scenario
+
+FEW, MANY = 8, 64  # users
+FEW_PINGS = 8  # below which nothing is said of a neighbour
+TOLD = ("failing", "ceiling")  # marks of a window that closed early
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """The app's processes during one level, summed over them; None where nobody saw it. CPU in cores, lags in seconds."""
+
+    cpu: float | None
+    loop_cpu: float | None  # of it, what the event loops' own threads used
+    kin_cpu: float | None  # of the processes it started
+    lag: float | None  # p99 of how late the loop called back
+    longest_lag: float | None
+    threads: float | None  # AnyIO's, busy
+    threads_waiting: float | None
+    executor_waiting: float | None
+    pool_threads: float | None  # of another executor, where calls wait for it
+    pool_waiting: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One level with all that happened meanwhile."""
+
+    level: Level
+    think: float
+    beside: dict[str, Bystander]
+    inside: Inside
+    status: str | None  # the commonest fault of its answers
+    cut: str | None  # why its window closed early: it was failing, or the ceiling of requests was reached
+
+    @property
+    def wrong(self) -> float:
+        """Share of wrong answers."""
+        return self.level.errors / max(1, self.level.errors + self.level.count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exam:
+    """One route. `entry` is what run.json says of it; `looks` go by the number of users."""
+
+    entry: dict[str, Any]
+    route: Route
+    looks: dict[int, Look]
+    half: dict[str, Bystander] | None  # the neighbours at half of the capacity, where that was asked
+    held: Held | None  # who held the loop while the watchdog looked
+    computing: float | None  # CPU seconds per second of that held time
+    requests: int  # that were answered meanwhile
+    workers: int
+    tokens: int | None
+    executor: int | None
+    is_guarded: bool  # whether we started it, with a guest inside
+
+    @property
+    def service(self) -> float:
+        """The unloaded latency, in seconds."""
+        return self.route.service or 0.0
+
+    @property
+    def top(self) -> Look | None:
+        """The largest of the doctor's own levels; those of gates are not among them."""
+        return self.looks.get(MANY) or self.looks.get(FEW)
+
+
+def exam_of(evidence: Evidence, route: Route, entry: dict[str, Any]) -> Exam:
+    """Gather one route's facts."""
+    cells = [cell for cell in evidence.cells if cell.variant == route.variant]
+    levels = {level.users: level for level in route.levels if level.repeat == 1}  # the second is a gate's
+    crowds = [cell for cell in cells if cell.scenario is Scenario.CROWD and cell.name in {one.cell for one in levels.values()}]
+    half = next((cell for cell in cells if cell.scenario is Scenario.STEADY and cell.neighbours), None)
+    second = next((cell for cell in cells if cell.watched), None)
+    window = steady(evidence, second, second.name) if second else None
+    run = evidence.run
+    kept = held_in(evidence, second.on, window) if second and window else None
+    burnt = inside(evidence, second, window).cpu if second and window else None
+    runtime = run.get("targets", {}).get(entry.get("act"), {})
+    return Exam(
+        entry=entry,
+        route=route,
+        looks={cell.users: look_of(evidence, cell, levels[cell.users]) for cell in crowds},
+        half=beside(evidence, half) if half else None,
+        held=kept,
+        computing=burnt * window.seconds / kept.seconds if kept and window and burnt is not None and kept.seconds else None,
+        requests=window.completions if window else 0,
+        workers=run["workers"],
+        tokens=runtime.get("thread_tokens"),
+        executor=runtime.get("executor_size"),
+        is_guarded=not run.get("host"),
+    )
+
+
+def held_in(evidence: Evidence, act: str, window: Window) -> Held:
+    """Who held the loop of a watched process within a window."""
+    patient = evidence.run["patient"]
+    roots = [Path(one) for name in ("home", "cwd") if (one := patient.get(name))]
+    return held(read_holds(evidence.path / "holds", act), (window.start, window.end), evidence.run["origin"], roots)
+
+
+def look_of(evidence: Evidence, cell: Cell, level: Level) -> Look:
+    """One level."""
+    window = steady(evidence, cell, cell.name)
+    assert window is not None  # noqa: S101 - there is a level, so there is a window
+    faults = window.everything.error.dropna()
+    marks = evidence.marks(cell.name)
+    return Look(
+        level=level,
+        think=cell.think,
+        beside=beside(evidence, cell),
+        inside=inside(evidence, cell, window),
+        status=str(faults.mode().iloc[0]) if len(faults) else None,
+        cut=next((one for one in TOLD if one in marks and marks[one].notna().any()), None),
+    )
+
+
+def beside(evidence: Evidence, cell: Cell) -> dict[str, Bystander]:
+    """Both neighbours of a cell, against the same two while nobody asked."""
+    rest = next((one for one in evidence.cells if one.scenario is Scenario.NEIGHBOURS), None)
+    found = {}
+    for ping in cell.neighbours:
+        loaded, alone = pings(evidence, cell, ping.route), pings(evidence, rest, ping.route) if rest else None
+        counts = (0 if alone is None else len(alone), 0 if loaded is None else len(loaded))
+        found[ping.kind] = Bystander(ping.kind, p90(alone) or roughly(alone), p90(loaded) or roughly(loaded), *counts, None)
+    return found
+
+
+def roughly(rows: pd.DataFrame | None) -> Estimate | None:
+    """p90 of fewer pings than an estimate takes; still many of them when a neighbour is asked seldom, because it costs the app."""
+    if rows is None or len(rows) < FEW_PINGS:
+        return None
+    found = quantile(rows.latency.to_numpy(), 0.9)
+    return Estimate(found, found)
+
+
+def inside(evidence: Evidence, cell: Cell, window: Window) -> Inside:
+    """What the probes saw during a window."""
+    probe = evidence.probe[
+        (evidence.probe.variant == cell.server) & (evidence.probe.t > window.start) & (evidence.probe.t <= window.end)
+    ]
+    lags = probe.loop_lag.dropna().to_numpy()
+    return Inside(
+        cpu=summed(probe, "cpu"),
+        loop_cpu=summed(probe, "loop_cpu"),
+        kin_cpu=summed(probe, "kin_cpu"),
+        lag=float(np.quantile(lags, 0.99)) if len(lags) else None,
+        longest_lag=float(lags.max()) if len(lags) else None,
+        threads=average(probe, "threads_busy"),
+        threads_waiting=average(probe, "threads_waiting"),
+        executor_waiting=average(probe, "executor_queue"),
+        pool_threads=most(probe.pool_threads.to_numpy()),
+        pool_waiting=average(probe, "pool_waiting"),
+    )
+
+
+def summed(probe: pd.DataFrame, column: str) -> float | None:
+    """Growth per second of a running total, over all processes; None when nobody saw it."""
+    found = []
+    for _, rows in probe.dropna(subset=column).groupby("pid"):
+        if len(rows) > 1:
+            found.append((rows[column].iloc[-1] - rows[column].iloc[0]) / (rows.t.iloc[-1] - rows.t.iloc[0]))
+    return float(sum(found)) if found else None
+
+
+def average(probe: pd.DataFrame, column: str) -> float | None:
+    """Mean of what was seen, over all processes."""
+    found = [rows[column].mean() for _, rows in probe.dropna(subset=column).groupby("pid")]
+    return float(sum(found)) if found else None
+
+
+def most(seen: Array) -> float | None:
+    """The largest number that was seen."""
+    known = seen[np.isfinite(seen)]
+    return float(known.max()) if len(known) else None

@@ -1,0 +1,95 @@
+"""What the doctor found, for a terminal: a row per route, the worst next to the prompt; then each finding with line and remedy."""
+
+from collections.abc import Iterator
+
+from rich.markup import escape
+from rich.table import Table
+
+from reports.doctor.diagnosis import HELD, QUIET, Case
+from reports.findings import Finding, Verdict
+from reports.report import Report
+from reports.wording import number, seconds, share, value
+
+COLUMNS = ("route", "served at once", "unloaded", "users", "mean", "neighbour p90", "verdict", "where")
+FEWEST = 3  # route, verdict, where
+BEST_FIRST = (
+    *(Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED, Verdict.POOL_LIMITED, Verdict.EXECUTOR_POOL, Verdict.THREAD_POOL),
+    *(Verdict.GIL_BOUND, Verdict.WRONG_ANSWER, Verdict.LOOP_BUSY, Verdict.LOOP_BLOCKED),
+)
+
+
+def ordered(report: Report) -> list[Finding]:
+    """The findings, the worst last; of those alike, the one that serves fewest last."""
+    return sorted(report.findings, key=lambda one: (BEST_FIRST.index(one.verdict), -(one.route.served or 0.0)))
+
+
+def table(report: Report, width: int, loud: dict[str, str]) -> Table:
+    """One row per route. A narrow terminal loses numbers from the right, never the route, the verdict or the line."""
+    found = ordered(report)
+    rows = [row(one) for one in found]
+    keep = list(range(len(COLUMNS)))
+    while len(keep) > FEWEST and sum(max(len(line[i]) for line in [COLUMNS, *rows]) + 2 for i in keep) - 2 > width:
+        keep.pop(-3)
+    drawn = Table(box=None, header_style="bold", pad_edge=False)
+    for i in keep:
+        drawn.add_column(COLUMNS[i], justify="right" if 0 < i < len(COLUMNS) - 2 else "left", no_wrap=i < len(COLUMNS) - 1)
+    for cells, one in zip(rows, found, strict=True):
+        colour = loud.get(one.verdict, "")
+        drawn.add_row(*[f"[{colour}]{cells[i]}[/]" if i == len(COLUMNS) - 2 and colour else escape(cells[i]) for i in keep])
+    return drawn
+
+
+def row(one: Finding) -> tuple[str, ...]:
+    """One route's cells; `-` for what is not known."""
+    case: Case = one.case
+    exam, name = case.exam, one.route.route
+    places = case.ruling.places
+    verdict = f"{one.verdict} ({places})" if places else str(one.verdict)
+    look = exam.top
+    if look is None or one.verdict in (Verdict.UNTRUSTED, Verdict.WRONG_ANSWER):
+        return (name, *["-"] * 5, verdict, where(case))
+    served = number(look.level.rate * exam.service)
+    beside = look.beside.get("async")
+    return (
+        name,
+        f">= {served}" if one.verdict in QUIET else served,
+        seconds(exam.service),
+        str(look.level.users),
+        value(look.level.mean),
+        f"{value(beside.idle)} -> {value(beside.loaded)}" if beside else "-",
+        verdict,
+        where(case),
+    )
+
+
+def where(case: Case) -> str:
+    """The guilty line, if there is one."""
+    return f"{case.blames[0].file}:{case.blames[0].line} {case.blames[0].call}".strip() if case.blames else ""
+
+
+def details(report: Report) -> Iterator[str]:
+    """A paragraph per finding that accuses or doubts, the worst last; what is healthy has its row."""
+    for one in ordered(report):
+        if one.verdict is Verdict.SCALES:
+            continue
+        yield f"- {one.sentence}"
+        case: Case = one.case
+        if case.ruling.verdict in HELD:
+            yield from (f"    also {also.file}:{also.line} {also.call}, {share(also.share)}" for also in case.blames[1:3])
+        if case.cure:
+            yield f"    Instead: {case.cure.title}"
+            yield from (f"      {line}" for line in case.cure.after)
+            yield f"    Expect: {case.cure.expect}"
+
+
+def left_out(report: Report) -> Iterator[str]:
+    """The routes that were not examined, and why."""
+    skipped = [one for one in report.study.run["routes"] if one["skipped"]]
+    if skipped:
+        yield f"skipped: {len(skipped)}"
+    yield from (f"  {one['route']}: {one['skipped']}" for one in skipped)
+    if report.study.run.get("host"):
+        yield (
+            "A black box: its pools, threads and lines cannot be known, nor what another process on this machine shares; "
+            "examined as MODULE:APP they can."
+        )

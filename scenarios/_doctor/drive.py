@@ -1,0 +1,290 @@
+"""Examines the routes of somebody's app, one after another, each in a fresh process of it; always leaves a run behind.
+
+First the app is started once to learn its routes, and what its neighbours feel while nobody asks. Then, route by route: asked
+politely, by one user, by a few, and by many only where the few left it open; where the loop is held, a second process with a
+watchdog inside shows by what. Nothing is decided here but what to ask next.
+"""
+
+import contextlib
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+
+from results.gate import Gate, unknown_scope
+from results.schema import Status
+from results.store import RunFolder
+from results.trouble import Exit, Trouble
+from scenarios._doctor.asked import Asked
+from scenarios._doctor.choice import Choice
+from scenarios._doctor.look import look
+from scenarios._doctor.patient import Patient
+from scenarios._doctor.plan import steps
+from scenarios._doctor.polite import Manner, polite
+from scenarios._doctor.routes import routes_of
+from scenarios._doctor.seat import address, document, meter, neighbours, ready_path
+from scenarios._doctor.steps import MANY, Bedside, idle
+from scenarios._driver import Audience, close, locust_command, locust_env, staying_on, unwritable
+from scenarios._interruption import Interruption, interruptible
+from scenarios._machine import all_cores, cores, machine, packages
+from scenarios._script import Letter, Script
+from scenarios._servant import Core, servant
+from scenarios._watch import Log, wait_until_ready, watch
+
+A_ROUTE = 15.0  # seconds that a route takes, more or less; the first guess
+A_CLEAR_ROUTE = 10.0  # seconds below which no route can be examined
+LIMIT = 900  # seconds after which Locust ends by itself, whatever happens to its driver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What somebody wants examined, and how much of their time it may take, in seconds."""
+
+    patient: Patient
+    choice: Choice
+    gates: tuple[Gate, ...]
+    budget: float
+    seed: int
+
+
+class Listener(Audience, Protocol):
+    """An audience that may hear more than once how long it all takes."""
+
+    def expect(self, seconds: float) -> None:
+        """Called when that is known better."""
+
+
+def examine(order: Order, run: RunFolder, audience: Listener) -> None:
+    """Examine every route. The run is sealed however this ends; then trouble, if any, goes on to the front door."""
+    status = Status.FAILED
+    with interruptible() as interruption:
+        try:
+            run.open(**facts(order))
+            examination = Examination(order, run, interruption, audience)  # it asks for the cores before we stay on one
+            with staying_on(examination.cores[1]):
+                examination.play()
+            status = Status.COMPLETE
+        except Trouble as trouble:
+            status = Status.INTERRUPTED if trouble.code is Exit.INTERRUPTED else Status.FAILED
+            run.note(trouble.sentence)
+            raise
+        except OSError as error:
+            raise unwritable(run, error) from error
+        finally:
+            shutil.rmtree(run.path / "guest", ignore_errors=True)
+            close(run, status)
+
+
+def listed(order: Order, run: RunFolder) -> list[Asked]:
+    """Only the routes: the app is started once, where it is ours to start, and nothing is loaded."""
+    run.facts.update(facts(order))
+    with interruptible() as interruption:
+        examination = Examination(order, run, interruption, Nobody())
+        examination.settle()
+        with examination.seated("idle", watched=False) as (_, url), examination.client(url) as client:
+            return examination.routes(client)
+
+
+class Nobody:
+    """An audience where nobody listens."""
+
+    def tell(self, step: str, seconds_done: float) -> None:
+        """Not heard."""
+
+    def expect(self, seconds: float) -> None:
+        """Not heard either."""
+
+
+def facts(order: Order) -> dict[str, Any]:
+    """What is known of a run before it begins."""
+    app_core, locust_core = cores()
+    patient = order.patient
+    is_ours = patient.how == "module"
+    more = {} if is_ours else {"host": patient.url}
+    return {
+        **more,
+        "patient": {**patient.facts(), "home": str(patient.home), "cwd": str(Path.cwd())},
+        "seed": order.seed,
+        "acts": [],
+        "plan": {"seconds": None, "notes": [], "cells": []},
+        "schedule": "made from seed and plan",
+        "loop": patient.loop if is_ours and patient.loop != "auto" else "unknown",
+        "workers": patient.workers,
+        "machine": {**machine(), "app_core": app_core if is_ours and patient.workers == 1 else None, "locust_core": locust_core},
+        "packages": packages(),
+        "connections": "opened before the load, one per user, kept alive; the neighbours on their own",
+        "budget": order.budget,
+        "gates": [one.expression for one in order.gates],
+        "routes": [],
+    }
+
+
+class Examination:
+    """One visit. The mutable state: what was learnt so far, and how long a route has taken at most."""
+
+    def __init__(self, order: Order, run: RunFolder, interruption: Interruption, audience: Listener) -> None:
+        self.order, self.run, self.interruption, self.audience = order, run, interruption, audience
+        self.patient = order.patient
+        self.secret = secrets.token_hex(6)
+        self.cores = cores()
+        self.everywhere = all_cores()
+        self.began = time.perf_counter()
+        self.idle: dict[str, float] = {}
+        self.longest = A_ROUTE
+
+    def play(self) -> None:
+        """The app at rest, then its routes."""
+        self.settle()
+        asked = self.at_rest()
+        entries = [entry(one) for one in asked]
+        self.run.facts["routes"] = entries
+        self.run.write()
+        loaded = [(one, told) for one, told in zip(asked, entries, strict=True) if not one.skipped]
+        loaded.sort(key=lambda pair: not any(gate.scope and gate.matches(pair[0].route) for gate in self.order.gates))  # always run
+        if trouble := unknown_scope(self.order.gates, {one.route: one.skipped for one in asked}):
+            raise trouble
+        for number, (one, told) in enumerate(loaded, 1):
+            spent = time.perf_counter() - self.began
+            self.audience.expect(min(self.order.budget, spent + (len(loaded) - number + 1) * self.longest))
+            if spent + A_CLEAR_ROUTE > self.order.budget:
+                told["unfit"] = f"it did not fit the budget of {self.order.budget:.0f} s: --budget names another"
+                continue
+            told["act"] = act = f"route-{number:02}"
+            before = time.perf_counter()
+            self.visit(one, act, told)
+            self.longest = max(8.0, 0.5 * self.longest + 0.5 * (time.perf_counter() - before))
+
+    def settle(self) -> None:
+        """Look at the app's interpreter, and lay out what it is lent."""
+        self.run.facts["patient"].update(self.patient.preflight())
+        self.patient.settle(self.run.path)
+
+    def at_rest(self) -> list[Asked]:
+        """Start the app once: its routes, and its neighbours while nobody else asks."""
+        with self.seated("idle", watched=True) as (app, url):
+            with self.client(url) as client:
+                asked = self.routes(client)
+                beside, patience = neighbours(self.patient, self.secret, client)
+            cell = idle(beside, min(40.0, 0.05 / patience) if patience else 40.0)
+            with self.locust(url) as locust:
+                self.follow(app, locust, url, "idle", iter([self.script("idle", (cell,), None)]))
+        found = look(self.run.path, "idle", cell)
+        self.idle = {kind: p90 for kind in ("async", "def") if found and (p90 := found.p90(kind)) is not None}
+        return asked
+
+    def routes(self, client: httpx.Client) -> list[Asked]:
+        """What the guest wrote down about the app, or what a black box says of itself."""
+        if self.patient.how == "module":
+            census = self.patient.census("idle", self.run.path) or {}
+            self.run.facts["patient"]["framework"] = census.get("framework")
+            return routes_of(census.get("openapi"), census.get("routes"), self.order.choice)
+        return routes_of(document(client, self.order.choice.headers), None, self.order.choice)
+
+    def visit(self, asked: Asked, act: str, told: dict[str, Any]) -> None:
+        """One route: politely, then under load, then, where the loop is held, with the watchdog."""
+        with self.seated(act, watched=False) as (app, url), self.locust(url) as locust:
+            with self.client(url) as client:
+                log = Log.from_here(self.run.path / "log.txt")
+                manner = polite(client, asked, self.order.choice.headers)
+                beside, patience = neighbours(self.patient, self.secret, client)
+            self.remember(told, manner, log)
+            if manner.skipped or manner.wrong:
+                return
+            quick = min(manner.seconds[1:] or manner.seconds)
+            bedside = Bedside(act=act, route=asked.route, path=asked.path, service=quick, neighbours=beside, patience=patience)
+            holding: list[float] = []
+            levels = steps(self.run.path, bedside, self.idle, self.order.gates, holding)
+            self.follow(app, locust, url, act, (self.script(act, cells, asked) for cells in levels))
+        if holding and self.patient.how == "module":
+            self.second_look(asked, replace(bedside, act=f"{act}-watch"), holding[0])
+
+    def second_look(self, asked: Asked, bedside: Bedside, hold: float) -> None:
+        """A fresh process with the watchdog inside, warmed up, and a few users."""
+        act = bedside.act
+        with self.seated(act, watched=True) as (app, url), self.locust(url) as locust:
+            with self.client(url) as client:
+                polite(client, asked, self.order.choice.headers)
+            self.follow(app, locust, url, act, iter([self.script(act, (bedside.watched(hold),), asked)]))
+
+    def remember(self, told: dict[str, Any], manner: Manner, log: Log) -> None:
+        """What the polite requests showed; a coroutine that nobody awaited is a wrong answer, whatever the client got."""
+        forgotten = [line for line in log.warnings().splitlines() if "was never awaited" in line]
+        wrong = manner.wrong or (forgotten[0].removeprefix("RuntimeWarning: ") if forgotten else None)
+        told.update(skipped=None if wrong else manner.skipped, wrong=wrong, polite=list(manner.seconds), status=manner.status)
+        self.run.write()
+
+    @contextlib.contextmanager
+    def seated(self, act: str, *, watched: bool) -> Iterator[tuple[subprocess.Popen[str] | None, str]]:
+        """The app, answering; started by us unless somebody else serves it."""
+        url, port = address(self.patient)
+        if self.patient.how == "url":
+            yield None, url
+            return
+        many = self.patient.workers > 1 and self.everywhere is not None
+        where: Core = self.everywhere - {self.cores[1]} if many and self.everywhere and self.cores[1] is not None else self.cores[0]
+        command = self.patient.command(port)
+        env = self.patient.environment(act, self.run.path, self.secret, watch=watched)
+        log = Log.from_here(self.run.path / "log.txt")
+        self.tell(f"starting the app for {act}")
+        quiet: dict[str, Any] = {"folder": self.run.path, "stdin": subprocess.DEVNULL, "stdout": None}
+        with servant(command, env=env, core=where, cwd=Path.cwd(), **quiet) as app:
+            try:
+                wait_until_ready(app, url, ready_path(self.patient, self.secret), log, self.interruption.check)
+            except Trouble as trouble:
+                if trouble.code is Exit.INTERRUPTED:
+                    raise
+                raise self.patient.trouble(act, self.run.path, app.poll()) from None
+            yield app, url
+
+    @contextlib.contextmanager
+    def locust(self, url: str) -> Iterator[subprocess.Popen[str]]:
+        """A Locust with as many users as may be needed, waiting for its script."""
+        pipes: dict[str, Any] = {"folder": self.run.path, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with servant(locust_command(MANY, LIMIT, url), env=locust_env(), core=self.cores[1], **pipes) as locust:
+            yield locust
+
+    def client(self, url: str) -> httpx.Client:
+        """For polite requests; no proxy stands between us and this machine."""
+        return httpx.Client(base_url=url, timeout=30.0, trust_env=False)
+
+    def script(self, act: str, cells: tuple[Any, ...], asked: Asked | None) -> Script:
+        """Cells for Locust, with what goes along; from now on they belong to the run's plan."""
+        self.run.extend_plan([cell.to_dict() for cell in cells])
+        if act not in self.run.facts["acts"]:
+            self.run.facts["acts"].append(act)
+        letters = {}
+        if asked:
+            kind = {"Content-Type": asked.content_type} if asked.body is not None and asked.content_type else {}
+            body = asked.body.decode("latin-1") if asked.body is not None else None
+            headers = httpx.Headers({**kind, **asked.headers})
+            headers.update(self.order.choice.headers)  # a person's own beat the route's, however they are spelt
+            letters[asked.route] = Letter(dict(headers), body)
+        return Script(self.run.path, act, self.order.seed, cells, letters=letters, users=MANY)
+
+    def follow(
+        self, app: subprocess.Popen[str] | None, locust: subprocess.Popen[str], url: str, act: str, scripts: Iterator[Script]
+    ) -> None:
+        """Follow Locust through its scripts."""
+        sampled = meter(self.patient, self.run.path, act, url)
+
+        def check() -> None:
+            self.interruption.check()
+            sampled()
+
+        watch(app, locust, scripts, lambda cell, _: self.tell(cell), Log.from_here(self.run.path / "log.txt"), check)
+
+    def tell(self, step: str) -> None:
+        """What is being done."""
+        self.audience.tell(step, time.perf_counter() - self.began)
+
+
+def entry(asked: Asked) -> dict[str, Any]:
+    """What run.json keeps of a route: neither its headers nor its body."""
+    kept = {name: getattr(asked, name) for name in ("route", "path", "skipped", "is_async", "file", "line")}
+    return {**kept, "act": None, "wrong": None, "unfit": None}

@@ -1,0 +1,64 @@
+"""What the front door opens for `atonce doctor`: somebody's words become an order, an outline, or an examination."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from results.gate import parse
+from results.store import RunFolder, default_root
+from results.trouble import Exit, Trouble
+from scenarios._doctor.choice import parse_choice
+from scenarios._doctor.drive import A_ROUTE, Listener, Order, examine, listed
+from scenarios._doctor.patient import Patient
+from scenarios._doctor.steps import CEILING, FEW, MANY
+from scenarios._order import parse_duration
+
+
+def patient_of(target: str, start: str, url: str, allowed: str | None, **words: Any) -> Patient:
+    """Whose app it is. Raises Trouble."""
+    if start or url:
+        if target or not (start and url):
+            raise Trouble("--start 'COMMAND' and --url URL belong together, and take the place of MODULE:APP.", Exit.USAGE)
+        return Patient.of_command(start, url, env=words["env"] or (), env_file=words["env_file"])
+    if not target:
+        raise Trouble("Name your app: atonce doctor shop.main:app, or atonce doctor http://127.0.0.1:8000", Exit.USAGE)
+    if "//" in target or target.startswith((":", "localhost:")) or target[:1].isdigit():
+        return Patient.of_url(target, allowed)
+    return Patient.of_module(target, **{**words, "env": words["env"] or (), "loop": str(words["loop"])})
+
+
+def order_of(patient: Patient, words: dict[str, list[str] | None], gates: Iterable[str], budget: str, seed: int) -> Order:
+    """What is to be examined. Raises Trouble for what cannot be understood, before anything is started."""
+    choice = parse_choice(**{name: given or () for name, given in words.items()})
+    allowed = parse_duration(budget)
+    return Order(patient=patient, choice=choice, gates=tuple(parse(one) for one in gates), budget=allowed, seed=seed)
+
+
+def outline(order: Order) -> Iterator[str]:
+    """What would be asked. The app is started to learn its routes, and asked nothing but that."""
+    with tempfile.TemporaryDirectory() as folder:
+        routes = listed(order, RunFolder(Path(folder), "doctor"))
+    wide = max(len(one.route) for one in routes)
+    for one in routes:
+        yield f"{one.route:<{wide}}  " + (f"skipped: {one.skipped}" if one.skipped else f"asked as {one.path}")
+    loaded = sum(not one.skipped for one in routes)
+    yield (
+        f"{loaded} routes: one user, {FEW} users and, where those leave it open, {MANY}; at most {CEILING:,} requests each, "
+        f"about {min(order.budget, 10 + A_ROUTE * loaded):.0f} s; nothing was loaded"
+    )
+    yield "a GET may change data, or call paid or remote services, too: --exclude what should be left alone"
+
+
+def prepared(order: Order, out: Path | None) -> tuple[RunFolder, Callable[[Listener], Trouble | None]]:
+    """A run about to begin. Trouble comes back as a value: a report follows all the same."""
+    run = RunFolder.create(out or default_root(), "doctor")
+
+    def go(audience: Listener) -> Trouble | None:
+        try:
+            examine(order, run, audience)
+        except Trouble as trouble:
+            return trouble
+        return None
+
+    return run, go

@@ -1,0 +1,103 @@
+"""A quick look at what one level has measured so far, to decide what is asked next. The verdict is not made here.
+
+Only the spools of the act are read; everything that is said about the app is worked out later, from the sealed run.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from results import spool
+from results.schema import Cell
+
+SUFFERS, SUFFERS_FROM = 5.0, 0.020  # a neighbour suffers from so many times its idle p90, and from so many seconds, on
+STARTLED = 0.050  # seconds of a single ping: somebody may hold the loop now and then
+COMPUTES = 0.5  # share of a core
+HOLD = 0.010  # seconds per request, below which a loop is used and not held
+GROWS, ALIKE = 0.9, 1.12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One level. Seconds, and requests per second; `pings` are the neighbours' latencies, sorted, by kind."""
+
+    users: int
+    think: float
+    rate: float
+    median: float
+    cpu: float | None  # cores that the app's processes used
+    pings: dict[str, list[float]]
+    wrong: int
+    right: int
+
+    def p90(self, kind: str) -> float | None:
+        """The 90th percentile of one neighbour, of however few."""
+        found = self.pings.get(kind, [])
+        return found[math.ceil(0.9 * len(found)) - 1] if found else None
+
+    def suffers(self, kind: str, idle: dict[str, float]) -> bool:
+        """Whether a neighbour waits much longer than alone."""
+        p90 = self.p90(kind)
+        return p90 is not None and p90 >= max(SUFFERS_FROM, SUFFERS * idle.get(kind, 0.0))
+
+    @property
+    def is_startled(self) -> bool:
+        """Whether any single ping of the async neighbour took long."""
+        found = self.pings.get("async", [])
+        return bool(found) and found[-1] >= STARTLED
+
+    @property
+    def computes(self) -> bool:
+        """Whether the app rather computes than waits, as far as anybody knows."""
+        return (self.cpu or 0.0) >= COMPUTES
+
+    def grows(self, service: float) -> bool:
+        """Whether nothing queues: users, their pauses and the unloaded time explain the rate."""
+        return self.rate * (service + self.think) >= GROWS * self.users
+
+
+def look(folder: Path, act: str, cell: Cell) -> Seen | None:
+    """What a cell has measured, from the spools of its act; None when its window never opened."""
+    marks = {
+        line[2]: line[3] for line in spool.read(folder / "load" / f"{act}.jsonl") if line[0] == "mark" and line[1] == cell.name
+    }
+    if not {"open", "close"} <= set(marks) or marks["close"] <= marks["open"]:
+        return None
+    begin, end = marks["open"], marks["close"]
+    sent: dict[int, list[Any]] = {}
+    pings: dict[str, list[float]] = {}
+    latencies: list[float] = []
+    answered = wrong = 0
+    for kind, seq, *words in spool.read(folder / "samples" / f"{act}.jsonl"):
+        if kind == "sent" and words[0] in {cell.name, cell.aside}:
+            sent[seq] = words
+        if kind not in {"done", "given-up"} or seq not in sent:
+            continue
+        name, _phase, route, _variant, _connection, intended, _left = sent[seq]
+        done, fault = words[0], words[2] if kind == "done" else None
+        if name == cell.name:
+            wrong += fault is not None
+            answered += kind == "done" and fault is None and begin < done <= end
+        if begin < intended <= end and fault is None:
+            (latencies if name == cell.name else pings.setdefault(route.rpartition("/")[2], [])).append(done - intended)
+    return Seen(
+        users=cell.users,
+        think=cell.think,
+        rate=answered / (end - begin),
+        median=sorted(latencies)[len(latencies) // 2] if latencies else 0.0,
+        cpu=cpu(folder / "probe", act, begin, end),
+        pings={kind: sorted(found) for kind, found in pings.items()},
+        wrong=wrong,
+        right=answered,
+    )
+
+
+def cpu(folder: Path, act: str, begin: float, end: float) -> float | None:
+    """Cores that the processes of an act used between two moments; None when nobody saw them."""
+    found = []
+    for path in (one for one in folder.glob("*.jsonl") if one.stem.rpartition("-")[0] == act):
+        looks = [(line[1], line[6]) for line in spool.read(path) if line[0] == "sample" and begin < line[1] <= end]
+        if len(looks) > 1:
+            found.append((looks[-1][1] - looks[0][1]) / (looks[-1][0] - looks[0][0]))
+    return sum(found) if found else None

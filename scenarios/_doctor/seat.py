@@ -1,0 +1,94 @@
+"""What stands around an app while it is examined: its address, its two innocent neighbours, and a meter for its CPU.
+
+An app that we start carries our guest, who answers for both neighbours and keeps a journal. A black box has neither: there an
+unknown path is the `async` neighbour, and the CPU of its processes is read from outside, where the system shows them.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from results.schema import Neighbour
+from results.spool import Spool
+from results.trouble import Exit, Trouble
+from scenarios._doctor.patient import Patient, listeners
+from scenarios._driver import free_port
+
+SAMPLE_EVERY = 0.1  # seconds between two readings of a black box's CPU
+NOWHERE = 3  # times that an unknown path is asked before it may be a neighbour
+
+
+def address(patient: Patient) -> tuple[str, int]:
+    """Where the app is going to answer."""
+    if patient.url:
+        return patient.url, httpx.URL(patient.url).port or 80
+    port = free_port()
+    return f"http://127.0.0.1:{port}", port
+
+
+def ready_path(patient: Patient, secret: str) -> str:
+    """What is asked until the app answers."""
+    return f"/_atonce-{secret}/async" if patient.how == "module" else f"/_atonce-{secret}"
+
+
+def neighbours(patient: Patient, secret: str, client: httpx.Client) -> tuple[tuple[Neighbour, ...], float]:
+    """The innocent routes, and how many seconds one ping costs the app; 0 where it costs nothing."""
+    if patient.how == "module":
+        kinds = ("async", "def")
+        return tuple(neighbour(one, f"/_atonce-{secret}/{one}", f'{{"neighbour":"{one}"}}') for one in kinds), 0.0
+    path = f"/_atonce-{secret}"
+    found = []
+    for _ in range(NOWHERE):
+        began = time.perf_counter()
+        found.append((client.get(path).status_code, time.perf_counter() - began))
+    if len({status for status, _ in found}) > 1:
+        raise Trouble(
+            f"An unknown path is answered with changing statuses at {patient.url}; no neighbour can be asked.", Exit.TARGET
+        )
+    return (neighbour("async", path, "", found[0][0]),), min(seconds for _, seconds in found)
+
+
+def neighbour(kind: str, path: str, expects: str, status: int = 0) -> Neighbour:
+    """One of them; how often it is asked is decided level by level."""
+    return Neighbour(kind=kind, route=f"GET /_atonce/{kind}", path=path, expects=expects, rate=0.0, connections=0, status=status)
+
+
+def document(client: httpx.Client, headers: dict[str, str]) -> dict[str, Any] | None:
+    """The OpenAPI document of a black box; None where it has none to read."""
+    try:
+        found = client.get("/openapi.json", headers=headers).json()
+    except (httpx.HTTPError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def meter(patient: Patient, folder: Path, act: str, url: str) -> Callable[[], None]:
+    """Something to call often while a black box works: it writes down the CPU seconds of the processes that listen there."""
+    processes = [] if patient.how == "module" else listeners(url)
+    if not processes:
+        return lambda: None
+    spool = Spool(folder / "probe" / f"{act}-{processes[0].pid}.jsonl")
+    last = 0.0
+
+    def read() -> None:
+        nonlocal last
+        if (now := time.perf_counter()) - last < SAMPLE_EVERY:
+            return
+        last = now
+        spool.write("sample", now, *[None] * 4, sum(map(spent, processes)), *[None] * 5)
+        spool.file.flush()
+
+    return read
+
+
+def spent(process: psutil.Process) -> float:
+    """CPU seconds of a process so far; 0 of one that has gone."""
+    with contextlib.suppress(psutil.Error):
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    return 0.0

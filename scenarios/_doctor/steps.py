@@ -1,0 +1,133 @@
+"""What one route is asked, step by step: by one user, by a few beside both neighbours, by many; and what follows from that.
+
+Nobody knows beforehand how long a route takes, so the polite requests set the durations. Load is bounded by users and by
+requests, never by a rate: a cap makes a plateau of its own. Where even 64 users without a pause would ask more of one load
+generator than it can do, they pause; a pause is think time, which the closed loop's law reckons with.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from results.gate import Level
+from results.schema import Arrivals, Cell, Law, Neighbour, Pool, Scenario
+from scenarios._doctor.look import Seen
+
+FEW, MANY = 8, 64  # users; 64 show a pool of 40 and more of nothing that a worker usually has
+CEILING = 20_000  # requests per route
+FASTEST = 1500.0  # requests per second that one generator sends with room to spare
+PINGS = 130  # per neighbour and level: 100 and some, so that there is a p90
+WATCHERS = 3  # users while the watchdog looks: enough to hold a loop all the time
+LONGEST = 60.0  # seconds that one level of a gate may take
+HALF = 0.5  # of the capacity, at which a held loop is told from a busy one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bedside:
+    """How a route is asked: its name, its path, what its neighbours are, and how long it takes when asked politely."""
+
+    act: str  # the server that answers
+    route: str
+    path: str
+    service: float  # seconds
+    neighbours: tuple[Neighbour, ...]  # their rates are set level by level
+    patience: float  # seconds that one ping costs the app, at most; 0 where it costs nothing
+    most: int = CEILING
+
+    def cell(self, users: int, window: float, *, beside: bool = False) -> Cell:
+        """One level of a crowd; with both neighbours, or alone."""
+        think = max(0.0, users / FASTEST - self.service)
+        lap = self.service + think
+        return Cell(
+            name=f"{Scenario.CROWD}/{self.route}/{users}",
+            scenario=Scenario.CROWD,
+            variant=self.route,
+            route=self.route,
+            path=self.path,
+            expects="",
+            users=users,
+            warm_up=max(0.25, lap),
+            window=max(window, 2.2 * lap),
+            drain=min(10.0, 2.0 + 2 * self.service + users * self.service),
+            stagger=lap * (1 - 1 / users),
+            think=think,
+            neighbours=self.pinged(window, users) if beside else (),
+            on=self.act,
+            most=self.most,
+        )
+
+    def pinged(self, window: float, users: int) -> tuple[Neighbour, ...]:
+        """Both neighbours, as often as a p90 takes; seldom where they cost the app a lot.
+
+        Connections suffice for what is in flight when the loop is held by one request after another.
+        """
+        often = PINGS / window
+        rate = min(often, max(1.0, 0.05 / self.patience)) if self.patience else often
+        waiting = 3 * min(users * self.service, window) * rate
+        return tuple(replace(one, rate=rate, connections=int(min(300.0, 1.2 * waiting + 24))) for one in self.neighbours)
+
+    def alone(self) -> Cell:
+        """One user: the unloaded service time."""
+        return self.cell(1, bounded(12 * self.service, 0.8, 3.0))
+
+    def few(self) -> Cell:
+        """A few users: a held loop shows here already, and drains soon."""
+        return self.cell(FEW, bounded(2 * FEW * self.service, 1.6, 6.0), beside=True)
+
+    def many(self) -> Cell:
+        """Many users: every pool of a usual size shows."""
+        return self.cell(MANY, bounded(10 * self.service, 2.0, 8.0), beside=True)
+
+    def between(self, users: int) -> Cell:
+        """A level in the middle: a plateau is one only if it is there too."""
+        return self.cell(users, bounded(8 * self.service, 1.2, 6.0))
+
+    def half(self, rate: float) -> Cell:
+        """Arrivals at half of a capacity in requests per second, with both neighbours: whom it harms while there is room."""
+        return replace(self.arriving(rate, 3.0), neighbours=self.pinged(3.0, FEW))
+
+    def arriving(self, rate: float, window: float) -> Cell:
+        """Arrivals at a rate."""
+        arrivals = Arrivals(law=Law.POISSON, profile=((window + 0.5, rate, rate),), pool=Pool.WARM, warm=MANY, cap=300)
+        still = replace(self.cell(1, window), stagger=0.0, think=0.0, users=0, warm_up=0.5, window=window)
+        return replace(still, name=f"{Scenario.STEADY}/{self.route}/{rate:.4g}", scenario=Scenario.STEADY, arrivals=arrivals)
+
+    def watched(self, hold: float) -> Cell:
+        """A second look with a watchdog inside: `hold` is how long the loop seems to be held per request."""
+        return replace(self.cell(WATCHERS, bounded(25 * hold, 1.5, 5.0)), watched=True)
+
+    def demanded(self, levels: dict[Level | None, int], seen: Seen) -> Iterator[Cell]:
+        """The levels of somebody's gates, each with as many requests as its quantile takes, as long as anybody would wait."""
+        for level, count in levels.items():
+            users = seen.users if level is None else int(level.amount)
+            if level and level.unit == "/s":
+                yield self.arriving(level.amount, bounded(1.2 * count / level.amount, 2.0, LONGEST))
+            elif not (users == seen.users and seen.right >= count):
+                rate = min(
+                    users / (self.service + max(0.0, users / FASTEST - self.service)), seen.rate * max(1.0, users / seen.users)
+                )
+                cell = self.cell(users, bounded(1.2 * count / max(rate, 0.1), 1.0, LONGEST))
+                yield replace(cell, repeat=2, name=f"{cell.name}~2") if users in {1, FEW, MANY} else cell
+
+
+def bounded(value: float, least: float, most: float) -> float:
+    """A value, kept between two others."""
+    return min(max(value, least), most)
+
+
+def idle(neighbours: tuple[Neighbour, ...], rate: float) -> Cell:
+    """Both neighbours while nobody asks anything else."""
+    window = 1.3 * PINGS / rate if rate > PINGS / 10 else 6.0
+    return Cell(
+        name=f"{Scenario.NEIGHBOURS}/idle/0",
+        scenario=Scenario.NEIGHBOURS,
+        variant="idle",
+        route="idle",
+        path="",
+        expects="",
+        users=0,
+        warm_up=0.5,
+        window=window,
+        drain=5.0,
+        neighbours=tuple(replace(one, rate=rate, connections=24) for one in neighbours),
+        on="idle",
+    )

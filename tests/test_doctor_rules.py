@@ -1,0 +1,142 @@
+"""The doctor's rules, one signature after another: what was seen gives the verdict, and what looks alike does not."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from reports.blame import Blame, Held
+from reports.checks import Check
+from reports.doctor.exam import Exam, Inside, Look
+from reports.doctor.rules import rule
+from reports.findings import Verdict
+from reports.percentiles import Estimate
+from reports.study import Bystander, Level, Route
+
+QUIET: dict[str, Any] = dict.fromkeys(
+    ("loop_cpu", "kin_cpu", "lag", "longest_lag", "threads", "threads_waiting", "executor_waiting", "pool_threads", "pool_waiting")
+)
+IDLE = 0.0015  # seconds: p90 of a neighbour while nobody asks
+
+
+def level(users: int, rate: float, errors: int = 0) -> Level:
+    """One crowd."""
+    told: dict[str, Any] = dict.fromkeys(
+        ("little", "predicted_mean", "cpu", "threads_waiting", "executor_queue", "steadiness", "split")
+    )
+    mean, count = Estimate(users / rate, users / rate), round(5 * rate)
+    return Level(
+        cell=f"crowd/GET /x/{users}", users=users, repeat=1, seconds=5.0, count=count, rate=rate, completed=count, unfinished=0,
+        errors=errors, mean=mean, quantiles={}, longest=mean, starved=0, inside={}, **told,
+    )  # fmt: skip
+
+
+def look(  # noqa: PLR0913 - one per side of a signature
+    users: int,
+    rate: float,
+    cpu: float | None = 0.1,
+    loop: float = IDLE,
+    think: float = 0.0,
+    errors: int = 0,
+    status: str = "status 500",
+    **inside: float,
+) -> Look:
+    """One level: its rate, the app's CPU, the p90 of its `async` neighbour, and what is seen inside."""
+    beside = Bystander("async", Estimate(IDLE, IDLE), Estimate(loop, loop), 130, 130, None)
+    seen = Inside(cpu=cpu, **{**QUIET, **inside})
+    return Look(level=level(users, rate, errors), think=think, beside={"async": beside}, inside=seen, status=status, cut=None)
+
+
+def exam(service: float, *looks: Look, **more: Any) -> Exam:
+    """One route of that unloaded latency; one user is added."""
+    alone = look(1, 1 / service, threads=more.pop("alone", 0.0))
+    empty: dict[str, Any] = dict.fromkeys(("services", "places", "mechanism", "executor"))
+    route = Route(
+        route="GET /x", variant="GET /x", service=service, levels=tuple(one.level for one in (alone, *looks)), offered=(), bursts=(),
+        bystanders={}, restarts={}, **empty,
+    )  # fmt: skip
+    told: dict[str, Any] = {
+        "entry": {"route": "GET /x"}, "half": None, "held": None, "computing": None, "requests": 0, "workers": 1, "tokens": 40, "executor": 6, "is_guarded": True,
+    }  # fmt: skip
+    return Exam(route=route, looks={one.level.users: one for one in (alone, *looks)}, **{**told, **more})
+
+
+def neighbours(loaded: float) -> dict[str, Bystander]:
+    """The `async` one at half of the capacity."""
+    return {"async": Bystander("async", Estimate(IDLE, IDLE), Estimate(loaded, loaded), 130, 130, None)}
+
+
+LINE = Blame(
+    file="jobs.py", line=3, function="poll", call="time.sleep", library="", entry=None, is_mine=True, is_serialising=False,
+    share=0.9, held=1.0, holds=9, longest=0.2, median=0.1, blind=0.0, elsewhere=0.0,
+)  # fmt: skip
+BUSY = look(8, 33, cpu=1.0, loop=0.24, loop_cpu=0.98)
+CASES: list[tuple[str, Verdict, int | None, Exam]] = [
+    ("awaits", Verdict.SCALES, None, exam(0.1, look(8, 80), look(64, 620))),
+    ("awaits for long", Verdict.SCALES, None, exam(2.0, look(8, 4), look(64, 31))),
+    ("no-op, as often as 64 users with pauses ask", Verdict.SCALES, None, exam(0.001, look(8, 1400, think=0.004), look(64, 1480, cpu=0.6, think=0.041))),
+    ("no-op that fills the core, neighbours late behind it", Verdict.SCALES, None, exam(0.001, look(8, 900, cpu=1.0, loop=0.009, loop_cpu=0.9), look(64, 900, cpu=1.0, loop=0.07, loop_cpu=0.9))),
+    ("2 ms of CPU: its neighbours wait behind eight of them", Verdict.SCALES, None, exam(0.0028, look(8, 400, cpu=1.0, loop=0.021, loop_cpu=0.98), look(64, 400, cpu=1.0, loop=0.16, loop_cpu=0.98))),
+    ("computes 12 ms, and at half of its capacity harms nobody", Verdict.SCALES, None, exam(0.012, look(8, 80, cpu=1.0, loop=0.09, loop_cpu=0.98), half=neighbours(0.018))),
+    ("holds the loop and waits", Verdict.LOOP_BLOCKED, None, exam(0.1, look(8, 9.9, loop=0.78))),
+    ("holds it for a tenth of its time: ten at once", Verdict.LOOP_BLOCKED, None, exam(1.0, look(8, 7.5, loop=0.03), look(64, 10, loop=0.6))),
+    ("holds it 2 ms at a time: only many show it", Verdict.LOOP_BLOCKED, None, exam(0.003, look(8, 450, loop=0.015), look(64, 460, cpu=0.3, loop=0.13))),
+    ("holds it and computes", Verdict.LOOP_BUSY, None, exam(0.03, BUSY, half=neighbours(0.045))),
+    ("holds it and computes, half unknown", Verdict.UNKNOWN, None, exam(0.03, BUSY)),
+    ("computes in threads", Verdict.GIL_BOUND, None, exam(0.03, look(8, 33, cpu=1.0, loop=0.05, loop_cpu=0.02))),
+    ("computes in threads, neighbours calm", Verdict.GIL_BOUND, None, exam(0.03, look(8, 33, cpu=1.0, loop_cpu=0.02), look(64, 33, cpu=1.0, loop_cpu=0.02, threads_waiting=24.0))),
+    ("a no-op in threads that fills the core", Verdict.SCALES, None, exam(0.0015, look(8, 800, cpu=0.9, loop_cpu=0.3), look(64, 800, cpu=1.0, loop_cpu=0.3, threads_waiting=20.0))),
+    ("waits for AnyIO's threads", Verdict.THREAD_POOL, 40, exam(0.1, look(8, 80), look(64, 398, threads_waiting=24.0, threads=40.0), alone=0.97)),
+    ("takes a thread for a part of its time", Verdict.THREAD_POOL, 40, exam(0.2, look(8, 40), look(64, 250, threads_waiting=12.0, threads=40.0), alone=0.8)),
+    ("its threads wait for 15 connections", Verdict.POOL_LIMITED, 15, exam(0.1, look(8, 80), look(29, 150), look(64, 150, threads_waiting=24.0, threads=40.0), alone=0.97)),
+    ("waits for the executor", Verdict.EXECUTOR_POOL, 6, exam(0.1, look(8, 60), look(64, 60, executor_waiting=58.0))),
+    ("waits for an executor of its own", Verdict.POOL_LIMITED, 4, exam(0.1, look(8, 40), look(64, 40, pool_waiting=60.0, pool_threads=4.0))),
+    ("an asyncio.Lock", Verdict.POOL_LIMITED, 1, exam(0.05, look(8, 20), look(64, 20))),
+    ("a semaphore of ten", Verdict.POOL_LIMITED, 10, exam(0.1, look(8, 80), look(16, 100), look(64, 100))),
+    ("a plateau that was seen once only", Verdict.UNKNOWN, None, exam(0.1, look(8, 80), look(64, 100))),
+    ("fails under load", Verdict.WRONG_ANSWER, None, exam(0.1, look(8, 80, errors=40))),
+    ("refuses under load", Verdict.UNKNOWN, None, exam(0.1, look(8, 80, errors=40, status="status 429"))),
+    ("was answered wrongly when asked politely", Verdict.WRONG_ANSWER, None, exam(0.1, entry={"wrong": "answers text/html"})),
+    ("did not fit the budget", Verdict.UNKNOWN, None, exam(0.1, look(8, 80), look(64, 620), entry={"unfit": "no time"})),
+    ("two workers, each blocked", Verdict.LOOP_BLOCKED, None, exam(0.1, look(8, 20, loop=0.38), workers=2)),
+    ("from outside: threads that take turns", Verdict.GIL_BOUND, None, exam(0.03, look(8, 33, cpu=1.0, loop=0.06), is_guarded=False)),
+    ("from outside: whole requests", Verdict.UNKNOWN, None, exam(0.03, look(8, 33, cpu=1.0, loop=0.2), is_guarded=False)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("verdict", "places", "seen"), [one[1:] for one in CASES], ids=[one[0] for one in CASES])
+def test_a_signature_has_its_verdict(verdict: Verdict, places: int | None, seen: Exam) -> None:
+    """Each rule, and what it must not be taken for."""
+    ruling = rule(seen, [])
+    assert (verdict, places) == (ruling.verdict, ruling.places), ruling.seen
+
+
+def test_a_failed_check_takes_the_verdict() -> None:
+    """A saturated generator never yields loop-blocked."""
+    fault = Check("V9", "generator CPU", "crowd/GET /x/8", 0.95, 0.5, 0.85, "the generator was full")
+    assert Verdict.UNTRUSTED is rule(exam(0.1, look(8, 9.9, loop=0.78)), [fault]).verdict
+
+
+def test_what_holds_the_loop_outside_any_request_is_not_the_routes_fault() -> None:
+    """A background task that holds the loop harms whoever is asked meanwhile."""
+    blocked = exam(0.1, look(8, 9.9, loop=0.78))
+    ruling = rule(replace(blocked, held=Held(1.0, 0.0, (replace(LINE, elsewhere=1.0),))), [])
+    assert (ruling.verdict, "outside any request" in ruling.seen) == (Verdict.UNKNOWN, True)
+    inside = replace(blocked, held=Held(1.0, 0.0, (LINE,)))
+    assert Verdict.LOOP_BLOCKED is rule(inside, []).verdict
+
+
+@pytest.mark.parametrize(
+    ("line", "computing", "verdict"),
+    [
+        (LINE, 0.1, Verdict.LOOP_BLOCKED),
+        (LINE, 0.9, Verdict.LOOP_BUSY),
+        (replace(LINE, longest=0.03, median=0.02), 0.1, Verdict.SCALES),  # three users, one after another
+        (replace(LINE, holds=1), 0.1, Verdict.SCALES),
+        (replace(LINE, elsewhere=1.0), 0.1, Verdict.SCALES),
+    ],
+)
+def test_what_holds_the_loop_now_and_then_is_found(line: Blame, computing: float, verdict: Verdict) -> None:
+    """The neighbours' p90 is calm, and the watchdog saw it."""
+    seldom = exam(0.1, look(8, 80), look(64, 620), held=Held(1.0, 0.0, (line,)), computing=computing, requests=200)
+    assert verdict is rule(seldom, []).verdict
