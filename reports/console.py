@@ -44,6 +44,11 @@ class Progress:
         """Take it away again."""
         self.bar.stop()
 
+    def expect(self, seconds: float) -> None:
+        """It is known better by now how long it all takes."""
+        self.total = seconds
+        self.bar.update(self.task, total=seconds)
+
     def tell(self, step: str, seconds_done: float) -> None:
         """One look at the run; drawn at most twice a second."""
         self.done = max(self.done, seconds_done)

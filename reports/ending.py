@@ -1,6 +1,7 @@
 """How a command ends: the result on stdout, the paths, the next command to type, and the exit code that weighs most."""
 
 import json
+import os
 import sys
 import webbrowser
 from collections.abc import Callable
@@ -9,11 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reports.ci import announce
 from reports.console import Progress, console
+from reports.gates import exit_code as judged
+from reports.gates import strictly
+from reports.junit import junit
 from reports.report import Report, explain, write
 from reports.summary import summary
 from reports.terminal import show
+from results.store import put
 from results.trouble import Trouble, may_be_cut_short
+
+OUTCOMES = {True: "holds", False: "fails", None: "inconclusive"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +32,7 @@ class Manners:
     quiet: bool
     strict: bool
     open_page: bool
+    junit: Path | None = None
 
 
 def present(path: Path, trouble: Trouble | None) -> tuple[Report | None, dict[str, Any]]:
@@ -58,18 +67,31 @@ def conclude(found: Report | None, data: dict[str, Any], trouble: Trouble | None
     assert found is not None  # noqa: S101 - nothing to show only after a trouble
     may_be_cut_short()
     page = found.path / "report" / "index.html"
-    code = int(trouble.code if trouble else found.exit_code(strict=manners.strict))
+    if found.study.run["command"] == "doctor":
+        data = publish(data, manners)
+    code = int(trouble.code if trouble else found.exit_code(strict=manners.strict) or (judged(data) if data.get("gates") else 0))
     if manners.as_json:
         told = {"error": trouble.sentence} if trouble else {}
         print(json.dumps({**data, **told, "exit_code": code}, indent=1, allow_nan=False), flush=True)
     else:
         show(found, console(sys.stdout))
+        for one in data.get("gates", []) if found.study.run["command"] == "doctor" else []:
+            print(f"gate {OUTCOMES[one['holds']]}: {one['words']}{', borderline' if one['borderline'] else ''}", flush=True)
         print(f"report: {relative(page)}   next: {following}", flush=True)
     if manners.open_page:
         webbrowser.open(page.resolve().as_uri())
     if trouble:
         print(f"atonce: {trouble.sentence}", file=sys.stderr, flush=True)
     return code
+
+
+def publish(data: dict[str, Any], manners: Manners) -> dict[str, Any]:
+    """Tell the pipeline that we run in, if any; gives the data as somebody strict reads it, where that was asked for."""
+    data = strictly(data) if manners.strict else data
+    announce(data, os.environ, as_json=manners.as_json)
+    if manners.junit:
+        put(manners.junit, junit(data, strict=manners.strict))
+    return data
 
 
 def relative(path: Path) -> Path:

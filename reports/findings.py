@@ -17,6 +17,7 @@ A plateau alone never decides: partial blocking imitates pools, so the neighbour
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from reports.loads import sentences
 from reports.study import Bystander, Level, Route
@@ -81,6 +82,7 @@ class Finding:
     verdict: Verdict
     sentence: str
     remedy: str
+    case: Any = None  # what the doctor knows of it, `doctor.diagnosis.Case`
 
 
 def finding(route: Route, belief: Belief) -> Finding:

@@ -88,12 +88,15 @@ def floor_of(evidence: Evidence, cell: Cell) -> float | None:
 
 def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
     """One variant's levels, burst and neighbours."""
-    crowds = sorted((cell for cell in cells if cell.scenario is Scenario.CROWD), key=lambda cell: (cell.users, cell.repeat))
+    crowds = sorted(
+        (cell for cell in cells if cell.scenario is Scenario.CROWD and not cell.watched), key=lambda cell: (cell.users, cell.repeat)
+    )
     alone = {c.repeat: answered(window) for c in crowds if c.users == 1 and (window := steady(evidence, c, c.name))}
     service = service_time(np.concatenate(list(alone.values()))) if alone else None
     runtime = evidence.run.get("targets", {}).get(variant, {})
     places, mechanism = limit_of(variant, runtime)
     bursts = [burst_of(evidence, cell) for cell in cells if cell.scenario is Scenario.BURST]
+    asked = [cell for cell in crowds if cell.neighbours] or crowds
     route = Route(
         route=next((cell.route for cell in evidence.cells if cell.variant == variant and (cell.users or cell.arrivals)), variant),
         variant=variant,
@@ -105,7 +108,7 @@ def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
         levels=tuple(level for cell in crowds if (level := level_of(evidence, cell, service, places))),
         offered=(),
         bursts=tuple(bursts),
-        bystanders={one.kind: one for one in bystanders(evidence, crowds[-1], holds_loop=places == 1)} if crowds else {},
+        bystanders={one.kind: one for one in bystanders(evidence, asked[-1], holds_loop=places == 1)} if asked else {},
         restarts={},
     )
     if not evidence.run.get("host"):  # else nobody restarted it

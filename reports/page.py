@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -16,12 +17,16 @@ from reports import wording
 from reports.charts import CHARTS, LESSON, Table, svg
 from reports.charts.style import look
 from reports.claims import Judged
+from reports.doctor.table import ordered as worst_last
 from reports.guide import grouped, guide
 from reports.loads import COLUMNS, SILENT, again, compared, loads, quantile, stopped
 from reports.report import Report
 from reports.selfcheck import COLUMNS as GOALS
 from reports.selfcheck import MISSED
+from reports.summary import summary
 from reports.terminal import ordered, tally
+
+DRAWN = 6  # routes of somebody's app that the charts show, the worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +74,17 @@ def page(report: Report) -> str:
         missed=MISSED,
         compared=compared(report.study),
         loads=[] if report.study.reproduces else loads(report.study, {one.route.variant: one.verdict for one in found}),
+        **doctored(report),
         levels=[(finding, level) for finding in found for level in finding.route.levels],
     )
+
+
+def doctored(report: Report) -> dict[str, Any]:
+    """What an examination shows beside: its findings, the worst first, the routes that were left out, and its gates."""
+    if report.study.run["command"] != "doctor":
+        return {}
+    skipped = [one for one in report.study.run["routes"] if one["skipped"]]
+    return {"findings": list(reversed(worst_last(report))), "skipped": skipped, "gates": summary(report)["gates"]}
 
 
 def by_section(claims: Iterable[Judged]) -> dict[str, list[Judged]]:
@@ -100,6 +114,9 @@ def pictures(report: Report) -> Iterator[Picture]:
     if command == "claims":  # what was asked by a single user gave a claim its service time; one point is no picture
         routes = (replace(one, levels=()) if one.top and one.top.users == 1 else one for one in study.routes)
         study = replace(study, routes=tuple(routes))
+    if command == "doctor":
+        worst = [one.route for one in reversed(worst_last(report)) if one.route.levels]
+        study, description = replace(study, routes=tuple(worst[:DRAWN])), " ".join(told[:DRAWN])
     for chart in CHARTS:
         title, figure, table = chart.title(study), chart.draw(study), chart.table(study)
         if isinstance(figure, str) and command == "reproduce" and chart in LESSON:

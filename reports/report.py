@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.claims import CLAIMS, Judged, Outcome, judge
+from reports.doctor.diagnosis import findings as diagnosed
 from reports.findings import Finding, finding
 from reports.load import load
 from reports.measure import measure
@@ -30,7 +31,8 @@ class Report:
 
     def exit_code(self, *, strict: bool = False) -> Exit:
         """What the run means: 3 when it cannot be trusted, is not whole or missed a goal, 1 when a claim was refuted, else 0."""
-        whole = self.study.run["status"] == Status.COMPLETE and not self.study.missing and all(one.holds for one in self.goals)
+        lacks = self.study.missing and self.study.run["command"] != "doctor"  # there a route is unknown
+        whole = self.study.run["status"] == Status.COMPLETE and not lacks and all(one.holds for one in self.goals)
         if not whole or self.trust.belief is Belief.UNTRUSTED or (strict and self.trust.belief is Belief.SUSPECT):
             return Exit.UNTRUSTED
         return Exit.FAILED if any(one.judgement.outcome is Outcome.REFUTED for one in self.claims) else Exit.FINE
@@ -41,6 +43,8 @@ def explain(path: Path) -> Report:
     evidence = load(path)
     numbers = measure(evidence)
     belief = trust(numbers)
+    if numbers.run["command"] == "doctor":
+        return Report(path, numbers, belief, diagnosed(evidence, numbers, belief), ())
     found = tuple(finding(route, belief.belief) for route in numbers.routes)
     asked = numbers.run.get("claims") or [claim.id for claim in CLAIMS if numbers.is_planned(claim.needs)]
     lesson = [claim for claim in CLAIMS if claim.id in asked] if numbers.reproduces else []

@@ -10,6 +10,7 @@ from typing import Any
 
 from reports.checks import Check
 from reports.claims import Judged
+from reports.doctor.diagnosis import Case
 from reports.findings import Finding
 from reports.gates import rulings
 from reports.guide import Row, guide
@@ -51,6 +52,7 @@ def summary(report: Report) -> dict[str, Any]:
         "claims": [claim_entry(one) for one in report.claims],
         "guide": [guide_entry(one) for one in guide(report)],
         "gates": [gate_entry(one) for one in report.goals],
+        "skipped": [{"route": one["route"], "why": one["skipped"]} for one in run.get("routes", []) if one["skipped"]],
         "missing": [asdict(one) for one in report.study.missing],
         "troubles": run.get("troubles", []),
     }
@@ -95,6 +97,24 @@ def route_entry(finding: Finding) -> dict[str, Any]:
         "blame": [],
         "sentence": finding.sentence,
         "remedy": finding.remedy,
+        **(examined(finding.case) if finding.case else {}),
+    }
+
+
+def examined(case: Case) -> dict[str, Any]:
+    """What the doctor adds to a route."""
+    inside, cure = case.exam.top.inside if case.exam.top else None, case.cure
+    names = ("file", "line", "function", "call", "library", "share", "holds", "blind")
+    return {
+        "blame": [{name: getattr(one, name) for name in names} for one in case.blames],
+        "hold_s": case.hold,
+        "loop_lag_p99_s": inside.lag if inside else None,
+        "loop_lag_max_s": inside.longest_lag if inside else None,
+        "limit": {"name": case.ruling.verdict, "predicted": case.ruling.places} if case.ruling.places else None,
+        "seen": case.ruling.seen,
+        "sure": case.sure,
+        "would_change_it": case.ruling.change,
+        "cure": asdict(cure) if cure else None,
     }
 
 

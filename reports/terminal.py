@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from reports.claims import Outcome
+from reports.doctor import table as doctor
 from reports.findings import Finding, Verdict
 from reports.guide import Advice, brief, guide
 from reports.loads import COLUMNS as LOADS
@@ -24,6 +25,7 @@ LOUD = {
     Verdict.THREAD_POOL: "yellow",
     Verdict.EXECUTOR_POOL: "yellow",
     Verdict.POOL_LIMITED: "yellow",
+    Verdict.GIL_BOUND: "yellow",
     Verdict.LOOP_BLOCKED: "red",
     Verdict.LOOP_BUSY: "red",
     Verdict.WRONG_ANSWER: "red",
@@ -47,7 +49,9 @@ FEWEST = 2  # route and verdict
 
 def show(report: Report, console: Console) -> None:
     """Print the whole report."""
-    if report.study.reproduces:
+    if report.study.run["command"] == "doctor":
+        show_doctor(report, console)
+    elif report.study.reproduces:
         console.print(claims_blocks(report))
         console.print(f"claims: {tally(report) or 'none was asked for'}\n", highlight=False)
     elif rows := loads(report.study, {one.route.variant: one.verdict for one in report.findings}):
@@ -69,6 +73,14 @@ def show(report: Report, console: Console) -> None:
     console.print(trust_line(report), highlight=False, soft_wrap=True)
     for words in doubts(report):
         console.print(f"  {words}", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_doctor(report: Report, console: Console) -> None:
+    """Somebody's own app: what was not examined, every finding with its line and remedy, and the table, next to the prompt."""
+    for words in (*doctor.left_out(report), *doctor.details(report)):
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
+    if report.findings:
+        console.print(doctor.table(report, console.width, dict(LOUD)))
 
 
 def doubts(report: Report) -> Iterator[str]:
@@ -93,7 +105,7 @@ def not_whole(run: dict[str, Any]) -> Iterator[str]:
 
 def ordered(report: Report) -> list[Finding]:
     """The findings, most served first; none where single claims were asked for, which say it all."""
-    if report.study.run["command"] == "claims":
+    if report.study.run["command"] in {"claims", "doctor"}:
         return []
     return sorted(report.findings, key=lambda finding: -(finding.route.served or 0))
 

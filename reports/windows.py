@@ -83,7 +83,8 @@ def steady(evidence: Evidence, cell: Cell, name: str) -> Window | None:
     if bounds.empty or bounds.isna().to_numpy().any() or not set(everything.worker) <= set(bounds.index):
         return None
     start, end = float(bounds["open"].max()), float(bounds["close"].min())
-    if end <= start or end - start < WHOLE * cell.window:
+    cut = cell.most and {"ceiling", "failing"} & set(marks.columns)  # its window closed early on purpose
+    if end <= start or (end - start < WHOLE * cell.window and not cut):
         return None
     rows = everything[(everything.intended > start) & (everything.intended <= end)]
     summed = area["close"] - area["open"]

@@ -31,7 +31,7 @@ def level(users: int, rate: float, errors: int = 0) -> Level:
     )  # fmt: skip
 
 
-def look(  # noqa: PLR0913 - one per side of a signature
+def look(  # noqa: PLR0913, PLR0917 - one per side of a signature
     users: int,
     rate: float,
     cpu: float | None = 0.1,

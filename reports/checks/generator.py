@@ -13,6 +13,8 @@ POISSON_PASS, POISSON_FAIL = 3.0, 6.0  # -log10 of p
 REGULAR = 0.05  # a sender that takes 0.1 ms for each request cannot send 280 a second with a CV above .97
 UNTOLD = "too short for the generator's ticker to tell"
 A_STEP = 0.001  # seconds that the ticker may be late at its p99; or a twentieth of the reported tail, as V3 and V19 allow
+OWN_STALL = 0.005  # seconds of stall at its p99 that a percentile bears
+SHORTEST_HARM = 0.020  # seconds: no verdict of an examination rests on less
 OWN_CORE = 0.010  # seconds of one stall that nothing suffers from
 
 
@@ -20,11 +22,12 @@ def check(study: Study) -> Iterator[Check]:
     """V2 to V6, V9, V12 and V21 of every cell."""
     levels = {level.cell: level for route in study.everything for level in route.levels}
     loads = {load.cell: load for route in study.everything for load in route.offered}
+    least = SHORTEST_HARM if study.run["command"] == "doctor" else OWN_STALL
     for tally in study.tallies:
         load = loads.get(tally.cell)
         if not tally.is_aside:
-            yield from own_stalls(tally, levels.get(tally.cell) or (load.latency if load else None))
-        yield from punctual(tally, load)
+            yield from own_stalls(tally, levels.get(tally.cell) or (load.latency if load else None), least)
+        yield from punctual(tally, load, least)
         yield from thought(tally)
         if load:
             yield from arrivals(load)
@@ -37,16 +40,19 @@ def check(study: Study) -> Iterator[Check]:
         yield Check("V4", "all sent", "*", 1.0, 0.0, 0.005, "no cell was measured to its end")
 
 
-def own_stalls(tally: Tally, reported: Level | Latency | None) -> Iterator[Check]:
-    """V2 and V9: a generator that stands still, or has no CPU to spare, sells its own delay as the server's."""
+def own_stalls(tally: Tally, reported: Level | Latency | None, most: float) -> Iterator[Check]:
+    """V2 and V9: a generator that stands still, or has no CPU to spare, sells its own delay as the server's.
+
+    `most` seconds of stall at its p99 are too much for what is concluded.
+    """
     found = tally.health
     tail = (reported.quantiles["p99"] or reported.longest).low if reported else 0.0
     late = f"the generator's own ticker was {seconds(found.stall)} late at its p99: its stalls look like the server's tail"
     why = UNTOLD if found.stall is None else late
-    fine = min(0.005, max(A_STEP, 0.05 * tail))
+    fine = min(OWN_STALL, max(A_STEP, 0.05 * tail))
     if tally.has_window:  # sending a burst at one instant is a stall by itself
-        yield Check("V2", "generator stalls", tally.cell, found.stall, fine, 0.005, why, seconds)
-    least = max(OWN_CORE, 0.5 * tail) if tail else 10 * OWN_CORE
+        yield Check("V2", "generator stalls", tally.cell, found.stall, fine, most, why, seconds)
+    least = max(2 * most, 0.5 * tail) if tail else 10 * OWN_CORE
     why = UNTOLD if found.stall is None else f"the generator once stood still for {seconds(found.longest_stall)}"
     yield Check("V2", "longest stall", tally.cell, found.longest_stall, max(OWN_CORE, 0.05 * tail), least, why, seconds)
     why = UNTOLD if found.busy is None else f"the busiest generator process used {share(found.busy)} of its core"
@@ -59,8 +65,8 @@ def own_stalls(tally: Tally, reported: Level | Latency | None) -> Iterator[Check
     yield Check("V9", "generator CPU, worst second", tally.cell, found.busiest, 0.7, 0.85, why)
 
 
-def punctual(tally: Tally, load: Offered | None) -> Iterator[Check]:
-    """V3, V4, V5: whether all requests left, when planned, at the planned rate."""
+def punctual(tally: Tally, load: Offered | None, most: float) -> Iterator[Check]:
+    """V3, V4, V5: whether all requests left, when planned, at the planned rate; `most` seconds late are too much."""
     unsent = tally.planned - tally.sent
     why = f"{unsent} of {tally.planned} planned requests were never sent"
     yield Check("V4", "all sent", tally.cell, unsent / max(tally.planned, 1), 0.0, 0.005, why)
@@ -71,7 +77,7 @@ def punctual(tally: Tally, load: Offered | None) -> Iterator[Check]:
         median = load.latency.quantiles["p50"] if load and load.latency else None
         usual = median.low if median else 0.0
         why = f"one request in {10 if tally.is_aside or not load else 100} left {seconds(late)} late or later: else the load is not the stated one"
-        yield Check("V3", "lateness", tally.cell, late, max(0.0015, 0.05 * usual), max(0.005, 0.1 * usual), why, seconds)
+        yield Check("V3", "lateness", tally.cell, late, max(0.0015, 0.05 * usual), max(most, 0.1 * usual), why, seconds)
     if behind is not None and not (load and load.refused):
         why = f"the requests left {share(behind)} more slowly than the schedule asked: short of CPU, or of connections"
         yield Check("V5", "rate", tally.cell, behind, 0.01, 0.05, why)

@@ -85,10 +85,8 @@ def finding(evidence: Evidence, route: Route, entry: dict[str, object], belief: 
     ruling = rule(exam, faults)
     blames = tuple(one for one in exam.held.blames if one.elsewhere <= MOSTLY) if exam.held and ruling.verdict in HELD else ()
     worst = blames[0] if blames else None
-    cure = None
-    if ruling.verdict not in QUIET:
-        stack = worst.stack if worst else ()
-        cure = remedy(ruling.verdict, worst.call if worst else "", stack, exam.service, exam.entry.get("is_async"), ruling.places)
+    places, is_async = ruling.places, exam.entry.get("is_async")
+    cure = remedy(ruling.verdict, worst, service_s=exam.service, is_async=is_async, places=places)
     case = Case(exam=exam, ruling=ruling, blames=blames, cure=cure)
     return Finding(route, ruling.verdict, " ".join(sentences(case)), cure.title if cure else "", case)
 
