@@ -17,6 +17,7 @@ HERE = Path(__file__).resolve().parent
 app = typer.Typer(
     help="How many requests can your FastAPI route really serve at once?\n\n"
     "Start with: atonce reproduce   (two minutes: blocking inside `async def` makes requests queue, with proof)\n\n"
+    "Then your own app: atonce doctor shop.main:app   (which routes queue, behind what, at which line)\n\n"
     "Every flag may be set as ATONCE_<FLAG>, or in [tool.atonce] of pyproject.toml.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 
 Loop = StrEnum("Loop", ["ASYNCIO", "UVLOOP"])
+ItsLoop = StrEnum("ItsLoop", ["AUTO", "ASYNCIO", "UVLOOP"])
 Kind = StrEnum("Kind", ["BURST", "CROWD", "STEADY", "NEIGHBOURS", "KNEE"])
 Gaps = StrEnum("Gaps", ["POISSON", "CONSTANT"])
 Shape = StrEnum("Shape", ["FLAT", "STEPS", "RAMP", "SPIKE"])
@@ -86,7 +88,7 @@ def reproduce(  # noqa: PLR0913 - one parameter per flag
     play("reproduce", plan, settings, out, dry_run=dry_run, as_json=as_json, quiet=quiet, strict=strict, open_page=open_page)
 
 
-def play(command: str, plan: Any, settings: dict[str, Any], out: Path | None, *, dry_run: bool, **manners: bool) -> None:
+def play(command: str, plan: Any, settings: dict[str, Any], out: Path | None, *, dry_run: bool, **manners: Any) -> None:
     """Play a plan on servers of our own, to the exit code; or tell what it would send."""
     from reports.ending import Manners, watched  # noqa: PLC0415
     from scenarios import _front  # noqa: PLC0415
@@ -207,6 +209,73 @@ def claims(  # noqa: PLR0913 - one parameter per flag
         return
     manners = {"as_json": as_json, "quiet": quiet, "strict": strict, "open_page": open_page}
     play("claims", chosen(needs_of(ids)), {"loop": loop, "seed": seed, "claims": ids}, out, dry_run=dry_run, **manners)
+
+
+@app.command(
+    epilog="Examples:  atonce doctor shop.main:app   |   atonce doctor http://127.0.0.1:8000   |   "
+    "atonce doctor shop.main:app --gate 'served_at_once(GET /search) >= 20' --dry-run"
+)
+def doctor(  # noqa: PLR0913 - one parameter per flag
+    target: Annotated[
+        str, typer.Argument(metavar="MODULE:APP | URL", help="Your app, or where it answers.", show_default=False)
+    ] = "",
+    *,
+    app_dir: Annotated[Path | None, typer.Option(help="Folder that the module is looked for in. Default: this one.")] = None,
+    factory: Annotated[bool, typer.Option("--factory", help="MODULE:APP is a function that makes the app.")] = False,
+    python: Annotated[str | None, typer.Option(help="Interpreter, or environment, of the app. Default: the active one.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=32, help="Worker processes of the app.")] = 1,
+    loop: Annotated[ItsLoop, typer.Option("--loop", help="The event loop of the app.")] = ItsLoop.AUTO,
+    env: Annotated[list[str] | None, typer.Option(help="KEY=VALUE for the app; never shown. Again for more.")] = None,
+    env_file: Annotated[Path | None, typer.Option(help="A file of KEY=VALUE lines for the app.")] = None,
+    start: Annotated[str, typer.Option(help="Your own command that starts it; with --url.")] = "",
+    url: Annotated[str, typer.Option(help="Where it answers then.")] = "",
+    route: Annotated[list[str] | None, typer.Option(help="Examine this one, even if it may change data: 'POST /search'.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Examine routes like this glob: '/api/*'.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Leave out routes like this glob.")] = None,
+    param: Annotated[list[str] | None, typer.Option(help="A parameter's value: item_id=1.")] = None,
+    header: Annotated[list[str] | None, typer.Option(help="Sent along, never shown: 'Authorization: Bearer ...'.")] = None,
+    body: Annotated[list[str] | None, typer.Option(help="A route's body: 'POST /search=@query.json'.")] = None,
+    budget: Annotated[str, typer.Option(help="How long it may take in all; what does not fit is unknown.")] = "8m",
+    gate: Annotated[list[str] | None, typer.Option(help="Must hold, else exit 1: 'p99(GET /x) @ 16u < 250ms'.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML there.")] = None,
+    allow_host: Annotated[str | None, typer.Option(help="Name of another machine that may be loaded, because it is yours.")] = None,
+    out: Out = None,
+    seed: Seed = 1,
+    dry_run: Dry = False,
+    open_page: Open = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    strict: Strict = False,
+) -> None:
+    """Examine your own app: which routes queue, behind what, at which line, and what to write instead.
+
+    Starts it with its own interpreter, unchanged, a fresh process per route; asks only GET and HEAD unless you name others;
+    at most 64 users and 20,000 requests per route. A GET may call paid or remote services too: look at --dry-run first.
+    """
+    from reports.ending import Manners, watched  # noqa: PLC0415
+    from scenarios._doctor import front  # noqa: PLC0415
+
+    patient = front.patient_of(
+        target,
+        start,
+        url,
+        allow_host,
+        app_dir=app_dir,
+        factory=factory,
+        python=python,
+        workers=workers,
+        loop=loop,
+        env=env,
+        env_file=env_file,
+    )
+    chosen = {"routes": route, "only": only, "exclude": exclude, "params": param, "bodies": body, "headers": header}
+    order = front.order_of(patient, chosen, gate or [], budget, seed)
+    if dry_run:
+        echo([*front.outline(order), "next: the same without --dry-run"])
+        return
+    folder, drive = front.prepared(order, out)
+    manners = Manners(as_json=as_json, quiet=quiet, strict=strict, open_page=open_page, junit=junit)
+    raise typer.Exit(watched(folder.path, drive, order.budget, "atonce report", manners))
 
 
 @app.command("ls", epilog="Examples:  atonce ls   |   atonce ls --out elsewhere")

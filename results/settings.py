@@ -7,6 +7,8 @@ from typing import Any
 
 from results.trouble import Exit, Trouble
 
+TARGET = "target"  # the one argument that may be written down: `atonce doctor` is then all that a pipeline says
+
 
 def settings_here() -> tuple[Path, dict[str, Any]]:
     """The settings, here or above, and where they stand. Raises Trouble when they cannot be read."""
@@ -25,7 +27,7 @@ def settle(built: Any) -> str:
     known: dict[str, list[tuple[str, str]]] = {}
     several: dict[str, str | None] = {}
     for name, one in built.commands.items():
-        for parameter in (one for one in one.params if one.param_type_name == "option"):
+        for parameter in (one for one in one.params if one.param_type_name == "option" or one.name == TARGET):
             flag = parameter.opts[0].lstrip("-")
             known.setdefault(flag, []).append((name, parameter.name))
             variable = f"ATONCE_{flag.upper().replace('-', '_')}"

@@ -54,7 +54,7 @@ def test_help_lists_the_commands_that_exist_and_no_others(here: Here) -> None:
     """What is not built yet is not promised; every command has examples."""
     shown = here("--help").stdout
     commands = [line.split()[0] for line in shown.partition("Commands:")[2].splitlines() if line.strip()]
-    assert commands == ["reproduce", "run", "report", "selfcheck", "claims", "ls", "show", "scenarios", "serve"]
+    assert commands == ["reproduce", "run", "report", "selfcheck", "claims", "doctor", "ls", "show", "scenarios", "serve"]
     for command in commands:
         assert "Examples:" in here(command, "--help").stdout
 

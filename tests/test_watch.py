@@ -176,9 +176,11 @@ def test_three_helpers_deep_in_a_home_of_its_own(tmp_path: Path, monkeypatch: py
     worst = watched(tmp_path / "a-1.jsonl", hold).blames[0]
     assert (str(package / "deep.py"), 13, "third", "time.sleep") == (worst.file, worst.line, worst.function, worst.call)
     words = Words(tmp_path / "home")
-    assert [
-        words.is_mine(str(tmp_path / name)) for name in ("home/shop/deep.py", "home/venv/lib/site-packages/x.py", "x.py")
-    ] == [True, False, False]
+    assert [words.is_mine(str(tmp_path / name)) for name in ("home/shop/deep.py", "home/venv/lib/site-packages/x.py", "x.py")] == [
+        True,
+        False,
+        False,
+    ]
     assert words.is_mine(json.__file__) is False
     assert Words(Path(pytest.__file__).parent).is_mine(pytest.__file__)
 
@@ -242,7 +244,7 @@ def test_a_request_is_told_from_a_task_of_its_own(tmp_path: Path, path: str, lin
     """Middlewares, dependencies, handlers and Starlette's background tasks belong to a request; what the app starts does not."""
     app = fastapi_app()
     worst = watched(tmp_path / "a-1.jsonl", lambda: ask(app, f"/{path}")).blames[0]
-        assert (marked(line), "time.sleep") == (worst.line, worst.call)
+    assert (worst.line, worst.call) == (marked(line), "time.sleep")
     assert elsewhere == worst.elsewhere
     assert worst.is_mine
 
