@@ -17,4 +17,4 @@ class Occupancy:
     def weekend_share(self, rooms: int) -> float:
         """How many of all nights are weekend nights."""
         weekend, nights = self.connection.execute(NIGHTS, (rooms * 365,)).fetchone()
-        return round(weekend / nights, 3)
+        return float(round(weekend / nights, 3))

@@ -13,7 +13,7 @@ ANSWERS: dict[str, tuple[float, object]] = {
     "CALENDAR": (0.12, {"monday": 3, "tuesday": 5}),
     "ROOM": (0.2, {"beds": 2, "floor": 3}),
     "SEEN": (0.04, "noted"),
-    "INVOICE": (0.1, {"total": 210.5}),
+    "INVOICE": (0.3, {"total": 210.5}),
     "FREE": (0.02, {"free": 7}),
     "RATES": (0.15, {"standard": 89.0}),
 }

@@ -51,6 +51,12 @@ def create_tables() -> None:
         session.add_all(Review(product_id=1 + number % 20, stars=1 + number % 5) for number in range(200))
 
 
+def close() -> None:
+    """Leave no file behind."""
+    engine.dispose()
+    FOLDER.cleanup()
+
+
 async def open_session() -> AsyncIterator[Session]:
     """One session per request."""
     with SessionLocal() as session:

@@ -25,6 +25,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             app.state.warehouse = WarehouseClient(http)
             app.state.reviews = reviews
             yield
+    database.close()
 
 
 app = FastAPI(title="Storefront", lifespan=lifespan)
