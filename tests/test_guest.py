@@ -313,14 +313,12 @@ async def app(scope, receive, send):
 @pytest.mark.parametrize(("start", "message", "line"), [(FAILING, "OSError: no base", 6), (GIVING_UP, "base", None)])
 def test_a_start_up_that_fails_is_told_and_goes_on_to_the_server(house: House, start: str, message: str, line: int | None) -> None:
     """With the exception's own place where there is one."""
-
-    async def failed(app: Any) -> list[str]:
-        try:
-            return await lived(app)
-        except OSError:
-            return ["startup.failed"]
-
-    assert run(failed(house.lodge(start))) == ["startup.failed"]
+    app = house.lodge(start)
+    if line:
+        with pytest.raises(OSError, match="no base"):
+            run(lived(app))
+    else:
+        assert run(lived(app)) == ["startup.failed"]
     assert ("startup", message, line) == tuple(house.told("trouble")[key] for key in ("kind", "message", "line"))
     assert not (house.run / "guest" / "census-idle.json").exists()
 

@@ -14,6 +14,7 @@ import pytest
 from results.trouble import Exit, Trouble
 from scenarios._doctor.patient import Patient, listeners
 from scenarios._doctor.surroundings import interpreter, variables
+from scenarios._servant import servant
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -185,15 +186,25 @@ def test_a_failed_start_is_told_in_one_sentence(
     assert patient.census("idle", tmp_path) is None
 
 
+def test_the_app_runs_where_it_was_started_and_its_words_go_to_the_run(tmp_path: Path) -> None:
+    """Not in the run's folder, where its relative paths would lead nowhere."""
+    code = (sys.executable, "-c", "import os; print(os.getcwd())")
+    quiet = {"env": os.environ, "core": None, "stdin": subprocess.DEVNULL, "stdout": None}
+    with servant(code, folder=tmp_path, cwd=ROOT, **quiet) as process:  # type: ignore[arg-type]
+        process.wait(10)
+    assert (tmp_path / "log.txt").read_text(encoding="utf-8").strip() == str(ROOT)
+
+
 def test_an_env_file_is_read_as_such_files_are_written(tmp_path: Path) -> None:
     """Comments, quotes, export; a flag beats it; a line that is none is told by number, not by content."""
     path = tmp_path / ".env"
     path.write_text("# a comment\nexport A=1\nB='two words' # and more\nC=\"x\\ny\"\nD=$A\n\nE=\n", encoding="utf-8")
     assert variables(["A=2=3"], path) == {"A": "2=3", "B": "two words", "C": "x\ny", "D": "$A", "E": ""}
-    path.write_text("A=1\ngeheim\n", encoding="utf-8")
-    with pytest.raises(Trouble) as trouble:
-        variables([], path)
-    assert sentence(trouble) == (Exit.USAGE, f"{path}, line 2: expected KEY=VALUE.")
+    for wrong in ("geheim", "B='geheim"):
+        path.write_text(f"A=1\n{wrong}\n", encoding="utf-8")
+        with pytest.raises(Trouble) as trouble:
+            variables([], path)
+        assert sentence(trouble) == (Exit.USAGE, f"{path}, line 2: expected KEY=VALUE.")
 
 
 def test_who_listens_at_a_port_is_found_with_all_descendants() -> None:
@@ -206,4 +217,6 @@ def test_who_listens_at_a_port_is_found_with_all_descendants() -> None:
         finally:
             child.kill()
             child.wait()
-    assert listeners(url) == []
+        with socket.create_connection(server.getsockname()), server.accept()[0]:
+            server.close()
+            assert listeners(url) == []  # its last connection is still open, but nobody listens
