@@ -21,7 +21,6 @@ import uvloop
 from scenarios._doctor.patient import Patient
 from scenarios._servant import servant
 from targets.guest.lodger import lodge
-from targets.guest.places import is_mine
 from tests.processes import free_port, wait_for_server
 from tests.test_probe import call, read
 
@@ -355,23 +354,6 @@ def test_the_neighbours_answer_outside_the_users_middleware(house: House) -> Non
     answers = run(ask(house.lodge(stubborn)))
     assert answers[:2] == [(200, b'{"neighbour":"async"}'), (200, b'{"neighbour":"def"}')]
     assert [status for status, _ in answers[2:]] == [418, 404]
-
-
-@pytest.mark.parametrize(
-    ("file", "mine"),
-    [
-        ("{home}/shop.py", True),
-        ("{home}/.venv/lib/python3.12/site-packages/fastapi/routing.py", False),
-        (json.__file__, False),
-        ("<frozen importlib._bootstrap>", False),
-        (str(Path(__file__).parents[1] / "targets" / "guest" / "probe.py"), False),
-        (__file__, True),
-    ],
-)
-def test_whose_code_a_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, mine: bool) -> None:  # noqa: FBT001
-    """Below the app's folder or the current one, unless somebody else wrote it."""
-    monkeypatch.chdir(Path(__file__).parents[1])
-    assert mine == is_mine(file.format(home=tmp_path), str(tmp_path))
 
 
 @pytest.mark.slow

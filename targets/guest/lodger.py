@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .census import census
-from .places import is_mine
+from .frames import Words
 from .probe import ASGIApp, Message, Probe, Receive, Scope, Send, current_visit
 from .readings import show_executor
 
@@ -138,7 +138,8 @@ def place(error: BaseException, home: str) -> tuple[str | None, int | None, str 
     ours = str(Path(__file__).parent)
     frames = [(one.filename, one.lineno, one.name) for one in traceback.extract_tb(error.__traceback__)]
     others = [one for one in frames if not one[0].startswith((ours, "<frozen", importlib.__file__))]
-    mine = [one for one in others if is_mine(one[0], home)]
+    words = Words(Path(home))
+    mine = [one for one in others if words.is_mine(os.path.realpath(one[0]))]
     return (mine or others)[-1] if others else (None, None, None)
 
 
@@ -194,7 +195,7 @@ class Lodger:
         try:
             self.order.write("census", census(self.app, loop))
             if self.order.watch:
-                from .watch import Watch  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415 - of no use otherwise
+                from .watch import Watch  # noqa: PLC0415 - of no use otherwise
 
                 path = Path(self.order.folder, "holds", f"{self.order.act}-{os.getpid()}.jsonl")
                 path.parent.mkdir(exist_ok=True)
