@@ -90,6 +90,7 @@ def test_a_run_without_trust_says_why_and_nothing_else() -> None:
     assert [line[2:6] for line in text.splitlines() if line.startswith("- ")] == ["fail", "warn"]
     assert "loop-blocked" not in text
     assert "time.sleep" not in text
+    assert "<sub>" in step_summary(run()).split("\n\n")[2]
     assert annotations(data, GITHUB) == []
 
 
@@ -103,8 +104,9 @@ def test_the_step_summary_is_appended_and_cut_at_one_mebibyte(tmp_path: Path, ca
     assert text.startswith("before\n## atonce")
     assert text.endswith("|\n" + CUT)
     assert MOST_BYTES - 2000 < len(text.encode()) <= MOST_BYTES
+    place.write_bytes(b"." * (MOST_BYTES - 10))  # no room even for the word
     announce(data, environment, as_json=False)
-    assert place.stat().st_size <= MOST_BYTES
+    assert place.stat().st_size == MOST_BYTES - 10
     announce(run(route()), {"GITHUB_STEP_SUMMARY": str(tmp_path)}, as_json=False)
     assert "the step summary cannot be written" in capsys.readouterr().err
     announce(run(route()), {}, as_json=False)
@@ -116,12 +118,13 @@ def test_annotations_stand_on_the_guilty_lines() -> None:
     lesser = {**SLEEP, "line": 7, "share": 0.01}
     blocked = route(NOTES, **{**BLOCKED, "blame": [lesser, SLEEP]}, sentence="It serves 1.")
     pool, wrong = route("GET /pool", verdict="pool-limited"), route("GET /w", verdict="wrong-answer", sentence="50 % wrong.")
+    pool["blame"] = [{**SLEEP, "file": "pool.py", "call": "engine.connect"}]
     data = run(route(), pool, wrong, blocked, route("GET /gil", verdict="gil-bound"))
     found = annotations(data, GITHUB)
     assert found == [
         "::error file=shop/main.py,line=42,title=Blocks the event loop::held 100 ms per request by time.sleep. It serves 1.%0AAwait it:%0A100 %25 of it.",
         "::error title=Answers wrongly::50 %25 wrong.",
-        "::warning title=Queues for a pool::GET /pool serves 10 at once.",
+        "::warning file=pool.py,line=42,title=Queues for a pool::GET /pool serves 10 at once.",
     ]
     assert annotations(data, {}) == annotations(data, {"GITHUB_ACTIONS": "false"}) == []
 
