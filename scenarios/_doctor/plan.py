@@ -24,7 +24,7 @@ def steps(folder: Path, bedside: Bedside, idle: dict[str, float], gates: tuple[G
     alone, seen = look(folder, act, service), look(folder, act, few)
     if not alone or not seen or seen.wrong > seen.right:
         return
-    unloaded, highest = alone.median, seen
+    unloaded, looks = alone.median, {1: alone, FEW: seen}
     held = seen.suffers("async", idle)
     if held and (unloaded >= HOLD or not seen.computes):
         if seen.computes and seen.rate:
@@ -33,7 +33,7 @@ def steps(folder: Path, bedside: Bedside, idle: dict[str, float], gates: tuple[G
     else:
         yield (bedside.many(),)
         top = look(folder, act, bedside.many())
-        highest = top or seen
+        looks |= {MANY: top} if top else {}
         if top and top.suffers("async", idle) and not top.computes:
             holding.append(1 / top.rate if top.rate else unloaded)
         elif seen.is_startled or (top and top.is_startled and not top.computes):
@@ -41,7 +41,7 @@ def steps(folder: Path, bedside: Bedside, idle: dict[str, float], gates: tuple[G
         elif top and is_plateau(top, seen, unloaded):
             yield (bedside.between(halfway(top.rate * unloaded)),)
     demands = asks([one for one in gates if one.metric in AT_A_LEVEL], bedside.route)  # all else is there already
-    if wanted := tuple(bedside.demanded(demands, highest)):
+    if wanted := tuple(bedside.demanded(demands, looks)):
         yield wanted
 
 

@@ -95,18 +95,17 @@ class Bedside:
         """A second look with a watchdog inside: `hold` is how long the loop seems to be held per request."""
         return replace(self.cell(WATCHERS, bounded(25 * hold, 1.5, 5.0)), watched=True)
 
-    def demanded(self, levels: dict[Level | None, int], seen: Seen) -> Iterator[Cell]:
+    def demanded(self, levels: dict[Level | None, int], looks: dict[int, Seen]) -> Iterator[Cell]:
         """The levels of somebody's gates, each with as many requests as its quantile takes, as long as anybody would wait."""
+        highest = looks[max(looks)]
         for level, count in levels.items():
-            users = seen.users if level is None else int(level.amount)
+            users = highest.users if level is None else int(level.amount)
             if level and level.unit == "/s":
                 yield self.arriving(level.amount, bounded(1.2 * count / level.amount, 2.0, LONGEST))
-            elif not (users == seen.users and seen.right >= count):
-                rate = min(
-                    users / (self.service + max(0.0, users / FASTEST - self.service)), seen.rate * max(1.0, users / seen.users)
-                )
+            elif users not in looks or looks[users].right < count:
+                rate = min(users / max(self.service, users / FASTEST), highest.rate * max(1.0, users / highest.users))
                 cell = self.cell(users, bounded(1.2 * count / max(rate, 0.1), 1.0, LONGEST))
-                yield replace(cell, repeat=2, name=f"{cell.name}~2") if users in {1, FEW, MANY} else cell
+                yield replace(cell, repeat=2, name=f"{cell.name}~2") if users in looks else cell
 
 
 def bounded(value: float, least: float, most: float) -> float:

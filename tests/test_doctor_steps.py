@@ -1,0 +1,138 @@
+"""What the doctor asks next, given what it has seen; and how it reads what a level has measured so far."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from results.gate import parse
+from results.schema import Cell, Neighbour, Scenario
+from scenarios._doctor import plan
+from scenarios._doctor.look import Seen, look
+from scenarios._doctor.steps import CEILING, Bedside, idle
+
+IDLE = {"async": 0.0015, "def": 0.002}
+PINGS = tuple(
+    Neighbour(kind=kind, route=f"GET /_atonce/{kind}", path=f"/_atonce-x/{kind}", expects="", rate=0.0, connections=0)
+    for kind in ("async", "def")
+)
+
+
+def bedside(service: float, patience: float = 0.0) -> Bedside:
+    """A route that takes so many seconds when asked politely."""
+    return Bedside(act="route-01", route="GET /x", path="/x", service=service, neighbours=PINGS, patience=patience)
+
+
+def seen(cell: Cell, rate: float, *, cpu: float = 0.1, ping: float = 0.0015, median: float = 0.1) -> Seen:
+    """What a look at a cell may find."""
+    pings = {"async": [ping] * 100, "def": [ping] * 100}
+    return Seen(users=cell.users, think=cell.think, rate=rate, median=median, cpu=cpu, pings=pings, wrong=0, right=round(rate))
+
+
+@pytest.mark.parametrize(
+    ("name", "service", "levels", "asked", "holding"),
+    [
+        ("awaits", 0.1, {1: (10, {}), 8: (80, {}), 64: (620, {})}, ["1", "8", "64"], []),
+        ("holds the loop: the few suffice", 0.1, {1: (10, {}), 8: (10, {"ping": 0.7})}, ["1", "8"], [0.1]),
+        ("computes on it: half of its capacity as well", 0.03, {1: (33, {"median": 0.03}), 8: (33, {"ping": 0.24, "cpu": 1.0})}, ["1", "8", "16.5/s"], [0.0303]),
+        ("computes 2 ms: many, and no accusation", 0.002, {1: (400, {"median": 0.002}), 8: (450, {"ping": 0.021, "cpu": 1.0}), 64: (450, {"ping": 0.15, "cpu": 1.0})}, ["1", "8", "64"], []),
+        ("holds it 2 ms and waits: many show it", 0.002, {1: (400, {"median": 0.002}), 8: (450, {"ping": 0.016}), 64: (450, {"ping": 0.15})}, ["1", "8", "64"], [0.0022]),
+        ("a pool of fifteen: once more in between", 0.1, {1: (10, {}), 8: (80, {}), 64: (150, {})}, ["1", "8", "64", "21"], []),
+        ("a lock: the few have shown the plateau", 0.1, {1: (10, {}), 8: (10, {}), 64: (10, {})}, ["1", "8", "64"], []),
+        ("startles a neighbour now and then", 0.1, {1: (10, {}), 8: (80, {"ping": 0.06}), 64: (620, {})}, ["1", "8", "64"], [0.1]),
+    ],
+)  # fmt: skip
+def test_what_is_asked_next(  # noqa: PLR0913, PLR0917 - a row of the table
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    service: float,
+    levels: dict[int, tuple[float, dict[str, Any]]],
+    asked: list[str],
+    holding: list[float],
+) -> None:
+    """Clear cases end early; only doubt costs more."""
+    idle_ = {**IDLE, "async": 0.02} if "startles" in name else IDLE  # its p90 is calm for its idle value
+
+    def found(_folder: Path, _act: str, cell: Cell) -> Seen:
+        rate, more = levels[cell.users]
+        return seen(cell, rate, **more)
+
+    monkeypatch.setattr(plan, "look", found)
+    held: list[float] = []
+    cells = [cell for some in plan.steps(Path(), bedside(service), idle_, (), held) for cell in some]
+    told = [f"{cell.arrivals.profile[0][1]:g}/s" if cell.arrivals else str(cell.users) for cell in cells]
+    assert (asked, [round(one, 4) for one in holding]) == (told, [round(one, 4) for one in held]), name
+
+
+@pytest.mark.parametrize(
+    ("gate", "asked"),
+    [
+        ("p99(GET /x) @ 16u < 250ms", [(16, None)]),
+        ("p99(GET /x) @ 50/s < 250ms", [(0, 50.0)]),
+        ("p50(GET /x) @ 8u < 250ms", []),  # the few were 80 already
+        ("served_at_once(GET /x) >= 20", []),
+        ("p99(GET /other) @ 16u < 250ms", []),
+    ],
+)
+def test_a_gates_level_is_run_with_as_many_requests_as_it_takes(
+    monkeypatch: pytest.MonkeyPatch, gate: str, asked: list[tuple[int, float | None]]
+) -> None:
+    """1,000 requests for a p99, at the level's own rate."""
+    rates = {1: 10.0, 8: 80.0, 64: 620.0}
+    monkeypatch.setattr(plan, "look", lambda _folder, _act, cell: seen(cell, rates[cell.users]))
+    cells = [cell for some in plan.steps(Path(), bedside(0.1), IDLE, (parse(gate),), []) for cell in some][3:]
+    assert asked == [(cell.users, cell.arrivals.profile[0][1] if cell.arrivals else None) for cell in cells]
+    for cell in cells:
+        assert cell.window * (cell.arrivals.profile[0][1] if cell.arrivals else cell.users / 0.1) >= 1000
+
+
+@pytest.mark.parametrize("service", [0.0005, 0.02, 0.1, 1.0, 5.0])
+def test_the_load_is_bounded_by_users_and_requests_and_fits_one_generator(service: float) -> None:
+    """Never by a rate that could be taken for a pool: the pause is think time, and told."""
+    for cell in (bedside(service).alone(), bedside(service).few(), bedside(service).many()):
+        assert cell.users <= 64
+        assert cell.most == CEILING
+        assert cell.users / (service + cell.think) <= 1501
+        assert cell.think == 0 or service < 0.05
+        assert cell.window >= 2 * (service + cell.think)
+
+
+def test_neighbours_are_asked_often_enough_for_a_p90_unless_they_cost_the_app() -> None:
+    """Two at ten a second take most of an app whose middleware holds the loop for 40 ms."""
+    often, seldom = bedside(0.1).few(), bedside(0.1, patience=0.04).few()
+    assert all(ping.rate * often.window >= 100 for ping in often.neighbours)
+    assert all(ping.rate <= 0.05 / 0.04 for ping in seldom.neighbours)
+    assert all(ping.rate * idle(PINGS, 40.0).window >= 100 for ping in idle(PINGS, 40.0).neighbours)
+
+
+def test_a_look_reads_the_spools_of_its_own_act(tmp_path: Path) -> None:
+    """Rate, median, pings and CPU of one window; what another act wrote is not read."""
+    cell = bedside(0.1).few()
+    for folder in ("samples", "load", "probe"):
+        (tmp_path / folder).mkdir()
+    write(
+        tmp_path / "load" / "route-01.jsonl",
+        [["mark", cell.name, "open", 10.0, 0, 0.0], ["mark", cell.name, "close", 12.0, 0, 0.0]],
+    )
+    lines: list[list[Any]] = []
+    for i in range(30):
+        lines += [["sent", i, cell.name, "steady", "GET /x", "GET /x", 0, 10.05 + i / 20, 10.05 + i / 20]]
+        lines += [["done", i, 10.15 + i / 20, 200, "status 500" if i == 7 else None, 2, None, None, None, None, None]]
+    lines += [["sent", 90, cell.aside, "steady", "GET /_atonce/async", "GET /x", 0, 11.0, 11.0], ["given-up", 90, 11.5]]
+    write(tmp_path / "samples" / "route-01.jsonl", lines)
+    for name, spent in (("route-01-11", 0.5), ("route-01-watch-12", 99.0)):
+        looks = [["sample", 10.1, 0, 0, 0, 0, 1.0, 0], ["sample", 11.1, 0, 0, 0, 0, 1.0 + spent, 0]]
+        write(tmp_path / "probe" / f"{name}.jsonl", looks)
+    found = look(tmp_path, "route-01", cell)
+    assert found is not None
+    assert (found.rate, found.wrong, found.cpu) == (14.5, 1, 0.5)
+    assert (round(found.median, 6), found.p90("async")) == (0.1, 0.5)
+    assert found.suffers("async", IDLE)
+    assert look(tmp_path, "route-01", bedside(0.1).many()) is None
+    assert Scenario.CROWD is cell.scenario
+
+
+def write(path: Path, lines: list[list[Any]]) -> None:
+    """A spool."""
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
