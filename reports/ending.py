@@ -76,7 +76,7 @@ def conclude(found: Report | None, data: dict[str, Any], trouble: Trouble | None
     else:
         show(found, console(sys.stdout))
         for one in data.get("gates", []) if found.study.run["command"] == "doctor" else []:
-            print(f"gate {OUTCOMES[one['holds']]}: {one['words']}{', borderline' if one['borderline'] else ''}", flush=True)
+            print(f"gate {OUTCOMES[one['holds']]}: {one['words']}", flush=True)
         print(f"report: {relative(page)}   next: {following}", flush=True)
     if manners.open_page:
         webbrowser.open(page.resolve().as_uri())

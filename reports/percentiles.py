@@ -23,6 +23,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+KEPT = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}  # in the summary, which gates are judged by
 BEYOND = 10  # samples that must lie beyond a quantile before it is printed in black: p99 needs 1,000
 GREY_BEYOND = 2  # enough for a lower bound, which claims less, and for a grey value of an open load
 CAUTION = 0.8  # of the effective size, found by simulation: it comes out high when the sample was spared long queues
@@ -205,5 +206,5 @@ class Latency:
         if independent is not None:  # the mean asks for as many as the median
             sure = finished.all() and is_supported(independent, 0.5)
             mean = replace(mean, interval=mean_interval(latencies) if sure else None, beyond=independent / 2)
-        found = {name: estimate(latencies, finished, q, independent) for name, q in QUANTILES.items()}
+        found = {name: estimate(latencies, finished, q, independent) for name, q in KEPT.items()}
         return cls(len(latencies), mean, bounded(found), longest, independent)

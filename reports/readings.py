@@ -46,7 +46,10 @@ def readings(gate: Gate, entry: Entry, data: Entry) -> Iterator[Reading]:
     """The numbers of a route that a gate is about."""
     if gate.metric in AT_A_LEVEL:
         found = loads(entry, gate.level)
+        most = max(map(answers, found), default=0)
         for load in found:
+            if answers(load) < min(gate.needs, most):  # it was repeated because these were too few
+                continue
             one = at_level(gate.metric, entry, load)
             why = "this load cannot be trusted" if is_doubted(data, entry, load) else one.why
             yield replace(one, why=why, level=level(load))
@@ -69,6 +72,11 @@ def loads(entry: Entry, wanted: Level | None) -> list[Entry]:
         same = entry["levels"] or found
         wanted = level(max(same, key=lambda load: level(load).amount)) if same else None
     return [one for one in found if wanted and is_near(level(one), wanted)]
+
+
+def answers(load: Entry) -> int:
+    """How many answers a load got, right or wrong."""
+    return int(load["completed"] + load["errors"])
 
 
 def is_near(one: Level, other: Level) -> bool:

@@ -14,7 +14,7 @@ from reports.doctor.diagnosis import Case
 from reports.findings import Finding
 from reports.gates import rulings
 from reports.guide import Row, guide
-from reports.percentiles import QUANTILES, Estimate, Latency
+from reports.percentiles import KEPT, Estimate, Latency
 from reports.report import Report
 from reports.restarts import Restarts
 from reports.selfcheck import Goal
@@ -178,7 +178,7 @@ def offered_entry(one: Offered) -> dict[str, Any]:
         "offered_rps": one.rate,
         "rps": one.throughput,
         **{name: getattr(one, name) for name in names},
-        **(latency_entry(one.latency) if one.latency else {f"{name}_s": None for name in ("mean", *QUANTILES, "max")}),
+        **(latency_entry(one.latency) if one.latency else {f"{name}_s": None for name in ("mean", *KEPT, "max")}),
         "lateness_p99_s": one.lateness,
         "arrivals_cv": schedule[1],
         "arrivals_ks_p": schedule[2],

@@ -19,6 +19,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
+from results.schema import FASTEST, MOST_USERS
 from results.trouble import Exit, Trouble
 
 
@@ -62,6 +63,7 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+MOST = {"u": MOST_USERS, "/s": FASTEST}
 BEYOND = 10  # requests that must lie beyond a quantile, and that a limited share must stand for
 FEWEST = 100
 ENOUGH = {"p50": 20, "p90": 100, "p95": 200, "p99": 1_000, "p99.9": 10_000}
@@ -148,9 +150,10 @@ def level_of(metric: str, text: str | None) -> Level | None:
         raise ValueError(f"{metric} is one number per route; leave the level out")
     number = NUMBER.fullmatch(text or "")
     level = Level(float(number[1]), number[2]) if number else None
-    is_whole = level is not None and level.amount > 0 and (level.unit == "/s" or level.amount % 1 == 0)
-    if text is not None and not (level and level.unit in {"u", "/s"} and is_whole):
-        raise ValueError(f"{text or 'nothing'} is no level; write users as 16u, arrivals per second as 50/s")
+    fits = level is not None and 0 < level.amount <= MOST.get(level.unit, 0) and (level.unit == "/s" or level.amount % 1 == 0)
+    if text is not None and not fits:
+        most = " and ".join(f"{most:g}{unit}" for unit, most in MOST.items())
+        raise ValueError(f"{text or 'nothing'} is no level; write users as 16u, arrivals per second as 50/s, at most {most}")
     if metric == "dropped" and (level is None or level.unit == "u"):  # users wait for their answers
         raise ValueError("only arrivals at a rate can be dropped; write dropped @ 50/s")
     return level

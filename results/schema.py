@@ -21,6 +21,9 @@ from typing import Any
 # 1 - the first: samples, load and probe as Parquet beside run.json
 FORMAT = 5
 
+MOST_USERS = 900  # one keep-alive connection each; past 1,000 descriptors the client can no longer keep them alive
+FASTEST = 5000.0  # requests per second that one level may ask for: more than one Locust process can send anyway
+
 
 class Variant(StrEnum):
     """The ways to write one route."""

@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, urlsplit
 
-from results.schema import Arrivals, Cell, Law, Pool, Scenario, suffix
+from results.schema import FASTEST, MOST_USERS, Arrivals, Cell, Law, Pool, Scenario, suffix
 from results.trouble import Exit, Trouble
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST = 3600.0  # seconds that one cell may last
-MOST_USERS = 900  # one keep-alive connection each; past 1,000 descriptors the client can no longer keep them alive
-FASTEST = 5000.0  # requests per second that one order may ask for: more than one Locust process can send anyway
 INNOCENT = ("GET /neighbour/async", "GET /neighbour/def")  # of the bundled app
 PING_RATE = 24.0
 SHARES = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.2)  # of the measured capacity: where latency bends, and one point past it

@@ -46,6 +46,8 @@ BAD = {
     "p99(GET POST /x) < 1s": "names no route",
     "p99 @ < 5ms": "nothing is no level; write users as 16u, arrivals per second as 50/s",
     "p99 @ 50 < 5ms": "50 is no level",
+    "p99 @ 901u < 5ms": "901u is no level",
+    "p99 @ 5001/s < 5ms": "at most 900u and 5000/s",
     "p99 @ 0u < 5ms": "0u is no level",
     "p99 @ 1.5u < 5ms": "1.5u is no level",
     "p99 @ 5/m < 5ms": "5/m is no level",

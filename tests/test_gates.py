@@ -10,7 +10,7 @@ import pytest
 from reports.gates import exit_code, judge, rulings, strictly
 from reports.report import Report
 from reports.summary import summary
-from results.gate import parse
+from results.gate import ENOUGH, parse
 from results.trouble import Exit
 from tests.made_up import CHECKOUT, arrivals, crowd, route, run
 from tests.test_report import SCHEMA
@@ -36,6 +36,14 @@ TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
     ("p99 < 250ms", {"levels": [crowd(64, p99_s=0.3), crowd(16)]}, False, 0.3, "@ 64u = 300 ms"),
     ("p99 < 250ms", {"levels": [], "offered": [arrivals(90.0, p99_s=0.3), arrivals(50.0)]}, False, 0.3, "@ 90/s = 300 ms"),
     ("p99 < 250ms", {"levels": [crowd(64), crowd(64, repeat=2, p99_s=0.3), crowd(64, repeat=3)]}, False, 0.3, "300 ms"),
+    ("p99 < 250ms", {"levels": [crowd(64, p99_s=None, completed=312), crowd(64, repeat=2)]}, True, 0.2, "@ 64u = 200 ms"),
+    (
+        "p99 < 250ms",
+        {"levels": [crowd(64, p99_s=None, completed=312), crowd(64, p99_s=None, completed=9)]},
+        None,
+        None,
+        "312 answers",
+    ),
     ("p99 < 250ms", {"levels": [crowd(16, p99_s=0.3)]}, False, 0.3, "@ 16u = 300 ms"),
     ("p99 @ 16/s < 250ms", {}, None, None, "@ 16/s: inconclusive, it was not measured"),
     ("p99 @ 8u < 250ms", {}, None, None, "@ 8u: inconclusive, it was not measured; limit 250 ms"),
@@ -205,3 +213,11 @@ def test_the_summary_carries_its_gates_as_the_schema_says(honest: Report) -> Non
     for name in ("words", "margin", "actual"):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**data, "gates": [{key: one for key, one in data["gates"][0].items() if key != name}]}, schema)
+
+
+def test_every_quantile_that_a_gate_may_name_is_in_the_summary(honest: Report) -> None:
+    """Null where the run has too few for it, but never absent."""
+    level = next(one for one in summary(honest)["routes"] if one["variant"] == "async")["levels"][-1]
+    assert {f"{name}_s" for name in ENOUGH} <= set(level)
+    assert level["p50_s"] <= level["p90_s"] <= level["p95_s"]
+    assert level["p99.9_s"] is None

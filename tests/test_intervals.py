@@ -10,7 +10,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from reports.percentiles import Array, Estimate, Latency, over_restarts, quantile, quantile_interval, wilson_ranks
+from reports.percentiles import KEPT, Array, Estimate, Latency, over_restarts, quantile, quantile_interval, wilson_ranks
 from reports.queueing import Queue, correlation_length, mdc, replay
 
 QUEUES = [(c, rho) for c in (1, 6) for rho in (0.5, 0.7, 0.8)]
@@ -26,7 +26,7 @@ def waits(rng: np.random.Generator, c: int, rho: float, n: int) -> Array:
 
 def truths(queue: Queue) -> dict[str, float]:
     """What the intervals should hold."""
-    return {"mean": queue.mean(), "p50": queue.quantile(0.5), "p95": queue.quantile(0.95), "p99": queue.quantile(0.99)}
+    return {"mean": queue.mean(), **{name: queue.quantile(q) for name, q in KEPT.items()}}
 
 
 def holds(interval: tuple[float, float], truth: float, name: str) -> bool:

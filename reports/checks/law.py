@@ -61,7 +61,7 @@ def repeated(route: Route) -> Iterator[Check]:
 
 def supported(cell: str, latency: Latency | Level) -> Iterator[Check]:
     """V17: how many independent requests lie beyond the highest percentile that is printed. Never a fault of the run."""
-    printed = [(name, one) for name, one in latency.quantiles.items() if one]
+    printed = [(name, one) for name in QUANTILES if (one := latency.quantiles[name])]
     if not printed:
         return
     name, one = printed[-1]

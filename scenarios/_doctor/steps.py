@@ -89,7 +89,7 @@ class Bedside:
         """Arrivals at a rate."""
         arrivals = Arrivals(law=Law.POISSON, profile=((window + 0.5, rate, rate),), pool=Pool.WARM, warm=MANY, cap=300)
         still = replace(self.cell(1, window), stagger=0.0, think=0.0, users=0, warm_up=0.5, window=window)
-        return replace(still, name=f"{Scenario.STEADY}/{self.route}/{rate:.4g}", scenario=Scenario.STEADY, arrivals=arrivals)
+        return replace(still, name=f"{Scenario.STEADY}/{self.route}/{rate:g}", scenario=Scenario.STEADY, arrivals=arrivals)
 
     def watched(self, hold: float) -> Cell:
         """A second look with a watchdog inside: `hold` is how long the loop seems to be held per request."""
