@@ -8,11 +8,11 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from reports.readings import Entry, at_level, bounds, level, loads, told
+from reports.readings import Entry, Reading, at_level, bounds, level, of_route, told, top
 from reports.wording import count, number, seconds, share
 
 WORST_FIRST = (
@@ -159,25 +159,22 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def row(entry: Entry) -> Iterator[str]:
     """One route; `-` for what is not known."""
-    top: Entry = next(iter(loads(entry, None)), {})
+    load = top(entry)
     beside = entry["neighbours"].get("async", {})
     yield from (entry["route"], entry["verdict"])
-    yield said(entry, "served_at_once")
-    yield said(entry, "service_s")
-    yield str(level(top)) if top else "-"
-    yield said(top, "p50_s")
-    yield said(top, "p99_s")
-    yield share(at_level("errors", entry, top).low) if top else "-"
-    yield f"{said(beside, 'idle_p90_s')} to {said(beside, 'loaded_p90_s')}" if beside else "-"
+    yield said(of_route(entry, "served_at_once"), number)
+    yield said(bounds(entry, "service_s"))
+    yield str(level(load)) if load else "-"
+    for name in ("p50_s", "p99_s"):
+        one = bounds(load, name)
+        yield f"n={load['completed']}" if load and one.why else said(one)
+    yield share(at_level("errors", entry, load).low) if load else "-"
+    yield f"{said(bounds(beside, 'idle_p90_s'))} to {said(bounds(beside, 'loaded_p90_s'))}" if beside else "-"
 
 
-def said(entry: Entry, key: str) -> str:
-    """A number of the summary in words, or its bounds; too few answers are counted."""
-    one = bounds(entry, key)
-    if one.why:
-        return f"n={entry['completed']}" if "completed" in entry else "-"
-    words = told(one, seconds if key.endswith("_s") else number)
-    return words.removeprefix("= ").partition(" [")[0]
+def said(one: Reading, say: Callable[[float], str] = seconds) -> str:
+    """A number in words, or its bounds; its interval stands elsewhere."""
+    return "-" if one.why else told(one, say).removeprefix("= ").partition(" [")[0]
 
 
 def guilty(entry: Entry) -> Iterator[str]:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from reports.ci import worst_first
 from reports.gates import strictly
-from reports.readings import Entry, at_level, bounds, loads
+from reports.readings import Entry, at_level, bounds, top
 
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # by XML 1.0
 TRUST = "run is trusted"
@@ -76,9 +76,9 @@ def outcome(case: ET.Element, holds: bool | None, words: str) -> None:  # noqa: 
 
 def numbers(entry: Entry) -> list[tuple[str, str]]:
     """What stands in the properties: at the highest level its quantiles in seconds and its share of errors."""
-    top: Entry = next(iter(loads(entry, None)), {})
-    found = {f"{name}_s": bounds(top, f"{name}_s") for name in ("p50", "p95", "p99")}
-    found |= {"errors": at_level("errors", entry, top)} if top else {}
+    load = top(entry)
+    found = {f"{name}_s": bounds(load, f"{name}_s") for name in ("p50", "p95", "p99")}
+    found |= {"errors": at_level("errors", entry, load)} if load else {}
     return [(f"{entry['route']} {name}", f"{one.low:.6g}") for name, one in found.items() if one.low == one.high]
 
 

@@ -18,7 +18,7 @@ KEYS = {
     "loop_lag_p99": "loop_lag_p99_s",
     "loop_lag_max": "loop_lag_max_s",
 }
-CEILING = ("served_at_once", "capacity")  # at least so many, unless part of the crowd had to wait
+CEILING = ("served_at_once", "capacity_rps")  # at least so many, unless part of the crowd had to wait
 NOT_MEASURED = "it was not measured"
 Entry = dict[str, Any]
 
@@ -60,9 +60,14 @@ def readings(gate: Gate, entry: Entry, data: Entry) -> Iterator[Reading]:
     elif gate.metric in {"neighbour_p90", "neighbour_ratio"}:
         yield worse(entry["neighbours"], as_ratio=gate.metric == "neighbour_ratio")
     else:
-        one, users = bounds(entry, KEYS[gate.metric]), max((load["users"] for load in entry["levels"]), default=0)
-        waited = saturated(users, entry.get("capacity_rps") or 0.0, entry.get("service_s"))
-        yield replace(one, high=math.inf) if gate.metric in CEILING and not waited else one
+        yield of_route(entry, KEYS[gate.metric])
+
+
+def of_route(entry: Entry, key: str) -> Reading:
+    """One number of a route; a ceiling that no crowd reached is only bounded."""
+    one, users = bounds(entry, key), max((load["users"] for load in entry["levels"]), default=0)
+    waited = key not in CEILING or saturated(users, entry.get("capacity_rps") or 0.0, entry.get("service_s"))
+    return one if waited else replace(one, high=math.inf)
 
 
 def loads(entry: Entry, wanted: Level | None) -> list[Entry]:
@@ -72,6 +77,11 @@ def loads(entry: Entry, wanted: Level | None) -> list[Entry]:
         same = entry["levels"] or found
         wanted = level(max(same, key=lambda load: level(load).amount)) if same else None
     return [one for one in found if wanted and is_near(level(one), wanted)]
+
+
+def top(entry: Entry) -> Entry:
+    """A route's load at the highest level; of its repeats the one with the most answers."""
+    return max(loads(entry, None), key=answers, default={})
 
 
 def answers(load: Entry) -> int:

@@ -22,6 +22,7 @@ BLOCKED: dict[str, Any] = {
     "remedy": "Await it:\n100 % of it.",
     "blame": [SLEEP],
 }
+FREE: dict[str, Any] = {"served_at_once": 64.0, "capacity_rps": 640.0}
 GITHUB = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(Path.cwd())}
 CHECK = {
     "id": "V3",
@@ -63,7 +64,11 @@ def test_the_step_summary_says_the_worst_first() -> None:
     """Headline, gates, routes, guilty line, machine."""
     slow = {"async": {"idle_p90_s": 0.002, "loaded_p90_s": 3.2}}
     few = crowd(64, p99_s=None, completed=312, errors=3)
-    routes = route(), route("GET /pool", verdict="thread-pool"), route(NOTES, **BLOCKED, neighbours=slow, levels=[crowd(8), few])
+    routes = (
+        route(),
+        route("GET /pool", verdict="thread-pool", **FREE),
+        route(NOTES, **BLOCKED, neighbours=slow, levels=[crowd(8), few, crowd(64, completed=9)]),
+    )
     text = step_summary(judged(*routes, gates=("p99(GET /checkout) < 1ms", "p99 @ 8u < 1s", "verdict(/pool) != loop-busy")))
     rows, _ = read(text)
     assert text.startswith(
@@ -73,6 +78,7 @@ def test_the_step_summary_says_the_worst_first() -> None:
     assert rows[1][2] == "p99(GET /checkout) @ 64u = 200 ms, limit 1.00 ms, over by 19900 %"
     assert [one[0] for one in rows[5:]] == [NOTES, "GET /pool", CHECKOUT]
     assert rows[5][1:] == ["loop-blocked", "1.00", "100 ms", "64u", "100 ms", "n=312", "0.95 %", "2.00 ms to 3.20 s"]
+    assert [one[2] for one in rows[6:]] == [">= 64.0", "10.0"]
     assert "<code>time.sleep</code> at <code>shop/main.py&#58;42</code> (98 % of the held time)" in text
     assert text.index("<code>time.sleep") < text.index("Await it&#58; 100 % of it.") < text.index("Python 3.11.7")
 
