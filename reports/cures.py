@@ -123,8 +123,8 @@ CURES: tuple[Cure, ...] = (
         library="subprocess",
         call=r"^os\.(system|popen|wait\w*)$",
         also_def=True,
-        title="Await the other program",
-        after=("program = await asyncio.create_subprocess_exec(*command)", "status = await program.wait()"),
+        title="Start and await the other program in a thread of your own: create_subprocess_exec starts it on the loop",
+        after=IN_THREADS,
         twin="GET /letter",
     ),
     Cure(

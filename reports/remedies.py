@@ -82,11 +82,11 @@ def expected(gain: Gain, service: float | None, places: float) -> str:
         return f"{USERS} users no longer wait {now} for their turn: as many are answered as one core can."
     bears = ", if what is behind it bears that many" if gain is Gain.WIDER else ""
     return (
-        f"{USERS} users are answered in about {seconds(service)} each instead of {now}{bears}; "
+        f"{USERS} users are answered in little more than {seconds(service)} each instead of {now}{bears}; "
         "served at once grows with the users until the core, or a pool of your own size, is full."
     )
 
 
 def simpler(service: float) -> str:
     """What a route that holds the loop gains by losing one word."""
-    return f" Where it awaits nothing else, a plain `def` does: {THREADS} at once, {seconds(USERS * service / THREADS)} each."
+    return f" Where it awaits nothing else, a plain `def` does: up to {THREADS} at once, about {seconds(USERS * service / THREADS)} each."

@@ -33,7 +33,7 @@ CASES: list[tuple[Verdict, str, str, str]] = [  # verdict, guilty call, what lie
     (BLOCKED, "future.result", "concurrent.call -> threading.call", "GET /stock"),
     (BLOCKED, "open(...).read", "", "GET /xray"),
     (BLOCKED, "path.read_text", "pathlib.call", "GET /xray"),
-    (BLOCKED, "s3.get_object", "botocore.call -> socket.call", "GET /xray"),
+    (BUSY, "s3.get_object", "botocore.call -> socket.call", "GET /xray"),
     (BLOCKED, "charge.create", "stripe.call -> urllib3.call", "GET /xray"),
     (BLOCKED, "sock.recv", "", "GET /xray"),
     (BLOCKED, "", "", "GET /xray"),
@@ -110,8 +110,8 @@ def test_what_is_sound_or_unknown_needs_no_remedy() -> None:
 def test_what_to_expect_is_littles_law() -> None:
     """64 users, 0.1 s each, by how many are served at once."""
     blocked = chosen(BLOCKED, "time.sleep").expect
-    assert blocked.startswith("64 users are answered in about 100 ms each instead of 6.40 s; served at once grows")
-    assert blocked.endswith("a plain `def` does: 40 at once, 160 ms each.")
+    assert blocked.startswith("64 users are answered in little more than 100 ms each instead of 6.40 s; served at once grows")
+    assert blocked.endswith("a plain `def` does: up to 40 at once, about 160 ms each.")
     assert "instead of 1.60 s, if what is behind it bears that many" in chosen(PLACES, places=4.0).expect
     assert "about 10.0 requests/s each" in chosen(BUSY, "grind").expect
     quick = remedy(BLOCKED, service_s=0.01, is_async=False, places=1.0)

@@ -11,7 +11,7 @@ from targets.workers import compute, hash_password
 ROUNDS, HASH_ROUNDS = 300_000, 130_000  # some 30 ms each
 NAME = "a" * 20 + "!"
 CATASTROPHIC, BOUNDED = re.compile(r"(a+)+"), re.compile(r"a{1,64}")
-ROWS = [{"patient": number, "bed": number + 1} for number in range(3000)]
+ROWS = [{"patient": number, "bed": number + 1} for number in range(6000)]
 WRITTEN = JSONResponse(ROWS).body
 
 router = APIRouter()
