@@ -17,7 +17,7 @@ from reports import wording
 from reports.charts import CHARTS, LESSON, Table, svg
 from reports.charts.style import look
 from reports.claims import Judged
-from reports.doctor.table import ordered as worst_last
+from reports.doctor.diagnosis import worst_last
 from reports.guide import grouped, guide
 from reports.loads import COLUMNS, SILENT, again, compared, loads, quantile, stopped
 from reports.report import Report
@@ -26,7 +26,7 @@ from reports.selfcheck import MISSED
 from reports.summary import summary
 from reports.terminal import ordered, tally
 
-DRAWN = 6  # routes of somebody's app that the charts show, the worst
+LONGEST = 2000  # characters that describe a picture to whoever cannot see it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def doctored(report: Report) -> dict[str, Any]:
     if report.study.run["command"] != "doctor":
         return {}
     skipped = [one for one in report.study.run["routes"] if one["skipped"]]
-    return {"findings": list(reversed(worst_last(report))), "skipped": skipped, "gates": summary(report)["gates"]}
+    return {"findings": list(reversed(worst_last(report.findings))), "skipped": skipped, "gates": summary(report)["gates"]}
 
 
 def by_section(claims: Iterable[Judged]) -> dict[str, list[Judged]]:
@@ -108,15 +108,12 @@ def prose(text: str) -> Markup:
 
 def pictures(report: Report) -> Iterator[Picture]:
     """Every chart, drawn; described by the numbers of the verdicts or, where single claims were asked for, of those."""
-    study, command = report.study, report.study.run["command"]
+    study, command = report.pictured, report.study.run["command"]
     told = [one.judgement.measured for one in report.claims] if command == "claims" else [one.sentence for one in report.findings]
-    description = " ".join(told)
+    description = " ".join(told)[:LONGEST]
     if command == "claims":  # what was asked by a single user gave a claim its service time; one point is no picture
         routes = (replace(one, levels=()) if one.top and one.top.users == 1 else one for one in study.routes)
         study = replace(study, routes=tuple(routes))
-    if command == "doctor":
-        worst = [one.route for one in reversed(worst_last(report)) if one.route.levels]
-        study, description = replace(study, routes=tuple(worst[:DRAWN])), " ".join(told[:DRAWN])
     for chart in CHARTS:
         title, figure, table = chart.title(study), chart.draw(study), chart.table(study)
         if isinstance(figure, str) and command == "reproduce" and chart in LESSON:

@@ -1,12 +1,13 @@
 """Puts a report together, from the stored run alone, and writes it below the run's `report/`."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from reports.claims import CLAIMS, Judged, Outcome, judge
 from reports.doctor.diagnosis import findings as diagnosed
+from reports.doctor.diagnosis import worst_last
 from reports.findings import Finding, finding
 from reports.load import load
 from reports.measure import measure
@@ -16,6 +17,8 @@ from reports.trust import Belief, Trust, trust
 from results.schema import Status
 from results.store import put
 from results.trouble import Exit
+
+PICTURED = 6  # routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,14 @@ class Report:
     findings: tuple[Finding, ...]
     claims: tuple[Judged, ...]
     goals: tuple[Goal, ...] = ()  # of a self-check
+
+    @property
+    def pictured(self) -> Study:
+        """What the charts show: of somebody's app its worst routes, as many as a picture holds."""
+        if self.study.run["command"] != "doctor":
+            return self.study
+        worst = [one.route for one in reversed(worst_last(self.findings)) if one.route.levels]
+        return replace(self.study, routes=tuple(worst[:PICTURED]))
 
     def exit_code(self, *, strict: bool = False) -> Exit:
         """What the run means: 3 when it cannot be trusted, is not whole or missed a goal, 1 when a claim was refuted, else 0."""
@@ -61,7 +72,7 @@ def write(report: Report) -> dict[str, Any]:
     charts = report.path / "report" / "charts"
     charts.mkdir(parents=True, exist_ok=True)
     for chart in CHARTS:
-        figure = chart.draw(report.study)
+        figure = chart.draw(report.pictured)
         if not isinstance(figure, str):
             put(charts / f"{chart.stem}.svg", svg.standalone(figure))
             put(charts / f"{chart.stem}.png", svg.png(figure))

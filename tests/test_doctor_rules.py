@@ -44,7 +44,7 @@ def look(  # noqa: PLR0913, PLR0917 - one per side of a signature
     """One level: its rate, the app's CPU, the p90 of its `async` neighbour, and what is seen inside."""
     beside = Bystander("async", Estimate(IDLE, IDLE), Estimate(loop, loop), 130, 130, None)
     seen = Inside(cpu=cpu, **{**QUIET, **inside})
-    return Look(level=level(users, rate, errors), think=think, beside={"async": beside}, inside=seen, status=status, cut=None)
+    return Look(level=level(users, rate, errors), think=think, beside={"async": beside}, inside=seen, status=status)
 
 
 def exam(service: float, *looks: Look, **more: Any) -> Exam:
@@ -94,6 +94,8 @@ CASES: list[tuple[str, Verdict, int | None, Exam]] = [
     ("an asyncio.Lock", Verdict.POOL_LIMITED, 1, exam(0.05, look(8, 20), look(64, 20))),
     ("a semaphore of ten", Verdict.POOL_LIMITED, 10, exam(0.1, look(8, 80), look(16, 100), look(64, 100))),
     ("a plateau that was seen once only", Verdict.UNKNOWN, None, exam(0.1, look(8, 80), look(64, 100))),
+    ("a generator that could not ask for more", Verdict.SCALES, None, exam(0.00055, look(8, 1160, cpu=0.45, think=0.0048), look(64, 1190, cpu=0.5, think=0.042, loop=0.005))),
+    ("a plateau below one place", Verdict.UNKNOWN, None, exam(0.001, look(8, 600, cpu=0.4), look(64, 600, cpu=0.4))),
     ("fails under load", Verdict.WRONG_ANSWER, None, exam(0.1, look(8, 80, errors=40))),
     ("refuses under load", Verdict.UNKNOWN, None, exam(0.1, look(8, 80, errors=40, status="status 429"))),
     ("was answered wrongly when asked politely", Verdict.WRONG_ANSWER, None, exam(0.1, entry={"wrong": "answers text/html"})),

@@ -39,6 +39,7 @@ def seen(cell: Cell, rate: float, *, cpu: float = 0.1, ping: float = 0.0015, med
         ("computes 2 ms: many, and no accusation", 0.002, {1: (400, {"median": 0.002}), 8: (450, {"ping": 0.021, "cpu": 1.0}), 64: (450, {"ping": 0.15, "cpu": 1.0})}, ["1", "8", "64"], []),
         ("holds it 2 ms and waits: many show it", 0.002, {1: (400, {"median": 0.002}), 8: (450, {"ping": 0.016}), 64: (450, {"ping": 0.15})}, ["1", "8", "64"], [0.0022]),
         ("a pool of fifteen: once more in between", 0.1, {1: (10, {}), 8: (80, {}), 64: (150, {})}, ["1", "8", "64", "21"], []),
+        ("a pool of as many as the few are", 0.1, {1: (10, {}), 8: (79, {}), 64: (80, {})}, ["1", "8", "64", "16"], []),
         ("a lock: the few have shown the plateau", 0.1, {1: (10, {}), 8: (10, {}), 64: (10, {})}, ["1", "8", "64"], []),
         ("startles a neighbour now and then", 0.1, {1: (10, {}), 8: (80, {"ping": 0.06}), 64: (620, {})}, ["1", "8", "64"], [0.1]),
     ],
@@ -92,7 +93,7 @@ def test_the_load_is_bounded_by_users_and_requests_and_fits_one_generator(servic
     """Never by a rate that could be taken for a pool: the pause is think time, and told."""
     for cell in (bedside(service).alone(), bedside(service).few(), bedside(service).many()):
         assert cell.users <= 64
-        assert cell.most == CEILING
+        assert 5 * cell.most <= CEILING
         assert cell.users / (service + cell.think) <= 1501
         assert cell.think == 0 or service < 0.05
         assert cell.window >= 2 * (service + cell.think)

@@ -112,6 +112,34 @@ def test_the_departure_is_stamped_before_the_last_piece_is_handed_over() -> None
     assert port == 0
 
 
+def test_an_empty_piece_behind_the_answer_is_no_departure(tmp_path: Path) -> None:
+    """A middleware of Starlette's sends one: by then the client has read all that was announced."""
+    handed: dict[bytes, float] = {}
+
+    async def server(message: Any) -> None:
+        handed[message.get("body", b"head")] = time.perf_counter()
+        messages.append(dict(message))
+
+    async def pieces(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok", "more_body": True})
+        await asyncio.sleep(0.02)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def live() -> None:
+        journal.start(asyncio.get_running_loop())
+        await probe({"type": "http", "headers": [(b"x-atonce-id", b"w-1")], "client": ("here", 7)}, idle, server)
+        journal.stop()
+
+    messages: list[dict[str, Any]] = []
+    probe, journal = Probe(pieces), Journal(str(tmp_path / "j"))
+    probe.journal = journal
+    asyncio.run(live())
+    assert moments(messages)[0][3] is None
+    visit = next(line for line in read(tmp_path, "j") if line[0] == "visit")
+    assert visit[5] <= handed[b"ok"]
+
+
 def test_a_streamed_answer_is_not_held_back_and_its_departure_is_journaled(tmp_path: Path) -> None:
     """Its head leaves at once, without a departure; the journal tells it later, stamped before the last piece."""
 

@@ -1,6 +1,6 @@
 """From a run of the doctor to one finding per route: verdict, sentence, guilty line, remedy, and how sure all that is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from reports.blame import Blame
@@ -16,6 +16,10 @@ from reports.wording import count, number, seconds, share
 
 HELD = (Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY)
 QUIET = (Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED)
+BEST_FIRST = (
+    *(Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED, Verdict.POOL_LIMITED, Verdict.EXECUTOR_POOL, Verdict.THREAD_POOL),
+    *(Verdict.GIL_BOUND, Verdict.WRONG_ANSWER, Verdict.LOOP_BUSY, Verdict.LOOP_BLOCKED),
+)
 SOMETIMES = 0.8  # holds per request below which a route does not always hold the loop
 BLIND = 0.3  # share of held time in which the watchdog could not look
 
@@ -68,6 +72,11 @@ def findings(evidence: Evidence, study: Study, belief: Trust) -> tuple[Finding, 
     return tuple(
         finding(evidence, routes.get(one["route"]) or nothing(one["route"]), one, belief) for one in entries if not one["skipped"]
     )
+
+
+def worst_last(found: Iterable[Finding]) -> list[Finding]:
+    """The findings, the worst last; of those alike, the one that serves fewest last."""
+    return sorted(found, key=lambda one: (BEST_FIRST.index(one.verdict), -(one.route.served or 0.0)))
 
 
 def nothing(name: str) -> Route:

@@ -17,7 +17,6 @@ from results.schema import Cell, Scenario
 
 FEW, MANY = 8, 64  # users
 FEW_PINGS = 8  # below which nothing is said of a neighbour
-TOLD = ("failing", "ceiling")  # marks of a window that closed early
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +44,6 @@ class Look:
     beside: dict[str, Bystander]
     inside: Inside
     status: str | None  # the commonest fault of its answers
-    cut: str | None  # why its window closed early: it was failing, or the ceiling of requests was reached
 
     @property
     def wrong(self) -> float:
@@ -119,14 +117,12 @@ def look_of(evidence: Evidence, cell: Cell, level: Level) -> Look:
     window = steady(evidence, cell, cell.name)
     assert window is not None  # noqa: S101 - there is a level, so there is a window
     faults = window.everything.error.dropna()
-    marks = evidence.marks(cell.name)
     return Look(
         level=level,
         think=cell.think,
         beside=beside(evidence, cell),
         inside=inside(evidence, cell, window),
         status=str(faults.mode().iloc[0]) if len(faults) else None,
-        cut=next((one for one in TOLD if one in marks and marks[one].notna().any()), None),
     )
 
 

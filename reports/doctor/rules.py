@@ -8,11 +8,12 @@
     c. while the loop computes: loop-busy, if one request takes 10 ms or more *and* half of its load harms as well; else it scales.
     A few users decide a and c: behind many, honest work on a full core harms as much.
     d. It suffers seldom, but the watchdog caught requests that hold the loop for 50 ms and more: the same two verdicts, sometimes.
- 4. Users, their pauses and the unloaded time explain the rate: nothing queues, it scales - at least as far as was asked.
+ 4. Users, their pauses and the unloaded time explain the rate, or it is beyond what one generator asks with room to spare, and
+    the neighbours are calm: nothing queues, it scales - at least as far as was asked.
  5. Requests wait for AnyIO's threads, and the rate is what those give: thread-pool. They wait for the loop's executor: executor-pool.
     They wait for another executor: pool-limited.
  6. The core is full: gil-bound where threads compute for 10 ms or more per request, else it scales as far as the core goes.
- 7. A plateau, the same at two levels, with calm neighbours and an idle core: pool-limited, by something with that many places.
+ 7. A plateau of one at least, the same at two levels, with calm neighbours and an idle core: pool-limited, by something with that many places.
  8. Else: unknown, with what was seen.
 
 Neighbours are asked, not plateaus alone: a route that holds the loop for a tenth of its time imitates a pool of ten. Whatever
@@ -33,6 +34,7 @@ FULL = 0.8  # share of a core
 GROWS = 0.9  # of the rate that users, pauses and unloaded time allow
 ALIKE = 0.12  # two rates that are one plateau
 NEAR = 0.15  # how near a rate must come to what a pool of threads gives
+PLENTY = 1000.0  # requests per second
 STARTLING = 0.050  # seconds of one hold
 QUEUES = 1.0  # calls that wait, on average
 WRONG = 0.01  # share of answers
@@ -130,7 +132,7 @@ def sometimes(exam: Exam) -> Ruling | None:
 def nothing_queues(exam: Exam) -> Ruling | None:
     """Rule 4."""
     top = exam.looks.get(MANY)
-    if not top or not explained(exam, top):
+    if not top or not (explained(exam, top) or (top.level.rate >= PLENTY and not is_harmed(top))):
         return None
     return Ruling(Verdict.SCALES, f"with {count(top.level.users, 'user')} nothing queues at {number(top.level.rate)} requests/s")
 
@@ -192,7 +194,10 @@ def plateau(exam: Exam) -> Ruling | None:
     below = [look for users, look in exam.looks.items() if 1 < users < MANY and not explained(exam, look)]
     if not any(abs(look.level.rate / top.level.rate - 1) <= ALIKE for look in below):
         return None
-    places = max(1, round(top.level.rate * exam.service))
+    served = top.level.rate * exam.service
+    if served < GROWS:
+        return None  # a pool has one place at least: what is slower than that is no pool
+    places = max(1, round(served))
     told = f"with {below[-1].level.users} and {MANY} users the same {number(top.level.rate)} requests/s, neighbours calm, {core(top)} used"
     return Ruling(Verdict.POOL_LIMITED, told, f"Find what has {places} places and give it more: the plateau moves with it.", places)
 

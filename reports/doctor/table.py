@@ -5,27 +5,18 @@ from collections.abc import Iterator
 from rich.markup import escape
 from rich.table import Table
 
-from reports.doctor.diagnosis import HELD, QUIET, Case
+from reports.doctor.diagnosis import HELD, QUIET, Case, worst_last
 from reports.findings import Finding, Verdict
 from reports.report import Report
 from reports.wording import number, seconds, share, value
 
 COLUMNS = ("route", "served at once", "unloaded", "users", "mean", "neighbour p90", "verdict", "where")
 FEWEST = 3  # route, verdict, where
-BEST_FIRST = (
-    *(Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED, Verdict.POOL_LIMITED, Verdict.EXECUTOR_POOL, Verdict.THREAD_POOL),
-    *(Verdict.GIL_BOUND, Verdict.WRONG_ANSWER, Verdict.LOOP_BUSY, Verdict.LOOP_BLOCKED),
-)
-
-
-def ordered(report: Report) -> list[Finding]:
-    """The findings, the worst last; of those alike, the one that serves fewest last."""
-    return sorted(report.findings, key=lambda one: (BEST_FIRST.index(one.verdict), -(one.route.served or 0.0)))
 
 
 def table(report: Report, width: int, loud: dict[str, str]) -> Table:
     """One row per route. A narrow terminal loses numbers from the right, never the route, the verdict or the line."""
-    found = ordered(report)
+    found = worst_last(report.findings)
     rows = [row(one) for one in found]
     keep = list(range(len(COLUMNS)))
     while len(keep) > FEWEST and sum(max(len(line[i]) for line in [COLUMNS, *rows]) + 2 for i in keep) - 2 > width:
@@ -69,7 +60,7 @@ def where(case: Case) -> str:
 
 def details(report: Report) -> Iterator[str]:
     """A paragraph per finding that accuses or doubts, the worst last; what is healthy has its row."""
-    for one in ordered(report):
+    for one in worst_last(report.findings):
         if one.verdict is Verdict.SCALES:
             continue
         yield f"- {one.sentence}"

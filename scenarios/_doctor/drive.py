@@ -27,7 +27,7 @@ from scenarios._doctor.look import look
 from scenarios._doctor.patient import Patient
 from scenarios._doctor.plan import steps
 from scenarios._doctor.polite import Manner, polite
-from scenarios._doctor.routes import routes_of
+from scenarios._doctor.routes import routes_of, unsafe
 from scenarios._doctor.seat import address, document, meter, neighbours, ready_path
 from scenarios._doctor.steps import MANY, Bedside, idle
 from scenarios._driver import Audience, close, locust_command, locust_env, staying_on, unwritable
@@ -39,6 +39,7 @@ from scenarios._watch import Log, wait_until_ready, watch
 
 A_ROUTE = 15.0  # seconds that a route takes, more or less; the first guess
 A_CLEAR_ROUTE = 10.0  # seconds below which no route can be examined
+CHANGES = "its method may change data; --route names it all the same"
 LIMIT = 900  # seconds after which Locust ends by itself, whatever happens to its driver
 
 
@@ -180,11 +181,17 @@ class Examination:
 
     def routes(self, client: httpx.Client) -> list[Asked]:
         """What the guest wrote down about the app, or what a black box says of itself."""
+        choice = self.order.choice
+        census: dict[str, Any] = {"openapi": document(client, choice.headers)} if self.patient.how != "module" else {}
         if self.patient.how == "module":
             census = self.patient.census("idle", self.run.path) or {}
             self.run.facts["patient"]["framework"] = census.get("framework")
-            return routes_of(census.get("openapi"), census.get("routes"), self.order.choice)
-        return routes_of(document(client, self.order.choice.headers), None, self.order.choice)
+        told = (census.get("openapi"), census.get("routes"))
+        found = routes_of(*told, choice)
+        changing = (
+            [] if choice.routes or choice.only else [name for name in unsafe(*told) if name not in {one.route for one in found}]
+        )
+        return [*found, *(Asked(route=name, path="", skipped=CHANGES) for name in changing)]
 
     def visit(self, asked: Asked, act: str, told: dict[str, Any]) -> None:
         """One route: politely, then under load, then, where the loop is held, with the watchdog."""

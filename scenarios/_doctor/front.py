@@ -11,7 +11,7 @@ from results.trouble import Exit, Trouble
 from scenarios._doctor.choice import parse_choice
 from scenarios._doctor.drive import A_ROUTE, Listener, Order, examine, listed
 from scenarios._doctor.patient import Patient
-from scenarios._doctor.steps import CEILING, FEW, MANY
+from scenarios._doctor.steps import CEILING, FASTEST, FEW, MANY
 from scenarios._order import parse_duration
 
 
@@ -32,7 +32,13 @@ def order_of(patient: Patient, words: dict[str, list[str] | None], gates: Iterab
     """What is to be examined. Raises Trouble for what cannot be understood, before anything is started."""
     choice = parse_choice(**{name: given or () for name, given in words.items()})
     allowed = parse_duration(budget)
-    return Order(patient=patient, choice=choice, gates=tuple(parse(one) for one in gates), budget=allowed, seed=seed)
+    demands = tuple(parse(one) for one in gates)
+    for one in demands:
+        most = {"u": float(MANY), "/s": FASTEST}
+        if one.level and one.level.amount > most[one.level.unit]:
+            sentence = f"the gate {one.expression!r} asks for more than an examination sends: at most {MANY}u, or {FASTEST:g}/s."
+            raise Trouble(sentence, Exit.USAGE)
+    return Order(patient=patient, choice=choice, gates=demands, budget=allowed, seed=seed)
 
 
 def outline(order: Order) -> Iterator[str]:

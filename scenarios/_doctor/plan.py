@@ -47,7 +47,8 @@ def steps(folder: Path, bedside: Bedside, idle: dict[str, float], gates: tuple[G
 
 def is_plateau(top: Seen, few: Seen, unloaded: float) -> bool:
     """Whether many users are served at a rate that neither they nor the CPU explain, and that the few did not show already."""
-    return not top.grows(unloaded) and not top.computes and top.wrong == 0 and top.rate > ALIKE * few.rate
+    shown = not few.grows(unloaded) and top.rate <= ALIKE * few.rate
+    return not top.grows(unloaded) and not top.computes and top.wrong == 0 and not shown
 
 
 def halfway(places: float) -> int:

@@ -87,13 +87,13 @@ def listed(holder: dict[str, Any]) -> list[Any]:
 
 def by_default(found: list[Found]) -> list[Found]:
     """All but those that may change data, the app's own documentation, and what is asked another way already."""
-    read = {one.path for one in found if one.method == "GET"}
+    read = {(one.path, one.told.get("endpoint")) for one in found if one.method == "GET"}
     inside = {one.path for one in found if one.method != "MOUNT"}
     return [
         one
         for one in found
         if one.method in (*HARMLESS, *NO_HTTP)
-        and not (one.method == "HEAD" and one.path in read)
+        and not (one.method == "HEAD" and (one.path, one.told.get("endpoint")) in read)
         and not (one.method == "MOUNT" and any(path.startswith(one.path.rstrip("/") + "/") for path in inside))
         and not (one.path in DOCS or str(one.told.get("endpoint")).startswith("fastapi.applications."))
     ]

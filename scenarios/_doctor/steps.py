@@ -13,7 +13,8 @@ from results.schema import Arrivals, Cell, Law, Neighbour, Pool, Scenario
 from scenarios._doctor.look import Seen
 
 FEW, MANY = 8, 64  # users; 64 show a pool of 40 and more of nothing that a worker usually has
-CEILING = 20_000  # requests per route
+CEILING = 20_000  # requests per route, all its levels together
+MOST = 4_000  # of them per level of our own, of which there are five at most; gates have the rest
 FASTEST = 1500.0  # requests per second that one generator sends with room to spare
 PINGS = 130  # per neighbour and level: 100 and some, so that there is a p90
 WATCHERS = 3  # users while the watchdog looks: enough to hold a loop all the time
@@ -31,7 +32,7 @@ class Bedside:
     service: float  # seconds
     neighbours: tuple[Neighbour, ...]  # their rates are set level by level
     patience: float  # seconds that one ping costs the app, at most; 0 where it costs nothing
-    most: int = CEILING
+    most: int = MOST
 
     def cell(self, users: int, window: float, *, beside: bool = False) -> Cell:
         """One level of a crowd; with both neighbours, or alone."""
@@ -98,13 +99,14 @@ class Bedside:
     def demanded(self, levels: dict[Level | None, int], looks: dict[int, Seen]) -> Iterator[Cell]:
         """The levels of somebody's gates, each with as many requests as its quantile takes, as long as anybody would wait."""
         highest = looks[max(looks)]
+        left = (CEILING - 2 * sum(one.right + one.wrong for one in looks.values()) - MOST) // len(levels) if levels else 0
         for level, count in levels.items():
             users = highest.users if level is None else int(level.amount)
             if level and level.unit == "/s":
-                yield self.arriving(level.amount, bounded(1.2 * count / level.amount, 2.0, LONGEST))
+                yield replace(self.arriving(level.amount, bounded(1.2 * count / level.amount, 2.0, LONGEST)), most=left)
             elif users not in looks or looks[users].right < count:
                 rate = min(users / max(self.service, users / FASTEST), highest.rate * max(1.0, users / highest.users))
-                cell = self.cell(users, bounded(1.2 * count / max(rate, 0.1), 1.0, LONGEST))
+                cell = replace(self.cell(users, bounded(1.2 * count / max(rate, 0.1), 1.0, LONGEST)), most=left)
                 yield replace(cell, repeat=2, name=f"{cell.name}~2") if users in looks else cell
 
 

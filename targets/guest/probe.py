@@ -45,8 +45,8 @@ class Visit:
     """One request inside the app; all per-request state lives here. Moments are 0 until they happen.
 
     The head of an answer of announced length waits for the body, which follows at once: only then is the departure known
-    that the head is to tell. `app_end` is the moment before the last piece is handed to the server, never after: the
-    client may have read it by then.
+    that the head is to tell. `app_end` is the moment before the last piece that carries anything is handed to the
+    server, never after: the client may have read it by then, and a middleware may send an empty piece behind it.
     """
 
     __slots__ = ("app_end", "app_start", "handler_end", "handler_start", "head", "is_told", "scope", "send", "written")
@@ -68,7 +68,7 @@ class Visit:
                     self.head = message
                     return DONE
             return self.leave(message, None)
-        if kind == "http.response.body" and not message.get("more_body"):
+        if kind == "http.response.body" and (message.get("body") or not self.app_end):
             self.app_end = clock()
         if self.head is None:
             return self.send(message)
@@ -77,7 +77,8 @@ class Visit:
 
     async def leave(self, head: Message, piece: Message | None) -> None:
         """Send a head with all moments so far, and the piece it waited for."""
-        start, begin, end, out = self.app_start, self.handler_start, self.handler_end, self.app_end
+        start, begin, end = self.app_start, self.handler_start, self.handler_end
+        out = 0 if piece is None or piece.get("more_body") else self.app_end
         client = self.scope.get("client")
         moments = (start, begin and begin - start, end and end - start, out and out - start, client[1] if client else 0)
         head["headers"] = [*head.get("headers", ()), (b"x-atonce-times", b"%d;%d;%d;%d;%d" % moments)]
