@@ -90,7 +90,11 @@ def publish(data: dict[str, Any], manners: Manners) -> dict[str, Any]:
     data = strictly(data) if manners.strict else data
     announce(data, os.environ, as_json=manners.as_json)
     if manners.junit:
-        put(manners.junit, junit(data, strict=manners.strict))
+        try:
+            manners.junit.parent.mkdir(parents=True, exist_ok=True)
+            put(manners.junit, junit(data, strict=manners.strict))
+        except OSError as error:  # the result itself matters more
+            print(f"atonce: {manners.junit} cannot be written ({error.strerror or error}).", file=sys.stderr)
     return data
 
 

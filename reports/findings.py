@@ -23,6 +23,7 @@ from reports.loads import sentences
 from reports.study import Bystander, Level, Route
 from reports.trust import Belief
 from reports.wording import count, number, seconds, share, times
+from results.limits import SUFFERS, SUFFERS_FROM
 
 
 class Verdict(StrEnum):
@@ -50,8 +51,6 @@ class Verdict(StrEnum):
     """The run cannot be trusted, so nothing is said."""
 
 
-SUFFERS = 5.0  # times its idle p90: below that, sharing a busy core explains a neighbour's delay
-SUFFERS_FROM = 0.020  # seconds: nobody is harmed by less
 FULL_CORE = 0.8  # share of one core at which the server computes rather than waits
 MOSTLY = 0.5  # share from which a held loop computes for longer than it waits; others may use its core as well
 GROWS = 0.9  # served at once / users from which nothing queues

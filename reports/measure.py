@@ -19,6 +19,7 @@ from reports.study import Burst, Level, Missing, Route, Study, Tally
 from reports.sureness import cost_interval, median_interval, rate_interval
 from reports.turns import answers_of, starved, turns_of
 from reports.windows import Window, little, right, steady
+from results.limits import CLOSED_EARLY
 from results.schema import Cell, Scenario, Variant, is_experiment, written
 
 
@@ -59,9 +60,10 @@ def tally(evidence: Evidence, cell: Cell, name: str) -> Tally:
     window = None if cell.scenario is Scenario.BURST else steady(evidence, cell, name)
     rows = evidence.rows(name)
     sent = rows.sent.notna()
+    cut = int((rows.error == CLOSED_EARLY).sum())  # on purpose, so nobody planned them any more
     return Tally(
         cell=name,
-        planned=max(len(rows), scheduled(evidence, name)),
+        planned=max(len(rows), scheduled(evidence, name)) - cut,
         silent=max(0, scheduled(evidence, name) - len(rows)),
         sent=int(sent.sum()),
         unfinished=int(rows.censored.sum()),

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from reports.claims import CLAIMS, Judged, Outcome, judge
+from reports.doctor.diagnosis import background, worst_last
 from reports.doctor.diagnosis import findings as diagnosed
-from reports.doctor.diagnosis import worst_last
 from reports.findings import Finding, finding
 from reports.load import load
 from reports.measure import measure
@@ -31,6 +31,7 @@ class Report:
     findings: tuple[Finding, ...]
     claims: tuple[Judged, ...]
     goals: tuple[Goal, ...] = ()  # of a self-check
+    background: str | None = None  # what holds an examined app's loop while nobody asks
 
     @property
     def pictured(self) -> Study:
@@ -55,7 +56,7 @@ def explain(path: Path) -> Report:
     numbers = measure(evidence)
     belief = trust(numbers)
     if numbers.run["command"] == "doctor":
-        return Report(path, numbers, belief, diagnosed(evidence, numbers, belief), ())
+        return Report(path, numbers, belief, diagnosed(evidence, numbers, belief), (), background=background(evidence))
     found = tuple(finding(route, belief.belief) for route in numbers.routes)
     asked = numbers.run.get("claims") or [claim.id for claim in CLAIMS if numbers.is_planned(claim.needs)]
     lesson = [claim for claim in CLAIMS if claim.id in asked] if numbers.reproduces else []

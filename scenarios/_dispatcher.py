@@ -15,6 +15,7 @@ from typing import Any
 import gevent
 from gevent.pool import Group
 
+from results.limits import CLOSED_EARLY
 from results.schema import Arrivals, Cell, Law, Neighbour, Pool
 from scenarios._arrivals import moments
 from scenarios._client import Client
@@ -83,8 +84,8 @@ class Dispatcher:
                 if cue.endless:
                     break
                 self.client.recorder.never_sent(self.place(cue, None), due, "the run was stopped")
-            elif cue.enough.is_set():
-                self.client.recorder.never_sent(self.place(cue, None), due, "the window closed early")
+            elif cue.enough.is_set() or (self.is_load(cue) and not cue.may_ask()):
+                self.client.recorder.never_sent(self.place(cue, None), due, CLOSED_EARLY)
             elif self.in_flight >= self.arrivals.cap:
                 why = f"the in-flight cap of {self.arrivals.cap} was reached"
                 self.client.recorder.never_sent(self.place(cue, None), due, why)
@@ -110,13 +111,19 @@ class Dispatcher:
         """One request; afterwards its connection rests, or is closed."""
         number, connection = self.take()
         try:
-            self.client.ask(connection, self.place(cue, number), self.cell, due)
+            _, rightly = self.client.ask(connection, self.place(cue, number), self.cell, due)
+            if self.is_load(cue):
+                cue.came_back(rightly=rightly)
         finally:
             self.in_flight -= 1
             if self.arrivals.pool is not Pool.FRESH:
                 self.idle.append((number, connection, clock()))
             else:
                 connection.close()
+
+    def is_load(self, cue: Cue) -> bool:
+        """Whether these are the cell's own arrivals, and not those of a neighbour."""
+        return self.cell.name == cue.cell.name
 
     def place(self, cue: Cue, number: int | None) -> Place:
         """Where a sample belongs that leaves now."""

@@ -17,9 +17,15 @@ QUIET: dict[str, Any] = dict.fromkeys(
     ("loop_cpu", "kin_cpu", "lag", "longest_lag", "threads", "threads_waiting", "executor_waiting", "pool_threads", "pool_waiting")
 )
 IDLE = 0.0015  # seconds: p90 of a neighbour while nobody asks
+LINE = Blame(
+    file="jobs.py", line=3, function="poll", call="time.sleep", library="", entry=None, is_mine=True, is_serialising=False,
+    share=0.9, held=1.0, holds=9, longest=0.2, median=0.1, blind=0.0, elsewhere=0.0,
+)  # fmt: skip
+HELD = Held(1.0, 0.0, (replace(LINE, longest=0.01, median=0.01),))  # half of the time, by requests; nothing that startles
+NOBODY = Held(0.0, 1.0, ())
 
 
-def level(users: int, rate: float, errors: int = 0) -> Level:
+def level(users: int, rate: float) -> Level:
     """One crowd."""
     told: dict[str, Any] = dict.fromkeys(
         ("little", "predicted_mean", "cpu", "threads_waiting", "executor_queue", "steadiness", "split")
@@ -27,24 +33,24 @@ def level(users: int, rate: float, errors: int = 0) -> Level:
     mean, count = Estimate(users / rate, users / rate), round(5 * rate)
     return Level(
         cell=f"crowd/GET /x/{users}", users=users, repeat=1, seconds=5.0, count=count, rate=rate, completed=count, unfinished=0,
-        errors=errors, mean=mean, quantiles={}, longest=mean, starved=0, inside={}, **told,
+        errors=0, mean=mean, quantiles={}, longest=mean, starved=0, inside={}, **told,
     )  # fmt: skip
 
 
-def look(  # noqa: PLR0913, PLR0917 - one per side of a signature
+def look(  # noqa: PLR0913 - one per side of a signature
     users: int,
     rate: float,
+    *,
     cpu: float | None = 0.1,
     loop: float = IDLE,
     think: float = 0.0,
-    errors: int = 0,
-    status: str = "status 500",
+    others: float = 0.0,
     **inside: float,
 ) -> Look:
     """One level: its rate, the app's CPU, the p90 of its `async` neighbour, and what is seen inside."""
     beside = Bystander("async", Estimate(IDLE, IDLE), Estimate(loop, loop), 130, 130, None)
     seen = Inside(cpu=cpu, **{**QUIET, **inside})
-    return Look(level=level(users, rate, errors), think=think, beside={"async": beside}, inside=seen, status=status)
+    return Look(level=level(users, rate), think=think, beside={"async": beside}, inside=seen, others=others)
 
 
 def exam(service: float, *looks: Look, **more: Any) -> Exam:
@@ -56,7 +62,7 @@ def exam(service: float, *looks: Look, **more: Any) -> Exam:
         bystanders={}, restarts={}, **empty,
     )  # fmt: skip
     told: dict[str, Any] = {
-        "entry": {"route": "GET /x"}, "half": None, "held": None, "computing": None, "requests": 0, "workers": 1, "tokens": 40, "executor": 6, "is_guarded": True,
+        "entry": {"route": "GET /x"}, "half": None, "held": HELD, "computing": 0.1, "watched": 2.0, "faults": {}, "requests": 0, "workers": 1, "tokens": 40, "executor": 6, "is_guarded": True,
     }  # fmt: skip
     return Exam(route=route, looks={one.level.users: one for one in (alone, *looks)}, **{**told, **more})
 
@@ -66,10 +72,6 @@ def neighbours(loaded: float) -> dict[str, Bystander]:
     return {"async": Bystander("async", Estimate(IDLE, IDLE), Estimate(loaded, loaded), 130, 130, None)}
 
 
-LINE = Blame(
-    file="jobs.py", line=3, function="poll", call="time.sleep", library="", entry=None, is_mine=True, is_serialising=False,
-    share=0.9, held=1.0, holds=9, longest=0.2, median=0.1, blind=0.0, elsewhere=0.0,
-)  # fmt: skip
 BUSY = look(8, 33, cpu=1.0, loop=0.24, loop_cpu=0.98)
 CASES: list[tuple[str, Verdict, int | None, Exam]] = [
     ("awaits", Verdict.SCALES, None, exam(0.1, look(8, 80), look(64, 620))),
@@ -96,8 +98,16 @@ CASES: list[tuple[str, Verdict, int | None, Exam]] = [
     ("a plateau that was seen once only", Verdict.UNKNOWN, None, exam(0.1, look(8, 80), look(64, 100))),
     ("a generator that could not ask for more", Verdict.SCALES, None, exam(0.00055, look(8, 1160, cpu=0.45, think=0.0048), look(64, 1190, cpu=0.5, think=0.042, loop=0.005))),
     ("a plateau below one place", Verdict.UNKNOWN, None, exam(0.001, look(8, 600, cpu=0.4), look(64, 600, cpu=0.4))),
-    ("fails under load", Verdict.WRONG_ANSWER, None, exam(0.1, look(8, 80, errors=40))),
-    ("refuses under load", Verdict.UNKNOWN, None, exam(0.1, look(8, 80, errors=40, status="status 429"))),
+    ("a neighbour that suffers, and nobody who holds the loop: the core is somebody else's", Verdict.UNKNOWN, None, exam(0.1, look(8, 80), look(64, 350, loop=0.06), held=NOBODY)),
+    ("the same without a second look", Verdict.UNKNOWN, None, exam(0.1, look(8, 9.9, loop=0.78), held=None)),
+    ("awaits for long, then computes: few fill no core", Verdict.LOOP_BUSY, None, exam(5.0, look(8, 1.6, cpu=0.16, loop=0.037), computing=0.97)),
+    ("awaits for long, then computes: many fill it", Verdict.LOOP_BUSY, None, exam(1.0, look(8, 8, cpu=0.16), look(64, 48, cpu=0.97, loop=0.4, loop_cpu=0.95), half=neighbours(0.03))),
+    ("processes of its own that share its core", Verdict.SCALES, None, exam(0.06, look(8, 16, cpu=0.1, loop=0.03, kin_cpu=0.88), look(64, 16, cpu=0.1, loop=0.04, kin_cpu=0.88))),
+    ("from outside, and its CPU unknown", Verdict.UNKNOWN, None, exam(0.003, look(8, 400, cpu=None, loop=0.017), look(64, 400, cpu=None, loop=0.13), is_guarded=False, held=None)),
+    ("from outside, CPU idle", Verdict.LOOP_BLOCKED, None, exam(0.1, look(8, 9.9, loop=0.78), is_guarded=False, held=None)),
+    ("from outside, on a machine that others use", Verdict.UNKNOWN, None, exam(0.1, look(8, 9.9, loop=0.78, others=0.6), is_guarded=False, held=None)),
+    ("fails under load", Verdict.WRONG_ANSWER, None, exam(0.1, look(8, 80), faults={8: (40, 400, "status 500")})),
+    ("refuses under load", Verdict.UNKNOWN, None, exam(0.1, look(8, 80), faults={8: (40, 400, "status 429")})),
     ("was answered wrongly when asked politely", Verdict.WRONG_ANSWER, None, exam(0.1, entry={"wrong": "answers text/html"})),
     ("did not fit the budget", Verdict.UNKNOWN, None, exam(0.1, look(8, 80), look(64, 620), entry={"unfit": "no time"})),
     ("two workers, each blocked", Verdict.LOOP_BLOCKED, None, exam(0.1, look(8, 20, loop=0.38), workers=2)),

@@ -27,7 +27,18 @@ def bedside(service: float, patience: float = 0.0) -> Bedside:
 def seen(cell: Cell, rate: float, *, cpu: float = 0.1, ping: float = 0.0015, median: float = 0.1) -> Seen:
     """What a look at a cell may find."""
     pings = {"async": [ping] * 100, "def": [ping] * 100}
-    return Seen(users=cell.users, think=cell.think, rate=rate, median=median, cpu=cpu, pings=pings, wrong=0, right=round(rate))
+    return Seen(
+        users=cell.users,
+        think=cell.think,
+        rate=rate,
+        median=median,
+        cpu=cpu,
+        pings=pings,
+        wrong=0,
+        right=round(rate),
+        sent=round(rate),
+        left=0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,6 +52,7 @@ def seen(cell: Cell, rate: float, *, cpu: float = 0.1, ping: float = 0.0015, med
         ("a pool of fifteen: once more in between", 0.1, {1: (10, {}), 8: (80, {}), 64: (150, {})}, ["1", "8", "64", "21"], []),
         ("a pool of as many as the few are", 0.1, {1: (10, {}), 8: (79, {}), 64: (80, {})}, ["1", "8", "64", "16"], []),
         ("a lock: the few have shown the plateau", 0.1, {1: (10, {}), 8: (10, {}), 64: (10, {})}, ["1", "8", "64"], []),
+        ("awaits for long, then computes: many show it, and half of their load", 1.0, {1: (1, {"median": 1.0}), 8: (8, {}), 64: (48, {"ping": 0.4, "cpu": 1.0})}, ["1", "8", "64", "24/s"], [0.0208]),
         ("startles a neighbour now and then", 0.1, {1: (10, {}), 8: (80, {"ping": 0.06}), 64: (620, {})}, ["1", "8", "64"], [0.1]),
     ],
 )  # fmt: skip
@@ -56,12 +68,12 @@ def test_what_is_asked_next(  # noqa: PLR0913, PLR0917 - a row of the table
     idle_ = {**IDLE, "async": 0.02} if "startles" in name else IDLE  # its p90 is calm for its idle value
 
     def found(_folder: Path, _act: str, cell: Cell) -> Seen:
-        rate, more = levels[cell.users]
+        rate, more = levels[cell.users if cell.users in levels else 64]
         return seen(cell, rate, **more)
 
     monkeypatch.setattr(plan, "look", found)
     held: list[float] = []
-    cells = [cell for some in plan.steps(Path(), bedside(service), idle_, (), held) for cell in some]
+    cells = [cell for some in plan.steps(Path(), bedside(service), idle_, (), held, lambda: True) for cell in some]
     told = [f"{cell.arrivals.profile[0][1]:g}/s" if cell.arrivals else str(cell.users) for cell in cells]
     assert (asked, [round(one, 4) for one in holding]) == (told, [round(one, 4) for one in held]), name
 
@@ -82,7 +94,7 @@ def test_a_gates_level_is_run_with_as_many_requests_as_it_takes(
     """1,000 requests for a p99, at the level's own rate."""
     rates = {1: 10.0, 8: 80.0, 64: 620.0}
     monkeypatch.setattr(plan, "look", lambda _folder, _act, cell: seen(cell, rates[cell.users]))
-    cells = [cell for some in plan.steps(Path(), bedside(0.1), IDLE, (parse(gate),), []) for cell in some][3:]
+    cells = [cell for some in plan.steps(Path(), bedside(0.1), IDLE, (parse(gate),), [], lambda: True) for cell in some][3:]
     assert asked == [(cell.users, cell.arrivals.profile[0][1] if cell.arrivals else None) for cell in cells]
     for cell in cells:
         assert cell.window * (cell.arrivals.profile[0][1] if cell.arrivals else cell.users / 0.1) >= 1000

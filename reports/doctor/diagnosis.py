@@ -5,14 +5,16 @@ from dataclasses import dataclass
 
 from reports.blame import Blame
 from reports.checks import CheckStatus
-from reports.doctor.exam import Exam, exam_of
+from reports.doctor.exam import Exam, exam_of, held_in
 from reports.doctor.rules import MOSTLY, Ruling, rule
 from reports.findings import MECHANISM, Finding, Verdict, harm
 from reports.load import Evidence
 from reports.remedies import Remedy, remedy
 from reports.study import Route, Study
 from reports.trust import Belief, Trust
+from reports.windows import steady
 from reports.wording import count, number, seconds, share
+from results.schema import Scenario
 
 HELD = (Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY)
 QUIET = (Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED)
@@ -21,6 +23,8 @@ BEST_FIRST = (
     *(Verdict.GIL_BOUND, Verdict.WRONG_ANSWER, Verdict.LOOP_BUSY, Verdict.LOOP_BLOCKED),
 )
 SOMETIMES = 0.8  # holds per request below which a route does not always hold the loop
+FIRST, UNLIKE = 0.05, 10.0  # seconds of a first request, and times a later one, that are worth a sentence
+ALWAYS = 0.05  # share of the time at rest that is worth a sentence
 BLIND = 0.3  # share of held time in which the watchdog could not look
 
 
@@ -35,11 +39,15 @@ class Case:
 
     @property
     def hold(self) -> float | None:
-        """Seconds that the loop is held per request, where it is."""
-        if self.ruling.verdict not in HELD:
-            return None
+        """Seconds that the loop is held per request: as the watchdog saw it, else the loop's own CPU."""
+        if self.blames and self.exam.requests:
+            return sum(one.held for one in self.blames) / self.exam.requests
         top = self.exam.top
-        return 1 / top.level.rate if top and top.level.rate else None
+        if top is None or not top.level.rate:
+            return None
+        if self.ruling.verdict in HELD:
+            return self.exam.workers / top.level.rate
+        return top.inside.loop_cpu / top.level.rate if top.inside.loop_cpu is not None else None
 
     @property
     def often(self) -> float | None:
@@ -74,6 +82,22 @@ def findings(evidence: Evidence, study: Study, belief: Trust) -> tuple[Finding, 
     )
 
 
+def background(evidence: Evidence) -> str | None:
+    """What holds the app's loop while nobody asks: a sentence, where that is a part of the time that counts."""
+    rest = next((cell for cell in evidence.cells if cell.scenario is Scenario.NEIGHBOURS), None)
+    window = steady(evidence, rest, rest.name) if rest else None
+    if not rest or not window:
+        return None
+    found = held_in(evidence, rest.server, window)
+    worst = next(iter(found.blames), None)
+    if not worst or found.seconds < ALWAYS * window.seconds:
+        return None
+    return (
+        f"The app holds its own loop while nobody asks: {share(found.seconds / window.seconds)} of the time, mostly at "
+        f"{worst.file}:{worst.line} ({worst.call or worst.function}); every route waits for that."
+    )
+
+
 def worst_last(found: Iterable[Finding]) -> list[Finding]:
     """The findings, the worst last; of those alike, the one that serves fewest last."""
     return sorted(found, key=lambda one: (BEST_FIRST.index(one.verdict), -(one.route.served or 0.0)))
@@ -88,13 +112,17 @@ def nothing(name: str) -> Route:
 def finding(evidence: Evidence, route: Route, entry: dict[str, object], belief: Trust) -> Finding:
     """Judge one route."""
     exam = exam_of(evidence, route, entry)
-    ends = (f"/{route.variant}/", f"/{route.variant}~")
     failed = [one for one in belief.checks if one.status is CheckStatus.FAIL and not one.is_finding]
-    faults = failed if belief.belief is Belief.UNTRUSTED else [one for one in failed if any(end in one.cell for end in ends)]
+    faults = (
+        failed
+        if belief.belief is Belief.UNTRUSTED
+        else [one for one in failed if one.cell.partition("/")[2].rpartition("/")[0] == route.variant]
+    )
     ruling = rule(exam, faults)
     blames = tuple(one for one in exam.held.blames if one.elsewhere <= MOSTLY) if exam.held and ruling.verdict in HELD else ()
     worst = blames[0] if blames else None
-    places, is_async = ruling.places, exam.entry.get("is_async")
+    top, is_async = exam.top, exam.entry.get("is_async")
+    places = ruling.places or (top.level.rate * exam.service if top else None)
     cure = remedy(ruling.verdict, worst, service_s=exam.service, is_async=is_async, places=places)
     case = Case(exam=exam, ruling=ruling, blames=blames, cure=cure)
     return Finding(route, ruling.verdict, " ".join(sentences(case)), cure.title if cure else "", case)
@@ -106,6 +134,7 @@ def sentences(case: Case) -> Iterator[str]:
     name, top = exam.route.route, exam.top
     if ruling.verdict is Verdict.SCALES:
         yield f"{name} scales: {ruling.seen}."
+        yield from at_first(exam)
         return
     if ruling.verdict in (*QUIET, Verdict.WRONG_ANSWER) or not top:
         yield f"{name}: {ruling.seen}."
@@ -119,6 +148,13 @@ def sentences(case: Case) -> Iterator[str]:
         yield from blamed(case)
     elif ruling.verdict in HELD and exam.is_guarded:
         yield "The watchdog caught no line at it."
+
+
+def at_first(exam: Exam) -> Iterator[str]:
+    """What happens once is not examined, but said: a cache that is filled, a module that is imported."""
+    first, *later = exam.entry.get("polite") or [0.0]
+    if later and first >= FIRST and first >= UNLIKE * min(later):
+        yield f"Its first request took {seconds(first)}, later ones {seconds(min(later))}: whatever happens once in a process was not examined."
 
 
 def blamed(case: Case) -> Iterator[str]:

@@ -9,13 +9,14 @@ import pandas as pd
 
 from reports.blame import Held, held, read_holds
 from reports.bystanders import p90, pings
+from reports.health import health
 from reports.load import Evidence
 from reports.percentiles import Array, Estimate, quantile
 from reports.study import Bystander, Level, Route
 from reports.windows import Window, steady
+from results.limits import FEW, MANY
 from results.schema import Cell, Scenario
 
-FEW, MANY = 8, 64  # users
 FEW_PINGS = 8  # below which nothing is said of a neighbour
 
 
@@ -43,12 +44,7 @@ class Look:
     think: float
     beside: dict[str, Bystander]
     inside: Inside
-    status: str | None  # the commonest fault of its answers
-
-    @property
-    def wrong(self) -> float:
-        """Share of wrong answers."""
-        return self.level.errors / max(1, self.level.errors + self.level.count)
+    others: float  # share of all cores that neither app nor generator used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +54,11 @@ class Exam:
     entry: dict[str, Any]
     route: Route
     looks: dict[int, Look]
+    faults: dict[int, tuple[int, int, str]]  # by users: wrong answers, of how many, and the commonest fault
     half: dict[str, Bystander] | None  # the neighbours at half of the capacity, where that was asked
     held: Held | None  # who held the loop while the watchdog looked
     computing: float | None  # CPU seconds per second of that held time
+    watched: float  # seconds that the watchdog looked
     requests: int  # that were answered meanwhile
     workers: int
     tokens: int | None
@@ -93,11 +91,13 @@ def exam_of(evidence: Evidence, route: Route, entry: dict[str, Any]) -> Exam:
     return Exam(
         entry=entry,
         route=route,
+        faults={cell.users: found for cell in cells if cell.scenario is Scenario.CROWD and (found := wrong(evidence, cell))},
         looks={cell.users: look_of(evidence, cell, levels[cell.users]) for cell in crowds},
         half=beside(evidence, half) if half else None,
         held=kept,
         computing=burnt * window.seconds / kept.seconds if kept and window and burnt is not None and kept.seconds else None,
         requests=window.completions if window else 0,
+        watched=window.seconds if window else 0.0,
         workers=run["workers"],
         tokens=runtime.get("thread_tokens"),
         executor=runtime.get("executor_size"),
@@ -108,21 +108,28 @@ def exam_of(evidence: Evidence, route: Route, entry: dict[str, Any]) -> Exam:
 def held_in(evidence: Evidence, act: str, window: Window) -> Held:
     """Who held the loop of a watched process within a window."""
     patient = evidence.run["patient"]
-    roots = [Path(one) for name in ("home", "cwd") if (one := patient.get(name))]
+    roots = [Path(one) for name in ("cwd", "home") if (one := patient.get(name))]
     return held(read_holds(evidence.path / "holds", act), (window.start, window.end), evidence.run["origin"], roots)
+
+
+def wrong(evidence: Evidence, cell: Cell) -> tuple[int, int, str] | None:
+    """The wrong answers of a whole cell, warm-up included: who fails at once has no window."""
+    rows = evidence.rows(cell.name)
+    rows = rows[rows.sent.notna()]
+    faults = rows.error.dropna()
+    return (len(faults), len(rows), str(faults.mode().iloc[0])) if len(faults) else None
 
 
 def look_of(evidence: Evidence, cell: Cell, level: Level) -> Look:
     """One level."""
     window = steady(evidence, cell, cell.name)
     assert window is not None  # noqa: S101 - there is a level, so there is a window
-    faults = window.everything.error.dropna()
     return Look(
         level=level,
         think=cell.think,
         beside=beside(evidence, cell),
         inside=inside(evidence, cell, window),
-        status=str(faults.mode().iloc[0]) if len(faults) else None,
+        others=health(evidence, cell, cell.name).others or 0.0,
     )
 
 

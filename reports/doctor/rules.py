@@ -1,12 +1,13 @@
 """The doctor's rules, all of them, in the order in which they are asked; the first that holds gives the verdict.
 
- 1. A check of its cells failed: untrusted. It was not measured: unknown, with the reason.
- 2. It answers wrongly, or with errors once somebody loads it: wrong-answer. It refuses (429, 503): unknown.
+ 1. It answers wrongly, or with errors once somebody loads it: wrong-answer. It refuses (429, 503): unknown.
+ 2. A check of its cells failed: untrusted. It was not measured: unknown, with the reason.
  3. The innocent `async` route beside it suffers (p90 five times its idle value and 20 ms or more):
     a. while the app's own threads, and not the loop, use the core: gil-bound - where a request computes for 10 ms or more;
     b. while the core idles: loop-blocked, however short the wait: nobody may wait on the loop;
     c. while the loop computes: loop-busy, if one request takes 10 ms or more *and* half of its load harms as well; else it scales.
-    A few users decide a and c: behind many, honest work on a full core harms as much.
+    Behind many users honest work on a full core harms as much: a and c take 10 ms per request, and c half of the load as well.
+    A watchdog must have seen b: where nobody holds the loop, somebody else has the core, and the verdict is unknown.
     d. It suffers seldom, but the watchdog caught requests that hold the loop for 50 ms and more: the same two verdicts, sometimes.
  4. Users, their pauses and the unloaded time explain the rate, or it is beyond what one generator asks with room to spare, and
     the neighbours are calm: nothing queues, it scales - at least as far as was asked.
@@ -24,18 +25,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reports.checks import Check
-from reports.doctor.exam import FEW, MANY, Exam, Look
+from reports.doctor.exam import Exam, Look
 from reports.findings import Verdict, suffers
 from reports.wording import count, number, seconds, share
+from results.limits import ALIKE, COMPUTES, FEW, GROWS, HOLD, MANY, STARTLING
 
-HOLD = 0.010  # seconds per request below which the loop, or the GIL, is used and not held
-MOSTLY = 0.5  # share of a core, or of the CPU used
+MOSTLY = 0.5  # share of the CPU used, or of a time
+CAUGHT = 0.1  # share of the time that the watchdog looked
+BUSY = 0.3  # share of all cores that neither app nor generator used
 FULL = 0.8  # share of a core
-GROWS = 0.9  # of the rate that users, pauses and unloaded time allow
-ALIKE = 0.12  # two rates that are one plateau
 NEAR = 0.15  # how near a rate must come to what a pool of threads gives
 PLENTY = 1000.0  # requests per second
-STARTLING = 0.050  # seconds of one hold
 QUEUES = 1.0  # calls that wait, on average
 WRONG = 0.01  # share of answers
 REFUSALS = ("status 429", "status 503")
@@ -56,6 +56,8 @@ Rule = Callable[[Exam], Ruling | None]
 
 def rule(exam: Exam, faults: list[Check]) -> Ruling:
     """Ask the rules one after another."""
+    if ruling := wrong(exam):
+        return ruling
     if faults:
         return Ruling(Verdict.UNTRUSTED, f"{faults[0].why}", faults[0].remedy)
     for ask in RULES:
@@ -66,22 +68,14 @@ def rule(exam: Exam, faults: list[Check]) -> Ruling:
     )
 
 
-def unmeasured(exam: Exam) -> Ruling | None:
+def wrong(exam: Exam) -> Ruling | None:
     """Rule 1."""
     if exam.entry.get("wrong"):
         return Ruling(Verdict.WRONG_ANSWER, exam.entry["wrong"], "An answer of the declared kind.")
-    why = exam.entry.get("unfit")
-    if not why and (1 not in exam.looks or FEW not in exam.looks):
-        why = "it was not measured far enough"
-    return Ruling(Verdict.UNKNOWN, why, "More time, or fewer routes: --budget, --only.") if why else None
-
-
-def wrong(exam: Exam) -> Ruling | None:
-    """Rule 2."""
-    for users, look in sorted(exam.looks.items()):
-        if look.wrong > WRONG:
-            told = f"{share(look.wrong)} of the answers with {count(users, 'user')} were wrong ({look.status})"
-            if look.status in REFUSALS:
+    for users, (faults, sent, status) in sorted(exam.faults.items()):
+        if faults > WRONG * sent:
+            told = f"{faults} of {sent} answers with {count(users, 'user')} were wrong ({status})"
+            if status in REFUSALS:
                 return Ruling(
                     Verdict.UNKNOWN, f"{told}: it refuses under load, and nothing else can be said", "Lift the limit for a test."
                 )
@@ -89,22 +83,48 @@ def wrong(exam: Exam) -> Ruling | None:
     return None
 
 
+def unmeasured(exam: Exam) -> Ruling | None:
+    """Rule 2."""
+    why = exam.entry.get("unfit")
+    if not why and (1 not in exam.looks or FEW not in exam.looks):
+        why = "it was not measured far enough"
+    return Ruling(Verdict.UNKNOWN, why, "More time, or fewer routes: --budget, --only.") if why else None
+
+
 def harmed(exam: Exam) -> Ruling | None:
-    """Rule 3."""
-    few, many = exam.looks[FEW], exam.looks.get(MANY)
-    if is_harmed(few) and computes(few) and takes(exam, few) >= HOLD:
-        if not on_loop(exam, few):
-            return gil(exam, few)
-        return busy(exam, few)
-    for look in (few, many):
-        if look and is_harmed(look) and not computes(look):
-            if (elsewhere := outside(exam)) > MOSTLY:
-                told = f"the loop is held, but {share(elsewhere)} of that time outside any request"
-                return Ruling(Verdict.UNKNOWN, told, "Mend that first: it harms every route.")
-            return Ruling(
-                Verdict.LOOP_BLOCKED, f"{harm(look)}, while the app used {core(look)}", "Calm neighbours under the same load."
-            )
+    """Rule 3, but for its last part."""
+    suffering = [look for users in (FEW, MANY) if (look := exam.looks.get(users)) and is_harmed(look)]
+    for look in suffering:
+        if computes(exam, look) and takes(exam, look) >= HOLD and (look.inside.kin_cpu or 0.0) < MOSTLY:
+            return busy(exam, look) if on_loop(exam, look) else gil(exam, look)
+    for look in suffering:
+        if not computes(exam, look):
+            return held(exam, look)
     return None
+
+
+def held(exam: Exam, look: Look) -> Ruling:
+    """Rule 3b, and who is to blame for it."""
+    if (elsewhere := outside(exam)) > MOSTLY:
+        told = f"the loop is held, but {share(elsewhere)} of that time outside any request"
+        return Ruling(Verdict.UNKNOWN, told, "Mend that first: it harms every route.")
+    if look.inside.cpu is None or look.others >= BUSY:
+        why = "the app's CPU is not known" if look.inside.cpu is None else f"others used {share(look.others)} of the machine"
+        if not caught(exam):
+            return Ruling(
+                Verdict.UNKNOWN, f"{harm(look)}, but {why}: waiting, or for want of a core?", "A machine of its own; MODULE:APP."
+            )
+    if exam.is_guarded and not caught(exam):
+        why = "nobody was seen holding the loop" if exam.held else "there was no time to see who holds the loop"
+        return Ruling(Verdict.UNKNOWN, f"{harm(look)}, but {why}", "A quiet machine, and more time: --budget.")
+    if (exam.computing or 0.0) >= MOSTLY:
+        return Ruling(Verdict.LOOP_BUSY, f"{harm(look)}, and who held the loop computed", "Calm neighbours under the same load.")
+    return Ruling(Verdict.LOOP_BLOCKED, f"{harm(look)}, while the app used {core(look)}", "Calm neighbours under the same load.")
+
+
+def caught(exam: Exam) -> bool:
+    """Whether the watchdog saw requests hold the loop, for a part of the time that counts."""
+    return exam.held is not None and exam.held.seconds * (1 - outside(exam)) >= CAUGHT * exam.watched
 
 
 def busy(exam: Exam, few: Look) -> Ruling:
@@ -172,7 +192,7 @@ def full(exam: Exam) -> Ruling | None:
     top = exam.looks.get(MANY) or exam.looks[FEW]
     if not is_full(exam, top):
         return None
-    if takes(exam, top) >= HOLD and not on_loop(exam, top):
+    if takes(exam, top) >= HOLD and not on_loop(exam, top) and (top.inside.kin_cpu or 0.0) < MOSTLY:
         return gil(exam, top)
     return Ruling(
         Verdict.SCALES,
@@ -202,7 +222,7 @@ def plateau(exam: Exam) -> Ruling | None:
     return Ruling(Verdict.POOL_LIMITED, told, f"Find what has {places} places and give it more: the plateau moves with it.", places)
 
 
-RULES: tuple[Rule, ...] = (unmeasured, wrong, harmed, sometimes, nothing_queues, threads, full, plateau)
+RULES: tuple[Rule, ...] = (unmeasured, harmed, sometimes, nothing_queues, threads, full, plateau)
 
 
 def outside(exam: Exam) -> float:
@@ -215,9 +235,9 @@ def is_harmed(look: Look) -> bool:
     return "async" in look.beside and suffers(look.beside["async"])
 
 
-def computes(look: Look) -> bool:
-    """Whether the app rather computes than waits."""
-    return (look.inside.cpu or 0.0) >= MOSTLY
+def computes(exam: Exam, look: Look) -> bool:
+    """Whether the app, with the processes it started, rather computes than waits."""
+    return (look.inside.cpu or 0.0) + (look.inside.kin_cpu or 0.0) >= COMPUTES * exam.workers
 
 
 def is_full(exam: Exam, look: Look) -> bool:

@@ -79,6 +79,8 @@ def left_out(report: Report) -> Iterator[str]:
     if skipped:
         yield f"skipped: {len(skipped)}"
     yield from (f"  {one['route']}: {one['skipped']}" for one in skipped)
+    if report.background:
+        yield report.background
     if report.study.run.get("host"):
         yield (
             "A black box: its pools, threads and lines cannot be known, nor what another process on this machine shares; "

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import httpx
 
 from results.gate import Gate, unknown_scope
+from results.limits import MANY
 from results.schema import Status
 from results.store import RunFolder
 from results.trouble import Exit, Trouble
@@ -29,7 +30,7 @@ from scenarios._doctor.plan import steps
 from scenarios._doctor.polite import Manner, polite
 from scenarios._doctor.routes import routes_of, unsafe
 from scenarios._doctor.seat import address, document, meter, neighbours, ready_path
-from scenarios._doctor.steps import MANY, Bedside, idle
+from scenarios._doctor.steps import Bedside, idle
 from scenarios._driver import Audience, close, locust_command, locust_env, staying_on, unwritable
 from scenarios._interruption import Interruption, interruptible
 from scenarios._machine import all_cores, cores, machine, packages
@@ -40,6 +41,7 @@ from scenarios._watch import Log, wait_until_ready, watch
 A_ROUTE = 15.0  # seconds that a route takes, more or less; the first guess
 A_CLEAR_ROUTE = 10.0  # seconds below which no route can be examined
 CHANGES = "its method may change data; --route names it all the same"
+CALM_WITHIN = 30.0  # seconds
 LIMIT = 900  # seconds after which Locust ends by itself, whatever happens to its driver
 
 
@@ -150,6 +152,21 @@ class Examination:
         loaded.sort(key=lambda pair: not any(gate.scope and gate.matches(pair[0].route) for gate in self.order.gates))  # always run
         if trouble := unknown_scope(self.order.gates, {one.route: one.skipped for one in asked}):
             raise trouble
+        if not loaded:
+            raise Trouble(f"No route of {self.patient.app} can be loaded: {asked[0].route}: {asked[0].skipped}.", Exit.TARGET)
+        try:
+            self.visit_all(loaded)
+        finally:
+            for _, told in loaded:
+                if told["act"] is None and not told["unfit"]:
+                    told["unfit"] = "it was not reached"
+        if all(told["skipped"] for told in entries):
+            first = next(told for _, told in loaded)
+            raise Trouble(f"No route of {self.patient.app} could be loaded: {first['route']}: {first['skipped']}.", Exit.TARGET)
+
+    def visit_all(self, loaded: list[tuple[Asked, dict[str, Any]]]) -> None:
+        """One route after another, as long as there is time. An app of ours that dies of one is started anew for the next; it is told last."""
+        troubles = []
         for number, (one, told) in enumerate(loaded, 1):
             spent = time.perf_counter() - self.began
             self.audience.expect(min(self.order.budget, spent + (len(loaded) - number + 1) * self.longest))
@@ -158,8 +175,21 @@ class Examination:
                 continue
             told["act"] = act = f"route-{number:02}"
             before = time.perf_counter()
-            self.visit(one, act, told)
+            try:
+                self.visit(one, act, told)
+            except Trouble as trouble:
+                if trouble.code is not Exit.TARGET or self.patient.how == "url":
+                    raise
+                told["unfit"] = trouble.sentence.partition(". ")[0]
+                self.run.note(trouble.sentence)
+                troubles.append(trouble)
             self.longest = max(8.0, 0.5 * self.longest + 0.5 * (time.perf_counter() - before))
+        if troubles:
+            raise troubles[0]
+
+    def in_time(self) -> bool:
+        """Whether there is time for another level."""
+        return time.perf_counter() - self.began < self.order.budget
 
     def settle(self) -> None:
         """Look at the app's interpreter, and lay out what it is lent."""
@@ -198,7 +228,9 @@ class Examination:
         with self.seated(act, watched=False) as (app, url), self.locust(url) as locust:
             with self.client(url) as client:
                 log = Log.from_here(self.run.path / "log.txt")
+                self.wait_for_calm(client)
                 manner = polite(client, asked, self.order.choice.headers)
+                self.interruption.check()
                 beside, patience = neighbours(self.patient, self.secret, client)
             self.remember(told, manner, log)
             if manner.skipped or manner.wrong:
@@ -206,10 +238,21 @@ class Examination:
             quick = min(manner.seconds[1:] or manner.seconds)
             bedside = Bedside(act=act, route=asked.route, path=asked.path, service=quick, neighbours=beside, patience=patience)
             holding: list[float] = []
-            levels = steps(self.run.path, bedside, self.idle, self.order.gates, holding)
+            levels = steps(self.run.path, bedside, self.idle, self.order.gates, holding, self.in_time)
             self.follow(app, locust, url, act, (self.script(act, cells, asked) for cells in levels))
-        if holding and self.patient.how == "module":
+        if holding and self.patient.how == "module" and self.in_time():
             self.second_look(asked, replace(bedside, act=f"{act}-watch"), holding[0])
+
+    def wait_for_calm(self, client: httpx.Client) -> None:
+        """A black box may still be at work on what nobody waits for any longer: until it answers as quickly as at rest, or for so long."""
+        deadline = time.perf_counter() + CALM_WITHIN
+        while self.patient.how == "url" and "async" in self.idle and time.perf_counter() < deadline:
+            self.interruption.check()
+            before = time.perf_counter()
+            with contextlib.suppress(httpx.HTTPError):
+                client.get(ready_path(self.patient, self.secret))
+                if time.perf_counter() - before <= max(0.05, 5 * self.idle["async"]):
+                    return
 
     def second_look(self, asked: Asked, bedside: Bedside, hold: float) -> None:
         """A fresh process with the watchdog inside, warmed up, and a few users."""

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from results.gate import parse
+from results.limits import FEW, MANY
 from results.store import RunFolder, default_root
 from results.trouble import Exit, Trouble
 from scenarios._doctor.choice import parse_choice
 from scenarios._doctor.drive import A_ROUTE, Listener, Order, examine, listed
 from scenarios._doctor.patient import Patient
-from scenarios._doctor.steps import CEILING, FASTEST, FEW, MANY
+from scenarios._doctor.steps import CEILING, FASTEST
 from scenarios._order import parse_duration
 
 

@@ -9,13 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from results import spool
+from results.limits import COMPUTES, GROWS, STARTLING, SUFFERS, SUFFERS_FROM
 from results.schema import Cell
-
-SUFFERS, SUFFERS_FROM = 5.0, 0.020  # a neighbour suffers from so many times its idle p90, and from so many seconds, on
-STARTLED = 0.050  # seconds of a single ping: somebody may hold the loop now and then
-COMPUTES = 0.5  # share of a core
-HOLD = 0.010  # seconds per request, below which a loop is used and not held
-GROWS, ALIKE = 0.9, 1.12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +25,8 @@ class Seen:
     pings: dict[str, list[float]]
     wrong: int
     right: int
+    sent: int  # in all its phases
+    left: int  # that were given up
 
     def p90(self, kind: str) -> float | None:
         """The 90th percentile of one neighbour, of however few."""
@@ -45,7 +42,12 @@ class Seen:
     def is_startled(self) -> bool:
         """Whether any single ping of the async neighbour took long."""
         found = self.pings.get("async", [])
-        return bool(found) and found[-1] >= STARTLED
+        return bool(found) and found[-1] >= STARTLING
+
+    @property
+    def takes(self) -> float:
+        """CPU seconds per request, as far as anybody knows."""
+        return (self.cpu or 0.0) / self.rate if self.rate else 0.0
 
     @property
     def computes(self) -> bool:
@@ -68,7 +70,7 @@ def look(folder: Path, act: str, cell: Cell) -> Seen | None:
     sent: dict[int, list[Any]] = {}
     pings: dict[str, list[float]] = {}
     latencies: list[float] = []
-    answered = wrong = 0
+    answered = wrong = left = 0
     for kind, seq, *words in spool.read(folder / "samples" / f"{act}.jsonl"):
         if kind == "sent" and words[0] in {cell.name, cell.aside}:
             sent[seq] = words
@@ -78,6 +80,7 @@ def look(folder: Path, act: str, cell: Cell) -> Seen | None:
         done, fault = words[0], words[2] if kind == "done" else None
         if name == cell.name:
             wrong += fault is not None
+            left += kind == "given-up"
             answered += kind == "done" and fault is None and begin < done <= end
         if begin < intended <= end and fault is None:
             (latencies if name == cell.name else pings.setdefault(route.rpartition("/")[2], [])).append(done - intended)
@@ -90,6 +93,8 @@ def look(folder: Path, act: str, cell: Cell) -> Seen | None:
         pings={kind: sorted(found) for kind, found in pings.items()},
         wrong=wrong,
         right=answered,
+        sent=sum(words[0] == cell.name for words in sent.values()),
+        left=left,
     )
 
 

@@ -1,22 +1,31 @@
 """What to ask next, given what was seen: clear cases end early, and nothing is asked twice."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from results.gate import AT_A_LEVEL, Gate, asks
+from results.limits import ALIKE, FEW, HOLD, MANY
 from results.schema import Cell
-from scenarios._doctor.look import ALIKE, HOLD, Seen, look
-from scenarios._doctor.steps import FEW, HALF, MANY, Bedside
+from scenarios._doctor.look import Seen, look
+from scenarios._doctor.steps import HALF, Bedside
 
 Cells = tuple[Cell, ...]
+MISTAKES = 0.01  # share of wrong answers that a plateau may have
 
 
-def steps(folder: Path, bedside: Bedside, idle: dict[str, float], gates: tuple[Gate, ...], holding: list[float]) -> Iterator[Cells]:
+def steps(  # noqa: PLR0913, PLR0917 - what is known, and what is wanted
+    folder: Path,
+    bedside: Bedside,
+    idle: dict[str, float],
+    gates: tuple[Gate, ...],
+    holding: list[float],
+    in_time: Callable[[], bool],
+) -> Iterator[Cells]:
     """The cells of one route, a few at a time. Puts into `holding` the seconds that it seems to hold the loop, if it does.
 
     1. One user, then a few beside both neighbours.
-    2. The loop is held: if somebody computes there, half of that load tells a held loop from a busy one. Enough.
-    3. Else many users. Where the loop is held after all, by less at a time, and nobody computes: enough.
+    2. The loop is held: enough - but where somebody computes there, half of that load tells a held loop from a busy one.
+    3. Else many users: some hold it by less at a time, or seldom.
     4. A plateau that neither the CPU nor a queue explains is looked at once more, in between.
     """
     act, service, few = bedside.act, bedside.alone(), bedside.few()
@@ -24,34 +33,42 @@ def steps(folder: Path, bedside: Bedside, idle: dict[str, float], gates: tuple[G
     alone, seen = look(folder, act, service), look(folder, act, few)
     if not alone or not seen or seen.wrong > seen.right:
         return
-    unloaded, looks = alone.median, {1: alone, FEW: seen}
-    held = seen.suffers("async", idle)
-    if held and (unloaded >= HOLD or not seen.computes):
-        if seen.computes and seen.rate:
-            yield (bedside.half(HALF * seen.rate),)
-        holding.append(1 / seen.rate if seen.rate else unloaded)
-    else:
+    looks = {1: alone, FEW: seen}
+    held = next((one for one in (seen,) if holds(one, idle, alone.median)), None)
+    if not held and in_time():
         yield (bedside.many(),)
-        top = look(folder, act, bedside.many())
-        looks |= {MANY: top} if top else {}
-        if top and top.suffers("async", idle) and not top.computes:
-            holding.append(1 / top.rate if top.rate else unloaded)
-        elif seen.is_startled or (top and top.is_startled and not top.computes):
-            holding.append(unloaded)
-        elif top and is_plateau(top, seen, unloaded):
-            yield (bedside.between(halfway(top.rate * unloaded)),)
+        if top := look(folder, act, bedside.many()):
+            looks[MANY] = top
+            held = top if holds(top, idle, alone.median) else None
+            if not held and is_plateau(top, seen, alone.median) and in_time():
+                between = bedside.between(halfway(top.rate * alone.median))
+                yield (between,)
+                if found := look(folder, act, between):
+                    looks[between.users] = found
+    if held and held.computes and held.rate and in_time():
+        yield (bedside.half(HALF * held.rate),)
+    if held or any(one.is_startled for one in looks.values() if one.users <= FEW or not one.computes):
+        holding.append(1 / held.rate if held and held.rate else alone.median)
     demands = asks([one for one in gates if one.metric in AT_A_LEVEL], bedside.route)  # all else is there already
-    if wanted := tuple(bedside.demanded(demands, looks)):
+    if wanted := tuple(bedside.demanded(demands, looks, held=bool(holding))):
         yield wanted
 
 
+def holds(seen: Seen, idle: dict[str, float], unloaded: float) -> bool:
+    """Whether the loop seems to be held: by whoever waits there, or by one who computes for as long as counts."""
+    return seen.suffers("async", idle) and (not seen.computes or min(unloaded, seen.takes) >= HOLD)
+
+
 def is_plateau(top: Seen, few: Seen, unloaded: float) -> bool:
-    """Whether many users are served at a rate that neither they nor the CPU explain, and that the few did not show already."""
-    shown = not few.grows(unloaded) and top.rate <= ALIKE * few.rate
-    return not top.grows(unloaded) and not top.computes and top.wrong == 0 and not shown
+    """Whether many users are served at a rate that neither they nor the CPU explain, and that the few did not show already.
+
+    Whom nobody waited for any longer would still be in the way of another level.
+    """
+    shown = not few.grows(unloaded) and top.rate <= (1 + ALIKE) * few.rate
+    sound = top.wrong <= MISTAKES * top.right and not top.left
+    return sound and not top.grows(unloaded) and not top.computes and not shown
 
 
 def halfway(places: float) -> int:
     """A number of users that fills a pool of so many places and is far from the top level."""
-    between = max(places * ALIKE * 1.3, 2.0)
-    return int(min(between if between > FEW * 1.5 else FEW * 2, 0.85 * MANY))
+    return int(min(max(places * (1 + ALIKE) * 1.3, 2.0 * FEW), 0.85 * MANY))

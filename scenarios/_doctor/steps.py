@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from results.gate import Level
+from results.limits import FEW, MANY
 from results.schema import Arrivals, Cell, Law, Neighbour, Pool, Scenario
 from scenarios._doctor.look import Seen
 
-FEW, MANY = 8, 64  # users; 64 show a pool of 40 and more of nothing that a worker usually has
 CEILING = 20_000  # requests per route, all its levels together
 MOST = 4_000  # of them per level of our own, of which there are five at most; gates have the rest
 FASTEST = 1500.0  # requests per second that one generator sends with room to spare
 PINGS = 130  # per neighbour and level: 100 and some, so that there is a p90
-WATCHERS = 3  # users while the watchdog looks: enough to hold a loop all the time
+WATCHERS = 8  # users while the watchdog looks: what is held for 2 ms each time is seen when eight follow one another
 LONGEST = 60.0  # seconds that one level of a gate may take
 HALF = 0.5  # of the capacity, at which a held loop is told from a busy one
 
@@ -32,7 +32,6 @@ class Bedside:
     service: float  # seconds
     neighbours: tuple[Neighbour, ...]  # their rates are set level by level
     patience: float  # seconds that one ping costs the app, at most; 0 where it costs nothing
-    most: int = MOST
 
     def cell(self, users: int, window: float, *, beside: bool = False) -> Cell:
         """One level of a crowd; with both neighbours, or alone."""
@@ -53,7 +52,7 @@ class Bedside:
             think=think,
             neighbours=self.pinged(window, users) if beside else (),
             on=self.act,
-            most=self.most,
+            most=MOST,
         )
 
     def pinged(self, window: float, users: int) -> tuple[Neighbour, ...]:
@@ -63,7 +62,7 @@ class Bedside:
         """
         often = PINGS / window
         rate = min(often, max(1.0, 0.05 / self.patience)) if self.patience else often
-        waiting = 3 * min(users * self.service, window) * rate
+        waiting = max(3.0, 3 * users * self.service) * rate  # a hold now and then may be longer than what the route usually takes
         return tuple(replace(one, rate=rate, connections=int(min(300.0, 1.2 * waiting + 24))) for one in self.neighbours)
 
     def alone(self) -> Cell:
@@ -88,7 +87,7 @@ class Bedside:
 
     def arriving(self, rate: float, window: float) -> Cell:
         """Arrivals at a rate."""
-        arrivals = Arrivals(law=Law.POISSON, profile=((window + 0.5, rate, rate),), pool=Pool.WARM, warm=MANY, cap=300)
+        arrivals = Arrivals(law=Law.POISSON, profile=((window + 0.5, rate, rate),), pool=Pool.WARM, warm=MANY, cap=MANY)
         still = replace(self.cell(1, window), stagger=0.0, think=0.0, users=0, warm_up=0.5, window=window)
         return replace(still, name=f"{Scenario.STEADY}/{self.route}/{rate:g}", scenario=Scenario.STEADY, arrivals=arrivals)
 
@@ -96,17 +95,23 @@ class Bedside:
         """A second look with a watchdog inside: `hold` is how long the loop seems to be held per request."""
         return replace(self.cell(WATCHERS, bounded(25 * hold, 1.5, 5.0)), watched=True)
 
-    def demanded(self, levels: dict[Level | None, int], looks: dict[int, Seen]) -> Iterator[Cell]:
+    def demanded(self, levels: dict[Level | None, int], looks: dict[int, Seen], *, held: bool) -> Iterator[Cell]:
         """The levels of somebody's gates, each with as many requests as its quantile takes, as long as anybody would wait."""
         highest = looks[max(looks)]
-        left = (CEILING - 2 * sum(one.right + one.wrong for one in looks.values()) - MOST) // len(levels) if levels else 0
+        left = CEILING - sum(one.sent for one in looks.values()) - (MOST if held else 0)
+        wanted: dict[int, int] = {}
         for level, count in levels.items():
-            users = highest.users if level is None else int(level.amount)
             if level and level.unit == "/s":
-                yield replace(self.arriving(level.amount, bounded(1.2 * count / level.amount, 2.0, LONGEST)), most=left)
-            elif users not in looks or looks[users].right < count:
+                yield replace(
+                    self.arriving(level.amount, bounded(1.2 * count / level.amount, 2.0, LONGEST)), most=left // len(levels)
+                )
+            else:
+                users = highest.users if level is None else int(level.amount)
+                wanted[users] = max(count, wanted.get(users, 0))
+        for users, count in wanted.items():
+            if users not in looks or looks[users].right < count:
                 rate = min(users / max(self.service, users / FASTEST), highest.rate * max(1.0, users / highest.users))
-                cell = replace(self.cell(users, bounded(1.2 * count / max(rate, 0.1), 1.0, LONGEST)), most=left)
+                cell = replace(self.cell(users, bounded(1.2 * count / max(rate, 0.1), 1.0, LONGEST)), most=left // len(levels))
                 yield replace(cell, repeat=2, name=f"{cell.name}~2") if users in looks else cell
 
 

@@ -1,0 +1,10 @@
+"""What an examination and its judgement must agree on: who asks, and from where on something counts."""
+
+FEW, MANY = 8, 64  # users: a few show a held loop and drain soon; many show a pool of 40 and more
+HOLD = 0.010  # seconds per request below which the loop, or the GIL, is used and not held
+SUFFERS, SUFFERS_FROM = 5.0, 0.020  # a neighbour suffers from so many times its idle p90, and from so many seconds, on
+COMPUTES = 0.5  # share of a core from which an app rather computes than waits
+GROWS = 0.9  # of the rate that users, pauses and unloaded time allow: nothing queues
+ALIKE = 0.12  # how far apart two rates may be that are one plateau
+STARTLING = 0.050  # seconds of a single hold, or of a single ping
+CLOSED_EARLY = "the window closed early"  # why an arrival was not sent: a ceiling was reached, or nothing but errors came
