@@ -149,3 +149,16 @@ def test_a_look_reads_the_spools_of_its_own_act(tmp_path: Path) -> None:
 def write(path: Path, lines: list[list[Any]]) -> None:
     """A spool."""
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def test_no_two_cells_of_a_route_share_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan that names a cell twice cannot be reported: own levels, those of gates, and the second look."""
+    gates = tuple(
+        map(parse, ("p99(GET /x) @ 8u < 1s", "p99(GET /x) < 1s", "errors(GET /x) @ 64u < 1%", "p99 @ 16u < 1s", "p99 @ 50/s < 1s"))
+    )
+    monkeypatch.setattr(plan, "look", lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 80.0}.get(cell.users, 80.0)))
+    cells = [cell for some in plan.steps(Path(), bedside(0.1), IDLE, gates, [], lambda: True) for cell in some]
+    names = [cell.name for cell in (*cells, bedside(0.1).watched(0.1))]
+    assert len(set(names)) == len(names)
+    asides = [cell.aside for cell in cells if cell.neighbours]
+    assert len(set(asides)) == len(asides)

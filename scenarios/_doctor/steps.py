@@ -93,7 +93,8 @@ class Bedside:
 
     def watched(self, hold: float) -> Cell:
         """A second look with a watchdog inside: `hold` is how long the loop seems to be held per request."""
-        return replace(self.cell(WATCHERS, bounded(25 * hold, 1.5, 5.0)), watched=True)
+        cell = self.cell(WATCHERS, bounded(25 * hold, 1.5, 5.0))
+        return replace(cell, name=f"{cell.name} watched", watched=True)
 
     def demanded(self, levels: dict[Level | None, int], looks: dict[int, Seen], *, held: bool) -> Iterator[Cell]:
         """The levels of somebody's gates, each with as many requests as its quantile takes, as long as anybody would wait."""
