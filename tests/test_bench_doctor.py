@@ -114,7 +114,7 @@ def test_every_truth_is_well_formed(folder: Path) -> None:
             continue
         assert {"route", "verdict", "served", "guilty", "why"} == set(one)
         assert one["verdict"] in set(Verdict)
-        assert (one["verdict"] in HOLDING) == bool(one["guilty"])
+        assert one["verdict"] in HOLDING or not one["guilty"]  # the framework may be at it, with no line of the app
         assert one["served"] is None or one["served"] == sorted(one["served"])
 
 
