@@ -1,7 +1,8 @@
 """What stands around an app while it is examined: its address, its two innocent neighbours, and a meter for its CPU.
 
 An app that we start carries our guest, who answers for both neighbours and keeps a journal. A black box has neither: there an
-unknown path is the `async` neighbour, and the CPU of its processes is read from outside, where the system shows them.
+unknown path is the `async` neighbour, else its OpenAPI document, else nobody is. The CPU of its processes is read from
+outside, where the system shows them.
 """
 
 import contextlib
@@ -20,7 +21,8 @@ from scenarios._doctor.patient import Patient, listeners
 from scenarios._driver import free_port
 
 SAMPLE_EVERY = 0.1  # seconds between two readings of a black box's CPU
-NOWHERE = 3  # times that an unknown path is asked before it may be a neighbour
+NOWHERE = 3  # times that a path is asked before it may be a neighbour
+NO_ROUTE = (404, 405, 401, 403, 400)  # what is said where no route is; anything else may be a catch-all's, perhaps a `def`
 
 
 def address(patient: Patient) -> tuple[str, int]:
@@ -41,16 +43,31 @@ def neighbours(patient: Patient, secret: str, client: httpx.Client) -> tuple[tup
     if patient.how == "module":
         kinds = ("async", "def")
         return tuple(neighbour(one, f"/_atonce-{secret}/{one}", f'{{"neighbour":"{one}"}}') for one in kinds), 0.0
-    path = f"/_atonce-{secret}"
+    for path, right in ((f"/_atonce-{secret}", NO_ROUTE), ("/openapi.json", (200,))):  # without a person's headers
+        status, seconds = steadily(client, path)
+        if status in right:
+            return (neighbour("async", path, "", status),), seconds
+    return (), 0.0
+
+
+def steadily(client: httpx.Client, path: str) -> tuple[int, float]:
+    """The status that a path always answers, 0 if it changes; and how many seconds that takes at best."""
     found = []
     for _ in range(NOWHERE):
         began = time.perf_counter()
-        found.append((client.get(path).status_code, time.perf_counter() - began))
-    if len({status for status, _ in found}) > 1:
-        raise Trouble(
-            f"An unknown path is answered with changing statuses at {patient.url}; no neighbour can be asked.", Exit.TARGET
-        )
-    return (neighbour("async", path, "", found[0][0]),), min(seconds for _, seconds in found)
+        try:
+            status = client.get(path).status_code
+        except httpx.HTTPError as error:
+            raise silent(client, error) from error
+        found.append((status, time.perf_counter() - began))
+    statuses = {status for status, _ in found}
+    return statuses.pop() if len(statuses) == 1 else 0, min(seconds for _, seconds in found)
+
+
+def silent(client: httpx.Client, error: httpx.HTTPError) -> Trouble:
+    """What a person reads where nobody listens."""
+    sentence = f"{client.base_url} does not answer ({type(error).__name__}). Is the app running, and is this its address?"
+    return Trouble(sentence, Exit.TARGET)
 
 
 def neighbour(kind: str, path: str, expects: str, status: int = 0) -> Neighbour:
@@ -62,6 +79,8 @@ def document(client: httpx.Client, headers: dict[str, str]) -> dict[str, Any] | 
     """The OpenAPI document of a black box; None where it has none to read."""
     try:
         found = client.get("/openapi.json", headers=headers).json()
+    except httpx.TransportError as error:
+        raise silent(client, error) from error
     except (httpx.HTTPError, ValueError):
         return None
     return found if isinstance(found, dict) else None
