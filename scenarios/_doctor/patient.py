@@ -86,7 +86,7 @@ class Patient:
     @classmethod
     def of_url(cls, url: str, allowed: str | None = None) -> "Patient":
         """An app that runs already: a black box."""
-        place = parse_host(url, allowed).geturl().rstrip("/")
+        place = bare(url, allowed)
         return cls(app=place, how="url", url=place)
 
     @classmethod
@@ -99,7 +99,7 @@ class Patient:
         if not words or not shutil.which(words[0]):
             hint = "Name a program; for a line of shell: --start \"sh -c '...'\""
             raise Trouble(f"--start {start!r} begins with no program that can be found. {hint}", Exit.USAGE)
-        place = parse_host(url, None).geturl().rstrip("/")
+        place = bare(url, None)
         return cls(app=place, how="command", url=place, start=words, env=variables(env, env_file))
 
     def facts(self) -> dict[str, Any]:
@@ -175,6 +175,14 @@ class Patient:
             return Trouble(f"{self.app} never gets ready: it runs, but answers no request. {log}", Exit.TARGET)
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         return Trouble(f"{self.app} {how} before it answered. {log}", Exit.TARGET)
+
+
+def bare(url: str, allowed: str | None) -> str:
+    """Where an app answers: its host and port. What else was written may be a password, and is not repeated."""
+    if re.search(r"[/@?#]", re.sub(r"^\w+://", "", url).rstrip("/")):
+        host = "Name the host only, such as http://127.0.0.1:8000, without a user, password, path or query."
+        raise Trouble(f"{host} Routes carry the path (--route 'GET /api/items'), headers the secrets (--header).", Exit.USAGE)
+    return parse_host(url, allowed).geturl().rstrip("/")
 
 
 def told(path: Path) -> dict[str, Any] | None:
