@@ -98,8 +98,10 @@ def test_a_url_and_a_command_are_left_as_they_are(tmp_path: Path) -> None:
         (lambda: Patient.of_url("http://127.0.0.1:8000?token=geheim"), "without a user, password, path or query"),
         (lambda: Patient.of_command(sys.executable, "http://localhost:1/api"), "Name the host only"),
         (lambda: Patient.of_command(sys.executable, "http://me:geheim@localhost:1"), "Name the host only"),
-        (lambda: Patient.of_command("no-such-program -x", "http://localhost:1"), "no program that can be found"),
-        (lambda: Patient.of_command("'", "http://localhost:1"), "cannot be read as a command"),
+        (lambda: Patient.of_command("no-such geheim", "http://localhost:1"), "begins with 'no-such', which is no program"),
+        (lambda: Patient.of_command("KEY=geheim uvicorn a:b", "http://localhost:1"), "begins with 'KEY', which is no program"),
+        (lambda: Patient.of_command("", "http://localhost:1"), "no program that can be found"),
+        (lambda: Patient.of_command("KEY=geheim '", "http://localhost:1"), "cannot be read as a command"),
     ],
 )
 def test_what_cannot_be_meant_is_a_sentence(make: Any, words: str) -> None:

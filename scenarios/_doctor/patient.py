@@ -95,10 +95,11 @@ class Patient:
         try:
             words = tuple(shlex.split(start))
         except ValueError as error:
-            raise Trouble(f"--start {start!r} cannot be read as a command ({error}).", Exit.USAGE) from error
+            raise Trouble(f"--start cannot be read as a command ({error}).", Exit.USAGE) from error
         if not words or not shutil.which(words[0]):
-            hint = "Name a program; for a line of shell: --start \"sh -c '...'\""
-            raise Trouble(f"--start {start!r} begins with no program that can be found. {hint}", Exit.USAGE)
+            first = words[0].partition("=")[0] if words else ""  # what follows, or the rest, may be a secret
+            hint = "Name a program; for a line of shell: --start \"sh -c '...'\"; for a variable: --env KEY=VALUE"
+            raise Trouble(f"--start begins with {first!r}, which is no program that can be found. {hint}", Exit.USAGE)
         place = bare(url, None)
         return cls(app=place, how="command", url=place, start=words, env=variables(env, env_file))
 
