@@ -39,8 +39,9 @@ def test_a_module_is_served_by_uvicorn_in_its_own_interpreter(tmp_path: Path, ba
     assert command[:3] == [str(bare / "bin" / "python"), "-m", "uvicorn"]
     assert " ".join(command[3:]) == (
         f"--factory _atonce_guest.lodger:lodge --app-dir {tmp_path} --host 127.0.0.1 --port 8001 --loop uvloop "
-        "--no-access-log --log-level warning --timeout-keep-alive 300 --workers 2"
+        "--workers 2 --no-access-log --log-level warning --timeout-keep-alive 300"
     )
+    assert "--workers 1" in " ".join(Patient.of_module("shop.main:app").command(8001))  # or WEB_CONCURRENCY decides
 
 
 def test_the_app_gets_its_own_environment_and_nothing_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,6 +56,16 @@ def test_the_app_gets_its_own_environment_and_nothing_of_ours(tmp_path: Path, mo
     told = {"app": "shop:app", "factory": True, "home": str(tmp_path), "folder": str(tmp_path), "act": "idle", "secret": "s"}
     assert json.loads(env["ATONCE_GUEST"]) == {**told, "watch": True}
     assert "geheim" not in f"{patient} {patient.facts()}"
+
+
+def test_no_variable_of_this_shell_changes_how_uvicorn_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands in --env does; and somebody's own command runs in all that they have set."""
+    for name in ("WEB_CONCURRENCY", "UVICORN_RELOAD", "UVICORN_ROOT_PATH"):
+        monkeypatch.setenv(name, "4")
+    env = Patient.of_module("shop:app", env=["UVICORN_ROOT_PATH=/shop"]).surroundings()
+    assert [pair for pair in env.items() if pair[0].startswith(("UVICORN", "WEB_"))] == [("UVICORN_ROOT_PATH", "/shop")]
+    own = Patient.of_command(sys.executable, "http://localhost:9000").surroundings()
+    assert (own["WEB_CONCURRENCY"], own["UVICORN_RELOAD"]) == ("4", "4")
 
 
 def test_the_guest_that_moves_in_needs_nothing_that_is_not_in_python(tmp_path: Path, bare: Path) -> None:

@@ -140,10 +140,10 @@ class Patient:
         """How the app is started; the guest learns the rest from the environment."""
         if self.how != "module":
             return list(self.start)
-        many = ["--workers", str(self.workers)] if self.workers > 1 else []
-        flags = f"--host 127.0.0.1 --port {port} --loop {self.loop} --no-access-log --log-level warning --timeout-keep-alive 300"
+        quiet = "--no-access-log --log-level warning --timeout-keep-alive 300"
+        flags = f"--host 127.0.0.1 --port {port} --loop {self.loop} --workers {self.workers} {quiet}"
         lodging = ["--factory", "_atonce_guest.lodger:lodge", "--app-dir", str(self.home)]
-        return [self.python, "-m", "uvicorn", *lodging, *flags.split(), *many]
+        return [self.python, "-m", "uvicorn", *lodging, *flags.split()]
 
     def environment(self, act: str, folder: Path, secret: str, *, watch: bool = False) -> dict[str, str]:
         """The app's environment: theirs, and what the guest is told."""
@@ -155,8 +155,9 @@ class Patient:
         return {**theirs, "PYTHONPATH": path, "ATONCE_GUEST": json.dumps({**told, "act": act, "secret": secret, "watch": watch})}
 
     def surroundings(self) -> dict[str, str]:
-        """Our environment without our own settings, and with theirs; their folders get no bytecode."""
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("ATONCE_")}
+        """Our environment without what would set us, or a uvicorn of ours, and with theirs; their folders get no bytecode."""
+        strange = ("ATONCE_", "UVICORN_", "WEB_CONCURRENCY") if self.how == "module" else ("ATONCE_",)
+        ours = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
         return {**ours, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", **self.env}
 
     def census(self, act: str, folder: Path) -> dict[str, Any] | None:
