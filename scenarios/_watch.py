@@ -20,7 +20,7 @@ from results.trouble import Exit, Trouble
 from scenarios._plan import START_UP, Act, duration
 from scenarios._script import DISK_FULL, Script
 
-READY_WITHIN = 30.0  # seconds for the app to answer its first request
+READY_WITHIN = 30.0  # seconds for an app to answer its first request, unless it is known to load a model first
 WARNING = "RuntimeWarning: "
 POLL = 0.1  # seconds between two looks at the children
 
@@ -56,10 +56,12 @@ class Log:
         return f"Its last words: {lines[-1][:200]} (all of them: {self.path})" if lines else "It left no words."
 
 
-def wait_until_ready(app: subprocess.Popen[str], url: str, path: str, log: Log, check: Check) -> None:
+def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, where it answers, and who listens
+    app: subprocess.Popen[str], url: str, path: str, log: Log, check: Check, within: float = READY_WITHIN
+) -> None:
     """Ask until the app answers anything at all. Raises Trouble when it dies, takes too long, or nobody wants it any more."""
-    deadline = time.perf_counter() + READY_WITHIN
-    with httpx.Client(base_url=url, timeout=5) as client:
+    deadline = time.perf_counter() + within
+    with httpx.Client(base_url=url, timeout=5, trust_env=False) as client:  # or a proxy's 502 would count as ready
         while True:
             check()
             try:
@@ -69,7 +71,7 @@ def wait_until_ready(app: subprocess.Popen[str], url: str, path: str, log: Log, 
                     sentence = f"The app did not start (exit code {app.returncode}). {log.last_words()}"
                     raise Trouble(sentence, Exit.TARGET) from None
                 if time.perf_counter() > deadline:
-                    sentence = f"The app did not answer within {READY_WITHIN:.0f} s of its start. {log.last_words()}"
+                    sentence = f"The app did not answer within {within:.0f} s of its start. {log.last_words()}"
                     raise Trouble(sentence, Exit.TARGET) from None
                 time.sleep(POLL / 2)
             else:
