@@ -1,5 +1,7 @@
 """Child processes: waited for until they answer, and gone with all that they started, however their driver leaves."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,7 +13,7 @@ import pytest
 from results.trouble import Exit, Trouble
 from scenarios._servant import servant
 from scenarios._watch import Log, wait_until_ready
-from tests.processes import free_port
+from tests.processes import MARK, free_port, gone_within, marked, new_mark
 
 ROOT = Path(__file__).resolve().parent.parent
 SLEEP = (sys.executable, "-c", "import time; time.sleep(60)")
@@ -47,3 +49,39 @@ def test_an_app_is_not_ready_because_a_proxy_answers_for_it(tmp_path: Path, monk
             thread.join()
     assert trouble.value.code is Exit.TARGET
     assert "did not answer within 1 s" in trouble.value.sentence
+
+
+LEAVING = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+import psutil
+from results.trouble import guarded
+from scenarios._interruption import interruptible
+from scenarios._servant import servant
+def run():
+    quiet = {"env": os.environ, "core": None, "stdin": subprocess.DEVNULL, "stdout": None}
+    command = ("sh", "-c", "setsid sleep 60 & (sleep 60; true) & wait")
+    with interruptible(), servant(command, folder=Path(sys.argv[1]), **quiet):
+        while [one.name() for one in psutil.Process().children(recursive=True)].count("sleep") < 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+        print("still here", flush=True)
+        os.kill(os.getpid(), signal.SIGINT)
+        print("never")
+raise SystemExit(guarded(run))
+"""
+
+
+@pytest.mark.slow
+def test_a_second_interruption_leaves_no_grandchild(tmp_path: Path) -> None:
+    """A leash holds only the child: what that has started must go too, even from a session of its own."""
+    mark = new_mark()
+    words = [sys.executable, "-c", LEAVING, str(tmp_path)]
+    env = {**os.environ, MARK: mark}
+    try:
+        shown = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=20, check=False)
+        assert (shown.returncode, shown.stdout) == (130, "still here\n")
+        assert gone_within(mark, 3.0) == []
+    finally:
+        for number, _ in marked(mark):
+            os.kill(number, signal.SIGKILL)
