@@ -7,6 +7,7 @@ from typing import Any
 
 from results.trouble import Exit, Trouble
 
+LISTS = ("route", "only", "exclude")  # of what a comma separates; a header, a body, a value, a gate may hold one
 TARGET = "target"  # the one argument that may be written down: `atonce doctor` is then all that a pipeline says
 
 
@@ -41,7 +42,7 @@ def settle(built: Any) -> str:
         if key not in known:
             raise Trouble(f"[tool.atonce] in {path} has {key!r}, which no command knows: {', '.join(sorted(known))}.", Exit.USAGE)
         for name, parameter in known[key]:
-            words = value.split(",") if key in several and isinstance(value, str) else value
+            words = (value.split(",") if key in LISTS else [value]) if key in several and isinstance(value, str) else value
             defaults[name][parameter] = ",".join(map(str, words)) if isinstance(words, list) and key not in several else words
     built.context_settings = {**built.context_settings, "default_map": defaults}
     return f"[tool.atonce] in {path} sets {', '.join(settings)}." if settings else ""
