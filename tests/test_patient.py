@@ -1,5 +1,6 @@
 """An app to be examined: which interpreter, with what around it, and what a person reads when it cannot be had."""
 
+import contextlib
 import json
 import os
 import socket
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from results.trouble import Exit, Trouble
-from scenarios._doctor.patient import Patient, listeners
+from scenarios._doctor.patient import Patient, listeners, workers_of
 from scenarios._doctor.surroundings import interpreter, variables
 from scenarios._servant import servant
 
@@ -241,3 +242,16 @@ def test_who_listens_at_a_port_is_found_with_all_descendants() -> None:
         with socket.create_connection(server.getsockname()), server.accept()[0]:
             server.close()
             assert listeners(url) == []  # its last connection is still open, but nobody listens
+
+
+def test_who_shares_a_socket_is_a_worker_and_who_supervises_them_is_not() -> None:
+    """One process is one worker; with two children that hold its socket there are two; a closed port has none to count."""
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as children:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+        for shared, expected in ((), 1), ((server.fileno(),), 1), ((server.fileno(),), 2):
+            child = subprocess.Popen(sleep, stdin=subprocess.DEVNULL, pass_fds=shared)
+            children.callback(child.wait)
+            children.callback(child.kill)
+            assert expected == workers_of(url)
+    assert workers_of(url) is None

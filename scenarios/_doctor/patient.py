@@ -4,6 +4,7 @@ Their environment stays as it is: the guest is copied into the run's folder and 
 `--env` goes to the app and nowhere else.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -204,14 +205,34 @@ def near(file: str) -> str:
 
 def listeners(url: str) -> list[psutil.Process]:
     """The processes that listen at a URL of this machine, with all that descend from them; none where the system hides them."""
+    return list({one.pid: one for process in holders(url) for one in (process, *descendants(process))}.values())
+
+
+def workers_of(url: str) -> int | None:
+    """How many processes take requests at a URL: who only supervises others that do is none. None where the system hides them.
+
+    Children that a server has forked for its own work hold its socket too, and look like workers of it.
+    """
+    found = holders(url)
+    pids = {process.pid for process in found}
+    return sum(not pids & {one.pid for one in descendants(process)} for process in found) or None
+
+
+def holders(url: str) -> list[psutil.Process]:
+    """The processes that hold a socket which listens at a URL's port, shared or their own."""
     place = urlsplit(url)
     port = place.port or {"http": 80, "https": 443}[place.scheme]
-    found: dict[int, psutil.Process] = {}
+    found = []
     for process in psutil.process_iter():
-        try:
+        with contextlib.suppress(psutil.Error):  # somebody else's, or gone meanwhile
             sockets = process.net_connections("tcp")
             if any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in sockets):
-                found.update({one.pid: one for one in (process, *process.children(recursive=True))})
-        except psutil.Error:  # somebody else's, or gone meanwhile
-            continue
-    return list(found.values())
+                found.append(process)
+    return found
+
+
+def descendants(process: psutil.Process) -> list[psutil.Process]:
+    """All that descend from a process; nobody from one that has gone."""
+    with contextlib.suppress(psutil.Error):
+        return process.children(recursive=True)
+    return []
