@@ -216,6 +216,7 @@ def claims(  # noqa: PLR0913 - one parameter per flag
     "atonce doctor shop.main:app --gate 'served_at_once(GET /search) >= 20' --dry-run"
 )
 def doctor(  # noqa: PLR0913 - one parameter per flag
+    context: typer.Context,
     target: Annotated[
         str, typer.Argument(metavar="MODULE:APP | URL", help="Your app, or where it answers.", show_default=False)
     ] = "",
@@ -253,8 +254,10 @@ def doctor(  # noqa: PLR0913 - one parameter per flag
     at most 64 users and 20,000 requests per route. A GET may call paid or remote services too: look at --dry-run first.
     """
     from reports.ending import Manners, watched  # noqa: PLC0415
+    from results.settings import named  # noqa: PLC0415
     from scenarios._doctor import front  # noqa: PLC0415
 
+    target, start, url = named(context, target=target, start=start, url=url)
     patient = front.patient_of(
         target,
         start,

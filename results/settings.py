@@ -10,6 +10,8 @@ from results.trouble import Exit, Trouble
 LISTS = ("route", "only", "exclude")  # of what a comma separates; a header, a body, a value, a gate may hold one
 TARGET = "target"  # the one argument that may be written down: `atonce doctor` is then all that a pipeline says
 
+RIVALS = {TARGET: {"start", "url"}, "start": {TARGET}, "url": {TARGET}}  # two ways to name an app
+
 
 def settings_here() -> tuple[Path, dict[str, Any]]:
     """The settings, here or above, and where they stand. Raises Trouble when they cannot be read."""
@@ -46,3 +48,9 @@ def settle(built: Any) -> str:
             defaults[name][parameter] = ",".join(map(str, words)) if isinstance(words, list) and key not in several else words
     built.context_settings = {**built.context_settings, "default_map": defaults}
     return f"[tool.atonce] in {path} sets {', '.join(settings)}." if settings else ""
+
+
+def named(context: Any, **words: str) -> list[str]:
+    """TARGET, start and url of a command line, in the order given: what is only written down gives way to what was typed."""
+    typed = {name for name in words if context.get_parameter_source(name).name in {"COMMANDLINE", "ENVIRONMENT"}}
+    return ["" if name not in typed and typed & RIVALS[name] else word for name, word in words.items()]

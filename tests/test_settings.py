@@ -7,6 +7,7 @@ import typer
 
 from atonce import app
 from results.settings import settle
+from tests.front import Here
 
 WRITTEN = """
 [tool.atonce]
@@ -37,3 +38,30 @@ def test_a_comma_separates_routes_and_nothing_that_may_hold_one(tmp_path: Path, 
         "param": ["ids=1,2"],
         "only": ["/a/*", "/b/*"],
     }
+
+
+BOTH = ("--start", "typed", "--url", "http://127.0.0.1:9")
+TARGET, COMMAND = 'target = "written"', 'start = "written"\nurl = "http://127.0.0.1:9"'
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "says"),
+    [
+        (TARGET, (), "'written' names no app"),
+        (TARGET, ("typed",), "'typed' names no app"),
+        (TARGET, BOTH, "--start begins with 'typed'"),
+        (TARGET, BOTH[2:], "belong together"),
+        (COMMAND, (), "--start begins with 'written'"),
+        (COMMAND, ("typed",), "'typed' names no app"),
+        (COMMAND, BOTH[:2], "--start begins with 'typed'"),
+        (f"{TARGET}\n{COMMAND}", (), "take the place of MODULE:APP"),
+        ("", ("typed", *BOTH), "take the place of MODULE:APP"),
+    ],
+)
+def test_an_app_that_is_written_down_gives_way_to_one_that_is_typed(
+    tmp_path: Path, here: Here, text: str, words: tuple[str, ...], says: str
+) -> None:
+    """By its name, or by the command that starts it; two that were typed, or two written, contradict each other."""
+    (tmp_path / "pyproject.toml").write_text(f"[tool.atonce]\n{text}\n", encoding="utf-8")
+    shown = here("doctor", "--dry-run", *words, cwd=tmp_path)
+    assert (shown.returncode, says in shown.stderr) == (2, True), shown.stderr
