@@ -8,7 +8,7 @@ from typing import Any
 from reports.claims import CLAIMS, Judged, Outcome, judge
 from reports.doctor.diagnosis import background, worst_last
 from reports.doctor.diagnosis import findings as diagnosed
-from reports.findings import Finding, finding
+from reports.findings import Finding, Verdict, finding
 from reports.load import load
 from reports.measure import measure
 from reports.selfcheck import Goal, goals
@@ -45,6 +45,8 @@ class Report:
         """What the run means: 3 when it cannot be trusted, is not whole or missed a goal, 1 when a claim was refuted, else 0."""
         lacks = self.study.missing and self.study.run["command"] != "doctor"  # there a route is unknown
         whole = self.study.run["status"] == Status.COMPLETE and not lacks and all(one.holds for one in self.goals)
+        if self.findings and all(one.verdict is Verdict.UNTRUSTED for one in self.findings):
+            return Exit.UNTRUSTED
         if not whole or self.trust.belief is Belief.UNTRUSTED or (strict and self.trust.belief is Belief.SUSPECT):
             return Exit.UNTRUSTED
         return Exit.FAILED if any(one.judgement.outcome is Outcome.REFUTED for one in self.claims) else Exit.FINE

@@ -3,7 +3,8 @@
  1. It answers wrongly, or with errors once somebody loads it: wrong-answer. It refuses (429, 503): unknown.
  2. A check of its cells failed: untrusted. It was not measured: unknown, with the reason.
  3. The innocent `async` route beside it suffers (p90 five times its idle value and 20 ms or more):
-    a. while the app's own threads, and not the loop, use the core: gil-bound - where a request computes for 10 ms or more;
+    a. while the app's own threads, and not the loop, fill the core: gil-bound - where a request computes for 10 ms or more, and
+       a few of them harm already: with many, any full core does;
     b. while the core idles: loop-blocked, however short the wait: nobody may wait on the loop;
     c. while the loop computes: loop-busy, if one request takes 10 ms or more *and* half of its load harms as well; else it scales.
     Behind many users honest work on a full core harms as much: a and c take 10 ms per request, and c half of the load as well.
@@ -13,7 +14,7 @@
     the neighbours are calm: nothing queues, it scales - at least as far as was asked.
  5. Requests wait for AnyIO's threads, and the rate is what those give: thread-pool. They wait for the loop's executor: executor-pool.
     They wait for another executor: pool-limited.
- 6. The core is full: gil-bound where threads compute for 10 ms or more per request, else it scales as far as the core goes.
+ 6. The core is full: it scales as far as the core goes, for instance in threads that let the GIL go.
  7. A plateau of one at least, the same at two levels, with calm neighbours and an idle core: pool-limited, by something with that many places.
  8. Else: unknown, with what was seen.
 
@@ -58,7 +59,7 @@ def rule(exam: Exam, faults: list[Check]) -> Ruling:
     """Ask the rules one after another."""
     if ruling := wrong(exam):
         return ruling
-    if faults:
+    if faults and not exam.entry.get("unfit"):
         return Ruling(Verdict.UNTRUSTED, f"{faults[0].why}", faults[0].remedy)
     for ask in RULES:
         if ruling := ask(exam):
@@ -96,7 +97,10 @@ def harmed(exam: Exam) -> Ruling | None:
     suffering = [look for users in (FEW, MANY) if (look := exam.looks.get(users)) and is_harmed(look)]
     for look in suffering:
         if computes(exam, look) and takes(exam, look) >= HOLD and (look.inside.kin_cpu or 0.0) < MOSTLY:
-            return busy(exam, look) if on_loop(exam, look) else gil(exam, look)
+            if on_loop(exam, look):
+                return busy(exam, look)
+            if look.level.users == FEW and is_full(exam, look):
+                return gil(exam, look)
     for look in suffering:
         if not computes(exam, look):
             return held(exam, look)
@@ -192,8 +196,6 @@ def full(exam: Exam) -> Ruling | None:
     top = exam.looks.get(MANY) or exam.looks[FEW]
     if not is_full(exam, top):
         return None
-    if takes(exam, top) >= HOLD and not on_loop(exam, top) and (top.inside.kin_cpu or 0.0) < MOSTLY:
-        return gil(exam, top)
     return Ruling(
         Verdict.SCALES,
         f"the core is full ({core(top)}) at {number(top.level.rate)} requests/s: {seconds(takes(exam, top))} of CPU each",
@@ -201,7 +203,7 @@ def full(exam: Exam) -> Ruling | None:
 
 
 def gil(exam: Exam, look: Look) -> Ruling:
-    """Rule 3a, and part of 6."""
+    """Rule 3a."""
     told = f"the app used {core(look)} at {number(look.level.rate * exam.service)} at once, and its loop only {share(look.inside.loop_cpu or 0)}"
     return Ruling(Verdict.GIL_BOUND, told, "Processes instead of threads.")
 
@@ -209,7 +211,7 @@ def gil(exam: Exam, look: Look) -> Ruling:
 def plateau(exam: Exam) -> Ruling | None:
     """Rule 7."""
     top = exam.looks.get(MANY)
-    if not top or is_harmed(top) or top.level.rate <= 0:
+    if not top or is_harmed(top) or "async" not in top.beside or top.level.rate <= 0:  # without neighbours a held loop looks alike
         return None
     below = [look for users, look in exam.looks.items() if 1 < users < MANY and not explained(exam, look)]
     if not any(abs(look.level.rate / top.level.rate - 1) <= ALIKE for look in below):

@@ -25,7 +25,7 @@ from results.trouble import Exit, Trouble
 from scenarios._doctor.asked import Asked
 from scenarios._doctor.choice import Choice
 from scenarios._doctor.look import look
-from scenarios._doctor.patient import Patient
+from scenarios._doctor.patient import Patient, workers_of
 from scenarios._doctor.plan import steps
 from scenarios._doctor.polite import Manner, polite
 from scenarios._doctor.routes import routes_of, unsafe
@@ -42,6 +42,7 @@ A_ROUTE = 15.0  # seconds that a route takes, more or less; the first guess
 A_CLEAR_ROUTE = 10.0  # seconds below which no route can be examined
 CHANGES = "its method may change data; --route names it all the same"
 CALM_WITHIN = 30.0  # seconds
+START_UP = 120.0  # seconds that an app may take to start: some load a model first
 LIMIT = 900  # seconds after which Locust ends by itself, whatever happens to its driver
 
 
@@ -202,6 +203,13 @@ class Examination:
             with self.client(url) as client:
                 asked = self.routes(client)
                 beside, patience = neighbours(self.patient, self.secret, client)
+            if self.patient.how != "module":
+                self.run.facts["workers"] = workers_of(url) or 1
+            if not beside:
+                self.run.facts["plan"]["notes"].append(
+                    "No innocent route could be found: nothing can be said of whom a route harms."
+                )
+                return asked
             cell = idle(beside, min(40.0, 0.05 / patience) if patience else 40.0)
             with self.locust(url) as locust:
                 self.follow(app, locust, url, "idle", iter([self.script("idle", (cell,), None)]))
@@ -285,7 +293,8 @@ class Examination:
         quiet: dict[str, Any] = {"folder": self.run.path, "stdin": subprocess.DEVNULL, "stdout": None}
         with servant(command, env=env, core=where, cwd=Path.cwd(), **quiet) as app:
             try:
-                wait_until_ready(app, url, ready_path(self.patient, self.secret), log, self.interruption.check)
+                within = min(START_UP, self.order.budget)
+                wait_until_ready(app, url, ready_path(self.patient, self.secret), log, self.interruption.check, within)
             except Trouble as trouble:
                 if trouble.code is Exit.INTERRUPTED:
                     raise

@@ -37,21 +37,29 @@ class Journal:
         self.sizes: tuple[Any, Any] | None = None
         self.kin: float | None = None  # until a sample has told it
         self.closing = threading.Event()
+        self.sampler: asyncio.Task[None] | None = None
         self.writer = threading.Thread(target=self.write_until_closed, name="atonce-probe", daemon=True)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to write, and to sample the loop."""
         show_executor(loop)
         self.writer.start()
-        loop.call_later(SAMPLE_EVERY, self.sample, loop, seconds() + SAMPLE_EVERY)
+        self.sampler = loop.create_task(self.sample_until_closed(loop))
 
     def stop(self) -> None:
         """Write what is left."""
         self.closing.set()
         self.writer.join(5)
 
+    async def sample_until_closed(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ten times a second. A task, not a callback: where sniffio is installed, AnyIO knows its limiter in tasks only."""
+        while not self.closing.is_set():
+            due = seconds() + SAMPLE_EVERY
+            await asyncio.sleep(SAMPLE_EVERY)
+            self.sample(loop, due)
+
     def sample(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        """Look at the loop's lag and its pools, then ask to be called again. A held loop answers late: that is the lag."""
+        """Look at the loop's lag and its pools. A held loop answers late: that is the lag."""
         now = seconds()
         executor = getattr(loop, "_default_executor", None)
         limiter = thread_limiter()
@@ -64,8 +72,6 @@ class Journal:
         cpu, of_loop = time.process_time(), time.thread_time()
         looks = (*threads, queued(loop), cpu, resident_bytes(), kin, of_loop, *fullest_pool(loop))
         self.lines.append(["sample", now, now - due, *looks])
-        if not self.closing.is_set():
-            loop.call_later(SAMPLE_EVERY, self.sample, loop, seconds() + SAMPLE_EVERY)
 
     def write_until_closed(self) -> None:
         """The writer's thread: every quarter of a second, and once more at the end."""

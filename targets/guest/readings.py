@@ -12,9 +12,12 @@ from typing import Any
 
 
 def thread_limiter() -> Any:
-    """AnyIO's limiter of worker threads as this app sees it, or None where AnyIO is not in use. Loop only."""
+    """AnyIO's limiter of worker threads as this app sees it, or None where AnyIO is not in use. In a task of the loop only."""
     to_thread = sys.modules.get("anyio.to_thread")
-    return to_thread.current_default_thread_limiter() if to_thread else None
+    try:
+        return to_thread.current_default_thread_limiter() if to_thread else None
+    except RuntimeError:  # it does not know this loop; all else can be told
+        return None
 
 
 def show_executor(loop: asyncio.AbstractEventLoop) -> None:
