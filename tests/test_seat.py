@@ -8,16 +8,15 @@ import pytest
 
 from results.trouble import Exit, Trouble
 from scenarios._doctor.patient import Patient
-from scenarios._doctor.seat import document, neighbours
+from scenarios._doctor.seat import DOCUMENT, document, neighbours
 
 URL = "http://127.0.0.1:8000"
-DOCUMENT = "/openapi.json"
 UNKNOWN = "/_atonce-s"
 
 
-def box(statuses: dict[str, Iterator[int]]) -> httpx.Client:
+def box(statuses: dict[str, Iterator[int]], says: dict[str, str]) -> httpx.Client:
     """A client of an app that answers these statuses, one after another."""
-    answers = httpx.MockTransport(lambda request: httpx.Response(next(statuses[request.url.path])))
+    answers = httpx.MockTransport(lambda request: httpx.Response(next(statuses[request.url.path]), json=says))
     return httpx.Client(base_url=URL, transport=answers)
 
 
@@ -41,10 +40,16 @@ def test_only_what_surely_is_innocent_is_a_neighbour(
     unknown: list[int], documented: list[int], expected: tuple[str, int] | None
 ) -> None:
     """An unknown path that is answered as such, else the OpenAPI document, else nobody."""
-    client = box({UNKNOWN: cycle(unknown), DOCUMENT: cycle(documented)})
+    client = box({UNKNOWN: cycle(unknown), DOCUMENT: cycle(documented)}, {"openapi": "3.1.0"})
     found, seconds = neighbours(Patient.of_url(URL), "s", client)
     assert ([expected] if expected else []) == [(one.path, one.status) for one in found]
     assert (expected is not None) == (seconds > 0)
+
+
+def test_a_catch_all_in_the_place_of_a_document_is_no_neighbour() -> None:
+    """It answers everything, and may be a `def`."""
+    client = box({UNKNOWN: cycle([200]), DOCUMENT: cycle([200])}, {"rest": "openapi.json"})
+    assert neighbours(Patient.of_url(URL), "s", client) == ((), 0.0)
 
 
 @pytest.mark.parametrize("ask", [lambda client: neighbours(Patient.of_url(URL), "s", client), lambda client: document(client, {})])
