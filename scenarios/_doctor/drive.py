@@ -11,29 +11,29 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 
-from results.gate import Gate, unknown_scope
+from results.gate import unknown_scope
 from results.limits import MANY
 from results.schema import Status
 from results.store import RunFolder
 from results.trouble import Exit, Trouble
 from scenarios._doctor.asked import Asked
-from scenarios._doctor.choice import Choice
 from scenarios._doctor.look import look
-from scenarios._doctor.patient import Patient, workers_of
+from scenarios._doctor.order import Listener, Nobody, Order, entry, facts
+from scenarios._doctor.patient import workers_of
 from scenarios._doctor.plan import steps
 from scenarios._doctor.polite import Manner, polite
 from scenarios._doctor.routes import routes_of, unsafe
 from scenarios._doctor.seat import address, document, meter, neighbours, ready_path
 from scenarios._doctor.steps import Bedside, idle
-from scenarios._driver import Audience, close, locust_command, locust_env, staying_on, unwritable
+from scenarios._driver import close, locust_command, locust_env, staying_on, unwritable
 from scenarios._interruption import Interruption, interruptible
-from scenarios._machine import all_cores, cores, machine, packages
+from scenarios._machine import all_cores, cores
 from scenarios._script import Letter, Script
 from scenarios._servant import Core, servant
 from scenarios._watch import Log, wait_until_ready, watch
@@ -44,24 +44,6 @@ CHANGES = "its method may change data; --route names it all the same"
 CALM_WITHIN = 30.0  # seconds
 START_UP = 120.0  # seconds that an app may take to start: some load a model first
 LIMIT = 900  # seconds after which Locust ends by itself, whatever happens to its driver
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What somebody wants examined, and how much of their time it may take, in seconds."""
-
-    patient: Patient
-    choice: Choice
-    gates: tuple[Gate, ...]
-    budget: float
-    seed: int
-
-
-class Listener(Audience, Protocol):
-    """An audience that may hear more than once how long it all takes."""
-
-    def expect(self, seconds: float) -> None:
-        """Called when that is known better."""
 
 
 def examine(order: Order, run: RunFolder, audience: Listener) -> None:
@@ -93,40 +75,6 @@ def listed(order: Order, run: RunFolder) -> list[Asked]:
         examination.settle()
         with examination.seated("idle", watched=False) as (_, url), examination.client(url) as client:
             return examination.routes(client)
-
-
-class Nobody:
-    """An audience where nobody listens."""
-
-    def tell(self, step: str, seconds_done: float) -> None:
-        """Not heard."""
-
-    def expect(self, seconds: float) -> None:
-        """Not heard either."""
-
-
-def facts(order: Order) -> dict[str, Any]:
-    """What is known of a run before it begins."""
-    app_core, locust_core = cores()
-    patient = order.patient
-    is_ours = patient.how == "module"
-    more = {} if is_ours else {"host": patient.url}
-    return {
-        **more,
-        "patient": {**patient.facts(), "home": str(patient.home), "cwd": str(Path.cwd())},
-        "seed": order.seed,
-        "acts": [],
-        "plan": {"seconds": None, "notes": [], "cells": []},
-        "schedule": "made from seed and plan",
-        "loop": patient.loop if is_ours and patient.loop != "auto" else "unknown",
-        "workers": patient.workers,
-        "machine": {**machine(), "app_core": app_core if is_ours and patient.workers == 1 else None, "locust_core": locust_core},
-        "packages": packages(),
-        "connections": "opened before the load, one per user, kept alive; the neighbours on their own",
-        "budget": order.budget,
-        "gates": [one.expression for one in order.gates],
-        "routes": [],
-    }
 
 
 class Examination:
@@ -341,9 +289,3 @@ class Examination:
     def tell(self, step: str) -> None:
         """What is being done."""
         self.audience.tell(step, time.perf_counter() - self.began)
-
-
-def entry(asked: Asked) -> dict[str, Any]:
-    """What run.json keeps of a route: neither its headers nor its body."""
-    kept = {name: getattr(asked, name) for name in ("route", "path", "skipped", "is_async", "file", "line")}
-    return {**kept, "act": None, "wrong": None, "unfit": None}

@@ -10,7 +10,8 @@ from results.limits import FEW, MANY
 from results.store import RunFolder, default_root
 from results.trouble import Exit, Trouble
 from scenarios._doctor.choice import parse_choice
-from scenarios._doctor.drive import A_ROUTE, Listener, Order, examine, listed
+from scenarios._doctor.drive import A_ROUTE, examine, listed
+from scenarios._doctor.order import Listener, Order
 from scenarios._doctor.patient import Patient
 from scenarios._doctor.steps import CEILING, FASTEST
 from scenarios._order import parse_duration
