@@ -16,6 +16,7 @@ import contextlib
 import gc
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -36,6 +37,7 @@ PIECE = 0.5  # seconds after which a hold is written down as far as it is known:
 APART = 1e-6  # seconds between one hold and the next; the pieces of one touch
 SWITCH = 0.001  # seconds that a look waits for the GIL; by default 5 ms, in which who computes has often come to an end
 GC_MAY_LOCK = sys.version_info < (3, 12)  # sys._current_frames() and a collection inside it may wait for each other
+NAPS = re.compile(rb"\nvoluntary_ctxt_switches:\s+(\d+)")
 
 
 class LoopThread:
@@ -43,27 +45,41 @@ class LoopThread:
 
     def __init__(self) -> None:
         self.ident = threading.get_ident()
-        self.clock, self.status = None, -1
+        self.clock: int | None = None
+        self.told: list[int] = []
         if sys.platform == "linux":
             self.clock = time.pthread_getcpuclockid(self.ident)
-            self.status = os.open(f"/proc/self/task/{threading.get_native_id()}/status", os.O_RDONLY)
+            folder = Path(f"/proc/self/task/{threading.get_native_id()}")
+            names = [name for name in ("status", "schedstat") if (folder / name).exists()]  # not every kernel counts the second
+            self.told = [os.open(folder / name, os.O_RDONLY) for name in names]
         self.ran = self.others = 0.0
-        self.naps: bytes | None = None
+        self.naps: list[bytes] = []
+        self.queued = 0.0
+
+    def ran_since(self) -> tuple[float, float]:
+        """CPU seconds since it was last asked: its own, and those of all other threads but ours."""
+        if self.clock is None:
+            return 0.0, 0.0
+        was = self.ran, self.others
+        self.ran = time.clock_gettime(self.clock)
+        self.others = time.process_time() - time.thread_time() - self.ran
+        return self.ran - was[0], self.others - was[1]
 
     def own(self, gap: float) -> float:
         """How many of the last `gap` seconds it used itself."""
         if self.clock is None:
             return gap
-        ran = time.clock_gettime(self.clock)
-        others = time.process_time() - time.thread_time() - ran
-        status = dict(line.split(b":", 1) for line in os.pread(self.status, 4096, 0).splitlines())
-        naps, waits_for_core = status.get(b"voluntary_ctxt_switches"), b"R" in status[b"State"]
-        ran_now, others_now, slept = ran - self.ran, others - self.others, naps is not None and naps == self.naps
-        self.ran, self.others, self.naps = ran, others, naps
-        if slept and not waits_for_core:
+        ran, others = self.ran_since()
+        status, *schedule = (os.pread(told, 4096, 0) for told in self.told)
+        naps, self.naps = self.naps, NAPS.findall(status)
+        queued, self.queued = self.queued, int(schedule[0].split()[1]) / 1e9 if schedule else 0.0  # runnable, on no core
+        waits_for_core = b"\nState:\tR" in status
+        if self.naps and naps == self.naps and not waits_for_core:
             return gap  # in a call of its own: it has not woken once
-        waits_for_gil = others_now > max(ran_now, gap / 10)  # for all that is known
-        return min(gap, ran_now) if waits_for_core or waits_for_gil else gap
+        waits_for_gil = others > max(ran, gap / 10)  # for all that is known
+        sleeps = not waits_for_core and not waits_for_gil and ran < gap / 2
+        slept = min(gap, LOOK) - (self.queued - queued) if sleeps else 0  # and woke: part of it may have been for us
+        return max(slept, min(gap, ran))
 
     def stack(self) -> list[Raw]:
         """Where it is, innermost frame first."""
@@ -97,13 +113,12 @@ class Watch:
 
     def __init__(self, path: Path, home: Path) -> None:
         self.path, self.words = path, Words(home)
-        self.sign, self.closing = threading.Lock(), threading.Event()
+        self.sign, self.closing = threading.Lock(), False
         self.sign.acquire()
         self.answered = 0.0
         self.depth = 0  # frames of the loop itself, below every task
-        self.seen = self.due = self.unsure = (
-            0.0  # how far the time is accounted for; when the next look is planned; what is guessed
-        )
+        self.seen = 0.0  # how far the time is accounted for
+        self.due = 0.0  # when the next look is planned
         self.hold: Hold | None = None
         self.thread = threading.Thread(target=self.run, name="atonce-watch", daemon=True)
 
@@ -116,7 +131,7 @@ class Watch:
 
     def stop(self) -> None:
         """End, and write what is left."""
-        self.closing.set()
+        self.closing = True
         self.thread.join(1)
         sys.setswitchinterval(self.switch)
 
@@ -139,19 +154,23 @@ class Watch:
                     pass  # still starting up
                 while self.goes_on():
                     self.ask(file)
+        for told in self.watched.told:
+            os.close(told)
 
     def goes_on(self) -> bool:
         """Whether there is something to watch."""
-        return self.loop.is_running() and not self.closing.is_set()
+        return self.loop.is_running() and not self.closing
 
     def ask(self, file: TextIO) -> None:
-        """One pause, one question. What is found held may have begun at any moment of the pause: in the middle, then."""
-        begun = seconds()
-        self.watched.own(0)
-        self.seen, self.due, self.unsure = begun + TICK / 2, begun + TICK, TICK / 2
-        self.closing.wait(TICK)
+        """One pause, one question. A hold counts from the question on, or from the moment that we could not ask it."""
+        self.watched.ran_since()
+        self.seen = self.due = seconds() + TICK
+        time.sleep(TICK)
         if seconds() > self.due + LOOK:
             self.look(file)
+        else:
+            self.watched.ran_since()
+            self.seen = seconds()
         self.due = seconds() + LOOK
         self.loop.call_soon_threadsafe(self.answer)
         answered = False
@@ -175,9 +194,7 @@ class Watch:
         who = weakref.ref(task) if task else bool(stack)
         now = seconds()
         gap, late = now - self.seen, now - self.due
-        own = self.watched.own(gap) if stack else 0.0
-        unsure, self.unsure = min(self.unsure, gap - own), 0.0  # it may not have been held yet
-        self.seen, gap = self.seen + unsure, gap - unsure
+        own = self.watched.own(gap) * bool(stack)
         if self.hold is None or self.hold.who != who:
             if self.hold:
                 self.write(file, self.hold, self.seen)
@@ -199,7 +216,7 @@ class Watch:
             stack, is_request = self.words.of(raw)
             shares[stack] += weight
             place = "request" if is_request else place
-        if sum(weight for stack, weight in shares.items() if stack) < HELD:
+        if sum(weight for stack, weight in shares.items() if stack) <= HELD:  # one look and no proof is not enough
             shares, place = {(): until - hold.start}, "elsewhere"
         told = [[round(weight, 6), stack] for stack, weight in shares.items() if weight > 0]
         line = ["hold", round(hold.start, 6), round(until, 6), place, round(hold.blind, 6), told]

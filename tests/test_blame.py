@@ -1,0 +1,158 @@
+"""The guilty line, on stacks made up frame by frame."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.blame import Blame, Held, held, holds_of, read_holds, shown
+
+HOME = Path("/srv/shop")
+SITE = "/venv/lib/python3.11/site-packages"
+LIB = "/usr/lib/python3.11"
+
+HANDLER = [f"{HOME}/main.py", 10, "search", "self.prices.fetch", True]
+HELPER = [f"{HOME}/prices.py", 5, "Prices.fetch", "requests.get", True]
+GET = [f"{SITE}/requests/api.py", 73, "get", "request", False]
+RECV = [f"{LIB}/socket.py", 706, "SocketIO.readinto", "self._sock.recv_into", False]
+RUN = [f"{SITE}/fastapi/routing.py", 300, "run_endpoint_function", "dependant.call", False]
+APP = [f"{SITE}/fastapi/routing.py", 400, "get_request_handler.<locals>.app", "serialize_response", False]
+SERIALIZE = [f"{SITE}/fastapi/routing.py", 200, "serialize_response", "jsonable_encoder", False]
+ENCODER = [f"{SITE}/fastapi/encoders.py", 300, "jsonable_encoder", "", False]
+ERRORS = [f"{SITE}/starlette/middleware/errors.py", 150, "ServerErrorMiddleware.__call__", "self.app", False]
+MIDDLEWARE = [f"{HOME}/timing.py", 8, "Timing.__call__", "self.app", True]
+OUTER = [MIDDLEWARE, ERRORS]
+
+
+def line(start: float, *told: list[Any], place: str = "request", blind: float = 0.0) -> list[Any]:
+    """One line of the watch, as long as its shares together."""
+    return ["hold", start, round(start + sum(weight for weight, _ in told), 6), place, blind, list(told)]
+
+
+def facts(*lines: list[Any], window: tuple[float, float] = (0.0, 100.0), origin: float = 0.0) -> Held:
+    """What a few lines say."""
+    return held(lines, window, origin, [HOME])
+
+
+def only(*lines: list[Any]) -> Blame:
+    """The one line to blame."""
+    (blame,) = facts(*lines).blames
+    return blame
+
+
+def test_the_innermost_line_of_the_users_is_guilty() -> None:
+    """With the library below it, first and last, and the handler that led there."""
+    blame = only(line(1, [0.05, [RECV, GET, HELPER, HANDLER, RUN, APP, *OUTER]]))
+    assert (blame.file, blame.line, blame.function, blame.call) == ("prices.py", 5, "Prices.fetch", "requests.get")
+    assert blame.library == "requests.get -> socket.recv_into"
+    assert blame.entry == ("main.py", 10, "search")
+    assert (blame.is_mine, blame.is_serialising) == (True, False)
+
+
+def test_a_line_of_its_own_has_no_library_and_no_other_entry() -> None:
+    """`time.sleep` in the handler itself."""
+    blame = only(line(1, [0.05, [HANDLER, RUN, APP]]))
+    assert (blame.library, blame.entry) == ("", None)
+
+
+@pytest.mark.parametrize(
+    ("below", "library"),
+    [
+        ([[f"{LIB}/subprocess.py", 1, "Popen._try_wait", "os.waitpid", False]], "subprocess._try_wait -> os.waitpid"),
+        ([[f"{LIB}/re/__init__.py", 166, "match", "_compile(...).match", False]], "re.match"),
+        ([[f"{LIB}/json/encoder.py", 258, "iterencode", "", False]], "json.iterencode"),
+        ([["<frozen importlib._bootstrap>", 1, "_load", "", False]], "importlib._load"),
+        ([[f"{SITE}/six.py", 1, "work", "go", False]], "six.work -> six.go"),
+    ],
+)
+def test_a_library_is_told_as_one_would_look_it_up(below: list[Any], library: str) -> None:
+    """Package and function, and what that calls."""
+    assert library == only(line(1, [0.05, [*below, HANDLER, APP]])).library
+
+
+def test_stacks_of_one_line_are_added_up() -> None:
+    """Whatever lies below it; what is told of them is the heaviest's."""
+    other = [f"{LIB}/ssl.py", 1, "SSLContext.load", "self.load_verify_locations", False]
+    found = facts(line(1, [0.03, [RECV, GET, HELPER, HANDLER]], [0.01, [other, GET, HELPER, HANDLER]]), line(2, [0.04, [HANDLER]]))
+    assert [(round(one.share, 6), one.file, one.holds) for one in found.blames] == [(0.5, "prices.py", 1), (0.5, "main.py", 1)]
+    assert found.blames[0].library == "requests.get -> socket.recv_into"
+    assert round(found.seconds, 6) == 0.08
+
+
+def test_holds_are_counted_and_measured() -> None:
+    """Each as long as it was on that line."""
+    blame = only(*(line(start, [seconds, [HANDLER, APP]]) for start, seconds in ((1, 0.02), (2, 0.03), (3, 0.1))))
+    assert (blame.holds, blame.longest, blame.median) == (3, 0.1, 0.03)
+    assert round(blame.held, 6) == 0.15
+
+
+def test_the_pieces_of_a_long_hold_are_one() -> None:
+    """They touch; another hold that follows at once lies a microsecond later."""
+    first = line(1.0, [0.5, [HANDLER]], blind=0.1)
+    second = line(1.5, [0.2, [HANDLER]], blind=0.2)
+    third = line(1.700001, [0.02, [HANDLER]])
+    assert [(hold.start, hold.end) for hold in holds_of([first, second, third])] == [(1.0, 1.7), (1.700001, 1.720001)]
+    blame = only(first, second, third)
+    assert (blame.holds, round(blame.longest, 6)) == (2, 0.7)
+    assert round(blame.blind, 3) == round(0.3 / 0.72, 3)
+
+
+def test_time_of_nobody_is_told_apart_and_dilutes_nothing() -> None:
+    """Other threads and processes are no line of the app."""
+    found = facts(line(1, [0.03, []], [0.01, [HANDLER]]), line(2, [0.05, []], place="elsewhere"))
+    assert (found.blames[0].share, found.seconds, found.nobody) == (1.0, 0.01, 0.08)
+    assert facts() == Held(0.0, 0.0, ())
+
+
+def test_a_task_of_the_apps_own_is_elsewhere() -> None:
+    """By seconds, not by holds."""
+    assert only(line(1, [0.03, [HANDLER]], place="elsewhere"), line(2, [0.01, [HANDLER]])).elsewhere == 0.75
+
+
+def test_the_window_counts_from_the_origin_of_the_run() -> None:
+    """The watch writes the bare clock; a hold belongs where its middle lies."""
+    lines = [line(start, [0.1, [HANDLER]]) for start in (1005.0, 1009.96, 1020.0)]
+    assert facts(*lines, window=(5, 10), origin=1000.0).blames[0].holds == 1
+    assert facts(*lines, window=(5, 30), origin=1000.0).blames[0].holds == 3
+
+
+def test_the_framework_that_makes_the_answer_is_blamed_as_such() -> None:
+    """Not the middleware which awaits the app, though its line is the innermost of the user's."""
+    blame = only(line(1, [0.05, [ENCODER, ENCODER, SERIALIZE, APP, *OUTER]]))
+    assert (blame.file, blame.line, blame.call) == ("fastapi/routing.py", 200, "jsonable_encoder")
+    assert (blame.is_mine, blame.is_serialising) == (False, True)
+    assert blame.library == "fastapi.jsonable_encoder"
+
+
+def test_other_work_of_the_framework_is_told_from_end_to_end() -> None:
+    """Such as reading a large body."""
+    scan = [f"{LIB}/json/decoder.py", 353, "JSONDecoder.raw_decode", "self.scan_once", False]
+    blame = only(line(1, [0.05, [scan, APP, *OUTER]]))
+    assert (blame.file, blame.is_mine, blame.is_serialising) == (f"{LIB}/json/decoder.py", False, False)
+    assert blame.library == "fastapi.app -> json.scan_once"
+
+
+def test_a_middleware_that_holds_the_loop_itself_is_guilty() -> None:
+    """And so is a dependency, and what the user adds to an answer."""
+    own = [*MIDDLEWARE[:1], 6, "Timing.__call__", "time.sleep", True]
+    assert only(line(1, [0.05, [own, ERRORS]])).line == 6
+    field = [f"{HOME}/models.py", 3, "Item.total", "slow", True]
+    assert only(line(1, [0.05, [field, SERIALIZE, APP, *OUTER]])).file == "models.py"
+
+
+def test_all_processes_of_an_act_are_read(tmp_path: Path) -> None:
+    """And of no other act; a line cut off by a kill is dropped."""
+    for name, text in (("route-1-7", "[1]\n[2"), ("route-1-8", "[3]\n"), ("route-1-watch-9", "[4]\n"), ("route-11-9", "[5]\n")):
+        (tmp_path / f"{name}.jsonl").write_text(text)
+    assert read_holds(tmp_path, "route-1") == [[1], [3]]
+    assert json.loads("[4]") in read_holds(tmp_path, "route-1-watch")
+
+
+def test_files_are_told_as_their_reader_knows_them() -> None:
+    """Below the app's folder, or among the packages."""
+    assert [shown(file, [Path("/srv")]) for file in ("/srv/shop/a.py", f"{SITE}/requests/api.py", "/etc/x.py")] == [
+        "shop/a.py",
+        "requests/api.py",
+        "/etc/x.py",
+    ]
