@@ -24,6 +24,7 @@ BEST_FIRST = (
 )
 SOMETIMES = 0.8  # holds per request below which a route does not always hold the loop
 FIRST, UNLIKE = 0.05, 10.0  # seconds of a first request, and times a later one, that are worth a sentence
+WORTH = 0.05  # share of the held time below which a line is not named
 ALWAYS = 0.05  # share of the time at rest that is worth a sentence
 BLIND = 0.3  # share of held time in which the watchdog could not look
 
@@ -119,7 +120,11 @@ def finding(evidence: Evidence, route: Route, entry: dict[str, object], belief: 
         else [one for one in failed if one.cell.partition("/")[2].rpartition("/")[0] == route.variant]
     )
     ruling = rule(exam, faults)
-    blames = tuple(one for one in exam.held.blames if one.elsewhere <= MOSTLY) if exam.held and ruling.verdict in HELD else ()
+    blames = (
+        tuple(one for one in exam.held.blames if one.elsewhere <= MOSTLY and one.share >= WORTH)
+        if exam.held and ruling.verdict in HELD
+        else ()
+    )
     worst = blames[0] if blames else None
     top, is_async = exam.top, exam.entry.get("is_async")
     places = ruling.places or (top.level.rate * exam.service if top else None)
