@@ -12,13 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from reports.findings import WORST_FIRST
 from reports.readings import Entry, Reading, at_level, bounds, level, of_route, told, top
 from reports.wording import count, number, seconds, share
 
-WORST_FIRST = (
-    *("loop-blocked", "loop-busy", "wrong-answer", "gil-bound", "executor-pool", "thread-pool", "pool-limited"),
-    *("unknown", "untrusted", "scales"),
-)
 ACCUSED = {  # verdict -> kind of annotation, title
     "loop-blocked": ("error", "Blocks the event loop"),
     "loop-busy": ("error", "Computes on the event loop"),

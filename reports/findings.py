@@ -51,6 +51,10 @@ class Verdict(StrEnum):
     """The run cannot be trusted, so nothing is said."""
 
 
+WORST_FIRST = (
+    *(Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY, Verdict.WRONG_ANSWER, Verdict.GIL_BOUND, Verdict.EXECUTOR_POOL),
+    *(Verdict.THREAD_POOL, Verdict.POOL_LIMITED, Verdict.UNKNOWN, Verdict.UNTRUSTED, Verdict.SCALES),
+)
 FULL_CORE = 0.8  # share of one core at which the server computes rather than waits
 MOSTLY = 0.5  # share from which a held loop computes for longer than it waits; others may use its core as well
 GROWS = 0.9  # served at once / users from which nothing queues

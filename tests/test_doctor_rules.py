@@ -11,6 +11,7 @@ from reports.doctor.exam import Exam, Inside, Look
 from reports.doctor.rules import rule
 from reports.findings import Verdict
 from reports.percentiles import Estimate
+from reports.split import Split
 from reports.study import Bystander, Level, Route
 
 QUIET: dict[str, Any] = dict.fromkeys(
@@ -122,6 +123,21 @@ def test_a_signature_has_its_verdict(verdict: Verdict, places: int | None, seen:
     """Each rule, and what it must not be taken for."""
     ruling = rule(seen, [])
     assert (verdict, places) == (ruling.verdict, ruling.places), ruling.seen
+
+
+@pytest.mark.parametrize(
+    ("served", "cpu", "verdict"), [(0.11, 0.6, Verdict.SCALES), (0.4, 0.6, Verdict.UNKNOWN), (0.11, 0.3, Verdict.UNKNOWN)]
+)
+def test_who_waits_for_the_core_waits_for_nothing_in_the_app(served: float, cpu: float, verdict: Verdict) -> None:
+    """A core of which the machine gives a part only is never full; a queue inside the handler shows in its time."""
+
+    def timed(one: Look, seconds: float) -> Look:
+        known = Split(lag=0.0, before_app=0.0, for_thread=0.0, served=seconds, to_be_sent=0.0, timer=None, known=100, count=100)
+        return replace(one, level=replace(one.level, split=known))
+
+    found = exam(0.1, look(8, 80), look(64, 300, cpu=cpu))
+    looks = {**found.looks, 1: timed(found.looks[1], 0.1), 64: timed(found.looks[64], served)}
+    assert verdict is rule(replace(found, looks=looks), []).verdict
 
 
 def test_a_failed_check_takes_the_verdict() -> None:

@@ -7,7 +7,7 @@ from reports.blame import Blame
 from reports.checks import CheckStatus
 from reports.doctor.exam import Exam, exam_of, held_in
 from reports.doctor.rules import MOSTLY, Ruling, rule
-from reports.findings import MECHANISM, Finding, Verdict, harm
+from reports.findings import MECHANISM, WORST_FIRST, Finding, Verdict, harm
 from reports.load import Evidence
 from reports.remedies import Remedy, remedy
 from reports.study import Route, Study
@@ -18,10 +18,6 @@ from results.schema import Scenario
 
 HELD = (Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY)
 QUIET = (Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED)
-BEST_FIRST = (
-    *(Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED, Verdict.POOL_LIMITED, Verdict.EXECUTOR_POOL, Verdict.THREAD_POOL),
-    *(Verdict.GIL_BOUND, Verdict.WRONG_ANSWER, Verdict.LOOP_BUSY, Verdict.LOOP_BLOCKED),
-)
 SOMETIMES = 0.8  # holds per request below which a route does not always hold the loop
 FIRST, UNLIKE = 0.05, 10.0  # seconds of a first request, and times a later one, that are worth a sentence
 WORTH = 0.05  # share of the held time below which a line is not named
@@ -101,7 +97,7 @@ def background(evidence: Evidence) -> str | None:
 
 def worst_last(found: Iterable[Finding]) -> list[Finding]:
     """The findings, the worst last; of those alike, the one that serves fewest last."""
-    return sorted(found, key=lambda one: (BEST_FIRST.index(one.verdict), -(one.route.served or 0.0)))
+    return sorted(found, key=lambda one: (-WORST_FIRST.index(one.verdict), -(one.route.served or 0.0)))
 
 
 def nothing(name: str) -> Route:
@@ -167,7 +163,7 @@ def blamed(case: Case) -> Iterator[str]:
     worst = case.blames[0]
     what = worst.call + (f" ({worst.library})" if worst.library else "")
     by = f"{what} in {worst.function}" if what else worst.function
-    yield f"{worst.file}:{worst.line} holds it {share(worst.share)} of that time: {by}, {seconds(worst.median)} at a time."
+    yield f"{worst.file}:{worst.line} holds it {share(worst.share)} of that time: {by}, {seconds(worst.median)} or more at a time."
     if case.often is not None:
         yield f"Not always: {count(worst.holds, 'hold')} in {count(case.exam.requests, 'request')}."
     if worst.blind > BLIND:

@@ -17,6 +17,7 @@ from reports.windows import Window, steady
 from results.limits import FEW, MANY
 from results.schema import Cell, Scenario
 
+KIN_EVERY = 1.2  # seconds: the CPU of what an app has started is read once a second
 FEW_PINGS = 8  # below which nothing is said of a neighbour
 
 
@@ -154,14 +155,14 @@ def roughly(rows: pd.DataFrame | None) -> Estimate | None:
 
 def inside(evidence: Evidence, cell: Cell, window: Window) -> Inside:
     """What the probes saw during a window."""
-    probe = evidence.probe[
-        (evidence.probe.variant == cell.server) & (evidence.probe.t > window.start) & (evidence.probe.t <= window.end)
-    ]
+    whole = evidence.probe[evidence.probe.variant == cell.server]
+    probe = whole[(whole.t > window.start) & (whole.t <= window.end)]
+    around = whole[(whole.t > window.start - KIN_EVERY) & (whole.t <= window.end + KIN_EVERY)]
     lags = probe.loop_lag.dropna().to_numpy()
     return Inside(
         cpu=summed(probe, "cpu"),
         loop_cpu=summed(probe, "loop_cpu"),
-        kin_cpu=summed(probe, "kin_cpu"),
+        kin_cpu=summed(around, "kin_cpu"),
         lag=float(np.quantile(lags, 0.99)) if len(lags) else None,
         longest_lag=float(lags.max()) if len(lags) else None,
         threads=average(probe, "threads_busy"),

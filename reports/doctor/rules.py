@@ -14,7 +14,8 @@
     the neighbours are calm: nothing queues, it scales - at least as far as was asked.
  5. Requests wait for AnyIO's threads, and the rate is what those give: thread-pool. They wait for the loop's executor: executor-pool.
     They wait for another executor: pool-limited.
- 6. The core is full: it scales as far as the core goes, for instance in threads that let the GIL go.
+ 6. The core is full: it scales as far as the core goes, for instance in threads that let the GIL go. The app computes for more than
+    half of the time, and the handler itself takes no longer than alone: requests wait for the core, and for nothing in the app.
  7. A plateau of one at least, the same at two levels, with calm neighbours and an idle core: pool-limited, by something with that many places.
  8. Else: unknown, with what was seen.
 
@@ -29,7 +30,7 @@ from reports.checks import Check
 from reports.doctor.exam import Exam, Look
 from reports.findings import Verdict, suffers
 from reports.wording import count, number, seconds, share
-from results.limits import ALIKE, COMPUTES, FEW, GROWS, HOLD, MANY, STARTLING
+from results.limits import ALIKE, COMPUTES, FEW, GROWS, HOLD, MANY, STARTLING, SUFFERS_FROM
 
 MOSTLY = 0.5  # share of the CPU used, or of a time
 CAUGHT = 0.1  # share of the time that the watchdog looked
@@ -37,6 +38,8 @@ BUSY = 0.3  # share of all cores that neither app nor generator used
 FULL = 0.8  # share of a core
 NEAR = 0.15  # how near a rate must come to what a pool of threads gives
 PLENTY = 1000.0  # requests per second
+LONGER = 1.25  # times that a handler takes alone
+A_FEW = 0.1  # of the users: so many may be waiting for a thread while the core is what they wait for
 QUEUES = 1.0  # calls that wait, on average
 WRONG = 0.01  # share of answers
 REFUSALS = ("status 429", "status 503")
@@ -195,11 +198,27 @@ def full(exam: Exam) -> Ruling | None:
     """Rule 6."""
     top = exam.looks.get(MANY) or exam.looks[FEW]
     if not is_full(exam, top):
-        return None
+        return unhurried(exam, top)
     return Ruling(
         Verdict.SCALES,
         f"the core is full ({core(top)}) at {number(top.level.rate)} requests/s: {seconds(takes(exam, top))} of CPU each",
     )
+
+
+def unhurried(exam: Exam, top: Look) -> Ruling | None:
+    """The end of rule 6."""
+    alone, many = exam.looks[1].level.split, top.level.split
+    waits = max(top.inside.threads_waiting or 0.0, top.inside.executor_waiting or 0.0, top.inside.pool_waiting or 0.0)
+    if (
+        not alone
+        or not many
+        or waits > A_FEW * top.level.users
+        or not computes(exam, top)
+        or many.served > LONGER * alone.served + SUFFERS_FROM
+    ):
+        return None
+    told = f"requests wait for the core ({core(top)}) at {number(top.level.rate)} requests/s, and for nothing inside the app"
+    return Ruling(Verdict.SCALES, told)
 
 
 def gil(exam: Exam, look: Look) -> Ruling:
