@@ -237,6 +237,7 @@ def doctor(  # noqa: PLR0913 - one parameter per flag
     header: Annotated[list[str] | None, typer.Option(help="Sent along, never shown: 'Authorization: Bearer ...'.")] = None,
     body: Annotated[list[str] | None, typer.Option(help="A route's body: 'POST /search=@query.json'.")] = None,
     budget: Annotated[str, typer.Option(help="How long it may take in all; what does not fit is unknown.")] = "8m",
+    requests: Annotated[int, typer.Option(min=1000, max=200_000, help="Requests per route, at most.")] = 20_000,
     gate: Annotated[list[str] | None, typer.Option(help="Must hold, else exit 1: 'p99(GET /x) @ 16u < 250ms'.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML there.")] = None,
     allow_host: Annotated[str | None, typer.Option(help="Name of another machine that may be loaded, because it is yours.")] = None,
@@ -272,7 +273,7 @@ def doctor(  # noqa: PLR0913 - one parameter per flag
         env_file=env_file,
     )
     chosen = {"routes": route, "only": only, "exclude": exclude, "params": param, "bodies": body, "headers": header}
-    order = front.order_of(patient, chosen, gate or [], budget, seed)
+    order = front.order_of(patient, chosen, gate or [], budget, requests, seed)
     if dry_run:
         echo([*front.outline(order), "next: the same without --dry-run"])
         return

@@ -103,12 +103,20 @@ def test_a_gates_level_is_run_with_as_many_requests_as_it_takes(
 @pytest.mark.parametrize("service", [0.0005, 0.02, 0.1, 1.0, 5.0])
 def test_the_load_is_bounded_by_users_and_requests_and_fits_one_generator(service: float) -> None:
     """Never by a rate that could be taken for a pool: the pause is think time, and told."""
-    for cell in (bedside(service).alone(), bedside(service).few(), bedside(service).many()):
+    for cell in (bedside(service).alone(), bedside(service).few(), bedside(service).many(None)):
         assert cell.users <= 64
         assert 5 * cell.most <= CEILING
         assert cell.users / (service + cell.think) <= 1501
         assert cell.think == 0 or service < 0.05
         assert cell.window >= 2 * (service + cell.think)
+
+
+def test_a_plateau_that_the_few_have_shown_gives_many_two_rounds() -> None:
+    """64 users at 16 requests a second take 4 s for a round; nobody waits for two rounds of a minute."""
+    many, slow = bedside(0.06).many(16.0), bedside(1.0).many(1.0)
+    assert (many.window, many.warm_up) == (8.8, 4.0)
+    assert (slow.window, slow.warm_up) == (12.0, 6.0)
+    assert all(ping.rate * many.window >= 100 for ping in many.neighbours)
 
 
 def test_neighbours_are_asked_often_enough_for_a_p90_unless_they_cost_the_app() -> None:
@@ -142,7 +150,7 @@ def test_a_look_reads_the_spools_of_its_own_act(tmp_path: Path) -> None:
     assert (found.rate, found.wrong, found.cpu) == (14.5, 1, 0.5)
     assert (round(found.median, 6), found.p90("async")) == (0.1, 0.5)
     assert found.suffers("async", IDLE)
-    assert look(tmp_path, "route-01", bedside(0.1).many()) is None
+    assert look(tmp_path, "route-01", bedside(0.1).many(None)) is None
     assert Scenario.CROWD is cell.scenario
 
 

@@ -158,7 +158,7 @@ class Examination:
                     "No innocent route could be found: nothing can be said of whom a route harms."
                 )
                 return asked
-            cell = idle(beside, min(40.0, 0.05 / patience) if patience else 40.0)
+            cell = idle(beside, min(40.0, 0.05 / patience) if patience else 80.0)
             with self.locust(url) as locust:
                 self.follow(app, locust, url, "idle", iter([self.script("idle", (cell,), None)]))
         found = look(self.run.path, "idle", cell)
@@ -192,7 +192,15 @@ class Examination:
             if manner.skipped or manner.wrong:
                 return
             quick = min(manner.seconds[1:] or manner.seconds)
-            bedside = Bedside(act=act, route=asked.route, path=asked.path, service=quick, neighbours=beside, patience=patience)
+            bedside = Bedside(
+                act=act,
+                route=asked.route,
+                path=asked.path,
+                service=quick,
+                neighbours=beside,
+                patience=patience,
+                requests=self.order.requests,
+            )
             holding: list[float] = []
             levels = steps(self.run.path, bedside, self.idle, self.order.gates, holding, self.in_time)
             self.follow(app, locust, url, act, (self.script(act, cells, asked) for cells in levels))

@@ -13,7 +13,7 @@ from scenarios._doctor.choice import parse_choice
 from scenarios._doctor.drive import A_ROUTE, examine, listed
 from scenarios._doctor.order import Listener, Order
 from scenarios._doctor.patient import Patient
-from scenarios._doctor.steps import CEILING, FASTEST
+from scenarios._doctor.steps import FASTEST
 from scenarios._order import parse_duration
 
 
@@ -30,7 +30,9 @@ def patient_of(target: str, start: str, url: str, allowed: str | None, **words: 
     return Patient.of_module(target, **{**words, "env": words["env"] or (), "loop": str(words["loop"])})
 
 
-def order_of(patient: Patient, words: dict[str, list[str] | None], gates: Iterable[str], budget: str, seed: int) -> Order:
+def order_of(  # noqa: PLR0913, PLR0917 - what somebody may say
+    patient: Patient, words: dict[str, list[str] | None], gates: Iterable[str], budget: str, requests: int, seed: int
+) -> Order:
     """What is to be examined. Raises Trouble for what cannot be understood, before anything is started."""
     choice = parse_choice(**{name: given or () for name, given in words.items()})
     allowed = parse_duration(budget)
@@ -40,7 +42,7 @@ def order_of(patient: Patient, words: dict[str, list[str] | None], gates: Iterab
         if one.level and one.level.amount > most[one.level.unit]:
             sentence = f"the gate {one.expression!r} asks for more than an examination sends: at most {MANY}u, or {FASTEST:g}/s."
             raise Trouble(sentence, Exit.USAGE)
-    return Order(patient=patient, choice=choice, gates=demands, budget=allowed, seed=seed)
+    return Order(patient=patient, choice=choice, gates=demands, budget=allowed, requests=requests, seed=seed)
 
 
 def outline(order: Order) -> Iterator[str]:
@@ -52,7 +54,7 @@ def outline(order: Order) -> Iterator[str]:
         yield f"{one.route:<{wide}}  " + (f"skipped: {one.skipped}" if one.skipped else f"asked as {one.path}")
     loaded = sum(not one.skipped for one in routes)
     yield (
-        f"{loaded} routes: one user, {FEW} users and, where those leave it open, {MANY}; at most {CEILING:,} requests each, "
+        f"{loaded} routes: one user, {FEW} users and, where those leave it open, {MANY}; at most {order.requests:,} requests each, "
         f"about {min(order.budget, 10 + A_ROUTE * loaded):.0f} s; nothing was loaded"
     )
     yield "a GET may change data, or call paid or remote services, too: --exclude what should be left alone"

@@ -20,6 +20,7 @@ class Order:
     choice: Choice
     gates: tuple[Gate, ...]
     budget: float
+    requests: int  # per route, at most
     seed: int
 
 

@@ -36,8 +36,9 @@ def steps(  # noqa: PLR0913, PLR0917 - what is known, and what is wanted
     looks = {1: alone, FEW: seen}
     held = next((one for one in (seen,) if holds(one, idle, alone.median)), None)
     if not held and in_time():
-        yield (bedside.many(),)
-        if top := look(folder, act, bedside.many()):
+        many = bedside.many(None if seen.grows(alone.median) else seen.rate)
+        yield (many,)
+        if top := look(folder, act, many):
             looks[MANY] = top
             held = top if holds(top, idle, alone.median) else None
             if not held and is_plateau(top, seen, alone.median) and in_time():

@@ -14,11 +14,12 @@ from results.schema import Arrivals, Cell, Law, Neighbour, Pool, Scenario
 from scenarios._doctor.look import Seen
 
 CEILING = 20_000  # requests per route, all its levels together
-MOST = 4_000  # of them per level of our own, of which there are five at most; gates have the rest
+LEVELS = 5  # of our own, at most: each may have its part of them, and gates have what is left
 FASTEST = 1500.0  # requests per second that one generator sends with room to spare
 PINGS = 130  # per neighbour and level: 100 and some, so that there is a p90
 WATCHERS = 8  # users while the watchdog looks: what is held for 2 ms each time is seen when eight follow one another
 LONGEST = 60.0  # seconds that one level of a gate may take
+LONGEST_LAPS = 12.0  # seconds that a window may take for the sake of whole rounds
 HALF = 0.5  # of the capacity, at which a held loop is told from a busy one
 
 
@@ -32,6 +33,7 @@ class Bedside:
     service: float  # seconds
     neighbours: tuple[Neighbour, ...]  # their rates are set level by level
     patience: float  # seconds that one ping costs the app, at most; 0 where it costs nothing
+    requests: int = CEILING
 
     def cell(self, users: int, window: float, *, beside: bool = False) -> Cell:
         """One level of a crowd; with both neighbours, or alone."""
@@ -52,7 +54,7 @@ class Bedside:
             think=think,
             neighbours=self.pinged(window, users) if beside else (),
             on=self.act,
-            most=MOST,
+            most=self.requests // LEVELS,
         )
 
     def pinged(self, window: float, users: int) -> tuple[Neighbour, ...]:
@@ -73,9 +75,19 @@ class Bedside:
         """A few users: a held loop shows here already, and drains soon."""
         return self.cell(FEW, bounded(2 * FEW * self.service, 1.6, 6.0), beside=True)
 
-    def many(self) -> Cell:
-        """Many users: every pool of a usual size shows."""
-        return self.cell(MANY, bounded(10 * self.service, 2.0, 8.0), beside=True)
+    def many(self, rate: float | None) -> Cell:
+        """Many users: every pool of a usual size shows. `rate` is the plateau that the few have shown already, if they have.
+
+        Where a request queues more than once, answers come in rounds of as many as there are users: the window holds two.
+        """
+        cell = self.cell(MANY, bounded(10 * self.service, 2.0, 8.0), beside=True)
+        if not rate:
+            return cell
+        lap = MANY / rate
+        window = bounded(2.2 * lap, cell.window, LONGEST_LAPS)
+        return replace(
+            cell, window=window, warm_up=bounded(lap, cell.warm_up, LONGEST_LAPS / 2), neighbours=self.pinged(window, MANY)
+        )
 
     def between(self, users: int) -> Cell:
         """A level in the middle: a plateau is one only if it is there too."""
@@ -99,7 +111,7 @@ class Bedside:
     def demanded(self, levels: dict[Level | None, int], looks: dict[int, Seen], *, held: bool) -> Iterator[Cell]:
         """The levels of somebody's gates, each with as many requests as its quantile takes, as long as anybody would wait."""
         highest = looks[max(looks)]
-        left = CEILING - sum(one.sent for one in looks.values()) - (MOST if held else 0)
+        left = self.requests - sum(one.sent for one in looks.values()) - (self.requests // LEVELS if held else 0)
         wanted: dict[int, int] = {}
         for level, count in levels.items():
             if level and level.unit == "/s":
