@@ -158,10 +158,11 @@ def inside(evidence: Evidence, cell: Cell, window: Window) -> Inside:
     whole = evidence.probe[evidence.probe.variant == cell.server]
     probe = whole[(whole.t > window.start) & (whole.t <= window.end)]
     around = whole[(whole.t > window.start - KIN_EVERY) & (whole.t <= window.end + KIN_EVERY)]
+    looks = probe if summed(probe, "cpu") is not None else around  # a held loop lets nobody look
     lags = probe.loop_lag.dropna().to_numpy()
     return Inside(
-        cpu=summed(probe, "cpu"),
-        loop_cpu=summed(probe, "loop_cpu"),
+        cpu=summed(looks, "cpu"),
+        loop_cpu=summed(looks, "loop_cpu"),
         kin_cpu=summed(around, "kin_cpu"),
         lag=float(np.quantile(lags, 0.99)) if len(lags) else None,
         longest_lag=float(lags.max()) if len(lags) else None,

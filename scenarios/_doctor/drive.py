@@ -19,7 +19,7 @@ import httpx
 
 from results.gate import unknown_scope
 from results.limits import MANY
-from results.schema import Status
+from results.schema import Neighbour, Status
 from results.store import RunFolder
 from results.trouble import Exit, Trouble
 from scenarios._doctor.asked import Asked
@@ -172,6 +172,7 @@ class Examination:
         if self.patient.how == "module":
             census = self.patient.census("idle", self.run.path) or {}
             self.run.facts["patient"]["framework"] = census.get("framework")
+            self.run.facts["loop"] = census.get("loop") or self.run.facts["loop"]
         told = (census.get("openapi"), census.get("routes"))
         found = routes_of(*told, choice)
         changing = (
@@ -181,31 +182,30 @@ class Examination:
 
     def visit(self, asked: Asked, act: str, told: dict[str, Any]) -> None:
         """One route: politely, then under load, then, where the loop is held, with the watchdog."""
+        holding: list[float] = []
+        log = Log.from_here(self.run.path / "log.txt")
         with self.seated(act, watched=False) as (app, url), self.locust(url) as locust:
             with self.client(url) as client:
-                log = Log.from_here(self.run.path / "log.txt")
                 self.wait_for_calm(client)
+                log = Log.from_here(log.path)  # without what was said at start-up
                 manner = polite(client, asked, self.order.choice.headers)
                 self.interruption.check()
                 beside, patience = neighbours(self.patient, self.secret, client)
             self.remember(told, manner, log)
-            if manner.skipped or manner.wrong:
-                return
-            quick = min(manner.seconds[1:] or manner.seconds)
-            bedside = Bedside(
-                act=act,
-                route=asked.route,
-                path=asked.path,
-                service=quick,
-                neighbours=beside,
-                patience=patience,
-                requests=self.order.requests,
-            )
-            holding: list[float] = []
-            levels = steps(self.run.path, bedside, self.idle, self.order.gates, holding, self.in_time)
-            self.follow(app, locust, url, act, (self.script(act, cells, asked) for cells in levels))
+            bedside = self.bedside(act, asked, manner, (beside, patience))
+            if not (told["skipped"] or told["wrong"]):
+                levels = steps(self.run.path, bedside, self.idle, self.order.gates, holding, self.in_time)
+                self.follow(app, locust, url, act, (self.script(act, cells, asked) for cells in levels))
+        if manner.status == httpx.codes.INTERNAL_SERVER_ERROR:
+            self.remember(told, manner, log)  # Python warns of a forgotten await late, when the app has let go of all
         if holding and self.patient.how == "module" and self.in_time():
             self.second_look(asked, replace(bedside, act=f"{act}-watch"), holding[0])
+
+    def bedside(self, act: str, asked: Asked, manner: Manner, beside: tuple[tuple[Neighbour, ...], float]) -> Bedside:
+        """How this route is going to be asked."""
+        quick = min(manner.seconds[1:] or manner.seconds)
+        known: dict[str, Any] = {"act": act, "route": asked.route, "path": asked.path, "requests": self.order.requests}
+        return Bedside(service=quick, neighbours=beside[0], patience=beside[1], **known)
 
     def wait_for_calm(self, client: httpx.Client) -> None:
         """A black box may still be at work on what nobody waits for any longer: until it answers as quickly as at rest, or for so long."""
