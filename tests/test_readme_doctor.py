@@ -1,0 +1,92 @@
+"""What the README says of `atonce doctor`: its commands run, its table and its finding are those of the stored run."""
+
+import re
+import shlex
+import sys
+import tomllib
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from reports.findings import Verdict
+from reports.report import Report, explain
+from reports.terminal import show
+from tests.front import Here
+from tests.processes import ROOT, free_port
+from tests.test_doctor import running
+from tests.test_ward import WARD_TRUTH
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLE = ROOT / "results" / "example-doctor"
+SHOP = """
+from fastapi import FastAPI
+app = FastAPI()
+@app.post("/search")
+async def search(words: dict[str, str]): return words
+@app.get("/search")
+async def find(): return []
+@app.get("/items/{item_id}")
+async def item(item_id: int): return item_id
+"""
+
+
+@pytest.fixture(scope="module")
+def example() -> Report:
+    """The stored run of the ward."""
+    return explain(EXAMPLE)
+
+
+def printed(example: Report) -> list[str]:
+    """What the terminal shows of it."""
+    out = StringIO()
+    show(example, Console(file=out, width=140))
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def test_the_table_and_the_finding_are_those_of_the_stored_run(example: Report) -> None:
+    """Word for word, but for blanks at the ends of lines."""
+    section = README.partition("## Your own app")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```text\n(.*?)```", section, re.DOTALL)
+    assert len(blocks) == 2
+    lines = printed(example)
+    for block in blocks:
+        for line in block.splitlines():
+            assert line.rstrip() in lines
+
+
+def test_every_mistake_of_the_ward_was_found_and_every_cure_scales(example: Report) -> None:
+    """The number that each remedy promises was measured: its twin serves as many as ask, or its cores."""
+    found = {finding.route.route: finding.verdict for finding in example.findings}
+    answered = {route: verdict for route, verdict in WARD_TRUTH.items() if verdict is not Verdict.WRONG_ANSWER}
+    assert {route: verdict for route, verdict in found.items() if verdict is not Verdict.WRONG_ANSWER} == answered
+    assert example.trust.belief in {"trusted", "suspect"}
+
+
+def test_the_settings_and_the_workflow_are_readable() -> None:
+    """TOML that the command knows; YAML whose command exists."""
+    text = re.search(r"```toml\n(.*?)```", README, re.DOTALL)
+    assert text
+    assert set(tomllib.loads(text[1])["tool"]["atonce"]) <= {"target", "gate"}
+    assert "- run: atonce doctor --python .venv --junit atonce.xml" in README
+
+
+def test_the_doctors_commands_run(tmp_path: Path, here: Here) -> None:
+    """Each command of its table, with --dry-run, on a small shop; where it answers at a URL, it does."""
+    home = tmp_path / "shop"
+    home.mkdir()
+    (home / "__init__.py").touch()
+    for name in ("main.py", "shop.py"):
+        (home / name).write_text(SHOP, encoding="utf-8")
+    (tmp_path / "query.json").write_text('{"q": "x"}', encoding="utf-8")
+    commands = re.findall(r"^\| `(atonce doctor [^|]+)` \|", README, re.MULTILINE)
+    assert len(commands) == 6
+    with running(home) as url:
+        for command in commands:
+            port = free_port()
+            start = f"{sys.executable} -m uvicorn shop.main:app --port {port}"
+            line = command.replace("http://127.0.0.1:8000", f"http://127.0.0.1:{port}" if "--start" in command else url)
+            words = [start if one == "make run" else one for one in shlex.split(line)[1:]]
+            shown = here(*words, *([] if "--dry-run" in words else ["--dry-run"]), cwd=tmp_path)
+            assert (shown.returncode, "asked as /" in shown.stdout) == (0, True), (command, shown.stderr)
