@@ -163,6 +163,8 @@ def test_what_holds_the_loop_outside_any_request_is_not_the_routes_fault() -> No
         (replace(LINE, longest=0.03, median=0.02), 0.1, Verdict.SCALES),  # three users, one after another
         (replace(LINE, holds=1), 0.1, Verdict.SCALES),
         (replace(LINE, elsewhere=1.0), 0.1, Verdict.SCALES),
+        (replace(LINE, blind=0.95, holds=3), 0.1, Verdict.SCALES),  # a garbage collection
+        (replace(LINE, blind=0.95, holds=30), 0.9, Verdict.LOOP_BUSY),  # a regex that keeps the GIL
     ],
 )
 def test_what_holds_the_loop_now_and_then_is_found(line: Blame, computing: float, verdict: Verdict) -> None:
