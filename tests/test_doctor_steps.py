@@ -24,7 +24,7 @@ def bedside(service: float, patience: float = 0.0) -> Bedside:
     return Bedside(act="route-01", route="GET /x", path="/x", service=service, neighbours=PINGS, patience=patience)
 
 
-def seen(cell: Cell, rate: float, *, cpu: float = 0.1, ping: float = 0.0015, median: float = 0.1) -> Seen:
+def seen(cell: Cell, rate: float, *, cpu: float = 0.1, ping: float = 0.0015, median: float = 0.1, left: int = 0) -> Seen:
     """What a look at a cell may find."""
     pings = {"async": [ping] * 100, "def": [ping] * 100}
     return Seen(
@@ -37,13 +37,14 @@ def seen(cell: Cell, rate: float, *, cpu: float = 0.1, ping: float = 0.0015, med
         wrong=0,
         right=round(rate),
         sent=round(rate),
-        left=0,
+        left=left,
     )
 
 
 @pytest.mark.parametrize(
     ("name", "service", "levels", "asked", "holding"),
     [
+        ("a pool that still works on what nobody waits for", 0.1, {1: (10, {}), 8: (80, {}), 64: (150, {"left": 9})}, ["1", "8", "64"], []),
         ("awaits", 0.1, {1: (10, {}), 8: (80, {}), 64: (620, {})}, ["1", "8", "64"], []),
         ("holds the loop: the few suffice", 0.1, {1: (10, {}), 8: (10, {"ping": 0.7})}, ["1", "8"], [0.1]),
         ("computes on it: half of its capacity as well", 0.03, {1: (33, {"median": 0.03}), 8: (33, {"ping": 0.24, "cpu": 1.0})}, ["1", "8", "16.5/s"], [0.0303]),
