@@ -24,7 +24,9 @@ def bedside(service: float, patience: float = 0.0) -> Bedside:
     return Bedside(act="route-01", route="GET /x", path="/x", service=service, neighbours=PINGS, patience=patience)
 
 
-def seen(cell: Cell, rate: float, *, cpu: float = 0.1, ping: float = 0.0015, median: float = 0.1, left: int = 0) -> Seen:
+def seen(  # noqa: PLR0913 - what a look may find
+    cell: Cell, rate: float, *, cpu: float = 0.1, ping: float = 0.0015, median: float = 0.1, left: int = 0
+) -> Seen:
     """What a look at a cell may find."""
     pings = {"async": [ping] * 100, "def": [ping] * 100}
     return Seen(
