@@ -1,0 +1,1 @@
+"""Vans, their positions and their journeys."""
