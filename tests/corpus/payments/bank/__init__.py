@@ -1,0 +1,1 @@
+"""A payments API: accounts, money and partners."""
