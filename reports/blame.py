@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 PACKAGE = re.compile(r"/(?:site-packages|dist-packages|python3\.\d+)/(?!site-packages|dist-packages)([^/]+?)(?:\.py)?(?:/|$)")
 PLAIN = re.compile(r"(?!self\b|cls\b)[A-Za-z]\w*(\.\w+)*")
 SERVING = {"__call__", "app"}  # functions of fastapi and starlette by which one layer calls the next
+COLLECTOR = "<garbage collector>"  # the only frame of its stack
 SERIALISING = {"serialize_response", "jsonable_encoder", "render"}  # what these make of a handler's answer
 
 
@@ -62,8 +63,6 @@ class Blame:
     function: str
     call: str  # what it calls there; "" where it computes by itself
     library: str  # what that leads to: `requests.get -> socket.recv_into`; "" where nothing lies below
-    entry: tuple[str, int, str] | None  # file, line and function by which the framework came to it, where that is another
-    is_mine: bool  # the user's own code
     is_serialising: bool  # the framework makes an answer of what a handler returned
     share: float  # of all time during which somebody held the loop
     held: float
@@ -81,6 +80,7 @@ class Held:
     seconds: float
     nobody: float
     blames: tuple[Blame, ...]
+    collected: float = 0.0  # seconds of garbage collections, which are no line's fault
 
 
 def read_holds(folder: Path, act: str) -> list[list[Any]]:
@@ -114,16 +114,20 @@ def held(lines: Iterable[Sequence[Any]], window: tuple[float, float], origin: fl
     """Who held the loop within a window of seconds since `origin`; files are told relative to the first root they lie below."""
     start, end = window
     inside = [hold for hold in holds_of(lines) if start <= (hold.start + hold.end) / 2 - origin < end]
-    total = sum(weight for hold in inside for weight, stack in hold.shares if stack)
     parts: dict[tuple[str, int, str], list[Part]] = defaultdict(list)
+    total = nobody = collected = 0.0
     for hold in inside:
         for weight, stack in hold.shares:
-            if stack:
+            if not stack:
+                nobody += weight
+            elif stack[0].file == COLLECTOR:
+                collected += weight
+            else:
+                total += weight
                 part = part_of(hold, weight, stack)
                 parts[part.guilty[:3]].append(part)
     blames = sorted((blame(one, total, roots) for one in parts.values()), key=lambda one: -one.share)
-    nobody = sum(weight for hold in inside for weight, stack in hold.shares if not stack)
-    return Held(total, nobody, tuple(blames))
+    return Held(total, nobody, tuple(blames), collected)
 
 
 class Part(NamedTuple):
@@ -133,19 +137,18 @@ class Part(NamedTuple):
     weight: float
     guilty: Frame
     library: str
-    entry: Frame
     is_serialising: bool
 
 
 def part_of(hold: Hold, weight: float, stack: tuple[Frame, ...]) -> Part:
     """Find the guilty frame of a stack."""
     inner = list(until_serving(stack))
-    mine = [i for i, frame in enumerate(inner) if frame.mine]
-    if mine:
-        return Part(hold, weight, inner[mine[0]], library(inner[: mine[0]]), inner[mine[-1]], is_serialising=False)
+    mine = next((i for i, frame in enumerate(inner) if frame.mine), None)
+    if mine is not None:
+        return Part(hold, weight, inner[mine], library(inner[:mine]), is_serialising=False)
     serial = [i for i, frame in enumerate(inner) if frame.name in SERIALISING and is_framework(frame)]
     at = serial[-1] if serial else 0
-    return Part(hold, weight, inner[at], library(inner[:at] or inner), inner[at], is_serialising=bool(serial))
+    return Part(hold, weight, inner[at], library(inner[:at] or inner), is_serialising=bool(serial))
 
 
 def until_serving(stack: tuple[Frame, ...]) -> Iterator[Frame]:
@@ -180,7 +183,7 @@ def called(frame: Frame) -> str:
 def blame(parts: list[Part], total: float, roots: Sequence[Path]) -> Blame:
     """One line's parts together; what differs between them is told as in the heaviest."""
     most = max(parts, key=lambda part: part.weight)
-    guilty, entry = most.guilty, most.entry
+    guilty = most.guilty
     times: dict[int, float] = defaultdict(float)
     for part in parts:
         times[id(part.hold)] += part.weight
@@ -192,8 +195,6 @@ def blame(parts: list[Part], total: float, roots: Sequence[Path]) -> Blame:
         function=guilty.function,
         call=guilty.call,
         library=most.library,
-        entry=(shown(entry.file, roots), entry.line, entry.function) if entry[:3] != guilty[:3] else None,
-        is_mine=guilty.mine,
         is_serialising=most.is_serialising,
         share=seconds / total,
         held=seconds,

@@ -7,6 +7,7 @@ import pytest
 
 from reports.blame import Blame, Held
 from reports.checks import Check
+from reports.doctor.diagnosis import collections
 from reports.doctor.exam import Exam, Inside, Look
 from reports.doctor.rules import rule
 from reports.findings import Verdict
@@ -19,7 +20,7 @@ QUIET: dict[str, Any] = dict.fromkeys(
 )
 IDLE = 0.0015  # seconds: p90 of a neighbour while nobody asks
 LINE = Blame(
-    file="jobs.py", line=3, function="poll", call="time.sleep", library="", entry=None, is_mine=True, is_serialising=False,
+    file="jobs.py", line=3, function="poll", call="time.sleep", library="", is_serialising=False,
     share=0.9, held=1.0, holds=9, longest=0.2, median=0.1, blind=0.0, elsewhere=0.0,
 )  # fmt: skip
 HELD = Held(1.0, 0.0, (replace(LINE, longest=0.01, median=0.01),))  # half of the time, by requests; nothing that startles
@@ -163,11 +164,20 @@ def test_what_holds_the_loop_outside_any_request_is_not_the_routes_fault() -> No
         (replace(LINE, longest=0.03, median=0.02), 0.1, Verdict.SCALES),  # three users, one after another
         (replace(LINE, holds=1), 0.1, Verdict.SCALES),
         (replace(LINE, elsewhere=1.0), 0.1, Verdict.SCALES),
-        (replace(LINE, blind=0.95, holds=3), 0.1, Verdict.SCALES),  # a garbage collection
-        (replace(LINE, blind=0.95, holds=30), 0.9, Verdict.LOOP_BUSY),  # a regex that keeps the GIL
+        (replace(LINE, blind=0.95, holds=3), 0.9, Verdict.LOOP_BUSY),  # a regex that keeps the GIL: no collection, however seldom
     ],
 )
 def test_what_holds_the_loop_now_and_then_is_found(line: Blame, computing: float, verdict: Verdict) -> None:
     """The neighbours' p90 is calm, and the watchdog saw it."""
     seldom = exam(0.1, look(8, 80), look(64, 620), held=Held(1.0, 0.0, (line,)), computing=computing, requests=200)
     assert verdict is rule(seldom, []).verdict
+
+
+@pytest.mark.parametrize(
+    ("collected", "told"), [(0.02, []), (0.2, ["Garbage collections held its loop for another 10 % of the time"])]
+)
+def test_what_the_garbage_collector_takes_is_said_and_accuses_nobody(collected: float, told: list[str]) -> None:
+    """Where it is a part of the time that counts."""
+    healthy = exam(0.1, look(8, 80), look(64, 620), held=Held(0.0, 0.0, (), collected))
+    assert Verdict.SCALES is rule(healthy, []).verdict
+    assert told == [one.partition(":")[0] for one in collections(healthy)]

@@ -53,7 +53,7 @@ CASES: list[tuple[Verdict, str, str, str]] = [  # verdict, guilty call, what lie
 
 def line(call: str, library: str, *, is_serialising: bool = False) -> Blame:
     """A guilty line."""
-    what = {"file": "shop.py", "line": 7, "function": "route", "call": call, "library": library, "entry": None, "is_mine": True}
+    what = {"file": "shop.py", "line": 7, "function": "route", "call": call, "library": library}
     sums = dict.fromkeys(("share", "held", "holds", "longest", "median", "blind", "elsewhere"), 1)
     return Blame(**what, **sums, is_serialising=is_serialising)  # type: ignore[arg-type]
 

@@ -4,6 +4,7 @@
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import importlib
 import json
@@ -23,37 +24,48 @@ import pytest
 import uvloop
 from fastapi import BackgroundTasks, Depends, FastAPI
 
-from reports.blame import Held, held
+from reports.blame import Held, held, read_holds
 from targets.guest.frames import Words, only_call_in, place_of
 from targets.guest.watch import Watch
 
 HERE = Path(__file__)
 BIG = {str(number): [number] * 20 for number in range(12_000)}
+ENOUGH = 0.2  # seconds under somebody's stack, of which most must be the guilty line's
 LOOPS: list[Callable[[Coroutine[Any, Any, None]], None]] = [asyncio.run, uvloop.run]
 
 
-def watched(path: Path, work: Callable[[], Awaitable[Any]], run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run) -> Held:
-    """What held a loop on which some work was done three times, each in a task of its own; the file is left behind."""
+def watched(
+    folder: Path,
+    work: Callable[[], Awaitable[Any]],
+    run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
+    until: Callable[[Held], bool] = lambda found: found.seconds > ENOUGH,
+) -> Held:
+    """What held a loop on which some work was done, each time in a task of its own, until that says enough or 10 s have passed.
+
+    On a busy machine the watch may miss one hold, or see something else in it; of much evidence the most is right.
+    """
+    found = Held(0.0, 0.0, ())
 
     async def main() -> None:
-        watch = Watch(path, HERE.parent)
+        nonlocal found
+        watch = Watch(folder / "a-1.jsonl", HERE.parent)
         watch.start(asyncio.get_running_loop())
-        await asyncio.sleep(0.03)
-        for _ in range(3):
+        begun = time.monotonic()
+        while not watch.depth and time.monotonic() < begun + 10:  # noqa: ASYNC110 - the watch has a thread, and no event
+            await asyncio.sleep(0.001)
+        while time.monotonic() < begun + 10:
             await asyncio.create_task(in_a_task())
             await asyncio.sleep(0.011)
+            found = held(read_holds(folder, "a"), (0, 1e12), 0.0, [HERE.parent])
+            if until(found):
+                break
         watch.stop()
 
     async def in_a_task() -> None:
         await work()
 
     run(main())
-    return held(lines(path), (0, 1e12), 0.0, [HERE.parent])
-
-
-def lines(path: Path) -> list[list[Any]]:
-    """What the watch wrote."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return found
 
 
 def marked(mark: str) -> int:
@@ -137,25 +149,46 @@ def test_whoever_holds_the_loop_is_named(tmp_path: Path, run: Any, work: Callabl
     async def hold() -> None:
         work()
 
-    worst = watched(tmp_path / "a-1.jsonl", hold, run).blames[0]
+    worst = watched(tmp_path, hold, run).blames[0]
     assert (worst.file, worst.function, worst.line) == (HERE.name, work.__name__, marked(work.__name__))
     assert call == worst.call or sys.version_info < (3, 11)
     assert worst.library.startswith(below)
-    assert worst.entry
     assert worst.share > 0.5
 
 
 def test_c_code_that_keeps_the_gil_makes_blind(tmp_path: Path) -> None:
-    """Its line is known only because the late look still finds it; a sleep is seen all the time."""
+    """Its line is known only because the late look still finds it."""
 
     async def hold() -> None:
         matches()
 
-    async def rest() -> None:
-        sleeps()
+    assert watched(tmp_path, hold).blames[0].blind > 0.5
 
-    assert watched(tmp_path / "a-1.jsonl", hold).blames[0].blind > 0.5
-    assert watched(tmp_path / "b-1.jsonl", rest).blames[0].blind < 0.5
+
+def test_a_collection_is_the_fault_of_no_line_but_of_one_that_asks_for_it(tmp_path: Path) -> None:
+    """It meets whatever line needs memory when it is due, and the others would have met it next."""
+    heap = [[number] for number in range(400_000)]
+
+    async def meets() -> None:
+        gc.freeze()
+        gc.collect()  # of nothing: it forgets how much there is,
+        gc.unfreeze()  # and a full one is due
+        _ = [[] for _ in range(5000)]
+
+    async def asks() -> None:
+        gc.collect()  # asks
+
+    before = gc.get_threshold()
+    gc.set_threshold(700, 1, 1)
+    try:
+        met = watched(tmp_path / "met", meets, until=lambda found: found.collected > ENOUGH)
+        asked = watched(tmp_path / "asked", asks)
+    finally:
+        gc.set_threshold(*before)
+    assert heap
+    assert met.collected > ENOUGH
+    assert met.seconds < met.collected / 4
+    assert (asked.blames[0].line, asked.collected < asked.seconds / 4) == (marked("asks"), True)
 
 
 def test_three_helpers_deep_in_a_home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +206,7 @@ def test_three_helpers_deep_in_a_home_of_its_own(tmp_path: Path, monkeypatch: py
     async def hold() -> None:
         first()
 
-    worst = watched(tmp_path / "a-1.jsonl", hold).blames[0]
+    worst = watched(tmp_path, hold).blames[0]
     assert (str(package / "deep.py"), 13, "third", "time.sleep") == (worst.file, worst.line, worst.function, worst.call)
     words = Words(tmp_path / "home")
     assert [words.is_mine(str(tmp_path / name)) for name in ("home/shop/deep.py", "home/venv/lib/site-packages/x.py", "x.py")] == [
@@ -243,35 +276,36 @@ async def ask(app: Any, path: str) -> None:
 def test_a_request_is_told_from_a_task_of_its_own(tmp_path: Path, path: str, line: str, elsewhere: int) -> None:
     """Middlewares, dependencies, handlers and Starlette's background tasks belong to a request; what the app starts does not."""
     app = fastapi_app()
-    worst = watched(tmp_path / "a-1.jsonl", lambda: ask(app, f"/{path}")).blames[0]
+    worst = watched(tmp_path, lambda: ask(app, f"/{path}")).blames[0]
     assert (worst.line, worst.call) == (marked(line), "time.sleep")
     assert elsewhere == worst.elsewhere
-    assert worst.is_mine
 
 
 def test_the_framework_that_makes_an_answer_is_named(tmp_path: Path) -> None:
     """No line of the user's is accused of it, and not that of the middleware which waits for it."""
     app = fastapi_app()
-    worst = watched(tmp_path / "a-1.jsonl", lambda: ask(app, "/answer")).blames[0]
-    assert (worst.is_serialising, worst.is_mine) == (True, False)
+    asyncio.run(ask(app, "/answer"))  # the first one imports what it needs
+    worst = watched(tmp_path, lambda: ask(app, "/answer")).blames[0]
+    assert worst.is_serialising
     assert worst.file.startswith(("fastapi/", "starlette/"))
 
 
 @pytest.mark.parametrize("run", LOOPS, ids=["asyncio", "uvloop"])
 def test_a_healthy_loop_is_not_accused(tmp_path: Path, run: Any) -> None:
-    """An honest 2 ms of CPU holds nothing, however often."""
+    """An honest 2 ms of CPU holds nothing, however often; on a machine that stalls, several come at once."""
 
     async def healthy() -> None:
-        await asyncio.gather(*(short(number) for number in range(20)))
+        for _ in range(30):
+            await asyncio.create_task(short())
+            await asyncio.sleep(0.018)
 
-    async def short(number: int) -> None:
-        await asyncio.sleep(number / 100)
+    async def short() -> None:
         begun = time.thread_time()
         while time.thread_time() < begun + 0.002:
             pass
 
-    assert watched(tmp_path / "a-1.jsonl", healthy, run).seconds < 0.03  # of 0.12: on a busy machine several come at once
-    assert all(end - start > 0.0099 for _, start, end, *_ in lines(tmp_path / "a-1.jsonl"))
+    assert watched(tmp_path, healthy, run, lambda _: True).seconds < 0.02  # of 0.06
+    assert all(end - start > 0.0099 for _, start, end, *_ in read_holds(tmp_path, "a"))
 
 
 @pytest.mark.parametrize("run", LOOPS, ids=["asyncio", "uvloop"])
@@ -298,29 +332,13 @@ def test_threads_that_compute_delay_the_loop_and_nobody_on_it_is_accused(tmp_pat
     threads = [threading.Thread(target=compute) for _ in range(30)]
     for thread in threads:
         thread.start()
-    found = watched(tmp_path / "a-1.jsonl", healthy, run)
+    found = watched(tmp_path, healthy, run, lambda found: found.nobody > ENOUGH)
     over.set()
     go.set()
     for thread in threads:
         thread.join()
-    assert found.blames == ()
-    assert found.nobody > 0.01
-
-
-def test_a_long_hold_is_written_in_pieces(tmp_path: Path) -> None:
-    """A process killed in the middle of one has told most of it; together they are one hold."""
-    path = tmp_path / "a-1.jsonl"
-    early: list[int] = []
-
-    async def hold() -> None:
-        if not early:
-            time.sleep(0.7)
-            early.append(len(lines(path)))
-
-    found = watched(path, hold)
-    assert early == [1]
-    assert found.blames[0].longest > 0.6
-    assert found.blames[0].holds == 1
+    assert found.nobody > ENOUGH
+    assert found.seconds < found.nobody / 4
 
 
 @pytest.mark.parametrize(
@@ -355,7 +373,7 @@ def test_an_instruction_without_a_line_counts_to_the_one_before() -> None:
 
 def test_stopping_leaves_everything_as_it_was(tmp_path: Path) -> None:
     """No thread, no changed interval; a file that cannot be written is nobody's trouble."""
-    before = sys.getswitchinterval(), threading.active_count()
+    before = sys.getswitchinterval(), threading.active_count(), len(gc.callbacks)
 
     async def main() -> None:
         watch = Watch(tmp_path / "file" / "a-1.jsonl", tmp_path)
@@ -365,4 +383,4 @@ def test_stopping_leaves_everything_as_it_was(tmp_path: Path) -> None:
 
     (tmp_path / "file").write_text("in the way")
     asyncio.run(main())
-    assert before == (sys.getswitchinterval(), threading.active_count())
+    assert before == (sys.getswitchinterval(), threading.active_count(), len(gc.callbacks))

@@ -21,7 +21,7 @@ QUIET = (Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED)
 SOMETIMES = 0.8  # holds per request below which a route does not always hold the loop
 FIRST, UNLIKE = 0.05, 10.0  # seconds of a first request, and times a later one, that are worth a sentence
 WORTH = 0.05  # share of the held time below which a line is not named
-ALWAYS = 0.05  # share of the time at rest that is worth a sentence
+ALWAYS = 0.05  # share of all time, of holds at rest or of garbage collections, that is worth a sentence
 BLIND = 0.3  # share of held time in which the watchdog could not look
 
 
@@ -126,7 +126,7 @@ def finding(evidence: Evidence, route: Route, entry: dict[str, object], belief: 
     places = ruling.places or (top.level.rate * exam.service if top else None)
     cure = remedy(ruling.verdict, worst, service_s=exam.service, is_async=is_async, places=places)
     case = Case(exam=exam, ruling=ruling, blames=blames, cure=cure)
-    return Finding(route, ruling.verdict, " ".join(sentences(case)), cure.title if cure else "", case)
+    return Finding(route, ruling.verdict, " ".join([*sentences(case), *collections(exam)]), cure.title if cure else "", case)
 
 
 def sentences(case: Case) -> Iterator[str]:
@@ -156,6 +156,13 @@ def at_first(exam: Exam) -> Iterator[str]:
     first, *later = exam.entry.get("polite") or [0.0]
     if later and first >= FIRST and first >= UNLIKE * min(later):
         yield f"Its first request took {seconds(first)}, later ones {seconds(min(later))}: whatever happens once in a process was not examined."
+
+
+def collections(exam: Exam) -> Iterator[str]:
+    """What the garbage collector holds the loop for, where that counts; it is no line's fault."""
+    if exam.held and exam.held.collected >= ALWAYS * exam.watched > 0:
+        took = share(exam.held.collected / exam.watched)
+        yield f"Garbage collections held its loop for another {took} of the time: gc.freeze() after the start spares what lives on."
 
 
 def blamed(case: Case) -> Iterator[str]:

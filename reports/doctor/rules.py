@@ -10,7 +10,7 @@
     Behind many users honest work on a full core harms as much: a and c take 10 ms per request, and c half of the load as well.
     A watchdog must have seen b: where nobody holds the loop, somebody else has the core, and the verdict is unknown.
     d. It suffers seldom, but the watchdog caught requests that hold the loop for 50 ms and more: the same two verdicts, sometimes.
-       Not what it could not watch and came in less than two of a hundred requests: the garbage collector does that to any line.
+       Garbage collections, which meet any line that asks for memory, are no line's holds: the watchdog tells them apart.
  4. Users, their pauses and the unloaded time explain the rate, or it is beyond what one generator asks with room to spare, and
     the neighbours are calm: nothing queues, it scales - at least as far as was asked.
  5. Requests wait for AnyIO's threads, and the rate is what those give: thread-pool. They wait for the loop's executor: executor-pool.
@@ -40,7 +40,6 @@ FULL = 0.8  # share of a core
 NEAR = 0.15  # how near a rate must come to what a pool of threads gives
 PLENTY = 1000.0  # requests per second
 LONGER = 1.25  # times that a handler takes alone
-SELDOM = 0.02  # holds per request, below which those that nobody could watch are not the route's
 A_FEW = 0.1  # of the users: so many may be waiting for a thread while the core is what they wait for
 QUEUES = 1.0  # calls that wait, on average
 WRONG = 0.01  # share of answers
@@ -151,8 +150,8 @@ def sometimes(exam: Exam) -> Ruling | None:
     """Rule 3d."""
     caught = [one for one in exam.held.blames if one.elsewhere <= MOSTLY and one.holds > 1] if exam.held else []
     worst = next((one for one in caught if one.longest >= STARTLING and one.median >= STARTLING / 2), None)
-    if not worst or (worst.blind >= MOSTLY and worst.holds < SELDOM * exam.requests):
-        return None  # a garbage collection, which keeps the GIL, meets whatever line has just asked for memory
+    if not worst:
+        return None
     told = f"{count(worst.holds, 'hold')} of {seconds(worst.median)}, the longest {seconds(worst.longest)}, in {count(exam.requests, 'request')}"
     verdict = Verdict.LOOP_BUSY if (exam.computing or 0.0) >= MOSTLY else Verdict.LOOP_BLOCKED
     return Ruling(verdict, told, "No such hold in as many requests.")

@@ -16,6 +16,7 @@ from typing import Any
 Raw = tuple[CodeType, int]  # of a frame, all that outlives it: keeping frames would end the user's objects in our thread
 Frame = tuple[str, int, str, str, bool]  # file, line, function, call, mine
 
+COLLECTOR: tuple[Frame, ...] = (("<garbage collector>", 0, "", "", False),)  # a stack of its own
 DEEPEST = 25  # frames of a stack that are told
 SERVING = re.compile(r"[/\\](?:fastapi|starlette)[/\\](?:routing|applications|middleware)|[/\\]uvicorn[/\\]protocols[/\\]")
 STARTING = re.compile(r"[/\\]uvicorn[/\\]lifespan[/\\]")

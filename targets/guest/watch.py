@@ -8,7 +8,8 @@ that line still. How long nobody could look is said (`blind`).
 Not all delay is the fault of the stack that is seen. Other threads may keep the GIL, other processes the core: the loop is
 then in the middle of something innocent. So a look counts for as long as the loop's thread ran, or slept without once
 waking up, as the system tells (a thread that waits for the GIL wakes all the time); the rest is nobody's, and is written under
-an empty stack.
+an empty stack. What the garbage collector took tells it itself, and has a stack of its own: it meets any line that asks for memory,
+on any thread. A collection that the app has asked for (`gc.collect()`) is the work of the line that did.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from .frames import Frame, Raw, Words
+from .frames import COLLECTOR, Frame, Raw, Words
 
 seconds = time.perf_counter
 TICK = 0.010  # seconds between a sign of life and the next question
@@ -93,9 +94,39 @@ class LoopThread:
                 gc.enable()
         found = []
         while frame is not None:
-            found.append((frame.f_code, frame.f_lasti))
+            if frame.f_code is not Collector.__call__.__code__:  # where the interpreter changes threads after a collection
+                found.append((frame.f_code, frame.f_lasti))
             frame = frame.f_back
         return found
+
+
+class Collector:
+    """How long garbage collections took that nobody asked for; the interpreter calls it when one starts and stops."""
+
+    def __init__(self) -> None:
+        self.told = 0.0
+        self.known = 0.0, 0.0  # seconds until now, and when the present one began: both at once, as threads may change any time
+
+    def __call__(self, phase: str, _: object) -> None:
+        """Runs within the collection: as little as can be. One that comes by itself does so because of too many objects."""
+        took, begun = self.known
+        if phase == "start":
+            by_itself = gc.isenabled() and gc.get_count()[0] > gc.get_threshold()[0]
+            self.known = took, seconds() if by_itself else 0.0
+        else:
+            self.known = took + worth_telling(begun), 0.0
+
+    def took_since(self) -> float:
+        """Seconds since it was last asked."""
+        took, begun = self.known
+        before, self.told = self.told, took + worth_telling(begun)
+        return self.told - before
+
+
+def worth_telling(begun: float) -> float:
+    """Seconds of a collection until now; short ones, of which there are many, are the work of who asks for memory."""
+    took = seconds() - begun if begun else 0.0
+    return took if took > LOOK else 0.0
 
 
 @dataclass
@@ -105,6 +136,7 @@ class Hold:
     who: Hashable
     start: float
     blind: float = 0.0
+    collected: float = 0.0
     looks: list[tuple[float, list[Raw]]] = field(default_factory=list)
 
 
@@ -120,6 +152,7 @@ class Watch:
         self.seen = 0.0  # how far the time is accounted for
         self.due = 0.0  # when the next look is planned
         self.hold: Hold | None = None
+        self.collector = Collector()
         self.thread = threading.Thread(target=self.run, name="atonce-watch", daemon=True)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -127,12 +160,14 @@ class Watch:
         self.loop, self.watched = loop, LoopThread()
         self.switch = sys.getswitchinterval()
         sys.setswitchinterval(min(self.switch, SWITCH))
+        gc.callbacks.append(self.collector)
         self.thread.start()
 
     def stop(self) -> None:
         """End, and write what is left."""
         self.closing = True
         self.thread.join(1)
+        gc.callbacks.remove(self.collector)
         sys.setswitchinterval(self.switch)
 
     def answer(self) -> None:
@@ -163,13 +198,13 @@ class Watch:
 
     def ask(self, file: TextIO) -> None:
         """One pause, one question. A hold counts from the question on, or from the moment that we could not ask it."""
-        self.watched.ran_since()
+        self.forget()
         self.seen = self.due = seconds() + TICK
         time.sleep(TICK)
         if seconds() > self.due + LOOK:
             self.look(file)
         else:
-            self.watched.ran_since()
+            self.forget()
             self.seen = seconds()
         self.due = seconds() + LOOK
         self.loop.call_soon_threadsafe(self.answer)
@@ -179,12 +214,12 @@ class Watch:
             if not answered:
                 self.look(file)
         if self.hold:
-            until = self.answered if answered else self.seen
-            rest, stack = until - self.seen, self.hold.looks[-1][1] if self.hold.looks else []
-            known = min(rest, LOOK)  # for longer than that it was not looked at
-            self.hold.looks += [(known, stack), (rest - known, [])]
-            self.write(file, self.hold, until)
-            self.hold = None
+            self.end(file, self.hold, self.answered if answered else self.seen)
+
+    def forget(self) -> None:
+        """What thread and collector did until now is nobody's hold."""
+        self.watched.ran_since()
+        self.collector.took_since()
 
     def look(self, file: TextIO) -> None:
         """Account for the time since the last look."""
@@ -194,17 +229,29 @@ class Watch:
         who = weakref.ref(task) if task else bool(stack)
         now = seconds()
         gap, late = now - self.seen, now - self.due
-        own = self.watched.own(gap) * bool(stack)
+        collected = min(gap, self.collector.took_since())
+        own = self.watched.own(gap) * (1 - collected / gap) * bool(stack)
         if self.hold is None or self.hold.who != who:
             if self.hold:
                 self.write(file, self.hold, self.seen)
             self.hold = Hold(who, self.seen + APART)
-        self.hold.looks += [(gap - own, []), (own, stack)]
-        self.hold.blind += late if late > 2 * LOOK else 0
+        self.hold.collected += collected
+        self.hold.looks += [(gap - collected - own, []), (own, stack)]
+        self.hold.blind += late - collected if late - collected > 2 * LOOK else 0
         self.seen, self.due = now, now + LOOK
         if now - self.hold.start > PIECE:
             self.write(file, self.hold, now)
             self.hold = Hold(who, now)
+
+    def end(self, file: TextIO, hold: Hold, until: float) -> None:
+        """The loop goes on: what has passed since the last look is as that saw it, but not for longer than a look stands for."""
+        rest, stack = until - self.seen, hold.looks[-1][1] if hold.looks else []
+        hold.collected += (collected := min(rest, self.collector.took_since()))
+        rest -= collected
+        known = min(rest, LOOK)
+        hold.looks += [(known, stack), (rest - known, [])]
+        self.write(file, hold, until)
+        self.hold = None
 
     def write(self, file: TextIO, hold: Hold, until: float) -> None:
         """One line, if the loop was held for long; it names nobody who held it for a short while only."""
@@ -217,7 +264,8 @@ class Watch:
             shares[stack] += weight
             place = "request" if is_request else place
         if sum(weight for stack, weight in shares.items() if stack) <= HELD:  # one look and no proof is not enough
-            shares, place = {(): until - hold.start}, "elsewhere"
+            shares, place = {(): until - hold.start - hold.collected}, "elsewhere"
+        shares[COLLECTOR] = hold.collected
         told = [[round(weight, 6), stack] for stack, weight in shares.items() if weight > 0]
         line = ["hold", round(hold.start, 6), round(until, 6), place, round(hold.blind, 6), told]
         file.write(json.dumps(line, separators=(",", ":")) + "\n")

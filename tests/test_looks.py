@@ -1,0 +1,165 @@
+"""What the watch makes of its looks: on a clock and a loop made up, as no busy machine would tell it twice alike."""
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import pytest
+
+from reports.blame import Held, held, read_holds
+from targets.guest.frames import Raw
+from targets.guest.watch import LOOK, Watch
+
+HERE = Path(__file__)
+
+
+def line() -> None:
+    """What is seen on the stack."""
+
+
+class Scene:
+    """A watch that has just asked its question; it is the loop's thread too, as the system tells of it."""
+
+    def __init__(self, path: Path, file: TextIO) -> None:
+        self.now, self.own_share = 100.0, 1.0
+        self.watch, self.file, self.folder = Watch(path, HERE.parent), file, path.parent
+        made_up: Any = self
+        self.watch.watched = self.watch.loop = made_up
+        self.watch.seen, self.watch.due = self.now, self.now + LOOK
+
+    def own(self, gap: float) -> float:
+        """Seconds of the loop's own."""
+        return gap * self.own_share
+
+    def stack(self) -> list[Raw]:
+        """One line."""
+        return [(line.__code__, 0)]
+
+    def looks(self, *gaps: float) -> None:
+        """Look again after so many seconds."""
+        for gap in gaps:
+            self.now += gap
+            self.watch.look(self.file)
+
+    def collects(self, seconds: float) -> None:
+        """A garbage collection of so many seconds."""
+        self.watch.collector("start", None)
+        self.now += seconds
+        self.watch.collector("stop", None)
+
+    def ends(self, rest: float = 0.0) -> Held:
+        """The sign of life comes so late after the last look: what is said of it all."""
+        self.now += rest
+        assert self.watch.hold
+        self.watch.end(self.file, self.watch.hold, self.now)
+        return self.told()
+
+    def told(self) -> Held:
+        """What is written until now, rounded."""
+        found = held(read_holds(self.folder, "a"), (0, 1000), 0.0, [HERE.parent])
+        return Held(round(found.seconds, 5), round(found.nobody, 5), found.blames, round(found.collected, 5))
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """The clock of the watch is the scene's; a collection is one that is due."""
+    path = tmp_path / "a-1.jsonl"
+    with path.open("a") as file:
+        made = Scene(path, file)
+        monkeypatch.setattr("targets.guest.watch.seconds", lambda: made.now)
+        monkeypatch.setattr("asyncio.current_task", lambda _: None)
+        monkeypatch.setattr(gc, "get_count", lambda: (gc.get_threshold()[0] + 1, 0, 0))
+        yield made
+
+
+def test_who_keeps_the_loop_for_a_short_while_is_not_told(scene: Scene) -> None:
+    """Nor named, where all of a longer time but that was others'."""
+    scene.looks(LOOK)
+    assert scene.ends(0.004) == Held(0.0, 0.0, ())
+    scene.watch.seen = scene.now
+    scene.own_share = 0.45
+    scene.looks(0.02)
+    assert scene.ends() == Held(0.0, 0.02, ())
+
+
+def test_the_line_has_what_the_loops_thread_used_and_nobody_the_rest(scene: Scene) -> None:
+    """Others keep the core, or the GIL."""
+    scene.own_share = 0.75
+    scene.looks(*[LOOK] * 8)
+    found = scene.ends()
+    assert (found.seconds, found.nobody) == (0.03, 0.01)
+    assert [(one.file, one.function, one.holds) for one in found.blames] == [(HERE.name, "line", 1)]
+
+
+def test_a_look_stands_for_its_time_and_not_for_all_that_follows(scene: Scene) -> None:
+    """When the sign of life comes after a time in which nobody could look, who held the loop for all of that is not known."""
+    scene.looks(LOOK, LOOK, LOOK)
+    found = scene.ends(0.025)
+    assert (found.seconds, found.nobody) == (0.02, 0.02)
+
+
+def test_only_a_late_look_was_blind(scene: Scene) -> None:
+    """By more than a thread may be late by chance; a sleep can be watched all the time."""
+    scene.looks(*[LOOK + 0.009] * 4)
+    assert scene.ends().blames[0].blind == 0.0
+    scene.watch.seen, scene.watch.due = scene.now, scene.now + LOOK
+    scene.looks(0.060)
+    assert round(scene.ends().blames[0].blind, 3) == round(0.055 / 0.116, 3)
+
+
+def test_a_long_hold_is_written_in_pieces(scene: Scene) -> None:
+    """A process killed in the middle of one has told most of it; together they are one hold."""
+    scene.looks(*[LOOK] * 140)
+    assert 0.5 < scene.told().seconds < 0.51
+    found = scene.ends()
+    assert (found.blames[0].holds, round(found.blames[0].longest, 4)) == (1, 0.7)
+
+
+def test_a_collection_has_its_time_and_the_line_the_rest(scene: Scene) -> None:
+    """Whether a look finds it at work, or over, or the loop is already free; and it makes nobody blind."""
+    scene.watch.collector("start", None)
+    scene.looks(0.030)
+    scene.watch.collector("stop", None)
+    scene.looks(*[LOOK] * 4)
+    scene.collects(0.040)
+    scene.looks(LOOK)
+    scene.collects(0.050)
+    found = scene.ends(LOOK)
+    assert (found.seconds, found.nobody, found.collected) == (0.03, 0.0, 0.12)
+    assert found.blames[0].blind == 0.0
+
+
+def test_a_line_that_met_a_collection_is_not_named_for_it(scene: Scene) -> None:
+    """Its own time is too short for that."""
+    scene.collects(0.050)
+    scene.looks(LOOK)
+    assert scene.ends() == Held(0.0, 0.005, (), 0.05)
+
+
+def test_a_collection_before_the_question_belongs_to_no_hold(scene: Scene) -> None:
+    """Nobody waited for it then."""
+    scene.collects(0.050)
+    scene.watch.watched.ran_since = lambda: (0.0, 0.0)  # type: ignore[method-assign]
+    scene.watch.forget()
+    scene.watch.seen = scene.now
+    scene.looks(*[LOOK] * 4)
+    assert (scene.ends().collected, scene.told().seconds) == (0.0, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "too_many", "is_enabled"),
+    [(0.050, 0, True), (0.050, 1, False), (0.004, 1, True)],
+    ids=["asked for", "asked for where none comes by itself", "short"],
+)
+def test_other_collections_are_the_lines_own(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, seconds: float, too_many: int, *, is_enabled: bool
+) -> None:
+    """Who calls `gc.collect()` holds the loop by that; short ones come with the objects."""
+    monkeypatch.setattr(gc, "get_count", lambda: (gc.get_threshold()[0] + too_many, 0, 0))
+    monkeypatch.setattr(gc, "isenabled", lambda: is_enabled)
+    scene.looks(LOOK, LOOK)
+    scene.collects(seconds)
+    scene.looks(LOOK)
+    found = scene.ends()
+    assert (found.seconds, found.collected) == (round(0.015 + seconds, 5), 0.0)
