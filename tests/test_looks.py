@@ -92,6 +92,13 @@ def test_the_line_has_what_the_loops_thread_used_and_nobody_the_rest(scene: Scen
     assert [(one.file, one.function, one.holds) for one in found.blames] == [(HERE.name, "line", 1)]
 
 
+def test_a_loop_that_waits_for_events_holds_nothing(scene: Scene) -> None:
+    """Its own frames, below every task, are no part of a stack."""
+    scene.watch.depth = 1
+    scene.looks(0.02)
+    assert scene.ends() == Held(0.0, 0.02, ())
+
+
 def test_a_look_stands_for_its_time_and_not_for_all_that_follows(scene: Scene) -> None:
     """When the sign of life comes after a time in which nobody could look, who held the loop for all of that is not known."""
     scene.looks(LOOK, LOOK, LOOK)
