@@ -155,15 +155,16 @@ def test_a_collection_before_the_question_belongs_to_no_hold(scene: Scene) -> No
 
 
 @pytest.mark.parametrize(
-    ("seconds", "too_many", "is_enabled"),
-    [(0.050, 0, True), (0.050, 1, False), (0.004, 1, True)],
-    ids=["asked for", "asked for where none comes by itself", "short"],
+    ("seconds", "threshold", "is_enabled"),
+    [(0.050, 700, True), (0.050, 699, False), (0.050, 0, True), (0.004, 699, True)],
+    ids=["asked for", "asked for, as none comes by itself", "asked for, as nothing is too much", "short"],
 )
 def test_other_collections_are_the_lines_own(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, seconds: float, too_many: int, *, is_enabled: bool
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, seconds: float, threshold: int, *, is_enabled: bool
 ) -> None:
     """Who calls `gc.collect()` holds the loop by that; short ones come with the objects."""
-    monkeypatch.setattr(gc, "get_count", lambda: (gc.get_threshold()[0] + too_many, 0, 0))
+    monkeypatch.setattr(gc, "get_count", lambda: (700, 0, 0))
+    monkeypatch.setattr(gc, "get_threshold", lambda: (threshold, 10, 10))
     monkeypatch.setattr(gc, "isenabled", lambda: is_enabled)
     scene.looks(LOOK, LOOK)
     scene.collects(seconds)

@@ -111,7 +111,7 @@ class Collector:
         """Runs within the collection: as little as can be. One that comes by itself does so because of too many objects."""
         took, begun = self.known
         if phase == "start":
-            by_itself = gc.isenabled() and gc.get_count()[0] > gc.get_threshold()[0]
+            by_itself = gc.isenabled() and 0 < gc.get_threshold()[0] < gc.get_count()[0]
             self.known = took, seconds() if by_itself else 0.0
         else:
             self.known = took + worth_telling(begun), 0.0
@@ -167,7 +167,8 @@ class Watch:
         """End, and write what is left."""
         self.closing = True
         self.thread.join(1)
-        gc.callbacks.remove(self.collector)
+        with contextlib.suppress(ValueError):  # the app has emptied the list
+            gc.callbacks.remove(self.collector)
         sys.setswitchinterval(self.switch)
 
     def answer(self) -> None:
