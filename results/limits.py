@@ -7,4 +7,5 @@ COMPUTES = 0.5  # share of a core from which an app rather computes than waits
 GROWS = 0.9  # of the rate that users, pauses and unloaded time allow: nothing queues
 ALIKE = 0.12  # how far apart two rates may be that are one plateau
 STARTLING = 0.050  # seconds of a single hold, or of a single ping
+SHORTEST_HARM = 0.020  # seconds: no verdict of an examination rests on less
 CLOSED_EARLY = "the window closed early"  # why an arrival was not sent: a ceiling was reached, or nothing but errors came

@@ -76,7 +76,7 @@ def test_what_is_asked_next(  # noqa: PLR0913, PLR0917 - a row of the table
 
     monkeypatch.setattr(plan, "look", found)
     held: list[float] = []
-    cells = [cell for some in plan.steps(Path(), bedside(service), idle_, (), held, lambda: True) for cell in some]
+    cells = [cell for some in plan.steps(Path(), bedside(service), idle_, (), held, lambda _cell: True) for cell in some]
     told = [f"{cell.arrivals.profile[0][1]:g}/s" if cell.arrivals else str(cell.users) for cell in cells]
     assert (asked, [round(one, 4) for one in holding]) == (told, [round(one, 4) for one in held]), name
 
@@ -97,7 +97,7 @@ def test_a_gates_level_is_run_with_as_many_requests_as_it_takes(
     """1,000 requests for a p99, at the level's own rate."""
     rates = {1: 10.0, 8: 80.0, 64: 620.0}
     monkeypatch.setattr(plan, "look", lambda _folder, _act, cell: seen(cell, rates[cell.users]))
-    cells = [cell for some in plan.steps(Path(), bedside(0.1), IDLE, (parse(gate),), [], lambda: True) for cell in some][3:]
+    cells = [cell for some in plan.steps(Path(), bedside(0.1), IDLE, (parse(gate),), [], lambda _cell: True) for cell in some][3:]
     assert asked == [(cell.users, cell.arrivals.profile[0][1] if cell.arrivals else None) for cell in cells]
     for cell in cells:
         assert cell.window * (cell.arrivals.profile[0][1] if cell.arrivals else cell.users / 0.1) >= 1000
@@ -157,6 +157,34 @@ def test_a_look_reads_the_spools_of_its_own_act(tmp_path: Path) -> None:
     assert Scenario.CROWD is cell.scenario
 
 
+def test_a_look_at_the_idle_app_sees_its_neighbours(tmp_path: Path) -> None:
+    """There the cell is nothing but its pings: without them nobody knows what calm is."""
+    cell = idle(PINGS, 40.0)
+    for folder in ("samples", "load"):
+        (tmp_path / folder).mkdir()
+    write(tmp_path / "load" / "idle.jsonl", [["mark", cell.name, mark, t, 0, 0.0] for mark, t in (("open", 1.0), ("close", 3.0))])
+    sent = ["sent", 1, cell.name, "steady", "GET /_atonce/async", "idle", 0, 2.0, 2.0]
+    write(tmp_path / "samples" / "idle.jsonl", [sent, ["done", 1, 2.25, 200, None, 2, None, None, None, None, None]])
+    found = look(tmp_path, "idle", cell)
+    assert found is not None
+    assert (found.p90("async"), found.p90("def")) == (0.25, None)
+
+
+@pytest.mark.parametrize(
+    ("refused", "asked"),
+    [({64}, ["1", "8"]), ({16}, ["1", "8", "64"]), (set(), ["1", "8", "64", "16"])],
+)  # fmt: skip
+def test_what_would_end_beyond_the_budget_is_not_begun(
+    monkeypatch: pytest.MonkeyPatch, refused: set[int], asked: list[str]
+) -> None:
+    """A pool of eight takes 64 users and a look in between to be told; each is asked for beforehand."""
+    monkeypatch.setattr(plan, "look", lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 79.0}.get(cell.users, 80.0)))
+    cells = [
+        cell for some in plan.steps(Path(), bedside(0.1), IDLE, (), [], lambda cell: cell.users not in refused) for cell in some
+    ]
+    assert asked == [str(cell.users) for cell in cells]
+
+
 def write(path: Path, lines: list[list[Any]]) -> None:
     """A spool."""
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
@@ -168,7 +196,7 @@ def test_no_two_cells_of_a_route_share_a_name(monkeypatch: pytest.MonkeyPatch) -
         map(parse, ("p99(GET /x) @ 8u < 1s", "p99(GET /x) < 1s", "errors(GET /x) @ 64u < 1%", "p99 @ 16u < 1s", "p99 @ 50/s < 1s"))
     )
     monkeypatch.setattr(plan, "look", lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 80.0}.get(cell.users, 80.0)))
-    cells = [cell for some in plan.steps(Path(), bedside(0.1), IDLE, gates, [], lambda: True) for cell in some]
+    cells = [cell for some in plan.steps(Path(), bedside(0.1), IDLE, gates, [], lambda _cell: True) for cell in some]
     names = [cell.name for cell in (*cells, bedside(0.1).watched(0.1))]
     assert len(set(names)) == len(names)
     asides = [cell.aside for cell in cells if cell.neighbours]

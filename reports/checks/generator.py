@@ -7,6 +7,7 @@ from reports.checks.check import Check
 from reports.percentiles import Latency
 from reports.study import Level, Offered, Study, Tally
 from reports.wording import number, seconds, share
+from results.limits import SHORTEST_HARM
 from results.schema import Scenario
 
 POISSON_PASS, POISSON_FAIL = 3.0, 6.0  # -log10 of p
@@ -14,7 +15,6 @@ REGULAR = 0.05  # a sender that takes 0.1 ms for each request cannot send 280 a 
 UNTOLD = "too short for the generator's ticker to tell"
 A_STEP = 0.001  # seconds that the ticker may be late at its p99; or a twentieth of the reported tail, as V3 and V19 allow
 OWN_STALL = 0.005  # seconds of stall at its p99 that a percentile bears
-SHORTEST_HARM = 0.020  # seconds: no verdict of an examination rests on less
 OWN_CORE = 0.010  # seconds of one stall that nothing suffers from
 
 

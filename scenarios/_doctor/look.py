@@ -83,7 +83,7 @@ def look(folder: Path, act: str, cell: Cell) -> Seen | None:
             left += kind == "given-up"
             answered += kind == "done" and fault is None and begin < done <= end
         if begin < intended <= end and fault is None:
-            (latencies if name == cell.name else pings.setdefault(route.rpartition("/")[2], [])).append(done - intended)
+            (pings.setdefault(route.rpartition("/")[2], []) if name == cell.aside else latencies).append(done - intended)
     return Seen(
         users=cell.users,
         think=cell.think,

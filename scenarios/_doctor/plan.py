@@ -19,7 +19,7 @@ def steps(  # noqa: PLR0913, PLR0917 - what is known, and what is wanted
     idle: dict[str, float],
     gates: tuple[Gate, ...],
     holding: list[float],
-    in_time: Callable[[], bool],
+    fits: Callable[[Cell], bool],
 ) -> Iterator[Cells]:
     """The cells of one route, a few at a time. Puts into `holding` the seconds that it seems to hold the loop, if it does.
 
@@ -35,19 +35,18 @@ def steps(  # noqa: PLR0913, PLR0917 - what is known, and what is wanted
         return
     looks = {1: alone, FEW: seen}
     held = next((one for one in (seen,) if holds(one, idle, alone.median)), None)
-    if not held and in_time():
-        many = bedside.many(None if seen.grows(alone.median) else seen.rate)
+    if not held and fits(many := bedside.many(None if seen.grows(alone.median) else seen.rate)):
         yield (many,)
         if top := look(folder, act, many):
             looks[MANY] = top
             held = top if holds(top, idle, alone.median) else None
-            if not held and is_plateau(top, seen, alone.median) and in_time():
-                between = bedside.between(halfway(top.rate * alone.median))
+            between = bedside.between(halfway(top.rate * alone.median))
+            if not held and is_plateau(top, seen, alone.median) and fits(between):
                 yield (between,)
                 if found := look(folder, act, between):
                     looks[between.users] = found
-    if held and held.computes and held.rate and in_time():
-        yield (bedside.half(HALF * held.rate),)
+    if held and held.computes and held.rate and fits(half := bedside.half(HALF * held.rate)):
+        yield (half,)
     if held or any(one.is_startled for one in looks.values() if one.users <= FEW or not one.computes):
         holding.append(1 / held.rate if held and held.rate else alone.median)
     demands = asks([one for one in gates if one.metric in AT_A_LEVEL], bedside.route)  # all else is there already

@@ -20,6 +20,7 @@ PINGS = 130  # per neighbour and level: 100 and some, so that there is a p90
 WATCHERS = 8  # users while the watchdog looks: what is held for 2 ms each time is seen when eight follow one another
 LONGEST = 60.0  # seconds that one level of a gate may take
 LONGEST_LAPS = 12.0  # seconds that a window may take for the sake of whole rounds
+SPARE = 2.0  # seconds of a drain that should not be needed
 HALF = 0.5  # of the capacity, at which a held loop is told from a busy one
 
 
@@ -49,7 +50,7 @@ class Bedside:
             users=users,
             warm_up=max(0.25, lap),
             window=max(window, 2.2 * lap),
-            drain=min(10.0, 2.0 + 2 * self.service + users * self.service),
+            drain=min(10.0, SPARE + 2 * self.service + users * self.service),
             stagger=lap * (1 - 1 / users),
             think=think,
             neighbours=self.pinged(window, users) if beside else (),
@@ -131,6 +132,11 @@ class Bedside:
 def bounded(value: float, least: float, most: float) -> float:
     """A value, kept between two others."""
     return min(max(value, least), most)
+
+
+def lasting(cell: Cell) -> float:
+    """Seconds that a level should take, connecting and draining included."""
+    return 0.5 + cell.warm_up + cell.window + max(0.0, cell.drain - SPARE)
 
 
 def idle(neighbours: tuple[Neighbour, ...], rate: float) -> Cell:

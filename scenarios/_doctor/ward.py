@@ -1,0 +1,113 @@
+"""Where an examination takes place: the app and Locust side by side, each in its process, and what Locust is handed."""
+
+import contextlib
+import secrets
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from results.limits import MANY
+from results.schema import Cell
+from results.store import RunFolder
+from results.trouble import Exit, Trouble
+from scenarios._doctor.asked import Asked
+from scenarios._doctor.order import Listener, Order
+from scenarios._doctor.seat import address, meter, ready_path
+from scenarios._driver import locust_command, locust_env
+from scenarios._interruption import Interruption
+from scenarios._machine import all_cores, cores
+from scenarios._script import Letter, Script
+from scenarios._servant import Core, servant
+from scenarios._watch import Log, wait_until_ready, watch
+
+START_UP = 120.0  # seconds that an app may take to start: some load a model first
+LOCUST = 2.0  # seconds that Locust takes to start
+LIMIT = 900  # seconds after which Locust ends by itself, whatever happens to its driver
+
+
+class Ward:
+    """One visit's. The mutable state: how long the app took to start, at most."""
+
+    def __init__(self, order: Order, run: RunFolder, interruption: Interruption, audience: Listener) -> None:
+        self.order, self.run, self.interruption, self.audience = order, run, interruption, audience
+        self.patient = order.patient
+        self.secret = secrets.token_hex(6)
+        self.cores = cores()
+        self.everywhere = all_cores()
+        self.began = time.perf_counter()
+        self.start_up = 0.0
+
+    def fits(self, seconds: float) -> bool:
+        """Whether something that takes so long would end within the budget."""
+        return time.perf_counter() - self.began + seconds <= self.order.budget
+
+    @contextlib.contextmanager
+    def seated(self, act: str, *, watched: bool) -> Iterator[tuple[subprocess.Popen[str] | None, str]]:
+        """The app, answering; started by us unless somebody else serves it."""
+        url, port = address(self.patient)
+        if self.patient.how == "url":
+            yield None, url
+            return
+        many = self.patient.workers > 1 and self.everywhere is not None
+        where: Core = self.everywhere - {self.cores[1]} if many and self.everywhere and self.cores[1] is not None else self.cores[0]
+        command = self.patient.command(port)
+        env = self.patient.environment(act, self.run.path, self.secret, watch=watched)
+        log = Log.from_here(self.run.path / "log.txt")
+        self.tell(f"starting the app for {act}")
+        quiet: dict[str, Any] = {"folder": self.run.path, "stdin": subprocess.DEVNULL, "stdout": None}
+        before = time.perf_counter()
+        with servant(command, env=env, core=where, cwd=Path.cwd(), **quiet) as app:
+            try:
+                within = min(START_UP, self.order.budget)
+                wait_until_ready(app, url, ready_path(self.patient, self.secret), log, self.interruption.check, within)
+            except Trouble as trouble:
+                if trouble.code is Exit.INTERRUPTED:
+                    raise
+                raise self.patient.trouble(act, self.run.path, app.poll()) from None
+            self.start_up = max(self.start_up, time.perf_counter() - before)
+            yield app, url
+
+    @contextlib.contextmanager
+    def locust(self, url: str) -> Iterator[subprocess.Popen[str]]:
+        """A Locust with as many users as may be needed, waiting for its script."""
+        pipes: dict[str, Any] = {"folder": self.run.path, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with servant(locust_command(MANY, LIMIT, url), env=locust_env(), core=self.cores[1], **pipes) as locust:
+            yield locust
+
+    def client(self, url: str) -> httpx.Client:
+        """For polite requests; no proxy stands between us and this machine."""
+        return httpx.Client(base_url=url, timeout=30.0, trust_env=False)
+
+    def script(self, act: str, cells: tuple[Cell, ...], asked: Asked | None) -> Script:
+        """Cells for Locust, with what goes along; from now on they belong to the run's plan."""
+        self.run.extend_plan([cell.to_dict() for cell in cells])
+        if act not in self.run.facts["acts"]:
+            self.run.facts["acts"].append(act)
+        letters = {}
+        if asked:
+            kind = {"Content-Type": asked.content_type} if asked.body is not None and asked.content_type else {}
+            body = asked.body.decode("latin-1") if asked.body is not None else None
+            headers = httpx.Headers({**kind, **asked.headers})
+            headers.update(self.order.choice.headers)  # a person's own beat the route's, however they are spelt
+            letters[asked.route] = Letter(dict(headers), body)
+        return Script(self.run.path, act, self.order.seed, cells, letters=letters, users=MANY)
+
+    def follow(
+        self, app: subprocess.Popen[str] | None, locust: subprocess.Popen[str], url: str, act: str, scripts: Iterator[Script]
+    ) -> None:
+        """Follow Locust through its scripts."""
+        sampled = meter(self.patient, self.run.path, act, url)
+
+        def check() -> None:
+            self.interruption.check()
+            sampled()
+
+        watch(app, locust, scripts, lambda cell, _: self.tell(cell), Log.from_here(self.run.path / "log.txt"), check)
+
+    def tell(self, step: str) -> None:
+        """What is being done."""
+        self.audience.tell(step, time.perf_counter() - self.began)

@@ -1,0 +1,73 @@
+"""What was disturbed is measured again, and what was measured at first is kept beside."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from results.schema import Cell
+from results.store import RunFolder
+from scenarios._doctor.again import disturbed, set_aside
+from tests.test_doctor_steps import bedside, write
+
+
+def measured(folder: Path, cell: Cell, late: dict[int, float], hardship: tuple[float, float, int], latency: float) -> RunFolder:
+    """A run with one cell of two seconds; some of the generator's ticks came late, and the machine suffered."""
+    run = RunFolder(folder, "doctor")
+    run.facts["plan"] = {"cells": [cell.to_dict()], "notes": []}
+    for name in ("load", "samples", "probe"):
+        (folder / name).mkdir()
+    ticks: list[list[Any]] = [["tick", cell.name, 10 + i / 100, 1, 0.0, late.get(i, 0.0004), 0.1] for i in range(-20, 220)]
+    marks: list[list[Any]] = [
+        ["mark", cell.name, "open", 10.0, 0, 0.0, 5.0, 5.0, 7],
+        ["mark", cell.name, "close", 12.0, 0, 0.0, 5.0 + hardship[0], 5.0 + hardship[1], 7 + hardship[2]],
+    ]
+    write(folder / "load" / f"{cell.on}.jsonl", [*ticks, *marks])
+    sent = ["sent", 1, cell.name, "steady", cell.route, cell.variant, 0, 10.5, 10.5]
+    write(folder / "samples" / f"{cell.on}.jsonl", [sent, ["done", 1, 10.5 + latency, 200, None, 2, *[None] * 5]])
+    return run
+
+
+@pytest.mark.parametrize(
+    ("late", "hardship", "latency", "why"),
+    [
+        ({}, (0.0, 3.9, 0), 0.1, None),
+        ({-10: 0.5, 210: 0.5}, (0.0, 3.9, 0), 0.1, None),  # outside the window
+        ({50: 0.015}, (0.0, 3.9, 0), 0.1, None),
+        ({50: 0.045}, (0.0, 3.9, 0), 0.01, "the load generator stood still for 45 ms"),
+        ({50: 0.035}, (0.0, 3.9, 0), 1.0, None),
+        ({50: 0.035, 90: 0.033}, (0.0, 3.9, 0), 1.0, "the load generator stood still for 35 ms"),  # more than 1 % of the time
+        ({}, (9.0, 3.9, 0), 0.1, "the host took the CPU for others"),
+        ({}, (0.0, 3.9, 2), 0.1, "the machine swapped"),
+    ],
+)
+def test_a_disturbance_is_seen_in_the_generators_own_facts(  # noqa: PLR0913, PLR0917 - a row of the table
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, late: dict[int, float], hardship: tuple[float, float, int], latency: float, why: str | None
+) -> None:  # fmt: skip
+    """Its ticker, and the machine's counters; what was late outside the window, or is short beside the latency, is none."""
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    cell = bedside(0.1).few()
+    run = measured(tmp_path, cell, late, hardship, latency)
+    assert (f"{why} during {cell.name}" if why else None) == disturbed(run, "route-01")
+    assert disturbed(run, "route-02") is None
+
+
+def test_what_was_measured_at_first_is_set_aside_and_told(tmp_path: Path) -> None:
+    """Spools of the act and of its second look, and of no other; twice, and neither is lost."""
+    cell = bedside(0.1).few()
+    run = measured(tmp_path, cell, {}, (0.0, 3.9, 0), 0.1)
+    for number in (1, 2):
+        for name in ("load/route-01", "load/route-01-watch", "probe/route-01-77", "load/route-010", "samples/idle"):
+            (tmp_path / f"{name}.jsonl").write_text("", encoding="utf-8")
+        set_aside(run, "route-01", "It was examined again, because the machine swapped", ("load", "samples", "probe"))
+        kept = sorted(
+            str(one.relative_to(tmp_path / "aside" / f"route-01-{number}")) for one in tmp_path.glob(f"aside/*-{number}/*/*")
+        )
+        assert [
+            "load/route-01-watch.jsonl", "load/route-01.jsonl", "probe/route-01-77.jsonl", *["samples/route-01.jsonl"][number - 1 :]
+        ] == kept  # fmt: skip
+    assert run.facts["plan"]["cells"] == []
+    assert run.facts["plan"]["notes"][0] == (
+        "It was examined again, because the machine swapped; what was measured at first lies in aside/route-01-1."
+    )
+    assert (tmp_path / "load" / "route-010.jsonl").exists()
