@@ -167,8 +167,11 @@ def parse_host(text: str, allowed: str | None) -> SplitResult:
         valid = url.scheme in {"http", "https"} and bool(url.hostname) and (url.port is None or url.port > 0) and not url.query
     except ValueError:
         url, valid = SplitResult("", "", "", "", ""), False
-    if not valid or url.username:
-        raise Trouble(f"{text!r} is no URL of a host. For example: --host http://127.0.0.1:8002", Exit.USAGE)
+    if not valid or "@" in text:
+        shown = (
+            "What is written there with @ or ? (perhaps a password: it is not repeated)" if re.search("[@?]", text) else repr(text)
+        )
+        raise Trouble(f"{shown} is no URL of a host. For example: --host http://127.0.0.1:8002", Exit.USAGE)
     if not is_loopback(str(url.hostname)) and url.hostname != allowed:
         sentence = f"{url.hostname} is not this machine. Load only what is yours; if it is, add: --allow-host {url.hostname}"
         raise Trouble(sentence, Exit.USAGE)

@@ -1,5 +1,12 @@
 """What was disturbed is measured again, and what was measured at first is kept beside."""
 
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +15,7 @@ import pytest
 from results.schema import Cell
 from results.store import RunFolder
 from scenarios._doctor.again import disturbed, set_aside
+from tests.processes import MARK, ROOT, gone_within, new_mark, pids
 from tests.test_doctor_steps import bedside, write
 
 
@@ -71,3 +79,39 @@ def test_what_was_measured_at_first_is_set_aside_and_told(tmp_path: Path) -> Non
         "It was examined again, because the machine swapped; what was measured at first lies in aside/route-01-1."
     )
     assert (tmp_path / "load" / "route-010.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_a_stall_at_rest_is_measured_again_and_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
+    """The neighbours at rest carry every verdict: one stall costs seconds, not the run. Then Ctrl-C: 130, a report, nobody left."""
+    (tmp_path / "shop.py").write_text(
+        "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/x')\nasync def x(): return 1\n", encoding="utf-8"
+    )
+    mark = new_mark()
+    command = [sys.executable, str(ROOT / "atonce.py"), "doctor", "shop:app", "--out", "out", "--json"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, MARK: mark}, **pipes)
+    deadline = time.perf_counter() + 90
+    while process.poll() is None and time.perf_counter() < deadline and not list(tmp_path.glob("out/*/load/route-01.jsonl")):
+        if list(tmp_path.glob("out/*/load/idle.jsonl")) and not list(tmp_path.glob("out/*/aside")):
+            stand_still(pids(mark, "locust"))
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    shown, said = process.communicate(timeout=60)
+    assert (process.returncode, "Interrupted: no more requests are sent" in said, gone_within(mark, 5)) == (130, True, []), said
+    (run,) = tmp_path.glob("out/*")
+    assert json.loads(shown)["exit_code"] == 130
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert facts["plan"]["notes"][0].startswith("The neighbours at rest were asked again, because the load generator stood still")
+    assert [one["name"] for one in facts["plan"]["cells"]][:2] == ["neighbours/idle/0", "crowd/GET /x/1"]
+    assert (run / "aside" / "idle-1" / "samples" / "idle.jsonl").exists()
+    assert (run / "report" / "index.html").exists()
+
+
+def stand_still(numbers: list[int]) -> None:
+    """Some processes get no turn for a while."""
+    for word in (signal.SIGSTOP, signal.SIGCONT):
+        for number in numbers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, word)
+        time.sleep(0.3)

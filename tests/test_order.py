@@ -119,6 +119,14 @@ def test_this_machine_needs_no_leave(host: str) -> None:
     assert is_loopback(str(parse_host(host, None).hostname))
 
 
+@pytest.mark.parametrize("host", ["u:hush@127.0.0.1", "http://:hush@127.0.0.1", "http://u:hush@[::1", "http://127.0.0.1?key=hush"])
+def test_a_secret_in_a_url_is_neither_taken_nor_repeated(host: str) -> None:
+    """It would end in run.json, in a report and in the log of somebody's CI."""
+    with pytest.raises(Trouble) as caught:
+        parse_host(host, None)
+    assert ("is no URL of a host" in caught.value.sentence, "hush" in caught.value.sentence) == (True, False)
+
+
 @pytest.mark.parametrize("host", ["8.8.8.8", "localhost.example.org", "192.168.0.1", "2130706433", "http://127.0.0.1@example.org"])
 def test_other_machines_do(host: str) -> None:
     """Also those that look like this one."""
