@@ -105,8 +105,7 @@ def sound(fact: Any) -> Any:
             continue
         right = isinstance(value, str) if words else isinstance(value, (int,) if kind.startswith("int") else (int, float))
         if not right or (number and not 0 <= value < math.inf):
-            message = f"{one.name} is {value!r}"
-            raise ValueError(message)
+            raise ValueError(f"{one.name} is {value!r}")
     return fact
 
 
@@ -157,8 +156,7 @@ class Arrivals:
         found = cls(**{**raw, "law": Law(raw["law"]), "pool": Pool(raw["pool"]), "profile": profile})
         wrong = [piece for piece in profile if not (0 < piece[0] < math.inf and 0 <= min(piece[1:]) <= max(piece[1:]) < math.inf)]
         if wrong or not found.planned > 0:
-            message = f"profile {raw['profile']!r} brings no arrivals"
-            raise ValueError(message)
+            raise ValueError(f"profile {raw['profile']!r} brings no arrivals")
         checked: Arrivals = sound(found)
         return checked
 

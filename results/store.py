@@ -132,8 +132,7 @@ def newest(root: Path) -> Path:
     """The latest run below a folder; the stored examples do not count."""
     runs = sorted(path.parent for path in root.glob("*/run.json") if not path.parent.name.startswith("example"))
     if not runs:
-        sentence = f"There is no run in {root} yet. Make one: atonce reproduce"
-        raise Trouble(sentence, Exit.USAGE)
+        raise Trouble(f"There is no run in {root} yet. Make one: atonce reproduce", Exit.USAGE)
     return runs[-1]
 
 

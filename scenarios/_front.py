@@ -29,8 +29,7 @@ def bundled(command: str, plan: Plan, settings: Settings, out: Path | None) -> t
     wanted = {loop, *(act.loop for act in plan.acts if act.loop)}
     if absent := [one for one in sorted(wanted) if util.find_spec(one) is None]:
         flag = "--loop" if loop in absent else "--full"
-        sentence = f"The {absent[0]} loop is not installed in this environment. Install it, or leave {flag} out."
-        raise Trouble(sentence, Exit.USAGE)
+        raise Trouble(f"The {absent[0]} loop is not installed in this environment. Install it, or leave {flag} out.", Exit.USAGE)
     return prepared(plan, settings, RunFolder.create(out or default_root(), command))
 
 

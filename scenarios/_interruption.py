@@ -24,8 +24,7 @@ class Interruption:
     def check(self) -> None:
         """Raise Trouble when somebody did. For the places where a run can stop in good order."""
         if self.asked:
-            sentence = "Interrupted: no more requests are sent; what was measured is kept."
-            raise Trouble(sentence, Exit.INTERRUPTED)
+            raise Trouble("Interrupted: no more requests are sent; what was measured is kept.", Exit.INTERRUPTED)
 
 
 @contextlib.contextmanager

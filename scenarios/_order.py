@@ -145,8 +145,7 @@ def parse_duration(text: str, least: float = 1.0) -> float:
     pieces = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text.strip())
     seconds = sum(float(number) * UNITS[unit] for number, unit in pieces)
     if "".join(number + unit for number, unit in pieces) != text.strip() or not pieces or not least <= seconds <= LONGEST:
-        sentence = f"{text!r} is no duration here: write 20s or 1m30s, from {least:g} s to {LONGEST / 3600:g} h."
-        raise Trouble(sentence, Exit.USAGE)
+        raise Trouble(f"{text!r} is no duration here: write 20s or 1m30s, from {least:g} s to {LONGEST / 3600:g} h.", Exit.USAGE)
     return seconds
 
 

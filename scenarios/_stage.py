@@ -57,8 +57,7 @@ class Stage:
     def play(self, script: Script) -> None:
         """Play every cell of a script in order, until the last one or until somebody stops; then tell that it rests."""
         if not wait_for(lambda: all(len(self.cast[kind]) >= size for kind, size in script.cast().items()), PATIENCE):
-            message = f"Locust did not spawn the cast within {PATIENCE:.0f} s"
-            raise TimeoutError(message)
+            raise TimeoutError(f"Locust did not spawn the cast within {PATIENCE:.0f} s")
         for cell in script.cells:
             if self.stopping.is_set():
                 return

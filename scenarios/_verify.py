@@ -83,8 +83,7 @@ def prove(client: httpx.Client, route: str, path: str, expects: str) -> str:
         raise Trouble(sentence, Exit.TARGET)
     wanted = float(httpx.URL(path).params.get("seconds", 0)) if expects else 0.0
     if took < wanted:
-        sentence = f"{route} says it waited {wanted:g} s and answered after {took:.3f} s; nothing was loaded."
-        raise Trouble(sentence, Exit.TARGET)
+        raise Trouble(f"{route} says it waited {wanted:g} s and answered after {took:.3f} s; nothing was loaded.", Exit.TARGET)
     return answer.text
 
 

@@ -68,8 +68,7 @@ def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, where it answers, and 
                 client.get(path)
             except httpx.TransportError:
                 if app.poll() is not None:
-                    sentence = f"The app did not start (exit code {app.returncode}). {log.last_words()}"
-                    raise Trouble(sentence, Exit.TARGET) from None
+                    raise Trouble(f"The app did not start (exit code {app.returncode}). {log.last_words()}", Exit.TARGET) from None
                 if time.perf_counter() > deadline:
                     sentence = f"The app did not answer within {within:.0f} s of its start. {log.last_words()}"
                     raise Trouble(sentence, Exit.TARGET) from None
@@ -96,14 +95,11 @@ def watch(  # noqa: PLR0913, PLR0917 - two children, what they do, and three who
                 locust.wait(patience)
         raise
     if app and app.poll() is not None:
-        sentence = f"The app died (exit code {app.returncode}) during {cell}. {log.last_words()}"
-        raise Trouble(sentence, Exit.TARGET)
+        raise Trouble(f"The app died (exit code {app.returncode}) during {cell}. {log.last_words()}", Exit.TARGET)
     if locust.returncode == DISK_FULL:
-        message = "the disk took no more samples"
-        raise OSError(message)
+        raise OSError("the disk took no more samples")
     if locust.returncode:
-        sentence = f"Locust ended with exit code {locust.returncode} during {cell}. {log.last_words()}"
-        raise Trouble(sentence, Exit.UNTRUSTED)
+        raise Trouble(f"Locust ended with exit code {locust.returncode} during {cell}. {log.last_words()}", Exit.UNTRUSTED)
     if event != "rest":
         raise Trouble(f"Somebody stopped Locust during {cell}; what was measured so far is kept.", Exit.UNTRUSTED)
 

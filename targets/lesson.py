@@ -33,8 +33,7 @@ async def shared_client(request: Request) -> httpx.AsyncClient:
     """The one client that the lifespan opened; asking earlier is a mistake, and says so."""
     client: httpx.AsyncClient | None = getattr(request.app.state, "client", None)
     if client is None:
-        message = "client not initialized: the app's lifespan opens it at start-up, and it has not run"
-        raise RuntimeError(message)
+        raise RuntimeError("client not initialized: the app's lifespan opens it at start-up, and it has not run")
     return client
 
 

@@ -35,8 +35,7 @@ def answers(study: Study, act: str, path: str, times: int) -> list[Any]:
     """The documents that the app answered to a question. Raises Untestable when it did not answer it so many times."""
     told = [one for one in study.told(act, path) if one["status"] == OK]
     if len(told) < times:
-        message = f"{path}, asked beside {act}"
-        raise Untestable(message)
+        raise Untestable(f"{path}, asked beside {act}")
     return [json.loads(one["body"]) for one in told]
 
 
@@ -53,8 +52,7 @@ def unclear(study: Study, act: str, prefix: str) -> list[str]:
         path = f"{prefix}/{fault}"
         told = study.told(act, path)
         if not told:
-            message = f"{path}, asked beside {act}"
-            raise Untestable(message)
+            raise Untestable(f"{path}, asked beside {act}")
         found += [
             f"{path} answers {one['status']} {one['body']}" for one in told if one["status"] != status or words not in one["body"]
         ]
@@ -70,8 +68,7 @@ def cost(level: Level) -> str:
 def per_request(level: Level) -> float:
     """Server CPU seconds per right answer. Raises Untestable where no probe saw it."""
     if level.cpu is None or not level.rate:
-        message = f"the server's CPU in {level.cell}"
-        raise Untestable(message)
+        raise Untestable(f"the server's CPU in {level.cell}")
     return level.cpu / level.rate
 
 

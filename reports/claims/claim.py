@@ -79,8 +79,7 @@ def measured_route(study: Study, variant: str) -> tuple[Route, Level, float, flo
     """A route with its top level, service time (seconds) and served at once. Raises Untestable when one is missing."""
     route = study.route(variant)
     if route is None or route.top is None or route.top.users == 1 or route.service is None or route.served is None:
-        message = f"the crowd on /{variant}"
-        raise Untestable(message)
+        raise Untestable(f"the crowd on /{variant}")
     return route, route.top, route.service, route.served
 
 
@@ -88,8 +87,7 @@ def alone(study: Study, variant: str, unit: float) -> tuple[float, Interval | No
     """The unloaded latency of an experiment in units of so many seconds, with its interval. Raises Untestable without one."""
     route = study.route(variant)
     if route is None or route.service is None:
-        message = f"one user on /{variant}"
-        raise Untestable(message)
+        raise Untestable(f"one user on /{variant}")
     low, high = route.services or (None, None)
     return route.service / unit, (low / unit, high / unit) if low and high else None
 
@@ -98,8 +96,7 @@ def neighbour(route: Route, kind: str) -> tuple[Bystander, float]:
     """One neighbour and how many times longer its p90 became. Raises Untestable without enough pings."""
     found = route.bystanders.get(kind)
     if found is None or found.ratio is None:
-        message = f"the {kind} neighbour beside {route.route}"
-        raise Untestable(message)
+        raise Untestable(f"the {kind} neighbour beside {route.route}")
     return found, found.ratio
 
 
@@ -137,8 +134,7 @@ def judge_pool(study: Study, variant: str, places: int, formula: str, limit: str
     """
     route, top, _, served = measured_route(study, variant)
     if top.users < places * (1 + POOL_TOLERANCE):
-        message = f"more than {places} users on /{variant}"
-        raise Untestable(message)
+        raise Untestable(f"more than {places} users on /{variant}")
     beside, _ = neighbour(route, "async")
     holds = is_calm(beside) and near(served, places, POOL_TOLERANCE)
     return Judgement(

@@ -17,8 +17,7 @@ def told(study: Study, act: str, database: str) -> list[dict[str, Any]]:
     """What the app told of a database before the load and after it. Raises Untestable when it did not."""
     answers = study.told(act, f"/users/evidence?database={database}")
     if [one["status"] for one in answers] != [200, 200]:
-        message = f"what {database} counted during {act}"
-        raise Untestable(message)
+        raise Untestable(f"what {database} counted during {act}")
     return [json.loads(one["body"]) for one in answers]
 
 
@@ -28,8 +27,7 @@ def per_request(study: Study, act: str, database: str) -> float:
     cells = {cell["name"] for cell in study.run["plan"]["cells"] if cell["variant"] == act and cell["repeat"] == 1}
     sent = sum(one.sent for one in study.tallies if one.cell in cells)
     if after["queries"] is None or not sent:
-        message = f"queries counted by the {database} server itself (pg_stat_statements): equal work is not proved"
-        raise Untestable(message)
+        raise Untestable(f"queries counted by the {database} server itself (pg_stat_statements): equal work is not proved")
     return float((after["queries"] - before["queries"]) / sent)
 
 

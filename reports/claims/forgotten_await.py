@@ -53,8 +53,7 @@ def found_by(study: Study, shape: str) -> str:
     status, body = answer(study, "forgotten", shape)
     fine, right = answer(study, "awaited", shape)
     if fine >= FAILURE:
-        message = f"the right answer to /pitfall/awaited/{shape}"
-        raise Untestable(message)
+        raise Untestable(f"the right answer to /pitfall/awaited/{shape}")
     return STATUS if status >= FAILURE else BODY if body != right else NEITHER
 
 

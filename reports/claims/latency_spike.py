@@ -32,12 +32,10 @@ def roomiest(study: Study, variant: Variant) -> tuple[Level, float]:
     """The largest crowd that the variant's pool has room for, and its service time in seconds."""
     route, _, service, _ = measured_route(study, variant)
     if route.mechanism and route.places is None:
-        message = f"the size of the {route.mechanism}, which the probe reads in the app"
-        raise Untestable(message)
+        raise Untestable(f"the size of the {route.mechanism}, which the probe reads in the app")
     fits = [level for level in route.steps if 1 < level.users <= (route.places or level.users)]
     if not fits:
-        message = f"a crowd on /{variant} that its pool has room for"
-        raise Untestable(message)
+        raise Untestable(f"a crowd on /{variant} that its pool has room for")
     return fits[-1], service
 
 

@@ -56,8 +56,7 @@ def judge(study: Study) -> Judgement:
     """Throughput and mean must agree with theory everywhere, and the longest waits must not agree with each other."""
     found = frozen(study)
     if len(found) < len(CONDITIONS):
-        message = "the frozen route on both loops, warmed and cold (atonce reproduce --full)"
-        raise Untestable(message)
+        raise Untestable("the frozen route on both loops, warmed and cold (atonce reproduce --full)")
     rates = [one.level.rate for one in found]
     users, service = found[0].level.users, found[0].service
     obeys = max(rates) / min(rates) - 1 <= ALIKE and all(

@@ -23,8 +23,7 @@ def judge(study: Study) -> Judgement:
         ratios(*(Restarts(tuple(one.rate for one in levels)) for levels in (quick, hopping))),
     )
     if dearer is None or faster is None or dearer.interval is None or not dearer.estimate > 0:
-        message = "five pairs of turns on the no-op pair, with the server's CPU"
-        raise Untestable(message)
+        raise Untestable("five pairs of turns on the no-op pair, with the server's CPU")
     extra = np.subtract(costs[1].values, costs[0].values)
     hop, half = float(extra.mean()), student(len(extra) - 1) * float(extra.std(ddof=1)) / math.sqrt(len(extra))
     holds = dearer.interval[0] > 1
@@ -56,8 +55,7 @@ def turns(study: Study, variant: str) -> list[Level]:
     """All turns of one route, in their order. Raises Untestable without any."""
     route = study.route(variant)
     if route is None or not route.levels:
-        message = f"the turns of {variant}"
-        raise Untestable(message)
+        raise Untestable(f"the turns of {variant}")
     return list(route.levels)
 
 

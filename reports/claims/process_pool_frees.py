@@ -19,8 +19,7 @@ def judge(study: Study) -> Judgement:
     health = next(one.health for one in study.tallies if one.cell == top.cell)
     places = min(workers(study), cores)
     if places - (health.others or 0.0) * cores < LEAST:
-        message = "a second core that other processes leave free"
-        raise Untestable(message)
+        raise Untestable("a second core that other processes leave free")
     beside, _ = neighbour(route, "async")
     holds = is_calm(beside) and math.sqrt(places) < served
     beyond = f"the load generator used {share(health.busy or 0.0)} of one core, the loop {share(top.cpu or 0.0)}"
@@ -44,8 +43,7 @@ def workers(study: Study) -> int:
     """How many the pool has, as it told when each had answered. Raises Untestable when it did not."""
     told = study.told(VARIANT, ASKED)
     if not told or told[0]["status"] != 200:  # noqa: PLR2004 - OK
-        message = "the pool's answer how many workers it has"
-        raise Untestable(message)
+        raise Untestable("the pool's answer how many workers it has")
     return int(json.loads(told[0]["body"])["workers"])
 
 

