@@ -64,7 +64,6 @@ GUIDE: dict[str, Forms] = {
 }
 HELD = {Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY}
 POOLS = {Verdict.THREAD_POOL, Verdict.EXECUTOR_POOL, Verdict.POOL_LIMITED}
-HEAD = ("you call", "form", "serves at once here, with", "what limits it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,20 +149,6 @@ def forms(rows: tuple[Row, ...]) -> Iterator[list[Row]]:
     for group in grouped(rows).values():
         for shared in dict.fromkeys((row.advice, row.form) for row in group):
             yield [row for row in group if (row.advice, row.form) == shared]
-
-
-def markdown(rows: tuple[Row, ...]) -> str:
-    """The guide as a table of Markdown: a line for each form, the question in its first line only."""
-    lines, asked = [HEAD, ("---",) * len(HEAD)], ""
-    for form in forms(tuple(row for row in rows if row.served is not None)):
-        first = form[0]
-        served = ", ".join(f"{number(row.served or 0)} of {row.users} ({row.what})" for row in form)
-        limits = "; ".join(dict.fromkeys(row.limit.partition(" (")[0] for row in form))
-        lines.append(
-            (first.question if first.question != asked else "", f"{first.form}: {first.advice or 'unclear'}", served, limits)
-        )
-        asked = first.question
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def brief(rows: tuple[Row, ...]) -> Iterator[tuple[str, list[tuple[str, str]]]]:

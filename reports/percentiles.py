@@ -70,11 +70,6 @@ def is_supported(count: float, q: float, beyond: float = BEYOND) -> bool:
     return count * (1 - q) >= beyond - 1e-9
 
 
-def needed(q: float) -> int:
-    """How many samples quantile `q` asks for."""
-    return math.ceil(BEYOND / (1 - q) - 1e-9)
-
-
 def n_eff(series: Array) -> float:
     """How many independent samples are worth as much as this series, for its mean: n / (1 + 2 sum of autocorrelations).
 
@@ -143,15 +138,6 @@ def estimate(latencies: Array, finished: Flags, q: float, independent: float | N
         return None
     sure = low == high and is_supported(independent, q)
     return Estimate(low, high, quantile_interval(latencies, finished, q) if sure else None, independent * (1 - q))
-
-
-def kaplan_meier(latencies: Array, finished: Flags, q: float) -> float:
-    """Quantile `q` if giving up had nothing to do with being slow; infinite where it is not reached. Label it "estimate"."""
-    order = np.lexsort((~finished, latencies))
-    n = len(order)
-    left = np.cumprod(np.where(finished[order], 1 - 1 / (n - np.arange(n)), 1.0))
-    reached = np.flatnonzero(left <= 1 - q + 1e-12)
-    return float(latencies[order][reached[0]]) if len(reached) else math.inf
 
 
 def over_restarts(values: Array | Sequence[float], beyond: Array | None = None) -> tuple[float, float] | None:

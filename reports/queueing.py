@@ -96,29 +96,6 @@ def burst_last(size: int, service: float, places: float) -> float:
     return math.ceil(size / places) * service
 
 
-@dataclass(frozen=True, slots=True)
-class Overload:
-    """More arrivals than places can serve: everything grows with the length of the test, T seconds."""
-
-    d: float
-    lasts: float  # T
-    excess: float  # rho - 1: seconds that latency grows by, per second of test
-    plateau: float  # c / D: throughput in requests per second, however many are asked for
-    growth: float  # lambda - c / D: requests in flight that are added per second
-    unfinished: float  # 1 - 1 / rho: share of the requests that is still out when the test ends
-    drain: float  # (rho - 1) T: seconds until all are answered after the last was sent
-
-    def quantile(self, q: float) -> float:
-        """Latency in seconds that a share `q` of everything that was sent does not exceed; the mean is that of the middle."""
-        return self.d + q * self.drain
-
-
-def overload(lam: float, d: float, c: int, lasts: float) -> Overload:
-    """What `lam` requests per second do to `c` places of `d` seconds; lam d must exceed c."""
-    excess, plateau = lam * d / c - 1, c / d
-    return Overload(d, lasts, excess, plateau, lam - plateau, 1 - plateau / lam, excess * lasts)
-
-
 def replay(sent: Array, d: float, c: int = 1) -> Array:
     """Response time of each request, had the same sends met `c` ideal places. `sent` ascends, unfinished ones included.
 

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from reports.findings import judge
-from reports.guide import GUIDE, HEAD, Row, forms, guide, markdown
+from reports.guide import GUIDE, Row, forms, guide
 from reports.page import page
 from reports.report import Report, explain
 from reports.summary import summary
@@ -19,6 +19,7 @@ from reports.terminal import show
 from results.schema import written
 from scenarios._lab.experiment import crowd, experiment
 from scenarios._plan import Act, reproduction
+from tests.guide_table import HEAD, markdown
 from tests.simulate import HONEST, Truth, World, write
 from tests.test_report import SCHEMA, drop_every
 

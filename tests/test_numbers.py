@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports import wording
-from reports.percentiles import estimate, is_supported, needed, quantile
+from reports.percentiles import estimate, is_supported, quantile
 from reports.queueing import served_at_once
 from reports.windows import Span, Window, little
 
@@ -42,7 +42,6 @@ def test_unanswered_requests_bracket_a_quantile(q: float, low: float, high: floa
 @pytest.mark.parametrize(("q", "count"), [(0.5, 20), (0.9, 100), (0.95, 200), (0.99, 1000)])
 def test_a_quantile_needs_ten_samples_beyond_it(q: float, count: int) -> None:
     """One fewer, and it is not printed."""
-    assert count == needed(q)
     assert is_supported(count, q)
     assert not is_supported(count - 1, q)
 

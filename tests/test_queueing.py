@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.percentiles import Array, estimate, kaplan_meier, n_eff, quantile, wilson_ranks
+from reports.percentiles import Array, estimate, n_eff, quantile, wilson_ranks
 from reports.queueing import (
     burst_last,
     busy_service,
@@ -22,7 +22,6 @@ from reports.queueing import (
     fit_open,
     fit_sweep,
     mdc,
-    overload,
     replay,
     service_time,
 )
@@ -138,54 +137,30 @@ def test_a_burst_and_a_sweep_match_the_table() -> None:
 
 
 def test_overload_matches_the_table() -> None:
-    """T4: 30/s at constant gaps on one place of 50 ms for 60 s, by formula and by replay, drained and cut."""
-    theory = overload(30, D, 1, 60)
+    """T4: 30/s at constant gaps on one place of 50 ms for 60 s, by replay, drained and cut."""
     sent = np.arange(1800) / 30
     times = replay(sent, D)
     wanted = {0.5: 15.03, 0.95: 28.53, 0.99: 29.73, 1.0: 30.03}
-    assert wanted == pytest.approx({q: theory.quantile(q) for q in wanted}, rel=0.01)
     assert wanted == pytest.approx({q: quantile(times, q) for q in wanted}, rel=0.01)
-    assert pytest.approx((15.04, 15.04), rel=0.01) == (theory.quantile(0.5), times.mean())
-    assert pytest.approx((0.5, 10, 1 / 3, 20, 30)) == (
-        theory.excess,
-        theory.growth,
-        theory.unfinished,
-        theory.plateau,
-        theory.drain,
-    )
+    assert times.mean() == pytest.approx(15.04, rel=0.01)
     assert np.polyfit(sent, times, 1)[0] == pytest.approx(0.5, rel=0.01)
     finished = sent + times <= 60
     seen = np.where(finished, times, 60 - sent)
     assert (~finished).mean() == pytest.approx(1 / 3, rel=0.01)
     dropped = {0.5: 10.03, 0.95: 19.03, 0.99: 19.83, 1.0: 20.03}
     assert dropped == pytest.approx({q: quantile(times[finished], q) for q in dropped}, rel=0.01)
-    assert pytest.approx((12.97, 19.82), rel=0.01) == (kaplan_meier(seen, finished, 0.5), kaplan_meier(seen, finished, 0.95))
     for q, low, high in ((0.5, 10.03, 15.03), (0.95, 19.03, math.inf), (0.99, 19.83, math.inf)):
         found = estimate(seen, finished, q)
         assert found is not None
         assert (low, high) == pytest.approx((found.low, found.high), rel=0.01)
 
 
-def test_random_cuts_and_a_freeze_match_the_table() -> None:
-    """T4: cuts unrelated to latency, where Kaplan and Meier are right; and one second of standstill in a minute."""
-    rng = np.random.default_rng(6)
-    times, cuts = rng.exponential(1, 100_000), rng.uniform(0, 3, 100_000)
-    seen, finished = np.minimum(times, cuts), times <= cuts
-    for q, truth, dropping in ((0.5, 0.693, 0.46), (0.8, 1.609, 1.03), (0.9, 2.303, 1.40)):
-        assert truth == pytest.approx(kaplan_meier(seen, finished, q), rel=0.02)
-        assert dropping == pytest.approx(quantile(times[finished], q), rel=0.03)
+def test_a_freeze_matches_the_table() -> None:
+    """T4: one second of standstill in a minute."""
     sent, service = np.arange(6000) / 100, np.full(6000, 0.005)
     service[3000] += 1.0
     frozen = serve(sent, service) - sent
     assert pytest.approx((0.705, 0.975, 1.005), abs=0.006) == (quantile(frozen, 0.99), quantile(frozen, 0.999), frozen.max())
-
-
-@pytest.mark.parametrize(("q", "wanted"), [(0.25, 3), (0.5, 6), (0.6, 7), (0.7, 7), (0.75, math.inf)])
-def test_kaplan_and_meier_match_the_table(q: float, wanted: float) -> None:
-    """T5: 1 2 2+ 3 4 5+ 6 7 8+ 9+; its brackets are in `test_numbers`."""
-    times, cut = np.array([1.0, 2, 2, 3, 4, 5, 6, 7, 8, 9]), np.array([0, 0, 1, 0, 0, 1, 0, 0, 1, 1], bool)
-    shuffled = np.random.default_rng(7).permutation(10)
-    assert wanted == kaplan_meier(times[shuffled], ~cut[shuffled], q)
 
 
 def exact_ranks(n: int, q: float) -> tuple[int, int]:

@@ -15,11 +15,12 @@ import pytest
 from rich.console import Console
 
 from reports.claims import CLAIMS, Outcome
-from reports.guide import guide, markdown
+from reports.guide import guide
 from reports.report import Report, explain
 from reports.terminal import show
 from reports.wording import number, seconds, share
 from tests.front import Here
+from tests.guide_table import markdown
 from tests.processes import MARK, free_port, gone_within, new_mark, wait_for_server
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,0 +1,20 @@
+"""The decision guide as the README shows it: a table of Markdown."""
+
+from reports.guide import Row, forms
+from reports.wording import number
+
+HEAD = ("you call", "form", "serves at once here, with", "what limits it")
+
+
+def markdown(rows: tuple[Row, ...]) -> str:
+    """The guide as a table of Markdown: a line for each form, the question in its first line only."""
+    lines, asked = [HEAD, ("---",) * len(HEAD)], ""
+    for form in forms(tuple(row for row in rows if row.served is not None)):
+        first = form[0]
+        served = ", ".join(f"{number(row.served or 0)} of {row.users} ({row.what})" for row in form)
+        limits = "; ".join(dict.fromkeys(row.limit.partition(" (")[0] for row in form))
+        lines.append(
+            (first.question if first.question != asked else "", f"{first.form}: {first.advice or 'unclear'}", served, limits)
+        )
+        asked = first.question
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
