@@ -155,8 +155,8 @@ def brief(rows: tuple[Row, ...]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """The guide in a few lines: what is called, and of each form its advice and what it serves at once with each part."""
     known = tuple(row for row in rows if row.served is not None)
     for question in grouped(known):
-        told = [(group[0].advice or "unclear", group) for group in forms(known) if group[0].question == question]
-        served = [
-            (advice, ", ".join(f"{row.what} {number(row.served or 0)}" for row in group), group[0].form) for advice, group in told
-        ]
-        yield f"You call {question}", [(advice, f"{form}: {words} at once") for advice, words, form in served]
+        lines = []
+        for group in (one for one in forms(known) if one[0].question == question):
+            served = ", ".join(f"{row.what} {number(row.served or 0)}" for row in group)
+            lines.append((group[0].advice or "unclear", f"{group[0].form}: {served} at once"))
+        yield f"You call {question}", lines

@@ -128,9 +128,8 @@ def steady(route: Route, one: Offered) -> str:
     tail = f"p99 {value(p99)}" if p99 else f"longest {value(one.latency.longest)}"
     mean, queue = value(one.latency.mean), ""
     if unloaded and one.latency.mean.exact and one.latency.mean.exact <= QUIET * unloaded:
-        queue = (
-            "" if one.replayed and one.replayed.is_unfair else ", hardly anything queued" if one.replayed else ", nothing queued"
-        )
+        little = ", hardly anything queued" if one.replayed else ", nothing queued"
+        queue = "" if one.replayed and one.replayed.is_unfair else little
     elif route.service or one.places:  # else nobody knows what it takes unloaded
         mean += f" ({times(one.latency.mean.low / (unloaded or 1))} the unloaded {seconds(unloaded)})"
     return f"{route.route} at {number(one.nominal)} req/s: mean {mean}, {tail}{queue}.{in_turn(one)}{left_out(one)}"
@@ -145,10 +144,8 @@ def in_turn(one: Offered) -> str:
         return "" if known else f" How many it serves at once is not known{least}: no replay."
     name = next((name for name in ("p99", "p95") if found.supports(name)), "max")
     ideal, tail = found.replayed, found.ratio(name)
-    words = (
-        f" Replay of its own arrivals through {count(found.places, 'place')} of {seconds(found.d)}: mean {seconds(ideal['mean'])}"
-    )
-    words += f", {name.replace('max', 'longest')} {seconds(ideal[name])}; "
+    words = f" Replay of its own arrivals through {count(found.places, 'place')} of {seconds(found.d)}: "
+    words += f"mean {seconds(ideal['mean'])}, {name.replace('max', 'longest')} {seconds(ideal[name])}; "
     off = f"measured mean {number(found.mean_ratio)}" + (f" and {name} {number(tail)}" if tail else "") + " times that"
     if not found.drained:
         return f"{words}some were never answered, so the two cannot be compared."
@@ -244,6 +241,5 @@ def compared(study: Study) -> str:
         if route is not base and base and (one := ratios(route.restarts.get("mean_s"), base.restarts.get("mean_s"))):
             found.append(f"{route.variant} {one.told('')}")
             runs = len(one.values)
-    return (
-        f"Mean latency over that of async, each with its largest crowd, over {runs} restarts: {', '.join(found)}." if found else ""
-    )
+    words = f"Mean latency over that of async, each with its largest crowd, over {runs} restarts: {', '.join(found)}."
+    return words if found else ""

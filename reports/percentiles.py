@@ -186,9 +186,8 @@ class Latency:
         if not len(latencies):
             return None
         independent = min(n_eff_of_ranks(latencies), len(latencies) / max(tau, 1.0)) if correlated else None
-        mean, longest = (
-            Estimate(float(one), float(one) if finished.all() else np.inf) for one in (latencies.mean(), latencies.max())
-        )
+        ends = (float(latencies.mean()), float(latencies.max()))
+        mean, longest = (Estimate(one, one if finished.all() else np.inf) for one in ends)
         if independent is not None:  # the mean asks for as many as the median
             sure = finished.all() and is_supported(independent, 0.5)
             mean = replace(mean, interval=mean_interval(latencies) if sure else None, beyond=independent / 2)

@@ -167,9 +167,8 @@ def sweep(route: str, crowds: list[tuple[int, Window]], one: Swept) -> Iterator[
     if own and one.is_bare:
         yield near(f"{route}: service time, as the server recorded it", own, one.in_place, IN_PLACE)
     if alone:  # else a delay of our own in every answer would cancel out everywhere
-        yield Goal(
-            f"{route}: one user, beyond the server's record", 0.0, one.service - alone, -ROUNDED, A_WAY, f"0 to {seconds(A_WAY)}"
-        )
+        name = f"{route}: one user, beyond the server's record"
+        yield Goal(name, 0.0, one.service - alone, -ROUNDED, A_WAY, f"0 to {seconds(A_WAY)}")
 
 
 def opened(evidence: Evidence, cell: Cell, window: Window, swept: Swept | None) -> Iterator[Goal]:
@@ -187,9 +186,8 @@ def opened(evidence: Evidence, cell: Cell, window: Window, swept: Swept | None) 
     sent, latency = rows.sent.to_numpy(), rows.latency.to_numpy()[is_counted]
     if "freeze_at" in asked:
         yield Goal(f"{at}: times the server stopped", 1, len(frozen), 1, 1, "once", number)
-        ideal = quantile(
-            resumed(standing(sent, frozen) + replay(standing(sent, frozen), d, c), frozen)[is_counted] - sent[is_counted], 0.99
-        )
+        left = standing(sent, frozen)
+        ideal = quantile((resumed(left + replay(left, d, c), frozen) - sent)[is_counted], 0.99)
         alone = as_closed(sends_of(rows[is_counted], rows), 1)  # asks, waits, and meanwhile skips all it had planned
         p99, blind = quantile(latency, 0.99), quantile(latency[alone], 0.99)
         yield near(f"{at}, stopped for 1 s: p99", ideal, p99, OPEN_TAIL)
@@ -207,9 +205,8 @@ def overloaded(at: str, window: Window, plateau: float) -> Iterator[Goal]:
     """More than the server can do: what it still does, what piles up, and that every single request was answered."""
     rows = window.everything
     arrive = float(((rows.sent > window.start) & (rows.sent <= window.end)).sum()) / window.seconds
-    out = [
-        int(((rows.sent <= edge) & (rows.done.where(~rows.censored, np.inf) > edge)).sum()) for edge in (window.start, window.end)
-    ]
+    ends = rows.done.where(~rows.censored, np.inf)
+    out = [int(((rows.sent <= edge) & (ends > edge)).sum()) for edge in (window.start, window.end)]
     lost = len(rows) - len(right(rows[~rows.censored]))
     yield near(f"{at}: in flight, more every second", arrive - plateau, (out[1] - out[0]) / window.seconds, GROWTH, number)
     yield near(f"{at}: answered per second", plateau, window.rate, PLATEAU, number)

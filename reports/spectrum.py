@@ -53,16 +53,14 @@ def spectrum(sends: Sends, seconds: float, found: Replayed | None) -> Spectrum |
     if not inside.any():
         return None
     users = max(1, round(float(latency[inside].sum()) / seconds))
-    ideal = (
-        replay(sends.sent, found.d, found.places) + found.way + sends.sent - sends.planned
-        if found and found.follows
-        else np.array([])
-    )
+    ideal = np.array([])
+    if found and found.follows:
+        ideal = (replay(sends.sent, found.d, found.places) + found.way + sends.sent - sends.planned)[inside]
     heard = latency[answered & as_closed(sends, users)]
     return Spectrum(
         measured=curve(latency[inside]),
         most=tuple(point for point in curve(np.where(sends.finished, latency, np.inf)[inside]) if point[1] < math.inf),
-        replayed=curve(ideal[inside] if len(ideal) else ideal),
+        replayed=curve(ideal),
         closed=curve(heard),
         users=users,
         own=Latency.of(latency[inside], sends.finished[inside]),

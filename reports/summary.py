@@ -126,19 +126,18 @@ def restarts_entry(one: Restarts) -> dict[str, Any]:
 
 def experiment_entry(route: Route) -> dict[str, Any]:
     """A variant under conditions of its own; of its largest crowd all requests, and who got how many answers."""
-    turns = route.top.turns if route.top else None
-    whole = (
-        {**latency_entry(turns.latency), "answers": list(turns.answers), "longest_waits_s": list(turns.longest)} if turns else {}
-    )
+    turns, whole = route.top.turns if route.top else None, None
+    if turns:
+        got = {"answers": list(turns.answers), "longest_waits_s": list(turns.longest)}
+        known = {"count": turns.latency.count, "predicted_mean_s": turns.predicted_mean, "starved": turns.starved}
+        whole = {**latency_entry(turns.latency), **got, **known}
     return {
         "variant": route.variant,
         "route": route.route,
         "service_s": route.service,
         "served_at_once": route.served,
         "levels": [level_entry(level) for level in route.levels],
-        "whole": {**whole, "count": turns.latency.count, "predicted_mean_s": turns.predicted_mean, "starved": turns.starved}
-        if turns
-        else None,
+        "whole": whole,
     }
 
 

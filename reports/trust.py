@@ -63,10 +63,8 @@ class Trust:
     @property
     def cells(self) -> dict[str, Belief]:
         """How far each cell may be believed; `*` is the run as a whole."""
-        return {
-            cell: belief(tuple(one for one in self.checks if one.cell == cell))
-            for cell in dict.fromkeys(one.cell for one in self.checks)
-        }
+        names = dict.fromkeys(one.cell for one in self.checks)
+        return {cell: belief(tuple(one for one in self.checks if one.cell == cell)) for cell in names}
 
     @property
     def doubts(self) -> list[Check]:
@@ -120,6 +118,5 @@ def trust(study: Study) -> Trust:
         return Trust(tuple(one for check in CHECKS for one in check(study) if one.id in OF_THE_LOAD), apart_of(study))
     cells = study.run["plan"]["cells"] if study.run["command"] == "reproduce" and study.routes else []
     apart = [Cell.from_dict(one) for one in cells if is_experiment(one["variant"])]
-    return Trust(
-        tuple(one for check in CHECKS for one in check(study)), frozenset(n for one in apart for n in (one.name, one.aside))
-    )
+    checks = tuple(one for check in CHECKS for one in check(study))
+    return Trust(checks, frozenset(name for one in apart for name in (one.name, one.aside)))

@@ -20,11 +20,8 @@ def find(root: Path, words: str | None) -> Path:
     found = [path.parent for path in sorted(root.glob("*/run.json")) if words in path.parent.name]
     if len(found) == 1:
         return found[0]
-    why = (
-        f"{len(found)} runs in {root} have it in their name"
-        if found
-        else f"there is no such folder, and no run in {root} is called so"
-    )
+    several = f"{len(found)} runs in {root} have it in their name"
+    why = several if found else f"there is no such folder, and no run in {root} is called so"
     raise Trouble(f"{words!r} is not a run of atonce: {why}. See: atonce ls", Exit.USAGE)
 
 

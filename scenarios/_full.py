@@ -33,12 +33,9 @@ def chosen(needs: set[str]) -> Plan:
     """As much of the full plan as some claims need: beginnings of cells' names, `asked/<act>` for questions."""
     plan, acts = extended(reproduction(WAIT), 1, full=True), list[Act]()
     for act in plan.acts:
-        between = (
-            set()
-            if act.variant == Variant.SYNC
-            else {one.name for one in act.cells if one.scenario is Scenario.CROWD and 1 < one.users < top_of(act)}
-        )
-        cells = tuple(one for one in act.cells if one.name not in between and any(one.name.startswith(need) for need in needs))
+        between = range(0) if act.variant == Variant.SYNC else range(2, top_of(act))
+        kept = [one for one in act.cells if one.scenario is not Scenario.CROWD or one.users not in between]
+        cells = tuple(one for one in kept if any(one.name.startswith(need) for need in needs))
         if cells or (act.asks and f"asked/{act.name}" in needs):
             acts.append(replace(act, cells=cells))
     return replace(plan, acts=tuple(acts))
@@ -51,11 +48,9 @@ def top_of(act: Act) -> int:
 
 def again(act: Act, number: int) -> Act:
     """Repeat `number` of an act, with a server and cells of its own."""
-    cells = tuple(
-        replace(one, name=f"{one.name}{suffix(number)}", repeat=number, on=one.on and f"{one.on}{suffix(number)}")
-        for one in act.cells
-    )
-    return replace(act, repeat=number, cells=cells)
+    after = suffix(number)
+    cells = (replace(one, name=one.name + after, repeat=number, on=one.on and one.on + after) for one in act.cells)
+    return replace(act, repeat=number, cells=tuple(cells))
 
 
 def open_cell(act: Act) -> Cell:

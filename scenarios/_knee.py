@@ -32,10 +32,8 @@ def capacity(run: RunFolder, cell: str) -> float:
     if not {"open", "close"} <= set(marks) or marks["close"] <= marks["open"]:
         return 0.0
     samples = (row for row in rows(tables["samples"].rows, SAMPLE_COLUMNS) if row["cell"] == cell and row["done"] is not None)
-    answered = sum(
-        not row["censored"] and row["error"] is None and marks["open"] < row["done"] <= marks["close"] for row in samples
-    )
-    return float(answered / (marks["close"] - marks["open"]))
+    right = [row["done"] for row in samples if not row["censored"] and row["error"] is None]
+    return float(sum(marks["open"] < done <= marks["close"] for done in right) / (marks["close"] - marks["open"]))
 
 
 def rows(table: list[tuple[Any, ...]], names: tuple[str, ...]) -> Iterator[dict[str, Any]]:

@@ -203,9 +203,8 @@ def crowd_cell(variant: str, seconds: float, users: int, *, top: bool) -> Cell:
     window = max(2.5, 2 * lap, 8 * seconds, 6.0 if top else 0.0)
     drain = max(10.0, 5 * lap)
     neighbours = both_neighbours(lap if variant == Variant.BROKEN_ASYNC else 0.0) if top else ()
-    return replace(
-        cell, warm_up=max(lap, 0.3), window=window, drain=drain, stagger=seconds * (1 - 1 / users), neighbours=neighbours
-    )
+    stagger = seconds * (1 - 1 / users)
+    return replace(cell, warm_up=max(lap, 0.3), window=window, drain=drain, stagger=stagger, neighbours=neighbours)
 
 
 def burst_cell(variant: str, seconds: float, users: int) -> Cell:
@@ -230,11 +229,9 @@ def floor_cell(seconds: float, users: int) -> Cell:
     """The route that does nothing, at the rate of the largest crowd of those that wait for nobody."""
     rate = users / seconds
     arrivals = Arrivals(law=Law.POISSON, profile=((3.0, rate, rate),), pool=Pool.WARM, warm=FLOOR_CONNECTIONS, cap=900)
-    cell = cell_of(Scenario.FLOOR, Variant.ASYNC, seconds, users)
     path = "/noop/async"
-    return replace(
-        cell, route=f"GET {path}", path=path, expects="null", users=0, warm_up=0.4, window=2.6, drain=10.0, arrivals=arrivals
-    )
+    cell = replace(cell_of(Scenario.FLOOR, Variant.ASYNC, seconds, users), route=f"GET {path}", path=path, expects="null", users=0)
+    return replace(cell, warm_up=0.4, window=2.6, drain=10.0, arrivals=arrivals)
 
 
 def both_neighbours(turn: float) -> tuple[Neighbour, ...]:

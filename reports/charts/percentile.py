@@ -52,9 +52,8 @@ def title(study: Study) -> str:
             words = f"users waited {seconds(told.measured)} ({told.name}), a closed-loop tool says {seconds(told.told)}"
             found.append((told.ratio, f"{route.route}: {words}"))
         if again and again.is_unfair and (tail := again.ratio("p99")):
-            found.append(
-                (tail, f"{route.route} serves out of order: its p99 is about {number(tail)} times that of serving in turn")
-            )
+            words = f"{route.route} serves out of order: its p99 is about {number(tail)} times that of serving in turn"
+            found.append((tail, words))
         elif again and again.model is Model.HOLDS and one.latency:
             found.append((0.0, f"{route.route}: its own arrivals explain the waiting, mean {value(one.latency.mean)}"))
     return max(found, default=(0.0, "How long the tail is, and what its own arrivals explain of it"))[1]
@@ -75,9 +74,8 @@ def draw(study: Study) -> Figure | str:
     )
     figure = canvas(11, 1.2 + 3.6 * down, title(study), text)
     panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).flatten()
-    lines = [
-        line for _, one in found if one.spectrum for line in (one.spectrum.measured, one.spectrum.replayed, one.spectrum.closed)
-    ]
+    spectra = [one.spectrum for _, one in found if one.spectrum]
+    lines = [line for one in spectra for line in (one.measured, one.replayed, one.closed)]
     points = [point for line in lines for point in line[1:]]  # the first is the quickest of all, perhaps a bound
     low, high = min(point[1] for point in points) * 0.8, max(point[1] for point in points) * 1.6
     last = max(point[0] for point in points)
@@ -125,9 +123,8 @@ def panel(axes: Axes, route: Route, one: Offered) -> None:
         axes.annotate(label, (edge * 1.04, 10**height), (4, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
     tidy(axes)
     samples = f", n = {one.latency.count:,}" if one.latency else ""
-    axes.set_title(
-        textwrap.fill(f"{style.name} at {stated(one)}{samples}", WIDEST), fontsize=10.5, color=INK, loc="left", fontweight="bold"
-    )
+    heading = textwrap.fill(f"{style.name} at {stated(one)}{samples}", WIDEST)
+    axes.set_title(heading, fontsize=10.5, color=INK, loc="left", fontweight="bold")
 
 
 def gap(axes: Axes, one: Offered) -> None:
@@ -190,9 +187,5 @@ def figures(found: Latency | None) -> tuple[str, ...]:
     """Count, mean, quantiles and longest; `-` for what is not supported."""
     if not found:
         return ("-",) * 6
-    return (
-        f"{found.count:,}",
-        value(found.mean),
-        *(value(found.quantiles[name]) for name in ("p50", "p95", "p99")),
-        value(found.longest),
-    )
+    quantiles = [value(found.quantiles[name]) for name in ("p50", "p95", "p99")]
+    return (f"{found.count:,}", value(found.mean), *quantiles, value(found.longest))

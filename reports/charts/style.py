@@ -118,11 +118,8 @@ def method(study: Study, *parts: str, own_conditions: bool = False) -> str:
     """The subtitle: how it was measured, and on what. Experiments have a wait and a loop of their own."""
     machine, wait, host = study.run["machine"], study.run["plan"]["seconds"], study.run.get("host")
     where = f"{machine.get('cpus', '?')} CPUs, Python {machine.get('python', '?')}"
-    where = (
-        f"{host}, asked from {where}"
-        if host
-        else where + ("" if own_conditions else f", {study.run['loop']} loop") + ", one worker"
-    )
+    loop = "" if own_conditions else f", {study.run['loop']} loop"
+    where = f"{host}, asked from {where}" if host else f"{where}{loop}, one worker"
     work = [f"work = a wait of {number(wait * 1000)} ms"] if wait and not own_conditions else []
     repeats = max((cell.get("repeat", 1) for cell in study.run["plan"]["cells"]), default=1)
     return " · ".join([*parts, *work, where, "1 run" if repeats == 1 else f"the middle one of {repeats} runs"])

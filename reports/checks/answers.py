@@ -82,16 +82,8 @@ def carried(tally: Tally, shortest: float) -> Iterator[Check]:
 def alone(cell: str, split: Split) -> Check:
     """V14 of a single user: nobody is in the way, so what is not spent in the app is spent on the way."""
     way = split.before_app + split.to_be_sent
-    return Check(
-        "V14",
-        "transport, one user",
-        cell,
-        way,
-        0.002,
-        A_WAY,
-        f"a single user's requests spend {seconds(way)} outside the app",
-        seconds,
-    )
+    why = f"a single user's requests spend {seconds(way)} outside the app"
+    return Check("V14", "transport, one user", cell, way, 0.002, A_WAY, why, seconds)
 
 
 def floor(study: Study) -> Check:

@@ -57,11 +57,8 @@ def own_stalls(tally: Tally, reported: Level | Latency | None, most: float) -> I
     yield Check("V2", "longest stall", tally.cell, found.longest_stall, max(OWN_CORE, 0.05 * tail), least, why, seconds)
     why = UNTOLD if found.busy is None else f"the busiest generator process used {share(found.busy)} of its core"
     yield Check("V9", "generator CPU", tally.cell, found.busy, 0.5, 0.85, why)
-    why = (
-        UNTOLD
-        if found.busiest is None
-        else f"in its worst second the busiest generator process used {share(found.busiest)} of its core"
-    )
+    worst = f"in its worst second the busiest generator process used {share(found.busiest or 0.0)} of its core"
+    why = UNTOLD if found.busiest is None else worst
     yield Check("V9", "generator CPU, worst second", tally.cell, found.busiest, 0.7, 0.85, why)
 
 

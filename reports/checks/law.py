@@ -39,9 +39,8 @@ def steady(cell: str, found: Steadiness | None) -> Iterator[Check]:
     yield Check("V15", "warm-up", cell, found.settled, 0.5, 0.5, why)
     why = f"latency changed by {share(found.drift)} from begin to end"
     yield Check("V16", "drift", cell, found.drift, 0.10, 0.25, why)
-    why = (
-        f"the level of latency jumped after {share(found.last_step)} of the requests" if found.last_step else "no jump of the level"
-    )
+    jumped = f"the level of latency jumped after {share(found.last_step)} of the requests"
+    why = jumped if found.last_step else "no jump of the level"
     yield Check("V16", "last step", cell, found.last_step, 0.5, 1.0, why)
 
 
@@ -54,9 +53,8 @@ def repeated(route: Route) -> Iterator[Check]:
             why = f"{runs} restarts; an interval over them takes {ENOUGH_RUNS}"
             yield Check("V18", f"restarts, {quantile}", cell, runs, (ENOUGH_RUNS, math.inf), (0.0, math.inf), why, number)
             why = f"{quantile} varies by {share(one.variation)} between restarts"
-            yield Check(
-                "V18", f"restarts, {quantile} apart", cell, one.variation, fine, too_much if one.interval else UNLIMITED, why
-            )
+            most = too_much if one.interval else UNLIMITED
+            yield Check("V18", f"restarts, {quantile} apart", cell, one.variation, fine, most, why)
 
 
 def supported(cell: str, latency: Latency | Level) -> Iterator[Check]:
@@ -83,10 +81,7 @@ def modelled(load: Offered) -> Iterator[Check]:
     yield Check("V20", "model, completions", load.cell, found.completion_error, 0.05, BROKEN, why, is_finding=True)
     unfair = found.ratio("p99")
     if unfair is not None:
-        starved = (
-            f", {share(load.starved)} of the connections got fewer than half as many answers as the median one"
-            if load.starved
-            else ""
-        )
+        few = f", {share(load.starved or 0.0)} of the connections got fewer than half as many answers as the median one"
+        starved = few if load.starved else ""
         why = f"p99 is {number(unfair)} times that of serving in the order of arrival; the longest wait of a connection was {seconds(found.longest_wait)}{starved}"
         yield Check("V23", "fairness", load.cell, unfair, (0.0, OVERTAKEN), (0.0, math.inf), why, number, is_finding=True)

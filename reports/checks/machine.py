@@ -58,9 +58,8 @@ def pinning(study: Study) -> Check:
     planned, ran = study.run["machine"].get("app_core"), study.run.get("targets", {})
     known = {name: one["cpus"] for name, one in ran.items() if one.get("cpus") and name not in study.run.get("unpinned", [])}
     if planned is None or not known:
-        return Check(
-            "V10", "pinning", "*", None, (0.0, 0.0), (0.0, math.inf), "the app was not pinned, or nobody knows where it ran", number
-        )
+        why = "the app was not pinned, or nobody knows where it ran"
+        return Check("V10", "pinning", "*", None, (0.0, 0.0), (0.0, math.inf), why, number)
     astray = [name for name, cpus in known.items() if cpus != [planned]]
     why = f"the app ran on core {planned}, as planned"
     if astray:
@@ -79,11 +78,10 @@ def origin(study: Study) -> Check:
         asked = study.run.get("loops", {}).get(variant, study.run.get("loop"))
         missing += [f"{variant}: the loop that was asked for (it ran {ran})"] if asked not in {ran, "unknown"} else []
     acts = [] if study.run.get("probe") is False else study.run.get("acts", [])
-    missing += [
-        f"{act}: what ran, its probe left no record" for act in acts if study.run.get("targets") and act not in study.run["targets"]
-    ]
+    seen = study.run.get("targets")
+    missing += [f"{act}: what ran, its probe left no record" for act in acts if seen and act not in seen]
     foreign, blind = study.run.get("host"), study.run.get("probe") is False
-    if not study.run.get("targets") and not foreign and not blind:
+    if not seen and not foreign and not blind:
         missing.append("what ran inside the target: its probe left no record")
     if foreign and not missing:
         why = f"{foreign} was not started by atonce: its versions, loop and workers are not known"

@@ -17,10 +17,8 @@ def judge(study: Study) -> Judgement:
     equal, queries = equal_work(study, [*AWAITED, BLOCKING])
     full = all(near(one, POOL, EXACT) for one in (*(served for *_, served in awaited), many))
     holds = full and equal and all(map(is_calm, others))
-    told = [
-        f"{name} {at_once(one[0])} with {one[1].users} users, {felt(its)}"
-        for name, one, its in zip(AWAITED, awaited, others, strict=True)
-    ]
+    beside = zip(AWAITED, awaited, others, strict=True)
+    told = [f"{name} {at_once(one[0])} with {one[1].users} users, {felt(its)}" for name, one, its in beside]
     return Judgement(
         predicted=f"pool_size + max_overflow = 5 + 10 = {POOL} at once on both databases, in `def` as well; the async neighbour calm; 1 query per request",
         measured=f"{'; '.join(told)}; {BLOCKING} {at_once(blocking)}; pools read: {pools(study, [*AWAITED, BLOCKING])}; {queries}",

@@ -27,9 +27,8 @@ def judge(study: Study) -> Judgement:
     if not found:
         raise Untestable(PATH)
     said: dict[str, str] = json.loads(found[0]["body"])
-    wrong = [
-        name for name, words in EXPECTED.items() if name not in UNHEARD and words.partition(":")[0] != said[name].partition(":")[0]
-    ]
+    kinds = {name: (words.partition(":")[0], said[name].partition(":")[0]) for name, words in EXPECTED.items()}
+    wrong = [name for name, (expected, heard) in kinds.items() if name not in UNHEARD and expected != heard]
     quiet = [words for name, words in UNHEARD.items() if said[name] == COMPILED]
     if wrong:
         outcome, why = Outcome.REFUTED, f"the compiler says otherwise to {' and '.join(wrong)}"
@@ -42,9 +41,8 @@ def judge(study: Study) -> Judgement:
 
 def told(said: dict[str, str]) -> str:
     """What the compiler says, and to what."""
-    return "; ".join(
-        f"{words}: {', '.join(name for name in said if said[name] == words)}" for words in dict.fromkeys(said.values())
-    )
+    alike = {words: [name for name in said if said[name] == words] for words in said.values()}
+    return "; ".join(f"{words}: {', '.join(names)}" for words, names in alike.items())
 
 
 CLAIM = Claim(

@@ -53,9 +53,8 @@ def unclear(study: Study, act: str, prefix: str) -> list[str]:
         told = study.told(act, path)
         if not told:
             raise Untestable(f"{path}, asked beside {act}")
-        found += [
-            f"{path} answers {one['status']} {one['body']}" for one in told if one["status"] != status or words not in one["body"]
-        ]
+        unlike = [one for one in told if one["status"] != status or words not in one["body"]]
+        found += [f"{path} answers {one['status']} {one['body']}" for one in unlike]
     return found
 
 
@@ -75,9 +74,8 @@ def per_request(level: Level) -> float:
 def summary(study: Study, variant: str, path: str = COUNTERS) -> str:
     """Served at once, latency, CPU and connections of one client, in words."""
     route, top, _, _ = measured_route(study, variant)
-    return (
-        f"{at_once(route)} at once with {top.users} users in {seconds(top.mean.low)}, {cost(top)}, {opened(study, variant, path)}"
-    )
+    served = f"{at_once(route)} at once with {top.users} users in {seconds(top.mean.low)}"
+    return f"{served}, {cost(top)}, {opened(study, variant, path)}"
 
 
 def judge_awaited(study: Study, variant: str, path: str, faults: tuple[str, str]) -> Judgement:

@@ -76,8 +76,5 @@ CLAIM = Claim(
     sentence="Computing inside `async def` blocks the loop, password hashing too; in a thread the loop lives, slowed where the GIL is kept.",
     source="Common Pitfalls",
     judge=judge,
-    needs=(
-        "neighbours/",
-        *(f"crowd/{how} {what}/" for how in ("broken-async", "to-thread") for what in ("cpu", "hash")),
-    ),
+    needs=("neighbours/", *(f"crowd/{how} {what}/" for how in ("broken-async", "to-thread") for what in ("cpu", "hash"))),
 )

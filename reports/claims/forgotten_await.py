@@ -40,10 +40,8 @@ def verdict(measured: dict[str, str], warned: int) -> tuple[Outcome, str]:
     if set(measured.values()) == {BODY} and warned == len(SHAPES):
         return Outcome.CONFIRMED, "every wrong answer looked like a success"
     if measured != {shape: check for shape, (_, check) in SHAPES.items()} or warned < len(SHAPES):
-        return (
-            Outcome.REFUTED,
-            "another check found a shape than was predicted, or a coroutine was lost without a warning in the log",
-        )
+        why = "another check found a shape than was predicted, or a coroutine was lost without a warning in the log"
+        return Outcome.REFUTED, why
     why = "true where it becomes a text or a condition; given back, it cannot be written as JSON and fails aloud (500); and where "
     return Outcome.NUANCED, why + "only its effect is lost, the answer is right and nothing but the warning tells"
 

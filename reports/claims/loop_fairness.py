@@ -86,9 +86,8 @@ def keeps_the_mean(turns: Turns) -> bool:
 def explained(fair: Frozen, unfair: Frozen, found: list[Frozen]) -> str:
     """What differs is who is served next. The mechanism is named only where it was measured apart (field notes, on uvloop)."""
     warm = [one.longest for one in found if one.name.endswith("warm")]
-    how_much = (
-        f"{times(unfair.longest / fair.longest)}, {unfair.name} against {fair.name}; both warmed {times(max(warm) / min(warm))}"
-    )
+    apart = times(unfair.longest / fair.longest)
+    how_much = f"{apart}, {unfair.name} against {fair.name}; both warmed {times(max(warm) / min(warm))}"
     door = (
         "; uvloop lets one new connection in per turn, and here a turn is a whole wait: those inside are served again and again, "
         "the others wait at the door"

@@ -18,10 +18,8 @@ def judge(study: Study) -> Judgement:
     """Turn against turn, so that what the machine does meets both; the whole interval of the ratio must lie above 1."""
     quick, hopping = turns(study, "async noop"), turns(study, "sync noop")
     costs = [Restarts(tuple((one.cpu or math.nan) / one.rate for one in levels)) for levels in (quick, hopping)]
-    dearer, faster = (
-        ratios(costs[1], costs[0]),
-        ratios(*(Restarts(tuple(one.rate for one in levels)) for levels in (quick, hopping))),
-    )
+    rates = [Restarts(tuple(one.rate for one in levels)) for levels in (quick, hopping)]
+    dearer, faster = ratios(costs[1], costs[0]), ratios(*rates)
     if dearer is None or faster is None or dearer.interval is None or not dearer.estimate > 0:
         raise Untestable("five pairs of turns on the no-op pair, with the server's CPU")
     extra = np.subtract(costs[1].values, costs[0].values)

@@ -23,9 +23,8 @@ def judge(study: Study) -> Judgement:
     beside, _ = neighbour(route, "async")
     holds = is_calm(beside) and math.sqrt(places) < served
     beyond = f"the load generator used {share(health.busy or 0.0)} of one core, the loop {share(top.cpu or 0.0)}"
-    impossible = (
-        f" (more than {places} cannot be: the one user met slower cores than the crowd)" if served > SLOWER * places else ""
-    )
+    beyond_all = f" (more than {places} cannot be: the one user met slower cores than the crowd)"
+    impossible = beyond_all if served > SLOWER * places else ""
     hop = f"{seconds((top.cpu or 0.0) / top.rate)} of the app's own CPU"
     return Judgement(
         predicted=f"min(workers, cores) = {places} at once, less what the loop and the load generator need; "

@@ -44,10 +44,8 @@ def judge(study: Study) -> Judgement:
 def verdict(*, queued: bool, blind: bool, sees: bool) -> tuple[Outcome, str]:
     """What follows from whether clients queued, and which timer saw it."""
     if queued and blind and sees:
-        return (
-            Outcome.CONFIRMED,
-            "the timer starts when a request's task first runs; what suspends between it and the handler decides",
-        )
+        why = "the timer starts when a request's task first runs; what suspends between it and the handler decides"
+        return Outcome.CONFIRMED, why
     if queued and blind:
         return Outcome.NUANCED, "the timer is blind, and here it was so even behind an await"
     return Outcome.REFUTED, "the timer saw the queue" if queued else "the clients did not wait for one another"

@@ -18,10 +18,8 @@ def judge(study: Study) -> Judgement:
     equal, queries = equal_work(study, [*BROKEN, CURED])
     blocked = all(one < ONE for *_, one in broken) and all(ratio >= FROZEN_RATIO for _, ratio in frozen)
     holds = blocked and equal and near(served, POOL, EXACT) and is_calm(beside)
-    told = [
-        f"{name} {at_once(one[0])} with {one[1].users} users, {felt(its)}"
-        for name, one, (its, _) in zip(BROKEN, broken, frozen, strict=True)
-    ]
+    tried = zip(BROKEN, broken, frozen, strict=True)
+    told = [f"{name} {at_once(one[0])} with {one[1].users} users, {felt(its)}" for name, one, (its, _) in tried]
     return Judgement(
         predicted=f"1 at once, the async neighbour's p90 at least {FROZEN_RATIO:.0f} times its idle value; the same session in "
         f"`def`: its pool's 5 + 10 = {POOL}; 1 query per request each",
@@ -38,11 +36,9 @@ def explained(*, holds: bool, equal: bool, blocked: bool) -> str:
         return "the driver waits for the database on the loop's only thread, so one connection is all that is ever used; `def` frees the loop"
     if not equal:
         return "the variants did not do the same work"
-    return (
-        "the same session in `def` did not fill its pool, or disturbed the loop"
-        if blocked
-        else "more than one at once, or nobody was held up"
-    )
+    if not blocked:
+        return "more than one at once, or nobody was held up"
+    return "the same session in `def` did not fill its pool, or disturbed the loop"
 
 
 CLAIM = Claim(

@@ -61,12 +61,10 @@ class Case:
             return "not at all"
         if not self.exam.is_guarded:
             return "likely: seen from outside only, so pools, threads and lines are not known"
+        if self.ruling.verdict in HELD and not self.blames:
+            return "likely: neighbours and CPU agree, and no line was caught"
         if self.ruling.verdict in HELD:
-            return (
-                "sure: neighbours, CPU and the watchdog agree"
-                if self.blames
-                else "likely: neighbours and CPU agree, and no line was caught"
-            )
+            return "sure: neighbours, CPU and the watchdog agree"
         return "sure: clients, neighbours and the app's own pools agree"
 
 
@@ -74,9 +72,8 @@ def findings(evidence: Evidence, study: Study, belief: Trust) -> tuple[Finding, 
     """One finding per route that was to be examined; the skipped ones are told apart."""
     routes = {one.route: one for one in study.routes}
     entries = [one for one in study.run["routes"] if one["act"] or one["unfit"] or one["wrong"]]
-    return tuple(
-        finding(evidence, routes.get(one["route"]) or nothing(one["route"]), one, belief) for one in entries if not one["skipped"]
-    )
+    asked = [(one, routes.get(one["route"]) or nothing(one["route"])) for one in entries if not one["skipped"]]
+    return tuple(finding(evidence, route, entry, belief) for entry, route in asked)
 
 
 def background(evidence: Evidence) -> str | None:
@@ -110,17 +107,10 @@ def finding(evidence: Evidence, route: Route, entry: dict[str, object], belief: 
     """Judge one route."""
     exam = exam_of(evidence, route, entry)
     failed = [one for one in belief.checks if one.status is CheckStatus.FAIL and not one.is_finding]
-    faults = (
-        failed
-        if belief.belief is Belief.UNTRUSTED
-        else [one for one in failed if one.cell.partition("/")[2].rpartition("/")[0] == route.variant]
-    )
-    ruling = rule(exam, faults)
-    blames = (
-        tuple(one for one in exam.held.blames if one.elsewhere <= MOSTLY and one.share >= WORTH)
-        if exam.held and ruling.verdict in HELD
-        else ()
-    )
+    own = [one for one in failed if one.cell.partition("/")[2].rpartition("/")[0] == route.variant]
+    ruling = rule(exam, failed if belief.belief is Belief.UNTRUSTED else own)
+    seen = exam.held.blames if exam.held and ruling.verdict in HELD else ()
+    blames = tuple(one for one in seen if one.elsewhere <= MOSTLY and one.share >= WORTH)
     worst = blames[0] if blames else None
     top, is_async = exam.top, exam.entry.get("is_async")
     places = ruling.places or (top.level.rate * exam.service if top else None)

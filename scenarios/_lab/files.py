@@ -13,8 +13,4 @@ def act(variant: str, users: int) -> Act:
     return experiment(variant, path, ANSWER, seconds=SECONDS, users=users, places=places(variant))
 
 
-ACTS = (
-    act("broken-async file", 8),
-    act("sync file", 48),
-    act("to-thread file", 2 * places("to-thread")),
-)
+ACTS = (act("broken-async file", 8), act("sync file", 48), act("to-thread file", 2 * places("to-thread")))

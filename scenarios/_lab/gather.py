@@ -15,7 +15,4 @@ def act(variant: str, path: str, calls: int) -> Act:
     return replace(found, cells=found.cells[:1])
 
 
-ACTS = (
-    act("async gather", "/concurrent", 1),
-    act("async in-turn", "/in-turn", 2),
-)
+ACTS = (act("async gather", "/concurrent", 1), act("async in-turn", "/in-turn", 2))
