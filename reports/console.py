@@ -3,11 +3,13 @@
 import os
 import sys
 import time
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
+from rich.table import Table
 
 A_WHILE = 120.0  # seconds from which nobody counts seconds
 REDRAW = 0.5  # seconds between two pictures of the bar
@@ -20,6 +22,27 @@ def console(stream: Any) -> Console:
     terminal = True if forced else None
     width = None if stream.isatty() or os.environ.get("COLUMNS") else 140
     return Console(file=stream, no_color=plain, force_terminal=terminal, width=width, color_system=None if plain else "auto")
+
+
+def fits(rows: Collection[Sequence[str]], keep: Iterable[int], width: int) -> bool:
+    """Whether the columns `keep` of a table have room on so wide a terminal; its head is one of the rows."""
+    return sum(max(len(row[i]) for row in rows) + 2 for i in keep) - 2 <= width
+
+
+def narrowed(rows: Sequence[Sequence[str]], width: int, last: int) -> list[int]:
+    """The columns that fit: a narrow terminal loses numbers from the right, never the first column or one of the `last`."""
+    keep = list(range(len(rows[0])))
+    while len(keep) > last + 1 and not fits(rows, keep, width):
+        keep.pop(-last - 1)
+    return keep
+
+
+def grid(heads: Iterable[str], left: Collection[str], wraps: str | None = None) -> Table:
+    """An empty table without lines: numbers to the right, but for the columns of words; one of them may be wrapped."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for head in heads:
+        table.add_column(head, justify="left" if head in left else "right", no_wrap=head != wraps)
+    return table
 
 
 class Progress:

@@ -14,7 +14,7 @@ from reports.study import Route
 from reports.sureness import Interval
 from reports.trust import Belief
 from reports.wording import between, count, number
-from results.schema import Scenario, is_experiment
+from results.schema import Scenario
 
 
 class Advice(StrEnum):
@@ -85,11 +85,6 @@ class Row:
     def at_once(self) -> str:
         """Served at once with its interval, and how many asked."""
         return f"{between(self.served, self.interval)} of {count(self.users, 'user')}" if self.served is not None else "-"
-
-    @property
-    def is_lab(self) -> bool:
-        """Whether this is more than one of the four main variants."""
-        return is_experiment(self.variant)
 
 
 def guide(report: Report) -> tuple[Row, ...]:

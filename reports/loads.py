@@ -6,6 +6,7 @@ All requests of a load are counted, so that none can vanish; rates and latencies
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from reports.console import fits
 from reports.percentiles import Latency
 from reports.replayed import Model, Source
 from reports.restarts import Restarts, line, ratios
@@ -77,12 +78,12 @@ def quantile(found: Latency | Level, name: str) -> str:
     return value(one) if one else f"n={found.count}" if worth is None else f"n~{worth:.0f}"
 
 
-def narrowed(rows: list[Row], width: int) -> list[int]:
+def columns_for(rows: list[Row], width: int) -> list[int]:
     """The columns that fit; what is 0 everywhere is lost first, then what matters least."""
     idle = [name for name in SPARE if {row[COLUMNS.index(name)] for row in rows} == {"0"}]
     keep = [i for i, name in enumerate(COLUMNS) if name != "note" or any(row[i] for row in rows)]
     for name in dict.fromkeys((*idle, *LEAST)):
-        if sum(max(len(line[i]) for line in [COLUMNS, *rows]) + 2 for i in keep) - 2 <= width:
+        if fits([COLUMNS, *rows], keep, width):
             break
         keep = [i for i in keep if COLUMNS[i] != name]
     return keep

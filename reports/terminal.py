@@ -8,43 +8,28 @@ from rich.markup import escape
 from rich.table import Table
 
 from reports.claims import Outcome
+from reports.console import grid, narrowed
 from reports.doctor import table as doctor
 from reports.findings import Finding, Verdict
 from reports.guide import Advice, brief, guide
 from reports.loads import COLUMNS as LOADS
-from reports.loads import OVERLOADED, compared, loads, narrowed, quantile, stopped
+from reports.loads import OVERLOADED, columns_for, compared, loads, quantile, stopped
 from reports.report import Report
 from reports.selfcheck import COLUMNS as GOALS
 from reports.selfcheck import MISSED
 from reports.trust import Belief
 from reports.wording import number, seconds, share, value
-from results.schema import Status
+from results.schema import Status, is_experiment
 
-LOUD = {
-    Verdict.SCALES: "green",
-    Verdict.THREAD_POOL: "yellow",
-    Verdict.EXECUTOR_POOL: "yellow",
-    Verdict.POOL_LIMITED: "yellow",
-    Verdict.GIL_BOUND: "yellow",
-    Verdict.LOOP_BLOCKED: "red",
-    Verdict.LOOP_BUSY: "red",
-    Verdict.WRONG_ANSWER: "red",
-    Verdict.UNTRUSTED: "red",
-    OVERLOADED: "red",
-    MISSED: "red",
-    Belief.TRUSTED: "green",
-    Belief.SUSPECT: "yellow",
-    Belief.UNTRUSTED: "red",
-    Outcome.CONFIRMED: "green",
-    Outcome.NUANCED: "yellow",
-    Outcome.REFUTED: "red",
-    Advice.RECOMMENDED: "green",
-    Advice.WORKS: "yellow",
-    Advice.MISTAKE: "red",
+LOUD: dict[str, str] = {
+    **dict.fromkeys((Verdict.SCALES, Belief.TRUSTED, Outcome.CONFIRMED, Advice.RECOMMENDED), "green"),
+    **dict.fromkeys((Verdict.THREAD_POOL, Verdict.EXECUTOR_POOL, Verdict.POOL_LIMITED, Verdict.GIL_BOUND), "yellow"),
+    **dict.fromkeys((Belief.SUSPECT, Outcome.NUANCED, Advice.WORKS), "yellow"),
+    **dict.fromkeys((Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY, Verdict.WRONG_ANSWER, Verdict.UNTRUSTED, OVERLOADED), "red"),
+    **dict.fromkeys((MISSED, Belief.UNTRUSTED, Outcome.REFUTED, Advice.MISTAKE), "red"),
 }
 
 COLUMNS = ["route", "served at once", "limit", "unloaded", "users", "mean", "p50", "p99", "waiting", "neighbour p90", "verdict"]
-FEWEST = 2  # route and verdict
 
 
 def show(report: Report, console: Console) -> None:
@@ -57,7 +42,7 @@ def show(report: Report, console: Console) -> None:
     elif rows := loads(report.study, {one.route.variant: one.verdict for one in report.findings}):
         console.print(loads_table(rows, console.width))
     if report.study.run["command"] == "reproduce":
-        if any(row.is_lab for row in guide(report)):
+        if any(is_experiment(row.variant) for row in guide(report)):
             console.print(guide_block(report))
         console.print(routes_table(report, console.width))
     if report.goals:
@@ -70,7 +55,9 @@ def show(report: Report, console: Console) -> None:
         words = f"; {loud(MISSED)}: {escape(', '.join(missed))}" if missed else ""
         held = f"{len(report.goals) - len(missed)} of {len(report.goals)} goals hold{words}"
         console.print(held, highlight=False, soft_wrap=True)
-    console.print(trust_line(report), highlight=False, soft_wrap=True)
+    few = "a p99" if report.study.reproduces else "that percentile"
+    words = f"run: {loud(report.trust.belief)} ({report.trust.sentence}; n=... means too few samples for {few})"
+    console.print(words, highlight=False, soft_wrap=True)
     for words in doubts(report):
         console.print(f"  {words}", highlight=False, markup=False, soft_wrap=True)
 
@@ -80,7 +67,7 @@ def show_doctor(report: Report, console: Console) -> None:
     for words in (*doctor.left_out(report), *doctor.details(report)):
         console.print(words, highlight=False, markup=False, soft_wrap=True)
     if report.findings:
-        console.print(doctor.table(report, console.width, dict(LOUD)))
+        console.print(doctor.table(report, console.width, LOUD))
 
 
 def doubts(report: Report) -> Iterator[str]:
@@ -116,15 +103,11 @@ def loud(word: str) -> str:
 
 
 def routes_table(report: Report, width: int) -> Table:
-    """One row per route. A narrow terminal loses numbers from the right, never the route or the verdict."""
+    """One row per route."""
     found = ordered(report)
     rows = [[finding.route.route, *numbers(finding), str(finding.verdict)] for finding in found]
-    keep = list(range(len(COLUMNS)))
-    while len(keep) > FEWEST and sum(max(len(line[i]) for line in [COLUMNS, *rows]) + 2 for i in keep) - 2 > width:
-        keep.pop(-2)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for i in keep:
-        table.add_column(COLUMNS[i], justify="left" if i in {0, len(COLUMNS) - 1} else "right", no_wrap=True)
+    keep = narrowed([COLUMNS, *rows], width, 1)
+    table = grid((COLUMNS[i] for i in keep), ("route", "verdict"))
     for row, finding in zip(rows, found, strict=True):
         table.add_row(*[escape(row[i]) for i in keep[:-1]], loud(finding.verdict))
     return table
@@ -132,10 +115,8 @@ def routes_table(report: Report, width: int) -> Table:
 
 def loads_table(rows: list[tuple[str, ...]], width: int) -> Table:
     """One row per load. A narrow terminal loses what matters least, never the route, the load or its p99."""
-    keep = narrowed(rows, width)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for i in keep:
-        table.add_column(LOADS[i], justify="left" if LOADS[i] in {"route", "load", "note"} else "right", no_wrap=True)
+    keep = columns_for(rows, width)
+    table = grid((LOADS[i] for i in keep), ("route", "load", "note"))
     for row in rows:
         table.add_row(*[loud(row[i]) if row[i] in LOUD else escape(row[i]) for i in keep])
     return table
@@ -194,15 +175,7 @@ def guide_block(report: Report) -> Table:
 
 def goals_table(report: Report) -> Table:
     """What should have come out of a self-check, and what did."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for head in GOALS:
-        table.add_column(head, justify="left" if head in {"goal", ""} else "right", no_wrap=head != "goal")
+    table = grid(GOALS, ("goal", ""), wraps="goal")
     for one in report.goals:
         table.add_row(*[loud(word) if word == MISSED else escape(word) for word in one.line])
     return table
-
-
-def trust_line(report: Report) -> str:
-    """How far to believe it, and how many checks that rests on."""
-    few = "a p99" if report.study.reproduces else "that percentile"
-    return f"run: {loud(report.trust.belief)} ({report.trust.sentence}; n=... means too few samples for {few})"

@@ -5,25 +5,21 @@ from collections.abc import Iterator
 from rich.markup import escape
 from rich.table import Table
 
+from reports.console import grid, narrowed
 from reports.doctor.diagnosis import HELD, QUIET, Case, worst_last
 from reports.findings import Finding, Verdict
 from reports.report import Report
 from reports.wording import number, seconds, share, value
 
 COLUMNS = ("route", "served at once", "unloaded", "users", "mean", "neighbour p90", "verdict", "where")
-FEWEST = 3  # route, verdict, where
 
 
 def table(report: Report, width: int, loud: dict[str, str]) -> Table:
-    """One row per route. A narrow terminal loses numbers from the right, never the route, the verdict or the line."""
+    """One row per route; verdict and line always fit."""
     found = worst_last(report.findings)
     rows = [row(one) for one in found]
-    keep = list(range(len(COLUMNS)))
-    while len(keep) > FEWEST and sum(max(len(line[i]) for line in [COLUMNS, *rows]) + 2 for i in keep) - 2 > width:
-        keep.pop(-3)
-    drawn = Table(box=None, header_style="bold", pad_edge=False)
-    for i in keep:
-        drawn.add_column(COLUMNS[i], justify="right" if 0 < i < len(COLUMNS) - 2 else "left", no_wrap=i < len(COLUMNS) - 1)
+    keep = narrowed([COLUMNS, *rows], width, 2)
+    drawn = grid((COLUMNS[i] for i in keep), ("route", "verdict", "where"), wraps="where")
     for cells, one in zip(rows, found, strict=True):
         colour = loud.get(one.verdict, "")
         drawn.add_row(*[f"[{colour}]{cells[i]}[/]" if i == len(COLUMNS) - 2 and colour else escape(cells[i]) for i in keep])
