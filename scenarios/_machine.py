@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+PAGE = 4096  # bytes, in which psutil counts what was swapped
 PACKAGES = (
     "fastapi", "starlette", "anyio", "uvicorn", "uvloop", "httptools", "h11", "pydantic", "httpx",
     "locust", "gevent", "geventhttpclient", "numpy", "pandas", "pyarrow", "matplotlib",
@@ -60,6 +61,17 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
+def hardship() -> tuple[float | None, float, int]:
+    """Stolen and used CPU seconds of all cores together, pages swapped in or out, so far; None where nobody tells what is stolen.
+
+    Running totals: two readings give what happened between them. (The kernel's pressure counters would count our own two
+    pinned processes as pressure.)
+    """
+    times, swap = psutil.cpu_times(), psutil.swap_memory()
+    used = sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
+    return getattr(times, "steal", None), used, (swap.sin + swap.sout) // PAGE
+
+
 def all_cores() -> frozenset[int] | None:
     """The cores that this process may use; None where it cannot be said."""
     return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
@@ -67,7 +79,5 @@ def all_cores() -> frozenset[int] | None:
 
 def cores() -> tuple[int | None, int | None]:
     """One core for the app and another for Locust; (None, None) where there are not two, or no way to pin."""
-    if not hasattr(os, "sched_getaffinity"):
-        return None, None
-    mine = sorted(os.sched_getaffinity(0))
+    mine = sorted(all_cores() or ())
     return (mine[-1], mine[0]) if len(mine) > 1 else (None, None)

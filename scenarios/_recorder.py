@@ -14,7 +14,7 @@ from typing import Any
 
 from results.schema import Phase
 from results.spool import Spool
-from scenarios._hardship import hardship
+from scenarios._machine import hardship
 
 clock = time.perf_counter
 
