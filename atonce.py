@@ -6,6 +6,7 @@ Locust or FastAPI. Settings come from `[tool.atonce]` in pyproject.toml, then `A
 
 import signal
 import sys
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
@@ -89,16 +90,23 @@ def reproduce(  # noqa: PLR0913 - one parameter per flag
 
 
 def play(command: str, plan: Any, settings: dict[str, Any], out: Path | None, *, dry_run: bool, **manners: Any) -> None:
-    """Play a plan on servers of our own, to the exit code; or tell what it would send."""
-    from reports.ending import Manners, watched  # noqa: PLC0415
+    """Play a plan on servers of our own."""
     from scenarios import _front  # noqa: PLC0415
 
-    if dry_run:
-        echo([*_front.outline(plan), "next: the same without --dry-run"])
-        return
-    run, drive = _front.bundled(command, plan, _front.Settings(**settings), out)
     after = "atonce serve" if command == "reproduce" else "atonce reproduce"
-    raise typer.Exit(watched(run.path, drive, plan.estimate(), after, Manners(**manners)))
+    told = _front.outline(plan) if dry_run else None
+    go(told, lambda: _front.bundled(command, plan, _front.Settings(**settings), out), plan.estimate(), after, **manners)
+
+
+def go(told: Iterable[str] | None, begin: Callable[[], Any], seconds: float, after: str, **manners: Any) -> None:
+    """Begin a run and drive it, to the exit code; or tell what it would send."""
+    if told is not None:
+        echo([*told, "next: the same without --dry-run"])
+        return
+    from reports.ending import Manners, watched  # noqa: PLC0415
+
+    run, drive = begin()
+    raise typer.Exit(watched(run.path, drive, seconds, after, Manners(**manners)))
 
 
 @app.command(
@@ -143,14 +151,9 @@ def run(  # noqa: PLR0913 - one parameter per flag
     chosen = {"law": arrivals, "shape": shape, "pool": connections, "cap": cap, "repeat": repeat}
     order = _front.order_of(scenario, host, allow_host, route or [], words, chosen)
     plan = _front.plan_of(order)
-    if dry_run:
-        echo([*_front.outline(plan), "next: the same without --dry-run"])
-        return
-    from reports.ending import Manners, watched  # noqa: PLC0415
-
-    manners = Manners(as_json=as_json, quiet=quiet, strict=strict, open_page=open_page)
-    folder, drive = _front.press(plan, order, seed, out)
-    raise typer.Exit(watched(folder.path, drive, plan.estimate(), "atonce ls", manners))
+    manners = {"as_json": as_json, "quiet": quiet, "strict": strict, "open_page": open_page}
+    told = _front.outline(plan) if dry_run else None
+    go(told, lambda: _front.press(plan, order, seed, out), plan.estimate(), "atonce ls", **manners)
 
 
 @app.command(epilog="Examples:  atonce report   |   atonce report results/example   |   atonce report --json | python -m json.tool")
@@ -254,32 +257,17 @@ def doctor(  # noqa: PLR0913 - one parameter per flag
     Starts it with its own interpreter, unchanged, a fresh process per route; asks only GET and HEAD unless you name others;
     at most 64 users and 20,000 requests per route. A GET may call paid or remote services too: look at --dry-run first.
     """
-    from reports.ending import Manners, watched  # noqa: PLC0415
     from results.settings import named  # noqa: PLC0415
     from scenarios._doctor import front  # noqa: PLC0415
 
     target, start, url = named(context, target=target, start=start, url=url)
-    patient = front.patient_of(
-        target,
-        start,
-        url,
-        allow_host,
-        app_dir=app_dir,
-        factory=factory,
-        python=python,
-        workers=workers,
-        loop=loop,
-        env=env,
-        env_file=env_file,
-    )
+    served = {"app_dir": app_dir, "factory": factory, "python": python, "workers": workers, "loop": loop}
+    patient = front.patient_of(target, start, url, allow_host, **served, env=env, env_file=env_file)
     chosen = {"routes": route, "only": only, "exclude": exclude, "params": param, "bodies": body, "headers": header}
     order = front.order_of(patient, chosen, gate or [], budget, requests, seed)
-    if dry_run:
-        echo([*front.outline(order), "next: the same without --dry-run"])
-        return
-    folder, drive = front.prepared(order, out)
-    manners = Manners(as_json=as_json, quiet=quiet, strict=strict, open_page=open_page, junit=junit)
-    raise typer.Exit(watched(folder.path, drive, order.budget, "atonce report", manners))
+    manners = {"as_json": as_json, "quiet": quiet, "strict": strict, "open_page": open_page, "junit": junit}
+    told = front.outline(order) if dry_run else None
+    go(told, lambda: front.prepared(order, out), order.budget, "atonce report", **manners)
 
 
 @app.command("ls", epilog="Examples:  atonce ls   |   atonce ls --out elsewhere")
