@@ -1,6 +1,7 @@
 """Latency against users, per variant: p50, p95 and p99 where the sample supports them, else the longest; theory drawn thin."""
 
 import math
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -58,14 +59,8 @@ def panel(axes: Axes, route: Route) -> None:
     for name, width in (("p50", 2.4), ("p95", 1.5), ("p99", 1.0)):
         line = [(level.users, one.low) for level in route.steps if (one := level.quantiles[name])]
         if line:
-            axes.plot(
-                *zip(*line, strict=True),
-                color=style.colour,
-                marker=style.marker,
-                markersize=5,
-                linewidth=width,
-                linestyle=style.dash,
-            )
+            drawn: dict[str, Any] = {"color": style.colour, "marker": style.marker, "linestyle": style.dash}
+            axes.plot(*zip(*line, strict=True), **drawn, markersize=5, linewidth=width)
             if line[-1][0] == users[-1]:
                 ends.append((name, line[-1][1]))
     ends.append(("max", route.steps[-1].longest.low))

@@ -67,17 +67,8 @@ def dumbbell(axes: Axes, y: float, one: Bystander, colour: str) -> None:
 
 def rows(study: Study) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The chart's numbers."""
-    head = (
-        "pressed route",
-        "innocent route",
-        "p90 alone",
-        "pings",
-        "p90 beside the crowd",
-        "pings",
-        "change",
-        "predicted by replay",
-    )
-    return head, [
+    head = ("pressed route", "innocent route", "p90 alone", "pings", "p90 beside the crowd", "pings")
+    return (*head, "change", "predicted by replay"), [
         (
             look(route.variant).name,
             one.kind,

@@ -102,16 +102,8 @@ def stripes(axes: Axes, bars: list[Bar], colour: str, alpha: float, height: floa
 
 def rows(study: Study) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The chart's numbers."""
-    head = (
-        "variant",
-        "requests",
-        "rounds",
-        "handlers open at a time, at most",
-        "last answer after",
-        "first handler began after",
-        "last handler began after",
-    )
-    return head, [
+    head = ("variant", "requests", "rounds", "handlers open at a time, at most", "last answer after")
+    return (*head, "first handler began after", "last handler began after"), [
         (
             look(route.variant).name,
             str(route.burst.size),

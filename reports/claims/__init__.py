@@ -33,30 +33,15 @@ from reports.claims import (
 from reports.claims.claim import Claim, Judged, Outcome, judge
 from results.trouble import Exit, Trouble
 
-CLAIMS: tuple[Claim, ...] = (
-    blocks_loop.CLAIM,
-    serial_queue.CLAIM,
-    latency_spike.CLAIM,
-    async_many.CLAIM,
-    def_pool.CLAIM,
-    to_thread_free.CLAIM,
-    overhead.CLAIM,
-    requests_blocks.CLAIM,
-    httpx_frees.CLAIM,
-    aiohttp_frees.CLAIM,
-    client_reuse.CLAIM,
-    sync_session_blocks.CLAIM,
-    async_session_frees.CLAIM,
-    file_read_blocks.CLAIM,
-    cpu_blocks.CLAIM,
-    process_pool_frees.CLAIM,
-    forgotten_await.CLAIM,
-    gather_overlaps.CLAIM,
-    await_in_def.CLAIM,
-    server_timer_blind.CLAIM,
-    loop_fairness.CLAIM,
+CLAIMS: tuple[Claim, ...] = tuple(
+    one.CLAIM
+    for one in (
+        *(blocks_loop, serial_queue, latency_spike, async_many, def_pool, to_thread_free, overhead),
+        *(requests_blocks, httpx_frees, aiohttp_frees, client_reuse),
+        *(sync_session_blocks, async_session_frees, file_read_blocks, cpu_blocks, process_pool_frees),
+        *(forgotten_await, gather_overlaps, await_in_def, server_timer_blind, loop_fairness),
+    )
 )
-
 __all__ = ["CLAIMS", "Claim", "Judged", "Outcome", "judge", "listing", "named", "needs_of"]
 
 
