@@ -52,6 +52,11 @@ def worst_first(data: Entry) -> list[Entry]:
     return sorted(data["routes"], key=lambda one: (WORST_FIRST.index(one["verdict"]), one.get("capacity_rps") or 0.0))
 
 
+def doubted(data: Entry) -> list[Entry]:
+    """The checks that take something away from the trust in a run."""
+    return [one for one in data["trust"]["checks"] if one["status"] in {"fail", "warn"} and not one.get("finding")]
+
+
 def annotations(data: Entry, environment: Mapping[str, str]) -> list[str]:
     """Workflow commands, worst first; none outside GitHub, none of a run that cannot be trusted."""
     if environment.get("GITHUB_ACTIONS") != "true" or data["trust"]["verdict"] == "untrusted":
@@ -114,8 +119,7 @@ def shortened(text: str, room: int) -> str:
 
 def step_summary(data: Entry) -> str:
     """The whole step summary."""
-    doubts = [one for one in data["trust"]["checks"] if one["status"] in {"fail", "warn"} and not one.get("finding")]
-    doubts.sort(key=lambda one: one["status"])  # what failed comes first
+    doubts = sorted(doubted(data), key=lambda one: one["status"])  # what failed comes first
     blocks = [f"## {plain(headline(data))}", plain(standing(data))]
     reasons = ["{status}: {name}, {cell}: {why}".format(**one) for one in doubts[:MOST_DOUBTS]]
     blocks += ["\n".join(f"- {plain(one)}" for one in reasons)]

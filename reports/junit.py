@@ -8,7 +8,7 @@ output, `unknown` is skipped.
 import re
 from xml.etree import ElementTree as ET
 
-from reports.ci import worst_first
+from reports.ci import doubted, worst_first
 from reports.gates import strictly
 from reports.readings import Entry, at_level, bounds, top
 
@@ -44,11 +44,7 @@ def junit(data: Entry, *, strict: bool) -> bytes:
 
 def trusted(suite: ET.Element, data: Entry, beliefs: tuple[str, ...]) -> None:
     """The case that fails when the run can tell nothing, or less than it was asked."""
-    why = [
-        f"{one['name']}, {one['cell']}: {one['why']}"
-        for one in data["trust"]["checks"]
-        if one["status"] in {"fail", "warn"} and not one.get("finding")
-    ]
+    why = [f"{one['name']}, {one['cell']}: {one['why']}" for one in doubted(data)]
     open_ = sum(one["holds"] is None for one in data["gates"])
     doubts = {
         f"the run is {data['trust']['verdict']}": data["trust"]["verdict"] in beliefs,

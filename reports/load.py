@@ -26,12 +26,7 @@ EXTRAS: dict[str, type | tuple[type, ...]] = {"seconds": (int, float), "targets"
 EXTRAS |= dict.fromkeys(("asks", "told", "skipped"), dict) | dict.fromkeys(("claims", "unpinned"), list)
 MOMENTS = ("intended", "sent", "done", "app_start", "handler_start", "handler_end", "app_end", "t", "area", "lateness", "cpu")
 LATER = ("stolen", "used", "swapped", "kin_cpu", "loop_cpu", "pool_threads", "pool_waiting")  # unknown before formats 3, 4, 5
-KINDS = {
-    **dict.fromkeys((*MOMENTS, *LATER), "float64"),
-    "threads_waiting": "float64",
-    "executor_queue": "float64",
-    "censored": "bool",
-}
+KINDS = {**dict.fromkeys((*MOMENTS, *LATER, "threads_waiting", "executor_queue"), "float64"), "censored": "bool"}
 
 
 @dataclass(frozen=True, slots=True)

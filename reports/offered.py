@@ -15,7 +15,7 @@ from reports.percentiles import Latency, quantile
 from reports.queueing import correlation_length, replay
 from reports.replayed import QUICK, Replayed, Sends, Source, places_of, replayed
 from reports.spectrum import spectrum
-from reports.steadiness import Steadiness, without_luck
+from reports.steadiness import Steadiness
 from reports.study import Offered
 from reports.windows import Window, right, steady
 from results.schema import Cell, Law
@@ -100,7 +100,7 @@ def steadiness_of(sends: Sends, again: Replayed | None, *, is_idle: bool) -> Ste
     """
     took = (sends.done - sends.sent)[sends.finished]
     if again and again.follows:
-        return Steadiness.of(without_luck(took, replay(sends.sent, again.d, again.places)[sends.finished]))
+        return Steadiness.of(took / replay(sends.sent, again.d, again.places)[sends.finished])
     return Steadiness.of(took) if is_idle else None
 
 

@@ -43,21 +43,10 @@ class Picture:
 
 def page(report: Report) -> str:
     """The whole page."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
-        **{name: getattr(wording, name) for name in ("seconds", "number", "share", "value")},
-        quantile=quantile,
-        stopped=stopped,
-        again=again,
-        look=look,
-        bars=bars,
-    )
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    words = {name: getattr(wording, name) for name in ("seconds", "number", "share", "value")}
+    environment.globals.update(words, quantile=quantile, stopped=stopped, again=again, look=look, bars=bars)
     environment.filters["prose"] = prose
     run, found = report.study.run, ordered(report)
     return environment.get_template("page.html").render(

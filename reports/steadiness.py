@@ -1,7 +1,7 @@
 """Did a run stay one run? Warm-up, drift and steps of a series of latencies, each judged by its size, never by a p-value.
 
 Queues wander by themselves: a minute at rho .8 holds some thirty independent stories, and every second such run, perfect
-as it is, "drifts" by a quarter or more. So these functions belong on a series from which the luck is taken, `without_luck`: measured
+as it is, "drifts" by a quarter or more. So these functions belong on a series from which the luck is taken: measured
 over replayed, which on a steady server stays near 1. (Their difference works too, but a long busy period adds up uneven
 service, and alarms several times as often.) Latencies come in the order of their planned moments; positions are shares.
 """
@@ -36,11 +36,6 @@ class Steadiness:
         if len(values) < LEAST:
             return None
         return cls(settled(values), drift(values), max(steps(values), default=0.0))
-
-
-def without_luck(measured: Array, replayed: Array) -> Array:
-    """Latencies over those of the same sends on ideal places."""
-    return measured / replayed
 
 
 def settled(values: Array) -> float:

@@ -23,15 +23,8 @@ from results.trouble import Exit, Trouble
 SAMPLE_COLUMNS = tuple(Sample.__dataclass_fields__)
 LOAD_COLUMNS = ("worker", "kind", "cell", "mark", "t", "in_flight", "area", "lateness", "cpu", "stolen", "used", "swapped")
 POOLS = (
-    "threads_busy",
-    "threads_waiting",
-    "executor_queue",
-    "cpu",
-    "memory",
-    "kin_cpu",
-    "loop_cpu",
-    "pool_threads",
-    "pool_waiting",
+    *("threads_busy", "threads_waiting", "executor_queue", "cpu", "memory"),
+    *("kin_cpu", "loop_cpu", "pool_threads", "pool_waiting"),  # since formats 4 and 5
 )
 PROBE_COLUMNS = ("variant", "pid", "t", "loop_lag", *POOLS)
 TABLES = {"samples": SAMPLE_COLUMNS, "load": LOAD_COLUMNS, "probe": PROBE_COLUMNS}

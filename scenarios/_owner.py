@@ -95,12 +95,9 @@ class Owner:
         options.atonce_script = script.to_json()
         for cell in cells:
             if cell.arrivals:
-                log.info(
-                    "%s is an open model: %s arrivals, %g/s at most, whatever -u and -r say.",
-                    cell.route,
-                    cell.arrivals.law,
-                    max(max(p[1:]) for p in cell.arrivals.profile),
-                )
+                most = max(max(piece[1:]) for piece in cell.arrivals.profile)
+                words = "%s is an open model: %s arrivals, %g/s at most, whatever -u and -r say."
+                log.info(words, cell.route, cell.arrivals.law, most)
         gevent.spawn(self.until_through, self.run)
 
     def facts(self, cells: list[Cell]) -> dict[str, Any]:

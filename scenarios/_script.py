@@ -6,7 +6,6 @@ A driver may hand over one script after another to the same process, when what f
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from results.schema import Cell, Scenario
 
@@ -40,16 +39,12 @@ class Script:
         raw = json.loads(text)
         cells = tuple(Cell.from_dict(one) for one in raw["cells"])
         letters = {route: Letter(**one) for route, one in raw["letters"].items()}
-        told = (Path(raw["folder"]), raw["worker"], raw["seed"], cells, tuple(raw["workers"]), raw["begins"])
-        return cls(*told, letters, raw["users"])
+        whole = {"folder": Path(raw["folder"]), "cells": cells, "workers": tuple(raw["workers"]), "letters": letters}
+        return cls(**{**raw, **whole})
 
     def to_json(self) -> str:
         """The script as one line of JSON."""
-        words: dict[str, Any] = {"folder": str(self.folder), "worker": self.worker, "seed": self.seed}
-        cells = [cell.to_dict() for cell in self.cells]
-        letters = {route: asdict(one) for route, one in self.letters.items()}
-        words |= {"cells": cells, "workers": self.workers, "begins": self.begins, "letters": letters, "users": self.users}
-        return json.dumps(words)
+        return json.dumps(asdict(self), default=str)
 
     def cast(self) -> dict[Scenario, int]:
         """How many users of each scenario the largest cell needs. An open model needs none, but Locust wants one."""

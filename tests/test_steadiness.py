@@ -5,7 +5,7 @@ import pytest
 
 from reports.percentiles import Array
 from reports.queueing import busy_service, replay
-from reports.steadiness import drift, settled, steps, without_luck
+from reports.steadiness import drift, settled, steps
 from tests.queues import serve
 
 D, LASTS = 0.05, 60.0
@@ -23,7 +23,7 @@ def run(rng: np.random.Generator, rho: float, c: int = 1, noise: float = 0.07, s
     }[shape]
     done = serve(sent, D * factor * (1 + noise * rng.standard_normal(len(sent))), c)
     service = busy_service(sent, done, c) or D
-    return without_luck(done - sent, replay(sent, service, c))
+    return (done - sent) / replay(sent, service, c)
 
 
 def alarms(values: Array) -> set[str]:
