@@ -29,26 +29,16 @@ from results.limits import SUFFERS, SUFFERS_FROM
 class Verdict(StrEnum):
     """What limits a route."""
 
-    SCALES = "scales"
-    """Serves as many as ask, until the CPU is full."""
-    LOOP_BLOCKED = "loop-blocked"
-    """Holds the event loop while it waits."""
-    LOOP_BUSY = "loop-busy"
-    """Holds the event loop while it computes."""
-    GIL_BOUND = "gil-bound"
-    """Computes in threads, of which one runs at a time; the loop lives, slowed."""
-    THREAD_POOL = "thread-pool"
-    """Queues for one of AnyIO's worker threads."""
-    EXECUTOR_POOL = "executor-pool"
-    """Queues for a thread of the loop's default executor."""
-    POOL_LIMITED = "pool-limited"
-    """Queues for some other pool, semaphore or lock; the loop is free."""
-    WRONG_ANSWER = "wrong-answer"
-    """Answers errors, or something else than it should."""
-    UNKNOWN = "unknown"
-    """Not enough evidence."""
-    UNTRUSTED = "untrusted"
-    """The run cannot be trusted, so nothing is said."""
+    SCALES = "scales"  # serves as many as ask, until the CPU is full
+    LOOP_BLOCKED = "loop-blocked"  # holds the event loop while it waits
+    LOOP_BUSY = "loop-busy"  # holds the event loop while it computes
+    GIL_BOUND = "gil-bound"  # computes in threads, of which one runs at a time; the loop lives, slowed
+    THREAD_POOL = "thread-pool"  # queues for one of AnyIO's worker threads
+    EXECUTOR_POOL = "executor-pool"  # queues for a thread of the loop's default executor
+    POOL_LIMITED = "pool-limited"  # queues for some other pool, semaphore or lock; the loop is free
+    WRONG_ANSWER = "wrong-answer"  # answers errors, or something else than it should
+    UNKNOWN = "unknown"  # not enough evidence
+    UNTRUSTED = "untrusted"  # the run cannot be trusted, so nothing is said
 
 
 WORST_FIRST = (
@@ -129,12 +119,9 @@ def suffers(neighbour: Bystander) -> bool:
 class Wait(StrEnum):
     """What the `async` neighbour of a crowd waits for."""
 
-    NOTHING = "nothing"
-    """Neither of the two: at most for the core."""
-    TURNS = "turns"
-    """The threads' turns with the GIL."""
-    REQUESTS = "requests"
-    """Whole requests, which hold the loop."""
+    NOTHING = "nothing"  # neither of the two: at most for the core
+    TURNS = "turns"  # the threads' turns with the GIL
+    REQUESTS = "requests"  # whole requests, which hold the loop
 
 
 def delays(users: int, service: float) -> dict[Wait, float]:

@@ -20,12 +20,9 @@ from results.schema import Scenario
 class Advice(StrEnum):
     """What to think of a form."""
 
-    RECOMMENDED = "recommended"
-    """The first choice."""
-    WORKS = "works"
-    """Leaves the loop free, up to its limit."""
-    MISTAKE = "mistake"
-    """Holds up everybody else."""
+    RECOMMENDED = "recommended"  # the first choice
+    WORKS = "works"  # leaves the loop free, up to its limit
+    MISTAKE = "mistake"  # holds up everybody else
 
 
 AWAITED, DEF, THREAD = "`async def` and `await`", "`def`", "`async def` and `await asyncio.to_thread(...)`"

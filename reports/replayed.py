@@ -42,16 +42,11 @@ class Sends:
 class Source(StrEnum):
     """How the number of places is known."""
 
-    CROWD = "crowd"
-    """A saturated crowd of this run showed it."""
-    FIT = "fit"
-    """This load's completions identify it, or lie nearest to it where no number of places explains them."""
-    AT_LEAST = "at least"
-    """This load bounds it from below; more of them would explain it as well."""
-    IDLE = "nothing queued"
-    """There were always enough."""
-    UNKNOWN = "unknown"
-    """Too few answers, or too many in service to count."""
+    CROWD = "crowd"  # a saturated crowd of this run showed it
+    FIT = "fit"  # this load's completions identify it, or lie nearest to it where no number of places explains them
+    AT_LEAST = "at least"  # this load bounds it from below; more of them would explain it as well
+    IDLE = "nothing queued"  # there were always enough
+    UNKNOWN = "unknown"  # too few answers, or too many in service to count
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +63,9 @@ class Places:
 class Model(StrEnum):
     """What the replay says about a route."""
 
-    HOLDS = "fixed-service queue"
-    """Mean and completions are those of c places that take D each."""
-    UNDECIDED = "undecided"
-    """Too far off to confirm, too near to refute; or answers are missing."""
-    BROKEN = "not a fixed-service queue"
-    """Service varies, something else is shared, or it stood still."""
+    HOLDS = "fixed-service queue"  # mean and completions are those of c places that take D each
+    UNDECIDED = "undecided"  # too far off to confirm, too near to refute; or answers are missing
+    BROKEN = "not a fixed-service queue"  # service varies, something else is shared, or it stood still
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,12 +18,9 @@ OF_THE_LOAD = ("V1", "V2", "V3", "V4", "V5", "V9", "V10", "V11", "V13")  # what 
 class Belief(StrEnum):
     """How far a run may be believed."""
 
-    TRUSTED = "trusted"
-    """All checks of the headline's cells passed, and none failed elsewhere."""
-    SUSPECT = "suspect"
-    """A check warns: read the reason before you quote the number."""
-    UNTRUSTED = "untrusted"
-    """A check failed: no other verdict is given."""
+    TRUSTED = "trusted"  # all checks of the headline's cells passed, and none failed elsewhere
+    SUSPECT = "suspect"  # a check warns: read the reason before you quote the number
+    UNTRUSTED = "untrusted"  # a check failed: no other verdict is given
 
 
 @dataclass(frozen=True, slots=True)

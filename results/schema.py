@@ -28,14 +28,10 @@ FASTEST = 5000.0  # requests per second that one level may ask for: more than on
 class Variant(StrEnum):
     """The ways to write one route."""
 
-    ASYNC = "async"
-    """`async def` that awaits."""
-    SYNC = "sync"
-    """`def`: FastAPI runs it in a thread pool."""
-    BROKEN_ASYNC = "broken-async"
-    """`async def` that blocks the event loop."""
-    TO_THREAD = "to-thread"
-    """`async def` that blocks in a thread of the loop's executor."""
+    ASYNC = "async"  # `async def` that awaits
+    SYNC = "sync"  # `def`: FastAPI runs it in a thread pool
+    BROKEN_ASYNC = "broken-async"  # `async def` that blocks the event loop
+    TO_THREAD = "to-thread"  # `async def` that blocks in a thread of the loop's executor
 
 
 def written(variant: str) -> str:
@@ -51,27 +47,19 @@ def is_experiment(variant: str) -> bool:
 class Scenario(StrEnum):
     """How a route is pressed."""
 
-    BURST = "burst"
-    """N requests at one instant."""
-    CROWD = "crowd"
-    """N users; each waits for its answer before it asks again (closed model)."""
-    STEADY = "steady"
-    """Arrivals at a stated rate, whatever became of the earlier ones (open model)."""
-    NEIGHBOURS = "neighbours"
-    """Innocent routes asked at a low Poisson rate (open model), alone or while another route is pressed."""
-    FLOOR = "floor"
-    """A route that does nothing, at the rate of the busiest cell (open model): what the rig itself costs."""
+    BURST = "burst"  # N requests at one instant
+    CROWD = "crowd"  # N users; each waits for its answer before it asks again (closed model)
+    STEADY = "steady"  # arrivals at a stated rate, whatever became of the earlier ones (open model)
+    NEIGHBOURS = "neighbours"  # innocent routes asked at a low Poisson rate (open model), alone or while another route is pressed
+    FLOOR = "floor"  # a route that does nothing, at the rate of the busiest cell (open model): what the rig itself costs
 
 
 class Phase(StrEnum):
     """Where in its cell a request was planned."""
 
-    CONNECT = "connect"
-    """Opening a connection before the load; not part of any result."""
-    WARM_UP = "warm-up"
-    """Before the window: the queue is still building."""
-    STEADY = "steady"
-    """Inside the window: what the results are made of."""
+    CONNECT = "connect"  # opening a connection before the load; not part of any result
+    WARM_UP = "warm-up"  # before the window: the queue is still building
+    STEADY = "steady"  # inside the window: what the results are made of
 
 
 class Status(StrEnum):
@@ -112,21 +100,16 @@ def sound(fact: Any) -> Any:
 class Law(StrEnum):
     """How the gaps between arrivals are distributed."""
 
-    POISSON = "poisson"
-    """Independent users: exponential gaps."""
-    CONSTANT = "constant"
-    """A metronome: equal gaps."""
+    POISSON = "poisson"  # independent users: exponential gaps
+    CONSTANT = "constant"  # a metronome: equal gaps
 
 
 class Pool(StrEnum):
     """Where the connections of an open model come from."""
 
-    WARM = "warm"
-    """Opened before the load and kept alive; more are opened when all are taken."""
-    COLD = "cold"
-    """Opened by the first request that needs it, and kept alive."""
-    FRESH = "fresh"
-    """A new connection for every request."""
+    WARM = "warm"  # opened before the load and kept alive; more are opened when all are taken
+    COLD = "cold"  # opened by the first request that needs it, and kept alive
+    FRESH = "fresh"  # a new connection for every request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,18 +18,12 @@ import psutil
 class Exit(IntEnum):
     """The exit codes of the command line."""
 
-    FINE = 0
-    """All is well."""
-    FAILED = 1
-    """A gate failed, or a reproduced claim was refuted."""
-    USAGE = 2
-    """Wrong usage or input."""
-    UNTRUSTED = 3
-    """The measurement cannot be trusted."""
-    TARGET = 4
-    """The target could not be started or reached, or it died."""
-    INTERRUPTED = 130
-    """Somebody pressed Ctrl-C; what was measured is kept."""
+    FINE = 0  # all is well
+    FAILED = 1  # a gate failed, or a reproduced claim was refuted
+    USAGE = 2  # wrong usage or input
+    UNTRUSTED = 3  # the measurement cannot be trusted
+    TARGET = 4  # the target could not be started or reached, or it died
+    INTERRUPTED = 130  # somebody pressed Ctrl-C; what was measured is kept
 
 
 class Trouble(Exception):  # noqa: N818 - it is not always an error: an interruption is one too

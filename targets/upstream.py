@@ -31,12 +31,9 @@ GONE = "http://127.0.0.1:1"  # only root may listen there, and nobody does
 class Fault(StrEnum):
     """How a call of another service fails."""
 
-    SLOW = "slow"
-    """No answer in time."""
-    ERROR = "error"
-    """An error status."""
-    GONE = "gone"
-    """Nobody listens."""
+    SLOW = "slow"  # no answer in time
+    ERROR = "error"  # an error status
+    GONE = "gone"  # nobody listens
 
     def url(self, upstream: str) -> str:
         """What to call to see it."""

@@ -16,8 +16,7 @@ class CheckStatus(StrEnum):
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     WARN = "warn"
     FAIL = "fail"
-    UNKNOWN = "unknown"
-    """This machine, or this run, cannot tell."""
+    UNKNOWN = "unknown"  # this machine, or this run, cannot tell
 
 
 @dataclass(frozen=True, slots=True)

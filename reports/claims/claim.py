@@ -14,14 +14,10 @@ from reports.wording import between, seconds, times
 class Outcome(StrEnum):
     """What became of a claim."""
 
-    CONFIRMED = "confirmed"
-    """Measured as stated."""
-    NUANCED = "nuanced"
-    """True, with a limit that the lesson does not mention."""
-    REFUTED = "refuted"
-    """Measured otherwise."""
-    UNTESTED = "untested"
-    """A part that it takes is missing from this run."""
+    CONFIRMED = "confirmed"  # measured as stated
+    NUANCED = "nuanced"  # true, with a limit that the lesson does not mention
+    REFUTED = "refuted"  # measured otherwise
+    UNTESTED = "untested"  # a part that it takes is missing from this run
 
 
 @dataclass(frozen=True, slots=True)
