@@ -86,11 +86,6 @@ def n_eff(series: Array) -> float:
     return float(min(n / (1 + 2 * pairs[:ends].sum()), n))
 
 
-def n_eff_of_ranks(series: Array) -> float:
-    """The effective size that decides what may be printed; ties share a rank."""
-    return n_eff(np.searchsorted(np.sort(series), series).astype(float))
-
-
 def student(freedom: float) -> float:
     """Half the width of a 95 % interval in standard errors, at so many degrees of freedom (at least 1)."""
     table = [float(one) for one in STUDENT.split()]
@@ -185,7 +180,8 @@ class Latency:
         """
         if not len(latencies):
             return None
-        independent = min(n_eff_of_ranks(latencies), len(latencies) / max(tau, 1.0)) if correlated else None
+        ranks = np.searchsorted(np.sort(latencies), latencies).astype(float)  # what may be printed depends on these; ties share one
+        independent = min(n_eff(ranks), len(latencies) / max(tau, 1.0)) if correlated else None
         ends = (float(latencies.mean()), float(latencies.max()))
         mean, longest = (Estimate(one, one if finished.all() else np.inf) for one in ends)
         if independent is not None:  # the mean asks for as many as the median

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from reports.percentiles import Array
+
 FEW = 10  # gaps between completions; fewer say nothing
 IDENTIFIED = 9  # blocks of ten that c must win against both its neighbours
 ALIKE, A_TICK = 1.1, 1e-6  # times the best error, plus a microsecond: no difference

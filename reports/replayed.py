@@ -10,12 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 
-from reports.percentiles import BEYOND, GREY_BEYOND, QUANTILES, Array, is_supported, quantile
+from reports.percentiles import BEYOND, GREY_BEYOND, QUANTILES, Array, Flags, is_supported, quantile
 from reports.queueing import busy_service, completion_errors, fit_open, replay
-
-Mask = npt.NDArray[np.bool_]
 
 FEW = 10  # answers; fewer say nothing
 QUICK = 0.05  # the quickest twentieth hardly waited
@@ -35,8 +32,8 @@ class Sends:
     planned: Array
     sent: Array
     done: Array
-    finished: Mask
-    inside: Mask  # planned in the window, and not answered with an error
+    finished: Flags
+    inside: Flags  # planned in the window, and not answered with an error
 
 
 class Source(StrEnum):

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.percentiles import BEYOND, Array, Latency
+from reports.percentiles import BEYOND, Array, Flags, Latency
 from reports.queueing import replay
-from reports.replayed import Mask, Replayed, Sends
+from reports.replayed import Replayed, Sends
 
 Curve = tuple[tuple[float, float], ...]  # 1 / (1 - q), and the quantile q in seconds
 
 STEPS = 30  # points per decade of a curve
 
 
-def as_closed(sends: Sends, users: int) -> Mask:
+def as_closed(sends: Sends, users: int) -> Flags:
     """Which requests `users` in a closed loop would have sent: one of them had its last answer before the planned moment.
 
     The answers are those of the whole load, so what such users would have seen by themselves is quicker still.

@@ -103,17 +103,13 @@ def belief(checks: tuple[Check, ...]) -> Belief:
     return Belief.SUSPECT if CheckStatus.WARN in found else Belief.TRUSTED
 
 
-def apart_of(study: Study) -> frozenset[str]:
-    """Each examined route stands apart: what fails in its cells takes its verdict, and no other's."""
-    cells = [Cell.from_dict(one) for one in study.run["plan"]["cells"]]
-    return frozenset(name for one in cells if one.scenario is not Scenario.NEIGHBOURS for name in (one.name, one.aside))
-
-
 def trust(study: Study) -> Trust:
     """Check every cell that was measured, and the run as a whole."""
-    if study.run["command"] == "doctor":
-        return Trust(tuple(one for check in CHECKS for one in check(study) if one.id in OF_THE_LOAD), apart_of(study))
-    cells = study.run["plan"]["cells"] if study.run["command"] == "reproduce" and study.routes else []
-    apart = [Cell.from_dict(one) for one in cells if is_experiment(one["variant"])]
-    checks = tuple(one for check in CHECKS for one in check(study))
+    checks, cells = tuple(one for check in CHECKS for one in check(study)), map(Cell.from_dict, study.run["plan"]["cells"])
+    apart: list[Cell] = []
+    if study.run["command"] == "doctor":  # each route stands apart: what fails in its cells takes its verdict, and no other's
+        checks = tuple(one for one in checks if one.id in OF_THE_LOAD)
+        apart = [one for one in cells if one.scenario is not Scenario.NEIGHBOURS]
+    elif study.run["command"] == "reproduce" and study.routes:
+        apart = [one for one in cells if is_experiment(one.variant)]
     return Trust(checks, frozenset(name for one in apart for name in (one.name, one.aside)))

@@ -33,17 +33,13 @@ def chosen(needs: set[str]) -> Plan:
     """As much of the full plan as some claims need: beginnings of cells' names, `asked/<act>` for questions."""
     plan, acts = extended(reproduction(WAIT), 1, full=True), list[Act]()
     for act in plan.acts:
-        between = range(0) if act.variant == Variant.SYNC else range(2, top_of(act))
+        top = max((cell.users for cell in act.cells if cell.scenario is Scenario.CROWD), default=0)
+        between = range(0) if act.variant == Variant.SYNC else range(2, top)  # for the charts, but where a pool has room for it
         kept = [one for one in act.cells if one.scenario is not Scenario.CROWD or one.users not in between]
         cells = tuple(one for one in kept if any(one.name.startswith(need) for need in needs))
         if cells or (act.asks and f"asked/{act.name}" in needs):
             acts.append(replace(act, cells=cells))
     return replace(plan, acts=tuple(acts))
-
-
-def top_of(act: Act) -> int:
-    """Users of its largest crowd; what lies between it and one user is there for the charts, but where a pool has room for it."""
-    return max((cell.users for cell in act.cells if cell.scenario is Scenario.CROWD), default=0)
 
 
 def again(act: Act, number: int) -> Act:

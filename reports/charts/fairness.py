@@ -32,11 +32,6 @@ def title(study: Study) -> str:
     return f"The same route, the same rate: on {loop} with {kind} connections users wait up to {ratio} times as long"
 
 
-def said(name: str) -> str:
-    """`uvloop, cold`."""
-    return name.replace(" ", ", ")
-
-
 def draw(study: Study) -> Figure | str:
     """A panel per condition, the same axis of time, from zero."""
     found = frozen(study)
@@ -87,4 +82,13 @@ def line(one: Frozen) -> tuple[str, ...]:
     got = f"{answers[0]} to {answers[-1]}"
     means = (value(latency.mean), seconds(one.turns.predicted_mean))
     hungry = count(one.turns.starved, "user")
-    return (said(one.name), number(one.level.rate), str(latency.count), *means, *quantiles, value(latency.longest), got, hungry)
+    return (
+        one.name.replace(" ", ", "),
+        number(one.level.rate),
+        str(latency.count),
+        *means,
+        *quantiles,
+        value(latency.longest),
+        got,
+        hungry,
+    )

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.charts.style import INK, apart, canvas, look, method, tidy, time_ticks, user_ticks
-from reports.study import Level, Route, Study
+from reports.study import Route, Study
 from reports.wording import seconds, times
 from results.schema import Variant
 
@@ -65,7 +65,9 @@ def panel(axes: Axes, route: Route) -> None:
                 ends.append((name, line[-1][1]))
     ends.append(("max", route.steps[-1].longest.low))
     axes.plot([users[-1]], [ends[-1][1]], marker="_", markersize=11, color=INK, alpha=0.8)
-    mark_censored(axes, route.steps, style.colour)
+    for level in route.steps:
+        if level.longest.exact is None:  # requests that were never answered make it a lower bound
+            axes.plot([level.users], [level.longest.low], marker="^", markersize=9, markerfacecolor="none", color=style.colour)
     heights = apart([math.log10(max(value, SHORTEST)) for _, value in ends], 0.115)
     for (name, value), height in zip(ends, heights, strict=True):
         axes.annotate(
@@ -79,13 +81,6 @@ def panel(axes: Axes, route: Route) -> None:
         return
     law = f"thin: max(D, N D / {route.places:g})" if route.places else "thin: D, whatever N"
     axes.text(0.03, 0.03, law, transform=axes.transAxes, fontsize=8, color=INK, alpha=0.8)
-
-
-def mark_censored(axes: Axes, levels: tuple[Level, ...], colour: str) -> None:
-    """An open arrow upwards where unanswered requests make a value a lower bound."""
-    for level in levels:
-        if level.longest.exact is None:
-            axes.plot([level.users], [level.longest.low], marker="^", markersize=9, markerfacecolor="none", color=colour)
 
 
 def rows(study: Study) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -81,12 +81,7 @@ def time_ticks(axis: Axis, low: float, high: float) -> None:
     places = [step * 10.0**power for power in range(-4, 3) for step in steps]
     axis.set_major_locator(FixedLocator([place for place in places if low <= place <= high]))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: plain_seconds(value)))
-
-
-def plain_seconds(value: float) -> str:
-    """A round duration without needless zeros: `10 ms`, `1 s`."""
-    return seconds(value).replace(".00", "").replace(".0 ", " ")
+    axis.set_major_formatter(FuncFormatter(lambda value, _: seconds(value).replace(".00", "").replace(".0 ", " ")))
 
 
 def user_ticks(axis: Axis, users: Sequence[int]) -> None:
