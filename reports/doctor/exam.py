@@ -11,6 +11,7 @@ from reports.blame import Held, held, read_holds
 from reports.bystanders import p90, pings
 from reports.health import health
 from reports.load import Evidence
+from reports.measure import slope
 from reports.percentiles import Array, Estimate, quantile
 from reports.study import Bystander, Level, Route
 from reports.windows import Window, steady
@@ -176,11 +177,9 @@ def inside(evidence: Evidence, cell: Cell, window: Window) -> Inside:
 
 def summed(probe: pd.DataFrame, column: str) -> float | None:
     """Growth per second of a running total, over all processes; None when nobody saw it."""
-    found = []
-    for _, rows in probe.dropna(subset=column).groupby("pid"):
-        if len(rows) > 1:
-            found.append((rows[column].iloc[-1] - rows[column].iloc[0]) / (rows.t.iloc[-1] - rows.t.iloc[0]))
-    return float(sum(found)) if found else None
+    slopes = [slope(rows.t, rows[column]) for _, rows in probe.dropna(subset=column).groupby("pid")]
+    found = [one for one in slopes if one is not None]
+    return sum(found) if found else None
 
 
 def average(probe: pd.DataFrame, column: str) -> float | None:
