@@ -72,6 +72,11 @@ class Blame:
     blind: float  # share of its holds in which the watch could not look
     elsewhere: float  # share of its time outside any request
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """File and line."""
+        return self.file, self.line
+
 
 @dataclass(frozen=True, slots=True)
 class Held:

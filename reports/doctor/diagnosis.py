@@ -5,16 +5,15 @@ from dataclasses import dataclass
 
 from reports.blame import Blame
 from reports.checks import CheckStatus
-from reports.doctor.exam import Exam, exam_of, held_in
-from reports.doctor.rules import MOSTLY, Ruling, rule
+from reports.doctor.exam import Exam, at_rest, exam_of
+from reports.doctor.rules import Ruling, rule
+from reports.doctor.signs import MOSTLY, is_own
 from reports.findings import MECHANISM, WORST_FIRST, Finding, Verdict, harm
 from reports.load import Evidence
 from reports.remedies import Remedy, remedy
 from reports.study import Route, Study
 from reports.trust import Belief, Trust
-from reports.windows import steady
 from reports.wording import count, number, seconds, share
-from results.schema import Scenario
 
 HELD = (Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY)
 QUIET = (Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED)
@@ -56,16 +55,17 @@ class Case:
 
     @property
     def sure(self) -> str:
-        """How sure the verdict is, and why."""
-        if self.ruling.verdict in (Verdict.UNKNOWN, Verdict.UNTRUSTED):
-            return "not at all"
-        if not self.exam.is_guarded:
-            return "likely: seen from outside only, so pools, threads and lines are not known"
-        if self.ruling.verdict in HELD and not self.blames:
-            return "likely: neighbours and CPU agree, and no line was caught"
-        if self.ruling.verdict in HELD:
-            return "sure: neighbours, CPU and the watchdog agree"
-        return "sure: clients, neighbours and the app's own pools agree"
+        """How sure the verdict is, and why: the first that holds."""
+        verdict, is_held = self.ruling.verdict, self.ruling.verdict in HELD
+        reasons = (
+            (verdict in (Verdict.UNKNOWN, Verdict.UNTRUSTED), "not at all"),
+            (not self.exam.is_guarded, "likely: seen from outside only, so pools, threads and lines are not known"),
+            (is_held and bool(self.blames), "sure: neighbours, CPU and the watchdog agree"),
+            (is_held, "likely: neighbours and CPU agree, and no line was caught"),
+            (self.ruling.is_inferred, "likely: by elimination; a limit of requests per second would look alike"),
+            (verdict is Verdict.SCALES and any(at_first(self.exam)), "likely: what is kept after a first request was not examined"),
+        )
+        return next((why for holds, why in reasons if holds), "sure: clients, neighbours and the app's own pools agree")
 
 
 def findings(evidence: Evidence, study: Study, belief: Trust) -> tuple[Finding, ...]:
@@ -78,16 +78,12 @@ def findings(evidence: Evidence, study: Study, belief: Trust) -> tuple[Finding, 
 
 def background(evidence: Evidence) -> str | None:
     """What holds the app's loop while nobody asks: a sentence, where that is a part of the time that counts."""
-    rest = next((cell for cell in evidence.cells if cell.scenario is Scenario.NEIGHBOURS), None)
-    window = steady(evidence, rest, rest.name) if rest else None
-    if not rest or not window:
-        return None
-    found = held_in(evidence, rest.server, window)
-    worst = next(iter(found.blames), None)
-    if not worst or found.seconds < ALWAYS * window.seconds:
+    found, looked = at_rest(evidence)
+    worst = next(iter(found.blames), None) if found else None
+    if not found or not worst or found.seconds < ALWAYS * looked:
         return None
     return (
-        f"The app holds its own loop while nobody asks: {share(found.seconds / window.seconds)} of the time, mostly at "
+        f"The app holds its own loop while nobody asks: {share(found.seconds / looked)} of the time, mostly at "
         f"{worst.file}:{worst.line} ({worst.call or worst.function}); every route waits for that."
     )
 
@@ -110,7 +106,7 @@ def finding(evidence: Evidence, route: Route, entry: dict[str, object], belief: 
     own = [one for one in failed if one.cell.partition("/")[2].rpartition("/")[0] == route.variant]
     ruling = rule(exam, failed if belief.belief is Belief.UNTRUSTED else own)
     seen = exam.held.blames if exam.held and ruling.verdict in HELD else ()
-    blames = tuple(one for one in seen if one.elsewhere <= MOSTLY and one.share >= WORTH)
+    blames = tuple(one for one in seen if is_own(exam, one) and one.share >= WORTH)
     worst = blames[0] if blames else None
     top, is_async = exam.top, exam.entry.get("is_async")
     places = ruling.places or (top.level.rate * exam.service if top else None)
@@ -163,6 +159,8 @@ def blamed(case: Case) -> Iterator[str]:
     yield f"{worst.file}:{worst.line} holds it {share(worst.share)} of that time: {by}, {seconds(worst.median)} or more at a time."
     if case.often is not None:
         yield f"Not always: {count(worst.holds, 'hold')} in {count(case.exam.requests, 'request')}."
+    if worst.elsewhere > MOSTLY:
+        yield "That is no part of a request: a task or a callback that requests set going."
     if worst.blind > BLIND:
         yield f"C code there keeps the GIL: for {share(worst.blind)} of its time not even the watchdog could look."
     if worst.is_serialising:

@@ -59,6 +59,7 @@ class Exam:
     faults: dict[int, tuple[int, int, str]]  # by users: wrong answers, of how many, and the commonest fault
     half: dict[str, Bystander] | None  # the neighbours at half of the capacity, where that was asked
     held: Held | None  # who held the loop while the watchdog looked
+    restless: frozenset[tuple[str, int]]  # files and lines that hold it while nobody asks
     computing: float | None  # CPU seconds per second of that held time
     watched: float  # seconds that the watchdog looked
     requests: int  # that were answered meanwhile
@@ -97,6 +98,7 @@ def exam_of(evidence: Evidence, route: Route, entry: dict[str, Any]) -> Exam:
         looks={cell.users: look_of(evidence, cell, levels[cell.users]) for cell in crowds},
         half=beside(evidence, half) if half else None,
         held=kept,
+        restless=frozenset(one.place for one in rest.blames) if (rest := at_rest(evidence)[0]) else frozenset(),
         computing=burnt * window.seconds / kept.seconds if kept and window and burnt is not None and kept.seconds else None,
         requests=window.completions if window else 0,
         watched=window.seconds if window else 0.0,
@@ -105,6 +107,13 @@ def exam_of(evidence: Evidence, route: Route, entry: dict[str, Any]) -> Exam:
         executor=runtime.get("executor_size"),
         is_guarded=not run.get("host"),
     )
+
+
+def at_rest(evidence: Evidence) -> tuple[Held | None, float]:
+    """Who held the loop while nobody asked, and in how many seconds; None where no watchdog looked."""
+    rest = next((cell for cell in evidence.cells if cell.scenario is Scenario.NEIGHBOURS), None)
+    window = steady(evidence, rest, rest.name) if rest else None
+    return (held_in(evidence, rest.server, window), window.seconds) if rest and window else (None, 0.0)
 
 
 def held_in(evidence: Evidence, act: str, window: Window) -> Held:

@@ -5,19 +5,21 @@
  3. The innocent `async` route beside it suffers (p90 five times its idle value and 20 ms or more):
     a. while the app's own threads, and not the loop, fill the core: gil-bound - where a request computes for 10 ms or more, and
        a few of them harm already: with many, any full core does;
-    b. while the core idles: loop-blocked, however short the wait: nobody may wait on the loop;
+    b. while the core idles, or is not full and requests wait one at a time: loop-blocked, however short: nobody may wait on the loop;
     c. while the loop computes: loop-busy, if one request takes 10 ms or more *and* half of its load harms as well; else it scales.
     Behind many users honest work on a full core harms as much: a and c take 10 ms per request, and c half of the load as well.
-    A watchdog must have seen b: where nobody holds the loop, somebody else has the core, and the verdict is unknown.
+    A watchdog must have seen b: where nobody holds the loop, somebody else has the core, and the verdict is unknown. It counts
+    what the route sets going (a task, a batch), and not what holds the loop while nobody asks.
     d. It suffers seldom, but the watchdog caught requests that hold the loop for 50 ms and more: the same two verdicts, sometimes.
        Garbage collections, which meet any line that asks for memory, are no line's holds: the watchdog tells them apart.
  4. Users, their pauses and the unloaded time explain the rate, or it is beyond what one generator asks with room to spare, and
     the neighbours are calm: nothing queues, it scales - at least as far as was asked.
  5. Requests wait for AnyIO's threads, and the rate is what those give: thread-pool. They wait for the loop's executor: executor-pool.
     They wait for another executor: pool-limited.
- 6. The core is full: it scales as far as the core goes, for instance in threads that let the GIL go. The app computes for more than
-    half of the time, and the handler itself takes no longer than alone: requests wait for the core, and for nothing in the app.
- 7. A plateau of one at least, the same at two levels, with calm neighbours and an idle core: pool-limited, by something with that many places.
+ 6. The core is full: it scales as far as the core goes, for instance in threads that let the GIL go. Or the app computes for more than
+    half of the time, whatever its requests wait for they wait for together, and they queue before they enter the app (or hardly queue).
+ 7. A plateau of one at least, the same at two levels, with calm neighbours and an idle core: pool-limited, by something with that many
+    places. Nothing in the app was seen at it: other processes at work may be what is full, and a limit of requests per second looks alike.
  8. Else: unknown, with what was seen.
 
 Neighbours are asked, not plateaus alone: a route that holds the loop for a tenth of its time imitates a pool of ten. Whatever
@@ -29,17 +31,29 @@ from dataclasses import dataclass
 
 from reports.checks import Check
 from reports.doctor.exam import Exam, Look
+from reports.doctor.signs import (
+    MOSTLY,
+    caught,
+    computes,
+    core,
+    expected,
+    explained,
+    harm,
+    is_full,
+    is_harmed,
+    on_loop,
+    outside,
+    takes,
+    waits_alone,
+)
 from reports.findings import Verdict, suffers
 from reports.wording import count, number, seconds, share
-from results.limits import ALIKE, COMPUTES, FEW, GROWS, HOLD, MANY, STARTLING, SUFFERS_FROM
+from results.limits import ALIKE, FEW, GROWS, HOLD, MANY, STARTLING
 
-MOSTLY = 0.5  # share of the CPU used, or of a time
-CAUGHT = 0.1  # share of the time that the watchdog looked
 BUSY = 0.3  # share of all cores that neither app nor generator used
-FULL = 0.8  # share of a core
 NEAR = 0.15  # how near a rate must come to what a pool of threads gives
 PLENTY = 1000.0  # requests per second
-LONGER = 1.25  # times that a handler takes alone
+NEARLY = 0.55  # of the rate that users, pauses and unloaded time allow
 A_FEW = 0.1  # of the users: so many may be waiting for a thread while the core is what they wait for
 QUEUES = 1.0  # calls that wait, on average
 WRONG = 0.01  # share of answers
@@ -54,6 +68,7 @@ class Ruling:
     seen: str
     change: str = ""
     places: int | None = None
+    is_inferred: bool = False  # from the outside of things: nobody saw what is to blame
 
 
 Rule = Callable[[Exam], Ruling | None]
@@ -106,7 +121,7 @@ def harmed(exam: Exam) -> Ruling | None:
             if look.level.users == FEW and is_full(exam, look):
                 return gil(exam, look)
     for look in suffering:
-        if not computes(exam, look):
+        if not computes(exam, look) or waits_alone(exam, look):
             return held(exam, look)
     return None
 
@@ -114,7 +129,7 @@ def harmed(exam: Exam) -> Ruling | None:
 def held(exam: Exam, look: Look) -> Ruling:
     """Rule 3b, and who is to blame for it."""
     if (elsewhere := outside(exam)) > MOSTLY:
-        told = f"the loop is held, but {share(elsewhere)} of that time outside any request"
+        told = f"the loop is held, but {share(elsewhere)} of that time by what no request has set going, for all that is known"
         return Ruling(Verdict.UNKNOWN, told, "Mend that first: it harms every route.")
     if look.inside.cpu is None or look.others >= BUSY:
         why = "the app's CPU is not known" if look.inside.cpu is None else f"others used {share(look.others)} of the machine"
@@ -128,11 +143,6 @@ def held(exam: Exam, look: Look) -> Ruling:
     if (exam.computing or 0.0) >= MOSTLY:
         return Ruling(Verdict.LOOP_BUSY, f"{harm(look)}, and who held the loop computed", "Calm neighbours under the same load.")
     return Ruling(Verdict.LOOP_BLOCKED, f"{harm(look)}, while the app used {core(look)}", "Calm neighbours under the same load.")
-
-
-def caught(exam: Exam) -> bool:
-    """Whether the watchdog saw requests hold the loop, for a part of the time that counts."""
-    return exam.held is not None and exam.held.seconds * (1 - outside(exam)) >= CAUGHT * exam.watched
 
 
 def busy(exam: Exam, few: Look) -> Ruling:
@@ -183,18 +193,6 @@ def threads(exam: Exam) -> Ruling | None:
     return None
 
 
-def expected(exam: Exam) -> float:
-    """Served at once where AnyIO's threads are the limit: tokens x unloaded time / time that a request keeps one.
-
-    The time it keeps one is what a single user's requests had busy, as a share of their latency.
-    """
-    alone = exam.looks[1]
-    turn = exam.service + alone.think
-    kept = (alone.inside.threads or 0.0) * turn
-    kept = kept if 0.2 * exam.service < kept < exam.service else exam.service
-    return (exam.tokens or 0) * exam.workers * exam.service / kept
-
-
 def full(exam: Exam) -> Ruling | None:
     """Rule 6."""
     top = exam.looks.get(MANY) or exam.looks[FEW]
@@ -202,21 +200,19 @@ def full(exam: Exam) -> Ruling | None:
         return unhurried(exam, top)
     return Ruling(
         Verdict.SCALES,
-        f"the core is full ({core(top)}) at {number(top.level.rate)} requests/s: {seconds(takes(exam, top))} of CPU each",
+        f"the core is full ({core(top)}) at {number(top.level.rate)} requests/s",
     )
 
 
 def unhurried(exam: Exam, top: Look) -> Ruling | None:
-    """The end of rule 6."""
+    """The end of rule 6. Who waits for a pool does so inside the app; where users are nearly explained, they only come in waves."""
     alone, many = exam.looks[1].level.split, top.level.split
-    waits = max(top.inside.threads_waiting or 0.0, top.inside.executor_waiting or 0.0, top.inside.pool_waiting or 0.0)
-    if (
-        not alone
-        or not many
-        or waits > A_FEW * top.level.users
-        or not computes(exam, top)
-        or many.served > LONGER * alone.served + SUFFERS_FROM
-    ):
+    queued = max(top.inside.threads_waiting or 0.0, top.inside.executor_waiting or 0.0, top.inside.pool_waiting or 0.0)
+    if not alone or not many or alone.timer is None or many.timer is None or not computes(exam, top):
+        return None
+    before = many.total - alone.total - (many.timer - alone.timer)  # seconds that a request waits longer, before it enters the app
+    is_outside = before >= MOSTLY * (many.total - alone.total)
+    if queued > A_FEW * top.level.users or waits_alone(exam, top) or not (is_outside or explained(exam, top, NEARLY)):
         return None
     told = f"requests wait for the core ({core(top)}) at {number(top.level.rate)} requests/s, and for nothing inside the app"
     return Ruling(Verdict.SCALES, told)
@@ -236,63 +232,16 @@ def plateau(exam: Exam) -> Ruling | None:
     below = [look for users, look in exam.looks.items() if 1 < users < MANY and not explained(exam, look)]
     if not any(abs(look.level.rate / top.level.rate - 1) <= ALIKE for look in below):
         return None
+    if top.others >= BUSY:
+        told = f"a plateau of {number(top.level.rate)} requests/s while other processes used {share(top.others)} of the machine: one of them may be what is full"
+        return Ruling(Verdict.UNKNOWN, told, "A quiet machine; or a look at what it asks, a database for instance.")
     served = top.level.rate * exam.service
     if served < GROWS:
         return None  # a pool has one place at least: what is slower than that is no pool
     places = max(1, round(served))
     told = f"with {below[-1].level.users} and {MANY} users the same {number(top.level.rate)} requests/s, neighbours calm, {core(top)} used"
-    return Ruling(Verdict.POOL_LIMITED, told, f"Find what has {places} places and give it more: the plateau moves with it.", places)
+    change = f"Find what has {places} places, or lets {number(top.level.rate)} requests/s pass, and give it more: the plateau moves with it."
+    return Ruling(Verdict.POOL_LIMITED, told, change, places, is_inferred=True)
 
 
 RULES: tuple[Rule, ...] = (unmeasured, harmed, sometimes, nothing_queues, threads, full, plateau)
-
-
-def outside(exam: Exam) -> float:
-    """Share of the held time that lies outside any request."""
-    return sum(one.share * one.elsewhere for one in exam.held.blames) if exam.held else 0.0
-
-
-def is_harmed(look: Look) -> bool:
-    """Whether the `async` neighbour suffers."""
-    return "async" in look.beside and suffers(look.beside["async"])
-
-
-def computes(exam: Exam, look: Look) -> bool:
-    """Whether the app, with the processes it started, rather computes than waits."""
-    return (look.inside.cpu or 0.0) + (look.inside.kin_cpu or 0.0) >= COMPUTES * exam.workers
-
-
-def is_full(exam: Exam, look: Look) -> bool:
-    """Whether the app's processes, and those they started, have no core left."""
-    return (look.inside.cpu or 0.0) + (look.inside.kin_cpu or 0.0) >= FULL * exam.workers
-
-
-def takes(exam: Exam, look: Look) -> float:
-    """CPU seconds per request."""
-    return (look.inside.cpu or 0.0) / look.level.rate if look.level.rate else exam.service
-
-
-def on_loop(exam: Exam, look: Look) -> bool:
-    """Whether it is the loop's own thread that computes. From outside: unless the neighbour only waits for turns with the GIL."""
-    if look.inside.loop_cpu is not None:
-        return look.inside.loop_cpu >= MOSTLY * (look.inside.cpu or 0.0)
-    beside = look.beside.get("async")
-    felt = beside.loaded.low if beside and beside.loaded else 0.0
-    return felt >= MOSTLY * look.level.users * takes(exam, look)
-
-
-def explained(exam: Exam, look: Look) -> bool:
-    """Whether users, their pauses and the unloaded time alone give the rate that was measured."""
-    return look.level.rate * (exam.service + look.think) >= GROWS * look.level.users
-
-
-def harm(look: Look) -> str:
-    """What the `async` neighbour felt, in words."""
-    beside = look.beside["async"]
-    assert beside.idle and beside.loaded  # noqa: S101, PT018 - it suffers, so both are known
-    return f"an innocent route went from {seconds(beside.idle.low)} to {seconds(beside.loaded.low)} with {count(look.level.users, 'user')}"
-
-
-def core(look: Look) -> str:
-    """How much CPU the app used, in words."""
-    return "an unknown part of a core" if look.inside.cpu is None else f"{share(look.inside.cpu)} of a core"

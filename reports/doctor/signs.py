@@ -1,0 +1,98 @@
+"""The signs that the doctor's rules go by: what counts as harmed, full, explained or waiting, and the same in words."""
+
+from reports.blame import Blame
+from reports.doctor.exam import Exam, Look
+from reports.findings import suffers
+from reports.wording import count, seconds, share
+from results.limits import COMPUTES, GROWS
+
+MOSTLY = 0.5  # share of the CPU used, or of a time
+CAUGHT = 0.1  # share of the time that the watchdog looked
+FULL = 0.8  # share of a core
+AWAITS, AT_LEAST = 0.15, 0.0005  # share, and seconds, of a lone request from which on it waits for something
+OVERLAP = 1.5  # requests that wait at once: their waits are their own
+OFTEN = 5  # holds outside any request: what comes by the clock, and did not come at rest, comes more seldom
+
+
+def outside(exam: Exam) -> float:
+    """Share of the held time that is not the route's."""
+    return sum(one.share * one.elsewhere for one in exam.held.blames if not is_own(exam, one)) if exam.held else 0.0
+
+
+def is_own(exam: Exam, line: Blame) -> bool:
+    """Whether a line holds the loop because of the route's requests: within one, or so often, and never while nobody asks."""
+    return line.elsewhere <= MOSTLY or (line.holds >= OFTEN and line.place not in exam.restless)
+
+
+def is_harmed(look: Look) -> bool:
+    """Whether the `async` neighbour suffers."""
+    return "async" in look.beside and suffers(look.beside["async"])
+
+
+def computes(exam: Exam, look: Look) -> bool:
+    """Whether the app, with the processes it started, rather computes than waits."""
+    return (look.inside.cpu or 0.0) + (look.inside.kin_cpu or 0.0) >= COMPUTES * exam.workers
+
+
+def is_full(exam: Exam, look: Look) -> bool:
+    """Whether the app's processes, and those they started, have no core left."""
+    return (look.inside.cpu or 0.0) + (look.inside.kin_cpu or 0.0) >= FULL * exam.workers
+
+
+def takes(exam: Exam, look: Look) -> float:
+    """CPU seconds per request, the app's own children left out."""
+    return (look.inside.cpu or 0.0) / look.level.rate if look.level.rate else exam.service
+
+
+def on_loop(exam: Exam, look: Look) -> bool:
+    """Whether it is the loop's own thread that computes. From outside: unless the neighbour only waits for turns with the GIL."""
+    if look.inside.loop_cpu is not None:
+        return look.inside.loop_cpu >= MOSTLY * (look.inside.cpu or 0.0)
+    beside = look.beside.get("async")
+    felt = beside.loaded.low if beside and beside.loaded else 0.0
+    return felt >= MOSTLY * look.level.users * takes(exam, look)
+
+
+def explained(exam: Exam, look: Look, grows: float = GROWS) -> bool:
+    """Whether users, their pauses and the unloaded time alone give the rate that was measured, or so much of it."""
+    return look.level.rate * (exam.service + look.think) >= grows * look.level.users
+
+
+def harm(look: Look) -> str:
+    """What the `async` neighbour felt, in words."""
+    beside = look.beside["async"]
+    assert beside.idle and beside.loaded  # noqa: S101, PT018 - it suffers, so both are known
+    return f"an innocent route went from {seconds(beside.idle.low)} to {seconds(beside.loaded.low)} with {count(look.level.users, 'user')}"
+
+
+def core(look: Look) -> str:
+    """How much CPU the app used, in words."""
+    kin = look.inside.kin_cpu or 0.0
+    more = f", and its own processes {share(kin)}" if kin >= CAUGHT else ""
+    return "an unknown part of a core" if look.inside.cpu is None else f"{share(look.inside.cpu)} of a core{more}"
+
+
+def expected(exam: Exam) -> float:
+    """Served at once where AnyIO's threads are the limit: tokens x unloaded time / time that a request keeps one.
+
+    The time it keeps one is what a single user's requests had busy, as a share of their latency.
+    """
+    alone = exam.looks[1]
+    turn = exam.service + alone.think
+    kept = (alone.inside.threads or 0.0) * turn
+    kept = kept if 0.2 * exam.service < kept < exam.service else exam.service
+    return (exam.tokens or 0) * exam.workers * exam.service / kept
+
+
+def waits_alone(exam: Exam, look: Look) -> bool:
+    """Whether requests wait inside the app for something, though the core is not full, and one at a time: their waits never overlap."""
+    alone = exam.looks[1]
+    if not alone.level.split or alone.level.split.timer is None or is_full(exam, look):
+        return False
+    waits = alone.level.split.timer - takes(exam, alone)
+    return waits > AWAITS * alone.level.split.timer + AT_LEAST and look.level.rate * waits < OVERLAP * exam.workers
+
+
+def caught(exam: Exam) -> bool:
+    """Whether the watchdog saw requests hold the loop, for a part of the time that counts."""
+    return exam.held is not None and exam.held.seconds * (1 - outside(exam)) >= CAUGHT * exam.watched
