@@ -77,6 +77,12 @@ def all_cores() -> frozenset[int] | None:
     return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
+def roomy() -> frozenset[int] | None:
+    """All cores but Locust's, for somebody's own app: its threads and processes may need them; None where nothing is pinned."""
+    everywhere, (_, locust) = all_cores(), cores()
+    return everywhere - {locust} if everywhere and locust is not None else None
+
+
 def cores() -> tuple[int | None, int | None]:
     """One core for the app and another for Locust; (None, None) where there are not two, or no way to pin."""
     mine = sorted(all_cores() or ())

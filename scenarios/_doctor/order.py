@@ -9,7 +9,7 @@ from scenarios._doctor.asked import Asked
 from scenarios._doctor.choice import Choice
 from scenarios._doctor.patient import Patient
 from scenarios._driver import Audience
-from scenarios._machine import cores, machine, packages
+from scenarios._machine import cores, machine, packages, roomy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ def facts(order: Order) -> dict[str, Any]:
         "schedule": "made from seed and plan",
         "loop": patient.loop if is_ours and patient.loop != "auto" else "unknown",
         "workers": patient.workers,
-        "machine": {**machine(), "app_core": app_core if is_ours and patient.workers == 1 else None, "locust_core": locust_core},
+        "machine": {**machine(), "app_core": app_core if is_ours and len(roomy() or ()) == 1 else None, "locust_core": locust_core},
         "packages": packages(),
         "connections": "opened before the load, one per user, kept alive; the neighbours on their own",
         "budget": order.budget,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from results.limits import MANY
 from results.schema import Cell
@@ -16,30 +17,33 @@ from results.store import RunFolder
 from results.trouble import Exit, Trouble
 from scenarios._doctor.asked import Asked
 from scenarios._doctor.order import Listener, Order
-from scenarios._doctor.seat import address, meter, ready_path
+from scenarios._doctor.patient import descendants
+from scenarios._doctor.seat import address, meter, ready_path, spent
 from scenarios._driver import locust_command, locust_env
 from scenarios._interruption import Interruption
-from scenarios._machine import all_cores, cores
+from scenarios._machine import cores, roomy
 from scenarios._script import Letter, Script
-from scenarios._servant import Core, servant
+from scenarios._servant import servant
 from scenarios._watch import Log, wait_until_ready, watch
 
 START_UP = 120.0  # seconds that an app may take to start: some load a model first
+CALM_WITHIN, A_LOOK, AT_REST = 10.0, 0.2, 0.2  # seconds at most, seconds of a look, and share of a core that is rest
 LOCUST = 2.0  # seconds that Locust takes to start
 LIMIT = 900  # seconds after which Locust ends by itself, whatever happens to its driver
 
 
 class Ward:
-    """One visit's. The mutable state: how long the app took to start, at most."""
+    """One visit's. The mutable state: how long the app took to start, at most, and whether it rests then."""
 
     def __init__(self, order: Order, run: RunFolder, interruption: Interruption, audience: Listener) -> None:
         self.order, self.run, self.interruption, self.audience = order, run, interruption, audience
         self.patient = order.patient
         self.secret = secrets.token_hex(6)
         self.cores = cores()
-        self.everywhere = all_cores()
+        self.roomy = roomy()
         self.began = time.perf_counter()
         self.start_up = 0.0
+        self.rests = True
 
     def fits(self, seconds: float) -> bool:
         """Whether something that takes so long would end within the budget."""
@@ -52,15 +56,13 @@ class Ward:
         if self.patient.how == "url":
             yield None, url
             return
-        many = self.patient.workers > 1 and self.everywhere is not None
-        where: Core = self.everywhere - {self.cores[1]} if many and self.everywhere and self.cores[1] is not None else self.cores[0]
         command = self.patient.command(port)
         env = self.patient.environment(act, self.run.path, self.secret, watch=watched)
         log = Log.from_here(self.run.path / "log.txt")
         self.tell(f"starting the app for {act}")
         quiet: dict[str, Any] = {"folder": self.run.path, "stdin": subprocess.DEVNULL, "stdout": None}
         before = time.perf_counter()
-        with servant(command, env=env, core=where, cwd=Path.cwd(), **quiet) as app:
+        with servant(command, env=env, core=self.roomy, cwd=Path.cwd(), **quiet) as app:
             try:
                 within = min(START_UP, self.order.budget)
                 wait_until_ready(app, url, ready_path(self.patient, self.secret), log, self.interruption.check, within)
@@ -68,8 +70,21 @@ class Ward:
                 if trouble.code is Exit.INTERRUPTED:
                     raise
                 raise self.patient.trouble(act, self.run.path, app.poll()) from None
+            self.wait_for_calm(app)
             self.start_up = max(self.start_up, time.perf_counter() - before)
             yield app, url
+
+    def wait_for_calm(self, app: subprocess.Popen[str]) -> None:
+        """Until an app has done what it does after its start, such as filling a cache; one that never rests is waited for once."""
+        family = [head := psutil.Process(app.pid), *descendants(head)]
+        deadline = time.perf_counter() + min(CALM_WITHIN, 0.1 * self.order.budget)
+        while self.rests:
+            self.interruption.check()
+            before = sum(map(spent, family))
+            time.sleep(A_LOOK)
+            if sum(map(spent, family)) - before <= AT_REST * A_LOOK:
+                return
+            self.rests = time.perf_counter() < deadline
 
     @contextlib.contextmanager
     def locust(self, url: str) -> Iterator[subprocess.Popen[str]]:

@@ -1,0 +1,56 @@
+"""Where an examination takes place: what the app is given, and that it is left in peace until it rests."""
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any, cast
+
+import psutil
+import pytest
+
+from scenarios import _machine
+from scenarios._doctor.seat import spent
+from scenarios._doctor.ward import Ward
+
+BUSY = "import time\nprint(flush=True)\nwhile {}: pass\ntime.sleep(60)\n"
+
+
+def waited(program: str, budget: float) -> tuple[Ward, float]:
+    """A ward that has waited for a process to rest, and the CPU seconds that this had used by then."""
+    ward = Ward.__new__(Ward)
+    ward.order, ward.interruption, ward.rests = (
+        cast("Any", SimpleNamespace(budget=budget)),
+        cast("Any", SimpleNamespace(check=lambda: None)),
+        True,
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as app:
+        assert app.stdout
+        app.stdout.readline()
+        ward.wait_for_calm(app)
+        used = spent(psutil.Process(app.pid))
+        app.kill()
+    return ward, used
+
+
+def test_an_app_that_warms_up_is_waited_for() -> None:
+    """Else its neighbours at rest, or its first route, would pay for it."""
+    ward, used = waited(BUSY.format("time.process_time() < 0.7"), 100.0)
+    assert ward.rests
+    assert used >= 0.65  # the system counts in hundredths
+
+
+def test_an_app_that_never_rests_is_waited_for_once() -> None:
+    """Not before each of its routes, and for no more than a part of the budget."""
+    ward, _ = waited(BUSY.format(True), 5.0)
+    assert not ward.rests
+
+
+@pytest.mark.parametrize(("mine", "given"), [({0, 1}, {1}), ({0, 1, 2, 3}, {1, 2, 3}), ({0}, None), (None, None)])
+def test_an_app_has_all_cores_but_one(monkeypatch: pytest.MonkeyPatch, mine: set[int] | None, given: set[int] | None) -> None:
+    """Locust has that one; where there is one core only, or no way to pin, nobody is pinned."""
+    if mine is None:
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    else:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: mine, raising=False)
+    assert given == _machine.roomy()
