@@ -4,13 +4,10 @@ from reports.blame import Blame
 from reports.doctor.exam import Exam, Look
 from reports.findings import suffers
 from reports.wording import count, seconds, share
-from results.limits import COMPUTES, GROWS
+from results.limits import AT_LEAST, AWAITS, COMPUTES, FULL, GROWS, OVERLAP
 
 MOSTLY = 0.5  # share of the CPU used, or of a time
 CAUGHT = 0.1  # share of the time that the watchdog looked
-FULL = 0.8  # share of a core
-AWAITS, AT_LEAST = 0.15, 0.0005  # share, and seconds, of a lone request from which on it waits for something
-OVERLAP = 1.5  # requests that wait at once: their waits are their own
 OFTEN = 5  # holds outside any request: what comes by the clock, and did not come at rest, comes more seldom
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from results import spool
-from results.limits import COMPUTES, GROWS, STARTLING, SUFFERS, SUFFERS_FROM
+from results.limits import AT_LEAST, AWAITS, COMPUTES, FULL, GROWS, OVERLAP, STARTLING, SUFFERS, SUFFERS_FROM
 from results.schema import Cell
 
 
@@ -53,6 +53,12 @@ class Seen:
     def computes(self) -> bool:
         """Whether the app rather computes than waits, as far as anybody knows."""
         return (self.cpu or 0.0) >= COMPUTES
+
+    def waits_alone(self, alone: "Seen") -> bool:
+        """Whether requests seem to wait for something, one at a time, on a core that is not full. Whom nobody saw has no CPU."""
+        waits = alone.median - alone.takes
+        is_full = (self.cpu or 0.0) >= FULL
+        return not is_full and waits > AWAITS * alone.median + AT_LEAST and self.rate * waits < OVERLAP
 
     def grows(self, service: float) -> bool:
         """Whether nothing queues: users, their pauses and the unloaded time explain the rate."""

@@ -47,7 +47,7 @@ def steps(  # noqa: PLR0913, PLR0917 - what is known, and what is wanted
                     looks[between.users] = found
     if held and held.computes and held.rate and fits(half := bedside.half(HALF * held.rate)):
         yield (half,)
-    if held or any(one.is_startled for one in looks.values() if one.users <= FEW or not one.computes):
+    if held or any(suspicious(one, alone, idle) for one in looks.values()):
         holding.append(1 / held.rate if held and held.rate else alone.median)
     demands = asks([one for one in gates if one.metric in AT_A_LEVEL], bedside.route)  # all else is there already
     if wanted := tuple(bedside.demanded(demands, looks, held=bool(holding))):
@@ -57,6 +57,12 @@ def steps(  # noqa: PLR0913, PLR0917 - what is known, and what is wanted
 def holds(seen: Seen, idle: dict[str, float], unloaded: float) -> bool:
     """Whether the loop seems to be held: by whoever waits there, or by one who computes for as long as counts."""
     return seen.suffers("async", idle) and (not seen.computes or min(unloaded, seen.takes) >= HOLD)
+
+
+def suspicious(seen: Seen, alone: Seen, idle: dict[str, float]) -> bool:
+    """Whether a second look is worth its time: somebody waited long now and then, or all of them while requests wait one at a time."""
+    startled = seen.is_startled and (seen.users <= FEW or not seen.computes)
+    return startled or (seen.suffers("async", idle) and seen.waits_alone(alone))
 
 
 def is_plateau(top: Seen, few: Seen, unloaded: float) -> bool:
