@@ -257,12 +257,12 @@ def doctor(  # noqa: PLR0913 - one parameter per flag
     Starts it with its own interpreter, unchanged, a fresh process per route; asks only GET and HEAD unless you name others;
     at most 64 users and 20,000 requests per route. A GET may call paid or remote services too: look at --dry-run first.
     """
-    from results.settings import named  # noqa: PLC0415
+    from results.settings import named, typed  # noqa: PLC0415
     from scenarios._doctor import front  # noqa: PLC0415
 
     target, start, url = named(context, target=target, start=start, url=url)
     served = {"app_dir": app_dir, "factory": factory, "python": python, "workers": workers, "loop": loop}
-    patient = front.patient_of(target, start, url, allow_host, **served, env=env, env_file=env_file)
+    patient = front.patient_of(target, start, url, allow_host, typed(context, front.OURS), **served, env=env, env_file=env_file)
     chosen = {"routes": route, "only": only, "exclude": exclude, "params": param, "bodies": body, "headers": header}
     order = front.order_of(patient, chosen, gate or [], budget, requests, seed)
     manners = {"as_json": as_json, "quiet": quiet, "strict": strict, "open_page": open_page, "junit": junit}

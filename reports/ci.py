@@ -23,6 +23,7 @@ ACCUSED = {  # verdict -> kind of annotation, title
     "executor-pool": ("warning", "Queues for the executor's threads"),
     "thread-pool": ("warning", "Queues for a worker thread"),
     "pool-limited": ("warning", "Queues for a pool"),
+    "gil-bound": ("warning", "Computes in threads that share the GIL"),
 }
 HOLDS_LOOP = ("loop-blocked", "loop-busy")
 MOST_BYTES = 1024 * 1024  # of all that one step writes into its summary
@@ -72,8 +73,8 @@ def annotations(data: Entry, environment: Mapping[str, str]) -> list[str]:
 
 
 def annotation(kind: str, title: str, entry: Entry, root: str) -> str:
-    """One workflow command, on the line that holds most of the time; without one it stands at the run."""
-    blamed: Entry = max(entry["blame"], key=lambda one: one.get("share") or 0.0, default={})
+    """One workflow command, on the line that holds most of the time; without one on the route's own, if that is known."""
+    blamed: Entry = max(entry["blame"], key=lambda one: one.get("share") or 0.0, default=entry)
     marks = {"file": shortest(blamed["file"], root), "line": blamed.get("line")} if blamed.get("file") else {}
     pieces = ",".join(f"{name}={mark(str(one))}" for name, one in {**marks, "title": title}.items() if one)
     held = f"held {seconds(entry['hold_s'])} per request" if entry.get("hold_s") else "held"

@@ -107,6 +107,8 @@ def examined(case: Case) -> dict[str, Any]:
     names = ("file", "line", "function", "call", "library", "share", "holds", "blind")
     return {
         "blame": [{name: getattr(one, name) for name in names} for one in case.blames],
+        "file": case.exam.entry.get("file"),
+        "line": case.exam.entry.get("line"),
         "hold_s": case.hold,
         "loop_lag_p99_s": inside.lag if inside else None,
         "loop_lag_max_s": inside.longest_lag if inside else None,

@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,12 @@ def settle(built: Any) -> str:
     return f"[tool.atonce] in {path} sets {', '.join(settings)}." if settings else ""
 
 
+def typed(context: Any, names: Iterable[str]) -> set[str]:
+    """Those that stood in the command line, or in a variable of their own."""
+    return {name for name in names if context.get_parameter_source(name).name in {"COMMANDLINE", "ENVIRONMENT"}}
+
+
 def named(context: Any, **words: str) -> list[str]:
     """TARGET, start and url of a command line, in the order given: what is only written down gives way to what was typed."""
-    typed = {name for name in words if context.get_parameter_source(name).name in {"COMMANDLINE", "ENVIRONMENT"}}
-    return ["" if name not in typed and typed & RIVALS[name] else word for name, word in words.items()]
+    said = typed(context, words)
+    return ["" if name not in said and said & RIVALS[name] else word for name, word in words.items()]

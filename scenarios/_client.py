@@ -66,7 +66,8 @@ class Client:
         try:
             letter = self.letters.get(place.route, NO_LETTER)
             headers = {**letter.headers, "x-atonce-id": self.recorder.request_id(ticket)}
-            answer = connection.request(method, cell.path, body=letter.body and letter.body.encode("latin-1"), headers=headers)
+            sent = letter.body and letter.body.encode("latin-1")
+            answer = connection.request(method, letter.path or cell.path, body=sent, headers=headers)
             body = bytes(answer.read())
         except (OSError, HTTPParseError, HTTPConnectionClosed) as error:
             failure = error

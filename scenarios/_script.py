@@ -18,6 +18,7 @@ class Letter:
 
     headers: dict[str, str] = field(default_factory=dict)
     body: str | None = None  # its bytes, each as one character (latin-1)
+    path: str = ""  # instead of the cell's, where that may not hold all
 
 
 @dataclass(frozen=True, slots=True)

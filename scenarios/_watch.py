@@ -34,15 +34,16 @@ class Log:
 
     path: Path
     start: int
+    mask: Callable[[str], str] = str
 
     @classmethod
-    def from_here(cls, path: Path) -> "Log":
-        """What will be said from now on."""
-        return cls(path, path.stat().st_size if path.exists() else 0)
+    def from_here(cls, path: Path, mask: Callable[[str], str] = str) -> "Log":
+        """What will be said from now on; `mask` takes out what is not to be read."""
+        return cls(path, path.stat().st_size if path.exists() else 0, mask)
 
     def text(self) -> str:
         """What was said since."""
-        return self.path.read_bytes()[self.start :].decode("utf-8", errors="replace")
+        return self.mask(self.path.read_bytes()[self.start :].decode("utf-8", errors="replace"))
 
     def warnings(self) -> str:
         """What Python warned of since, a line each; not where, which is somebody's folder."""
@@ -64,17 +65,17 @@ def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, where it answers, and 
     with httpx.Client(base_url=url, timeout=5, trust_env=False) as client:  # or a proxy's 502 would count as ready
         while True:
             check()
-            try:
-                client.get(path)
-            except httpx.TransportError:
-                if app.poll() is not None:
-                    raise Trouble(f"The app did not start (exit code {app.returncode}). {log.last_words()}", Exit.TARGET) from None
-                if time.perf_counter() > deadline:
-                    sentence = f"The app did not answer within {within:.0f} s of its start. {log.last_words()}"
-                    raise Trouble(sentence, Exit.TARGET) from None
-                time.sleep(POLL / 2)
-            else:
+            answered = False
+            with contextlib.suppress(httpx.TransportError):
+                answered = bool(client.get(path).status_code)
+            if app.poll() is not None:  # whoever answers then is somebody else
+                raise Trouble(f"The app did not start (exit code {app.returncode}). {log.last_words()}", Exit.TARGET)
+            if answered:
                 return
+            if time.perf_counter() > deadline:
+                sentence = f"The app did not answer within {within:.0f} s of its start. {log.last_words()}"
+                raise Trouble(sentence, Exit.TARGET)
+            time.sleep(POLL / 2)
 
 
 def watch(  # noqa: PLR0913, PLR0917 - two children, what they do, and three who listen

@@ -125,11 +125,13 @@ def test_annotations_stand_on_the_guilty_lines() -> None:
     blocked = route(NOTES, **{**BLOCKED, "blame": [lesser, SLEEP]}, sentence="It serves 1.")
     pool, wrong = route("GET /pool", verdict="pool-limited"), route("GET /w", verdict="wrong-answer", sentence="50 % wrong.")
     pool["blame"] = [{**SLEEP, "file": "pool.py", "call": "engine.connect"}]
-    data = run(route(), pool, wrong, blocked, route("GET /gil", verdict="gil-bound"))
+    gil = route("GET /gil", verdict="gil-bound", file="gil.py", line=7)
+    data = run(route(file="x.py", line=1), pool, wrong, blocked, gil)
     found = annotations(data, GITHUB)
     assert found == [
         "::error file=shop/main.py,line=42,title=Blocks the event loop::held 100 ms per request by time.sleep. It serves 1.%0AAwait it:%0A100 %25 of it.",
         "::error title=Answers wrongly::50 %25 wrong.",
+        "::warning file=gil.py,line=7,title=Computes in threads that share the GIL::GET /gil serves 10 at once.",
         "::warning file=pool.py,line=42,title=Queues for a pool::GET /pool serves 10 at once.",
     ]
     assert annotations(data, {}) == annotations(data, {"GITHUB_ACTIONS": "false"}) == []

@@ -8,15 +8,17 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
-from fastapi import Body, Cookie, Depends, FastAPI, Header, Query
+from fastapi import Body, Cookie, Depends, FastAPI, Header, Query, Security
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.security import APIKeyCookie, APIKeyHeader, APIKeyQuery, HTTPBasic, HTTPBearer, OAuth2PasswordBearer
 from pydantic import UUID4, BaseModel, Field, HttpUrl, IPvAnyAddress, Json
 
 from results.trouble import Exit, Trouble
 from scenarios._doctor.asked import Asked
 from scenarios._doctor.choice import parse_choice
 from scenarios._doctor.filling import FORMATS
+from scenarios._doctor.order import entry
 from scenarios._doctor.routes import routes_of, unsafe
 from tests.in_process import served
 
@@ -129,7 +131,7 @@ def answer(app: Any, asked: Asked) -> Any:
     """What an app answers when it is asked exactly that."""
     headers = asked.headers | ({"content-type": asked.content_type} if asked.content_type else {})
     with served(app) as client:
-        told = client.request(asked.route.partition(" ")[0], asked.path, headers=headers, content=asked.body)
+        told = client.request(asked.route.partition(" ")[0], asked.sent or asked.path, headers=headers, content=asked.body)
     assert told.status_code == 200, told.text
     return told
 
@@ -254,6 +256,55 @@ def test_a_body_comes_from_a_flag_or_a_file_and_goes_out_as_it_is(tmp_path: Path
     assert "secret" not in f"{choice}{orders}"
 
 
+def guarded() -> FastAPI:
+    """Routes behind keys of every kind."""
+    app = FastAPI()
+    schemes = {
+        "/query": APIKeyQuery(name="api_key"),
+        "/header": APIKeyHeader(name="X-API-Key"),
+        "/cookie": APIKeyCookie(name="session"),
+        "/basic": HTTPBasic(),
+        "/bearer": HTTPBearer(),
+        "/oauth": OAuth2PasswordBearer("token"),
+    }
+    for path, scheme in schemes.items():
+
+        def read(key: Annotated[Any, Security(scheme)], q: str = "") -> str:
+            return f"{key}{q}"
+
+        app.get(path)(read)
+    return app
+
+
+def test_a_key_is_a_parameter_whose_value_is_shown_nowhere() -> None:
+    """In the query, in a header, in a cookie; also of a request as it stands."""
+    given = ["api_key=s3cret/&", "X-API-Key=s3cret", "session=s3cret", "q=1"]
+    asked = asked_of(guarded(), params=given)
+    assert asked["GET /query"].path == "/query?q=1&api_key=***"
+    assert answer(guarded(), asked["GET /query"]).json() == "s3cret/&1"
+    for name in ("GET /header", "GET /cookie"):
+        assert answer(guarded(), asked[name]).json() == "s3cret1"
+    (stands,) = asked_of(guarded(), params=given[:1], routes=["GET /query?q=2"]).values()
+    assert (stands.path, answer(guarded(), stands).json()) == ("/query?q=2&api_key=***", "s3cret/&2")
+    assert "s3cret" not in f"{asked}{stands}{[entry(one) for one in asked.values()]}"
+    assert asked["GET /basic"].sent == ""
+
+
+def test_what_opens_a_route_is_named_as_it_is_declared() -> None:
+    """A flag for each scheme, none where none is declared; a malformed one harms nobody."""
+    assert {name: one.keys for name, one in asked_of(guarded()).items()} == {
+        "GET /query": ("--param api_key=...",),
+        "GET /header": ("--header 'X-API-Key: ...'",),
+        "GET /cookie": ("--param session=...",),
+        "GET /basic": ("--header 'Authorization: Basic ...'",),
+        "GET /bearer": ("--header 'Authorization: Bearer ...'",),
+        "GET /oauth": ("--header 'Authorization: Bearer ...' (OAuth2)",),
+    }
+    malformed: tuple[Any, ...] = (None, 1, [1], [{"nowhere": []}], {"a": 1})
+    for security in malformed:
+        assert asked_of(document_of({"security": security}))["GET /x"].keys == ()
+
+
 def document_of(operation: dict[str, Any], method: str = "get", path: str = "/x") -> dict[str, Any]:
     """A document with one route."""
     return {"paths": {path: {method: operation}}, "components": {"schemas": {"Self": {"$ref": "#/components/schemas/Self"}}}}
@@ -376,7 +427,7 @@ def test_without_a_document_routes_are_asked_as_they_stand() -> None:
     """Named ones only; without a name, a sentence asks for one."""
     (one,) = routes_of(None, None, parse_choice(routes=["/x/%20?q=1"]))
     assert (one.route, one.path, one.skipped) == ("GET /x/%20?q=1", "/x/%20?q=1", None)
-    with pytest.raises(Trouble, match=r"No OpenAPI document could be read, so no routes are known. Name what it answers"):
+    with pytest.raises(Trouble, match=r"No OpenAPI document at /openapi.json, .*so no routes are known. Name what it answers"):
         routes_of(None, None, parse_choice())
     with pytest.raises(Trouble, match="The app declares no routes"):
         routes_of({"paths": {}}, [], parse_choice())

@@ -10,12 +10,15 @@ import venv
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from results.trouble import Exit, Trouble
+from scenarios._doctor.front import order_of
 from scenarios._doctor.patient import Patient, listeners, workers_of
 from scenarios._doctor.surroundings import interpreter, variables
 from scenarios._servant import servant
+from scenarios._watch import Log, wait_until_ready
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -84,6 +87,7 @@ def test_a_url_and_a_command_are_left_as_they_are(tmp_path: Path) -> None:
     """Nothing moves in; their command gets their environment."""
     url = Patient.of_url("http://127.0.0.1:8000/")
     assert (url.url, url.how, url.preflight()) == ("http://127.0.0.1:8000", "url", {})
+    assert Patient.of_url("http://0.0.0.0:8000").url == Patient.of_url("0.0.0.0:8000/").url == url.url
     own = Patient.of_command(f"{sys.executable} -m 'my server'", "http://localhost:9000", env=["A=1"])
     own.settle(tmp_path)
     assert own.command(1) == [sys.executable, "-m", "my server"]
@@ -255,3 +259,43 @@ def test_who_shares_a_socket_is_a_worker_and_who_supervises_them_is_not() -> Non
             children.callback(child.kill)
             assert expected == workers_of(url)
     assert workers_of(url) is None
+
+
+DSN = "postgres://u:hunter2%21@h/db"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (f"from string '{DSN}'", "from string '***'"),
+        ("no user u with hunter2%21, hunter2!", "no user u with ***, ***"),
+        ("GET /x?key=a%2Fb%3Dc by tok3n, a/b=c", "GET /x?key=*** by ***, ***"),
+        ("'li\\nes'", "'***'"),
+        ("redis://:other@h:1/0 and https://tok@h", "redis://***@h:1/0 and https://***@h"),
+        ("ab at http://h/a@b", "ab at http://h/a@b"),  # too short to be one, and no password
+    ],
+)
+def test_what_an_app_says_shows_no_value_that_was_passed(tmp_path: Path, said: str, shown: str) -> None:
+    """Of a variable, a header or a parameter; nor the password of any URL; in a sentence, in its last words, in the log."""
+    words = {"params": ["key=a/b=c"], "headers": ["Authorization: Bearer tok3n"]}
+    given = Patient.of_module("shop:app", env=[f"DB={DSN}", "KEY=li\nes", "SHORT=ab"])
+    patient = order_of(given, words, [], "8m", 1000, 1).patient  # type: ignore[arg-type]
+    assert "tok3n" not in f"{patient}"
+    (tmp_path / "guest").mkdir()
+    (tmp_path / "guest" / "trouble-idle.json").write_text(json.dumps({**IMPORT, "message": said}), encoding="utf-8")
+    assert f"cannot be imported: {shown}." in patient.trouble("idle", tmp_path, 3).sentence
+    log = tmp_path / "log.txt"
+    log.write_bytes(b"\xff " + said.encode())
+    assert f"\ufffd {shown} (all" in Log(log, 0, patient.mask).last_words()
+    patient.unsettle(tmp_path)
+    assert b"\xff " + shown.encode() == log.read_bytes()
+
+
+def test_a_command_that_has_ended_is_not_ready_whoever_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer at its port is a stranger's."""
+    stranger = httpx.Client(base_url="http://127.0.0.1:1", transport=httpx.MockTransport(lambda _: httpx.Response(200)))
+    monkeypatch.setattr(httpx, "Client", lambda **_: stranger)
+    ended = subprocess.Popen([sys.executable, "-c", ""], text=True)
+    ended.wait()
+    with pytest.raises(Trouble, match=r"did not start \(exit code 0\)"):
+        wait_until_ready(ended, "", "/", Log(Path(os.devnull), 0), lambda: None)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -99,6 +100,21 @@ SEARCH = Asked(route="POST /search", path="/search", body=b"s3cret")
         (httpx.Response(422), SEARCH, "answers 422 to one polite request; give it --body 'POST /search=@FILE'"),
         (httpx.Response(307, headers={"location": "http://a.b/x/?s3cret#s3cret"}), None, "redirects to /x/"),
         (httpx.Response(302, headers={"location": "https://a.b"}), None, "redirects to /"),
+        (
+            httpx.Response(307, headers={"location": "https://a.b/x"}),
+            None,
+            "redirects from http to https; give it --header 'X-Forwarded-Proto: https', as a proxy does",
+        ),
+        (
+            httpx.Response(400, text="Invalid host header"),
+            ITEM,
+            "answers 400 to one polite request; give it --header 'Host: ...'",
+        ),
+        (
+            httpx.Response(403),
+            replace(ITEM, keys=("--header 'X-API-Key: ...'", "--param key=...")),
+            "answers 403 to one polite request; give it --header 'X-API-Key: ...' --param key=...",
+        ),
         (httpx.Response(304), None, "answers 304 to one polite request"),
         (refuse(httpx.ReadTimeout), None, "gave no answer within 30 s"),
         (refuse(httpx.ConnectError), None, "broke off its connection (ConnectError)"),

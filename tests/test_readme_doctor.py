@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+import yaml
 from rich.console import Console
 
 from reports.findings import Verdict
@@ -69,7 +70,16 @@ def test_the_settings_and_the_workflow_are_readable() -> None:
     text = re.search(r"```toml\n(.*?)```", README, re.DOTALL)
     assert text
     assert set(tomllib.loads(text[1])["tool"]["atonce"]) <= {"target", "gate"}
-    assert "- run: atonce doctor --python .venv --junit atonce.xml" in README
+    text = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
+    assert text
+    flow = yaml.safe_load(text[1])
+    assert flow[True] == ["push", "pull_request"]  # YAML 1.1 reads `on` so
+    (job,) = flow["jobs"].values()
+    runs = [step.get("run", "") for step in job["steps"]]
+    assert "atonce doctor --python .venv --junit atonce.xml" in runs
+    assert set(re.findall(r"\$(\w+)", text[1])) <= set(flow["env"])
+    assert all(("run" in step) != ("uses" in step) for step in job["steps"])
+    assert job["runs-on"]
 
 
 def test_the_doctors_commands_run(tmp_path: Path, here: Here) -> None:

@@ -1,14 +1,23 @@
 """What stands around a black box: which of its paths may be an innocent neighbour, and what is said where nobody answers."""
 
+import socket
+import sys
+import time
 from collections.abc import Callable, Iterator
 from itertools import cycle
+from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from results.trouble import Exit, Trouble
+from scenarios._doctor import seat
+from scenarios._doctor.choice import parse_choice
 from scenarios._doctor.patient import Patient
-from scenarios._doctor.seat import DOCUMENT, document, neighbours
+from scenarios._doctor.routes import routes_of
+from scenarios._doctor.seat import DOCUMENT, address, document, neighbours
+from tests.in_process import served
 
 URL = "http://127.0.0.1:8000"
 UNKNOWN = "/_atonce-s"
@@ -40,7 +49,7 @@ def test_only_what_surely_is_innocent_is_a_neighbour(
     unknown: list[int], documented: list[int], expected: tuple[str, int] | None
 ) -> None:
     """An unknown path that is answered as such, else the OpenAPI document, else nobody."""
-    client = box({UNKNOWN: cycle(unknown), DOCUMENT: cycle(documented)}, {"openapi": "3.1.0"})
+    client = box({UNKNOWN: cycle(unknown), DOCUMENT: cycle(documented)}, {"paths": "3.1.0"})
     found, seconds = neighbours(Patient.of_url(URL), "s", client)
     assert ([expected] if expected else []) == [(one.path, one.status) for one in found]
     assert (expected is not None) == (seconds > 0)
@@ -64,3 +73,56 @@ def test_a_url_where_nobody_answers_is_named(ask: Callable[[httpx.Client], objec
         ask(client)
     assert trouble.value.code is Exit.TARGET
     assert f"{URL} does not answer ({error.__name__})" in trouble.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("words", "routes"),
+    [
+        ({}, ["GET /x"]),
+        ({"openapi_url": "/api/v1/openapi.json"}, ["GET /x"]),
+        ({"openapi_url": "/api/v1/openapi.json", "docs_url": None}, ["GET /x"]),  # ReDoc says it as well
+        ({"openapi_url": "/a.json", "docs_url": None, "redoc_url": None}, None),
+        ({"openapi_url": None}, None),  # its 404 is JSON, and no document
+    ],
+)
+def test_the_document_of_a_black_box_is_found_where_its_documentation_says(words: dict[str, Any], routes: list[str] | None) -> None:
+    """Else nothing is known, and a sentence says so."""
+    app = FastAPI(**words)
+    app.get("/x")(lambda: 1)
+    with served(app) as client:
+        found = document(client, {})
+    if routes:
+        assert routes == [one.route for one in routes_of(found, None, parse_choice())]
+    else:
+        with pytest.raises(Trouble, match=r"No OpenAPI document at /openapi.json, nor"):
+            routes_of(found, None, parse_choice())
+
+
+@pytest.mark.parametrize("place", ["http://elsewhere/a.json", "//elsewhere/a.json", "a.json"])
+def test_a_document_is_fetched_from_the_same_host_only(place: str) -> None:
+    """Whatever a page names."""
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(200, text=f"url: '{place}'")
+
+    with httpx.Client(base_url=URL, transport=httpx.MockTransport(answer)) as client:
+        assert document(client, {}) is None
+    assert [URL + DOCUMENT, f"{URL}/docs", f"{URL}/redoc"] == asked
+
+
+def test_a_command_is_not_started_where_somebody_else_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger would be examined in its place: exit code 4. A port that is let go in time is taken."""
+    monkeypatch.setattr(seat, "VACANT_WITHIN", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        patient = Patient.of_command(sys.executable, url)
+        with pytest.raises(Trouble, match=f"{url} answers while the command of --start does not run") as trouble:
+            address(patient)
+        assert trouble.value.code is Exit.TARGET
+        assert (url, port) == address(Patient.of_url(url))
+        monkeypatch.setattr(seat, "VACANT_WITHIN", 9.0)
+        monkeypatch.setattr(time, "sleep", lambda _: server.close())
+        assert (url, port) == address(patient)

@@ -56,6 +56,15 @@ TARGET, COMMAND = 'target = "written"', 'start = "written"\nurl = "http://127.0.
         (COMMAND, BOTH[:2], "--start begins with 'typed'"),
         (f"{TARGET}\n{COMMAND}", (), "take the place of MODULE:APP"),
         ("", ("typed", *BOTH), "take the place of MODULE:APP"),
+        (COMMAND, ("--workers", "4"), "--workers is only for MODULE:APP: your own command"),
+        (COMMAND, ("--loop", "uvloop", "--python", "x"), "--python is only for MODULE:APP"),
+        (COMMAND, ("--env", "A=b"), "--start begins with 'written'"),
+        ("workers = 4", BOTH, "--start begins with 'typed'"),  # is there for another app
+        ("", (BOTH[3], "--workers", "1"), "--workers is only for MODULE:APP: what runs already"),
+        ("", (BOTH[3], "--env", "A=b"), "--env is only for MODULE:APP"),
+        ("", (BOTH[3], "--env-file", "x"), "--env-file is only for MODULE:APP"),
+        ("", (BOTH[3], "--app-dir", "/x"), "--app-dir is only for MODULE:APP"),
+        ("", (BOTH[3], "--factory"), "--factory is only for MODULE:APP"),
     ],
 )
 def test_an_app_that_is_written_down_gives_way_to_one_that_is_typed(

@@ -12,13 +12,17 @@ class Asked:
     route: str
     """`GET /items/{item_id}`"""
     path: str
-    """`/items/1?q=x`: filled in and percent-encoded."""
+    """`/items/1?q=x`: filled in and percent-encoded; a key in it is masked."""
+    sent: str = field(default="", repr=False)
+    """The path with its keys, where it has some: never stored or printed."""
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     """Its parameters in headers and cookies. A person's own headers are kept apart: none is ever stored or printed."""
     body: bytes | None = field(default=None, repr=False)
     content_type: str | None = None
     declared: str | None = None
     """The media type that OpenAPI promises for a 2xx answer."""
+    keys: tuple[str, ...] = ()
+    """The flags that give what its security schemes ask for."""
     skipped: str | None = None
     is_async: bool | None = None
     file: str | None = None

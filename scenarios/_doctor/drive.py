@@ -6,7 +6,6 @@ watchdog inside shows by what. Nothing is decided here but what to ask next.
 """
 
 import contextlib
-import shutil
 import time
 from dataclasses import replace
 from typing import Any
@@ -56,7 +55,7 @@ def examine(order: Order, run: RunFolder, audience: Listener) -> None:
         except OSError as error:
             raise unwritable(run, error) from error
         finally:
-            shutil.rmtree(run.path / "guest", ignore_errors=True)
+            order.patient.unsettle(run.path)
             close(run, status)
 
 

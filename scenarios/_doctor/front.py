@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,34 @@ from results.store import RunFolder, default_root
 from results.trouble import Exit, Trouble
 from scenarios._doctor.choice import parse_choice
 from scenarios._doctor.drive import A_ROUTE, examine, listed
+from scenarios._doctor.hidden import secrets_of
 from scenarios._doctor.order import Listener, Order
 from scenarios._doctor.patient import Patient
 from scenarios._doctor.steps import FASTEST
 from scenarios._order import parse_duration
 
+OURS = ("app_dir", "factory", "python", "workers", "loop", "env", "env_file")  # flags for an app that we start
 
-def patient_of(target: str, start: str, url: str, allowed: str | None, **words: Any) -> Patient:
-    """Whose app it is. Raises Trouble."""
+
+def patient_of(target: str, start: str, url: str, allowed: str | None, typed: set[str], **words: Any) -> Patient:
+    """Whose app it is. Raises Trouble, also for flags that would not be heard."""
     if start or url:
         if target or not (start and url):
             raise Trouble("--start 'COMMAND' and --url URL belong together, and take the place of MODULE:APP.", Exit.USAGE)
+        must_be_heard(typed - {"env", "env_file"}, "your own command of --start says it by itself")
         return Patient.of_command(start, url, env=words["env"] or (), env_file=words["env_file"])
     if not target:
         raise Trouble("Name your app: atonce doctor shop.main:app, or atonce doctor http://127.0.0.1:8000", Exit.USAGE)
     if "//" in target or target.startswith((":", "localhost:")) or target[:1].isdigit():
+        must_be_heard(typed, "what runs already has been started without it")
         return Patient.of_url(target, allowed)
     return Patient.of_module(target, **{**words, "env": words["env"] or (), "loop": str(words["loop"])})
+
+
+def must_be_heard(typed: set[str], why: str) -> None:
+    """Raises Trouble for a flag that says how we are to start an app, where we do not."""
+    if strange := [f"--{name.replace('_', '-')}" for name in OURS if name in typed]:
+        raise Trouble(f"{strange[0]} is only for MODULE:APP: {why}. Leave it out.", Exit.USAGE)
 
 
 def order_of(  # noqa: PLR0913, PLR0917 - what somebody may say
@@ -42,6 +54,8 @@ def order_of(  # noqa: PLR0913, PLR0917 - what somebody may say
         if one.level and one.level.amount > most[one.level.unit]:
             sentence = f"the gate {one.expression!r} asks for more than an examination sends: at most {MANY}u, or {FASTEST:g}/s."
             raise Trouble(sentence, Exit.USAGE)
+    secrets = secrets_of([*patient.env.values(), *choice.headers.values(), *choice.params.values()])
+    patient = replace(patient, secrets=secrets)
     return Order(patient=patient, choice=choice, gates=demands, budget=allowed, requests=requests, seed=seed)
 
 

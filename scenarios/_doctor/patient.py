@@ -1,7 +1,7 @@
 """Whose app is examined, and how it is had: started by us with their interpreter, started by their own command, or running already.
 
 Their environment stays as it is: the guest is copied into the run's folder and lent by PYTHONPATH. What somebody passes in
-`--env` goes to the app and nowhere else.
+`--env` goes to the app and nowhere else; where the app repeats it, it is masked.
 """
 
 import contextlib
@@ -21,11 +21,13 @@ from urllib.parse import urlsplit
 import psutil
 
 from results.trouble import Exit, Trouble
+from scenarios._doctor.hidden import masked
 from scenarios._doctor.surroundings import interpreter, variables
 from scenarios._order import parse_host
 
 GUEST = Path(__file__).resolve().parents[2] / "targets" / "guest"
 OLDEST = (3, 10)  # what the guest runs on
+LONGEST = 300  # characters of what an app complains
 PATIENCE = 30  # seconds for somebody's interpreter to say what it has
 QUESTION = """
 import json, platform
@@ -57,6 +59,7 @@ class Patient:
     workers: int = 1
     loop: str = "auto"
     env: Mapping[str, str] = field(default_factory=dict, repr=False)  # theirs: never shown, never stored
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # nor are these, where the app says them
 
     @classmethod
     def of_module(  # noqa: PLR0913 - one parameter per flag
@@ -137,6 +140,14 @@ class Patient:
             here = folder / "guest" / "_atonce_guest"
             shutil.copytree(GUEST, here, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
 
+    def unsettle(self, folder: Path) -> None:
+        """Take the guest out again, and what nobody is to read out of the log."""
+        shutil.rmtree(folder / "guest", ignore_errors=True)
+        log = folder / "log.txt"
+        if log.exists():
+            said = log.read_bytes().decode("utf-8", "surrogateescape")
+            log.write_bytes(self.mask(said).encode("utf-8", "surrogateescape"))
+
     def command(self, port: int) -> list[str]:
         """How the app is started; the guest learns the rest from the environment."""
         if self.how != "module":
@@ -161,6 +172,10 @@ class Patient:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
         return {**ours, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", **self.env}
 
+    def mask(self, text: str) -> str:
+        """What the app said, without what is not to be read."""
+        return masked(text, self.secrets)
+
     def census(self, act: str, folder: Path) -> dict[str, Any] | None:
         """What the guest wrote down about the app, if it came that far."""
         return told(folder / "guest" / f"census-{act}.json")
@@ -173,7 +188,7 @@ class Patient:
             where = f" ({near(said['file'])}, line {said['line']}, in {said['function']})" if said["file"] else ""
             lost = f"No module named {self.app.partition(':')[0].partition('.')[0]!r}" in said["message"]
             hint = f" It was looked for in {self.home}; name another folder with --app-dir." if lost else ""
-            return Trouble(f"{self.app} {WRONG[said['kind']]}: {said['message']}{where}.{hint}", Exit.TARGET)
+            return Trouble(f"{self.app} {WRONG[said['kind']]}: {self.mask(said['message'])[:LONGEST]}{where}.{hint}", Exit.TARGET)
         if code is None:
             return Trouble(f"{self.app} never gets ready: it runs, but answers no request. {log}", Exit.TARGET)
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
@@ -185,6 +200,7 @@ def bare(url: str, allowed: str | None) -> str:
     if re.search(r"[/@?#]", re.sub(r"^\w+://", "", url).rstrip("/")):
         host = "Name the host only, such as http://127.0.0.1:8000, without a user, password, path or query."
         raise Trouble(f"{host} Routes carry the path (--route 'GET /api/items'), headers the secrets (--header).", Exit.USAGE)
+    url = re.sub(r"^(\w+://)?0\.0\.0\.0(?=:|/|$)", r"\g<1>127.0.0.1", url)  # as servers say that they listen everywhere
     return parse_host(url, allowed).geturl().rstrip("/")
 
 

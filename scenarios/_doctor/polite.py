@@ -18,6 +18,7 @@ PATIENCE = 30.0  # seconds until an answer must have begun
 ENDLESS = 10.0  # seconds from its head to its end
 SLOW = 2.0  # after a first answer as slow as this, one more is enough
 MOST_BYTES = 8_000_000  # of a body that are looked at
+HOSTILE = b"Invalid host header"  # as Starlette's TrustedHostMiddleware says it
 BODILESS = {204, 205, 304}
 UNAWAITED = re.compile(
     rb"(?:<|&lt;|\\u003c)(?:coroutine object |async_generator object |(?:\w+\.)?Task pending |_?\w*Future pending)", re.IGNORECASE
@@ -58,9 +59,9 @@ def once(client: httpx.Client, asked: Asked, headers: httpx.Headers, patience: f
     method = asked.route.partition(" ")[0]
     try:
         with client.stream(
-            method, asked.path, headers=headers, content=asked.body, timeout=patience, follow_redirects=False
+            method, asked.sent or asked.path, headers=headers, content=asked.body, timeout=patience, follow_redirects=False
         ) as answer:
-            manner = Manner(status=answer.status_code, skipped=refused(asked, answer) or streaming(answer))
+            manner = Manner(status=answer.status_code, skipped=refused(asked, answer, endless) or streaming(answer))
             if not manner.skipped:
                 body = read(answer, endless)
                 why = None if body is not None else f"a stream: its answer had no end within {endless:g} s"
@@ -74,11 +75,14 @@ def once(client: httpx.Client, asked: Asked, headers: httpx.Headers, patience: f
     return replace(manner, seconds=(time.perf_counter() - began,))
 
 
-def refused(asked: Asked, answer: httpx.Response) -> str | None:
+def refused(asked: Asked, answer: httpx.Response, endless: float) -> str | None:
     """Errors and redirects, with the flag that may help."""
     status = answer.status_code
     if answer.has_redirect_location:
-        path = urlsplit(answer.headers["location"]).path or "/"
+        place, here = urlsplit(answer.headers["location"]), answer.request.url
+        path = place.path or "/"
+        if (place.scheme, path) == ("https", urlsplit(str(here)).path) and here.scheme == "http":
+            return "redirects from http to https; give it --header 'X-Forwarded-Proto: https', as a proxy does"
         return f"redirects to {path[:80]}" if path.isprintable() else "redirects"
     if answer.is_success:
         return None
@@ -88,7 +92,9 @@ def refused(asked: Asked, answer: httpx.Response) -> str | None:
     body = f" --body '{asked.route.partition('?')[0]}=@FILE'" if asked.body else ""
     match status:
         case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN:
-            hint = " --header 'Authorization: ...'"
+            hint = f" {' '.join(asked.keys)}" if asked.keys else " --header 'Authorization: ...'"
+        case httpx.codes.BAD_REQUEST if read(answer, endless) == HOSTILE:
+            hint = " --header 'Host: ...'"
         case httpx.codes.BAD_REQUEST | httpx.codes.NOT_FOUND | httpx.codes.UNPROCESSABLE_ENTITY:
             hint = params + body
         case _:

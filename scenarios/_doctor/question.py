@@ -11,6 +11,7 @@ from results.trouble import Exit, Trouble
 from scenarios._doctor.asked import STREAMS, Asked, family
 from scenarios._doctor.choice import Choice
 from scenarios._doctor.filling import Spot, Unfillable, fill, pointed, shown
+from scenarios._doctor.hidden import MASK
 
 HOLE = re.compile(r"\{([^{}:]+)(?::([^{}]*))?\}")  # Starlette's {name} and {name:convertor}
 CONVERTORS: dict[str, dict[str, Any]] = {
@@ -45,18 +46,27 @@ class Found:
         return self.name.partition(" ")[2]
 
     def parameters(self, document: dict[str, Any]) -> list[dict[str, Any]]:
-        """Those declared, a later one instead of an earlier, and those that only the path tells of; without what stands in it already."""
+        """Those declared, a later one instead of an earlier, those that only the path tells of, and keys; without what stands in it already."""
         told = [
             {"in": "path", "name": name, "required": True, "schema": of_convertor(name, kind)}
             for name, kind in HOLE.findall(self.template)
         ]
         declared = [pointed(document, one) for one in (self.operation or {}).get("parameters", [])]
-        known = [one for one in [*told, *declared] if isinstance(one, dict) and isinstance(one.get("name"), str)]
+        keys = [{**one, "secret": True} for one in self.schemes(document) if one.get("type") == "apiKey"]
+        known = [one for one in [*told, *declared, *keys] if isinstance(one, dict) and isinstance(one.get("name"), str)]
         return [
             one
             for (where, name), one in {(one.get("in"), one["name"]): one for one in known}.items()
-            if not (where == "path" and f"{{{name}}}" not in self.path) and not (where == "query" and "?" in self.path)
+            if not (where == "path" and f"{{{name}}}" not in self.path)
+            and not (where == "query" and "?" in self.path and "secret" not in one)
         ]
+
+    def schemes(self, document: dict[str, Any]) -> list[dict[str, Any]]:
+        """The security schemes that it names, or the whole document does."""
+        named = (self.operation or {}).get("security", document.get("security"))
+        names = [name for one in (named if isinstance(named, list) else []) if isinstance(one, dict) for name in one]
+        found = [pointed(document, {"$ref": f"#/components/securitySchemes/{name}"}) for name in dict.fromkeys(names)]
+        return [one for one in found if isinstance(one, dict)]
 
 
 def of_convertor(name: str, kind: str) -> dict[str, Any]:
@@ -69,7 +79,8 @@ def ask(found: Found, document: dict[str, Any], choice: Choice) -> Asked:
     told: dict[str, Any] = {key: found.told.get(key) for key in ("is_async", "file", "line")}
     asked = Asked(route=found.name, path=literal(found.path), **told)
     try:
-        asked = replace(asked, declared=promised(found.operation or {}, document))
+        keys = tuple(one for one in map(key_flag, found.schemes(document)) if one.isprintable())
+        asked = replace(asked, keys=keys, declared=promised(found.operation or {}, document))
         must_be_askable(found, document)
         return filled(asked, found, document, choice)
     except Unfillable as no:
@@ -77,6 +88,18 @@ def ask(found: Found, document: dict[str, Any], choice: Choice) -> Asked:
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         why = "its entry in the OpenAPI document cannot be understood"
     return replace(asked, skipped="".join(letter if letter.isprintable() else "?" for letter in why))
+
+
+def key_flag(scheme: dict[str, Any]) -> str:
+    """How a person gives what a security scheme asks for. OAuth 2 and OpenID Connect hand out bearer tokens."""
+    match scheme.get("type"), scheme.get("in"), scheme.get("name"):
+        case "apiKey", "header", name:
+            return f"--header '{name}: ...'"
+        case "apiKey", _, name:
+            return f"--param {name}=..."
+        case "oauth2", _, _:
+            return "--header 'Authorization: Bearer ...' (OAuth2)"
+    return f"--header 'Authorization: {str(scheme.get('scheme', 'bearer')).capitalize()} ...'"
 
 
 def must_be_askable(found: Found, document: dict[str, Any]) -> None:
@@ -93,7 +116,9 @@ def must_be_askable(found: Found, document: dict[str, Any]) -> None:
 
 def filled(asked: Asked, found: Found, document: dict[str, Any], choice: Choice) -> Asked:
     """Parameters where they belong, then the body. Raises Unfillable."""
-    path, query, cookies, headers = asked.path, [], [], {}
+    path, cookies, headers = asked.path, [], {}
+    query: list[tuple[str, str]] = []
+    keys: list[tuple[str, str]] = []
     ours = NOT_PARAMETERS | {name.lower() for name in choice.headers}
     for one in found.parameters(document):
         name, where = one["name"], one.get("in")
@@ -104,7 +129,8 @@ def filled(asked: Asked, found: Found, document: dict[str, Any], choice: Choice)
                     raise Unfillable(f"{name} is empty, which no path can hold: --param {name}=...")
                 path = path.replace(literal(f"{{{name}}}"), quote(",".join(values), safe=""))
             case "query":
-                query += [(name, value) for value in values]
+                pairs = [(name, value) for value in values]
+                keys, query = ([*keys, *pairs], query) if "secret" in one else (keys, [*query, *pairs])
             case "cookie":
                 cookies += [f"{name}={quote(value)}" for value in values]
             case "header" if values and name.lower() not in ours:
@@ -112,8 +138,14 @@ def filled(asked: Asked, found: Found, document: dict[str, Any], choice: Choice)
     if cookies and "cookie" not in ours:
         headers["Cookie"] = "; ".join(cookies)
     body, content_type = body_of(found, document, choice)
-    path += "?" + urlencode(query, quote_via=quote) if query else ""
-    return replace(asked, path=path, headers=headers, body=body, content_type=content_type)
+    path = extended(path, query)
+    told, sent = extended(path, [(name, MASK) for name, _ in keys]), extended(path, keys) if keys else ""
+    return replace(asked, path=told, sent=sent, headers=headers, body=body, content_type=content_type)
+
+
+def extended(path: str, query: list[tuple[str, str]]) -> str:
+    """A path with more of a query."""
+    return path + ("&" if "?" in path else "?") + urlencode(query, quote_via=quote, safe="*") if query else path
 
 
 def literal(path: str) -> str:

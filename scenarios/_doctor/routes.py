@@ -37,7 +37,7 @@ def routes_of(openapi: Any, census: list[dict[str, Any]] | None, choice: Choice)
         known = (
             "The app declares no routes"
             if document or census is not None
-            else "No OpenAPI document could be read, so no routes are known"
+            else f"No OpenAPI document at {DOCS[2]}, nor where /docs or /redoc would name it, so no routes are known"
         )
         sentence = f"{known}. Name what it answers, as it stands: --route 'GET /items/1'"
         raise Trouble(sentence, Exit.USAGE)

@@ -6,6 +6,9 @@ outside, where the system shows them.
 """
 
 import contextlib
+import json
+import re
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,16 +25,34 @@ from scenarios._driver import free_port
 
 SAMPLE_EVERY = 0.1  # seconds between two readings of a black box's CPU
 DOCUMENT = "/openapi.json"
+PAGES = ("/docs", "/redoc")  # which say where the document lies, if not there
+NAMED = re.compile(r"(?:\burl: *|spec-url=)[\"'](/[^/\"'][^\"']*)[\"']")  # on this host
+VACANT_WITHIN = 3.0  # seconds in which a port is let go by whoever listened there
 NOWHERE = 3  # times that a path is asked before it may be a neighbour
 NO_ROUTE = (404, 405, 401, 403, 400)  # what is said where no route is; anything else may be a catch-all's, perhaps a `def`
 
 
 def address(patient: Patient) -> tuple[str, int]:
-    """Where the app is going to answer."""
+    """Where the app is going to answer. Raises Trouble where somebody else does, before it was started."""
     if patient.url:
-        return patient.url, httpx.URL(patient.url).port or 80
+        place = httpx.URL(patient.url)
+        port = place.port or {"http": 80, "https": 443}[place.scheme]
+        deadline = time.perf_counter() + VACANT_WITHIN
+        while patient.how == "command" and listens(place.host, port):
+            if time.perf_counter() > deadline:
+                stop = f"Stop what listens there, choose another port, or examine that as it is: atonce doctor {patient.url}"
+                raise Trouble(f"{patient.url} answers while the command of --start does not run. {stop}", Exit.TARGET)
+            time.sleep(0.1)
+        return patient.url, port
     port = free_port()
     return f"http://127.0.0.1:{port}", port
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether somebody takes connections."""
+    with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
+        return True
+    return False
 
 
 def ready_path(patient: Patient, secret: str) -> str:
@@ -46,7 +67,7 @@ def neighbours(patient: Patient, secret: str, client: httpx.Client) -> tuple[tup
         return tuple(neighbour(one, f"/_atonce-{secret}/{one}", f'{{"neighbour":"{one}"}}') for one in kinds), 0.0
     for path, right in ((f"/_atonce-{secret}", NO_ROUTE), (DOCUMENT, (200,))):  # without a person's headers
         status, seconds = steadily(client, path)
-        if status in right and (path != DOCUMENT or "openapi" in (document(client, {}) or {})):  # a catch-all answers there too
+        if status in right and (path != DOCUMENT or parsed(text(client, path, {}))):  # a catch-all answers there too
             return (neighbour("async", path, "", status),), seconds
     return (), 0.0
 
@@ -77,14 +98,31 @@ def neighbour(kind: str, path: str, expects: str, status: int = 0) -> Neighbour:
 
 
 def document(client: httpx.Client, headers: dict[str, str]) -> dict[str, Any] | None:
-    """The OpenAPI document of a black box; None where it has none to read."""
+    """The OpenAPI document of a black box, where it usually lies or its documentation says; None where it has none to read."""
+    found = parsed(text(client, DOCUMENT, headers))
+    for page in () if found else PAGES:
+        if named := NAMED.search(text(client, page, headers)):
+            found = found or parsed(text(client, named[1], headers))
+    return found
+
+
+def text(client: httpx.Client, path: str, headers: dict[str, str]) -> str:
+    """What a path answers; nothing for any other status than 200."""
     try:
-        found = client.get(DOCUMENT, headers=headers).json()
+        answer = client.get(path, headers=headers)
     except httpx.TransportError as error:
         raise silent(client, error) from error
-    except (httpx.HTTPError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return ""
+    return answer.text if answer.status_code == httpx.codes.OK else ""
+
+
+def parsed(said: str) -> dict[str, Any] | None:
+    """An OpenAPI document; None for anything else, such as what a catch-all answers."""
+    with contextlib.suppress(ValueError, RecursionError):
+        found = json.loads(said)
+        return found if isinstance(found, dict) and "paths" in found else None
+    return None
 
 
 def meter(patient: Patient, folder: Path, act: str, url: str) -> Callable[[], None]:

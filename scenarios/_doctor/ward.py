@@ -108,7 +108,7 @@ class Ward:
             body = asked.body.decode("latin-1") if asked.body is not None else None
             headers = httpx.Headers({**kind, **asked.headers})
             headers.update(self.order.choice.headers)  # a person's own beat the route's, however they are spelt
-            letters[asked.route] = Letter(dict(headers), body)
+            letters[asked.route] = Letter(dict(headers), body, asked.sent)
         return Script(self.run.path, act, self.order.seed, cells, letters=letters, users=MANY)
 
     def follow(
@@ -121,7 +121,8 @@ class Ward:
             self.interruption.check()
             sampled()
 
-        watch(app, locust, scripts, lambda cell, _: self.tell(cell), Log.from_here(self.run.path / "log.txt"), check)
+        log = Log.from_here(self.run.path / "log.txt", self.patient.mask)
+        watch(app, locust, scripts, lambda cell, _: self.tell(cell), log, check)
 
     def tell(self, step: str) -> None:
         """What is being done."""

@@ -128,7 +128,7 @@ def tell(order: Order, kind: str, message: str, error: BaseException | None = No
 def last_line(error: BaseException) -> str:
     """The last line of a traceback; of a long complaint its beginning, without the values that pydantic quotes."""
     lines = traceback.format_exception_only(type(error), error)[-1].splitlines()
-    return " ".join(line.partition(" [type=")[0].strip() for line in lines[:3] if "For further information" not in line)[:300]
+    return " ".join(line.partition(" [type=")[0].strip() for line in lines[:3] if "For further information" not in line)
 
 
 def place(error: BaseException, home: str) -> tuple[str | None, int | None, str | None]:
