@@ -185,21 +185,24 @@ def running(home: Path) -> Iterator[str]:
 
 @pytest.mark.slow
 def test_a_black_box_is_examined_from_outside(tmp_path: Path) -> None:
-    """One that holds its loop and one that does not; what cannot be known is said; the app lives on."""
+    """One route that holds its loop and one that does not and takes a key, which is kept nowhere; what cannot be known is said; the app lives on."""
     routes = """
         import asyncio, time
-        from fastapi import FastAPI
+        from fastapi import FastAPI, Security
+        from fastapi.security import APIKeyQuery
         app = FastAPI()
         @app.get("/good")
-        async def good(): await asyncio.sleep(0.1)
+        async def good(key=Security(APIKeyQuery(name="key"))): await asyncio.sleep(0.1 / (key == "s3cret"))
         @app.get("/bad")
         async def bad(): time.sleep(0.1)
     """
     home = written(tmp_path / "home", routes)
     with running(home) as url:
-        found = examined(home, url, "--out", str(tmp_path / "out"), "-q")
+        found = examined(home, url, "--out", str(tmp_path / "out"), "-q", "--param", "key=s3cret")
         assert found.returncode == 0, found.stdout + found.stderr
-        assert httpx.get(f"{url}/good").status_code == 200
+        assert httpx.get(f"{url}/good?key=s3cret").status_code == 200
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert (b"/good?key=***" in kept, b"s3cret" in kept, "s3cret" in found.stdout) == (True, False, False)
     rows = {line.split()[1]: line for line in found.stdout.splitlines() if line.startswith("GET /")}
     assert tuple(re.findall(r"scales|loop-blocked", rows["/good"] + rows["/bad"])) == ("scales", "loop-blocked")
     assert "A black box" in found.stdout

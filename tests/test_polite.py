@@ -65,11 +65,10 @@ def test_a_healthy_route_is_asked_three_times() -> None:
         seen.append((request.method, str(request.url), request.headers["x-key"], request.headers["content-type"], request.content))
         return httpx.Response(200, headers={"content-type": JSON, "content-length": "7"}, content=iter([b'{"a":1}']))
 
-    asked = Asked(
-        route="POST /x/{y}", path="/x/%2F?q=%C3%BC", headers={"X-Key": "string"}, body=b"[]", content_type=JSON, declared=JSON
-    )
+    told: dict[str, Any] = {"route": "POST /x/{y}", "path": "/x/%2F?q=%C3%BC&k=***", "sent": "/x/%2F?q=%C3%BC&k=s3cret"}
+    asked = Asked(**told, headers={"X-Key": "string"}, body=b"[]", content_type=JSON, declared=JSON)
     manner = polite(mocked(handle), asked, {"x-key": "s3cret"})
-    assert [("POST", f"{HOME}/x/%2F?q=%C3%BC", "s3cret", JSON, b"[]")] * 3 == seen
+    assert [("POST", f"{HOME}/x/%2F?q=%C3%BC&k=s3cret", "s3cret", JSON, b"[]")] * 3 == seen
     assert (manner.status, len(manner.seconds), manner.bytes, manner.skipped, manner.wrong) == (200, 3, 7, None, None)
     assert "s3cret" not in f"{manner}{asked}"
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from reports.findings import Verdict
 from reports.report import Report, explain
+from reports.summary import summary
 from reports.terminal import show
 from tests.front import Here
 from tests.processes import ROOT, free_port
@@ -62,6 +63,7 @@ def test_every_mistake_of_the_ward_was_found_and_every_cure_scales(example: Repo
     found = {finding.route.route: finding.verdict for finding in example.findings}
     answered = {route: verdict for route, verdict in WARD_TRUTH.items() if verdict is not Verdict.WRONG_ANSWER}
     assert {route: verdict for route, verdict in found.items() if verdict is not Verdict.WRONG_ANSWER} == answered
+    assert all(one["file"] and one["line"] for one in summary(example)["routes"])
     assert example.trust.belief in {"trusted", "suspect"}
 
 

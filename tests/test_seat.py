@@ -98,6 +98,13 @@ def test_the_document_of_a_black_box_is_found_where_its_documentation_says(words
             routes_of(found, None, parse_choice())
 
 
+def test_an_error_is_no_document() -> None:
+    """Whatever it looks like."""
+    answers = httpx.MockTransport(lambda _: httpx.Response(500, json={"paths": {}}))
+    with httpx.Client(base_url=URL, transport=answers) as client:
+        assert document(client, {}) is None
+
+
 @pytest.mark.parametrize("place", ["http://elsewhere/a.json", "//elsewhere/a.json", "a.json"])
 def test_a_document_is_fetched_from_the_same_host_only(place: str) -> None:
     """Whatever a page names."""
