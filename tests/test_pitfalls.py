@@ -147,10 +147,9 @@ def test_a_coroutine_cannot_be_written_as_json(shape: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_the_questions_are_answered_by_a_real_server_and_its_log_warns(tmp_path: Path, loop: str) -> None:
+def test_the_questions_are_answered_by_a_real_server_and_its_log_warns(tmp_path: Path) -> None:
     """All five coroutines are warned of, those too that an error held; a run without any load can be believed."""
-    path, trouble = run_of(tmp_path, chosen({"asked/pitfalls"}), loop=loop)
+    path, trouble = run_of(tmp_path, chosen({"asked/pitfalls"}))
     assert trouble is None
     judged = {one.claim.id: one.judgement for one in explain(path).claims}
     assert {"forgotten-await", "await-in-def"} == set(judged)
