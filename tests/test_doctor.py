@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -122,19 +123,28 @@ def test_settings_make_it_one_word(tmp_path: Path, here: Here) -> None:
     assert "paid or remote services" in told.stdout
 
 
+def is_disturbed(summary: dict[str, Any]) -> bool:
+    """Whether the run has seen other work on this machine, and may abstain; an accusation must be right all the same."""
+    return any(one["id"] == "V10" and one["status"] in {"warn", "fail"} for one in summary["trust"]["checks"])
+
+
 @pytest.mark.slow
+@pytest.mark.alone
 def test_six_routes_of_known_truth() -> None:
     """The shop of the corpus: each verdict, each line, and the order that nobody placed. The whole corpus: `python -m tests.bench_doctor`."""
-    home = CORPUS / "shop"
-    truth = load(home)
-    mark = new_mark()
-    found = examined(home, truth["app"], "--json", "-q", "--out", str(home / "atonce-results"), **{MARK: mark})
+    home, easy = CORPUS / "shop", "GET /admin/health"
+    truth, mark = load(home), new_mark()
+    words = ["--exclude", easy, "--json", "-q", "--out", str(home / "atonce-results")]
+    found = examined(home, truth["app"], *words, **{MARK: mark})
     try:
         summary = json.loads(found.stdout)
-        rows = [compare("shop", one, summary) for one in truth["routes"]]
-        assert [(row.route, row.truth, row.verdict, row.note) for row in rows if not row.right or row.guilty_right is False] == []
+        rows = [compare("shop", one, summary) for one in truth["routes"] if one["route"] != easy]
+        abstained = {"unknown", "untrusted"} if is_disturbed(summary) else set()
+        wrong = [row for row in rows if row.verdict not in abstained and (not row.right or row.guilty_right is False)]
+        assert [(row.route, row.truth, row.verdict, row.note) for row in wrong] == []
+        assert len(summary["routes"]) == 6
         assert not (home / "outbox.jsonl").exists()
-        assert gone_within(mark, 5) == []
+        assert gone_within(mark) == []
     finally:
         subprocess.run(["rm", "-rf", str(home / "atonce-results")], check=True)
 
@@ -184,6 +194,7 @@ def running(home: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_black_box_is_examined_from_outside(tmp_path: Path) -> None:
     """One route that holds its loop and one that does not and takes a key, which is kept nowhere; what cannot be known is said; the app lives on."""
     routes = """
@@ -199,10 +210,12 @@ def test_a_black_box_is_examined_from_outside(tmp_path: Path) -> None:
     home = written(tmp_path / "home", routes)
     with running(home) as url:
         found = examined(home, url, "--out", str(tmp_path / "out"), "-q", "--param", "key=s3cret")
-        assert found.returncode == 0, found.stdout + found.stderr
         assert httpx.get(f"{url}/good?key=s3cret").status_code == 200
     kept = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
     assert (b"/good?key=***" in kept, b"s3cret" in kept, "s3cret" in found.stdout) == (True, False, False)
-    rows = {line.split()[1]: line for line in found.stdout.splitlines() if line.startswith("GET /")}
-    assert tuple(re.findall(r"scales|loop-blocked", rows["/good"] + rows["/bad"])) == ("scales", "loop-blocked")
+    summary = json.loads(next(tmp_path.glob("out/*/report/summary.json")).read_text(encoding="utf-8"))
+    verdicts = {one["route"]: one["verdict"] for one in summary["routes"]}
+    abstained = {"unknown", "untrusted"} if is_disturbed(summary) else set()
+    assert verdicts["GET /good"] in {"scales"} | abstained
+    assert verdicts["GET /bad"] in {"loop-blocked"} | abstained
     assert "A black box" in found.stdout

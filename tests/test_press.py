@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from reports.checks import CheckStatus
 from reports.report import explain
 from reports.trust import Belief
 from tests.processes import MARK, ROOT, gone_within, new_mark, served
+from tests.sound import unsound
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def run(folder: Path, *words: str, loop: str = "asyncio") -> tuple[int, dict[str, Any], str]:
@@ -24,45 +24,54 @@ def run(folder: Path, *words: str, loop: str = "asyncio") -> tuple[int, dict[str
     mark = new_mark()
     with served("targets.app:app", mark, loop=loop) as (url, _):
         command = [sys.executable, str(ROOT / "atonce.py"), "run", *words, "--host", url, "--out", str(folder), "--json"]
-        shown = subprocess.run(command, env={**os.environ, MARK: mark}, capture_output=True, text=True, timeout=120, check=False)
-    assert gone_within(mark, 3.0) == []
+        shown = subprocess.run(command, env={**os.environ, MARK: mark}, capture_output=True, text=True, timeout=240, check=False)
+    assert gone_within(mark) == []
     return shown.returncode, json.loads(shown.stdout), shown.stderr
 
 
 def test_levels_and_repeats_of_several_routes(tmp_path: Path) -> None:
     """Each measured by itself; those with room serve all who ask. One that does nothing would leave the generator no CPU."""
-    words = ["crowd", "-u", "1,6", "--repeat", "2", "-t", "2s", "--route", "/async?seconds=0.05", "--route", "/sync?seconds=0.05"]
+    words = ["crowd", "-u", "1,6", "--repeat", "2", "-t", "1s", "--route", "/async?seconds=0.05", "--route", "/sync?seconds=0.05"]
     code, data, said = run(tmp_path, *words)
-    assert code == 0, said
-    assert (data["command"], data["trust"]["verdict"], data["claims"]) == ("run", "trusted", [])
+    assert code in {0, 3}, said
+    assert (data["command"], unsound(explain(next(tmp_path.iterdir()))), data["claims"]) == ("run", set(), [])
     first, second = data["routes"]
     assert (first["route"], second["route"]) == ("GET /async?seconds=0.05", "GET /sync?seconds=0.05")
     assert [level["users"] for level in first["levels"]] == [1, 1, 6, 6]
-    assert 4.5 < first["served_at_once"] < 6.5
+    assert 3.5 < first["served_at_once"] < 8
 
 
 def test_a_knee_measures_the_capacity_first(tmp_path: Path) -> None:
     """One at a time on a frozen route: seven rates follow from the crowd's throughput, the last is overloaded."""
-    code, data, said = run(tmp_path, "knee", "-u", "6", "-t", "2s", "--route", "/broken-async?seconds=0.05")
-    assert code in {0, 3}, said  # two seconds are short: a busy machine may make it suspect, or worse
+    code, data, said = run(tmp_path, "knee", "-u", "6", "-t", "1s", "--route", "/broken-async?seconds=0.05")
+    assert code in {0, 3}, said  # a second is short: a busy machine may make it suspect, or worse
     route = data["routes"][0]
-    assert 15 < route["levels"][-1]["rps"] < 21
+    assert 8 < route["levels"][-1]["rps"] < 21
     assert [one["share"] for one in route["offered"]] == [0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.2]
     assert route["offered"][4]["rate_rps"] == pytest.approx(0.8 * route["levels"][-1]["rps"], rel=0.02)
     assert next(tmp_path.glob("*/report/charts/knee.svg")).exists()
 
 
-def test_what_the_drain_does_not_bring_is_a_bound(tmp_path: Path) -> None:
-    """Twelve a second on a route that serves five: given up after a second, counted, and printed as "at least"."""
-    words = ["--rate", "12/s", "-t", "4s", "--drain", "1s", "--route", "/broken-async?seconds=0.2"]
-    code, data, said = run(tmp_path, "steady", *words)
-    assert code == 0, said
-    (one,) = data["routes"][0]["offered"]
+def test_cold_arrivals_open_what_they_need_and_what_the_drain_does_not_bring_is_a_bound(tmp_path: Path) -> None:
+    """On a route with room, then on one that serves five of twelve: given up after a second, and printed as "at least".
+
+    Of a warmed pool the last of 52 connections is taken first; a cold one begins with its first and keeps them alive.
+    """
+    words = ["--rate", "12/s", "-t", "3s", "--drain", "1s", "--pool", "cold"]
+    routes = ["--route", "/async?seconds=0.05", "--route", "/broken-async?seconds=0.2"]
+    code, data, said = run(tmp_path, "steady", *words, *routes)
+    assert code in {0, 3}, said  # three seconds are short
+    (one,) = data["routes"][1]["offered"]
     assert one["planned"] == one["sent"]
     assert one["unfinished"] > 5
     assert one["overloaded"]
     assert one["max_s"] is None
     assert one["max_at_least_s"] > 1.0
+    rows = pd.read_parquet(next(tmp_path.iterdir()) / "samples.parquet")
+    rows = rows[(rows.cell == "steady/GET /async?seconds=0.05/12") & rows.connection.notna()]
+    assert rows.connection.max() < 40
+    assert len(rows.drop_duplicates(["connection", "peer"])) == rows.connection.nunique()
+    assert len(rows) > rows.connection.nunique()
 
 
 def test_a_route_that_is_not_named_is_offered_and_one_that_fails_is_not_loaded(tmp_path: Path) -> None:
@@ -80,27 +89,15 @@ def test_a_cold_crowd_that_is_not_drained_is_untrusted_and_so_is_one_that_hides_
     assert (code, data["trust"]["verdict"]) == (3, "untrusted"), said
     level = data["routes"][0]["levels"][0]
     assert level["unfinished"] == 50
-    assert 0.3 < level["p50_at_least_s"] < level["p50_at_most_s"] < 1.25  # warmed: N D = 2.5 s
+    assert 0.3 < level["p50_at_least_s"] < level["p50_at_most_s"] < 1.8  # warmed: N D = 2.5 s
     assert (level["p99_s"], level["p99_at_least_s"] > level["p50_at_most_s"]) == (None, True)
     assert data["environment"]["connections"].startswith("cold")
     whole = next(tmp_path.iterdir())
-    report = explain(whole)
-    assert [one.id for one in report.trust.checks if one.status is CheckStatus.FAIL] == ["V7"]
+    assert unsound(explain(whole)) == {"V7"}
     cut = tmp_path / "cut"
     shutil.copytree(whole, cut)
     rows = pd.read_parquet(cut / "samples.parquet")
     rows[~rows.censored].to_parquet(cut / "samples.parquet")
     report = explain(cut)
     assert report.trust.belief is Belief.UNTRUSTED
-    assert [one.id for one in report.trust.checks if one.status is CheckStatus.FAIL] == ["V11"]
-
-
-def test_cold_arrivals_open_what_they_need(tmp_path: Path) -> None:
-    """Of a warmed pool the last of 52 connections is taken first; a cold one begins with its first and keeps them alive."""
-    words = ["--rate", "20/s", "-t", "3s", "--pool", "cold", "--route", "/async?seconds=0.05"]
-    code, _, said = run(tmp_path, "steady", *words)
-    assert code in {0, 3}, said  # three seconds are short
-    rows = pd.read_parquet(next(tmp_path.iterdir()) / "samples.parquet")
-    assert rows.connection.max() < 12
-    assert len(rows.drop_duplicates(["connection", "peer"])) == rows.connection.nunique()
-    assert len(rows) > 3 * rows.connection.nunique()
+    assert unsound(report) == {"V11"}

@@ -1,0 +1,26 @@
+"""What a real run may owe to a busy machine, and what it may not: so that no test asks for more trust than a run claims."""
+
+from reports.checks import CheckStatus
+from reports.report import Report
+
+SOLID = {
+    "V1",
+    "V4",
+    "V7",
+    "V8",
+    "V11",
+    "V13",
+    "V21",
+    "V22",
+}  # clock, rows, answers, order, connections: of these no machine is to blame
+
+
+def failing(report: Report, cell: str | None = None) -> set[str]:
+    """The checks that fail, in one cell or in any."""
+    found = [check for check in report.trust.checks if check.status is CheckStatus.FAIL and not check.is_finding]
+    return {check.id for check in found if cell in {None, check.cell}}
+
+
+def unsound(report: Report, cell: str | None = None) -> set[str]:
+    """Those of them that fail for no reason of the machine's."""
+    return failing(report, cell) & SOLID
