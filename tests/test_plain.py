@@ -19,6 +19,7 @@ from tests.processes import MARK, ROOT, free_port, gone_within, new_mark, pids, 
 
 pytestmark = pytest.mark.slow
 FROZEN = "--atonce-route /broken-async?seconds=0.1"
+TIME = ("-t", "5s", "--headless")  # Locust begins to count before it has read its files, which takes a busy machine seconds
 
 
 def locust(scenario: str, url: str, folder: Path, mark: str, *words: str) -> subprocess.Popen[str]:
@@ -77,7 +78,7 @@ def test_every_row_that_was_sent_was_counted_at_the_target(tmp_path: Path, scena
     """Stopped by -t in the middle of a frozen route; nothing is lost, nothing is asked twice, the report reads it."""
     mark = new_mark()
     with served("tests.planted:counting_app", mark) as (url, server):
-        process = locust(scenario, url, tmp_path, mark, *words.split(), "-t", "3s", "--headless", *several(processes))
+        process = locust(scenario, url, tmp_path, mark, *words.split(), *TIME, *several(processes))
         said, _ = process.communicate(timeout=90)
         run, rows = rows_of(tmp_path, said)
         assert counted(url) == rows.sent.notna().sum() > 10, said
@@ -96,9 +97,9 @@ def test_every_row_that_was_sent_was_counted_at_the_target(tmp_path: Path, scena
 def test_what_the_cap_refuses_is_a_row_and_each_fresh_connection_is_one(tmp_path: Path) -> None:
     """Three in flight at most on a frozen route: planned = sent + never sent, and the target counted the sent ones."""
     mark = new_mark()
-    words = f"{FROZEN} --atonce-rate 30/s --atonce-cap 3 --atonce-connections fresh -t 3s --headless".split()
+    words = f"{FROZEN} --atonce-rate 60/s --atonce-cap 3 --atonce-connections fresh".split()
     with served("tests.planted:counting_app", mark) as (url, _):
-        said, _ = locust("steady", url, tmp_path, mark, *words).communicate(timeout=90)
+        said, _ = locust("steady", url, tmp_path, mark, *words, *TIME).communicate(timeout=90)
         _, rows = rows_of(tmp_path, said)
         sent = rows[rows.sent.notna()]
         assert counted(url) == len(sent)
@@ -192,7 +193,7 @@ def test_a_signal_before_the_time_limit_cuts_a_run_short_and_two_leave_at_once(t
 def test_a_lost_worker_is_told(tmp_path: Path) -> None:
     """Kill -9 of one of two: the other's rows are sealed, the run says what is missing, exit code 3."""
     mark = new_mark()
-    words = ["--atonce-route", "/async?seconds=0.1", "--atonce-rate", "40/s", "-t", "6s", "--headless", *several(2)]
+    words = ["--atonce-route", "/async?seconds=0.1", "--atonce-rate", "40/s", "-t", "8s", "--headless", *several(2)]
     with served("tests.planted:counting_app", mark) as (url, _):
         process = locust("steady", url, tmp_path, mark, *words)
         wait_for_requests(url, 20)
@@ -213,7 +214,7 @@ def test_the_schedule_is_the_same_however_many_share_it(tmp_path: Path) -> None:
     for processes, route in ((0, "/async?seconds=0.01"), (2, "/sync?seconds=0.01")):
         mark, folder = new_mark(), tmp_path / str(processes)
         folder.mkdir()
-        words = ["--atonce-route", route, "--atonce-rate", "50/s", "-t", "4s", "--headless", *several(processes)]
+        words = ["--atonce-route", route, "--atonce-rate", "50/s", *TIME, *several(processes)]
         with served("tests.planted:counting_app", mark) as (url, _):
             said, _ = locust("steady", url, folder, mark, *words).communicate(timeout=90)
             run, rows = rows_of(folder, said)

@@ -222,7 +222,7 @@ def test_plain_locust_as_the_readme_types_it(tmp_path: Path) -> None:
         wait_for_server(f"http://127.0.0.1:{port}")
         for line in SHELL[5:7]:
             subprocess.run(
-                ["bash", "-c", line.replace("8002", port).replace("-t 20s", "-t 5s")],
+                ["bash", "-c", line.replace("8002", port).replace("-t 20s", "-t 8s")],
                 cwd=ROOT,
                 env=env,
                 capture_output=True,
