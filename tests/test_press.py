@@ -62,7 +62,7 @@ def test_cold_arrivals_open_what_they_need_and_what_the_drain_does_not_bring_is_
     code, data, said = run(tmp_path, "steady", *words, *routes)
     assert code in {0, 3}, said  # three seconds are short
     (one,) = data["routes"][1]["offered"]
-    assert one["planned"] == one["sent"]
+    assert one["planned"] - 2 <= one["sent"] <= one["planned"]  # what is due as the window closes may be left out
     assert one["unfinished"] > 5
     assert one["overloaded"]
     assert one["max_s"] is None
