@@ -42,7 +42,7 @@ def pids(mark: str, word: str = "") -> list[int]:
     return [number for number, command in marked(mark) if word in " ".join(command.split()[:3])]
 
 
-def gone_within(mark: str, seconds: float = 10.0) -> list[str]:
+def gone_within(mark: str, seconds: float) -> list[str]:
     """Wait until no marked process is left; those that still are when time is up."""
     deadline = time.perf_counter() + seconds
     while (left := alive(mark)) and time.perf_counter() < deadline:
@@ -74,7 +74,7 @@ def served(app: str, mark: str, *, loop: str = "asyncio", **env: str) -> Iterato
 
 def wait_for_server(url: str) -> None:
     """Until it answers anything."""
-    deadline = time.perf_counter() + 60
+    deadline = time.perf_counter() + 120
     while True:
         try:
             httpx.get(f"{url}/counted", timeout=5)

@@ -22,14 +22,14 @@ def test_every_form_does_all_of_the_same_work_and_the_pool_ends_with_the_app(end
     """The answer is a number that depends on each round; a killed app tells its workers nothing, they follow it."""
     paths = {cell.path: cell.expects for act in computing.ACTS for cell in act.cells}
     mark = new_mark()
-    with served("targets.app:app", mark) as (url, process), httpx.Client(base_url=url, timeout=20) as client:
+    with served("targets.app:app", mark) as (url, process), httpx.Client(base_url=url, timeout=60) as client:
         assert workers(mark) == []  # until they are needed
         assert {path: client.get(path).text for path in paths} == paths
         assert client.get("/cpu/inline?rounds=499999").text != computing.COMPUTED
         assert client.get("/cpu/workers").json() == {"workers": computing.CORES, "nice": os.nice(0) + 10}
         assert len(workers(mark)) == computing.CORES
         getattr(process, end)()
-        assert gone_within(mark, 5) == []
+        assert gone_within(mark, 60) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
@@ -41,6 +41,6 @@ def test_cpu_of_descendants_counts_while_they_live_and_afterwards() -> None:
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdout
     child.stdout.readline()
-    assert kin_cpu() - before >= 0.13
+    living = kin_cpu() - before
     child.communicate()
-    assert 0.13 <= kin_cpu() - before < 1.0
+    assert 0.13 <= living <= kin_cpu() - before < 1.6 * living  # twice, if those who ended counted again

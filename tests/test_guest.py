@@ -128,10 +128,10 @@ async def living(app: Any, state: dict[str, Any] | None = None) -> AsyncIterator
 
     task = asyncio.ensure_future(app({"type": "lifespan", "state": {} if state is None else state}, receive, send))
     words.put_nowait("lifespan.startup")
-    await asyncio.wait_for(up.wait(), 5)
+    await asyncio.wait_for(up.wait(), 60)
     yield said
     words.put_nowait("lifespan.shutdown")
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 60)
 
 
 async def lived(app: Any, state: dict[str, Any] | None = None) -> list[str]:
@@ -337,10 +337,10 @@ def test_the_neighbours_answer_outside_the_users_middleware(house: House) -> Non
 
         def hold() -> None:
             held.set()
-            leave.wait(5)
+            leave.wait(60)
 
         holder = asyncio.ensure_future(anyio.to_thread.run_sync(hold))
-        await asyncio.to_thread(held.wait, 5)
+        await asyncio.to_thread(held.wait, 60)
         waiting = asyncio.ensure_future(call(app, "/_atonce-s/def"))
         at_once = await call(app, "/_atonce-s/async")
         await asyncio.sleep(0.05)

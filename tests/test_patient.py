@@ -217,7 +217,7 @@ def test_the_app_runs_where_it_was_started_and_its_words_go_to_the_run(tmp_path:
     code = (sys.executable, "-c", "import os; print(os.getcwd())")
     quiet = {"env": os.environ, "core": None, "stdin": subprocess.DEVNULL, "stdout": None}
     with servant(code, folder=tmp_path, cwd=ROOT, **quiet) as process:  # type: ignore[arg-type]
-        process.wait(10)
+        process.wait(60)
     assert (tmp_path / "log.txt").read_text(encoding="utf-8").strip() == str(ROOT)
 
 

@@ -249,13 +249,22 @@ def test_the_journal_tells_what_the_header_cannot(tmp_path: Path) -> None:
     """A request still inside when the app stops; the pools' true sizes; lag of a held loop. No word on what was told."""
 
     async def live() -> None:
-        app = fastapi_app(awaiting)
+        began, leave = asyncio.Event(), asyncio.Event()
+
+        async def handler() -> None:
+            began.set()
+            await leave.wait()
+
+        app = fastapi_app(handler)
         app.journal = Journal(str(tmp_path / "j"))
         app.journal.start(asyncio.get_running_loop())
+        leave.set()
         await call(app, headers=[(b"x-atonce-id", b"w-1")])
         await asyncio.sleep(0.1)
+        leave.clear()
+        began.clear()
         stuck = asyncio.ensure_future(call(app, headers=[(b"x-atonce-id", b"w-2")]))
-        await asyncio.sleep(0.02)
+        await began.wait()
         app.journal.stop()
         stuck.cancel()
 

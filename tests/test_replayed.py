@@ -177,11 +177,11 @@ def test_a_hundred_thousand_requests_take_seconds() -> None:
         done = sent + replay(sent, d, places)
         whole = np.ones(len(sent), dtype=bool)
         sends = Sends(sent, sent, done, whole, whole)
-        begin = time.perf_counter()
+        begin = time.process_time()
         found = places_of(sends, None, None)
         assert pytest.approx((found.count, found.d), rel=1e-3) == (places, d)
         assert spectrum(sends, 500.0, replayed(sends, places, d)) is not None
-        assert time.perf_counter() - begin < 15
+        assert time.process_time() - begin < 15
 
 
 @pytest.fixture(scope="module")
