@@ -41,13 +41,13 @@ class Health:
 
 def health(evidence: Evidence, cell: Cell, name: str) -> Health:
     """All of one cell, or of the neighbours beside it by `name`."""
-    lines = evidence.load[evidence.load.cell == cell.name]
+    lines = evidence.told(cell.name)
     marks = lines[lines.kind == "mark"]
     ticks = lines[lines.kind == "tick"]
     begin, end = span(marks, cell)
     ticks = ticks[(ticks.t >= begin) & (ticks.t <= end)]
     late = missed(ticks.lateness.to_numpy())
-    busy = [one for _, rows in ticks.groupby("worker") if (one := cpu(rows))]
+    busy = [one for _, rows in ticks.groupby("worker") if (one := cpu(rows, "cpu"))]
     rows = evidence.rows(name)
     sent = rows[rows.sent.notna()]
     is_ours = evidence.run.get("host") is None
@@ -56,7 +56,7 @@ def health(evidence: Evidence, cell: Cell, name: str) -> Health:
         longest_stall=float(late.max()) if len(late) else None,
         busy=max((mean for mean, _ in busy), default=None),
         busiest=max((worst for _, worst in busy), default=None),
-        others=others(evidence, marks, ticks, begin, end),
+        others=others(evidence, marks, busy, begin, end),
         stolen=between(marks, "stolen", begin, end, (end - begin) * cores(evidence)),
         swapped=between(marks, "swapped", begin, end, 1.0),
         lateness=lateness(cell, name, sent),
@@ -85,9 +85,10 @@ def missed(lateness: Array) -> Array:
     return np.concatenate(found)
 
 
-def cpu(ticks: pd.DataFrame) -> tuple[float, float] | None:
-    """Mean share of a core that one generator process used, and that of its worst second."""
-    t, used = ticks.t.to_numpy(), ticks.cpu.to_numpy()
+def cpu(looks: pd.DataFrame, name: str) -> tuple[float, float] | None:
+    """Mean share of a core that one process used by a running total, and that of its worst second."""
+    known = looks[name].notna().to_numpy()
+    t, used = looks.t.to_numpy()[known], looks[name].to_numpy()[known]
     if len(t) < 2:  # noqa: PLR2004 - a rate takes two points
         return None
     mean = float((used[-1] - used[0]) / (t[-1] - t[0]))
@@ -110,15 +111,15 @@ def cores(evidence: Evidence) -> int:
     return int(evidence.run["machine"].get("cpus") or 1)
 
 
-def others(evidence: Evidence, marks: pd.DataFrame, ticks: pd.DataFrame, begin: float, end: float) -> float | None:
+def others(evidence: Evidence, marks: pd.DataFrame, busy: list[tuple[float, float]], begin: float, end: float) -> float | None:
     """CPU time of all cores less that of generator and target, as a share; None where the target's own is not known."""
     everybody = between(marks, "used", begin, end, end - begin)
     looks = evidence.probe[(evidence.probe.t >= begin) & (evidence.probe.t <= end)]
-    kin = looks.dropna(subset="kin_cpu").assign(cpu=looks.kin_cpu)  # the workers of a pool, a database: the target's as well
-    each = [one for frame in (looks, kin) for one in frame.groupby(["variant", "pid"])]
-    ours = [found[0] for _, rows in [*ticks.groupby("worker"), *each] if (found := cpu(rows))]
     if everybody is None or looks.empty:
         return None
+    each = [rows for _, rows in looks.groupby(["variant", "pid"])]
+    kin = [cpu(rows, "kin_cpu") for rows in each]  # the workers of a pool, a database: the target's as well
+    ours = [one[0] for one in [*busy, *(cpu(rows, "cpu") for rows in each), *kin] if one]
     return max(0.0, everybody - sum(ours)) / cores(evidence)
 
 

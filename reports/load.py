@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from results.schema import Cell, Phase, Status
@@ -40,11 +39,16 @@ class Evidence:
     load: pd.DataFrame
     probe: pd.DataFrame
     pivots: dict[tuple[str, str], pd.DataFrame]  # the marks by cell and reading, pivoted once: everybody asks for them
-    places: dict[str, np.ndarray[tuple[int], np.dtype[np.intp]]]  # where a cell's samples lie, likewise
+    asked: dict[str, pd.DataFrame]  # the samples by cell, likewise
+    lines: dict[str, pd.DataFrame]  # what the generator told by cell, likewise
 
     def rows(self, cell: str) -> pd.DataFrame:
         """A cell's samples, without those that only opened a connection."""
-        return self.samples.take(self.places.get(cell, np.empty(0, np.intp)))
+        return self.asked.get(cell, self.samples[:0])
+
+    def told(self, cell: str) -> pd.DataFrame:
+        """What the generator told of a cell: marks and ticks."""
+        return self.lines.get(cell, self.load[:0])
 
     def marks(self, cell: str, reading: str = "t") -> pd.DataFrame:
         """When each worker (row) went, opened and closed its window, and ended (columns), as far as it came.
@@ -77,10 +81,14 @@ def load(path: Path) -> Evidence:
     if (samples.done.isna() & samples.sent.notna()).any():
         raise damaged(path, "requests were sent, and nothing tells when they ended or were given up")
     samples["latency"] = samples.done - samples.intended
-    samples["cell"] = samples.cell.astype("category")  # compared with a name for every cell, again and again
     asked = samples[samples.phase != Phase.CONNECT]
-    places = {str(cell): np.asarray(found) for cell, found in asked.groupby("cell", observed=True).groups.items()}
-    return Evidence(path, run, cells, samples, frames["load"], frames["probe"], pivots(frames["load"]), places)
+    lines = frames["load"]
+    return Evidence(path, run, cells, samples, lines, frames["probe"], pivots(lines), by_cell(asked), by_cell(lines))
+
+
+def by_cell(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Each cell's rows: every number asks for some of them."""
+    return {str(cell): found for cell, found in rows.groupby("cell")}
 
 
 def is_sound(machine: dict[str, Any]) -> bool:

@@ -77,8 +77,8 @@ def tally(evidence: Evidence, cell: Cell, name: str) -> Tally:
 
 def scheduled(evidence: Evidence, name: str) -> int:
     """How many requests the schedules of a cell have, as their dispatchers counted them; 0 where there are none."""
-    lines = evidence.load[(evidence.load.cell == name) & (evidence.load["mark"] == "planned")]
-    return int(lines.in_flight.sum())
+    lines = evidence.told(name)
+    return int(lines.in_flight[lines["mark"] == "planned"].sum())
 
 
 def floor_of(evidence: Evidence, cell: Cell) -> float | None:

@@ -48,9 +48,9 @@ class Window:
     @property
     def answers(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Moments of the right answers whose last byte arrived inside the window. A failure is not throughput."""
-        whole = self.everything
-        right = ~whole.censored & whole.error.isna() & whole.sent.notna()
-        return whole.done[right & (whole.done > self.start) & (whole.done <= self.end)].to_numpy()
+        rows = right(self.everything)
+        done = rows.done.to_numpy()
+        return done[~rows.censored.to_numpy() & (done > self.start) & (done <= self.end)]
 
     @property
     def completions(self) -> int:
@@ -79,17 +79,19 @@ def right(rows: pd.DataFrame) -> pd.DataFrame:
 def steady(evidence: Evidence, cell: Cell, name: str) -> Window | None:
     """The window of a cell (or of the neighbours beside it, by `name`); None when the run ended before it was measured."""
     marks, area, everything = evidence.marks(name), evidence.marks(name, "area"), evidence.rows(name)
-    bounds = marks.reindex(columns=["open", "close"])
-    if bounds.empty or bounds.isna().to_numpy().any() or not set(everything.worker) <= set(bounds.index):
+    if not {"open", "close"} <= set(marks):
         return None
-    start, end = float(bounds["open"].max()), float(bounds["close"].min())
+    opens, closes = marks["open"].to_numpy(), marks["close"].to_numpy()
+    if np.isnan(opens + closes).any() or not set(everything.worker.unique()) <= set(marks.index):
+        return None
+    start, end = float(opens.max()), float(closes.min())
     cut = cell.most and {"ceiling", "failing"} & set(marks.columns)  # its window closed early on purpose
     if end <= start or (end - start < WHOLE * cell.window and not cut):
         return None
-    rows = everything[(everything.intended > start) & (everything.intended <= end)]
-    summed = area["close"] - area["open"]
-    spans = [Span(one, float(bounds["open"][one]), float(bounds["close"][one]), float(summed[one])) for one in bounds.index]
-    return Window(start, end, rows, everything, tuple(spans))
+    planned = everything.intended.to_numpy()
+    summed = (area["close"] - area["open"]).to_numpy()
+    spans = map(Span, marks.index, opens.tolist(), closes.tolist(), summed.tolist())
+    return Window(start, end, everything[(planned > start) & (planned <= end)], everything, tuple(spans))
 
 
 def little(window: Window) -> Little | None:
