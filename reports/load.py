@@ -83,6 +83,8 @@ def load(path: Path) -> Evidence:
     samples["latency"] = samples.done - samples.intended
     asked = samples[samples.phase != Phase.CONNECT]
     lines = frames["load"]
+    if run["loop"] == "unknown":  # nobody asked for one; the first that ran is told
+        run["loop"] = next((str(one.get("loop")).partition(".")[0] for one in run.get("targets", {}).values()), "unknown")
     return Evidence(path, run, cells, samples, lines, frames["probe"], pivots(lines), by_cell(asked), by_cell(lines))
 
 

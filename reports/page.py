@@ -14,10 +14,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from reports import wording
-from reports.charts import CHARTS, LESSON, Table, svg
+from reports.charts import CHARTS, LESSON, Table, card, svg
 from reports.charts.style import look
 from reports.claims import Judged
 from reports.doctor.diagnosis import worst_last
+from reports.findings import Finding, Verdict
 from reports.guide import grouped, guide
 from reports.loads import COLUMNS, SILENT, again, compared, loads, quantile, stopped
 from reports.report import Report
@@ -26,6 +27,8 @@ from reports.selfcheck import MISSED
 from reports.summary import summary
 from reports.terminal import ordered, tally
 
+DRAWN = 30  # cards with a picture, the worst; more would make a page too large to open
+UNDRAWN = (Verdict.SCALES, Verdict.WRONG_ANSWER, Verdict.UNTRUSTED)
 LONGEST = 2000  # characters that describe a picture to whoever cannot see it
 
 
@@ -73,7 +76,16 @@ def doctored(report: Report) -> dict[str, Any]:
     if report.study.run["command"] != "doctor":
         return {}
     skipped = [one for one in report.study.run["routes"] if one["skipped"]]
-    return {"findings": list(reversed(worst_last(report.findings))), "skipped": skipped, "gates": summary(report)["gates"]}
+    worst_first = reversed(worst_last(report.findings))
+    cases = [(one, small(one, f"card-{number}") if number <= DRAWN else None) for number, one in enumerate(worst_first, 1)]
+    return {"findings": cases, "skipped": skipped, "gates": summary(report)["gates"]}
+
+
+def small(finding: Finding, stem: str) -> Markup | None:
+    """The picture on a card; healthy routes need none, and of what was not measured there is none."""
+    figure = None if finding.verdict in UNDRAWN else card.draw(finding.case)
+    title = f"{finding.route.route} is {finding.verdict}"
+    return Markup(svg.inline(figure, stem, title, card.told(finding.case))) if figure else None  # noqa: S704 - as above
 
 
 def by_section(claims: Iterable[Judged]) -> dict[str, list[Judged]]:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.blame import Blame
-from reports.cures import CURES, Cure, Gain
+from reports.cures import CURES, MEASURED, Cure, Gain
 from reports.findings import NEAR, Verdict
-from reports.wording import number, seconds
+from reports.wording import count, number, seconds
 
 USERS = 64
 THREADS = 40  # of AnyIO
@@ -28,19 +28,26 @@ class Remedy:
     twin: str
 
 
-def remedy(
-    verdict: Verdict, blame: Blame | None = None, *, service_s: float | None, is_async: bool | None, places: float | None
+def remedy(  # noqa: PLR0913 - what is known of a route
+    verdict: Verdict,
+    blame: Blame | None = None,
+    *,
+    service_s: float | None,
+    is_async: bool | None,
+    places: float | None,
+    cores: int | None = None,
 ) -> Remedy | None:
     """What to do about a verdict; nothing where nothing is wrong, or nothing known.
 
-    `blame` is the line that holds the loop, where one does; `places` is how many are served at once.
+    `blame` is the line that holds the loop, where one does; `places` is how many are served at once, `cores` how many the app had.
     """
     call, below = (blame.call, libraries(blame)) if blame else ("", [])
     for cure in CURES:
         if verdict in cure.on and cure.is_async in {None, is_async} and fits(cure, call, below, places):
             names = {"CALL": call or "work", "PLACES": str(round(places or 1))}
             before, after = (tuple(filled(line, names) for line in lines) for lines in (cure.before, cure.after))
-            told = expected(cure.gain, service_s, max(places or 1.0, 1.0))
+            told = expected(cure.gain, service_s, max(places or 1.0, 1.0), cores)
+            told += f" Measured with {MEASURED[cure.twin]}." if told and cure.twin in MEASURED else ""
             told += simpler(service_s) if cure.also_def and is_async and service_s else ""
             return Remedy(cure.title, before, after, told, cure.twin)
     return None
@@ -67,7 +74,7 @@ def filled(line: str, names: dict[str, str]) -> str:
     return re.sub("|".join(names), lambda found: names[found[0]], line)
 
 
-def expected(gain: Gain, service: float | None, places: float) -> str:
+def expected(gain: Gain, service: float | None, places: float, cores: int | None) -> str:
     """One sentence: how long requests take afterwards instead of now, or how many per second are answered."""
     if gain is Gain.RIGHT:
         return "The right answer; only then is its speed worth measuring."
@@ -75,7 +82,8 @@ def expected(gain: Gain, service: float | None, places: float) -> str:
         return ""
     now = seconds(USERS * service / places)
     if gain is Gain.CORES:
-        return f"As many at once as there are cores, about {number(1 / service)} requests/s each; other routes do not wait for it."
+        here = f"; the app had {count(cores, 'core')} here, and more were not tried" if cores else ""
+        return f"About {number(1 / service)} requests/s for each core that it may use{here}. Other routes do not wait for it."
     if gain is Gain.NOTHING_LEFT:
         return f"The {seconds(service)} of each request are gone, and with {USERS} users nobody waits {now} for their turn."
     if USERS / service > EASILY:

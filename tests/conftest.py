@@ -7,6 +7,7 @@ import pytest
 from reports.report import Report, explain
 from tests import simulate
 from tests.front import Here
+from tests.processes import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +20,12 @@ def honest_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def honest(honest_run: Path) -> Report:
     """The report of the clean simulated run."""
     return explain(honest_run)
+
+
+@pytest.fixture(scope="session")
+def example() -> Report:
+    """The stored examination of the ward."""
+    return explain(ROOT / "results" / "example-doctor")
 
 
 @pytest.fixture

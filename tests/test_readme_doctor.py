@@ -7,13 +7,11 @@ import tomllib
 from io import StringIO
 from pathlib import Path
 
-import pytest
 import yaml
 from rich.console import Console
 
 from reports.findings import Verdict
-from reports.report import Report, explain
-from reports.summary import summary
+from reports.report import Report
 from reports.terminal import show
 from tests.front import Here
 from tests.processes import ROOT, free_port
@@ -21,7 +19,6 @@ from tests.test_doctor import running
 from tests.test_ward import WARD_TRUTH
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXAMPLE = ROOT / "results" / "example-doctor"
 SHOP = """
 from fastapi import FastAPI
 app = FastAPI()
@@ -32,12 +29,6 @@ async def find(): return []
 @app.get("/items/{item_id}")
 async def item(item_id: int): return item_id
 """
-
-
-@pytest.fixture(scope="module")
-def example() -> Report:
-    """The stored run of the ward."""
-    return explain(EXAMPLE)
 
 
 def printed(example: Report) -> list[str]:
@@ -59,12 +50,32 @@ def test_the_table_and_the_finding_are_those_of_the_stored_run(example: Report) 
 
 
 def test_every_mistake_of_the_ward_was_found_and_every_cure_scales(example: Report) -> None:
-    """The number that each remedy promises was measured: its twin serves as many as ask, or its cores."""
+    """Each route is what it was written to be."""
     found = {finding.route.route: finding.verdict for finding in example.findings}
     answered = {route: verdict for route, verdict in WARD_TRUTH.items() if verdict is not Verdict.WRONG_ANSWER}
     assert {route: verdict for route, verdict in found.items() if verdict is not Verdict.WRONG_ANSWER} == answered
     assert all(one["file"] and one["line"] for one in summary(example)["routes"])
     assert example.trust.belief in {"trusted", "suspect"}
+
+
+def test_what_each_remedy_promises_its_twin_reached_in_the_same_run(example: Report) -> None:
+    """How long each of 64 users waits, how many per second a core answers, or that the work is gone; half as much more is borne."""
+    routes = {one.route.route: one.route for one in example.findings}
+    cures = [one.case.cure for one in example.findings if one.case.cure and one.verdict is not Verdict.WRONG_ANSWER]
+    assert len(cures) == 14
+    for cure in cures:
+        alone, *_, crowd = routes[cure.twin].steps
+        assert (alone.users, crowd.users) == (1, 64)
+        if told := re.match(r"64 users are answered in little more than (\S+) ms each", cure.expect):
+            assert crowd.mean.low * 1000 < 1.5 * float(told[1]), cure.twin
+        elif told := re.match(r"About (\S+) requests/s for each core .* the app had 1 core here", cure.expect):
+            assert crowd.rate > float(told[1]) / 1.5, cure.twin
+        else:
+            told = re.match(r"The (\S+) ms of each request are gone", cure.expect)
+            assert told, cure.expect
+            assert alone.mean.low * 1000 < float(told[1]) / 10, cure.twin
+        if told := re.search(r"a plain `def` does: up to 40 at once, about (\S+) ms each", cure.expect):
+            assert routes["GET /insurance/threads"].steps[-1].mean.low * 1000 < 1.5 * float(told[1])
 
 
 def test_the_settings_and_the_workflow_are_readable() -> None:

@@ -113,16 +113,32 @@ def test_what_to_expect_is_littles_law() -> None:
     assert blocked.startswith("64 users are answered in little more than 100 ms each instead of 6.40 s; served at once grows")
     assert blocked.endswith("a plain `def` does: up to 40 at once, about 160 ms each.")
     assert "instead of 1.60 s, if what is behind it bears that many" in chosen(PLACES, places=4.0).expect
-    assert "about 10.0 requests/s each" in chosen(BUSY, "grind").expect
+    assert chosen(BUSY, "grind").expect.startswith("About 10.0 requests/s for each core that it may use. Other routes")
+    one = remedy(BUSY, line("grind", ""), service_s=0.1, is_async=True, places=1.0, cores=1)
+    assert one
+    assert "may use; the app had 1 core here, and more were not tried. Other" in one.expect
     quick = remedy(BLOCKED, service_s=0.01, is_async=False, places=1.0)
     assert quick
-    assert quick.expect == "64 users no longer wait 640 ms for their turn: as many are answered as one core can."
+    assert quick.expect.startswith("64 users no longer wait 640 ms for their turn: as many are answered as one core can.")
     unmeasured = remedy(BLOCKED, service_s=None, is_async=True, places=None)
     assert unmeasured
     assert unmeasured.expect == ""
     serial = remedy(BUSY, line("", "pydantic.dump_json", is_serialising=True), service_s=0.03, is_async=None, places=1.0)
     assert serial
     assert serial.twin == "GET /export"
+
+
+def test_a_remedy_says_what_its_number_was_measured_with() -> None:
+    """Where its twin stands for libraries that were never measured."""
+    for call, library, told in (
+        ("users.find_one", "pymongo.call", "SQLAlchemy and aiosqlite on SQLite"),
+        ("cache.get", "redis.call", "aiohttp"),
+        ("s3.get_object", "botocore.call", "a file on a slow disk"),
+        ("image.resize", "PIL.call", "hashlib"),
+        ("tokenizer.encode", "transformers.call", "a loop in pure Python"),
+    ):
+        assert f" Measured with {told}." in chosen(BLOCKED if "get" in call or "find" in call else BUSY, call, library).expect
+    assert "Measured" not in chosen(BLOCKED, "time.sleep").expect
 
 
 def test_every_twin_is_in_the_ward_and_sound() -> None:

@@ -110,7 +110,8 @@ def finding(evidence: Evidence, route: Route, entry: dict[str, object], belief: 
     worst = blames[0] if blames else None
     top, is_async = exam.top, exam.entry.get("is_async")
     places = ruling.places or (top.level.rate * exam.service if top else None)
-    cure = remedy(ruling.verdict, worst, service_s=exam.service, is_async=is_async, places=places)
+    cores = len(evidence.run.get("targets", {}).get(entry.get("act"), {}).get("cpus") or ())
+    cure = remedy(ruling.verdict, worst, service_s=exam.service, is_async=is_async, places=places, cores=cores)
     case = Case(exam=exam, ruling=ruling, blames=blames, cure=cure)
     return Finding(route, ruling.verdict, " ".join([*sentences(case), *collections(exam)]), cure.title if cure else "", case)
 

@@ -1,0 +1,103 @@
+"""The doctor's page: a picture on each card that accuses, its own method, and the stored page is the one that is rendered."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.lines import Line2D
+
+from reports.charts import card
+from reports.findings import Verdict
+from reports.page import DRAWN, UNDRAWN, page
+from reports.report import Report
+from tests.test_page import BUDGET, Elements
+
+SMALL = r'<figure class="small">(<svg.*?</svg>)</figure>'
+
+
+@pytest.fixture(scope="module")
+def html(example: Report) -> str:
+    """The page of the stored examination."""
+    return page(example)
+
+
+def test_the_stored_page_is_the_one_that_is_rendered(html: str, example: Report) -> None:
+    """Word for word; pictures may differ by what draws them."""
+    stored = (example.path / "report" / "index.html").read_text(encoding="utf-8")
+    assert re.sub(r"<svg.*?</svg>", "", stored, flags=re.DOTALL) == re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL)
+
+
+def test_each_card_that_accuses_has_its_picture(html: str, example: Report) -> None:
+    """With its numbers in words, and ids of its own; healthy routes have none."""
+    cards = re.findall(r'<article class="finding".*?</article>', html, re.DOTALL)
+    assert len(example.findings) == len(cards)
+    for one in example.findings:
+        [mine] = [text for text in cards if f"<h3><code>{one.route.route}</code>" in text]
+        drawn = re.findall(SMALL, mine, re.DOTALL)
+        assert len(drawn) == (one.verdict not in UNDRAWN)
+        for picture in drawn:
+            assert f">{one.route.route} is {one.verdict}</title>" in picture
+            assert re.search(
+                r"<desc[^>]*>Served at once: [\d.]+ with 1 user, .* with (8|64) users. The async neighbour's p90: ", picture
+            )
+    ids = [attributes["id"] for _, attributes in Elements(html).found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r"url\(#([^)]+)\)", html)) <= set(ids)
+
+
+def heights(line: Line2D) -> list[float]:
+    """Where a line runs."""
+    return list(np.asarray(line.get_ydata(), float))
+
+
+def test_a_picture_shows_what_was_measured_and_the_verdicts_places(example: Report) -> None:
+    """Every level at its height, whoever waits for nobody thin, the places dashed; p90 of the neighbour, alone and beside."""
+    case = next(one.case for one in example.findings if one.verdict is Verdict.THREAD_POOL)
+    figure = card.draw(case)
+    assert figure
+    served, felt = figure.axes
+    nobody_waits, measured, places = map(heights, served.lines)
+    assert [value for _, value in card.points(case.exam)] == measured
+    assert pytest.approx([1, 8, 64]) == nobody_waits
+    assert set(places) == {40.0}
+    beside = case.exam.top.beside["async"]
+    assert [beside.idle.low, beside.loaded.low] == heights(felt.lines[0])
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        assert all(low < value < high for line in axes.lines for value in heights(line))
+
+
+def test_a_route_without_levels_or_neighbours_is_no_trouble(example: Report) -> None:
+    """A crashed one has neither, a black box may have no neighbour."""
+    case = next(one.case for one in example.findings if one.verdict is Verdict.LOOP_BLOCKED)
+    assert card.draw(replace(case, exam=replace(case.exam, looks={}))) is None
+    alone = {users: replace(one, beside={}) for users, one in case.exam.looks.items()}
+    figure = card.draw(replace(case, exam=replace(case.exam, looks=alone)))
+    assert figure
+    assert len(figure.axes) == 1
+    assert "neighbour" not in card.told(replace(case, exam=replace(case.exam, looks=alone)))
+
+
+def test_a_page_of_ill_routes_stays_within_its_budget(html: str) -> None:
+    """As many pictures as are drawn at most, each as large as the largest, on as many cards."""
+    pictures = [len(one) for one in re.findall(SMALL, html, re.DOTALL)]
+    cards = [
+        len(re.sub(SMALL, "", one, flags=re.DOTALL))
+        for one in re.findall(r'<article class="finding".*?</article>', html, re.DOTALL)
+    ]
+    rest = len(html) - sum(pictures) - sum(cards)
+    assert rest + DRAWN * max(pictures) + DRAWN * max(cards) <= BUDGET
+
+
+def test_the_method_is_the_doctors_own(html: str, example: Report) -> None:
+    """The loop that ran is named; what is only true of a reproduction is not said, nor of a watchdog where none looked."""
+    assert "unknown loop" not in html
+    assert "uvloop loop" in html
+    assert "empty routes" not in html
+    assert "A fresh process of the app for each route" in html
+    assert "with a watchdog inside" in html
+    patient = {**example.study.run["patient"], "how": "url"}
+    outside = page(replace(example, study=replace(example.study, run={**example.study.run, "patient": patient})))
+    assert "One running app: its routes" in outside
+    assert "with a watchdog inside" not in outside
