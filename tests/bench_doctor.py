@@ -3,6 +3,13 @@
 Every folder of tests/corpus is an app with a `truth.json`: the flags to examine it with and, route by route, the verdict, bounds of
 served at once, the guilty line (the one that contains `text`), or words that must occur in the reason why the route is skipped
 ("" where nobody needs to mention it; a pattern). Files in `untouched` appear when a route is called that must not be.
+
+`--keep DIR` keeps the runs, a folder for each examination, and `--judge DIR` judges what is kept there by today's rules. `--out`
+fills `scores.template.md`, which has the words and the first run's scores: three repetitions of the healthy routes are
+
+    python -m tests.bench_doctor --keep runs
+    python -m tests.bench_doctor --keep runs --only-healthy --repeat 2
+    python -m tests.bench_doctor --judge runs --out tests/corpus/scores.md
 """
 
 import argparse
@@ -17,8 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reports.report import explain
+from reports.summary import summary
+
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "tests" / "corpus"
+TEMPLATE = CORPUS / "scores.template.md"
 HOLDING, HEALTHY, SKIPPED = ("loop-blocked", "loop-busy"), "scales", "skipped"
 NO_CHARGE = (HEALTHY, "unknown", "untrusted", "missing", SKIPPED)
 
@@ -89,13 +100,15 @@ def compare(app: str, truth: dict[str, Any], summary: dict[str, Any]) -> Row:
     )
 
 
-def examine(folder: Path) -> tuple[dict[str, Any], float, str]:
-    """The doctor's summary of one app, the seconds it took, and what went wrong."""
+def examine(folder: Path, out: Path, *, healthy: bool) -> tuple[dict[str, Any], float, str]:
+    """The doctor's summary of one app, or of its healthy routes only; the seconds it took, and what went wrong."""
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     words = [sys.executable, str(ROOT / "atonce.py"), "doctor", truth["app"], "--app-dir", str(folder), "--json", "-q"]
+    only = [word for one in asked(truth, healthy=True) for word in ("--only", one["route"])] if healthy else []
+    out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as out:
-        done = subprocess.run([*words, "--out", out, *truth["args"]], cwd=folder, capture_output=True, text=True, check=False)
+    line = [*words, "--out", str(out.resolve()), *truth["args"], *only]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - started
     touched = [name for name in truth.get("untouched", []) if (folder / name).exists()]
     for name in touched:
@@ -105,6 +118,17 @@ def examine(folder: Path) -> tuple[dict[str, Any], float, str]:
         return json.loads(done.stdout), seconds, trouble
     except json.JSONDecodeError:
         return {}, seconds, f"exit {done.returncode}, {(done.stderr.strip().splitlines() or ['no word'])[-1]}"
+
+
+def asked(truth: dict[str, Any], *, healthy: bool) -> list[dict[str, Any]]:
+    """The routes of an app's truth, or the healthy ones."""
+    return [one for one in truth["routes"] if not healthy or one.get("verdict") == HEALTHY]
+
+
+def kept(out: Path) -> tuple[dict[str, Any], float, str]:
+    """An earlier examination by today's rules; nothing where it left no run."""
+    found = [summary(explain(path.parent)) for path in sorted(out.glob("*/run.json"))[-1:]]
+    return (found[0], found[0]["seconds_total"] or 0.0, "") if found else ({}, 0.0, "no run was kept")
 
 
 def scores(rows: list[Row]) -> list[tuple[str, int, int]]:
@@ -151,27 +175,40 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def report(rows: list[Row]) -> str:
+    """The scores and the table, put where the template names them."""
+    counts = {name: f"{hits} of {total}" if total else "-" for name, hits, total in scores(rows)}
+    return TEMPLATE.read_text(encoding="utf-8").format_map({**counts, "table": table(rows)})
+
+
 def main() -> None:
-    """Examine the apps, print the table and the scores."""
+    """Examine the apps, or judge what is kept of them, and print the table and the scores."""
     parser = argparse.ArgumentParser(description="How often `atonce doctor` is right about apps whose truth is known.")
     parser.add_argument("--apps", help="names of folders in tests/corpus, with commas; all by default")
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--only-healthy", action="store_true", help="examine only routes whose truth is `scales`")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the runs here")
+    parser.add_argument("--judge", type=Path, metavar="DIR", help="measure nothing: judge the runs kept here")
     parser.add_argument("--out", type=Path, help="write the Markdown here, too")
     options = parser.parse_args()
     names = options.apps.split(",") if options.apps else sorted(path.parent.name for path in CORPUS.glob("*/truth.json"))
     rows: list[Row] = []
-    events: list[str] = []
-    for turn in range(1, options.repeat + 1):
-        for name in names:
-            summary, seconds, trouble = examine(CORPUS / name)
-            rows += [compare(name, one, summary) for one in load(CORPUS / name)["routes"]]
-            events.append(f"- {name}, {turn} of {options.repeat}: {seconds:.0f} s{trouble and f' - {trouble}'}")
-            print(events[-1], file=sys.stderr, flush=True)
-    counts = [f"- {name}: {hits} of {total}" for name, hits, total in scores(rows)]
-    text = "\n".join([table(rows), "", *counts, "", *events])
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.judge or options.keep or Path(scratch)
+        kind = "healthy" if options.only_healthy else "whole"
+        planned = [folder / f"{name}-{kind}-{turn}" for turn in range(1, options.repeat + 1) for name in names]
+        if options.judge:
+            known = [one for one in folder.iterdir() if one.name.partition("-")[0] in names]
+            planned = sorted(known, key=lambda one: (one.name.partition("-")[0], "-healthy-" in one.name, one.name))
+        for one in planned:
+            name, healthy = one.name.partition("-")[0], "-healthy-" in one.name
+            found, seconds, trouble = kept(one) if options.judge else examine(CORPUS / name, one, healthy=healthy)
+            rows += [compare(name, truth, found) for truth in asked(load(CORPUS / name), healthy=healthy)]
+            print(f"- {one.name}: {seconds:.0f} s{trouble and f' - {trouble}'}", file=sys.stderr, flush=True)
+    text = report(rows)
     print(text)
     if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
+        options.out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from reports.findings import Verdict
-from tests.bench_doctor import CORPUS, HOLDING, Row, compare, load, scores, table
+from reports.report import Report
+from tests import bench_doctor
+from tests.bench_doctor import CORPUS, HOLDING, TEMPLATE, Row, asked, compare, kept, load, main, report, scores, table
 
 GUILTY = {"file": "shop/clients.py", "text": "time.sleep(", "line": 7}
 TRUTH = {"route": "GET /x", "verdict": "loop-blocked", "served": [0.9, 1.2], "guilty": GUILTY, "why": "sleeps"}
@@ -100,6 +102,43 @@ def test_an_app_that_was_not_examined_has_only_missing_routes() -> None:
     """No summary is no verdict, and no accusation."""
     row = compare("shop", TRUTH, {})
     assert (row.verdict, row.right, row.served_right, row.guilty_right) == ("missing", False, False, False)
+
+
+def test_what_was_kept_is_judged_again(example: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By today's rules, without measuring; an examination that left no run has none."""
+    run = tmp_path / "ward-whole-1" / "20260101T000000Z-doctor"
+    run.mkdir(parents=True)
+    assert kept(run.parent) == ({}, 0.0, "no run was kept")
+    (run / "run.json").touch()
+    monkeypatch.setattr(bench_doctor, "explain", {run: example}.__getitem__)
+    found, seconds, trouble = kept(run.parent)
+    assert (len(found["routes"]), round(seconds), trouble) == (26, 293, "")
+
+
+def test_repetitions_of_healthy_routes_share_the_table_with_the_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Three marks for a healthy route, one for any other, none missing; what the template says around them stays."""
+    for name in ("clinic-whole-1", "clinic-healthy-1", "clinic-healthy-2", "shop-whole-1"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    truth = load(CORPUS / "clinic")
+    told = {"routes": [{**FOUND, **one, "served_at_once": 2.0} for one in asked(truth, healthy=True)]}
+    monkeypatch.setattr(bench_doctor, "kept", lambda _: (told, 1.0, ""))
+    monkeypatch.setattr("sys.argv", ["x", "--judge", str(tmp_path / "runs"), "--apps", "clinic", "--out", str(tmp_path / "out.md")])
+    main()
+    text = (tmp_path / "out.md").read_text(encoding="utf-8")
+    assert "| clinic | `GET /doctors` | scales | scales | 2, 2, 2 |" in text
+    assert "| clinic | `GET /appointments` | pool-limited | **missing** | - |" in text
+    assert "| healthy routes cleared | 12 of 30 | 6 of 6 |" in text
+    assert "shop" not in text
+
+
+def test_the_template_has_a_place_for_every_score() -> None:
+    """And the stored table is one that was filled in."""
+    filled = report([Row("shop", "GET /y", "scales", "scales", right=True)])
+    for name, _, _ in scores([]):
+        assert f"| {name} | " in filled
+    assert "| loop-holding routes found | 22 of 27 | - |" in filled
+    words = TEMPLATE.read_text(encoding="utf-8").partition("| loop-holding")[0].splitlines()
+    assert words[0] in (CORPUS / "scores.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("folder", [path.parent for path in sorted(CORPUS.glob("*/truth.json"))], ids=lambda path: path.name)
