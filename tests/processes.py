@@ -42,7 +42,7 @@ def pids(mark: str, word: str = "") -> list[int]:
     return [number for number, command in marked(mark) if word in " ".join(command.split()[:3])]
 
 
-def gone_within(mark: str, seconds: float) -> list[str]:
+def gone_within(mark: str, seconds: float = 10.0) -> list[str]:
     """Wait until no marked process is left; those that still are when time is up."""
     deadline = time.perf_counter() + seconds
     while (left := alive(mark)) and time.perf_counter() < deadline:

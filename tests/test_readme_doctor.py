@@ -12,6 +12,7 @@ from rich.console import Console
 
 from reports.findings import Verdict
 from reports.report import Report
+from reports.summary import summary
 from reports.terminal import show
 from tests.front import Here
 from tests.processes import ROOT, free_port
