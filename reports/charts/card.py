@@ -47,9 +47,8 @@ def served(axes: Axes, exam: Exam, places: int | None) -> None:
     axes.annotate(number(values[-1]), (users[-1], values[-1]), (5, 4), textcoords="offset points", **words())
     if places:
         axes.axhline(places, color=INK, alpha=0.6, linewidth=1, linestyle=(0, (4, 3)), clip_on=False)
-        axes.annotate(
-            count(places, "place"), (most * 3, places), (0, -3), textcoords="offset points", **words(ha="right", va="top")
-        )
+        x, side = (0.8, "left") if places > 2 else (most * 3, "right")  # noqa: PLR2004 - where the other lines are not
+        axes.annotate(count(places, "place"), (x, places), (0, -3), textcoords="offset points", **words(ha=side, va="top"))
     axes.set(xscale="log", yscale="log", xlim=(0.8, most * 3), ylim=(0.4 * min(1, *values), most * 2.5))
     user_ticks(axes.xaxis, (1, FEW, most))
     user_ticks(axes.yaxis, (1, FEW, most))
