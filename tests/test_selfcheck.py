@@ -66,15 +66,15 @@ def one_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stamped(path: Path, service: float = 0.1) -> Evidence:
     """A run with what the server recorded."""
     evidence = load(path)
-    rows = evidence.samples
-    rows["handler_start"], rows["handler_end"] = rows.done - service, rows.done
+    for rows in evidence.asked.values():
+        rows["handler_start"], rows["handler_end"] = rows.done - service, rows.done
     return evidence
 
 
 def change(evidence: Evidence, cell: str, how: Callable[[pd.Series], pd.Series]) -> None:
     """Other moments of answer in one cell."""
-    rows, chosen = evidence.samples, evidence.samples.cell == cell
-    rows.loc[chosen, "done"] = how(rows.done[chosen])
+    rows = evidence.rows(cell)
+    rows["done"] = how(rows.done)
     rows["latency"] = rows.done - rows.intended
 
 
@@ -136,7 +136,8 @@ def test_an_overload_that_serves_too_little_is_seen(one_place: Path) -> None:
 def test_a_dropped_request_is_seen(one_place: Path) -> None:
     """One of 360 was never answered."""
     evidence = stamped(one_place)
-    evidence.samples.loc[evidence.rows("steady/places/1/15").index[-1], "censored"] = True
+    rows = evidence.rows("steady/places/1/15")
+    rows.loc[rows.index[-1], "censored"] = True
     assert {name for name, holds in verdicts(evidence).items() if not holds} == {"dropped"}
 
 
