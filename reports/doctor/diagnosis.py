@@ -73,7 +73,7 @@ def findings(evidence: Evidence, study: Study, belief: Trust) -> tuple[Finding, 
     routes = {one.route: one for one in study.routes}
     entries = [one for one in study.run["routes"] if one["act"] or one["unfit"] or one["wrong"]]
     asked = [(one, routes.get(one["route"]) or nothing(one["route"])) for one in entries if not one["skipped"]]
-    return tuple(finding(evidence, route, entry, belief) for entry, route in asked)
+    return tuple(finding(evidence, study, route, entry, belief) for entry, route in asked)
 
 
 def background(evidence: Evidence) -> str | None:
@@ -99,9 +99,9 @@ def nothing(name: str) -> Route:
     return Route(route=name, variant=name, levels=(), offered=(), bursts=(), bystanders={}, restarts={}, **empty)
 
 
-def finding(evidence: Evidence, route: Route, entry: dict[str, object], belief: Trust) -> Finding:
+def finding(evidence: Evidence, study: Study, route: Route, entry: dict[str, object], belief: Trust) -> Finding:
     """Judge one route."""
-    exam = exam_of(evidence, route, entry)
+    exam = exam_of(evidence, study, route, entry)
     failed = [one for one in belief.checks if one.status is CheckStatus.FAIL and not one.is_finding]
     own = [one for one in failed if one.cell.partition("/")[2].rpartition("/")[0] == route.variant]
     ruling = rule(exam, failed if belief.belief is Belief.UNTRUSTED else own)

@@ -9,11 +9,10 @@ import pandas as pd
 
 from reports.blame import Held, held, read_holds
 from reports.bystanders import p90, pings
-from reports.health import health
 from reports.load import Evidence
 from reports.measure import slope
 from reports.percentiles import Array, Estimate, quantile
-from reports.study import Bystander, Level, Route
+from reports.study import Bystander, Level, Route, Study
 from reports.windows import Window, steady
 from results.limits import FEW, MANY
 from results.schema import Cell, Scenario
@@ -79,7 +78,7 @@ class Exam:
         return self.looks.get(MANY) or self.looks.get(FEW)
 
 
-def exam_of(evidence: Evidence, route: Route, entry: dict[str, Any]) -> Exam:
+def exam_of(evidence: Evidence, study: Study, route: Route, entry: dict[str, Any]) -> Exam:
     """Gather one route's facts."""
     cells = [cell for cell in evidence.cells if cell.variant == route.variant]
     levels = {level.users: level for level in route.levels if level.repeat == 1}  # the second is a gate's
@@ -91,11 +90,12 @@ def exam_of(evidence: Evidence, route: Route, entry: dict[str, Any]) -> Exam:
     kept = held_in(evidence, second.on, window) if second and window else None
     burnt = inside(evidence, second, window).cpu if second and window else None
     runtime = run.get("targets", {}).get(entry.get("act"), {})
+    others = {one.cell: one.health.others for one in study.tallies}
     return Exam(
         entry=entry,
         route=route,
         faults={cell.users: found for cell in cells if cell.scenario is Scenario.CROWD and (found := wrong(evidence, cell))},
-        looks={cell.users: look_of(evidence, cell, levels[cell.users]) for cell in crowds},
+        looks={cell.users: look_of(evidence, cell, levels[cell.users], others[cell.name] or 0.0) for cell in crowds},
         half=beside(evidence, half) if half else None,
         held=kept,
         restless=frozenset(one.place for one in rest.blames) if (rest := at_rest(evidence)[0]) else frozenset(),
@@ -131,7 +131,7 @@ def wrong(evidence: Evidence, cell: Cell) -> tuple[int, int, str] | None:
     return (len(faults), len(rows), str(faults.mode().iloc[0])) if len(faults) else None
 
 
-def look_of(evidence: Evidence, cell: Cell, level: Level) -> Look:
+def look_of(evidence: Evidence, cell: Cell, level: Level, others: float) -> Look:
     """One level."""
     window = steady(evidence, cell, cell.name)
     assert window is not None  # noqa: S101 - there is a level, so there is a window
@@ -140,7 +140,7 @@ def look_of(evidence: Evidence, cell: Cell, level: Level) -> Look:
         think=cell.think,
         beside=beside(evidence, cell),
         inside=inside(evidence, cell, window),
-        others=health(evidence, cell, cell.name).others or 0.0,
+        others=others,
     )
 
 
