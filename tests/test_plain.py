@@ -159,7 +159,8 @@ def test_a_signal_drains_before_it_ends(tmp_path: Path, number: signal.Signals, 
     """In the middle of a frozen route, whose end nobody has said: what is in flight is waited for, and all that is known is JSON."""
     mark = new_mark()
     with served("tests.planted:counting_app", mark) as (url, _):
-        process = locust(scenario, url, tmp_path, mark, "-u", "10", *FROZEN.split(), "--headless", *several(processes))
+        words = ["-u", "10", *FROZEN.split(), "--atonce-rate", "7/s", "--headless"]
+        process = locust(scenario, url, tmp_path, mark, *words, *several(processes))
         wait_for_requests(url, 12)
         process.send_signal(number)
         said, _ = process.communicate(timeout=60)

@@ -16,7 +16,7 @@ from reports.trust import Belief
 from tests.processes import MARK, ROOT, gone_within, new_mark, served
 from tests.sound import unsound
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 def run(folder: Path, *words: str, loop: str = "asyncio") -> tuple[int, dict[str, Any], str]:
@@ -29,6 +29,7 @@ def run(folder: Path, *words: str, loop: str = "asyncio") -> tuple[int, dict[str
     return shown.returncode, json.loads(shown.stdout), shown.stderr
 
 
+@pytest.mark.alone
 def test_levels_and_repeats_of_several_routes(tmp_path: Path) -> None:
     """Each measured by itself; those with room serve all who ask. One that does nothing would leave the generator no CPU."""
     words = ["crowd", "-u", "1,6", "--repeat", "2", "-t", "1s", "--route", "/async?seconds=0.05", "--route", "/sync?seconds=0.05"]
@@ -41,6 +42,7 @@ def test_levels_and_repeats_of_several_routes(tmp_path: Path) -> None:
     assert 3.5 < first["served_at_once"] < 8
 
 
+@pytest.mark.alone
 def test_a_knee_measures_the_capacity_first(tmp_path: Path) -> None:
     """One at a time on a frozen route: seven rates follow from the crowd's throughput, the last is overloaded."""
     code, data, said = run(tmp_path, "knee", "-u", "6", "-t", "1s", "--route", "/broken-async?seconds=0.05")
@@ -52,6 +54,7 @@ def test_a_knee_measures_the_capacity_first(tmp_path: Path) -> None:
     assert next(tmp_path.glob("*/report/charts/knee.svg")).exists()
 
 
+@pytest.mark.alone
 def test_cold_arrivals_open_what_they_need_and_what_the_drain_does_not_bring_is_a_bound(tmp_path: Path) -> None:
     """On a route with room, then on one that serves five of twelve: given up after a second, and printed as "at least".
 
@@ -82,6 +85,7 @@ def test_a_route_that_is_not_named_is_offered_and_one_that_fails_is_not_loaded(t
     assert (code, "status 404; nothing was loaded" in data["error"]) == (4, True)
 
 
+@pytest.mark.alone
 def test_a_cold_crowd_that_is_not_drained_is_untrusted_and_so_is_one_that_hides_it(tmp_path: Path) -> None:
     """Science, T10: uvloop lets some in and starves the rest. V7 says who is missing; V11 says it when their rows are gone."""
     words = ["-u", "50", "-t", "6s", "--drain", "0s", "--pool", "cold", "--route", "/broken-async?seconds=0.05"]
