@@ -154,6 +154,26 @@ def test_optional_parameters_are_asked_only_with_an_example_and_values_arrive_un
     assert wanted == {key: told[key] for key in wanted}
 
 
+def test_a_parameter_is_filled_as_another_route_tells_of_it() -> None:
+    """FastAPI's document has the dependency's declaration of a path parameter, which knows only its type."""
+    app = FastAPI()
+    told = Annotated[str, InPath(pattern=r"^978\d{10}$", examples=["9780000000123"])]
+
+    def loans(isbn: str) -> int:
+        return len(isbn)
+
+    @app.get("/books/{isbn}")
+    async def book(isbn: told) -> None: ...
+
+    @app.get("/books/{isbn}/loans", dependencies=[Depends(loans)])
+    async def lent(isbn: told) -> None: ...
+
+    assert [one.path for one in routes_of(app.openapi(), None, parse_choice())] == [
+        "/books/9780000000123",
+        "/books/9780000000123/loans",
+    ]
+
+
 def test_named_routes_are_asked_with_bodies_and_then_no_others_are() -> None:
     """Nested models, unions, tuples, mappings, recursion that may end, and several bodies in one."""
     asked = asked_of(shop(), routes=["POST /orders", "put /pairs", "GET /pa*"])

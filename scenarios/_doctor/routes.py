@@ -62,12 +62,14 @@ def unsafe(openapi: Any, census: list[dict[str, Any]] | None) -> list[str]:
 def declared(document: dict[str, Any], census: list[dict[str, Any]] | None) -> list[Found]:
     """Every route once, in reading order: the census knows the order of all, the document what each one takes."""
     paths = document.get("paths")
-    operations = {
-        f"{method.upper()} {path}": {**operation, "parameters": [*listed(item), *listed(operation)]}
-        for path, item in (paths if isinstance(paths, dict) else {}).items()
-        for method, operation in (item if isinstance(item, dict) else {}).items()
-        if method.upper() in METHODS and isinstance(operation, dict)
-    }
+    operations = completed(
+        {
+            f"{method.upper()} {path}": {**operation, "parameters": [*listed(item), *listed(operation)]}
+            for path, item in (paths if isinstance(paths, dict) else {}).items()
+            for method, operation in (item if isinstance(item, dict) else {}).items()
+            if method.upper() in METHODS and isinstance(operation, dict)
+        }
+    )
     found: dict[str, Found] = {}
     for told in census or []:
         template = told["path"] or "/"
@@ -77,6 +79,36 @@ def declared(document: dict[str, Any], census: list[dict[str, Any]] | None) -> l
     for name, operation in operations.items():
         found.setdefault(name, Found(name=name, template=name.partition(" ")[2], operation=operation, told={}))
     return [one for one in found.values() if one.path.startswith("/") and one.name.isprintable()]
+
+
+def completed(operations: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Where a route tells only the type of a path parameter, what another route tells of the same name stands for it.
+
+    Of two declarations of one parameter, a route's and its dependency's, FastAPI's document has only one.
+    """
+    telling = {
+        str(one.get("name")): one for told in operations.values() for one in told["parameters"] if in_path(one) and not is_bare(one)
+    }
+    return {
+        name: {
+            **told,
+            "parameters": [
+                telling.get(str(one.get("name")), one) if in_path(one) and is_bare(one) else one for one in told["parameters"]
+            ],
+        }
+        for name, told in operations.items()
+    }
+
+
+def in_path(parameter: Any) -> bool:
+    """Whether it is a path parameter at all."""
+    return isinstance(parameter, dict) and parameter.get("in") == "path"
+
+
+def is_bare(parameter: dict[str, Any]) -> bool:
+    """Whether it tells nothing but a type."""
+    schema = parameter.get("schema")
+    return not {"example", "examples"} & parameter.keys() and isinstance(schema, dict) and not schema.keys() - {"type", "title"}
 
 
 def listed(holder: dict[str, Any]) -> list[Any]:
