@@ -167,7 +167,8 @@ def test_a_failed_check_takes_the_verdict() -> None:
         (LINE, False, Verdict.LOOP_BLOCKED),
         (replace(LINE, elsewhere=1.0), False, Verdict.LOOP_BLOCKED),  # a task that each request starts, a worker that takes batches
         (replace(LINE, elsewhere=1.0), True, Verdict.UNKNOWN),  # it does so at rest, too
-        (replace(LINE, elsewhere=1.0, holds=2), False, Verdict.UNKNOWN),  # by the clock, perhaps
+        (replace(LINE, elsewhere=1.0, holds=2, held=0.3), False, Verdict.UNKNOWN),  # by the clock, perhaps
+        (replace(LINE, elsewhere=1.0, holds=2, held=1.5), False, Verdict.LOOP_BLOCKED),  # most of the time, and never at rest
     ],
 )
 def test_what_no_request_has_set_going_is_not_the_routes_fault(line: Blame, restless: bool, verdict: Verdict) -> None:  # noqa: FBT001

@@ -18,7 +18,8 @@ def outside(exam: Exam) -> float:
 
 def is_own(exam: Exam, line: Blame) -> bool:
     """Whether a line holds the loop because of the route's requests: within one, or so often, and never while nobody asks."""
-    return line.elsewhere <= MOSTLY or (line.holds >= OFTEN and line.place not in exam.restless)
+    is_frequent = line.holds >= OFTEN or line.held >= MOSTLY * exam.watched  # callbacks in a row are one hold
+    return line.elsewhere <= MOSTLY or (is_frequent and line.place not in exam.restless)
 
 
 def is_harmed(look: Look) -> bool:
