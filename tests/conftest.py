@@ -1,5 +1,6 @@
 """Shared by the tests: simulated runs, made once, and the command line."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from reports.report import Report, explain
 from tests import simulate
 from tests.front import Here
 from tests.processes import ROOT
+
+gc.set_threshold(100_000, 50, 100)  # a simulated run is many small lists that live: looking for garbage among them is a seventh
 
 
 @pytest.fixture(scope="session")

@@ -207,7 +207,7 @@ def write_act(path: Path, world: World, act: Act, now: float) -> float:
         beside = [(cell.aside, [one for _, one in pings])] if cell.neighbours and cell.aside != cell.name else []
         for name, requests in [(cell.name, crowd or [one for _, one in pings]), *beside]:
             for mark in marks:
-                load.write("mark", name, mark, bounds[mark], 0, area(requests, now, bounds[mark]), *CALM)
+                load.write("mark", name, mark, bounds[mark], 0, area(requests, bounds[mark]), *CALM)
         tick(load, cell.name, now, end)
         now = max([end, *(one.done or end for _, one in pings)]) + 0.5
     samples.close()
@@ -271,9 +271,9 @@ def number(lines: list[list[Any]], variant: str, first: int, world: World) -> li
     return numbered
 
 
-def area(requests: list[Request], start: float, until: float) -> float:
-    """Integral of the number in flight from `start` to `until`."""
-    return sum(max(0.0, min(one.done or until, until) - max(one.sent, start)) for one in requests)
+def area(requests: list[Request], until: float) -> float:
+    """Integral of the number in flight until a moment."""
+    return sum(min(one.done or until, until) - one.sent for one in requests if one.sent < until)
 
 
 def arrived(cell: Cell, places: int, service: float, start: float) -> list[Request]:

@@ -117,7 +117,7 @@ def play(workers: list[Worker], one: Cell, server: Server, now: float) -> float:
         left = [request for request in mine if request.begin >= 0]
         bounds = {"go": now, "open": opened + 0.01 * i, "close": closed - 0.01 * i, "end": end}
         for mark, moment in [("open", now), *bounds.items()]:  # an early "open" that must not count
-            worker.load.write("mark", one.name, mark, moment, 0, area(left, now, moment), *CALM)
+            worker.load.write("mark", one.name, mark, moment, 0, area(left, moment), *CALM)
         tick(worker.load, one.name, now, end)
     return end
 
