@@ -59,7 +59,7 @@ class Exam:
     half: dict[str, Bystander] | None  # the neighbours at half of the capacity, where that was asked
     held: Held | None  # who held the loop while the watchdog looked
     restless: frozenset[tuple[str, int]]  # files and lines that hold it while nobody asks
-    computing: float | None  # CPU seconds per second of that held time
+    computing: float | None  # CPU seconds per second in which the loop was late, whoever was to blame
     watched: float  # seconds that the watchdog looked
     requests: int  # that were answered meanwhile
     workers: int
@@ -89,6 +89,7 @@ def exam_of(evidence: Evidence, study: Study, route: Route, entry: dict[str, Any
     run = evidence.run
     kept = held_in(evidence, second.on, window) if second and window else None
     burnt = inside(evidence, second, window).cpu if second and window else None
+    late = kept.seconds + kept.nobody if kept else 0.0
     runtime = run.get("targets", {}).get(entry.get("act"), {})
     others = {one.cell: one.health.others for one in study.tallies}
     return Exam(
@@ -99,7 +100,7 @@ def exam_of(evidence: Evidence, study: Study, route: Route, entry: dict[str, Any
         half=beside(evidence, half) if half else None,
         held=kept,
         restless=frozenset(one.place for one in rest.blames) if (rest := at_rest(evidence)[0]) else frozenset(),
-        computing=burnt * window.seconds / kept.seconds if kept and window and burnt is not None and kept.seconds else None,
+        computing=burnt * window.seconds / late if window and burnt is not None and late else None,
         requests=window.completions if window else 0,
         watched=window.seconds if window else 0.0,
         workers=run["workers"],
