@@ -96,6 +96,8 @@ CASES: list[tuple[str, Verdict, int | None, Exam]] = [
     ("waits for the executor", Verdict.EXECUTOR_POOL, 6, exam(0.1, look(8, 60), look(64, 60, executor_waiting=58.0))),
     ("waits for an executor of its own", Verdict.POOL_LIMITED, 4, exam(0.1, look(8, 40), look(64, 40, pool_waiting=60.0, pool_threads=4.0))),
     ("an asyncio.Lock", Verdict.POOL_LIMITED, 1, exam(0.05, look(8, 20), look(64, 20))),
+    ("a lock that costs something where many wait", Verdict.POOL_LIMITED, 1, exam(0.0614, look(8, 15), look(64, 14))),
+    ("computes 9 ms, and 10 where many ask", Verdict.SCALES, None, exam(0.0091, look(8, 107, cpu=1.0, loop=0.07, loop_cpu=0.99), look(64, 96, cpu=1.0, loop=0.44, loop_cpu=0.99))),
     ("a semaphore of ten", Verdict.POOL_LIMITED, 10, exam(0.1, look(8, 80), look(16, 100), look(64, 100))),
     ("a database on this machine that is full", Verdict.UNKNOWN, None, exam(0.02, look(8, 100), look(16, 100), look(64, 100, others=0.5))),
     ("a plateau that was seen once only", Verdict.UNKNOWN, None, exam(0.1, look(8, 80), look(64, 100))),

@@ -48,11 +48,12 @@ from reports.doctor.signs import (
 )
 from reports.findings import Verdict, suffers
 from reports.wording import count, number, seconds, share
-from results.limits import ALIKE, FEW, GROWS, HOLD, MANY, STARTLING
+from results.limits import ALIKE, FEW, HOLD, MANY, STARTLING
 
 BUSY = 0.3  # share of all cores that neither app nor generator used
 NEAR = 0.15  # how near a rate must come to what a pool of threads gives
 PLENTY = 1000.0  # requests per second
+LEAST = 0.75  # of one place: whoever serves fewer at once is no pool; a lock may cost something where many wait for it
 NEARLY = 0.55  # of the rate that users, pauses and unloaded time allow
 A_FEW = 0.1  # of the users: so many may be waiting for a thread while the core is what they wait for
 QUEUES = 1.0  # calls that wait, on average
@@ -115,7 +116,7 @@ def harmed(exam: Exam) -> Ruling | None:
     """Rule 3, but for its last part."""
     suffering = [look for users in (FEW, MANY) if (look := exam.looks.get(users)) and is_harmed(look)]
     for look in suffering:
-        if computes(exam, look) and takes(exam, look) >= HOLD and (look.inside.kin_cpu or 0.0) < MOSTLY:
+        if computes(exam, look) and min(exam.service, takes(exam, look)) >= HOLD and (look.inside.kin_cpu or 0.0) < MOSTLY:
             if on_loop(exam, look):
                 return busy(exam, look)
             if look.level.users == FEW and is_full(exam, look):
@@ -236,7 +237,7 @@ def plateau(exam: Exam) -> Ruling | None:
         told = f"a plateau of {number(top.level.rate)} requests/s while other processes used {share(top.others)} of the machine: one of them may be what is full"
         return Ruling(Verdict.UNKNOWN, told, "A quiet machine; or a look at what it asks, a database for instance.")
     served = top.level.rate * exam.service
-    if served < GROWS:
+    if served < LEAST:
         return None  # a pool has one place at least: what is slower than that is no pool
     places = max(1, round(served))
     told = f"with {below[-1].level.users} and {MANY} users the same {number(top.level.rate)} requests/s, neighbours calm, {core(top)} used"

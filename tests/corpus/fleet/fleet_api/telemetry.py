@@ -10,7 +10,7 @@ router = APIRouter(tags=["telemetry"])
 FRAMES: dict[str, pd.DataFrame] = {}
 
 
-def load(rows: int = 500_000) -> None:
+def load(rows: int = 2_000_000) -> None:
     """Load yesterday's measurements."""
     random = np.random.default_rng(7)
     FRAMES["yesterday"] = pd.DataFrame(
