@@ -82,9 +82,13 @@ def test_how_often_it_is_right_is_what_the_table_says() -> None:
     """The figures of the corpus, from the last column of its scores."""
     stored = (ROOT / "tests" / "corpus" / "scores.md").read_text(encoding="utf-8")
     score = dict(re.findall(r"^\| ([a-z][^|]+?) \|.*\| (\d+ of \d+) \|$", stored, re.MULTILINE))
-    told = re.search(r"it found (\d+ of \d+) routes that hold the loop, named (\d+ of \d+) guilty lines, and accused (\d+ of \d+)", README)
+    told = re.search(
+        r"it found (\d+ of \d+) routes that hold the loop, named (\d+ of \d+) guilty lines, and accused (\d+ of \d+)", README
+    )
     assert told
-    assert list(told.groups()) == [score[name] for name in ("loop-holding routes found", "guilty lines right", "healthy routes accused")]
+    assert list(told.groups()) == [
+        score[name] for name in ("loop-holding routes found", "guilty lines right", "healthy routes accused")
+    ]
 
 
 def test_the_settings_and_the_workflow_are_readable() -> None:
