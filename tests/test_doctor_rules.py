@@ -144,6 +144,7 @@ def timed(one: Look, inside: float, outside: float = 0.0) -> Look:
         ("the same on an idle core", 0.3, 0.02, look(8, 26), timed(look(64, 175, cpu=0.3), 0.35, 0.016), Verdict.UNKNOWN),
         ("waits for four connections in a dependency", 0.01, 0.1, look(8, 390, cpu=0.55), timed(look(64, 390, cpu=0.6, loop=0.015), 0.16, 0.004), Verdict.POOL_LIMITED),
         ("holds the loop for 8 ms, and computes for 9", 0.017, 0.53, look(8, 55, cpu=0.53, loop=0.13), timed(look(64, 55, cpu=0.53, loop=1.0), 0.017, 1.15), Verdict.LOOP_BLOCKED),
+        ("waits for a lock of one and computes, and harms nobody", 0.0055, 0.64, look(8, 170, cpu=0.6), timed(look(64, 170, cpu=0.62), 0.0055, 0.37), Verdict.POOL_LIMITED),
         ("holds it for 2 ms, and computes for 3.5", 0.0055, 0.64, look(8, 170, cpu=0.6), timed(look(64, 170, cpu=0.62, loop=0.33), 0.0055, 0.37), Verdict.LOOP_BLOCKED),
     ],
 )  # fmt: skip
