@@ -56,6 +56,8 @@ def test_every_mistake_of_the_ward_was_found_and_every_cure_scales(example: Repo
     assert found == WARD_TRUTH
     assert all(one["file"] and one["line"] for one in summary(example)["routes"])
     assert example.trust.belief in {"trusted", "suspect"}
+    sure = {one.route.route: one.case.sure for one in example.findings if one.case}
+    assert sure["GET /dose/forgotten"] == "sure: its own answers show it"  # nobody loaded it
 
 
 def test_what_each_remedy_promises_its_twin_reached_in_the_same_run(example: Report) -> None:

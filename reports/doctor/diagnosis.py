@@ -59,6 +59,7 @@ class Case:
         verdict, is_held = self.ruling.verdict, self.ruling.verdict in HELD
         reasons = (
             (verdict in (Verdict.UNKNOWN, Verdict.UNTRUSTED), "not sure at all"),
+            (verdict is Verdict.WRONG_ANSWER, "sure: its own answers show it"),
             (not self.exam.is_guarded, "likely: seen from outside only, so pools, threads and lines are not known"),
             (is_held and bool(self.blames), "sure: neighbours, CPU and the watchdog agree"),
             (is_held, "likely: neighbours and CPU agree, and no line was caught"),
