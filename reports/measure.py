@@ -10,17 +10,18 @@ from reports.bystanders import bystanders
 from reports.health import health
 from reports.load import Evidence
 from reports.offered import offered_of
-from reports.percentiles import QUANTILES, Array, Estimate, Latency, estimate, quantile
-from reports.queueing import closed_loop_mean, service_time
+from reports.percentiles import QUANTILES, Array, Estimate, Latency, estimate, n_eff, quantile
+from reports.queueing import closed_loop_mean
 from reports.restarts import Restarts, restarts_of
 from reports.split import split_of
 from reports.steadiness import Steadiness
 from reports.study import Burst, Level, Missing, Route, Study, Tally
-from reports.sureness import cost_interval, median_interval, rate_interval
+from reports.sureness import cost_interval, rate_interval
 from reports.turns import answers_of, starved, turns_of
 from reports.windows import Window, little, right, steady
 from results.limits import CLOSED_EARLY
 from results.schema import Cell, Scenario, Variant, is_experiment, written
+from results.unloaded import Unloaded, quartiles, unloaded
 
 
 def measure(evidence: Evidence) -> Study:
@@ -94,7 +95,8 @@ def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
         (cell for cell in cells if cell.scenario is Scenario.CROWD and not cell.watched), key=lambda cell: (cell.users, cell.repeat)
     )
     alone = {c.repeat: answered(window) for c in crowds if c.users == 1 and (window := steady(evidence, c, c.name))}
-    service = service_time(np.concatenate(list(alone.values()))) if alone else None
+    lone = unloaded_of(evidence, crowds, list(alone.values()))
+    service = lone.mean if lone else None
     runtime = evidence.run.get("targets", {}).get(variant, {})
     places, mechanism = limit_of(variant, runtime)
     bursts = [burst_of(evidence, cell) for cell in cells if cell.scenario is Scenario.BURST]
@@ -103,7 +105,7 @@ def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
         route=next((cell.route for cell in evidence.cells if cell.variant == variant and (cell.users or cell.arrivals)), variant),
         variant=variant,
         service=service,
-        services=median_interval(np.concatenate(list(alone.values()))) if alone else None,
+        services=(lone.low, lone.high) if lone and lone.low < lone.high else None,
         places=places,
         mechanism=mechanism,
         executor=runtime.get("executor_size"),
@@ -112,14 +114,23 @@ def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
         bursts=tuple(bursts),
         bystanders={one.kind: one for one in bystanders(evidence, asked[-1], holds_loop=places == 1)} if asked else {},
         restarts={},
+        unloaded=lone,
     )
     if not evidence.run.get("host"):  # else nobody restarted it
-        route = replace(route, restarts=restarts(route, {again: service_time(one) for again, one in alone.items()}))
+        route = replace(route, restarts=restarts(route, {again: float(one.mean()) for again, one in alone.items() if len(one)}))
     steadies = [cell for cell in cells if cell.scenario is Scenario.STEADY]
     return replace(route, offered=tuple(offered_of(evidence, cell, route.capacity, at_once(route), service) for cell in steadies))
 
 
-def restarts(route: Route, services: dict[int, float | None]) -> dict[str, Restarts]:
+def unloaded_of(evidence: Evidence, crowds: list[Cell], alone: list[Array]) -> Unloaded | None:
+    """The mean latency of a lone user, with what the smallest of the crowds beside it knows of slow requests."""
+    lone = np.concatenate(alone) if alone else np.array([])
+    few = next((window for cell in crowds if cell.users > 1 and (window := steady(evidence, cell, cell.name))), None)
+    worth = n_eff(lone) if len(lone) else None
+    return unloaded(lone.tolist(), answered(few).tolist() if few else (), worth)
+
+
+def restarts(route: Route, services: dict[int, float]) -> dict[str, Restarts]:
     """What each restart's largest crowd told; a bound is no number. `services`: unloaded seconds by repeat."""
     tops = [level for level in route.levels if level.users == route.levels[-1].users]
     if len({level.repeat for level in tops}) < len(tops):  # turns of one server
@@ -164,6 +175,7 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
     latency = Latency.of(rows.latency.to_numpy(), ~rows.censored.to_numpy())
     if latency is None:
         return None
+    answers = answered(window)
     whole = right(window.everything)  # whoever starves was planned before the window, and must not be lost from the longest
     waits = whole.latency
     hungry = starved(answers_of(rows[~rows.censored], cell.users))
@@ -201,6 +213,8 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         split=split_of(rows),
         cost=cost_interval(probe.t.to_numpy(), probe.cpu.to_numpy(), window.answers),
         rates=rate_interval(window.answers, window.rate * (service or 0.0)),
+        quartiles=quartiles(np.sort(answers).tolist()),
+        spread=float(answers.std() / answers.mean()) if answers.any() else 0.0,
     )
 
 

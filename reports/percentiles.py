@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from results.unloaded import student
+
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
@@ -28,7 +30,6 @@ BEYOND = 10  # samples that must lie beyond a quantile before it is printed in b
 GREY_BEYOND = 2  # enough for a lower bound, which claims less, and for a grey value of an open load
 CAUTION = 0.8  # of the effective size, found by simulation: it comes out high when the sample was spared long queues
 ENOUGH_RUNS, RUN_BEYOND = 5, 4  # restarts for an interval over them, and what the median run must have beyond its quantile
-STUDENT = "12.706 4.303 3.182 2.776 2.571 2.447 2.365 2.306 2.262 2.228 2.201 2.179 2.160 2.145 2.131 2.120 2.110 2.101 2.093"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +85,6 @@ def n_eff(series: Array) -> float:
     pairs = (a[1 : 2 * half + 1] / a[0]).reshape(half, 2).sum(axis=1)
     ends = np.argmax(pairs <= 0) if (pairs <= 0).any() else half
     return float(min(n / (1 + 2 * pairs[:ends].sum()), n))
-
-
-def student(freedom: float) -> float:
-    """Half the width of a 95 % interval in standard errors, at so many degrees of freedom (at least 1)."""
-    table = [float(one) for one in STUDENT.split()]
-    return float(np.interp(freedom, range(1, 20), table)) if freedom < len(table) else 1.96 + 2.5 / freedom
 
 
 def wilson_ranks(count: int, q: float, size: float, z: float = 1.96) -> tuple[int, int]:

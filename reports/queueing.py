@@ -206,11 +206,6 @@ def fit_open(sent: Array, done: Array, top: float) -> Fit:
     return Fit(best, d, wins, min(one for one in found if found[one][0] <= ALIKE * least + A_TICK))
 
 
-def service_time(latencies: Array) -> float | None:
-    """Median latency of the route with a single user, in seconds: nobody else was there to wait for."""
-    return float(np.median(latencies)) if len(latencies) else None
-
-
 def served_at_once(rate: float, service: float) -> float:
     """Throughput in requests per second times unloaded service time in seconds: how many were worked on at the same time."""
     return rate * service

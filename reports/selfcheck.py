@@ -17,7 +17,7 @@ from reports.load import Evidence
 from reports.measure import limit_of
 from reports.offered import sends_of
 from reports.percentiles import Array, quantile
-from reports.queueing import FEW, closed_loop_mean, fit_sweep, replay, service_time
+from reports.queueing import FEW, closed_loop_mean, fit_sweep, replay
 from reports.spectrum import as_closed
 from reports.windows import Window, right, steady
 from reports.wording import number, seconds, share
@@ -116,8 +116,8 @@ def swept_of(evidence: Evidence, cell: Cell, crowds: list[tuple[int, Window]]) -
     c, is_bare = places(evidence, cell)
     if c < 1 or crowds[0][0] != 1:  # its probe left no record, or nobody asked alone
         return None
-    service, d = service_time(right(crowds[0][1].rows).latency.to_numpy()), in_place(crowds[-1][1], c)
-    return Swept(c, d, service, is_bare) if d and service else None
+    alone, d = right(crowds[0][1].rows).latency, in_place(crowds[-1][1], c)
+    return Swept(c, d, float(alone.mean()), is_bare) if d and len(alone) else None
 
 
 def recorded(window: Window) -> float | None:

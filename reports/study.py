@@ -19,6 +19,7 @@ from reports.steadiness import Steadiness
 from reports.sureness import Interval, product
 from reports.turns import Turns
 from reports.windows import Little
+from results.unloaded import Quartiles, Unloaded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,8 @@ class Level:
     turns: Turns | None = None  # of the whole cell, where an experiment is about the order of service
     rates: Interval | None = None  # 95 % interval of the rate
     cost: Interval | None = None  # and of the CPU seconds per right answer; what the neighbours cost is in it
+    quartiles: Quartiles | None = None  # of the latencies that were answered
+    spread: float = 0.0  # of the same: standard deviation over mean
 
     @property
     def edge(self) -> float:
@@ -166,8 +169,8 @@ class Route:
 
     route: str
     variant: str
-    service: float | None
-    services: Interval | None  # 95 % interval of the service time
+    service: float | None  # mean latency of a lone user
+    services: Interval | None  # 95 % interval of it
     places: float | None  # how many its mechanism should serve at once; None for no limit
     mechanism: str | None
     executor: float | None  # threads of the loop's default executor, as the app's probe saw them
@@ -176,6 +179,7 @@ class Route:
     bursts: tuple[Burst, ...]
     bystanders: dict[str, Bystander]
     restarts: dict[str, Restarts]  # the top level's numbers, by their name in the summary, where its server was restarted
+    unloaded: Unloaded | None = None  # the same mean, with the slow requests that a lone user did not meet
 
     @property
     def burst(self) -> Burst | None:
@@ -206,9 +210,11 @@ class Route:
 
     @property
     def waiting(self) -> float | None:
-        """Share of the top level's mean latency that a request did not spend being served."""
+        """Share of the top level's mean latency that a request did not spend being served; 0 where chance explains it."""
         if not self.top or self.service is None or self.top.mean.low <= 0:
             return None
+        if self.unloaded and self.top.mean.low <= self.unloaded.most:
+            return 0.0
         return max(0.0, 1 - self.service / self.top.mean.low)
 
     @property

@@ -8,11 +8,11 @@ import math
 
 import numpy as np
 
-from reports.percentiles import Array, quantile_interval, student
+from reports.percentiles import Array
+from results.unloaded import student
 
 PIECES = 8
 CLUMPS = 5  # per piece, at least
-FEW = 8  # values of which one in 128 samples lies wholly on one side of the median
 Interval = tuple[float, float]
 
 
@@ -42,14 +42,6 @@ def cost_interval(moments: Array, total: Array, done: Array) -> Interval | None:
     spread = float(np.sum((costs - ratio * answers) ** 2)) / (PIECES * (PIECES - 1))
     half = student(PIECES - 1) * math.sqrt(spread) / float(answers.mean())
     return max(0.0, ratio - half), ratio + half
-
-
-def median_interval(values: Array) -> Interval | None:
-    """95 % interval of the median; where values drift, so that few of them are independent, their whole range. None of too few."""
-    if len(values) < FEW:
-        return None
-    low, high = quantile_interval(values, np.ones(len(values), bool), 0.5)
-    return (low, high) if math.isfinite(low) and math.isfinite(high) else (float(values.min()), float(values.max()))
 
 
 def product(rate: float, rates: Interval | None, service: float, services: Interval | None) -> Interval | None:

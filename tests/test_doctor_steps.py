@@ -1,6 +1,7 @@
 """What the doctor asks next, given what it has seen; and how it reads what a level has measured so far."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,23 @@ def bedside(service: float, patience: float = 0.0) -> Bedside:
 
 
 def seen(  # noqa: PLR0913 - what a look may find
-    cell: Cell, rate: float, *, cpu: float = 0.1, ping: float = 0.0015, median: float = 0.1, left: int = 0
+    cell: Cell,
+    rate: float,
+    *,
+    cpu: float = 0.1,
+    ping: float = 0.0015,
+    median: float | None = None,
+    left: int = 0,
+    latencies: Sequence[float] = (),
 ) -> Seen:
-    """What a look at a cell may find."""
+    """What a look at a cell may find: by default what a closed loop of that rate must feel."""
+    median = median or cell.users / rate - cell.think
     pings = {"async": [ping] * 100, "def": [ping] * 100}
     return Seen(
         users=cell.users,
         think=cell.think,
         rate=rate,
-        median=median,
+        latencies=latencies or [median] * 100,
         cpu=cpu,
         pings=pings,
         wrong=0,
@@ -78,7 +87,7 @@ def test_what_is_asked_next(  # noqa: PLR0913, PLR0917 - a row of the table
 
     monkeypatch.setattr(plan, "look", found)
     held: list[float] = []
-    cells = [cell for some in plan.steps(Path(), bedside(service), idle_, (), held, lambda _cell: True) for cell in some]
+    cells = [cell for some in plan.steps(Path(), bedside(service), idle_, (), held, lambda *_: True) for cell in some]
     told = [f"{cell.arrivals.profile[0][1]:g}/s" if cell.arrivals else str(cell.users) for cell in cells]
     assert (asked, [round(one, 4) for one in holding]) == (told, [round(one, 4) for one in held]), name
 
@@ -99,7 +108,7 @@ def test_a_gates_level_is_run_with_as_many_requests_as_it_takes(
     """1,000 requests for a p99, at the level's own rate."""
     rates = {1: 10.0, 8: 80.0, 64: 620.0}
     monkeypatch.setattr(plan, "look", lambda _folder, _act, cell: seen(cell, rates[cell.users]))
-    cells = [cell for some in plan.steps(Path(), bedside(0.1), IDLE, (parse(gate),), [], lambda _cell: True) for cell in some][3:]
+    cells = [cell for some in plan.steps(Path(), bedside(0.1), IDLE, (parse(gate),), [], lambda *_: True) for cell in some][3:]
     assert asked == [(cell.users, cell.arrivals.profile[0][1] if cell.arrivals else None) for cell in cells]
     for cell in cells:
         assert cell.window * (cell.arrivals.profile[0][1] if cell.arrivals else cell.users / 0.1) >= 1000
@@ -182,7 +191,7 @@ def test_what_would_end_beyond_the_budget_is_not_begun(
     """A pool of eight takes 64 users and a look in between to be told; each is asked for beforehand."""
     monkeypatch.setattr(plan, "look", lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 79.0}.get(cell.users, 80.0)))
     cells = [
-        cell for some in plan.steps(Path(), bedside(0.1), IDLE, (), [], lambda cell: cell.users not in refused) for cell in some
+        cell for some in plan.steps(Path(), bedside(0.1), IDLE, (), [], lambda cell, _: cell.users not in refused) for cell in some
     ]
     assert asked == [str(cell.users) for cell in cells]
 
@@ -198,7 +207,7 @@ def test_no_two_cells_of_a_route_share_a_name(monkeypatch: pytest.MonkeyPatch) -
         map(parse, ("p99(GET /x) @ 8u < 1s", "p99(GET /x) < 1s", "errors(GET /x) @ 64u < 1%", "p99 @ 16u < 1s", "p99 @ 50/s < 1s"))
     )
     monkeypatch.setattr(plan, "look", lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 80.0}.get(cell.users, 80.0)))
-    cells = [cell for some in plan.steps(Path(), bedside(0.1), IDLE, gates, [], lambda _cell: True) for cell in some]
+    cells = [cell for some in plan.steps(Path(), bedside(0.1), IDLE, gates, [], lambda *_: True) for cell in some]
     names = [cell.name for cell in (*cells, bedside(0.1).watched(0.1))]
     assert len(set(names)) == len(names)
     asides = [cell.aside for cell in cells if cell.neighbours]

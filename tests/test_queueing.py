@@ -23,7 +23,6 @@ from reports.queueing import (
     fit_sweep,
     mdc,
     replay,
-    service_time,
 )
 from reports.steadiness import drift
 from tests.bench_theory import Case, fitted
@@ -258,8 +257,6 @@ def test_service_in_place_needs_no_order(rho: float) -> None:
         found = busy_service(sent, serve(sent, D * (1 + noise * rng.standard_normal(4000)), c, order, rng), c)
         assert found == pytest.approx(D, rel=0.01)
     assert busy_service(np.arange(5.0), np.arange(5.0) + D, 1) is None
-    assert service_time(np.array([0.1, 0.2, 9.0])) == 0.2
-    assert service_time(np.array([])) is None
 
 
 SENDS = st.lists(st.floats(0, 20), min_size=1, max_size=60).map(sorted).map(np.array)

@@ -6,10 +6,10 @@ import numpy as np
 
 from reports.claims.claim import Claim, Judgement, Outcome, Untestable
 from reports.findings import FULL_CORE
-from reports.percentiles import student
 from reports.restarts import Restarts, ratios
 from reports.study import Level, Study
 from reports.wording import between, seconds, share
+from results.unloaded import student
 
 HOP = 0.00016  # seconds for a hop into a thread and back, as published of another machine (invoke-ai/InvokeAI#9436)
 

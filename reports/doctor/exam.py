@@ -16,6 +16,7 @@ from reports.study import Bystander, Level, Route, Study
 from reports.windows import Window, steady
 from results.limits import FEW, MANY
 from results.schema import Cell, Scenario
+from results.unloaded import Unloaded
 
 KIN_EVERY = 1.2  # seconds: the CPU of what an app has started is read once a second
 FEW_PINGS = 8  # below which nothing is said of a neighbour
@@ -69,8 +70,18 @@ class Exam:
 
     @property
     def service(self) -> float:
-        """The unloaded latency, in seconds."""
+        """The mean unloaded latency, in seconds."""
         return self.route.service or 0.0
+
+    @property
+    def unloaded(self) -> Unloaded:
+        """The same with its interval; none where it is not known."""
+        return self.route.unloaded or Unloaded(*[self.service] * 4)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over mean of its latencies, of one user's or of a few users', whichever scatter more."""
+        return max(look.level.spread for users, look in self.looks.items() if users <= FEW)
 
     @property
     def top(self) -> Look | None:

@@ -12,14 +12,16 @@
     what the route sets going (a task, a batch), and not what holds the loop while nobody asks.
     d. It suffers seldom, but the watchdog caught requests that hold the loop for 50 ms and more: the same two verdicts, sometimes.
        Garbage collections, which meet any line that asks for memory, are no line's holds: the watchdog tells them apart.
- 4. Users, their pauses and the unloaded time explain the rate, or it is beyond what one generator asks with room to spare, and
-    the neighbours are calm: nothing queues, it scales - at least as far as was asked.
+ 4. Users, their pauses and the unloaded time (the mean, known to within 15 %) explain the rate; or most requests take as long among
+    many users as among a few; or the rate is beyond what one generator asks with room to spare, and the neighbours are calm:
+    nothing queues, it scales - at least as far as was asked.
  5. Requests wait for AnyIO's threads, and the rate is what those give: thread-pool. They wait for the loop's executor: executor-pool.
     They wait for another executor: pool-limited.
  6. The core is full: it scales as far as the core goes, for instance in threads that let the GIL go. Or the app computes for more than
     half of the time, whatever its requests wait for they wait for together, and they queue before they enter the app (or hardly queue).
- 7. A plateau of one at least, the same at two levels, with calm neighbours and an idle core: pool-limited, by something with that many
-    places. Nothing in the app was seen at it: other processes at work may be what is full, and a limit of requests per second looks alike.
+ 7. A plateau of one at least, the same at two levels (as far as chance lets one tell), too low for any unloaded time that the lone
+    requests allow, with calm neighbours and an idle core: pool-limited, by something with that many places.
+    Nothing in the app was seen at it: other processes at work may be what is full, and a limit of requests per second looks alike.
  8. Else: unknown, with what was seen.
 
 Neighbours are asked, not plateaus alone: a route that holds the loop for a tenth of its time imitates a pool of ten. Whatever
@@ -41,6 +43,8 @@ from reports.doctor.signs import (
     harm,
     is_full,
     is_harmed,
+    is_plateau,
+    is_unmoved,
     on_loop,
     outside,
     takes,
@@ -48,7 +52,7 @@ from reports.doctor.signs import (
 )
 from reports.findings import Verdict, suffers
 from reports.wording import count, number, seconds, share
-from results.limits import ALIKE, FEW, HOLD, MANY, STARTLING
+from results.limits import FEW, HOLD, MANY, STARTLING
 
 BUSY = 0.3  # share of all cores that neither app nor generator used
 NEAR = 0.15  # how near a rate must come to what a pool of threads gives
@@ -171,7 +175,10 @@ def sometimes(exam: Exam) -> Ruling | None:
 def nothing_queues(exam: Exam) -> Ruling | None:
     """Rule 4."""
     top = exam.looks.get(MANY)
-    if not top or not (explained(exam, top) or (top.level.rate >= PLENTY and not is_harmed(top))):
+    if not top:
+        return None
+    is_told = exam.unloaded.is_sure and explained(exam, top)
+    if not (is_told or is_unmoved(exam, top) or (top.level.rate >= PLENTY and not is_harmed(top))):
         return None
     return Ruling(Verdict.SCALES, f"with {count(top.level.users, 'user')} nothing queues at {number(top.level.rate)} requests/s")
 
@@ -230,8 +237,8 @@ def plateau(exam: Exam) -> Ruling | None:
     top = exam.looks.get(MANY)
     if not top or is_harmed(top) or "async" not in top.beside or top.level.rate <= 0:  # without neighbours a held loop looks alike
         return None
-    below = [look for users, look in exam.looks.items() if 1 < users < MANY and not explained(exam, look)]
-    if not any(abs(look.level.rate / top.level.rate - 1) <= ALIKE for look in below):
+    below = [look for users, look in exam.looks.items() if 1 < users < MANY and is_plateau(exam, look, top)]
+    if not below:
         return None
     if top.others >= BUSY:
         told = f"a plateau of {number(top.level.rate)} requests/s while other processes used {share(top.others)} of the machine: one of them may be what is full"

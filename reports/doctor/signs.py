@@ -1,13 +1,17 @@
 """The signs that the doctor's rules go by: what counts as harmed, full, explained or waiting, and the same in words."""
 
+import math
+
 from reports.blame import Blame
 from reports.doctor.exam import Exam, Look
 from reports.findings import suffers
 from reports.wording import count, seconds, share
-from results.limits import AT_LEAST, AWAITS, COMPUTES, FULL, GROWS, OVERLAP
+from results.limits import ALIKE, AT_LEAST, AWAITS, COMPUTES, FEW, FULL, GROWS, OVERLAP
+from results.unloaded import added_wait
 
 MOSTLY = 0.5  # share of the CPU used, or of a time
 CAUGHT = 0.1  # share of the time that the watchdog looked
+CLEARLY = 1.05  # times what chance could hide
 OFTEN = 5  # holds outside any request: what comes by the clock, and did not come at rest, comes more seldom
 
 
@@ -54,6 +58,34 @@ def on_loop(exam: Exam, look: Look) -> bool:
 def explained(exam: Exam, look: Look, grows: float = GROWS) -> bool:
     """Whether users, their pauses and the unloaded time alone give the rate that was measured, or so much of it."""
     return look.level.rate * (exam.service + look.think) >= grows * look.level.users
+
+
+def may_be_explained(exam: Exam, look: Look) -> bool:
+    """The same with as long an unloaded time as so few lone requests allow."""
+    return look.level.rate * (exam.unloaded.most + look.think) >= GROWS * look.level.users
+
+
+def is_unmoved(exam: Exam, look: Look) -> bool:
+    """Whether most requests take no longer than among a few users, and nobody starves: a queue would make all of them wait."""
+    few = exam.looks[FEW].level
+    if look.level.users <= FEW or not few.quartiles or not look.level.quartiles:
+        return False
+    mean = look.level.mean.low
+    nobody_starves = look.level.rate * (mean + look.think) >= GROWS * look.level.users
+    return nobody_starves and added_wait(few.quartiles, look.level.quartiles) <= (1 - GROWS) * mean
+
+
+def is_plateau(exam: Exam, low: Look, high: Look) -> bool:
+    """Whether two levels have one rate, though the users of the higher would have given a higher one that chance cannot hide.
+
+    Twice the standard error of a count of n answers is 2 spread / sqrt(n) (renewal process; Cox 1962).
+    """
+    if may_be_explained(exam, low) or not (low.level.rate and high.level.rate):
+        return False
+    chance = [2 * exam.spread / math.sqrt(max(one.level.completed, 1)) for one in (low, high)]
+    alike = ALIKE + math.hypot(*chance)
+    asked = [one.level.users / (exam.service + one.think) for one in (low, high)]
+    return abs(high.level.rate / low.level.rate - 1) <= alike and asked[1] / asked[0] >= (1 + alike) * CLEARLY
 
 
 def harm(look: Look) -> str:

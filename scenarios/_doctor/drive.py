@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from results.gate import unknown_scope
-from results.schema import Cell, Neighbour, Status
+from results.schema import Neighbour, Status
 from results.store import TABLES, RunFolder
 from results.trouble import Exit, Trouble
 from scenarios._doctor.again import disturbed, set_aside
@@ -198,17 +198,25 @@ class Examination:
             self.remember(told, manner, log)
             bedside = self.bedside(act, asked, manner, (beside, patience))
 
-            def fits(*cells: Cell, more: float = 0.0) -> bool:
-                if not (ends := self.ward.fits(sum(map(lasting, cells), more))):
+            def fits(seconds: float, *, is_needed: bool = True) -> bool:
+                if not (ends := self.ward.fits(seconds)) and is_needed:
                     told["unfit"] = self.unfit
                 return ends
 
-            if not (told["skipped"] or told["wrong"]) and fits(bedside.alone(), bedside.few(), more=LOCUST):
-                levels = steps(self.run.path, bedside, self.idle, self.order.gates, holding, fits)
+            first = lasting(bedside.alone()) + lasting(bedside.few()) + LOCUST
+            if not (told["skipped"] or told["wrong"]) and fits(first):
+                levels = steps(
+                    self.run.path,
+                    bedside,
+                    self.idle,
+                    self.order.gates,
+                    holding,
+                    lambda cell, is_needed: fits(lasting(cell), is_needed=is_needed),
+                )
                 self.ward.follow(app, locust, url, act, (self.ward.script(act, cells, asked) for cells in levels))
         if manner.status == httpx.codes.INTERNAL_SERVER_ERROR:
             self.remember(told, manner, log)  # Python warns of a forgotten await late, when the app has let go of all
-        if holding and self.patient.how == "module" and fits(bedside.watched(holding[0]), more=self.ward.start_up + LOCUST):
+        if holding and self.patient.how == "module" and fits(lasting(bedside.watched(holding[0])) + self.ward.start_up + LOCUST):
             self.second_look(asked, replace(bedside, act=f"{act}-watch"), holding[0])
 
     def bedside(self, act: str, asked: Asked, manner: Manner, beside: tuple[tuple[Neighbour, ...], float]) -> Bedside:

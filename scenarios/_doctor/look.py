@@ -4,6 +4,8 @@ Only the spools of the act are read; everything that is said about the app is wo
 """
 
 import math
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 from results import spool
 from results.limits import AT_LEAST, AWAITS, COMPUTES, FULL, GROWS, OVERLAP, STARTLING, SUFFERS, SUFFERS_FROM
 from results.schema import Cell
+from results.unloaded import added_wait, quartiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,13 +23,23 @@ class Seen:
     users: int
     think: float
     rate: float
-    median: float
+    latencies: Sequence[float]  # of the right answers, sorted
     cpu: float | None  # cores that the app's processes used
     pings: dict[str, list[float]]
     wrong: int
     right: int
     sent: int  # in all its phases
     left: int  # that were given up
+
+    @property
+    def median(self) -> float:
+        """The middle latency; 0 where nothing was answered."""
+        return statistics.median_high(self.latencies) if self.latencies else 0.0
+
+    @property
+    def mean(self) -> float:
+        """The mean latency; 0 where nothing was answered."""
+        return statistics.fmean(self.latencies) if self.latencies else 0.0
 
     def p90(self, kind: str) -> float | None:
         """The 90th percentile of one neighbour, of however few."""
@@ -56,13 +69,20 @@ class Seen:
 
     def waits_alone(self, alone: "Seen") -> bool:
         """Whether requests seem to wait for something, one at a time, on a core that is not full. Whom nobody saw has no CPU."""
-        waits = alone.median - alone.takes
+        waits = alone.mean - alone.takes
         is_full = (self.cpu or 0.0) >= FULL
-        return not is_full and waits > AWAITS * alone.median + AT_LEAST and self.rate * waits < OVERLAP
+        return not is_full and waits > AWAITS * alone.mean + AT_LEAST and self.rate * waits < OVERLAP
 
     def grows(self, service: float) -> bool:
         """Whether nothing queues: users, their pauses and the unloaded time explain the rate."""
         return self.rate * (service + self.think) >= GROWS * self.users
+
+    def is_unmoved(self, few: "Seen") -> bool:
+        """Whether most requests take no longer than among a few users, and nobody starves."""
+        sooner, later = quartiles(few.latencies), quartiles(self.latencies)
+        if not sooner or not later or not self.grows(self.mean):
+            return False
+        return added_wait(sooner, later) <= (1 - GROWS) * self.mean
 
 
 def look(folder: Path, act: str, cell: Cell) -> Seen | None:
@@ -94,7 +114,7 @@ def look(folder: Path, act: str, cell: Cell) -> Seen | None:
         users=cell.users,
         think=cell.think,
         rate=answered / (end - begin),
-        median=sorted(latencies)[len(latencies) // 2] if latencies else 0.0,
+        latencies=sorted(latencies),
         cpu=cpu(folder / "probe", act, begin, end),
         pings={kind: sorted(found) for kind, found in pings.items()},
         wrong=wrong,

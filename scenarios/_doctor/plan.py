@@ -6,10 +6,12 @@ from pathlib import Path
 from results.gate import AT_A_LEVEL, Gate, asks
 from results.limits import ALIKE, FEW, HOLD, MANY
 from results.schema import Cell
+from results.unloaded import Unloaded, spread, unloaded
 from scenarios._doctor.look import Seen, look
 from scenarios._doctor.steps import HALF, Bedside
 
 Cells = tuple[Cell, ...]
+Fits = Callable[[Cell, bool], bool]  # whether there is time for a cell; and whether there can be no verdict without it
 MISTAKES = 0.01  # share of wrong answers that a plateau may have
 
 
@@ -19,14 +21,15 @@ def steps(  # noqa: PLR0913, PLR0917 - what is known, and what is wanted
     idle: dict[str, float],
     gates: tuple[Gate, ...],
     holding: list[float],
-    fits: Callable[[Cell], bool],
+    fits: Fits,
 ) -> Iterator[Cells]:
     """The cells of one route, a few at a time. Puts into `holding` the seconds that it seems to hold the loop, if it does.
 
     1. One user, then a few beside both neighbours.
     2. The loop is held: enough - but where somebody computes there, half of that load tells a held loop from a busy one.
     3. Else many users: some hold it by less at a time, or seldom.
-    4. A plateau that neither the CPU nor a queue explains is looked at once more, in between.
+    4. Where the lone requests are too few to say what the rate means, the lone user asks for longer.
+    5. A plateau that neither the CPU nor a queue explains is looked at once more, in between.
     """
     act, service, few = bedside.act, bedside.alone(), bedside.few()
     yield service, few
@@ -34,24 +37,47 @@ def steps(  # noqa: PLR0913, PLR0917 - what is known, and what is wanted
     if not alone or not seen or seen.wrong > seen.right:
         return
     looks = {1: alone, FEW: seen}
-    held = next((one for one in (seen,) if holds(one, idle, alone.median)), None)
-    if not held and fits(many := bedside.many(None if seen.grows(alone.median) else seen.rate)):
-        yield (many,)
-        if top := look(folder, act, many):
-            looks[MANY] = top
-            held = top if holds(top, idle, alone.median) else None
-            between = bedside.between(halfway(top.rate * alone.median))
-            if not held and is_plateau(top, seen, alone.median) and fits(between):
-                yield (between,)
-                if found := look(folder, act, between):
-                    looks[between.users] = found
-    if held and held.computes and held.rate and fits(half := bedside.half(HALF * held.rate)):
+    yield from unless_held(folder, bedside, idle, looks, fits)
+    held = next((one for users in (FEW, MANY) if (one := looks.get(users)) and holds(one, idle, alone.mean)), None)
+    yield from until_known(folder, bedside, looks, fits, is_held=held is not None)
+    if held and held.computes and held.rate and fits(half := bedside.half(HALF * held.rate), True):
         yield (half,)
     if held or any(suspicious(one, alone, idle) for one in looks.values()):
-        holding.append(1 / held.rate if held and held.rate else alone.median)
+        holding.append(1 / held.rate if held and held.rate else alone.mean)
     demands = asks([one for one in gates if one.metric in AT_A_LEVEL], bedside.route)  # all else is there already
     if wanted := tuple(bedside.demanded(demands, looks, held=bool(holding))):
         yield wanted
+
+
+def unless_held(folder: Path, bedside: Bedside, idle: dict[str, float], looks: dict[int, Seen], fits: Fits) -> Iterator[Cells]:
+    """Many users, where the few do not show a held loop already. Adds what was seen to `looks`."""
+    alone, few = looks[1], looks[FEW]
+    if holds(few, idle, alone.mean):
+        return
+    rate = None if few.grows(alone.mean) else few.rate
+    many = bedside.many(rate, max(spread(alone.latencies), spread(few.latencies)))
+    if fits(many, True):
+        yield (many,)
+        if top := look(folder, bedside.act, many):
+            looks[MANY] = top
+
+
+def until_known(folder: Path, bedside: Bedside, looks: dict[int, Seen], fits: Fits, *, is_held: bool) -> Iterator[Cells]:
+    """The lone user for longer, where its mean decides and is not known; then a level in between, where there is a plateau."""
+    alone, few = looks[1], looks[FEW]
+    top, known = looks.get(MANY, few), unloaded(alone.latencies, few.latencies)
+    if known and not is_told(known, top, few) and not known.is_sure and fits(again := bedside.alone_again(known), False):
+        yield (again,)
+        if found := look(folder, bedside.act, again):
+            known = unloaded([*alone.latencies, *found.latencies], few.latencies) or known
+    if is_held or not known or top is few or not is_plateau(top, few, known):
+        return
+    scatter = max(spread(alone.latencies), spread(few.latencies))
+    between = bedside.between(halfway(top.rate * known.most), scatter)
+    if fits(between, True):
+        yield (between,)
+        if found := look(folder, bedside.act, between):
+            looks[between.users] = found
 
 
 def holds(seen: Seen, idle: dict[str, float], unloaded: float) -> bool:
@@ -65,14 +91,19 @@ def suspicious(seen: Seen, alone: Seen, idle: dict[str, float]) -> bool:
     return startled or (seen.suffers("async", idle) and seen.waits_alone(alone))
 
 
-def is_plateau(top: Seen, few: Seen, unloaded: float) -> bool:
+def is_told(known: Unloaded, top: Seen, few: Seen) -> bool:
+    """Whether nothing queues, however long the lone requests take: most of many take as long as most of a few."""
+    return (known.is_sure and top.grows(known.mean)) or (top.users > few.users and top.is_unmoved(few))
+
+
+def is_plateau(top: Seen, few: Seen, known: Unloaded) -> bool:
     """Whether many users are served at a rate that neither they nor the CPU explain, and that the few did not show already.
 
     Whom nobody waited for any longer would still be in the way of another level.
     """
-    shown = not few.grows(unloaded) and top.rate <= (1 + ALIKE) * few.rate
+    shown = not few.grows(known.most) and top.rate <= (1 + ALIKE) * few.rate
     sound = top.wrong <= MISTAKES * top.right and not top.left
-    return sound and not top.grows(unloaded) and not top.computes and not shown
+    return sound and not is_told(known, top, few) and not top.computes and not shown
 
 
 def halfway(places: float) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from results.gate import Level
 from results.limits import FEW, MANY
 from results.schema import Arrivals, Cell, Law, Neighbour, Pool, Scenario
+from results.unloaded import SURE, Unloaded
 from scenarios._doctor.look import Seen
 
 CEILING = 20_000  # requests per route, all its levels together
@@ -19,6 +20,7 @@ FASTEST = 1500.0  # requests per second that one generator sends with room to sp
 PINGS = 130  # per neighbour and level: 100 and some, so that there is a p90
 WATCHERS = 8  # users while the watchdog looks: what is held for 2 ms each time is seen when eight follow one another
 LONGEST = 60.0  # seconds that one level of a gate may take
+LONGEST_LONE = 10.0  # seconds that a lone user may ask for the sake of a mean
 LONGEST_LAPS = 12.0  # seconds that a window may take for the sake of whole rounds
 SPARE = 2.0  # seconds of a drain that should not be needed
 HALF = 0.5  # of the capacity, at which a held loop is told from a busy one
@@ -72,16 +74,22 @@ class Bedside:
         """One user: the unloaded service time."""
         return self.cell(1, bounded(12 * self.service, 0.8, 3.0))
 
+    def alone_again(self, known: Unloaded) -> Cell:
+        """The lone user for longer: until the mean should be known well enough, as far as anybody would wait for that."""
+        reaches = max(known.most - known.mean, known.mean - known.low) / (SURE * known.mean)
+        cell = self.cell(1, bounded(12 * known.mean * reaches**2, 2.0, LONGEST_LONE))
+        return replace(cell, repeat=3, name=f"{cell.name}~3")  # the second of any level is a gate's
+
     def few(self) -> Cell:
         """A few users: a held loop shows here already, and drains soon."""
         return self.cell(FEW, bounded(2 * FEW * self.service, 1.6, 6.0), beside=True)
 
-    def many(self, rate: float | None) -> Cell:
+    def many(self, rate: float | None, scatter: float = 0.0) -> Cell:
         """Many users: every pool of a usual size shows. `rate` is the plateau that the few have shown already, if they have.
 
-        Where a request queues more than once, answers come in rounds of as many as there are users: the window holds two.
+        `scatter` is the spread of the latencies: where it is large, a mean takes more of them. Where a request queues more than once, answers come in rounds of as many as there are users: the window holds two.
         """
-        cell = self.cell(MANY, bounded(10 * self.service, 2.0, 8.0), beside=True)
+        cell = self.cell(MANY, bounded(longer(10 * self.service, scatter), 2.0, 8.0), beside=True)
         if not rate:
             return cell
         lap = MANY / rate
@@ -90,9 +98,9 @@ class Bedside:
             cell, window=window, warm_up=bounded(lap, cell.warm_up, LONGEST_LAPS / 2), neighbours=self.pinged(window, MANY)
         )
 
-    def between(self, users: int) -> Cell:
+    def between(self, users: int, scatter: float = 0.0) -> Cell:
         """A level in the middle: a plateau is one only if it is there too."""
-        return self.cell(users, bounded(8 * self.service, 1.2, 6.0))
+        return self.cell(users, bounded(longer(8 * self.service, scatter), 1.2, 6.0))
 
     def half(self, rate: float) -> Cell:
         """Arrivals at half of a capacity in requests per second, with both neighbours: whom it harms while there is room."""
@@ -132,6 +140,11 @@ class Bedside:
 def bounded(value: float, least: float, most: float) -> float:
     """A value, kept between two others."""
     return min(max(value, least), most)
+
+
+def longer(seconds: float, scatter: float) -> float:
+    """A window for latencies of that spread: the variance of a count grows with its square."""
+    return seconds * (1 + scatter**2)
 
 
 def lasting(cell: Cell) -> float:

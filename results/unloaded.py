@@ -1,0 +1,88 @@
+"""The unloaded latency of a route: the mean of what a lone user felt, and how far so few requests can be believed.
+
+Little's law asks for the mean, and a dozen lone requests seldom meet the slow one in thirty. So the mean has an
+interval: Student's t for what the sample shows, and the rule of three for what it does not (Hanley and
+Lippman-Hand 1983: of n requests none of which was slow, up to 3 / n may be). How slow those may be, the requests of
+a few users tell: their longest, less what all of them waited. Seconds everywhere. Standard library only: the planner
+of an examination asks while it runs, the reports ask again.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+STUDENT = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093),
+)
+UNSEEN = 3.0  # over n: the upper 95 % limit of a share that n independent requests did not meet
+SURE = 0.15  # of the mean: an interval that reaches no farther to either side decides
+
+Quartiles = tuple[float, float, float]
+
+
+def student(freedom: float) -> float:
+    """Half the width of a 95 % interval in standard errors, at so many degrees of freedom (1 at least)."""
+    if freedom >= len(STUDENT):
+        return 1.96 + 2.5 / freedom
+    below = max(int(freedom), 1)
+    low, high = STUDENT[below - 1], STUDENT[min(below, len(STUDENT) - 1)]
+    return low + (max(freedom, 1.0) - below) * (high - low)
+
+
+@dataclass(frozen=True, slots=True)
+class Unloaded:
+    """A mean latency in seconds, with its 95 % interval; `most` also reckons with slow requests that it did not meet."""
+
+    mean: float
+    low: float
+    high: float
+    most: float
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the mean is known to within 15 % upwards and downwards."""
+        return max(self.most - self.mean, self.mean - self.low) <= SURE * self.mean
+
+
+def unloaded(alone: Sequence[float], few: Sequence[float] = (), size: float | None = None) -> Unloaded | None:
+    """From the latencies of a lone user and of a few users, in seconds; None where nobody asked alone.
+
+    `size` is how many independent requests the lone ones are worth; by default all of them.
+    """
+    if not alone:
+        return None
+    count, mean = size or len(alone), statistics.fmean(alone)
+    half = student(count - 1) * spread(alone) * mean / math.sqrt(count)
+    most = mean + half
+    if few:
+        unseen = min(1.0, UNSEEN / count)
+        slow = statistics.median(alone) + max(few) - statistics.median(few)
+        most = max(most, (1 - unseen) * mean + unseen * slow)
+    return Unloaded(mean, max(0.0, mean - half), mean + half, most)
+
+
+def spread(latencies: Sequence[float]) -> float:
+    """Standard deviation (n - 1 degrees of freedom) over mean; 0 for fewer than two latencies."""
+    count, mean = len(latencies), statistics.fmean(latencies) if latencies else 0.0
+    if count < 2 or not mean:  # noqa: PLR2004 - one latency has no deviation
+        return 0.0
+    return math.sqrt(math.fsum((one - mean) ** 2 for one in latencies) / (count - 1)) / mean
+
+
+def quartiles(latencies: Sequence[float]) -> Quartiles | None:
+    """Three order statistics, of rank ceil(n q); None of fewer than eight latencies."""
+    ordered = sorted(latencies)
+    if len(ordered) < 8:  # noqa: PLR2004 - two on either side of each
+        return None
+    low, middle, high = (ordered[math.ceil(len(ordered) * q) - 1] for q in (0.25, 0.5, 0.75))
+    return low, middle, high
+
+
+def added_wait(few: Quartiles, many: Quartiles) -> float:
+    """Seconds that most requests take longer among many users than among a few: the middle one of three shifts.
+
+    A queue makes nearly all requests wait; one that is slow by itself moves no quartile.
+    """
+    return statistics.median(later - sooner for sooner, later in zip(few, many, strict=True))
