@@ -129,6 +129,47 @@ def test_a_signature_has_its_verdict(verdict: Verdict, places: int | None, seen:
     assert (verdict, places) == (ruling.verdict, ruling.places), ruling.seen
 
 
+def uneven(found: Exam, longest: float) -> Exam:
+    """The same route, whose longest request takes so many seconds."""
+    looks = {
+        users: replace(one, level=replace(one.level, longest=Estimate(longest, longest))) for users, one in found.looks.items()
+    }
+    return replace(found, looks=looks)
+
+
+def crowded(rate: float, *, few: float = 71.4) -> tuple[Look, ...]:
+    """Uneven work in threads, 0.112 s on average: all 40 are busy, others wait for one."""
+    return (
+        look(8, few, threads=7.9),
+        look(43, rate, threads=40.0, threads_waiting=3.0),
+        look(64, rate, threads=40.0, threads_waiting=24.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("what", "verdict", "places", "seen"),
+    [
+        ("the median is far below the mean", Verdict.THREAD_POOL, 40, exam(0.08, *crowded(357))),
+        ("a few users met slow requests", Verdict.THREAD_POOL, 40, exam(0.08, *crowded(357, few=60))),
+        ("a few users met no slow one", Verdict.THREAD_POOL, 40, exam(0.08, *crowded(350, few=88))),
+        ("its threads wait for 15", Verdict.POOL_LIMITED, 15, exam(0.112, *crowded(134))),
+        ("its threads wait for 5", Verdict.POOL_LIMITED, 5, exam(0.112, *crowded(44.6, few=44.6))),
+        ("four threads", Verdict.THREAD_POOL, 4, exam(
+            0.08, look(8, 50, threads=4.0, threads_waiting=4.0),
+            look(64, 50, threads=4.0, threads_waiting=60.0), alone=0.97, tokens=4,
+        )),
+        ("four threads wait for two", Verdict.POOL_LIMITED, 2, exam(
+            0.08, look(8, 25, threads=4.0, threads_waiting=4.0),
+            look(64, 25, threads=4.0, threads_waiting=60.0), alone=0.97, tokens=4,
+        )),
+    ],
+)  # fmt: skip
+def test_what_was_seen_waiting_for_threads_decides(what: str, verdict: Verdict, places: int, seen: Exam) -> None:
+    """However uneven the work: what queues behind busy threads, not what a median suggests."""
+    ruling = rule(uneven(seen, 0.4), [])
+    assert (verdict, places) == (ruling.verdict, ruling.places), f"{what}: {ruling.seen}"
+
+
 def timed(one: Look, inside: float, outside: float = 0.0) -> Look:
     """A level with the mean seconds that its requests spent inside the app, and before they entered it."""
     known = Split(lag=0.0, before_app=outside, for_thread=0.0, served=inside, to_be_sent=0.0, timer=inside, known=100, count=100)

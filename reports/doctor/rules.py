@@ -186,9 +186,9 @@ def nothing_queues(exam: Exam) -> Ruling | None:
 def threads(exam: Exam) -> Ruling | None:
     """Rule 5."""
     top = exam.looks.get(MANY) or exam.looks[FEW]
-    inside, served = top.inside, top.level.rate * exam.service
+    inside = top.inside
     if (inside.threads_waiting or 0.0) > QUEUES and exam.tokens and not is_full(exam, top):
-        if served >= (1 - NEAR) * expected(exam):
+        if top.level.rate >= (1 - NEAR) * expected(exam):
             told = f"{number(inside.threads_waiting or 0)} requests waited for one of {exam.tokens} threads"
             return Ruling(Verdict.THREAD_POOL, told, "More tokens: the plateau moves with them.", exam.tokens * exam.workers)
         return None  # its threads wait for something with fewer places

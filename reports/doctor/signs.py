@@ -103,15 +103,25 @@ def core(look: Look) -> str:
 
 
 def expected(exam: Exam) -> float:
-    """Served at once where AnyIO's threads are the limit: tokens x unloaded time / time that a request keeps one.
+    """Requests per second that AnyIO's threads give, all of them busy; less what chance leaves open.
 
-    The time it keeps one is what a single user's requests had busy, as a share of their latency.
+    How long a request keeps a thread is seen where none waits for one: busy threads / rate. A few
+    users show it in a hundred requests and more, a single one in a dozen.
     """
-    alone = exam.looks[1]
-    turn = exam.service + alone.think
-    kept = (alone.inside.threads or 0.0) * turn
-    kept = kept if 0.2 * exam.service < kept < exam.service else exam.service
-    return (exam.tokens or 0) * exam.workers * exam.service / kept
+    total = (exam.tokens or 0) * exam.workers
+    look = exam.looks[FEW if total >= 2 * FEW and exam.looks[FEW].inside.threads else 1]
+    kept = (look.inside.threads or 0.0) / look.level.rate if look.level.rate else 0.0
+    kept = kept if kept > 0.2 * exam.service else exam.service
+    return total / kept * max(0.0, 1 - doubt(look))
+
+
+def doubt(look: Look) -> float:
+    """How far chance may have moved a level's mean latency, as a share of it; 0 where all take as long.
+
+    What lies between 0 and the longest varies by the root of (longest - mean) x mean at most.
+    """
+    above = max(0.0, look.level.longest.low / look.level.mean.low - 1)
+    return math.sqrt(above / look.level.count)
 
 
 def waits_alone(exam: Exam, look: Look) -> bool:
