@@ -98,7 +98,7 @@ def judge(route: Route, belief: Belief) -> Verdict:  # noqa: PLR0911 - one retur
         return Verdict.GIL_BOUND
     if suffers(loop):
         return Verdict.LOOP_BUSY if (top.cpu or 0) >= MOSTLY else Verdict.LOOP_BLOCKED
-    if served >= GROWS * top.users:
+    if served + top.rate * top.think >= GROWS * top.users:
         return Verdict.SCALES
     if threads and suffers(threads) and (top.threads_waiting or 0) > 1:
         return Verdict.THREAD_POOL

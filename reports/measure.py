@@ -185,6 +185,7 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
     return Level(
         cell=cell.name,
         users=cell.users,
+        think=cell.think,
         repeat=cell.repeat,
         seconds=window.seconds,
         count=latency.count,

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.percentiles import Array
+from results.limits import shows_capacity
 
 FEW = 10  # gaps between completions; fewer say nothing
 IDENTIFIED = 9  # blocks of ten that c must win against both its neighbours
 ALIKE, A_TICK = 1.1, 1e-6  # times the best error, plus a microsecond: no difference
 LONGEST_WAY = 0.005  # seconds; HTTP on one host costs 1 to 3 ms, and what is longer is not the way
-SATURATED = 0.9  # share of the users that are served at once, below which the rest must be queueing
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +211,6 @@ def served_at_once(rate: float, service: float) -> float:
     return rate * service
 
 
-def saturated(users: int, rate: float, service: float | None) -> float | None:
+def saturated(users: int, rate: float, service: float | None, think: float = 0.0) -> float | None:
     """The throughput of a crowd as a capacity in requests per second; None unless part of the crowd had to wait."""
-    return rate if service and 0 < served_at_once(rate, service) < SATURATED * users else None
+    return rate if service and shows_capacity(users, rate, service, think) else None

@@ -65,8 +65,9 @@ def readings(gate: Gate, entry: Entry, data: Entry) -> Iterator[Reading]:
 
 def of_route(entry: Entry, key: str) -> Reading:
     """One number of a route; a ceiling that no crowd reached is only bounded."""
-    one, users = bounds(entry, key), max((load["users"] for load in entry["levels"]), default=0)
-    waited = key not in CEILING or saturated(users, entry.get("capacity_rps") or 0.0, entry.get("service_s"))
+    one, largest = bounds(entry, key), max(entry["levels"], key=lambda load: load["users"], default={"users": 0})
+    crowd = (largest["users"], entry.get("capacity_rps") or 0.0, entry.get("service_s"), largest.get("think_s", 0.0))
+    waited = key not in CEILING or saturated(*crowd)
     return one if waited else replace(one, high=math.inf)
 
 

@@ -68,6 +68,7 @@ class Level:
     cost: Interval | None = None  # and of the CPU seconds per right answer; what the neighbours cost is in it
     quartiles: Quartiles | None = None  # of the latencies that were answered
     spread: float = 0.0  # of the same: standard deviation over mean
+    think: float = 0.0  # seconds that each user pauses between an answer and its next request
 
     @property
     def edge(self) -> float:
@@ -206,7 +207,7 @@ class Route:
     @property
     def capacity(self) -> float | None:
         """Requests per second that the route can answer; None when no crowd was large enough to show it."""
-        return saturated(self.top.users, self.top.rate, self.service) if self.top else None
+        return saturated(self.top.users, self.top.rate, self.service, self.top.think) if self.top else None
 
     @property
     def waiting(self) -> float | None:

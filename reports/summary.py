@@ -147,6 +147,7 @@ def level_entry(level: Level) -> dict[str, Any]:
     """One crowd."""
     return {
         "users": level.users,
+        "think_s": level.think,
         "repeat": level.repeat,
         "rps": level.rate,
         "rps_interval": level.rates,

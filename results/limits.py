@@ -1,5 +1,7 @@
 """What an examination and its judgement must agree on: who asks, and from where on something counts."""
 
+import math
+
 FEW, MANY = 8, 64  # users: a few show a held loop and drain soon; many show a pool of 40 and more
 HOLD = 0.010  # seconds per request below which the loop, or the GIL, is used and not held
 SUFFERS, SUFFERS_FROM = 5.0, 0.020  # a neighbour suffers from so many times its idle p90, and from so many seconds, on
@@ -12,3 +14,14 @@ ALIKE = 0.12  # how far apart two rates may be that are one plateau
 STARTLING = 0.050  # seconds of a single hold, or of a single ping
 SHORTEST_HARM = 0.020  # seconds: no verdict of an examination rests on less
 CLOSED_EARLY = "the window closed early"  # why an arrival was not sent: a ceiling was reached, or nothing but errors came
+SATURATED = 0.9  # share of the users that are served or pause, below which the rest must be waiting
+
+
+def shows_capacity(users: int, rate: float, service: float, think: float = 0.0) -> bool:
+    """Whether so many of a crowd waited that no place was ever free: only then its rate is a capacity.
+
+    By Little's law X (D + Z) of N users are served or pause, so the others wait. How many pause scatters by its root; a
+    crowd that waits by less than two of these leaves places free now and then.
+    """
+    waiting = users - rate * (service + think)
+    return rate > 0 and waiting > max((1 - SATURATED) * users, 2 * math.sqrt(rate * think))

@@ -62,3 +62,23 @@ def crowd(users: int, c: int, d: float, think: float, count: int) -> tuple[Array
         rows.append((sent, done))
     table = np.array(rows)
     return table[:, 0], table[:, 1]
+
+
+def serve_thinkers(
+    rng: np.random.Generator, users: int, c: int, seconds: tuple[float, float], *, exponential: bool, count: int = 20_000
+) -> float:
+    """Throughput of `users` who each pause between two requests; `seconds` of service and pause, on average."""
+    d, think = seconds
+    works = rng.exponential(d, count + users) if exponential else np.full(count + users, d)
+    rests = rng.exponential(think, count + users) if think else np.zeros(count + users)
+    asking, free, done = [(float(rests[i]), i) for i in range(users)], [0.0] * c, list[float]()
+    heapq.heapify(asking)
+    while len(done) < count:
+        sent, user = heapq.heappop(asking)
+        ends = max(sent, heapq.heappop(free)) + float(works[len(done)])
+        heapq.heappush(free, ends)
+        heapq.heappush(asking, (ends + float(rests[users + len(done)]), user))
+        done.append(ends)
+    ends_in_order = np.sort(done)
+    tail = ends_in_order[count // 5 : -users]
+    return float((len(tail) - 1) / (tail[-1] - tail[0]))

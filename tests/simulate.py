@@ -109,7 +109,7 @@ def closed_loop(cell: Cell, places: int, service: float, start: float) -> list[R
         end = begin + service
         heapq.heappush(free, end)
         requests.append(Request(user, moment, begin, end, end + OVERHEAD))
-        heapq.heappush(asks, (end + OVERHEAD, user))
+        heapq.heappush(asks, (end + OVERHEAD + cell.think, user))
     return requests
 
 

@@ -42,10 +42,10 @@ def steady(rate: float, seconds: float, *, law: Law = Law.POISSON, share: float 
     return cell(name, Scenario.STEADY, 0, seconds, arrivals=arrivals, share=share, repeat=repeat)
 
 
-def crowd(users: int, seconds: float, repeat: int = 1) -> Cell:
+def crowd(users: int, seconds: float, repeat: int = 1, *, think: float = 0.0) -> Cell:
     """A closed cell; the first tenth warms up."""
     name = f"crowd/{ROUTE}/{users}" + ("" if repeat == 1 else f"~{repeat}")
-    return cell(name, Scenario.CROWD, users, seconds, repeat=repeat)
+    return cell(name, Scenario.CROWD, users, seconds, repeat=repeat, think=think)
 
 
 def cell(name: str, scenario: Scenario, users: int, seconds: float, **more: Any) -> Cell:
