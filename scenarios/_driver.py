@@ -7,6 +7,7 @@ Ctrl-C - the spools are kept and the run is closed with its status.
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import socket
@@ -67,6 +68,7 @@ def play_all(plan: Plan, settings: Settings, run: RunFolder, interruption: Inter
     """Open the run, play act after act, seal it."""
     pinned, everywhere = cores(), all_cores()  # asked once: whoever stays on one core is told of that one only
     status, done, acts = Status.FAILED, 0.0, list(plan.acts)
+    following = plan.then(run) if plan.then else iter(())
     answers: dict[float, str] = {}  # by the seconds that were asked for: variants of the same work must answer alike
     try:
         run.open(**facts(plan, settings))
@@ -83,12 +85,12 @@ def play_all(plan: Plan, settings: Settings, run: RunFolder, interruption: Inter
                 except Absent as absent:
                     run.skip(act.name, str(absent), [cell.name for cell in act.cells])
                 done += START_UP + act.estimate()
-                if not acts and plan.then and not interruption.asked:
-                    acts, plan = list(plan.then(run)), replace(plan, then=None)
+                if not acts and not interruption.asked:
+                    acts = list(itertools.islice(following, 1))
                     run.extend_plan([cell.to_dict() for one in acts for cell in one.cells])
         status = Status.COMPLETE
     except Trouble as trouble:
-        if plan.then:
+        if plan.then and not any(cell["arrivals"] for cell in run.facts["plan"]["cells"]):
             run.note("The rates that follow from the capacity were never begun.")
         status = Status.INTERRUPTED if trouble.code is Exit.INTERRUPTED else Status.FAILED
         run.note(trouble.sentence)

@@ -63,16 +63,14 @@ class Order:
                     case "crowd":
                         yield from (self.crowd(route, users, again) for users in self.users)
                     case "knee":
-                        yield from (self.crowd(route, users, again) for users in (1, max(self.users)))
+                        yield from (self.crowd(route, users, again) for users in (1, max(2, *self.users)))
                     case _:
                         yield from (self.steady(route, rate, again) for rate in self.rates)
 
-    def beyond(self, capacity: Callable[[str], float]) -> Iterator[Cell]:
-        """The open part of a knee: each route at shares of the capacity (requests/s) that was measured at a crowd's cell."""
-        for crowd in [cell for cell in self.cells() if cell.users > 1]:
-            full = capacity(crowd.name)
-            for share in SHARES if full else ():
-                yield replace(self.steady(crowd.route, float(f"{share * full:.4g}"), crowd.repeat), share=share)
+    def beyond(self, route: str, again: int, capacity: float) -> Iterator[Cell]:
+        """The open part of a knee: a route at shares of the capacity (requests/s) that a crowd showed."""
+        for share in SHARES:
+            yield replace(self.steady(route, float(f"{share * capacity:.4g}"), again), share=share)
 
     def cell(self, scenario: Scenario, route: str, level: float, again: int) -> Cell:
         """A cell without its durations."""

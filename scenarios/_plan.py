@@ -62,7 +62,7 @@ class Plan:
     seconds: float
     acts: tuple[Act, ...]
     notes: tuple[str, ...]
-    then: Callable[[RunFolder], Iterator[Act]] | None = None  # what follows from what the acts have measured
+    then: Callable[[RunFolder], Iterator[Act]] | None = None  # what follows; each act is asked for when the one before was measured
     afterwards: float = 0.0  # seconds that it should take
 
     @property
@@ -147,7 +147,7 @@ def outline(plan: Plan) -> Iterator[str]:
     if (repeats := max(act.repeat for act in plan.acts)) > 1:
         yield f"all of it {repeats} times, each time with every server started anew"
     if plan.then:
-        yield f"then arrivals at shares of the capacity that was measured: {plan.afterwards:.0f} s"
+        yield f"then arrivals at shares of the capacity that was measured: {plan.afterwards:.0f} s; where nobody waits, more users before"
     about = f"about {sum(total):,.0f} requests" if all(total) else "requests"
     yield f"{about} to the target in {plan.estimate():.0f} s, start-up and report included; nothing was sent"
     yield from (f"note: {note}" for note in plan.notes)

@@ -64,11 +64,9 @@ def crowd(users: int, c: int, d: float, think: float, count: int) -> tuple[Array
     return table[:, 0], table[:, 1]
 
 
-def serve_thinkers(
-    rng: np.random.Generator, users: int, c: int, seconds: tuple[float, float], *, exponential: bool, count: int = 20_000
-) -> float:
+def serve_thinkers(rng: np.random.Generator, users: int, c: int, seconds: tuple[float, float], *, exponential: bool) -> float:
     """Throughput of `users` who each pause between two requests; `seconds` of service and pause, on average."""
-    d, think = seconds
+    (d, think), count = seconds, 20_000
     works = rng.exponential(d, count + users) if exponential else np.full(count + users, d)
     rests = rng.exponential(think, count + users) if think else np.zeros(count + users)
     asking, free, done = [(float(rests[i]), i) for i in range(users)], [0.0] * c, list[float]()

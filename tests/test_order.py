@@ -1,15 +1,18 @@
 """What somebody wants pressed: arrivals from a seed, shapes, shares of schedules, levels, routes and hosts."""
 
+import contextlib
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from reports.queueing import closed_loop_mean, closed_loop_rate
 from results.schema import Cell, Law, Phase, Pool, Scenario
 from results.store import RunFolder
 from results.trouble import Trouble
 from scenarios._arrivals import moments
-from scenarios._knee import capacity, plan_of
+from scenarios._knee import plan_of
 from scenarios._order import SHAPES, SHARES, Order, is_loopback, parse_duration, parse_host, parse_rate, parse_route
 from scenarios._recorder import Outcome, Place, Recorder
 
@@ -78,30 +81,76 @@ def test_a_cold_order_opens_nothing_before_the_load() -> None:
     assert not any(cell.cold for cell in Order(scenario="crowd", routes=("GET /a",)).cells())
 
 
-def test_a_knee_goes_on_at_shares_of_what_was_measured(tmp_path: pytest.TempPathFactory) -> None:
-    """20 right answers in a window of 2 s are a capacity of 10; answers outside, wrong or missing are none of it."""
-    order = Order(scenario="knee", routes=("GET /x",), users=(4,))
-    run = RunFolder.create(tmp_path, "knee")  # type: ignore[arg-type]
+D, ALONE = 0.05, "crowd/GET /x/1"
+
+
+def play_crowd(recorder: Recorder, cell: Cell, places: int, origin: float) -> None:
+    """What a crowd on so many places of 50 ms writes down, one wrong answer in it, in a window of 2 s from 1.0 on."""
+    recorder.load.write("mark", cell.name, "open", origin + 1.0, 0, 0.0)
+    recorder.load.write("mark", cell.name, "close", origin + 3.0, 0, 0.0)
+    rate = closed_loop_rate(cell.users, D, places, cell.think)
+    took = closed_loop_mean(cell.users, D, places, cell.think)
+    for i in range(int(4 * rate)):
+        place = Place(cell.name, Phase.STEADY, cell.route, cell.variant, 0)
+        done = origin + (i + 0.5) / rate
+        ticket = recorder.leaves(place, done - took, None)
+        fault = "status 500" if i == int(2 * rate) else None
+        recorder.write_down(ticket, done, Outcome(200, fault, 1, (None, None, None), None))
+    recorder.flush()
+
+
+def followed(folder: Path, order: Order, places: int) -> tuple[list[str], list[Cell], list[str]]:
+    """All acts of a knee, played on a server of known truth: the crowds' names, the rates, and what the run notes."""
+    run, plan = RunFolder.create(folder, "knee"), plan_of(order)
     run.open(plan={"cells": []})
-    recorder, origin = Recorder(run.path, "load"), run.facts["origin"]
-    recorder.load.write("mark", "crowd/GET /x/4", "open", origin + 1.0, 0, 0.0)
-    recorder.load.write("mark", "crowd/GET /x/4", "close", origin + 3.0, 0, 0.0)
-    for i in range(30):
-        place = Place("crowd/GET /x/4", Phase.STEADY, "GET /x", "GET /x", 0)
-        ticket = recorder.leaves(place, origin, None)
-        fault = "status 500" if i % 6 == 5 else None
-        recorder.write_down(ticket, origin + 0.5 + i * 0.1, Outcome(200, fault, 1, (None, None, None), None))
-    recorder.close()
-    inside = sum(1.0 < 0.5 + i * 0.1 <= 3.0 and i % 6 != 5 for i in range(30))
-    assert capacity(run, "crowd/GET /x/4") == pytest.approx(inside / 2.0)
-    then = plan_of(order).then
+    assert plan.then is not None
+    crowds, rates = list[str](), list[Cell]()
+    with contextlib.closing(Recorder(run.path, "load")) as recorder:
+        for act in itertools.chain(plan.acts, plan.then(run)):
+            rates += [cell for cell in act.cells if cell.arrivals]
+            for cell in act.cells if not rates else ():
+                play_crowd(recorder, cell, places, run.facts["origin"])
+                crowds.append(cell.name)
+    return crowds, rates, run.facts["troubles"]
+
+
+def test_a_knee_goes_on_at_shares_of_what_was_measured(tmp_path: Path) -> None:
+    """Four users on one place: 20/s less the wrong answer, in a window of 2 s."""
+    order = Order(scenario="knee", routes=("GET /x",), users=(4,))
+    crowds, rates, notes = followed(tmp_path, order, 1)
+    assert (crowds, notes) == ([ALONE, "crowd/GET /x/4"], [])
+    assert [cell.share for cell in rates] == list(SHARES)
+    assert rates[0].scenario is Scenario.STEADY
+    assert rates[0].arrivals is not None
+    assert rates[0].arrivals.planned == pytest.approx(0.2 * 39 / 2 * order.seconds, rel=0.01)
+
+
+@pytest.mark.parametrize(("think", "places", "full"), [(1.0, 2, 40.0), (0.0, 100, 2000.0), (0.45, 16, 320.0)])
+def test_a_knee_asks_with_more_users_until_some_of_them_wait(tmp_path: Path, think: float, places: int, full: float) -> None:
+    """Sixteen who pause ask 15/s of a route that gives 40/s: a share of that would be called overload, and is none."""
+    crowds, rates, notes = followed(tmp_path, Order(scenario="knee", routes=("GET /x",), users=(16,), think=think), places)
+    if places == 100:  # 1,000/s is what one generator asks
+        assert (crowds[-1], rates) == ("crowd/GET /x/32", [])
+        assert "answered all that 32 users asked" in notes[0]
+        assert "no rates were placed" in notes[0]
+        return
+    assert len(crowds) > 2
+    assert notes == []
+    assert [cell.arrivals.planned / 10.0 for cell in rates if cell.arrivals and cell.share == 0.8] == [
+        pytest.approx(0.8 * full, rel=0.05)
+    ]
+
+
+def test_a_knee_needs_a_crowd_and_a_single_user(tmp_path: Path) -> None:
+    """Whoever names one user gets two; no two cells share a name."""
+    names = [cell.name for cell in Order(scenario="knee", routes=("GET /x",), users=(1,)).cells()]
+    assert names == [ALONE, "crowd/GET /x/2"]
+    run = RunFolder.create(tmp_path, "knee")
+    run.open(plan={"cells": []})
+    then = plan_of(Order(scenario="knee", routes=("GET /x",))).then
     assert then is not None
-    (act,) = then(run)
-    assert [cell.share for cell in act.cells] == list(SHARES)
-    assert act.cells[0].scenario is Scenario.STEADY
-    assert act.cells[0].arrivals is not None
-    assert act.cells[0].arrivals.planned == pytest.approx(0.2 * inside / 2 * order.seconds, rel=0.01)
-    assert capacity(run, "crowd/GET /y/4") == 0.0
+    assert list(then(run)) == []
+    assert "no right answer came inside a window" in run.facts["troubles"][0]
 
 
 def test_words_become_numbers() -> None:

@@ -38,7 +38,9 @@ def draw(study: Study) -> Figure | str:
     if not routes:
         return "No crowd was measured to its end, so there is nothing to count."
     pauses = any(level.think for route in routes for level in route.steps)
-    how = "closed loop, throughput x service time of one user" + (" · users pause between requests: at least so many" if pauses else "")
+    how = "closed loop, throughput x service time of one user" + (
+        " · users pause between requests: at least so many" if pauses else ""
+    )
     text = method(study, how)
     figure = canvas(7.6, 6.4, title(study), text)
     axes = figure.subplots()
