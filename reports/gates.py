@@ -55,9 +55,9 @@ def strictly(data: Entry) -> Entry:
 
 
 def exit_code(data: Entry) -> Exit:
-    """What the gates mean: 3 when one is inconclusive, else 1 when one failed."""
+    """What the gates mean: 1 when one failed, else 3 when one is inconclusive."""
     found = [one["holds"] for one in data["gates"]]
-    return Exit.UNTRUSTED if None in found else Exit.FAILED if False in found else Exit.FINE
+    return Exit.FAILED if False in found else Exit.UNTRUSTED if None in found else Exit.FINE
 
 
 def judge(gate: Gate, data: Entry) -> Ruling:
@@ -83,16 +83,18 @@ def rules(gate: Gate, entry: Entry, data: Entry) -> Iterator[Ruling]:
 
 
 def by_code(gate: Gate, entry: Entry) -> Ruling:
-    """Judge a verdict; `unknown` is none."""
+    """Judge a verdict. `unknown` is none, but the examination may have excluded the one that is asked about."""
     code, wanted = entry["verdict"], gate.limit if gate.compare == "==" else f"anything but {gate.limit}"
-    unknown = code == "unknown"
+    is_excluded = code == "unknown" and gate.limit in entry.get("excluded", [])
+    is_open = code == "unknown" and not is_excluded
+    why = ", which its calm neighbours exclude" if is_excluded else ": inconclusive" if is_open else ""
     return Ruling(
         expression=gate.expression,
         limit=gate.limit,
         actual=code,
-        holds=None if unknown else COMPARE[gate.compare](code, gate.limit),
+        holds=None if is_open else COMPARE[gate.compare](code, gate.limit),
         route=entry["route"],
-        words=f"verdict({entry['route']}) = {code}, wanted {wanted}" + (": inconclusive" if unknown else ""),
+        words=f"verdict({entry['route']}) = {code}, wanted {wanted}{why}",
     )
 
 

@@ -115,6 +115,7 @@ def examined(case: Case) -> dict[str, Any]:
         "limit": {"name": case.ruling.verdict, "predicted": case.ruling.places} if case.ruling.places else None,
         "seen": case.ruling.seen,
         "sure": case.sure,
+        "excluded": list(case.excluded),
         "would_change_it": case.ruling.change,
         "cure": asdict(cure) if cure else None,
     }

@@ -7,7 +7,7 @@ from reports.blame import Blame
 from reports.checks import CheckStatus
 from reports.doctor.exam import Exam, at_rest, exam_of
 from reports.doctor.rules import Ruling, rule
-from reports.doctor.signs import MOSTLY, is_own
+from reports.doctor.signs import MOSTLY, is_calm, is_own
 from reports.findings import MECHANISM, WORST_FIRST, Finding, Verdict, harm
 from reports.load import Evidence
 from reports.remedies import Remedy, remedy
@@ -52,6 +52,11 @@ class Case:
             return None
         found = self.blames[0].holds / self.exam.requests
         return found if found < SOMETIMES else None
+
+    @property
+    def excluded(self) -> tuple[Verdict, ...]:
+        """What a route of unknown verdict cannot be: whoever holds the loop harms the `async` neighbour."""
+        return HELD if self.ruling.verdict is Verdict.UNKNOWN and is_calm(self.exam) else ()
 
     @property
     def sure(self) -> str:

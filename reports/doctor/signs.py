@@ -6,7 +6,7 @@ from reports.blame import Blame
 from reports.doctor.exam import Exam, Look
 from reports.findings import suffers
 from reports.wording import count, seconds, share
-from results.limits import ALIKE, AT_LEAST, AWAITS, COMPUTES, FEW, FULL, GROWS, OVERLAP
+from results.limits import ALIKE, AT_LEAST, AWAITS, COMPUTES, FEW, FULL, GROWS, MANY, OVERLAP
 from results.unloaded import added_wait
 
 MOSTLY = 0.5  # share of the CPU used, or of a time
@@ -29,6 +29,17 @@ def is_own(exam: Exam, line: Blame) -> bool:
 def is_harmed(look: Look) -> bool:
     """Whether the `async` neighbour suffers."""
     return "async" in look.beside and suffers(look.beside["async"])
+
+
+def is_calm(exam: Exam) -> bool:
+    """Whether the `async` neighbour stayed calm at every level, up to the many, or to the few where the route refuses more.
+
+    What was cut short says nothing: the many, or the watchdog, might have told otherwise.
+    """
+    looks = [exam.looks[users] for users in (FEW, MANY) if users in exam.looks]
+    known = all("async" in one.beside and one.beside["async"].loaded for one in looks)
+    is_whole = FEW in exam.looks and (MANY in exam.looks or bool(exam.faults)) and not exam.entry.get("unfit")
+    return is_whole and known and not any(is_harmed(one) for one in looks)
 
 
 def computes(exam: Exam, look: Look) -> bool:
