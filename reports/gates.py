@@ -3,6 +3,9 @@
 A number that is only bounded lies in [low, high]: a gate that both ends keep holds, one that both ends break fails, all
 else is inconclusive, and so is whatever was not measured or cannot be trusted. Chance decides nothing: where the limit
 lies inside a number's interval the number itself decides, and the outcome is borderline.
+
+One bound is read as a person means it: `served_at_once >= 20` holds where 20 users and more asked and nothing queued, though
+a quick route answers so soon that fewer are worked on at a time, and more is not asked of it than one generator sends.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -109,12 +112,16 @@ def by_number(gate: Gate, route: str, one: Reading) -> Ruling:
     """Judge what is known of a number."""
     limit, say = float(gate.limit), IN_WORDS[METRICS[gate.metric]]
     ends = {COMPARE[gate.compare](end, limit) for end in (one.low, one.high)}
-    holds = ends.pop() if len(ends) == 1 else None
+    suffices = gate.compare in {">", ">="} and COMPARE[gate.compare](one.asked, limit)
+    is_short = suffices and len(ends) > 1  # so many asked, and none had to wait: the number only says how seldom they did
+    holds = True if suffices else ends.pop() if len(ends) == 1 else None
     near = min(one.low, one.high, key=lambda end: abs(end - limit))
-    apart = abs(near - limit) / limit if limit and holds is not None else None
-    borderline = holds is not None and one.interval is not None and one.interval[0] <= limit <= one.interval[1]
+    apart = abs(near - limit) / limit if limit and holds is not None and not is_short else None
+    borderline = holds is not None and not suffices and one.interval is not None and one.interval[0] <= limit <= one.interval[1]
     words = f"{subject(gate, route, one)} {told(one, say)}, limit {say(limit)}"
-    if holds is None:
+    if is_short:
+        words += f": nothing queues with {one.asked} users, the most that are asked"
+    elif holds is None:
         words += ": inconclusive, no more is known"
     elif apart is not None:
         words += f", {'over' if near > limit else 'under'} by {share(apart)}" if apart else ", exactly that"

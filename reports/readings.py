@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reports.percentiles import wilson_ranks
-from reports.queueing import saturated
 from results.gate import AT_A_LEVEL, Gate, Level
 from results.schema import Scenario, suffix
 
@@ -18,7 +17,7 @@ KEYS = {
     "loop_lag_p99": "loop_lag_p99_s",
     "loop_lag_max": "loop_lag_max_s",
 }
-CEILING = ("served_at_once", "capacity_rps")  # at least so many, unless part of the crowd had to wait
+CEILING = ("served_at_once", "capacity_rps")  # at least so much where `is_bound`: nobody in the crowd had to wait
 NOT_MEASURED = "it was not measured"
 Entry = dict[str, Any]
 
@@ -32,6 +31,7 @@ class Reading:
     interval: tuple[float, float] | None = None
     level: Level | None = None
     why: str = ""
+    asked: int = 0  # users for whom nothing queued, where that bounds the number
 
 
 def told(one: Reading, say: Callable[[float], str]) -> str:
@@ -65,10 +65,11 @@ def readings(gate: Gate, entry: Entry, data: Entry) -> Iterator[Reading]:
 
 def of_route(entry: Entry, key: str) -> Reading:
     """One number of a route; a ceiling that no crowd reached is only bounded."""
-    one, largest = bounds(entry, key), max(entry["levels"], key=lambda load: load["users"], default={"users": 0})
-    crowd = (largest["users"], entry.get("capacity_rps") or 0.0, entry.get("service_s"), largest.get("think_s", 0.0))
-    waited = key not in CEILING or saturated(*crowd)
-    return one if waited else replace(one, high=math.inf)
+    one = bounds(entry, key)
+    if key not in CEILING or not entry["is_bound"] or one.why:
+        return one
+    users = max((load["users"] for load in entry["levels"]), default=0)
+    return replace(one, high=math.inf, asked=users if key == "served_at_once" else 0)
 
 
 def loads(entry: Entry, wanted: Level | None) -> list[Entry]:

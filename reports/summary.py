@@ -86,6 +86,7 @@ def route_entry(finding: Finding) -> dict[str, Any]:
         "served_at_once_interval": route.served_between,
         "capacity_rps": route.top.rate if route.top else None,
         "capacity_rps_interval": route.top.rates if route.top else None,
+        "is_bound": finding.case.is_bound if finding.case else route.capacity is None,
         "limit": {"name": route.mechanism, "predicted": route.places} if route.mechanism else None,
         "levels": [level_entry(level) for level in route.levels],
         "offered": [offered_entry(one) for one in route.offered],

@@ -6,6 +6,9 @@
     compare := "<" | "<=" | ">" | ">="           and of a verdict "==" | "!="
     limit   := NUMBER with its unit, or a verdict's code
 
+`served_at_once` and `capacity` are bounds (">= x") where nothing queued. What x does not decide is inconclusive, but one: at
+least 20 served at once holds where nothing queued for 20 users or more, however quick the route (and so seldom asked at once).
+
 Here it is understood, and says what must be run for it; the report judges it.
 """
 

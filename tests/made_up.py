@@ -30,8 +30,8 @@ def route(name: str = CHECKOUT, **told: Any) -> dict[str, Any]:
     """A route that serves ten at once, 100/s of 0.1 s each, and harms nobody."""
     calm = {"idle_p90_s": 0.002, "loaded_p90_s": 0.003}
     words = {"verdict": "scales", "sentence": f"{name} serves 10 at once.", "remedy": ""}
-    numbers = {"service_s": 0.1, "served_at_once": 10.0, "capacity_rps": 100.0, "limit": None, "server_says_p99_s": None}
-    loop = {"hold_s": 0.001, "loop_lag_p99_s": 0.004, "loop_lag_max_s": 0.02}
+    numbers = {"service_s": 0.1, "served_at_once": 10.0, "capacity_rps": 100.0, "is_bound": False, "limit": None}
+    loop = {"server_says_p99_s": None, "hold_s": 0.001, "loop_lag_p99_s": 0.004, "loop_lag_max_s": 0.02}
     loads = {"levels": [crowd(16), crowd(64)], "offered": [arrivals(50.0)], "neighbours": {"async": calm, "def": calm}}
     return {"route": name, "variant": name, **words, **numbers, **loop, **loads, "blame": [], **told}
 

@@ -8,7 +8,10 @@ import pytest
 from reports.doctor.diagnosis import Case
 from reports.doctor.exam import Exam
 from reports.doctor.rules import rule
-from reports.findings import Verdict
+from reports.doctor.table import row
+from reports.findings import Finding, Verdict
+from reports.summary import route_entry
+from reports.wording import number
 from tests.test_doctor_rules import HELD, NOBODY, exam, look
 
 REFUSES = {8: (40, 400, "status 429")}
@@ -45,3 +48,31 @@ def test_without_neighbours_nothing_is_excluded() -> None:
     assert case_of(blind).ruling.verdict is Verdict.UNKNOWN
     assert case_of(blind).excluded == ()
     assert case_of(exam(0.1, look(8, 80), look(64, 620), held=HELD)).excluded == ()
+
+
+PAUSES = 64 / 1500 - 0.008  # seconds: of each of 64 users, lest they ask more than 1,500/s
+BOUNDS = [
+    ("awaits", exam(0.1, look(8, 80), look(64, 620)), True),
+    ("awaits 8 ms, and its users pause", exam(0.008, look(8, 900), look(64, 1490, think=PAUSES)), True),
+    ("fills the core long before its users pause", exam(0.027, look(8, 37, cpu=1.0), look(64, 37, cpu=1.0, think=0.015)), False),
+    ("computes, and its core is full", exam(0.0091, look(8, 107, cpu=1.0), look(64, 107, cpu=1.0)), False),
+    ("a semaphore of ten", exam(0.1, look(8, 80), look(16, 100), look(64, 100)), False),
+    ("a plateau that was seen once only", exam(0.1, look(8, 80), look(64, 100)), False),
+]
+
+
+@pytest.mark.parametrize(("what", "seen", "is_bound"), BOUNDS, ids=[one[0] for one in BOUNDS])
+def test_what_nobody_waited_for_is_a_bound_in_summary_and_table(what: str, seen: Exam, *, is_bound: bool) -> None:
+    """Served at once and capacity: `>=` where nothing queued, a number where the rest of the users had to wait."""
+    found = case_of(seen)
+    finding = Finding(seen.route, found.ruling.verdict, "", "", found)
+    assert seen.route.served is not None
+    assert route_entry(finding)["is_bound"] is is_bound, what
+    assert row(finding)[1] == (">= " if is_bound else "") + number(seen.route.served)
+
+
+def test_levels_of_gates_beyond_the_many_are_judged_by_themselves() -> None:
+    """With 64 nothing queues; that 100 fill a pool of 80 is no bound."""
+    seen = exam(0.1, look(8, 80), look(64, 630), look(100, 800))
+    assert case_of(seen).ruling.is_bound
+    assert not case_of(seen).is_bound

@@ -20,6 +20,8 @@ LITTLE_KNOWN = {
     "async": {"idle_p90_s": 0.002, "loaded_p90_s": None},
     "def": {"idle_p90_s": 0.1, "loaded_p90_s": None, "loaded_p90_at_least_s": 0.3},
 }
+FREE: dict[str, Any] = {"served_at_once": 64.0, "capacity_rps": 640.0, "is_bound": True}
+PAUSED: dict[str, Any] = {"service_s": 0.008, "served_at_once": 12.0, "capacity_rps": 1500.0, "is_bound": True}
 CALM: dict[str, Any] = {"verdict": "unknown", "excluded": ["loop-blocked", "loop-busy"]}
 TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
     # the levels
@@ -84,12 +86,23 @@ TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
     # one number per route
     ("served_at_once >= 20", {}, False, 10.0, "= 10.0, limit 20.0, under by 50 %"),
     ("served_at_once >= 8", {}, True, 10.0, "over by 25 %"),
-    ("served_at_once >= 60", {"served_at_once": 64.0, "capacity_rps": 640.0}, True, None, ">= 64.0"),
-    ("served_at_once >= 90", {"served_at_once": 64.0, "capacity_rps": 640.0}, None, None, "inconclusive, no more is known"),
-    ("capacity > 900/s", {"served_at_once": 64.0, "capacity_rps": 640.0}, None, None, ">= 640/s"),
+    ("served_at_once >= 60", FREE, True, None, ">= 64.0"),
+    ("served_at_once >= 90", FREE, None, None, "inconclusive, no more is known"),
+    ("served_at_once > 64", FREE, None, None, "inconclusive, no more is known"),
+    ("served_at_once < 90", FREE, None, None, ">= 64.0"),
+    ("served_at_once < 60", FREE, False, None, ">= 64.0"),
+    # the examination itself made the users of a quick route pause
+    ("served_at_once >= 20", PAUSED, True, None, ">= 12.0, limit 20.0: nothing queues with 64 users, the most that are asked"),
+    ("served_at_once > 11", PAUSED, True, None, ">= 12.0, limit 11.0, over by 9"),
+    ("served_at_once > 64", PAUSED, None, None, ">= 12.0, limit 64.0: inconclusive"),
+    ("served_at_once < 20", PAUSED, None, None, "inconclusive, no more is known"),
+    ("capacity >= 1400/s", PAUSED, True, None, ">= 1,500/s, limit 1,400/s, over by 7"),
+    ("capacity >= 2000/s", PAUSED, None, None, ">= 1,500/s, limit 2,000/s: inconclusive"),
+    ("served_at_once >= 20", {**PAUSED, "is_bound": False}, False, 12.0, "= 12.0, limit 20.0, under by 40 %"),
+    ("capacity > 900/s", FREE, None, None, ">= 640/s"),
     ("capacity > 90/s", {}, True, 100.0, "= 100/s"),
     ("service_s < 50ms", {}, False, 0.1, "= 100 ms"),
-    ("service_s < 150ms", {"served_at_once": 64.0, "capacity_rps": 640.0}, True, 0.1, "= 100 ms"),
+    ("service_s < 150ms", FREE, True, 0.1, "= 100 ms"),
     ("loop_hold < 10ms", {"hold_s": 0.1}, False, 0.1, "loop_hold(GET /checkout) = 100 ms"),
     ("loop_hold < 10ms", {"hold_s": None}, None, None, "it was not measured"),
     ("loop_lag_p99 < 3ms", {}, False, 0.004, "= 4.00 ms"),

@@ -54,6 +54,16 @@ class Case:
         return found if found < SOMETIMES else None
 
     @property
+    def is_bound(self) -> bool:
+        """Whether served at once, and the capacity, are at least what the largest crowd got: nobody in it had to wait.
+
+        Users who paused were fewer at once than they are; the rule reckons with that, the share of users served does not.
+        """
+        top, route = self.exam.top, self.exam.route
+        is_its_own = top is not None and route.top is not None and top.level.users == route.top.users
+        return route.capacity is None or (is_its_own and self.ruling.is_bound)
+
+    @property
     def excluded(self) -> tuple[Verdict, ...]:
         """What a route of unknown verdict cannot be: whoever holds the loop harms the `async` neighbour."""
         return HELD if self.ruling.verdict is Verdict.UNKNOWN and is_calm(self.exam) else ()

@@ -74,6 +74,7 @@ class Ruling:
     change: str = ""
     places: int | None = None
     is_inferred: bool = False  # from the outside of things: nobody saw what is to blame
+    is_bound: bool = False  # nothing queued: what was served at once is the least that it can serve
 
 
 Rule = Callable[[Exam], Ruling | None]
@@ -180,7 +181,8 @@ def nothing_queues(exam: Exam) -> Ruling | None:
     is_told = exam.unloaded.is_sure and explained(exam, top)
     if not (is_told or is_unmoved(exam, top) or (top.level.rate >= PLENTY and not is_harmed(top))):
         return None
-    return Ruling(Verdict.SCALES, f"with {count(top.level.users, 'user')} nothing queues at {number(top.level.rate)} requests/s")
+    told = f"with {count(top.level.users, 'user')} nothing queues at {number(top.level.rate)} requests/s"
+    return Ruling(Verdict.SCALES, told, is_bound=True)
 
 
 def threads(exam: Exam) -> Ruling | None:

@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from reports.console import grid, narrowed
-from reports.doctor.diagnosis import HELD, QUIET, Case, worst_last
+from reports.doctor.diagnosis import HELD, Case, worst_last
 from reports.findings import Finding, Verdict
 from reports.report import Report
 from reports.wording import number, seconds, share, value
@@ -39,7 +39,7 @@ def row(one: Finding) -> tuple[str, ...]:
     beside = look.beside.get("async")
     return (
         name,
-        f">= {served}" if one.verdict in QUIET else served,
+        f">= {served}" if case.is_bound else served,
         seconds(exam.service),
         str(look.level.users),
         value(look.level.mean),
