@@ -15,7 +15,7 @@ from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
 from results.schema import Cell
 from scenarios._recorder import Outcome, Place, Recorder
-from scenarios._script import Letter
+from scenarios._script import COMMON, REQUEST_ID, Letter
 
 clock = time.perf_counter
 NANO = 1e9
@@ -43,7 +43,7 @@ class Client:
         When a server closes before it answers, geventhttpclient silently asks again, "pool size + 1" times: one row
         would stand for several requests. With a size of -1 there is no second time; the row says what happened.
         """
-        client = HTTPClient.from_url(self.host, concurrency=1, connection_timeout=TIMEOUT, network_timeout=TIMEOUT)
+        client = HTTPClient.from_url(self.host, headers=COMMON, concurrency=1, connection_timeout=TIMEOUT, network_timeout=TIMEOUT)
         client._connection_pool.size = -1  # noqa: SLF001 - read for the number of resends only; the pool has its semaphore
         return client
 
@@ -65,7 +65,7 @@ class Client:
         ticket = self.recorder.leaves(place, intended, gevent.getcurrent())
         try:
             letter = self.letters.get(place.route, NO_LETTER)
-            headers = {**letter.headers, "x-atonce-id": self.recorder.request_id(ticket)}
+            headers = {**letter.headers, REQUEST_ID: self.recorder.request_id(ticket)}
             sent = letter.body and letter.body.encode("latin-1")
             answer = connection.request(method, letter.path or cell.path, body=sent, headers=headers)
             body = bytes(answer.read())

@@ -9,6 +9,13 @@ from pathlib import Path
 
 from results.schema import Cell, Scenario
 
+REQUEST_ID = "x-atonce-id"
+COMMON = {  # headers of every request of ours, polite or under load: an app may answer by them
+    "accept": "*/*",
+    "accept-encoding": "identity",  # what compresses on the fly sends pieces, as a stream does
+    "connection": "keep-alive",
+    "user-agent": "atonce",
+}
 DISK_FULL = 74  # exit code of a Locust that could not write its samples (EX_IOERR of sysexits.h)
 
 

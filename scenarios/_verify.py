@@ -13,6 +13,7 @@ import httpx
 
 from results.schema import Cell, Scenario
 from results.trouble import Exit, Trouble
+from scenarios._script import COMMON
 
 ABSENT = {501, 503}  # how the bundled app says that a part of it is not installed, or not to be had
 FEW = 12  # routes that a sentence can name
@@ -53,7 +54,7 @@ def verify(base_url: str, cells: Iterable[Cell], alike: str | None) -> str:
     when the bundled app lacks a part.
     """
     answer = ""
-    with httpx.Client(base_url=base_url, timeout=TIMEOUT) as client:
+    with httpx.Client(base_url=base_url, headers=COMMON, timeout=TIMEOUT) as client:
         for cell in cells:
             if cell.users or cell.arrivals:
                 told = prove(client, cell.route, cell.path, cell.expects)

@@ -10,11 +10,15 @@ import pytest
 from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, StreamingResponse
 
+from results.schema import Scenario
 from scenarios._doctor import polite as manners
-from scenarios._doctor.asked import Asked
+from scenarios._doctor.asked import Asked, letter_of
 from scenarios._doctor.choice import parse_choice
 from scenarios._doctor.polite import Manner, polite
 from scenarios._doctor.routes import routes_of
+from scenarios._plan import cell_of
+from scenarios._script import COMMON, REQUEST_ID
+from tests.echo import echoing, request_under_load
 from tests.in_process import HOME, served
 
 JSON = "application/json"
@@ -71,6 +75,31 @@ def test_a_healthy_route_is_asked_three_times() -> None:
     assert [("POST", f"{HOME}/x/%2F?q=%C3%BC&k=s3cret", "s3cret", JSON, b"[]")] * 3 == seen
     assert (manner.status, len(manner.seconds), manner.bytes, manner.skipped, manner.wrong) == (200, 3, 7, None, None)
     assert "s3cret" not in f"{manner}{asked}"
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        (Asked(route="GET /x", path="/x/../y?q='"), {}),
+        (Asked(route="GET /x", path="/x?k=***", sent="/x?k=s3cret", headers={"X-A": "1", "Cookie": "c=d"}), {"x-a": "2"}),
+        (
+            Asked(route="POST /x", path="/x", body=b'{"a": "\xc3\xbc"}', content_type=JSON),
+            {"User-Agent": "me", "ACCEPT": "text/csv"},
+        ),
+        (Asked(route="POST /x", path="/x"), {"Host": "shop.example"}),
+    ],
+)
+def test_polite_requests_and_those_under_load_are_the_same(asked: Asked, given: dict[str, str]) -> None:
+    """Line, headers and body, by a real server that hands out cookies; only the number of a request is its own."""
+    cell = cell_of(Scenario.CROWD, "async", 0.1, 1)
+    cell = replace(cell, route=asked.route, path=asked.path, expects="", status=200)
+    with echoing() as (url, seen), httpx.Client(base_url=url, trust_env=False) as client:
+        assert len(polite(client, asked, given).seconds) == 3
+        assert request_under_load(url, letter_of(asked, given), cell.to_dict()) == [["True", "True", "2"]] * 2
+    requests = [(one["line"], [pair for pair in one["headers"] if pair[0] != REQUEST_ID], one["body"]) for one in seen]
+    assert requests == [requests[0]] * 5
+    assert [name for name, _ in seen[0]["headers"]] == [name for name, _ in seen[-1]["headers"]]
+    assert {name for name, _ in requests[0][1]} >= {"host", *COMMON, *map(str.lower, given)}
 
 
 def test_a_slow_route_is_asked_only_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,9 @@
 """One route of somebody's app, as it will be asked: what routes, politeness and load say to each other."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from scenarios._script import COMMON, Letter
 
 STREAMS = ("text/event-stream", "application/jsonl", "application/x-ndjson", "application/json-seq", "multipart/x-mixed-replace")
 
@@ -27,6 +30,13 @@ class Asked:
     is_async: bool | None = None
     file: str | None = None
     line: int | None = None
+
+
+def letter_of(asked: Asked, headers: Mapping[str, str]) -> Letter:
+    """What every request for a route carries, polite or under load; a person's own headers go first."""
+    kind = {"content-type": asked.content_type} if asked.body is not None and asked.content_type else {}
+    known = {name.lower(): one for told in (COMMON, kind, asked.headers, headers) for name, one in told.items()}
+    return Letter(known, None if asked.body is None else asked.body.decode("latin-1"), asked.sent)
 
 
 def family(media: str) -> str:

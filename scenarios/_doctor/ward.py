@@ -15,14 +15,14 @@ from results.limits import MANY
 from results.schema import Cell
 from results.store import RunFolder
 from results.trouble import Exit, Trouble
-from scenarios._doctor.asked import Asked
+from scenarios._doctor.asked import Asked, letter_of
 from scenarios._doctor.order import Listener, Order
 from scenarios._doctor.patient import descendants
 from scenarios._doctor.seat import address, meter, ready_path, spent
 from scenarios._driver import locust_command, locust_env
 from scenarios._interruption import Interruption
 from scenarios._machine import cores, roomy
-from scenarios._script import Letter, Script
+from scenarios._script import COMMON, Script
 from scenarios._servant import servant
 from scenarios._watch import Log, wait_until_ready, watch
 
@@ -95,20 +95,14 @@ class Ward:
 
     def client(self, url: str) -> httpx.Client:
         """For polite requests; no proxy stands between us and this machine."""
-        return httpx.Client(base_url=url, timeout=30.0, trust_env=False)
+        return httpx.Client(base_url=url, headers=COMMON, timeout=30.0, trust_env=False)
 
     def script(self, act: str, cells: tuple[Cell, ...], asked: Asked | None) -> Script:
         """Cells for Locust, with what goes along; from now on they belong to the run's plan."""
         self.run.extend_plan([cell.to_dict() for cell in cells])
         if act not in self.run.facts["acts"]:
             self.run.facts["acts"].append(act)
-        letters = {}
-        if asked:
-            kind = {"Content-Type": asked.content_type} if asked.body is not None and asked.content_type else {}
-            body = asked.body.decode("latin-1") if asked.body is not None else None
-            headers = httpx.Headers({**kind, **asked.headers})
-            headers.update(self.order.choice.headers)  # a person's own beat the route's, however they are spelt
-            letters[asked.route] = Letter(dict(headers), body, asked.sent)
+        letters = {asked.route: letter_of(asked, self.order.choice.headers)} if asked else {}
         return Script(self.run.path, act, self.order.seed, cells, letters=letters, users=MANY)
 
     def follow(
