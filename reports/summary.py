@@ -115,6 +115,7 @@ def examined(case: Case) -> dict[str, Any]:
         "loop_lag_max_s": inside.longest_lag if inside else None,
         "limit": {"name": case.ruling.verdict, "predicted": case.ruling.places} if case.ruling.places else None,
         "seen": case.ruling.seen,
+        "notes": case.notes,
         "sure": case.sure,
         "excluded": list(case.excluded),
         "would_change_it": case.ruling.change,

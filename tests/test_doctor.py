@@ -152,12 +152,13 @@ def test_six_routes_of_known_truth() -> None:
 
 @pytest.mark.slow
 def test_odd_answers_are_told_and_a_failing_app_is_left_alone(tmp_path: Path) -> None:
-    """HTML where JSON is declared, an error, a redirect: said, not loaded. What starts to fail is not asked on."""
+    """HTML where JSON is declared is a note; an error, a redirect: said, not loaded. What starts to fail is not asked on."""
     home = written(tmp_path / "home", ODD)
     found = examined(home, "shop:app", "--json", "-q", "--out", str(tmp_path / "out"))
     summary = json.loads(found.stdout)
     verdicts = {one["route"]: one for one in summary["routes"]}
-    assert {name: one["verdict"] for name, one in verdicts.items()} == {"GET /html": "wrong-answer", "GET /fails": "wrong-answer"}
+    assert {name: one["verdict"] for name, one in verdicts.items()} == {"GET /html": "scales", "GET /fails": "wrong-answer"}
+    assert verdicts["GET /html"]["notes"] == ["It answers text/html where its OpenAPI document promises application/json."]
     assert {one["route"]: re.sub(r" to one polite.*", "", one["why"]) for one in summary["skipped"]} == {
         "GET /broken": "answers 500",
         "GET /moved": "redirects to /broken",

@@ -8,9 +8,11 @@ import pytest
 from matplotlib.lines import Line2D
 
 from reports.charts import card
-from reports.findings import Verdict
+from reports.doctor.table import left_out
+from reports.findings import Finding, Verdict
 from reports.page import DRAWN, UNDRAWN, page
 from reports.report import Report
+from reports.summary import summary
 from tests.test_page import BUDGET, Elements
 
 SMALL = r'<figure class="small">(<svg.*?</svg>)</figure>'
@@ -44,6 +46,24 @@ def test_each_card_that_accuses_has_its_picture(html: str, example: Report) -> N
     ids = [attributes["id"] for _, attributes in Elements(html).found if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert set(re.findall(r"url\(#([^)]+)\)", html)) <= set(ids)
+
+
+def test_a_note_stands_beside_the_verdict_on_every_surface(example: Report) -> None:
+    """Page, terminal and summary; healthy routes have theirs as well, and nothing of it accuses."""
+    known = [{**one, "notes": [f"It answers <i>, {one['route']}."]} for one in example.study.run["routes"]]
+    entries = {one["route"]: one for one in known}
+
+    def noted(one: Finding) -> Finding:
+        return replace(one, case=replace(one.case, exam=replace(one.case.exam, entry=entries[one.route.route])))
+
+    study = replace(example.study, run={**example.study.run, "routes": known})
+    report = replace(example, study=study, findings=tuple(map(noted, example.findings)))
+    html, said, data = page(report), list(left_out(report)), summary(report)
+    for before, one in zip(example.findings, data["routes"], strict=True):
+        note = f"It answers <i>, {one['route']}."
+        assert (before.verdict, [note]) == (one["verdict"], list(one["notes"]))
+        assert f"<p>Note: {note.replace('<i>', '&lt;i&gt;')}</p>" in html
+        assert f"note: {one['route']}: {note}" in said
 
 
 def heights(line: Line2D) -> list[float]:

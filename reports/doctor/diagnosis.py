@@ -69,6 +69,11 @@ class Case:
         return HELD if self.ruling.verdict is Verdict.UNKNOWN and is_calm(self.exam) else ()
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing of the route, and no part of the verdict."""
+        return tuple(self.exam.entry.get("notes", ()))
+
+    @property
     def sure(self) -> str:
         """How sure the verdict is, and why: the first that holds."""
         verdict, is_held = self.ruling.verdict, self.ruling.verdict in HELD

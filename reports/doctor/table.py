@@ -75,6 +75,7 @@ def left_out(report: Report) -> Iterator[str]:
     if skipped:
         yield f"skipped: {len(skipped)}"
     yield from (f"  {one['route']}: {one['skipped']}" for one in skipped)
+    yield from (f"note: {one['route']}: {note}" for one in report.study.run["routes"] for note in one.get("notes", ()))
     if report.background:
         yield report.background
     if report.study.run.get("host"):

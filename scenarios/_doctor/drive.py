@@ -249,4 +249,5 @@ class Examination:
         forgotten = [line for line in log.warnings().splitlines() if "was never awaited" in line]
         wrong = manner.wrong or (forgotten[0].removeprefix("RuntimeWarning: ") if forgotten else None)
         told.update(skipped=None if wrong else manner.skipped, wrong=wrong, polite=list(manner.seconds), status=manner.status)
+        told["notes"] = [manner.note] if manner.note else []
         self.run.write()

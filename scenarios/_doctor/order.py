@@ -68,4 +68,4 @@ def facts(order: Order) -> dict[str, Any]:
 def entry(asked: Asked) -> dict[str, Any]:
     """What run.json keeps of a route: neither its headers nor its body."""
     kept = {name: getattr(asked, name) for name in ("route", "path", "skipped", "is_async", "file", "line")}
-    return {**kept, "act": None, "wrong": None, "unfit": None}
+    return {**kept, "act": None, "wrong": None, "unfit": None, "notes": []}

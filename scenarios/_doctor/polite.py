@@ -29,13 +29,17 @@ UNAWAITED = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
-    """How a route answered. `skipped` says why it must not be loaded, `wrong` what is wrong with its answer."""
+    """How a route answered. `skipped` says why it must not be loaded, `wrong` what is wrong with its answer.
+
+    `note` is a sentence about what its document says otherwise, which is no fault of the answer.
+    """
 
     status: int | None = None
     seconds: tuple[float, ...] = ()
     bytes: int = 0
     skipped: str | None = None
     wrong: str | None = None
+    note: str | None = None
 
 
 def polite(
@@ -65,8 +69,9 @@ def once(client: httpx.Client, asked: Asked, headers: dict[str, str], patience: 
             if not manner.skipped:
                 body = read(answer, endless)
                 why = None if body is not None else f"a stream: its answer had no end within {endless:g} s"
-                wrong = None if body is None or method == "HEAD" else wrong_with(asked, answer, body)
-                manner = replace(manner, bytes=answer.num_bytes_downloaded, skipped=why, wrong=wrong)
+                manner = replace(manner, bytes=answer.num_bytes_downloaded, skipped=why)
+                if body is not None and method != "HEAD":
+                    manner = replace(manner, wrong=wrong_with(answer, body), note=undocumented(asked, answer, body))
     except httpx.TimeoutException:
         why = "began an answer that did not go on" if manner.status else "gave no answer"
         manner = replace(manner, skipped=f"{why} within {patience:g} s")
@@ -128,17 +133,20 @@ def read(answer: httpx.Response, endless: float) -> bytes | None:
     return bytes(body)
 
 
-def wrong_with(asked: Asked, answer: httpx.Response, body: bytes) -> str | None:
-    """What is wrong with a successful answer, in a clause that shows nothing of it."""
+def undocumented(asked: Asked, answer: httpx.Response, body: bytes) -> str | None:
+    """A sentence where a successful answer is of another kind than the document says."""
     given, declared = media_of(answer), asked.declared or ""
+    if not body:
+        given = "nothing" if answer.status_code == httpx.codes.OK and family(declared) == "json" else ""
+    differs = given and declared and family(given) != family(declared)
+    return f"It answers {given} where its OpenAPI document promises {declared}." if differs else None
+
+
+def wrong_with(answer: httpx.Response, body: bytes) -> str | None:
+    """What is wrong with a successful answer, whatever any document says, in a clause that shows nothing of it."""
     if UNAWAITED.search(body):
         return "its body shows an object that was never awaited, as text: an await is missing"
-    if not body:
-        empty = answer.status_code == httpx.codes.OK and family(declared) == "json"
-        return f"answers nothing where its OpenAPI document promises {declared}" if empty else None
-    if given and declared and family(given) != family(declared):
-        return f"answers {given} where its OpenAPI document promises {declared}"
-    if family(given or declared) == "json" and len(body) < MOST_BYTES:
+    if family(media_of(answer)) == "json" and 0 < len(body) < MOST_BYTES:
         try:
             json.loads(body)
         except (ValueError, RecursionError):
