@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import os
+import site
 import socket
 import subprocess
 import sys
@@ -163,7 +164,7 @@ def play(  # noqa: PLR0913, PLR0917 - what an act needs
             app = servants.enter_context(servant(command, env=env, core=app_core, **quiet))
         locust = None
         if act.cells:
-            locust = servants.enter_context(servant(locust_of(act, url), env=locust_env(), core=locust_core, **pipes))
+            locust = servants.enter_context(servant(locust_of(act, url), env=locust_env(run.path), core=locust_core, **pipes))
         if app:
             wait_until_ready(app, url, READY_PATH, log, interruption.check)
         answer = verify(url, act.cells, alike if app else None)  # a stranger may answer as it likes
@@ -207,9 +208,13 @@ def locust_command(cast: int, limit: int, url: str) -> list[str]:
     return [sys.executable, "-m", "locust", "-f", files, "--host", url, *flags.split()]
 
 
-def locust_env() -> dict[str, str]:
-    """Locust's environment, without settings that a person's own Locust left there."""
-    return {name: value for name, value in child_env().items() if not name.startswith("LOCUST_")}
+def locust_env(folder: Path) -> dict[str, str]:
+    """Locust's environment, without the settings of a person's own Locust: those in variables, at home and in their folder.
+
+    It looks for files of settings at home and where it runs: both are the run's folder. Packages at home stay in reach.
+    """
+    ours = {name: value for name, value in child_env().items() if not name.startswith("LOCUST_")}
+    return {**ours, "HOME": str(folder), "PYTHONUSERBASE": site.getuserbase()}
 
 
 def child_env() -> dict[str, str]:

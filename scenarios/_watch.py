@@ -5,8 +5,6 @@ Ready is asked for, never slept for. What the stage says moves the progress; eve
 
 import contextlib
 import json
-import os
-import select
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,12 +15,12 @@ import httpx
 
 from results.schema import Cell, Scenario
 from results.trouble import Exit, Trouble
+from scenarios._locust_process import POLL, LocustProcess
 from scenarios._plan import START_UP, Act, duration
 from scenarios._script import DISK_FULL, Script
 
 READY_WITHIN = 30.0  # seconds for an app to answer its first request, unless it is known to load a model first
 WARNING = "RuntimeWarning: "
-POLL = 0.1  # seconds between two looks at the children
 
 Tell = Callable[[str, float], None]  # what is being done, and how many planned seconds of the act are over
 Check = Callable[[], None]  # raises Trouble when somebody asked us to stop
@@ -44,6 +42,11 @@ class Log:
     def text(self) -> str:
         """What was said since."""
         return self.mask(self.path.read_bytes()[self.start :].decode("utf-8", errors="replace"))
+
+    def append(self, line: str) -> None:
+        """One more line, without what is not to be read."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(self.mask(line))
 
     def warnings(self) -> str:
         """What Python warned of since, a line each; not where, which is somebody's folder."""
@@ -85,15 +88,14 @@ def watch(  # noqa: PLR0913, PLR0917 - two children, what they do, and three who
 
     An interruption asks Locust to stop sending and waits for the answers still out; a second one leaves at once.
     """
-    script = hand_over(locust, scripts)
+    talk = LocustProcess(locust, scripts)
     try:
-        event, cell = follow(app, locust, scripts, tell, log.path, check)
+        event, cell = follow(app, talk, tell, log, check)
     except Trouble as trouble:
         if trouble.code is Exit.INTERRUPTED:
-            patience = max((one.drain for one in script.cells), default=0.0) if script else 0.0
             locust.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                locust.wait(patience)
+                locust.wait(talk.longest("drain"))
         raise
     if app and app.poll() is not None:
         raise Trouble(f"The app died (exit code {app.returncode}) during {cell}. {log.last_words()}", Exit.TARGET)
@@ -105,64 +107,32 @@ def watch(  # noqa: PLR0913, PLR0917 - two children, what they do, and three who
         raise Trouble(f"Somebody stopped Locust during {cell}; what was measured so far is kept.", Exit.UNTRUSTED)
 
 
-def hand_over(locust: subprocess.Popen[str], scripts: Iterator[Script]) -> Script | None:
-    """Give Locust its next script; when there is none, its standard input ends, and so does Locust."""
-    assert locust.stdin is not None  # noqa: S101 - it was asked for
-    script = next(scripts, None)
-    with contextlib.suppress(BrokenPipeError):
-        if script:
-            locust.stdin.write(script.to_json() + "\n")
-            locust.stdin.flush()
-        else:
-            locust.stdin.close()
-    return script
-
-
-def follow(  # noqa: PLR0913, PLR0917 - as above
-    app: subprocess.Popen[str] | None, locust: subprocess.Popen[str], scripts: Iterator[Script], tell: Tell, log: Path, check: Check
-) -> tuple[str, str]:
+def follow(app: subprocess.Popen[str] | None, locust: LocustProcess, tell: Tell, log: Log, check: Check) -> tuple[str, str]:
     """Read what Locust says until it ends; give the stage's last event and the last cell.
 
     Lines of the stage move the progress, all others go to the log - but not the table of a Locust whose app has died.
     """
-    assert locust.stdout is not None  # noqa: S101 - it was asked for
     event, cell, began, told = "start", "the start", time.perf_counter(), False
-    with log.open("a", encoding="utf-8") as file:
-        for line in lines_until_end(locust):
-            check()
-            if line.startswith("@atonce "):
-                event, name = json.loads(line.removeprefix("@atonce "))
-                cell = name or cell
-                if event == "connect":
-                    began = time.perf_counter()
-                if event == "rest":
-                    hand_over(locust, scripts)
-            elif line and not (app and app.poll() is not None):
-                file.write(line)
-            tell(cell, time.perf_counter() - began)
-            if app and app.poll() is not None and not told:
-                locust.terminate()
-                told = True
+    for line in locust.read_lines():
+        check()
+        if line.startswith("@atonce "):
+            event, name = json.loads(line.removeprefix("@atonce "))
+            cell, locust.heard = name or cell, time.perf_counter()
+            if event == "connect":
+                began = time.perf_counter()
+            if event == "rest":
+                locust.hand_over_next()
+        elif line and not (app and app.poll() is not None):
+            log.append(line)
+        tell(cell, time.perf_counter() - began)
+        if app and app.poll() is not None and not told:
+            locust.process.terminate()
+            told = True
+        if locust.hangs():
+            silent = time.perf_counter() - locust.heard
+            sentence = f"Locust said nothing for {silent:.0f} s during {cell}, and was ended; what was measured is kept."
+            raise Trouble(f"{sentence} {log.last_words()}", Exit.UNTRUSTED)
     return event, cell
-
-
-def lines_until_end(process: subprocess.Popen[str]) -> Iterator[str]:
-    """Each line as it comes, and an empty one at least every tenth of a second.
-
-    Read without a buffer: a line that came along with the one before would wait in there, unseen by `select`.
-    """
-    assert process.stdout is not None  # noqa: S101 - it was asked for
-    rest = b""
-    while True:
-        if not select.select([process.stdout], [], [], POLL)[0]:
-            yield ""
-            continue
-        piece = os.read(process.stdout.fileno(), 1 << 16)
-        *lines, rest = (rest + piece).split(b"\n")
-        yield from (f"{line.decode('utf-8', errors='replace')}\n" for line in lines)
-        if not piece:
-            process.wait()
-            return
 
 
 def progress(act: Act, name: str, seconds: float) -> tuple[str, float]:

@@ -45,7 +45,7 @@ def measure(
     with servant([sys.executable, *serve.split(), "--app-dir", str(ROOMS)], env=child_env(), core=app_core, **quiet) as app:  # type: ignore[arg-type]
         wait_until_ready(app, url, "/noop/async", Log.from_here(folder / "log.txt"), lambda: None)
         service = httpx.get(f"{url}/broken-async?seconds={hold}").elapsed.total_seconds()
-        with servant([sys.executable, *press.split()], env=locust_env(), core=locust_core, **quiet) as locust:  # type: ignore[arg-type]
+        with servant([sys.executable, *press.split()], env=locust_env(folder), core=locust_core, **quiet) as locust:  # type: ignore[arg-type]
             locust.wait(60)
     with (folder / "table_stats.csv").open(encoding="utf-8") as file:
         row = next(row for row in csv.DictReader(file) if row["Name"] == "Aggregated")

@@ -29,6 +29,7 @@ from scenarios._watch import Log, wait_until_ready, watch
 START_UP = 120.0  # seconds that an app may take to start: some load a model first
 CALM_WITHIN, A_LOOK, AT_REST = 10.0, 0.2, 0.2  # seconds at most, seconds of a look, and share of a core that is rest
 LOCUST = 2.0  # seconds that Locust takes to start
+OVERTIME = 120.0  # seconds beyond the budget after which something hangs: what was begun in time may end later
 LIMIT = 900  # seconds after which Locust ends by itself, whatever happens to its driver
 
 
@@ -49,6 +50,13 @@ class Ward:
         """Whether something that takes so long would end within the budget."""
         return time.perf_counter() - self.began + seconds <= self.order.budget
 
+    def check(self) -> None:
+        """Raise Trouble when somebody asked us to stop, or when the budget is long over."""
+        self.interruption.check()
+        if not self.fits(-OVERTIME):
+            sentence = f"The budget of {self.order.budget:.0f} s is over by {OVERTIME:.0f} s: something hangs."
+            raise Trouble(f"{sentence} What was measured is kept; {self.run.path / 'log.txt'} may tell more.", Exit.UNTRUSTED)
+
     @contextlib.contextmanager
     def seated(self, act: str, *, watched: bool) -> Iterator[tuple[subprocess.Popen[str] | None, str]]:
         """The app, answering; started by us unless somebody else serves it."""
@@ -65,9 +73,9 @@ class Ward:
         with servant(command, env=env, core=self.roomy, cwd=Path.cwd(), **quiet) as app:
             try:
                 within = min(START_UP, self.order.budget)
-                wait_until_ready(app, url, ready_path(self.patient, self.secret), log, self.interruption.check, within)
+                wait_until_ready(app, url, ready_path(self.patient, self.secret), log, self.check, within)
             except Trouble as trouble:
-                if trouble.code is Exit.INTERRUPTED:
+                if trouble.code is not Exit.TARGET:
                     raise
                 raise self.patient.trouble(act, self.run.path, app.poll()) from None
             self.wait_for_calm(app)
@@ -79,7 +87,7 @@ class Ward:
         family = [head := psutil.Process(app.pid), *descendants(head)]
         deadline = time.perf_counter() + min(CALM_WITHIN, 0.1 * self.order.budget)
         while self.rests:
-            self.interruption.check()
+            self.check()
             before = sum(map(spent, family))
             time.sleep(A_LOOK)
             if sum(map(spent, family)) - before <= AT_REST * A_LOOK:
@@ -90,7 +98,7 @@ class Ward:
     def locust(self, url: str) -> Iterator[subprocess.Popen[str]]:
         """A Locust with as many users as may be needed, waiting for its script."""
         pipes: dict[str, Any] = {"folder": self.run.path, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        with servant(locust_command(MANY, LIMIT, url), env=locust_env(), core=self.cores[1], **pipes) as locust:
+        with servant(locust_command(MANY, LIMIT, url), env=locust_env(self.run.path), core=self.cores[1], **pipes) as locust:
             yield locust
 
     def client(self, url: str) -> httpx.Client:
@@ -112,7 +120,7 @@ class Ward:
         sampled = meter(self.patient, self.run.path, act, url)
 
         def check() -> None:
-            self.interruption.check()
+            self.check()
             sampled()
 
         log = Log.from_here(self.run.path / "log.txt", self.patient.mask)

@@ -1,0 +1,109 @@
+"""Our Locust process: it heeds our options only, and nothing it does, or leaves undone, holds a run up for ever."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from results.schema import Cell, Scenario
+from results.store import RunFolder
+from results.trouble import Exit, Trouble
+from scenarios import _locust_process
+from scenarios._doctor.order import Nobody
+from scenarios._doctor.ward import Ward
+from scenarios._driver import locust_command, locust_env
+from scenarios._interruption import Interruption
+from scenarios._script import Script
+from scenarios._servant import servant
+from scenarios._watch import Log, watch
+from tests.processes import ROOT
+
+APP = """
+from fastapi import FastAPI
+app = FastAPI()
+@app.get("/x")
+async def x():
+    return 1
+"""
+PARSED = """
+import json, sys
+from locust import argument_parser as it
+parser = it.get_parser()
+parser.add_argument("--atonce-plan")
+options = parser.parse_args(sys.argv[1:])
+print(json.dumps([options.processes, options.num_users, options.stop_timeout]))
+"""
+QUIET = "import time; time.sleep(600)"
+LEFT = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)"
+
+
+def test_no_setting_of_a_person_reaches_our_locust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of a file in their home, nor of one in their folder, nor a variable."""
+    run, home = tmp_path / "run", tmp_path / "home"
+    run.mkdir()
+    home.mkdir()
+    (home / ".locust.conf").write_text("processes = 2\n", encoding="utf-8")
+    (home / "locust.conf").write_text("processes = 3\n", encoding="utf-8")
+    (home / "pyproject.toml").write_text("[tool.locust]\nprocesses = 4\n", encoding="utf-8")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("LOCUST_STOP_TIMEOUT", "77")
+    monkeypatch.chdir(home)
+    command = [sys.executable, "-c", PARSED, *locust_command(7, 60, "http://127.0.0.1:1")[3:]]
+    with servant(command, folder=run, env=locust_env(run), core=None, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        said, _ = process.communicate(timeout=60)
+    assert json.loads(said.splitlines()[-1]) == [None, 7, 0]
+
+
+def script(folder: Path) -> Script:
+    """One cell that lasts for no time at all."""
+    cell = Cell(
+        name="crowd/x/1", scenario=Scenario.CROWD, variant="x", route="GET /x", path="/x", expects="",
+        users=1, warm_up=0.0, window=0.0, drain=0.0,
+    )  # fmt: skip
+    return Script(folder, "x", 1, (cell,))
+
+
+@pytest.mark.parametrize(("code", "words"), [(QUIET, "said nothing for"), (LEFT, "Somebody stopped Locust")])
+def test_a_locust_that_does_not_go_on_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, words: str) -> None:
+    """One that hangs without a word, and one that ends while what it has started keeps its pipe open."""
+    monkeypatch.setattr(_locust_process, "SILENCE", 0.5)
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    log = Log.from_here(tmp_path / "log.txt")
+    with (
+        servant([sys.executable, "-c", code], folder=tmp_path, env=os.environ, core=None, **pipes) as locust,
+        pytest.raises(Trouble) as trouble,
+    ):
+        watch(None, locust, iter([script(tmp_path)]), lambda _cell, _seconds: None, log, lambda: None)
+    assert trouble.value.code is Exit.UNTRUSTED
+    assert words in trouble.value.sentence
+
+
+def test_what_hangs_elsewhere_ends_when_the_budget_is_long_over() -> None:
+    """A minute after its end that may still be a drain."""
+    order: Any = SimpleNamespace(patient=None, budget=30.0)
+    ward = Ward(order, RunFolder(Path("run"), "doctor"), Interruption(), Nobody())
+    ward.began = time.perf_counter() - order.budget - 60
+    ward.check()
+    ward.began -= 61
+    with pytest.raises(Trouble, match=r"The budget of 30 s is over by 120 s") as trouble:
+        ward.check()
+    assert trouble.value.code is Exit.UNTRUSTED
+
+
+@pytest.mark.slow
+def test_an_examination_ends_whatever_a_person_has_set_for_locust(tmp_path: Path) -> None:
+    """With two processes of its own it would never begin."""
+    (tmp_path / "shop.py").write_text(APP, encoding="utf-8")
+    (tmp_path / ".locust.conf").write_text("processes = 2\n", encoding="utf-8")
+    words = ["doctor", "shop:app", "--budget", "60s", "--out", str(tmp_path / "out")]
+    command = [sys.executable, str(ROOT / "atonce.py"), *words]
+    env = {**os.environ, "HOME": str(tmp_path)}
+    found = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, timeout=120, check=False)
+    assert b"GET /x" in found.stdout, found.stderr.decode()
+    assert not list(tmp_path.glob("out/*/.[a-z]*"))  # it has put nothing into what was its home
