@@ -14,7 +14,7 @@ from typing import Any
 
 from reports.findings import WORST_FIRST
 from reports.readings import Entry, Reading, at_level, bounds, level, of_route, told, top
-from reports.wording import count, number, seconds, share
+from reports.wording import count, places, seconds, share
 
 ACCUSED = {  # verdict -> kind of annotation, title
     "loop-blocked": ("error", "Blocks the event loop"),
@@ -164,7 +164,7 @@ def row(entry: Entry) -> Iterator[str]:
     load = top(entry)
     beside = entry["neighbours"].get("async", {})
     yield from (entry["route"], entry["verdict"])
-    yield said(of_route(entry, "served_at_once"), number)
+    yield said(of_route(entry, "served_at_once"), places)
     yield said(bounds(entry, "service_s"))
     yield str(level(load)) if load else "-"
     for name in ("p50_s", "p99_s"):

@@ -22,7 +22,7 @@ from typing import Any
 from reports.loads import sentences
 from reports.study import Bystander, Level, Route
 from reports.trust import Belief
-from reports.wording import count, number, seconds, share, times
+from reports.wording import count, number, places, seconds, share, times
 from results.limits import SUFFERS, SUFFERS_FROM
 
 
@@ -168,7 +168,7 @@ def sentence(route: Route, verdict: Verdict) -> str:
     told = list(sentences(route))
     if not top or served is None or route.service is None or (told and top.users == 1):
         return " ".join(told) or f"{route.route}: not measured far enough for a verdict."
-    sum_ = f"{number(top.rate)} req/s x {seconds(route.service)} = {number(served)}"
+    sum_ = f"{number(top.rate)} req/s x {seconds(route.service)} = {places(served)}"
     mean = ("" if top.mean.exact else "at least ") + seconds(top.mean.low)
     why = "" if verdict is Verdict.UNKNOWN and not route.bystanders else f": {MECHANISM[verdict]}"
     least = "at least " if not why and not route.capacity else ""

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from reports.readings import Entry, Reading, readings, told
-from reports.wording import number, seconds, share, times
+from reports.wording import number, places, seconds, share, times
 from results.gate import COMPARE, METRICS, Gate, Kind, parse
 from results.trouble import Exit
 
@@ -22,7 +22,7 @@ IN_WORDS: dict[Kind, Callable[[Any], str]] = {
     Kind.SHARE: share,
     Kind.RATE: lambda rate: f"{number(rate)}/s",
     Kind.RATIO: times,
-    Kind.COUNT: number,
+    Kind.COUNT: places,
 }
 
 

@@ -13,7 +13,7 @@ from reports.report import Report
 from reports.study import Route
 from reports.sureness import Interval
 from reports.trust import Belief
-from reports.wording import between, count, number
+from reports.wording import between, count, places
 from results.schema import Scenario
 
 
@@ -149,6 +149,6 @@ def brief(rows: tuple[Row, ...]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     for question in grouped(known):
         lines = []
         for group in (one for one in forms(known) if one[0].question == question):
-            served = ", ".join(f"{row.what} {number(row.served or 0)}" for row in group)
+            served = ", ".join(f"{row.what} {places(row.served or 0)}" for row in group)
             lines.append((group[0].advice or "unclear", f"{group[0].form}: {served} at once"))
         yield f"You call {question}", lines

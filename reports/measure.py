@@ -105,7 +105,7 @@ def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
         route=next((cell.route for cell in evidence.cells if cell.variant == variant and (cell.users or cell.arrivals)), variant),
         variant=variant,
         service=service,
-        services=(lone.low, lone.high) if lone and lone.low < lone.high else None,
+        services=(lone.low, lone.high) if lone and sum(map(len, alone.values())) > 1 else None,
         places=places,
         mechanism=mechanism,
         executor=runtime.get("executor_size"),

@@ -48,7 +48,7 @@ def page(report: Report) -> str:
     """The whole page."""
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    words = {name: getattr(wording, name) for name in ("seconds", "number", "share", "value")}
+    words = {name: getattr(wording, name) for name in ("seconds", "number", "places", "share", "value")}
     environment.globals.update(words, quantile=quantile, stopped=stopped, again=again, look=look, bars=bars)
     environment.filters["prose"] = prose
     run, found = report.study.run, ordered(report)

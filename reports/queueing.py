@@ -206,9 +206,12 @@ def fit_open(sent: Array, done: Array, top: float) -> Fit:
     return Fit(best, d, wins, min(one for one in found if found[one][0] <= ALIKE * least + A_TICK))
 
 
-def served_at_once(rate: float, service: float) -> float:
-    """Throughput in requests per second times unloaded service time in seconds: how many were worked on at the same time."""
-    return rate * service
+def served_at_once(rate: float, service: float, users: float = math.inf, think: float = 0.0) -> float:
+    """Throughput in requests per second times mean unloaded time in seconds: how many were worked on at the same time.
+
+    Never more than the users who were not pausing: what is above is chance.
+    """
+    return min(rate * service, users - rate * think)
 
 
 def saturated(users: int, rate: float, service: float | None, think: float = 0.0) -> float | None:

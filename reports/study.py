@@ -3,6 +3,7 @@
 Everything later - trust, findings, claims, charts, page, summary - reads a `Study` and nothing else.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -206,8 +207,12 @@ class Route:
 
     @property
     def capacity(self) -> float | None:
-        """Requests per second that the route can answer; None when no crowd was large enough to show it."""
-        return saturated(self.top.users, self.top.rate, self.service, self.top.think) if self.top else None
+        """Requests per second that the route can answer; None when no crowd was large enough to show it.
+
+        A crowd that the longest unloaded time explains, of those that the lone requests allow, has shown nothing.
+        """
+        longest = self.unloaded.most if self.unloaded else self.service
+        return saturated(self.top.users, self.top.rate, longest, self.top.think) if self.top else None
 
     @property
     def waiting(self) -> float | None:
@@ -220,13 +225,21 @@ class Route:
 
     @property
     def served(self) -> float | None:
-        """Requests served at once, measured at the top level."""
-        return served_at_once(self.top.rate, self.service) if self.top and self.service else None
+        """Requests served at once, measured at the top level: at least so many where no capacity was seen."""
+        return self.served_at(self.top) if self.top and self.service else None
+
+    def served_at(self, level: Level) -> float:
+        """The same at one level, in places."""
+        return served_at_once(level.rate, self.service or 0.0, level.users, level.think)
 
     @property
     def served_between(self) -> Interval | None:
         """95 % interval of served at once; None where the window is too short to tell."""
-        return product(self.top.rate, self.top.rates, self.service, self.services) if self.top and self.service else None
+        if not self.top or not self.service:
+            return None
+        found = product(self.top.rate, self.top.rates, self.service, self.services)
+        most = served_at_once(self.top.rate, math.inf, self.top.users, self.top.think)
+        return found and (min(found[0], most), min(found[1], most))
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,7 @@ def examined(case: Case) -> dict[str, Any]:
     inside, cure = case.exam.top.inside if case.exam.top else None, case.cure
     names = ("file", "line", "function", "call", "library", "share", "holds", "blind")
     return {
+        "served_at_once": case.served,
         "blame": [{name: getattr(one, name) for name in names} for one in case.blames],
         "file": case.exam.entry.get("file"),
         "line": case.exam.entry.get("line"),

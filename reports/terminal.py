@@ -18,7 +18,7 @@ from reports.report import Report
 from reports.selfcheck import COLUMNS as GOALS
 from reports.selfcheck import MISSED
 from reports.trust import Belief
-from reports.wording import number, seconds, share, value
+from reports.wording import places, seconds, share, value
 from results.schema import Status, is_experiment
 
 LOUD: dict[str, str] = {
@@ -128,7 +128,7 @@ def numbers(finding: Finding) -> Iterator[str]:
     if finding.verdict is Verdict.UNTRUSTED or top is None or route.service is None or route.served is None:
         yield from ["-"] * 9
         return
-    yield number(route.served)
+    yield ("" if route.capacity else ">= ") + places(route.served)
     yield f"{route.places:g}" if route.places else "none"
     yield seconds(route.service)
     yield str(top.users)

@@ -20,6 +20,11 @@ def number(value: float) -> str:
     return f"{value:,.{decimals}f}"
 
 
+def places(value: float) -> str:
+    """How many are served at once: `64`, `40.4`, `0.998`."""
+    return f"{value:.0f}" if value > TENFOLD and value == round(value) else number(value)
+
+
 def seconds(value: float | None) -> str:
     """A duration: `1.24 ms`, `102 ms`, `3.36 s`; `-` for an unknown one."""
     if value is None:
@@ -40,7 +45,7 @@ def value(one: Estimate | None) -> str:
 
 def between(value: float, interval: tuple[float, float] | None) -> str:
     """A number with the interval that its truth lies in at 95 %: `0.996 [0.991, 1.00]`; alone where none is known."""
-    return number(value) + (f" [{number(interval[0])}, {number(interval[1])}]" if interval else "")
+    return places(value) + (f" [{number(interval[0])}, {number(interval[1])}]" if interval else "")
 
 
 def share(value: float) -> str:

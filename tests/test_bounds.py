@@ -11,7 +11,6 @@ from reports.doctor.rules import rule
 from reports.doctor.table import row
 from reports.findings import Finding, Verdict
 from reports.summary import route_entry
-from reports.wording import number
 from tests.test_doctor_rules import HELD, NOBODY, exam, look
 
 REFUSES = {8: (40, 400, "status 429")}
@@ -52,23 +51,25 @@ def test_without_neighbours_nothing_is_excluded() -> None:
 
 PAUSES = 64 / 1500 - 0.008  # seconds: of each of 64 users, lest they ask more than 1,500/s
 BOUNDS = [
-    ("awaits", exam(0.1, look(8, 80), look(64, 620)), True),
-    ("awaits 8 ms, and its users pause", exam(0.008, look(8, 900), look(64, 1490, think=PAUSES)), True),
-    ("fills the core long before its users pause", exam(0.027, look(8, 37, cpu=1.0), look(64, 37, cpu=1.0, think=0.015)), False),
-    ("computes, and its core is full", exam(0.0091, look(8, 107, cpu=1.0), look(64, 107, cpu=1.0)), False),
-    ("a semaphore of ten", exam(0.1, look(8, 80), look(16, 100), look(64, 100)), False),
-    ("a plateau that was seen once only", exam(0.1, look(8, 80), look(64, 100)), False),
-]
+    ("awaits", exam(0.1, look(8, 80), look(64, 620)), ">= 64"),
+    ("awaits, and its rate came out high", exam(0.1, look(8, 80), look(64, 655)), ">= 64"),
+    ("awaits 8 ms, and its users pause", exam(0.008, look(8, 900), look(64, 1490, think=PAUSES)), ">= 12.3"),
+    ("fills the core long before its users pause", exam(0.027, look(8, 37, cpu=1.0), look(64, 37, cpu=1.0, think=0.015)), "0.999"),
+    ("computes, and its core is full", exam(0.0091, look(8, 107, cpu=1.0), look(64, 107, cpu=1.0)), "0.974"),
+    ("a semaphore of ten", exam(0.1, look(8, 80), look(16, 100), look(64, 100)), "10"),
+    ("a plateau that was seen once only", exam(0.1, look(8, 80), look(64, 100)), "10"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("what", "seen", "is_bound"), BOUNDS, ids=[one[0] for one in BOUNDS])
-def test_what_nobody_waited_for_is_a_bound_in_summary_and_table(what: str, seen: Exam, *, is_bound: bool) -> None:
-    """Served at once and capacity: `>=` where nothing queued, a number where the rest of the users had to wait."""
+@pytest.mark.parametrize(("what", "seen", "served"), BOUNDS, ids=[one[0] for one in BOUNDS])
+def test_what_nobody_waited_for_is_a_bound_in_summary_and_table(what: str, seen: Exam, served: str) -> None:
+    """Served at once and capacity: `>=` where nothing queued, never more than the users; a number where the rest had to wait."""
     found = case_of(seen)
     finding = Finding(seen.route, found.ruling.verdict, "", "", found)
-    assert seen.route.served is not None
-    assert route_entry(finding)["is_bound"] is is_bound, what
-    assert row(finding)[1] == (">= " if is_bound else "") + number(seen.route.served)
+    assert row(finding)[1] == served
+    entry = route_entry(finding)
+    assert entry["is_bound"] is served.startswith(">="), what
+    assert entry["served_at_once"] == pytest.approx(float(served.removeprefix(">= ")), rel=0.01)
 
 
 def test_levels_of_gates_beyond_the_many_are_judged_by_themselves() -> None:

@@ -34,7 +34,7 @@ def draw(case: Case) -> Figure | None:
 
 def points(exam: Exam) -> list[tuple[int, float]]:
     """Users and served at once, level by level."""
-    return [(users, one.level.rate * exam.service) for users, one in sorted(exam.looks.items())]
+    return [(users, exam.route.served_at(one.level)) for users, one in sorted(exam.looks.items())]
 
 
 def served(axes: Axes, exam: Exam, places: int | None) -> None:

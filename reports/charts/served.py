@@ -5,9 +5,8 @@ import math
 from matplotlib.figure import Figure
 
 from reports.charts.style import INK, apart, canvas, look, method, tidy, user_ticks
-from reports.queueing import served_at_once
 from reports.study import Route, Study
-from reports.wording import number
+from reports.wording import number, places
 from results.schema import Variant
 
 TICKS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -15,7 +14,7 @@ TICKS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 def points(route: Route) -> list[tuple[int, float]]:
     """Users and served at once, level by level."""
-    return [(level.users, served_at_once(level.rate, route.service)) for level in route.steps if route.service and level.rate]
+    return [(level.users, route.served_at(level)) for level in route.steps if route.service and level.rate]
 
 
 def shown(study: Study) -> list[Route]:
@@ -84,7 +83,7 @@ def rows(study: Study) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
             look(route.variant).name,
             str(level.users),
             number(level.rate),
-            number(served_at_once(level.rate, route.service)),
+            places(route.served_at(level)),
             f"{route.mechanism}: {route.places:g}" if route.places else "none",
         )
         for route in shown(study)

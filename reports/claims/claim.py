@@ -8,7 +8,7 @@ from reports.checks import CheckStatus
 from reports.study import Bystander, Level, Route, Study
 from reports.sureness import Interval
 from reports.trust import Belief, Trust
-from reports.wording import between, seconds, times
+from reports.wording import between, places, seconds, times
 
 
 class Outcome(StrEnum):
@@ -97,8 +97,9 @@ def neighbour(route: Route, kind: str) -> tuple[Bystander, float]:
 
 
 def at_once(route: Route) -> str:
-    """Served at once with its interval."""
-    return between(route.served or 0.0, route.served_between)
+    """Served at once with its interval; at least so many where nobody had to wait."""
+    words = between(route.served or 0.0, route.served_between)
+    return words if route.capacity else f">= {places(route.served or 0.0)}"
 
 
 CALM = 0.010  # seconds: a neighbour's p90 below this is calm on any machine

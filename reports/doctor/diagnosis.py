@@ -1,5 +1,6 @@
 """From a run of the doctor to one finding per route: verdict, sentence, guilty line, remedy, and how sure all that is."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -10,10 +11,11 @@ from reports.doctor.rules import Ruling, rule
 from reports.doctor.signs import MOSTLY, is_calm, is_own
 from reports.findings import MECHANISM, WORST_FIRST, Finding, Verdict, harm
 from reports.load import Evidence
+from reports.queueing import served_at_once
 from reports.remedies import Remedy, remedy
 from reports.study import Route, Study
 from reports.trust import Belief, Trust
-from reports.wording import count, number, seconds, share
+from reports.wording import count, number, places, seconds, share
 
 HELD = (Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY)
 QUIET = (Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED)
@@ -62,6 +64,17 @@ class Case:
         top, route = self.exam.top, self.exam.route
         is_its_own = top is not None and route.top is not None and top.level.users == route.top.users
         return route.capacity is None or (is_its_own and self.ruling.is_bound)
+
+    @property
+    def served(self) -> float:
+        """Requests served at once by the largest crowd: all that did not pause, where nothing queued; else rate x unloaded time."""
+        top = self.exam.top
+        if top is None:
+            return 0.0
+        level, unloaded = top.level, self.exam.unloaded
+        if self.ruling.is_bound:
+            return served_at_once(level.rate, math.inf, level.users, top.think)
+        return served_at_once(level.rate, unloaded.low if self.is_bound else unloaded.mean, level.users, top.think)
 
     @property
     def excluded(self) -> tuple[Verdict, ...]:
@@ -130,9 +143,9 @@ def finding(evidence: Evidence, study: Study, route: Route, entry: dict[str, obj
     blames = tuple(one for one in seen if is_own(exam, one) and one.share >= WORTH)
     worst = blames[0] if blames else None
     top, is_async = exam.top, exam.entry.get("is_async")
-    places = ruling.places or (top.level.rate * exam.service if top else None)
+    served = ruling.places or (top.level.rate * exam.service if top else None)
     cores = len(evidence.run.get("targets", {}).get(entry.get("act"), {}).get("cpus") or ())
-    cure = remedy(ruling.verdict, worst, service_s=exam.service, is_async=is_async, places=places, cores=cores)
+    cure = remedy(ruling.verdict, worst, service_s=exam.service, is_async=is_async, places=served, cores=cores)
     case = Case(exam=exam, ruling=ruling, blames=blames, cure=cure)
     return Finding(route, ruling.verdict, " ".join([*sentences(case), *collections(exam)]), cure.title if cure else "", case)
 
@@ -148,9 +161,8 @@ def sentences(case: Case) -> Iterator[str]:
     if ruling.verdict in (*QUIET, Verdict.WRONG_ANSWER) or not top:
         yield f"{name}: {ruling.seen}."
         return
-    served = top.level.rate * exam.service
     yield (
-        f"{name} serves {number(served)} at once ({number(top.level.rate)} req/s x {seconds(exam.service)}): "
+        f"{name} serves {places(case.served)} at once ({number(top.level.rate)} req/s x {seconds(exam.service)}): "
         f"{MECHANISM[ruling.verdict]}{harm(exam.route, top.level)}."
     )
     if case.blames:

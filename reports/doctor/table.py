@@ -9,7 +9,7 @@ from reports.console import grid, narrowed
 from reports.doctor.diagnosis import HELD, Case, worst_last
 from reports.findings import Finding, Verdict
 from reports.report import Report
-from reports.wording import number, seconds, share, value
+from reports.wording import places, seconds, share, value
 
 COLUMNS = ("route", "served at once", "unloaded", "users", "mean", "neighbour p90", "verdict", "where")
 
@@ -30,12 +30,12 @@ def row(one: Finding) -> tuple[str, ...]:
     """One route's cells; `-` for what is not known."""
     case: Case = one.case
     exam, name = case.exam, one.route.route
-    places = case.ruling.places
-    verdict = f"{one.verdict} ({places})" if places else str(one.verdict)
+    size = case.ruling.places
+    verdict = f"{one.verdict} ({size})" if size else str(one.verdict)
     look = exam.top
     if look is None or one.verdict in (Verdict.UNTRUSTED, Verdict.WRONG_ANSWER):
         return (name, *["-"] * 5, verdict, where(case))
-    served = number(look.level.rate * exam.service)
+    served = places(case.served)
     beside = look.beside.get("async")
     return (
         name,
