@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
-from fastapi import Body, Cookie, Depends, FastAPI, Header, Query, Security
+from fastapi import Body, Cookie, Depends, FastAPI, Header, HTTPException, Query, Security
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.security import APIKeyCookie, APIKeyHeader, APIKeyQuery, HTTPBasic, HTTPBearer, OAuth2PasswordBearer
@@ -19,6 +19,8 @@ from scenarios._doctor.asked import Asked
 from scenarios._doctor.choice import parse_choice
 from scenarios._doctor.filling import FORMATS
 from scenarios._doctor.order import entry
+from scenarios._doctor.polite import ask_until_taken
+from scenarios._doctor.question import MOST_OTHERS
 from scenarios._doctor.routes import routes_of, unsafe
 from tests.in_process import served
 
@@ -172,6 +174,90 @@ def test_a_parameter_is_filled_as_another_route_tells_of_it() -> None:
         "/books/9780000000123",
         "/books/9780000000123/loans",
     ]
+
+
+def things() -> FastAPI:  # noqa: C901 - routes, one after another
+    """Parameters of one name that differ from route to route."""
+    app = FastAPI()
+    key = Annotated[UUID, InPath(examples=["00000000-0000-4000-8000-00000000000a"])]
+
+    def known(name: str) -> int:
+        if name != "lamp":
+            raise HTTPException(404)
+        return 1
+
+    @app.get("/users/{id}")
+    def user(id: int) -> int:  # noqa: A002 - as people write it
+        return id
+
+    @app.get("/orders/{id}")
+    def order(id: key) -> UUID:  # noqa: A002
+        return id
+
+    @app.get("/orders/{id}/lines/{n}")
+    def line(id: UUID, n: int) -> UUID:  # noqa: A002
+        return id if n else UUID(int=0)
+
+    @app.get("/shops/{name}")
+    def shop(name: Annotated[str, InPath(examples=["none", "lamp"])]) -> int:
+        return known(name)
+
+    @app.get("/shops/{name}/owner")
+    def owner(name: str) -> int:
+        return known(name)
+
+    @app.get("/streets/{name}")
+    def street(name: Annotated[str, InPath(pattern="^[A-Z]$")]) -> str:
+        return name
+
+    @app.get("/rooms/{name}")
+    def room(name: Annotated[Literal["hall"], InPath()]) -> str:
+        return name
+
+    @app.get("/lost/{name}")
+    def lost(name: str) -> int:
+        return known(f"no {name}")
+
+    return app
+
+
+def test_a_parameter_is_filled_by_routes_whose_type_agrees_only() -> None:
+    """Examples go first, its own before another route's; never a UUID for a number, nor what its own words forbid."""
+    asked = asked_of(things())
+    ten = "00000000-0000-4000-8000-00000000000a"
+    tried = {name: [one.path, *(other.path for other in one.others)] for name, one in asked.items()}
+    assert tried["GET /users/{id}"] == ["/users/1"]
+    assert tried["GET /orders/{id}"] == [f"/orders/{ten}", f"/orders/{FORMATS['uuid']}"]
+    assert tried["GET /orders/{id}/lines/{n}"] == [f"/orders/{ten}/lines/1", f"/orders/{FORMATS['uuid']}/lines/1"]
+    assert tried["GET /shops/{name}"] == ["/shops/none", "/shops/lamp", "/shops/string", "/shops/A"]
+    assert tried["GET /shops/{name}/owner"] == [f"/shops/{one}/owner" for one in ("none", "lamp", "string", "A")]
+    assert tried["GET /rooms/{name}"] == ["/rooms/hall"]
+    assert len(tried["GET /lost/{name}"]) == 1 + MOST_OTHERS
+    assert asked_of(things(), params=["name=x"])["GET /shops/{name}"].others == ()
+
+
+def test_a_value_that_is_refused_gives_way_to_the_next() -> None:
+    """After a 404 or a 422; what was tried is said, and where all were in vain as well."""
+    app = things()
+    with served(app) as client:
+        found = {one.route: ask_until_taken(client, one, {}) for one in asked_of(app).values()}
+    assert {name: taken.path for name, (taken, manner) in found.items() if not manner.skipped} == {
+        "GET /users/{id}": "/users/1",
+        "GET /orders/{id}": "/orders/00000000-0000-4000-8000-00000000000a",
+        "GET /orders/{id}/lines/{n}": "/orders/00000000-0000-4000-8000-00000000000a/lines/1",
+        "GET /shops/{name}": "/shops/lamp",
+        "GET /shops/{name}/owner": "/shops/lamp/owner",
+        "GET /streets/{name}": "/streets/A",
+        "GET /rooms/{name}": "/rooms/hall",
+    }
+    told = {name: manner.note for name, (_, manner) in found.items() if manner.note}
+    assert told == {
+        "GET /shops/{name}": "It is asked as /shops/lamp: /shops/none was answered 404.",
+        "GET /shops/{name}/owner": "It is asked as /shops/lamp/owner: /shops/none/owner was answered 404.",
+    }
+    taken, manner = found["GET /lost/{name}"]
+    others = ", ".join(other.path for other in taken.others)
+    assert manner.skipped == f"answers 404 to one polite request, and no better to {others}; give it --param name=..."
 
 
 def test_named_routes_are_asked_with_bodies_and_then_no_others_are() -> None:

@@ -26,6 +26,8 @@ class Asked:
     """The media type that OpenAPI promises for a 2xx answer."""
     keys: tuple[str, ...] = ()
     """The flags that give what its security schemes ask for."""
+    others: tuple["Asked", ...] = ()
+    """The same with other values, for when these are refused."""
     skipped: str | None = None
     is_async: bool | None = None
     file: str | None = None

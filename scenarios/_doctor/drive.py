@@ -22,7 +22,7 @@ from scenarios._doctor.look import look
 from scenarios._doctor.order import Listener, Nobody, Order, entry, facts
 from scenarios._doctor.patient import workers_of
 from scenarios._doctor.plan import steps
-from scenarios._doctor.polite import Manner, polite
+from scenarios._doctor.polite import Manner, ask_until_taken, polite
 from scenarios._doctor.routes import routes_of, unsafe
 from scenarios._doctor.seat import document, neighbours, ready_path
 from scenarios._doctor.steps import Bedside, idle, lasting
@@ -192,7 +192,8 @@ class Examination:
             with self.ward.client(url) as client:
                 self.wait_for_calm(client)
                 log = Log.from_here(log.path)  # without what was said at start-up
-                manner = polite(client, asked, self.order.choice.headers)
+                asked, manner = ask_until_taken(client, asked, self.order.choice.headers)
+                told["path"] = asked.path
                 self.ward.interruption.check()
                 beside, patience = neighbours(self.patient, self.ward.secret, client)
             self.remember(told, manner, log)

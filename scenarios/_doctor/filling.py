@@ -51,13 +51,13 @@ class Spot:
 
 
 def shown(holder: dict[str, Any]) -> list[Any]:
-    """The example that a schema, a parameter or a media type carries: one or none."""
+    """The examples that a schema, a parameter or a media type carries."""
     if "example" in holder:
         return [holder["example"]]
     examples = holder.get("examples") or []
     if isinstance(examples, dict):
         examples = [one["value"] for one in examples.values() if "value" in one]
-    return list(examples[:1])
+    return list(examples)
 
 
 def pointed(document: dict[str, Any], thing: Any) -> Any:

@@ -65,7 +65,8 @@ def outline(order: Order) -> Iterator[str]:
         routes = listed(order, RunFolder(Path(folder), "doctor"))
     wide = max(len(one.route) for one in routes)
     for one in routes:
-        yield f"{one.route:<{wide}}  " + (f"skipped: {one.skipped}" if one.skipped else f"asked as {one.path}")
+        others = f"; where that is answered 404 or 422, as {', '.join(other.path for other in one.others)}" if one.others else ""
+        yield f"{one.route:<{wide}}  " + (f"skipped: {one.skipped}" if one.skipped else f"asked as {one.path}{others}")
     loaded = sum(not one.skipped for one in routes)
     yield (
         f"{loaded} routes: one user, {FEW} users and, where those leave it open, {MANY}; at most {order.requests:,} requests each, "

@@ -21,6 +21,8 @@ ENDLESS = 10.0  # seconds from its head to its end
 SLOW = 2.0  # after a first answer as slow as this, one more is enough
 MOST_BYTES = 8_000_000  # of a body that are looked at
 HOSTILE = b"Invalid host header"  # as Starlette's TrustedHostMiddleware says it
+REFUSED = {404, 422}  # other values may be taken
+ONE = "one polite request"
 BODILESS = {204, 205, 304}
 UNAWAITED = re.compile(
     rb"(?:<|&lt;|\\u003c)(?:coroutine object |async_generator object |(?:\w+\.)?Task pending |_?\w*Future pending)", re.IGNORECASE
@@ -54,6 +56,21 @@ def polite(
         again = once(client, asked, ours, patience, endless)
         manner = replace(again, seconds=(*manner.seconds, *again.seconds))
     return manner
+
+
+def ask_until_taken(client: httpx.Client, asked: Asked, headers: dict[str, str]) -> tuple[Asked, Manner]:
+    """Ask a route politely, with its next values where it refuses some. Gives the request that it took, or the first one."""
+    refused_ones: list[tuple[Asked, Manner]] = []
+    for one in (asked, *asked.others):
+        manner = polite(client, one, headers)
+        if manner.status not in REFUSED:
+            tried = ", ".join(f"{before.path} was answered {told.status}" for before, told in refused_ones)
+            why = f"It is asked as {one.path}: {tried}." if tried else None
+            return one, replace(manner, note=" ".join(filter(None, (why, manner.note))) or None)
+        refused_ones.append((one, manner))
+    first, also = refused_ones[0][1], ", ".join(one.path for one in asked.others)
+    clause = (first.skipped or "").replace(ONE, f"{ONE}, and no better to {also}" if also else ONE, 1)
+    return asked, replace(first, skipped=clause)
 
 
 def once(client: httpx.Client, asked: Asked, headers: dict[str, str], patience: float, endless: float) -> Manner:
@@ -104,7 +121,7 @@ def refused(asked: Asked, answer: httpx.Response, endless: float) -> str | None:
             hint = params + body
         case _:
             hint = ""
-    return f"answers {status} to one polite request" + (f"; give it{hint}" if hint else "")
+    return f"answers {status} to {ONE}" + (f"; give it{hint}" if hint else "")
 
 
 def streaming(answer: httpx.Response) -> str | None:

@@ -1,5 +1,6 @@
 """One request for one route: its parameters and its body filled in, or the reason why it is not asked."""
 
+import contextlib
 import json
 import re
 import string
@@ -9,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 from results.trouble import Exit, Trouble
 from scenarios._doctor.asked import STREAMS, Asked, family
+from scenarios._doctor.candidates import candidates_of, plain
 from scenarios._doctor.choice import Choice
 from scenarios._doctor.filling import Spot, Unfillable, fill, pointed, shown
 from scenarios._doctor.hidden import MASK
@@ -20,6 +22,7 @@ CONVERTORS: dict[str, dict[str, Any]] = {
     "uuid": {"format": "uuid"},
 }
 FORM = "application/x-www-form-urlencoded"
+MOST_OTHERS = 3  # requests with other values, for a route that refuses the first
 NOT_PARAMETERS = {"accept", "content-type"}  # OpenAPI says: as header parameters they mean nothing
 
 
@@ -82,7 +85,7 @@ def ask(found: Found, document: dict[str, Any], choice: Choice) -> Asked:
         keys = tuple(one for one in map(key_flag, found.schemes(document)) if one.isprintable())
         asked = replace(asked, keys=keys, declared=promised(found.operation or {}, document))
         must_be_askable(found, document)
-        return filled(asked, found, document, choice)
+        return with_others(asked, found, document, choice)
     except Unfillable as no:
         why = str(no)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
@@ -114,18 +117,29 @@ def must_be_askable(found: Found, document: dict[str, Any]) -> None:
         )
 
 
-def filled(asked: Asked, found: Found, document: dict[str, Any], choice: Choice) -> Asked:
-    """Parameters where they belong, then the body. Raises Unfillable."""
+def with_others(asked: Asked, found: Found, document: dict[str, Any], choice: Choice) -> Asked:
+    """The request with the likeliest values, and a few more for when those are refused. Raises Unfillable."""
+    first, others = filled(asked, found, document, choice), []
+    for turn in range(1, 1 + MOST_OTHERS):
+        with contextlib.suppress(Unfillable):
+            others += [filled(asked, found, document, choice, turn)]
+    distinct = {(one.path, one.sent, *one.headers.items()): one for one in reversed([first, *others])}
+    return replace(first, others=tuple(one for one in reversed(distinct.values()) if one is not first))
+
+
+def filled(asked: Asked, found: Found, document: dict[str, Any], choice: Choice, turn: int = 0) -> Asked:
+    """Parameters where they belong, each with its next candidate at every turn, then the body. Raises Unfillable."""
     path, cookies, headers = asked.path, [], {}
     query: list[tuple[str, str]] = []
     keys: list[tuple[str, str]] = []
     ours = NOT_PARAMETERS | {name.lower() for name in choice.headers}
     for one in found.parameters(document):
         name, where = one["name"], one.get("in")
-        values = values_of(one, document, choice)
+        candidates = candidates_of(one, document, choice)
+        values = candidates[min(turn, len(candidates) - 1)]
         match where:
             case "path":
-                if values == [""]:
+                if values == ("",):
                     raise Unfillable(f"{name} is empty, which no path can hold: --param {name}=...")
                 path = path.replace(literal(f"{{{name}}}"), quote(",".join(values), safe=""))
             case "query":
@@ -151,29 +165,6 @@ def extended(path: str, query: list[tuple[str, str]]) -> str:
 def literal(path: str) -> str:
     """The fixed part of a path, percent-encoded where it must be; braces wait for their values."""
     return quote(path, safe="/?:@!$&'()*+,;=~%{}")
-
-
-def values_of(parameter: dict[str, Any], document: dict[str, Any], choice: Choice) -> list[str]:
-    """What a parameter is given, as text: nothing for an optional one that nobody shows or names. Raises Unfillable."""
-    name = parameter["name"]
-    if name in choice.params:
-        return [choice.params[name]]
-    media = next(iter(parameter.get("content", {}).values()), None)  # a parameter that is itself a document
-    schema = media.get("schema") if media else parameter.get("schema")
-    resolved = pointed(document, schema)
-    example = shown(parameter) or shown(media or {}) or (shown(resolved) if isinstance(resolved, dict) else [])
-    if not example and not parameter.get("required"):
-        return []
-    try:
-        value = example[0] if example else fill(schema, Spot(document, name))
-    except Unfillable as no:
-        raise Unfillable(f"{no}: --param {name}=...") from no
-    return [json.dumps(value)] if media else [*map(plain, value if isinstance(value, list) else [value])]
-
-
-def plain(value: Any) -> str:
-    """A value as it stands in a URL."""
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
 
 
 def body_of(found: Found, document: dict[str, Any], choice: Choice) -> tuple[bytes | None, str | None]:

@@ -8,12 +8,16 @@ from typing import Any
 
 from results.trouble import Exit, Trouble
 from scenarios._doctor.asked import Asked
+from scenarios._doctor.candidates import EXAMPLES, is_bare
 from scenarios._doctor.choice import Choice, nearest
+from scenarios._doctor.filling import pointed
 from scenarios._doctor.question import HOLE, Found, ask
 from scenarios._order import METHODS, parse_route
 
 DOCS = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")
 HARMLESS = ("GET", "HEAD")
+ANYWHERE = ""  # instead of a path that a parameter stands behind
+Demands = tuple[str | None, ...]
 NO_HTTP = ("WEBSOCKET", "MOUNT")
 
 
@@ -68,7 +72,8 @@ def declared(document: dict[str, Any], census: list[dict[str, Any]] | None) -> l
             for path, item in (paths if isinstance(paths, dict) else {}).items()
             for method, operation in (item if isinstance(item, dict) else {}).items()
             if method.upper() in METHODS and isinstance(operation, dict)
-        }
+        },
+        document,
     )
     found: dict[str, Found] = {}
     for told in census or []:
@@ -81,34 +86,46 @@ def declared(document: dict[str, Any], census: list[dict[str, Any]] | None) -> l
     return [one for one in found.values() if one.path.startswith("/") and one.name.isprintable()]
 
 
-def completed(operations: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Where a route tells only the type of a path parameter, what another route tells of the same name stands for it.
+def completed(operations: dict[str, dict[str, Any]], document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Each path parameter with what other routes tell of one that agrees in name and type, the nearest path first.
 
     Of two declarations of one parameter, a route's and its dependency's, FastAPI's document has only one.
     """
-    telling = {
-        str(one.get("name")): one for told in operations.values() for one in told["parameters"] if in_path(one) and not is_bare(one)
-    }
-    return {
-        name: {
-            **told,
-            "parameters": [
-                telling.get(str(one.get("name")), one) if in_path(one) and is_bare(one) else one for one in told["parameters"]
-            ],
-        }
-        for name, told in operations.items()
-    }
+    resolved = {name: [pointed(document, one) for one in told["parameters"]] for name, told in operations.items()}
+    telling: dict[tuple[str, str], dict[Demands, dict[str, Any]]] = {}
+    for name, parameters in resolved.items():
+        for one in parameters:
+            if in_path(one) and not is_bare(one):
+                for place in (before(name, one), ANYWHERE):
+                    telling.setdefault((str(one.get("name")), place), {}).setdefault(demands(one, document), one)
+
+    def complete(name: str, one: Any) -> Any:
+        if not in_path(one):
+            return one
+        asks, word = demands(one, document)[:-1], str(one.get("name"))
+        known = [pair for place in (before(name, one), ANYWHERE) for pair in telling.get((word, place), {}).items()]
+        agreeing = [other for given, other in known if all(mine in (None, its) for mine, its in zip(asks, given, strict=False))]
+        return {**one, "told": [other for other in agreeing if other is not one]}
+
+    return {name: {**told, "parameters": [complete(name, one) for one in resolved[name]]} for name, told in operations.items()}
+
+
+def before(name: str, parameter: dict[str, Any]) -> str:
+    """The path up to a parameter."""
+    return name.partition(" ")[2].partition(f"{{{parameter.get('name')}}}")[0]
+
+
+def demands(parameter: dict[str, Any], document: dict[str, Any]) -> Demands:
+    """What a parameter asks of its value, word by word; and whether it shows one."""
+    schema = pointed(document, parameter.get("schema"))
+    known = schema if isinstance(schema, dict) else {}
+    asks = (str(known[word]) if word in known else None for word in ("type", "format", "pattern", "enum", "const"))
+    return (*asks, str(bool(set(EXAMPLES) & {*known, *parameter})))
 
 
 def in_path(parameter: Any) -> bool:
     """Whether it is a path parameter at all."""
     return isinstance(parameter, dict) and parameter.get("in") == "path"
-
-
-def is_bare(parameter: dict[str, Any]) -> bool:
-    """Whether it tells nothing but a type."""
-    schema = parameter.get("schema")
-    return not {"example", "examples"} & parameter.keys() and isinstance(schema, dict) and not schema.keys() - {"type", "title"}
 
 
 def listed(holder: dict[str, Any]) -> list[Any]:
