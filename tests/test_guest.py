@@ -192,6 +192,71 @@ def test_an_app_whose_description_fails_is_counted_all_the_same(house: House) ->
     assert (census["openapi"], len(census["routes"])) == (None, 7)
 
 
+WORDS = """
+import threading
+turned, seen = threading.Event(), []
+in_own_words = app.openapi
+def describe():
+    loop.call_soon_threadsafe(turned.set)
+    seen.append(turned.wait(5))
+    return in_own_words()
+app.openapi = describe
+"""
+
+
+def test_the_description_is_made_once_while_the_loop_goes_on(house: House) -> None:
+    """The app's own words; beside them only what they leave out is described."""
+    probe, described = house.lodge(SHOP + WORDS), []
+    module, utils = sys.modules[probe.app.app.openapi.__module__], sys.modules["fastapi.openapi.utils"]
+    original = utils.get_openapi
+
+    def listen(**words: Any) -> dict[str, Any]:
+        described.append([one.path for one in words["routes"]])
+        return dict(original(**words))
+
+    house.patch.setattr(utils, "get_openapi", listen)
+
+    async def live() -> None:
+        module.loop = asyncio.get_running_loop()  # type: ignore[attr-defined]
+        await lived(probe)
+
+    run(live())
+    assert module.seen == [True]
+    assert [sorted(one) for one in described if "/secret/plans" in one] == [["/alive", "/secret/plans"]]
+    assert {"/v1/items/{item_id}", "/v1/items", "/secret/plans", "/alive", "/sub/deep/{x}"} == set(
+        house.told("census")["openapi"]["paths"]
+    )
+
+
+def test_only_the_app_at_rest_is_asked_what_it_is(house: House) -> None:
+    """Of a level's process, and of a second look's, nobody reads it."""
+    probe = house.lodge(SHOP + WORDS + "loop = None\n", act="route-01")
+    assert run(lived(probe)) == ["startup.complete", "shutdown.complete"]
+    assert sys.modules[probe.app.app.openapi.__module__].seen == []
+    assert list((house.run / "guest").iterdir()) == []
+
+
+SAME_NAME = """
+from fastapi import FastAPI
+from pydantic import create_model
+app = FastAPI()
+shown, hidden = create_model("Item", name=(str, ...)), create_model("Item", zip=(int, ...))
+def show(item: shown): ...
+def hide(item: hidden): ...
+app.post("/a")(show)
+app.post("/b", include_in_schema=False)(hide)
+"""
+
+
+def test_models_of_hidden_routes_keep_their_own_meaning(house: House) -> None:
+    """Two of one name, one of them hidden, stay two."""
+    run(lived(house.lodge(SAME_NAME)))
+    document = house.told("census")["openapi"]
+    bodies = [document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"] for path in ("/a", "/b")]
+    names = [body["$ref"].rpartition("/")[2] for body in bodies]
+    assert [list(document["components"]["schemas"][name]["properties"]) for name in names] == [["name"], ["zip"]]
+
+
 def test_a_starlette_app_is_counted_too(house: House) -> None:
     """Classes by method, no HEAD that nobody wrote, and no description."""
     run(lived(house.lodge(PLAIN)))

@@ -115,12 +115,14 @@ def described(app: Any) -> dict[str, Any] | None:
     document = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the app will warn by itself
-        for describe in (own_words, without_secrets):
-            with contextlib.suppress(Exception):
-                document = merged(document, describe(app))
+        with contextlib.suppress(Exception):
+            document = own_words(app)
+        with contextlib.suppress(Exception):
+            if missing := undescribed(app, document):
+                document = merged(document, without_secrets(app, missing, "_hidden." if document else ""))
     for mount in flat(app):
         if is_a(mount, "Mount") and (inner := described(unwrapped(mount.app))):
-            document = merged(document, moved(inner, mount.path))
+            document = merged(document, moved(inner, mount.path, re.sub(r"\W", "_", mount.path) + "."))
     return document
 
 
@@ -134,9 +136,20 @@ def own_words(app: Any) -> dict[str, Any]:
         app.openapi_schema = kept
 
 
-def without_secrets(app: Any) -> dict[str, Any]:
+def undescribed(app: Any, document: dict[str, Any] | None) -> list[Any]:
+    """The routes that a document leaves out."""
+    paths = (document or {}).get("paths", {})
+    return [
+        route
+        for route in flat(app)
+        if hasattr(route, "dependant")
+        and is_a(route, "Route")
+        and any(one.lower() not in paths.get(getattr(route, "path_format", route.path), {}) for one in route.methods)
+    ]
+
+
+def without_secrets(app: Any, listed: list[Any], mark: str) -> dict[str, Any]:
     """A document of our own, for whose time the hidden routes are not hidden."""
-    listed = flat(app)
     hidden = [one for one in (getattr(route, "_effective_route", route) for route in listed) if is_hidden(one)]
     both = (
         {"separate_input_output_schemas": app.separate_input_output_schemas}
@@ -147,7 +160,7 @@ def without_secrets(app: Any) -> dict[str, Any]:
         for one in hidden:
             one.include_in_schema = True
         document = sys.modules["fastapi.openapi.utils"].get_openapi(title=app.title, version=app.version, routes=listed, **both)
-        return dict(document)
+        return moved(dict(document), "", mark)
     finally:
         for one in hidden:
             one.include_in_schema = False
@@ -158,9 +171,8 @@ def is_hidden(route: Any) -> bool:
     return hasattr(route, "dependant") and getattr(route, "include_in_schema", True) is False
 
 
-def moved(document: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """A mounted app's document, its paths below the prefix, its schemas under names of their own."""
-    mark = re.sub(r"\W", "_", prefix) + "."
+def moved(document: dict[str, Any], prefix: str, mark: str) -> dict[str, Any]:
+    """Another document, such as a mounted app's: its paths below the prefix, its schemas under names with the mark."""
     renamed = json.loads(json.dumps(document).replace('"#/components/schemas/', f'"#/components/schemas/{mark}'))
     parts = renamed.get("components", {})
     parts["schemas"] = {mark + name: schema for name, schema in parts.get("schemas", {}).items()}

@@ -14,6 +14,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
@@ -166,7 +167,7 @@ class Lodger:
         async def listen(message: Message) -> None:
             said.append(message["type"])
             if said[-1] == "lifespan.startup.complete":
-                self.move_in()
+                await self.move_in()
             if said[-1] == "lifespan.startup.failed":
                 words = message.get("message", "").strip().splitlines() or ["it does not say why"]
                 tell(self.order, "startup", words[-1])
@@ -189,11 +190,14 @@ class Lodger:
             if self.watch:
                 self.watch.stop()
 
-    def move_in(self) -> None:
+    async def move_in(self) -> None:
         """The app is there: write down what it is, and begin to watch it. A fault of ours is not to be its own."""
         loop = asyncio.get_running_loop()
         try:
-            self.order.write("census", census(self.app, loop))
+            if self.order.act == "idle":  # of another process nobody reads it
+                with ThreadPoolExecutor(1) as ours:  # describing many routes takes seconds: the app's loop goes on
+                    told = await loop.run_in_executor(ours, census, self.app, loop)
+                self.order.write("census", told)
             if self.order.watch:
                 from .watch import Watch  # noqa: PLC0415 - of no use otherwise
 
