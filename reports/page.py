@@ -17,7 +17,7 @@ from reports import wording
 from reports.charts import CHARTS, LESSON, Table, card, svg
 from reports.charts.style import look
 from reports.claims import Judged
-from reports.doctor.diagnosis import worst_last
+from reports.doctor.diagnosis import is_unreached, worst_last
 from reports.findings import Finding, Verdict
 from reports.guide import grouped, guide
 from reports.loads import COLUMNS, SILENT, again, compared, loads, quantile, stopped
@@ -75,8 +75,11 @@ def doctored(report: Report) -> dict[str, Any]:
     """What an examination shows beside: its findings, the worst first, the routes that were left out, and its gates."""
     if report.study.run["command"] != "doctor":
         return {}
-    skipped = [one for one in report.study.run["routes"] if one["skipped"]]
-    worst_first = reversed(worst_last(report.findings))
+    left_out = {
+        one["route"]: one["skipped"] or one["unfit"] for one in report.study.run["routes"] if one["skipped"] or is_unreached(one)
+    }
+    skipped = [{"route": route, "skipped": why} for route, why in left_out.items()]
+    worst_first = [one for one in reversed(worst_last(report.findings)) if one.route.route not in left_out]
     cases = [(one, small(one, f"card-{number}") if number <= DRAWN else None) for number, one in enumerate(worst_first, 1)]
     return {"findings": cases, "skipped": skipped, "gates": summary(report)["gates"]}
 

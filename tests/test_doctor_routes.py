@@ -3,6 +3,7 @@
 import re
 from datetime import date, datetime
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -15,10 +16,12 @@ from fastapi.security import APIKeyCookie, APIKeyHeader, APIKeyQuery, HTTPBasic,
 from pydantic import UUID4, BaseModel, Field, HttpUrl, IPvAnyAddress, Json
 
 from results.trouble import Exit, Trouble
+from scenarios._doctor import front
 from scenarios._doctor.asked import Asked
 from scenarios._doctor.choice import parse_choice
 from scenarios._doctor.filling import FORMATS
-from scenarios._doctor.order import entry
+from scenarios._doctor.order import entry, in_turn, left_out
+from scenarios._doctor.patient import Patient
 from scenarios._doctor.polite import ask_until_taken
 from scenarios._doctor.question import MOST_OTHERS
 from scenarios._doctor.routes import routes_of, unsafe
@@ -539,6 +542,30 @@ def test_without_a_document_routes_are_asked_as_they_stand() -> None:
         routes_of({"paths": {}}, [], parse_choice())
     with pytest.raises(Trouble, match=r"fill in what stands in braces|declares no route"):
         routes_of(None, None, parse_choice(routes=["GET /x/{y}"]))
+
+
+@pytest.mark.parametrize(("budget", "few"), [("60s", 3), ("1s", 1)])
+def test_what_fits_the_budget_is_said_before(monkeypatch: pytest.MonkeyPatch, budget: str, few: int) -> None:
+    """Of five hundred routes: how many, which first, from where on none, and what would take them all."""
+    asked = [
+        Asked(route=f"GET /r{number}", path=f"/r{number}", skipped="a stream" if number == 1 else None) for number in range(500)
+    ]
+    monkeypatch.setattr(front, "listed", lambda *_: asked)
+    patient = Patient.of_module("shop:app")
+    order = front.order_of(patient, {}, ["p99(GET /r400) < 1s", "verdict != loop-blocked"], budget, 1000, 1)
+    turn = in_turn(order, asked)
+    assert [one.route for one in turn[:3]] == ["GET /r400", "GET /r0", "GET /r2"]
+    lines = list(front.outline(order))
+    late = [before.split()[1] for before, line in pairwise(lines) if line.strip() == "left out, unless there is time"]
+    assert set(late) == {one.path for one in turn[few:]}
+    sentence = (
+        f"About {few} of 499 routes fit the budget of {budget[:-1]} s, at 15 s each: those that gates name, then as the app "
+        f"declares them. From {turn[few].route} on they are left out, unless there is time. More or others: "
+        "--budget, --only, --exclude."
+    )
+    assert sentence in lines
+    plenty = front.order_of(patient, {}, [], "1h", 1000, 1)
+    assert left_out(plenty, in_turn(plenty, asked[:200]), 10.0, 15.0) == ([], "")
 
 
 @pytest.mark.parametrize("document", [{"paths": []}, {"paths": {"/x": 1}}, {"paths": {"/x": {"get": 1}}}, [], {}, "<html>"])

@@ -2,13 +2,14 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.lines import Line2D
 
 from reports.charts import card
-from reports.doctor.table import left_out
+from reports.doctor.table import details, left_out, table
 from reports.findings import Finding, Verdict
 from reports.page import DRAWN, UNDRAWN, page
 from reports.report import Report
@@ -64,6 +65,29 @@ def test_a_note_stands_beside_the_verdict_on_every_surface(example: Report) -> N
         assert (before.verdict, [note]) == (one["verdict"], list(one["notes"]))
         assert f"<p>Note: {note.replace('<i>', '&lt;i&gt;')}</p>" in html
         assert f"note: {one['route']}: {note}" in said
+
+
+def test_hundreds_of_routes_that_nobody_came_to_are_one_line(example: Report) -> None:
+    """Not a row, a paragraph and a card each; the summary has every one, for gates."""
+    names = [f"GET /late/{number}" for number in range(300)]
+    late = [{**example.study.run["routes"][0], "route": one, "act": None, "unfit": "it did not fit"} for one in names]
+    blank = next(one for one in example.findings if one.verdict is Verdict.SCALES)
+
+    def unreached(entry: dict[str, Any]) -> Finding:
+        route = replace(blank.route, route=entry["route"], variant=entry["route"])
+        case = replace(blank.case, exam=replace(blank.case.exam, entry=entry, route=route))
+        return replace(blank, verdict=Verdict.UNKNOWN, route=route, case=case)
+
+    study = replace(example.study, run={**example.study.run, "routes": [*example.study.run["routes"], *late]})
+    report = replace(example, study=study, findings=(*example.findings, *map(unreached, late)))
+    (line,) = [one for one in left_out(report) if "/late/" in one]
+    assert line == f"not examined: 300, it did not fit: {', '.join(names[:5])} and 295 more"
+    assert table(report, 140, {}).row_count == len(example.findings)
+    assert not [one for one in details(report) if "/late/" in one]
+    html = page(report)
+    assert html.count('<article class="finding"') == len(example.findings)
+    assert "<li><code>GET /late/299</code>: it did not fit</li>" in html
+    assert len(summary(report)["routes"]) == len(example.findings) + 300
 
 
 def heights(line: Line2D) -> list[float]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from reports.blame import Blame
 from reports.checks import CheckStatus
@@ -125,6 +126,11 @@ def background(evidence: Evidence) -> str | None:
 def worst_last(found: Iterable[Finding]) -> list[Finding]:
     """The findings, the worst last; of those alike, the one that serves fewest last."""
     return sorted(found, key=lambda one: (-WORST_FIRST.index(one.verdict), -(one.route.served or 0.0)))
+
+
+def is_unreached(entry: dict[str, Any]) -> bool:
+    """Whether nobody came to a route at all, for want of time or because the run ended before."""
+    return bool(entry.get("unfit")) and entry.get("act") is None
 
 
 def nothing(name: str) -> Route:

@@ -6,17 +6,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from reports.console import grid, narrowed
-from reports.doctor.diagnosis import HELD, Case, worst_last
+from reports.doctor.diagnosis import HELD, Case, is_unreached, worst_last
 from reports.findings import Finding, Verdict
 from reports.report import Report
 from reports.wording import places, seconds, share, value
 
+NAMED = 5  # routes that nobody came to, by name
 COLUMNS = ("route", "served at once", "unloaded", "users", "mean", "neighbour p90", "verdict", "where")
 
 
 def table(report: Report, width: int, loud: dict[str, str]) -> Table:
     """One row per route; verdict and line always fit."""
-    found = worst_last(report.findings)
+    found = [one for one in worst_last(report.findings) if not is_unreached(one.case.exam.entry)]
     rows = [row(one) for one in found]
     keep = narrowed([COLUMNS, *rows], width, 2)
     drawn = grid((COLUMNS[i] for i in keep), ("route", "verdict", "where"), wraps="where")
@@ -57,7 +58,7 @@ def where(case: Case) -> str:
 def details(report: Report) -> Iterator[str]:
     """A paragraph per finding that accuses or doubts, the worst last; what is healthy has its row."""
     for one in worst_last(report.findings):
-        if one.verdict is Verdict.SCALES:
+        if one.verdict is Verdict.SCALES or is_unreached(one.case.exam.entry):
             continue
         yield f"- {one.sentence}"
         case: Case = one.case
@@ -75,6 +76,11 @@ def left_out(report: Report) -> Iterator[str]:
     if skipped:
         yield f"skipped: {len(skipped)}"
     yield from (f"  {one['route']}: {one['skipped']}" for one in skipped)
+    unreached = [one for one in report.study.run["routes"] if is_unreached(one)]
+    for why in dict.fromkeys(one["unfit"] for one in unreached):
+        names = [one["route"] for one in unreached if one["unfit"] == why]
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        yield f"not examined: {len(names)}, {why}: {', '.join(names[:NAMED])}{more}"
     yield from (f"note: {one['route']}: {note}" for one in report.study.run["routes"] for note in one.get("notes", ()))
     if report.background:
         yield report.background

@@ -19,7 +19,7 @@ from results.trouble import Exit, Trouble
 from scenarios._doctor.again import disturbed, set_aside
 from scenarios._doctor.asked import Asked
 from scenarios._doctor.look import look
-from scenarios._doctor.order import Listener, Nobody, Order, entry, facts
+from scenarios._doctor.order import A_ROUTE, Listener, Nobody, Order, entry, facts, in_turn, left_out
 from scenarios._doctor.patient import workers_of
 from scenarios._doctor.plan import steps
 from scenarios._doctor.polite import Manner, ask_until_taken, polite
@@ -31,7 +31,6 @@ from scenarios._driver import close, staying_on, unwritable
 from scenarios._interruption import interruptible
 from scenarios._watch import Log
 
-A_ROUTE = 15.0  # seconds that a route takes, more or less; the first guess
 A_CLEAR_ROUTE = 10.0  # seconds below which no route can be examined
 CHANGES = "its method may change data; --route names it all the same"
 CALM_WITHIN = 30.0  # seconds
@@ -85,12 +84,17 @@ class Examination:
         entries = [entry(one) for one in asked]
         self.run.facts["routes"] = entries
         self.run.write()
-        loaded = [(one, told) for one, told in zip(asked, entries, strict=True) if not one.skipped]
-        loaded.sort(key=lambda pair: not any(gate.scope and gate.matches(pair[0].route) for gate in self.order.gates))  # always run
+        turn = in_turn(self.order, asked)
+        told_of = {one.route: told for one, told in zip(asked, entries, strict=True)}
+        loaded = [(one, told_of[one.route]) for one in turn]
         if trouble := unknown_scope(self.order.gates, {one.route: one.skipped for one in asked}):
             raise trouble
         if not loaded:
             raise Trouble(f"No route of {self.patient.app} can be loaded: {asked[0].route}: {asked[0].skipped}.", Exit.TARGET)
+        _, sentence = left_out(self.order, turn, time.perf_counter() - self.ward.began, A_ROUTE + self.ward.start_up)
+        if sentence:
+            self.run.facts["plan"]["notes"].append(sentence)
+            self.ward.tell(sentence)
         try:
             self.visit_all(loaded)
         finally:

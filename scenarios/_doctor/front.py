@@ -11,9 +11,9 @@ from results.limits import FEW, MANY
 from results.store import RunFolder, default_root
 from results.trouble import Exit, Trouble
 from scenarios._doctor.choice import parse_choice
-from scenarios._doctor.drive import A_ROUTE, examine, listed
+from scenarios._doctor.drive import examine, listed
 from scenarios._doctor.hidden import secrets_of
-from scenarios._doctor.order import Listener, Order
+from scenarios._doctor.order import A_ROUTE, BEFORE, Listener, Order, in_turn, left_out
 from scenarios._doctor.patient import Patient
 from scenarios._doctor.steps import FASTEST
 from scenarios._order import parse_duration
@@ -64,14 +64,19 @@ def outline(order: Order) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         routes = listed(order, RunFolder(Path(folder), "doctor"))
     wide = max(len(one.route) for one in routes)
+    turn = in_turn(order, routes)
+    late, sentence = left_out(order, turn, BEFORE, A_ROUTE)
     for one in routes:
         others = f"; where that is answered 404 or 422, as {', '.join(other.path for other in one.others)}" if one.others else ""
         yield f"{one.route:<{wide}}  " + (f"skipped: {one.skipped}" if one.skipped else f"asked as {one.path}{others}")
-    loaded = sum(not one.skipped for one in routes)
+        if one in late:
+            yield f"{'':<{wide}}  left out, unless there is time"
     yield (
-        f"{loaded} routes: one user, {FEW} users and, where those leave it open, {MANY}; at most {order.requests:,} requests each, "
-        f"about {min(order.budget, 10 + A_ROUTE * loaded):.0f} s; nothing was loaded"
+        f"{len(turn)} routes: one user, {FEW} users and, where those leave it open, {MANY}; at most {order.requests:,} requests each, "
+        f"about {min(order.budget, BEFORE + A_ROUTE * len(turn)):.0f} s; nothing was loaded"
     )
+    if sentence:
+        yield sentence
     yield "a GET may change data, or call paid or remote services, too: --exclude what should be left alone"
 
 

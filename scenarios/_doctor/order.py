@@ -1,5 +1,6 @@
 """What is to be examined, and what a run keeps of that: neither a header nor a body, nor a variable of somebody's environment."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +11,9 @@ from scenarios._doctor.choice import Choice
 from scenarios._doctor.patient import Patient
 from scenarios._driver import Audience
 from scenarios._machine import cores, machine, packages, roomy
+
+A_ROUTE = 15.0  # seconds that a route takes, more or less; the first guess
+BEFORE = 10.0  # seconds until the first one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,25 @@ def facts(order: Order) -> dict[str, Any]:
         "gates": [one.expression for one in order.gates],
         "routes": [],
     }
+
+
+def in_turn(order: Order, asked: Iterable[Asked]) -> list[Asked]:
+    """The routes that can be loaded, as they are examined: those that gates name first, else as the app declares them."""
+    loadable = [one for one in asked if not one.skipped]
+    return sorted(loadable, key=lambda one: not any(gate.scope and gate.matches(one.route) for gate in order.gates))
+
+
+def left_out(order: Order, turn: list[Asked], spent: float, each: float) -> tuple[list[Asked], str]:
+    """The routes for which there will hardly be time, when each takes so many seconds; and a sentence where there are some."""
+    late = turn[max(1, int((order.budget - spent) / each)) :]
+    if not late:
+        return [], ""
+    count, all_ = len(turn) - len(late), len(turn)
+    return late, (
+        f"About {count} of {all_} routes fit the budget of {order.budget:.0f} s, at {each:.0f} s each: those that gates name, then "
+        f"as the app declares them. From {late[0].route} on they are left out, unless there is time. "
+        "More or others: --budget, --only, --exclude."
+    )
 
 
 def entry(asked: Asked) -> dict[str, Any]:
