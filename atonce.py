@@ -241,6 +241,7 @@ def doctor(  # noqa: PLR0913 - one parameter per flag
     body: Annotated[list[str] | None, typer.Option(help="A route's body: 'POST /search=@query.json'.")] = None,
     budget: Annotated[str, typer.Option(help="How long it may take in all; what does not fit is unknown.")] = "8m",
     requests: Annotated[int, typer.Option(min=1000, max=200_000, help="Requests per route, at most.")] = 20_000,
+    stop_within: Annotated[str, typer.Option(help="How long the app may take to end when asked to, until it is killed.")] = "10s",
     gate: Annotated[list[str] | None, typer.Option(help="Must hold, else exit 1: 'p99(GET /x) @ 16u < 250ms'.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML there.")] = None,
     allow_host: Annotated[str | None, typer.Option(help="Name of another machine that may be loaded, because it is yours.")] = None,
@@ -264,7 +265,7 @@ def doctor(  # noqa: PLR0913 - one parameter per flag
     served = {"app_dir": app_dir, "factory": factory, "python": python, "workers": workers, "loop": loop}
     patient = front.patient_of(target, start, url, allow_host, typed(context, front.OURS), **served, env=env, env_file=env_file)
     chosen = {"routes": route, "only": only, "exclude": exclude, "params": param, "bodies": body, "headers": header}
-    order = front.order_of(patient, chosen, gate or [], budget, requests, seed)
+    order = front.order_of(patient, chosen, gate or [], budget, requests, seed, stop_within)
     manners = {"as_json": as_json, "quiet": quiet, "strict": strict, "open_page": open_page, "junit": junit}
     told = front.outline(order) if dry_run else None
     go(told, lambda: front.prepared(order, out), order.budget, "atonce report", **manners)

@@ -1,6 +1,5 @@
 """The one exception that reaches a person, and how it does: a sentence that says what to do next, and an exit code."""
 
-import contextlib
 import json
 import os
 import signal
@@ -11,8 +10,6 @@ from enum import IntEnum
 from pathlib import Path
 from types import FrameType
 from typing import Any
-
-import psutil
 
 
 class Exit(IntEnum):
@@ -42,10 +39,7 @@ def guarded(run: Callable[[], Any]) -> int:
         # Nothing to save here: what was measured lies in files already. Raising would be lost inside a destructor.
         told = Trouble("Interrupted. What was measured so far lies in the run's folder.", Exit.INTERRUPTED)
         tell(told)
-        try:
-            leave_nobody()
-        finally:
-            os._exit(told.code)
+        os._exit(told.code)  # what we have started has a supervisor that sees us go, and cleans up
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
@@ -65,17 +59,6 @@ def guarded(run: Callable[[], Any]) -> int:
         tell(Trouble(sentence, Exit.UNTRUSTED))
         return Exit.UNTRUSTED
     return 0
-
-
-def leave_nobody() -> None:
-    """Kill all that we have started and all that these have; whole groups, so that nobody is born meanwhile.
-
-    A leash on a child says nothing to its children: workers, pools, what a shell runs.
-    """
-    for one in psutil.Process().children(recursive=True):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            kill = os.killpg if os.getpgid(one.pid) == one.pid else os.kill
-            kill(one.pid, signal.SIGKILL)
 
 
 def tell(trouble: Trouble) -> None:

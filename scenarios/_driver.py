@@ -24,14 +24,14 @@ from results.schema import Status
 from results.store import RunFolder
 from results.trouble import Exit, Trouble
 from scenarios._interruption import Interruption, interruptible
+from scenarios._log import Log
 from scenarios._machine import all_cores, cores, machine, packages
 from scenarios._plan import START_UP, Act, Plan
 from scenarios._script import Script
-from scenarios._servant import Core, servant
+from scenarios._servant import ROOMS, Core, child_env, servant
 from scenarios._verify import Absent, ask, still_there, verify
-from scenarios._watch import Log, Tell, progress, wait_until_ready, watch
+from scenarios._watch import Tell, progress, wait_until_ready, watch
 
-ROOMS = Path(__file__).resolve().parent.parent
 READY_PATH = "/noop/async"  # what is asked until the app answers: it costs next to nothing
 Pair = tuple[Core, Core]  # where the app runs, and where Locust does
 LOCUSTFILES = ("burst.py", "crowd.py", "steady.py", "neighbours.py")
@@ -215,12 +215,6 @@ def locust_env(folder: Path) -> dict[str, str]:
     """
     ours = {name: value for name, value in child_env().items() if not name.startswith("LOCUST_")}
     return {**ours, "HOME": str(folder), "PYTHONUSERBASE": site.getuserbase()}
-
-
-def child_env() -> dict[str, str]:
-    """Our environment with the rooms first on the path."""
-    paths = [str(ROOMS), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}
 
 
 def free_port() -> int:

@@ -12,10 +12,11 @@ from typing import Any
 from results.schema import Law, Pool
 from results.store import RunFolder, default_root
 from results.trouble import Exit, Trouble
-from scenarios._driver import LOCUSTFILES, ROOMS, Audience, Settings, drive
+from scenarios._driver import LOCUSTFILES, Audience, Settings, drive
 from scenarios._knee import plan_of
 from scenarios._order import INNOCENT, PING_RATE, Order, parse_duration, parse_host, parse_levels, parse_rate, parse_route
 from scenarios._plan import Plan, outline
+from scenarios._servant import ROOMS
 from scenarios._verify import routes_of
 
 __all__ = ["Settings", "bundled", "order_of", "outline", "plan_of", "press"]

@@ -31,7 +31,7 @@ class Interruption:
 def interruptible() -> Iterator[Interruption]:
     """For the length of the block, the first signal is a request to stop. The second meets whoever listened before us.
 
-    That is the front door, which leaves at once; the servants die with it, that is what their leash is for.
+    That is the front door, which leaves at once; the supervisors of our children see it go, and clean up.
     """
     interruption = Interruption()
 

@@ -1,34 +1,77 @@
-"""Child processes on a leash: pinned to a core, stopped with everything they started, gone when their driver is gone.
+"""Child processes: pinned to a core, stopped with everything they started, gone when their driver is gone.
 
-Each servant leads a session of its own, so that Ctrl-C in the terminal reaches the driver only, and so that one signal
-to its group ends its children too. On Linux the kernel kills it when the driver dies without a word.
+Between us and each of them stands a supervisor (`_supervisor.py`), which ends as its child does and outlives us just long
+enough to clean up. It leads a session of its own, so that Ctrl-C in the terminal reaches the driver only.
 """
 
 import contextlib
-import ctypes
+import json
 import os
-import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h: the signal a process gets when its parent dies
+from scenarios._log import open_private
+
+ROOMS = Path(__file__).resolve().parent.parent
 Core = int | frozenset[int] | None  # where a servant may run; None: wherever its parent may
-GRACE = 4.0  # seconds between asking a servant to stop and killing it
+STOP_WITHIN = 10.0  # seconds between asking a servant to stop and killing it
+KILLED_WITHIN = 10.0  # seconds after which even a process that the kernel holds is waited for no longer
 
 
-def leash(core: Core) -> Callable[[], None]:
-    """What a child does between fork and exec: tie itself to its parent's life, and to its core."""
-    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+class Servant(subprocess.Popen[str]):
+    """A supervised child: asked to end like any process, and all that descends from it goes with it."""
 
-    def before_exec() -> None:
-        if libc:
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if core is not None:
-            os.sched_setaffinity(0, core if isinstance(core, frozenset) else {core})
+    def __init__(self, orders: Mapping[str, Any], log: Path, stdin: int, stdout: int | None) -> None:
+        self.was_killed = False
+        self.driver, theirs = socket.socketpair()
+        self.driver.settimeout(KILLED_WITHIN)
+        words = json.dumps(orders).encode()
+        told = [sys.executable, "-P", "-m", "scenarios._supervisor", str(theirs.fileno())]
+        errors = open_private(log)
+        try:
+            super().__init__(
+                told,
+                env=child_env(),
+                stdin=stdin,
+                stdout=subprocess.DEVNULL if stdout is None else stdout,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+                pass_fds=[theirs.fileno()],
+            )
+        finally:
+            theirs.close()
+            os.close(errors)
+        with contextlib.suppress(OSError):  # it has ended already; its exit code is seen elsewhere
+            self.driver.sendall(b"%012d%s" % (len(words), words))
 
-    return before_exec
+    def catch_up(self) -> None:
+        """Until all that it has said so far stands in the log."""
+        with contextlib.suppress(OSError):
+            self.driver.send(b"?")
+            self.driver.recv(1)
+
+    def stop(self, within: float) -> None:
+        """Ask it to end, then insist."""
+        try:
+            if self.poll() is None:
+                self.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.wait(within)
+            self.was_killed = self.poll() is None
+        finally:  # even when an interruption comes while we wait
+            self.driver.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.wait(KILLED_WITHIN)
+            self.kill()
+        for pipe in (self.stdin, self.stdout):
+            if pipe:
+                with contextlib.suppress(BrokenPipeError, BlockingIOError):
+                    pipe.close()
 
 
 @contextlib.contextmanager
@@ -41,38 +84,34 @@ def servant(  # noqa: PLR0913 - a process has that many sides
     stdin: int,
     stdout: int | None,
     cwd: Path | None = None,
-) -> Iterator[subprocess.Popen[str]]:
-    """A child process for the length of the block. All its words go to the log in `folder`, or to `stdout` when that is a pipe."""
-    with (folder / "log.txt").open("a", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd or folder,
-            env=dict(env),
-            stdin=stdin,
-            stdout=log if stdout is None else stdout,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            preexec_fn=leash(core),  # noqa: PLW1509 - the driver starts no thread before its servants
-        )
+    secrets: Sequence[str] = (),
+    stop_within: float = STOP_WITHIN,
+) -> Iterator[Servant]:
+    """A child process for the length of the block.
+
+    All its words go to the log in `folder`, without the secrets, or to `stdout` when that is a pipe.
+    """
+    log = folder / "log.txt"
+    orders = {
+        "command": list(command),
+        "cwd": str(cwd or folder),
+        "env": dict(env),
+        "cores": None if core is None else sorted(core if isinstance(core, frozenset) else {core}),
+        "log": str(log) if stdout is None else None,
+        "secrets": list(secrets),
+    }
+    process = Servant(orders, log, stdin, stdout)
     try:
         yield process
     finally:
-        dismiss(process)
+        process.stop(stop_within)
+        if process.was_killed:
+            who = Path(command[0]).name
+            with open(open_private(log), "a", encoding="utf-8") as file:  # noqa: PTH123
+                file.write(f"atonce: {who} had not ended {stop_within:g} s after SIGTERM, and was killed.\n")
 
 
-def dismiss(process: subprocess.Popen[str]) -> None:
-    """Ask a servant to stop, then insist; nothing of its group stays."""
-    try:
-        if process.poll() is None:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE)
-    finally:  # even when an interruption comes while we wait
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe:
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
+def child_env() -> dict[str, str]:
+    """Our environment with the rooms first on the path."""
+    paths = [str(ROOMS), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}

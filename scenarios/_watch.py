@@ -8,56 +8,20 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 
 from results.schema import Cell, Scenario
 from results.trouble import Exit, Trouble
 from scenarios._locust_process import POLL, LocustProcess
+from scenarios._log import Log
 from scenarios._plan import START_UP, Act, duration
 from scenarios._script import DISK_FULL, Script
 
 READY_WITHIN = 30.0  # seconds for an app to answer its first request, unless it is known to load a model first
-WARNING = "RuntimeWarning: "
 
 Tell = Callable[[str, float], None]  # what is being done, and how many planned seconds of the act are over
 Check = Callable[[], None]  # raises Trouble when somebody asked us to stop
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """The run's log, from the place where an act began."""
-
-    path: Path
-    start: int
-    mask: Callable[[str], str] = str
-
-    @classmethod
-    def from_here(cls, path: Path, mask: Callable[[str], str] = str) -> "Log":
-        """What will be said from now on; `mask` takes out what is not to be read."""
-        return cls(path, path.stat().st_size if path.exists() else 0, mask)
-
-    def text(self) -> str:
-        """What was said since."""
-        return self.mask(self.path.read_bytes()[self.start :].decode("utf-8", errors="replace"))
-
-    def append(self, line: str) -> None:
-        """One more line, without what is not to be read."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(self.mask(line))
-
-    def warnings(self) -> str:
-        """What Python warned of since, a line each; not where, which is somebody's folder."""
-        lines = self.text().splitlines()
-        return "\n".join(line[line.index(WARNING) :] for line in lines if WARNING in line)
-
-    def last_words(self) -> str:
-        """The end of what was said, for a sentence about a death."""
-        table = ("|", "Response time percentiles")  # Locust prints its own even when it fails
-        lines = [line.strip() for line in self.text().splitlines() if line.strip() and not any(word in line for word in table)]
-        return f"Its last words: {lines[-1][:200]} (all of them: {self.path})" if lines else "It left no words."
 
 
 def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, where it answers, and who listens

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import httpx
 
-from scenarios._driver import ROOMS, child_env, free_port, locust_env
+from scenarios._driver import free_port, locust_env
+from scenarios._log import Log
 from scenarios._machine import cores
-from scenarios._servant import servant
-from scenarios._watch import Log, wait_until_ready
+from scenarios._servant import ROOMS, child_env, servant
+from scenarios._watch import wait_until_ready
 
 USERS, SECONDS, HOLD = 50, 6, 0.05
 LOCUSTFILE = """

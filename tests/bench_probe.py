@@ -22,10 +22,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from scenarios._driver import ROOMS, child_env, free_port
+from scenarios._driver import free_port
+from scenarios._log import Log
 from scenarios._machine import cores
-from scenarios._servant import servant
-from scenarios._watch import Log, wait_until_ready
+from scenarios._servant import ROOMS, child_env, servant
+from scenarios._watch import wait_until_ready
 
 RESTARTS, PAIRS, SECONDS, CONNECTIONS = 12, 4, 0.3, 8
 STUDENT = {4: 3.182, 8: 2.365, 12: 2.201, 20: 2.093}  # t at 97.5 % for so many restarts

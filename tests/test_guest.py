@@ -343,6 +343,14 @@ def test_an_app_that_cannot_be_had_says_why_and_where(  # noqa: PLR0913, PLR0917
     assert "geheim" not in told["message"] + capfd.readouterr().err
 
 
+def test_why_an_app_cannot_be_had_is_kept_without_what_was_passed_to_it(house: House) -> None:
+    """And only its owner can read that: what is killed later leaves it behind."""
+    with pytest.raises(SystemExit):
+        house.lodge("raise OSError('no user for dbname=x password=hunter2')", hidden=["hunter2"])
+    assert house.told("trouble")["message"] == "OSError: no user for dbname=x password=***"
+    assert [oct(path.stat().st_mode) for path in (house.run / "guest").glob("trouble-*")] == ["0o100600"]
+
+
 def test_a_factory_makes_the_app_or_says_why_not(house: House) -> None:
     """Its own line is named."""
     assert run(lived(house.lodge(SHOP + "def make(): return app", "make", factory=True))) == [

@@ -19,9 +19,10 @@ from scenarios._doctor.order import Nobody
 from scenarios._doctor.ward import Ward
 from scenarios._driver import locust_command, locust_env
 from scenarios._interruption import Interruption
+from scenarios._log import Log
 from scenarios._script import Script
 from scenarios._servant import servant
-from scenarios._watch import Log, watch
+from scenarios._watch import watch
 from tests.processes import ROOT
 
 APP = """

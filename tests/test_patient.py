@@ -17,8 +17,9 @@ from results.trouble import Exit, Trouble
 from scenarios._doctor.front import order_of
 from scenarios._doctor.patient import Patient, listeners, workers_of
 from scenarios._doctor.surroundings import interpreter, variables
+from scenarios._log import Log
 from scenarios._servant import servant
-from scenarios._watch import Log, wait_until_ready
+from scenarios._watch import wait_until_ready
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -58,7 +59,7 @@ def test_the_app_gets_its_own_environment_and_nothing_of_ours(tmp_path: Path, mo
     assert env["PYTHONPATH"] == f"{tmp_path}/guest:/theirs"
     assert [name for name in env if name.startswith("ATONCE_")] == ["ATONCE_GUEST"]
     told = {"app": "shop:app", "factory": True, "home": str(tmp_path), "folder": str(tmp_path), "act": "idle", "secret": "s"}
-    assert json.loads(env["ATONCE_GUEST"]) == {**told, "watch": True}
+    assert json.loads(env["ATONCE_GUEST"]) == {**told, "watch": True, "hidden": ["geheim"]}
     assert "geheim" not in f"{patient} {patient.facts()}"
 
 
@@ -287,7 +288,11 @@ def test_what_an_app_says_shows_no_value_that_was_passed(tmp_path: Path, said: s
     log = tmp_path / "log.txt"
     log.write_bytes(b"\xff " + said.encode())
     assert f"\ufffd {shown} (all" in Log(log, 0, patient.mask).last_words()
-    patient.unsettle(tmp_path)
+    log.unlink()
+    code = (sys.executable, "-c", "import sys; sys.stdout.buffer.write(b'\\xff ' + sys.argv[1].encode())", said)
+    quiet: dict[str, Any] = {"env": os.environ, "core": None, "stdin": subprocess.DEVNULL, "stdout": None}
+    with servant(code, folder=tmp_path, secrets=patient.secrets, **quiet) as process:
+        process.wait(60)
     assert b"\xff " + shown.encode() == log.read_bytes()
 
 

@@ -1,19 +1,29 @@
 """Child processes: waited for until they answer, and gone with all that they started, however their driver leaves."""
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from results.trouble import Exit, Trouble
+from scenarios import _log
+from scenarios._doctor.hidden import masked
+from scenarios._log import Log, Words
 from scenarios._servant import servant
-from scenarios._watch import Log, wait_until_ready
-from tests.processes import MARK, free_port, gone_within, marked, new_mark
+from scenarios._watch import wait_until_ready
+from tests.processes import MARK, alive, free_port, gone_within, marked, new_mark
 
 ROOT = Path(__file__).resolve().parent.parent
 SLEEP = (sys.executable, "-c", "import time; time.sleep(60)")
@@ -38,9 +48,8 @@ def test_an_app_is_not_ready_because_a_proxy_answers_for_it(tmp_path: Path, monk
         for name in ("no_proxy", "NO_PROXY"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.server_port}")
-        quiet = {"folder": tmp_path, "env": {}, "core": None, "stdin": subprocess.DEVNULL, "stdout": None}
         try:
-            with servant(SLEEP, **quiet) as app, pytest.raises(Trouble) as trouble:  # type: ignore[arg-type]
+            with servant(SLEEP, **quiet(tmp_path, "")) as app, pytest.raises(Trouble) as trouble:
                 wait_until_ready(
                     app, f"http://127.0.0.1:{free_port()}", "/", Log.from_here(tmp_path / "log.txt"), lambda: None, 0.6
                 )
@@ -49,6 +58,171 @@ def test_an_app_is_not_ready_because_a_proxy_answers_for_it(tmp_path: Path, monk
             thread.join()
     assert trouble.value.code is Exit.TARGET
     assert "did not answer within 1 s" in trouble.value.sentence
+
+
+FAMILY = ("sh", "-c", "setsid sleep 600 & (sleep 600; true) & wait")  # a child, and one in a session of its own
+DRIVER = """
+import os, subprocess, sys
+from pathlib import Path
+from scenarios._servant import servant
+quiet = {"env": os.environ, "core": None, "stdin": subprocess.DEVNULL, "stdout": None}
+with servant(sys.argv[2:], folder=Path(sys.argv[1]), **quiet):
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def mark() -> Iterator[str]:
+    """A word for the environment of all that a test starts; whoever carries it at the end is killed."""
+    word = new_mark()
+    yield word
+    for number, _ in marked(word):
+        os.kill(number, signal.SIGKILL)
+
+
+def quiet(folder: Path, mark: str, **more: Any) -> dict[str, Any]:
+    """What a servant is told that only runs."""
+    env = {**os.environ, MARK: mark}
+    return {"folder": folder, "env": env, "core": None, "stdin": subprocess.DEVNULL, "stdout": None, **more}
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    """Until something has happened, however long that takes here."""
+    deadline = time.perf_counter() + 60
+    while not holds():
+        assert time.perf_counter() < deadline
+        time.sleep(0.01)
+
+
+def has_family(mark: str) -> bool:
+    """Whether both sleepers are there."""
+    return sum(command.startswith("sleep") for command in alive(mark)) == 2
+
+
+def test_kill_9_of_the_driver_leaves_nobody(tmp_path: Path, mark: str) -> None:
+    """Neither a child of the app nor one in a session of its own; but a stranger who does the same."""
+    stranger = subprocess.Popen(FAMILY, start_new_session=True, env={**os.environ, MARK: f"not {mark}"})
+    try:
+        command = [sys.executable, "-c", DRIVER, str(tmp_path), *FAMILY]
+        driver = subprocess.Popen(command, cwd=ROOT, env={**os.environ, MARK: mark}, stdin=subprocess.PIPE)
+        wait_for(lambda: has_family(mark))
+        driver.kill()
+        driver.communicate()
+        assert gone_within(mark) == []
+        assert has_family(f"not {mark}")
+    finally:
+        for number, _ in marked(f"not {mark}"):
+            os.kill(number, signal.SIGKILL)
+        stranger.wait()
+
+
+@pytest.mark.parametrize("ending", ["wait", "exit 0"])
+def test_what_an_app_has_started_goes_with_it(tmp_path: Path, mark: str, ending: str) -> None:
+    """When it is asked to end, and when it ends by itself."""
+    command = (*FAMILY[:2], FAMILY[2].replace("wait", f"touch up; {ending}"))
+    with servant(command, **quiet(tmp_path, mark)) as app:
+        wait_for((tmp_path / "up").exists)
+        if ending == "exit 0":
+            assert app.wait(60) == 0
+            assert gone_within(mark) == []
+    assert gone_within(mark) == []
+
+
+SLOW = """
+import signal, sys, time
+from pathlib import Path
+def end(*_):
+    Path("asked").touch()
+    while not Path("may").exists():
+        time.sleep(0.01)
+    print("closed in good order")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+Path("up").touch()
+time.sleep(600)
+"""
+
+
+def test_an_app_may_take_its_time_to_end(tmp_path: Path, mark: str) -> None:
+    """It is waited for, not killed on the way."""
+
+    def allow() -> None:
+        wait_for((tmp_path / "asked").exists)
+        (tmp_path / "may").touch()
+
+    thread = threading.Thread(target=allow)
+    thread.start()
+    with servant([sys.executable, "-c", SLOW], **quiet(tmp_path, mark, stop_within=60.0)) as app:
+        wait_for((tmp_path / "up").exists)
+    thread.join()
+    assert (app.returncode, (tmp_path / "log.txt").read_text(encoding="utf-8")) == (0, "closed in good order\n")
+
+
+def test_an_app_that_does_not_end_is_killed_and_the_log_says_so(tmp_path: Path, mark: str) -> None:
+    """After as long as was said."""
+    with servant([sys.executable, "-c", SLOW], **quiet(tmp_path, mark, stop_within=0.05)) as app:
+        wait_for((tmp_path / "up").exists)
+    assert app.returncode == -signal.SIGKILL
+    assert "had not ended 0.05 s after SIGTERM, and was killed" in (tmp_path / "log.txt").read_text(encoding="utf-8")
+    assert gone_within(mark) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "end"), [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 11)", -11), ("import os; os.abort()", -6)]
+)
+def test_it_ends_as_its_child_does(tmp_path: Path, mark: str, code: str, end: int) -> None:
+    """An exit code, or a signal."""
+    with servant([sys.executable, "-c", code], **quiet(tmp_path, mark)) as app:
+        assert app.wait(60) == end
+
+
+def test_a_command_that_cannot_be_run_says_so_in_the_log(tmp_path: Path, mark: str) -> None:
+    """With a shell's exit code for that."""
+    with servant(["/not/there"], **quiet(tmp_path, mark)) as app:
+        assert app.wait(60) == 127
+    assert "/not/there cannot be started ([Errno 2]" in (tmp_path / "log.txt").read_text(encoding="utf-8")
+
+
+def test_what_an_app_says_is_masked_before_it_touches_the_disk(tmp_path: Path, mark: str) -> None:
+    """And nobody else may read it; also while it runs, and when its driver is gone."""
+    log = tmp_path / "log.txt"
+    code = "import time; print('by geheim'); open('up', 'w'); time.sleep(600)"
+    words = quiet(tmp_path, mark, secrets=("geheim",))
+    words["env"]["PYTHONUNBUFFERED"] = "1"
+    with servant([sys.executable, "-c", code], **words) as app:
+        wait_for((tmp_path / "up").exists)
+        app.catch_up()
+        assert (log.read_text(encoding="utf-8"), oct(log.stat().st_mode)) == ("by ***\n", "0o100600")
+
+
+SECRETS = ("hunter2", "gehei\u00e4m", "a b c d")
+
+
+@given(
+    st.lists(st.sampled_from([*SECRETS, "gehei", "hunter", "a b", "x", "\n", "://u:p@h ", "\u00e4" * 40]), max_size=40),
+    st.lists(st.integers(1, 30), min_size=1, max_size=30),
+)
+def test_no_secret_is_missed_wherever_what_is_said_is_cut(words: list[str], cuts: list[int]) -> None:
+    """Line by line, and where no line ends the log lags behind; nothing else is lost or changed."""
+    said = "".join(words).encode()
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_log, "PIECE", 160)
+        words_ = Words(str(Path(folder, "log")), SECRETS)
+        pieces = itertools.cycle(cuts)
+        at = 0
+        while at < len(said):
+            words_.take(said[at : (at := at + next(pieces))])
+        words_.take(b"", is_last=True)
+        os.close(words_.file)
+        kept = Path(folder, "log").read_bytes()
+    assert kept == masked(said.decode(), SECRETS).encode()
+
+
+def test_an_app_is_read_on_when_the_disk_is_full() -> None:
+    """What it says is lost, for it would stop otherwise."""
+    words = Words("/dev/full", ())
+    words.take(b"x\n" * 100_000)
+    os.close(words.file)
 
 
 LEAVING = """

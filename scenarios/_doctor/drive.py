@@ -29,7 +29,7 @@ from scenarios._doctor.steps import Bedside, idle, lasting
 from scenarios._doctor.ward import LOCUST, Ward
 from scenarios._driver import close, staying_on, unwritable
 from scenarios._interruption import interruptible
-from scenarios._watch import Log
+from scenarios._log import Log
 
 A_CLEAR_ROUTE = 10.0  # seconds below which no route can be examined
 CHANGES = "its method may change data; --route names it all the same"
@@ -200,6 +200,8 @@ class Examination:
                 told["path"] = asked.path
                 self.ward.interruption.check()
                 beside, patience = neighbours(self.patient, self.ward.secret, client)
+            if app:
+                app.catch_up()  # what Python warned of stands in the log then
             self.remember(told, manner, log)
             bedside = self.bedside(act, asked, manner, (beside, patience))
 

@@ -17,6 +17,7 @@ from scenarios._doctor.order import A_ROUTE, BEFORE, Listener, Order, in_turn, l
 from scenarios._doctor.patient import Patient
 from scenarios._doctor.steps import FASTEST
 from scenarios._order import parse_duration
+from scenarios._servant import STOP_WITHIN
 
 OURS = ("app_dir", "factory", "python", "workers", "loop", "env", "env_file")  # flags for an app that we start
 
@@ -43,7 +44,13 @@ def must_be_heard(typed: set[str], why: str) -> None:
 
 
 def order_of(  # noqa: PLR0913, PLR0917 - what somebody may say
-    patient: Patient, words: dict[str, list[str] | None], gates: Iterable[str], budget: str, requests: int, seed: int
+    patient: Patient,
+    words: dict[str, list[str] | None],
+    gates: Iterable[str],
+    budget: str,
+    requests: int,
+    seed: int,
+    stop_within: str = f"{STOP_WITHIN:g}s",
 ) -> Order:
     """What is to be examined. Raises Trouble for what cannot be understood, before anything is started."""
     choice = parse_choice(**{name: given or () for name, given in words.items()})
@@ -56,7 +63,8 @@ def order_of(  # noqa: PLR0913, PLR0917 - what somebody may say
             raise Trouble(sentence, Exit.USAGE)
     secrets = secrets_of([*patient.env.values(), *choice.headers.values(), *choice.params.values()])
     patient = replace(patient, secrets=secrets)
-    return Order(patient=patient, choice=choice, gates=demands, budget=allowed, requests=requests, seed=seed)
+    limits: dict[str, Any] = {"budget": allowed, "requests": requests, "stop_within": parse_duration(stop_within, least=0.1)}
+    return Order(patient=patient, choice=choice, gates=demands, seed=seed, **limits)
 
 
 def outline(order: Order) -> Iterator[str]:

@@ -11,6 +11,7 @@ from scenarios._doctor.choice import Choice
 from scenarios._doctor.patient import Patient
 from scenarios._driver import Audience
 from scenarios._machine import cores, machine, packages, roomy
+from scenarios._servant import STOP_WITHIN
 
 A_ROUTE = 15.0  # seconds that a route takes, more or less; the first guess
 BEFORE = 10.0  # seconds until the first one
@@ -26,6 +27,7 @@ class Order:
     budget: float
     requests: int  # per route, at most
     seed: int
+    stop_within: float = STOP_WITHIN  # seconds that an app of ours may take to end when it is asked to
 
 
 class Listener(Audience, Protocol):

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from results.trouble import Exit, Trouble
-from scenarios._doctor.hidden import masked
+from scenarios._doctor.hidden import masked, secrets_of
 from scenarios._doctor.surroundings import interpreter, variables
 from scenarios._order import parse_host
 
@@ -141,12 +141,8 @@ class Patient:
             shutil.copytree(GUEST, here, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
 
     def unsettle(self, folder: Path) -> None:
-        """Take the guest out again, and what nobody is to read out of the log."""
+        """Take the guest out again."""
         shutil.rmtree(folder / "guest", ignore_errors=True)
-        log = folder / "log.txt"
-        if log.exists():
-            said = log.read_bytes().decode("utf-8", "surrogateescape")
-            log.write_bytes(self.mask(said).encode("utf-8", "surrogateescape"))
 
     def command(self, port: int) -> list[str]:
         """How the app is started; the guest learns the rest from the environment."""
@@ -163,6 +159,7 @@ class Patient:
         if self.how != "module":
             return theirs
         told = {"app": self.app, "factory": self.factory, "home": str(self.home), "folder": str(folder.resolve())}
+        told["hidden"] = secrets_of(self.env.values())  # which its environment holds already
         path = os.pathsep.join(filter(None, [str(folder.resolve() / "guest"), theirs.get("PYTHONPATH", "")]))
         return {**theirs, "PYTHONPATH": path, "ATONCE_GUEST": json.dumps({**told, "act": act, "secret": secret, "watch": watch})}
 

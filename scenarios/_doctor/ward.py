@@ -21,10 +21,11 @@ from scenarios._doctor.patient import descendants
 from scenarios._doctor.seat import address, meter, ready_path, spent
 from scenarios._driver import locust_command, locust_env
 from scenarios._interruption import Interruption
+from scenarios._log import Log
 from scenarios._machine import cores, roomy
 from scenarios._script import COMMON, Script
-from scenarios._servant import servant
-from scenarios._watch import Log, wait_until_ready, watch
+from scenarios._servant import Servant, servant
+from scenarios._watch import wait_until_ready, watch
 
 START_UP = 120.0  # seconds that an app may take to start: some load a model first
 CALM_WITHIN, A_LOOK, AT_REST = 10.0, 0.2, 0.2  # seconds at most, seconds of a look, and share of a core that is rest
@@ -58,7 +59,7 @@ class Ward:
             raise Trouble(f"{sentence} What was measured is kept; {self.run.path / 'log.txt'} may tell more.", Exit.UNTRUSTED)
 
     @contextlib.contextmanager
-    def seated(self, act: str, *, watched: bool) -> Iterator[tuple[subprocess.Popen[str] | None, str]]:
+    def seated(self, act: str, *, watched: bool) -> Iterator[tuple[Servant | None, str]]:
         """The app, answering; started by us unless somebody else serves it."""
         url, port = address(self.patient)
         if self.patient.how == "url":
@@ -70,7 +71,8 @@ class Ward:
         self.tell(f"starting the app for {act}")
         quiet: dict[str, Any] = {"folder": self.run.path, "stdin": subprocess.DEVNULL, "stdout": None}
         before = time.perf_counter()
-        with servant(command, env=env, core=self.roomy, cwd=Path.cwd(), **quiet) as app:
+        how: dict[str, Any] = {"secrets": self.patient.secrets, "stop_within": self.order.stop_within}
+        with servant(command, env=env, core=self.roomy, cwd=Path.cwd(), **quiet, **how) as app:
             try:
                 within = min(START_UP, self.order.budget)
                 wait_until_ready(app, url, ready_path(self.patient, self.secret), log, self.check, within)
@@ -81,6 +83,15 @@ class Ward:
             self.wait_for_calm(app)
             self.start_up = max(self.start_up, time.perf_counter() - before)
             yield app, url
+        if app.was_killed:
+            self.note_kill()
+
+    def note_kill(self) -> None:
+        """Say once that an app was not given the time that it needs to end."""
+        within = f"{self.order.stop_within:g} s after SIGTERM"
+        note = f"The app had not ended {within}, and was killed; --stop-within gives it longer."
+        notes = self.run.facts["plan"]["notes"]
+        notes.extend([note] if note not in notes else [])
 
     def wait_for_calm(self, app: subprocess.Popen[str]) -> None:
         """Until an app has done what it does after its start, such as filling a cache; one that never rests is waited for once."""

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import parent_process
@@ -39,12 +39,14 @@ class Order:
     act: str
     secret: str
     watch: bool
+    hidden: Sequence[str] = ()
 
     def write(self, what: str, told: dict[str, Any]) -> None:
-        """A file beside the run, at one stroke: several workers may write the same."""
+        """A file beside the run, at one stroke: several workers may write the same. It is nobody else's to read."""
         path = Path(self.folder, "guest", f"{what}-{self.act}.json")
         path.parent.mkdir(exist_ok=True)
         draft = path.with_name(f"{path.name}.{os.getpid()}")
+        draft.touch(mode=0o600)
         draft.write_text(json.dumps(told, default=str), encoding="utf-8")
         draft.replace(path)
 
@@ -122,6 +124,8 @@ def leave(order: Order, kind: str, message: str, error: BaseException | None = N
 def tell(order: Order, kind: str, message: str, error: BaseException | None = None) -> None:
     """Write the trouble down, with the innermost place in the user's code, else in anybody's but ours."""
     file, line, function = place(error, order.home) if error else (None, None, None)
+    for secret in order.hidden:
+        message = message.replace(secret, "***")
     with contextlib.suppress(OSError):
         order.write("trouble", {"kind": kind, "message": message, "file": file, "line": line, "function": function})
 
