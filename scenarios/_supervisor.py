@@ -1,9 +1,10 @@
-"""Stands between us and one child process: writes its words to the log, masked, and leaves nobody behind.
+"""Stands between us and one child process: writes its words to the log, masked, leaves nobody behind.
 
-A process of its own, so that it can outlive us. It reads its orders, in JSON, from a socket whose other end only the driver
-holds: when that closes, the driver is done or dead, and all that descends from here is killed. On Linux whoever
-loses its parent becomes a child of the supervisor, in whatever session it is, so "no child is left" is the whole truth;
-elsewhere descendants are remembered once a second. It decides nothing by the clock: the driver does.
+A process of its own, so that it can outlive us. It reads its orders, in JSON, from a socket whose
+other end only the driver holds: when that closes, the driver is done or dead, and all that descends
+from here is ended. On Linux whoever loses its parent becomes a child of the supervisor, in whatever
+session it is, so "no child is left" is the whole truth; elsewhere descendants are remembered once a
+second. How long an asked child may take is the driver's business.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,17 +30,23 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 IS_LINUX = sys.platform == "linux"
 UNREAD = 1 << 20  # bytes that an app may say before somebody reads; a new pipe has room for 64 KiB
 SIZE = 12  # digits that say how long the orders are
+GRACE = 2.0  # seconds to tidy up for those whom nobody had asked to end: a folder, a container
 NOT_STARTED = 127  # as a shell says that a command cannot be run
 
 
 class Supervisor:
-    """One child. The mutable state: its exit code once it has ended, whether that was asked for, and who descends from it."""
+    """One child.
+
+    The mutable state: its exit code once it has ended, whether that was asked for, who descends from
+    it, and when all of them are killed.
+    """
 
     def __init__(self, driver: socket.socket, orders: dict[str, Any]) -> None:
         self.driver, self.orders = driver, orders
         self.selector = selectors.DefaultSelector()
         self.code: int | None = None
         self.is_asked = self.is_over = False
+        self.deadline: float | None = None
         self.kin: set[psutil.Process] = set()
         self.words = Words(orders["log"], tuple(orders["secrets"])) if orders["log"] else None
         self.source, sink = os.pipe() if self.words else (-1, 1)
@@ -91,16 +99,24 @@ class Supervisor:
     def supervise(self) -> int:
         """Until nobody is left; the child's exit code."""
         while not self.is_over:
-            for key, _ in self.selector.select(None if IS_LINUX else 1.0):
+            for key, _ in self.selector.select(self.seconds_to_wait()):
                 key.data()
             if not IS_LINUX:
                 self.kin.update(psutil.Process().children(recursive=True))
+            if self.deadline is not None and time.monotonic() >= self.deadline:
+                self.kill_all()
         if self.words:
             with contextlib.suppress(BlockingIOError):  # a stranger holds the other end, and says nothing now
                 while self.read_words():
                     pass
             self.words.take(b"", is_last=True)
         return self.code or 0
+
+    def seconds_to_wait(self) -> float | None:
+        """Until something must be done even when nothing happens."""
+        if self.deadline is not None:
+            return max(0.0, self.deadline - time.monotonic())
+        return None if IS_LINUX else 1.0
 
     def hear(self, numbers: bytes) -> None:
         """Signals have come: to be handed on, or because somebody has ended."""
@@ -117,6 +133,7 @@ class Supervisor:
         except OSError:
             asked = b""
         if not asked:
+            self.selector.unregister(self.driver.fileno())
             self.end_all()
             return
         if self.words:
@@ -136,7 +153,7 @@ class Supervisor:
         return bool(piece)
 
     def bury(self, how: int) -> None:
-        """Take note of those who have ended. When the child has, the others follow it: as it was asked to, or at once."""
+        """Take note of those who have ended. When the child has, the others follow it."""
         was_running = self.code is None
         try:
             while True:
@@ -168,6 +185,13 @@ class Supervisor:
                 one.send_signal(number)
 
     def end_all(self) -> None:
+        """Kill all that descend from here; after a moment to tidy up where nobody had asked them."""
+        grace = 0.0 if self.is_asked else GRACE
+        if grace:
+            self.end(signal.SIGTERM, self.descendants())
+        self.deadline = time.monotonic() + grace
+
+    def kill_all(self) -> None:
         """Kill all that descend from here, whoever is born meanwhile."""
         while not self.is_over:
             self.end(signal.SIGKILL, self.descendants())

@@ -128,6 +128,33 @@ def test_what_an_app_has_started_goes_with_it(tmp_path: Path, mark: str, ending:
     assert gone_within(mark) == []
 
 
+TIDY = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+def end(*_):
+    Path("folder").rmdir()
+    sys.exit(0)
+if len(sys.argv) > 1:
+    signal.signal(signal.SIGTERM, end)
+    Path("folder").mkdir()
+    time.sleep(600)
+else:
+    subprocess.Popen([sys.executable, __file__, "helper"], start_new_session=True)
+    while not Path("folder").exists():
+        time.sleep(0.01)
+    os._exit(9)
+"""
+
+
+def test_what_a_dead_app_has_started_may_tidy_up(tmp_path: Path, mark: str) -> None:
+    """Such as the guardian of a database, with a folder of its own."""
+    (tmp_path / "app.py").write_text(TIDY, encoding="utf-8")
+    with servant([sys.executable, str(tmp_path / "app.py")], **quiet(tmp_path, mark)) as app:
+        assert app.wait(60) == 9
+    assert gone_within(mark) == []
+    assert not (tmp_path / "folder").exists()
+
+
 SLOW = """
 import signal, sys, time
 from pathlib import Path
