@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,17 @@ async def answers(paths: list[str]) -> dict[str, tuple[int, Any]]:
 def test_all_ways_to_call_answer_alike(told: dict[str, tuple[int, Any]]) -> None:
     """The upstream's own words."""
     assert [told[f"{route}?seconds=0.01"] for route in ROUTES.values()] == [(200, {"delay": 0.01})] * 5
+
+
+@pytest.mark.parametrize(("name", "proxy"), [("HTTP_PROXY", "http://127.0.0.1:1"), ("ALL_PROXY", "socks5://127.0.0.1:1")])
+def test_no_proxy_stands_before_this_machine(monkeypatch: pytest.MonkeyPatch, name: str, proxy: str) -> None:
+    """Whichever the environment names; which stays as it was."""
+    for one in ("no_proxy", "NO_PROXY", "http_proxy", "all_proxy"):
+        monkeypatch.delenv(one, raising=False)
+    monkeypatch.setenv(name, proxy)
+    found = asyncio.run(answers([f"{route}?seconds=0.01" for route in ROUTES.values()]))
+    assert list(found.values()) == [(200, {"delay": 0.01})] * 5
+    assert "no_proxy" not in os.environ
 
 
 @pytest.mark.parametrize("route", FAILING)

@@ -49,7 +49,7 @@ async def httpx_shared(client: Client, seconds: Seconds = 0.1) -> Any:
 @router.get("/httpx-per-request", response_model=None)
 async def httpx_per_request(request: Request, seconds: Seconds = 0.1) -> Any:
     """Await a client made for this request: each connects anew and loads the certificates anew, for http:// as well."""
-    async with httpx.AsyncClient(timeout=TIMEOUT) as client:
+    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
         return (await client.get(f"{request.app.state.upstream}/delay/{seconds}")).raise_for_status().json()
 
 
@@ -81,7 +81,7 @@ async def keep_alive(request: Request) -> list[dict[str, Any]]:
     url, found = request.app.state.upstream, []
     for users, limits in ((KEPT, DEFAULT), (2 * KEPT, DEFAULT), (2 * KEPT, lesson.LIMITS)):
         before = await upstream.counted(url)
-        async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits, trust_env=False) as client:
             await asyncio.gather(*(in_turn(client) for _ in range(users)))
         after = await upstream.counted(url)
         found.append({"users": users, **{name: after[name] - before[name] for name in after}})
