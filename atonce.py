@@ -39,6 +39,8 @@ Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser w
 OneLoop = Annotated[Loop, typer.Option("--loop", help="The event loop that uvicorn runs.")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Tell what would be sent, and send nothing.")]
 Seed = Annotated[int, typer.Option(help="Seed of all Poisson arrivals.")]
+CaCert = Annotated[Path | None, typer.Option("--cacert", help="Certificates, in PEM, that may have signed an https target's.")]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Accept any certificate of an https target.")]
 Out = Annotated[
     Path | None, typer.Option("--out", help="Folder for the runs. Default: results/ in a clone, else ./atonce-results.")
 ]
@@ -132,6 +134,8 @@ def run(  # noqa: PLR0913 - one parameter per flag
     think: Annotated[str, typer.Option(help="Pause of a user between answer and next question.")] = "0s",
     drain: Annotated[str, typer.Option(help="How long to wait for answers after each level.")] = "10s",
     allow_host: Annotated[str | None, typer.Option(help="Name of another machine that may be loaded, because it is yours.")] = None,
+    cacert: CaCert = None,
+    insecure: Insecure = False,
     out: Out = None,
     seed: Seed = 1,
     dry_run: Dry = False,
@@ -146,10 +150,11 @@ def run(  # noqa: PLR0913 - one parameter per flag
     neighbours: both innocent routes of the bundled app. knee: latency from 20 % to 120 % of the capacity it measures first.
     """
     from scenarios import _front  # noqa: PLC0415
+    from scenarios._tls import Trust  # noqa: PLC0415
 
     words = {"users": users, "rates": rate, "seconds": run_time, "think": think, "drain": drain}
     chosen = {"law": arrivals, "shape": shape, "pool": connections, "cap": cap, "repeat": repeat}
-    order = _front.order_of(scenario, host, allow_host, route or [], words, chosen)
+    order = _front.order_of(scenario, host, allow_host, route or [], words, chosen, Trust.of(cacert, insecure=insecure))
     plan = _front.plan_of(order)
     manners = {"as_json": as_json, "quiet": quiet, "strict": strict, "open_page": open_page}
     told = _front.outline(plan) if dry_run else None
@@ -245,6 +250,8 @@ def doctor(  # noqa: PLR0913 - one parameter per flag
     gate: Annotated[list[str] | None, typer.Option(help="Must hold, else exit 1: 'p99(GET /x) @ 16u < 250ms'.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML there.")] = None,
     allow_host: Annotated[str | None, typer.Option(help="Name of another machine that may be loaded, because it is yours.")] = None,
+    cacert: CaCert = None,
+    insecure: Insecure = False,
     out: Out = None,
     seed: Seed = 1,
     dry_run: Dry = False,
@@ -260,10 +267,14 @@ def doctor(  # noqa: PLR0913 - one parameter per flag
     """
     from results.settings import named, typed  # noqa: PLC0415
     from scenarios._doctor import front  # noqa: PLC0415
+    from scenarios._tls import Trust  # noqa: PLC0415
 
     target, start, url = named(context, target=target, start=start, url=url)
     served = {"app_dir": app_dir, "factory": factory, "python": python, "workers": workers, "loop": loop}
-    patient = front.patient_of(target, start, url, allow_host, typed(context, front.OURS), **served, env=env, env_file=env_file)
+    trust = Trust.of(cacert, insecure=insecure)
+    patient = front.patient_of(
+        target, start, url, allow_host, typed(context, front.OURS), trust, **served, env=env, env_file=env_file
+    )
     chosen = {"routes": route, "only": only, "exclude": exclude, "params": param, "bodies": body, "headers": header}
     order = front.order_of(patient, chosen, gate or [], budget, requests, seed, stop_within)
     manners = {"as_json": as_json, "quiet": quiet, "strict": strict, "open_page": open_page, "junit": junit}

@@ -16,6 +16,7 @@ from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 from results.schema import Cell
 from scenarios._recorder import Outcome, Place, Recorder
 from scenarios._script import COMMON, REQUEST_ID, Letter
+from scenarios._tls import DEFAULT_TRUST, Trust
 
 clock = time.perf_counter
 NANO = 1e9
@@ -31,11 +32,15 @@ class Unanswered(ConnectionError):  # noqa: N818 - the name is what Locust shows
 class Client:
     """Asks one host and writes down what comes back. `environment` is Locust's; `letters` go along with the requests of a route."""
 
-    def __init__(self, environment: Any, host: str, recorder: Recorder, letters: Mapping[str, Letter]) -> None:
+    def __init__(
+        self, environment: Any, host: str, recorder: Recorder, letters: Mapping[str, Letter], trust: Trust = DEFAULT_TRUST
+    ) -> None:
         self.environment = environment
         self.host = host
         self.recorder = recorder
         self.letters = letters
+        context = trust.context() if host.startswith("https:") else None  # one for all: each is 20 ms of certificates
+        self.tls: dict[str, Any] = {"insecure": trust.insecure, "ssl_context_factory": lambda **_: context} if context else {}
 
     def new_connection(self) -> HTTPClient:
         """A client with a pool of exactly one connection, not opened yet, that never sends a request twice.
@@ -43,7 +48,8 @@ class Client:
         When a server closes before it answers, geventhttpclient silently asks again, "pool size + 1" times: one row
         would stand for several requests. With a size of -1 there is no second time; the row says what happened.
         """
-        client = HTTPClient.from_url(self.host, headers=COMMON, concurrency=1, connection_timeout=TIMEOUT, network_timeout=TIMEOUT)
+        waits = {"connection_timeout": TIMEOUT, "network_timeout": TIMEOUT}
+        client = HTTPClient.from_url(self.host, headers=COMMON, concurrency=1, **waits, **self.tls)
         client._connection_pool.size = -1  # noqa: SLF001 - read for the number of resends only; the pool has its semaphore
         return client
 

@@ -29,6 +29,7 @@ from scenarios._machine import all_cores, cores, machine, packages
 from scenarios._plan import START_UP, Act, Plan
 from scenarios._script import Script
 from scenarios._servant import ROOMS, Core, child_env, servant
+from scenarios._tls import DEFAULT_TRUST, Trust
 from scenarios._verify import Absent, ask, still_there, verify
 from scenarios._watch import Tell, progress, wait_until_ready, watch
 
@@ -56,6 +57,7 @@ class Settings:
     scenario: str | None = None
     probe: bool = True  # whether the bundled app carries its probe
     claims: Sequence[str] = ()  # ids of the claims that the run is about; none: all that its plan can answer
+    trust: Trust = DEFAULT_TRUST
     connections: str = "opened before the load, one per user, kept alive; the neighbours on their own"
 
 
@@ -167,13 +169,13 @@ def play(  # noqa: PLR0913, PLR0917 - what an act needs
             locust = servants.enter_context(servant(locust_of(act, url), env=locust_env(run.path), core=locust_core, **pipes))
         if app:
             wait_until_ready(app, url, READY_PATH, log, interruption.check)
-        answer = verify(url, act.cells, alike if app else None)  # a stranger may answer as it likes
-        asked = [ask(url, act.asks)]
+        answer = verify(url, act.cells, alike if app else None, settings.trust)  # a stranger may answer as it likes
+        asked = [ask(url, act.asks, settings.trust)]
         interruption.check()
         if locust:
-            script = Script(run.path, act.name, settings.seed, act.cells)
+            script = Script(run.path, act.name, settings.seed, act.cells, trust=settings.trust)
             watch(app, locust, iter([script]), lambda cell, seconds: tell(*progress(act, cell, seconds)), log, interruption.check)
-            asked.append(ask(url, act.asks))
+            asked.append(ask(url, act.asks, settings.trust))
         if app is None:
             still_there(url, act.cells[-1].name)
     if act.asks:

@@ -17,6 +17,7 @@ from scenarios._knee import plan_of
 from scenarios._order import INNOCENT, PING_RATE, Order, parse_duration, parse_host, parse_levels, parse_rate, parse_route
 from scenarios._plan import Plan, outline
 from scenarios._servant import ROOMS
+from scenarios._tls import DEFAULT_TRUST, Trust
 from scenarios._verify import routes_of
 
 __all__ = ["Settings", "bundled", "order_of", "outline", "plan_of", "press"]
@@ -37,7 +38,7 @@ def bundled(command: str, plan: Plan, settings: Settings, out: Path | None) -> t
 def press(plan: Plan, order: Order, seed: int, out: Path | None) -> tuple[RunFolder, Drive]:
     """The same for one scenario against a host that somebody else serves."""
     told = order.connections
-    settings = Settings(loop="unknown", seed=seed, host=order.host, scenario=order.scenario, connections=told)
+    settings = Settings(loop="unknown", seed=seed, host=order.host, scenario=order.scenario, connections=told, trust=order.trust)
     run = RunFolder.create(out or default_root(), order.scenario)
     run.facts["command"] = "run"
     return prepared(plan, settings, run)
@@ -57,7 +58,13 @@ def prepared(plan: Plan, settings: Settings, run: RunFolder) -> tuple[RunFolder,
 
 
 def order_of(  # noqa: PLR0913, PLR0917 - what somebody may say
-    scenario: str, host: str, allowed: str | None, routes: list[str], words: dict[str, str], chosen: dict[str, Any]
+    scenario: str,
+    host: str,
+    allowed: str | None,
+    routes: list[str],
+    words: dict[str, str],
+    chosen: dict[str, Any],
+    trust: Trust = DEFAULT_TRUST,
 ) -> Order:
     """What somebody's words amount to. Raises Trouble for what cannot be understood, or must not be loaded."""
     if not host:
@@ -69,6 +76,7 @@ def order_of(  # noqa: PLR0913, PLR0917 - what somebody may say
         scenario=scenario,
         host=base,
         prefix=url.path.rstrip("/"),
+        trust=trust,
         routes=tuple(parse_route(route) for route in routes) or (INNOCENT if scenario == "neighbours" else ()),
         users=parse_levels(words["users"]) if words["users"] else USERS.get(scenario, (1,)),
         rates=tuple(parse_rate(one) for one in words["rates"].split(",")) if words["rates"] else (usual,),
@@ -78,7 +86,7 @@ def order_of(  # noqa: PLR0913, PLR0917 - what somebody may say
         **{**chosen, "law": Law(chosen["law"]), "pool": Pool(chosen["pool"])},
     )
     if not order.routes:
-        known = routes_of(base)
+        known = routes_of(base, trust)
         offer = f" It describes {', '.join(known)}." if known else ""
         raise Trouble(f"Name what to press: --route 'GET /x'.{offer}", Exit.USAGE)
     return order

@@ -8,12 +8,14 @@ from urllib.parse import SplitResult, urlsplit
 
 from results.schema import FASTEST, MOST_USERS, Arrivals, Cell, Law, Pool, Scenario, suffix
 from results.trouble import Exit, Trouble
+from scenarios._tls import DEFAULT_TRUST, Trust
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST = 3600.0  # seconds that one cell may last
 INNOCENT = ("GET /neighbour/async", "GET /neighbour/def")  # of the bundled app
 PING_RATE = 24.0
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what is meant by it is this machine
 SHARES = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.2)  # of the measured capacity: where latency bends, and one point past it
 SHAPES: dict[str, Callable[[float, float], tuple[tuple[float, float, float], ...]]] = {
     "flat": lambda rate, seconds: ((seconds, rate, rate),),
@@ -45,6 +47,7 @@ class Order:
     repeat: int = 1
     host: str = ""
     prefix: str = ""  # what its URL says after the host's name
+    trust: Trust = DEFAULT_TRUST
 
     @property
     def connections(self) -> str:
@@ -164,6 +167,8 @@ def parse_host(text: str, allowed: str | None) -> SplitResult:
         valid = url.scheme in {"http", "https"} and bool(url.hostname) and (url.port is None or url.port > 0) and not url.query
     except ValueError:
         url, valid = SplitResult("", "", "", "", ""), False
+    if everywhere := ANYWHERE.get(str(url.hostname)):  # as servers say that they listen everywhere
+        url = url._replace(netloc=everywhere + (f":{url.port}" if url.port else ""))
     if not valid or "@" in text:
         shown = (
             "What is written there with @ or ? (perhaps a password: it is not repeated)" if re.search("[@?]", text) else repr(text)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from results.schema import Cell, Scenario
+from scenarios._tls import DEFAULT_TRUST, Trust
 
 REQUEST_ID = "x-atonce-id"
 COMMON = {  # headers of every request of ours, polite or under load: an app may answer by them
@@ -39,6 +40,7 @@ class Script:
     workers: tuple[str, ...] = ()  # Locust's names of those who share it; empty: nobody shares
     begins: float = 0.0  # where nobody gives cues, open models start at this moment of the machine's clock
     letters: dict[str, Letter] = field(default_factory=dict)  # by route
+    trust: Trust = DEFAULT_TRUST
     users: int = 0  # of a crowd, that later scripts may need
 
     @classmethod
@@ -47,7 +49,14 @@ class Script:
         raw = json.loads(text)
         cells = tuple(Cell.from_dict(one) for one in raw["cells"])
         letters = {route: Letter(**one) for route, one in raw["letters"].items()}
-        whole = {"folder": Path(raw["folder"]), "cells": cells, "workers": tuple(raw["workers"]), "letters": letters}
+        trust = Trust(**raw["trust"])
+        whole = {
+            "trust": trust,
+            "folder": Path(raw["folder"]),
+            "cells": cells,
+            "workers": tuple(raw["workers"]),
+            "letters": letters,
+        }
         return cls(**{**raw, **whole})
 
     def to_json(self) -> str:

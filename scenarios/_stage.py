@@ -38,7 +38,7 @@ class Stage:
     def __init__(self, script: Script, environment: Any, part: int = 0, parts: int = 1) -> None:
         self.script, self.part, self.parts = script, part, parts
         self.recorder = Recorder(script.folder, script.worker)
-        self.client = Client(environment, environment.host, self.recorder, script.letters)
+        self.client = Client(environment, environment.host, self.recorder, script.letters, script.trust)
         self.cast: dict[Scenario, list[User]] = {scenario: [] for scenario in Scenario}
         self.standing: list[Cue] = []
         self.everybody, self.stopping = Event(), Event()

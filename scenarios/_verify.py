@@ -14,6 +14,7 @@ import httpx
 from results.schema import Cell, Scenario
 from results.trouble import Exit, Trouble
 from scenarios._script import COMMON
+from scenarios._tls import DEFAULT_TRUST, Trust, why_untrusted
 
 ABSENT = {501, 503}  # how the bundled app says that a part of it is not installed, or not to be had
 FEW = 12  # routes that a sentence can name
@@ -21,15 +22,21 @@ LONGEST_ANSWER = 4000  # characters of an answer that are kept
 TIMEOUT = 10.0  # seconds for one polite request: twice the longest wait; an interruption is heard only after it
 
 
+def open_client(url: str, trust: Trust, patience: float, **more: Any) -> httpx.Client:
+    """A client for polite requests. Between us and the target stands no proxy, whatever the environment names."""
+    verify = trust.context() if url.startswith("https:") else False  # a context is 20 ms of certificates
+    return httpx.Client(base_url=url, headers=COMMON, timeout=patience, trust_env=False, verify=verify, **more)
+
+
 class Absent(Exception):  # noqa: N818 - not an error: this part is not measured
     """Raised with the target's own words when it lacks a part."""
 
 
-def ask(base_url: str, paths: Iterable[str]) -> dict[str, dict[str, Any]]:
+def ask(base_url: str, paths: Iterable[str], trust: Trust) -> dict[str, dict[str, Any]]:
     """Ask the bundled app some questions, one after another; status and body of each answer. Raises Absent, or Trouble."""
     answers = {}
     apart = httpx.Limits(max_keepalive_connections=0)  # uvicorn closes the connection on which the app raised an error
-    with httpx.Client(base_url=base_url, timeout=TIMEOUT, limits=apart) as client:
+    with open_client(base_url, trust, TIMEOUT, limits=apart) as client:
         for path in paths:
             try:
                 answer = client.get(path)
@@ -47,14 +54,14 @@ def must_be_there(answer: httpx.Response) -> None:
         raise Absent(str(answer.json()["detail"]))
 
 
-def verify(base_url: str, cells: Iterable[Cell], alike: str | None) -> str:
+def verify(base_url: str, cells: Iterable[Cell], alike: str | None, trust: Trust = DEFAULT_TRUST) -> str:
     """Ask each route of the cells once; give the body that the variant answered, if it is known what to expect.
 
     `alike` is what the other variants answered to the same question. Raises Trouble with the first fault found, and Absent
     when the bundled app lacks a part.
     """
     answer = ""
-    with httpx.Client(base_url=base_url, headers=COMMON, timeout=TIMEOUT) as client:
+    with open_client(base_url, trust, TIMEOUT) as client:
         for cell in cells:
             if cell.users or cell.arrivals:
                 told = prove(client, cell.route, cell.path, cell.expects)
@@ -73,7 +80,8 @@ def prove(client: httpx.Client, route: str, path: str, expects: str) -> str:
     try:
         answer = client.request(route.partition(" ")[0], path)
     except httpx.HTTPError as error:
-        sentence = f"{route} at {client.base_url} did not answer one polite request ({type(error).__name__}); nothing was loaded."
+        why = why_untrusted(error) or f"{type(error).__name__}; nothing was loaded."
+        sentence = f"{route} at {client.base_url} did not answer one polite request: {why}"
         raise Trouble(sentence, Exit.TARGET) from error
     took = time.perf_counter() - began
     if expects:  # our own app
@@ -98,10 +106,11 @@ def still_there(base_url: str, cell: str) -> None:
         raise Trouble(sentence, Exit.TARGET) from error
 
 
-def routes_of(base_url: str) -> list[str]:
+def routes_of(base_url: str, trust: Trust) -> list[str]:
     """The first few GET routes that a host describes in its OpenAPI document; none when it has none to read."""
     try:
-        paths = httpx.get(f"{base_url}/openapi.json", timeout=TIMEOUT).json()["paths"]
+        with open_client(base_url, trust, TIMEOUT) as client:
+            paths = client.get("/openapi.json").json()["paths"]
         found = [f"GET {path}" for path, methods in paths.items() if "get" in methods and "{" not in path]
     except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
         return []

@@ -17,6 +17,8 @@ from scenarios._locust_process import POLL, LocustProcess
 from scenarios._log import Log
 from scenarios._plan import START_UP, Act, duration
 from scenarios._script import DISK_FULL, Script
+from scenarios._tls import DEFAULT_TRUST, Trust, why_untrusted
+from scenarios._verify import open_client
 
 READY_WITHIN = 30.0  # seconds for an app to answer its first request, unless it is known to load a model first
 
@@ -25,16 +27,25 @@ Check = Callable[[], None]  # raises Trouble when somebody asked us to stop
 
 
 def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, where it answers, and who listens
-    app: subprocess.Popen[str], url: str, path: str, log: Log, check: Check, within: float = READY_WITHIN
+    app: subprocess.Popen[str],
+    url: str,
+    path: str,
+    log: Log,
+    check: Check,
+    within: float = READY_WITHIN,
+    trust: Trust = DEFAULT_TRUST,
 ) -> None:
     """Ask until the app answers anything at all. Raises Trouble when it dies, takes too long, or nobody wants it any more."""
     deadline = time.perf_counter() + within
-    with httpx.Client(base_url=url, timeout=5, trust_env=False) as client:  # or a proxy's 502 would count as ready
+    with open_client(url, trust, 5) as client:
         while True:
             check()
             answered = False
-            with contextlib.suppress(httpx.TransportError):
+            try:
                 answered = bool(client.get(path).status_code)
+            except httpx.TransportError as error:
+                if why := why_untrusted(error):
+                    raise Trouble(f"{url} answers, but {why}", Exit.USAGE) from error
             if app.poll() is not None:  # whoever answers then is somebody else
                 raise Trouble(f"The app did not start (exit code {app.returncode}). {log.last_words()}", Exit.TARGET)
             if answered:

@@ -151,7 +151,7 @@ def examine(folder: Path, server: Server, seed: int) -> Exam:
     (folder / "probe").mkdir(parents=True)
     cells, now = [idle(PINGS, 80.0)], 1.0
     now = play(folder, cells[0], server, dice, now)
-    for some in steps(folder, bedside, calm, (), [], lambda _: True):
+    for some in steps(folder, bedside, calm, (), [], lambda *_: True):
         for cell in some:
             cells.append(cell)
             now = play(folder, cell, server, dice, now)

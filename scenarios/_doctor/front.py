@@ -18,22 +18,27 @@ from scenarios._doctor.patient import Patient
 from scenarios._doctor.steps import FASTEST
 from scenarios._order import parse_duration
 from scenarios._servant import STOP_WITHIN
+from scenarios._tls import DEFAULT_TRUST, Trust
 
 OURS = ("app_dir", "factory", "python", "workers", "loop", "env", "env_file")  # flags for an app that we start
 
 
-def patient_of(target: str, start: str, url: str, allowed: str | None, typed: set[str], **words: Any) -> Patient:
+def patient_of(  # noqa: PLR0913, PLR0917 - what somebody may say
+    target: str, start: str, url: str, allowed: str | None, typed: set[str], trust: Trust = DEFAULT_TRUST, **words: Any
+) -> Patient:
     """Whose app it is. Raises Trouble, also for flags that would not be heard."""
     if start or url:
         if target or not (start and url):
             raise Trouble("--start 'COMMAND' and --url URL belong together, and take the place of MODULE:APP.", Exit.USAGE)
         must_be_heard(typed - {"env", "env_file"}, "your own command of --start says it by itself")
-        return Patient.of_command(start, url, env=words["env"] or (), env_file=words["env_file"])
+        return Patient.of_command(start, url, env=words["env"] or (), env_file=words["env_file"], trust=trust)
     if not target:
         raise Trouble("Name your app: atonce doctor shop.main:app, or atonce doctor http://127.0.0.1:8000", Exit.USAGE)
     if "//" in target or target.startswith((":", "localhost:")) or target[:1].isdigit():
         must_be_heard(typed, "what runs already has been started without it")
-        return Patient.of_url(target, allowed)
+        return Patient.of_url(target, allowed, trust)
+    if trust != DEFAULT_TRUST:
+        raise Trouble("--cacert and --insecure are for a URL: an app that we start is asked over plain HTTP.", Exit.USAGE)
     return Patient.of_module(target, **{**words, "env": words["env"] or (), "loop": str(words["loop"])})
 
 

@@ -24,6 +24,7 @@ from results.trouble import Exit, Trouble
 from scenarios._doctor.hidden import masked, secrets_of
 from scenarios._doctor.surroundings import interpreter, variables
 from scenarios._order import parse_host
+from scenarios._tls import DEFAULT_TRUST, Trust
 
 GUEST = Path(__file__).resolve().parents[2] / "targets" / "guest"
 OLDEST = (3, 10)  # what the guest runs on
@@ -59,6 +60,7 @@ class Patient:
     workers: int = 1
     loop: str = "auto"
     env: Mapping[str, str] = field(default_factory=dict, repr=False)  # theirs: never shown, never stored
+    trust: Trust = DEFAULT_TRUST  # where it answers over TLS
     secrets: tuple[str, ...] = field(default=(), repr=False)  # nor are these, where the app says them
 
     @classmethod
@@ -88,13 +90,15 @@ class Patient:
         )
 
     @classmethod
-    def of_url(cls, url: str, allowed: str | None = None) -> "Patient":
+    def of_url(cls, url: str, allowed: str | None = None, trust: Trust = DEFAULT_TRUST) -> "Patient":
         """An app that runs already: a black box."""
         place = bare(url, allowed)
-        return cls(app=place, how="url", url=place)
+        return cls(app=place, how="url", url=place, trust=trust)
 
     @classmethod
-    def of_command(cls, start: str, url: str, *, env: Iterable[str] = (), env_file: Path | None = None) -> "Patient":
+    def of_command(
+        cls, start: str, url: str, *, env: Iterable[str] = (), env_file: Path | None = None, trust: Trust = DEFAULT_TRUST
+    ) -> "Patient":
         """An app that somebody's own command starts, and that then answers at a URL of this machine."""
         try:
             words = tuple(shlex.split(start))
@@ -105,7 +109,7 @@ class Patient:
             hint = "Name a program; for a line of shell: --start \"sh -c '...'\"; for a variable: --env KEY=VALUE"
             raise Trouble(f"--start begins with {first!r}, which is no program that can be found. {hint}", Exit.USAGE)
         place = bare(url, None)
-        return cls(app=place, how="command", url=place, start=words, env=variables(env, env_file))
+        return cls(app=place, how="command", url=place, start=words, env=variables(env, env_file), trust=trust)
 
     def facts(self) -> dict[str, Any]:
         """What a run keeps of it."""
@@ -197,7 +201,6 @@ def bare(url: str, allowed: str | None) -> str:
     if re.search(r"[/@?#]", re.sub(r"^\w+://", "", url).rstrip("/")):
         host = "Name the host only, such as http://127.0.0.1:8000, without a user, password, path or query."
         raise Trouble(f"{host} Routes carry the path (--route 'GET /api/items'), headers the secrets (--header).", Exit.USAGE)
-    url = re.sub(r"^(\w+://)?0\.0\.0\.0(?=:|/|$)", r"\g<1>127.0.0.1", url)  # as servers say that they listen everywhere
     return parse_host(url, allowed).geturl().rstrip("/")
 
 

@@ -22,6 +22,7 @@ from results.spool import Spool
 from results.trouble import Exit, Trouble
 from scenarios._doctor.patient import Patient, listeners
 from scenarios._driver import free_port
+from scenarios._tls import why_untrusted
 
 SAMPLE_EVERY = 0.1  # seconds between two readings of a black box's CPU
 DOCUMENT = "/openapi.json"
@@ -88,6 +89,8 @@ def steadily(client: httpx.Client, path: str) -> tuple[int, float]:
 
 def silent(client: httpx.Client, error: httpx.HTTPError) -> Trouble:
     """What a person reads where nobody listens."""
+    if why := why_untrusted(error):
+        return Trouble(f"{client.base_url} answers, but {why}", Exit.USAGE)
     sentence = f"{client.base_url} does not answer ({type(error).__name__}). Is the app running, and is this its address?"
     return Trouble(sentence, Exit.TARGET)
 

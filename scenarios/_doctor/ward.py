@@ -23,8 +23,9 @@ from scenarios._driver import locust_command, locust_env
 from scenarios._interruption import Interruption
 from scenarios._log import Log
 from scenarios._machine import cores, roomy
-from scenarios._script import COMMON, Script
+from scenarios._script import Script
 from scenarios._servant import Servant, servant
+from scenarios._verify import open_client
 from scenarios._watch import wait_until_ready, watch
 
 START_UP = 120.0  # seconds that an app may take to start: some load a model first
@@ -75,7 +76,7 @@ class Ward:
         with servant(command, env=env, core=self.roomy, cwd=Path.cwd(), **quiet, **how) as app:
             try:
                 within = min(START_UP, self.order.budget)
-                wait_until_ready(app, url, ready_path(self.patient, self.secret), log, self.check, within)
+                wait_until_ready(app, url, ready_path(self.patient, self.secret), log, self.check, within, self.patient.trust)
             except Trouble as trouble:
                 if trouble.code is not Exit.TARGET:
                     raise
@@ -113,8 +114,8 @@ class Ward:
             yield locust
 
     def client(self, url: str) -> httpx.Client:
-        """For polite requests; no proxy stands between us and this machine."""
-        return httpx.Client(base_url=url, headers=COMMON, timeout=30.0, trust_env=False)
+        """For polite requests."""
+        return open_client(url, self.patient.trust, 30.0)
 
     def script(self, act: str, cells: tuple[Cell, ...], asked: Asked | None) -> Script:
         """Cells for Locust, with what goes along; from now on they belong to the run's plan."""
@@ -122,7 +123,7 @@ class Ward:
         if act not in self.run.facts["acts"]:
             self.run.facts["acts"].append(act)
         letters = {asked.route: letter_of(asked, self.order.choice.headers)} if asked else {}
-        return Script(self.run.path, act, self.order.seed, cells, letters=letters, users=MANY)
+        return Script(self.run.path, act, self.order.seed, cells, letters=letters, trust=self.patient.trust, users=MANY)
 
     def follow(
         self, app: subprocess.Popen[str] | None, locust: subprocess.Popen[str], url: str, act: str, scripts: Iterator[Script]

@@ -1,0 +1,187 @@
+"""How we reach a target: over TLS with certificates of its own, over IPv6, and never through somebody's proxy."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from results.trouble import Exit, Trouble
+from scenarios._doctor.patient import Patient
+from scenarios._order import parse_host
+from scenarios._servant import servant
+from scenarios._tls import Trust
+from scenarios._verify import open_client, prove, routes_of, still_there
+from tests.front import Here
+from tests.processes import ROOT, free_port
+
+TLS = ROOT / "tests" / "tls"
+CERT = TLS / "cert.pem"
+NO_PROXY = {"HTTP_PROXY": "http://127.0.0.1:1", "ALL_PROXY": "socks5://127.0.0.1:1", "NO_PROXY": ""}
+APP = """
+import asyncio
+from fastapi import FastAPI
+app = FastAPI()
+@app.get("/x")
+async def x():
+    await asyncio.sleep(0.02)
+    return 1
+"""
+ASKS = """
+import gevent.monkey; gevent.monkey.patch_all()
+import json, sys
+from pathlib import Path
+from types import SimpleNamespace
+from results.schema import Cell, Phase
+from scenarios._client import Client
+from scenarios._recorder import Place, Recorder
+from scenarios._tls import Trust
+url, folder, trust = sys.argv[1:]
+recorder = Recorder(Path(folder), "x")
+events = SimpleNamespace(request=SimpleNamespace(fire=lambda **_: None))
+client = Client(SimpleNamespace(events=events), url, recorder, {}, Trust(**json.loads(trust)))
+words = {"name": "x", "scenario": "crowd", "variant": "x", "route": "GET /x", "path": "/x"}
+numbers = {"users": 1, "warm_up": 0.0, "window": 0.0, "drain": 0.0}
+cell = Cell.from_dict({**words, **numbers, "expects": "", "neighbours": []})
+place = Place("x", Phase.STEADY, "GET /x", "x", 0)
+print(*client.ask(client.new_connection(), place, cell, 0.0))
+"""
+
+
+@contextlib.contextmanager
+def served(folder: Path, host: str, *flags: str) -> Iterator[str]:
+    """An app that answers at a host; its URL."""
+    (folder / "shop.py").write_text(APP, encoding="utf-8")
+    port = free_port()
+    url = f"http{'s' if flags else ''}://{f'[{host}]' if ':' in host else host}:{port}"
+    command = [sys.executable, "-m", "uvicorn", "shop:app", "--host", host, "--port", str(port), *flags]
+    quiet: dict[str, Any] = {"env": os.environ, "core": None, "stdin": subprocess.DEVNULL, "stdout": None}
+    with servant(command, folder=folder, **quiet) as app:
+        while True:
+            assert app.poll() is None, (folder / "log.txt").read_text(encoding="utf-8")
+            with contextlib.suppress(httpx.TransportError), open_client(url, Trust(insecure=True), 5) as client:
+                client.get("/x")
+                break
+        yield url
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An app with a certificate that it has signed itself."""
+    flags = ("--ssl-certfile", str(CERT), "--ssl-keyfile", str(TLS / "key.pem"))
+    with served(tmp_path_factory.mktemp("secure"), "127.0.0.1", *flags) as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this shell says of certificates is nobody's business here."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def under_load(url: str, folder: Path, trust: Trust, **env: str) -> str:
+    """Ask once as Locust would: whether there was an answer, and the right one."""
+    words = json.dumps({"cacert": trust.cacert, "insecure": trust.insecure})
+    command = [sys.executable, "-c", ASKS, url, str(folder), words]
+    shown = subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, check=True)
+    return shown.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("trust", "file", "answered"),
+    [
+        (Trust(), "", False),
+        (Trust(), str(CERT), True),
+        (Trust(cacert=str(CERT)), "", True),
+        (Trust(insecure=True), "", True),
+    ],
+)
+def test_a_certificate_of_its_own_is_trusted_when_somebody_says_so(  # noqa: PLR0913
+    secure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trust: Trust, file: str, *, answered: bool
+) -> None:
+    """By a flag or by the environment's SSL_CERT_FILE; politely, and under load."""
+    monkeypatch.setenv("SSL_CERT_FILE", file)
+    assert under_load(secure, tmp_path, trust) == f"{answered} {answered}"
+    with open_client(secure, trust, 5) as client:
+        if answered:
+            assert prove(client, "GET /x", "/x", "1") == "1"
+            assert routes_of(secure, trust) == ["GET /x"]
+            return
+        with pytest.raises(Trouble, match=r"self-signed certificate\)\. Name who signed it: --cacert FILE"):
+            prove(client, "GET /x", "/x", "1")
+
+
+def test_a_wrong_certificate_is_told_as_such(secure: str, here: Here) -> None:
+    """Not as an app that does not run."""
+    found = here("doctor", secure, "--dry-run")
+    assert found.returncode == Exit.USAGE
+    assert "its certificate is not trusted (self-signed certificate)" in found.stderr
+    found = here("doctor", secure, "--dry-run", "--cacert", str(CERT))
+    assert (found.returncode, "GET /x  asked as /x" in found.stdout) == (0, True)
+    found = here("doctor", secure, "--dry-run", "--insecure")
+    assert (found.returncode, "GET /x  asked as /x" in found.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "sentence"),
+    [
+        (["http://127.0.0.1:1", "--cacert", "/not/there"], {}, "--cacert /not/there: No such file"),
+        (["http://127.0.0.1:1", "--cacert", __file__], {}, "no certificate can be read there"),
+        (["http://127.0.0.1:1"], {"SSL_CERT_FILE": "/not/there"}, "SSL_CERT_FILE /not/there: No such file"),
+        (["shop:app", "--insecure"], {}, "asked over plain HTTP"),
+    ],
+)
+def test_a_certificate_that_cannot_be_used_is_a_sentence(here: Here, words: list[str], env: dict[str, str], sentence: str) -> None:
+    """Before anything is asked."""
+    found = here("doctor", *words, cwd=ROOT, **env)
+    assert (found.returncode, sentence in found.stderr) == (Exit.USAGE, True), found.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("http://[::]:8000", "http://[::1]:8000"),
+        ("[::]:8000", "http://[::1]:8000"),
+        ("https://[::]", "https://[::1]"),
+        ("http://0.0.0.0:8000/", "http://127.0.0.1:8000"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_everywhere_is_this_machine(said: str, meant: str) -> None:
+    """As servers print it."""
+    assert Patient.of_url(said).url == meant
+    assert parse_host(said, None).geturl().rstrip("/") == meant
+
+
+def test_ipv6_is_spoken_by_all_clients(tmp_path: Path, here: Here) -> None:
+    """The polite one, the one under load, and the doctor."""
+    with served(tmp_path, "::1") as url:
+        assert under_load(url, tmp_path, Trust()) == "True True"
+        with open_client(url, Trust(), 5) as client:
+            assert prove(client, "GET /x", "/x", "1") == "1"
+        still_there(url, "x")
+        found = here("doctor", url.replace("[::1]", "[::]"), "--dry-run")
+        assert (found.returncode, "GET /x  asked as /x" in found.stdout) == (0, True), found.stderr
+
+
+@pytest.mark.parametrize("name", sorted(NO_PROXY)[:2])
+def test_nothing_that_we_ask_goes_through_a_proxy(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """It would not know this machine."""
+    for one in ("no_proxy", "http_proxy", "all_proxy"):
+        monkeypatch.delenv(one, raising=False)
+    with served(tmp_path, "127.0.0.1") as url:
+        env = {name: NO_PROXY[name], "NO_PROXY": ""}
+        monkeypatch.setenv(name, NO_PROXY[name])
+        monkeypatch.setenv("NO_PROXY", "")
+        assert under_load(url, tmp_path, Trust(), **env) == "True True"
+        with open_client(url, Trust(), 5) as client:
+            assert prove(client, "GET /x", "/x", "1") == "1"
+        found = here("run", "crowd", "--host", url, "--dry-run")
+        assert "It describes GET /x" in found.stderr, found.stderr
