@@ -173,6 +173,9 @@ class Cell:
     on: str = ""  # the server that answers, where it is not called after the variant
     most: int = 0  # requests after which its window closes, a ceiling for somebody else's app; 0 for none
     status: int = 0  # that a right answer has; 0 for any that means success
+    longest: float = (
+        0.0  # seconds that warm-up and window may each last until whole rounds of all its users are answered; 0: as planned
+    )
     watched: bool = False  # a second look at who holds the loop, with a watchdog inside the app: no level of its own
 
     @property

@@ -27,6 +27,8 @@ class Cue:
         self.size = self.ready_count = self.finished_count = 0
         self.begun, self.ended, self.enough = Event(), Event(), Event()
         self.taken = self.wrong = 0  # requests so far, and wrong answers in a row
+        self.answered = 0  # requests that came back, in whatever way
+        self.round_over = Event()  # set when all users have been answered equally often
 
     def ready(self) -> None:
         """One who was called has its connections open; wait with it for the others."""
@@ -56,9 +58,27 @@ class Cue:
 
     def came_back(self, *, rightly: bool) -> None:
         """An answer. Where a ceiling protects the target, a target that only fails is left alone at once."""
+        self.answered += 1
+        if self.cell.users and self.answered % self.cell.users == 0:
+            self.round_over.set()
         self.wrong = 0 if rightly else self.wrong + 1
         if self.cell.most and self.wrong >= FAILING:
             self.enough.set()
+
+    def complete_rounds(self, since: float, least: int, before: int) -> None:
+        """Wait until all users were answered equally often, at least so often since the count was `before`, at a moment `since`.
+
+        A server may answer all that wait for it at one moment, and whoever counts from one moment to another between
+        two of these counts one lump too many or too few: a window begins and ends where a round does. What would last
+        longer than the cell may is content with less.
+        """
+        users, longest = self.cell.users, self.cell.longest
+        while users and (left := since + longest - clock()) > 0 and not (self.stopping.is_set() or self.enough.is_set()):
+            self.round_over.clear()
+            gevent.wait([self.round_over, self.stopping, self.enough], left, count=1)
+            rounds, lasted = (self.answered - before) // users, clock() - since
+            if self.round_over.is_set() and (rounds >= least or lasted * (1 + 1 / max(rounds, 1)) > longest):
+                return
 
     def pause_until(self, moment: float) -> None:
         """Sleep until a moment of the clock, or until the cell closes. Timers are coarse: look again after each."""

@@ -200,7 +200,9 @@ def server_env(settings: Settings, folder: Path, act: Act) -> dict[str, str]:
 def locust_of(act: Act, url: str) -> list[str]:
     """Locust for an act: each kind of user in exactly the number the cells need, a time limit far beyond the plan."""
     cast = sum(Script(Path(), "", 0, act.cells).cast().values())
-    return locust_command(cast, int(60 + 3 * sum(cell.warm_up + cell.window + cell.drain for cell in act.cells)), url)
+    return locust_command(
+        cast, int(60 + 3 * sum(max(cell.warm_up + cell.window, 2 * cell.longest) + cell.drain for cell in act.cells)), url
+    )
 
 
 def locust_command(cast: int, limit: int, url: str) -> list[str]:

@@ -13,6 +13,7 @@ from scenarios._tls import DEFAULT_TRUST, Trust
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST = 3600.0  # seconds that one cell may last
+ROUNDS_WITHIN = 3.0  # times a level's length, or a pause, in which whole rounds of its users are waited for
 INNOCENT = ("GET /neighbour/async", "GET /neighbour/def")  # of the bundled app
 PING_RATE = 24.0
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what is meant by it is this machine
@@ -93,10 +94,14 @@ class Order:
         )
 
     def crowd(self, route: str, users: int, again: int) -> Cell:
-        """N users in a closed loop. Who starts all users at once makes them march in step, so they start one by one."""
+        """N users in a closed loop. Who starts all users at once makes them march in step, so they start one by one.
+
+        Users who pause start over one pause. Whole rounds of all users may take longer than planned, up to a bound.
+        """
         warm_up = warm_up_of(self.seconds)
-        cell = self.cell(Scenario.CROWD, route, users, again)
-        return replace(cell, warm_up=warm_up, window=self.seconds - warm_up, stagger=warm_up / 2, think=self.think)
+        cell, longest = self.cell(Scenario.CROWD, route, users, again), ROUNDS_WITHIN * max(self.seconds, self.think)
+        cell = replace(cell, warm_up=max(warm_up, self.think), window=self.seconds - warm_up, longest=longest)
+        return replace(cell, stagger=max(warm_up / 2, self.think), think=self.think)
 
     def steady(self, route: str, rate: float, again: int) -> Cell:
         """Arrivals at a rate."""

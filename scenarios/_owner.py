@@ -69,7 +69,7 @@ class Owner:
             cells += [order.steady(route, rate, 1) for route in order.routes for rate in order.rates]
         if Scenario.NEIGHBOURS in kinds:
             cells += [order.steady(route, PING_RATE, 1) for route in INNOCENT]
-        return [replace(cell, window=0.0) for cell in cells]
+        return [replace(cell, window=0.0, longest=0.0) for cell in cells]
 
     def start(self, **_: Any) -> None:
         """A test begins: a folder, a script, and a word on what Locust's letters mean here."""

@@ -22,6 +22,7 @@ from scenarios._recorder import Recorder
 from scenarios._script import Script
 
 TICK = 0.01  # seconds between two looks at the generator itself
+ROUNDS = 2  # answers that each user of a crowd gets in a window, at least
 PATIENCE = 30.0  # seconds that connecting, or assembling the cast, may take
 
 
@@ -115,7 +116,9 @@ class Stage:
             self.mark("go", cell)
             if cell.scenario is not Scenario.BURST:
                 self.warm_up(cue)
+                opened, before = clock(), cue.answered
                 gevent.wait([self.stopping, cue.enough], window, count=1)
+                cue.complete_rounds(opened, ROUNDS, before)
                 if cue.enough.is_set():
                     self.mark("failing" if cue.wrong >= FAILING else "ceiling", cell)
                 self.mark("close", cell)
@@ -133,6 +136,7 @@ class Stage:
         if cue.endless and not cue.cell.arrivals:
             gevent.wait([self.everybody, self.stopping], count=1)
         gevent.wait([self.stopping, cue.enough], cue.cell.warm_up, count=1)
+        cue.complete_rounds(cue.go, 1, 0)
         if not (cue.endless and self.stopping.is_set()):
             cue.phase = Phase.STEADY
             self.mark("open", cue.cell)

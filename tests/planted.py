@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.middleware.base import RequestResponseEndpoint
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from targets import neighbours, variants
@@ -91,3 +92,10 @@ closed_app = app_with("/async", blocks)
 closed_app.include_router(closed("/aiohttp", "aiohttp"))
 counting_app = app_with("/slow", fails)
 counting_app.add_middleware(Counter)
+lumpy_app = app_with("/held", blocks)
+
+
+@lumpy_app.middleware("http")
+async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """Does nothing: it is enough that it is there, and a held loop answers all that wait at one moment."""
+    return await call_next(request)

@@ -58,6 +58,7 @@ class Bedside:
             neighbours=self.pinged(window, users) if beside else (),
             on=self.act,
             most=self.requests // LEVELS,
+            longest=LONGEST_LAPS,
         )
 
     def pinged(self, window: float, users: int) -> tuple[Neighbour, ...]:
@@ -87,13 +88,15 @@ class Bedside:
     def many(self, rate: float | None, scatter: float = 0.0) -> Cell:
         """Many users: every pool of a usual size shows. `rate` is the plateau that the few have shown already, if they have.
 
-        `scatter` is the spread of the latencies: where it is large, a mean takes more of them. Where a request queues more than once, answers come in rounds of as many as there are users: the window holds two.
+        `scatter` is the spread of the latencies: where it is large, a mean takes more of them.
+        Where a request queues more than once, or a loop answers all at once, answers come in rounds of as many as there are
+        users: the window is planned a little shorter than two, and ends with the second.
         """
         cell = self.cell(MANY, bounded(longer(10 * self.service, scatter), 2.0, 8.0), beside=True)
         if not rate:
             return cell
         lap = MANY / rate
-        window = bounded(2.2 * lap, cell.window, LONGEST_LAPS)
+        window = bounded(1.9 * lap, cell.window, LONGEST_LAPS)
         return replace(
             cell, window=window, warm_up=bounded(lap, cell.warm_up, LONGEST_LAPS / 2), neighbours=self.pinged(window, MANY)
         )

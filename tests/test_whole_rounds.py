@@ -1,0 +1,72 @@
+"""Where answers come in lumps, a window begins and ends with a round of all users: what is counted is not the luck of its edges."""
+
+import gevent
+import pytest
+from gevent.event import Event
+
+from results.schema import Cell
+from scenarios._cue import Cue
+from scenarios._order import Order
+
+LONG = 600.0  # seconds that nobody waits
+
+
+def cue_of(users: int, longest: float = LONG) -> Cue:
+    """A crowd's cell while it is played."""
+    cell: Cell = Order(scenario="crowd", routes=("GET /x",), seconds=longest / 3).crowd("GET /x", users, 1)
+    return Cue(cell, Event(), endless=False)
+
+
+def answer(cue: Cue, count: int) -> None:
+    """So many answers at one moment, and a turn for whoever waits for them."""
+    for _ in range(count):
+        cue.came_back(rightly=True)
+    gevent.sleep(0)
+    gevent.sleep(0)
+
+
+def test_a_window_opens_with_the_end_of_a_round() -> None:
+    """Four users: after the fourth answer, in whatever lumps they come."""
+    cue = cue_of(4)
+    cue.go = float("inf")  # its deadline never comes
+    waiting = gevent.spawn(cue.complete_rounds, cue.go, 1, 0)
+    for lump, opens in ((1, False), (2, False), (1, True)):
+        answer(cue, lump)
+        assert waiting.ready() is opens
+
+
+def test_a_window_holds_two_rounds_and_closes_with_a_whole_one() -> None:
+    """Two lumps by turns, five and three of eight users: after the sixteenth answer, or the next whole round."""
+    cue = cue_of(8)
+    waiting = gevent.spawn(cue.complete_rounds, float("inf"), 2, 0)
+    for lump, closes in ((5, False), (3, False), (5, False), (3, True)):
+        answer(cue, lump)
+        assert waiting.ready() is closes
+    waiting = gevent.spawn(cue.complete_rounds, float("inf"), 2, 0)  # two are over already
+    gevent.sleep(0)
+    answer(cue, 5)
+    assert not waiting.ready()
+    answer(cue, 3)
+    assert waiting.ready()
+
+
+def test_rounds_are_waited_for_up_to_a_bound_and_not_at_all_where_none_was_given() -> None:
+    """Neither a hung server nor plain Locust, whose end somebody else decides, is waited for."""
+    for longest in (0.0, 0.03):
+        cue = cue_of(4, longest)
+        cue.complete_rounds(0.0, 2, 0)
+        assert cue.answered == 0
+    cue = cue_of(4)
+    waiting = gevent.spawn(cue.complete_rounds, float("inf"), 2, 0)
+    gevent.sleep(0)
+    cue.stopping.set()
+    gevent.sleep(0)
+    gevent.sleep(0)
+    assert waiting.ready()
+
+
+@pytest.mark.parametrize(("think", "warm_up", "stagger"), [(0.0, 2.0, 1.0), (5.0, 5.0, 5.0)])
+def test_users_who_pause_start_over_one_pause(think: float, warm_up: float, stagger: float) -> None:
+    """Else all of them ask in the first second, and nobody in the next four."""
+    cell = Order(scenario="crowd", routes=("GET /x",), think=think).crowd("GET /x", 50, 1)
+    assert (cell.warm_up, cell.stagger, cell.window, cell.longest) == (warm_up, stagger, 8.0, 30.0)
