@@ -3,6 +3,7 @@
 All requests of a load are counted, so that none can vanish; rates and latencies are those of its window.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from reports.console import fits
 from reports.percentiles import Latency
 from reports.replayed import Model, Source
 from reports.restarts import Restarts, line, ratios
-from reports.study import Level, Missing, Offered, Route, Study
+from reports.study import Burst, Level, Missing, Offered, Route, Study
 from reports.wording import count, number, seconds, share, times, value
 from results.schema import Variant
 
@@ -111,7 +112,8 @@ def sentences(route: Route) -> Iterator[str]:
         )
     for burst in () if route.levels else route.bursts:
         if burst.latency:
-            yield f"{route.route}: the last of a burst of {burst.size} was answered after {value(burst.latency.longest)}."
+            came = answered(burst, route.service)
+            yield f"{route.route}: the last of a burst of {burst.size} was answered after {value(burst.latency.longest)}: {came}."
     good = [one for one in route.offered if not one.overloaded and one.latency]
     bad = [one for one in route.offered if one.overloaded]
     if good:
@@ -119,6 +121,18 @@ def sentences(route: Route) -> Iterator[str]:
     if bad:
         yield overload(route, min(bad, key=lambda one: one.nominal))
     yield from spreads(route)
+
+
+def answered(burst: Burst, service: float | None) -> str:
+    """How the answers of a burst came, as those saw it who asked: a staircase only where there is one."""
+    steps, finished = burst.steps(service), sum(map(math.isfinite, burst.done))
+    if not steps:
+        return "not at all"
+    if finished < burst.size:
+        return f"as far as they were, at {count(steps, 'moment') if steps > 1 else 'one moment'}"
+    if steps == 1:
+        return "all at one moment"
+    return "one after another" if steps == burst.size else f"at {steps} moments"
 
 
 def steady(route: Route, one: Offered) -> str:

@@ -5,6 +5,7 @@ Everything later - trust, findings, claims, charts, page, summary - reads a `Stu
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,14 @@ class Burst:
     def has_handler_moments(self) -> bool:
         """Whether the probe saw every handler begin and end."""
         return bool(self.size) and bool(np.isfinite([*self.begin, *self.end]).all())
+
+    def steps(self, service: float | None) -> int:
+        """At how many moments the answers came, told apart by half of the unloaded time; where that is unknown, of the first answer's."""
+        moments = sorted(moment for moment in self.done if math.isfinite(moment))
+        if not moments:
+            return 0
+        least = min(service or math.inf, moments[0]) / 2
+        return 1 + sum(later - earlier > least for earlier, later in pairwise(moments))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -240,9 +240,11 @@ def spread(name: str, one: Estimate | None) -> dict[str, Any]:
 
 
 def burst_entry(route: Route) -> dict[str, Any] | None:
-    """One burst: how many, and when the last was answered."""
+    """One burst: how many, when the last was answered, and at how many moments they were."""
     burst = route.burst
-    return {"size": burst.size, "last_answer_s": max(burst.done)} if burst and all(map(math.isfinite, burst.done)) else None
+    if not burst or not all(map(math.isfinite, burst.done)):
+        return None
+    return {"size": burst.size, "last_answer_s": max(burst.done), "answer_moments": burst.steps(route.service)}
 
 
 def neighbour_entry(one: Bystander) -> dict[str, Any]:

@@ -105,3 +105,29 @@ def test_a_cold_crowd_that_is_not_drained_is_untrusted_and_so_is_one_that_hides_
     report = explain(cut)
     assert report.trust.belief is Belief.UNTRUSTED
     assert unsound(report) == {"V11"}
+
+
+@pytest.mark.alone
+def test_a_route_whose_answers_come_in_lumps_is_counted_from_lump_to_lump(tmp_path: Path) -> None:
+    """One `@app.middleware("http")` is enough: of 20 users all are answered each second, and a window of 0.8 s may hold nothing."""
+    mark = new_mark()
+    with served("tests.planted:lumpy_app", mark) as (url, _):
+        for scenario, words in (("crowd", ["-u", "1,20", "-t", "1s"]), ("burst", ["-u", "20"])):
+            command = [sys.executable, str(ROOT / "atonce.py"), "run", scenario, *words, "--route", "/held?seconds=0.05"]
+            done = subprocess.run(
+                [*command, "--host", url, "--out", str(tmp_path / scenario), "--json"],
+                env={**os.environ, MARK: mark},
+                capture_output=True,
+                text=True,
+                timeout=240,
+                check=False,
+            )
+            assert done.returncode in {0, 3}, done.stderr  # two rounds are few for any percentile
+    route = explain(next((tmp_path / "crowd").iterdir())).study.routes[0]
+    assert route.top is not None
+    assert (route.top.users, route.top.completed % 20) == (20, 0)
+    assert route.top.completed >= 40
+    assert route.served == pytest.approx(1.0, rel=0.1)  # half of one, or none, by the luck of the edges
+    (again,) = explain(next((tmp_path / "burst").iterdir())).study.routes
+    assert again.burst is not None
+    assert again.burst.steps(route.service) == 1

@@ -13,10 +13,12 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from reports.charts.style import INK, canvas, look, method, tidy
+from reports.loads import answered
 from reports.study import Burst, Route, Study
 from reports.wording import count, seconds
 from results.schema import Variant
 
+ROUNDED = 1e-6  # seconds that writing two moments down may make them overlap
 Bar = tuple[float, float, float]  # from, to (seconds since the cue), row
 
 
@@ -32,7 +34,7 @@ def took(burst: Burst) -> float:
 
 def at_once(burst: Burst) -> int:
     """The largest number of handlers that ran at the same moment."""
-    edges = sorted([(t, 1) for t in burst.begin] + [(t, -1) for t in burst.end])
+    edges = sorted([(t, 1) for t in burst.begin] + [(t - ROUNDED, -1) for t in burst.end])
     running = most = 0
     for _, step in edges:
         running += step
@@ -45,11 +47,17 @@ def in_rounds(route: Route, burst: Burst) -> int:
     return max(1, round(took(burst) / route.service)) if route.service else 1
 
 
+def is_held_back(route: Route, burst: Burst) -> bool:
+    """Whether requests that were served in turn were answered all at one moment: a middleware, or a server, may do that."""
+    return in_rounds(route, burst) > 1 and burst.steps(route.service) == 1
+
+
 def title(study: Study) -> str:
     """The finding as a sentence."""
     broken = study.route(Variant.BROKEN_ASYNC)
     if broken and broken in shown(study) and broken.burst and at_once(broken.burst) == 1:
-        return "Blocking inside async def serves requests one after another"
+        at_the_end = ", and answers them all at one moment" if is_held_back(broken, broken.burst) else ""
+        return f"Blocking inside async def serves requests one after another{at_the_end}"
     return "What each request of a burst waited for"
 
 
@@ -82,6 +90,8 @@ def panel(axes: Axes, route: Route, burst: Burst) -> None:
     axes.set_title(style.name, fontsize=11, color=INK, loc="left", fontweight="bold")
     rounds = count(in_rounds(route, burst), "round")
     label = f"{burst.size} requests took {seconds(took(burst))}:\n" + ("one after another" if at_once(burst) == 1 else rounds)
+    if is_held_back(route, burst):
+        label += ",\nanswered all at one moment"
     if route.variant == Variant.TO_THREAD:
         label += ",\nwaiting for a thread\ninside the handler"
     # Lines start alike: a viewer with another font than matplotlib's would end them raggedly.
@@ -102,13 +112,14 @@ def stripes(axes: Axes, bars: list[Bar], colour: str, alpha: float, height: floa
 
 def rows(study: Study) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The chart's numbers."""
-    head = ("variant", "requests", "rounds", "handlers open at a time, at most", "last answer after")
+    head = ("variant", "requests", "rounds", "handlers open at a time, at most", "answered", "last answer after")
     return (*head, "first handler began after", "last handler began after"), [
         (
             look(route.variant).name,
             str(route.burst.size),
             str(in_rounds(route, route.burst)),
             str(at_once(route.burst)),
+            answered(route.burst, route.service),
             seconds(took(route.burst)),
             seconds(min(route.burst.begin)),
             seconds(max(route.burst.begin)),

@@ -1,6 +1,7 @@
 """On a held loop request 2 cannot start before request 1 has finished: the staircase of a burst."""
 
 from reports.claims.claim import Claim, Judgement, Outcome, Untestable, near
+from reports.loads import answered
 from reports.queueing import burst_last
 from reports.study import Study
 from reports.wording import seconds
@@ -22,10 +23,11 @@ def judge(study: Study) -> Judgement:
     in_turn = sum(begin >= end - OVERLAP for end, begin in pairs)
     took, predicted = max(burst.end) - min(burst.begin), burst_last(burst.size, route.service, 1)
     holds = in_turn == len(pairs) and near(took, predicted, TOLERANCE)
+    seen = f"; answered {answered(burst, route.service)}" if burst.steps(route.service) < burst.size else ""
     return Judgement(
         predicted=f"each begins after the one before ended; the last after N D = {burst.size} x {seconds(route.service)} "
         f"= {seconds(predicted)}",
-        measured=f"{in_turn} of {len(pairs)} began after the one before had ended; the last ended after {seconds(took)}",
+        measured=f"{in_turn} of {len(pairs)} began after the one before had ended; the last ended after {seconds(took)}{seen}",
         outcome=Outcome.CONFIRMED if holds else Outcome.REFUTED,
         why="the handlers ran one after another" if holds else "handlers overlapped, or the stairs have the wrong height",
     )
