@@ -186,6 +186,7 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         cell=cell.name,
         users=cell.users,
         think=cell.think,
+        lull=lull(window),
         repeat=cell.repeat,
         seconds=window.seconds,
         count=latency.count,
@@ -217,6 +218,14 @@ def level_of(evidence: Evidence, cell: Cell, service: float | None, places: floa
         quartiles=quartiles(np.sort(answers).tolist()),
         spread=float(answers.std() / answers.mean()) if answers.any() else 0.0,
     )
+
+
+def lull(window: Window) -> float:
+    """The longest time inside a window without an answer, in seconds; 0 where no answer came after its beginning."""
+    rows = right(window.everything)
+    if not (~rows.censored & (rows.done > window.start)).any():
+        return 0.0
+    return float(np.diff([window.start, *np.sort(window.answers), window.end]).max())
 
 
 def smooth(rows: pd.DataFrame, users: int) -> Array:

@@ -70,6 +70,7 @@ class Level:
     cost: Interval | None = None  # and of the CPU seconds per right answer; what the neighbours cost is in it
     quartiles: Quartiles | None = None  # of the latencies that were answered
     spread: float = 0.0  # of the same: standard deviation over mean
+    lull: float = 0.0  # seconds of the window without an answer, at most; 0 where none came any more
     think: float = 0.0  # seconds that each user pauses between an answer and its next request
 
     @property

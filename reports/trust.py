@@ -12,7 +12,18 @@ from reports.study import Study
 from reports.wording import count
 from results.schema import Cell, Scenario, is_experiment
 
-OF_THE_LOAD = ("V1", "V2", "V3", "V4", "V5", "V9", "V10", "V11", "V13")  # what an examination rests on; all else is its finding
+OF_THE_LOAD = (
+    "V1",
+    "V2",
+    "V3",
+    "V4",
+    "V5",
+    "V9",
+    "V10",
+    "V11",
+    "V13",
+    "V24",
+)  # what an examination rests on; all else is its finding
 
 
 class Belief(StrEnum):

@@ -1,12 +1,21 @@
 """Where answers come in lumps, a window begins and ends with a round of all users: what is counted is not the luck of its edges."""
 
+from pathlib import Path
+
 import gevent
+import numpy as np
+import pandas as pd
 import pytest
 from gevent.event import Event
 
+from reports.checks import CheckStatus
+from reports.report import explain
+from reports.study import Study
+from reports.trust import trust
 from results.schema import Cell
 from scenarios._cue import Cue
 from scenarios._order import Order
+from tests.simulate_loads import ROUTE, Server, crowd, write
 
 LONG = 600.0  # seconds that nobody waits
 
@@ -70,3 +79,22 @@ def test_users_who_pause_start_over_one_pause(think: float, warm_up: float, stag
     """Else all of them ask in the first second, and nobody in the next four."""
     cell = Order(scenario="crowd", routes=("GET /x",), think=think).crowd("GET /x", 50, 1)
     assert (cell.warm_up, cell.stagger, cell.window, cell.longest) == (warm_up, stagger, 8.0, 30.0)
+
+
+def lumpy(folder: Path, users: int, seconds: float) -> Study:
+    """20 users on a held loop that answers none before the last, 0.1 s each: all at once, every two seconds."""
+    run = write(folder, [crowd(1, 6), crowd(users, seconds)], Server(), scenario="crowd")
+    samples = pd.read_parquet(run / "samples.parquet")
+    of_crowd = samples.cell == f"crowd/{ROUTE}/{users}"
+    lap, load = users * 0.1, pd.read_parquet(run / "load.parquet")
+    first = load.t[(load.cell == f"crowd/{ROUTE}/{users}") & (load["mark"] == "open")].max() + 0.75 * lap
+    lumps = first + lap * np.ceil((samples.done - first) / lap)
+    samples.assign(done=samples.done.where(~of_crowd, lumps)).to_parquet(run / "samples.parquet")
+    return explain(run).study
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(1.2, CheckStatus.FAIL), (5.0, CheckStatus.WARN), (40.0, CheckStatus.PASS)])
+def test_a_window_between_two_lumps_is_no_measurement(tmp_path: Path, seconds: float, status: CheckStatus) -> None:
+    """One that holds no lump at all would read 0 requests/s; one that holds two or three is off by up to a half."""
+    (check,) = [one for one in trust(lumpy(tmp_path, 20, seconds)).checks if one.id == "V24" and one.cell.endswith("/20")]
+    assert check.status is status, check.why

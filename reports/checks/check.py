@@ -89,4 +89,5 @@ REMEDIES = {
     "V21": "Keep connections alive on the server for longer than the run, and give the client enough of them.",
     "V22": "Name what is missing beside the number when you quote it.",
     "V23": "Nothing to mend in the run: the server serves out of order, so quote the mean, and the tail as unfairness.",
+    "V24": "Run longer (-t), or with fewer users: the window should hold several rounds of all of them.",
 }

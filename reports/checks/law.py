@@ -8,20 +8,22 @@ from reports.percentiles import BEYOND, ENOUGH_RUNS, QUANTILES, Latency
 from reports.replayed import BROKEN, HOLDS, OVERTAKEN
 from reports.steadiness import Steadiness
 from reports.study import Level, Offered, Route, Study
-from reports.wording import number, seconds, share
+from reports.wording import count, number, seconds, share
 
 UNLIMITED = 1e9
+LUMPY, NOTHING_CAME = 0.25, 0.9  # shares of a window without an answer
 VARIATION = {"p50_s": (0.03, 0.06), "p99_s": (0.15, 0.30)}  # coefficients of variation between restarts: passes, fails
 
 
 def check(study: Study) -> Iterator[Check]:
-    """V15 to V17, V20 and V23 of every load; V18 of every route that was restarted."""
+    """V15 to V17, V20, V23 and V24 of every load; V18 of every route that was restarted."""
     for route in study.everything:
         yield from repeated(route)
         for level in route.levels:
             if level.steadiness:
                 yield from steady(level.cell, level.steadiness)
             yield from supported(level.cell, level)
+            yield in_rounds(level)
         for load in (one for one in route.offered if one.latency and not one.overloaded):
             assert load.latency  # noqa: S101 - filtered
             yield from steady(load.cell, load.steadiness)
@@ -67,6 +69,16 @@ def supported(cell: str, latency: Latency | Level) -> Iterator[Check]:
     kind = "" if one.beyond is None else "independent "
     why = f"{number(beyond)} {kind}requests lie beyond its {name}, the highest percentile that is printed"
     yield Check("V17", "sample size", cell, beyond, (BEYOND, math.inf), (0.0, math.inf), why, number, is_finding=True)
+
+
+def in_rounds(level: Level) -> Check:
+    """V24: where answers come in lumps, a rate counts one too many or too few, unless the window held whole rounds of all users."""
+    is_whole = level.completed > 0 and level.completed % level.users == 0
+    edges = 0.0 if is_whole else level.lull / level.seconds
+    why = f"no answer came for {seconds(level.lull)} of {seconds(level.seconds)}: its {count(level.completed, 'answer')} are the luck of where it began"
+    if is_whole:
+        why = f"it held {count(level.completed // level.users, 'round')} of all its users"
+    return Check("V24", "lumps", level.cell, edges, LUMPY, NOTHING_CAME, why)
 
 
 def modelled(load: Offered) -> Iterator[Check]:
