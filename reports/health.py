@@ -30,6 +30,7 @@ class Health:
     others: float | None  # share of all cores that neither the generator nor the target used
     stolen: float | None  # share of the machine's CPU time that its host took away
     swapped: float | None  # pages
+    throttled: float | None  # share of the periods in which the container's CPU limit ran out
     lateness: float | None  # of sent - intended, the quantile that is reported of this cell
     unpunctual: float | None  # how many of the requests planned by the close had not left by then, as a share
     thinking: float | None  # closed model: what a turn took beyond latency and think time, as a share of the latency
@@ -59,6 +60,7 @@ def health(evidence: Evidence, cell: Cell, name: str) -> Health:
         others=others(evidence, marks, busy, begin, end),
         stolen=between(marks, "stolen", begin, end, (end - begin) * cores(evidence)),
         swapped=between(marks, "swapped", begin, end, 1.0),
+        throttled=throttled(marks, begin, end),
         lateness=lateness(cell, name, sent),
         unpunctual=unpunctual(cell, name, rows, end),
         thinking=thinking(cell, sent) if name == cell.name else None,
@@ -104,6 +106,12 @@ def between(marks: pd.DataFrame, name: str, begin: float, end: float, scale: flo
     if first.empty or last.empty or first.isna().any() or last.isna().any() or scale <= 0:
         return None
     return max(0.0, float(last.iloc[0] - first.iloc[0])) / scale
+
+
+def throttled(marks: pd.DataFrame, begin: float, end: float) -> float | None:
+    """Share of the periods in which the container's CPU limit ran out; 0 where there is none."""
+    periods, cut = (between(marks, name, begin, end, 1.0) for name in ("periods", "throttled"))
+    return None if periods is None or cut is None else cut / periods if periods else 0.0
 
 
 def cores(evidence: Evidence) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from results.schema import Cell, Phase, Status
-from results.store import TABLES, gather, read_run, spoilt_lines
+from results.store import HARDSHIP, TABLES, gather, read_run, spoilt_lines
 from results.trouble import Exit, Trouble
 
 FACTS: dict[str, type] = {
@@ -24,7 +24,7 @@ FACTS: dict[str, type] = {
 EXTRAS: dict[str, type | tuple[type, ...]] = {"seconds": (int, float), "targets": dict, "loops": dict, "host": str, "scenario": str}
 EXTRAS |= dict.fromkeys(("asks", "told", "skipped"), dict) | dict.fromkeys(("claims", "unpinned"), list)
 MOMENTS = ("intended", "sent", "done", "app_start", "handler_start", "handler_end", "app_end", "t", "area", "lateness", "cpu")
-LATER = ("stolen", "used", "swapped", "kin_cpu", "loop_cpu", "pool_threads", "pool_waiting")  # unknown before formats 3, 4, 5
+LATER = (*HARDSHIP, "kin_cpu", "loop_cpu", "pool_threads", "pool_waiting")  # unknown before formats 3 to 6
 KINDS = {**dict.fromkeys((*MOMENTS, *LATER, "threads_waiting", "executor_queue"), "float64"), "censored": "bool"}
 
 
@@ -96,7 +96,12 @@ def by_cell(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def is_sound(machine: dict[str, Any]) -> bool:
     """Whether the facts that checks reckon with are numbers."""
     told = machine.get("clock", {})
-    facts = [machine.get("busy_before"), machine.get("cpus"), *(told.values() if isinstance(told, dict) else ["no facts"])]
+    facts = [
+        machine.get("busy_before"),
+        machine.get("cpus"),
+        machine.get("cpu_limit"),
+        *(told.values() if isinstance(told, dict) else ["no facts"]),
+    ]
     return all(one is None or (isinstance(one, int | float) and not isinstance(one, bool)) for one in facts)
 
 

@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 # History of the format
+# 6 - load.parquet tells how often the container's CPU limit ran out (marks); a cell may go on until whole rounds of all its
+#     users are answered, `longest` seconds at most
 # 5 - probe.parquet tells the CPU of the loop's own thread, and threads and queue of the fullest pool beside the loop's default
 #     executor; that executor's queue is known under uvloop too
 # 4 - a cell may name the server that answers it; run.json keeps what the target was asked beside the load (asks, told),
@@ -19,7 +21,7 @@ from typing import Any
 #     cell may be cold: its connections are opened by the first requests that need them
 # 2 - load.parquet names the worker of each line; cells may have arrivals (open model); a route need not be a variant
 # 1 - the first: samples, load and probe as Parquet beside run.json
-FORMAT = 5
+FORMAT = 6
 
 MOST_USERS = 900  # one keep-alive connection each; past 1,000 descriptors the client can no longer keep them alive
 FASTEST = 5000.0  # requests per second that one level may ask for: more than one Locust process can send anyway

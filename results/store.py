@@ -21,7 +21,9 @@ from results.schema import FORMAT, Phase, Sample, Status
 from results.trouble import Exit, Trouble
 
 SAMPLE_COLUMNS = tuple(Sample.__dataclass_fields__)
-LOAD_COLUMNS = ("worker", "kind", "cell", "mark", "t", "in_flight", "area", "lateness", "cpu", "stolen", "used", "swapped")
+HARDSHIP = ("stolen", "used", "swapped", "periods", "throttled")  # what the machine suffered; the last two since format 6
+LOAD_COLUMNS = ("worker", "kind", "cell", "mark", "t", "in_flight", "area", "lateness", "cpu", *HARDSHIP)
+NOT_TOLD = (None,) * len(HARDSHIP)
 POOLS = (
     *("threads_busy", "threads_waiting", "executor_queue", "cpu", "memory"),
     *("kin_cpu", "loop_cpu", "pool_threads", "pool_waiting"),  # since formats 4 and 5
@@ -256,11 +258,11 @@ def read_load(folder: Path, origin: float, spoilt: list[str]) -> Iterator[tuple[
             try:
                 if kind == "mark":
                     mark, moment, in_flight, area, *hardship = words
-                    told = (*hardship, None, None, None)[:3]
+                    told = (*hardship, *NOT_TOLD)[: len(HARDSHIP)]
                     yield (worker, "mark", cell, mark, moment - origin, in_flight, area, None, None, *told)
                 else:
                     moment, in_flight, area, lateness, cpu = words
-                    yield (worker, "tick", cell, None, moment - origin, in_flight, area, lateness, cpu, None, None, None)
+                    yield (worker, "tick", cell, None, moment - origin, in_flight, area, lateness, cpu, *NOT_TOLD)
             except (ValueError, TypeError):
                 spoilt.append(str(words))
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+from scenarios._quota import cpu_limit
+
 PAGE = 4096  # bytes, in which psutil counts what was swapped
 PACKAGES = (
     "fastapi", "starlette", "anyio", "uvicorn", "uvloop", "httptools", "h11", "pydantic", "httpx",
@@ -38,6 +40,7 @@ def machine(*, look: bool = True) -> dict[str, Any]:
         "python": platform.python_version(),
         "cpu": cpu_model(),
         "cpus": os.cpu_count(),
+        "cpu_limit": limit.cores if (limit := cpu_limit()) else None,  # of the container, in cores
         "memory_bytes": psutil.virtual_memory().total,
         "busy_before": psutil.cpu_percent(interval=0.3) / 100 if look else None,
         "clock": clock_facts(),
@@ -61,15 +64,19 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def hardship() -> tuple[float | None, float, int]:
+def hardship() -> tuple[float | None, float, int, int | None, int | None]:
     """Stolen and used CPU seconds of all cores together, pages swapped in or out, so far; None where nobody tells what is stolen.
+
+    Last the periods of the container's CPU limit, and those in which it ran out; None where nobody tells of one.
 
     Running totals: two readings give what happened between them. (The kernel's pressure counters would count our own two
     pinned processes as pressure.)
     """
     times, swap = psutil.cpu_times(), psutil.swap_memory()
     used = sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
-    return getattr(times, "steal", None), used, (swap.sin + swap.sout) // PAGE
+    limit = cpu_limit()
+    totals = (limit.periods, limit.throttled) if limit else (None, None)
+    return getattr(times, "steal", None), used, (swap.sin + swap.sout) // PAGE, *totals
 
 
 def all_cores() -> frozenset[int] | None:

@@ -19,7 +19,7 @@ from results.store import RunFolder
 from scenarios._arrivals import moments
 from scenarios._plan import BEHIND_AWAIT, Act, Plan, reproduction
 
-CALM = (0.0, 0.0, 0)  # nothing stolen, nobody waiting for a core, nothing swapped
+CALM = (0.0, 0.0, 0, 0, 0)  # nothing stolen, nobody waiting for a core, nothing swapped, no CPU limit
 IDLE = 0.002  # seconds that an innocent route takes when nobody disturbs it
 OVERHEAD = 0.0005  # seconds between handler and client, each way
 MACHINE = {

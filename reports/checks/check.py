@@ -36,6 +36,7 @@ class Check:
     why: str
     in_words: Callable[[float], str] = share
     is_finding: bool = False
+    advice: str = ""  # what to do, where it is more than the usual
 
     @property
     def status(self) -> CheckStatus:
@@ -56,7 +57,7 @@ class Check:
     @property
     def remedy(self) -> str:
         """What to do when it does not pass."""
-        return "" if self.status is CheckStatus.PASS else REMEDIES[self.id]
+        return "" if self.status is CheckStatus.PASS else self.advice or REMEDIES[self.id]
 
 
 def within(value: float, limit: Limit) -> bool:

@@ -13,6 +13,7 @@ ORIGIN = {
     "packages": ("fastapi", "uvicorn", "anyio", "starlette", "uvloop", "locust", "gevent"),
 }
 RUNTIME = ("loop", "http_parser", "thread_tokens", "executor_size")
+NEEDED = 2.0  # cores
 COULD_NOT = "neither the system nor the target tells"
 
 
@@ -24,7 +25,9 @@ def check(study: Study) -> Iterator[Check]:
     yield Check("V10", "load before", "*", busy, 0.3, 1.0, why)
     for tally in study.tallies:
         if not tally.is_aside:
+            yield limited(tally, study.run["machine"].get("cpu_limit"))
             yield from shared(tally, 1.0 if study.run["command"] == "doctor" else 0.30)  # somebody's app may have its database here
+    yield narrow(study.run["machine"].get("cpu_limit"))
     yield pinning(study)
     yield origin(study)
 
@@ -51,6 +54,33 @@ def shared(tally: Tally, too_many: float) -> Iterator[Check]:
         yield Check("V10", name, tally.cell, value, fine, too_much, why)
     why = COULD_NOT if found.swapped is None else f"{found.swapped:,.0f} pages were swapped"
     yield Check("V10", "swap", tally.cell, found.swapped, 0.0, 0.0, why, number)
+
+
+def limited(tally: Tally, limit: float | None) -> Check:
+    """V10: a container that has used up its CPU stands still until its next period, app and generator alike."""
+    value, told = tally.health.throttled, f"a limit of {cores(limit)}" if limit else "the container's CPU limit"
+    why = COULD_NOT if value is None else f"{told} stopped its processes in {share(value)} of the periods"
+    return Check("V10", "CPU limit", tally.cell, value, 0.01, 0.05, why, advice=more_cpu(limit))
+
+
+def narrow(limit: float | None) -> Check:
+    """V10: app and generator need a core each."""
+    why = (
+        f"the container may use {cores(limit)}; the app and the load generator need one each" if limit else "no CPU limit is known"
+    )
+    short = max(0.0, NEEDED - limit) if limit else 0.0
+    return Check("V10", "CPU limit, cores", "*", short, (0.0, 0.0), (0.0, math.inf), why, number, advice=more_cpu(limit))
+
+
+def more_cpu(limit: float | None) -> str:
+    """What to do about a limit."""
+    has = f"more than its {cores(limit)}" if limit else "more CPU"
+    return f"Give the container {has}: docker run --cpus, resources.limits.cpu, CPUQuota of systemd; or ask for less."
+
+
+def cores(limit: float) -> str:
+    """A limit in words."""
+    return f"{limit:g} core" + ("" if limit == 1 else "s")
 
 
 def pinning(study: Study) -> Check:

@@ -151,6 +151,7 @@ def finding(evidence: Evidence, study: Study, route: Route, entry: dict[str, obj
     top, is_async = exam.top, exam.entry.get("is_async")
     served = ruling.places or (top.level.rate * exam.service if top else None)
     cores = len(evidence.run.get("targets", {}).get(entry.get("act"), {}).get("cpus") or ())
+    cores = min(cores, math.ceil(evidence.run["machine"].get("cpu_limit") or cores))  # a container may have less
     cure = remedy(ruling.verdict, worst, service_s=exam.service, is_async=is_async, places=served, cores=cores)
     case = Case(exam=exam, ruling=ruling, blames=blames, cure=cure)
     return Finding(route, ruling.verdict, " ".join([*sentences(case), *collections(exam)]), cure.title if cure else "", case)

@@ -29,10 +29,10 @@ def harmed(folder: Path, cell: Cell) -> str | None:
     """What happened to the window of a cell."""
     path = folder / "load" / f"{cell.on}.jsonl"
     lines = [line for line in spool.read(path) if line[1] == cell.name] if path.exists() else []
-    marks = {line[2]: line[3:] for line in lines if line[0] == "mark"}
+    marks = {line[2]: (line[3], *line[6:9]) for line in lines if line[0] == "mark" and len(line) > 8}  # noqa: PLR2004 - a planned number has no more
     if not {"open", "close"} <= set(marks):
         return None
-    (begin, *_, stolen, _, swapped), (end, *_, stolen_then, _, swapped_then) = marks["open"], marks["close"]
+    (begin, stolen, _, swapped), (end, stolen_then, _, swapped_then) = marks["open"], marks["close"]
     late = [line[5] for line in lines if line[0] == "tick" and begin <= line[2] <= end]
     too_late = [one - SHORTEST_HARM for one in late if one > SHORTEST_HARM]
     bearable = 2 * SHORTEST_HARM
