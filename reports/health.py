@@ -10,6 +10,7 @@ import pandas as pd
 
 from reports.load import Evidence
 from reports.percentiles import Array, quantile
+from results.limits import LEAST_WINDOW
 from results.schema import Cell, Pool, Scenario
 
 TICK = 0.010  # seconds between two ticks of the generator, as `scenarios/_stage.py` sets them
@@ -23,6 +24,7 @@ STAMPED_BEFORE_SENDING = 3  # the format since which `app_end` can be no later t
 class Health:
     """Seconds and shares; None where this run cannot tell."""
 
+    lasted: float  # seconds of the window, or of the whole burst; what is counted in ticks is not known of a short one
     stall: float | None  # p99 of how late the generator's own ticker fired
     longest_stall: float | None
     busy: float | None  # share of its core that the busiest generator process used, on average
@@ -51,14 +53,16 @@ def health(evidence: Evidence, cell: Cell, name: str) -> Health:
     busy = [one for _, rows in ticks.groupby("worker") if (one := cpu(rows, "cpu"))]
     rows = evidence.rows(name)
     sent = rows[rows.sent.notna()]
-    is_ours = evidence.run.get("host") is None
+    is_ours, is_short = evidence.run.get("host") is None, end - begin < LEAST_WINDOW
+    stolen = between(marks, "stolen", begin, end, (end - begin) * cores(evidence))
     return Health(
-        stall=quantile(late, 0.99) if len(late) else None,
+        lasted=end - begin,
+        stall=quantile(late, 0.99) if len(late) and not is_short else None,
         longest_stall=float(late.max()) if len(late) else None,
-        busy=max((mean for mean, _ in busy), default=None),
-        busiest=max((worst for _, worst in busy), default=None),
-        others=others(evidence, marks, busy, begin, end),
-        stolen=between(marks, "stolen", begin, end, (end - begin) * cores(evidence)),
+        busy=None if is_short else max((mean for mean, _ in busy), default=None),
+        busiest=None if is_short else max((worst for _, worst in busy), default=None),
+        others=None if is_short else others(evidence, marks, busy, begin, end),
+        stolen=None if is_short else stolen,
         swapped=between(marks, "swapped", begin, end, 1.0),
         throttled=throttled(marks, begin, end),
         lateness=lateness(cell, name, sent),

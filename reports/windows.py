@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from reports.load import Evidence
+from results.limits import LEAST_WINDOW
 from results.schema import Cell
 
 WHOLE = 0.9  # a window cut shorter than this share of its plan is not a measurement
@@ -85,7 +86,8 @@ def steady(evidence: Evidence, cell: Cell, name: str) -> Window | None:
     if np.isnan(opens + closes).any() or not set(everything.worker.unique()) <= set(marks.index):
         return None
     start, end = float(opens.max()), float(closes.min())
-    cut = cell.most and {"ceiling", "failing"} & set(marks.columns)  # its window closed early on purpose
+    is_failing, is_full = ("failing" in marks, "ceiling" in marks and end - start >= LEAST_WINDOW)
+    cut = cell.most and (is_failing or is_full)  # its window closed early on purpose
     if end <= start or (end - start < WHOLE * cell.window and not cut):
         return None
     planned = everything.intended.to_numpy()

@@ -13,6 +13,7 @@ GROWS = 0.9  # of the rate that users, pauses and unloaded time allow: nothing q
 ALIKE = 0.12  # how far apart two rates may be that are one plateau
 STARTLING = 0.050  # seconds of a single hold, or of a single ping
 SHORTEST_HARM = 0.020  # seconds: no verdict of an examination rests on less
+LEAST_WINDOW = 0.4  # seconds below which a window says nothing: CPU is counted in ticks of 10 ms, the machine by ten looks a second
 CLOSED_EARLY = "the window closed early"  # why an arrival was not sent: a ceiling was reached, or nothing but errors came
 SATURATED = 0.9  # share of the users that are served or pause, below which the rest must be waiting
 

@@ -12,7 +12,7 @@ from results.schema import Scenario
 
 POISSON_PASS, POISSON_FAIL = 3.0, 6.0  # -log10 of p
 REGULAR = 0.05  # a sender that takes 0.1 ms for each request cannot send 280 a second with a CV above .97
-UNTOLD = "too short for the generator's ticker to tell"
+UNTOLD = "it was too short for the generator's ticker to tell"
 A_STEP = 0.001  # seconds that the ticker may be late at its p99; or a twentieth of the reported tail, as V3 and V19 allow
 OWN_STALL = 0.005  # seconds of stall at its p99 that a percentile bears
 OWN_CORE = 0.010  # seconds of one stall that nothing suffers from

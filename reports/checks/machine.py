@@ -4,8 +4,10 @@ import math
 from collections.abc import Iterator
 
 from reports.checks.check import Check
+from reports.health import Health
 from reports.study import Study, Tally
 from reports.wording import count, number, seconds, share
+from results.limits import LEAST_WINDOW
 
 MICROSECOND = 1e-6
 ORIGIN = {
@@ -50,10 +52,15 @@ def shared(tally: Tally, too_many: float) -> Iterator[Check]:
         ("stolen CPU", found.stolen, 0.01, 0.05, "of the CPU time was taken by the host for others"),
     ]
     for name, value, fine, too_much, words in told:
-        why = COULD_NOT if value is None else f"{share(value)} {words}"
+        why = untold(found) if value is None else f"{share(value)} {words}"
         yield Check("V10", name, tally.cell, value, fine, too_much, why)
-    why = COULD_NOT if found.swapped is None else f"{found.swapped:,.0f} pages were swapped"
+    why = untold(found) if found.swapped is None else f"{found.swapped:,.0f} pages were swapped"
     yield Check("V10", "swap", tally.cell, found.swapped, 0.0, 0.0, why, number)
+
+
+def untold(found: Health) -> str:
+    """Why a number of the machine is not known."""
+    return f"{seconds(found.lasted)} are too short to tell" if found.lasted < LEAST_WINDOW else COULD_NOT
 
 
 def limited(tally: Tally, limit: float | None) -> Check:

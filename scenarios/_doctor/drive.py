@@ -13,13 +13,13 @@ from typing import Any
 import httpx
 
 from results.gate import unknown_scope
-from results.schema import Neighbour, Status
+from results.schema import Cell, Neighbour, Status
 from results.store import TABLES, RunFolder
 from results.trouble import Exit, Trouble
 from scenarios._doctor.again import disturbed, set_aside
 from scenarios._doctor.asked import Asked
 from scenarios._doctor.look import look
-from scenarios._doctor.order import A_ROUTE, Listener, Nobody, Order, entry, facts, in_turn, left_out
+from scenarios._doctor.order import A_ROUTE, Listener, Nobody, Order, entry, facts, in_turn, left_out, too_few_requests
 from scenarios._doctor.patient import workers_of
 from scenarios._doctor.plan import steps
 from scenarios._doctor.polite import Manner, ask_until_taken, polite
@@ -75,7 +75,7 @@ class Examination:
     def __init__(self, ward: Ward) -> None:
         self.ward, self.order, self.run, self.patient = ward, ward.order, ward.run, ward.patient
         self.idle: dict[str, float] = {}
-        self.longest = A_ROUTE
+        self.longest = A_ROUTE  # the first guess
 
     def play(self) -> None:
         """The app at rest, then its routes."""
@@ -87,6 +87,9 @@ class Examination:
         turn = in_turn(self.order, asked)
         told_of = {one.route: told for one, told in zip(asked, entries, strict=True)}
         loaded = [(one, told_of[one.route]) for one in turn]
+        for doubt in too_few_requests(self.order):
+            self.run.facts["plan"]["notes"].append(doubt)
+            self.ward.tell(doubt)
         if trouble := unknown_scope(self.order.gates, {one.route: one.skipped for one in asked}):
             raise trouble
         if not loaded:
@@ -205,25 +208,26 @@ class Examination:
             self.remember(told, manner, log)
             bedside = self.bedside(act, asked, manner, (beside, patience))
 
-            def fits(seconds: float, *, is_needed: bool = True) -> bool:
-                if not (ends := self.ward.fits(seconds)) and is_needed:
-                    told["unfit"] = self.unfit
-                return ends
+            def fits(*cells: Cell, more: float = 0.0, is_needed: bool = True) -> bool:
+                ends = self.ward.fits(sum(map(lasting, cells), more))
+                why = bedside.too_few(*cells) if ends else self.unfit
+                if is_needed:
+                    told["unfit"] = why or told["unfit"]
+                return not why
 
-            first = lasting(bedside.alone()) + lasting(bedside.few()) + LOCUST
-            if not (told["skipped"] or told["wrong"]) and fits(first):
+            if not (told["skipped"] or told["wrong"]) and fits(bedside.alone(), bedside.few(), more=LOCUST):
                 levels = steps(
                     self.run.path,
                     bedside,
                     self.idle,
                     self.order.gates,
                     holding,
-                    lambda cell, is_needed: fits(lasting(cell), is_needed=is_needed),
+                    lambda cell, is_needed: fits(cell, is_needed=is_needed),
                 )
                 self.ward.follow(app, locust, url, act, (self.ward.script(act, cells, asked) for cells in levels))
         if manner.status == httpx.codes.INTERNAL_SERVER_ERROR:
             self.remember(told, manner, log)  # Python warns of a forgotten await late, when the app has let go of all
-        if holding and self.patient.how == "module" and fits(lasting(bedside.watched(holding[0])) + self.ward.start_up + LOCUST):
+        if holding and self.patient.how == "module" and fits(bedside.watched(holding[0]), more=self.ward.start_up + LOCUST):
             self.second_look(asked, replace(bedside, act=f"{act}-watch"), holding[0])
 
     def bedside(self, act: str, asked: Asked, manner: Manner, beside: tuple[tuple[Neighbour, ...], float]) -> Bedside:

@@ -11,9 +11,9 @@ from results.limits import FEW, MANY
 from results.store import RunFolder, default_root
 from results.trouble import Exit, Trouble
 from scenarios._doctor.choice import parse_choice
-from scenarios._doctor.drive import examine, listed
+from scenarios._doctor.drive import A_CLEAR_ROUTE, examine, listed
 from scenarios._doctor.hidden import secrets_of
-from scenarios._doctor.order import A_ROUTE, BEFORE, Listener, Order, in_turn, left_out
+from scenarios._doctor.order import A_ROUTE, BEFORE, Listener, Order, in_turn, left_out, too_few_requests
 from scenarios._doctor.patient import Patient
 from scenarios._doctor.steps import FASTEST
 from scenarios._order import parse_duration
@@ -60,6 +60,12 @@ def order_of(  # noqa: PLR0913, PLR0917 - what somebody may say
     """What is to be examined. Raises Trouble for what cannot be understood, before anything is started."""
     choice = parse_choice(**{name: given or () for name, given in words.items()})
     allowed = parse_duration(budget)
+    if allowed < BEFORE + A_CLEAR_ROUTE:
+        least = f"the app's start, its neighbours at rest and one route take about {BEFORE + A_CLEAR_ROUTE:.0f} s"
+        sentence = (
+            f"--budget {budget} is too short for any route: {least}. Give it that at least: --budget {BEFORE + A_CLEAR_ROUTE:.0f}s"
+        )
+        raise Trouble(sentence, Exit.USAGE)
     demands = tuple(parse(one) for one in gates)
     for one in demands:
         most = {"u": float(MANY), "/s": FASTEST}
@@ -90,6 +96,7 @@ def outline(order: Order) -> Iterator[str]:
     )
     if sentence:
         yield sentence
+    yield from too_few_requests(order)
     yield "a GET may change data, or call paid or remote services, too: --exclude what should be left alone"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from results import spool
-from results.limits import AT_LEAST, AWAITS, COMPUTES, FULL, GROWS, OVERLAP, STARTLING, SUFFERS, SUFFERS_FROM
+from results.limits import AT_LEAST, AWAITS, COMPUTES, FULL, GROWS, LEAST_WINDOW, OVERLAP, STARTLING, SUFFERS, SUFFERS_FROM
 from results.schema import Cell
 from results.unloaded import added_wait, quartiles
 
@@ -86,13 +86,15 @@ class Seen:
 
 
 def look(folder: Path, act: str, cell: Cell) -> Seen | None:
-    """What a cell has measured, from the spools of its act; None when its window never opened."""
+    """What a cell has measured, from the spools of its act; None when its window never opened, or its requests were used up at once."""
     marks = {
         line[2]: line[3] for line in spool.read(folder / "load" / f"{act}.jsonl") if line[0] == "mark" and line[1] == cell.name
     }
     if not {"open", "close"} <= set(marks) or marks["close"] <= marks["open"]:
         return None
     begin, end = marks["open"], marks["close"]
+    if "ceiling" in marks and end - begin < LEAST_WINDOW:
+        return None
     sent: dict[int, list[Any]] = {}
     pings: dict[str, list[float]] = {}
     latencies: list[float] = []

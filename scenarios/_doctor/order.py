@@ -1,20 +1,23 @@
 """What is to be examined, and what a run keeps of that: neither a header nor a body, nor a variable of somebody's environment."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from results.gate import Gate
+from results.limits import LEAST_WINDOW, MANY
 from scenarios._doctor.asked import Asked
 from scenarios._doctor.choice import Choice
 from scenarios._doctor.patient import Patient
+from scenarios._doctor.steps import FASTEST, LEVELS, SHORTEST_WARM_UP, enough
 from scenarios._driver import Audience
 from scenarios._machine import cores, machine, packages, roomy
 from scenarios._servant import STOP_WITHIN
 
 A_ROUTE = 15.0  # seconds that a route takes, more or less; the first guess
-BEFORE = 10.0  # seconds until the first one
+BEFORE = 10.0  # seconds until the first one: the app's start, and its neighbours at rest
+WINDOW = SHORTEST_WARM_UP + LEAST_WINDOW  # seconds of a level, at least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +31,13 @@ class Order:
     requests: int  # per route, at most
     seed: int
     stop_within: float = STOP_WITHIN  # seconds that an app of ours may take to end when it is asked to
+
+
+def too_few_requests(order: Order) -> Iterator[str]:
+    """For which routes the requests are too few, and how many would do: told before anything is loaded."""
+    if (most := order.requests // LEVELS) < FASTEST * WINDOW:
+        told = f"--requests {order.requests:,} are too few for routes that take less than {MANY * WINDOW / most:.2g} s"
+        yield f"{told}, unless few users hold them up; any route can do with --requests {enough(FASTEST * WINDOW):,}"
 
 
 class Listener(Audience, Protocol):

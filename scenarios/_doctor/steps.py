@@ -5,11 +5,12 @@ requests, never by a rate: a cap makes a plateau of its own. Where even 64 users
 generator than it can do, they pause; a pause is think time, which the closed loop's law reckons with.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from results.gate import Level
-from results.limits import FEW, MANY
+from results.limits import FEW, LEAST_WINDOW, MANY
 from results.schema import Arrivals, Cell, Law, Neighbour, Pool, Scenario
 from results.unloaded import SURE, Unloaded
 from scenarios._doctor.look import Seen
@@ -22,6 +23,7 @@ WATCHERS = 8  # users while the watchdog looks: what is held for 2 ms each time 
 LONGEST = 60.0  # seconds that one level of a gate may take
 LONGEST_LONE = 10.0  # seconds that a lone user may ask for the sake of a mean
 LONGEST_LAPS = 12.0  # seconds that a window may take for the sake of whole rounds
+SHORTEST_WARM_UP = 0.25  # seconds
 SPARE = 2.0  # seconds of a drain that should not be needed
 HALF = 0.5  # of the capacity, at which a held loop is told from a busy one
 
@@ -50,7 +52,7 @@ class Bedside:
             path=self.path,
             expects="",
             users=users,
-            warm_up=max(0.25, lap),
+            warm_up=max(SHORTEST_WARM_UP, lap),
             window=max(window, 2.2 * lap),
             drain=min(10.0, SPARE + 2 * self.service + users * self.service),
             stagger=lap * (1 - 1 / users),
@@ -70,6 +72,18 @@ class Bedside:
         rate = min(often, max(1.0, 0.05 / self.patience)) if self.patience else often
         waiting = max(3.0, 3 * users * self.service) * rate  # a hold now and then may be longer than what the route usually takes
         return tuple(replace(one, rate=rate, connections=int(min(300.0, 1.2 * waiting + 24))) for one in self.neighbours)
+
+    def too_few(self, *cells: Cell) -> str | None:
+        """Why a ceiling would end levels before they tell anything, and how many requests would do; None where they suffice."""
+        asked, fullest = max(map(self.asked, cells)), max(map(self.asked, (*cells, self.many(None))))
+        if asked <= self.requests // LEVELS:
+            return None
+        allowed = f"--requests {self.requests:,} allows {self.requests // LEVELS:,} for each level, too few for one that may ask"
+        return f"{allowed} {asked:,.0f} before it tells anything: --requests {enough(fullest):,}"
+
+    def asked(self, cell: Cell) -> float:
+        """Requests of a level until its window is long enough to tell anything, where nobody waits."""
+        return cell.users / (self.service + cell.think) * (cell.warm_up + LEAST_WINDOW)
 
     def alone(self) -> Cell:
         """One user: the unloaded service time."""
@@ -138,6 +152,11 @@ class Bedside:
                 rate = min(users / max(self.service, users / FASTEST), highest.rate * max(1.0, users / highest.users))
                 cell = replace(self.cell(users, bounded(1.2 * count / max(rate, 0.1), 1.0, LONGEST)), most=left // len(levels))
                 yield replace(cell, repeat=2, name=f"{cell.name}~2") if users in looks else cell
+
+
+def enough(asked: float) -> int:
+    """Requests of a route whose fullest level asks so many, in hundreds."""
+    return 100 * math.ceil(asked * LEVELS / 100)
 
 
 def bounded(value: float, least: float, most: float) -> float:

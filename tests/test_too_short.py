@@ -1,0 +1,130 @@
+"""A window too short to judge is not judged; a plan that cannot fit says so before it starts, with what would fit."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from reports.checks import Check, CheckStatus
+from reports.load import load
+from reports.measure import measure
+from reports.trust import trust
+from results.schema import Cell, Scenario, Variant
+from results.trouble import Exit, Trouble
+from scenarios._doctor import front, plan
+from scenarios._doctor.look import Seen, look
+from scenarios._doctor.order import Order, too_few_requests
+from scenarios._doctor.patient import Patient
+from tests import simulate, simulate_loads
+from tests.test_doctor_steps import IDLE, bedside, seen, write
+from tests.test_report import BROKEN
+
+OF_THE_CPU = ("other processes", "stolen CPU", "generator CPU", "generator CPU, worst second", "generator stalls")
+
+
+def checked(folder: Path, window: float) -> dict[str, Check]:
+    """The checks of a crowd whose machine was busy by five ticks of 10 ms in any 40 ms, or whatever its counters round it to."""
+    act = dataclasses.replace(
+        BROKEN.acts[0],
+        cells=tuple(dataclasses.replace(cell, window=window) for cell in BROKEN.acts[0].cells if cell.scenario is Scenario.CROWD),
+    )
+    path = simulate.write(folder, simulate.World(plan=dataclasses.replace(BROKEN, acts=(act,))))
+    found = pd.read_parquet(path / "load.parquet")
+    totals = {"used": 4.0 * found.t, "stolen": 0.2 * found.t}
+    found.assign(**totals).to_parquet(path / "load.parquet")
+    cell = f"crowd/{Variant.BROKEN_ASYNC}/8"
+    return {one.name: one for one in trust(measure(load(path))).checks if one.cell == cell}
+
+
+def test_what_is_read_in_ticks_of_ten_milliseconds_is_not_judged_in_forty(tmp_path: Path) -> None:
+    """187 % of all cores was used by neither, said a window of 40 ms."""
+    short, long = checked(tmp_path / "a", 0.04), checked(tmp_path / "b", 2.5)
+    assert {short[name].status for name in OF_THE_CPU} == {CheckStatus.UNKNOWN}
+    assert all("too short" in short[name].why for name in OF_THE_CPU)
+    assert long["other processes"].status is CheckStatus.FAIL
+    assert long["stolen CPU"].status is CheckStatus.FAIL
+    assert long["generator CPU"].status is CheckStatus.PASS
+
+
+def test_a_window_that_its_ceiling_cut_to_almost_nothing_is_no_measurement(tmp_path: Path) -> None:
+    """Neither for what is asked next nor for the verdict; a longer one is."""
+    for seconds, is_one in ((0.04, False), (0.7, True)):
+        cell = dataclasses.replace(bedside(0.005).few(), most=200)
+        for folder in ("samples", "load", "probe"):
+            (tmp_path / str(seconds) / folder).mkdir(parents=True)
+        marks = [
+            ["mark", cell.name, name, 10.0 + at, 0, 0.0] for name, at in (("open", 0.0), ("ceiling", seconds), ("close", seconds))
+        ]
+        write(tmp_path / str(seconds) / "load" / "route-01.jsonl", marks)
+        write(tmp_path / str(seconds) / "samples" / "route-01.jsonl", [])
+        assert (look(tmp_path / str(seconds), "route-01", cell) is not None) is is_one
+        crowd = dataclasses.replace(simulate_loads.crowd(8, 5 * seconds), most=200, window=3.0)
+        path = simulate_loads.write(tmp_path / f"{seconds}-run", [crowd], simulate_loads.Server(service=0.005))
+        table = pd.read_parquet(path / "load.parquet")
+        last = table[table["mark"] == "close"]
+        close = float(table.t[table["mark"] == "open"].max()) + seconds
+        table.loc[last.index, "t"] = close
+        ceiling = last.assign(mark="ceiling", t=close)
+        pd.concat([table, ceiling]).to_parquet(path / "load.parquet")
+        study = measure(load(path))
+        assert [one.cell for one in study.missing] == ([] if is_one else [crowd.name])
+
+
+@pytest.mark.parametrize(("requests", "service", "fits"), [
+    (20_000, 0.0005, True), (20_000, 0.1, True), (5_000, 0.0005, True),
+    (1_000, 0.0005, False), (1_000, 0.01, False), (1_000, 1.0, True),
+])  # fmt: skip
+def test_a_route_for_which_the_requests_are_too_few_is_told_before_it_is_loaded(
+    requests: int, service: float, *, fits: bool
+) -> None:
+    """With how many would do; so many do."""
+    one = dataclasses.replace(bedside(service), requests=requests)
+    told = one.too_few(one.alone(), one.few())
+    assert (told is None) is fits
+    if told:
+        assert f"--requests {requests:,} allows {requests // 5:,} for each level" in told
+        enough = int(told.rpartition("--requests ")[2].rstrip(".").replace(",", ""))
+        assert dataclasses.replace(one, requests=enough).too_few(one.alone(), one.few(), one.many(None)) is None
+
+
+def test_no_level_is_begun_for_which_the_requests_are_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The few are enough for a held loop; where they leave it open, the many are asked for first."""
+    one = dataclasses.replace(bedside(0.1), requests=1_000)
+
+    def found(_folder: Path, _act: str, cell: Cell) -> Seen:
+        return seen(cell, {1: 10.0, 8: 80.0}.get(cell.users, 80.0))
+
+    monkeypatch.setattr(plan, "look", found)
+    refused: list[str] = []
+
+    def fits(cell: Cell, _: bool) -> bool:  # noqa: FBT001
+        why = one.too_few(dataclasses.replace(cell, most=one.requests // 5))
+        refused.extend([why] if why else [])
+        return not why
+
+    asked = [cell.users for some in plan.steps(Path(), one, IDLE, (), [], fits) for cell in some]
+    assert asked == [1, 8]
+    assert "--requests" in refused[0]
+
+
+def order_of(**words: Any) -> Order:
+    """What somebody wants examined."""
+    patient = Patient.of_module("shop:app")
+    return front.order_of(patient, {}, [], **{"budget": "8m", "requests": 20_000, "seed": 1, **words})
+
+
+def test_a_budget_that_no_route_fits_is_refused_and_what_would_fit_is_said() -> None:
+    """Before the app is started."""
+    with pytest.raises(Trouble, match=r"--budget 5s is too short .* --budget 20s") as trouble:
+        order_of(budget="5s")
+    assert trouble.value.code is Exit.USAGE
+    assert order_of(budget="20s").budget == 20.0
+
+
+def test_requests_that_will_not_do_are_told_beforehand() -> None:
+    """Too few for routes that are too fast for them; nothing where all fits."""
+    assert list(too_few_requests(order_of())) == []
+    (told,) = too_few_requests(order_of(requests=1_000))
+    assert "--requests 1,000 are too few for routes that take less than" in told
