@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.findings import WORST_FIRST
-from reports.readings import Entry, Reading, at_level, bounds, level, of_route, told, top
+from reports.readings import Entry, Reading, at_level, bounds, level, of_route, told, top, worst_of
 from reports.wording import count, places, seconds, share
 
 ACCUSED = {  # verdict -> kind of annotation, title
@@ -31,7 +31,7 @@ MOST_NOTES = 10  # of each kind: GitHub drops the rest silently
 MOST_DOUBTS = 8
 CUT = "\n(cut here: a step's summary holds 1 MiB; the report has the rest)\n"
 OUTCOMES: dict[bool | None, str] = {True: "holds", False: "**fails**", None: "inconclusive"}
-COLUMNS = ("route", "verdict", "served at once", "unloaded", "load", "p50", "p99", "errors", "innocent `async` route, p90")
+COLUMNS = ("route", "verdict", "served at once", "unloaded", "load", "p50", "p99", "errors", "innocent route beside it, p90")
 
 
 def announce(data: Entry, environment: Mapping[str, str], *, as_json: bool) -> None:
@@ -162,7 +162,9 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 def row(entry: Entry) -> Iterator[str]:
     """One route; `-` for what is not known."""
     load = top(entry)
-    beside = entry["neighbours"].get("async", {})
+    kind = worst_of(entry["neighbours"])
+    beside, at = entry["neighbours"].get(kind, {}), entry.get("neighbours_at")
+    besides = (f" @ {level(at)}" if at else "") + (f" ({kind})" if kind != "async" else "")
     yield from (entry["route"], entry["verdict"])
     yield said(of_route(entry, "served_at_once"), places)
     yield said(bounds(entry, "service_s"))
@@ -171,7 +173,7 @@ def row(entry: Entry) -> Iterator[str]:
         one = bounds(load, name)
         yield f"n={load['completed']}" if load and one.why else said(one)
     yield share(at_level("errors", entry, load).low) if load else "-"
-    yield f"{said(bounds(beside, 'idle_p90_s'))} to {said(bounds(beside, 'loaded_p90_s'))}" if beside else "-"
+    yield f"{said(bounds(beside, 'idle_p90_s'))} to {said(bounds(beside, 'loaded_p90_s'))}{besides}" if beside else "-"
 
 
 def said(one: Reading, say: Callable[[float], str] = seconds) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reports.percentiles import wilson_ranks
-from results.gate import AT_A_LEVEL, Gate, Level
+from results.gate import AT_A_LEVEL, NEIGHBOURS, Gate, Level
 from results.schema import Scenario, suffix
 
 KEYS = {
@@ -57,8 +57,9 @@ def readings(gate: Gate, entry: Entry, data: Entry) -> Iterator[Reading]:
             yield Reading(level=gate.level, why=NOT_MEASURED)
     elif is_doubted(data, entry):
         yield Reading(why="a load of this route cannot be trusted")
-    elif gate.metric in {"neighbour_p90", "neighbour_ratio"}:
-        yield worse(entry["neighbours"], as_ratio=gate.metric == "neighbour_ratio")
+    elif gate.metric in NEIGHBOURS:
+        felt = worse(entry["neighbours"], as_ratio=gate.metric == "neighbour_ratio")
+        yield replace(felt, level=level(at)) if (at := entry.get("neighbours_at")) else felt
     else:
         yield of_route(entry, KEYS[gate.metric])
 
@@ -145,6 +146,11 @@ def worse(neighbours: dict[str, Entry], *, as_ratio: bool) -> Reading:
         felt.append((loaded.low / under[0], loaded.high / under[1] if under[1] else math.inf))
     low, high = (max(ends) for ends in zip(*felt, strict=True)) if felt else (0.0, math.inf)
     return Reading(low, high, why="" if low or math.isfinite(high) else NOT_MEASURED)
+
+
+def worst_of(neighbours: dict[str, Entry]) -> str:
+    """The kind of neighbour that waits longest; "" where nobody was asked."""
+    return max(neighbours, key=lambda kind: bounds(neighbours[kind], "loaded_p90_s").low, default="")
 
 
 def bounds(entry: Entry, key: str) -> Reading:

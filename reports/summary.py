@@ -105,6 +105,7 @@ def route_entry(finding: Finding) -> dict[str, Any]:
 def examined(case: Case) -> dict[str, Any]:
     """What the doctor adds to a route."""
     inside, cure = case.exam.top.inside if case.exam.top else None, case.cure
+    beside, at = case.neighbours
     names = ("file", "line", "function", "call", "library", "share", "holds", "blind")
     return {
         "served_at_once": case.served,
@@ -119,6 +120,8 @@ def examined(case: Case) -> dict[str, Any]:
         "notes": case.notes,
         "sure": case.sure,
         "excluded": list(case.excluded),
+        "neighbours": {kind: neighbour_entry(one) for kind, one in beside.items()},
+        "neighbours_at": at,
         "would_change_it": case.ruling.change,
         "cure": asdict(cure) if cure else None,
     }

@@ -9,6 +9,9 @@
 `served_at_once` and `capacity` are bounds (">= x") where nothing queued. What x does not decide is inconclusive, but one: at
 least 20 served at once holds where nothing queued for 20 users or more, however quick the route (and so seldom asked at once).
 
+The neighbours are those that the verdict goes by: beside the largest crowd; beside a healthy route that fills the core, at
+half of its capacity. The outcome names the load, and of the two neighbours the one that waits longer counts.
+
 Here it is understood, and says what must be run for it; the report judges it.
 """
 
@@ -54,6 +57,7 @@ METRICS = {
     "verdict": Kind.CODE,
 }
 AT_A_LEVEL = ("p50", "p90", "p95", "p99", "p99.9", "mean", "max", "errors", "dropped", "waiting", "rate")
+NEIGHBOURS = ("neighbour_p90", "neighbour_ratio")
 CODES = (
     *("scales", "loop-blocked", "loop-busy", "gil-bound", "thread-pool", "executor-pool", "pool-limited"),
     *("wrong-answer", "unknown", "untrusted"),

@@ -1,17 +1,30 @@
 """What an examination says of a route where it cannot say all: bounds, what a verdict excludes, whose neighbours are read."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reports.ci import step_summary
 from reports.doctor.diagnosis import Case
 from reports.doctor.exam import Exam
 from reports.doctor.rules import rule
 from reports.doctor.table import row
 from reports.findings import Finding, Verdict
+from reports.gates import judge
+from reports.percentiles import Estimate
+from reports.study import Bystander
 from reports.summary import route_entry
-from tests.test_doctor_rules import HELD, NOBODY, exam, look
+from reports.wording import seconds
+from results.gate import parse
+from results.schema import Cell
+from scenarios._doctor import plan
+from scenarios._doctor.look import Seen
+from tests.made_up import route, run
+from tests.test_doctor_rules import HELD, IDLE, NOBODY, exam, look, neighbours
+from tests.test_doctor_steps import bedside
+from tests.test_doctor_steps import seen as seen_at
 
 REFUSES = {8: (40, 400, "status 429")}
 
@@ -19,6 +32,17 @@ REFUSES = {8: (40, 400, "status 429")}
 def case_of(seen: Exam) -> Case:
     """The route as its rules judge it."""
     return Case(exam=seen, ruling=rule(seen, []), blames=(), cure=None)
+
+
+def finding_of(seen: Exam) -> Finding:
+    """What is found of it."""
+    found = case_of(seen)
+    return Finding(seen.route, found.ruling.verdict, "", "", found)
+
+
+def entry_of(seen: Exam) -> dict[str, Any]:
+    """Its entry in the summary."""
+    return route_entry(finding_of(seen))
 
 
 @pytest.mark.parametrize(
@@ -64,10 +88,8 @@ BOUNDS = [
 @pytest.mark.parametrize(("what", "seen", "served"), BOUNDS, ids=[one[0] for one in BOUNDS])
 def test_what_nobody_waited_for_is_a_bound_in_summary_and_table(what: str, seen: Exam, served: str) -> None:
     """Served at once and capacity: `>=` where nothing queued, never more than the users; a number where the rest had to wait."""
-    found = case_of(seen)
-    finding = Finding(seen.route, found.ruling.verdict, "", "", found)
-    assert row(finding)[1] == served
-    entry = route_entry(finding)
+    assert row(finding_of(seen))[1] == served
+    entry = entry_of(seen)
     assert entry["is_bound"] is served.startswith(">="), what
     assert entry["served_at_once"] == pytest.approx(float(served.removeprefix(">= ")), rel=0.01)
 
@@ -77,3 +99,73 @@ def test_levels_of_gates_beyond_the_many_are_judged_by_themselves() -> None:
     seen = exam(0.1, look(8, 80), look(64, 630), look(100, 800))
     assert case_of(seen).ruling.is_bound
     assert not case_of(seen).is_bound
+
+
+CALM, LATE = neighbours(0.018)["async"], Estimate(0.161, 0.161)
+BCRYPT = look(64, 37, cpu=1.0, loop=0.161, loop_cpu=0.02)
+AT_HALF: dict[str, Any] = {"half": {"async": CALM}, "half_rate": 18.5}
+
+
+@pytest.mark.parametrize(
+    ("what", "seen", "p90", "at"),
+    [
+        ("nothing queues: beside the many", exam(0.1, look(8, 80), look(64, 620, loop=0.004)), 0.004, {"users": 64}),
+        ("it fills the core: at half of its capacity", exam(0.027, look(8, 37, cpu=1.0, loop=0.009, loop_cpu=0.02), BCRYPT, **AT_HALF), 0.018, {"rate_rps": 18.5}),
+        ("the few leave room", exam(0.027, look(8, 30, cpu=0.6, loop=0.005), BCRYPT), 0.005, {"users": 8}),
+        ("they leave none, and half was not asked", exam(0.009, look(8, 107, cpu=1.0, loop=0.07, loop_cpu=0.99), look(64, 96, cpu=1.0, loop=0.44, loop_cpu=0.99)), 0.44, {"users": 64}),
+        ("it holds the loop", exam(0.1, look(8, 9.9, loop=0.78)), 0.78, {"users": 8}),
+        ("it computes on the loop, and harms at half as well", exam(0.03, look(8, 33, cpu=1.0, loop=0.24, loop_cpu=0.98), half=neighbours(0.045), half_rate=16.5), 0.24, {"users": 8}),
+    ],
+)  # fmt: skip
+def test_gate_table_and_step_summary_read_the_neighbour_that_the_verdict_reads(
+    what: str, seen: Exam, p90: float, at: dict[str, float]
+) -> None:
+    """Where a healthy route fills the core everybody waits for the core: that is no harm of the route's."""
+    entry = entry_of(seen)
+    assert (entry["neighbours"]["async"]["loaded_p90_s"], entry["neighbours_at"]) == (p90, at), what
+    found = judge(parse("neighbour_p90 < 50ms"), run(route(**entry)))
+    assert found.holds is (p90 < 0.05), what
+    level = f"{at['users']}u" if "users" in at else f"{at['rate_rps']:g}/s"
+    assert found.words.startswith(f"neighbour_p90(GET /x) @ {level} = {seconds(p90)}")
+    assert seen.top
+    shown = f"{seconds(IDLE)} -> {seconds(p90)}"
+    assert row(finding_of(seen))[5] == shown + ("" if at == {"users": seen.top.level.users} else f" @ {level}"), what
+    rows = step_summary(run(route(**entry)))
+    assert f"{seconds(IDLE)} to {seconds(p90)} @ {level}".replace("@", "&#64;") in rows
+
+
+def test_the_neighbour_that_suffers_more_is_shown_and_named() -> None:
+    """A full pool of threads harms the `def` one only: the gate fails, so the table must say why."""
+    both = {**look(64, 398).beside, "def": Bystander("def", Estimate(IDLE, IDLE), LATE, 130, 130, None)}
+    pool = replace(look(64, 398, threads_waiting=24.0, threads=40.0), beside=both)
+    seen = exam(0.1, look(8, 80), pool, alone=0.97)
+    data = run(route(**entry_of(seen)))
+    assert judge(parse("neighbour_p90 < 50ms"), data).actual == 0.161
+    assert row(finding_of(seen))[5] == "1.50 ms -> 161 ms (def)"
+    assert "1.50 ms to 161 ms &#64; 64u (def)" in step_summary(data)
+
+
+@pytest.mark.parametrize(
+    ("gate", "cpu", "asked"),
+    [
+        ("neighbour_p90 < 50ms", 0.9, ["1", "8", "64", "230/s"]),
+        ("neighbour_ratio(GET /x) < 5x", 0.9, ["1", "8", "64", "230/s"]),
+        ("neighbour_p90(GET /other) < 50ms", 0.9, ["1", "8", "64"]),
+        ("neighbour_p90 < 50ms", 0.6, ["1", "8", "64"]),
+        ("served_at_once >= 20", 0.9, ["1", "8", "64"]),
+    ],
+)
+def test_a_gate_on_neighbours_has_them_asked_at_half_where_the_core_is_full(
+    monkeypatch: pytest.MonkeyPatch, gate: str, cpu: float, asked: list[str]
+) -> None:
+    """The level that the gate will be read at is measured, and only where it is needed."""
+    levels: dict[int, tuple[float, float]] = {1: (400, 0.4), 8: (450, cpu), 64: (460, cpu)}
+
+    def found(_folder: Path, _act: str, cell: Cell) -> Seen:
+        rate, used = levels[cell.users]
+        return seen_at(cell, rate, cpu=used, median=0.002)
+
+    monkeypatch.setattr(plan, "look", found)
+    told = plan.steps(Path(), bedside(0.002), {"async": 0.0015}, (parse(gate),), [], lambda *_: True)
+    cells = [cell for some in told for cell in some]
+    assert asked == [f"{one.arrivals.profile[0][1]:g}/s" if one.arrivals else str(one.users) for one in cells]

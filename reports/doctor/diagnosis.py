@@ -9,14 +9,15 @@ from reports.blame import Blame
 from reports.checks import CheckStatus
 from reports.doctor.exam import Exam, at_rest, exam_of
 from reports.doctor.rules import Ruling, rule
-from reports.doctor.signs import MOSTLY, is_calm, is_own
+from reports.doctor.signs import MOSTLY, is_calm, is_full, is_own
 from reports.findings import MECHANISM, WORST_FIRST, Finding, Verdict, harm
 from reports.load import Evidence
 from reports.queueing import served_at_once
 from reports.remedies import Remedy, remedy
-from reports.study import Route, Study
+from reports.study import Bystander, Route, Study
 from reports.trust import Belief, Trust
 from reports.wording import count, number, places, seconds, share
+from results.limits import FEW
 
 HELD = (Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY)
 QUIET = (Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED)
@@ -76,6 +77,22 @@ class Case:
         if self.ruling.is_bound:
             return served_at_once(level.rate, math.inf, level.users, top.think)
         return served_at_once(level.rate, unloaded.low if self.is_bound else unloaded.mean, level.users, top.think)
+
+    @property
+    def neighbours(self) -> tuple[dict[str, Bystander], dict[str, float]]:
+        """The neighbours that the verdict goes by, and at which load, for gate, table and page alike.
+
+        That is the largest crowd. Where a healthy route fills the core, whoever asks waits for the core: then at half of its
+        capacity, if that was asked, else beside the few, if they leave room.
+        """
+        exam, top, few = self.exam, self.exam.top, self.exam.looks.get(FEW)
+        if top is None:
+            return {}, {}
+        if self.ruling.verdict is Verdict.SCALES and is_full(exam, top):
+            if exam.half and exam.half_rate:
+                return exam.half, {"rate_rps": exam.half_rate}
+            top = few if few and not is_full(exam, few) else top
+        return top.beside, {"users": top.level.users}
 
     @property
     def excluded(self) -> tuple[Verdict, ...]:

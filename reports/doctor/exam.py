@@ -58,6 +58,7 @@ class Exam:
     looks: dict[int, Look]
     faults: dict[int, tuple[int, int, str]]  # by users: wrong answers, of how many, and the commonest fault
     half: dict[str, Bystander] | None  # the neighbours at half of the capacity, where that was asked
+    half_rate: float | None = None  # requests per second that it was
     held: Held | None  # who held the loop while the watchdog looked
     restless: frozenset[tuple[str, int]]  # files and lines that hold it while nobody asks
     computing: float | None  # CPU seconds per second in which the loop was late, whoever was to blame
@@ -109,6 +110,7 @@ def exam_of(evidence: Evidence, study: Study, route: Route, entry: dict[str, Any
         faults={cell.users: found for cell in cells if cell.scenario is Scenario.CROWD and (found := wrong(evidence, cell))},
         looks={cell.users: look_of(evidence, cell, levels[cell.users], others[cell.name] or 0.0) for cell in crowds},
         half=beside(evidence, half) if half else None,
+        half_rate=half.arrivals.profile[0][1] if half and half.arrivals else None,
         held=kept,
         restless=frozenset(one.place for one in rest.blames) if (rest := at_rest(evidence)[0]) else frozenset(),
         computing=burnt * window.seconds / late if window and burnt is not None and late else None,

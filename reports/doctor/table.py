@@ -8,6 +8,7 @@ from rich.table import Table
 from reports.console import grid, narrowed
 from reports.doctor.diagnosis import HELD, Case, is_unreached, worst_last
 from reports.findings import Finding, Verdict
+from reports.readings import level
 from reports.report import Report
 from reports.wording import places, seconds, share, value
 
@@ -37,17 +38,27 @@ def row(one: Finding) -> tuple[str, ...]:
     if look is None or one.verdict in (Verdict.UNTRUSTED, Verdict.WRONG_ANSWER):
         return (name, *["-"] * 5, verdict, where(case))
     served = places(case.served)
-    beside = look.beside.get("async")
     return (
         name,
         f">= {served}" if case.is_bound else served,
         seconds(exam.service),
         str(look.level.users),
         value(look.level.mean),
-        f"{value(beside.idle)} -> {value(beside.loaded)}" if beside else "-",
+        felt(case),
         verdict,
         where(case),
     )
+
+
+def felt(case: Case) -> str:
+    """The neighbour that waits longest: its p90 idle and loaded, at another load than the row's, and which one, if not `async`."""
+    beside, at = case.neighbours
+    worst = max(beside.values(), key=lambda one: one.loaded.low if one.loaded else 0.0, default=None)
+    if worst is None:
+        return "-"
+    is_elsewhere = case.exam.top is None or at.get("users") != case.exam.top.level.users
+    load = f" @ {level(at)}" if is_elsewhere else ""
+    return f"{value(worst.idle)} -> {value(worst.loaded)}{load}" + (f" ({worst.kind})" if worst.kind != "async" else "")
 
 
 def where(case: Case) -> str:

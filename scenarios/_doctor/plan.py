@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from results.gate import AT_A_LEVEL, Gate, asks
-from results.limits import ALIKE, FEW, HOLD, MANY
+from results.gate import AT_A_LEVEL, NEIGHBOURS, Gate, asks
+from results.limits import ALIKE, FEW, FULL, HOLD, MANY
 from results.schema import Cell
 from results.unloaded import Unloaded, spread, unloaded
 from scenarios._doctor.look import Seen, look
@@ -30,6 +30,7 @@ def steps(  # noqa: PLR0913, PLR0917 - what is known, and what is wanted
     3. Else many users: some hold it by less at a time, or seldom.
     4. Where the lone requests are too few to say what the rate means, the lone user asks for longer.
     5. A plateau that neither the CPU nor a queue explains is looked at once more, in between.
+    6. Where the core is full and a gate asks for the neighbours: half of that load as well.
     """
     act, service, few = bedside.act, bedside.alone(), bedside.few()
     yield service, few
@@ -40,8 +41,11 @@ def steps(  # noqa: PLR0913, PLR0917 - what is known, and what is wanted
     yield from unless_held(folder, bedside, idle, looks, fits)
     held = next((one for users in (FEW, MANY) if (one := looks.get(users)) and holds(one, idle, alone.mean)), None)
     yield from until_known(folder, bedside, looks, fits, is_held=held is not None)
-    if held and held.computes and held.rate and fits(half := bedside.half(HALF * held.rate), True):
-        yield (half,)
+    busiest = held or looks[max(looks)]
+    if (held.computes if held else fills_core(busiest, gates, bedside.route)) and busiest.rate:
+        half = bedside.half(HALF * busiest.rate)
+        if fits(half, True):
+            yield (half,)
     if held or any(suspicious(one, alone, idle) for one in looks.values()):
         holding.append(1 / held.rate if held and held.rate else alone.mean)
     demands = asks([one for one in gates if one.metric in AT_A_LEVEL], bedside.route)  # all else is there already
@@ -83,6 +87,12 @@ def until_known(folder: Path, bedside: Bedside, looks: dict[int, Seen], fits: Fi
 def holds(seen: Seen, idle: dict[str, float], unloaded: float) -> bool:
     """Whether the loop seems to be held: by whoever waits there, or by one who computes for as long as counts."""
     return seen.suffers("async", idle) and (not seen.computes or min(unloaded, seen.takes) >= HOLD)
+
+
+def fills_core(seen: Seen, gates: tuple[Gate, ...], route: str) -> bool:
+    """Whether neighbours that a gate asks for wait for the core only: what the route does to them shows where it leaves room."""
+    is_asked = any(gate.metric in NEIGHBOURS and gate.matches(route) for gate in gates)
+    return is_asked and (seen.cpu or 0.0) >= FULL
 
 
 def suspicious(seen: Seen, alone: Seen, idle: dict[str, float]) -> bool:
