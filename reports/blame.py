@@ -123,6 +123,8 @@ def held(lines: Iterable[Sequence[Any]], window: tuple[float, float], origin: fl
     total = nobody = collected = 0.0
     for hold in inside:
         for weight, stack in hold.shares:
+            if weight <= 0:
+                continue  # less than the watch writes: rounded away, it accuses nobody
             if not stack:
                 nobody += weight
             elif stack[0].file == COLLECTOR:
@@ -194,6 +196,7 @@ def blame(parts: list[Part], total: float, roots: Sequence[Path]) -> Blame:
         times[id(part.hold)] += part.weight
     seconds = sum(times.values())
     whole = {id(part.hold): part.hold for part in parts}.values()
+    lasted = sum(hold.end - hold.start for hold in whole)
     return Blame(
         file=shown(guilty.file, roots),
         line=guilty.line,
@@ -206,7 +209,7 @@ def blame(parts: list[Part], total: float, roots: Sequence[Path]) -> Blame:
         holds=len(times),
         longest=max(times.values()),
         median=median(times.values()),
-        blind=sum(hold.blind for hold in whole) / sum(hold.end - hold.start for hold in whole),
+        blind=sum(hold.blind for hold in whole) / lasted if lasted else 0.0,
         elsewhere=sum(part.weight for part in parts if not part.hold.is_request) / seconds,
     )
 

@@ -1,13 +1,16 @@
 """The guilty line, on stacks made up frame by frame."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from reports.blame import Blame, Held, held, holds_of, read_holds, shown
+from reports.report import Report, explain
 from targets.guest.frames import COLLECTOR
 
 HOME = Path("/srv/shop")
@@ -163,3 +166,29 @@ def test_files_are_told_as_their_reader_knows_them() -> None:
         "requests/api.py",
         "/etc/x.py",
     ]
+
+
+def test_a_weight_that_rounding_took_away_says_nothing() -> None:
+    """The watch writes microseconds: a look of less is 0.0, alone in its hold or beside others, whoever it is of."""
+    none, half = [0.0, [HANDLER]], [0.05, [HELPER]]
+    assert facts(line(1, none)) == Held(0.0, 0.0, ())
+    assert facts(line(1, none, half)) == facts(line(1, half))
+    assert facts(line(1, [0.0, [list(COLLECTOR[0])]], [0.0, []])) == Held(0.0, 0.0, ())
+    assert only(["hold", 1.0, 1.0, "request", 0.0, [half]]).blind == 0.0
+
+
+def test_a_run_with_such_a_line_is_reported(tmp_path: Path, example: Report) -> None:
+    """The stored examination with one more line for each watched route, all of weight nothing: the same findings."""
+    path = tmp_path / "run"
+    shutil.copytree(example.path, path, ignore=shutil.ignore_patterns("report"))
+    origin = json.loads((path / "run.json").read_text(encoding="utf-8"))["origin"]
+    loads = pd.read_parquet(path / "load.parquet")
+    opened = loads[(loads["mark"] == "open") & loads.cell.str.endswith(" watched")]
+    files = sorted((path / "holds").glob("*-watch-*.jsonl"))
+    assert len(files) == len(opened) > 0
+    for file in files:
+        for moment in opened.t + origin + 0.1:
+            with file.open("a", encoding="utf-8") as told:
+                told.write(json.dumps(line(round(moment, 6), [0.0, [HANDLER]])) + "\n")
+    found = [(one.route.route, one.verdict, one.sentence) for one in explain(path).findings]
+    assert found == [(one.route.route, one.verdict, one.sentence) for one in example.findings]
