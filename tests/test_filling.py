@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenarios._doctor.filling import Spot, Unfillable, fill
+from scenarios._doctor.filling import MOST_STEPS, Spot, Unfillable, fill
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,127 @@ def test_what_is_made_is_valid(schema: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator(schema, format_checker=checker).validate(
         json.loads(json.dumps(fill(schema, Spot({}, "value"))))
     )
+
+
+def reference(name: str) -> dict[str, str]:
+    """A pointer to a named schema."""
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def of_parts(parts: dict[str, Any]) -> dict[str, Any]:
+    """An object that has them all."""
+    return {"type": "object", "properties": parts, "required": list(parts), "additionalProperties": False}
+
+
+def expressions(operators: int, *, tagged: bool, leaf: bool) -> dict[str, Any]:
+    """Trees of operators with two sides each, as people write them for filters and rules."""
+    operators_ = [f"Op{number}" for number in range(operators)]
+    names = operators_ + ["Number"] * leaf
+    either = {"oneOf" if tagged else "anyOf": [reference(name) for name in names]}
+    tags: dict[str, Any] = {"propertyName": "op", "mapping": {name: reference(name)["$ref"] for name in names}}
+    whole = {**either, "discriminator": tags} if tagged else either
+    sides = {"left": whole, "right": whole, "more": {"type": "array", "items": whole}}
+    defs = {name: of_parts({"op": {"const": name}, **sides}) for name in operators_}
+    return {
+        "$defs": {**defs, **({"Number": of_parts({"op": {"const": "Number"}, "value": {"type": "number"}})} if leaf else {})},
+        **whole,
+    }
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+def test_trees_of_many_operators_stay_small(tagged: bool) -> None:  # noqa: FBT001
+    """The option that ends goes first; where none does, few steps show it."""
+    document = expressions(40, tagged=tagged, leaf=True)
+    value = fill(document, Spot(document, "body"))
+    assert len(json.dumps(value)) < 150
+    jsonschema.Draft202012Validator(document).validate(value)
+    endless = expressions(40, tagged=tagged, leaf=False)
+    spot = Spot(endless, "body")
+    with pytest.raises(Unfillable, match=r"^body.* (contains itself without end|takes more than \d,\d+ steps to make)"):
+        fill(endless, spot)
+    assert next(spot.steps) < 3 * MOST_STEPS
+
+
+def test_a_value_that_must_be_huge_is_given_up() -> None:
+    """Each of twenty kinds needs two of the next: a million parts, of which none is too many."""
+    kinds = {f"K{number}": of_parts({side: reference(f"K{number + 1}") for side in "ab"}) for number in range(20)}
+    document = {"$defs": {**kinds, "K20": {"type": "boolean"}}}
+    spot = Spot(document, "body")
+    with pytest.raises(Unfillable, match="steps to make"):
+        fill(reference("K0"), spot)
+    assert next(spot.steps) < 3 * MOST_STEPS
+
+
+NAMES = "ABCDE"
+REFERRING = st.recursive(
+    st.sampled_from([{"type": "integer"}, *map(reference, NAMES)]),
+    lambda inner: (
+        st.fixed_dictionaries({"anyOf": st.lists(inner, min_size=1, max_size=3)})
+        | st.fixed_dictionaries({"type": st.just("array"), "items": inner}, optional={"minItems": st.integers(0, 2)})
+        | st.dictionaries(st.sampled_from("xy"), inner, min_size=1).map(of_parts)
+    ),
+    max_leaves=4,
+)
+OBJECTS = st.dictionaries(st.sampled_from("xy"), REFERRING, min_size=1).map(of_parts)
+
+
+def ends(schema: dict[str, Any], finite: set[str]) -> bool:
+    """Whether a schema has a value, when the named ones of a set have."""
+    if "$ref" in schema:
+        return schema["$ref"].rpartition("/")[2] in finite
+    if "anyOf" in schema:
+        return any(ends(one, finite) for one in schema["anyOf"])
+    if schema["type"] == "array":
+        return not schema.get("minItems") or ends(schema["items"], finite)
+    return all(ends(one, finite) for one in schema.get("properties", {}).values())
+
+
+@settings(deadline=None)
+@given(defs=st.fixed_dictionaries(dict.fromkeys(NAMES, OBJECTS)))
+def test_what_contains_itself_is_made_whenever_it_ends_and_is_valid(defs: dict[str, Any]) -> None:
+    """For any five schemas that refer to one another; few steps, whatever the answer."""
+    document, finite = {"$defs": defs, **reference("A")}, set[str]()
+    for _ in NAMES:
+        finite |= {name for name, schema in defs.items() if ends(schema, finite)}
+    spot = Spot(document, "value")
+    try:
+        value = fill(document, spot)
+    except Unfillable:
+        value = Unfillable
+    assert next(spot.steps) < 3 * MOST_STEPS
+    assert (value is not Unfillable) == ("A" in finite)
+    if value is not Unfillable:
+        jsonschema.Draft202012Validator(document).validate(value)
+
+
+@pytest.mark.parametrize(
+    ("tag", "sent"),
+    [
+        ({"const": "dog", "default": "dog"}, "dog"),
+        ({"enum": ["dog"], "default": "dog"}, "dog"),  # as OpenAPI 3.0 writes it
+        ({"enum": ["hound", "dog"], "default": "dog"}, "dog"),
+        ({"type": "string"}, "dog"),  # only the mapping says it
+    ],
+)
+def test_the_tag_of_a_union_is_sent_though_it_has_a_default(tag: dict[str, Any], sent: str) -> None:
+    """An app cannot know otherwise which of the kinds is meant."""
+    dog = {
+        "type": "object",
+        "properties": {"kind": tag, "age": {"type": "integer"}, "name": {"default": "Rex"}},
+        "required": ["age"],
+    }
+    tags = {"propertyName": "kind", "mapping": {"dog": "#/$defs/Dog"}}
+    document = {"$defs": {"Dog": dog}}
+    value = fill({"oneOf": [{"$ref": "#/$defs/Dog"}], "discriminator": tags}, Spot(document, "body"))
+    assert value == {"kind": sent, "age": 1}
+
+
+def test_what_can_have_one_value_only_is_sent_without_a_discriminator() -> None:
+    """A plain union of such kinds is told apart by it as well."""
+    schema = {
+        "properties": {"kind": {"const": "a", "default": "a"}, "none": {"const": None}, "n": {"type": "integer", "default": 3}}
+    }
+    assert fill({"anyOf": [schema]}, Spot({}, "body")) == {"kind": "a"}
 
 
 def test_a_schema_that_contains_itself_ends() -> None:

@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from scenarios._doctor.choice import Choice
-from scenarios._doctor.filling import Spot, Unfillable, fill, pointed, shown
+from scenarios._doctor.filling import Spot, Unfillable, fill
+from scenarios._doctor.schemas import pointed, shown
 
 EXAMPLES = ("example", "examples")
 

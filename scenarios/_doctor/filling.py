@@ -3,12 +3,16 @@
 import json
 import math
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import count
 from typing import Any
-from urllib.parse import unquote
+
+from scenarios._doctor.schemas import is_tag, kind_of, pointed, ready, references, tag_of
 
 MOST = 10_000  # characters or items that are made
+MOST_STEPS = 3_000  # schemas that are tried for one value
 WORDS = ("string", "1", "A")
 FORMATS = {
     "date": "2024-01-15",
@@ -39,37 +43,27 @@ class Unfillable(Exception):  # noqa: N818 - not an error: this route is not ask
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where a value stands: its name for a person, and the references that led to it."""
+    """Where a value stands: its name for a person, and the references that led to it.
+
+    The mutable state, shared by all spots of one value: the steps so far, and where each reference leads.
+    """
 
     document: dict[str, Any]
     at: str
     seen: tuple[str, ...] = ()
+    steps: Iterator[int] = field(default_factory=count)
+    ways: dict[str, set[str]] = field(default_factory=dict)
 
     def no(self, why: str) -> Unfillable:
         """Why no value can stand here."""
         return Unfillable(f"{self.at} {why}")
 
-
-def shown(holder: dict[str, Any]) -> list[Any]:
-    """The examples that a schema, a parameter or a media type carries."""
-    if "example" in holder:
-        return [holder["example"]]
-    examples = holder.get("examples") or []
-    if isinstance(examples, dict):
-        examples = [one["value"] for one in examples.values() if "value" in one]
-    return list(examples)
-
-
-def pointed(document: dict[str, Any], thing: Any) -> Any:
-    """What a `$ref` of this document points to, or the thing itself; None when it leads nowhere."""
-    for _ in range(9):
-        if not isinstance(thing, dict) or "$ref" not in thing:
-            return thing
-        place: Any = document if str(thing["$ref"]).startswith("#/") else None
-        for step in str(thing["$ref"]).split("/")[1:]:
-            place = place.get(unquote(step).replace("~1", "/").replace("~0", "~")) if isinstance(place, dict) else None
-        thing = {**place, **{key: one for key, one in thing.items() if key != "$ref"}} if isinstance(place, dict) else None
-    return None
+    def leads_back(self, schema: Any) -> bool:
+        """Whether a value of the schema would contain what led here."""
+        names = references(schema, {}) if self.seen else set()
+        for name in names - self.ways.keys():
+            self.ways[name] = references({"$ref": name}, self.document)
+        return any(not self.ways[name].isdisjoint(self.seen) for name in names)
 
 
 def merged(schema: Any, spot: Spot) -> tuple[dict[str, Any], Spot]:
@@ -97,16 +91,15 @@ def merged(schema: Any, spot: Spot) -> tuple[dict[str, Any], Spot]:
 
 
 def fill(schema: Any, spot: Spot) -> Any:
-    """A value: example, default, const, enum, or made by type. Raises Unfillable."""
+    """A value that the schema names, or one made by type. Raises Unfillable."""
+    if next(spot.steps) >= MOST_STEPS:
+        raise spot.no(f"takes more than {MOST_STEPS:,} steps to make")
     schema, spot = merged(schema, spot)
-    ready = [
-        *shown(schema),
-        *(one for one in (schema.get("default"), schema.get("const"), *schema.get("enum", [])) if one is not None),
-    ]
-    if ready:
-        return ready[0]
+    if named := ready(schema):
+        return named[0]
     for either in ("anyOf", "oneOf"):
         if options := [one for one in schema.get(either, []) if one != {"type": "null"}]:
+            options.sort(key=spot.leads_back)  # what ends goes first
             return first_of(options, {key: one for key, one in schema.items() if key != either}, spot)
     kind = kind_of(schema)
     if kind in ("boolean", "null"):
@@ -115,25 +108,12 @@ def fill(schema: Any, spot: Spot) -> Any:
     return make(schema, spot)
 
 
-def kind_of(schema: dict[str, Any]) -> str:
-    """The type that a schema asks for, or the one that its other words imply."""
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        kind = next((one for one in kind if one != "null"), "null")
-    implied = {
-        "object": ("properties", "required"),
-        "array": ("items", "prefixItems"),
-        "number": ("minimum", "maximum", "multipleOf"),
-    }
-    return kind or next((name for name, words in implied.items() if any(schema.get(word) for word in words)), "string")
-
-
 def first_of(options: list[Any], beside: dict[str, Any], spot: Spot) -> Any:
-    """The first of several schemas for which a value can be made."""
+    """The first of several schemas for which a value can be made, with the tag that tells it from the others."""
     why = None
     for option in options:
         try:
-            return fill({**beside, "allOf": [option]}, spot)
+            return fill({**beside, "allOf": [tag_of(option, beside.get("discriminator") or {}), option]}, spot)
         except Unfillable as no:
             why = why or no
     raise why or spot.no("can have no value")
@@ -188,7 +168,7 @@ def array(schema: dict[str, Any], spot: Spot) -> list[Any]:
     made = [fill(one, replace(spot, at=f"{spot.at}[{n}]")) for n, one in enumerate(schema.get("prefixItems", []))]
     least = schema.get("minItems", 0)
     wanted = min(max(least, 1), schema.get("maxItems", MOST)) - len(made)
-    if wanted <= 0:
+    if wanted <= 0 or (least <= len(made) and spot.leads_back(schema.get("items"))):
         return made
     try:
         item = fill(schema.get("items"), replace(spot, at=f"{spot.at}[{len(made)}]"))
@@ -202,11 +182,13 @@ def array(schema: dict[str, Any], spot: Spot) -> list[Any]:
 
 
 def mapping(schema: dict[str, Any], spot: Spot) -> dict[str, Any]:
-    """What is required, and others only where there must be more."""
-    properties, required, least = schema.get("properties", {}), set(schema.get("required", [])), schema.get("minProperties", 0)
+    """What is required or can have one value only, and others where there must be more."""
+    properties, least = schema.get("properties", {}), schema.get("minProperties", 0)
+    tags = [name for name, one in properties.items() if isinstance(one, dict) and is_tag(one)]
+    required = dict.fromkeys([*schema.get("required", []), *tags])
     if least > MOST:
         raise spot.no(f"must hold {least} properties")
-    names = dict.fromkeys([*schema.get("required", []), *properties, *(f"key{n}" for n in range(least))])
+    names = dict.fromkeys([*required, *properties, *(f"key{n}" for n in range(least))])
     chosen = list(names)[: max(len(required), least)]
     rest = schema.get("additionalProperties")
     return {name: fill(properties.get(name, rest), replace(spot, at=f"{spot.at}.{name}")) for name in chosen}

@@ -12,8 +12,9 @@ from results.trouble import Exit, Trouble
 from scenarios._doctor.asked import STREAMS, Asked, family
 from scenarios._doctor.candidates import candidates_of, plain
 from scenarios._doctor.choice import Choice
-from scenarios._doctor.filling import Spot, Unfillable, fill, pointed, shown
+from scenarios._doctor.filling import Spot, Unfillable, fill
 from scenarios._doctor.hidden import MASK
+from scenarios._doctor.schemas import pointed, shown
 
 HOLE = re.compile(r"\{([^{}:]+)(?::([^{}]*))?\}")  # Starlette's {name} and {name:convertor}
 CONVERTORS: dict[str, dict[str, Any]] = {

@@ -10,8 +10,8 @@ from results.trouble import Exit, Trouble
 from scenarios._doctor.asked import Asked
 from scenarios._doctor.candidates import EXAMPLES, is_bare
 from scenarios._doctor.choice import Choice, nearest
-from scenarios._doctor.filling import pointed
 from scenarios._doctor.question import HOLE, Found, ask
+from scenarios._doctor.schemas import pointed
 from scenarios._order import METHODS, parse_route
 
 DOCS = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")
