@@ -544,6 +544,18 @@ def test_without_a_document_routes_are_asked_as_they_stand() -> None:
         routes_of(None, None, parse_choice(routes=["GET /x/{y}"]))
 
 
+def test_an_interruption_is_heard_between_two_routes() -> None:
+    """Hundreds of them, with deep bodies, take seconds to fill in."""
+    looks = iter(range(3))
+
+    def check() -> None:
+        if next(looks, None) is None:
+            raise Trouble("interrupted", Exit.INTERRUPTED)
+
+    with pytest.raises(Trouble, match="interrupted"):
+        routes_of(shop().openapi(), None, parse_choice(), check)
+
+
 @pytest.mark.parametrize(("budget", "few"), [("60s", 3), ("1s", 1)])
 def test_what_fits_the_budget_is_said_before(monkeypatch: pytest.MonkeyPatch, budget: str, few: int) -> None:
     """Of five hundred routes: how many, which first, from where on none, and what would take them all."""

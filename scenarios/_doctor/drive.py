@@ -185,7 +185,7 @@ class Examination:
             self.run.facts["patient"]["framework"] = census.get("framework")
             self.run.facts["loop"] = census.get("loop") or self.run.facts["loop"]
         told = (census.get("openapi"), census.get("routes"))
-        found = routes_of(*told, choice)
+        found = routes_of(*told, choice, self.ward.interruption.check)
         changing = (
             [] if choice.routes or choice.only else [name for name in unsafe(*told) if name not in {one.route for one in found}]
         )

@@ -1,7 +1,7 @@
 """Which routes of somebody's app are examined: those that change nothing, and those that were named."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -21,8 +21,10 @@ Demands = tuple[str | None, ...]
 NO_HTTP = ("WEBSOCKET", "MOUNT")
 
 
-def routes_of(openapi: Any, census: list[dict[str, Any]] | None, choice: Choice) -> list[Asked]:
-    """The routes to examine, in the order in which the app declares them. Raises Trouble.
+def routes_of(
+    openapi: Any, census: list[dict[str, Any]] | None, choice: Choice, check: Callable[[], None] = lambda: None
+) -> list[Asked]:
+    """The routes to examine, in the order in which the app declares them; `check` looks for an interruption. Raises Trouble.
 
     `openapi` and `census` are None where they could not be had. Named routes are examined even where they may change data,
     and then no others are.
@@ -54,7 +56,11 @@ def routes_of(openapi: Any, census: list[dict[str, Any]] | None, choice: Choice)
     if lost := [name for name in choice.bodies if name not in names]:
         sentence = f"--body is for {lost[0]}, which is not examined: add --route '{lost[0]}'. Examined: {nearest(lost[0], names)}."
         raise Trouble(sentence, Exit.USAGE)
-    return [ask(one, document, choice) for one in chosen]
+    asked = []
+    for one in chosen:
+        check()
+        asked.append(ask(one, document, choice))
+    return asked
 
 
 def unsafe(openapi: Any, census: list[dict[str, Any]] | None) -> list[str]:
