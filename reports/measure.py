@@ -16,7 +16,7 @@ from reports.restarts import Restarts, restarts_of
 from reports.split import split_of
 from reports.steadiness import Steadiness
 from reports.study import Burst, Level, Missing, Route, Study, Tally
-from reports.sureness import cost_interval, rate_interval
+from reports.sureness import Interval, cost_interval, rate_interval
 from reports.turns import answers_of, starved, turns_of
 from reports.windows import Window, little, right, steady
 from results.limits import CLOSED_EARLY
@@ -105,7 +105,7 @@ def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
         route=next((cell.route for cell in evidence.cells if cell.variant == variant and (cell.users or cell.arrivals)), variant),
         variant=variant,
         service=service,
-        services=(lone.low, lone.high) if lone and sum(map(len, alone.values())) > 1 else None,
+        services=mean_between(np.concatenate(list(alone.values()))) if alone else None,
         places=places,
         mechanism=mechanism,
         executor=runtime.get("executor_size"),
@@ -126,8 +126,13 @@ def unloaded_of(evidence: Evidence, crowds: list[Cell], alone: list[Array]) -> U
     """The mean latency of a lone user, with what the smallest of the crowds beside it knows of slow requests."""
     lone = np.concatenate(alone) if alone else np.array([])
     few = next((window for cell in crowds if cell.users > 1 and (window := steady(evidence, cell, cell.name))), None)
-    worth = n_eff(lone) if len(lone) else None
-    return unloaded(lone.tolist(), answered(few).tolist() if few else (), worth)
+    return unloaded(lone.tolist(), answered(few).tolist() if few else ())
+
+
+def mean_between(latencies: Array) -> Interval | None:
+    """95 % interval of a lone user's mean; where latencies drift, so that few of them are independent, a wide one."""
+    found = unloaded(latencies.tolist(), size=n_eff(latencies)) if len(latencies) > 1 else None
+    return (found.low, found.high) if found else None
 
 
 def restarts(route: Route, services: dict[int, float]) -> dict[str, Restarts]:

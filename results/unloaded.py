@@ -3,7 +3,8 @@
 Little's law asks for the mean, and a dozen lone requests seldom meet the slow one in thirty. So the mean has an
 interval: Student's t for what the sample shows, and the rule of three for what it does not (Hanley and
 Lippman-Hand 1983: of n requests none of which was slow, up to 3 / n may be). How slow those may be, the requests of
-a few users tell: their longest, less what all of them waited. Seconds everywhere. Standard library only: the planner
+a few users tell: their longest, less what all of them waited. Of laws with a long tail, simulated, 8 to 40 lone
+requests leave the true mean above `most` in 0 to 8 of 100 runs (nominally 2.5). Seconds everywhere. Standard library only: the planner
 of an examination asks while it runs, the reports ask again.
 """
 

@@ -65,7 +65,8 @@ class Case:
         """
         top, route = self.exam.top, self.exam.route
         is_its_own = top is not None and route.top is not None and top.level.users == route.top.users
-        return route.capacity is None or (is_its_own and self.ruling.is_bound)
+        is_open = route.capacity is None and not self.ruling.places
+        return is_open or (is_its_own and self.ruling.is_bound)
 
     @property
     def served(self) -> float:

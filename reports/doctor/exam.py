@@ -93,7 +93,8 @@ class Exam:
 def exam_of(evidence: Evidence, study: Study, route: Route, entry: dict[str, Any]) -> Exam:
     """Gather one route's facts."""
     cells = [cell for cell in evidence.cells if cell.variant == route.variant]
-    levels = {level.users: level for level in route.levels if level.repeat == 1}  # the second is a gate's
+    own = [level for level in route.levels if level.repeat != 2]  # noqa: PLR2004 - the second is a gate's
+    levels = {level.users: level for level in reversed(own)}  # the third is the lone user's, should it have no first
     crowds = [cell for cell in cells if cell.scenario is Scenario.CROWD and cell.name in {one.cell for one in levels.values()}]
     half = next((cell for cell in cells if cell.scenario is Scenario.STEADY and cell.neighbours), None)
     second = next((cell for cell in cells if cell.watched), None)

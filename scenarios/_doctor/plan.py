@@ -69,8 +69,9 @@ def unless_held(folder: Path, bedside: Bedside, idle: dict[str, float], looks: d
 def until_known(folder: Path, bedside: Bedside, looks: dict[int, Seen], fits: Fits, *, is_held: bool) -> Iterator[Cells]:
     """The lone user for longer, where its mean decides and is not known; then a level in between, where there is a plateau."""
     alone, few = looks[1], looks[FEW]
-    top, known = looks.get(MANY, few), unloaded(alone.latencies, few.latencies)
-    if known and not is_told(known, top, few) and not known.is_sure and fits(again := bedside.alone_again(known), False):
+    top, known = looks.get(MANY, few), unloaded(alone.latencies, few.latencies) or unloaded(few.latencies, few.latencies)
+    is_enough = bool(alone.latencies) and known is not None and (known.is_sure or is_told(known, top, few))
+    if known and not is_enough and fits(again := bedside.alone_again(known), False):
         yield (again,)
         if found := look(folder, bedside.act, again):
             known = unloaded([*alone.latencies, *found.latencies], few.latencies) or known
