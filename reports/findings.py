@@ -174,7 +174,8 @@ def sentence(route: Route, verdict: Verdict) -> str:
     least = "at least " if not why and not route.capacity else ""
     head = f"{route.route} serves {least}{round(served)} at once ({sum_}){why}."
     body = f"With {count(top.users, 'user')} a request takes {mean} on average, {share(route.waiting or 0)} of it waiting"
-    return " ".join([f"{head} {body}{harm(route, top)}.", *told])
+    pinned = [f"Measured on fewer cores: {route.pinned}."] if route.pinned and verdict is Verdict.EXECUTOR_POOL else []
+    return " ".join([f"{head} {body}{harm(route, top)}.", *pinned, *told])
 
 
 MECHANISM = {

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from reports.bystanders import bystanders
+from reports.executor import made_smaller
 from reports.health import health
 from reports.load import Evidence
 from reports.offered import offered_of
@@ -109,6 +110,7 @@ def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
         places=places,
         mechanism=mechanism,
         executor=runtime.get("executor_size"),
+        pinned=made_smaller(evidence.run, runtime),
         levels=tuple(level for cell in crowds if (level := level_of(evidence, cell, service, places))),
         offered=(),
         bursts=tuple(bursts),

@@ -186,6 +186,7 @@ class Route:
     places: float | None  # how many its mechanism should serve at once; None for no limit
     mechanism: str | None
     executor: float | None  # threads of the loop's default executor, as the app's probe saw them
+    pinned: str = ""  # that we made it smaller, and why
     levels: tuple[Level, ...]
     offered: tuple[Offered, ...]
     bursts: tuple[Burst, ...]

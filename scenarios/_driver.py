@@ -25,7 +25,7 @@ from results.store import RunFolder
 from results.trouble import Exit, Trouble
 from scenarios._interruption import Interruption, interruptible
 from scenarios._log import Log
-from scenarios._machine import all_cores, cores, machine, packages
+from scenarios._machine import all_cores, cores, cpu_count_env, machine, packages
 from scenarios._plan import START_UP, Act, Plan
 from scenarios._script import Script
 from scenarios._servant import ROOMS, Core, child_env, servant
@@ -70,6 +70,7 @@ def drive(plan: Plan, settings: Settings, run: RunFolder, audience: Audience) ->
 def play_all(plan: Plan, settings: Settings, run: RunFolder, interruption: Interruption, audience: Audience) -> None:
     """Open the run, play act after act, seal it."""
     pinned, everywhere = cores(), all_cores()  # asked once: whoever stays on one core is told of that one only
+    settings = replace(settings, server_env={**cpu_count_env(), **settings.server_env})
     status, done, acts = Status.FAILED, 0.0, list(plan.acts)
     following = plan.then(run) if plan.then else iter(())
     answers: dict[float, str] = {}  # by the seconds that were asked for: variants of the same work must answer alike

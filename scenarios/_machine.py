@@ -12,6 +12,7 @@ import psutil
 
 from scenarios._quota import cpu_limit
 
+CPU_COUNT = "PYTHON_CPU_COUNT"
 PAGE = 4096  # bytes, in which psutil counts what was swapped
 PACKAGES = (
     "fastapi", "starlette", "anyio", "uvicorn", "uvloop", "httptools", "h11", "pydantic", "httpx",
@@ -82,6 +83,17 @@ def hardship() -> tuple[float | None, float, int, int | None, int | None]:
 def all_cores() -> frozenset[int] | None:
     """The cores that this process may use; None where it cannot be said."""
     return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
+def cpu_count_env() -> dict[str, str]:
+    """For an app that we keep off some cores: from 3.13 on Python sizes its pools by the CPUs that a process may use.
+
+    It is told of as many as it would count without us. Where it would count fewer than the machine has, this would change
+    more than it mends, and whoever has set it means it.
+    """
+    everywhere = all_cores()
+    is_whole = everywhere is not None and len(everywhere) == os.cpu_count() and CPU_COUNT not in os.environ
+    return {CPU_COUNT: str(len(everywhere))} if everywhere and is_whole and cores() != (None, None) else {}
 
 
 def roomy() -> frozenset[int] | None:

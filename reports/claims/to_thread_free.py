@@ -3,10 +3,9 @@
 from typing import Any
 
 from reports.claims.claim import Claim, Judgement, Untestable, judge_pool
+from reports.executor import cpus_counted, default_size
 from reports.study import Study
 from results.schema import Variant
-
-COUNTS_ITS_OWN_CPUS = (3, 13)  # from this Python on, the CPUs the process may use; before, those of the host
 
 
 def judge(study: Study) -> Judgement:
@@ -17,14 +16,10 @@ def judge(study: Study) -> Judgement:
 
 
 def documented_size(run: dict[str, Any], server: str = Variant.TO_THREAD) -> int:
-    """Threads of a server's default ThreadPoolExecutor, by the formula of Python's manual; from facts, not from its probe."""
+    """Threads of a server's default ThreadPoolExecutor, by the formula of Python's manual, from the CPUs that it counts."""
     if not {"python", "cpus"} <= set(run["machine"]):
         raise Untestable("the Python version and the number of CPUs")
-    target = run.get("targets", {}).get(server, {})
-    version = tuple(int(part) for part in run["machine"]["python"].split(".")[:2])
-    own = target.get("cpus") or []
-    cpus = len(own) if version >= COUNTS_ITS_OWN_CPUS and own else run["machine"]["cpus"]
-    return min(32, cpus + 4)
+    return default_size(cpus_counted(run, run.get("targets", {}).get(server, {})))
 
 
 CLAIM = Claim(

@@ -153,7 +153,7 @@ def is_unreached(entry: dict[str, Any]) -> bool:
 
 def nothing(name: str) -> Route:
     """A route of which nothing was measured."""
-    empty = dict.fromkeys(("service", "services", "places", "mechanism", "executor"))
+    empty: dict[str, Any] = dict.fromkeys(("service", "services", "places", "mechanism", "executor"))
     return Route(route=name, variant=name, levels=(), offered=(), bursts=(), bystanders={}, restarts={}, **empty)
 
 
@@ -190,6 +190,8 @@ def sentences(case: Case) -> Iterator[str]:
         f"{name} serves {places(case.served)} at once ({number(top.level.rate)} req/s x {seconds(exam.service)}): "
         f"{MECHANISM[ruling.verdict]}{harm(exam.route, top.level)}."
     )
+    if exam.pinned and ruling.verdict is Verdict.EXECUTOR_POOL:
+        yield f"Measured on fewer cores: {exam.pinned}."
     if case.blames:
         yield from blamed(case)
     elif ruling.verdict in HELD and exam.is_guarded:

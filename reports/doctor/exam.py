@@ -9,6 +9,7 @@ import pandas as pd
 
 from reports.blame import Held, held, read_holds
 from reports.bystanders import p90, pings
+from reports.executor import made_smaller
 from reports.load import Evidence
 from reports.measure import slope
 from reports.percentiles import Array, Estimate, quantile
@@ -68,6 +69,7 @@ class Exam:
     tokens: int | None
     executor: int | None
     is_guarded: bool  # whether we started it, with a guest inside
+    pinned: str = ""  # that we made its executor smaller, and why
 
     @property
     def service(self) -> float:
@@ -120,6 +122,7 @@ def exam_of(evidence: Evidence, study: Study, route: Route, entry: dict[str, Any
         workers=run["workers"],
         tokens=runtime.get("thread_tokens"),
         executor=runtime.get("executor_size"),
+        pinned=made_smaller(run, runtime),
         is_guarded=not run.get("host"),
     )
 

@@ -22,7 +22,7 @@ from scenarios._doctor.seat import address, meter, ready_path, spent
 from scenarios._driver import locust_command, locust_env
 from scenarios._interruption import Interruption
 from scenarios._log import Log
-from scenarios._machine import cores, roomy
+from scenarios._machine import cores, cpu_count_env, roomy
 from scenarios._script import Script
 from scenarios._servant import Servant, servant
 from scenarios._verify import open_client
@@ -44,6 +44,7 @@ class Ward:
         self.secret = secrets.token_hex(6)
         self.cores = cores()
         self.roomy = roomy()
+        self.counted = cpu_count_env()
         self.began = time.perf_counter()
         self.start_up = 0.0
         self.rests = True
@@ -67,7 +68,7 @@ class Ward:
             yield None, url
             return
         command = self.patient.command(port)
-        env = self.patient.environment(act, self.run.path, self.secret, watch=watched)
+        env = self.counted | self.patient.environment(act, self.run.path, self.secret, watch=watched)
         log = Log.from_here(self.run.path / "log.txt")
         self.tell(f"starting the app for {act}")
         quiet: dict[str, Any] = {"folder": self.run.path, "stdin": subprocess.DEVNULL, "stdout": None}

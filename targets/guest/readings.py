@@ -75,6 +75,7 @@ def runtime(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
         "thread_tokens": limiter.total_tokens if limiter else None,
         "executor_size": getattr(executor, "_max_workers", None),
         "cpus": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "cpu_count": getattr(os, "process_cpu_count", os.cpu_count)(),  # what pools are sized by
     }
 
 

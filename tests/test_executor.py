@@ -1,0 +1,77 @@
+"""The executor behind `asyncio.to_thread` is sized by CPUs: by those that the process may use, from Python 3.13 on."""
+
+import dataclasses
+import os
+from typing import Any
+
+import pytest
+
+from reports.claims.to_thread_free import documented_size
+from reports.executor import cpus_counted, made_smaller
+from reports.findings import Verdict, sentence
+from reports.report import Report
+from results.schema import Variant
+from scenarios import _machine
+
+
+def run_of(python: str, cpus: int = 2, **more: Any) -> dict[str, Any]:
+    """What a run says of its machine."""
+    return {"machine": {"python": python, "cpus": cpus}, **more}
+
+
+@pytest.mark.parametrize(
+    ("python", "runtime", "counted", "told"),
+    [
+        ("3.11.7", {"cpus": [1], "executor_size": 6}, 2, False),  # the host's are counted
+        ("3.13.5", {"cpus": [1], "executor_size": 5}, 1, True),  # a run without the count
+        ("3.13.5", {"cpus": [1], "executor_size": 5, "cpu_count": 1}, 1, True),
+        ("3.13.5", {"cpus": [1], "executor_size": 6, "cpu_count": 2}, 2, False),  # PYTHON_CPU_COUNT
+        ("3.13.5", {"cpus": [0, 1], "executor_size": 6, "cpu_count": 2}, 2, False),
+        ("3.13.5", {"cpus": [1], "executor_size": 64, "cpu_count": 1}, 1, False),  # a pool of its own
+        ("3.13.5", {"cpus": None, "executor_size": 6, "cpu_count": 2}, 2, False),  # pinned by nobody
+    ],
+)
+def test_what_the_process_counts_predicts_its_executor(python: str, runtime: dict[str, Any], counted: int, *, told: bool) -> None:
+    """And where a core that we kept made it smaller, that is said."""
+    run = run_of(python, targets={Variant.TO_THREAD: runtime})
+    assert cpus_counted(run, runtime) == counted
+    assert documented_size(run) == counted + 4
+    assert bool(made_smaller(run, runtime)) is told
+
+
+def test_an_app_that_somebody_else_serves_is_pinned_by_nobody() -> None:
+    """Whatever it counts."""
+    assert made_smaller(run_of("3.13.5", host="http://127.0.0.1:1"), {"cpus": [1], "executor_size": 5}) == ""
+
+
+def test_a_smaller_executor_is_told_in_the_finding(honest: Report) -> None:
+    """5 threads, and 6 without us."""
+    why = made_smaller(run_of("3.13.5"), {"python": "3.13.5", "cpus": [1], "executor_size": 5, "cpu_count": 1})
+    route = honest.study.route(Variant.TO_THREAD)
+    assert route is not None
+    told = sentence(dataclasses.replace(route, pinned=why), Verdict.EXECUTOR_POOL)
+    assert "its Python 3.13.5 counted 1 of 2 CPUs" in told
+    assert "alone it would have 6 threads, not 5" in told
+    assert "fewer cores" not in sentence(route, Verdict.EXECUTOR_POOL)
+
+
+@pytest.mark.parametrize(
+    ("own", "has", "given", "told"),
+    [
+        ({0, 1}, 2, "", {"PYTHON_CPU_COUNT": "2"}),
+        ({0, 1}, 8, "", {}),  # a container's: os.cpu_count() says 8, and must go on saying it
+        ({0}, 1, "", {}),  # nothing is pinned there
+        ({0, 1}, 2, "7", {}),  # somebody means it
+        (None, 2, "", {}),
+    ],
+)
+def test_an_app_counts_the_cpus_that_it_would_count_without_us(
+    monkeypatch: pytest.MonkeyPatch, own: set[int] | None, has: int, given: str, told: dict[str, str]
+) -> None:
+    """One core is left to the load generator; its pools stay as large as they would be."""
+    monkeypatch.delenv("PYTHON_CPU_COUNT", raising=False)
+    if given:
+        monkeypatch.setenv("PYTHON_CPU_COUNT", given)
+    monkeypatch.setattr(_machine, "all_cores", lambda: frozenset(own) if own else None)
+    monkeypatch.setattr(os, "cpu_count", lambda: has)
+    assert _machine.cpu_count_env() == told
