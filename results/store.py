@@ -220,6 +220,7 @@ def sample_of(  # noqa: PLR0913, PLR0917 - the two lines of a request, and what 
     refused = error == "ConnectionRefusedError"  # nobody listened: nothing left this machine's socket
     unsent = kind == "unsent" or refused
     told, journal = [*moments, None][:4], visit or [None] * 5
+    told[3] = told[3] if journal[3] is None else journal[3]  # a head left before its body did
     moments = [since(journal[i] if told[i] is None else told[i], origin) for i in range(4)]
     peer = journal[4] if peer is None else peer
     return Sample(

@@ -83,11 +83,15 @@ def test_a_request_given_up_stays_given_up(tmp_path: Path) -> None:
     recorder.close()
 
 
-def test_the_probes_journal_fills_in_what_the_header_could_not_carry(tmp_path: Path) -> None:
-    """The departure of an answered request; all moments of one that was never answered. The last word counts."""
+@pytest.mark.parametrize("told", [(), (3.5,)])
+def test_the_probes_journal_fills_in_what_the_header_could_not_carry(
+    told: tuple[float, ...],
+    tmp_path: Path,
+) -> None:
+    """The departure, of which a head tells at best its own; all of what was never answered. The last word counts."""
     recorder = Recorder(tmp_path, "async")
     answered, lost = recorder.leaves(PLACE, 0.0, None), recorder.leaves(PLACE, 0.0, None)
-    recorder.write_down(answered, recorder.lands(answered) or 0, Outcome(200, None, 1, (1.0, 2.0, 3.0), 7))
+    recorder.write_down(answered, recorder.lands(answered) or 0, Outcome(200, None, 1, (1.0, 2.0, 3.0, *told), 7))
     recorder.give_up(lost)
     recorder.close()
     (tmp_path / "probe").mkdir()

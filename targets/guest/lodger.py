@@ -161,7 +161,7 @@ class Lodger:
         """Hand on, but for the neighbours."""
         if scope["type"] == "lifespan":
             return self.live(scope, receive, send)
-        neighbour = self.neighbours.get(scope["path"])
+        neighbour = self.neighbours.get(scope.get("path", ""))
         return neighbour(send) if neighbour else self.app(scope, receive, send)
 
     async def live(self, scope: Scope, receive: Receive, send: Send) -> None:

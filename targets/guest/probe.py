@@ -2,17 +2,21 @@
 
 AnyIO and FastAPI are looked up in `sys.modules`, for they are somebody else's. The four moments travel with the answer, in the header `x-atonce-times`: the arrival in nanoseconds of
 `time.perf_counter_ns`, one clock for all processes of a host, and nanoseconds from there on to the others; 0 for what is
-not known. What a header cannot carry - the departure of a streamed answer, and every moment of a request that was never
-answered - goes to a journal (`ATONCE_PROBE=<path prefix>`), one JSON line each in seconds, joined by the client's request
-id (header `x-atonce-id`). The journal also samples the process ten times a second. Every microsecond here is taken from the
-app under test (`python -m tests.bench_probe` measures how many): hence the plain functions that hand on awaitables.
+not known. What a header cannot carry - the departure of an answer whose body does not follow its
+head at once, and every moment of a request that was never answered - goes to a journal
+(`ATONCE_PROBE=<path prefix>`), one JSON line each in seconds, joined by the client's request id
+(header `x-atonce-id`). The journal also samples the process ten times a second.
+
+An app does and sees what it does without the probe: its messages are handed on when it sends them,
+in its order, and none of its objects is changed; the one header is added to a copy. Every
+microsecond here is taken from the app under test (`python -m tests.bench_probe` measures how many).
 """
 
 import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
@@ -26,72 +30,66 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 clock = time.perf_counter_ns
+AT_ONCE = 100_000  # nanoseconds after its head within which a body has followed it at once
 
 # The visit that the running task, or the thread working for it, belongs to. Worker threads inherit the context.
 current_visit: ContextVar["Visit | None"] = ContextVar("atonce_visit", default=None)
 
 
-class Done:
-    """To be awaited where there is nothing to do."""
-
-    def __await__(self) -> Generator[None, None, None]:
-        yield from ()
-
-
-DONE = Done()
-
-
 class Visit:
     """One request inside the app; all per-request state lives here. Moments are 0 until they happen.
 
-    The head of an answer of announced length waits for the body, which follows at once: only then is the departure known
-    that the head is to tell. `app_end` is the moment before the last piece that carries anything is handed to the
-    server, never after: the client may have read it by then, and a middleware may send an empty piece behind it.
+    `app_end` is the moment before the last piece that carries anything is handed to the server,
+    never after: the client may have read it by then, and a middleware may send an empty piece
+    behind it. The head tells its own moment instead, where it announces a length: the body mostly
+    follows within microseconds, and where it does not the journal tells.
     """
 
-    __slots__ = ("app_end", "app_start", "handler_end", "handler_start", "head", "is_told", "scope", "send", "written")
+    __slots__ = (
+        *("app_end", "app_start", "client", "handler_end", "handler_start", "headers"),
+        *("send", "told", "written"),
+    )
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.app_start = clock()
         self.handler_start = self.handler_end = self.app_end = 0
-        self.head: Message | None = None
-        self.is_told = False  # whether an answer carried all moments
-        self.scope, self.send = scope, send
+        self.told = 0  # the departure, as the head told it
+        self.headers, self.client = scope.get("headers", ()), scope.get("client")
+        self.send = send
         self.written: list[Any] | None = None
 
-    def depart(self, message: Message) -> Awaitable[None]:
-        """Send on; keep back the head of an answer whose length is known."""
+    async def depart(self, message: Message) -> None:
+        """Send on. A coroutine function, as a server's own is: an app may make a task of it."""
         kind = message["type"]
         if kind == "http.response.start":
-            for name, _ in message.get("headers", ()):
-                if name == b"content-length":
-                    self.head = message
-                    return DONE
-            return self.leave(message, None)
-        if kind == "http.response.body" and (message.get("body") or not self.app_end):
+            message = self.stamp(message)
+        elif kind != "http.response.body" or message.get("body") or not self.app_end:
             self.app_end = clock()
-        if self.head is None:
-            return self.send(message)
-        head, self.head = self.head, None
-        return self.leave(head, message)
+        await self.send(message)
 
-    async def leave(self, head: Message, piece: Message | None) -> None:
-        """Send a head with all moments so far, and the piece it waited for."""
-        start, begin, end = self.app_start, self.handler_start, self.handler_end
-        out = 0 if piece is None or piece.get("more_body") else self.app_end
-        client = self.scope.get("client")
-        moments = (start, begin and begin - start, end and end - start, out and out - start, client[1] if client else 0)
-        head["headers"] = [*head.get("headers", ()), (b"x-atonce-times", b"%d;%d;%d;%d;%d" % moments)]
-        await self.send(head)
-        if piece is not None:
-            self.is_told = out > 0
-            await self.send(piece)
+    def stamp(self, head: Message) -> Message:
+        """A copy of the head, with all moments so far; the app may use its own once more."""
+        headers = [*head.get("headers", ())]
+        start, begin, end, out = self.app_start, self.handler_start, self.handler_end, 0
+        for name, _ in headers:
+            if name == b"content-length":
+                out = self.told = clock()
+                break
+        port = self.client[1] if self.client else 0
+        moments = (start, begin and begin - start, end and end - start, out and out - start, port)
+        headers.append((b"x-atonce-times", b"%d;%d;%d;%d;%d" % moments))
+        return {**head, "headers": headers}
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the head has carried all moments."""
+        return 0 < self.told <= self.app_end <= self.told + AT_ONCE
 
     def words(self) -> list[Any] | None:
         """As the journal writes it, in seconds and None for what has not happened; None where the client gave no name."""
-        name = next((value.decode("latin-1") for key, value in self.scope["headers"] if key == b"x-atonce-id"), "")
+        name = next((value.decode("latin-1") for key, value in self.headers if key == b"x-atonce-id"), "")
         moments = (self.app_start, self.handler_start, self.handler_end, self.app_end)
-        port = (self.scope.get("client") or (None, 0))[1]
+        port = (self.client or (None, 0))[1]
         return ["visit", name, *(one / NANO if one else None for one in moments), port] if name else None
 
     def in_thread(self, handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,32 +114,29 @@ class Probe:
         self.journal = Journal(prefix) if prefix else None
         time_fastapi_handlers()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stamp one request."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Stamp one request. What an app returns is the server's to complain of."""
         if scope["type"] != "http":
-            await self.other(scope, receive, send)
-            return
+            return await self.other(scope, receive, send)
         visit = Visit(scope, send)
         current_visit.set(visit)
         journal = self.journal
         if journal is not None:
             journal.inside.add(visit)
         try:
-            await self.app(scope, receive, visit.depart)
+            return await self.app(scope, receive, visit.depart)
         finally:
             if journal is not None:
                 journal.inside.discard(visit)
                 if not visit.is_told:
                     journal.left.append(visit)
-            if visit.head is not None:  # the app broke off: what it has sent is sent
-                await send(visit.head)
 
-    async def other(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def other(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Start the journal when the server starts the app, close it when the app is done."""
         if scope["type"] == "lifespan" and self.journal:
             self.journal.start(asyncio.get_running_loop())
         try:
-            await self.app(scope, receive, send)
+            return await self.app(scope, receive, send)
         finally:
             if scope["type"] == "lifespan" and self.journal:
                 self.journal.stop()

@@ -1,0 +1,304 @@
+"""An app under the probe does and sees what it does without: the same messages, in the same order.
+
+Every app of the table is asked three times, bare and wrapped. What its server receives, and what
+the app notices meanwhile, must be the same but for the one header that the probe adds.
+"""
+
+import asyncio
+import copy
+import functools
+import inspect
+from collections import UserDict
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+
+from targets.guest.lodger import Lodger, Order
+from targets.guest.probe import Probe
+
+STAMP = b"x-atonce-times"
+HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+OPEN = {"type": "http.response.start", "status": 200, "headers": []}
+BODY = {"type": "http.response.body", "body": b"ok"}
+Say = Callable[[Any], None]
+App = Callable[[Any, Any, Any, Say], Awaitable[Any]]
+
+
+def http(**more: Any) -> dict[str, Any]:
+    """A request's scope."""
+    told = {"path": "/", "raw_path": b"/", "query_string": b"", "client": ("127.0.0.1", 4711)}
+    return {"type": "http", "method": "GET", "headers": [(b"x-atonce-id", b"w-1")], **told, **more}
+
+
+def sends(*messages: dict[str, Any]) -> App:
+    """An app that sends these, one after another."""
+
+    async def app(_scope: Any, _receive: Any, send: Any, _say: Say) -> None:
+        for message in messages:
+            await send(dict(message))
+
+    return app
+
+
+async def keeps_a_constant(_scope: Any, _receive: Any, send: Any, say: Say) -> None:
+    """Its messages are constants of the module."""
+    await send(CONSTANT)
+    await send(BODY)
+    say(copy.deepcopy(CONSTANT))
+
+
+CONSTANT = copy.deepcopy(HEAD)
+
+
+async def gives_headers_once(_scope: Any, _receive: Any, send: Any, _say: Say) -> None:
+    """ASGI asks for an iterable, and a generator is one."""
+    await send({**OPEN, "headers": (one for one in ((b"a", b"1"), (b"b", b"2")))})
+    await send(BODY)
+
+
+async def gives_other_mappings(_scope: Any, _receive: Any, send: Any, _say: Say) -> None:
+    """Lists for pairs, capitals, a mapping of its own."""
+    await send(UserDict(HEAD, headers=[[b"Content-Length", b"2"], [b"x-y", b"z"]]))
+    await send(UserDict(BODY))
+
+
+async def pauses_after_its_head(_scope: Any, _receive: Any, send: Any, say: Say) -> None:
+    """To let the client know that it has begun."""
+    await send(dict(HEAD))
+    say("begins to work")
+    await asyncio.sleep(0)
+    say("works")
+    await send(BODY)
+
+
+async def uses_a_message_again(_scope: Any, _receive: Any, send: Any, _say: Say) -> None:
+    """What was sent is its own again, to change as it likes."""
+    message: dict[str, Any] = {**HEAD, "headers": [(b"content-length", b"4")]}
+    await send(message)
+    message["status"] = 500
+    message["headers"].append((b"late", b"1"))
+    message = {**BODY, "more_body": True}
+    await send(message)
+    message.update(body=b"ay", more_body=False)
+    await send(message)
+
+
+async def sends_by_anyio(_scope: Any, _receive: Any, send: Any, say: Say) -> None:
+    """AnyIO wants a coroutine from what it starts."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(send, dict(HEAD))
+    say("head")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(send, BODY)
+
+
+async def sends_from_a_thread(_scope: Any, _receive: Any, send: Any, _say: Say) -> None:
+    """It needs a coroutine to hand over to the loop."""
+    loop = asyncio.get_running_loop()
+    for message in (dict(HEAD), BODY):
+        send_it = functools.partial(asyncio.run_coroutine_threadsafe, send(message), loop)
+        await asyncio.wrap_future(await asyncio.to_thread(send_it))
+
+
+def sends_through(how: Callable[[Any], Awaitable[Any]]) -> App:
+    """An app that does not await `send` itself."""
+
+    async def app(_scope: Any, receive: Any, send: Any, say: Say) -> None:
+        say(await how(receive()))
+        await how(send(dict(HEAD)))
+        say("head")
+        await how(send({**BODY, "body": b"o", "more_body": True}))
+        await how(send({**BODY, "body": b"k"}))
+        say(inspect.iscoroutinefunction(send))
+
+    return app
+
+
+async def in_task_group(one: Any) -> Any:
+    """By the standard library's group."""
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(one)
+    return task.result()
+
+
+async def breaks_off(_scope: Any, _receive: Any, send: Any, _say: Say) -> None:
+    """After its head."""
+    await send(dict(HEAD))
+    raise KeyError("app")
+
+
+async def breaks_off_first(_scope: Any, _receive: Any, _send: Any, _say: Say) -> None:
+    """Before anything."""
+    raise KeyError("app")
+
+
+async def breaks_off_late(_scope: Any, _receive: Any, send: Any, _say: Say) -> None:
+    """After a part of its body."""
+    await send(dict(HEAD))
+    await send({**BODY, "body": b"o", "more_body": True})
+    raise KeyError("app")
+
+
+async def gives_up(_scope: Any, _receive: Any, send: Any, _say: Say) -> None:
+    """Cancelled by somebody while it works."""
+    await send(dict(HEAD))
+    raise asyncio.CancelledError
+
+
+async def returns_something(_scope: Any, _receive: Any, send: Any, _say: Say) -> str:
+    """Servers complain of that."""
+    await send(dict(HEAD))
+    await send(BODY)
+    return "done"
+
+
+async def looks_at_its_scope(scope: Any, receive: Any, send: Any, say: Say) -> None:
+    """And changes it, as routers do."""
+    say(copy.deepcopy({key: scope[key] for key in sorted(scope)}))
+    scope["state"]["seen"] += 1
+    scope["headers"] = None
+    scope["client"] = None
+    say([await receive(), await receive()])
+    await send(dict(HEAD))
+    await send(BODY)
+
+
+async def meets_refusals(_scope: Any, _receive: Any, send: Any, say: Say) -> None:
+    """The client is gone: the server says so where the app asks."""
+    for message in (dict(HEAD), BODY):
+        try:
+            await send(message)
+        except OSError as error:
+            say(f"{message['type']}: {error}")
+
+
+def extension(kind: str, **more: Any) -> dict[str, Any]:
+    """A message of one of ASGI's extensions."""
+    return {"type": f"http.response.{kind}", **more}
+
+
+TRAILED = {**OPEN, "trailers": True}
+TRAILERS = extension("trailers", headers=[(b"sum", b"1")], more_trailers=False)
+HINT = extension("early_hint", links=[b"</a.css>; rel=preload"])
+COPY = extension("zerocopysend", file=7, offset=0, count=1, more_body=True)
+APPS: dict[str, App] = {
+    "plain": sends(HEAD, BODY),
+    "streams": sends(OPEN, {**BODY, "more_body": True}, BODY, {**BODY, "body": b""}),
+    "streams what it has measured": sends(HEAD, {**BODY, "body": b"o", "more_body": True}, BODY),
+    "an empty piece last": sends(HEAD, {**BODY, "more_body": True}, {**BODY, "body": b""}),
+    "no headers": sends({"type": "http.response.start", "status": 204}, {**BODY, "body": b""}),
+    "two heads": sends(HEAD, HEAD, BODY),
+    "no head": sends(BODY),
+    "head only": sends(HEAD),
+    "nothing": sends(),
+    "early hints": sends(HINT, HINT, HEAD, BODY),
+    "informational": sends(extension("informational", status=103, headers=[]), HEAD, BODY),
+    "push": sends(extension("push", path="/a.css", headers=[]), HEAD, BODY),
+    "debug": sends(extension("debug", info={"template": "a"}), HEAD, BODY),
+    "debug in between": sends(HEAD, extension("debug", info={}), BODY),
+    "trailers": sends(TRAILED, BODY, TRAILERS),
+    "pathsend": sends(HEAD, extension("pathsend", path="/srv/a")),
+    "zero copy": sends(HEAD, COPY, {**COPY, "more_body": False}),
+    "unknown messages": sends({"type": "x.y"}, HEAD, {"type": "x.z", "body": 1}, BODY),
+    "await it": sends_through(lambda one: one),
+    "create_task": sends_through(asyncio.create_task),
+    "ensure_future": sends_through(asyncio.ensure_future),
+    "shield": sends_through(asyncio.shield),
+    "gather": sends_through(asyncio.gather),
+    "wait_for": sends_through(functools.partial(asyncio.wait_for, timeout=5)),
+    "TaskGroup": sends_through(in_task_group),
+}
+WRITTEN: tuple[App, ...] = (
+    *(keeps_a_constant, gives_headers_once, gives_other_mappings, pauses_after_its_head),
+    *(uses_a_message_again, sends_by_anyio, sends_from_a_thread, breaks_off, breaks_off_first),
+    *(breaks_off_late, gives_up, returns_something, looks_at_its_scope, meets_refusals),
+)
+APPS |= {getattr(one, "__name__", ""): one for one in WRITTEN}
+ORDER = Order("a", factory=False, home="", folder="", act="a", secret="", watch=False)
+WRAPS: dict[str, Callable[[Any], Any]] = {
+    "probe": Probe,
+    "probe and lodger": lambda app: Probe(Lodger(app, ORDER)),
+}
+
+
+async def traced(app: App, wrap: Callable[[Any], Any], scope: dict[str, Any]) -> list[Any]:
+    """What happens when an app is asked three times, in order: messages, words, ends."""
+    trace: list[Any] = []
+    refuses = app is meets_refusals
+
+    async def inner(scope: Any, receive: Any, send: Any) -> Any:
+        return await app(scope, receive, send, lambda word: trace.append(("said", word)))
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        told = dict(message)
+        if "headers" in told:
+            told["headers"] = [tuple(one) for one in told["headers"]]
+        trace.append(("sent", copy.deepcopy(told)))
+        await asyncio.sleep(0)
+        if refuses:
+            raise OSError("gone")
+
+    whole = wrap(inner)
+    for _ in range(3):
+        try:
+            trace.append(("returned", await whole(scope, receive, send)))
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it raises
+            trace.append(("raised", repr(error)))
+    return trace
+
+
+def unstamped(trace: list[Any]) -> tuple[list[Any], list[int]]:
+    """Without the probe's header; and how many of it each head of an answer had."""
+    found, stamps = [], []
+    for kind, what in trace:
+        told = what
+        if kind == "sent" and what["type"] == "http.response.start":
+            stamps.append(sum(name == STAMP for name, _ in what["headers"]))
+            told = {**what, "headers": [one for one in what["headers"] if one[0] != STAMP]}
+        found.append((kind, told))
+    return found, stamps
+
+
+def with_headers(trace: list[Any]) -> list[Any]:
+    """A head without headers is one with none."""
+    return [
+        (kind, {**told, "headers": told.get("headers", [])})
+        if kind == "sent" and told["type"] == "http.response.start"
+        else (kind, told)
+        for kind, told in trace
+    ]
+
+
+@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("name", APPS)
+def test_a_server_receives_what_it_receives_without_the_probe(name: str, wrap: str) -> None:
+    """And the app goes on when it does without, and meets what it meets without."""
+    bare = asyncio.run(traced(APPS[name], lambda app: app, http(state={"seen": 0})))
+    wrapped = asyncio.run(traced(APPS[name], WRAPS[wrap], http(state={"seen": 0})))
+    probed, stamps = unstamped(wrapped)
+    assert probed == with_headers(bare)
+    assert set(stamps) <= {1}
+
+
+async def talks(_scope: Any, receive: Any, send: Any, say: Say) -> None:
+    """A WebSocket."""
+    say(await receive())
+    for kind in ("accept", "send", "close"):
+        await send({"type": f"websocket.{kind}"})
+
+
+DENIAL = {**HEAD, "type": "websocket.http.response.start"}
+
+
+@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("kind", ["websocket", "lamp"])
+@pytest.mark.parametrize("app", [talks, sends(DENIAL), breaks_off_first])
+def test_what_is_no_http_passes_as_it_is(app: App, kind: str, wrap: str) -> None:
+    """No header, no stamp, no other message."""
+    scope = {"type": kind, "path": "/", "headers": []}
+    assert asyncio.run(traced(app, WRAPS[wrap], scope)) == asyncio.run(traced(app, lambda one: one, scope))
