@@ -5,18 +5,24 @@ the app notices meanwhile, must be the same but for the one header that the prob
 """
 
 import asyncio
+import contextlib
 import copy
 import functools
 import inspect
+import sys
 from collections import UserDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import anyio
 import pytest
+from fastapi import FastAPI
+from fastapi import routing as fastapi_routing
 
 from targets.guest.lodger import Lodger, Order
-from targets.guest.probe import Probe
+from targets.guest.probe import Probe, Visit, current_visit, time_fastapi_handlers
+from tests.test_probe import call
 
 STAMP = b"x-atonce-times"
 HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
@@ -301,4 +307,196 @@ DENIAL = {**HEAD, "type": "websocket.http.response.start"}
 def test_what_is_no_http_passes_as_it_is(app: App, kind: str, wrap: str) -> None:
     """No header, no stamp, no other message."""
     scope = {"type": kind, "path": "/", "headers": []}
-    assert asyncio.run(traced(app, WRAPS[wrap], scope)) == asyncio.run(traced(app, lambda one: one, scope))
+    bare = asyncio.run(traced(app, lambda one: one, scope))
+    assert bare == asyncio.run(traced(app, WRAPS[wrap], scope))
+
+
+Endpoint = Callable[..., Any]
+
+
+def routing(run: Endpoint, *, has_pool: bool = True) -> ModuleType:
+    """A made-up `fastapi.routing` of another version."""
+    module = ModuleType("fastapi.routing")
+    module.run_endpoint_function = run  # type: ignore[attr-defined]
+
+    async def run_in_threadpool(func: Any, *args: Any, **kwargs: Any) -> Any:
+        return await asyncio.to_thread(func, *args, **kwargs)
+
+    if has_pool:
+        module.run_in_threadpool = run_in_threadpool  # type: ignore[attr-defined]
+    return module
+
+
+async def of_today(*, dependant: Any, values: Any, is_coroutine: bool) -> Any:
+    """As FastAPI has had it for years."""
+    routing: Any = sys.modules["fastapi.routing"]
+    if is_coroutine:
+        return await dependant.call(**values)
+    return await routing.run_in_threadpool(dependant.call, **values)
+
+
+async def of_tomorrow(*, dependant: Any, values: Any, is_coroutine: bool, span: Any = None) -> Any:
+    """With another keyword."""
+    assert span == "span"
+    return await of_today(dependant=dependant, values=values, is_coroutine=is_coroutine)
+
+
+async def of_yesterday(dependant: Any, values: Any, is_coroutine: bool) -> Any:  # noqa: FBT001
+    """By position."""
+    return await of_today(dependant=dependant, values=values, is_coroutine=is_coroutine)
+
+
+async def of_another_kind(dependant: Any, values: Any) -> Any:
+    """It finds out by itself what it calls."""
+    told = inspect.iscoroutinefunction(dependant.call)
+    return await of_today(dependant=dependant, values=values, is_coroutine=told)
+
+
+def of_no_kind(dependant: Any, values: Any) -> Any:
+    """No coroutine function at all."""
+    return of_another_kind(dependant, values)
+
+
+async def awaiting(lamp: int) -> int:
+    """An `async def` handler."""
+    return lamp + 1
+
+
+def blocking(lamp: int) -> int:
+    """A `def` handler."""
+    return lamp + 1
+
+
+class Dependant:
+    """What is called, and more that another version may look at."""
+
+    def __init__(self, handler: Endpoint) -> None:
+        self.call, self.path, self.scopes = handler, "/x", ("a",)
+
+
+Call = Callable[[Any, Any, Dependant, dict[str, int]], Any]
+CALLS: dict[str, tuple[Endpoint, Call]] = {
+    "today": (
+        of_today,
+        lambda run, is_async, one, values: run(dependant=one, values=values, is_coroutine=is_async),
+    ),
+    "a new keyword": (
+        of_tomorrow,
+        lambda run, is_async, one, values: run(
+            dependant=one,
+            values=values,
+            is_coroutine=is_async,
+            span="span",
+        ),
+    ),
+    "by position": (
+        of_yesterday,
+        lambda run, is_async, one, values: run(one, values, is_async),
+    ),
+    "without a word on its kind": (
+        of_another_kind,
+        lambda run, _, one, values: run(dependant=one, values=values),
+    ),
+    "no coroutine function": (of_no_kind, lambda run, _, one, values: run(one, values)),
+}
+
+
+@contextlib.contextmanager
+def visiting() -> Iterator[Visit]:
+    """A request in progress."""
+
+    async def send(_message: Any) -> None:
+        """Nobody listens."""
+
+    visit = Visit(http(), send)
+    token = current_visit.set(visit)
+    yield visit
+    current_visit.reset(token)
+
+
+@pytest.mark.parametrize("has_pool", [True, False])
+@pytest.mark.parametrize("handler", [awaiting, blocking])
+@pytest.mark.parametrize("version", CALLS)
+def test_another_fastapi_keeps_calling_its_handlers(
+    version: str,
+    handler: Endpoint,
+    has_pool: bool,  # noqa: FBT001 - a column
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What comes is handed on as it came; what nobody understands is not timed, and no error."""
+    run, ask = CALLS[version]
+    seen: list[Dependant] = []
+
+    @functools.wraps(run)
+    async def spied(*args: Any, **kwargs: Any) -> Any:
+        seen.append(args[0] if args else kwargs["dependant"])
+        return await run(*args, **kwargs)
+
+    module = routing(run if version == "no coroutine function" else spied, has_pool=has_pool)
+    monkeypatch.setitem(sys.modules, "fastapi.routing", module)
+    is_async = handler is awaiting
+    needs_pool = not is_async
+    time_fastapi_handlers()
+    dependant: Any = Dependant(handler)
+
+    async def ask_it() -> Any:
+        return await ask(module.run_endpoint_function, is_async, dependant, {"lamp": 1})
+
+    with visiting() as visit:
+        if needs_pool and not has_pool:
+            with pytest.raises(AttributeError):
+                asyncio.run(ask_it())
+            return
+        assert asyncio.run(ask_it()) == 2
+    assert all(one is dependant for one in seen)
+    known = version in {"today", "a new keyword"}
+    assert bool(visit.handler_start) is bool(visit.handler_end)
+    assert bool(visit.handler_end) or not known
+    assert visit.handler_end >= visit.handler_start
+
+
+@pytest.mark.parametrize("handler", [awaiting, blocking])
+def test_a_handler_keeps_its_name_for_those_who_trace_it(
+    handler: Endpoint,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """FastAPI's own telemetry names the function that it is given to run."""
+    named: list[Any] = []
+    original = getattr(fastapi_routing, "_operation", None)
+    if original is None:
+        pytest.skip("this FastAPI has no telemetry")
+
+    def operation(*, name: str, function: Any = None) -> Any:
+        named.append((name, function))
+        return original(name=name, function=function)
+
+    monkeypatch.setattr(fastapi_routing, "_operation", operation)
+    monkeypatch.setattr("fastapi.telemetry._api._operation", operation)
+    app = FastAPI()
+    app.get("/{lamp}", response_model=None)(handler)
+    asyncio.run(call(Probe(app), "/1"))
+    assert {one for name, one in named if name == "endpoint"} == {handler}
+
+
+def test_a_route_that_asks_its_own_app_is_timed_as_a_whole() -> None:
+    """The inner handler is not the one that the client asked for."""
+    app = FastAPI()
+    moments: list[tuple[int, int]] = []
+
+    @app.get("/inner", response_model=None)
+    async def inner() -> int:
+        return 1
+
+    @app.get("/outer", response_model=None)
+    async def outer() -> int:
+        visit = current_visit.get()
+        assert visit
+        before = visit.handler_start
+        await call(app, "/inner")
+        moments.append((before, visit.handler_start))
+        moments.append((visit.handler_end, 0))
+        return 2
+
+    asyncio.run(call(Probe(app), "/outer"))
+    assert moments[0][0] == moments[0][1]
+    assert moments[1] == (0, 0)

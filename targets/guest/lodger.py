@@ -224,7 +224,7 @@ async def in_a_thread(send: Send) -> None:
     if to_thread is None or visit is None:
         await answer(send, "none", 404)
     else:
-        await answer(send, await to_thread.run_sync(visit.in_thread(lambda: "def")))
+        await answer(send, await to_thread.run_sync(visit.in_thread, lambda: "def"))
 
 
 async def answer(send: Send, who: str, status: int = 200) -> None:
