@@ -9,6 +9,7 @@ import contextlib
 import copy
 import functools
 import inspect
+import itertools
 import sys
 from collections import UserDict
 from collections.abc import Awaitable, Callable, Iterator
@@ -229,16 +230,25 @@ WRAPS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-async def traced(app: App, wrap: Callable[[Any], Any], scope: dict[str, Any]) -> list[Any]:
+REQUEST = {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def traced(
+    app: App,
+    wrap: Callable[[Any], Any],
+    scope: dict[str, Any],
+    incoming: Any = (REQUEST,),
+) -> list[Any]:
     """What happens when an app is asked three times, in order: messages, words, ends."""
     trace: list[Any] = []
+    received = itertools.cycle(incoming)
     refuses = app is meets_refusals
 
     async def inner(scope: Any, receive: Any, send: Any) -> Any:
         return await app(scope, receive, send, lambda word: trace.append(("said", word)))
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return dict(next(received))
 
     async def send(message: Any) -> None:
         told = dict(message)
@@ -309,6 +319,42 @@ def test_what_is_no_http_passes_as_it_is(app: App, kind: str, wrap: str) -> None
     scope = {"type": kind, "path": "/", "headers": []}
     bare = asyncio.run(traced(app, lambda one: one, scope))
     assert bare == asyncio.run(traced(app, WRAPS[wrap], scope))
+
+
+def lives(*words: str, ends: Exception | None = None) -> App:
+    """An app that says these words in its lifespan, one for each that it hears, and ends so."""
+
+    async def app(scope: Any, receive: Any, send: Any, say: Say) -> None:
+        scope["state"]["lamps"] = 1
+        for word in words:
+            say(await receive())
+            await send({"type": f"lifespan.{word}", "message": "no lamp"})
+        if ends:
+            raise ends
+
+    return app
+
+
+STARTED, STOPPED = "startup.complete", "shutdown.complete"
+LIVES = {
+    "lives": lives(STARTED, STOPPED),
+    "fails to start": lives("startup.failed", ends=OSError("no lamp")),
+    "fails to start and returns": lives("startup.failed"),
+    "fails to stop": lives(STARTED, "shutdown.failed", ends=OSError("no lamp")),
+    "dies while it lives": lives(STARTED, ends=KeyError("lamp")),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("name", LIVES)
+def test_a_lifespan_passes_as_it_is(name: str, wrap: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its words, its end, and what it keeps in its scope."""
+    heard = [{"type": f"lifespan.{word}"} for word in ("startup", "shutdown")]
+    scopes: list[dict[str, Any]] = [{"type": "lifespan", "state": {}} for _ in range(2)]
+    monkeypatch.setattr(Lodger, "move_in", lambda _: None)
+    bare = asyncio.run(traced(LIVES[name], lambda one: one, scopes[0], heard))
+    assert bare == asyncio.run(traced(LIVES[name], WRAPS[wrap], scopes[1], heard))
+    assert scopes[0] == scopes[1]
 
 
 Endpoint = Callable[..., Any]
