@@ -7,14 +7,24 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from results.schema import Cell
 from results.store import RunFolder
+from scenarios._doctor import drive
 from scenarios._doctor.again import disturbed, set_aside
+from scenarios._doctor.allowance import POLITE, count_left, share_out
+from scenarios._doctor.asked import Asked
+from scenarios._doctor.order import Nobody
+from scenarios._doctor.ward import Ward
+from scenarios._interruption import Interruption
 from tests.processes import MARK, ROOT, gone_within, new_mark, pids
 from tests.test_doctor_steps import bedside, write
 
@@ -120,3 +130,52 @@ def stand_still(numbers: list[int]) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(number, word)
         time.sleep(0.3)
+
+
+SPENT = [["sent", seq, "crowd/GET /x/8", "steady", "GET /x", "GET /x", 0, 1.0, 1.0] for seq in range(946)]
+PINGED = [["sent", 946, "neighbours/GET /x/8", "steady", "GET /_atonce/async", "GET /x", 0, 1.0, 1.0]]
+
+
+def test_all_that_a_route_is_asked_comes_out_of_one_allowance(tmp_path: Path) -> None:
+    """Its levels, its second look, and what was set aside; not its neighbours, nor another route's."""
+    for place in ("samples/route-01", "aside/route-01-1/samples/route-01-watch", "samples/route-010"):
+        path = tmp_path / f"{place}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, [*SPENT, *PINGED])
+    assert count_left(tmp_path, "route-01", "GET /x", 20_000) == 20_000 - 2 * 946 - POLITE
+    assert count_left(tmp_path, "route-01", "GET /x", 1000) == 0
+
+
+@given(st.integers(0, 5000), st.lists(st.sampled_from([-3, 0, 1, 200, 4000]), max_size=8))
+def test_no_plan_asks_for_more_than_is_left(left: int, wanted: list[int]) -> None:
+    """A cell without a ceiling of its own gets what is left; one for which nothing is left is not asked."""
+    cells = [replace(bedside(0.1).few(), most=most) for most in wanted]
+    found = share_out(cells, left)
+    assert sum(cell.most for cell in found) <= left
+    assert all(cell.most > 0 for cell in found)
+    assert len(found) == len(cells) or sum(cell.most for cell in found) == left
+
+
+@pytest.mark.parametrize(("requests", "visits"), [(1000, 1), (20_000, 2)])
+def test_a_disturbed_route_is_examined_again_with_what_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requests: int, visits: int
+) -> None:
+    """Never with a second allowance; where too little is left, a note says so."""
+    order: Any = SimpleNamespace(patient=None, budget=600.0, requests=requests)
+    run = RunFolder(tmp_path, "doctor")
+    run.facts["plan"] = {"cells": [], "notes": []}
+    examination = drive.Examination(Ward(order, run, Interruption(), Nobody()))
+    allowed: list[int] = []
+
+    def visit(asked: Asked, act: str, _told: dict[str, Any]) -> None:
+        allowed.append(examination.ward.count_left(act, asked))
+        (tmp_path / "samples").mkdir(exist_ok=True)
+        write(tmp_path / "samples" / f"{act}.jsonl", SPENT)
+
+    monkeypatch.setattr(examination, "visit", visit)
+    monkeypatch.setattr(drive, "disturbed", lambda *_: "the machine swapped")
+    asked = Asked(route="GET /x", path="/x")
+    examination.visit_all([(asked, {"act": None, "unfit": None})])
+    assert allowed == [requests - POLITE, requests - POLITE - 946][:visits]
+    words = "GET /x was not examined again, though the machine swapped: 42 of its 1,000 requests were left"
+    assert (words in run.facts["plan"]["notes"][0]) == (visits == 1)

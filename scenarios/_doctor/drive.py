@@ -17,6 +17,7 @@ from results.schema import Cell, Neighbour, Status
 from results.store import TABLES, RunFolder
 from results.trouble import Exit, Trouble
 from scenarios._doctor.again import disturbed, set_aside
+from scenarios._doctor.allowance import LEAST
 from scenarios._doctor.asked import Asked
 from scenarios._doctor.look import look
 from scenarios._doctor.order import A_ROUTE, Listener, Nobody, Order, entry, facts, in_turn, left_out, too_few_requests
@@ -122,6 +123,9 @@ class Examination:
         for one, told in loaded:
             act = None if told["unfit"] else told["act"]
             if act and (why := disturbed(self.run, act)) and self.ward.fits(self.longest):
+                if self.ward.count_left(act, one) < LEAST:
+                    self.ward.note(f"{one.route} was not examined again, though {why}", act, one)
+                    continue
                 set_aside(self.run, act, f"{one.route} was examined again, because {why}", (*TABLES, "holds"))
                 troubles += self.survived(one, told)
         if troubles:
@@ -233,7 +237,7 @@ class Examination:
     def bedside(self, act: str, asked: Asked, manner: Manner, beside: tuple[tuple[Neighbour, ...], float]) -> Bedside:
         """How this route is going to be asked."""
         quick = min(manner.seconds[1:] or manner.seconds)
-        known: dict[str, Any] = {"act": act, "route": asked.route, "path": asked.path, "requests": self.order.requests}
+        known: dict[str, Any] = {"act": act, "route": asked.route, "path": asked.path, "requests": self.ward.count_left(act, asked)}
         return Bedside(service=quick, neighbours=beside[0], patience=beside[1], **known)
 
     def wait_for_calm(self, client: httpx.Client) -> None:

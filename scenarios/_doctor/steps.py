@@ -137,7 +137,7 @@ class Bedside:
     def demanded(self, levels: dict[Level | None, int], looks: dict[int, Seen], *, held: bool) -> Iterator[Cell]:
         """The levels of somebody's gates, each with as many requests as its quantile takes, as long as anybody would wait."""
         highest = looks[max(looks)]
-        left = self.requests - sum(one.sent for one in looks.values()) - (self.requests // LEVELS if held else 0)
+        left = self.requests - sum(one.sent for one in looks.values()) - (2 * (self.requests // LEVELS) if held else 0)
         wanted: dict[int, int] = {}
         for level, count in levels.items():
             if level and level.unit == "/s":

@@ -15,6 +15,7 @@ from results.limits import MANY
 from results.schema import Cell
 from results.store import RunFolder
 from results.trouble import Exit, Trouble
+from scenarios._doctor.allowance import count_left, share_out
 from scenarios._doctor.asked import Asked, letter_of
 from scenarios._doctor.order import Listener, Order
 from scenarios._doctor.patient import descendants
@@ -118,8 +119,22 @@ class Ward:
         """For polite requests."""
         return open_client(url, self.patient.trust, 30.0)
 
+    def count_left(self, act: str, asked: Asked) -> int:
+        """How many requests a route may still get."""
+        return count_left(self.run.path, act, asked.route, self.order.requests)
+
+    def note(self, sentence: str, act: str, asked: Asked) -> None:
+        """Keep a sentence about what was not asked for want of requests."""
+        left = f"{self.count_left(act, asked):,} of its {self.order.requests:,} requests were left"
+        self.run.facts["plan"]["notes"].append(f"{sentence}: {left}; --requests names more.")
+
     def script(self, act: str, cells: tuple[Cell, ...], asked: Asked | None) -> Script:
         """Cells for Locust, with what goes along; from now on they belong to the run's plan."""
+        if asked:
+            wanted, whole = cells, act.removesuffix("-watch")
+            cells = share_out(wanted, self.count_left(whole, asked))
+            for one in wanted[len(cells) :]:
+                self.note(f"{one.name} was not asked", whole, asked)
         self.run.extend_plan([cell.to_dict() for cell in cells])
         if act not in self.run.facts["acts"]:
             self.run.facts["acts"].append(act)
