@@ -32,7 +32,8 @@ class Log:
 
     def text(self) -> str:
         """What was said since."""
-        return self.mask(self.path.read_bytes()[self.start :].decode("utf-8", errors="replace"))
+        said = self.path.read_bytes()[self.start :] if self.path.exists() else b""
+        return self.mask(said.decode("utf-8", errors="replace"))
 
     def append(self, line: str) -> None:
         """One more line, without what is not to be read."""

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -221,3 +222,20 @@ def test_a_black_box_is_examined_from_outside(tmp_path: Path) -> None:
     assert verdicts["GET /good"] in {"scales"} | abstained
     assert verdicts["GET /bad"] in {"loop-blocked"} | abstained
     assert "A black box" in found.stdout
+
+
+def test_a_dry_run_that_fails_keeps_what_the_app_said(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last line in the sentence, and the log that the sentence names, for its owner, without secrets."""
+    dies = "import os\nprint('no user', os.environ['KEY'], flush=True)\nos._exit(7)\n"
+    home = written(tmp_path / "home", dies)
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    found = here("doctor", "shop:app", "--dry-run", "--env", "KEY=geheim", cwd=home)
+    words = r"ended with exit code 7 before it answered\. Its last words: no user \*\*\* \(all of them: (.*)\)"
+    told = re.search(words, found.stderr)
+    assert told, found.stderr
+    log = Path(told[1])
+    assert (log.read_text(encoding="utf-8"), oct(log.stat().st_mode)) == ("no user ***\n", "0o100600")
+    assert [one.name for one in log.parent.iterdir()] == ["log.txt"]
+    here("doctor", "nowhere:app", "--dry-run", cwd=home)
+    assert [log.parent] == list((tmp_path / "tmp").glob("atonce-*"))  # nothing is kept that nobody names

@@ -1,5 +1,6 @@
 """What the front door opens for `atonce doctor`: somebody's words become an order, an outline, or an examination."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from results.gate import parse
 from results.limits import FEW, MANY
 from results.store import RunFolder, default_root
 from results.trouble import Exit, Trouble
+from scenarios._doctor.asked import Asked
 from scenarios._doctor.choice import parse_choice
 from scenarios._doctor.drive import A_CLEAR_ROUTE, examine, listed
 from scenarios._doctor.hidden import secrets_of
@@ -80,8 +82,7 @@ def order_of(  # noqa: PLR0913, PLR0917 - what somebody may say
 
 def outline(order: Order) -> Iterator[str]:
     """What would be asked. The app is started to learn its routes, and asked nothing but that."""
-    with tempfile.TemporaryDirectory() as folder:
-        routes = listed(order, RunFolder(Path(folder), "doctor"))
+    routes = listed_aside(order)
     wide = max(len(one.route) for one in routes)
     turn = in_turn(order, routes)
     late, sentence = left_out(order, turn, BEFORE, A_ROUTE)
@@ -98,6 +99,23 @@ def outline(order: Order) -> Iterator[str]:
         yield sentence
     yield from too_few_requests(order)
     yield "a GET may change data, or call paid or remote services, too: --exclude what should be left alone"
+
+
+def listed_aside(order: Order) -> list[Asked]:
+    """The routes, learnt in a folder that goes; where its log is named as what the app said, it is kept."""
+    folder = Path(tempfile.mkdtemp(prefix="atonce-"))
+    is_named = False
+    try:
+        return listed(order, RunFolder(folder, "doctor"))
+    except Trouble as trouble:
+        is_named = str(folder) in trouble.sentence
+        raise
+    finally:
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+        if not is_named:
+            shutil.rmtree(folder)
 
 
 def prepared(order: Order, out: Path | None) -> tuple[RunFolder, Callable[[Listener], Trouble | None]]:

@@ -23,6 +23,7 @@ import psutil
 from results.trouble import Exit, Trouble
 from scenarios._doctor.hidden import masked, secrets_of
 from scenarios._doctor.surroundings import interpreter, variables
+from scenarios._log import Log
 from scenarios._order import parse_host
 from scenarios._tls import DEFAULT_TRUST, Trust
 
@@ -184,7 +185,7 @@ class Patient:
     def trouble(self, act: str, folder: Path, code: int | None) -> Trouble:
         """Why the app did not start, as well as one can know: from the guest, else by its exit code; None: it never got ready."""
         said = told(folder / "guest" / f"trouble-{act}.json")
-        log = f"All that it said: {folder / 'log.txt'}"
+        log = Log(folder / "log.txt", 0, self.mask).last_words()
         if said:
             where = f" ({near(said['file'])}, line {said['line']}, in {said['function']})" if said["file"] else ""
             lost = f"No module named {self.app.partition(':')[0].partition('.')[0]!r}" in said["message"]
