@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from dotenv import dotenv_values
 
 from results.trouble import Exit, Trouble
 from scenarios._doctor.front import order_of
@@ -232,6 +233,20 @@ def test_an_env_file_is_read_as_such_files_are_written(tmp_path: Path) -> None:
         with pytest.raises(Trouble) as trouble:
             variables([], path)
         assert sentence(trouble) == (Exit.USAGE, f"{path}, line 2: expected KEY=VALUE.")
+
+
+def test_an_env_file_may_refer_to_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As python-dotenv does it for the app: its own lines first, then this environment, then a default."""
+    path = tmp_path / ".env"
+    monkeypatch.setenv("HOST", "outside")
+    monkeypatch.setenv("USER_", "outside")
+    monkeypatch.delenv("PORT", raising=False)
+    path.write_text("USER_=me\nURL=postgres://${USER_}@${HOST}:${PORT:-5432}/${NONE}\nAGAIN='${URL}?x'\n", encoding="utf-8")
+    before = dict(os.environ)
+    found = variables([], path)
+    assert found == dict(dotenv_values(path))
+    assert (found["URL"], found["AGAIN"]) == ("postgres://me@outside:5432/", "postgres://me@outside:5432/?x")
+    assert dict(os.environ) == before
 
 
 def test_who_listens_at_a_port_is_found_with_all_descendants() -> None:

@@ -5,8 +5,10 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable
+from io import StringIO
 from pathlib import Path
 
+from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from results.trouble import Exit, Trouble
@@ -38,14 +40,14 @@ def variables(pairs: Iterable[str], file: Path | None) -> dict[str, str]:
     found: dict[str, str] = {}
     if file:
         try:
-            with file.open(encoding="utf-8") as lines:
-                bindings = list(parse_stream(lines))
+            text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise Trouble(f"--env-file {file} cannot be read ({type(error).__name__}).", Exit.USAGE) from error
-        for one in bindings:
+        for one in parse_stream(StringIO(text)):
             if one.error or (one.key and one.value is None):
                 raise Trouble(f"{file}, line {one.original.line}: expected KEY=VALUE.", Exit.USAGE)
-            found.update({one.key: one.value} if one.key and one.value is not None else {})
+        expanded = dotenv_values(stream=StringIO(text))  # ${NAME} stands for what the app would read
+        found = {name: value for name, value in expanded.items() if value is not None}
     for pair in pairs:
         name, mark, value = pair.partition("=")
         if not mark or not re.fullmatch(r"[A-Za-z_]\w*", name):
