@@ -8,7 +8,7 @@ the user's lines is left, the framework's work on the answer is named as such, o
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -212,6 +212,11 @@ def blame(parts: list[Part], total: float, roots: Sequence[Path]) -> Blame:
         blind=sum(hold.blind for hold in whole) / lasted if lasted else 0.0,
         elsewhere=sum(part.weight for part in parts if not part.hold.is_request) / seconds,
     )
+
+
+def roots_of(patient: Mapping[str, Any]) -> list[Path]:
+    """The folders from which files of an examined app are named."""
+    return [Path(one) for name in ("cwd", "home") if (one := patient.get(name))]
 
 
 def shown(file: str, roots: Sequence[Path]) -> str:

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ OUTCOMES: dict[bool | None, str] = {True: "holds", False: "**fails**", None: "in
 COLUMNS = ("route", "verdict", "served at once", "unloaded", "load", "p50", "p99", "errors", "innocent route beside it, p90")
 
 
-def announce(data: Entry, environment: Mapping[str, str], *, as_json: bool) -> None:
+def announce(data: Entry, environment: Mapping[str, str], roots: Sequence[Path] = (), *, as_json: bool) -> None:
     """Write the step summary where GitHub wants it, and the annotations; stdout belongs to the JSON where that was asked for."""
     if place := environment.get("GITHUB_STEP_SUMMARY"):
         path = Path(place)
@@ -44,7 +44,7 @@ def announce(data: Entry, environment: Mapping[str, str], *, as_json: bool) -> N
                 file.write(shortened(step_summary(data), room).encode())
         except OSError as error:  # the result itself matters more
             print(f"atonce: the step summary cannot be written ({error.strerror or error}).", file=sys.stderr)
-    for line in annotations(data, environment):
+    for line in annotations(data, environment, roots):
         print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
 
 
@@ -58,24 +58,27 @@ def doubted(data: Entry) -> list[Entry]:
     return [one for one in data["trust"]["checks"] if one["status"] in {"fail", "warn"} and not one.get("finding")]
 
 
-def annotations(data: Entry, environment: Mapping[str, str]) -> list[str]:
-    """Workflow commands, worst first; none outside GitHub, none of a run that cannot be trusted."""
+def annotations(data: Entry, environment: Mapping[str, str], roots: Sequence[Path] = ()) -> list[str]:
+    """Workflow commands, worst first; none outside GitHub, none of a run that cannot be trusted.
+
+    `roots` are the folders from which the report names its files.
+    """
     if environment.get("GITHUB_ACTIONS") != "true" or data["trust"]["verdict"] == "untrusted":
         return []
-    root, lines = environment.get("GITHUB_WORKSPACE") or str(Path.cwd()), []
+    root, lines = Path(environment.get("GITHUB_WORKSPACE") or repository_root()), []
     left = Counter({"error": MOST_NOTES, "warning": MOST_NOTES})
     for entry in worst_first(data):
         kind, title = ACCUSED.get(entry["verdict"], ("", ""))
         if left[kind] > 0:
             left[kind] -= 1
-            lines.append(annotation(kind, title, entry, root))
+            lines.append(annotation(kind, title, entry, root, roots))
     return lines
 
 
-def annotation(kind: str, title: str, entry: Entry, root: str) -> str:
+def annotation(kind: str, title: str, entry: Entry, root: Path, roots: Sequence[Path]) -> str:
     """One workflow command, on the line that holds most of the time; without one on the route's own, if that is known."""
     blamed: Entry = max(entry["blame"], key=lambda one: one.get("share") or 0.0, default=entry)
-    marks = {"file": shortest(blamed["file"], root), "line": blamed.get("line")} if blamed.get("file") else {}
+    marks = {"file": path_in_checkout(blamed["file"], root, roots), "line": blamed.get("line")} if blamed.get("file") else {}
     pieces = ",".join(f"{name}={mark(str(one))}" for name, one in {**marks, "title": title}.items() if one)
     held = f"held {seconds(entry['hold_s'])} per request" if entry.get("hold_s") else "held"
     by = f"{held} by {blamed['call']}. " if blamed.get("call") and entry["verdict"] in HOLDS_LOOP else ""
@@ -83,9 +86,16 @@ def annotation(kind: str, title: str, entry: Entry, root: str) -> str:
     return f"::{kind} {pieces}::{message(words)}"
 
 
-def shortest(file: str, root: str) -> str:
+def repository_root() -> Path:
+    """The folder of the repository that this one lies in; this one where it is in none."""
+    here = Path.cwd()
+    return next((one for one in (here, *here.parents) if (one / ".git").exists()), here)
+
+
+def path_in_checkout(file: str, root: Path, roots: Sequence[Path]) -> str:
     """A file as GitHub knows it: relative to the checkout, where it lies in there."""
-    path = Path(os.path.normpath(Path.cwd() / file))
+    tries = [Path(os.path.normpath(one / file)) for one in (*roots, Path.cwd())]
+    path = next((one for one in tries if one.is_file()), tries[-1])
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reports.blame import roots_of
 from reports.ci import announce
 from reports.console import Progress, console
 from reports.gates import exit_code as judged
@@ -68,7 +69,7 @@ def conclude(found: Report | None, data: dict[str, Any], trouble: Trouble | None
     may_be_cut_short()
     page = found.path / "report" / "index.html"
     if found.study.run["command"] == "doctor":
-        data = publish(data, manners)
+        data = publish(data, manners, roots_of(found.study.run["patient"]))
     code = int(trouble.code if trouble else found.exit_code(strict=manners.strict) or (judged(data) if data.get("gates") else 0))
     if manners.as_json:
         told = {"error": trouble.sentence} if trouble else {}
@@ -85,10 +86,10 @@ def conclude(found: Report | None, data: dict[str, Any], trouble: Trouble | None
     return code
 
 
-def publish(data: dict[str, Any], manners: Manners) -> dict[str, Any]:
+def publish(data: dict[str, Any], manners: Manners, roots: list[Path]) -> dict[str, Any]:
     """Tell the pipeline that we run in, if any; gives the data as somebody strict reads it, where that was asked for."""
     data = strictly(data) if manners.strict else data
-    announce(data, os.environ, as_json=manners.as_json)
+    announce(data, os.environ, roots, as_json=manners.as_json)
     if manners.junit:
         try:
             manners.junit.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from markdown_it import MarkdownIt
 
+from reports.blame import roots_of
 from reports.ci import CUT, MOST_BYTES, annotations, announce, step_summary
 from reports.gates import rulings
 from reports.junit import TRUST, junit
@@ -151,6 +152,26 @@ def test_annotations_name_files_as_the_checkout_does(tmp_path: Path, monkeypatch
     assert file(f"{here}/api/../lib/x.py", GITHUB_WORKSPACE=here) == "lib/x.py"
     assert file(f"{here}/api/main.py") == "main.py"
     assert file("/usr/lib/x.py", GITHUB_WORKSPACE=here) == "/usr/lib/x.py"
+
+
+def test_annotations_find_an_app_that_lies_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with --app-dir ../backend, whose files the report names as seen from there; in the repository, by its root."""
+    for folder in ("repo/.git", "repo/ci", "repo/backend/routers", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("repo/backend/main.py", "repo/backend/routers/x.py", "repo/ci/main.py", "elsewhere/y.py"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path / "repo" / "ci")
+
+    def file(path: str, home: str, **environment: str) -> str:
+        data = run(route(**{**BLOCKED, "blame": [{**SLEEP, "file": path}]}))
+        roots = roots_of({"cwd": str(tmp_path / "repo" / "ci"), "home": str(tmp_path / home)})
+        found = annotations(data, {"GITHUB_ACTIONS": "true", **environment}, roots)
+        return found[0].partition("file=")[2].partition(",")[0]
+
+    assert file("routers/x.py", "repo/backend") == "backend/routers/x.py"
+    assert file("routers/x.py", "repo/backend", GITHUB_WORKSPACE=str(tmp_path)) == "repo/backend/routers/x.py"
+    assert file("main.py", "repo/backend") == "ci/main.py"  # files of this folder are told as such, and come first
+    assert file("y.py", "elsewhere") == str(tmp_path / "elsewhere" / "y.py")
 
 
 def test_at_most_ten_annotations_of_each_kind() -> None:

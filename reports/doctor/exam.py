@@ -1,13 +1,12 @@
 """What is known of one examined route: its levels, its neighbours at each of them, and the app's inside meanwhile."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from reports.blame import Held, held, read_holds
+from reports.blame import Held, held, read_holds, roots_of
 from reports.bystanders import p90, pings
 from reports.executor import made_smaller
 from reports.load import Evidence
@@ -136,8 +135,7 @@ def at_rest(evidence: Evidence) -> tuple[Held | None, float]:
 
 def held_in(evidence: Evidence, act: str, window: Window) -> Held:
     """Who held the loop of a watched process within a window."""
-    patient = evidence.run["patient"]
-    roots = [Path(one) for name in ("cwd", "home") if (one := patient.get(name))]
+    roots = roots_of(evidence.run["patient"])
     return held(read_holds(evidence.path / "holds", act), (window.start, window.end), evidence.run["origin"], roots)
 
 
