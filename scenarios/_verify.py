@@ -28,6 +28,19 @@ def open_client(url: str, trust: Trust, patience: float, **more: Any) -> httpx.C
     return httpx.Client(base_url=url, headers=COMMON, timeout=patience, trust_env=False, verify=verify, **more)
 
 
+def fetch(client: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
+    """One request and its whole answer; one without end is a time-out too, though pieces come."""
+    began, patience = time.perf_counter(), client.timeout.read or TIMEOUT
+    with client.stream(method, path, **more) as answer:
+        body = bytearray()
+        for piece in answer.iter_bytes():
+            body += piece
+            if time.perf_counter() - began > patience:
+                raise httpx.ReadTimeout("its answer has no end", request=answer.request)
+        kept = {name: answer.headers[name] for name in ("content-type",) if name in answer.headers}
+        return httpx.Response(answer.status_code, headers=kept, content=bytes(body), request=answer.request)
+
+
 class Absent(Exception):  # noqa: N818 - not an error: this part is not measured
     """Raised with the target's own words when it lacks a part."""
 
@@ -39,7 +52,7 @@ def ask(base_url: str, paths: Iterable[str], trust: Trust) -> dict[str, dict[str
     with open_client(base_url, trust, TIMEOUT, limits=apart) as client:
         for path in paths:
             try:
-                answer = client.get(path)
+                answer = fetch(client, "GET", path)
             except httpx.HTTPError as error:
                 sentence = f"GET {path} at {base_url} did not answer ({type(error).__name__}). What was measured is kept."
                 raise Trouble(sentence, Exit.TARGET) from error
@@ -78,7 +91,7 @@ def prove(client: httpx.Client, route: str, path: str, expects: str) -> str:
     """One route, once: status 200 and the expected body. A wait that ends too early is a wrong answer as well."""
     began = time.perf_counter()
     try:
-        answer = client.request(route.partition(" ")[0], path)
+        answer = fetch(client, route.partition(" ")[0], path)
     except httpx.HTTPError as error:
         why = why_untrusted(error) or f"{type(error).__name__}; nothing was loaded."
         sentence = f"{route} at {client.base_url} did not answer one polite request: {why}"
@@ -110,7 +123,7 @@ def routes_of(base_url: str, trust: Trust) -> list[str]:
     """The first few GET routes that a host describes in its OpenAPI document; none when it has none to read."""
     try:
         with open_client(base_url, trust, TIMEOUT) as client:
-            paths = client.get("/openapi.json").json()["paths"]
+            paths = fetch(client, "GET", "/openapi.json").json()["paths"]
         found = [f"GET {path}" for path, methods in paths.items() if "get" in methods and "{" not in path]
     except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
         return []

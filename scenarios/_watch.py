@@ -18,7 +18,7 @@ from scenarios._log import Log
 from scenarios._plan import START_UP, Act, duration
 from scenarios._script import DISK_FULL, Script
 from scenarios._tls import DEFAULT_TRUST, Trust, why_untrusted
-from scenarios._verify import open_client
+from scenarios._verify import fetch, open_client
 
 READY_WITHIN = 30.0  # seconds for an app to answer its first request, unless it is known to load a model first
 
@@ -42,7 +42,7 @@ def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, where it answers, and 
             check()
             answered = False
             try:
-                answered = bool(client.get(path).status_code)
+                answered = bool(fetch(client, "GET", path).status_code)
             except httpx.TransportError as error:
                 if why := why_untrusted(error):
                     raise Trouble(f"{url} answers, but {why}", Exit.USAGE) from error

@@ -1,18 +1,21 @@
 """How we reach a target: over TLS with certificates of its own, over IPv6, and never through somebody's proxy."""
 
 import contextlib
+import itertools
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
 from results.trouble import Exit, Trouble
+from scenarios import _verify
 from scenarios._doctor.patient import Patient
 from scenarios._order import parse_host
 from scenarios._servant import servant
@@ -169,6 +172,17 @@ def test_ipv6_is_spoken_by_all_clients(tmp_path: Path, here: Here) -> None:
         still_there(url, "x")
         found = here("doctor", url.replace("[::1]", "[::]"), "--dry-run")
         assert (found.returncode, "GET /x  asked as /x" in found.stdout) == (0, True), found.stderr
+
+
+def test_an_answer_without_end_is_a_time_out_though_pieces_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream of events would hold up what asks it politely for ever."""
+    moments = itertools.count()
+    monkeypatch.setattr(_verify, "time", SimpleNamespace(perf_counter=lambda: float(next(moments))))
+    stream = httpx.MockTransport(lambda _: httpx.Response(200, content=itertools.repeat(b"data: 1\n\n")))
+    client = httpx.Client(transport=stream, base_url="http://127.0.0.1:1", timeout=10)
+    with pytest.raises(Trouble, match=r"did not answer one polite request: ReadTimeout; nothing was loaded"):
+        prove(client, "GET /events", "/events", "")
+    assert 10 <= next(moments) < 20
 
 
 @pytest.mark.parametrize("name", sorted(NO_PROXY)[:2])

@@ -31,6 +31,7 @@ from scenarios._doctor.ward import LOCUST, Ward
 from scenarios._driver import close, staying_on, unwritable
 from scenarios._interruption import interruptible
 from scenarios._log import Log
+from scenarios._verify import fetch
 
 A_CLEAR_ROUTE = 10.0  # seconds below which no route can be examined
 CHANGES = "its method may change data; --route names it all the same"
@@ -247,7 +248,7 @@ class Examination:
             self.ward.interruption.check()
             before = time.perf_counter()
             with contextlib.suppress(httpx.HTTPError):
-                client.get(ready_path(self.patient, self.ward.secret))
+                fetch(client, "GET", ready_path(self.patient, self.ward.secret))
                 if time.perf_counter() - before <= max(0.05, 5 * self.idle["async"]):
                     return
 

@@ -82,7 +82,7 @@ def order_of(  # noqa: PLR0913, PLR0917 - what somebody may say
 
 def outline(order: Order) -> Iterator[str]:
     """What would be asked. The app is started to learn its routes, and asked nothing but that."""
-    routes = listed_aside(order)
+    routes, notes = listed_aside(order)
     wide = max(len(one.route) for one in routes)
     turn = in_turn(order, routes)
     late, sentence = left_out(order, turn, BEFORE, A_ROUTE)
@@ -98,15 +98,20 @@ def outline(order: Order) -> Iterator[str]:
     if sentence:
         yield sentence
     yield from too_few_requests(order)
+    yield from notes
     yield "a GET may change data, or call paid or remote services, too: --exclude what should be left alone"
 
 
-def listed_aside(order: Order) -> list[Asked]:
-    """The routes, learnt in a folder that goes; where its log is named as what the app said, it is kept."""
+def listed_aside(order: Order) -> tuple[list[Asked], list[str]]:
+    """The routes, and notes on how the app was had, learnt in a folder that goes.
+
+    Where its log is named as what the app said, it is kept.
+    """
     folder = Path(tempfile.mkdtemp(prefix="atonce-"))
     is_named = False
     try:
-        return listed(order, RunFolder(folder, "doctor"))
+        run = RunFolder(folder, "doctor")
+        return listed(order, run), run.facts["plan"]["notes"]
     except Trouble as trouble:
         is_named = str(folder) in trouble.sentence
         raise

@@ -23,6 +23,7 @@ from results.trouble import Exit, Trouble
 from scenarios._doctor.patient import Patient, listeners
 from scenarios._driver import free_port
 from scenarios._tls import why_untrusted
+from scenarios._verify import fetch
 
 SAMPLE_EVERY = 0.1  # seconds between two readings of a black box's CPU
 DOCUMENT = "/openapi.json"
@@ -79,7 +80,7 @@ def steadily(client: httpx.Client, path: str) -> tuple[int, float]:
     for _ in range(NOWHERE):
         began = time.perf_counter()
         try:
-            status = client.get(path).status_code
+            status = fetch(client, "GET", path).status_code
         except httpx.HTTPError as error:
             raise silent(client, error) from error
         found.append((status, time.perf_counter() - began))
@@ -112,7 +113,7 @@ def document(client: httpx.Client, headers: dict[str, str]) -> dict[str, Any] | 
 def text(client: httpx.Client, path: str, headers: dict[str, str]) -> str:
     """What a path answers; nothing for any other status than 200."""
     try:
-        answer = client.get(path, headers=headers)
+        answer = fetch(client, "GET", path, headers=headers)
     except httpx.TransportError as error:
         raise silent(client, error) from error
     except (httpx.HTTPError, httpx.InvalidURL):
