@@ -148,7 +148,7 @@ def outline(plan: Plan) -> Iterator[str]:
         yield f"all of it {repeats} times, each time with every server started anew"
     if plan.then:
         yield f"then arrivals at shares of the capacity that was measured: {plan.afterwards:.0f} s; where nobody waits, more users before"
-    if longest := max(cell.longest for cell in plan.cells):
+    if longest := max((cell.longest for cell in plan.cells), default=0.0):
         yield f"a crowd's window begins and ends where a round of all its users does, after {longest:.0f} s at the latest"
     about = f"about {sum(total):,.0f} requests" if all(total) else "requests"
     yield f"{about} to the target in {plan.estimate():.0f} s, start-up and report included; nothing was sent"

@@ -16,7 +16,7 @@ from results.trouble import Exit, Trouble
 from scenarios import _verify
 from scenarios._arrivals import moments
 from scenarios._full import extended
-from scenarios._plan import BUDGET, LEVELS, REPORT, Plan, outline, places, reproduction
+from scenarios._plan import BUDGET, LEVELS, REPORT, Act, Plan, outline, places, reproduction
 from scenarios._watch import describe, progress
 
 
@@ -107,6 +107,13 @@ def test_the_full_plan_adds_open_loads_and_the_frozen_route_on_both_loops() -> N
         ("GET /broken-async", "/broken-async?seconds=0.05")
     }
     assert BUDGET < plan.estimate() < 1500
+
+
+def test_a_plan_of_questions_alone_has_an_outline() -> None:
+    """No cell, so nothing that could go on for longer than planned."""
+    lines = list(outline(Plan(0.0, (Act("pitfalls", 0.0, (), asks=("/pitfall",)),), ())))
+    assert lines[1] == "asked/pitfalls: /pitfall"
+    assert "round" not in " ".join(lines)
 
 
 def test_progress_never_goes_back_and_names_the_cell() -> None:
