@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from results.schema import Cell, Phase, Status
-from results.store import HARDSHIP, TABLES, gather, read_run, spoilt_lines
+from results.spooled import HARDSHIP, TABLES, Table, gather, spoilt_lines
+from results.store import in_arrow, read_run
 from results.trouble import Exit, Trouble
 
 FACTS: dict[str, type] = {
@@ -131,11 +133,13 @@ def spooled(path: Path, run: dict[str, Any]) -> dict[str, pd.DataFrame]:
     """The frames of a run that is still running, or whose driver died: from its spools, as far as they go."""
     try:
         gathered = gather(path, float(run["origin"]))
+        samples = [in_arrow(part) for part in gathered.samples] or [in_arrow(Table(TABLES["samples"], []))]
+        tables = {name: in_arrow(table) for name, table in gathered.tables.items()}
     except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
         raise damaged(path, "it was never closed, and its spools cannot be read") from error
     run["targets"] = gathered.targets
-    run["troubles"] = [*run["troubles"], *([spoilt_lines(gathered.spoilt)] if gathered.spoilt else [])]
-    found = {name: pd.DataFrame(table.rows, columns=list(table.names)) for name, table in gathered.tables.items()}
+    run["troubles"] = [*run["troubles"], *([spoilt_lines(len(gathered.spoilt))] if gathered.spoilt else [])]
+    found = {name: table.to_pandas() for name, table in {"samples": pa.concat_tables(samples), **tables}.items()}
     return {name: one.astype({key: kind for key, kind in KINDS.items() if key in one}) for name, one in found.items()}
 
 

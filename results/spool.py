@@ -6,7 +6,8 @@ Each line is a JSON list whose first word names its kind. The last line of a kil
 
 import json
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,26 @@ class Spool:
         self.file.close()
 
 
-def read(path: Path, spoilt: list[str] | None = None) -> Iterator[list[Any]]:
-    """All whole lines of a spool, in order. What cannot be read - a crash leaves half a line - is put into `spoilt`."""
+def read(path: Path, spoilt: list[str] | None = None, keep: Callable[[str], bool] = bool) -> Iterator[list[Any]]:
+    """The whole lines of a spool that are to be kept, in order. What cannot be read - a crash leaves half a line - goes to `spoilt`."""
     with path.open(encoding="utf-8", errors="replace") as file:
-        for text in file:
-            try:
-                line = json.loads(text)
-            except json.JSONDecodeError:
-                line = None
-            if isinstance(line, list) and len(line) > FEWEST:
-                yield line
-            elif spoilt is not None:
-                spoilt.append(text)
+        yield from lines_of(filter(keep, file), [] if spoilt is None else spoilt)
+
+
+def read_end(path: Path, count: int, keep: Callable[[str], bool]) -> Iterator[list[Any]]:
+    """The last of its lines that are to be kept: what a writer said latest."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        yield from lines_of(deque(filter(keep, file), count), [])
+
+
+def lines_of(texts: Iterable[str], spoilt: list[str]) -> Iterator[list[Any]]:
+    """Each text as a line, if it is one."""
+    for text in texts:
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError:
+            line = None
+        if isinstance(line, list) and len(line) > FEWEST:
+            yield line
+        else:
+            spoilt.append(text)

@@ -9,27 +9,14 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from results import spool
-from results.schema import FORMAT, Phase, Sample, Status
+from results.schema import FORMAT, Status
+from results.spooled import SAMPLE_COLUMNS, TABLES, Table, gather, spoilt_lines
 from results.trouble import Exit, Trouble
-
-SAMPLE_COLUMNS = tuple(Sample.__dataclass_fields__)
-HARDSHIP = ("stolen", "used", "swapped", "periods", "throttled")  # what the machine suffered; the last two since format 6
-LOAD_COLUMNS = ("worker", "kind", "cell", "mark", "t", "in_flight", "area", "lateness", "cpu", *HARDSHIP)
-NOT_TOLD = (None,) * len(HARDSHIP)
-POOLS = (
-    *("threads_busy", "threads_waiting", "executor_queue", "cpu", "memory"),
-    *("kin_cpu", "loop_cpu", "pool_threads", "pool_waiting"),  # since formats 4 and 5
-)
-PROBE_COLUMNS = ("variant", "pid", "t", "loop_lag", *POOLS)
-TABLES = {"samples": SAMPLE_COLUMNS, "load": LOAD_COLUMNS, "probe": PROBE_COLUMNS}
 
 
 class RunFolder:
@@ -82,10 +69,11 @@ class RunFolder:
     def close(self, status: Status) -> None:
         """Seal the spools, write run.json for the last time, and only then remove the spools: a crash loses nothing."""
         gathered = gather(self.path, self.facts["origin"])
-        if gathered.spoilt:
-            self.note(spoilt_lines(gathered.spoilt))
+        write_table(self.path / "samples.parquet", SAMPLE_COLUMNS, gathered.samples)
         for name, table in gathered.tables.items():
-            write_table(self.path / f"{name}.parquet", table)
+            write_table(self.path / f"{name}.parquet", table.names, [table])
+        if gathered.spoilt:
+            self.note(spoilt_lines(len(gathered.spoilt)))
         self.facts.update(status=status, seconds=time.perf_counter() - self.facts["origin"], targets=gathered.targets)
         self.write()
         for name in TABLES:
@@ -131,49 +119,30 @@ def newest(root: Path) -> Path:
     return runs[-1]
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows on their way to Parquet, or to a report of a run that was never sealed."""
+def write_table(path: Path, names: tuple[str, ...], parts: Iterable[Table]) -> None:
+    """One Parquet file, complete or absent, as large as it may be: a part at a time."""
+    import pyarrow.parquet as pq  # noqa: PLC0415 - heavy, and this module loads inside every Locust worker
 
-    names: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """What the spools of a run hold: its three tables, and what the probes told about their processes."""
-
-    tables: dict[str, Table]
-    targets: dict[str, Any]
-    spoilt: int  # lines that could not be read
-
-
-def gather(path: Path, origin: float) -> Gathered:
-    """Read the spools of a run; nothing is written."""
-    spoilt: list[str] = []
-    visits, looks, targets = read_probe(path / "probe", origin)
-    samples = list(map(attrgetter(*SAMPLE_COLUMNS), read_samples(path / "samples", origin, visits, spoilt)))
-    load = list(read_load(path / "load", origin, spoilt))
-    rows: dict[str, list[tuple[Any, ...]]] = {"samples": samples, "load": load, "probe": looks}
-    return Gathered({name: Table(names, rows[name]) for name, names in TABLES.items()}, targets, len(spoilt))
+    schema = in_arrow(Table(names, [])).schema
+    moments = [column.name for column in schema if column.type == "double"]  # byte by byte they take half the room
+    words = [name for name in names if name not in moments]
+    draft = path.with_suffix(".part")
+    try:
+        with pq.ParquetWriter(draft, schema, compression="zstd", use_byte_stream_split=moments, use_dictionary=words) as file:
+            for part in parts:
+                file.write_table(in_arrow(part))
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
-def spoilt_lines(count: int) -> str:
-    """What a reader must know about lines that could not be read."""
-    return f"{count} line{'s' if count > 1 else ''} of the spools could not be read and {'are' if count > 1 else 'is'} left out."
-
-
-def write_table(path: Path, table: Table) -> None:
-    """One Parquet file, complete or absent."""
-    import pyarrow as pa  # noqa: PLC0415 - heavy, and this module loads inside every Locust worker
-    import pyarrow.parquet as pq  # noqa: PLC0415
+def in_arrow(table: Table) -> Any:
+    """Rows as a table of Arrow, each column of its own type, whatever its first rows hold."""
+    import pyarrow as pa  # noqa: PLC0415
 
     columns = {name: pa.array([row[i] for row in table.rows], type=column_type(pa, name)) for i, name in enumerate(table.names)}
-    moments = [name for name, column in columns.items() if column.type == pa.float64()]  # byte by byte they take half the room
-    words = [name for name in columns if name not in moments]
-    draft = path.with_suffix(".part")
-    pq.write_table(pa.table(columns), draft, compression="zstd", use_byte_stream_split=moments, use_dictionary=words)
-    draft.replace(path)
+    return pa.table(columns)
 
 
 def column_type(pa: Any, name: str) -> Any:
@@ -186,106 +155,6 @@ def column_type(pa: Any, name: str) -> Any:
     if name in whole:
         return pa.int64()
     return pa.bool_() if name == "censored" else pa.float64()
-
-
-def read_samples(folder: Path, origin: float, visits: dict[str, list[float | None]], spoilt: list[str]) -> Iterator[Sample]:
-    """Join each worker's lines into samples; a request without a last word was in flight when its worker died."""
-    for path in sorted(folder.glob("*.jsonl")):
-        worker = path.stem
-        planned: dict[int, list[Any]] = {}
-        ends: dict[int, list[Any]] = {}
-        for kind, seq, *words in spool.read(path, spoilt):
-            (planned if kind in {"sent", "unsent"} else ends)[seq] = [kind, *words]
-        lost = ["given-up", last_word([*planned.values(), *ends.values()], origin) if planned.keys() - ends.keys() else origin]
-        for seq, start in planned.items():
-            try:
-                yield sample_of(worker, seq, start, ends.get(seq, lost), origin, visits.get(f"{worker}-{seq}"))
-            except (ValueError, TypeError, IndexError):
-                spoilt.append(str(start))
-
-
-def last_word(lines: list[list[Any]], origin: float) -> float:
-    """The latest moment that a worker wrote down; the planned moment of what was never sent may lie beyond its end."""
-    told = (word for kind, *words in lines if kind != "unsent" for word in words if isinstance(word, float))
-    return max(origin, max(told, default=origin))
-
-
-def sample_of(  # noqa: PLR0913, PLR0917 - the two lines of a request, and what places them
-    worker: str, seq: int, start: list[Any], end: list[Any], origin: float, visit: list[float | None] | None
-) -> Sample:
-    """One request from its lines. The probe's journal fills in what the answer's header could not carry."""
-    kind, cell, phase, route, variant, connection, intended, last = start
-    answered = end[0] == "done"
-    status, error, size, *moments, peer = end[2:] if answered else [None] * 7
-    refused = error == "ConnectionRefusedError"  # nobody listened: nothing left this machine's socket
-    unsent = kind == "unsent" or refused
-    told, journal = [*moments, None][:4], visit or [None] * 5
-    told[3] = told[3] if journal[3] is None else journal[3]  # a head left before its body did
-    moments = [since(journal[i] if told[i] is None else told[i], origin) for i in range(4)]
-    peer = journal[4] if peer is None else peer
-    return Sample(
-        seq=seq,
-        cell=cell,
-        phase=Phase(phase),
-        route=route,
-        variant=variant,
-        worker=worker,
-        connection=connection,
-        peer=int(peer) if peer is not None else None,
-        intended=intended - origin,
-        sent=None if unsent else last - origin,
-        done=None if unsent else end[1] - origin,
-        status=status,
-        error=last if kind == "unsent" else error,
-        bytes=size,
-        app_start=moments[0],
-        handler_start=moments[1],
-        handler_end=moments[2],
-        app_end=moments[3],
-        censored=not unsent and not answered,
-    )
-
-
-def since(moment: float | None, origin: float) -> float | None:
-    """A moment relative to the run's start."""
-    return None if moment is None else moment - origin
-
-
-def read_load(folder: Path, origin: float, spoilt: list[str]) -> Iterator[tuple[Any, ...]]:
-    """The generator's own lines, as rows of `LOAD_COLUMNS`."""
-    for path in sorted(folder.glob("*.jsonl")):
-        worker = path.stem
-        for kind, cell, *words in spool.read(path, spoilt):
-            try:
-                if kind == "mark":
-                    mark, moment, in_flight, area, *hardship = words
-                    told = (*hardship, *NOT_TOLD)[: len(HARDSHIP)]
-                    yield (worker, "mark", cell, mark, moment - origin, in_flight, area, None, None, *told)
-                else:
-                    moment, in_flight, area, lateness, cpu = words
-                    yield (worker, "tick", cell, None, moment - origin, in_flight, area, lateness, cpu, *NOT_TOLD)
-            except (ValueError, TypeError):
-                spoilt.append(str(words))
-
-
-def read_probe(folder: Path, origin: float) -> tuple[dict[str, list[float | None]], list[tuple[Any, ...]], dict[str, Any]]:
-    """The servers' journals: moments by request id (the last word counts), samples of the process, and runtimes."""
-    visits: dict[str, list[float | None]] = {}
-    looks: list[tuple[Any, ...]] = []
-    targets: dict[str, Any] = {}
-    for path in sorted(folder.glob("*.jsonl")):
-        variant, _, pid = path.stem.rpartition("-")
-        for kind, first, *words in spool.read(path):
-            if kind == "visit":
-                visits[first] = words
-            elif kind == "runtime":
-                targets[variant] = {**targets.get(variant, {}), **words[0]}
-            elif kind == "frozen":  # a server that stopped on purpose says from when to when
-                targets.setdefault(variant, {}).setdefault("frozen", []).append([first - origin, words[0] - origin])
-            else:
-                told = (*words, *[None] * len(POOLS))[: len(POOLS) + 1]  # an older journal told less
-                looks.append((variant, int(pid), first - origin, *told))
-    return visits, looks, targets
 
 
 def default_root() -> Path:

@@ -7,7 +7,8 @@ from typing import Any
 
 from results.limits import shows_capacity
 from results.schema import MOST_USERS, Cell
-from results.store import LOAD_COLUMNS, SAMPLE_COLUMNS, RunFolder, gather
+from results.spooled import LOAD_COLUMNS, SAMPLE_COLUMNS, gather
+from results.store import RunFolder
 from scenarios._order import SHARES, Order
 from scenarios._plan import START_UP, TOP_RATE, Act, Plan
 
@@ -70,11 +71,16 @@ def unfilled(crowd: Cell, alone: Answers, found: Answers) -> str:
 
 def answers_of(run: RunFolder, cell: Cell) -> Answers:
     """What a crowd was answered inside its window, as far as the spools tell."""
-    tables = gather(run.path, run.facts["origin"]).tables
-    marks = {row["mark"]: row["t"] for row in rows(tables["load"].rows, LOAD_COLUMNS) if row["cell"] == cell.name and row["mark"]}
+    gathered = gather(run.path, run.facts["origin"])
+    marks = {
+        row["mark"]: row["t"]
+        for row in rows(gathered.tables["load"].rows, LOAD_COLUMNS)
+        if row["cell"] == cell.name and row["mark"]
+    }
     if not {"open", "close"} <= set(marks) or marks["close"] <= marks["open"]:
         return Answers()
-    samples = (row for row in rows(tables["samples"].rows, SAMPLE_COLUMNS) if row["cell"] == cell.name and row["done"] is not None)
+    told = (row for part in gathered.samples for row in rows(part.rows, SAMPLE_COLUMNS))
+    samples = (row for row in told if row["cell"] == cell.name and row["done"] is not None)
     right = [row for row in samples if not row["censored"] and row["error"] is None]
     took = [row["done"] - row["intended"] for row in right if marks["open"] < row["done"] <= marks["close"]]
     return Answers(len(took) / (marks["close"] - marks["open"]), sum(took) / len(took)) if took else Answers()

@@ -14,7 +14,7 @@ import pytest
 import uvloop
 from fastapi import FastAPI
 
-from results.store import POOLS
+from results.spooled import POOLS
 from targets.guest.journal import Journal
 from targets.guest.probe import Probe, current_visit
 from targets.guest.readings import resident_bytes

@@ -14,7 +14,8 @@ import httpx
 
 from results.gate import unknown_scope
 from results.schema import Cell, Neighbour, Status
-from results.store import TABLES, RunFolder
+from results.spooled import TABLES
+from results.store import RunFolder
 from results.trouble import Exit, Trouble
 from scenarios._doctor.again import disturbed, set_aside
 from scenarios._doctor.allowance import LEAST

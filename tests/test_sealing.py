@@ -1,0 +1,155 @@
+"""A run is sealed a part at a time: the same rows in the same order as all at once, in memory that does not grow with them."""
+
+import json
+import random
+import tracemalloc
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from reports.load import load
+from results import spool, spooled
+from results.schema import Status
+from results.spooled import SAMPLE_COLUMNS, Aside, Table, sample_of
+from results.store import RunFolder, in_arrow, write_table
+
+ORIGIN = 1000.0
+FACTS: dict[str, Any] = {
+    "seed": 1,
+    "plan": {"seconds": 0.1, "cells": []},
+    **dict.fromkeys(("loop", "connections", "schedule"), "x"),
+    "machine": {},
+    "packages": {},
+    "workers": 2,
+}
+
+
+def plant(path: Path, count: int) -> RunFolder:
+    """Spools of two workers with all that may happen to a request, and of a probe that tells of a part of them."""
+    run = RunFolder(path, "run")
+    path.mkdir()
+    run.open(**FACTS)
+    run.facts["origin"] = ORIGIN
+    run.write()
+    rng = random.Random(1)  # noqa: S311 - repeatable
+    told: dict[str, list[Any]] = {"probe/x-7": [["runtime", "x", {"loop": "asyncio"}], ["visit", "somebody else's", 1.0]]}
+    told["load/w-0"] = [["mark", "c", "go", ORIGIN, 0, 0.0], ["mark", "c", "broken"]]
+    for worker in ("w-0", "w-1"):
+        lines = told.setdefault(f"samples/{worker}", [])
+        for seq in range(count):
+            begun, fate = ORIGIN + seq / 100, rng.randrange(10)
+            place = [seq, "c", "steady", "GET /ü", "x", seq % 8]
+            if fate == 0:
+                lines.append((begun, ["unsent", *place, begun, "the cap was reached"]))
+                continue
+            lines.append((begun, ["sent", *place, begun - 0.001, begun]))
+            done, moments = begun + rng.expovariate(2), [begun + 0.01, begun + 0.02, None]
+            failed: dict[int, list[Any]] = {1: [500, "status 500", 1], 2: [None, "ConnectionRefusedError", 0]}
+            end = [*failed[fate], *[None] * 4] if fate in failed else [200, None, 5, *moments, 4000]
+            if fate != 4:  # in flight when its worker died
+                lines.append((done, ["given-up", seq, done] if fate == 3 else ["done", seq, done, *end]))
+            if fate in {3, 4, 5}:
+                told["probe/x-7"] += [
+                    ["visit", f"{worker}-{seq}", begun, None, None, None, 7],
+                    ["visit", f"{worker}-{seq}", *moments, done, 7],
+                ]
+        told[f"samples/{worker}"] = [line for _, line in sorted(lines, key=lambda one: one[0])]
+    told["samples/w-1"] += [["done", "x", 1.0, 2.0], ["sent", count, "c", "no phase"], ["done", count + 1, 1.0]]
+    for name, rows in told.items():
+        (path / name).parent.mkdir(exist_ok=True)
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (path / f"{name}.jsonl").write_text(text + '["sent", 1', encoding="utf-8")
+    return run
+
+
+def at_once(path: Path) -> pd.DataFrame:
+    """The rows as they were made before: every line of the run in memory."""
+    visits = {line[1]: line[2:] for file in (path / "probe").iterdir() for line in spool.read(file) if line[0] == "visit"}
+    rows = []
+    for file in sorted((path / "samples").iterdir()):
+        starts: dict[Any, list[Any]] = {}
+        ends: dict[Any, list[Any]] = {}
+        for kind, seq, *words in spool.read(file):
+            (starts if kind in {"sent", "unsent"} else ends)[seq] = [kind, *words]
+        every = [*starts.values(), *ends.values()]
+        last = max(word for kind, *words in every if kind != "unsent" for word in words if isinstance(word, float))
+        for seq, start in starts.items():
+            if len(start) == 8:
+                end = ends.get(seq, ["given-up", last])
+                rows.append(sample_of(file.stem, seq, start, end, ORIGIN, visits.get(f"{file.stem}-{seq}")))
+    found: pd.DataFrame = in_arrow(Table(SAMPLE_COLUMNS, list(map(attrgetter(*SAMPLE_COLUMNS), rows)))).to_pandas()
+    return found
+
+
+def test_the_rows_are_those_of_all_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values, types and order; what cannot be read is counted, and only once."""
+    monkeypatch.setattr(spooled, "PART", 7)
+    run = plant(tmp_path / "run", 100)
+    expected = at_once(run.path)
+    assert expected.censored.sum() > 10
+    run.close(Status.COMPLETE)
+    file = pq.ParquetFile(run.path / "samples.parquet")
+    assert max(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)) == 7
+    pd.testing.assert_frame_equal(expected, file.read().to_pandas())
+    assert run.facts["troubles"] == ["6 lines of the spools could not be read and are left out."]
+
+
+def test_a_run_that_was_never_sealed_reads_as_the_sealed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report of a dead driver's run, from its spools."""
+    monkeypatch.setattr(spooled, "PART", 7)
+    run = plant(tmp_path / "run", 100)
+    before = load(run.path)
+    run.close(Status.COMPLETE)
+    after = load(run.path)
+    assert before.run["troubles"] == after.run["troubles"]
+    for name in ("samples", "load", "probe"):
+        pd.testing.assert_frame_equal(getattr(before, name), getattr(after, name))
+
+
+def peak_of_sealing(path: Path, count: int) -> int:
+    """Bytes that Python had at most while it sealed so many requests."""
+    run = plant(path, count)
+    tracemalloc.start()
+    try:
+        run.close(Status.COMPLETE)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five times as many requests, about the same memory: it is a part's."""
+    monkeypatch.setattr(spooled, "PART", 200, raising=False)
+    peak_of_sealing(tmp_path / "first", 400)  # what is imported then stays
+    few, many = (peak_of_sealing(tmp_path / str(count), count) for count in (800, 4000))
+    assert many < 1.3 * few
+
+
+def test_a_table_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> None:
+    """Neither the file nor its draft; whoever comes next finds the spools."""
+
+    def parts() -> Any:
+        yield Table(("worker", "t"), [("w", 1.0)])
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_table(tmp_path / "load.parquet", ("worker", "t"), parts())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_folder_for_temporary_files_is_an_os_error() -> None:
+    """The driver has a sentence for those."""
+    aside = Aside()
+    aside.file.execute("PRAGMA max_page_count = 20")
+
+    def fill() -> None:
+        for seq in range(10_000):
+            aside.put("w-0", seq, ["done", 1.0, None, "x" * 50])
+
+    with pytest.raises(OSError, match="full, in the folder for temporary files"):
+        fill()
+    aside.close()
