@@ -1,6 +1,7 @@
 """What the watch makes of its looks: on a clock and a loop made up, as no busy machine would tell it twice alike."""
 
 import gc
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -9,20 +10,27 @@ import pytest
 
 from reports.blame import Held, held, read_holds
 from targets.guest.frames import Raw
-from targets.guest.watch import LOOK, Watch
+from targets.guest.loop_thread import LOOK, Access, access_after
+from targets.guest.watch import Watch
 
 HERE = Path(__file__)
 
 
 def line() -> None:
     """What is seen on the stack."""
+    time.sleep(0)
+
+
+def other() -> None:
+    """Another line, of the same user."""
+    time.sleep(0)
 
 
 class Scene:
     """A watch that has just asked its question; it is the loop's thread too, as the system tells of it."""
 
     def __init__(self, path: Path, file: TextIO) -> None:
-        self.now, self.own_share = 100.0, 1.0
+        self.now, self.own_share, self.code = 100.0, 1.0, line.__code__
         self.watch, self.file, self.folder = Watch(path, HERE.parent), file, path.parent
         made_up: Any = self
         self.watch.watched = self.watch.loop = made_up
@@ -34,7 +42,7 @@ class Scene:
 
     def stack(self) -> list[Raw]:
         """One line."""
-        return [(line.__code__, 0)]
+        return [(self.code, 2 * len(list(self.code.co_positions())) - 2)]
 
     def looks(self, *gaps: float) -> None:
         """Look again after so many seconds."""
@@ -69,6 +77,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
         made = Scene(path, file)
         monkeypatch.setattr("targets.guest.watch.seconds", lambda: made.now)
         monkeypatch.setattr("asyncio.current_task", lambda _: None)
+        monkeypatch.setattr("random.uniform", lambda low, high: (low + high) / 2)
         monkeypatch.setattr(gc, "get_count", lambda: (gc.get_threshold()[0] + 1, 0, 0))
         yield made
 
@@ -171,3 +180,49 @@ def test_other_collections_are_the_lines_own(
     scene.looks(LOOK)
     found = scene.ends()
     assert (found.seconds, found.collected) == (round(0.015 + seconds, 5), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("waits", "access"),
+    [(0, Access.FREE), (1, Access.FREE), (2, Access.HANDED_OVER), (3, Access.HANDED_OVER), (4, Access.FORCED), (9, Access.FORCED)],
+)
+def test_how_the_gil_was_had_is_told_by_the_waits_for_it(waits: int, access: Access) -> None:
+    """One sleep; a wake-up and a mutex; and one more for a request that was not heard at once."""
+    assert access_after(waits) is access
+
+
+def seen(scene: Scene, *looks: tuple[Any, Access]) -> dict[tuple[str, bool], float]:
+    """Shares by function, and whether its line is named, where looks came by the GIL in such ways."""
+    for function, access in looks:
+        scene.code, scene.watch.access = function.__code__, access
+        scene.looks(LOOK)
+    return {(one.function, one.line > one_line(one.function)): round(one.share, 3) for one in scene.ends().blames}
+
+
+def one_line(function: str) -> int:
+    """The first line of one of the functions here."""
+    return {"line": line, "other": other}[function].__code__.co_firstlineno
+
+
+def test_time_before_a_hand_over_belongs_to_lines_met_by_force(scene: Scene) -> None:
+    """A call that lets the GIL go is seen there whatever ran before it: of ten looks one is true of it."""
+    met = [(line, Access.FORCED)] * 3 + [(other, Access.HANDED_OVER)] * 6 + [(other, Access.FREE)]
+    assert seen(scene, *met) == {("line", True): 0.9, ("other", True): 0.1}
+
+
+def test_where_no_look_was_forced_the_function_is_named_and_no_line(scene: Scene) -> None:
+    """What the call's own frame had done until then is all that is known."""
+    assert seen(scene, *[(other, Access.HANDED_OVER)] * 8, *[(other, Access.FREE)] * 2) == {
+        ("other", False): 0.8,
+        ("other", True): 0.2,
+    }
+
+
+def test_after_a_hand_over_the_next_look_comes_soon(scene: Scene) -> None:
+    """Until one is forced."""
+    dues = []
+    for access in (Access.FORCED, Access.HANDED_OVER):
+        scene.watch.access = access
+        scene.looks(LOOK)
+        dues.append(scene.watch.due - scene.now)
+    assert dues == [pytest.approx(LOOK), pytest.approx(0.3 * LOOK)]

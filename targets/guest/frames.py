@@ -53,6 +53,13 @@ class Words:
             return (), False
         return shortened([frame for frame, _, _ in told]), Part.SERVES in parts and Part.STARTS not in parts
 
+    def without_line(self, raw: Sequence[Raw], stack: tuple[Frame, ...]) -> tuple[Frame, ...]:
+        """A stack whose lines are not known: from the innermost function of the user's own on."""
+        for i, (code, last) in enumerate(raw):
+            if stack and self.known[id(code), last][0][4]:
+                return self.of([(code, 0), *raw[i + 1 :]])[0]
+        return stack
+
     def learn(self, code: CodeType, last: int) -> tuple[Frame, Part, CodeType]:
         """One place in the code."""
         named = code.co_filename

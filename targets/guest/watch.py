@@ -5,6 +5,11 @@ the sign comes. A look stands for the time since the one before. Only a thread t
 keeps it hides, but not the line that called it: the interpreter changes threads right after the call, and the late look finds
 that line still. How long nobody could look is said (`blind`).
 
+A stretch of Python between two calls that let the GIL go may be shorter than any wait for it.
+Who looks at the first chance sees those calls and never what lies between; so each look knows how
+it came by the GIL (`Access`), and while one is due, threads change after 20 us. Where no look in a
+hold has met a line by force, the function is named and no line of it.
+
 Not all delay is the fault of the stack that is seen. Other threads may keep the GIL, other processes the core: the loop is
 then in the middle of something innocent. So a look counts for as long as the loop's thread ran, or slept without once
 waking up, as the system tells (a thread that waits for the GIL wakes all the time); the rest is nobody's, and is written under
@@ -17,87 +22,27 @@ import contextlib
 import gc
 import json
 import os
-import re
+import random
 import sys
 import threading
 import time
 import weakref
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from .frames import COLLECTOR, Frame, Raw, Words
+from .loop_thread import LOOK, Access, LoopThread, access_after, count_waits, sharpen_timer
 
 seconds = time.perf_counter
 TICK = 0.010  # seconds between a sign of life and the next question
-LOOK = 0.005  # seconds until the loop is looked at for want of a sign
 HELD = 0.010  # seconds: who keeps the loop for less is not told
 PIECE = 0.5  # seconds after which a hold is written down as far as it is known: the process may be killed any moment
 APART = 1e-6  # seconds between one hold and the next; the pieces of one touch
-SWITCH = 0.001  # seconds that a look waits for the GIL; by default 5 ms, in which who computes has often come to an end
-GC_MAY_LOCK = sys.version_info < (3, 12)  # sys._current_frames() and a collection inside it may wait for each other
-NAPS = re.compile(rb"\nvoluntary_ctxt_switches:\s+(\d+)")
-
-
-class LoopThread:
-    """What the system knows of the loop's thread since it was last asked; Linux tells, elsewhere all time counts as its own."""
-
-    def __init__(self) -> None:
-        self.ident = threading.get_ident()
-        self.clock: int | None = None
-        self.told: list[int] = []
-        if sys.platform == "linux":
-            self.clock = time.pthread_getcpuclockid(self.ident)
-            folder = Path(f"/proc/self/task/{threading.get_native_id()}")
-            names = [name for name in ("status", "schedstat") if (folder / name).exists()]  # not every kernel counts the second
-            self.told = [os.open(folder / name, os.O_RDONLY) for name in names]
-        self.ran = self.others = 0.0
-        self.naps: list[bytes] = []
-        self.queued = 0.0
-
-    def ran_since(self) -> tuple[float, float]:
-        """CPU seconds since it was last asked: its own, and those of all other threads but ours."""
-        if self.clock is None:
-            return 0.0, 0.0
-        was = self.ran, self.others
-        self.ran = time.clock_gettime(self.clock)
-        self.others = time.process_time() - time.thread_time() - self.ran
-        return self.ran - was[0], self.others - was[1]
-
-    def own(self, gap: float) -> float:
-        """How many of the last `gap` seconds it used itself."""
-        if self.clock is None:
-            return gap
-        ran, others = self.ran_since()
-        status, *schedule = (os.pread(told, 4096, 0) for told in self.told)
-        naps, self.naps = self.naps, NAPS.findall(status)
-        queued, self.queued = self.queued, int(schedule[0].split()[1]) / 1e9 if schedule else 0.0  # runnable, on no core
-        waits_for_core = b"\nState:\tR" in status
-        if self.naps and naps == self.naps and not waits_for_core:
-            return gap  # in a call of its own: it has not woken once
-        waits_for_gil = others > max(ran, gap / 10)  # for all that is known
-        sleeps = not waits_for_core and not waits_for_gil and ran < gap / 2
-        slept = min(gap, LOOK) - (self.queued - queued) if sleeps else 0  # and woke: part of it may have been for us
-        return max(slept, min(gap, ran))
-
-    def stack(self) -> list[Raw]:
-        """Where it is, innermost frame first."""
-        pause = GC_MAY_LOCK and gc.isenabled()
-        if pause:
-            gc.disable()
-        try:
-            frame = sys._current_frames().get(self.ident)  # noqa: SLF001 - there is no other way
-        finally:
-            if pause:
-                gc.enable()
-        found = []
-        while frame is not None:
-            if frame.f_code is not Collector.__call__.__code__:  # where the interpreter changes threads after a collection
-                found.append((frame.f_code, frame.f_lasti))
-            frame = frame.f_back
-        return found
+SWITCH = 0.001  # seconds that a question waits for the GIL; the default of 5 ms outlasts holds
+LOOK_SWITCH = 0.00002  # seconds that a look waits for it; less may not be counted as a wait
 
 
 class Collector:
@@ -129,6 +74,14 @@ def worth_telling(begun: float) -> float:
     return took if took > LOOK else 0.0
 
 
+class Look(NamedTuple):
+    """Time that one look stands for; the stack is empty where nobody on the loop is to blame."""
+
+    weight: float
+    stack: list[Raw]
+    access: Access = Access.FREE
+
+
 @dataclass
 class Hold:
     """Time that one task, or callback, keeps the loop."""
@@ -137,7 +90,22 @@ class Hold:
     start: float
     blind: float = 0.0
     collected: float = 0.0
-    looks: list[tuple[float, list[Raw]]] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
+
+
+def true_weights(looks: Sequence[Look]) -> Iterator[tuple[float, list[Raw], bool]]:
+    """Weight and stack of each look, and whether its lines are known.
+
+    Where the GIL was handed over, other lines had run: their time goes to those that looks by force
+    met in the same hold.
+    """
+    handed, forced = (
+        sum(one.weight for one in looks if one.stack and one.access is access) for access in (Access.HANDED_OVER, Access.FORCED)
+    )
+    factors = {Access.HANDED_OVER: 0.0, Access.FORCED: 1 + handed / forced} if forced else {}
+    for one in looks:
+        weight = one.weight * factors.get(one.access, 1.0) if one.stack else one.weight
+        yield weight, one.stack, one.access is not Access.HANDED_OVER
 
 
 class Watch:
@@ -151,6 +119,7 @@ class Watch:
         self.depth = 0  # frames of the loop itself, below every task
         self.seen = 0.0  # how far the time is accounted for
         self.due = 0.0  # when the next look is planned
+        self.access = Access.FREE  # how the GIL was had at the last look
         self.hold: Hold | None = None
         self.collector = Collector()
         self.thread = threading.Thread(target=self.run, name="atonce-watch", daemon=True)
@@ -182,6 +151,7 @@ class Watch:
 
     def run(self) -> None:
         """The thread: until told to stop, the loop ends, or the file cannot be written."""
+        sharpen_timer()
         with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the loop is closed
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a", encoding="utf-8") as file:
@@ -201,21 +171,37 @@ class Watch:
         """One pause, one question. A hold counts from the question on, or from the moment that we could not ask it."""
         self.forget()
         self.seen = self.due = seconds() + TICK
+        waits = count_waits()
         time.sleep(TICK)
+        self.access = access_after(count_waits() - waits)
         if seconds() > self.due + LOOK:
             self.look(file)
         else:
             self.forget()
             self.seen = seconds()
-        self.due = seconds() + LOOK
+        self.plan_look()
         self.loop.call_soon_threadsafe(self.answer)
         answered = False
         while not answered and self.goes_on():
-            answered = self.sign.acquire(timeout=LOOK) or self.sign.acquire(blocking=False)  # it may have come meanwhile
+            answered = self.wait_for_sign()
             if not answered:
                 self.look(file)
         if self.hold:
             self.end(file, self.hold, self.answered if answered else self.seen)
+
+    def plan_look(self) -> None:
+        """Choose a random moment; a near one, where the last look has not told what ran."""
+        early, late = (0.1, 0.5) if self.access is Access.HANDED_OVER else (0.6, 1.4)
+        self.due = seconds() + LOOK * random.uniform(early, late)  # noqa: S311 - not for secrets
+
+    def wait_for_sign(self) -> bool:
+        """Until it comes, or a look is due: only so long do other threads feel the short interval."""
+        waits = count_waits()
+        sys.setswitchinterval(LOOK_SWITCH)
+        answered = self.sign.acquire(timeout=max(0.0, self.due - seconds()))
+        sys.setswitchinterval(SWITCH)  # at once, or the loop takes the GIL back during the look
+        self.access = access_after(count_waits() - waits)
+        return answered or self.sign.acquire(blocking=False)  # it may have come meanwhile
 
     def forget(self) -> None:
         """What thread and collector did until now is nobody's hold."""
@@ -224,7 +210,8 @@ class Watch:
 
     def look(self, file: TextIO) -> None:
         """Account for the time since the last look."""
-        raw = self.watched.stack()
+        ours = Collector.__call__.__code__  # where the interpreter changes threads after a collection
+        raw = [one for one in self.watched.stack() if one[0] is not ours]
         stack = raw[: max(0, len(raw) - self.depth)]  # empty: the loop waits for events, or for the GIL after that
         task = asyncio.current_task(self.loop) if stack else None
         who = weakref.ref(task) if task else bool(stack)
@@ -237,20 +224,21 @@ class Watch:
                 self.write(file, self.hold, self.seen)
             self.hold = Hold(who, self.seen + APART)
         self.hold.collected += collected
-        self.hold.looks += [(gap - collected - own, []), (own, stack)]
+        self.hold.looks += [Look(gap - collected - own, []), Look(own, stack, self.access)]
         self.hold.blind += late - collected if late - collected > 2 * LOOK else 0
-        self.seen, self.due = now, now + LOOK
+        self.seen = now
+        self.plan_look()
         if now - self.hold.start > PIECE:
             self.write(file, self.hold, now)
             self.hold = Hold(who, now)
 
     def end(self, file: TextIO, hold: Hold, until: float) -> None:
         """The loop goes on: what has passed since the last look is as that saw it, but not for longer than a look stands for."""
-        rest, stack = until - self.seen, hold.looks[-1][1] if hold.looks else []
+        rest, last = until - self.seen, hold.looks[-1] if hold.looks else Look(0.0, [])
         hold.collected += (collected := min(rest, self.collector.took_since()))
         rest -= collected
         known = min(rest, LOOK)
-        hold.looks += [(known, stack), (rest - known, [])]
+        hold.looks += [last._replace(weight=known), Look(rest - known, [])]
         self.write(file, hold, until)
         self.hold = None
 
@@ -260,8 +248,9 @@ class Watch:
             return
         shares: dict[tuple[Frame, ...], float] = defaultdict(float)
         place = "elsewhere"
-        for weight, raw in hold.looks:
+        for weight, raw, is_known in true_weights(hold.looks):
             stack, is_request = self.words.of(raw)
+            stack = stack if is_known else self.words.without_line(raw, stack)
             shares[stack] += weight
             place = "request" if is_request else place
         if sum(weight for stack, weight in shares.items() if stack) <= HELD:  # one look and no proof is not enough

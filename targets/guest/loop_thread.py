@@ -1,0 +1,112 @@
+"""What is known of the event loop's thread, and how another thread came by the GIL to look at it."""
+
+import contextlib
+import gc
+import os
+import re
+import sys
+import threading
+import time
+from enum import Enum
+from pathlib import Path
+
+from .frames import Raw
+
+try:
+    from resource import RUSAGE_THREAD, getrusage
+
+    os.confstr("CS_GNU_LIBC_VERSION")  # another library may wait more often for the same
+    WAITS_TELL = True
+except (ImportError, ValueError, OSError):  # nobody counts the waits of one thread
+    WAITS_TELL = False
+
+LOOK = 0.005  # seconds until the loop is looked at for want of a sign
+GC_MAY_LOCK = sys.version_info < (3, 12)  # sys._current_frames() and a collection inside it may wait for each other
+NAPS = re.compile(rb"\nvoluntary_ctxt_switches:\s+(\d+)")
+FREE_WAITS = 1  # waits of a thread until it has slept and got the GIL: its sleep,
+HANDED_WAITS = 3  # then one for a signal and one for a mutex
+
+
+class Access(Enum):
+    """How a thread came by the GIL after a sleep: that tells what the others did as it ended."""
+
+    FREE = "free"
+    """Nobody had it: the loop's thread was in a call that lets it go. What is seen is true."""
+    FORCED = "forced"
+    """The holder was made to drop it, wherever it was. What is seen is true."""
+    HANDED_OVER = "handed over"
+    """The holder let it go in a call that it came to later: what it had done is not to be seen."""
+
+
+def count_waits() -> int:
+    """How often the calling thread has waited so far; 0 where the system does not tell."""
+    return getrusage(RUSAGE_THREAD).ru_nvcsw if WAITS_TELL else 0
+
+
+def access_after(waits: int) -> Access:
+    """How it came by the GIL, by its waits since it went to sleep. A forced switch takes one more."""
+    return Access.FREE if waits <= FREE_WAITS else Access.HANDED_OVER if waits <= HANDED_WAITS else Access.FORCED
+
+
+def sharpen_timer() -> None:
+    """Have the calling thread woken when it is due: by default Linux may be 50 us late."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{threading.get_native_id()}/timerslack_ns").write_text("1", encoding="ascii")
+
+
+class LoopThread:
+    """What the system knows of the loop's thread since it was last asked; Linux tells, elsewhere all time counts as its own."""
+
+    def __init__(self) -> None:
+        self.ident = threading.get_ident()
+        self.clock: int | None = None
+        self.told: list[int] = []
+        if sys.platform == "linux":
+            self.clock = time.pthread_getcpuclockid(self.ident)
+            folder = Path(f"/proc/self/task/{threading.get_native_id()}")
+            names = [name for name in ("status", "schedstat") if (folder / name).exists()]  # not every kernel counts the second
+            self.told = [os.open(folder / name, os.O_RDONLY) for name in names]
+        self.ran = self.others = 0.0
+        self.naps: list[bytes] = []
+        self.queued = 0.0
+
+    def ran_since(self) -> tuple[float, float]:
+        """CPU seconds since it was last asked: its own, and those of all other threads but ours."""
+        if self.clock is None:
+            return 0.0, 0.0
+        was = self.ran, self.others
+        self.ran = time.clock_gettime(self.clock)
+        self.others = time.process_time() - time.thread_time() - self.ran
+        return self.ran - was[0], self.others - was[1]
+
+    def own(self, gap: float) -> float:
+        """How many of the last `gap` seconds it used itself."""
+        if self.clock is None:
+            return gap
+        ran, others = self.ran_since()
+        status, *schedule = (os.pread(told, 4096, 0) for told in self.told)
+        naps, self.naps = self.naps, NAPS.findall(status)
+        queued, self.queued = self.queued, int(schedule[0].split()[1]) / 1e9 if schedule else 0.0  # runnable, on no core
+        waits_for_core = b"\nState:\tR" in status
+        if self.naps and naps == self.naps and not waits_for_core:
+            return gap  # in a call of its own: it has not woken once
+        waits_for_gil = others > max(ran, gap / 10)  # for all that is known
+        sleeps = not waits_for_core and not waits_for_gil and ran < gap / 2
+        slept = min(gap, LOOK) - (self.queued - queued) if sleeps else 0  # and woke: part of it may have been for us
+        return max(slept, min(gap, ran))
+
+    def stack(self) -> list[Raw]:
+        """Where it is, innermost frame first."""
+        pause = GC_MAY_LOCK and gc.isenabled()
+        if pause:
+            gc.disable()
+        try:
+            frame = sys._current_frames().get(self.ident)  # noqa: SLF001 - there is no other way
+        finally:
+            if pause:
+                gc.enable()
+        found = []
+        while frame is not None:
+            found.append((frame.f_code, frame.f_lasti))
+            frame = frame.f_back
+        return found
