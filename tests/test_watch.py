@@ -388,3 +388,25 @@ def test_stopping_leaves_everything_as_it_was(tmp_path: Path) -> None:
     after = sys.getswitchinterval(), threading.active_count(), len(gc.callbacks)
     sys.setswitchinterval(usual)
     assert before == after
+
+
+def test_a_watch_that_is_told_to_wait_changes_nothing_until_it_may_begin(tmp_path: Path) -> None:
+    """What is measured before is measured as without it: the interval stays as the app has it."""
+    usual = sys.getswitchinterval()
+    (tmp_path / "a.wait").touch()
+    seen: list[tuple[float, int, bool]] = []
+
+    async def main() -> None:
+        watch = Watch(tmp_path / "a-1.jsonl", tmp_path)
+        listeners = len(gc.callbacks)
+        watch.start(asyncio.get_running_loop())
+        for _ in range(2):
+            await asyncio.sleep(0.5)
+            seen.append((sys.getswitchinterval(), len(gc.callbacks) - listeners, bool(watch.depth)))
+            (tmp_path / "a.wait").unlink(missing_ok=True)
+        watch.stop()
+
+    asyncio.run(main())
+    assert seen[0] == (usual, 0, False)
+    assert seen[1][1:] == (1, True)
+    assert seen[1][0] < usual

@@ -101,7 +101,7 @@ def exam_of(evidence: Evidence, study: Study, route: Route, entry: dict[str, Any
     second = next((cell for cell in cells if cell.watched), None)
     window = steady(evidence, second, second.name) if second else None
     run = evidence.run
-    kept = held_in(evidence, second.on, window) if second and window else None
+    kept = held_in(evidence, second.on, (window.start, window.end)) if second and window else None
     burnt = inside(evidence, second, window).cpu if second and window else None
     late = kept.seconds + kept.nobody if kept else 0.0
     runtime = run.get("targets", {}).get(entry.get("act"), {})
@@ -128,15 +128,19 @@ def exam_of(evidence: Evidence, study: Study, route: Route, entry: dict[str, Any
 
 def at_rest(evidence: Evidence) -> tuple[Held | None, float]:
     """Who held the loop while nobody asked, and in how many seconds; None where no watchdog looked."""
+    if told := evidence.run.get("rest"):
+        return held_in(evidence, "idle", told), told[1] - told[0]
     rest = next((cell for cell in evidence.cells if cell.scenario is Scenario.NEIGHBOURS), None)
     window = steady(evidence, rest, rest.name) if rest else None
-    return (held_in(evidence, rest.server, window), window.seconds) if rest and window else (None, 0.0)
+    if not rest or not window:
+        return None, 0.0
+    return held_in(evidence, rest.server, (window.start, window.end)), window.seconds
 
 
-def held_in(evidence: Evidence, act: str, window: Window) -> Held:
+def held_in(evidence: Evidence, act: str, window: tuple[float, float]) -> Held:
     """Who held the loop of a watched process within a window."""
     roots = roots_of(evidence.run["patient"])
-    return held(read_holds(evidence.path / "holds", act), (window.start, window.end), evidence.run["origin"], roots)
+    return held(read_holds(evidence.path / "holds", act), window, evidence.run["origin"], roots)
 
 
 def wrong(evidence: Evidence, cell: Cell) -> tuple[int, int, str] | None:

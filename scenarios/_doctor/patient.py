@@ -22,7 +22,7 @@ import psutil
 
 from results.trouble import Exit, Trouble
 from scenarios._doctor.hidden import masked, secrets_of
-from scenarios._doctor.surroundings import interpreter, variables
+from scenarios._doctor.surroundings import interpreter, variables, waits_for
 from scenarios._log import Log
 from scenarios._order import parse_host
 from scenarios._tls import DEFAULT_TRUST, Trust
@@ -144,6 +144,8 @@ class Patient:
         if self.how == "module":
             here = folder / "guest" / "_atonce_guest"
             shutil.copytree(GUEST, here, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+            waits_for(folder).parent.mkdir(exist_ok=True)
+            waits_for(folder).touch()
 
     def unsettle(self, folder: Path) -> None:
         """Take the guest out again."""

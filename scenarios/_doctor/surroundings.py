@@ -54,3 +54,8 @@ def variables(pairs: Iterable[str], file: Path | None) -> dict[str, str]:
             raise Trouble("--env expects KEY=VALUE; one of them is not of that form.", Exit.USAGE)
         found[name] = value
     return found
+
+
+def waits_for(folder: Path) -> Path:
+    """What the watchdog at rest waits for to go: it changes how threads take turns, and pings feel it."""
+    return folder / "holds" / "idle.wait"

@@ -28,17 +28,17 @@ import threading
 import time
 import weakref
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
-from .frames import COLLECTOR, Frame, Raw, Words
+from .frames import COLLECTOR, Frame, Words
+from .looks import Hold, Look, true_weights
 from .loop_thread import LOOK, Access, LoopThread, access_after, count_waits, sharpen_timer
 
 seconds = time.perf_counter
 TICK = 0.010  # seconds between a sign of life and the next question
 HELD = 0.010  # seconds: who keeps the loop for less is not told
+PATIENCE = 0.1  # seconds between two looks for the file `<act>.wait`, beside its own, that tells it to wait
 PIECE = 0.5  # seconds after which a hold is written down as far as it is known: the process may be killed any moment
 APART = 1e-6  # seconds between one hold and the next; the pieces of one touch
 SWITCH = 0.001  # seconds that a question waits for the GIL; the default of 5 ms outlasts holds
@@ -74,40 +74,6 @@ def worth_telling(begun: float) -> float:
     return took if took > LOOK else 0.0
 
 
-class Look(NamedTuple):
-    """Time that one look stands for; the stack is empty where nobody on the loop is to blame."""
-
-    weight: float
-    stack: list[Raw]
-    access: Access = Access.FREE
-
-
-@dataclass
-class Hold:
-    """Time that one task, or callback, keeps the loop."""
-
-    who: Hashable
-    start: float
-    blind: float = 0.0
-    collected: float = 0.0
-    looks: list[Look] = field(default_factory=list)
-
-
-def true_weights(looks: Sequence[Look]) -> Iterator[tuple[float, list[Raw], bool]]:
-    """Weight and stack of each look, and whether its lines are known.
-
-    Where the GIL was handed over, other lines had run: their time goes to those that looks by force
-    met in the same hold.
-    """
-    handed, forced = (
-        sum(one.weight for one in looks if one.stack and one.access is access) for access in (Access.HANDED_OVER, Access.FORCED)
-    )
-    factors = {Access.HANDED_OVER: 0.0, Access.FORCED: 1 + handed / forced} if forced else {}
-    for one in looks:
-        weight = one.weight * factors.get(one.access, 1.0) if one.stack else one.weight
-        yield weight, one.stack, one.access is not Access.HANDED_OVER
-
-
 class Watch:
     """Watches one loop from its first sign of life on; all but `answer` runs in the thread."""
 
@@ -127,18 +93,12 @@ class Watch:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin; to be called in the loop's thread."""
         self.loop, self.watched = loop, LoopThread()
-        self.switch = sys.getswitchinterval()
-        sys.setswitchinterval(min(self.switch, SWITCH))
-        gc.callbacks.append(self.collector)
         self.thread.start()
 
     def stop(self) -> None:
         """End, and write what is left."""
         self.closing = True
         self.thread.join(1)
-        with contextlib.suppress(ValueError):  # the app has emptied the list
-            gc.callbacks.remove(self.collector)
-        sys.setswitchinterval(self.switch)
 
     def answer(self) -> None:
         """The sign of life; the first one also tells how deep the loop itself lies."""
@@ -152,16 +112,30 @@ class Watch:
     def run(self) -> None:
         """The thread: until told to stop, the loop ends, or the file cannot be written."""
         sharpen_timer()
+        wait = self.path.with_name(f"{self.path.stem.rpartition('-')[0]}.wait")
+        while wait.exists() and self.goes_on():
+            time.sleep(PATIENCE)
+        usual = sys.getswitchinterval()
+        self.switch = min(usual, SWITCH)
+        sys.setswitchinterval(self.switch)
+        gc.callbacks.append(self.collector)
         with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the loop is closed
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                self.loop.call_soon_threadsafe(self.answer)
-                while not self.sign.acquire(timeout=TICK) and self.goes_on():
-                    pass  # still starting up
-                while self.goes_on():
-                    self.ask(file)
+            self.write_holds()
+        with contextlib.suppress(ValueError):  # the app has emptied the list
+            gc.callbacks.remove(self.collector)
+        sys.setswitchinterval(usual)
         for told in self.watched.told:
             os.close(told)
+
+    def write_holds(self) -> None:
+        """Question after question, as long as there is something to watch."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            self.loop.call_soon_threadsafe(self.answer)
+            while not self.sign.acquire(timeout=TICK) and self.goes_on():
+                pass  # still starting up
+            while self.goes_on():
+                self.ask(file)
 
     def goes_on(self) -> bool:
         """Whether there is something to watch."""
@@ -197,9 +171,9 @@ class Watch:
     def wait_for_sign(self) -> bool:
         """Until it comes, or a look is due: only so long do other threads feel the short interval."""
         waits = count_waits()
-        sys.setswitchinterval(LOOK_SWITCH)
+        sys.setswitchinterval(min(self.switch, LOOK_SWITCH))
         answered = self.sign.acquire(timeout=max(0.0, self.due - seconds()))
-        sys.setswitchinterval(SWITCH)  # at once, or the loop takes the GIL back during the look
+        sys.setswitchinterval(self.switch)  # at once, or the loop takes the GIL back during the look
         self.access = access_after(count_waits() - waits)
         return answered or self.sign.acquire(blocking=False)  # it may have come meanwhile
 
