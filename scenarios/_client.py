@@ -21,6 +21,7 @@ from scenarios._tls import DEFAULT_TRUST, Trust
 clock = time.perf_counter
 NANO = 1e9
 TIMEOUT = 300.0  # seconds; the stage gives up long before, so that no time-out of the client cuts a latency short
+PIECE = 65_536  # bytes of a body that are read at a time
 OK = range(200, 300)
 NO_LETTER = Letter()
 
@@ -66,7 +67,7 @@ class Client:
 
         A failure is recorded, never raised; only who is killed while waiting (Locust ends a user) goes on dying.
         """
-        failure, answer, body = None, None, b""
+        failure, answer, length, is_right = None, None, 0, True
         started, method = time.time(), cell.route.partition(" ")[0]
         ticket = self.recorder.leaves(place, intended, gevent.getcurrent())
         try:
@@ -74,7 +75,7 @@ class Client:
             headers = {**letter.headers, REQUEST_ID: self.recorder.request_id(ticket)}
             sent = letter.body and letter.body.encode("latin-1")
             answer = connection.request(method, letter.path or cell.path, body=sent, headers=headers)
-            body = bytes(answer.read())
+            length, is_right = read_and_count(answer, cell.expects.encode())
         except (OSError, HTTPParseError, HTTPConnectionClosed) as error:
             failure = error
         except gevent.GreenletExit:
@@ -82,15 +83,15 @@ class Client:
             raise
         done = self.recorder.lands(ticket)
         status = answer.status_code if answer and not failure else None
-        fault = fault_of(failure, status, body, cell)
+        fault = fault_of(failure, status, cell) or (None if is_right else "wrong body")
         moments, peer = probe_times(answer)
         if done is not None:
-            self.recorder.write_down(ticket, done, Outcome(status, fault, len(body), moments, peer))
+            self.recorder.write_down(ticket, done, Outcome(status, fault, length, moments, peer))
         self.environment.events.request.fire(
             request_type=method,
             name=place.route.partition(" ")[2],
             response_time=((done or clock()) - intended) * 1000,
-            response_length=len(body),
+            response_length=length,
             response=answer,
             context={},
             exception=failure or (RuntimeError(fault) if fault else None),
@@ -100,13 +101,20 @@ class Client:
         return status is not None, fault is None
 
 
-def fault_of(failure: Exception | None, status: int | None, body: bytes, cell: Cell) -> str | None:
-    """What is wrong with an answer, in two words; None when nothing is."""
+def read_and_count(answer: Any, expected: bytes) -> tuple[int, bool]:
+    """How long a body is, and whether it is the expected one, if any is; no more of it is kept than is compared."""
+    length, kept = 0, b""
+    while piece := answer.read(PIECE):
+        length += len(piece)
+        kept += piece[: len(expected) + 1 - len(kept)] if expected else b""
+    return length, kept == expected
+
+
+def fault_of(failure: Exception | None, status: int | None, cell: Cell) -> str | None:
+    """What is wrong with the head of an answer, in two words; None when nothing is."""
     if failure or status is None:
         return type(failure).__name__
-    if status != cell.status if cell.status else status not in OK:
-        return f"status {status}"
-    return "wrong body" if cell.expects and body != cell.expects.encode() else None
+    return f"status {status}" if (status != cell.status if cell.status else status not in OK) else None
 
 
 def probe_times(answer: Any) -> tuple[tuple[float | None, ...], int | None]:

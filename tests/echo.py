@@ -13,7 +13,7 @@ from scenarios._script import Letter
 from tests.processes import ROOT
 
 LOADED = """
-import json, sys, tempfile
+import json, resource, sys, tempfile
 from gevent import monkey
 monkey.patch_all()  # as Locust does
 from pathlib import Path
@@ -30,17 +30,20 @@ with tempfile.TemporaryDirectory() as folder:
     recorder = Recorder(Path(folder), "w")
     client = Client(SimpleNamespace(events=heard), url, recorder, {cell.route: Letter(**letter)})
     connection = client.new_connection()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number in range(2):
         print(*client.ask(connection, Place(cell.name, "steady", cell.route, "x", 0), cell, 0.0), fired[-1])
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
-def request_under_load(url: str, letter: Letter, cell: dict[str, Any]) -> list[list[str]]:
-    """Ask twice as the load generator does; per request whether it was answered, whether rightly, and its length."""
+def request_under_load(url: str, letter: Letter, cell: dict[str, Any]) -> tuple[list[list[str]], float]:
+    """Ask twice as the load generator does; per request whether it was answered, rightly, and its length; and MB more at its peak."""
     told = json.dumps([url, {"headers": letter.headers, "body": letter.body, "path": letter.path}, cell])
     shown = subprocess.run([sys.executable, "-c", LOADED], input=told, cwd=ROOT, capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
-    return [line.split() for line in shown.stdout.splitlines()]
+    *lines, grown = shown.stdout.splitlines()
+    return [line.split() for line in lines], int(grown) / 1024
 
 
 @contextlib.contextmanager

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from results.gate import parse
+from results.gate import Gate, parse
 from results.schema import Cell, Neighbour, Scenario
 from scenarios._doctor import plan
 from scenarios._doctor.look import Seen, look
@@ -194,6 +195,32 @@ def test_what_would_end_beyond_the_budget_is_not_begun(
         cell for some in plan.steps(Path(), bedside(0.1), IDLE, (), [], lambda cell, _: cell.users not in refused) for cell in some
     ]
     assert asked == [str(cell.users) for cell in cells]
+
+
+def test_answers_too_large_to_be_loaded_so_often_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 60 MB eight at once, with pauses that leave the generator room; a hundred not even those, nor for a gate."""
+    told: list[str] = []
+
+    def levels(size: int, gates: tuple[Gate, ...] = ()) -> list[Cell]:
+        route = replace(bedside(0.05), size=size)
+
+        def fits(cell: Cell) -> bool:
+            told.extend(filter(None, [route.too_large(cell)]))
+            return not route.too_large(cell)
+
+        return [cell for some in plan.steps(Path(), route, IDLE, gates, [], fits) for cell in some]
+
+    monkeypatch.setattr(plan, "look", lambda _folder, _act, cell: seen(cell, cell.users / (0.05 + cell.think)))
+    asked = levels(60_000_000, (parse("p99(GET /x) @ 64u < 1s"), parse("p99(GET /x) @ 4u < 1s")))
+    assert [cell.users for cell in asked] == [1, 8, 4]
+    assert all(cell.users * 60e6 / (0.05 + cell.think) <= 500e6 for cell in asked if cell.think)
+    assert told == ["its answer of 60 MB is too large to load 64 times at once: 8 are, with 512 MB in all"]
+    assert [cell.users for cell in levels(1000)] == [1, 8, 64]
+    half = replace(bedside(0.05), size=60_000_000).half(5.0)
+    assert half.arrivals
+    assert half.arrivals.cap == 8
+    larger = replace(bedside(0.05), size=100_000_000)
+    assert larger.too_large(larger.alone(), larger.few()) is not None
 
 
 def write(path: Path, lines: list[list[Any]]) -> None:

@@ -17,7 +17,7 @@ from scenarios._doctor.choice import parse_choice
 from scenarios._doctor.polite import Manner, polite
 from scenarios._doctor.routes import routes_of
 from scenarios._plan import cell_of
-from scenarios._script import COMMON, REQUEST_ID
+from scenarios._script import COMMON, REQUEST_ID, Letter
 from tests.echo import echoing, request_under_load
 from tests.in_process import HOME, served
 
@@ -95,11 +95,24 @@ def test_polite_requests_and_those_under_load_are_the_same(asked: Asked, given: 
     cell = replace(cell, route=asked.route, path=asked.path, expects="", status=200)
     with echoing() as (url, seen), httpx.Client(base_url=url, trust_env=False) as client:
         assert len(polite(client, asked, given).seconds) == 3
-        assert request_under_load(url, letter_of(asked, given), cell.to_dict()) == [["True", "True", "2"]] * 2
+        assert request_under_load(url, letter_of(asked, given), cell.to_dict())[0] == [["True", "True", "2"]] * 2
     requests = [(one["line"], [pair for pair in one["headers"] if pair[0] != REQUEST_ID], one["body"]) for one in seen]
     assert requests == [requests[0]] * 5
     assert [name for name, _ in seen[0]["headers"]] == [name for name, _ in seen[-1]["headers"]]
     assert {name for name, _ in requests[0][1]} >= {"host", *COMMON, *map(str.lower, given)}
+
+
+@pytest.mark.parametrize(
+    ("expects", "is_right"),
+    [("", True), ("x" * 20_000_000, True), ("x" * 49_999_999, False), ("x" * 50_000_001, False), ("y", False)],
+)
+def test_a_long_body_is_counted_and_compared_but_not_kept(expects: str, is_right: bool) -> None:  # noqa: FBT001
+    """Sixty-four of them at once would fill the memory."""
+    cell = replace(cell_of(Scenario.CROWD, "async", 0.1, 1), route="GET /x", path="/x", expects=expects)
+    with echoing(b"x" * 20_000_000) as (url, _):
+        told, grown = request_under_load(url, Letter(), cell.to_dict())
+    assert told == [["True", str(is_right), "20000000"]] * 2
+    assert grown < 10 or expects
 
 
 def test_a_slow_route_is_asked_only_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -230,7 +230,7 @@ class Examination:
 
             def fits(*cells: Cell, more: float = 0.0, is_needed: bool = True) -> bool:
                 ends = self.ward.fits(sum(map(lasting, cells), more))
-                why = bedside.too_few(*cells) if ends else self.unfit
+                why = bedside.too_large(*cells) or (bedside.too_few(*cells) if ends else self.unfit)
                 if is_needed:
                     told["unfit"] = why or told["unfit"]
                 return not why
@@ -254,6 +254,7 @@ class Examination:
         """How this route is going to be asked."""
         quick = min(manner.seconds[1:] or manner.seconds)
         known: dict[str, Any] = {"act": act, "route": asked.route, "path": asked.path, "requests": self.ward.count_left(act, asked)}
+        known["size"] = manner.bytes
         return Bedside(service=quick, neighbours=beside[0], patience=beside[1], **known)
 
     def wait_for_calm(self, client: httpx.Client) -> None:

@@ -49,7 +49,7 @@ def steps(  # noqa: PLR0913, PLR0917 - what is known, and what is wanted
     if held or any(suspicious(one, alone, idle) for one in looks.values()):
         holding.append(1 / held.rate if held and held.rate else alone.mean)
     demands = asks([one for one in gates if one.metric in AT_A_LEVEL], bedside.route)  # all else is there already
-    if wanted := tuple(bedside.demanded(demands, looks, held=bool(holding))):
+    if wanted := tuple(one for one in bedside.demanded(demands, looks, held=bool(holding)) if not bedside.too_large(one)):
         yield wanted
 
 

@@ -18,6 +18,8 @@ from scenarios._doctor.look import Seen
 CEILING = 20_000  # requests per route, all its levels together
 LEVELS = 5  # of our own, at most: each may have its part of them, and gates have what is left
 FASTEST = 1500.0  # requests per second that one generator sends with room to spare
+WIDEST = 500e6  # bytes per second that it reads with room to spare: it takes 1,700 MB per second of CPU
+MOST_AT_ONCE = 512_000_000  # bytes of answers to all users of a level together: some apps hold each of them in memory
 PINGS = 130  # per neighbour and level: 100 and some, so that there is a p90
 WATCHERS = 8  # users while the watchdog looks: what is held for 2 ms each time is seen when eight follow one another
 LONGEST = 60.0  # seconds that one level of a gate may take
@@ -39,10 +41,19 @@ class Bedside:
     neighbours: tuple[Neighbour, ...]  # their rates are set level by level
     patience: float  # seconds that one ping costs the app, at most; 0 where it costs nothing
     requests: int = CEILING
+    size: int = 0  # bytes of one answer
+
+    def too_large(self, *cells: Cell) -> str | None:
+        """Why a level must not be asked for answers of that size; None where it may."""
+        users = max(cell.arrivals.cap if cell.arrivals else cell.users for cell in cells)
+        if users * self.size <= MOST_AT_ONCE:
+            return None
+        size, most, few = self.size / 1e6, MOST_AT_ONCE / 1e6, int(MOST_AT_ONCE / self.size)
+        return f"its answer of {size:,.0f} MB is too large to load {users} times at once: {few} are, with {most:,.0f} MB in all"
 
     def cell(self, users: int, window: float, *, beside: bool = False) -> Cell:
         """One level of a crowd; with both neighbours, or alone."""
-        think = max(0.0, users / FASTEST - self.service)
+        think = max(0.0, users / FASTEST - self.service, users * self.size / WIDEST - self.service)
         lap = self.service + think
         return Cell(
             name=f"{Scenario.CROWD}/{self.route}/{users}",
@@ -125,7 +136,8 @@ class Bedside:
 
     def arriving(self, rate: float, window: float) -> Cell:
         """Arrivals at a rate."""
-        arrivals = Arrivals(law=Law.POISSON, profile=((window + 0.5, rate, rate),), pool=Pool.WARM, warm=MANY, cap=MANY)
+        most = min(MANY, max(1, MOST_AT_ONCE // max(1, self.size)))  # in flight at once
+        arrivals = Arrivals(law=Law.POISSON, profile=((window + 0.5, rate, rate),), pool=Pool.WARM, warm=most, cap=most)
         still = replace(self.cell(1, window), stagger=0.0, think=0.0, users=0, warm_up=0.5, window=window)
         return replace(still, name=f"{Scenario.STEADY}/{self.route}/{rate:g}", scenario=Scenario.STEADY, arrivals=arrivals)
 
