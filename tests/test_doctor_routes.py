@@ -499,7 +499,7 @@ def told(path: str, kind: str = "http", **more: Any) -> dict[str, Any]:
 
 
 def test_the_census_gives_the_order_and_what_the_document_lacks() -> None:
-    """Its own order; WebSockets and mounts skipped; the app's documentation left out without a word; convertors filled in."""
+    """Its own order; WebSockets and mounts skipped; FastAPI's own pages left out without a word, a person's own /docs not; convertors filled in."""
     lines = [
         told("/b/{file:path}"),
         told("/users/{user_id}/{name}/{n:int}/{x:float}/{u:uuid}"),
@@ -508,11 +508,21 @@ def test_the_census_gives_the_order_and_what_the_document_lacks() -> None:
         told("/sub", "mount"),
         told("/sub/a"),
         told("/api/docs", endpoint="fastapi.applications.FastAPI.setup.swagger_ui_html", hidden=True),
-        told("/openapi.json", hidden=True),
+        told("/openapi.json", hidden=True, endpoint="fastapi.applications.FastAPI.setup.openapi"),
+        told("/docs", endpoint="shop.docs"),
+        told("/redoc", endpoint="shop.redoc"),
         told("/secret", hidden=True),
         told("/a", method="POST"),
     ]
-    document: dict[str, Any] = {"paths": {"/sub/a": {"get": {}}, "/b/{file}": {"get": {}}, "/late": {"get": {}}}}
+    document: dict[str, Any] = {
+        "paths": {
+            "/sub/a": {"get": {}},
+            "/docs": {"get": {}},
+            "/redoc": {"get": {}},
+            "/b/{file}": {"get": {}},
+            "/late": {"get": {}},
+        }
+    }
     asked = asked_of(document, lines)
     assert {name: one.skipped for name, one in asked.items()} == {
         "GET /b/{file}": None,
@@ -520,6 +530,8 @@ def test_the_census_gives_the_order_and_what_the_document_lacks() -> None:
         "WEBSOCKET /live": "a WebSocket",
         "MOUNT /static": "mounted files, or an app that lists no routes: --route 'GET /static/...' names one",
         "GET /sub/a": None,
+        "GET /docs": None,
+        "GET /redoc": None,
         "GET /secret": "hidden from the OpenAPI document, so its parameters are unknown: --route 'GET /secret' asks it as it stands",
         "GET /late": None,
     }

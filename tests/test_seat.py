@@ -10,13 +10,14 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 
 from results.trouble import Exit, Trouble
 from scenarios._doctor import seat
 from scenarios._doctor.choice import parse_choice
 from scenarios._doctor.patient import Patient
 from scenarios._doctor.routes import routes_of
-from scenarios._doctor.seat import DOCUMENT, address, document, neighbours
+from scenarios._doctor.seat import DOCUMENT, address, document, neighbours, without_documentation
 from tests.in_process import served
 
 URL = "http://127.0.0.1:8000"
@@ -96,6 +97,23 @@ def test_the_document_of_a_black_box_is_found_where_its_documentation_says(words
     else:
         with pytest.raises(Trouble, match=r"No OpenAPI document at /openapi.json, nor"):
             routes_of(found, None, parse_choice())
+
+
+def test_only_pages_that_say_so_are_documentation() -> None:
+    """Told by what they show: a person's own /docs is examined, whatever its address."""
+    app = FastAPI(docs_url="/api/docs", redoc_url=None)
+    app.get("/docs")(lambda: ["contract.pdf"])
+    app.get("/redoc")(lambda: get_redoc_html(openapi_url="/openapi.json", title="x"))
+    app.get("/openapi.json/old")(lambda: 1)
+    with served(app) as client:
+        routes = routes_of(document(client, {}), None, parse_choice())
+        found = {one.route: one.skipped for one in without_documentation(routes, client, {})}
+        swagger = FastAPI(docs_url=None)
+        swagger.get("/docs")(lambda: get_swagger_ui_html(openapi_url="/openapi.json", title="x"))
+    assert found == {"GET /docs": None, "GET /redoc": "the app's own documentation", "GET /openapi.json/old": None}
+    with served(swagger) as client:
+        (one,) = without_documentation(routes_of(document(client, {}), None, parse_choice()), client, {})
+    assert one.skipped == "the app's own documentation"
 
 
 def test_an_error_is_no_document() -> None:

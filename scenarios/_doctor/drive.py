@@ -26,7 +26,7 @@ from scenarios._doctor.patient import workers_of
 from scenarios._doctor.plan import steps
 from scenarios._doctor.polite import Manner, ask_until_taken, polite
 from scenarios._doctor.routes import routes_of, unsafe
-from scenarios._doctor.seat import document, neighbours, ready_path
+from scenarios._doctor.seat import document, neighbours, ready_path, without_documentation
 from scenarios._doctor.steps import Bedside, idle, lasting
 from scenarios._doctor.surroundings import waits_for
 from scenarios._doctor.ward import LOCUST, Ward
@@ -206,6 +206,8 @@ class Examination:
             self.run.facts["loop"] = census.get("loop") or self.run.facts["loop"]
         told = (census.get("openapi"), census.get("routes"))
         found = routes_of(*told, choice, self.ward.interruption.check)
+        if self.patient.how != "module" and not choice.routes:
+            found = without_documentation(found, client, choice.headers)
         changing = (
             [] if choice.routes or choice.only else [name for name in unsafe(*told) if name not in {one.route for one in found}]
         )

@@ -14,7 +14,6 @@ from scenarios._doctor.question import HOLE, Found, ask
 from scenarios._doctor.schemas import pointed
 from scenarios._order import METHODS, parse_route
 
-DOCS = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect")
 HARMLESS = ("GET", "HEAD")
 ANYWHERE = ""  # instead of a path that a parameter stands behind
 Demands = tuple[str | None, ...]
@@ -43,7 +42,7 @@ def routes_of(
         known = (
             "The app declares no routes"
             if document or census is not None
-            else f"No OpenAPI document at {DOCS[2]}, nor where /docs or /redoc would name it, so no routes are known"
+            else "No OpenAPI document at /openapi.json, nor where /docs or /redoc would name it, so no routes are known"
         )
         sentence = f"{known}. Name what it answers, as it stands: --route 'GET /items/1'"
         raise Trouble(sentence, Exit.USAGE)
@@ -141,7 +140,7 @@ def listed(holder: dict[str, Any]) -> list[Any]:
 
 
 def by_default(found: list[Found]) -> list[Found]:
-    """All but those that may change data, the app's own documentation, and what is asked another way already."""
+    """All but those that may change data, the pages that FastAPI adds, and what is asked another way already."""
     read = {(one.path, one.told.get("endpoint")) for one in found if one.method == "GET"}
     inside = {one.path for one in found if one.method != "MOUNT"}
     return [
@@ -150,7 +149,7 @@ def by_default(found: list[Found]) -> list[Found]:
         if one.method in (*HARMLESS, *NO_HTTP)
         and not (one.method == "HEAD" and (one.path, one.told.get("endpoint")) in read)
         and not (one.method == "MOUNT" and any(path.startswith(one.path.rstrip("/") + "/") for path in inside))
-        and not (one.path in DOCS or str(one.told.get("endpoint")).startswith("fastapi.applications."))
+        and not str(one.told.get("endpoint")).startswith("fastapi.applications.")
     ]
 
 

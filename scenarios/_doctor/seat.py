@@ -11,6 +11,7 @@ import re
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import psutil
 from results.schema import Neighbour
 from results.spool import Spool
 from results.trouble import Exit, Trouble
+from scenarios._doctor.asked import Asked
 from scenarios._doctor.patient import Patient, listeners
 from scenarios._driver import free_port
 from scenarios._tls import why_untrusted
@@ -29,6 +31,7 @@ SAMPLE_EVERY = 0.1  # seconds between two readings of a black box's CPU
 DOCUMENT = "/openapi.json"
 PAGES = ("/docs", "/redoc")  # which say where the document lies, if not there
 NAMED = re.compile(r"(?:\burl: *|spec-url=)[\"'](/[^/\"'][^\"']*)[\"']")  # on this host
+SHOWS = re.compile(r"SwaggerUIBundle|<redoc\b")  # what a page of documentation says
 VACANT_WITHIN = 3.0  # seconds in which a port is let go by whoever listened there
 NOWHERE = 3  # times that a path is asked before it may be a neighbour
 NO_ROUTE = (404, 405, 401, 403, 400)  # what is said where no route is; anything else may be a catch-all's, perhaps a `def`
@@ -108,6 +111,12 @@ def document(client: httpx.Client, headers: dict[str, str]) -> dict[str, Any] | 
         if named := NAMED.search(text(client, page, headers)):
             found = found or parsed(text(client, named[1], headers))
     return found
+
+
+def without_documentation(asked: list[Asked], client: httpx.Client, headers: dict[str, str]) -> list[Asked]:
+    """The routes of a black box; those that show its documentation are skipped."""
+    shows = {page for page in PAGES if any(one.path == page for one in asked) and SHOWS.search(text(client, page, headers))}
+    return [replace(one, skipped="the app's own documentation") if one.path in shows else one for one in asked]
 
 
 def text(client: httpx.Client, path: str, headers: dict[str, str]) -> str:
