@@ -101,8 +101,8 @@ class Supervisor:
         while not self.is_over:
             for key, _ in self.selector.select(self.seconds_to_wait()):
                 key.data()
-            if not IS_LINUX:
-                self.kin.update(psutil.Process().children(recursive=True))
+            if not IS_LINUX:  # where nobody tells of the end of who is not our own child
+                self.is_over = not self.descendants() and self.code is not None
             if self.deadline is not None and time.monotonic() >= self.deadline:
                 self.kill_all()
         if self.words:
@@ -122,7 +122,8 @@ class Supervisor:
         """Signals have come: to be handed on, or because somebody has ended."""
         if signal.SIGTERM in numbers:
             self.is_asked = True
-            self.end(signal.SIGTERM, [psutil.Process(self.pid)] if self.code is None else self.descendants())
+            family = self.descendants()  # known before the child leaves the others without a parent
+            self.end(signal.SIGTERM, [one for one in family if self.code is not None or one.pid == self.pid])
         if signal.SIGCHLD in numbers:
             self.bury(os.WNOHANG)
 
@@ -173,9 +174,10 @@ class Supervisor:
                 self.end_all()
 
     def descendants(self) -> list[psutil.Process]:
-        """Who is still there of all that descend from here."""
+        """Who is still there of all that descend from here, as far as they were ever seen."""
         found = psutil.Process().children(recursive=True)
-        return [*found, *(one for one in self.kin.difference(found) if one.is_running())]
+        self.kin = {*found, *(one for one in self.kin if one.is_running())}
+        return list(self.kin)
 
     @staticmethod
     def end(number: int, whom: list[psutil.Process]) -> None:
