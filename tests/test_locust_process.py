@@ -70,10 +70,15 @@ def script(folder: Path) -> Script:
     return Script(folder, "x", 1, (cell,))
 
 
-@pytest.mark.parametrize(("code", "words"), [(QUIET, "said nothing for"), (LEFT, "Somebody stopped Locust")])
-def test_a_locust_that_does_not_go_on_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "silence", "words"),
+    [(QUIET, 0.1, "said nothing for"), (LEFT, 60.0, "Somebody stopped Locust")],
+)
+def test_a_locust_that_does_not_go_on_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, silence: float, words: str
+) -> None:
     """One that hangs without a word, and one that ends while what it has started keeps its pipe open."""
-    monkeypatch.setattr(_locust_process, "SILENCE", 0.5)
+    monkeypatch.setattr(_locust_process, "SILENCE", silence)
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     log = Log.from_here(tmp_path / "log.txt")
     with (
