@@ -204,7 +204,7 @@ def test_answers_too_large_to_be_loaded_so_often_are_not(monkeypatch: pytest.Mon
     def levels(size: int, gates: tuple[Gate, ...] = ()) -> list[Cell]:
         route = replace(bedside(0.05), size=size)
 
-        def fits(cell: Cell) -> bool:
+        def fits(cell: Cell, _: bool) -> bool:  # noqa: FBT001
             told.extend(filter(None, [route.too_large(cell)]))
             return not route.too_large(cell)
 
