@@ -7,6 +7,9 @@ the ink becomes `currentColor`. The result depends on the study alone: same run,
 
 import io
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -14,6 +17,8 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.text import Text
 
 from reports.charts.style import INK
 
@@ -22,15 +27,30 @@ PNG_DPI = 160
 
 
 def standalone(figure: Figure) -> bytes:
-    """A file of its own: white ground, letters as paths, no date."""
-    return render(figure, "path", facecolor="white")
+    """A file of its own: white ground, no date; letters as paths, but as text where its viewer's fonts know more of them than ours."""
+    return render(figure, "path" if has_all_letters(figure) else "none", facecolor="white")
+
+
+def has_all_letters(figure: Figure) -> bool:
+    """Whether matplotlib's font has all letters of a figure. A route may be named in any script."""
+    known = get_font(findfont(FontProperties())).get_charmap()
+    written = {letter for text in figure.findobj(Text) if isinstance(text, Text) for letter in text.get_text()}
+    return all(ord(letter) in known for letter in written if letter.isprintable())
+
+
+@contextmanager
+def no_word_of_letters() -> Iterator[None]:
+    """Where a letter is missing matplotlib draws a box, and would say so once for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font|Matplotlib currently does not support")
+        yield
 
 
 def render(figure: Figure, letters: str, facecolor: str) -> bytes:
     """SVG bytes of a figure."""
     out = io.BytesIO()
     figure.set_facecolor(facecolor)
-    with mpl.rc_context({"svg.fonttype": letters, "svg.hashsalt": "atonce", "path.simplify": True}):
+    with no_word_of_letters(), mpl.rc_context({"svg.fonttype": letters, "svg.hashsalt": "atonce", "path.simplify": True}):
         canvas: Any = FigureCanvasSVG(figure)  # `savefig` would draw it twice
         canvas.print_svg(out, metadata={"Date": None, "Creator": None})
     return out.getvalue()
@@ -42,7 +62,8 @@ def png(figure: Figure) -> bytes:
     figure.set_facecolor("white")
     figure.set_dpi(PNG_DPI)
     canvas: Any = FigureCanvasAgg(figure)
-    canvas.print_png(out, metadata={"Software": None})
+    with no_word_of_letters():
+        canvas.print_png(out, metadata={"Software": None})
     return out.getvalue()
 
 
