@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from results.schema import Neighbour
-from scenarios._doctor import drive
+from scenarios._doctor import drive, ward
 from scenarios._doctor.drive import Examination
 from scenarios._doctor.surroundings import waits_for
 
 
-class Ward:
+class MadeUp:
     """One whose app and whose Locust are made up: only what happens in which order is kept."""
 
-    secret, origin = "s", 100.0
+    secret, origin, unwatched = "s", 100.0, ""
+    watch_at_rest = ward.Ward.watch_at_rest
 
     def __init__(self, folder: Path, how: str) -> None:
         self.order = SimpleNamespace(patient=SimpleNamespace(how=how))
@@ -63,7 +64,7 @@ class Ward:
 @pytest.mark.parametrize("how", ["module", "url"])
 def test_the_loop_is_watched_when_the_neighbours_have_been_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """The watch changes how threads take turns; the levels under load are measured without it."""
-    ward: Any = Ward(tmp_path, how)
+    made: Any = MadeUp(tmp_path, how)
     beside = (Neighbour(kind="async", route="/a", path="/a", expects="", rate=1.0, connections=1),)
     monkeypatch.setattr(Examination, "routes", lambda *_: [])
     monkeypatch.setattr(drive, "neighbours", lambda *_: (beside, 0.0))
@@ -72,9 +73,19 @@ def test_the_loop_is_watched_when_the_neighbours_have_been_asked(tmp_path: Path,
     monkeypatch.setattr(drive, "look", lambda *_: None)
     clock = SimpleNamespace(now=103.0)
     passing = SimpleNamespace(perf_counter=lambda: clock.now, sleep=lambda spent: setattr(clock, "now", clock.now + spent))
-    monkeypatch.setattr(drive, "time", passing)
-    Examination(ward).at_rest()
+    monkeypatch.setattr(ward, "time", passing)
+    Examination(made).at_rest()
     ours = how == "module"
-    assert ward.happened == [("started", ours), ("asked", ours), ("ended", False)]
-    assert ward.run.facts.get("rest") == ([3.0 + drive.BEGINS, 3.0 + drive.BEGINS + drive.RESTS] if ours else None)
-    assert drive.BEGINS + drive.RESTS < 3.0
+    assert made.happened == [("started", ours), ("asked", ours), ("ended", False)]
+    assert made.run.facts.get("rest") == ([3.0 + ward.BEGINS, 3.0 + ward.BEGINS + ward.RESTS] if ours else None)
+    assert ward.BEGINS + ward.RESTS < 3.0
+
+
+def test_where_the_watchdog_cannot_look_no_time_is_spent_on_it(tmp_path: Path) -> None:
+    """Its reason is kept for the verdicts, and told in the run's notes."""
+    made: Any = MadeUp(tmp_path, "module")
+    (tmp_path / "guest").mkdir()
+    (tmp_path / "guest" / "unwatched-idle.json").write_text('{"why": "no GIL"}')
+    made.watch_at_rest()
+    assert (made.unwatched, made.run.facts.get("rest")) == ("no GIL", None)
+    assert "no GIL" in made.run.facts["plan"]["notes"][0]

@@ -205,6 +205,14 @@ def test_a_failed_check_takes_the_verdict() -> None:
     assert Verdict.UNTRUSTED is rule(exam(0.1, look(8, 9.9, loop=0.78)), [fault]).verdict
 
 
+def test_where_nobody_could_look_the_verdict_says_why() -> None:
+    """It is no want of time."""
+    told = {"route": "GET /x", "unwatched": "its Python has no GIL"}
+    case = exam(0.1, look(8, 9.9, loop=0.78), held=None, entry=told)
+    ruling = rule(case, [])
+    assert (ruling.verdict, "its Python has no GIL" in ruling.seen) == (Verdict.UNKNOWN, True)
+
+
 @pytest.mark.parametrize(
     ("line", "restless", "verdict"),
     [

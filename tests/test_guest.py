@@ -351,6 +351,28 @@ def test_why_an_app_cannot_be_had_is_kept_without_what_was_passed_to_it(house: H
     assert [oct(path.stat().st_mode) for path in (house.run / "guest").glob("trouble-*")] == ["0o100600"]
 
 
+@pytest.mark.parametrize("error", ["NameError", "RuntimeError"])
+def test_an_app_whose_signature_cannot_be_read_is_taken_as_it_is(house: House, error: str) -> None:
+    """Python 3.14 works annotations out when asked: names under TYPE_CHECKING are not there then."""
+    odd = f"""
+class App:
+    @property
+    def __signature__(self):
+        raise {error}("Scope")
+    async def __call__(self, scope, receive, send): ...
+app = App()
+"""
+    assert house.lodge(odd).app.app.__class__.__name__ == "App"
+
+
+def test_without_a_gil_nobody_is_watched_and_the_reason_is_told(house: House) -> None:
+    """Walking another thread's frames is not safe there."""
+    house.patch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    run(lived(house.lodge(SHOP, watch=True)))
+    assert "PYTHON_GIL=1" in house.told("unwatched")["why"]
+    assert not list((house.run / "holds").glob("*"))
+
+
 def test_a_factory_makes_the_app_or_says_why_not(house: House) -> None:
     """Its own line is named."""
     assert run(lived(house.lodge(SHOP + "def make(): return app", "make", factory=True))) == [

@@ -144,7 +144,8 @@ def held(exam: Exam, look: Look) -> Ruling:
                 Verdict.UNKNOWN, f"{harm(look)}, but {why}: waiting, or for want of a core?", "A machine of its own; MODULE:APP."
             )
     if exam.is_guarded and not caught(exam):
-        why = "nobody was seen holding the loop" if exam.held else "there was no time to see who holds the loop"
+        unseen = exam.entry.get("unwatched") or "there was no time to see who holds the loop"
+        why = "nobody was seen holding the loop" if exam.held else unseen
         return Ruling(Verdict.UNKNOWN, f"{harm(look)}, but {why}", "A quiet machine, and more time: --budget.")
     if (exam.computing or 0.0) >= MOSTLY:
         return Ruling(Verdict.LOOP_BUSY, f"{harm(look)}, and who held the loop computed", "Calm neighbours under the same load.")

@@ -28,7 +28,6 @@ from scenarios._doctor.polite import Manner, ask_until_taken, polite
 from scenarios._doctor.routes import routes_of, unsafe
 from scenarios._doctor.seat import document, neighbours, ready_path, without_documentation
 from scenarios._doctor.steps import Bedside, idle, lasting
-from scenarios._doctor.surroundings import waits_for
 from scenarios._doctor.ward import LOCUST, Ward
 from scenarios._driver import close, staying_on, unwritable
 from scenarios._interruption import interruptible
@@ -38,7 +37,6 @@ from scenarios._verify import fetch
 A_CLEAR_ROUTE = 10.0  # seconds below which no route can be examined
 CHANGES = "its method may change data; --route names it all the same"
 CALM_WITHIN = 30.0  # seconds
-BEGINS, RESTS = 0.3, 2.2  # seconds until the watchdog looks, and that it looks at an app at rest
 TRIES = 3  # to see the neighbours at rest, on which all verdicts rest
 
 
@@ -181,20 +179,10 @@ class Examination:
                     break
                 set_aside(self.run, "idle", f"The neighbours at rest were asked again, because {why}", ("samples", "load"))
             if self.patient.how == "module":
-                self.watch_at_rest()
+                self.ward.watch_at_rest()
         found = look(self.run.path, "idle", cell)
         self.idle = {kind: p90 for kind in ("async", "def") if found and (p90 := found.p90(kind)) is not None}
         return asked
-
-    def watch_at_rest(self) -> None:
-        """Let the watchdog look while nobody asks, now that the neighbours have been."""
-        self.ward.tell("the loop at rest")
-        waits_for(self.run.path).unlink()
-        begun = time.perf_counter() - self.run.facts["origin"] + BEGINS
-        self.run.facts["rest"] = [begun, begun + RESTS]
-        while time.perf_counter() - self.run.facts["origin"] < begun + RESTS:
-            self.ward.interruption.check()
-            time.sleep(0.1)
 
     def routes(self, client: httpx.Client) -> list[Asked]:
         """What the guest wrote down about the app, or what a black box says of itself."""
@@ -249,7 +237,9 @@ class Examination:
                 self.ward.follow(app, locust, url, act, (self.ward.script(act, cells, asked) for cells in levels))
         if manner.status == httpx.codes.INTERNAL_SERVER_ERROR:
             self.remember(told, manner, log)  # Python warns of a forgotten await late, when the app has let go of all
-        if holding and self.patient.how == "module" and fits(bedside.watched(holding[0]), more=self.ward.start_up + LOCUST):
+        if holding and self.ward.unwatched:
+            told["unwatched"] = self.ward.unwatched
+        elif holding and self.patient.how == "module" and fits(bedside.watched(holding[0]), more=self.ward.start_up + LOCUST):
             self.second_look(asked, replace(bedside, act=f"{act}-watch"), holding[0])
 
     def bedside(self, act: str, asked: Asked, manner: Manner, beside: tuple[tuple[Neighbour, ...], float]) -> Bedside:

@@ -18,8 +18,9 @@ from results.trouble import Exit, Trouble
 from scenarios._doctor.allowance import count_left, share_out
 from scenarios._doctor.asked import Asked, letter_of
 from scenarios._doctor.order import Listener, Order
-from scenarios._doctor.patient import descendants
+from scenarios._doctor.patient import descendants, told
 from scenarios._doctor.seat import address, meter, ready_path, spent
+from scenarios._doctor.surroundings import waits_for
 from scenarios._driver import locust_command, locust_env
 from scenarios._interruption import Interruption
 from scenarios._log import Log
@@ -31,13 +32,14 @@ from scenarios._watch import wait_until_ready, watch
 
 START_UP = 120.0  # seconds that an app may take to start: some load a model first
 CALM_WITHIN, A_LOOK, AT_REST = 10.0, 0.2, 0.2  # seconds at most, seconds of a look, and share of a core that is rest
+BEGINS, RESTS = 0.3, 2.2  # seconds until the watchdog looks, and that it looks at an app at rest
 LOCUST = 2.0  # seconds that Locust takes to start
 OVERTIME = 120.0  # seconds beyond the budget after which something hangs: what was begun in time may end later
 LIMIT = 900  # seconds after which Locust ends by itself, whatever happens to its driver
 
 
 class Ward:
-    """One visit's. The mutable state: how long the app took to start, at most, and whether it rests then."""
+    """One visit's. The mutable state: the app's longest start, its rest, why it is not watched."""
 
     def __init__(self, order: Order, run: RunFolder, interruption: Interruption, audience: Listener) -> None:
         self.order, self.run, self.interruption, self.audience = order, run, interruption, audience
@@ -49,6 +51,7 @@ class Ward:
         self.began = time.perf_counter()
         self.start_up = 0.0
         self.rests = True
+        self.unwatched = ""  # why the watchdog could not look
 
     def fits(self, seconds: float) -> bool:
         """Whether something that takes so long would end within the budget."""
@@ -107,6 +110,20 @@ class Ward:
             if sum(map(spent, family)) - before <= AT_REST * A_LOOK:
                 return
             self.rests = time.perf_counter() < deadline
+
+    def watch_at_rest(self) -> None:
+        """Let the watchdog look while nobody asks, now that the neighbours have been."""
+        if said := told(self.run.path / "guest" / "unwatched-idle.json"):
+            self.unwatched = said["why"]
+            self.run.facts["plan"]["notes"].append(f"Nobody could look who holds the loop: {said['why']}.")
+            return
+        self.tell("the loop at rest")
+        waits_for(self.run.path).unlink()
+        begun = time.perf_counter() - self.run.facts["origin"] + BEGINS
+        self.run.facts["rest"] = [begun, begun + RESTS]
+        while time.perf_counter() - self.run.facts["origin"] < begun + RESTS:
+            self.interruption.check()
+            time.sleep(0.1)
 
     @contextlib.contextmanager
     def locust(self, url: str) -> Iterator[subprocess.Popen[str]]:

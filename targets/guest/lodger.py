@@ -25,6 +25,13 @@ from .frames import Words
 from .probe import ASGIApp, Message, Probe, Receive, Scope, Send, current_visit
 from .readings import show_executor
 
+AS_TEXT: dict[str, Any] = {}  # annotations are not to be worked out: their names may be unknown
+if sys.version_info >= (3, 14):
+    AS_TEXT["annotation_format"] = importlib.import_module("annotationlib").Format.STRING
+NO_GIL = (
+    "its Python runs without the GIL, where to look at the stack of another thread may crash it; "
+    "--env PYTHON_GIL=1 lets the watchdog look"
+)
 FAILED = 3  # uvicorn's own exit code for a start-up that failed; its supervisor of workers gives up on it
 
 
@@ -91,8 +98,8 @@ def no_asgi(app: Any) -> str:
     if not callable(app):
         return f"it is the module {app.__name__}" if inspect.ismodule(app) else f"it is of type {type(app).__name__}"
     try:
-        signature = inspect.signature(app)
-    except (TypeError, ValueError):  # written in C
+        signature = inspect.signature(app, **AS_TEXT)
+    except Exception:  # noqa: BLE001 - written in C, or it runs what somebody has written
         return ""
     takes = [count for count in range(4) if binds(signature, count)]
     if 3 in takes:  # noqa: PLR2004 - scope, receive, send
@@ -202,7 +209,9 @@ class Lodger:
                 with ThreadPoolExecutor(1) as ours:  # describing many routes takes seconds: the app's loop goes on
                     told = await loop.run_in_executor(ours, census, self.app, loop)
                 self.order.write("census", told)
-            if self.order.watch:
+            if self.order.watch and not getattr(sys, "_is_gil_enabled", lambda: True)():
+                self.order.write("unwatched", {"why": NO_GIL})
+            elif self.order.watch:
                 from .watch import Watch  # noqa: PLC0415 - of no use otherwise
 
                 path = Path(self.order.folder, "holds", f"{self.order.act}-{os.getpid()}.jsonl")
