@@ -214,7 +214,7 @@ def test_answers_too_large_to_be_loaded_so_often_are_not(monkeypatch: pytest.Mon
     asked = levels(60_000_000, (parse("p99(GET /x) @ 64u < 1s"), parse("p99(GET /x) @ 4u < 1s")))
     assert [cell.users for cell in asked] == [1, 8, 4]
     assert all(cell.users * 60e6 / (0.05 + cell.think) <= 500e6 for cell in asked if cell.think)
-    assert told == ["its answer of 60 MB is too large to load 64 times at once: 8 are, with 512 MB in all"]
+    assert told == ["its answer of 60 MB is too large to load 64 times at once: at most 8 are, 512 MB in all"]
     assert [cell.users for cell in levels(1000)] == [1, 8, 64]
     half = replace(bedside(0.05), size=60_000_000).half(5.0)
     assert half.arrivals

@@ -1,5 +1,7 @@
 """One polite request before any load: for each reason not to load a route, one case."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,6 +22,7 @@ from scenarios._plan import cell_of
 from scenarios._script import COMMON, REQUEST_ID, Letter
 from tests.echo import echoing, request_under_load
 from tests.in_process import HOME, served
+from tests.processes import ROOT
 
 JSON = "application/json"
 EMPTY = httpx.Response(200, headers={"content-length": "0"})
@@ -113,6 +116,23 @@ def test_a_long_body_is_counted_and_compared_but_not_kept(expects: str, is_right
         told, grown = request_under_load(url, Letter(), cell.to_dict())
     assert told == [["True", str(is_right), "20000000"]] * 2
     assert grown < 10 or expects
+
+
+def test_whoever_reads_a_long_body_lets_others_have_their_turns() -> None:
+    """Or one download would stop the generator's clock, and its stalls be sold as latency."""
+    code = """
+import io, gevent
+from scenarios._client import PIECE, read_and_count
+turns = []
+def other():
+    while True:
+        turns.append(1)
+        gevent.sleep(0)
+gevent.spawn(other)
+print(*read_and_count(io.BytesIO(bytes(9 * PIECE + 5)), b""), len(turns) >= 9)
+"""
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert shown.stdout.split() == [str(9 * 65_536 + 5), "True", "True"], shown.stderr
 
 
 def test_a_slow_route_is_asked_only_twice(monkeypatch: pytest.MonkeyPatch) -> None:

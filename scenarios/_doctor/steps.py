@@ -49,7 +49,7 @@ class Bedside:
         if users * self.size <= MOST_AT_ONCE:
             return None
         size, most, few = self.size / 1e6, MOST_AT_ONCE / 1e6, int(MOST_AT_ONCE / self.size)
-        return f"its answer of {size:,.0f} MB is too large to load {users} times at once: {few} are, with {most:,.0f} MB in all"
+        return f"its answer of {size:,.0f} MB is too large to load {users} times at once: at most {few} are, {most:,.0f} MB in all"
 
     def cell(self, users: int, window: float, *, beside: bool = False) -> Cell:
         """One level of a crowd; with both neighbours, or alone."""
