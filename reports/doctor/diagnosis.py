@@ -70,14 +70,16 @@ class Case:
 
     @property
     def served(self) -> float:
-        """Requests served at once by the largest crowd: all that did not pause, where nothing queued; else rate x unloaded time."""
+        """Requests served at once by the largest crowd: rate x mean unloaded time, and no more than users who did not pause.
+
+        Where nothing queued, the longest mean that the lone requests allow; where that is not known, the shortest.
+        """
         top = self.exam.top
         if top is None:
             return 0.0
         level, unloaded = top.level, self.exam.unloaded
-        if self.ruling.is_bound:
-            return served_at_once(level.rate, math.inf, level.users, top.think)
-        return served_at_once(level.rate, unloaded.low if self.is_bound else unloaded.mean, level.users, top.think)
+        service = unloaded.most if self.ruling.is_bound else unloaded.low if self.is_bound else unloaded.mean
+        return served_at_once(level.rate, service, level.users, top.think)
 
     @property
     def neighbours(self) -> tuple[dict[str, Bystander], dict[str, float]]:
