@@ -1,6 +1,6 @@
 """The watch on real loops: whoever holds one is named by line and call, and nobody else is."""
 
-# ruff: noqa: ASYNC251 - holding the loop is what these tests are about
+# ruff: noqa: ASYNC222, ASYNC251 - holding the loop is what these tests are about
 
 import asyncio
 import contextlib
@@ -8,6 +8,7 @@ import gc
 import hashlib
 import importlib
 import json
+import os
 import re
 import socket
 import sqlite3
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from fastapi import BackgroundTasks, Depends, FastAPI
 
 from reports.blame import Held, held, read_holds
 from targets.guest.frames import Words, only_call_in, place_of
+from targets.guest.journal import Journal
 from targets.guest.watch import Watch
 
 HERE = Path(__file__)
@@ -410,3 +413,32 @@ def test_a_watch_that_is_told_to_wait_changes_nothing_until_it_may_begin(tmp_pat
     assert seen[0] == (usual, 0, False)
     assert seen[1][1:] == (1, True)
     assert seen[1][0] < usual
+
+
+def test_a_fork_meets_no_thread_of_the_guest(tmp_path: Path) -> None:
+    """A warning from Python 3.12 on; the child keeps the app's switch interval, the parent its watch."""
+    usual = sys.getswitchinterval()
+    watch, journal = Watch(tmp_path / "a-1.jsonl", tmp_path), Journal(str(tmp_path / "probe"))
+    ends: list[int] = []
+
+    async def main() -> None:
+        watch.start(asyncio.get_running_loop())
+        journal.start(asyncio.get_running_loop())
+        for _ in range(3):
+            await asyncio.sleep(0.05)
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                child = os.fork()
+            if not child:
+                os._exit(1 + 10 * (sys.getswitchinterval() != usual))
+            ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) + 100 * len(said))
+        await asyncio.sleep(0.05)
+        names = {thread.name for thread in threading.enumerate()}
+        assert {"atonce-watch", "atonce-probe"} <= names
+        watch.stop()
+        journal.stop()
+
+    before = threading.active_count()
+    asyncio.run(main())
+    assert ends == [1, 1, 1]
+    assert threading.active_count() == before

@@ -13,6 +13,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from .forks import end_thread, pause_in_forks
 from .readings import fullest_pool, kin_cpu, queued, resident_bytes, runtime, show_executor, thread_limiter
 
 seconds = time.perf_counter
@@ -36,20 +37,36 @@ class Journal:
         self.left: deque[Any] = deque()
         self.sizes: tuple[Any, Any] | None = None
         self.kin: float | None = None  # until a sample has told it
-        self.closing = threading.Event()
+        self.closing, self.pausing = threading.Event(), threading.Event()
+        self.writer = threading.Thread()
         self.sampler: asyncio.Task[None] | None = None
-        self.writer = threading.Thread(target=self.write_until_closed, name="atonce-probe", daemon=True)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to write, and to sample the loop."""
         show_executor(loop)
-        self.writer.start()
+        self.loop = loop
+        self.resume()
+        pause_in_forks(self)
         self.sampler = loop.create_task(self.sample_until_closed(loop))
 
     def stop(self) -> None:
         """Write what is left."""
         self.closing.set()
-        self.writer.join(5)
+        self.pause()
+
+    def pause(self) -> None:
+        """End the writer's thread."""
+        self.pausing.set()
+        end_thread(self.writer)
+
+    def resume(self) -> None:
+        """A thread that writes, unless that is over."""
+        if self.closing.is_set():
+            return
+        self.pausing.clear()
+        if not self.writer.is_alive():
+            self.writer = threading.Thread(target=self.write_until_paused, name="atonce-probe", daemon=True)
+            self.writer.start()
 
     async def sample_until_closed(self, loop: asyncio.AbstractEventLoop) -> None:
         """Ten times a second. A task, not a callback: where sniffio is installed, AnyIO knows its limiter in tasks only."""
@@ -73,14 +90,14 @@ class Journal:
         looks = (*threads, queued(loop), cpu, resident_bytes(), kin, of_loop, *fullest_pool(loop))
         self.lines.append(["sample", now, now - due, *looks])
 
-    def write_until_closed(self) -> None:
+    def write_until_paused(self) -> None:
         """The writer's thread: every quarter of a second, and once more at the end."""
         with self.path.open("a", encoding="utf-8") as file:
             while True:
-                last = self.closing.wait(FLUSH_EVERY)
+                last = self.pausing.wait(FLUSH_EVERY)
                 if sys.platform == "linux" and seconds() % 1 < FLUSH_EVERY:  # once a second: it takes half a millisecond
                     self.kin = kin_cpu()
-                file.writelines(json.dumps(line) + "\n" for line in self.drain(last=last))
+                file.writelines(json.dumps(line) + "\n" for line in self.drain(last=self.closing.is_set()))
                 file.flush()
                 if last:
                     return

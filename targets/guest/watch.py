@@ -31,6 +31,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TextIO
 
+from .forks import end_thread, pause_in_forks
 from .frames import COLLECTOR, Frame, Words
 from .looks import Hold, Look, true_weights
 from .loop_thread import LOOK, Access, LoopThread, access_after, count_waits, sharpen_timer
@@ -79,7 +80,7 @@ class Watch:
 
     def __init__(self, path: Path, home: Path) -> None:
         self.path, self.words = path, Words(home)
-        self.sign, self.closing = threading.Lock(), False
+        self.sign, self.closing = threading.Lock(), threading.Event()
         self.sign.acquire()
         self.answered = 0.0
         self.depth = 0  # frames of the loop itself, below every task
@@ -88,17 +89,34 @@ class Watch:
         self.access = Access.FREE  # how the GIL was had at the last look
         self.hold: Hold | None = None
         self.collector = Collector()
-        self.thread = threading.Thread(target=self.run, name="atonce-watch", daemon=True)
+        self.is_over, self.thread = False, threading.Thread()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin; to be called in the loop's thread."""
         self.loop, self.watched = loop, LoopThread()
-        self.thread.start()
+        self.resume()
+        pause_in_forks(self)
 
     def stop(self) -> None:
         """End, and write what is left."""
-        self.closing = True
-        self.thread.join(1)
+        self.is_over = True
+        self.pause()
+        for told in self.watched.told:
+            os.close(told)
+
+    def pause(self) -> None:
+        """End the thread, and write what is left."""
+        self.closing.set()
+        end_thread(self.thread)
+
+    def resume(self) -> None:
+        """A thread that watches, unless that is over."""
+        if self.is_over:
+            return
+        self.closing.clear()
+        if not self.thread.is_alive():
+            self.thread = threading.Thread(target=self.run, name="atonce-watch", daemon=True)
+            self.thread.start()
 
     def answer(self) -> None:
         """The sign of life; the first one also tells how deep the loop itself lies."""
@@ -107,14 +125,15 @@ class Watch:
         while frame is not None:
             self.depth += 1
             frame = frame.f_back
-        self.sign.release()
+        if self.sign.locked():  # else a thread that a fork has ended had asked as well
+            self.sign.release()
 
     def run(self) -> None:
         """The thread: until told to stop, the loop ends, or the file cannot be written."""
         sharpen_timer()
         wait = self.path.with_name(f"{self.path.stem.rpartition('-')[0]}.wait")
         while wait.exists() and self.goes_on():
-            time.sleep(PATIENCE)
+            self.closing.wait(PATIENCE)
         usual = sys.getswitchinterval()
         self.switch = min(usual, SWITCH)
         sys.setswitchinterval(self.switch)
@@ -124,8 +143,6 @@ class Watch:
         with contextlib.suppress(ValueError):  # the app has emptied the list
             gc.callbacks.remove(self.collector)
         sys.setswitchinterval(usual)
-        for told in self.watched.told:
-            os.close(told)
 
     def write_holds(self) -> None:
         """Question after question, as long as there is something to watch."""
@@ -139,14 +156,14 @@ class Watch:
 
     def goes_on(self) -> bool:
         """Whether there is something to watch."""
-        return self.loop.is_running() and not self.closing
+        return self.loop.is_running() and not self.closing.is_set()
 
     def ask(self, file: TextIO) -> None:
         """One pause, one question. A hold counts from the question on, or from the moment that we could not ask it."""
         self.forget()
         self.seen = self.due = seconds() + TICK
         waits = count_waits()
-        time.sleep(TICK)
+        self.closing.wait(TICK)
         self.access = access_after(count_waits() - waits)
         if seconds() > self.due + LOOK:
             self.look(file)
