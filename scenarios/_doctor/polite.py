@@ -1,6 +1,6 @@
 """One route asked politely before any load: whether it answers, how fast, and whether rightly.
 
-At most three requests, one after another. What it answers is looked at and forgotten: neither a body nor a header is kept
+At most three requests, one after another, and a few more where other values may be taken. What it answers is looked at and forgotten: neither a body nor a header is kept
 or shown, but for a media type and the path of a redirect.
 """
 
