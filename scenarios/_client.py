@@ -102,13 +102,13 @@ class Client:
 
 
 def read_and_count(answer: Any, expected: bytes) -> tuple[int, bool]:
-    """How long a body is, and whether it is the expected one, if any is; no more of it is kept than is compared."""
+    """How long a body is, and whether it is the expected one, if any is; only that much is kept."""
     length, kept = 0, b""
     while piece := answer.read(PIECE):
         length += len(piece)
         kept += piece[: len(expected) + 1 - len(kept)] if expected else b""
         if len(piece) == PIECE:
-            gevent.sleep(0)  # what arrives as fast as it is read would keep everybody else in this process waiting
+            gevent.sleep(0)  # or all others here would wait for what arrives as fast as it is read
     return length, kept == expected
 
 

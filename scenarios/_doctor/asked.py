@@ -35,7 +35,7 @@ class Asked:
 
 
 def letter_of(asked: Asked, headers: Mapping[str, str]) -> Letter:
-    """What every request for a route carries, polite or under load; a person's own headers go first."""
+    """What each request for a route carries, polite or not; a person's own headers go first."""
     kind = {"content-type": asked.content_type} if asked.body is not None and asked.content_type else {}
     known = {name.lower(): one for told in (COMMON, kind, asked.headers, headers) for name, one in told.items()}
     return Letter(known, None if asked.body is None else asked.body.decode("latin-1"), asked.sent)

@@ -1,4 +1,4 @@
-"""What one parameter may be given: what authors show, this route's and those of others, then what can be made from its schema."""
+"""What one parameter may be given: what authors show, then what can be made from its schema."""
 
 import json
 from typing import Any
@@ -11,7 +11,10 @@ EXAMPLES = ("example", "examples")
 
 
 def candidates_of(parameter: dict[str, Any], document: dict[str, Any], choice: Choice) -> list[tuple[str, ...]]:
-    """Its values as text, the likeliest first; none at all for an optional one that nobody shows or names. Raises Unfillable."""
+    """Its values as text, the likeliest first; raises Unfillable.
+
+    An optional one that nobody shows or names is given nothing.
+    """
     name, told = parameter["name"], parameter.get("told", [])
     if name in choice.params:
         return [(choice.params[name],)]
@@ -37,7 +40,7 @@ def is_bare(parameter: dict[str, Any]) -> bool:
 
 
 def holders(parameter: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What describes it, and the schema's holder: itself, or its media type where it is a document."""
+    """What describes it, and what holds its schema: itself, or the media type of a document."""
     return parameter, next(iter(parameter.get("content", {}).values()), parameter)
 
 

@@ -109,7 +109,7 @@ def fill(schema: Any, spot: Spot) -> Any:
 
 
 def first_of(options: list[Any], beside: dict[str, Any], spot: Spot) -> Any:
-    """The first of several schemas for which a value can be made, with the tag that tells it from the others."""
+    """The first of several schemas for which a value can be made, with the tag that names it."""
     why = None
     for option in options:
         try:

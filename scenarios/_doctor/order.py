@@ -82,20 +82,21 @@ def facts(order: Order) -> dict[str, Any]:
 
 
 def in_turn(order: Order, asked: Iterable[Asked]) -> list[Asked]:
-    """The routes that can be loaded, as they are examined: those that gates name first, else as the app declares them."""
+    """The routes that can be loaded: those that gates name first, else as they are declared."""
     loadable = [one for one in asked if not one.skipped]
     return sorted(loadable, key=lambda one: not any(gate.scope and gate.matches(one.route) for gate in order.gates))
 
 
 def left_out(order: Order, turn: list[Asked], spent: float, each: float) -> tuple[list[Asked], str]:
-    """The routes for which there will hardly be time, when each takes so many seconds; and a sentence where there are some."""
+    """The routes that have hardly time, when each takes so many seconds; and a sentence on them."""
     late = turn[max(1, int((order.budget - spent) / each)) :]
     if not late:
         return [], ""
     count, all_ = len(turn) - len(late), len(turn)
     return late, (
-        f"About {count} of {all_} routes fit the budget of {order.budget:.0f} s, at {each:.0f} s each: those that gates name, then "
-        f"as the app declares them. From {late[0].route} on they are left out, unless there is time. "
+        f"About {count} of {all_} routes fit the budget of {order.budget:.0f} s, "
+        f"at {each:.0f} s each: those that gates name, then as the app declares them. "
+        f"From {late[0].route} on they are left out, unless there is time. "
         "More or others: --budget, --only, --exclude."
     )
 

@@ -1,7 +1,8 @@
 """One route asked politely before any load: whether it answers, how fast, and whether rightly.
 
-At most three requests, one after another, and a few more where other values may be taken. What it answers is looked at and forgotten: neither a body nor a header is kept
-or shown, but for a media type and the path of a redirect.
+At most three requests, one after another, and a few more where other values may be taken. What it
+answers is looked at and forgotten: neither a body nor a header is kept or shown, but for a media
+type and the path of a redirect.
 """
 
 import json
@@ -31,8 +32,9 @@ UNAWAITED = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
-    """How a route answered. `skipped` says why it must not be loaded, `wrong` what is wrong with its answer.
+    """How a route answered.
 
+    `skipped` says why it must not be loaded, `wrong` what is wrong with its answer,
     `note` is a sentence about what its document says otherwise, which is no fault of the answer.
     """
 
@@ -59,7 +61,7 @@ def polite(
 
 
 def ask_until_taken(client: httpx.Client, asked: Asked, headers: dict[str, str]) -> tuple[Asked, Manner]:
-    """Ask a route politely, with its next values where it refuses some. Gives the request that it took, or the first one."""
+    """Ask a route politely, with its next values where it refuses some; the request it took."""
     refused_ones: list[tuple[Asked, Manner]] = []
     for one in (asked, *asked.others):
         manner = polite(client, one, headers)
@@ -78,7 +80,7 @@ def once(client: httpx.Client, asked: Asked, headers: dict[str, str], patience: 
     manner, began = Manner(), time.perf_counter()
     method, path = asked.route.partition(" ")[0], asked.sent or asked.path
     words: dict[str, Any] = {"headers": headers, "content": asked.body, "timeout": patience, "follow_redirects": False}
-    words["extensions"] = {"target": path.encode()}  # as it stands: httpx would tidy it up, and load does not
+    words["extensions"] = {"target": path.encode()}  # as it stands: httpx would tidy it up
     client.cookies.clear()  # load brings none back
     try:
         with client.stream(method, path, **words) as answer:
@@ -160,7 +162,7 @@ def undocumented(asked: Asked, answer: httpx.Response, body: bytes) -> str | Non
 
 
 def wrong_with(answer: httpx.Response, body: bytes) -> str | None:
-    """What is wrong with a successful answer, whatever any document says, in a clause that shows nothing of it."""
+    """What is wrong with a successful answer by itself, in a clause that shows nothing of it."""
     if UNAWAITED.search(body):
         return "its body shows an object that was never awaited, as text: an await is missing"
     if family(media_of(answer)) == "json" and 0 < len(body) < MOST_BYTES:

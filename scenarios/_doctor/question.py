@@ -119,7 +119,7 @@ def must_be_askable(found: Found, document: dict[str, Any]) -> None:
 
 
 def with_others(asked: Asked, found: Found, document: dict[str, Any], choice: Choice) -> Asked:
-    """The request with the likeliest values, and a few more for when those are refused. Raises Unfillable."""
+    """The request with the likeliest values, and a few for when they are refused."""
     first, others = filled(asked, found, document, choice), []
     for turn in range(1, 1 + MOST_OTHERS):
         with contextlib.suppress(Unfillable):
@@ -129,7 +129,7 @@ def with_others(asked: Asked, found: Found, document: dict[str, Any], choice: Ch
 
 
 def filled(asked: Asked, found: Found, document: dict[str, Any], choice: Choice, turn: int = 0) -> Asked:
-    """Parameters where they belong, each with its next candidate at every turn, then the body. Raises Unfillable."""
+    """Parameters where they belong, the next candidates at each turn; the body. Raises Unfillable."""
     path, cookies, headers = asked.path, [], {}
     query: list[tuple[str, str]] = []
     keys: list[tuple[str, str]] = []

@@ -23,7 +23,7 @@ NO_HTTP = ("WEBSOCKET", "MOUNT")
 def routes_of(
     openapi: Any, census: list[dict[str, Any]] | None, choice: Choice, check: Callable[[], None] = lambda: None
 ) -> list[Asked]:
-    """The routes to examine, in the order in which the app declares them; `check` looks for an interruption. Raises Trouble.
+    """The routes to examine, as the app declares them; `check` hears interruptions. Raises Trouble.
 
     `openapi` and `census` are None where they could not be had. Named routes are examined even where they may change data,
     and then no others are.
@@ -92,7 +92,7 @@ def declared(document: dict[str, Any], census: list[dict[str, Any]] | None) -> l
 
 
 def completed(operations: dict[str, dict[str, Any]], document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Each path parameter with what other routes tell of one that agrees in name and type, the nearest path first.
+    """Each path parameter with what other routes tell of one that agrees, the nearest path first.
 
     Of two declarations of one parameter, a route's and its dependency's, FastAPI's document has only one.
     """
@@ -140,7 +140,7 @@ def listed(holder: dict[str, Any]) -> list[Any]:
 
 
 def by_default(found: list[Found]) -> list[Found]:
-    """All but those that may change data, the pages that FastAPI adds, and what is asked another way already."""
+    """All but what may change data, the pages that FastAPI adds, and what is asked already."""
     read = {(one.path, one.told.get("endpoint")) for one in found if one.method == "GET"}
     inside = {one.path for one in found if one.method != "MOUNT"}
     return [

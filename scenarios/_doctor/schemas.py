@@ -1,4 +1,4 @@
-"""What a JSON schema says, as OpenAPI 3.0 and 3.1 write it: its examples, its type, where its references lead, its tag."""
+"""What a JSON schema says: its examples, its type, where its references lead, its tag."""
 
 from typing import Any
 from urllib.parse import unquote
@@ -27,7 +27,7 @@ def pointed(document: dict[str, Any], thing: Any) -> Any:
 
 
 def references(schema: Any, document: dict[str, Any]) -> set[str]:
-    """The references in what a value of the schema is made of, and those behind them as far as the document has them."""
+    """The references that a value of the schema follows, as far as the document has them."""
     todo, found = [schema], set[str]()
     while todo:
         one = todo.pop()
@@ -49,7 +49,7 @@ def ready(schema: dict[str, Any]) -> list[Any]:
 
 
 def tag_of(option: Any, discriminator: dict[str, Any]) -> dict[str, Any]:
-    """What a discriminator asks of one of its kinds: the tag, though it may have a default, with the value that means this kind."""
+    """The tag that a discriminator asks of one of its kinds, though the tag may have a default."""
     name, target = discriminator.get("propertyName"), option.get("$ref") if isinstance(option, dict) else None
     if not name:
         return {}

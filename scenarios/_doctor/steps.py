@@ -18,8 +18,8 @@ from scenarios._doctor.look import Seen
 CEILING = 20_000  # requests per route, all its levels together
 LEVELS = 5  # of our own, at most: each may have its part of them, and gates have what is left
 FASTEST = 1500.0  # requests per second that one generator sends with room to spare
-WIDEST = 500e6  # bytes per second that it reads with room to spare: it takes 1,700 MB per second of CPU
-MOST_AT_ONCE = 512_000_000  # bytes of answers to all users of a level together: some apps hold each of them in memory
+WIDEST = 500e6  # bytes per second that it reads with room to spare: it can take 1,700 MB/s
+MOST_AT_ONCE = 512_000_000  # bytes of answers in flight: apps may hold them in memory
 PINGS = 130  # per neighbour and level: 100 and some, so that there is a p90
 WATCHERS = 8  # users while the watchdog looks: what is held for 2 ms each time is seen when eight follow one another
 LONGEST = 60.0  # seconds that one level of a gate may take

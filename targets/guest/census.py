@@ -172,7 +172,7 @@ def is_hidden(route: Any) -> bool:
 
 
 def moved(document: dict[str, Any], prefix: str, mark: str) -> dict[str, Any]:
-    """Another document, such as a mounted app's: its paths below the prefix, its schemas under names with the mark."""
+    """Another document, its paths below the prefix, its schemas under names with the mark."""
     renamed = json.loads(json.dumps(document).replace('"#/components/schemas/', f'"#/components/schemas/{mark}'))
     parts = renamed.get("components", {})
     parts["schemas"] = {mark + name: schema for name, schema in parts.get("schemas", {}).items()}

@@ -206,7 +206,7 @@ class Lodger:
         loop = asyncio.get_running_loop()
         try:
             if self.order.act == "idle":  # of another process nobody reads it
-                with ThreadPoolExecutor(1) as ours:  # describing many routes takes seconds: the app's loop goes on
+                with ThreadPoolExecutor(1) as ours:  # it may take seconds: the app's loop goes on
                     told = await loop.run_in_executor(ours, census, self.app, loop)
                 self.order.write("census", told)
             if self.order.watch and not getattr(sys, "_is_gil_enabled", lambda: True)():
