@@ -106,9 +106,7 @@ class Supervisor:
             if self.deadline is not None and time.monotonic() >= self.deadline:
                 self.kill_all()
         if self.words:
-            with contextlib.suppress(BlockingIOError):  # a stranger holds the other end, and says nothing now
-                while self.read_words():
-                    pass
+            self.read_backlog()
             self.words.take(b"", is_last=True)
         return self.code or 0
 
@@ -137,16 +135,22 @@ class Supervisor:
             self.selector.unregister(self.driver.fileno())
             self.end_all()
             return
-        if self.words:
-            with contextlib.suppress(BlockingIOError):
-                while self.read_words():
-                    pass
+        self.read_backlog()
         with contextlib.suppress(OSError):
             self.driver.send(asked)
 
+    def read_backlog(self) -> None:
+        """All that was said until now; a child that goes on talking is read on later."""
+        for _ in range(1 + UNREAD // PIECE):
+            if not self.words or not self.read_words():
+                return
+
     def read_words(self) -> bool:
-        """A piece of what the child says; False at the end. Raises BlockingIOError where it says nothing now."""
-        piece = os.read(self.source, PIECE)
+        """A piece of what the child says; False where it says nothing now, or never again."""
+        try:
+            piece = os.read(self.source, PIECE)
+        except BlockingIOError:  # it was read since the selector saw it
+            return False
         if piece and self.words:
             self.words.take(piece)
         elif self.source in self.selector.get_map():

@@ -22,6 +22,7 @@ from scenarios import _log
 from scenarios._doctor.hidden import masked
 from scenarios._log import Log, Words
 from scenarios._servant import servant
+from scenarios._supervisor import Supervisor
 from scenarios._watch import wait_until_ready
 from tests.processes import MARK, alive, free_port, gone_within, marked, new_mark
 
@@ -220,6 +221,20 @@ def test_what_an_app_says_is_masked_before_it_touches_the_disk(tmp_path: Path, m
         wait_for((tmp_path / "up").exists)
         app.catch_up()
         assert (log.read_text(encoding="utf-8"), oct(log.stat().st_mode)) == ("by ***\n", "0o100600")
+
+
+def test_what_was_read_for_the_driver_is_not_missed_by_the_supervisor(tmp_path: Path) -> None:
+    """Its pipe may be empty by the time that it looks; and whoever talks without end is left in time."""
+    supervisor = Supervisor.__new__(Supervisor)
+    supervisor.source, sink = os.pipe()
+    os.set_blocking(supervisor.source, False)
+    supervisor.words = Words(str(tmp_path / "log"), ())
+    assert supervisor.read_words() is False
+    os.write(sink, b"said\n")
+    supervisor.read_backlog()
+    assert (tmp_path / "log").read_bytes() == b"said\n"
+    for end in (supervisor.source, sink, supervisor.words.file):
+        os.close(end)
 
 
 SECRETS = ("hunter2", "gehei\u00e4m", "a b c d")
