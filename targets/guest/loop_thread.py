@@ -93,6 +93,9 @@ class LoopThread:
         waits_for_gil = others > max(ran, gap / 10)  # for all that is known
         sleeps = not waits_for_core and not waits_for_gil and ran < gap / 2
         slept = min(gap, LOOK) - (self.queued - queued) if sleeps else 0  # and woke: part of it may have been for us
+        if schedule and not waits_for_gil:  # wherever it is now: calls that sleep, and lines between them
+            slept = min(LOOK, gap - ran - (self.queued - queued))
+            return min(gap, ran + max(0.0, slept))
         return max(slept, min(gap, ran))
 
     def stack(self) -> list[Raw]:
