@@ -10,7 +10,7 @@ import pytest
 
 from reports.blame import Held, held, read_holds
 from targets.guest.frames import Raw
-from targets.guest.loop_thread import LOOK, Access, access_after
+from targets.guest.loop_thread import LOOK, Access, Own, access_after
 from targets.guest.watch import Watch
 
 HERE = Path(__file__)
@@ -31,14 +31,16 @@ class Scene:
 
     def __init__(self, path: Path, file: TextIO) -> None:
         self.now, self.own_share, self.code = 100.0, 1.0, line.__code__
+        self.slept_share = 0.0
         self.watch, self.file, self.folder = Watch(path, HERE.parent), file, path.parent
         made_up: Any = self
         self.watch.watched = self.watch.loop = made_up
         self.watch.seen, self.watch.due = self.now, self.now + LOOK
 
-    def own(self, gap: float) -> float:
+    def own(self, gap: float) -> Own:
         """Seconds of the loop's own."""
-        return gap * self.own_share
+        ran = self.own_share * gap * (1 - self.slept_share)
+        return Own(ran, self.own_share * gap - ran, is_asleep=self.slept_share > 0)
 
     def stack(self) -> list[Raw]:
         """One line."""
@@ -226,3 +228,10 @@ def test_after_a_hand_over_the_next_look_comes_soon(scene: Scene) -> None:
         scene.looks(LOOK)
         dues.append(scene.watch.due - scene.now)
     assert dues == [pytest.approx(LOOK), pytest.approx(0.3 * LOOK)]
+
+
+def test_sleep_belongs_to_calls_met_asleep_and_the_rest_to_lines_met_by_force(scene: Scene) -> None:
+    """The clocks tell how much of each there was, however often either was met."""
+    scene.slept_share = 0.3
+    met = [(line, Access.FORCED)] + [(other, Access.FREE)] * 9
+    assert seen(scene, *met) == {("line", True): 0.7, ("other", True): 0.3}

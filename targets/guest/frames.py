@@ -54,11 +54,14 @@ class Words:
         return shortened([frame for frame, _, _ in told]), Part.SERVES in parts and Part.STARTS not in parts
 
     def without_line(self, raw: Sequence[Raw], stack: tuple[Frame, ...]) -> tuple[Frame, ...]:
-        """A stack whose lines are not known: from the innermost function of the user's own on."""
+        """A stack whose lines are not known: from the function on by which the user's own code began."""
+        first = None
         for i, (code, last) in enumerate(raw):
-            if stack and self.known[id(code), last][0][4]:
-                return self.of([(code, 0), *raw[i + 1 :]])[0]
-        return stack
+            frame, part, _ = self.known[id(code), last]
+            if part is Part.SERVES:
+                break
+            first = i if frame[4] else first
+        return stack if not stack or first is None else self.of([(raw[first][0], 0), *raw[first + 1 :]])[0]
 
     def learn(self, code: CodeType, last: int) -> tuple[Frame, Part, CodeType]:
         """One place in the code."""

@@ -9,6 +9,7 @@ import threading
 import time
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from .frames import Raw
 
@@ -34,6 +35,10 @@ class Access(Enum):
     """Nobody had it: the loop's thread was in a call that lets it go. What is seen is true."""
     FORCED = "forced"
     """The holder was made to drop it, wherever it was. What is seen is true."""
+    ASLEEP = "asleep"
+    """Nobody had it, and the loop's thread slept: what is seen has its sleep, and no CPU time."""
+    AWAKE = "awake"
+    """What is seen ran, so that a sleep since the look before belongs to another call."""
     HANDED_OVER = "handed over"
     """The holder let it go in a call that it came to later: what it had done is not to be seen."""
 
@@ -52,6 +57,14 @@ def sharpen_timer() -> None:
     """Have the calling thread woken when it is due: by default Linux may be 50 us late."""
     with contextlib.suppress(OSError):
         Path(f"/proc/{threading.get_native_id()}/timerslack_ns").write_text("1", encoding="ascii")
+
+
+class Own(NamedTuple):
+    """Seconds that the loop's thread ran and slept by itself, and whether it was off the core at last."""
+
+    ran: float
+    slept: float
+    is_asleep: bool
 
 
 class LoopThread:
@@ -79,24 +92,23 @@ class LoopThread:
         self.others = time.process_time() - time.thread_time() - self.ran
         return self.ran - was[0], self.others - was[1]
 
-    def own(self, gap: float) -> float:
-        """How many of the last `gap` seconds it used itself."""
+    def own(self, gap: float) -> Own:
+        """What it did by itself in the last `gap` seconds."""
         if self.clock is None:
-            return gap
+            return Own(gap, 0.0, is_asleep=False)
         ran, others = self.ran_since()
         status, *schedule = (os.pread(told, 4096, 0) for told in self.told)
         naps, self.naps = self.naps, NAPS.findall(status)
-        queued, self.queued = self.queued, int(schedule[0].split()[1]) / 1e9 if schedule else 0.0  # runnable, on no core
+        queued, self.queued = self.queued, int(schedule[0].split()[1]) / 1e9 if schedule else 0.0
         waits_for_core = b"\nState:\tR" in status
+        kept = min(gap, ran)
         if self.naps and naps == self.naps and not waits_for_core:
-            return gap  # in a call of its own: it has not woken once
+            return Own(kept, gap - kept, is_asleep=True)  # in a call: it has not woken once
         waits_for_gil = others > max(ran, gap / 10)  # for all that is known
-        sleeps = not waits_for_core and not waits_for_gil and ran < gap / 2
-        slept = min(gap, LOOK) - (self.queued - queued) if sleeps else 0  # and woke: part of it may have been for us
-        if schedule and not waits_for_gil:  # wherever it is now: calls that sleep, and lines between them
-            slept = min(LOOK, gap - ran - (self.queued - queued))
-            return min(gap, ran + max(0.0, slept))
-        return max(slept, min(gap, ran))
+        slept = 0.0  # and woke: part of it may have been for us
+        if not waits_for_gil and (schedule or (not waits_for_core and ran < gap / 2)):
+            slept = min(LOOK, gap - kept - (self.queued - queued))
+        return Own(kept, max(0.0, slept), is_asleep=not waits_for_core)
 
     def stack(self) -> list[Raw]:
         """Where it is, innermost frame first."""

@@ -33,7 +33,7 @@ from typing import TextIO
 
 from .forks import end_thread, pause_in_forks
 from .frames import COLLECTOR, Frame, Words
-from .looks import Hold, Look, true_weights
+from .looks import Hold, Look, looks_of, true_weights
 from .loop_thread import LOOK, Access, LoopThread, access_after, count_waits, sharpen_timer
 
 seconds = time.perf_counter
@@ -209,13 +209,15 @@ class Watch:
         now = seconds()
         gap, late = now - self.seen, now - self.due
         collected = min(gap, self.collector.took_since())
-        own = self.watched.own(gap) * (1 - collected / gap) * bool(stack)
+        own, part = self.watched.own(gap), (1 - collected / gap) * bool(stack)
+        own = own._replace(ran=own.ran * part, slept=own.slept * part)
         if self.hold is None or self.hold.who != who:
             if self.hold:
                 self.write(file, self.hold, self.seen)
             self.hold = Hold(who, self.seen + APART)
         self.hold.collected += collected
-        self.hold.looks += [Look(gap - collected - own, []), Look(own, stack, self.access)]
+        self.hold.looks.append(Look(gap - collected - own.ran - own.slept, []))
+        self.hold.looks += looks_of(stack, self.access, own)
         self.hold.blind += late - collected if late - collected > 2 * LOOK else 0
         self.seen = now
         self.plan_look()
