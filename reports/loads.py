@@ -7,11 +7,12 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from reports.burst import Burst
 from reports.console import fits
 from reports.percentiles import Latency
 from reports.replayed import Model, Source
 from reports.restarts import Restarts, line, ratios
-from reports.study import Burst, Level, Missing, Offered, Route, Study
+from reports.study import Level, Missing, Offered, Route, Study
 from reports.wording import count, number, seconds, share, times, value
 from results.schema import Variant
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reports.burst import Burst
 from reports.bystanders import bystanders
 from reports.executor import made_smaller
 from reports.health import health
@@ -16,7 +17,7 @@ from reports.queueing import closed_loop_mean
 from reports.restarts import Restarts, restarts_of
 from reports.split import split_of
 from reports.steadiness import Steadiness
-from reports.study import Burst, Level, Missing, Route, Study, Tally
+from reports.study import Level, Missing, Route, Study, Tally
 from reports.sureness import Interval, cost_interval, rate_interval
 from reports.turns import answers_of, starved, turns_of
 from reports.windows import Window, little, right, steady

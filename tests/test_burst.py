@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from reports.burst import Burst
 from reports.charts import staircase
 from reports.loads import answered, sentences
 from reports.report import Report, explain
-from reports.study import Burst
 from reports.summary import summary
 from results.schema import Scenario, Variant
 from tests import simulate, simulate_loads

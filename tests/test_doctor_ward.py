@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,17 +20,17 @@ BUSY = "import time\nprint(flush=True)\nwhile {}: pass\ntime.sleep(60)\n"
 def waited(program: str, budget: float) -> tuple[Ward, float]:
     """A ward that has waited for a process to rest, and the CPU seconds that this had used by then."""
     ward = Ward.__new__(Ward)
-    ward.order, ward.interruption, ward.rests = (
-        cast("Any", SimpleNamespace(budget=budget)),
-        cast("Any", SimpleNamespace(check=lambda: None)),
-        True,
-    )
+    ward.order = cast("Any", SimpleNamespace(budget=budget))
+    ward.interruption = cast("Any", SimpleNamespace(check=lambda: None))
+    ward.rests, ward.began = True, time.perf_counter()
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as app:
-        assert app.stdout
-        app.stdout.readline()
-        ward.wait_for_calm(app)
-        used = spent(psutil.Process(app.pid))
-        app.kill()
+        try:
+            assert app.stdout
+            app.stdout.readline()
+            ward.wait_for_calm(app)
+            used = spent(psutil.Process(app.pid))
+        finally:
+            app.kill()
     return ward, used
 
 

@@ -351,7 +351,11 @@ def test_a_lifespan_passes_as_it_is(name: str, wrap: str, monkeypatch: pytest.Mo
     """Its words, its end, and what it keeps in its scope."""
     heard = [{"type": f"lifespan.{word}"} for word in ("startup", "shutdown")]
     scopes: list[dict[str, Any]] = [{"type": "lifespan", "state": {}} for _ in range(2)]
-    monkeypatch.setattr(Lodger, "move_in", lambda _: None)
+
+    async def stay_outside(_: Lodger) -> None:
+        """Neither described nor watched."""
+
+    monkeypatch.setattr(Lodger, "move_in", stay_outside)
     bare = asyncio.run(traced(LIVES[name], lambda one: one, scopes[0], heard))
     assert bare == asyncio.run(traced(LIVES[name], WRAPS[wrap], scopes[1], heard))
     assert scopes[0] == scopes[1]

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
+from reports.burst import Burst
 from reports.charts.style import INK, canvas, look, method, tidy
 from reports.loads import answered
-from reports.study import Burst, Route, Study
+from reports.study import Route, Study
 from reports.wording import count, seconds
 from results.schema import Variant
 

@@ -7,9 +7,10 @@ to the handler nothing else gets a turn. Let a dependency await once, and every 
 import math
 from statistics import median_low
 
+from reports.burst import Burst
 from reports.claims.claim import Claim, Judgement, Outcome, Untestable, near
 from reports.queueing import burst_last
-from reports.study import Burst, Study
+from reports.study import Study
 from reports.wording import number, seconds
 from results.schema import Variant
 
