@@ -154,7 +154,7 @@ def run(  # noqa: PLR0913 - one parameter per flag
 
     words = {"users": users, "rates": rate, "seconds": run_time, "think": think, "drain": drain}
     chosen = {"law": arrivals, "shape": shape, "pool": connections, "cap": cap, "repeat": repeat}
-    order = _front.order_of(scenario, host, allow_host, route or [], words, chosen, Trust.of(cacert, insecure=insecure))
+    order = _front.order_of(scenario, host, allow_host, route or [], words, chosen, Trust.of(cacert, host, insecure=insecure))
     plan = _front.plan_of(order)
     manners = {"as_json": as_json, "quiet": quiet, "strict": strict, "open_page": open_page}
     told = _front.outline(plan) if dry_run else None
@@ -271,7 +271,7 @@ def doctor(  # noqa: PLR0913 - one parameter per flag
 
     target, start, url = named(context, target=target, start=start, url=url)
     served = {"app_dir": app_dir, "factory": factory, "python": python, "workers": workers, "loop": loop}
-    trust = Trust.of(cacert, insecure=insecure)
+    trust = Trust.of(cacert, url or target, insecure=insecure)
     patient = front.patient_of(
         target, start, url, allow_host, typed(context, front.OURS), trust, **served, env=env, env_file=env_file
     )

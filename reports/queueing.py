@@ -209,9 +209,10 @@ def fit_open(sent: Array, done: Array, top: float) -> Fit:
 def served_at_once(rate: float, service: float, users: float = math.inf, think: float = 0.0) -> float:
     """Throughput in requests per second times mean unloaded time in seconds: how many were worked on at the same time.
 
-    Never more than the users who were not pausing: what is above is chance.
+    Never more than so many users can ask for if nobody waits, N / (D + Z): what is above is chance.
     """
-    return min(rate * service, users - rate * think)
+    asked = users / (service + think) if service + think else math.inf
+    return min(rate, asked) * service
 
 
 def saturated(users: int, rate: float, service: float | None, think: float = 0.0) -> float | None:

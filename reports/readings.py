@@ -59,6 +59,8 @@ def readings(gate: Gate, entry: Entry, data: Entry) -> Iterator[Reading]:
         yield Reading(why="a load of this route cannot be trusted")
     elif gate.metric in NEIGHBOURS:
         felt = worse(entry["neighbours"], as_ratio=gate.metric == "neighbour_ratio")
+        if entry.get("neighbours_wait_for_core"):  # where the route leaves room they feel less, and nobody asked there
+            felt = replace(felt, low=0.0)
         yield replace(felt, level=level(at)) if (at := entry.get("neighbours_at")) else felt
     else:
         yield of_route(entry, KEYS[gate.metric])
@@ -67,10 +69,11 @@ def readings(gate: Gate, entry: Entry, data: Entry) -> Iterator[Reading]:
 def of_route(entry: Entry, key: str) -> Reading:
     """One number of a route; a ceiling that no crowd reached is only bounded."""
     one = bounds(entry, key)
-    if key not in CEILING or not entry["is_bound"] or one.why:
+    if key not in CEILING or not entry.get("is_bound") or one.why:
         return one
     users = max((load["users"] for load in entry["levels"]), default=0)
-    return replace(one, high=math.inf, asked=users if key == "served_at_once" else 0)
+    is_told = key == "served_at_once" and entry.get("nothing_queues", False)
+    return replace(one, high=math.inf, asked=users if is_told else 0)
 
 
 def loads(entry: Entry, wanted: Level | None) -> list[Entry]:

@@ -220,8 +220,10 @@ class Route:
         if not self.top or not self.service:
             return None
         found = product(self.top.rate, self.top.rates, self.service, self.services)
-        most = served_at_once(self.top.rate, math.inf, self.top.users, self.top.think)
-        return found and (min(found[0], most), min(found[1], most))
+        if not found or not self.services:
+            return None
+        most = served_at_once(math.inf, self.services[1], self.top.users, self.top.think)
+        return min(found[0], most), min(found[1], most)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,8 @@ def examined(case: Case) -> dict[str, Any]:
     names = ("file", "line", "function", "call", "library", "share", "holds", "blind")
     return {
         "served_at_once": case.served,
+        "nothing_queues": case.ruling.is_bound and case.is_bound,
+        "neighbours_wait_for_core": case.waits_for_core,
         "blame": [{name: getattr(one, name) for name in names} for one in case.blames],
         "file": case.exam.entry.get("file"),
         "line": case.exam.entry.get("line"),

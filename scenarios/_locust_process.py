@@ -52,7 +52,7 @@ class LocustProcess:
         """The longest time in seconds that any cell of the script needs for a part of it: `drain`, or `whole`."""
         cells = self.script.cells if self.script else ()
         whole = name == "whole"
-        return max((cell.drain + (cell.warm_up + cell.window) * whole for cell in cells), default=0.0)
+        return max((cell.drain + max(cell.warm_up + cell.window, cell.longest) * whole for cell in cells), default=0.0)
 
     def hangs(self) -> bool:
         """Whether it has said nothing for longer than any cell takes."""

@@ -108,7 +108,7 @@ def servant(  # noqa: PLR0913 - a process has that many sides
         if process.was_killed:
             who = Path(command[0]).name
             with open(open_private(log), "a", encoding="utf-8") as file:  # noqa: PTH123
-                file.write(f"atonce: {who} had not ended {stop_within:g} s after SIGTERM, and was killed.\n")
+                file.write(f"atonce: {who}, or what it started, had not ended {stop_within:g} s after SIGTERM, and was killed.\n")
 
 
 def child_env() -> dict[str, str]:

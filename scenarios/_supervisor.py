@@ -79,6 +79,7 @@ class Supervisor:
         cores = self.orders["cores"]
 
         def before_exec() -> None:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is ignored here stays ignored in the app
             if libc:
                 libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if cores:

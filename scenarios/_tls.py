@@ -24,9 +24,11 @@ class Trust:
     insecure: bool = False  # whether any certificate will do
 
     @classmethod
-    def of(cls, cacert: Path | None, *, insecure: bool) -> "Trust":
-        """What the flags say. Raises Trouble for a file that cannot be used, the environment's too."""
+    def of(cls, cacert: Path | None, url: str, *, insecure: bool) -> "Trust":
+        """What the flags say. Raises Trouble for a file that cannot be used; the environment's only where it would be."""
         trust = cls(str(cacert.absolute()) if cacert else None, insecure)
+        if not cacert and not url.startswith("https:"):
+            return trust
         name = "--cacert" if cacert else "SSL_CERT_FILE"
         try:
             trust.context()

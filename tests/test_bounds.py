@@ -124,9 +124,13 @@ def test_gate_table_and_step_summary_read_the_neighbour_that_the_verdict_reads(
     entry = entry_of(seen)
     assert (entry["neighbours"]["async"]["loaded_p90_s"], entry["neighbours_at"]) == (p90, at), what
     found = judge(parse("neighbour_p90 < 50ms"), run(route(**entry)))
-    assert found.holds is (p90 < 0.05), what
     level = f"{at['users']}u" if "users" in at else f"{at['rate_rps']:g}/s"
-    assert found.words.startswith(f"neighbour_p90(GET /x) @ {level} = {seconds(p90)}")
+    if "not asked" in what:  # it may do less harm where it leaves room
+        assert found.holds is None
+        assert found.words.startswith(f"neighbour_p90(GET /x) @ {level} between 0 ms and {seconds(p90)}")
+    else:
+        assert found.holds is (p90 < 0.05), what
+        assert found.words.startswith(f"neighbour_p90(GET /x) @ {level} = {seconds(p90)}")
     assert seen.top
     shown = f"{seconds(IDLE)} -> {seconds(p90)}"
     assert row(finding_of(seen))[5] == shown + ("" if at == {"users": seen.top.level.users} else f" @ {level}"), what

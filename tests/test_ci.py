@@ -23,7 +23,7 @@ BLOCKED: dict[str, Any] = {
     "remedy": "Await it:\n100 % of it.",
     "blame": [SLEEP],
 }
-FREE: dict[str, Any] = {"served_at_once": 64.0, "capacity_rps": 640.0, "is_bound": True}
+FREE: dict[str, Any] = {"served_at_once": 64.0, "capacity_rps": 640.0, "is_bound": True, "nothing_queues": True}
 GITHUB = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(Path.cwd())}
 CHECK = {
     "id": "V3",

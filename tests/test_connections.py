@@ -137,7 +137,7 @@ def test_a_wrong_certificate_is_told_as_such(secure: str, here: Here) -> None:
     [
         (["http://127.0.0.1:1", "--cacert", "/not/there"], {}, "--cacert /not/there: No such file"),
         (["http://127.0.0.1:1", "--cacert", __file__], {}, "no certificate can be read there"),
-        (["http://127.0.0.1:1"], {"SSL_CERT_FILE": "/not/there"}, "SSL_CERT_FILE /not/there: No such file"),
+        (["https://127.0.0.1:1"], {"SSL_CERT_FILE": "/not/there"}, "SSL_CERT_FILE /not/there: No such file"),
         (["shop:app", "--insecure"], {}, "asked over plain HTTP"),
     ],
 )
@@ -199,3 +199,12 @@ def test_nothing_that_we_ask_goes_through_a_proxy(tmp_path: Path, here: Here, mo
             assert prove(client, "GET /x", "/x", "1") == "1"
         found = here("run", "crowd", "--host", url, "--dry-run")
         assert "It describes GET /x" in found.stderr, found.stderr
+
+
+def test_a_certificate_file_that_has_gone_stops_nobody_who_asks_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over plain HTTP, or for an app that we serve."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/not/there")
+    for target in ("http://127.0.0.1:8000", ":8000", "shop.main:app", ""):
+        assert Trust.of(None, target, insecure=False) == Trust()
+    with pytest.raises(Trouble, match="SSL_CERT_FILE /not/there"):
+        Trust.of(None, "https://127.0.0.1:8000", insecure=False)

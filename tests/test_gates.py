@@ -20,8 +20,14 @@ LITTLE_KNOWN = {
     "async": {"idle_p90_s": 0.002, "loaded_p90_s": None},
     "def": {"idle_p90_s": 0.1, "loaded_p90_s": None, "loaded_p90_at_least_s": 0.3},
 }
-FREE: dict[str, Any] = {"served_at_once": 64.0, "capacity_rps": 640.0, "is_bound": True}
-PAUSED: dict[str, Any] = {"service_s": 0.008, "served_at_once": 12.0, "capacity_rps": 1500.0, "is_bound": True}
+FREE: dict[str, Any] = {"served_at_once": 64.0, "capacity_rps": 640.0, "is_bound": True, "nothing_queues": True}
+PAUSED: dict[str, Any] = {
+    "service_s": 0.008,
+    "served_at_once": 12.0,
+    "capacity_rps": 1500.0,
+    "is_bound": True,
+    "nothing_queues": True,
+}
 CALM: dict[str, Any] = {"verdict": "unknown", "excluded": ["loop-blocked", "loop-busy"]}
 TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
     # the levels
@@ -99,6 +105,8 @@ TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
     ("capacity >= 1400/s", PAUSED, True, None, ">= 1,500/s, limit 1,400/s, over by 7"),
     ("capacity >= 2000/s", PAUSED, None, None, ">= 1,500/s, limit 2,000/s: inconclusive"),
     ("served_at_once >= 20", {**PAUSED, "is_bound": False}, False, 12.0, "= 12, limit 20, under by 40 %"),
+    ("served_at_once >= 20", {**PAUSED, "nothing_queues": False}, None, None, ">= 12, limit 20: inconclusive"),  # nobody knows
+    ("served_at_once >= 20", {"is_bound": True}, None, None, ">= 10, limit 20: inconclusive"),  # a summary of an older atonce
     ("capacity > 900/s", FREE, None, None, ">= 640/s"),
     ("capacity > 90/s", {}, True, 100.0, "= 100/s"),
     ("service_s < 50ms", {}, False, 0.1, "= 100 ms"),

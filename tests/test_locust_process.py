@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -88,6 +89,15 @@ def test_a_locust_that_does_not_go_on_is_given_up(
         watch(None, locust, iter([script(tmp_path)]), lambda _cell, _seconds: None, log, lambda: None)
     assert trouble.value.code is Exit.UNTRUSTED
     assert words in trouble.value.sentence
+
+
+def test_a_crowd_that_waits_for_whole_rounds_may_be_silent_for_as_long() -> None:
+    """A window goes on until a round of all its users has ended: up to three times as long as it was planned."""
+    scripted = script(Path())
+    slow = replace(scripted.cells[0], warm_up=2.0, window=58.0, longest=180.0, drain=10.0)
+    process: Any = SimpleNamespace(script=replace(scripted, cells=(slow,)))
+    assert _locust_process.LocustProcess.longest(process, "whole") == 190.0
+    assert _locust_process.LocustProcess.longest(process, "drain") == 10.0
 
 
 def test_what_hangs_elsewhere_ends_when_the_budget_is_long_over() -> None:

@@ -249,6 +249,15 @@ def test_an_env_file_may_refer_to_variables(tmp_path: Path, monkeypatch: pytest.
     assert dict(os.environ) == before
 
 
+def test_a_flag_counts_where_an_env_file_refers_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the app reads is what the file's own lines are made of."""
+    path = tmp_path / ".env"
+    monkeypatch.delenv("WHO", raising=False)
+    path.write_text("DB=localhost\nURL=postgres://${WHO}@${DB}/x\n", encoding="utf-8")
+    found = variables(["DB=prod", "WHO=me"], path)
+    assert found == {"DB": "prod", "WHO": "me", "URL": "postgres://me@prod/x"}
+
+
 def test_who_listens_at_a_port_is_found_with_all_descendants() -> None:
     """The process itself, and a child that does not listen itself; nobody at a port that is closed."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -23,6 +23,7 @@ from reports.queueing import (
     fit_sweep,
     mdc,
     replay,
+    served_at_once,
 )
 from reports.steadiness import drift
 from tests.bench_theory import Case, fitted
@@ -257,6 +258,14 @@ def test_service_in_place_needs_no_order(rho: float) -> None:
         found = busy_service(sent, serve(sent, D * (1 + noise * rng.standard_normal(4000)), c, order, rng), c)
         assert found == pytest.approx(D, rel=0.01)
     assert busy_service(np.arange(5.0), np.arange(5.0) + D, 1) is None
+
+
+def test_no_more_are_served_at_once_than_ask() -> None:
+    """What is above is chance; long pauses make no number negative."""
+    assert served_at_once(631, 0.102, 64) == pytest.approx(64)
+    assert served_at_once(100, 0.1, 64) == pytest.approx(10)
+    assert served_at_once(1530, 0.0005, 64, 0.0422) == pytest.approx(64 / 0.0427 * 0.0005)
+    assert served_at_once(100, 0.0, 64) == 0.0
 
 
 SENDS = st.lists(st.floats(0, 20), min_size=1, max_size=60).map(sorted).map(np.array)

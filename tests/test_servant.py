@@ -204,6 +204,13 @@ def test_it_ends_as_its_child_does(tmp_path: Path, mark: str, code: str, end: in
         assert app.wait(60) == end
 
 
+def test_ctrl_c_means_to_an_app_what_it_means_without_us(tmp_path: Path, mark: str) -> None:
+    """The supervisor ignores it; the app, and what that starts, must not inherit this."""
+    code = "import signal, sys; sys.exit(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    with servant([sys.executable, "-c", code], **quiet(tmp_path, mark)) as app:
+        assert app.wait(60) == 0
+
+
 def test_a_command_that_cannot_be_run_says_so_in_the_log(tmp_path: Path, mark: str) -> None:
     """With a shell's exit code for that."""
     with servant(["/not/there"], **quiet(tmp_path, mark)) as app:

@@ -10,6 +10,7 @@ import copy
 import functools
 import inspect
 import itertools
+import os
 import sys
 from collections import UserDict
 from collections.abc import Awaitable, Callable, Iterator
@@ -223,7 +224,7 @@ WRITTEN: tuple[App, ...] = (
     *(breaks_off_late, gives_up, returns_something, looks_at_its_scope, meets_refusals),
 )
 APPS |= {getattr(one, "__name__", ""): one for one in WRITTEN}
-ORDER = Order("a", factory=False, home="", folder="", act="a", secret="", watch=False)
+ORDER = Order("a", factory=False, home="", folder=os.devnull, act="a", secret="", watch=False)
 WRAPS: dict[str, Callable[[Any], Any]] = {
     "probe": Probe,
     "probe and lodger": lambda app: Probe(Lodger(app, ORDER)),

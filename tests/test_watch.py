@@ -430,7 +430,10 @@ def test_a_fork_meets_no_thread_of_the_guest(tmp_path: Path) -> None:
                 warnings.simplefilter("always")
                 child = os.fork()
             if not child:
-                os._exit(1 + 10 * (sys.getswitchinterval() != usual))
+                if not (again := os.fork()):
+                    os._exit(0)
+                os.waitpid(again, 0)  # whose parent must not have begun to watch
+                os._exit(threading.active_count() + 10 * (sys.getswitchinterval() != usual))
             ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) + 100 * len(said))
         await asyncio.sleep(0.05)
         names = {thread.name for thread in threading.enumerate()}

@@ -74,7 +74,7 @@ def supported(cell: str, latency: Latency | Level) -> Iterator[Check]:
 def in_rounds(level: Level) -> Check:
     """V24: where answers come in lumps, a rate counts one too many or too few, unless the window held whole rounds of all users."""
     is_whole = level.completed > 0 and level.completed % level.users == 0
-    edges = 0.0 if is_whole else level.lull / level.seconds
+    edges = 0.0 if is_whole else level.lull / level.seconds if level.completed else 1.0
     why = f"no answer came for {seconds(level.lull)} of {seconds(level.seconds)}: its {count(level.completed, 'answer')} are the luck of where it began"
     if is_whole:
         why = f"it held {count(level.completed // level.users, 'round')} of all its users"

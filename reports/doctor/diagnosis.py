@@ -65,7 +65,7 @@ class Case:
         """
         top, route = self.exam.top, self.exam.route
         is_its_own = top is not None and route.top is not None and top.level.users == route.top.users
-        is_open = route.capacity is None and not self.ruling.places
+        is_open = route.capacity is None and self.ruling.verdict in QUIET
         return is_open or (is_its_own and self.ruling.is_bound)
 
     @property
@@ -91,11 +91,17 @@ class Case:
         exam, top, few = self.exam, self.exam.top, self.exam.looks.get(FEW)
         if top is None:
             return {}, {}
+        if self.ruling.verdict is Verdict.SCALES and exam.half and exam.half_rate:
+            return exam.half, {"rate_rps": exam.half_rate}
         if self.ruling.verdict is Verdict.SCALES and is_full(exam, top):
-            if exam.half and exam.half_rate:
-                return exam.half, {"rate_rps": exam.half_rate}
             top = few if few and not is_full(exam, few) else top
         return top.beside, {"users": top.level.users}
+
+    @property
+    def waits_for_core(self) -> bool:
+        """Whether those neighbours waited for a core that a healthy route fills: what it does to them where it leaves room is not known."""
+        look = self.exam.looks.get(int(self.neighbours[1].get("users", 0)))
+        return self.ruling.verdict is Verdict.SCALES and look is not None and is_full(self.exam, look)
 
     @property
     def excluded(self) -> tuple[Verdict, ...]:

@@ -179,11 +179,13 @@ def nothing_queues(exam: Exam) -> Ruling | None:
     top = exam.looks.get(MANY)
     if not top:
         return None
-    is_told = exam.unloaded.is_sure and explained(exam, top)
-    if not (is_told or is_unmoved(exam, top) or (top.level.rate >= PLENTY and not is_harmed(top))):
-        return None
     told = f"with {count(top.level.users, 'user')} nothing queues at {number(top.level.rate)} requests/s"
-    return Ruling(Verdict.SCALES, told, is_bound=True)
+    if (exam.unloaded.is_sure and explained(exam, top)) or is_unmoved(exam, top):
+        return Ruling(Verdict.SCALES, told, is_bound=True)
+    if top.level.rate < PLENTY or is_harmed(top):
+        return None
+    plenty = f"it answers {number(top.level.rate)} requests/s, and one load generator asks for no more with room to spare"
+    return Ruling(Verdict.SCALES, plenty)
 
 
 def threads(exam: Exam) -> Ruling | None:

@@ -10,9 +10,10 @@ from pathlib import Path
 from results import spool
 from results.schema import Cell
 from scenarios._doctor.again import is_of
+from scenarios._doctor.question import MOST_OTHERS
 
 LEAST = 1000  # requests that an examination takes: what --requests must name at least
-POLITE = 12  # requests that no spool counts: three each time that a fresh process is asked politely
+POLITE = 2 * (MOST_OTHERS + 3 + 3)  # requests that no spool counts: tries, three politely, three again when watched; twice
 
 
 def count_left(folder: Path, act: str, route: str, requests: int) -> int:

@@ -208,6 +208,8 @@ class Examination:
         with self.ward.seated(act, watched=False) as (app, url), self.ward.locust(url) as locust:
             with self.ward.client(url) as client:
                 self.wait_for_calm(client)
+                if app:
+                    app.catch_up()
                 log = Log.from_here(log.path)  # without what was said at start-up
                 asked, manner = ask_until_taken(client, asked, self.order.choice.headers)
                 told["path"] = asked.path

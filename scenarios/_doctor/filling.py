@@ -113,7 +113,8 @@ def first_of(options: list[Any], beside: dict[str, Any], spot: Spot) -> Any:
     why = None
     for option in options:
         try:
-            return fill({**beside, "allOf": [tag_of(option, beside.get("discriminator") or {}), option]}, spot)
+            rest = {name: one for name, one in beside.items() if name != "discriminator"}
+            return fill({**rest, "allOf": [tag_of(option, beside.get("discriminator") or {}), option]}, spot)
         except Unfillable as no:
             why = why or no
     raise why or spot.no("can have no value")

@@ -37,7 +37,7 @@ def too_few_requests(order: Order) -> Iterator[str]:
     """For which routes the requests are too few, and how many would do: told before anything is loaded."""
     if (most := order.requests // LEVELS) < FASTEST * WINDOW:
         told = f"--requests {order.requests:,} are too few for routes that take less than {MANY * WINDOW / most:.2g} s"
-        yield f"{told}, unless few users hold them up; any route can do with --requests {enough(FASTEST * WINDOW):,}"
+        yield f"{told}, unless they hold the event loop; any route can do with --requests {enough(FASTEST * WINDOW):,}"
 
 
 class Listener(Audience, Protocol):

@@ -1,6 +1,7 @@
 """What to ask next, given what was seen: clear cases end early, and nothing is asked twice."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from results.gate import AT_A_LEVEL, NEIGHBOURS, Gate, asks
@@ -32,10 +33,16 @@ def steps(  # noqa: PLR0913, PLR0917 - what is known, and what is wanted
     5. A plateau that neither the CPU nor a queue explains is looked at once more, in between.
     6. Where the core is full and a gate asks for the neighbours: half of that load as well.
     """
-    act, service, few = bedside.act, bedside.alone(), bedside.few()
-    yield service, few
-    alone, seen = look(folder, act, service), look(folder, act, few)
-    if not alone or not seen or seen.wrong > seen.right:
+    act, service = bedside.act, bedside.alone()
+    yield (service,)
+    if not (alone := look(folder, act, service)):
+        return
+    if alone.latencies:  # one generator may ask so often by what a request takes here, not by what a polite one took
+        bedside = replace(bedside, service=min(bedside.service, alone.mean))
+    few = bedside.few()
+    yield (few,)
+    seen = look(folder, act, few)
+    if not seen or seen.wrong > seen.right:
         return
     looks = {1: alone, FEW: seen}
     yield from unless_held(folder, bedside, idle, looks, fits)
@@ -44,7 +51,7 @@ def steps(  # noqa: PLR0913, PLR0917 - what is known, and what is wanted
     busiest = held or looks[max(looks)]
     if (held.computes if held else fills_core(busiest, gates, bedside.route)) and busiest.rate:
         half = bedside.half(HALF * busiest.rate)
-        if fits(half, True):
+        if fits(half, held is not None):
             yield (half,)
     if held or any(suspicious(one, alone, idle) for one in looks.values()):
         holding.append(1 / held.rate if held and held.rate else alone.mean)

@@ -94,7 +94,8 @@ class Bedside:
 
     def asked(self, cell: Cell) -> float:
         """Requests of a level until its window is long enough to tell anything, where nobody waits."""
-        return cell.users / (self.service + cell.think) * (cell.warm_up + LEAST_WINDOW)
+        lap = self.service + cell.think
+        return cell.users / lap * (max(SHORTEST_WARM_UP, lap) + LEAST_WINDOW)
 
     def alone(self) -> Cell:
         """One user: the unloaded service time."""

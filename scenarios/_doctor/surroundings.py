@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
+from dotenv.variables import parse_variables
 
 from results.trouble import Exit, Trouble
 
@@ -37,6 +38,7 @@ def python_of(place: Path) -> str | None:
 
 def variables(pairs: Iterable[str], file: Path | None) -> dict[str, str]:
     """What somebody sets for the app; a flag beats the file. A sentence about them never repeats a value."""
+    given = dict(map(parse_pair, pairs))
     found: dict[str, str] = {}
     if file:
         try:
@@ -46,14 +48,18 @@ def variables(pairs: Iterable[str], file: Path | None) -> dict[str, str]:
         for one in parse_stream(StringIO(text)):
             if one.error or (one.key and one.value is None):
                 raise Trouble(f"{file}, line {one.original.line}: expected KEY=VALUE.", Exit.USAGE)
-        expanded = dotenv_values(stream=StringIO(text))  # ${NAME} stands for what the app would read
-        found = {name: value for name, value in expanded.items() if value is not None}
-    for pair in pairs:
-        name, mark, value = pair.partition("=")
-        if not mark or not re.fullmatch(r"[A-Za-z_]\w*", name):
-            raise Trouble("--env expects KEY=VALUE; one of them is not of that form.", Exit.USAGE)
-        found[name] = value
-    return found
+        for name, raw in dotenv_values(stream=StringIO(text), interpolate=False).items():
+            known = {**os.environ, **found, **given}  # ${NAME} stands for what the app will read
+            found[name] = "".join(atom.resolve(known) for atom in parse_variables(raw or ""))
+    return {**found, **given}
+
+
+def parse_pair(pair: str) -> tuple[str, str]:
+    """`KEY=VALUE`. Raises Trouble otherwise, without the value: it may be a secret."""
+    name, mark, value = pair.partition("=")
+    if not mark or not re.fullmatch(r"[A-Za-z_]\w*", name):
+        raise Trouble("--env expects KEY=VALUE; one of them is not of that form.", Exit.USAGE)
+    return name, value
 
 
 def waits_for(folder: Path) -> Path:

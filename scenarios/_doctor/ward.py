@@ -95,7 +95,7 @@ class Ward:
     def note_kill(self) -> None:
         """Say once that an app was not given the time that it needs to end."""
         within = f"{self.order.stop_within:g} s after SIGTERM"
-        note = f"The app had not ended {within}, and was killed; --stop-within gives it longer."
+        note = f"The app, or what it started, had not ended {within}, and was killed; --stop-within gives it longer."
         notes = self.run.facts["plan"]["notes"]
         notes.extend([note] if note not in notes else [])
 

@@ -36,14 +36,14 @@ def pause_in_forks(one: Pausable) -> None:
     """From now on, as long as it lives."""
     if not hasattr(os, "register_at_fork"):  # no forks here
         return
-    known = weakref.ref(one)
+    known, owner = weakref.ref(one), os.getpid()  # a child that forks has none of its threads
 
     def before() -> None:
-        if found := known():
+        if (found := known()) and os.getpid() == owner:
             found.pause()
 
     def after() -> None:
-        if not (found := known()):
+        if not (found := known()) or os.getpid() != owner:
             return
         if sys.version_info[:2] == COUNTS_LATE:
             with contextlib.suppress(RuntimeError):  # the loop is closed

@@ -2,11 +2,13 @@
 
 import contextlib
 import gc
+import opcode
 import os
 import re
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +28,8 @@ GC_MAY_LOCK = sys.version_info < (3, 12)  # sys._current_frames() and a collecti
 NAPS = re.compile(rb"\nvoluntary_ctxt_switches:\s+(\d+)")
 FREE_WAITS = 1  # waits of a thread until it has slept and got the GIL: its sleep,
 HANDED_WAITS = 3  # then one for a signal and one for a mutex
+ASKED_TO_DROP = ("RESUME", "JUMP_BACKWARD", "POP_JUMP_BACKWARD", "JUMP_ABSOLUTE")  # here the interpreter looks whether it must
+CHECKS = {number for name, number in opcode.opmap.items() if name.startswith(ASKED_TO_DROP) and not name.endswith("NO_INTERRUPT")}
 
 
 class Access(Enum):
@@ -51,6 +55,18 @@ def count_waits() -> int:
 def access_after(waits: int) -> Access:
     """How it came by the GIL, by its waits since it went to sleep. A forced switch takes one more."""
     return Access.FREE if waits <= FREE_WAITS else Access.HANDED_OVER if waits <= HANDED_WAITS else Access.FORCED
+
+
+def is_between_calls(stack: Sequence[Raw]) -> bool:
+    """Whether the innermost frame stands where threads change by force only: at a jump back, or at a function's begin.
+
+    How often a thread waits depends on the machine: a forced switch may come with as few waits as
+    one by a call that lets the GIL go. That can only be under way in a call.
+    """
+    if not stack:
+        return False
+    code, last = stack[0]
+    return 0 <= last < len(code.co_code) and code.co_code[last] in CHECKS
 
 
 def sharpen_timer() -> None:

@@ -7,7 +7,7 @@ that line still. How long nobody could look is said (`blind`).
 
 A stretch of Python between two calls that let the GIL go may be shorter than any wait for it.
 Who looks at the first chance sees those calls and never what lies between; so each look knows how
-it came by the GIL (`Access`), and while one is due, threads change after 20 us. Where no look in a
+it came by the GIL (`Access`), and while one is due, threads change after 50 us. Where no look in a
 hold has met a line by force, the function is named and no line of it.
 
 Not all delay is the fault of the stack that is seen. Other threads may keep the GIL, other processes the core: the loop is
@@ -34,7 +34,7 @@ from typing import TextIO
 from .forks import end_thread, pause_in_forks
 from .frames import COLLECTOR, Frame, Words
 from .looks import Hold, Look, looks_of, true_weights
-from .loop_thread import LOOK, Access, LoopThread, access_after, count_waits, sharpen_timer
+from .loop_thread import LOOK, Access, LoopThread, access_after, count_waits, is_between_calls, sharpen_timer
 
 seconds = time.perf_counter
 TICK = 0.010  # seconds between a sign of life and the next question
@@ -43,7 +43,7 @@ PATIENCE = 0.1  # seconds between two looks for the file `<act>.wait`, beside it
 PIECE = 0.5  # seconds after which a hold is written down as far as it is known: the process may be killed any moment
 APART = 1e-6  # seconds between one hold and the next; the pieces of one touch
 SWITCH = 0.001  # seconds that a question waits for the GIL; the default of 5 ms outlasts holds
-LOOK_SWITCH = 0.00002  # seconds that a look waits for it; less may not be counted as a wait
+LOOK_SWITCH = 0.00005  # seconds that a look waits for it; less may not be counted as a wait
 
 
 class Collector:
@@ -204,6 +204,8 @@ class Watch:
         ours = Collector.__call__.__code__  # where the interpreter changes threads after a collection
         raw = [one for one in self.watched.stack() if one[0] is not ours]
         stack = raw[: max(0, len(raw) - self.depth)]  # empty: the loop waits for events, or for the GIL after that
+        if self.access is Access.HANDED_OVER and is_between_calls(stack):
+            self.access = Access.FORCED
         task = asyncio.current_task(self.loop) if stack else None
         who = weakref.ref(task) if task else bool(stack)
         now = seconds()

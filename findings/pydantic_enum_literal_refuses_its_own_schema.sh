@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# pydantic 2.14.3 (core 2.50.4) on Python 3.11: a tag that is `Literal[Kind.A]` refuses the very value
+# that the model's JSON schema names, as soon as the model is part of a tagged union.
+#
+# Expected: the schema says {"const": "a"}, so the JSON {"kind": "a"} is valid, alone and in the union.
+# Seen: JSON is taken by the model alone; Python input "a" is not ("Input should be <Kind.A: 'a'>"), and
+# in the tagged union even JSON fails. FastAPI publishes that schema, so a client (or a load tool)
+# that fills a request in from the OpenAPI document cannot call such a route: it is answered 422.
+# Needs Python 3.11 or newer and a package index. Exits 1 if any of that has changed.
+set -euo pipefail
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+"${PYTHON:-python3}" -m venv venv
+venv/bin/pip install --quiet --disable-pip-version-check pydantic==2.14.3 pydantic-core==2.50.4
+cat >tags.py <<'PY'
+import sys
+from enum import Enum
+from typing import Annotated, Literal
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+class Kind(Enum):
+    A = "a"
+    B = "b"
+
+class First(BaseModel):
+    kind: Literal[Kind.A] = Kind.A
+
+class Second(BaseModel):
+    kind: Literal[Kind.B] = Kind.B
+
+union = TypeAdapter(Annotated[First | Second, Field(discriminator="kind")])
+
+def takes(validate, value):
+    try:
+        validate(value)
+    except ValidationError:
+        return False
+    return True
+
+seen = {
+    "schema": First.model_json_schema()["properties"]["kind"].get("const"),
+    "JSON alone": takes(First.model_validate_json, '{"kind": "a"}'),
+    "Python alone": takes(First.model_validate, {"kind": "a"}),
+    "JSON in the union": takes(union.validate_json, '{"kind": "a"}'),
+    "Python in the union": takes(union.validate_python, {"kind": "a"}),
+}
+print(seen)
+sys.exit(list(seen.values()) != ["a", True, False, False, False])
+PY
+venv/bin/python tags.py
