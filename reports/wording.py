@@ -22,7 +22,8 @@ def number(value: float) -> str:
 
 def places(value: float) -> str:
     """How many are served at once: `64`, `40.4`, `0.998`."""
-    return f"{value:.0f}" if value > TENFOLD and value == round(value) else number(value)
+    is_whole = value > TENFOLD and math.isclose(value, round(value), rel_tol=1e-9)
+    return f"{value:.0f}" if is_whole else number(value)
 
 
 def seconds(value: float | None) -> str:
