@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# pydantic 2.14.3 (core 2.50.4) on Python 3.11: a tag that is `Literal[Kind.A]` refuses the very value
-# that the model's JSON schema names, as soon as the model is part of a tagged union.
+# pydantic 2.14.3 (core 2.50.4) on Python 3.11: a field that is `Literal[Kind.A]`, of an Enum without a str
+# base, refuses the very value that the model's own JSON schema names.
 #
-# Expected: the schema says {"const": "a"}, so the JSON {"kind": "a"} is valid, alone and in the union.
-# Seen: JSON is taken by the model alone; Python input "a" is not ("Input should be <Kind.A: 'a'>"), and
-# in the tagged union even JSON fails. FastAPI publishes that schema, so a client (or a load tool)
-# that fills a request in from the OpenAPI document cannot call such a route: it is answered 422.
+# Expected: the schema says {"const": "a"}, so the JSON {"kind": "a"} is valid, alone and in a tagged union.
+# Seen: it is refused in both, as JSON and as Python input ("Input should be <Kind.A: 'a'>"). FastAPI
+# publishes that schema, so a client (or a load tool) that fills a request in from the OpenAPI document
+# cannot call such a route: it is answered 422.
 # Needs Python 3.11 or newer and a package index. Exits 1 if any of that has changed.
 set -euo pipefail
 folder=$(mktemp -d)
@@ -46,6 +46,6 @@ seen = {
     "Python in the union": takes(union.validate_python, {"kind": "a"}),
 }
 print(seen)
-sys.exit(list(seen.values()) != ["a", True, False, False, False])
+sys.exit(list(seen.values()) != ["a", False, False, False, False])
 PY
 venv/bin/python tags.py
