@@ -23,11 +23,11 @@ try:
 except (ImportError, ValueError, OSError):  # nobody counts the waits of one thread
     WAITS_TELL = False
 
+CROWD = 0.001  # CPU seconds that tell whether other threads compute, too; after less, it is as before
 LOOK = 0.005  # seconds until the loop is looked at for want of a sign
 GC_MAY_LOCK = sys.version_info < (3, 12)  # sys._current_frames() and a collection inside it may wait for each other
 NAPS = re.compile(rb"\nvoluntary_ctxt_switches:\s+(\d+)")
-FREE_WAITS = 1  # waits of a thread until it has slept and got the GIL: its sleep,
-HANDED_WAITS = 3  # then one for a signal and one for a mutex
+FREE_WAITS = 1  # waits of a thread that slept and got the GIL at once: its sleep
 ASKED_TO_DROP = ("RESUME", "JUMP_BACKWARD", "POP_JUMP_BACKWARD", "JUMP_ABSOLUTE")  # here the interpreter looks whether it must
 CHECKS = {number for name, number in opcode.opmap.items() if name.startswith(ASKED_TO_DROP) and not name.endswith("NO_INTERRUPT")}
 
@@ -44,7 +44,7 @@ class Access(Enum):
     AWAKE = "awake"
     """What is seen ran, so that a sleep since the look before belongs to another call."""
     HANDED_OVER = "handed over"
-    """The holder let it go in a call that it came to later: what it had done is not to be seen."""
+    """It ran before the call that is seen: in what, is not to be seen."""
 
 
 def count_waits() -> int:
@@ -53,15 +53,15 @@ def count_waits() -> int:
 
 
 def access_after(waits: int) -> Access:
-    """How it came by the GIL, by its waits since it went to sleep. A forced switch takes one more."""
-    return Access.FREE if waits <= FREE_WAITS else Access.HANDED_OVER if waits <= HANDED_WAITS else Access.FORCED
+    """How it came by the GIL, by its waits since it went to sleep. A forced switch mostly takes one more."""
+    return Access.FREE if waits <= FREE_WAITS else Access.FORCED
 
 
 def is_between_calls(stack: Sequence[Raw]) -> bool:
     """Whether the innermost frame stands where threads change by force only: at a jump back, or at a function's begin.
 
-    How often a thread waits depends on the machine: a forced switch may come with as few waits as
-    one by a call that lets the GIL go. That can only be under way in a call.
+    How often a thread waits depends on the machine: a forced switch may come with no wait more.
+    A call that lets the GIL go can only be under way in a call.
     """
     if not stack:
         return False
@@ -90,12 +90,13 @@ class LoopThread:
         self.ident = threading.get_ident()
         self.clock: int | None = None
         self.told: list[int] = []
-        if sys.platform == "linux":
+        folder = Path(f"/proc/self/task/{threading.get_native_id()}")
+        if sys.platform == "linux" and (folder / "status").exists():  # a chroot may be without /proc
             self.clock = time.pthread_getcpuclockid(self.ident)
-            folder = Path(f"/proc/self/task/{threading.get_native_id()}")
             names = [name for name in ("status", "schedstat") if (folder / name).exists()]  # not every kernel counts the second
             self.told = [os.open(folder / name, os.O_RDONLY) for name in names]
         self.ran = self.others = 0.0
+        self.is_crowded = False
         self.naps: list[bytes] = []
         self.queued = 0.0
 
@@ -106,7 +107,10 @@ class LoopThread:
         was = self.ran, self.others
         self.ran = time.clock_gettime(self.clock)
         self.others = time.process_time() - time.thread_time() - self.ran
-        return self.ran - was[0], self.others - was[1]
+        ran, others = self.ran - was[0], self.others - was[1]
+        if ran + others > CROWD:
+            self.is_crowded = others > ran / 2
+        return ran, others
 
     def own(self, gap: float) -> Own:
         """What it did by itself in the last `gap` seconds."""

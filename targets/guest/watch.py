@@ -5,10 +5,10 @@ the sign comes. A look stands for the time since the one before. Only a thread t
 keeps it hides, but not the line that called it: the interpreter changes threads right after the call, and the late look finds
 that line still. How long nobody could look is said (`blind`).
 
-A stretch of Python between two calls that let the GIL go may be shorter than any wait for it.
-Who looks at the first chance sees those calls and never what lies between; so each look knows how
-it came by the GIL (`Access`), and while one is due, threads change after 50 us. Where no look in a
-hold has met a line by force, the function is named and no line of it.
+A thread that waits for the GIL gets it by force only after the switch interval, and every call that
+lets the GIL go begins that interval anew. With a long one, a look meets those calls and never the
+Python between them, or comes when the hold is over. So the interval is 5 us while this thread runs.
+Where a call was met asleep and other code ran before it, the function is named and no line of it.
 
 Not all delay is the fault of the stack that is seen. Other threads may keep the GIL, other processes the core: the loop is
 then in the middle of something innocent. So a look counts for as long as the loop's thread ran, or slept without once
@@ -28,6 +28,7 @@ import threading
 import time
 import weakref
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -42,8 +43,8 @@ HELD = 0.010  # seconds: who keeps the loop for less is not told
 PATIENCE = 0.1  # seconds between two looks for the file `<act>.wait`, beside its own, that tells it to wait
 PIECE = 0.5  # seconds after which a hold is written down as far as it is known: the process may be killed any moment
 APART = 1e-6  # seconds between one hold and the next; the pieces of one touch
-SWITCH = 0.001  # seconds that a question waits for the GIL; the default of 5 ms outlasts holds
-LOOK_SWITCH = 0.00005  # seconds that a look waits for it; less may not be counted as a wait
+SWITCH = 0.000005  # seconds that this thread waits for the GIL: less than a stretch of Python between two calls
+CROWDED_SWITCH = 0.001  # the same while other threads compute: each change between them costs, too
 
 
 class Collector:
@@ -134,15 +135,13 @@ class Watch:
         wait = self.path.with_name(f"{self.path.stem.rpartition('-')[0]}.wait")
         while wait.exists() and self.goes_on():
             self.closing.wait(PATIENCE)
-        usual = sys.getswitchinterval()
-        self.switch = min(usual, SWITCH)
-        sys.setswitchinterval(self.switch)
+        self.usual = sys.getswitchinterval()
         gc.callbacks.append(self.collector)
         with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the loop is closed
             self.write_holds()
         with contextlib.suppress(ValueError):  # the app has emptied the list
             gc.callbacks.remove(self.collector)
-        sys.setswitchinterval(usual)
+        sys.setswitchinterval(self.usual)
 
     def write_holds(self) -> None:
         """Question after question, as long as there is something to watch."""
@@ -162,9 +161,7 @@ class Watch:
         """One pause, one question. A hold counts from the question on, or from the moment that we could not ask it."""
         self.forget()
         self.seen = self.due = seconds() + TICK
-        waits = count_waits()
-        self.closing.wait(TICK)
-        self.access = access_after(count_waits() - waits)
+        self.sleep(lambda: self.closing.wait(TICK))
         if seconds() > self.due + LOOK:
             self.look(file)
         else:
@@ -181,18 +178,21 @@ class Watch:
             self.end(file, self.hold, self.answered if answered else self.seen)
 
     def plan_look(self) -> None:
-        """Choose a random moment; a near one, where the last look has not told what ran."""
-        early, late = (0.1, 0.5) if self.access is Access.HANDED_OVER else (0.6, 1.4)
-        self.due = seconds() + LOOK * random.uniform(early, late)  # noqa: S311 - not for secrets
+        """Choose a random moment: at regular ones the same line of a loop could be met each time."""
+        self.due = seconds() + LOOK * random.uniform(0.6, 1.4)  # noqa: S311 - not for secrets
 
     def wait_for_sign(self) -> bool:
-        """Until it comes, or a look is due: only so long do other threads feel the short interval."""
+        """Until it comes, or a look is due."""
+        answered = self.sleep(lambda: self.sign.acquire(timeout=max(0.0, self.due - seconds())))
+        return answered or self.sign.acquire(blocking=False)  # it may have come during the wait for the GIL
+
+    def sleep(self, wait: Callable[[], bool]) -> bool:
+        """Wait, and learn how the GIL came back."""
         waits = count_waits()
-        sys.setswitchinterval(min(self.switch, LOOK_SWITCH))
-        answered = self.sign.acquire(timeout=max(0.0, self.due - seconds()))
-        sys.setswitchinterval(self.switch)  # at once, or the loop takes the GIL back during the look
+        sys.setswitchinterval(min(self.usual, CROWDED_SWITCH if self.watched.is_crowded else SWITCH))
+        answered = wait()
         self.access = access_after(count_waits() - waits)
-        return answered or self.sign.acquire(blocking=False)  # it may have come meanwhile
+        return answered
 
     def forget(self) -> None:
         """What thread and collector did until now is nobody's hold."""
@@ -204,7 +204,7 @@ class Watch:
         ours = Collector.__call__.__code__  # where the interpreter changes threads after a collection
         raw = [one for one in self.watched.stack() if one[0] is not ours]
         stack = raw[: max(0, len(raw) - self.depth)]  # empty: the loop waits for events, or for the GIL after that
-        if self.access is Access.HANDED_OVER and is_between_calls(stack):
+        if is_between_calls(stack):
             self.access = Access.FORCED
         task = asyncio.current_task(self.loop) if stack else None
         who = weakref.ref(task) if task else bool(stack)
