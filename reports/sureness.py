@@ -45,8 +45,13 @@ def cost_interval(moments: Array, total: Array, done: Array) -> Interval | None:
 
 
 def product(rate: float, rates: Interval | None, service: float, services: Interval | None) -> Interval | None:
-    """Interval of served at once, from two measurements that know nothing of each other; None when one of them has none."""
+    """Interval of served at once, from two measurements that know nothing of each other; None when one of them has none. One that reaches 0 takes it there."""
     if rates is None or services is None:
         return None
-    down, up = (math.hypot(math.log(rates[end] / rate), math.log(services[end] / service)) for end in (0, 1))
+    if min(rate, service, rates[1], services[1]) <= 0:
+        return None
+    up = math.hypot(math.log(rates[1] / rate), math.log(services[1] / service))
+    if min(rates[0], services[0]) <= 0:
+        return 0.0, rate * service * math.exp(up)
+    down = math.hypot(math.log(rates[0] / rate), math.log(services[0] / service))
     return rate * service * math.exp(-down), rate * service * math.exp(up)

@@ -11,7 +11,7 @@ import pytest
 from reports.claims import CLAIMS, Outcome, named
 from reports.claims.claim import Judgement
 from reports.report import explain
-from reports.sureness import rate_interval
+from reports.sureness import product, rate_interval
 from results.trouble import Trouble
 from scenarios._full import chosen
 from tests.simulate import HONEST, Truth, World, write
@@ -89,3 +89,10 @@ def test_pieces_smaller_than_a_few_clumps_have_no_interval() -> None:
     """Forty answers at a time: the cut would decide."""
     assert rate_interval(np.repeat(np.arange(30.0), 40), 40) is None
     assert rate_interval(np.repeat(np.arange(60.0), 40), 40) is not None
+
+
+def test_a_product_with_a_measurement_that_reaches_nothing_reaches_nothing() -> None:
+    """Few lone requests, most of them quick, have a mean whose interval goes below zero: no logarithm of that."""
+    low, high = product(10.0, (9.0, 11.0), 0.1, (-0.02, 0.2)) or (1.0, 0.0)
+    assert (low, round(high, 2)) == (0.0, 2.01)
+    assert product(0.0, (0.0, 1.0), 0.1, (0.05, 0.2)) is None

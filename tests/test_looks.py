@@ -1,6 +1,9 @@
 """What the watch makes of its looks: on a clock and a loop made up, as no busy machine would tell it twice alike."""
 
+import asyncio
 import gc
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +13,7 @@ import pytest
 
 from reports.blame import Held, held, read_holds
 from targets.guest.frames import Raw
-from targets.guest.loop_thread import LOOK, Access, LoopThread, Own, access_after
+from targets.guest.loop_thread import LOOK, Access, LoopThread, Own, access_after, stack_of
 from targets.guest.watch import Watch
 
 HERE = Path(__file__)
@@ -231,3 +234,29 @@ def test_without_proc_all_time_is_the_loops_own(monkeypatch: pytest.MonkeyPatch)
     """A chroot may have none: the watch goes on with what it has."""
     monkeypatch.setattr(Path, "exists", lambda _: False)
     assert LoopThread().own(0.02) == Own(0.02, 0.0, is_asleep=False)
+
+
+def test_a_stack_is_whole_although_its_thread_goes_on() -> None:
+    """A walk in Python met frames that had ended; on CPython 3.11.7 that killed an app."""
+    looks: list[str] = []
+    over, ident, usual = threading.Event(), threading.get_ident(), sys.getswitchinterval()
+
+    def look() -> None:
+        while not over.is_set():
+            looks.append(stack_of(ident)[-1][0].co_name)
+
+    async def deep(frames: int) -> int:
+        return await deep(frames - 1) if frames else sum(range(100))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    sys.setswitchinterval(0.000005)
+    until = time.perf_counter() + 1.0
+    while time.perf_counter() < until:
+        asyncio.run(deep(20))
+    over.set()
+    thread.join()
+    sys.setswitchinterval(usual)
+    assert len(looks) > 1000
+    assert len(set(looks)) == 1
+    assert stack_of(-1) == []
