@@ -8,7 +8,7 @@ import pytest
 from reports.blame import Blame, Held
 from reports.checks import Check
 from reports.doctor.diagnosis import collections
-from reports.doctor.exam import Exam, Inside, Look
+from reports.doctor.exam import Exam, Inside, Look, computing_share
 from reports.doctor.rules import rule
 from reports.findings import Verdict
 from reports.percentiles import Estimate
@@ -255,3 +255,11 @@ def test_what_the_garbage_collector_takes_is_said_and_accuses_nobody(collected: 
     healthy = exam(0.1, look(8, 80), look(64, 620), held=Held(0.0, 0.0, (), collected))
     assert Verdict.SCALES is rule(healthy, []).verdict
     assert told == [one.partition(":")[0] for one in collections(healthy)]
+
+
+def test_the_watchdogs_own_cpu_is_not_taken_for_the_apps() -> None:
+    """A route that sleeps for 12 ms and computes for 6 waits: 0.35 of a core, of which the watchdog makes 0.53 while it looks."""
+    assert computing_share(0.53, 0.35, 1.5, 1.3) == pytest.approx(0.404, abs=0.001)
+    assert computing_share(0.53, None, 1.5, 1.3) == pytest.approx(0.612, abs=0.001)
+    assert computing_share(None, 0.35, 1.5, 1.3) is None
+    assert computing_share(0.53, 0.35, 1.5, 0.0) is None

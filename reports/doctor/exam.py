@@ -102,20 +102,21 @@ def exam_of(evidence: Evidence, study: Study, route: Route, entry: dict[str, Any
     window = steady(evidence, second, second.name) if second else None
     run = evidence.run
     kept = held_in(evidence, second.on, (window.start, window.end)) if second and window else None
+    others = {one.cell: one.health.others for one in study.tallies}
+    looks = {cell.users: look_of(evidence, cell, levels[cell.users], others[cell.name] or 0.0) for cell in crowds}
     burnt = inside(evidence, second, window).cpu if second and window else None
     late = kept.seconds + kept.nobody if kept else 0.0
     runtime = run.get("targets", {}).get(entry.get("act"), {})
-    others = {one.cell: one.health.others for one in study.tallies}
     return Exam(
         entry=entry,
         route=route,
         faults={cell.users: found for cell in cells if cell.scenario is Scenario.CROWD and (found := wrong(evidence, cell))},
-        looks={cell.users: look_of(evidence, cell, levels[cell.users], others[cell.name] or 0.0) for cell in crowds},
+        looks=looks,
         half=beside(evidence, half) if half else None,
         half_rate=half.arrivals.profile[0][1] if half and half.arrivals else None,
         held=kept,
         restless=frozenset(one.place for one in rest.blames) if (rest := at_rest(evidence)[0]) else frozenset(),
-        computing=burnt * window.seconds / late if window and burnt is not None and late else None,
+        computing=computing_share(burnt, looks[FEW].inside.cpu if FEW in looks else None, window.seconds, late) if window else None,
         requests=window.completions if window else 0,
         watched=window.seconds if window else 0.0,
         workers=run["workers"],
@@ -124,6 +125,15 @@ def exam_of(evidence: Evidence, study: Study, route: Route, entry: dict[str, Any
         pinned=made_smaller(run, runtime),
         is_guarded=not run.get("host"),
     )
+
+
+def computing_share(watched: float | None, unwatched: float | None, seconds: float, late: float) -> float | None:
+    """CPU seconds per second of a late loop, from the shares of a core that the app used with the watchdog and without it.
+
+    The smaller of both counts, for the watchdog takes CPU, too. None where neither it nor lateness is known.
+    """
+    known = [one for one in (watched, unwatched) if one is not None]
+    return min(known) * seconds / late if watched is not None and late else None
 
 
 def at_rest(evidence: Evidence) -> tuple[Held | None, float]:
