@@ -45,7 +45,10 @@ def cost_interval(moments: Array, total: Array, done: Array) -> Interval | None:
 
 
 def product(rate: float, rates: Interval | None, service: float, services: Interval | None) -> Interval | None:
-    """Interval of served at once, from two measurements that know nothing of each other; None when one of them has none. One that reaches 0 takes it there."""
+    """Interval of served at once, from two independent measurements; None when one of them has none.
+
+    A lower end at or below 0, as few lone requests may have, makes the product's lower end 0.
+    """
     if rates is None or services is None:
         return None
     if min(rate, service, rates[1], services[1]) <= 0:

@@ -1,12 +1,12 @@
 """What the watch makes of its looks: on a clock and a loop made up, as no busy machine would tell it twice alike."""
 
-import asyncio
 import gc
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
 import pytest
@@ -236,27 +236,33 @@ def test_without_proc_all_time_is_the_loops_own(monkeypatch: pytest.MonkeyPatch)
     assert LoopThread().own(0.02) == Own(0.02, 0.0, is_asleep=False)
 
 
-def test_a_stack_is_whole_although_its_thread_goes_on() -> None:
-    """A walk in Python met frames that had ended; on CPython 3.11.7 that killed an app."""
-    looks: list[str] = []
-    over, ident, usual = threading.Event(), threading.get_ident(), sys.getswitchinterval()
+def test_no_other_thread_may_go_on_during_a_look_at_its_stack() -> None:
+    """A walk in Python may be interrupted at each step; one of them met frames that had ended, and killed an app."""
 
-    def look() -> None:
-        while not over.is_set():
-            looks.append(stack_of(ident)[-1][0].co_name)
+    def steps(callers: int) -> tuple[int, int]:
+        """Lines of Python that a look takes, and frames that it finds, below so many callers."""
+        if callers:
+            return steps(callers - 1)
+        lines = []
 
-    async def deep(frames: int) -> int:
-        return await deep(frames - 1) if frames else sum(range(100))
+        def trace(frame: FrameType, event: str, _: object) -> Any:
+            if frame.f_code is stack_of.__code__ and event == "line":
+                lines.append(frame.f_lineno)
+            return trace
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    sys.setswitchinterval(0.000005)
-    until = time.perf_counter() + 1.0
-    while time.perf_counter() < until:
-        asyncio.run(deep(20))
-    over.set()
-    thread.join()
-    sys.setswitchinterval(usual)
-    assert len(looks) > 1000
-    assert len(set(looks)) == 1
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            found = stack_of(threading.get_ident())
+        finally:
+            sys.settrace(before)
+        return len(lines), len(found)
+
+    few, many = steps(0), steps(50)
+    assert many[0] == few[0] > 0
+    assert many[1] == few[1] + 50
+
+
+def test_the_stack_of_a_thread_that_has_ended_is_empty() -> None:
+    """No thread has this number."""
     assert stack_of(-1) == []

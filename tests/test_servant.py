@@ -271,6 +271,8 @@ def test_an_app_is_read_on_when_the_disk_is_full() -> None:
     """What it says is lost, for it would stop otherwise."""
     words = Words("/dev/full", ())
     words.take(b"x\n" * 100_000)
+    words.take(b"y\n", is_last=True)
+    assert words.rest == b""
     os.close(words.file)
 
 

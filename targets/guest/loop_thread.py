@@ -25,7 +25,7 @@ try:
 except (ImportError, ValueError, OSError):  # nobody counts the waits of one thread
     WAITS_TELL = False
 
-CROWD = 0.001  # CPU seconds that tell whether other threads compute, too; after less, it is as before
+CROWD = 0.001  # CPU seconds of all threads: with less, `is_crowded` keeps its value
 LOOK = 0.005  # seconds until the loop is looked at for want of a sign
 GC_MAY_LOCK = sys.version_info < (3, 12)  # sys._current_frames() and a collection inside it may wait for each other
 NAPS = re.compile(rb"\nvoluntary_ctxt_switches:\s+(\d+)")
@@ -46,7 +46,7 @@ class Access(Enum):
     AWAKE = "awake"
     """What is seen ran, so that a sleep since the look before belongs to another call."""
     HANDED_OVER = "handed over"
-    """It ran before the call that is seen: in what, is not to be seen."""
+    """The time before the call that is seen: what ran then is unknown."""
 
 
 def count_waits() -> int:
@@ -55,15 +55,15 @@ def count_waits() -> int:
 
 
 def access_after(waits: int) -> Access:
-    """How it came by the GIL, by its waits since it went to sleep. A forced switch mostly takes one more."""
+    """How a thread got the GIL, from its waits since it went to sleep. A forced switch usually takes one more."""
     return Access.FREE if waits <= FREE_WAITS else Access.FORCED
 
 
 def is_between_calls(stack: Sequence[Raw]) -> bool:
     """Whether the innermost frame stands where threads change by force only: at a jump back, or at a function's begin.
 
-    How often a thread waits depends on the machine: a forced switch may come with no wait more.
-    A call that lets the GIL go can only be under way in a call.
+    The number of waits depends on the machine: a forced switch may take no extra wait.
+    A thread that releases the GIL by itself is always inside a call.
     """
     if not stack:
         return False
