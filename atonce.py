@@ -84,20 +84,20 @@ def reproduce(  # noqa: PLR0913 - one parameter per flag
 
     Serves the bundled app, drives async def, def, broken async def and asyncio.to_thread, and writes a report.
     """
-    from scenarios import _full, _plan  # noqa: PLC0415
+    from scenarios.plans import model, reproduce  # noqa: PLC0415
 
-    plan = _full.extended(_plan.reproduction(seconds), repeat, full=full)
+    plan = reproduce.extended(model.reproduction(seconds), repeat, full=full)
     settings = {"loop": loop, "seed": seed, "probe": not no_probe}
     play("reproduce", plan, settings, out, dry_run=dry_run, as_json=as_json, quiet=quiet, strict=strict, open_page=open_page)
 
 
 def play(command: str, plan: Any, settings: dict[str, Any], out: Path | None, *, dry_run: bool, **manners: Any) -> None:
     """Play a plan on servers of our own."""
-    from scenarios import _front  # noqa: PLC0415
+    from scenarios import commands  # noqa: PLC0415
 
     after = "atonce serve" if command == "reproduce" else "atonce reproduce"
-    told = _front.outline(plan) if dry_run else None
-    go(told, lambda: _front.bundled(command, plan, _front.Settings(**settings), out), plan.estimate(), after, **manners)
+    told = commands.outline(plan) if dry_run else None
+    go(told, lambda: commands.bundled(command, plan, commands.Settings(**settings), out), plan.estimate(), after, **manners)
 
 
 def go(told: Iterable[str] | None, begin: Callable[[], Any], seconds: float, after: str, **manners: Any) -> None:
@@ -105,7 +105,7 @@ def go(told: Iterable[str] | None, begin: Callable[[], Any], seconds: float, aft
     if told is not None:
         echo([*told, "next: the same without --dry-run"])
         return
-    from reports.ending import Manners, watched  # noqa: PLC0415
+    from reports.render.output import Manners, watched  # noqa: PLC0415
 
     run, drive = begin()
     raise typer.Exit(watched(run.path, drive, seconds, after, Manners(**manners)))
@@ -149,22 +149,22 @@ def run(  # noqa: PLR0913 - one parameter per flag
     burst: all at once. crowd: users who wait for their answers. steady: arrivals at a rate, whatever becomes of them.
     neighbours: both innocent routes of the bundled app. knee: latency from 20 % to 120 % of the capacity it measures first.
     """
-    from scenarios import _front  # noqa: PLC0415
-    from scenarios._tls import Trust  # noqa: PLC0415
+    from scenarios import commands  # noqa: PLC0415
+    from scenarios.system.tls import Trust  # noqa: PLC0415
 
     words = {"users": users, "rates": rate, "seconds": run_time, "think": think, "drain": drain}
     chosen = {"law": arrivals, "shape": shape, "pool": connections, "cap": cap, "repeat": repeat}
-    order = _front.order_of(scenario, host, allow_host, route or [], words, chosen, Trust.of(cacert, host, insecure=insecure))
-    plan = _front.plan_of(order)
+    order = commands.order_of(scenario, host, allow_host, route or [], words, chosen, Trust.of(cacert, host, insecure=insecure))
+    plan = commands.plan_of(order)
     manners = {"as_json": as_json, "quiet": quiet, "strict": strict, "open_page": open_page}
-    told = _front.outline(plan) if dry_run else None
-    go(told, lambda: _front.press(plan, order, seed, out), plan.estimate(), "atonce ls", **manners)
+    told = commands.outline(plan) if dry_run else None
+    go(told, lambda: commands.press(plan, order, seed, out), plan.estimate(), "atonce ls", **manners)
 
 
 @app.command(epilog="Examples:  atonce report   |   atonce report results/example   |   atonce report --json | python -m json.tool")
 def report(run: OneRun = None, *, out: Out = None, open_page: Open = False, as_json: Json = False, strict: Strict = False) -> None:
     """Render a stored run again: page, charts, summary."""
-    from reports.ending import Manners, conclude, present  # noqa: PLC0415
+    from reports.render.output import Manners, conclude, present  # noqa: PLC0415
     from results.listing import find  # noqa: PLC0415
     from results.store import default_root  # noqa: PLC0415
 
@@ -184,7 +184,7 @@ def selfcheck(  # noqa: PLR0913 - one parameter per flag
     quiet: Quiet = False,
 ) -> None:
     """Check the harness itself, on servers whose truth is known: how far off is it on this machine? Five minutes."""
-    from scenarios._selfcheck import plan_of  # noqa: PLC0415
+    from scenarios.plans.selfcheck import plan_of  # noqa: PLC0415
 
     manners = {"as_json": as_json, "quiet": quiet, "strict": False, "open_page": False}
     play("selfcheck", plan_of(), {"loop": loop, "seed": seed}, out, dry_run=dry_run, **manners)
@@ -210,7 +210,7 @@ def claims(  # noqa: PLR0913 - one parameter per flag
 ) -> None:
     """Measure single statements of the lesson, each with its prediction; or list them."""
     from reports.claims import listing, needs_of  # noqa: PLC0415
-    from scenarios._full import chosen  # noqa: PLC0415
+    from scenarios.plans.reproduce import chosen  # noqa: PLC0415
 
     if list_all or not ids:
         echo(listing(lambda needs: chosen(needs).estimate()))
@@ -265,21 +265,21 @@ def doctor(  # noqa: PLR0913 - one parameter per flag
     Starts it with its own interpreter, unchanged, a fresh process per route; asks only GET and HEAD unless you name others;
     at most 64 users and 20,000 requests per route. A GET may call paid or remote services too: look at --dry-run first.
     """
-    from results.settings import named, typed  # noqa: PLC0415
-    from scenarios._doctor import front  # noqa: PLC0415
-    from scenarios._tls import Trust  # noqa: PLC0415
+    from results.config import named, typed  # noqa: PLC0415
+    from scenarios.doctor import commands  # noqa: PLC0415
+    from scenarios.system.tls import Trust  # noqa: PLC0415
 
     target, start, url = named(context, target=target, start=start, url=url)
     served = {"app_dir": app_dir, "factory": factory, "python": python, "workers": workers, "loop": loop}
     trust = Trust.of(cacert, url or target, insecure=insecure)
-    patient = front.patient_of(
-        target, start, url, allow_host, typed(context, front.OURS), trust, **served, env=env, env_file=env_file
+    patient = commands.patient_of(
+        target, start, url, allow_host, typed(context, commands.OURS), trust, **served, env=env, env_file=env_file
     )
     chosen = {"routes": route, "only": only, "exclude": exclude, "params": param, "bodies": body, "headers": header}
-    order = front.order_of(patient, chosen, gate or [], budget, requests, seed, stop_within)
+    order = commands.order_of(patient, chosen, gate or [], budget, requests, seed, stop_within)
     manners = {"as_json": as_json, "quiet": quiet, "strict": strict, "open_page": open_page, "junit": junit}
-    told = front.outline(order) if dry_run else None
-    go(told, lambda: front.prepared(order, out), order.budget, "atonce report", **manners)
+    told = commands.outline(order) if dry_run else None
+    go(told, lambda: commands.prepared(order, out), order.budget, "atonce report", **manners)
 
 
 @app.command("ls", epilog="Examples:  atonce ls   |   atonce ls --out elsewhere")
@@ -306,7 +306,7 @@ def show(
 @app.command(epilog="Examples:  atonce scenarios   |   locust -f $(atonce scenarios crowd) --host http://127.0.0.1:8002")
 def scenarios(name: Annotated[str | None, typer.Argument(help="One scenario: print its path alone.")] = None) -> None:
     """Print where the scenario files lie, for plain Locust."""
-    from scenarios._front import place, places  # noqa: PLC0415
+    from scenarios.commands import place, places  # noqa: PLC0415
 
     echo([str(place(name))] if name else places())
 
@@ -323,7 +323,7 @@ def serve(
 
     It carries the probe, whose moments travel in a header; ATONCE_TARGET_PROBE=0 leaves it out.
     """
-    from scenarios._front import must_be_free  # noqa: PLC0415
+    from scenarios.commands import must_be_free  # noqa: PLC0415
 
     must_be_free(port)
     from targets.__main__ import serve as serve_target  # noqa: PLC0415
@@ -335,7 +335,7 @@ def serve(
 
 def echo(lines: Any) -> None:
     """Print lines, and end quietly when the reader has left."""
-    from results.trouble import may_be_cut_short  # noqa: PLC0415
+    from results.errors import may_be_cut_short  # noqa: PLC0415
 
     may_be_cut_short()
     typer.echo("\n".join(lines))
@@ -348,7 +348,7 @@ def rooms() -> Path:
 
 def start() -> None:
     """Read the settings, then the command line. Who typed nothing wrong may have written it down wrong."""
-    from results.settings import settle  # noqa: PLC0415
+    from results.config import settle  # noqa: PLC0415
 
     built = typer.main.get_command(app)
     settings = settle(built)
@@ -363,7 +363,7 @@ def start() -> None:
 def main() -> None:
     """The `atonce` command."""
     sys.path.insert(0, str(rooms()))
-    from results.trouble import guarded  # noqa: PLC0415
+    from results.errors import guarded  # noqa: PLC0415
 
     sys.exit(guarded(start))
 

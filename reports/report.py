@@ -1,22 +1,19 @@
-"""Puts a report together, from the stored run alone, and writes it below the run's `report/`."""
+"""Puts a report together, from the stored run alone."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from reports.checks.trust import Belief, Trust, trust
 from reports.claims import CLAIMS, Judged, Outcome, judge
-from reports.doctor.diagnosis import background, worst_last
-from reports.doctor.diagnosis import findings as diagnosed
-from reports.findings import Finding, Verdict, finding
-from reports.load import load
-from reports.measure import measure
+from reports.metrics.compute import measure
+from reports.metrics.model import Study
+from reports.metrics.run_data import load
 from reports.selfcheck import Goal, goals
-from reports.study import Study
-from reports.trust import Belief, Trust, trust
+from reports.verdicts.diagnose import background, worst_last
+from reports.verdicts.diagnose import findings as diagnosed
+from reports.verdicts.findings import Finding, Verdict, finding
+from results.errors import Exit
 from results.schema import Status
-from results.store import put
-from results.trouble import Exit
 
 PICTURED = 6  # routes
 
@@ -64,22 +61,3 @@ def explain(path: Path) -> Report:
     lesson = [claim for claim in CLAIMS if claim.id in asked] if numbers.reproduces else []
     claims = tuple(judge(claim, numbers, belief) for claim in lesson)
     return Report(path, numbers, belief, found, claims, goals(evidence) if numbers.run["command"] == "selfcheck" else ())
-
-
-def write(report: Report) -> dict[str, Any]:
-    """Draw the charts, write page and summary; give the summary. The folder is derived and may be deleted."""
-    from reports.charts import CHARTS, svg  # noqa: PLC0415 - matplotlib is heavy, and meaning does not need it
-    from reports.page import page  # noqa: PLC0415
-    from reports.summary import summary  # noqa: PLC0415
-
-    charts = report.path / "report" / "charts"
-    charts.mkdir(parents=True, exist_ok=True)
-    for chart in CHARTS:
-        figure = chart.draw(report.pictured)
-        if not isinstance(figure, str):
-            put(charts / f"{chart.stem}.svg", svg.standalone(figure))
-            put(charts / f"{chart.stem}.png", svg.png(figure))
-    data = summary(report)
-    put(charts.parent / "summary.json", (json.dumps(data, indent=1, allow_nan=False) + "\n").encode())
-    put(charts.parent / "index.html", page(report).encode())
-    return data

@@ -13,14 +13,14 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pandas as pd
 
-from reports.load import Evidence
-from reports.measure import limit_of
-from reports.offered import sends_of
-from reports.percentiles import Array, quantile
-from reports.queueing import FEW, closed_loop_mean, fit_sweep, replay
-from reports.spectrum import as_closed
-from reports.windows import Window, right, steady
-from reports.wording import number, seconds, share
+from reports.formatting import number, seconds, share
+from reports.metrics.compute import limit_of
+from reports.metrics.open_loop import sends_of
+from reports.metrics.run_data import Evidence
+from reports.metrics.steady_state import Window, right, steady
+from reports.stats.percentile_curve import as_closed
+from reports.stats.quantiles import Array, quantile
+from reports.stats.queueing import FEW, closed_loop_mean, fit_sweep, replay
 from results.schema import Cell
 
 BARE, FASTAPI = (0.01, 0.02, 0.03), (0.03, 0.03, 0.05)  # how far a closed loop's mean may be off: 1 place, a few, 40

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from results.errors import Exit, Trouble
 from results.store import newest, read_run
-from results.trouble import Exit, Trouble
 
 COLUMNS = "{:<44} {:<20} {:<20} {:>5} {:>8}  {}"
 

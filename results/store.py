@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from results.errors import Exit, Trouble
 from results.schema import FORMAT, Status
-from results.spooled import SAMPLE_COLUMNS, TABLES, Table, gather, spoilt_lines
-from results.trouble import Exit, Trouble
+from results.spool_tables import SAMPLE_COLUMNS, TABLES, Table, gather, spoilt_lines
 
 
 class RunFolder:

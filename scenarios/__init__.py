@@ -8,7 +8,7 @@ gives cues cell by cell, or by anybody, and then the cells begin and end with Lo
 - Locust registers a locustfile under its bare stem, so no stem here may be the name of a standard module.
 - It puts the working directory first on `sys.path`, where somebody's own `results` may lie: each locustfile puts the rooms
   before that, and the driver starts Locust in the run's folder.
-- Requests in flight when Locust stops vanish from its statistics, so `_recorder.py` writes them down when they leave, and
+- Requests in flight when Locust stops vanish from its statistics, so `recorder.py` writes them down when they leave, and
   the end of a test is held until they are answered.
 - Users that wait for answers slow down with the server, so an open model has no users but a dispatcher.
 - On a held loop uvloop accepts one new connection per turn, so connections are opened before the load.

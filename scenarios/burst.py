@@ -12,9 +12,9 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))  # the rooms first, wherever Locust was started
 
 from results.schema import Phase, Scenario
-from scenarios._cue import Cue
-from scenarios._recorder import Place
-from scenarios._user import Player
+from scenarios.generator._locust_user import Player
+from scenarios.generator.cell_run import Cue
+from scenarios.generator.recorder import Place
 
 
 class Burst(Player):

@@ -11,9 +11,9 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))  # the rooms first, wherever Locust was started
 
 from results.schema import Scenario
-from scenarios._cue import Cue, clock
-from scenarios._recorder import Place
-from scenarios._user import Player
+from scenarios.generator._locust_user import Player
+from scenarios.generator.cell_run import Cue, clock
+from scenarios.generator.recorder import Place
 
 RETRY_PAUSE = 0.1  # seconds; a dead target must not turn users into a storm of failed connects
 

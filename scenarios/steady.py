@@ -13,10 +13,10 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))  # the rooms first, wherever Locust was started
 
 from results.schema import Scenario
-from scenarios._user import Player
+from scenarios.generator._locust_user import Player
 
 
 class Steady(Player):
-    """Locust wants a user. It does nothing: `_dispatcher.py` keeps the schedule."""
+    """Locust wants a user. It does nothing: `dispatcher.py` keeps the schedule."""
 
     scenario = Scenario.STEADY

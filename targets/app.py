@@ -16,10 +16,11 @@ import httpx
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from targets import lesson, neighbours, upstream, variants
-from targets.guest.probe import Probe
-from targets.lab import Lab
-from targets.workers import leave_with_parent
+from targets import neighbours, upstream
+from targets.agent.probe import Probe
+from targets.child_processes import leave_with_parent
+from targets.lesson import Lab
+from targets.lesson import variants, waiting
 
 
 @asynccontextmanager
@@ -28,7 +29,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     leave_with_parent()
     if threads := os.environ.get("ATONCE_APP_THREADS"):
         anyio.to_thread.current_default_thread_limiter().total_tokens = int(threads)
-    async with upstream.running() as url, lesson.client_opened(app, url):
+    async with upstream.running() as url, waiting.client_opened(app, url):
         app.state.upstream = url
         async with lab.lifespan(app) if lab else nullcontext():
             gc.freeze()  # what start-up made is no garbage: a full collection would hold the loop 65 ms to find that out again
@@ -40,7 +41,7 @@ app = FastAPI(title="atonce example app", description=__doc__, lifespan=lifespan
 if os.environ.get("ATONCE_TARGET_PROBE") != "0":
     app.add_middleware(Probe)
 app.include_router(variants.router)
-app.include_router(lesson.router)
+app.include_router(waiting.router)
 app.include_router(neighbours.router)
 for router in lab.routers if lab else ():
     app.include_router(router)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from scenarios._script import Letter
+from scenarios.generator.job import Letter
 from tests.processes import ROOT
 
 LOADED = """
@@ -19,9 +19,9 @@ monkey.patch_all()  # as Locust does
 from pathlib import Path
 from types import SimpleNamespace
 from results.schema import Cell
-from scenarios._client import Client
-from scenarios._recorder import Place, Recorder
-from scenarios._script import Letter
+from scenarios.generator.client import Client
+from scenarios.generator.recorder import Place, Recorder
+from scenarios.generator.job import Letter
 url, letter, cell = json.loads(sys.stdin.read())
 cell = Cell.from_dict(cell)
 fired = []

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import gevent
 from gevent.monkey import get_original
 
-from scenarios._cue import Cue
-from scenarios._dispatcher import Dispatcher
+from scenarios.generator.cell_run import Cue
+from scenarios.generator.dispatcher import Dispatcher
 
 CLEAN, LATE, SKIPS, SLOW, STALLS, SPINS = range(1, 7)
 stand_still: Callable[[float], None] = get_original("time", "sleep")

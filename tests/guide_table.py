@@ -1,7 +1,7 @@
 """The decision guide as the README shows it: a table of Markdown."""
 
-from reports.guide import Row, forms
-from reports.wording import number
+from reports.formatting import number
+from reports.render.decision_guide import Row, forms
 
 HEAD = ("you call", "form", "serves at once here, with", "what limits it")
 

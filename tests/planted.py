@@ -11,10 +11,11 @@ from fastapi.responses import JSONResponse
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from targets import neighbours, variants
-from targets.guest.probe import Probe
-from targets.lab import closed
-from targets.variants import Seconds
+from targets import neighbours
+from targets.agent.probe import Probe
+from targets.lesson import closed
+from targets.lesson.variants import Seconds
+from targets.lesson import variants
 
 
 def app_with(path: str, handler: Any) -> FastAPI:

@@ -7,8 +7,8 @@ from fastapi import Request
 
 from targets import upstream
 from targets.app import app
-from targets.lesson import Client
-from targets.variants import Seconds
+from targets.lesson.variants import Seconds
+from targets.lesson.waiting import Client
 
 numbers = itertools.count()
 

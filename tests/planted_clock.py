@@ -6,8 +6,8 @@ import time
 
 from fastapi import HTTPException
 
-from targets.guest import probe
-from targets.variants import Seconds
+from targets.agent import probe
+from targets.lesson.variants import Seconds
 from tests.planted import app_with
 
 numbers = itertools.count()

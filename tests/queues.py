@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from reports.percentiles import Array
+from reports.stats.quantiles import Array
 
 ORDERS = ("first", "last", "random")
 

@@ -16,8 +16,8 @@ from typing import Any
 from results.schema import Cell, Law, Neighbour, Phase, Scenario, Status, Variant, written
 from results.spool import Spool
 from results.store import RunFolder
-from scenarios._arrivals import moments
-from scenarios._plan import BEHIND_AWAIT, Act, Plan, reproduction
+from scenarios.generator.arrivals import moments
+from scenarios.plans.model import BEHIND_AWAIT, Act, Plan, reproduction
 
 CALM = (0.0, 0.0, 0, 0, 0)  # nothing stolen, nobody waiting for a core, nothing swapped, no CPU limit
 IDLE = 0.002  # seconds that an innocent route takes when nobody disturbs it

@@ -12,7 +12,7 @@ from typing import Any
 from results.schema import Arrivals, Cell, Law, Phase, Pool, Scenario, Status
 from results.spool import Spool
 from results.store import RunFolder
-from scenarios._arrivals import moments
+from scenarios.generator.arrivals import moments
 from tests.simulate import CALM, MACHINE, NAMES, Request, area, burst, closed_loop, tick
 
 ROUTE = "GET /x"

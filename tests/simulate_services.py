@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.doctor.exam import Exam, exam_of
-from reports.findings import Verdict
-from reports.load import load
-from reports.measure import measure
-from results.limits import MANY
+from reports.metrics.compute import measure
+from reports.metrics.run_data import load
+from reports.verdicts.evidence import Exam, exam_of
+from reports.verdicts.findings import Verdict
 from results.schema import Cell, Law, Neighbour, Phase, Scenario
 from results.spool import Spool
 from results.store import RunFolder
-from scenarios._arrivals import moments
-from scenarios._doctor.plan import steps
-from scenarios._doctor.steps import Bedside, idle
+from results.thresholds import MANY
+from scenarios.doctor.adaptive_plan import steps
+from scenarios.doctor.levels import Bedside, idle
+from scenarios.generator.arrivals import moments
 from tests.simulate import CALM, IDLE, MACHINE, NAMES, OVERHEAD, Request, area, tick
 
 ROUTE, ACT = "GET /x", "route-01"

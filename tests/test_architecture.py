@@ -19,18 +19,24 @@ MAY_IMPORT: dict[str, set[str]] = {
     "atonce": {"targets", "scenarios", "results", "reports"},
 }
 ONLY_IN = {
-    "locust": ["scenarios/[!_]*.py", "scenarios/_user.py"],
-    "gevent": [f"scenarios/_{name}.py" for name in ("user", "stage", "cue", "dispatcher", "client", "plain", "owner")],
-    "geventhttpclient": ["scenarios/_client.py"],
-    "matplotlib": ["reports/charts/*.py"],
+    "locust": [
+        *(f"scenarios/{name}.py" for name in ("burst", "crowd", "steady", "neighbours")),
+        "scenarios/generator/_locust_user.py",
+    ],
+    "gevent": [
+        f"scenarios/generator/{name}.py"
+        for name in (*["_locust_user", "engine", "cell_run", "dispatcher", "client", "standalone", "standalone_run"],)
+    ],
+    "geventhttpclient": ["scenarios/generator/client.py"],
+    "matplotlib": ["reports/render/charts/*.py"],
     "pandas": ["reports/*.py"],
-    "pyarrow": ["results/store.py", "reports/load.py"],
+    "pyarrow": ["results/store.py", "reports/metrics/run_data.py"],
     "fastapi": ["targets/*.py"],
-    "subprocess": ["scenarios/_*.py", "targets/upstream.py", "targets/lab/postgres.py", "targets/ward/waiting.py"],
+    "subprocess": ["scenarios/*.py", "targets/upstream.py", "targets/lesson/postgres.py", "targets/antipatterns/blocking_io.py"],
     "typer": ["atonce.py"],
-    "jinja2": ["reports/page.py"],
+    "jinja2": ["reports/render/page.py"],
 }
-STDLIB_ONLY = "targets/guest/*.py"
+STDLIB_ONLY = "targets/agent/*.py"
 LONGEST_FILE, LONGEST_FUNCTION = 300, 55
 LONGEST_FILES = {"atonce.py": 380}  # a command line is a list of flags, a line each
 
@@ -74,9 +80,9 @@ def test_every_room_keeps_its_doors() -> None:
         ("targets/x.py", "from results.schema import Cell"),
         ("results/x.py", "def f():\n    import pandas"),
         ("scenarios/_x.py", "import locust"),
-        ("targets/guest/probe.py", "import anyio"),
-        ("targets/guest/probe.py", "from ..workers import leave_with_parent"),
-        ("reports/study.py", "from matplotlib.figure import Figure"),
+        ("targets/agent/probe.py", "import anyio"),
+        ("targets/agent/probe.py", "from ..workers import leave_with_parent"),
+        ("reports/metrics/model.py", "from matplotlib.figure import Figure"),
         ("reports/x.py", "import atonce"),
     ],
 )

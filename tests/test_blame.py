@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from reports.blame import Blame, Held, held, holds_of, read_holds, shown
 from reports.report import Report, explain
-from targets.guest.frames import COLLECTOR
+from reports.verdicts.culprit import Blame, Held, held, holds_of, read_holds, shown
+from targets.agent.stack_frames import COLLECTOR
 
 HOME = Path("/srv/shop")
 SITE = "/venv/lib/python3.11/site-packages"

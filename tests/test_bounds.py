@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from reports.ci import step_summary
-from reports.doctor.diagnosis import Case
-from reports.doctor.exam import Exam
-from reports.doctor.rules import rule
-from reports.doctor.table import row
-from reports.findings import Finding, Verdict
-from reports.gates import judge
-from reports.percentiles import Estimate
-from reports.study import Bystander
-from reports.summary import route_entry
-from reports.wording import seconds
-from results.gate import parse
+from reports.formatting import seconds
+from reports.gates.evaluate import judge
+from reports.metrics.model import Bystander
+from reports.render.ci import step_summary
+from reports.render.doctor_table import row
+from reports.render.summary import route_entry
+from reports.stats.quantiles import Estimate
+from reports.verdicts.diagnose import Case
+from reports.verdicts.evidence import Exam
+from reports.verdicts.findings import Finding, Verdict
+from reports.verdicts.rules import rule
+from results.gate_expression import parse
 from results.schema import Cell
-from scenarios._doctor import plan
-from scenarios._doctor.look import Seen
+from scenarios.doctor import adaptive_plan
+from scenarios.doctor.interim import Seen
 from tests.made_up import route, run
 from tests.test_doctor_rules import HELD, IDLE, NOBODY, exam, look, neighbours
 from tests.test_doctor_steps import bedside
@@ -169,7 +169,7 @@ def test_a_gate_on_neighbours_has_them_asked_at_half_where_the_core_is_full(
         rate, used = levels[cell.users]
         return seen_at(cell, rate, cpu=used, median=0.002)
 
-    monkeypatch.setattr(plan, "look", found)
-    told = plan.steps(Path(), bedside(0.002), {"async": 0.0015}, (parse(gate),), [], lambda *_: True)
+    monkeypatch.setattr(adaptive_plan, "look", found)
+    told = adaptive_plan.steps(Path(), bedside(0.002), {"async": 0.0015}, (parse(gate),), [], lambda *_: True)
     cells = [cell for some in told for cell in some]
     assert asked == [f"{one.arrivals.profile[0][1]:g}/s" if one.arrivals else str(one.users) for one in cells]

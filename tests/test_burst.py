@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from reports.burst import Burst
-from reports.charts import staircase
-from reports.loads import answered, sentences
+from reports.metrics.burst import Burst
+from reports.render.charts import staircase
+from reports.render.summary import summary
 from reports.report import Report, explain
-from reports.summary import summary
+from reports.verdicts.load_table import answered, sentences
 from results.schema import Scenario, Variant
 from tests import simulate, simulate_loads
 from tests.test_report import BROKEN

@@ -8,10 +8,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from markdown_it import MarkdownIt
 
-from reports.blame import roots_of
-from reports.ci import CUT, MOST_BYTES, annotations, announce, step_summary
-from reports.gates import rulings
-from reports.junit import TRUST, junit
+from reports.gates.evaluate import rulings
+from reports.render.ci import CUT, MOST_BYTES, annotations, announce, step_summary
+from reports.render.junit import TRUST, junit
+from reports.verdicts.culprit import roots_of
 from tests.made_up import CHECKOUT, NOTES, arrivals, crowd, route, run
 
 HOSTILE = "GET /a|b`c`<script>alert(1)</script>&amp;*x*_y_[z](//e.x)![i](j)::error::%0A\r\n::stop-commands::t,u:v\x1b[31m\x00\ufffe\u202e\ud800~"

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from reports.claims import CLAIMS, Outcome, named
-from reports.claims.claim import Judgement
+from reports.claims.model import Judgement
 from reports.report import explain
-from reports.sureness import product, rate_interval
-from results.trouble import Trouble
-from scenarios._full import chosen
+from reports.stats.intervals import product, rate_interval
+from results.errors import Trouble
+from scenarios.plans.reproduce import chosen
 from tests.simulate import HONEST, Truth, World, write
 
 Facts = Callable[[dict[str, Any]], None]

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from reports.checks.trust import Belief
 from reports.claims import Outcome, named
-from reports.findings import Verdict, Wait, judge, waits_for
-from reports.load import load
-from reports.measure import measure
-from reports.percentiles import Estimate
+from reports.metrics.compute import measure
+from reports.metrics.model import Bystander
+from reports.metrics.run_data import load
 from reports.report import explain
-from reports.study import Bystander
-from reports.trust import Belief
-from scenarios._full import chosen
+from reports.stats.quantiles import Estimate
+from reports.verdicts.findings import Verdict, Wait, judge, waits_for
+from scenarios.plans.reproduce import chosen
 from tests.simulate import HONEST, Truth, World, write
 
 WORK = 0.05

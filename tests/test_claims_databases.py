@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from reports.claims import Outcome, named
-from reports.claims.claim import Judgement
+from reports.claims.model import Judgement
 from reports.report import explain
-from scenarios._full import chosen, extended
+from scenarios.plans.reproduce import chosen, extended
 from tests.simulate import HONEST, Truth, World, write
 
 POOLED = Truth(15)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from reports.claims import Outcome
-from reports.claims.forgotten_await import SHAPES
-from scenarios._lab.pitfalls import ASKS
+from reports.claims.work.forgotten_await import SHAPES
+from scenarios.plans.lesson.forgotten_await import ASKS
 from tests.simulate import Truth
 from tests.test_claims import Facts, judged
 

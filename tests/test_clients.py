@@ -13,7 +13,7 @@ import pytest
 
 from reports.report import explain
 from results.schema import Scenario, Variant
-from scenarios._plan import Act, Plan, cell_of
+from scenarios.plans.model import Act, Plan, cell_of
 from targets import upstream
 from targets.app import app
 from tests.test_driver import run_of

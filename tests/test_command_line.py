@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from reports.console import console
-from reports.summary import FORMAT
+from reports.render.summary import FORMAT
 from tests.front import Here
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -235,7 +235,7 @@ def pull():
 def present(path, trouble):
     exec({PLACES[place]!r}, {{"pull": pull}})
     print("survived")
-sys.modules["reports.ending"] = types.SimpleNamespace(present=present, conclude=None, Manners=dict)
+sys.modules["reports.render.output"] = types.SimpleNamespace(present=present, conclude=None, Manners=dict)
 sys.argv = ["atonce", "report", "results/example", *{flags}]
 atonce.main()
 """

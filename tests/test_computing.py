@@ -7,8 +7,8 @@ import sys
 import httpx
 import pytest
 
-from scenarios._lab import computing
-from targets.guest.readings import kin_cpu
+from scenarios.plans.lesson import cpu
+from targets.agent.process_stats import kin_cpu
 from tests.processes import alive, gone_within, new_mark, served
 
 
@@ -20,14 +20,14 @@ def workers(mark: str) -> list[str]:
 @pytest.mark.parametrize("end", ["terminate", "kill"])
 def test_every_form_does_all_of_the_same_work_and_the_pool_ends_with_the_app(end: str) -> None:
     """The answer is a number that depends on each round; a killed app tells its workers nothing, they follow it."""
-    paths = {cell.path: cell.expects for act in computing.ACTS for cell in act.cells}
+    paths = {cell.path: cell.expects for act in cpu.ACTS for cell in act.cells}
     mark = new_mark()
     with served("targets.app:app", mark) as (url, process), httpx.Client(base_url=url, timeout=60) as client:
         assert workers(mark) == []  # until they are needed
         assert {path: client.get(path).text for path in paths} == paths
-        assert client.get("/cpu/inline?rounds=499999").text != computing.COMPUTED
-        assert client.get("/cpu/workers").json() == {"workers": computing.CORES, "nice": os.nice(0) + 10}
-        assert len(workers(mark)) == computing.CORES
+        assert client.get("/cpu/inline?rounds=499999").text != cpu.COMPUTED
+        assert client.get("/cpu/workers").json() == {"workers": cpu.CORES, "nice": os.nice(0) + 10}
+        assert len(workers(mark)) == cpu.CORES
         getattr(process, end)()
         assert gone_within(mark, 60) == []
 

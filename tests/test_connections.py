@@ -14,13 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
-from results.trouble import Exit, Trouble
-from scenarios import _verify
-from scenarios._doctor.patient import Patient
-from scenarios._order import parse_host
-from scenarios._servant import servant
-from scenarios._tls import Trust
-from scenarios._verify import open_client, prove, routes_of, still_there
+from results.errors import Exit, Trouble
+from scenarios.doctor.app import Patient
+from scenarios.plans.custom import parse_host
+from scenarios.runner import preflight
+from scenarios.runner.preflight import open_client, prove, routes_of, still_there
+from scenarios.system.child_process import servant
+from scenarios.system.tls import Trust
 from tests.front import Here
 from tests.processes import ROOT, free_port
 
@@ -42,9 +42,9 @@ import json, sys
 from pathlib import Path
 from types import SimpleNamespace
 from results.schema import Cell, Phase
-from scenarios._client import Client
-from scenarios._recorder import Place, Recorder
-from scenarios._tls import Trust
+from scenarios.generator.client import Client
+from scenarios.generator.recorder import Place, Recorder
+from scenarios.system.tls import Trust
 url, folder, trust = sys.argv[1:]
 recorder = Recorder(Path(folder), "x")
 events = SimpleNamespace(request=SimpleNamespace(fire=lambda **_: None))
@@ -177,7 +177,7 @@ def test_ipv6_is_spoken_by_all_clients(tmp_path: Path, here: Here) -> None:
 def test_an_answer_without_end_is_a_time_out_though_pieces_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream of events would hold up what asks it politely for ever."""
     moments = itertools.count()
-    monkeypatch.setattr(_verify, "time", SimpleNamespace(perf_counter=lambda: float(next(moments))))
+    monkeypatch.setattr(preflight, "time", SimpleNamespace(perf_counter=lambda: float(next(moments))))
     stream = httpx.MockTransport(lambda _: httpx.Response(200, content=itertools.repeat(b"data: 1\n\n")))
     client = httpx.Client(transport=stream, base_url="http://127.0.0.1:1", timeout=10)
     with pytest.raises(Trouble, match=r"did not answer one polite request: ReadTimeout; nothing was loaded"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.load import load
+from reports.metrics.run_data import load
 from reports.report import explain
 from results.schema import Status
 from results.store import read_run

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 
-from targets.lab import databases, postgres, users
+from targets.lesson import databases, postgres, users
 from tests.processes import new_mark, served
 
 VARIANTS = ("async", "sync", "broken-async")

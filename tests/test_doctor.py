@@ -16,7 +16,7 @@ import httpx
 import pandas as pd
 import pytest
 
-from tests.bench_doctor import CORPUS, compare, load
+from benchmarks.doctor import CORPUS, compare, load
 from tests.front import Here
 from tests.processes import MARK, ROOT, free_port, gone_within, new_mark
 
@@ -133,7 +133,7 @@ def is_disturbed(summary: dict[str, Any]) -> bool:
 @pytest.mark.slow
 @pytest.mark.alone
 def test_six_routes_of_known_truth() -> None:
-    """The shop of the corpus: each verdict, each line, and the order that nobody placed. The whole corpus: `python -m tests.bench_doctor`."""
+    """The shop of the corpus: each verdict, each line, and the order that nobody placed. The whole corpus: `python -m benchmarks.doctor`."""
     home, easy = CORPUS / "shop", "GET /admin/health"
     truth, mark = load(home), new_mark()
     words = ["--exclude", easy, "--json", "-q", "--out", str(home / "atonce-results")]

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 from results.schema import Cell
 from results.store import RunFolder
-from scenarios._doctor import drive
-from scenarios._doctor.again import disturbed, set_aside
-from scenarios._doctor.allowance import POLITE, count_left, share_out
-from scenarios._doctor.asked import Asked
-from scenarios._doctor.order import Nobody
-from scenarios._doctor.ward import Ward
-from scenarios._interruption import Interruption
+from scenarios.doctor import examine
+from scenarios.doctor.openapi.route_request import Asked
+from scenarios.doctor.options import Nobody
+from scenarios.doctor.request_allowance import POLITE, count_left, share_out
+from scenarios.doctor.retry import disturbed, set_aside
+from scenarios.doctor.testbed import Ward
+from scenarios.system.interrupt import Interruption
 from tests.processes import MARK, ROOT, gone_within, new_mark, pids
 from tests.test_doctor_steps import bedside, write
 
@@ -164,7 +164,7 @@ def test_a_disturbed_route_is_examined_again_with_what_is_left_to_it(
     order: Any = SimpleNamespace(patient=None, budget=600.0, requests=requests)
     run = RunFolder(tmp_path, "doctor")
     run.facts["plan"] = {"cells": [], "notes": []}
-    examination = drive.Examination(Ward(order, run, Interruption(), Nobody()))
+    examination = examine.Examination(Ward(order, run, Interruption(), Nobody()))
     allowed: list[int] = []
 
     def visit(asked: Asked, act: str, _told: dict[str, Any]) -> None:
@@ -173,7 +173,7 @@ def test_a_disturbed_route_is_examined_again_with_what_is_left_to_it(
         write(tmp_path / "samples" / f"{act}.jsonl", SPENT)
 
     monkeypatch.setattr(examination, "visit", visit)
-    monkeypatch.setattr(drive, "disturbed", lambda *_: "the machine swapped")
+    monkeypatch.setattr(examine, "disturbed", lambda *_: "the machine swapped")
     asked = Asked(route="GET /x", path="/x")
     examination.visit_all([(asked, {"act": None, "unfit": None})])
     assert allowed == [requests - POLITE, requests - POLITE - 946][:visits]

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from results.schema import Neighbour
-from scenarios._doctor import drive, ward
-from scenarios._doctor.drive import Examination
-from scenarios._doctor.surroundings import waits_for
+from scenarios.doctor import examine, testbed
+from scenarios.doctor.environment import waits_for
+from scenarios.doctor.examine import Examination
 
 
 class MadeUp:
     """One whose app and whose Locust are made up: only what happens in which order is kept."""
 
     secret, origin, unwatched = "s", 100.0, ""
-    watch_at_rest = ward.Ward.watch_at_rest
+    watch_at_rest = testbed.Ward.watch_at_rest
 
     def __init__(self, folder: Path, how: str) -> None:
         self.order = SimpleNamespace(patient=SimpleNamespace(how=how))
@@ -67,18 +67,18 @@ def test_the_loop_is_watched_when_the_neighbours_have_been_asked(tmp_path: Path,
     made: Any = MadeUp(tmp_path, how)
     beside = (Neighbour(kind="async", route="/a", path="/a", expects="", rate=1.0, connections=1),)
     monkeypatch.setattr(Examination, "routes", lambda *_: [])
-    monkeypatch.setattr(drive, "neighbours", lambda *_: (beside, 0.0))
-    monkeypatch.setattr(drive, "workers_of", lambda _: 1)
-    monkeypatch.setattr(drive, "disturbed", lambda *_: None)
-    monkeypatch.setattr(drive, "look", lambda *_: None)
+    monkeypatch.setattr(examine, "neighbours", lambda *_: (beside, 0.0))
+    monkeypatch.setattr(examine, "workers_of", lambda _: 1)
+    monkeypatch.setattr(examine, "disturbed", lambda *_: None)
+    monkeypatch.setattr(examine, "look", lambda *_: None)
     clock = SimpleNamespace(now=103.0)
     passing = SimpleNamespace(perf_counter=lambda: clock.now, sleep=lambda spent: setattr(clock, "now", clock.now + spent))
-    monkeypatch.setattr(ward, "time", passing)
+    monkeypatch.setattr(testbed, "time", passing)
     Examination(made).at_rest()
     ours = how == "module"
     assert made.happened == [("started", ours), ("asked", ours), ("ended", False)]
-    assert made.run.facts.get("rest") == ([3.0 + ward.BEGINS, 3.0 + ward.BEGINS + ward.RESTS] if ours else None)
-    assert ward.BEGINS + ward.RESTS < 3.0
+    assert made.run.facts.get("rest") == ([3.0 + testbed.BEGINS, 3.0 + testbed.BEGINS + testbed.RESTS] if ours else None)
+    assert testbed.BEGINS + testbed.RESTS < 3.0
 
 
 def test_where_the_watchdog_cannot_look_no_time_is_spent_on_it(tmp_path: Path) -> None:

@@ -15,16 +15,16 @@ from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.security import APIKeyCookie, APIKeyHeader, APIKeyQuery, HTTPBasic, HTTPBearer, OAuth2PasswordBearer
 from pydantic import UUID4, BaseModel, Field, HttpUrl, IPvAnyAddress, Json
 
-from results.trouble import Exit, Trouble
-from scenarios._doctor import front
-from scenarios._doctor.asked import Asked
-from scenarios._doctor.choice import parse_choice
-from scenarios._doctor.filling import FORMATS
-from scenarios._doctor.order import entry, in_turn, left_out
-from scenarios._doctor.patient import Patient
-from scenarios._doctor.polite import ask_until_taken
-from scenarios._doctor.question import MOST_OTHERS
-from scenarios._doctor.routes import routes_of, unsafe
+from results.errors import Exit, Trouble
+from scenarios.doctor import commands
+from scenarios.doctor.app import Patient
+from scenarios.doctor.openapi.request_builder import MOST_OTHERS
+from scenarios.doctor.openapi.route_request import Asked
+from scenarios.doctor.openapi.route_selection import parse_choice
+from scenarios.doctor.openapi.routes import routes_of, unsafe
+from scenarios.doctor.openapi.schema_example import FORMATS
+from scenarios.doctor.openapi.smoke_test import ask_until_taken
+from scenarios.doctor.options import entry, in_turn, left_out
 from tests.in_process import served
 
 
@@ -574,12 +574,12 @@ def test_what_fits_the_budget_is_said_before(monkeypatch: pytest.MonkeyPatch, bu
     asked = [
         Asked(route=f"GET /r{number}", path=f"/r{number}", skipped="a stream" if number == 1 else None) for number in range(500)
     ]
-    monkeypatch.setattr(front, "listed_aside", lambda *_: (asked, []))
+    monkeypatch.setattr(commands, "listed_aside", lambda *_: (asked, []))
     patient = Patient.of_module("shop:app")
-    order = front.order_of(patient, {}, ["p99(GET /r400) < 1s", "verdict != loop-blocked"], budget, 1000, 1)
+    order = commands.order_of(patient, {}, ["p99(GET /r400) < 1s", "verdict != loop-blocked"], budget, 1000, 1)
     turn = in_turn(order, asked)
     assert [one.route for one in turn[:3]] == ["GET /r400", "GET /r0", "GET /r2"]
-    lines = list(front.outline(order))
+    lines = list(commands.outline(order))
     late = [before.split()[1] for before, line in pairwise(lines) if line.strip() == "left out, unless there is time"]
     assert set(late) == {one.path for one in turn[few:]}
     sentence = (
@@ -588,7 +588,7 @@ def test_what_fits_the_budget_is_said_before(monkeypatch: pytest.MonkeyPatch, bu
         "--budget, --only, --exclude."
     )
     assert sentence in lines
-    plenty = front.order_of(patient, {}, [], "1h", 1000, 1)
+    plenty = commands.order_of(patient, {}, [], "1h", 1000, 1)
     assert left_out(plenty, in_turn(plenty, asked[:200]), 10.0, 15.0) == ([], "")
 
 

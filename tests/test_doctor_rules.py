@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from reports.blame import Blame, Held
 from reports.checks import Check
-from reports.doctor.diagnosis import collections
-from reports.doctor.exam import Exam, Inside, Look, computing_share
-from reports.doctor.rules import rule
-from reports.findings import Verdict
-from reports.percentiles import Estimate
-from reports.split import Split
-from reports.study import Bystander, Level, Route
+from reports.metrics.breakdown import Split
+from reports.metrics.model import Bystander, Level, Route
+from reports.stats.quantiles import Estimate
+from reports.verdicts.culprit import Blame, Held
+from reports.verdicts.diagnose import collections
+from reports.verdicts.evidence import Exam, Inside, Look, computing_share
+from reports.verdicts.findings import Verdict
+from reports.verdicts.rules import rule
 
 QUIET: dict[str, Any] = dict.fromkeys(
     ("loop_cpu", "kin_cpu", "lag", "longest_lag", "threads", "threads_waiting", "executor_waiting", "pool_threads", "pool_waiting")

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from results.gate import Gate, parse
+from results.gate_expression import Gate, parse
 from results.schema import Cell, Neighbour, Scenario
-from scenarios._doctor import plan
-from scenarios._doctor.look import Seen, look
-from scenarios._doctor.steps import CEILING, Bedside, idle
+from scenarios.doctor import adaptive_plan
+from scenarios.doctor.interim import Seen, look
+from scenarios.doctor.levels import CEILING, Bedside, idle
 
 IDLE = {"async": 0.0015, "def": 0.002}
 PINGS = tuple(
@@ -86,9 +86,9 @@ def test_what_is_asked_next(  # noqa: PLR0913, PLR0917 - a row of the table
         rate, more = levels[cell.users if cell.users in levels else 64]
         return seen(cell, rate, **more)
 
-    monkeypatch.setattr(plan, "look", found)
+    monkeypatch.setattr(adaptive_plan, "look", found)
     held: list[float] = []
-    cells = [cell for some in plan.steps(Path(), bedside(service), idle_, (), held, lambda *_: True) for cell in some]
+    cells = [cell for some in adaptive_plan.steps(Path(), bedside(service), idle_, (), held, lambda *_: True) for cell in some]
     told = [f"{cell.arrivals.profile[0][1]:g}/s" if cell.arrivals else str(cell.users) for cell in cells]
     assert (asked, [round(one, 4) for one in holding]) == (told, [round(one, 4) for one in held]), name
 
@@ -108,8 +108,10 @@ def test_a_gates_level_is_run_with_as_many_requests_as_it_takes(
 ) -> None:
     """1,000 requests for a p99, at the level's own rate."""
     rates = {1: 10.0, 8: 80.0, 64: 620.0}
-    monkeypatch.setattr(plan, "look", lambda _folder, _act, cell: seen(cell, rates[cell.users]))
-    cells = [cell for some in plan.steps(Path(), bedside(0.1), IDLE, (parse(gate),), [], lambda *_: True) for cell in some][3:]
+    monkeypatch.setattr(adaptive_plan, "look", lambda _folder, _act, cell: seen(cell, rates[cell.users]))
+    cells = [
+        cell for some in adaptive_plan.steps(Path(), bedside(0.1), IDLE, (parse(gate),), [], lambda *_: True) for cell in some
+    ][3:]
     assert asked == [(cell.users, cell.arrivals.profile[0][1] if cell.arrivals else None) for cell in cells]
     for cell in cells:
         assert cell.window * (cell.arrivals.profile[0][1] if cell.arrivals else cell.users / 0.1) >= 1000
@@ -190,9 +192,11 @@ def test_what_would_end_beyond_the_budget_is_not_begun(
     monkeypatch: pytest.MonkeyPatch, refused: set[int], asked: list[str]
 ) -> None:
     """A pool of eight takes 64 users and a look in between to be told; each is asked for beforehand."""
-    monkeypatch.setattr(plan, "look", lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 79.0}.get(cell.users, 80.0)))
+    monkeypatch.setattr(adaptive_plan, "look", lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 79.0}.get(cell.users, 80.0)))
     cells = [
-        cell for some in plan.steps(Path(), bedside(0.1), IDLE, (), [], lambda cell, _: cell.users not in refused) for cell in some
+        cell
+        for some in adaptive_plan.steps(Path(), bedside(0.1), IDLE, (), [], lambda cell, _: cell.users not in refused)
+        for cell in some
     ]
     assert asked == [str(cell.users) for cell in cells]
 
@@ -208,9 +212,9 @@ def test_answers_too_large_to_be_loaded_so_often_are_not(monkeypatch: pytest.Mon
             told.extend(filter(None, [route.too_large(cell)]))
             return not route.too_large(cell)
 
-        return [cell for some in plan.steps(Path(), route, IDLE, gates, [], fits) for cell in some]
+        return [cell for some in adaptive_plan.steps(Path(), route, IDLE, gates, [], fits) for cell in some]
 
-    monkeypatch.setattr(plan, "look", lambda _folder, _act, cell: seen(cell, cell.users / (0.05 + cell.think)))
+    monkeypatch.setattr(adaptive_plan, "look", lambda _folder, _act, cell: seen(cell, cell.users / (0.05 + cell.think)))
     asked = levels(60_000_000, (parse("p99(GET /x) @ 64u < 1s"), parse("p99(GET /x) @ 4u < 1s")))
     assert [cell.users for cell in asked] == [1, 8, 4]
     assert all(cell.users * 60e6 / (0.05 + cell.think) <= 500e6 for cell in asked if cell.think)
@@ -233,8 +237,8 @@ def test_no_two_cells_of_a_route_share_a_name(monkeypatch: pytest.MonkeyPatch) -
     gates = tuple(
         map(parse, ("p99(GET /x) @ 8u < 1s", "p99(GET /x) < 1s", "errors(GET /x) @ 64u < 1%", "p99 @ 16u < 1s", "p99 @ 50/s < 1s"))
     )
-    monkeypatch.setattr(plan, "look", lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 80.0}.get(cell.users, 80.0)))
-    cells = [cell for some in plan.steps(Path(), bedside(0.1), IDLE, gates, [], lambda *_: True) for cell in some]
+    monkeypatch.setattr(adaptive_plan, "look", lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 80.0}.get(cell.users, 80.0)))
+    cells = [cell for some in adaptive_plan.steps(Path(), bedside(0.1), IDLE, gates, [], lambda *_: True) for cell in some]
     names = [cell.name for cell in (*cells, bedside(0.1).watched(0.1))]
     assert len(set(names)) == len(names)
     asides = [cell.aside for cell in cells if cell.neighbours]

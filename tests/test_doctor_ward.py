@@ -10,9 +10,9 @@ from typing import Any, cast
 import psutil
 import pytest
 
-from scenarios import _machine
-from scenarios._doctor.seat import spent
-from scenarios._doctor.ward import Ward
+from scenarios.doctor.controls import spent
+from scenarios.doctor.testbed import Ward
+from scenarios.system import machine
 
 BUSY = "import time\nprint(flush=True)\nwhile {}: pass\ntime.sleep(60)\n"
 
@@ -54,4 +54,4 @@ def test_an_app_has_all_cores_but_one(monkeypatch: pytest.MonkeyPatch, mine: set
         monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     else:
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: mine, raising=False)
-    assert given == _machine.roomy()
+    assert given == machine.roomy()

@@ -16,12 +16,12 @@ import pytest
 
 from reports.claims import Outcome
 from reports.report import Report, explain
+from results.errors import Exit, Trouble
 from results.schema import Scenario, Status, Variant
 from results.store import RunFolder, read_run
-from results.trouble import Exit, Trouble
-from scenarios._driver import Settings, drive
-from scenarios._interruption import interruptible
-from scenarios._plan import Act, Plan, reproduction
+from scenarios.plans.model import Act, Plan, reproduction
+from scenarios.runner.run_plan import Settings, drive
+from scenarios.system.interrupt import interruptible
 from tests.processes import MARK, alive, free_port, gone_within, new_mark, wait_for_server
 from tests.sound import failing, unsound
 
@@ -247,7 +247,7 @@ from gevent import monkey
 monkey.patch_all()  # as Locust does
 import socket, threading
 from geventhttpclient.response import HTTPConnectionClosed
-from scenarios._client import Client
+from scenarios.generator.client import Client
 asked = []
 listener = socket.create_server(("127.0.0.1", 0))
 def drop():

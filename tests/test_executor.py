@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from reports.claims.to_thread_free import documented_size
-from reports.executor import cpus_counted, made_smaller
-from reports.findings import Verdict, sentence
+from reports.claims.waiting.to_thread_free import documented_size
+from reports.metrics.executor import cpus_counted, made_smaller
 from reports.report import Report
+from reports.verdicts.findings import Verdict, sentence
 from results.schema import Variant
-from scenarios import _machine
+from scenarios.system import machine
 
 
 def run_of(python: str, cpus: int = 2, **more: Any) -> dict[str, Any]:
@@ -72,6 +72,6 @@ def test_an_app_counts_the_cpus_that_it_would_count_without_us(
     monkeypatch.delenv("PYTHON_CPU_COUNT", raising=False)
     if given:
         monkeypatch.setenv("PYTHON_CPU_COUNT", given)
-    monkeypatch.setattr(_machine, "all_cores", lambda: frozenset(own) if own else None)
+    monkeypatch.setattr(machine, "all_cores", lambda: frozenset(own) if own else None)
     monkeypatch.setattr(os, "cpu_count", lambda: has)
-    assert _machine.cpu_count_env() == told
+    assert machine.cpu_count_env() == told

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from reports.checks import CheckStatus
+from reports.checks.trust import Belief
 from reports.report import Report, explain
-from reports.trust import Belief
 from results.schema import Arrivals, Cell, Law, Pool, Scenario, Variant
-from scenarios import _driver
-from scenarios._plan import Act, Plan, cell_of
+from scenarios.plans.model import Act, Plan, cell_of
+from scenarios.runner import run_plan
 from tests import faulty_generator as faults
 from tests.sound import failing, unsound
 from tests.test_driver import run_of
@@ -39,7 +39,7 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """One run whose generator has another fault in each cell, and none in the first and the last."""
     plan = Plan(SECONDS, (Act(Variant.ASYNC, SECONDS, (*map(steady, range(faults.CLEAN, faults.SPINS + 1)), crowd(5.0))),), ())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_driver, "LOCUSTFILES", (*_driver.LOCUSTFILES, faults.__file__))
+        patch.setattr(run_plan, "LOCUSTFILES", (*run_plan.LOCUSTFILES, faults.__file__))
         path, trouble = run_of(tmp_path_factory.mktemp("generator"), plan)
     assert trouble is None
     return explain(path)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenarios._doctor.filling import MOST_STEPS, Spot, Unfillable, fill
+from scenarios.doctor.openapi.schema_example import MOST_STEPS, Spot, Unfillable, fill
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 import pytest
 
-from reports.findings import Verdict
-from reports.percentiles import is_supported
-from results.gate import CODES, ENOUGH, Level, asks, parse, unknown_scope
-from results.trouble import Exit, Trouble
+from reports.stats.quantiles import is_supported
+from reports.verdicts.findings import Verdict
+from results.errors import Exit, Trouble
+from results.gate_expression import CODES, ENOUGH, Level, asks, parse, unknown_scope
 from tests.made_up import CHECKOUT, NOTES
 
 GOOD = {

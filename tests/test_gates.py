@@ -7,11 +7,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from reports.gates import exit_code, judge, rulings, strictly
+from reports.gates.evaluate import exit_code, judge, rulings, strictly
+from reports.render.summary import summary
 from reports.report import Report
-from reports.summary import summary
-from results.gate import ENOUGH, parse
-from results.trouble import Exit
+from results.errors import Exit
+from results.gate_expression import ENOUGH, parse
 from tests.made_up import CHECKOUT, arrivals, crowd, route, run
 from tests.test_report import SCHEMA
 

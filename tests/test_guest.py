@@ -18,9 +18,9 @@ import httpx
 import pytest
 import uvloop
 
-from scenarios._doctor.patient import Patient
-from scenarios._servant import servant
-from targets.guest.lodger import lodge
+from scenarios.doctor.app import Patient
+from scenarios.system.child_process import servant
+from targets.agent.entrypoint import lodge
 from tests.processes import free_port, wait_for_server
 from tests.test_probe import call, read
 
@@ -98,7 +98,7 @@ class House:
         module = f"shop_{next(numbers)}"
         (self.home / f"{module}.py").write_text(text, encoding="utf-8")
         order = {"app": f"{module}:{name}", "factory": False, "home": str(self.home), "folder": str(self.run), "act": "idle"}
-        self.patch.setenv("ATONCE_GUEST", json.dumps({**order, "secret": "s", "watch": False, **more}))
+        self.patch.setenv("ATONCE_AGENT", json.dumps({**order, "secret": "s", "watch": False, **more}))
         return lodge()
 
     def told(self, what: str) -> Any:
@@ -282,7 +282,7 @@ def test_the_lifespan_passes_through_and_the_watch_lives_as_long(house: House) -
 
     module = ModuleType("watch")
     module.Watch = Watch  # type: ignore[attr-defined]
-    house.patch.setitem(sys.modules, "targets.guest.watch", module)
+    house.patch.setitem(sys.modules, "targets.agent.watchdog", module)
     state: dict[str, Any] = {}
     assert run(lived(house.lodge(SHOP, watch=True), state)) == ["startup.complete", "shutdown.complete"]
     assert state == {"lamp": 1}

@@ -10,15 +10,15 @@ import jsonschema
 import pytest
 from rich.console import Console
 
-from reports.findings import judge
-from reports.guide import GUIDE, Row, forms, guide
-from reports.page import page
+from reports.render.decision_guide import GUIDE, Row, forms, guide
+from reports.render.page import page
+from reports.render.summary import summary
+from reports.render.terminal import show
 from reports.report import Report, explain
-from reports.summary import summary
-from reports.terminal import show
+from reports.verdicts.findings import judge
 from results.schema import written
-from scenarios._lab.experiment import crowd, experiment
-from scenarios._plan import Act, reproduction
+from scenarios.plans.lesson.experiment import crowd, experiment
+from scenarios.plans.model import Act, reproduction
 from tests.guide_table import HEAD, markdown
 from tests.simulate import HONEST, Truth, World, write
 from tests.test_report import BROKEN, SCHEMA, SYNC, drop_every

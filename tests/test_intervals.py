@@ -10,8 +10,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from reports.percentiles import KEPT, Array, Estimate, Latency, over_restarts, quantile, quantile_interval, wilson_ranks
-from reports.queueing import Queue, correlation_length, mdc, replay
+from reports.stats.quantiles import KEPT, Array, Estimate, Latency, over_restarts, quantile, quantile_interval, wilson_ranks
+from reports.stats.queueing import Queue, correlation_length, mdc, replay
 
 QUEUES = [(c, rho) for c in (1, 6) for rho in (0.5, 0.7, 0.8)]
 RUNS, RARE = 300, 30

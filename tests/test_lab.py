@@ -8,14 +8,14 @@ import pytest
 from fastapi import FastAPI
 
 from reports.checks import Check
+from reports.checks.trust import Trust
 from reports.claims import Outcome, named
-from reports.claims.claim import judge
+from reports.claims.model import judge
 from reports.report import explain
-from reports.trust import Trust
 from results.schema import Scenario
-from scenarios._full import chosen
-from scenarios._lab import LAB
-from targets.lab import ROOMS, closed
+from scenarios.plans.lesson import LAB
+from scenarios.plans.reproduce import chosen
+from targets.lesson import ROOMS, closed
 from tests.simulate import World, write
 from tests.test_driver import run_of
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from matplotlib.figure import Figure
 
-from reports.charts import CHARTS, svg
+from reports.render.charts import CHARTS, svg
 from reports.report import Report
 from tests.front import Here
 from tests.simulate_loads import Server, crowd

@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 
+from results.errors import Exit, Trouble
 from results.schema import Cell, Scenario
 from results.store import RunFolder
-from results.trouble import Exit, Trouble
-from scenarios import _locust_process
-from scenarios._doctor.order import Nobody
-from scenarios._doctor.ward import Ward
-from scenarios._driver import locust_command, locust_env
-from scenarios._interruption import Interruption
-from scenarios._log import Log
-from scenarios._script import Script
-from scenarios._servant import servant
-from scenarios._watch import watch
+from scenarios.doctor.options import Nobody
+from scenarios.doctor.testbed import Ward
+from scenarios.generator.job import Script
+from scenarios.runner import locust_process
+from scenarios.runner.run_plan import locust_command, locust_env
+from scenarios.runner.supervise import watch
+from scenarios.system.child_process import servant
+from scenarios.system.interrupt import Interruption
+from scenarios.system.private_log import Log
 from tests.processes import ROOT
 
 APP = """
@@ -79,7 +79,7 @@ def test_a_locust_that_does_not_go_on_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, silence: float, words: str
 ) -> None:
     """One that hangs without a word, and one that ends while what it has started keeps its pipe open."""
-    monkeypatch.setattr(_locust_process, "SILENCE", silence)
+    monkeypatch.setattr(locust_process, "SILENCE", silence)
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     log = Log.from_here(tmp_path / "log.txt")
     with (
@@ -96,8 +96,8 @@ def test_a_crowd_that_waits_for_whole_rounds_may_be_silent_for_as_long() -> None
     scripted = script(Path())
     slow = replace(scripted.cells[0], warm_up=2.0, window=58.0, longest=180.0, drain=10.0)
     process: Any = SimpleNamespace(script=replace(scripted, cells=(slow,)))
-    assert _locust_process.LocustProcess.longest(process, "whole") == 190.0
-    assert _locust_process.LocustProcess.longest(process, "drain") == 10.0
+    assert locust_process.LocustProcess.longest(process, "whole") == 190.0
+    assert locust_process.LocustProcess.longest(process, "drain") == 10.0
 
 
 def test_what_hangs_elsewhere_ends_when_the_budget_is_long_over() -> None:

@@ -11,10 +11,10 @@ from typing import Any, TextIO
 
 import pytest
 
-from reports.blame import Held, held, read_holds
-from targets.guest.frames import Raw
-from targets.guest.loop_thread import LOOK, Access, LoopThread, Own, access_after, stack_of
-from targets.guest.watch import Watch
+from reports.verdicts.culprit import Held, held, read_holds
+from targets.agent.loop_thread import LOOK, Access, LoopThread, Own, access_after, stack_of
+from targets.agent.stack_frames import Raw
+from targets.agent.watchdog import Watch
 
 HERE = Path(__file__)
 
@@ -80,7 +80,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     path = tmp_path / "a-1.jsonl"
     with path.open("a") as file:
         made = Scene(path, file)
-        monkeypatch.setattr("targets.guest.watch.seconds", lambda: made.now)
+        monkeypatch.setattr("targets.agent.watchdog.seconds", lambda: made.now)
         monkeypatch.setattr("asyncio.current_task", lambda _: None)
         monkeypatch.setattr("random.uniform", lambda low, high: (low + high) / 2)
         monkeypatch.setattr(gc, "get_count", lambda: (gc.get_threshold()[0] + 1, 0, 0))

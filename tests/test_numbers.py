@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports import wording
-from reports.percentiles import estimate, is_supported, quantile
-from reports.queueing import served_at_once
-from reports.windows import Span, Window, little
+from reports import formatting
+from reports.metrics.steady_state import Span, Window, little
+from reports.stats.quantiles import estimate, is_supported, quantile
+from reports.stats.queueing import served_at_once
 
 TIMES = st.lists(st.floats(0.001, 100), min_size=1, max_size=200)
 
@@ -76,20 +76,20 @@ def test_a_deleted_row_breaks_littles_identity() -> None:
 @pytest.mark.parametrize(
     ("shown", "text"),
     [
-        (wording.seconds(0.00123), "1.23 ms"),
-        (wording.seconds(0.1024), "102 ms"),
-        (wording.seconds(3.3579), "3.36 s"),
-        (wording.seconds(0.99999), "1.00 s"),
-        (wording.seconds(None), "-"),
-        (wording.number(1234.5), "1,234"),
-        (wording.number(0), "0"),
-        (wording.number(math.inf), "infinite"),
-        (wording.share(0.123), "12 %"),
-        (wording.share(0.0005), "0.05 %"),
-        (wording.times(8.2), "x8.2"),
-        (wording.times(0.9999), "x1.0"),
-        (wording.times(964.4), "x964"),
-        (wording.count(1, "user"), "1 user"),
+        (formatting.seconds(0.00123), "1.23 ms"),
+        (formatting.seconds(0.1024), "102 ms"),
+        (formatting.seconds(3.3579), "3.36 s"),
+        (formatting.seconds(0.99999), "1.00 s"),
+        (formatting.seconds(None), "-"),
+        (formatting.number(1234.5), "1,234"),
+        (formatting.number(0), "0"),
+        (formatting.number(math.inf), "infinite"),
+        (formatting.share(0.123), "12 %"),
+        (formatting.share(0.0005), "0.05 %"),
+        (formatting.times(8.2), "x8.2"),
+        (formatting.times(0.9999), "x1.0"),
+        (formatting.times(964.4), "x964"),
+        (formatting.count(1, "user"), "1 user"),
     ],
 )
 def test_people_read_three_digits_and_a_unit(shown: str, text: str) -> None:

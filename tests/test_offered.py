@@ -11,19 +11,19 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from reports.charts import knee
 from reports.checks import CheckStatus
-from reports.loads import sentences
-from reports.page import page
-from reports.percentiles import estimate
+from reports.checks.trust import Belief, trust
+from reports.metrics.model import Offered
+from reports.metrics.steady_state import Little
+from reports.render.charts import knee
+from reports.render.page import page
+from reports.render.summary import summary
+from reports.render.terminal import show
 from reports.report import Report, explain
-from reports.study import Offered
-from reports.summary import summary
-from reports.terminal import show
-from reports.trust import Belief, trust
-from reports.windows import Little
+from reports.stats.quantiles import estimate
+from reports.verdicts.load_table import sentences
+from results.errors import Exit
 from results.schema import Cell, Law, Scenario, Status
-from results.trouble import Exit
 from tests.simulate_loads import HOST, ROUTE, Server, cell, crowd, steady, write
 from tests.test_page import Elements
 from tests.test_report import SCHEMA, statuses

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.queueing import closed_loop_mean, closed_loop_rate
+from reports.stats.queueing import closed_loop_mean, closed_loop_rate
+from results.errors import Trouble
 from results.schema import Cell, Law, Phase, Pool, Scenario
 from results.store import RunFolder
-from results.trouble import Trouble
-from scenarios._arrivals import moments
-from scenarios._knee import plan_of
-from scenarios._order import SHAPES, SHARES, Order, is_loopback, parse_duration, parse_host, parse_rate, parse_route
-from scenarios._recorder import Outcome, Place, Recorder
+from scenarios.generator.arrivals import moments
+from scenarios.generator.recorder import Outcome, Place, Recorder
+from scenarios.plans.custom import SHAPES, SHARES, Order, is_loopback, parse_duration, parse_host, parse_rate, parse_route
+from scenarios.plans.knee import plan_of
 
 FLAT = ((200.0, 100.0, 100.0),)
 

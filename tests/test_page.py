@@ -13,18 +13,19 @@ from matplotlib.colors import to_rgba
 from matplotlib.patches import PathPatch
 from rich.console import Console
 
-from reports.charts import CHARTS, LESSON, staircase, svg
-from reports.charts.style import LOOKS, apart
 from reports.claims import Outcome
 from reports.console import Progress
-from reports.page import bars, page
-from reports.report import Report, explain, write
-from reports.study import Study
-from reports.summary import summary
-from reports.terminal import show
+from reports.metrics.model import Study
+from reports.render.charts import CHARTS, LESSON, staircase, svg
+from reports.render.charts.style import LOOKS, apart
+from reports.render.files import write
+from reports.render.page import bars, page
+from reports.render.summary import summary
+from reports.render.terminal import show
+from reports.report import Report, explain
 from results.schema import Variant
-from scenarios._full import chosen
-from scenarios._plan import reproduction
+from scenarios.plans.model import reproduction
+from scenarios.plans.reproduce import chosen
 from tests import simulate
 
 BUDGET = 600_000  # bytes of the whole page

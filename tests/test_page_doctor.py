@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from matplotlib.lines import Line2D
 
-from reports.charts import card
-from reports.doctor.table import details, left_out, table
-from reports.findings import Finding, Verdict
-from reports.page import DRAWN, UNDRAWN, page
+from reports.render.charts import card
+from reports.render.doctor_table import details, left_out, table
+from reports.render.page import DRAWN, UNDRAWN, page
+from reports.render.summary import summary
 from reports.report import Report
-from reports.summary import summary
+from reports.verdicts.findings import Finding, Verdict
 from tests.test_page import BUDGET, Elements
 
 SMALL = r'<figure class="small">(<svg.*?</svg>)</figure>'

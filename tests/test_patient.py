@@ -14,13 +14,13 @@ import httpx
 import pytest
 from dotenv import dotenv_values
 
-from results.trouble import Exit, Trouble
-from scenarios._doctor.front import order_of
-from scenarios._doctor.patient import Patient, listeners, workers_of
-from scenarios._doctor.surroundings import interpreter, variables
-from scenarios._log import Log
-from scenarios._servant import servant
-from scenarios._watch import wait_until_ready
+from results.errors import Exit, Trouble
+from scenarios.doctor.app import Patient, listeners, workers_of
+from scenarios.doctor.commands import order_of
+from scenarios.doctor.environment import interpreter, variables
+from scenarios.runner.supervise import wait_until_ready
+from scenarios.system.child_process import servant
+from scenarios.system.private_log import Log
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,7 +44,7 @@ def test_a_module_is_served_by_uvicorn_in_its_own_interpreter(tmp_path: Path, ba
     command = Patient.of_module("shop.main:app", **words).command(8001)  # type: ignore[arg-type]
     assert command[:3] == [str(bare / "bin" / "python"), "-m", "uvicorn"]
     assert " ".join(command[3:]) == (
-        f"--factory _atonce_guest.lodger:lodge --app-dir {tmp_path} --host 127.0.0.1 --port 8001 --loop uvloop "
+        f"--factory _atonce_agent.entrypoint:lodge --app-dir {tmp_path} --host 127.0.0.1 --port 8001 --loop uvloop "
         "--workers 2 --no-access-log --log-level warning --timeout-keep-alive 300"
     )
     assert "--workers 1" in " ".join(Patient.of_module("shop.main:app").command(8001))  # or WEB_CONCURRENCY decides
@@ -58,9 +58,9 @@ def test_the_app_gets_its_own_environment_and_nothing_of_ours(tmp_path: Path, mo
     env = patient.environment("idle", tmp_path, "s", watch=True)
     assert (env["KEY"], env["PATH"]) == ("geheim", os.environ["PATH"])
     assert env["PYTHONPATH"] == f"{tmp_path}/guest:/theirs"
-    assert [name for name in env if name.startswith("ATONCE_")] == ["ATONCE_GUEST"]
+    assert [name for name in env if name.startswith("ATONCE_")] == ["ATONCE_AGENT"]
     told = {"app": "shop:app", "factory": True, "home": str(tmp_path), "folder": str(tmp_path), "act": "idle", "secret": "s"}
-    assert json.loads(env["ATONCE_GUEST"]) == {**told, "watch": True, "hidden": ["geheim"]}
+    assert json.loads(env["ATONCE_AGENT"]) == {**told, "watch": True, "hidden": ["geheim"]}
     assert "geheim" not in f"{patient} {patient.facts()}"
 
 
@@ -80,9 +80,9 @@ def test_the_guest_that_moves_in_needs_nothing_that_is_not_in_python(tmp_path: P
     patient.settle(tmp_path)
     patient.settle(tmp_path)  # a second act finds it there
     env = patient.environment("idle", tmp_path, "s")
-    code = "import _atonce_guest.lodger as it; print(it.__file__)"
+    code = "import _atonce_agent.entrypoint as it; print(it.__file__)"
     said = subprocess.run([patient.python, "-c", code], env=env, capture_output=True, text=True, check=True, cwd="/")
-    assert said.stdout.strip() == str(tmp_path / "guest" / "_atonce_guest" / "lodger.py")
+    assert said.stdout.strip() == str(tmp_path / "guest" / "_atonce_agent" / "entrypoint.py")
 
 
 def test_a_url_and_a_command_are_left_as_they_are(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_url_and_a_command_are_left_as_they_are(tmp_path: Path) -> None:
     own.settle(tmp_path)
     assert own.command(1) == [sys.executable, "-m", "my server"]
     assert own.environment("idle", tmp_path, "s")["A"] == "1"
-    assert "ATONCE_GUEST" not in own.environment("idle", tmp_path, "s")
+    assert "ATONCE_AGENT" not in own.environment("idle", tmp_path, "s")
     assert list(tmp_path.iterdir()) == []
 
 

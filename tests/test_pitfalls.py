@@ -16,12 +16,12 @@ import pytest
 from fastapi import FastAPI
 
 from reports.report import explain
-from results.trouble import Trouble
-from scenarios._full import chosen
-from scenarios._lab.files import ANSWER
-from scenarios._plan import Plan
-from scenarios._verify import prove
-from targets.lab import files, pitfalls
+from results.errors import Trouble
+from scenarios.plans.lesson.files import ANSWER
+from scenarios.plans.model import Plan
+from scenarios.plans.reproduce import chosen
+from scenarios.runner.preflight import prove
+from targets.lesson import files, forgotten_await
 from tests.test_driver import run_of
 
 RIGHT = {
@@ -112,7 +112,7 @@ class InProcess(httpx.BaseTransport):
 
         async def ask() -> httpx.Response:
             app = FastAPI()
-            app.include_router(pitfalls.router)
+            app.include_router(forgotten_await.router)
             answer = await httpx.ASGITransport(app, raise_app_exceptions=False).handle_async_request(request)
             return httpx.Response(answer.status_code, content=await answer.aread())
 

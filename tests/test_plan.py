@@ -11,13 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from results.errors import Exit, Trouble
 from results.schema import Law, Scenario, Variant, is_experiment, written
-from results.trouble import Exit, Trouble
-from scenarios import _verify
-from scenarios._arrivals import moments
-from scenarios._full import extended
-from scenarios._plan import BUDGET, LEVELS, REPORT, Act, Plan, outline, places, reproduction
-from scenarios._watch import describe, progress
+from scenarios.generator.arrivals import moments
+from scenarios.plans.model import BUDGET, LEVELS, REPORT, Act, Plan, outline, places, reproduction
+from scenarios.plans.reproduce import extended
+from scenarios.runner import preflight
+from scenarios.runner.supervise import describe, progress
 
 
 def levels(plan: Plan, variant: str) -> list[int]:
@@ -155,20 +155,20 @@ def test_variants_must_answer_alike() -> None:
     """Different bodies are different work: nothing fair can be compared, and nothing is loaded."""
     cells = [replace(cell, expects="") for cell in reproduction(0.1).acts[0].cells if cell.users == 1]
     with answering('{"waited":0.1}') as url:
-        assert _verify.verify(url, cells, None) == '{"waited":0.1}'
-        assert _verify.verify(url, cells, '{"waited":0.1}') == '{"waited":0.1}'
+        assert preflight.verify(url, cells, None) == '{"waited":0.1}'
+        assert preflight.verify(url, cells, '{"waited":0.1}') == '{"waited":0.1}'
         with pytest.raises(Trouble, match="variants do not answer alike") as told:
-            _verify.verify(url, cells, '{"waited":0.10}')
+            preflight.verify(url, cells, '{"waited":0.10}')
     assert told.value.code is Exit.TARGET
 
 
 def test_a_route_that_never_answers_is_no_target(monkeypatch: pytest.MonkeyPatch) -> None:
     """One polite request, a bounded wait, a sentence, exit code 4; nothing is loaded."""
-    monkeypatch.setattr(_verify, "TIMEOUT", 0.2)
+    monkeypatch.setattr(preflight, "TIMEOUT", 0.2)
     cell = next(cell for cell in reproduction(0.1).cells if cell.users)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         pytest.raises(Trouble, match="did not answer one polite request") as told,
     ):
-        _verify.verify(f"http://127.0.0.1:{silent.getsockname()[1]}", [cell], None)
+        preflight.verify(f"http://127.0.0.1:{silent.getsockname()[1]}", [cell], None)
     assert told.value.code is Exit.TARGET

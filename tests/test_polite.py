@@ -13,13 +13,13 @@ from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, StreamingResponse
 
 from results.schema import Scenario
-from scenarios._doctor import polite as manners
-from scenarios._doctor.asked import Asked, letter_of
-from scenarios._doctor.choice import parse_choice
-from scenarios._doctor.polite import Manner, polite
-from scenarios._doctor.routes import routes_of
-from scenarios._plan import cell_of
-from scenarios._script import COMMON, REQUEST_ID, Letter
+from scenarios.doctor.openapi import smoke_test as manners
+from scenarios.doctor.openapi.route_request import Asked, letter_of
+from scenarios.doctor.openapi.route_selection import parse_choice
+from scenarios.doctor.openapi.routes import routes_of
+from scenarios.doctor.openapi.smoke_test import Manner, polite
+from scenarios.generator.job import COMMON, REQUEST_ID, Letter
+from scenarios.plans.model import cell_of
 from tests.echo import echoing, request_under_load
 from tests.in_process import HOME, served
 from tests.processes import ROOT
@@ -122,7 +122,7 @@ def test_whoever_reads_a_long_body_lets_others_have_their_turns() -> None:
     """Or one download would stop the generator's clock, and its stalls be sold as latency."""
     code = """
 import io, gevent
-from scenarios._client import PIECE, read_and_count
+from scenarios.generator.client import PIECE, read_and_count
 turns = []
 def other():
     while True:

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from reports.checks.trust import Belief
 from reports.report import explain
-from reports.trust import Belief
 from tests.processes import MARK, ROOT, gone_within, new_mark, served
 from tests.sound import unsound
 

@@ -14,10 +14,10 @@ import pytest
 import uvloop
 from fastapi import FastAPI
 
-from results.spooled import POOLS
-from targets.guest.journal import Journal
-from targets.guest.probe import Probe, current_visit
-from targets.guest.readings import resident_bytes
+from results.spool_tables import POOLS
+from targets.agent.probe import Probe, current_visit
+from targets.agent.process_stats import resident_bytes
+from targets.agent.trace_log import Journal
 
 
 def call(app: Any, path: str = "/", headers: list[tuple[bytes, bytes]] | None = None) -> Coroutine[Any, Any, list[dict[str, Any]]]:

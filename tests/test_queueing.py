@@ -1,6 +1,6 @@
 """Queueing theory against the worked tables of the handbook (T1 to T6, T9), a simulator with known truth, and its own laws.
 
-T7 and T8 take a minute: `python -m tests.bench_theory` prints them whole; a part of T8 is asked here, of T7 in `test_intervals`.
+T7 and T8 take a minute: `python -m benchmarks.theory` prints them whole; a part of T8 is asked here, of T7 in `test_intervals`.
 """
 
 import itertools
@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.percentiles import Array, estimate, n_eff, quantile, wilson_ranks
-from reports.queueing import (
+from benchmarks.theory import Case, fitted
+from reports.stats.quantiles import Array, estimate, n_eff, quantile, wilson_ranks
+from reports.stats.queueing import (
     burst_last,
     busy_service,
     bystander,
@@ -25,8 +26,7 @@ from reports.queueing import (
     replay,
     served_at_once,
 )
-from reports.steadiness import drift
-from tests.bench_theory import Case, fitted
+from reports.stats.stationarity import drift
 from tests.queues import ORDERS, arrivals, constant, crowd, gated, serve
 
 D = 0.05

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from reports.checks import Check, CheckStatus
+from reports.checks.trust import Belief, trust
 from reports.report import explain
-from reports.trust import Belief, trust
-from scenarios._quota import Limit, cpu_limit
+from scenarios.system.cpu_quota import Limit, cpu_limit
 from tests import simulate
 from tests.test_report import BROKEN
 
@@ -110,8 +110,8 @@ def test_less_than_two_cores_are_told_before_anything_is_stopped(honest: Any) ->
 BURN = """
 import pathlib, sys, time
 sys.path.insert(0, sys.argv[1])
-from scenarios._machine import hardship
-from scenarios._quota import cpu_limit
+from scenarios.system.machine import hardship
+from scenarios.system.cpu_quota import cpu_limit
 pathlib.Path(sys.argv[2], "cgroup.procs").write_text("0")
 before = hardship()[3:]
 while time.process_time() < 1.0:

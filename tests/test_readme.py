@@ -14,10 +14,10 @@ import pytest
 from rich.console import Console
 
 from reports.claims import CLAIMS, Outcome
-from reports.guide import guide
+from reports.formatting import number, seconds, share
+from reports.render.decision_guide import guide
+from reports.render.terminal import show
 from reports.report import Report, explain
-from reports.terminal import show
-from reports.wording import number, seconds, share
 from tests.front import Here
 from tests.guide_table import markdown
 from tests.processes import MARK, free_port, gone_within, new_mark, wait_for_server
@@ -36,7 +36,7 @@ EXECUTED = {
     "locust -f scenarios/crowd.py --host http://127.0.0.1:8002 -u 50 -t 20s --headless": "test_plain_locust_as_the_readme_types_it",
     "locust -f scenarios/steady.py --host http://127.0.0.1:8002 --atonce-rate 15/s -t 20s --headless --processes 2": "the same",
     "atonce report": "the same",
-    "atonce doctor targets.ward:app": "test_readme_doctor.py: the stored run of the ward; test_doctor.py examines others",
+    "atonce doctor targets.antipatterns:app": "test_readme_doctor.py: the stored run of the ward; test_doctor.py examines others",
     "uvicorn targets.app:app --port 8002": "test_the_lessons_shell_session",
     "curl 'localhost:8002/sleep?seconds=1'": "test_the_lessons_shell_session",
     "time curl localhost:8002/concurrent": "test_the_lessons_shell_session",
@@ -168,7 +168,7 @@ def test_every_link_and_every_room_of_the_map_exists() -> None:
 
 def test_commands_in_the_table_run(here: Here, example: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that need no minutes: here, the stored run read once; `reproduce` in test_reproduce.py, `serve` in test_driver.py."""
-    monkeypatch.setattr("reports.ending.explain", {Path("results/example"): example}.__getitem__)
+    monkeypatch.setattr("reports.render.output.explain", {Path("results/example"): example}.__getitem__)
     commands = [
         one
         for row in re.findall(r"^\| `atonce .*? \|", README, re.MULTILINE)
@@ -245,8 +245,8 @@ def test_plain_locust_as_the_readme_types_it(tmp_path: Path) -> None:
 @pytest.mark.alone
 def test_plain_locust_leaves_users_unexplained() -> None:
     """The README's comparison, once more; how many exactly is the stored run's business."""
-    assert "`python -m tests.bench_plain_locust`" in README
-    command = [sys.executable, "-m", "tests.bench_plain_locust"]
+    assert "`python -m benchmarks.plain_locust`" in README
+    command = [sys.executable, "-m", "benchmarks.plain_locust"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90, check=True)
     assert 0.1 < json.loads(shown.stdout)["unexplained"] < 1
 

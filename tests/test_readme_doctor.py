@@ -10,10 +10,10 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from reports.findings import Verdict
+from reports.render.summary import summary
+from reports.render.terminal import show
 from reports.report import Report
-from reports.summary import summary
-from reports.terminal import show
+from reports.verdicts.findings import Verdict
 from tests.front import Here
 from tests.processes import ROOT, free_port
 from tests.test_doctor import running

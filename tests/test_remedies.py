@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from reports.blame import Blame, held
-from reports.cures import CURES
-from reports.findings import Verdict
-from reports.remedies import Remedy, remedy
-from targets.guest.watch import Watch
+from reports.verdicts.culprit import Blame, held
+from reports.verdicts.findings import Verdict
+from reports.verdicts.remedies import Remedy, remedy
+from reports.verdicts.remedy_rules import CURES
+from targets.agent.watchdog import Watch
 from tests.test_ward import WARD_TRUTH, visited
 
 ROOT = Path(__file__).resolve().parent.parent

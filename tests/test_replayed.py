@@ -9,13 +9,13 @@ import jsonschema
 import numpy as np
 import pytest
 
-from reports.charts import percentile, svg
-from reports.loads import hidden
-from reports.queueing import replay
-from reports.replayed import Model, Sends, Source, places_of, replayed
+from reports.render.charts import percentile, svg
+from reports.render.summary import summary
 from reports.report import Report, explain
-from reports.spectrum import as_closed, spectrum
-from reports.summary import summary
+from reports.stats.percentile_curve import as_closed, spectrum
+from reports.stats.queueing import replay
+from reports.stats.replay import Model, Sends, Source, places_of, replayed
+from reports.verdicts.load_table import hidden
 from results.schema import Cell, Law
 from tests.simulate_loads import ROUTE, Server, crowd, steady, write
 from tests.test_offered import only, told

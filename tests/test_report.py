@@ -11,22 +11,22 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from reports.charts import CHARTS, split
 from reports.checks import CheckStatus
+from reports.checks.trust import Belief
 from reports.claims import Outcome, needs_of
-from reports.findings import Verdict
-from reports.page import page
+from reports.render.charts import CHARTS, split
+from reports.render.page import page
+from reports.render.summary import summary
+from reports.render.terminal import routes_table, show
 from reports.report import Report, explain
-from reports.summary import summary
-from reports.terminal import routes_table, show
-from reports.trust import Belief
+from reports.verdicts.findings import Verdict
+from results.errors import Exit
 from results.schema import Scenario, Status, Variant
-from results.trouble import Exit
-from scenarios._full import chosen
-from scenarios._plan import BEHIND_AWAIT, Act, Plan, reproduction
+from scenarios.plans.model import BEHIND_AWAIT, Act, Plan, reproduction
+from scenarios.plans.reproduce import chosen
 from tests.simulate import HONEST, Truth, World, acts_of, write
 
-SCHEMA = Path(__file__).resolve().parent.parent / "reports" / "summary.schema.json"
+SCHEMA = Path(__file__).resolve().parent.parent / "reports" / "render" / "summary.schema.json"
 BROKEN = acts_of(Variant.BROKEN_ASYNC)
 SYNC = acts_of(Variant.BROKEN_ASYNC, Variant.SYNC)  # the idle neighbours are in the former's act
 

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from reports.charts import CHARTS
 from reports.checks import CheckStatus
+from reports.checks.trust import Belief
 from reports.claims import Judged, Outcome, needs_of
-from reports.loads import compared
-from reports.percentiles import over_restarts
+from reports.render.charts import CHARTS
+from reports.render.summary import summary
+from reports.render.terminal import show
 from reports.report import Report, explain
-from reports.summary import summary
-from reports.terminal import show
-from reports.trust import Belief
+from reports.stats.quantiles import over_restarts
+from reports.verdicts.load_table import compared
 from results.schema import Scenario, Variant
-from scenarios._full import chosen, extended
-from scenarios._plan import Act, Plan, reproduction
+from scenarios.plans.model import Act, Plan, reproduction
+from scenarios.plans.reproduce import chosen, extended
 from tests import simulate
 from tests.test_report import SCHEMA
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from reports.load import load
+from reports.metrics.run_data import load
 from results import spool
+from results.errors import Exit, Trouble
 from results.schema import FORMAT, Cell, Phase, Status
 from results.store import RunFolder, newest, put, read_run
-from results.trouble import Exit, Trouble
-from scenarios import _recorder
-from scenarios._plan import reproduction
-from scenarios._recorder import Outcome, Place, Recorder
-from scenarios._script import Script
+from scenarios.generator import recorder as recorder_module
+from scenarios.generator.job import Script
+from scenarios.generator.recorder import Outcome, Place, Recorder
+from scenarios.plans.model import reproduction
 
 
 def seal(path: Path, origin: float) -> None:
@@ -271,8 +271,8 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(tmp_path: Path, 
 def test_the_gauge_adds_up_request_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """One request for 2 s, two for 3 s, one for 1 s, and the one still out counts up to now: 2 + 6 + 1 request-seconds."""
     now = 100.0
-    monkeypatch.setattr(_recorder, "clock", lambda: now)
-    gauge = _recorder.Gauge(since=now)
+    monkeypatch.setattr(recorder_module, "clock", lambda: now)
+    gauge = recorder_module.Gauge(since=now)
     for change, lasts in ((+1, 2.0), (+1, 3.0), (-1, 1.0)):
         gauge.step(change)
         now += lasts

@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from reports.load import load
-from results import spool, spooled
+from reports.metrics.run_data import load
+from results import spool, spool_tables
 from results.schema import Status
-from results.spooled import SAMPLE_COLUMNS, Aside, Table, sample_of
+from results.spool_tables import SAMPLE_COLUMNS, Aside, Table, sample_of
 from results.store import RunFolder, in_arrow, write_table
 
 ORIGIN = 1000.0
@@ -87,7 +87,7 @@ def at_once(path: Path) -> pd.DataFrame:
 
 def test_the_rows_are_those_of_all_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Values, types and order; what cannot be read is counted, and only once."""
-    monkeypatch.setattr(spooled, "PART", 7)
+    monkeypatch.setattr(spool_tables, "PART", 7)
     run = plant(tmp_path / "run", 100)
     expected = at_once(run.path)
     assert expected.censored.sum() > 10
@@ -100,7 +100,7 @@ def test_the_rows_are_those_of_all_at_once(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_run_that_was_never_sealed_reads_as_the_sealed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The report of a dead driver's run, from its spools."""
-    monkeypatch.setattr(spooled, "PART", 7)
+    monkeypatch.setattr(spool_tables, "PART", 7)
     run = plant(tmp_path / "run", 100)
     before = load(run.path)
     run.close(Status.COMPLETE)
@@ -123,7 +123,7 @@ def peak_of_sealing(path: Path, count: int) -> int:
 
 def test_memory_does_not_grow_with_the_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five times as many requests, about the same memory: it is a part's."""
-    monkeypatch.setattr(spooled, "PART", 200, raising=False)
+    monkeypatch.setattr(spool_tables, "PART", 200, raising=False)
     peak_of_sealing(tmp_path / "first", 400)  # what is imported then stays
     few, many = (peak_of_sealing(tmp_path / str(count), count) for count in (800, 4000))
     assert many < 1.3 * few

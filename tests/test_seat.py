@@ -12,12 +12,12 @@ import pytest
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 
-from results.trouble import Exit, Trouble
-from scenarios._doctor import seat
-from scenarios._doctor.choice import parse_choice
-from scenarios._doctor.patient import Patient
-from scenarios._doctor.routes import routes_of
-from scenarios._doctor.seat import DOCUMENT, address, document, neighbours, without_documentation
+from results.errors import Exit, Trouble
+from scenarios.doctor import controls
+from scenarios.doctor.app import Patient
+from scenarios.doctor.controls import DOCUMENT, address, document, neighbours, without_documentation
+from scenarios.doctor.openapi.route_selection import parse_choice
+from scenarios.doctor.openapi.routes import routes_of
 from tests.in_process import served
 
 URL = "http://127.0.0.1:8000"
@@ -139,7 +139,7 @@ def test_a_document_is_fetched_from_the_same_host_only(place: str) -> None:
 
 def test_a_command_is_not_started_where_somebody_else_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stranger would be examined in its place: exit code 4. A port that is let go in time is taken."""
-    monkeypatch.setattr(seat, "VACANT_WITHIN", 0.0)
+    monkeypatch.setattr(controls, "VACANT_WITHIN", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         url = f"http://127.0.0.1:{port}"
@@ -148,6 +148,6 @@ def test_a_command_is_not_started_where_somebody_else_answers(monkeypatch: pytes
             address(patient)
         assert trouble.value.code is Exit.TARGET
         assert (url, port) == address(Patient.of_url(url))
-        monkeypatch.setattr(seat, "VACANT_WITHIN", 9.0)
+        monkeypatch.setattr(controls, "VACANT_WITHIN", 9.0)
         monkeypatch.setattr(time, "sleep", lambda _: server.close())
         assert (url, port) == address(patient)

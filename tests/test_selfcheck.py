@@ -15,18 +15,19 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from reports.load import Evidence, load
-from reports.page import page
-from reports.report import Report, explain, write
+from reports.checks.trust import Belief
+from reports.metrics.run_data import Evidence, load
+from reports.render.files import write
+from reports.render.page import page
+from reports.render.summary import summary
+from reports.render.terminal import show
+from reports.report import Report, explain
 from reports.selfcheck import Goal, goals, resumed, standing
-from reports.summary import summary
-from reports.terminal import show
-from reports.trust import Belief
+from results.errors import Exit
 from results.schema import Cell
 from results.store import RunFolder
-from results.trouble import Exit
-from scenarios._driver import Settings, drive
-from scenarios._selfcheck import plan_of
+from scenarios.plans.selfcheck import plan_of
+from scenarios.runner.run_plan import Settings, drive
 from tests.simulate_loads import Server
 from tests.simulate_loads import write as simulate
 from tests.test_report import SCHEMA

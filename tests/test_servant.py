@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from results.trouble import Exit, Trouble
-from scenarios import _log
-from scenarios._doctor.hidden import masked
-from scenarios._log import Log, Words
-from scenarios._servant import servant
-from scenarios._supervisor import Supervisor
-from scenarios._watch import wait_until_ready
+from results.errors import Exit, Trouble
+from scenarios.runner.supervise import wait_until_ready
+from scenarios.system import private_log
+from scenarios.system.child_process import servant
+from scenarios.system.private_log import Log, Words
+from scenarios.system.redact import masked
+from scenarios.system.supervisor import Supervisor
 from tests.processes import MARK, alive, free_port, gone_within, marked, new_mark
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,7 +65,7 @@ FAMILY = ("sh", "-c", "setsid sleep 600 & (sleep 600; true) & wait")  # a child,
 DRIVER = """
 import os, subprocess, sys
 from pathlib import Path
-from scenarios._servant import servant
+from scenarios.system.child_process import servant
 quiet = {"env": os.environ, "core": None, "stdin": subprocess.DEVNULL, "stdout": None}
 with servant(sys.argv[2:], folder=Path(sys.argv[1]), **quiet):
     sys.stdin.read()
@@ -255,7 +255,7 @@ def test_no_secret_is_missed_wherever_what_is_said_is_cut(words: list[str], cuts
     """Line by line, and where no line ends the log lags behind; nothing else is lost or changed."""
     said = "".join(words).encode()
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_log, "PIECE", 160)
+        patch.setattr(private_log, "PIECE", 160)
         words_ = Words(str(Path(folder, "log")), SECRETS)
         pieces = itertools.cycle(cuts)
         at = 0
@@ -280,9 +280,9 @@ LEAVING = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
 import psutil
-from results.trouble import guarded
-from scenarios._interruption import interruptible
-from scenarios._servant import servant
+from results.errors import guarded
+from scenarios.system.interrupt import interruptible
+from scenarios.system.child_process import servant
 def run():
     quiet = {"env": os.environ, "core": None, "stdin": subprocess.DEVNULL, "stdout": None}
     command = ("sh", "-c", "setsid sleep 60 & (sleep 60; true) & wait")

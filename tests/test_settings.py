@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from atonce import app
-from results.settings import settle
+from results.config import settle
 from tests.front import Here
 
 WRITTEN = """

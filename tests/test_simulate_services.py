@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from results.limits import FEW, MANY
+from results.thresholds import FEW, MANY
 from tests import simulate_services
 from tests.simulate_services import SERVICES, Server, crowd, examine, rate_between, seeded
 

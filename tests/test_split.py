@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.charts import split as chart
+from reports.metrics.breakdown import MOMENTS, split_of
+from reports.metrics.model import Level
+from reports.render.charts import split as chart
 from reports.report import Report, explain
-from reports.split import MOMENTS, split_of
-from reports.study import Level
 from results.schema import Variant
 from tests.simulate import OVERHEAD, World, write
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from reports.percentiles import Array
-from reports.queueing import busy_service, replay
-from reports.steadiness import drift, settled, steps
+from reports.stats.quantiles import Array
+from reports.stats.queueing import busy_service, replay
+from reports.stats.stationarity import drift, settled, steps
 from tests.queues import serve
 
 D, LASTS = 0.05, 60.0

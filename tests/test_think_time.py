@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.gates import judge
-from reports.queueing import closed_loop_rate, saturated
+from reports.gates.evaluate import judge
+from reports.render.summary import summary
 from reports.report import Report, explain
-from reports.summary import summary
-from results.gate import parse
+from reports.stats.queueing import closed_loop_rate, saturated
+from results.gate_expression import parse
 from tests.queues import serve_thinkers
 from tests.simulate_loads import Server, crowd, write
 

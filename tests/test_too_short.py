@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 
 from reports.checks import Check, CheckStatus
-from reports.load import load
-from reports.measure import measure
-from reports.trust import trust
+from reports.checks.trust import trust
+from reports.metrics.compute import measure
+from reports.metrics.run_data import load
+from results.errors import Exit, Trouble
 from results.schema import Cell, Scenario, Variant
-from results.trouble import Exit, Trouble
-from scenarios._doctor import front, plan
-from scenarios._doctor.look import Seen, look
-from scenarios._doctor.order import Order, too_few_requests
-from scenarios._doctor.patient import Patient
+from scenarios.doctor import adaptive_plan, commands
+from scenarios.doctor.app import Patient
+from scenarios.doctor.interim import Seen, look
+from scenarios.doctor.options import Order, too_few_requests
 from tests import simulate, simulate_loads
 from tests.test_doctor_steps import IDLE, bedside, seen, write
 from tests.test_report import BROKEN
@@ -96,7 +96,7 @@ def test_no_level_is_begun_for_which_the_requests_are_too_few(monkeypatch: pytes
     def found(_folder: Path, _act: str, cell: Cell) -> Seen:
         return seen(cell, {1: 10.0, 8: 80.0}.get(cell.users, 80.0))
 
-    monkeypatch.setattr(plan, "look", found)
+    monkeypatch.setattr(adaptive_plan, "look", found)
     refused: list[str] = []
 
     def fits(cell: Cell, _: bool) -> bool:  # noqa: FBT001
@@ -104,7 +104,7 @@ def test_no_level_is_begun_for_which_the_requests_are_too_few(monkeypatch: pytes
         refused.extend([why] if why else [])
         return not why
 
-    asked = [cell.users for some in plan.steps(Path(), one, IDLE, (), [], fits) for cell in some]
+    asked = [cell.users for some in adaptive_plan.steps(Path(), one, IDLE, (), [], fits) for cell in some]
     assert asked == [1, 8]
     assert "--requests" in refused[0]
 
@@ -112,7 +112,7 @@ def test_no_level_is_begun_for_which_the_requests_are_too_few(monkeypatch: pytes
 def order_of(**words: Any) -> Order:
     """What somebody wants examined."""
     patient = Patient.of_module("shop:app")
-    return front.order_of(patient, {}, [], **{"budget": "8m", "requests": 20_000, "seed": 1, **words})
+    return commands.order_of(patient, {}, [], **{"budget": "8m", "requests": 20_000, "seed": 1, **words})
 
 
 def test_a_budget_that_no_route_fits_is_refused_and_what_would_fit_is_said() -> None:

@@ -22,8 +22,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi import routing as fastapi_routing
 
-from targets.guest.lodger import Lodger, Order
-from targets.guest.probe import Probe, Visit, current_visit, time_fastapi_handlers
+from targets.agent.entrypoint import Lodger, Order
+from targets.agent.probe import Probe, Visit, current_visit, time_fastapi_handlers
 from tests.test_probe import call
 
 STAMP = b"x-atonce-times"

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from reports.checks import Check, CheckStatus
-from reports.checks.check import REMEDIES
+from reports.checks.model import REMEDIES
+from reports.checks.trust import Belief, trust
 from reports.claims import CLAIMS
-from reports.health import missed
-from reports.load import load
-from reports.measure import measure
+from reports.metrics.compute import measure
+from reports.metrics.model import Study
+from reports.metrics.run_data import load
+from reports.metrics.run_health import missed
+from reports.render.summary import check_entry
 from reports.report import Report
-from reports.study import Study
-from reports.summary import check_entry
-from reports.trust import Belief, trust
 from results.schema import Law
 from tests import simulate_loads
 from tests.simulate_loads import Server, steady
@@ -151,7 +151,7 @@ def test_a_small_sample_is_a_finding_not_a_fault() -> None:
 
 def trust_of(*checks: Check) -> Belief:
     """What checks amount to."""
-    from reports.trust import belief
+    from reports.checks.trust import belief
 
     return belief(checks)
 

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from reports.findings import Verdict
-from targets.ward import app
+from reports.verdicts.findings import Verdict
+from targets.antipatterns import app
 
 WARD_TRUTH = {
     "GET /report/blocked": Verdict.LOOP_BLOCKED,
@@ -84,8 +84,8 @@ def test_without_the_labs_packages_the_ward_opens_with_the_rest(monkeypatch: pyt
     """Two rooms are closed; nothing else is missing."""
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "aiohttp" else find(name))
-    for name in [name for name in sys.modules if name.startswith("targets.ward")]:
+    for name in [name for name in sys.modules if name.startswith("targets.antipatterns")]:
         monkeypatch.delitem(sys.modules, name)
-    small = importlib.import_module("targets.ward").app
+    small = importlib.import_module("targets.antipatterns").app
     paths = {route.removeprefix("GET ") for route in WARD_TRUTH}
     assert set(small.openapi()["paths"]) == {path for path in paths if not path.startswith(("/insurance", "/patients"))}

@@ -26,10 +26,10 @@ import pytest
 import uvloop
 from fastapi import BackgroundTasks, Depends, FastAPI
 
-from reports.blame import Held, held, read_holds
-from targets.guest.frames import Words, only_call_in, place_of
-from targets.guest.journal import Journal
-from targets.guest.watch import Watch
+from reports.verdicts.culprit import Held, held, read_holds
+from targets.agent.stack_frames import Words, only_call_in, place_of
+from targets.agent.trace_log import Journal
+from targets.agent.watchdog import Watch
 
 HERE = Path(__file__)
 BIG = {str(number): [number] * 20 for number in range(12_000)}

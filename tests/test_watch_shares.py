@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from reports.blame import held, read_holds
-from targets.guest.watch import Watch
+from reports.verdicts.culprit import held, read_holds
+from targets.agent.watchdog import Watch
 
 HERE = Path(__file__)
 DATA = os.urandom(4000)

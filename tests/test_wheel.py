@@ -36,7 +36,7 @@ def test_the_wheel_adds_only_names_of_ours(wheel: Path) -> None:
     """Nobody's own `reports` or `results` is touched; no stored run is shipped."""
     names = zipfile.ZipFile(wheel).namelist()
     assert {"atonce"} == {name.partition("/")[0].partition(".")[0].partition("-")[0].partition("_")[0] for name in names}
-    assert "atonce_rooms/reports/page.html" in names
+    assert "atonce_rooms/reports/render/page.html" in names
     assert not [name for name in names if "example" in name or name.startswith("tests")]
 
 

@@ -9,12 +9,12 @@ import pytest
 from gevent.event import Event
 
 from reports.checks import CheckStatus
+from reports.checks.trust import trust
+from reports.metrics.model import Study
 from reports.report import explain
-from reports.study import Study
-from reports.trust import trust
 from results.schema import Cell
-from scenarios._cue import Cue
-from scenarios._order import Order
+from scenarios.generator.cell_run import Cue
+from scenarios.plans.custom import Order
 from tests.simulate_loads import ROUTE, Server, crowd, write
 
 LONG = 600.0  # seconds that nobody waits

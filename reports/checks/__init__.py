@@ -4,9 +4,9 @@ The limits are those of the measurement handbook's part on validity; `V1` to `V2
 reads a `Study` and nothing else, so that a planted run can fail every one of them.
 """
 
-from reports.checks import answers, generator, law, machine
-from reports.checks.check import Check, CheckStatus
+from reports.checks import answers, generator, host, stability
+from reports.checks.model import Check, CheckStatus
 
-CHECKS = (machine.check, generator.check, answers.check, law.check)
+CHECKS = (host.check, generator.check, answers.check, stability.check)
 
 __all__ = ["CHECKS", "Check", "CheckStatus"]

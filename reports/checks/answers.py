@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from reports.checks.check import Check
-from reports.percentiles import QUANTILES, Latency, is_supported
-from reports.split import Split
-from reports.study import Level, Study, Tally
-from reports.wording import number, seconds, share
+from reports.checks.model import Check
+from reports.formatting import number, seconds, share
+from reports.metrics.breakdown import Split
+from reports.metrics.model import Level, Study, Tally
+from reports.stats.quantiles import QUANTILES, Latency, is_supported
 
 A_WAY = 0.010  # seconds that one request in a hundred may spend between client and server
 

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterator
 
-from reports.checks.check import Check
-from reports.percentiles import Latency
-from reports.study import Level, Offered, Study, Tally
-from reports.wording import number, seconds, share
-from results.limits import SHORTEST_HARM
+from reports.checks.model import Check
+from reports.formatting import number, seconds, share
+from reports.metrics.model import Level, Offered, Study, Tally
+from reports.stats.quantiles import Latency
 from results.schema import Scenario
+from results.thresholds import SHORTEST_HARM
 
 POISSON_PASS, POISSON_FAIL = 3.0, 6.0  # -log10 of p
 REGULAR = 0.05  # a sender that takes 0.1 ms for each request cannot send 280 a second with a CV above .97

@@ -7,31 +7,33 @@ lesson does not mention; refuted; untested, with the missing part named.
 
 from collections.abc import Callable, Iterator
 
-from reports.claims import (
-    aiohttp_frees,
+from reports.claims.model import Claim, Judged, Outcome, judge
+from reports.claims.waiting import (
     async_many,
-    async_session_frees,
     await_in_def,
     blocks_loop,
+    def_pool,
+    latency_spike,
+    loop_fairness,
+    overhead,
+    serial_queue,
+    server_timer_blind,
+    to_thread_free,
+)
+from reports.claims.work import (
+    aiohttp_frees,
+    async_session_frees,
     client_reuse,
     cpu_blocks,
-    def_pool,
     file_read_blocks,
     forgotten_await,
     gather_overlaps,
     httpx_frees,
-    latency_spike,
-    loop_fairness,
-    overhead,
     process_pool_frees,
     requests_blocks,
-    serial_queue,
-    server_timer_blind,
     sync_session_blocks,
-    to_thread_free,
 )
-from reports.claims.claim import Claim, Judged, Outcome, judge
-from results.trouble import Exit, Trouble
+from results.errors import Exit, Trouble
 
 CLAIMS: tuple[Claim, ...] = tuple(
     one.CLAIM

@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from reports.claims.claim import Judgement, Outcome, Untestable, at_once, felt, is_calm, measured_route, neighbour
-from reports.study import Level, Study
-from reports.wording import between, seconds, share
+from reports.claims.model import Judgement, Outcome, Untestable, at_once, felt, is_calm, measured_route, neighbour
+from reports.formatting import between, seconds, share
+from reports.metrics.model import Level, Study
 
 OK = 200
 COUNTERS = "/client/counters"

@@ -1,0 +1,1 @@
+"""Figures that no test asks for: accuracy, cost and peers. Each is `python -m benchmarks.NAME`."""

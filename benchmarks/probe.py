@@ -1,0 +1,138 @@
+"""What the probe itself costs: `python -m benchmarks.probe [RESTARTS]`. Goal: at most 2 % of no-op throughput.
+
+Two servers of the bundled app on one core, with the probe as `atonce reproduce` runs it (header and journal) and without;
+of the two only one is awake at a time. A raw socket client on the other core keeps the awake one busy, turn by turn, in
+alternating pairs (AB BA ...). One process may be several per cent quicker than its twin for all its life, so both start
+anew several times. Printed: medians, and the cost, 1 - with / without, as the geometric mean over the restarts with its
+95 % interval (science 2.15). CPU per request tells the same with less noise from other processes.
+"""
+
+import contextlib
+import json
+import math
+import os
+import selectors
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from scenarios.runner.run_plan import free_port
+from scenarios.runner.supervise import wait_until_ready
+from scenarios.system.child_process import ROOMS, child_env, servant
+from scenarios.system.machine import cores
+from scenarios.system.private_log import Log
+
+RESTARTS, PAIRS, SECONDS, CONNECTIONS = 12, 4, 0.3, 8
+STUDENT = {4: 3.182, 8: 2.365, 12: 2.201, 20: 2.093}  # t at 97.5 % for so many restarts
+ROUTES = ("/noop/async", "/noop/def")
+
+
+@contextlib.contextmanager
+def server(folder: Path, name: str, core: int | None, **env: str) -> Iterator[tuple[int, int]]:
+    """The bundled app, asleep; its port and process number."""
+    port = free_port()
+    words = f"-m uvicorn targets.app:app --port {port} --loop asyncio --no-access-log --log-level warning --timeout-keep-alive 300"
+    command = [sys.executable, *words.split(), "--app-dir", str(ROOMS)]
+    (folder / name).mkdir()
+    quiet = {"folder": folder / name, "stdin": subprocess.DEVNULL, "stdout": None}
+    with servant(command, env={**child_env(), **env}, core=core, **quiet) as app:  # type: ignore[arg-type]
+        wait_until_ready(app, f"http://127.0.0.1:{port}", ROUTES[0], Log.from_here(folder / name / "log.txt"), lambda: None)
+        os.kill(app.pid, signal.SIGSTOP)
+        try:
+            yield port, app.pid
+        finally:
+            os.kill(app.pid, signal.SIGCONT)
+
+
+def cpu(pid: int) -> float:
+    """Seconds of CPU that all threads of a process have used."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
+
+
+def press(port: int, pid: int, route: str, seconds: float) -> tuple[float, float]:
+    """Wake a server, keep it saturated, put it to sleep: requests per second, and CPU seconds per request."""
+    os.kill(pid, signal.SIGCONT)
+    lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
+    asks = selectors.DefaultSelector()
+    answered = sent = 0
+    for line in lines:
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        asks.register(line, selectors.EVENT_READ, bytearray())
+        line.send(request(route, sent := sent + 1))
+    begin, before, first, end = time.perf_counter(), cpu(pid), 0, math.inf
+    while (now := time.perf_counter()) < end:
+        if end == math.inf and now - begin > seconds / 5:  # warm
+            begin, before, first, end = now, cpu(pid), answered, now + seconds
+        for key, _ in asks.select(1):
+            key.data.extend(key.fileobj.recv(4096))  # type: ignore[union-attr]
+            if key.data.endswith(b"\r\n\r\nnull"):
+                key.data.clear()
+                answered += 1
+                key.fileobj.send(request(route, sent := sent + 1))  # type: ignore[union-attr]
+    took, used = time.perf_counter() - begin, cpu(pid) - before
+    for line in lines:
+        line.close()
+    time.sleep(0.05)
+    os.kill(pid, signal.SIGSTOP)
+    return (answered - first) / took, used / (answered - first)
+
+
+def request(route: str, number: int) -> bytes:
+    """One request, with the name that the recorder would give it."""
+    return f"GET {route} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nx-atonce-id: noop-{number}\r\n\r\n".encode()
+
+
+def cost(logs: list[float]) -> dict[str, float]:
+    """1 - ratio, in per cent, from the logarithms of the restarts' ratios: geometric mean and 95 % interval."""
+    middle, half = statistics.fmean(logs), STUDENT.get(len(logs), 2.3) * statistics.stdev(logs) / math.sqrt(len(logs))
+    edges = {"percent": middle, "low": middle + half, "high": middle - half}
+    return {name: round(100 * (1 - math.exp(value)), 2) for name, value in edges.items()}
+
+
+def measure(route: str, restarts: int, core: int | None) -> dict[str, object]:
+    """One route, with and without: per restart the mean logarithm of its pairs' ratios."""
+    rates: dict[str, list[float]] = {"with": [], "without": []}
+    works: dict[str, list[float]] = {"with": [], "without": []}
+    for _ in range(restarts):
+        with tempfile.TemporaryDirectory() as path, contextlib.ExitStack() as servers:
+            folder = Path(path)
+            env = {"with": {"ATONCE_PROBE": str(folder / "probe")}, "without": {"ATONCE_TARGET_PROBE": "0"}}
+            known = {name: servers.enter_context(server(folder, name, core, **env[name])) for name in env}
+            for pair in range(PAIRS):
+                for name in sorted(known, reverse=bool(pair % 2)):
+                    rate, work = press(*known[name], route, SECONDS)
+                    rates[name].append(rate)
+                    works[name].append(work)
+    return {
+        "requests per second": {name: round(statistics.median(found)) for name, found in rates.items()},
+        "microseconds of CPU per request": {name: round(1e6 * statistics.median(found), 1) for name, found in works.items()},
+        "cost in throughput": cost(by_restart(rates["with"], rates["without"])),
+        "cost in CPU": cost(by_restart(works["without"], works["with"])),
+    }
+
+
+def by_restart(above: list[float], below: list[float]) -> list[float]:
+    """Mean logarithm of the ratios of each restart's pairs."""
+    logs = [math.log(a / b) for a, b in zip(above, below, strict=True)]
+    return [statistics.fmean(logs[i : i + PAIRS]) for i in range(0, len(logs), PAIRS)]
+
+
+def main() -> None:
+    """Measure both no-op routes and print them."""
+    restarts = int(sys.argv[1]) if len(sys.argv) > 1 else RESTARTS
+    app_core, own_core = cores()
+    if own_core is not None:
+        os.sched_setaffinity(0, {own_core})
+    for route in ROUTES:
+        print(json.dumps({route: measure(route, restarts, app_core)}, indent=1), flush=True)
+
+
+if __name__ == "__main__":
+    main()

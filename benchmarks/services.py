@@ -1,0 +1,53 @@
+"""How often rules are right about random service times: `python -m benchmarks.services [SEEDS]`.
+
+Every law of service times in every arrangement, examined so often on simulated servers. Printed:
+how often each verdict came, the wrong ones in bold, and between what the served at once lay.
+"""
+
+import sys
+import tempfile
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from reports.verdicts.rules import rule
+from tests.simulate_services import SERVICES, Server, examine
+
+SEEDS = 20
+ARRANGEMENTS = {
+    "awaits": {},
+    "40 threads": {"threads": 40},
+    "pool of 5": {"places": 5},
+    "pool of 12": {"places": 12},
+    "40 threads, pool of 15": {"threads": 40, "places": 15},
+}
+
+
+def judge(law: str, arrangement: str, seed: int) -> tuple[str, float]:
+    """The verdict of one examination, and how many were served at once."""
+    with tempfile.TemporaryDirectory() as folder:
+        exam = examine(Path(folder), Server(SERVICES[law], **ARRANGEMENTS[arrangement]), seed)
+    return str(rule(exam, []).verdict), exam.route.served or 0.0
+
+
+def main() -> None:
+    """Print a line for each law in each arrangement."""
+    seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS)
+    print("| service time | arrangement | truth | verdicts | served at once |")
+    print("|---|---|---|---|---|")
+    with ProcessPoolExecutor() as pool:
+        for law, service in SERVICES.items():
+            for name, places in ARRANGEMENTS.items():
+                count = len(seeds)
+                found = list(pool.map(judge, [law] * count, [name] * count, seeds))
+                truth = str(Server(service, **places).verdict)
+                said = Counter(verdict for verdict, _ in found)
+                bold = {one: "" if one == truth else "**" for one in said}
+                told = ", ".join(f"{bold[one]}{one}{bold[one]} x{n}" for one, n in said.items())
+                served = sorted(one for _, one in found)
+                edges = f"{served[0]:.3g} to {served[-1]:.3g}"
+                print(f"| {law} | {name} | {truth} | {told} | {edges} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

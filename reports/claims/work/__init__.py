@@ -1,0 +1,1 @@
+"""Real work: HTTP clients, databases, files, CPU time."""

@@ -1,0 +1,1 @@
+"""Gates of a run: conditions that decide the exit code."""

@@ -1,0 +1,59 @@
+"""Who got how many turns: a crowd from its first request to its last answer, so that nobody who starves can hide.
+
+A window leaves out whoever asked before it and was answered after it: of a route that serves some again and again, just
+those who wait. Over the whole drained cell the mean is the same in any order of service; the rest is what order does.
+With N users in flight for T seconds and none afterwards, L's integral is N T + N^2 D / 2 and (T + N D) / D are answered.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from reports.stats.quantiles import Array, Latency
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turns:
+    """Latencies of all requests of a crowd, in seconds, and what each user got out of it."""
+
+    latency: Latency
+    predicted_mean: float  # of a server that takes one at a time, in any order
+    answers: tuple[int, ...]  # per user, ascending
+    longest: tuple[float, ...]  # wait of each user, ascending
+    starved: int  # users with fewer than half as many answers as the median user
+
+
+def drained_mean(users: int, service: float, lasts: float) -> float:
+    """Mean latency in seconds of all that N users ask of one place in `lasts` seconds: N D (T + N D / 2) / (T + N D)."""
+    lap = users * service
+    return lap * (lasts + lap / 2) / (lasts + lap)
+
+
+def turns_of(rows: pd.DataFrame, users: int, service: float, lasts: float) -> Turns | None:
+    """Count the turns on a route that serves one at a time, `service` seconds unloaded. `rows`: all that was asked, and not failed.
+
+    The users asked for `lasts` seconds; then all was answered, or given up.
+    """
+    latency = Latency.of(rows.latency.to_numpy(), ~rows.censored.to_numpy())
+    if latency is None:
+        return None
+    answers = answers_of(rows[~rows.censored], users)
+    return Turns(
+        latency=latency,
+        predicted_mean=drained_mean(users, service, lasts),
+        answers=tuple(sorted(int(one) for one in answers)),
+        longest=tuple(sorted(float(one) for one in rows.groupby(["worker", "connection"]).latency.max())),
+        starved=starved(answers),
+    )
+
+
+def answers_of(rows: pd.DataFrame, users: int) -> Array:
+    """How many of these answers each user got; each worker numbers its own."""
+    answers = rows.groupby(["worker", "connection"]).size().to_numpy()
+    return np.append(answers, np.zeros(max(0, users - len(answers))))
+
+
+def starved(answers: Array) -> int:
+    """How many got fewer than half as many answers as the median user; of few rounds this reads 0 or noise."""
+    return int((answers < np.median(answers) / 2).sum())

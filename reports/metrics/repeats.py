@@ -1,0 +1,67 @@
+"""A route's numbers over restarts of its server: an interval from five runs on, the spread below; variants as a ratio.
+
+One run says how a queue moved once; a restart lays out threads, connections and memory anew. Intervals are those of the
+geometric mean, exp(mean ln +- t s / sqrt k). Variants met the same arrivals in turn, so they are compared pair by pair.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports.formatting import number, seconds
+from reports.stats.quantiles import over_restarts
+
+TWICE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Restarts:
+    """One number of a route, measured anew after each restart; all positive, in the order of the repeats."""
+
+    values: tuple[float, ...]
+    beyond: tuple[float, ...] | None = None  # independent requests beyond the quantile, run by run, where requests queue
+
+    @property
+    def estimate(self) -> float:
+        """The geometric mean."""
+        return math.exp(float(np.mean(np.log(self.values))))
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Where the truth lies at 95 %; None of fewer than five runs."""
+        return over_restarts(self.values, None if self.beyond is None else np.array(self.beyond))
+
+    @property
+    def variation(self) -> float:
+        """Coefficient of variation between runs."""
+        return float(np.std(self.values, ddof=1) / np.mean(self.values))
+
+    def told(self, unit: str) -> str:
+        """`9.91 [9.88, 9.94] req/s`, or `9.88 to 9.94 req/s`. In "s" for durations."""
+        low, high = self.interval or (min(self.values), max(self.values))
+        words = [seconds(one) if unit == "s" else number(one) for one in (self.estimate, low, high)]
+        after = "" if unit in {"s", ""} else f" {unit}"
+        return f"{words[0]} [{words[1]}, {words[2]}]{after}" if self.interval else f"{words[1]} to {words[2]}{after}"
+
+
+def restarts_of(columns: Mapping[str, Sequence[float | None]]) -> dict[str, Restarts]:
+    """The metrics that every run supports, if there were several."""
+    whole = {name: tuple(one for one in values if one) for name, values in columns.items()}
+    return {name: Restarts(values) for name, values in whole.items() if TWICE <= len(values) == len(columns[name])}
+
+
+def ratios(loaded: Restarts | None, base: Restarts | None) -> Restarts | None:
+    """How many times as much, pair by pair; None when a run of either is missing."""
+    if not loaded or not base or len(loaded.values) != len(base.values):
+        return None
+    return Restarts(tuple(one / other for one, other in zip(loaded.values, base.values, strict=True)))
+
+
+def line(found: Mapping[str, Restarts]) -> Iterator[str]:
+    """All metrics of one route in one short line."""
+    units = {"rps": "req/s", "served_at_once": "at once", "mean_s": "s", "p50_s": "s", "p99_s": "s"}
+    for name, one in found.items():
+        label = f"{name.removesuffix('_s')} " if units[name] == "s" else ""
+        yield f"{label}{one.told(units[name])}"

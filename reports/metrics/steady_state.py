@@ -1,0 +1,111 @@
+"""What is warm-up and what is steady; rates, and Little's law, inside a fixed window.
+
+Requests belong to a window by the moment they were planned, because choosing by completion favours the fast ones;
+throughput alone counts completions. Little's law is exact for any traffic once the ages of the requests in flight at
+both edges are added: the integral of the in-flight counter, which the generator keeps apart from the rows, must equal
+what the rows say. Lost rows cannot hide from that (Little 1961; Kim and Whitt 2013 for finite windows).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from reports.metrics.run_data import Evidence
+from results.schema import Cell
+from results.thresholds import LEAST_WINDOW
+
+WHOLE = 0.9  # a window cut shorter than this share of its plan is not a measurement
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One worker's own window, and what its in-flight counter summed up to in it (request-seconds)."""
+
+    worker: str
+    start: float
+    end: float
+    area: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The steady part of one cell: `rows` were planned inside (start, end]; `everything` is the whole cell.
+
+    Several workers never open at one instant: the window is what lies inside all of their `spans`.
+    """
+
+    start: float
+    end: float
+    rows: pd.DataFrame
+    everything: pd.DataFrame
+    spans: tuple[Span, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Length of the window."""
+        return self.end - self.start
+
+    @property
+    def answers(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Moments of the right answers whose last byte arrived inside the window. A failure is not throughput."""
+        rows = right(self.everything)
+        done = rows.done.to_numpy()
+        return done[~rows.censored.to_numpy() & (done > self.start) & (done <= self.end)]
+
+    @property
+    def completions(self) -> int:
+        """How many they are."""
+        return len(self.answers)
+
+    @property
+    def rate(self) -> float:
+        """Throughput X in requests per second."""
+        return self.completions / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Little:
+    """How far L = X R is off, as a share of L: without the edges (`residual`), and with the ages at both (`identity`)."""
+
+    residual: float
+    identity: float
+
+
+def right(rows: pd.DataFrame) -> pd.DataFrame:
+    """What latency is made of: requests that were sent and did not fail. The unanswered stay in, as lower bounds."""
+    return rows[rows.sent.notna() & rows.error.isna()]
+
+
+def steady(evidence: Evidence, cell: Cell, name: str) -> Window | None:
+    """The window of a cell (or of the neighbours beside it, by `name`); None when the run ended before it was measured."""
+    marks, area, everything = evidence.marks(name), evidence.marks(name, "area"), evidence.rows(name)
+    if not {"open", "close"} <= set(marks):
+        return None
+    opens, closes = marks["open"].to_numpy(), marks["close"].to_numpy()
+    if np.isnan(opens + closes).any() or not set(everything.worker.unique()) <= set(marks.index):
+        return None
+    start, end = float(opens.max()), float(closes.min())
+    is_failing, is_full = ("failing" in marks, "ceiling" in marks and end - start >= LEAST_WINDOW)
+    cut = cell.most and (is_failing or is_full)  # its window closed early on purpose
+    if end <= start or (end - start < WHOLE * cell.window and not cut):
+        return None
+    planned = everything.intended.to_numpy()
+    summed = (area["close"] - area["open"]).to_numpy()
+    spans = map(Span, marks.index, opens.tolist(), closes.tolist(), summed.tolist())
+    return Window(start, end, everything[(planned > start) & (planned <= end)], everything, tuple(spans))
+
+
+def little(window: Window) -> Little | None:
+    """Little's law, worker by worker in its own span, then summed; None when nothing was in flight."""
+    total = sum(span.area for span in window.spans)
+    if total <= 0:
+        return None
+    answered = edges = 0.0
+    for span in window.spans:
+        rows = window.everything[(window.everything.worker == span.worker) & window.everything.sent.notna()]
+        a, b, leaves, done = span.start, span.end, rows.sent.to_numpy(), rows.done.to_numpy()
+        inside, early, late = (done > a) & (done <= b), (leaves < a) & (done > a), (leaves <= b) & (done > b)
+        answered += float((done[inside] - leaves[inside]).sum())
+        edges += float(np.sum(b - leaves[late]) - np.sum(a - leaves[early]))
+    return Little(1 - answered / total, 1 - (answered + edges) / total)

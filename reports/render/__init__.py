@@ -1,0 +1,1 @@
+"""Writes a report: page, charts, terminal tables, summary, CI and JUnit."""

@@ -1,0 +1,120 @@
+"""One colour, marker and dash per variant; one font, one ink; axes that people can read.
+
+The four colours are of the Okabe-Ito palette, chosen for a contrast of 3:1 and more on white and on near-black alike.
+Text is always ink, never coloured. Ink is one sentinel colour that the page replaces by the reader's text colour.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from reports.formatting import number, seconds
+from reports.metrics.model import Study
+from results.schema import Variant
+
+INK = "#10100f"
+CHARACTERS_PER_INCH = 14.5  # of the subtitle, at 8.5 points
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a variant looks in every chart, table and badge."""
+
+    name: str
+    colour: str
+    marker: str
+    dash: str | tuple[int, tuple[float, ...]]
+
+
+LOOKS = {
+    Variant.ASYNC: Look("async def", "#0072B2", "o", "solid"),
+    Variant.SYNC: Look("def", "#009E73", "s", (0, (6, 2))),
+    Variant.TO_THREAD: Look("asyncio.to_thread", "#CC79A7", "^", "dashdot"),
+    Variant.BROKEN_ASYNC: Look("broken async def", "#D55E00", "X", (0, (1.5, 1.2))),
+}
+
+
+FOREIGN = Look("", "#77776f", "o", "solid")  # a route nobody told us more about: neutral on any ground
+
+
+def look(variant: str) -> Look:
+    """A variant's look; that of any other route is neutral."""
+    return LOOKS[Variant(variant)] if variant in list(Variant) else replace(FOREIGN, name=variant)
+
+
+def canvas(width: float, height: float, title: str, subtitle: str) -> Figure:
+    """An empty figure with its finding as title and its method, small, below it. Inches."""
+    lines = textwrap.wrap(subtitle, int(width * CHARACTERS_PER_INCH))
+    head = 0.45 + 0.17 * len(lines)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    engine = cast("ConstrainedLayoutEngine", figure.get_layout_engine())
+    engine.set(rect=(0.0, 0.0, 1.0, 1.0 - head / height), w_pad=0.08, h_pad=0.06)
+    figure.text(0.012, 1 - 0.10 / height, title, ha="left", va="top", fontsize=13, fontweight="bold", color=INK)
+    small = {"ha": "left", "va": "top", "fontsize": 8.5, "color": INK, "alpha": 0.75}
+    figure.text(0.012, 1 - 0.37 / height, "\n".join(lines), **small)  # type: ignore[arg-type]
+    return figure
+
+
+def tidy(axes: Axes, *, grid: str = "y") -> None:
+    """No box, a light grid, ink for everything that is text."""
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(INK)
+    axes.spines["bottom"].set_alpha(0.4)
+    axes.tick_params(colors=INK, labelsize=9, length=0)
+    axes.set_facecolor("none")
+    if grid:
+        axes.grid(axis=grid, color=INK, alpha=0.13, linewidth=0.7)  # type: ignore[arg-type]
+    axes.set_axisbelow(True)
+
+
+def time_ticks(axis: Axis, low: float, high: float) -> None:
+    """Readable ticks of a log axis in seconds: 1 ms, 10 ms, 100 ms, 1 s; finer ones where the range is short."""
+    steps = (1, 2, 5) if high / low < 300 else (1,)  # noqa: PLR2004 - two and a half decades still have room
+    places = [step * 10.0**power for power in range(-4, 3) for step in steps]
+    axis.set_major_locator(FixedLocator([place for place in places if low <= place <= high]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: seconds(value).replace(".00", "").replace(".0 ", " ")))
+
+
+def user_ticks(axis: Axis, users: Sequence[int]) -> None:
+    """Ticks at the crowds that were measured, in plain numbers; of two that would collide, the larger."""
+    clear = [one for one, after in zip(users, [*users[1:], None], strict=True) if after is None or after > 1.5 * one]
+    axis.set_major_locator(FixedLocator([float(one) for one in clear]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+
+
+def apart(places: Sequence[float], gap: float) -> list[float]:
+    """Move label positions until neighbours are at least `gap` apart, as little as needed, in the same order."""
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    moved = [places[i] for i in order]
+    for _ in range(200):
+        clashes = [i for i in range(len(moved) - 1) if moved[i + 1] - moved[i] < gap - 1e-9]
+        if not clashes:
+            break
+        for i in clashes:
+            push = (gap - (moved[i + 1] - moved[i])) / 2
+            moved[i], moved[i + 1] = moved[i] - push, moved[i + 1] + push
+    spread = [0.0] * len(places)
+    for position, i in zip(moved, order, strict=True):
+        spread[i] = position
+    return spread
+
+
+def method(study: Study, *parts: str, own_conditions: bool = False) -> str:
+    """The subtitle: how it was measured, and on what. Experiments have a wait and a loop of their own."""
+    machine, wait, host = study.run["machine"], study.run["plan"]["seconds"], study.run.get("host")
+    where = f"{machine.get('cpus', '?')} CPUs, Python {machine.get('python', '?')}"
+    loop = "" if own_conditions else f", {study.run['loop']} loop"
+    where = f"{host}, asked from {where}" if host else f"{where}{loop}, one worker"
+    work = [f"work = a wait of {number(wait * 1000)} ms"] if wait and not own_conditions else []
+    repeats = max((cell.get("repeat", 1) for cell in study.run["plan"]["cells"]), default=1)
+    return " · ".join([*parts, *work, where, "1 run" if repeats == 1 else f"the middle one of {repeats} runs"])

@@ -1,0 +1,1 @@
+"""Statistics that know nothing of a run: quantiles, intervals, queues, tests."""

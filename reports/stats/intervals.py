@@ -1,0 +1,60 @@
+"""How sure one run is of what it counted: the throughput of a crowd, and how many were served at once.
+
+A crowd's window is cut into pieces of equally many answers, and the pieces are compared (batch means, Student's t). Answers
+of c places may come in clumps of c, so a piece must hold several clumps, or the cut itself would look like chance.
+"""
+
+import math
+
+import numpy as np
+
+from reports.stats.quantiles import Array
+from results.unloaded import student
+
+PIECES = 8
+CLUMPS = 5  # per piece, at least
+Interval = tuple[float, float]
+
+
+def rate_interval(done: Array, clump: float) -> Interval | None:
+    """95 % interval of the rate of answers, per second, whose moments are `done`; None when the pieces would be too small."""
+    size = (len(done) - 1) // PIECES
+    if size < CLUMPS * max(clump, 1.0):
+        return None
+    took = np.diff(np.sort(done)[: PIECES * size + 1 : size])
+    mean, half = float(took.mean()), student(PIECES - 1) * float(took.std(ddof=1)) / math.sqrt(PIECES)
+    return (size / (mean + half), size / (mean - half)) if half < mean else None
+
+
+def cost_interval(moments: Array, total: Array, done: Array) -> Interval | None:
+    """95 % interval of what one answer costs, from looks at a running total and the moments of the answers.
+
+    By the ratio of sums, since a piece may hold many answers or none. None when there are too few looks to cut.
+    """
+    size = (len(moments) - 1) // PIECES
+    if size < 1:
+        return None
+    edges = np.arange(PIECES + 1) * size
+    costs, answers = np.diff(total[edges]), np.diff(np.searchsorted(np.sort(done), moments[edges]))
+    if not answers.any():
+        return None
+    ratio = float(costs.sum() / answers.sum())
+    spread = float(np.sum((costs - ratio * answers) ** 2)) / (PIECES * (PIECES - 1))
+    half = student(PIECES - 1) * math.sqrt(spread) / float(answers.mean())
+    return max(0.0, ratio - half), ratio + half
+
+
+def product(rate: float, rates: Interval | None, service: float, services: Interval | None) -> Interval | None:
+    """Interval of served at once, from two independent measurements; None when one of them has none.
+
+    A lower end at or below 0, as few lone requests may have, makes the product's lower end 0.
+    """
+    if rates is None or services is None:
+        return None
+    if min(rate, service, rates[1], services[1]) <= 0:
+        return None
+    up = math.hypot(math.log(rates[1] / rate), math.log(services[1] / service))
+    if min(rates[0], services[0]) <= 0:
+        return 0.0, rate * service * math.exp(up)
+    down = math.hypot(math.log(rates[0] / rate), math.log(services[0] / service))
+    return rate * service * math.exp(-down), rate * service * math.exp(up)

@@ -1,0 +1,31 @@
+"""Did requests leave as independent users would? Two tests of Poisson arrivals, on planned and on real moments.
+
+Given how many there were, Poisson arrivals are uniform over the test (Kolmogorov and Smirnov's distance, with Stephens'
+correction for finite n), and their gaps scatter as much as they last: a coefficient of variation of 1.
+"""
+
+import math
+
+import numpy as np
+
+from reports.stats.quantiles import Array
+
+
+def law_of(moments: Array, seconds: float) -> tuple[int, float, float]:
+    """Number of gaps, their coefficient of variation, and the p-value of uniformity of sorted `moments` in [0, seconds]."""
+    gaps = np.diff(moments)
+    return len(gaps), float(gaps.std() / gaps.mean()) if gaps.any() else 0.0, ks_p(moments / seconds)
+
+
+def ks_p(shares: Array) -> float:
+    """p-value that sorted `shares` of the time are uniform on [0, 1]."""
+    n = len(shares)
+    ranks = np.arange(1, n + 1)
+    distance = float(max((ranks / n - shares).max(), (shares - (ranks - 1) / n).max()))
+    scaled = (math.sqrt(n) + 0.12 + 0.11 / math.sqrt(n)) * distance
+    k = np.arange(1, 101)
+    p = float(2 * np.sum((-1.0) ** (k - 1) * np.exp(-2 * (k * scaled) ** 2)))
+    return min(1.0, max(0.0, p)) if scaled > SURE else 1.0
+
+
+SURE = 0.2  # below this scaled distance the sum no longer settles, and p is 1 anyway

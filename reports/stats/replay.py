@@ -1,0 +1,179 @@
+"""A load's own sends through c ideal servers, beside what was measured.
+
+Constant service in any order that never idles gives the completions, the throughput and the mean of first come first served;
+median and tail depend on the order. So mean and completions test the model, and the tail names who was overtaken: a finding
+about the server, never an error. Pure numpy; seconds everywhere.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from reports.stats.quantiles import BEYOND, GREY_BEYOND, QUANTILES, Array, Flags, is_supported, quantile
+from reports.stats.queueing import busy_service, completion_errors, fit_open, replay
+
+FEW = 10  # answers; fewer say nothing
+QUICK = 0.05  # the quickest twentieth hardly waited
+WAITED = 1.02  # times the unloaded latency from which a request had to wait (science: busy periods)
+QUEUED, JITTER, HARDLY = 1.1, 0.002, 0.01  # "nothing queued": hardly one in a hundred took a tenth, and 2 ms, longer than unloaded
+MOST = 100  # requests in service: beyond, one place more or less cannot be told
+WORK = 1_000_000  # requests times places that are fitted: about two seconds
+IN_PLACE = (0.85, 1.05)  # times the unloaded latency that a service in place may take
+WAY = 0.003  # seconds that HTTP may take beyond it, for routes so short that this is more
+HOLDS, BROKEN, OVERTAKEN = 0.03, 0.10, 1.10  # of the mean; and of p99, from which the order is unfair
+
+
+@dataclass(frozen=True, slots=True)
+class Sends:
+    """All requests of one cell that were sent, in that order. `done` of the unfinished: when waiting for them stopped."""
+
+    planned: Array
+    sent: Array
+    done: Array
+    finished: Flags
+    inside: Flags  # planned in the window, and not answered with an error
+
+
+class Source(StrEnum):
+    """How the number of places is known."""
+
+    CROWD = "crowd"  # a saturated crowd of this run showed it
+    FIT = "fit"  # this load's completions identify it, or lie nearest to it where no number of places explains them
+    AT_LEAST = "at least"  # this load bounds it from below; more of them would explain it as well
+    IDLE = "nothing queued"  # there were always enough
+    UNKNOWN = "unknown"  # too few answers, or too many in service to count
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """How many a route serves at once, and the seconds `d` that each takes in place, as far as one load tells."""
+
+    source: Source
+    count: int | None = None
+    d: float | None = None
+    way: float = 0.0  # seconds that an unloaded answer takes beyond that: HTTP, to and fro, which holds no place
+    at_least: int | None = None
+
+
+class Model(StrEnum):
+    """What the replay says about a route."""
+
+    HOLDS = "fixed-service queue"  # mean and completions are those of c places that take D each
+    UNDECIDED = "undecided"  # too far off to confirm, too near to refute; or answers are missing
+    BROKEN = "not a fixed-service queue"  # service varies, something else is shared, or it stood still
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """Latencies `done - sent` of the window's right answers, measured and replayed: mean, p50, p95, p99, max (seconds)."""
+
+    places: int
+    d: float
+    way: float  # seconds beyond its place that every replayed answer takes
+    count: int  # requests compared
+    drained: bool  # whether every request of the cell was answered
+    measured: dict[str, float]
+    replayed: dict[str, float]
+    mean_ratio: float  # U_mean, over the whole cell: only that is the same in any order of service; says nothing unless drained
+    completion_error: float  # median distance between the two sorted completions, as a share of D; any order of service
+    longest_wait: float  # of any one connection, over the whole cell; a lower bound where it was never answered
+
+    @property
+    def follows(self) -> bool:
+        """Whether completions keep to c places of D seconds most of the time, whatever happened in between."""
+        return self.completion_error <= BROKEN
+
+    @property
+    def model(self) -> Model:
+        """Whether c places of D seconds are what this route is; judged by what no order of service can change."""
+        off = abs(self.mean_ratio - 1) if self.drained else 0.0
+        if off > BROKEN or not self.follows:
+            return Model.BROKEN
+        return Model.HOLDS if self.drained and off <= HOLDS else Model.UNDECIDED
+
+    def supports(self, name: str, beyond: int = BEYOND) -> bool:
+        """Whether enough requests lie beyond a quantile to print it."""
+        return name not in QUANTILES or is_supported(self.count, QUANTILES[name], beyond)
+
+    def ratio(self, name: str) -> float | None:
+        """U: measured / replayed. None if some were never answered, the model is broken, or under two lie beyond the quantile."""
+        if not self.supports(name, GREY_BEYOND) or not self.drained or self.model is Model.BROKEN:
+            return None
+        return self.mean_ratio if name == "mean" else self.measured[name] / self.replayed[name]
+
+    @property
+    def is_unfair(self) -> bool:
+        """Whether somebody is overtaken: the capacity is right, and the tail is longer than in the order of arrival."""
+        return self.model is Model.HOLDS and (self.ratio("p99") or 1.0) > OVERTAKEN
+
+
+def replayed(sends: Sends, places: int, d: float, way: float = 0.0) -> Replayed | None:
+    """Replay all sends of a cell and compare those of its window that were answered; None when there are none."""
+    answered = sends.inside & sends.finished
+    if not answered.any():
+        return None
+    ideal, took = replay(sends.sent, d, places) + way, sends.done - sends.sent
+    return Replayed(
+        places=places,
+        d=d,
+        way=way,
+        count=int(answered.sum()),
+        drained=bool(sends.finished.all()),
+        measured=figures(took[answered]),
+        replayed=figures(ideal[answered]),
+        mean_ratio=float(took[sends.finished].mean() / ideal[sends.finished].mean()),
+        completion_error=float(np.median(completion_errors(sends.sent + way, sends.done[sends.finished], d, places))) / d,
+        longest_wait=max(0.0, float(took.max()) - d - way),
+    )
+
+
+def figures(latencies: Array) -> dict[str, float]:
+    """Mean, quantiles and longest of a sample."""
+    quantiles = {name: quantile(latencies, q) for name, q in QUANTILES.items()}
+    return {"mean": float(latencies.mean()), **quantiles, "max": float(latencies.max())}
+
+
+def places_of(sends: Sends, service: float | None, crowd: int | None) -> Places:
+    """How many are served at once: what a `crowd` showed, else what the completions identify. `service`: unloaded latency."""
+    sent, done = sends.sent[sends.finished], sends.done[sends.finished]
+    took = done - sent
+    if len(took) < FEW:
+        return Places(Source.UNKNOWN)
+    top = service or unloaded(sends)
+    if crowd:
+        return held(Source.CROWD, crowd, in_place(sent, done, crowd, top), top, top)
+    if np.mean(took > max(QUEUED * top, top + JITTER)) < HARDLY:
+        return Places(Source.IDLE)
+    busy = len(took) / float(done.max() - sent[0]) * top
+    if busy > MOST:
+        return Places(Source.UNKNOWN)
+    last = sends.sent[: math.ceil(WORK / (1 + busy))][-1]
+    leaves, ends = sends.sent[sends.sent <= last], done[done <= last] if last < sends.sent[-1] else done
+    fit = fit_open(leaves, ends, top)
+    follows = np.median(completion_errors(leaves, ends, fit.d, fit.places)) <= BROKEN * fit.d
+    if follows and not fit.is_identified:
+        return Places(Source.AT_LEAST, at_least=fit.at_least)
+    return held(Source.FIT, fit.places, in_place(sent, done, fit.places, top), fit.d, top)
+
+
+def held(source: Source, count: int, busy: float | None, otherwise: float, top: float) -> Places:
+    """Places with what one takes there, and what HTTP adds; where no gap tells, one number holds both."""
+    return Places(source, count, busy, max(0.0, top - busy)) if busy else Places(source, count, otherwise)
+
+
+def unloaded(sends: Sends) -> float:
+    """What an answer takes without a queue: of those who found nobody there, or, if they are few, of the quickest twentieth."""
+    took, ends = sends.done - sends.sent, np.where(sends.finished, sends.done, np.inf)
+    alone = took[np.append(True, sends.sent[1:] > np.maximum.accumulate(ends)[:-1]) & sends.finished]
+    quick = quantile(took[sends.finished], QUICK)
+    if not len(alone):
+        return quick
+    return float(np.median(alone)) if len(alone) >= FEW else min(quick, float(np.median(alone)))
+
+
+def in_place(sent: Array, done: Array, c: int, top: float) -> float | None:
+    """The service time while the places are busy, if what the gaps say can be one: a gap may also be an idle moment."""
+    found = busy_service(sent, done, c, WAITED * top)
+    return found if found and min(IN_PLACE[0] * top, top - WAY) <= found <= IN_PLACE[1] * top else None

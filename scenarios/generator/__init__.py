@@ -1,0 +1,1 @@
+"""Sends the load: what runs inside Locust's processes."""

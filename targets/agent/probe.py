@@ -1,0 +1,180 @@
+"""ASGI middleware that says when: each request's arrival, its handler's begin and end, its answer's departure.
+
+AnyIO and FastAPI are looked up in `sys.modules`, for they are somebody else's. The four moments travel with the answer, in the header `x-atonce-times`: the arrival in nanoseconds of
+`time.perf_counter_ns`, one clock for all processes of a host, and nanoseconds from there on to the others; 0 for what is
+not known. What a header cannot carry - the departure of an answer whose body does not follow its
+head at once, and every moment of a request that was never answered - goes to a journal
+(`ATONCE_PROBE=<path prefix>`), one JSON line each in seconds, joined by the client's request id
+(header `x-atonce-id`). The journal also samples the process ten times a second.
+
+An app does and sees what it does without the probe: its messages are handed on when it sends them,
+in its order, and none of its objects is changed; the one header is added to a copy. Every
+microsecond here is taken from the app under test (`python -m benchmarks.probe` measures how many).
+"""
+
+import asyncio
+import functools
+import inspect
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextvars import ContextVar
+from typing import Any
+
+from .trace_log import NANO, Journal
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+clock = time.perf_counter_ns
+AT_ONCE = 100_000  # nanoseconds after its head within which a body has followed it at once
+
+# The visit that the running task, or the thread working for it, belongs to. Worker threads inherit the context.
+current_visit: ContextVar["Visit | None"] = ContextVar("atonce_visit", default=None)
+
+
+class Visit:
+    """One request inside the app; all per-request state lives here. Moments are 0 until they happen.
+
+    `app_end` is the moment before the last piece that carries anything is handed to the server,
+    never after: the client may have read it by then, and a middleware may send an empty piece
+    behind it. The head tells its own moment instead, where it announces a length: the body mostly
+    follows within microseconds, and where it does not the journal tells.
+    """
+
+    __slots__ = (
+        *("app_end", "app_start", "client", "handler_end", "handler_start", "headers"),
+        *("needs_thread", "send", "told", "written"),
+    )
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.app_start = clock()
+        self.handler_start = self.handler_end = self.app_end = 0
+        self.told = 0  # the departure, as the head told it
+        self.needs_thread = False  # whether a `def` handler is about to be given to one
+        self.headers, self.client = scope.get("headers", ()), scope.get("client")
+        self.send = send
+        self.written: list[Any] | None = None
+
+    async def depart(self, message: Message) -> None:
+        """Send on. A coroutine function, as a server's own is: an app may make a task of it."""
+        kind = message["type"]
+        if kind == "http.response.start":
+            message = self.stamp(message)
+        elif kind != "http.response.body" or message.get("body") or not self.app_end:
+            self.app_end = clock()
+        await self.send(message)
+
+    def stamp(self, head: Message) -> Message:
+        """A copy of the head, with all moments so far; the app may use its own once more."""
+        headers = [*head.get("headers", ())]
+        start, begin, end, out = self.app_start, self.handler_start, self.handler_end, 0
+        for name, _ in headers:
+            if name == b"content-length":
+                out = self.told = clock()
+                break
+        port = self.client[1] if self.client else 0
+        moments = (start, begin and begin - start, end and end - start, out and out - start, port)
+        headers.append((b"x-atonce-times", b"%d;%d;%d;%d;%d" % moments))
+        return {**head, "headers": headers}
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the head has carried all moments."""
+        return 0 < self.told <= self.app_end <= self.told + AT_ONCE
+
+    def words(self) -> list[Any] | None:
+        """As the journal writes it, in seconds and None for what has not happened; None where the client gave no name."""
+        name = next((value.decode("latin-1") for key, value in self.headers if key == b"x-atonce-id"), "")
+        moments = (self.app_start, self.handler_start, self.handler_end, self.app_end)
+        port = (self.client or (None, 0))[1]
+        return ["visit", name, *(one / NANO if one else None for one in moments), port] if name else None
+
+    def in_thread(self, handler: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call a `def` handler, stamping its begin and end in the thread it runs in."""
+        self.handler_start = clock()
+        try:
+            return handler(*args, **kwargs)
+        finally:
+            self.handler_end = clock()
+
+
+class Probe:
+    """The middleware: holds settings only, each request gets its own `Visit`."""
+
+    def __init__(self, app: ASGIApp, journal: str | None = None) -> None:
+        self.app = app
+        prefix = journal or os.environ.get("ATONCE_PROBE")
+        self.journal = Journal(prefix) if prefix else None
+        time_fastapi_handlers()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Stamp one request. What an app returns is the server's to complain of."""
+        if scope["type"] != "http":
+            return await self.other(scope, receive, send)
+        visit = Visit(scope, send)
+        current_visit.set(visit)
+        journal = self.journal
+        if journal is not None:
+            journal.inside.add(visit)
+        try:
+            return await self.app(scope, receive, visit.depart)
+        finally:
+            if journal is not None:
+                journal.inside.discard(visit)
+                if not visit.is_told:
+                    journal.left.append(visit)
+
+    async def other(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Start the journal when the server starts the app, close it when the app is done."""
+        if scope["type"] == "lifespan" and self.journal:
+            self.journal.start(asyncio.get_running_loop())
+        try:
+            return await self.app(scope, receive, send)
+        finally:
+            if scope["type"] == "lifespan" and self.journal:
+                self.journal.stop()
+
+
+def time_fastapi_handlers() -> None:
+    """Have FastAPI call its handlers through the visit's stopwatch: one function of it calls every handler and nothing else.
+
+    Both functions are private to FastAPI, so whatever comes is handed on as it came, to the end;
+    of a version that does not say what kind a handler is, an `async` one is not timed.
+    """
+    routing: Any = sys.modules.get("fastapi.routing")
+    run_handler: Any = getattr(routing, "run_endpoint_function", None)
+    run_blocking: Any = getattr(routing, "run_in_threadpool", None)
+    if not inspect.iscoroutinefunction(run_handler) or hasattr(run_handler, "atonce_original"):
+        return
+
+    @functools.wraps(run_handler)
+    async def run_endpoint_function(*args: Any, **kwargs: Any) -> Any:
+        visit, is_async = current_visit.get(), kwargs.get("is_coroutine")
+        if visit is None or visit.handler_start:  # who asks its own app is timed as a whole
+            return await run_handler(*args, **kwargs)
+        if is_async:
+            visit.handler_start = clock()
+        visit.needs_thread = not is_async
+        try:
+            return await run_handler(*args, **kwargs)
+        finally:
+            visit.needs_thread = False
+            if is_async:
+                visit.handler_end = clock()
+
+    async def run_in_threadpool(function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        visit = current_visit.get()
+        if visit is None or not visit.needs_thread:
+            return await run_blocking(function, *args, **kwargs)
+        visit.needs_thread = False
+        return await run_blocking(visit.in_thread, function, *args, **kwargs)
+
+    run_endpoint_function.atonce_original = run_handler  # type: ignore[attr-defined]
+    routing.run_endpoint_function = run_endpoint_function
+    if inspect.iscoroutinefunction(run_blocking):
+        routing.run_in_threadpool = functools.wraps(run_blocking)(run_in_threadpool)

@@ -1,0 +1,39 @@
+"""A hospital ward's app where each mistake stands beside its cure: `uvicorn targets.antipatterns:app` is the patient of `atonce doctor`.
+
+`GET /report` does right what `GET /report/blocked` does wrong, and so does every other pair: the last word of a path says what is
+wrong with it. Waits take 0.1 s, computations some 30 ms. What needs the lab's packages is left out without them.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.util import find_spec
+
+from fastapi import FastAPI
+
+from targets.antipatterns import blocking_io, cpu_bound
+from targets.child_processes import leave_with_parent
+from targets.lesson import cpu, files
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open what requests share: threads for what blocks, as many as cores for what computes in C, processes for the rest."""
+    leave_with_parent()
+    run = asyncio.get_running_loop().run_in_executor
+    with ThreadPoolExecutor(64, "waiting") as threads, ThreadPoolExecutor(os.cpu_count(), "hashing") as cores:
+        app.state.in_threads, app.state.in_cores = partial(run, threads), partial(run, cores)
+        async with files.lifespan(app), cpu.lifespan(app):
+            yield
+
+
+app = FastAPI(title="ward", description=__doc__, lifespan=lifespan)
+app.include_router(blocking_io.router)
+app.include_router(cpu_bound.router)
+if all(map(find_spec, ("requests", "aiohttp", "sqlalchemy", "aiosqlite"))):
+    from targets.antipatterns import external_calls
+
+    app.include_router(external_calls.router)

@@ -1,0 +1,139 @@
+"""Waiting on the event loop and beside it, or for a place among too few; and not waiting where one should."""
+
+import asyncio
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from targets.lesson.files import digest, slow_file
+
+WAIT = 0.1  # seconds
+PRINTER = ("sleep", str(WAIT))
+LOCK, THREADS_LOCK = asyncio.Lock(), threading.Lock()
+FOUR_BEDS, BEDS = asyncio.Semaphore(4), asyncio.Semaphore(64)
+
+router = APIRouter()
+
+
+def chapter() -> str:
+    """Write one chapter, two calls away from the route."""
+    time.sleep(WAIT)
+    return "all is well"
+
+
+def written() -> str:
+    """Write a report."""
+    return f"{chapter()}, the end"
+
+
+@router.get("/report/blocked")
+async def report_blocked() -> str:
+    """Sleep on the event loop, two helpers further down."""
+    return written()
+
+
+@router.get("/report")
+async def report() -> str:
+    """Await the sleep."""
+    await asyncio.sleep(WAIT)
+    return "all is well, the end"
+
+
+def picture(folder: Path) -> dict[str, Any]:
+    """Read a file from a slow disk."""
+    with slow_file(folder, WAIT) as path, path.open("rb") as file:
+        return digest(file.read())
+
+
+@router.get("/xray/blocked")
+async def xray_blocked(request: Request) -> dict[str, Any]:
+    """Read on the event loop."""
+    return picture(request.app.state.slow_files)
+
+
+@router.get("/xray/executor")
+async def xray_executor(request: Request) -> dict[str, Any]:
+    """Read in a thread of the loop's executor, which has cpus + 4."""
+    return await asyncio.to_thread(picture, request.app.state.slow_files)
+
+
+@router.get("/xray")
+async def xray(request: Request) -> dict[str, Any]:
+    """Read in a thread of a pool of the app's own size."""
+    return await request.app.state.in_threads(picture, request.app.state.slow_files)  # type: ignore[no-any-return]
+
+
+def printed() -> int:
+    """Run another program to its end."""
+    return subprocess.run(PRINTER, check=True).returncode
+
+
+@router.get("/letter/blocked")
+async def letter_blocked() -> int:
+    """Wait for it on the event loop."""
+    return printed()
+
+
+@router.get("/letter")
+async def letter(request: Request) -> int:
+    """Wait in a thread. Awaiting `create_subprocess_exec` would start it on the loop, which takes uvloop some 12 ms."""
+    return await request.app.state.in_threads(printed)  # type: ignore[no-any-return]
+
+
+def save() -> str:
+    """Save the stock."""
+    time.sleep(WAIT)
+    return "saved"
+
+
+def save_and_release() -> str:
+    """Save, and let the next one in."""
+    try:
+        return save()
+    finally:
+        THREADS_LOCK.release()
+
+
+@router.get("/stock/blocked")
+async def stock_blocked(request: Request) -> str:
+    """Take a lock that a thread gives back once it has saved: from the second request on, the event loop waits for that thread."""
+    THREADS_LOCK.acquire()
+    return await request.app.state.in_threads(save_and_release)  # type: ignore[no-any-return]
+
+
+@router.get("/stock")
+async def stock(request: Request) -> str:
+    """Await the lock, hold it around memory only, and save after it."""
+    async with LOCK:
+        request.app.state.pills = getattr(request.app.state, "pills", 0) + 1
+    return await request.app.state.in_threads(save)  # type: ignore[no-any-return]
+
+
+@router.get("/beds/queued")
+async def beds_queued() -> str:
+    """Four at once, and everybody else in line."""
+    async with FOUR_BEDS:
+        return await report()
+
+
+@router.get("/beds")
+async def beds() -> str:
+    """As many at once as there are users."""
+    async with BEDS:
+        return await report()
+
+
+@router.get("/dose/forgotten")
+async def dose_forgotten() -> dict[str, str]:
+    """Answer with a coroutine: the `await` is forgotten."""
+    return {"dose": report()}  # type: ignore[dict-item]  # the mistake itself
+
+
+@router.get("/dose")
+async def dose() -> dict[str, str]:
+    """Await it."""
+    return {"dose": await report()}

@@ -1,0 +1,71 @@
+"""Computing on the event loop, in threads and in processes; and not computing at all."""
+
+import re
+
+from fastapi import APIRouter, Request, Response
+from fastapi.encoders import jsonable_encoder
+from fastapi.responses import JSONResponse
+
+from targets.child_processes import compute, hash_password
+
+ROUNDS, HASH_ROUNDS = 300_000, 130_000  # some 30 ms each
+NAME = "a" * 20 + "!"
+CATASTROPHIC, BOUNDED = re.compile(r"(a+)+"), re.compile(r"a{1,64}")
+ROWS = [{"patient": number, "bed": number + 1} for number in range(6000)]
+WRITTEN = JSONResponse(ROWS).body
+
+router = APIRouter()
+
+
+@router.get("/risk/busy")
+async def risk_busy() -> int:
+    """Compute on the event loop."""
+    return compute(ROUNDS)
+
+
+@router.get("/risk/threads", response_model=None)
+def risk_threads() -> int:
+    """Compute in threads: the loop lives, but one interpreter computes one thing at once."""
+    return compute(ROUNDS)
+
+
+@router.get("/risk")
+async def risk(request: Request) -> int:
+    """Compute in another process."""
+    return await request.app.state.in_pool(compute, ROUNDS)  # type: ignore[no-any-return]
+
+
+@router.get("/login/busy")
+async def login_busy() -> str:
+    """Hash a password on the event loop."""
+    return hash_password(HASH_ROUNDS)
+
+
+@router.get("/login")
+async def login(request: Request) -> str:
+    """Hash it in one of as many threads as there are cores: C code that lets the GIL go."""
+    return await request.app.state.in_cores(hash_password, HASH_ROUNDS)  # type: ignore[no-any-return]
+
+
+@router.get("/search/busy")
+async def search_busy() -> bool:
+    """Match a pattern that tries every way to cut a name into pieces."""
+    return CATASTROPHIC.fullmatch(NAME) is not None
+
+
+@router.get("/search")
+async def search() -> bool:
+    """Match one that fits in one way only, and not for ever."""
+    return BOUNDED.fullmatch(NAME) is not None
+
+
+@router.get("/export/busy")
+async def export_busy() -> Response:
+    """Write a long answer on the event loop, for each request anew."""
+    return JSONResponse(jsonable_encoder(ROWS))
+
+
+@router.get("/export")
+async def export() -> Response:
+    """Send the bytes that were written once."""
+    return Response(WRITTEN, media_type="application/json")

@@ -1,0 +1,62 @@
+"""The lab's routes: the lesson's statements on real parts. What is not installed answers 501, with the line that installs it.
+
+One file per topic, each with a `router`; where it opens something for all requests, a `lifespan`; and where it calls another
+service, its `FAILURES`: what is raised when that is too slow, answers an error, or fails otherwise. `ROOMS` is the only list of
+them: where its routes begin, and the file.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
+from types import ModuleType
+
+from fastapi import APIRouter, FastAPI, HTTPException
+
+INSTALL = "pip install 'atonce[lab]', or in a clone: pip install -e '.[lab]'"
+ROOMS: tuple[tuple[str, str], ...] = (
+    ("/client", "clients"),
+    ("/aiohttp", "aiohttp_client"),
+    ("/users", "users"),
+    ("/file", "files"),
+    ("/cpu", "computing"),
+    ("/pitfall", "pitfalls"),
+)
+
+
+class Lab:
+    """What of the lab is installed here."""
+
+    def __init__(self) -> None:
+        self.rooms: list[ModuleType] = []
+        self.routers: list[APIRouter] = []
+        self.failures: list[tuple[type[Exception], ...]] = []
+        for prefix, name in ROOMS:
+            try:
+                room = import_module(f"targets.lesson.{name}")
+            except ModuleNotFoundError as absent:
+                self.routers.append(closed(prefix, absent.name or "a package"))
+            else:
+                self.rooms.append(room)
+                self.routers.append(room.router)
+                self.failures += [room.FAILURES] if hasattr(room, "FAILURES") else []
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """Open what the rooms share, close it in reverse order."""
+        async with AsyncExitStack() as stack:
+            for room in self.rooms:
+                if hasattr(room, "lifespan"):
+                    await stack.enter_async_context(room.lifespan(app))
+            yield
+
+
+def closed(prefix: str, package: str) -> APIRouter:
+    """Routes that cannot work here say so, and what to do."""
+    router = APIRouter(tags=["not installed"])
+
+    @router.get(prefix, include_in_schema=False)
+    @router.get(prefix + "/{rest:path}", include_in_schema=False)
+    async def absent(rest: str = "") -> None:
+        raise HTTPException(501, f"GET {prefix}/{rest} needs {package}, which is not installed: {INSTALL}")
+
+    return router

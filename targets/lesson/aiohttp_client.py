@@ -1,0 +1,55 @@
+"""Calling another service with `aiohttp`: one session that the lifespan opens and closes.
+
+Its time-outs are told apart from the app's own (`asyncio.TimeoutError`) by bounding the connection and each read, as httpx does.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from fastapi import APIRouter, FastAPI, Request
+
+from targets import upstream
+from targets.lesson.variants import Seconds
+
+TIMEOUT = 10.0  # seconds
+FAILURES = (aiohttp.ServerTimeoutError, aiohttp.ClientResponseError, aiohttp.ClientError)
+
+router = APIRouter(prefix="/aiohttp", tags=["HTTP clients"])
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open the one session of the app, and close it."""
+    async with aiohttp.ClientSession(timeout=patience(TIMEOUT), raise_for_status=True) as session:
+        app.state.aiohttp = session
+        yield
+
+
+def patience(seconds: float) -> aiohttp.ClientTimeout:
+    """How long to wait for a place in the pool, for a connection, and for each piece of the answer."""
+    return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=seconds, sock_read=seconds)
+
+
+@router.get("", response_model=None)
+async def shared(request: Request, seconds: Seconds = 0.1) -> Any:
+    """Await the session that the lifespan opened."""
+    session: aiohttp.ClientSession = request.app.state.aiohttp
+    async with session.get(f"{request.app.state.upstream}/delay/{seconds}") as answer:
+        return await answer.json()
+
+
+@router.get("/counters", response_model=None)
+async def counters(request: Request) -> dict[str, int]:
+    """Connections and requests as the upstream has counted them, and the size of the session's pool."""
+    limit: int = request.app.state.aiohttp.connector.limit
+    return {**await upstream.counted(request.app.state.upstream), "pool": limit}
+
+
+@router.get("/{fault}", response_model=None)
+async def fails(request: Request, fault: upstream.Fault) -> Any:
+    """Call an upstream that fails."""
+    session: aiohttp.ClientSession = request.app.state.aiohttp
+    async with session.get(fault.url(request.app.state.upstream), timeout=patience(upstream.PATIENCE)) as answer:
+        return await answer.json()

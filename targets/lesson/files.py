@@ -1,0 +1,96 @@
+"""Reading a file that is slow for real, in `async def`, in `def` and in a thread: all answer alike.
+
+The slow disk is a pipe with a name (FIFO) for each request and a thread that writes into it in slices. Whoever reads it with
+plain `open` and `read` stands still in the operating system, as over a cold cache or a network share.
+"""
+
+import asyncio
+import os
+import threading
+import time
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from io import FileIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+
+from fastapi import APIRouter, FastAPI, Request
+
+from targets.lesson.variants import Seconds
+
+SLICE = bytes(range(256)) * 16
+SLICES = 8  # together less than any pipe holds, so that the disk never waits for its reader
+
+router = APIRouter(tags=["files"])
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """A folder for the slow files, gone with the app."""
+    with TemporaryDirectory(prefix="atonce-files-", ignore_cleanup_errors=True) as folder:
+        app.state.slow_files = Path(folder)
+        yield
+
+
+@contextmanager
+def slow_file(folder: Path, seconds: float) -> Iterator[Path]:
+    """A file that takes so many seconds to read, for the length of the block; file and disk are gone after it.
+
+    A first end is open for reading all the time, and nobody reads from it: so neither disk nor reader waits for the other
+    to open, and when it is closed early, a disk that is still writing gives up.
+    """
+    path = folder / uuid4().hex
+    os.mkfifo(path)
+    try:
+        with FileIO(path, opener=at_once) as first, FileIO(path, "w") as file:
+            disk = threading.Thread(target=write_slowly, args=(file, seconds))
+            disk.start()
+            try:
+                yield path
+            finally:
+                first.close()
+                disk.join()
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def at_once(path: str, flags: int) -> int:
+    """Open a FIFO for reading without waiting for a writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def write_slowly(file: FileIO, seconds: float) -> None:
+    """What the slow disk does: a slice at a time, the last one after so many seconds, then the end of the file."""
+    begin = time.perf_counter()
+    with suppress(BrokenPipeError), file:
+        for done in range(1, SLICES + 1):
+            time.sleep(max(0.0, begin + seconds * done / SLICES - time.perf_counter()))
+            file.write(SLICE)
+
+
+def digest(content: bytes) -> dict[str, Any]:
+    """What every route answers: how much it read, and a checksum."""
+    return {"bytes": len(content), "crc32": zlib.crc32(content)}
+
+
+@router.get("/file/broken-async", response_model=None)
+async def file_in_async_def(request: Request, seconds: Seconds = 0.1) -> dict[str, Any]:
+    """Read inside `async def`: the event loop stands still until the disk has told everything. 1 at once."""
+    with slow_file(request.app.state.slow_files, seconds) as path, open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - the mistake itself
+        return digest(file.read())
+
+
+@router.get("/file/sync", response_model=None)
+def file_in_def(request: Request, seconds: Seconds = 0.1) -> dict[str, Any]:
+    """The same lines in `def`: a thread of the pool waits for the disk. 40 at once."""
+    with slow_file(request.app.state.slow_files, seconds) as path, path.open("rb") as file:
+        return digest(file.read())
+
+
+@router.get("/file/to-thread", response_model=None)
+async def file_in_thread(request: Request, seconds: Seconds = 0.1) -> dict[str, Any]:
+    """The same function, handed to a thread of the loop's executor. cpus + 4 at once (at most 32)."""
+    return await asyncio.to_thread(file_in_def, request, seconds)

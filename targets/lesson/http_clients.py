@@ -1,0 +1,120 @@
+"""Calling another service with `requests` and with `httpx`: blocking the loop, in a thread, awaited, and with a client per request.
+
+All give the upstream's own answer. None validates it, so that a `def` route takes one thread token and the others none.
+"""
+
+import asyncio
+from typing import Any
+
+import httpx
+import requests
+from fastapi import APIRouter, FastAPI, Request
+
+from targets import upstream
+from targets.lesson.variants import Seconds
+from targets.lesson import waiting
+from targets.lesson.waiting import Client
+
+TIMEOUT = 10.0  # seconds
+KEPT = 20  # connections that httpx keeps alive by default, of 100
+DEFAULT = httpx.Limits(max_connections=100, max_keepalive_connections=KEPT)
+CALLS = 5  # of each user
+FAILURES = (requests.Timeout, requests.HTTPError, requests.RequestException)
+
+router = APIRouter(prefix="/client", tags=["HTTP clients"])
+
+
+@router.get("/requests", response_model=None)
+async def requests_blocking(request: Request, seconds: Seconds = 0.1) -> Any:
+    """Call with `requests` inside `async def`: the loop stands still until the other service has answered. 1 at once."""
+    url = f"{request.app.state.upstream}/delay/{seconds}"
+    answer = requests.get(url, timeout=TIMEOUT)  # noqa: ASYNC210 - the mistake itself: nothing else runs until it returns
+    answer.raise_for_status()
+    return answer.json()
+
+
+@router.get("/requests-def", response_model=None)
+def requests_in_thread(request: Request, seconds: Seconds = 0.1) -> Any:
+    """Make the same call in `def`: a thread of the pool stands still instead. 40 at once."""
+    answer = requests.get(f"{request.app.state.upstream}/delay/{seconds}", timeout=TIMEOUT)
+    answer.raise_for_status()
+    return answer.json()
+
+
+@router.get("/httpx", response_model=None)
+async def httpx_shared(client: Client, seconds: Seconds = 0.1) -> Any:
+    """Await the client that the lifespan opened; its connections are used again."""
+    return (await client.get(f"/delay/{seconds}")).raise_for_status().json()
+
+
+@router.get("/httpx-per-request", response_model=None)
+async def httpx_per_request(request: Request, seconds: Seconds = 0.1) -> Any:
+    """Await a client made for this request: each connects anew and loads the certificates anew, for http:// as well."""
+    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
+        return (await client.get(f"{request.app.state.upstream}/delay/{seconds}")).raise_for_status().json()
+
+
+@router.get("/requests-def/{fault}", response_model=None)
+def requests_fails(request: Request, fault: upstream.Fault) -> Any:
+    """Call an upstream that fails, with `requests`."""
+    answer = requests.get(fault.url(request.app.state.upstream), timeout=upstream.PATIENCE)
+    answer.raise_for_status()
+    return answer.json()
+
+
+@router.get("/httpx/{fault}", response_model=None)
+async def httpx_fails(request: Request, client: Client, fault: upstream.Fault) -> Any:
+    """Call an upstream that fails, with the shared client."""
+    url = fault.url(request.app.state.upstream)
+    return (await client.get(url, timeout=upstream.PATIENCE)).raise_for_status().json()
+
+
+@router.get("/counters", response_model=None)
+async def counters(request: Request, client: Client) -> dict[str, int | None]:
+    """Connections and requests as the upstream has counted them, and the true size of the shared client's pool."""
+    pool = getattr(getattr(client, "_transport", None), "_pool", None)  # httpx has no public way to ask
+    return {**await upstream.counted(request.app.state.upstream), "pool": getattr(pool, "_max_connections", None)}
+
+
+@router.get("/keep-alive", response_model=None)
+async def keep_alive(request: Request) -> list[dict[str, Any]]:
+    """Count what shared clients open for as many users as httpx keeps connections alive, for more, and with as many kept as opened."""
+    url, found = request.app.state.upstream, []
+    for users, limits in ((KEPT, DEFAULT), (2 * KEPT, DEFAULT), (2 * KEPT, waiting.LIMITS)):
+        before = await upstream.counted(url)
+        async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits, trust_env=False) as client:
+            await asyncio.gather(*(in_turn(client) for _ in range(users)))
+        after = await upstream.counted(url)
+        found.append({"users": users, **{name: after[name] - before[name] for name in after}})
+    return found
+
+
+async def in_turn(client: httpx.AsyncClient) -> None:
+    """One user: a few calls, one after another."""
+    for _ in range(CALLS):
+        (await client.get("/delay/0.05")).raise_for_status()
+
+
+@router.get("/lifecycle", response_model=None)
+async def lifecycle(request: Request) -> dict[str, Any]:
+    """Use the shared client of an app of its own before its start-up, between, and after its shut-down."""
+    other = FastAPI()
+    other.include_router(waiting.router)
+    before = await fetched(other)
+    async with waiting.client_opened(other, request.app.state.upstream):
+        client: httpx.AsyncClient = other.state.client
+        running = await fetched(other)
+    return {"before": before, "running": running, "after": await fetched(other), "closed": client.is_closed}
+
+
+async def fetched(app: FastAPI) -> dict[str, Any]:
+    """What `GET /fetch` of an app in this process answers: its status and, where it raised, the error."""
+    words = None
+    for raises in (True, False):  # first for its words, then for the status that a client gets
+        transport = httpx.ASGITransport(app, raise_app_exceptions=raises)
+        async with httpx.AsyncClient(transport=transport, base_url="http://in-process") as client:
+            try:
+                status = (await client.get("/fetch")).status_code
+            except RuntimeError as error:
+                words = str(error)
+    return {"status": status, "error": words}

@@ -1,0 +1,101 @@
+"""A server whose truth is known: c places, D seconds each, first come first served. Bare ASGI, so that nothing else costs time.
+
+`/places/6?seconds=0.05` takes one of six places for 50 ms; every URL has its own. With `freeze_at=3000` the whole process
+stops for a second when its 3000th request comes, and the probe's journal keeps from when to when.
+"""
+
+import asyncio
+import gc
+import json
+import time
+from collections import deque
+from urllib.parse import parse_qsl
+
+import anyio.to_thread  # noqa: F401 - not used, but the probe tells the pool of every target by it
+
+from targets.agent.probe import Probe, Receive, Scope, Send, current_visit
+from targets.agent.trace_log import NANO
+from targets.agent.trace_log import seconds as clock
+
+FREEZE = 1.0  # seconds
+COARSE = 0.002  # seconds that a timer may come late: asyncio rounds up to whole milliseconds, uvloop counts in them
+
+
+class Server:
+    """Its places by URL, and how many requests each URL had; only the loop's thread changes them."""
+
+    def __init__(self) -> None:
+        self.places: dict[bytes, Places] = {}
+        self.asked: dict[bytes, int] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or the server's own questions at its start and end."""
+        if scope["type"] == "lifespan":
+            await live(receive, send)
+            return
+        query = dict(parse_qsl(scope["query_string"].decode()))
+        try:
+            room, places = scope["path"].strip("/").split("/")
+            wanted, seconds, freeze_at = int(places), float(query["seconds"]), int(query.get("freeze_at", 0))
+        except (ValueError, KeyError):
+            room, wanted, seconds, freeze_at = "", 0, 0.0, 0
+        if room != "places" or wanted < 1 or not 0 < seconds <= 5:  # noqa: PLR2004 - as the example app allows
+            await answer(send, 404, {"detail": "ask for /places/6?seconds=0.05"})
+            return
+        url = scope["raw_path"] + scope["query_string"]
+        self.asked[url] = self.asked.get(url, 0) + 1
+        if self.asked[url] == freeze_at:
+            freeze()
+        await self.places.setdefault(url, Places(wanted)).occupy(seconds)
+        await answer(send, 200, {"waited": seconds})
+
+
+class Places:
+    """Some places, given away in the order of coming (asyncio's semaphore is fair), and when each of the free ones became so."""
+
+    def __init__(self, count: int) -> None:
+        self.semaphore, self.free_since = asyncio.Semaphore(count), deque([0.0] * count)
+
+    async def occupy(self, seconds: float) -> None:
+        """Wait for a place and keep it for exactly so long, counted from the moment it was there: the loop's turns cost nothing.
+
+        The last two milliseconds are waited for by turning the loop, which goes on serving others meanwhile.
+        """
+        visit, came = current_visit.get(), clock()
+        async with self.semaphore:
+            begin = max(came, self.free_since.popleft())
+            await asyncio.sleep(max(0.0, begin + seconds - clock() - COARSE))
+            while (end := clock()) < begin + seconds:  # noqa: ASYNC110 - nothing else knows when it is time
+                await asyncio.sleep(0)
+            self.free_since.append(end)
+        if visit:
+            visit.handler_start, visit.handler_end = round(begin * NANO), round(end * NANO)
+
+
+def freeze() -> None:
+    """Stop the process's only loop: nothing is read, served or answered. The record is in the clock that the host shares."""
+    begin = clock()
+    time.sleep(FREEZE)
+    if app.journal:
+        app.journal.lines.append(["frozen", begin, clock()])
+
+
+async def answer(send: Send, status: int, body: dict[str, object]) -> None:
+    """One JSON answer."""
+    content = json.dumps(body, separators=(",", ":")).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def live(receive: Receive, send: Send) -> None:
+    """The lifespan protocol: say that start and end are done."""
+    gc.freeze()
+    ended = False
+    while not ended:
+        kind = (await receive())["type"]
+        ended = kind == "lifespan.shutdown"
+        await send({"type": f"{kind}.complete"})
+
+
+app = Probe(Server())

@@ -1,0 +1,163 @@
+"""The doctor's marks: how an examination is compared with the truth, and that every truth in the corpus is well formed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import doctor
+from benchmarks.doctor import CORPUS, HOLDING, TEMPLATE, Row, asked, compare, kept, load, main, report, scores, table
+from reports.report import Report
+from reports.verdicts.findings import Verdict
+
+GUILTY = {"file": "shop/clients.py", "text": "time.sleep(", "line": 7}
+TRUTH = {"route": "GET /x", "verdict": "loop-blocked", "served": [0.9, 1.2], "guilty": GUILTY, "why": "sleeps"}
+FOUND = {"route": "GET /x", "verdict": "loop-blocked", "served_at_once": 1.01}
+LINE = {"file": "/home/me/shop/clients.py", "line": 7}
+
+
+def seen(*blame: dict[str, Any], **other: object) -> Row:
+    """What becomes of a blocking route that was reported like this."""
+    return compare("shop", TRUTH, {"routes": [{**FOUND, "blame": list(blame), **other}]})
+
+
+def test_a_route_that_is_told_as_it_is_is_right_in_all_columns() -> None:
+    """Verdict, bounds and line are judged one by one."""
+    row = seen(LINE)
+    assert (row.right, row.served_right, row.guilty_right) == (True, True, True)
+    off = seen(LINE, verdict="loop-busy", served_at_once=1.3)
+    assert (off.right, off.served_right, off.guilty_right) == (False, False, True)
+
+
+@pytest.mark.parametrize(
+    "blame",
+    [
+        [],
+        [{**LINE, "line": 8}],
+        [{**LINE, "file": "clients.py"}],
+        [{**LINE, "file": "/home/workshop/clients.py"}],
+        [{**LINE, "line": 8}, LINE],
+    ],
+)
+def test_the_first_that_is_blamed_must_be_the_guilty_line(blame: list[dict[str, Any]]) -> None:
+    """Another line, another file, a name that ends alike, or a second place are not it."""
+    assert seen(*blame).guilty_right is False
+
+
+@pytest.mark.parametrize(
+    ("route", "word", "said", "right"),
+    [
+        ("GET /x", "stream", {"routes": [], "skipped": [{"route": "GET /x", "why": "a Stream that does not end"}]}, True),
+        ("GET /x", "stream", {"routes": [], "skipped": [{"route": "GET /x", "why": "it answered 500"}]}, False),
+        ("GET /x", "stream", {"routes": [], "skipped": [{"route": "HEAD /x", "why": "a stream"}]}, False),
+        ("GET /x", "stream", {"routes": [FOUND], "skipped": []}, False),
+        ("GET /x", "stream", {}, False),
+        ("GET /x", "fill|422", {"routes": [], "skipped": [{"route": "GET /x", "why": "it answered 422"}]}, True),
+        ("POST /x", "", {"routes": [FOUND]}, True),
+        ("POST /x", "", {}, False),
+        ("POST /x", "", {"routes": [{**FOUND, "route": "POST /x"}]}, False),
+        ("WEBSOCKET /x", "websocket", {"routes": [], "skipped": [{"route": "GET /x", "why": "a WebSocket"}]}, True),
+    ],
+)
+def test_a_skipped_route_needs_its_reason(route: str, word: str, said: dict[str, Any], right: bool) -> None:  # noqa: FBT001 - a column
+    """It must not be measured, and the reason must be the right one; who need not be mentioned may be absent."""
+    assert right == compare("shop", {"route": route, "skipped": word}, said).right
+
+
+def test_scores_count_found_accused_and_given_up_apart() -> None:
+    """A healthy route that stays unknown is not accused; a holding one called busy for blocked is found, not right."""
+    rows = [
+        seen(LINE),
+        seen(verdict="loop-busy"),
+        seen(verdict="scales"),
+        *(
+            Row("shop", "GET /y", "scales", verdict, verdict == "scales")
+            for verdict in ("scales", "unknown", "missing", "thread-pool")
+        ),
+        Row("shop", "GET /z", "thread-pool", "pool-limited", right=False),
+        Row("shop", "WEBSOCKET /w", "skipped", "skipped", right=True),
+    ]
+    expected = {
+        "loop-holding routes found": (2, 3),
+        "of these, waiting told from computing": (1, 3),
+        "guilty lines right": (1, 3),
+        "healthy routes accused": (1, 4),
+        "healthy routes cleared": (1, 4),
+        "other verdicts right": (0, 1),
+        "skipped for the right reason": (1, 1),
+        "served at once within its bounds": (3, 3),
+    }
+    assert expected == {name: (hits, total) for name, hits, total in scores(rows)}
+
+
+def test_the_table_has_one_line_per_route_and_shows_what_differed() -> None:
+    """Three examinations share a line; a wrong verdict stands out, with the line that was named."""
+    lines = table([seen(LINE), seen({**LINE, "line": 9}, verdict="unknown", served_at_once=None), seen(LINE)]).splitlines()
+    assert len(lines) == 3
+    assert "| shop | `GET /x` | loop-blocked | loop-blocked x2, **unknown** x1" in lines[2]
+    assert lines[2].endswith("| 1.01, -, 1.01 | 2 of 3: /home/me/shop/clients.py:9 |")
+
+
+def test_an_app_that_was_not_examined_has_only_missing_routes() -> None:
+    """No summary is no verdict, and no accusation."""
+    row = compare("shop", TRUTH, {})
+    assert (row.verdict, row.right, row.served_right, row.guilty_right) == ("missing", False, False, False)
+
+
+def test_what_was_kept_is_judged_again(example: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By today's rules, without measuring; an examination that left no run has none."""
+    run = tmp_path / "ward-whole-1" / "20260101T000000Z-doctor"
+    run.mkdir(parents=True)
+    assert kept(run.parent) == ({}, 0.0, "no run was kept")
+    (run / "run.json").touch()
+    monkeypatch.setattr(doctor, "explain", {run: example}.__getitem__)
+    found, seconds, trouble = kept(run.parent)
+    assert (len(found["routes"]), round(seconds), trouble) == (27, 284, "")
+
+
+def test_repetitions_of_healthy_routes_share_the_table_with_the_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Three marks for a healthy route, one for any other, none missing; what the template says around them stays."""
+    for name in ("clinic-whole-1", "clinic-healthy-1", "clinic-healthy-2", "shop-whole-1"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    truth = load(CORPUS / "clinic")
+    told = {"routes": [{**FOUND, **one, "served_at_once": 2.0} for one in asked(truth, healthy=True)]}
+    monkeypatch.setattr(doctor, "kept", lambda _: (told, 1.0, ""))
+    monkeypatch.setattr("sys.argv", ["x", "--judge", str(tmp_path / "runs"), "--apps", "clinic", "--out", str(tmp_path / "out.md")])
+    main()
+    text = (tmp_path / "out.md").read_text(encoding="utf-8")
+    assert "| clinic | `GET /doctors` | scales | scales | 2, 2, 2 |" in text
+    assert "| clinic | `GET /appointments` | pool-limited | **missing** | - |" in text
+    assert "| healthy routes cleared | 12 of 30 | 15 of 16 | 6 of 6 |" in text
+    assert "shop" not in text
+
+
+def test_the_template_has_a_place_for_every_score() -> None:
+    """And the stored table is one that was filled in."""
+    filled = report([Row("shop", "GET /y", "scales", "scales", right=True)])
+    for name, _, _ in scores([]):
+        assert f"| {name} | " in filled
+    assert "| loop-holding routes found | 22 of 27 | 12 of 14 | - |" in filled
+    words = TEMPLATE.read_text(encoding="utf-8").partition("| loop-holding")[0].splitlines()
+    assert words[0] in (CORPUS / "scores.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("folder", [path.parent for path in sorted(CORPUS.glob("*/truth.json"))], ids=lambda path: path.name)
+def test_every_truth_is_well_formed(folder: Path) -> None:
+    """Known verdicts, bounds in order, a guilty text on exactly one line where the loop is held, no route twice."""
+    truth = load(folder)  # refuses a guilty text that is not on exactly one line
+    assert {"app", "args", "routes"} == set(truth) - {"untouched"}
+    assert len(truth["routes"]) == len({one["route"] for one in truth["routes"]})
+    for one in truth["routes"]:
+        if "skipped" in one:
+            assert {"route", "skipped"} == set(one) - {"why"}
+            continue
+        assert {"route", "verdict", "served", "guilty", "why"} == set(one)
+        assert one["verdict"] in set(Verdict)
+        assert one["verdict"] in HOLDING or not one["guilty"]  # the framework may be at it, with no line of the app
+        assert one["served"] is None or one["served"] == sorted(one["served"])
+
+
+def test_a_third_of_the_corpus_is_healthy() -> None:
+    """An examiner that accuses everybody must not look good."""
+    routes = [one for path in CORPUS.glob("*/truth.json") for one in load(path.parent)["routes"] if "verdict" in one]
+    assert len(routes) <= 3 * sum(one["verdict"] == "scales" for one in routes)
