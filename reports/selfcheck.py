@@ -18,6 +18,7 @@ from reports.metrics.compute import limit_of
 from reports.metrics.open_loop import sends_of
 from reports.metrics.run_data import Evidence
 from reports.metrics.steady_state import Window, right, steady
+from reports.model import Goal
 from reports.stats.percentile_curve import as_closed
 from reports.stats.quantiles import Array, quantile
 from reports.stats.queueing import FEW, closed_loop_mean, fit_sweep, replay
@@ -33,40 +34,9 @@ OPEN, OPEN_TAIL = 0.03, 0.05  # mean and p50; p95 and, with a freeze, p99
 GROWTH, PLATEAU = 0.03, 0.01
 BLIND = 10.0  # times too low that a client who asks one at a time must find the freeze, at least
 COLUMNS = ("goal", "should be", "measured", "off by", "allowed", "")
-MISSED = "missed"
 
 
 Stops = Sequence[Sequence[float]]  # from when to when a server stood still
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """One number whose truth is known: it must lie in [low, high]. `limit` says the same in words."""
-
-    name: str
-    truth: float
-    measured: float
-    low: float
-    high: float
-    limit: str
-    in_words: Callable[[float], str] = seconds
-
-    @property
-    def off(self) -> float | None:
-        """How far the measurement is off, as a share of the truth."""
-        return self.measured / self.truth - 1 if self.truth else None
-
-    @property
-    def holds(self) -> bool:
-        """Whether the goal is met."""
-        return bool(self.low <= self.measured <= self.high)
-
-    @property
-    def line(self) -> tuple[str, ...]:
-        """One row of `COLUMNS`."""
-        off = "-" if self.off is None else share(self.off)
-        words = self.in_words(self.truth), self.in_words(self.measured), off, self.limit
-        return (self.name, *words, "holds" if self.holds else MISSED)
 
 
 def near(name: str, truth: float, measured: float, limit: float, in_words: Callable[[float], str] = seconds) -> Goal:

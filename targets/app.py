@@ -19,8 +19,7 @@ from fastapi.responses import JSONResponse
 from targets import neighbours, upstream
 from targets.agent.probe import Probe
 from targets.child_processes import leave_with_parent
-from targets.lesson import Lab
-from targets.lesson import variants, waiting
+from targets.lesson import Lab, variants, waiting
 
 
 @asynccontextmanager

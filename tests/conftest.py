@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from reports.report import Report, explain
+from reports.model import Report
+from reports.report import explain
 from tests import simulate
 from tests.front import Here
 from tests.processes import ROOT

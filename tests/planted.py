@@ -13,9 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from targets import neighbours
 from targets.agent.probe import Probe
-from targets.lesson import closed
+from targets.lesson import closed, variants
 from targets.lesson.variants import Seconds
-from targets.lesson import variants
 
 
 def app_with(path: str, handler: Any) -> FastAPI:

@@ -16,8 +16,8 @@ from typing import Any
 
 from reports.metrics.compute import measure
 from reports.metrics.run_data import load
-from reports.verdicts.evidence import Exam, exam_of
-from reports.verdicts.findings import Verdict
+from reports.verdicts.evidence import exam_of
+from reports.verdicts.model import Exam, Verdict
 from results.schema import Cell, Law, Neighbour, Phase, Scenario
 from results.spool import Spool
 from results.store import RunFolder

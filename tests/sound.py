@@ -1,7 +1,7 @@
 """What a real run may owe to a busy machine, and what it may not: so that no test asks for more trust than a run claims."""
 
-from reports.checks import CheckStatus
-from reports.report import Report
+from reports.checks.model import CheckStatus
+from reports.model import Report
 
 # Clock, answers, rows, order, origin: for these no machine is to blame, however busy.
 SOLID = {"V1", "V7", "V8", "V11", "V13", "V22"}

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks import doctor
 from benchmarks.doctor import CORPUS, HOLDING, TEMPLATE, Row, asked, compare, kept, load, main, report, scores, table
-from reports.report import Report
-from reports.verdicts.findings import Verdict
+from reports.model import Report
+from reports.verdicts.model import Verdict
 
 GUILTY = {"file": "shop/clients.py", "text": "time.sleep(", "line": 7}
 TRUTH = {"route": "GET /x", "verdict": "loop-blocked", "served": [0.9, 1.2], "guilty": GUILTY, "why": "sleeps"}

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from reports.report import Report, explain
+from reports.model import Report
+from reports.report import explain
 from reports.verdicts.culprit import Blame, Held, held, holds_of, read_holds, shown
 from targets.agent.stack_frames import COLLECTOR
 

@@ -13,9 +13,8 @@ from reports.render.ci import step_summary
 from reports.render.doctor_table import row
 from reports.render.summary import route_entry
 from reports.stats.quantiles import Estimate
-from reports.verdicts.diagnose import Case
-from reports.verdicts.evidence import Exam
-from reports.verdicts.findings import Finding, Verdict
+from reports.verdicts.diagnosis import Case
+from reports.verdicts.model import Exam, Finding, Verdict
 from reports.verdicts.rules import rule
 from results.gate_expression import parse
 from results.schema import Cell

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from reports.metrics.burst import Burst
+from reports.model import Report
 from reports.render.charts import staircase
 from reports.render.summary import summary
-from reports.report import Report, explain
+from reports.report import explain
 from reports.verdicts.load_table import answered, sentences
 from results.schema import Scenario, Variant
 from tests import simulate, simulate_loads

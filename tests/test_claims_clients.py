@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reports.claims import Outcome
+from reports.claims.model import Outcome
 from tests.simulate import Truth
 from tests.test_claims import Facts, judged
 

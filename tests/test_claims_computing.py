@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from reports.checks.trust import Belief
+from reports.checks.model import Belief
 from reports.claims import Outcome, named
 from reports.metrics.compute import measure
 from reports.metrics.model import Bystander
 from reports.metrics.run_data import load
 from reports.report import explain
 from reports.stats.quantiles import Estimate
-from reports.verdicts.findings import Verdict, Wait, judge, waits_for
+from reports.verdicts.findings import judge
+from reports.verdicts.model import Verdict
+from reports.verdicts.neighbours import Wait, waits_for
 from scenarios.plans.reproduce import chosen
 from tests.simulate import HONEST, Truth, World, write
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reports.claims import Outcome
+from reports.claims.model import Outcome
 from reports.claims.work.forgotten_await import SHAPES
 from scenarios.plans.lesson.forgotten_await import ASKS
 from tests.simulate import Truth

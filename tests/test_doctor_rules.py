@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from reports.checks import Check
+from reports.checks.model import Check
 from reports.metrics.breakdown import Split
 from reports.metrics.model import Bystander, Level, Route
 from reports.stats.quantiles import Estimate
 from reports.verdicts.culprit import Blame, Held
 from reports.verdicts.diagnose import collections
-from reports.verdicts.evidence import Exam, Inside, Look, computing_share
-from reports.verdicts.findings import Verdict
+from reports.verdicts.evidence import computing_share
+from reports.verdicts.model import Exam, Inside, Look, Verdict
 from reports.verdicts.rules import rule
 
 QUIET: dict[str, Any] = dict.fromkeys(

@@ -14,8 +14,9 @@ import httpx
 import pandas as pd
 import pytest
 
-from reports.claims import Outcome
-from reports.report import Report, explain
+from reports.claims.model import Outcome
+from reports.model import Report
+from reports.report import explain
 from results.errors import Exit, Trouble
 from results.schema import Scenario, Status, Variant
 from results.store import RunFolder, read_run

@@ -8,8 +8,9 @@ import pytest
 
 from reports.claims.waiting.to_thread_free import documented_size
 from reports.metrics.executor import cpus_counted, made_smaller
-from reports.report import Report
-from reports.verdicts.findings import Verdict, sentence
+from reports.model import Report
+from reports.verdicts.findings import sentence
+from reports.verdicts.model import Verdict
 from results.schema import Variant
 from scenarios.system import machine
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reports.checks import CheckStatus
-from reports.checks.trust import Belief
-from reports.report import Report, explain
+from reports.checks.model import Belief, CheckStatus
+from reports.model import Report
+from reports.report import explain
 from results.schema import Arrivals, Cell, Law, Pool, Scenario, Variant
 from scenarios.plans.model import Act, Plan, cell_of
 from scenarios.runner import run_plan

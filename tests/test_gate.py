@@ -3,7 +3,7 @@
 import pytest
 
 from reports.stats.quantiles import is_supported
-from reports.verdicts.findings import Verdict
+from reports.verdicts.model import Verdict
 from results.errors import Exit, Trouble
 from results.gate_expression import CODES, ENOUGH, Level, asks, parse, unknown_scope
 from tests.made_up import CHECKOUT, NOTES

@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 
 from reports.gates.evaluate import exit_code, judge, rulings, strictly
+from reports.model import Report
 from reports.render.summary import summary
-from reports.report import Report
 from results.errors import Exit
 from results.gate_expression import ENOUGH, parse
 from tests.made_up import CHECKOUT, arrivals, crowd, route, run

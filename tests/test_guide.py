@@ -10,11 +10,12 @@ import jsonschema
 import pytest
 from rich.console import Console
 
+from reports.model import Report
 from reports.render.decision_guide import GUIDE, Row, forms, guide
 from reports.render.page import page
 from reports.render.summary import summary
 from reports.render.terminal import show
-from reports.report import Report, explain
+from reports.report import explain
 from reports.verdicts.findings import judge
 from results.schema import written
 from scenarios.plans.lesson.experiment import crowd, experiment

@@ -7,8 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from reports.checks import Check
-from reports.checks.trust import Trust
+from reports.checks.model import Check, Trust
 from reports.claims import Outcome, named
 from reports.claims.model import judge
 from reports.report import explain

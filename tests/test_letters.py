@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from matplotlib.figure import Figure
 
+from reports.model import Report
 from reports.render.charts import CHARTS, svg
-from reports.report import Report
 from tests.front import Here
 from tests.simulate_loads import Server, crowd
 from tests.simulate_loads import write as simulated

@@ -11,15 +11,16 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from reports.checks import CheckStatus
-from reports.checks.trust import Belief, trust
+from reports.checks.model import Belief, CheckStatus
+from reports.checks.trust import trust
 from reports.metrics.model import Offered
 from reports.metrics.steady_state import Little
+from reports.model import Report
 from reports.render.charts import knee
 from reports.render.page import page
 from reports.render.summary import summary
 from reports.render.terminal import show
-from reports.report import Report, explain
+from reports.report import explain
 from reports.stats.quantiles import estimate
 from reports.verdicts.load_table import sentences
 from results.errors import Exit

@@ -13,16 +13,17 @@ from matplotlib.colors import to_rgba
 from matplotlib.patches import PathPatch
 from rich.console import Console
 
-from reports.claims import Outcome
+from reports.claims.model import Outcome
 from reports.console import Progress
 from reports.metrics.model import Study
+from reports.model import Report
 from reports.render.charts import CHARTS, LESSON, staircase, svg
 from reports.render.charts.style import LOOKS, apart
-from reports.render.files import write
+from reports.render.output import write
 from reports.render.page import bars, page
 from reports.render.summary import summary
 from reports.render.terminal import show
-from reports.report import Report, explain
+from reports.report import explain
 from results.schema import Variant
 from scenarios.plans.model import reproduction
 from scenarios.plans.reproduce import chosen

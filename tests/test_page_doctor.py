@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from matplotlib.lines import Line2D
 
+from reports.model import Report
 from reports.render.charts import card
 from reports.render.doctor_table import details, left_out, table
 from reports.render.page import DRAWN, UNDRAWN, page
 from reports.render.summary import summary
-from reports.report import Report
-from reports.verdicts.findings import Finding, Verdict
+from reports.verdicts.model import Finding, Verdict
 from tests.test_page import BUDGET, Elements
 
 SMALL = r'<figure class="small">(<svg.*?</svg>)</figure>'
@@ -22,7 +22,7 @@ SMALL = r'<figure class="small">(<svg.*?</svg>)</figure>'
 @pytest.fixture(scope="module")
 def html(example: Report) -> str:
     """The page of the stored examination."""
-    return page(example)
+    return page(example, summary(example)["gates"])
 
 
 def test_the_stored_page_is_the_one_that_is_rendered(html: str, example: Report) -> None:
@@ -59,7 +59,7 @@ def test_a_note_stands_beside_the_verdict_on_every_surface(example: Report) -> N
 
     study = replace(example.study, run={**example.study.run, "routes": known})
     report = replace(example, study=study, findings=tuple(map(noted, example.findings)))
-    html, said, data = page(report), list(left_out(report)), summary(report)
+    html, said, data = page(report, summary(report)["gates"]), list(left_out(report)), summary(report)
     for before, one in zip(example.findings, data["routes"], strict=True):
         note = f"It answers <i>, {one['route']}."
         assert (before.verdict, [note]) == (one["verdict"], list(one["notes"]))
@@ -84,7 +84,7 @@ def test_hundreds_of_routes_that_nobody_came_to_are_one_line(example: Report) ->
     assert line == f"not examined: 300, it did not fit: {', '.join(names[:5])} and 295 more"
     assert table(report, 140, {}).row_count == len(example.findings)
     assert not [one for one in details(report) if "/late/" in one]
-    html = page(report)
+    html = page(report, summary(report)["gates"])
     assert html.count('<article class="finding"') == len(example.findings)
     assert "<li><code>GET /late/299</code>: it did not fit</li>" in html
     assert len(summary(report)["routes"]) == len(example.findings) + 300

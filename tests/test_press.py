@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from reports.checks.trust import Belief
+from reports.checks.model import Belief
 from reports.report import explain
 from tests.processes import MARK, ROOT, gone_within, new_mark, served
 from tests.sound import unsound

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from reports.checks import Check, CheckStatus
-from reports.checks.trust import Belief, trust
+from reports.checks.model import Belief, Check, CheckStatus
+from reports.checks.trust import trust
 from reports.report import explain
 from scenarios.system.cpu_quota import Limit, cpu_limit
 from tests import simulate

@@ -15,9 +15,10 @@ from rich.console import Console
 
 from reports.claims import CLAIMS, Outcome
 from reports.formatting import number, seconds, share
+from reports.model import Report
 from reports.render.decision_guide import guide
 from reports.render.terminal import show
-from reports.report import Report, explain
+from reports.report import explain
 from tests.front import Here
 from tests.guide_table import markdown
 from tests.processes import MARK, free_port, gone_within, new_mark, wait_for_server

@@ -10,10 +10,10 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
+from reports.model import Report
 from reports.render.summary import summary
 from reports.render.terminal import show
-from reports.report import Report
-from reports.verdicts.findings import Verdict
+from reports.verdicts.model import Verdict
 from tests.front import Here
 from tests.processes import ROOT, free_port
 from tests.test_doctor import running

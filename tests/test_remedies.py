@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from reports.verdicts.culprit import Blame, held
-from reports.verdicts.findings import Verdict
-from reports.verdicts.remedies import Remedy, remedy
+from reports.verdicts.model import Remedy, Verdict
+from reports.verdicts.remedies import remedy
 from reports.verdicts.remedy_rules import CURES
 from targets.agent.watchdog import Watch
 from tests.test_ward import WARD_TRUTH, visited

@@ -9,12 +9,14 @@ import jsonschema
 import numpy as np
 import pytest
 
+from reports.model import Report
 from reports.render.charts import percentile, svg
 from reports.render.summary import summary
-from reports.report import Report, explain
+from reports.report import explain
+from reports.stats.model import Model, Sends, Source
 from reports.stats.percentile_curve import as_closed, spectrum
 from reports.stats.queueing import replay
-from reports.stats.replay import Model, Sends, Source, places_of, replayed
+from reports.stats.replay import places_of, replayed
 from reports.verdicts.load_table import hidden
 from results.schema import Cell, Law
 from tests.simulate_loads import ROUTE, Server, crowd, steady, write

@@ -11,15 +11,15 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from reports.checks import CheckStatus
-from reports.checks.trust import Belief
+from reports.checks.model import Belief, CheckStatus
 from reports.claims import Outcome, needs_of
+from reports.model import Report
 from reports.render.charts import CHARTS, split
 from reports.render.page import page
 from reports.render.summary import summary
 from reports.render.terminal import routes_table, show
-from reports.report import Report, explain
-from reports.verdicts.findings import Verdict
+from reports.report import explain
+from reports.verdicts.model import Verdict
 from results.errors import Exit
 from results.schema import Scenario, Status, Variant
 from scenarios.plans.model import BEHIND_AWAIT, Act, Plan, reproduction

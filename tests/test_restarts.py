@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from reports.checks import CheckStatus
-from reports.checks.trust import Belief
+from reports.checks.model import Belief, CheckStatus
 from reports.claims import Judged, Outcome, needs_of
+from reports.model import Report
 from reports.render.charts import CHARTS
 from reports.render.summary import summary
 from reports.render.terminal import show
-from reports.report import Report, explain
+from reports.report import explain
 from reports.stats.quantiles import over_restarts
 from reports.verdicts.load_table import compared
 from results.schema import Scenario, Variant

@@ -15,14 +15,15 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from reports.checks.trust import Belief
+from reports.checks.model import Belief
 from reports.metrics.run_data import Evidence, load
-from reports.render.files import write
+from reports.model import Goal, Report
+from reports.render.output import write
 from reports.render.page import page
 from reports.render.summary import summary
 from reports.render.terminal import show
-from reports.report import Report, explain
-from reports.selfcheck import Goal, goals, resumed, standing
+from reports.report import explain
+from reports.selfcheck import goals, resumed, standing
 from results.errors import Exit
 from results.schema import Cell
 from results.store import RunFolder

@@ -10,8 +10,9 @@ import pytest
 
 from reports.metrics.breakdown import MOMENTS, split_of
 from reports.metrics.model import Level
+from reports.model import Report
 from reports.render.charts import split as chart
-from reports.report import Report, explain
+from reports.report import explain
 from results.schema import Variant
 from tests.simulate import OVERHEAD, World, write
 

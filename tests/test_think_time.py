@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from reports.gates.evaluate import judge
+from reports.model import Report
 from reports.render.summary import summary
-from reports.report import Report, explain
+from reports.report import explain
 from reports.stats.queueing import closed_loop_rate, saturated
 from results.gate_expression import parse
 from tests.queues import serve_thinkers

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from reports.checks import Check, CheckStatus
+from reports.checks.model import Check, CheckStatus
 from reports.checks.trust import trust
 from reports.metrics.compute import measure
 from reports.metrics.run_data import load

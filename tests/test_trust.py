@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reports.checks import Check, CheckStatus
-from reports.checks.model import REMEDIES
-from reports.checks.trust import Belief, trust
+from reports.checks.model import REMEDIES, Belief, Check, CheckStatus
+from reports.checks.trust import trust
 from reports.claims import CLAIMS
 from reports.metrics.compute import measure
 from reports.metrics.model import Study
 from reports.metrics.run_data import load
 from reports.metrics.run_health import missed
+from reports.model import Report
 from reports.render.summary import check_entry
-from reports.report import Report
 from results.schema import Law
 from tests import simulate_loads
 from tests.simulate_loads import Server, steady
@@ -151,7 +150,7 @@ def test_a_small_sample_is_a_finding_not_a_fault() -> None:
 
 def trust_of(*checks: Check) -> Belief:
     """What checks amount to."""
-    from reports.checks.trust import belief
+    from reports.checks.model import belief
 
     return belief(checks)
 

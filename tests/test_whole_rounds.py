@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from gevent.event import Event
 
-from reports.checks import CheckStatus
+from reports.checks.model import CheckStatus
 from reports.checks.trust import trust
 from reports.metrics.model import Study
 from reports.report import explain

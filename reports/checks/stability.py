@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from reports.checks.model import Check
 from reports.formatting import count, number, seconds, share
 from reports.metrics.model import Level, Offered, Route, Study
+from reports.stats.model import BROKEN, HOLDS, OVERTAKEN
 from reports.stats.quantiles import BEYOND, ENOUGH_RUNS, QUANTILES, Latency
-from reports.stats.replay import BROKEN, HOLDS, OVERTAKEN
 from reports.stats.stationarity import Steadiness
 
 UNLIMITED = 1e9

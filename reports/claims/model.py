@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from reports.checks import CheckStatus
-from reports.checks.trust import Belief, Trust
+from reports.checks.model import Belief, CheckStatus, Trust
 from reports.formatting import between, places, seconds, times
 from reports.metrics.model import Bystander, Level, Route, Study
 from reports.stats.intervals import Interval

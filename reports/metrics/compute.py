@@ -13,11 +13,11 @@ from reports.metrics.executor import made_smaller
 from reports.metrics.fairness import answers_of, starved, turns_of
 from reports.metrics.model import Level, Missing, Route, Study, Tally
 from reports.metrics.open_loop import offered_of
-from reports.metrics.repeats import Restarts, restarts_of
-from reports.metrics.run_data import Evidence
+from reports.metrics.repeats import restarts_of
+from reports.metrics.run_data import Evidence, slope
 from reports.metrics.run_health import health
 from reports.metrics.steady_state import Window, little, right, steady
-from reports.stats.intervals import Interval, cost_interval, rate_interval
+from reports.stats.intervals import Interval, Restarts, cost_interval, rate_interval
 from reports.stats.quantiles import QUANTILES, Array, Estimate, Latency, estimate, n_eff, quantile
 from reports.stats.queueing import closed_loop_mean
 from reports.stats.stationarity import Steadiness
@@ -246,13 +246,6 @@ def mean(looks: pd.Series) -> float | None:
     """Mean of what the probe saw; None when it saw nothing."""
     seen = looks.dropna()
     return float(seen.mean()) if len(seen) else None
-
-
-def slope(t: pd.Series, total: pd.Series) -> float | None:
-    """Growth per second of a running total, from first to last look."""
-    if len(t) < 2:  # noqa: PLR2004 - a slope takes two points
-        return None
-    return float((total.iloc[-1] - total.iloc[0]) / (t.iloc[-1] - t.iloc[0]))
 
 
 def inside(rows: pd.DataFrame) -> dict[str, float]:

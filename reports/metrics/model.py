@@ -10,14 +10,12 @@ from typing import Any
 from reports.metrics.breakdown import Split
 from reports.metrics.burst import Burst
 from reports.metrics.fairness import Turns
-from reports.metrics.repeats import Restarts
 from reports.metrics.run_health import Health
 from reports.metrics.steady_state import Little
-from reports.stats.intervals import Interval, product
-from reports.stats.percentile_curve import Spectrum
+from reports.stats.intervals import Interval, Restarts, product
+from reports.stats.model import Places, Replayed, Spectrum
 from reports.stats.quantiles import Estimate, Latency
 from reports.stats.queueing import saturated, served_at_once
-from reports.stats.replay import Places, Replayed
 from reports.stats.stationarity import Steadiness
 from results.unloaded import Quartiles, Unloaded
 

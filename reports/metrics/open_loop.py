@@ -12,11 +12,12 @@ import pandas as pd
 from reports.metrics.model import Offered
 from reports.metrics.run_data import Evidence
 from reports.metrics.steady_state import Window, right, steady
+from reports.stats.model import Replayed, Sends, Source
 from reports.stats.percentile_curve import spectrum
 from reports.stats.poisson_test import law_of
 from reports.stats.quantiles import Latency, quantile
 from reports.stats.queueing import correlation_length, replay
-from reports.stats.replay import QUICK, Replayed, Sends, Source, places_of, replayed
+from reports.stats.replay import QUICK, places_of, replayed
 from reports.stats.stationarity import Steadiness
 from results.schema import Cell, Law
 

@@ -4,46 +4,20 @@ One run says how a queue moved once; a restart lays out threads, connections and
 geometric mean, exp(mean ln +- t s / sqrt k). Variants met the same arrivals in turn, so they are compared pair by pair.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
 
 from reports.formatting import number, seconds
-from reports.stats.quantiles import over_restarts
+from reports.stats.intervals import Restarts
 
 TWICE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Restarts:
-    """One number of a route, measured anew after each restart; all positive, in the order of the repeats."""
-
-    values: tuple[float, ...]
-    beyond: tuple[float, ...] | None = None  # independent requests beyond the quantile, run by run, where requests queue
-
-    @property
-    def estimate(self) -> float:
-        """The geometric mean."""
-        return math.exp(float(np.mean(np.log(self.values))))
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """Where the truth lies at 95 %; None of fewer than five runs."""
-        return over_restarts(self.values, None if self.beyond is None else np.array(self.beyond))
-
-    @property
-    def variation(self) -> float:
-        """Coefficient of variation between runs."""
-        return float(np.std(self.values, ddof=1) / np.mean(self.values))
-
-    def told(self, unit: str) -> str:
-        """`9.91 [9.88, 9.94] req/s`, or `9.88 to 9.94 req/s`. In "s" for durations."""
-        low, high = self.interval or (min(self.values), max(self.values))
-        words = [seconds(one) if unit == "s" else number(one) for one in (self.estimate, low, high)]
-        after = "" if unit in {"s", ""} else f" {unit}"
-        return f"{words[0]} [{words[1]}, {words[2]}]{after}" if self.interval else f"{words[1]} to {words[2]}{after}"
+def in_words(restarts: Restarts, unit: str) -> str:
+    """`9.91 [9.88, 9.94] req/s`, or `9.88 to 9.94 req/s`. In "s" for durations."""
+    low, high = restarts.interval or (min(restarts.values), max(restarts.values))
+    words = [seconds(value) if unit == "s" else number(value) for value in (restarts.estimate, low, high)]
+    after = "" if unit in {"s", ""} else f" {unit}"
+    return f"{words[0]} [{words[1]}, {words[2]}]{after}" if restarts.interval else f"{words[1]} to {words[2]}{after}"
 
 
 def restarts_of(columns: Mapping[str, Sequence[float | None]]) -> dict[str, Restarts]:
@@ -64,4 +38,4 @@ def line(found: Mapping[str, Restarts]) -> Iterator[str]:
     units = {"rps": "req/s", "served_at_once": "at once", "mean_s": "s", "p50_s": "s", "p99_s": "s"}
     for name, one in found.items():
         label = f"{name.removesuffix('_s')} " if units[name] == "s" else ""
-        yield f"{label}{one.told(units[name])}"
+        yield f"{label}{in_words(one, units[name])}"

@@ -146,3 +146,10 @@ def spooled(path: Path, run: dict[str, Any]) -> dict[str, pd.DataFrame]:
 def damaged(path: Path, why: str) -> Trouble:
     """The sentence for a run that was cut or edited."""
     return Trouble(f"{path} cannot be reported: {why}. Copy the run again, or make a new one: atonce reproduce", Exit.USAGE)
+
+
+def slope(t: pd.Series, total: pd.Series) -> float | None:
+    """Growth per second of a running total, from first to last look."""
+    if len(t) < 2:  # noqa: PLR2004 - a slope takes two points
+        return None
+    return float((total.iloc[-1] - total.iloc[0]) / (t.iloc[-1] - t.iloc[0]))

@@ -14,7 +14,7 @@ from typing import Any
 
 from reports.formatting import count, places, seconds, share
 from reports.gates.metrics import Entry, Reading, at_level, bounds, level, of_route, told, top, worst_of
-from reports.verdicts.findings import WORST_FIRST
+from reports.verdicts.model import WORST_FIRST
 
 ACCUSED = {  # verdict -> kind of annotation, title
     "loop-blocked": ("error", "Blocks the event loop"),

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reports.checks.trust import Belief
+from reports.checks.model import Belief
 from reports.formatting import between, count, places
 from reports.metrics.model import Route
-from reports.report import Report
+from reports.model import Report
 from reports.stats.intervals import Interval
-from reports.verdicts.findings import FULL_CORE, MECHANISM, Verdict, judge
+from reports.verdicts.findings import MECHANISM, judge
+from reports.verdicts.model import Verdict
+from reports.verdicts.neighbours import FULL_CORE
 from results.schema import Scenario
 
 

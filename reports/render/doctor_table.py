@@ -8,9 +8,9 @@ from rich.table import Table
 from reports.console import grid, narrowed
 from reports.formatting import places, seconds, share, value
 from reports.gates.metrics import level
-from reports.report import Report
-from reports.verdicts.diagnose import HELD, Case, is_unreached, worst_last
-from reports.verdicts.findings import Finding, Verdict
+from reports.model import Report
+from reports.verdicts.diagnosis import HELD, Case
+from reports.verdicts.model import Finding, Verdict, is_unreached, worst_last
 
 NAMED = 5  # routes that nobody came to, by name
 COLUMNS = ("route", "served at once", "unloaded", "users", "mean", "neighbour p90", "verdict", "where")

@@ -13,12 +13,12 @@ from typing import Any
 from reports.console import Progress, console
 from reports.gates.evaluate import exit_code as judged
 from reports.gates.evaluate import strictly
+from reports.model import Report
 from reports.render.ci import announce
-from reports.render.files import write
 from reports.render.junit import junit
 from reports.render.summary import summary
 from reports.render.terminal import show
-from reports.report import Report, explain
+from reports.report import explain
 from reports.verdicts.culprit import roots_of
 from results.errors import Trouble, may_be_cut_short
 from results.store import put
@@ -35,6 +35,24 @@ class Manners:
     strict: bool
     open_page: bool
     junit: Path | None = None
+
+
+def write(report: Report) -> dict[str, Any]:
+    """Draw the charts, write page and summary; give the summary. The folder is derived and may be deleted."""
+    from reports.render.charts import CHARTS, svg  # noqa: PLC0415 - matplotlib is heavy, and most commands do without
+    from reports.render.page import page  # noqa: PLC0415
+
+    charts = report.path / "report" / "charts"
+    charts.mkdir(parents=True, exist_ok=True)
+    for chart in CHARTS:
+        figure = chart.draw(report.pictured)
+        if not isinstance(figure, str):
+            put(charts / f"{chart.stem}.svg", svg.standalone(figure))
+            put(charts / f"{chart.stem}.png", svg.png(figure))
+    data = summary(report)
+    put(charts.parent / "summary.json", (json.dumps(data, indent=1, allow_nan=False) + "\n").encode())
+    put(charts.parent / "index.html", page(report, data["gates"]).encode())
+    return data
 
 
 def present(path: Path, trouble: Trouble | None) -> tuple[Report | None, dict[str, Any]]:

@@ -5,7 +5,7 @@ table, so that nothing hangs on colour, script or network.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from reports import formatting
-from reports.claims import Judged
+from reports.claims.model import Judged
+from reports.model import MISSED, Report, ordered, tally
 from reports.render.charts import CHARTS, LESSON, Table, card, svg
 from reports.render.charts.style import look
 from reports.render.decision_guide import grouped, guide
-from reports.render.summary import summary
-from reports.render.terminal import ordered, tally
-from reports.report import Report
 from reports.selfcheck import COLUMNS as GOALS
-from reports.selfcheck import MISSED
-from reports.verdicts.diagnose import is_unreached, worst_last
-from reports.verdicts.findings import Finding, Verdict
 from reports.verdicts.load_table import COLUMNS, SILENT, again, compared, loads, quantile, stopped
+from reports.verdicts.model import Finding, Verdict, is_unreached, worst_last
 
 DRAWN = 30  # cards with a picture, the worst; more would make a page too large to open
 UNDRAWN = (Verdict.SCALES, Verdict.WRONG_ANSWER, Verdict.UNTRUSTED)
@@ -44,8 +40,8 @@ class Picture:
     table: Table
 
 
-def page(report: Report) -> str:
-    """The whole page."""
+def page(report: Report, gates: Sequence[dict[str, Any]] = ()) -> str:
+    """The whole page. `gates` are those of an examination, as its summary has them."""
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     words = {name: getattr(formatting, name) for name in ("seconds", "number", "places", "share", "value")}
@@ -66,12 +62,12 @@ def page(report: Report) -> str:
         missed=MISSED,
         compared=compared(report.study),
         loads=[] if report.study.reproduces else loads(report.study, {one.route.variant: one.verdict for one in found}),
-        **doctored(report),
+        **doctored(report, gates),
         levels=[(finding, level) for finding in found for level in finding.route.levels],
     )
 
 
-def doctored(report: Report) -> dict[str, Any]:
+def doctored(report: Report, gates: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What an examination shows beside: its findings, the worst first, the routes that were left out, and its gates."""
     if report.study.run["command"] != "doctor":
         return {}
@@ -81,7 +77,7 @@ def doctored(report: Report) -> dict[str, Any]:
     skipped = [{"route": route, "skipped": why} for route, why in left_out.items()]
     worst_first = [one for one in reversed(worst_last(report.findings)) if one.route.route not in left_out]
     cases = [(one, small(one, f"card-{number}") if number <= DRAWN else None) for number, one in enumerate(worst_first, 1)]
-    return {"findings": cases, "skipped": skipped, "gates": summary(report)["gates"]}
+    return {"findings": cases, "skipped": skipped, "gates": gates}
 
 
 def small(finding: Finding, stem: str) -> Markup | None:

@@ -8,18 +8,17 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from reports.checks import Check
-from reports.claims import Judged
+from reports.checks.model import Check
+from reports.claims.model import Judged
 from reports.gates.evaluate import rulings
 from reports.metrics.breakdown import Split
 from reports.metrics.model import Bystander, Level, Offered, Route
-from reports.metrics.repeats import Restarts
+from reports.model import Goal, Report
 from reports.render.decision_guide import Row, guide
-from reports.report import Report
-from reports.selfcheck import Goal
+from reports.stats.intervals import Restarts
 from reports.stats.quantiles import KEPT, Estimate, Latency
-from reports.verdicts.diagnose import Case
-from reports.verdicts.findings import Finding
+from reports.verdicts.diagnosis import Case
+from reports.verdicts.model import Finding
 
 FORMAT = 1
 

@@ -7,18 +7,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from reports.checks.trust import Belief
-from reports.claims import Outcome
+from reports.checks.model import Belief
+from reports.claims.model import Outcome
 from reports.console import grid, narrowed
 from reports.formatting import places, seconds, share, value
+from reports.model import MISSED, Report, ordered, tally
 from reports.render import doctor_table as doctor
 from reports.render.decision_guide import Advice, brief, guide
-from reports.report import Report
 from reports.selfcheck import COLUMNS as GOALS
-from reports.selfcheck import MISSED
-from reports.verdicts.findings import Finding, Verdict
 from reports.verdicts.load_table import COLUMNS as LOADS
 from reports.verdicts.load_table import OVERLOADED, columns_for, compared, loads, quantile, stopped
+from reports.verdicts.model import Finding, Verdict
 from results.schema import Status, is_experiment
 
 LOUD: dict[str, str] = {
@@ -90,13 +89,6 @@ def not_whole(run: dict[str, Any]) -> Iterator[str]:
     yield from run["troubles"]
 
 
-def ordered(report: Report) -> list[Finding]:
-    """The findings, most served first; none where single claims were asked for, which say it all."""
-    if report.study.run["command"] in {"claims", "doctor"}:
-        return []
-    return sorted(report.findings, key=lambda finding: -(finding.route.served or 0))
-
-
 def loud(word: str) -> str:
     """A verdict in its colour."""
     return f"[{LOUD[word]}]{word}[/]" if word in LOUD else word
@@ -154,12 +146,6 @@ def claims_blocks(report: Report) -> Table:
                 table.add_row(name, escape(words))
         table.add_row()
     return table
-
-
-def tally(report: Report) -> str:
-    """How many claims came out how: `5 confirmed, 2 nuanced`."""
-    outcomes = [one.judgement.outcome for one in report.claims]
-    return ", ".join(f"{outcomes.count(one)} {one}" for one in Outcome if one in outcomes)
 
 
 def guide_block(report: Report) -> Table:

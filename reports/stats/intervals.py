@@ -5,10 +5,11 @@ of c places may come in clumps of c, so a piece must hold several clumps, or the
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from reports.stats.quantiles import Array
+from reports.stats.quantiles import Array, over_restarts
 from results.unloaded import student
 
 PIECES = 8
@@ -58,3 +59,26 @@ def product(rate: float, rates: Interval | None, service: float, services: Inter
         return 0.0, rate * service * math.exp(up)
     down = math.hypot(math.log(rates[0] / rate), math.log(services[0] / service))
     return rate * service * math.exp(-down), rate * service * math.exp(up)
+
+
+@dataclass(frozen=True, slots=True)
+class Restarts:
+    """One number of a route, measured anew after each restart; all positive, in the order of the repeats."""
+
+    values: tuple[float, ...]
+    beyond: tuple[float, ...] | None = None  # independent requests beyond the quantile, run by run, where requests queue
+
+    @property
+    def estimate(self) -> float:
+        """The geometric mean."""
+        return math.exp(float(np.mean(np.log(self.values))))
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Where the truth lies at 95 %; None of fewer than five runs."""
+        return over_restarts(self.values, None if self.beyond is None else np.array(self.beyond))
+
+    @property
+    def variation(self) -> float:
+        """Coefficient of variation between runs."""
+        return float(np.std(self.values, ddof=1) / np.mean(self.values))

@@ -6,15 +6,12 @@ omission. How much that hides follows from the run's own requests. Pure numpy; s
 
 import heapq
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
+from reports.stats.model import Curve, Replayed, Sends, Spectrum
 from reports.stats.quantiles import BEYOND, Array, Flags, Latency
 from reports.stats.queueing import replay
-from reports.stats.replay import Replayed, Sends
-
-Curve = tuple[tuple[float, float], ...]  # 1 / (1 - q), and the quantile q in seconds
 
 STEPS = 30  # points per decade of a curve
 
@@ -32,19 +29,6 @@ def as_closed(sends: Sends, users: int) -> Flags:
             heapq.heapreplace(free, end)
             taken[i] = True
     return taken
-
-
-@dataclass(frozen=True, slots=True)
-class Spectrum:
-    """Every percentile of one load's window that its requests support, told in three ways; from the planned moment."""
-
-    measured: Curve  # as low as the truth may be where requests were never answered
-    most: Curve  # and as high; ends where they leave it open upwards
-    replayed: Curve  # empty where no replay explains the load
-    closed: Curve  # as `users` in a closed loop would have told it: what they would have sent, and heard of
-    users: int
-    told: Latency | None  # what those heard, in numbers
-    own: Latency | None  # and what the window holds: facts of this run, whatever another one would tell
 
 
 def spectrum(sends: Sends, seconds: float, found: Replayed | None) -> Spectrum | None:

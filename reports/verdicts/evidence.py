@@ -1,94 +1,23 @@
 """What is known of one examined route: its levels, its neighbours at each of them, and the app's inside meanwhile."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from reports.metrics.compute import slope
 from reports.metrics.controls import p90, pings
 from reports.metrics.executor import made_smaller
 from reports.metrics.model import Bystander, Level, Route, Study
-from reports.metrics.run_data import Evidence
+from reports.metrics.run_data import Evidence, slope
 from reports.metrics.steady_state import Window, steady
 from reports.stats.quantiles import Array, Estimate, quantile
 from reports.verdicts.culprit import Held, held, read_holds, roots_of
+from reports.verdicts.model import Exam, Inside, Look
 from results.schema import Cell, Scenario
-from results.thresholds import FEW, MANY
-from results.unloaded import Unloaded
+from results.thresholds import FEW
 
 KIN_EVERY = 1.2  # seconds: the CPU of what an app has started is read once a second
 FEW_PINGS = 8  # below which nothing is said of a neighbour
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inside:
-    """The app's processes during one level, summed over them; None where nobody saw it. CPU in cores, lags in seconds."""
-
-    cpu: float | None
-    loop_cpu: float | None  # of it, what the event loops' own threads used
-    kin_cpu: float | None  # of the processes it started
-    lag: float | None  # p99 of how late the loop called back
-    longest_lag: float | None
-    threads: float | None  # AnyIO's, busy
-    threads_waiting: float | None
-    executor_waiting: float | None
-    pool_threads: float | None  # of another executor, where calls wait for it
-    pool_waiting: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """One level with all that happened meanwhile."""
-
-    level: Level
-    think: float
-    beside: dict[str, Bystander]
-    inside: Inside
-    others: float  # share of all cores that neither app nor generator used
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exam:
-    """One route. `entry` is what run.json says of it; `looks` go by the number of users."""
-
-    entry: dict[str, Any]
-    route: Route
-    looks: dict[int, Look]
-    faults: dict[int, tuple[int, int, str]]  # by users: wrong answers, of how many, and the commonest fault
-    half: dict[str, Bystander] | None  # the neighbours at half of the capacity, where that was asked
-    half_rate: float | None = None  # requests per second that it was
-    held: Held | None  # who held the loop while the watchdog looked
-    restless: frozenset[tuple[str, int]]  # files and lines that hold it while nobody asks
-    computing: float | None  # CPU seconds per second in which the loop was late, whoever was to blame
-    watched: float  # seconds that the watchdog looked
-    requests: int  # that were answered meanwhile
-    workers: int
-    tokens: int | None
-    executor: int | None
-    is_guarded: bool  # whether we started it, with a guest inside
-    pinned: str = ""  # that we made its executor smaller, and why
-
-    @property
-    def service(self) -> float:
-        """The mean unloaded latency, in seconds."""
-        return self.route.service or 0.0
-
-    @property
-    def unloaded(self) -> Unloaded:
-        """The same with its interval; none where it is not known."""
-        return self.route.unloaded or Unloaded(*[self.service] * 4)
-
-    @property
-    def spread(self) -> float:
-        """Standard deviation over mean of its latencies, of one user's or of a few users', whichever scatter more."""
-        return max(look.level.spread for users, look in self.looks.items() if users <= FEW)
-
-    @property
-    def top(self) -> Look | None:
-        """The largest of the doctor's own levels; those of gates are not among them."""
-        return self.looks.get(MANY) or self.looks.get(FEW)
 
 
 def exam_of(evidence: Evidence, study: Study, route: Route, entry: dict[str, Any]) -> Exam:

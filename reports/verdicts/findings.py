@@ -14,45 +14,16 @@ The rules, in order:
 A plateau alone never decides: partial blocking imitates pools, so the neighbours do.
 """
 
-import math
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
-
-from reports.checks.trust import Belief
+from reports.checks.model import Belief
 from reports.formatting import count, number, places, seconds, share, times
-from reports.metrics.model import Bystander, Level, Route
+from reports.metrics.model import Level, Route
 from reports.verdicts.load_table import sentences
-from results.thresholds import SUFFERS, SUFFERS_FROM
+from reports.verdicts.model import Finding, Verdict
+from reports.verdicts.neighbours import FULL_CORE, ONE, Wait, suffers, waits_for
 
-
-class Verdict(StrEnum):
-    """What limits a route."""
-
-    SCALES = "scales"  # serves as many as ask, until the CPU is full
-    LOOP_BLOCKED = "loop-blocked"  # holds the event loop while it waits
-    LOOP_BUSY = "loop-busy"  # holds the event loop while it computes
-    GIL_BOUND = "gil-bound"  # computes in threads, of which one runs at a time; the loop lives, slowed
-    THREAD_POOL = "thread-pool"  # queues for one of AnyIO's worker threads
-    EXECUTOR_POOL = "executor-pool"  # queues for a thread of the loop's default executor
-    POOL_LIMITED = "pool-limited"  # queues for some other pool, semaphore or lock; the loop is free
-    WRONG_ANSWER = "wrong-answer"  # answers errors, or something else than it should
-    UNKNOWN = "unknown"  # not enough evidence
-    UNTRUSTED = "untrusted"  # the run cannot be trusted, so nothing is said
-
-
-WORST_FIRST = (
-    *(Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY, Verdict.WRONG_ANSWER, Verdict.GIL_BOUND, Verdict.EXECUTOR_POOL),
-    *(Verdict.THREAD_POOL, Verdict.POOL_LIMITED, Verdict.UNKNOWN, Verdict.UNTRUSTED, Verdict.SCALES),
-)
-FULL_CORE = 0.8  # share of one core at which the server computes rather than waits
 MOSTLY = 0.5  # share from which a held loop computes for longer than it waits; others may use its core as well
 GROWS = 0.9  # served at once / users from which nothing queues
 NEAR = 0.10  # how near a plateau must lie to a pool's size to be named after it
-ONE = 1.5  # served at once below which one place is the only reading
-SWITCH = 0.005  # seconds: sys.getswitchinterval(); who computes must offer the GIL only then
-VISITS = 2  # times that an `async` route asks for the GIL until its answer is out: on waking, and after reading
-NINE_TENTHS = 0.9  # the p90 of a moment that lies anywhere in a round
 WRONG = 0.01  # share of wrong answers from which nothing else matters
 
 REMEDIES = {
@@ -65,17 +36,6 @@ REMEDIES = {
     Verdict.POOL_LIMITED: "Find the pool, semaphore or lock that this number belongs to.",
     Verdict.WRONG_ANSWER: "Look at the answers before you look at their speed; a forgotten `await` is a classic.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one route is found to be."""
-
-    route: Route
-    verdict: Verdict
-    sentence: str
-    remedy: str
-    case: Any = None  # what the doctor knows of it, `doctor.diagnosis.Case`
 
 
 def finding(route: Route, belief: Belief) -> Finding:
@@ -107,40 +67,6 @@ def judge(route: Route, belief: Belief) -> Verdict:  # noqa: PLR0911 - one retur
     if (top.cpu or 0) >= FULL_CORE:  # all that ask run, as far as one core goes
         return Verdict.SCALES
     return Verdict.POOL_LIMITED if is_plateau(route) else Verdict.UNKNOWN
-
-
-def suffers(neighbour: Bystander) -> bool:
-    """Whether an innocent route is clearly harmed."""
-    if not neighbour.loaded or neighbour.ratio is None:
-        return False
-    return neighbour.ratio >= SUFFERS and neighbour.loaded.low >= SUFFERS_FROM
-
-
-class Wait(StrEnum):
-    """What the `async` neighbour of a crowd waits for."""
-
-    NOTHING = "nothing"  # neither of the two: at most for the core
-    TURNS = "turns"  # the threads' turns with the GIL
-    REQUESTS = "requests"  # whole requests, which hold the loop
-
-
-def delays(users: int, service: float) -> dict[Wait, float]:
-    """Its p90 in seconds, as theory has it: each of so many threads computes for a turn, or each request for a whole service time."""
-    return {Wait.TURNS: VISITS * users * SWITCH, Wait.REQUESTS: NINE_TENTHS * users * service}
-
-
-def waits_for(neighbour: Bystander, users: int, service: float) -> Wait | None:
-    """The prediction that comes nearest, as a ratio; less than half of the turns is none of them: a shared core alone costs that.
-
-    None where it felt nothing that can be told, or they cannot be told apart.
-    """
-    expected = delays(users, service)
-    if not neighbour.loaded or not neighbour.idle or expected[Wait.REQUESTS] <= expected[Wait.TURNS]:
-        return None
-    felt = neighbour.loaded.low
-    if felt < expected[Wait.TURNS] / 2:
-        return Wait.NOTHING
-    return min(expected, key=lambda one: abs(math.log(felt / expected[one])))
 
 
 def has_executor_queue(route: Route, top: Level, served: float) -> bool:

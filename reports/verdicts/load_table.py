@@ -11,9 +11,10 @@ from reports.console import fits
 from reports.formatting import count, number, seconds, share, times, value
 from reports.metrics.burst import Burst
 from reports.metrics.model import Level, Missing, Offered, Route, Study
-from reports.metrics.repeats import Restarts, line, ratios
+from reports.metrics.repeats import in_words, line, ratios
+from reports.stats.intervals import Restarts
+from reports.stats.model import Model, Source
 from reports.stats.quantiles import Latency
-from reports.stats.replay import Model, Source
 from results.schema import Variant
 
 Row = tuple[str, ...]
@@ -246,7 +247,7 @@ def spreads(route: Route) -> Iterator[str]:
         worth = tuple(one.beyond or 0.0 for one in means) if route.restarts else (0.0,)  # nobody restarted a stranger's app
         if len(means) > 1:
             spread = Restarts(tuple(one.low for one in means), worth)
-            yield f"{len(means)} repeats at {stated(alike[0])}: mean {spread.told('s')}."
+            yield f"{len(means)} repeats at {stated(alike[0])}: mean {in_words(spread, 's')}."
 
 
 def compared(study: Study) -> str:
@@ -255,7 +256,7 @@ def compared(study: Study) -> str:
     found, runs = [], 0
     for route in study.routes if base and study.reproduces else ():
         if route is not base and base and (one := ratios(route.restarts.get("mean_s"), base.restarts.get("mean_s"))):
-            found.append(f"{route.variant} {one.told('')}")
+            found.append(f"{route.variant} {in_words(one, '')}")
             runs = len(one.values)
     words = f"Mean latency over that of async, each with its largest crowd, over {runs} restarts: {', '.join(found)}."
     return words if found else ""

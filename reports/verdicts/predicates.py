@@ -4,8 +4,8 @@ import math
 
 from reports.formatting import count, seconds, share
 from reports.verdicts.culprit import Blame
-from reports.verdicts.evidence import Exam, Look
-from reports.verdicts.findings import suffers
+from reports.verdicts.model import Exam, Look
+from reports.verdicts.neighbours import suffers
 from results.thresholds import ALIKE, AT_LEAST, AWAITS, COMPUTES, FEW, FULL, GROWS, MANY, OVERLAP
 from results.unloaded import added_wait
 

@@ -5,27 +5,16 @@ The rules stand in `cures.py`. Expectations follow from Little's law: of N users
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from reports.formatting import count, number, seconds
 from reports.verdicts.culprit import Blame
-from reports.verdicts.findings import NEAR, Verdict
+from reports.verdicts.findings import NEAR
+from reports.verdicts.model import Remedy, Verdict
 from reports.verdicts.remedy_rules import CURES, MEASURED, Cure, Gain
 
 USERS = 64
 THREADS = 40  # of AnyIO
 EASILY = 700.0  # requests/s that one core answers through an awaited library, as the twins show
-
-
-@dataclass(frozen=True, slots=True)
-class Remedy:
-    """What to write, instead of what, and what comes of it; the twin is a route of `targets.antipatterns` that is written so."""
-
-    title: str
-    before: tuple[str, ...]
-    after: tuple[str, ...]
-    expect: str
-    twin: str
 
 
 def remedy(  # noqa: PLR0913 - what is known of a route

@@ -7,7 +7,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from reports.verdicts.findings import Verdict
+from reports.verdicts.model import Verdict
 
 
 class Gain(Enum):

@@ -29,12 +29,11 @@ else in the app holds the loop while nobody asks is in the idle neighbour alread
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from reports.checks import Check
+from reports.checks.model import Check
 from reports.formatting import count, number, seconds, share
-from reports.verdicts.evidence import Exam, Look
-from reports.verdicts.findings import Verdict, suffers
+from reports.verdicts.model import Exam, Look, Ruling, Verdict
+from reports.verdicts.neighbours import suffers
 from reports.verdicts.predicates import (
     MOSTLY,
     caught,
@@ -63,18 +62,6 @@ A_FEW = 0.1  # of the users: so many may be waiting for a thread while the core 
 QUEUES = 1.0  # calls that wait, on average
 WRONG = 0.01  # share of answers
 REFUSALS = ("status 429", "status 503")
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """A verdict, what it rests on, and what would change it. `places` is how many are served at once, where a pool is to blame."""
-
-    verdict: Verdict
-    seen: str
-    change: str = ""
-    places: int | None = None
-    is_inferred: bool = False  # from the outside of things: nobody saw what is to blame
-    is_bound: bool = False  # nothing queued: what was served at once is the least that it can serve
 
 
 Rule = Callable[[Exam], Ruling | None]

@@ -11,8 +11,8 @@ import requests
 from fastapi import APIRouter, FastAPI, Request
 
 from targets import upstream
-from targets.lesson.variants import Seconds
 from targets.lesson import waiting
+from targets.lesson.variants import Seconds
 from targets.lesson.waiting import Client
 
 TIMEOUT = 10.0  # seconds

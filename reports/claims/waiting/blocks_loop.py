@@ -3,7 +3,7 @@
 from reports.claims.model import FROZEN_RATIO, Claim, Judgement, Outcome, at_once, felt, measured_route, neighbour
 from reports.formatting import seconds
 from reports.metrics.model import Study
-from reports.verdicts.findings import ONE
+from reports.verdicts.neighbours import ONE
 from results.schema import Variant
 
 

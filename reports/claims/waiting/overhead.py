@@ -7,8 +7,9 @@ import numpy as np
 from reports.claims.model import Claim, Judgement, Outcome, Untestable
 from reports.formatting import between, seconds, share
 from reports.metrics.model import Level, Study
-from reports.metrics.repeats import Restarts, ratios
-from reports.verdicts.findings import FULL_CORE
+from reports.metrics.repeats import in_words, ratios
+from reports.stats.intervals import Restarts
+from reports.verdicts.neighbours import FULL_CORE
 from results.unloaded import student
 
 HOP = 0.00016  # seconds for a hop into a thread and back, as published of another machine (invoke-ai/InvokeAI#9436)
@@ -27,7 +28,7 @@ def judge(study: Study) -> Judgement:
     holds = dearer.interval[0] > 1
     return Judgement(
         predicted=f"CPU per request: `def` / `async def` > 1, by one hop into a thread and back (some {seconds(HOP)})",
-        measured=f"CPU per request {costs[0].told('s')} as `async def`, {costs[1].told('s')} as `def`: "
+        measured=f"CPU per request {in_words(costs[0], 's')} as `async def`, {in_words(costs[1], 's')} as `def`: "
         f"{between(dearer.estimate, dearer.interval)} times; `async def` {limits(study, quick, costs[0])}, `def` {limits(study, hopping, costs[1])}; "
         f"`async def` answered {between(faster.estimate, faster.interval)} times as many",
         outcome=Outcome.CONFIRMED if holds else Outcome.REFUTED,
@@ -42,11 +43,11 @@ def limits(study: Study, levels: list[Level], costs: Restarts) -> str:
     """The capacity as measured, where the server's core was the bottleneck; else what a full core would pay for, at least."""
     full = float(np.mean([one.cpu or 0.0 for one in levels]))
     if full >= FULL_CORE:
-        return f"capacity {Restarts(tuple(one.rate for one in levels)).told('req/s')}"
+        return f"capacity {in_words(Restarts(tuple(one.rate for one in levels)), 'req/s')}"
     names = {one.cell for one in levels}
     busy = max((one.health.busy or 0.0 for one in study.tallies if one.cell in names), default=0.0)
     paid = Restarts(tuple(1 / one for one in costs.values))
-    return f"capacity at least {paid.told('req/s')} (1 / CPU per request: its core was {share(full)} full, the generator's {share(busy)})"
+    return f"capacity at least {in_words(paid, 'req/s')} (1 / CPU per request: its core was {share(full)} full, the generator's {share(busy)})"
 
 
 def turns(study: Study, variant: str) -> list[Level]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from reports.claims.model import Claim, Judgement, Outcome, at_once, measured_route, neighbour
 from reports.formatting import seconds, share
 from reports.metrics.model import Bystander, Level, Route, Study
-from reports.verdicts.findings import ONE, SWITCH, VISITS, Wait, delays, waits_for
+from reports.verdicts.neighbours import ONE, SWITCH, VISITS, Wait, delays, waits_for
 
 COMPUTES = 0.5  # CPU of an answer as a share of its service time: waiting has next to none, computing all but what others took
 

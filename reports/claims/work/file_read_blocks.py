@@ -4,7 +4,7 @@ from reports.claims.model import FROZEN_RATIO, Claim, Judgement, Outcome, at_onc
 from reports.claims.waiting.def_pool import TOKENS
 from reports.claims.waiting.to_thread_free import documented_size
 from reports.metrics.model import Study
-from reports.verdicts.findings import ONE
+from reports.verdicts.neighbours import ONE
 
 BROKEN, SYNC, THREAD = "broken-async file", "sync file", "to-thread file"
 FORMS = {"`async def`": BROKEN, "`def`": SYNC, "`to_thread`": THREAD}

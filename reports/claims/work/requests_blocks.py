@@ -16,7 +16,7 @@ from reports.claims.model import (
 )
 from reports.claims.waiting.def_pool import TOKENS
 from reports.metrics.model import Study
-from reports.verdicts.findings import ONE
+from reports.verdicts.neighbours import ONE
 
 MISTAKE, FIX = "broken-async requests", "sync requests"
 

@@ -3,7 +3,7 @@
 from reports.claims.model import FROZEN_RATIO, Claim, Judgement, Outcome, at_once, felt, is_calm, measured_route, near, neighbour
 from reports.claims.waiting.equal_work import EXACT, POOL, equal_work, pools
 from reports.metrics.model import Study
-from reports.verdicts.findings import ONE
+from reports.verdicts.neighbours import ONE
 
 BROKEN = ["broken-async sqlite", "broken-async postgres"]
 CURED = "sync postgres"

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from reports.formatting import count, number, value
 from reports.metrics.model import Bystander
 from reports.render.charts.style import FOREIGN, INK, tidy, time_ticks, user_ticks
-from reports.verdicts.diagnose import HELD, Case
-from reports.verdicts.evidence import Exam, Look
+from reports.verdicts.diagnosis import HELD, Case
+from reports.verdicts.model import Exam, Look
 from results.thresholds import FEW, MANY
 
 SIZE = (5.0, 1.75)  # inches of 72 units: 360 x 126 on the page

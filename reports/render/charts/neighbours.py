@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from reports.formatting import seconds, times
 from reports.metrics.model import Bystander, Route, Study
 from reports.render.charts.style import INK, canvas, look, method, tidy, time_ticks
-from reports.verdicts.findings import suffers
+from reports.verdicts.neighbours import suffers
 
 OFFSETS = {"async": -0.17, "def": 0.17}
 

@@ -13,9 +13,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from reports.formatting import count, number, seconds, times, value
 from reports.metrics.model import Offered, Route, Study
 from reports.render.charts.style import INK, apart, canvas, look, method, tidy, time_ticks
-from reports.stats.percentile_curve import Curve
+from reports.stats.model import Curve, Model
 from reports.stats.quantiles import BEYOND, Latency
-from reports.stats.replay import Model
 from reports.verdicts.load_table import HIDES, hidden, stated
 
 MOST, ACROSS = 4, 2  # panels in all, and beside each other
