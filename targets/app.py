@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse
 from targets import neighbours, upstream
 from targets.agent.probe import Probe
 from targets.child_processes import leave_with_parent
-from targets.lesson import Lab, variants, waiting
+from targets.lesson import Lab, gather, variants, waiting
 
 
 @asynccontextmanager
@@ -41,6 +41,7 @@ if os.environ.get("ATONCE_TARGET_PROBE") != "0":
     app.add_middleware(Probe)
 app.include_router(variants.router)
 app.include_router(waiting.router)
+app.include_router(gather.router)
 app.include_router(neighbours.router)
 for router in lab.routers if lab else ():
     app.include_router(router)

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 
-from targets.lesson import databases, postgres, users
+from targets.lesson import database_engines, databases, postgres
 from tests.processes import new_mark, served
 
 VARIANTS = ("async", "sync", "broken-async")
@@ -26,8 +26,8 @@ KINDS = ("sqlite", "postgres")
 @asynccontextmanager
 async def lab() -> AsyncIterator[httpx.AsyncClient]:
     """The routes in an app of their own, started and stopped."""
-    app = FastAPI(lifespan=users.lifespan)
-    app.include_router(users.router)
+    app = FastAPI(lifespan=databases.lifespan)
+    app.include_router(databases.router)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://lab") as client,
@@ -93,8 +93,8 @@ def test_queries_overlap_where_they_should(kind: str) -> None:
 def test_a_full_pool_says_what_it_is(monkeypatch: pytest.MonkeyPatch, variant: str, pool: str) -> None:
     """One connection, little patience: the second user gets 503 with the pool's sizes, and the first an answer."""
     for name in ("create_engine", "create_async_engine"):
-        small = partial(getattr(databases, name), pool_size=1, max_overflow=0, pool_timeout=0.1)
-        monkeypatch.setattr(databases, name, small)
+        small = partial(getattr(database_engines, name), pool_size=1, max_overflow=0, pool_timeout=0.1)
+        monkeypatch.setattr(database_engines, name, small)
 
     async def questions(client: httpx.AsyncClient) -> list[httpx.Response]:
         assert (await client.get("/users/evidence")).json()["pools"]["awaitable" if variant == "async" else "blocking"][
@@ -124,7 +124,7 @@ def test_what_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("dsn", ["postgresql://nobody:secret@127.0.0.1:1/none", "host=secret"])
 def test_a_server_that_is_not_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch, dsn: str) -> None:
     """Without the password."""
-    monkeypatch.setenv(databases.DSN, dsn)
+    monkeypatch.setenv(database_engines.DSN, dsn)
     answer = asked(lambda client: client.get("/users/1?database=postgres"))
     assert answer.status_code == 503
     assert answer.json()["detail"].startswith("postgres cannot be used: ")
@@ -143,7 +143,7 @@ def test_a_given_server_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> No
         return (await client.get("/users/evidence?database=postgres")).json()["queries"], schemas(dsn)
 
     with postgres.running() as dsn:
-        monkeypatch.setenv(databases.DSN, f"{dsn}&sslmode=disable")
+        monkeypatch.setenv(database_engines.DSN, f"{dsn}&sslmode=disable")
         queries, meanwhile = asked(questions)
         assert (queries, len(meanwhile), schemas(dsn)) == (None, 1, [])
 

@@ -14,12 +14,12 @@ from fastapi import APIRouter, FastAPI, HTTPException
 
 INSTALL = "pip install 'atonce[lab]', or in a clone: pip install -e '.[lab]'"
 ROOMS: tuple[tuple[str, str], ...] = (
-    ("/client", "clients"),
+    ("/client", "http_clients"),
     ("/aiohttp", "aiohttp_client"),
-    ("/users", "users"),
+    ("/users", "databases"),
     ("/file", "files"),
-    ("/cpu", "computing"),
-    ("/pitfall", "pitfalls"),
+    ("/cpu", "cpu"),
+    ("/pitfall", "forgotten_await"),
 )
 
 

@@ -1,174 +1,92 @@
-"""The lab's databases: SQLite in a file, and a real PostgreSQL; each through a blocking and an awaitable driver, with the default pools.
+"""The lesson's users, looked up in a database by the same slow query: the blocking session in `async def` and `def`, and the awaited one.
 
-Nothing is opened before somebody asks for it. Each database counts for itself which statements reached it, so that nobody
-has to believe that the variants did equal work.
+`response_model=None`, and dependencies that are awaited, so that a `def` route takes exactly one thread token. `seconds` is how
+long the query waits inside the database.
 """
 
-import asyncio
-import os
-import tempfile
-import threading
-import time
-import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Annotated, Any
 
-from sqlalchemy import Engine, Select, create_engine, event, func, select, text
-from sqlalchemy.engine import AdaptedConnection, make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.pool import QueuePool
-from sqlalchemy.schema import CreateSchema, DropSchema
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from sqlalchemy import exc
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
-from targets.lesson import postgres
+from targets.lesson import INSTALL
+from targets.lesson.database_engines import Database, Databases, Kind, User
+from targets.lesson.variants import Seconds
 
-DSN = "ATONCE_POSTGRES_DSN"
-NAMES = ("Ada", "Grace", "Edsger")
-
-
-class Kind(StrEnum):
-    """Which database."""
-
-    SQLITE = "sqlite"
-    POSTGRES = "postgres"
-
-
-class Base(DeclarativeBase):
-    """The tables."""
-
-
-class User(Base):
-    """Whom the routes look up."""
-
-    __tablename__ = "users"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Database:
-    """One database through both kinds of driver. `count` says how many slow queries reached it, and how many statements in all."""
-
-    blocking: Engine
-    awaitable: AsyncEngine
-    sleep: str  # what its waiting function is called
-    count: Callable[[], tuple[int | None, int | None]]
-
-    def slow(self, user_id: int, seconds: float) -> Select[Any]:
-        """One look-up by primary key that also waits, in the database."""
-        return select(User.id, User.name, getattr(func, self.sleep)(seconds)).where(User.id == user_id)
-
-    def evidence(self) -> dict[str, Any]:
-        """The pools as they are, and what reached the database so far."""
-        pools = {"blocking": pool_of(self.blocking), "awaitable": pool_of(self.awaitable.sync_engine)}
-        queries, statements = self.count()
-        return {"pools": pools, "queries": queries, "statements": statements}
-
-
-def pool_of(engine: Engine) -> dict[str, Any]:
-    """What a pool says of itself. Its overflow has no public name."""
-    pool = engine.pool
-    assert isinstance(pool, QueuePool)  # noqa: S101 - the default of all four drivers; AsyncAdaptedQueuePool is one
-    return {"pool": type(pool).__name__, "size": pool.size(), "overflow": pool._max_overflow, "timeout": pool.timeout()}  # noqa: SLF001
-
-
-class Databases:
-    """The databases that somebody has asked for; closed with the stack."""
-
-    def __init__(self, stack: AsyncExitStack) -> None:
-        self.stack, self.lock, self.opened = stack, asyncio.Lock(), dict[Kind, Database]()
-
-    async def open(self, kind: Kind) -> Database:
-        """A database, opened by the first who asks; from then on at once."""
-        async with self.lock:
-            if kind not in self.opened:
-                self.opened[kind] = await self.stack.enter_async_context(sqlite() if kind is Kind.SQLITE else postgresql())
-        return self.opened[kind]
-
-
-def filled(engine: Engine) -> None:
-    """Create the table, with somebody in it."""
-    Base.metadata.create_all(engine)
-    with Session(engine) as session, session.begin():
-        session.add_all(User(id=number, name=name) for number, name in enumerate(NAMES, 1))
+router = APIRouter(prefix="/users", tags=["databases"])
 
 
 @asynccontextmanager
-async def sqlite() -> AsyncIterator[Database]:
-    """A file in a temporary folder. SQLite cannot wait, so it is lent `time.sleep`; each statement is traced."""
-    traced, lock = {"slow": 0, "all": 0}, threading.Lock()
-
-    def trace(statement: str) -> None:
-        with lock:
-            traced["slow"] += "sleep(" in statement
-            traced["all"] += 1
-
-    def prepare(connection: Any, _record: Any) -> None:
-        connection.create_function("sleep", 1, time.sleep)
-        if isinstance(connection, AdaptedConnection):
-            connection.run_async(lambda real: real.set_trace_callback(trace))
-        else:
-            connection.set_trace_callback(trace)
-
-    with tempfile.TemporaryDirectory(prefix="atonce-sqlite-") as folder:
-        blocking = create_engine(f"sqlite:///{folder}/users.db")
-        awaitable = create_async_engine(f"sqlite+aiosqlite:///{folder}/users.db")
-        for engine in (blocking, awaitable.sync_engine):
-            event.listen(engine, "connect", prepare)
-        await asyncio.to_thread(filled, blocking)
-        try:
-            yield Database(blocking, awaitable, "sleep", lambda: (traced["slow"], traced["all"]))
-        finally:
-            await awaitable.dispose()
-            blocking.dispose()
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Keep the databases that requests open, and close them at shut-down."""
+    async with AsyncExitStack() as stack:
+        app.state.databases = Databases(stack)
+        yield
 
 
-@asynccontextmanager
-async def postgresql() -> AsyncIterator[Database]:
-    """The server that the environment names, with a schema of our own while we are there; or one that we start and throw away."""
-    schema = f"atonce_{uuid.uuid4().hex}"
-    with ExitStack() as server:
-        given = os.environ.get(DSN, "")
-        address = make_url(given or await asyncio.to_thread(server.enter_context, postgres.running()))
-        renamed = {"ssl" if key == "sslmode" else key: one for key, one in address.query.items()}
-        ours = {"schema_translate_map": {None: schema}}
-        blocking = create_engine(address.set(drivername="postgresql+psycopg"), execution_options=ours)
-        awaitable = create_async_engine(address.set(drivername="postgresql+asyncpg", query=renamed), execution_options=ours)
-        try:
-            await asyncio.to_thread(prepare_postgresql, blocking, schema, counts=not given)
-            yield Database(blocking, awaitable, "pg_sleep", lambda: counted(blocking, schema))
-        finally:
-            await awaitable.dispose()
-            await asyncio.to_thread(leave_postgresql, blocking, schema)
-
-
-def prepare_postgresql(engine: Engine, schema: str, *, counts: bool) -> None:
-    """Create our schema; in a server of our own also the view of its counters."""
-    with engine.begin() as connection:
-        connection.execute(CreateSchema(schema))
-        if counts:
-            connection.execute(text("CREATE EXTENSION pg_stat_statements"))
-    filled(engine)
-
-
-def leave_postgresql(engine: Engine, schema: str) -> None:
-    """Remove what we created, as far as we came."""
-    with suppress(SQLAlchemyError), engine.begin() as connection:
-        connection.execute(DropSchema(schema, cascade=True, if_exists=True))
-    engine.dispose()
-
-
-def counted(engine: Engine, schema: str) -> tuple[int | None, int | None]:
-    """Calls that the server counted itself; unknown where it does not, or does not tell us."""
-    ours = "FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    slow = "coalesce(sum(calls) FILTER (WHERE query LIKE '%pg_sleep%' AND query LIKE :schema), 0)"
+async def opened(request: Request, database: Kind = Kind.SQLITE) -> AsyncIterator[Database]:
+    """The database that a request is about. A full pool is the server's fault, and says so: 503."""
+    databases: Databases = request.app.state.databases
     try:
-        with engine.connect() as connection:
-            queries, statements = connection.execute(text(f"SELECT {slow}, sum(calls) {ours}"), {"schema": f"%{schema}%"}).one()
-    except DBAPIError:
-        return None, None
-    return int(queries), int(statements)
+        found = await databases.open(database)
+    except ModuleNotFoundError as absent:
+        raise HTTPException(501, f"{database} needs {absent.name}, which is not installed: {INSTALL}") from absent
+    except (exc.SQLAlchemyError, RuntimeError, OSError) as error:
+        raise HTTPException(503, f"{database} cannot be used: {error.args[0]}") from error
+    try:
+        yield found
+    except exc.TimeoutError as full:
+        raise HTTPException(503, f"no connection to {database} became free: {full.args[0]}") from full
+
+
+Opened = Annotated[Database, Depends(opened)]
+
+
+async def get_db(database: Opened) -> AsyncIterator[AsyncSession]:
+    """A session for the length of a request, as the lesson hands it in."""
+    async with AsyncSession(database.awaitable) as session:
+        yield session
+
+
+@router.get("/evidence", response_model=None)
+def evidence(database: Opened) -> dict[str, Any]:
+    """Tell the sizes of the pools, and how many queries the database itself has counted."""
+    return database.evidence()
+
+
+@router.get("/{user_id}", response_model=None)
+async def user(user_id: int, db: Annotated[AsyncSession, Depends(get_db)]) -> dict[str, Any]:
+    """Look a user up with the lesson's awaited session."""
+    return known(await db.get(User, user_id), user_id)
+
+
+@router.get("/{user_id}/async", response_model=None)
+async def async_(user_id: int, database: Opened, seconds: Seconds = 0.1) -> dict[str, Any]:
+    """Await the query: as many at once as the pool has connections. Closed before the answer leaves, as in the other two."""
+    async with AsyncSession(database.awaitable) as session:
+        return known((await session.execute(database.slow(user_id, seconds))).first(), user_id)
+
+
+@router.get("/{user_id}/sync", response_model=None)
+def sync(user_id: int, database: Opened, seconds: Seconds = 0.1) -> dict[str, Any]:
+    """Block for the query in a thread: as many at once as the pool has connections, and who waits for one keeps a thread."""
+    with Session(database.blocking) as session:
+        return known(session.execute(database.slow(user_id, seconds)).first(), user_id)
+
+
+@router.get("/{user_id}/broken-async", response_model=None)
+async def broken_async(user_id: int, database: Opened, seconds: Seconds = 0.1) -> dict[str, Any]:
+    """Block for the query on the event loop, the mistake itself: 1 at once, however many connections there are."""
+    with Session(database.blocking) as session:
+        return known(session.execute(database.slow(user_id, seconds)).first(), user_id)
+
+
+def known(found: Any, user_id: int) -> dict[str, Any]:
+    """Who was found, or 404."""
+    if found is None:
+        raise HTTPException(404, f"there is no user {user_id}")
+    return {"id": found.id, "name": found.name}

@@ -69,20 +69,6 @@ async def fetch(client: Client) -> dict[str, Any]:
     return {"origin": answer.json()["origin"], "status": answer.status_code}
 
 
-@router.get("/concurrent")
-async def concurrent(client: Client, seconds: Seconds = 1.0) -> dict[str, Any]:
-    """Make two calls of one second each under `gather`: together they take one second, not two."""
-    first, second = await asyncio.gather(client.get(f"/delay/{seconds}"), client.get(f"/delay/{seconds}"))
-    return {"statuses": [first.status_code, second.status_code]}
-
-
-@router.get("/in-turn")
-async def in_turn(client: Client, seconds: Seconds = 1.0) -> dict[str, Any]:
-    """Make the same two calls one after another: the second begins when the first has ended. The loop is free all the while."""
-    first, second = await client.get(f"/delay/{seconds}"), await client.get(f"/delay/{seconds}")
-    return {"statuses": [first.status_code, second.status_code]}
-
-
 @router.get("/remote-data")
 async def remote_data(client: Client) -> dict[str, Any]:
     """Pass on another service's JSON, awaited through the shared client (10 s time-out)."""
