@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
-HERE = Path(__file__).resolve().parent
-app = typer.Typer(
+_HERE = Path(__file__).resolve().parent
+cli = typer.Typer(
     help="How many requests can your FastAPI route really serve at once?\n\n"
     "Start with: atonce reproduce   (two minutes: blocking inside `async def` makes requests queue, with proof)\n\n"
     "Then your own app: atonce doctor shop.main:app   (which routes queue, behind what, at which line)\n\n"
@@ -26,59 +26,61 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-Loop = StrEnum("Loop", ["ASYNCIO", "UVLOOP"])
-ItsLoop = StrEnum("ItsLoop", ["AUTO", "ASYNCIO", "UVLOOP"])
-Kind = StrEnum("Kind", ["BURST", "CROWD", "STEADY", "NEIGHBOURS", "KNEE"])
-Gaps = StrEnum("Gaps", ["POISSON", "CONSTANT"])
-Shape = StrEnum("Shape", ["FLAT", "STEPS", "RAMP", "SPIKE"])
-Pool = StrEnum("Pool", ["WARM", "COLD", "FRESH"])
-Json = Annotated[bool, typer.Option("--json", help="Print summary.json on stdout, and nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Exit 3 for a suspect run too, not only for an untrusted one.")]
-Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser when it is ready.")]
-OneLoop = Annotated[Loop, typer.Option("--loop", help="The event loop that uvicorn runs.")]
-Dry = Annotated[bool, typer.Option("--dry-run", help="Tell what would be sent, and send nothing.")]
-Seed = Annotated[int, typer.Option(help="Seed of all Poisson arrivals.")]
-CaCert = Annotated[Path | None, typer.Option("--cacert", help="Certificates, in PEM, that may have signed an https target's.")]
-Insecure = Annotated[bool, typer.Option("--insecure", help="Accept any certificate of an https target.")]
-Out = Annotated[
+_Loop = StrEnum("_Loop", ["ASYNCIO", "UVLOOP"])
+AppLoop = StrEnum("AppLoop", ["AUTO", "ASYNCIO", "UVLOOP"])
+ScenarioName = StrEnum("ScenarioName", ["BURST", "CROWD", "STEADY", "NEIGHBOURS", "KNEE"])
+ArrivalGaps = StrEnum("ArrivalGaps", ["POISSON", "CONSTANT"])
+RateShape = StrEnum("RateShape", ["FLAT", "STEPS", "RAMP", "SPIKE"])
+ConnectionChoice = StrEnum("ConnectionChoice", ["WARM", "COLD", "FRESH"])
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print summary.json on stdout, and nothing else.")]
+QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+StrictFlag = Annotated[bool, typer.Option("--strict", help="Exit 3 for a suspect run too, not only for an untrusted one.")]
+OpenFlag = Annotated[bool, typer.Option("--open", help="Open the page in a browser when it is ready.")]
+LoopFlag = Annotated[_Loop, typer.Option("--loop", help="The event loop that uvicorn runs.")]
+DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Tell what would be sent, and send nothing.")]
+SeedFlag = Annotated[int, typer.Option(help="Seed of all Poisson arrivals.")]
+CaCertFlag = Annotated[Path | None, typer.Option("--cacert", help="Certificates, in PEM, that may have signed an https target's.")]
+InsecureFlag = Annotated[bool, typer.Option("--insecure", help="Accept any certificate of an https target.")]
+OutFlag = Annotated[
     Path | None, typer.Option("--out", help="Folder for the runs. Default: results/ in a clone, else ./atonce-results.")
 ]
-OneRun = Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run's folder, or part of its name. Default: the newest.")]
+RunArgument = Annotated[
+    str | None, typer.Argument(metavar="[RUN]", help="A run's folder, or part of its name. Default: the newest.")
+]
 
 
-def tell_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so
+def _print_version(is_requested: bool) -> None:  # noqa: FBT001 - typer calls it so
     """Print the version and leave."""
-    if asked:
+    if is_requested:
         typer.echo(f"atonce {metadata.version('atonce')}")
         raise typer.Exit
 
 
-@app.callback()
-def front_door(
+@cli.callback()
+def root_options(
     *,
     version: Annotated[
-        bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True, callback=tell_version)
+        bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
     """What all commands share."""
 
 
-@app.command(epilog="Examples:  atonce reproduce   |   atonce reproduce --full --dry-run   |   atonce reproduce --repeat 5")
+@cli.command(epilog="Examples:  atonce reproduce   |   atonce reproduce --full --dry-run   |   atonce reproduce --repeat 5")
 def reproduce(  # noqa: PLR0913 - one parameter per flag
     *,
-    loop: OneLoop = Loop.ASYNCIO,
+    loop: LoopFlag = _Loop.ASYNCIO,
     seconds: Annotated[float, typer.Option(help="How long the work takes: the wait in every variant.")] = 0.1,
     full: Annotated[bool, typer.Option("--full/--quick", help="Also open loads, and the frozen route on both loops.")] = False,
     repeat: Annotated[int, typer.Option(min=1, max=20, help="How often, with every server started anew; intervals from 5 on.")] = 1,
     no_probe: Annotated[bool, typer.Option("--no-probe", help="Leave the probe out of the app: clients' moments only.")] = False,
-    out: Out = None,
-    seed: Seed = 1,
-    dry_run: Dry = False,
-    open_page: Open = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    strict: Strict = False,
+    out: OutFlag = None,
+    seed: SeedFlag = 1,
+    dry_run: DryRunFlag = False,
+    open_page: OpenFlag = False,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    strict: StrictFlag = False,
 ) -> None:
     """Reproduce the claim: one wait, four ways, under load.
 
@@ -86,37 +88,49 @@ def reproduce(  # noqa: PLR0913 - one parameter per flag
     """
     from scenarios.plans import model, reproduce  # noqa: PLC0415
 
-    plan = reproduce.extended(model.reproduction(seconds), repeat, full=full)
+    plan = reproduce.expand_plan(model.quick_plan(seconds), repeat, full=full)
     settings = {"loop": loop, "seed": seed, "probe": not no_probe}
-    play("reproduce", plan, settings, out, dry_run=dry_run, as_json=as_json, quiet=quiet, strict=strict, open_page=open_page)
+    _run_bundled_plan(
+        "reproduce", plan, settings, out, dry_run=dry_run, as_json=as_json, quiet=quiet, strict=strict, open_page=open_page
+    )
 
 
-def play(command: str, plan: Any, settings: dict[str, Any], out: Path | None, *, dry_run: bool, **manners: Any) -> None:
+def _run_bundled_plan(
+    command: str, plan: Any, settings: dict[str, Any], out: Path | None, *, dry_run: bool, **output_options: Any
+) -> None:
     """Play a plan on servers of our own."""
     from scenarios import commands  # noqa: PLC0415
 
-    after = "atonce serve" if command == "reproduce" else "atonce reproduce"
-    told = commands.outline(plan) if dry_run else None
-    go(told, lambda: commands.bundled(command, plan, commands.Settings(**settings), out), plan.estimate(), after, **manners)
+    next_command = "atonce serve" if command == "reproduce" else "atonce reproduce"
+    outline_lines = commands.outline_plan(plan) if dry_run else None
+    _run_or_outline(
+        outline_lines,
+        lambda: commands.prepare_bundled_run(command, plan, commands.Settings(**settings), out),
+        plan.estimate(),
+        next_command,
+        **output_options,
+    )
 
 
-def go(told: Iterable[str] | None, begin: Callable[[], Any], seconds: float, after: str, **manners: Any) -> None:
+def _run_or_outline(
+    outline_lines: Iterable[str] | None, prepare: Callable[[], Any], seconds: float, next_command: str, **output_options: Any
+) -> None:
     """Begin a run and drive it, to the exit code; or tell what it would send."""
-    if told is not None:
-        echo([*told, "next: the same without --dry-run"])
+    if outline_lines is not None:
+        _print_lines([*outline_lines, "next: the same without --dry-run"])
         return
-    from reports.render.output import Manners, watched  # noqa: PLC0415
+    from reports.render.output import OutputOptions, run_and_report  # noqa: PLC0415
 
-    run, drive = begin()
-    raise typer.Exit(watched(run.path, drive, seconds, after, Manners(**manners)))
+    run, drive = prepare()
+    raise typer.Exit(run_and_report(run.path, drive, seconds, next_command, OutputOptions(**output_options)))
 
 
-@app.command(
+@cli.command(
     epilog="Examples:  atonce run crowd --host http://127.0.0.1:8002 --route /broken-async -u 1,8,32   |   "
     "atonce run steady --host :8002 --route 'GET /async' --rate 200/s -t 30s   |   atonce run knee --host :8002 --route /sync"
 )
 def run(  # noqa: PLR0913 - one parameter per flag
-    scenario: Annotated[Kind, typer.Argument(help="How to press.", show_default=False)],
+    scenario: Annotated[ScenarioName, typer.Argument(help="How to press.", show_default=False)],
     *,
     host: Annotated[str, typer.Option("--host", "-H", help="URL of what to press, served on this machine.")] = "",
     route: Annotated[
@@ -127,22 +141,24 @@ def run(  # noqa: PLR0913 - one parameter per flag
     rate: Annotated[str, typer.Option(help="Levels of arrivals: steady, neighbours. [default: 20/s; 24/s]")] = "",
     run_time: Annotated[str, typer.Option("--run-time", "-t", help="How long each level lasts.")] = "10s",
     repeat: Annotated[int, typer.Option(min=1, max=100, help="How often to measure it all.")] = 1,
-    arrivals: Annotated[Gaps, typer.Option(help="Spread of the gaps between arrivals.")] = Gaps.POISSON,
-    shape: Annotated[Shape, typer.Option(help="How the rate moves; --rate is its highest.")] = Shape.FLAT,
-    connections: Annotated[Pool, typer.Option("--connections", "--pool", help="Opened before, on demand, or anew.")] = Pool.WARM,
+    arrivals: Annotated[ArrivalGaps, typer.Option(help="Spread of the gaps between arrivals.")] = ArrivalGaps.POISSON,
+    shape: Annotated[RateShape, typer.Option(help="How the rate moves; --rate is its highest.")] = RateShape.FLAT,
+    connections: Annotated[
+        ConnectionChoice, typer.Option("--connections", "--pool", help="Opened before, on demand, or anew.")
+    ] = ConnectionChoice.WARM,
     cap: Annotated[int, typer.Option(min=1, max=1000, help="Requests in flight at most; what is refused is counted.")] = 900,
     think: Annotated[str, typer.Option(help="Pause of a user between answer and next question.")] = "0s",
     drain: Annotated[str, typer.Option(help="How long to wait for answers after each level.")] = "10s",
     allow_host: Annotated[str | None, typer.Option(help="Name of another machine that may be loaded, because it is yours.")] = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
-    out: Out = None,
-    seed: Seed = 1,
-    dry_run: Dry = False,
-    open_page: Open = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    strict: Strict = False,
+    cacert: CaCertFlag = None,
+    insecure: InsecureFlag = False,
+    out: OutFlag = None,
+    seed: SeedFlag = 1,
+    dry_run: DryRunFlag = False,
+    open_page: OpenFlag = False,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    strict: StrictFlag = False,
 ) -> None:
     """Press any host on this machine with one scenario.
 
@@ -150,47 +166,62 @@ def run(  # noqa: PLR0913 - one parameter per flag
     neighbours: both innocent routes of the bundled app. knee: latency from 20 % to 120 % of the capacity it measures first.
     """
     from scenarios import commands  # noqa: PLC0415
-    from scenarios.system.tls import Trust  # noqa: PLC0415
+    from scenarios.system.tls import TlsTrust  # noqa: PLC0415
 
-    words = {"users": users, "rates": rate, "seconds": run_time, "think": think, "drain": drain}
-    chosen = {"law": arrivals, "shape": shape, "pool": connections, "cap": cap, "repeat": repeat}
-    order = commands.order_of(scenario, host, allow_host, route or [], words, chosen, Trust.of(cacert, host, insecure=insecure))
-    plan = commands.plan_of(order)
-    manners = {"as_json": as_json, "quiet": quiet, "strict": strict, "open_page": open_page}
-    told = commands.outline(plan) if dry_run else None
-    go(told, lambda: commands.press(plan, order, seed, out), plan.estimate(), "atonce ls", **manners)
+    option_texts = {"users": users, "rates": rate, "seconds": run_time, "think": think, "drain": drain}
+    choices = {"distribution": arrivals, "shape": shape, "pool": connections, "cap": cap, "repeat": repeat}
+    run_options = commands.parse_run_options(
+        scenario, host, allow_host, route or [], option_texts, choices, TlsTrust.from_flags(cacert, host, insecure=insecure)
+    )
+    plan = commands.plan_from_options(run_options)
+    output_options = {"as_json": as_json, "quiet": quiet, "strict": strict, "open_page": open_page}
+    outline_lines = commands.outline_plan(plan) if dry_run else None
+    _run_or_outline(
+        outline_lines,
+        lambda: commands.prepare_external_run(plan, run_options, seed, out),
+        plan.estimate(),
+        "atonce ls",
+        **output_options,
+    )
 
 
-@app.command(epilog="Examples:  atonce report   |   atonce report results/example   |   atonce report --json | python -m json.tool")
-def report(run: OneRun = None, *, out: Out = None, open_page: Open = False, as_json: Json = False, strict: Strict = False) -> None:
+@cli.command(epilog="Examples:  atonce report   |   atonce report results/example   |   atonce report --json | python -m json.tool")
+def report(
+    run: RunArgument = None,
+    *,
+    out: OutFlag = None,
+    open_page: OpenFlag = False,
+    as_json: JsonFlag = False,
+    strict: StrictFlag = False,
+) -> None:
     """Render a stored run again: page, charts, summary."""
-    from reports.render.output import Manners, conclude, present  # noqa: PLC0415
-    from results.listing import find  # noqa: PLC0415
+    from reports.render.output import OutputOptions, build_and_write, print_result  # noqa: PLC0415
+    from results.listing import find_run  # noqa: PLC0415
     from results.store import default_root  # noqa: PLC0415
 
-    manners = Manners(as_json=as_json, quiet=True, strict=strict, open_page=open_page)
-    found = present(find(out or default_root(), run), None)
-    raise typer.Exit(conclude(*found, None, "atonce reproduce", manners))
+    output_options = OutputOptions(as_json=as_json, quiet=True, strict=strict, open_page=open_page)
+    report_and_data = build_and_write(find_run(out or default_root(), run), None)
+    raise typer.Exit(print_result(*report_and_data, None, "atonce reproduce", output_options))
 
 
-@app.command(epilog="Examples:  atonce selfcheck   |   atonce selfcheck --loop uvloop   |   atonce selfcheck --dry-run")
+@cli.command(epilog="Examples:  atonce selfcheck   |   atonce selfcheck --loop uvloop   |   atonce selfcheck --dry-run")
 def selfcheck(  # noqa: PLR0913 - one parameter per flag
     *,
-    loop: OneLoop = Loop.ASYNCIO,
-    out: Out = None,
-    seed: Seed = 1,
-    dry_run: Dry = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    loop: LoopFlag = _Loop.ASYNCIO,
+    out: OutFlag = None,
+    seed: SeedFlag = 1,
+    dry_run: DryRunFlag = False,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
 ) -> None:
     """Check the harness itself, on servers whose truth is known: how far off is it on this machine? Five minutes."""
-    from scenarios.plans.selfcheck import plan_of  # noqa: PLC0415
+    from scenarios.plans.selfcheck import selfcheck_plan  # noqa: PLC0415
 
-    manners = {"as_json": as_json, "quiet": quiet, "strict": False, "open_page": False}
-    play("selfcheck", plan_of(), {"loop": loop, "seed": seed}, out, dry_run=dry_run, **manners)
+    output_options = {"as_json": as_json, "quiet": quiet, "strict": False, "open_page": False}
+    _run_bundled_plan("selfcheck", selfcheck_plan(), {"loop": loop, "seed": seed}, out, dry_run=dry_run, **output_options)
 
 
-@app.command(
+@cli.command(
     epilog="Examples:  atonce claims --list   |   atonce claims gather-overlaps   |   atonce claims blocks-loop def-pool --dry-run"
 )
 def claims(  # noqa: PLR0913 - one parameter per flag
@@ -199,27 +230,34 @@ def claims(  # noqa: PLR0913 - one parameter per flag
     ] = None,
     *,
     list_all: Annotated[bool, typer.Option("--list", help="List all claims, with the seconds that each one takes.")] = False,
-    loop: OneLoop = Loop.ASYNCIO,
-    out: Out = None,
-    seed: Seed = 1,
-    dry_run: Dry = False,
-    open_page: Open = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    strict: Strict = False,
+    loop: LoopFlag = _Loop.ASYNCIO,
+    out: OutFlag = None,
+    seed: SeedFlag = 1,
+    dry_run: DryRunFlag = False,
+    open_page: OpenFlag = False,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    strict: StrictFlag = False,
 ) -> None:
     """Measure single statements of the lesson, each with its prediction; or list them."""
-    from reports.claims import listing, needs_of  # noqa: PLC0415
-    from scenarios.plans.reproduce import chosen  # noqa: PLC0415
+    from reports.claims import claim_lines, claim_needs  # noqa: PLC0415
+    from scenarios.plans.reproduce import plan_for_claims  # noqa: PLC0415
 
     if list_all or not ids:
-        echo(listing(lambda needs: chosen(needs).estimate()))
+        _print_lines(claim_lines(lambda needs: plan_for_claims(needs).estimate()))
         return
-    manners = {"as_json": as_json, "quiet": quiet, "strict": strict, "open_page": open_page}
-    play("claims", chosen(needs_of(ids)), {"loop": loop, "seed": seed, "claims": ids}, out, dry_run=dry_run, **manners)
+    output_options = {"as_json": as_json, "quiet": quiet, "strict": strict, "open_page": open_page}
+    _run_bundled_plan(
+        "claims",
+        plan_for_claims(claim_needs(ids)),
+        {"loop": loop, "seed": seed, "claims": ids},
+        out,
+        dry_run=dry_run,
+        **output_options,
+    )
 
 
-@app.command(
+@cli.command(
     epilog="Examples:  atonce doctor shop.main:app   |   atonce doctor http://127.0.0.1:8000   |   "
     "atonce doctor shop.main:app --gate 'served_at_once(GET /search) >= 20' --dry-run"
 )
@@ -233,7 +271,7 @@ def doctor(  # noqa: PLR0913 - one parameter per flag
     factory: Annotated[bool, typer.Option("--factory", help="MODULE:APP is a function that makes the app.")] = False,
     python: Annotated[str | None, typer.Option(help="Interpreter, or environment, of the app. Default: the active one.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=32, help="Worker processes of the app.")] = 1,
-    loop: Annotated[ItsLoop, typer.Option("--loop", help="The event loop of the app.")] = ItsLoop.AUTO,
+    loop: Annotated[AppLoop, typer.Option("--loop", help="The event loop of the app.")] = AppLoop.AUTO,
     env: Annotated[list[str] | None, typer.Option(help="KEY=VALUE for the app; never shown. Again for more.")] = None,
     env_file: Annotated[Path | None, typer.Option(help="A file of KEY=VALUE lines for the app.")] = None,
     start: Annotated[str, typer.Option(help="Your own command that starts it; with --url.")] = "",
@@ -250,72 +288,89 @@ def doctor(  # noqa: PLR0913 - one parameter per flag
     gate: Annotated[list[str] | None, typer.Option(help="Must hold, else exit 1: 'p99(GET /x) @ 16u < 250ms'.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML there.")] = None,
     allow_host: Annotated[str | None, typer.Option(help="Name of another machine that may be loaded, because it is yours.")] = None,
-    cacert: CaCert = None,
-    insecure: Insecure = False,
-    out: Out = None,
-    seed: Seed = 1,
-    dry_run: Dry = False,
-    open_page: Open = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    strict: Strict = False,
+    cacert: CaCertFlag = None,
+    insecure: InsecureFlag = False,
+    out: OutFlag = None,
+    seed: SeedFlag = 1,
+    dry_run: DryRunFlag = False,
+    open_page: OpenFlag = False,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    strict: StrictFlag = False,
 ) -> None:
     """Examine your own app: which routes queue, behind what, at which line, and what to write instead.
 
     Starts it with its own interpreter, unchanged, a fresh process per route; asks only GET and HEAD unless you name others;
     at most 64 users and 20,000 requests per route. A GET may call paid or remote services too: look at --dry-run first.
     """
-    from results.config import named, typed  # noqa: PLC0415
+    from results.config import given_flags, resolve_target  # noqa: PLC0415
     from scenarios.doctor import commands  # noqa: PLC0415
-    from scenarios.system.tls import Trust  # noqa: PLC0415
+    from scenarios.system.tls import TlsTrust  # noqa: PLC0415
 
-    target, start, url = named(context, target=target, start=start, url=url)
-    served = {"app_dir": app_dir, "factory": factory, "python": python, "workers": workers, "loop": loop}
-    trust = Trust.of(cacert, url or target, insecure=insecure)
-    patient = commands.patient_of(
-        target, start, url, allow_host, typed(context, commands.OURS), trust, **served, env=env, env_file=env_file
+    target, start, url = resolve_target(context, target=target, start=start, url=url)
+    server_options = {"app_dir": app_dir, "factory": factory, "python": python, "workers": workers, "loop": loop}
+    trust = TlsTrust.from_flags(cacert, url or target, insecure=insecure)
+    app_under_test = commands.create_app_under_test(
+        target,
+        start,
+        url,
+        allow_host,
+        given_flags(context, commands.LAUNCH_FLAGS),
+        trust,
+        **server_options,
+        env=env,
+        env_file=env_file,
     )
-    chosen = {"routes": route, "only": only, "exclude": exclude, "params": param, "bodies": body, "headers": header}
-    order = commands.order_of(patient, chosen, gate or [], budget, requests, seed, stop_within)
-    manners = {"as_json": as_json, "quiet": quiet, "strict": strict, "open_page": open_page, "junit": junit}
-    told = commands.outline(order) if dry_run else None
-    go(told, lambda: commands.prepared(order, out), order.budget, "atonce report", **manners)
+    choices = {"routes": route, "only": only, "exclude": exclude, "params": param, "bodies": body, "headers": header}
+    doctor_options = commands.create_doctor_options(app_under_test, choices, gate or [], budget, requests, seed, stop_within)
+    output_options = {"as_json": as_json, "quiet": quiet, "strict": strict, "open_page": open_page, "junit": junit}
+    outline_lines = commands.outline_doctor_run(doctor_options) if dry_run else None
+    _run_or_outline(
+        outline_lines,
+        lambda: commands.prepare_doctor_run(doctor_options, out),
+        doctor_options.budget,
+        "atonce report",
+        **output_options,
+    )
 
 
-@app.command("ls", epilog="Examples:  atonce ls   |   atonce ls --out elsewhere")
-def list_runs(*, out: Out = None) -> None:
+@cli.command("ls", epilog="Examples:  atonce ls   |   atonce ls --out elsewhere")
+def list_runs(*, out: OutFlag = None) -> None:
     """List the stored runs, the newest last."""
-    from results.listing import listing  # noqa: PLC0415
+    from results.listing import format_run_list  # noqa: PLC0415
     from results.store import default_root  # noqa: PLC0415
 
-    echo([*listing(out or default_root()), "next: atonce show RUN" + (f" --out {out}" if out else "")])
+    _print_lines([*format_run_list(out or default_root()), "next: atonce show RUN" + (f" --out {out}" if out else "")])
 
 
-@app.command(epilog="Examples:  atonce show   |   atonce show results/example   |   atonce show 7f3a --json")
+@cli.command(epilog="Examples:  atonce show   |   atonce show results/example   |   atonce show 7f3a --json")
 def show(
-    run: OneRun = None, *, out: Out = None, as_json: Annotated[bool, typer.Option("--json", help="Print run.json.")] = False
+    run: RunArgument = None,
+    *,
+    out: OutFlag = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print run.json.")] = False,
 ) -> None:
     """Show a stored run: what, where, when, with which plan and versions."""
-    from results.listing import description, facts, find  # noqa: PLC0415
+    from results.listing import describe_run, find_run, run_json_text  # noqa: PLC0415
     from results.store import default_root  # noqa: PLC0415
 
-    path = find(out or default_root(), run)
-    echo([facts(path)] if as_json else [*description(path), f"next: atonce report {path}"])
+    path = find_run(out or default_root(), run)
+    _print_lines([run_json_text(path)] if as_json else [*describe_run(path), f"next: atonce report {path}"])
 
 
-@app.command(epilog="Examples:  atonce scenarios   |   locust -f $(atonce scenarios crowd) --host http://127.0.0.1:8002")
+@cli.command(epilog="Examples:  atonce scenarios   |   locust -f $(atonce scenarios crowd) --host http://127.0.0.1:8002")
 def scenarios(name: Annotated[str | None, typer.Argument(help="One scenario: print its path alone.")] = None) -> None:
     """Print where the scenario files lie, for plain Locust."""
-    from scenarios.commands import place, places  # noqa: PLC0415
+    from scenarios.commands import describe_scenarios, scenario_path  # noqa: PLC0415
 
-    echo([str(place(name))] if name else places())
+    _print_lines([str(scenario_path(name))] if name else describe_scenarios())
 
 
-@app.command(epilog="Examples:  atonce serve   |   atonce serve --port 9000 --loop uvloop   |   atonce serve --threads 80")
+@cli.command(epilog="Examples:  atonce serve   |   atonce serve --port 9000 --loop uvloop   |   atonce serve --threads 80")
 def serve(
     *,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8002,
-    loop: OneLoop = Loop.ASYNCIO,
+    loop: LoopFlag = _Loop.ASYNCIO,
     workers: Annotated[int, typer.Option(min=1, max=32, help="Worker processes.")] = 1,
     threads: Annotated[int, typer.Option(min=1, max=1000, help="AnyIO's thread tokens per worker.")] = 40,
 ) -> None:
@@ -323,49 +378,49 @@ def serve(
 
     It carries the probe, whose moments travel in a header; ATONCE_TARGET_PROBE=0 leaves it out.
     """
-    from scenarios.commands import must_be_free  # noqa: PLC0415
+    from scenarios.commands import check_port_free  # noqa: PLC0415
 
-    must_be_free(port)
-    from targets.__main__ import serve as serve_target  # noqa: PLC0415
+    check_port_free(port)
+    from targets.__main__ import serve_example_app as serve_target  # noqa: PLC0415
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # as uvicorn expects it: Ctrl-C is its ordinary end
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     serve_target(port, loop, workers, threads)
 
 
-def echo(lines: Any) -> None:
+def _print_lines(lines: Any) -> None:
     """Print lines, and end quietly when the reader has left."""
-    from results.errors import may_be_cut_short  # noqa: PLC0415
+    from results.errors import restore_sigpipe  # noqa: PLC0415
 
-    may_be_cut_short()
+    restore_sigpipe()
     typer.echo("\n".join(lines))
 
 
-def rooms() -> Path:
+def _package_root() -> Path:
     """The folder that holds the four rooms: one level down in a wheel, beside this file in a clone."""
-    return private if (private := HERE / "atonce_rooms").is_dir() else HERE
+    return private if (private := _HERE / "atonce_rooms").is_dir() else _HERE
 
 
-def start() -> None:
+def _dispatch_command() -> None:
     """Read the settings, then the command line. Who typed nothing wrong may have written it down wrong."""
-    from results.config import settle  # noqa: PLC0415
+    from results.config import apply_settings  # noqa: PLC0415
 
-    built = typer.main.get_command(app)
-    settings = settle(built)
+    command_line = typer.main.get_command(cli)
+    settings_note = apply_settings(command_line)
     try:
-        built(prog_name="atonce")
+        command_line(prog_name="atonce")
     except SystemExit as end:
-        if end.code == 2 and settings:  # noqa: PLR2004 - Exit.USAGE, before any room is open
-            typer.echo(f"({settings})", err=True)
+        if end.code == 2 and settings_note:  # noqa: PLR2004 - Exit.USAGE, before any room is open
+            typer.echo(f"({settings_note})", err=True)
         raise
 
 
 def main() -> None:
     """The `atonce` command."""
-    sys.path.insert(0, str(rooms()))
-    from results.errors import guarded  # noqa: PLC0415
+    sys.path.insert(0, str(_package_root()))
+    from results.errors import run_cli  # noqa: PLC0415
 
-    sys.exit(guarded(start))
+    sys.exit(run_cli(_dispatch_command))
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.render.summary import summary
-from reports.report import explain
+from reports.render.summary import build_summary
+from reports.report import build_report
 
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "tests" / "corpus"
@@ -127,7 +127,7 @@ def asked(truth: dict[str, Any], *, healthy: bool) -> list[dict[str, Any]]:
 
 def kept(out: Path) -> tuple[dict[str, Any], float, str]:
     """An earlier examination by today's rules; nothing where it left no run."""
-    found = [summary(explain(path.parent)) for path in sorted(out.glob("*/run.json"))[-1:]]
+    found = [build_summary(build_report(path.parent)) for path in sorted(out.glob("*/run.json"))[-1:]]
     return (found[0], found[0]["seconds_total"] or 0.0, "") if found else ({}, 0.0, "no run was kept")
 
 

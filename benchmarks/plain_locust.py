@@ -15,11 +15,11 @@ from pathlib import Path
 
 import httpx
 
-from scenarios.runner.run_plan import free_port, locust_env
+from scenarios.runner.run_plan import find_free_port, locust_env
 from scenarios.runner.supervise import wait_until_ready
-from scenarios.system.child_process import ROOMS, child_env, servant
-from scenarios.system.machine import cores
-from scenarios.system.private_log import Log
+from scenarios.system.child_process import PACKAGE_ROOT, child_env, supervised_process
+from scenarios.system.machine import pinned_cores
+from scenarios.system.private_log import RunLog
 
 USERS, SECONDS, HOLD = 50, 6, 0.05
 LOCUSTFILE = """
@@ -36,17 +36,19 @@ def measure(
     folder: Path, users: int = USERS, seconds: int = SECONDS, hold: float = HOLD, loop: str = "uvloop"
 ) -> dict[str, float | int | str]:
     """Serve, press for some seconds, read Locust's own CSV."""
-    app_core, locust_core = cores()
-    port = free_port()
+    app_core, locust_core = pinned_cores()
+    port = find_free_port()
     url = f"http://127.0.0.1:{port}"
     (folder / "plain.py").write_text(LOCUSTFILE.format(hold), encoding="utf-8")
     serve = f"-m uvicorn targets.app:app --port {port} --loop {loop} --no-access-log --log-level warning"
     press = f"-m locust -f plain.py --host {url} --headless -u {users} -r {users} -t {seconds}s --csv table --only-summary"
     quiet = {"folder": folder, "stdin": subprocess.DEVNULL, "stdout": None}
-    with servant([sys.executable, *serve.split(), "--app-dir", str(ROOMS)], env=child_env(), core=app_core, **quiet) as app:  # type: ignore[arg-type]
-        wait_until_ready(app, url, "/noop/async", Log.from_here(folder / "log.txt"), lambda: None)
+    with supervised_process(
+        [sys.executable, *serve.split(), "--app-dir", str(PACKAGE_ROOT)], env=child_env(), core=app_core, **quiet
+    ) as app:  # type: ignore[arg-type]
+        wait_until_ready(app, url, "/noop/async", RunLog.from_here(folder / "log.txt"), lambda: None)
         service = httpx.get(f"{url}/broken-async?seconds={hold}").elapsed.total_seconds()
-        with servant([sys.executable, *press.split()], env=locust_env(folder), core=locust_core, **quiet) as locust:  # type: ignore[arg-type]
+        with supervised_process([sys.executable, *press.split()], env=locust_env(folder), core=locust_core, **quiet) as locust:  # type: ignore[arg-type]
             locust.wait(60)
     with (folder / "table_stats.csv").open(encoding="utf-8") as file:
         row = next(row for row in csv.DictReader(file) if row["Name"] == "Aggregated")

@@ -22,11 +22,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from scenarios.runner.run_plan import free_port
+from scenarios.runner.run_plan import find_free_port
 from scenarios.runner.supervise import wait_until_ready
-from scenarios.system.child_process import ROOMS, child_env, servant
-from scenarios.system.machine import cores
-from scenarios.system.private_log import Log
+from scenarios.system.child_process import PACKAGE_ROOT, child_env, supervised_process
+from scenarios.system.machine import pinned_cores
+from scenarios.system.private_log import RunLog
 
 RESTARTS, PAIRS, SECONDS, CONNECTIONS = 12, 4, 0.3, 8
 STUDENT = {4: 3.182, 8: 2.365, 12: 2.201, 20: 2.093}  # t at 97.5 % for so many restarts
@@ -36,13 +36,13 @@ ROUTES = ("/noop/async", "/noop/def")
 @contextlib.contextmanager
 def server(folder: Path, name: str, core: int | None, **env: str) -> Iterator[tuple[int, int]]:
     """The bundled app, asleep; its port and process number."""
-    port = free_port()
+    port = find_free_port()
     words = f"-m uvicorn targets.app:app --port {port} --loop asyncio --no-access-log --log-level warning --timeout-keep-alive 300"
-    command = [sys.executable, *words.split(), "--app-dir", str(ROOMS)]
+    command = [sys.executable, *words.split(), "--app-dir", str(PACKAGE_ROOT)]
     (folder / name).mkdir()
     quiet = {"folder": folder / name, "stdin": subprocess.DEVNULL, "stdout": None}
-    with servant(command, env={**child_env(), **env}, core=core, **quiet) as app:  # type: ignore[arg-type]
-        wait_until_ready(app, f"http://127.0.0.1:{port}", ROUTES[0], Log.from_here(folder / name / "log.txt"), lambda: None)
+    with supervised_process(command, env={**child_env(), **env}, core=core, **quiet) as app:  # type: ignore[arg-type]
+        wait_until_ready(app, f"http://127.0.0.1:{port}", ROUTES[0], RunLog.from_here(folder / name / "log.txt"), lambda: None)
         os.kill(app.pid, signal.SIGSTOP)
         try:
             yield port, app.pid
@@ -127,7 +127,7 @@ def by_restart(above: list[float], below: list[float]) -> list[float]:
 def main() -> None:
     """Measure both no-op routes and print them."""
     restarts = int(sys.argv[1]) if len(sys.argv) > 1 else RESTARTS
-    app_core, own_core = cores()
+    app_core, own_core = pinned_cores()
     if own_core is not None:
         os.sched_setaffinity(0, {own_core})
     for route in ROUTES:

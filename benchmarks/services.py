@@ -10,7 +10,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from reports.verdicts.rules import rule
+from reports.verdicts.rules import evaluate_rules
 from tests.simulate_services import SERVICES, Server, examine
 
 SEEDS = 20
@@ -27,7 +27,7 @@ def judge(law: str, arrangement: str, seed: int) -> tuple[str, float]:
     """The verdict of one examination, and how many were served at once."""
     with tempfile.TemporaryDirectory() as folder:
         exam = examine(Path(folder), Server(SERVICES[law], **ARRANGEMENTS[arrangement]), seed)
-    return str(rule(exam, []).verdict), exam.route.served or 0.0
+    return str(evaluate_rules(exam, []).verdict), exam.route.served_at_once or 0.0
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.stats.quantiles import Latency, n_eff, over_restarts, quantile, rank, wilson_ranks
-from reports.stats.queueing import Fit, correlation_length, fit_open, mdc, replay
+from reports.stats.quantiles import LatencyStats, effective_sample_size, quantile, quantile_rank, restart_interval, wilson_ranks
+from reports.stats.queueing import QueueFit, correlation_length, fit_open_load, mdc_queue, replay_latencies
 from tests.queues import arrivals, serve
 
 RUNS, FITS = 400, 20
@@ -50,29 +50,29 @@ CASES = [Case(1, 0.5, 10), *(Case(c, 0.7, 10) for c in (1, 2, 4, 6, 8)), Case(6,
 CASES += [Case(40, 0.85, 9), Case(40, 0.95, 9), Case(40, 0.7, 0)]
 
 
-def fitted(case: Case, seed: int) -> Fit:
+def fitted(case: Case, seed: int) -> QueueFit:
     """What one minute of D = 100 ms tells: random order, 2 % noise, a stall of 20 ms in a thousand, 2 ms of overhead."""
     rng, d = np.random.default_rng(seed), 0.1
     count = int(rng.poisson(60 * case.rho * case.c / d))
     sent = np.sort(rng.uniform(0, 60, count))
     service = d * (1 + 0.02 * rng.standard_normal(count)) + 0.02 * (rng.random(count) < 0.001)
     done = serve(sent, service, case.c, "random", rng) + 0.002
-    return fit_open(sent, done, quantile(done - sent, 0.05) if case.rho < 0.95 else d + 0.002)
+    return fit_open_load(sent, done, quantile(done - sent, 0.05) if case.rho < 0.95 else d + 0.002)
 
 
 def one_run(c: int, rho: float, n: int) -> tuple[float, float, str]:
     """Coverage of p99 by independent ranks, by 2.14, and by what is printed (with how often it is)."""
-    rng, queue, burn = np.random.default_rng(1), mdc(rho * c, 1.0, c), int(10 * correlation_length(rho)) + 300
+    rng, queue, burn = np.random.default_rng(1), mdc_queue(rho * c, 1.0, c), int(10 * correlation_length(rho)) + 300
     truth, plain, effective, printed = queue.quantile(0.99), 0, 0, list[bool]()
     for _ in range(RUNS):
-        times = replay(arrivals(rng, rho * c, n + burn), 1.0, c)[burn:]
+        times = replay_latencies(arrivals(rng, rho * c, n + burn), 1.0, c)[burn:]
         ordered = np.append(np.sort(times), np.inf)
-        size = max(n_eff((times >= ordered[rank(n, 0.99) - 1]).astype(float)), 2)
+        size = max(effective_sample_size((times >= ordered[quantile_rank(n, 0.99) - 1]).astype(float)), 2)
         for found in ("plain", "effective"):
             i, j = wilson_ranks(n, 0.99, n if found == "plain" else size)
             inside = bool((ordered[i - 1] if i else -math.inf) <= truth <= ordered[j - 1])
             plain, effective = plain + (found == "plain" and inside), effective + (found == "effective" and inside)
-        latency = Latency.of(times, np.ones(n, dtype=bool), correlated=True)
+        latency = LatencyStats.from_samples(times, np.ones(n, dtype=bool), correlated=True)
         p99 = latency.quantiles["p99"] if latency else None
         if p99 and p99.interval:
             printed.append(p99.interval[0] <= truth <= p99.interval[1])
@@ -81,11 +81,11 @@ def one_run(c: int, rho: float, n: int) -> tuple[float, float, str]:
 
 def restarts(c: int, rho: float, n: int) -> tuple[float, float]:
     """Bias of p99, and coverage of the interval over five runs."""
-    rng, queue, burn = np.random.default_rng(2), mdc(rho * c, 1.0, c), int(10 * correlation_length(rho)) + 300
+    rng, queue, burn = np.random.default_rng(2), mdc_queue(rho * c, 1.0, c), int(10 * correlation_length(rho)) + 300
     truth, covered, seen = queue.quantile(0.99), 0, list[float]()
     for _ in range(RUNS):
-        values = np.array([quantile(replay(arrivals(rng, rho * c, n + burn), 1.0, c)[burn:], 0.99) for _ in range(5)])
-        low, high = over_restarts(values) or (math.nan, math.nan)
+        values = np.array([quantile(replay_latencies(arrivals(rng, rho * c, n + burn), 1.0, c)[burn:], 0.99) for _ in range(5)])
+        low, high = restart_interval(values) or (math.nan, math.nan)
         covered += low <= truth <= high
         seen += values.tolist()
     return float(np.exp(np.mean(np.log(seen))) / truth - 1), covered / RUNS
@@ -105,9 +105,9 @@ def main() -> None:
     print("T8             c  rho   right of 20   least wins   D found      wrong and sure")
     for case in CASES:
         fits = [fitted(case, seed) for seed in range(FITS)]
-        right, off = sum(fit.places == case.c for fit in fits), [fit.d / 0.1 - 1 for fit in fits]
-        sure = sum(fit.is_identified and fit.places != case.c for fit in fits)
-        wanted, least = 6 if (case.c, case.rho) == (40, 0.7) else 20, min(fit.wins for fit in fits)
+        right, off = sum(fit.concurrency == case.c for fit in fits), [fit.service_time / 0.1 - 1 for fit in fits]
+        sure = sum(fit.is_identified and fit.concurrency != case.c for fit in fits)
+        wanted, least = 6 if (case.c, case.rho) == (40, 0.7) else 20, min(fit.block_wins for fit in fits)
         span = f"{min(off):+.1%}..{max(off):+.1%}"
         print(
             f"              {case.c:2d}  {case.rho:.2f}  {wanted:3d} {right:3d}      {case.wins:4d} {least:4d}    {span}   {sure}"

@@ -17,7 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-from targets.agent.watchdog import Watch
+from targets.agent.watchdog import Watchdog
 
 PAIRS, SECONDS = 12, 0.6
 KINDS = {"short tasks": (0.0005, False), "held": (0.03, False), "held, beside a thread": (0.03, True)}
@@ -46,7 +46,7 @@ def measure(hold: float, *, beside: bool, watched: bool) -> tuple[float, float]:
         done[0] += work(hold)
 
     async def main(folder: str) -> None:
-        watch = Watch(Path(folder, "a-1.jsonl"), Path(folder))
+        watch = Watchdog(Path(folder, "a-1.jsonl"), Path(folder))
         if watched:
             watch.start(asyncio.get_running_loop())
         until = time.perf_counter() + SECONDS

@@ -11,11 +11,11 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-A_WHILE = 120.0  # seconds from which nobody counts seconds
-REDRAW = 0.5  # seconds between two pictures of the bar
+_MINUTES_FROM = 120.0  # seconds from which nobody counts seconds
+_REDRAW_INTERVAL = 0.5  # seconds between two pictures of the bar
 
 
-def console(stream: Any) -> Console:
+def create_console(stream: Any) -> Console:
     """A rich console that keeps the manners: no colour for NO_COLOR, CI, pipes and dumb terminals; FORCE_COLOR wins."""
     forced = bool(os.environ.get("FORCE_COLOR"))
     plain = bool(os.environ.get("NO_COLOR") or os.environ.get("CI")) and not forced
@@ -24,20 +24,20 @@ def console(stream: Any) -> Console:
     return Console(file=stream, no_color=plain, force_terminal=terminal, width=width, color_system=None if plain else "auto")
 
 
-def fits(rows: Collection[Sequence[str]], keep: Iterable[int], width: int) -> bool:
+def can_fit_columns(rows: Collection[Sequence[str]], keep: Iterable[int], width: int) -> bool:
     """Whether the columns `keep` of a table have room on so wide a terminal; its head is one of the rows."""
     return sum(max(len(row[i]) for row in rows) + 2 for i in keep) - 2 <= width
 
 
-def narrowed(rows: Sequence[Sequence[str]], width: int, last: int) -> list[int]:
+def fit_columns(rows: Sequence[Sequence[str]], width: int, last: int) -> list[int]:
     """The columns that fit: a narrow terminal loses numbers from the right, never the first column or one of the `last`."""
     keep = list(range(len(rows[0])))
-    while len(keep) > last + 1 and not fits(rows, keep, width):
+    while len(keep) > last + 1 and not can_fit_columns(rows, keep, width):
         keep.pop(-last - 1)
     return keep
 
 
-def grid(heads: Iterable[str], left: Collection[str], wraps: str | None = None) -> Table:
+def plain_table(heads: Iterable[str], left: Collection[str], wraps: str | None = None) -> Table:
     """An empty table without lines: numbers to the right, but for the columns of words; one of them may be wrapped."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for head in heads:
@@ -45,12 +45,12 @@ def grid(heads: Iterable[str], left: Collection[str], wraps: str | None = None) 
     return table
 
 
-class Progress:
+class ProgressDisplay:
     """What is being measured and how long it will still take, on stderr: a bar on a terminal, else a line per step."""
 
     def __init__(self, total: float, *, quiet: bool) -> None:
         self.total, self.done, self.step, self.drawn = total, 0.0, "", 0.0
-        self.console = console(sys.stderr)
+        self.console = create_console(sys.stderr)
         self.quiet = quiet
         self.lines = not self.console.is_terminal or bool(os.environ.get("CI"))
         columns = (BarColumn(24), TextColumn("{task.fields[left]}"), TextColumn("{task.description}"))
@@ -67,20 +67,20 @@ class Progress:
         """Take it away again."""
         self.bar.stop()
 
-    def expect(self, seconds: float) -> None:
+    def set_total(self, seconds: float) -> None:
         """It is known better by now how long it all takes."""
         self.total = seconds
         self.bar.update(self.task, total=seconds)
 
-    def tell(self, step: str, seconds_done: float) -> None:
+    def on_progress(self, step: str, seconds_done: float) -> None:
         """One look at the run; drawn at most twice a second."""
         self.done = max(self.done, seconds_done)
         seconds = max(0.0, self.total - self.done)
-        left = f"about {seconds:3.0f} s left" if seconds < A_WHILE else f"about {seconds / 60:2.0f} min left"
+        left = f"about {seconds:3.0f} s left" if seconds < _MINUTES_FROM else f"about {seconds / 60:2.0f} min left"
         if self.lines and not self.quiet and step != self.step:
             print(f"{left}  {step}", file=sys.stderr, flush=True)
         now = time.perf_counter()
-        if step != self.step or now - self.drawn > REDRAW:
+        if step != self.step or now - self.drawn > _REDRAW_INTERVAL:
             self.bar.update(self.task, completed=self.done, description=step, left=left, refresh=True)
             self.drawn = now
         self.step = step

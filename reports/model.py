@@ -4,15 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reports.checks.model import Belief, Trust
-from reports.claims.model import Judged, Outcome
-from reports.formatting import seconds, share
-from reports.metrics.model import Study
-from reports.verdicts.model import Finding, Verdict, worst_last
-from results.errors import Exit
+from reports.checks.model import TrustLevel, TrustReport
+from reports.claims.model import ClaimOutcome, EvaluatedClaim
+from reports.formatting import format_seconds, format_share
+from reports.metrics.model import RunMetrics
+from reports.verdicts.model import Finding, Verdict, sort_worst_last
+from results.errors import ExitCode
 from results.schema import Status
 
-PICTURED = 6  # routes
+_MAX_CHARTED_ROUTES = 6  # routes
 MISSED = "missed"
 
 
@@ -26,24 +26,24 @@ class Goal:
     low: float
     high: float
     limit: str
-    in_words: Callable[[float], str] = seconds
+    format_value: Callable[[float], str] = format_seconds
 
     @property
-    def off(self) -> float | None:
+    def relative_error(self) -> float | None:
         """How far the measurement is off, as a share of the truth."""
         return self.measured / self.truth - 1 if self.truth else None
 
     @property
-    def holds(self) -> bool:
+    def is_met(self) -> bool:
         """Whether the goal is met."""
         return bool(self.low <= self.measured <= self.high)
 
     @property
-    def line(self) -> tuple[str, ...]:
+    def row(self) -> tuple[str, ...]:
         """One row of `COLUMNS`."""
-        off = "-" if self.off is None else share(self.off)
-        words = self.in_words(self.truth), self.in_words(self.measured), off, self.limit
-        return (self.name, *words, "holds" if self.holds else MISSED)
+        error_text = "-" if self.relative_error is None else format_share(self.relative_error)
+        texts = self.format_value(self.truth), self.format_value(self.measured), error_text, self.limit
+        return (self.name, *texts, "holds" if self.is_met else MISSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,40 +51,48 @@ class Report:
     """Numbers and judgements of one run."""
 
     path: Path
-    study: Study
-    trust: Trust
+    run_metrics: RunMetrics
+    trust: TrustReport
     findings: tuple[Finding, ...]
-    claims: tuple[Judged, ...]
+    claims: tuple[EvaluatedClaim, ...]
     goals: tuple[Goal, ...] = ()  # of a self-check
     background: str | None = None  # what holds an examined app's loop while nobody asks
 
     @property
-    def pictured(self) -> Study:
+    def charted_metrics(self) -> RunMetrics:
         """What the charts show: of somebody's app its worst routes, as many as a picture holds."""
-        if self.study.run["command"] != "doctor":
-            return self.study
-        worst = [one.route for one in reversed(worst_last(self.findings)) if one.route.levels]
-        return replace(self.study, routes=tuple(worst[:PICTURED]))
+        if self.run_metrics.run["command"] != "doctor":
+            return self.run_metrics
+        worst_routes = [finding.route for finding in reversed(sort_worst_last(self.findings)) if finding.route.levels]
+        return replace(self.run_metrics, routes=tuple(worst_routes[:_MAX_CHARTED_ROUTES]))
 
-    def exit_code(self, *, strict: bool = False) -> Exit:
+    def exit_code(self, *, strict: bool = False) -> ExitCode:
         """What the run means: 3 when it cannot be trusted, is not whole or missed a goal, 1 when a claim was refuted, else 0."""
-        lacks = self.study.missing and self.study.run["command"] != "doctor"  # there a route is unknown
-        whole = self.study.run["status"] == Status.COMPLETE and not lacks and all(one.holds for one in self.goals)
-        if self.findings and all(one.verdict is Verdict.UNTRUSTED for one in self.findings):
-            return Exit.UNTRUSTED
-        if not whole or self.trust.belief is Belief.UNTRUSTED or (strict and self.trust.belief is Belief.SUSPECT):
-            return Exit.UNTRUSTED
-        return Exit.FAILED if any(one.judgement.outcome is Outcome.REFUTED for one in self.claims) else Exit.FINE
+        is_missing_cells = (
+            self.run_metrics.unfinished_cells and self.run_metrics.run["command"] != "doctor"
+        )  # there a route is unknown
+        is_whole = (
+            self.run_metrics.run["status"] == Status.COMPLETE and not is_missing_cells and all(entry.is_met for entry in self.goals)
+        )
+        if self.findings and all(entry.verdict is Verdict.UNTRUSTED for entry in self.findings):
+            return ExitCode.UNTRUSTED
+        if (
+            not is_whole
+            or self.trust.trust_level is TrustLevel.UNTRUSTED
+            or (strict and self.trust.trust_level is TrustLevel.SUSPECT)
+        ):
+            return ExitCode.UNTRUSTED
+        return ExitCode.FAILED if any(entry.result.outcome is ClaimOutcome.REFUTED for entry in self.claims) else ExitCode.FINE
 
 
-def ordered(report: Report) -> list[Finding]:
+def order_findings(report: Report) -> list[Finding]:
     """The findings, most served first; none where single claims were asked for, which say it all."""
-    if report.study.run["command"] in {"claims", "doctor"}:
+    if report.run_metrics.run["command"] in {"claims", "doctor"}:
         return []
-    return sorted(report.findings, key=lambda finding: -(finding.route.served or 0))
+    return sorted(report.findings, key=lambda finding: -(finding.route.served_at_once or 0))
 
 
-def tally(report: Report) -> str:
+def format_outcomes(report: Report) -> str:
     """How many claims came out how: `5 confirmed, 2 nuanced`."""
-    outcomes = [one.judgement.outcome for one in report.claims]
-    return ", ".join(f"{outcomes.count(one)} {one}" for one in Outcome if one in outcomes)
+    outcomes = [item.result.outcome for item in report.claims]
+    return ", ".join(f"{outcomes.count(item)} {item}" for item in ClaimOutcome if item in outcomes)

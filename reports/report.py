@@ -2,26 +2,40 @@
 
 from pathlib import Path
 
-from reports.checks.trust import trust
-from reports.claims import CLAIMS, judge
-from reports.metrics.compute import measure
-from reports.metrics.run_data import load
+from reports.checks.trust import assess_trust
+from reports.claims import CLAIMS, judge_claim
+from reports.metrics.compute import compute_metrics
+from reports.metrics.run_data import load_run
 from reports.model import Report
-from reports.selfcheck import goals
-from reports.verdicts.diagnose import background
-from reports.verdicts.diagnose import findings as diagnosed
-from reports.verdicts.findings import finding
+from reports.selfcheck import selfcheck_goals
+from reports.verdicts.diagnose import describe_idle_holds
+from reports.verdicts.diagnose import diagnose_routes as diagnosed
+from reports.verdicts.findings import build_finding
 
 
-def explain(path: Path) -> Report:
+def build_report(path: Path) -> Report:
     """Read a run and judge it, however early it ended. Raises Trouble when the folder is no run."""
-    evidence = load(path)
-    numbers = measure(evidence)
-    belief = trust(numbers)
-    if numbers.run["command"] == "doctor":
-        return Report(path, numbers, belief, diagnosed(evidence, numbers, belief), (), background=background(evidence))
-    found = tuple(finding(route, belief.belief) for route in numbers.routes)
-    asked = numbers.run.get("claims") or [claim.id for claim in CLAIMS if numbers.is_planned(claim.needs)]
-    lesson = [claim for claim in CLAIMS if claim.id in asked] if numbers.reproduces else []
-    claims = tuple(judge(claim, numbers, belief) for claim in lesson)
-    return Report(path, numbers, belief, found, claims, goals(evidence) if numbers.run["command"] == "selfcheck" else ())
+    run_data = load_run(path)
+    run_metrics = compute_metrics(run_data)
+    trust_report = assess_trust(run_metrics)
+    if run_metrics.run["command"] == "doctor":
+        return Report(
+            path,
+            run_metrics,
+            trust_report,
+            diagnosed(run_data, run_metrics, trust_report),
+            (),
+            background=describe_idle_holds(run_data),
+        )
+    findings = tuple(build_finding(route, trust_report.trust_level) for route in run_metrics.routes)
+    claim_ids = run_metrics.run.get("claims") or [claim.id for claim in CLAIMS if run_metrics.is_planned(claim.needs)]
+    planned_claims = [claim for claim in CLAIMS if claim.id in claim_ids] if run_metrics.is_reproduction else []
+    claims = tuple(judge_claim(claim, run_metrics, trust_report) for claim in planned_claims)
+    return Report(
+        path,
+        run_metrics,
+        trust_report,
+        findings,
+        claims,
+        selfcheck_goals(run_data) if run_metrics.run["command"] == "selfcheck" else (),
+    )

@@ -6,32 +6,35 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from results.errors import Exit, Trouble
+from results.errors import AtonceError, ExitCode
 
-LISTS = ("route", "only", "exclude")  # of what a comma separates; a header, a body, a value, a gate may hold one
-TARGET = "target"  # the one argument that may be written down: `atonce doctor` is then all that a pipeline says
+_COMMA_LISTS = ("route", "only", "exclude")  # of what a comma separates; a header, a body, a value, a gate may hold one
+_TARGET = "target"  # the one argument that may be written down: `atonce doctor` is then all that a pipeline says
 
-RIVALS = {TARGET: {"start", "url"}, "start": {TARGET}, "url": {TARGET}}  # two ways to name an app
+_EXCLUSIVE_FLAGS = {_TARGET: {"start", "url"}, "start": {_TARGET}, "url": {_TARGET}}  # two ways to name an app
 
 
-def settings_here() -> tuple[Path, dict[str, Any]]:
+def _read_settings() -> tuple[Path, dict[str, Any]]:
     """The settings, here or above, and where they stand. Raises Trouble when they cannot be read."""
     here = Path.cwd()
-    path = next((one for folder in (here, *here.parents) if (one := folder / "pyproject.toml").is_file()), here / "pyproject.toml")
+    path = next(
+        (candidate for folder in (here, *here.parents) if (candidate := folder / "pyproject.toml").is_file()),
+        here / "pyproject.toml",
+    )
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         return path, dict(settings.get("tool", {}).get("atonce", {}))
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise Trouble(f"{path} cannot be read for its [tool.atonce]: {error}", Exit.USAGE) from error
+        raise AtonceError(f"{path} cannot be read for its [tool.atonce]: {error}", ExitCode.USAGE) from error
 
 
-def settle(built: Any) -> str:
+def apply_settings(built: Any) -> str:
     """Give a click command line its defaults and variables; a word on the former. Raises Trouble for a key that no command knows."""
-    path, settings = settings_here()
+    path, settings = _read_settings()
     known: dict[str, list[tuple[str, str]]] = {}
     several: dict[str, str | None] = {}
-    for name, one in built.commands.items():
-        for parameter in (one for one in one.params if one.param_type_name == "option" or one.name == TARGET):
+    for name, command in built.commands.items():
+        for parameter in (command for command in command.params if command.param_type_name == "option" or command.name == _TARGET):
             flag = parameter.opts[0].lstrip("-")
             known.setdefault(flag, []).append((name, parameter.name))
             variable = f"ATONCE_{flag.upper().replace('-', '_')}"
@@ -40,23 +43,29 @@ def settle(built: Any) -> str:
                 continue
             parameter.envvar, parameter.show_envvar = variable, True
     defaults: dict[str, dict[str, Any]] = {name: {} for name in built.commands}
-    said = {**settings, **{flag: value for flag, value in several.items() if value}}
-    for key, value in said.items():
+    given = {**settings, **{flag: value for flag, value in several.items() if value}}
+    for key, value in given.items():
         if key not in known:
-            raise Trouble(f"[tool.atonce] in {path} has {key!r}, which no command knows: {', '.join(sorted(known))}.", Exit.USAGE)
+            raise AtonceError(
+                f"[tool.atonce] in {path} has {key!r}, which no command knows: {', '.join(sorted(known))}.", ExitCode.USAGE
+            )
         for name, parameter in known[key]:
-            words = (value.split(",") if key in LISTS else [value]) if key in several and isinstance(value, str) else value
-            defaults[name][parameter] = ",".join(map(str, words)) if isinstance(words, list) and key not in several else words
+            default_value = (
+                (value.split(",") if key in _COMMA_LISTS else [value]) if key in several and isinstance(value, str) else value
+            )
+            defaults[name][parameter] = (
+                ",".join(map(str, default_value)) if isinstance(default_value, list) and key not in several else default_value
+            )
     built.context_settings = {**built.context_settings, "default_map": defaults}
     return f"[tool.atonce] in {path} sets {', '.join(settings)}." if settings else ""
 
 
-def typed(context: Any, names: Iterable[str]) -> set[str]:
+def given_flags(context: Any, names: Iterable[str]) -> set[str]:
     """Those that stood in the command line, or in a variable of their own."""
     return {name for name in names if context.get_parameter_source(name).name in {"COMMANDLINE", "ENVIRONMENT"}}
 
 
-def named(context: Any, **words: str) -> list[str]:
+def resolve_target(context: Any, **arguments: str) -> list[str]:
     """TARGET, start and url of a command line, in the order given: what is only written down gives way to what was typed."""
-    said = typed(context, words)
-    return ["" if name not in said and said & RIVALS[name] else word for name, word in words.items()]
+    given = given_flags(context, arguments)
+    return ["" if name not in given and given & _EXCLUSIVE_FLAGS[name] else value for name, value in arguments.items()]

@@ -25,11 +25,11 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
-from results.errors import Exit, Trouble
-from results.schema import FASTEST, MOST_USERS
+from results.errors import AtonceError, ExitCode
+from results.schema import MAX_RATE, MAX_USERS
 
 
-class Kind(StrEnum):
+class MetricKind(StrEnum):
     """What a metric is. The text says so to whoever wrote its limit in another unit."""
 
     TIME = "a time; write its limit as 250ms (us, ms or s)"
@@ -40,29 +40,29 @@ class Kind(StrEnum):
     CODE = "a verdict; name one of"
 
 
-UNITS: dict[Kind, dict[str, float]] = {  # what a number is divided by
-    Kind.TIME: {"us": 1e6, "ms": 1e3, "s": 1.0},
-    Kind.SHARE: {"%": 100.0},
-    Kind.RATE: {"/s": 1.0},
-    Kind.RATIO: {"x": 1.0},
-    Kind.COUNT: {"": 1.0},
+_UNITS: dict[MetricKind, dict[str, float]] = {  # what a number is divided by
+    MetricKind.TIME: {"us": 1e6, "ms": 1e3, "s": 1.0},
+    MetricKind.SHARE: {"%": 100.0},
+    MetricKind.RATE: {"/s": 1.0},
+    MetricKind.RATIO: {"x": 1.0},
+    MetricKind.COUNT: {"": 1.0},
 }
 METRICS = {
-    **dict.fromkeys(("p50", "p90", "p95", "p99", "p99.9", "mean", "max"), Kind.TIME),
-    **dict.fromkeys(("service_s", "loop_hold", "loop_lag_p99", "loop_lag_max", "neighbour_p90"), Kind.TIME),
-    **dict.fromkeys(("errors", "dropped", "waiting"), Kind.SHARE),
-    **dict.fromkeys(("rate", "capacity"), Kind.RATE),
-    "neighbour_ratio": Kind.RATIO,
-    "served_at_once": Kind.COUNT,
-    "verdict": Kind.CODE,
+    **dict.fromkeys(("p50", "p90", "p95", "p99", "p99.9", "mean", "max"), MetricKind.TIME),
+    **dict.fromkeys(("service_s", "loop_hold", "loop_lag_p99", "loop_lag_max", "neighbour_p90"), MetricKind.TIME),
+    **dict.fromkeys(("errors", "dropped", "waiting"), MetricKind.SHARE),
+    **dict.fromkeys(("rate", "capacity"), MetricKind.RATE),
+    "neighbour_ratio": MetricKind.RATIO,
+    "served_at_once": MetricKind.COUNT,
+    "verdict": MetricKind.CODE,
 }
-AT_A_LEVEL = ("p50", "p90", "p95", "p99", "p99.9", "mean", "max", "errors", "dropped", "waiting", "rate")
-NEIGHBOURS = ("neighbour_p90", "neighbour_ratio")
-CODES = (
+LEVEL_METRICS = ("p50", "p90", "p95", "p99", "p99.9", "mean", "max", "errors", "dropped", "waiting", "rate")
+NEIGHBOUR_METRICS = ("neighbour_p90", "neighbour_ratio")
+VERDICT_CODES = (
     *("scales", "loop-blocked", "loop-busy", "gil-bound", "thread-pool", "executor-pool", "pool-limited"),
     *("wrong-answer", "unknown", "untrusted"),
 )
-COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -70,17 +70,17 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-MOST = {"u": MOST_USERS, "/s": FASTEST}
-BEYOND = 10  # requests that must lie beyond a quantile, and that a limited share must stand for
-FEWEST = 100
-ENOUGH = {"p50": 20, "p90": 100, "p95": 200, "p99": 1_000, "p99.9": 10_000}
-SHAPE = re.compile(r"([\w.]+) ?(?:\((.*)\))? ?(?:@([^<>=!]*))?(<=|>=|==|!=|[<>=])(.*)", re.ASCII)
-NUMBER = re.compile(r"(\d+(?:\.\d+)?)(.*)", re.ASCII)
-NAMED = 8  # routes that a sentence lists
+_MAX_LEVEL = {"u": MAX_USERS, "/s": MAX_RATE}
+_MIN_TAIL_REQUESTS = 10  # requests that must lie beyond a quantile, and that a limited share must stand for
+_MIN_REQUESTS = 100
+QUANTILE_REQUESTS = {"p50": 20, "p90": 100, "p95": 200, "p99": 1_000, "p99.9": 10_000}
+_GATE_PATTERN = re.compile(r"([\w.]+) ?(?:\((.*)\))? ?(?:@([^<>=!]*))?(<=|>=|==|!=|[<>=])(.*)", re.ASCII)
+_NUMBER_PATTERN = re.compile(r"(\d+(?:\.\d+)?)(.*)", re.ASCII)
+_MAX_LISTED = 8  # routes that a sentence lists
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class GateLevel:
     """So many users ("u"), or arrivals per second ("/s")."""
 
     amount: float
@@ -97,106 +97,108 @@ class Gate:
     expression: str
     metric: str
     scope: str | None
-    level: Level | None
-    compare: str
+    level: GateLevel | None
+    comparison: str
     limit: float | str
 
     def matches(self, route: str) -> bool:
         """Whether a route ("GET /items/{id}") is meant; `*` also stands for slashes."""
         if self.scope is None:
             return True
-        (method, _, path), (asked, _, pattern) = route.partition(" "), self.scope.rpartition(" ")
-        return asked in {"", method} and (path == pattern or fnmatchcase(path, pattern))
+        (method, _, path), (wanted, _, pattern) = route.partition(" "), self.scope.rpartition(" ")
+        return wanted in {"", method} and (path == pattern or fnmatchcase(path, pattern))
 
     @property
-    def needs(self) -> int:
+    def min_requests(self) -> int:
         """How many requests it takes to judge it."""
         if self.metric in {"errors", "dropped"} and self.limit:
-            return max(FEWEST, math.ceil(BEYOND / float(self.limit)))
-        return ENOUGH.get(self.metric, FEWEST)
+            return max(_MIN_REQUESTS, math.ceil(_MIN_TAIL_REQUESTS / float(self.limit)))
+        return QUANTILE_REQUESTS.get(self.metric, _MIN_REQUESTS)
 
 
-def parse(text: str) -> Gate:
+def parse_gate(text: str) -> Gate:
     """Understand a gate. Raises Trouble with what would fit."""
     expression = " ".join(text.split())
 
-    def fault(why: str) -> Trouble:
-        return Trouble(f"{expression!r} is no gate: {why}. For example: 'p99(GET /checkout) @ 50/s < 250ms'", Exit.USAGE)
+    def gate_error(why: str) -> AtonceError:
+        return AtonceError(f"{expression!r} is no gate: {why}. For example: 'p99(GET /checkout) @ 50/s < 250ms'", ExitCode.USAGE)
 
-    found = SHAPE.fullmatch(expression)
-    if not found:
-        raise fault("it reads METRIC(ROUTE) @ LEVEL < LIMIT, where (ROUTE) and @ LEVEL may be left out")
-    metric, scope, level, compare, limit = found.groups()
+    match = _GATE_PATTERN.fullmatch(expression)
+    if not match:
+        raise gate_error("it reads METRIC(ROUTE) @ LEVEL < LIMIT, where (ROUTE) and @ LEVEL may be left out")
+    metric, scope, level, compare, limit = match.groups()
     if metric not in METRICS:
         near = get_close_matches(metric, METRICS, 1)
-        raise fault(f"{metric} is no metric; " + (f"perhaps {near[0]} is meant" if near else f"there are {', '.join(METRICS)}"))
+        raise gate_error(
+            f"{metric} is no metric; " + (f"perhaps {near[0]} is meant" if near else f"there are {', '.join(METRICS)}")
+        )
     try:
         return Gate(
             expression=expression,
             metric=metric,
-            scope=None if scope is None else scope_of(scope),
-            level=level_of(metric, None if level is None else level.replace(" ", "")),
-            compare=compare_of(metric, compare),
-            limit=limit_of(metric, limit.replace(" ", "")),
+            scope=None if scope is None else _parse_scope(scope),
+            level=_parse_gate_level(metric, None if level is None else level.replace(" ", "")),
+            comparison=_parse_comparison(metric, compare),
+            limit=_parse_limit(metric, limit.replace(" ", "")),
         )
     except ValueError as error:
-        raise fault(str(error)) from None
+        raise gate_error(str(error)) from None
 
 
-def scope_of(text: str) -> str:
+def _parse_scope(text: str) -> str:
     """`GET /x`, `/x` or a glob. Raises ValueError."""
     *method, path = text.split() or [""]
     if len(method) > 1 or not path.startswith(("/", "*")) or not "".join(method).isascii():
         raise ValueError(f"({text}) names no route; write (GET /search), (/search) or (GET /api/*)")
-    return " ".join([*(one.upper() for one in method), path])
+    return " ".join([*(word.upper() for word in method), path])
 
 
-def level_of(metric: str, text: str | None) -> Level | None:
+def _parse_gate_level(metric: str, text: str | None) -> GateLevel | None:
     """`16u` or `50/s`. Raises ValueError, also where a metric has no level, or only one of the two kinds."""
-    if text is not None and metric not in AT_A_LEVEL:
+    if text is not None and metric not in LEVEL_METRICS:
         raise ValueError(f"{metric} is one number per route; leave the level out")
-    number = NUMBER.fullmatch(text or "")
-    level = Level(float(number[1]), number[2]) if number else None
-    fits = level is not None and 0 < level.amount <= MOST.get(level.unit, 0) and (level.unit == "/s" or level.amount % 1 == 0)
+    number = _NUMBER_PATTERN.fullmatch(text or "")
+    level = GateLevel(float(number[1]), number[2]) if number else None
+    fits = level is not None and 0 < level.amount <= _MAX_LEVEL.get(level.unit, 0) and (level.unit == "/s" or level.amount % 1 == 0)
     if text is not None and not fits:
-        most = " and ".join(f"{most:g}{unit}" for unit, most in MOST.items())
-        raise ValueError(f"{text or 'nothing'} is no level; write users as 16u, arrivals per second as 50/s, at most {most}")
+        maximum = " and ".join(f"{maximum:g}{unit}" for unit, maximum in _MAX_LEVEL.items())
+        raise ValueError(f"{text or 'nothing'} is no level; write users as 16u, arrivals per second as 50/s, at most {maximum}")
     if metric == "dropped" and (level is None or level.unit == "u"):  # users wait for their answers
         raise ValueError("only arrivals at a rate can be dropped; write dropped @ 50/s")
     return level
 
 
-def compare_of(metric: str, text: str) -> str:
+def _parse_comparison(metric: str, text: str) -> str:
     """How it is compared. Raises ValueError."""
-    is_code = METRICS[metric] is Kind.CODE
-    if text not in COMPARE or is_code != (text in {"==", "!="}):
+    is_code = METRICS[metric] is MetricKind.CODE
+    if text not in COMPARISONS or is_code != (text in {"==", "!="}):
         raise ValueError(f"{metric} is compared with " + ("== or !=" if is_code else "<, <=, > or >="))
     return text
 
 
-def limit_of(metric: str, text: str) -> float | str:
+def _parse_limit(metric: str, text: str) -> float | str:
     """A code, or a number whose unit fits. Raises ValueError that names the unit."""
     kind = METRICS[metric]
-    if kind is Kind.CODE:
-        if text not in CODES:
-            raise ValueError(f"{text or 'nothing'} is no verdict; the verdicts are {', '.join(CODES)}")
+    if kind is MetricKind.CODE:
+        if text not in VERDICT_CODES:
+            raise ValueError(f"{text or 'nothing'} is no verdict; the verdicts are {', '.join(VERDICT_CODES)}")
         return text
-    number = NUMBER.fullmatch(text)
-    if not number or number[2] not in UNITS[kind]:
+    number = _NUMBER_PATTERN.fullmatch(text)
+    if not number or number[2] not in _UNITS[kind]:
         raise ValueError(f"{text or 'nothing'} does not fit: {metric} is {kind}")
-    return float(number[1]) / UNITS[kind][number[2]]
+    return float(number[1]) / _UNITS[kind][number[2]]
 
 
-def asks(gates: Iterable[Gate], route: str) -> dict[Level | None, int]:
+def required_levels(gates: Iterable[Gate], route: str) -> dict[GateLevel | None, int]:
     """What must be run for a route, and with how many requests; None is the highest level that is run."""
-    needed: dict[Level | None, int] = {}
+    needed: dict[GateLevel | None, int] = {}
     for gate in gates:
         if gate.matches(route):
-            needed[gate.level] = max(needed.get(gate.level, 0), gate.needs)
+            needed[gate.level] = max(needed.get(gate.level, 0), gate.min_requests)
     return needed
 
 
-def unknown_scope(gates: Iterable[Gate], routes: Mapping[str, str | None]) -> Trouble | None:
+def unmatched_gate_error(gates: Iterable[Gate], routes: Mapping[str, str | None]) -> AtonceError | None:
     """The first gate that no route can answer. `routes` says of each why it is skipped; None will be measured."""
     measured = [route for route, skipped in routes.items() if skipped is None]
     for gate in gates:
@@ -204,11 +206,11 @@ def unknown_scope(gates: Iterable[Gate], routes: Mapping[str, str | None]) -> Tr
             continue
         skipped = [f"{route}: {why}" for route, why in routes.items() if why is not None and gate.matches(route)]
         if skipped:
-            why = f"all it asks for is skipped ({'; '.join(skipped[:NAMED])})"
+            why = f"all it asks for is skipped ({'; '.join(skipped[:_MAX_LISTED])})"
         else:
-            names = [one if " " in (gate.scope or " ") else one.partition(" ")[2] for one in measured]
+            names = [candidate if " " in (gate.scope or " ") else candidate.partition(" ")[2] for candidate in measured]
             near = get_close_matches(gate.scope or "", names, 1)
-            listed = ", ".join(measured[:NAMED]) + (", ..." if len(measured) > NAMED else "")
+            listed = ", ".join(measured[:_MAX_LISTED]) + (", ..." if len(measured) > _MAX_LISTED else "")
             why = f"no such route will be measured; perhaps {near[0]} is meant" if near else f"measured will be: {listed or 'none'}"
-        return Trouble(f"the gate {gate.expression!r} cannot be judged: {why}.", Exit.USAGE)
+        return AtonceError(f"the gate {gate.expression!r} cannot be judged: {why}.", ExitCode.USAGE)
     return None

@@ -5,57 +5,57 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from results.errors import Exit, Trouble
-from results.store import newest, read_run
+from results.errors import AtonceError, ExitCode
+from results.store import newest_run, read_run
 
-COLUMNS = "{:<44} {:<20} {:<20} {:>5} {:>8}  {}"
+_RUN_COLUMNS = "{:<44} {:<20} {:<20} {:>5} {:>8}  {}"
 
 
-def find(root: Path, words: str | None) -> Path:
+def find_run(root: Path, name: str | None) -> Path:
     """The run that somebody means: a folder, a name below `root` or the part of one; nothing said means the newest."""
-    if words is None:
-        return newest(root)
-    if Path(words).exists():
-        return Path(words)
-    found = [path.parent for path in sorted(root.glob("*/run.json")) if words in path.parent.name]
-    if len(found) == 1:
-        return found[0]
-    several = f"{len(found)} runs in {root} have it in their name"
-    why = several if found else f"there is no such folder, and no run in {root} is called so"
-    raise Trouble(f"{words!r} is not a run of atonce: {why}. See: atonce ls", Exit.USAGE)
+    if name is None:
+        return newest_run(root)
+    if Path(name).exists():
+        return Path(name)
+    matches = [path.parent for path in sorted(root.glob("*/run.json")) if name in path.parent.name]
+    if len(matches) == 1:
+        return matches[0]
+    several = f"{len(matches)} runs in {root} have it in their name"
+    why = several if matches else f"there is no such folder, and no run in {root} is called so"
+    raise AtonceError(f"{name!r} is not a run of atonce: {why}. See: atonce ls", ExitCode.USAGE)
 
 
-def listing(root: Path) -> Iterator[str]:
+def format_run_list(root: Path) -> Iterator[str]:
     """A line per run, the newest last; a folder that is no readable run says why."""
     paths = sorted(path.parent for path in root.glob("*/run.json"))
     if not paths:
-        raise Trouble(f"There is no run in {root} yet. Make one: atonce reproduce", Exit.USAGE)
-    yield COLUMNS.format("run", "started (UTC)", "what", "cells", "seconds", "status")
+        raise AtonceError(f"There is no run in {root} yet. Make one: atonce reproduce", ExitCode.USAGE)
+    yield _RUN_COLUMNS.format("run", "started (UTC)", "what", "cells", "seconds", "status")
     for path in paths:
         try:
             run = read_run(path)
             started = str(run["started"]).partition("+")[0].replace("T", " ")
             cells, took = len(run["plan"]["cells"]), run.get("seconds")
             seconds = "-" if took is None else f"{took:.1f}"
-            yield COLUMNS.format(path.name, started, what(run), cells, seconds, run["status"])
-        except (Trouble, KeyError, TypeError, ValueError) as error:
-            why = error.sentence if isinstance(error, Trouble) else "its run.json was cut or edited"
-            yield COLUMNS.format(path.name, "-", "-", "-", "-", f"not readable: {why}")
+            yield _RUN_COLUMNS.format(path.name, started, _run_label(run), cells, seconds, run["status"])
+        except (AtonceError, KeyError, TypeError, ValueError) as error:
+            why = error.sentence if isinstance(error, AtonceError) else "its run.json was cut or edited"
+            yield _RUN_COLUMNS.format(path.name, "-", "-", "-", "-", f"not readable: {why}")
 
 
-def what(run: dict[str, Any]) -> str:
+def _run_label(run: dict[str, Any]) -> str:
     """What a run was, in two words."""
     return f"{run['command']} {run['scenario']}" if run.get("scenario") else str(run["command"])
 
 
-def description(path: Path) -> Iterator[str]:
+def describe_run(path: Path) -> Iterator[str]:
     """What was planned, where, with what; which files there are."""
     run = read_run(path)
     try:
         cells = [cell["name"] for cell in run["plan"]["cells"]]
         lines = {
             "run": run["run"],
-            "what": what(run),
+            "what": _run_label(run),
             "status": run["status"] + (" (never closed: still running, or killed)" if run["status"] == "running" else ""),
             "started": run["started"],
             "target": run.get("host") or f"the bundled app, {run['loop']} loop",
@@ -68,7 +68,7 @@ def description(path: Path) -> Iterator[str]:
         troubles = list(run["troubles"])
     except (KeyError, TypeError, AttributeError) as error:
         sentence = f"{path} cannot be shown: its run.json was cut or edited ({error}). Copy the run again."
-        raise Trouble(sentence, Exit.USAGE) from error
+        raise AtonceError(sentence, ExitCode.USAGE) from error
     yield from (f"{name:<12} {value}" for name, value in lines.items())
     yield from (f"{'trouble':<12} {sentence}" for sentence in troubles)
     for file in sorted(path.rglob("*")):
@@ -76,6 +76,6 @@ def description(path: Path) -> Iterator[str]:
             yield f"{'file':<12} {file.relative_to(path)}  {file.stat().st_size:,} bytes"
 
 
-def facts(path: Path) -> str:
+def run_json_text(path: Path) -> str:
     """run.json as it is stored, for programs."""
     return json.dumps(read_run(path), indent=1)

@@ -21,10 +21,10 @@ from typing import Any
 #     cell may be cold: its connections are opened by the first requests that need them
 # 2 - load.parquet names the worker of each line; cells may have arrivals (open model); a route need not be a variant
 # 1 - the first: samples, load and probe as Parquet beside run.json
-FORMAT = 6
+FORMAT_VERSION = 6
 
-MOST_USERS = 900  # one keep-alive connection each; past 1,000 descriptors the client can no longer keep them alive
-FASTEST = 5000.0  # requests per second that one level may ask for: more than one Locust process can send anyway
+MAX_USERS = 900  # one keep-alive connection each; past 1,000 descriptors the client can no longer keep them alive
+MAX_RATE = 5000.0  # requests per second that one level may ask for: more than one Locust process can send anyway
 
 
 class Variant(StrEnum):
@@ -36,14 +36,14 @@ class Variant(StrEnum):
     TO_THREAD = "to-thread"  # `async def` that blocks in a thread of the loop's executor
 
 
-def written(variant: str) -> str:
+def base_variant(variant: str) -> str:
     """How a variant is written: an experiment is called after it and its conditions, such as `broken-async uvloop cold`."""
     return variant.partition(" ")[0]
 
 
 def is_experiment(variant: str) -> bool:
     """Whether this is a variant under conditions of its own. Somebody else's `GET /x` is not."""
-    return variant not in list(Variant) and written(variant) in list(Variant)
+    return variant not in list(Variant) and base_variant(variant) in list(Variant)
 
 
 class Scenario(StrEnum):
@@ -86,27 +86,27 @@ class Neighbour:
     status: int = 0  # that a right answer has; 0 for any that means success
 
 
-def sound(fact: Any) -> Any:
+def _validate_fields(record: Any) -> Any:
     """The same fact, if its words are words and its numbers finite and not negative. Raises ValueError for an edited one."""
-    for one in fields(fact):
-        value, kind = getattr(fact, one.name), getattr(one.type, "__name__", str(one.type))
-        words, number = "str" in kind and "tuple" not in kind, kind.startswith(("int", "float"))
-        if (value is None and "None" in kind) or not (words or number):
+    for field in fields(record):
+        value, kind = getattr(record, field.name), getattr(field.type, "__name__", str(field.type))
+        is_text, is_number = "str" in kind and "tuple" not in kind, kind.startswith(("int", "float"))
+        if (value is None and "None" in kind) or not (is_text or is_number):
             continue
-        right = isinstance(value, str) if words else isinstance(value, (int,) if kind.startswith("int") else (int, float))
-        if not right or (number and not 0 <= value < math.inf):
-            raise ValueError(f"{one.name} is {value!r}")
-    return fact
+        is_valid = isinstance(value, str) if is_text else isinstance(value, (int,) if kind.startswith("int") else (int, float))
+        if not is_valid or (is_number and not 0 <= value < math.inf):
+            raise ValueError(f"{field.name} is {value!r}")
+    return record
 
 
-class Law(StrEnum):
+class ArrivalDistribution(StrEnum):
     """How the gaps between arrivals are distributed."""
 
     POISSON = "poisson"  # independent users: exponential gaps
     CONSTANT = "constant"  # a metronome: equal gaps
 
 
-class Pool(StrEnum):
+class ConnectionMode(StrEnum):
     """Where the connections of an open model come from."""
 
     WARM = "warm"  # opened before the load and kept alive; more are opened when all are taken
@@ -118,35 +118,35 @@ class Pool(StrEnum):
 class Arrivals:
     """When the requests of an open model leave. The same seed gives the same moments, for every variant and worker count."""
 
-    law: Law
+    law: ArrivalDistribution
     profile: tuple[tuple[float, float, float], ...]  # pieces: seconds, rate at its start, rate at its end (requests/s)
-    pool: Pool
+    pool: ConnectionMode
     warm: int  # connections per process, opened before the load
     cap: int  # requests in flight per process; what comes beyond is not sent, and counted
 
     @property
-    def seconds(self) -> float:
+    def duration(self) -> float:
         """How long requests arrive."""
         return sum(piece[0] for piece in self.profile)
 
     @property
-    def planned(self) -> float:
+    def expected_requests(self) -> float:
         """How many requests should arrive, on average."""
         return sum(seconds * (begin + end) / 2 for seconds, begin, end in self.profile)
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "Arrivals":
         """Arrivals as they came from JSON."""
-        profile = tuple((float(one), float(two), float(three)) for one, two, three in raw["profile"])
-        found = cls(**{**raw, "law": Law(raw["law"]), "pool": Pool(raw["pool"]), "profile": profile})
+        profile = tuple((float(duration), float(start_rate), float(end_rate)) for duration, start_rate, end_rate in raw["profile"])
+        arrivals = cls(**{**raw, "law": ArrivalDistribution(raw["law"]), "pool": ConnectionMode(raw["pool"]), "profile": profile})
         wrong = [piece for piece in profile if not (0 < piece[0] < math.inf and 0 <= min(piece[1:]) <= max(piece[1:]) < math.inf)]
-        if wrong or not found.planned > 0:
+        if wrong or not arrivals.expected_requests > 0:
             raise ValueError(f"profile {raw['profile']!r} brings no arrivals")
-        checked: Arrivals = sound(found)
+        checked: Arrivals = _validate_fields(arrivals)
         return checked
 
 
-def suffix(repeat: int) -> str:
+def repeat_suffix(repeat: int) -> str:
     """What a repeat adds to a name: nothing for the first, `~2` for the second."""
     return f"~{repeat}" if repeat > 1 else ""
 
@@ -181,22 +181,22 @@ class Cell:
     watched: bool = False  # a second look at who holds the loop, with a watchdog inside the app: no level of its own
 
     @property
-    def aside(self) -> str:
+    def neighbour_cell_name(self) -> str:
         """The name of the cell that the neighbours' samples belong to."""
-        return f"{Scenario.NEIGHBOURS}/{self.variant}/{self.users}{suffix(self.repeat)}"
+        return f"{Scenario.NEIGHBOURS}/{self.variant}/{self.users}{repeat_suffix(self.repeat)}"
 
     @property
     def server(self) -> str:
         """What the process that answered is called in probe and targets: each repeat has its own."""
-        return self.on or f"{self.variant}{suffix(self.repeat)}"
+        return self.on or f"{self.variant}{repeat_suffix(self.repeat)}"
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "Cell":
         """A cell as it came from JSON."""
-        neighbours = tuple(Neighbour(**one) for one in raw["neighbours"])
+        neighbours = tuple(Neighbour(**neighbour) for neighbour in raw["neighbours"])
         arrivals = Arrivals.from_dict(raw["arrivals"]) if raw.get("arrivals") else None
-        words = {"scenario": Scenario(raw["scenario"]), "neighbours": neighbours, "arrivals": arrivals}
-        checked: Cell = sound(cls(**{**raw, **words}))
+        typed_fields = {"scenario": Scenario(raw["scenario"]), "neighbours": neighbours, "arrivals": arrivals}
+        checked: Cell = _validate_fields(cls(**{**raw, **typed_fields}))
         return checked
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-FEWEST = 2  # words; every line has more
-FLUSH_EVERY = 0.5  # seconds; a crash loses what is younger
+_MIN_ITEMS = 2  # words; every line has more
+_FLUSH_INTERVAL = 0.5  # seconds; a crash loses what is younger
 
 
 class Spool:
@@ -21,7 +21,7 @@ class Spool:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.file = path.open("a", encoding="utf-8", buffering=1 << 20)
-        self.flushed = time.perf_counter()
+        self.last_flush = time.perf_counter()
 
     def write(self, *line: Any) -> None:
         """Add one line; it reaches the disk at the next flush."""
@@ -29,35 +29,35 @@ class Spool:
 
     def flush_if_due(self, now: float) -> None:
         """Hand everything to the system, at most twice a second."""
-        if now - self.flushed >= FLUSH_EVERY:
+        if now - self.last_flush >= _FLUSH_INTERVAL:
             self.file.flush()
-            self.flushed = now
+            self.last_flush = now
 
     def close(self) -> None:
         """Write what is left."""
         self.file.close()
 
 
-def read(path: Path, spoilt: list[str] | None = None, keep: Callable[[str], bool] = bool) -> Iterator[list[Any]]:
+def read_spool(path: Path, unreadable: list[str] | None = None, keep: Callable[[str], bool] = bool) -> Iterator[list[Any]]:
     """The whole lines of a spool that are to be kept, in order. What cannot be read - a crash leaves half a line - goes to `spoilt`."""
     with path.open(encoding="utf-8", errors="replace") as file:
-        yield from lines_of(filter(keep, file), [] if spoilt is None else spoilt)
+        yield from _parse_lines(filter(keep, file), [] if unreadable is None else unreadable)
 
 
-def read_end(path: Path, count: int, keep: Callable[[str], bool]) -> Iterator[list[Any]]:
+def read_spool_end(path: Path, count: int, keep: Callable[[str], bool]) -> Iterator[list[Any]]:
     """The last of its lines that are to be kept: what a writer said latest."""
     with path.open(encoding="utf-8", errors="replace") as file:
-        yield from lines_of(deque(filter(keep, file), count), [])
+        yield from _parse_lines(deque(filter(keep, file), count), [])
 
 
-def lines_of(texts: Iterable[str], spoilt: list[str]) -> Iterator[list[Any]]:
+def _parse_lines(texts: Iterable[str], unreadable: list[str]) -> Iterator[list[Any]]:
     """Each text as a line, if it is one."""
     for text in texts:
         try:
             line = json.loads(text)
         except json.JSONDecodeError:
             line = None
-        if isinstance(line, list) and len(line) > FEWEST:
+        if isinstance(line, list) and len(line) > _MIN_ITEMS:
             yield line
         else:
-            spoilt.append(text)
+            unreadable.append(text)

@@ -13,41 +13,41 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-STUDENT = (
+_STUDENT_T = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
     *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093),
 )
-UNSEEN = 3.0  # over n: the upper 95 % limit of a share that n independent requests did not meet
-SURE = 0.15  # of the mean: an interval that reaches no farther to either side decides
+_RULE_OF_THREE = 3.0  # over n: the upper 95 % limit of a share that n independent requests did not meet
+MAX_RELATIVE_ERROR = 0.15  # of the mean: an interval that reaches no farther to either side decides
 
 Quartiles = tuple[float, float, float]
 
 
-def student(freedom: float) -> float:
+def student_t(freedom: float) -> float:
     """Half the width of a 95 % interval in standard errors, at so many degrees of freedom (1 at least)."""
-    if freedom >= len(STUDENT):
+    if freedom >= len(_STUDENT_T):
         return 1.96 + 2.5 / freedom
     below = max(int(freedom), 1)
-    low, high = STUDENT[below - 1], STUDENT[min(below, len(STUDENT) - 1)]
+    low, high = _STUDENT_T[below - 1], _STUDENT_T[min(below, len(_STUDENT_T) - 1)]
     return low + (max(freedom, 1.0) - below) * (high - low)
 
 
 @dataclass(frozen=True, slots=True)
-class Unloaded:
+class UnloadedLatency:
     """A mean latency in seconds, with its 95 % interval; `most` also reckons with slow requests that it did not meet."""
 
     mean: float
     low: float
     high: float
-    most: float
+    worst_case: float
 
     @property
-    def is_sure(self) -> bool:
+    def is_precise(self) -> bool:
         """Whether the mean is known to within 15 % upwards and downwards."""
-        return max(self.most - self.mean, self.mean - self.low) <= SURE * self.mean
+        return max(self.worst_case - self.mean, self.mean - self.low) <= MAX_RELATIVE_ERROR * self.mean
 
 
-def unloaded(alone: Sequence[float], few: Sequence[float] = (), size: float | None = None) -> Unloaded | None:
+def estimate_unloaded(alone: Sequence[float], few: Sequence[float] = (), size: float | None = None) -> UnloadedLatency | None:
     """From the latencies of a lone user and of a few users, in seconds; None where nobody asked alone.
 
     `size` is how many independent requests the lone ones are worth; by default all of them.
@@ -55,24 +55,24 @@ def unloaded(alone: Sequence[float], few: Sequence[float] = (), size: float | No
     if not alone:
         return None
     count, mean = size or len(alone), statistics.fmean(alone)
-    half = student(count - 1) * spread(alone) * mean / math.sqrt(count)
-    most = mean + half
+    half = student_t(count - 1) * relative_deviation(alone) * mean / math.sqrt(count)
+    worst_case = mean + half
     if few:
-        unseen = min(1.0, UNSEEN / count)
+        unseen = min(1.0, _RULE_OF_THREE / count)
         slow = statistics.median(alone) + max(few) - statistics.median(few)
-        most = max(most, (1 - unseen) * mean + unseen * slow)
-    return Unloaded(mean, max(0.0, mean - half), mean + half, most)
+        worst_case = max(worst_case, (1 - unseen) * mean + unseen * slow)
+    return UnloadedLatency(mean, max(0.0, mean - half), mean + half, worst_case)
 
 
-def spread(latencies: Sequence[float]) -> float:
+def relative_deviation(latencies: Sequence[float]) -> float:
     """Standard deviation (n - 1 degrees of freedom) over mean; 0 for fewer than two latencies."""
     count, mean = len(latencies), statistics.fmean(latencies) if latencies else 0.0
     if count < 2 or not mean:  # noqa: PLR2004 - one latency has no deviation
         return 0.0
-    return math.sqrt(math.fsum((one - mean) ** 2 for one in latencies) / (count - 1)) / mean
+    return math.sqrt(math.fsum((latency - mean) ** 2 for latency in latencies) / (count - 1)) / mean
 
 
-def quartiles(latencies: Sequence[float]) -> Quartiles | None:
+def latency_quartiles(latencies: Sequence[float]) -> Quartiles | None:
     """Three order statistics, of rank ceil(n q); None of fewer than eight latencies."""
     ordered = sorted(latencies)
     if len(ordered) < 8:  # noqa: PLR2004 - two on either side of each

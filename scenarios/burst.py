@@ -12,18 +12,18 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))  # the rooms first, wherever Locust was started
 
 from results.schema import Phase, Scenario
-from scenarios.generator._locust_user import Player
-from scenarios.generator.cell_run import Cue
-from scenarios.generator.recorder import Place
+from scenarios.generator._locust_user import LoadUser
+from scenarios.generator.cell_run import CellRun
+from scenarios.generator.recorder import SampleKey
 
 
-class Burst(Player):
+class Burst(LoadUser):
     """One of N who ask at the same instant, once."""
 
     scenario = Scenario.BURST
 
-    def perform(self, cue: Cue) -> None:
+    def send_requests(self, cell_run: CellRun) -> None:
         """Ask once. The intended moment is the cue, the same for all, however long it takes to write N requests."""
-        cell = cue.cell
-        place = Place(cell.name, Phase.STEADY, cell.route, cell.variant, self.index)
-        self.client.ask(self.connection, place, cell, cue.go)
+        cell = cell_run.cell
+        sample_key = SampleKey(cell.name, Phase.STEADY, cell.route, cell.variant, self.index)
+        self.client.send_request(self.connection, sample_key, cell, cell_run.start_time)

@@ -11,28 +11,28 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))  # the rooms first, wherever Locust was started
 
 from results.schema import Scenario
-from scenarios.generator._locust_user import Player
-from scenarios.generator.cell_run import Cue, clock
-from scenarios.generator.recorder import Place
+from scenarios.generator._locust_user import LoadUser
+from scenarios.generator.cell_run import CellRun, clock
+from scenarios.generator.recorder import SampleKey
 
 RETRY_PAUSE = 0.1  # seconds; a dead target must not turn users into a storm of failed connects
 
 
-class Crowd(Player):
+class Crowd(LoadUser):
     """One of N users: ask, wait, think, ask again."""
 
     scenario = Scenario.CROWD
 
-    def perform(self, cue: Cue) -> None:
+    def send_requests(self, cell_run: CellRun) -> None:
         """Ask until the window closes. In a closed loop a request is planned when its user asks."""
-        cell = cue.cell
+        cell = cell_run.cell
         if cell.stagger:
-            cue.pause_until(cue.go + cell.stagger * self.index / cell.users)
-        while cue.may_ask():
+            cell_run.pause_until(cell_run.start_time + cell.stagger * self.index / cell.users)
+        while cell_run.try_acquire_request():
             intended = clock()
-            place = Place(cell.name, cue.phase, cell.route, cell.variant, self.index)
-            answered, rightly = self.client.ask(self.connection, place, cell, intended)
-            cue.came_back(rightly=rightly)
+            sample_key = SampleKey(cell.name, cell_run.phase, cell.route, cell.variant, self.index)
+            answered, is_right = self.client.send_request(self.connection, sample_key, cell, intended)
+            cell_run.record_answer(is_right=is_right)
             pause = cell.think if answered else max(cell.think, RETRY_PAUSE)
             if pause:
-                cue.pause_until(clock() + pause)
+                cell_run.pause_until(clock() + pause)

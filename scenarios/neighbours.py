@@ -12,10 +12,10 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))  # the rooms first, wherever Locust was started
 
 from results.schema import Scenario
-from scenarios.generator._locust_user import Player
+from scenarios.generator._locust_user import LoadUser
 
 
-class Neighbours(Player):
+class Neighbours(LoadUser):
     """Locust wants a user. It does nothing: `dispatcher.py` keeps the schedules of both neighbours."""
 
     scenario = Scenario.NEIGHBOURS

@@ -13,10 +13,10 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))  # the rooms first, wherever Locust was started
 
 from results.schema import Scenario
-from scenarios.generator._locust_user import Player
+from scenarios.generator._locust_user import LoadUser
 
 
-class Steady(Player):
+class Steady(LoadUser):
     """Locust wants a user. It does nothing: `dispatcher.py` keeps the schedule."""
 
     scenario = Scenario.STEADY

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import uvicorn
 
-ROOMS = Path(__file__).resolve().parent.parent
+PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
 
-def serve(port: int, loop: str, workers: int, threads: int) -> None:
+def serve_example_app(port: int, loop: str, workers: int, threads: int) -> None:
     """Serve on 127.0.0.1 until stopped. Workers and their upstreams inherit the thread count by environment."""
     from targets.app import app  # noqa: PLC0415 - only this process prints the routes
 
     os.environ["ATONCE_APP_THREADS"] = str(threads)
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOMS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     for path, methods in app.openapi()["paths"].items():
         description = next(iter(methods.values())).get("description", "")
         print(f"  http://127.0.0.1:{port}{path:<18} {description.partition('. ')[0]}", file=sys.stderr)
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--loop", choices=["auto", "asyncio", "uvloop"], default="asyncio")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=40, help="AnyIO's thread tokens per worker")
-    serve(**vars(parser.parse_args()))
+    serve_example_app(**vars(parser.parse_args()))
 
 
 if __name__ == "__main__":

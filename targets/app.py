@@ -18,24 +18,24 @@ from fastapi.responses import JSONResponse
 
 from targets import neighbours, upstream
 from targets.agent.probe import Probe
-from targets.child_processes import leave_with_parent
-from targets.lesson import Lab, gather, variants, waiting
+from targets.child_processes import exit_with_parent
+from targets.lesson import LessonRoutes, gather, variants, waiting
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open what all requests share before the first one, close it after the last one."""
-    leave_with_parent()
+    exit_with_parent()
     if threads := os.environ.get("ATONCE_APP_THREADS"):
         anyio.to_thread.current_default_thread_limiter().total_tokens = int(threads)
-    async with upstream.running() as url, waiting.client_opened(app, url):
+    async with upstream.run_upstream() as url, waiting.open_client(app, url):
         app.state.upstream = url
-        async with lab.lifespan(app) if lab else nullcontext():
+        async with lesson_routes.lifespan(app) if lesson_routes else nullcontext():
             gc.freeze()  # what start-up made is no garbage: a full collection would hold the loop 65 ms to find that out again
             yield
 
 
-lab = Lab() if os.environ.get("ATONCE_TARGET_LAB") != "0" else None
+lesson_routes = LessonRoutes() if os.environ.get("ATONCE_TARGET_LAB") != "0" else None
 app = FastAPI(title="atonce example app", description=__doc__, lifespan=lifespan)
 if os.environ.get("ATONCE_TARGET_PROBE") != "0":
     app.add_middleware(Probe)
@@ -43,19 +43,22 @@ app.include_router(variants.router)
 app.include_router(waiting.router)
 app.include_router(gather.router)
 app.include_router(neighbours.router)
-for router in lab.routers if lab else ():
+for router in lesson_routes.routers if lesson_routes else ():
     app.include_router(router)
 
 
-async def upstream_failed(status: int, why: str, _request: Request, error: Exception) -> JSONResponse:
+async def answer_upstream_error(status: int, why: str, _request: Request, error: Exception) -> JSONResponse:
     """Say that the fault is the other service's, and which."""
     return JSONResponse({"detail": f"the upstream {why} ({type(error).__name__})"}, status)
 
 
-FAULTS = ((504, "took too long"), (502, "answered with an error"), (502, "cannot be reached, or broke off"))
+UPSTREAM_FAULTS = ((504, "took too long"), (502, "answered with an error"), (502, "cannot be reached, or broke off"))
 app.add_exception_handler(
-    httpx.PoolTimeout, partial(upstream_failed, 503, "was not asked: no connection of the client's pool became free")
+    httpx.PoolTimeout, partial(answer_upstream_error, 503, "was not asked: no connection of the client's pool became free")
 )
-for failures in ((httpx.TimeoutException, httpx.HTTPStatusError, httpx.HTTPError), *(lab.failures if lab else ())):
-    for failure, (status, why) in zip(failures, FAULTS, strict=True):
-        app.add_exception_handler(failure, partial(upstream_failed, status, why))
+for failures in (
+    (httpx.TimeoutException, httpx.HTTPStatusError, httpx.HTTPError),
+    *(lesson_routes.failures if lesson_routes else ()),
+):
+    for failure, (status, why) in zip(failures, UPSTREAM_FAULTS, strict=True):
+        app.add_exception_handler(failure, partial(answer_upstream_error, status, why))

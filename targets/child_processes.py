@@ -9,38 +9,38 @@ import os
 import threading
 import time
 
-NICE = 10  # workers take what the event loop (and whoever loads it) leaves: neither may starve beside them
+_WORKER_NICENESS = 10  # workers take what the event loop (and whoever loads it) leaves: neither may starve beside them
 
 
-def leave_with_parent() -> None:
+def exit_with_parent() -> None:
     """In a worker process: end when its parent is gone, however it went."""
     if parent := multiprocessing.parent_process():
 
-        def follow() -> None:
+        def exit_after_parent() -> None:
             parent.join()
             os._exit(1)
 
-        threading.Thread(target=follow, daemon=True).start()
+        threading.Thread(target=exit_after_parent, daemon=True).start()
 
 
-def begin() -> None:
+def init_pool_worker() -> None:
     """What a worker of the pool does first."""
-    os.nice(NICE)
-    leave_with_parent()
+    os.nice(_WORKER_NICENESS)
+    exit_with_parent()
 
 
-def who() -> tuple[int, int]:
+def identify_worker() -> tuple[int, int]:
     """Number and niceness of the worker that answers; it takes its time, so that others answer as well."""
     time.sleep(0.02)
     return os.getpid(), os.nice(0)
 
 
-def compute(rounds: int) -> int:
+def compute_chain(rounds: int) -> int:
     """Pure Python, which keeps the GIL: a chain of so many steps, whose end depends on each of them."""
-    found = 1
+    value = 1
     for _ in range(rounds):
-        found = (found * 1_103_515_245 + 12_345) % 2_147_483_648
-    return found
+        value = (value * 1_103_515_245 + 12_345) % 2_147_483_648
+    return value
 
 
 def hash_password(rounds: int) -> str:

@@ -13,44 +13,44 @@ from urllib.parse import parse_qsl
 
 import anyio.to_thread  # noqa: F401 - not used, but the probe tells the pool of every target by it
 
-from targets.agent.probe import Probe, Receive, Scope, Send, current_visit
-from targets.agent.trace_log import NANO
-from targets.agent.trace_log import seconds as clock
+from targets.agent.probe import Probe, Receive, Scope, Send, current_trace
+from targets.agent.trace_log import NANOS_PER_SECOND
+from targets.agent.trace_log import clock_seconds as clock
 
-FREEZE = 1.0  # seconds
-COARSE = 0.002  # seconds that a timer may come late: asyncio rounds up to whole milliseconds, uvloop counts in them
+_FREEZE_SECONDS = 1.0  # seconds
+_TIMER_TOLERANCE = 0.002  # seconds that a timer may come late: asyncio rounds up to whole milliseconds, uvloop counts in them
 
 
-class Server:
+class _ReferenceServer:
     """Its places by URL, and how many requests each URL had; only the loop's thread changes them."""
 
     def __init__(self) -> None:
-        self.places: dict[bytes, Places] = {}
-        self.asked: dict[bytes, int] = {}
+        self.places: dict[bytes, _PlacePool] = {}
+        self.request_counts: dict[bytes, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or the server's own questions at its start and end."""
         if scope["type"] == "lifespan":
-            await live(receive, send)
+            await _answer_lifespan(receive, send)
             return
         query = dict(parse_qsl(scope["query_string"].decode()))
         try:
-            room, places = scope["path"].strip("/").split("/")
-            wanted, seconds, freeze_at = int(places), float(query["seconds"]), int(query.get("freeze_at", 0))
+            kind, count_text = scope["path"].strip("/").split("/")
+            place_count, seconds, freeze_at = int(count_text), float(query["seconds"]), int(query.get("freeze_at", 0))
         except (ValueError, KeyError):
-            room, wanted, seconds, freeze_at = "", 0, 0.0, 0
-        if room != "places" or wanted < 1 or not 0 < seconds <= 5:  # noqa: PLR2004 - as the example app allows
-            await answer(send, 404, {"detail": "ask for /places/6?seconds=0.05"})
+            kind, place_count, seconds, freeze_at = "", 0, 0.0, 0
+        if kind != "places" or place_count < 1 or not 0 < seconds <= 5:  # noqa: PLR2004 - as the example app allows
+            await _send_json_answer(send, 404, {"detail": "ask for /places/6?seconds=0.05"})
             return
         url = scope["raw_path"] + scope["query_string"]
-        self.asked[url] = self.asked.get(url, 0) + 1
-        if self.asked[url] == freeze_at:
-            freeze()
-        await self.places.setdefault(url, Places(wanted)).occupy(seconds)
-        await answer(send, 200, {"waited": seconds})
+        self.request_counts[url] = self.request_counts.get(url, 0) + 1
+        if self.request_counts[url] == freeze_at:
+            _freeze_process()
+        await self.places.setdefault(url, _PlacePool(place_count)).occupy(seconds)
+        await _send_json_answer(send, 200, {"waited": seconds})
 
 
-class Places:
+class _PlacePool:
     """Some places, given away in the order of coming (asyncio's semaphore is fair), and when each of the free ones became so."""
 
     def __init__(self, count: int) -> None:
@@ -61,26 +61,26 @@ class Places:
 
         The last two milliseconds are waited for by turning the loop, which goes on serving others meanwhile.
         """
-        visit, came = current_visit.get(), clock()
+        trace, arrival = current_trace.get(), clock()
         async with self.semaphore:
-            begin = max(came, self.free_since.popleft())
-            await asyncio.sleep(max(0.0, begin + seconds - clock() - COARSE))
+            begin = max(arrival, self.free_since.popleft())
+            await asyncio.sleep(max(0.0, begin + seconds - clock() - _TIMER_TOLERANCE))
             while (end := clock()) < begin + seconds:  # noqa: ASYNC110 - nothing else knows when it is time
                 await asyncio.sleep(0)
             self.free_since.append(end)
-        if visit:
-            visit.handler_start, visit.handler_end = round(begin * NANO), round(end * NANO)
+        if trace:
+            trace.handler_start, trace.handler_end = round(begin * NANOS_PER_SECOND), round(end * NANOS_PER_SECOND)
 
 
-def freeze() -> None:
+def _freeze_process() -> None:
     """Stop the process's only loop: nothing is read, served or answered. The record is in the clock that the host shares."""
     begin = clock()
-    time.sleep(FREEZE)
-    if app.journal:
-        app.journal.lines.append(["frozen", begin, clock()])
+    time.sleep(_FREEZE_SECONDS)
+    if app.trace_log:
+        app.trace_log.lines.append(["frozen", begin, clock()])
 
 
-async def answer(send: Send, status: int, body: dict[str, object]) -> None:
+async def _send_json_answer(send: Send, status: int, body: dict[str, object]) -> None:
     """One JSON answer."""
     content = json.dumps(body, separators=(",", ":")).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
@@ -88,7 +88,7 @@ async def answer(send: Send, status: int, body: dict[str, object]) -> None:
     await send({"type": "http.response.body", "body": content})
 
 
-async def live(receive: Receive, send: Send) -> None:
+async def _answer_lifespan(receive: Receive, send: Send) -> None:
     """The lifespan protocol: say that start and end are done."""
     gc.freeze()
     ended = False
@@ -98,4 +98,4 @@ async def live(receive: Receive, send: Send) -> None:
         await send({"type": f"{kind}.complete"})
 
 
-app = Probe(Server())
+app = Probe(_ReferenceServer())

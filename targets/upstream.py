@@ -24,8 +24,8 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi import Path as PathParameter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-PATIENCE = 0.25  # seconds that a caller waits for an upstream that is known to fail
-GONE = "http://127.0.0.1:1"  # only root may listen there, and nobody does
+FAULT_TIMEOUT = 0.25  # seconds that a caller waits for an upstream that is known to fail
+UNREACHABLE_URL = "http://127.0.0.1:1"  # only root may listen there, and nobody does
 
 
 class Fault(StrEnum):
@@ -37,14 +37,14 @@ class Fault(StrEnum):
 
     def url(self, upstream: str) -> str:
         """What to call to see it."""
-        return {Fault.SLOW: f"{upstream}/delay/1", Fault.ERROR: f"{upstream}/status/500", Fault.GONE: GONE}[self]
+        return {Fault.SLOW: f"{upstream}/delay/1", Fault.ERROR: f"{upstream}/status/500", Fault.GONE: UNREACHABLE_URL}[self]
 
 
 app = FastAPI(title="upstream")
 app.state.connections = app.state.requests = app.state.looks = 0
 
 
-class Counted(HttpToolsProtocol):
+class CountingProtocol(HttpToolsProtocol):
     """One connection to the upstream, counted when it is accepted; and so are its requests."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in the class above
@@ -90,15 +90,15 @@ async def counters() -> dict[str, int]:
     return {"connections": app.state.connections - app.state.looks, "requests": app.state.requests - app.state.looks}
 
 
-async def counted(url: str) -> dict[str, int]:
+async def fetch_counters(url: str) -> dict[str, int]:
     """What the upstream at an address has counted."""
     async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
-        found: dict[str, int] = (await client.get(f"{url}/counters")).raise_for_status().json()
-        return found
+        counts: dict[str, int] = (await client.get(f"{url}/counters")).raise_for_status().json()
+        return counts
 
 
 @contextmanager
-def reached_directly() -> Iterator[None]:
+def bypass_proxies() -> Iterator[None]:
     """While the block runs, no client of this process asks for this machine at somebody's proxy."""
     before = os.environ.get("no_proxy")  # as clients read it: the other spelling counts where this is missing
     others = before or os.environ.get("NO_PROXY")
@@ -111,7 +111,7 @@ def reached_directly() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[str]:
+async def run_upstream() -> AsyncIterator[str]:
     """Run the upstream while the block runs, and give its address. Ready is asked for, never slept for."""
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -124,7 +124,7 @@ async def running() -> AsyncIterator[str]:
     try:
         async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
             await client.get("/get")  # connects at once: the socket listens; answered as soon as it is up
-        with reached_directly():
+        with bypass_proxies():
             yield url
     finally:
         process.terminate()
@@ -138,7 +138,7 @@ def main() -> None:
     arguments = parser.parse_args()
     threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
     # Not uvicorn's own --fd: that takes every socket for a Unix one, so TCP_NODELAY stays off and answers lag 40 ms.
-    server = uvicorn.Server(uvicorn.Config(app, http=Counted, log_level="warning", access_log=False))
+    server = uvicorn.Server(uvicorn.Config(app, http=CountingProtocol, log_level="warning", access_log=False))
     server.run(sockets=[socket.socket(fileno=arguments.fd)])
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reports.model import Report
-from reports.report import explain
+from reports.report import build_report
 from tests import simulate
 from tests.front import Here
 from tests.processes import ROOT
@@ -23,13 +23,13 @@ def honest_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def honest(honest_run: Path) -> Report:
     """The report of the clean simulated run."""
-    return explain(honest_run)
+    return build_report(honest_run)
 
 
 @pytest.fixture(scope="session")
 def example() -> Report:
     """The stored examination of the ward."""
-    return explain(ROOT / "results" / "example-doctor")
+    return build_report(ROOT / "results" / "example-doctor")
 
 
 @pytest.fixture

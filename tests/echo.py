@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from scenarios.generator.job import Letter
+from scenarios.generator.job import RequestTemplate
 from tests.processes import ROOT
 
 LOADED = """
@@ -20,24 +20,24 @@ from pathlib import Path
 from types import SimpleNamespace
 from results.schema import Cell
 from scenarios.generator.client import Client
-from scenarios.generator.recorder import Place, Recorder
-from scenarios.generator.job import Letter
+from scenarios.generator.recorder import Recorder, SampleKey
+from scenarios.generator.job import RequestTemplate
 url, letter, cell = json.loads(sys.stdin.read())
 cell = Cell.from_dict(cell)
 fired = []
 heard = SimpleNamespace(request=SimpleNamespace(fire=lambda **told: fired.append(told["response_length"])))
 with tempfile.TemporaryDirectory() as folder:
     recorder = Recorder(Path(folder), "w")
-    client = Client(SimpleNamespace(events=heard), url, recorder, {cell.route: Letter(**letter)})
+    client = Client(SimpleNamespace(events=heard), url, recorder, {cell.route: RequestTemplate(**letter)})
     connection = client.new_connection()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number in range(2):
-        print(*client.ask(connection, Place(cell.name, "steady", cell.route, "x", 0), cell, 0.0), fired[-1])
+        print(*client.send_request(connection, SampleKey(cell.name, "steady", cell.route, "x", 0), cell, 0.0), fired[-1])
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
-def request_under_load(url: str, letter: Letter, cell: dict[str, Any]) -> tuple[list[list[str]], float]:
+def request_under_load(url: str, letter: RequestTemplate, cell: dict[str, Any]) -> tuple[list[list[str]], float]:
     """Ask twice as the load generator does; per request whether it was answered, rightly, and its length; and MB more at its peak."""
     told = json.dumps([url, {"headers": letter.headers, "body": letter.body, "path": letter.path}, cell])
     shown = subprocess.run([sys.executable, "-c", LOADED], input=told, cwd=ROOT, capture_output=True, text=True, check=False)

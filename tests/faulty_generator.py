@@ -11,33 +11,33 @@ from collections.abc import Callable
 import gevent
 from gevent.monkey import get_original
 
-from scenarios.generator.cell_run import Cue
+from scenarios.generator.cell_run import CellRun
 from scenarios.generator.dispatcher import Dispatcher
 
 CLEAN, LATE, SKIPS, SLOW, STALLS, SPINS = range(1, 7)
 stand_still: Callable[[float], None] = get_original("time", "sleep")
-send, send_all, pause_until = Dispatcher.send, Dispatcher.send_all, Cue.pause_until
+send, send_all, pause_until = Dispatcher.send, Dispatcher.send_all, CellRun.pause_until
 numbers = itertools.count(1)
 
 
-def faulty_send(self: Dispatcher, cue: Cue, due: float) -> None:
+def faulty_send(self: Dispatcher, cell_run: CellRun, due: float) -> None:
     """Late: every request waits 20 ms. Skips: every 50th is forgotten."""
     if self.cell.repeat == LATE:
         gevent.sleep(0.02)
     if self.cell.repeat == SKIPS and not next(numbers) % 50:
         self.in_flight -= 1
         return
-    send(self, cue, due)
+    send(self, cell_run, due)
 
 
-def faulty_send_all(self: Dispatcher, cue: Cue) -> None:
+def faulty_send_all(self: Dispatcher, cell_run: CellRun) -> None:
     """Stalls: the process stands still for 50 ms once a second. Spins: a thread of it never rests."""
     over = time.perf_counter() + self.cell.warm_up + self.cell.window
     if self.cell.repeat == STALLS:
         gevent.spawn(stall_until, over)
     if self.cell.repeat == SPINS:
         gevent.get_hub().threadpool.spawn(spin_until, over)
-    send_all(self, cue)
+    send_all(self, cell_run)
 
 
 def stall_until(over: float) -> None:
@@ -53,10 +53,10 @@ def spin_until(over: float) -> None:
         pass
 
 
-def faulty_pause(self: Cue, moment: float) -> None:
+def faulty_pause(self: CellRun, deadline: float) -> None:
     """Slow: the schedule is played at 0.8 of its speed."""
-    pause_until(self, self.go + (moment - self.go) / 0.8 if self.cell.repeat == SLOW else moment)
+    pause_until(self, self.start_time + (deadline - self.start_time) / 0.8 if self.cell.repeat == SLOW else deadline)
 
 
 if "locust" in sys.modules:  # a test may ask for the numbers above without catching the faults
-    Dispatcher.send, Dispatcher.send_all, Cue.pause_until = faulty_send, faulty_send_all, faulty_pause  # type: ignore[method-assign]
+    Dispatcher.send, Dispatcher.send_all, CellRun.pause_until = faulty_send, faulty_send_all, faulty_pause  # type: ignore[method-assign]

@@ -1,17 +1,17 @@
 """The decision guide as the README shows it: a table of Markdown."""
 
-from reports.formatting import number
-from reports.render.decision_guide import Row, forms
+from reports.formatting import format_number
+from reports.render.decision_guide import GuideRow, group_by_form
 
 HEAD = ("you call", "form", "serves at once here, with", "what limits it")
 
 
-def markdown(rows: tuple[Row, ...]) -> str:
+def markdown(rows: tuple[GuideRow, ...]) -> str:
     """The guide as a table of Markdown: a line for each form, the question in its first line only."""
     lines, asked = [HEAD, ("---",) * len(HEAD)], ""
-    for form in forms(tuple(row for row in rows if row.served is not None)):
+    for form in group_by_form(tuple(row for row in rows if row.served_at_once is not None)):
         first = form[0]
-        served = ", ".join(f"{number(row.served or 0)} of {row.users} ({row.what})" for row in form)
+        served = ", ".join(f"{format_number(row.served_at_once or 0)} of {row.users} ({row.what})" for row in form)
         limits = "; ".join(dict.fromkeys(row.limit.partition(" (")[0] for row in form))
         lines.append(
             (first.question if first.question != asked else "", f"{first.form}: {first.advice or 'unclear'}", served, limits)

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from targets import neighbours
 from targets.agent.probe import Probe
-from targets.lesson import closed, variants
+from targets.lesson import unavailable_router, variants
 from targets.lesson.variants import Seconds
 
 
@@ -89,7 +89,7 @@ lying_app = app_with("/async", lies)
 dying_app = app_with("/async", dies)
 wrong_app = app_with("/async", often_wrong)
 closed_app = app_with("/async", blocks)
-closed_app.include_router(closed("/aiohttp", "aiohttp"))
+closed_app.include_router(unavailable_router("/aiohttp", "aiohttp"))
 counting_app = app_with("/slow", fails)
 counting_app.add_middleware(Counter)
 lumpy_app = app_with("/held", blocks)

@@ -19,4 +19,4 @@ async def calls(request: Request, client: Client, seconds: Seconds = 0.02) -> An
     failed, at = divmod(next(numbers), 10)
     fault = list(upstream.Fault)[failed % 3]
     url = fault.url(request.app.state.upstream) if at == 9 else f"/delay/{seconds}"
-    return (await client.get(url, timeout=upstream.PATIENCE)).raise_for_status().json()
+    return (await client.get(url, timeout=upstream.FAULT_TIMEOUT)).raise_for_status().json()

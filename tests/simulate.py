@@ -13,11 +13,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from results.schema import Cell, Law, Neighbour, Phase, Scenario, Status, Variant, written
+from results.schema import ArrivalDistribution, Cell, Neighbour, Phase, Scenario, Status, Variant, base_variant
 from results.spool import Spool
-from results.store import RunFolder
-from scenarios.generator.arrivals import moments
-from scenarios.plans.model import BEHIND_AWAIT, Act, Plan, reproduction
+from results.store import RunWriter
+from scenarios.generator.arrivals import arrival_times
+from scenarios.plans.model import BEHIND_AWAIT_VARIANT, Plan, Session, quick_plan
 
 CALM = (0.0, 0.0, 0, 0, 0)  # nothing stolen, nobody waiting for a core, nothing swapped, no CPU limit
 IDLE = 0.002  # seconds that an innocent route takes when nobody disturbs it
@@ -48,7 +48,7 @@ class Truth:
 
 HONEST: dict[str, "Truth"] = {
     Variant.BROKEN_ASYNC: Truth(1, holds_loop=True),
-    BEHIND_AWAIT: Truth(1, holds_loop=True, suspends=True),
+    BEHIND_AWAIT_VARIANT: Truth(1, holds_loop=True, suspends=True),
     Variant.TO_THREAD: Truth(6),
     Variant.SYNC: Truth(40, holds_threads=True),
     Variant.ASYNC: Truth(10_000),
@@ -71,7 +71,7 @@ class World:
     """What may be changed before the run is written: rows on their way to the spool, and the run's facts."""
 
     truths: dict[str, Truth] = field(default_factory=lambda: dict(HONEST))
-    plan: Plan = field(default_factory=lambda: reproduction(0.1))
+    plan: Plan = field(default_factory=lambda: quick_plan(0.1))
     edit: Callable[[str, list[list[Any]]], list[list[Any]]] = lambda _cell, lines: lines
     facts: Callable[[dict[str, Any]], None] = lambda _facts: None
     cut: float | None = None  # seconds after a window's end at which waiting stops; None: until all is answered
@@ -85,13 +85,13 @@ class World:
 
     def truth(self, variant: str) -> Truth:
         """How a variant behaves; an experiment behaves as it is written, unless it is planted."""
-        return self.truths.get(variant) or self.truths[written(variant)]
+        return self.truths.get(variant) or self.truths[base_variant(variant)]
 
 
 def acts_of(*variants: str) -> Plan:
     """As much of the quick plan as is about some variants: a fault in one cell needs no sixty others beside it."""
-    whole = reproduction(0.1)
-    return replace(whole, acts=tuple(act for act in whole.acts if act.variant in variants))
+    whole = quick_plan(0.1)
+    return replace(whole, sessions=tuple(act for act in whole.sessions if act.variant in variants))
 
 
 def closed_loop(cell: Cell, places: int, service: float, start: float) -> list[Request]:
@@ -153,13 +153,13 @@ def write(root: Path, world: World) -> Path:
     """Write a sealed run folder."""
     path = root / "20260101T000000Z-reproduce-0000"
     path.mkdir(parents=True)
-    run = RunFolder(path, "reproduce")
+    run = RunWriter(path, "reproduce")
     facts: dict[str, Any] = {
         "seed": 1,
         "plan": {"seconds": world.plan.seconds, "notes": [], "cells": [cell.to_dict() for cell in world.plan.cells]},
         "schedule": "0" * 64,
         "loop": "asyncio",
-        "loops": {act.name: act.loop for act in world.plan.acts if act.loop},
+        "loops": {act.name: act.loop for act in world.plan.sessions if act.loop},
         "workers": 1,
         "machine": {**MACHINE, "app_core": 1, "locust_core": 0},
         "packages": dict.fromkeys(NAMES, "1.0"),
@@ -167,15 +167,15 @@ def write(root: Path, world: World) -> Path:
     }
     world.facts(facts)
     run.open(**facts)
-    run.facts["origin"] = 0.0
+    run.metadata["origin"] = 0.0
     now = 1.0
-    for act in world.plan.acts:
+    for act in world.plan.sessions:
         now = write_act(path, world, act, now) + 1.0
     run.close(world.status)
     return path
 
 
-def write_act(path: Path, world: World, act: Act, now: float) -> float:
+def write_act(path: Path, world: World, act: Session, now: float) -> float:
     """One act's spools."""
     began = now
     samples, load = Spool(path / "samples" / f"{act.name}.jsonl"), Spool(path / "load" / f"{act.name}.jsonl")
@@ -198,13 +198,17 @@ def write_act(path: Path, world: World, act: Act, now: float) -> float:
             ]
         lines = [line for one in crowd for line in lines_of(cell.name, cell.route, cell, one, world, opened, end)]
         pings = [one for ping in cell.neighbours for one in pinged(cell, ping, truth, crowd, now)]
-        aside = [line for route, one in pings for line in lines_of(cell.aside, route, cell, one, world, opened, end)]
-        for line in number([*world.edit(cell.name, lines), *world.edit(cell.aside, aside)], act.name, seq, world):
+        aside = [line for route, one in pings for line in lines_of(cell.neighbour_cell_name, route, cell, one, world, opened, end)]
+        for line in number([*world.edit(cell.name, lines), *world.edit(cell.neighbour_cell_name, aside)], act.name, seq, world):
             samples.write(*line)
         seq += 2 * (len(lines) + len(aside)) + 1
         bounds = {"go": now, "open": opened, "close": closed, "end": end}
         marks = ("go", "end") if cell.scenario is Scenario.BURST else tuple(bounds)
-        beside = [(cell.aside, [one for _, one in pings])] if cell.neighbours and cell.aside != cell.name else []
+        beside = (
+            [(cell.neighbour_cell_name, [one for _, one in pings])]
+            if cell.neighbours and cell.neighbour_cell_name != cell.name
+            else []
+        )
         for name, requests in [(cell.name, crowd or [one for _, one in pings]), *beside]:
             for mark in marks:
                 load.write("mark", name, mark, bounds[mark], 0, area(requests, bounds[mark]), *CALM)
@@ -229,7 +233,7 @@ def play(cell: Cell, truth: Truth, service: float, now: float, *, unfair: bool) 
         return []
     if cell.arrivals:
         if cell.scenario is Scenario.FLOOR:
-            sent = [now + moment for moment in moments(cell.arrivals.profile, cell.arrivals.law, "1")]
+            sent = [now + moment for moment in arrival_times(cell.arrivals.profile, cell.arrivals.law, "1")]
             return [Request(i % 64, one, one + IDLE / 2, one + IDLE / 2, one + IDLE) for i, one in enumerate(sent)]
         return arrived(cell, truth.places, service, now)
     if unfair:
@@ -240,7 +244,9 @@ def play(cell: Cell, truth: Truth, service: float, now: float, *, unfair: bool) 
 def pinged(cell: Cell, ping: Neighbour, truth: Truth, crowd: list[Request], now: float) -> list[tuple[str, Request]]:
     """One neighbour's requests in one cell."""
     found = []
-    for moment in moments(((cell.warm_up + cell.window, ping.rate, ping.rate),), Law.POISSON, f"1/{ping.kind}"):
+    for moment in arrival_times(
+        ((cell.warm_up + cell.window, ping.rate, ping.rate),), ArrivalDistribution.POISSON, f"1/{ping.kind}"
+    ):
         due = now + moment
         end = due + felt(ping, truth, crowd, due)
         found.append((ping.route, Request(0, due, end - IDLE / 2, end - IDLE / 4, end)))
@@ -280,14 +286,14 @@ def arrived(cell: Cell, places: int, service: float, start: float) -> list[Reque
     """Arrivals at a rate on `places` servers, first come first served."""
     assert cell.arrivals is not None
     free, found = [start] * min(places, 1000), list[Request]()
-    for user, moment in enumerate(moments(cell.arrivals.profile, cell.arrivals.law, "1")):
+    for user, moment in enumerate(arrival_times(cell.arrivals.profile, cell.arrivals.law, "1")):
         begin = max(start + moment + OVERHEAD, heapq.heappop(free))
         heapq.heappush(free, begin + service)
         found.append(Request(user, start + moment, begin, begin + service, begin + service + OVERHEAD))
     return found
 
 
-def write_probe(path: Path, act: Act, span: tuple[float, float], world: World, worked: list[tuple[float, float]]) -> None:
+def write_probe(path: Path, act: Session, span: tuple[float, float], world: World, worked: list[tuple[float, float]]) -> None:
     """The server's journal: what ran, and its pools ten times a second while it was up."""
     truth = world.truth(act.variant) if act.cells else Truth(1)  # who is only asked never shows how it behaves
     folder = path / "probe"

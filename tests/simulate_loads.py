@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from results.schema import Arrivals, Cell, Law, Phase, Pool, Scenario, Status
+from results.schema import ArrivalDistribution, Arrivals, Cell, ConnectionMode, Phase, Scenario, Status
 from results.spool import Spool
-from results.store import RunFolder
-from scenarios.generator.arrivals import moments
+from results.store import RunWriter
+from scenarios.generator.arrivals import arrival_times
 from tests.simulate import CALM, MACHINE, NAMES, Request, area, burst, closed_loop, tick
 
 ROUTE = "GET /x"
@@ -35,9 +35,16 @@ class Server:
     frozen: float = 0.0  # seconds that it stands still, from half-time on
 
 
-def steady(rate: float, seconds: float, *, law: Law = Law.POISSON, share: float | None = None, repeat: int = 1) -> Cell:
+def steady(
+    rate: float,
+    seconds: float,
+    *,
+    law: ArrivalDistribution = ArrivalDistribution.POISSON,
+    share: float | None = None,
+    repeat: int = 1,
+) -> Cell:
     """An open cell; the first tenth warms up."""
-    arrivals = Arrivals(law=law, profile=((seconds, rate, rate),), pool=Pool.WARM, warm=8, cap=900)
+    arrivals = Arrivals(law=law, profile=((seconds, rate, rate),), pool=ConnectionMode.WARM, warm=8, cap=900)
     name = f"steady/{ROUTE}/{rate:g}" + ("" if repeat == 1 else f"~{repeat}")
     return cell(name, Scenario.STEADY, 0, seconds, arrivals=arrivals, share=share, repeat=repeat)
 
@@ -58,7 +65,7 @@ def write(root: Path, cells: Iterable[Cell], server: Server, command: str = "run
     """Write a run folder. With `status` RUNNING it is left as a killed driver leaves it: spools only."""
     path, cells = root / f"20260101T000000Z-{command}-0000", tuple(cells)
     path.mkdir(parents=True)
-    run, status = RunFolder(path, command), facts.pop("status", Status.COMPLETE)
+    run, status = RunWriter(path, command), facts.pop("status", Status.COMPLETE)
     facts = {
         "scenario": "steady",
         "host": HOST,
@@ -74,7 +81,7 @@ def write(root: Path, cells: Iterable[Cell], server: Server, command: str = "run
         **facts,
     }
     run.open(**facts)
-    run.facts["origin"] = 0.0
+    run.metadata["origin"] = 0.0
     now = 1.0
     workers = [
         Worker(Spool(path / "samples" / f"worker-{i}.jsonl"), Spool(path / "load" / f"worker-{i}.jsonl"))
@@ -86,7 +93,7 @@ def write(root: Path, cells: Iterable[Cell], server: Server, command: str = "run
         worker.samples.close()
         worker.load.close()
     if status is Status.RUNNING:
-        run.write()
+        run.write_metadata()
     else:
         run.close(status)
     return path
@@ -125,12 +132,12 @@ def play(workers: list[Worker], one: Cell, server: Server, now: float) -> float:
 def opened_by(one: Cell, server: Server, now: float) -> list[Request]:
     """Arrivals on c servers, in the server's order; a refused request has a negative begin."""
     assert one.arrivals is not None
-    rate, seconds = one.arrivals.profile[0][1], one.arrivals.seconds
-    constant = server.metronome or one.arrivals.law is Law.CONSTANT
+    rate, seconds = one.arrivals.profile[0][1], one.arrivals.duration
+    constant = server.metronome or one.arrivals.law is ArrivalDistribution.CONSTANT
     gaps = (
         [i / rate for i in range(round(rate * seconds))]
         if constant
-        else list(moments(((seconds, rate, rate),), Law.POISSON, one.name))
+        else list(arrival_times(((seconds, rate, rate),), ArrivalDistribution.POISSON, one.name))
     )
     found = [Request(user, now + gap, -1.0, -1.0, None) for user, gap in enumerate(gaps)]
     serve(found, server, random.Random(one.name), now + seconds / 2)  # noqa: S311 - a seed, not a secret

@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.metrics.compute import measure
-from reports.metrics.run_data import load
-from reports.verdicts.evidence import exam_of
-from reports.verdicts.model import Exam, Verdict
-from results.schema import Cell, Law, Neighbour, Phase, Scenario
+from reports.metrics.compute import compute_metrics
+from reports.metrics.run_data import load_run
+from reports.verdicts.evidence import gather_route
+from reports.verdicts.model import RouteEvidence, Verdict
+from results.schema import ArrivalDistribution, Cell, Neighbour, Phase, Scenario
 from results.spool import Spool
-from results.store import RunFolder
-from results.thresholds import MANY
-from scenarios.doctor.adaptive_plan import steps
-from scenarios.doctor.levels import Bedside, idle
-from scenarios.generator.arrivals import moments
+from results.store import RunWriter
+from results.thresholds import MANY_USERS
+from scenarios.doctor.adaptive_plan import adaptive_levels
+from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell
+from scenarios.generator.arrivals import arrival_times
 from tests.simulate import CALM, IDLE, MACHINE, NAMES, OVERHEAD, Request, area, tick
 
 ROUTE, ACT = "GET /x", "route-01"
@@ -88,7 +88,7 @@ class Server:
     @property
     def verdict(self) -> Verdict:
         """What the doctor should say of it."""
-        if self.served >= MANY:
+        if self.served >= MANY_USERS:
             return Verdict.SCALES
         return Verdict.POOL_LIMITED if self.places == self.served else Verdict.THREAD_POOL
 
@@ -140,18 +140,18 @@ def rate_between(requests: Iterable[Request], begin: float, end: float) -> float
     return sum(begin < (one.done or math.inf) <= end for one in requests) / (end - begin)
 
 
-def examine(folder: Path, server: Server, seed: int) -> Exam:
+def examine(folder: Path, server: Server, seed: int) -> RouteEvidence:
     """What the doctor knows of such a route, after it has asked what it would ask of a real one."""
-    run, dice = RunFolder(folder, "doctor"), seeded(seed)
+    run, dice = RunWriter(folder, "doctor"), seeded(seed)
     entry = {"route": ROUTE, "act": ACT, "wrong": None, "unfit": None, "skipped": None}
     polite = [server.service.draw(dice) + 2 * OVERHEAD for _ in range(3)]
-    told: dict[str, Any] = {"act": ACT, "route": ROUTE, "path": "/x", "patience": 0.0}
-    bedside = Bedside(service=min(polite[1:]), neighbours=PINGS, **told)
+    told: dict[str, Any] = {"session": ACT, "route": ROUTE, "path": "/x", "ping_cost": 0.0}
+    bedside = LevelPlanner(service_time=min(polite[1:]), neighbours=PINGS, **told)
     calm = dict.fromkeys(("async", "def"), IDLE)
     (folder / "probe").mkdir(parents=True)
-    cells, now = [idle(PINGS, 80.0)], 1.0
+    cells, now = [idle_neighbours_cell(PINGS, 80.0)], 1.0
     now = play(folder, cells[0], server, dice, now)
-    for some in steps(folder, bedside, calm, (), [], lambda *_: True):
+    for some in adaptive_levels(folder, bedside, calm, (), [], lambda *_: True):
         for cell in some:
             cells.append(cell)
             now = play(folder, cell, server, dice, now)
@@ -168,11 +168,11 @@ def examine(folder: Path, server: Server, seed: int) -> Exam:
         patient={},
         acts=["idle", ACT],
     )
-    run.facts["origin"] = 0.0
-    run.write()
-    evidence = load(folder)
-    study = measure(evidence)
-    return exam_of(evidence, study, study.routes[0], entry)
+    run.metadata["origin"] = 0.0
+    run.write_metadata()
+    evidence = load_run(folder)
+    study = compute_metrics(evidence)
+    return gather_route(evidence, study, study.routes[0], entry)
 
 
 def play(folder: Path, cell: Cell, server: Server, dice: random.Random, now: float) -> float:
@@ -186,7 +186,7 @@ def play(folder: Path, cell: Cell, server: Server, dice: random.Random, now: flo
     generator = Spool(folder / "load" / f"{cell.server}.jsonl")
     first = int(1e6 * now)
     told = [(cell.name, ROUTE, one) for one in found]
-    told += [(cell.aside, ping.route, one) for ping, one in pings]
+    told += [(cell.neighbour_cell_name, ping.route, one) for ping, one in pings]
     for seq, (name, route, one) in enumerate(told, first):
         phase = Phase.STEADY if one.sent > opened else Phase.WARM_UP
         samples.write("sent", seq, name, phase, route, cell.variant, one.user, one.sent, one.sent)
@@ -195,7 +195,7 @@ def play(folder: Path, cell: Cell, server: Server, dice: random.Random, now: flo
         samples.write("done", seq, one.done, 200, None, 14, *inner, 50_000)
     end = max([closed, *(one.done or 0.0 for _, _, one in told)])
     bounds = {"go": now, "open": opened, "close": closed, "end": end}
-    names = [(cell.name, found), (cell.aside, aside)]
+    names = [(cell.name, found), (cell.neighbour_cell_name, aside)]
     for name, some in names if cell.scenario is Scenario.CROWD else [(cell.name, aside)]:
         for mark, moment in bounds.items():
             generator.write("mark", name, mark, moment, 0, area(list(some), moment), *CALM)
@@ -210,7 +210,7 @@ def pinged(cell: Cell, ping: Neighbour, found: list[Asked], now: float) -> list[
     """The innocent requests beside a level: the `def` one gets its thread after all before it."""
     sent, asides = [one.sent for one in found], []
     span = cell.warm_up + cell.window
-    schedule = moments(((span, ping.rate, ping.rate),), Law.POISSON, f"1/{ping.kind}")
+    schedule = arrival_times(((span, ping.rate, ping.rate),), ArrivalDistribution.POISSON, f"1/{ping.kind}")
     for moment in schedule:
         before = bisect(sent, now + moment) - 1
         begin = now + moment + OVERHEAD

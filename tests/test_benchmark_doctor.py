@@ -110,7 +110,7 @@ def test_what_was_kept_is_judged_again(example: Report, monkeypatch: pytest.Monk
     run.mkdir(parents=True)
     assert kept(run.parent) == ({}, 0.0, "no run was kept")
     (run / "run.json").touch()
-    monkeypatch.setattr(doctor, "explain", {run: example}.__getitem__)
+    monkeypatch.setattr(doctor, "build_report", {run: example}.__getitem__)
     found, seconds, trouble = kept(run.parent)
     assert (len(found["routes"]), round(seconds), trouble) == (27, 284, "")
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from reports.model import Report
-from reports.report import explain
-from reports.verdicts.culprit import Blame, Held, held, holds_of, read_holds, shown
-from targets.agent.stack_frames import COLLECTOR
+from reports.report import build_report
+from reports.verdicts.culprit import Culprit, LoopHolds, display_path, merge_holds, read_holds, summarise_holds
+from targets.agent.stack_frames import GC_STACK
 
 HOME = Path("/srv/shop")
 SITE = "/venv/lib/python3.11/site-packages"
@@ -36,14 +36,14 @@ def line(start: float, *told: Sequence[Any], place: str = "request", blind: floa
     return ["hold", start, round(start + sum(weight for weight, _ in told), 6), place, blind, list(told)]
 
 
-def facts(*lines: list[Any], window: tuple[float, float] = (0.0, 100.0), origin: float = 0.0) -> Held:
+def facts(*lines: list[Any], window: tuple[float, float] = (0.0, 100.0), origin: float = 0.0) -> LoopHolds:
     """What a few lines say."""
-    return held(lines, window, origin, [HOME])
+    return summarise_holds(lines, window, origin, [HOME])
 
 
-def only(*lines: list[Any]) -> Blame:
+def only(*lines: list[Any]) -> Culprit:
     """The one line to blame."""
-    (blame,) = facts(*lines).blames
+    (blame,) = facts(*lines).culprits
     return blame
 
 
@@ -79,8 +79,8 @@ def test_stacks_of_one_line_are_added_up() -> None:
     """Whatever lies below it; what is told of them is the heaviest's."""
     other = [f"{LIB}/ssl.py", 1, "SSLContext.load", "self.load_verify_locations", False]
     found = facts(line(1, [0.03, [RECV, GET, HELPER, HANDLER]], [0.01, [other, GET, HELPER, HANDLER]]), line(2, [0.04, [HANDLER]]))
-    assert [(round(one.share, 6), one.file, one.holds) for one in found.blames] == [(0.5, "prices.py", 1), (0.5, "main.py", 1)]
-    assert found.blames[0].library == "requests.get -> socket.recv_into"
+    assert [(round(one.share, 6), one.file, one.holds) for one in found.culprits] == [(0.5, "prices.py", 1), (0.5, "main.py", 1)]
+    assert found.culprits[0].library == "requests.get -> socket.recv_into"
     assert round(found.seconds, 6) == 0.08
 
 
@@ -88,7 +88,7 @@ def test_holds_are_counted_and_measured() -> None:
     """Each as long as it was on that line."""
     blame = only(*(line(start, [seconds, [HANDLER, APP]]) for start, seconds in ((1, 0.02), (2, 0.03), (3, 0.1))))
     assert (blame.holds, blame.longest, blame.median) == (3, 0.1, 0.03)
-    assert round(blame.held, 6) == 0.15
+    assert round(blame.hold_seconds, 6) == 0.15
 
 
 def test_the_pieces_of_a_long_hold_are_one() -> None:
@@ -96,7 +96,7 @@ def test_the_pieces_of_a_long_hold_are_one() -> None:
     first = line(1.0, [0.5, [HANDLER]], blind=0.1)
     second = line(1.5, [0.2, [HANDLER]], blind=0.2)
     third = line(1.700001, [0.02, [HANDLER]])
-    assert [(hold.start, hold.end) for hold in holds_of([first, second, third])] == [(1.0, 1.7), (1.700001, 1.720001)]
+    assert [(hold.start, hold.end) for hold in merge_holds([first, second, third])] == [(1.0, 1.7), (1.700001, 1.720001)]
     blame = only(first, second, third)
     assert (blame.holds, round(blame.longest, 6)) == (2, 0.7)
     assert round(blame.blind, 3) == round(0.3 / 0.72, 3)
@@ -105,27 +105,27 @@ def test_the_pieces_of_a_long_hold_are_one() -> None:
 def test_time_of_nobody_is_told_apart_and_dilutes_nothing() -> None:
     """Other threads and processes are no line of the app."""
     found = facts(line(1, [0.03, []], [0.01, [HANDLER]]), line(2, [0.05, []], place="elsewhere"))
-    assert (found.blames[0].share, found.seconds, found.nobody) == (1.0, 0.01, 0.08)
-    assert facts() == Held(0.0, 0.0, ())
+    assert (found.culprits[0].share, found.seconds, found.unattributed) == (1.0, 0.01, 0.08)
+    assert facts() == LoopHolds(0.0, 0.0, ())
 
 
 def test_garbage_collections_are_told_apart_and_are_no_lines_fault() -> None:
     """Neither somebody's time nor nobody's; the watch and this room agree on their name."""
-    found = facts(line(1, (0.03, COLLECTOR), [0.01, [HANDLER]]), line(2, (0.05, COLLECTOR), [0.02, []]))
-    assert (found.collected, found.seconds, found.nobody) == (0.08, 0.01, 0.02)
-    assert [one.file for one in found.blames] == ["main.py"]
+    found = facts(line(1, (0.03, GC_STACK), [0.01, [HANDLER]]), line(2, (0.05, GC_STACK), [0.02, []]))
+    assert (found.gc_seconds, found.seconds, found.unattributed) == (0.08, 0.01, 0.02)
+    assert [one.file for one in found.culprits] == ["main.py"]
 
 
 def test_a_task_of_the_apps_own_is_elsewhere() -> None:
     """By seconds, not by holds."""
-    assert only(line(1, [0.03, [HANDLER]], place="elsewhere"), line(2, [0.01, [HANDLER]])).elsewhere == 0.75
+    assert only(line(1, [0.03, [HANDLER]], place="elsewhere"), line(2, [0.01, [HANDLER]])).outside_requests == 0.75
 
 
 def test_the_window_counts_from_the_origin_of_the_run() -> None:
     """The watch writes the bare clock; a hold belongs where its middle lies."""
     lines = [line(start, [0.1, [HANDLER]]) for start in (1005.0, 1009.96, 1020.0)]
-    assert facts(*lines, window=(5, 10), origin=1000.0).blames[0].holds == 1
-    assert facts(*lines, window=(5, 30), origin=1000.0).blames[0].holds == 3
+    assert facts(*lines, window=(5, 10), origin=1000.0).culprits[0].holds == 1
+    assert facts(*lines, window=(5, 30), origin=1000.0).culprits[0].holds == 3
 
 
 def test_the_framework_that_makes_the_answer_is_blamed_as_such() -> None:
@@ -162,7 +162,7 @@ def test_all_processes_of_an_act_are_read(tmp_path: Path) -> None:
 
 def test_files_are_told_as_their_reader_knows_them() -> None:
     """Below the app's folder, or among the packages."""
-    assert [shown(file, [Path("/srv")]) for file in ("/srv/shop/a.py", f"{SITE}/requests/api.py", "/etc/x.py")] == [
+    assert [display_path(file, [Path("/srv")]) for file in ("/srv/shop/a.py", f"{SITE}/requests/api.py", "/etc/x.py")] == [
         "shop/a.py",
         "requests/api.py",
         "/etc/x.py",
@@ -172,9 +172,9 @@ def test_files_are_told_as_their_reader_knows_them() -> None:
 def test_a_weight_that_rounding_took_away_says_nothing() -> None:
     """The watch writes microseconds: a look of less is 0.0, alone in its hold or beside others, whoever it is of."""
     none, half = [0.0, [HANDLER]], [0.05, [HELPER]]
-    assert facts(line(1, none)) == Held(0.0, 0.0, ())
+    assert facts(line(1, none)) == LoopHolds(0.0, 0.0, ())
     assert facts(line(1, none, half)) == facts(line(1, half))
-    assert facts(line(1, [0.0, [list(COLLECTOR[0])]], [0.0, []])) == Held(0.0, 0.0, ())
+    assert facts(line(1, [0.0, [list(GC_STACK[0])]], [0.0, []])) == LoopHolds(0.0, 0.0, ())
     assert only(["hold", 1.0, 1.0, "request", 0.0, [half]]).blind == 0.0
 
 
@@ -191,5 +191,5 @@ def test_a_run_with_such_a_line_is_reported(tmp_path: Path, example: Report) -> 
         for moment in opened.t + origin + 0.1:
             with file.open("a", encoding="utf-8") as told:
                 told.write(json.dumps(line(round(moment, 6), [0.0, [HANDLER]])) + "\n")
-    found = [(one.route.route, one.verdict, one.sentence) for one in explain(path).findings]
+    found = [(one.route.route, one.verdict, one.sentence) for one in build_report(path).findings]
     assert found == [(one.route.route, one.verdict, one.sentence) for one in example.findings]

@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
-from reports.formatting import seconds
-from reports.gates.evaluate import judge
-from reports.metrics.model import Bystander
+from reports.formatting import format_seconds
+from reports.gates.evaluate import evaluate_gate
+from reports.metrics.model import NeighbourMetrics
 from reports.render.ci import step_summary
-from reports.render.doctor_table import row
+from reports.render.doctor_table import doctor_row
 from reports.render.summary import route_entry
 from reports.stats.quantiles import Estimate
-from reports.verdicts.diagnosis import Case
-from reports.verdicts.model import Exam, Finding, Verdict
-from reports.verdicts.rules import rule
-from results.gate_expression import parse
+from reports.verdicts.diagnosis import Diagnosis
+from reports.verdicts.model import Finding, RouteEvidence, Verdict
+from reports.verdicts.rules import evaluate_rules
+from results.gate_expression import parse_gate
 from results.schema import Cell
 from scenarios.doctor import adaptive_plan
-from scenarios.doctor.interim import Seen
+from scenarios.doctor.interim import InterimStats
 from tests.made_up import route, run
 from tests.test_doctor_rules import HELD, IDLE, NOBODY, exam, look, neighbours
 from tests.test_doctor_steps import bedside
@@ -28,18 +28,18 @@ from tests.test_doctor_steps import seen as seen_at
 REFUSES = {8: (40, 400, "status 429")}
 
 
-def case_of(seen: Exam) -> Case:
+def case_of(seen: RouteEvidence) -> Diagnosis:
     """The route as its rules judge it."""
-    return Case(exam=seen, ruling=rule(seen, []), blames=(), cure=None)
+    return Diagnosis(evidence=seen, rule_result=evaluate_rules(seen, []), culprits=(), remedy=None)
 
 
-def finding_of(seen: Exam) -> Finding:
+def finding_of(seen: RouteEvidence) -> Finding:
     """What is found of it."""
     found = case_of(seen)
-    return Finding(seen.route, found.ruling.verdict, "", "", found)
+    return Finding(seen.route, found.rule_result.verdict, "", "", found)
 
 
-def entry_of(seen: Exam) -> dict[str, Any]:
+def entry_of(seen: RouteEvidence) -> dict[str, Any]:
     """Its entry in the summary."""
     return route_entry(finding_of(seen))
 
@@ -50,26 +50,26 @@ def entry_of(seen: Exam) -> dict[str, Any]:
         ("a plateau that was seen once only", exam(0.1, look(8, 80), look(64, 100)), True),
         ("it refuses a few", exam(0.1, look(8, 80), faults=REFUSES), True),
         ("it refuses a few, whose neighbour suffers", exam(0.1, look(8, 9.9, loop=0.8), faults=REFUSES), False),
-        ("harm, and nobody seen holding", exam(0.1, look(8, 80), look(64, 350, loop=0.06), held=NOBODY), False),
+        ("harm, and nobody seen holding", exam(0.1, look(8, 80), look(64, 350, loop=0.06), loop_holds=NOBODY), False),
         ("no time for the many", exam(0.1, look(8, 80), entry={"unfit": "no time"}), False),
         ("no time for the watchdog", exam(0.1, look(8, 80), look(64, 100), entry={"unfit": "no time"}), False),
         ("the many were cut off", exam(0.1, look(8, 60)), False),
     ],
 )  # fmt: skip
-def test_calm_neighbours_exclude_that_an_unknown_route_holds_the_loop(what: str, seen: Exam, *, excluded: bool) -> None:
+def test_calm_neighbours_exclude_that_an_unknown_route_holds_the_loop(what: str, seen: RouteEvidence, *, excluded: bool) -> None:
     """Only where the examination went as far as it wanted; whoever harms may be anything."""
     found = case_of(seen)
-    assert found.ruling.verdict is Verdict.UNKNOWN, what
-    assert found.excluded == ((Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY) if excluded else ()), what
+    assert found.rule_result.verdict is Verdict.UNKNOWN, what
+    assert found.excluded_verdicts == ((Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY) if excluded else ()), what
 
 
 def test_without_neighbours_nothing_is_excluded() -> None:
     """Nobody was there to be harmed; nor is anything excluded of a route whose verdict is known."""
-    alone: dict[str, Any] = {"beside": {}}
+    alone: dict[str, Any] = {"neighbours": {}}
     blind = exam(0.1, *(replace(one, **alone) for one in (look(8, 80), look(64, 100))))
-    assert case_of(blind).ruling.verdict is Verdict.UNKNOWN
-    assert case_of(blind).excluded == ()
-    assert case_of(exam(0.1, look(8, 80), look(64, 620), held=HELD)).excluded == ()
+    assert case_of(blind).rule_result.verdict is Verdict.UNKNOWN
+    assert case_of(blind).excluded_verdicts == ()
+    assert case_of(exam(0.1, look(8, 80), look(64, 620), loop_holds=HELD)).excluded_verdicts == ()
 
 
 PAUSES = 64 / 1500 - 0.008  # seconds: of each of 64 users, lest they ask more than 1,500/s
@@ -85,9 +85,9 @@ BOUNDS = [
 
 
 @pytest.mark.parametrize(("what", "seen", "served"), BOUNDS, ids=[one[0] for one in BOUNDS])
-def test_what_nobody_waited_for_is_a_bound_in_summary_and_table(what: str, seen: Exam, served: str) -> None:
+def test_what_nobody_waited_for_is_a_bound_in_summary_and_table(what: str, seen: RouteEvidence, served: str) -> None:
     """Served at once and capacity: `>=` where nothing queued, never more than the users; a number where the rest had to wait."""
-    assert row(finding_of(seen))[1] == served
+    assert doctor_row(finding_of(seen))[1] == served
     entry = entry_of(seen)
     assert entry["is_bound"] is served.startswith(">="), what
     assert entry["served_at_once"] == pytest.approx(float(served.removeprefix(">= ")), rel=0.01)
@@ -96,8 +96,8 @@ def test_what_nobody_waited_for_is_a_bound_in_summary_and_table(what: str, seen:
 def test_levels_of_gates_beyond_the_many_are_judged_by_themselves() -> None:
     """With 64 nothing queues; that 100 fill a pool of 80 is no bound."""
     seen = exam(0.1, look(8, 80), look(64, 630), look(100, 800))
-    assert case_of(seen).ruling.is_bound
-    assert not case_of(seen).is_bound
+    assert case_of(seen).rule_result.is_lower_bound
+    assert not case_of(seen).is_lower_bound
 
 
 CALM, LATE = neighbours(0.018)["async"], Estimate(0.161, 0.161)
@@ -117,34 +117,34 @@ AT_HALF: dict[str, Any] = {"half": {"async": CALM}, "half_rate": 18.5}
     ],
 )  # fmt: skip
 def test_gate_table_and_step_summary_read_the_neighbour_that_the_verdict_reads(
-    what: str, seen: Exam, p90: float, at: dict[str, float]
+    what: str, seen: RouteEvidence, p90: float, at: dict[str, float]
 ) -> None:
     """Where a healthy route fills the core everybody waits for the core: that is no harm of the route's."""
     entry = entry_of(seen)
     assert (entry["neighbours"]["async"]["loaded_p90_s"], entry["neighbours_at"]) == (p90, at), what
-    found = judge(parse("neighbour_p90 < 50ms"), run(route(**entry)))
+    found = evaluate_gate(parse_gate("neighbour_p90 < 50ms"), run(route(**entry)))
     level = f"{at['users']}u" if "users" in at else f"{at['rate_rps']:g}/s"
     if "not asked" in what:  # it may do less harm where it leaves room
         assert found.holds is None
-        assert found.words.startswith(f"neighbour_p90(GET /x) @ {level} between 0 ms and {seconds(p90)}")
+        assert found.words.startswith(f"neighbour_p90(GET /x) @ {level} between 0 ms and {format_seconds(p90)}")
     else:
         assert found.holds is (p90 < 0.05), what
-        assert found.words.startswith(f"neighbour_p90(GET /x) @ {level} = {seconds(p90)}")
+        assert found.words.startswith(f"neighbour_p90(GET /x) @ {level} = {format_seconds(p90)}")
     assert seen.top
-    shown = f"{seconds(IDLE)} -> {seconds(p90)}"
-    assert row(finding_of(seen))[5] == shown + ("" if at == {"users": seen.top.level.users} else f" @ {level}"), what
+    shown = f"{format_seconds(IDLE)} -> {format_seconds(p90)}"
+    assert doctor_row(finding_of(seen))[5] == shown + ("" if at == {"users": seen.top.metrics.users} else f" @ {level}"), what
     rows = step_summary(run(route(**entry)))
-    assert f"{seconds(IDLE)} to {seconds(p90)} @ {level}".replace("@", "&#64;") in rows
+    assert f"{format_seconds(IDLE)} to {format_seconds(p90)} @ {level}".replace("@", "&#64;") in rows
 
 
 def test_the_neighbour_that_suffers_more_is_shown_and_named() -> None:
     """A full pool of threads harms the `def` one only: the gate fails, so the table must say why."""
-    both = {**look(64, 398).beside, "def": Bystander("def", Estimate(IDLE, IDLE), LATE, 130, 130, None)}
-    pool = replace(look(64, 398, threads_waiting=24.0, threads=40.0), beside=both)
+    both = {**look(64, 398).neighbours, "def": NeighbourMetrics("def", Estimate(IDLE, IDLE), LATE, 130, 130, None)}
+    pool = replace(look(64, 398, threads_waiting=24.0, threads=40.0), neighbours=both)
     seen = exam(0.1, look(8, 80), pool, alone=0.97)
     data = run(route(**entry_of(seen)))
-    assert judge(parse("neighbour_p90 < 50ms"), data).actual == 0.161
-    assert row(finding_of(seen))[5] == "1.50 ms -> 161 ms (def)"
+    assert evaluate_gate(parse_gate("neighbour_p90 < 50ms"), data).actual == 0.161
+    assert doctor_row(finding_of(seen))[5] == "1.50 ms -> 161 ms (def)"
     assert "1.50 ms to 161 ms &#64; 64u (def)" in step_summary(data)
 
 
@@ -164,11 +164,11 @@ def test_a_gate_on_neighbours_has_them_asked_at_half_where_the_core_is_full(
     """The level that the gate will be read at is measured, and only where it is needed."""
     levels: dict[int, tuple[float, float]] = {1: (400, 0.4), 8: (450, cpu), 64: (460, cpu)}
 
-    def found(_folder: Path, _act: str, cell: Cell) -> Seen:
+    def found(_folder: Path, _act: str, cell: Cell) -> InterimStats:
         rate, used = levels[cell.users]
         return seen_at(cell, rate, cpu=used, median=0.002)
 
     monkeypatch.setattr(adaptive_plan, "look", found)
-    told = adaptive_plan.steps(Path(), bedside(0.002), {"async": 0.0015}, (parse(gate),), [], lambda *_: True)
+    told = adaptive_plan.adaptive_levels(Path(), bedside(0.002), {"async": 0.0015}, (parse_gate(gate),), [], lambda *_: True)
     cells = [cell for some in told for cell in some]
     assert asked == [f"{one.arrivals.profile[0][1]:g}/s" if one.arrivals else str(one.users) for one in cells]

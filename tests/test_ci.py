@@ -8,10 +8,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from markdown_it import MarkdownIt
 
-from reports.gates.evaluate import rulings
-from reports.render.ci import CUT, MOST_BYTES, annotations, announce, step_summary
-from reports.render.junit import TRUST, junit
-from reports.verdicts.culprit import roots_of
+from reports.gates.evaluate import evaluate_gates
+from reports.render.ci import CUT_NOTICE, MAX_SUMMARY_BYTES, create_annotations, report_to_ci, step_summary
+from reports.render.junit import TRUST_CASE_NAME, build_junit
+from reports.verdicts.culprit import source_roots
 from tests.made_up import CHECKOUT, NOTES, arrivals, crowd, route, run
 
 HOSTILE = "GET /a|b`c`<script>alert(1)</script>&amp;*x*_y_[z](//e.x)![i](j)::error::%0A\r\n::stop-commands::t,u:v\x1b[31m\x00\ufffe\u202e\ud800~"
@@ -40,7 +40,7 @@ CHECK = {
 def judged(*routes: dict[str, Any], gates: tuple[str, ...] = (), **told: Any) -> dict[str, Any]:
     """A run with its gates judged."""
     data = run(*routes, **told)
-    return {**data, "gates": rulings(gates, data)}
+    return {**data, "gates": evaluate_gates(gates, data)}
 
 
 def read(text: str) -> tuple[list[list[str]], set[str]]:
@@ -98,7 +98,7 @@ def test_a_run_without_trust_says_why_and_nothing_else() -> None:
     assert "loop-blocked" not in text
     assert "time.sleep" not in text
     assert "<sub>" in step_summary(run()).split("\n\n")[2]
-    assert annotations(data, GITHUB) == []
+    assert create_annotations(data, GITHUB) == []
 
 
 def test_the_step_summary_is_appended_and_cut_at_one_mebibyte(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,17 +106,17 @@ def test_the_step_summary_is_appended_and_cut_at_one_mebibyte(tmp_path: Path, ca
     place, data = tmp_path / "summary.md", run(*(route(f"GET /{i}/" + "ü" * 500) for i in range(2000)))
     place.write_text("before\n", encoding="utf-8")
     environment = {"GITHUB_STEP_SUMMARY": str(place)}
-    announce(data, environment, as_json=False)
+    report_to_ci(data, environment, as_json=False)
     text = place.read_bytes().decode()
     assert text.startswith("before\n## atonce")
-    assert text.endswith("|\n" + CUT)
-    assert MOST_BYTES - 2000 < len(text.encode()) <= MOST_BYTES
-    place.write_bytes(b"." * (MOST_BYTES - 10))  # no room even for the word
-    announce(data, environment, as_json=False)
-    assert place.stat().st_size == MOST_BYTES - 10
-    announce(run(route()), {"GITHUB_STEP_SUMMARY": str(tmp_path)}, as_json=False)
+    assert text.endswith("|\n" + CUT_NOTICE)
+    assert MAX_SUMMARY_BYTES - 2000 < len(text.encode()) <= MAX_SUMMARY_BYTES
+    place.write_bytes(b"." * (MAX_SUMMARY_BYTES - 10))  # no room even for the word
+    report_to_ci(data, environment, as_json=False)
+    assert place.stat().st_size == MAX_SUMMARY_BYTES - 10
+    report_to_ci(run(route()), {"GITHUB_STEP_SUMMARY": str(tmp_path)}, as_json=False)
     assert "the step summary cannot be written" in capsys.readouterr().err
-    announce(run(route()), {}, as_json=False)
+    report_to_ci(run(route()), {}, as_json=False)
     assert sorted(tmp_path.iterdir()) == [place]
 
 
@@ -128,14 +128,14 @@ def test_annotations_stand_on_the_guilty_lines() -> None:
     pool["blame"] = [{**SLEEP, "file": "pool.py", "call": "engine.connect"}]
     gil = route("GET /gil", verdict="gil-bound", file="gil.py", line=7)
     data = run(route(file="x.py", line=1), pool, wrong, blocked, gil)
-    found = annotations(data, GITHUB)
+    found = create_annotations(data, GITHUB)
     assert found == [
         "::error file=shop/main.py,line=42,title=Blocks the event loop::held 100 ms per request by time.sleep. It serves 1.%0AAwait it:%0A100 %25 of it.",
         "::error title=Answers wrongly::50 %25 wrong.",
         "::warning file=gil.py,line=7,title=Computes in threads that share the GIL::GET /gil serves 10 at once.",
         "::warning file=pool.py,line=42,title=Queues for a pool::GET /pool serves 10 at once.",
     ]
-    assert annotations(data, {}) == annotations(data, {"GITHUB_ACTIONS": "false"}) == []
+    assert create_annotations(data, {}) == create_annotations(data, {"GITHUB_ACTIONS": "false"}) == []
 
 
 def test_annotations_name_files_as_the_checkout_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,7 @@ def test_annotations_name_files_as_the_checkout_does(tmp_path: Path, monkeypatch
 
     def file(path: str, **environment: str) -> str:
         data = run(route(**{**BLOCKED, "blame": [{**SLEEP, "file": path}]}))
-        return annotations(data, {"GITHUB_ACTIONS": "true", **environment})[0].partition("file=")[2].partition(",")[0]
+        return create_annotations(data, {"GITHUB_ACTIONS": "true", **environment})[0].partition("file=")[2].partition(",")[0]
 
     here = str(tmp_path)
     assert file("main.py", GITHUB_WORKSPACE=here) == "api/main.py"
@@ -164,8 +164,8 @@ def test_annotations_find_an_app_that_lies_elsewhere(tmp_path: Path, monkeypatch
 
     def file(path: str, home: str, **environment: str) -> str:
         data = run(route(**{**BLOCKED, "blame": [{**SLEEP, "file": path}]}))
-        roots = roots_of({"cwd": str(tmp_path / "repo" / "ci"), "home": str(tmp_path / home)})
-        found = annotations(data, {"GITHUB_ACTIONS": "true", **environment}, roots)
+        roots = source_roots({"cwd": str(tmp_path / "repo" / "ci"), "home": str(tmp_path / home)})
+        found = create_annotations(data, {"GITHUB_ACTIONS": "true", **environment}, roots)
         return found[0].partition("file=")[2].partition(",")[0]
 
     assert file("routers/x.py", "repo/backend") == "backend/routers/x.py"
@@ -178,7 +178,7 @@ def test_at_most_ten_annotations_of_each_kind() -> None:
     """The rest would be dropped silently, so the worst come first: those that serve fewest."""
     bad = [route(f"GET /{i}", **{**BLOCKED, "capacity_rps": float(i)}, sentence=f"s{i}.") for i in reversed(range(14))]
     pools = [route(f"GET /p{i}", verdict="thread-pool") for i in range(14)]
-    found = annotations(run(*pools, *bad), GITHUB)
+    found = create_annotations(run(*pools, *bad), GITHUB)
     assert [f"s{i}." for i in range(10)] == re.findall(r"s\d+\.(?=%0A)", " ".join(found))
     assert [sum(one.startswith(kind) for one in found) for kind in ("::error", "::warning")] == [10, 10]
 
@@ -186,8 +186,8 @@ def test_at_most_ten_annotations_of_each_kind() -> None:
 def test_stdout_belongs_to_the_json(capsys: pytest.CaptureFixture[str]) -> None:
     """Where JSON was asked for, annotations go to stderr, which GitHub reads as well."""
     data = run(route(**BLOCKED))
-    announce(data, GITHUB, as_json=False)
-    announce(data, GITHUB, as_json=True)
+    report_to_ci(data, GITHUB, as_json=False)
+    report_to_ci(data, GITHUB, as_json=True)
     told = capsys.readouterr()
     assert told.out == told.err
     assert told.out.startswith("::error")
@@ -197,12 +197,12 @@ def test_junit_has_the_trust_and_one_case_per_gate() -> None:
     """Passed, failed, skipped; what is inconclusive fails the case for trust; numbers stand in the properties."""
     gates = ("p99 < 1s", "p99 < 1ms", "p99 @ 8u < 1s")
     routes = route(), route(NOTES, levels=[crowd(64, p99_s=None, p99_at_least_s=1.5)], offered=[arrivals(50.0)])
-    document = junit(judged(*routes, gates=gates), strict=False)
+    document = build_junit(judged(*routes, gates=gates), strict=False)
     found = cases(document)
-    assert [TRUST, *gates] == list(found)
+    assert [TRUST_CASE_NAME, *gates] == list(found)
     assert [state(one) for one in found.values()] == ["failure", "failure", "failure", "skipped"]
     assert "over by" in str(found["p99 < 1ms"][0].get("message"))
-    assert found[TRUST][0].get("message") == "1 of 3 gates are inconclusive"
+    assert found[TRUST_CASE_NAME][0].get("message") == "1 of 3 gates are inconclusive"
     suite = ET.fromstring(document).find("testsuite")  # noqa: S314 - our own
     assert suite is not None
     assert [suite.get(name) for name in ("tests", "failures", "skipped", "time")] == ["4", "3", "1", "12.500"]
@@ -211,13 +211,13 @@ def test_junit_has_the_trust_and_one_case_per_gate() -> None:
     assert told[f"{NOTES} errors"] == "0"
     assert f"{NOTES} p99_s" not in told
     assert len(told) == 7
-    assert document == junit(judged(*routes, gates=gates), strict=False)
+    assert document == build_junit(judged(*routes, gates=gates), strict=False)
 
 
 def test_junit_without_gates_accuses_nobody() -> None:
     """No limit was asked for and the exit code is 0: verdicts stand in the output, what is unknown is skipped."""
-    found = cases(junit(run(route(), route(NOTES, **BLOCKED), route("GET /u", verdict="unknown")), strict=True))
-    assert list(found) == [TRUST, NOTES, "GET /u", CHECKOUT]
+    found = cases(build_junit(run(route(), route(NOTES, **BLOCKED), route("GET /u", verdict="unknown")), strict=True))
+    assert list(found) == [TRUST_CASE_NAME, NOTES, "GET /u", CHECKOUT]
     assert [state(one) for one in found.values()] == ["passed", "passed", "skipped", "passed"]
     assert str(found[NOTES].findtext("system-out")).startswith("loop-blocked: ")
 
@@ -235,16 +235,19 @@ def test_junit_fails_where_the_exit_code_does(told: dict[str, Any], why: str, *,
     """A run that is not trusted, not whole, or suspect for whoever is strict, with the reasons."""
     data = run(route(), **told)
     data["trust"]["checks"] = [{**CHECK, "status": "fail"}]
-    case = cases(junit(data, strict=strict))[TRUST]
+    case = cases(build_junit(data, strict=strict))[TRUST_CASE_NAME]
     assert why in str(case[0].get("message"))
     assert case.findtext("system-out") == "lateness, *: a <b> tag"
-    assert state(cases(junit(run(route(), trust="suspect"), strict=False))[TRUST]) == "passed"
+    assert state(cases(build_junit(run(route(), trust="suspect"), strict=False))[TRUST_CASE_NAME]) == "passed"
 
 
 def test_the_strict_see_a_borderline_gate_as_skipped() -> None:
     """As its exit code is 3."""
     data = judged(route(served_at_once_interval=[8.0, 12.0]), gates=("served_at_once >= 9",))
-    assert [state(cases(junit(data, strict=strict))["served_at_once >= 9"]) for strict in (False, True)] == ["passed", "skipped"]
+    assert [state(cases(build_junit(data, strict=strict))["served_at_once >= 9"]) for strict in (False, True)] == [
+        "passed",
+        "skipped",
+    ]
 
 
 def test_a_hostile_name_stays_a_name() -> None:
@@ -258,11 +261,11 @@ def test_a_hostile_name_stays_a_name() -> None:
     assert " ".join(seen.split()) == rows[-1][0]
     assert {len(one) for one in rows[-2:]} == {9}
     assert {"h2", "p", "ul", "li", "table", "thead", "tbody", "tr", "th", "td", "strong", "code", "sub"} == tags
-    (line,) = annotations(data, GITHUB)
+    (line,) = create_annotations(data, GITHUB)
     assert line.isprintable()
     head, _, rest = line.removeprefix("::error ").partition("::")
     assert [one.partition("=")[0] for one in head.split(",")] == ["file", "line", "title"]
     assert "%250A%0D%0A" in rest
-    found = cases(junit({**data, "gates": []}, strict=False))
+    found = cases(build_junit({**data, "gates": []}, strict=False))
     assert HOSTILE.translate({ord(one): None for one in "\r\x1b\x00\ufffe\ud800"}) in [name.replace("\r", "") for name in found]
-    assert state(cases(junit(data, strict=False))["p99 < 1ms"]) == "failure"
+    assert state(cases(build_junit(data, strict=False))["p99 < 1ms"]) == "failure"

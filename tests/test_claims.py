@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reports.claims import CLAIMS, Outcome, named
-from reports.claims.model import Judgement
-from reports.report import explain
-from reports.stats.intervals import product, rate_interval
-from results.errors import Trouble
-from scenarios.plans.reproduce import chosen
+from reports.claims import CLAIMS, ClaimOutcome, select_claims
+from reports.claims.model import ClaimResult
+from reports.report import build_report
+from reports.stats.intervals import product_interval, throughput_interval
+from results.errors import AtonceError
+from scenarios.plans.reproduce import plan_for_claims
 from tests.simulate import HONEST, Truth, World, write
 
 Facts = Callable[[dict[str, Any]], None]
 
 
-def judged(folder: Path, claim: str, truths: dict[str, Truth] | None = None, facts: Facts = lambda _: None) -> Judgement:
+def judged(folder: Path, claim: str, truths: dict[str, Truth] | None = None, facts: Facts = lambda _: None) -> ClaimResult:
     """What becomes of a claim on a simulated run of what it needs; truths by variant, facts of run.json by what changes them."""
-    world = World(plan=chosen(set(named([claim])[0].needs)), truths={**HONEST, **(truths or {})}, facts=facts)
-    return next(one.judgement for one in explain(write(folder, world)).claims if one.claim.id == claim)
+    world = World(plan=plan_for_claims(set(select_claims([claim])[0].needs)), truths={**HONEST, **(truths or {})}, facts=facts)
+    return next(one.result for one in build_report(write(folder, world)).claims if one.claim.id == claim)
 
 
 OPPOSITES = [
@@ -34,8 +34,8 @@ OPPOSITES = [
 @pytest.mark.parametrize(("claim", "truths"), OPPOSITES)
 def test_the_opposite_is_refuted(tmp_path: Path, claim: str, truths: dict[str, Truth]) -> None:
     """And the honest run is not."""
-    assert judged(tmp_path / "honest", claim).outcome is Outcome.CONFIRMED
-    assert judged(tmp_path / "planted", claim, truths).outcome is Outcome.REFUTED
+    assert judged(tmp_path / "honest", claim).outcome is ClaimOutcome.CONFIRMED
+    assert judged(tmp_path / "planted", claim, truths).outcome is ClaimOutcome.REFUTED
 
 
 def test_every_claim_has_a_planted_opposite() -> None:
@@ -49,8 +49,8 @@ def test_every_claim_has_a_planted_opposite() -> None:
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda one: one.id)
 def test_each_claim_can_be_measured_alone_in_a_minute(claim: Any) -> None:
     """Everything it needs is in the full plan. Two minutes for the one that takes four servers."""
-    plan = chosen(set(claim.needs))
-    names = [cell.name for cell in plan.cells] + [f"asked/{act.name}" for act in plan.acts if act.asks]
+    plan = plan_for_claims(set(claim.needs))
+    names = [cell.name for cell in plan.cells] + [f"asked/{act.name}" for act in plan.sessions if act.extra_requests]
     assert [need for need in claim.needs if not any(name.startswith(need) for name in names)] == []
     assert plan.estimate() <= (120 if claim.id == "loop-fairness" else 60)
 
@@ -64,13 +64,13 @@ def test_what_is_not_installed_is_untested_with_the_targets_own_words(tmp_path: 
         facts["skipped"] = {"async in-turn": {"why": "needs a part: pip install part", "cells": gone}}
 
     found = judged(tmp_path, "gather-overlaps", facts=without)
-    assert (found.outcome, found.why) == (Outcome.UNTESTED, "needs a part: pip install part")
+    assert (found.outcome, found.why) == (ClaimOutcome.UNTESTED, "needs a part: pip install part")
 
 
 def test_a_claim_that_does_not_exist_is_a_sentence() -> None:
     """With those that do."""
-    with pytest.raises(Trouble, match=r"There is no claim 'x'. There are: blocks-loop, "):
-        named(["x"])
+    with pytest.raises(AtonceError, match=r"There is no claim 'x'. There are: blocks-loop, "):
+        select_claims(["x"])
 
 
 @pytest.mark.parametrize("places", [1, 6, 40])
@@ -80,19 +80,19 @@ def test_the_interval_of_a_rate_covers_the_truth(places: int) -> None:
     for _ in range(300):
         done = np.cumsum(chance.normal(1.0, 0.1, (places, 16 * 6)), axis=1).ravel()
         done = np.sort(done[done <= 80])
-        low, high = rate_interval(done, places) or (0.0, np.inf)
+        low, high = throughput_interval(done, places) or (0.0, np.inf)
         hits += low <= places <= high
     assert 0.88 <= hits / 300 <= 1.0
 
 
 def test_pieces_smaller_than_a_few_clumps_have_no_interval() -> None:
     """Forty answers at a time: the cut would decide."""
-    assert rate_interval(np.repeat(np.arange(30.0), 40), 40) is None
-    assert rate_interval(np.repeat(np.arange(60.0), 40), 40) is not None
+    assert throughput_interval(np.repeat(np.arange(30.0), 40), 40) is None
+    assert throughput_interval(np.repeat(np.arange(60.0), 40), 40) is not None
 
 
 def test_a_product_with_a_measurement_that_reaches_nothing_reaches_nothing() -> None:
     """Few lone requests, most of them quick, have a mean whose interval goes below zero: no logarithm of that."""
-    low, high = product(10.0, (9.0, 11.0), 0.1, (-0.02, 0.2)) or (1.0, 0.0)
+    low, high = product_interval(10.0, (9.0, 11.0), 0.1, (-0.02, 0.2)) or (1.0, 0.0)
     assert (low, round(high, 2)) == (0.0, 2.01)
-    assert product(0.0, (0.0, 1.0), 0.1, (0.05, 0.2)) is None
+    assert product_interval(0.0, (0.0, 1.0), 0.1, (0.05, 0.2)) is None

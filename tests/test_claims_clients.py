@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reports.claims.model import Outcome
+from reports.claims.model import ClaimOutcome
 from tests.simulate import Truth
 from tests.test_claims import Facts, judged
 
@@ -83,23 +83,26 @@ OPPOSITES = [
 @pytest.mark.parametrize(("claim", "truths", "facts"), OPPOSITES)
 def test_the_opposite_is_refuted(tmp_path: Path, claim: str, truths: dict[str, Truth], facts: Facts) -> None:
     """Whichever part of the statement fails."""
-    assert judged(tmp_path, claim, truths, facts).outcome is Outcome.REFUTED
+    assert judged(tmp_path, claim, truths, facts).outcome is ClaimOutcome.REFUTED
 
 
 @pytest.mark.parametrize("claim", ["requests-blocks", "httpx-frees", "aiohttp-frees", "client-reuse"])
 def test_the_honest_run_confirms(tmp_path: Path, claim: str) -> None:
     """Reuse with the nuance of the client's own keep-alive limit."""
-    expected = Outcome.NUANCED if claim == "client-reuse" else Outcome.CONFIRMED
+    expected = ClaimOutcome.NUANCED if claim == "client-reuse" else ClaimOutcome.CONFIRMED
     assert judged(tmp_path, claim, PER_REQUEST, told()).outcome is expected
 
 
 def test_a_client_that_keeps_what_it_may_has_no_nuance(tmp_path: Path) -> None:
     """Where the limit counts idle connections only."""
     mended = told(("clients", "/client/keep-alive", ok([{"users": 20, "requests": 100, "connections": 20}, KEPT, KEPT])))
-    assert judged(tmp_path, "client-reuse", PER_REQUEST, mended).outcome is Outcome.CONFIRMED
+    assert judged(tmp_path, "client-reuse", PER_REQUEST, mended).outcome is ClaimOutcome.CONFIRMED
 
 
 def test_without_the_upstreams_counters_nothing_is_judged(tmp_path: Path) -> None:
     """The missing part is named."""
     found = judged(tmp_path, "client-reuse", PER_REQUEST, told(("async httpx", "/client/counters", ok())))
-    assert (found.outcome, found.why) == (Outcome.UNTESTED, "missing from this run: /client/counters, asked beside async httpx")
+    assert (found.outcome, found.why) == (
+        ClaimOutcome.UNTESTED,
+        "missing from this run: /client/counters, asked beside async httpx",
+    )

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from reports.checks.model import Belief
-from reports.claims import Outcome, named
-from reports.metrics.compute import measure
-from reports.metrics.model import Bystander
-from reports.metrics.run_data import load
-from reports.report import explain
+from reports.checks.model import TrustLevel
+from reports.claims import ClaimOutcome, select_claims
+from reports.metrics.compute import compute_metrics
+from reports.metrics.model import NeighbourMetrics
+from reports.metrics.run_data import load_run
+from reports.report import build_report
 from reports.stats.quantiles import Estimate
-from reports.verdicts.findings import judge
+from reports.verdicts.findings import decide_verdict
 from reports.verdicts.model import Verdict
-from reports.verdicts.neighbours import Wait, waits_for
-from scenarios.plans.reproduce import chosen
+from reports.verdicts.neighbours import NeighbourWait, classify_wait
+from scenarios.plans.reproduce import plan_for_claims
 from tests.simulate import HONEST, Truth, World, write
 
 WORK = 0.05
@@ -33,9 +33,9 @@ SHOWN: dict[str, Truth] = {
     "sync noop": Truth(10_000, cpu=NOOP + HOP),
 }
 HONESTLY = [
-    ("cpu-blocks", Outcome.CONFIRMED, "the loop computes one thing at a time"),
-    ("process-pool-frees", Outcome.NUANCED, "true, up to 2"),  # a limit that the lesson leaves out
-    ("overhead", Outcome.CONFIRMED, "a hop costs 0.09"),  # as planted
+    ("cpu-blocks", ClaimOutcome.CONFIRMED, "the loop computes one thing at a time"),
+    ("process-pool-frees", ClaimOutcome.NUANCED, "true, up to 2"),  # a limit that the lesson leaves out
+    ("overhead", ClaimOutcome.CONFIRMED, "a hop costs 0.09"),  # as planted
 ]
 OPPOSITES = [
     ("cpu-blocks", {"broken-async cpu": Truth(4, cpu=WORK)}),  # neither one at once nor a neighbour held up
@@ -65,18 +65,18 @@ def told(facts: dict[str, Any]) -> None:
 
 def judged(folder: Path, claim: str, truths: dict[str, Truth], facts: Callable[[dict[str, Any]], None] = told) -> Any:
     """What becomes of a claim on a simulated run of what it needs."""
-    world = World(plan=chosen(set(named([claim])[0].needs)), truths={**SHOWN, **truths}, facts=facts)
-    return next(one.judgement for one in explain(write(folder, world)).claims if one.claim.id == claim)
+    world = World(plan=plan_for_claims(set(select_claims([claim])[0].needs)), truths={**SHOWN, **truths}, facts=facts)
+    return next(one.result for one in build_report(write(folder, world)).claims if one.claim.id == claim)
 
 
 @pytest.mark.parametrize(("claim", "truths"), OPPOSITES)
 def test_the_opposite_is_refuted(tmp_path: Path, claim: str, truths: dict[str, Truth]) -> None:
     """Whatever else is as it should be."""
-    assert judged(tmp_path, claim, truths).outcome is Outcome.REFUTED
+    assert judged(tmp_path, claim, truths).outcome is ClaimOutcome.REFUTED
 
 
 @pytest.mark.parametrize(("claim", "outcome", "why"), HONESTLY)
-def test_an_honest_run_shows_them(tmp_path: Path, claim: str, outcome: Outcome, why: str) -> None:
+def test_an_honest_run_shows_them(tmp_path: Path, claim: str, outcome: ClaimOutcome, why: str) -> None:
     """Each with its reason."""
     found = judged(tmp_path, claim, {})
     assert (found.outcome, found.why[: len(why)]) == (outcome, why)
@@ -84,7 +84,7 @@ def test_an_honest_run_shows_them(tmp_path: Path, claim: str, outcome: Outcome, 
 
 def test_a_pool_that_does_not_tell_its_size_is_untested(tmp_path: Path) -> None:
     """Nothing is guessed."""
-    assert judged(tmp_path, "process-pool-frees", {}, asked).outcome is Outcome.UNTESTED
+    assert judged(tmp_path, "process-pool-frees", {}, asked).outcome is ClaimOutcome.UNTESTED
 
 
 @pytest.mark.parametrize(
@@ -97,23 +97,23 @@ def test_a_pool_that_does_not_tell_its_size_is_untested(tmp_path: Path) -> None:
 )
 def test_the_ways_to_compute_have_verdicts_of_their_own(tmp_path: Path, variant: str, verdict: Verdict) -> None:
     """All serve one at once with a core full; the neighbour tells them apart."""
-    world = World(plan=chosen({"neighbours/", f"crowd/{variant}/"}), truths=SHOWN)
-    route = measure(load(write(tmp_path, world))).route(variant)
+    world = World(plan=plan_for_claims({"neighbours/", f"crowd/{variant}/"}), truths=SHOWN)
+    route = compute_metrics(load_run(write(tmp_path, world))).find_route(variant)
     assert route is not None
-    assert judge(route, Belief.TRUSTED) is verdict
+    assert decide_verdict(route, TrustLevel.TRUSTED) is verdict
 
 
 @pytest.mark.parametrize(
     ("felt", "service", "wait"),
     [
-        (0.003, 0.05, Wait.NOTHING),
-        (0.020, 0.05, Wait.TURNS),
-        (0.040, 0.05, Wait.TURNS),
-        (0.150, 0.05, Wait.REQUESTS),
+        (0.003, 0.05, NeighbourWait.NOTHING),
+        (0.020, 0.05, NeighbourWait.TURNS),
+        (0.040, 0.05, NeighbourWait.TURNS),
+        (0.150, 0.05, NeighbourWait.REQUESTS),
         (0.040, 0.01, None),  # a request as short as a few turns
     ],
 )
-def test_a_neighbour_waits_for_nothing_for_turns_or_for_requests(felt: float, service: float, wait: Wait | None) -> None:
+def test_a_neighbour_waits_for_nothing_for_turns_or_for_requests(felt: float, service: float, wait: NeighbourWait | None) -> None:
     """Four users: turns take 40 ms, requests of 50 ms take 180."""
-    beside = Bystander("async", Estimate(0.002, 0.002), Estimate(felt, felt), 100, 100, None)
-    assert waits_for(beside, 4, service) is wait
+    beside = NeighbourMetrics("async", Estimate(0.002, 0.002), Estimate(felt, felt), 100, 100, None)
+    assert classify_wait(beside, 4, service) is wait

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from reports.claims import Outcome, named
-from reports.claims.model import Judgement
-from reports.report import explain
-from scenarios.plans.reproduce import chosen, extended
+from reports.claims import ClaimOutcome, select_claims
+from reports.claims.model import ClaimResult
+from reports.report import build_report
+from scenarios.plans.reproduce import expand_plan, plan_for_claims
 from tests.simulate import HONEST, Truth, World, write
 
 POOLED = Truth(15)
@@ -25,10 +25,10 @@ def judged(  # noqa: PLR0913 - what a database may do otherwise
     *,
     known: bool = True,
     repeat: int = 1,
-) -> Judgement:
+) -> ClaimResult:
     """A claim on a simulated run whose databases count so many `queries` for each request of a variant (else one), on top of seven."""
-    plan = extended(chosen(set(named([claim])[0].needs)), repeat, full=False)
-    sent: dict[str, int] = {act.name: 0 for act in plan.acts}
+    plan = expand_plan(plan_for_claims(set(select_claims([claim])[0].needs)), repeat, full=False)
+    sent: dict[str, int] = {act.name: 0 for act in plan.sessions}
     told: dict[str, Any] = {}
 
     def tell(act: str) -> None:
@@ -45,7 +45,7 @@ def judged(  # noqa: PLR0913 - what a database may do otherwise
         return lines
 
     world = World(plan=plan, truths={**HONEST, **TRUTHS, **truths}, edit=count, facts=lambda facts: facts.update(told=told))
-    return next(one.judgement for one in explain(write(folder, world)).claims if one.claim.id == claim)
+    return next(one.result for one in build_report(write(folder, world)).claims if one.claim.id == claim)
 
 
 FROZEN = Truth(1, holds_loop=True)
@@ -64,12 +64,12 @@ OPPOSITES = [
 
 
 @pytest.mark.parametrize(
-    ("claim", "outcome"), [("sync-session-blocks", Outcome.CONFIRMED), ("async-session-frees", Outcome.NUANCED)]
+    ("claim", "outcome"), [("sync-session-blocks", ClaimOutcome.CONFIRMED), ("async-session-frees", ClaimOutcome.NUANCED)]
 )
-def test_the_honest_run_is_judged_as_measured_elsewhere(tmp_path: Path, claim: str, outcome: Outcome) -> None:
+def test_the_honest_run_is_judged_as_measured_elsewhere(tmp_path: Path, claim: str, outcome: ClaimOutcome) -> None:
     """With exactly one query per request; where the server does not count, equal work is not proved."""
     counted, silent = judged(tmp_path / "counted", claim, {}), judged(tmp_path / "silent", claim, {}, known=False)
-    assert (counted.outcome, silent.outcome) == (outcome, Outcome.UNTESTED)
+    assert (counted.outcome, silent.outcome) == (outcome, ClaimOutcome.UNTESTED)
     assert "QueuePool 5 + 10, 30 s" in counted.measured
     assert counted.measured.endswith("sync postgres 1.00")
     assert "equal work is not proved" in silent.why
@@ -77,13 +77,13 @@ def test_the_honest_run_is_judged_as_measured_elsewhere(tmp_path: Path, claim: s
 
 def test_what_a_restarted_server_was_asked_is_not_counted_against_the_first(tmp_path: Path) -> None:
     """Questions are kept by act: each repeat has a server, and counters, of its own."""
-    assert judged(tmp_path, "sync-session-blocks", {}, repeat=2).outcome is Outcome.CONFIRMED
+    assert judged(tmp_path, "sync-session-blocks", {}, repeat=2).outcome is ClaimOutcome.CONFIRMED
 
 
 @pytest.mark.parametrize(("claim", "truths", "queries"), OPPOSITES)
 def test_the_opposite_is_refuted(tmp_path: Path, claim: str, truths: dict[str, Truth], queries: dict[str, float]) -> None:
     """Each part that the verdict rests on."""
-    assert judged(tmp_path, claim, truths, queries).outcome is Outcome.REFUTED
+    assert judged(tmp_path, claim, truths, queries).outcome is ClaimOutcome.REFUTED
 
 
 def test_a_full_pool_is_an_error_and_no_latency(tmp_path: Path) -> None:
@@ -93,9 +93,9 @@ def test_a_full_pool_is_an_error_and_no_latency(tmp_path: Path) -> None:
         late = [one for one in lines if one[0] == "done"][::10] if cell == "crowd/async postgres/24" else []
         return [["done", one[1] + 1, 503, "status 503", *one[4:]] if one in late else one for one in lines]
 
-    world = World(plan=chosen({"crowd/async postgres/"}), truths={**HONEST, **TRUTHS}, edit=full)
-    route = explain(write(tmp_path, world)).study.route("async postgres")
+    world = World(plan=plan_for_claims({"crowd/async postgres/"}), truths={**HONEST, **TRUTHS}, edit=full)
+    route = build_report(write(tmp_path, world)).run_metrics.find_route("async postgres")
     assert route is not None
-    assert route.top is not None
-    assert route.top.errors > 50
-    assert route.top.longest.high < 0.5
+    assert route.top_level is not None
+    assert route.top_level.errors > 50
+    assert route.top_level.longest.high < 0.5

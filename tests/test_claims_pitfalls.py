@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from reports.claims.model import Outcome
+from reports.claims.model import ClaimOutcome
 from reports.claims.work.forgotten_await import SHAPES
-from scenarios.plans.lesson.forgotten_await import ASKS
+from scenarios.plans.lesson.forgotten_await import PITFALL_PATHS
 from tests.simulate import Truth
 from tests.test_claims import Facts, judged
 
@@ -21,14 +21,14 @@ SAID = {
     "await in a generator in def": "compiled",
     "no await in async def": "compiled",
 }
-HONEST = {"file-read-blocks": Outcome.CONFIRMED, "forgotten-await": Outcome.NUANCED, "await-in-def": Outcome.NUANCED}
+HONEST = {"file-read-blocks": ClaimOutcome.CONFIRMED, "forgotten-await": ClaimOutcome.NUANCED, "await-in-def": ClaimOutcome.NUANCED}
 
 
 def told(wrong: dict[str, tuple[int, str]] | None = None, said: dict[str, str] | None = None, *, warns: bool = True) -> Facts:
     """What a server would answer: by shape what a forgotten `await` gives; what its compiler says; whether its log warns."""
 
     def plant(facts: dict[str, Any]) -> None:
-        answers: dict[str, Any] = {path: {"status": 200, "body": "right"} for path in ASKS}
+        answers: dict[str, Any] = {path: {"status": 200, "body": "right"} for path in PITFALL_PATHS}
         for shape, (status, body) in (WRONG if wrong is None else wrong).items():
             answers[f"/pitfall/forgotten/{shape}"] = {"status": status, "body": body}
         answers["/pitfall/compiles"] = {"status": 200, "body": json.dumps({**SAID, **(said or {})})}
@@ -55,12 +55,12 @@ OPPOSITES = [
 def test_the_opposite_is_refuted(tmp_path: Path, claim: str, truths: dict[str, Truth], facts: Facts) -> None:
     """And the honest run is not."""
     assert judged(tmp_path / "honest", claim, None, told()).outcome is HONEST[claim]
-    assert judged(tmp_path / "planted", claim, truths, facts).outcome is Outcome.REFUTED
+    assert judged(tmp_path / "planted", claim, truths, facts).outcome is ClaimOutcome.REFUTED
 
 
 def test_what_would_make_them_true_without_a_limit(tmp_path: Path) -> None:
     """Every forgotten await a wrong 200; a compiler that takes nothing but awaiting coroutines."""
     wrong = dict.fromkeys(SHAPES, (200, "wrong"))
     strict = dict.fromkeys(("await in a generator in def", "no await in async def"), "SyntaxWarning: blocks")
-    assert judged(tmp_path / "await", "forgotten-await", None, told(wrong)).outcome is Outcome.CONFIRMED
-    assert judged(tmp_path / "def", "await-in-def", None, told(said=strict)).outcome is Outcome.CONFIRMED
+    assert judged(tmp_path / "await", "forgotten-await", None, told(wrong)).outcome is ClaimOutcome.CONFIRMED
+    assert judged(tmp_path / "def", "await-in-def", None, told(said=strict)).outcome is ClaimOutcome.CONFIRMED

@@ -11,9 +11,9 @@ import httpx
 import pandas as pd
 import pytest
 
-from reports.report import explain
+from reports.report import build_report
 from results.schema import Scenario, Variant
-from scenarios.plans.model import Act, Plan, cell_of
+from scenarios.plans.model import Plan, Session, variant_cell
 from targets import upstream
 from targets.app import app
 from tests.test_driver import run_of
@@ -92,16 +92,16 @@ def test_a_shared_client_opens_as_many_connections_as_are_in_flight(told: dict[s
 @pytest.mark.slow
 def test_failures_under_load_are_counted_apart_and_never_as_latency(tmp_path: Path) -> None:
     """Each row has its own status; the slow failures, ten times slower than an answer, are in no quantile."""
-    cell = replace(cell_of(Scenario.CROWD, Variant.ASYNC, 0.02, 8), warm_up=0.3, window=2.0, drain=5.0)
+    cell = replace(variant_cell(Scenario.CROWD, Variant.ASYNC, 0.02, 8), warm_up=0.3, window=2.0, drain=5.0)
     cell = replace(cell, route="GET /calls", path="/calls?seconds=0.02", expects=json.dumps({"delay": 0.02}, separators=(",", ":")))
-    path, trouble = run_of(tmp_path, Plan(0.02, (Act(Variant.ASYNC, 0.02, (cell,)),), ()), app="tests.planted_calls:app")
+    path, trouble = run_of(tmp_path, Plan(0.02, (Session(Variant.ASYNC, 0.02, (cell,)),), ()), app="tests.planted_calls:app")
     assert trouble is None
     rows = pd.read_parquet(path / "samples.parquet")
     failed = rows[rows.status >= 500]
     assert set(failed.status) == {502, 504}
     assert failed.error.notna().all()
-    assert (failed.done - failed.sent)[failed.status == 504].min() >= upstream.PATIENCE
-    (route,) = explain(path).study.routes
-    assert route.top is not None
-    assert route.top.errors == (failed.phase == "steady").sum() > 0
-    assert route.top.count == ((rows.phase == "steady") & rows.error.isna()).sum() > 0
+    assert (failed.done - failed.sent)[failed.status == 504].min() >= upstream.FAULT_TIMEOUT
+    (route,) = build_report(path).run_metrics.routes
+    assert route.top_level is not None
+    assert route.top_level.errors == (failed.phase == "steady").sum() > 0
+    assert route.top_level.count == ((rows.phase == "steady") & rows.error.isna()).sum() > 0

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from reports.console import console
-from reports.render.summary import FORMAT
+from reports.console import create_console
+from reports.render.summary import SUMMARY_FORMAT
 from tests.front import Here
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -171,7 +171,7 @@ def test_json_is_the_summary_and_nothing_else(honest_run: Path, tmp_path: Path, 
     assert shown.returncode == 0
     assert json.loads(shown.stdout)["trust"]["verdict"] == "trusted"
     failed = here("report", str(tmp_path), "--json")
-    assert tuple(json.loads(failed.stdout)[name] for name in ("format", "exit_code")) == (FORMAT, 2)
+    assert tuple(json.loads(failed.stdout)[name] for name in ("format", "exit_code")) == (SUMMARY_FORMAT, 2)
     assert failed.returncode == 2
 
 
@@ -193,7 +193,7 @@ def test_colour_keeps_the_manners(monkeypatch: pytest.MonkeyPatch, env: dict[str
         monkeypatch.setenv(name, value)
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
-    console(terminal).print("[green]word[/]")
+    create_console(terminal).print("[green]word[/]")
     assert colour == ("\x1b[3" in terminal.getvalue())
 
 
@@ -232,10 +232,10 @@ def test_an_interruption_outside_a_run_is_told(place: str, number: signal.Signal
 import os, sys, types, atonce
 def pull():
     os.kill(os.getpid(), {number.value})
-def present(path, trouble):
+def build_and_write(path, trouble):
     exec({PLACES[place]!r}, {{"pull": pull}})
     print("survived")
-sys.modules["reports.render.output"] = types.SimpleNamespace(present=present, conclude=None, Manners=dict)
+sys.modules["reports.render.output"] = types.SimpleNamespace(build_and_write=build_and_write, print_result=None, OutputOptions=dict)
 sys.argv = ["atonce", "report", "results/example", *{flags}]
 atonce.main()
 """

@@ -14,13 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
-from results.errors import Exit, Trouble
-from scenarios.doctor.app import Patient
+from results.errors import AtonceError, ExitCode
+from scenarios.doctor.app import AppUnderTest
 from scenarios.plans.custom import parse_host
 from scenarios.runner import preflight
-from scenarios.runner.preflight import open_client, prove, routes_of, still_there
-from scenarios.system.child_process import servant
-from scenarios.system.tls import Trust
+from scenarios.runner.preflight import check_route, check_target_alive, list_openapi_routes, open_http_client
+from scenarios.system.child_process import supervised_process
+from scenarios.system.tls import TlsTrust
 from tests.front import Here
 from tests.processes import ROOT, free_port
 
@@ -43,17 +43,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from results.schema import Cell, Phase
 from scenarios.generator.client import Client
-from scenarios.generator.recorder import Place, Recorder
-from scenarios.system.tls import Trust
+from scenarios.generator.recorder import Recorder, SampleKey
+from scenarios.system.tls import TlsTrust
 url, folder, trust = sys.argv[1:]
 recorder = Recorder(Path(folder), "x")
 events = SimpleNamespace(request=SimpleNamespace(fire=lambda **_: None))
-client = Client(SimpleNamespace(events=events), url, recorder, {}, Trust(**json.loads(trust)))
+client = Client(SimpleNamespace(events=events), url, recorder, {}, TlsTrust(**json.loads(trust)))
 words = {"name": "x", "scenario": "crowd", "variant": "x", "route": "GET /x", "path": "/x"}
 numbers = {"users": 1, "warm_up": 0.0, "window": 0.0, "drain": 0.0}
 cell = Cell.from_dict({**words, **numbers, "expects": "", "neighbours": []})
-place = Place("x", Phase.STEADY, "GET /x", "x", 0)
-print(*client.ask(client.new_connection(), place, cell, 0.0))
+place = SampleKey("x", Phase.STEADY, "GET /x", "x", 0)
+print(*client.send_request(client.new_connection(), place, cell, 0.0))
 """
 
 
@@ -65,10 +65,10 @@ def served(folder: Path, host: str, *flags: str) -> Iterator[str]:
     url = f"http{'s' if flags else ''}://{f'[{host}]' if ':' in host else host}:{port}"
     command = [sys.executable, "-m", "uvicorn", "shop:app", "--host", host, "--port", str(port), *flags]
     quiet: dict[str, Any] = {"env": os.environ, "core": None, "stdin": subprocess.DEVNULL, "stdout": None}
-    with servant(command, folder=folder, **quiet) as app:
+    with supervised_process(command, folder=folder, **quiet) as app:
         while True:
             assert app.poll() is None, (folder / "log.txt").read_text(encoding="utf-8")
-            with contextlib.suppress(httpx.TransportError), open_client(url, Trust(insecure=True), 5) as client:
+            with contextlib.suppress(httpx.TransportError), open_http_client(url, TlsTrust(insecure=True), 5) as client:
                 client.get("/x")
                 break
         yield url
@@ -89,7 +89,7 @@ def no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def under_load(url: str, folder: Path, trust: Trust, **env: str) -> str:
+def under_load(url: str, folder: Path, trust: TlsTrust, **env: str) -> str:
     """Ask once as Locust would: whether there was an answer, and the right one."""
     words = json.dumps({"cacert": trust.cacert, "insecure": trust.insecure})
     command = [sys.executable, "-c", ASKS, url, str(folder), words]
@@ -100,31 +100,31 @@ def under_load(url: str, folder: Path, trust: Trust, **env: str) -> str:
 @pytest.mark.parametrize(
     ("trust", "file", "answered"),
     [
-        (Trust(), "", False),
-        (Trust(), str(CERT), True),
-        (Trust(cacert=str(CERT)), "", True),
-        (Trust(insecure=True), "", True),
+        (TlsTrust(), "", False),
+        (TlsTrust(), str(CERT), True),
+        (TlsTrust(cacert=str(CERT)), "", True),
+        (TlsTrust(insecure=True), "", True),
     ],
 )
 def test_a_certificate_of_its_own_is_trusted_when_somebody_says_so(  # noqa: PLR0913
-    secure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trust: Trust, file: str, *, answered: bool
+    secure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trust: TlsTrust, file: str, *, answered: bool
 ) -> None:
     """By a flag or by the environment's SSL_CERT_FILE; politely, and under load."""
     monkeypatch.setenv("SSL_CERT_FILE", file)
     assert under_load(secure, tmp_path, trust) == f"{answered} {answered}"
-    with open_client(secure, trust, 5) as client:
+    with open_http_client(secure, trust, 5) as client:
         if answered:
-            assert prove(client, "GET /x", "/x", "1") == "1"
-            assert routes_of(secure, trust) == ["GET /x"]
+            assert check_route(client, "GET /x", "/x", "1") == "1"
+            assert list_openapi_routes(secure, trust) == ["GET /x"]
             return
-        with pytest.raises(Trouble, match=r"self-signed certificate\)\. Name who signed it: --cacert FILE"):
-            prove(client, "GET /x", "/x", "1")
+        with pytest.raises(AtonceError, match=r"self-signed certificate\)\. Name who signed it: --cacert FILE"):
+            check_route(client, "GET /x", "/x", "1")
 
 
 def test_a_wrong_certificate_is_told_as_such(secure: str, here: Here) -> None:
     """Not as an app that does not run."""
     found = here("doctor", secure, "--dry-run")
-    assert found.returncode == Exit.USAGE
+    assert found.returncode == ExitCode.USAGE
     assert "its certificate is not trusted (self-signed certificate)" in found.stderr
     found = here("doctor", secure, "--dry-run", "--cacert", str(CERT))
     assert (found.returncode, "GET /x  asked as /x" in found.stdout) == (0, True)
@@ -144,7 +144,7 @@ def test_a_wrong_certificate_is_told_as_such(secure: str, here: Here) -> None:
 def test_a_certificate_that_cannot_be_used_is_a_sentence(here: Here, words: list[str], env: dict[str, str], sentence: str) -> None:
     """Before anything is asked."""
     found = here("doctor", *words, cwd=ROOT, **env)
-    assert (found.returncode, sentence in found.stderr) == (Exit.USAGE, True), found.stderr
+    assert (found.returncode, sentence in found.stderr) == (ExitCode.USAGE, True), found.stderr
 
 
 @pytest.mark.parametrize(
@@ -159,17 +159,17 @@ def test_a_certificate_that_cannot_be_used_is_a_sentence(here: Here, words: list
 )
 def test_everywhere_is_this_machine(said: str, meant: str) -> None:
     """As servers print it."""
-    assert Patient.of_url(said).url == meant
+    assert AppUnderTest.from_url(said).url == meant
     assert parse_host(said, None).geturl().rstrip("/") == meant
 
 
 def test_ipv6_is_spoken_by_all_clients(tmp_path: Path, here: Here) -> None:
     """The polite one, the one under load, and the doctor."""
     with served(tmp_path, "::1") as url:
-        assert under_load(url, tmp_path, Trust()) == "True True"
-        with open_client(url, Trust(), 5) as client:
-            assert prove(client, "GET /x", "/x", "1") == "1"
-        still_there(url, "x")
+        assert under_load(url, tmp_path, TlsTrust()) == "True True"
+        with open_http_client(url, TlsTrust(), 5) as client:
+            assert check_route(client, "GET /x", "/x", "1") == "1"
+        check_target_alive(url, "x")
         found = here("doctor", url.replace("[::1]", "[::]"), "--dry-run")
         assert (found.returncode, "GET /x  asked as /x" in found.stdout) == (0, True), found.stderr
 
@@ -180,8 +180,8 @@ def test_an_answer_without_end_is_a_time_out_though_pieces_come(monkeypatch: pyt
     monkeypatch.setattr(preflight, "time", SimpleNamespace(perf_counter=lambda: float(next(moments))))
     stream = httpx.MockTransport(lambda _: httpx.Response(200, content=itertools.repeat(b"data: 1\n\n")))
     client = httpx.Client(transport=stream, base_url="http://127.0.0.1:1", timeout=10)
-    with pytest.raises(Trouble, match=r"did not answer one polite request: ReadTimeout; nothing was loaded"):
-        prove(client, "GET /events", "/events", "")
+    with pytest.raises(AtonceError, match=r"did not answer one polite request: ReadTimeout; nothing was loaded"):
+        check_route(client, "GET /events", "/events", "")
     assert 10 <= next(moments) < 20
 
 
@@ -194,9 +194,9 @@ def test_nothing_that_we_ask_goes_through_a_proxy(tmp_path: Path, here: Here, mo
         env = {name: NO_PROXY[name], "NO_PROXY": ""}
         monkeypatch.setenv(name, NO_PROXY[name])
         monkeypatch.setenv("NO_PROXY", "")
-        assert under_load(url, tmp_path, Trust(), **env) == "True True"
-        with open_client(url, Trust(), 5) as client:
-            assert prove(client, "GET /x", "/x", "1") == "1"
+        assert under_load(url, tmp_path, TlsTrust(), **env) == "True True"
+        with open_http_client(url, TlsTrust(), 5) as client:
+            assert check_route(client, "GET /x", "/x", "1") == "1"
         found = here("run", "crowd", "--host", url, "--dry-run")
         assert "It describes GET /x" in found.stderr, found.stderr
 
@@ -205,6 +205,6 @@ def test_a_certificate_file_that_has_gone_stops_nobody_who_asks_for_none(monkeyp
     """Over plain HTTP, or for an app that we serve."""
     monkeypatch.setenv("SSL_CERT_FILE", "/not/there")
     for target in ("http://127.0.0.1:8000", ":8000", "shop.main:app", ""):
-        assert Trust.of(None, target, insecure=False) == Trust()
-    with pytest.raises(Trouble, match="SSL_CERT_FILE /not/there"):
-        Trust.of(None, "https://127.0.0.1:8000", insecure=False)
+        assert TlsTrust.from_flags(None, target, insecure=False) == TlsTrust()
+    with pytest.raises(AtonceError, match="SSL_CERT_FILE /not/there"):
+        TlsTrust.from_flags(None, "https://127.0.0.1:8000", insecure=False)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from reports.metrics.run_data import load
-from reports.report import explain
+from reports.metrics.run_data import load_run
+from reports.report import build_report
 from results.schema import Status
 from results.store import read_run
 from tests.processes import MARK, ROOT, gone_within, new_mark, pids, served
@@ -71,7 +71,7 @@ def test_after_kill_9_of_everything_a_second_is_lost_at_most(tmp_path: Path) -> 
         server.wait()
     assert gone_within(mark) == []
     run = next((tmp_path / "runs").iterdir())
-    rows = load(run).samples
+    rows = load_run(run).samples
     asked = [line.split() for line in arrivals.read_text(encoding="utf-8").splitlines()]
     due = {int(name.removeprefix("load-")) for moment, *names in asked for name in names if float(moment) < dying - 1.0}
     assert len(due) > 20
@@ -102,8 +102,8 @@ def test_whoever_dies_alone_leaves_a_readable_run(tmp_path: Path, victim: str, c
         assert "Traceback" not in said
         run = next(tmp_path.iterdir())
         assert report(run).returncode == 3
-        assert len(explain(run).path.name) > 0
-        assert load(run).samples.error.isna().sum() > 50
+        assert len(build_report(run).path.name) > 0
+        assert load_run(run).samples.error.isna().sum() > 50
     assert gone_within(mark) == []
 
 
@@ -125,9 +125,9 @@ def test_a_run_can_be_interrupted_in_a_frozen_route(tmp_path: Path, number: sign
     if times == 1:
         assert read_run(run)["status"] == Status.INTERRUPTED
         assert "not measured to its end: crowd/GET /broken-async?seconds=0.2/10" in shown
-        assert not load(run).samples.censored.any()
+        assert not load_run(run).samples.censored.any()
     else:
-        assert load(run).samples.censored.any()
+        assert load_run(run).samples.censored.any()
         assert report(run).returncode == 3
     assert gone_within(mark) == []
 
@@ -143,5 +143,5 @@ def test_a_full_disk_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in said
     run = next(tmp_path.iterdir())
     assert report(run).returncode == 3
-    assert len(load(run).samples) > 100
+    assert len(load_run(run).samples) > 100
     assert gone_within(mark) == []

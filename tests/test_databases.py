@@ -109,7 +109,7 @@ def test_a_full_pool_says_what_it_is(monkeypatch: pytest.MonkeyPatch, variant: s
 
 def test_no_server_is_started_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite asks nothing of PostgreSQL."""
-    monkeypatch.setattr(postgres, "running", None)
+    monkeypatch.setattr(postgres, "run_postgres", None)
     assert asked(lambda client: client.get("/users/1")).status_code == 200
 
 
@@ -124,7 +124,7 @@ def test_what_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("dsn", ["postgresql://nobody:secret@127.0.0.1:1/none", "host=secret"])
 def test_a_server_that_is_not_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch, dsn: str) -> None:
     """Without the password."""
-    monkeypatch.setenv(database_engines.DSN, dsn)
+    monkeypatch.setenv(database_engines.DSN_VARIABLE, dsn)
     answer = asked(lambda client: client.get("/users/1?database=postgres"))
     assert answer.status_code == 503
     assert answer.json()["detail"].startswith("postgres cannot be used: ")
@@ -142,8 +142,8 @@ def test_a_given_server_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> No
         assert (await client.get("/users/1/sync?database=postgres")).status_code == 200
         return (await client.get("/users/evidence?database=postgres")).json()["queries"], schemas(dsn)
 
-    with postgres.running() as dsn:
-        monkeypatch.setenv(database_engines.DSN, f"{dsn}&sslmode=disable")
+    with postgres.run_postgres() as dsn:
+        monkeypatch.setenv(database_engines.DSN_VARIABLE, f"{dsn}&sslmode=disable")
         queries, meanwhile = asked(questions)
         assert (queries, len(meanwhile), schemas(dsn)) == (None, 1, [])
 
@@ -161,7 +161,7 @@ def folder_of(server: list[psutil.Process]) -> Path:
 
 def test_a_server_does_not_outlive_its_guardian() -> None:
     """Not even one that is killed."""
-    with postgres.running():
+    with postgres.run_postgres():
         guardian = next(one for one in psutil.Process().children() if postgres.__file__ in one.cmdline())
         server = server_of(guardian)
         folder = folder_of(server)

@@ -17,22 +17,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from results.schema import Cell
-from results.store import RunFolder
+from results.store import RunWriter
 from scenarios.doctor import examine
-from scenarios.doctor.openapi.route_request import Asked
-from scenarios.doctor.options import Nobody
-from scenarios.doctor.request_allowance import POLITE, count_left, share_out
-from scenarios.doctor.retry import disturbed, set_aside
-from scenarios.doctor.testbed import Ward
-from scenarios.system.interrupt import Interruption
+from scenarios.doctor.openapi.route_request import RouteRequest
+from scenarios.doctor.options import NoProgress
+from scenarios.doctor.request_allowance import SMOKE_TEST_REQUESTS, count_remaining_requests, share_requests
+from scenarios.doctor.retry import archive_attempt, session_interference
+from scenarios.doctor.testbed import AppTestBed
+from scenarios.system.interrupt import StopRequest
 from tests.processes import MARK, ROOT, gone_within, new_mark, pids
 from tests.test_doctor_steps import bedside, write
 
 
-def measured(folder: Path, cell: Cell, late: dict[int, float], hardship: tuple[float, float, int], latency: float) -> RunFolder:
+def measured(folder: Path, cell: Cell, late: dict[int, float], hardship: tuple[float, float, int], latency: float) -> RunWriter:
     """A run with one cell of four seconds; some of the generator's ticks came late, and the machine suffered."""
-    run = RunFolder(folder, "doctor")
-    run.facts["plan"] = {"cells": [cell.to_dict()], "notes": []}
+    run = RunWriter(folder, "doctor")
+    run.metadata["plan"] = {"cells": [cell.to_dict()], "notes": []}
     for name in ("load", "samples", "probe"):
         (folder / name).mkdir()
     ticks: list[list[Any]] = [["tick", cell.name, 10 + i / 100, 1, 0.0, late.get(i, 0.0004), 0.1] for i in range(-20, 420)]
@@ -69,28 +69,28 @@ def test_a_disturbance_is_seen_in_the_generators_own_facts(  # noqa: PLR0913, PL
 ) -> None:  # fmt: skip
     """Its ticker, and the machine's counters; what was late outside the window, or is short, is none."""
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    cell = bedside(0.1).few()
+    cell = bedside(0.1).few_users_cell()
     run = measured(tmp_path, cell, late, hardship, latency)
-    assert (f"{why} during {cell.name}" if why else None) == disturbed(run, "route-01")
-    assert disturbed(run, "route-02") is None
+    assert (f"{why} during {cell.name}" if why else None) == session_interference(run, "route-01")
+    assert session_interference(run, "route-02") is None
 
 
 def test_what_was_measured_at_first_is_set_aside_and_told(tmp_path: Path) -> None:
     """Spools of the act and of its second look, and of no other; twice, and neither is lost."""
-    cell = bedside(0.1).few()
+    cell = bedside(0.1).few_users_cell()
     run = measured(tmp_path, cell, {}, (0.0, 3.9, 0), 0.1)
     for number in (1, 2):
         for name in ("load/route-01", "load/route-01-watch", "probe/route-01-77", "load/route-010", "samples/idle"):
             (tmp_path / f"{name}.jsonl").write_text("", encoding="utf-8")
-        set_aside(run, "route-01", "It was examined again, because the machine swapped", ("load", "samples", "probe"))
+        archive_attempt(run, "route-01", "It was examined again, because the machine swapped", ("load", "samples", "probe"))
         kept = sorted(
             str(one.relative_to(tmp_path / "aside" / f"route-01-{number}")) for one in tmp_path.glob(f"aside/*-{number}/*/*")
         )
         assert [
             "load/route-01-watch.jsonl", "load/route-01.jsonl", "probe/route-01-77.jsonl", *["samples/route-01.jsonl"][number - 1 :]
         ] == kept  # fmt: skip
-    assert run.facts["plan"]["cells"] == []
-    assert run.facts["plan"]["notes"][0] == (
+    assert run.metadata["plan"]["cells"] == []
+    assert run.metadata["plan"]["notes"][0] == (
         "It was examined again, because the machine swapped; what was measured at first lies in aside/route-01-1."
     )
     assert (tmp_path / "load" / "route-010.jsonl").exists()
@@ -142,15 +142,15 @@ def test_all_that_a_route_is_asked_comes_out_of_one_allowance(tmp_path: Path) ->
         path = tmp_path / f"{place}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, [*SPENT, *PINGED])
-    assert count_left(tmp_path, "route-01", "GET /x", 20_000) == 20_000 - 2 * 946 - POLITE
-    assert count_left(tmp_path, "route-01", "GET /x", 1000) == 0
+    assert count_remaining_requests(tmp_path, "route-01", "GET /x", 20_000) == 20_000 - 2 * 946 - SMOKE_TEST_REQUESTS
+    assert count_remaining_requests(tmp_path, "route-01", "GET /x", 1000) == 0
 
 
 @given(st.integers(0, 5000), st.lists(st.sampled_from([-3, 0, 1, 200, 4000]), max_size=8))
 def test_no_plan_asks_for_more_than_is_left(left: int, wanted: list[int]) -> None:
     """A cell without a ceiling of its own gets what is left; one for which nothing is left is not asked."""
-    cells = [replace(bedside(0.1).few(), most=most) for most in wanted]
-    found = share_out(cells, left)
+    cells = [replace(bedside(0.1).few_users_cell(), most=most) for most in wanted]
+    found = share_requests(cells, left)
     assert sum(cell.most for cell in found) <= left
     assert all(cell.most > 0 for cell in found)
     assert len(found) == len(cells) or sum(cell.most for cell in found) == left
@@ -161,22 +161,22 @@ def test_a_disturbed_route_is_examined_again_with_what_is_left_to_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requests: int, visits: int
 ) -> None:
     """Never with a second allowance; where too little is left, a note says so."""
-    order: Any = SimpleNamespace(patient=None, budget=600.0, requests=requests)
-    run = RunFolder(tmp_path, "doctor")
-    run.facts["plan"] = {"cells": [], "notes": []}
-    examination = examine.Examination(Ward(order, run, Interruption(), Nobody()))
+    order: Any = SimpleNamespace(app=None, budget=600.0, requests=requests)
+    run = RunWriter(tmp_path, "doctor")
+    run.metadata["plan"] = {"cells": [], "notes": []}
+    examination = examine.Examination(AppTestBed(order, run, StopRequest(), NoProgress()))
     allowed: list[int] = []
 
-    def visit(asked: Asked, act: str, _told: dict[str, Any]) -> None:
-        allowed.append(examination.ward.count_left(act, asked))
+    def visit(asked: RouteRequest, act: str, _told: dict[str, Any]) -> None:
+        allowed.append(examination.testbed.count_remaining(act, asked))
         (tmp_path / "samples").mkdir(exist_ok=True)
         write(tmp_path / "samples" / f"{act}.jsonl", SPENT)
 
-    monkeypatch.setattr(examination, "visit", visit)
-    monkeypatch.setattr(examine, "disturbed", lambda *_: "the machine swapped")
-    asked = Asked(route="GET /x", path="/x")
-    examination.visit_all([(asked, {"act": None, "unfit": None})])
-    assert allowed == [requests - POLITE, requests - POLITE - 946][:visits]
-    left = 1000 - POLITE - 946
+    monkeypatch.setattr(examination, "examine_route", visit)
+    monkeypatch.setattr(examine, "session_interference", lambda *_: "the machine swapped")
+    asked = RouteRequest(route="GET /x", path="/x")
+    examination.examine_routes([(asked, {"act": None, "unfit": None})])
+    assert allowed == [requests - SMOKE_TEST_REQUESTS, requests - SMOKE_TEST_REQUESTS - 946][:visits]
+    left = 1000 - SMOKE_TEST_REQUESTS - 946
     words = f"GET /x was not examined again, though the machine swapped: {left} of its 1,000 requests were left"
-    assert (words in run.facts["plan"]["notes"][0]) == (visits == 1)
+    assert (words in run.metadata["plan"]["notes"][0]) == (visits == 1)

@@ -10,53 +10,53 @@ import pytest
 
 from results.schema import Neighbour
 from scenarios.doctor import examine, testbed
-from scenarios.doctor.environment import waits_for
+from scenarios.doctor.environment import idle_wait_file
 from scenarios.doctor.examine import Examination
 
 
 class MadeUp:
     """One whose app and whose Locust are made up: only what happens in which order is kept."""
 
-    secret, origin, unwatched = "s", 100.0, ""
-    watch_at_rest = testbed.Ward.watch_at_rest
+    secret, origin, unwatched_reason = "s", 100.0, ""
+    watch_idle_app = testbed.AppTestBed.watch_idle_app
 
     def __init__(self, folder: Path, how: str) -> None:
-        self.order = SimpleNamespace(patient=SimpleNamespace(how=how))
-        self.patient, self.audience = self.order.patient, None
-        self.run = SimpleNamespace(path=folder, facts={"plan": {"notes": []}, "origin": self.origin}, write=lambda: None)
-        self.interruption = SimpleNamespace(check=lambda: None)
-        self.wait = waits_for(folder)
+        self.options = SimpleNamespace(app=SimpleNamespace(launch_mode=how))
+        self.app, self.listener = self.options.app, None
+        self.run = SimpleNamespace(path=folder, metadata={"plan": {"notes": []}, "origin": self.origin}, write_metadata=lambda: None)
+        self.stop_request = SimpleNamespace(raise_if_requested=lambda: None)
+        self.wait = idle_wait_file(folder)
         self.wait.parent.mkdir()
         if how == "module":
             self.wait.touch()
         self.happened: list[tuple[str, bool]] = []
 
-    def tell(self, what: str) -> None:
+    def report_step(self, what: str) -> None:
         """Not kept."""
 
-    def fits(self, _: float) -> bool:
+    def fits_budget(self, _: float) -> bool:
         """There is time for all."""
         return True
 
     @contextlib.contextmanager
-    def seated(self, act: str, *, watched: bool) -> Iterator[tuple[None, str]]:
+    def app_running(self, session: str, *, with_watchdog: bool) -> Iterator[tuple[None, str]]:
         """The app, and whether its watch has to wait as it starts and ends."""
-        assert (act, watched) == ("idle", True)
+        assert (session, with_watchdog) == ("idle", True)
         self.happened.append(("started", self.wait.exists()))
         yield None, "http://127.0.0.1:1"
         self.happened.append(("ended", self.wait.exists()))
 
     @contextlib.contextmanager
-    def client(self, _: str) -> Iterator[None]:
+    def open_client(self, _: str) -> Iterator[None]:
         """Nobody asks."""
         yield None
 
-    locust = client
+    locust_running = open_client
 
-    def script(self, *_: Any) -> None:
+    def create_job(self, *_: Any) -> None:
         """Nothing to do."""
 
-    def follow(self, *_: Any) -> None:
+    def run_jobs(self, *_: Any) -> None:
         """The neighbours are asked."""
         self.happened.append(("asked", self.wait.exists()))
 
@@ -66,19 +66,21 @@ def test_the_loop_is_watched_when_the_neighbours_have_been_asked(tmp_path: Path,
     """The watch changes how threads take turns; the levels under load are measured without it."""
     made: Any = MadeUp(tmp_path, how)
     beside = (Neighbour(kind="async", route="/a", path="/a", expects="", rate=1.0, connections=1),)
-    monkeypatch.setattr(Examination, "routes", lambda *_: [])
-    monkeypatch.setattr(examine, "neighbours", lambda *_: (beside, 0.0))
-    monkeypatch.setattr(examine, "workers_of", lambda _: 1)
-    monkeypatch.setattr(examine, "disturbed", lambda *_: None)
-    monkeypatch.setattr(examine, "look", lambda *_: None)
+    monkeypatch.setattr(Examination, "read_routes", lambda *_: [])
+    monkeypatch.setattr(examine, "find_neighbours", lambda *_: (beside, 0.0))
+    monkeypatch.setattr(examine, "count_workers", lambda _: 1)
+    monkeypatch.setattr(examine, "session_interference", lambda *_: None)
+    monkeypatch.setattr(examine, "read_interim_stats", lambda *_: None)
     clock = SimpleNamespace(now=103.0)
     passing = SimpleNamespace(perf_counter=lambda: clock.now, sleep=lambda spent: setattr(clock, "now", clock.now + spent))
     monkeypatch.setattr(testbed, "time", passing)
-    Examination(made).at_rest()
+    Examination(made).measure_idle()
     ours = how == "module"
     assert made.happened == [("started", ours), ("asked", ours), ("ended", False)]
-    assert made.run.facts.get("rest") == ([3.0 + testbed.BEGINS, 3.0 + testbed.BEGINS + testbed.RESTS] if ours else None)
-    assert testbed.BEGINS + testbed.RESTS < 3.0
+    assert made.run.metadata.get("rest") == (
+        [3.0 + testbed.WATCHDOG_DELAY, 3.0 + testbed.WATCHDOG_DELAY + testbed.IDLE_WATCH_SECONDS] if ours else None
+    )
+    assert testbed.WATCHDOG_DELAY + testbed.IDLE_WATCH_SECONDS < 3.0
 
 
 def test_where_the_watchdog_cannot_look_no_time_is_spent_on_it(tmp_path: Path) -> None:
@@ -86,6 +88,6 @@ def test_where_the_watchdog_cannot_look_no_time_is_spent_on_it(tmp_path: Path) -
     made: Any = MadeUp(tmp_path, "module")
     (tmp_path / "guest").mkdir()
     (tmp_path / "guest" / "unwatched-idle.json").write_text('{"why": "no GIL"}')
-    made.watch_at_rest()
-    assert (made.unwatched, made.run.facts.get("rest")) == ("no GIL", None)
-    assert "no GIL" in made.run.facts["plan"]["notes"][0]
+    made.watch_idle_app()
+    assert (made.unwatched_reason, made.run.metadata.get("rest")) == ("no GIL", None)
+    assert "no GIL" in made.run.metadata["plan"]["notes"][0]

@@ -15,16 +15,16 @@ from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.security import APIKeyCookie, APIKeyHeader, APIKeyQuery, HTTPBasic, HTTPBearer, OAuth2PasswordBearer
 from pydantic import UUID4, BaseModel, Field, HttpUrl, IPvAnyAddress, Json
 
-from results.errors import Exit, Trouble
+from results.errors import AtonceError, ExitCode
 from scenarios.doctor import commands
-from scenarios.doctor.app import Patient
-from scenarios.doctor.openapi.request_builder import MOST_OTHERS
-from scenarios.doctor.openapi.route_request import Asked
-from scenarios.doctor.openapi.route_selection import parse_choice
-from scenarios.doctor.openapi.routes import routes_of, unsafe
-from scenarios.doctor.openapi.schema_example import FORMATS
-from scenarios.doctor.openapi.smoke_test import ask_until_taken
-from scenarios.doctor.options import entry, in_turn, left_out
+from scenarios.doctor.app import AppUnderTest
+from scenarios.doctor.openapi.request_builder import MAX_ALTERNATIVES
+from scenarios.doctor.openapi.route_request import RouteRequest
+from scenarios.doctor.openapi.route_selection import parse_route_selection
+from scenarios.doctor.openapi.routes import select_route_requests, unsafe_routes
+from scenarios.doctor.openapi.schema_example import FORMAT_EXAMPLES
+from scenarios.doctor.openapi.smoke_test import find_accepted_request
+from scenarios.doctor.options import find_over_budget, loadable_requests, route_record
 from tests.in_process import served
 
 
@@ -126,17 +126,21 @@ def shop() -> FastAPI:  # noqa: C901 - routes, one after another
     return app
 
 
-def asked_of(app: FastAPI | dict[str, Any], census: list[dict[str, Any]] | None = None, /, **flags: list[str]) -> dict[str, Asked]:
+def asked_of(
+    app: FastAPI | dict[str, Any], census: list[dict[str, Any]] | None = None, /, **flags: list[str]
+) -> dict[str, RouteRequest]:
     """The routes by their names, in order."""
     document = app.openapi() if isinstance(app, FastAPI) else app
-    return {one.route: one for one in routes_of(document, census, parse_choice(**flags))}
+    return {one.route: one for one in select_route_requests(document, census, parse_route_selection(**flags))}
 
 
-def answer(app: Any, asked: Asked) -> Any:
+def answer(app: Any, asked: RouteRequest) -> Any:
     """What an app answers when it is asked exactly that."""
     headers = asked.headers | ({"content-type": asked.content_type} if asked.content_type else {})
     with served(app) as client:
-        told = client.request(asked.route.partition(" ")[0], asked.sent or asked.path, headers=headers, content=asked.body)
+        told = client.request(
+            asked.route.partition(" ")[0], asked.path_with_keys or asked.path, headers=headers, content=asked.body
+        )
     assert told.status_code == 200, told.text
     return told
 
@@ -173,7 +177,7 @@ def test_a_parameter_is_filled_as_another_route_tells_of_it() -> None:
     @app.get("/books/{isbn}/loans", dependencies=[Depends(loans)])
     async def lent(isbn: told) -> None: ...
 
-    assert [one.path for one in routes_of(app.openapi(), None, parse_choice())] == [
+    assert [one.path for one in select_route_requests(app.openapi(), None, parse_route_selection())] == [
         "/books/9780000000123",
         "/books/9780000000123/loans",
     ]
@@ -228,22 +232,22 @@ def test_a_parameter_is_filled_by_routes_whose_type_agrees_only() -> None:
     """Examples go first, its own before another route's; never a UUID for a number, nor what its own words forbid."""
     asked = asked_of(things())
     ten = "00000000-0000-4000-8000-00000000000a"
-    tried = {name: [one.path, *(other.path for other in one.others)] for name, one in asked.items()}
+    tried = {name: [one.path, *(other.path for other in one.alternatives)] for name, one in asked.items()}
     assert tried["GET /users/{id}"] == ["/users/1"]
-    assert tried["GET /orders/{id}"] == [f"/orders/{ten}", f"/orders/{FORMATS['uuid']}"]
-    assert tried["GET /orders/{id}/lines/{n}"] == [f"/orders/{ten}/lines/1", f"/orders/{FORMATS['uuid']}/lines/1"]
+    assert tried["GET /orders/{id}"] == [f"/orders/{ten}", f"/orders/{FORMAT_EXAMPLES['uuid']}"]
+    assert tried["GET /orders/{id}/lines/{n}"] == [f"/orders/{ten}/lines/1", f"/orders/{FORMAT_EXAMPLES['uuid']}/lines/1"]
     assert tried["GET /shops/{name}"] == ["/shops/none", "/shops/lamp", "/shops/string", "/shops/A"]
     assert tried["GET /shops/{name}/owner"] == [f"/shops/{one}/owner" for one in ("none", "lamp", "string", "A")]
     assert tried["GET /rooms/{name}"] == ["/rooms/hall"]
-    assert len(tried["GET /lost/{name}"]) == 1 + MOST_OTHERS
-    assert asked_of(things(), params=["name=x"])["GET /shops/{name}"].others == ()
+    assert len(tried["GET /lost/{name}"]) == 1 + MAX_ALTERNATIVES
+    assert asked_of(things(), params=["name=x"])["GET /shops/{name}"].alternatives == ()
 
 
 def test_a_value_that_is_refused_gives_way_to_the_next() -> None:
     """After a 404 or a 422; what was tried is said, and where all were in vain as well."""
     app = things()
     with served(app) as client:
-        found = {one.route: ask_until_taken(client, one, {}) for one in asked_of(app).values()}
+        found = {one.route: find_accepted_request(client, one, {}) for one in asked_of(app).values()}
     assert {name: taken.path for name, (taken, manner) in found.items() if not manner.skipped} == {
         "GET /users/{id}": "/users/1",
         "GET /orders/{id}": "/orders/00000000-0000-4000-8000-00000000000a",
@@ -259,7 +263,7 @@ def test_a_value_that_is_refused_gives_way_to_the_next() -> None:
         "GET /shops/{name}/owner": "It is asked as /shops/lamp/owner: /shops/none/owner was answered 404.",
     }
     taken, manner = found["GET /lost/{name}"]
-    others = ", ".join(other.path for other in taken.others)
+    others = ", ".join(other.path for other in taken.alternatives)
     assert manner.skipped == f"answers 404 to one polite request, and no better to {others}; give it --param name=..."
 
 
@@ -285,9 +289,9 @@ def test_named_routes_are_asked_with_bodies_and_then_no_others_are() -> None:
 def test_the_media_type_is_promised_only_where_somebody_promised_it() -> None:
     """FastAPI writes JSON for every route that says nothing, so for a file too: that is no promise."""
     asked = asked_of(shop())
-    assert asked["GET /items/{item_id}"].declared == "application/json"
-    assert asked["GET /page"].declared == "text/html"
-    assert asked["GET /logo"].declared is None
+    assert asked["GET /items/{item_id}"].declared_type == "application/json"
+    assert asked["GET /page"].declared_type == "text/html"
+    assert asked["GET /logo"].declared_type is None
 
 
 def test_a_parameter_is_given_to_all_of_that_name() -> None:
@@ -320,7 +324,7 @@ def test_routes_are_chosen_by_name_glob_and_request(flags: dict[str, list[str]],
     """A request that a declared route answers is asked as it stands."""
     asked = asked_of(shop(), **flags)
     assert names == list(asked)
-    assert asked.get("GET /items/7?size=20", Asked(route="", path="/items/7?size=20")).path == "/items/7?size=20"
+    assert asked.get("GET /items/7?size=20", RouteRequest(route="", path="/items/7?size=20")).path == "/items/7?size=20"
 
 
 @pytest.mark.parametrize(
@@ -346,10 +350,10 @@ def test_routes_are_chosen_by_name_glob_and_request(flags: dict[str, list[str]],
 )
 def test_a_flag_that_cannot_be_followed_is_a_sentence(flags: dict[str, list[str]], sentence: str) -> None:
     """It says what to write instead, exits with 2, and shows nothing secret."""
-    with pytest.raises(Trouble) as trouble:
+    with pytest.raises(AtonceError) as trouble:
         asked_of(shop(), **flags)
     assert any(part in trouble.value.sentence for part in sentence.split("|")), trouble.value.sentence
-    assert trouble.value.code == Exit.USAGE
+    assert trouble.value.code == ExitCode.USAGE
     assert "s3cret" not in trouble.value.sentence
 
 
@@ -357,8 +361,8 @@ def test_a_body_comes_from_a_flag_or_a_file_and_goes_out_as_it_is(tmp_path: Path
     """Neither it nor a header shows in what the choice says of itself."""
     (tmp_path / "query.json").write_text('{"q": "secret"}')
     flags = {"routes": ["POST /orders", "PUT /pairs"], "headers": ["X-Key:  secret"]}
-    choice = parse_choice(**flags, bodies=[f"POST /orders=@{tmp_path / 'query.json'}", 'put /pairs={"a": "b=c"}'])
-    orders, pairs = routes_of(shop().openapi(), None, choice)
+    choice = parse_route_selection(**flags, bodies=[f"POST /orders=@{tmp_path / 'query.json'}", 'put /pairs={"a": "b=c"}'])
+    orders, pairs = select_route_requests(shop().openapi(), None, choice)
     assert (orders.body, orders.content_type) == (b'{"q": "secret"}', "application/json")
     assert pairs.body == b'{"a": "b=c"}'
     assert choice.headers == {"X-Key": "secret"}
@@ -395,13 +399,13 @@ def test_a_key_is_a_parameter_whose_value_is_shown_nowhere() -> None:
         assert answer(guarded(), asked[name]).json() == "s3cret1"
     (stands,) = asked_of(guarded(), params=given[:1], routes=["GET /query?q=2"]).values()
     assert (stands.path, answer(guarded(), stands).json()) == ("/query?q=2&api_key=***", "s3cret/&2")
-    assert "s3cret" not in f"{asked}{stands}{[entry(one) for one in asked.values()]}"
-    assert asked["GET /basic"].sent == ""
+    assert "s3cret" not in f"{asked}{stands}{[route_record(one) for one in asked.values()]}"
+    assert asked["GET /basic"].path_with_keys == ""
 
 
 def test_what_opens_a_route_is_named_as_it_is_declared() -> None:
     """A flag for each scheme, none where none is declared; a malformed one harms nobody."""
-    assert {name: one.keys for name, one in asked_of(guarded()).items()} == {
+    assert {name: one.credential_flags for name, one in asked_of(guarded()).items()} == {
         "GET /query": ("--param api_key=...",),
         "GET /header": ("--header 'X-API-Key: ...'",),
         "GET /cookie": ("--param session=...",),
@@ -411,7 +415,7 @@ def test_what_opens_a_route_is_named_as_it_is_declared() -> None:
     }
     malformed: tuple[Any, ...] = (None, 1, [1], [{"nowhere": []}], {"a": 1})
     for security in malformed:
-        assert asked_of(document_of({"security": security}))["GET /x"].keys == ()
+        assert asked_of(document_of({"security": security}))["GET /x"].credential_flags == ()
 
 
 def document_of(operation: dict[str, Any], method: str = "get", path: str = "/x") -> dict[str, Any]:
@@ -535,25 +539,25 @@ def test_the_census_gives_the_order_and_what_the_document_lacks() -> None:
         "GET /secret": "hidden from the OpenAPI document, so its parameters are unknown: --route 'GET /secret' asks it as it stands",
         "GET /late": None,
     }
-    assert f"/users/1/string/1/1.0/{FORMATS['uuid']}" == asked["GET /users/{user_id}/{name}/{n}/{x}/{u}"].path
+    assert f"/users/1/string/1/1.0/{FORMAT_EXAMPLES['uuid']}" == asked["GET /users/{user_id}/{name}/{n}/{x}/{u}"].path
     assert (asked["GET /b/{file}"].is_async, asked["GET /b/{file}"].file, asked["GET /b/{file}"].line) == (True, "/x.py", 7)
-    assert unsafe(document, lines) == ["POST /a"]
+    assert unsafe_routes(document, lines) == ["POST /a"]
     names = ["GET /secret", "GET /static/logo.svg", "GET /b/a/b.txt", "GET /api/docs"]
     assert dict.fromkeys(names) == {name: one.skipped for name, one in asked_of(document, lines, routes=names).items()}
-    with pytest.raises(Trouble, match="declares no route 'GET /sub/b'"):
+    with pytest.raises(AtonceError, match="declares no route 'GET /sub/b'"):
         asked_of(document, lines, routes=["GET /sub/b"])
 
 
 def test_without_a_document_routes_are_asked_as_they_stand() -> None:
     """Named ones only; without a name, a sentence asks for one."""
-    (one,) = routes_of(None, None, parse_choice(routes=["/x/%20?q=1"]))
+    (one,) = select_route_requests(None, None, parse_route_selection(routes=["/x/%20?q=1"]))
     assert (one.route, one.path, one.skipped) == ("GET /x/%20?q=1", "/x/%20?q=1", None)
-    with pytest.raises(Trouble, match=r"No OpenAPI document at /openapi.json, .*so no routes are known. Name what it answers"):
-        routes_of(None, None, parse_choice())
-    with pytest.raises(Trouble, match="The app declares no routes"):
-        routes_of({"paths": {}}, [], parse_choice())
-    with pytest.raises(Trouble, match=r"fill in what stands in braces|declares no route"):
-        routes_of(None, None, parse_choice(routes=["GET /x/{y}"]))
+    with pytest.raises(AtonceError, match=r"No OpenAPI document at /openapi.json, .*so no routes are known. Name what it answers"):
+        select_route_requests(None, None, parse_route_selection())
+    with pytest.raises(AtonceError, match="The app declares no routes"):
+        select_route_requests({"paths": {}}, [], parse_route_selection())
+    with pytest.raises(AtonceError, match=r"fill in what stands in braces|declares no route"):
+        select_route_requests(None, None, parse_route_selection(routes=["GET /x/{y}"]))
 
 
 def test_an_interruption_is_heard_between_two_routes() -> None:
@@ -562,24 +566,25 @@ def test_an_interruption_is_heard_between_two_routes() -> None:
 
     def check() -> None:
         if next(looks, None) is None:
-            raise Trouble("interrupted", Exit.INTERRUPTED)
+            raise AtonceError("interrupted", ExitCode.INTERRUPTED)
 
-    with pytest.raises(Trouble, match="interrupted"):
-        routes_of(shop().openapi(), None, parse_choice(), check)
+    with pytest.raises(AtonceError, match="interrupted"):
+        select_route_requests(shop().openapi(), None, parse_route_selection(), check)
 
 
 @pytest.mark.parametrize(("budget", "few"), [("60s", 3), ("20s", 1)])
 def test_what_fits_the_budget_is_said_before(monkeypatch: pytest.MonkeyPatch, budget: str, few: int) -> None:
     """Of five hundred routes: how many, which first, from where on none, and what would take them all."""
     asked = [
-        Asked(route=f"GET /r{number}", path=f"/r{number}", skipped="a stream" if number == 1 else None) for number in range(500)
+        RouteRequest(route=f"GET /r{number}", path=f"/r{number}", skipped="a stream" if number == 1 else None)
+        for number in range(500)
     ]
-    monkeypatch.setattr(commands, "listed_aside", lambda *_: (asked, []))
-    patient = Patient.of_module("shop:app")
-    order = commands.order_of(patient, {}, ["p99(GET /r400) < 1s", "verdict != loop-blocked"], budget, 1000, 1)
-    turn = in_turn(order, asked)
+    monkeypatch.setattr(commands, "discover_in_temp_folder", lambda *_: (asked, []))
+    patient = AppUnderTest.from_module("shop:app")
+    order = commands.create_doctor_options(patient, {}, ["p99(GET /r400) < 1s", "verdict != loop-blocked"], budget, 1000, 1)
+    turn = loadable_requests(order, asked)
     assert [one.route for one in turn[:3]] == ["GET /r400", "GET /r0", "GET /r2"]
-    lines = list(commands.outline(order))
+    lines = list(commands.outline_doctor_run(order))
     late = [before.split()[1] for before, line in pairwise(lines) if line.strip() == "left out, unless there is time"]
     assert set(late) == {one.path for one in turn[few:]}
     sentence = (
@@ -588,15 +593,15 @@ def test_what_fits_the_budget_is_said_before(monkeypatch: pytest.MonkeyPatch, bu
         "--budget, --only, --exclude."
     )
     assert sentence in lines
-    plenty = commands.order_of(patient, {}, [], "1h", 1000, 1)
-    assert left_out(plenty, in_turn(plenty, asked[:200]), 10.0, 15.0) == ([], "")
+    plenty = commands.create_doctor_options(patient, {}, [], "1h", 1000, 1)
+    assert find_over_budget(plenty, loadable_requests(plenty, asked[:200]), 10.0, 15.0) == ([], "")
 
 
 @pytest.mark.parametrize("document", [{"paths": []}, {"paths": {"/x": 1}}, {"paths": {"/x": {"get": 1}}}, [], {}, "<html>"])
 def test_what_is_no_document_is_a_sentence(document: Any) -> None:
     """Not a traceback."""
-    with pytest.raises(Trouble, match=r"No route is left|no routes"):
-        routes_of(document, None, parse_choice())
+    with pytest.raises(AtonceError, match=r"No route is left|no routes"):
+        select_route_requests(document, None, parse_route_selection())
 
 
 @pytest.mark.parametrize(

@@ -6,36 +6,36 @@ from typing import Any
 import pytest
 
 from reports.checks.model import Check
-from reports.metrics.breakdown import Split
-from reports.metrics.model import Bystander, Level, Route
+from reports.metrics.breakdown import LatencyBreakdown
+from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics
 from reports.stats.quantiles import Estimate
-from reports.verdicts.culprit import Blame, Held
-from reports.verdicts.diagnose import collections
+from reports.verdicts.culprit import Culprit, LoopHolds
+from reports.verdicts.diagnose import gc_sentences
 from reports.verdicts.evidence import computing_share
-from reports.verdicts.model import Exam, Inside, Look, Verdict
-from reports.verdicts.rules import rule
+from reports.verdicts.model import LevelEvidence, RouteEvidence, ServerStats, Verdict
+from reports.verdicts.rules import evaluate_rules
 
 QUIET: dict[str, Any] = dict.fromkeys(
-    ("loop_cpu", "kin_cpu", "lag", "longest_lag", "threads", "threads_waiting", "executor_waiting", "pool_threads", "pool_waiting")
+    ("loop_cpu", "children_cpu", "lag", "longest_lag", "threads", "threads_waiting", "executor_waiting", "pool_threads", "pool_waiting")
 )
 IDLE = 0.0015  # seconds: p90 of a neighbour while nobody asks
-LINE = Blame(
+LINE = Culprit(
     file="jobs.py", line=3, function="poll", call="time.sleep", library="", is_serialising=False,
-    share=0.9, held=1.0, holds=9, longest=0.2, median=0.1, blind=0.0, elsewhere=0.0,
+    share=0.9, hold_seconds=1.0, holds=9, longest=0.2, median=0.1, blind=0.0, outside_requests=0.0,
 )  # fmt: skip
-HELD = Held(1.0, 0.0, (replace(LINE, longest=0.01, median=0.01),))  # half of the time, by requests; nothing that startles
-NOBODY = Held(0.0, 1.0, ())
+HELD = LoopHolds(1.0, 0.0, (replace(LINE, longest=0.01, median=0.01),))  # half of the time, by requests; nothing that startles
+NOBODY = LoopHolds(0.0, 1.0, ())
 
 
-def level(users: int, rate: float) -> Level:
+def level(users: int, rate: float) -> CrowdMetrics:
     """One crowd."""
     told: dict[str, Any] = dict.fromkeys(
-        ("little", "predicted_mean", "cpu", "threads_waiting", "executor_queue", "steadiness", "split")
+        ("little", "predicted_mean", "cpu", "threads_waiting", "executor_queue", "stationarity", "breakdown")
     )
     mean, count = Estimate(users / rate, users / rate), round(5 * rate)
-    return Level(
-        cell=f"crowd/GET /x/{users}", users=users, repeat=1, seconds=5.0, count=count, rate=rate, completed=count, unfinished=0,
-        errors=0, mean=mean, quantiles={}, longest=mean, starved=0, inside={}, **told,
+    return CrowdMetrics(
+        cell=f"crowd/GET /x/{users}", users=users, repeat=1, seconds=5.0, count=count, throughput=rate, completed=count, unfinished=0,
+        errors=0, mean=mean, quantiles={}, longest=mean, starved_users=0, app_quantiles={}, **told,
     )  # fmt: skip
 
 
@@ -48,44 +48,46 @@ def look(  # noqa: PLR0913 - one per side of a signature
     think: float = 0.0,
     others: float = 0.0,
     **inside: float,
-) -> Look:
+) -> LevelEvidence:
     """One level: its rate, the app's CPU, the p90 of its `async` neighbour, and what is seen inside."""
-    beside = Bystander("async", Estimate(IDLE, IDLE), Estimate(loop, loop), 130, 130, None)
-    seen = Inside(cpu=cpu, **{**QUIET, **inside})
-    return Look(level=level(users, rate), think=think, beside={"async": beside}, inside=seen, others=others)
+    beside = NeighbourMetrics("async", Estimate(IDLE, IDLE), Estimate(loop, loop), 130, 130, None)
+    seen = ServerStats(cpu=cpu, **{**QUIET, **inside})
+    return LevelEvidence(
+        metrics=level(users, rate), think_time=think, neighbours={"async": beside}, server_stats=seen, other_cpu=others
+    )
 
 
-def exam(service: float, *looks: Look, **more: Any) -> Exam:
+def exam(service: float, *looks: LevelEvidence, **more: Any) -> RouteEvidence:
     """One route of that unloaded latency; one user is added."""
     alone = look(1, 1 / service, threads=more.pop("alone", 0.0))
-    empty: dict[str, Any] = dict.fromkeys(("services", "places", "mechanism", "executor"))
-    route = Route(
-        route="GET /x", variant="GET /x", service=service, levels=tuple(one.level for one in (alone, *looks)), offered=(), bursts=(),
-        bystanders={}, restarts={}, **empty,
+    empty: dict[str, Any] = dict.fromkeys(("unloaded_interval", "expected_concurrency", "mechanism", "executor_size"))
+    route = RouteMetrics(
+        route="GET /x", variant="GET /x", unloaded_mean=service, levels=tuple(one.metrics for one in (alone, *looks)), open_loads=(), bursts=(),
+        neighbours={}, restarts={}, **empty,
     )  # fmt: skip
     told: dict[str, Any] = {
-        "entry": {"route": "GET /x"}, "half": None, "held": HELD, "restless": frozenset(), "computing": 0.1, "watched": 2.0, "faults": {}, "requests": 0, "workers": 1, "tokens": 40, "executor": 6, "is_guarded": True,
+        "entry": {"route": "GET /x"}, "half_neighbours": None, "loop_holds": HELD, "idle_hold_places": frozenset(), "cpu_while_late": 0.1, "watched_seconds": 2.0, "faults": {}, "watched_requests": 0, "workers": 1, "thread_tokens": 40, "executor_size": 6, "has_agent": True,
     }  # fmt: skip
-    return Exam(route=route, looks={one.level.users: one for one in (alone, *looks)}, **{**told, **more})
+    return RouteEvidence(route=route, levels={one.metrics.users: one for one in (alone, *looks)}, **{**told, **more})
 
 
-def neighbours(loaded: float) -> dict[str, Bystander]:
+def neighbours(loaded: float) -> dict[str, NeighbourMetrics]:
     """The `async` one at half of the capacity."""
-    return {"async": Bystander("async", Estimate(IDLE, IDLE), Estimate(loaded, loaded), 130, 130, None)}
+    return {"async": NeighbourMetrics("async", Estimate(IDLE, IDLE), Estimate(loaded, loaded), 130, 130, None)}
 
 
 BUSY = look(8, 33, cpu=1.0, loop=0.24, loop_cpu=0.98)
-CASES: list[tuple[str, Verdict, int | None, Exam]] = [
+CASES: list[tuple[str, Verdict, int | None, RouteEvidence]] = [
     ("awaits", Verdict.SCALES, None, exam(0.1, look(8, 80), look(64, 620))),
     ("awaits for long", Verdict.SCALES, None, exam(2.0, look(8, 4), look(64, 31))),
     ("no-op, as often as 64 users with pauses ask", Verdict.SCALES, None, exam(0.001, look(8, 1400, think=0.004), look(64, 1480, cpu=0.6, think=0.041))),
     ("no-op that fills the core, neighbours late behind it", Verdict.SCALES, None, exam(0.001, look(8, 900, cpu=1.0, loop=0.009, loop_cpu=0.9), look(64, 900, cpu=1.0, loop=0.07, loop_cpu=0.9))),
     ("2 ms of CPU: its neighbours wait behind eight of them", Verdict.SCALES, None, exam(0.0028, look(8, 400, cpu=1.0, loop=0.021, loop_cpu=0.98), look(64, 400, cpu=1.0, loop=0.16, loop_cpu=0.98))),
-    ("computes 12 ms, and at half of its capacity harms nobody", Verdict.SCALES, None, exam(0.012, look(8, 80, cpu=1.0, loop=0.09, loop_cpu=0.98), half=neighbours(0.018))),
+    ("computes 12 ms, and at half of its capacity harms nobody", Verdict.SCALES, None, exam(0.012, look(8, 80, cpu=1.0, loop=0.09, loop_cpu=0.98), half_neighbours=neighbours(0.018))),
     ("holds the loop and waits", Verdict.LOOP_BLOCKED, None, exam(0.1, look(8, 9.9, loop=0.78))),
     ("holds it for a tenth of its time: ten at once", Verdict.LOOP_BLOCKED, None, exam(1.0, look(8, 7.5, loop=0.03), look(64, 10, loop=0.6))),
     ("holds it 2 ms at a time: only many show it", Verdict.LOOP_BLOCKED, None, exam(0.003, look(8, 450, loop=0.015), look(64, 460, cpu=0.3, loop=0.13))),
-    ("holds it and computes", Verdict.LOOP_BUSY, None, exam(0.03, BUSY, half=neighbours(0.045))),
+    ("holds it and computes", Verdict.LOOP_BUSY, None, exam(0.03, BUSY, half_neighbours=neighbours(0.045))),
     ("holds it and computes, half unknown", Verdict.UNKNOWN, None, exam(0.03, BUSY)),
     ("computes in threads", Verdict.GIL_BOUND, None, exam(0.03, look(8, 33, cpu=1.0, loop=0.05, loop_cpu=0.02))),
     ("computes in threads that let the GIL go: neighbours calm", Verdict.SCALES, None, exam(0.03, look(8, 33, cpu=1.0, loop_cpu=0.02), look(64, 33, cpu=1.0, loop_cpu=0.02, threads_waiting=24.0))),
@@ -103,41 +105,41 @@ CASES: list[tuple[str, Verdict, int | None, Exam]] = [
     ("a plateau that was seen once only", Verdict.UNKNOWN, None, exam(0.1, look(8, 80), look(64, 100))),
     ("a generator that could not ask for more", Verdict.SCALES, None, exam(0.00055, look(8, 1160, cpu=0.45, think=0.0048), look(64, 1190, cpu=0.5, think=0.042, loop=0.005))),
     ("a plateau below one place", Verdict.UNKNOWN, None, exam(0.001, look(8, 600, cpu=0.4), look(64, 600, cpu=0.4))),
-    ("a neighbour that suffers, and nobody who holds the loop: the core is somebody else's", Verdict.UNKNOWN, None, exam(0.1, look(8, 80), look(64, 350, loop=0.06), held=NOBODY)),
-    ("the same without a second look", Verdict.UNKNOWN, None, exam(0.1, look(8, 9.9, loop=0.78), held=None)),
-    ("awaits for long, then computes: few fill no core", Verdict.LOOP_BUSY, None, exam(5.0, look(8, 1.6, cpu=0.16, loop=0.037), computing=0.97)),
-    ("awaits for long, then computes: many fill it", Verdict.LOOP_BUSY, None, exam(1.0, look(8, 8, cpu=0.16), look(64, 48, cpu=0.97, loop=0.4, loop_cpu=0.95), half=neighbours(0.03))),
+    ("a neighbour that suffers, and nobody who holds the loop: the core is somebody else's", Verdict.UNKNOWN, None, exam(0.1, look(8, 80), look(64, 350, loop=0.06), loop_holds=NOBODY)),
+    ("the same without a second look", Verdict.UNKNOWN, None, exam(0.1, look(8, 9.9, loop=0.78), loop_holds=None)),
+    ("awaits for long, then computes: few fill no core", Verdict.LOOP_BUSY, None, exam(5.0, look(8, 1.6, cpu=0.16, loop=0.037), cpu_while_late=0.97)),
+    ("awaits for long, then computes: many fill it", Verdict.LOOP_BUSY, None, exam(1.0, look(8, 8, cpu=0.16), look(64, 48, cpu=0.97, loop=0.4, loop_cpu=0.95), half_neighbours=neighbours(0.03))),
     ("computes in threads, on a machine that others use", Verdict.UNKNOWN, None, exam(0.03, look(8, 15, cpu=0.6, loop=0.08, loop_cpu=0.02))),
-    ("processes of its own that share its core", Verdict.SCALES, None, exam(0.06, look(8, 16, cpu=0.1, loop=0.03, kin_cpu=0.88), look(64, 16, cpu=0.1, loop=0.04, kin_cpu=0.88))),
-    ("from outside, and its CPU unknown", Verdict.UNKNOWN, None, exam(0.003, look(8, 400, cpu=None, loop=0.017), look(64, 400, cpu=None, loop=0.13), is_guarded=False, held=None)),
-    ("from outside, CPU idle", Verdict.LOOP_BLOCKED, None, exam(0.1, look(8, 9.9, loop=0.78), is_guarded=False, held=None)),
-    ("from outside, on a machine that others use", Verdict.UNKNOWN, None, exam(0.1, look(8, 9.9, loop=0.78, others=0.6), is_guarded=False, held=None)),
+    ("processes of its own that share its core", Verdict.SCALES, None, exam(0.06, look(8, 16, cpu=0.1, loop=0.03, children_cpu=0.88), look(64, 16, cpu=0.1, loop=0.04, children_cpu=0.88))),
+    ("from outside, and its CPU unknown", Verdict.UNKNOWN, None, exam(0.003, look(8, 400, cpu=None, loop=0.017), look(64, 400, cpu=None, loop=0.13), has_agent=False, loop_holds=None)),
+    ("from outside, CPU idle", Verdict.LOOP_BLOCKED, None, exam(0.1, look(8, 9.9, loop=0.78), has_agent=False, loop_holds=None)),
+    ("from outside, on a machine that others use", Verdict.UNKNOWN, None, exam(0.1, look(8, 9.9, loop=0.78, others=0.6), has_agent=False, loop_holds=None)),
     ("fails under load", Verdict.WRONG_ANSWER, None, exam(0.1, look(8, 80), faults={8: (40, 400, "status 500")})),
     ("refuses under load", Verdict.UNKNOWN, None, exam(0.1, look(8, 80), faults={8: (40, 400, "status 429")})),
     ("was answered wrongly when asked politely", Verdict.WRONG_ANSWER, None, exam(0.1, entry={"wrong": "answers text/html"})),
     ("did not fit the budget", Verdict.UNKNOWN, None, exam(0.1, look(8, 80), look(64, 620), entry={"unfit": "no time"})),
     ("two workers, each blocked", Verdict.LOOP_BLOCKED, None, exam(0.1, look(8, 20, loop=0.38), workers=2)),
-    ("from outside: threads that take turns", Verdict.GIL_BOUND, None, exam(0.03, look(8, 33, cpu=1.0, loop=0.06), is_guarded=False)),
-    ("from outside: whole requests", Verdict.UNKNOWN, None, exam(0.03, look(8, 33, cpu=1.0, loop=0.2), is_guarded=False)),
+    ("from outside: threads that take turns", Verdict.GIL_BOUND, None, exam(0.03, look(8, 33, cpu=1.0, loop=0.06), has_agent=False)),
+    ("from outside: whole requests", Verdict.UNKNOWN, None, exam(0.03, look(8, 33, cpu=1.0, loop=0.2), has_agent=False)),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("verdict", "places", "seen"), [one[1:] for one in CASES], ids=[one[0] for one in CASES])
-def test_a_signature_has_its_verdict(verdict: Verdict, places: int | None, seen: Exam) -> None:
+def test_a_signature_has_its_verdict(verdict: Verdict, places: int | None, seen: RouteEvidence) -> None:
     """Each rule, and what it must not be taken for."""
-    ruling = rule(seen, [])
-    assert (verdict, places) == (ruling.verdict, ruling.places), ruling.seen
+    ruling = evaluate_rules(seen, [])
+    assert (verdict, places) == (ruling.verdict, ruling.concurrency), ruling.reason
 
 
-def uneven(found: Exam, longest: float) -> Exam:
+def uneven(found: RouteEvidence, longest: float) -> RouteEvidence:
     """The same route, whose longest request takes so many seconds."""
     looks = {
-        users: replace(one, level=replace(one.level, longest=Estimate(longest, longest))) for users, one in found.looks.items()
+        users: replace(one, metrics=replace(one.metrics, longest=Estimate(longest, longest))) for users, one in found.levels.items()
     }
-    return replace(found, looks=looks)
+    return replace(found, levels=looks)
 
 
-def crowded(rate: float, *, few: float = 71.4) -> tuple[Look, ...]:
+def crowded(rate: float, *, few: float = 71.4) -> tuple[LevelEvidence, ...]:
     """Uneven work in threads, 0.112 s on average: all 40 are busy, others wait for one."""
     return (
         look(8, few, threads=7.9),
@@ -156,24 +158,26 @@ def crowded(rate: float, *, few: float = 71.4) -> tuple[Look, ...]:
         ("its threads wait for 5", Verdict.POOL_LIMITED, 5, exam(0.112, *crowded(44.6, few=44.6))),
         ("four threads", Verdict.THREAD_POOL, 4, exam(
             0.08, look(8, 50, threads=4.0, threads_waiting=4.0),
-            look(64, 50, threads=4.0, threads_waiting=60.0), alone=0.97, tokens=4,
+            look(64, 50, threads=4.0, threads_waiting=60.0), alone=0.97, thread_tokens=4,
         )),
         ("four threads wait for two", Verdict.POOL_LIMITED, 2, exam(
             0.08, look(8, 25, threads=4.0, threads_waiting=4.0),
-            look(64, 25, threads=4.0, threads_waiting=60.0), alone=0.97, tokens=4,
+            look(64, 25, threads=4.0, threads_waiting=60.0), alone=0.97, thread_tokens=4,
         )),
     ],
 )  # fmt: skip
-def test_what_was_seen_waiting_for_threads_decides(what: str, verdict: Verdict, places: int, seen: Exam) -> None:
+def test_what_was_seen_waiting_for_threads_decides(what: str, verdict: Verdict, places: int, seen: RouteEvidence) -> None:
     """However uneven the work: what queues behind busy threads, not what a median suggests."""
-    ruling = rule(uneven(seen, 0.4), [])
-    assert (verdict, places) == (ruling.verdict, ruling.places), f"{what}: {ruling.seen}"
+    ruling = evaluate_rules(uneven(seen, 0.4), [])
+    assert (verdict, places) == (ruling.verdict, ruling.concurrency), f"{what}: {ruling.reason}"
 
 
-def timed(one: Look, inside: float, outside: float = 0.0) -> Look:
+def timed(one: LevelEvidence, inside: float, outside: float = 0.0) -> LevelEvidence:
     """A level with the mean seconds that its requests spent inside the app, and before they entered it."""
-    known = Split(lag=0.0, before_app=outside, for_thread=0.0, served=inside, to_be_sent=0.0, timer=inside, known=100, count=100)
-    return replace(one, level=replace(one.level, split=known))
+    known = LatencyBreakdown(
+        lag=0.0, before_app=outside, for_thread=0.0, served=inside, to_be_sent=0.0, timer=inside, known=100, count=100
+    )
+    return replace(one, metrics=replace(one.metrics, breakdown=known))
 
 
 @pytest.mark.parametrize(
@@ -190,61 +194,69 @@ def timed(one: Look, inside: float, outside: float = 0.0) -> Look:
     ],
 )  # fmt: skip
 def test_waiting_for_the_core_is_told_from_waiting_on_it(  # noqa: PLR0913, PLR0917 - one per side of the signature
-    what: str, service: float, alone_cpu: float, few: Look, many: Look, verdict: Verdict
+    what: str, service: float, alone_cpu: float, few: LevelEvidence, many: LevelEvidence, verdict: Verdict
 ) -> None:
     """A core of which the machine gives a part only is never full; yet who waits inside the app, one at a time, does not wait for it."""
     found = exam(service, few, many)
     alone = timed(look(1, 1 / service, cpu=alone_cpu), service)
-    ruling = rule(replace(found, looks={**found.looks, 1: alone}), [])
-    assert verdict is ruling.verdict, f"{what}: {ruling.seen}"
+    ruling = evaluate_rules(replace(found, levels={**found.levels, 1: alone}), [])
+    assert verdict is ruling.verdict, f"{what}: {ruling.reason}"
 
 
 def test_a_failed_check_takes_the_verdict() -> None:
     """A saturated generator never yields loop-blocked."""
     fault = Check("V9", "generator CPU", "crowd/GET /x/8", 0.95, 0.5, 0.85, "the generator was full")
-    assert Verdict.UNTRUSTED is rule(exam(0.1, look(8, 9.9, loop=0.78)), [fault]).verdict
+    assert Verdict.UNTRUSTED is evaluate_rules(exam(0.1, look(8, 9.9, loop=0.78)), [fault]).verdict
 
 
 def test_where_nobody_could_look_the_verdict_says_why() -> None:
     """It is no want of time."""
     told = {"route": "GET /x", "unwatched": "its Python has no GIL"}
-    case = exam(0.1, look(8, 9.9, loop=0.78), held=None, entry=told)
-    ruling = rule(case, [])
-    assert (ruling.verdict, "its Python has no GIL" in ruling.seen) == (Verdict.UNKNOWN, True)
+    case = exam(0.1, look(8, 9.9, loop=0.78), loop_holds=None, entry=told)
+    ruling = evaluate_rules(case, [])
+    assert (ruling.verdict, "its Python has no GIL" in ruling.reason) == (Verdict.UNKNOWN, True)
 
 
 @pytest.mark.parametrize(
     ("line", "restless", "verdict"),
     [
         (LINE, False, Verdict.LOOP_BLOCKED),
-        (replace(LINE, elsewhere=1.0), False, Verdict.LOOP_BLOCKED),  # a task that each request starts, a worker that takes batches
-        (replace(LINE, elsewhere=1.0), True, Verdict.UNKNOWN),  # it does so at rest, too
-        (replace(LINE, elsewhere=1.0, holds=2, held=0.3), False, Verdict.UNKNOWN),  # by the clock, perhaps
-        (replace(LINE, elsewhere=1.0, holds=2, held=1.5), False, Verdict.LOOP_BLOCKED),  # most of the time, and never at rest
+        (
+            replace(LINE, outside_requests=1.0),
+            False,
+            Verdict.LOOP_BLOCKED,
+        ),  # a task that each request starts, a worker that takes batches
+        (replace(LINE, outside_requests=1.0), True, Verdict.UNKNOWN),  # it does so at rest, too
+        (replace(LINE, outside_requests=1.0, holds=2, hold_seconds=0.3), False, Verdict.UNKNOWN),  # by the clock, perhaps
+        (
+            replace(LINE, outside_requests=1.0, holds=2, hold_seconds=1.5),
+            False,
+            Verdict.LOOP_BLOCKED,
+        ),  # most of the time, and never at rest
     ],
 )
-def test_what_no_request_has_set_going_is_not_the_routes_fault(line: Blame, restless: bool, verdict: Verdict) -> None:  # noqa: FBT001
+def test_what_no_request_has_set_going_is_not_the_routes_fault(line: Culprit, restless: bool, verdict: Verdict) -> None:  # noqa: FBT001
     """A background task that holds the loop harms whoever is asked meanwhile; one that a request starts is its own."""
     places = frozenset([(line.file, line.line)] if restless else [])
-    blocked = replace(exam(0.1, look(8, 9.9, loop=0.78)), held=Held(1.0, 0.0, (line,)), restless=places)
-    assert verdict is rule(blocked, []).verdict
+    blocked = replace(exam(0.1, look(8, 9.9, loop=0.78)), loop_holds=LoopHolds(1.0, 0.0, (line,)), idle_hold_places=places)
+    assert verdict is evaluate_rules(blocked, []).verdict
 
 
 @pytest.mark.parametrize(
-    ("line", "computing", "verdict"),
+    ("line", "cpu_while_late", "verdict"),
     [
         (LINE, 0.1, Verdict.LOOP_BLOCKED),
         (LINE, 0.9, Verdict.LOOP_BUSY),
         (replace(LINE, longest=0.03, median=0.02), 0.1, Verdict.SCALES),  # three users, one after another
         (replace(LINE, holds=1), 0.1, Verdict.SCALES),
-        (replace(LINE, elsewhere=1.0), 0.1, Verdict.SCALES),
+        (replace(LINE, outside_requests=1.0), 0.1, Verdict.SCALES),
         (replace(LINE, blind=0.95, holds=3), 0.9, Verdict.LOOP_BUSY),  # a regex that keeps the GIL: no collection, however seldom
     ],
 )
-def test_what_holds_the_loop_now_and_then_is_found(line: Blame, computing: float, verdict: Verdict) -> None:
+def test_what_holds_the_loop_now_and_then_is_found(line: Culprit, computing: float, verdict: Verdict) -> None:
     """The neighbours' p90 is calm, and the watchdog saw it."""
-    seldom = exam(0.1, look(8, 80), look(64, 620), held=Held(1.0, 0.0, (line,)), computing=computing, requests=200)
-    assert verdict is rule(seldom, []).verdict
+    seldom = exam(0.1, look(8, 80), look(64, 620), loop_holds=LoopHolds(1.0, 0.0, (line,)), cpu_while_late=computing, watched_requests=200)
+    assert verdict is evaluate_rules(seldom, []).verdict
 
 
 @pytest.mark.parametrize(
@@ -252,9 +264,9 @@ def test_what_holds_the_loop_now_and_then_is_found(line: Blame, computing: float
 )
 def test_what_the_garbage_collector_takes_is_said_and_accuses_nobody(collected: float, told: list[str]) -> None:
     """Where it is a part of the time that counts."""
-    healthy = exam(0.1, look(8, 80), look(64, 620), held=Held(0.0, 0.0, (), collected))
-    assert Verdict.SCALES is rule(healthy, []).verdict
-    assert told == [one.partition(":")[0] for one in collections(healthy)]
+    healthy = exam(0.1, look(8, 80), look(64, 620), loop_holds=LoopHolds(0.0, 0.0, (), collected))
+    assert Verdict.SCALES is evaluate_rules(healthy, []).verdict
+    assert told == [one.partition(":")[0] for one in gc_sentences(healthy)]
 
 
 def test_the_watchdogs_own_cpu_is_not_taken_for_the_apps() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from results.gate_expression import Gate, parse
+from results.gate_expression import Gate, parse_gate
 from results.schema import Cell, Neighbour, Scenario
 from scenarios.doctor import adaptive_plan
-from scenarios.doctor.interim import Seen, look
-from scenarios.doctor.levels import CEILING, Bedside, idle
+from scenarios.doctor.interim import InterimStats, read_interim_stats
+from scenarios.doctor.levels import MAX_ROUTE_REQUESTS, LevelPlanner, idle_neighbours_cell
 
 IDLE = {"async": 0.0015, "def": 0.002}
 PINGS = tuple(
@@ -21,9 +21,9 @@ PINGS = tuple(
 )
 
 
-def bedside(service: float, patience: float = 0.0) -> Bedside:
+def bedside(service: float, patience: float = 0.0) -> LevelPlanner:
     """A route that takes so many seconds when asked politely."""
-    return Bedside(act="route-01", route="GET /x", path="/x", service=service, neighbours=PINGS, patience=patience)
+    return LevelPlanner(session="route-01", route="GET /x", path="/x", service_time=service, neighbours=PINGS, ping_cost=patience)
 
 
 def seen(  # noqa: PLR0913 - what a look may find
@@ -35,21 +35,21 @@ def seen(  # noqa: PLR0913 - what a look may find
     median: float | None = None,
     left: int = 0,
     latencies: Sequence[float] = (),
-) -> Seen:
+) -> InterimStats:
     """What a look at a cell may find: by default what a closed loop of that rate must feel."""
     median = median or cell.users / rate - cell.think
     pings = {"async": [ping] * 100, "def": [ping] * 100}
-    return Seen(
+    return InterimStats(
         users=cell.users,
-        think=cell.think,
+        think_time=cell.think,
         rate=rate,
         latencies=latencies or [median] * 100,
-        cpu=cpu,
+        cpu_cores=cpu,
         pings=pings,
-        wrong=0,
-        right=round(rate),
-        sent=round(rate),
-        left=left,
+        failures=0,
+        successes=round(rate),
+        requests_sent=round(rate),
+        abandoned=left,
     )
 
 
@@ -82,13 +82,15 @@ def test_what_is_asked_next(  # noqa: PLR0913, PLR0917 - a row of the table
     """Clear cases end early; only doubt costs more."""
     idle_ = {**IDLE, "async": 0.02} if "startles" in name else IDLE  # its p90 is calm for its idle value
 
-    def found(_folder: Path, _act: str, cell: Cell) -> Seen:
+    def found(_folder: Path, _act: str, cell: Cell) -> InterimStats:
         rate, more = levels[cell.users if cell.users in levels else 64]
         return seen(cell, rate, **more)
 
-    monkeypatch.setattr(adaptive_plan, "look", found)
+    monkeypatch.setattr(adaptive_plan, "read_interim_stats", found)
     held: list[float] = []
-    cells = [cell for some in adaptive_plan.steps(Path(), bedside(service), idle_, (), held, lambda *_: True) for cell in some]
+    cells = [
+        cell for some in adaptive_plan.adaptive_levels(Path(), bedside(service), idle_, (), held, lambda *_: True) for cell in some
+    ]
     told = [f"{cell.arrivals.profile[0][1]:g}/s" if cell.arrivals else str(cell.users) for cell in cells]
     assert (asked, [round(one, 4) for one in holding]) == (told, [round(one, 4) for one in held]), name
 
@@ -108,9 +110,11 @@ def test_a_gates_level_is_run_with_as_many_requests_as_it_takes(
 ) -> None:
     """1,000 requests for a p99, at the level's own rate."""
     rates = {1: 10.0, 8: 80.0, 64: 620.0}
-    monkeypatch.setattr(adaptive_plan, "look", lambda _folder, _act, cell: seen(cell, rates[cell.users]))
+    monkeypatch.setattr(adaptive_plan, "read_interim_stats", lambda _folder, _act, cell: seen(cell, rates[cell.users]))
     cells = [
-        cell for some in adaptive_plan.steps(Path(), bedside(0.1), IDLE, (parse(gate),), [], lambda *_: True) for cell in some
+        cell
+        for some in adaptive_plan.adaptive_levels(Path(), bedside(0.1), IDLE, (parse_gate(gate),), [], lambda *_: True)
+        for cell in some
     ][3:]
     assert asked == [(cell.users, cell.arrivals.profile[0][1] if cell.arrivals else None) for cell in cells]
     for cell in cells:
@@ -120,9 +124,9 @@ def test_a_gates_level_is_run_with_as_many_requests_as_it_takes(
 @pytest.mark.parametrize("service", [0.0005, 0.02, 0.1, 1.0, 5.0])
 def test_the_load_is_bounded_by_users_and_requests_and_fits_one_generator(service: float) -> None:
     """Never by a rate that could be taken for a pool: the pause is think time, and told."""
-    for cell in (bedside(service).alone(), bedside(service).few(), bedside(service).many(None)):
+    for cell in (bedside(service).single_user_cell(), bedside(service).few_users_cell(), bedside(service).many_users_cell(None)):
         assert cell.users <= 64
-        assert 5 * cell.most <= CEILING
+        assert 5 * cell.most <= MAX_ROUTE_REQUESTS
         assert cell.users / (service + cell.think) <= 1501
         assert cell.think == 0 or service < 0.05
         assert cell.window >= 2 * (service + cell.think)
@@ -130,7 +134,7 @@ def test_the_load_is_bounded_by_users_and_requests_and_fits_one_generator(servic
 
 def test_a_plateau_that_the_few_have_shown_gives_many_two_rounds() -> None:
     """64 users at 16 requests a second take 4 s for a round; nobody waits for two rounds of a minute."""
-    many, slow = bedside(0.06).many(16.0), bedside(1.0).many(1.0)
+    many, slow = bedside(0.06).many_users_cell(16.0), bedside(1.0).many_users_cell(1.0)
     assert (many.window, many.warm_up, many.longest) == (7.6, 4.0, 12.0)
     assert (slow.window, slow.warm_up) == (12.0, 6.0)
     assert all(ping.rate * many.window >= 100 for ping in many.neighbours)
@@ -138,15 +142,15 @@ def test_a_plateau_that_the_few_have_shown_gives_many_two_rounds() -> None:
 
 def test_neighbours_are_asked_often_enough_for_a_p90_unless_they_cost_the_app() -> None:
     """Two at ten a second take most of an app whose middleware holds the loop for 40 ms."""
-    often, seldom = bedside(0.1).few(), bedside(0.1, patience=0.04).few()
+    often, seldom = bedside(0.1).few_users_cell(), bedside(0.1, patience=0.04).few_users_cell()
     assert all(ping.rate * often.window >= 100 for ping in often.neighbours)
     assert all(ping.rate <= 0.05 / 0.04 for ping in seldom.neighbours)
-    assert all(ping.rate * idle(PINGS, 40.0).window >= 100 for ping in idle(PINGS, 40.0).neighbours)
+    assert all(ping.rate * idle_neighbours_cell(PINGS, 40.0).window >= 100 for ping in idle_neighbours_cell(PINGS, 40.0).neighbours)
 
 
 def test_a_look_reads_the_spools_of_its_own_act(tmp_path: Path) -> None:
     """Rate, median, pings and CPU of one window; what another act wrote is not read."""
-    cell = bedside(0.1).few()
+    cell = bedside(0.1).few_users_cell()
     for folder in ("samples", "load", "probe"):
         (tmp_path / folder).mkdir()
     write(
@@ -157,31 +161,34 @@ def test_a_look_reads_the_spools_of_its_own_act(tmp_path: Path) -> None:
     for i in range(30):
         lines += [["sent", i, cell.name, "steady", "GET /x", "GET /x", 0, 10.05 + i / 20, 10.05 + i / 20]]
         lines += [["done", i, 10.15 + i / 20, 200, "status 500" if i == 7 else None, 2, None, None, None, None, None]]
-    lines += [["sent", 90, cell.aside, "steady", "GET /_atonce/async", "GET /x", 0, 11.0, 11.0], ["given-up", 90, 11.5]]
+    lines += [
+        ["sent", 90, cell.neighbour_cell_name, "steady", "GET /_atonce/async", "GET /x", 0, 11.0, 11.0],
+        ["given-up", 90, 11.5],
+    ]
     write(tmp_path / "samples" / "route-01.jsonl", lines)
     for name, spent in (("route-01-11", 0.5), ("route-01-watch-12", 99.0)):
         looks = [["sample", 10.1, 0, 0, 0, 0, 1.0, 0], ["sample", 11.1, 0, 0, 0, 0, 1.0 + spent, 0]]
         write(tmp_path / "probe" / f"{name}.jsonl", looks)
-    found = look(tmp_path, "route-01", cell)
+    found = read_interim_stats(tmp_path, "route-01", cell)
     assert found is not None
-    assert (found.rate, found.wrong, found.cpu) == (14.5, 1, 0.5)
-    assert (round(found.median, 6), found.p90("async")) == (0.1, 0.5)
-    assert found.suffers("async", IDLE)
-    assert look(tmp_path, "route-01", bedside(0.1).many(None)) is None
+    assert (found.rate, found.failures, found.cpu_cores) == (14.5, 1, 0.5)
+    assert (round(found.median, 6), found.neighbour_p90("async")) == (0.1, 0.5)
+    assert found.is_neighbour_slowed("async", IDLE)
+    assert read_interim_stats(tmp_path, "route-01", bedside(0.1).many_users_cell(None)) is None
     assert Scenario.CROWD is cell.scenario
 
 
 def test_a_look_at_the_idle_app_sees_its_neighbours(tmp_path: Path) -> None:
     """There the cell is nothing but its pings: without them nobody knows what calm is."""
-    cell = idle(PINGS, 40.0)
+    cell = idle_neighbours_cell(PINGS, 40.0)
     for folder in ("samples", "load"):
         (tmp_path / folder).mkdir()
     write(tmp_path / "load" / "idle.jsonl", [["mark", cell.name, mark, t, 0, 0.0] for mark, t in (("open", 1.0), ("close", 3.0))])
     sent = ["sent", 1, cell.name, "steady", "GET /_atonce/async", "idle", 0, 2.0, 2.0]
     write(tmp_path / "samples" / "idle.jsonl", [sent, ["done", 1, 2.25, 200, None, 2, None, None, None, None, None]])
-    found = look(tmp_path, "idle", cell)
+    found = read_interim_stats(tmp_path, "idle", cell)
     assert found is not None
-    assert (found.p90("async"), found.p90("def")) == (0.25, None)
+    assert (found.neighbour_p90("async"), found.neighbour_p90("def")) == (0.25, None)
 
 
 @pytest.mark.parametrize(
@@ -192,10 +199,10 @@ def test_what_would_end_beyond_the_budget_is_not_begun(
     monkeypatch: pytest.MonkeyPatch, refused: set[int], asked: list[str]
 ) -> None:
     """A pool of eight takes 64 users and a look in between to be told; each is asked for beforehand."""
-    monkeypatch.setattr(adaptive_plan, "look", lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 79.0}.get(cell.users, 80.0)))
+    monkeypatch.setattr(adaptive_plan, "read_interim_stats", lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 79.0}.get(cell.users, 80.0)))
     cells = [
         cell
-        for some in adaptive_plan.steps(Path(), bedside(0.1), IDLE, (), [], lambda cell, _: cell.users not in refused)
+        for some in adaptive_plan.adaptive_levels(Path(), bedside(0.1), IDLE, (), [], lambda cell, _: cell.users not in refused)
         for cell in some
     ]
     assert asked == [str(cell.users) for cell in cells]
@@ -206,25 +213,25 @@ def test_answers_too_large_to_be_loaded_so_often_are_not(monkeypatch: pytest.Mon
     told: list[str] = []
 
     def levels(size: int, gates: tuple[Gate, ...] = ()) -> list[Cell]:
-        route = replace(bedside(0.05), size=size)
+        route = replace(bedside(0.05), answer_bytes=size)
 
         def fits(cell: Cell, _: bool) -> bool:  # noqa: FBT001
-            told.extend(filter(None, [route.too_large(cell)]))
-            return not route.too_large(cell)
+            told.extend(filter(None, [route.why_too_large(cell)]))
+            return not route.why_too_large(cell)
 
-        return [cell for some in adaptive_plan.steps(Path(), route, IDLE, gates, [], fits) for cell in some]
+        return [cell for some in adaptive_plan.adaptive_levels(Path(), route, IDLE, gates, [], fits) for cell in some]
 
-    monkeypatch.setattr(adaptive_plan, "look", lambda _folder, _act, cell: seen(cell, cell.users / (0.05 + cell.think)))
-    asked = levels(60_000_000, (parse("p99(GET /x) @ 64u < 1s"), parse("p99(GET /x) @ 4u < 1s")))
+    monkeypatch.setattr(adaptive_plan, "read_interim_stats", lambda _folder, _act, cell: seen(cell, cell.users / (0.05 + cell.think)))
+    asked = levels(60_000_000, (parse_gate("p99(GET /x) @ 64u < 1s"), parse_gate("p99(GET /x) @ 4u < 1s")))
     assert [cell.users for cell in asked] == [1, 8, 4]
     assert all(cell.users * 60e6 / (0.05 + cell.think) <= 500e6 for cell in asked if cell.think)
     assert told == ["its answer of 60 MB is too large to load 64 times at once: at most 8 are, 512 MB in all"]
     assert [cell.users for cell in levels(1000)] == [1, 8, 64]
-    half = replace(bedside(0.05), size=60_000_000).half(5.0)
+    half = replace(bedside(0.05), answer_bytes=60_000_000).half_capacity_cell(5.0)
     assert half.arrivals
     assert half.arrivals.cap == 8
-    larger = replace(bedside(0.05), size=100_000_000)
-    assert larger.too_large(larger.alone(), larger.few()) is not None
+    larger = replace(bedside(0.05), answer_bytes=100_000_000)
+    assert larger.why_too_large(larger.single_user_cell(), larger.few_users_cell()) is not None
 
 
 def write(path: Path, lines: list[list[Any]]) -> None:
@@ -235,11 +242,16 @@ def write(path: Path, lines: list[list[Any]]) -> None:
 def test_no_two_cells_of_a_route_share_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan that names a cell twice cannot be reported: own levels, those of gates, and the second look."""
     gates = tuple(
-        map(parse, ("p99(GET /x) @ 8u < 1s", "p99(GET /x) < 1s", "errors(GET /x) @ 64u < 1%", "p99 @ 16u < 1s", "p99 @ 50/s < 1s"))
+        map(
+            parse_gate,
+            ("p99(GET /x) @ 8u < 1s", "p99(GET /x) < 1s", "errors(GET /x) @ 64u < 1%", "p99 @ 16u < 1s", "p99 @ 50/s < 1s"),
+        )
     )
-    monkeypatch.setattr(adaptive_plan, "look", lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 80.0}.get(cell.users, 80.0)))
-    cells = [cell for some in adaptive_plan.steps(Path(), bedside(0.1), IDLE, gates, [], lambda *_: True) for cell in some]
-    names = [cell.name for cell in (*cells, bedside(0.1).watched(0.1))]
+    monkeypatch.setattr(adaptive_plan, "read_interim_stats", lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 80.0}.get(cell.users, 80.0)))
+    cells = [
+        cell for some in adaptive_plan.adaptive_levels(Path(), bedside(0.1), IDLE, gates, [], lambda *_: True) for cell in some
+    ]
+    names = [cell.name for cell in (*cells, bedside(0.1).watchdog_cell(0.1))]
     assert len(set(names)) == len(names)
-    asides = [cell.aside for cell in cells if cell.neighbours]
+    asides = [cell.neighbour_cell_name for cell in cells if cell.neighbours]
     assert len(set(asides)) == len(asides)

@@ -10,25 +10,25 @@ from typing import Any, cast
 import psutil
 import pytest
 
-from scenarios.doctor.controls import spent
-from scenarios.doctor.testbed import Ward
+from scenarios.doctor.controls import cpu_seconds
+from scenarios.doctor.testbed import AppTestBed
 from scenarios.system import machine
 
 BUSY = "import time\nprint(flush=True)\nwhile {}: pass\ntime.sleep(60)\n"
 
 
-def waited(program: str, budget: float) -> tuple[Ward, float]:
+def waited(program: str, budget: float) -> tuple[AppTestBed, float]:
     """A ward that has waited for a process to rest, and the CPU seconds that this had used by then."""
-    ward = Ward.__new__(Ward)
-    ward.order = cast("Any", SimpleNamespace(budget=budget))
-    ward.interruption = cast("Any", SimpleNamespace(check=lambda: None))
-    ward.rests, ward.began = True, time.perf_counter()
+    ward = AppTestBed.__new__(AppTestBed)
+    ward.options = cast("Any", SimpleNamespace(budget=budget))
+    ward.stop_request = cast("Any", SimpleNamespace(raise_if_requested=lambda: None))
+    ward.can_become_idle, ward.started_at = True, time.perf_counter()
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as app:
         try:
             assert app.stdout
             app.stdout.readline()
-            ward.wait_for_calm(app)
-            used = spent(psutil.Process(app.pid))
+            ward.wait_until_idle(app)
+            used = cpu_seconds(psutil.Process(app.pid))
         finally:
             app.kill()
     return ward, used
@@ -37,14 +37,14 @@ def waited(program: str, budget: float) -> tuple[Ward, float]:
 def test_an_app_that_warms_up_is_waited_for() -> None:
     """Else its neighbours at rest, or its first route, would pay for it."""
     ward, used = waited(BUSY.format("time.process_time() < 0.7"), 100.0)
-    assert ward.rests
+    assert ward.can_become_idle
     assert used >= 0.65  # the system counts in hundredths
 
 
 def test_an_app_that_never_rests_is_waited_for_once() -> None:
     """Not before each of its routes, and for no more than a part of the budget."""
     ward, _ = waited(BUSY.format(True), 5.0)
-    assert not ward.rests
+    assert not ward.can_become_idle
 
 
 @pytest.mark.parametrize(("mine", "given"), [({0, 1}, {1}), ({0, 1, 2, 3}, {1, 2, 3}), ({0}, None), (None, None)])
@@ -54,4 +54,4 @@ def test_an_app_has_all_cores_but_one(monkeypatch: pytest.MonkeyPatch, mine: set
         monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     else:
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: mine, raising=False)
-    assert given == machine.roomy()
+    assert given == machine.app_cores()

@@ -14,15 +14,15 @@ import httpx
 import pandas as pd
 import pytest
 
-from reports.claims.model import Outcome
+from reports.claims.model import ClaimOutcome
 from reports.model import Report
-from reports.report import explain
-from results.errors import Exit, Trouble
+from reports.report import build_report
+from results.errors import AtonceError, ExitCode
 from results.schema import Scenario, Status, Variant
-from results.store import RunFolder, read_run
-from scenarios.plans.model import Act, Plan, reproduction
-from scenarios.runner.run_plan import Settings, drive
-from scenarios.system.interrupt import interruptible
+from results.store import RunWriter, read_run
+from scenarios.plans.model import Plan, Session, quick_plan
+from scenarios.runner.run_plan import Settings, execute_plan
+from scenarios.system.interrupt import handle_stop_signals
 from tests.processes import MARK, alive, free_port, gone_within, new_mark, wait_for_server
 from tests.sound import failing, unsound
 
@@ -33,35 +33,35 @@ ROOT = Path(__file__).resolve().parent.parent
 class Silence:
     """Nobody watches."""
 
-    def tell(self, step: str, seconds_done: float) -> None:
+    def on_progress(self, step: str, seconds_done: float) -> None:
         """Say nothing."""
 
 
 def short(variant: Variant, levels: tuple[int, ...], *, window: float = 1.5, neighbours: bool = False) -> Plan:
     """One variant, a few levels with short windows, a burst; neighbours, when asked for, as in the real plan."""
-    act = next(act for act in reproduction(0.1).acts if act.variant == variant)
+    act = next(act for act in quick_plan(0.1).sessions if act.variant == variant)
     cells = []
     for cell in act.cells:
         if cell.scenario is Scenario.CROWD and cell.users in levels:
             cells.append(cell if neighbours and cell.neighbours else replace(cell, window=window, neighbours=()))
         elif cell.scenario is Scenario.BURST:
             cells.append(cell)
-    idle = [cell for cell in reproduction(0.1).cells if cell.scenario is Scenario.NEIGHBOURS] if neighbours else []
-    return Plan(0.1, (Act(variant, 0.1, (*[replace(one, variant=variant) for one in idle], *cells)),), ())
+    idle = [cell for cell in quick_plan(0.1).cells if cell.scenario is Scenario.NEIGHBOURS] if neighbours else []
+    return Plan(0.1, (Session(variant, 0.1, (*[replace(one, variant=variant) for one in idle], *cells)),), ())
 
 
 def run_of(
     tmp_path: Path, plan: Plan, app: str = "targets.app:app", loop: str = "asyncio", *, probe: bool = True, **env: str
-) -> tuple[Path, Trouble | None]:
+) -> tuple[Path, AtonceError | None]:
     """Drive a plan here and now; the run, and the trouble it ended with. Nothing may be left behind."""
     mark = new_mark()
     os.environ[MARK] = mark
-    run = RunFolder.create(tmp_path, "reproduce")
+    run = RunWriter.create(tmp_path, "reproduce")
     trouble = None
     try:
         settings = Settings(loop=loop, seed=1, server_env={"PYTHONPATH": str(ROOT), **env}, app=app, probe=probe)
-        drive(plan, settings, run, Silence())
-    except Trouble as caught:
+        execute_plan(plan, settings, run, Silence())
+    except AtonceError as caught:
         trouble = caught
     finally:
         del os.environ[MARK]
@@ -69,16 +69,16 @@ def run_of(
     return run.path, trouble
 
 
-def claim(report: Report, name: str) -> Outcome:
+def claim(report: Report, name: str) -> ClaimOutcome:
     """The verdict on one claim."""
-    return next(one.judgement.outcome for one in report.claims if one.claim.id == name)
+    return next(one.result.outcome for one in report.claims if one.claim.id == name)
 
 
 def served(report: Report, variant: Variant) -> float:
     """How many a variant serves at once; a matter of how it waits, and not of the machine's speed."""
-    route = report.study.route(variant)
+    route = report.run_metrics.find_route(variant)
     assert route is not None
-    return route.served or 0
+    return route.served_at_once or 0
 
 
 @pytest.mark.alone
@@ -87,9 +87,9 @@ def test_without_the_probe_nothing_of_it_is_in_the_app(tmp_path: Path) -> None:
     plan = short(Variant.SYNC, (1, 64))
     path, trouble = run_of(tmp_path, plan, probe=False, ATONCE_APP_THREADS="80")
     assert trouble is None
-    report = explain(path)
+    report = build_report(path)
     assert unsound(report) == set()
-    assert any(words.startswith("V22") for words in report.trust.impossible)
+    assert any(words.startswith("V22") for words in report.trust.unavailable_checks)
     rows = pd.read_parquet(path / "samples.parquet")
     assert rows[["app_start", "handler_start", "handler_end", "app_end", "peer"]].isna().all(axis=None)
     assert rows.done.notna().all()
@@ -102,9 +102,9 @@ def test_a_good_route_made_blocking_is_refuted_on_a_real_server(tmp_path: Path) 
     """Planted: `/async` sleeps without await. On the loop that was asked for, or V22 would fail."""
     path, trouble = run_of(tmp_path, short(Variant.ASYNC, (1, 16)), app="tests.planted:blocking_app", loop="uvloop")
     assert trouble is None
-    report = explain(path)
+    report = build_report(path)
     assert unsound(report) == set()
-    assert claim(report, "async-many") is Outcome.REFUTED or failing(report)
+    assert claim(report, "async-many") is ClaimOutcome.REFUTED or failing(report)
     assert 0.5 < served(report, Variant.ASYNC) < 1.5
 
 
@@ -119,7 +119,7 @@ def test_a_route_that_is_not_right_is_never_loaded(tmp_path: Path, app: str, wor
     """One clear sentence, exit code 4, no request counted."""
     path, trouble = run_of(tmp_path, short(Variant.ASYNC, (1,)), app=app)
     assert trouble is not None
-    assert trouble.code == Exit.TARGET
+    assert trouble.code == ExitCode.TARGET
     assert words in trouble.sentence
     assert read_run(path)["status"] == Status.FAILED
     assert len(pd.read_parquet(path / "samples.parquet")) == 0
@@ -129,7 +129,7 @@ def test_a_target_that_dies_is_told_and_what_was_measured_kept(tmp_path: Path) -
     """It serves for a while, then its process ends; users do not hammer the dead port."""
     path, trouble = run_of(tmp_path, short(Variant.ASYNC, (1, 50)), app="tests.planted:dying_app")
     assert trouble is not None
-    assert (trouble.code, "died (exit code 9)" in trouble.sentence) == (Exit.TARGET, True)
+    assert (trouble.code, "died (exit code 9)" in trouble.sentence) == (ExitCode.TARGET, True)
     assert "It left no words" in trouble.sentence  # not the last line of Locust's table
     rows = pd.read_parquet(path / "samples.parquet")
     assert rows.error.isna().sum() > 20
@@ -141,7 +141,7 @@ def test_a_wrong_body_under_load_is_an_error_not_a_latency(tmp_path: Path) -> No
     """Right when asked politely, wrong for every fifth request later: V8 fails, nothing is counted as throughput."""
     path, trouble = run_of(tmp_path, short(Variant.ASYNC, (1, 16)), app="tests.planted:wrong_app")
     assert trouble is None
-    assert "V8" in failing(explain(path))
+    assert "V8" in failing(build_report(path))
     rows = pd.read_parquet(path / "samples.parquet")
     assert (rows.error == "wrong body").sum() > 10
 
@@ -194,11 +194,11 @@ def test_an_interruption_is_seen_at_the_next_look(number: signal.Signals) -> Non
             os.kill(os.getpid(), number)
 
     before = signal.getsignal(number)
-    with interruptible() as interruption:
-        interruption.check()
+    with handle_stop_signals() as interruption:
+        interruption.raise_if_requested()
         Last()
-        with pytest.raises(Trouble, match="no more requests are sent"):
-            interruption.check()
+        with pytest.raises(AtonceError, match="no more requests are sent"):
+            interruption.raise_if_requested()
     assert signal.getsignal(number) is before
 
 
@@ -213,10 +213,10 @@ def test_nothing_survives_a_killed_driver(tmp_path: Path) -> None:
     process.communicate()
     assert gone_within(mark) == []
     run = next(tmp_path.iterdir())
-    report = explain(run)
-    assert explain(run).study.tallies == report.study.tallies  # reading takes nothing away
-    assert report.study.run["status"] == Status.RUNNING
-    assert "crowd/broken-async/1" in {tally.cell for tally in report.study.tallies}
+    report = build_report(run)
+    assert build_report(run).run_metrics.cell_counts == report.run_metrics.cell_counts  # reading takes nothing away
+    assert report.run_metrics.run["status"] == Status.RUNNING
+    assert "crowd/broken-async/1" in {tally.cell for tally in report.run_metrics.cell_counts}
 
 
 def test_a_locust_that_somebody_ends_is_told(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ import gevent
 gevent.spawn(drop)
 client = Client(None, f"http://127.0.0.1:{listener.getsockname()[1]}", None, {})
 connection = client.new_connection()
-client.open(connection)
+client.connect(connection)
 try:
     connection.get("/")
 except (OSError, HTTPConnectionClosed) as error:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from reports.claims.waiting.to_thread_free import documented_size
-from reports.metrics.executor import cpus_counted, made_smaller
+from reports.claims.waiting.to_thread_free import documented_executor_size
+from reports.metrics.executor import explain_small_executor, server_cpu_count
 from reports.model import Report
-from reports.verdicts.findings import sentence
+from reports.verdicts.findings import describe_route
 from reports.verdicts.model import Verdict
 from results.schema import Variant
 from scenarios.system import machine
@@ -35,25 +35,25 @@ def run_of(python: str, cpus: int = 2, **more: Any) -> dict[str, Any]:
 def test_what_the_process_counts_predicts_its_executor(python: str, runtime: dict[str, Any], counted: int, *, told: bool) -> None:
     """And where a core that we kept made it smaller, that is said."""
     run = run_of(python, targets={Variant.TO_THREAD: runtime})
-    assert cpus_counted(run, runtime) == counted
-    assert documented_size(run) == counted + 4
-    assert bool(made_smaller(run, runtime)) is told
+    assert server_cpu_count(run, runtime) == counted
+    assert documented_executor_size(run) == counted + 4
+    assert bool(explain_small_executor(run, runtime)) is told
 
 
 def test_an_app_that_somebody_else_serves_is_pinned_by_nobody() -> None:
     """Whatever it counts."""
-    assert made_smaller(run_of("3.13.5", host="http://127.0.0.1:1"), {"cpus": [1], "executor_size": 5}) == ""
+    assert explain_small_executor(run_of("3.13.5", host="http://127.0.0.1:1"), {"cpus": [1], "executor_size": 5}) == ""
 
 
 def test_a_smaller_executor_is_told_in_the_finding(honest: Report) -> None:
     """5 threads, and 6 without us."""
-    why = made_smaller(run_of("3.13.5"), {"python": "3.13.5", "cpus": [1], "executor_size": 5, "cpu_count": 1})
-    route = honest.study.route(Variant.TO_THREAD)
+    why = explain_small_executor(run_of("3.13.5"), {"python": "3.13.5", "cpus": [1], "executor_size": 5, "cpu_count": 1})
+    route = honest.run_metrics.find_route(Variant.TO_THREAD)
     assert route is not None
-    told = sentence(dataclasses.replace(route, pinned=why), Verdict.EXECUTOR_POOL)
+    told = describe_route(dataclasses.replace(route, executor_note=why), Verdict.EXECUTOR_POOL)
     assert "its Python 3.13.5 counted 1 of 2 CPUs" in told
     assert "alone it would have 6 threads, not 5" in told
-    assert "fewer cores" not in sentence(route, Verdict.EXECUTOR_POOL)
+    assert "fewer cores" not in describe_route(route, Verdict.EXECUTOR_POOL)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reports.checks.model import Belief, CheckStatus
+from reports.checks.model import CheckStatus, TrustLevel
 from reports.model import Report
-from reports.report import explain
-from results.schema import Arrivals, Cell, Law, Pool, Scenario, Variant
-from scenarios.plans.model import Act, Plan, cell_of
+from reports.report import build_report
+from results.schema import ArrivalDistribution, Arrivals, Cell, ConnectionMode, Scenario, Variant
+from scenarios.plans.model import Plan, Session, variant_cell
 from scenarios.runner import run_plan
 from tests import faulty_generator as faults
 from tests.sound import failing, unsound
@@ -23,26 +23,28 @@ SECONDS = 0.02
 
 def steady(repeat: int, *, warm: int = 64) -> Cell:
     """Arrivals at 100/s for 3 s on the awaiting route; which fault is planted depends on the repeat."""
-    arrivals = Arrivals(law=Law.POISSON, profile=((3.0, 100.0, 100.0),), pool=Pool.WARM, warm=warm, cap=200)
-    cell = cell_of(Scenario.STEADY, Variant.ASYNC, SECONDS, 0)
+    arrivals = Arrivals(
+        law=ArrivalDistribution.POISSON, profile=((3.0, 100.0, 100.0),), pool=ConnectionMode.WARM, warm=warm, cap=200
+    )
+    cell = variant_cell(Scenario.STEADY, Variant.ASYNC, SECONDS, 0)
     name = f"steady/async/100~{repeat}"
     return replace(cell, name=name, repeat=repeat, warm_up=0.5, window=2.5, drain=5.0, arrivals=arrivals)
 
 
 def crowd(drain: float, seconds: float = SECONDS) -> Cell:
     """16 users for 2 s."""
-    return replace(cell_of(Scenario.CROWD, Variant.ASYNC, seconds, 16), warm_up=0.3, window=1.7, drain=drain)
+    return replace(variant_cell(Scenario.CROWD, Variant.ASYNC, seconds, 16), warm_up=0.3, window=1.7, drain=drain)
 
 
 @pytest.fixture(scope="module")
 def generator(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """One run whose generator has another fault in each cell, and none in the first and the last."""
-    plan = Plan(SECONDS, (Act(Variant.ASYNC, SECONDS, (*map(steady, range(faults.CLEAN, faults.SPINS + 1)), crowd(5.0))),), ())
+    plan = Plan(SECONDS, (Session(Variant.ASYNC, SECONDS, (*map(steady, range(faults.CLEAN, faults.SPINS + 1)), crowd(5.0))),), ())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_plan, "LOCUSTFILES", (*run_plan.LOCUSTFILES, faults.__file__))
         path, trouble = run_of(tmp_path_factory.mktemp("generator"), plan)
     assert trouble is None
-    return explain(path)
+    return build_report(path)
 
 
 def test_nothing_fails_in_a_sound_cell(generator: Report) -> None:
@@ -60,15 +62,15 @@ def test_nothing_fails_in_a_sound_cell(generator: Report) -> None:
 def test_a_faulty_generator_is_found_out(generator: Report, fault: int, check: str) -> None:
     """It stands still, sends late, skips requests, is too slow, has no CPU left; or others were seen to leave it none."""
     assert failing(generator, f"steady/async/100~{fault}") & {check, "V10"}
-    assert generator.trust.belief is Belief.UNTRUSTED
+    assert generator.trust.trust_level is TrustLevel.UNTRUSTED
 
 
 def test_a_faulty_target_is_found_out(tmp_path: Path) -> None:
     """Unfinished requests, errors, a clock that is ahead, connections that were not there before."""
     cells = (steady(1, warm=1), crowd(0.0, seconds=1.0))
-    path, trouble = run_of(tmp_path, Plan(SECONDS, (Act(Variant.ASYNC, SECONDS, cells),), ()), app="tests.planted_clock:app")
+    path, trouble = run_of(tmp_path, Plan(SECONDS, (Session(Variant.ASYNC, SECONDS, cells),), ()), app="tests.planted_clock:app")
     assert trouble is None
-    report = explain(path)
+    report = build_report(path)
     assert {"V8", "V13", "V21"} <= failing(report, cells[0].name)
     assert {"V7", "V13"} <= failing(report, cells[1].name)
 
@@ -81,6 +83,6 @@ def test_rows_and_facts_that_were_deleted_are_missed(generator: Report) -> None:
     samples.drop(index=gone).to_parquet(path / "samples.parquet")
     del facts["schedule"]
     (path / "run.json").write_text(json.dumps(facts), encoding="utf-8")
-    report = explain(path)
+    report = build_report(path)
     assert "V11" in failing(report, "crowd/async/16")
     assert "V22" in failing(report, "*")

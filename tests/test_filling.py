@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenarios.doctor.openapi.schema_example import MOST_STEPS, Spot, Unfillable, fill
+from scenarios.doctor.openapi.schema_example import MAX_STEPS, NoExample, SchemaPath, make_example
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_value_follows_its_schema(schema: dict[str, Any], value: Any) -> None:
             "a/b": {"const": 3},
         }
     }
-    assert value == fill(schema, Spot(document, "value"))
+    assert value == make_example(schema, SchemaPath(document, "value"))
 
 
 INTEGERS = st.fixed_dictionaries(
@@ -80,7 +80,7 @@ def test_what_is_made_is_valid(schema: dict[str, Any]) -> None:
     """For any schema of the kinds that people write, by an independent validator."""
     checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
     jsonschema.Draft202012Validator(schema, format_checker=checker).validate(
-        json.loads(json.dumps(fill(schema, Spot({}, "value"))))
+        json.loads(json.dumps(make_example(schema, SchemaPath({}, "value"))))
     )
 
 
@@ -113,24 +113,24 @@ def expressions(operators: int, *, tagged: bool, leaf: bool) -> dict[str, Any]:
 def test_trees_of_many_operators_stay_small(tagged: bool) -> None:  # noqa: FBT001
     """The option that ends goes first; where none does, few steps show it."""
     document = expressions(40, tagged=tagged, leaf=True)
-    value = fill(document, Spot(document, "body"))
+    value = make_example(document, SchemaPath(document, "body"))
     assert len(json.dumps(value)) < 150
     jsonschema.Draft202012Validator(document).validate(value)
     endless = expressions(40, tagged=tagged, leaf=False)
-    spot = Spot(endless, "body")
-    with pytest.raises(Unfillable, match=r"^body.* (contains itself without end|takes more than \d,\d+ steps to make)"):
-        fill(endless, spot)
-    assert next(spot.steps) < 3 * MOST_STEPS
+    spot = SchemaPath(endless, "body")
+    with pytest.raises(NoExample, match=r"^body.* (contains itself without end|takes more than \d,\d+ steps to make)"):
+        make_example(endless, spot)
+    assert next(spot.step_counter) < 3 * MAX_STEPS
 
 
 def test_a_value_that_must_be_huge_is_given_up() -> None:
     """Each of twenty kinds needs two of the next: a million parts, of which none is too many."""
     kinds = {f"K{number}": of_parts({side: reference(f"K{number + 1}") for side in "ab"}) for number in range(20)}
     document = {"$defs": {**kinds, "K20": {"type": "boolean"}}}
-    spot = Spot(document, "body")
-    with pytest.raises(Unfillable, match="steps to make"):
-        fill(reference("K0"), spot)
-    assert next(spot.steps) < 3 * MOST_STEPS
+    spot = SchemaPath(document, "body")
+    with pytest.raises(NoExample, match="steps to make"):
+        make_example(reference("K0"), spot)
+    assert next(spot.step_counter) < 3 * MAX_STEPS
 
 
 NAMES = "ABCDE"
@@ -164,14 +164,14 @@ def test_what_contains_itself_is_made_whenever_it_ends_and_is_valid(defs: dict[s
     document, finite = {"$defs": defs, **reference("A")}, set[str]()
     for _ in NAMES:
         finite |= {name for name, schema in defs.items() if ends(schema, finite)}
-    spot = Spot(document, "value")
+    spot = SchemaPath(document, "value")
     try:
-        value = fill(document, spot)
-    except Unfillable:
-        value = Unfillable
-    assert next(spot.steps) < 3 * MOST_STEPS
-    assert (value is not Unfillable) == ("A" in finite)
-    if value is not Unfillable:
+        value = make_example(document, spot)
+    except NoExample:
+        value = NoExample
+    assert next(spot.step_counter) < 3 * MAX_STEPS
+    assert (value is not NoExample) == ("A" in finite)
+    if value is not NoExample:
         jsonschema.Draft202012Validator(document).validate(value)
 
 
@@ -193,7 +193,7 @@ def test_the_tag_of_a_union_is_sent_though_it_has_a_default(tag: dict[str, Any],
     }
     tags = {"propertyName": "kind", "mapping": {"dog": "#/$defs/Dog"}}
     document = {"$defs": {"Dog": dog}}
-    value = fill({"oneOf": [{"$ref": "#/$defs/Dog"}], "discriminator": tags}, Spot(document, "body"))
+    value = make_example({"oneOf": [{"$ref": "#/$defs/Dog"}], "discriminator": tags}, SchemaPath(document, "body"))
     assert value == {"kind": sent, "age": 1}
 
 
@@ -202,11 +202,11 @@ def test_what_can_have_one_value_only_is_sent_without_a_discriminator() -> None:
     schema = {
         "properties": {"kind": {"const": "a", "default": "a"}, "none": {"const": None}, "n": {"type": "integer", "default": 3}}
     }
-    assert fill({"anyOf": [schema]}, Spot({}, "body")) == {"kind": "a"}
+    assert make_example({"anyOf": [schema]}, SchemaPath({}, "body")) == {"kind": "a"}
 
 
 def test_a_schema_that_contains_itself_ends() -> None:
     """With a reason, where a value would have no end."""
     document = {"$defs": {"A": {"type": "object", "required": ["a"], "properties": {"a": {"$ref": "#/$defs/A"}}}}}
-    with pytest.raises(Unfillable, match=r"value\.a contains itself without end"):
-        fill({"$ref": "#/$defs/A"}, Spot(document, "value"))
+    with pytest.raises(NoExample, match=r"value\.a contains itself without end"):
+        make_example({"$ref": "#/$defs/A"}, SchemaPath(document, "value"))

@@ -4,19 +4,19 @@ import pytest
 
 from reports.stats.quantiles import is_supported
 from reports.verdicts.model import Verdict
-from results.errors import Exit, Trouble
-from results.gate_expression import CODES, ENOUGH, Level, asks, parse, unknown_scope
+from results.errors import AtonceError, ExitCode
+from results.gate_expression import QUANTILE_REQUESTS, VERDICT_CODES, GateLevel, parse_gate, required_levels, unmatched_gate_error
 from tests.made_up import CHECKOUT, NOTES
 
 GOOD = {
-    "p99(GET /checkout) @ 50/s < 250ms": ("p99", CHECKOUT, Level(50, "/s"), "<", 0.25),
-    "  p99.9( get   /a(b)<c )@16 u<=2 s ": ("p99.9", "GET /a(b)<c", Level(16, "u"), "<=", 2.0),
-    "p50 @ 0.5/s > 20us": ("p50", None, Level(0.5, "/s"), ">", 2e-5),
+    "p99(GET /checkout) @ 50/s < 250ms": ("p99", CHECKOUT, GateLevel(50, "/s"), "<", 0.25),
+    "  p99.9( get   /a(b)<c )@16 u<=2 s ": ("p99.9", "GET /a(b)<c", GateLevel(16, "u"), "<=", 2.0),
+    "p50 @ 0.5/s > 20us": ("p50", None, GateLevel(0.5, "/s"), ">", 2e-5),
     "served_at_once(GET /search) >= 20": ("served_at_once", "GET /search", None, ">=", 20.0),
     "neighbour_p90(/api/*) < 50ms": ("neighbour_p90", "/api/*", None, "<", 0.05),
     "neighbour_ratio < 5x": ("neighbour_ratio", None, None, "<", 5.0),
-    "errors @ 8u < 0.57%": ("errors", None, Level(8, "u"), "<", 0.57 / 100),
-    "dropped @ 50/s <= 0%": ("dropped", None, Level(50, "/s"), "<=", 0.0),
+    "errors @ 8u < 0.57%": ("errors", None, GateLevel(8, "u"), "<", 0.57 / 100),
+    "dropped @ 50/s <= 0%": ("dropped", None, GateLevel(50, "/s"), "<=", 0.0),
     "capacity(GET /x) > 50/s": ("capacity", "GET /x", None, ">", 50.0),
     "verdict(GET /x) != loop-blocked": ("verdict", "GET /x", None, "!=", "loop-blocked"),
     "verdict==scales": ("verdict", None, None, "==", "scales"),
@@ -60,24 +60,24 @@ BAD = {
 @pytest.mark.parametrize("text", GOOD)
 def test_a_good_gate_is_understood(text: str) -> None:
     """Metric, scope, level, comparison and limit; blanks and the method's case do not matter."""
-    gate = parse(text)
-    assert GOOD[text] == (gate.metric, gate.scope, gate.level, gate.compare, gate.limit)
+    gate = parse_gate(text)
+    assert GOOD[text] == (gate.metric, gate.scope, gate.level, gate.comparison, gate.limit)
     assert " ".join(text.split()) == gate.expression
 
 
 @pytest.mark.parametrize("text", BAD)
 def test_a_bad_gate_says_what_would_fit(text: str) -> None:
     """One sentence, exit 2."""
-    with pytest.raises(Trouble) as caught:
-        parse(text)
+    with pytest.raises(AtonceError) as caught:
+        parse_gate(text)
     assert BAD[text] in caught.value.sentence
-    assert caught.value.code is Exit.USAGE
+    assert caught.value.code is ExitCode.USAGE
 
 
 def test_two_rooms_know_the_same_verdicts_and_the_same_rule_of_ten() -> None:
     """The grammar stands apart from the report."""
-    assert set(CODES) == set(Verdict)
-    for name, count in ENOUGH.items():
+    assert set(VERDICT_CODES) == set(Verdict)
+    for name, count in QUANTILE_REQUESTS.items():
         q = float(name[1:]) / 100
         assert (is_supported(count, q), is_supported(count - 1, q)) == (True, False)
 
@@ -99,8 +99,8 @@ def test_two_rooms_know_the_same_verdicts_and_the_same_rule_of_ten() -> None:
 )
 def test_a_scope_means_what_it_says(scope: str, route: str, *, matches: bool) -> None:
     """A method and a path, any method, or a glob that crosses slashes."""
-    assert matches is parse(f"p50({scope}) < 1s").matches(route)
-    assert parse("p50 < 1s").matches(route)
+    assert matches is parse_gate(f"p50({scope}) < 1s").matches(route)
+    assert parse_gate("p50 < 1s").matches(route)
 
 
 def test_what_must_be_run_is_as_much_as_the_most_demanding_gate_needs() -> None:
@@ -113,10 +113,10 @@ def test_what_must_be_run_is_as_much_as_the_most_demanding_gate_needs() -> None:
         "errors <= 0%",
         "p99.9(/else) < 1s",
     ]
-    gates = [parse(one) for one in texts]
-    assert {Level(50, "/s"): 1000, Level(16, "u"): 100, None: 2000} == asks(gates, CHECKOUT)
-    assert asks(gates[:1], "GET /other") == {}
-    assert asks([parse("errors <= 0%"), parse("verdict != loop-busy")], CHECKOUT) == {None: 100}
+    gates = [parse_gate(one) for one in texts]
+    assert {GateLevel(50, "/s"): 1000, GateLevel(16, "u"): 100, None: 2000} == required_levels(gates, CHECKOUT)
+    assert required_levels(gates[:1], "GET /other") == {}
+    assert required_levels([parse_gate("errors <= 0%"), parse_gate("verdict != loop-busy")], CHECKOUT) == {None: 100}
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,9 @@ def test_what_must_be_run_is_as_much_as_the_most_demanding_gate_needs() -> None:
 def test_a_gate_that_no_route_answers_is_found_before_any_load(scope: str, why: str) -> None:
     """Skipped ones with their reason; a glob that also finds one that is measured is fine."""
     routes = {CHECKOUT: None, NOTES: None, "POST /search": "it may change data"}
-    trouble = unknown_scope([parse("p50 < 1s"), parse("p50(*) < 1s"), parse(f"p50({scope}) < 1s")], routes)
+    trouble = unmatched_gate_error([parse_gate("p50 < 1s"), parse_gate("p50(*) < 1s"), parse_gate(f"p50({scope}) < 1s")], routes)
     assert trouble is not None
     assert why in trouble.sentence
-    assert trouble.code is Exit.USAGE
-    assert unknown_scope([parse("p50(/*) < 1s"), parse(f"p50({NOTES}) < 1s")], routes) is None
-    assert unknown_scope([parse("p50 < 1s")], {"POST /search": "it may change data"}) is not None
+    assert trouble.code is ExitCode.USAGE
+    assert unmatched_gate_error([parse_gate("p50(/*) < 1s"), parse_gate(f"p50({NOTES}) < 1s")], routes) is None
+    assert unmatched_gate_error([parse_gate("p50 < 1s")], {"POST /search": "it may change data"}) is not None

@@ -7,11 +7,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from reports.gates.evaluate import exit_code, judge, rulings, strictly
+from reports.gates.evaluate import apply_strict, evaluate_gate, evaluate_gates, gates_exit_code
 from reports.model import Report
-from reports.render.summary import summary
-from results.errors import Exit
-from results.gate_expression import ENOUGH, parse
+from reports.render.summary import build_summary
+from results.errors import ExitCode
+from results.gate_expression import QUANTILE_REQUESTS, parse_gate
 from tests.made_up import CHECKOUT, arrivals, crowd, route, run
 from tests.test_report import SCHEMA
 
@@ -147,7 +147,7 @@ TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
 @pytest.mark.parametrize(("text", "told", "holds", "actual", "words"), TABLE)
 def test_a_gate_is_judged(text: str, told: dict[str, Any], holds: bool | None, actual: Any, words: str) -> None:  # noqa: FBT001
     """Holds, fails, or the run cannot tell; and in words that carry the numbers."""
-    found = judge(parse(text), run(route(**told)))
+    found = evaluate_gate(parse_gate(text), run(route(**told)))
     assert (holds, actual) == (found.holds, found.actual if not isinstance(actual, float) else pytest.approx(found.actual))
     assert words in found.words
     assert not found.margin or (found.margin > 0) is holds
@@ -155,15 +155,18 @@ def test_a_gate_is_judged(text: str, told: dict[str, Any], holds: bool | None, a
 
 def test_whoever_cannot_be_trusted_neither_holds_nor_fails() -> None:
     """The run, a route's load, or another load of a route whose one number is asked for."""
-    gate, served = parse("p99 @ 50/s < 100ms"), parse("served_at_once >= 20")
-    assert judge(gate, run(route(), trust="untrusted")).holds is None
-    assert judge(gate, run(route(), trust="suspect")).holds is False
-    assert judge(gate, run(route(), cells={f"steady/{CHECKOUT}/50": "untrusted"})).holds is None
-    assert judge(gate, run(route(), cells={f"crowd/{CHECKOUT}/64": "untrusted"})).holds is False
-    assert judge(served, run(route(), cells={f"crowd/{CHECKOUT}/64": "untrusted"})).holds is None
-    assert judge(served, run(route(), cells={"crowd/GET /x/64": "untrusted", f"crowd/{CHECKOUT}/64": "suspect"})).holds is False
+    gate, served = parse_gate("p99 @ 50/s < 100ms"), parse_gate("served_at_once >= 20")
+    assert evaluate_gate(gate, run(route(), trust="untrusted")).holds is None
+    assert evaluate_gate(gate, run(route(), trust="suspect")).holds is False
+    assert evaluate_gate(gate, run(route(), cells={f"steady/{CHECKOUT}/50": "untrusted"})).holds is None
+    assert evaluate_gate(gate, run(route(), cells={f"crowd/{CHECKOUT}/64": "untrusted"})).holds is False
+    assert evaluate_gate(served, run(route(), cells={f"crowd/{CHECKOUT}/64": "untrusted"})).holds is None
+    assert (
+        evaluate_gate(served, run(route(), cells={"crowd/GET /x/64": "untrusted", f"crowd/{CHECKOUT}/64": "suspect"})).holds
+        is False
+    )
     repeated = run(route(levels=[crowd(64, repeat=2)]), cells={f"crowd/{CHECKOUT}/64~2": "untrusted"})
-    assert judge(parse("p99 < 100ms"), repeated).holds is None
+    assert evaluate_gate(parse_gate("p99 < 100ms"), repeated).holds is None
 
 
 def test_of_several_routes_the_worst_decides() -> None:
@@ -171,18 +174,18 @@ def test_of_several_routes_the_worst_decides() -> None:
     good, better = route("GET /a"), route("GET /b", levels=[crowd(64, p99_s=0.1)])
     bad, worst = (route(name, levels=[crowd(64, p99_s=p99)]) for name, p99 in (("GET /c", 0.3), ("GET /d", 0.9)))
     dim = route("GET /e", levels=[crowd(64, p99_s=None)])
-    gate = parse("p99 < 250ms")
+    gate = parse_gate("p99 < 250ms")
 
     def decides(*routes: dict[str, Any]) -> tuple[str | None, bool | None]:
-        found = judge(gate, run(*routes))
+        found = evaluate_gate(gate, run(*routes))
         return found.route, found.holds
 
     assert decides(better, good) == ("GET /a", True)
     assert decides(better, dim, good) == ("GET /e", None)
     assert decides(dim, bad, worst, good) == ("GET /d", False)
-    assert "(the worst of 4 routes)" in judge(gate, run(dim, bad, worst, good)).words
+    assert "(the worst of 4 routes)" in evaluate_gate(gate, run(dim, bad, worst, good)).words
     assert decides() == (None, None)
-    scoped = judge(parse("p99(GET /a) < 250ms"), run(bad, good, worst))
+    scoped = evaluate_gate(parse_gate("p99(GET /a) < 250ms"), run(bad, good, worst))
     assert (scoped.route, scoped.holds, "worst of" in scoped.words) == ("GET /a", True, False)
 
 
@@ -197,53 +200,54 @@ def test_of_several_routes_the_worst_decides() -> None:
 def test_a_limit_inside_the_interval_is_decided_by_the_number(p99: float, interval: Any, *, holds: bool, borderline: bool) -> None:
     """And shown as borderline; whoever is strict counts it as inconclusive."""
     data = run(route(offered=[arrivals(50.0, p99_s=p99, p99_interval_s=interval)]))
-    found = judge(parse("p99 @ 50/s < 250ms"), data)
+    found = evaluate_gate(parse_gate("p99 @ 50/s < 250ms"), data)
     assert (holds, borderline) == (found.holds, found.borderline)
     assert borderline is ("borderline" in found.words)
     assert (interval is not None and None not in interval) is ("[" in found.words)
     data = {**data, "gates": [asdict(found)]}
-    loose = Exit.FINE if holds else Exit.FAILED
-    assert loose is exit_code(data)
-    assert (Exit.UNTRUSTED if borderline else loose) is exit_code(strictly(data))
+    loose = ExitCode.FINE if holds else ExitCode.FAILED
+    assert loose is gates_exit_code(data)
+    assert (ExitCode.UNTRUSTED if borderline else loose) is gates_exit_code(apply_strict(data))
 
 
 def test_few_requests_leave_a_share_open() -> None:
     """No error among 100 may still be 1 %; none among 2,000 is not. What is borderline decides before what is clear."""
     few = route("GET /few", levels=[crowd(64, completed=100)])
-    assert judge(parse("errors < 1%"), run(few)).borderline
-    assert not judge(parse("errors < 1%"), run(route())).borderline
-    assert judge(parse("errors < 1%"), run(route(), few)).route == "GET /few"
+    assert evaluate_gate(parse_gate("errors < 1%"), run(few)).borderline
+    assert not evaluate_gate(parse_gate("errors < 1%"), run(route())).borderline
+    assert evaluate_gate(parse_gate("errors < 1%"), run(route(), few)).route == "GET /few"
     failed, clear = (
         route(f"GET /{name}", levels=[crowd(64, completed=100, errors=some)]) for name, some in (("few", 2), ("many", 50))
     )
-    assert judge(parse("errors < 1%"), run(failed, clear)).route == "GET /many"
-    assert judge(parse("served_at_once >= 9"), run(route(served_at_once_interval=[8.0, 12.0]))).borderline
+    assert evaluate_gate(parse_gate("errors < 1%"), run(failed, clear)).route == "GET /many"
+    assert evaluate_gate(parse_gate("served_at_once >= 9"), run(route(served_at_once_interval=[8.0, 12.0]))).borderline
 
 
 def test_the_exit_code_is_that_of_the_worst_outcome() -> None:
     """1 before 3 before 0, in any order; nothing asked is fine."""
     held, failed, unknown = "p99 < 1s", "p99 < 1ms", "p99 @ 8u < 1s"
 
-    def code(*texts: str) -> Exit:
+    def code(*texts: str) -> ExitCode:
         data = run(route())
-        return exit_code({**data, "gates": rulings(texts, data)})
+        return gates_exit_code({**data, "gates": evaluate_gates(texts, data)})
 
-    assert [code(), code(held), code(held, failed)] == [Exit.FINE, Exit.FINE, Exit.FAILED]
-    assert [code(failed, unknown), code(unknown, failed)] == [Exit.FAILED, Exit.FAILED]
-    assert [code(held, unknown), code(unknown)] == [Exit.UNTRUSTED, Exit.UNTRUSTED]
+    assert [code(), code(held), code(held, failed)] == [ExitCode.FINE, ExitCode.FINE, ExitCode.FAILED]
+    assert [code(failed, unknown), code(unknown, failed)] == [ExitCode.FAILED, ExitCode.FAILED]
+    assert [code(held, unknown), code(unknown)] == [ExitCode.UNTRUSTED, ExitCode.UNTRUSTED]
 
 
 def test_the_summary_carries_its_gates_as_the_schema_says(honest: Report) -> None:
     """Those the run was asked for, every outcome valid; a gate that lacks its words is not."""
     study = replace(
-        honest.study, run={**honest.study.run, "gates": ["p99(GET /async) < 1s", "p99.9 < 1s", "verdict != loop-blocked"]}
+        honest.run_metrics,
+        run={**honest.run_metrics.run, "gates": ["p99(GET /async) < 1s", "p99.9 < 1s", "verdict != loop-blocked"]},
     )
-    data = json.loads(json.dumps(summary(replace(honest, study=study)), allow_nan=False))
+    data = json.loads(json.dumps(build_summary(replace(honest, run_metrics=study)), allow_nan=False))
     assert [one["holds"] for one in data["gates"]] == [True, None, False]
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     jsonschema.validate(data, schema)
     made_up = run(*(route(**told) for _, told, *_ in TABLE))
-    jsonschema.validate({**made_up, "gates": rulings([text for text, *_ in TABLE], made_up)}, schema)
+    jsonschema.validate({**made_up, "gates": evaluate_gates([text for text, *_ in TABLE], made_up)}, schema)
     for name in ("words", "margin", "actual"):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**data, "gates": [{key: one for key, one in data["gates"][0].items() if key != name}]}, schema)
@@ -251,7 +255,7 @@ def test_the_summary_carries_its_gates_as_the_schema_says(honest: Report) -> Non
 
 def test_every_quantile_that_a_gate_may_name_is_in_the_summary(honest: Report) -> None:
     """Null where the run has too few for it, but never absent."""
-    level = next(one for one in summary(honest)["routes"] if one["variant"] == "async")["levels"][-1]
-    assert {f"{name}_s" for name in ENOUGH} <= set(level)
+    level = next(one for one in build_summary(honest)["routes"] if one["variant"] == "async")["levels"][-1]
+    assert {f"{name}_s" for name in QUANTILE_REQUESTS} <= set(level)
     assert level["p50_s"] <= level["p90_s"] <= level["p95_s"]
     assert level["p99.9_s"] is None

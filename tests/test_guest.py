@@ -18,9 +18,9 @@ import httpx
 import pytest
 import uvloop
 
-from scenarios.doctor.app import Patient
-from scenarios.system.child_process import servant
-from targets.agent.entrypoint import lodge
+from scenarios.doctor.app import AppUnderTest
+from scenarios.system.child_process import supervised_process
+from targets.agent.entrypoint import create_app
 from tests.processes import free_port, wait_for_server
 from tests.test_probe import call, read
 
@@ -99,7 +99,7 @@ class House:
         (self.home / f"{module}.py").write_text(text, encoding="utf-8")
         order = {"app": f"{module}:{name}", "factory": False, "home": str(self.home), "folder": str(self.run), "act": "idle"}
         self.patch.setenv("ATONCE_AGENT", json.dumps({**order, "secret": "s", "watch": False, **more}))
-        return lodge()
+        return create_app()
 
     def told(self, what: str) -> Any:
         """What the guest wrote."""
@@ -270,7 +270,7 @@ def test_the_lifespan_passes_through_and_the_watch_lives_as_long(house: House) -
     """The server gets the app's state and words; the watch starts when the app has, and stops after it."""
     calls: list[Any] = []
 
-    class Watch:
+    class Watchdog:
         def __init__(self, path: Path, home: Path) -> None:
             calls.append((path, home))
 
@@ -281,7 +281,7 @@ def test_the_lifespan_passes_through_and_the_watch_lives_as_long(house: House) -
             calls.append("stop")
 
     module = ModuleType("watch")
-    module.Watch = Watch  # type: ignore[attr-defined]
+    module.Watchdog = Watchdog  # type: ignore[attr-defined]
     house.patch.setitem(sys.modules, "targets.agent.watchdog", module)
     state: dict[str, Any] = {}
     assert run(lived(house.lodge(SHOP, watch=True), state)) == ["startup.complete", "shutdown.complete"]
@@ -455,11 +455,13 @@ def test_the_neighbours_answer_outside_the_users_middleware(house: House) -> Non
 def test_two_workers_of_a_real_server_lodge_side_by_side(house: House) -> None:
     """Each has its journal, the census is whole, and nothing is left behind in the user's folder."""
     (house.home / "shop.py").write_text(SHOP, encoding="utf-8")
-    patient = Patient.of_module("shop:app", app_dir=house.home, workers=2)
-    patient.settle(house.run)
-    port, env = free_port(), patient.environment("idle", house.run, "s")
+    patient = AppUnderTest.from_module("shop:app", app_dir=house.home, workers=2)
+    patient.install_agent(house.run)
+    port, env = free_port(), patient.launch_environment("idle", house.run, "s")
     url = f"http://127.0.0.1:{port}"
-    with servant(patient.command(port), folder=house.run, env=env, core=None, stdin=DEVNULL, stdout=None, cwd=house.home):
+    with supervised_process(
+        patient.launch_command(port), folder=house.run, env=env, core=None, stdin=DEVNULL, stdout=None, cwd=house.home
+    ):
         wait_for_server(url)
         assert [httpx.get(f"{url}/_atonce-s/{kind}").status_code for kind in ("async", "def")] == [200, 200]
     assert len(house.told("census")["routes"]) == 7

@@ -10,8 +10,17 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from reports.stats.quantiles import KEPT, Array, Estimate, Latency, over_restarts, quantile, quantile_interval, wilson_ranks
-from reports.stats.queueing import Queue, correlation_length, mdc, replay
+from reports.stats.quantiles import (
+    SUMMARY_QUANTILES,
+    Array,
+    Estimate,
+    LatencyStats,
+    quantile,
+    quantile_interval,
+    restart_interval,
+    wilson_ranks,
+)
+from reports.stats.queueing import MdcQueue, correlation_length, mdc_queue, replay_latencies
 
 QUEUES = [(c, rho) for c in (1, 6) for rho in (0.5, 0.7, 0.8)]
 RUNS, RARE = 300, 30
@@ -21,12 +30,12 @@ ATOM, BESIDE = 0.03, 1.2  # of D: the answer R = D is an atom, beside which a qu
 def waits(rng: np.random.Generator, c: int, rho: float, n: int) -> Array:
     """Response times, in units of D, of n requests in the steady state."""
     burn = int(10 * correlation_length(rho)) + 300
-    return replay(np.cumsum(rng.exponential(1 / (rho * c), n + burn)), 1.0, c)[burn:]
+    return replay_latencies(np.cumsum(rng.exponential(1 / (rho * c), n + burn)), 1.0, c)[burn:]
 
 
-def truths(queue: Queue) -> dict[str, float]:
+def truths(queue: MdcQueue) -> dict[str, float]:
     """What the intervals should hold."""
-    return {"mean": queue.mean(), **{name: queue.quantile(q) for name, q in KEPT.items()}}
+    return {"mean": queue.mean(), **{name: queue.quantile(q) for name, q in SUMMARY_QUANTILES.items()}}
 
 
 def holds(interval: tuple[float, float], truth: float, name: str) -> bool:
@@ -35,7 +44,7 @@ def holds(interval: tuple[float, float], truth: float, name: str) -> bool:
     return interval[0] - slack <= truth <= interval[1] + slack
 
 
-def intervals(found: Latency) -> dict[str, Estimate]:
+def intervals(found: LatencyStats) -> dict[str, Estimate]:
     """Everything that carries an interval."""
     named = {"mean": found.mean, **found.quantiles}
     return {name: one for name, one in named.items() if one and one.interval}
@@ -43,10 +52,10 @@ def intervals(found: Latency) -> dict[str, Estimate]:
 
 def kept(c: int, rho: float) -> dict[str, list[bool]]:
     """Per quantity, whether each printed interval held the truth; 300 to 15,000 requests."""
-    rng, queue = np.random.default_rng(20260101), mdc(rho * c, 1.0, c)
+    rng, queue = np.random.default_rng(20260101), mdc_queue(rho * c, 1.0, c)
     truth, seen = truths(queue), defaultdict[str, list[bool]](list)
     for n in np.geomspace(300, 15_000, RUNS).astype(int):
-        found = Latency.of(waits(rng, c, rho, n), np.ones(n, dtype=bool), correlated=True)
+        found = LatencyStats.from_samples(waits(rng, c, rho, n), np.ones(n, dtype=bool), correlated=True)
         assert found is not None
         for name, one in intervals(found).items():
             assert one.interval is not None
@@ -63,7 +72,7 @@ def test_nine_in_ten_printed_intervals_hold_the_truth() -> None:
     """
     everything = defaultdict[str, list[bool]](list)
     for c, rho in QUEUES:
-        truth = truths(mdc(rho * c, 1.0, c))
+        truth = truths(mdc_queue(rho * c, 1.0, c))
         for name, one in kept(c, rho).items():
             chance = 2 * math.sqrt(0.1 * 0.9 / len(one))  # what it takes from 90 % of so many
             assert len(one) < RARE or np.mean(one) >= 0.9 - chance, (c, rho, name)
@@ -77,10 +86,10 @@ def test_nine_in_ten_printed_intervals_hold_the_truth() -> None:
 @pytest.mark.parametrize(("c", "rho", "n"), [(1, 0.5, 1500), (1, 0.7, 3000), (6, 0.7, 3000)])
 def test_intervals_over_five_restarts_hold_the_truth(c: int, rho: float, n: int) -> None:
     """T7: p99 of five runs each, where n (1 - q) / tau is at least 2."""
-    rng, truth = np.random.default_rng(20260102), mdc(rho * c, 1.0, c).quantile(0.99)
+    rng, truth = np.random.default_rng(20260102), mdc_queue(rho * c, 1.0, c).quantile(0.99)
     covered = []
     for _ in range(150):
-        found = over_restarts(np.array([quantile(waits(rng, c, rho, n), 0.99) for _ in range(5)]))
+        found = restart_interval(np.array([quantile(waits(rng, c, rho, n), 0.99) for _ in range(5)]))
         assert found is not None
         covered.append(found[0] <= truth <= found[1])
     assert 0.87 <= np.mean(covered) <= 0.98  # T7 says 91 %; of 150, chance takes four
@@ -88,10 +97,10 @@ def test_intervals_over_five_restarts_hold_the_truth(c: int, rho: float, n: int)
 
 def test_restarts_that_cannot_tell_get_no_interval() -> None:
     """Four runs are too few; and five of which each saw hardly anything beyond its p99 share one bias."""
-    assert over_restarts(np.array([1.0, 1.1, 0.9, 1.0])) is None
+    assert restart_interval(np.array([1.0, 1.1, 0.9, 1.0])) is None
     five = np.array([1.0, 1.1, 0.9, 1.0, 1.05])
-    assert over_restarts(five, np.array([1.0, 2.0, 3.0, 9.0, 9.0])) is None
-    found = over_restarts(five, np.full(5, 10.0))
+    assert restart_interval(five, np.array([1.0, 2.0, 3.0, 9.0, 9.0])) is None
+    found = restart_interval(five, np.full(5, 10.0))
     assert found == pytest.approx(np.exp(np.log(five).mean() + np.array([-1, 1]) * 2.776 * np.log(five).std(ddof=1) / math.sqrt(5)))
 
 
@@ -99,21 +108,21 @@ def test_an_open_load_prints_what_it_can_support() -> None:
     """Beyond 10: black with an interval; 2 to 10: grey without; below: nothing, unless it is a bound."""
     rng = np.random.default_rng(20260103)
     times = waits(rng, 1, 0.5, 2000)
-    found = Latency.of(times, np.ones(2000, dtype=bool), correlated=True)
+    found = LatencyStats.from_samples(times, np.ones(2000, dtype=bool), correlated=True)
     assert found is not None
-    assert found.independent is not None
-    assert 300 < found.independent < 1200  # 2,000 / 2.6 by the queue's correlation length
+    assert found.effective_count is not None
+    assert 300 < found.effective_count < 1200  # 2,000 / 2.6 by the queue's correlation length
     p50, p95, p99 = (found.quantiles[name] for name in ("p50", "p95", "p99"))
     assert p50 is not None
     assert p95 is not None
     assert p99 is not None
     assert (p50.is_grey, p95.is_grey, p99.is_grey) == (False, False, True)
     assert (p95.interval is not None, p99.interval) == (True, None)
-    assert p99.beyond == pytest.approx(found.independent * 0.01)
-    short = Latency.of(times[:200], np.ones(200, dtype=bool), correlated=True)
+    assert p99.beyond == pytest.approx(found.effective_count * 0.01)
+    short = LatencyStats.from_samples(times[:200], np.ones(200, dtype=bool), correlated=True)
     assert short is not None
     assert short.quantiles["p99"] is None
-    cut = Latency.of(times[:200], times[:200] < quantile(times[:200], 0.97), correlated=True)
+    cut = LatencyStats.from_samples(times[:200], times[:200] < quantile(times[:200], 0.97), correlated=True)
     assert cut is not None
     bound = cut.quantiles["p99"]
     assert bound is not None

@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 
-from results.errors import Exit, Trouble
+from results.errors import AtonceError, ExitCode
 from results.schema import Cell, Scenario
-from results.store import RunFolder
-from scenarios.doctor.options import Nobody
-from scenarios.doctor.testbed import Ward
-from scenarios.generator.job import Script
+from results.store import RunWriter
+from scenarios.doctor.options import NoProgress
+from scenarios.doctor.testbed import AppTestBed
+from scenarios.generator.job import Job
 from scenarios.runner import locust_process
 from scenarios.runner.run_plan import locust_command, locust_env
-from scenarios.runner.supervise import watch
-from scenarios.system.child_process import servant
-from scenarios.system.interrupt import Interruption
-from scenarios.system.private_log import Log
+from scenarios.runner.supervise import supervise_locust
+from scenarios.system.child_process import supervised_process
+from scenarios.system.interrupt import StopRequest
+from scenarios.system.private_log import RunLog
 from tests.processes import ROOT
 
 APP = """
@@ -57,18 +57,20 @@ def test_no_setting_of_a_person_reaches_our_locust(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("LOCUST_STOP_TIMEOUT", "77")
     monkeypatch.chdir(home)
     command = [sys.executable, "-c", PARSED, *locust_command(7, 60, "http://127.0.0.1:1")[3:]]
-    with servant(command, folder=run, env=locust_env(run), core=None, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+    with supervised_process(
+        command, folder=run, env=locust_env(run), core=None, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    ) as process:
         said, _ = process.communicate(timeout=60)
     assert json.loads(said.splitlines()[-1]) == [None, 7, 0]
 
 
-def script(folder: Path) -> Script:
+def script(folder: Path) -> Job:
     """One cell that lasts for no time at all."""
     cell = Cell(
         name="crowd/x/1", scenario=Scenario.CROWD, variant="x", route="GET /x", path="/x", expects="",
         users=1, warm_up=0.0, window=0.0, drain=0.0,
     )  # fmt: skip
-    return Script(folder, "x", 1, (cell,))
+    return Job(folder, "x", 1, (cell,))
 
 
 @pytest.mark.parametrize(
@@ -79,15 +81,15 @@ def test_a_locust_that_does_not_go_on_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, silence: float, words: str
 ) -> None:
     """One that hangs without a word, and one that ends while what it has started keeps its pipe open."""
-    monkeypatch.setattr(locust_process, "SILENCE", silence)
+    monkeypatch.setattr(locust_process, "SILENCE_LIMIT", silence)
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    log = Log.from_here(tmp_path / "log.txt")
+    log = RunLog.from_here(tmp_path / "log.txt")
     with (
-        servant([sys.executable, "-c", code], folder=tmp_path, env=os.environ, core=None, **pipes) as locust,
-        pytest.raises(Trouble) as trouble,
+        supervised_process([sys.executable, "-c", code], folder=tmp_path, env=os.environ, core=None, **pipes) as locust,
+        pytest.raises(AtonceError) as trouble,
     ):
-        watch(None, locust, iter([script(tmp_path)]), lambda _cell, _seconds: None, log, lambda: None)
-    assert trouble.value.code is Exit.UNTRUSTED
+        supervise_locust(None, locust, iter([script(tmp_path)]), lambda _cell, _seconds: None, log, lambda: None)
+    assert trouble.value.code is ExitCode.UNTRUSTED
     assert words in trouble.value.sentence
 
 
@@ -95,21 +97,21 @@ def test_a_crowd_that_waits_for_whole_rounds_may_be_silent_for_as_long() -> None
     """A window goes on until a round of all its users has ended: up to three times as long as it was planned."""
     scripted = script(Path())
     slow = replace(scripted.cells[0], warm_up=2.0, window=58.0, longest=180.0, drain=10.0)
-    process: Any = SimpleNamespace(script=replace(scripted, cells=(slow,)))
-    assert locust_process.LocustProcess.longest(process, "whole") == 190.0
-    assert locust_process.LocustProcess.longest(process, "drain") == 10.0
+    process: Any = SimpleNamespace(job=replace(scripted, cells=(slow,)))
+    assert locust_process.LocustProcess.longest_cell_time(process, "whole") == 190.0
+    assert locust_process.LocustProcess.longest_cell_time(process, "drain") == 10.0
 
 
 def test_what_hangs_elsewhere_ends_when_the_budget_is_long_over() -> None:
     """A minute after its end that may still be a drain."""
-    order: Any = SimpleNamespace(patient=None, budget=30.0)
-    ward = Ward(order, RunFolder(Path("run"), "doctor"), Interruption(), Nobody())
-    ward.began = time.perf_counter() - order.budget - 60
-    ward.check()
-    ward.began -= 61
-    with pytest.raises(Trouble, match=r"The budget of 30 s is over by 120 s") as trouble:
-        ward.check()
-    assert trouble.value.code is Exit.UNTRUSTED
+    order: Any = SimpleNamespace(app=None, budget=30.0)
+    ward = AppTestBed(order, RunWriter(Path("run"), "doctor"), StopRequest(), NoProgress())
+    ward.started_at = time.perf_counter() - order.budget - 60
+    ward.raise_if_stopped()
+    ward.started_at -= 61
+    with pytest.raises(AtonceError, match=r"The budget of 30 s is over by 120 s") as trouble:
+        ward.raise_if_stopped()
+    assert trouble.value.code is ExitCode.UNTRUSTED
 
 
 @pytest.mark.slow

@@ -11,10 +11,10 @@ from typing import Any, TextIO
 
 import pytest
 
-from reports.verdicts.culprit import Held, held, read_holds
-from targets.agent.loop_thread import LOOK, Access, LoopThread, Own, access_after, stack_of
-from targets.agent.stack_frames import Raw
-from targets.agent.watchdog import Watch
+from reports.verdicts.culprit import LoopHolds, read_holds, summarise_holds
+from targets.agent.loop_thread import STACK_SAMPLE_INTERVAL, GilAccess, LoopThread, ThreadTime, classify_access, read_stack
+from targets.agent.stack_frames import RawFrame
+from targets.agent.watchdog import Watchdog
 
 HERE = Path(__file__)
 
@@ -35,17 +35,17 @@ class Scene:
     def __init__(self, path: Path, file: TextIO) -> None:
         self.now, self.own_share, self.code = 100.0, 1.0, line.__code__
         self.slept_share = 0.0
-        self.watch, self.file, self.folder = Watch(path, HERE.parent), file, path.parent
+        self.watch, self.file, self.folder = Watchdog(path, HERE.parent), file, path.parent
         made_up: Any = self
-        self.watch.watched = self.watch.loop = made_up
-        self.watch.seen, self.watch.due = self.now, self.now + LOOK
+        self.watch.loop_thread = self.watch.loop = made_up
+        self.watch.accounted_until, self.watch.sample_due = self.now, self.now + STACK_SAMPLE_INTERVAL
 
-    def own(self, gap: float) -> Own:
+    def own(self, gap: float) -> ThreadTime:
         """Seconds of the loop's own."""
         ran = self.own_share * gap * (1 - self.slept_share)
-        return Own(ran, self.own_share * gap - ran, is_asleep=self.slept_share > 0)
+        return ThreadTime(ran, self.own_share * gap - ran, is_asleep=self.slept_share > 0)
 
-    def stack(self) -> list[Raw]:
+    def stack(self) -> list[RawFrame]:
         """One line."""
         return [(self.code, 2 * len(list(self.code.co_positions())) - 2)]
 
@@ -53,25 +53,25 @@ class Scene:
         """Look again after so many seconds."""
         for gap in gaps:
             self.now += gap
-            self.watch.look(self.file)
+            self.watch.sample_stack(self.file)
 
     def collects(self, seconds: float) -> None:
         """A garbage collection of so many seconds."""
-        self.watch.collector("start", None)
+        self.watch.gc_timer("start", None)
         self.now += seconds
-        self.watch.collector("stop", None)
+        self.watch.gc_timer("stop", None)
 
-    def ends(self, rest: float = 0.0) -> Held:
+    def ends(self, rest: float = 0.0) -> LoopHolds:
         """The sign of life comes so late after the last look: what is said of it all."""
         self.now += rest
         assert self.watch.hold
-        self.watch.end(self.file, self.watch.hold, self.now)
+        self.watch.finish_hold(self.file, self.watch.hold, self.now)
         return self.told()
 
-    def told(self) -> Held:
+    def told(self) -> LoopHolds:
         """What is written until now, rounded."""
-        found = held(read_holds(self.folder, "a"), (0, 1000), 0.0, [HERE.parent])
-        return Held(round(found.seconds, 5), round(found.nobody, 5), found.blames, round(found.collected, 5))
+        found = summarise_holds(read_holds(self.folder, "a"), (0, 1000), 0.0, [HERE.parent])
+        return LoopHolds(round(found.seconds, 5), round(found.unattributed, 5), found.culprits, round(found.gc_seconds, 5))
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     path = tmp_path / "a-1.jsonl"
     with path.open("a") as file:
         made = Scene(path, file)
-        monkeypatch.setattr("targets.agent.watchdog.seconds", lambda: made.now)
+        monkeypatch.setattr("targets.agent.watchdog.clock_seconds", lambda: made.now)
         monkeypatch.setattr("asyncio.current_task", lambda _: None)
         monkeypatch.setattr("random.uniform", lambda low, high: (low + high) / 2)
         monkeypatch.setattr(gc, "get_count", lambda: (gc.get_threshold()[0] + 1, 0, 0))
@@ -89,83 +89,83 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 
 def test_who_keeps_the_loop_for_a_short_while_is_not_told(scene: Scene) -> None:
     """Nor named, where all of a longer time but that was others'."""
-    scene.looks(LOOK)
-    assert scene.ends(0.004) == Held(0.0, 0.0, ())
-    scene.watch.seen = scene.now
+    scene.looks(STACK_SAMPLE_INTERVAL)
+    assert scene.ends(0.004) == LoopHolds(0.0, 0.0, ())
+    scene.watch.accounted_until = scene.now
     scene.own_share = 0.45
     scene.looks(0.02)
-    assert scene.ends() == Held(0.0, 0.02, ())
+    assert scene.ends() == LoopHolds(0.0, 0.02, ())
 
 
 def test_the_line_has_what_the_loops_thread_used_and_nobody_the_rest(scene: Scene) -> None:
     """Others keep the core, or the GIL."""
     scene.own_share = 0.75
-    scene.looks(*[LOOK] * 8)
+    scene.looks(*[STACK_SAMPLE_INTERVAL] * 8)
     found = scene.ends()
-    assert (found.seconds, found.nobody) == (0.03, 0.01)
-    assert [(one.file, one.function, one.holds) for one in found.blames] == [(HERE.name, "line", 1)]
+    assert (found.seconds, found.unattributed) == (0.03, 0.01)
+    assert [(one.file, one.function, one.holds) for one in found.culprits] == [(HERE.name, "line", 1)]
 
 
 def test_a_loop_that_waits_for_events_holds_nothing(scene: Scene) -> None:
     """Its own frames, below every task, are no part of a stack."""
-    scene.watch.depth = 1
+    scene.watch.loop_depth = 1
     scene.looks(0.02)
-    assert scene.ends() == Held(0.0, 0.02, ())
+    assert scene.ends() == LoopHolds(0.0, 0.02, ())
 
 
 def test_a_look_stands_for_its_time_and_not_for_all_that_follows(scene: Scene) -> None:
     """When the sign of life comes after a time in which nobody could look, who held the loop for all of that is not known."""
-    scene.looks(LOOK, LOOK, LOOK)
+    scene.looks(STACK_SAMPLE_INTERVAL, STACK_SAMPLE_INTERVAL, STACK_SAMPLE_INTERVAL)
     found = scene.ends(0.025)
-    assert (found.seconds, found.nobody) == (0.02, 0.02)
+    assert (found.seconds, found.unattributed) == (0.02, 0.02)
 
 
 def test_only_a_late_look_was_blind(scene: Scene) -> None:
     """By more than a thread may be late by chance; a sleep can be watched all the time."""
-    scene.looks(*[LOOK + 0.009] * 4)
-    assert scene.ends().blames[0].blind == 0.0
-    scene.watch.seen, scene.watch.due = scene.now, scene.now + LOOK
+    scene.looks(*[STACK_SAMPLE_INTERVAL + 0.009] * 4)
+    assert scene.ends().culprits[0].blind == 0.0
+    scene.watch.accounted_until, scene.watch.sample_due = scene.now, scene.now + STACK_SAMPLE_INTERVAL
     scene.looks(0.060)
-    assert round(scene.ends().blames[0].blind, 3) == round(0.055 / 0.116, 3)
+    assert round(scene.ends().culprits[0].blind, 3) == round(0.055 / 0.116, 3)
 
 
 def test_a_long_hold_is_written_in_pieces(scene: Scene) -> None:
     """A process killed in the middle of one has told most of it; together they are one hold."""
-    scene.looks(*[LOOK] * 140)
+    scene.looks(*[STACK_SAMPLE_INTERVAL] * 140)
     assert 0.5 < scene.told().seconds < 0.51
     found = scene.ends()
-    assert (found.blames[0].holds, round(found.blames[0].longest, 4)) == (1, 0.7)
+    assert (found.culprits[0].holds, round(found.culprits[0].longest, 4)) == (1, 0.7)
 
 
 def test_a_collection_has_its_time_and_the_line_the_rest(scene: Scene) -> None:
     """Whether a look finds it at work, or over, or the loop is already free; and it makes nobody blind."""
-    scene.watch.collector("start", None)
+    scene.watch.gc_timer("start", None)
     scene.looks(0.030)
-    scene.watch.collector("stop", None)
-    scene.looks(*[LOOK] * 4)
+    scene.watch.gc_timer("stop", None)
+    scene.looks(*[STACK_SAMPLE_INTERVAL] * 4)
     scene.collects(0.040)
-    scene.looks(LOOK)
+    scene.looks(STACK_SAMPLE_INTERVAL)
     scene.collects(0.050)
-    found = scene.ends(LOOK)
-    assert (found.seconds, found.nobody, found.collected) == (0.03, 0.0, 0.12)
-    assert found.blames[0].blind == 0.0
+    found = scene.ends(STACK_SAMPLE_INTERVAL)
+    assert (found.seconds, found.unattributed, found.gc_seconds) == (0.03, 0.0, 0.12)
+    assert found.culprits[0].blind == 0.0
 
 
 def test_a_line_that_met_a_collection_is_not_named_for_it(scene: Scene) -> None:
     """Its own time is too short for that."""
     scene.collects(0.050)
-    scene.looks(LOOK)
-    assert scene.ends() == Held(0.0, 0.005, (), 0.05)
+    scene.looks(STACK_SAMPLE_INTERVAL)
+    assert scene.ends() == LoopHolds(0.0, 0.005, (), 0.05)
 
 
 def test_a_collection_before_the_question_belongs_to_no_hold(scene: Scene) -> None:
     """Nobody waited for it then."""
     scene.collects(0.050)
-    scene.watch.watched.ran_since = lambda: (0.0, 0.0)  # type: ignore[method-assign]
-    scene.watch.forget()
-    scene.watch.seen = scene.now
-    scene.looks(*[LOOK] * 4)
-    assert (scene.ends().collected, scene.told().seconds) == (0.0, 0.02)
+    scene.watch.loop_thread.take_cpu_time = lambda: (0.0, 0.0)  # type: ignore[method-assign]
+    scene.watch.reset()
+    scene.watch.accounted_until = scene.now
+    scene.looks(*[STACK_SAMPLE_INTERVAL] * 4)
+    assert (scene.ends().gc_seconds, scene.told().seconds) == (0.0, 0.02)
 
 
 @pytest.mark.parametrize(
@@ -180,28 +180,28 @@ def test_other_collections_are_the_lines_own(
     monkeypatch.setattr(gc, "get_count", lambda: (700, 0, 0))
     monkeypatch.setattr(gc, "get_threshold", lambda: (threshold, 10, 10))
     monkeypatch.setattr(gc, "isenabled", lambda: is_enabled)
-    scene.looks(LOOK, LOOK)
+    scene.looks(STACK_SAMPLE_INTERVAL, STACK_SAMPLE_INTERVAL)
     scene.collects(seconds)
-    scene.looks(LOOK)
+    scene.looks(STACK_SAMPLE_INTERVAL)
     found = scene.ends()
-    assert (found.seconds, found.collected) == (round(0.015 + seconds, 5), 0.0)
+    assert (found.seconds, found.gc_seconds) == (round(0.015 + seconds, 5), 0.0)
 
 
 @pytest.mark.parametrize(
     ("waits", "access"),
-    [(0, Access.FREE), (1, Access.FREE), (2, Access.FORCED), (9, Access.FORCED)],
+    [(0, GilAccess.FREE), (1, GilAccess.FREE), (2, GilAccess.FORCED), (9, GilAccess.FORCED)],
 )
-def test_how_the_gil_was_had_is_told_by_the_waits_for_it(waits: int, access: Access) -> None:
+def test_how_the_gil_was_had_is_told_by_the_waits_for_it(waits: int, access: GilAccess) -> None:
     """One is its own sleep; one more, and the holder was asked."""
-    assert access_after(waits) is access
+    assert classify_access(waits) is access
 
 
-def seen(scene: Scene, *looks: tuple[Any, Access]) -> dict[tuple[str, bool], float]:
+def seen(scene: Scene, *looks: tuple[Any, GilAccess]) -> dict[tuple[str, bool], float]:
     """Shares by function, and whether its line is named, where looks came by the GIL in such ways."""
     for function, access in looks:
-        scene.code, scene.watch.access = function.__code__, access
-        scene.looks(LOOK)
-    return {(one.function, one.line > one_line(one.function)): round(one.share, 3) for one in scene.ends().blames}
+        scene.code, scene.watch.gil_access = function.__code__, access
+        scene.looks(STACK_SAMPLE_INTERVAL)
+    return {(one.function, one.line > one_line(one.function)): round(one.share, 3) for one in scene.ends().culprits}
 
 
 def one_line(function: str) -> int:
@@ -211,13 +211,13 @@ def one_line(function: str) -> int:
 
 def test_time_before_a_hand_over_belongs_to_lines_met_by_force(scene: Scene) -> None:
     """A call that lets the GIL go is seen there whatever ran before it: of ten looks one is true of it."""
-    met = [(line, Access.FORCED)] * 3 + [(other, Access.HANDED_OVER)] * 6 + [(other, Access.FREE)]
+    met = [(line, GilAccess.FORCED)] * 3 + [(other, GilAccess.HANDED_OVER)] * 6 + [(other, GilAccess.FREE)]
     assert seen(scene, *met) == {("line", True): 0.9, ("other", True): 0.1}
 
 
 def test_where_no_look_was_forced_the_function_is_named_and_no_line(scene: Scene) -> None:
     """What the call's own frame had done until then is all that is known."""
-    assert seen(scene, *[(other, Access.HANDED_OVER)] * 8, *[(other, Access.FREE)] * 2) == {
+    assert seen(scene, *[(other, GilAccess.HANDED_OVER)] * 8, *[(other, GilAccess.FREE)] * 2) == {
         ("other", False): 0.8,
         ("other", True): 0.2,
     }
@@ -226,14 +226,14 @@ def test_where_no_look_was_forced_the_function_is_named_and_no_line(scene: Scene
 def test_sleep_belongs_to_calls_met_asleep_and_the_rest_to_lines_met_by_force(scene: Scene) -> None:
     """The clocks tell how much of each there was, however often either was met."""
     scene.slept_share = 0.3
-    met = [(line, Access.FORCED)] + [(other, Access.FREE)] * 9
+    met = [(line, GilAccess.FORCED)] + [(other, GilAccess.FREE)] * 9
     assert seen(scene, *met) == {("line", True): 0.7, ("other", True): 0.3}
 
 
 def test_without_proc_all_time_is_the_loops_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chroot may have none: the watch goes on with what it has."""
     monkeypatch.setattr(Path, "exists", lambda _: False)
-    assert LoopThread().own(0.02) == Own(0.02, 0.0, is_asleep=False)
+    assert LoopThread().own_time(0.02) == ThreadTime(0.02, 0.0, is_asleep=False)
 
 
 def test_no_other_thread_may_go_on_during_a_look_at_its_stack() -> None:
@@ -246,14 +246,14 @@ def test_no_other_thread_may_go_on_during_a_look_at_its_stack() -> None:
         lines = []
 
         def trace(frame: FrameType, event: str, _: object) -> Any:
-            if frame.f_code is stack_of.__code__ and event == "line":
+            if frame.f_code is read_stack.__code__ and event == "line":
                 lines.append(frame.f_lineno)
             return trace
 
         before = sys.gettrace()
         sys.settrace(trace)
         try:
-            found = stack_of(threading.get_ident())
+            found = read_stack(threading.get_ident())
         finally:
             sys.settrace(before)
         return len(lines), len(found)
@@ -265,4 +265,4 @@ def test_no_other_thread_may_go_on_during_a_look_at_its_stack() -> None:
 
 def test_the_stack_of_a_thread_that_has_ended_is_empty() -> None:
     """No thread has this number."""
-    assert stack_of(-1) == []
+    assert read_stack(-1) == []

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports import formatting
-from reports.metrics.steady_state import Span, Window, little
-from reports.stats.quantiles import estimate, is_supported, quantile
+from reports.metrics.steady_state import Window, WorkerWindow, little_deviation
+from reports.stats.quantiles import estimate_quantile, is_supported, quantile
 from reports.stats.queueing import served_at_once
 
 TIMES = st.lists(st.floats(0.001, 100), min_size=1, max_size=200)
@@ -33,7 +33,7 @@ CENSORED = [(1, True), (2, True), (2, False), (3, True), (4, True), (5, False), 
 def test_unanswered_requests_bracket_a_quantile(q: float, low: float, high: float) -> None:
     """They took at least as long as they were waited for, and perhaps for ever."""
     rows = CENSORED * 10
-    found = estimate(np.array([float(t) for t, _ in rows]), np.array([ev for _, ev in rows]), q)
+    found = estimate_quantile(np.array([float(t) for t, _ in rows]), np.array([ev for _, ev in rows]), q)
     assert found is not None
     assert (low, high) == (found.low, found.high)
     assert found.exact is None
@@ -56,19 +56,19 @@ def window_of(rows: list[tuple[float, float]], start: float, end: float, *, lost
     area = sum(max(0.0, min(done, end) - max(sent, start)) for sent, done in rows)
     kept = rows[: len(rows) - lost]
     frame = pd.DataFrame(kept, columns=["sent", "done"]).assign(censored=False, error=None, worker="one")
-    return Window(start, end, frame, frame, (Span("one", start, end, area),))
+    return Window(start, end, frame, frame, (WorkerWindow("one", start, end, area),))
 
 
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0.01, 5)), min_size=1, max_size=60))
 def test_littles_identity_holds_for_any_traffic(spans: list[tuple[float, float]]) -> None:
     """With the ages at both edges the rows add up to the counter's integral, whatever the order."""
-    found = little(window_of([(sent, sent + took) for sent, took in spans], 2.0, 8.0))
+    found = little_deviation(window_of([(sent, sent + took) for sent, took in spans], 2.0, 8.0))
     assert found is None or abs(found.identity) < 1e-9
 
 
 def test_a_deleted_row_breaks_littles_identity() -> None:
     """Losing 5 of 100 requests shows as 5 %."""
-    found = little(window_of([(0.1 * i, 0.1 * i + 0.1) for i in range(100)], 0.0, 10.0, lost=5))
+    found = little_deviation(window_of([(0.1 * i, 0.1 * i + 0.1) for i in range(100)], 0.0, 10.0, lost=5))
     assert found is not None
     assert pytest.approx(found.identity, abs=1e-6) == 0.05
 
@@ -76,20 +76,20 @@ def test_a_deleted_row_breaks_littles_identity() -> None:
 @pytest.mark.parametrize(
     ("shown", "text"),
     [
-        (formatting.seconds(0.00123), "1.23 ms"),
-        (formatting.seconds(0.1024), "102 ms"),
-        (formatting.seconds(3.3579), "3.36 s"),
-        (formatting.seconds(0.99999), "1.00 s"),
-        (formatting.seconds(None), "-"),
-        (formatting.number(1234.5), "1,234"),
-        (formatting.number(0), "0"),
-        (formatting.number(math.inf), "infinite"),
-        (formatting.share(0.123), "12 %"),
-        (formatting.share(0.0005), "0.05 %"),
-        (formatting.times(8.2), "x8.2"),
-        (formatting.times(0.9999), "x1.0"),
-        (formatting.times(964.4), "x964"),
-        (formatting.count(1, "user"), "1 user"),
+        (formatting.format_seconds(0.00123), "1.23 ms"),
+        (formatting.format_seconds(0.1024), "102 ms"),
+        (formatting.format_seconds(3.3579), "3.36 s"),
+        (formatting.format_seconds(0.99999), "1.00 s"),
+        (formatting.format_seconds(None), "-"),
+        (formatting.format_number(1234.5), "1,234"),
+        (formatting.format_number(0), "0"),
+        (formatting.format_number(math.inf), "infinite"),
+        (formatting.format_share(0.123), "12 %"),
+        (formatting.format_share(0.0005), "0.05 %"),
+        (formatting.format_ratio(8.2), "x8.2"),
+        (formatting.format_ratio(0.9999), "x1.0"),
+        (formatting.format_ratio(964.4), "x964"),
+        (formatting.format_count(1, "user"), "1 user"),
     ],
 )
 def test_people_read_three_digits_and_a_unit(shown: str, text: str) -> None:

@@ -10,9 +10,9 @@ from matplotlib.lines import Line2D
 
 from reports.model import Report
 from reports.render.charts import card
-from reports.render.doctor_table import details, left_out, table
-from reports.render.page import DRAWN, UNDRAWN, page
-from reports.render.summary import summary
+from reports.render.doctor_table import build_doctor_table, finding_lines, unexamined_lines
+from reports.render.page import MAX_CARD_CHARTS, NO_CHART_VERDICTS, render_page
+from reports.render.summary import build_summary
 from reports.verdicts.model import Finding, Verdict
 from tests.test_page import BUDGET, Elements
 
@@ -22,7 +22,7 @@ SMALL = r'<figure class="small">(<svg.*?</svg>)</figure>'
 @pytest.fixture(scope="module")
 def html(example: Report) -> str:
     """The page of the stored examination."""
-    return page(example, summary(example)["gates"])
+    return render_page(example, build_summary(example)["gates"])
 
 
 def test_the_stored_page_is_the_one_that_is_rendered(html: str, example: Report) -> None:
@@ -38,7 +38,7 @@ def test_each_card_that_accuses_has_its_picture(html: str, example: Report) -> N
     for one in example.findings:
         [mine] = [text for text in cards if f"<h3><code>{one.route.route}</code>" in text]
         drawn = re.findall(SMALL, mine, re.DOTALL)
-        assert len(drawn) == (one.verdict not in UNDRAWN)
+        assert len(drawn) == (one.verdict not in NO_CHART_VERDICTS)
         for picture in drawn:
             assert f">{one.route.route} is {one.verdict}</title>" in picture
             assert re.search(
@@ -51,15 +51,15 @@ def test_each_card_that_accuses_has_its_picture(html: str, example: Report) -> N
 
 def test_a_note_stands_beside_the_verdict_on_every_surface(example: Report) -> None:
     """Page, terminal and summary; healthy routes have theirs as well, and nothing of it accuses."""
-    known = [{**one, "notes": [f"It answers <i>, {one['route']}."]} for one in example.study.run["routes"]]
+    known = [{**one, "notes": [f"It answers <i>, {one['route']}."]} for one in example.run_metrics.run["routes"]]
     entries = {one["route"]: one for one in known}
 
     def noted(one: Finding) -> Finding:
-        return replace(one, case=replace(one.case, exam=replace(one.case.exam, entry=entries[one.route.route])))
+        return replace(one, diagnosis=replace(one.diagnosis, evidence=replace(one.diagnosis.evidence, entry=entries[one.route.route])))
 
-    study = replace(example.study, run={**example.study.run, "routes": known})
-    report = replace(example, study=study, findings=tuple(map(noted, example.findings)))
-    html, said, data = page(report, summary(report)["gates"]), list(left_out(report)), summary(report)
+    study = replace(example.run_metrics, run={**example.run_metrics.run, "routes": known})
+    report = replace(example, run_metrics=study, findings=tuple(map(noted, example.findings)))
+    html, said, data = render_page(report, build_summary(report)["gates"]), list(unexamined_lines(report)), build_summary(report)
     for before, one in zip(example.findings, data["routes"], strict=True):
         note = f"It answers <i>, {one['route']}."
         assert (before.verdict, [note]) == (one["verdict"], list(one["notes"]))
@@ -70,24 +70,24 @@ def test_a_note_stands_beside_the_verdict_on_every_surface(example: Report) -> N
 def test_hundreds_of_routes_that_nobody_came_to_are_one_line(example: Report) -> None:
     """Not a row, a paragraph and a card each; the summary has every one, for gates."""
     names = [f"GET /late/{number}" for number in range(300)]
-    late = [{**example.study.run["routes"][0], "route": one, "act": None, "unfit": "it did not fit"} for one in names]
+    late = [{**example.run_metrics.run["routes"][0], "route": one, "act": None, "unfit": "it did not fit"} for one in names]
     blank = next(one for one in example.findings if one.verdict is Verdict.SCALES)
 
     def unreached(entry: dict[str, Any]) -> Finding:
         route = replace(blank.route, route=entry["route"], variant=entry["route"])
-        case = replace(blank.case, exam=replace(blank.case.exam, entry=entry, route=route))
-        return replace(blank, verdict=Verdict.UNKNOWN, route=route, case=case)
+        case = replace(blank.diagnosis, evidence=replace(blank.diagnosis.evidence, entry=entry, route=route))
+        return replace(blank, verdict=Verdict.UNKNOWN, route=route, diagnosis=case)
 
-    study = replace(example.study, run={**example.study.run, "routes": [*example.study.run["routes"], *late]})
-    report = replace(example, study=study, findings=(*example.findings, *map(unreached, late)))
-    (line,) = [one for one in left_out(report) if "/late/" in one]
+    study = replace(example.run_metrics, run={**example.run_metrics.run, "routes": [*example.run_metrics.run["routes"], *late]})
+    report = replace(example, run_metrics=study, findings=(*example.findings, *map(unreached, late)))
+    (line,) = [one for one in unexamined_lines(report) if "/late/" in one]
     assert line == f"not examined: 300, it did not fit: {', '.join(names[:5])} and 295 more"
-    assert table(report, 140, {}).row_count == len(example.findings)
-    assert not [one for one in details(report) if "/late/" in one]
-    html = page(report, summary(report)["gates"])
+    assert build_doctor_table(report, 140, {}).row_count == len(example.findings)
+    assert not [one for one in finding_lines(report) if "/late/" in one]
+    html = render_page(report, build_summary(report)["gates"])
     assert html.count('<article class="finding"') == len(example.findings)
     assert "<li><code>GET /late/299</code>: it did not fit</li>" in html
-    assert len(summary(report)["routes"]) == len(example.findings) + 300
+    assert len(build_summary(report)["routes"]) == len(example.findings) + 300
 
 
 def heights(line: Line2D) -> list[float]:
@@ -97,15 +97,15 @@ def heights(line: Line2D) -> list[float]:
 
 def test_a_picture_shows_what_was_measured_and_the_verdicts_places(example: Report) -> None:
     """Every level at its height, whoever waits for nobody thin, the places dashed; p90 of the neighbour, alone and beside."""
-    case = next(one.case for one in example.findings if one.verdict is Verdict.THREAD_POOL)
-    figure = card.draw(case)
+    case = next(one.diagnosis for one in example.findings if one.verdict is Verdict.THREAD_POOL)
+    figure = card.draw_card(case)
     assert figure
     served, felt = figure.axes
     nobody_waits, measured, places = map(heights, served.lines)
-    assert [value for _, value in card.points(case.exam)] == measured
+    assert [value for _, value in card.card_points(case.evidence)] == measured
     assert pytest.approx([1, 8, 64]) == nobody_waits
     assert set(places) == {40.0}
-    beside = case.exam.top.beside["async"]
+    beside = case.evidence.top.neighbours["async"]
     assert [beside.idle.low, beside.loaded.low] == heights(felt.lines[0])
     for axes in figure.axes:
         low, high = axes.get_ylim()
@@ -114,13 +114,13 @@ def test_a_picture_shows_what_was_measured_and_the_verdicts_places(example: Repo
 
 def test_a_route_without_levels_or_neighbours_is_no_trouble(example: Report) -> None:
     """A crashed one has neither, a black box may have no neighbour."""
-    case = next(one.case for one in example.findings if one.verdict is Verdict.LOOP_BLOCKED)
-    assert card.draw(replace(case, exam=replace(case.exam, looks={}))) is None
-    alone = {users: replace(one, beside={}) for users, one in case.exam.looks.items()}
-    figure = card.draw(replace(case, exam=replace(case.exam, looks=alone)))
+    case = next(one.diagnosis for one in example.findings if one.verdict is Verdict.LOOP_BLOCKED)
+    assert card.draw_card(replace(case, evidence=replace(case.evidence, levels={}))) is None
+    alone = {users: replace(one, neighbours={}) for users, one in case.evidence.levels.items()}
+    figure = card.draw_card(replace(case, evidence=replace(case.evidence, levels=alone)))
     assert figure
     assert len(figure.axes) == 1
-    assert "neighbour" not in card.told(replace(case, exam=replace(case.exam, looks=alone)))
+    assert "neighbour" not in card.describe_card(replace(case, evidence=replace(case.evidence, levels=alone)))
 
 
 def test_a_page_of_ill_routes_stays_within_its_budget(html: str) -> None:
@@ -131,7 +131,7 @@ def test_a_page_of_ill_routes_stays_within_its_budget(html: str) -> None:
         for one in re.findall(r'<article class="finding".*?</article>', html, re.DOTALL)
     ]
     rest = len(html) - sum(pictures) - sum(cards)
-    assert rest + DRAWN * max(pictures) + DRAWN * max(cards) <= BUDGET
+    assert rest + MAX_CARD_CHARTS * max(pictures) + MAX_CARD_CHARTS * max(cards) <= BUDGET
 
 
 def test_the_method_is_the_doctors_own(html: str, example: Report) -> None:
@@ -141,7 +141,9 @@ def test_the_method_is_the_doctors_own(html: str, example: Report) -> None:
     assert "empty routes" not in html
     assert "A fresh process of the app for each route" in html
     assert "with a watchdog inside" in html
-    patient = {**example.study.run["patient"], "how": "url"}
-    outside = page(replace(example, study=replace(example.study, run={**example.study.run, "patient": patient})))
+    patient = {**example.run_metrics.run["patient"], "how": "url"}
+    outside = render_page(
+        replace(example, run_metrics=replace(example.run_metrics, run={**example.run_metrics.run, "patient": patient}))
+    )
     assert "One running app: its routes" in outside
     assert "with a watchdog inside" not in outside

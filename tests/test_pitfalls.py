@@ -15,12 +15,12 @@ import pandas as pd
 import pytest
 from fastapi import FastAPI
 
-from reports.report import explain
-from results.errors import Trouble
+from reports.report import build_report
+from results.errors import AtonceError
 from scenarios.plans.lesson.files import ANSWER
 from scenarios.plans.model import Plan
-from scenarios.plans.reproduce import chosen
-from scenarios.runner.preflight import prove
+from scenarios.plans.reproduce import plan_for_claims
+from scenarios.runner.preflight import check_route
 from targets.lesson import files, forgotten_await
 from tests.test_driver import run_of
 
@@ -123,12 +123,12 @@ class InProcess(httpx.BaseTransport):
 def test_the_body_check_stops_a_forgotten_await_that_answers_200(shape: str) -> None:
     """Before any load; its fix passes the same check."""
     with httpx.Client(transport=InProcess(), base_url="http://app") as client:
-        assert prove(client, f"GET /{shape}", f"/pitfall/awaited/{shape}", RIGHT[shape]) == RIGHT[shape]
+        assert check_route(client, f"GET /{shape}", f"/pitfall/awaited/{shape}", RIGHT[shape]) == RIGHT[shape]
         with (
             pytest.warns(RuntimeWarning, match="was never awaited"),
-            pytest.raises(Trouble, match=r"answers wrongly before any load: status 200, body .*; nothing was loaded"),
+            pytest.raises(AtonceError, match=r"answers wrongly before any load: status 200, body .*; nothing was loaded"),
         ):
-            prove(client, f"GET /{shape}", f"/pitfall/forgotten/{shape}", RIGHT[shape])
+            check_route(client, f"GET /{shape}", f"/pitfall/forgotten/{shape}", RIGHT[shape])
 
 
 def test_no_check_of_the_answer_finds_a_forgotten_save() -> None:
@@ -137,7 +137,7 @@ def test_no_check_of_the_answer_finds_a_forgotten_save() -> None:
         httpx.Client(transport=InProcess(), base_url="http://app") as client,
         pytest.warns(RuntimeWarning, match="coroutine 'save'"),
     ):
-        prove(client, "GET /saved", "/pitfall/forgotten/saved", RIGHT["saved"])
+        check_route(client, "GET /saved", "/pitfall/forgotten/saved", RIGHT["saved"])
 
 
 @pytest.mark.parametrize("shape", ["returned", "in-dict"])
@@ -153,9 +153,9 @@ def test_a_coroutine_cannot_be_written_as_json(shape: str) -> None:
 @pytest.mark.slow
 def test_the_questions_are_answered_by_a_real_server_and_its_log_warns(tmp_path: Path) -> None:
     """All five coroutines are warned of, those too that an error held; a run without any load can be believed."""
-    path, trouble = run_of(tmp_path, chosen({"asked/pitfalls"}))
+    path, trouble = run_of(tmp_path, plan_for_claims({"asked/pitfalls"}))
     assert trouble is None
-    judged = {one.claim.id: one.judgement for one in explain(path).claims}
+    judged = {one.claim.id: one.result for one in build_report(path).claims}
     assert {"forgotten-await", "await-in-def"} == set(judged)
     assert "5 warnings in the log" in judged["forgotten-await"].measured
 
@@ -163,7 +163,7 @@ def test_the_questions_are_answered_by_a_real_server_and_its_log_warns(tmp_path:
 @pytest.mark.slow
 def test_a_wrong_200_is_never_put_under_load(tmp_path: Path) -> None:
     """The driver asks once, and sends nothing more."""
-    act = next(act for act in chosen({"crowd/async gather/"}).acts if act.lab)
+    act = next(act for act in plan_for_claims({"crowd/async gather/"}).sessions if act.has_lesson_routes)
     cells = tuple(replace(cell, path="/pitfall/forgotten/in-text", expects=RIGHT["in-text"]) for cell in act.cells)
     path, trouble = run_of(tmp_path, Plan(0.1, (replace(act, cells=cells),), ()))
     assert trouble is not None

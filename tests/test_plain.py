@@ -12,7 +12,7 @@ import httpx
 import pandas as pd
 import pytest
 
-from reports.report import explain
+from reports.report import build_report
 from results.schema import Phase, Status
 from results.store import read_run
 from tests.processes import MARK, ROOT, free_port, gone_within, new_mark, pids, served, wait_for_server
@@ -90,7 +90,7 @@ def test_every_row_that_was_sent_was_counted_at_the_target(tmp_path: Path, scena
     table = next(line for line in said.splitlines() if "Aggregated" in line)
     assert int(table.split()[1]) == len(rows)
     assert int(table.split("|")[1].split()[0]) == pytest.approx((rows.done - rows.intended).mean() * 1000, abs=2)
-    assert explain(run).study.run["command"] == "locust"
+    assert build_report(run).run_metrics.run["command"] == "locust"
     assert gone_within(mark) == []
 
 
@@ -187,7 +187,7 @@ def test_a_signal_before_the_time_limit_cuts_a_run_short_and_two_leave_at_once(t
     assert (process.returncode, "Traceback" in said) == (130, False), said
     run = next((tmp_path / "atonce-results").iterdir())
     assert read_run(run)["status"] == status
-    assert explain(run).exit_code() == 3
+    assert build_report(run).exit_code() == 3
     assert gone_within(mark) == []
 
 
@@ -205,7 +205,7 @@ def test_a_lost_worker_is_told(tmp_path: Path) -> None:
     assert "Not every Locust worker came to its end" in said
     run = next((tmp_path / "atonce-results").iterdir())
     assert read_run(run)["status"] == Status.FAILED
-    assert len(explain(run).study.run["troubles"]) == 1
+    assert len(build_report(run).run_metrics.run["troubles"]) == 1
     assert gone_within(mark) == []
 
 

@@ -14,12 +14,12 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Red
 
 from results.schema import Scenario
 from scenarios.doctor.openapi import smoke_test as manners
-from scenarios.doctor.openapi.route_request import Asked, letter_of
-from scenarios.doctor.openapi.route_selection import parse_choice
-from scenarios.doctor.openapi.routes import routes_of
-from scenarios.doctor.openapi.smoke_test import Manner, polite
-from scenarios.generator.job import COMMON, REQUEST_ID, Letter
-from scenarios.plans.model import cell_of
+from scenarios.doctor.openapi.route_request import RouteRequest, create_template
+from scenarios.doctor.openapi.route_selection import parse_route_selection
+from scenarios.doctor.openapi.routes import select_route_requests
+from scenarios.doctor.openapi.smoke_test import SmokeResult, run_smoke_test
+from scenarios.generator.job import COMMON_HEADERS, REQUEST_ID_HEADER, RequestTemplate
+from scenarios.plans.model import variant_cell
 from tests.echo import echoing, request_under_load
 from tests.in_process import HOME, served
 from tests.processes import ROOT
@@ -34,7 +34,7 @@ def mocked(handler: Handler) -> httpx.Client:
     return httpx.Client(transport=httpx.MockTransport(handler), base_url=HOME, trust_env=False)
 
 
-def manner_of(answer: httpx.Response | Handler, asked: Asked | None = None, **limits: float) -> Manner:
+def manner_of(answer: httpx.Response | Handler, asked: RouteRequest | None = None, **limits: float) -> SmokeResult:
     """How a route is found that answers so, again and again."""
 
     def again(request: httpx.Request) -> httpx.Response:
@@ -43,7 +43,7 @@ def manner_of(answer: httpx.Response | Handler, asked: Asked | None = None, **li
         return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
 
     handler = again if isinstance(answer, httpx.Response) else answer
-    return polite(mocked(handler), asked or Asked(route="GET /x", path="/x"), {}, **limits)
+    return run_smoke_test(mocked(handler), asked or RouteRequest(route="GET /x", path="/x"), {}, **limits)
 
 
 def refuse(error: type[httpx.HTTPError]) -> Handler:
@@ -72,37 +72,40 @@ def test_a_healthy_route_is_asked_three_times() -> None:
         seen.append((request.method, str(request.url), request.headers["x-key"], request.headers["content-type"], request.content))
         return httpx.Response(200, headers={"content-type": JSON, "content-length": "7"}, content=iter([b'{"a":1}']))
 
-    told: dict[str, Any] = {"route": "POST /x/{y}", "path": "/x/%2F?q=%C3%BC&k=***", "sent": "/x/%2F?q=%C3%BC&k=s3cret"}
-    asked = Asked(**told, headers={"X-Key": "string"}, body=b"[]", content_type=JSON, declared=JSON)
-    manner = polite(mocked(handle), asked, {"x-key": "s3cret"})
+    told: dict[str, Any] = {"route": "POST /x/{y}", "path": "/x/%2F?q=%C3%BC&k=***", "path_with_keys": "/x/%2F?q=%C3%BC&k=s3cret"}
+    asked = RouteRequest(**told, headers={"X-Key": "string"}, body=b"[]", content_type=JSON, declared_type=JSON)
+    manner = run_smoke_test(mocked(handle), asked, {"x-key": "s3cret"})
     assert [("POST", f"{HOME}/x/%2F?q=%C3%BC&k=s3cret", "s3cret", JSON, b"[]")] * 3 == seen
-    assert (manner.status, len(manner.seconds), manner.bytes, manner.skipped, manner.wrong) == (200, 3, 7, None, None)
+    assert (manner.status, len(manner.seconds), manner.answer_bytes, manner.skipped, manner.fault) == (200, 3, 7, None, None)
     assert "s3cret" not in f"{manner}{asked}"
 
 
 @pytest.mark.parametrize(
     ("asked", "given"),
     [
-        (Asked(route="GET /x", path="/x/../y?q='"), {}),
-        (Asked(route="GET /x", path="/x?k=***", sent="/x?k=s3cret", headers={"X-A": "1", "Cookie": "c=d"}), {"x-a": "2"}),
+        (RouteRequest(route="GET /x", path="/x/../y?q='"), {}),
         (
-            Asked(route="POST /x", path="/x", body=b'{"a": "\xc3\xbc"}', content_type=JSON),
+            RouteRequest(route="GET /x", path="/x?k=***", path_with_keys="/x?k=s3cret", headers={"X-A": "1", "Cookie": "c=d"}),
+            {"x-a": "2"},
+        ),
+        (
+            RouteRequest(route="POST /x", path="/x", body=b'{"a": "\xc3\xbc"}', content_type=JSON),
             {"User-Agent": "me", "ACCEPT": "text/csv"},
         ),
-        (Asked(route="POST /x", path="/x"), {"Host": "shop.example"}),
+        (RouteRequest(route="POST /x", path="/x"), {"Host": "shop.example"}),
     ],
 )
-def test_polite_requests_and_those_under_load_are_the_same(asked: Asked, given: dict[str, str]) -> None:
+def test_polite_requests_and_those_under_load_are_the_same(asked: RouteRequest, given: dict[str, str]) -> None:
     """Line, headers and body, by a real server that hands out cookies; only the number of a request is its own."""
-    cell = cell_of(Scenario.CROWD, "async", 0.1, 1)
+    cell = variant_cell(Scenario.CROWD, "async", 0.1, 1)
     cell = replace(cell, route=asked.route, path=asked.path, expects="", status=200)
     with echoing() as (url, seen), httpx.Client(base_url=url, trust_env=False) as client:
-        assert len(polite(client, asked, given).seconds) == 3
-        assert request_under_load(url, letter_of(asked, given), cell.to_dict())[0] == [["True", "True", "2"]] * 2
-    requests = [(one["line"], [pair for pair in one["headers"] if pair[0] != REQUEST_ID], one["body"]) for one in seen]
+        assert len(run_smoke_test(client, asked, given).seconds) == 3
+        assert request_under_load(url, create_template(asked, given), cell.to_dict())[0] == [["True", "True", "2"]] * 2
+    requests = [(one["line"], [pair for pair in one["headers"] if pair[0] != REQUEST_ID_HEADER], one["body"]) for one in seen]
     assert requests == [requests[0]] * 5
     assert [name for name, _ in seen[0]["headers"]] == [name for name, _ in seen[-1]["headers"]]
-    assert {name for name, _ in requests[0][1]} >= {"host", *COMMON, *map(str.lower, given)}
+    assert {name for name, _ in requests[0][1]} >= {"host", *COMMON_HEADERS, *map(str.lower, given)}
 
 
 @pytest.mark.parametrize(
@@ -111,9 +114,9 @@ def test_polite_requests_and_those_under_load_are_the_same(asked: Asked, given: 
 )
 def test_a_long_body_is_counted_and_compared_but_not_kept(expects: str, is_right: bool) -> None:  # noqa: FBT001
     """Sixty-four of them at once would fill the memory."""
-    cell = replace(cell_of(Scenario.CROWD, "async", 0.1, 1), route="GET /x", path="/x", expects=expects)
+    cell = replace(variant_cell(Scenario.CROWD, "async", 0.1, 1), route="GET /x", path="/x", expects=expects)
     with echoing(b"x" * 20_000_000) as (url, _):
-        told, grown = request_under_load(url, Letter(), cell.to_dict())
+        told, grown = request_under_load(url, RequestTemplate(), cell.to_dict())
     assert told == [["True", str(is_right), "20000000"]] * 2
     assert grown < 10 or expects
 
@@ -122,14 +125,14 @@ def test_whoever_reads_a_long_body_lets_others_have_their_turns() -> None:
     """Or one download would stop the generator's clock, and its stalls be sold as latency."""
     code = """
 import io, gevent
-from scenarios.generator.client import PIECE, read_and_count
+from scenarios.generator.client import READ_SIZE, read_and_count
 turns = []
 def other():
     while True:
         turns.append(1)
         gevent.sleep(0)
 gevent.spawn(other)
-print(*read_and_count(io.BytesIO(bytes(9 * PIECE + 5)), b""), len(turns) >= 9)
+print(*read_and_count(io.BytesIO(bytes(9 * READ_SIZE + 5)), b""), len(turns) >= 9)
 """
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert shown.stdout.split() == [str(9 * 65_536 + 5), "True", "True"], shown.stderr
@@ -137,12 +140,12 @@ print(*read_and_count(io.BytesIO(bytes(9 * PIECE + 5)), b""), len(turns) >= 9)
 
 def test_a_slow_route_is_asked_only_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first request may have warmed it up: one more must be."""
-    monkeypatch.setattr(manners, "SLOW", 0.0)
+    monkeypatch.setattr(manners, "SLOW_ANSWER", 0.0)
     assert len(manner_of(EMPTY).seconds) == 2
 
 
-ITEM = Asked(route="GET /items/{item_id}", path="/items/1?q=%1B&page=s3cret", headers={"x-token": "s3cret"})
-SEARCH = Asked(route="POST /search", path="/search", body=b"s3cret")
+ITEM = RouteRequest(route="GET /items/{item_id}", path="/items/1?q=%1B&page=s3cret", headers={"x-token": "s3cret"})
+SEARCH = RouteRequest(route="POST /search", path="/search", body=b"s3cret")
 
 
 @pytest.mark.parametrize(
@@ -173,7 +176,7 @@ SEARCH = Asked(route="POST /search", path="/search", body=b"s3cret")
         ),
         (
             httpx.Response(403),
-            replace(ITEM, keys=("--header 'X-API-Key: ...'", "--param key=...")),
+            replace(ITEM, credential_flags=("--header 'X-API-Key: ...'", "--param key=...")),
             "answers 403 to one polite request; give it --header 'X-API-Key: ...' --param key=...",
         ),
         (httpx.Response(304), None, "answers 304 to one polite request"),
@@ -207,11 +210,11 @@ SEARCH = Asked(route="POST /search", path="/search", body=b"s3cret")
         ),
     ],
 )
-def test_what_must_not_be_loaded_is_said(answer: httpx.Response | Handler, asked: Asked | None, why: str) -> None:
+def test_what_must_not_be_loaded_is_said(answer: httpx.Response | Handler, asked: RouteRequest | None, why: str) -> None:
     """One request, then no more; nothing of a body, a query or a header's value is shown."""
-    manner = manner_of(answer, asked, endless=0.05)
+    manner = manner_of(answer, asked, body_timeout=0.05)
     assert why == manner.skipped
-    assert (len(manner.seconds), manner.wrong) == (1, None)
+    assert (len(manner.seconds), manner.fault) == (1, None)
     assert why.isprintable()
     assert "s3cret" not in f"{manner}"
 
@@ -236,9 +239,9 @@ COROUTINE = "<coroutine object fetch at 0x7f>"
 )
 def test_a_wrong_answer_is_said(answer: httpx.Response, why: str) -> None:
     """It is not skipped: it is a finding. Nothing of it is shown."""
-    manner = manner_of(answer, Asked(route="GET /x", path="/x", declared=JSON))
-    assert manner.wrong is not None
-    assert manner.wrong.startswith(why)
+    manner = manner_of(answer, RouteRequest(route="GET /x", path="/x", declared_type=JSON))
+    assert manner.fault is not None
+    assert manner.fault.startswith(why)
     assert (manner.status, len(manner.seconds), manner.skipped) == (200, 1, None)
 
 
@@ -256,8 +259,8 @@ def test_a_wrong_answer_is_said(answer: httpx.Response, why: str) -> None:
 )
 def test_an_answer_of_the_right_kind_is_not_accused(answer: httpx.Response | Handler, declared: str | None) -> None:
     """Main types count; where nothing was promised nothing is broken; JSON that came in pieces is whole in the end."""
-    manner = manner_of(answer, Asked(route="GET /x", path="/x", declared=declared))
-    assert (len(manner.seconds), manner.skipped, manner.wrong) == (3, None, None)
+    manner = manner_of(answer, RouteRequest(route="GET /x", path="/x", declared_type=declared))
+    assert (len(manner.seconds), manner.skipped, manner.fault) == (3, None, None)
 
 
 @pytest.mark.parametrize(
@@ -271,15 +274,17 @@ def test_an_answer_of_the_right_kind_is_not_accused(answer: httpx.Response | Han
 )
 def test_a_document_that_differs_is_a_note(answer: httpx.Response, declared: str, note: str) -> None:
     """The client gets what the handler meant: the document may be what is wrong, so the route is asked on, and loaded."""
-    manner = manner_of(answer, Asked(route="GET /x", path="/x", declared=declared))
-    assert (len(manner.seconds), manner.skipped, manner.wrong) == (3, None, None)
+    manner = manner_of(answer, RouteRequest(route="GET /x", path="/x", declared_type=declared))
+    assert (len(manner.seconds), manner.skipped, manner.fault) == (3, None, None)
     assert manner.note == f"{note} where its OpenAPI document promises {declared}."
 
 
 def test_head_is_judged_by_its_head() -> None:
     """It has no body, and may have no length."""
-    manner = manner_of(lambda _: httpx.Response(200, headers={"x": "y"}), Asked(route="HEAD /x", path="/x", declared=JSON))
-    assert (len(manner.seconds), manner.skipped, manner.wrong) == (3, None, None)
+    manner = manner_of(
+        lambda _: httpx.Response(200, headers={"x": "y"}), RouteRequest(route="HEAD /x", path="/x", declared_type=JSON)
+    )
+    assert (len(manner.seconds), manner.skipped, manner.fault) == (3, None, None)
 
 
 def test_a_later_answer_counts_as_well() -> None:
@@ -325,8 +330,11 @@ def test_real_routes_are_judged_by_what_they_answer() -> None:
     """Healthy ones of any kind pass; each fault has its sentence."""
     app = app_of_kinds()
     with served(app) as client:
-        found = {one.route: polite(client, one, {}) for one in routes_of(app.openapi(), None, parse_choice())}
-    assert {route: manner.skipped or manner.wrong or manner.note for route, manner in found.items()} == {
+        found = {
+            one.route: run_smoke_test(client, one, {})
+            for one in select_route_requests(app.openapi(), None, parse_route_selection())
+        }
+    assert {route: manner.skipped or manner.fault or manner.note for route, manner in found.items()} == {
         "GET /fine": None,
         "GET /page": None,
         "GET /text": None,

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from reports.checks.model import Belief
-from reports.report import explain
+from reports.checks.model import TrustLevel
+from reports.report import build_report
 from tests.processes import MARK, ROOT, gone_within, new_mark, served
 from tests.sound import unsound
 
@@ -35,7 +35,7 @@ def test_levels_and_repeats_of_several_routes(tmp_path: Path) -> None:
     words = ["crowd", "-u", "1,6", "--repeat", "2", "-t", "1s", "--route", "/async?seconds=0.05", "--route", "/sync?seconds=0.05"]
     code, data, said = run(tmp_path, *words)
     assert code in {0, 3}, said
-    assert (data["command"], unsound(explain(next(tmp_path.iterdir()))), data["claims"]) == ("run", set(), [])
+    assert (data["command"], unsound(build_report(next(tmp_path.iterdir()))), data["claims"]) == ("run", set(), [])
     first, second = data["routes"]
     assert (first["route"], second["route"]) == ("GET /async?seconds=0.05", "GET /sync?seconds=0.05")
     assert [level["users"] for level in first["levels"]] == [1, 1, 6, 6]
@@ -97,13 +97,13 @@ def test_a_cold_crowd_that_is_not_drained_is_untrusted_and_so_is_one_that_hides_
     assert (level["p99_s"], level["p99_at_least_s"] > level["p50_at_most_s"]) == (None, True)
     assert data["environment"]["connections"].startswith("cold")
     whole = next(tmp_path.iterdir())
-    assert unsound(explain(whole)) == {"V7"}
+    assert unsound(build_report(whole)) == {"V7"}
     cut = tmp_path / "cut"
     shutil.copytree(whole, cut)
     rows = pd.read_parquet(cut / "samples.parquet")
     rows[~rows.censored].to_parquet(cut / "samples.parquet")
-    report = explain(cut)
-    assert report.trust.belief is Belief.UNTRUSTED
+    report = build_report(cut)
+    assert report.trust.trust_level is TrustLevel.UNTRUSTED
     assert unsound(report) == {"V11"}
 
 
@@ -123,11 +123,11 @@ def test_a_route_whose_answers_come_in_lumps_is_counted_from_lump_to_lump(tmp_pa
                 check=False,
             )
             assert done.returncode in {0, 3}, done.stderr  # two rounds are few for any percentile
-    route = explain(next((tmp_path / "crowd").iterdir())).study.routes[0]
-    assert route.top is not None
-    assert (route.top.users, route.top.completed % 20) == (20, 0)
-    assert route.top.completed >= 40
-    assert route.served == pytest.approx(1.0, rel=0.1)  # half of one, or none, by the luck of the edges
-    (again,) = explain(next((tmp_path / "burst").iterdir())).study.routes
-    assert again.burst is not None
-    assert again.burst.steps(route.service) <= 3  # whoever came first may go ahead of the others
+    route = build_report(next((tmp_path / "crowd").iterdir())).run_metrics.routes[0]
+    assert route.top_level is not None
+    assert (route.top_level.users, route.top_level.completed % 20) == (20, 0)
+    assert route.top_level.completed >= 40
+    assert route.served_at_once == pytest.approx(1.0, rel=0.1)  # half of one, or none, by the luck of the edges
+    (again,) = build_report(next((tmp_path / "burst").iterdir())).run_metrics.routes
+    assert again.first_burst is not None
+    assert again.first_burst.count_answer_steps(route.unloaded_mean) <= 3  # whoever came first may go ahead of the others

@@ -14,10 +14,10 @@ import pytest
 import uvloop
 from fastapi import FastAPI
 
-from results.spool_tables import POOLS
-from targets.agent.probe import Probe, current_visit
+from results.spool_tables import PROCESS_COLUMNS
+from targets.agent.probe import Probe, current_trace
 from targets.agent.process_stats import resident_bytes
-from targets.agent.trace_log import Journal
+from targets.agent.trace_log import TraceLog
 
 
 def call(app: Any, path: str = "/", headers: list[tuple[bytes, bytes]] | None = None) -> Coroutine[Any, Any, list[dict[str, Any]]]:
@@ -132,8 +132,8 @@ def test_an_empty_piece_behind_the_answer_is_no_departure(tmp_path: Path) -> Non
         journal.stop()
 
     messages: list[dict[str, Any]] = []
-    probe, journal = Probe(pieces), Journal(str(tmp_path / "j"))
-    probe.journal = journal
+    probe, journal = Probe(pieces), TraceLog(str(tmp_path / "j"))
+    probe.trace_log = journal
     asyncio.run(live())
     journaled = [line[5] for line in read(tmp_path, "j") if line[0] == "visit"]
     told = moments(messages)[0][3]
@@ -161,8 +161,8 @@ def test_a_streamed_answer_is_not_held_back_and_its_departure_is_journaled(tmp_p
 
     sent: list[dict[str, Any]] = []
     told: list[int] = []
-    probe, journal = Probe(streaming), Journal(str(tmp_path / "j"))
-    probe.journal = journal
+    probe, journal = Probe(streaming), TraceLog(str(tmp_path / "j"))
+    probe.trace_log = journal
     asyncio.run(live())
     assert told == [1]
     assert moments(sent)[0][1:] == [None, None, None]
@@ -193,8 +193,8 @@ def test_a_body_long_after_its_head_departs_when_the_journal_says(pause: float, 
         journal.stop()
 
     sent: list[dict[str, Any]] = []
-    probe, journal = Probe(paused), Journal(str(tmp_path / "j"))
-    probe.journal = journal
+    probe, journal = Probe(paused), TraceLog(str(tmp_path / "j"))
+    probe.trace_log = journal
     asyncio.run(live())
     journaled = [line for line in read(tmp_path, "j") if line[0] == "visit"]
     assert len(journaled) == 3 if pause else len(journaled) < 3  # the machine may have paused once
@@ -233,7 +233,7 @@ def test_a_failing_handler_is_stamped_too() -> None:
             try:
                 await inner(scope, receive, send)
             finally:
-                seen.append(current_visit.get())
+                seen.append(current_trace.get())
 
         inner = fastapi_app(broken).app
         with pytest.raises(KeyError):
@@ -268,8 +268,8 @@ def test_the_journal_tells_what_the_header_cannot(tmp_path: Path) -> None:
             await leave.wait()
 
         app = fastapi_app(handler)
-        app.journal = Journal(str(tmp_path / "j"))
-        app.journal.start(asyncio.get_running_loop())
+        app.trace_log = TraceLog(str(tmp_path / "j"))
+        app.trace_log.start(asyncio.get_running_loop())
         leave.set()
         await call(app, headers=[(b"x-atonce-id", b"w-1")])
         await asyncio.sleep(0.1)
@@ -277,11 +277,11 @@ def test_the_journal_tells_what_the_header_cannot(tmp_path: Path) -> None:
         began.clear()
         stuck = asyncio.ensure_future(call(app, headers=[(b"x-atonce-id", b"w-2")]))
         await began.wait()
-        app.journal.stop()
+        app.trace_log.stop()
         stuck.cancel()
 
     async def hold() -> None:
-        journal = Journal(str(tmp_path / "held"))
+        journal = TraceLog(str(tmp_path / "held"))
         journal.start(asyncio.get_running_loop())
         await asyncio.sleep(0.12)
         time.sleep(0.3)  # noqa: ASYNC251 - the held loop is the point
@@ -312,7 +312,7 @@ def looks_of(loop: str, folder: Path, work: Callable[[], Coroutine[Any, Any, Non
     """What the journal's samples say while `work` runs, by column."""
 
     async def live() -> None:
-        journal = Journal(str(folder / "j"))
+        journal = TraceLog(str(folder / "j"))
         journal.start(asyncio.get_running_loop())
         await work()
         journal.stop()
@@ -320,7 +320,7 @@ def looks_of(loop: str, folder: Path, work: Callable[[], Coroutine[Any, Any, Non
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if loop == "uvloop" else None) as runner:
         runner.run(live())
     rows = [line[3:] for line in read(folder, "j") if line[0] == "sample"]
-    return dict(zip(POOLS, map(list, zip(*rows, strict=True)), strict=True))
+    return dict(zip(PROCESS_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["lazy", "set by the app"])

@@ -12,21 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.theory import Case, fitted
-from reports.stats.quantiles import Array, estimate, n_eff, quantile, wilson_ranks
+from reports.stats.quantiles import Array, effective_sample_size, estimate_quantile, quantile, wilson_ranks
 from reports.stats.queueing import (
-    burst_last,
-    busy_service,
-    bystander,
+    burst_completion_time,
+    busy_service_time,
     closed_loop_mean,
     closed_loop_rate,
     correlation_length,
-    fit_open,
+    fit_open_load,
     fit_sweep,
-    mdc,
-    replay,
+    mdc_queue,
+    neighbour_delays,
+    replay_latencies,
     served_at_once,
 )
-from reports.stats.stationarity import drift
+from reports.stats.stationarity import relative_drift
 from tests.queues import ORDERS, arrivals, constant, crowd, gated, serve
 
 D = 0.05
@@ -53,20 +53,20 @@ M_D_C = [
 @pytest.mark.parametrize(("c", "rho", "z0", "empty", "wait", "times"), M_D_C)
 def test_theory_matches_the_table(c: int, rho: float, z0: float, empty: float, wait: float, times: tuple[float, ...]) -> None:  # noqa: PLR0913, PLR0917 - a row
     """T1: every printed digit; and what the formula says is what ideal places do."""
-    queue = mdc(rho * c / D, D, c)
-    assert (z0, empty) == pytest.approx((queue.decay, queue.at_most[0]), abs=1e-5)
+    queue = mdc_queue(rho * c / D, D, c)
+    assert (z0, empty) == pytest.approx((queue.decay, queue.queue_cdf[0]), abs=1e-5)
     assert wait == pytest.approx(1 - queue.wait_cdf(0.0), abs=1e-4)
     found = [queue.mean(), *(queue.quantile(q) for q in (0.5, 0.9, 0.95, 0.99, 0.999))]
     assert list(times) == pytest.approx([1000 * one for one in found], abs=0.1)
     if rho < 0.9:  # there a simulation would have to be ten times longer
-        seen = 1000 * replay(arrivals(np.random.default_rng(3), rho * c / D, 2_000_000), D, c)
+        seen = 1000 * replay_latencies(arrivals(np.random.default_rng(3), rho * c / D, 2_000_000), D, c)
         assert times[0] == pytest.approx(seen.mean(), rel=0.01)
         assert times[1:5] == pytest.approx([quantile(seen, q) for q in (0.5, 0.9, 0.95, 0.99)], rel=0.02)
 
 
 def test_the_far_tail_decays_as_the_root_says() -> None:
     """2.2: P(W > t) ~ exp(-lambda (z0 - 1) t); and one place has the mean wait rho D / (2 (1 - rho))."""
-    queue = mdc(16, D, 1)
+    queue = mdc_queue(16, D, 1)
     ratio = (1 - queue.wait_cdf(1.0)) / (1 - queue.wait_cdf(0.8))
     assert ratio == pytest.approx(math.exp(-16 * (queue.decay - 1) * 0.2), rel=1e-3)
     assert queue.mean() == pytest.approx(D + 0.8 * D / 2 / 0.2, rel=1e-9)
@@ -74,8 +74,8 @@ def test_the_far_tail_decays_as_the_root_says() -> None:
 
 def test_replay_matches_the_table() -> None:
     """T2."""
-    assert replay(CAME, D, 1) == pytest.approx([0.05, 0.09, 0.13, 0.05, 0.09, 0.05], abs=1e-9)
-    assert replay(CAME, D, 2) == pytest.approx([0.05, 0.05, 0.08, 0.05, 0.05, 0.05], abs=1e-9)
+    assert replay_latencies(CAME, D, 1) == pytest.approx([0.05, 0.09, 0.13, 0.05, 0.09, 0.05], abs=1e-9)
+    assert replay_latencies(CAME, D, 2) == pytest.approx([0.05, 0.05, 0.08, 0.05, 0.05, 0.05], abs=1e-9)
     assert gated(CAME, D) == pytest.approx([0.05, 0.14, 0.13, 0.05, 0.09, 0.05], abs=1e-9)
 
 
@@ -83,7 +83,7 @@ def test_replay_matches_the_table() -> None:
 def test_a_gated_loop_is_told_from_a_fair_one(rho: float, fair: float, batched: float) -> None:
     """T2, 2.13: same work, same rate, another mean; so a replay tells which loop it was (G14)."""
     sent = arrivals(np.random.default_rng(4), rho / D, 400_000 if rho > 0.6 else 150_000)
-    assert pytest.approx((fair, batched), rel=0.03) == (1000 * replay(sent, D).mean(), 1000 * gated(sent, D).mean())
+    assert pytest.approx((fair, batched), rel=0.03) == (1000 * replay_latencies(sent, D).mean(), 1000 * gated(sent, D).mean())
 
 
 # users, c, think, X, mean in ms, least and most in ms, and the share of the upper (T3; D = 50 ms)
@@ -124,9 +124,9 @@ def test_the_closed_loop_matches_the_table(  # noqa: PLR0913, PLR0917 - a row
 
 def test_a_burst_and_a_sweep_match_the_table() -> None:
     """T3: 50 at once on one place of 100 ms; and c from users and throughput, for a pool of 40."""
-    burst = replay(np.zeros(50), 0.1)
+    burst = replay_latencies(np.zeros(50), 0.1)
     assert pytest.approx((2.5, 2.55, 5.0)) == (quantile(burst, 0.5), burst.mean(), burst.max())
-    assert (burst_last(50, 0.1, 1), burst_last(60, 0.1, 40)) == (5.0, 0.2)
+    assert (burst_completion_time(50, 0.1, 1), burst_completion_time(60, 0.1, 40)) == (5.0, 0.2)
     users = np.array([1, 2, 5, 10, 20, 30, 40, 50, 80, 120, 200])
     rates = np.array([closed_loop_rate(one, D, 40, 0.002) for one in users])
     assert fit_sweep(users, rates, D, 0.002) == pytest.approx(40, abs=0.6)
@@ -139,7 +139,7 @@ def test_a_burst_and_a_sweep_match_the_table() -> None:
 def test_overload_matches_the_table() -> None:
     """T4: 30/s at constant gaps on one place of 50 ms for 60 s, by replay, drained and cut."""
     sent = np.arange(1800) / 30
-    times = replay(sent, D)
+    times = replay_latencies(sent, D)
     wanted = {0.5: 15.03, 0.95: 28.53, 0.99: 29.73, 1.0: 30.03}
     assert wanted == pytest.approx({q: quantile(times, q) for q in wanted}, rel=0.01)
     assert times.mean() == pytest.approx(15.04, rel=0.01)
@@ -150,7 +150,7 @@ def test_overload_matches_the_table() -> None:
     dropped = {0.5: 10.03, 0.95: 19.03, 0.99: 19.83, 1.0: 20.03}
     assert dropped == pytest.approx({q: quantile(times[finished], q) for q in dropped}, rel=0.01)
     for q, low, high in ((0.5, 10.03, 15.03), (0.95, 19.03, math.inf), (0.99, 19.83, math.inf)):
-        found = estimate(seen, finished, q)
+        found = estimate_quantile(seen, finished, q)
         assert found is not None
         assert (low, high) == pytest.approx((found.low, found.high), rel=0.01)
 
@@ -189,10 +189,10 @@ def test_small_constants_match_the_table() -> None:
     level = 0.0
     for i, one in enumerate(shock):
         series[i] = level = 0.8 * level + one
-    assert n_eff(series) / len(series) == pytest.approx(0.111, abs=0.01)
-    assert n_eff(shock) / len(shock) == pytest.approx(1, abs=0.03)
-    assert (n_eff(np.ones(50)), n_eff(np.array([1.0, 2.0]))) == (50, 2)
-    assert drift(np.linspace(0.1, 0.2, 2000)) == pytest.approx(0.667, abs=0.02)
+    assert effective_sample_size(series) / len(series) == pytest.approx(0.111, abs=0.01)
+    assert effective_sample_size(shock) / len(shock) == pytest.approx(1, abs=0.03)
+    assert (effective_sample_size(np.ones(50)), effective_sample_size(np.array([1.0, 2.0]))) == (50, 2)
+    assert relative_drift(np.linspace(0.1, 0.2, 2000)) == pytest.approx(0.667, abs=0.02)
 
 
 # blocking requests per second, and delayed share, mean, p90, p95, p99 of a ping's extra delay in ms (T9; D = 50 ms)
@@ -208,18 +208,18 @@ PINGS = [
 @pytest.mark.parametrize(("rate", "delayed", "mean", "p90", "p95", "p99"), PINGS)
 def test_a_bystander_matches_the_table(rate: float, delayed: float, mean: float, p90: float, p95: float, p99: float) -> None:  # noqa: PLR0913, PLR0917 - a row
     """T9: the stationary wait, and pings beside simulated load."""
-    queue = mdc(rate, D, 1)
+    queue = mdc_queue(rate, D, 1)
     theory = [queue.mean() - D, *(queue.quantile(q) - D for q in (0.9, 0.95, 0.99))]
     assert pytest.approx([1000 * one for one in theory], abs=0.1) == [mean, p90, p95, p99]
     rng = np.random.default_rng(9)
     sent = arrivals(rng, rate, 3_000_000)
     pings = np.sort(rng.uniform(1, sent[-1], 400_000))
-    found = 1000 * bystander(pings, sent, replay(sent, D))
+    found = 1000 * neighbour_delays(pings, sent, replay_latencies(sent, D))
     assert (found > 1e-9).mean() == pytest.approx(delayed, rel=0.02)
     seen = [found.mean(), *(quantile(found, q) for q in (0.9, 0.95, 0.99))]
     assert seen[:1] + seen[2:] == pytest.approx([mean, p95, p99], rel=0.02)
     assert seen[1] == pytest.approx(p90, rel=0.02, abs=0.5)  # at rho .1 it lies on the edge of the atom
-    assert bystander(np.array([0.5, 1.02, 2.0]), np.array([1.0]), np.array([D])) == pytest.approx([0, 0.03, 0])
+    assert neighbour_delays(np.array([0.5, 1.02, 2.0]), np.array([1.0]), np.array([D])) == pytest.approx([0, 0.03, 0])
 
 
 @pytest.mark.parametrize(
@@ -229,15 +229,15 @@ def test_the_number_of_places_is_found_in_one_open_run(case: Case) -> None:
     """T8, three runs of twenty: random order, uneven service, stalls, overhead."""
     for seed in range(3):
         fit = fitted(case, seed)
-        assert (fit.places, fit.is_identified, fit.wins >= case.wins) == (case.c, True, True)
+        assert (fit.concurrency, fit.is_identified, fit.block_wins >= case.wins) == (case.c, True, True)
         assert fit.at_least <= case.c
-        assert fit.d == pytest.approx(0.1, rel=0.01)  # the 2 ms on the way are no service
+        assert fit.service_time == pytest.approx(0.1, rel=0.01)  # the 2 ms on the way are no service
 
 
 def test_what_one_run_cannot_tell_is_not_told() -> None:
     """T8: 40 places at rho .5 are hardly ever busy all at once. Wrong is allowed, sure and wrong is not; "at least" is true."""
     fits = [fitted(Case(40, 0.5, 0), seed) for seed in range(5)]
-    assert [fit for fit in fits if fit.is_identified and fit.places != 40] == []
+    assert [fit for fit in fits if fit.is_identified and fit.concurrency != 40] == []
     assert [fit for fit in fits if fit.at_least > 40] == []
     assert not any(fit.is_identified for fit in fits)
 
@@ -245,7 +245,7 @@ def test_what_one_run_cannot_tell_is_not_told() -> None:
 def test_an_idle_server_names_no_number() -> None:
     """Nobody ever waits: any number of places explains it."""
     sent = np.arange(100) / 10
-    fit = fit_open(sent, sent + 0.01, 0.01)
+    fit = fit_open_load(sent, sent + 0.01, 0.01)
     assert (fit.is_identified, fit.at_least) == (False, 1)
 
 
@@ -255,9 +255,9 @@ def test_service_in_place_needs_no_order(rho: float) -> None:
     rng = np.random.default_rng(10)
     for c, order, noise in itertools.product((1, 6), ORDERS, (0.0, 0.02, 0.1)):
         sent = arrivals(rng, rho * c / D, 4000)
-        found = busy_service(sent, serve(sent, D * (1 + noise * rng.standard_normal(4000)), c, order, rng), c)
+        found = busy_service_time(sent, serve(sent, D * (1 + noise * rng.standard_normal(4000)), c, order, rng), c)
         assert found == pytest.approx(D, rel=0.01)
-    assert busy_service(np.arange(5.0), np.arange(5.0) + D, 1) is None
+    assert busy_service_time(np.arange(5.0), np.arange(5.0) + D, 1) is None
 
 
 def test_no_more_are_served_at_once_than_ask() -> None:
@@ -275,9 +275,9 @@ PLACES, TAKES = st.integers(1, 8), st.floats(0.01, 3)
 @given(SENDS, PLACES, TAKES, st.sampled_from(ORDERS))
 def test_work_is_conserved(sent: Array, c: int, d: float, order: str) -> None:
     """2.4: completions, so throughput, load and mean, do not depend on the order of service; first come is the replay itself."""
-    done, ideal = serve(sent, constant(sent, d), c, order), sent + replay(sent, d, c)
+    done, ideal = serve(sent, constant(sent, d), c, order), sent + replay_latencies(sent, d, c)
     assert np.sort(done) == pytest.approx(np.sort(ideal), abs=1e-9)
-    assert (done - sent).mean() == pytest.approx(replay(sent, d, c).mean(), abs=1e-9)
+    assert (done - sent).mean() == pytest.approx(replay_latencies(sent, d, c).mean(), abs=1e-9)
     if order == "first":
         assert done == pytest.approx(ideal, abs=1e-9)
 
@@ -285,22 +285,22 @@ def test_work_is_conserved(sent: Array, c: int, d: float, order: str) -> None:
 @given(SENDS, PLACES, TAKES)
 def test_waiting_grows_with_load_and_falls_with_places(sent: Array, c: int, d: float) -> None:
     """For each single request: one place more, a shorter service or more time between sends never make it later."""
-    times = replay(sent, d, c)
+    times = replay_latencies(sent, d, c)
     assert (times >= d - 1e-9).all()
-    assert (replay(sent, d, c + 1) <= times + 1e-9).all()
-    assert (replay(sent, 0.9 * d, c) <= times + 1e-9).all()
-    assert (replay(1.1 * sent, d, c) <= times + 1e-9).all()
+    assert (replay_latencies(sent, d, c + 1) <= times + 1e-9).all()
+    assert (replay_latencies(sent, 0.9 * d, c) <= times + 1e-9).all()
+    assert (replay_latencies(1.1 * sent, d, c) <= times + 1e-9).all()
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 20), st.floats(0.05, 0.9))
 def test_the_stationary_queue_is_as_monotone(c: int, rho: float) -> None:
     """More load: longer; more places at the same load each: shorter; quantiles rise; the mean obeys Little."""
-    queue, fuller, wider = mdc(rho * c, 1.0, c), mdc((rho + 0.05) * c, 1.0, c), mdc(rho * (c + 1), 1.0, c + 1)
+    queue, fuller, wider = mdc_queue(rho * c, 1.0, c), mdc_queue((rho + 0.05) * c, 1.0, c), mdc_queue(rho * (c + 1), 1.0, c + 1)
     assert fuller.mean() > queue.mean() >= wider.mean() - 1e-12
     times = [queue.quantile(q) for q in (0.1, 0.5, 0.9, 0.99)]
     assert [1.0, *times] == sorted([1.0, *times])
-    waiting = float(np.sum(1 - queue.at_most))  # mean queue length
+    waiting = float(np.sum(1 - queue.queue_cdf))  # mean queue length
     assert queue.mean() - 1 == pytest.approx(waiting / queue.lam)
     assert all(queue.wait_cdf(one - 1) >= q - 1e-6 for one, q in zip(times, (0.1, 0.5, 0.9, 0.99), strict=True))
 

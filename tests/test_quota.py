@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from reports.checks.model import Belief, Check, CheckStatus
-from reports.checks.trust import trust
-from reports.report import explain
-from scenarios.system.cpu_quota import Limit, cpu_limit
+from reports.checks.model import Check, CheckStatus, TrustLevel
+from reports.checks.trust import assess_trust
+from reports.report import build_report
+from scenarios.system.cpu_quota import CpuLimit, cpu_limit
 from tests import simulate
 from tests.test_report import BROKEN
 
@@ -36,10 +36,10 @@ def test_a_limit_of_the_first_version_is_found(tmp_path: Path, place: str, own: 
     (tmp_path / "self").write_text(f"11:memory:/docker/a1\n4:{place}:{own}\n0::/\n", encoding="ascii")
     group = tmp_path / "fs" / place
     write(group, cpu__cfs_quota_us="50000\n", cpu__cfs_period_us="100000\n", cpu__stat=V1_STAT)
-    assert cpu_limit(tmp_path / "fs", tmp_path / "self") == Limit(0.5, 1118, 580)
+    assert cpu_limit(tmp_path / "fs", tmp_path / "self") == CpuLimit(0.5, 1118, 580)
     if own != "/":
         write(group / "docker" / "a1", cpu__cfs_quota_us="-1\n", cpu__cfs_period_us="100000\n", cpu__stat=V1_STAT)
-        assert cpu_limit(tmp_path / "fs", tmp_path / "self") == Limit(0.5, 1118, 580)
+        assert cpu_limit(tmp_path / "fs", tmp_path / "self") == CpuLimit(0.5, 1118, 580)
 
 
 @pytest.mark.parametrize("base", ["", "unified"])
@@ -50,7 +50,7 @@ def test_a_limit_of_the_second_version_is_found_and_the_tightest_counts(tmp_path
     write(root, cgroup__controllers="cpu memory\n", cpu__stat="usage_usec 5\n")
     write(root / "pod", cpu__max="300000 100000\n", cpu__stat=V2_STAT.replace("580", "20"))
     write(root / "pod" / "app", cpu__max="150000 100000\n", cpu__stat=V2_STAT)
-    assert cpu_limit(tmp_path / "fs", tmp_path / "self") == Limit(1.5, 2236, 600)
+    assert cpu_limit(tmp_path / "fs", tmp_path / "self") == CpuLimit(1.5, 2236, 600)
 
 
 def test_no_limit_is_none_and_no_cgroups_are_unknown(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_no_limit_is_none_and_no_cgroups_are_unknown(tmp_path: Path) -> None:
     write(root, cgroup__controllers="cpu\n")
     for text in ("max 100000\n", "max\n", "", "x y\n", "0 0\n"):
         write(root / "app", cpu__max=text, cpu__stat="nonsense\n")
-        assert cpu_limit(root, tmp_path / "self") == Limit(None, 0, 0)
+        assert cpu_limit(root, tmp_path / "self") == CpuLimit(None, 0, 0)
     assert cpu_limit(tmp_path / "nowhere", tmp_path / "self") is None
     assert cpu_limit(root, tmp_path / "nobody") is None
 
@@ -70,8 +70,8 @@ def limited(folder: Path, **facts: Any) -> list[Check]:
     path = simulate.write(folder, simulate.World(plan=BROKEN, facts=lambda run: run["machine"].update(facts)))
     load = pd.read_parquet(path / "load.parquet")
     load.assign(periods=10 * load.t, throttled=5.2 * load.t).to_parquet(path / "load.parquet")
-    report = explain(path)
-    assert report.trust.belief is Belief.UNTRUSTED
+    report = build_report(path)
+    assert report.trust.trust_level is TrustLevel.UNTRUSTED
     return [one for one in report.trust.checks if one.name == "CPU limit"]
 
 
@@ -87,36 +87,36 @@ def test_a_run_that_its_container_stopped_is_untrusted_and_names_the_limit(tmp_p
 def test_what_has_no_limit_passes_and_what_is_older_is_unknown(tmp_path: Path) -> None:
     """A stored run without the columns cannot tell; nobody is accused."""
     path = simulate.write(tmp_path, simulate.World(plan=BROKEN))
-    report = explain(path)
+    report = build_report(path)
     assert {one.status for one in report.trust.checks if one.name == "CPU limit"} == {CheckStatus.PASS}
-    assert report.trust.belief is Belief.TRUSTED
+    assert report.trust.trust_level is TrustLevel.TRUSTED
     load = pd.read_parquet(path / "load.parquet")
     load.drop(columns=["periods", "throttled"]).to_parquet(path / "load.parquet")
-    old = explain(path)
+    old = build_report(path)
     assert {one.status for one in old.trust.checks if one.name == "CPU limit"} == {CheckStatus.UNKNOWN}
-    assert old.trust.belief is Belief.TRUSTED
+    assert old.trust.trust_level is TrustLevel.TRUSTED
 
 
 def test_less_than_two_cores_are_told_before_anything_is_stopped(honest: Any) -> None:
     """One for the app, one for the load generator."""
     tight = dataclasses.replace(
-        honest.study, run={**honest.study.run, "machine": {**honest.study.run["machine"], "cpu_limit": 1.0}}
+        honest.run_metrics, run={**honest.run_metrics.run, "machine": {**honest.run_metrics.run["machine"], "cpu_limit": 1.0}}
     )
-    (one,) = [one for one in trust(tight).checks if one.name == "CPU limit, cores"]
-    assert (one.status, trust(tight).belief) == (CheckStatus.WARN, Belief.SUSPECT)
+    (one,) = [one for one in assess_trust(tight).checks if one.name == "CPU limit, cores"]
+    assert (one.status, assess_trust(tight).trust_level) == (CheckStatus.WARN, TrustLevel.SUSPECT)
     assert "1 core" in one.why
 
 
 BURN = """
 import pathlib, sys, time
 sys.path.insert(0, sys.argv[1])
-from scenarios.system.machine import hardship
+from scenarios.system.machine import host_counters
 from scenarios.system.cpu_quota import cpu_limit
 pathlib.Path(sys.argv[2], "cgroup.procs").write_text("0")
-before = hardship()[3:]
+before = host_counters()[3:]
 while time.process_time() < 1.0:
     pass
-after = hardship()[3:]
+after = host_counters()[3:]
 print(cpu_limit().cores, after[0] - before[0], after[1] - before[1])
 """
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from reports.claims import CLAIMS, Outcome
-from reports.formatting import number, seconds, share
+from reports.claims import CLAIMS, ClaimOutcome
+from reports.formatting import format_number, format_seconds, format_share
 from reports.model import Report
-from reports.render.decision_guide import guide
-from reports.render.terminal import show
-from reports.report import explain
+from reports.render.decision_guide import build_guide
+from reports.render.terminal import print_report
+from reports.report import build_report
 from tests.front import Here
 from tests.guide_table import markdown
 from tests.processes import MARK, free_port, gone_within, new_mark, wait_for_server
@@ -47,7 +47,7 @@ EXECUTED = {
 @pytest.fixture(scope="module")
 def example() -> Report:
     """The stored run that the README quotes."""
-    return explain(EXAMPLE)
+    return build_report(EXAMPLE)
 
 
 def test_the_readme_is_short_and_every_command_is_executed_somewhere() -> None:
@@ -59,7 +59,7 @@ def test_the_readme_is_short_and_every_command_is_executed_somewhere() -> None:
 def test_the_table_is_what_the_example_prints(example: Report) -> None:
     """Word for word, but for blanks at the ends of lines."""
     out = StringIO()
-    show(example, Console(file=out, width=140))
+    print_report(example, Console(file=out, width=140))
     printed = [line.rstrip() for line in out.getvalue().splitlines()]
     block = re.search(r"```text\n(route .*?)```", README, re.DOTALL)
     assert block is not None
@@ -72,35 +72,41 @@ def test_the_table_is_what_the_example_prints(example: Report) -> None:
 
 def test_the_guide_is_that_of_the_example_and_no_statement_is_left_untested(example: Report) -> None:
     """The table word for word; all that the lesson states has a verdict from this run."""
-    assert f"\n{markdown(guide(example))}\n" in README
-    outcomes = {one.claim.id: one.judgement.outcome for one in example.claims}
+    assert f"\n{markdown(build_guide(example))}\n" in README
+    outcomes = {one.claim.id: one.result.outcome for one in example.claims}
     assert set(outcomes) == {claim.id for claim in CLAIMS}
-    assert not {name for name, outcome in outcomes.items() if outcome in {Outcome.UNTESTED, Outcome.REFUTED}}
+    assert not {name for name, outcome in outcomes.items() if outcome in {ClaimOutcome.UNTESTED, ClaimOutcome.REFUTED}}
 
 
 def test_the_figures_in_the_text_are_those_of_the_example(example: Report) -> None:
     """Each sentence with a number, rebuilt from the stored run."""
     broken = next(finding.route for finding in example.findings if finding.route.variant == "broken-async")
-    top, beside = broken.top, broken.bystanders["async"]
+    top, beside = broken.top_level, broken.neighbours["async"]
     assert top
-    assert broken.service
+    assert broken.unloaded_mean
     assert beside.idle
     assert beside.loaded
-    assert f"({number(top.rate)} req/s x {seconds(broken.service)} = {number(broken.served or 0)})" in README
     assert (
-        f"with {top.users} users the blocking route takes {seconds(top.mean.low)}, {share(1 - broken.service / top.mean.low)} of it"
+        f"({format_number(top.throughput)} req/s x {format_seconds(broken.unloaded_mean)} = {format_number(broken.served_at_once or 0)})"
         in README
     )
-    assert f"the app's median says {seconds(top.inside['p50'])}" in README
-    assert f"which does nothing, has a p90 of {seconds(beside.idle.low)}" in README
-    assert f"went from {seconds(beside.idle.low)} to {seconds(beside.loaded.low)}" in README
-    assert f"{top.users} x {seconds(broken.service)} = {seconds(top.predicted_mean)}; it was {seconds(top.mean.low)}" in README
+    assert (
+        f"with {top.users} users the blocking route takes {format_seconds(top.mean.low)}, {format_share(1 - broken.unloaded_mean / top.mean.low)} of it"
+        in README
+    )
+    assert f"the app's median says {format_seconds(top.app_quantiles['p50'])}" in README
+    assert f"which does nothing, has a p90 of {format_seconds(beside.idle.low)}" in README
+    assert f"went from {format_seconds(beside.idle.low)} to {format_seconds(beside.loaded.low)}" in README
+    assert (
+        f"{top.users} x {format_seconds(broken.unloaded_mean)} = {format_seconds(top.predicted_mean)}; it was {format_seconds(top.mean.low)}"
+        in README
+    )
     identities = [abs(level.little.identity) for finding in example.findings for level in finding.route.levels if level.little]
-    assert f"here {share(max(identities))} at most" in README
+    assert f"here {format_share(max(identities))} at most" in README
     plain = json.loads((EXAMPLE / "plain-locust.json").read_text(encoding="utf-8"))
-    assert f"leaves {share(plain['unexplained'])} of its users unexplained" in README
-    assert f"{number(plain['rps'])} req/s x {seconds(plain['mean_s'])} = " in README
-    assert f"{number(plain['users_explained'])} of {plain['users']}" in README
+    assert f"leaves {format_share(plain['unexplained'])} of its users unexplained" in README
+    assert f"{format_number(plain['rps'])} req/s x {format_seconds(plain['mean_s'])} = " in README
+    assert f"{format_number(plain['users_explained'])} of {plain['users']}" in README
 
 
 def probes_words() -> str:
@@ -111,13 +117,13 @@ def probes_words() -> str:
 
 def fairness_words(example: Report) -> str:
     """The frozen route on both loops."""
-    told = {one.variant.removeprefix("broken-async "): one.top for one in example.study.experiments if one.top}
-    waits = {name: top.turns.latency.longest.low for name, top in told.items() if top.turns}
-    rates = sorted(top.rate for name, top in told.items() if top.turns)
+    told = {one.variant.removeprefix("broken-async "): one.top_level for one in example.run_metrics.experiments if one.top_level}
+    waits = {name: top.fairness.latency.longest.low for name, top in told.items() if top.fairness}
+    rates = sorted(top.throughput for name, top in told.items() if top.fairness)
     return (
-        f"{told['uvloop cold'].users} users get {number(rates[0])} to {number(rates[-1])} req/s from the same frozen route on either loop. "
-        f"The longest wait is {seconds(waits['asyncio warm'])} on asyncio, {seconds(waits['uvloop warm'])} on uvloop, and "
-        f"{seconds(waits['uvloop cold'])} on uvloop when the load itself opens the connections."
+        f"{told['uvloop cold'].users} users get {format_number(rates[0])} to {format_number(rates[-1])} req/s from the same frozen route on either loop. "
+        f"The longest wait is {format_seconds(waits['asyncio warm'])} on asyncio, {format_seconds(waits['uvloop warm'])} on uvloop, and "
+        f"{format_seconds(waits['uvloop cold'])} on uvloop when the load itself opens the connections."
     )
 
 
@@ -127,18 +133,20 @@ def selfcheck_words() -> str:
     gates = {one["expression"]: one for one in summary["gates"]}
 
     def worst(words: str, start: str = "GET /places/") -> str:
-        return share(max(abs(one["off"]) for name, one in gates.items() if words in name and name.startswith(start)))
+        return format_share(max(abs(one["off"]) for name, one in gates.items() if words in name and name.startswith(start)))
 
     held = sum(one["holds"] for one in gates.values())
     frozen = next(one for name, one in gates.items() if name.endswith("stopped for 1 s: p99"))
     blind = next(one for name, one in gates.items() if name.endswith("p99 as a closed loop sees it"))
-    at_once = [number(one["actual"]) for name, one in gates.items() if "served at once" in name and name.startswith("GET /places/")]
+    at_once = [
+        format_number(one["actual"]) for name, one in gates.items() if "served at once" in name and name.startswith("GET /places/")
+    ]
     return (
         f"{held} of {len(gates)} goals hold. Closed loops: means at most {worst(': mean of ')} off N D / c; {', '.join(at_once)} served at once "
         f"where 1, 6 and 40 is true. Open loads beside the replay of their own sends: mean and p50 at most "
-        f"{share(max(abs(one['off']) for name, one in gates.items() if name.endswith(('/s: mean', '/s: p50'))))}, p95 at most {worst('/s: p95')} off. "
-        f"A server that stood still for 1 s: p99 {seconds(frozen['actual'])}, replayed {seconds(frozen['truth'])}; "
-        f"a closed-loop client says {seconds(blind['actual'])}."
+        f"{format_share(max(abs(one['off']) for name, one in gates.items() if name.endswith(('/s: mean', '/s: p50'))))}, p95 at most {worst('/s: p95')} off. "
+        f"A server that stood still for 1 s: p99 {format_seconds(frozen['actual'])}, replayed {format_seconds(frozen['truth'])}; "
+        f"a closed-loop client says {format_seconds(blind['actual'])}."
     )
 
 
@@ -151,7 +159,7 @@ def test_the_figures_of_trust_are_those_of_the_stored_runs(example: Report) -> N
 
 def test_the_example_is_a_trusted_run_whose_report_is_stored_as_rendered(example: Report) -> None:
     """The committed page and pictures are those of the committed samples."""
-    assert example.trust.belief == "trusted"
+    assert example.trust.trust_level == "trusted"
     stored = json.loads((EXAMPLE / "report" / "summary.json").read_text(encoding="utf-8"))
     assert [finding.sentence for finding in example.findings] == [route["sentence"] for route in stored["routes"]]
     for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
@@ -169,7 +177,7 @@ def test_every_link_and_every_room_of_the_map_exists() -> None:
 
 def test_commands_in_the_table_run(here: Here, example: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that need no minutes: here, the stored run read once; `reproduce` in test_reproduce.py, `serve` in test_driver.py."""
-    monkeypatch.setattr("reports.render.output.explain", {Path("results/example"): example}.__getitem__)
+    monkeypatch.setattr("reports.render.output.build_report", {Path("results/example"): example}.__getitem__)
     commands = [
         one
         for row in re.findall(r"^\| `atonce .*? \|", README, re.MULTILINE)

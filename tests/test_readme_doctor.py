@@ -11,8 +11,8 @@ import yaml
 from rich.console import Console
 
 from reports.model import Report
-from reports.render.summary import summary
-from reports.render.terminal import show
+from reports.render.summary import build_summary
+from reports.render.terminal import print_report
 from reports.verdicts.model import Verdict
 from tests.front import Here
 from tests.processes import ROOT, free_port
@@ -35,7 +35,7 @@ async def item(item_id: int): return item_id
 def printed(example: Report) -> list[str]:
     """What the terminal shows of it."""
     out = StringIO()
-    show(example, Console(file=out, width=140))
+    print_report(example, Console(file=out, width=140))
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
@@ -54,30 +54,30 @@ def test_every_mistake_of_the_ward_was_found_and_every_cure_scales(example: Repo
     """Each route is what it was written to be."""
     found = {finding.route.route: finding.verdict for finding in example.findings}
     assert found == WARD_TRUTH
-    assert all(one["file"] and one["line"] for one in summary(example)["routes"])
-    assert example.trust.belief in {"trusted", "suspect"}
-    sure = {one.route.route: one.case.sure for one in example.findings if one.case}
+    assert all(one["file"] and one["line"] for one in build_summary(example)["routes"])
+    assert example.trust.trust_level in {"trusted", "suspect"}
+    sure = {one.route.route: one.diagnosis.confidence for one in example.findings if one.diagnosis}
     assert sure["GET /dose/forgotten"] == "sure: its own answers show it"  # nobody loaded it
 
 
 def test_what_each_remedy_promises_its_twin_reached_in_the_same_run(example: Report) -> None:
     """How long each of 64 users waits, how many per second a core answers, or that the work is gone; half as much more is borne."""
     routes = {one.route.route: one.route for one in example.findings}
-    cures = [one.case.cure for one in example.findings if one.case.cure and one.verdict is not Verdict.WRONG_ANSWER]
+    cures = [one.diagnosis.remedy for one in example.findings if one.diagnosis.remedy and one.verdict is not Verdict.WRONG_ANSWER]
     assert len(cures) == 14
     for cure in cures:
-        alone, *_, crowd = routes[cure.twin].steps
+        alone, *_, crowd = routes[cure.twin].median_levels
         assert (alone.users, crowd.users) == (1, 64)
         if told := re.match(r"64 users are answered in little more than (\S+) ms each", cure.expect):
             assert crowd.mean.low * 1000 < 1.5 * float(told[1]), cure.twin
         elif told := re.match(r"About (\S+) requests/s for each core .* the app had 1 core here", cure.expect):
-            assert crowd.rate > float(told[1]) / 1.5, cure.twin
+            assert crowd.throughput > float(told[1]) / 1.5, cure.twin
         else:
             told = re.match(r"The (\S+) ms of each request are gone", cure.expect)
             assert told, cure.expect
             assert alone.mean.low * 1000 < float(told[1]) / 10, cure.twin
         if told := re.search(r"a plain `def` does: up to 40 at once, about (\S+) ms each", cure.expect):
-            assert routes["GET /insurance/threads"].steps[-1].mean.low * 1000 < 1.5 * float(told[1])
+            assert routes["GET /insurance/threads"].median_levels[-1].mean.low * 1000 < 1.5 * float(told[1])
 
 
 def test_how_often_it_is_right_is_what_the_table_says() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from reports.verdicts.culprit import Blame, held
+from reports.verdicts.culprit import Culprit, summarise_holds
 from reports.verdicts.model import Remedy, Verdict
-from reports.verdicts.remedies import remedy
-from reports.verdicts.remedy_rules import CURES
-from targets.agent.watchdog import Watch
+from reports.verdicts.remedies import choose_remedy
+from reports.verdicts.remedy_rules import REMEDY_RULES
+from targets.agent.watchdog import Watchdog
 from tests.test_ward import WARD_TRUTH, visited
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,16 +51,16 @@ CASES: list[tuple[Verdict, str, str, str]] = [  # verdict, guilty call, what lie
 ]
 
 
-def line(call: str, library: str, *, is_serialising: bool = False) -> Blame:
+def line(call: str, library: str, *, is_serialising: bool = False) -> Culprit:
     """A guilty line."""
     what = {"file": "shop.py", "line": 7, "function": "route", "call": call, "library": library}
-    sums = dict.fromkeys(("share", "held", "holds", "longest", "median", "blind", "elsewhere"), 1)
-    return Blame(**what, **sums, is_serialising=is_serialising)  # type: ignore[arg-type]
+    sums = dict.fromkeys(("share", "hold_seconds", "holds", "longest", "median", "blind", "outside_requests"), 1)
+    return Culprit(**what, **sums, is_serialising=is_serialising)  # type: ignore[arg-type]
 
 
 def chosen(verdict: Verdict, call: str = "", library: str = "", *, is_async: bool = True, places: float = 1.0) -> Remedy:
     """The remedy of a route that takes 100 ms."""
-    found = remedy(verdict, line(call, library), service_s=0.1, is_async=is_async, places=places)
+    found = choose_remedy(verdict, line(call, library), service_s=0.1, is_async=is_async, concurrency=places)
     assert found
     return found
 
@@ -90,7 +90,7 @@ def test_a_pool_is_known_by_its_size() -> None:
 
 def test_every_rule_is_the_first_that_fits_somewhere() -> None:
     """None hides behind another."""
-    assert {cure.title for cure in CURES} == {one.title for one in all_of_them()}
+    assert {cure.title for cure in REMEDY_RULES} == {one.title for one in all_of_them()}
 
 
 def test_a_remedy_is_two_to_six_lines_that_compile() -> None:
@@ -104,7 +104,7 @@ def test_a_remedy_is_two_to_six_lines_that_compile() -> None:
 def test_what_is_sound_or_unknown_needs_no_remedy() -> None:
     """Nothing is advised blindly."""
     for verdict in (Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED):
-        assert remedy(verdict, line("time.sleep", ""), service_s=0.1, is_async=True, places=1.0) is None
+        assert choose_remedy(verdict, line("time.sleep", ""), service_s=0.1, is_async=True, concurrency=1.0) is None
 
 
 def test_what_to_expect_is_littles_law() -> None:
@@ -114,16 +114,18 @@ def test_what_to_expect_is_littles_law() -> None:
     assert blocked.endswith("a plain `def` does: up to 40 at once, about 160 ms each.")
     assert "instead of 1.60 s, if what is behind it bears that many" in chosen(PLACES, places=4.0).expect
     assert chosen(BUSY, "grind").expect.startswith("About 10.0 requests/s for each core that it may use. Other routes")
-    one = remedy(BUSY, line("grind", ""), service_s=0.1, is_async=True, places=1.0, cores=1)
+    one = choose_remedy(BUSY, line("grind", ""), service_s=0.1, is_async=True, concurrency=1.0, cores=1)
     assert one
     assert "may use; the app had 1 core here, and more were not tried. Other" in one.expect
-    quick = remedy(BLOCKED, service_s=0.01, is_async=False, places=1.0)
+    quick = choose_remedy(BLOCKED, service_s=0.01, is_async=False, concurrency=1.0)
     assert quick
     assert quick.expect.startswith("64 users no longer wait 640 ms for their turn: as many are answered as one core can.")
-    unmeasured = remedy(BLOCKED, service_s=None, is_async=True, places=None)
+    unmeasured = choose_remedy(BLOCKED, service_s=None, is_async=True, concurrency=None)
     assert unmeasured
     assert unmeasured.expect == ""
-    serial = remedy(BUSY, line("", "pydantic.dump_json", is_serialising=True), service_s=0.03, is_async=None, places=1.0)
+    serial = choose_remedy(
+        BUSY, line("", "pydantic.dump_json", is_serialising=True), service_s=0.03, is_async=None, concurrency=1.0
+    )
     assert serial
     assert serial.twin == "GET /export"
 
@@ -143,7 +145,7 @@ def test_a_remedy_says_what_its_number_was_measured_with() -> None:
 
 def test_every_twin_is_in_the_ward_and_sound() -> None:
     """What a remedy promises can be run; that it answers as the mistake does is tested with the ward."""
-    assert {WARD_TRUTH[cure.twin] for cure in CURES} == {Verdict.SCALES}
+    assert {WARD_TRUTH[cure.twin] for cure in REMEDY_RULES} == {Verdict.SCALES}
 
 
 @pytest.mark.parametrize("route", [route for route, verdict in WARD_TRUTH.items() if verdict in {BLOCKED, BUSY}])
@@ -153,7 +155,7 @@ def test_the_wards_own_guilty_lines_lead_to_the_cure_beside_them(route: str, tmp
 
     async def visit(client: httpx.AsyncClient) -> None:
         await client.get(path)
-        watch = Watch(file, ROOT)
+        watch = Watchdog(file, ROOT)
         watch.start(asyncio.get_running_loop())
         await asyncio.sleep(0.03)
         await asyncio.gather(client.get(path), client.get(path))
@@ -161,7 +163,7 @@ def test_the_wards_own_guilty_lines_lead_to_the_cure_beside_them(route: str, tmp
         watch.stop()
 
     visited(visit)
-    blames = held([json.loads(text) for text in file.read_text().splitlines()], (0, 1e12), 0.0, [ROOT]).blames
-    found = remedy(WARD_TRUTH[route], blames[0], service_s=0.1, is_async=True, places=1.0)
+    blames = summarise_holds([json.loads(text) for text in file.read_text().splitlines()], (0, 1e12), 0.0, [ROOT]).culprits
+    found = choose_remedy(WARD_TRUTH[route], blames[0], service_s=0.1, is_async=True, concurrency=1.0)
     assert found
     assert "/".join(route.split("/")[:2]) == found.twin, blames[0]

@@ -11,19 +11,19 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from reports.checks.model import Belief, CheckStatus
-from reports.claims import Outcome, needs_of
+from reports.checks.model import CheckStatus, TrustLevel
+from reports.claims import ClaimOutcome, claim_needs
 from reports.model import Report
 from reports.render.charts import CHARTS, split
-from reports.render.page import page
-from reports.render.summary import summary
-from reports.render.terminal import routes_table, show
-from reports.report import explain
+from reports.render.page import render_page
+from reports.render.summary import build_summary
+from reports.render.terminal import print_report, routes_table
+from reports.report import build_report
 from reports.verdicts.model import Verdict
-from results.errors import Exit
+from results.errors import ExitCode
 from results.schema import Scenario, Status, Variant
-from scenarios.plans.model import BEHIND_AWAIT, Act, Plan, reproduction
-from scenarios.plans.reproduce import chosen
+from scenarios.plans.model import BEHIND_AWAIT_VARIANT, Plan, Session, quick_plan
+from scenarios.plans.reproduce import plan_for_claims
 from tests.simulate import HONEST, Truth, World, acts_of, write
 
 SCHEMA = Path(__file__).resolve().parent.parent / "reports" / "render" / "summary.schema.json"
@@ -31,9 +31,9 @@ BROKEN = acts_of(Variant.BROKEN_ASYNC)
 SYNC = acts_of(Variant.BROKEN_ASYNC, Variant.SYNC)  # the idle neighbours are in the former's act
 
 
-def outcome(report: Report, claim: str) -> Outcome:
+def outcome(report: Report, claim: str) -> ClaimOutcome:
     """The verdict on one claim."""
-    return next(one.judgement.outcome for one in report.claims if one.claim.id == claim)
+    return next(one.result.outcome for one in report.claims if one.claim.id == claim)
 
 
 def verdicts(report: Report) -> dict[str, Verdict]:
@@ -49,22 +49,22 @@ def statuses(report: Report, check: str) -> set[CheckStatus]:
 def planted(tmp_path: Path, claim: str, **truths: Truth) -> Report:
     """A run of what a claim needs, in which some variants behave otherwise than the lesson says."""
     changed = {name.replace("__", " ").replace("_", "-"): truth for name, truth in truths.items()}
-    return explain(write(tmp_path, World(plan=chosen(needs_of([claim])), truths={**HONEST, **changed})))
+    return build_report(write(tmp_path, World(plan=plan_for_claims(claim_needs([claim])), truths={**HONEST, **changed})))
 
 
 def test_a_clean_run_is_trusted_and_fine(honest: Report) -> None:
     """Every check passes; no claim is refuted."""
-    assert honest.trust.belief is Belief.TRUSTED
-    assert honest.trust.doubts == []
-    assert honest.exit_code() is Exit.FINE
+    assert honest.trust.trust_level is TrustLevel.TRUSTED
+    assert honest.trust.problem_checks == []
+    assert honest.exit_code() is ExitCode.FINE
 
 
 @pytest.mark.parametrize(("variant", "places"), [("broken-async", 1), ("to-thread", 6), ("sync", 40), ("async", 64)])
 def test_served_at_once_finds_the_truth(honest: Report, variant: str, places: int) -> None:
     """Within 2 %: the overhead of 1 ms per request is in the service time, not in the throughput."""
-    route = honest.study.route(Variant(variant))
+    route = honest.run_metrics.find_route(Variant(variant))
     assert route is not None
-    assert places == pytest.approx(route.served, rel=0.02)
+    assert places == pytest.approx(route.served_at_once, rel=0.02)
 
 
 def test_the_verdicts_name_the_mechanisms(honest: Report) -> None:
@@ -83,7 +83,7 @@ def test_an_executor_whose_queue_cannot_be_seen_is_known_by_its_size(tmp_path: P
     for places, verdict in ((6, Verdict.EXECUTOR_POOL), (4, Verdict.POOL_LIMITED)):
         truths = {**HONEST, Variant.TO_THREAD: Truth(places)}
         plan = acts_of(Variant.BROKEN_ASYNC, Variant.TO_THREAD)
-        report = explain(write(tmp_path / str(places), World(plan=plan, truths=truths, shows_queue=False)))
+        report = build_report(write(tmp_path / str(places), World(plan=plan, truths=truths, shows_queue=False)))
         assert verdict == verdicts(report)["to-thread"]
 
 
@@ -91,21 +91,21 @@ def test_a_plateau_of_one_with_calm_neighbours_is_no_held_loop(tmp_path: Path) -
     """A lock serves one at once too; the neighbours tell them apart."""
     report = planted(tmp_path, "blocks-loop", broken_async=Truth(1))
     assert verdicts(report)["broken-async"] is Verdict.POOL_LIMITED
-    assert outcome(report, "blocks-loop") is Outcome.REFUTED
+    assert outcome(report, "blocks-loop") is ClaimOutcome.REFUTED
 
 
 def test_the_honest_run_confirms_the_lesson(honest: Report) -> None:
     """Four statements hold as stated, two have a limit that the lesson leaves out."""
     expected = {
-        "blocks-loop": Outcome.CONFIRMED,
-        "serial-queue": Outcome.CONFIRMED,
-        "latency-spike": Outcome.CONFIRMED,
-        "async-many": Outcome.CONFIRMED,
-        "def-pool": Outcome.NUANCED,
-        "to-thread-free": Outcome.NUANCED,
-        "server-timer-blind": Outcome.CONFIRMED,
+        "blocks-loop": ClaimOutcome.CONFIRMED,
+        "serial-queue": ClaimOutcome.CONFIRMED,
+        "latency-spike": ClaimOutcome.CONFIRMED,
+        "async-many": ClaimOutcome.CONFIRMED,
+        "def-pool": ClaimOutcome.NUANCED,
+        "to-thread-free": ClaimOutcome.NUANCED,
+        "server-timer-blind": ClaimOutcome.CONFIRMED,
     }
-    assert expected == {one.claim.id: one.judgement.outcome for one in honest.claims}
+    assert expected == {one.claim.id: one.result.outcome for one in honest.claims}
 
 
 OPPOSITES = [
@@ -129,52 +129,52 @@ OPPOSITES = [
 def test_the_opposite_is_refuted(tmp_path: Path, claim: str, truths: dict[str, Truth]) -> None:
     """A claim that cannot be refuted proves nothing."""
     report = planted(tmp_path, claim, **truths)
-    assert outcome(report, claim) is Outcome.REFUTED
-    assert report.exit_code() is Exit.FAILED
+    assert outcome(report, claim) is ClaimOutcome.REFUTED
+    assert report.exit_code() is ExitCode.FAILED
 
 
 def test_without_a_probe_the_staircase_is_untested(tmp_path: Path) -> None:
     """Client times could not tell; the claim says what is missing, and the missing record makes the run untrusted."""
-    report = explain(write(tmp_path, World(plan=BROKEN, probe=False)))
-    assert outcome(report, "serial-queue") is Outcome.UNTESTED
+    report = build_report(write(tmp_path, World(plan=BROKEN, probe=False)))
+    assert outcome(report, "serial-queue") is ClaimOutcome.UNTESTED
     assert statuses(report, "V22") == {CheckStatus.FAIL}
 
 
 def test_a_probe_left_out_on_purpose_is_unknown_and_fails_nothing(tmp_path: Path) -> None:
     """What only the probe can tell is missing in words; what clients can tell still stands, and nothing is refuted."""
-    report = explain(write(tmp_path, World(probe=False, facts=lambda facts: facts.update(probe=False))))
+    report = build_report(write(tmp_path, World(probe=False, facts=lambda facts: facts.update(probe=False))))
     assert statuses(report, "V22") == {CheckStatus.UNKNOWN}
-    assert report.exit_code() is Exit.FINE
-    assert "left out on purpose" in " ".join(report.trust.impossible)
-    found = {one.claim.id: one.judgement.outcome for one in report.claims}
-    assert {name for name, outcome in found.items() if outcome is Outcome.UNTESTED} == {
+    assert report.exit_code() is ExitCode.FINE
+    assert "left out on purpose" in " ".join(report.trust.unavailable_checks)
+    found = {one.claim.id: one.result.outcome for one in report.claims}
+    assert {name for name, outcome in found.items() if outcome is ClaimOutcome.UNTESTED} == {
         "serial-queue", "latency-spike", "server-timer-blind",
     }  # fmt: skip
-    assert Outcome.REFUTED not in found.values()
-    assert "without the probe" in str(split.draw(report.study))
+    assert ClaimOutcome.REFUTED not in found.values()
+    assert "without the probe" in str(split.draw(report.run_metrics))
     assert verdicts(report)["broken-async"] is Verdict.LOOP_BLOCKED
-    assert "left out on purpose" in page(report)
+    assert "left out on purpose" in render_page(report)
 
 
 def test_a_timer_that_stays_blind_behind_an_await_is_a_nuance(tmp_path: Path) -> None:
     """The claim says that it depends; where it does not, that must be told."""
     report = planted(tmp_path, "server-timer-blind", broken_async__behind_await=Truth(1, holds_loop=True))
-    assert outcome(report, "server-timer-blind") is Outcome.NUANCED
+    assert outcome(report, "server-timer-blind") is ClaimOutcome.NUANCED
 
 
 def test_the_experiment_stands_beside_the_variants(honest: Report) -> None:
     """Its cell is measured and checked; the variants' own numbers and pictures do not know it."""
-    assert [one.variant for one in honest.study.experiments] == [BEHIND_AWAIT]
-    assert f"burst/{BEHIND_AWAIT}/20" in {one.cell for one in honest.trust.checks}
-    assert {one.variant for one in honest.study.routes} == set(Variant)
+    assert [one.variant for one in honest.run_metrics.experiments] == [BEHIND_AWAIT_VARIANT]
+    assert f"burst/{BEHIND_AWAIT_VARIANT}/20" in {one.cell for one in honest.trust.checks}
+    assert {one.variant for one in honest.run_metrics.routes} == set(Variant)
 
 
 def test_missing_variants_make_claims_untested(tmp_path: Path) -> None:
     """Nothing is confirmed by its absence."""
     asked = ["latency-spike", "async-many", "def-pool", "to-thread-free"]
-    report = explain(write(tmp_path, World(plan=BROKEN, facts=lambda facts: facts.update(claims=asked))))
-    found = {one.claim.id: one.judgement.outcome for one in report.claims}
-    assert found == dict.fromkeys(asked, Outcome.UNTESTED)
+    report = build_report(write(tmp_path, World(plan=BROKEN, facts=lambda facts: facts.update(claims=asked))))
+    found = {one.claim.id: one.result.outcome for one in report.claims}
+    assert found == dict.fromkeys(asked, ClaimOutcome.UNTESTED)
 
 
 def drop_every(nth: int, kind: str) -> Any:
@@ -208,24 +208,24 @@ def failed(line: list[Any]) -> list[Any]:
 )
 def test_a_fault_in_the_rows_is_never_trusted(tmp_path: Path, check: str, edit: Any) -> None:
     """5 % of the rows deleted, 2 % never sent, 2 % errors: each is seen, and no verdict is given, on routes or the lesson."""
-    report = explain(write(tmp_path, World(plan=SYNC, edit=edit)))
+    report = build_report(write(tmp_path, World(plan=SYNC, edit=edit)))
     assert CheckStatus.FAIL in statuses(report, check)
-    assert report.trust.belief is Belief.UNTRUSTED
+    assert report.trust.trust_level is TrustLevel.UNTRUSTED
     assert set(verdicts(report).values()) == {Verdict.UNTRUSTED}
-    assert {one.judgement.outcome for one in report.claims} == {Outcome.UNTESTED}
-    assert report.exit_code() is Exit.UNTRUSTED
+    assert {one.result.outcome for one in report.claims} == {ClaimOutcome.UNTESTED}
+    assert report.exit_code() is ExitCode.UNTRUSTED
 
 
 def test_requests_still_out_at_the_end_are_lower_bounds(tmp_path: Path) -> None:
     """Nobody waited for the last answers: V7 fails, the mean becomes "at least", p50 a bracket or a bound."""
-    report = explain(write(tmp_path, World(plan=BROKEN, cut=0.0)))
+    report = build_report(write(tmp_path, World(plan=BROKEN, cut=0.0)))
     assert CheckStatus.FAIL in statuses(report, "V7")
-    route = report.study.route(Variant.BROKEN_ASYNC)
+    route = report.run_metrics.find_route(Variant.BROKEN_ASYNC)
     assert route is not None
-    assert route.top is not None
-    assert route.top.unfinished == 32
-    assert route.top.mean.exact is None
-    level = summary(report)["routes"][0]["levels"][-1]
+    assert route.top_level is not None
+    assert route.top_level.unfinished == 32
+    assert route.top_level.mean.exact is None
+    level = build_summary(report)["routes"][0]["levels"][-1]
     assert level["mean_s"] is None
     assert level["mean_at_least_s"] > 0
     assert level["max_s"] is None
@@ -241,7 +241,7 @@ def test_requests_still_out_at_the_end_are_lower_bounds(tmp_path: Path) -> None:
 )
 def test_a_missing_fact_of_origin_is_not_trusted(tmp_path: Path, harm: Any) -> None:
     """Each of these changes what the numbers mean."""
-    report = explain(write(tmp_path, World(plan=BROKEN, facts=harm)))
+    report = build_report(write(tmp_path, World(plan=BROKEN, facts=harm)))
     assert statuses(report, "V22") == {CheckStatus.FAIL}
 
 
@@ -249,18 +249,20 @@ def test_a_suspect_run_exits_3_only_when_strict(honest: Report) -> None:
     """A warning is printed, not punished, unless somebody asks for it."""
     check = dataclasses.replace(honest.trust.checks[0], value=0.004, pass_limit=0.001, fail_limit=0.01)
     suspect = dataclasses.replace(honest, trust=dataclasses.replace(honest.trust, checks=(check,)))
-    assert (suspect.exit_code(), suspect.exit_code(strict=True)) == (Exit.FINE, Exit.UNTRUSTED)
+    assert (suspect.exit_code(), suspect.exit_code(strict=True)) == (ExitCode.FINE, ExitCode.UNTRUSTED)
 
 
 def test_bars_come_from_handlers_even_when_answers_are_held_back(tmp_path: Path) -> None:
     """All answers leave together, yet the stairs stand: each handler begins when the one before has ended."""
-    report = explain(write(tmp_path, World(plan=BROKEN, hold_answers=True)))
-    route = report.study.route(Variant.BROKEN_ASYNC)
+    report = build_report(write(tmp_path, World(plan=BROKEN, hold_answers=True)))
+    route = report.run_metrics.find_route(Variant.BROKEN_ASYNC)
     assert route is not None
-    assert route.burst is not None
-    assert len({round(done, 6) for done in route.burst.done}) == 1
-    assert [round(0.1 * k, 3) for k in range(20)] == [round(begin - route.burst.begin[0], 3) for begin in route.burst.begin]
-    assert outcome(report, "serial-queue") is Outcome.CONFIRMED
+    assert route.first_burst is not None
+    assert len({round(done, 6) for done in route.first_burst.done}) == 1
+    assert [round(0.1 * k, 3) for k in range(20)] == [
+        round(begin - route.first_burst.handler_start[0], 3) for begin in route.first_burst.handler_start
+    ]
+    assert outcome(report, "serial-queue") is ClaimOutcome.CONFIRMED
 
 
 def test_an_interrupted_run_reports_what_it_has(tmp_path: Path) -> None:
@@ -269,12 +271,12 @@ def test_an_interrupted_run_reports_what_it_has(tmp_path: Path) -> None:
     load = pd.read_parquet(path / "load.parquet")
     cut = load.cell.isin(["crowd/async/64", "burst/async/20"]) & load["mark"].isin(["close", "end"])
     load[~cut].to_parquet(path / "load.parquet")
-    report = explain(path)
-    assert [one.cell for one in report.study.missing] == ["crowd/async/64", "burst/async/20"]
-    route = report.study.route(Variant.ASYNC)
+    report = build_report(path)
+    assert [one.cell for one in report.run_metrics.unfinished_cells] == ["crowd/async/64", "burst/async/20"]
+    route = report.run_metrics.find_route(Variant.ASYNC)
     assert route is not None
-    assert route.top is not None
-    assert route.top.users == 50
+    assert route.top_level is not None
+    assert route.top_level.users == 50
 
 
 @pytest.mark.parametrize("kind", ["hangs", "fails", "freezes", "vanishes"])
@@ -298,13 +300,13 @@ def test_a_cell_without_a_single_answer_is_reported_without_a_crash(tmp_path: Pa
                 changed.append(failed(line) if kind == "fails" else ["done", moment, *line[2:]])
         return changed
 
-    report = explain(write(tmp_path, World(plan=acts_of(Variant.BROKEN_ASYNC, Variant.TO_THREAD), edit=edit)))
-    assert report.exit_code() is not Exit.FINE
-    json.dumps(summary(report), allow_nan=False)
+    report = build_report(write(tmp_path, World(plan=acts_of(Variant.BROKEN_ASYNC, Variant.TO_THREAD), edit=edit)))
+    assert report.exit_code() is not ExitCode.FINE
+    json.dumps(build_summary(report), allow_nan=False)
     for chart in CHARTS:
-        chart.draw(report.study)
-        chart.table(report.study)
-    show(report, Console(file=StringIO(), width=100))
+        chart.draw(report.run_metrics)
+        chart.table(report.run_metrics)
+    print_report(report, Console(file=StringIO(), width=100))
 
 
 def test_rows_lost_by_the_neighbours_are_seen_too(tmp_path: Path) -> None:
@@ -313,22 +315,22 @@ def test_rows_lost_by_the_neighbours_are_seen_too(tmp_path: Path) -> None:
     def edit(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
         return lines[: len(lines) // 4 * 2] if cell == "neighbours/sync/64" else lines
 
-    report = explain(write(tmp_path, World(plan=SYNC, edit=edit)))
-    assert report.trust.belief is Belief.UNTRUSTED
-    assert {check.cell for check in report.trust.doubts} == {"neighbours/sync/64"}
+    report = build_report(write(tmp_path, World(plan=SYNC, edit=edit)))
+    assert report.trust.trust_level is TrustLevel.UNTRUSTED
+    assert {check.cell for check in report.trust.problem_checks} == {"neighbours/sync/64"}
 
 
 def test_a_run_that_is_not_whole_is_never_fine(tmp_path: Path) -> None:
     """Interrupted, failed or still running: exit code 3, whatever was found so far."""
     for status in (Status.INTERRUPTED, Status.FAILED):
-        assert explain(write(tmp_path / status, World(plan=BROKEN, status=status))).exit_code() is Exit.UNTRUSTED
+        assert build_report(write(tmp_path / status, World(plan=BROKEN, status=status))).exit_code() is ExitCode.UNTRUSTED
 
 
 def test_a_run_without_any_measured_cell_is_still_explained(tmp_path: Path) -> None:
     """It cannot be trusted, and says so."""
-    plan = Plan(0.1, (Act(Variant.ASYNC, 0.1, ()),), ())
-    report = explain(write(tmp_path, World(plan=plan)))
-    assert report.exit_code() is Exit.UNTRUSTED
+    plan = Plan(0.1, (Session(Variant.ASYNC, 0.1, ()),), ())
+    report = build_report(write(tmp_path, World(plan=plan)))
+    assert report.exit_code() is ExitCode.UNTRUSTED
     assert "no cell was measured to its end" in [check.why for check in report.trust.checks]
 
 
@@ -347,7 +349,7 @@ def test_a_narrow_terminal_loses_numbers_never_the_verdict(honest: Report, width
 def test_the_summary_keeps_its_promise(honest: Report) -> None:
     """Real output against the published schema; and the schema can fail."""
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    data = json.loads(json.dumps(summary(honest), allow_nan=False))
+    data = json.loads(json.dumps(build_summary(honest), allow_nan=False))
     jsonschema.validate(data, schema)
     data["routes"][0]["verdict"] = "splendid"
     with pytest.raises(jsonschema.ValidationError):
@@ -356,7 +358,7 @@ def test_the_summary_keeps_its_promise(honest: Report) -> None:
 
 def test_quantiles_that_the_data_cannot_support_are_null(honest: Report) -> None:
     """64 requests are too few for a p95; 3,600 are enough for a p99."""
-    routes = {route["variant"]: route["levels"][-1] for route in summary(honest)["routes"]}
+    routes = {route["variant"]: route["levels"][-1] for route in build_summary(honest)["routes"]}
     assert routes["broken-async"]["p50_s"] is not None
     assert routes["broken-async"]["p95_s"] is None
     assert routes["async"]["p99_s"] is not None
@@ -365,6 +367,6 @@ def test_quantiles_that_the_data_cannot_support_are_null(honest: Report) -> None
 def test_every_cell_of_the_plan_was_counted(honest: Report) -> None:
     """Each cell, and each top cell's neighbours beside it, appears in the checks."""
     cells = {check.cell for check in honest.trust.checks}
-    plan = reproduction(0.1)
-    tops = [cell.aside for cell in plan.cells if cell.neighbours and cell.scenario is Scenario.CROWD]
+    plan = quick_plan(0.1)
+    tops = [cell.neighbour_cell_name for cell in plan.cells if cell.neighbours and cell.scenario is Scenario.CROWD]
     assert {*(cell.name for cell in plan.cells), *tops, "*"} == cells

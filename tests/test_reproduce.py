@@ -14,7 +14,7 @@ import jsonschema
 import pandas as pd
 import pytest
 
-from reports.report import explain
+from reports.report import build_report
 from results.schema import Phase, Status
 from results.store import read_run
 from tests.processes import MARK, gone_within, new_mark
@@ -70,7 +70,7 @@ def is_spoilt(done: Reproduction) -> bool:
 
 def test_it_ends_well_within_two_minutes_and_leaves_nothing(done: Reproduction) -> None:
     """Exit 0, silent but for JSON, no process left. What a busy machine spoils is said by code and verdict alike."""
-    assert unsound(explain(done.folder)) == set()
+    assert unsound(build_report(done.folder)) == set()
     assert (done.code, done.said) == (3 if is_spoilt(done) else 0, "")
     assert done.left == []
     assert done.seconds < 240  # 120 s is the goal; a busy machine may take longer to start ten processes

@@ -8,26 +8,26 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from reports.metrics.run_data import load
+from reports.metrics.run_data import load_run
 from results import spool
-from results.errors import Exit, Trouble
-from results.schema import FORMAT, Cell, Phase, Status
-from results.store import RunFolder, newest, put, read_run
+from results.errors import AtonceError, ExitCode
+from results.schema import FORMAT_VERSION, Cell, Phase, Status
+from results.store import RunWriter, newest_run, read_run, write_atomic
 from scenarios.generator import recorder as recorder_module
-from scenarios.generator.job import Script
-from scenarios.generator.recorder import Outcome, Place, Recorder
-from scenarios.plans.model import reproduction
+from scenarios.generator.job import Job
+from scenarios.generator.recorder import Recorder, Response, SampleKey
+from scenarios.plans.model import quick_plan
 
 
 def seal(path: Path, origin: float) -> None:
     """Close a run whose clock started at `origin`."""
-    run = RunFolder(path, "reproduce")
+    run = RunWriter(path, "reproduce")
     run.open()
-    run.facts["origin"] = origin
+    run.metadata["origin"] = origin
     run.close(Status.COMPLETE)
 
 
-PLACE = Place("crowd/async/1", Phase.STEADY, "GET /async", "async", 0)
+PLACE = SampleKey("crowd/async/1", Phase.STEADY, "GET /async", "async", 0)
 
 
 def test_a_half_written_last_line_is_left_out(tmp_path: Path) -> None:
@@ -35,18 +35,18 @@ def test_a_half_written_last_line_is_left_out(tmp_path: Path) -> None:
     file = tmp_path / "x.jsonl"
     file.write_text('["sent", 1, "x"]\n{}\n5\n["done"]\nnonsense\n["done", 1, 2.0]\n["se', encoding="utf-8")
     spoilt: list[str] = []
-    assert list(spool.read(file, spoilt)) == [["sent", 1, "x"], ["done", 1, 2.0]]
+    assert list(spool.read_spool(file, spoilt)) == [["sent", 1, "x"], ["done", 1, 2.0]]
     assert len(spoilt) == 5
 
 
 def test_every_planned_request_becomes_a_row(tmp_path: Path) -> None:
     """Answered, failed, given up, never sent, and in flight when the worker died: five requests, five rows."""
     recorder = Recorder(tmp_path, "async")
-    answered, wrong, lost, open_ = (recorder.leaves(PLACE, 10.0 + i, None) for i in range(4))
-    recorder.write_down(answered, recorder.lands(answered) or 0, Outcome(200, None, 14, (11.0, 11.1, 11.2), 5000))
-    recorder.write_down(wrong, recorder.lands(wrong) or 0, Outcome(500, "status 500", 5, (None, None, None), None))
-    recorder.give_up(lost)
-    recorder.never_sent(PLACE, 14.0, "no connection was free")
+    answered, wrong, lost, open_ = (recorder.start_request(PLACE, 10.0 + i, None) for i in range(4))
+    recorder.record_response(answered, recorder.finish_request(answered) or 0, Response(200, None, 14, (11.0, 11.1, 11.2), 5000))
+    recorder.record_response(wrong, recorder.finish_request(wrong) or 0, Response(500, "status 500", 5, (None, None, None), None))
+    recorder.abandon(lost)
+    recorder.record_unsent(PLACE, 14.0, "no connection was free")
     recorder.close()
     seal(tmp_path, 10.0)
     rows = pq.read_table(tmp_path / "samples.parquet").to_pandas().set_index("seq")
@@ -59,14 +59,16 @@ def test_every_planned_request_becomes_a_row(tmp_path: Path) -> None:
     assert list(rows.intended) == [0.0, 1.0, 2.0, 3.0, 4.0]
     assert rows.done[2] > rows.done[1]  # the moment of giving up
     assert rows.done[3] == rows.done[2]  # the last that was heard of this worker
-    assert open_.seq in recorder.open
+    assert open_.seq in recorder.in_flight
 
 
 def test_a_connection_that_nobody_took_was_never_sent(tmp_path: Path) -> None:
     """The target counted nothing, so neither do we; the reason stays."""
     recorder = Recorder(tmp_path, "async")
-    ticket = recorder.leaves(PLACE, 0.0, None)
-    recorder.write_down(ticket, recorder.lands(ticket) or 0, Outcome(None, "ConnectionRefusedError", 0, (None, None, None), None))
+    ticket = recorder.start_request(PLACE, 0.0, None)
+    recorder.record_response(
+        ticket, recorder.finish_request(ticket) or 0, Response(None, "ConnectionRefusedError", 0, (None, None, None), None)
+    )
     recorder.close()
     seal(tmp_path, 0.0)
     (row,) = pq.read_table(tmp_path / "samples.parquet").to_pylist()
@@ -76,9 +78,9 @@ def test_a_connection_that_nobody_took_was_never_sent(tmp_path: Path) -> None:
 def test_a_request_given_up_stays_given_up(tmp_path: Path) -> None:
     """A late answer does not turn a lower bound into a latency."""
     recorder = Recorder(tmp_path, "async")
-    ticket = recorder.leaves(PLACE, 0.0, None)
-    recorder.give_up(ticket)
-    assert recorder.lands(ticket) is None
+    ticket = recorder.start_request(PLACE, 0.0, None)
+    recorder.abandon(ticket)
+    assert recorder.finish_request(ticket) is None
     assert recorder.gauges[PLACE.cell].in_flight == 0
     recorder.close()
 
@@ -90,9 +92,9 @@ def test_the_probes_journal_fills_in_what_the_header_could_not_carry(
 ) -> None:
     """The departure, of which a head tells at best its own; all of what was never answered. The last word counts."""
     recorder = Recorder(tmp_path, "async")
-    answered, lost = recorder.leaves(PLACE, 0.0, None), recorder.leaves(PLACE, 0.0, None)
-    recorder.write_down(answered, recorder.lands(answered) or 0, Outcome(200, None, 1, (1.0, 2.0, 3.0, *told), 7))
-    recorder.give_up(lost)
+    answered, lost = recorder.start_request(PLACE, 0.0, None), recorder.start_request(PLACE, 0.0, None)
+    recorder.record_response(answered, recorder.finish_request(answered) or 0, Response(200, None, 1, (1.0, 2.0, 3.0, *told), 7))
+    recorder.abandon(lost)
     recorder.close()
     (tmp_path / "probe").mkdir()
     lines = [
@@ -110,7 +112,7 @@ def test_the_probes_journal_fills_in_what_the_header_could_not_carry(
 def test_sealing_removes_the_spools_only_when_all_is_written(tmp_path: Path) -> None:
     """Parquet stands before the spool goes."""
     recorder = Recorder(tmp_path, "async")
-    recorder.leaves(PLACE, 0.0, None)
+    recorder.start_request(PLACE, 0.0, None)
     recorder.close()
     seal(tmp_path, 0.0)
     assert {"run.json", "samples.parquet", "load.parquet", "probe.parquet"} == {file.name for file in tmp_path.iterdir()}
@@ -118,7 +120,7 @@ def test_sealing_removes_the_spools_only_when_all_is_written(tmp_path: Path) -> 
 
 def test_a_run_that_was_never_closed_is_read_as_often_as_one_likes(tmp_path: Path) -> None:
     """The driver died, or is still at work: reading takes what is there, and changes nothing."""
-    run = RunFolder.create(tmp_path, "reproduce")
+    run = RunWriter.create(tmp_path, "reproduce")
     run.open(
         seed=1,
         plan={"seconds": 0.1, "cells": []},
@@ -130,11 +132,11 @@ def test_a_run_that_was_never_closed_is_read_as_often_as_one_likes(tmp_path: Pat
         workers=1,
     )
     recorder = Recorder(run.path, "async")
-    recorder.leaves(PLACE, 0.0, None)
+    recorder.start_request(PLACE, 0.0, None)
     recorder.close()
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     for _ in range(2):
-        evidence = load(run.path)
+        evidence = load_run(run.path)
         assert evidence.run["status"] == "running"
         assert list(evidence.samples.censored) == [True]
     assert before == {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
@@ -143,7 +145,7 @@ def test_a_run_that_was_never_closed_is_read_as_often_as_one_likes(tmp_path: Pat
 def test_a_relative_folder_means_where_the_command_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The children work elsewhere, so the run knows its place absolutely."""
     monkeypatch.chdir(tmp_path)
-    run = RunFolder.create(Path("rel"), "reproduce")
+    run = RunWriter.create(Path("rel"), "reproduce")
     assert run.path.is_absolute()
     assert run.path.parent == tmp_path / "rel"
 
@@ -155,19 +157,19 @@ def test_a_relative_folder_means_where_the_command_was_typed(tmp_path: Path, mon
         ("{", "not a run of atonce"),
         ("[]", "not a run of atonce"),
         ('{"run": "x"}', "not a run of atonce"),
-        (json.dumps({"format": FORMAT + 1}), "Upgrade atonce"),
+        (json.dumps({"format": FORMAT_VERSION + 1}), "Upgrade atonce"),
     ],
 )
 def test_what_is_not_a_run_is_a_sentence(tmp_path: Path, content: str | None, words: str) -> None:
     """Not a folder of ours, cut in half, or from the future: exit code 2, no traceback."""
     if content is not None:
         (tmp_path / "run.json").write_text(content, encoding="utf-8")
-    with pytest.raises(Trouble, match=words) as caught:
+    with pytest.raises(AtonceError, match=words) as caught:
         read_run(tmp_path)
-    assert caught.value.code == Exit.USAGE
+    assert caught.value.code == ExitCode.USAGE
 
 
-CELL = reproduction(0.1).cells[0].to_dict()
+CELL = quick_plan(0.1).cells[0].to_dict()
 ARRIVALS = {"law": "poisson", "profile": [[1, 1, 1]], "pool": "warm", "warm": 1, "cap": 9}
 
 
@@ -206,9 +208,9 @@ def test_a_damaged_run_is_a_sentence(tmp_path: Path, honest_run: Path, harm: Cal
     run = tmp_path / "run"
     shutil.copytree(honest_run, run)
     harm(run)
-    with pytest.raises(Trouble, match=words) as caught:
-        load(run)
-    assert caught.value.code == Exit.USAGE
+    with pytest.raises(AtonceError, match=words) as caught:
+        load_run(run)
+    assert caught.value.code == ExitCode.USAGE
 
 
 def edit_cell(run: Path, name: str, value: object) -> None:
@@ -232,24 +234,24 @@ def test_the_newest_run_is_never_the_example(tmp_path: Path) -> None:
     for name in ("20260101T000000Z-a", "20260301T000000Z-b", "example"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text("{}", encoding="utf-8")
-    assert newest(tmp_path).name == "20260301T000000Z-b"
-    with pytest.raises(Trouble, match="atonce reproduce"):
-        newest(tmp_path / "example")
+    assert newest_run(tmp_path).name == "20260301T000000Z-b"
+    with pytest.raises(AtonceError, match="atonce reproduce"):
+        newest_run(tmp_path / "example")
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     """A file stands where the folder should."""
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(Trouble, match="--out"):
-        RunFolder.create(tmp_path / "file", "reproduce")
+    with pytest.raises(AtonceError, match="--out"):
+        RunWriter.create(tmp_path / "file", "reproduce")
 
 
 def test_cells_and_scripts_survive_json() -> None:
     """What the driver writes is what the stage plays."""
-    cells = tuple(reproduction(0.1).cells)
+    cells = tuple(quick_plan(0.1).cells)
     assert cells == tuple(Cell.from_dict(json.loads(json.dumps(cell.to_dict()))) for cell in cells)
-    script = Script(Path("/r"), "async", 1, cells, ("a", "b"), 2.5)
-    assert script == Script.from_json(script.to_json())
+    script = Job(Path("/r"), "async", 1, cells, ("a", "b"), 2.5)
+    assert script == Job.from_json(script.to_json())
 
 
 def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,10 +263,10 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(tmp_path: Path, 
         raise OSError(28, "No space left on device")
 
     page = tmp_path / "index.html"
-    put(page, b"the old page")
+    write_atomic(page, b"the old page")
     monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(OSError, match="No space"):
-        put(page, b"the new page")
+        write_atomic(page, b"the new page")
     assert page.read_text(encoding="utf-8") == "the old page"
 
 
@@ -281,6 +283,6 @@ def test_the_gauge_adds_up_request_seconds(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_what_an_older_format_did_not_tell_is_unknown() -> None:
     """The stored example, of format 4, lacks the columns that came with 5."""
-    probe = load(Path(__file__).parent.parent / "results" / "example").probe
+    probe = load_run(Path(__file__).parent.parent / "results" / "example").probe
     assert probe.loop_cpu.isna().all()
     assert probe.cpu.notna().all()

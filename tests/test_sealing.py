@@ -11,11 +11,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from reports.metrics.run_data import load
+from reports.metrics.run_data import load_run
 from results import spool, spool_tables
 from results.schema import Status
-from results.spool_tables import SAMPLE_COLUMNS, Aside, Table, sample_of
-from results.store import RunFolder, in_arrow, write_table
+from results.spool_tables import SAMPLE_COLUMNS, RequestLineStore, SpoolTable, build_sample
+from results.store import RunWriter, to_arrow_table, write_table
 
 ORIGIN = 1000.0
 FACTS: dict[str, Any] = {
@@ -28,13 +28,13 @@ FACTS: dict[str, Any] = {
 }
 
 
-def plant(path: Path, count: int) -> RunFolder:
+def plant(path: Path, count: int) -> RunWriter:
     """Spools of two workers with all that may happen to a request, and of a probe that tells of a part of them."""
-    run = RunFolder(path, "run")
+    run = RunWriter(path, "run")
     path.mkdir()
     run.open(**FACTS)
-    run.facts["origin"] = ORIGIN
-    run.write()
+    run.metadata["origin"] = ORIGIN
+    run.write_metadata()
     rng = random.Random(1)  # noqa: S311 - repeatable
     told: dict[str, list[Any]] = {"probe/x-7": [["runtime", "x", {"loop": "asyncio"}], ["visit", "somebody else's", 1.0]]}
     told["load/w-0"] = [["mark", "c", "go", ORIGIN, 0, 0.0], ["mark", "c", "broken"]]
@@ -68,26 +68,26 @@ def plant(path: Path, count: int) -> RunFolder:
 
 def at_once(path: Path) -> pd.DataFrame:
     """The rows as they were made before: every line of the run in memory."""
-    visits = {line[1]: line[2:] for file in (path / "probe").iterdir() for line in spool.read(file) if line[0] == "visit"}
+    visits = {line[1]: line[2:] for file in (path / "probe").iterdir() for line in spool.read_spool(file) if line[0] == "visit"}
     rows = []
     for file in sorted((path / "samples").iterdir()):
         starts: dict[Any, list[Any]] = {}
         ends: dict[Any, list[Any]] = {}
-        for kind, seq, *words in spool.read(file):
+        for kind, seq, *words in spool.read_spool(file):
             (starts if kind in {"sent", "unsent"} else ends)[seq] = [kind, *words]
         every = [*starts.values(), *ends.values()]
         last = max(word for kind, *words in every if kind != "unsent" for word in words if isinstance(word, float))
         for seq, start in starts.items():
             if len(start) == 8:
                 end = ends.get(seq, ["given-up", last])
-                rows.append(sample_of(file.stem, seq, start, end, ORIGIN, visits.get(f"{file.stem}-{seq}")))
-    found: pd.DataFrame = in_arrow(Table(SAMPLE_COLUMNS, list(map(attrgetter(*SAMPLE_COLUMNS), rows)))).to_pandas()
+                rows.append(build_sample(file.stem, seq, start, end, ORIGIN, visits.get(f"{file.stem}-{seq}")))
+    found: pd.DataFrame = to_arrow_table(SpoolTable(SAMPLE_COLUMNS, list(map(attrgetter(*SAMPLE_COLUMNS), rows)))).to_pandas()
     return found
 
 
 def test_the_rows_are_those_of_all_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Values, types and order; what cannot be read is counted, and only once."""
-    monkeypatch.setattr(spool_tables, "PART", 7)
+    monkeypatch.setattr(spool_tables, "BATCH_ROWS", 7)
     run = plant(tmp_path / "run", 100)
     expected = at_once(run.path)
     assert expected.censored.sum() > 10
@@ -95,16 +95,16 @@ def test_the_rows_are_those_of_all_at_once(tmp_path: Path, monkeypatch: pytest.M
     file = pq.ParquetFile(run.path / "samples.parquet")
     assert max(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)) == 7
     pd.testing.assert_frame_equal(expected, file.read().to_pandas())
-    assert run.facts["troubles"] == ["6 lines of the spools could not be read and are left out."]
+    assert run.metadata["troubles"] == ["6 lines of the spools could not be read and are left out."]
 
 
 def test_a_run_that_was_never_sealed_reads_as_the_sealed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The report of a dead driver's run, from its spools."""
-    monkeypatch.setattr(spool_tables, "PART", 7)
+    monkeypatch.setattr(spool_tables, "BATCH_ROWS", 7)
     run = plant(tmp_path / "run", 100)
-    before = load(run.path)
+    before = load_run(run.path)
     run.close(Status.COMPLETE)
-    after = load(run.path)
+    after = load_run(run.path)
     assert before.run["troubles"] == after.run["troubles"]
     for name in ("samples", "load", "probe"):
         pd.testing.assert_frame_equal(getattr(before, name), getattr(after, name))
@@ -123,7 +123,7 @@ def peak_of_sealing(path: Path, count: int) -> int:
 
 def test_memory_does_not_grow_with_the_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five times as many requests, about the same memory: it is a part's."""
-    monkeypatch.setattr(spool_tables, "PART", 200, raising=False)
+    monkeypatch.setattr(spool_tables, "BATCH_ROWS", 200, raising=False)
     peak_of_sealing(tmp_path / "first", 400)  # what is imported then stays
     few, many = (peak_of_sealing(tmp_path / str(count), count) for count in (800, 4000))
     assert many < 1.3 * few
@@ -133,7 +133,7 @@ def test_a_table_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> No
     """Neither the file nor its draft; whoever comes next finds the spools."""
 
     def parts() -> Any:
-        yield Table(("worker", "t"), [("w", 1.0)])
+        yield SpoolTable(("worker", "t"), [("w", 1.0)])
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
@@ -143,7 +143,7 @@ def test_a_table_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> No
 
 def test_a_full_folder_for_temporary_files_is_an_os_error() -> None:
     """The driver has a sentence for those."""
-    aside = Aside()
+    aside = RequestLineStore()
     aside.file.execute("PRAGMA max_page_count = 20")
 
     def fill() -> None:

@@ -15,26 +15,26 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from reports.checks.model import Belief
-from reports.metrics.run_data import Evidence, load
+from reports.checks.model import TrustLevel
+from reports.metrics.run_data import RunData, load_run
 from reports.model import Goal, Report
-from reports.render.output import write
-from reports.render.page import page
-from reports.render.summary import summary
-from reports.render.terminal import show
-from reports.report import explain
-from reports.selfcheck import goals, resumed, standing
-from results.errors import Exit
+from reports.render.output import write_report_files
+from reports.render.page import render_page
+from reports.render.summary import build_summary
+from reports.render.terminal import print_report
+from reports.report import build_report
+from reports.selfcheck import from_server_clock, selfcheck_goals, to_server_clock
+from results.errors import ExitCode
 from results.schema import Cell
-from results.store import RunFolder
-from scenarios.plans.selfcheck import plan_of
-from scenarios.runner.run_plan import Settings, drive
+from results.store import RunWriter
+from scenarios.plans.selfcheck import selfcheck_plan
+from scenarios.runner.run_plan import Settings, execute_plan
 from tests.simulate_loads import Server
 from tests.simulate_loads import write as simulate
 from tests.test_report import SCHEMA
 
 ROOT = Path(__file__).resolve().parent.parent
-CELLS = plan_of().acts[0].cells
+CELLS = selfcheck_plan().sessions[0].cells
 FROZEN = [cell for cell in CELLS if "freeze_at" in cell.path]
 
 
@@ -43,9 +43,9 @@ def of(places: int) -> list[Cell]:
     return [cell for cell in CELLS if cell.path.startswith(f"/places/{places}?") and cell not in FROZEN]
 
 
-def verdicts(evidence: Evidence) -> dict[str, bool]:
+def verdicts(evidence: RunData) -> dict[str, bool]:
     """Which goals hold, by what they are about."""
-    return {one.name.rpartition(": ")[2]: one.holds for one in goals(evidence)}
+    return {one.name.rpartition(": ")[2]: one.is_met for one in selfcheck_goals(evidence)}
 
 
 LOOPS = {
@@ -65,15 +65,15 @@ def one_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return simulate(tmp_path_factory.mktemp("one"), of(1), Server(1, 0.1), command="selfcheck")
 
 
-def stamped(path: Path, service: float = 0.1) -> Evidence:
+def stamped(path: Path, service: float = 0.1) -> RunData:
     """A run with what the server recorded."""
-    evidence = load(path)
-    for rows in evidence.asked.values():
+    evidence = load_run(path)
+    for rows in evidence.requests_by_cell.values():
         rows["handler_start"], rows["handler_end"] = rows.done - service, rows.done
     return evidence
 
 
-def change(evidence: Evidence, cell: str, how: Callable[[pd.Series], pd.Series]) -> None:
+def change(evidence: RunData, cell: str, how: Callable[[pd.Series], pd.Series]) -> None:
     """Other moments of answer in one cell."""
     rows = evidence.rows(cell)
     rows["done"] = how(rows.done)
@@ -82,8 +82,8 @@ def change(evidence: Evidence, cell: str, how: Callable[[pd.Series], pd.Series])
 
 def test_an_honest_harness_meets_every_goal(one_place: Path) -> None:
     """Closed, open at two rates, overloaded: 5 + 6 + 3 goals."""
-    found = goals(stamped(one_place))
-    assert [one.name for one in found if not one.holds] == []
+    found = selfcheck_goals(stamped(one_place))
+    assert [one.name for one in found if not one.is_met] == []
     assert len(found) == 14
     assert {one.name.rpartition(": ")[2] for one in found} == LOOPS | QUEUE | PILE
 
@@ -91,8 +91,8 @@ def test_an_honest_harness_meets_every_goal(one_place: Path) -> None:
 @pytest.mark.parametrize(("places", "service"), [(6, 0.05), (40, 0.2)])
 def test_more_places_meet_their_goals_as_well(tmp_path: Path, places: int, service: float) -> None:
     """Two levels, the sweep, the service time, a single user."""
-    found = goals(stamped(simulate(tmp_path, of(places), Server(places, service), command="selfcheck"), service))
-    assert [one.holds for one in found] == [True] * 5
+    found = selfcheck_goals(stamped(simulate(tmp_path, of(places), Server(places, service), command="selfcheck"), service))
+    assert [one.is_met for one in found] == [True] * 5
     assert found[2].measured == pytest.approx(places, rel=0.03)
 
 
@@ -123,7 +123,9 @@ def test_latency_that_comes_from_nowhere_is_seen(one_place: Path, rate: int, sec
     """A client that stamps every answer of one load late, by a constant."""
     evidence = stamped(one_place)
     change(evidence, f"steady/places/1/{rate}", lambda done: done + seconds)
-    assert {one.name for one in goals(evidence) if not one.holds} == {f"GET /places/1 at {rate}/s: {name}" for name in missed}
+    assert {one.name for one in selfcheck_goals(evidence) if not one.is_met} == {
+        f"GET /places/1 at {rate}/s: {name}" for name in missed
+    }
 
 
 def test_an_overload_that_serves_too_little_is_seen(one_place: Path) -> None:
@@ -165,7 +167,7 @@ def stopping(sent: np.ndarray, begin: float, end: float, service: float = 0.005)
 )
 def test_a_stop_is_found_as_long_as_it_was(tmp_path: Path, stop: float, record: list[list[float]], missed: set[str]) -> None:
     """A real stop of 1 s, and none, against what the server says: from when to when, seconds after the 30th."""
-    evidence = load(simulate(tmp_path, FROZEN, Server(1, 0.005), command="selfcheck"))
+    evidence = load_run(simulate(tmp_path, FROZEN, Server(1, 0.005), command="selfcheck"))
     begin = float(evidence.rows(FROZEN[0].name).sent.min()) + 30
     change(evidence, FROZEN[0].name, lambda done: pd.Series(stopping(done_order(evidence), begin, begin + stop), done.index))
     evidence.run["targets"] = {"places": {"frozen": [[begin + one, begin + two] for one, two in record]}}
@@ -174,16 +176,16 @@ def test_a_stop_is_found_as_long_as_it_was(tmp_path: Path, stop: float, record: 
     assert set(found) == STOP
 
 
-def done_order(evidence: Evidence) -> np.ndarray:
+def done_order(evidence: RunData) -> np.ndarray:
     """The sends of the freezing cell, as they lie."""
     return evidence.rows(FROZEN[0].name).sent.to_numpy()
 
 
 def test_a_pool_of_unknown_size_misses_its_goal(tmp_path: Path) -> None:
     """FastAPI's server died before its probe said how many threads there are: a goal that is missed, and no crash."""
-    cells = [cell for cell in plan_of().acts[1].cells if cell.path.startswith("/sync")]
-    found = goals(load(simulate(tmp_path, cells, Server(40, 0.2), command="selfcheck")))
-    assert [(one.name, one.holds) for one in found] == [("GET /sync: records of the server", False)]
+    cells = [cell for cell in selfcheck_plan().sessions[1].cells if cell.path.startswith("/sync")]
+    found = selfcheck_goals(load_run(simulate(tmp_path, cells, Server(40, 0.2), command="selfcheck")))
+    assert [(one.name, one.is_met) for one in found] == [("GET /sync: records of the server", False)]
 
 
 @pytest.mark.parametrize("late", [0.004, 0.01])
@@ -192,33 +194,35 @@ def test_a_client_that_is_always_late_is_seen(one_place: Path, late: float) -> N
     evidence = stamped(one_place)
     for cell in CELLS:
         change(evidence, cell.name, lambda done: done + late)
-    assert "GET /places/1: one user, beyond the server's record" in {one.name for one in goals(evidence) if not one.holds}
+    assert "GET /places/1: one user, beyond the server's record" in {
+        one.name for one in selfcheck_goals(evidence) if not one.is_met
+    }
 
 
 def test_the_stopped_clock_goes_there_and_back() -> None:
     """Two stops, of 1 s and 2 s: moments outside them return to themselves, those inside to the stop's begin."""
     stops = [[10.0, 11.0], [20.0, 22.0]]
     moments = np.array([5.0, 10.5, 15.0, 21.0, 30.0])
-    assert standing(moments, stops).tolist() == [5.0, 10.0, 14.0, 19.0, 27.0]
-    assert resumed(standing(moments, stops), stops).tolist() == [5.0, 10.0, 15.0, 20.0, 30.0]
+    assert to_server_clock(moments, stops).tolist() == [5.0, 10.0, 14.0, 19.0, 27.0]
+    assert from_server_clock(to_server_clock(moments, stops), stops).tolist() == [5.0, 10.0, 15.0, 20.0, 30.0]
 
 
-def reported(path: Path, evidence: Evidence) -> Report:
+def reported(path: Path, evidence: RunData) -> Report:
     """The report of a run, with the goals of its evidence."""
-    return dataclasses.replace(explain(path), goals=goals(evidence))
+    return dataclasses.replace(build_report(path), goals=selfcheck_goals(evidence))
 
 
 def test_a_missed_goal_is_told_everywhere_and_exits_3(one_place: Path) -> None:
     """Terminal, page, summary and exit code; when all hold, 0."""
     good, bad = reported(one_place, stamped(one_place)), reported(one_place, stamped(one_place, 0.098))
-    assert good.trust.belief is not Belief.UNTRUSTED
-    assert (good.exit_code(), bad.exit_code()) == (Exit.FINE, Exit.UNTRUSTED)
+    assert good.trust.trust_level is not TrustLevel.UNTRUSTED
+    assert (good.exit_code(), bad.exit_code()) == (ExitCode.FINE, ExitCode.UNTRUSTED)
     out = StringIO()
-    show(bad, Console(file=out, width=140))
+    print_report(bad, Console(file=out, width=140))
     assert "missed" in out.getvalue()
-    assert "8 of 14 goals hold" in page(bad)
-    assert "14 of 14 goals hold" in page(good)
-    data = summary(bad)
+    assert "8 of 14 goals hold" in render_page(bad)
+    assert "14 of 14 goals hold" in render_page(good)
+    data = build_summary(bad)
     jsonschema.validate(data, json.loads(SCHEMA.read_text(encoding="utf-8")))
     assert [one["holds"] for one in data["gates"]].count(False) == 6  # the same four, and c / D in overload twice
     assert all(one["limit"][0] <= one["actual"] <= one["limit"][1] for one in data["gates"] if one["holds"])
@@ -227,7 +231,7 @@ def test_a_missed_goal_is_told_everywhere_and_exits_3(one_place: Path) -> None:
 def test_a_goal_without_a_truth_to_divide_by_has_no_share() -> None:
     """Nothing dropped: off by no per cent of nothing."""
     goal = Goal("dropped", 0, 2, 0, 0, "none", str)
-    assert (goal.off, goal.holds, goal.line[3:]) == (None, False, ("-", "none", "missed"))
+    assert (goal.relative_error, goal.is_met, goal.row[3:]) == (None, False, ("-", "none", "missed"))
 
 
 def test_the_command_line_leaves_with_3_for_a_missed_goal(tmp_path: Path) -> None:
@@ -240,16 +244,16 @@ def test_the_command_line_leaves_with_3_for_a_missed_goal(tmp_path: Path) -> Non
 
 def test_the_whole_plan_fits_five_minutes() -> None:
     """Start-up, drains and report included; every load of the issue is in it."""
-    plan = plan_of()
+    plan = selfcheck_plan()
     assert plan.estimate() <= 300
-    open_ = [(cell.arrivals.planned, cell.arrivals.seconds) for cell in plan.cells if cell.arrivals]
+    open_ = [(cell.arrivals.expected_requests, cell.arrivals.duration) for cell in plan.cells if cell.arrivals]
     assert open_ == [(360, 60), (420, 60), (360, 24), (6000, 60)]
 
 
 class Silence:
     """Nobody watches."""
 
-    def tell(self, step: str, seconds_done: float) -> None:
+    def on_progress(self, step: str, seconds_done: float) -> None:
         """Say nothing."""
 
 
@@ -257,16 +261,18 @@ class Silence:
 @pytest.mark.alone
 def test_a_short_check_of_real_servers_finds_their_truth(tmp_path: Path) -> None:
     """Of bare servers (FastAPI's pools: test_reproduce.py) all goals are there, and met at least by half; the stop is on record."""
-    run, plan = RunFolder.create(tmp_path, "selfcheck"), plan_of(0.05)
-    drive(dataclasses.replace(plan, acts=plan.acts[:1]), Settings(loop="asyncio", seed=1, server_env={}), run, Silence())
-    report = explain(run.path)
+    run, plan = RunWriter.create(tmp_path, "selfcheck"), selfcheck_plan(0.05)
+    execute_plan(
+        dataclasses.replace(plan, sessions=plan.sessions[:1]), Settings(loop="asyncio", seed=1, server_env={}), run, Silence()
+    )
+    report = build_report(run.path)
     assert len(report.goals) == 27
-    assert report.study.missing == ()
-    assert [one.line for one in report.goals if one.name.endswith("stopped") and not one.holds] == []
-    assert [one.line for one in report.goals if one.name.endswith("dropped") and one.measured > 2] == []  # due as the window closed
+    assert report.run_metrics.unfinished_cells == ()
+    assert [one.row for one in report.goals if one.name.endswith("stopped") and not one.is_met] == []
+    assert [one.row for one in report.goals if one.name.endswith("dropped") and one.measured > 2] == []  # due as the window closed
     for ends, far in ((("from the sweep",), 0.35), (("users", "recorded it", "stopped for 1 s: p99"), 0.5)):
-        assert [one.line for one in report.goals if one.name.endswith(ends) and abs(one.off or 0) > far] == []
-    ((begin, end),) = report.study.run["targets"]["places"]["frozen"]
+        assert [one.row for one in report.goals if one.name.endswith(ends) and abs(one.relative_error or 0) > far] == []
+    ((begin, end),) = report.run_metrics.run["targets"]["places"]["frozen"]
     assert 1.0 <= end - begin < 2.0
-    write(report)
+    write_report_files(report)
     assert "goals hold</h2>" in (run.path / "report" / "index.html").read_text(encoding="utf-8")

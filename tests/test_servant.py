@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from results.errors import Exit, Trouble
+from results.errors import AtonceError, ExitCode
 from scenarios.runner.supervise import wait_until_ready
 from scenarios.system import private_log
-from scenarios.system.child_process import servant
-from scenarios.system.private_log import Log, Words
-from scenarios.system.redact import masked
+from scenarios.system.child_process import supervised_process
+from scenarios.system.private_log import LogWriter, RunLog
+from scenarios.system.redact import redact_secrets
 from scenarios.system.supervisor import Supervisor
 from tests.processes import MARK, alive, free_port, gone_within, marked, new_mark
 
@@ -50,14 +50,14 @@ def test_an_app_is_not_ready_because_a_proxy_answers_for_it(tmp_path: Path, monk
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.server_port}")
         try:
-            with servant(SLEEP, **quiet(tmp_path, "")) as app, pytest.raises(Trouble) as trouble:
+            with supervised_process(SLEEP, **quiet(tmp_path, "")) as app, pytest.raises(AtonceError) as trouble:
                 wait_until_ready(
-                    app, f"http://127.0.0.1:{free_port()}", "/", Log.from_here(tmp_path / "log.txt"), lambda: None, 0.6
+                    app, f"http://127.0.0.1:{free_port()}", "/", RunLog.from_here(tmp_path / "log.txt"), lambda: None, 0.6
                 )
         finally:
             proxy.shutdown()
             thread.join()
-    assert trouble.value.code is Exit.TARGET
+    assert trouble.value.code is ExitCode.TARGET
     assert "did not answer within 1 s" in trouble.value.sentence
 
 
@@ -65,9 +65,9 @@ FAMILY = ("sh", "-c", "setsid sleep 600 & (sleep 600; true) & wait")  # a child,
 DRIVER = """
 import os, subprocess, sys
 from pathlib import Path
-from scenarios.system.child_process import servant
+from scenarios.system.child_process import supervised_process
 quiet = {"env": os.environ, "core": None, "stdin": subprocess.DEVNULL, "stdout": None}
-with servant(sys.argv[2:], folder=Path(sys.argv[1]), **quiet):
+with supervised_process(sys.argv[2:], folder=Path(sys.argv[1]), **quiet):
     sys.stdin.read()
 """
 
@@ -121,7 +121,7 @@ def test_kill_9_of_the_driver_leaves_nobody(tmp_path: Path, mark: str) -> None:
 def test_what_an_app_has_started_goes_with_it(tmp_path: Path, mark: str, ending: str) -> None:
     """When it is asked to end, and when it ends by itself."""
     command = (*FAMILY[:2], FAMILY[2].replace("wait", f"touch up; {ending}"))
-    with servant(command, **quiet(tmp_path, mark)) as app:
+    with supervised_process(command, **quiet(tmp_path, mark)) as app:
         wait_for((tmp_path / "up").exists)
         if ending == "exit 0":
             assert app.wait(60) == 0
@@ -150,7 +150,7 @@ else:
 def test_what_a_dead_app_has_started_may_tidy_up(tmp_path: Path, mark: str) -> None:
     """Such as the guardian of a database, with a folder of its own."""
     (tmp_path / "app.py").write_text(TIDY, encoding="utf-8")
-    with servant([sys.executable, str(tmp_path / "app.py")], **quiet(tmp_path, mark)) as app:
+    with supervised_process([sys.executable, str(tmp_path / "app.py")], **quiet(tmp_path, mark)) as app:
         assert app.wait(60) == 9
     assert gone_within(mark) == []
     assert not (tmp_path / "folder").exists()
@@ -180,7 +180,7 @@ def test_an_app_may_take_its_time_to_end(tmp_path: Path, mark: str) -> None:
 
     thread = threading.Thread(target=allow)
     thread.start()
-    with servant([sys.executable, "-c", SLOW], **quiet(tmp_path, mark, stop_within=60.0)) as app:
+    with supervised_process([sys.executable, "-c", SLOW], **quiet(tmp_path, mark, stop_within=60.0)) as app:
         wait_for((tmp_path / "up").exists)
     thread.join()
     assert (app.returncode, (tmp_path / "log.txt").read_text(encoding="utf-8")) == (0, "closed in good order\n")
@@ -188,7 +188,7 @@ def test_an_app_may_take_its_time_to_end(tmp_path: Path, mark: str) -> None:
 
 def test_an_app_that_does_not_end_is_killed_and_the_log_says_so(tmp_path: Path, mark: str) -> None:
     """After as long as was said."""
-    with servant([sys.executable, "-c", SLOW], **quiet(tmp_path, mark, stop_within=0.05)) as app:
+    with supervised_process([sys.executable, "-c", SLOW], **quiet(tmp_path, mark, stop_within=0.05)) as app:
         wait_for((tmp_path / "up").exists)
     assert app.returncode == -signal.SIGKILL
     assert "had not ended 0.05 s after SIGTERM, and was killed" in (tmp_path / "log.txt").read_text(encoding="utf-8")
@@ -200,20 +200,20 @@ def test_an_app_that_does_not_end_is_killed_and_the_log_says_so(tmp_path: Path, 
 )
 def test_it_ends_as_its_child_does(tmp_path: Path, mark: str, code: str, end: int) -> None:
     """An exit code, or a signal."""
-    with servant([sys.executable, "-c", code], **quiet(tmp_path, mark)) as app:
+    with supervised_process([sys.executable, "-c", code], **quiet(tmp_path, mark)) as app:
         assert app.wait(60) == end
 
 
 def test_ctrl_c_means_to_an_app_what_it_means_without_us(tmp_path: Path, mark: str) -> None:
     """The supervisor ignores it; the app, and what that starts, must not inherit this."""
     code = "import signal, sys; sys.exit(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
-    with servant([sys.executable, "-c", code], **quiet(tmp_path, mark)) as app:
+    with supervised_process([sys.executable, "-c", code], **quiet(tmp_path, mark)) as app:
         assert app.wait(60) == 0
 
 
 def test_a_command_that_cannot_be_run_says_so_in_the_log(tmp_path: Path, mark: str) -> None:
     """With a shell's exit code for that."""
-    with servant(["/not/there"], **quiet(tmp_path, mark)) as app:
+    with supervised_process(["/not/there"], **quiet(tmp_path, mark)) as app:
         assert app.wait(60) == 127
     assert "/not/there cannot be started ([Errno 2]" in (tmp_path / "log.txt").read_text(encoding="utf-8")
 
@@ -224,9 +224,9 @@ def test_what_an_app_says_is_masked_before_it_touches_the_disk(tmp_path: Path, m
     code = "import time; print('by geheim'); open('up', 'w'); time.sleep(600)"
     words = quiet(tmp_path, mark, secrets=("geheim",))
     words["env"]["PYTHONUNBUFFERED"] = "1"
-    with servant([sys.executable, "-c", code], **words) as app:
+    with supervised_process([sys.executable, "-c", code], **words) as app:
         wait_for((tmp_path / "up").exists)
-        app.catch_up()
+        app.flush_log()
         assert (log.read_text(encoding="utf-8"), oct(log.stat().st_mode)) == ("by ***\n", "0o100600")
 
 
@@ -235,12 +235,12 @@ def test_what_was_read_for_the_driver_is_not_missed_by_the_supervisor(tmp_path: 
     supervisor = Supervisor.__new__(Supervisor)
     supervisor.source, sink = os.pipe()
     os.set_blocking(supervisor.source, False)
-    supervisor.words = Words(str(tmp_path / "log"), ())
-    assert supervisor.read_words() is False
+    supervisor.log_writer = LogWriter(str(tmp_path / "log"), ())
+    assert supervisor.read_output() is False
     os.write(sink, b"said\n")
     supervisor.read_backlog()
     assert (tmp_path / "log").read_bytes() == b"said\n"
-    for end in (supervisor.source, sink, supervisor.words.file):
+    for end in (supervisor.source, sink, supervisor.log_writer.file):
         os.close(end)
 
 
@@ -255,23 +255,23 @@ def test_no_secret_is_missed_wherever_what_is_said_is_cut(words: list[str], cuts
     """Line by line, and where no line ends the log lags behind; nothing else is lost or changed."""
     said = "".join(words).encode()
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(private_log, "PIECE", 160)
-        words_ = Words(str(Path(folder, "log")), SECRETS)
+        patch.setattr(private_log, "CHUNK_BYTES", 160)
+        words_ = LogWriter(str(Path(folder, "log")), SECRETS)
         pieces = itertools.cycle(cuts)
         at = 0
         while at < len(said):
-            words_.take(said[at : (at := at + next(pieces))])
-        words_.take(b"", is_last=True)
+            words_.add_chunk(said[at : (at := at + next(pieces))])
+        words_.add_chunk(b"", is_last=True)
         os.close(words_.file)
         kept = Path(folder, "log").read_bytes()
-    assert kept == masked(said.decode(), SECRETS).encode()
+    assert kept == redact_secrets(said.decode(), SECRETS).encode()
 
 
 def test_an_app_is_read_on_when_the_disk_is_full() -> None:
     """What it says is lost, for it would stop otherwise."""
-    words = Words("/dev/full", ())
-    words.take(b"x\n" * 100_000)
-    words.take(b"y\n", is_last=True)
+    words = LogWriter("/dev/full", ())
+    words.add_chunk(b"x\n" * 100_000)
+    words.add_chunk(b"y\n", is_last=True)
     assert words.rest == b""
     os.close(words.file)
 
@@ -280,20 +280,20 @@ LEAVING = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
 import psutil
-from results.errors import guarded
-from scenarios.system.interrupt import interruptible
-from scenarios.system.child_process import servant
+from results.errors import run_cli
+from scenarios.system.interrupt import handle_stop_signals
+from scenarios.system.child_process import supervised_process
 def run():
     quiet = {"env": os.environ, "core": None, "stdin": subprocess.DEVNULL, "stdout": None}
     command = ("sh", "-c", "setsid sleep 60 & (sleep 60; true) & wait")
-    with interruptible(), servant(command, folder=Path(sys.argv[1]), **quiet):
+    with handle_stop_signals(), supervised_process(command, folder=Path(sys.argv[1]), **quiet):
         while [one.name() for one in psutil.Process().children(recursive=True)].count("sleep") < 2:
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
         print("still here", flush=True)
         os.kill(os.getpid(), signal.SIGINT)
         print("never")
-raise SystemExit(guarded(run))
+raise SystemExit(run_cli(run))
 """
 
 

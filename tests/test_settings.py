@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from atonce import app
-from results.config import settle
+from atonce import cli
+from results.config import apply_settings
 from tests.front import Here
 
 WRITTEN = """
@@ -26,8 +26,8 @@ def test_a_comma_separates_routes_and_nothing_that_may_hold_one(tmp_path: Path, 
     monkeypatch.setenv("ATONCE_ENV", "HOSTS=a,b")
     monkeypatch.setenv("ATONCE_PARAM", "ids=1,2")
     monkeypatch.setenv("ATONCE_ONLY", "/a/*,/b/*")
-    built = typer.main.get_command(app)
-    settle(built)
+    built = typer.main.get_command(cli)
+    apply_settings(built)
     assert built.context_settings["default_map"]["doctor"] == {
         "header": ["Accept: text/html, application/json"],
         "gate": ["p99(GET /x,y) < 250ms"],

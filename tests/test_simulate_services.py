@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from results.thresholds import FEW, MANY
+from results.thresholds import FEW_USERS, MANY_USERS
 from tests import simulate_services
 from tests.simulate_services import SERVICES, Server, crowd, examine, rate_between, seeded
 
@@ -45,11 +45,11 @@ def test_an_examination_has_the_doctors_own_levels_and_the_probes_looks(tmp_path
     """Full threads and a queue for them with many users only; the same seed tells the same."""
     server = Server(SERVICES["80 ms, 400 ms in 10 %"], threads=40)
     exam = examine(tmp_path / "a", server, 1)
-    assert {1, FEW, MANY} <= set(exam.looks)
-    assert exam.tokens == 40
-    few, many = exam.looks[FEW].inside, exam.looks[MANY].inside
+    assert {1, FEW_USERS, MANY_USERS} <= set(exam.levels)
+    assert exam.thread_tokens == 40
+    few, many = exam.levels[FEW_USERS].server_stats, exam.levels[MANY_USERS].server_stats
     assert few.threads == pytest.approx(8, abs=0.5)
     assert (few.threads_waiting, many.threads) == (0, 40)
     assert many.threads_waiting == pytest.approx(24, abs=2)
-    assert exam.looks[MANY].level.rate == pytest.approx(40 / 0.112, rel=0.15)
-    assert examine(tmp_path / "b", server, 1).looks == exam.looks
+    assert exam.levels[MANY_USERS].metrics.throughput == pytest.approx(40 / 0.112, rel=0.15)
+    assert examine(tmp_path / "b", server, 1).levels == exam.levels

@@ -22,8 +22,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi import routing as fastapi_routing
 
-from targets.agent.entrypoint import Lodger, Order
-from targets.agent.probe import Probe, Visit, current_visit, time_fastapi_handlers
+from targets.agent.entrypoint import AgentApp, AgentConfig
+from targets.agent.probe import Probe, RequestTrace, current_trace, time_fastapi_handlers
 from tests.test_probe import call
 
 STAMP = b"x-atonce-times"
@@ -224,10 +224,10 @@ WRITTEN: tuple[App, ...] = (
     *(breaks_off_late, gives_up, returns_something, looks_at_its_scope, meets_refusals),
 )
 APPS |= {getattr(one, "__name__", ""): one for one in WRITTEN}
-ORDER = Order("a", factory=False, home="", folder=os.devnull, act="a", secret="", watch=False)
+ORDER = AgentConfig("a", factory=False, home="", folder=os.devnull, act="a", secret="", watch=False)
 WRAPS: dict[str, Callable[[Any], Any]] = {
     "probe": Probe,
-    "probe and lodger": lambda app: Probe(Lodger(app, ORDER)),
+    "probe and lodger": lambda app: Probe(AgentApp(app, ORDER)),
 }
 
 
@@ -353,10 +353,10 @@ def test_a_lifespan_passes_as_it_is(name: str, wrap: str, monkeypatch: pytest.Mo
     heard = [{"type": f"lifespan.{word}"} for word in ("startup", "shutdown")]
     scopes: list[dict[str, Any]] = [{"type": "lifespan", "state": {}} for _ in range(2)]
 
-    async def stay_outside(_: Lodger) -> None:
+    async def stay_outside(_: AgentApp) -> None:
         """Neither described nor watched."""
 
-    monkeypatch.setattr(Lodger, "move_in", stay_outside)
+    monkeypatch.setattr(AgentApp, "on_started", stay_outside)
     bare = asyncio.run(traced(LIVES[name], lambda one: one, scopes[0], heard))
     assert bare == asyncio.run(traced(LIVES[name], WRAPS[wrap], scopes[1], heard))
     assert scopes[0] == scopes[1]
@@ -453,16 +453,16 @@ CALLS: dict[str, tuple[Endpoint, Call]] = {
 
 
 @contextlib.contextmanager
-def visiting() -> Iterator[Visit]:
+def visiting() -> Iterator[RequestTrace]:
     """A request in progress."""
 
     async def send(_message: Any) -> None:
         """Nobody listens."""
 
-    visit = Visit(http(), send)
-    token = current_visit.set(visit)
+    visit = RequestTrace(http(), send)
+    token = current_trace.set(visit)
     yield visit
-    current_visit.reset(token)
+    current_trace.reset(token)
 
 
 @pytest.mark.parametrize("has_pool", [True, False])
@@ -540,7 +540,7 @@ def test_a_route_that_asks_its_own_app_is_timed_as_a_whole() -> None:
 
     @app.get("/outer", response_model=None)
     async def outer() -> int:
-        visit = current_visit.get()
+        visit = current_trace.get()
         assert visit
         before = visit.handler_start
         await call(app, "/inner")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from results.unloaded import added_wait, quartiles, spread, unloaded
+from results.unloaded import added_wait, estimate_unloaded, latency_quartiles, relative_deviation
 
 Draw = Callable[[random.Random], float]
 LAWS: dict[str, tuple[Draw, float]] = {
@@ -25,9 +25,9 @@ def test_the_mean_is_seldom_above_what_so_few_requests_allow(name: str, alone: i
     dice = random.Random(f"{name}/{alone}")  # noqa: S311 - no secret
     above = below = 0
     for _ in range(TRIES):
-        found = unloaded([draw(dice) for _ in range(alone)], [draw(dice) for _ in range(130)])
+        found = estimate_unloaded([draw(dice) for _ in range(alone)], [draw(dice) for _ in range(130)])
         assert found is not None
-        above += truth > found.most
+        above += truth > found.worst_case
         below += truth < found.low
     assert above <= 0.09 * TRIES
     assert below <= 0.09 * TRIES
@@ -37,40 +37,40 @@ def test_students_interval_alone_would_miss_the_rare_slow_ones() -> None:
     """What the rule of three is for: most dozens of requests hold none of the slow ones, and look sure of themselves."""
     draw, truth = LAWS["80 ms, 1.2 s in 3 %"]
     dice = random.Random(1)  # noqa: S311 - no secret
-    found = [unloaded([draw(dice) + 0.001 * dice.random() for _ in range(13)]) for _ in range(TRIES)]
-    assert sum(one is not None and truth > one.most for one in found) > 0.5 * TRIES
+    found = [estimate_unloaded([draw(dice) + 0.001 * dice.random() for _ in range(13)]) for _ in range(TRIES)]
+    assert sum(one is not None and truth > one.worst_case for one in found) > 0.5 * TRIES
 
 
 def test_few_users_who_all_wait_add_nothing() -> None:
     """Behind a lock of one, eight users wait for eight: that is no slow request that the lone user missed."""
-    found = unloaded([0.1, 0.101] * 6, [0.8, 0.801] * 8)
+    found = estimate_unloaded([0.1, 0.101] * 6, [0.8, 0.801] * 8)
     assert found is not None
-    assert found.is_sure
-    assert found.most == pytest.approx(0.1005, rel=0.01)
+    assert found.is_precise
+    assert found.worst_case == pytest.approx(0.1005, rel=0.01)
 
 
 def test_a_single_request_is_as_sure_as_the_few_users_let_it_be() -> None:
     """No interval of its own; nothing at all is known where nobody asked alone."""
-    calm, wild = unloaded([0.1], [0.1] * 8), unloaded([0.1], [0.1] * 7 + [1.0])
+    calm, wild = estimate_unloaded([0.1], [0.1] * 8), estimate_unloaded([0.1], [0.1] * 7 + [1.0])
     assert calm is not None
-    assert calm.most == calm.low == 0.1
+    assert calm.worst_case == calm.low == 0.1
     assert wild is not None
-    assert wild.most == pytest.approx(1.0)
-    assert unloaded([]) is None
+    assert wild.worst_case == pytest.approx(1.0)
+    assert estimate_unloaded([]) is None
 
 
 def test_a_queue_moves_the_quartiles_and_slow_requests_do_not() -> None:
     """Most wait behind a pool; a slow one in ten leaves the others where they are, in the middle of a mixture as well."""
-    few = quartiles([0.08] * 9 + [0.4])
+    few = latency_quartiles([0.08] * 9 + [0.4])
     assert few is not None
-    assert added_wait(few, quartiles([0.08] * 18 + [0.4] * 2) or few) == 0.0
-    assert added_wait(few, quartiles([0.28] * 9 + [0.6]) or few) == pytest.approx(0.2)
-    half = quartiles([0.08] * 10 + [0.4] * 10) or few
-    assert added_wait(half, quartiles([0.08] * 9 + [0.4] * 11) or few) == 0.0  # its median alone jumps by 0.32 s
-    assert quartiles([0.1] * 7) is None
+    assert added_wait(few, latency_quartiles([0.08] * 18 + [0.4] * 2) or few) == 0.0
+    assert added_wait(few, latency_quartiles([0.28] * 9 + [0.6]) or few) == pytest.approx(0.2)
+    half = latency_quartiles([0.08] * 10 + [0.4] * 10) or few
+    assert added_wait(half, latency_quartiles([0.08] * 9 + [0.4] * 11) or few) == 0.0  # its median alone jumps by 0.32 s
+    assert latency_quartiles([0.1] * 7) is None
 
 
 def test_the_spread_is_the_deviation_over_the_mean() -> None:
     """0 where there is nothing to deviate from."""
-    assert spread([0.1, 0.3]) == pytest.approx(0.7071, abs=1e-4)
-    assert spread([0.1]) == spread([]) == spread([0.0, 0.0]) == 0.0
+    assert relative_deviation([0.1, 0.3]) == pytest.approx(0.7071, abs=1e-4)
+    assert relative_deviation([0.1]) == relative_deviation([]) == relative_deviation([0.0, 0.0]) == 0.0

@@ -26,10 +26,10 @@ import pytest
 import uvloop
 from fastapi import BackgroundTasks, Depends, FastAPI
 
-from reports.verdicts.culprit import Held, held, read_holds
-from targets.agent.stack_frames import Words, only_call_in, place_of
-from targets.agent.trace_log import Journal
-from targets.agent.watchdog import Watch
+from reports.verdicts.culprit import LoopHolds, read_holds, summarise_holds
+from targets.agent.stack_frames import FrameFormatter, find_only_call, line_and_call
+from targets.agent.trace_log import TraceLog
+from targets.agent.watchdog import Watchdog
 
 HERE = Path(__file__)
 BIG = {str(number): [number] * 20 for number in range(12_000)}
@@ -41,25 +41,25 @@ def watched(
     folder: Path,
     work: Callable[[], Awaitable[Any]],
     run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
-    until: Callable[[Held], bool] = lambda found: found.seconds > ENOUGH,
-) -> Held:
+    until: Callable[[LoopHolds], bool] = lambda found: found.seconds > ENOUGH,
+) -> LoopHolds:
     """What held a loop on which some work was done, each time in a task of its own, until that says enough or 10 s have passed.
 
     On a busy machine the watch may miss one hold, or see something else in it; of much evidence the most is right.
     """
-    found = Held(0.0, 0.0, ())
+    found = LoopHolds(0.0, 0.0, ())
 
     async def main() -> None:
         nonlocal found
-        watch = Watch(folder / "a-1.jsonl", HERE.parent)
+        watch = Watchdog(folder / "a-1.jsonl", HERE.parent)
         watch.start(asyncio.get_running_loop())
         begun = time.monotonic()
-        while not watch.depth and time.monotonic() < begun + 10:  # noqa: ASYNC110 - the watch has a thread, and no event
+        while not watch.loop_depth and time.monotonic() < begun + 10:  # noqa: ASYNC110 - the watch has a thread, and no event
             await asyncio.sleep(0.001)
         while time.monotonic() < begun + 10:
             await asyncio.create_task(in_a_task())
             await asyncio.sleep(0.011)
-            found = held(read_holds(folder, "a"), (0, 1e12), 0.0, [HERE.parent])
+            found = summarise_holds(read_holds(folder, "a"), (0, 1e12), 0.0, [HERE.parent])
             if until(found):
                 break
         watch.stop()
@@ -152,7 +152,7 @@ def test_whoever_holds_the_loop_is_named(tmp_path: Path, run: Any, work: Callabl
     async def hold() -> None:
         work()
 
-    worst = watched(tmp_path, hold, run).blames[0]
+    worst = watched(tmp_path, hold, run).culprits[0]
     assert (worst.file, worst.function, worst.line) == (HERE.name, work.__name__, marked(work.__name__))
     assert call == worst.call or sys.version_info < (3, 11)
     assert worst.library.startswith(below)
@@ -165,7 +165,7 @@ def test_c_code_that_keeps_the_gil_makes_blind(tmp_path: Path) -> None:
     async def hold() -> None:
         matches()
 
-    assert watched(tmp_path, hold).blames[0].blind > 0.5
+    assert watched(tmp_path, hold).culprits[0].blind > 0.5
 
 
 def test_a_collection_is_the_fault_of_no_line_but_of_one_that_asks_for_it(tmp_path: Path) -> None:
@@ -184,14 +184,14 @@ def test_a_collection_is_the_fault_of_no_line_but_of_one_that_asks_for_it(tmp_pa
     before = gc.get_threshold()
     gc.set_threshold(700, 1, 1)
     try:
-        met = watched(tmp_path / "met", meets, until=lambda found: found.collected > ENOUGH)
+        met = watched(tmp_path / "met", meets, until=lambda found: found.gc_seconds > ENOUGH)
         asked = watched(tmp_path / "asked", asks)
     finally:
         gc.set_threshold(*before)
     assert heap
-    assert met.collected > ENOUGH
-    assert met.seconds < met.collected / 4
-    assert (asked.blames[0].line, asked.collected < asked.seconds / 4) == (marked("asks"), True)
+    assert met.gc_seconds > ENOUGH
+    assert met.seconds < met.gc_seconds / 4
+    assert (asked.culprits[0].line, asked.gc_seconds < asked.seconds / 4) == (marked("asks"), True)
 
 
 def test_three_helpers_deep_in_a_home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,16 +209,18 @@ def test_three_helpers_deep_in_a_home_of_its_own(tmp_path: Path, monkeypatch: py
     async def hold() -> None:
         first()
 
-    worst = watched(tmp_path, hold).blames[0]
+    worst = watched(tmp_path, hold).culprits[0]
     assert (str(package / "deep.py"), 13, "third", "time.sleep") == (worst.file, worst.line, worst.function, worst.call)
-    words = Words(tmp_path / "home")
-    assert [words.is_mine(str(tmp_path / name)) for name in ("home/shop/deep.py", "home/venv/lib/site-packages/x.py", "x.py")] == [
+    words = FrameFormatter(tmp_path / "home")
+    assert [
+        words.is_user_code(str(tmp_path / name)) for name in ("home/shop/deep.py", "home/venv/lib/site-packages/x.py", "x.py")
+    ] == [
         True,
         False,
         False,
     ]
-    assert words.is_mine(json.__file__) is False
-    assert Words(Path(pytest.__file__).parent).is_mine(pytest.__file__)
+    assert words.is_user_code(json.__file__) is False
+    assert FrameFormatter(Path(pytest.__file__).parent).is_user_code(pytest.__file__)
 
 
 def fastapi_app() -> FastAPI:
@@ -279,16 +281,16 @@ async def ask(app: Any, path: str) -> None:
 def test_a_request_is_told_from_a_task_of_its_own(tmp_path: Path, path: str, line: str, elsewhere: int) -> None:
     """Middlewares, dependencies, handlers and Starlette's background tasks belong to a request; what the app starts does not."""
     app = fastapi_app()
-    worst = watched(tmp_path, lambda: ask(app, f"/{path}")).blames[0]
+    worst = watched(tmp_path, lambda: ask(app, f"/{path}")).culprits[0]
     assert (worst.line, worst.call) == (marked(line), "time.sleep")
-    assert elsewhere == worst.elsewhere
+    assert elsewhere == worst.outside_requests
 
 
 def test_the_framework_that_makes_an_answer_is_named(tmp_path: Path) -> None:
     """No line of the user's is accused of it, and not that of the middleware which waits for it."""
     app = fastapi_app()
     asyncio.run(ask(app, "/answer"))  # the first one imports what it needs
-    worst = watched(tmp_path, lambda: ask(app, "/answer")).blames[0]
+    worst = watched(tmp_path, lambda: ask(app, "/answer")).culprits[0]
     assert worst.is_serialising
     assert worst.file.startswith(("fastapi/", "starlette/"))
 
@@ -335,13 +337,13 @@ def test_threads_that_compute_delay_the_loop_and_nobody_on_it_is_accused(tmp_pat
     threads = [threading.Thread(target=compute) for _ in range(30)]
     for thread in threads:
         thread.start()
-    found = watched(tmp_path, healthy, run, lambda found: found.nobody > ENOUGH)
+    found = watched(tmp_path, healthy, run, lambda found: found.unattributed > ENOUGH)
     over.set()
     go.set()
     for thread in threads:
         thread.join()
-    assert found.nobody > ENOUGH
-    assert found.seconds < found.nobody / 4
+    assert found.unattributed > ENOUGH
+    assert found.seconds < found.unattributed / 4
 
 
 @pytest.mark.parametrize(
@@ -356,7 +358,7 @@ def test_threads_that_compute_delay_the_loop_and_nobody_on_it_is_accused(tmp_pat
 )
 def test_an_old_python_knows_a_call_by_its_line(line: str, call: str) -> None:
     """If there is one on it."""
-    assert call == only_call_in(line)
+    assert call == find_only_call(line)
 
 
 def test_an_instruction_without_a_line_counts_to_the_one_before() -> None:
@@ -371,7 +373,7 @@ def test_an_instruction_without_a_line_counts_to_the_one_before() -> None:
     code = tries.__code__
     bare = [2 * i for i, (line, *_) in enumerate(code.co_positions()) if line is None]
     assert bare
-    assert {place_of(code, last)[0] - code.co_firstlineno for last in bare} <= {2, 3, 4}
+    assert {line_and_call(code, last)[0] - code.co_firstlineno for last in bare} <= {2, 3, 4}
 
 
 def test_stopping_leaves_everything_as_it_was(tmp_path: Path) -> None:
@@ -381,7 +383,7 @@ def test_stopping_leaves_everything_as_it_was(tmp_path: Path) -> None:
     before = sys.getswitchinterval(), threading.active_count(), len(gc.callbacks)
 
     async def main() -> None:
-        watch = Watch(tmp_path / "file" / "a-1.jsonl", tmp_path)
+        watch = Watchdog(tmp_path / "file" / "a-1.jsonl", tmp_path)
         watch.start(asyncio.get_running_loop())
         await asyncio.sleep(0.05)
         watch.stop()
@@ -400,12 +402,12 @@ def test_a_watch_that_is_told_to_wait_changes_nothing_until_it_may_begin(tmp_pat
     seen: list[tuple[float, int, bool]] = []
 
     async def main() -> None:
-        watch = Watch(tmp_path / "a-1.jsonl", tmp_path)
+        watch = Watchdog(tmp_path / "a-1.jsonl", tmp_path)
         listeners = len(gc.callbacks)
         watch.start(asyncio.get_running_loop())
         for _ in range(2):
             await asyncio.sleep(0.5)
-            seen.append((sys.getswitchinterval(), len(gc.callbacks) - listeners, bool(watch.depth)))
+            seen.append((sys.getswitchinterval(), len(gc.callbacks) - listeners, bool(watch.loop_depth)))
             (tmp_path / "a.wait").unlink(missing_ok=True)
         watch.stop()
 
@@ -418,7 +420,7 @@ def test_a_watch_that_is_told_to_wait_changes_nothing_until_it_may_begin(tmp_pat
 def test_a_fork_meets_no_thread_of_the_guest(tmp_path: Path) -> None:
     """A warning from Python 3.12 on; the child keeps the app's switch interval, the parent its watch."""
     usual = sys.getswitchinterval()
-    watch, journal = Watch(tmp_path / "a-1.jsonl", tmp_path), Journal(str(tmp_path / "probe"))
+    watch, journal = Watchdog(tmp_path / "a-1.jsonl", tmp_path), TraceLog(str(tmp_path / "probe"))
     ends: list[int] = []
 
     async def main() -> None:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from reports.verdicts.culprit import held, read_holds
-from targets.agent.watchdog import Watch
+from reports.verdicts.culprit import read_holds, summarise_holds
+from targets.agent.watchdog import Watchdog
 
 HERE = Path(__file__)
 DATA = os.urandom(4000)
@@ -72,7 +72,7 @@ def trial(folder: Path, call: Callable[[], Any], stretch: float) -> Trial:
         took.append(by_turns(call, laps, times))
 
     async def main() -> None:
-        watch = Watch(folder / "a-1.jsonl", HERE.parent)
+        watch = Watchdog(folder / "a-1.jsonl", HERE.parent)
         watch.start(asyncio.get_running_loop())
         until = time.monotonic() + LASTS
         while time.monotonic() < until:
@@ -81,11 +81,11 @@ def trial(folder: Path, call: Callable[[], Any], stretch: float) -> Trial:
         watch.stop()
 
     asyncio.run(main())
-    found = held(read_holds(folder, "a"), (0, 1e12), 0.0, [HERE.parent])
-    calls = sum(one.share for one in found.blames if one.call and one.call != "compute" and "thread_time" not in one.call)
+    found = summarise_holds(read_holds(folder, "a"), (0, 1e12), 0.0, [HERE.parent])
+    calls = sum(one.share for one in found.culprits if one.call and one.call != "compute" and "thread_time" not in one.call)
     computed, called = (sum(times) for times in zip(*took, strict=True))
     true = computed + called
-    return Trial(found.blames[0].function, calls, called / true, found.seconds / true)
+    return Trial(found.culprits[0].function, calls, called / true, found.seconds / true)
 
 
 @pytest.mark.slow

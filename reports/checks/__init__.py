@@ -7,6 +7,6 @@ reads a `Study` and nothing else, so that a planted run can fail every one of th
 from reports.checks import answers, generator, host, stability
 from reports.checks.model import Check, CheckStatus
 
-CHECKS = (host.check, generator.check, answers.check, stability.check)
+CHECKS = (host.check_host, generator.check_generator, answers.check_answers, stability.check_stability)
 
 __all__ = ["CHECKS", "Check", "CheckStatus"]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reports.formatting import count, share
+from reports.formatting import format_count, format_share
 from results.schema import Scenario
 
 Limit = float | tuple[float, float]
@@ -35,8 +35,8 @@ class Check:
     pass_limit: Limit
     fail_limit: Limit
     why: str
-    in_words: Callable[[float], str] = share
-    is_finding: bool = False
+    format_value: Callable[[float], str] = format_share
+    is_informational: bool = False
     advice: str = ""  # what to do, where it is more than the usual
 
     @property
@@ -44,30 +44,30 @@ class Check:
         """Pass inside the first limit, fail outside the second; a finding never fails."""
         if self.value is None:
             return CheckStatus.UNKNOWN
-        if within(self.value, self.pass_limit):
+        if _is_within(self.value, self.pass_limit):
             return CheckStatus.PASS
-        return CheckStatus.WARN if self.is_finding or within(self.value, self.fail_limit) else CheckStatus.FAIL
+        return CheckStatus.WARN if self.is_informational or _is_within(self.value, self.fail_limit) else CheckStatus.FAIL
 
-    def told(self, limit: Limit) -> str:
+    def format_limit(self, limit: Limit) -> str:
         """A limit in words."""
         if not isinstance(limit, tuple):
-            return self.in_words(limit)
+            return self.format_value(limit)
         low, high = limit
-        return f"{self.in_words(low)} or more" if math.isinf(high) else f"{self.in_words(low)} to {self.in_words(high)}"
+        return f"{self.format_value(low)} or more" if math.isinf(high) else f"{self.format_value(low)} to {self.format_value(high)}"
 
     @property
     def remedy(self) -> str:
         """What to do when it does not pass."""
-        return "" if self.status is CheckStatus.PASS else self.advice or REMEDIES[self.id]
+        return "" if self.status is CheckStatus.PASS else self.advice or CHECK_REMEDIES[self.id]
 
 
-def within(value: float, limit: Limit) -> bool:
+def _is_within(value: float, limit: Limit) -> bool:
     """Whether a value keeps a limit."""
     low, high = limit if isinstance(limit, tuple) else (-limit, limit)
     return low <= value <= high
 
 
-REMEDIES = {
+CHECK_REMEDIES = {
     "V1": "Use a host whose monotonic clock is sound; do not believe any duration of this one.",
     "V2": "Give the generator a core of its own, stop what else runs, or ask for less.",
     "V3": "Ask for a lower rate, or spread it over more generator processes (plain Locust: --processes).",
@@ -95,7 +95,7 @@ REMEDIES = {
 }
 
 
-class Belief(StrEnum):
+class TrustLevel(StrEnum):
     """How far a run may be believed."""
 
     TRUSTED = "trusted"  # all checks of the headline's cells passed, and none failed elsewhere
@@ -104,80 +104,88 @@ class Belief(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class TrustReport:
     """All checks of a run, and what follows from them."""
 
     checks: tuple[Check, ...]
-    apart: frozenset[str] = frozenset()  # cells that carry single claims, and not the headline
+    separate_cells: frozenset[str] = frozenset()  # cells that carry single claims, and not the headline
 
     @property
-    def belief(self) -> Belief:
+    def trust_level(self) -> TrustLevel:
         """The worst check of what carries the headline: not the empty route's cell, which V19 judges; findings decide nothing.
 
         A cell that stands apart takes no verdict but that of its claims, and makes the run suspect at worst; its warnings stand
         beside its claims.
         """
-        counted = [one for one in self.checks if not one.cell.startswith(f"{Scenario.FLOOR}/")]
-        worst = belief(tuple(one for one in counted if one.cell not in self.apart))
-        broken = any(one.status is CheckStatus.FAIL and not one.is_finding for one in counted)
-        return Belief.SUSPECT if worst is Belief.TRUSTED and broken else worst
+        counted = [check for check in self.checks if not check.cell.startswith(f"{Scenario.FLOOR}/")]
+        worst = worst_trust_level(tuple(check for check in counted if check.cell not in self.separate_cells))
+        broken = any(check.status is CheckStatus.FAIL and not check.is_informational for check in counted)
+        return TrustLevel.SUSPECT if worst is TrustLevel.TRUSTED and broken else worst
 
-    def concerning(self, needs: tuple[str, ...], status: CheckStatus) -> list[Check]:
+    def checks_for(self, needs: tuple[str, ...], status: CheckStatus) -> list[Check]:
         """Checks with a status of what a claim needs (beginnings of cells' names), the neighbours beside it included."""
         variants = {need.split("/")[1] for need in needs if need.count("/") > 1}
-        found = []
-        for one in self.checks:
-            if one.status is status and not one.is_finding:
-                scenario, _, level = one.cell.partition("/")
-                beside = scenario == Scenario.NEIGHBOURS and level.partition("/")[0] in variants
-                found += [one] if beside or any(one.cell.startswith(need) for need in needs) else []
-        return found
+        matches = []
+        for check in self.checks:
+            if check.status is status and not check.is_informational:
+                scenario, _, level = check.cell.partition("/")
+                is_beside = scenario == Scenario.NEIGHBOURS and level.partition("/")[0] in variants
+                matches += [check] if is_beside or any(check.cell.startswith(need) for need in needs) else []
+        return matches
 
-    def fault(self, needs: tuple[str, ...]) -> Check | None:
+    def first_failure(self, needs: tuple[str, ...]) -> Check | None:
         """The first failed check of what a claim needs."""
-        return next(iter(self.concerning(needs, CheckStatus.FAIL)), None)
+        return next(iter(self.checks_for(needs, CheckStatus.FAIL)), None)
 
     @property
-    def cells(self) -> dict[str, Belief]:
+    def trust_by_cell(self) -> dict[str, TrustLevel]:
         """How far each cell may be believed; `*` is the run as a whole."""
-        names = dict.fromkeys(one.cell for one in self.checks)
-        return {cell: belief(tuple(one for one in self.checks if one.cell == cell)) for cell in names}
+        names = dict.fromkeys(check.cell for check in self.checks)
+        return {cell: worst_trust_level(tuple(check for check in self.checks if check.cell == cell)) for cell in names}
 
     @property
-    def doubts(self) -> list[Check]:
+    def problem_checks(self) -> list[Check]:
         """The checks that failed, then those that warn."""
         order = [CheckStatus.FAIL, CheckStatus.WARN]
-        found = [one for one in self.checks if one.status in order and not one.is_finding and one not in self.beside]
-        return sorted(found, key=lambda one: order.index(one.status))
+        problems = [
+            check
+            for check in self.checks
+            if check.status in order and not check.is_informational and check not in self.separate_warnings
+        ]
+        return sorted(problems, key=lambda check: order.index(check.status))
 
     @property
-    def beside(self) -> list[Check]:
+    def separate_warnings(self) -> list[Check]:
         """Warnings of cells that stand apart: each is told beside the claims that need it."""
-        return [one for one in self.checks if one.status is CheckStatus.WARN and one.cell in self.apart and not one.is_finding]
+        return [
+            check
+            for check in self.checks
+            if check.status is CheckStatus.WARN and check.cell in self.separate_cells and not check.is_informational
+        ]
 
     @property
-    def impossible(self) -> list[str]:
+    def unavailable_checks(self) -> list[str]:
         """What could not be checked, each thing once, and why."""
-        unknown = [one for one in self.checks if one.status is CheckStatus.UNKNOWN]
-        return list(dict.fromkeys(f"{one.id} {one.name}: {one.why}" for one in unknown))
+        unknown = [check for check in self.checks if check.status is CheckStatus.UNKNOWN]
+        return list(dict.fromkeys(f"{check.id} {check.name}: {check.why}" for check in unknown))
 
     @property
-    def findings(self) -> list[Check]:
+    def informational(self) -> list[Check]:
         """What the checks found out about the server, which changes words and never trust."""
-        return [one for one in self.checks if one.is_finding and one.status is CheckStatus.WARN]
+        return [check for check in self.checks if check.is_informational and check.status is CheckStatus.WARN]
 
     @property
     def sentence(self) -> str:
         """How many checks this rests on, and how many could not be made."""
-        asked = [one for one in self.checks if not one.is_finding]
-        passed, unknown = (sum(one.status is status for one in asked) for status in (CheckStatus.PASS, CheckStatus.UNKNOWN))
+        asked = [check for check in self.checks if not check.is_informational]
+        passed, unknown = (sum(check.status is status for check in asked) for status in (CheckStatus.PASS, CheckStatus.UNKNOWN))
         rest = f", {unknown} not possible here" if unknown else ""
-        return f"{passed} of {count(len(asked) - unknown, 'check')} passed{rest}"
+        return f"{passed} of {format_count(len(asked) - unknown, 'check')} passed{rest}"
 
 
-def belief(checks: tuple[Check, ...]) -> Belief:
+def worst_trust_level(checks: tuple[Check, ...]) -> TrustLevel:
     """What a set of checks amounts to."""
-    found = {one.status for one in checks if not one.is_finding}
-    if CheckStatus.FAIL in found:
-        return Belief.UNTRUSTED
-    return Belief.SUSPECT if CheckStatus.WARN in found else Belief.TRUSTED
+    statuses = {check.status for check in checks if not check.is_informational}
+    if CheckStatus.FAIL in statuses:
+        return TrustLevel.UNTRUSTED
+    return TrustLevel.SUSPECT if CheckStatus.WARN in statuses else TrustLevel.TRUSTED

@@ -5,11 +5,11 @@ run prints its reasons and no other verdict. A check that this machine cannot ma
 """
 
 from reports.checks import CHECKS
-from reports.checks.model import Trust
-from reports.metrics.model import Study
+from reports.checks.model import TrustReport
+from reports.metrics.model import RunMetrics
 from results.schema import Cell, Scenario, is_experiment
 
-OF_THE_LOAD = (
+_LOAD_CHECKS = (
     "V1",
     "V2",
     "V3",
@@ -23,13 +23,16 @@ OF_THE_LOAD = (
 )  # what an examination rests on; all else is its finding
 
 
-def trust(study: Study) -> Trust:
+def assess_trust(run_metrics: RunMetrics) -> TrustReport:
     """Check every cell that was measured, and the run as a whole."""
-    checks, cells = tuple(one for check in CHECKS for one in check(study)), map(Cell.from_dict, study.run["plan"]["cells"])
-    apart: list[Cell] = []
-    if study.run["command"] == "doctor":  # each route stands apart: what fails in its cells takes its verdict, and no other's
-        checks = tuple(one for one in checks if one.id in OF_THE_LOAD)
-        apart = [one for one in cells if one.scenario is not Scenario.NEIGHBOURS]
-    elif study.run["command"] == "reproduce" and study.routes:
-        apart = [one for one in cells if is_experiment(one.variant)]
-    return Trust(checks, frozenset(name for one in apart for name in (one.name, one.aside)))
+    checks, cells = (
+        tuple(item for check in CHECKS for item in check(run_metrics)),
+        map(Cell.from_dict, run_metrics.run["plan"]["cells"]),
+    )
+    separate: list[Cell] = []
+    if run_metrics.run["command"] == "doctor":  # each route stands apart: what fails in its cells takes its verdict, and no other's
+        checks = tuple(item for item in checks if item.id in _LOAD_CHECKS)
+        separate = [item for item in cells if item.scenario is not Scenario.NEIGHBOURS]
+    elif run_metrics.run["command"] == "reproduce" and run_metrics.routes:
+        separate = [item for item in cells if is_experiment(item.variant)]
+    return TrustReport(checks, frozenset(name for item in separate for name in (item.name, item.neighbour_cell_name)))

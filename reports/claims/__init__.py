@@ -7,7 +7,7 @@ lesson does not mention; refuted; untested, with the missing part named.
 
 from collections.abc import Callable, Iterator
 
-from reports.claims.model import Claim, Judged, Outcome, judge
+from reports.claims.model import Claim, ClaimOutcome, EvaluatedClaim, judge_claim
 from reports.claims.waiting import (
     async_many,
     await_in_def,
@@ -33,35 +33,35 @@ from reports.claims.work import (
     requests_blocks,
     sync_session_blocks,
 )
-from results.errors import Exit, Trouble
+from results.errors import AtonceError, ExitCode
 
 CLAIMS: tuple[Claim, ...] = tuple(
-    one.CLAIM
-    for one in (
+    module.CLAIM
+    for module in (
         *(blocks_loop, serial_queue, latency_spike, async_many, def_pool, to_thread_free, overhead),
         *(requests_blocks, httpx_frees, aiohttp_frees, client_reuse),
         *(sync_session_blocks, async_session_frees, file_read_blocks, cpu_blocks, process_pool_frees),
         *(forgotten_await, gather_overlaps, await_in_def, server_timer_blind, loop_fairness),
     )
 )
-__all__ = ["CLAIMS", "Claim", "Judged", "Outcome", "judge", "listing", "named", "needs_of"]
+__all__ = ["CLAIMS", "Claim", "ClaimOutcome", "EvaluatedClaim", "claim_lines", "claim_needs", "judge_claim", "select_claims"]
 
 
-def named(ids: list[str]) -> list[Claim]:
+def select_claims(ids: list[str]) -> list[Claim]:
     """The claims with these ids. Raises Trouble for one that there is not."""
-    known = {one.id: one for one in CLAIMS}
-    if strange := [one for one in ids if one not in known]:
-        raise Trouble(f"There is no claim {strange[0]!r}. There are: {', '.join(known)}", Exit.USAGE)
-    return [known[one] for one in ids]
+    claims_by_id = {claim.id: claim for claim in CLAIMS}
+    if unknown := [claim for claim in ids if claim not in claims_by_id]:
+        raise AtonceError(f"There is no claim {unknown[0]!r}. There are: {', '.join(claims_by_id)}", ExitCode.USAGE)
+    return [claims_by_id[claim] for claim in ids]
 
 
-def needs_of(ids: list[str]) -> set[str]:
+def claim_needs(ids: list[str]) -> set[str]:
     """All that some claims need together."""
-    return {need for one in named(ids) for need in one.needs}
+    return {need for claim in select_claims(ids) for need in claim.needs}
 
 
-def listing(estimate: Callable[[set[str]], float]) -> Iterator[str]:
+def claim_lines(estimate: Callable[[set[str]], float]) -> Iterator[str]:
     """Every claim on a line, with the seconds that it takes alone."""
-    for one in CLAIMS:
-        yield f"{one.id:<20} {estimate(set(one.needs)):>3.0f} s  {one.sentence}"
+    for claim in CLAIMS:
+        yield f"{claim.id:<20} {estimate(set(claim.needs)):>3.0f} s  {claim.sentence}"
     yield f"next: atonce claims {CLAIMS[0].id}"

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from reports.checks.model import Belief, CheckStatus, Trust
-from reports.formatting import between, places, seconds, times
-from reports.metrics.model import Bystander, Level, Route, Study
+from reports.checks.model import CheckStatus, TrustLevel, TrustReport
+from reports.formatting import format_ratio, format_seconds, format_served_at_once, format_with_interval
+from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics, RunMetrics
 from reports.stats.intervals import Interval
 
 
-class Outcome(StrEnum):
+class ClaimOutcome(StrEnum):
     """What became of a claim."""
 
     CONFIRMED = "confirmed"  # measured as stated
@@ -20,12 +20,12 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class ClaimResult:
     """What theory predicts, what was measured, and what follows."""
 
     predicted: str
     measured: str
-    outcome: Outcome
+    outcome: ClaimOutcome
     why: str
     bars: tuple[tuple[str, float], ...] = ()  # a small picture, where it says it faster: what, and how many at once (or how long)
 
@@ -37,110 +37,116 @@ class Claim:
     id: str
     sentence: str
     source: str
-    judge: Callable[[Study], Judgement]
+    judge: Callable[[RunMetrics], ClaimResult]
     needs: tuple[str, ...]  # what must be measured for it: beginnings of cells' names, `asked/<act>` for questions
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class EvaluatedClaim:
     """A claim and its judgement."""
 
     claim: Claim
-    judgement: Judgement
+    result: ClaimResult
 
 
-class Untestable(Exception):  # noqa: N818 - not an error: the claim is untested
+class MissingData(Exception):  # noqa: N818 - not an error: the claim is untested
     """Raised by a judge who misses a part; its words name the part."""
 
 
-def judge(claim: Claim, study: Study, trust: Trust) -> Judged:
+def judge_claim(claim: Claim, run_metrics: RunMetrics, trust: TrustReport) -> EvaluatedClaim:
     """Judge one claim; what is missing makes it untested, never confirmed, and so does a run, or a cell, that cannot be trusted."""
-    if trust.belief is Belief.UNTRUSTED:
-        return Judged(claim, Judgement("-", "-", Outcome.UNTESTED, "the run cannot be trusted"))
-    if fault := trust.fault(claim.needs):
+    if trust.trust_level is TrustLevel.UNTRUSTED:
+        return EvaluatedClaim(claim, ClaimResult("-", "-", ClaimOutcome.UNTESTED, "the run cannot be trusted"))
+    if fault := trust.first_failure(claim.needs):
         why = f"what it needs cannot be trusted: {fault.id} {fault.name}, {fault.cell}: {fault.why}"
-        return Judged(claim, Judgement("-", "-", Outcome.UNTESTED, why))
-    if absent := study.absent(claim.needs):
-        return Judged(claim, Judgement("-", "-", Outcome.UNTESTED, absent))
-    warned = list(dict.fromkeys(f"{one.id} {one.name}" for one in trust.concerning(claim.needs, CheckStatus.WARN)))
+        return EvaluatedClaim(claim, ClaimResult("-", "-", ClaimOutcome.UNTESTED, why))
+    if absent := run_metrics.absence_reason(claim.needs):
+        return EvaluatedClaim(claim, ClaimResult("-", "-", ClaimOutcome.UNTESTED, absent))
+    warnings = list(dict.fromkeys(f"{check.id} {check.name}" for check in trust.checks_for(claim.needs, CheckStatus.WARN)))
     try:
-        found = claim.judge(study)
-        return Judged(claim, replace(found, why=f"{found.why} (in doubt: {', '.join(warned)})") if warned else found)
-    except Untestable as missing:
-        return Judged(claim, Judgement("-", "-", Outcome.UNTESTED, f"missing from this run: {missing}"))
+        result = claim.judge(run_metrics)
+        return EvaluatedClaim(claim, replace(result, why=f"{result.why} (in doubt: {', '.join(warnings)})") if warnings else result)
+    except MissingData as missing:
+        return EvaluatedClaim(claim, ClaimResult("-", "-", ClaimOutcome.UNTESTED, f"missing from this run: {missing}"))
 
 
-def measured_route(study: Study, variant: str) -> tuple[Route, Level, float, float]:
+def measured_route(run_metrics: RunMetrics, variant: str) -> tuple[RouteMetrics, CrowdMetrics, float, float]:
     """A route with its top level, service time (seconds) and served at once. Raises Untestable when one is missing."""
-    route = study.route(variant)
-    if route is None or route.top is None or route.top.users == 1 or route.service is None or route.served is None:
-        raise Untestable(f"the crowd on /{variant}")
-    return route, route.top, route.service, route.served
+    route = run_metrics.find_route(variant)
+    if (
+        route is None
+        or route.top_level is None
+        or route.top_level.users == 1
+        or route.unloaded_mean is None
+        or route.served_at_once is None
+    ):
+        raise MissingData(f"the crowd on /{variant}")
+    return route, route.top_level, route.unloaded_mean, route.served_at_once
 
 
-def alone(study: Study, variant: str, unit: float) -> tuple[float, Interval | None]:
+def relative_unloaded_mean(run_metrics: RunMetrics, variant: str, unit: float) -> tuple[float, Interval | None]:
     """The unloaded latency of an experiment in units of so many seconds, with its interval. Raises Untestable without one."""
-    route = study.route(variant)
-    if route is None or route.service is None:
-        raise Untestable(f"one user on /{variant}")
-    low, high = route.services or (None, None)
-    return route.service / unit, (low / unit, high / unit) if low and high else None
+    route = run_metrics.find_route(variant)
+    if route is None or route.unloaded_mean is None:
+        raise MissingData(f"one user on /{variant}")
+    low, high = route.unloaded_interval or (None, None)
+    return route.unloaded_mean / unit, (low / unit, high / unit) if low and high else None
 
 
-def neighbour(route: Route, kind: str) -> tuple[Bystander, float]:
+def measured_neighbour(route: RouteMetrics, kind: str) -> tuple[NeighbourMetrics, float]:
     """One neighbour and how many times longer its p90 became. Raises Untestable without enough pings."""
-    found = route.bystanders.get(kind)
-    if found is None or found.ratio is None:
-        raise Untestable(f"the {kind} neighbour beside {route.route}")
-    return found, found.ratio
+    metrics = route.neighbours.get(kind)
+    if metrics is None or metrics.slowdown is None:
+        raise MissingData(f"the {kind} neighbour beside {route.route}")
+    return metrics, metrics.slowdown
 
 
-def at_once(route: Route) -> str:
+def format_served_interval(route: RouteMetrics) -> str:
     """Served at once with its interval; at least so many where nobody had to wait."""
-    words = between(route.served or 0.0, route.served_between)
-    return words if route.capacity else f">= {places(route.served or 0.0)}"
+    text = format_with_interval(route.served_at_once or 0.0, route.served_at_once_interval)
+    return text if route.capacity else f">= {format_served_at_once(route.served_at_once or 0.0)}"
 
 
-CALM = 0.010  # seconds: a neighbour's p90 below this is calm on any machine
-CALM_RATIO = 3.0  # or up to this many times its idle p90: the core is shared, after all
+_CALM_P90 = 0.010  # seconds: a neighbour's p90 below this is calm on any machine
+_CALM_RATIO = 3.0  # or up to this many times its idle p90: the core is shared, after all
 FROZEN_RATIO = 20.0  # a neighbour of a held loop waits for whole service times, not for a few milliseconds
 
 
-def is_calm(found: Bystander) -> bool:
+def is_neighbour_calm(neighbour: NeighbourMetrics) -> bool:
     """Whether a neighbour hardly noticed the load."""
-    assert found.loaded and found.idle  # noqa: S101, PT018 - `neighbour` saw to it
-    return found.loaded.high <= max(CALM, CALM_RATIO * found.idle.low)
+    assert neighbour.loaded and neighbour.idle  # noqa: S101, PT018 - `neighbour` saw to it
+    return neighbour.loaded.high <= max(_CALM_P90, _CALM_RATIO * neighbour.idle.low)
 
 
-def felt(found: Bystander) -> str:
+def format_neighbour_p90(neighbour: NeighbourMetrics) -> str:
     """A neighbour's p90, idle and loaded, in words."""
-    assert found.loaded and found.idle and found.ratio  # noqa: S101, PT018 - `neighbour` saw to it
-    at_least = "" if found.loaded.exact else ">= "
-    return f"{found.kind} neighbour p90 {seconds(found.idle.low)} -> {at_least}{seconds(found.loaded.low)} ({times(found.ratio)})"
+    assert neighbour.loaded and neighbour.idle and neighbour.slowdown  # noqa: S101, PT018 - `neighbour` saw to it
+    at_least = "" if neighbour.loaded.exact else ">= "
+    return f"{neighbour.kind} neighbour p90 {format_seconds(neighbour.idle.low)} -> {at_least}{format_seconds(neighbour.loaded.low)} ({format_ratio(neighbour.slowdown)})"
 
 
 POOL_TOLERANCE = 0.10  # how near the plateau must lie to the documented size of the pool
 
 
-def judge_pool(study: Study, variant: str, places: int, formula: str, limit: str) -> Judgement:
+def judge_pool(run_metrics: RunMetrics, variant: str, pool_size: int, formula: str, limit: str) -> ClaimResult:
     """A pool that leaves the loop free, up to its documented size: true, with a limit that the lesson leaves out.
 
     `formula` says where the size comes from, `limit` what happens past it. The size is the documented one, never what
     the app reports: a widened pool must refute the claim.
     """
-    route, top, _, served = measured_route(study, variant)
-    if top.users < places * (1 + POOL_TOLERANCE):
-        raise Untestable(f"more than {places} users on /{variant}")
-    beside, _ = neighbour(route, "async")
-    holds = is_calm(beside) and near(served, places, POOL_TOLERANCE)
-    return Judgement(
-        predicted=f"{formula} = {places} at once; the async neighbour calm",
-        measured=f"{at_once(route)} at once with {top.users} users; {felt(beside)}",
-        outcome=Outcome.NUANCED if holds else Outcome.REFUTED,
+    route, top, _, served = measured_route(run_metrics, variant)
+    if top.users < pool_size * (1 + POOL_TOLERANCE):
+        raise MissingData(f"more than {pool_size} users on /{variant}")
+    async_neighbour, _ = measured_neighbour(route, "async")
+    holds = is_neighbour_calm(async_neighbour) and is_near(served, pool_size, POOL_TOLERANCE)
+    return ClaimResult(
+        predicted=f"{formula} = {pool_size} at once; the async neighbour calm",
+        measured=f"{format_served_interval(route)} at once with {top.users} users; {format_neighbour_p90(async_neighbour)}",
+        outcome=ClaimOutcome.NUANCED if holds else ClaimOutcome.REFUTED,
         why=limit if holds else "the loop was not left free, or the pool does not have the documented size",
     )
 
 
-def near(value: float, wanted: float, tolerance: float) -> bool:
+def is_near(value: float, expected: float, tolerance: float) -> bool:
     """Whether a value lies within a relative tolerance of what was predicted."""
-    return abs(value / wanted - 1) <= tolerance
+    return abs(value / expected - 1) <= tolerance

@@ -12,22 +12,22 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from reports.formatting import number, places, seconds, share, times
-from reports.gates.metrics import Entry, Reading, readings, told
-from results.errors import Exit
-from results.gate_expression import COMPARE, METRICS, Gate, Kind, parse
+from reports.formatting import format_number, format_ratio, format_seconds, format_served_at_once, format_share
+from reports.gates.metrics import Entry, MetricValue, format_metric_value, metric_values
+from results.errors import ExitCode
+from results.gate_expression import COMPARISONS, METRICS, Gate, MetricKind, parse_gate
 
-IN_WORDS: dict[Kind, Callable[[Any], str]] = {
-    Kind.TIME: seconds,
-    Kind.SHARE: share,
-    Kind.RATE: lambda rate: f"{number(rate)}/s",
-    Kind.RATIO: times,
-    Kind.COUNT: places,
+_FORMATTERS: dict[MetricKind, Callable[[Any], str]] = {
+    MetricKind.TIME: format_seconds,
+    MetricKind.SHARE: format_share,
+    MetricKind.RATE: lambda rate: f"{format_number(rate)}/s",
+    MetricKind.RATIO: format_ratio,
+    MetricKind.COUNT: format_served_at_once,
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ruling:
+class GateResult:
     """What became of a gate, by the route that decides it. `margin` is a share of the limit, negative where it is broken."""
 
     expression: str
@@ -41,104 +41,106 @@ class Ruling:
     words: str
 
     @property
-    def weight(self) -> tuple[int, float]:
+    def severity_key(self) -> tuple[int, float]:
         """The smallest decides: what fails, then what is not known, then what holds; the narrowest of each."""
         order = [(False, False), (False, True), (None, False), (True, True), (True, False)]
         return order.index((self.holds, self.borderline)), self.margin or 0.0
 
 
-def rulings(expressions: Iterable[str], data: Entry) -> list[Entry]:
+def evaluate_gates(expressions: Iterable[str], data: Entry) -> list[Entry]:
     """The `gates` of a summary."""
-    return [asdict(judge(parse(one), data)) for one in expressions]
+    return [asdict(evaluate_gate(parse_gate(expression), data)) for expression in expressions]
 
 
-def strictly(data: Entry) -> Entry:
+def apply_strict(data: Entry) -> Entry:
     """The same summary, where a borderline gate is inconclusive."""
-    return {**data, "gates": [{**one, "holds": None} if one.get("borderline") else one for one in data["gates"]]}
+    return {**data, "gates": [{**gate, "holds": None} if gate.get("borderline") else gate for gate in data["gates"]]}
 
 
-def exit_code(data: Entry) -> Exit:
+def gates_exit_code(data: Entry) -> ExitCode:
     """What the gates mean: 1 when one failed, else 3 when one is inconclusive."""
-    found = [one["holds"] for one in data["gates"]]
-    return Exit.FAILED if False in found else Exit.UNTRUSTED if None in found else Exit.FINE
+    outcomes = [gate["holds"] for gate in data["gates"]]
+    return ExitCode.FAILED if False in outcomes else ExitCode.UNTRUSTED if None in outcomes else ExitCode.FINE
 
 
-def judge(gate: Gate, data: Entry) -> Ruling:
+def evaluate_gate(gate: Gate, data: Entry) -> GateResult:
     """Judge one gate; of several routes the worst decides."""
-    entries = [one for one in data["routes"] if gate.matches(one["route"])]
-    found = [one for entry in entries for one in rules(gate, entry, data)]
-    if not found:
-        return undecided(gate, None, Reading(why="no route that fits was measured"))
-    worst = min(found, key=lambda one: one.weight)
-    rest = f" (the worst of {len(entries)} routes)" if len(entries) > 1 else ""
-    return replace(worst, words=worst.words + rest)
+    entries = [candidate for candidate in data["routes"] if gate.matches(candidate["route"])]
+    results = [candidate for entry in entries for candidate in _evaluate_route(gate, entry, data)]
+    if not results:
+        return _inconclusive_result(gate, None, MetricValue(why="no route that fits was measured"))
+    worst = min(results, key=lambda candidate: candidate.severity_key)
+    note = f" (the worst of {len(entries)} routes)" if len(entries) > 1 else ""
+    return replace(worst, words=worst.words + note)
 
 
-def rules(gate: Gate, entry: Entry, data: Entry) -> Iterator[Ruling]:
+def _evaluate_route(gate: Gate, entry: Entry, data: Entry) -> Iterator[GateResult]:
     """One ruling for each number of a route that the gate is about: several where a level was repeated."""
     if "untrusted" in {data["trust"]["verdict"], entry["verdict"]}:
-        yield undecided(gate, entry["route"], Reading(level=gate.level, why="the run cannot be trusted"))
-    elif METRICS[gate.metric] is Kind.CODE:
-        yield by_code(gate, entry)
+        yield _inconclusive_result(gate, entry["route"], MetricValue(level=gate.level, why="the run cannot be trusted"))
+    elif METRICS[gate.metric] is MetricKind.CODE:
+        yield _compare_verdict(gate, entry)
     else:
-        for one in readings(gate, entry, data):
-            yield (undecided if one.why else by_number)(gate, entry["route"], one)
+        for value in metric_values(gate, entry, data):
+            yield (_inconclusive_result if value.why else _compare_value)(gate, entry["route"], value)
 
 
-def by_code(gate: Gate, entry: Entry) -> Ruling:
+def _compare_verdict(gate: Gate, entry: Entry) -> GateResult:
     """Judge a verdict. `unknown` is none, but the examination may have excluded the one that is asked about."""
-    code, wanted = entry["verdict"], gate.limit if gate.compare == "==" else f"anything but {gate.limit}"
+    code, expected = entry["verdict"], gate.limit if gate.comparison == "==" else f"anything but {gate.limit}"
     is_excluded = code == "unknown" and gate.limit in entry.get("excluded", [])
     is_open = code == "unknown" and not is_excluded
     why = ", which its calm neighbours exclude" if is_excluded else ": inconclusive" if is_open else ""
-    return Ruling(
+    return GateResult(
         expression=gate.expression,
         limit=gate.limit,
         actual=code,
-        holds=None if is_open else COMPARE[gate.compare](code, gate.limit),
+        holds=None if is_open else COMPARISONS[gate.comparison](code, gate.limit),
         route=entry["route"],
-        words=f"verdict({entry['route']}) = {code}, wanted {wanted}{why}",
+        words=f"verdict({entry['route']}) = {code}, wanted {expected}{why}",
     )
 
 
-def undecided(gate: Gate, route: str | None, one: Reading) -> Ruling:
+def _inconclusive_result(gate: Gate, route: str | None, value: MetricValue) -> GateResult:
     """Nothing is known, and why."""
-    say = IN_WORDS.get(METRICS[gate.metric], str)
-    words = f"{subject(gate, route, one)}: inconclusive, {one.why}; limit {say(gate.limit)}"
-    return Ruling(expression=gate.expression, limit=gate.limit, route=route, words=words)
+    format_value = _FORMATTERS.get(METRICS[gate.metric], str)
+    words = f"{_gate_subject(gate, route, value)}: inconclusive, {value.why}; limit {format_value(gate.limit)}"
+    return GateResult(expression=gate.expression, limit=gate.limit, route=route, words=words)
 
 
-def by_number(gate: Gate, route: str, one: Reading) -> Ruling:
+def _compare_value(gate: Gate, route: str, value: MetricValue) -> GateResult:
     """Judge what is known of a number."""
-    limit, say = float(gate.limit), IN_WORDS[METRICS[gate.metric]]
-    ends = {COMPARE[gate.compare](end, limit) for end in (one.low, one.high)}
-    suffices = gate.compare in {">", ">="} and COMPARE[gate.compare](one.asked, limit)
+    limit, format_value = float(gate.limit), _FORMATTERS[METRICS[gate.metric]]
+    ends = {COMPARISONS[gate.comparison](end, limit) for end in (value.low, value.high)}
+    suffices = gate.comparison in {">", ">="} and COMPARISONS[gate.comparison](value.unqueued_users, limit)
     is_short = suffices and len(ends) > 1  # so many asked, and none had to wait: the number only says how seldom they did
     holds = True if suffices else ends.pop() if len(ends) == 1 else None
-    near = min(one.low, one.high, key=lambda end: abs(end - limit))
-    apart = abs(near - limit) / limit if limit and holds is not None and not is_short else None
-    borderline = holds is not None and not suffices and one.interval is not None and one.interval[0] <= limit <= one.interval[1]
-    words = f"{subject(gate, route, one)} {told(one, say)}, limit {say(limit)}"
+    nearest = min(value.low, value.high, key=lambda end: abs(end - limit))
+    distance = abs(nearest - limit) / limit if limit and holds is not None and not is_short else None
+    borderline = (
+        holds is not None and not suffices and value.interval is not None and value.interval[0] <= limit <= value.interval[1]
+    )
+    words = f"{_gate_subject(gate, route, value)} {format_metric_value(value, format_value)}, limit {format_value(limit)}"
     if is_short:
-        words += f": nothing queues with {one.asked} users, the most that are asked"
+        words += f": nothing queues with {value.unqueued_users} users, the most that are asked"
     elif holds is None:
         words += ": inconclusive, no more is known"
-    elif apart is not None:
-        words += f", {'over' if near > limit else 'under'} by {share(apart)}" if apart else ", exactly that"
-    return Ruling(
+    elif distance is not None:
+        words += f", {'over' if nearest > limit else 'under'} by {format_share(distance)}" if distance else ", exactly that"
+    return GateResult(
         expression=gate.expression,
         limit=limit,
-        actual=one.low if one.low == one.high else None,
-        actual_at_least=None if one.low == one.high else one.low,
+        actual=value.low if value.low == value.high else None,
+        actual_at_least=None if value.low == value.high else value.low,
         holds=holds,
-        margin=apart if holds or apart is None else -apart,
+        margin=distance if holds or distance is None else -distance,
         borderline=borderline,
         route=route,
         words=words + (": borderline, chance alone could turn it" if borderline else ""),
     )
 
 
-def subject(gate: Gate, route: str | None, one: Reading) -> str:
+def _gate_subject(gate: Gate, route: str | None, value: MetricValue) -> str:
     """What was read where: `p99(GET /checkout) @ 50/s`."""
-    where = route or gate.scope
-    return gate.metric + (f"({where})" if where else "") + (f" @ {one.level}" if one.level else "")
+    scope = route or gate.scope
+    return gate.metric + (f"({scope})" if scope else "") + (f" @ {value.level}" if value.level else "")

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-MOMENTS = ("intended", "sent", "app_start", "handler_start", "handler_end", "done")
+TIMESTAMP_COLUMNS = ("intended", "sent", "app_start", "handler_start", "handler_end", "done")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
+class LatencyBreakdown:
     """Mean seconds per request, in the order in which they pass; `known` of `count` requests told all moments."""
 
     lag: float  # planned -> sent: the generator's own
@@ -36,18 +36,18 @@ class Split:
         return sum(self.parts)
 
 
-def split_of(rows: pd.DataFrame) -> Split | None:
+def break_down_latency(rows: pd.DataFrame) -> LatencyBreakdown | None:
     """Split the answered requests among `rows`; None when not one of them told all moments, in order.
 
     Another host's clock is not ours: its moments are out of order, and count as not known.
     """
-    steps = rows[list(MOMENTS)].diff(axis=1).iloc[:, 1:]
+    steps = rows[list(TIMESTAMP_COLUMNS)].diff(axis=1).iloc[:, 1:]
     in_order = (steps >= 0).all(axis=1) & ~rows.censored  # a comparison with NaN is False
     known, steps = rows[in_order], steps[in_order]
     if known.empty:
         return None
     lag, before_app, for_thread, served, to_be_sent = map(float, steps.mean())
-    return Split(
+    return LatencyBreakdown(
         lag=lag,
         before_app=before_app,
         for_thread=for_thread,

@@ -6,31 +6,31 @@ from itertools import pairwise
 
 import numpy as np
 
-from reports.stats.quantiles import Latency
+from reports.stats.quantiles import LatencyStats
 
 
 @dataclass(frozen=True, slots=True)
-class Burst:
+class BurstMetrics:
     """One burst: per request the moments since the cue, ordered by the handler's begin. NaN where no probe knew."""
 
     cell: str
     size: int
     sent: list[float]
-    begin: list[float]
-    end: list[float]
+    handler_start: list[float]
+    handler_end: list[float]
     done: list[float]
     timer: list[float]  # what a timer inside the app saw, seconds
-    latency: Latency | None
+    latency: LatencyStats | None
 
     @property
-    def has_handler_moments(self) -> bool:
+    def has_handler_times(self) -> bool:
         """Whether the probe saw every handler begin and end."""
-        return bool(self.size) and bool(np.isfinite([*self.begin, *self.end]).all())
+        return bool(self.size) and bool(np.isfinite([*self.handler_start, *self.handler_end]).all())
 
-    def steps(self, service: float | None) -> int:
+    def count_answer_steps(self, service: float | None) -> int:
         """At how many moments the answers came, told apart by half of the unloaded time; where that is unknown, of the first answer's."""
-        moments = sorted(moment for moment in self.done if math.isfinite(moment))
-        if not moments:
+        answer_times = sorted(answer_time for answer_time in self.done if math.isfinite(answer_time))
+        if not answer_times:
             return 0
-        least = min(service or math.inf, moments[0]) / 2
-        return 1 + sum(later - earlier > least for earlier, later in pairwise(moments))
+        min_gap = min(service or math.inf, answer_times[0]) / 2
+        return 1 + sum(later - earlier > min_gap for earlier, later in pairwise(answer_times))

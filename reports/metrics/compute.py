@@ -6,167 +6,182 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.metrics.breakdown import split_of
-from reports.metrics.burst import Burst
-from reports.metrics.controls import bystanders
-from reports.metrics.executor import made_smaller
-from reports.metrics.fairness import answers_of, starved, turns_of
-from reports.metrics.model import Level, Missing, Route, Study, Tally
-from reports.metrics.open_loop import offered_of
-from reports.metrics.repeats import restarts_of
-from reports.metrics.run_data import Evidence, slope
-from reports.metrics.run_health import health
-from reports.metrics.steady_state import Window, little, right, steady
-from reports.stats.intervals import Interval, Restarts, cost_interval, rate_interval
-from reports.stats.quantiles import QUANTILES, Array, Estimate, Latency, estimate, n_eff, quantile
+from reports.metrics.breakdown import break_down_latency
+from reports.metrics.burst import BurstMetrics
+from reports.metrics.controls import measure_neighbours
+from reports.metrics.executor import explain_small_executor
+from reports.metrics.fairness import count_answers_per_user, count_starved_users, measure_fairness
+from reports.metrics.model import CellCounts, CrowdMetrics, RouteMetrics, RunMetrics, UnfinishedCell
+from reports.metrics.open_loop import measure_open_load
+from reports.metrics.repeats import repeated_values
+from reports.metrics.run_data import RunData, growth_per_second
+from reports.metrics.run_health import measure_health
+from reports.metrics.steady_state import Window, little_deviation, steady_window, valid_rows
+from reports.stats.intervals import Interval, RepeatedValue, cost_interval, throughput_interval
+from reports.stats.quantiles import QUANTILES, Array, Estimate, LatencyStats, effective_sample_size, estimate_quantile, quantile
 from reports.stats.queueing import closed_loop_mean
-from reports.stats.stationarity import Steadiness
-from results.schema import Cell, Scenario, Variant, is_experiment, written
+from reports.stats.stationarity import Stationarity
+from results.schema import Cell, Scenario, Variant, base_variant, is_experiment
 from results.thresholds import CLOSED_EARLY
-from results.unloaded import Unloaded, quartiles, unloaded
+from results.unloaded import UnloadedLatency, estimate_unloaded, latency_quartiles
 
 
-def measure(evidence: Evidence) -> Study:
+def compute_metrics(run_data: RunData) -> RunMetrics:
     """Work out every number of a run."""
-    variants = list(dict.fromkeys(cell.variant for cell in evidence.cells if cell.users or cell.arrivals))
-    measured = [cell for cell in evidence.cells if is_measured(evidence, cell)]
-    asides = [(cell, cell.aside) for cell in measured if cell.neighbours and cell.aside != cell.name]
-    routes = [route_of(evidence, [cell for cell in measured if cell.variant == one], one) for one in variants]
-    return Study(
-        run=evidence.run,
-        routes=tuple(one for one in routes if not is_experiment(one.variant)),
-        experiments=tuple(one for one in routes if is_experiment(one.variant)),
-        tallies=tuple(tally(evidence, cell, name) for cell, name in [*((cell, cell.name) for cell in measured), *asides]),
-        missing=tuple(missing_of(evidence, cell) for cell in evidence.cells if cell not in measured),
-        floor=next((floor_of(evidence, cell) for cell in measured if cell.scenario is Scenario.FLOOR), None),
+    variants = list(dict.fromkeys(cell.variant for cell in run_data.cells if cell.users or cell.arrivals))
+    measured = [cell for cell in run_data.cells if _is_measured(run_data, cell)]
+    neighbour_cells = [
+        (cell, cell.neighbour_cell_name) for cell in measured if cell.neighbours and cell.neighbour_cell_name != cell.name
+    ]
+    routes = [_measure_route(run_data, [cell for cell in measured if cell.variant == entry], entry) for entry in variants]
+    return RunMetrics(
+        run=run_data.run,
+        routes=tuple(entry for entry in routes if not is_experiment(entry.variant)),
+        experiments=tuple(entry for entry in routes if is_experiment(entry.variant)),
+        cell_counts=tuple(
+            _count_requests(run_data, cell, name) for cell, name in [*((cell, cell.name) for cell in measured), *neighbour_cells]
+        ),
+        unfinished_cells=tuple(_unfinished_cell(run_data, cell) for cell in run_data.cells if cell not in measured),
+        floor_p99=next((_measure_floor(run_data, cell) for cell in measured if cell.scenario is Scenario.FLOOR), None),
     )
 
 
-def is_measured(evidence: Evidence, cell: Cell) -> bool:
+def _is_measured(run_data: RunData, cell: Cell) -> bool:
     """Whether a cell was played to its end."""
     if cell.scenario is Scenario.BURST:
-        return "end" in evidence.marks(cell.name) and len(evidence.rows(cell.name)) == cell.users
-    return steady(evidence, cell, cell.name) is not None
+        return "end" in run_data.marks(cell.name) and len(run_data.rows(cell.name)) == cell.users
+    return steady_window(run_data, cell, cell.name) is not None
 
 
-def missing_of(evidence: Evidence, cell: Cell) -> Missing:
+def _unfinished_cell(run_data: RunData, cell: Cell) -> UnfinishedCell:
     """How far a cell came that was not measured to its end."""
-    rows, marks = evidence.rows(cell.name), evidence.marks(cell.name)
+    rows, marks = run_data.rows(cell.name), run_data.marks(cell.name)
     sent = rows[rows.sent.notna()]
     begun = min([*marks.get("go", sent.sent).dropna(), *sent.sent], default=0.0)
     seconds = max([*sent.sent, *sent.done], default=begun) - begun
-    return Missing(cell.name, len(rows), len(sent), int((~sent.censored).sum()), float(seconds))
+    return UnfinishedCell(cell.name, len(rows), len(sent), int((~sent.censored).sum()), float(seconds))
 
 
-def tally(evidence: Evidence, cell: Cell, name: str) -> Tally:
+def _count_requests(run_data: RunData, cell: Cell, name: str) -> CellCounts:
     """Count what became of a cell's requests (or of the neighbours' beside it, by `name`)."""
-    window = None if cell.scenario is Scenario.BURST else steady(evidence, cell, name)
-    rows = evidence.rows(name)
+    window = None if cell.scenario is Scenario.BURST else steady_window(run_data, cell, name)
+    rows = run_data.rows(name)
     sent = rows.sent.notna()
     cut = int((rows.error == CLOSED_EARLY).sum())  # on purpose, so nobody planned them any more
-    return Tally(
+    return CellCounts(
         cell=name,
-        planned=max(len(rows), scheduled(evidence, name)) - cut,
-        silent=max(0, scheduled(evidence, name) - len(rows)),
+        planned=max(len(rows), _count_scheduled(run_data, name)) - cut,
+        unrecorded=max(0, _count_scheduled(run_data, name) - len(rows)),
         sent=int(sent.sum()),
         unfinished=int(rows.censored.sum()),
         errors=int((sent & rows.error.notna()).sum()),
-        little=little(window) if window else None,
+        little=little_deviation(window) if window else None,
         has_window=window is not None,
-        is_aside=name != cell.name,
-        health=health(evidence, cell, name),
+        is_neighbour_cell=name != cell.name,
+        health=measure_health(run_data, cell, name),
     )
 
 
-def scheduled(evidence: Evidence, name: str) -> int:
+def _count_scheduled(run_data: RunData, name: str) -> int:
     """How many requests the schedules of a cell have, as their dispatchers counted them; 0 where there are none."""
-    lines = evidence.told(name)
+    lines = run_data.load_lines(name)
     return int(lines.in_flight[lines["mark"] == "planned"].sum())
 
 
-def floor_of(evidence: Evidence, cell: Cell) -> float | None:
+def _measure_floor(run_data: RunData, cell: Cell) -> float | None:
     """p99 of the route that does nothing, in seconds; of too few requests the longest, which is more."""
-    window = steady(evidence, cell, cell.name)
-    latencies = answered(window) if window else np.array([])
+    window = steady_window(run_data, cell, cell.name)
+    latencies = _answered_latencies(window) if window else np.array([])
     return quantile(latencies, 0.99) if len(latencies) else None
 
 
-def route_of(evidence: Evidence, cells: list[Cell], variant: str) -> Route:
+def _measure_route(run_data: RunData, cells: list[Cell], variant: str) -> RouteMetrics:
     """One variant's levels, burst and neighbours."""
     crowds = sorted(
         (cell for cell in cells if cell.scenario is Scenario.CROWD and not cell.watched), key=lambda cell: (cell.users, cell.repeat)
     )
-    alone = {c.repeat: answered(window) for c in crowds if c.users == 1 and (window := steady(evidence, c, c.name))}
-    lone = unloaded_of(evidence, crowds, list(alone.values()))
+    alone = {
+        c.repeat: _answered_latencies(window) for c in crowds if c.users == 1 and (window := steady_window(run_data, c, c.name))
+    }
+    lone = _measure_unloaded(run_data, crowds, list(alone.values()))
     service = lone.mean if lone else None
-    runtime = evidence.run.get("targets", {}).get(variant, {})
-    places, mechanism = limit_of(variant, runtime)
-    bursts = [burst_of(evidence, cell) for cell in cells if cell.scenario is Scenario.BURST]
+    runtime = run_data.run.get("targets", {}).get(variant, {})
+    concurrency, mechanism = expected_limit(variant, runtime)
+    bursts = [_measure_burst(run_data, cell) for cell in cells if cell.scenario is Scenario.BURST]
     asked = [cell for cell in crowds if cell.neighbours] or crowds
-    route = Route(
-        route=next((cell.route for cell in evidence.cells if cell.variant == variant and (cell.users or cell.arrivals)), variant),
+    route = RouteMetrics(
+        route=next((cell.route for cell in run_data.cells if cell.variant == variant and (cell.users or cell.arrivals)), variant),
         variant=variant,
-        service=service,
-        services=mean_between(np.concatenate(list(alone.values()))) if alone else None,
-        places=places,
+        unloaded_mean=service,
+        unloaded_interval=_unloaded_interval(np.concatenate(list(alone.values()))) if alone else None,
+        expected_concurrency=concurrency,
         mechanism=mechanism,
-        executor=runtime.get("executor_size"),
-        pinned=made_smaller(evidence.run, runtime),
-        levels=tuple(level for cell in crowds if (level := level_of(evidence, cell, service, places))),
-        offered=(),
+        executor_size=runtime.get("executor_size"),
+        executor_note=explain_small_executor(run_data.run, runtime),
+        levels=tuple(level for cell in crowds if (level := _measure_crowd(run_data, cell, service, concurrency))),
+        open_loads=(),
         bursts=tuple(bursts),
-        bystanders={one.kind: one for one in bystanders(evidence, asked[-1], holds_loop=places == 1)} if asked else {},
+        neighbours={entry.kind: entry for entry in measure_neighbours(run_data, asked[-1], holds_loop=concurrency == 1)}
+        if asked
+        else {},
         restarts={},
         unloaded=lone,
     )
-    if not evidence.run.get("host"):  # else nobody restarted it
-        route = replace(route, restarts=restarts(route, {again: float(one.mean()) for again, one in alone.items() if len(one)}))
+    if not run_data.run.get("host"):  # else nobody restarted it
+        route = replace(
+            route, restarts=_top_level_restarts(route, {again: float(entry.mean()) for again, entry in alone.items() if len(entry)})
+        )
     steadies = [cell for cell in cells if cell.scenario is Scenario.STEADY]
-    return replace(route, offered=tuple(offered_of(evidence, cell, route.capacity, at_once(route), service) for cell in steadies))
+    return replace(
+        route,
+        open_loads=tuple(
+            measure_open_load(run_data, cell, route.capacity, _crowd_concurrency(route), service) for cell in steadies
+        ),
+    )
 
 
-def unloaded_of(evidence: Evidence, crowds: list[Cell], alone: list[Array]) -> Unloaded | None:
+def _measure_unloaded(run_data: RunData, crowds: list[Cell], alone: list[Array]) -> UnloadedLatency | None:
     """The mean latency of a lone user, with what the smallest of the crowds beside it knows of slow requests."""
     lone = np.concatenate(alone) if alone else np.array([])
-    few = next((window for cell in crowds if cell.users > 1 and (window := steady(evidence, cell, cell.name))), None)
-    return unloaded(lone.tolist(), answered(few).tolist() if few else ())
+    few = next((window for cell in crowds if cell.users > 1 and (window := steady_window(run_data, cell, cell.name))), None)
+    return estimate_unloaded(lone.tolist(), _answered_latencies(few).tolist() if few else ())
 
 
-def mean_between(latencies: Array) -> Interval | None:
+def _unloaded_interval(latencies: Array) -> Interval | None:
     """95 % interval of a lone user's mean; where latencies drift, so that few of them are independent, a wide one."""
-    found = unloaded(latencies.tolist(), size=n_eff(latencies)) if len(latencies) > 1 else None
-    return (found.low, found.high) if found else None
+    lone_mean = estimate_unloaded(latencies.tolist(), size=effective_sample_size(latencies)) if len(latencies) > 1 else None
+    return (lone_mean.low, lone_mean.high) if lone_mean else None
 
 
-def restarts(route: Route, services: dict[int, float]) -> dict[str, Restarts]:
+def _top_level_restarts(route: RouteMetrics, services: dict[int, float]) -> dict[str, RepeatedValue]:
     """What each restart's largest crowd told; a bound is no number. `services`: unloaded seconds by repeat."""
     tops = [level for level in route.levels if level.users == route.levels[-1].users]
     if len({level.repeat for level in tops}) < len(tops):  # turns of one server
         return {}
-    found: dict[str, list[float | None]] = {
-        "rps": [level.rate for level in tops],
-        "served_at_once": [level.rate * (services.get(level.repeat) or 0.0) for level in tops],
+    columns: dict[str, list[float | None]] = {
+        "rps": [level.throughput for level in tops],
+        "served_at_once": [level.throughput * (services.get(level.repeat) or 0.0) for level in tops],
         "mean_s": [level.mean.exact for level in tops],
     }
     for name in ("p50", "p99"):
-        found[f"{name}_s"] = [one.exact if (one := level.quantiles[name]) else None for level in tops]
-    return restarts_of(found)
+        columns[f"{name}_s"] = [quantile_estimate.exact if (quantile_estimate := level.quantiles[name]) else None for level in tops]
+    return repeated_values(columns)
 
 
-def at_once(route: Route) -> int | None:
+def _crowd_concurrency(route: RouteMetrics) -> int | None:
     """Places that a saturated crowd showed."""
-    return max(1, round(route.served)) if route.served and route.capacity else None
+    return max(1, round(route.served_at_once)) if route.served_at_once and route.capacity else None
 
 
-def answered(window: Window) -> Array:
+def _answered_latencies(window: Window) -> Array:
     """Latencies of the right answers to requests planned inside the window."""
-    rows = right(window.rows)
+    rows = valid_rows(window.rows)
     return rows.latency[~rows.censored].to_numpy()
 
 
-def limit_of(variant: str, runtime: dict[str, Any]) -> tuple[float | None, str | None]:
+def expected_limit(variant: str, runtime: dict[str, Any]) -> tuple[float | None, str | None]:
     """What should limit a variant, and to how many: the pools' sizes are the app's own, as its probe saw them."""
-    if written(variant) == Variant.BROKEN_ASYNC:
+    if base_variant(variant) == Variant.BROKEN_ASYNC:
         return 1, "event loop"
     if variant == Variant.SYNC:
         return runtime.get("thread_tokens"), "thread pool"
@@ -175,94 +190,94 @@ def limit_of(variant: str, runtime: dict[str, Any]) -> tuple[float | None, str |
     return None, None
 
 
-def level_of(evidence: Evidence, cell: Cell, service: float | None, places: float | None) -> Level | None:
+def _measure_crowd(run_data: RunData, cell: Cell, service: float | None, concurrency: float | None) -> CrowdMetrics | None:
     """One crowd's numbers; it was measured, so its window is there. None when every single answer was wrong."""
-    window = steady(evidence, cell, cell.name)
+    window = steady_window(run_data, cell, cell.name)
     assert window is not None  # noqa: S101 - `is_measured` looked
-    rows = right(window.rows)
-    latency = Latency.of(rows.latency.to_numpy(), ~rows.censored.to_numpy())
+    rows = valid_rows(window.rows)
+    latency = LatencyStats.from_samples(rows.latency.to_numpy(), ~rows.censored.to_numpy())
     if latency is None:
         return None
-    answers = answered(window)
-    whole = right(window.everything)  # whoever starves was planned before the window, and must not be lost from the longest
+    answers = _answered_latencies(window)
+    whole = valid_rows(window.all_rows)  # whoever starves was planned before the window, and must not be lost from the longest
     waits = whole.latency
-    hungry = starved(answers_of(rows[~rows.censored], cell.users))
-    known = places is not None or written(cell.variant) == Variant.ASYNC  # else nobody told us what limits it
-    probe = evidence.probe[evidence.probe.variant == cell.server]
+    starved_users = count_starved_users(count_answers_per_user(rows[~rows.censored], cell.users))
+    known = concurrency is not None or base_variant(cell.variant) == Variant.ASYNC  # else nobody told us what limits it
+    probe = run_data.probe[run_data.probe.variant == cell.server]
     probe = probe[(probe.t > window.start) & (probe.t <= window.end)]
-    return Level(
+    return CrowdMetrics(
         cell=cell.name,
         users=cell.users,
-        think=cell.think,
-        lull=lull(window),
+        think_time=cell.think,
+        longest_silence=_longest_silence(window),
         repeat=cell.repeat,
         seconds=window.seconds,
         count=latency.count,
-        rate=window.rate,
+        throughput=window.throughput,
         completed=window.completions,
-        unfinished=int(window.everything.censored.sum()),
+        unfinished=int(window.all_rows.censored.sum()),
         errors=int((window.rows.sent.notna() & window.rows.error.notna()).sum()),
         mean=latency.mean,
         quantiles=latency.quantiles,
         longest=Estimate(float(waits.max()), float(waits.max()) if not whole.censored.any() else np.inf),
-        starved=hungry,
-        little=little(window),
-        predicted_mean=closed_loop_mean(cell.users, service, places or np.inf, cell.think) if service and known else None,
-        cpu=slope(probe.t, probe.cpu),
-        threads_waiting=mean(probe.threads_waiting),
-        executor_queue=mean(probe.executor_queue),
-        steadiness=Steadiness.of(smooth(rows, cell.users))
+        starved_users=starved_users,
+        little=little_deviation(window),
+        predicted_mean=closed_loop_mean(cell.users, service, concurrency or np.inf, cell.think) if service and known else None,
+        cpu=growth_per_second(probe.t, probe.cpu),
+        threads_waiting=_mean_reading(probe.threads_waiting),
+        executor_queue=_mean_reading(probe.executor_queue),
+        stationarity=Stationarity.from_values(_smooth_latencies(rows, cell.users))
         if rows.censored.sum() + cell.users < len(rows)
-        and not hungry
+        and not starved_users
         and not cell.on  # turns are compared in pairs: a drift meets both
         else None,
-        inside=inside(rows),
-        turns=turns_of(whole, cell.users, service, cell.warm_up + cell.window)
+        app_quantiles=_app_timer_quantiles(rows),
+        fairness=measure_fairness(whole, cell.users, service, cell.warm_up + cell.window)
         if service and cell.users > 1 and is_experiment(cell.variant)
         else None,
-        split=split_of(rows),
-        cost=cost_interval(probe.t.to_numpy(), probe.cpu.to_numpy(), window.answers),
-        rates=rate_interval(window.answers, window.rate * (service or 0.0)),
-        quartiles=quartiles(np.sort(answers).tolist()),
-        spread=float(answers.std() / answers.mean()) if answers.any() else 0.0,
+        breakdown=break_down_latency(rows),
+        cpu_cost_interval=cost_interval(probe.t.to_numpy(), probe.cpu.to_numpy(), window.answer_times),
+        throughput_interval=throughput_interval(window.answer_times, window.throughput * (service or 0.0)),
+        quartiles=latency_quartiles(np.sort(answers).tolist()),
+        latency_cv=float(answers.std() / answers.mean()) if answers.any() else 0.0,
     )
 
 
-def lull(window: Window) -> float:
+def _longest_silence(window: Window) -> float:
     """The longest time inside a window without an answer, in seconds; 0 where no answer came after its beginning."""
-    rows = right(window.everything)
+    rows = valid_rows(window.all_rows)
     if not (~rows.censored & (rows.done > window.start)).any():
         return 0.0
-    return float(np.diff([window.start, *np.sort(window.answers), window.end]).max())
+    return float(np.diff([window.start, *np.sort(window.answer_times), window.end]).max())
 
 
-def smooth(rows: pd.DataFrame, users: int) -> Array:
+def _smooth_latencies(rows: pd.DataFrame, users: int) -> Array:
     """Latencies of a fair crowd, averaged over as many as there are users: a pool that they overfill serves them by turns."""
-    found: Array = np.convolve(rows.latency[~rows.censored].to_numpy(), np.full(users, 1 / users), "valid")
-    return found
+    averages: Array = np.convolve(rows.latency[~rows.censored].to_numpy(), np.full(users, 1 / users), "valid")
+    return averages
 
 
-def mean(looks: pd.Series) -> float | None:
+def _mean_reading(readings: pd.Series) -> float | None:
     """Mean of what the probe saw; None when it saw nothing."""
-    seen = looks.dropna()
-    return float(seen.mean()) if len(seen) else None
+    known = readings.dropna()
+    return float(known.mean()) if len(known) else None
 
 
-def inside(rows: pd.DataFrame) -> dict[str, float]:
+def _app_timer_quantiles(rows: pd.DataFrame) -> dict[str, float]:
     """What a timer inside the app saw, as quantiles that the sample supports."""
     spent = (rows.app_end - rows.app_start).dropna().to_numpy()
-    found = {name: estimate(spent, np.isfinite(spent), q) for name, q in QUANTILES.items()}
-    return {name: one.low for name, one in found.items() if one}
+    estimates = {name: estimate_quantile(spent, np.isfinite(spent), q) for name, q in QUANTILES.items()}
+    return {name: quantile_estimate.low for name, quantile_estimate in estimates.items() if quantile_estimate}
 
 
-def burst_of(evidence: Evidence, cell: Cell) -> Burst:
+def _measure_burst(run_data: RunData, cell: Cell) -> BurstMetrics:
     """One burst, ordered by the handler's begin where it is known, else by the answer."""
-    rows = evidence.rows(cell.name)
-    go = float(evidence.marks(cell.name)["go"].min())
-    asked = right(rows)
-    latency = Latency.of(asked.latency.to_numpy(), ~asked.censored.to_numpy())
+    rows = run_data.rows(cell.name)
+    go = float(run_data.marks(cell.name)["go"].min())
+    asked = valid_rows(rows)
+    latency = LatencyStats.from_samples(asked.latency.to_numpy(), ~asked.censored.to_numpy())
     order = rows.handler_start if rows.handler_start.notna().all() else rows.done
     rows = rows.loc[order.sort_values().index].assign(done=rows.done.where(~rows.censored))  # giving up is no answer
     columns = ((rows[name] - go).tolist() for name in ("sent", "handler_start", "handler_end", "done"))
     sent, begin, end, done = columns
-    return Burst(cell.name, len(rows), sent, begin, end, done, (rows.app_end - rows.app_start).tolist(), latency)
+    return BurstMetrics(cell.name, len(rows), sent, begin, end, done, (rows.app_end - rows.app_start).tolist(), latency)

@@ -9,49 +9,58 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from reports.metrics.model import Bystander
-from reports.metrics.run_data import Evidence
-from reports.metrics.steady_state import right, steady
-from reports.stats.quantiles import Estimate, estimate, quantile
-from reports.stats.queueing import busy_service, bystander, replay
+from reports.metrics.model import NeighbourMetrics
+from reports.metrics.run_data import RunData
+from reports.metrics.steady_state import steady_window, valid_rows
+from reports.stats.quantiles import Estimate, estimate_quantile, quantile
+from reports.stats.queueing import busy_service_time, neighbour_delays, replay_latencies
 from results.schema import Cell, Scenario
 
-QUANTILE = 0.90
+_NEIGHBOUR_QUANTILE = 0.90
 
 
-def bystanders(evidence: Evidence, top: Cell, *, holds_loop: bool) -> Iterator[Bystander]:
+def measure_neighbours(run_data: RunData, top: Cell, *, holds_loop: bool) -> Iterator[NeighbourMetrics]:
     """Both neighbours beside the top level. `holds_loop`: whether they should wait behind it."""
-    alone = next((one for one in evidence.cells if one.scenario is Scenario.NEIGHBOURS and one.repeat == top.repeat), None)
+    alone = next((cell for cell in run_data.cells if cell.scenario is Scenario.NEIGHBOURS and cell.repeat == top.repeat), None)
     for ping in top.neighbours:
-        beside, before = pings(evidence, top, ping.route), pings(evidence, alone, ping.route) if alone else None
-        felt = waits(evidence, top, beside) if holds_loop and ping.kind == "async" and beside is not None else None
-        yield Bystander(
+        loaded_pings, idle_pings = (
+            select_pings(run_data, top, ping.route),
+            select_pings(run_data, alone, ping.route) if alone else None,
+        )
+        predicted = (
+            _predict_neighbour_p90(run_data, top, loaded_pings)
+            if holds_loop and ping.kind == "async" and loaded_pings is not None
+            else None
+        )
+        yield NeighbourMetrics(
             kind=ping.kind,
-            idle=p90(before),
-            loaded=p90(beside),
-            idle_pings=0 if before is None else len(before),
-            loaded_pings=0 if beside is None else len(beside),
-            predicted=felt,
+            idle=estimate_p90(idle_pings),
+            loaded=estimate_p90(loaded_pings),
+            idle_pings=0 if idle_pings is None else len(idle_pings),
+            loaded_pings=0 if loaded_pings is None else len(loaded_pings),
+            predicted_p90=predicted,
         )
 
 
-def pings(evidence: Evidence, cell: Cell, route: str) -> pd.DataFrame | None:
+def select_pings(run_data: RunData, cell: Cell, route: str) -> pd.DataFrame | None:
     """The right answers of one neighbour in a cell's window."""
-    window = steady(evidence, cell, cell.aside)
-    return None if window is None else right(window.rows[window.rows.route == route])
+    window = steady_window(run_data, cell, cell.neighbour_cell_name)
+    return None if window is None else valid_rows(window.rows[window.rows.route == route])
 
 
-def p90(rows: pd.DataFrame | None) -> Estimate | None:
+def estimate_p90(rows: pd.DataFrame | None) -> Estimate | None:
     """p90 of some pings, with the unanswered as bounds."""
-    return None if rows is None else estimate(rows.latency.to_numpy(), ~rows.censored.to_numpy(), QUANTILE)
+    return None if rows is None else estimate_quantile(rows.latency.to_numpy(), ~rows.censored.to_numpy(), _NEIGHBOUR_QUANTILE)
 
 
-def waits(evidence: Evidence, top: Cell, asked: pd.DataFrame) -> float | None:
+def _predict_neighbour_p90(run_data: RunData, top: Cell, loaded_pings: pd.DataFrame) -> float | None:
     """p90 that the `async` neighbour must have behind the crowd's own sends, in seconds; None where D in place is not known."""
-    rows = evidence.rows(top.name)
+    rows = run_data.rows(top.name)
     rows = rows[rows.sent.notna() & ~rows.censored].sort_values("sent")
     sent, done = rows.sent.to_numpy(), rows.done.to_numpy()
-    d = busy_service(sent, done, 1) if len(rows) else None
-    if d is None or asked.empty:
+    d = busy_service_time(sent, done, 1) if len(rows) else None
+    if d is None or loaded_pings.empty:
         return None
-    return quantile(bystander(asked.sent.to_numpy(), sent, replay(sent, d)).astype(np.float64), QUANTILE)
+    return quantile(
+        neighbour_delays(loaded_pings.sent.to_numpy(), sent, replay_latencies(sent, d)).astype(np.float64), _NEIGHBOUR_QUANTILE
+    )

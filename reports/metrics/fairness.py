@@ -10,50 +10,50 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from reports.stats.quantiles import Array, Latency
+from reports.stats.quantiles import Array, LatencyStats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turns:
+class FairnessStats:
     """Latencies of all requests of a crowd, in seconds, and what each user got out of it."""
 
-    latency: Latency
+    latency: LatencyStats
     predicted_mean: float  # of a server that takes one at a time, in any order
-    answers: tuple[int, ...]  # per user, ascending
-    longest: tuple[float, ...]  # wait of each user, ascending
-    starved: int  # users with fewer than half as many answers as the median user
+    answers_per_user: tuple[int, ...]  # per user, ascending
+    longest_waits: tuple[float, ...]  # wait of each user, ascending
+    starved_users: int  # users with fewer than half as many answers as the median user
 
 
-def drained_mean(users: int, service: float, lasts: float) -> float:
+def _drained_mean(users: int, service: float, lasts: float) -> float:
     """Mean latency in seconds of all that N users ask of one place in `lasts` seconds: N D (T + N D / 2) / (T + N D)."""
-    lap = users * service
-    return lap * (lasts + lap / 2) / (lasts + lap)
+    cycle = users * service
+    return cycle * (lasts + cycle / 2) / (lasts + cycle)
 
 
-def turns_of(rows: pd.DataFrame, users: int, service: float, lasts: float) -> Turns | None:
+def measure_fairness(rows: pd.DataFrame, users: int, service: float, lasts: float) -> FairnessStats | None:
     """Count the turns on a route that serves one at a time, `service` seconds unloaded. `rows`: all that was asked, and not failed.
 
     The users asked for `lasts` seconds; then all was answered, or given up.
     """
-    latency = Latency.of(rows.latency.to_numpy(), ~rows.censored.to_numpy())
+    latency = LatencyStats.from_samples(rows.latency.to_numpy(), ~rows.censored.to_numpy())
     if latency is None:
         return None
-    answers = answers_of(rows[~rows.censored], users)
-    return Turns(
+    answers = count_answers_per_user(rows[~rows.censored], users)
+    return FairnessStats(
         latency=latency,
-        predicted_mean=drained_mean(users, service, lasts),
-        answers=tuple(sorted(int(one) for one in answers)),
-        longest=tuple(sorted(float(one) for one in rows.groupby(["worker", "connection"]).latency.max())),
-        starved=starved(answers),
+        predicted_mean=_drained_mean(users, service, lasts),
+        answers_per_user=tuple(sorted(int(value) for value in answers)),
+        longest_waits=tuple(sorted(float(value) for value in rows.groupby(["worker", "connection"]).latency.max())),
+        starved_users=count_starved_users(answers),
     )
 
 
-def answers_of(rows: pd.DataFrame, users: int) -> Array:
+def count_answers_per_user(rows: pd.DataFrame, users: int) -> Array:
     """How many of these answers each user got; each worker numbers its own."""
     answers = rows.groupby(["worker", "connection"]).size().to_numpy()
     return np.append(answers, np.zeros(max(0, users - len(answers))))
 
 
-def starved(answers: Array) -> int:
+def count_starved_users(answers: Array) -> int:
     """How many got fewer than half as many answers as the median user; of few rounds this reads 0 or noise."""
     return int((answers < np.median(answers) / 2).sum())

@@ -9,119 +9,149 @@ import math
 import numpy as np
 import pandas as pd
 
-from reports.metrics.model import Offered
-from reports.metrics.run_data import Evidence
-from reports.metrics.steady_state import Window, right, steady
-from reports.stats.model import Replayed, Sends, Source
-from reports.stats.percentile_curve import spectrum
-from reports.stats.poisson_test import law_of
-from reports.stats.quantiles import Latency, quantile
-from reports.stats.queueing import correlation_length, replay
-from reports.stats.replay import QUICK, places_of, replayed
-from reports.stats.stationarity import Steadiness
-from results.schema import Cell, Law
+from reports.metrics.model import OpenLoadMetrics
+from reports.metrics.run_data import RunData
+from reports.metrics.steady_state import Window, steady_window, valid_rows
+from reports.stats.model import EstimateSource, ReplayResult, SendLog
+from reports.stats.percentile_curve import percentile_curves
+from reports.stats.poisson_test import arrival_stats
+from reports.stats.quantiles import LatencyStats, quantile
+from reports.stats.queueing import correlation_length, replay_latencies
+from reports.stats.replay import FASTEST_SHARE, compare_with_replay, estimate_concurrency
+from reports.stats.stationarity import Stationarity
+from results.schema import ArrivalDistribution, Cell
 
-CHANCE = 3.0  # standard deviations: what so many Poisson arrivals pile up on a route that just keeps up
-FEW = 10  # gaps, or overdue requests; fewer say nothing
-FULLER = 1.02  # times what the answers' own pace says a route can do
+_CHANCE_DEVIATIONS = 3.0  # standard deviations: what so many Poisson arrivals pile up on a route that just keeps up
+_MIN_OBSERVATIONS = 10  # gaps, or overdue requests; fewer say nothing
+_OVERLOAD_RATIO = 1.02  # times what the answers' own pace says a route can do
 
 
-def offered_of(evidence: Evidence, cell: Cell, capacity: float | None, crowd: int | None, service: float | None) -> Offered:
+def measure_open_load(
+    run_data: RunData, cell: Cell, capacity: float | None, crowd: int | None, service: float | None
+) -> OpenLoadMetrics:
     """All numbers of one open cell. `capacity` (requests/s), places and unloaded `service` as crowds showed them, if any did."""
-    window, law = steady(evidence, cell, cell.name), cell.arrivals
-    assert window is not None and law is not None  # noqa: S101, PT018 - only measured open cells come here
-    go = float(evidence.marks(cell.name)["go"].min())
-    rows, lasts = window.everything, window.end - go
-    sent, inside = rows[rows.sent.notna()].sort_values("sent"), right(window.rows)
-    fine = right(sent[~sent.censored])
-    floor = quantile(fine.latency.to_numpy(), QUICK) if len(fine) else None
-    nominal, rate = law.planned / law.seconds, len(sent) / lasts
+    window, arrivals = steady_window(run_data, cell, cell.name), cell.arrivals
+    assert window is not None and arrivals is not None  # noqa: S101, PT018 - only measured open cells come here
+    go = float(run_data.marks(cell.name)["go"].min())
+    rows, lasts = window.all_rows, window.end - go
+    sent, in_window = rows[rows.sent.notna()].sort_values("sent"), valid_rows(window.rows)
+    valid = valid_rows(sent[~sent.censored])
+    floor = quantile(valid.latency.to_numpy(), FASTEST_SHARE) if len(valid) else None
+    nominal, rate = arrivals.expected_requests / arrivals.duration, len(sent) / lasts
     refused = int(rows.error[rows.sent.isna()].str.contains("cap").sum())
-    backlog = int(in_flight(sent, window.end))
-    sends = sends_of(sent, inside)
-    places = places_of(sends, service, crowd)
-    again = replayed(sends, places.count, places.d, places.way) if places.count and places.d else None
-    known = places.count if crowd or (again and again.follows) else None
-    busy = places.d if known else None
+    backlog = int(_count_in_flight(sent, window.end))
+    sends = build_send_log(sent, in_window)
+    estimate = estimate_concurrency(sends, service, crowd)
+    replay_result = (
+        compare_with_replay(sends, estimate.count, estimate.service_time, estimate.http_overhead)
+        if estimate.count and estimate.service_time
+        else None
+    )
+    known = estimate.count if crowd or (replay_result and replay_result.is_close_fit) else None
+    busy = estimate.service_time if known else None
     full = capacity or (known / busy if known and busy else None)  # else from the pace of the answers themselves
-    above = full is not None and min(nominal, rate) > (capacity or FULLER * full) and backlog > (known or 1)
-    overloaded = above or piles_up(sent, floor, go, window, refused=refused > 0, chance=0 if law.law is Law.CONSTANT else CHANCE)
-    is_plain = law.law is Law.POISSON and len(law.profile) == 1 and law.profile[0][1] == law.profile[0][2]
-    moments = ((rows.intended,) if refused else (rows.intended, sent.sent)) if is_plain else ()
-    return Offered(
+    above = full is not None and min(nominal, rate) > (capacity or _OVERLOAD_RATIO * full) and backlog > (known or 1)
+    overloaded = above or _is_backlog_growing(
+        sent,
+        floor,
+        go,
+        window,
+        refused=refused > 0,
+        chance=0 if arrivals.law is ArrivalDistribution.CONSTANT else _CHANCE_DEVIATIONS,
+    )
+    is_plain = (
+        arrivals.law is ArrivalDistribution.POISSON
+        and len(arrivals.profile) == 1
+        and arrivals.profile[0][1] == arrivals.profile[0][2]
+    )
+    timestamp_columns = ((rows.intended,) if refused else (rows.intended, sent.sent)) if is_plain else ()
+    return OpenLoadMetrics(
         cell=cell.name,
-        nominal=nominal,
-        peak=max(max(begin, end) for _, begin, end in law.profile),
-        law=law.law,
+        nominal_rate=nominal,
+        peak_rate=max(max(begin, end) for _, begin, end in arrivals.profile),
+        law=arrivals.law,
         share=cell.share,
         repeat=cell.repeat,
         seconds=lasts,
         planned=len(rows),
         sent=len(sent),
         refused=refused,
-        rate=rate,
-        completed=int((fine.done <= window.end).sum()),
-        throughput=window.rate,
+        sent_rate=rate,
+        completed=int((valid.done <= window.end).sum()),
+        throughput=window.throughput,
         backlog=backlog,
         unfinished=int(sent.censored.sum()),
         errors=int(sent.error.notna().sum()),
-        latency=Latency.of(inside.latency.to_numpy(), ~inside.censored.to_numpy(), correlated=not overloaded, tau=tau(rate, again)),
-        floor=busy + places.way if busy else floor,
+        latency=LatencyStats.from_samples(
+            in_window.latency.to_numpy(),
+            ~in_window.censored.to_numpy(),
+            correlated=not overloaded,
+            tau=_load_correlation_length(rate, replay_result),
+        ),
+        unloaded_latency=busy + estimate.http_overhead if busy else floor,
         lateness=quantile((sent.sent - sent.intended).to_numpy(), 0.99) if len(sent) else None,
-        arrivals=tuple(law_of(np.sort(one.to_numpy()) - go, lasts) for one in moments if len(one) > FEW),
+        arrival_tests=tuple(
+            arrival_stats(np.sort(timestamps.to_numpy()) - go, lasts)
+            for timestamps in timestamp_columns
+            if len(timestamps) > _MIN_OBSERVATIONS
+        ),
         growth=backlog / lasts,
         capacity=capacity,
         overloaded=overloaded,
-        places=known,
-        busy=busy,
-        steadiness=None if overloaded else steadiness_of(sends, again, is_idle=places.source is Source.IDLE),
-        served=places,
-        replayed=again,
-        starved=starved(fine),
-        spectrum=None if overloaded else spectrum(sends, window.seconds, again),
+        concurrency=known,
+        busy_service_time=busy,
+        stationarity=None
+        if overloaded
+        else _load_stationarity(sends, replay_result, is_idle=estimate.source is EstimateSource.IDLE),
+        concurrency_estimate=estimate,
+        replay_result=replay_result,
+        starved_share=_starved_connection_share(valid),
+        curves=None if overloaded else percentile_curves(sends, window.seconds, replay_result),
     )
 
 
-def sends_of(sent: pd.DataFrame, inside: pd.DataFrame) -> Sends:
+def build_send_log(sent: pd.DataFrame, in_window: pd.DataFrame) -> SendLog:
     """A cell's requests as columns; `inside` are those that its results are made of."""
-    planned, left, done = (sent[name].to_numpy() for name in ("intended", "sent", "done"))
-    return Sends(planned, left, done, ~sent.censored.to_numpy(), np.asarray(sent.index.isin(inside.index)))
+    planned, sent_at, done = (sent[name].to_numpy() for name in ("intended", "sent", "done"))
+    return SendLog(planned, sent_at, done, ~sent.censored.to_numpy(), np.asarray(sent.index.isin(in_window.index)))
 
 
-def tau(rate: float, again: Replayed | None) -> float:
+def _load_correlation_length(rate: float, replay_result: ReplayResult | None) -> float:
     """How many requests in a row are worth one, where a replay says how full the places were; else 1, which claims nothing."""
-    rho = rate * again.d / again.places if again and again.follows else 0.0
+    rho = rate * replay_result.service_time / replay_result.places if replay_result and replay_result.is_close_fit else 0.0
     return correlation_length(rho) if 0 < rho < 1 else 1.0
 
 
-def steadiness_of(sends: Sends, again: Replayed | None, *, is_idle: bool) -> Steadiness | None:
+def _load_stationarity(sends: SendLog, replay_result: ReplayResult | None, *, is_idle: bool) -> Stationarity | None:
     """Whether a load stayed one load: its answers over those of the same sends on ideal places, which takes the luck out.
 
     A queue that no replay explains wanders by itself; nobody can tell that from a drift.
     """
     took = (sends.done - sends.sent)[sends.finished]
-    if again and again.follows:
-        return Steadiness.of(took / replay(sends.sent, again.d, again.places)[sends.finished])
-    return Steadiness.of(took) if is_idle else None
+    if replay_result and replay_result.is_close_fit:
+        return Stationarity.from_values(
+            took / replay_latencies(sends.sent, replay_result.service_time, replay_result.places)[sends.finished]
+        )
+    return Stationarity.from_values(took) if is_idle else None
 
 
-def starved(fine: pd.DataFrame) -> float | None:
+def _starved_connection_share(valid: pd.DataFrame) -> float | None:
     """Share of the connections with fewer than half as many answers as the median one.
 
     A warm pool takes the one used last first, so in the open model this is mostly the sender's own doing.
     """
-    answers = fine.groupby(["worker", "connection"]).size().to_numpy()
+    answers = valid.groupby(["worker", "connection"]).size().to_numpy()
     return float((answers < np.median(answers) / 2).mean()) if len(answers) else None
 
 
-def in_flight(sent: pd.DataFrame, moment: float, older: float = 0.0) -> int:
+def _count_in_flight(sent: pd.DataFrame, timestamp: float, older: float = 0.0) -> int:
     """Requests that are out at a moment and have been for longer than `older` seconds."""
     ends = sent.done.where(~sent.censored, np.inf)
-    return int(((sent.sent <= moment - older) & (ends > moment)).sum())
+    return int(((sent.sent <= timestamp - older) & (ends > timestamp)).sum())
 
 
-def piles_up(  # noqa: PLR0913 - a queue, a floor, and what counts as chance
-    sent: pd.DataFrame, floor: float | None, go: float, window: Window, *, refused: bool, chance: float
+def _is_backlog_growing(  # noqa: PLR0913 - a queue, a floor, and what counts as chance
+    sent: pd.DataFrame, unloaded_latency: float | None, go: float, window: Window, *, refused: bool, chance: float
 ) -> bool:
     """Whether more requests are overdue at the close than chance piles up, and still more of them as time goes by.
 
@@ -129,8 +159,8 @@ def piles_up(  # noqa: PLR0913 - a queue, a floor, and what counts as chance
     is chance once in 300 such tests, and far rarer below capacity. A slow route without a limit has many in flight, but
     none for longer than an unloaded answer takes. Once the cap refuses requests, the queue cannot grow any more.
     """
-    if floor is None:
+    if unloaded_latency is None:
         return False
-    early = in_flight(sent, go + (window.end - go) / 3, floor)
-    overdue = in_flight(sent, window.end, floor)
-    return overdue > max(FEW, chance * math.sqrt(len(sent))) and (refused or overdue - early > overdue / 3)
+    early = _count_in_flight(sent, go + (window.end - go) / 3, unloaded_latency)
+    overdue = _count_in_flight(sent, window.end, unloaded_latency)
+    return overdue > max(_MIN_OBSERVATIONS, chance * math.sqrt(len(sent))) and (refused or overdue - early > overdue / 3)

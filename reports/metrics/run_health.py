@@ -8,93 +8,93 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from reports.metrics.run_data import Evidence
+from reports.metrics.run_data import RunData
 from reports.stats.quantiles import Array, quantile
-from results.schema import Cell, Pool, Scenario
-from results.thresholds import LEAST_WINDOW
+from results.schema import Cell, ConnectionMode, Scenario
+from results.thresholds import MIN_WINDOW_SECONDS
 
-TICK = 0.010  # seconds between two ticks of the generator, as `scenarios/generator/engine.py` sets them
-STEP = 0.001  # seconds: gevent's timers wait in whole milliseconds, so that much is no stall
-ROUNDED = 1e-6  # seconds: what writing a moment down may round off
-MOMENTS = ("intended", "sent", "app_start", "handler_start", "handler_end", "app_end", "done")
-STAMPED_BEFORE_SENDING = 3  # the format since which `app_end` can be no later than the client's last byte
+_TICK_INTERVAL = 0.010  # seconds between two ticks of the generator, as `scenarios/generator/engine.py` sets them
+_TIMER_STEP = 0.001  # seconds: gevent's timers wait in whole milliseconds, so that much is no stall
+_ROUNDING_ERROR = 1e-6  # seconds: what writing a moment down may round off
+TIMESTAMP_COLUMNS = ("intended", "sent", "app_start", "handler_start", "handler_end", "app_end", "done")
+_ORDERED_APP_END_FORMAT = 3  # the format since which `app_end` can be no later than the client's last byte
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
+class CellHealth:
     """Seconds and shares; None where this run cannot tell."""
 
-    lasted: float  # seconds of the window, or of the whole burst; what is counted in ticks is not known of a short one
-    stall: float | None  # p99 of how late the generator's own ticker fired
+    duration: float  # seconds of the window, or of the whole burst; what is counted in ticks is not known of a short one
+    stall_p99: float | None  # p99 of how late the generator's own ticker fired
     longest_stall: float | None
-    busy: float | None  # share of its core that the busiest generator process used, on average
-    busiest: float | None  # and in its worst second
-    others: float | None  # share of all cores that neither the generator nor the target used
-    stolen: float | None  # share of the machine's CPU time that its host took away
-    swapped: float | None  # pages
-    throttled: float | None  # share of the periods in which the container's CPU limit ran out
+    generator_cpu: float | None  # share of its core that the busiest generator process used, on average
+    generator_cpu_peak: float | None  # and in its worst second
+    other_cpu: float | None  # share of all cores that neither the generator nor the target used
+    stolen_share: float | None  # share of the machine's CPU time that its host took away
+    swapped_pages: float | None  # pages
+    throttled_share: float | None  # share of the periods in which the container's CPU limit ran out
     lateness: float | None  # of sent - intended, the quantile that is reported of this cell
-    unpunctual: float | None  # how many of the requests planned by the close had not left by then, as a share
-    thinking: float | None  # closed model: what a turn took beyond latency and think time, as a share of the latency
-    broken: int | None  # moments of a request that stand in the wrong order
-    stamped: int  # requests of which the server's moments are known
-    reconnects: float | None  # connections opened while measuring, as a share of the requests
-    outside: tuple[float, float] | None  # median and p99 of what a quick request spent outside the server
+    unsent_share: float | None  # how many of the requests planned by the close had not left by then, as a share
+    think_time_excess: float | None  # closed model: what a turn took beyond latency and think time, as a share of the latency
+    disordered_requests: int | None  # moments of a request that stand in the wrong order
+    probed_requests: int  # requests of which the server's moments are known
+    reconnect_share: float | None  # connections opened while measuring, as a share of the requests
+    transport_time: tuple[float, float] | None  # median and p99 of what a quick request spent outside the server
 
 
-def health(evidence: Evidence, cell: Cell, name: str) -> Health:
+def measure_health(run_data: RunData, cell: Cell, name: str) -> CellHealth:
     """All of one cell, or of the neighbours beside it by `name`."""
-    lines = evidence.told(cell.name)
+    lines = run_data.load_lines(cell.name)
     marks = lines[lines.kind == "mark"]
     ticks = lines[lines.kind == "tick"]
-    begin, end = span(marks, cell)
+    begin, end = _result_span(marks, cell)
     ticks = ticks[(ticks.t >= begin) & (ticks.t <= end)]
-    late = missed(ticks.lateness.to_numpy())
-    busy = [one for _, rows in ticks.groupby("worker") if (one := cpu(rows, "cpu"))]
-    rows = evidence.rows(name)
+    lateness_by_tick = expand_missed_ticks(ticks.lateness.to_numpy())
+    busy = [usage for _, rows in ticks.groupby("worker") if (usage := _cpu_usage(rows, "cpu"))]
+    rows = run_data.rows(name)
     sent = rows[rows.sent.notna()]
-    is_ours, is_short = evidence.run.get("host") is None, end - begin < LEAST_WINDOW
-    stolen = between(marks, "stolen", begin, end, (end - begin) * cores(evidence))
-    return Health(
-        lasted=end - begin,
-        stall=quantile(late, 0.99) if len(late) and not is_short else None,
-        longest_stall=float(late.max()) if len(late) else None,
-        busy=None if is_short else max((mean for mean, _ in busy), default=None),
-        busiest=None if is_short else max((worst for _, worst in busy), default=None),
-        others=None if is_short else others(evidence, marks, busy, begin, end),
-        stolen=None if is_short else stolen,
-        swapped=between(marks, "swapped", begin, end, 1.0),
-        throttled=throttled(marks, begin, end),
-        lateness=lateness(cell, name, sent),
-        unpunctual=unpunctual(cell, name, rows, end),
-        thinking=thinking(cell, sent) if name == cell.name else None,
-        broken=disorder(sent, evidence.run["format"]) if is_ours or sent.app_start.notna().any() else None,
-        stamped=int(sent.app_start.notna().sum()),
-        reconnects=reconnects(cell, name, sent),
-        outside=outside(sent) if cell.scenario in {Scenario.NEIGHBOURS, Scenario.FLOOR} else None,
+    is_ours, is_short = run_data.run.get("host") is None, end - begin < MIN_WINDOW_SECONDS
+    stolen = _counter_delta(marks, "stolen", begin, end, (end - begin) * _machine_core_count(run_data))
+    return CellHealth(
+        duration=end - begin,
+        stall_p99=quantile(lateness_by_tick, 0.99) if len(lateness_by_tick) and not is_short else None,
+        longest_stall=float(lateness_by_tick.max()) if len(lateness_by_tick) else None,
+        generator_cpu=None if is_short else max((mean for mean, _ in busy), default=None),
+        generator_cpu_peak=None if is_short else max((worst for _, worst in busy), default=None),
+        other_cpu=None if is_short else _other_cpu_share(run_data, marks, busy, begin, end),
+        stolen_share=None if is_short else stolen,
+        swapped_pages=_counter_delta(marks, "swapped", begin, end, 1.0),
+        throttled_share=_throttled_share(marks, begin, end),
+        lateness=_send_lateness(cell, name, sent),
+        unsent_share=_unsent_share(cell, name, rows, end),
+        think_time_excess=_think_time_excess(cell, sent) if name == cell.name else None,
+        disordered_requests=_count_disordered(sent, run_data.run["format"]) if is_ours or sent.app_start.notna().any() else None,
+        probed_requests=int(sent.app_start.notna().sum()),
+        reconnect_share=_reconnect_share(cell, name, sent),
+        transport_time=_transport_time(sent) if cell.scenario in {Scenario.NEIGHBOURS, Scenario.FLOOR} else None,
     )
 
 
-def span(marks: pd.DataFrame, cell: Cell) -> tuple[float, float]:
+def _result_span(marks: pd.DataFrame, cell: Cell) -> tuple[float, float]:
     """The part of a cell that its results are made of: the window, or a whole burst."""
     first, last = ("go", "end") if cell.scenario is Scenario.BURST else ("open", "close")
     return float(marks.t[marks["mark"] == first].max()), float(marks.t[marks["mark"] == last].min())
 
 
-def missed(lateness: Array) -> Array:
+def expand_missed_ticks(lateness: Array) -> Array:
     """How late a ticker was at each of its moments, those it slept through included: one that is 50 ms late missed four."""
-    late = np.maximum(lateness[np.isfinite(lateness)] - STEP, 0.0)
-    found = [late]
-    while (late > TICK).any():
-        late = late[late > TICK] - TICK
-        found.append(late)
-    return np.concatenate(found)
+    late = np.maximum(lateness[np.isfinite(lateness)] - _TIMER_STEP, 0.0)
+    parts = [late]
+    while (late > _TICK_INTERVAL).any():
+        late = late[late > _TICK_INTERVAL] - _TICK_INTERVAL
+        parts.append(late)
+    return np.concatenate(parts)
 
 
-def cpu(looks: pd.DataFrame, name: str) -> tuple[float, float] | None:
+def _cpu_usage(readings: pd.DataFrame, name: str) -> tuple[float, float] | None:
     """Mean share of a core that one process used by a running total, and that of its worst second."""
-    known = looks[name].notna().to_numpy()
-    t, used = looks.t.to_numpy()[known], looks[name].to_numpy()[known]
+    known = readings[name].notna().to_numpy()
+    t, used = readings.t.to_numpy()[known], readings[name].to_numpy()[known]
     if len(t) < 2:  # noqa: PLR2004 - a rate takes two points
         return None
     mean = float((used[-1] - used[0]) / (t[-1] - t[0]))
@@ -104,7 +104,7 @@ def cpu(looks: pd.DataFrame, name: str) -> tuple[float, float] | None:
     return mean, float(seconds.max()) if len(seconds) else mean
 
 
-def between(marks: pd.DataFrame, name: str, begin: float, end: float, scale: float) -> float | None:
+def _counter_delta(marks: pd.DataFrame, name: str, begin: float, end: float, scale: float) -> float | None:
     """How far one of the machine's running totals moved from the begin of a cell to its end, divided by `scale`."""
     first, last = marks[name][marks.t == begin], marks[name][marks.t == end]
     if first.empty or last.empty or first.isna().any() or last.isna().any() or scale <= 0:
@@ -112,30 +112,32 @@ def between(marks: pd.DataFrame, name: str, begin: float, end: float, scale: flo
     return max(0.0, float(last.iloc[0] - first.iloc[0])) / scale
 
 
-def throttled(marks: pd.DataFrame, begin: float, end: float) -> float | None:
+def _throttled_share(marks: pd.DataFrame, begin: float, end: float) -> float | None:
     """Share of the periods in which the container's CPU limit ran out; 0 where there is none."""
-    periods, cut = (between(marks, name, begin, end, 1.0) for name in ("periods", "throttled"))
+    periods, cut = (_counter_delta(marks, name, begin, end, 1.0) for name in ("periods", "throttled"))
     return None if periods is None or cut is None else cut / periods if periods else 0.0
 
 
-def cores(evidence: Evidence) -> int:
+def _machine_core_count(run_data: RunData) -> int:
     """Of the machine."""
-    return int(evidence.run["machine"].get("cpus") or 1)
+    return int(run_data.run["machine"].get("cpus") or 1)
 
 
-def others(evidence: Evidence, marks: pd.DataFrame, busy: list[tuple[float, float]], begin: float, end: float) -> float | None:
+def _other_cpu_share(
+    run_data: RunData, marks: pd.DataFrame, busy: list[tuple[float, float]], begin: float, end: float
+) -> float | None:
     """CPU time of all cores less that of generator and target, as a share; None where the target's own is not known."""
-    everybody = between(marks, "used", begin, end, end - begin)
-    looks = evidence.probe[(evidence.probe.t >= begin) & (evidence.probe.t <= end)]
-    if everybody is None or looks.empty:
+    total_used = _counter_delta(marks, "used", begin, end, end - begin)
+    readings = run_data.probe[(run_data.probe.t >= begin) & (run_data.probe.t <= end)]
+    if total_used is None or readings.empty:
         return None
-    each = [rows for _, rows in looks.groupby(["variant", "pid"])]
-    kin = [cpu(rows, "kin_cpu") for rows in each]  # the workers of a pool, a database: the target's as well
-    ours = [one[0] for one in [*busy, *(cpu(rows, "cpu") for rows in each), *kin] if one]
-    return max(0.0, everybody - sum(ours)) / cores(evidence)
+    each = [rows for _, rows in readings.groupby(["variant", "pid"])]
+    child_usage = [_cpu_usage(rows, "kin_cpu") for rows in each]  # the workers of a pool, a database: the target's as well
+    ours = [usage[0] for usage in [*busy, *(_cpu_usage(rows, "cpu") for rows in each), *child_usage] if usage]
+    return max(0.0, total_used - sum(ours)) / _machine_core_count(run_data)
 
 
-def lateness(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
+def _send_lateness(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
     """Open model: how late requests left, at the quantile that is reported of them: p99, of neighbours p90."""
     if name == cell.name and not cell.arrivals and not cell.neighbours:
         return None
@@ -143,7 +145,7 @@ def lateness(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
     return quantile(late, 0.99 if cell.arrivals else 0.90) if len(late) else None
 
 
-def unpunctual(cell: Cell, name: str, rows: pd.DataFrame, close: float) -> float | None:
+def _unsent_share(cell: Cell, name: str, rows: pd.DataFrame, close: float) -> float | None:
     """Open model: how far the realised rate stayed behind that of the schedule, up to the close."""
     if name == cell.name and not cell.arrivals:
         return None
@@ -151,7 +153,7 @@ def unpunctual(cell: Cell, name: str, rows: pd.DataFrame, close: float) -> float
     return 1 - int((rows.sent <= close).sum()) / planned if planned else None
 
 
-def thinking(cell: Cell, sent: pd.DataFrame) -> float | None:
+def _think_time_excess(cell: Cell, sent: pd.DataFrame) -> float | None:
     """Closed model: the time from an answer to the same user's next request, beyond the think time, over the mean latency."""
     if cell.scenario is not Scenario.CROWD:
         return None
@@ -161,29 +163,36 @@ def thinking(cell: Cell, sent: pd.DataFrame) -> float | None:
     return float(gaps.mean() / usual) if len(gaps) and usual > 0 else None
 
 
-def disorder(sent: pd.DataFrame, number: int) -> int:
+def _count_disordered(sent: pd.DataFrame, run_format: int) -> int:
     """How many requests have moments that cannot have followed one another, on one host with one clock."""
-    names = [one for one in MOMENTS if one != "app_end" or number >= STAMPED_BEFORE_SENDING]
+    names = [column for column in TIMESTAMP_COLUMNS if column != "app_end" or run_format >= _ORDERED_APP_END_FORMAT]
     known = sent[names].to_numpy(copy=True)
     known[sent.censored.to_numpy(), names.index("done")] = np.nan  # giving up is no answer
     latest = np.fmax.accumulate(known, axis=1)
-    return int((known < latest - ROUNDED).any(axis=1).sum())
+    return int((known < latest - _ROUNDING_ERROR).any(axis=1).sum())
 
 
-def reconnects(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
+def _reconnect_share(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
     """Connections that were opened while measuring, as a share of the requests; None where they should be, or nobody knows."""
-    if cell.scenario is Scenario.BURST or cell.cold or (cell.arrivals and cell.arrivals.pool is not Pool.WARM) or sent.empty:
+    if (
+        cell.scenario is Scenario.BURST
+        or cell.cold
+        or (cell.arrivals and cell.arrivals.pool is not ConnectionMode.WARM)
+        or sent.empty
+    ):
         return None
     late = 0
     if cell.arrivals and name == cell.name:
-        late = sum(len(set(one)) for _, one in sent.connection[sent.connection >= cell.arrivals.warm].groupby(sent.worker))
+        late = sum(
+            len(set(connections)) for _, connections in sent.connection[sent.connection >= cell.arrivals.warm].groupby(sent.worker)
+        )
     elif sent.peer.isna().all():
         return None
     peers = sent.dropna(subset="peer").groupby(["worker", "connection", "route"]).peer.nunique()
     return float(late + (peers - 1).sum()) / len(sent)
 
 
-def outside(sent: pd.DataFrame) -> tuple[float, float] | None:
+def _transport_time(sent: pd.DataFrame) -> tuple[float, float] | None:
     """Median and p99 of what innocent `async` requests spent on the way: latency without the time inside the server."""
     quick = sent[sent.route.str.endswith("/async")]
     spent = ((quick.done - quick.sent) - (quick.app_end - quick.app_start)).dropna().to_numpy()

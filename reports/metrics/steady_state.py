@@ -11,21 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from reports.metrics.run_data import Evidence
+from reports.metrics.run_data import RunData
 from results.schema import Cell
-from results.thresholds import LEAST_WINDOW
+from results.thresholds import MIN_WINDOW_SECONDS
 
-WHOLE = 0.9  # a window cut shorter than this share of its plan is not a measurement
+_MIN_WINDOW_SHARE = 0.9  # a window cut shorter than this share of its plan is not a measurement
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class WorkerWindow:
     """One worker's own window, and what its in-flight counter summed up to in it (request-seconds)."""
 
     worker: str
     start: float
     end: float
-    area: float
+    in_flight_area: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class Window:
     start: float
     end: float
     rows: pd.DataFrame
-    everything: pd.DataFrame
-    spans: tuple[Span, ...]
+    all_rows: pd.DataFrame
+    worker_windows: tuple[WorkerWindow, ...]
 
     @property
     def seconds(self) -> float:
@@ -47,65 +47,65 @@ class Window:
         return self.end - self.start
 
     @property
-    def answers(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def answer_times(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Moments of the right answers whose last byte arrived inside the window. A failure is not throughput."""
-        rows = right(self.everything)
+        rows = valid_rows(self.all_rows)
         done = rows.done.to_numpy()
         return done[~rows.censored.to_numpy() & (done > self.start) & (done <= self.end)]
 
     @property
     def completions(self) -> int:
         """How many they are."""
-        return len(self.answers)
+        return len(self.answer_times)
 
     @property
-    def rate(self) -> float:
+    def throughput(self) -> float:
         """Throughput X in requests per second."""
         return self.completions / self.seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Little:
+class LittleDeviation:
     """How far L = X R is off, as a share of L: without the edges (`residual`), and with the ages at both (`identity`)."""
 
     residual: float
     identity: float
 
 
-def right(rows: pd.DataFrame) -> pd.DataFrame:
+def valid_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """What latency is made of: requests that were sent and did not fail. The unanswered stay in, as lower bounds."""
     return rows[rows.sent.notna() & rows.error.isna()]
 
 
-def steady(evidence: Evidence, cell: Cell, name: str) -> Window | None:
+def steady_window(run_data: RunData, cell: Cell, name: str) -> Window | None:
     """The window of a cell (or of the neighbours beside it, by `name`); None when the run ended before it was measured."""
-    marks, area, everything = evidence.marks(name), evidence.marks(name, "area"), evidence.rows(name)
+    marks, area, all_rows = run_data.marks(name), run_data.marks(name, "area"), run_data.rows(name)
     if not {"open", "close"} <= set(marks):
         return None
     opens, closes = marks["open"].to_numpy(), marks["close"].to_numpy()
-    if np.isnan(opens + closes).any() or not set(everything.worker.unique()) <= set(marks.index):
+    if np.isnan(opens + closes).any() or not set(all_rows.worker.unique()) <= set(marks.index):
         return None
     start, end = float(opens.max()), float(closes.min())
-    is_failing, is_full = ("failing" in marks, "ceiling" in marks and end - start >= LEAST_WINDOW)
+    is_failing, is_full = ("failing" in marks, "ceiling" in marks and end - start >= MIN_WINDOW_SECONDS)
     cut = cell.most and (is_failing or is_full)  # its window closed early on purpose
-    if end <= start or (end - start < WHOLE * cell.window and not cut):
+    if end <= start or (end - start < _MIN_WINDOW_SHARE * cell.window and not cut):
         return None
-    planned = everything.intended.to_numpy()
+    planned = all_rows.intended.to_numpy()
     summed = (area["close"] - area["open"]).to_numpy()
-    spans = map(Span, marks.index, opens.tolist(), closes.tolist(), summed.tolist())
-    return Window(start, end, everything[(planned > start) & (planned <= end)], everything, tuple(spans))
+    worker_windows = map(WorkerWindow, marks.index, opens.tolist(), closes.tolist(), summed.tolist())
+    return Window(start, end, all_rows[(planned > start) & (planned <= end)], all_rows, tuple(worker_windows))
 
 
-def little(window: Window) -> Little | None:
+def little_deviation(window: Window) -> LittleDeviation | None:
     """Little's law, worker by worker in its own span, then summed; None when nothing was in flight."""
-    total = sum(span.area for span in window.spans)
+    total = sum(span.in_flight_area for span in window.worker_windows)
     if total <= 0:
         return None
     answered = edges = 0.0
-    for span in window.spans:
-        rows = window.everything[(window.everything.worker == span.worker) & window.everything.sent.notna()]
+    for span in window.worker_windows:
+        rows = window.all_rows[(window.all_rows.worker == span.worker) & window.all_rows.sent.notna()]
         a, b, leaves, done = span.start, span.end, rows.sent.to_numpy(), rows.done.to_numpy()
         inside, early, late = (done > a) & (done <= b), (leaves < a) & (done > a), (leaves <= b) & (done > b)
         answered += float((done[inside] - leaves[inside]).sum())
         edges += float(np.sum(b - leaves[late]) - np.sum(a - leaves[early]))
-    return Little(1 - answered / total, 1 - (answered + edges) / total)
+    return LittleDeviation(1 - answered / total, 1 - (answered + edges) / total)

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reports.checks.model import Belief
-from reports.formatting import between, count, places
-from reports.metrics.model import Route
+from reports.checks.model import TrustLevel
+from reports.formatting import format_count, format_served_at_once, format_with_interval
+from reports.metrics.model import RouteMetrics
 from reports.model import Report
 from reports.stats.intervals import Interval
-from reports.verdicts.findings import MECHANISM, judge
+from reports.verdicts.findings import MECHANISM_TEXTS, decide_verdict
 from reports.verdicts.model import Verdict
 from reports.verdicts.neighbours import FULL_CORE
 from results.schema import Scenario
@@ -27,46 +27,46 @@ class Advice(StrEnum):
     MISTAKE = "mistake"  # holds up everybody else
 
 
-AWAITED, DEF, THREAD = "`async def` and `await`", "`def`", "`async def` and `await asyncio.to_thread(...)`"
-INLINE, PROCESSES = "called inside `async def`", "`async def` and a `ProcessPoolExecutor`"
-Forms = tuple[tuple[Advice, str, str, str], ...]  # advice, form, what is called, and the variant that measures it
-GUIDE: dict[str, Forms] = {
+_AWAITED, _DEF, _THREAD = "`async def` and `await`", "`def`", "`async def` and `await asyncio.to_thread(...)`"
+_INLINE, _PROCESSES = "called inside `async def`", "`async def` and a `ProcessPoolExecutor`"
+FormSpecs = tuple[tuple[Advice, str, str, str], ...]  # advice, form, what is called, and the variant that measures it
+GUIDE: dict[str, FormSpecs] = {
     "a library that you can `await`": (
-        (Advice.RECOMMENDED, AWAITED, "`asyncio.sleep`", "async"),
-        (Advice.RECOMMENDED, AWAITED, "one shared `httpx.AsyncClient`", "async httpx"),
-        (Advice.RECOMMENDED, AWAITED, "one shared `aiohttp.ClientSession`", "async aiohttp"),
-        (Advice.RECOMMENDED, AWAITED, "`AsyncSession` on SQLite (aiosqlite)", "async sqlite"),
-        (Advice.RECOMMENDED, AWAITED, "`AsyncSession` on PostgreSQL (asyncpg)", "async postgres"),
-        (Advice.MISTAKE, f"{AWAITED}, a new client each time", "`httpx.AsyncClient`", "async httpx-per-request"),
+        (Advice.RECOMMENDED, _AWAITED, "`asyncio.sleep`", "async"),
+        (Advice.RECOMMENDED, _AWAITED, "one shared `httpx.AsyncClient`", "async httpx"),
+        (Advice.RECOMMENDED, _AWAITED, "one shared `aiohttp.ClientSession`", "async aiohttp"),
+        (Advice.RECOMMENDED, _AWAITED, "`AsyncSession` on SQLite (aiosqlite)", "async sqlite"),
+        (Advice.RECOMMENDED, _AWAITED, "`AsyncSession` on PostgreSQL (asyncpg)", "async postgres"),
+        (Advice.MISTAKE, f"{_AWAITED}, a new client each time", "`httpx.AsyncClient`", "async httpx-per-request"),
     ),
     "a library that blocks": (
-        (Advice.RECOMMENDED, DEF, "`time.sleep`", "sync"),
-        (Advice.RECOMMENDED, DEF, "`requests`", "sync requests"),
-        (Advice.RECOMMENDED, DEF, "`Session` on SQLite (sqlite3)", "sync sqlite"),
-        (Advice.RECOMMENDED, DEF, "`Session` on PostgreSQL (psycopg)", "sync postgres"),
-        (Advice.RECOMMENDED, DEF, "a slow file", "sync file"),
-        (Advice.WORKS, THREAD, "`time.sleep`", "to-thread"),
-        (Advice.WORKS, THREAD, "a slow file", "to-thread file"),
-        (Advice.MISTAKE, INLINE, "`time.sleep`", "broken-async"),
-        (Advice.MISTAKE, INLINE, "`requests`", "broken-async requests"),
-        (Advice.MISTAKE, INLINE, "`Session` on SQLite (sqlite3)", "broken-async sqlite"),
-        (Advice.MISTAKE, INLINE, "`Session` on PostgreSQL (psycopg)", "broken-async postgres"),
-        (Advice.MISTAKE, INLINE, "a slow file", "broken-async file"),
+        (Advice.RECOMMENDED, _DEF, "`time.sleep`", "sync"),
+        (Advice.RECOMMENDED, _DEF, "`requests`", "sync requests"),
+        (Advice.RECOMMENDED, _DEF, "`Session` on SQLite (sqlite3)", "sync sqlite"),
+        (Advice.RECOMMENDED, _DEF, "`Session` on PostgreSQL (psycopg)", "sync postgres"),
+        (Advice.RECOMMENDED, _DEF, "a slow file", "sync file"),
+        (Advice.WORKS, _THREAD, "`time.sleep`", "to-thread"),
+        (Advice.WORKS, _THREAD, "a slow file", "to-thread file"),
+        (Advice.MISTAKE, _INLINE, "`time.sleep`", "broken-async"),
+        (Advice.MISTAKE, _INLINE, "`requests`", "broken-async requests"),
+        (Advice.MISTAKE, _INLINE, "`Session` on SQLite (sqlite3)", "broken-async sqlite"),
+        (Advice.MISTAKE, _INLINE, "`Session` on PostgreSQL (psycopg)", "broken-async postgres"),
+        (Advice.MISTAKE, _INLINE, "a slow file", "broken-async file"),
     ),
     "code that computes": (
-        (Advice.RECOMMENDED, PROCESSES, "pure Python", "async process-pool"),
-        (Advice.WORKS, THREAD, "a password hash, which lets the GIL go", "to-thread hash"),
-        (Advice.WORKS, THREAD, "pure Python, which holds the GIL", "to-thread cpu"),
-        (Advice.MISTAKE, INLINE, "pure Python", "broken-async cpu"),
-        (Advice.MISTAKE, INLINE, "a password hash", "broken-async hash"),
+        (Advice.RECOMMENDED, _PROCESSES, "pure Python", "async process-pool"),
+        (Advice.WORKS, _THREAD, "a password hash, which lets the GIL go", "to-thread hash"),
+        (Advice.WORKS, _THREAD, "pure Python, which holds the GIL", "to-thread cpu"),
+        (Advice.MISTAKE, _INLINE, "pure Python", "broken-async cpu"),
+        (Advice.MISTAKE, _INLINE, "a password hash", "broken-async hash"),
     ),
 }
-HELD = {Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY}
-POOLS = {Verdict.THREAD_POOL, Verdict.EXECUTOR_POOL, Verdict.POOL_LIMITED}
+_LOOP_VERDICTS = {Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY}
+_POOL_VERDICTS = {Verdict.THREAD_POOL, Verdict.EXECUTOR_POOL, Verdict.POOL_LIMITED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class GuideRow:
     """One form as it was measured; neither number nor verdict where run or cell cannot be trusted."""
 
     question: str
@@ -75,82 +75,86 @@ class Row:
     what: str
     variant: str
     users: int
-    served: float | None
+    served_at_once: float | None
     interval: Interval | None
     limit: str
     verdict: Verdict
 
     @property
-    def at_once(self) -> str:
+    def served_text(self) -> str:
         """Served at once with its interval, and how many asked."""
-        return f"{between(self.served, self.interval)} of {count(self.users, 'user')}" if self.served is not None else "-"
+        return (
+            f"{format_with_interval(self.served_at_once, self.interval)} of {format_count(self.users, 'user')}"
+            if self.served_at_once is not None
+            else "-"
+        )
 
 
-def guide(report: Report) -> tuple[Row, ...]:
+def build_guide(report: Report) -> tuple[GuideRow, ...]:
     """The rows that a run about the lesson measured, in the order of `GUIDE`."""
-    if not report.study.reproduces:
+    if not report.run_metrics.is_reproduction:
         return ()
-    forms = [(question, *form) for question, all_ in GUIDE.items() for form in all_]
-    return tuple(row for form in forms if (row := row_of(report, *form)))
+    form_specs = [(question, *form) for question, specs in GUIDE.items() for form in specs]
+    return tuple(row for form in form_specs if (row := _build_guide_row(report, *form)))
 
 
-def row_of(report: Report, question: str, advice: Advice, form: str, what: str, variant: str) -> Row | None:  # noqa: PLR0913, PLR0917
+def _build_guide_row(report: Report, question: str, advice: Advice, form: str, what: str, variant: str) -> GuideRow | None:  # noqa: PLR0913, PLR0917
     """One form; None when no crowd was measured on it."""
-    route = report.study.route(variant)
-    if route is None or route.top is None or route.top.users == 1 or route.served is None:
+    route = report.run_metrics.find_route(variant)
+    if route is None or route.top_level is None or route.top_level.users == 1 or route.served_at_once is None:
         return None
-    fault = report.trust.fault((f"{Scenario.CROWD}/{variant}/",))
-    verdict = judge(route, Belief.UNTRUSTED if fault else report.trust.belief)
-    believed = verdict is not Verdict.UNTRUSTED
-    return Row(
+    failed_check = report.trust.first_failure((f"{Scenario.CROWD}/{variant}/",))
+    verdict = decide_verdict(route, TrustLevel.UNTRUSTED if failed_check else report.trust.trust_level)
+    is_trusted = verdict is not Verdict.UNTRUSTED
+    return GuideRow(
         question=question,
-        advice=advice if fits(advice, verdict) else None,
+        advice=advice if _is_advice_consistent(advice, verdict) else None,
         form=form,
         what=what,
         variant=variant,
-        users=route.top.users,
-        served=route.served if believed else None,
-        interval=route.served_between if believed else None,
-        limit=limit(route, verdict) if believed else "-",
+        users=route.top_level.users,
+        served_at_once=route.served_at_once if is_trusted else None,
+        interval=route.served_at_once_interval if is_trusted else None,
+        limit=_describe_limit(route, verdict) if is_trusted else "-",
         verdict=verdict,
     )
 
 
-def fits(advice: Advice, verdict: Verdict) -> bool:
+def _is_advice_consistent(advice: Advice, verdict: Verdict) -> bool:
     """Whether a verdict does not contradict the advice: a mistake holds the loop, and nothing else may."""
     if verdict in {Verdict.UNTRUSTED, Verdict.WRONG_ANSWER}:
         return False
-    return (verdict in HELD) == (advice is Advice.MISTAKE)
+    return (verdict in _LOOP_VERDICTS) == (advice is Advice.MISTAKE)
 
 
-def limit(route: Route, verdict: Verdict) -> str:
+def _describe_limit(route: RouteMetrics, verdict: Verdict) -> str:
     """What limits a route, in words; a pool with its number."""
-    assert route.top is not None  # noqa: S101 - `row_of` looked
-    words = MECHANISM.get(verdict, "-")
-    if verdict in POOLS:
-        words += f" ({round(route.served or 0)})"
-    is_full = (route.top.cpu or 0.0) >= FULL_CORE and verdict in {Verdict.SCALES, Verdict.UNKNOWN}
-    return f"{words}, but one core is full" if is_full else words
+    assert route.top_level is not None  # noqa: S101 - `row_of` looked
+    limit_text = MECHANISM_TEXTS.get(verdict, "-")
+    if verdict in _POOL_VERDICTS:
+        limit_text += f" ({round(route.served_at_once or 0)})"
+    is_full = (route.top_level.cpu or 0.0) >= FULL_CORE and verdict in {Verdict.SCALES, Verdict.UNKNOWN}
+    return f"{limit_text}, but one core is full" if is_full else limit_text
 
 
-def grouped(rows: tuple[Row, ...]) -> dict[str, list[Row]]:
+def group_by_question(rows: tuple[GuideRow, ...]) -> dict[str, list[GuideRow]]:
     """Rows by what is called, in their order."""
     return {question: [row for row in rows if row.question == question] for question in dict.fromkeys(row.question for row in rows)}
 
 
-def forms(rows: tuple[Row, ...]) -> Iterator[list[Row]]:
+def group_by_form(rows: tuple[GuideRow, ...]) -> Iterator[list[GuideRow]]:
     """Rows of one question that share form and advice."""
-    for group in grouped(rows).values():
+    for group in group_by_question(rows).values():
         for shared in dict.fromkeys((row.advice, row.form) for row in group):
             yield [row for row in group if (row.advice, row.form) == shared]
 
 
-def brief(rows: tuple[Row, ...]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+def summarise_guide(rows: tuple[GuideRow, ...]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """The guide in a few lines: what is called, and of each form its advice and what it serves at once with each part."""
-    known = tuple(row for row in rows if row.served is not None)
-    for question in grouped(known):
+    known_rows = tuple(row for row in rows if row.served_at_once is not None)
+    for question in group_by_question(known_rows):
         lines = []
-        for group in (one for one in forms(known) if one[0].question == question):
-            served = ", ".join(f"{row.what} {places(row.served or 0)}" for row in group)
-            lines.append((group[0].advice or "unclear", f"{group[0].form}: {served} at once"))
+        for group in (form_rows for form_rows in group_by_form(known_rows) if form_rows[0].question == question):
+            served_texts = ", ".join(f"{row.what} {format_served_at_once(row.served_at_once or 0)}" for row in group)
+            lines.append((group[0].advice or "unclear", f"{group[0].form}: {served_texts} at once"))
         yield f"You call {question}", lines

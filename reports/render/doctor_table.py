@@ -5,97 +5,108 @@ from collections.abc import Iterator
 from rich.markup import escape
 from rich.table import Table
 
-from reports.console import grid, narrowed
-from reports.formatting import places, seconds, share, value
-from reports.gates.metrics import level
+from reports.console import fit_columns, plain_table
+from reports.formatting import format_estimate, format_seconds, format_served_at_once, format_share
+from reports.gates.metrics import load_level
 from reports.model import Report
-from reports.verdicts.diagnosis import HELD, Case
-from reports.verdicts.model import Finding, Verdict, is_unreached, worst_last
+from reports.verdicts.diagnosis import LOOP_VERDICTS, Diagnosis
+from reports.verdicts.model import Finding, Verdict, is_unreached, sort_worst_last
 
-NAMED = 5  # routes that nobody came to, by name
-COLUMNS = ("route", "served at once", "unloaded", "users", "mean", "neighbour p90", "verdict", "where")
+_MAX_NAMED_ROUTES = 5  # routes that nobody came to, by name
+_DOCTOR_COLUMNS = ("route", "served at once", "unloaded", "users", "mean", "neighbour p90", "verdict", "where")
 
 
-def table(report: Report, width: int, loud: dict[str, str]) -> Table:
+def build_doctor_table(report: Report, width: int, colours: dict[str, str]) -> Table:
     """One row per route; verdict and line always fit."""
-    found = [one for one in worst_last(report.findings) if not is_unreached(one.case.exam.entry)]
-    rows = [row(one) for one in found]
-    keep = narrowed([COLUMNS, *rows], width, 2)
-    drawn = grid((COLUMNS[i] for i in keep), ("route", "verdict", "where"), wraps="where")
-    for cells, one in zip(rows, found, strict=True):
-        colour = loud.get(one.verdict, "")
-        drawn.add_row(*[f"[{colour}]{cells[i]}[/]" if i == len(COLUMNS) - 2 and colour else escape(cells[i]) for i in keep])
-    return drawn
+    findings = [finding for finding in sort_worst_last(report.findings) if not is_unreached(finding.diagnosis.evidence.entry)]
+    rows = [doctor_row(finding) for finding in findings]
+    keep = fit_columns([_DOCTOR_COLUMNS, *rows], width, 2)
+    output_table = plain_table((_DOCTOR_COLUMNS[i] for i in keep), ("route", "verdict", "where"), wraps="where")
+    for cells, finding in zip(rows, findings, strict=True):
+        colour = colours.get(finding.verdict, "")
+        output_table.add_row(
+            *[f"[{colour}]{cells[i]}[/]" if i == len(_DOCTOR_COLUMNS) - 2 and colour else escape(cells[i]) for i in keep]
+        )
+    return output_table
 
 
-def row(one: Finding) -> tuple[str, ...]:
+def doctor_row(finding: Finding) -> tuple[str, ...]:
     """One route's cells; `-` for what is not known."""
-    case: Case = one.case
-    exam, name = case.exam, one.route.route
-    size = case.ruling.places
-    verdict = f"{one.verdict} ({size})" if size else str(one.verdict)
-    look = exam.top
-    if look is None or one.verdict in (Verdict.UNTRUSTED, Verdict.WRONG_ANSWER):
-        return (name, *["-"] * 5, verdict, where(case))
-    served = places(case.served)
+    diagnosis: Diagnosis = finding.diagnosis
+    evidence, name = diagnosis.evidence, finding.route.route
+    concurrency = diagnosis.rule_result.concurrency
+    verdict = f"{finding.verdict} ({concurrency})" if concurrency else str(finding.verdict)
+    top = evidence.top
+    if top is None or finding.verdict in (Verdict.UNTRUSTED, Verdict.WRONG_ANSWER):
+        return (name, *["-"] * 5, verdict, _format_culprit(diagnosis))
+    served_text = format_served_at_once(diagnosis.served_at_once)
     return (
         name,
-        f">= {served}" if case.is_bound else served,
-        seconds(exam.service),
-        str(look.level.users),
-        value(look.level.mean),
-        felt(case),
+        f">= {served_text}" if diagnosis.is_lower_bound else served_text,
+        format_seconds(evidence.unloaded_mean),
+        str(top.metrics.users),
+        format_estimate(top.metrics.mean),
+        _format_worst_neighbour(diagnosis),
         verdict,
-        where(case),
+        _format_culprit(diagnosis),
     )
 
 
-def felt(case: Case) -> str:
+def _format_worst_neighbour(diagnosis: Diagnosis) -> str:
     """The neighbour that waits longest: its p90 idle and loaded, at another load than the row's, and which one, if not `async`."""
-    beside, at = case.neighbours
-    worst = max(beside.values(), key=lambda one: one.loaded.low if one.loaded else 0.0, default=None)
+    neighbours, neighbour_load = diagnosis.verdict_neighbours
+    worst = max(neighbours.values(), key=lambda neighbour: neighbour.loaded.low if neighbour.loaded else 0.0, default=None)
     if worst is None:
         return "-"
-    is_elsewhere = case.exam.top is None or at.get("users") != case.exam.top.level.users
-    load = f" @ {level(at)}" if is_elsewhere else ""
-    return f"{value(worst.idle)} -> {value(worst.loaded)}{load}" + (f" ({worst.kind})" if worst.kind != "async" else "")
+    is_elsewhere = diagnosis.evidence.top is None or neighbour_load.get("users") != diagnosis.evidence.top.metrics.users
+    load_text = f" @ {load_level(neighbour_load)}" if is_elsewhere else ""
+    return f"{format_estimate(worst.idle)} -> {format_estimate(worst.loaded)}{load_text}" + (
+        f" ({worst.kind})" if worst.kind != "async" else ""
+    )
 
 
-def where(case: Case) -> str:
+def _format_culprit(diagnosis: Diagnosis) -> str:
     """The guilty line, if there is one."""
-    return f"{case.blames[0].file}:{case.blames[0].line} {case.blames[0].call}".strip() if case.blames else ""
+    return (
+        f"{diagnosis.culprits[0].file}:{diagnosis.culprits[0].line} {diagnosis.culprits[0].call}".strip()
+        if diagnosis.culprits
+        else ""
+    )
 
 
-def details(report: Report) -> Iterator[str]:
+def finding_lines(report: Report) -> Iterator[str]:
     """A paragraph per finding that accuses or doubts, the worst last; what is healthy has its row."""
-    for one in worst_last(report.findings):
-        if one.verdict is Verdict.SCALES or is_unreached(one.case.exam.entry):
+    for finding in sort_worst_last(report.findings):
+        if finding.verdict is Verdict.SCALES or is_unreached(finding.diagnosis.evidence.entry):
             continue
-        yield f"- {one.sentence}"
-        case: Case = one.case
-        if case.ruling.verdict in HELD:
-            yield from (f"    also {also.file}:{also.line} {also.call}, {share(also.share)}" for also in case.blames[1:3])
-        if case.cure:
-            yield f"    Instead: {case.cure.title}"
-            yield from (f"      {line}" for line in case.cure.after)
-            yield f"    Expect: {case.cure.expect}"
+        yield f"- {finding.sentence}"
+        diagnosis: Diagnosis = finding.diagnosis
+        if diagnosis.rule_result.verdict in LOOP_VERDICTS:
+            yield from (
+                f"    also {culprit.file}:{culprit.line} {culprit.call}, {format_share(culprit.share)}"
+                for culprit in diagnosis.culprits[1:3]
+            )
+        if diagnosis.remedy:
+            yield f"    Instead: {diagnosis.remedy.title}"
+            yield from (f"      {line}" for line in diagnosis.remedy.after)
+            yield f"    Expect: {diagnosis.remedy.expect}"
 
 
-def left_out(report: Report) -> Iterator[str]:
+def unexamined_lines(report: Report) -> Iterator[str]:
     """The routes that were not examined, and why."""
-    skipped = [one for one in report.study.run["routes"] if one["skipped"]]
+    skipped = [entry for entry in report.run_metrics.run["routes"] if entry["skipped"]]
     if skipped:
         yield f"skipped: {len(skipped)}"
-    yield from (f"  {one['route']}: {one['skipped']}" for one in skipped)
-    unreached = [one for one in report.study.run["routes"] if is_unreached(one)]
-    for why in dict.fromkeys(one["unfit"] for one in unreached):
-        names = [one["route"] for one in unreached if one["unfit"] == why]
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        yield f"not examined: {len(names)}, {why}: {', '.join(names[:NAMED])}{more}"
-    yield from (f"note: {one['route']}: {note}" for one in report.study.run["routes"] for note in one.get("notes", ()))
+    yield from (f"  {entry['route']}: {entry['skipped']}" for entry in skipped)
+    unreached = [entry for entry in report.run_metrics.run["routes"] if is_unreached(entry)]
+    for reason in dict.fromkeys(entry["unfit"] for entry in unreached):
+        names = [entry["route"] for entry in unreached if entry["unfit"] == reason]
+        rest_text = f" and {len(names) - _MAX_NAMED_ROUTES} more" if len(names) > _MAX_NAMED_ROUTES else ""
+        yield f"not examined: {len(names)}, {reason}: {', '.join(names[:_MAX_NAMED_ROUTES])}{rest_text}"
+    yield from (f"note: {entry['route']}: {note}" for entry in report.run_metrics.run["routes"] for note in entry.get("notes", ()))
     if report.background:
         yield report.background
-    if report.study.run.get("host"):
+    if report.run_metrics.run.get("host"):
         yield (
             "A black box: its pools, threads and lines cannot be known, nor what another process on this machine shares; "
             "examined as MODULE:APP they can."

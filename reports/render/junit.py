@@ -8,31 +8,31 @@ output, `unknown` is skipped.
 import re
 from xml.etree import ElementTree as ET
 
-from reports.gates.evaluate import strictly
-from reports.gates.metrics import Entry, at_level, bounds, top
-from reports.render.ci import doubted, worst_first
+from reports.gates.evaluate import apply_strict
+from reports.gates.metrics import Entry, load_value, summary_value, top_load
+from reports.render.ci import list_problem_checks, sort_worst_first
 
-FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # by XML 1.0
-TRUST = "run is trusted"
+_FORBIDDEN_CHARACTERS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # by XML 1.0
+TRUST_CASE_NAME = "run is trusted"
 
 
-def junit(data: Entry, *, strict: bool) -> bytes:
+def build_junit(data: Entry, *, strict: bool) -> bytes:
     """The whole document. `strict`: a borderline gate is inconclusive, a suspect run is not trusted."""
-    data = strictly(data) if strict else data
-    seconds = {"time": f"{data['seconds_total']:.3f}"} if data.get("seconds_total") is not None else {}
-    suite = ET.Element("testsuite", {"name": "atonce", **seconds})
+    data = apply_strict(data) if strict else data
+    duration = {"time": f"{data['seconds_total']:.3f}"} if data.get("seconds_total") is not None else {}
+    suite = ET.Element("testsuite", {"name": "atonce", **duration})
     properties = ET.SubElement(suite, "properties")
-    for name, value in [(name, value) for entry in data["routes"] for name, value in numbers(entry)]:
-        ET.SubElement(properties, "property", name=clean(name), value=value)
-    trusted(suite, data, ("untrusted", "suspect") if strict else ("untrusted",))
-    for one in data["gates"]:
-        case = testcase(suite, "gates", one["expression"])
-        outcome(case, one["holds"], one.get("words", str(one["actual"])))
-    for entry in worst_first(data) if not data["gates"] else ():
-        case = testcase(suite, "routes", entry["route"])
-        words = clean(f"{entry['verdict']}: {entry['sentence']}")
-        outcome(case, None if entry["verdict"] in {"unknown", "untrusted"} else True, words)
-        ET.SubElement(case, "system-out").text = words
+    for name, value in [(name, value) for entry in data["routes"] for name, value in _route_properties(entry)]:
+        ET.SubElement(properties, "property", name=_strip_forbidden(name), value=value)
+    _add_trust_case(suite, data, ("untrusted", "suspect") if strict else ("untrusted",))
+    for gate in data["gates"]:
+        test_case = _add_test_case(suite, "gates", gate["expression"])
+        _set_outcome(test_case, gate["holds"], gate.get("words", str(gate["actual"])))
+    for entry in sort_worst_first(data) if not data["gates"] else ():
+        test_case = _add_test_case(suite, "routes", entry["route"])
+        verdict_text = _strip_forbidden(f"{entry['verdict']}: {entry['sentence']}")
+        _set_outcome(test_case, None if entry["verdict"] in {"unknown", "untrusted"} else True, verdict_text)
+        ET.SubElement(test_case, "system-out").text = verdict_text
     for name, tag in (("tests", "testcase"), ("failures", "failure"), ("skipped", "skipped")):
         suite.set(name, str(len(list(suite.iter(tag)))))
     root = ET.Element("testsuites")
@@ -42,42 +42,42 @@ def junit(data: Entry, *, strict: bool) -> bytes:
     return document + b"\n"
 
 
-def trusted(suite: ET.Element, data: Entry, beliefs: tuple[str, ...]) -> None:
+def _add_trust_case(suite: ET.Element, data: Entry, bad_levels: tuple[str, ...]) -> None:
     """The case that fails when the run can tell nothing, or less than it was asked."""
-    why = [f"{one['name']}, {one['cell']}: {one['why']}" for one in doubted(data)]
-    open_ = sum(one["holds"] is None for one in data["gates"])
-    doubts = {
-        f"the run is {data['trust']['verdict']}": data["trust"]["verdict"] in beliefs,
+    reasons = [f"{entry['name']}, {entry['cell']}: {entry['why']}" for entry in list_problem_checks(data)]
+    inconclusive = sum(entry["holds"] is None for entry in data["gates"])
+    problems = {
+        f"the run is {data['trust']['verdict']}": data["trust"]["verdict"] in bad_levels,
         f"the run is not whole: it is {data['status']}": data["status"] != "complete",
         "not all that was planned was measured": bool(data.get("missing")),
-        f"{open_} of {len(data['gates'])} gates are inconclusive": open_ > 0,
+        f"{inconclusive} of {len(data['gates'])} gates are inconclusive": inconclusive > 0,
     }
-    told = [words for words, applies in doubts.items() if applies]
-    case = testcase(suite, "run", TRUST)
-    outcome(case, not told, "; ".join(told))
-    if told and why:
-        ET.SubElement(case, "system-out").text = clean("\n".join(why))
+    failures = [problem for problem, applies in problems.items() if applies]
+    test_case = _add_test_case(suite, "run", TRUST_CASE_NAME)
+    _set_outcome(test_case, not failures, "; ".join(failures))
+    if failures and reasons:
+        ET.SubElement(test_case, "system-out").text = _strip_forbidden("\n".join(reasons))
 
 
-def testcase(suite: ET.Element, group: str, name: str) -> ET.Element:
+def _add_test_case(suite: ET.Element, group: str, name: str) -> ET.Element:
     """One case."""
-    return ET.SubElement(suite, "testcase", classname=f"atonce.{group}", name=clean(name))
+    return ET.SubElement(suite, "testcase", classname=f"atonce.{group}", name=_strip_forbidden(name))
 
 
-def outcome(case: ET.Element, holds: bool | None, words: str) -> None:  # noqa: FBT001 - it is what is told
+def _set_outcome(test_case: ET.Element, holds: bool | None, text: str) -> None:  # noqa: FBT001 - it is what is told
     """Mark a case by what became of it."""
     if holds is not True:
-        ET.SubElement(case, "skipped" if holds is None else "failure", message=clean(words))
+        ET.SubElement(test_case, "skipped" if holds is None else "failure", message=_strip_forbidden(text))
 
 
-def numbers(entry: Entry) -> list[tuple[str, str]]:
+def _route_properties(entry: Entry) -> list[tuple[str, str]]:
     """What stands in the properties: at the highest level its quantiles in seconds and its share of errors."""
-    load = top(entry)
-    found = {f"{name}_s": bounds(load, f"{name}_s") for name in ("p50", "p95", "p99")}
-    found |= {"errors": at_level("errors", entry, load)} if load else {}
-    return [(f"{entry['route']} {name}", f"{one.low:.6g}") for name, one in found.items() if one.low == one.high]
+    load = top_load(entry)
+    values = {f"{name}_s": summary_value(load, f"{name}_s") for name in ("p50", "p95", "p99")}
+    values |= {"errors": load_value("errors", entry, load)} if load else {}
+    return [(f"{entry['route']} {name}", f"{metric.low:.6g}") for name, metric in values.items() if metric.low == metric.high]
 
 
-def clean(text: str) -> str:
+def _strip_forbidden(text: str) -> str:
     """Without the characters that XML 1.0 forbids."""
-    return FORBIDDEN.sub("", text)
+    return _FORBIDDEN_CHARACTERS.sub("", text)

@@ -10,24 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.console import Progress, console
-from reports.gates.evaluate import exit_code as judged
-from reports.gates.evaluate import strictly
+from reports.console import ProgressDisplay, create_console
+from reports.gates.evaluate import apply_strict
+from reports.gates.evaluate import gates_exit_code
 from reports.model import Report
-from reports.render.ci import announce
-from reports.render.junit import junit
-from reports.render.summary import summary
-from reports.render.terminal import show
-from reports.report import explain
-from reports.verdicts.culprit import roots_of
-from results.errors import Trouble, may_be_cut_short
-from results.store import put
+from reports.render.ci import report_to_ci
+from reports.render.junit import build_junit
+from reports.render.summary import build_summary
+from reports.render.terminal import print_report
+from reports.report import build_report
+from reports.verdicts.culprit import source_roots
+from results.errors import AtonceError, restore_sigpipe
+from results.store import write_atomic
 
-OUTCOMES = {True: "holds", False: "fails", None: "inconclusive"}
+_OUTCOME_TEXTS = {True: "holds", False: "fails", None: "inconclusive"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manners:
+class OutputOptions:
     """How the person wants to be told."""
 
     as_json: bool
@@ -37,88 +37,96 @@ class Manners:
     junit: Path | None = None
 
 
-def write(report: Report) -> dict[str, Any]:
+def write_report_files(report: Report) -> dict[str, Any]:
     """Draw the charts, write page and summary; give the summary. The folder is derived and may be deleted."""
     from reports.render.charts import CHARTS, svg  # noqa: PLC0415 - matplotlib is heavy, and most commands do without
-    from reports.render.page import page  # noqa: PLC0415
+    from reports.render.page import render_page  # noqa: PLC0415
 
     charts = report.path / "report" / "charts"
     charts.mkdir(parents=True, exist_ok=True)
     for chart in CHARTS:
-        figure = chart.draw(report.pictured)
+        figure = chart.draw(report.charted_metrics)
         if not isinstance(figure, str):
-            put(charts / f"{chart.stem}.svg", svg.standalone(figure))
-            put(charts / f"{chart.stem}.png", svg.png(figure))
-    data = summary(report)
-    put(charts.parent / "summary.json", (json.dumps(data, indent=1, allow_nan=False) + "\n").encode())
-    put(charts.parent / "index.html", page(report, data["gates"]).encode())
+            write_atomic(charts / f"{chart.stem}.svg", svg.render_standalone(figure))
+            write_atomic(charts / f"{chart.stem}.png", svg.render_png(figure))
+    data = build_summary(report)
+    write_atomic(charts.parent / "summary.json", (json.dumps(data, indent=1, allow_nan=False) + "\n").encode())
+    write_atomic(charts.parent / "index.html", render_page(report, data["gates"]).encode())
     return data
 
 
-def present(path: Path, trouble: Trouble | None) -> tuple[Report | None, dict[str, Any]]:
+def build_and_write(path: Path, run_error: AtonceError | None) -> tuple[Report | None, dict[str, Any]]:
     """Judge and render a run. After a trouble, a run with nothing to show is no second trouble."""
     try:
-        found = explain(path)
-    except (Trouble, OSError):
-        if trouble is None:
+        report = build_report(path)
+    except (AtonceError, OSError):
+        if run_error is None:
             raise
         return None, {}
     try:
-        return found, write(found)
+        return report, write_report_files(report)
     except OSError as error:  # what was found can be told all the same
         sentence = f"the page cannot be written below {path} ({error.strerror or error}). Make room, then: atonce report {path}"
         print(f"atonce: {sentence}", file=sys.stderr, flush=True)
-        return found, summary(found)
+        return report, build_summary(report)
 
 
-def watched(path: Path, drive: Callable[[Progress], Trouble | None], seconds: float, following: str, manners: Manners) -> int:
+def run_and_report(
+    path: Path, drive: Callable[[ProgressDisplay], AtonceError | None], seconds: float, next_command: str, options: OutputOptions
+) -> int:
     """Drive a run under a progress bar, then report it, whatever it ended with; the exit code."""
-    with Progress(seconds, quiet=manners.quiet or manners.as_json) as progress:
-        trouble = drive(progress)
-        progress.tell("drawing the report", progress.done)
-        found, data = present(path, trouble)
-    return conclude(found, data, trouble, following, manners)
+    with ProgressDisplay(seconds, quiet=options.quiet or options.as_json) as progress:
+        run_error = drive(progress)
+        progress.on_progress("drawing the report", progress.done)
+        report, data = build_and_write(path, run_error)
+    return print_result(report, data, run_error, next_command, options)
 
 
-def conclude(found: Report | None, data: dict[str, Any], trouble: Trouble | None, following: str, manners: Manners) -> int:
+def print_result(
+    report: Report | None, data: dict[str, Any], run_error: AtonceError | None, next_command: str, options: OutputOptions
+) -> int:
     """Print the result; give the exit code that weighs most: 2, 4, 130, 3, 1, 0."""
-    if trouble and (found is None or found.study.is_empty):
-        raise trouble
-    assert found is not None  # noqa: S101 - nothing to show only after a trouble
-    may_be_cut_short()
-    page = found.path / "report" / "index.html"
-    if found.study.run["command"] == "doctor":
-        data = publish(data, manners, roots_of(found.study.run["patient"]))
-    code = int(trouble.code if trouble else found.exit_code(strict=manners.strict) or (judged(data) if data.get("gates") else 0))
-    if manners.as_json:
-        told = {"error": trouble.sentence} if trouble else {}
-        print(json.dumps({**data, **told, "exit_code": code}, indent=1, allow_nan=False), flush=True)
+    if run_error and (report is None or report.run_metrics.is_empty):
+        raise run_error
+    assert report is not None  # noqa: S101 - nothing to show only after a trouble
+    restore_sigpipe()
+    page = report.path / "report" / "index.html"
+    if report.run_metrics.run["command"] == "doctor":
+        data = _publish_to_ci(data, options, source_roots(report.run_metrics.run["patient"]))
+    code = int(
+        run_error.code
+        if run_error
+        else report.exit_code(strict=options.strict) or (gates_exit_code(data) if data.get("gates") else 0)
+    )
+    if options.as_json:
+        error_entry = {"error": run_error.sentence} if run_error else {}
+        print(json.dumps({**data, **error_entry, "exit_code": code}, indent=1, allow_nan=False), flush=True)
     else:
-        show(found, console(sys.stdout))
-        for one in data.get("gates", []) if found.study.run["command"] == "doctor" else []:
-            print(f"gate {OUTCOMES[one['holds']]}: {one['words']}", flush=True)
-        print(f"report: {relative(page)}   next: {following}", flush=True)
-    if manners.open_page:
+        print_report(report, create_console(sys.stdout))
+        for gate in data.get("gates", []) if report.run_metrics.run["command"] == "doctor" else []:
+            print(f"gate {_OUTCOME_TEXTS[gate['holds']]}: {gate['words']}", flush=True)
+        print(f"report: {_shorten_path(page)}   next: {next_command}", flush=True)
+    if options.open_page:
         webbrowser.open(page.resolve().as_uri())
-    if trouble:
-        print(f"atonce: {trouble.sentence}", file=sys.stderr, flush=True)
+    if run_error:
+        print(f"atonce: {run_error.sentence}", file=sys.stderr, flush=True)
     return code
 
 
-def publish(data: dict[str, Any], manners: Manners, roots: list[Path]) -> dict[str, Any]:
+def _publish_to_ci(data: dict[str, Any], options: OutputOptions, roots: list[Path]) -> dict[str, Any]:
     """Tell the pipeline that we run in, if any; gives the data as somebody strict reads it, where that was asked for."""
-    data = strictly(data) if manners.strict else data
-    announce(data, os.environ, roots, as_json=manners.as_json)
-    if manners.junit:
+    data = apply_strict(data) if options.strict else data
+    report_to_ci(data, os.environ, roots, as_json=options.as_json)
+    if options.junit:
         try:
-            manners.junit.parent.mkdir(parents=True, exist_ok=True)
-            put(manners.junit, junit(data, strict=manners.strict))
+            options.junit.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(options.junit, build_junit(data, strict=options.strict))
         except OSError as error:  # the result itself matters more
-            print(f"atonce: {manners.junit} cannot be written ({error.strerror or error}).", file=sys.stderr)
+            print(f"atonce: {options.junit} cannot be written ({error.strerror or error}).", file=sys.stderr)
     return data
 
 
-def relative(path: Path) -> Path:
+def _shorten_path(path: Path) -> Path:
     """A path as short as it can be said from here."""
     with suppress(ValueError):
         return path.resolve().relative_to(Path.cwd())

@@ -9,43 +9,43 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.stats.quantiles import Array, over_restarts
-from results.unloaded import student
+from reports.stats.quantiles import Array, restart_interval
+from results.unloaded import student_t
 
-PIECES = 8
-CLUMPS = 5  # per piece, at least
+_BATCHES = 8
+_CLUMPS_PER_BATCH = 5  # per piece, at least
 Interval = tuple[float, float]
 
 
-def rate_interval(done: Array, clump: float) -> Interval | None:
+def throughput_interval(done: Array, clump: float) -> Interval | None:
     """95 % interval of the rate of answers, per second, whose moments are `done`; None when the pieces would be too small."""
-    size = (len(done) - 1) // PIECES
-    if size < CLUMPS * max(clump, 1.0):
+    size = (len(done) - 1) // _BATCHES
+    if size < _CLUMPS_PER_BATCH * max(clump, 1.0):
         return None
-    took = np.diff(np.sort(done)[: PIECES * size + 1 : size])
-    mean, half = float(took.mean()), student(PIECES - 1) * float(took.std(ddof=1)) / math.sqrt(PIECES)
+    took = np.diff(np.sort(done)[: _BATCHES * size + 1 : size])
+    mean, half = float(took.mean()), student_t(_BATCHES - 1) * float(took.std(ddof=1)) / math.sqrt(_BATCHES)
     return (size / (mean + half), size / (mean - half)) if half < mean else None
 
 
-def cost_interval(moments: Array, total: Array, done: Array) -> Interval | None:
+def cost_interval(timestamps: Array, total: Array, done: Array) -> Interval | None:
     """95 % interval of what one answer costs, from looks at a running total and the moments of the answers.
 
     By the ratio of sums, since a piece may hold many answers or none. None when there are too few looks to cut.
     """
-    size = (len(moments) - 1) // PIECES
+    size = (len(timestamps) - 1) // _BATCHES
     if size < 1:
         return None
-    edges = np.arange(PIECES + 1) * size
-    costs, answers = np.diff(total[edges]), np.diff(np.searchsorted(np.sort(done), moments[edges]))
+    edges = np.arange(_BATCHES + 1) * size
+    costs, answers = np.diff(total[edges]), np.diff(np.searchsorted(np.sort(done), timestamps[edges]))
     if not answers.any():
         return None
     ratio = float(costs.sum() / answers.sum())
-    spread = float(np.sum((costs - ratio * answers) ** 2)) / (PIECES * (PIECES - 1))
-    half = student(PIECES - 1) * math.sqrt(spread) / float(answers.mean())
+    spread = float(np.sum((costs - ratio * answers) ** 2)) / (_BATCHES * (_BATCHES - 1))
+    half = student_t(_BATCHES - 1) * math.sqrt(spread) / float(answers.mean())
     return max(0.0, ratio - half), ratio + half
 
 
-def product(rate: float, rates: Interval | None, service: float, services: Interval | None) -> Interval | None:
+def product_interval(rate: float, rates: Interval | None, service: float, services: Interval | None) -> Interval | None:
     """Interval of served at once, from two independent measurements; None when one of them has none.
 
     A lower end at or below 0, as few lone requests may have, makes the product's lower end 0.
@@ -62,7 +62,7 @@ def product(rate: float, rates: Interval | None, service: float, services: Inter
 
 
 @dataclass(frozen=True, slots=True)
-class Restarts:
+class RepeatedValue:
     """One number of a route, measured anew after each restart; all positive, in the order of the repeats."""
 
     values: tuple[float, ...]
@@ -76,7 +76,7 @@ class Restarts:
     @property
     def interval(self) -> tuple[float, float] | None:
         """Where the truth lies at 95 %; None of fewer than five runs."""
-        return over_restarts(self.values, None if self.beyond is None else np.array(self.beyond))
+        return restart_interval(self.values, None if self.beyond is None else np.array(self.beyond))
 
     @property
     def variation(self) -> float:

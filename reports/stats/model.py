@@ -3,23 +3,23 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reports.stats.quantiles import BEYOND, GREY_BEYOND, QUANTILES, Array, Flags, Latency, is_supported
+from reports.stats.quantiles import MIN_BEYOND, MIN_BEYOND_GREY, QUANTILES, Array, Flags, LatencyStats, is_supported
 
-HOLDS, BROKEN, OVERTAKEN = 0.03, 0.10, 1.10  # of the mean; and of p99, from which the order is unfair
+FIT_TOLERANCE, MISFIT_ERROR, UNFAIR_RATIO = 0.03, 0.10, 1.10  # of the mean; and of p99, from which the order is unfair
 
 
 @dataclass(frozen=True, slots=True)
-class Sends:
+class SendLog:
     """All requests of one cell that were sent, in that order. `done` of the unfinished: when waiting for them stopped."""
 
     planned: Array
     sent: Array
     done: Array
     finished: Flags
-    inside: Flags  # planned in the window, and not answered with an error
+    in_window: Flags  # planned in the window, and not answered with an error
 
 
-class Source(StrEnum):
+class EstimateSource(StrEnum):
     """How the number of places is known."""
 
     CROWD = "crowd"  # a saturated crowd of this run showed it
@@ -30,17 +30,17 @@ class Source(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class ConcurrencyEstimate:
     """How many a route serves at once, and the seconds `d` that each takes in place, as far as one load tells."""
 
-    source: Source
+    source: EstimateSource
     count: int | None = None
-    d: float | None = None
-    way: float = 0.0  # seconds that an unloaded answer takes beyond that: HTTP, to and fro, which holds no place
+    service_time: float | None = None
+    http_overhead: float = 0.0  # seconds that an unloaded answer takes beyond that: HTTP, to and fro, which holds no place
     at_least: int | None = None
 
 
-class Model(StrEnum):
+class ReplayFit(StrEnum):
     """What the replay says about a route."""
 
     HOLDS = "fixed-service queue"  # mean and completions are those of c places that take D each
@@ -49,12 +49,12 @@ class Model(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replayed:
+class ReplayResult:
     """Latencies `done - sent` of the window's right answers, measured and replayed: mean, p50, p95, p99, max (seconds)."""
 
     places: int
-    d: float
-    way: float  # seconds beyond its place that every replayed answer takes
+    service_time: float
+    http_overhead: float  # seconds beyond its place that every replayed answer takes
     count: int  # requests compared
     drained: bool  # whether every request of the cell was answered
     measured: dict[str, float]
@@ -64,45 +64,45 @@ class Replayed:
     longest_wait: float  # of any one connection, over the whole cell; a lower bound where it was never answered
 
     @property
-    def follows(self) -> bool:
+    def is_close_fit(self) -> bool:
         """Whether completions keep to c places of D seconds most of the time, whatever happened in between."""
-        return self.completion_error <= BROKEN
+        return self.completion_error <= MISFIT_ERROR
 
     @property
-    def model(self) -> Model:
+    def model(self) -> ReplayFit:
         """Whether c places of D seconds are what this route is; judged by what no order of service can change."""
         off = abs(self.mean_ratio - 1) if self.drained else 0.0
-        if off > BROKEN or not self.follows:
-            return Model.BROKEN
-        return Model.HOLDS if self.drained and off <= HOLDS else Model.UNDECIDED
+        if off > MISFIT_ERROR or not self.is_close_fit:
+            return ReplayFit.BROKEN
+        return ReplayFit.HOLDS if self.drained and off <= FIT_TOLERANCE else ReplayFit.UNDECIDED
 
-    def supports(self, name: str, beyond: int = BEYOND) -> bool:
+    def has_support(self, name: str, beyond: int = MIN_BEYOND) -> bool:
         """Whether enough requests lie beyond a quantile to print it."""
         return name not in QUANTILES or is_supported(self.count, QUANTILES[name], beyond)
 
-    def ratio(self, name: str) -> float | None:
+    def unfairness(self, name: str) -> float | None:
         """U: measured / replayed. None if some were never answered, the model is broken, or under two lie beyond the quantile."""
-        if not self.supports(name, GREY_BEYOND) or not self.drained or self.model is Model.BROKEN:
+        if not self.has_support(name, MIN_BEYOND_GREY) or not self.drained or self.model is ReplayFit.BROKEN:
             return None
         return self.mean_ratio if name == "mean" else self.measured[name] / self.replayed[name]
 
     @property
     def is_unfair(self) -> bool:
         """Whether somebody is overtaken: the capacity is right, and the tail is longer than in the order of arrival."""
-        return self.model is Model.HOLDS and (self.ratio("p99") or 1.0) > OVERTAKEN
+        return self.model is ReplayFit.HOLDS and (self.unfairness("p99") or 1.0) > UNFAIR_RATIO
 
 
 Curve = tuple[tuple[float, float], ...]  # 1 / (1 - q), and the quantile q in seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Spectrum:
+class PercentileCurves:
     """Every percentile of one load's window that its requests support, told in three ways; from the planned moment."""
 
     measured: Curve  # as low as the truth may be where requests were never answered
-    most: Curve  # and as high; ends where they leave it open upwards
+    upper_bound: Curve  # and as high; ends where they leave it open upwards
     replayed: Curve  # empty where no replay explains the load
-    closed: Curve  # as `users` in a closed loop would have told it: what they would have sent, and heard of
+    closed_loop: Curve  # as `users` in a closed loop would have told it: what they would have sent, and heard of
     users: int
-    told: Latency | None  # what those heard, in numbers
-    own: Latency | None  # and what the window holds: facts of this run, whatever another one would tell
+    closed_loop_latency: LatencyStats | None  # what those heard, in numbers
+    window_latency: LatencyStats | None  # and what the window holds: facts of this run, whatever another one would tell

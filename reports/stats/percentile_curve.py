@@ -9,54 +9,61 @@ import math
 
 import numpy as np
 
-from reports.stats.model import Curve, Replayed, Sends, Spectrum
-from reports.stats.quantiles import BEYOND, Array, Flags, Latency
-from reports.stats.queueing import replay
+from reports.stats.model import Curve, PercentileCurves, ReplayResult, SendLog
+from reports.stats.quantiles import MIN_BEYOND, Array, Flags, LatencyStats
+from reports.stats.queueing import replay_latencies
 
-STEPS = 30  # points per decade of a curve
+_POINTS_PER_DECADE = 30  # points per decade of a curve
 
 
-def as_closed(sends: Sends, users: int) -> Flags:
+def closed_loop_mask(sends: SendLog, users: int) -> Flags:
     """Which requests `users` in a closed loop would have sent: one of them had its last answer before the planned moment.
 
     The answers are those of the whole load, so what such users would have seen by themselves is quicker still.
     """
-    free, taken = [-math.inf] * users, np.zeros(len(sends.planned), dtype=bool)
+    free, mask = [-math.inf] * users, np.zeros(len(sends.planned), dtype=bool)
     order = np.argsort(sends.planned, kind="stable")
     ends = np.where(sends.finished, sends.done, np.inf)[order].tolist()
-    for i, moment, end in zip(order.tolist(), sends.planned[order].tolist(), ends, strict=True):
-        if free[0] <= moment:
+    for i, planned_at, end in zip(order.tolist(), sends.planned[order].tolist(), ends, strict=True):
+        if free[0] <= planned_at:
             heapq.heapreplace(free, end)
-            taken[i] = True
-    return taken
+            mask[i] = True
+    return mask
 
 
-def spectrum(sends: Sends, seconds: float, found: Replayed | None) -> Spectrum | None:
+def percentile_curves(sends: SendLog, seconds: float, replay_result: ReplayResult | None) -> PercentileCurves | None:
     """The spectrum of a window of so many `seconds`. The closed loop has as many users as were in flight on average."""
-    latency, inside, answered = sends.done - sends.planned, sends.inside, sends.inside & sends.finished
+    latency, inside, answered = sends.done - sends.planned, sends.in_window, sends.in_window & sends.finished
     if not inside.any():
         return None
     users = max(1, round(float(latency[inside].sum()) / seconds))
     ideal = np.array([])
-    if found and found.follows:
-        ideal = (replay(sends.sent, found.d, found.places) + found.way + sends.sent - sends.planned)[inside]
-    heard = latency[answered & as_closed(sends, users)]
-    return Spectrum(
-        measured=curve(latency[inside]),
-        most=tuple(point for point in curve(np.where(sends.finished, latency, np.inf)[inside]) if point[1] < math.inf),
-        replayed=curve(ideal),
-        closed=curve(heard),
+    if replay_result and replay_result.is_close_fit:
+        ideal = (
+            replay_latencies(sends.sent, replay_result.service_time, replay_result.places)
+            + replay_result.http_overhead
+            + sends.sent
+            - sends.planned
+        )[inside]
+    sampled = latency[answered & closed_loop_mask(sends, users)]
+    return PercentileCurves(
+        measured=_quantile_curve(latency[inside]),
+        upper_bound=tuple(
+            point for point in _quantile_curve(np.where(sends.finished, latency, np.inf)[inside]) if point[1] < math.inf
+        ),
+        replayed=_quantile_curve(ideal),
+        closed_loop=_quantile_curve(sampled),
         users=users,
-        own=Latency.of(latency[inside], sends.finished[inside]),
-        told=Latency.of(heard, np.ones(len(heard), dtype=bool)),
+        window_latency=LatencyStats.from_samples(latency[inside], sends.finished[inside]),
+        closed_loop_latency=LatencyStats.from_samples(sampled, np.ones(len(sampled), dtype=bool)),
     )
 
 
-def curve(latencies: Array) -> Curve:
+def _quantile_curve(latencies: Array) -> Curve:
     """Quantiles at even steps of 1 / (1 - q), up to where ten samples lie beyond."""
-    n, end = len(latencies), len(latencies) / BEYOND
+    n, end = len(latencies), len(latencies) / MIN_BEYOND
     if end < 1:
         return ()
-    steps = np.geomspace(1, end, 2 + int(STEPS * math.log10(end)))
+    steps = np.geomspace(1, end, 2 + int(_POINTS_PER_DECADE * math.log10(end)))
     ranks = np.maximum(np.ceil(n * (1 - 1 / steps) - 1e-9).astype(int), 1) - 1
     return tuple(zip(steps.tolist(), np.sort(latencies)[ranks].tolist(), strict=True))

@@ -11,13 +11,13 @@ import numpy as np
 from reports.stats.quantiles import Array
 
 
-def law_of(moments: Array, seconds: float) -> tuple[int, float, float]:
+def arrival_stats(timestamps: Array, seconds: float) -> tuple[int, float, float]:
     """Number of gaps, their coefficient of variation, and the p-value of uniformity of sorted `moments` in [0, seconds]."""
-    gaps = np.diff(moments)
-    return len(gaps), float(gaps.std() / gaps.mean()) if gaps.any() else 0.0, ks_p(moments / seconds)
+    gaps = np.diff(timestamps)
+    return len(gaps), float(gaps.std() / gaps.mean()) if gaps.any() else 0.0, _ks_p_value(timestamps / seconds)
 
 
-def ks_p(shares: Array) -> float:
+def _ks_p_value(shares: Array) -> float:
     """p-value that sorted `shares` of the time are uniform on [0, 1]."""
     n = len(shares)
     ranks = np.arange(1, n + 1)
@@ -25,7 +25,7 @@ def ks_p(shares: Array) -> float:
     scaled = (math.sqrt(n) + 0.12 + 0.11 / math.sqrt(n)) * distance
     k = np.arange(1, 101)
     p = float(2 * np.sum((-1.0) ** (k - 1) * np.exp(-2 * (k * scaled) ** 2)))
-    return min(1.0, max(0.0, p)) if scaled > SURE else 1.0
+    return min(1.0, max(0.0, p)) if scaled > _MIN_SCALED_DISTANCE else 1.0
 
 
-SURE = 0.2  # below this scaled distance the sum no longer settles, and p is 1 anyway
+_MIN_SCALED_DISTANCE = 0.2  # below this scaled distance the sum no longer settles, and p is 1 anyway

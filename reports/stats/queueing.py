@@ -12,22 +12,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.stats.quantiles import Array
-from results.thresholds import shows_capacity
+from results.thresholds import is_saturated
 
-FEW = 10  # gaps between completions; fewer say nothing
-IDENTIFIED = 9  # blocks of ten that c must win against both its neighbours
-ALIKE, A_TICK = 1.1, 1e-6  # times the best error, plus a microsecond: no difference
-LONGEST_WAY = 0.005  # seconds; HTTP on one host costs 1 to 3 ms, and what is longer is not the way
+MIN_GAPS = 10  # gaps between completions; fewer say nothing
+_MIN_BLOCK_WINS = 9  # blocks of ten that c must win against both its neighbours
+_ERROR_TOLERANCE, _CLOCK_TICK = 1.1, 1e-6  # times the best error, plus a microsecond: no difference
+_MAX_HTTP_OVERHEAD = 0.005  # seconds; HTTP on one host costs 1 to 3 ms, and what is longer is not the way
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class MdcQueue:
     """A stationary M/D/c queue. `at_most[m]` is P(queue <= m); `decay` the root z0 > 1 of z = exp(rho (z - 1))."""
 
     lam: float  # arrivals per second
     d: float  # seconds of service
     c: int
-    at_most: Array
+    queue_cdf: Array
     decay: float
 
     def wait_cdf(self, x: float) -> float:
@@ -35,12 +35,12 @@ class Queue:
         k = int(x / self.d + 1e-12) + 1
         mu, j = max(self.lam * (k * self.d - x), 1e-300), np.arange(k * self.c)
         log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, k * self.c)))])
-        queue = self.at_most[np.minimum(k * self.c - 1 - j, len(self.at_most) - 1)]
+        queue = self.queue_cdf[np.minimum(k * self.c - 1 - j, len(self.queue_cdf) - 1)]
         return float(queue @ np.exp(j * math.log(mu) - mu - log_factorial))
 
     def mean(self) -> float:
         """Mean response time in seconds, by Little's law over the queue."""
-        return self.d + float(np.sum(1 - self.at_most)) / self.lam
+        return self.d + float(np.sum(1 - self.queue_cdf)) / self.lam
 
     def quantile(self, q: float) -> float:
         """Response time in seconds that a share `q` of the requests does not exceed, by bisection."""
@@ -55,7 +55,7 @@ class Queue:
         return self.d + high
 
 
-def mdc(lam: float, d: float, c: int) -> Queue:
+def mdc_queue(lam: float, d: float, c: int) -> MdcQueue:
     """The queue at `lam` requests per second on `c` places that take `d` seconds each; lam d must lie below c."""
     a, rho = lam * d, lam * d / c
     decay = 1 + 4 * (1 - math.log(rho)) / rho  # right of its root: Newton then cannot fall onto 1
@@ -73,7 +73,7 @@ def mdc(lam: float, d: float, c: int) -> Queue:
     for root in roots:
         g[1:] *= (z[1:] - root) / (1 - root)
     chances = np.clip(np.fft.fft(g).real / points, 0, None)
-    return Queue(lam, d, c, np.minimum(np.cumsum(chances), 1), decay)
+    return MdcQueue(lam, d, c, np.minimum(np.cumsum(chances), 1), decay)
 
 
 def correlation_length(rho: float) -> float:
@@ -81,22 +81,22 @@ def correlation_length(rho: float) -> float:
     return rho / (rho - 1 - math.log(rho))
 
 
-def closed_loop_mean(users: int, service: float, places: float, think: float = 0.0) -> float:
+def closed_loop_mean(users: int, service: float, concurrency: float, think_time: float = 0.0) -> float:
     """Mean latency of `users` in a closed loop on `places` servers: max(D, N D / c - Z) seconds."""
-    return max(service, users * service / places - think)
+    return max(service, users * service / concurrency - think_time)
 
 
-def closed_loop_rate(users: float, service: float, places: float, think: float = 0.0) -> float:
+def closed_loop_rate(users: float, service: float, concurrency: float, think_time: float = 0.0) -> float:
     """Throughput of the same: min(N / (D + Z), c / D) requests per second."""
-    return min(users / (service + think), places / service)
+    return min(users / (service + think_time), concurrency / service)
 
 
-def burst_last(size: int, service: float, places: float) -> float:
+def burst_completion_time(size: int, service: float, concurrency: float) -> float:
     """Seconds until the last of a burst is answered: ceil(N / c) D."""
-    return math.ceil(size / places) * service
+    return math.ceil(size / concurrency) * service
 
 
-def replay(sent: Array, d: float, c: int = 1) -> Array:
+def replay_latencies(sent: Array, d: float, c: int = 1) -> Array:
     """Response time of each request, had the same sends met `c` ideal places. `sent` ascends, unfinished ones included.
 
     Request n starts when it comes and request n - c has left: c lanes, each a running maximum once k D is taken off.
@@ -106,19 +106,19 @@ def replay(sent: Array, d: float, c: int = 1) -> Array:
     lanes[:n] = sent
     slope = np.arange(rows)[:, None] * d
     begins = np.maximum.accumulate(lanes.reshape(rows, c) - slope, axis=0) + slope
-    found: Array = begins.reshape(-1)[:n] + d - sent
-    return found
+    latencies: Array = begins.reshape(-1)[:n] + d - sent
+    return latencies
 
 
-def bystander(moments: Array, sent: Array, response: Array) -> Array:
+def neighbour_delays(timestamps: Array, sent: Array, response: Array) -> Array:
     """How much later an innocent request at each of `moments` begins behind the blocking ones that share its loop."""
-    last = np.searchsorted(sent, moments, side="right") - 1
+    last = np.searchsorted(sent, timestamps, side="right") - 1
     leaves = np.append(sent + response, -np.inf)[last]  # index -1: nobody came before
-    found: Array = np.maximum(leaves - moments, 0.0)
-    return found
+    delays: Array = np.maximum(leaves - timestamps, 0.0)
+    return delays
 
 
-def busy_service(sent: Array, done: Array, c: int, least: float = 0.0) -> float | None:
+def busy_service_time(sent: Array, done: Array, c: int, min_latency: float = 0.0) -> float | None:
     """D in place: the median gap between completion i and completion i - c, where request i was already there at the latter.
 
     Then its place was never idle, whatever the order of service. (Asking for a latency above D instead, as is usual, reads
@@ -126,58 +126,60 @@ def busy_service(sent: Array, done: Array, c: int, least: float = 0.0) -> float 
     """
     order = np.argsort(done)
     ends, took = done[order], (done - sent)[order]
-    gaps = (ends[c:] - ends[:-c])[(sent[order][c:] < ends[:-c]) & (took[c:] > least)]
-    return float(np.median(gaps)) if len(gaps) >= FEW else None
+    gaps = (ends[c:] - ends[:-c])[(sent[order][c:] < ends[:-c]) & (took[c:] > min_latency)]
+    return float(np.median(gaps)) if len(gaps) >= MIN_GAPS else None
 
 
-def hunt(error: Callable[[float], float], low: float, high: float, points: int) -> tuple[float, float]:
+def _grid_minimise(error: Callable[[float], float], low: float, high: float, points: int) -> tuple[float, float]:
     """The least error on a grid, refined twice round its best point, and where it is."""
     for _ in range(3):
         grid = np.linspace(low, high, points)
-        errors = [error(float(one)) for one in grid]
+        errors = [error(float(point)) for point in grid]
         best = int(np.argmin(errors))
         low, high = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, points - 1)])
     return float(errors[best]), float(grid[best])
 
 
-def fit_sweep(users: Array, rates: Array, d: float, think: float = 0.0) -> float:
+def fit_sweep(users: Array, rates: Array, d: float, think_time: float = 0.0) -> float:
     """C from a closed sweep: the X = min(N / (D + Z), c / D) that lies nearest to the measured throughputs, both on a log scale.
 
     `users` and `rates` by level; drained runs, two levels above c at least.
     """
 
     def error(log_c: float) -> float:
-        return float((np.log(rates / np.minimum(users / (d + think), math.exp(log_c) / d)) ** 2).sum())
+        return float((np.log(rates / np.minimum(users / (d + think_time), math.exp(log_c) / d)) ** 2).sum())
 
-    return math.exp(hunt(error, math.log(0.5), math.log(2 * float(users.max())), 200)[1])
+    return math.exp(_grid_minimise(error, math.log(0.5), math.log(2 * float(users.max())), 200)[1])
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class QueueFit:
     """c and D that explain an open run's completions best, and in how many of ten blocks of time c beats c - 1 and c + 1."""
 
-    places: int
-    d: float
-    wins: int
+    concurrency: int
+    service_time: float
+    block_wins: int
     at_least: int  # the smallest c whose error is within a tenth of the best
 
     @property
     def is_identified(self) -> bool:
         """Whether c is known; otherwise say "at least `at_least`"."""
-        return self.wins >= IDENTIFIED
+        return self.block_wins >= _MIN_BLOCK_WINS
 
 
-def completion_errors(sent: Array, done: Array, d: float, c: int, way: float | None = 0.0) -> Array:
+def completion_errors(sent: Array, done: Array, d: float, c: int, http_overhead: float | None = 0.0) -> Array:
     """How far each completion (ascending; finished ones only) lies from that of the replay; the order of service is free.
 
     `way` is what every answer takes besides, in seconds, without occupying a place; None for what they have in common.
     """
-    late = np.sort(done) - (sent + replay(sent, d, c))[: len(done)]  # the replay's ascend as the sends do: first come, first served
-    found: Array = np.abs(late - (np.clip(np.median(late), 0, LONGEST_WAY) if way is None else way))
-    return found
+    late = (
+        np.sort(done) - (sent + replay_latencies(sent, d, c))[: len(done)]
+    )  # the replay's ascend as the sends do: first come, first served
+    errors: Array = np.abs(late - (np.clip(np.median(late), 0, _MAX_HTTP_OVERHEAD) if http_overhead is None else http_overhead))
+    return errors
 
 
-def fit_open(sent: Array, done: Array, top: float) -> Fit:
+def fit_open_load(sent: Array, done: Array, top: float) -> QueueFit:
     """Fit c and D to one open run. `sent` ascends; `done` of the finished ones; `top` is the unloaded latency in seconds.
 
     D is the time in a place: the way to it and back is taken off, or c could not be told where nearly all are busy. The
@@ -186,35 +188,37 @@ def fit_open(sent: Array, done: Array, top: float) -> Fit:
     ends = np.sort(done)
     lam = len(ends) / (ends[-1] - sent[0])  # of the answers: more than c / D may be sent, but not answered
     c, best, idle = max(1, int(0.5 * lam * top)), 0, False
-    found: dict[int, tuple[float, float]] = {}
+    fits: dict[int, tuple[float, float]] = {}
 
-    def best_d(c: int) -> tuple[float, float]:
-        return hunt(lambda d: float(completion_errors(sent, ends, d, c, None).mean()), 0.85 * top, 1.02 * top, 13)
+    def fit_service_time(c: int) -> tuple[float, float]:
+        return _grid_minimise(lambda d: float(completion_errors(sent, ends, d, c, None).mean()), 0.85 * top, 1.02 * top, 13)
 
-    while not found or c <= best + 1 or not (idle or c > 1.25 * best + 3):
-        found[c] = best_d(c)
-        best = min(found, key=lambda one: found[one][0])
-        idle = replay(sent, found[c][1], c).max() <= found[c][1] * (1 + 1e-9)
+    while not fits or c <= best + 1 or not (idle or c > 1.25 * best + 3):
+        fits[c] = fit_service_time(c)
+        best = min(fits, key=lambda candidate: fits[candidate][0])
+        idle = replay_latencies(sent, fits[c][1], c).max() <= fits[c][1] * (1 + 1e-9)
         c += 1
-    if best > 1 and best - 1 not in found:
-        found[best - 1] = best_d(best - 1)
-    least, d = found[best]
+    if best > 1 and best - 1 not in fits:
+        fits[best - 1] = fit_service_time(best - 1)
+    least, d = fits[best]
     errors, wins = completion_errors(sent, ends, d, best, None), 10
-    for other in {best - 1, best + 1} & set(found):
-        gain = completion_errors(sent, ends, found[other][1], other, None) - errors
-        wins = min(wins, sum(float(block.sum()) > A_TICK for block in np.array_split(gain, 10)))
-    return Fit(best, d, wins, min(one for one in found if found[one][0] <= ALIKE * least + A_TICK))
+    for other in {best - 1, best + 1} & set(fits):
+        gain = completion_errors(sent, ends, fits[other][1], other, None) - errors
+        wins = min(wins, sum(float(block.sum()) > _CLOCK_TICK for block in np.array_split(gain, 10)))
+    return QueueFit(
+        best, d, wins, min(candidate for candidate in fits if fits[candidate][0] <= _ERROR_TOLERANCE * least + _CLOCK_TICK)
+    )
 
 
-def served_at_once(rate: float, service: float, users: float = math.inf, think: float = 0.0) -> float:
+def served_at_once(rate: float, service: float, users: float = math.inf, think_time: float = 0.0) -> float:
     """Throughput in requests per second times mean unloaded time in seconds: how many were worked on at the same time.
 
     Never more than so many users can ask for if nobody waits, N / (D + Z): what is above is chance.
     """
-    asked = users / (service + think) if service + think else math.inf
+    asked = users / (service + think_time) if service + think_time else math.inf
     return min(rate, asked) * service
 
 
-def saturated(users: int, rate: float, service: float | None, think: float = 0.0) -> float | None:
+def crowd_capacity(users: int, rate: float, service: float | None, think_time: float = 0.0) -> float | None:
     """The throughput of a crowd as a capacity in requests per second; None unless part of the crowd had to wait."""
-    return rate if service and shows_capacity(users, rate, service, think) else None
+    return rate if service and is_saturated(users, rate, service, think_time) else None

@@ -9,85 +9,98 @@ import math
 
 import numpy as np
 
-from reports.stats.model import BROKEN, Places, Replayed, Sends, Source
+from reports.stats.model import MISFIT_ERROR, ConcurrencyEstimate, EstimateSource, ReplayResult, SendLog
 from reports.stats.quantiles import QUANTILES, Array, quantile
-from reports.stats.queueing import busy_service, completion_errors, fit_open, replay
+from reports.stats.queueing import busy_service_time, completion_errors, fit_open_load, replay_latencies
 
-FEW = 10  # answers; fewer say nothing
-QUICK = 0.05  # the quickest twentieth hardly waited
-WAITED = 1.02  # times the unloaded latency from which a request had to wait (science: busy periods)
-QUEUED, JITTER, HARDLY = 1.1, 0.002, 0.01  # "nothing queued": hardly one in a hundred took a tenth, and 2 ms, longer than unloaded
-MOST = 100  # requests in service: beyond, one place more or less cannot be told
-WORK = 1_000_000  # requests times places that are fitted: about two seconds
-IN_PLACE = (0.85, 1.05)  # times the unloaded latency that a service in place may take
-WAY = 0.003  # seconds that HTTP may take beyond it, for routes so short that this is more
+_MIN_ANSWERS = 10  # answers; fewer say nothing
+FASTEST_SHARE = 0.05  # the quickest twentieth hardly waited
+_WAIT_RATIO = 1.02  # times the unloaded latency from which a request had to wait (science: busy periods)
+_QUEUED_RATIO, _JITTER, _QUEUED_SHARE = (
+    1.1,
+    0.002,
+    0.01,
+)  # "nothing queued": hardly one in a hundred took a tenth, and 2 ms, longer than unloaded
+_MAX_CONCURRENCY = 100  # requests in service: beyond, one place more or less cannot be told
+_MAX_FIT_WORK = 1_000_000  # requests times places that are fitted: about two seconds
+_SERVICE_TIME_RANGE = (0.85, 1.05)  # times the unloaded latency that a service in place may take
+_HTTP_ALLOWANCE = 0.003  # seconds that HTTP may take beyond it, for routes so short that this is more
 
 
-def replayed(sends: Sends, places: int, d: float, way: float = 0.0) -> Replayed | None:
+def compare_with_replay(sends: SendLog, concurrency: int, service_time: float, http_overhead: float = 0.0) -> ReplayResult | None:
     """Replay all sends of a cell and compare those of its window that were answered; None when there are none."""
-    answered = sends.inside & sends.finished
+    answered = sends.in_window & sends.finished
     if not answered.any():
         return None
-    ideal, took = replay(sends.sent, d, places) + way, sends.done - sends.sent
-    return Replayed(
-        places=places,
-        d=d,
-        way=way,
+    ideal, took = replay_latencies(sends.sent, service_time, concurrency) + http_overhead, sends.done - sends.sent
+    return ReplayResult(
+        places=concurrency,
+        service_time=service_time,
+        http_overhead=http_overhead,
         count=int(answered.sum()),
         drained=bool(sends.finished.all()),
-        measured=figures(took[answered]),
-        replayed=figures(ideal[answered]),
+        measured=_summarise_latencies(took[answered]),
+        replayed=_summarise_latencies(ideal[answered]),
         mean_ratio=float(took[sends.finished].mean() / ideal[sends.finished].mean()),
-        completion_error=float(np.median(completion_errors(sends.sent + way, sends.done[sends.finished], d, places))) / d,
-        longest_wait=max(0.0, float(took.max()) - d - way),
+        completion_error=float(
+            np.median(completion_errors(sends.sent + http_overhead, sends.done[sends.finished], service_time, concurrency))
+        )
+        / service_time,
+        longest_wait=max(0.0, float(took.max()) - service_time - http_overhead),
     )
 
 
-def figures(latencies: Array) -> dict[str, float]:
+def _summarise_latencies(latencies: Array) -> dict[str, float]:
     """Mean, quantiles and longest of a sample."""
     quantiles = {name: quantile(latencies, q) for name, q in QUANTILES.items()}
     return {"mean": float(latencies.mean()), **quantiles, "max": float(latencies.max())}
 
 
-def places_of(sends: Sends, service: float | None, crowd: int | None) -> Places:
+def estimate_concurrency(sends: SendLog, service: float | None, crowd: int | None) -> ConcurrencyEstimate:
     """How many are served at once: what a `crowd` showed, else what the completions identify. `service`: unloaded latency."""
     sent, done = sends.sent[sends.finished], sends.done[sends.finished]
     took = done - sent
-    if len(took) < FEW:
-        return Places(Source.UNKNOWN)
-    top = service or unloaded(sends)
+    if len(took) < _MIN_ANSWERS:
+        return ConcurrencyEstimate(EstimateSource.UNKNOWN)
+    top = service or _latency_without_queue(sends)
     if crowd:
-        return held(Source.CROWD, crowd, in_place(sent, done, crowd, top), top, top)
-    if np.mean(took > max(QUEUED * top, top + JITTER)) < HARDLY:
-        return Places(Source.IDLE)
+        return _known_concurrency(EstimateSource.CROWD, crowd, _service_time_in_place(sent, done, crowd, top), top, top)
+    if np.mean(took > max(_QUEUED_RATIO * top, top + _JITTER)) < _QUEUED_SHARE:
+        return ConcurrencyEstimate(EstimateSource.IDLE)
     busy = len(took) / float(done.max() - sent[0]) * top
-    if busy > MOST:
-        return Places(Source.UNKNOWN)
-    last = sends.sent[: math.ceil(WORK / (1 + busy))][-1]
+    if busy > _MAX_CONCURRENCY:
+        return ConcurrencyEstimate(EstimateSource.UNKNOWN)
+    last = sends.sent[: math.ceil(_MAX_FIT_WORK / (1 + busy))][-1]
     leaves, ends = sends.sent[sends.sent <= last], done[done <= last] if last < sends.sent[-1] else done
-    fit = fit_open(leaves, ends, top)
-    follows = np.median(completion_errors(leaves, ends, fit.d, fit.places)) <= BROKEN * fit.d
+    fit = fit_open_load(leaves, ends, top)
+    follows = np.median(completion_errors(leaves, ends, fit.service_time, fit.concurrency)) <= MISFIT_ERROR * fit.service_time
     if follows and not fit.is_identified:
-        return Places(Source.AT_LEAST, at_least=fit.at_least)
-    return held(Source.FIT, fit.places, in_place(sent, done, fit.places, top), fit.d, top)
+        return ConcurrencyEstimate(EstimateSource.AT_LEAST, at_least=fit.at_least)
+    return _known_concurrency(
+        EstimateSource.FIT, fit.concurrency, _service_time_in_place(sent, done, fit.concurrency, top), fit.service_time, top
+    )
 
 
-def held(source: Source, count: int, busy: float | None, otherwise: float, top: float) -> Places:
+def _known_concurrency(source: EstimateSource, count: int, busy: float | None, otherwise: float, top: float) -> ConcurrencyEstimate:
     """Places with what one takes there, and what HTTP adds; where no gap tells, one number holds both."""
-    return Places(source, count, busy, max(0.0, top - busy)) if busy else Places(source, count, otherwise)
+    return ConcurrencyEstimate(source, count, busy, max(0.0, top - busy)) if busy else ConcurrencyEstimate(source, count, otherwise)
 
 
-def unloaded(sends: Sends) -> float:
+def _latency_without_queue(sends: SendLog) -> float:
     """What an answer takes without a queue: of those who found nobody there, or, if they are few, of the quickest twentieth."""
     took, ends = sends.done - sends.sent, np.where(sends.finished, sends.done, np.inf)
     alone = took[np.append(True, sends.sent[1:] > np.maximum.accumulate(ends)[:-1]) & sends.finished]
-    quick = quantile(took[sends.finished], QUICK)
+    quick = quantile(took[sends.finished], FASTEST_SHARE)
     if not len(alone):
         return quick
-    return float(np.median(alone)) if len(alone) >= FEW else min(quick, float(np.median(alone)))
+    return float(np.median(alone)) if len(alone) >= _MIN_ANSWERS else min(quick, float(np.median(alone)))
 
 
-def in_place(sent: Array, done: Array, c: int, top: float) -> float | None:
+def _service_time_in_place(sent: Array, done: Array, c: int, top: float) -> float | None:
     """The service time while the places are busy, if what the gaps say can be one: a gap may also be an idle moment."""
-    found = busy_service(sent, done, c, WAITED * top)
-    return found if found and min(IN_PLACE[0] * top, top - WAY) <= found <= IN_PLACE[1] * top else None
+    service_time = busy_service_time(sent, done, c, _WAIT_RATIO * top)
+    return (
+        service_time
+        if service_time and min(_SERVICE_TIME_RANGE[0] * top, top - _HTTP_ALLOWANCE) <= service_time <= _SERVICE_TIME_RANGE[1] * top
+        else None
+    )

@@ -13,87 +13,91 @@ import numpy as np
 
 from reports.stats.quantiles import Array
 
-BATCH = 5  # latencies per mean in MSER-5 (Spratt 1998)
-BINS = 20  # medians that a drift is drawn through
-LEAST = 25 * BINS  # values; of fewer a median says little
-PIECES = 300  # medians, at most, that steps are sought in
-PENALTY = 15.0  # what a step must gain, in units of ln(number of medians)
-SHORTEST = 0.1  # of the series: a shorter piece is one busy period, no new level
-SIZE = 0.25  # how far levels must lie apart to be called two
+_BATCH_SIZE = 5  # latencies per mean in MSER-5 (Spratt 1998)
+_DRIFT_BINS = 20  # medians that a drift is drawn through
+_MIN_VALUES = 25 * _DRIFT_BINS  # values; of fewer a median says little
+_MAX_MEDIANS = 300  # medians, at most, that steps are sought in
+_STEP_PENALTY = 15.0  # what a step must gain, in units of ln(number of medians)
+_MIN_SEGMENT_SHARE = 0.1  # of the series: a shorter piece is one busy period, no new level
+_MIN_LEVEL_CHANGE = 0.25  # how far levels must lie apart to be called two
 
 
 @dataclass(frozen=True, slots=True)
-class Steadiness:
+class Stationarity:
     """Of one load: the share to drop until it is steady, its relative drift, and where (share) its level last jumped."""
 
-    settled: float
+    warm_up_share: float
     drift: float
     last_step: float
 
     @classmethod
-    def of(cls, values: Array) -> "Steadiness | None":
+    def from_values(cls, values: Array) -> "Stationarity | None":
         """None of fewer than ten values for each median."""
-        if len(values) < LEAST:
+        if len(values) < _MIN_VALUES:
             return None
-        return cls(settled(values), drift(values), max(steps(values), default=0.0))
+        return cls(detect_warm_up(values), relative_drift(values), max(detect_steps(values), default=0.0))
 
 
-def settled(values: Array) -> float:
+def detect_warm_up(values: Array) -> float:
     """The share to drop so that the rest is steadiest (MSER-5); beyond 0.5 it never settled. 0 if that would change nothing.
 
     The smallest sum of squares about the mean of the rest, over the square of its length. MSER alone drops half of one
     steady run in ten, so what is dropped must also differ from the rest by a quarter, median against median.
     """
-    count = len(values) // BATCH
-    if count <= BATCH:
+    count = len(values) // _BATCH_SIZE
+    if count <= _BATCH_SIZE:
         return 0.0
-    means = np.array([one.mean() for one in np.array_split(values, count)])
+    means = np.array([series.mean() for series in np.array_split(values, count)])
     left = np.arange(count, 0, -1)
-    total, squares = (np.cumsum(one[::-1])[::-1] for one in (means - means.mean(), (means - means.mean()) ** 2))
+    total, squares = (np.cumsum(series[::-1])[::-1] for series in (means - means.mean(), (means - means.mean()) ** 2))
     spread = (squares - total**2 / left) / left.astype(float) ** 2
-    best = int(np.argmin(spread[: count - BATCH]))  # the last few are too few to be called steady
+    best = int(np.argmin(spread[: count - _BATCH_SIZE]))  # the last few are too few to be called steady
     early, late = np.median(means[: max(best, 1)]), np.median(means[best:])
-    return best / count if abs(early / late - 1) > SIZE else 0.0
+    return best / count if abs(early / late - 1) > _MIN_LEVEL_CHANGE else 0.0
 
 
-def medians(values: Array, count: int) -> Array:
+def _batch_medians(values: Array, count: int) -> Array:
     """Medians of `count` equal stretches."""
-    return np.array([np.median(one) for one in np.array_split(values, count)])
+    return np.array([np.median(batch) for batch in np.array_split(values, count)])
 
 
-def drift(values: Array) -> float:
+def relative_drift(values: Array) -> float:
     """Relative change from begin to end: Theil and Sen's slope through the medians of 20 stretches, times 20, over their median."""
-    if len(values) < BINS:
+    if len(values) < _DRIFT_BINS:
         return 0.0
-    found = medians(values, BINS)
-    i, j = np.triu_indices(BINS, 1)
-    return float(BINS * np.median((found[j] - found[i]) / (j - i)) / np.median(found))
+    bin_medians = _batch_medians(values, _DRIFT_BINS)
+    i, j = np.triu_indices(_DRIFT_BINS, 1)
+    return float(_DRIFT_BINS * np.median((bin_medians[j] - bin_medians[i]) / (j - i)) / np.median(bin_medians))
 
 
-def steps(values: Array) -> list[float]:
+def detect_steps(values: Array) -> list[float]:
     """Where the level jumps by a quarter or more: the cheapest partition of at most 300 medians.
 
     A piece of m medians costs m (ln(2 pi var) + 1), and each piece 15 ln n more (Jackson 2005: optimal partition). O(n^2).
     """
-    n = min(PIECES, len(values) // BATCH)
-    shortest = max(3, round(SHORTEST * n))
+    n = min(_MAX_MEDIANS, len(values) // _BATCH_SIZE)
+    shortest = max(3, round(_MIN_SEGMENT_SHARE * n))
     if n < 2 * shortest:
         return []
-    found = medians(values, n)
-    total = np.concatenate([[0.0], np.cumsum(found - found.mean())])
-    squares = np.concatenate([[0.0], np.cumsum((found - found.mean()) ** 2)])
-    floor = (1e-3 * abs(np.median(found))) ** 2  # a scatter below a thousandth is none
+    bin_medians = _batch_medians(values, n)
+    total = np.concatenate([[0.0], np.cumsum(bin_medians - bin_medians.mean())])
+    squares = np.concatenate([[0.0], np.cumsum((bin_medians - bin_medians.mean()) ** 2)])
+    floor = (1e-3 * abs(np.median(bin_medians))) ** 2  # a scatter below a thousandth is none
     best, cut = np.full(n + 1, np.inf), np.zeros(n + 1, int)
     best[0] = 0.0
     for end in range(shortest, n + 1):
         begins = np.arange(end - shortest + 1)
         m = end - begins
         variance = np.maximum((squares[end] - squares[begins]) / m - ((total[end] - total[begins]) / m) ** 2, floor)
-        costs = best[begins] + m * (np.log(2 * np.pi * variance) + 1) + PENALTY * np.log(n)
+        costs = best[begins] + m * (np.log(2 * np.pi * variance) + 1) + _STEP_PENALTY * np.log(n)
         cut[end] = int(np.argmin(costs))
         best[end] = costs[cut[end]]
     cuts = [n]
     while cuts[0]:
         cuts.insert(0, int(cut[cuts[0]]))
-    levels = [np.median(found[begin:end]) for begin, end in itertools.pairwise(cuts)]
-    return [at / n for at, (one, other) in zip(cuts[1:], itertools.pairwise(levels), strict=False) if abs(other / one - 1) > SIZE]
+    levels = [np.median(bin_medians[begin:end]) for begin, end in itertools.pairwise(cuts)]
+    return [
+        at / n
+        for at, (before, after) in zip(cuts[1:], itertools.pairwise(levels), strict=False)
+        if abs(after / before - 1) > _MIN_LEVEL_CHANGE
+    ]

@@ -14,21 +14,21 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-PACKAGE = re.compile(r"/(?:site-packages|dist-packages|python3\.\d+)/(?!site-packages|dist-packages)([^/]+?)(?:\.py)?(?:/|$)")
-PLAIN = re.compile(r"(?!self\b|cls\b)[A-Za-z]\w*(\.\w+)*")
-SERVING = {"__call__", "app"}  # functions of fastapi and starlette by which one layer calls the next
-COLLECTOR = "<garbage collector>"  # the only frame of its stack
-SERIALISING = {"serialize_response", "jsonable_encoder", "render"}  # what these make of a handler's answer
+_PACKAGE_PATH = re.compile(r"/(?:site-packages|dist-packages|python3\.\d+)/(?!site-packages|dist-packages)([^/]+?)(?:\.py)?(?:/|$)")
+_PLAIN_CALL = re.compile(r"(?!self\b|cls\b)[A-Za-z]\w*(\.\w+)*")
+_SERVING_FUNCTIONS = {"__call__", "app"}  # functions of fastapi and starlette by which one layer calls the next
+_GC_FRAME = "<garbage collector>"  # the only frame of its stack
+_SERIALISING_FUNCTIONS = {"serialize_response", "jsonable_encoder", "render"}  # what these make of a handler's answer
 
 
-class Frame(NamedTuple):
+class StackFrame(NamedTuple):
     """One frame as the watch writes it."""
 
     file: str
     line: int
     function: str
     call: str
-    mine: bool
+    is_user_code: bool
 
     @property
     def name(self) -> str:
@@ -39,23 +39,23 @@ class Frame(NamedTuple):
     def package(self) -> str:
         """What it was installed as, or the module: `requests`, `json`, `importlib`."""
         path = self.file.replace("\\", "/")
-        found = PACKAGE.findall(path)
-        return str(found[-1] if found else re.findall(r"\w+", path.rpartition("/")[2].removeprefix("<frozen "))[0])
+        matches = _PACKAGE_PATH.findall(path)
+        return str(matches[-1] if matches else re.findall(r"\w+", path.rpartition("/")[2].removeprefix("<frozen "))[0])
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class LoopHold:
     """Time during which one task or callback kept the loop; seconds under each stack, innermost frame first."""
 
     start: float
     end: float
     is_request: bool
-    blind: float
-    shares: tuple[tuple[float, tuple[Frame, ...]], ...]
+    blind_time: float
+    stack_times: tuple[tuple[float, tuple[StackFrame, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Blame:
+class Culprit:
     """One line and the time that it holds the loop."""
 
     file: str  # as the user knows it
@@ -65,34 +65,34 @@ class Blame:
     library: str  # what that leads to: `requests.get -> socket.recv_into`; "" where nothing lies below
     is_serialising: bool  # the framework makes an answer of what a handler returned
     share: float  # of all time during which somebody held the loop
-    held: float
+    hold_seconds: float
     holds: int
     longest: float
     median: float
     blind: float  # share of its holds in which the watch could not look
-    elsewhere: float  # share of its time outside any request
+    outside_requests: float  # share of its time outside any request
 
     @property
-    def place(self) -> tuple[str, int]:
+    def location(self) -> tuple[str, int]:
         """File and line."""
         return self.file, self.line
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LoopHolds:
     """What held the loop in a window: seconds under somebody's stack, and those in which others kept the loop from running."""
 
     seconds: float
-    nobody: float
-    blames: tuple[Blame, ...]
-    collected: float = 0.0  # seconds of garbage collections, which are no line's fault
+    unattributed: float
+    culprits: tuple[Culprit, ...]
+    gc_seconds: float = 0.0  # seconds of garbage collections, which are no line's fault
 
 
-def read_holds(folder: Path, act: str) -> list[list[Any]]:
+def read_holds(folder: Path, session: str) -> list[list[Any]]:
     """The lines of all processes of an act; a line that a killed process left half written is dropped."""
     lines = []
-    for path in sorted(folder.glob(f"{act}-*.jsonl")):
-        if not path.stem.removeprefix(f"{act}-").isdigit():
+    for path in sorted(folder.glob(f"{session}-*.jsonl")):
+        if not path.stem.removeprefix(f"{session}-").isdigit():
             continue  # another act's: `route-01-watch` also begins with `route-01`
         for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
@@ -102,124 +102,128 @@ def read_holds(folder: Path, act: str) -> list[list[Any]]:
     return lines
 
 
-def holds_of(lines: Iterable[Sequence[Any]]) -> list[Hold]:
+def merge_holds(lines: Iterable[Sequence[Any]]) -> list[LoopHold]:
     """Lines become holds: the pieces of a long one, each of which begins exactly where another ended, become one again."""
-    found: list[Hold] = []
-    for _, start, end, place, blind, told in lines:
-        shares = tuple((float(weight), tuple(Frame(*frame) for frame in stack)) for weight, stack in told)
-        one = Hold(start, end, place == "request", blind, shares)
-        if found and found[-1].end == start:
-            last = found.pop()
-            one = Hold(last.start, end, last.is_request or one.is_request, last.blind + blind, last.shares + shares)
-        found.append(one)
-    return found
+    merged: list[LoopHold] = []
+    for _, start, end, kind, blind, stacks in lines:
+        stack_times = tuple((float(weight), tuple(StackFrame(*frame) for frame in stack)) for weight, stack in stacks)
+        hold = LoopHold(start, end, kind == "request", blind, stack_times)
+        if merged and merged[-1].end == start:
+            last = merged.pop()
+            hold = LoopHold(
+                last.start, end, last.is_request or hold.is_request, last.blind_time + blind, last.stack_times + stack_times
+            )
+        merged.append(hold)
+    return merged
 
 
-def held(lines: Iterable[Sequence[Any]], window: tuple[float, float], origin: float, roots: Sequence[Path]) -> Held:
+def summarise_holds(lines: Iterable[Sequence[Any]], window: tuple[float, float], origin: float, roots: Sequence[Path]) -> LoopHolds:
     """Who held the loop within a window of seconds since `origin`; files are told relative to the first root they lie below."""
     start, end = window
-    inside = [hold for hold in holds_of(lines) if start <= (hold.start + hold.end) / 2 - origin < end]
-    parts: dict[tuple[str, int, str], list[Part]] = defaultdict(list)
-    total = nobody = collected = 0.0
+    inside = [hold for hold in merge_holds(lines) if start <= (hold.start + hold.end) / 2 - origin < end]
+    parts: dict[tuple[str, int, str], list[_AttributedTime]] = defaultdict(list)
+    total = unattributed = gc_seconds = 0.0
     for hold in inside:
-        for weight, stack in hold.shares:
+        for weight, stack in hold.stack_times:
             if weight <= 0:
                 continue  # less than the watch writes: rounded away, it accuses nobody
             if not stack:
-                nobody += weight
-            elif stack[0].file == COLLECTOR:
-                collected += weight
+                unattributed += weight
+            elif stack[0].file == _GC_FRAME:
+                gc_seconds += weight
             else:
                 total += weight
-                part = part_of(hold, weight, stack)
-                parts[part.guilty[:3]].append(part)
-    blames = sorted((blame(one, total, roots) for one in parts.values()), key=lambda one: -one.share)
-    return Held(total, nobody, tuple(blames), collected)
+                part = _attribute_stack(hold, weight, stack)
+                parts[part.frame[:3]].append(part)
+    culprits = sorted((_build_culprit(item, total, roots) for item in parts.values()), key=lambda item: -item.share)
+    return LoopHolds(total, unattributed, tuple(culprits), gc_seconds)
 
 
-class Part(NamedTuple):
+class _AttributedTime(NamedTuple):
     """Seconds of a hold under one stack, and whose they are."""
 
-    hold: Hold
-    weight: float
-    guilty: Frame
+    hold: LoopHold
+    seconds: float
+    frame: StackFrame
     library: str
     is_serialising: bool
 
 
-def part_of(hold: Hold, weight: float, stack: tuple[Frame, ...]) -> Part:
+def _attribute_stack(hold: LoopHold, weight: float, stack: tuple[StackFrame, ...]) -> _AttributedTime:
     """Find the guilty frame of a stack."""
-    inner = list(until_serving(stack))
-    mine = next((i for i, frame in enumerate(inner) if frame.mine), None)
-    if mine is not None:
-        return Part(hold, weight, inner[mine], library(inner[:mine]), is_serialising=False)
-    serial = [i for i, frame in enumerate(inner) if frame.name in SERIALISING and is_framework(frame)]
-    at = serial[-1] if serial else 0
-    return Part(hold, weight, inner[at], library(inner[:at] or inner), is_serialising=bool(serial))
+    inner = list(_frames_until_serving(stack))
+    own_index = next((i for i, frame in enumerate(inner) if frame.is_user_code), None)
+    if own_index is not None:
+        return _AttributedTime(hold, weight, inner[own_index], _call_path(inner[:own_index]), is_serialising=False)
+    serialising = [i for i, frame in enumerate(inner) if frame.name in _SERIALISING_FUNCTIONS and _is_framework_frame(frame)]
+    culprit_index = serialising[-1] if serialising else 0
+    return _AttributedTime(
+        hold, weight, inner[culprit_index], _call_path(inner[:culprit_index] or inner), is_serialising=bool(serialising)
+    )
 
 
-def until_serving(stack: tuple[Frame, ...]) -> Iterator[Frame]:
+def _frames_until_serving(stack: tuple[StackFrame, ...]) -> Iterator[StackFrame]:
     """The frames from the innermost one on, to the first by which the framework serves a request."""
     for frame in stack:
         yield frame
-        if is_framework(frame) and frame.name in SERVING:
+        if _is_framework_frame(frame) and frame.name in _SERVING_FUNCTIONS:
             return
 
 
-def is_framework(frame: Frame) -> bool:
+def _is_framework_frame(frame: StackFrame) -> bool:
     """Whether a frame belongs to FastAPI or Starlette."""
     return frame.package in {"fastapi", "starlette"}
 
 
-def library(below: list[Frame]) -> str:
+def _call_path(below: list[StackFrame]) -> str:
     """What the frames below a line do, first and last: `requests.get -> socket.recv_into`."""
     if not below:
         return ""
-    first, last = f"{below[-1].package}.{below[-1].name}", called(below[0])
+    first, last = f"{below[-1].package}.{below[-1].name}", _callee_name(below[0])
     return first if first == last else f"{first} -> {last}"
 
 
-def called(frame: Frame) -> str:
+def _callee_name(frame: StackFrame) -> str:
     """What a frame of a library calls, as one would look it up; its own name where it computes."""
-    if PLAIN.fullmatch(frame.call):
+    if _PLAIN_CALL.fullmatch(frame.call):
         return frame.call if "." in frame.call else f"{frame.package}.{frame.call}"
     last = frame.call.rpartition(".")[2]
     return f"{frame.package}.{last if last.isidentifier() else frame.name}"
 
 
-def blame(parts: list[Part], total: float, roots: Sequence[Path]) -> Blame:
+def _build_culprit(parts: list[_AttributedTime], total: float, roots: Sequence[Path]) -> Culprit:
     """One line's parts together; what differs between them is told as in the heaviest."""
-    most = max(parts, key=lambda part: part.weight)
-    guilty = most.guilty
+    heaviest = max(parts, key=lambda part: part.seconds)
+    frame = heaviest.frame
     times: dict[int, float] = defaultdict(float)
     for part in parts:
-        times[id(part.hold)] += part.weight
+        times[id(part.hold)] += part.seconds
     seconds = sum(times.values())
     whole = {id(part.hold): part.hold for part in parts}.values()
-    lasted = sum(hold.end - hold.start for hold in whole)
-    return Blame(
-        file=shown(guilty.file, roots),
-        line=guilty.line,
-        function=guilty.function,
-        call=guilty.call,
-        library=most.library,
-        is_serialising=most.is_serialising,
+    duration = sum(hold.end - hold.start for hold in whole)
+    return Culprit(
+        file=display_path(frame.file, roots),
+        line=frame.line,
+        function=frame.function,
+        call=frame.call,
+        library=heaviest.library,
+        is_serialising=heaviest.is_serialising,
         share=seconds / total,
-        held=seconds,
+        hold_seconds=seconds,
         holds=len(times),
         longest=max(times.values()),
         median=median(times.values()),
-        blind=sum(hold.blind for hold in whole) / lasted if lasted else 0.0,
-        elsewhere=sum(part.weight for part in parts if not part.hold.is_request) / seconds,
+        blind=sum(hold.blind_time for hold in whole) / duration if duration else 0.0,
+        outside_requests=sum(part.seconds for part in parts if not part.hold.is_request) / seconds,
     )
 
 
-def roots_of(patient: Mapping[str, Any]) -> list[Path]:
+def source_roots(app_info: Mapping[str, Any]) -> list[Path]:
     """The folders from which files of an examined app are named."""
-    return [Path(one) for name in ("cwd", "home") if (one := patient.get(name))]
+    return [Path(folder) for name in ("cwd", "home") if (folder := app_info.get(name))]
 
 
-def shown(file: str, roots: Sequence[Path]) -> str:
+def display_path(file: str, roots: Sequence[Path]) -> str:
     """A file as its reader knows it: relative to the app or the working directory, or to the folder of installed packages."""
     for root in roots:
         if Path(file).is_relative_to(root):

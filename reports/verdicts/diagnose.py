@@ -4,108 +4,118 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from reports.checks.model import Belief, CheckStatus, Trust
-from reports.formatting import count, number, places, seconds, share
-from reports.metrics.model import Route, Study
-from reports.metrics.run_data import Evidence
-from reports.verdicts.diagnosis import HELD, QUIET, Case, at_first
-from reports.verdicts.evidence import at_rest, exam_of
-from reports.verdicts.findings import MECHANISM, harm
-from reports.verdicts.model import Exam, Finding, Verdict
-from reports.verdicts.predicates import MOSTLY, is_own
-from reports.verdicts.remedies import remedy
-from reports.verdicts.rules import rule
+from reports.checks.model import CheckStatus, TrustLevel, TrustReport
+from reports.formatting import format_count, format_number, format_seconds, format_served_at_once, format_share
+from reports.metrics.model import RouteMetrics, RunMetrics
+from reports.metrics.run_data import RunData
+from reports.verdicts.diagnosis import LOOP_VERDICTS, NO_LIMIT_VERDICTS, Diagnosis, first_request_note
+from reports.verdicts.evidence import gather_route, idle_loop_holds
+from reports.verdicts.findings import MECHANISM_TEXTS, describe_worst_neighbour
+from reports.verdicts.model import Finding, RouteEvidence, Verdict
+from reports.verdicts.predicates import MAJORITY, is_own_culprit
+from reports.verdicts.remedies import choose_remedy
+from reports.verdicts.rules import evaluate_rules
 
-WORTH = 0.05  # share of the held time below which a line is not named
-ALWAYS = 0.05  # share of all time, of holds at rest or of garbage collections, that is worth a sentence
-BLIND = 0.3  # share of held time in which the watchdog could not look
+_MIN_CULPRIT_SHARE = 0.05  # share of the held time below which a line is not named
+_NOTABLE_SHARE = 0.05  # share of all time, of holds at rest or of garbage collections, that is worth a sentence
+_NOTABLE_BLIND_SHARE = 0.3  # share of held time in which the watchdog could not look
 
 
-def findings(evidence: Evidence, study: Study, belief: Trust) -> tuple[Finding, ...]:
+def diagnose_routes(run_data: RunData, run_metrics: RunMetrics, trust: TrustReport) -> tuple[Finding, ...]:
     """One finding per route that was to be examined; the skipped ones are told apart."""
-    routes = {one.route: one for one in study.routes}
-    entries = [one for one in study.run["routes"] if one["act"] or one["unfit"] or one["wrong"]]
-    asked = [(one, routes.get(one["route"]) or nothing(one["route"])) for one in entries if not one["skipped"]]
-    return tuple(finding(evidence, study, route, entry, belief) for entry, route in asked)
+    routes = {item.route: item for item in run_metrics.routes}
+    entries = [item for item in run_metrics.run["routes"] if item["act"] or item["unfit"] or item["wrong"]]
+    examined = [(item, routes.get(item["route"]) or _unmeasured_route(item["route"])) for item in entries if not item["skipped"]]
+    return tuple(_diagnose_route(run_data, run_metrics, route, entry, trust) for entry, route in examined)
 
 
-def background(evidence: Evidence) -> str | None:
+def describe_idle_holds(run_data: RunData) -> str | None:
     """What holds the app's loop while nobody asks: a sentence, where that is a part of the time that counts."""
-    found, looked = at_rest(evidence)
-    worst = next(iter(found.blames), None) if found else None
-    if not found or not worst or found.seconds < ALWAYS * looked:
+    holds, watched = idle_loop_holds(run_data)
+    worst = next(iter(holds.culprits), None) if holds else None
+    if not holds or not worst or holds.seconds < _NOTABLE_SHARE * watched:
         return None
     return (
-        f"The app holds its own loop while nobody asks: {share(found.seconds / looked)} of the time, mostly at "
+        f"The app holds its own loop while nobody asks: {format_share(holds.seconds / watched)} of the time, mostly at "
         f"{worst.file}:{worst.line} ({worst.call or worst.function}); every route waits for that."
     )
 
 
-def nothing(name: str) -> Route:
+def _unmeasured_route(name: str) -> RouteMetrics:
     """A route of which nothing was measured."""
-    empty: dict[str, Any] = dict.fromkeys(("service", "services", "places", "mechanism", "executor"))
-    return Route(route=name, variant=name, levels=(), offered=(), bursts=(), bystanders={}, restarts={}, **empty)
+    empty: dict[str, Any] = dict.fromkeys(("unloaded_mean", "unloaded_interval", "expected_concurrency", "mechanism", "executor_size"))
+    return RouteMetrics(route=name, variant=name, levels=(), open_loads=(), bursts=(), neighbours={}, restarts={}, **empty)
 
 
-def finding(evidence: Evidence, study: Study, route: Route, entry: dict[str, object], belief: Trust) -> Finding:
+def _diagnose_route(
+    run_data: RunData, run_metrics: RunMetrics, route: RouteMetrics, entry: dict[str, object], trust: TrustReport
+) -> Finding:
     """Judge one route."""
-    exam = exam_of(evidence, study, route, entry)
-    failed = [one for one in belief.checks if one.status is CheckStatus.FAIL and not one.is_finding]
-    own = [one for one in failed if one.cell.partition("/")[2].rpartition("/")[0] == route.variant]
-    ruling = rule(exam, failed if belief.belief is Belief.UNTRUSTED else own)
-    seen = exam.held.blames if exam.held and ruling.verdict in HELD else ()
-    blames = tuple(one for one in seen if is_own(exam, one) and one.share >= WORTH)
-    worst = blames[0] if blames else None
-    top, is_async = exam.top, exam.entry.get("is_async")
-    served = ruling.places or (top.level.rate * exam.service if top else None)
-    cores = len(evidence.run.get("targets", {}).get(entry.get("act"), {}).get("cpus") or ())
-    cores = min(cores, math.ceil(evidence.run["machine"].get("cpu_limit") or cores))  # a container may have less
-    cure = remedy(ruling.verdict, worst, service_s=exam.service, is_async=is_async, places=served, cores=cores)
-    case = Case(exam=exam, ruling=ruling, blames=blames, cure=cure)
-    return Finding(route, ruling.verdict, " ".join([*sentences(case), *collections(exam)]), cure.title if cure else "", case)
+    route_evidence = gather_route(run_data, run_metrics, route, entry)
+    failed = [item for item in trust.checks if item.status is CheckStatus.FAIL and not item.is_informational]
+    route_failures = [item for item in failed if item.cell.partition("/")[2].rpartition("/")[0] == route.variant]
+    rule_result = evaluate_rules(route_evidence, failed if trust.trust_level is TrustLevel.UNTRUSTED else route_failures)
+    candidates = route_evidence.loop_holds.culprits if route_evidence.loop_holds and rule_result.verdict in LOOP_VERDICTS else ()
+    culprits = tuple(item for item in candidates if is_own_culprit(route_evidence, item) and item.share >= _MIN_CULPRIT_SHARE)
+    worst = culprits[0] if culprits else None
+    top, is_async = route_evidence.top, route_evidence.entry.get("is_async")
+    served = rule_result.concurrency or (top.metrics.throughput * route_evidence.unloaded_mean if top else None)
+    cores = len(run_data.run.get("targets", {}).get(entry.get("act"), {}).get("cpus") or ())
+    cores = min(cores, math.ceil(run_data.run["machine"].get("cpu_limit") or cores))  # a container may have less
+    best_remedy = choose_remedy(
+        rule_result.verdict, worst, service_s=route_evidence.unloaded_mean, is_async=is_async, concurrency=served, cores=cores
+    )
+    diagnosis = Diagnosis(evidence=route_evidence, rule_result=rule_result, culprits=culprits, remedy=best_remedy)
+    return Finding(
+        route,
+        rule_result.verdict,
+        " ".join([*_diagnosis_sentences(diagnosis), *gc_sentences(route_evidence)]),
+        best_remedy.title if best_remedy else "",
+        diagnosis,
+    )
 
 
-def sentences(case: Case) -> Iterator[str]:
+def _diagnosis_sentences(diagnosis: Diagnosis) -> Iterator[str]:
     """What was found, with its arithmetic; who else suffers; and which line is to blame."""
-    exam, ruling = case.exam, case.ruling
-    name, top = exam.route.route, exam.top
-    if ruling.verdict is Verdict.SCALES:
-        yield f"{name} scales: {ruling.seen}."
-        yield from at_first(exam)
+    evidence, rule_result = diagnosis.evidence, diagnosis.rule_result
+    name, top = evidence.route.route, evidence.top
+    if rule_result.verdict is Verdict.SCALES:
+        yield f"{name} scales: {rule_result.reason}."
+        yield from first_request_note(evidence)
         return
-    if ruling.verdict in (*QUIET, Verdict.WRONG_ANSWER) or not top:
-        yield f"{name}: {ruling.seen}."
+    if rule_result.verdict in (*NO_LIMIT_VERDICTS, Verdict.WRONG_ANSWER) or not top:
+        yield f"{name}: {rule_result.reason}."
         return
     yield (
-        f"{name} serves {places(case.served)} at once ({number(top.level.rate)} req/s x {seconds(exam.service)}): "
-        f"{MECHANISM[ruling.verdict]}{harm(exam.route, top.level)}."
+        f"{name} serves {format_served_at_once(diagnosis.served_at_once)} at once ({format_number(top.metrics.throughput)} req/s x {format_seconds(evidence.unloaded_mean)}): "
+        f"{MECHANISM_TEXTS[rule_result.verdict]}{describe_worst_neighbour(evidence.route, top.metrics)}."
     )
-    if exam.pinned and ruling.verdict is Verdict.EXECUTOR_POOL:
-        yield f"Measured on fewer cores: {exam.pinned}."
-    if case.blames:
-        yield from blamed(case)
-    elif ruling.verdict in HELD and exam.is_guarded:
+    if evidence.pinned and rule_result.verdict is Verdict.EXECUTOR_POOL:
+        yield f"Measured on fewer cores: {evidence.pinned}."
+    if diagnosis.culprits:
+        yield from _culprit_sentences(diagnosis)
+    elif rule_result.verdict in LOOP_VERDICTS and evidence.has_agent:
         yield "The watchdog caught no line at it."
 
 
-def collections(exam: Exam) -> Iterator[str]:
+def gc_sentences(evidence: RouteEvidence) -> Iterator[str]:
     """What the garbage collector holds the loop for, where that counts; it is no line's fault."""
-    if exam.held and exam.held.collected >= ALWAYS * exam.watched > 0:
-        took = share(exam.held.collected / exam.watched)
+    if evidence.loop_holds and evidence.loop_holds.gc_seconds >= _NOTABLE_SHARE * evidence.watched_seconds > 0:
+        took = format_share(evidence.loop_holds.gc_seconds / evidence.watched_seconds)
         yield f"Garbage collections held its loop for another {took} of the time: gc.freeze() after the start spares what lives on."
 
 
-def blamed(case: Case) -> Iterator[str]:
+def _culprit_sentences(diagnosis: Diagnosis) -> Iterator[str]:
     """The guilty line."""
-    worst = case.blames[0]
+    worst = diagnosis.culprits[0]
     what = worst.call + (f" ({worst.library})" if worst.library else "")
     by = f"{what} in {worst.function}" if what else worst.function
-    yield f"{worst.file}:{worst.line} holds it {share(worst.share)} of that time: {by}, {seconds(worst.median)} or more at a time."
-    if case.often is not None:
-        yield f"Not always: {count(worst.holds, 'hold')} in {count(case.exam.requests, 'request')}."
-    if worst.elsewhere > MOSTLY:
+    yield f"{worst.file}:{worst.line} holds it {format_share(worst.share)} of that time: {by}, {format_seconds(worst.median)} or more at a time."
+    if diagnosis.holds_per_request is not None:
+        yield f"Not always: {format_count(worst.holds, 'hold')} in {format_count(diagnosis.evidence.watched_requests, 'request')}."
+    if worst.outside_requests > MAJORITY:
         yield "That is no part of a request: a task or a callback that requests set going."
-    if worst.blind > BLIND:
-        yield f"C code there keeps the GIL: for {share(worst.blind)} of its time not even the watchdog could look."
+    if worst.blind > _NOTABLE_BLIND_SHARE:
+        yield f"C code there keeps the GIL: for {format_share(worst.blind)} of its time not even the watchdog could look."
     if worst.is_serialising:
         yield "It is the framework that makes an answer of what the handler returned."

@@ -14,19 +14,19 @@ The rules, in order:
 A plateau alone never decides: partial blocking imitates pools, so the neighbours do.
 """
 
-from reports.checks.model import Belief
-from reports.formatting import count, number, places, seconds, share, times
-from reports.metrics.model import Level, Route
-from reports.verdicts.load_table import sentences
+from reports.checks.model import TrustLevel
+from reports.formatting import format_count, format_number, format_ratio, format_seconds, format_served_at_once, format_share
+from reports.metrics.model import CrowdMetrics, RouteMetrics
+from reports.verdicts.load_table import load_sentences
 from reports.verdicts.model import Finding, Verdict
-from reports.verdicts.neighbours import FULL_CORE, ONE, Wait, suffers, waits_for
+from reports.verdicts.neighbours import FULL_CORE, SERIAL_LIMIT, NeighbourWait, classify_wait, is_neighbour_harmed
 
-MOSTLY = 0.5  # share from which a held loop computes for longer than it waits; others may use its core as well
-GROWS = 0.9  # served at once / users from which nothing queues
-NEAR = 0.10  # how near a plateau must lie to a pool's size to be named after it
-WRONG = 0.01  # share of wrong answers from which nothing else matters
+_BUSY_LOOP_SHARE = 0.5  # share from which a held loop computes for longer than it waits; others may use its core as well
+_NO_QUEUE_SHARE = 0.9  # served at once / users from which nothing queues
+NEAR_POOL_SIZE = 0.10  # how near a plateau must lie to a pool's size to be named after it
+_WRONG_SHARE = 0.01  # share of wrong answers from which nothing else matters
 
-REMEDIES = {
+_VERDICT_REMEDIES = {
     Verdict.LOOP_BLOCKED: "Never wait inside `async def` without `await`: await an async library, make the route a plain "
     "`def`, or wrap the call in `await asyncio.to_thread(...)`.",
     Verdict.LOOP_BUSY: "Move the computation off the loop: a process pool, or at least a thread.",
@@ -38,73 +38,81 @@ REMEDIES = {
 }
 
 
-def finding(route: Route, belief: Belief) -> Finding:
+def build_finding(route: RouteMetrics, trust_level: TrustLevel) -> Finding:
     """Judge one route."""
-    verdict = judge(route, belief)
-    return Finding(route, verdict, sentence(route, verdict), REMEDIES.get(verdict, ""))
+    verdict = decide_verdict(route, trust_level)
+    return Finding(route, verdict, describe_route(route, verdict), _VERDICT_REMEDIES.get(verdict, ""))
 
 
-def judge(route: Route, belief: Belief) -> Verdict:  # noqa: PLR0911 - one return per rule
+def decide_verdict(route: RouteMetrics, trust_level: TrustLevel) -> Verdict:  # noqa: PLR0911 - one return per rule
     """The rules, in the order of the module's docstring."""
-    if belief is Belief.UNTRUSTED:
+    if trust_level is TrustLevel.UNTRUSTED:
         return Verdict.UNTRUSTED
-    top, served = route.top, route.served
-    if top and top.errors > WRONG * (top.count + top.errors):
+    top, served = route.top_level, route.served_at_once
+    if top and top.errors > _WRONG_SHARE * (top.count + top.errors):
         return Verdict.WRONG_ANSWER
-    loop, threads = route.bystanders.get("async"), route.bystanders.get("def")
-    if not top or served is None or top.users == 1 or not loop or loop.ratio is None:
+    async_neighbour, def_neighbour = route.neighbours.get("async"), route.neighbours.get("def")
+    if not top or served is None or top.users == 1 or not async_neighbour or async_neighbour.slowdown is None:
         return Verdict.UNKNOWN
-    if served < ONE and (top.cpu or 0) >= FULL_CORE and waits_for(loop, top.users, route.service or 0.0) is Wait.TURNS:
+    if (
+        served < SERIAL_LIMIT
+        and (top.cpu or 0) >= FULL_CORE
+        and classify_wait(async_neighbour, top.users, route.unloaded_mean or 0.0) is NeighbourWait.TURNS
+    ):
         return Verdict.GIL_BOUND
-    if suffers(loop):
-        return Verdict.LOOP_BUSY if (top.cpu or 0) >= MOSTLY else Verdict.LOOP_BLOCKED
-    if served + top.rate * top.think >= GROWS * top.users:
+    if is_neighbour_harmed(async_neighbour):
+        return Verdict.LOOP_BUSY if (top.cpu or 0) >= _BUSY_LOOP_SHARE else Verdict.LOOP_BLOCKED
+    if served + top.throughput * top.think_time >= _NO_QUEUE_SHARE * top.users:
         return Verdict.SCALES
-    if threads and suffers(threads) and (top.threads_waiting or 0) > 1:
+    if def_neighbour and is_neighbour_harmed(def_neighbour) and (top.threads_waiting or 0) > 1:
         return Verdict.THREAD_POOL
-    if has_executor_queue(route, top, served):
+    if _has_executor_queue(route, top, served):
         return Verdict.EXECUTOR_POOL
     if (top.cpu or 0) >= FULL_CORE:  # all that ask run, as far as one core goes
         return Verdict.SCALES
-    return Verdict.POOL_LIMITED if is_plateau(route) else Verdict.UNKNOWN
+    return Verdict.POOL_LIMITED if _is_throughput_flat(route) else Verdict.UNKNOWN
 
 
-def has_executor_queue(route: Route, top: Level, served: float) -> bool:
+def _has_executor_queue(route: RouteMetrics, top: CrowdMetrics, served: float) -> bool:
     """Whether calls wait for the executor; where the loop hides its queue (uvloop), whether its size is what is served."""
     if top.executor_queue is not None:
         return top.executor_queue > 1
-    return bool(route.executor) and is_plateau(route) and abs(served / (route.executor or 1) - 1) < NEAR
+    return (
+        bool(route.executor_size) and _is_throughput_flat(route) and abs(served / (route.executor_size or 1) - 1) < NEAR_POOL_SIZE
+    )
 
 
-def is_plateau(route: Route) -> bool:
+def _is_throughput_flat(route: RouteMetrics) -> bool:
     """Whether the two largest crowds got the same throughput, within a tenth; of a single crowd, whether part of it waited."""
-    if [level.users for level in route.steps[:-1]] == [1]:
+    if [level.users for level in route.median_levels[:-1]] == [1]:
         return route.capacity is not None
-    rates = [level.rate for level in route.steps[-2:]]
-    return len(rates) > 1 and rates[0] > 0 and abs(rates[1] / rates[0] - 1) < NEAR
+    rates = [level.throughput for level in route.median_levels[-2:]]
+    return len(rates) > 1 and rates[0] > 0 and abs(rates[1] / rates[0] - 1) < NEAR_POOL_SIZE
 
 
-def sentence(route: Route, verdict: Verdict) -> str:
+def describe_route(route: RouteMetrics, verdict: Verdict) -> str:
     """One sentence, with its arithmetic, and one about who else suffers."""
-    top, served = route.top, route.served
+    top, served = route.top_level, route.served_at_once
     if verdict is Verdict.UNTRUSTED:
         return f"{route.route}: the run cannot be trusted, so no verdict is given."
     if verdict is Verdict.WRONG_ANSWER and top:
         return f"{route.route} answers wrongly: {top.errors} of {top.errors + top.count} requests with {top.users} users."
-    told = list(sentences(route))
-    if not top or served is None or route.service is None or (told and top.users == 1):
-        return " ".join(told) or f"{route.route}: not measured far enough for a verdict."
-    sum_ = f"{number(top.rate)} req/s x {seconds(route.service)} = {places(served)}"
-    mean = ("" if top.mean.exact else "at least ") + seconds(top.mean.low)
-    why = "" if verdict is Verdict.UNKNOWN and not route.bystanders else f": {MECHANISM[verdict]}"
+    details = list(load_sentences(route))
+    if not top or served is None or route.unloaded_mean is None or (details and top.users == 1):
+        return " ".join(details) or f"{route.route}: not measured far enough for a verdict."
+    arithmetic = f"{format_number(top.throughput)} req/s x {format_seconds(route.unloaded_mean)} = {format_served_at_once(served)}"
+    mean = ("" if top.mean.exact else "at least ") + format_seconds(top.mean.low)
+    why = "" if verdict is Verdict.UNKNOWN and not route.neighbours else f": {MECHANISM_TEXTS[verdict]}"
     least = "at least " if not why and not route.capacity else ""
-    head = f"{route.route} serves {least}{round(served)} at once ({sum_}){why}."
-    body = f"With {count(top.users, 'user')} a request takes {mean} on average, {share(route.waiting or 0)} of it waiting"
-    pinned = [f"Measured on fewer cores: {route.pinned}."] if route.pinned and verdict is Verdict.EXECUTOR_POOL else []
-    return " ".join([f"{head} {body}{harm(route, top)}.", *pinned, *told])
+    head = f"{route.route} serves {least}{round(served)} at once ({arithmetic}){why}."
+    body = f"With {format_count(top.users, 'user')} a request takes {mean} on average, {format_share(route.waiting_share or 0)} of it waiting"
+    pinned = (
+        [f"Measured on fewer cores: {route.executor_note}."] if route.executor_note and verdict is Verdict.EXECUTOR_POOL else []
+    )
+    return " ".join([f"{head} {body}{describe_worst_neighbour(route, top)}.", *pinned, *details])
 
 
-MECHANISM = {
+MECHANISM_TEXTS = {
     Verdict.SCALES: "nothing queues",
     Verdict.LOOP_BLOCKED: "the event loop is held while it waits",
     Verdict.LOOP_BUSY: "the event loop is held while it computes",
@@ -116,16 +124,16 @@ MECHANISM = {
 }
 
 
-def harm(route: Route, top: Level) -> str:
+def describe_worst_neighbour(route: RouteMetrics, top: CrowdMetrics) -> str:
     """What an innocent route felt meanwhile: the one that suffers most, or the async one when none does."""
-    felt = [one for one in route.bystanders.values() if one.loaded and one.idle and one.ratio]
-    if not felt:
+    measured = [neighbour for neighbour in route.neighbours.values() if neighbour.loaded and neighbour.idle and neighbour.slowdown]
+    if not measured:
         return ""
-    hurt = [one for one in felt if suffers(one)]
-    worst = next((one for one in hurt if one.kind == "async"), hurt[0] if hurt else felt[0])
-    assert worst.idle and worst.loaded and worst.ratio  # noqa: S101, PT018 - filtered above
-    change = f"{seconds(worst.idle.low)} to {seconds(worst.loaded.low)}"
-    if not hurt:
+    harmed = [neighbour for neighbour in measured if is_neighbour_harmed(neighbour)]
+    worst = next((neighbour for neighbour in harmed if neighbour.kind == "async"), harmed[0] if harmed else measured[0])
+    assert worst.idle and worst.loaded and worst.slowdown  # noqa: S101, PT018 - filtered above
+    change = f"{format_seconds(worst.idle.low)} to {format_seconds(worst.loaded.low)}"
+    if not harmed:
         return f"; the innocent {worst.kind} route beside it hardly noticed (p90 {change})"
     kind = "innocent routes" if worst.kind == "async" else "innocent `def` routes"
-    return f"; {kind} went from {change} (p90, {times(worst.ratio)}) while {count(top.users, 'user')} asked"
+    return f"; {kind} went from {change} (p90, {format_ratio(worst.slowdown)}) while {format_count(top.users, 'user')} asked"

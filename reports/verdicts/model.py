@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from reports.metrics.model import Bystander, Level, Route
-from reports.verdicts.culprit import Held
-from results.thresholds import FEW, MANY
-from results.unloaded import Unloaded
+from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics
+from reports.verdicts.culprit import LoopHolds
+from results.thresholds import FEW_USERS, MANY_USERS
+from results.unloaded import UnloadedLatency
 
 
 class Verdict(StrEnum):
@@ -36,20 +36,20 @@ WORST_FIRST = (
 class Finding:
     """What one route is found to be."""
 
-    route: Route
+    route: RouteMetrics
     verdict: Verdict
     sentence: str
     remedy: str
-    case: Any = None  # what the doctor knows of it, `doctor.diagnosis.Case`
+    diagnosis: Any = None  # what the doctor knows of it, `verdicts.diagnosis.Diagnosis`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inside:
+class ServerStats:
     """The app's processes during one level, summed over them; None where nobody saw it. CPU in cores, lags in seconds."""
 
     cpu: float | None
     loop_cpu: float | None  # of it, what the event loops' own threads used
-    kin_cpu: float | None  # of the processes it started
+    children_cpu: float | None  # of the processes it started
     lag: float | None  # p99 of how late the loop called back
     longest_lag: float | None
     threads: float | None  # AnyIO's, busy
@@ -60,68 +60,68 @@ class Inside:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class LevelEvidence:
     """One level with all that happened meanwhile."""
 
-    level: Level
-    think: float
-    beside: dict[str, Bystander]
-    inside: Inside
-    others: float  # share of all cores that neither app nor generator used
+    metrics: CrowdMetrics
+    think_time: float
+    neighbours: dict[str, NeighbourMetrics]
+    server_stats: ServerStats
+    other_cpu: float  # share of all cores that neither app nor generator used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exam:
+class RouteEvidence:
     """One route. `entry` is what run.json says of it; `looks` go by the number of users."""
 
     entry: dict[str, Any]
-    route: Route
-    looks: dict[int, Look]
+    route: RouteMetrics
+    levels: dict[int, LevelEvidence]
     faults: dict[int, tuple[int, int, str]]  # by users: wrong answers, of how many, and the commonest fault
-    half: dict[str, Bystander] | None  # the neighbours at half of the capacity, where that was asked
+    half_neighbours: dict[str, NeighbourMetrics] | None  # the neighbours at half of the capacity, where that was asked
     half_rate: float | None = None  # requests per second that it was
-    held: Held | None  # who held the loop while the watchdog looked
-    restless: frozenset[tuple[str, int]]  # files and lines that hold it while nobody asks
-    computing: float | None  # CPU seconds per second in which the loop was late, whoever was to blame
-    watched: float  # seconds that the watchdog looked
-    requests: int  # that were answered meanwhile
+    loop_holds: LoopHolds | None  # who held the loop while the watchdog looked
+    idle_hold_places: frozenset[tuple[str, int]]  # files and lines that hold it while nobody asks
+    cpu_while_late: float | None  # CPU seconds per second in which the loop was late, whoever was to blame
+    watched_seconds: float  # seconds that the watchdog looked
+    watched_requests: int  # that were answered meanwhile
     workers: int
-    tokens: int | None
-    executor: int | None
-    is_guarded: bool  # whether we started it, with a guest inside
+    thread_tokens: int | None
+    executor_size: int | None
+    has_agent: bool  # whether we started it, with a guest inside
     pinned: str = ""  # that we made its executor smaller, and why
 
     @property
-    def service(self) -> float:
+    def unloaded_mean(self) -> float:
         """The mean unloaded latency, in seconds."""
-        return self.route.service or 0.0
+        return self.route.unloaded_mean or 0.0
 
     @property
-    def unloaded(self) -> Unloaded:
+    def unloaded(self) -> UnloadedLatency:
         """The same with its interval; none where it is not known."""
-        return self.route.unloaded or Unloaded(*[self.service] * 4)
+        return self.route.unloaded or UnloadedLatency(*[self.unloaded_mean] * 4)
 
     @property
     def spread(self) -> float:
         """Standard deviation over mean of its latencies, of one user's or of a few users', whichever scatter more."""
-        return max(look.level.spread for users, look in self.looks.items() if users <= FEW)
+        return max(level.metrics.latency_cv for users, level in self.levels.items() if users <= FEW_USERS)
 
     @property
-    def top(self) -> Look | None:
+    def top(self) -> LevelEvidence | None:
         """The largest of the doctor's own levels; those of gates are not among them."""
-        return self.looks.get(MANY) or self.looks.get(FEW)
+        return self.levels.get(MANY_USERS) or self.levels.get(FEW_USERS)
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
+class RuleResult:
     """A verdict, what it rests on, and what would change it. `places` is how many are served at once, where a pool is to blame."""
 
     verdict: Verdict
-    seen: str
-    change: str = ""
-    places: int | None = None
+    reason: str
+    would_change_if: str = ""
+    concurrency: int | None = None
     is_inferred: bool = False  # from the outside of things: nobody saw what is to blame
-    is_bound: bool = False  # nothing queued: what was served at once is the least that it can serve
+    is_lower_bound: bool = False  # nothing queued: what was served at once is the least that it can serve
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +135,9 @@ class Remedy:
     twin: str
 
 
-def worst_last(found: Iterable[Finding]) -> list[Finding]:
+def sort_worst_last(findings: Iterable[Finding]) -> list[Finding]:
     """The findings, the worst last; of those alike, the one that serves fewest last."""
-    return sorted(found, key=lambda one: (-WORST_FIRST.index(one.verdict), -(one.route.served or 0.0)))
+    return sorted(findings, key=lambda finding: (-WORST_FIRST.index(finding.verdict), -(finding.route.served_at_once or 0.0)))
 
 
 def is_unreached(entry: dict[str, Any]) -> bool:

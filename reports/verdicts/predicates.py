@@ -2,148 +2,182 @@
 
 import math
 
-from reports.formatting import count, seconds, share
-from reports.verdicts.culprit import Blame
-from reports.verdicts.model import Exam, Look
-from reports.verdicts.neighbours import suffers
-from results.thresholds import ALIKE, AT_LEAST, AWAITS, COMPUTES, FEW, FULL, GROWS, MANY, OVERLAP
+from reports.formatting import format_count, format_seconds, format_share
+from reports.verdicts.culprit import Culprit
+from reports.verdicts.model import LevelEvidence, RouteEvidence
+from reports.verdicts.neighbours import is_neighbour_harmed
+from results.thresholds import (
+    AWAITS_SECONDS,
+    AWAITS_SHARE,
+    COMPUTES_CORE_SHARE,
+    FEW_USERS,
+    FULL_CORE_SHARE,
+    GROWS_SHARE,
+    MANY_USERS,
+    OVERLAPPING_WAITS,
+    SAME_RATE_TOLERANCE,
+)
 from results.unloaded import added_wait
 
-MOSTLY = 0.5  # share of the CPU used, or of a time
-CAUGHT = 0.1  # share of the time that the watchdog looked
-CLEARLY = 1.05  # times what chance could hide
-OFTEN = 5  # holds outside any request: what comes by the clock, and did not come at rest, comes more seldom
+MAJORITY = 0.5  # share of the CPU used, or of a time
+_MIN_CAUGHT_SHARE = 0.1  # share of the time that the watchdog looked
+_CHANCE_MARGIN = 1.05  # times what chance could hide
+_FREQUENT_HOLDS = 5  # holds outside any request: what comes by the clock, and did not come at rest, comes more seldom
 
 
-def outside(exam: Exam) -> float:
+def foreign_hold_share(evidence: RouteEvidence) -> float:
     """Share of the held time that is not the route's."""
-    return sum(one.share * one.elsewhere for one in exam.held.blames if not is_own(exam, one)) if exam.held else 0.0
+    return (
+        sum(
+            culprit.share * culprit.outside_requests
+            for culprit in evidence.loop_holds.culprits
+            if not is_own_culprit(evidence, culprit)
+        )
+        if evidence.loop_holds
+        else 0.0
+    )
 
 
-def is_own(exam: Exam, line: Blame) -> bool:
+def is_own_culprit(evidence: RouteEvidence, culprit: Culprit) -> bool:
     """Whether a line holds the loop because of the route's requests: within one, or so often, and never while nobody asks."""
-    is_frequent = line.holds >= OFTEN or line.held >= MOSTLY * exam.watched  # callbacks in a row are one hold
-    return line.elsewhere <= MOSTLY or (is_frequent and line.place not in exam.restless)
+    is_frequent = (
+        culprit.holds >= _FREQUENT_HOLDS or culprit.hold_seconds >= MAJORITY * evidence.watched_seconds
+    )  # callbacks in a row are one hold
+    return culprit.outside_requests <= MAJORITY or (is_frequent and culprit.location not in evidence.idle_hold_places)
 
 
-def is_harmed(look: Look) -> bool:
+def is_async_harmed(level: LevelEvidence) -> bool:
     """Whether the `async` neighbour suffers."""
-    return "async" in look.beside and suffers(look.beside["async"])
+    return "async" in level.neighbours and is_neighbour_harmed(level.neighbours["async"])
 
 
-def is_calm(exam: Exam) -> bool:
+def is_async_unharmed(evidence: RouteEvidence) -> bool:
     """Whether the `async` neighbour stayed calm at every level, up to the many, or to the few where the route refuses more.
 
     What was cut short says nothing: the many, or the watchdog, might have told otherwise.
     """
-    looks = [exam.looks[users] for users in (FEW, MANY) if users in exam.looks]
-    known = all("async" in one.beside and one.beside["async"].loaded for one in looks)
-    is_whole = FEW in exam.looks and (MANY in exam.looks or bool(exam.faults)) and not exam.entry.get("unfit")
-    return is_whole and known and not any(is_harmed(one) for one in looks)
+    levels = [evidence.levels[users] for users in (FEW_USERS, MANY_USERS) if users in evidence.levels]
+    known = all("async" in level.neighbours and level.neighbours["async"].loaded for level in levels)
+    is_whole = (
+        FEW_USERS in evidence.levels
+        and (MANY_USERS in evidence.levels or bool(evidence.faults))
+        and not evidence.entry.get("unfit")
+    )
+    return is_whole and known and not any(is_async_harmed(level) for level in levels)
 
 
-def computes(exam: Exam, look: Look) -> bool:
+def is_computing(evidence: RouteEvidence, level: LevelEvidence) -> bool:
     """Whether the app, with the processes it started, rather computes than waits."""
-    return (look.inside.cpu or 0.0) + (look.inside.kin_cpu or 0.0) >= COMPUTES * exam.workers
+    return (level.server_stats.cpu or 0.0) + (level.server_stats.children_cpu or 0.0) >= COMPUTES_CORE_SHARE * evidence.workers
 
 
-def is_full(exam: Exam, look: Look) -> bool:
+def is_core_full(evidence: RouteEvidence, level: LevelEvidence) -> bool:
     """Whether the app's processes, and those they started, have no core left."""
-    return (look.inside.cpu or 0.0) + (look.inside.kin_cpu or 0.0) >= FULL * exam.workers
+    return (level.server_stats.cpu or 0.0) + (level.server_stats.children_cpu or 0.0) >= FULL_CORE_SHARE * evidence.workers
 
 
-def takes(exam: Exam, look: Look) -> float:
+def app_cpu_per_request(evidence: RouteEvidence, level: LevelEvidence) -> float:
     """CPU seconds per request, the app's own children left out."""
-    return (look.inside.cpu or 0.0) / look.level.rate if look.level.rate else exam.service
+    return (level.server_stats.cpu or 0.0) / level.metrics.throughput if level.metrics.throughput else evidence.unloaded_mean
 
 
-def on_loop(exam: Exam, look: Look) -> bool:
+def is_loop_computing(evidence: RouteEvidence, level: LevelEvidence) -> bool:
     """Whether it is the loop's own thread that computes. From outside: unless the neighbour only waits for turns with the GIL."""
-    if look.inside.loop_cpu is not None:
-        return look.inside.loop_cpu >= MOSTLY * (look.inside.cpu or 0.0)
-    beside = look.beside.get("async")
-    felt = beside.loaded.low if beside and beside.loaded else 0.0
-    return felt >= MOSTLY * look.level.users * takes(exam, look)
+    if level.server_stats.loop_cpu is not None:
+        return level.server_stats.loop_cpu >= MAJORITY * (level.server_stats.cpu or 0.0)
+    neighbour = level.neighbours.get("async")
+    felt = neighbour.loaded.low if neighbour and neighbour.loaded else 0.0
+    return felt >= MAJORITY * level.metrics.users * app_cpu_per_request(evidence, level)
 
 
-def explained(exam: Exam, look: Look, grows: float = GROWS) -> bool:
+def is_rate_explained(evidence: RouteEvidence, level: LevelEvidence, min_share: float = GROWS_SHARE) -> bool:
     """Whether users, their pauses and the unloaded time alone give the rate that was measured, or so much of it."""
-    return look.level.rate * (exam.service + look.think) >= grows * look.level.users
+    return level.metrics.throughput * (evidence.unloaded_mean + level.think_time) >= min_share * level.metrics.users
 
 
-def may_be_explained(exam: Exam, look: Look) -> bool:
+def _can_be_explained(evidence: RouteEvidence, level: LevelEvidence) -> bool:
     """The same with as long an unloaded time as so few lone requests allow."""
-    return look.level.rate * (exam.unloaded.most + look.think) >= GROWS * look.level.users
+    return level.metrics.throughput * (evidence.unloaded.worst_case + level.think_time) >= GROWS_SHARE * level.metrics.users
 
 
-def is_unmoved(exam: Exam, look: Look) -> bool:
+def is_unmoved(evidence: RouteEvidence, level: LevelEvidence) -> bool:
     """Whether most requests take no longer than among a few users, and nobody starves: a queue would make all of them wait."""
-    few = exam.looks[FEW].level
-    if look.level.users <= FEW or not few.quartiles or not look.level.quartiles:
+    few = evidence.levels[FEW_USERS].metrics
+    if level.metrics.users <= FEW_USERS or not few.quartiles or not level.metrics.quartiles:
         return False
-    mean = look.level.mean.low
-    nobody_starves = look.level.rate * (mean + look.think) >= GROWS * look.level.users
-    return nobody_starves and added_wait(few.quartiles, look.level.quartiles) <= (1 - GROWS) * mean
+    mean = level.metrics.mean.low
+    nobody_starves = level.metrics.throughput * (mean + level.think_time) >= GROWS_SHARE * level.metrics.users
+    return nobody_starves and added_wait(few.quartiles, level.metrics.quartiles) <= (1 - GROWS_SHARE) * mean
 
 
-def is_plateau(exam: Exam, low: Look, high: Look) -> bool:
+def is_rate_plateau(evidence: RouteEvidence, low: LevelEvidence, high: LevelEvidence) -> bool:
     """Whether two levels have one rate, though the users of the higher would have given a higher one that chance cannot hide.
 
     Twice the standard error of a count of n answers is 2 spread / sqrt(n) (renewal process; Cox 1962).
     """
-    if may_be_explained(exam, low) or not (low.level.rate and high.level.rate):
+    if _can_be_explained(evidence, low) or not (low.metrics.throughput and high.metrics.throughput):
         return False
-    chance = [2 * exam.spread / math.sqrt(max(one.level.completed, 1)) for one in (low, high)]
-    alike = ALIKE + math.hypot(*chance)
-    asked = [one.level.users / (exam.service + one.think) for one in (low, high)]
-    return abs(high.level.rate / low.level.rate - 1) <= alike and asked[1] / asked[0] >= (1 + alike) * CLEARLY
+    chance = [2 * evidence.spread / math.sqrt(max(level.metrics.completed, 1)) for level in (low, high)]
+    alike = SAME_RATE_TOLERANCE + math.hypot(*chance)
+    asked = [level.metrics.users / (evidence.unloaded_mean + level.think_time) for level in (low, high)]
+    return (
+        abs(high.metrics.throughput / low.metrics.throughput - 1) <= alike and asked[1] / asked[0] >= (1 + alike) * _CHANCE_MARGIN
+    )
 
 
-def harm(look: Look) -> str:
+def describe_async_wait(level: LevelEvidence) -> str:
     """What the `async` neighbour felt, in words."""
-    beside = look.beside["async"]
-    assert beside.idle and beside.loaded  # noqa: S101, PT018 - it suffers, so both are known
-    return f"an innocent route went from {seconds(beside.idle.low)} to {seconds(beside.loaded.low)} with {count(look.level.users, 'user')}"
+    neighbour = level.neighbours["async"]
+    assert neighbour.idle and neighbour.loaded  # noqa: S101, PT018 - it suffers, so both are known
+    return f"an innocent route went from {format_seconds(neighbour.idle.low)} to {format_seconds(neighbour.loaded.low)} with {format_count(level.metrics.users, 'user')}"
 
 
-def core(look: Look) -> str:
+def describe_cpu_use(level: LevelEvidence) -> str:
     """How much CPU the app used, in words."""
-    kin = look.inside.kin_cpu or 0.0
-    more = f", and its own processes {share(kin)}" if kin >= CAUGHT else ""
-    return "an unknown part of a core" if look.inside.cpu is None else f"{share(look.inside.cpu)} of a core{more}"
+    children = level.server_stats.children_cpu or 0.0
+    more = f", and its own processes {format_share(children)}" if children >= _MIN_CAUGHT_SHARE else ""
+    return (
+        "an unknown part of a core" if level.server_stats.cpu is None else f"{format_share(level.server_stats.cpu)} of a core{more}"
+    )
 
 
-def expected(exam: Exam) -> float:
+def thread_pool_rate(evidence: RouteEvidence) -> float:
     """Requests per second that AnyIO's threads give, all of them busy; less what chance leaves open.
 
     How long a request keeps a thread is seen where none waits for one: busy threads / rate. A few
     users show it in a hundred requests and more, a single one in a dozen.
     """
-    total = (exam.tokens or 0) * exam.workers
-    look = exam.looks[FEW if total >= 2 * FEW and exam.looks[FEW].inside.threads else 1]
-    kept = (look.inside.threads or 0.0) / look.level.rate if look.level.rate else 0.0
-    kept = kept if kept > 0.2 * exam.service else exam.service
-    return total / kept * max(0.0, 1 - doubt(look))
+    total = (evidence.thread_tokens or 0) * evidence.workers
+    level = evidence.levels[FEW_USERS if total >= 2 * FEW_USERS and evidence.levels[FEW_USERS].server_stats.threads else 1]
+    thread_time = (level.server_stats.threads or 0.0) / level.metrics.throughput if level.metrics.throughput else 0.0
+    thread_time = thread_time if thread_time > 0.2 * evidence.unloaded_mean else evidence.unloaded_mean
+    return total / thread_time * max(0.0, 1 - _mean_uncertainty(level))
 
 
-def doubt(look: Look) -> float:
+def _mean_uncertainty(level: LevelEvidence) -> float:
     """How far chance may have moved a level's mean latency, as a share of it; 0 where all take as long.
 
     What lies between 0 and the longest varies by the root of (longest - mean) x mean at most.
     """
-    above = max(0.0, look.level.longest.low / look.level.mean.low - 1)
-    return math.sqrt(above / look.level.count)
+    above = max(0.0, level.metrics.longest.low / level.metrics.mean.low - 1)
+    return math.sqrt(above / level.metrics.count)
 
 
-def waits_alone(exam: Exam, look: Look) -> bool:
+def has_serial_waits(evidence: RouteEvidence, level: LevelEvidence) -> bool:
     """Whether requests wait inside the app for something, though the core is not full, and one at a time: their waits never overlap."""
-    alone = exam.looks[1]
-    if not alone.level.split or alone.level.split.timer is None or is_full(exam, look):
+    alone = evidence.levels[1]
+    if not alone.metrics.breakdown or alone.metrics.breakdown.timer is None or is_core_full(evidence, level):
         return False
-    waits = alone.level.split.timer - takes(exam, alone)
-    return waits > AWAITS * alone.level.split.timer + AT_LEAST and look.level.rate * waits < OVERLAP * exam.workers
+    wait_time = alone.metrics.breakdown.timer - app_cpu_per_request(evidence, alone)
+    return (
+        wait_time > AWAITS_SHARE * alone.metrics.breakdown.timer + AWAITS_SECONDS
+        and level.metrics.throughput * wait_time < OVERLAPPING_WAITS * evidence.workers
+    )
 
 
-def caught(exam: Exam) -> bool:
+def has_caught_holds(evidence: RouteEvidence) -> bool:
     """Whether the watchdog saw requests hold the loop, for a part of the time that counts."""
-    return exam.held is not None and exam.held.seconds * (1 - outside(exam)) >= CAUGHT * exam.watched
+    return (
+        evidence.loop_holds is not None
+        and evidence.loop_holds.seconds * (1 - foreign_hold_share(evidence)) >= _MIN_CAUGHT_SHARE * evidence.watched_seconds
+    )

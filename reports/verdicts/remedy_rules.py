@@ -10,59 +10,59 @@ from enum import Enum
 from reports.verdicts.model import Verdict
 
 
-class Gain(Enum):
+class Effect(Enum):
     """What a cure brings."""
 
-    EVERYBODY = "everybody waits at once"
+    CONCURRENT_WAITS = "everybody waits at once"
     CORES = "the cores share the work"
-    NOTHING_LEFT = "the work is gone"
-    WIDER = "as many places as users"
-    RIGHT = "the answer is right"
+    NO_WORK = "the work is gone"
+    LARGER_POOL = "as many places as users"
+    CORRECT_ANSWER = "the answer is right"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cure:
+class RemedyRule:
     """One rule: on which verdicts, for which call or library (patterns; without any it fits every one), and what to do."""
 
-    on: tuple[Verdict, ...]
-    call: str = ""  # as it is written in the user's code; looked for anywhere in it
-    library: str = ""  # or directly below it; its whole name
-    deeper: str = ""  # or further down
-    places: tuple[int, ...] = ()  # served at once
+    verdicts: tuple[Verdict, ...]
+    call_pattern: str = ""  # as it is written in the user's code; looked for anywhere in it
+    library_pattern: str = ""  # or directly below it; its whole name
+    deeper_pattern: str = ""  # or further down
+    pool_sizes: tuple[int, ...] = ()  # served at once
     is_async: bool | None = None
-    also_def: bool = False  # whether a plain `def` would do, as it is
+    is_plain_def_enough: bool = False  # whether a plain `def` would do, as it is
     title: str
     before: tuple[str, ...] = ("CALL(...)",)
     after: tuple[str, ...]
     twin: str
-    gain: Gain = Gain.EVERYBODY
+    effect: Effect = Effect.CONCURRENT_WAITS
 
 
-BLOCKED, BUSY = (Verdict.LOOP_BLOCKED,), (Verdict.LOOP_BUSY,)
-HELD = BLOCKED + BUSY
-SQL = "sqlite3|psycopg2?|pymysql|MySQLdb|mysql|oracledb|pyodbc|pymongo|peewee|django|duckdb"
-HTTP = "requests|urllib3?|http|httpx|httplib2|pycurl"
-NETWORK = f"{HTTP}|httpcore|botocore|grpc|smtplib|ftplib|paramiko|socket|ssl"
-READS = r"(^|\.)(open|read\w*|write\w*|flush|fsync|glob|rglob|stat|exists|iterdir|listdir|walk|copy\w*|unlink)$"
-RUN = "await asyncio.get_running_loop().run_in_executor"
-IN_THREADS = (
+_BLOCKED, _BUSY = (Verdict.LOOP_BLOCKED,), (Verdict.LOOP_BUSY,)
+_BLOCKED_OR_BUSY = _BLOCKED + _BUSY
+_SQL_LIBRARIES = "sqlite3|psycopg2?|pymysql|MySQLdb|mysql|oracledb|pyodbc|pymongo|peewee|django|duckdb"
+_HTTP_LIBRARIES = "requests|urllib3?|http|httpx|httplib2|pycurl"
+_NETWORK_LIBRARIES = f"{_HTTP_LIBRARIES}|httpcore|botocore|grpc|smtplib|ftplib|paramiko|socket|ssl"
+_FILE_CALLS = r"(^|\.)(open|read\w*|write\w*|flush|fsync|glob|rglob|stat|exists|iterdir|listdir|walk|copy\w*|unlink)$"
+_RUN_IN_EXECUTOR = "await asyncio.get_running_loop().run_in_executor"
+_IN_THREADS = (
     "threads = ThreadPoolExecutor(64)  # once, in the lifespan; asyncio.to_thread has cpus + 4 for the whole app",
     "work = functools.partial(CALL, ...)  # with its arguments",
-    f"found = {RUN}(threads, work)",
+    f"found = {_RUN_IN_EXECUTOR}(threads, work)",
 )
-IN_PROCESSES = (
+_IN_PROCESSES = (
     "processes = ProcessPoolExecutor()  # once, in the lifespan",
     "work = functools.partial(CALL, ...)  # a function of a module, and arguments that can be pickled",
-    f"found = {RUN}(processes, work)",
+    f"found = {_RUN_IN_EXECUTOR}(processes, work)",
 )
-AWAIT_HTTP = (
+_AWAIT_HTTP = (
     "session = aiohttp.ClientSession()  # once, in the lifespan",
     "async with session.get(url) as answer:",
     "    found = await answer.json()",
     "# one shared httpx.AsyncClient does as well for some 20 calls at once; beyond, its pool's book-keeping fills the core",
 )
 
-MEASURED = {  # with what the number of a twin was measured that stands for other libraries, too
+MEASURED_WITH = {  # with what the number of a twin was measured that stands for other libraries, too
     "GET /insurance": "aiohttp",
     "GET /patients": "SQLAlchemy and aiosqlite on SQLite",
     "GET /xray": "a file on a slow disk",
@@ -70,18 +70,18 @@ MEASURED = {  # with what the number of a twin was measured that stands for othe
     "GET /risk": "a loop in pure Python",
 }
 
-CURES: tuple[Cure, ...] = (
-    Cure(
-        on=HELD,
-        call=r"(^|\.)sleep$",
-        also_def=True,
+REMEDY_RULES: tuple[RemedyRule, ...] = (
+    RemedyRule(
+        verdicts=_BLOCKED_OR_BUSY,
+        call_pattern=r"(^|\.)sleep$",
+        is_plain_def_enough=True,
         title="Await the sleep",
         after=("async def helper():  # and every caller of it, up to the route, awaits", "    await asyncio.sleep(delay)"),
         twin="GET /report",
     ),
-    Cure(
-        on=HELD,
-        call=r"(Async)?Client$|create_default_context$|create_ssl_context$|^boto3\.(client|resource)$",
+    RemedyRule(
+        verdicts=_BLOCKED_OR_BUSY,
+        call_pattern=r"(Async)?Client$|create_default_context$|create_ssl_context$|^boto3\.(client|resource)$",
         title="Open one client for the whole app, not one for each request",
         before=("CALL(...)  # for each request: loads the certificates, and connects, anew",),
         after=(
@@ -91,24 +91,24 @@ CURES: tuple[Cure, ...] = (
         ),
         twin="GET /insurance",
     ),
-    Cure(
-        on=HELD,
-        library=HTTP,
-        also_def=True,
+    RemedyRule(
+        verdicts=_BLOCKED_OR_BUSY,
+        library_pattern=_HTTP_LIBRARIES,
+        is_plain_def_enough=True,
         title="Await an HTTP client that the whole app shares",
-        after=AWAIT_HTTP,
+        after=_AWAIT_HTTP,
         twin="GET /insurance",
     ),
-    Cure(
-        on=HELD,
-        library="redis",
+    RemedyRule(
+        verdicts=_BLOCKED_OR_BUSY,
+        library_pattern="redis",
         title="Await Redis",
         after=("client = redis.asyncio.Redis()  # once, in the lifespan", "found = await client.get(key)"),
         twin="GET /insurance",
     ),
-    Cure(
-        on=HELD,
-        library="sqlalchemy|sqlmodel",
+    RemedyRule(
+        verdicts=_BLOCKED_OR_BUSY,
+        library_pattern="sqlalchemy|sqlmodel",
         title="Await the session",
         before=("with Session(engine) as session:", "    found = CALL(...)"),
         after=(
@@ -118,26 +118,26 @@ CURES: tuple[Cure, ...] = (
         ),
         twin="GET /patients",
     ),
-    Cure(
-        on=HELD,
-        call=r"\.(execute\w*|fetch(one|all|many)|commit)$",
-        library=SQL,
+    RemedyRule(
+        verdicts=_BLOCKED_OR_BUSY,
+        call_pattern=r"\.(execute\w*|fetch(one|all|many)|commit)$",
+        library_pattern=_SQL_LIBRARIES,
         title="Await the database: aiosqlite, psycopg.AsyncConnection, asyncmy, pymongo.AsyncMongoClient",
         after=("cursor = await connection.execute(query)  # of a pool that the lifespan opens", "rows = await cursor.fetchall()"),
         twin="GET /patients",
     ),
-    Cure(
-        on=HELD,
-        library="subprocess",
-        call=r"^os\.(system|popen|wait\w*)$",
-        also_def=True,
+    RemedyRule(
+        verdicts=_BLOCKED_OR_BUSY,
+        library_pattern="subprocess",
+        call_pattern=r"^os\.(system|popen|wait\w*)$",
+        is_plain_def_enough=True,
         title="Start and await the other program in a thread of your own: create_subprocess_exec starts it on the loop",
-        after=IN_THREADS,
+        after=_IN_THREADS,
         twin="GET /letter",
     ),
-    Cure(
-        on=BLOCKED,
-        call=r"(^|\.)acquire$|__enter__$",
+    RemedyRule(
+        verdicts=_BLOCKED,
+        call_pattern=r"(^|\.)acquire$|__enter__$",
         title="Await the lock, and hold it around memory only",
         after=(
             "lock = asyncio.Lock()  # once, instead of threading.Lock",
@@ -147,9 +147,9 @@ CURES: tuple[Cure, ...] = (
         ),
         twin="GET /stock",
     ),
-    Cure(
-        on=BLOCKED,
-        library="concurrent|queue|threading|multiprocessing",
+    RemedyRule(
+        verdicts=_BLOCKED,
+        library_pattern="concurrent|queue|threading|multiprocessing",
         title="Await the other thread",
         after=(
             "found = await asyncio.wrap_future(future)  # instead of future.result()",
@@ -157,79 +157,81 @@ CURES: tuple[Cure, ...] = (
         ),
         twin="GET /stock",
     ),
-    Cure(
-        on=BUSY,
-        library="re|regex",
-        call=r"(?i)(^re|pattern|regex\w*|_re)\.\w+$|\.(fullmatch|match|findall|finditer|subn?)$",
+    RemedyRule(
+        verdicts=_BUSY,
+        library_pattern="re|regex",
+        call_pattern=r"(?i)(^re|pattern|regex\w*|_re)\.\w+$|\.(fullmatch|match|findall|finditer|subn?)$",
         title="Bound the pattern, and the text",
         after=(
             'PATTERN = re.compile("a{1,64}")  # once; no repetition of a repetition, as in (a+)+',
             "found = len(text) <= 64 and PATTERN.fullmatch(text)",
         ),
         twin="GET /search",
-        gain=Gain.NOTHING_LEFT,
+        effect=Effect.NO_WORK,
     ),
-    Cure(
-        on=BUSY,
-        call=r"(^|\.)(dumps?|model_dump(_json)?|dict)$|jsonable_encoder$|JSONResponse$|(?i:serialize\w*)$",
-        deeper="serialising",  # the framework's own work on what a route returns
+    RemedyRule(
+        verdicts=_BUSY,
+        call_pattern=r"(^|\.)(dumps?|model_dump(_json)?|dict)$|jsonable_encoder$|JSONResponse$|(?i:serialize\w*)$",
+        deeper_pattern="serialising",  # the framework's own work on what a route returns
         title="Write a long answer once, not for each request",
         after=(
             "WRITTEN = JSONResponse(rows).body  # when the rows change; what differs each time: fewer rows, in pages",
             'return Response(WRITTEN, media_type="application/json")',
         ),
         twin="GET /export",
-        gain=Gain.NOTHING_LEFT,
+        effect=Effect.NO_WORK,
     ),
-    Cure(
-        on=HELD,
-        library="hashlib|bcrypt|argon2|passlib|pwdlib|nacl|cryptography|zlib|gzip|bz2|lzma|zstandard|PIL|cv2|numpy|scipy",
-        call=r"^(hashlib|bcrypt|zlib|gzip|bz2|lzma|np|numpy|cv2)\.|(?i:hash|pbkdf2|scrypt|checkpw|compress)",
+    RemedyRule(
+        verdicts=_BLOCKED_OR_BUSY,
+        library_pattern="hashlib|bcrypt|argon2|passlib|pwdlib|nacl|cryptography|zlib|gzip|bz2|lzma|zstandard|PIL|cv2|numpy|scipy",
+        call_pattern=r"^(hashlib|bcrypt|zlib|gzip|bz2|lzma|np|numpy|cv2)\.|(?i:hash|pbkdf2|scrypt|checkpw|compress)",
         title="Compute in a thread: this C code lets the GIL go",
         after=(
             "cores = ThreadPoolExecutor(os.cpu_count())  # once, in the lifespan; more threads would only take turns",
             "work = functools.partial(CALL, ...)  # with its arguments",
-            f"found = {RUN}(cores, work)",
+            f"found = {_RUN_IN_EXECUTOR}(cores, work)",
         ),
         twin="GET /login",
-        gain=Gain.CORES,
+        effect=Effect.CORES,
     ),
-    Cure(
-        on=HELD,
-        call=READS,
-        library="pathlib|shutil|_?io|os|tempfile|glob|codecs|logging",
-        also_def=True,
+    RemedyRule(
+        verdicts=_BLOCKED_OR_BUSY,
+        call_pattern=_FILE_CALLS,
+        library_pattern="pathlib|shutil|_?io|os|tempfile|glob|codecs|logging",
+        is_plain_def_enough=True,
         title="Read and write files in threads of your own",
-        after=IN_THREADS,
+        after=_IN_THREADS,
         twin="GET /xray",
     ),
-    Cure(
-        on=HELD,
-        deeper=NETWORK,
-        also_def=True,
+    RemedyRule(
+        verdicts=_BLOCKED_OR_BUSY,
+        deeper_pattern=_NETWORK_LIBRARIES,
+        is_plain_def_enough=True,
         title="This library waits for the network: await its asynchronous twin or, where it has none, threads of your own",
-        after=IN_THREADS,
+        after=_IN_THREADS,
         twin="GET /xray",
     ),
-    Cure(on=BLOCKED, also_def=True, title="Let a thread of your own wait", after=IN_THREADS, twin="GET /xray"),
-    Cure(on=BUSY, title="Compute in another process", after=IN_PROCESSES, twin="GET /risk", gain=Gain.CORES),
-    Cure(
-        on=(Verdict.GIL_BOUND,),
-        title="Compute in another process: threads only take turns with the GIL",
-        after=IN_PROCESSES,
-        twin="GET /risk",
-        gain=Gain.CORES,
+    RemedyRule(
+        verdicts=_BLOCKED, is_plain_def_enough=True, title="Let a thread of your own wait", after=_IN_THREADS, twin="GET /xray"
     ),
-    Cure(
-        on=(Verdict.THREAD_POOL,),
+    RemedyRule(verdicts=_BUSY, title="Compute in another process", after=_IN_PROCESSES, twin="GET /risk", effect=Effect.CORES),
+    RemedyRule(
+        verdicts=(Verdict.GIL_BOUND,),
+        title="Compute in another process: threads only take turns with the GIL",
+        after=_IN_PROCESSES,
+        twin="GET /risk",
+        effect=Effect.CORES,
+    ),
+    RemedyRule(
+        verdicts=(Verdict.THREAD_POOL,),
         is_async=True,
         title="Write as `async def` what only looks things up: each `def` dependency takes a thread for each request",
         before=("def dependency():", "    ..."),
         after=("async def dependency():  # what does not wait needs no thread", "    return found"),
         twin="GET /report",
     ),
-    Cure(
-        on=(Verdict.THREAD_POOL,),
+    RemedyRule(
+        verdicts=(Verdict.THREAD_POOL,),
         title="Await an asynchronous library: then no thread waits",
         before=("def route():  # keeps one of 40 threads for as long as it waits", "    ..."),
         after=(
@@ -239,44 +241,44 @@ CURES: tuple[Cure, ...] = (
         ),
         twin="GET /insurance",
     ),
-    Cure(
-        on=(Verdict.EXECUTOR_POOL,),
+    RemedyRule(
+        verdicts=(Verdict.EXECUTOR_POOL,),
         title="Use threads of your own, as many as are to wait at once",
         before=("await asyncio.to_thread(CALL)  # cpus + 4 threads for the whole app, and for its DNS look-ups",),
-        after=IN_THREADS,
+        after=_IN_THREADS,
         twin="GET /xray",
     ),
-    Cure(
-        on=(Verdict.POOL_LIMITED,),
-        places=(10, 15),
+    RemedyRule(
+        verdicts=(Verdict.POOL_LIMITED,),
+        pool_sizes=(10, 15),
         title="Allow the pool more connections: SQLAlchemy gives 5 + 10 unless told, asyncpg 10",
         before=("engine = create_async_engine(url)", "pool = await asyncpg.create_pool(url)"),
         after=("engine = create_async_engine(url, pool_size=64)", "pool = await asyncpg.create_pool(url, max_size=64)"),
         twin="GET /patients",
-        gain=Gain.WIDER,
+        effect=Effect.LARGER_POOL,
     ),
-    Cure(
-        on=(Verdict.POOL_LIMITED,),
-        places=(1,),
+    RemedyRule(
+        verdicts=(Verdict.POOL_LIMITED,),
+        pool_sizes=(1,),
         title="Hold the lock around memory only",
         before=("async with lock:", "    taken += 1", "    await save()"),
         after=("async with lock:", "    taken += 1", "await save()"),
         twin="GET /stock",
     ),
-    Cure(
-        on=(Verdict.POOL_LIMITED,),
+    RemedyRule(
+        verdicts=(Verdict.POOL_LIMITED,),
         title="Find the pool or semaphore of this size, and widen it as far as what is behind it bears",
         before=("places = asyncio.Semaphore(PLACES)",),
         after=("places = asyncio.Semaphore(64)  # once", "async with places:", "    found = await look_up(key)"),
         twin="GET /beds",
-        gain=Gain.WIDER,
+        effect=Effect.LARGER_POOL,
     ),
-    Cure(
-        on=(Verdict.WRONG_ANSWER,),
+    RemedyRule(
+        verdicts=(Verdict.WRONG_ANSWER,),
         title="Look at the answer first; is an `await` forgotten?",
         before=("return look_up(key)  # a coroutine, not what it finds",),
         after=("found = await look_up(key)", "return found"),
         twin="GET /dose",
-        gain=Gain.RIGHT,
+        effect=Effect.CORRECT_ANSWER,
     ),
 )

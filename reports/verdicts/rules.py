@@ -31,217 +31,269 @@ else in the app holds the loop while nobody asks is in the idle neighbour alread
 from collections.abc import Callable
 
 from reports.checks.model import Check
-from reports.formatting import count, number, seconds, share
-from reports.verdicts.model import Exam, Look, Ruling, Verdict
-from reports.verdicts.neighbours import suffers
+from reports.formatting import format_count, format_number, format_seconds, format_share
+from reports.verdicts.model import LevelEvidence, RouteEvidence, RuleResult, Verdict
+from reports.verdicts.neighbours import is_neighbour_harmed
 from reports.verdicts.predicates import (
-    MOSTLY,
-    caught,
-    computes,
-    core,
-    expected,
-    explained,
-    harm,
-    is_full,
-    is_harmed,
-    is_plateau,
+    MAJORITY,
+    app_cpu_per_request,
+    describe_async_wait,
+    describe_cpu_use,
+    foreign_hold_share,
+    has_caught_holds,
+    has_serial_waits,
+    is_async_harmed,
+    is_computing,
+    is_core_full,
+    is_loop_computing,
+    is_rate_explained,
+    is_rate_plateau,
     is_unmoved,
-    on_loop,
-    outside,
-    takes,
-    waits_alone,
+    thread_pool_rate,
 )
-from results.thresholds import FEW, HOLD, MANY, STARTLING
+from results.thresholds import FEW_USERS, HOLD_SECONDS, LONG_HOLD_SECONDS, MANY_USERS
 
-BUSY = 0.3  # share of all cores that neither app nor generator used
-NEAR = 0.15  # how near a rate must come to what a pool of threads gives
-PLENTY = 1000.0  # requests per second
-LEAST = 0.75  # of one place: whoever serves fewer at once is no pool; a lock may cost something where many wait for it
-NEARLY = 0.55  # of the rate that users, pauses and unloaded time allow
-A_FEW = 0.1  # of the users: so many may be waiting for a thread while the core is what they wait for
-QUEUES = 1.0  # calls that wait, on average
-WRONG = 0.01  # share of answers
-REFUSALS = ("status 429", "status 503")
-
-
-Rule = Callable[[Exam], Ruling | None]
+_BUSY_MACHINE = 0.3  # share of all cores that neither app nor generator used
+_NEAR_POOL_RATE = 0.15  # how near a rate must come to what a pool of threads gives
+_AMPLE_RATE = 1000.0  # requests per second
+_MIN_CONCURRENCY = 0.75  # of one place: whoever serves fewer at once is no pool; a lock may cost something where many wait for it
+_NEARLY_EXPLAINED = 0.55  # of the rate that users, pauses and unloaded time allow
+_FEW_WAITING_SHARE = 0.1  # of the users: so many may be waiting for a thread while the core is what they wait for
+_MIN_QUEUE = 1.0  # calls that wait, on average
+_WRONG_SHARE = 0.01  # share of answers
+_REFUSALS = ("status 429", "status 503")
 
 
-def rule(exam: Exam, faults: list[Check]) -> Ruling:
+_Rule = Callable[[RouteEvidence], RuleResult | None]
+
+
+def evaluate_rules(evidence: RouteEvidence, failed_checks: list[Check]) -> RuleResult:
     """Ask the rules one after another."""
-    if ruling := wrong(exam):
-        return ruling
-    if faults and not exam.entry.get("unfit"):
-        return Ruling(Verdict.UNTRUSTED, f"{faults[0].why}", faults[0].remedy)
-    for ask in RULES:
-        if ruling := ask(exam):
-            return ruling
-    return Ruling(
+    if result := _match_wrong_answers(evidence):
+        return result
+    if failed_checks and not evidence.entry.get("unfit"):
+        return RuleResult(Verdict.UNTRUSTED, f"{failed_checks[0].why}", failed_checks[0].remedy)
+    for rule in _RULES:
+        if result := rule(evidence):
+            return result
+    return RuleResult(
         Verdict.UNKNOWN, "none of the known mechanisms explains what was seen", "A longer look: --only this route, --budget 10m."
     )
 
 
-def wrong(exam: Exam) -> Ruling | None:
+def _match_wrong_answers(evidence: RouteEvidence) -> RuleResult | None:
     """Rule 1."""
-    if exam.entry.get("wrong"):
-        return Ruling(Verdict.WRONG_ANSWER, exam.entry["wrong"], "An answer of the declared kind.")
-    for users, (faults, sent, status) in sorted(exam.faults.items()):
-        if faults > WRONG * sent:
-            told = f"{faults} of {sent} answers with {count(users, 'user')} were wrong ({status})"
-            if status in REFUSALS:
-                return Ruling(
-                    Verdict.UNKNOWN, f"{told}: it refuses under load, and nothing else can be said", "Lift the limit for a test."
+    if evidence.entry.get("wrong"):
+        return RuleResult(Verdict.WRONG_ANSWER, evidence.entry["wrong"], "An answer of the declared kind.")
+    for users, (faults, sent, status) in sorted(evidence.faults.items()):
+        if faults > _WRONG_SHARE * sent:
+            reason = f"{faults} of {sent} answers with {format_count(users, 'user')} were wrong ({status})"
+            if status in _REFUSALS:
+                return RuleResult(
+                    Verdict.UNKNOWN, f"{reason}: it refuses under load, and nothing else can be said", "Lift the limit for a test."
                 )
-            return Ruling(Verdict.WRONG_ANSWER, told, "Right answers under load: log.txt has the app's words.")
+            return RuleResult(Verdict.WRONG_ANSWER, reason, "Right answers under load: log.txt has the app's words.")
     return None
 
 
-def unmeasured(exam: Exam) -> Ruling | None:
+def _match_unmeasured(evidence: RouteEvidence) -> RuleResult | None:
     """Rule 2."""
-    why = exam.entry.get("unfit")
-    if not why and (1 not in exam.looks or FEW not in exam.looks):
+    why = evidence.entry.get("unfit")
+    if not why and (1 not in evidence.levels or FEW_USERS not in evidence.levels):
         why = "it was not measured far enough"
-    return Ruling(Verdict.UNKNOWN, why, "More time, or fewer routes: --budget, --only.") if why else None
+    return RuleResult(Verdict.UNKNOWN, why, "More time, or fewer routes: --budget, --only.") if why else None
 
 
-def harmed(exam: Exam) -> Ruling | None:
+def _match_harmed_neighbour(evidence: RouteEvidence) -> RuleResult | None:
     """Rule 3, but for its last part."""
-    suffering = [look for users in (FEW, MANY) if (look := exam.looks.get(users)) and is_harmed(look)]
-    for look in suffering:
-        if computes(exam, look) and min(exam.service, takes(exam, look)) >= HOLD and (look.inside.kin_cpu or 0.0) < MOSTLY:
-            if on_loop(exam, look):
-                return busy(exam, look)
-            if look.level.users == FEW and is_full(exam, look):
-                return gil(exam, look)
-    for look in suffering:
-        if not computes(exam, look) or waits_alone(exam, look):
-            return held(exam, look)
+    suffering = [level for users in (FEW_USERS, MANY_USERS) if (level := evidence.levels.get(users)) and is_async_harmed(level)]
+    for level in suffering:
+        if (
+            is_computing(evidence, level)
+            and min(evidence.unloaded_mean, app_cpu_per_request(evidence, level)) >= HOLD_SECONDS
+            and (level.server_stats.children_cpu or 0.0) < MAJORITY
+        ):
+            if is_loop_computing(evidence, level):
+                return _match_busy_loop(evidence, level)
+            if level.metrics.users == FEW_USERS and is_core_full(evidence, level):
+                return _match_gil_contention(evidence, level)
+    for level in suffering:
+        if not is_computing(evidence, level) or has_serial_waits(evidence, level):
+            return _match_blocked_loop(evidence, level)
     return None
 
 
-def held(exam: Exam, look: Look) -> Ruling:
+def _match_blocked_loop(evidence: RouteEvidence, level: LevelEvidence) -> RuleResult:
     """Rule 3b, and who is to blame for it."""
-    if (elsewhere := outside(exam)) > MOSTLY:
-        told = f"the loop is held, but {share(elsewhere)} of that time by what no request has set going, for all that is known"
-        return Ruling(Verdict.UNKNOWN, told, "Mend that first: it harms every route.")
-    if look.inside.cpu is None or look.others >= BUSY:
-        why = "the app's CPU is not known" if look.inside.cpu is None else f"others used {share(look.others)} of the machine"
-        if not caught(exam):
-            return Ruling(
-                Verdict.UNKNOWN, f"{harm(look)}, but {why}: waiting, or for want of a core?", "A machine of its own; MODULE:APP."
+    if (elsewhere := foreign_hold_share(evidence)) > MAJORITY:
+        reason = (
+            f"the loop is held, but {format_share(elsewhere)} of that time by what no request has set going, for all that is known"
+        )
+        return RuleResult(Verdict.UNKNOWN, reason, "Mend that first: it harms every route.")
+    if level.server_stats.cpu is None or level.other_cpu >= _BUSY_MACHINE:
+        why = (
+            "the app's CPU is not known"
+            if level.server_stats.cpu is None
+            else f"others used {format_share(level.other_cpu)} of the machine"
+        )
+        if not has_caught_holds(evidence):
+            return RuleResult(
+                Verdict.UNKNOWN,
+                f"{describe_async_wait(level)}, but {why}: waiting, or for want of a core?",
+                "A machine of its own; MODULE:APP.",
             )
-    if exam.is_guarded and not caught(exam):
-        unseen = exam.entry.get("unwatched") or "there was no time to see who holds the loop"
-        why = "nobody was seen holding the loop" if exam.held else unseen
-        return Ruling(Verdict.UNKNOWN, f"{harm(look)}, but {why}", "A quiet machine, and more time: --budget.")
-    if (exam.computing or 0.0) >= MOSTLY:
-        return Ruling(Verdict.LOOP_BUSY, f"{harm(look)}, and who held the loop computed", "Calm neighbours under the same load.")
-    return Ruling(Verdict.LOOP_BLOCKED, f"{harm(look)}, while the app used {core(look)}", "Calm neighbours under the same load.")
-
-
-def busy(exam: Exam, few: Look) -> Ruling:
-    """Rule 3c."""
-    if exam.half is None or "async" not in exam.half or not exam.half["async"].loaded:
-        return Ruling(Verdict.UNKNOWN, f"{harm(few)}, computing; half of the load was not measured", "More time: --budget.")
-    if suffers(exam.half["async"]):
-        half = exam.half["async"].loaded
-        told = f"{harm(few)}, and at half of its capacity still {seconds(half.low)}, while the app used {core(few)}"
-        return Ruling(Verdict.LOOP_BUSY, told, "Calm neighbours at half of its capacity.")
-    return Ruling(Verdict.SCALES, f"it fills the core, and at half of its capacity harms nobody ({core(few)})")
-
-
-def sometimes(exam: Exam) -> Ruling | None:
-    """Rule 3d."""
-    caught = [one for one in exam.held.blames if one.elsewhere <= MOSTLY and one.holds > 1] if exam.held else []
-    worst = next((one for one in caught if one.longest >= STARTLING and one.median >= STARTLING / 2), None)
-    if not worst:
-        return None
-    told = f"{count(worst.holds, 'hold')} of {seconds(worst.median)}, the longest {seconds(worst.longest)}, in {count(exam.requests, 'request')}"
-    verdict = Verdict.LOOP_BUSY if (exam.computing or 0.0) >= MOSTLY else Verdict.LOOP_BLOCKED
-    return Ruling(verdict, told, "No such hold in as many requests.")
-
-
-def nothing_queues(exam: Exam) -> Ruling | None:
-    """Rule 4."""
-    top = exam.looks.get(MANY)
-    if not top:
-        return None
-    told = f"with {count(top.level.users, 'user')} nothing queues at {number(top.level.rate)} requests/s"
-    if (exam.unloaded.is_sure and explained(exam, top)) or is_unmoved(exam, top):
-        return Ruling(Verdict.SCALES, told, is_bound=True)
-    if top.level.rate < PLENTY or is_harmed(top):
-        return None
-    plenty = f"it answers {number(top.level.rate)} requests/s, and one load generator asks for no more with room to spare"
-    return Ruling(Verdict.SCALES, plenty)
-
-
-def threads(exam: Exam) -> Ruling | None:
-    """Rule 5."""
-    top = exam.looks.get(MANY) or exam.looks[FEW]
-    inside = top.inside
-    if (inside.threads_waiting or 0.0) > QUEUES and exam.tokens and not is_full(exam, top):
-        if top.level.rate >= (1 - NEAR) * expected(exam):
-            told = f"{number(inside.threads_waiting or 0)} requests waited for one of {exam.tokens} threads"
-            return Ruling(Verdict.THREAD_POOL, told, "More tokens: the plateau moves with them.", exam.tokens * exam.workers)
-        return None  # its threads wait for something with fewer places
-    if (inside.executor_waiting or 0.0) > QUEUES and exam.executor and not is_full(exam, top):
-        told = f"{number(inside.executor_waiting or 0)} calls waited for one of the executor's {exam.executor} threads"
-        return Ruling(Verdict.EXECUTOR_POOL, told, "A `def` twin of the route reaches 40.", exam.executor * exam.workers)
-    if (inside.pool_waiting or 0.0) > QUEUES and inside.pool_threads and not is_full(exam, top):
-        told = f"{number(inside.pool_waiting or 0)} calls waited for an executor of {inside.pool_threads:.0f} threads"
-        return Ruling(Verdict.POOL_LIMITED, told, "A larger executor.", int(inside.pool_threads) * exam.workers)
-    return None
-
-
-def full(exam: Exam) -> Ruling | None:
-    """Rule 6."""
-    top = exam.looks.get(MANY) or exam.looks[FEW]
-    if not is_full(exam, top):
-        return unhurried(exam, top)
-    return Ruling(
-        Verdict.SCALES,
-        f"the core is full ({core(top)}) at {number(top.level.rate)} requests/s",
+    if evidence.has_agent and not has_caught_holds(evidence):
+        unseen = evidence.entry.get("unwatched") or "there was no time to see who holds the loop"
+        why = "nobody was seen holding the loop" if evidence.loop_holds else unseen
+        return RuleResult(Verdict.UNKNOWN, f"{describe_async_wait(level)}, but {why}", "A quiet machine, and more time: --budget.")
+    if (evidence.cpu_while_late or 0.0) >= MAJORITY:
+        return RuleResult(
+            Verdict.LOOP_BUSY,
+            f"{describe_async_wait(level)}, and who held the loop computed",
+            "Calm neighbours under the same load.",
+        )
+    return RuleResult(
+        Verdict.LOOP_BLOCKED,
+        f"{describe_async_wait(level)}, while the app used {describe_cpu_use(level)}",
+        "Calm neighbours under the same load.",
     )
 
 
-def unhurried(exam: Exam, top: Look) -> Ruling | None:
+def _match_busy_loop(evidence: RouteEvidence, few: LevelEvidence) -> RuleResult:
+    """Rule 3c."""
+    if evidence.half_neighbours is None or "async" not in evidence.half_neighbours or not evidence.half_neighbours["async"].loaded:
+        return RuleResult(
+            Verdict.UNKNOWN, f"{describe_async_wait(few)}, computing; half of the load was not measured", "More time: --budget."
+        )
+    if is_neighbour_harmed(evidence.half_neighbours["async"]):
+        half = evidence.half_neighbours["async"].loaded
+        reason = f"{describe_async_wait(few)}, and at half of its capacity still {format_seconds(half.low)}, while the app used {describe_cpu_use(few)}"
+        return RuleResult(Verdict.LOOP_BUSY, reason, "Calm neighbours at half of its capacity.")
+    return RuleResult(Verdict.SCALES, f"it fills the core, and at half of its capacity harms nobody ({describe_cpu_use(few)})")
+
+
+def _match_occasional_holds(evidence: RouteEvidence) -> RuleResult | None:
+    """Rule 3d."""
+    culprits = (
+        [culprit for culprit in evidence.loop_holds.culprits if culprit.outside_requests <= MAJORITY and culprit.holds > 1]
+        if evidence.loop_holds
+        else []
+    )
+    worst = next(
+        (culprit for culprit in culprits if culprit.longest >= LONG_HOLD_SECONDS and culprit.median >= LONG_HOLD_SECONDS / 2), None
+    )
+    if not worst:
+        return None
+    reason = f"{format_count(worst.holds, 'hold')} of {format_seconds(worst.median)}, the longest {format_seconds(worst.longest)}, in {format_count(evidence.watched_requests, 'request')}"
+    verdict = Verdict.LOOP_BUSY if (evidence.cpu_while_late or 0.0) >= MAJORITY else Verdict.LOOP_BLOCKED
+    return RuleResult(verdict, reason, "No such hold in as many requests.")
+
+
+def _match_no_queue(evidence: RouteEvidence) -> RuleResult | None:
+    """Rule 4."""
+    top = evidence.levels.get(MANY_USERS)
+    if not top:
+        return None
+    reason = f"with {format_count(top.metrics.users, 'user')} nothing queues at {format_number(top.metrics.throughput)} requests/s"
+    if (evidence.unloaded.is_precise and is_rate_explained(evidence, top)) or is_unmoved(evidence, top):
+        return RuleResult(Verdict.SCALES, reason, is_lower_bound=True)
+    if top.metrics.throughput < _AMPLE_RATE or is_async_harmed(top):
+        return None
+    plenty = (
+        f"it answers {format_number(top.metrics.throughput)} requests/s, and one load generator asks for no more with room to spare"
+    )
+    return RuleResult(Verdict.SCALES, plenty)
+
+
+def _match_thread_pools(evidence: RouteEvidence) -> RuleResult | None:
+    """Rule 5."""
+    top = evidence.levels.get(MANY_USERS) or evidence.levels[FEW_USERS]
+    inside = top.server_stats
+    if (inside.threads_waiting or 0.0) > _MIN_QUEUE and evidence.thread_tokens and not is_core_full(evidence, top):
+        if top.metrics.throughput >= (1 - _NEAR_POOL_RATE) * thread_pool_rate(evidence):
+            reason = f"{format_number(inside.threads_waiting or 0)} requests waited for one of {evidence.thread_tokens} threads"
+            return RuleResult(
+                Verdict.THREAD_POOL, reason, "More tokens: the plateau moves with them.", evidence.thread_tokens * evidence.workers
+            )
+        return None  # its threads wait for something with fewer places
+    if (inside.executor_waiting or 0.0) > _MIN_QUEUE and evidence.executor_size and not is_core_full(evidence, top):
+        reason = (
+            f"{format_number(inside.executor_waiting or 0)} calls waited for one of the executor's {evidence.executor_size} threads"
+        )
+        return RuleResult(
+            Verdict.EXECUTOR_POOL, reason, "A `def` twin of the route reaches 40.", evidence.executor_size * evidence.workers
+        )
+    if (inside.pool_waiting or 0.0) > _MIN_QUEUE and inside.pool_threads and not is_core_full(evidence, top):
+        reason = f"{format_number(inside.pool_waiting or 0)} calls waited for an executor of {inside.pool_threads:.0f} threads"
+        return RuleResult(Verdict.POOL_LIMITED, reason, "A larger executor.", int(inside.pool_threads) * evidence.workers)
+    return None
+
+
+def _match_full_core(evidence: RouteEvidence) -> RuleResult | None:
+    """Rule 6."""
+    top = evidence.levels.get(MANY_USERS) or evidence.levels[FEW_USERS]
+    if not is_core_full(evidence, top):
+        return _match_core_wait(evidence, top)
+    return RuleResult(
+        Verdict.SCALES,
+        f"the core is full ({describe_cpu_use(top)}) at {format_number(top.metrics.throughput)} requests/s",
+    )
+
+
+def _match_core_wait(evidence: RouteEvidence, top: LevelEvidence) -> RuleResult | None:
     """The end of rule 6. Who waits for a pool does so inside the app; where users are nearly explained, they only come in waves."""
-    alone, many = exam.looks[1].level.split, top.level.split
-    queued = max(top.inside.threads_waiting or 0.0, top.inside.executor_waiting or 0.0, top.inside.pool_waiting or 0.0)
-    if not alone or not many or alone.timer is None or many.timer is None or not computes(exam, top):
+    alone, many = evidence.levels[1].metrics.breakdown, top.metrics.breakdown
+    queued = max(
+        top.server_stats.threads_waiting or 0.0, top.server_stats.executor_waiting or 0.0, top.server_stats.pool_waiting or 0.0
+    )
+    if not alone or not many or alone.timer is None or many.timer is None or not is_computing(evidence, top):
         return None
     before = many.total - alone.total - (many.timer - alone.timer)  # seconds that a request waits longer, before it enters the app
-    is_outside = before >= MOSTLY * (many.total - alone.total)
-    if queued > A_FEW * top.level.users or waits_alone(exam, top) or not (is_outside or explained(exam, top, NEARLY)):
+    is_outside = before >= MAJORITY * (many.total - alone.total)
+    if (
+        queued > _FEW_WAITING_SHARE * top.metrics.users
+        or has_serial_waits(evidence, top)
+        or not (is_outside or is_rate_explained(evidence, top, _NEARLY_EXPLAINED))
+    ):
         return None
-    told = f"requests wait for the core ({core(top)}) at {number(top.level.rate)} requests/s, and for nothing inside the app"
-    return Ruling(Verdict.SCALES, told)
+    reason = f"requests wait for the core ({describe_cpu_use(top)}) at {format_number(top.metrics.throughput)} requests/s, and for nothing inside the app"
+    return RuleResult(Verdict.SCALES, reason)
 
 
-def gil(exam: Exam, look: Look) -> Ruling:
+def _match_gil_contention(evidence: RouteEvidence, level: LevelEvidence) -> RuleResult:
     """Rule 3a."""
-    told = f"the app used {core(look)} at {number(look.level.rate * exam.service)} at once, and its loop only {share(look.inside.loop_cpu or 0)}"
-    return Ruling(Verdict.GIL_BOUND, told, "Processes instead of threads.")
+    reason = f"the app used {describe_cpu_use(level)} at {format_number(level.metrics.throughput * evidence.unloaded_mean)} at once, and its loop only {format_share(level.server_stats.loop_cpu or 0)}"
+    return RuleResult(Verdict.GIL_BOUND, reason, "Processes instead of threads.")
 
 
-def plateau(exam: Exam) -> Ruling | None:
+def _match_plateau(evidence: RouteEvidence) -> RuleResult | None:
     """Rule 7."""
-    top = exam.looks.get(MANY)
-    if not top or is_harmed(top) or "async" not in top.beside or top.level.rate <= 0:  # without neighbours a held loop looks alike
+    top = evidence.levels.get(MANY_USERS)
+    if (
+        not top or is_async_harmed(top) or "async" not in top.neighbours or top.metrics.throughput <= 0
+    ):  # without neighbours a held loop looks alike
         return None
-    below = [look for users, look in exam.looks.items() if 1 < users < MANY and is_plateau(exam, look, top)]
+    below = [level for users, level in evidence.levels.items() if 1 < users < MANY_USERS and is_rate_plateau(evidence, level, top)]
     if not below:
         return None
-    if top.others >= BUSY:
-        told = f"a plateau of {number(top.level.rate)} requests/s while other processes used {share(top.others)} of the machine: one of them may be what is full"
-        return Ruling(Verdict.UNKNOWN, told, "A quiet machine; or a look at what it asks, a database for instance.")
-    served = top.level.rate * exam.service
-    if served < LEAST:
+    if top.other_cpu >= _BUSY_MACHINE:
+        reason = f"a plateau of {format_number(top.metrics.throughput)} requests/s while other processes used {format_share(top.other_cpu)} of the machine: one of them may be what is full"
+        return RuleResult(Verdict.UNKNOWN, reason, "A quiet machine; or a look at what it asks, a database for instance.")
+    served = top.metrics.throughput * evidence.unloaded_mean
+    if served < _MIN_CONCURRENCY:
         return None  # a pool has one place at least: what is slower than that is no pool
-    places = max(1, round(served))
-    told = f"with {below[-1].level.users} and {MANY} users the same {number(top.level.rate)} requests/s, neighbours calm, {core(top)} used"
-    change = f"Find what has {places} places, or lets {number(top.level.rate)} requests/s pass, and give it more: the plateau moves with it."
-    return Ruling(Verdict.POOL_LIMITED, told, change, places, is_inferred=True)
+    concurrency = max(1, round(served))
+    reason = f"with {below[-1].metrics.users} and {MANY_USERS} users the same {format_number(top.metrics.throughput)} requests/s, neighbours calm, {describe_cpu_use(top)} used"
+    would_change_if = f"Find what has {concurrency} places, or lets {format_number(top.metrics.throughput)} requests/s pass, and give it more: the plateau moves with it."
+    return RuleResult(Verdict.POOL_LIMITED, reason, would_change_if, concurrency, is_inferred=True)
 
 
-RULES: tuple[Rule, ...] = (unmeasured, harmed, sometimes, nothing_queues, threads, full, plateau)
+_RULES: tuple[_Rule, ...] = (
+    _match_unmeasured,
+    _match_harmed_neighbour,
+    _match_occasional_holds,
+    _match_no_queue,
+    _match_thread_pools,
+    _match_full_core,
+    _match_plateau,
+)

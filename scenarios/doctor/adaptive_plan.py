@@ -4,25 +4,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from results.gate_expression import AT_A_LEVEL, NEIGHBOURS, Gate, asks
+from results.gate_expression import LEVEL_METRICS, NEIGHBOUR_METRICS, Gate, required_levels
 from results.schema import Cell
-from results.thresholds import ALIKE, FEW, FULL, HOLD, MANY
-from results.unloaded import Unloaded, spread, unloaded
-from scenarios.doctor.interim import Seen, look
-from scenarios.doctor.levels import HALF, Bedside
+from results.thresholds import FEW_USERS, FULL_CORE_SHARE, HOLD_SECONDS, MANY_USERS, SAME_RATE_TOLERANCE
+from results.unloaded import UnloadedLatency, estimate_unloaded, relative_deviation
+from scenarios.doctor.interim import InterimStats, read_interim_stats
+from scenarios.doctor.levels import HALF_CAPACITY, LevelPlanner
 
 Cells = tuple[Cell, ...]
-Fits = Callable[[Cell, bool], bool]  # whether there is time for a cell; and whether there can be no verdict without it
-MISTAKES = 0.01  # share of wrong answers that a plateau may have
+FitsBudget = Callable[[Cell, bool], bool]  # whether there is time for a cell; and whether there can be no verdict without it
+_MAX_FAILED_SHARE = 0.01  # share of wrong answers that a plateau may have
 
 
-def steps(  # noqa: PLR0913, PLR0917 - what is known, and what is wanted
+def adaptive_levels(  # noqa: PLR0913, PLR0917 - what is known, and what is wanted
     folder: Path,
-    bedside: Bedside,
-    idle: dict[str, float],
+    planner: LevelPlanner,
+    idle_p90: dict[str, float],
     gates: tuple[Gate, ...],
-    holding: list[float],
-    fits: Fits,
+    hold_times: list[float],
+    fits: FitsBudget,
 ) -> Iterator[Cells]:
     """The cells of one route, a few at a time. Puts into `holding` the seconds that it seems to hold the loop, if it does.
 
@@ -33,97 +33,126 @@ def steps(  # noqa: PLR0913, PLR0917 - what is known, and what is wanted
     5. A plateau that neither the CPU nor a queue explains is looked at once more, in between.
     6. Where the core is full and a gate asks for the neighbours: half of that load as well.
     """
-    act, service = bedside.act, bedside.alone()
-    yield (service,)
-    if not (alone := look(folder, act, service)):
+    session, single_cell = planner.session, planner.single_user_cell()
+    yield (single_cell,)
+    if not (single_stats := read_interim_stats(folder, session, single_cell)):
         return
-    if alone.latencies:  # one generator may ask so often by what a request takes here, not by what a polite one took
-        bedside = replace(bedside, service=min(bedside.service, alone.mean))
-    few = bedside.few()
-    yield (few,)
-    seen = look(folder, act, few)
-    if not seen or seen.wrong > seen.right:
+    if single_stats.latencies:  # one generator may ask so often by what a request takes here, not by what a polite one took
+        planner = replace(planner, service_time=min(planner.service_time, single_stats.mean))
+    few_cell = planner.few_users_cell()
+    yield (few_cell,)
+    few_stats = read_interim_stats(folder, session, few_cell)
+    if not few_stats or few_stats.failures > few_stats.successes:
         return
-    looks = {1: alone, FEW: seen}
-    yield from unless_held(folder, bedside, idle, looks, fits)
-    held = next((one for users in (FEW, MANY) if (one := looks.get(users)) and holds(one, idle, alone.mean)), None)
-    yield from until_known(folder, bedside, looks, fits, is_held=held is not None)
-    busiest = held or looks[max(looks)]
-    if (held.computes if held else fills_core(busiest, gates, bedside.route)) and busiest.rate:
-        half = bedside.half(HALF * busiest.rate)
-        if fits(half, held is not None):
-            yield (half,)
-    if held or any(suspicious(one, alone, idle) for one in looks.values()):
-        holding.append(1 / held.rate if held and held.rate else alone.mean)
-    demands = asks([one for one in gates if one.metric in AT_A_LEVEL], bedside.route)  # all else is there already
-    if wanted := tuple(one for one in bedside.demanded(demands, looks, held=bool(holding)) if not bedside.too_large(one)):
-        yield wanted
+    stats_by_users = {1: single_stats, FEW_USERS: few_stats}
+    yield from _explore_many_users(folder, planner, idle_p90, stats_by_users, fits)
+    blocked_stats = next(
+        (
+            candidate
+            for users in (FEW_USERS, MANY_USERS)
+            if (candidate := stats_by_users.get(users)) and _is_loop_blocked(candidate, idle_p90, single_stats.mean)
+        ),
+        None,
+    )
+    yield from _refine_capacity(folder, planner, stats_by_users, fits, is_blocked=blocked_stats is not None)
+    busiest = blocked_stats or stats_by_users[max(stats_by_users)]
+    if (blocked_stats.is_cpu_bound if blocked_stats else _should_run_half_load(busiest, gates, planner.route)) and busiest.rate:
+        half_cell = planner.half_capacity_cell(HALF_CAPACITY * busiest.rate)
+        if fits(half_cell, blocked_stats is not None):
+            yield (half_cell,)
+    if blocked_stats or any(_should_watch_loop(candidate, single_stats, idle_p90) for candidate in stats_by_users.values()):
+        hold_times.append(1 / blocked_stats.rate if blocked_stats and blocked_stats.rate else single_stats.mean)
+    gate_levels = required_levels(
+        [candidate for candidate in gates if candidate.metric in LEVEL_METRICS], planner.route
+    )  # all else is there already
+    if gate_cells := tuple(
+        candidate
+        for candidate in planner.gate_cells(gate_levels, stats_by_users, is_blocked=bool(hold_times))
+        if not planner.why_too_large(candidate)
+    ):
+        yield gate_cells
 
 
-def unless_held(folder: Path, bedside: Bedside, idle: dict[str, float], looks: dict[int, Seen], fits: Fits) -> Iterator[Cells]:
+def _explore_many_users(
+    folder: Path, planner: LevelPlanner, idle_p90: dict[str, float], stats_by_users: dict[int, InterimStats], fits: FitsBudget
+) -> Iterator[Cells]:
     """Many users, where the few do not show a held loop already. Adds what was seen to `looks`."""
-    alone, few = looks[1], looks[FEW]
-    if holds(few, idle, alone.mean):
+    single_stats, few_stats = stats_by_users[1], stats_by_users[FEW_USERS]
+    if _is_loop_blocked(few_stats, idle_p90, single_stats.mean):
         return
-    rate = None if few.grows(alone.mean) else few.rate
-    many = bedside.many(rate, max(spread(alone.latencies), spread(few.latencies)))
-    if fits(many, True):
-        yield (many,)
-        if top := look(folder, bedside.act, many):
-            looks[MANY] = top
+    rate = None if few_stats.is_unqueued(single_stats.mean) else few_stats.rate
+    many_cell = planner.many_users_cell(
+        rate, max(relative_deviation(single_stats.latencies), relative_deviation(few_stats.latencies))
+    )
+    if fits(many_cell, True):
+        yield (many_cell,)
+        if top_stats := read_interim_stats(folder, planner.session, many_cell):
+            stats_by_users[MANY_USERS] = top_stats
 
 
-def until_known(folder: Path, bedside: Bedside, looks: dict[int, Seen], fits: Fits, *, is_held: bool) -> Iterator[Cells]:
+def _refine_capacity(
+    folder: Path, planner: LevelPlanner, stats_by_users: dict[int, InterimStats], fits: FitsBudget, *, is_blocked: bool
+) -> Iterator[Cells]:
     """The lone user for longer, where its mean decides and is not known; then a level in between, where there is a plateau."""
-    alone, few = looks[1], looks[FEW]
-    top, known = looks.get(MANY, few), unloaded(alone.latencies, few.latencies) or unloaded(few.latencies, few.latencies)
-    is_enough = bool(alone.latencies) and known is not None and (known.is_sure or is_told(known, top, few))
-    if known and not is_enough and fits(again := bedside.alone_again(known), False):
-        yield (again,)
-        if found := look(folder, bedside.act, again):
-            known = unloaded([*alone.latencies, *found.latencies], few.latencies) or known
-    if is_held or not known or top is few or not is_plateau(top, few, known):
+    single_stats, few_stats = stats_by_users[1], stats_by_users[FEW_USERS]
+    top_stats, known = (
+        stats_by_users.get(MANY_USERS, few_stats),
+        estimate_unloaded(single_stats.latencies, few_stats.latencies)
+        or estimate_unloaded(few_stats.latencies, few_stats.latencies),
+    )
+    is_enough = (
+        bool(single_stats.latencies) and known is not None and (known.is_precise or _is_known_unqueued(known, top_stats, few_stats))
+    )
+    if known and not is_enough and fits(longer_cell := planner.longer_single_user_cell(known), False):
+        yield (longer_cell,)
+        if stats := read_interim_stats(folder, planner.session, longer_cell):
+            known = estimate_unloaded([*single_stats.latencies, *stats.latencies], few_stats.latencies) or known
+    if is_blocked or not known or top_stats is few_stats or not _is_unexplained_plateau(top_stats, few_stats, known):
         return
-    scatter = max(spread(alone.latencies), spread(few.latencies))
-    between = bedside.between(halfway(top.rate * known.most), scatter)
-    if fits(between, True):
-        yield (between,)
-        if found := look(folder, bedside.act, between):
-            looks[between.users] = found
+    scatter = max(relative_deviation(single_stats.latencies), relative_deviation(few_stats.latencies))
+    middle_cell = planner.middle_cell(_halfway_users(top_stats.rate * known.worst_case), scatter)
+    if fits(middle_cell, True):
+        yield (middle_cell,)
+        if stats := read_interim_stats(folder, planner.session, middle_cell):
+            stats_by_users[middle_cell.users] = stats
 
 
-def holds(seen: Seen, idle: dict[str, float], unloaded: float) -> bool:
+def _is_loop_blocked(stats: InterimStats, idle_p90: dict[str, float], service_time: float) -> bool:
     """Whether the loop seems to be held: by whoever waits there, or by one who computes for as long as counts."""
-    return seen.suffers("async", idle) and (not seen.computes or min(unloaded, seen.takes) >= HOLD)
+    return stats.is_neighbour_slowed("async", idle_p90) and (
+        not stats.is_cpu_bound or min(service_time, stats.cpu_per_request) >= HOLD_SECONDS
+    )
 
 
-def fills_core(seen: Seen, gates: tuple[Gate, ...], route: str) -> bool:
+def _should_run_half_load(stats: InterimStats, gates: tuple[Gate, ...], route: str) -> bool:
     """Whether neighbours that a gate asks for wait for the core only: what the route does to them shows where it leaves room."""
-    is_asked = any(gate.metric in NEIGHBOURS and gate.matches(route) for gate in gates)
-    return is_asked and (seen.cpu or 0.0) >= FULL
+    is_asked = any(gate.metric in NEIGHBOUR_METRICS and gate.matches(route) for gate in gates)
+    return is_asked and (stats.cpu_cores or 0.0) >= FULL_CORE_SHARE
 
 
-def suspicious(seen: Seen, alone: Seen, idle: dict[str, float]) -> bool:
+def _should_watch_loop(stats: InterimStats, single_stats: InterimStats, idle_p90: dict[str, float]) -> bool:
     """Whether a second look is worth its time: somebody waited long now and then, or all of them while requests wait one at a time."""
-    startled = seen.is_startled and (seen.users <= FEW or not seen.computes)
-    return startled or (seen.suffers("async", idle) and seen.waits_alone(alone))
+    has_pause = stats.has_long_ping and (stats.users <= FEW_USERS or not stats.is_cpu_bound)
+    return has_pause or (stats.is_neighbour_slowed("async", idle_p90) and stats.is_serialised(single_stats))
 
 
-def is_told(known: Unloaded, top: Seen, few: Seen) -> bool:
+def _is_known_unqueued(known: UnloadedLatency, top_stats: InterimStats, few_stats: InterimStats) -> bool:
     """Whether nothing queues, however long the lone requests take: most of many take as long as most of a few."""
-    return (known.is_sure and top.grows(known.mean)) or (top.users > few.users and top.is_unmoved(few))
+    return (known.is_precise and top_stats.is_unqueued(known.mean)) or (
+        top_stats.users > few_stats.users and top_stats.is_latency_stable(few_stats)
+    )
 
 
-def is_plateau(top: Seen, few: Seen, known: Unloaded) -> bool:
+def _is_unexplained_plateau(top_stats: InterimStats, few_stats: InterimStats, known: UnloadedLatency) -> bool:
     """Whether many users are served at a rate that neither they nor the CPU explain, and that the few did not show already.
 
     Whom nobody waited for any longer would still be in the way of another level.
     """
-    shown = not few.grows(known.most) and top.rate <= (1 + ALIKE) * few.rate
-    sound = top.wrong <= MISTAKES * top.right and not top.left
-    return sound and not is_told(known, top, few) and not top.computes and not shown
+    is_shown_by_few = not few_stats.is_unqueued(known.worst_case) and top_stats.rate <= (1 + SAME_RATE_TOLERANCE) * few_stats.rate
+    is_valid = top_stats.failures <= _MAX_FAILED_SHARE * top_stats.successes and not top_stats.abandoned
+    return is_valid and not _is_known_unqueued(known, top_stats, few_stats) and not top_stats.is_cpu_bound and not is_shown_by_few
 
 
-def halfway(places: float) -> int:
+def _halfway_users(concurrency: float) -> int:
     """A number of users that fills a pool of so many places and is far from the top level."""
-    return int(min(max(places * (1 + ALIKE) * 1.3, 2.0 * FEW), 0.85 * MANY))
+    return int(min(max(concurrency * (1 + SAME_RATE_TOLERANCE) * 1.3, 2.0 * FEW_USERS), 0.85 * MANY_USERS))

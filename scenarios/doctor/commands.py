@@ -7,102 +7,120 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from results.errors import Exit, Trouble
-from results.gate_expression import parse
-from results.store import RunFolder, default_root
-from results.thresholds import FEW, MANY
-from scenarios.doctor.app import Patient
-from scenarios.doctor.examine import A_CLEAR_ROUTE, examine, listed
-from scenarios.doctor.levels import FASTEST
-from scenarios.doctor.openapi.route_request import Asked
-from scenarios.doctor.openapi.route_selection import parse_choice
-from scenarios.doctor.options import A_ROUTE, BEFORE, Listener, Order, in_turn, left_out, too_few_requests
+from results.errors import AtonceError, ExitCode
+from results.gate_expression import parse_gate
+from results.store import RunWriter, default_root
+from results.thresholds import FEW_USERS, MANY_USERS
+from scenarios.doctor.app import AppUnderTest
+from scenarios.doctor.examine import MIN_ROUTE_SECONDS, discover_routes, examine_app
+from scenarios.doctor.levels import MAX_GENERATOR_RATE
+from scenarios.doctor.openapi.route_request import RouteRequest
+from scenarios.doctor.openapi.route_selection import parse_route_selection
+from scenarios.doctor.options import (
+    ROUTE_SECONDS,
+    SETUP_SECONDS,
+    DoctorOptions,
+    DoctorProgressListener,
+    find_over_budget,
+    loadable_requests,
+    warn_too_few_requests,
+)
 from scenarios.plans.custom import parse_duration
-from scenarios.system.child_process import STOP_WITHIN
-from scenarios.system.redact import secrets_of
-from scenarios.system.tls import DEFAULT_TRUST, Trust
+from scenarios.system.child_process import STOP_TIMEOUT
+from scenarios.system.redact import secret_forms
+from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
-OURS = ("app_dir", "factory", "python", "workers", "loop", "env", "env_file")  # flags for an app that we start
+LAUNCH_FLAGS = ("app_dir", "factory", "python", "workers", "loop", "env", "env_file")  # flags for an app that we start
 
 
-def patient_of(  # noqa: PLR0913, PLR0917 - what somebody may say
-    target: str, start: str, url: str, allowed: str | None, typed: set[str], trust: Trust = DEFAULT_TRUST, **words: Any
-) -> Patient:
+def create_app_under_test(  # noqa: PLR0913, PLR0917 - what somebody may say
+    target: str,
+    start: str,
+    url: str,
+    allowed: str | None,
+    typed: set[str],
+    trust: TlsTrust = DEFAULT_TLS_TRUST,
+    **launch_flags: Any,
+) -> AppUnderTest:
     """Whose app it is. Raises Trouble, also for flags that would not be heard."""
     if start or url:
         if target or not (start and url):
-            raise Trouble("--start 'COMMAND' and --url URL belong together, and take the place of MODULE:APP.", Exit.USAGE)
-        must_be_heard(typed - {"env", "env_file"}, "your own command of --start says it by itself")
-        return Patient.of_command(start, url, env=words["env"] or (), env_file=words["env_file"], trust=trust)
+            raise AtonceError("--start 'COMMAND' and --url URL belong together, and take the place of MODULE:APP.", ExitCode.USAGE)
+        _reject_unused_flags(typed - {"env", "env_file"}, "your own command of --start says it by itself")
+        return AppUnderTest.from_command(start, url, env=launch_flags["env"] or (), env_file=launch_flags["env_file"], trust=trust)
     if not target:
-        raise Trouble("Name your app: atonce doctor shop.main:app, or atonce doctor http://127.0.0.1:8000", Exit.USAGE)
+        raise AtonceError("Name your app: atonce doctor shop.main:app, or atonce doctor http://127.0.0.1:8000", ExitCode.USAGE)
     if "//" in target or target.startswith((":", "localhost:")) or target[:1].isdigit():
-        must_be_heard(typed, "what runs already has been started without it")
-        return Patient.of_url(target, allowed, trust)
-    if trust != DEFAULT_TRUST:
-        raise Trouble("--cacert and --insecure are for a URL: an app that we start is asked over plain HTTP.", Exit.USAGE)
-    return Patient.of_module(target, **{**words, "env": words["env"] or (), "loop": str(words["loop"])})
+        _reject_unused_flags(typed, "what runs already has been started without it")
+        return AppUnderTest.from_url(target, allowed, trust)
+    if trust != DEFAULT_TLS_TRUST:
+        raise AtonceError("--cacert and --insecure are for a URL: an app that we start is asked over plain HTTP.", ExitCode.USAGE)
+    return AppUnderTest.from_module(target, **{**launch_flags, "env": launch_flags["env"] or (), "loop": str(launch_flags["loop"])})
 
 
-def must_be_heard(typed: set[str], why: str) -> None:
+def _reject_unused_flags(typed: set[str], why: str) -> None:
     """Raises Trouble for a flag that says how we are to start an app, where we do not."""
-    if strange := [f"--{name.replace('_', '-')}" for name in OURS if name in typed]:
-        raise Trouble(f"{strange[0]} is only for MODULE:APP: {why}. Leave it out.", Exit.USAGE)
+    if unused := [f"--{name.replace('_', '-')}" for name in LAUNCH_FLAGS if name in typed]:
+        raise AtonceError(f"{unused[0]} is only for MODULE:APP: {why}. Leave it out.", ExitCode.USAGE)
 
 
-def order_of(  # noqa: PLR0913, PLR0917 - what somebody may say
-    patient: Patient,
-    words: dict[str, list[str] | None],
+def create_doctor_options(  # noqa: PLR0913, PLR0917 - what somebody may say
+    app: AppUnderTest,
+    route_flags: dict[str, list[str] | None],
     gates: Iterable[str],
     budget: str,
     requests: int,
     seed: int,
-    stop_within: str = f"{STOP_WITHIN:g}s",
-) -> Order:
+    stop_within: str = f"{STOP_TIMEOUT:g}s",
+) -> DoctorOptions:
     """What is to be examined. Raises Trouble for what cannot be understood, before anything is started."""
-    choice = parse_choice(**{name: given or () for name, given in words.items()})
+    selection = parse_route_selection(**{name: given or () for name, given in route_flags.items()})
     allowed = parse_duration(budget)
-    if allowed < BEFORE + A_CLEAR_ROUTE:
-        least = f"the app's start, its neighbours at rest and one route take about {BEFORE + A_CLEAR_ROUTE:.0f} s"
-        sentence = (
-            f"--budget {budget} is too short for any route: {least}. Give it that at least: --budget {BEFORE + A_CLEAR_ROUTE:.0f}s"
-        )
-        raise Trouble(sentence, Exit.USAGE)
-    demands = tuple(parse(one) for one in gates)
-    for one in demands:
-        most = {"u": float(MANY), "/s": FASTEST}
-        if one.level and one.level.amount > most[one.level.unit]:
-            sentence = f"the gate {one.expression!r} asks for more than an examination sends: at most {MANY}u, or {FASTEST:g}/s."
-            raise Trouble(sentence, Exit.USAGE)
-    secrets = secrets_of([*patient.env.values(), *choice.headers.values(), *choice.params.values()])
-    patient = replace(patient, secrets=secrets)
+    if allowed < SETUP_SECONDS + MIN_ROUTE_SECONDS:
+        least = f"the app's start, its neighbours at rest and one route take about {SETUP_SECONDS + MIN_ROUTE_SECONDS:.0f} s"
+        sentence = f"--budget {budget} is too short for any route: {least}. Give it that at least: --budget {SETUP_SECONDS + MIN_ROUTE_SECONDS:.0f}s"
+        raise AtonceError(sentence, ExitCode.USAGE)
+    parsed_gates = tuple(parse_gate(gate) for gate in gates)
+    for gate in parsed_gates:
+        max_amounts = {"u": float(MANY_USERS), "/s": MAX_GENERATOR_RATE}
+        if gate.level and gate.level.amount > max_amounts[gate.level.unit]:
+            sentence = f"the gate {gate.expression!r} asks for more than an examination sends: at most {MANY_USERS}u, or {MAX_GENERATOR_RATE:g}/s."
+            raise AtonceError(sentence, ExitCode.USAGE)
+    secrets = secret_forms([*app.env.values(), *selection.headers.values(), *selection.params.values()])
+    app = replace(app, secrets=secrets)
     limits: dict[str, Any] = {"budget": allowed, "requests": requests, "stop_within": parse_duration(stop_within, least=0.1)}
-    return Order(patient=patient, choice=choice, gates=demands, seed=seed, **limits)
+    return DoctorOptions(app=app, selection=selection, gates=parsed_gates, seed=seed, **limits)
 
 
-def outline(order: Order) -> Iterator[str]:
+def outline_doctor_run(options: DoctorOptions) -> Iterator[str]:
     """What would be asked. The app is started to learn its routes, and asked nothing but that."""
-    routes, notes = listed_aside(order)
-    wide = max(len(one.route) for one in routes)
-    turn = in_turn(order, routes)
-    late, sentence = left_out(order, turn, BEFORE, A_ROUTE)
-    for one in routes:
-        others = f"; where that is answered 404 or 422, as {', '.join(other.path for other in one.others)}" if one.others else ""
-        yield f"{one.route:<{wide}}  " + (f"skipped: {one.skipped}" if one.skipped else f"asked as {one.path}{others}")
-        if one in late:
-            yield f"{'':<{wide}}  left out, unless there is time"
+    route_requests, notes = discover_in_temp_folder(options)
+    width = max(len(request.route) for request in route_requests)
+    loadable = loadable_requests(options, route_requests)
+    over_budget, sentence = find_over_budget(options, loadable, SETUP_SECONDS, ROUTE_SECONDS)
+    for request in route_requests:
+        others = (
+            f"; where that is answered 404 or 422, as {', '.join(other.path for other in request.alternatives)}"
+            if request.alternatives
+            else ""
+        )
+        yield f"{request.route:<{width}}  " + (
+            f"skipped: {request.skipped}" if request.skipped else f"asked as {request.path}{others}"
+        )
+        if request in over_budget:
+            yield f"{'':<{width}}  left out, unless there is time"
     yield (
-        f"{len(turn)} routes: one user, {FEW} users and, where those leave it open, {MANY}; at most {order.requests:,} requests each, "
-        f"about {min(order.budget, BEFORE + A_ROUTE * len(turn)):.0f} s; nothing was loaded"
+        f"{len(loadable)} routes: one user, {FEW_USERS} users and, where those leave it open, {MANY_USERS}; at most {options.requests:,} requests each, "
+        f"about {min(options.budget, SETUP_SECONDS + ROUTE_SECONDS * len(loadable)):.0f} s; nothing was loaded"
     )
     if sentence:
         yield sentence
-    yield from too_few_requests(order)
+    yield from warn_too_few_requests(options)
     yield from notes
     yield "a GET may change data, or call paid or remote services, too: --exclude what should be left alone"
 
 
-def listed_aside(order: Order) -> tuple[list[Asked], list[str]]:
+def discover_in_temp_folder(options: DoctorOptions) -> tuple[list[RouteRequest], list[str]]:
     """The routes, and notes on how the app was had, learnt in a folder that goes.
 
     Where its log is named as what the app said, it is kept.
@@ -110,9 +128,9 @@ def listed_aside(order: Order) -> tuple[list[Asked], list[str]]:
     folder = Path(tempfile.mkdtemp(prefix="atonce-"))
     is_named = False
     try:
-        run = RunFolder(folder, "doctor")
-        return listed(order, run), run.facts["plan"]["notes"]
-    except Trouble as trouble:
+        run = RunWriter(folder, "doctor")
+        return discover_routes(options, run), run.metadata["plan"]["notes"]
+    except AtonceError as trouble:
         is_named = str(folder) in trouble.sentence
         raise
     finally:
@@ -123,15 +141,17 @@ def listed_aside(order: Order) -> tuple[list[Asked], list[str]]:
             shutil.rmtree(folder)
 
 
-def prepared(order: Order, out: Path | None) -> tuple[RunFolder, Callable[[Listener], Trouble | None]]:
+def prepare_doctor_run(
+    options: DoctorOptions, out: Path | None
+) -> tuple[RunWriter, Callable[[DoctorProgressListener], AtonceError | None]]:
     """A run about to begin. Trouble comes back as a value: a report follows all the same."""
-    run = RunFolder.create(out or default_root(), "doctor")
+    run = RunWriter.create(out or default_root(), "doctor")
 
-    def go(audience: Listener) -> Trouble | None:
+    def run_examination(listener: DoctorProgressListener) -> AtonceError | None:
         try:
-            examine(order, run, audience)
-        except Trouble as trouble:
+            examine_app(options, run, listener)
+        except AtonceError as trouble:
             return trouble
         return None
 
-    return run, go
+    return run, run_examination

@@ -12,268 +12,318 @@ from typing import Any
 
 import httpx
 
-from results.errors import Exit, Trouble
-from results.gate_expression import unknown_scope
+from results.errors import AtonceError, ExitCode
+from results.gate_expression import unmatched_gate_error
 from results.schema import Cell, Neighbour, Status
 from results.spool_tables import TABLES
-from results.store import RunFolder
-from scenarios.doctor.adaptive_plan import steps
-from scenarios.doctor.app import workers_of
-from scenarios.doctor.controls import document, neighbours, ready_path, without_documentation
-from scenarios.doctor.interim import look
-from scenarios.doctor.levels import Bedside, idle, lasting
-from scenarios.doctor.openapi.route_request import Asked
-from scenarios.doctor.openapi.routes import routes_of, unsafe
-from scenarios.doctor.openapi.smoke_test import Manner, ask_until_taken, polite
-from scenarios.doctor.options import A_ROUTE, Listener, Nobody, Order, entry, facts, in_turn, left_out, too_few_requests
-from scenarios.doctor.request_allowance import LEAST
-from scenarios.doctor.retry import disturbed, set_aside
-from scenarios.doctor.testbed import LOCUST, Ward
-from scenarios.runner.preflight import fetch
-from scenarios.runner.run_plan import close, staying_on, unwritable
-from scenarios.system.interrupt import interruptible
-from scenarios.system.private_log import Log
+from results.store import RunWriter
+from scenarios.doctor.adaptive_plan import adaptive_levels
+from scenarios.doctor.app import count_workers
+from scenarios.doctor.controls import fetch_openapi, find_neighbours, readiness_path, skip_docs_routes
+from scenarios.doctor.interim import read_interim_stats
+from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell, level_duration
+from scenarios.doctor.openapi.route_request import RouteRequest
+from scenarios.doctor.openapi.routes import select_route_requests, unsafe_routes
+from scenarios.doctor.openapi.smoke_test import SmokeResult, find_accepted_request, run_smoke_test
+from scenarios.doctor.options import (
+    ROUTE_SECONDS,
+    DoctorOptions,
+    DoctorProgressListener,
+    NoProgress,
+    doctor_run_metadata,
+    find_over_budget,
+    loadable_requests,
+    route_record,
+    warn_too_few_requests,
+)
+from scenarios.doctor.request_allowance import MIN_ROUTE_REQUESTS
+from scenarios.doctor.retry import archive_attempt, session_interference
+from scenarios.doctor.testbed import LOCUST_START_SECONDS, AppTestBed
+from scenarios.runner.preflight import fetch_response
+from scenarios.runner.run_plan import close_run, disk_error, pin_to_core
+from scenarios.system.interrupt import handle_stop_signals
+from scenarios.system.private_log import RunLog
 
-A_CLEAR_ROUTE = 10.0  # seconds below which no route can be examined
-CHANGES = "its method may change data; --route names it all the same"
-CALM_WITHIN = 30.0  # seconds
-TRIES = 3  # to see the neighbours at rest, on which all verdicts rest
+MIN_ROUTE_SECONDS = 10.0  # seconds below which no route can be examined
+_UNSAFE_REASON = "its method may change data; --route names it all the same"
+_IDLE_TIMEOUT = 30.0  # seconds
+_IDLE_TRIES = 3  # to see the neighbours at rest, on which all verdicts rest
 
 
-def examine(order: Order, run: RunFolder, audience: Listener) -> None:
+def examine_app(options: DoctorOptions, run: RunWriter, listener: DoctorProgressListener) -> None:
     """Examine every route. The run is sealed however this ends; then trouble, if any, goes on to the front door."""
     status = Status.FAILED
-    with interruptible() as interruption:
+    with handle_stop_signals() as stop_request:
         try:
-            run.open(**facts(order))
-            ward = Ward(order, run, interruption, audience)  # it asks for the cores before we stay on one
-            with staying_on(ward.cores[1]):
-                Examination(ward).play()
+            run.open(**doctor_run_metadata(options))
+            testbed = AppTestBed(options, run, stop_request, listener)  # it asks for the cores before we stay on one
+            with pin_to_core(testbed.cores[1]):
+                Examination(testbed).execute()
             status = Status.COMPLETE
-        except Trouble as trouble:
-            status = Status.INTERRUPTED if trouble.code is Exit.INTERRUPTED else Status.FAILED
-            run.note(trouble.sentence)
+        except AtonceError as trouble:
+            status = Status.INTERRUPTED if trouble.code is ExitCode.INTERRUPTED else Status.FAILED
+            run.add_warning(trouble.sentence)
             raise
         except OSError as error:
-            raise unwritable(run, error) from error
+            raise disk_error(run, error) from error
         finally:
-            order.patient.unsettle(run.path)
-            close(run, status)
+            options.app.remove_agent(run.path)
+            close_run(run, status)
 
 
-def listed(order: Order, run: RunFolder) -> list[Asked]:
+def discover_routes(options: DoctorOptions, run: RunWriter) -> list[RouteRequest]:
     """Only the routes: the app is started once, where it is ours to start, and nothing is loaded."""
-    run.facts.update(facts(order))
-    with interruptible() as interruption:
-        ward = Ward(order, run, interruption, Nobody())
-        examination = Examination(ward)
-        examination.settle()
-        with ward.seated("idle", watched=False) as (_, url), ward.client(url) as client:
-            return examination.routes(client)
+    run.metadata.update(doctor_run_metadata(options))
+    with handle_stop_signals() as stop_request:
+        testbed = AppTestBed(options, run, stop_request, NoProgress())
+        examination = Examination(testbed)
+        examination.install_agent()
+        with testbed.app_running("idle", with_watchdog=False) as (_, url), testbed.open_client(url) as client:
+            return examination.read_routes(client)
 
 
 class Examination:
     """One visit. The mutable state: what was learnt so far, and how long a route has taken at most."""
 
-    def __init__(self, ward: Ward) -> None:
-        self.ward, self.order, self.run, self.patient = ward, ward.order, ward.run, ward.patient
-        self.idle: dict[str, float] = {}
-        self.longest = A_ROUTE  # the first guess
+    def __init__(self, testbed: AppTestBed) -> None:
+        self.testbed, self.options, self.run, self.app = testbed, testbed.options, testbed.run, testbed.app
+        self.idle_p90: dict[str, float] = {}
+        self.route_seconds = ROUTE_SECONDS  # the first guess
 
-    def play(self) -> None:
+    def execute(self) -> None:
         """The app at rest, then its routes."""
-        self.settle()
-        asked = self.at_rest()
-        entries = [entry(one) for one in asked]
-        self.run.facts["routes"] = entries
-        self.run.write()
-        turn = in_turn(self.order, asked)
-        told_of = {one.route: told for one, told in zip(asked, entries, strict=True)}
-        loaded = [(one, told_of[one.route]) for one in turn]
-        for doubt in too_few_requests(self.order):
-            self.run.facts["plan"]["notes"].append(doubt)
-            self.ward.tell(doubt)
-        if trouble := unknown_scope(self.order.gates, {one.route: one.skipped for one in asked}):
+        self.install_agent()
+        route_requests = self.measure_idle()
+        records = [route_record(request) for request in route_requests]
+        self.run.metadata["routes"] = records
+        self.run.write_metadata()
+        ordered = loadable_requests(self.options, route_requests)
+        records_by_route = {request.route: record for request, record in zip(route_requests, records, strict=True)}
+        loadable = [(request, records_by_route[request.route]) for request in ordered]
+        for warning in warn_too_few_requests(self.options):
+            self.run.metadata["plan"]["notes"].append(warning)
+            self.testbed.report_step(warning)
+        if trouble := unmatched_gate_error(self.options.gates, {request.route: request.skipped for request in route_requests}):
             raise trouble
-        if not loaded:
-            raise Trouble(f"No route of {self.patient.app} can be loaded: {asked[0].route}: {asked[0].skipped}.", Exit.TARGET)
-        _, sentence = left_out(self.order, turn, time.perf_counter() - self.ward.began, A_ROUTE + self.ward.start_up)
+        if not loadable:
+            raise AtonceError(
+                f"No route of {self.app.target} can be loaded: {route_requests[0].route}: {route_requests[0].skipped}.",
+                ExitCode.TARGET,
+            )
+        _, sentence = find_over_budget(
+            self.options, ordered, time.perf_counter() - self.testbed.started_at, ROUTE_SECONDS + self.testbed.startup_seconds
+        )
         if sentence:
-            self.run.facts["plan"]["notes"].append(sentence)
-            self.ward.tell(sentence)
+            self.run.metadata["plan"]["notes"].append(sentence)
+            self.testbed.report_step(sentence)
         try:
-            self.visit_all(loaded)
+            self.examine_routes(loadable)
         finally:
-            for _, told in loaded:
-                if told["act"] is None and not told["unfit"]:
-                    told["unfit"] = "it was not reached"
-        if all(told["skipped"] for told in entries):
-            first = next(told for _, told in loaded)
-            raise Trouble(f"No route of {self.patient.app} could be loaded: {first['route']}: {first['skipped']}.", Exit.TARGET)
+            for _, record in loadable:
+                if record["act"] is None and not record["unfit"]:
+                    record["unfit"] = "it was not reached"
+        if all(record["skipped"] for record in records):
+            first = next(record for _, record in loadable)
+            raise AtonceError(
+                f"No route of {self.app.target} could be loaded: {first['route']}: {first['skipped']}.", ExitCode.TARGET
+            )
 
-    def visit_all(self, loaded: list[tuple[Asked, dict[str, Any]]]) -> None:
+    def examine_routes(self, loadable: list[tuple[RouteRequest, dict[str, Any]]]) -> None:
         """One route after another, as long as there is time; then those again that were disturbed. An app's death is told last."""
-        troubles: list[Trouble] = []
-        for number, (one, told) in enumerate(loaded, 1):
-            spent = time.perf_counter() - self.ward.began
-            self.ward.audience.expect(min(self.order.budget, spent + (len(loaded) - number + 1) * self.longest))
-            if self.ward.fits(A_CLEAR_ROUTE):
-                told["act"] = f"route-{number:02}"
-                troubles += self.survived(one, told)
+        troubles: list[AtonceError] = []
+        for number, (request, record) in enumerate(loadable, 1):
+            elapsed = time.perf_counter() - self.testbed.started_at
+            self.testbed.listener.set_total(min(self.options.budget, elapsed + (len(loadable) - number + 1) * self.route_seconds))
+            if self.testbed.fits_budget(MIN_ROUTE_SECONDS):
+                record["act"] = f"route-{number:02}"
+                troubles += self.examine_or_record_crash(request, record)
             else:
-                told["unfit"] = self.unfit
-        for one, told in loaded:
-            act = None if told["unfit"] else told["act"]
-            if act and (why := disturbed(self.run, act)) and self.ward.fits(self.longest):
-                if self.ward.count_left(act, one) < LEAST:
-                    self.ward.note(f"{one.route} was not examined again, though {why}", act, one)
+                record["unfit"] = self.over_budget_reason
+        for request, record in loadable:
+            session = None if record["unfit"] else record["act"]
+            if session and (why := session_interference(self.run, session)) and self.testbed.fits_budget(self.route_seconds):
+                if self.testbed.count_remaining(session, request) < MIN_ROUTE_REQUESTS:
+                    self.testbed.note_request_limit(f"{request.route} was not examined again, though {why}", session, request)
                     continue
-                set_aside(self.run, act, f"{one.route} was examined again, because {why}", (*TABLES, "holds"))
-                troubles += self.survived(one, told)
+                archive_attempt(self.run, session, f"{request.route} was examined again, because {why}", (*TABLES, "holds"))
+                troubles += self.examine_or_record_crash(request, record)
         if troubles:
             raise troubles[0]
 
     @property
-    def unfit(self) -> str:
+    def over_budget_reason(self) -> str:
         """Why something was left out."""
-        return f"it did not fit the budget of {self.order.budget:.0f} s: --budget names another"
+        return f"it did not fit the budget of {self.options.budget:.0f} s: --budget names another"
 
-    def survived(self, one: Asked, told: dict[str, Any]) -> list[Trouble]:
+    def examine_or_record_crash(self, request: RouteRequest, record: dict[str, Any]) -> list[AtonceError]:
         """Visit a route. An app of ours that dies of it is started anew for the next; why it died is returned."""
-        before, troubles = time.perf_counter(), []
+        started, troubles = time.perf_counter(), []
         try:
-            self.visit(one, told["act"], told)
-        except Trouble as trouble:
-            if trouble.code is not Exit.TARGET or self.patient.how == "url":
+            self.examine_route(request, record["act"], record)
+        except AtonceError as trouble:
+            if trouble.code is not ExitCode.TARGET or self.app.launch_mode == "url":
                 raise
-            told["unfit"] = trouble.sentence.partition(". ")[0]
-            self.run.note(trouble.sentence)
+            record["unfit"] = trouble.sentence.partition(". ")[0]
+            self.run.add_warning(trouble.sentence)
             troubles = [trouble]
-        self.longest = max(8.0, 0.5 * self.longest + 0.5 * (time.perf_counter() - before))
+        self.route_seconds = max(8.0, 0.5 * self.route_seconds + 0.5 * (time.perf_counter() - started))
         return troubles
 
-    def settle(self) -> None:
+    def install_agent(self) -> None:
         """Look at the app's interpreter, and lay out what it is lent."""
-        self.run.facts["patient"].update(self.patient.preflight())
-        self.patient.settle(self.run.path)
+        self.run.metadata["patient"].update(self.app.inspect_interpreter())
+        self.app.install_agent(self.run.path)
 
-    def at_rest(self) -> list[Asked]:
+    def measure_idle(self) -> list[RouteRequest]:
         """Start the app once: its routes, and its neighbours while nobody else asks."""
-        with self.ward.seated("idle", watched=True) as (app, url):
-            with self.ward.client(url) as client:
-                asked = self.routes(client)
-                beside, patience = neighbours(self.patient, self.ward.secret, client)
-            if self.patient.how != "module":
-                self.run.facts["workers"] = workers_of(url) or 1
-            if not beside:
-                self.run.facts["plan"]["notes"].append(
+        with self.testbed.app_running("idle", with_watchdog=True) as (app_process, url):
+            with self.testbed.open_client(url) as client:
+                route_requests = self.read_routes(client)
+                app_neighbours, ping_cost = find_neighbours(self.app, self.testbed.secret, client)
+            if self.app.launch_mode != "module":
+                self.run.metadata["workers"] = count_workers(url) or 1
+            if not app_neighbours:
+                self.run.metadata["plan"]["notes"].append(
                     "No innocent route could be found: nothing can be said of whom a route harms."
                 )
-                return asked
-            cell = idle(beside, min(40.0, 0.05 / patience) if patience else 80.0)
-            for tries_left in reversed(range(TRIES)):
-                with self.ward.locust(url) as locust:
-                    self.ward.follow(app, locust, url, "idle", iter([self.ward.script("idle", (cell,), None)]))
-                why = disturbed(self.run, "idle")
-                if not (why and tries_left and self.ward.fits(LOCUST + lasting(cell))):
+                return route_requests
+            cell = idle_neighbours_cell(app_neighbours, min(40.0, 0.05 / ping_cost) if ping_cost else 80.0)
+            for tries_left in reversed(range(_IDLE_TRIES)):
+                with self.testbed.locust_running(url) as locust:
+                    self.testbed.run_jobs(app_process, locust, url, "idle", iter([self.testbed.create_job("idle", (cell,), None)]))
+                why = session_interference(self.run, "idle")
+                if not (why and tries_left and self.testbed.fits_budget(LOCUST_START_SECONDS + level_duration(cell))):
                     break
-                set_aside(self.run, "idle", f"The neighbours at rest were asked again, because {why}", ("samples", "load"))
-            if self.patient.how == "module":
-                self.ward.watch_at_rest()
-        found = look(self.run.path, "idle", cell)
-        self.idle = {kind: p90 for kind in ("async", "def") if found and (p90 := found.p90(kind)) is not None}
-        return asked
+                archive_attempt(self.run, "idle", f"The neighbours at rest were asked again, because {why}", ("samples", "load"))
+            if self.app.launch_mode == "module":
+                self.testbed.watch_idle_app()
+        idle_stats = read_interim_stats(self.run.path, "idle", cell)
+        self.idle_p90 = {
+            kind: p90 for kind in ("async", "def") if idle_stats and (p90 := idle_stats.neighbour_p90(kind)) is not None
+        }
+        return route_requests
 
-    def routes(self, client: httpx.Client) -> list[Asked]:
+    def read_routes(self, client: httpx.Client) -> list[RouteRequest]:
         """What the guest wrote down about the app, or what a black box says of itself."""
-        choice = self.order.choice
-        census: dict[str, Any] = {"openapi": document(client, choice.headers)} if self.patient.how != "module" else {}
-        if self.patient.how == "module":
-            census = self.patient.census("idle", self.run.path) or {}
-            self.run.facts["patient"]["framework"] = census.get("framework")
-            self.run.facts["loop"] = census.get("loop") or self.run.facts["loop"]
-        told = (census.get("openapi"), census.get("routes"))
-        found = routes_of(*told, choice, self.ward.interruption.check)
-        if self.patient.how != "module" and not choice.routes:
-            found = without_documentation(found, client, choice.headers)
-        changing = (
-            [] if choice.routes or choice.only else [name for name in unsafe(*told) if name not in {one.route for one in found}]
+        selection = self.options.selection
+        app_info: dict[str, Any] = {"openapi": fetch_openapi(client, selection.headers)} if self.app.launch_mode != "module" else {}
+        if self.app.launch_mode == "module":
+            app_info = self.app.read_app_info("idle", self.run.path) or {}
+            self.run.metadata["patient"]["framework"] = app_info.get("framework")
+            self.run.metadata["loop"] = app_info.get("loop") or self.run.metadata["loop"]
+        declarations = (app_info.get("openapi"), app_info.get("routes"))
+        route_requests = select_route_requests(*declarations, selection, self.testbed.stop_request.raise_if_requested)
+        if self.app.launch_mode != "module" and not selection.routes:
+            route_requests = skip_docs_routes(route_requests, client, selection.headers)
+        unsafe_names = (
+            []
+            if selection.routes or selection.only
+            else [name for name in unsafe_routes(*declarations) if name not in {request.route for request in route_requests}]
         )
-        return [*found, *(Asked(route=name, path="", skipped=CHANGES) for name in changing)]
+        return [*route_requests, *(RouteRequest(route=name, path="", skipped=_UNSAFE_REASON) for name in unsafe_names)]
 
-    def visit(self, asked: Asked, act: str, told: dict[str, Any]) -> None:
+    def examine_route(self, request: RouteRequest, session: str, record: dict[str, Any]) -> None:
         """One route: politely, then under load, then, where the loop is held, with the watchdog."""
-        holding: list[float] = []
-        log = Log.from_here(self.run.path / "log.txt")
-        with self.ward.seated(act, watched=False) as (app, url), self.ward.locust(url) as locust:
-            with self.ward.client(url) as client:
-                self.wait_for_calm(client)
-                if app:
-                    app.catch_up()
-                log = Log.from_here(log.path)  # without what was said at start-up
-                asked, manner = ask_until_taken(client, asked, self.order.choice.headers)
-                told["path"] = asked.path
-                self.ward.interruption.check()
-                beside, patience = neighbours(self.patient, self.ward.secret, client)
-            if app:
-                app.catch_up()  # what Python warned of stands in the log then
-            self.remember(told, manner, log)
-            bedside = self.bedside(act, asked, manner, (beside, patience))
+        hold_times: list[float] = []
+        log = RunLog.from_here(self.run.path / "log.txt")
+        with (
+            self.testbed.app_running(session, with_watchdog=False) as (app_process, url),
+            self.testbed.locust_running(url) as locust,
+        ):
+            with self.testbed.open_client(url) as client:
+                self.wait_until_idle(client)
+                if app_process:
+                    app_process.flush_log()
+                log = RunLog.from_here(log.path)  # without what was said at start-up
+                request, result = find_accepted_request(client, request, self.options.selection.headers)
+                record["path"] = request.path
+                self.testbed.stop_request.raise_if_requested()
+                app_neighbours, ping_cost = find_neighbours(self.app, self.testbed.secret, client)
+            if app_process:
+                app_process.flush_log()  # what Python warned of stands in the log then
+            self.save_smoke_result(record, result, log)
+            planner = self.level_planner(session, request, result, (app_neighbours, ping_cost))
 
-            def fits(*cells: Cell, more: float = 0.0, is_needed: bool = True) -> bool:
-                ends = self.ward.fits(sum(map(lasting, cells), more))
-                why = bedside.too_large(*cells) or (bedside.too_few(*cells) if ends else self.unfit)
+            def fits(*cells: Cell, extra_seconds: float = 0.0, is_needed: bool = True) -> bool:
+                is_in_budget = self.testbed.fits_budget(sum(map(level_duration, cells), extra_seconds))
+                why = planner.why_too_large(*cells) or (
+                    planner.why_too_few_requests(*cells) if is_in_budget else self.over_budget_reason
+                )
                 if is_needed:
-                    told["unfit"] = why or told["unfit"]
+                    record["unfit"] = why or record["unfit"]
                 return not why
 
-            if not (told["skipped"] or told["wrong"]) and fits(bedside.alone(), bedside.few(), more=LOCUST):
-                levels = steps(
+            if not (record["skipped"] or record["wrong"]) and fits(
+                planner.single_user_cell(), planner.few_users_cell(), extra_seconds=LOCUST_START_SECONDS
+            ):
+                levels = adaptive_levels(
                     self.run.path,
-                    bedside,
-                    self.idle,
-                    self.order.gates,
-                    holding,
+                    planner,
+                    self.idle_p90,
+                    self.options.gates,
+                    hold_times,
                     lambda cell, is_needed: fits(cell, is_needed=is_needed),
                 )
-                self.ward.follow(app, locust, url, act, (self.ward.script(act, cells, asked) for cells in levels))
-        if manner.status == httpx.codes.INTERNAL_SERVER_ERROR:
-            self.remember(told, manner, log)  # Python warns of a forgotten await late, when the app has let go of all
-        if holding and self.ward.unwatched:
-            told["unwatched"] = self.ward.unwatched
-        elif holding and self.patient.how == "module" and fits(bedside.watched(holding[0]), more=self.ward.start_up + LOCUST):
-            self.second_look(asked, replace(bedside, act=f"{act}-watch"), holding[0])
+                self.testbed.run_jobs(
+                    app_process, locust, url, session, (self.testbed.create_job(session, cells, request) for cells in levels)
+                )
+        if result.status == httpx.codes.INTERNAL_SERVER_ERROR:
+            self.save_smoke_result(record, result, log)  # Python warns of a forgotten await late, when the app has let go of all
+        if hold_times and self.testbed.unwatched_reason:
+            record["unwatched"] = self.testbed.unwatched_reason
+        elif (
+            hold_times
+            and self.app.launch_mode == "module"
+            and fits(planner.watchdog_cell(hold_times[0]), extra_seconds=self.testbed.startup_seconds + LOCUST_START_SECONDS)
+        ):
+            self.run_with_watchdog(request, replace(planner, session=f"{session}-watch"), hold_times[0])
 
-    def bedside(self, act: str, asked: Asked, manner: Manner, beside: tuple[tuple[Neighbour, ...], float]) -> Bedside:
+    def level_planner(
+        self, session: str, request: RouteRequest, result: SmokeResult, neighbours_and_cost: tuple[tuple[Neighbour, ...], float]
+    ) -> LevelPlanner:
         """How this route is going to be asked."""
-        quick = min(manner.seconds[1:] or manner.seconds)
-        known: dict[str, Any] = {"act": act, "route": asked.route, "path": asked.path, "requests": self.ward.count_left(act, asked)}
-        known["size"] = manner.bytes
-        return Bedside(service=quick, neighbours=beside[0], patience=beside[1], **known)
+        service_time = min(result.seconds[1:] or result.seconds)
+        known: dict[str, Any] = {
+            "session": session,
+            "route": request.route,
+            "path": request.path,
+            "requests": self.testbed.count_remaining(session, request),
+        }
+        known["answer_bytes"] = result.answer_bytes
+        return LevelPlanner(service_time=service_time, neighbours=neighbours_and_cost[0], ping_cost=neighbours_and_cost[1], **known)
 
-    def wait_for_calm(self, client: httpx.Client) -> None:
+    def wait_until_idle(self, client: httpx.Client) -> None:
         """A black box may still be at work on what nobody waits for any longer: until it answers as quickly as at rest, or for so long."""
-        deadline = time.perf_counter() + CALM_WITHIN
-        while self.patient.how == "url" and "async" in self.idle and time.perf_counter() < deadline:
-            self.ward.interruption.check()
-            before = time.perf_counter()
+        deadline = time.perf_counter() + _IDLE_TIMEOUT
+        while self.app.launch_mode == "url" and "async" in self.idle_p90 and time.perf_counter() < deadline:
+            self.testbed.stop_request.raise_if_requested()
+            started = time.perf_counter()
             with contextlib.suppress(httpx.HTTPError):
-                fetch(client, "GET", ready_path(self.patient, self.ward.secret))
-                if time.perf_counter() - before <= max(0.05, 5 * self.idle["async"]):
+                fetch_response(client, "GET", readiness_path(self.app, self.testbed.secret))
+                if time.perf_counter() - started <= max(0.05, 5 * self.idle_p90["async"]):
                     return
 
-    def second_look(self, asked: Asked, bedside: Bedside, hold: float) -> None:
+    def run_with_watchdog(self, request: RouteRequest, planner: LevelPlanner, hold_time: float) -> None:
         """A fresh process with the watchdog inside, warmed up, and a few users."""
-        act = bedside.act
-        with self.ward.seated(act, watched=True) as (app, url), self.ward.locust(url) as locust:
-            with self.ward.client(url) as client:
-                polite(client, asked, self.order.choice.headers)
-            self.ward.follow(app, locust, url, act, iter([self.ward.script(act, (bedside.watched(hold),), asked)]))
+        session = planner.session
+        with (
+            self.testbed.app_running(session, with_watchdog=True) as (app_process, url),
+            self.testbed.locust_running(url) as locust,
+        ):
+            with self.testbed.open_client(url) as client:
+                run_smoke_test(client, request, self.options.selection.headers)
+            self.testbed.run_jobs(
+                app_process,
+                locust,
+                url,
+                session,
+                iter([self.testbed.create_job(session, (planner.watchdog_cell(hold_time),), request)]),
+            )
 
-    def remember(self, told: dict[str, Any], manner: Manner, log: Log) -> None:
+    def save_smoke_result(self, record: dict[str, Any], result: SmokeResult, log: RunLog) -> None:
         """What the polite requests showed; a coroutine that nobody awaited is a wrong answer, whatever the client got."""
-        forgotten = [line for line in log.warnings().splitlines() if "was never awaited" in line]
-        wrong = manner.wrong or (forgotten[0].removeprefix("RuntimeWarning: ") if forgotten else None)
-        told.update(skipped=None if wrong else manner.skipped, wrong=wrong, polite=list(manner.seconds), status=manner.status)
-        told["notes"] = [manner.note] if manner.note else []
-        self.run.write()
+        unawaited = [line for line in log.warnings().splitlines() if "was never awaited" in line]
+        fault = result.fault or (unawaited[0].removeprefix("RuntimeWarning: ") if unawaited else None)
+        record.update(skipped=None if fault else result.skipped, wrong=fault, polite=list(result.seconds), status=result.status)
+        record["notes"] = [result.note] if result.note else []
+        self.run.write_metadata()

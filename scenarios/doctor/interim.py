@@ -12,24 +12,35 @@ from typing import Any
 
 from results import spool
 from results.schema import Cell
-from results.thresholds import AT_LEAST, AWAITS, COMPUTES, FULL, GROWS, LEAST_WINDOW, OVERLAP, STARTLING, SUFFERS, SUFFERS_FROM
-from results.unloaded import added_wait, quartiles
+from results.thresholds import (
+    AWAITS_SECONDS,
+    AWAITS_SHARE,
+    COMPUTES_CORE_SHARE,
+    FULL_CORE_SHARE,
+    GROWS_SHARE,
+    LONG_HOLD_SECONDS,
+    MIN_WINDOW_SECONDS,
+    OVERLAPPING_WAITS,
+    SUFFERS_RATIO,
+    SUFFERS_SECONDS,
+)
+from results.unloaded import added_wait, latency_quartiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class InterimStats:
     """One level. Seconds, and requests per second; `pings` are the neighbours' latencies, sorted, by kind."""
 
     users: int
-    think: float
+    think_time: float
     rate: float
     latencies: Sequence[float]  # of the right answers, sorted
-    cpu: float | None  # cores that the app's processes used
+    cpu_cores: float | None  # cores that the app's processes used
     pings: dict[str, list[float]]
-    wrong: int
-    right: int
-    sent: int  # in all its phases
-    left: int  # that were given up
+    failures: int
+    successes: int
+    requests_sent: int  # in all its phases
+    abandoned: int  # that were given up
 
     @property
     def median(self) -> float:
@@ -41,96 +52,104 @@ class Seen:
         """The mean latency; 0 where nothing was answered."""
         return statistics.fmean(self.latencies) if self.latencies else 0.0
 
-    def p90(self, kind: str) -> float | None:
+    def neighbour_p90(self, kind: str) -> float | None:
         """The 90th percentile of one neighbour, of however few."""
-        found = self.pings.get(kind, [])
-        return found[math.ceil(0.9 * len(found)) - 1] if found else None
+        pings = self.pings.get(kind, [])
+        return pings[math.ceil(0.9 * len(pings)) - 1] if pings else None
 
-    def suffers(self, kind: str, idle: dict[str, float]) -> bool:
+    def is_neighbour_slowed(self, kind: str, idle_p90: dict[str, float]) -> bool:
         """Whether a neighbour waits much longer than alone."""
-        p90 = self.p90(kind)
-        return p90 is not None and p90 >= max(SUFFERS_FROM, SUFFERS * idle.get(kind, 0.0))
+        p90 = self.neighbour_p90(kind)
+        return p90 is not None and p90 >= max(SUFFERS_SECONDS, SUFFERS_RATIO * idle_p90.get(kind, 0.0))
 
     @property
-    def is_startled(self) -> bool:
+    def has_long_ping(self) -> bool:
         """Whether any single ping of the async neighbour took long."""
-        found = self.pings.get("async", [])
-        return bool(found) and found[-1] >= STARTLING
+        pings = self.pings.get("async", [])
+        return bool(pings) and pings[-1] >= LONG_HOLD_SECONDS
 
     @property
-    def takes(self) -> float:
+    def cpu_per_request(self) -> float:
         """CPU seconds per request, as far as anybody knows."""
-        return (self.cpu or 0.0) / self.rate if self.rate else 0.0
+        return (self.cpu_cores or 0.0) / self.rate if self.rate else 0.0
 
     @property
-    def computes(self) -> bool:
+    def is_cpu_bound(self) -> bool:
         """Whether the app rather computes than waits, as far as anybody knows."""
-        return (self.cpu or 0.0) >= COMPUTES
+        return (self.cpu_cores or 0.0) >= COMPUTES_CORE_SHARE
 
-    def waits_alone(self, alone: "Seen") -> bool:
+    def is_serialised(self, single_stats: "InterimStats") -> bool:
         """Whether requests seem to wait for something, one at a time, on a core that is not full. Whom nobody saw has no CPU."""
-        waits = alone.mean - alone.takes
-        is_full = (self.cpu or 0.0) >= FULL
-        return not is_full and waits > AWAITS * alone.mean + AT_LEAST and self.rate * waits < OVERLAP
+        wait_time = single_stats.mean - single_stats.cpu_per_request
+        is_full = (self.cpu_cores or 0.0) >= FULL_CORE_SHARE
+        return (
+            not is_full
+            and wait_time > AWAITS_SHARE * single_stats.mean + AWAITS_SECONDS
+            and self.rate * wait_time < OVERLAPPING_WAITS
+        )
 
-    def grows(self, service: float) -> bool:
+    def is_unqueued(self, service_time: float) -> bool:
         """Whether nothing queues: users, their pauses and the unloaded time explain the rate."""
-        return self.rate * (service + self.think) >= GROWS * self.users
+        return self.rate * (service_time + self.think_time) >= GROWS_SHARE * self.users
 
-    def is_unmoved(self, few: "Seen") -> bool:
+    def is_latency_stable(self, few_stats: "InterimStats") -> bool:
         """Whether most requests take no longer than among a few users, and nobody starves."""
-        sooner, later = quartiles(few.latencies), quartiles(self.latencies)
-        if not sooner or not later or not self.grows(self.mean):
+        few_quartiles, own_quartiles = latency_quartiles(few_stats.latencies), latency_quartiles(self.latencies)
+        if not few_quartiles or not own_quartiles or not self.is_unqueued(self.mean):
             return False
-        return added_wait(sooner, later) <= (1 - GROWS) * self.mean
+        return added_wait(few_quartiles, own_quartiles) <= (1 - GROWS_SHARE) * self.mean
 
 
-def look(folder: Path, act: str, cell: Cell) -> Seen | None:
+def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats | None:
     """What a cell has measured, from the spools of its act; None when its window never opened, or its requests were used up at once."""
     marks = {
-        line[2]: line[3] for line in spool.read(folder / "load" / f"{act}.jsonl") if line[0] == "mark" and line[1] == cell.name
+        line[2]: line[3]
+        for line in spool.read_spool(folder / "load" / f"{session}.jsonl")
+        if line[0] == "mark" and line[1] == cell.name
     }
     if not {"open", "close"} <= set(marks) or marks["close"] <= marks["open"]:
         return None
     begin, end = marks["open"], marks["close"]
-    if "ceiling" in marks and end - begin < LEAST_WINDOW:
+    if "ceiling" in marks and end - begin < MIN_WINDOW_SECONDS:
         return None
     sent: dict[int, list[Any]] = {}
     pings: dict[str, list[float]] = {}
     latencies: list[float] = []
-    answered = wrong = left = 0
-    for kind, seq, *words in spool.read(folder / "samples" / f"{act}.jsonl"):
-        if kind == "sent" and words[0] in {cell.name, cell.aside}:
-            sent[seq] = words
+    successes = failures = abandoned = 0
+    for kind, seq, *values in spool.read_spool(folder / "samples" / f"{session}.jsonl"):
+        if kind == "sent" and values[0] in {cell.name, cell.neighbour_cell_name}:
+            sent[seq] = values
         if kind not in {"done", "given-up"} or seq not in sent:
             continue
         name, _phase, route, _variant, _connection, intended, _left = sent[seq]
-        done, fault = words[0], words[2] if kind == "done" else None
+        done, fault = values[0], values[2] if kind == "done" else None
         if name == cell.name:
-            wrong += fault is not None
-            left += kind == "given-up"
-            answered += kind == "done" and fault is None and begin < done <= end
+            failures += fault is not None
+            abandoned += kind == "given-up"
+            successes += kind == "done" and fault is None and begin < done <= end
         if begin < intended <= end and fault is None:
-            (pings.setdefault(route.rpartition("/")[2], []) if name == cell.aside else latencies).append(done - intended)
-    return Seen(
+            (pings.setdefault(route.rpartition("/")[2], []) if name == cell.neighbour_cell_name else latencies).append(
+                done - intended
+            )
+    return InterimStats(
         users=cell.users,
-        think=cell.think,
-        rate=answered / (end - begin),
+        think_time=cell.think,
+        rate=successes / (end - begin),
         latencies=sorted(latencies),
-        cpu=cpu(folder / "probe", act, begin, end),
-        pings={kind: sorted(found) for kind, found in pings.items()},
-        wrong=wrong,
-        right=answered,
-        sent=sum(words[0] == cell.name for words in sent.values()),
-        left=left,
+        cpu_cores=_used_cpu_cores(folder / "probe", session, begin, end),
+        pings={kind: sorted(latencies_of_kind) for kind, latencies_of_kind in pings.items()},
+        failures=failures,
+        successes=successes,
+        requests_sent=sum(values[0] == cell.name for values in sent.values()),
+        abandoned=abandoned,
     )
 
 
-def cpu(folder: Path, act: str, begin: float, end: float) -> float | None:
+def _used_cpu_cores(folder: Path, session: str, begin: float, end: float) -> float | None:
     """Cores that the processes of an act used between two moments; None when nobody saw them."""
-    found = []
-    for path in (one for one in folder.glob("*.jsonl") if one.stem.rpartition("-")[0] == act):
-        looks = [(line[1], line[6]) for line in spool.read(path) if line[0] == "sample" and begin < line[1] <= end]
-        if len(looks) > 1:
-            found.append((looks[-1][1] - looks[0][1]) / (looks[-1][0] - looks[0][0]))
-    return sum(found) if found else None
+    cores = []
+    for path in (file for file in folder.glob("*.jsonl") if file.stem.rpartition("-")[0] == session):
+        samples = [(line[1], line[6]) for line in spool.read_spool(path) if line[0] == "sample" and begin < line[1] <= end]
+        if len(samples) > 1:
+            cores.append((samples[-1][1] - samples[0][1]) / (samples[-1][0] - samples[0][0]))
+    return sum(cores) if cores else None

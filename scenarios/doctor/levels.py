@@ -9,52 +9,60 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from results.gate_expression import Level
-from results.schema import Arrivals, Cell, Law, Neighbour, Pool, Scenario
-from results.thresholds import FEW, LEAST_WINDOW, MANY
-from results.unloaded import SURE, Unloaded
-from scenarios.doctor.interim import Seen
+from results.gate_expression import GateLevel
+from results.schema import ArrivalDistribution, Arrivals, Cell, ConnectionMode, Neighbour, Scenario
+from results.thresholds import FEW_USERS, MANY_USERS, MIN_WINDOW_SECONDS
+from results.unloaded import MAX_RELATIVE_ERROR, UnloadedLatency
+from scenarios.doctor.interim import InterimStats
 
-CEILING = 20_000  # requests per route, all its levels together
-LEVELS = 5  # of our own, at most: each may have its part of them, and gates have what is left
-FASTEST = 1500.0  # requests per second that one generator sends with room to spare
-WIDEST = 500e6  # bytes per second that it reads with room to spare: it can take 1,700 MB/s
-MOST_AT_ONCE = 512_000_000  # bytes of answers in flight: apps may hold them in memory
-PINGS = 130  # per neighbour and level: 100 and some, so that there is a p90
-WATCHERS = 8  # users while the watchdog looks: what is held for 2 ms each time is seen when eight follow one another
-LONGEST = 60.0  # seconds that one level of a gate may take
-LONGEST_LONE = 10.0  # seconds that a lone user may ask for the sake of a mean
-LONGEST_LAPS = 12.0  # seconds that a window may take for the sake of whole rounds
-SHORTEST_WARM_UP = 0.25  # seconds
-SPARE = 2.0  # seconds of a drain that should not be needed
-HALF = 0.5  # of the capacity, at which a held loop is told from a busy one
+MAX_ROUTE_REQUESTS = 20_000  # requests per route, all its levels together
+OWN_LEVELS = 5  # of our own, at most: each may have its part of them, and gates have what is left
+MAX_GENERATOR_RATE = 1500.0  # requests per second that one generator sends with room to spare
+_MAX_BYTES_PER_SECOND = 500e6  # bytes per second that it reads with room to spare: it can take 1,700 MB/s
+_MAX_BYTES_IN_FLIGHT = 512_000_000  # bytes of answers in flight: apps may hold them in memory
+_PINGS_PER_LEVEL = 130  # per neighbour and level: 100 and some, so that there is a p90
+_WATCHDOG_USERS = 8  # users while the watchdog looks: what is held for 2 ms each time is seen when eight follow one another
+_MAX_GATE_WINDOW = 60.0  # seconds that one level of a gate may take
+_MAX_SINGLE_WINDOW = 10.0  # seconds that a lone user may ask for the sake of a mean
+_MAX_CYCLES_WINDOW = 12.0  # seconds that a window may take for the sake of whole rounds
+MIN_WARM_UP = 0.25  # seconds
+_SPARE_DRAIN = 2.0  # seconds of a drain that should not be needed
+HALF_CAPACITY = 0.5  # of the capacity, at which a held loop is told from a busy one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bedside:
+class LevelPlanner:
     """How a route is asked: its name, its path, what its neighbours are, and how long it takes when asked politely."""
 
-    act: str  # the server that answers
+    session: str  # the server that answers
     route: str
     path: str
-    service: float  # seconds
+    service_time: float  # seconds
     neighbours: tuple[Neighbour, ...]  # their rates are set level by level
-    patience: float  # seconds that one ping costs the app, at most; 0 where it costs nothing
-    requests: int = CEILING
-    size: int = 0  # bytes of one answer
+    ping_cost: float  # seconds that one ping costs the app, at most; 0 where it costs nothing
+    requests: int = MAX_ROUTE_REQUESTS
+    answer_bytes: int = 0  # bytes of one answer
 
-    def too_large(self, *cells: Cell) -> str | None:
+    def why_too_large(self, *cells: Cell) -> str | None:
         """Why a level must not be asked for answers of that size; None where it may."""
         users = max(cell.arrivals.cap if cell.arrivals else cell.users for cell in cells)
-        if users * self.size <= MOST_AT_ONCE:
+        if users * self.answer_bytes <= _MAX_BYTES_IN_FLIGHT:
             return None
-        size, most, few = self.size / 1e6, MOST_AT_ONCE / 1e6, int(MOST_AT_ONCE / self.size)
-        return f"its answer of {size:,.0f} MB is too large to load {users} times at once: at most {few} are, {most:,.0f} MB in all"
+        megabytes, max_megabytes, max_users = (
+            self.answer_bytes / 1e6,
+            _MAX_BYTES_IN_FLIGHT / 1e6,
+            int(_MAX_BYTES_IN_FLIGHT / self.answer_bytes),
+        )
+        return f"its answer of {megabytes:,.0f} MB is too large to load {users} times at once: at most {max_users} are, {max_megabytes:,.0f} MB in all"
 
-    def cell(self, users: int, window: float, *, beside: bool = False) -> Cell:
+    def crowd_cell(self, users: int, window: float, *, with_neighbours: bool = False) -> Cell:
         """One level of a crowd; with both neighbours, or alone."""
-        think = max(0.0, users / FASTEST - self.service, users * self.size / WIDEST - self.service)
-        lap = self.service + think
+        think_time = max(
+            0.0,
+            users / MAX_GENERATOR_RATE - self.service_time,
+            users * self.answer_bytes / _MAX_BYTES_PER_SECOND - self.service_time,
+        )
+        cycle = self.service_time + think_time
         return Cell(
             name=f"{Scenario.CROWD}/{self.route}/{users}",
             scenario=Scenario.CROWD,
@@ -63,133 +71,166 @@ class Bedside:
             path=self.path,
             expects="",
             users=users,
-            warm_up=max(SHORTEST_WARM_UP, lap),
-            window=max(window, 2.2 * lap),
-            drain=min(10.0, SPARE + 2 * self.service + users * self.service),
-            stagger=lap * (1 - 1 / users),
-            think=think,
-            neighbours=self.pinged(window, users) if beside else (),
-            on=self.act,
-            most=self.requests // LEVELS,
-            longest=LONGEST_LAPS,
+            warm_up=max(MIN_WARM_UP, cycle),
+            window=max(window, 2.2 * cycle),
+            drain=min(10.0, _SPARE_DRAIN + 2 * self.service_time + users * self.service_time),
+            stagger=cycle * (1 - 1 / users),
+            think=think_time,
+            neighbours=self.neighbours_for(window, users) if with_neighbours else (),
+            on=self.session,
+            most=self.requests // OWN_LEVELS,
+            longest=_MAX_CYCLES_WINDOW,
         )
 
-    def pinged(self, window: float, users: int) -> tuple[Neighbour, ...]:
+    def neighbours_for(self, window: float, users: int) -> tuple[Neighbour, ...]:
         """Both neighbours, as often as a p90 takes; seldom where they cost the app a lot.
 
         Connections suffice for what is in flight when the loop is held by one request after another.
         """
-        often = PINGS / window
-        rate = min(often, max(1.0, 0.05 / self.patience)) if self.patience else often
-        waiting = max(3.0, 3 * users * self.service) * rate  # a hold now and then may be longer than what the route usually takes
-        return tuple(replace(one, rate=rate, connections=int(min(300.0, 1.2 * waiting + 24))) for one in self.neighbours)
+        ping_rate = _PINGS_PER_LEVEL / window
+        rate = min(ping_rate, max(1.0, 0.05 / self.ping_cost)) if self.ping_cost else ping_rate
+        in_flight = (
+            max(3.0, 3 * users * self.service_time) * rate
+        )  # a hold now and then may be longer than what the route usually takes
+        return tuple(
+            replace(neighbour, rate=rate, connections=int(min(300.0, 1.2 * in_flight + 24))) for neighbour in self.neighbours
+        )
 
-    def too_few(self, *cells: Cell) -> str | None:
+    def why_too_few_requests(self, *cells: Cell) -> str | None:
         """Why a ceiling would end levels before they tell anything, and how many requests would do; None where they suffice."""
-        asked, fullest = max(map(self.asked, cells)), max(map(self.asked, (*cells, self.many(None))))
-        if asked <= self.requests // LEVELS:
+        needed, most_needed = (
+            max(map(self.requests_needed, cells)),
+            max(map(self.requests_needed, (*cells, self.many_users_cell(None)))),
+        )
+        if needed <= self.requests // OWN_LEVELS:
             return None
-        allowed = f"--requests {self.requests:,} allows {self.requests // LEVELS:,} for each level, too few for one that may ask"
-        return f"{allowed} {asked:,.0f} before it tells anything: --requests {enough(fullest):,}"
+        allowed = (
+            f"--requests {self.requests:,} allows {self.requests // OWN_LEVELS:,} for each level, too few for one that may ask"
+        )
+        return f"{allowed} {needed:,.0f} before it tells anything: --requests {sufficient_requests(most_needed):,}"
 
-    def asked(self, cell: Cell) -> float:
+    def requests_needed(self, cell: Cell) -> float:
         """Requests of a level until its window is long enough to tell anything, where nobody waits."""
-        lap = self.service + cell.think
-        return cell.users / lap * (max(SHORTEST_WARM_UP, lap) + LEAST_WINDOW)
+        cycle = self.service_time + cell.think
+        return cell.users / cycle * (max(MIN_WARM_UP, cycle) + MIN_WINDOW_SECONDS)
 
-    def alone(self) -> Cell:
+    def single_user_cell(self) -> Cell:
         """One user: the unloaded service time."""
-        return self.cell(1, bounded(12 * self.service, 0.8, 3.0))
+        return self.crowd_cell(1, _clamp_value(12 * self.service_time, 0.8, 3.0))
 
-    def alone_again(self, known: Unloaded) -> Cell:
+    def longer_single_user_cell(self, known: UnloadedLatency) -> Cell:
         """The lone user for longer: until the mean should be known well enough, as far as anybody would wait for that."""
-        reaches = max(known.most - known.mean, known.mean - known.low) / (SURE * known.mean)
-        cell = self.cell(1, bounded(12 * known.mean * reaches**2, 2.0, LONGEST_LONE))
+        error_ratio = max(known.worst_case - known.mean, known.mean - known.low) / (MAX_RELATIVE_ERROR * known.mean)
+        cell = self.crowd_cell(1, _clamp_value(12 * known.mean * error_ratio**2, 2.0, _MAX_SINGLE_WINDOW))
         return replace(cell, repeat=3, name=f"{cell.name}~3")  # the second of any level is a gate's
 
-    def few(self) -> Cell:
+    def few_users_cell(self) -> Cell:
         """A few users: a held loop shows here already, and drains soon."""
-        return self.cell(FEW, bounded(2 * FEW * self.service, 1.6, 6.0), beside=True)
+        return self.crowd_cell(FEW_USERS, _clamp_value(2 * FEW_USERS * self.service_time, 1.6, 6.0), with_neighbours=True)
 
-    def many(self, rate: float | None, scatter: float = 0.0) -> Cell:
+    def many_users_cell(self, rate: float | None, scatter: float = 0.0) -> Cell:
         """Many users: every pool of a usual size shows. `rate` is the plateau that the few have shown already, if they have.
 
         `scatter` is the spread of the latencies: where it is large, a mean takes more of them.
         Where a request queues more than once, or a loop answers all at once, answers come in rounds of as many as there are
         users: the window is planned a little shorter than two, and ends with the second.
         """
-        cell = self.cell(MANY, bounded(longer(10 * self.service, scatter), 2.0, 8.0), beside=True)
+        cell = self.crowd_cell(
+            MANY_USERS, _clamp_value(_widen_window(10 * self.service_time, scatter), 2.0, 8.0), with_neighbours=True
+        )
         if not rate:
             return cell
-        lap = MANY / rate
-        window = bounded(1.9 * lap, cell.window, LONGEST_LAPS)
+        cycle = MANY_USERS / rate
+        window = _clamp_value(1.9 * cycle, cell.window, _MAX_CYCLES_WINDOW)
         return replace(
-            cell, window=window, warm_up=bounded(lap, cell.warm_up, LONGEST_LAPS / 2), neighbours=self.pinged(window, MANY)
+            cell,
+            window=window,
+            warm_up=_clamp_value(cycle, cell.warm_up, _MAX_CYCLES_WINDOW / 2),
+            neighbours=self.neighbours_for(window, MANY_USERS),
         )
 
-    def between(self, users: int, scatter: float = 0.0) -> Cell:
+    def middle_cell(self, users: int, scatter: float = 0.0) -> Cell:
         """A level in the middle: a plateau is one only if it is there too."""
-        return self.cell(users, bounded(longer(8 * self.service, scatter), 1.2, 6.0))
+        return self.crowd_cell(users, _clamp_value(_widen_window(8 * self.service_time, scatter), 1.2, 6.0))
 
-    def half(self, rate: float) -> Cell:
+    def half_capacity_cell(self, rate: float) -> Cell:
         """Arrivals at half of a capacity in requests per second, with both neighbours: whom it harms while there is room."""
-        return replace(self.arriving(rate, 3.0), neighbours=self.pinged(3.0, FEW))
+        return replace(self.open_model_cell(rate, 3.0), neighbours=self.neighbours_for(3.0, FEW_USERS))
 
-    def arriving(self, rate: float, window: float) -> Cell:
+    def open_model_cell(self, rate: float, window: float) -> Cell:
         """Arrivals at a rate."""
-        most = min(MANY, max(1, MOST_AT_ONCE // max(1, self.size)))  # in flight at once
-        arrivals = Arrivals(law=Law.POISSON, profile=((window + 0.5, rate, rate),), pool=Pool.WARM, warm=most, cap=most)
-        still = replace(self.cell(1, window), stagger=0.0, think=0.0, users=0, warm_up=0.5, window=window)
-        return replace(still, name=f"{Scenario.STEADY}/{self.route}/{rate:g}", scenario=Scenario.STEADY, arrivals=arrivals)
+        max_in_flight = min(MANY_USERS, max(1, _MAX_BYTES_IN_FLIGHT // max(1, self.answer_bytes)))  # in flight at once
+        arrivals = Arrivals(
+            law=ArrivalDistribution.POISSON,
+            profile=((window + 0.5, rate, rate),),
+            pool=ConnectionMode.WARM,
+            warm=max_in_flight,
+            cap=max_in_flight,
+        )
+        base_cell = replace(self.crowd_cell(1, window), stagger=0.0, think=0.0, users=0, warm_up=0.5, window=window)
+        return replace(base_cell, name=f"{Scenario.STEADY}/{self.route}/{rate:g}", scenario=Scenario.STEADY, arrivals=arrivals)
 
-    def watched(self, hold: float) -> Cell:
+    def watchdog_cell(self, hold_time: float) -> Cell:
         """A second look with a watchdog inside: `hold` is how long the loop seems to be held per request."""
-        cell = self.cell(WATCHERS, bounded(25 * hold, 1.5, 5.0))
+        cell = self.crowd_cell(_WATCHDOG_USERS, _clamp_value(25 * hold_time, 1.5, 5.0))
         return replace(cell, name=f"{cell.name} watched", watched=True)
 
-    def demanded(self, levels: dict[Level | None, int], looks: dict[int, Seen], *, held: bool) -> Iterator[Cell]:
+    def gate_cells(
+        self, levels: dict[GateLevel | None, int], stats_by_users: dict[int, InterimStats], *, is_blocked: bool
+    ) -> Iterator[Cell]:
         """The levels of somebody's gates, each with as many requests as its quantile takes, as long as anybody would wait."""
-        highest = looks[max(looks)]
-        left = self.requests - sum(one.sent for one in looks.values()) - (2 * (self.requests // LEVELS) if held else 0)
-        wanted: dict[int, int] = {}
+        highest_stats = stats_by_users[max(stats_by_users)]
+        remaining = (
+            self.requests
+            - sum(stats.requests_sent for stats in stats_by_users.values())
+            - (2 * (self.requests // OWN_LEVELS) if is_blocked else 0)
+        )
+        counts_by_users: dict[int, int] = {}
         for level, count in levels.items():
             if level and level.unit == "/s":
                 yield replace(
-                    self.arriving(level.amount, bounded(1.2 * count / level.amount, 2.0, LONGEST)), most=left // len(levels)
+                    self.open_model_cell(level.amount, _clamp_value(1.2 * count / level.amount, 2.0, _MAX_GATE_WINDOW)),
+                    most=remaining // len(levels),
                 )
             else:
-                users = highest.users if level is None else int(level.amount)
-                wanted[users] = max(count, wanted.get(users, 0))
-        for users, count in wanted.items():
-            if users not in looks or looks[users].right < count:
-                rate = min(users / max(self.service, users / FASTEST), highest.rate * max(1.0, users / highest.users))
-                cell = replace(self.cell(users, bounded(1.2 * count / max(rate, 0.1), 1.0, LONGEST)), most=left // len(levels))
-                yield replace(cell, repeat=2, name=f"{cell.name}~2") if users in looks else cell
+                users = highest_stats.users if level is None else int(level.amount)
+                counts_by_users[users] = max(count, counts_by_users.get(users, 0))
+        for users, count in counts_by_users.items():
+            if users not in stats_by_users or stats_by_users[users].successes < count:
+                rate = min(
+                    users / max(self.service_time, users / MAX_GENERATOR_RATE),
+                    highest_stats.rate * max(1.0, users / highest_stats.users),
+                )
+                cell = replace(
+                    self.crowd_cell(users, _clamp_value(1.2 * count / max(rate, 0.1), 1.0, _MAX_GATE_WINDOW)),
+                    most=remaining // len(levels),
+                )
+                yield replace(cell, repeat=2, name=f"{cell.name}~2") if users in stats_by_users else cell
 
 
-def enough(asked: float) -> int:
+def sufficient_requests(needed: float) -> int:
     """Requests of a route whose fullest level asks so many, in hundreds."""
-    return 100 * math.ceil(asked * LEVELS / 100)
+    return 100 * math.ceil(needed * OWN_LEVELS / 100)
 
 
-def bounded(value: float, least: float, most: float) -> float:
+def _clamp_value(value: float, minimum: float, maximum: float) -> float:
     """A value, kept between two others."""
-    return min(max(value, least), most)
+    return min(max(value, minimum), maximum)
 
 
-def longer(seconds: float, scatter: float) -> float:
+def _widen_window(seconds: float, scatter: float) -> float:
     """A window for latencies of that spread: the variance of a count grows with its square."""
     return seconds * (1 + scatter**2)
 
 
-def lasting(cell: Cell) -> float:
+def level_duration(cell: Cell) -> float:
     """Seconds that a level should take, connecting and draining included."""
-    return 0.5 + cell.warm_up + cell.window + max(0.0, cell.drain - SPARE)
+    return 0.5 + cell.warm_up + cell.window + max(0.0, cell.drain - _SPARE_DRAIN)
 
 
-def idle(neighbours: tuple[Neighbour, ...], rate: float) -> Cell:
+def idle_neighbours_cell(neighbours: tuple[Neighbour, ...], rate: float) -> Cell:
     """Both neighbours while nobody asks anything else."""
-    window = 1.3 * PINGS / rate if rate > PINGS / 10 else 6.0
+    window = 1.3 * _PINGS_PER_LEVEL / rate if rate > _PINGS_PER_LEVEL / 10 else 6.0
     return Cell(
         name=f"{Scenario.NEIGHBOURS}/idle/0",
         scenario=Scenario.NEIGHBOURS,
@@ -201,6 +242,6 @@ def idle(neighbours: tuple[Neighbour, ...], rate: float) -> Cell:
         warm_up=0.5,
         window=window,
         drain=5.0,
-        neighbours=tuple(replace(one, rate=rate, connections=24) for one in neighbours),
+        neighbours=tuple(replace(neighbour, rate=rate, connections=24) for neighbour in neighbours),
         on="idle",
     )

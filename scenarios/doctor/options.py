@@ -6,102 +6,108 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from results.gate_expression import Gate
-from results.thresholds import LEAST_WINDOW, MANY
-from scenarios.doctor.app import Patient
-from scenarios.doctor.levels import FASTEST, LEVELS, SHORTEST_WARM_UP, enough
-from scenarios.doctor.openapi.route_request import Asked
-from scenarios.doctor.openapi.route_selection import Choice
-from scenarios.runner.run_plan import Audience
-from scenarios.system.child_process import STOP_WITHIN
-from scenarios.system.machine import cores, machine, packages, roomy
+from results.thresholds import MANY_USERS, MIN_WINDOW_SECONDS
+from scenarios.doctor.app import AppUnderTest
+from scenarios.doctor.levels import MAX_GENERATOR_RATE, MIN_WARM_UP, OWN_LEVELS, sufficient_requests
+from scenarios.doctor.openapi.route_request import RouteRequest
+from scenarios.doctor.openapi.route_selection import RouteSelection
+from scenarios.runner.run_plan import ProgressListener
+from scenarios.system.child_process import STOP_TIMEOUT
+from scenarios.system.machine import app_cores, describe_machine, package_versions, pinned_cores
 
-A_ROUTE = 15.0  # seconds that a route takes, more or less; the first guess
-BEFORE = 10.0  # seconds until the first one: the app's start, and its neighbours at rest
-WINDOW = SHORTEST_WARM_UP + LEAST_WINDOW  # seconds of a level, at least
+ROUTE_SECONDS = 15.0  # seconds that a route takes, more or less; the first guess
+SETUP_SECONDS = 10.0  # seconds until the first one: the app's start, and its neighbours at rest
+_MIN_LEVEL_SECONDS = MIN_WARM_UP + MIN_WINDOW_SECONDS  # seconds of a level, at least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class DoctorOptions:
     """What somebody wants examined, and how much of their time it may take, in seconds."""
 
-    patient: Patient
-    choice: Choice
+    app: AppUnderTest
+    selection: RouteSelection
     gates: tuple[Gate, ...]
     budget: float
     requests: int  # per route, at most
     seed: int
-    stop_within: float = STOP_WITHIN  # seconds that an app of ours may take to end when it is asked to
+    stop_within: float = STOP_TIMEOUT  # seconds that an app of ours may take to end when it is asked to
 
 
-def too_few_requests(order: Order) -> Iterator[str]:
+def warn_too_few_requests(options: DoctorOptions) -> Iterator[str]:
     """For which routes the requests are too few, and how many would do: told before anything is loaded."""
-    if (most := order.requests // LEVELS) < FASTEST * WINDOW:
-        told = f"--requests {order.requests:,} are too few for routes that take less than {MANY * WINDOW / most:.2g} s"
-        yield f"{told}, unless they hold the event loop; any route can do with --requests {enough(FASTEST * WINDOW):,}"
+    if (per_level := options.requests // OWN_LEVELS) < MAX_GENERATOR_RATE * _MIN_LEVEL_SECONDS:
+        sentence = f"--requests {options.requests:,} are too few for routes that take less than {MANY_USERS * _MIN_LEVEL_SECONDS / per_level:.2g} s"
+        yield f"{sentence}, unless they hold the event loop; any route can do with --requests {sufficient_requests(MAX_GENERATOR_RATE * _MIN_LEVEL_SECONDS):,}"
 
 
-class Listener(Audience, Protocol):
+class DoctorProgressListener(ProgressListener, Protocol):
     """An audience that may hear more than once how long it all takes."""
 
-    def expect(self, seconds: float) -> None:
+    def set_total(self, seconds: float) -> None:
         """Called when that is known better."""
 
 
-class Nobody:
+class NoProgress:
     """An audience where nobody listens."""
 
-    def tell(self, step: str, seconds_done: float) -> None:
+    def on_progress(self, step: str, seconds_done: float) -> None:
         """Not heard."""
 
-    def expect(self, seconds: float) -> None:
+    def set_total(self, seconds: float) -> None:
         """Not heard either."""
 
 
-def facts(order: Order) -> dict[str, Any]:
+def doctor_run_metadata(options: DoctorOptions) -> dict[str, Any]:
     """What is known of a run before it begins."""
-    app_core, locust_core = cores()
-    patient = order.patient
-    is_ours = patient.how == "module"
-    more = {} if is_ours else {"host": patient.url}
+    app_core, locust_core = pinned_cores()
+    app = options.app
+    is_ours = app.launch_mode == "module"
+    host_facts = {} if is_ours else {"host": app.url}
     return {
-        **more,
-        "patient": {**patient.facts(), "home": str(patient.home), "cwd": str(Path.cwd())},
-        "seed": order.seed,
+        **host_facts,
+        "patient": {**app.metadata(), "home": str(app.app_dir), "cwd": str(Path.cwd())},
+        "seed": options.seed,
         "acts": [],
         "plan": {"seconds": None, "notes": [], "cells": []},
         "schedule": "made from seed and plan",
-        "loop": patient.loop if is_ours and patient.loop != "auto" else "unknown",
-        "workers": patient.workers,
-        "machine": {**machine(), "app_core": app_core if is_ours and len(roomy() or ()) == 1 else None, "locust_core": locust_core},
-        "packages": packages(),
+        "loop": app.loop if is_ours and app.loop != "auto" else "unknown",
+        "workers": app.workers,
+        "machine": {
+            **describe_machine(),
+            "app_core": app_core if is_ours and len(app_cores() or ()) == 1 else None,
+            "locust_core": locust_core,
+        },
+        "packages": package_versions(),
         "connections": "opened before the load, one per user, kept alive; the neighbours on their own",
-        "budget": order.budget,
-        "gates": [one.expression for one in order.gates],
+        "budget": options.budget,
+        "gates": [gate.expression for gate in options.gates],
         "routes": [],
     }
 
 
-def in_turn(order: Order, asked: Iterable[Asked]) -> list[Asked]:
+def loadable_requests(options: DoctorOptions, route_requests: Iterable[RouteRequest]) -> list[RouteRequest]:
     """The routes that can be loaded: those that gates name first, else as they are declared."""
-    loadable = [one for one in asked if not one.skipped]
-    return sorted(loadable, key=lambda one: not any(gate.scope and gate.matches(one.route) for gate in order.gates))
+    loadable = [request for request in route_requests if not request.skipped]
+    return sorted(loadable, key=lambda request: not any(gate.scope and gate.matches(request.route) for gate in options.gates))
 
 
-def left_out(order: Order, turn: list[Asked], spent: float, each: float) -> tuple[list[Asked], str]:
+def find_over_budget(
+    options: DoctorOptions, ordered: list[RouteRequest], elapsed: float, route_seconds: float
+) -> tuple[list[RouteRequest], str]:
     """The routes that have hardly time, when each takes so many seconds; and a sentence on them."""
-    late = turn[max(1, int((order.budget - spent) / each)) :]
-    if not late:
+    over_budget = ordered[max(1, int((options.budget - elapsed) / route_seconds)) :]
+    if not over_budget:
         return [], ""
-    count, all_ = len(turn) - len(late), len(turn)
-    return late, (
-        f"About {count} of {all_} routes fit the budget of {order.budget:.0f} s, "
-        f"at {each:.0f} s each: those that gates name, then as the app declares them. "
-        f"From {late[0].route} on they are left out, unless there is time. "
+    count, total = len(ordered) - len(over_budget), len(ordered)
+    return over_budget, (
+        f"About {count} of {total} routes fit the budget of {options.budget:.0f} s, "
+        f"at {route_seconds:.0f} s each: those that gates name, then as the app declares them. "
+        f"From {over_budget[0].route} on they are left out, unless there is time. "
         "More or others: --budget, --only, --exclude."
     )
 
 
-def entry(asked: Asked) -> dict[str, Any]:
+def route_record(request: RouteRequest) -> dict[str, Any]:
     """What run.json keeps of a route: neither its headers nor its body."""
-    kept = {name: getattr(asked, name) for name in ("route", "path", "skipped", "is_async", "file", "line")}
+    kept = {name: getattr(request, name) for name in ("route", "path", "skipped", "is_async", "file", "line")}
     return {**kept, "act": None, "wrong": None, "unfit": None, "notes": []}

@@ -9,26 +9,28 @@ from pathlib import Path
 
 from results import spool
 from results.schema import Cell
-from scenarios.doctor.openapi.request_builder import MOST_OTHERS
-from scenarios.doctor.retry import is_of
+from scenarios.doctor.openapi.request_builder import MAX_ALTERNATIVES
+from scenarios.doctor.retry import is_part_of_session
 
-LEAST = 1000  # requests that an examination takes: what --requests must name at least
-POLITE = 2 * (MOST_OTHERS + 3 + 3)  # requests that no spool counts: tries, three politely, three again when watched; twice
+MIN_ROUTE_REQUESTS = 1000  # requests that an examination takes: what --requests must name at least
+SMOKE_TEST_REQUESTS = 2 * (
+    MAX_ALTERNATIVES + 3 + 3
+)  # requests that no spool counts: tries, three politely, three again when watched; twice
 
 
-def count_left(folder: Path, act: str, route: str, requests: int) -> int:
+def count_remaining_requests(folder: Path, session: str, route: str, requests: int) -> int:
     """What is left of so many requests after all that an act, and its second look, have sent."""
-    spools = [*folder.glob("samples/*.jsonl"), *folder.glob(f"aside/{act}-*/samples/*.jsonl")]
-    own = [line for path in spools if is_of(act, path.stem) for line in spool.read(path)]
-    sent = [line for line in own if line[0] == "sent" and line[4] == route]
-    return max(0, requests - POLITE - len(sent))
+    spools = [*folder.glob("samples/*.jsonl"), *folder.glob(f"aside/{session}-*/samples/*.jsonl")]
+    own_lines = [line for path in spools if is_part_of_session(session, path.stem) for line in spool.read_spool(path)]
+    sent = [line for line in own_lines if line[0] == "sent" and line[4] == route]
+    return max(0, requests - SMOKE_TEST_REQUESTS - len(sent))
 
 
-def share_out(cells: Iterable[Cell], left: int) -> tuple[Cell, ...]:
+def share_requests(cells: Iterable[Cell], remaining: int) -> tuple[Cell, ...]:
     """The cells, each with as many requests as are left for it at most; without those for which none is left."""
-    found = []
+    shared = []
     for cell in cells:
-        most = min(cell.most if cell.most > 0 else left, left)
-        left -= most
-        found += [replace(cell, most=most)] if most else []
-    return tuple(found)
+        max_requests = min(cell.most if cell.most > 0 else remaining, remaining)
+        remaining -= max_requests
+        shared += [replace(cell, most=max_requests)] if max_requests else []
+    return tuple(shared)

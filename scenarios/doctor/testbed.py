@@ -11,166 +11,176 @@ from typing import Any
 import httpx
 import psutil
 
-from results.errors import Exit, Trouble
+from results.errors import AtonceError, ExitCode
 from results.schema import Cell
-from results.store import RunFolder
-from results.thresholds import MANY
-from scenarios.doctor.app import descendants, told
-from scenarios.doctor.controls import address, meter, ready_path, spent
-from scenarios.doctor.environment import waits_for
-from scenarios.doctor.openapi.route_request import Asked, letter_of
-from scenarios.doctor.options import Listener, Order
-from scenarios.doctor.request_allowance import count_left, share_out
-from scenarios.generator.job import Script
-from scenarios.runner.preflight import open_client
+from results.store import RunWriter
+from results.thresholds import MANY_USERS
+from scenarios.doctor.app import descendant_processes, read_agent_file
+from scenarios.doctor.controls import cpu_seconds, create_cpu_meter, readiness_path, resolve_address
+from scenarios.doctor.environment import idle_wait_file
+from scenarios.doctor.openapi.route_request import RouteRequest, create_template
+from scenarios.doctor.options import DoctorOptions, DoctorProgressListener
+from scenarios.doctor.request_allowance import count_remaining_requests, share_requests
+from scenarios.generator.job import Job
+from scenarios.runner.preflight import open_http_client
 from scenarios.runner.run_plan import locust_command, locust_env
-from scenarios.runner.supervise import wait_until_ready, watch
-from scenarios.system.child_process import Servant, servant
-from scenarios.system.interrupt import Interruption
-from scenarios.system.machine import cores, cpu_count_env, roomy
-from scenarios.system.private_log import Log
+from scenarios.runner.supervise import supervise_locust, wait_until_ready
+from scenarios.system.child_process import SupervisedProcess, supervised_process
+from scenarios.system.interrupt import StopRequest
+from scenarios.system.machine import app_cores, cpu_count_env, pinned_cores
+from scenarios.system.private_log import RunLog
 
-START_UP = 120.0  # seconds that an app may take to start: some load a model first
-CALM_WITHIN, A_LOOK, AT_REST = 10.0, 0.2, 0.2  # seconds at most, seconds of a look, and share of a core that is rest
-BEGINS, RESTS = 0.3, 2.2  # seconds until the watchdog looks, and that it looks at an app at rest
-LOCUST = 2.0  # seconds that Locust takes to start
-OVERTIME = 120.0  # seconds beyond the budget after which something hangs: what was begun in time may end later
-LIMIT = 900  # seconds after which Locust ends by itself, whatever happens to its driver
+_STARTUP_TIMEOUT = 120.0  # seconds that an app may take to start: some load a model first
+_IDLE_TIMEOUT, _IDLE_POLL_SECONDS, _IDLE_CPU_SHARE = (
+    10.0,
+    0.2,
+    0.2,
+)  # seconds at most, seconds of a look, and share of a core that is rest
+WATCHDOG_DELAY, IDLE_WATCH_SECONDS = 0.3, 2.2  # seconds until the watchdog looks, and that it looks at an app at rest
+LOCUST_START_SECONDS = 2.0  # seconds that Locust takes to start
+_MAX_OVERTIME = 120.0  # seconds beyond the budget after which something hangs: what was begun in time may end later
+_LOCUST_LIFETIME = 900  # seconds after which Locust ends by itself, whatever happens to its driver
 
 
-class Ward:
+class AppTestBed:
     """One visit's. The mutable state: the app's longest start, its rest, why it is not watched."""
 
-    def __init__(self, order: Order, run: RunFolder, interruption: Interruption, audience: Listener) -> None:
-        self.order, self.run, self.interruption, self.audience = order, run, interruption, audience
-        self.patient = order.patient
+    def __init__(self, options: DoctorOptions, run: RunWriter, stop_request: StopRequest, listener: DoctorProgressListener) -> None:
+        self.options, self.run, self.stop_request, self.listener = options, run, stop_request, listener
+        self.app = options.app
         self.secret = secrets.token_hex(6)
-        self.cores = cores()
-        self.roomy = roomy()
-        self.counted = cpu_count_env()
-        self.began = time.perf_counter()
-        self.start_up = 0.0
-        self.rests = True
-        self.unwatched = ""  # why the watchdog could not look
+        self.cores = pinned_cores()
+        self.app_cores = app_cores()
+        self.cpu_count_env = cpu_count_env()
+        self.started_at = time.perf_counter()
+        self.startup_seconds = 0.0
+        self.can_become_idle = True
+        self.unwatched_reason = ""  # why the watchdog could not look
 
-    def fits(self, seconds: float) -> bool:
+    def fits_budget(self, seconds: float) -> bool:
         """Whether something that takes so long would end within the budget."""
-        return time.perf_counter() - self.began + seconds <= self.order.budget
+        return time.perf_counter() - self.started_at + seconds <= self.options.budget
 
-    def check(self) -> None:
+    def raise_if_stopped(self) -> None:
         """Raise Trouble when somebody asked us to stop, or when the budget is long over."""
-        self.interruption.check()
-        if not self.fits(-OVERTIME):
-            sentence = f"The budget of {self.order.budget:.0f} s is over by {OVERTIME:.0f} s: something hangs."
-            raise Trouble(f"{sentence} What was measured is kept; {self.run.path / 'log.txt'} may tell more.", Exit.UNTRUSTED)
+        self.stop_request.raise_if_requested()
+        if not self.fits_budget(-_MAX_OVERTIME):
+            sentence = f"The budget of {self.options.budget:.0f} s is over by {_MAX_OVERTIME:.0f} s: something hangs."
+            raise AtonceError(
+                f"{sentence} What was measured is kept; {self.run.path / 'log.txt'} may tell more.", ExitCode.UNTRUSTED
+            )
 
     @contextlib.contextmanager
-    def seated(self, act: str, *, watched: bool) -> Iterator[tuple[Servant | None, str]]:
+    def app_running(self, session: str, *, with_watchdog: bool) -> Iterator[tuple[SupervisedProcess | None, str]]:
         """The app, answering; started by us unless somebody else serves it."""
-        url, port = address(self.patient)
-        if self.patient.how == "url":
+        url, port = resolve_address(self.app)
+        if self.app.launch_mode == "url":
             yield None, url
             return
-        command = self.patient.command(port)
-        env = self.counted | self.patient.environment(act, self.run.path, self.secret, watch=watched)
-        log = Log.from_here(self.run.path / "log.txt")
-        self.tell(f"starting the app for {act}")
-        quiet: dict[str, Any] = {"folder": self.run.path, "stdin": subprocess.DEVNULL, "stdout": None}
-        before = time.perf_counter()
-        how: dict[str, Any] = {"secrets": self.patient.secrets, "stop_within": self.order.stop_within}
-        with servant(command, env=env, core=self.roomy, cwd=Path.cwd(), **quiet, **how) as app:
+        command = self.app.launch_command(port)
+        env = self.cpu_count_env | self.app.launch_environment(session, self.run.path, self.secret, watch=with_watchdog)
+        log = RunLog.from_here(self.run.path / "log.txt")
+        self.report_step(f"starting the app for {session}")
+        streams: dict[str, Any] = {"folder": self.run.path, "stdin": subprocess.DEVNULL, "stdout": None}
+        started = time.perf_counter()
+        process_options: dict[str, Any] = {"secrets": self.app.secrets, "stop_within": self.options.stop_within}
+        with supervised_process(command, env=env, core=self.app_cores, cwd=Path.cwd(), **streams, **process_options) as app_process:
             try:
-                within = min(START_UP, self.order.budget)
-                wait_until_ready(app, url, ready_path(self.patient, self.secret), log, self.check, within, self.patient.trust)
-            except Trouble as trouble:
-                if trouble.code is not Exit.TARGET:
+                timeout = min(_STARTUP_TIMEOUT, self.options.budget)
+                wait_until_ready(
+                    app_process, url, readiness_path(self.app, self.secret), log, self.raise_if_stopped, timeout, self.app.trust
+                )
+            except AtonceError as trouble:
+                if trouble.code is not ExitCode.TARGET:
                     raise
-                raise self.patient.trouble(act, self.run.path, app.poll()) from None
-            self.wait_for_calm(app)
-            self.start_up = max(self.start_up, time.perf_counter() - before)
-            yield app, url
-        if app.was_killed:
+                raise self.app.startup_error(session, self.run.path, app_process.poll()) from None
+            self.wait_until_idle(app_process)
+            self.startup_seconds = max(self.startup_seconds, time.perf_counter() - started)
+            yield app_process, url
+        if app_process.was_killed:
             self.note_kill()
 
     def note_kill(self) -> None:
         """Say once that an app was not given the time that it needs to end."""
-        within = f"{self.order.stop_within:g} s after SIGTERM"
+        within = f"{self.options.stop_within:g} s after SIGTERM"
         note = f"The app, or what it started, had not ended {within}, and was killed; --stop-within gives it longer."
-        notes = self.run.facts["plan"]["notes"]
+        notes = self.run.metadata["plan"]["notes"]
         notes.extend([note] if note not in notes else [])
 
-    def wait_for_calm(self, app: subprocess.Popen[str]) -> None:
+    def wait_until_idle(self, app_process: subprocess.Popen[str]) -> None:
         """Until an app has done what it does after its start, such as filling a cache; one that never rests is waited for once."""
-        family = [head := psutil.Process(app.pid), *descendants(head)]
-        deadline = time.perf_counter() + min(CALM_WITHIN, 0.1 * self.order.budget)
-        while self.rests:
-            self.check()
-            before = sum(map(spent, family))
-            time.sleep(A_LOOK)
-            if sum(map(spent, family)) - before <= AT_REST * A_LOOK:
+        processes = [head := psutil.Process(app_process.pid), *descendant_processes(head)]
+        deadline = time.perf_counter() + min(_IDLE_TIMEOUT, 0.1 * self.options.budget)
+        while self.can_become_idle:
+            self.raise_if_stopped()
+            before = sum(map(cpu_seconds, processes))
+            time.sleep(_IDLE_POLL_SECONDS)
+            if sum(map(cpu_seconds, processes)) - before <= _IDLE_CPU_SHARE * _IDLE_POLL_SECONDS:
                 return
-            self.rests = time.perf_counter() < deadline
+            self.can_become_idle = time.perf_counter() < deadline
 
-    def watch_at_rest(self) -> None:
+    def watch_idle_app(self) -> None:
         """Let the watchdog look while nobody asks, now that the neighbours have been."""
-        if said := told(self.run.path / "guest" / "unwatched-idle.json"):
-            self.unwatched = said["why"]
-            self.run.facts["plan"]["notes"].append(f"Nobody could look who holds the loop: {said['why']}.")
+        if failure := read_agent_file(self.run.path / "guest" / "unwatched-idle.json"):
+            self.unwatched_reason = failure["why"]
+            self.run.metadata["plan"]["notes"].append(f"Nobody could look who holds the loop: {failure['why']}.")
             return
-        self.tell("the loop at rest")
-        waits_for(self.run.path).unlink()
-        begun = time.perf_counter() - self.run.facts["origin"] + BEGINS
-        self.run.facts["rest"] = [begun, begun + RESTS]
-        while time.perf_counter() - self.run.facts["origin"] < begun + RESTS:
-            self.interruption.check()
+        self.report_step("the loop at rest")
+        idle_wait_file(self.run.path).unlink()
+        begun = time.perf_counter() - self.run.metadata["origin"] + WATCHDOG_DELAY
+        self.run.metadata["rest"] = [begun, begun + IDLE_WATCH_SECONDS]
+        while time.perf_counter() - self.run.metadata["origin"] < begun + IDLE_WATCH_SECONDS:
+            self.stop_request.raise_if_requested()
             time.sleep(0.1)
 
     @contextlib.contextmanager
-    def locust(self, url: str) -> Iterator[subprocess.Popen[str]]:
+    def locust_running(self, url: str) -> Iterator[subprocess.Popen[str]]:
         """A Locust with as many users as may be needed, waiting for its script."""
         pipes: dict[str, Any] = {"folder": self.run.path, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        with servant(locust_command(MANY, LIMIT, url), env=locust_env(self.run.path), core=self.cores[1], **pipes) as locust:
+        with supervised_process(
+            locust_command(MANY_USERS, _LOCUST_LIFETIME, url), env=locust_env(self.run.path), core=self.cores[1], **pipes
+        ) as locust:
             yield locust
 
-    def client(self, url: str) -> httpx.Client:
+    def open_client(self, url: str) -> httpx.Client:
         """For polite requests."""
-        return open_client(url, self.patient.trust, 30.0)
+        return open_http_client(url, self.app.trust, 30.0)
 
-    def count_left(self, act: str, asked: Asked) -> int:
+    def count_remaining(self, session: str, request: RouteRequest) -> int:
         """How many requests a route may still get."""
-        return count_left(self.run.path, act, asked.route, self.order.requests)
+        return count_remaining_requests(self.run.path, session, request.route, self.options.requests)
 
-    def note(self, sentence: str, act: str, asked: Asked) -> None:
+    def note_request_limit(self, sentence: str, session: str, request: RouteRequest) -> None:
         """Keep a sentence about what was not asked for want of requests."""
-        left = f"{self.count_left(act, asked):,} of its {self.order.requests:,} requests were left"
-        self.run.facts["plan"]["notes"].append(f"{sentence}: {left}; --requests names more.")
+        clause = f"{self.count_remaining(session, request):,} of its {self.options.requests:,} requests were left"
+        self.run.metadata["plan"]["notes"].append(f"{sentence}: {clause}; --requests names more.")
 
-    def script(self, act: str, cells: tuple[Cell, ...], asked: Asked | None) -> Script:
+    def create_job(self, session: str, cells: tuple[Cell, ...], request: RouteRequest | None) -> Job:
         """Cells for Locust, with what goes along; from now on they belong to the run's plan."""
-        if asked:
-            wanted, whole = cells, act.removesuffix("-watch")
-            cells = share_out(wanted, self.count_left(whole, asked))
-            for one in wanted[len(cells) :]:
-                self.note(f"{one.name} was not asked", whole, asked)
+        if request:
+            wanted, base_session = cells, session.removesuffix("-watch")
+            cells = share_requests(wanted, self.count_remaining(base_session, request))
+            for cell_left_out in wanted[len(cells) :]:
+                self.note_request_limit(f"{cell_left_out.name} was not asked", base_session, request)
         self.run.extend_plan([cell.to_dict() for cell in cells])
-        if act not in self.run.facts["acts"]:
-            self.run.facts["acts"].append(act)
-        letters = {asked.route: letter_of(asked, self.order.choice.headers)} if asked else {}
-        return Script(self.run.path, act, self.order.seed, cells, letters=letters, trust=self.patient.trust, users=MANY)
+        if session not in self.run.metadata["acts"]:
+            self.run.metadata["acts"].append(session)
+        templates = {request.route: create_template(request, self.options.selection.headers)} if request else {}
+        return Job(self.run.path, session, self.options.seed, cells, letters=templates, trust=self.app.trust, users=MANY_USERS)
 
-    def follow(
-        self, app: subprocess.Popen[str] | None, locust: subprocess.Popen[str], url: str, act: str, scripts: Iterator[Script]
+    def run_jobs(
+        self, app_process: subprocess.Popen[str] | None, locust: subprocess.Popen[str], url: str, session: str, jobs: Iterator[Job]
     ) -> None:
         """Follow Locust through its scripts."""
-        sampled = meter(self.patient, self.run.path, act, url)
+        record_sample = create_cpu_meter(self.app, self.run.path, session, url)
 
-        def check() -> None:
-            self.check()
-            sampled()
+        def check_and_sample() -> None:
+            self.raise_if_stopped()
+            record_sample()
 
-        log = Log.from_here(self.run.path / "log.txt", self.patient.mask)
-        watch(app, locust, scripts, lambda cell, _: self.tell(cell), log, check)
+        log = RunLog.from_here(self.run.path / "log.txt", self.app.redact)
+        supervise_locust(app_process, locust, jobs, lambda cell, _: self.report_step(cell), log, check_and_sample)
 
-    def tell(self, step: str) -> None:
+    def report_step(self, step: str) -> None:
         """What is being done."""
-        self.audience.tell(step, time.perf_counter() - self.began)
+        self.listener.on_progress(step, time.perf_counter() - self.started_at)

@@ -20,109 +20,109 @@ from locust.env import Environment
 
 from results.schema import Scenario
 from scenarios.generator import standalone
-from scenarios.generator.cell_run import Cue
-from scenarios.generator.engine import Stage
-from scenarios.generator.job import DISK_FULL, Script
+from scenarios.generator.cell_run import CellRun
+from scenarios.generator.engine import LoadEngine
+from scenarios.generator.job import DISK_FULL_EXIT, Job
 
-A_LOOK = 0.05  # seconds between two looks for the next script
+_POLL_INTERVAL = 0.05  # seconds between two looks for the next script
 
 
-class Player(User):
+class LoadUser(User):
     """A user with one keep-alive connection of its own, who acts when called."""
 
     abstract = True
     scenario: Scenario
-    stage: ClassVar[Stage | None] = None
+    engine: ClassVar[LoadEngine | None] = None
 
     def on_start(self) -> None:
         """Take a place in the cast. Without a stage the options were wrong: nobody will call."""
-        self.cues: Queue[Cue] = Queue()
-        if self.stage:
-            self.client = self.stage.client
+        self.cell_runs: Queue[CellRun] = Queue()
+        if self.engine:
+            self.client = self.engine.client
             self.connection = self.client.new_connection()
-            self.index = self.stage.join(self)
+            self.index = self.engine.register_user(self)
 
     @task
-    def play(self) -> None:
+    def run_cell(self) -> None:
         """One cell, from cue to last answer."""
-        cue = self.cues.get()
+        cell_run = self.cell_runs.get()
         try:
-            if cue.cell.cold:
+            if cell_run.cell.cold:
                 self.connection.close()
                 self.connection = self.client.new_connection()
             else:
-                self.client.open(self.connection)
-            cue.ready()
-            self.perform(cue)
+                self.client.connect(self.connection)
+            cell_run.wait_for_start()
+            self.send_requests(cell_run)
         finally:
-            cue.finished()
+            cell_run.mark_finished()
 
-    def perform(self, cue: Cue) -> None:
+    def send_requests(self, cell_run: CellRun) -> None:
         """What a scenario is. Overridden by those whose users ask; an open model has none, its dispatcher asks."""
 
 
 @events.init_command_line_parser.add_listener
-def add_options(parser: LocustArgumentParser, **_: Any) -> None:
+def _add_plan_option(parser: LocustArgumentParser, **_: Any) -> None:
     """Where the script comes from, and what plain Locust may choose."""
-    words = "'-': one line of JSON on stdin, as atonce's driver writes it"
-    parser.add_argument("--atonce-plan", default="", help=words, include_in_web_ui=False)
-    standalone.add_options(parser)
+    help_text = "'-': one line of JSON on stdin, as atonce's driver writes it"
+    parser.add_argument("--atonce-plan", default="", help=help_text, include_in_web_ui=False)
+    standalone.add_standalone_options(parser)
 
 
 @events.init.add_listener
-def set_up(environment: Environment, **_: Any) -> None:
+def _set_up_locust(environment: Environment, **_: Any) -> None:
     """Choose who conducts: a driver with its script, or whoever started Locust."""
     if environment.parsed_options is None or environment.parsed_options.atonce_plan != "-":
-        standalone.listen(environment, Player)
+        standalone.register_listeners(environment, LoadUser)
         return
-    script = next_script()
-    if script is None:
+    job = _read_next_job()
+    if job is None:
         sys.exit(0)  # the driver changed its mind
-    stage = Player.stage = Stage(script, environment)
-    for kind in environment.user_classes:
-        kind.fixed_count = script.cast()[kind.scenario]
-    environment.user_classes = [kind for kind in environment.user_classes if kind.fixed_count]
-    environment.events.test_start.add_listener(partial(start_playing, stage))
-    environment.events.quitting.add_listener(partial(finish, stage))
+    engine = LoadUser.engine = LoadEngine(job, environment)
+    for user_class in environment.user_classes:
+        user_class.fixed_count = job.user_counts()[user_class.scenario]
+    environment.user_classes = [user_class for user_class in environment.user_classes if user_class.fixed_count]
+    environment.events.test_start.add_listener(partial(_start_jobs, engine))
+    environment.events.quitting.add_listener(partial(_finish_engine, engine))
 
 
-def next_script() -> Script | None:
+def _read_next_job() -> Job | None:
     """The driver's next line; None when it has no more."""
     line = sys.stdin.readline()
-    return Script.from_json(line) if line else None
+    return Job.from_json(line) if line else None
 
 
-def awaited_script(stage: Stage) -> Script | None:
+def _wait_for_next_job(engine: LoadEngine) -> Job | None:
     """The next line, once it comes: a plain read would stop every greenlet. None as well when somebody stops Locust."""
-    while not stage.stopping.is_set():
-        if gevent.select.select([sys.stdin], [], [], A_LOOK)[0]:
-            return next_script()
+    while not engine.stopping.is_set():
+        if gevent.select.select([sys.stdin], [], [], _POLL_INTERVAL)[0]:
+            return _read_next_job()
     return None
 
 
-def start_playing(stage: Stage, environment: Environment, **_: Any) -> None:
+def _start_jobs(engine: LoadEngine, environment: Environment, **_: Any) -> None:
     """Play beside the users, script after script, then quit."""
 
-    def conduct() -> None:
+    def run_jobs() -> None:
         try:
-            script: Script | None = stage.script
-            while script:
-                stage.play(script)
-                script = awaited_script(stage)
+            job: Job | None = engine.job
+            while job:
+                engine.run_job(job)
+                job = _wait_for_next_job(engine)
             environment.process_exit_code = 0  # what went wrong on purpose is a finding, not a failure of Locust
         except OSError as error:
             print(f"samples cannot be written any further: {error.strerror or error}", flush=True)
-            environment.process_exit_code = DISK_FULL
+            environment.process_exit_code = DISK_FULL_EXIT
         except Exception:
             logging.getLogger(__name__).exception("the stage failed")
             environment.process_exit_code = 70
-        if (not stage.stopping.is_set() or stage.broken) and environment.runner:
+        if (not engine.stopping.is_set() or engine.write_error) and environment.runner:
             gevent.spawn(environment.runner.quit)
 
-    stage.conductors.append(gevent.spawn(conduct))
+    engine.greenlets.append(gevent.spawn(run_jobs))
 
 
-def finish(stage: Stage, **_: Any) -> None:
+def _finish_engine(engine: LoadEngine, **_: Any) -> None:
     """Whoever ends Locust - the plan, a signal, a time limit - the open answers are waited for and written first."""
     with contextlib.suppress(OSError):  # the disk is full, and has been told so
-        stage.finish()
+        engine.finish()

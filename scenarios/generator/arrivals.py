@@ -10,35 +10,37 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 
-from results.schema import Law
+from results.schema import ArrivalDistribution
 
-Piece = tuple[float, float, float]  # seconds, rate at its start, rate at its end
+RatePiece = tuple[float, float, float]  # seconds, rate at its start, rate at its end
 
 
-def moments(profile: Sequence[Piece], law: Law, seed: str, part: int = 0, parts: int = 1) -> Iterator[float]:
+def arrival_times(
+    profile: Sequence[RatePiece], distribution: ArrivalDistribution, seed: str, part: int = 0, parts: int = 1
+) -> Iterator[float]:
     """Moments in [0, length of the profile), ascending; of `parts` workers, those of number `part`."""
-    expected = events(law, seed)
+    expected = _unit_gaps(distribution, seed)
     due, begun, number = next(expected), 0.0, 0
     for seconds, begin, end in profile:
         mass = seconds * (begin + end) / 2
         while due < mass:
             if number % parts == part:
-                yield begun + inverse(due, seconds, begin, end)
+                yield begun + _invert_rate(due, seconds, begin, end)
             number += 1
             due += next(expected)
         due -= mass
         begun += seconds
 
 
-def events(law: Law, seed: str) -> Iterator[float]:
+def _unit_gaps(distribution: ArrivalDistribution, seed: str) -> Iterator[float]:
     """Gaps between arrivals at a rate of 1. The same seed, the same gaps."""
-    if law is Law.CONSTANT:
+    if distribution is ArrivalDistribution.CONSTANT:
         return itertools.chain([0.5], itertools.repeat(1.0))
     gaps = random.Random(seed)  # noqa: S311 - a schedule must be repeatable, not secret
     return (gaps.expovariate(1.0) for _ in itertools.count())
 
 
-def inverse(expected: float, seconds: float, begin: float, end: float) -> float:
+def _invert_rate(expected: float, seconds: float, begin: float, end: float) -> float:
     """When a rate that goes straight from `begin` to `end` has brought `expected` arrivals: the root of a t + s t^2/2."""
     slope = (end - begin) / seconds
     return 2 * expected / (begin + math.sqrt(begin * begin + 2 * slope * expected))

@@ -14,19 +14,19 @@ from geventhttpclient import HTTPClient
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
 from results.schema import Cell
-from scenarios.generator.job import COMMON, REQUEST_ID, Letter
-from scenarios.generator.recorder import Outcome, Place, Recorder
-from scenarios.system.tls import DEFAULT_TRUST, Trust
+from scenarios.generator.job import COMMON_HEADERS, REQUEST_ID_HEADER, RequestTemplate
+from scenarios.generator.recorder import Recorder, Response, SampleKey
+from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
 clock = time.perf_counter
-NANO = 1e9
+_NANOS_PER_SECOND = 1e9
 TIMEOUT = 300.0  # seconds; the stage gives up long before, so that no time-out of the client cuts a latency short
-PIECE = 65_536  # bytes of a body that are read at a time
-OK = range(200, 300)
-NO_LETTER = Letter()
+READ_SIZE = 65_536  # bytes of a body that are read at a time
+_SUCCESS_STATUSES = range(200, 300)
+_EMPTY_TEMPLATE = RequestTemplate()
 
 
-class Unanswered(ConnectionError):  # noqa: N818 - the name is what Locust shows in its table
+class AbandonedRequest(ConnectionError):  # noqa: N818 - the name is what Locust shows in its table
     """Thrown into the bearer of a request that was given up, so that Locust counts a failure instead of losing it."""
 
 
@@ -34,13 +34,18 @@ class Client:
     """Asks one host and writes down what comes back. `environment` is Locust's; `letters` go along with the requests of a route."""
 
     def __init__(
-        self, environment: Any, host: str, recorder: Recorder, letters: Mapping[str, Letter], trust: Trust = DEFAULT_TRUST
+        self,
+        environment: Any,
+        host: str,
+        recorder: Recorder,
+        templates: Mapping[str, RequestTemplate],
+        trust: TlsTrust = DEFAULT_TLS_TRUST,
     ) -> None:
         self.environment = environment
         self.host = host
         self.recorder = recorder
-        self.letters = letters
-        context = trust.context() if host.startswith("https:") else None  # one for all: each is 20 ms of certificates
+        self.templates = templates
+        context = trust.ssl_context() if host.startswith("https:") else None  # one for all: each is 20 ms of certificates
         self.tls: dict[str, Any] = {"insecure": trust.insecure, "ssl_context_factory": lambda **_: context} if context else {}
 
     def new_connection(self) -> HTTPClient:
@@ -50,11 +55,11 @@ class Client:
         would stand for several requests. With a size of -1 there is no second time; the row says what happened.
         """
         waits = {"connection_timeout": TIMEOUT, "network_timeout": TIMEOUT}
-        client = HTTPClient.from_url(self.host, headers=COMMON, concurrency=1, **waits, **self.tls)
+        client = HTTPClient.from_url(self.host, headers=COMMON_HEADERS, concurrency=1, **waits, **self.tls)
         client._connection_pool.size = -1  # noqa: SLF001 - read for the number of resends only; the pool has its semaphore
         return client
 
-    def open(self, connection: HTTPClient) -> None:
+    def connect(self, connection: HTTPClient) -> None:
         """Connect before the load, and send nothing. A target that is not there shows when it is asked."""
         pool = connection._connection_pool  # noqa: SLF001 - there is no public way to connect without asking
         try:
@@ -62,34 +67,34 @@ class Client:
         except OSError:
             return
 
-    def ask(self, connection: HTTPClient, place: Place, cell: Cell, intended: float) -> tuple[bool, bool]:
+    def send_request(self, connection: HTTPClient, sample_key: SampleKey, cell: Cell, intended: float) -> tuple[bool, bool]:
         """Send one request, wait for the answer, record both; whether it was answered, and rightly.
 
         A failure is recorded, never raised; only who is killed while waiting (Locust ends a user) goes on dying.
         """
         failure, answer, length, is_right = None, None, 0, True
         started, method = time.time(), cell.route.partition(" ")[0]
-        ticket = self.recorder.leaves(place, intended, gevent.getcurrent())
+        request = self.recorder.start_request(sample_key, intended, gevent.getcurrent())
         try:
-            letter = self.letters.get(place.route, NO_LETTER)
-            headers = {**letter.headers, REQUEST_ID: self.recorder.request_id(ticket)}
-            sent = letter.body and letter.body.encode("latin-1")
-            answer = connection.request(method, letter.path or cell.path, body=sent, headers=headers)
+            template = self.templates.get(sample_key.route, _EMPTY_TEMPLATE)
+            headers = {**template.headers, REQUEST_ID_HEADER: self.recorder.request_id(request)}
+            body = template.body and template.body.encode("latin-1")
+            answer = connection.request(method, template.path or cell.path, body=body, headers=headers)
             length, is_right = read_and_count(answer, cell.expects.encode())
         except (OSError, HTTPParseError, HTTPConnectionClosed) as error:
             failure = error
         except gevent.GreenletExit:
-            self.recorder.give_up(ticket)
+            self.recorder.abandon(request)
             raise
-        done = self.recorder.lands(ticket)
+        done = self.recorder.finish_request(request)
         status = answer.status_code if answer and not failure else None
-        fault = fault_of(failure, status, cell) or (None if is_right else "wrong body")
-        moments, peer = probe_times(answer)
+        fault = _classify_failure(failure, status, cell) or (None if is_right else "wrong body")
+        timestamps, peer = _parse_probe_header(answer)
         if done is not None:
-            self.recorder.write_down(ticket, done, Outcome(status, fault, length, moments, peer))
+            self.recorder.record_response(request, done, Response(status, fault, length, timestamps, peer))
         self.environment.events.request.fire(
             request_type=method,
-            name=place.route.partition(" ")[2],
+            name=sample_key.route.partition(" ")[2],
             response_time=((done or clock()) - intended) * 1000,
             response_length=length,
             response=answer,
@@ -104,26 +109,29 @@ class Client:
 def read_and_count(answer: Any, expected: bytes) -> tuple[int, bool]:
     """How long a body is, and whether it is the expected one, if any is; only that much is kept."""
     length, kept = 0, b""
-    while piece := answer.read(PIECE):
+    while piece := answer.read(READ_SIZE):
         length += len(piece)
         kept += piece[: len(expected) + 1 - len(kept)] if expected else b""
-        if len(piece) == PIECE:
+        if len(piece) == READ_SIZE:
             gevent.sleep(0)  # or all others here would wait for what arrives as fast as it is read
     return length, kept == expected
 
 
-def fault_of(failure: Exception | None, status: int | None, cell: Cell) -> str | None:
+def _classify_failure(failure: Exception | None, status: int | None, cell: Cell) -> str | None:
     """What is wrong with the head of an answer, in two words; None when nothing is."""
     if failure or status is None:
         return type(failure).__name__
-    return f"status {status}" if (status != cell.status if cell.status else status not in OK) else None
+    return f"status {status}" if (status != cell.status if cell.status else status not in _SUCCESS_STATUSES) else None
 
 
-def probe_times(answer: Any) -> tuple[tuple[float | None, ...], int | None]:
+def _parse_probe_header(answer: Any) -> tuple[tuple[float | None, ...], int | None]:
     """The probe's four moments and the port it saw; empty when the target has no probe or says nonsense."""
     stamp = str(answer.get("x-atonce-times", "")) if answer else ""
     try:
         start, begin, end, out, peer = map(int, stamp.split(";"))
     except ValueError:
         return (None,) * 4, None
-    return (start / NANO, *((start + since) / NANO if since else None for since in (begin, end, out))), peer
+    return (
+        start / _NANOS_PER_SECOND,
+        *((start + since) / _NANOS_PER_SECOND if since else None for since in (begin, end, out)),
+    ), peer

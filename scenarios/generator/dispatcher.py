@@ -15,16 +15,16 @@ from typing import Any
 import gevent
 from gevent.pool import Group
 
-from results.schema import Arrivals, Cell, Law, Neighbour, Pool
+from results.schema import ArrivalDistribution, Arrivals, Cell, ConnectionMode, Neighbour
 from results.thresholds import CLOSED_EARLY
-from scenarios.generator.arrivals import moments
-from scenarios.generator.cell_run import Cue, clock
+from scenarios.generator.arrivals import arrival_times
+from scenarios.generator.cell_run import CellRun, clock
 from scenarios.generator.client import Client
-from scenarios.generator.recorder import Place
+from scenarios.generator.recorder import SampleKey
 
-RESTED = 4.0  # seconds
-LONG = 0.002  # seconds; of shorter gaps a busy generator would be the greater evil
-COARSE = 0.001  # seconds that libev's timers may come late: they round up to whole milliseconds
+_MAX_IDLE_TIME = 4.0  # seconds
+_LONG_GAP = 0.002  # seconds; of shorter gaps a busy generator would be the greater evil
+_TIMER_SLACK = 0.001  # seconds that libev's timers may come late: they round up to whole milliseconds
 
 
 class Dispatcher:
@@ -39,98 +39,100 @@ class Dispatcher:
     ) -> None:
         assert cell.arrivals is not None  # noqa: S101 - who plans an open model gives it arrivals
         self.client, self.cell, self.arrivals = client, cell, cell.arrivals
-        self.moments = partial(moments, cell.arrivals.profile, cell.arrivals.law, seed, part, parts)
+        self.arrival_times = partial(arrival_times, cell.arrivals.profile, cell.arrivals.law, seed, part, parts)
         self.idle: deque[tuple[int, Any, float]] = deque()  # number, connection, resting since
         self.next_number, self.in_flight = first, 0
 
-    def take_part(self, cue: Cue) -> None:
+    def run(self, cell_run: CellRun) -> None:
         """One cell, from connecting to the last answer."""
         try:
-            if self.arrivals.pool is Pool.WARM:
-                self.idle.extend((*self.new(), math.inf) for _ in range(self.arrivals.warm))  # unused ones are not closed
-                gevent.joinall([gevent.spawn(self.client.open, connection) for _, connection, _ in self.idle])
-            if not cue.endless:  # where nobody planned an end, nobody knows how many there should have been
-                self.client.recorder.expect(self.cell.name, sum(1 for _ in self.moments()))
-            cue.ready()
-            self.send_all(cue)
+            if self.arrivals.pool is ConnectionMode.WARM:
+                self.idle.extend(
+                    (*self.new_connection(), math.inf) for _ in range(self.arrivals.warm)
+                )  # unused ones are not closed
+                gevent.joinall([gevent.spawn(self.client.connect, connection) for _, connection, _ in self.idle])
+            if not cell_run.endless:  # where nobody planned an end, nobody knows how many there should have been
+                self.client.recorder.record_planned(self.cell.name, sum(1 for _ in self.arrival_times()))
+            cell_run.wait_for_start()
+            self.send_all(cell_run)
         finally:
-            cue.finished()
+            cell_run.mark_finished()
 
-    def new(self) -> tuple[int, Any]:
+    def new_connection(self) -> tuple[int, Any]:
         """One more connection, with its number."""
         self.next_number += 1
         return self.next_number - 1, self.client.new_connection()
 
-    def take(self) -> tuple[int, Any]:
+    def acquire_connection(self) -> tuple[int, Any]:
         """A connection that is free, else a new one."""
         while self.idle:
             number, connection, since = self.idle.pop()
-            if clock() - since < RESTED:
+            if clock() - since < _MAX_IDLE_TIME:
                 return number, connection
             connection.close()
-        return self.new()
+        return self.new_connection()
 
-    def send_all(self, cue: Cue) -> None:
+    def send_all(self, cell_run: CellRun) -> None:
         """Send every arrival at its moment, then wait for the answers still out.
 
         Whoever stops a planned run leaves arrivals behind that were never sent: rows too. Where nobody planned an end,
         stopping is the end.
         """
         out = Group()  # without a size: a pool that made us wait would close the loop
-        for moment in self.moments():
-            due = cue.go + moment
-            self.pause(cue, due)
-            if cue.stopping.is_set():
-                if cue.endless:
+        for offset in self.arrival_times():
+            due = cell_run.start_time + offset
+            self.wait_until_due(cell_run, due)
+            if cell_run.stopping.is_set():
+                if cell_run.endless:
                     break
-                self.client.recorder.never_sent(self.place(cue, None), due, "the run was stopped")
-            elif cue.enough.is_set() or (self.is_load(cue) and not cue.may_ask()):
-                self.client.recorder.never_sent(self.place(cue, None), due, CLOSED_EARLY)
+                self.client.recorder.record_unsent(self.sample_key(cell_run, None), due, "the run was stopped")
+            elif cell_run.limit_reached.is_set() or (self.is_own_load(cell_run) and not cell_run.try_acquire_request()):
+                self.client.recorder.record_unsent(self.sample_key(cell_run, None), due, CLOSED_EARLY)
             elif self.in_flight >= self.arrivals.cap:
                 why = f"the in-flight cap of {self.arrivals.cap} was reached"
-                self.client.recorder.never_sent(self.place(cue, None), due, why)
+                self.client.recorder.record_unsent(self.sample_key(cell_run, None), due, why)
             else:
                 self.in_flight += 1
-                out.spawn(self.send, cue, due)
+                out.spawn(self.send, cell_run, due)
         out.join()
 
     @staticmethod
-    def pause(cue: Cue, due: float) -> None:
+    def wait_until_due(cell_run: CellRun, due: float) -> None:
         """Wait for a moment; after a long gap, spend the last millisecond turning the hub: CPU instead of lateness.
 
         Where gaps are short, a busy generator would be the greater evil.
         """
-        if due - clock() > LONG:
-            cue.pause_until(due - COARSE)
-            while clock() < due and not cue.closed:
+        if due - clock() > _LONG_GAP:
+            cell_run.pause_until(due - _TIMER_SLACK)
+            while clock() < due and not cell_run.closed:
                 gevent.sleep(0)
-        while not (cue.stopping.is_set() or cue.enough.is_set()) and (early := due - clock()) > 0:
+        while not (cell_run.stopping.is_set() or cell_run.limit_reached.is_set()) and (early := due - clock()) > 0:
             gevent.sleep(early)  # the last arrivals may be due a moment after the close
 
-    def send(self, cue: Cue, due: float) -> None:
+    def send(self, cell_run: CellRun, due: float) -> None:
         """One request; afterwards its connection rests, or is closed."""
-        number, connection = self.take()
+        number, connection = self.acquire_connection()
         try:
-            _, rightly = self.client.ask(connection, self.place(cue, number), self.cell, due)
-            if self.is_load(cue):
-                cue.came_back(rightly=rightly)
+            _, is_right = self.client.send_request(connection, self.sample_key(cell_run, number), self.cell, due)
+            if self.is_own_load(cell_run):
+                cell_run.record_answer(is_right=is_right)
         finally:
             self.in_flight -= 1
-            if self.arrivals.pool is not Pool.FRESH:
+            if self.arrivals.pool is not ConnectionMode.FRESH:
                 self.idle.append((number, connection, clock()))
             else:
                 connection.close()
 
-    def is_load(self, cue: Cue) -> bool:
+    def is_own_load(self, cell_run: CellRun) -> bool:
         """Whether these are the cell's own arrivals, and not those of a neighbour."""
-        return self.cell.name == cue.cell.name
+        return self.cell.name == cell_run.cell.name
 
-    def place(self, cue: Cue, number: int | None) -> Place:
+    def sample_key(self, cell_run: CellRun, number: int | None) -> SampleKey:
         """Where a sample belongs that leaves now."""
-        return Place(self.cell.name, cue.phase, self.cell.route, self.cell.variant, number)
+        return SampleKey(self.cell.name, cell_run.phase, self.cell.route, self.cell.variant, number)
 
 
-def dispatchers(client: Client, cell: Cell, seed: int, part: int, parts: int) -> Iterator[Dispatcher]:
+def build_dispatchers(client: Client, cell: Cell, seed: int, part: int, parts: int) -> Iterator[Dispatcher]:
     """Who keeps the schedules of a cell: one for its own arrivals, one for each neighbour asked beside it.
 
     The seed does not depend on the route: every variant meets the same arrivals.
@@ -138,12 +140,14 @@ def dispatchers(client: Client, cell: Cell, seed: int, part: int, parts: int) ->
     if cell.arrivals:
         yield Dispatcher(client, cell, str(seed), part=part, parts=parts)
     for number, ping in enumerate(cell.neighbours):
-        yield Dispatcher(client, ping_cell(cell, ping), f"{seed}/{ping.kind}", first=number * ping.connections)
+        yield Dispatcher(client, _neighbour_cell(cell, ping), f"{seed}/{ping.kind}", first=number * ping.connections)
 
 
-def ping_cell(cell: Cell, ping: Neighbour) -> Cell:
+def _neighbour_cell(cell: Cell, ping: Neighbour) -> Cell:
     """What one neighbour is asked beside a cell."""
     profile = ((cell.warm_up + cell.window, ping.rate, ping.rate),)
-    arrivals = Arrivals(law=Law.POISSON, profile=profile, pool=Pool.WARM, warm=ping.connections, cap=ping.connections)
-    place = replace(cell, name=cell.aside, route=ping.route, path=ping.path, arrivals=arrivals)
-    return replace(place, expects=ping.expects, status=ping.status)
+    arrivals = Arrivals(
+        law=ArrivalDistribution.POISSON, profile=profile, pool=ConnectionMode.WARM, warm=ping.connections, cap=ping.connections
+    )
+    neighbour = replace(cell, name=cell.neighbour_cell_name, route=ping.route, path=ping.path, arrivals=arrivals)
+    return replace(neighbour, expects=ping.expects, status=ping.status)

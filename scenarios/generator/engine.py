@@ -15,184 +15,184 @@ from gevent.event import Event
 from gevent.queue import Queue
 
 from results.schema import Cell, Phase, Scenario
-from scenarios.generator.cell_run import FAILING, Cue, clock, wait_for
-from scenarios.generator.client import Client, Unanswered
-from scenarios.generator.dispatcher import dispatchers
-from scenarios.generator.job import Script
+from scenarios.generator.cell_run import MAX_WRONG_IN_ROW, CellRun, clock, wait_for
+from scenarios.generator.client import AbandonedRequest, Client
+from scenarios.generator.dispatcher import build_dispatchers
+from scenarios.generator.job import Job
 from scenarios.generator.recorder import Recorder
 
-TICK = 0.01  # seconds between two looks at the generator itself
-ROUNDS = 2  # answers that each user of a crowd gets in a window, at least
-PATIENCE = 30.0  # seconds that connecting, or assembling the cast, may take
+_TICK_INTERVAL = 0.01  # seconds between two looks at the generator itself
+_MIN_ROUNDS = 2  # answers that each user of a crowd gets in a window, at least
+_ASSEMBLY_TIMEOUT = 30.0  # seconds that connecting, or assembling the cast, may take
 
 
-class User(Protocol):
+class UserProtocol(Protocol):
     """What the stage needs to know of a Locust user."""
 
     scenario: Scenario
-    cues: "Queue[Cue]"
+    cell_runs: "Queue[CellRun]"
 
 
-class Stage:
+class LoadEngine:
     """The conductor of one Locust process, number `part` of `parts`. `standing` cues take in users as they come."""
 
-    def __init__(self, script: Script, environment: Any, part: int = 0, parts: int = 1) -> None:
-        self.script, self.part, self.parts = script, part, parts
-        self.recorder = Recorder(script.folder, script.worker)
-        self.client = Client(environment, environment.host, self.recorder, script.letters, script.trust)
-        self.cast: dict[Scenario, list[User]] = {scenario: [] for scenario in Scenario}
-        self.standing: list[Cue] = []
-        self.everybody, self.stopping = Event(), Event()
-        self.together = 0.0  # the moment at which a burst without a driver leaves, the same in every process
-        self.conductors: list[gevent.Greenlet] = []
-        self.broken: OSError | None = None  # why the samples cannot be written any further
+    def __init__(self, job: Job, environment: Any, part: int = 0, parts: int = 1) -> None:
+        self.job, self.part, self.parts = job, part, parts
+        self.recorder = Recorder(job.folder, job.worker)
+        self.client = Client(environment, environment.host, self.recorder, job.letters, job.trust)
+        self.users: dict[Scenario, list[UserProtocol]] = {scenario: [] for scenario in Scenario}
+        self.joinable_runs: list[CellRun] = []
+        self.all_spawned, self.stopping = Event(), Event()
+        self.burst_time = 0.0  # the moment at which a burst without a driver leaves, the same in every process
+        self.greenlets: list[gevent.Greenlet] = []
+        self.write_error: OSError | None = None  # why the samples cannot be written any further
 
-    def join(self, user: User) -> int:
+    def register_user(self, user: UserProtocol) -> int:
         """A user has been spawned; its number among its kind."""
-        self.cast[user.scenario].append(user)
-        for cue in self.standing:
-            if cue.cell.scenario is user.scenario and not cue.cell.arrivals:
-                call(cue, user)
-        return len(self.cast[user.scenario]) - 1
+        self.users[user.scenario].append(user)
+        for cell_run in self.joinable_runs:
+            if cell_run.cell.scenario is user.scenario and not cell_run.cell.arrivals:
+                _enlist_user(cell_run, user)
+        return len(self.users[user.scenario]) - 1
 
-    def play(self, script: Script) -> None:
+    def run_job(self, job: Job) -> None:
         """Play every cell of a script in order, until the last one or until somebody stops; then tell that it rests."""
-        if not wait_for(lambda: all(len(self.cast[kind]) >= size for kind, size in script.cast().items()), PATIENCE):
-            raise TimeoutError(f"Locust did not spawn the cast within {PATIENCE:.0f} s")
-        for cell in script.cells:
+        if not wait_for(lambda: all(len(self.users[kind]) >= size for kind, size in job.user_counts().items()), _ASSEMBLY_TIMEOUT):
+            raise TimeoutError(f"Locust did not spawn the cast within {_ASSEMBLY_TIMEOUT:.0f} s")
+        for cell in job.cells:
             if self.stopping.is_set():
                 return
-            cue = Cue(cell, self.stopping, endless=False)
-            say("connect", cell.name)
-            for user in self.cast[cell.scenario][: cell.users]:
-                call(cue, user)
-            self.dispatch(cue)
-            wait_for(cue.is_ready, PATIENCE)
+            cell_run = CellRun(cell, self.stopping, endless=False)
+            _emit_event("connect", cell.name)
+            for user in self.users[cell.scenario][: cell.users]:
+                _enlist_user(cell_run, user)
+            self.start_dispatchers(cell_run)
+            wait_for(cell_run.is_ready, _ASSEMBLY_TIMEOUT)
             gc.collect()
             gc.disable()  # a collection of the generator's own garbage would look like latency of the server
             try:
-                self.conduct(cue, clock(), cell.window)
+                self.run_cell(cell_run, clock(), cell.window)
             finally:
                 gc.enable()
-            if self.broken:
-                raise self.broken
+            if self.write_error:
+                raise self.write_error
         if not self.stopping.is_set():
             self.recorder.flush()
-            say("rest", "")
+            _emit_event("rest", "")
 
-    def improvise(self) -> None:
+    def start_standalone(self) -> None:
         """Begin all cells at once; they last until somebody stops them, or until their arrivals end."""
-        self.standing = [Cue(cell, self.stopping, endless=True) for cell in self.script.cells]
+        self.joinable_runs = [CellRun(cell, self.stopping, endless=True) for cell in self.job.cells]
         gc.collect()
         gc.freeze()
-        for cue in self.standing:
-            self.dispatch(cue)
-            self.conductors.append(gevent.spawn(self.conduct_unscripted, cue))
+        for cell_run in self.joinable_runs:
+            self.start_dispatchers(cell_run)
+            self.greenlets.append(gevent.spawn(self.run_standalone_cell, cell_run))
 
-    def dispatch(self, cue: Cue) -> None:
+    def start_dispatchers(self, cell_run: CellRun) -> None:
         """Whoever keeps a schedule in this cell takes part."""
-        for dispatcher in dispatchers(self.client, cue.cell, self.script.seed, self.part, self.parts):
-            cue.size += 1
-            gevent.spawn(dispatcher.take_part, cue)
+        for dispatcher in build_dispatchers(self.client, cell_run.cell, self.job.seed, self.part, self.parts):
+            cell_run.participant_count += 1
+            gevent.spawn(dispatcher.run, cell_run)
 
-    def conduct_unscripted(self, cue: Cue) -> None:
+    def run_standalone_cell(self, cell_run: CellRun) -> None:
         """A cell of plain Locust. A burst waits for everybody, an open model for its moment, a crowd for nobody."""
-        arrivals = cue.cell.arrivals
+        arrivals = cell_run.cell.arrivals
         if arrivals:
-            self.stopping.wait(max(0.0, self.script.begins - clock()))
-            self.conduct(cue, max(clock(), self.script.begins), arrivals.seconds - cue.cell.warm_up)
+            self.stopping.wait(max(0.0, self.job.begins - clock()))
+            self.run_cell(cell_run, max(clock(), self.job.begins), arrivals.duration - cell_run.cell.warm_up)
             return
-        if cue.cell.scenario is Scenario.BURST:
-            wait_for(lambda: self.stopping.is_set() or (self.everybody.is_set() and cue.is_ready()), math.inf)
-            self.stopping.wait(max(0.0, self.together - clock()))
-        self.conduct(cue, clock(), None)
+        if cell_run.cell.scenario is Scenario.BURST:
+            wait_for(lambda: self.stopping.is_set() or (self.all_spawned.is_set() and cell_run.is_ready()), math.inf)
+            self.stopping.wait(max(0.0, self.burst_time - clock()))
+        self.run_cell(cell_run, clock(), None)
 
-    def conduct(self, cue: Cue, go: float, window: float | None) -> None:
+    def run_cell(self, cell_run: CellRun, start_time: float, window: float | None) -> None:
         """Release everybody at one moment, measure, drain, give up what is still open. No window: until stopped."""
-        cell, cue.go = cue.cell, go
-        ticker = gevent.spawn(self.tick, cell.name)
+        cell, cell_run.start_time = cell_run.cell, start_time
+        ticker = gevent.spawn(self.run_ticker, cell.name)
         try:
-            cue.begun.set()
+            cell_run.started.set()
             self.mark("go", cell)
             if cell.scenario is not Scenario.BURST:
-                self.warm_up(cue)
-                opened, before = clock(), cue.answered
-                gevent.wait([self.stopping, cue.enough], window, count=1)
-                cue.complete_rounds(opened, ROUNDS, before)
-                if cue.enough.is_set():
-                    self.mark("failing" if cue.wrong >= FAILING else "ceiling", cell)
+                self.open_window(cell_run)
+                opened, before = clock(), cell_run.answer_count
+                gevent.wait([self.stopping, cell_run.limit_reached], window, count=1)
+                cell_run.wait_for_rounds(opened, _MIN_ROUNDS, before)
+                if cell_run.limit_reached.is_set():
+                    self.mark("failing" if cell_run.wrong_in_row >= MAX_WRONG_IN_ROW else "ceiling", cell)
                 self.mark("close", cell)
-                cue.closed = True
-                cue.ended.set()
-            wait_for(cue.is_finished, cell.drain)
-            self.give_up(cell)
-            wait_for(cue.is_finished, PATIENCE)
+                cell_run.closed = True
+                cell_run.ended.set()
+            wait_for(cell_run.is_finished, cell.drain)
+            self.abandon_open_requests(cell)
+            wait_for(cell_run.is_finished, _ASSEMBLY_TIMEOUT)
             self.mark("end", cell)
         finally:
             ticker.kill()
 
-    def warm_up(self, cue: Cue) -> None:
+    def open_window(self, cell_run: CellRun) -> None:
         """Let the queue build, then open the window. A crowd that grows as Locust spawns it is awaited first."""
-        if cue.endless and not cue.cell.arrivals:
-            gevent.wait([self.everybody, self.stopping], count=1)
-        gevent.wait([self.stopping, cue.enough], cue.cell.warm_up, count=1)
-        cue.complete_rounds(cue.go, 1, 0)
-        if not (cue.endless and self.stopping.is_set()):
-            cue.phase = Phase.STEADY
-            self.mark("open", cue.cell)
+        if cell_run.endless and not cell_run.cell.arrivals:
+            gevent.wait([self.all_spawned, self.stopping], count=1)
+        gevent.wait([self.stopping, cell_run.limit_reached], cell_run.cell.warm_up, count=1)
+        cell_run.wait_for_rounds(cell_run.start_time, 1, 0)
+        if not (cell_run.endless and self.stopping.is_set()):
+            cell_run.phase = Phase.STEADY
+            self.mark("open", cell_run.cell)
 
-    def everybody_is_here(self, users: int, together: float) -> None:
+    def on_all_users_spawned(self, users: int, burst_time: float) -> None:
         """Locust has spawned all its users, so many of them here. A change of their number begins a crowd's window again."""
-        if self.everybody.is_set():
-            for cue in self.standing:
-                if cue.phase is Phase.STEADY and cue.cell.scenario is Scenario.CROWD and not cue.closed:
-                    self.mark("open", cue.cell)
+        if self.all_spawned.is_set():
+            for cell_run in self.joinable_runs:
+                if cell_run.phase is Phase.STEADY and cell_run.cell.scenario is Scenario.CROWD and not cell_run.closed:
+                    self.mark("open", cell_run.cell)
             return
-        self.together = together
-        wait_for(lambda: sum(map(len, self.cast.values())) >= users, PATIENCE)  # spawned is not yet at work
-        self.everybody.set()
+        self.burst_time = burst_time
+        wait_for(lambda: sum(map(len, self.users.values())) >= users, _ASSEMBLY_TIMEOUT)  # spawned is not yet at work
+        self.all_spawned.set()
 
     def mark(self, name: str, cell: Cell) -> None:
         """Note a moment in both gauges of the cell, and tell the driver."""
         self.recorder.mark(cell.name, name)
-        if cell.neighbours and cell.aside != cell.name:
-            self.recorder.mark(cell.aside, name)
-        if not self.standing:
-            say(name, cell.name)
+        if cell.neighbours and cell.neighbour_cell_name != cell.name:
+            self.recorder.mark(cell.neighbour_cell_name, name)
+        if not self.joinable_runs:
+            _emit_event(name, cell.name)
 
-    def give_up(self, cell: Cell) -> None:
+    def abandon_open_requests(self, cell: Cell) -> None:
         """Nobody waits any longer: write down what is open, and free those that wait for it."""
-        for ticket in list(self.recorder.open.values()):
-            if ticket.cell in {cell.name, cell.aside}:
-                self.recorder.give_up(ticket)
-                gevent.kill(ticket.bearer, Unanswered("unanswered when the drain ended"))
+        for request in list(self.recorder.in_flight.values()):
+            if request.cell in {cell.name, cell.neighbour_cell_name}:
+                self.recorder.abandon(request)
+                gevent.kill(request.greenlet, AbandonedRequest("unanswered when the drain ended"))
 
-    def tick(self, cell: str) -> None:
+    def run_ticker(self, cell: str) -> None:
         """Look at the generator's own lateness and CPU while a cell runs."""
-        due = clock() + TICK
+        due = clock() + _TICK_INTERVAL
         while True:
             gevent.sleep(max(0.0, due - clock()))
             try:
                 self.recorder.tick(cell, clock() - due)
             except OSError as error:  # a full disk: what is not written down must not be asked
-                self.broken = error
+                self.write_error = error
                 self.stopping.set()
                 return
-            due = max(due + TICK, clock())
+            due = max(due + _TICK_INTERVAL, clock())
 
     def finish(self) -> None:
         """Stop sending; wait for what is in flight; write it all down. Whoever calls, and however often."""
         self.stopping.set()
-        gevent.joinall(self.conductors)
+        gevent.joinall(self.greenlets)
         self.recorder.close()
 
 
-def call(cue: Cue, user: User) -> None:
+def _enlist_user(cell_run: CellRun, user: UserProtocol) -> None:
     """One more user takes part."""
-    cue.size += 1
-    user.cues.put(cue)
+    cell_run.participant_count += 1
+    user.cell_runs.put(cell_run)
 
 
-def say(*words: Any) -> None:
+def _emit_event(*event: Any) -> None:
     """One line for the driver."""
-    print("@atonce", json.dumps(words), flush=True)
+    print("@atonce", json.dumps(event), flush=True)

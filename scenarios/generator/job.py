@@ -8,20 +8,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from results.schema import Cell, Scenario
-from scenarios.system.tls import DEFAULT_TRUST, Trust
+from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
-REQUEST_ID = "x-atonce-id"
-COMMON = {  # headers of every request of ours, polite or under load: an app may answer by them
+REQUEST_ID_HEADER = "x-atonce-id"
+COMMON_HEADERS = {  # headers of every request of ours, polite or under load: an app may answer by them
     "accept": "*/*",
     "accept-encoding": "identity",  # what compresses on the fly sends pieces, as a stream does
     "connection": "keep-alive",
     "user-agent": "atonce",
 }
-DISK_FULL = 74  # exit code of a Locust that could not write its samples (EX_IOERR of sysexits.h)
+DISK_FULL_EXIT = 74  # exit code of a Locust that could not write its samples (EX_IOERR of sysexits.h)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class RequestTemplate:
     """What goes along with a route's requests. It may be secret, so it travels in scripts only, and no run keeps it."""
 
     headers: dict[str, str] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class Job:
     """What one run asks. Of several `workers`, each plays its part of every open-model schedule."""
 
     folder: Path
@@ -39,23 +39,23 @@ class Script:
     cells: tuple[Cell, ...]
     workers: tuple[str, ...] = ()  # Locust's names of those who share it; empty: nobody shares
     begins: float = 0.0  # where nobody gives cues, open models start at this moment of the machine's clock
-    letters: dict[str, Letter] = field(default_factory=dict)  # by route
-    trust: Trust = DEFAULT_TRUST
+    letters: dict[str, RequestTemplate] = field(default_factory=dict)  # by route
+    trust: TlsTrust = DEFAULT_TLS_TRUST
     users: int = 0  # of a crowd, that later scripts may need
 
     @classmethod
-    def from_json(cls, text: str) -> "Script":
+    def from_json(cls, text: str) -> "Job":
         """A script from one line of JSON."""
         raw = json.loads(text)
-        cells = tuple(Cell.from_dict(one) for one in raw["cells"])
-        letters = {route: Letter(**one) for route, one in raw["letters"].items()}
-        trust = Trust(**raw["trust"])
+        cells = tuple(Cell.from_dict(entry) for entry in raw["cells"])
+        templates = {route: RequestTemplate(**entry) for route, entry in raw["letters"].items()}
+        trust = TlsTrust(**raw["trust"])
         whole = {
             "trust": trust,
             "folder": Path(raw["folder"]),
             "cells": cells,
             "workers": tuple(raw["workers"]),
-            "letters": letters,
+            "letters": templates,
         }
         return cls(**{**raw, **whole})
 
@@ -63,7 +63,7 @@ class Script:
         """The script as one line of JSON."""
         return json.dumps(asdict(self), default=str)
 
-    def cast(self) -> dict[Scenario, int]:
+    def user_counts(self) -> dict[Scenario, int]:
         """How many users of each scenario the largest cell needs. An open model needs none, but Locust wants one."""
         sizes = {**dict.fromkeys(Scenario, 0), Scenario.CROWD: self.users}
         for cell in self.cells:

@@ -14,7 +14,7 @@ from typing import Any
 
 from results.schema import Phase
 from results.spool import Spool
-from scenarios.system.machine import hardship
+from scenarios.system.machine import host_counters
 
 clock = time.perf_counter
 
@@ -39,12 +39,12 @@ class Gauge:
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class InFlightRequest:
     """A request on its way. `bearer` is the greenlet that waits for the answer."""
 
     seq: int
     cell: str
-    bearer: Any
+    greenlet: Any
 
 
 class Recorder:
@@ -54,49 +54,49 @@ class Recorder:
         self.worker = worker
         self.samples = Spool(folder / "samples" / f"{worker}.jsonl")
         self.load = Spool(folder / "load" / f"{worker}.jsonl")
-        self.open: dict[int, Ticket] = {}
+        self.in_flight: dict[int, InFlightRequest] = {}
         self.gauges: defaultdict[str, Gauge] = defaultdict(Gauge)
-        self.numbers = itertools.count()
+        self.sequence = itertools.count()
 
-    def leaves(self, place: "Place", intended: float, bearer: Any) -> Ticket:
+    def start_request(self, sample_key: "SampleKey", intended: float, greenlet: Any) -> InFlightRequest:
         """A request is about to be sent. Call this right before the socket is written."""
-        ticket = Ticket(next(self.numbers), place.cell, bearer)
-        self.open[ticket.seq] = ticket
-        self.gauges[place.cell].step(+1)
-        self.samples.write("sent", ticket.seq, *place.words(), intended, clock())
-        return ticket
+        request = InFlightRequest(next(self.sequence), sample_key.cell, greenlet)
+        self.in_flight[request.seq] = request
+        self.gauges[sample_key.cell].step(+1)
+        self.samples.write("sent", request.seq, *sample_key.to_row(), intended, clock())
+        return request
 
-    def request_id(self, ticket: Ticket) -> str:
+    def request_id(self, request: InFlightRequest) -> str:
         """What the probe's journal calls this request."""
-        return f"{self.worker}-{ticket.seq}"
+        return f"{self.worker}-{request.seq}"
 
-    def lands(self, ticket: Ticket) -> float | None:
+    def finish_request(self, request: InFlightRequest) -> float | None:
         """The last byte was read, or the request failed: call this at once. None when it was given up before."""
-        if not self.open.pop(ticket.seq, None):
+        if not self.in_flight.pop(request.seq, None):
             return None
-        self.gauges[ticket.cell].step(-1)
+        self.gauges[request.cell].step(-1)
         return clock()
 
-    def write_down(self, ticket: Ticket, done: float, outcome: "Outcome") -> None:
+    def record_response(self, request: InFlightRequest, done: float, response: "Response") -> None:
         """What came back, once there is time to look at it."""
-        self.samples.write("done", ticket.seq, done, *outcome.words())
+        self.samples.write("done", request.seq, done, *response.to_row())
 
-    def give_up(self, ticket: Ticket) -> None:
+    def abandon(self, request: InFlightRequest) -> None:
         """Nobody waits for this one any longer: from now on it is a lower bound."""
-        if self.open.pop(ticket.seq, None):
-            self.gauges[ticket.cell].step(-1)
-            self.samples.write("given-up", ticket.seq, clock())
+        if self.in_flight.pop(request.seq, None):
+            self.gauges[request.cell].step(-1)
+            self.samples.write("given-up", request.seq, clock())
 
-    def never_sent(self, place: "Place", intended: float, why: str) -> None:
+    def record_unsent(self, sample_key: "SampleKey", intended: float, reason: str) -> None:
         """A planned request could not leave: a row too."""
-        self.samples.write("unsent", next(self.numbers), *place.words(), intended, why)
+        self.samples.write("unsent", next(self.sequence), *sample_key.to_row(), intended, reason)
 
     def mark(self, cell: str, name: str) -> None:
         """Note a moment of a cell - go, open, close, end - with what the counter and the machine's own counters read then."""
         gauge = self.gauges[cell]
-        self.load.write("mark", cell, name, clock(), gauge.in_flight, gauge.read(), *hardship())
+        self.load.write("mark", cell, name, clock(), gauge.in_flight, gauge.read(), *host_counters())
 
-    def expect(self, cell: str, count: int) -> None:
+    def record_planned(self, cell: str, count: int) -> None:
         """How many requests a schedule has, counted apart from those that are sent, so that none can be skipped in silence."""
         self.load.write("mark", cell, "planned", clock(), count, 0.0)
 
@@ -119,7 +119,7 @@ class Recorder:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SampleKey:
     """Where a sample belongs."""
 
     cell: str
@@ -128,21 +128,21 @@ class Place:
     variant: str
     connection: int | None
 
-    def words(self) -> tuple[Any, ...]:
+    def to_row(self) -> tuple[Any, ...]:
         """As the spool writes it."""
         return (self.cell, self.phase, self.route, self.variant, self.connection)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Response:
     """What came back. `moments` are the four of the probe, app_start to app_end; `peer` the port it saw."""
 
     status: int | None
     error: str | None
     bytes: int | None
-    moments: tuple[float | None, ...]
+    timestamps: tuple[float | None, ...]
     peer: int | None
 
-    def words(self) -> tuple[Any, ...]:
+    def to_row(self) -> tuple[Any, ...]:
         """As the spool writes it."""
-        return (self.status, self.error, self.bytes, *self.moments, self.peer)
+        return (self.status, self.error, self.bytes, *self.timestamps, self.peer)

@@ -13,44 +13,53 @@ from typing import Any
 
 import gevent
 
-from results.errors import Exit, Trouble
-from results.schema import Cell, Law, Pool, Scenario, Status
-from results.store import RunFolder, default_root
+from results.errors import AtonceError, ExitCode
+from results.schema import ArrivalDistribution, Cell, ConnectionMode, Scenario, Status
+from results.store import RunWriter, default_root
 from scenarios.generator.cell_run import clock, wait_for
-from scenarios.generator.job import Script
-from scenarios.plans.custom import INNOCENT, LONGEST, PING_RATE, Order, parse_duration, parse_host, parse_rate, parse_route
-from scenarios.system.machine import machine, packages
+from scenarios.generator.job import Job
+from scenarios.plans.custom import (
+    MAX_DURATION,
+    NEIGHBOUR_ROUTES,
+    PING_RATE,
+    RunOptions,
+    parse_duration,
+    parse_host,
+    parse_rate,
+    parse_route,
+)
+from scenarios.system.machine import describe_machine, package_versions
 
 log = logging.getLogger("atonce")
-LEAD = 1.0  # seconds between the start of a test and an open model's first arrival, to open connections
-MARGIN = 0.3  # seconds before Locust's time limit at which arrivals end
-GRACE = 10.0  # seconds that a worker may take to write what it has, after the drain
+_LEAD_TIME = 1.0  # seconds between the start of a test and an open model's first arrival, to open connections
+_END_MARGIN = 0.3  # seconds before Locust's time limit at which arrivals end
+_WRITE_GRACE = 10.0  # seconds that a worker may take to write what it has, after the drain
 
 
-class Owner:
+class StandaloneRun:
     """Owns the runs of a local runner or a master, one per test."""
 
     def __init__(self, environment: Any) -> None:
         self.environment, self.options = environment, environment.parsed_options
-        self.run: RunFolder | None = None
+        self.run: RunWriter | None = None
         self.workers: tuple[str, ...] = ()
-        self.is_held, self.is_interrupted = False, False
+        self.is_stop_sent, self.is_interrupted = False, False
 
-    def order(self, run_time: float | None) -> Order:
+    def run_options(self, run_time: float | None) -> RunOptions:
         """What Locust's options ask for. Raises Trouble for what cannot be read."""
         options = self.options
         host = parse_host(self.environment.host or "127.0.0.1", options.atonce_allow_host)
         if int(options.atonce_cap) < 1:
-            raise Trouble(f"--atonce-cap {options.atonce_cap} lets nothing out: it must be at least 1.", Exit.USAGE)
-        return Order(
+            raise AtonceError(f"--atonce-cap {options.atonce_cap} lets nothing out: it must be at least 1.", ExitCode.USAGE)
+        return RunOptions(
             scenario="",
             routes=(parse_route(options.atonce_route),),
             rates=(parse_rate(options.atonce_rate),),
-            seconds=max(1.0, run_time - LEAD - MARGIN) if run_time else LONGEST,
+            seconds=max(1.0, run_time - _LEAD_TIME - _END_MARGIN) if run_time else MAX_DURATION,
             think=parse_duration(options.atonce_think, least=0.0),
-            law=Law(options.atonce_arrivals),
+            distribution=ArrivalDistribution(options.atonce_arrivals),
             shape=options.atonce_shape,
-            pool=Pool(options.atonce_connections),
+            pool=ConnectionMode(options.atonce_connections),
             cap=int(options.atonce_cap),
             drain=parse_duration(options.atonce_drain, least=0.0),
             prefix=host.path.rstrip("/"),
@@ -58,17 +67,17 @@ class Owner:
 
     def cells(self) -> list[Cell]:
         """One cell per kind of user, all played at once. Nobody knows how long, so the window is whatever it becomes."""
-        order, users = self.order(self.options.run_time), self.environment.runner.target_user_count
-        kinds = {kind.scenario for kind in self.environment.user_classes}
+        run_options, users = self.run_options(self.options.run_time), self.environment.runner.target_user_count
+        kinds = {user_class.scenario for user_class in self.environment.user_classes}
         cells = []
         if Scenario.BURST in kinds:
-            cells += [order.cell(Scenario.BURST, route, users, 1) for route in order.routes]
+            cells += [run_options.base_cell(Scenario.BURST, route, users, 1) for route in run_options.routes]
         if Scenario.CROWD in kinds:
-            cells += [replace(order.crowd(route, users, 1), stagger=0.0) for route in order.routes]
+            cells += [replace(run_options.crowd_cell(route, users, 1), stagger=0.0) for route in run_options.routes]
         if Scenario.STEADY in kinds:
-            cells += [order.steady(route, rate, 1) for route in order.routes for rate in order.rates]
+            cells += [run_options.steady_cell(route, rate, 1) for route in run_options.routes for rate in run_options.rates]
         if Scenario.NEIGHBOURS in kinds:
-            cells += [order.steady(route, PING_RATE, 1) for route in INNOCENT]
+            cells += [run_options.steady_cell(route, PING_RATE, 1) for route in NEIGHBOUR_ROUTES]
         return [replace(cell, window=0.0, longest=0.0) for cell in cells]
 
     def start(self, **_: Any) -> None:
@@ -81,26 +90,26 @@ class Owner:
             parse_host(self.environment.host or "", options.atonce_allow_host)
             cells = self.cells()
             root = Path(options.atonce_out) if options.atonce_out else default_root()
-            self.run = RunFolder.create(root, cells[0].scenario)
-            self.is_held, self.is_interrupted = False, False
-            self.run.open(**self.facts(cells))
-        except (Trouble, OSError) as trouble:
+            self.run = RunWriter.create(root, cells[0].scenario)
+            self.is_stop_sent, self.is_interrupted = False, False
+            self.run.open(**self.run_metadata(cells))
+        except (AtonceError, OSError) as trouble:
             log.error(trouble)  # noqa: TRY400 - a sentence, no traceback
             self.run, options.atonce_script = None, ""
             if not self.environment.web_ui:
-                sys.exit(int(Exit.USAGE))
+                sys.exit(int(ExitCode.USAGE))
             gevent.spawn(runner.stop)  # with Locust's page: mend it there, and start again
             return
-        script = Script(self.run.path, "", options.atonce_seed, tuple(cells), self.workers, clock() + LEAD)
-        options.atonce_script = script.to_json()
+        job = Job(self.run.path, "", options.atonce_seed, tuple(cells), self.workers, clock() + _LEAD_TIME)
+        options.atonce_script = job.to_json()
         for cell in cells:
             if cell.arrivals:
-                most = max(max(piece[1:]) for piece in cell.arrivals.profile)
-                words = "%s is an open model: %s arrivals, %g/s at most, whatever -u and -r say."
-                log.info(words, cell.route, cell.arrivals.law, most)
-        gevent.spawn(self.until_through, self.run)
+                peak_rate = max(max(piece[1:]) for piece in cell.arrivals.profile)
+                message = "%s is an open model: %s arrivals, %g/s at most, whatever -u and -r say."
+                log.info(message, cell.route, cell.arrivals.law, peak_rate)
+        gevent.spawn(self.stop_when_done, self.run)
 
-    def facts(self, cells: list[Cell]) -> dict[str, Any]:
+    def run_metadata(self, cells: list[Cell]) -> dict[str, Any]:
         """What is known of a run before it begins."""
         return {
             "command": "locust",
@@ -111,53 +120,53 @@ class Owner:
             "schedule": "made from seed and plan",
             "loop": "unknown",
             "workers": len(self.workers),
-            "machine": machine(look=False),
-            "packages": packages(),
-            "connections": self.order(None).connections,
+            "machine": describe_machine(measure_load=False),
+            "packages": package_versions(),
+            "connections": self.run_options(None).connections,
         }
 
-    def until_through(self, run: RunFolder) -> None:
+    def stop_when_done(self, run: RunWriter) -> None:
         """When all workers are through by themselves, the test is over."""
-        while self.run is run and not self.all_through():
+        while self.run is run and not self.are_workers_done():
             gevent.sleep(0.2)
         if self.run is run and self.environment.runner.state in {"spawning", "running"}:
             (self.environment.runner.quit if self.options.headless else self.environment.runner.stop)()
 
-    def all_through(self) -> bool:
+    def are_workers_done(self) -> bool:
         """Whether every worker has written all it has, but for those that Locust has lost."""
         clients = getattr(self.environment.runner, "clients", None)
-        alive = [one for one in self.workers if clients is None or (one in clients and clients[one].state != "missing")]
+        alive = [worker for worker in self.workers if clients is None or (worker in clients and clients[worker].state != "missing")]
         lost = len(self.workers) - len(alive)
         return self.run is None or len(list((self.run.path / "samples").glob("*.through"))) >= len(self.workers) - lost
 
-    def everybody_is_here(self, **_: Any) -> None:
+    def on_all_users_spawned(self, **_: Any) -> None:
         """All users are spawned: tell whoever plays, and when a burst leaves."""
-        self.environment.runner.send_message("atonce-go", {"together": clock() + LEAD / 2})
+        self.environment.runner.send_message("atonce-go", {"together": clock() + _LEAD_TIME / 2})
 
-    def hold(self, **_: Any) -> None:
+    def delay_stop(self, **_: Any) -> None:
         """A test stops: keep Locust from killing users until all workers have drained. On a master, tell them first."""
         run = self.run
-        if run and not self.is_held and hasattr(self.environment.runner, "clients"):
-            self.is_held = True
+        if run and not self.is_stop_sent and hasattr(self.environment.runner, "clients"):
+            self.is_stop_sent = True
             self.environment.runner.send_message("atonce-stop")
-            wait_for(self.all_through, parse_duration(self.options.atonce_drain, least=0.0) + GRACE)
-        elif run and self.is_held:
-            wait_for(lambda: self.run is not run or self.all_through(), GRACE)
+            wait_for(self.are_workers_done, parse_duration(self.options.atonce_drain, least=0.0) + _WRITE_GRACE)
+        elif run and self.is_stop_sent:
+            wait_for(lambda: self.run is not run or self.are_workers_done(), _WRITE_GRACE)
 
-    def interrupted(self) -> None:
+    def mark_interrupted(self) -> None:
         """Somebody sent a signal. Where no time limit was set, that is how a test ends; else it was cut short."""
         if self.run:
             self.is_interrupted = bool(self.options.run_time)
-            self.environment.process_exit_code = int(Exit.INTERRUPTED)
+            self.environment.process_exit_code = int(ExitCode.INTERRUPTED)
 
-    def stopped(self, **_: Any) -> None:
+    def on_test_stopped(self, **_: Any) -> None:
         """With Locust's page the process lives on; the run is over all the same."""
         if self.environment.web_ui:
             self.seal()
 
-    def quit(self, **_: Any) -> None:
+    def on_quitting(self, **_: Any) -> None:
         """Locust ends, by a signal perhaps, and then nobody has stopped the test yet."""
-        self.hold()
+        self.delay_stop()
         self.seal()
 
     def seal(self) -> None:
@@ -165,13 +174,13 @@ class Owner:
         run, self.run = self.run, None
         if run is None:
             return
-        through = len(list((run.path / "samples").glob("*.through")))
+        done_count = len(list((run.path / "samples").glob("*.through")))
         status = Status.INTERRUPTED if self.is_interrupted else Status.COMPLETE
-        if through < len(self.workers):
+        if done_count < len(self.workers):
             status, sentence = Status.FAILED, "Not every Locust worker came to its end; what was written until then is kept."
-            run.note(sentence)
+            run.add_warning(sentence)
             log.error(sentence)
-            self.environment.process_exit_code = self.environment.process_exit_code or int(Exit.UNTRUSTED)
+            self.environment.process_exit_code = self.environment.process_exit_code or int(ExitCode.UNTRUSTED)
         try:
             run.close(status)
         except OSError as error:

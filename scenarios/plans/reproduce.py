@@ -5,64 +5,70 @@ Each repeat starts every server anew, and the variants take turns, so that what 
 
 from dataclasses import replace
 
-from results.schema import Arrivals, Cell, Law, Pool, Scenario, Variant, suffix
-from scenarios.plans.lesson import LAB
-from scenarios.plans.model import TOP_RATE, Act, Plan, cell_of, crowd_cell, places, reproduction
+from results.schema import ArrivalDistribution, Arrivals, Cell, ConnectionMode, Scenario, Variant, repeat_suffix
+from scenarios.plans.lesson import LESSON_SESSIONS
+from scenarios.plans.model import GENERATOR_MAX_RATE, Plan, Session, crowd_cell, expected_concurrency, quick_plan, variant_cell
 
-WAIT = 0.1  # seconds of work where nobody says
-UTILIZATION = 0.7  # of the capacity that a variant should have: a queue, and far from overload
-FREE_RATE = 50.0  # requests per second where nothing limits
-OPEN = 30.0  # seconds of an open model's window
-SETTLED = 62  # arrivals until its queue has forgotten the empty start: five correlation lengths at that utilization
-LOOPS = ("asyncio", "uvloop")
-FROZEN = 0.05  # seconds that the frozen route blocks, and its users; science: T10
-FROZEN_USERS = 50
-FROZEN_WINDOW = 17.0  # seven rounds of all users
+_DEFAULT_WAIT = 0.1  # seconds of work where nobody says
+_UTILIZATION = 0.7  # of the capacity that a variant should have: a queue, and far from overload
+_UNLIMITED_RATE = 50.0  # requests per second where nothing limits
+_OPEN_WINDOW = 30.0  # seconds of an open model's window
+_SETTLING_ARRIVALS = 62  # arrivals until its queue has forgotten the empty start: five correlation lengths at that utilization
+_LOOPS = ("asyncio", "uvloop")
+_FROZEN_WAIT = 0.05  # seconds that the frozen route blocks, and its users; science: T10
+_FROZEN_USERS = 50
+_FROZEN_WINDOW = 17.0  # seven rounds of all users
 
 
-def extended(plan: Plan, repeat: int, *, full: bool) -> Plan:
+def expand_plan(plan: Plan, repeat: int, *, full: bool) -> Plan:
     """The quick plan, made full, and played `repeat` times."""
-    acts = plan.acts
+    sessions = plan.sessions
     if full:
-        acts = tuple(replace(act, cells=(*act.cells, open_cell(act))) for act in acts)
-        acts += LAB + tuple(frozen(loop, cold=cold) for loop in LOOPS for cold in (False, True))
-    return replace(plan, acts=tuple(again(act, number) for number in range(1, repeat + 1) for act in acts))
+        sessions = tuple(replace(session, cells=(*session.cells, _open_loop_cell(session))) for session in sessions)
+        sessions += LESSON_SESSIONS + tuple(_frozen_session(loop, cold=cold) for loop in _LOOPS for cold in (False, True))
+    return replace(
+        plan, sessions=tuple(_repeat_session(session, number) for number in range(1, repeat + 1) for session in sessions)
+    )
 
 
-def chosen(needs: set[str]) -> Plan:
+def plan_for_claims(needs: set[str]) -> Plan:
     """As much of the full plan as some claims need: beginnings of cells' names, `asked/<act>` for questions."""
-    plan, acts = extended(reproduction(WAIT), 1, full=True), list[Act]()
-    for act in plan.acts:
-        top = max((cell.users for cell in act.cells if cell.scenario is Scenario.CROWD), default=0)
-        between = range(0) if act.variant == Variant.SYNC else range(2, top)  # for the charts, but where a pool has room for it
-        kept = [one for one in act.cells if one.scenario is not Scenario.CROWD or one.users not in between]
-        cells = tuple(one for one in kept if any(one.name.startswith(need) for need in needs))
-        if cells or (act.asks and f"asked/{act.name}" in needs):
-            acts.append(replace(act, cells=cells))
-    return replace(plan, acts=tuple(acts))
+    plan, sessions = expand_plan(quick_plan(_DEFAULT_WAIT), 1, full=True), list[Session]()
+    for session in plan.sessions:
+        top = max((cell.users for cell in session.cells if cell.scenario is Scenario.CROWD), default=0)
+        between = range(0) if session.variant == Variant.SYNC else range(2, top)  # for the charts, but where a pool has room for it
+        candidates = [
+            candidate for candidate in session.cells if candidate.scenario is not Scenario.CROWD or candidate.users not in between
+        ]
+        cells = tuple(candidate for candidate in candidates if any(candidate.name.startswith(need) for need in needs))
+        if cells or (session.extra_requests and f"asked/{session.name}" in needs):
+            sessions.append(replace(session, cells=cells))
+    return replace(plan, sessions=tuple(sessions))
 
 
-def again(act: Act, number: int) -> Act:
+def _repeat_session(session: Session, number: int) -> Session:
     """Repeat `number` of an act, with a server and cells of its own."""
-    after = suffix(number)
-    cells = (replace(one, name=one.name + after, repeat=number, on=one.on and one.on + after) for one in act.cells)
-    return replace(act, repeat=number, cells=tuple(cells))
+    after = repeat_suffix(number)
+    cells = (replace(cell, name=cell.name + after, repeat=number, on=cell.on and cell.on + after) for cell in session.cells)
+    return replace(session, repeat=number, cells=tuple(cells))
 
 
-def open_cell(act: Act) -> Cell:
+def _open_loop_cell(session: Session) -> Cell:
     """Poisson arrivals at seven tenths of what the variant should bear; the queue settles before the window."""
-    bears = places(act.variant) / act.seconds
-    rate = float(f"{min(UTILIZATION * bears, TOP_RATE / 2):.3g}") if bears < TOP_RATE else FREE_RATE
-    warm_up = max(2.0, SETTLED / rate)
-    profile = ((warm_up + OPEN, rate, rate),)
-    arrivals = Arrivals(law=Law.POISSON, profile=profile, pool=Pool.WARM, warm=int(rate) + 32, cap=900)
-    cell = cell_of(Scenario.STEADY, act.variant, act.seconds, 0)
-    name = f"{Scenario.STEADY}/{act.variant}/{rate:g}"
-    return replace(cell, name=name, warm_up=warm_up, window=OPEN, drain=10.0 + 10 * act.seconds, arrivals=arrivals)
+    capacity = expected_concurrency(session.variant) / session.seconds
+    rate = (
+        float(f"{min(_UTILIZATION * capacity, GENERATOR_MAX_RATE / 2):.3g}") if capacity < GENERATOR_MAX_RATE else _UNLIMITED_RATE
+    )
+    warm_up = max(2.0, _SETTLING_ARRIVALS / rate)
+    profile = ((warm_up + _OPEN_WINDOW, rate, rate),)
+    arrivals = Arrivals(law=ArrivalDistribution.POISSON, profile=profile, pool=ConnectionMode.WARM, warm=int(rate) + 32, cap=900)
+    cell = variant_cell(Scenario.STEADY, session.variant, session.seconds, 0)
+    name = f"{Scenario.STEADY}/{session.variant}/{rate:g}"
+    return replace(cell, name=name, warm_up=warm_up, window=_OPEN_WINDOW, drain=10.0 + 10 * session.seconds, arrivals=arrivals)
 
 
-def frozen(loop: str, *, cold: bool) -> Act:
+def _frozen_session(loop: str, *, cold: bool) -> Session:
     """The broken route on one loop: alone, then a crowd whose connections are opened before the load, or by its first requests."""
-    variant = f"{Variant.BROKEN_ASYNC} {loop} {Pool.COLD if cold else Pool.WARM}"
-    crowd = replace(crowd_cell(variant, FROZEN, FROZEN_USERS, top=False), window=FROZEN_WINDOW, cold=cold)
-    return Act(variant, FROZEN, (crowd_cell(variant, FROZEN, 1, top=False), crowd), loop=loop)
+    variant = f"{Variant.BROKEN_ASYNC} {loop} {ConnectionMode.COLD if cold else ConnectionMode.WARM}"
+    crowd = replace(crowd_cell(variant, _FROZEN_WAIT, _FROZEN_USERS, top=False), window=_FROZEN_WINDOW, cold=cold)
+    return Session(variant, _FROZEN_WAIT, (crowd_cell(variant, _FROZEN_WAIT, 1, top=False), crowd), loop=loop)

@@ -11,120 +11,122 @@ from typing import Any
 
 import httpx
 
-from results.errors import Exit, Trouble
+from results.errors import AtonceError, ExitCode
 from results.schema import Cell, Scenario
-from scenarios.generator.job import COMMON
-from scenarios.system.tls import DEFAULT_TRUST, Trust, why_untrusted
+from scenarios.generator.job import COMMON_HEADERS
+from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust, certificate_advice
 
-ABSENT = {501, 503}  # how the bundled app says that a part of it is not installed, or not to be had
-FEW = 12  # routes that a sentence can name
-LONGEST_ANSWER = 4000  # characters of an answer that are kept
+_PART_MISSING_STATUSES = {501, 503}  # how the bundled app says that a part of it is not installed, or not to be had
+_MAX_NAMED_ROUTES = 12  # routes that a sentence can name
+_MAX_ANSWER_CHARS = 4000  # characters of an answer that are kept
 TIMEOUT = 10.0  # seconds for one polite request: twice the longest wait; an interruption is heard only after it
 
 
-def open_client(url: str, trust: Trust, patience: float, **more: Any) -> httpx.Client:
+def open_http_client(url: str, trust: TlsTrust, timeout: float, **more: Any) -> httpx.Client:
     """A client for polite requests. Between us and the target stands no proxy, whatever the environment names."""
-    verify = trust.context() if url.startswith("https:") else False  # a context is 20 ms of certificates
-    return httpx.Client(base_url=url, headers=COMMON, timeout=patience, trust_env=False, verify=verify, **more)
+    verify = trust.ssl_context() if url.startswith("https:") else False  # a context is 20 ms of certificates
+    return httpx.Client(base_url=url, headers=COMMON_HEADERS, timeout=timeout, trust_env=False, verify=verify, **more)
 
 
-def fetch(client: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
+def fetch_response(client: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
     """One request and its whole answer; one without end is a time-out too, though pieces come."""
-    began, patience = time.perf_counter(), client.timeout.read or TIMEOUT
+    began, timeout = time.perf_counter(), client.timeout.read or TIMEOUT
     with client.stream(method, path, **more) as answer:
         body = bytearray()
         for piece in answer.iter_bytes():
             body += piece
-            if time.perf_counter() - began > patience:
+            if time.perf_counter() - began > timeout:
                 raise httpx.ReadTimeout("its answer has no end", request=answer.request)
-        kept = {name: answer.headers[name] for name in ("content-type",) if name in answer.headers}
-        return httpx.Response(answer.status_code, headers=kept, content=bytes(body), request=answer.request)
+        headers = {name: answer.headers[name] for name in ("content-type",) if name in answer.headers}
+        return httpx.Response(answer.status_code, headers=headers, content=bytes(body), request=answer.request)
 
 
-class Absent(Exception):  # noqa: N818 - not an error: this part is not measured
+class PartMissing(Exception):  # noqa: N818 - not an error: this part is not measured
     """Raised with the target's own words when it lacks a part."""
 
 
-def ask(base_url: str, paths: Iterable[str], trust: Trust) -> dict[str, dict[str, Any]]:
+def collect_answers(base_url: str, paths: Iterable[str], trust: TlsTrust) -> dict[str, dict[str, Any]]:
     """Ask the bundled app some questions, one after another; status and body of each answer. Raises Absent, or Trouble."""
     answers = {}
-    apart = httpx.Limits(max_keepalive_connections=0)  # uvicorn closes the connection on which the app raised an error
-    with open_client(base_url, trust, TIMEOUT, limits=apart) as client:
+    limits = httpx.Limits(max_keepalive_connections=0)  # uvicorn closes the connection on which the app raised an error
+    with open_http_client(base_url, trust, TIMEOUT, limits=limits) as client:
         for path in paths:
             try:
-                answer = fetch(client, "GET", path)
+                answer = fetch_response(client, "GET", path)
             except httpx.HTTPError as error:
                 sentence = f"GET {path} at {base_url} did not answer ({type(error).__name__}). What was measured is kept."
-                raise Trouble(sentence, Exit.TARGET) from error
-            must_be_there(answer)
-            answers[path] = {"status": answer.status_code, "body": answer.text[:LONGEST_ANSWER]}
+                raise AtonceError(sentence, ExitCode.TARGET) from error
+            _raise_if_part_missing(answer)
+            answers[path] = {"status": answer.status_code, "body": answer.text[:_MAX_ANSWER_CHARS]}
     return answers
 
 
-def must_be_there(answer: httpx.Response) -> None:
+def _raise_if_part_missing(answer: httpx.Response) -> None:
     """Raises Absent when the app says that this part of it is not installed, or cannot be had."""
-    if answer.status_code in ABSENT and answer.headers.get("content-type") == "application/json":
-        raise Absent(str(answer.json()["detail"]))
+    if answer.status_code in _PART_MISSING_STATUSES and answer.headers.get("content-type") == "application/json":
+        raise PartMissing(str(answer.json()["detail"]))
 
 
-def verify(base_url: str, cells: Iterable[Cell], alike: str | None, trust: Trust = DEFAULT_TRUST) -> str:
+def verify_routes(base_url: str, cells: Iterable[Cell], expected_answer: str | None, trust: TlsTrust = DEFAULT_TLS_TRUST) -> str:
     """Ask each route of the cells once; give the body that the variant answered, if it is known what to expect.
 
     `alike` is what the other variants answered to the same question. Raises Trouble with the first fault found, and Absent
     when the bundled app lacks a part.
     """
     answer = ""
-    with open_client(base_url, trust, TIMEOUT) as client:
+    with open_http_client(base_url, trust, TIMEOUT) as client:
         for cell in cells:
             if cell.users or cell.arrivals:
-                told = prove(client, cell.route, cell.path, cell.expects)
-                answer = answer if cell.scenario is Scenario.FLOOR else told
+                body = check_route(client, cell.route, cell.path, cell.expects)
+                answer = answer if cell.scenario is Scenario.FLOOR else body
             for ping in cell.neighbours:
-                prove(client, ping.route, ping.path, ping.expects)
-    if alike is not None and answer != alike:
-        sentence = f"The variants do not answer alike: {answer!r} here, {alike!r} before; nothing fair can be compared."
-        raise Trouble(sentence, Exit.TARGET)
+                check_route(client, ping.route, ping.path, ping.expects)
+    if expected_answer is not None and answer != expected_answer:
+        sentence = f"The variants do not answer alike: {answer!r} here, {expected_answer!r} before; nothing fair can be compared."
+        raise AtonceError(sentence, ExitCode.TARGET)
     return answer
 
 
-def prove(client: httpx.Client, route: str, path: str, expects: str) -> str:
+def check_route(client: httpx.Client, route: str, path: str, expects: str) -> str:
     """One route, once: status 200 and the expected body. A wait that ends too early is a wrong answer as well."""
     began = time.perf_counter()
     try:
-        answer = fetch(client, route.partition(" ")[0], path)
+        answer = fetch_response(client, route.partition(" ")[0], path)
     except httpx.HTTPError as error:
-        why = why_untrusted(error) or f"{type(error).__name__}; nothing was loaded."
+        why = certificate_advice(error) or f"{type(error).__name__}; nothing was loaded."
         sentence = f"{route} at {client.base_url} did not answer one polite request: {why}"
-        raise Trouble(sentence, Exit.TARGET) from error
+        raise AtonceError(sentence, ExitCode.TARGET) from error
     took = time.perf_counter() - began
     if expects:  # our own app
-        must_be_there(answer)
+        _raise_if_part_missing(answer)
     if not answer.is_success or (expects and answer.text != expects):
         body = f", body {answer.text[:80]!r}, expected {expects!r}" if expects else ""  # a stranger's body is not ours to show
         sentence = f"{route} answers wrongly before any load: status {answer.status_code}{body}; nothing was loaded."
-        raise Trouble(sentence, Exit.TARGET)
-    wanted = float(httpx.URL(path).params.get("seconds", 0)) if expects else 0.0
-    if took < wanted:
-        raise Trouble(f"{route} says it waited {wanted:g} s and answered after {took:.3f} s; nothing was loaded.", Exit.TARGET)
+        raise AtonceError(sentence, ExitCode.TARGET)
+    stated_wait = float(httpx.URL(path).params.get("seconds", 0)) if expects else 0.0
+    if took < stated_wait:
+        raise AtonceError(
+            f"{route} says it waited {stated_wait:g} s and answered after {took:.3f} s; nothing was loaded.", ExitCode.TARGET
+        )
     return answer.text
 
 
-def still_there(base_url: str, cell: str) -> None:
+def check_target_alive(base_url: str, cell: str) -> None:
     """A target that we did not start cannot be watched; but when it died under the load, nobody listens any more."""
     url = httpx.URL(base_url)
     try:
         socket.create_connection((url.host, url.port or {"http": 80, "https": 443}[url.scheme]), TIMEOUT).close()
     except OSError as error:
         sentence = f"The target is gone: nobody listens at {base_url} since {cell} or before. What was measured is kept."
-        raise Trouble(sentence, Exit.TARGET) from error
+        raise AtonceError(sentence, ExitCode.TARGET) from error
 
 
-def routes_of(base_url: str, trust: Trust) -> list[str]:
+def list_openapi_routes(base_url: str, trust: TlsTrust) -> list[str]:
     """The first few GET routes that a host describes in its OpenAPI document; none when it has none to read."""
     try:
-        with open_client(base_url, trust, TIMEOUT) as client:
-            paths = fetch(client, "GET", "/openapi.json").json()["paths"]
-        found = [f"GET {path}" for path, methods in paths.items() if "get" in methods and "{" not in path]
+        with open_http_client(base_url, trust, TIMEOUT) as client:
+            paths = fetch_response(client, "GET", "/openapi.json").json()["paths"]
+        routes = [f"GET {path}" for path, methods in paths.items() if "get" in methods and "{" not in path]
     except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
         return []
-    return [route for route in found if route.isprintable()][:FEW]
+    return [route for route in routes if route.isprintable()][:_MAX_NAMED_ROUTES]

@@ -20,28 +20,28 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from results.errors import Exit, Trouble
+from results.errors import AtonceError, ExitCode
 from results.schema import Status
-from results.store import RunFolder
-from scenarios.generator.job import Script
-from scenarios.plans.model import START_UP, Act, Plan
-from scenarios.runner.preflight import Absent, ask, still_there, verify
-from scenarios.runner.supervise import Tell, progress, wait_until_ready, watch
-from scenarios.system.child_process import ROOMS, Core, child_env, servant
-from scenarios.system.interrupt import Interruption, interruptible
-from scenarios.system.machine import all_cores, cores, cpu_count_env, machine, packages
-from scenarios.system.private_log import Log
-from scenarios.system.tls import DEFAULT_TRUST, Trust
+from results.store import RunWriter
+from scenarios.generator.job import Job
+from scenarios.plans.model import STARTUP_TIME, Plan, Session
+from scenarios.runner.preflight import PartMissing, check_target_alive, collect_answers, verify_routes
+from scenarios.runner.supervise import ProgressCallback, session_progress, supervise_locust, wait_until_ready
+from scenarios.system.child_process import PACKAGE_ROOT, CoreSet, child_env, supervised_process
+from scenarios.system.interrupt import StopRequest, handle_stop_signals
+from scenarios.system.machine import all_cores, cpu_count_env, describe_machine, package_versions, pinned_cores
+from scenarios.system.private_log import RunLog
+from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
-READY_PATH = "/noop/async"  # what is asked until the app answers: it costs next to nothing
-Pair = tuple[Core, Core]  # where the app runs, and where Locust does
+_READY_PATH = "/noop/async"  # what is asked until the app answers: it costs next to nothing
+_CorePair = tuple[CoreSet, CoreSet]  # where the app runs, and where Locust does
 LOCUSTFILES = ("burst.py", "crowd.py", "steady.py", "neighbours.py")
 
 
-class Audience(Protocol):
+class ProgressListener(Protocol):
     """Whoever watches the run: told what is being measured, and how many seconds of the plan are done."""
 
-    def tell(self, step: str, seconds_done: float) -> None:
+    def on_progress(self, step: str, seconds_done: float) -> None:
         """Called some ten times a second."""
 
 
@@ -57,57 +57,59 @@ class Settings:
     scenario: str | None = None
     probe: bool = True  # whether the bundled app carries its probe
     claims: Sequence[str] = ()  # ids of the claims that the run is about; none: all that its plan can answer
-    trust: Trust = DEFAULT_TRUST
+    trust: TlsTrust = DEFAULT_TLS_TRUST
     connections: str = "opened before the load, one per user, kept alive; the neighbours on their own"
 
 
-def drive(plan: Plan, settings: Settings, run: RunFolder, audience: Audience) -> None:
+def execute_plan(plan: Plan, settings: Settings, run: RunWriter, listener: ProgressListener) -> None:
     """Play all acts. The run is sealed however this ends; then trouble, if any, goes on to the front door."""
-    with interruptible() as interruption:
-        play_all(plan, settings, run, interruption, audience)
+    with handle_stop_signals() as interruption:
+        _run_sessions(plan, settings, run, interruption, listener)
 
 
-def play_all(plan: Plan, settings: Settings, run: RunFolder, interruption: Interruption, audience: Audience) -> None:
+def _run_sessions(plan: Plan, settings: Settings, run: RunWriter, interruption: StopRequest, listener: ProgressListener) -> None:
     """Open the run, play act after act, seal it."""
-    pinned, everywhere = cores(), all_cores()  # asked once: whoever stays on one core is told of that one only
+    pinned, everywhere = pinned_cores(), all_cores()  # asked once: whoever stays on one core is told of that one only
     settings = replace(settings, server_env={**cpu_count_env(), **settings.server_env})
-    status, done, acts = Status.FAILED, 0.0, list(plan.acts)
-    following = plan.then(run) if plan.then else iter(())
+    status, done, sessions = Status.FAILED, 0.0, list(plan.sessions)
+    follow_ups = plan.follow_up(run) if plan.follow_up else iter(())
     answers: dict[float, str] = {}  # by the seconds that were asked for: variants of the same work must answer alike
     try:
-        run.open(**facts(plan, settings))
-        with staying_on(pinned[1]):
-            while acts:
-                act = acts.pop(0)
-                tell = partial(tell_from, audience, done)
-                chosen = replace(settings, app=act.app) if act.app else settings
-                known = answers.get(act.seconds) if act.seconds and not act.lab else None  # the lab's cells say what they expect
-                where = pinned if act.pinned else (everywhere, pinned[1])
+        run.open(**_run_metadata(plan, settings))
+        with pin_to_core(pinned[1]):
+            while sessions:
+                session = sessions.pop(0)
+                on_progress = partial(_report_progress, listener, done)
+                session_settings = replace(settings, app=session.app) if session.app else settings
+                expected_answer = (
+                    answers.get(session.seconds) if session.seconds and not session.has_lesson_routes else None
+                )  # the lab's cells say what they expect
+                core_pair = pinned if session.is_pinned else (everywhere, pinned[1])
                 try:
-                    answer = play(act, chosen, run, where, interruption, tell, known)
-                    answers.update({} if act.lab else {act.seconds: answer})
-                except Absent as absent:
-                    run.skip(act.name, str(absent), [cell.name for cell in act.cells])
-                done += START_UP + act.estimate()
-                if not acts and not interruption.asked:
-                    acts = list(itertools.islice(following, 1))
-                    run.extend_plan([cell.to_dict() for one in acts for cell in one.cells])
+                    answer = _run_session(session, session_settings, run, core_pair, interruption, on_progress, expected_answer)
+                    answers.update({} if session.has_lesson_routes else {session.seconds: answer})
+                except PartMissing as missing:
+                    run.skip_session(session.name, str(missing), [cell.name for cell in session.cells])
+                done += STARTUP_TIME + session.estimate()
+                if not sessions and not interruption.is_requested:
+                    sessions = list(itertools.islice(follow_ups, 1))
+                    run.extend_plan([cell.to_dict() for follow_up in sessions for cell in follow_up.cells])
         status = Status.COMPLETE
-    except Trouble as trouble:
-        if plan.then and not any(cell["arrivals"] for cell in run.facts["plan"]["cells"]):
-            run.note("The rates that follow from the capacity were never begun.")
-        status = Status.INTERRUPTED if trouble.code is Exit.INTERRUPTED else Status.FAILED
-        run.note(trouble.sentence)
+    except AtonceError as trouble:
+        if plan.follow_up and not any(cell["arrivals"] for cell in run.metadata["plan"]["cells"]):
+            run.add_warning("The rates that follow from the capacity were never begun.")
+        status = Status.INTERRUPTED if trouble.code is ExitCode.INTERRUPTED else Status.FAILED
+        run.add_warning(trouble.sentence)
         raise
     except OSError as error:
-        raise unwritable(run, error) from error
+        raise disk_error(run, error) from error
     finally:
-        close(run, status)
+        close_run(run, status)
 
 
-def facts(plan: Plan, settings: Settings) -> dict[str, Any]:
+def _run_metadata(plan: Plan, settings: Settings) -> dict[str, Any]:
     """What is known of a run before it begins."""
-    app_core, locust_core = cores()
+    app_core, locust_core = pinned_cores()
     cells = [cell.to_dict() for cell in plan.cells]
     claims = {"claims": settings.claims} if settings.claims else {}
     more = {"scenario": settings.scenario, "host": settings.host} if settings.host else {"probe": settings.probe}
@@ -115,101 +117,118 @@ def facts(plan: Plan, settings: Settings) -> dict[str, Any]:
         **claims,
         **more,
         "seed": settings.seed,
-        "acts": [act.name for act in plan.acts],
-        "asks": {act.name: act.asks for act in plan.acts if act.asks},
-        "unpinned": [act.name for act in plan.acts if not act.pinned],
+        "acts": [session.name for session in plan.sessions],
+        "asks": {session.name: session.extra_requests for session in plan.sessions if session.extra_requests},
+        "unpinned": [session.name for session in plan.sessions if not session.is_pinned],
         "skipped": {},
         "plan": {"seconds": plan.seconds or None, "notes": plan.notes, "cells": cells},
         "schedule": hashlib.sha256(json.dumps([settings.seed, cells]).encode()).hexdigest(),
         "loop": settings.loop,
-        "loops": {act.name: act.loop for act in plan.acts if act.loop},  # where it was another one on purpose
+        "loops": {session.name: session.loop for session in plan.sessions if session.loop},  # where it was another one on purpose
         "workers": 1,
-        "machine": {**machine(), "app_core": None if settings.host else app_core, "locust_core": locust_core},
-        "packages": packages(),
+        "machine": {**describe_machine(), "app_core": None if settings.host else app_core, "locust_core": locust_core},
+        "packages": package_versions(),
         "connections": settings.connections,
     }
 
 
-def close(run: RunFolder, status: Status) -> None:
+def close_run(run: RunWriter, status: Status) -> None:
     """Seal the run. On a full disk it stays as it lies: the spools are evidence as well."""
     try:
         run.close(status)
     except OSError as error:
-        raise unwritable(run, error) from error
+        raise disk_error(run, error) from error
 
 
-def unwritable(run: RunFolder, error: OSError) -> Trouble:
+def disk_error(run: RunWriter, error: OSError) -> AtonceError:
     """The sentence for a disk that takes no more."""
     why = error.strerror or str(error)
     sentence = f"The run cannot be written any further ({why}); what fitted is kept in {run.path}. Make room, then: atonce report {run.path}"
-    return Trouble(sentence, Exit.UNTRUSTED)
+    return AtonceError(sentence, ExitCode.UNTRUSTED)
 
 
-def tell_from(audience: Audience, done: float, step: str, seconds: float) -> None:
+def _report_progress(listener: ProgressListener, done: float, step: str, seconds: float) -> None:
     """Tell how far an act has come, after `done` seconds of earlier acts."""
-    audience.tell(step, done + seconds)
+    listener.on_progress(step, done + seconds)
 
 
-def play(  # noqa: PLR0913, PLR0917 - what an act needs
-    act: Act, settings: Settings, run: RunFolder, pinned: Pair, interruption: Interruption, tell: Tell, alike: str | None
+def _run_session(  # noqa: PLR0913, PLR0917 - what an act needs
+    session: Session,
+    settings: Settings,
+    run: RunWriter,
+    core_pair: _CorePair,
+    interruption: StopRequest,
+    on_progress: ProgressCallback,
+    expected_answer: str | None,
 ) -> str:
     """One act: a fresh server, unless the target is somebody else's, and one Locust process. Gives the answer before load."""
-    app_core, locust_core = pinned
-    log, url, app = Log.from_here(run.path / "log.txt"), settings.host, None
+    app_core, locust_core = core_pair
+    log, url, app = RunLog.from_here(run.path / "log.txt"), settings.host, None
     quiet: dict[str, Any] = {"folder": run.path, "stdin": subprocess.DEVNULL, "stdout": None}
     pipes: dict[str, Any] = {"folder": run.path, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with contextlib.ExitStack() as servants:
+    with contextlib.ExitStack() as processes:
         if url is None:
-            port = free_port()
+            port = find_free_port()
             url = f"http://127.0.0.1:{port}"
-            tell(f"starting the app for {act.name}", 0.0)
-            command, env = server_command(settings, port, act), server_env(settings, run.path, act)
-            app = servants.enter_context(servant(command, env=env, core=app_core, **quiet))
+            on_progress(f"starting the app for {session.name}", 0.0)
+            command, env = _server_command(settings, port, session), _server_env(settings, run.path, session)
+            app = processes.enter_context(supervised_process(command, env=env, core=app_core, **quiet))
         locust = None
-        if act.cells:
-            locust = servants.enter_context(servant(locust_of(act, url), env=locust_env(run.path), core=locust_core, **pipes))
+        if session.cells:
+            locust = processes.enter_context(
+                supervised_process(_session_locust_command(session, url), env=locust_env(run.path), core=locust_core, **pipes)
+            )
         if app:
-            wait_until_ready(app, url, READY_PATH, log, interruption.check)
-        answer = verify(url, act.cells, alike if app else None, settings.trust)  # a stranger may answer as it likes
-        asked = [ask(url, act.asks, settings.trust)]
-        interruption.check()
+            wait_until_ready(app, url, _READY_PATH, log, interruption.raise_if_requested)
+        answer = verify_routes(
+            url, session.cells, expected_answer if app else None, settings.trust
+        )  # a stranger may answer as it likes
+        answers = [collect_answers(url, session.extra_requests, settings.trust)]
+        interruption.raise_if_requested()
         if locust:
-            script = Script(run.path, act.name, settings.seed, act.cells, trust=settings.trust)
-            watch(app, locust, iter([script]), lambda cell, seconds: tell(*progress(act, cell, seconds)), log, interruption.check)
-            asked.append(ask(url, act.asks, settings.trust))
+            job = Job(run.path, session.name, settings.seed, session.cells, trust=settings.trust)
+            supervise_locust(
+                app,
+                locust,
+                iter([job]),
+                lambda cell, seconds: on_progress(*session_progress(session, cell, seconds)),
+                log,
+                interruption.raise_if_requested,
+            )
+            answers.append(collect_answers(url, session.extra_requests, settings.trust))
         if app is None:
-            still_there(url, act.cells[-1].name)
-    if act.asks:
-        run.told(act.name, asked, "" if locust else log.warnings())
+            check_target_alive(url, session.cells[-1].name)
+    if session.extra_requests:
+        run.add_answers(session.name, answers, "" if locust else log.warnings())
     return answer
 
 
-def server_command(settings: Settings, port: int, act: Act) -> list[str]:
+def _server_command(settings: Settings, port: int, session: Session) -> list[str]:
     """Plain uvicorn, as anybody would start it; connections are kept alive for longer than any cell lasts."""
-    flags = f"--host 127.0.0.1 --port {port} --loop {act.loop or settings.loop} --no-access-log --log-level warning"
-    rooms = ["--timeout-keep-alive", "300", "--app-dir", str(ROOMS)]
+    flags = f"--host 127.0.0.1 --port {port} --loop {session.loop or settings.loop} --no-access-log --log-level warning"
+    rooms = ["--timeout-keep-alive", "300", "--app-dir", str(PACKAGE_ROOT)]
     return [sys.executable, "-m", "uvicorn", settings.app, *flags.split(), *rooms]
 
 
-def server_env(settings: Settings, folder: Path, act: Act) -> dict[str, str]:
+def _server_env(settings: Settings, folder: Path, session: Session) -> dict[str, str]:
     """The app's environment: the rooms on its path, and where its probe writes."""
     (folder / "probe").mkdir(exist_ok=True)
-    probe = {"ATONCE_TARGET_PROBE": str(int(settings.probe)), "ATONCE_PROBE": str(folder / "probe" / act.name)}
-    return {**child_env(), **probe, "ATONCE_TARGET_LAB": str(int(act.lab)), **settings.server_env}
+    probe = {"ATONCE_TARGET_PROBE": str(int(settings.probe)), "ATONCE_PROBE": str(folder / "probe" / session.name)}
+    return {**child_env(), **probe, "ATONCE_TARGET_LAB": str(int(session.has_lesson_routes)), **settings.server_env}
 
 
-def locust_of(act: Act, url: str) -> list[str]:
+def _session_locust_command(session: Session, url: str) -> list[str]:
     """Locust for an act: each kind of user in exactly the number the cells need, a time limit far beyond the plan."""
-    cast = sum(Script(Path(), "", 0, act.cells).cast().values())
+    user_count = sum(Job(Path(), "", 0, session.cells).user_counts().values())
     return locust_command(
-        cast, int(60 + 3 * sum(max(cell.warm_up + cell.window, 2 * cell.longest) + cell.drain for cell in act.cells)), url
+        user_count, int(60 + 3 * sum(max(cell.warm_up + cell.window, 2 * cell.longest) + cell.drain for cell in session.cells)), url
     )
 
 
-def locust_command(cast: int, limit: int, url: str) -> list[str]:
+def locust_command(user_count: int, limit: int, url: str) -> list[str]:
     """Real Locust, headless, with all scenario files. The time limit is a dead man's switch."""
-    files = ",".join(str(ROOMS / "scenarios" / name) for name in LOCUSTFILES)
-    flags = f"--headless -u {cast} -r {cast} -t {limit} --only-summary --loglevel WARNING --atonce-plan -"
+    files = ",".join(str(PACKAGE_ROOT / "scenarios" / name) for name in LOCUSTFILES)
+    flags = f"--headless -u {user_count} -r {user_count} -t {limit} --only-summary --loglevel WARNING --atonce-plan -"
     return [sys.executable, "-m", "locust", "-f", files, "--host", url, *flags.split()]
 
 
@@ -222,7 +241,7 @@ def locust_env(folder: Path) -> dict[str, str]:
     return {**ours, "HOME": str(folder), "PYTHONUSERBASE": site.getuserbase()}
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """A port nobody listens on right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -231,14 +250,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def staying_on(core: int | None) -> Iterator[None]:
+def pin_to_core(core: int | None) -> Iterator[None]:
     """Keep this process off the app's core for the length of the block."""
     if core is None:
         yield
         return
-    before = os.sched_getaffinity(0)
+    previous_cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        os.sched_setaffinity(0, previous_cores)

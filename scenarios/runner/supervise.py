@@ -11,119 +11,128 @@ from collections.abc import Callable, Iterator
 
 import httpx
 
-from results.errors import Exit, Trouble
+from results.errors import AtonceError, ExitCode
 from results.schema import Cell, Scenario
-from scenarios.generator.job import DISK_FULL, Script
-from scenarios.plans.model import START_UP, Act, duration
-from scenarios.runner.locust_process import POLL, LocustProcess
-from scenarios.runner.preflight import fetch, open_client
-from scenarios.system.private_log import Log
-from scenarios.system.tls import DEFAULT_TRUST, Trust, why_untrusted
+from scenarios.generator.job import DISK_FULL_EXIT, Job
+from scenarios.plans.model import STARTUP_TIME, Session, cell_duration
+from scenarios.runner.locust_process import POLL_INTERVAL, LocustProcess
+from scenarios.runner.preflight import fetch_response, open_http_client
+from scenarios.system.private_log import RunLog
+from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust, certificate_advice
 
-READY_WITHIN = 30.0  # seconds for an app to answer its first request, unless it is known to load a model first
+_READY_TIMEOUT = 30.0  # seconds for an app to answer its first request, unless it is known to load a model first
 
-Tell = Callable[[str, float], None]  # what is being done, and how many planned seconds of the act are over
-Check = Callable[[], None]  # raises Trouble when somebody asked us to stop
+ProgressCallback = Callable[[str, float], None]  # what is being done, and how many planned seconds of the act are over
+InterruptCheck = Callable[[], None]  # raises Trouble when somebody asked us to stop
 
 
 def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, where it answers, and who listens
     app: subprocess.Popen[str],
     url: str,
     path: str,
-    log: Log,
-    check: Check,
-    within: float = READY_WITHIN,
-    trust: Trust = DEFAULT_TRUST,
+    log: RunLog,
+    check: InterruptCheck,
+    timeout: float = _READY_TIMEOUT,
+    trust: TlsTrust = DEFAULT_TLS_TRUST,
 ) -> None:
     """Ask until the app answers anything at all. Raises Trouble when it dies, takes too long, or nobody wants it any more."""
-    deadline = time.perf_counter() + within
-    with open_client(url, trust, 5) as client:
+    deadline = time.perf_counter() + timeout
+    with open_http_client(url, trust, 5) as client:
         while True:
             check()
-            answered = False
+            has_answered = False
             try:
-                answered = bool(fetch(client, "GET", path).status_code)
+                has_answered = bool(fetch_response(client, "GET", path).status_code)
             except httpx.TransportError as error:
-                if why := why_untrusted(error):
-                    raise Trouble(f"{url} answers, but {why}", Exit.USAGE) from error
+                if why := certificate_advice(error):
+                    raise AtonceError(f"{url} answers, but {why}", ExitCode.USAGE) from error
             if app.poll() is not None:  # whoever answers then is somebody else
-                raise Trouble(f"The app did not start (exit code {app.returncode}). {log.last_words()}", Exit.TARGET)
-            if answered:
+                raise AtonceError(f"The app did not start (exit code {app.returncode}). {log.describe_tail()}", ExitCode.TARGET)
+            if has_answered:
                 return
             if time.perf_counter() > deadline:
-                sentence = f"The app did not answer within {within:.0f} s of its start. {log.last_words()}"
-                raise Trouble(sentence, Exit.TARGET)
-            time.sleep(POLL / 2)
+                sentence = f"The app did not answer within {timeout:.0f} s of its start. {log.describe_tail()}"
+                raise AtonceError(sentence, ExitCode.TARGET)
+            time.sleep(POLL_INTERVAL / 2)
 
 
-def watch(  # noqa: PLR0913, PLR0917 - two children, what they do, and three who listen
-    app: subprocess.Popen[str] | None, locust: subprocess.Popen[str], scripts: Iterator[Script], tell: Tell, log: Log, check: Check
+def supervise_locust(  # noqa: PLR0913, PLR0917 - two children, what they do, and three who listen
+    app: subprocess.Popen[str] | None,
+    locust: subprocess.Popen[str],
+    jobs: Iterator[Job],
+    on_progress: ProgressCallback,
+    log: RunLog,
+    check: InterruptCheck,
 ) -> None:
     """Hand over the scripts, each when Locust rests, and follow it to its end. Raises Trouble when the app or Locust dies on the way.
 
     An interruption asks Locust to stop sending and waits for the answers still out; a second one leaves at once.
     """
-    talk = LocustProcess(locust, scripts)
+    locust_process = LocustProcess(locust, jobs)
     try:
-        event, cell = follow(app, talk, tell, log, check)
-    except Trouble as trouble:
-        if trouble.code is Exit.INTERRUPTED:
+        event, cell = _read_events(app, locust_process, on_progress, log, check)
+    except AtonceError as trouble:
+        if trouble.code is ExitCode.INTERRUPTED:
             locust.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                locust.wait(talk.longest("drain"))
+                locust.wait(locust_process.longest_cell_time("drain"))
         raise
     if app and app.poll() is not None:
-        raise Trouble(f"The app died (exit code {app.returncode}) during {cell}. {log.last_words()}", Exit.TARGET)
-    if locust.returncode == DISK_FULL:
+        raise AtonceError(f"The app died (exit code {app.returncode}) during {cell}. {log.describe_tail()}", ExitCode.TARGET)
+    if locust.returncode == DISK_FULL_EXIT:
         raise OSError("the disk took no more samples")
     if locust.returncode:
-        raise Trouble(f"Locust ended with exit code {locust.returncode} during {cell}. {log.last_words()}", Exit.UNTRUSTED)
+        raise AtonceError(
+            f"Locust ended with exit code {locust.returncode} during {cell}. {log.describe_tail()}", ExitCode.UNTRUSTED
+        )
     if event != "rest":
-        raise Trouble(f"Somebody stopped Locust during {cell}; what was measured so far is kept.", Exit.UNTRUSTED)
+        raise AtonceError(f"Somebody stopped Locust during {cell}; what was measured so far is kept.", ExitCode.UNTRUSTED)
 
 
-def follow(app: subprocess.Popen[str] | None, locust: LocustProcess, tell: Tell, log: Log, check: Check) -> tuple[str, str]:
+def _read_events(
+    app: subprocess.Popen[str] | None, locust: LocustProcess, on_progress: ProgressCallback, log: RunLog, check: InterruptCheck
+) -> tuple[str, str]:
     """Read what Locust says until it ends; give the stage's last event and the last cell.
 
     Lines of the stage move the progress, all others go to the log - but not the table of a Locust whose app has died.
     """
-    event, cell, began, told = "start", "the start", time.perf_counter(), False
+    event, cell, began, is_terminated = "start", "the start", time.perf_counter(), False
     for line in locust.read_lines():
         check()
         if line.startswith("@atonce "):
             event, name = json.loads(line.removeprefix("@atonce "))
-            cell, locust.heard = name or cell, time.perf_counter()
+            cell, locust.last_heard = name or cell, time.perf_counter()
             if event == "connect":
                 began = time.perf_counter()
             if event == "rest":
-                locust.hand_over_next()
+                locust.send_next_job()
         elif line and not (app and app.poll() is not None):
             log.append(line)
-        tell(cell, time.perf_counter() - began)
-        if app and app.poll() is not None and not told:
+        on_progress(cell, time.perf_counter() - began)
+        if app and app.poll() is not None and not is_terminated:
             locust.process.terminate()
-            told = True
-        if locust.hangs():
-            silent = time.perf_counter() - locust.heard
-            sentence = f"Locust said nothing for {silent:.0f} s during {cell}, and was ended; what was measured is kept."
-            raise Trouble(f"{sentence} {log.last_words()}", Exit.UNTRUSTED)
+            is_terminated = True
+        if locust.is_hanging():
+            silence = time.perf_counter() - locust.last_heard
+            sentence = f"Locust said nothing for {silence:.0f} s during {cell}, and was ended; what was measured is kept."
+            raise AtonceError(f"{sentence} {log.describe_tail()}", ExitCode.UNTRUSTED)
     return event, cell
 
 
-def progress(act: Act, name: str, seconds: float) -> tuple[str, float]:
+def session_progress(session: Session, name: str, seconds: float) -> tuple[str, float]:
     """What is being measured, and how many of the act's planned seconds are done."""
-    done = START_UP
-    where = f" on {act.loop}" if act.loop else ""
-    turn = f", repeat {act.repeat}" if act.repeat > 1 else ""
-    for cell in act.cells:
-        planned = duration(cell, act.seconds)
+    done = STARTUP_TIME
+    where = f" on {session.loop}" if session.loop else ""
+    turn = f", repeat {session.repeat}" if session.repeat > 1 else ""
+    for cell in session.cells:
+        planned = cell_duration(cell, session.seconds)
         if cell.name == name:
-            return f"{describe(cell)}{where}{turn}", done + min(seconds, planned)
+            return f"{describe_cell(cell)}{where}{turn}", done + min(seconds, planned)
         done += planned
-    return f"starting Locust for {act.variant}", 0.0
+    return f"starting Locust for {session.variant}", 0.0
 
 
-def describe(cell: Cell) -> str:
+def describe_cell(cell: Cell) -> str:
     """A cell in words."""
     if cell.scenario is Scenario.NEIGHBOURS:
         return "the neighbours alone"

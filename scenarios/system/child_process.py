@@ -16,57 +16,57 @@ from typing import Any
 
 from scenarios.system.private_log import open_private
 
-ROOMS = Path(__file__).resolve().parents[2]
-Core = int | frozenset[int] | None  # where a servant may run; None: wherever its parent may
-STOP_WITHIN = 10.0  # seconds between asking a servant to stop and killing it
-KILLED_WITHIN = 10.0  # seconds after which even a process that the kernel holds is waited for no longer
+PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+CoreSet = int | frozenset[int] | None  # where a servant may run; None: wherever its parent may
+STOP_TIMEOUT = 10.0  # seconds between asking a servant to stop and killing it
+_KILL_TIMEOUT = 10.0  # seconds after which even a process that the kernel holds is waited for no longer
 
 
-class Servant(subprocess.Popen[str]):
+class SupervisedProcess(subprocess.Popen[str]):
     """A supervised child: asked to end like any process, and all that descends from it goes with it."""
 
-    def __init__(self, orders: Mapping[str, Any], log: Path, stdin: int, stdout: int | None) -> None:
+    def __init__(self, spec: Mapping[str, Any], log: Path, stdin: int, stdout: int | None) -> None:
         self.was_killed = False
-        self.driver, theirs = socket.socketpair()
-        self.driver.settimeout(KILLED_WITHIN)
-        words = json.dumps(orders).encode()
-        told = [sys.executable, "-P", "-m", "scenarios.system.supervisor", str(theirs.fileno())]
+        self.driver, child_socket = socket.socketpair()
+        self.driver.settimeout(_KILL_TIMEOUT)
+        payload = json.dumps(spec).encode()
+        command = [sys.executable, "-P", "-m", "scenarios.system.supervisor", str(child_socket.fileno())]
         errors = open_private(log)
         try:
             super().__init__(
-                told,
+                command,
                 env=child_env(),
                 stdin=stdin,
                 stdout=subprocess.DEVNULL if stdout is None else stdout,
                 stderr=errors,
                 text=True,
                 start_new_session=True,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[child_socket.fileno()],
             )
         finally:
-            theirs.close()
+            child_socket.close()
             os.close(errors)
         with contextlib.suppress(OSError):  # it has ended already; its exit code is seen elsewhere
-            self.driver.sendall(b"%012d%s" % (len(words), words))
+            self.driver.sendall(b"%012d%s" % (len(payload), payload))
 
-    def catch_up(self) -> None:
+    def flush_log(self) -> None:
         """Until all that it has said so far stands in the log."""
         with contextlib.suppress(OSError):
             self.driver.send(b"?")
             self.driver.recv(1)
 
-    def stop(self, within: float) -> None:
+    def stop(self, timeout: float) -> None:
         """Ask it to end, then insist."""
         try:
             if self.poll() is None:
                 self.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.wait(within)
+                    self.wait(timeout)
             self.was_killed = self.poll() is None
         finally:  # even when an interruption comes while we wait
             self.driver.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.wait(KILLED_WITHIN)
+                self.wait(_KILL_TIMEOUT)
             self.kill()
         for pipe in (self.stdin, self.stdout):
             if pipe:
@@ -75,24 +75,24 @@ class Servant(subprocess.Popen[str]):
 
 
 @contextlib.contextmanager
-def servant(  # noqa: PLR0913 - a process has that many sides
+def supervised_process(  # noqa: PLR0913 - a process has that many sides
     command: Sequence[str],
     *,
     folder: Path,
     env: Mapping[str, str],
-    core: Core,
+    core: CoreSet,
     stdin: int,
     stdout: int | None,
     cwd: Path | None = None,
     secrets: Sequence[str] = (),
-    stop_within: float = STOP_WITHIN,
-) -> Iterator[Servant]:
+    stop_within: float = STOP_TIMEOUT,
+) -> Iterator[SupervisedProcess]:
     """A child process for the length of the block.
 
     All its words go to the log in `folder`, without the secrets, or to `stdout` when that is a pipe.
     """
     log = folder / "log.txt"
-    orders = {
+    spec = {
         "command": list(command),
         "cwd": str(cwd or folder),
         "env": dict(env),
@@ -100,18 +100,20 @@ def servant(  # noqa: PLR0913 - a process has that many sides
         "log": str(log) if stdout is None else None,
         "secrets": list(secrets),
     }
-    process = Servant(orders, log, stdin, stdout)
+    process = SupervisedProcess(spec, log, stdin, stdout)
     try:
         yield process
     finally:
         process.stop(stop_within)
         if process.was_killed:
-            who = Path(command[0]).name
+            program = Path(command[0]).name
             with open(open_private(log), "a", encoding="utf-8") as file:  # noqa: PTH123
-                file.write(f"atonce: {who}, or what it started, had not ended {stop_within:g} s after SIGTERM, and was killed.\n")
+                file.write(
+                    f"atonce: {program}, or what it started, had not ended {stop_within:g} s after SIGTERM, and was killed.\n"
+                )
 
 
 def child_env() -> dict[str, str]:
     """Our environment with the rooms first on the path."""
-    paths = [str(ROOMS), os.environ.get("PYTHONPATH", "")]
+    paths = [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}

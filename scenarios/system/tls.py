@@ -10,11 +10,11 @@ from pathlib import Path
 
 import certifi
 
-from results.errors import Exit, Trouble
+from results.errors import AtonceError, ExitCode
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class TlsTrust:
     """What a person says of a target's certificate.
 
     Else SSL_CERT_FILE and SSL_CERT_DIR of the environment count, else certifi's list.
@@ -24,24 +24,24 @@ class Trust:
     insecure: bool = False  # whether any certificate will do
 
     @classmethod
-    def of(cls, cacert: Path | None, url: str, *, insecure: bool) -> "Trust":
+    def from_flags(cls, cacert: Path | None, url: str, *, insecure: bool) -> "TlsTrust":
         """What the flags say. Raises Trouble for a file that cannot be used; the environment's only where it would be."""
         trust = cls(str(cacert.absolute()) if cacert else None, insecure)
         if not cacert and not url.startswith("https:"):
             return trust
         name = "--cacert" if cacert else "SSL_CERT_FILE"
         try:
-            trust.context()
+            trust.ssl_context()
         except (OSError, ssl.SSLError) as error:
             where = cacert or os.environ.get(name)
             why = error.strerror or str(error)
             if isinstance(error, ssl.SSLError):
                 why = "no certificate can be read there"
             sentence = f"{name} {where}: {why}. It must be a file of certificates in PEM."
-            raise Trouble(sentence, Exit.USAGE) from error
+            raise AtonceError(sentence, ExitCode.USAGE) from error
         return trust
 
-    def context(self) -> ssl.SSLContext:
+    def ssl_context(self) -> ssl.SSLContext:
         """For a client."""
         if self.insecure:
             context = ssl.create_default_context()
@@ -54,10 +54,10 @@ class Trust:
         return ssl.create_default_context(cafile=file or usual, capath=folder)
 
 
-DEFAULT_TRUST = Trust()
+DEFAULT_TLS_TRUST = TlsTrust()
 
 
-def why_untrusted(error: BaseException | None) -> str | None:
+def certificate_advice(error: BaseException | None) -> str | None:
     """Why a certificate made a connection fail, and what to do; None where something else did."""
     while error and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__

@@ -16,78 +16,84 @@ from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
 
-INSIDE = ("app", "other_asgi_app", "application", "asgi_app", "_app")  # where middleware keeps the app that it wraps
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_WRAPPED_APP_NAMES = ("app", "other_asgi_app", "application", "asgi_app", "_app")  # where middleware keeps the app that it wraps
+_HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-def census(app: Any, loop: Any) -> dict[str, Any]:
+def collect_app_info(app: Any, loop: Any) -> dict[str, Any]:
     """Everything, as JSON carries it."""
-    inner = unwrapped(app)
+    inner = _unwrap_app(app)
     return {
-        "framework": {name: version(name) for name in ("fastapi", "starlette", "anyio")},
+        "framework": {name: _loaded_version(name) for name in ("fastapi", "starlette", "anyio")},
         "python": platform.python_version(),
         "loop": type(loop).__module__.partition(".")[0],
-        "openapi": described(inner),
-        "routes": list(routes(inner)),
+        "openapi": _openapi_document(inner),
+        "routes": list(_describe_routes(inner)),
     }
 
 
-def version(package: str) -> str | None:
+def _loaded_version(package: str) -> str | None:
     """The version of a package that the app has loaded."""
     with contextlib.suppress(metadata.PackageNotFoundError):
         return metadata.version(package) if package in sys.modules else None
     return None
 
 
-def unwrapped(app: Any) -> Any:
+def _unwrap_app(app: Any) -> Any:
     """The first app with routes below all middleware that was put around it by hand."""
-    seen: list[Any] = []
-    while app is not None and not hasattr(app, "routes") and app not in seen:
-        seen.append(app)
-        app = next((inner for name in INSIDE if callable(inner := getattr(app, name, None))), None)
+    visited: list[Any] = []
+    while app is not None and not hasattr(app, "routes") and app not in visited:
+        visited.append(app)
+        app = next((inner for name in _WRAPPED_APP_NAMES if callable(inner := getattr(app, name, None))), None)
     return app
 
 
-def flat(app: Any) -> list[Any]:
+def _flat_routes(app: Any) -> list[Any]:
     """The app's routes, those of included routers with their prefix; FastAPI keeps a tree since 0.137, a list before."""
-    found = getattr(app, "routes", None) or []
+    own_routes = getattr(app, "routes", None) or []
     from_tree = getattr(sys.modules.get("fastapi.routing"), "iter_route_contexts", None)
-    return list(from_tree(found) if from_tree else found)
+    return list(from_tree(own_routes) if from_tree else own_routes)
 
 
-def is_a(route: Any, *kinds: str) -> bool:
+def _is_route_kind(route: Any, *kinds: str) -> bool:
     """Whether a route, or the one it stands for, is one of Starlette's kinds."""
     routing = sys.modules.get("starlette.routing")
     wanted = tuple(getattr(routing, kind) for kind in kinds if hasattr(routing, kind))
     return isinstance(getattr(route, "original_route", route), wanted)
 
 
-def routes(app: Any, prefix: str = "") -> Iterator[dict[str, Any]]:
+def _describe_routes(app: Any, prefix: str = "") -> Iterator[dict[str, Any]]:
     """Every route with its full path; a mount only where one cannot look inside. FastAPI's own pages are not the user's."""
-    for route in flat(app):
-        inside = unwrapped(getattr(route, "app", None)) if is_a(route, "Mount", "Host") else None
-        if inside is not None and inside.routes:
-            yield from routes(inside, prefix + getattr(route, "path", ""))
+    for route in _flat_routes(app):
+        mounted_app = _unwrap_app(getattr(route, "app", None)) if _is_route_kind(route, "Mount", "Host") else None
+        if mounted_app is not None and mounted_app.routes:
+            yield from _describe_routes(mounted_app, prefix + getattr(route, "path", ""))
             continue
-        kind = "websocket" if is_a(route, "WebSocketRoute") else "http" if is_a(route, "Route") else "mount"
+        kind = "websocket" if _is_route_kind(route, "WebSocketRoute") else "http" if _is_route_kind(route, "Route") else "mount"
         endpoint = getattr(route, "endpoint", None) or getattr(route, "app", None)
         if getattr(endpoint, "__module__", "") == "fastapi.applications":
             continue
         path = (route.path if kind == "mount" else getattr(route, "path_format", None) or route.path) or "/"
-        for method in methods(route, endpoint) if kind == "http" else ["GET"]:
+        for method in _route_methods(route, endpoint) if kind == "http" else ["GET"]:
             hidden = getattr(route, "include_in_schema", True) is False
-            yield {"method": method, "path": prefix + path, "kind": kind, "hidden": hidden, **written(route, method, endpoint)}
+            yield {
+                "method": method,
+                "path": prefix + path,
+                "kind": kind,
+                "hidden": hidden,
+                **_handler_info(route, method, endpoint),
+            }
 
 
-def methods(route: Any, endpoint: Any) -> list[str]:
+def _route_methods(route: Any, endpoint: Any) -> list[str]:
     """What a route answers to; not the HEAD that Starlette adds to each GET."""
     if inspect.isclass(endpoint):
-        return [one for one in METHODS if hasattr(endpoint, one.lower())]
-    told = set(route.methods or ["GET"])
-    return sorted(told - {"HEAD"} if "GET" in told and not hasattr(route, "dependant") else told)
+        return [method for method in _HTTP_METHODS if hasattr(endpoint, method.lower())]
+    declared = set(route.methods or ["GET"])
+    return sorted(declared - {"HEAD"} if "GET" in declared and not hasattr(route, "dependant") else declared)
 
 
-def written(route: Any, method: str, endpoint: Any) -> dict[str, Any]:
+def _handler_info(route: Any, method: str, endpoint: Any) -> dict[str, Any]:
     """How a route is written, and where."""
     handler = getattr(endpoint, method.lower(), None) if inspect.isclass(endpoint) else endpoint
     while isinstance(handler, functools.partial):
@@ -110,23 +116,23 @@ def written(route: Any, method: str, endpoint: Any) -> dict[str, Any]:
     }
 
 
-def described(app: Any) -> dict[str, Any] | None:
+def _openapi_document(app: Any) -> dict[str, Any] | None:
     """The app's OpenAPI document with its hidden routes and its mounted apps; None where nothing describes itself."""
     document = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the app will warn by itself
         with contextlib.suppress(Exception):
-            document = own_words(app)
+            document = _public_openapi(app)
         with contextlib.suppress(Exception):
-            if missing := undescribed(app, document):
-                document = merged(document, without_secrets(app, missing, "_hidden." if document else ""))
-    for mount in flat(app):
-        if is_a(mount, "Mount") and (inner := described(unwrapped(mount.app))):
-            document = merged(document, moved(inner, mount.path, re.sub(r"\W", "_", mount.path) + "."))
+            if missing := _undescribed_routes(app, document):
+                document = _merge_documents(document, _document_hidden_routes(app, missing, "_hidden." if document else ""))
+    for mount in _flat_routes(app):
+        if _is_route_kind(mount, "Mount") and (inner := _openapi_document(_unwrap_app(mount.app))):
+            document = _merge_documents(document, _mount_document(inner, mount.path, re.sub(r"\W", "_", mount.path) + "."))
     return document
 
 
-def own_words(app: Any) -> dict[str, Any]:
+def _public_openapi(app: Any) -> dict[str, Any]:
     """What the app says of itself; what it keeps of that is put back as it was."""
     kept = app.openapi_schema
     try:
@@ -136,50 +142,56 @@ def own_words(app: Any) -> dict[str, Any]:
         app.openapi_schema = kept
 
 
-def undescribed(app: Any, document: dict[str, Any] | None) -> list[Any]:
+def _undescribed_routes(app: Any, document: dict[str, Any] | None) -> list[Any]:
     """The routes that a document leaves out."""
     paths = (document or {}).get("paths", {})
     return [
         route
-        for route in flat(app)
+        for route in _flat_routes(app)
         if hasattr(route, "dependant")
-        and is_a(route, "Route")
-        and any(one.lower() not in paths.get(getattr(route, "path_format", route.path), {}) for one in route.methods)
+        and _is_route_kind(route, "Route")
+        and any(method.lower() not in paths.get(getattr(route, "path_format", route.path), {}) for method in route.methods)
     ]
 
 
-def without_secrets(app: Any, listed: list[Any], mark: str) -> dict[str, Any]:
+def _document_hidden_routes(app: Any, missing_routes: list[Any], schema_prefix: str) -> dict[str, Any]:
     """A document of our own, for whose time the hidden routes are not hidden."""
-    hidden = [one for one in (getattr(route, "_effective_route", route) for route in listed) if is_hidden(one)]
-    both = (
+    hidden = [
+        effective_route
+        for effective_route in (getattr(route, "_effective_route", route) for route in missing_routes)
+        if _is_hidden(effective_route)
+    ]
+    options = (
         {"separate_input_output_schemas": app.separate_input_output_schemas}
         if hasattr(app, "separate_input_output_schemas")
         else {}
     )
     try:
-        for one in hidden:
-            one.include_in_schema = True
-        document = sys.modules["fastapi.openapi.utils"].get_openapi(title=app.title, version=app.version, routes=listed, **both)
-        return moved(dict(document), "", mark)
+        for effective_route in hidden:
+            effective_route.include_in_schema = True
+        document = sys.modules["fastapi.openapi.utils"].get_openapi(
+            title=app.title, version=app.version, routes=missing_routes, **options
+        )
+        return _mount_document(dict(document), "", schema_prefix)
     finally:
-        for one in hidden:
-            one.include_in_schema = False
+        for effective_route in hidden:
+            effective_route.include_in_schema = False
 
 
-def is_hidden(route: Any) -> bool:
+def _is_hidden(route: Any) -> bool:
     """Whether a FastAPI route is kept out of the document; its pages (plain Starlette routes) are in none anyway."""
     return hasattr(route, "dependant") and getattr(route, "include_in_schema", True) is False
 
 
-def moved(document: dict[str, Any], prefix: str, mark: str) -> dict[str, Any]:
+def _mount_document(document: dict[str, Any], prefix: str, schema_prefix: str) -> dict[str, Any]:
     """Another document, its paths below the prefix, its schemas under names with the mark."""
-    renamed = json.loads(json.dumps(document).replace('"#/components/schemas/', f'"#/components/schemas/{mark}'))
+    renamed = json.loads(json.dumps(document).replace('"#/components/schemas/', f'"#/components/schemas/{schema_prefix}'))
     parts = renamed.get("components", {})
-    parts["schemas"] = {mark + name: schema for name, schema in parts.get("schemas", {}).items()}
+    parts["schemas"] = {schema_prefix + name: schema for name, schema in parts.get("schemas", {}).items()}
     return {**renamed, "paths": {prefix + path: item for path, item in renamed["paths"].items()}, "components": parts}
 
 
-def merged(first: dict[str, Any] | None, second: dict[str, Any]) -> dict[str, Any]:
+def _merge_documents(first: dict[str, Any] | None, second: dict[str, Any]) -> dict[str, Any]:
     """Two documents in one: where both speak of an operation or a component, the first does."""
     if first is None:
         return second

@@ -15,9 +15,9 @@ import weakref
 from pathlib import Path
 from typing import Protocol
 
-PATIENCE = 1.0  # seconds that a fork waits for a thread, at most
-COUNTS_LATE = (3, 13)  # this Python counts the threads only when all hooks have run
-GONE_WITHIN = 0.05  # seconds that the system may take to end a thread that Python has done with
+_FORK_TIMEOUT = 1.0  # seconds that a fork waits for a thread, at most
+_LATE_COUNTING_PYTHON = (3, 13)  # this Python counts the threads only when all hooks have run
+_THREAD_EXIT_TIMEOUT = 0.05  # seconds that the system may take to end a thread that Python has done with
 
 
 class Pausable(Protocol):
@@ -32,33 +32,33 @@ class Pausable(Protocol):
         """Begin again, unless it is over."""
 
 
-def pause_in_forks(one: Pausable) -> None:
+def pause_in_forks(thread_owner: Pausable) -> None:
     """From now on, as long as it lives."""
     if not hasattr(os, "register_at_fork"):  # no forks here
         return
-    known, owner = weakref.ref(one), os.getpid()  # a child that forks has none of its threads
+    reference, owner_pid = weakref.ref(thread_owner), os.getpid()  # a child that forks has none of its threads
 
-    def before() -> None:
-        if (found := known()) and os.getpid() == owner:
-            found.pause()
+    def pause_before_fork() -> None:
+        if (live_owner := reference()) and os.getpid() == owner_pid:
+            live_owner.pause()
 
-    def after() -> None:
-        if not (found := known()) or os.getpid() != owner:
+    def resume_after_fork() -> None:
+        if not (live_owner := reference()) or os.getpid() != owner_pid:
             return
-        if sys.version_info[:2] == COUNTS_LATE:
+        if sys.version_info[:2] == _LATE_COUNTING_PYTHON:
             with contextlib.suppress(RuntimeError):  # the loop is closed
-                found.loop.call_soon_threadsafe(found.resume)
+                live_owner.loop.call_soon_threadsafe(live_owner.resume)
         else:
-            found.resume()
+            live_owner.resume()
 
-    os.register_at_fork(before=before, after_in_parent=after)
+    os.register_at_fork(before=pause_before_fork, after_in_parent=resume_after_fork)
 
 
 def end_thread(thread: threading.Thread) -> None:
     """Wait until it is gone, for the system too, which counts the threads."""
-    thread.join(PATIENCE)
+    thread.join(_FORK_TIMEOUT)
     if sys.platform == "linux" and thread.native_id:
         task = Path(f"/proc/self/task/{thread.native_id}")
-        until = time.monotonic() + GONE_WITHIN
+        until = time.monotonic() + _THREAD_EXIT_TIMEOUT
         while task.exists() and time.monotonic() < until:
             time.sleep(0.0001)

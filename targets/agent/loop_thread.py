@@ -15,26 +15,33 @@ from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from .stack_frames import Raw
+from .stack_frames import RawFrame
 
 try:
     from resource import RUSAGE_THREAD, getrusage
 
     os.confstr("CS_GNU_LIBC_VERSION")  # another library may wait more often for the same
-    WAITS_TELL = True
+    HAS_WAIT_COUNTS = True
 except (ImportError, ValueError, OSError):  # nobody counts the waits of one thread
-    WAITS_TELL = False
+    HAS_WAIT_COUNTS = False
 
-CROWD = 0.001  # CPU seconds of all threads: with less, `is_crowded` keeps its value
-LOOK = 0.005  # seconds until the loop is looked at for want of a sign
-GC_MAY_LOCK = sys.version_info < (3, 12)  # sys._current_frames() and a collection inside it may wait for each other
-NAPS = re.compile(rb"\nvoluntary_ctxt_switches:\s+(\d+)")
-FREE_WAITS = 1  # waits of a thread that slept and got the GIL at once: its sleep
-ASKED_TO_DROP = ("RESUME", "JUMP_BACKWARD", "POP_JUMP_BACKWARD", "JUMP_ABSOLUTE")  # here the interpreter looks whether it must
-CHECKS = {number for name, number in opcode.opmap.items() if name.startswith(ASKED_TO_DROP) and not name.endswith("NO_INTERRUPT")}
+_MIN_CPU_SECONDS = 0.001  # CPU seconds of all threads: with less, `is_crowded` keeps its value
+STACK_SAMPLE_INTERVAL = 0.005  # seconds until the loop is looked at for want of a sign
+_GC_CAN_DEADLOCK = sys.version_info < (3, 12)  # sys._current_frames() and a collection inside it may wait for each other
+_SWITCH_COUNT_PATTERN = re.compile(rb"\nvoluntary_ctxt_switches:\s+(\d+)")
+_MAX_FREE_WAITS = 1  # waits of a thread that slept and got the GIL at once: its sleep
+_SWITCH_POINT_PREFIXES = (
+    "RESUME",
+    "JUMP_BACKWARD",
+    "POP_JUMP_BACKWARD",
+    "JUMP_ABSOLUTE",
+)  # here the interpreter looks whether it must
+_SWITCH_POINT_OPCODES = {
+    number for name, number in opcode.opmap.items() if name.startswith(_SWITCH_POINT_PREFIXES) and not name.endswith("NO_INTERRUPT")
+}
 
 
-class Access(Enum):
+class GilAccess(Enum):
     """How a thread came by the GIL after a sleep: that tells what the others did as it ended."""
 
     FREE = "free"
@@ -51,15 +58,15 @@ class Access(Enum):
 
 def count_waits() -> int:
     """How often the calling thread has waited so far; 0 where the system does not tell."""
-    return getrusage(RUSAGE_THREAD).ru_nvcsw if WAITS_TELL else 0
+    return getrusage(RUSAGE_THREAD).ru_nvcsw if HAS_WAIT_COUNTS else 0
 
 
-def access_after(waits: int) -> Access:
+def classify_access(waits: int) -> GilAccess:
     """How a thread got the GIL, from its waits since it went to sleep. A forced switch usually takes one more."""
-    return Access.FREE if waits <= FREE_WAITS else Access.FORCED
+    return GilAccess.FREE if waits <= _MAX_FREE_WAITS else GilAccess.FORCED
 
 
-def is_between_calls(stack: Sequence[Raw]) -> bool:
+def is_between_calls(stack: Sequence[RawFrame]) -> bool:
     """Whether the innermost frame stands where threads change by force only: at a jump back, or at a function's begin.
 
     The number of waits depends on the machine: a forced switch may take no extra wait.
@@ -68,7 +75,7 @@ def is_between_calls(stack: Sequence[Raw]) -> bool:
     if not stack:
         return False
     code, last = stack[0]
-    return 0 <= last < len(code.co_code) and code.co_code[last] in CHECKS
+    return 0 <= last < len(code.co_code) and code.co_code[last] in _SWITCH_POINT_OPCODES
 
 
 def sharpen_timer() -> None:
@@ -77,11 +84,11 @@ def sharpen_timer() -> None:
         Path(f"/proc/{threading.get_native_id()}/timerslack_ns").write_text("1", encoding="ascii")
 
 
-class Own(NamedTuple):
+class ThreadTime(NamedTuple):
     """Seconds that the loop's thread ran and slept by itself, and whether it was off the core at last."""
 
-    ran: float
-    slept: float
+    run_seconds: float
+    sleep_seconds: float
     is_asleep: bool
 
 
@@ -91,60 +98,60 @@ class LoopThread:
     def __init__(self) -> None:
         self.ident = threading.get_ident()
         self.clock: int | None = None
-        self.told: list[int] = []
+        self.stat_files: list[int] = []
         folder = Path(f"/proc/self/task/{threading.get_native_id()}")
         if sys.platform == "linux" and (folder / "status").exists():  # a chroot may be without /proc
             self.clock = time.pthread_getcpuclockid(self.ident)
             names = [name for name in ("status", "schedstat") if (folder / name).exists()]  # not every kernel counts the second
-            self.told = [os.open(folder / name, os.O_RDONLY) for name in names]
-        self.ran = self.others = 0.0
+            self.stat_files = [os.open(folder / name, os.O_RDONLY) for name in names]
+        self.own_cpu = self.others_cpu = 0.0
         self.is_crowded = False
-        self.naps: list[bytes] = []
-        self.queued = 0.0
+        self.switch_counts: list[bytes] = []
+        self.core_wait = 0.0
 
-    def ran_since(self) -> tuple[float, float]:
+    def take_cpu_time(self) -> tuple[float, float]:
         """CPU seconds since it was last asked: its own, and those of all other threads but ours."""
         if self.clock is None:
             return 0.0, 0.0
-        was = self.ran, self.others
-        self.ran = time.clock_gettime(self.clock)
-        self.others = time.process_time() - time.thread_time() - self.ran
-        ran, others = self.ran - was[0], self.others - was[1]
-        if ran + others > CROWD:
+        was = self.own_cpu, self.others_cpu
+        self.own_cpu = time.clock_gettime(self.clock)
+        self.others_cpu = time.process_time() - time.thread_time() - self.own_cpu
+        ran, others = self.own_cpu - was[0], self.others_cpu - was[1]
+        if ran + others > _MIN_CPU_SECONDS:
             self.is_crowded = others > ran / 2
         return ran, others
 
-    def own(self, gap: float) -> Own:
+    def own_time(self, gap: float) -> ThreadTime:
         """What it did by itself in the last `gap` seconds."""
         if self.clock is None:
-            return Own(gap, 0.0, is_asleep=False)
-        ran, others = self.ran_since()
-        status, *schedule = (os.pread(told, 4096, 0) for told in self.told)
-        naps, self.naps = self.naps, NAPS.findall(status)
-        queued, self.queued = self.queued, int(schedule[0].split()[1]) / 1e9 if schedule else 0.0
+            return ThreadTime(gap, 0.0, is_asleep=False)
+        ran, others = self.take_cpu_time()
+        status, *schedule = (os.pread(stat_file, 4096, 0) for stat_file in self.stat_files)
+        switch_counts, self.switch_counts = self.switch_counts, _SWITCH_COUNT_PATTERN.findall(status)
+        core_wait, self.core_wait = self.core_wait, int(schedule[0].split()[1]) / 1e9 if schedule else 0.0
         waits_for_core = b"\nState:\tR" in status
         kept = min(gap, ran)
-        if self.naps and naps == self.naps and not waits_for_core:
-            return Own(kept, gap - kept, is_asleep=True)  # in a call: it has not woken once
+        if self.switch_counts and switch_counts == self.switch_counts and not waits_for_core:
+            return ThreadTime(kept, gap - kept, is_asleep=True)  # in a call: it has not woken once
         waits_for_gil = others > max(ran, gap / 10)  # for all that is known
         slept = 0.0  # and woke: part of it may have been for us
         if not waits_for_gil and (schedule or (not waits_for_core and ran < gap / 2)):
-            slept = min(LOOK, gap - kept - (self.queued - queued))
-        return Own(kept, max(0.0, slept), is_asleep=not waits_for_core)
+            slept = min(STACK_SAMPLE_INTERVAL, gap - kept - (self.core_wait - core_wait))
+        return ThreadTime(kept, max(0.0, slept), is_asleep=not waits_for_core)
 
-    def stack(self) -> list[Raw]:
+    def stack(self) -> list[RawFrame]:
         """Where it is, innermost frame first."""
-        pause = GC_MAY_LOCK and gc.isenabled()
+        pause = _GC_CAN_DEADLOCK and gc.isenabled()
         if pause:
             gc.disable()
         try:
-            return stack_of(self.ident)
+            return read_stack(self.ident)
         finally:
             if pause:
                 gc.enable()
 
 
-def stack_of(ident: int) -> list[Raw]:
+def read_stack(ident: int) -> list[RawFrame]:
     """The stack of a thread; empty once it has ended.
 
     In one call of C code, because that keeps the GIL: in Python the other thread may go on between

@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import ContextVar
 from typing import Any
 
-from .trace_log import NANO, Journal
+from .trace_log import NANOS_PER_SECOND, TraceLog
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -30,14 +30,14 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-clock = time.perf_counter_ns
-AT_ONCE = 100_000  # nanoseconds after its head within which a body has followed it at once
+clock_ns = time.perf_counter_ns
+_MAX_BODY_DELAY = 100_000  # nanoseconds after its head within which a body has followed it at once
 
 # The visit that the running task, or the thread working for it, belongs to. Worker threads inherit the context.
-current_visit: ContextVar["Visit | None"] = ContextVar("atonce_visit", default=None)
+current_trace: ContextVar["RequestTrace | None"] = ContextVar("atonce_visit", default=None)
 
 
-class Visit:
+class RequestTrace:
     """One request inside the app; all per-request state lives here. Moments are 0 until they happen.
 
     `app_end` is the moment before the last piece that carries anything is handed to the server,
@@ -48,96 +48,100 @@ class Visit:
 
     __slots__ = (
         *("app_end", "app_start", "client", "handler_end", "handler_start", "headers"),
-        *("needs_thread", "send", "told", "written"),
+        *("header_app_end", "needs_thread", "send", "written_row"),
     )
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self.app_start = clock()
+        self.app_start = clock_ns()
         self.handler_start = self.handler_end = self.app_end = 0
-        self.told = 0  # the departure, as the head told it
+        self.header_app_end = 0  # the departure, as the head told it
         self.needs_thread = False  # whether a `def` handler is about to be given to one
         self.headers, self.client = scope.get("headers", ()), scope.get("client")
         self.send = send
-        self.written: list[Any] | None = None
+        self.written_row: list[Any] | None = None
 
-    async def depart(self, message: Message) -> None:
+    async def send_message(self, message: Message) -> None:
         """Send on. A coroutine function, as a server's own is: an app may make a task of it."""
         kind = message["type"]
         if kind == "http.response.start":
-            message = self.stamp(message)
+            message = self.add_times_header(message)
         elif kind != "http.response.body" or message.get("body") or not self.app_end:
-            self.app_end = clock()
+            self.app_end = clock_ns()
         await self.send(message)
 
-    def stamp(self, head: Message) -> Message:
+    def add_times_header(self, head: Message) -> Message:
         """A copy of the head, with all moments so far; the app may use its own once more."""
         headers = [*head.get("headers", ())]
         start, begin, end, out = self.app_start, self.handler_start, self.handler_end, 0
         for name, _ in headers:
             if name == b"content-length":
-                out = self.told = clock()
+                out = self.header_app_end = clock_ns()
                 break
         port = self.client[1] if self.client else 0
-        moments = (start, begin and begin - start, end and end - start, out and out - start, port)
-        headers.append((b"x-atonce-times", b"%d;%d;%d;%d;%d" % moments))
+        times = (start, begin and begin - start, end and end - start, out and out - start, port)
+        headers.append((b"x-atonce-times", b"%d;%d;%d;%d;%d" % times))
         return {**head, "headers": headers}
 
     @property
-    def is_told(self) -> bool:
+    def is_in_header(self) -> bool:
         """Whether the head has carried all moments."""
-        return 0 < self.told <= self.app_end <= self.told + AT_ONCE
+        return 0 < self.header_app_end <= self.app_end <= self.header_app_end + _MAX_BODY_DELAY
 
-    def words(self) -> list[Any] | None:
+    def to_row(self) -> list[Any] | None:
         """As the journal writes it, in seconds and None for what has not happened; None where the client gave no name."""
         name = next((value.decode("latin-1") for key, value in self.headers if key == b"x-atonce-id"), "")
-        moments = (self.app_start, self.handler_start, self.handler_end, self.app_end)
+        timestamps = (self.app_start, self.handler_start, self.handler_end, self.app_end)
         port = (self.client or (None, 0))[1]
-        return ["visit", name, *(one / NANO if one else None for one in moments), port] if name else None
+        return (
+            ["visit", name, *(timestamp / NANOS_PER_SECOND if timestamp else None for timestamp in timestamps), port]
+            if name
+            else None
+        )
 
-    def in_thread(self, handler: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def time_handler(self, handler: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a `def` handler, stamping its begin and end in the thread it runs in."""
-        self.handler_start = clock()
+        self.handler_start = clock_ns()
         try:
             return handler(*args, **kwargs)
         finally:
-            self.handler_end = clock()
+            self.handler_end = clock_ns()
 
 
 class Probe:
     """The middleware: holds settings only, each request gets its own `Visit`."""
 
-    def __init__(self, app: ASGIApp, journal: str | None = None) -> None:
+    def __init__(self, app: ASGIApp, trace_prefix: str | None = None) -> None:
         self.app = app
-        prefix = journal or os.environ.get("ATONCE_PROBE")
-        self.journal = Journal(prefix) if prefix else None
+        prefix = trace_prefix or os.environ.get("ATONCE_PROBE")
+        self.trace_log = TraceLog(prefix) if prefix else None
         time_fastapi_handlers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Stamp one request. What an app returns is the server's to complain of."""
         if scope["type"] != "http":
-            return await self.other(scope, receive, send)
-        visit = Visit(scope, send)
-        current_visit.set(visit)
-        journal = self.journal
-        if journal is not None:
-            journal.inside.add(visit)
+            return await self.handle_other_scope(scope, receive, send)
+        trace = RequestTrace(scope, send)
+        current_trace.set(trace)
+        trace_log = self.trace_log
+        if trace_log is not None:
+            trace_log.active.add(trace)
         try:
-            return await self.app(scope, receive, visit.depart)
+            return await self.app(scope, receive, trace.send_message)
         finally:
-            if journal is not None:
-                journal.inside.discard(visit)
-                if not visit.is_told:
-                    journal.left.append(visit)
+            if trace_log is not None:
+                trace_log.active.discard(trace)
+                if not trace.is_in_header:
+                    trace_log.finished.append(trace)
 
-    async def other(self, scope: Scope, receive: Receive, send: Send) -> Any:
+    async def handle_other_scope(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Start the journal when the server starts the app, close it when the app is done."""
-        if scope["type"] == "lifespan" and self.journal:
-            self.journal.start(asyncio.get_running_loop())
+        if scope["type"] == "lifespan" and self.trace_log:
+            self.trace_log.start(asyncio.get_running_loop())
         try:
             return await self.app(scope, receive, send)
         finally:
-            if scope["type"] == "lifespan" and self.journal:
-                self.journal.stop()
+            if scope["type"] == "lifespan" and self.trace_log:
+                self.trace_log.stop()
 
 
 def time_fastapi_handlers() -> None:
@@ -154,25 +158,25 @@ def time_fastapi_handlers() -> None:
 
     @functools.wraps(run_handler)
     async def run_endpoint_function(*args: Any, **kwargs: Any) -> Any:
-        visit, is_async = current_visit.get(), kwargs.get("is_coroutine")
-        if visit is None or visit.handler_start:  # who asks its own app is timed as a whole
+        trace, is_async = current_trace.get(), kwargs.get("is_coroutine")
+        if trace is None or trace.handler_start:  # who asks its own app is timed as a whole
             return await run_handler(*args, **kwargs)
         if is_async:
-            visit.handler_start = clock()
-        visit.needs_thread = not is_async
+            trace.handler_start = clock_ns()
+        trace.needs_thread = not is_async
         try:
             return await run_handler(*args, **kwargs)
         finally:
-            visit.needs_thread = False
+            trace.needs_thread = False
             if is_async:
-                visit.handler_end = clock()
+                trace.handler_end = clock_ns()
 
     async def run_in_threadpool(function: Any, /, *args: Any, **kwargs: Any) -> Any:
-        visit = current_visit.get()
-        if visit is None or not visit.needs_thread:
+        trace = current_trace.get()
+        if trace is None or not trace.needs_thread:
             return await run_blocking(function, *args, **kwargs)
-        visit.needs_thread = False
-        return await run_blocking(visit.in_thread, function, *args, **kwargs)
+        trace.needs_thread = False
+        return await run_blocking(trace.time_handler, function, *args, **kwargs)
 
     run_endpoint_function.atonce_original = run_handler  # type: ignore[attr-defined]
     routing.run_endpoint_function = run_endpoint_function

@@ -20,14 +20,14 @@ def thread_limiter() -> Any:
         return None
 
 
-def show_executor(loop: asyncio.AbstractEventLoop) -> None:
+def expose_default_executor(loop: asyncio.AbstractEventLoop) -> None:
     """Where the loop hides its default executor (uvloop), give it the one it would make itself, and see any that the app sets later."""
     if hasattr(loop, "_default_executor"):
         return
-    given = loop.set_default_executor
+    original_setter = loop.set_default_executor
 
     def set_default_executor(executor: Any) -> None:
-        given(executor)
+        original_setter(executor)
         loop._default_executor = executor  # type: ignore[attr-defined]  # noqa: SLF001 - where asyncio keeps its own
 
     with contextlib.suppress(AttributeError, TypeError):  # a loop that takes no attributes keeps its secret
@@ -35,30 +35,30 @@ def show_executor(loop: asyncio.AbstractEventLoop) -> None:
         set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
 
 
-def default_queue(loop: asyncio.AbstractEventLoop) -> Any:
+def _default_executor_queue(loop: asyncio.AbstractEventLoop) -> Any:
     """The queue of the loop's default executor; None where there is none yet, or none to be seen."""
     return getattr(getattr(loop, "_default_executor", None), "_work_queue", None)
 
 
-def queued(loop: asyncio.AbstractEventLoop) -> int | None:
+def count_queued_calls(loop: asyncio.AbstractEventLoop) -> int | None:
     """Calls that wait for a thread of the loop's default executor; None where the loop does not show it."""
-    queue = default_queue(loop)
+    queue = _default_executor_queue(loop)
     return queue.qsize() if queue else 0 if hasattr(loop, "_default_executor") else None
 
 
-def fullest_pool(loop: asyncio.AbstractEventLoop) -> tuple[int | None, int | None]:
+def longest_queue_pool(loop: asyncio.AbstractEventLoop) -> tuple[int | None, int | None]:
     """Threads and waiting calls of the executor with the longest queue, the loop's own left out; zeros where no call waits."""
     try:
-        everyone = list(thread._threads_queues.items())  # noqa: SLF001 - no other place knows them all
+        thread_queues = list(thread._threads_queues.items())  # noqa: SLF001 - no other place knows them all
     except (AttributeError, RuntimeError):  # not here in this Python, or a thread was born meanwhile
         return None, None
-    own = default_queue(loop)
-    threads = Counter(queue for one, queue in everyone if queue is not own and queue.qsize() and one.is_alive())
+    own = _default_executor_queue(loop)
+    threads = Counter(queue for worker, queue in thread_queues if queue is not own and queue.qsize() and worker.is_alive())
     fullest = max(threads, key=lambda queue: int(queue.qsize()), default=None)
     return (threads[fullest], fullest.qsize()) if fullest else (0, 0)
 
 
-def runtime(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+def runtime_facts(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
     """What really runs here: the loop, the HTTP parser, and the true sizes of both thread pools.
 
     The executor's size is asked of a throw-away executor of the same kind: the formula depends on the Python version
@@ -86,14 +86,14 @@ def resident_bytes() -> int | None:
     return None
 
 
-def kin_cpu() -> float:
+def child_cpu_seconds() -> float:
     """CPU seconds of all processes that descend from this one, dead ones included; as Linux tells, in ticks of 10 ms."""
-    kin, ticks = {os.getpid()}, 0
-    younger = (pid for one in os.listdir("/proc") if one.isdigit() and (pid := int(one)) > os.getpid())  # noqa: PTH208 - quick
-    for pid in sorted(younger):  # a child's number is above its parent's
+    family_pids, ticks = {os.getpid()}, 0
+    later_pids = (pid for entry in os.listdir("/proc") if entry.isdigit() and (pid := int(entry)) > os.getpid())  # noqa: PTH208 - quick
+    for pid in sorted(later_pids):  # a child's number is above its parent's
         with contextlib.suppress(OSError):  # gone meanwhile
-            words = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-            if int(words[1]) in kin:
-                kin.add(pid)
-                ticks += sum(map(int, words[11:15]))  # its own, and that of its dead children
+            stat_fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            if int(stat_fields[1]) in family_pids:
+                family_pids.add(pid)
+                ticks += sum(map(int, stat_fields[11:15]))  # its own, and that of its dead children
     return sum(os.times()[2:4]) + ticks / os.sysconf("SC_CLK_TCK")

@@ -13,106 +13,108 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-Raw = tuple[CodeType, int]  # of a frame, all that outlives it: keeping frames would end the user's objects in our thread
+RawFrame = tuple[CodeType, int]  # of a frame, all that outlives it: keeping frames would end the user's objects in our thread
 Frame = tuple[str, int, str, str, bool]  # file, line, function, call, mine
 
-COLLECTOR: tuple[Frame, ...] = (("<garbage collector>", 0, "", "", False),)  # a stack of its own
-DEEPEST = 25  # frames of a stack that are told
-SERVING = re.compile(r"[/\\](?:fastapi|starlette)[/\\](?:routing|applications|middleware)|[/\\]uvicorn[/\\]protocols[/\\]")
-STARTING = re.compile(r"[/\\]uvicorn[/\\]lifespan[/\\]")
-PACKAGES = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
-AGENT = str(Path(__file__).resolve().parent) + os.sep
+GC_STACK: tuple[Frame, ...] = (("<garbage collector>", 0, "", "", False),)  # a stack of its own
+_MAX_FRAMES = 25  # frames of a stack that are told
+_SERVING_PATHS = re.compile(r"[/\\](?:fastapi|starlette)[/\\](?:routing|applications|middleware)|[/\\]uvicorn[/\\]protocols[/\\]")
+_STARTUP_PATHS = re.compile(r"[/\\]uvicorn[/\\]lifespan[/\\]")
+_PACKAGES_PATH = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
+_AGENT_FOLDER = str(Path(__file__).resolve().parent) + os.sep
 
 
-class Part(Enum):
+class FrameRole(Enum):
     """What a frame does in the life of an app, as far as its file tells."""
 
     SERVES = "serves"
     """Answers a request."""
     STARTS = "starts"
     """Starts the app, or ends it."""
-    GUESTS = "guests"
+    AGENT = "guests"
     """Work of the guest's own, which is nobody's fault."""
     ANY = "any"
     """Everything else."""
 
 
-class Words:
+class FrameFormatter:
     """Puts stacks into words; each place in the code is worked out once, which takes a tenth of a millisecond."""
 
     def __init__(self, home: Path) -> None:
         self.roots = [str(root.resolve()).rstrip(os.sep) + os.sep for root in (home, Path.cwd())]
-        self.standard = [os.path.realpath(path) + os.sep for path in map(sysconfig.get_path, ("stdlib", "platstdlib"))]
-        self.known: dict[tuple[int, int], tuple[Frame, Part, CodeType]] = {}  # the code, so that its id stays its own
+        self.stdlib_folders = [os.path.realpath(path) + os.sep for path in map(sysconfig.get_path, ("stdlib", "platstdlib"))]
+        self.cache: dict[tuple[int, int], tuple[Frame, FrameRole, CodeType]] = {}  # the code, so that its id stays its own
 
-    def of(self, stack: Sequence[Raw]) -> tuple[tuple[Frame, ...], bool]:
+    def format_stack(self, stack: Sequence[RawFrame]) -> tuple[tuple[Frame, ...], bool]:
         """A stack, innermost first, and whether it answers a request; empty where the guest itself is at work."""
-        told = [self.known.get((id(code), last)) or self.learn(code, last) for code, last in stack]
-        parts = [part for _, part, _ in told]
-        if not told or Part.GUESTS in parts or told[0][0][0].startswith(AGENT):
+        entries = [self.cache.get((id(code), last)) or self.describe_frame(code, last) for code, last in stack]
+        roles = [role for _, role, _ in entries]
+        if not entries or FrameRole.AGENT in roles or entries[0][0][0].startswith(_AGENT_FOLDER):
             return (), False
-        return shortened([frame for frame, _, _ in told]), Part.SERVES in parts and Part.STARTS not in parts
+        return _shorten_stack([frame for frame, _, _ in entries]), FrameRole.SERVES in roles and FrameRole.STARTS not in roles
 
-    def without_line(self, raw: Sequence[Raw], stack: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    def stack_without_line(self, raw: Sequence[RawFrame], stack: tuple[Frame, ...]) -> tuple[Frame, ...]:
         """A stack whose lines are not known: from the function on by which the user's own code began."""
         first = None
         for i, (code, last) in enumerate(raw):
-            frame, part, _ = self.known[id(code), last]
-            if part is Part.SERVES:
+            frame, role, _ = self.cache[id(code), last]
+            if role is FrameRole.SERVES:
                 break
             first = i if frame[4] else first
-        return stack if not stack or first is None else self.of([(raw[first][0], 0), *raw[first + 1 :]])[0]
+        return stack if not stack or first is None else self.format_stack([(raw[first][0], 0), *raw[first + 1 :]])[0]
 
-    def learn(self, code: CodeType, last: int) -> tuple[Frame, Part, CodeType]:
+    def describe_frame(self, code: CodeType, last: int) -> tuple[Frame, FrameRole, CodeType]:
         """One place in the code."""
         named = code.co_filename
         file = named if named.startswith("<") else os.path.realpath(named)
-        line, call = place_of(code, max(last, 0))
-        frame = (file, line, getattr(code, "co_qualname", code.co_name), call, self.is_mine(file))
-        self.known[id(code), last] = told = frame, part_of(code, file), code
-        return told
+        line, call = line_and_call(code, max(last, 0))
+        frame = (file, line, getattr(code, "co_qualname", code.co_name), call, self.is_user_code(file))
+        self.cache[id(code), last] = entry = frame, _frame_role(code, file), code
+        return entry
 
-    def is_mine(self, file: str) -> bool:
+    def is_user_code(self, file: str) -> bool:
         """Whether the user wrote it. An app may itself be installed among packages: what counts is the path from its home on."""
-        if file.startswith(AGENT):
+        if file.startswith(_AGENT_FOLDER):
             return False
-        foreign = [path for path in self.standard if file.startswith(path)]
+        foreign = [path for path in self.stdlib_folders if file.startswith(path)]
         return any(
-            file.startswith(root) and not PACKAGES.search(file, len(root) - 1) and all(root.startswith(path) for path in foreign)
+            file.startswith(root)
+            and not _PACKAGES_PATH.search(file, len(root) - 1)
+            and all(root.startswith(path) for path in foreign)
             for root in self.roots
         )
 
 
-def part_of(code: CodeType, file: str) -> Part:
+def _frame_role(code: CodeType, file: str) -> FrameRole:
     """The guest's coroutines hand requests on; its plain functions work for themselves."""
-    if STARTING.search(file):
-        return Part.STARTS
-    if file.startswith(AGENT):
-        return Part.SERVES if code.co_flags & inspect.CO_COROUTINE else Part.GUESTS
-    return Part.SERVES if SERVING.search(file) else Part.ANY
+    if _STARTUP_PATHS.search(file):
+        return FrameRole.STARTS
+    if file.startswith(_AGENT_FOLDER):
+        return FrameRole.SERVES if code.co_flags & inspect.CO_COROUTINE else FrameRole.AGENT
+    return FrameRole.SERVES if _SERVING_PATHS.search(file) else FrameRole.ANY
 
 
-def shortened(stack: list[Frame]) -> tuple[Frame, ...]:
+def _shorten_stack(stack: list[Frame]) -> tuple[Frame, ...]:
     """At most so many frames: the innermost ones, the user's own, and what these call."""
-    if len(stack) > DEEPEST:
+    if len(stack) > _MAX_FRAMES:
         calls_on = [mine for *_, mine in stack[1:]] + [False]
-        stack = [frame for i, frame in enumerate(stack) if i < DEEPEST // 2 or frame[4] or calls_on[i]]
-    if len(stack) > DEEPEST:
-        stack = [*stack[: DEEPEST // 2], *stack[-(DEEPEST - DEEPEST // 2) :]]
+        stack = [frame for i, frame in enumerate(stack) if i < _MAX_FRAMES // 2 or frame[4] or calls_on[i]]
+    if len(stack) > _MAX_FRAMES:
+        stack = [*stack[: _MAX_FRAMES // 2], *stack[-(_MAX_FRAMES - _MAX_FRAMES // 2) :]]
     return tuple(stack)
 
 
-def place_of(code: CodeType, last: int) -> tuple[int, str]:
+def line_and_call(code: CodeType, last: int) -> tuple[int, str]:
     """Line and call of an instruction. Some have no line (3.11: the jump back of a loop): they count to the one before."""
     if hasattr(code, "co_positions"):
         so_far = list(islice(code.co_positions(), last // 2 + 1))
-        line = next((one[0] for one in reversed(so_far) if one[0]), code.co_firstlineno)
-        return line, call_in(segment(code.co_filename, *so_far[-1]))
+        line = next((position[0] for position in reversed(so_far) if position[0]), code.co_firstlineno)
+        return line, _find_call(_source_segment(code.co_filename, *so_far[-1]))
     line = next((line for start, end, line in code.co_lines() if start <= last < end and line), code.co_firstlineno)
-    return line, only_call_in(linecache.getline(code.co_filename, line).strip())
+    return line, find_only_call(linecache.getline(code.co_filename, line).strip())
 
 
-def segment(file: str, line: int | None, end_line: int | None, column: int | None, end_column: int | None) -> str:
+def _source_segment(file: str, line: int | None, end_line: int | None, column: int | None, end_column: int | None) -> str:
     """The piece of source that an instruction was made from; its columns count bytes."""
     if line is None or end_line is None or column is None or end_column is None:
         return ""
@@ -122,21 +124,27 @@ def segment(file: str, line: int | None, end_line: int | None, column: int | Non
     return b"".join(lines).decode(errors="replace")
 
 
-def call_in(text: str) -> str:
+def _find_call(text: str) -> str:
     """What an expression calls, or looks up: a property and a lazy attribute work as well."""
-    node: Any = parsed(f"({text})").body[:1]
+    node: Any = _parse_source(f"({text})").body[:1]
     node = node and node[0].value
     node = node.value if isinstance(node, ast.Await) else node
-    return name_of(node.func) if isinstance(node, ast.Call) else name_of(node) if isinstance(node, ast.Attribute) else ""
+    return (
+        _expression_text(node.func)
+        if isinstance(node, ast.Call)
+        else _expression_text(node)
+        if isinstance(node, ast.Attribute)
+        else ""
+    )
 
 
-def only_call_in(line: str) -> str:
+def find_only_call(line: str) -> str:
     """What a line calls if it calls one thing: before Python 3.11 an instruction knows no more than its line."""
-    calls = [node for node in ast.walk(parsed(f"{line} pass" if line.endswith(":") else line)) if isinstance(node, ast.Call)]
-    return name_of(calls[0].func) if len(calls) == 1 else ""
+    calls = [node for node in ast.walk(_parse_source(f"{line} pass" if line.endswith(":") else line)) if isinstance(node, ast.Call)]
+    return _expression_text(calls[0].func) if len(calls) == 1 else ""
 
 
-def parsed(text: str) -> ast.Module:
+def _parse_source(text: str) -> ast.Module:
     """The statements of a text; none where it is not Python by itself."""
     try:
         return ast.parse(text)
@@ -144,7 +152,7 @@ def parsed(text: str) -> ast.Module:
         return ast.Module([], [])
 
 
-def name_of(node: ast.expr) -> str:
+def _expression_text(node: ast.expr) -> str:
     """An expression as it is written, but for the arguments of calls inside it, which may be anybody's secret."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Call):

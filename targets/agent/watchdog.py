@@ -33,77 +33,77 @@ from pathlib import Path
 from typing import TextIO
 
 from .forks import end_thread, pause_in_forks
-from .loop_thread import LOOK, Access, LoopThread, access_after, count_waits, is_between_calls, sharpen_timer
-from .stack_frames import COLLECTOR, Frame, Words
-from .stack_samples import Hold, Look, looks_of, true_weights
+from .loop_thread import STACK_SAMPLE_INTERVAL, GilAccess, LoopThread, classify_access, count_waits, is_between_calls, sharpen_timer
+from .stack_frames import GC_STACK, Frame, FrameFormatter
+from .stack_samples import OpenHold, StackSample, correct_weights, split_sample
 
-seconds = time.perf_counter
-TICK = 0.010  # seconds between a sign of life and the next question
-HELD = 0.010  # seconds: who keeps the loop for less is not told
-PATIENCE = 0.1  # seconds between two looks for the file `<act>.wait`, beside its own, that tells it to wait
-PIECE = 0.5  # seconds after which a hold is written down as far as it is known: the process may be killed any moment
-APART = 1e-6  # seconds between one hold and the next; the pieces of one touch
-SWITCH = 0.000005  # seconds that this thread waits for the GIL: less than a stretch of Python between two calls
-CROWDED_SWITCH = 0.001  # the same while other threads compute: each change between them costs, too
+clock_seconds = time.perf_counter
+_POLL_INTERVAL = 0.010  # seconds between a sign of life and the next question
+_MIN_HOLD_SECONDS = 0.010  # seconds: who keeps the loop for less is not told
+_WAIT_FILE_INTERVAL = 0.1  # seconds between two looks for the file `<act>.wait`, beside its own, that tells it to wait
+_MAX_HOLD_PIECE = 0.5  # seconds after which a hold is written down as far as it is known: the process may be killed any moment
+_HOLD_GAP = 1e-6  # seconds between one hold and the next; the pieces of one touch
+_SWITCH_INTERVAL = 0.000005  # seconds that this thread waits for the GIL: less than a stretch of Python between two calls
+_CROWDED_SWITCH_INTERVAL = 0.001  # the same while other threads compute: each change between them costs, too
 
 
-class Collector:
+class _GcTimer:
     """How long garbage collections took that nobody asked for; the interpreter calls it when one starts and stops."""
 
     def __init__(self) -> None:
-        self.told = 0.0
-        self.known = 0.0, 0.0  # seconds until now, and when the present one began: both at once, as threads may change any time
+        self.reported = 0.0
+        self.state = 0.0, 0.0  # seconds until now, and when the present one began: both at once, as threads may change any time
 
     def __call__(self, phase: str, _: object) -> None:
         """Runs within the collection: as little as can be. One that comes by itself does so because of too many objects."""
-        took, begun = self.known
+        took, begun = self.state
         if phase == "start":
             by_itself = gc.isenabled() and 0 < gc.get_threshold()[0] < gc.get_count()[0]
-            self.known = took, seconds() if by_itself else 0.0
+            self.state = took, clock_seconds() if by_itself else 0.0
         else:
-            self.known = took + worth_telling(begun), 0.0
+            self.state = took + _long_pause(begun), 0.0
 
-    def took_since(self) -> float:
+    def take_gc_time(self) -> float:
         """Seconds since it was last asked."""
-        took, begun = self.known
-        before, self.told = self.told, took + worth_telling(begun)
-        return self.told - before
+        took, begun = self.state
+        before, self.reported = self.reported, took + _long_pause(begun)
+        return self.reported - before
 
 
-def worth_telling(begun: float) -> float:
+def _long_pause(begun: float) -> float:
     """Seconds of a collection until now; short ones, of which there are many, are the work of who asks for memory."""
-    took = seconds() - begun if begun else 0.0
-    return took if took > LOOK else 0.0
+    took = clock_seconds() - begun if begun else 0.0
+    return took if took > STACK_SAMPLE_INTERVAL else 0.0
 
 
-class Watch:
+class Watchdog:
     """Watches one loop from its first sign of life on; all but `answer` runs in the thread."""
 
     def __init__(self, path: Path, home: Path) -> None:
-        self.path, self.words = path, Words(home)
-        self.sign, self.closing = threading.Lock(), threading.Event()
-        self.sign.acquire()
-        self.answered = 0.0
-        self.depth = 0  # frames of the loop itself, below every task
-        self.seen = 0.0  # how far the time is accounted for
-        self.due = 0.0  # when the next look is planned
-        self.access = Access.FREE  # how the GIL was had at the last look
-        self.hold: Hold | None = None
-        self.collector = Collector()
-        self.is_over, self.thread = False, threading.Thread()
+        self.path, self.formatter = path, FrameFormatter(home)
+        self.heartbeat, self.closing = threading.Lock(), threading.Event()
+        self.heartbeat.acquire()
+        self.answered_at = 0.0
+        self.loop_depth = 0  # frames of the loop itself, below every task
+        self.accounted_until = 0.0  # how far the time is accounted for
+        self.sample_due = 0.0  # when the next look is planned
+        self.gil_access = GilAccess.FREE  # how the GIL was had at the last look
+        self.hold: OpenHold | None = None
+        self.gc_timer = _GcTimer()
+        self.is_stopped, self.thread = False, threading.Thread()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin; to be called in the loop's thread."""
-        self.loop, self.watched = loop, LoopThread()
+        self.loop, self.loop_thread = loop, LoopThread()
         self.resume()
         pause_in_forks(self)
 
     def stop(self) -> None:
         """End, and write what is left."""
-        self.is_over = True
+        self.is_stopped = True
         self.pause()
-        for told in self.watched.told:
-            os.close(told)
+        for descriptor in self.loop_thread.stat_files:
+            os.close(descriptor)
 
     def pause(self) -> None:
         """End the thread, and write what is left."""
@@ -112,146 +112,150 @@ class Watch:
 
     def resume(self) -> None:
         """A thread that watches, unless that is over."""
-        if self.is_over:
+        if self.is_stopped:
             return
         self.closing.clear()
         if not self.thread.is_alive():
             self.thread = threading.Thread(target=self.run, name="atonce-watch", daemon=True)
             self.thread.start()
 
-    def answer(self) -> None:
+    def send_heartbeat(self) -> None:
         """The sign of life; the first one also tells how deep the loop itself lies."""
-        self.answered = seconds()
-        frame = None if self.depth else sys._getframe(1)  # noqa: SLF001 - inspect's way reads the sources
+        self.answered_at = clock_seconds()
+        frame = None if self.loop_depth else sys._getframe(1)  # noqa: SLF001 - inspect's way reads the sources
         while frame is not None:
-            self.depth += 1
+            self.loop_depth += 1
             frame = frame.f_back
-        if self.sign.locked():  # else a thread that a fork has ended had asked as well
-            self.sign.release()
+        if self.heartbeat.locked():  # else a thread that a fork has ended had asked as well
+            self.heartbeat.release()
 
     def run(self) -> None:
         """The thread: until told to stop, the loop ends, or the file cannot be written."""
         sharpen_timer()
         wait = self.path.with_name(f"{self.path.stem.rpartition('-')[0]}.wait")
-        while wait.exists() and self.goes_on():
-            self.closing.wait(PATIENCE)
-        self.usual = sys.getswitchinterval()
-        gc.callbacks.append(self.collector)
+        while wait.exists() and self.is_watching():
+            self.closing.wait(_WAIT_FILE_INTERVAL)
+        self.app_switch_interval = sys.getswitchinterval()
+        gc.callbacks.append(self.gc_timer)
         with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the loop is closed
             self.write_holds()
         with contextlib.suppress(ValueError):  # the app has emptied the list
-            gc.callbacks.remove(self.collector)
-        sys.setswitchinterval(self.usual)
+            gc.callbacks.remove(self.gc_timer)
+        sys.setswitchinterval(self.app_switch_interval)
 
     def write_holds(self) -> None:
         """Question after question, as long as there is something to watch."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
-            self.loop.call_soon_threadsafe(self.answer)
-            while not self.sign.acquire(timeout=TICK) and self.goes_on():
+            self.loop.call_soon_threadsafe(self.send_heartbeat)
+            while not self.heartbeat.acquire(timeout=_POLL_INTERVAL) and self.is_watching():
                 pass  # still starting up
-            while self.goes_on():
-                self.ask(file)
+            while self.is_watching():
+                self.poll_loop(file)
 
-    def goes_on(self) -> bool:
+    def is_watching(self) -> bool:
         """Whether there is something to watch."""
         return self.loop.is_running() and not self.closing.is_set()
 
-    def ask(self, file: TextIO) -> None:
+    def poll_loop(self, file: TextIO) -> None:
         """One pause, one question. A hold counts from the question on, or from the moment that we could not ask it."""
-        self.forget()
-        self.seen = self.due = seconds() + TICK
-        self.sleep(lambda: self.closing.wait(TICK))
-        if seconds() > self.due + LOOK:
-            self.look(file)
+        self.reset()
+        self.accounted_until = self.sample_due = clock_seconds() + _POLL_INTERVAL
+        self.wait_noting_access(lambda: self.closing.wait(_POLL_INTERVAL))
+        if clock_seconds() > self.sample_due + STACK_SAMPLE_INTERVAL:
+            self.sample_stack(file)
         else:
-            self.forget()
-            self.seen = seconds()
-        self.plan_look()
-        self.loop.call_soon_threadsafe(self.answer)
+            self.reset()
+            self.accounted_until = clock_seconds()
+        self.plan_sample()
+        self.loop.call_soon_threadsafe(self.send_heartbeat)
         answered = False
-        while not answered and self.goes_on():
-            answered = self.wait_for_sign()
+        while not answered and self.is_watching():
+            answered = self.wait_for_heartbeat()
             if not answered:
-                self.look(file)
+                self.sample_stack(file)
         if self.hold:
-            self.end(file, self.hold, self.answered if answered else self.seen)
+            self.finish_hold(file, self.hold, self.answered_at if answered else self.accounted_until)
 
-    def plan_look(self) -> None:
+    def plan_sample(self) -> None:
         """Choose a random moment: at regular ones the same line of a loop could be met each time."""
-        self.due = seconds() + LOOK * random.uniform(0.6, 1.4)  # noqa: S311 - not for secrets
+        self.sample_due = clock_seconds() + STACK_SAMPLE_INTERVAL * random.uniform(0.6, 1.4)  # noqa: S311 - not for secrets
 
-    def wait_for_sign(self) -> bool:
+    def wait_for_heartbeat(self) -> bool:
         """Until it comes, or a look is due."""
-        answered = self.sleep(lambda: self.sign.acquire(timeout=max(0.0, self.due - seconds())))
-        return answered or self.sign.acquire(blocking=False)  # it may have come during the wait for the GIL
+        answered = self.wait_noting_access(lambda: self.heartbeat.acquire(timeout=max(0.0, self.sample_due - clock_seconds())))
+        return answered or self.heartbeat.acquire(blocking=False)  # it may have come during the wait for the GIL
 
-    def sleep(self, wait: Callable[[], bool]) -> bool:
+    def wait_noting_access(self, wait: Callable[[], bool]) -> bool:
         """Wait, and learn how the GIL came back."""
         waits = count_waits()
-        sys.setswitchinterval(min(self.usual, CROWDED_SWITCH if self.watched.is_crowded else SWITCH))
+        sys.setswitchinterval(
+            min(self.app_switch_interval, _CROWDED_SWITCH_INTERVAL if self.loop_thread.is_crowded else _SWITCH_INTERVAL)
+        )
         answered = wait()
-        self.access = access_after(count_waits() - waits)
+        self.gil_access = classify_access(count_waits() - waits)
         return answered
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """What thread and collector did until now is nobody's hold."""
-        self.watched.ran_since()
-        self.collector.took_since()
+        self.loop_thread.take_cpu_time()
+        self.gc_timer.take_gc_time()
 
-    def look(self, file: TextIO) -> None:
+    def sample_stack(self, file: TextIO) -> None:
         """Account for the time since the last look."""
-        ours = Collector.__call__.__code__  # where the interpreter changes threads after a collection
-        raw = [one for one in self.watched.stack() if one[0] is not ours]
-        stack = raw[: max(0, len(raw) - self.depth)]  # empty: the loop waits for events, or for the GIL after that
+        ours = _GcTimer.__call__.__code__  # where the interpreter changes threads after a collection
+        raw = [frame for frame in self.loop_thread.stack() if frame[0] is not ours]
+        stack = raw[: max(0, len(raw) - self.loop_depth)]  # empty: the loop waits for events, or for the GIL after that
         if is_between_calls(stack):
-            self.access = Access.FORCED
+            self.gil_access = GilAccess.FORCED
         task = asyncio.current_task(self.loop) if stack else None
-        who = weakref.ref(task) if task else bool(stack)
-        now = seconds()
-        gap, late = now - self.seen, now - self.due
-        collected = min(gap, self.collector.took_since())
-        own, part = self.watched.own(gap), (1 - collected / gap) * bool(stack)
-        own = own._replace(ran=own.ran * part, slept=own.slept * part)
-        if self.hold is None or self.hold.who != who:
+        holder = weakref.ref(task) if task else bool(stack)
+        now = clock_seconds()
+        gap, late = now - self.accounted_until, now - self.sample_due
+        collected = min(gap, self.gc_timer.take_gc_time())
+        thread_time, kept_share = self.loop_thread.own_time(gap), (1 - collected / gap) * bool(stack)
+        thread_time = thread_time._replace(
+            run_seconds=thread_time.run_seconds * kept_share, sleep_seconds=thread_time.sleep_seconds * kept_share
+        )
+        if self.hold is None or self.hold.holder != holder:
             if self.hold:
-                self.write(file, self.hold, self.seen)
-            self.hold = Hold(who, self.seen + APART)
-        self.hold.collected += collected
-        self.hold.looks.append(Look(gap - collected - own.ran - own.slept, []))
-        self.hold.looks += looks_of(stack, self.access, own)
-        self.hold.blind += late - collected if late - collected > 2 * LOOK else 0
-        self.seen = now
-        self.plan_look()
-        if now - self.hold.start > PIECE:
-            self.write(file, self.hold, now)
-            self.hold = Hold(who, now)
+                self.write_hold(file, self.hold, self.accounted_until)
+            self.hold = OpenHold(holder, self.accounted_until + _HOLD_GAP)
+        self.hold.gc_seconds += collected
+        self.hold.samples.append(StackSample(gap - collected - thread_time.run_seconds - thread_time.sleep_seconds, []))
+        self.hold.samples += split_sample(stack, self.gil_access, thread_time)
+        self.hold.blind_seconds += late - collected if late - collected > 2 * STACK_SAMPLE_INTERVAL else 0
+        self.accounted_until = now
+        self.plan_sample()
+        if now - self.hold.start > _MAX_HOLD_PIECE:
+            self.write_hold(file, self.hold, now)
+            self.hold = OpenHold(holder, now)
 
-    def end(self, file: TextIO, hold: Hold, until: float) -> None:
+    def finish_hold(self, file: TextIO, hold: OpenHold, until: float) -> None:
         """The loop goes on: what has passed since the last look is as that saw it, but not for longer than a look stands for."""
-        rest, last = until - self.seen, hold.looks[-1] if hold.looks else Look(0.0, [])
-        hold.collected += (collected := min(rest, self.collector.took_since()))
+        rest, last = until - self.accounted_until, hold.samples[-1] if hold.samples else StackSample(0.0, [])
+        hold.gc_seconds += (collected := min(rest, self.gc_timer.take_gc_time()))
         rest -= collected
-        known = min(rest, LOOK)
-        hold.looks += [last._replace(weight=known), Look(rest - known, [])]
-        self.write(file, hold, until)
+        known = min(rest, STACK_SAMPLE_INTERVAL)
+        hold.samples += [last._replace(weight=known), StackSample(rest - known, [])]
+        self.write_hold(file, hold, until)
         self.hold = None
 
-    def write(self, file: TextIO, hold: Hold, until: float) -> None:
+    def write_hold(self, file: TextIO, hold: OpenHold, until: float) -> None:
         """One line, if the loop was held for long; it names nobody who held it for a short while only."""
-        if until - hold.start < HELD - APART:
+        if until - hold.start < _MIN_HOLD_SECONDS - _HOLD_GAP:
             return
         shares: dict[tuple[Frame, ...], float] = defaultdict(float)
-        place = "elsewhere"
-        for weight, raw, is_known in true_weights(hold.looks):
-            stack, is_request = self.words.of(raw)
-            stack = stack if is_known else self.words.without_line(raw, stack)
+        context = "elsewhere"
+        for weight, raw, is_known in correct_weights(hold.samples):
+            stack, is_request = self.formatter.format_stack(raw)
+            stack = stack if is_known else self.formatter.stack_without_line(raw, stack)
             shares[stack] += weight
-            place = "request" if is_request else place
-        if sum(weight for stack, weight in shares.items() if stack) <= HELD:  # one look and no proof is not enough
-            shares, place = {(): until - hold.start - hold.collected}, "elsewhere"
-        shares[COLLECTOR] = hold.collected
-        told = [[round(weight, 6), stack] for stack, weight in shares.items() if weight > 0]
-        line = ["hold", round(hold.start, 6), round(until, 6), place, round(hold.blind, 6), told]
+            context = "request" if is_request else context
+        if sum(weight for stack, weight in shares.items() if stack) <= _MIN_HOLD_SECONDS:  # one look and no proof is not enough
+            shares, context = {(): until - hold.start - hold.gc_seconds}, "elsewhere"
+        shares[GC_STACK] = hold.gc_seconds
+        entries = [[round(weight, 6), stack] for stack, weight in shares.items() if weight > 0]
+        line = ["hold", round(hold.start, 6), round(until, 6), context, round(hold.blind_seconds, 6), entries]
         file.write(json.dumps(line, separators=(",", ":")) + "\n")
         file.flush()

@@ -15,14 +15,14 @@ from importlib.util import find_spec
 from fastapi import FastAPI
 
 from targets.antipatterns import blocking_io, cpu_bound
-from targets.child_processes import leave_with_parent
+from targets.child_processes import exit_with_parent
 from targets.lesson import cpu, files
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open what requests share: threads for what blocks, as many as cores for what computes in C, processes for the rest."""
-    leave_with_parent()
+    exit_with_parent()
     run = asyncio.get_running_loop().run_in_executor
     with ThreadPoolExecutor(64, "waiting") as threads, ThreadPoolExecutor(os.cpu_count(), "hashing") as cores:
         app.state.in_threads, app.state.in_cores = partial(run, threads), partial(run, cores)

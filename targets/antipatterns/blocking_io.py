@@ -9,91 +9,91 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from targets.lesson.files import digest, slow_file
+from targets.lesson.files import content_digest, slow_file
 
-WAIT = 0.1  # seconds
-PRINTER = ("sleep", str(WAIT))
+WAIT_SECONDS = 0.1  # seconds
+PRINTER_COMMAND = ("sleep", str(WAIT_SECONDS))
 LOCK, THREADS_LOCK = asyncio.Lock(), threading.Lock()
 FOUR_BEDS, BEDS = asyncio.Semaphore(4), asyncio.Semaphore(64)
 
 router = APIRouter()
 
 
-def chapter() -> str:
+def write_chapter() -> str:
     """Write one chapter, two calls away from the route."""
-    time.sleep(WAIT)
+    time.sleep(WAIT_SECONDS)
     return "all is well"
 
 
-def written() -> str:
+def write_report() -> str:
     """Write a report."""
-    return f"{chapter()}, the end"
+    return f"{write_chapter()}, the end"
 
 
 @router.get("/report/blocked")
 async def report_blocked() -> str:
     """Sleep on the event loop, two helpers further down."""
-    return written()
+    return write_report()
 
 
 @router.get("/report")
 async def report() -> str:
     """Await the sleep."""
-    await asyncio.sleep(WAIT)
+    await asyncio.sleep(WAIT_SECONDS)
     return "all is well, the end"
 
 
-def picture(folder: Path) -> dict[str, Any]:
+def read_picture(folder: Path) -> dict[str, Any]:
     """Read a file from a slow disk."""
-    with slow_file(folder, WAIT) as path, path.open("rb") as file:
-        return digest(file.read())
+    with slow_file(folder, WAIT_SECONDS) as path, path.open("rb") as file:
+        return content_digest(file.read())
 
 
 @router.get("/xray/blocked")
 async def xray_blocked(request: Request) -> dict[str, Any]:
     """Read on the event loop."""
-    return picture(request.app.state.slow_files)
+    return read_picture(request.app.state.slow_files)
 
 
 @router.get("/xray/executor")
 async def xray_executor(request: Request) -> dict[str, Any]:
     """Read in a thread of the loop's executor, which has cpus + 4."""
-    return await asyncio.to_thread(picture, request.app.state.slow_files)
+    return await asyncio.to_thread(read_picture, request.app.state.slow_files)
 
 
 @router.get("/xray")
 async def xray(request: Request) -> dict[str, Any]:
     """Read in a thread of a pool of the app's own size."""
-    return await request.app.state.in_threads(picture, request.app.state.slow_files)  # type: ignore[no-any-return]
+    return await request.app.state.in_threads(read_picture, request.app.state.slow_files)  # type: ignore[no-any-return]
 
 
-def printed() -> int:
+def run_printer() -> int:
     """Run another program to its end."""
-    return subprocess.run(PRINTER, check=True).returncode
+    return subprocess.run(PRINTER_COMMAND, check=True).returncode
 
 
 @router.get("/letter/blocked")
 async def letter_blocked() -> int:
     """Wait for it on the event loop."""
-    return printed()
+    return run_printer()
 
 
 @router.get("/letter")
 async def letter(request: Request) -> int:
     """Wait in a thread. Awaiting `create_subprocess_exec` would start it on the loop, which takes uvloop some 12 ms."""
-    return await request.app.state.in_threads(printed)  # type: ignore[no-any-return]
+    return await request.app.state.in_threads(run_printer)  # type: ignore[no-any-return]
 
 
-def save() -> str:
+def save_stock() -> str:
     """Save the stock."""
-    time.sleep(WAIT)
+    time.sleep(WAIT_SECONDS)
     return "saved"
 
 
-def save_and_release() -> str:
+def save_and_unlock() -> str:
     """Save, and let the next one in."""
     try:
-        return save()
+        return save_stock()
     finally:
         THREADS_LOCK.release()
 
@@ -102,7 +102,7 @@ def save_and_release() -> str:
 async def stock_blocked(request: Request) -> str:
     """Take a lock that a thread gives back once it has saved: from the second request on, the event loop waits for that thread."""
     THREADS_LOCK.acquire()
-    return await request.app.state.in_threads(save_and_release)  # type: ignore[no-any-return]
+    return await request.app.state.in_threads(save_and_unlock)  # type: ignore[no-any-return]
 
 
 @router.get("/stock")
@@ -110,7 +110,7 @@ async def stock(request: Request) -> str:
     """Await the lock, hold it around memory only, and save after it."""
     async with LOCK:
         request.app.state.pills = getattr(request.app.state, "pills", 0) + 1
-    return await request.app.state.in_threads(save)  # type: ignore[no-any-return]
+    return await request.app.state.in_threads(save_stock)  # type: ignore[no-any-return]
 
 
 @router.get("/beds/queued")

@@ -6,13 +6,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 
-from targets.child_processes import compute, hash_password
+from targets.child_processes import compute_chain, hash_password
 
 ROUNDS, HASH_ROUNDS = 300_000, 130_000  # some 30 ms each
-NAME = "a" * 20 + "!"
+SEARCHED_NAME = "a" * 20 + "!"
 CATASTROPHIC, BOUNDED = re.compile(r"(a+)+"), re.compile(r"a{1,64}")
 ROWS = [{"patient": number, "bed": number + 1} for number in range(6000)]
-WRITTEN = JSONResponse(ROWS).body
+ENCODED_ROWS = JSONResponse(ROWS).body
 
 router = APIRouter()
 
@@ -20,19 +20,19 @@ router = APIRouter()
 @router.get("/risk/busy")
 async def risk_busy() -> int:
     """Compute on the event loop."""
-    return compute(ROUNDS)
+    return compute_chain(ROUNDS)
 
 
 @router.get("/risk/threads", response_model=None)
 def risk_threads() -> int:
     """Compute in threads: the loop lives, but one interpreter computes one thing at once."""
-    return compute(ROUNDS)
+    return compute_chain(ROUNDS)
 
 
 @router.get("/risk")
 async def risk(request: Request) -> int:
     """Compute in another process."""
-    return await request.app.state.in_pool(compute, ROUNDS)  # type: ignore[no-any-return]
+    return await request.app.state.in_pool(compute_chain, ROUNDS)  # type: ignore[no-any-return]
 
 
 @router.get("/login/busy")
@@ -50,13 +50,13 @@ async def login(request: Request) -> str:
 @router.get("/search/busy")
 async def search_busy() -> bool:
     """Match a pattern that tries every way to cut a name into pieces."""
-    return CATASTROPHIC.fullmatch(NAME) is not None
+    return CATASTROPHIC.fullmatch(SEARCHED_NAME) is not None
 
 
 @router.get("/search")
 async def search() -> bool:
     """Match one that fits in one way only, and not for ever."""
-    return BOUNDED.fullmatch(NAME) is not None
+    return BOUNDED.fullmatch(SEARCHED_NAME) is not None
 
 
 @router.get("/export/busy")
@@ -68,4 +68,4 @@ async def export_busy() -> Response:
 @router.get("/export")
 async def export() -> Response:
     """Send the bytes that were written once."""
-    return Response(WRITTEN, media_type="application/json")
+    return Response(ENCODED_ROWS, media_type="application/json")

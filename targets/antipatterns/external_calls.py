@@ -14,10 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from targets import upstream
-from targets.antipatterns.blocking_io import WAIT
+from targets.antipatterns.blocking_io import WAIT_SECONDS
 from targets.lesson import aiohttp_client
 
-SLOW = select(sql.sleep(WAIT))
+SLOW_QUERY = select(sql.sleep(WAIT_SECONDS))
 
 
 @asynccontextmanager
@@ -27,15 +27,15 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.blocking = create_engine(f"sqlite:///{folder}/ward.db")
         app.state.awaitable = create_async_engine(f"sqlite+aiosqlite:///{folder}/ward.db", pool_size=64)
         for engine in (app.state.blocking, app.state.awaitable.sync_engine):
-            event.listen(engine, "connect", lend_sleep)
-        async with upstream.running() as url, aiohttp_client.lifespan(app):
-            app.state.insurance = f"{url}/delay/{WAIT}"
+            event.listen(engine, "connect", add_sleep_function)
+        async with upstream.run_upstream() as url, aiohttp_client.lifespan(app):
+            app.state.insurance = f"{url}/delay/{WAIT_SECONDS}"
             yield
         await app.state.awaitable.dispose()
         app.state.blocking.dispose()
 
 
-def lend_sleep(connection: Any, _record: Any) -> None:
+def add_sleep_function(connection: Any, _record: Any) -> None:
     """SQLite cannot wait by itself."""
     connection.create_function("sleep", 1, time.sleep)
 
@@ -66,11 +66,11 @@ async def insurance(request: Request) -> Any:
 async def patients_blocked(request: Request) -> Any:
     """Query with a `Session`: the event loop waits for the database."""
     with Session(request.app.state.blocking) as session:
-        return session.execute(SLOW).scalar_one()
+        return session.execute(SLOW_QUERY).scalar_one()
 
 
 @router.get("/patients", response_model=None)
 async def patients(request: Request) -> Any:
     """Await the query, over as many connections as there are users."""
     async with AsyncSession(request.app.state.awaitable) as session:
-        return (await session.execute(SLOW)).scalar_one()
+        return (await session.execute(SLOW_QUERY)).scalar_one()

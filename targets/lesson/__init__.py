@@ -12,8 +12,8 @@ from types import ModuleType
 
 from fastapi import APIRouter, FastAPI, HTTPException
 
-INSTALL = "pip install 'atonce[lab]', or in a clone: pip install -e '.[lab]'"
-ROOMS: tuple[tuple[str, str], ...] = (
+INSTALL_HINT = "pip install 'atonce[lab]', or in a clone: pip install -e '.[lab]'"
+TOPIC_MODULES: tuple[tuple[str, str], ...] = (
     ("/client", "http_clients"),
     ("/aiohttp", "aiohttp_client"),
     ("/users", "databases"),
@@ -23,40 +23,40 @@ ROOMS: tuple[tuple[str, str], ...] = (
 )
 
 
-class Lab:
+class LessonRoutes:
     """What of the lab is installed here."""
 
     def __init__(self) -> None:
-        self.rooms: list[ModuleType] = []
+        self.modules: list[ModuleType] = []
         self.routers: list[APIRouter] = []
         self.failures: list[tuple[type[Exception], ...]] = []
-        for prefix, name in ROOMS:
+        for prefix, name in TOPIC_MODULES:
             try:
-                room = import_module(f"targets.lesson.{name}")
+                module = import_module(f"targets.lesson.{name}")
             except ModuleNotFoundError as absent:
-                self.routers.append(closed(prefix, absent.name or "a package"))
+                self.routers.append(unavailable_router(prefix, absent.name or "a package"))
             else:
-                self.rooms.append(room)
-                self.routers.append(room.router)
-                self.failures += [room.FAILURES] if hasattr(room, "FAILURES") else []
+                self.modules.append(module)
+                self.routers.append(module.router)
+                self.failures += [module.FAILURES] if hasattr(module, "FAILURES") else []
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Open what the rooms share, close it in reverse order."""
         async with AsyncExitStack() as stack:
-            for room in self.rooms:
-                if hasattr(room, "lifespan"):
-                    await stack.enter_async_context(room.lifespan(app))
+            for module in self.modules:
+                if hasattr(module, "lifespan"):
+                    await stack.enter_async_context(module.lifespan(app))
             yield
 
 
-def closed(prefix: str, package: str) -> APIRouter:
+def unavailable_router(prefix: str, package: str) -> APIRouter:
     """Routes that cannot work here say so, and what to do."""
     router = APIRouter(tags=["not installed"])
 
     @router.get(prefix, include_in_schema=False)
     @router.get(prefix + "/{rest:path}", include_in_schema=False)
     async def absent(rest: str = "") -> None:
-        raise HTTPException(501, f"GET {prefix}/{rest} needs {package}, which is not installed: {INSTALL}")
+        raise HTTPException(501, f"GET {prefix}/{rest} needs {package}, which is not installed: {INSTALL_HINT}")
 
     return router

@@ -22,12 +22,12 @@ router = APIRouter(prefix="/aiohttp", tags=["HTTP clients"])
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the one session of the app, and close it."""
-    async with aiohttp.ClientSession(timeout=patience(TIMEOUT), raise_for_status=True) as session:
+    async with aiohttp.ClientSession(timeout=client_timeout(TIMEOUT), raise_for_status=True) as session:
         app.state.aiohttp = session
         yield
 
 
-def patience(seconds: float) -> aiohttp.ClientTimeout:
+def client_timeout(seconds: float) -> aiohttp.ClientTimeout:
     """How long to wait for a place in the pool, for a connection, and for each piece of the answer."""
     return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=seconds, sock_read=seconds)
 
@@ -44,12 +44,12 @@ async def shared(request: Request, seconds: Seconds = 0.1) -> Any:
 async def counters(request: Request) -> dict[str, int]:
     """Connections and requests as the upstream has counted them, and the size of the session's pool."""
     limit: int = request.app.state.aiohttp.connector.limit
-    return {**await upstream.counted(request.app.state.upstream), "pool": limit}
+    return {**await upstream.fetch_counters(request.app.state.upstream), "pool": limit}
 
 
 @router.get("/{fault}", response_model=None)
 async def fails(request: Request, fault: upstream.Fault) -> Any:
     """Call an upstream that fails."""
     session: aiohttp.ClientSession = request.app.state.aiohttp
-    async with session.get(fault.url(request.app.state.upstream), timeout=patience(upstream.PATIENCE)) as answer:
+    async with session.get(fault.url(request.app.state.upstream), timeout=client_timeout(upstream.FAULT_TIMEOUT)) as answer:
         return await answer.json()

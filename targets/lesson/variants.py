@@ -39,12 +39,12 @@ async def broken_async(seconds: Seconds = 0.1) -> dict[str, float]:
     return {"waited": seconds}
 
 
-async def looks_up() -> None:
+async def suspend_once() -> None:
     """Suspend once, as any dependency or middleware does that awaits something."""
     await asyncio.sleep(0)
 
 
-@router.get("/broken-async/behind-await", response_model=None, dependencies=[Depends(looks_up)])
+@router.get("/broken-async/behind-await", response_model=None, dependencies=[Depends(suspend_once)])
 async def broken_async_behind_await(seconds: Seconds = 0.1) -> dict[str, float]:
     """Block as before, behind a dependency that awaits. 1 at once all the same, but now the server's own timer sees the queue."""
     time.sleep(seconds)  # noqa: ASYNC251 - the same mistake

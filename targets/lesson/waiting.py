@@ -21,7 +21,7 @@ router = APIRouter(tags=["lesson"])
 
 
 @asynccontextmanager
-async def client_opened(app: FastAPI, upstream: str) -> AsyncIterator[None]:
+async def open_client(app: FastAPI, upstream: str) -> AsyncIterator[None]:
     """Open the app's one client for the length of the block, and close it."""
     async with httpx.AsyncClient(base_url=upstream, timeout=10, limits=LIMITS, trust_env=False) as client:
         app.state.client = client

@@ -2,53 +2,61 @@
 
 import json
 
-from reports.claims.model import Claim, Judgement, Outcome, Untestable
-from reports.metrics.model import Study
+from reports.claims.model import Claim, ClaimOutcome, ClaimResult, MissingData
+from reports.metrics.model import RunMetrics
 
-PATH = "/pitfall/compiles"
-ERROR = "SyntaxError: 'await' outside async function"
-COMPILED = "compiled"
-EXPECTED = {  # Python's reference: `await` may only be used in a coroutine function, and in any generator expression
-    "await in def": ERROR,
-    "await in def in async def": ERROR,
-    "await in async def": COMPILED,
-    "await in a generator in def": COMPILED,
-    "no await in async def": COMPILED,
+_COMPILES_PATH = "/pitfall/compiles"
+_SYNTAX_ERROR = "SyntaxError: 'await' outside async function"
+_COMPILED = "compiled"
+_EXPECTED = {  # Python's reference: `await` may only be used in a coroutine function, and in any generator expression
+    "await in def": _SYNTAX_ERROR,
+    "await in def in async def": _SYNTAX_ERROR,
+    "await in async def": _COMPILED,
+    "await in a generator in def": _COMPILED,
+    "no await in async def": _COMPILED,
 }
-UNHEARD = {  # what the rule does not protect from, where the compiler takes it
+_UNPROTECTED = {  # what the rule does not protect from, where the compiler takes it
     "no await in async def": "an `async def` that blocks and awaits nothing",
     "await in a generator in def": "an `await` in a generator expression inside a `def`",
 }
 
 
-def judge(study: Study) -> Judgement:
+def _judge_await_in_def(run_metrics: RunMetrics) -> ClaimResult:
     """The compiler's own words, from the Python that runs the app."""
-    found = study.told("pitfalls", PATH)
-    if not found:
-        raise Untestable(PATH)
-    said: dict[str, str] = json.loads(found[0]["body"])
-    kinds = {name: (words.partition(":")[0], said[name].partition(":")[0]) for name, words in EXPECTED.items()}
-    wrong = [name for name, (expected, heard) in kinds.items() if name not in UNHEARD and expected != heard]
-    quiet = [words for name, words in UNHEARD.items() if said[name] == COMPILED]
+    answers = run_metrics.session_answers("pitfalls", _COMPILES_PATH)
+    if not answers:
+        raise MissingData(_COMPILES_PATH)
+    results: dict[str, str] = json.loads(answers[0]["body"])
+    kinds = {name: (text.partition(":")[0], results[name].partition(":")[0]) for name, text in _EXPECTED.items()}
+    wrong = [name for name, (expected, actual) in kinds.items() if name not in _UNPROTECTED and expected != actual]
+    unprotected = [text for name, text in _UNPROTECTED.items() if results[name] == _COMPILED]
     if wrong:
-        outcome, why = Outcome.REFUTED, f"the compiler says otherwise to {' and '.join(wrong)}"
-    elif quiet:
-        outcome, why = Outcome.NUANCED, f"true, and no protection: without a word the compiler also takes {' and '.join(quiet)}"
+        outcome, why = ClaimOutcome.REFUTED, f"the compiler says otherwise to {' and '.join(wrong)}"
+    elif unprotected:
+        outcome, why = (
+            ClaimOutcome.NUANCED,
+            f"true, and no protection: without a word the compiler also takes {' and '.join(unprotected)}",
+        )
     else:
-        outcome, why = Outcome.CONFIRMED, "the compiler knows coroutines by their `async`"
-    return Judgement(told(EXPECTED), f"Python {said['python']}: {told({name: said[name] for name in EXPECTED})}", outcome, why)
+        outcome, why = ClaimOutcome.CONFIRMED, "the compiler knows coroutines by their `async`"
+    return ClaimResult(
+        _format_compiler_output(_EXPECTED),
+        f"Python {results['python']}: {_format_compiler_output({name: results[name] for name in _EXPECTED})}",
+        outcome,
+        why,
+    )
 
 
-def told(said: dict[str, str]) -> str:
+def _format_compiler_output(results: dict[str, str]) -> str:
     """What the compiler says, and to what."""
-    alike = {words: [name for name in said if said[name] == words] for words in said.values()}
-    return "; ".join(f"{words}: {', '.join(names)}" for words, names in alike.items())
+    alike = {text: [name for name in results if results[name] == text] for text in results.values()}
+    return "; ".join(f"{text}: {', '.join(names)}" for text, names in alike.items())
 
 
 CLAIM = Claim(
     id="await-in-def",
     sentence="`await` inside a plain `def` is a syntax error.",
     source="async def vs def in FastAPI",
-    judge=judge,
+    judge=_judge_await_in_def,
     needs=("asked/pitfalls",),
 )

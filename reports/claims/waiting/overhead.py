@@ -4,57 +4,60 @@ import math
 
 import numpy as np
 
-from reports.claims.model import Claim, Judgement, Outcome, Untestable
-from reports.formatting import between, seconds, share
-from reports.metrics.model import Level, Study
-from reports.metrics.repeats import in_words, ratios
-from reports.stats.intervals import Restarts
+from reports.claims.model import Claim, ClaimOutcome, ClaimResult, MissingData
+from reports.formatting import format_seconds, format_share, format_with_interval
+from reports.metrics.model import CrowdMetrics, RunMetrics
+from reports.metrics.repeats import format_repeated_value, pair_ratios
+from reports.stats.intervals import RepeatedValue
 from reports.verdicts.neighbours import FULL_CORE
-from results.unloaded import student
+from results.unloaded import student_t
 
-HOP = 0.00016  # seconds for a hop into a thread and back, as published of another machine (invoke-ai/InvokeAI#9436)
+_PUBLISHED_HOP_TIME = 0.00016  # seconds for a hop into a thread and back, as published of another machine (invoke-ai/InvokeAI#9436)
 
 
-def judge(study: Study) -> Judgement:
+def _judge_overhead(run_metrics: RunMetrics) -> ClaimResult:
     """Turn against turn, so that what the machine does meets both; the whole interval of the ratio must lie above 1."""
-    quick, hopping = turns(study, "async noop"), turns(study, "sync noop")
-    costs = [Restarts(tuple((one.cpu or math.nan) / one.rate for one in levels)) for levels in (quick, hopping)]
-    rates = [Restarts(tuple(one.rate for one in levels)) for levels in (quick, hopping)]
-    dearer, faster = ratios(costs[1], costs[0]), ratios(*rates)
-    if dearer is None or faster is None or dearer.interval is None or not dearer.estimate > 0:
-        raise Untestable("five pairs of turns on the no-op pair, with the server's CPU")
+    async_levels, sync_levels = _route_levels(run_metrics, "async noop"), _route_levels(run_metrics, "sync noop")
+    costs = [
+        RepeatedValue(tuple((level.cpu or math.nan) / level.throughput for level in levels))
+        for levels in (async_levels, sync_levels)
+    ]
+    rates = [RepeatedValue(tuple(level.throughput for level in levels)) for levels in (async_levels, sync_levels)]
+    cost_ratio, rate_ratio = pair_ratios(costs[1], costs[0]), pair_ratios(*rates)
+    if cost_ratio is None or rate_ratio is None or cost_ratio.interval is None or not cost_ratio.estimate > 0:
+        raise MissingData("five pairs of turns on the no-op pair, with the server's CPU")
     extra = np.subtract(costs[1].values, costs[0].values)
-    hop, half = float(extra.mean()), student(len(extra) - 1) * float(extra.std(ddof=1)) / math.sqrt(len(extra))
-    holds = dearer.interval[0] > 1
-    return Judgement(
-        predicted=f"CPU per request: `def` / `async def` > 1, by one hop into a thread and back (some {seconds(HOP)})",
-        measured=f"CPU per request {in_words(costs[0], 's')} as `async def`, {in_words(costs[1], 's')} as `def`: "
-        f"{between(dearer.estimate, dearer.interval)} times; `async def` {limits(study, quick, costs[0])}, `def` {limits(study, hopping, costs[1])}; "
-        f"`async def` answered {between(faster.estimate, faster.interval)} times as many",
-        outcome=Outcome.CONFIRMED if holds else Outcome.REFUTED,
-        why=f"a hop costs {seconds(hop)} of CPU (within {seconds(half)}): next to any real work it is small, and only the empty route shows it"
+    hop, margin = float(extra.mean()), student_t(len(extra) - 1) * float(extra.std(ddof=1)) / math.sqrt(len(extra))
+    holds = cost_ratio.interval[0] > 1
+    return ClaimResult(
+        predicted=f"CPU per request: `def` / `async def` > 1, by one hop into a thread and back (some {format_seconds(_PUBLISHED_HOP_TIME)})",
+        measured=f"CPU per request {format_repeated_value(costs[0], 's')} as `async def`, {format_repeated_value(costs[1], 's')} as `def`: "
+        f"{format_with_interval(cost_ratio.estimate, cost_ratio.interval)} times; `async def` {_format_capacity_limit(run_metrics, async_levels, costs[0])}, `def` {_format_capacity_limit(run_metrics, sync_levels, costs[1])}; "
+        f"`async def` answered {format_with_interval(rate_ratio.estimate, rate_ratio.interval)} times as many",
+        outcome=ClaimOutcome.CONFIRMED if holds else ClaimOutcome.REFUTED,
+        why=f"a hop costs {format_seconds(hop)} of CPU (within {format_seconds(margin)}): next to any real work it is small, and only the empty route shows it"
         if holds
         else "the hop into a thread did not show in the server's CPU",
         bars=(("async def: CPU, ms", 1000 * costs[0].estimate), ("def: CPU, ms", 1000 * costs[1].estimate)),
     )
 
 
-def limits(study: Study, levels: list[Level], costs: Restarts) -> str:
+def _format_capacity_limit(run_metrics: RunMetrics, levels: list[CrowdMetrics], costs: RepeatedValue) -> str:
     """The capacity as measured, where the server's core was the bottleneck; else what a full core would pay for, at least."""
-    full = float(np.mean([one.cpu or 0.0 for one in levels]))
-    if full >= FULL_CORE:
-        return f"capacity {in_words(Restarts(tuple(one.rate for one in levels)), 'req/s')}"
-    names = {one.cell for one in levels}
-    busy = max((one.health.busy or 0.0 for one in study.tallies if one.cell in names), default=0.0)
-    paid = Restarts(tuple(1 / one for one in costs.values))
-    return f"capacity at least {in_words(paid, 'req/s')} (1 / CPU per request: its core was {share(full)} full, the generator's {share(busy)})"
+    core_share = float(np.mean([entry.cpu or 0.0 for entry in levels]))
+    if core_share >= FULL_CORE:
+        return f"capacity {format_repeated_value(RepeatedValue(tuple(entry.throughput for entry in levels)), 'req/s')}"
+    names = {entry.cell for entry in levels}
+    busy = max((entry.health.generator_cpu or 0.0 for entry in run_metrics.cell_counts if entry.cell in names), default=0.0)
+    affordable = RepeatedValue(tuple(1 / entry for entry in costs.values))
+    return f"capacity at least {format_repeated_value(affordable, 'req/s')} (1 / CPU per request: its core was {format_share(core_share)} full, the generator's {format_share(busy)})"
 
 
-def turns(study: Study, variant: str) -> list[Level]:
+def _route_levels(run_metrics: RunMetrics, variant: str) -> list[CrowdMetrics]:
     """All turns of one route, in their order. Raises Untestable without any."""
-    route = study.route(variant)
+    route = run_metrics.find_route(variant)
     if route is None or not route.levels:
-        raise Untestable(f"the turns of {variant}")
+        raise MissingData(f"the turns of {variant}")
     return list(route.levels)
 
 
@@ -62,6 +65,6 @@ CLAIM = Claim(
     id="overhead",
     sentence="`async def` costs least per request; `def` pays for a hop into a thread and back.",
     source="async def vs def in FastAPI",
-    judge=judge,
+    judge=_judge_overhead,
     needs=("crowd/async noop/", "crowd/sync noop/"),
 )

@@ -1,34 +1,41 @@
 """On a held loop request 2 cannot start before request 1 has finished: the staircase of a burst."""
 
-from reports.claims.model import Claim, Judgement, Outcome, Untestable, near
-from reports.formatting import seconds
-from reports.metrics.model import Study
-from reports.stats.queueing import burst_last
-from reports.verdicts.load_table import answered
+from reports.claims.model import Claim, ClaimOutcome, ClaimResult, MissingData, is_near
+from reports.formatting import format_seconds
+from reports.metrics.model import RunMetrics
+from reports.stats.queueing import burst_completion_time
+from reports.verdicts.load_table import describe_burst
 from results.schema import Variant
 
-OVERLAP = 0.001  # seconds by which two handlers may seem to overlap before we say that they do
-TOLERANCE = 0.10
+_MAX_OVERLAP = 0.001  # seconds by which two handlers may seem to overlap before we say that they do
+_TOLERANCE = 0.10
 
 
-def judge(study: Study) -> Judgement:
+def _judge_serial_queue(run_metrics: RunMetrics) -> ClaimResult:
     """From the handlers' own moments, never from client times: middleware can let all answers leave together."""
-    route = study.route(Variant.BROKEN_ASYNC)
-    if route is None or route.burst is None or route.service is None:
-        raise Untestable("the burst on /broken-async")
-    burst = route.burst
-    if not burst.has_handler_moments:
-        raise Untestable("the handlers' moments, which the probe records")
-    pairs = list(zip(burst.end, burst.begin[1:], strict=False))
-    in_turn = sum(begin >= end - OVERLAP for end, begin in pairs)
-    took, predicted = max(burst.end) - min(burst.begin), burst_last(burst.size, route.service, 1)
-    holds = in_turn == len(pairs) and near(took, predicted, TOLERANCE)
-    seen = f"; answered {answered(burst, route.service)}" if burst.steps(route.service) < burst.size else ""
-    return Judgement(
-        predicted=f"each begins after the one before ended; the last after N D = {burst.size} x {seconds(route.service)} "
-        f"= {seconds(predicted)}",
-        measured=f"{in_turn} of {len(pairs)} began after the one before had ended; the last ended after {seconds(took)}{seen}",
-        outcome=Outcome.CONFIRMED if holds else Outcome.REFUTED,
+    route = run_metrics.find_route(Variant.BROKEN_ASYNC)
+    if route is None or route.first_burst is None or route.unloaded_mean is None:
+        raise MissingData("the burst on /broken-async")
+    burst = route.first_burst
+    if not burst.has_handler_times:
+        raise MissingData("the handlers' moments, which the probe records")
+    pairs = list(zip(burst.handler_end, burst.handler_start[1:], strict=False))
+    sequential = sum(begin >= end - _MAX_OVERLAP for end, begin in pairs)
+    duration, predicted = (
+        max(burst.handler_end) - min(burst.handler_start),
+        burst_completion_time(burst.size, route.unloaded_mean, 1),
+    )
+    holds = sequential == len(pairs) and is_near(duration, predicted, _TOLERANCE)
+    answered_note = (
+        f"; answered {describe_burst(burst, route.unloaded_mean)}"
+        if burst.count_answer_steps(route.unloaded_mean) < burst.size
+        else ""
+    )
+    return ClaimResult(
+        predicted=f"each begins after the one before ended; the last after N D = {burst.size} x {format_seconds(route.unloaded_mean)} "
+        f"= {format_seconds(predicted)}",
+        measured=f"{sequential} of {len(pairs)} began after the one before had ended; the last ended after {format_seconds(duration)}{answered_note}",
+        outcome=ClaimOutcome.CONFIRMED if holds else ClaimOutcome.REFUTED,
         why="the handlers ran one after another" if holds else "handlers overlapped, or the stairs have the wrong height",
     )
 
@@ -37,6 +44,6 @@ CLAIM = Claim(
     id="serial-queue",
     sentence="Request 2 cannot start until request 1 has finished, its wait included.",
     source="Sync vs Async - The Core Difference",
-    judge=judge,
+    judge=_judge_serial_queue,
     needs=("crowd/broken-async/1", "burst/broken-async/"),
 )

@@ -7,69 +7,73 @@ to the handler nothing else gets a turn. Let a dependency await once, and every 
 import math
 from statistics import median_low
 
-from reports.claims.model import Claim, Judgement, Outcome, Untestable, near
-from reports.formatting import number, seconds
-from reports.metrics.burst import Burst
-from reports.metrics.model import Study
-from reports.stats.queueing import burst_last
+from reports.claims.model import Claim, ClaimOutcome, ClaimResult, MissingData, is_near
+from reports.formatting import format_number, format_seconds
+from reports.metrics.burst import BurstMetrics
+from reports.metrics.model import RunMetrics
+from reports.stats.queueing import burst_completion_time
 from results.schema import Variant
 
-TOLERANCE = 0.10
-BLIND = 1.5  # service times: a timer whose median stays below saw the work and not the queue
+_TOLERANCE = 0.10
+_MAX_BLIND_TIMER = 1.5  # service times: a timer whose median stays below saw the work and not the queue
 
 
-def judge(study: Study) -> Judgement:
+def _judge_server_timer_blind(run_metrics: RunMetrics) -> ClaimResult:
     """Two bursts of N on the same blocking route: as it is, and behind a dependency that awaits."""
-    route = study.route(Variant.BROKEN_ASYNC)
-    plain = timed(route.burst if route else None, "the burst on /broken-async")
-    behind = next((one.burst for one in study.experiments if one.route.endswith("/behind-await")), None)
-    awaited = timed(behind, "the burst on /broken-async/behind-await")
-    service = route.service if route else None
+    route = run_metrics.find_route(Variant.BROKEN_ASYNC)
+    plain = _timed_burst(route.first_burst if route else None, "the burst on /broken-async")
+    awaited_burst = next(
+        (experiment.first_burst for experiment in run_metrics.experiments if experiment.route.endswith("/behind-await")), None
+    )
+    awaited = _timed_burst(awaited_burst, "the burst on /broken-async/behind-await")
+    service = route.unloaded_mean if route else None
     if service is None:
-        raise Untestable("one user on /broken-async")
-    last, first = burst_last(plain.size, service, 1), burst_last(awaited.size, service, 1)
-    queued = near(max(plain.done), last, TOLERANCE) and near(max(awaited.done), first, TOLERANCE)
-    blind = median_low(plain.timer) < BLIND * service
-    sees = median_low(awaited.timer) >= BLIND * service  # of those that entered in one turn of the loop; the others wait before it
-    outcome, why = verdict(queued=queued, blind=blind, sees=sees)
-    return Judgement(
-        predicted=f"the last of {plain.size} waits N D = {seconds(last)}; a timer in the app says D = {seconds(service)} to each, "
-        f"and behind an await to half of them {number(BLIND)} D = {seconds(BLIND * service)} or more",
-        measured=f"as it is: clients {told(plain.done)}, the timer {told(plain.timer)}; "
-        f"behind an await: clients {told(awaited.done)}, the timer {told(awaited.timer)}",
+        raise MissingData("one user on /broken-async")
+    plain_last, awaited_last = burst_completion_time(plain.size, service, 1), burst_completion_time(awaited.size, service, 1)
+    clients_queued = is_near(max(plain.done), plain_last, _TOLERANCE) and is_near(max(awaited.done), awaited_last, _TOLERANCE)
+    timer_blind = median_low(plain.timer) < _MAX_BLIND_TIMER * service
+    timer_sees_queue = (
+        median_low(awaited.timer) >= _MAX_BLIND_TIMER * service
+    )  # of those that entered in one turn of the loop; the others wait before it
+    outcome, why = _timer_outcome(clients_queued=clients_queued, timer_blind=timer_blind, timer_sees_queue=timer_sees_queue)
+    return ClaimResult(
+        predicted=f"the last of {plain.size} waits N D = {format_seconds(plain_last)}; a timer in the app says D = {format_seconds(service)} to each, "
+        f"and behind an await to half of them {format_number(_MAX_BLIND_TIMER)} D = {format_seconds(_MAX_BLIND_TIMER * service)} or more",
+        measured=f"as it is: clients {_format_median_and_max(plain.done)}, the timer {_format_median_and_max(plain.timer)}; "
+        f"behind an await: clients {_format_median_and_max(awaited.done)}, the timer {_format_median_and_max(awaited.timer)}",
         outcome=outcome,
         why=why,
     )
 
 
-def verdict(*, queued: bool, blind: bool, sees: bool) -> tuple[Outcome, str]:
+def _timer_outcome(*, clients_queued: bool, timer_blind: bool, timer_sees_queue: bool) -> tuple[ClaimOutcome, str]:
     """What follows from whether clients queued, and which timer saw it."""
-    if queued and blind and sees:
+    if clients_queued and timer_blind and timer_sees_queue:
         why = "the timer starts when a request's task first runs; what suspends between it and the handler decides"
-        return Outcome.CONFIRMED, why
-    if queued and blind:
-        return Outcome.NUANCED, "the timer is blind, and here it was so even behind an await"
-    return Outcome.REFUTED, "the timer saw the queue" if queued else "the clients did not wait for one another"
+        return ClaimOutcome.CONFIRMED, why
+    if clients_queued and timer_blind:
+        return ClaimOutcome.NUANCED, "the timer is blind, and here it was so even behind an await"
+    return ClaimOutcome.REFUTED, "the timer saw the queue" if clients_queued else "the clients did not wait for one another"
 
 
-def timed(burst: Burst | None, name: str) -> Burst:
+def _timed_burst(burst: BurstMetrics | None, name: str) -> BurstMetrics:
     """A burst, all of it answered, whose timer was read. Raises Untestable otherwise."""
     if burst is None or not burst.size:
-        raise Untestable(name)
+        raise MissingData(name)
     if not all(map(math.isfinite, [*burst.timer, *burst.done])):
-        raise Untestable(f"what a timer inside the app saw of {name}: the probe records it")
+        raise MissingData(f"what a timer inside the app saw of {name}: the probe records it")
     return burst
 
 
-def told(values: list[float]) -> str:
+def _format_median_and_max(values: list[float]) -> str:
     """Median and longest."""
-    return f"p50 {seconds(median_low(values))}, max {seconds(max(values))}"
+    return f"p50 {format_seconds(median_low(values))}, max {format_seconds(max(values))}"
 
 
 CLAIM = Claim(
     id="server-timer-blind",
     sentence="The server's own timer can say D while its clients wait N D: it starts after the queue, unless something awaits behind it.",
     source="Beyond the lesson",
-    judge=judge,
+    judge=_judge_server_timer_blind,
     needs=("crowd/broken-async/1", "burst/broken-async/", "burst/broken-async behind-await/"),
 )

@@ -1,21 +1,21 @@
 """A call that `aiohttp` awaits leaves the loop free."""
 
-from reports.claims.calls import judge_awaited
-from reports.claims.model import Claim, Judgement
-from reports.metrics.model import Study
+from reports.claims.calls import judge_awaited_client
+from reports.claims.model import Claim, ClaimResult
+from reports.metrics.model import RunMetrics
 
-VARIANT = "async aiohttp"
+_VARIANT = "async aiohttp"
 
 
-def judge(study: Study) -> Judgement:
+def _judge_aiohttp_frees(run_metrics: RunMetrics) -> ClaimResult:
     """By one session of the whole app."""
-    return judge_awaited(study, VARIANT, "/aiohttp/counters", (VARIANT, "/aiohttp"))
+    return judge_awaited_client(run_metrics, _VARIANT, "/aiohttp/counters", (_VARIANT, "/aiohttp"))
 
 
 CLAIM = Claim(
     id="aiohttp-frees",
     sentence="Calls awaited with `aiohttp` leave the loop free: as many at once as ask.",
     source="Making External HTTP Calls",
-    judge=judge,
-    needs=("neighbours/", f"crowd/{VARIANT}/"),
+    judge=_judge_aiohttp_frees,
+    needs=("neighbours/", f"crowd/{_VARIANT}/"),
 )

@@ -1,33 +1,58 @@
 """SQLAlchemy's `AsyncSession` leaves the loop free - up to the connections of its pool, which `def` has as well."""
 
-from reports.claims.model import Claim, Judgement, Outcome, at_once, felt, is_calm, measured_route, near, neighbour
-from reports.claims.waiting.equal_work import EXACT, PATIENCE, POOL, equal_work, pools
-from reports.formatting import seconds
-from reports.metrics.model import Study
+from reports.claims.model import (
+    Claim,
+    ClaimOutcome,
+    ClaimResult,
+    format_neighbour_p90,
+    format_served_interval,
+    is_near,
+    is_neighbour_calm,
+    measured_neighbour,
+    measured_route,
+)
+from reports.claims.waiting.equal_work import (
+    MAX_CONNECTIONS,
+    POOL_FILL_TOLERANCE,
+    POOL_TIMEOUT,
+    check_equal_work,
+    format_pool_settings,
+)
+from reports.formatting import format_seconds
+from reports.metrics.model import RunMetrics
 
-AWAITED = ["async sqlite", "async postgres"]
-BLOCKING = "sync postgres"
+_AWAITED_VARIANTS = ["async sqlite", "async postgres"]
+_BLOCKING_VARIANT = "sync postgres"
 
 
-def judge(study: Study) -> Judgement:
+def _judge_async_session_frees(run_metrics: RunMetrics) -> ClaimResult:
     """On both databases the whole pool at once beside a calm neighbour; `def` beside it, because its pool is as large."""
-    awaited = [measured_route(study, name) for name in AWAITED]
-    others = [neighbour(route, "async")[0] for route, *_ in awaited]
-    blocking, _, once, many = measured_route(study, BLOCKING)
-    equal, queries = equal_work(study, [*AWAITED, BLOCKING])
-    full = all(near(one, POOL, EXACT) for one in (*(served for *_, served in awaited), many))
-    holds = full and equal and all(map(is_calm, others))
-    beside = zip(AWAITED, awaited, others, strict=True)
-    told = [f"{name} {at_once(one[0])} with {one[1].users} users, {felt(its)}" for name, one, its in beside]
-    return Judgement(
-        predicted=f"pool_size + max_overflow = 5 + 10 = {POOL} at once on both databases, in `def` as well; the async neighbour calm; 1 query per request",
-        measured=f"{'; '.join(told)}; {BLOCKING} {at_once(blocking)}; pools read: {pools(study, [*AWAITED, BLOCKING])}; {queries}",
-        outcome=Outcome.NUANCED if holds else Outcome.REFUTED,
-        why=f"true, up to {POOL} at once: the next one waits for a connection, after {PATIENCE} s in vain. `def` has as large a pool, and "
-        f"one query alone takes {seconds(awaited[-1][2])} awaited, {seconds(once)} in `def`"
+    awaited_routes = [measured_route(run_metrics, name) for name in _AWAITED_VARIANTS]
+    neighbours = [measured_neighbour(route, "async")[0] for route, *_ in awaited_routes]
+    blocking, _, blocking_service, blocking_served = measured_route(run_metrics, _BLOCKING_VARIANT)
+    equal_queries, queries = check_equal_work(run_metrics, [*_AWAITED_VARIANTS, _BLOCKING_VARIANT])
+    fills_pools = all(
+        is_near(result, MAX_CONNECTIONS, POOL_FILL_TOLERANCE)
+        for result in (*(served for *_, served in awaited_routes), blocking_served)
+    )
+    holds = fills_pools and equal_queries and all(map(is_neighbour_calm, neighbours))
+    rows = zip(_AWAITED_VARIANTS, awaited_routes, neighbours, strict=True)
+    lines = [
+        f"{name} {format_served_interval(result[0])} with {result[1].users} users, {format_neighbour_p90(async_neighbour)}"
+        for name, result, async_neighbour in rows
+    ]
+    return ClaimResult(
+        predicted=f"pool_size + max_overflow = 5 + 10 = {MAX_CONNECTIONS} at once on both databases, in `def` as well; the async neighbour calm; 1 query per request",
+        measured=f"{'; '.join(lines)}; {_BLOCKING_VARIANT} {format_served_interval(blocking)}; pools read: {format_pool_settings(run_metrics, [*_AWAITED_VARIANTS, _BLOCKING_VARIANT])}; {queries}",
+        outcome=ClaimOutcome.NUANCED if holds else ClaimOutcome.REFUTED,
+        why=f"true, up to {MAX_CONNECTIONS} at once: the next one waits for a connection, after {POOL_TIMEOUT} s in vain. `def` has as large a pool, and "
+        f"one query alone takes {format_seconds(awaited_routes[-1][2])} awaited, {format_seconds(blocking_service)} in `def`"
         if holds
         else "the loop was not left free, the pool did not fill, or the variants did not do the same work",
-        bars=(*((name, served) for name, (*_, served) in zip(AWAITED, awaited, strict=True)), (BLOCKING, many)),
+        bars=(
+            *((name, served) for name, (*_, served) in zip(_AWAITED_VARIANTS, awaited_routes, strict=True)),
+            (_BLOCKING_VARIANT, blocking_served),
+        ),
     )
 
 
@@ -35,6 +60,6 @@ CLAIM = Claim(
     id="async-session-frees",
     sentence="SQLAlchemy's `AsyncSession` leaves the event loop free: other requests are served while the database works.",
     source="When to Use async def; Common Pitfalls",
-    judge=judge,
-    needs=("neighbours/", *(f"crowd/{name}/" for name in (*AWAITED, BLOCKING))),
+    judge=_judge_async_session_frees,
+    needs=("neighbours/", *(f"crowd/{name}/" for name in (*_AWAITED_VARIANTS, _BLOCKING_VARIANT))),
 )

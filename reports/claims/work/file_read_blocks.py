@@ -1,33 +1,43 @@
 """A slow file read inside `async def` holds the loop; in `def`, or through `to_thread`, only a thread waits for the disk."""
 
-from reports.claims.model import FROZEN_RATIO, Claim, Judgement, Outcome, at_once, felt, judge_pool, measured_route, neighbour
-from reports.claims.waiting.def_pool import TOKENS
-from reports.claims.waiting.to_thread_free import documented_size
-from reports.metrics.model import Study
-from reports.verdicts.neighbours import ONE
+from reports.claims.model import (
+    FROZEN_RATIO,
+    Claim,
+    ClaimOutcome,
+    ClaimResult,
+    format_neighbour_p90,
+    format_served_interval,
+    judge_pool,
+    measured_neighbour,
+    measured_route,
+)
+from reports.claims.waiting.def_pool import THREAD_TOKENS
+from reports.claims.waiting.to_thread_free import documented_executor_size
+from reports.metrics.model import RunMetrics
+from reports.verdicts.neighbours import SERIAL_LIMIT
 
-BROKEN, SYNC, THREAD = "broken-async file", "sync file", "to-thread file"
-FORMS = {"`async def`": BROKEN, "`def`": SYNC, "`to_thread`": THREAD}
+BROKEN, SYNC, _THREAD = "broken-async file", "sync file", "to-thread file"
+_FORM_VARIANTS = {"`async def`": BROKEN, "`def`": SYNC, "`to_thread`": _THREAD}
 
 
-def judge(study: Study) -> Judgement:
+def _judge_file_read_blocks(run_metrics: RunMetrics) -> ClaimResult:
     """The same read three ways: one place and a frozen neighbour, against two pools of documented size and calm neighbours."""
-    route, top, _, served = measured_route(study, BROKEN)
-    beside, ratio = neighbour(route, "async")
-    blocks = served < ONE and ratio >= FROZEN_RATIO
-    pool = judge_pool(study, SYNC, TOKENS, "AnyIO's thread tokens", "")
-    executor = judge_pool(study, THREAD, documented_size(study.run, THREAD), "min(32, cpus + 4)", "")
-    frees = Outcome.REFUTED not in {pool.outcome, executor.outcome}
-    return Judgement(
+    route, top, _, served = measured_route(run_metrics, BROKEN)
+    async_neighbour, ratio = measured_neighbour(route, "async")
+    blocks = served < SERIAL_LIMIT and ratio >= FROZEN_RATIO
+    pool = judge_pool(run_metrics, SYNC, THREAD_TOKENS, "AnyIO's thread tokens", "")
+    executor = judge_pool(run_metrics, _THREAD, documented_executor_size(run_metrics.run, _THREAD), "min(32, cpus + 4)", "")
+    frees = ClaimOutcome.REFUTED not in {pool.outcome, executor.outcome}
+    return ClaimResult(
         predicted=f"`async def`: 1 at once; the async neighbour's p90 at least {FROZEN_RATIO:.0f} times its idle value. "
         f"`def`: {pool.predicted}. `to_thread`: {executor.predicted}",
-        measured=f"`async def`: {at_once(route)} at once with {top.users} users; {felt(beside)}. "
+        measured=f"`async def`: {format_served_interval(route)} at once with {top.users} users; {format_neighbour_p90(async_neighbour)}. "
         f"`def`: {pool.measured}. `to_thread`: {executor.measured}",
-        outcome=Outcome.CONFIRMED if blocks and frees else Outcome.REFUTED,
+        outcome=ClaimOutcome.CONFIRMED if blocks and frees else ClaimOutcome.REFUTED,
         why="read() stands still in the operating system until the disk has told everything; a thread that stands still holds nobody up"
         if blocks and frees
         else "the read did not hold the loop, or its fix did",
-        bars=tuple((form, measured_route(study, variant)[3]) for form, variant in FORMS.items()),
+        bars=tuple((form, measured_route(run_metrics, variant)[3]) for form, variant in _FORM_VARIANTS.items()),
     )
 
 
@@ -35,6 +45,6 @@ CLAIM = Claim(
     id="file-read-blocks",
     sentence="A slow file read inside `async def` freezes every request; in `def` or `asyncio.to_thread` it leaves the loop free.",
     source="async def vs def in FastAPI",
-    judge=judge,
-    needs=("neighbours/", f"crowd/{BROKEN}/", f"crowd/{SYNC}/", f"crowd/{THREAD}/"),
+    judge=_judge_file_read_blocks,
+    needs=("neighbours/", f"crowd/{BROKEN}/", f"crowd/{SYNC}/", f"crowd/{_THREAD}/"),
 )

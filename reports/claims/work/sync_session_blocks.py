@@ -1,42 +1,66 @@
 """A blocking SQLAlchemy session inside `async def`: one request at once, however many connections its pool has."""
 
-from reports.claims.model import FROZEN_RATIO, Claim, Judgement, Outcome, at_once, felt, is_calm, measured_route, near, neighbour
-from reports.claims.waiting.equal_work import EXACT, POOL, equal_work, pools
-from reports.metrics.model import Study
-from reports.verdicts.neighbours import ONE
+from reports.claims.model import (
+    FROZEN_RATIO,
+    Claim,
+    ClaimOutcome,
+    ClaimResult,
+    format_neighbour_p90,
+    format_served_interval,
+    is_near,
+    is_neighbour_calm,
+    measured_neighbour,
+    measured_route,
+)
+from reports.claims.waiting.equal_work import MAX_CONNECTIONS, POOL_FILL_TOLERANCE, check_equal_work, format_pool_settings
+from reports.metrics.model import RunMetrics
+from reports.verdicts.neighbours import SERIAL_LIMIT
 
-BROKEN = ["broken-async sqlite", "broken-async postgres"]
-CURED = "sync postgres"
+_BROKEN_VARIANTS = ["broken-async sqlite", "broken-async postgres"]
+_FIXED_VARIANT = "sync postgres"
 
 
-def judge(study: Study) -> Judgement:
+def _judge_sync_session_blocks(run_metrics: RunMetrics) -> ClaimResult:
     """On both databases one at once beside a frozen neighbour; the same session in `def` fills its pool beside a calm one."""
-    broken = [measured_route(study, name) for name in BROKEN]
-    frozen = [neighbour(route, "async") for route, *_ in broken]
-    cured, _, _, served = measured_route(study, CURED)
-    beside, _ = neighbour(cured, "async")
-    equal, queries = equal_work(study, [*BROKEN, CURED])
-    blocked = all(one < ONE for *_, one in broken) and all(ratio >= FROZEN_RATIO for _, ratio in frozen)
-    holds = blocked and equal and near(served, POOL, EXACT) and is_calm(beside)
-    tried = zip(BROKEN, broken, frozen, strict=True)
-    told = [f"{name} {at_once(one[0])} with {one[1].users} users, {felt(its)}" for name, one, (its, _) in tried]
-    return Judgement(
+    broken_routes = [measured_route(run_metrics, name) for name in _BROKEN_VARIANTS]
+    neighbours = [measured_neighbour(route, "async") for route, *_ in broken_routes]
+    fixed_route, _, _, served = measured_route(run_metrics, _FIXED_VARIANT)
+    async_neighbour, _ = measured_neighbour(fixed_route, "async")
+    equal_queries, queries = check_equal_work(run_metrics, [*_BROKEN_VARIANTS, _FIXED_VARIANT])
+    loop_blocked = all(result < SERIAL_LIMIT for *_, result in broken_routes) and all(
+        ratio >= FROZEN_RATIO for _, ratio in neighbours
+    )
+    holds = (
+        loop_blocked
+        and equal_queries
+        and is_near(served, MAX_CONNECTIONS, POOL_FILL_TOLERANCE)
+        and is_neighbour_calm(async_neighbour)
+    )
+    rows = zip(_BROKEN_VARIANTS, broken_routes, neighbours, strict=True)
+    lines = [
+        f"{name} {format_served_interval(result[0])} with {result[1].users} users, {format_neighbour_p90(loop_neighbour)}"
+        for name, result, (loop_neighbour, _) in rows
+    ]
+    return ClaimResult(
         predicted=f"1 at once, the async neighbour's p90 at least {FROZEN_RATIO:.0f} times its idle value; the same session in "
-        f"`def`: its pool's 5 + 10 = {POOL}; 1 query per request each",
-        measured=f"{'; '.join(told)}; {CURED} {at_once(cured)}, {felt(beside)}; pool read: {pools(study, [CURED])}; {queries}",
-        outcome=Outcome.CONFIRMED if holds else Outcome.REFUTED,
-        why=explained(holds=holds, equal=equal, blocked=blocked),
-        bars=(*((name, one) for name, (*_, one) in zip(BROKEN, broken, strict=True)), (CURED, served)),
+        f"`def`: its pool's 5 + 10 = {MAX_CONNECTIONS}; 1 query per request each",
+        measured=f"{'; '.join(lines)}; {_FIXED_VARIANT} {format_served_interval(fixed_route)}, {format_neighbour_p90(async_neighbour)}; pool read: {format_pool_settings(run_metrics, [_FIXED_VARIANT])}; {queries}",
+        outcome=ClaimOutcome.CONFIRMED if holds else ClaimOutcome.REFUTED,
+        why=_explain_sync_session(holds=holds, equal_queries=equal_queries, loop_blocked=loop_blocked),
+        bars=(
+            *((name, result) for name, (*_, result) in zip(_BROKEN_VARIANTS, broken_routes, strict=True)),
+            (_FIXED_VARIANT, served),
+        ),
     )
 
 
-def explained(*, holds: bool, equal: bool, blocked: bool) -> str:
+def _explain_sync_session(*, holds: bool, equal_queries: bool, loop_blocked: bool) -> str:
     """Which part decided."""
     if holds:
         return "the driver waits for the database on the loop's only thread, so one connection is all that is ever used; `def` frees the loop"
-    if not equal:
+    if not equal_queries:
         return "the variants did not do the same work"
-    if not blocked:
+    if not loop_blocked:
         return "more than one at once, or nobody was held up"
     return "the same session in `def` did not fill its pool, or disturbed the loop"
 
@@ -45,6 +69,6 @@ CLAIM = Claim(
     id="sync-session-blocks",
     sentence="A blocking SQLAlchemy `Session` inside `async def` serves one request at once and holds up all others; the same query in `def` does not.",
     source="Common Pitfalls; async def vs def in FastAPI",
-    judge=judge,
-    needs=("neighbours/", *(f"crowd/{name}/" for name in (*BROKEN, CURED))),
+    judge=_judge_sync_session_blocks,
+    needs=("neighbours/", *(f"crowd/{name}/" for name in (*_BROKEN_VARIANTS, _FIXED_VARIANT))),
 )

@@ -5,89 +5,113 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.formatting import count, number, value
-from reports.metrics.model import Bystander
-from reports.render.charts.style import FOREIGN, INK, tidy, time_ticks, user_ticks
-from reports.verdicts.diagnosis import HELD, Case
-from reports.verdicts.model import Exam, Look
-from results.thresholds import FEW, MANY
+from reports.formatting import format_count, format_estimate, format_number
+from reports.metrics.model import NeighbourMetrics
+from reports.render.charts.style import INK, NEUTRAL_STYLE, set_time_ticks, set_user_ticks, tidy_axes
+from reports.verdicts.diagnosis import LOOP_VERDICTS, Diagnosis
+from reports.verdicts.model import LevelEvidence, RouteEvidence
+from results.thresholds import FEW_USERS, MANY_USERS
 
-SIZE = (5.0, 1.75)  # inches of 72 units: 360 x 126 on the page
-LETTERS = 10
-SHORTEST, LONGEST = 0.001, 1.0  # seconds that every card has room for
+_CARD_INCHES = (5.0, 1.75)  # inches of 72 units: 360 x 126 on the page
+_LABEL_FONT_SIZE = 10
+_MIN_AXIS_SECONDS, _MAX_AXIS_SECONDS = 0.001, 1.0  # seconds that every card has room for
 
 
-def draw(case: Case) -> Figure | None:
+def draw_card(diagnosis: Diagnosis) -> Figure | None:
     """Two panels side by side; without a level there is nothing to draw."""
-    exam = case.exam
-    if exam.top is None or not exam.service:
+    evidence = diagnosis.evidence
+    if evidence.top is None or not evidence.unloaded_mean:
         return None
-    beside = exam.top.beside.get("async")
-    asked = beside if beside and beside.idle and beside.loaded else None
-    figure = Figure(figsize=SIZE, layout="constrained")
-    panels = figure.subplots(1, 2, width_ratios=(3, 2)) if asked else [figure.subplots()]
-    served(panels[0], exam, case.ruling.places or (exam.workers if case.ruling.verdict in HELD else None))
-    if asked:
-        felt(panels[1], asked, exam.top)
+    neighbour = evidence.top.neighbours.get("async")
+    complete_neighbour = neighbour if neighbour and neighbour.idle and neighbour.loaded else None
+    figure = Figure(figsize=_CARD_INCHES, layout="constrained")
+    panels = figure.subplots(1, 2, width_ratios=(3, 2)) if complete_neighbour else [figure.subplots()]
+    _draw_served_panel(
+        panels[0],
+        evidence,
+        diagnosis.rule_result.concurrency or (evidence.workers if diagnosis.rule_result.verdict in LOOP_VERDICTS else None),
+    )
+    if complete_neighbour:
+        _draw_neighbour_panel(panels[1], complete_neighbour, evidence.top)
     return figure
 
 
-def points(exam: Exam) -> list[tuple[int, float]]:
+def card_points(evidence: RouteEvidence) -> list[tuple[int, float]]:
     """Users and served at once, level by level."""
-    return [(users, exam.route.served_at(one.level)) for users, one in sorted(exam.looks.items())]
+    return [(users, evidence.route.served_at_level(level.metrics)) for users, level in sorted(evidence.levels.items())]
 
 
-def served(axes: Axes, exam: Exam, places: int | None) -> None:
+def _draw_served_panel(axes: Axes, evidence: RouteEvidence, concurrency: int | None) -> None:
     """Both axes log2, the same on every card. Thin: if nobody waited, pauses reckoned with. Dashed: the verdict's places."""
-    users, values = zip(*points(exam), strict=True)
-    nobody_waits = [n * exam.service / (exam.service + exam.looks[n].think) for n in users]
-    most = max(MANY, *users, places or 0)
-    axes.plot(users, nobody_waits, color=INK, alpha=0.4, linewidth=1, clip_on=False)
-    axes.plot(users, values, color=FOREIGN.colour, marker="o", markersize=5, linewidth=2, clip_on=False)
-    axes.annotate(number(values[-1]), (users[-1], values[-1]), (5, 4), textcoords="offset points", **words())
-    if places:
-        axes.axhline(places, color=INK, alpha=0.6, linewidth=1, linestyle=(0, (4, 3)), clip_on=False)
-        x, side = (0.8, "left") if places > 2 else (most * 3, "right")  # noqa: PLR2004 - where the other lines are not
-        axes.annotate(count(places, "place"), (x, places), (0, -3), textcoords="offset points", **words(ha=side, va="top"))
-    axes.set(xscale="log", yscale="log", xlim=(0.8, most * 3), ylim=(0.4 * min(1, *values), most * 2.5))
-    user_ticks(axes.xaxis, (1, FEW, most))
-    user_ticks(axes.yaxis, (1, FEW, most))
-    finish(axes, "served at once, by users")
+    users, values = zip(*card_points(evidence), strict=True)
+    unqueued_counts = [n * evidence.unloaded_mean / (evidence.unloaded_mean + evidence.levels[n].think_time) for n in users]
+    max_users = max(MANY_USERS, *users, concurrency or 0)
+    axes.plot(users, unqueued_counts, color=INK, alpha=0.4, linewidth=1, clip_on=False)
+    axes.plot(users, values, color=NEUTRAL_STYLE.colour, marker="o", markersize=5, linewidth=2, clip_on=False)
+    axes.annotate(format_number(values[-1]), (users[-1], values[-1]), (5, 4), textcoords="offset points", **_label_style())
+    if concurrency:
+        axes.axhline(concurrency, color=INK, alpha=0.6, linewidth=1, linestyle=(0, (4, 3)), clip_on=False)
+        x, side = (0.8, "left") if concurrency > 2 else (max_users * 3, "right")  # noqa: PLR2004 - where the other lines are not
+        axes.annotate(
+            format_count(concurrency, "place"),
+            (x, concurrency),
+            (0, -3),
+            textcoords="offset points",
+            **_label_style(ha=side, va="top"),
+        )
+    axes.set(xscale="log", yscale="log", xlim=(0.8, max_users * 3), ylim=(0.4 * min(1, *values), max_users * 2.5))
+    set_user_ticks(axes.xaxis, (1, FEW_USERS, max_users))
+    set_user_ticks(axes.yaxis, (1, FEW_USERS, max_users))
+    _finish_card_panel(axes, "served at once, by users")
 
 
-def felt(axes: Axes, one: Bystander, look: Look) -> None:
+def _draw_neighbour_panel(axes: Axes, neighbour: NeighbourMetrics, level: LevelEvidence) -> None:
     """p90 alone, hollow, and beside the crowd, on a log axis of time that is the same on every card."""
-    assert one.idle and one.loaded  # noqa: S101, PT018 - the caller looked
-    ends = (one.idle.low, one.loaded.low)
-    plain: dict[str, Any] = {"color": FOREIGN.colour, "markersize": 6, "clip_on": False}
-    axes.plot([0, 1], ends, linewidth=2, **plain)
-    axes.plot(0, ends[0], "o", markerfacecolor="none", markeredgewidth=1.6, **plain)
-    axes.plot(1, ends[1], "o" if one.loaded.exact else "^", **plain)
-    axes.annotate(value(one.idle), (0, ends[0]), (0, -7), textcoords="offset points", **words(ha="center", va="top"))
-    axes.annotate(value(one.loaded), (1, ends[1]), (0, 6), textcoords="offset points", **words(ha="center"))
-    low, high = min(SHORTEST, *ends) / 6, max(LONGEST, *ends) * 6
+    assert neighbour.idle and neighbour.loaded  # noqa: S101, PT018 - the caller looked
+    p90_pair = (neighbour.idle.low, neighbour.loaded.low)
+    dot_style: dict[str, Any] = {"color": NEUTRAL_STYLE.colour, "markersize": 6, "clip_on": False}
+    axes.plot([0, 1], p90_pair, linewidth=2, **dot_style)
+    axes.plot(0, p90_pair[0], "o", markerfacecolor="none", markeredgewidth=1.6, **dot_style)
+    axes.plot(1, p90_pair[1], "o" if neighbour.loaded.exact else "^", **dot_style)
+    axes.annotate(
+        format_estimate(neighbour.idle),
+        (0, p90_pair[0]),
+        (0, -7),
+        textcoords="offset points",
+        **_label_style(ha="center", va="top"),
+    )
+    axes.annotate(
+        format_estimate(neighbour.loaded), (1, p90_pair[1]), (0, 6), textcoords="offset points", **_label_style(ha="center")
+    )
+    low, high = min(_MIN_AXIS_SECONDS, *p90_pair) / 6, max(_MAX_AXIS_SECONDS, *p90_pair) * 6
     axes.set(yscale="log", xlim=(-0.6, 1.6), ylim=(low, high))
-    time_ticks(axes.yaxis, low, high)
-    axes.set_xticks([0, 1], ["alone", f"{look.level.users} users"])
-    finish(axes, "async neighbour, p90")
+    set_time_ticks(axes.yaxis, low, high)
+    axes.set_xticks([0, 1], ["alone", f"{level.metrics.users} users"])
+    _finish_card_panel(axes, "async neighbour, p90")
 
 
-def words(**more: str) -> dict[str, Any]:
+def _label_style(**overrides: str) -> dict[str, Any]:
     """How a label is written."""
-    return {"fontsize": LETTERS, "color": INK, **more}
+    return {"fontsize": _LABEL_FONT_SIZE, "color": INK, **overrides}
 
 
-def finish(axes: Axes, title: str) -> None:
+def _finish_card_panel(axes: Axes, title: str) -> None:
     """Letters large enough for a small picture."""
-    tidy(axes)
-    axes.tick_params(labelsize=LETTERS)
-    axes.set_title(title, loc="left", fontsize=LETTERS, color=INK)
+    tidy_axes(axes)
+    axes.tick_params(labelsize=_LABEL_FONT_SIZE)
+    axes.set_title(title, loc="left", fontsize=_LABEL_FONT_SIZE, color=INK)
 
 
-def told(case: Case) -> str:
+def describe_card(diagnosis: Diagnosis) -> str:
     """The picture in words."""
-    exam = case.exam
-    steps = ", ".join(f"{number(found)} with {count(users, 'user')}" for users, found in points(exam))
-    beside = exam.top.beside.get("async") if exam.top else None
-    harm = f" The async neighbour's p90: {value(beside.idle)} alone, then {value(beside.loaded)}." if beside else ""
-    return f"Served at once: {steps}.{harm}"
+    evidence = diagnosis.evidence
+    served_texts = ", ".join(
+        f"{format_number(served_count)} with {format_count(users, 'user')}" for users, served_count in card_points(evidence)
+    )
+    neighbour = evidence.top.neighbours.get("async") if evidence.top else None
+    neighbour_text = (
+        f" The async neighbour's p90: {format_estimate(neighbour.idle)} alone, then {format_estimate(neighbour.loaded)}."
+        if neighbour
+        else ""
+    )
+    return f"Served at once: {served_texts}.{neighbour_text}"

@@ -9,123 +9,147 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from reports.formatting import number, seconds, share, value
-from reports.metrics.model import Offered, Route, Study
-from reports.render.charts.style import INK, apart, canvas, look, method, tidy, time_ticks
-from reports.stats.queueing import mdc
-from reports.verdicts.load_table import QUIET
-from results.schema import Law
+from reports.formatting import format_estimate, format_number, format_seconds, format_share
+from reports.metrics.model import OpenLoadMetrics, RouteMetrics, RunMetrics
+from reports.render.charts.style import INK, create_figure, method_subtitle, set_time_ticks, spread_labels, tidy_axes, variant_style
+from reports.stats.queueing import mdc_queue
+from reports.verdicts.load_table import UNQUEUED_RATIO
+from results.schema import ArrivalDistribution
 
-ACROSS = 3  # panels beside each other
-STEPS = tuple(i / 50 for i in range(2, 50))  # utilization, where theory is drawn
-MOST_PLACES = 200  # beyond, theory is a flat line up to the edge
+_MAX_PANELS_PER_ROW = 3  # panels beside each other
+_THEORY_UTILIZATIONS = tuple(i / 50 for i in range(2, 50))  # utilization, where theory is drawn
+_MAX_THEORY_CONCURRENCY = 200  # beyond, theory is a flat line up to the edge
 
 
-def shown(study: Study) -> list[Route]:
+def _knee_routes(run_metrics: RunMetrics) -> list[RouteMetrics]:
     """The routes that were asked at two rates or more."""
-    return [route for route in study.routes if len({one.nominal for one in route.offered if one.latency}) > 1]
+    return [route for route in run_metrics.routes if len({load.nominal_rate for load in route.open_loads if load.latency}) > 1]
 
 
-def title(study: Study) -> str:
+def title(run_metrics: RunMetrics) -> str:
     """The finding as a sentence: the fullest load that a route could bear, or the first that it could not."""
-    for route in shown(study):
-        good = [one for one in route.offered if not one.overloaded and one.latency]
-        best = max(good, key=lambda one: one.rate, default=None)
-        unloaded = route.service or min((one.floor for one in good if one.floor), default=None)
-        if best and best.latency and unloaded:
-            full = f"{share(best.rate / route.capacity)} of its capacity" if route.capacity else f"{number(best.rate)} req/s"
-            ratio = best.latency.mean.low / unloaded
-            if ratio <= QUIET:
-                return f"At {full} {route.route} is as fast as unloaded"
-            return f"At {full} {route.route} takes {number(ratio)} times as long as unloaded"
+    for route in _knee_routes(run_metrics):
+        steady_loads = [load for load in route.open_loads if not load.overloaded and load.latency]
+        fullest_load = max(steady_loads, key=lambda load: load.sent_rate, default=None)
+        unloaded = route.unloaded_mean or min(
+            (load.unloaded_latency for load in steady_loads if load.unloaded_latency), default=None
+        )
+        if fullest_load and fullest_load.latency and unloaded:
+            load_text = (
+                f"{format_share(fullest_load.sent_rate / route.capacity)} of its capacity"
+                if route.capacity
+                else f"{format_number(fullest_load.sent_rate)} req/s"
+            )
+            ratio = fullest_load.latency.mean.low / unloaded
+            if ratio <= UNQUEUED_RATIO:
+                return f"At {load_text} {route.route} is as fast as unloaded"
+            return f"At {load_text} {route.route} takes {format_number(ratio)} times as long as unloaded"
     return "What a request waits as the rate rises"
 
 
-def draw(study: Study) -> Figure | str:
+def draw(run_metrics: RunMetrics) -> Figure | str:
     """One panel per route, the same log axis of time."""
-    routes = shown(study)
+    routes = _knee_routes(run_metrics)
     if not routes:
         return "No route was asked at two rates or more, so there is no knee to look for."
-    across = min(ACROSS, len(routes))
-    down = math.ceil(len(routes) / across)
-    text = method(study, "open model, latency from the planned moment")
-    figure = canvas(11, 1.0 + 3.4 * down, title(study), text)
-    panels = figure.subplots(down, across, sharey=True, squeeze=False).flatten()
-    found = [one.latency for route in routes for one in route.offered if one.latency]
-    low, high = min(one.mean.low for one in found) * 0.6, max(one.longest.low for one in found) * 1.8
+    column_count = min(_MAX_PANELS_PER_ROW, len(routes))
+    row_count = math.ceil(len(routes) / column_count)
+    subtitle = method_subtitle(run_metrics, "open model, latency from the planned moment")
+    figure = create_figure(11, 1.0 + 3.4 * row_count, title(run_metrics), subtitle)
+    panels = figure.subplots(row_count, column_count, sharey=True, squeeze=False).flatten()
+    latencies = [entry.latency for route in routes for entry in route.open_loads if entry.latency]
+    low, high = min(entry.mean.low for entry in latencies) * 0.6, max(entry.longest.low for entry in latencies) * 1.8
     for axes, route in zip(panels, routes, strict=False):
         axes.set(yscale="log", ylim=(low, high))
-        panel(axes, route)
-        scale(axes, route.capacity, steps=5 if across == 1 else 2)
-        time_ticks(axes.yaxis, low, high)
+        _draw_knee_panel(axes, route)
+        _format_rate_axis(axes, route.capacity, tick_intervals=5 if column_count == 1 else 2)
+        set_time_ticks(axes.yaxis, low, high)
     for axes in panels[len(routes) :]:
         axes.set_visible(False)
     panels[0].set_ylabel("latency", fontsize=9.5, color=INK)
     return figure
 
 
-def panel(axes: Axes, route: Route) -> None:
+def _draw_knee_panel(axes: Axes, route: RouteMetrics) -> None:
     """One route: theory, the quantiles that its samples support, and what overloaded it."""
-    style, loads = look(route.variant), sorted(route.offered, key=lambda one: one.rate)
-    axes.set_xlim(0, max(one.rate for one in loads) * 1.25)
-    theory(axes, route)
+    style, loads = variant_style(route.variant), sorted(route.open_loads, key=lambda entry: entry.sent_rate)
+    axes.set_xlim(0, max(entry.sent_rate for entry in loads) * 1.25)
+    _draw_knee_theory(axes, route)
     ends: list[tuple[str, float, float]] = []
-    good = [one for one in loads if not one.overloaded and one.latency]
+    steady_loads = [entry for entry in loads if not entry.overloaded and entry.latency]
     for name, width, filled in (("p50", 2.2, True), ("p95", 1.4, True), ("p99", 0.9, False)):
-        points = [(load.rate, one.low) for load in good if load.latency and (one := load.latency.quantiles[name])]
+        points = [(load.sent_rate, entry.low) for load in steady_loads if load.latency and (entry := load.latency.quantiles[name])]
         if points:
             fill = style.colour if filled else "none"
             axes.plot(*zip(*points, strict=True), style.marker, color=style.colour, markersize=6, markerfacecolor=fill,
                       linestyle=style.dash, linewidth=width)  # fmt: skip
-            ends.append((f"{name} {seconds(points[-1][1])}", *points[-1]))
+            ends.append((f"{name} {format_seconds(points[-1][1])}", *points[-1]))
     for load in loads:
         if load.overloaded and load.latency:
-            axes.plot([load.rate], [load.latency.mean.low], marker="^", markersize=10, markerfacecolor="none", color=style.colour)
-            axes.annotate("overloaded", (load.rate, load.latency.mean.low), (0, -15), textcoords="offset points",
+            axes.plot(
+                [load.sent_rate], [load.latency.mean.low], marker="^", markersize=10, markerfacecolor="none", color=style.colour
+            )
+            axes.annotate("overloaded", (load.sent_rate, load.latency.mean.low), (0, -15), textcoords="offset points",
                           ha="center", fontsize=8.5, color=INK)  # fmt: skip
-    heights = apart([math.log10(end[2]) for end in ends], 0.11)
+    heights = spread_labels([math.log10(end[2]) for end in ends], 0.11)
     edge = max([route.capacity or 0.0, *(end[1] for end in ends)])  # to the right of all lines
-    for (words, _, _), height in zip(ends, heights, strict=True):
-        axes.annotate(words, (edge, 10**height), (8, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
-    tidy(axes)
+    for (label, _, _), height in zip(ends, heights, strict=True):
+        axes.annotate(label, (edge, 10**height), (8, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
+    tidy_axes(axes)
     axes.set_title(style.name, fontsize=11, color=INK, loc="left", fontweight="bold")
 
 
-def theory(axes: Axes, route: Route) -> None:
+def _draw_knee_theory(axes: Axes, route: RouteMetrics) -> None:
     """M/D/c from the run's own capacity, for Poisson arrivals below it."""
-    places = route.offered[0].places
-    if not route.capacity or not places or places > MOST_PLACES or any(one.law != Law.POISSON for one in route.offered):
+    concurrency = route.open_loads[0].concurrency
+    if (
+        not route.capacity
+        or not concurrency
+        or concurrency > _MAX_THEORY_CONCURRENCY
+        or any(item.law != ArrivalDistribution.POISSON for item in route.open_loads)
+    ):
         return
-    queues = [mdc(step * route.capacity, places / route.capacity, places) for step in STEPS]
-    for heights in ([one.mean() for one in queues], [one.quantile(0.95) for one in queues]):
-        axes.plot([one.lam for one in queues], heights, color=INK, alpha=0.5, linewidth=0.9, linestyle=(0, (2, 2)))
-    words = f"thin: M/D/{places} in theory, mean and p95"
-    axes.text(0.03, 0.97, words, transform=axes.transAxes, fontsize=8, color=INK, alpha=0.8, va="top")
+    queues = [mdc_queue(step * route.capacity, concurrency / route.capacity, concurrency) for step in _THEORY_UTILIZATIONS]
+    for heights in ([item.mean() for item in queues], [item.quantile(0.95) for item in queues]):
+        axes.plot([item.lam for item in queues], heights, color=INK, alpha=0.5, linewidth=0.9, linestyle=(0, (2, 2)))
+    theory_text = f"thin: M/D/{concurrency} in theory, mean and p95"
+    axes.text(0.03, 0.97, theory_text, transform=axes.transAxes, fontsize=8, color=INK, alpha=0.8, va="top")
 
 
-def scale(axes: Axes, capacity: float | None, steps: int) -> None:
+def _format_rate_axis(axes: Axes, capacity: float | None, tick_intervals: int) -> None:
     """The axis of rates: in requests per second, and in per cent of the capacity where it is known, in `steps` up to it."""
     axes.set_xlabel("offered, req/s", fontsize=9.5, color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     if not capacity:
         return
     axes.axvline(capacity, color=INK, alpha=0.45, linewidth=1)
-    top = axes.get_xlim()[1] / capacity
-    axes.xaxis.set_major_locator(FixedLocator([step / steps * capacity for step in range(int(steps * top) + 1)]))
+    top_share = axes.get_xlim()[1] / capacity
+    axes.xaxis.set_major_locator(
+        FixedLocator([step / tick_intervals * capacity for step in range(int(tick_intervals * top_share) + 1)])
+    )
     axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{100 * rate / capacity:.0f} %\n{rate:.3g}"))
     axes.set_xlabel("offered, % of the capacity measured, and req/s", fontsize=9.5, color=INK)
 
 
-def rows(study: Study) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The chart's numbers."""
     head = ("route", "offered req/s", "of capacity", "answered req/s", "mean", "p50", "p95", "p99", "longest", "overloaded")
-    return head, [line(route, one) for route in shown(study) for one in route.offered]
+    return head, [_knee_row(route, load) for route in _knee_routes(run_metrics) for load in route.open_loads]
 
 
-def line(route: Route, one: Offered) -> tuple[str, ...]:
+def _knee_row(route: RouteMetrics, load: OpenLoadMetrics) -> tuple[str, ...]:
     """One load's numbers."""
-    found = one.latency
-    quantiles = [value(found.quantiles[name]) if found else "-" for name in ("p50", "p95", "p99")]
-    full = share(one.rate / route.capacity) if route.capacity else "-"
-    ends = (value(found.mean), *quantiles, value(found.longest)) if found else ("-", *quantiles, "-")
-    return (route.route, number(one.rate), full, number(one.throughput), *ends, "yes" if one.overloaded else "no")
+    latency = load.latency
+    quantiles = [format_estimate(latency.quantiles[name]) if latency else "-" for name in ("p50", "p95", "p99")]
+    utilization = format_share(load.sent_rate / route.capacity) if route.capacity else "-"
+    latency_cells = (
+        (format_estimate(latency.mean), *quantiles, format_estimate(latency.longest)) if latency else ("-", *quantiles, "-")
+    )
+    return (
+        route.route,
+        format_number(load.sent_rate),
+        utilization,
+        format_number(load.throughput),
+        *latency_cells,
+        "yes" if load.overloaded else "no",
+    )

@@ -10,181 +10,210 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from reports.formatting import count, number, seconds, times, value
-from reports.metrics.model import Offered, Route, Study
-from reports.render.charts.style import INK, apart, canvas, look, method, tidy, time_ticks
-from reports.stats.model import Curve, Model
-from reports.stats.quantiles import BEYOND, Latency
-from reports.verdicts.load_table import HIDES, hidden, stated
+from reports.formatting import format_count, format_estimate, format_number, format_ratio, format_seconds
+from reports.metrics.model import OpenLoadMetrics, RouteMetrics, RunMetrics
+from reports.render.charts.style import INK, create_figure, method_subtitle, set_time_ticks, spread_labels, tidy_axes, variant_style
+from reports.stats.model import Curve, ReplayFit
+from reports.stats.quantiles import MIN_BEYOND, LatencyStats
+from reports.verdicts.load_table import MIN_OMISSION_RATIO, find_omission, load_label
 
-MOST, ACROSS = 4, 2  # panels in all, and beside each other
-TICKS = {1.0: "0 %", 2.0: "p50", 10.0: "p90", 100.0: "p99", 1000.0: "p99.9", 10_000.0: "p99.99"}
-PALE = 0.45  # where fewer than ten independent requests lie beyond
-MEDIAN = 2.0  # how far a line has to reach: 1 / (1 - q)
-ALMOST_ALL = 99.9  # per cent, from which a percentile needs two decimals
-WIDEST = 60  # characters of a panel's title
-SHADE = "#E69F00"  # for areas only: too pale for a line
+_MAX_PANELS, _MAX_PANELS_PER_ROW = 4, 2  # panels in all, and beside each other
+_PERCENTILE_TICKS = {1.0: "0 %", 2.0: "p50", 10.0: "p90", 100.0: "p99", 1000.0: "p99.9", 10_000.0: "p99.99"}
+_UNSURE_ALPHA = 0.45  # where fewer than ten independent requests lie beyond
+_MIN_LINE_REACH = 2.0  # how far a line has to reach: 1 / (1 - q)
+_TWO_DECIMALS_FROM = 99.9  # per cent, from which a percentile needs two decimals
+_TITLE_WIDTH = 60  # characters of a panel's title
+_GAP_COLOUR = "#E69F00"  # for areas only: too pale for a line
 
 
-def shown(study: Study) -> list[tuple[Route, Offered]]:
+def _percentile_loads(run_metrics: RunMetrics) -> list[tuple[RouteMetrics, OpenLoadMetrics]]:
     """Per route its fullest load that was not overloaded; of many routes those with the longest tails."""
-    found = []
-    for route in study.routes:
-        good = [one for one in route.offered if one.spectrum and one.spectrum.measured and ends(one)[0][0] >= MEDIAN]
-        if good:
-            found.append((route, max(good, key=lambda one: one.rate)))
-    return sorted(found, key=lambda one: -ends(one[1])[0][1])[:MOST]
+    candidates = []
+    for route in run_metrics.routes:
+        steady_loads = [
+            load for load in route.open_loads if load.curves and load.curves.measured and _line_ends(load)[0][0] >= _MIN_LINE_REACH
+        ]
+        if steady_loads:
+            candidates.append((route, max(steady_loads, key=lambda load: load.sent_rate)))
+    return sorted(candidates, key=lambda load: -_line_ends(load[1])[0][1])[:_MAX_PANELS]
 
 
-def ends(one: Offered) -> list[tuple[float, float]]:
+def _line_ends(load: OpenLoadMetrics) -> list[tuple[float, float]]:
     """The last point of every line: measured, replayed, closed."""
-    assert one.spectrum  # noqa: S101 - `shown` looked
-    return [line[-1] for line in (one.spectrum.measured, one.spectrum.replayed, one.spectrum.closed) if line]
+    assert load.curves  # noqa: S101 - `shown` looked
+    return [line[-1] for line in (load.curves.measured, load.curves.replayed, load.curves.closed_loop) if line]
 
 
-def title(study: Study) -> str:
+def title(run_metrics: RunMetrics) -> str:
     """The finding as a sentence: what closed-loop timing hides, or who is overtaken, whichever is the larger factor."""
-    found: list[tuple[float, str]] = []
-    for route, one in shown(study):
-        told, again = hidden(one), one.replayed
-        if told and told.ratio >= HIDES:
-            words = f"users waited {seconds(told.measured)} ({told.name}), a closed-loop tool says {seconds(told.told)}"
-            found.append((told.ratio, f"{route.route}: {words}"))
-        if again and again.is_unfair and (tail := again.ratio("p99")):
-            words = f"{route.route} serves out of order: its p99 is about {number(tail)} times that of serving in turn"
-            found.append((tail, words))
-        elif again and again.model is Model.HOLDS and one.latency:
-            found.append((0.0, f"{route.route}: its own arrivals explain the waiting, mean {value(one.latency.mean)}"))
-    return max(found, default=(0.0, "How long the tail is, and what its own arrivals explain of it"))[1]
+    candidates: list[tuple[float, str]] = []
+    for route, load in _percentile_loads(run_metrics):
+        omission, replay = find_omission(load), load.replay_result
+        if omission and omission.ratio >= MIN_OMISSION_RATIO:
+            sentence = f"users waited {format_seconds(omission.measured)} ({omission.name}), a closed-loop tool says {format_seconds(omission.closed_loop)}"
+            candidates.append((omission.ratio, f"{route.route}: {sentence}"))
+        if replay and replay.is_unfair and (tail_ratio := replay.unfairness("p99")):
+            sentence = (
+                f"{route.route} serves out of order: its p99 is about {format_number(tail_ratio)} times that of serving in turn"
+            )
+            candidates.append((tail_ratio, sentence))
+        elif replay and replay.model is ReplayFit.HOLDS and load.latency:
+            candidates.append(
+                (0.0, f"{route.route}: its own arrivals explain the waiting, mean {format_estimate(load.latency.mean)}")
+            )
+    return max(candidates, default=(0.0, "How long the tail is, and what its own arrivals explain of it"))[1]
 
 
-def draw(study: Study) -> Figure | str:
+def draw(run_metrics: RunMetrics) -> Figure | str:
     """One panel per route, the same log axes."""
-    found = shown(study)
-    if not found:
+    charted_loads = _percentile_loads(run_metrics)
+    if not charted_loads:
         return "No route was asked at a rate that it could bear, often enough for a percentile."
-    across = min(ACROSS, len(found))
-    down = math.ceil(len(found) / across)
-    text = method(
-        study,
+    column_count = min(_MAX_PANELS_PER_ROW, len(charted_loads))
+    row_count = math.ceil(len(charted_loads) / column_count)
+    subtitle = method_subtitle(
+        run_metrics,
         "open model, latency from the planned moment",
         "replayed: the same sends through ideal places, in order",
         "closed loop: only what its users would have sent, at the answers of the full load, so too long rather than too short",
     )
-    figure = canvas(11, 1.2 + 3.6 * down, title(study), text)
-    panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).flatten()
-    spectra = [one.spectrum for _, one in found if one.spectrum]
-    lines = [line for one in spectra for line in (one.measured, one.replayed, one.closed)]
+    figure = create_figure(11, 1.2 + 3.6 * row_count, title(run_metrics), subtitle)
+    panels = figure.subplots(row_count, column_count, sharex=True, sharey=True, squeeze=False).flatten()
+    all_curves = [load.curves for _, load in charted_loads if load.curves]
+    lines = [line for load in all_curves for line in (load.measured, load.replayed, load.closed_loop)]
     points = [point for line in lines for point in line[1:]]  # the first is the quickest of all, perhaps a bound
     low, high = min(point[1] for point in points) * 0.8, max(point[1] for point in points) * 1.6
-    last = max(point[0] for point in points)
-    for axes, (route, one) in zip(panels, found, strict=False):
-        axes.set(xscale="log", yscale="log", ylim=(low, high), xlim=(1, last ** (1.35 if across == 1 else 1.75)))
-        panel(axes, route, one)
-        scale(axes, last)
-        time_ticks(axes.yaxis, low, high)
-    for axes in panels[len(found) :]:
+    max_x = max(point[0] for point in points)
+    for axes, (route, load) in zip(panels, charted_loads, strict=False):
+        axes.set(xscale="log", yscale="log", ylim=(low, high), xlim=(1, max_x ** (1.35 if column_count == 1 else 1.75)))
+        _draw_percentile_panel(axes, route, load)
+        _format_percentile_axis(axes, max_x)
+        set_time_ticks(axes.yaxis, low, high)
+    for axes in panels[len(charted_loads) :]:
         axes.set_visible(False)
     figure.supxlabel("share of the requests that were answered sooner", fontsize=9.5, color=INK)
     figure.supylabel("latency", fontsize=9.5, color=INK)
     return figure
 
 
-def panel(axes: Axes, route: Route, one: Offered) -> None:
+def _draw_percentile_panel(axes: Axes, route: RouteMetrics, load: OpenLoadMetrics) -> None:
     """One load: its three lines, named at their ends, and the gaps between them."""
-    found, style = one.spectrum, look(route.variant)
-    assert found  # noqa: S101 - `shown` looked
-    thin = {"color": INK, "linewidth": 1.1}
-    axes.plot(*columns(found.closed), **thin, linestyle=(0, (1, 1.6)))  # type: ignore[arg-type]
-    worth = one.latency.independent if one.latency else None
-    sure = [point for point in found.measured if point[0] <= (worth or math.inf) / BEYOND]
-    axes.plot(*columns(sure), color=style.colour, linewidth=2.6)
-    axes.plot(*columns(found.measured[max(0, len(sure) - 1) :]), color=style.colour, linewidth=2.6, alpha=PALE)
-    axes.plot(*columns(found.replayed), **thin, linestyle=(0, (5, 2)))  # type: ignore[arg-type]
-    is_open = found.most != found.measured
+    curves, style = load.curves, variant_style(route.variant)
+    assert curves  # noqa: S101 - `shown` looked
+    thin_style = {"color": INK, "linewidth": 1.1}
+    axes.plot(*_split_points(curves.closed_loop), **thin_style, linestyle=(0, (1, 1.6)))  # type: ignore[arg-type]
+    effective_count = load.latency.effective_count if load.latency else None
+    certain_points = [point for point in curves.measured if point[0] <= (effective_count or math.inf) / MIN_BEYOND]
+    axes.plot(*_split_points(certain_points), color=style.colour, linewidth=2.6)
+    axes.plot(
+        *_split_points(curves.measured[max(0, len(certain_points) - 1) :]), color=style.colour, linewidth=2.6, alpha=_UNSURE_ALPHA
+    )
+    axes.plot(*_split_points(curves.replayed), **thin_style, linestyle=(0, (5, 2)))  # type: ignore[arg-type]
+    is_open = curves.upper_bound != curves.measured
     if is_open:  # somebody was never answered
-        x, most = columns(found.most)
-        axes.fill_between(x, most, [read(found.measured, at) for at in x], color=style.colour, alpha=0.25, linewidth=0)
-        axes.plot(*found.measured[-1], marker="^", markersize=10, markerfacecolor="none", color=style.colour)
-    gap(axes, one)
-    words = [f"measured {'>= ' if is_open else ''}{reached(found.measured)}"]
-    if one.replayed and one.replayed.is_unfair:
-        words[0] += f"\novertaken: p99 {times(one.replayed.ratio('p99') or 1.0)} the replay's"
-    if found.replayed and one.replayed:
-        words += [f"replayed, {count(one.replayed.places, 'place')}: {reached(found.replayed)}"]
-    if found.closed:
-        words += [f"as a closed-loop tool ({count(found.users, 'user')})\nwould have told it: {reached(found.closed)}"]
-    bottom, top = (math.log10(one) for one in axes.get_ylim())
-    heights = apart([math.log10(end[1]) for end in ends(one)], 0.1 * (top - bottom))
-    edge = found.measured[-1][0]
-    for label, end, height in zip(words, ends(one), heights, strict=True):
+        x, upper_bounds = _split_points(curves.upper_bound)
+        axes.fill_between(
+            x, upper_bounds, [_read_height(curves.measured, at) for at in x], color=style.colour, alpha=0.25, linewidth=0
+        )
+        axes.plot(*curves.measured[-1], marker="^", markersize=10, markerfacecolor="none", color=style.colour)
+    _draw_gap(axes, load)
+    labels = [f"measured {'>= ' if is_open else ''}{_end_label(curves.measured)}"]
+    if load.replay_result and load.replay_result.is_unfair:
+        labels[0] += f"\novertaken: p99 {format_ratio(load.replay_result.unfairness('p99') or 1.0)} the replay's"
+    if curves.replayed and load.replay_result:
+        labels += [f"replayed, {format_count(load.replay_result.places, 'place')}: {_end_label(curves.replayed)}"]
+    if curves.closed_loop:
+        labels += [
+            f"as a closed-loop tool ({format_count(curves.users, 'user')})\nwould have told it: {_end_label(curves.closed_loop)}"
+        ]
+    log_bottom, log_top = (math.log10(load) for load in axes.get_ylim())
+    heights = spread_labels([math.log10(end[1]) for end in _line_ends(load)], 0.1 * (log_top - log_bottom))
+    edge = curves.measured[-1][0]
+    for label, end, height in zip(labels, _line_ends(load), heights, strict=True):
         axes.plot([end[0], edge * 1.04], [end[1], 10**height], color=INK, linewidth=0.6, alpha=0.4)
         axes.annotate(label, (edge * 1.04, 10**height), (4, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
-    tidy(axes)
-    samples = f", n = {one.latency.count:,}" if one.latency else ""
-    heading = textwrap.fill(f"{style.name} at {stated(one)}{samples}", WIDEST)
+    tidy_axes(axes)
+    samples_text = f", n = {load.latency.count:,}" if load.latency else ""
+    heading = textwrap.fill(f"{style.name} at {load_label(load)}{samples_text}", _TITLE_WIDTH)
     axes.set_title(heading, fontsize=10.5, color=INK, loc="left", fontweight="bold")
 
 
-def gap(axes: Axes, one: Offered) -> None:
+def _draw_gap(axes: Axes, load: OpenLoadMetrics) -> None:
     """Name what closed-loop timing hides, in its shade, and what the order of service adds to the tail."""
-    found, told = one.spectrum, hidden(one)
-    assert found  # noqa: S101 - `shown` looked
-    if told and told.ratio >= HIDES and found.closed:
-        x, heard = columns(found.closed)
-        axes.fill_between(x, heard, [read(found.measured, at) for at in x], color=SHADE, alpha=0.28, linewidth=0)
-        middle = math.sqrt(heard[-1] * read(found.measured, x[-1]))
-        words = f"what a closed-loop tool leaves out:\nits {told.name} is {times(told.ratio)[1:]} times too low, at least"
-        axes.annotate(words, (x[-1], middle), (-8, 0), textcoords="offset points", ha="right", va="center", fontsize=8.5, color=INK)
-    elif one.replayed and one.replayed.is_unfair and found.replayed:
-        x, ideal = columns(found.replayed)
-        true = [read(found.measured, at) for at in x]
-        axes.fill_between(x, ideal, [max(pair) for pair in zip(ideal, true, strict=True)], color=SHADE, alpha=0.28, linewidth=0)
+    curves, omission = load.curves, find_omission(load)
+    assert curves  # noqa: S101 - `shown` looked
+    if omission and omission.ratio >= MIN_OMISSION_RATIO and curves.closed_loop:
+        x, closed_loop_values = _split_points(curves.closed_loop)
+        axes.fill_between(
+            x, closed_loop_values, [_read_height(curves.measured, at) for at in x], color=_GAP_COLOUR, alpha=0.28, linewidth=0
+        )
+        middle = math.sqrt(closed_loop_values[-1] * _read_height(curves.measured, x[-1]))
+        gap_text = f"what a closed-loop tool leaves out:\nits {omission.name} is {format_ratio(omission.ratio)[1:]} times too low, at least"
+        axes.annotate(
+            gap_text, (x[-1], middle), (-8, 0), textcoords="offset points", ha="right", va="center", fontsize=8.5, color=INK
+        )
+    elif load.replay_result and load.replay_result.is_unfair and curves.replayed:
+        x, replayed_values = _split_points(curves.replayed)
+        measured_values = [_read_height(curves.measured, at) for at in x]
+        axes.fill_between(
+            x,
+            replayed_values,
+            [max(pair) for pair in zip(replayed_values, measured_values, strict=True)],
+            color=_GAP_COLOUR,
+            alpha=0.28,
+            linewidth=0,
+        )
 
 
-def reached(line: Curve) -> str:
+def _end_label(curve: Curve) -> str:
     """How far a line goes: `865 ms (p99.3)`."""
-    place, height = line[-1]
-    q = 100 * (1 - 1 / place)
-    return f"{seconds(height)} (p{q:.{4 if q > ALMOST_ALL else 3}g})"
+    x, y = curve[-1]
+    percent = 100 * (1 - 1 / x)
+    return f"{format_seconds(y)} (p{percent:.{4 if percent > _TWO_DECIMALS_FROM else 3}g})"
 
 
-def read(line: Curve, at: float) -> float:
+def _read_height(curve: Curve, at: float) -> float:
     """The height of a line at one place."""
-    return next((y for x, y in line if x >= at), line[-1][1])
+    return next((y for x, y in curve if x >= at), curve[-1][1])
 
 
-def columns(line: Curve | list[tuple[float, float]]) -> tuple[list[float], list[float]]:
+def _split_points(curve: Curve | list[tuple[float, float]]) -> tuple[list[float], list[float]]:
     """A line's places and heights."""
-    return [x for x, _ in line], [y for _, y in line]
+    return [x for x, _ in curve], [y for _, y in curve]
 
 
-def scale(axes: Axes, last: float) -> None:
+def _format_percentile_axis(axes: Axes, max_x: float) -> None:
     """Percentiles as people name them, as far as the lines reach."""
-    axes.xaxis.set_major_locator(FixedLocator([tick for tick in TICKS if tick <= last]))
+    axes.xaxis.set_major_locator(FixedLocator([tick for tick in _PERCENTILE_TICKS if tick <= max_x]))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: TICKS.get(round(place, 3), "")))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _PERCENTILE_TICKS.get(round(x, 3), "")))
 
 
-def rows(study: Study) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The chart's numbers."""
     head = ("route", "load", "line", "requests", "mean", "p50", "p95", "p99", "longest")
-    found = []
-    for route, one in shown(study):
-        assert one.spectrum  # noqa: S101 - `shown` looked
-        load = (route.route, stated(one))
-        found.append((*load, "measured", *figures(one.spectrum.own)))
-        if one.replayed and one.spectrum.replayed:
-            again = one.replayed
-            ideal = [seconds(time) if again.supports(name) else "-" for name, time in again.replayed.items()]
-            found.append((*load, "replayed", f"{again.count:,}", *ideal))
-        found.append((*load, f"closed loop, {count(one.spectrum.users, 'user')}", *figures(one.spectrum.told)))
-    return head, found
+    table_rows = []
+    for route, open_load in _percentile_loads(run_metrics):
+        assert open_load.curves  # noqa: S101 - `shown` looked
+        row_head = (route.route, load_label(open_load))
+        table_rows.append((*row_head, "measured", *_percentile_cells(open_load.curves.window_latency)))
+        if open_load.replay_result and open_load.curves.replayed:
+            replay = open_load.replay_result
+            replay_cells = [format_seconds(time) if replay.has_support(name) else "-" for name, time in replay.replayed.items()]
+            table_rows.append((*row_head, "replayed", f"{replay.count:,}", *replay_cells))
+        table_rows.append(
+            (
+                *row_head,
+                f"closed loop, {format_count(open_load.curves.users, 'user')}",
+                *_percentile_cells(open_load.curves.closed_loop_latency),
+            )
+        )
+    return head, table_rows
 
 
-def figures(found: Latency | None) -> tuple[str, ...]:
+def _percentile_cells(latency: LatencyStats | None) -> tuple[str, ...]:
     """Count, mean, quantiles and longest; `-` for what is not supported."""
-    if not found:
+    if not latency:
         return ("-",) * 6
-    quantiles = [value(found.quantiles[name]) for name in ("p50", "p95", "p99")]
-    return (f"{found.count:,}", value(found.mean), *quantiles, value(found.longest))
+    quantiles = [format_estimate(latency.quantiles[name]) for name in ("p50", "p95", "p99")]
+    return (f"{latency.count:,}", format_estimate(latency.mean), *quantiles, format_estimate(latency.longest))

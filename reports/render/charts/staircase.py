@@ -12,95 +12,103 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
-from reports.formatting import count, seconds
-from reports.metrics.burst import Burst
-from reports.metrics.model import Route, Study
-from reports.render.charts.style import INK, canvas, look, method, tidy
-from reports.verdicts.load_table import answered
+from reports.formatting import format_count, format_seconds
+from reports.metrics.burst import BurstMetrics
+from reports.metrics.model import RouteMetrics, RunMetrics
+from reports.render.charts.style import INK, create_figure, method_subtitle, tidy_axes, variant_style
+from reports.verdicts.load_table import describe_burst
 from results.schema import Variant
 
-ROUNDED = 1e-6  # seconds that writing two moments down may make them overlap
-Bar = tuple[float, float, float]  # from, to (seconds since the cue), row
+_ROUNDING_ERROR = 1e-6  # seconds that writing two moments down may make them overlap
+_TimeBar = tuple[float, float, float]  # from, to (seconds since the cue), row
 
 
-def shown(study: Study) -> list[Route]:
+def _burst_routes(run_metrics: RunMetrics) -> list[RouteMetrics]:
     """The routes whose burst was measured with handler moments."""
-    return [route for route in study.routes if route.burst and route.burst.has_handler_moments]
+    return [route for route in run_metrics.routes if route.first_burst and route.first_burst.has_handler_times]
 
 
-def took(burst: Burst) -> float:
+def _burst_duration(burst: BurstMetrics) -> float:
     """Seconds from the cue to the last answer."""
-    return max(moment for moment in [*burst.done, *burst.end] if math.isfinite(moment))
+    return max(timestamp for timestamp in [*burst.done, *burst.handler_end] if math.isfinite(timestamp))
 
 
-def at_once(burst: Burst) -> int:
+def _max_open_handlers(burst: BurstMetrics) -> int:
     """The largest number of handlers that ran at the same moment."""
-    edges = sorted([(t, 1) for t in burst.begin] + [(t - ROUNDED, -1) for t in burst.end])
-    running = most = 0
+    edges = sorted([(t, 1) for t in burst.handler_start] + [(t - _ROUNDING_ERROR, -1) for t in burst.handler_end])
+    running = max_running = 0
     for _, step in edges:
         running += step
-        most = max(most, running)
-    return most
+        max_running = max(max_running, running)
+    return max_running
 
 
-def in_rounds(route: Route, burst: Burst) -> int:
+def _count_rounds(route: RouteMetrics, burst: BurstMetrics) -> int:
     """How many service times the whole burst took."""
-    return max(1, round(took(burst) / route.service)) if route.service else 1
+    return max(1, round(_burst_duration(burst) / route.unloaded_mean)) if route.unloaded_mean else 1
 
 
-def is_held_back(route: Route, burst: Burst) -> bool:
+def _is_answered_together(route: RouteMetrics, burst: BurstMetrics) -> bool:
     """Whether requests that were served in turn were answered all at one moment: a middleware, or a server, may do that."""
-    return in_rounds(route, burst) > 1 and burst.steps(route.service) == 1
+    return _count_rounds(route, burst) > 1 and burst.count_answer_steps(route.unloaded_mean) == 1
 
 
-def title(study: Study) -> str:
+def title(run_metrics: RunMetrics) -> str:
     """The finding as a sentence."""
-    broken = study.route(Variant.BROKEN_ASYNC)
-    if broken and broken in shown(study) and broken.burst and at_once(broken.burst) == 1:
-        at_the_end = ", and answers them all at one moment" if is_held_back(broken, broken.burst) else ""
-        return f"Blocking inside async def serves requests one after another{at_the_end}"
+    broken = run_metrics.find_route(Variant.BROKEN_ASYNC)
+    if broken and broken in _burst_routes(run_metrics) and broken.first_burst and _max_open_handlers(broken.first_burst) == 1:
+        ending = ", and answers them all at one moment" if _is_answered_together(broken, broken.first_burst) else ""
+        return f"Blocking inside async def serves requests one after another{ending}"
     return "What each request of a burst waited for"
 
 
-def draw(study: Study) -> Figure | str:
+def draw(run_metrics: RunMetrics) -> Figure | str:
     """Small multiples with one shared time axis."""
-    routes = shown(study)
+    routes = _burst_routes(run_metrics)
     if not routes:
         return "No burst was measured with the handlers' own moments: without the probe the stairs cannot be drawn."
-    text = method(study, "grey: waiting to be begun · colour: inside the handler · all sent at the same instant")
-    figure = canvas(11, 4.3, title(study), text)
+    subtitle = method_subtitle(run_metrics, "grey: waiting to be begun · colour: inside the handler · all sent at the same instant")
+    figure = create_figure(11, 4.3, title(run_metrics), subtitle)
     panels = figure.subplots(1, len(routes), sharex=True, squeeze=False)[0]
-    end = max(took(route.burst) for route in routes if route.burst) * 1.04
+    axis_end = max(_burst_duration(route.first_burst) for route in routes if route.first_burst) * 1.04
     for axes, route in zip(panels, routes, strict=True):
-        assert route.burst  # noqa: S101 - `shown` looked
-        panel(axes, route, route.burst)
-        axes.set_xlim(0, end)
+        assert route.first_burst  # noqa: S101 - `shown` looked
+        _draw_burst_panel(axes, route, route.first_burst)
+        axes.set_xlim(0, axis_end)
     figure.supxlabel("seconds since the burst", fontsize=9.5, color=INK)
     return figure
 
 
-def panel(axes: Axes, route: Route, burst: Burst) -> None:
+def _draw_burst_panel(axes: Axes, route: RouteMetrics, burst: BurstMetrics) -> None:
     """One variant's burst, the first served on top."""
-    style, rows = look(route.variant), range(burst.size)
-    stripes(axes, [(burst.sent[i], burst.begin[i], i) for i in rows], INK, 0.16)
-    stripes(axes, [(burst.begin[i], burst.end[i], i) for i in rows], style.colour, 1.0)
-    stripes(axes, [(burst.end[i], burst.done[i], i) for i in rows if math.isfinite(burst.done[i])], INK, 0.55, height=0.22)
+    style, row_numbers = variant_style(route.variant), range(burst.size)
+    _draw_time_bars(axes, [(burst.sent[i], burst.handler_start[i], i) for i in row_numbers], INK, 0.16)
+    _draw_time_bars(axes, [(burst.handler_start[i], burst.handler_end[i], i) for i in row_numbers], style.colour, 1.0)
+    _draw_time_bars(
+        axes,
+        [(burst.handler_end[i], burst.done[i], i) for i in row_numbers if math.isfinite(burst.done[i])],
+        INK,
+        0.55,
+        height=0.22,
+    )
     axes.set_ylim(burst.size, -0.4)
     axes.set_yticks([0.4, burst.size - 0.6], ["1", str(burst.size)])
-    tidy(axes, grid="x")
+    tidy_axes(axes, grid="x")
     axes.set_title(style.name, fontsize=11, color=INK, loc="left", fontweight="bold")
-    rounds = count(in_rounds(route, burst), "round")
-    label = f"{burst.size} requests took {seconds(took(burst))}:\n" + ("one after another" if at_once(burst) == 1 else rounds)
-    if is_held_back(route, burst):
+    rounds_text = format_count(_count_rounds(route, burst), "round")
+    label = f"{burst.size} requests took {format_seconds(_burst_duration(burst))}:\n" + (
+        "one after another" if _max_open_handlers(burst) == 1 else rounds_text
+    )
+    if _is_answered_together(route, burst):
         label += ",\nanswered all at one moment"
     if route.variant == Variant.TO_THREAD:
         label += ",\nwaiting for a thread\ninside the handler"
     # Lines start alike: a viewer with another font than matplotlib's would end them raggedly.
-    place: dict[str, Any] = {"ha": "right", "va": "top", "multialignment": "left", "transform": axes.transAxes}
-    axes.text(0.97, 0.95, label, fontsize=9, color=INK, **place)
+    text_style: dict[str, Any] = {"ha": "right", "va": "top", "multialignment": "left", "transform": axes.transAxes}
+    axes.text(0.97, 0.95, label, fontsize=9, color=INK, **text_style)
 
 
-def stripes(axes: Axes, bars: list[Bar], colour: str, alpha: float, height: float = 0.8) -> None:
+def _draw_time_bars(axes: Axes, bars: list[_TimeBar], colour: str, alpha: float, height: float = 0.8) -> None:
     """Many bars as one path, so that the picture stays small."""
     corners: list[tuple[float, float]] = []
     codes: list[Any] = []
@@ -111,20 +119,20 @@ def stripes(axes: Axes, bars: list[Bar], colour: str, alpha: float, height: floa
     axes.add_patch(PathPatch(Path(corners, codes), facecolor=colour, edgecolor="none", alpha=alpha))
 
 
-def rows(study: Study) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The chart's numbers."""
     head = ("variant", "requests", "rounds", "handlers open at a time, at most", "answered", "last answer after")
     return (*head, "first handler began after", "last handler began after"), [
         (
-            look(route.variant).name,
-            str(route.burst.size),
-            str(in_rounds(route, route.burst)),
-            str(at_once(route.burst)),
-            answered(route.burst, route.service),
-            seconds(took(route.burst)),
-            seconds(min(route.burst.begin)),
-            seconds(max(route.burst.begin)),
+            variant_style(route.variant).name,
+            str(route.first_burst.size),
+            str(_count_rounds(route, route.first_burst)),
+            str(_max_open_handlers(route.first_burst)),
+            describe_burst(route.first_burst, route.unloaded_mean),
+            format_seconds(_burst_duration(route.first_burst)),
+            format_seconds(min(route.first_burst.handler_start)),
+            format_seconds(max(route.first_burst.handler_start)),
         )
-        for route in shown(study)
-        if route.burst
+        for route in _burst_routes(run_metrics)
+        if route.first_burst
     ]

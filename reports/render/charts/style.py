@@ -15,16 +15,16 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from reports.formatting import number, seconds
-from reports.metrics.model import Study
+from reports.formatting import format_number, format_seconds
+from reports.metrics.model import RunMetrics
 from results.schema import Variant
 
 INK = "#10100f"
-CHARACTERS_PER_INCH = 14.5  # of the subtitle, at 8.5 points
+_CHARACTERS_PER_INCH = 14.5  # of the subtitle, at 8.5 points
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Style:
     """How a variant looks in every chart, table and badge."""
 
     name: str
@@ -33,36 +33,36 @@ class Look:
     dash: str | tuple[int, tuple[float, ...]]
 
 
-LOOKS = {
-    Variant.ASYNC: Look("async def", "#0072B2", "o", "solid"),
-    Variant.SYNC: Look("def", "#009E73", "s", (0, (6, 2))),
-    Variant.TO_THREAD: Look("asyncio.to_thread", "#CC79A7", "^", "dashdot"),
-    Variant.BROKEN_ASYNC: Look("broken async def", "#D55E00", "X", (0, (1.5, 1.2))),
+VARIANT_STYLES = {
+    Variant.ASYNC: Style("async def", "#0072B2", "o", "solid"),
+    Variant.SYNC: Style("def", "#009E73", "s", (0, (6, 2))),
+    Variant.TO_THREAD: Style("asyncio.to_thread", "#CC79A7", "^", "dashdot"),
+    Variant.BROKEN_ASYNC: Style("broken async def", "#D55E00", "X", (0, (1.5, 1.2))),
 }
 
 
-FOREIGN = Look("", "#77776f", "o", "solid")  # a route nobody told us more about: neutral on any ground
+NEUTRAL_STYLE = Style("", "#77776f", "o", "solid")  # a route nobody told us more about: neutral on any ground
 
 
-def look(variant: str) -> Look:
+def variant_style(variant: str) -> Style:
     """A variant's look; that of any other route is neutral."""
-    return LOOKS[Variant(variant)] if variant in list(Variant) else replace(FOREIGN, name=variant)
+    return VARIANT_STYLES[Variant(variant)] if variant in list(Variant) else replace(NEUTRAL_STYLE, name=variant)
 
 
-def canvas(width: float, height: float, title: str, subtitle: str) -> Figure:
+def create_figure(width: float, height: float, title: str, subtitle: str) -> Figure:
     """An empty figure with its finding as title and its method, small, below it. Inches."""
-    lines = textwrap.wrap(subtitle, int(width * CHARACTERS_PER_INCH))
-    head = 0.45 + 0.17 * len(lines)
+    lines = textwrap.wrap(subtitle, int(width * _CHARACTERS_PER_INCH))
+    head_height = 0.45 + 0.17 * len(lines)
     figure = Figure(figsize=(width, height), layout="constrained")
     engine = cast("ConstrainedLayoutEngine", figure.get_layout_engine())
-    engine.set(rect=(0.0, 0.0, 1.0, 1.0 - head / height), w_pad=0.08, h_pad=0.06)
+    engine.set(rect=(0.0, 0.0, 1.0, 1.0 - head_height / height), w_pad=0.08, h_pad=0.06)
     figure.text(0.012, 1 - 0.10 / height, title, ha="left", va="top", fontsize=13, fontweight="bold", color=INK)
-    small = {"ha": "left", "va": "top", "fontsize": 8.5, "color": INK, "alpha": 0.75}
-    figure.text(0.012, 1 - 0.37 / height, "\n".join(lines), **small)  # type: ignore[arg-type]
+    subtitle_style = {"ha": "left", "va": "top", "fontsize": 8.5, "color": INK, "alpha": 0.75}
+    figure.text(0.012, 1 - 0.37 / height, "\n".join(lines), **subtitle_style)  # type: ignore[arg-type]
     return figure
 
 
-def tidy(axes: Axes, *, grid: str = "y") -> None:
+def tidy_axes(axes: Axes, *, grid: str = "y") -> None:
     """No box, a light grid, ink for everything that is text."""
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
@@ -75,46 +75,46 @@ def tidy(axes: Axes, *, grid: str = "y") -> None:
     axes.set_axisbelow(True)
 
 
-def time_ticks(axis: Axis, low: float, high: float) -> None:
+def set_time_ticks(axis: Axis, low: float, high: float) -> None:
     """Readable ticks of a log axis in seconds: 1 ms, 10 ms, 100 ms, 1 s; finer ones where the range is short."""
     steps = (1, 2, 5) if high / low < 300 else (1,)  # noqa: PLR2004 - two and a half decades still have room
-    places = [step * 10.0**power for power in range(-4, 3) for step in steps]
-    axis.set_major_locator(FixedLocator([place for place in places if low <= place <= high]))
+    ticks = [step * 10.0**power for power in range(-4, 3) for step in steps]
+    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: seconds(value).replace(".00", "").replace(".0 ", " ")))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: format_seconds(value).replace(".00", "").replace(".0 ", " ")))
 
 
-def user_ticks(axis: Axis, users: Sequence[int]) -> None:
+def set_user_ticks(axis: Axis, users: Sequence[int]) -> None:
     """Ticks at the crowds that were measured, in plain numbers; of two that would collide, the larger."""
-    clear = [one for one, after in zip(users, [*users[1:], None], strict=True) if after is None or after > 1.5 * one]
-    axis.set_major_locator(FixedLocator([float(one) for one in clear]))
+    ticks = [tick for tick, next_tick in zip(users, [*users[1:], None], strict=True) if next_tick is None or next_tick > 1.5 * tick]
+    axis.set_major_locator(FixedLocator([float(tick) for tick in ticks]))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
 
 
-def apart(places: Sequence[float], gap: float) -> list[float]:
+def spread_labels(positions: Sequence[float], gap: float) -> list[float]:
     """Move label positions until neighbours are at least `gap` apart, as little as needed, in the same order."""
-    order = sorted(range(len(places)), key=lambda i: places[i])
-    moved = [places[i] for i in order]
+    order = sorted(range(len(positions)), key=lambda i: positions[i])
+    shifted = [positions[i] for i in order]
     for _ in range(200):
-        clashes = [i for i in range(len(moved) - 1) if moved[i + 1] - moved[i] < gap - 1e-9]
+        clashes = [i for i in range(len(shifted) - 1) if shifted[i + 1] - shifted[i] < gap - 1e-9]
         if not clashes:
             break
         for i in clashes:
-            push = (gap - (moved[i + 1] - moved[i])) / 2
-            moved[i], moved[i + 1] = moved[i] - push, moved[i + 1] + push
-    spread = [0.0] * len(places)
-    for position, i in zip(moved, order, strict=True):
+            push = (gap - (shifted[i + 1] - shifted[i])) / 2
+            shifted[i], shifted[i + 1] = shifted[i] - push, shifted[i + 1] + push
+    spread = [0.0] * len(positions)
+    for position, i in zip(shifted, order, strict=True):
         spread[i] = position
     return spread
 
 
-def method(study: Study, *parts: str, own_conditions: bool = False) -> str:
+def method_subtitle(run_metrics: RunMetrics, *parts: str, own_conditions: bool = False) -> str:
     """The subtitle: how it was measured, and on what. Experiments have a wait and a loop of their own."""
-    machine, wait, host = study.run["machine"], study.run["plan"]["seconds"], study.run.get("host")
-    where = f"{machine.get('cpus', '?')} CPUs, Python {machine.get('python', '?')}"
-    loop = "" if own_conditions else f", {study.run['loop']} loop"
-    where = f"{host}, asked from {where}" if host else f"{where}{loop}, one worker"
-    work = [f"work = a wait of {number(wait * 1000)} ms"] if wait and not own_conditions else []
-    repeats = max((cell.get("repeat", 1) for cell in study.run["plan"]["cells"]), default=1)
-    return " · ".join([*parts, *work, where, "1 run" if repeats == 1 else f"the middle one of {repeats} runs"])
+    machine, wait, host = run_metrics.run["machine"], run_metrics.run["plan"]["seconds"], run_metrics.run.get("host")
+    setup_text = f"{machine.get('cpus', '?')} CPUs, Python {machine.get('python', '?')}"
+    loop = "" if own_conditions else f", {run_metrics.run['loop']} loop"
+    setup_text = f"{host}, asked from {setup_text}" if host else f"{setup_text}{loop}, one worker"
+    work_text = [f"work = a wait of {format_number(wait * 1000)} ms"] if wait and not own_conditions else []
+    repeats = max((cell.get("repeat", 1) for cell in run_metrics.run["plan"]["cells"]), default=1)
+    return " · ".join([*parts, *work_text, setup_text, "1 run" if repeats == 1 else f"the middle one of {repeats} runs"])

@@ -22,81 +22,81 @@ from matplotlib.text import Text
 
 from reports.render.charts.style import INK
 
-SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-PNG_DPI = 160
+SVG_NAMESPACE, _XLINK_NAMESPACE = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+_PNG_DPI = 160
 
 
-def standalone(figure: Figure) -> bytes:
+def render_standalone(figure: Figure) -> bytes:
     """A file of its own: white ground, no date; letters as paths, but as text where its viewer's fonts know more of them than ours."""
-    return render(figure, "path" if has_all_letters(figure) else "none", facecolor="white")
+    return _render_svg(figure, "path" if _has_all_glyphs(figure) else "none", facecolor="white")
 
 
-def has_all_letters(figure: Figure) -> bool:
+def _has_all_glyphs(figure: Figure) -> bool:
     """Whether matplotlib's font has all letters of a figure. A route may be named in any script."""
-    known = get_font(findfont(FontProperties())).get_charmap()
-    written = {letter for text in figure.findobj(Text) if isinstance(text, Text) for letter in text.get_text()}
-    return all(ord(letter) in known for letter in written if letter.isprintable())
+    known_codes = get_font(findfont(FontProperties())).get_charmap()
+    used_letters = {letter for text in figure.findobj(Text) if isinstance(text, Text) for letter in text.get_text()}
+    return all(ord(letter) in known_codes for letter in used_letters if letter.isprintable())
 
 
 @contextmanager
-def no_word_of_letters() -> Iterator[None]:
+def _ignore_glyph_warnings() -> Iterator[None]:
     """Where a letter is missing matplotlib draws a box, and would say so once for each."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font|Matplotlib currently does not support")
         yield
 
 
-def render(figure: Figure, letters: str, facecolor: str) -> bytes:
+def _render_svg(figure: Figure, font_type: str, facecolor: str) -> bytes:
     """SVG bytes of a figure."""
     out = io.BytesIO()
     figure.set_facecolor(facecolor)
-    with no_word_of_letters(), mpl.rc_context({"svg.fonttype": letters, "svg.hashsalt": "atonce", "path.simplify": True}):
+    with _ignore_glyph_warnings(), mpl.rc_context({"svg.fonttype": font_type, "svg.hashsalt": "atonce", "path.simplify": True}):
         canvas: Any = FigureCanvasSVG(figure)  # `savefig` would draw it twice
         canvas.print_svg(out, metadata={"Date": None, "Creator": None})
     return out.getvalue()
 
 
-def png(figure: Figure) -> bytes:
+def render_png(figure: Figure) -> bytes:
     """A picture for slides and for places that show no SVG."""
     out = io.BytesIO()
     figure.set_facecolor("white")
-    figure.set_dpi(PNG_DPI)
+    figure.set_dpi(_PNG_DPI)
     canvas: Any = FigureCanvasAgg(figure)
-    with no_word_of_letters():
+    with _ignore_glyph_warnings():
         canvas.print_png(out, metadata={"Software": None})
     return out.getvalue()
 
 
-def inline(figure: Figure, stem: str, title: str, description: str) -> str:
+def render_inline(figure: Figure, stem: str, title: str, description: str) -> str:
     """SVG to stand inside a page, with its title and description for those who cannot see it."""
-    ET.register_namespace("", SVG)
-    ET.register_namespace("xlink", XLINK)
-    root = ET.fromstring(render(figure, "none", facecolor="none"))  # noqa: S314 - matplotlib's own output
+    ET.register_namespace("", SVG_NAMESPACE)
+    ET.register_namespace("xlink", _XLINK_NAMESPACE)
+    root = ET.fromstring(_render_svg(figure, "none", facecolor="none"))  # noqa: S314 - matplotlib's own output
     for parent in list(root.iter()):
         for child in list(parent):
-            if child.tag in {f"{{{SVG}}}style", f"{{{SVG}}}metadata"}:
+            if child.tag in {f"{{{SVG_NAMESPACE}}}style", f"{{{SVG_NAMESPACE}}}metadata"}:
                 parent.remove(child)
     defaults = {"stroke-linejoin": "round", "stroke-linecap": "butt"}  # what the style block said
     for element in root.iter():
-        unstyle(element)
-        rename(element, stem)
+        _expand_style(element)
+        _prefix_ids(element, stem)
     for name in ("width", "height"):
         root.attrib.pop(name, None)
     root.attrib.update({**defaults, "role": "img", "aria-labelledby": f"{stem}-title {stem}-desc", "font-family": "sans-serif"})
     for i, (tag, text) in enumerate((("title", title), ("desc", description))):
-        element = ET.Element(f"{{{SVG}}}{tag}", {"id": f"{stem}-{tag}"})
+        element = ET.Element(f"{{{SVG_NAMESPACE}}}{tag}", {"id": f"{stem}-{tag}"})
         element.text = text
         root.insert(i, element)
-    idle = r"(?<=>)\s+(?=<)| transform=\"rotate\(-0 [^\"]*\"|<g />|<defs></defs>"  # a tenth of the letters
-    return re.sub(idle, "", ET.tostring(root, encoding="unicode")).replace(INK, "currentColor")
+    redundant = r"(?<=>)\s+(?=<)| transform=\"rotate\(-0 [^\"]*\"|<g />|<defs></defs>"  # a tenth of the letters
+    return re.sub(redundant, "", ET.tostring(root, encoding="unicode")).replace(INK, "currentColor")
 
 
-def unstyle(element: ET.Element) -> None:
+def _expand_style(element: ET.Element) -> None:
     """Turn the style attribute into attributes of their own; the font's family is the page's choice."""
     for declaration in element.attrib.pop("style", "").split(";"):
         name, _, value = (part.strip() for part in declaration.partition(":"))
         if name == "font":
-            element.attrib.update(font(value))
+            element.attrib.update(_parse_font(value))
         elif name and name != "font-family":
             element.attrib[name] = value
     for name in ("d", "transform", "x", "y"):
@@ -104,14 +104,14 @@ def unstyle(element: ET.Element) -> None:
             element.attrib[name] = re.sub(r"(\d+\.\d{2})\d+", r"\1", " ".join(element.attrib[name].split()))
 
 
-def font(shorthand: str) -> dict[str, str]:
+def _parse_font(shorthand: str) -> dict[str, str]:
     """Size, weight and nothing else of a CSS font shorthand such as `700 13px 'DejaVu Sans', sans-serif`."""
     size = re.search(r"([\d.]+)px", shorthand)
     weight = re.match(r"(bold|[1-9]00)\b", shorthand)
     return {"font-size": size[1] if size else "10", **({"font-weight": weight[1]} if weight else {})}
 
 
-def rename(element: ET.Element, stem: str) -> None:
+def _prefix_ids(element: ET.Element, stem: str) -> None:
     """Ids are unique within a page: those that something refers to get the chart's name, all others go."""
     for name, value in list(element.attrib.items()):
         if name == "id":
@@ -119,7 +119,7 @@ def rename(element: ET.Element, stem: str) -> None:
                 del element.attrib[name]
             else:
                 element.attrib[name] = f"{stem}-{value}"
-        elif name == f"{{{XLINK}}}href" and value.startswith("#"):
+        elif name == f"{{{_XLINK_NAMESPACE}}}href" and value.startswith("#"):
             element.attrib[name] = f"#{stem}-{value[1:]}"
         elif "url(#" in value:
             element.attrib[name] = value.replace("url(#", f"url(#{stem}-")

@@ -4,72 +4,72 @@ from typing import Any
 from urllib.parse import unquote
 
 
-def shown(holder: dict[str, Any]) -> list[Any]:
+def schema_examples(holder: dict[str, Any]) -> list[Any]:
     """The examples that a schema, a parameter or a media type carries."""
     if "example" in holder:
         return [holder["example"]]
     examples = holder.get("examples") or []
     if isinstance(examples, dict):
-        examples = [one["value"] for one in examples.values() if "value" in one]
+        examples = [example["value"] for example in examples.values() if "value" in example]
     return list(examples)
 
 
-def pointed(document: dict[str, Any], thing: Any) -> Any:
+def resolve_reference(document: dict[str, Any], node: Any) -> Any:
     """What a `$ref` of this document points to, or the thing itself; None when it leads nowhere."""
     for _ in range(9):
-        if not isinstance(thing, dict) or "$ref" not in thing:
-            return thing
-        place: Any = document if str(thing["$ref"]).startswith("#/") else None
-        for step in str(thing["$ref"]).split("/")[1:]:
-            place = place.get(unquote(step).replace("~1", "/").replace("~0", "~")) if isinstance(place, dict) else None
-        thing = {**place, **{key: one for key, one in thing.items() if key != "$ref"}} if isinstance(place, dict) else None
+        if not isinstance(node, dict) or "$ref" not in node:
+            return node
+        target: Any = document if str(node["$ref"]).startswith("#/") else None
+        for step in str(node["$ref"]).split("/")[1:]:
+            target = target.get(unquote(step).replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
+        node = {**target, **{key: value for key, value in node.items() if key != "$ref"}} if isinstance(target, dict) else None
     return None
 
 
-def references(schema: Any, document: dict[str, Any]) -> set[str]:
+def collect_references(schema: Any, document: dict[str, Any]) -> set[str]:
     """The references that a value of the schema follows, as far as the document has them."""
-    todo, found = [schema], set[str]()
-    while todo:
-        one = todo.pop()
-        if isinstance(one, dict) and "$ref" in one:
-            todo += [pointed(document, one)] if one["$ref"] not in found else []
-            found.add(one["$ref"])
-        elif isinstance(one, dict) and not ready(one):
-            required = set(one.get("required", []))
-            todo += [part for word in ("allOf", "anyOf", "oneOf", "prefixItems") for part in one.get(word, [])]
-            todo += [one.get("items"), one.get("additionalProperties") if "minProperties" in one else None]
-            todo += [part for name, part in one.get("properties", {}).items() if name in required]
-    return found
+    pending, names = [schema], set[str]()
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict) and "$ref" in node:
+            pending += [resolve_reference(document, node)] if node["$ref"] not in names else []
+            names.add(node["$ref"])
+        elif isinstance(node, dict) and not named_values(node):
+            required = set(node.get("required", []))
+            pending += [part for keyword in ("allOf", "anyOf", "oneOf", "prefixItems") for part in node.get(keyword, [])]
+            pending += [node.get("items"), node.get("additionalProperties") if "minProperties" in node else None]
+            pending += [part for name, part in node.get("properties", {}).items() if name in required]
+    return names
 
 
-def ready(schema: dict[str, Any]) -> list[Any]:
+def named_values(schema: dict[str, Any]) -> list[Any]:
     """Values that a schema names itself: examples, default, const, enum."""
     named = (schema.get("default"), schema.get("const"), *schema.get("enum", []))
-    return [*shown(schema), *(one for one in named if one is not None)]
+    return [*schema_examples(schema), *(value for value in named if value is not None)]
 
 
-def tag_of(option: Any, discriminator: dict[str, Any]) -> dict[str, Any]:
+def discriminator_tag(option: Any, discriminator: dict[str, Any]) -> dict[str, Any]:
     """The tag that a discriminator asks of one of its kinds, though the tag may have a default."""
     name, target = discriminator.get("propertyName"), option.get("$ref") if isinstance(option, dict) else None
     if not name:
         return {}
-    values = [value for value, place in discriminator.get("mapping", {}).items() if place == target]
+    values = [value for value, reference in discriminator.get("mapping", {}).items() if reference == target]
     return {"required": [name], **({"properties": {name: {"const": values[0]}}} if values else {})}
 
 
-def is_tag(schema: dict[str, Any]) -> bool:
+def is_single_value(schema: dict[str, Any]) -> bool:
     """Whether a schema allows one value only, which may tell a kind from others."""
     return schema.get("const") is not None or len(schema.get("enum", [])) == 1
 
 
-def kind_of(schema: dict[str, Any]) -> str:
+def schema_type(schema: dict[str, Any]) -> str:
     """The type that a schema asks for, or the one that its other words imply."""
     kind = schema.get("type")
     if isinstance(kind, list):
-        kind = next((one for one in kind if one != "null"), "null")
+        kind = next((option for option in kind if option != "null"), "null")
     implied = {
         "object": ("properties", "required"),
         "array": ("items", "prefixItems"),
         "number": ("minimum", "maximum", "multipleOf"),
     }
-    return kind or next((name for name, words in implied.items() if any(schema.get(word) for word in words)), "string")
+    return kind or next((name for name, keywords in implied.items() if any(schema.get(keyword) for keyword in keywords)), "string")

@@ -3,30 +3,36 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scenarios.generator.job import COMMON, Letter
+from scenarios.generator.job import COMMON_HEADERS, RequestTemplate
 
-STREAMS = ("text/event-stream", "application/jsonl", "application/x-ndjson", "application/json-seq", "multipart/x-mixed-replace")
+STREAM_MEDIA_TYPES = (
+    "text/event-stream",
+    "application/jsonl",
+    "application/x-ndjson",
+    "application/json-seq",
+    "multipart/x-mixed-replace",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class RouteRequest:
     """A route and one request for it. `skipped` is a clause that says why it must not be loaded."""
 
     route: str
     """`GET /items/{item_id}`"""
     path: str
     """`/items/1?q=x`: filled in and percent-encoded; a key in it is masked."""
-    sent: str = field(default="", repr=False)
+    path_with_keys: str = field(default="", repr=False)
     """The path with its keys, where it has some: never stored or printed."""
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     """Its parameters in headers and cookies. A person's own headers are kept apart: none is ever stored or printed."""
     body: bytes | None = field(default=None, repr=False)
     content_type: str | None = None
-    declared: str | None = None
+    declared_type: str | None = None
     """The media type that OpenAPI promises for a 2xx answer."""
-    keys: tuple[str, ...] = ()
+    credential_flags: tuple[str, ...] = ()
     """The flags that give what its security schemes ask for."""
-    others: tuple["Asked", ...] = ()
+    alternatives: tuple["RouteRequest", ...] = ()
     """The same with other values, for when these are refused."""
     skipped: str | None = None
     is_async: bool | None = None
@@ -34,14 +40,16 @@ class Asked:
     line: int | None = None
 
 
-def letter_of(asked: Asked, headers: Mapping[str, str]) -> Letter:
+def create_template(request: RouteRequest, headers: Mapping[str, str]) -> RequestTemplate:
     """What each request for a route carries, polite or not; a person's own headers go first."""
-    kind = {"content-type": asked.content_type} if asked.body is not None and asked.content_type else {}
-    known = {name.lower(): one for told in (COMMON, kind, asked.headers, headers) for name, one in told.items()}
-    return Letter(known, None if asked.body is None else asked.body.decode("latin-1"), asked.sent)
+    kind = {"content-type": request.content_type} if request.body is not None and request.content_type else {}
+    merged_headers = {
+        name.lower(): value for group in (COMMON_HEADERS, kind, request.headers, headers) for name, value in group.items()
+    }
+    return RequestTemplate(merged_headers, None if request.body is None else request.body.decode("latin-1"), request.path_with_keys)
 
 
-def family(media: str) -> str:
+def media_family(media: str) -> str:
     """What two media types must share to pass for the same kind: `json`, or the word before the slash."""
     kind = media.partition(";")[0].strip().lower()
     return "json" if kind.endswith(("/json", "+json")) else kind.partition("/")[0]

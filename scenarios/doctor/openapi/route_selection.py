@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from results.errors import Exit, Trouble
+from results.errors import AtonceError, ExitCode
 
-HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([ -~]*)")
+_HEADER_PATTERN = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([ -~]*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class RouteSelection:
     """The flags, parsed. `headers` may hold secrets: only the driver sends them, and nothing shows them."""
 
     routes: tuple[str, ...] = ()
@@ -23,7 +23,7 @@ class Choice:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
 
 
-def parse_choice(  # noqa: PLR0913 - one per flag
+def parse_route_selection(  # noqa: PLR0913 - one per flag
     *,
     routes: Iterable[str] = (),
     only: Iterable[str] = (),
@@ -31,58 +31,60 @@ def parse_choice(  # noqa: PLR0913 - one per flag
     params: Iterable[str] = (),
     bodies: Iterable[str] = (),
     headers: Iterable[str] = (),
-) -> Choice:
+) -> RouteSelection:
     """The flags as they were typed, each as often as it was given. Raises Trouble."""
-    return Choice(
-        routes=tuple(dict.fromkeys(map(normal, routes))),
+    return RouteSelection(
+        routes=tuple(dict.fromkeys(map(_normalise_route, routes))),
         only=tuple(only),
         exclude=tuple(exclude),
-        params=dict(map(parse_param, params)),
-        bodies=dict(map(parse_body, bodies)),
-        headers=dict(parse_header(text, number) for number, text in enumerate(headers, 1)),
+        params=dict(map(_parse_param, params)),
+        bodies=dict(map(_parse_body, bodies)),
+        headers=dict(_parse_header(text, number) for number, text in enumerate(headers, 1)),
     )
 
 
-def normal(text: str) -> str:
+def _normalise_route(text: str) -> str:
     """`post  /x` is POST /x, and `/x` is GET /x."""
     method, _, path = text.strip().rpartition(" ")
     return f"{method.strip().upper() or 'GET'} {path}"
 
 
-def parse_param(text: str) -> tuple[str, str]:
+def _parse_param(text: str) -> tuple[str, str]:
     """`item_id=1`. Raises Trouble otherwise."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise Trouble(f"{text!r} is no parameter. For example: --param item_id=1", Exit.USAGE)
+        raise AtonceError(f"{text!r} is no parameter. For example: --param item_id=1", ExitCode.USAGE)
     return name.strip(), value
 
 
-def parse_body(text: str) -> tuple[str, bytes]:
+def _parse_body(text: str) -> tuple[str, bytes]:
     """`POST /search=@query.json`, or the body itself after the sign. Raises Trouble otherwise, or when the file cannot be read."""
     name, equals, value = text.partition("=")
-    if not equals or not value or " /" not in normal(name):
+    if not equals or not value or " /" not in _normalise_route(name):
         sentence = f"--body {name!r} does not say whose body it is. For example: --body 'POST /search=@query.json'"
-        raise Trouble(sentence, Exit.USAGE)
+        raise AtonceError(sentence, ExitCode.USAGE)
     if not value.startswith("@"):
-        return normal(name), value.encode()
+        return _normalise_route(name), value.encode()
     try:
-        return normal(name), Path(value[1:]).read_bytes()
+        return _normalise_route(name), Path(value[1:]).read_bytes()
     except OSError as error:
-        raise Trouble(f"The body of {normal(name)} cannot be read from {value[1:]}: {error.strerror}.", Exit.USAGE) from error
+        raise AtonceError(
+            f"The body of {_normalise_route(name)} cannot be read from {value[1:]}: {error.strerror}.", ExitCode.USAGE
+        ) from error
 
 
-def parse_header(text: str, number: int) -> tuple[str, str]:
+def _parse_header(text: str, number: int) -> tuple[str, str]:
     """`Name: value`. Raises Trouble otherwise, without a word of it: it may be a secret."""
-    match = HEADER.fullmatch(text.strip())
+    match = _HEADER_PATTERN.fullmatch(text.strip())
     if not match:
         sentence = (
             f"The header no. {number} is none: write --header 'Name: value', in ASCII. Its text is not shown, for it may be secret."
         )
-        raise Trouble(sentence, Exit.USAGE)
+        raise AtonceError(sentence, ExitCode.USAGE)
     return match[1], match[2]
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def suggest_names(name: str, names: Iterable[str]) -> str:
     """Those that somebody may have meant, in words."""
     every = list(dict.fromkeys(names))
     return ", ".join(difflib.get_close_matches(name, every, 3, 0.5) or every[:3]) or "none at all"

@@ -9,12 +9,19 @@ from fractions import Fraction
 from itertools import count
 from typing import Any
 
-from scenarios.doctor.openapi.json_schema import is_tag, kind_of, pointed, ready, references, tag_of
+from scenarios.doctor.openapi.json_schema import (
+    collect_references,
+    discriminator_tag,
+    is_single_value,
+    named_values,
+    resolve_reference,
+    schema_type,
+)
 
-MOST = 10_000  # characters or items that are made
-MOST_STEPS = 3_000  # schemas that are tried for one value
-WORDS = ("string", "1", "A")
-FORMATS = {
+_MAX_LENGTH = 10_000  # characters or items that are made
+MAX_STEPS = 3_000  # schemas that are tried for one value
+_SAMPLE_WORDS = ("string", "1", "A")
+FORMAT_EXAMPLES = {
     "date": "2024-01-15",
     "date-time": "2024-01-15T12:00:00Z",
     "time": "12:00:00Z",
@@ -37,159 +44,183 @@ FORMATS = {
 }
 
 
-class Unfillable(Exception):  # noqa: N818 - not an error: this route is not asked
+class NoExample(Exception):  # noqa: N818 - not an error: this route is not asked
     """Raised with a clause that says which value cannot be made, and why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class SchemaPath:
     """Where a value stands: its name for a person, and the references that led to it.
 
     The mutable state, shared by all spots of one value: the steps so far, and where each reference leads.
     """
 
     document: dict[str, Any]
-    at: str
-    seen: tuple[str, ...] = ()
-    steps: Iterator[int] = field(default_factory=count)
-    ways: dict[str, set[str]] = field(default_factory=dict)
+    label: str
+    followed_refs: tuple[str, ...] = ()
+    step_counter: Iterator[int] = field(default_factory=count)
+    reachable_refs: dict[str, set[str]] = field(default_factory=dict)
 
-    def no(self, why: str) -> Unfillable:
+    def no_example(self, why: str) -> NoExample:
         """Why no value can stand here."""
-        return Unfillable(f"{self.at} {why}")
+        return NoExample(f"{self.label} {why}")
 
-    def leads_back(self, schema: Any) -> bool:
+    def is_recursive(self, schema: Any) -> bool:
         """Whether a value of the schema would contain what led here."""
-        names = references(schema, {}) if self.seen else set()
-        for name in names - self.ways.keys():
-            self.ways[name] = references({"$ref": name}, self.document)
-        return any(not self.ways[name].isdisjoint(self.seen) for name in names)
+        names = collect_references(schema, {}) if self.followed_refs else set()
+        for name in names - self.reachable_refs.keys():
+            self.reachable_refs[name] = collect_references({"$ref": name}, self.document)
+        return any(not self.reachable_refs[name].isdisjoint(self.followed_refs) for name in names)
 
 
-def merged(schema: Any, spot: Spot) -> tuple[dict[str, Any], Spot]:
+def _flatten_schema(schema: Any, schema_path: SchemaPath) -> tuple[dict[str, Any], SchemaPath]:
     """A schema with its reference and its `allOf` put into one. What stands beside them goes before what they say."""
     if schema in (True, None):
-        return {}, spot
+        return {}, schema_path
     if not isinstance(schema, dict):
-        raise spot.no("can have no value")
+        raise schema_path.no_example("can have no value")
     if "$ref" in schema:
         name = schema["$ref"]
-        if name in spot.seen:
-            raise spot.no("contains itself without end")
-        spot = replace(spot, seen=(*spot.seen, name))
-        schema = pointed(spot.document, schema)
+        if name in schema_path.followed_refs:
+            raise schema_path.no_example("contains itself without end")
+        schema_path = replace(schema_path, followed_refs=(*schema_path.followed_refs, name))
+        schema = resolve_reference(schema_path.document, schema)
         if schema is None:
-            raise spot.no(f"is described by {name}, which the document lacks")
-    seen = set(spot.seen)
+            raise schema_path.no_example(f"is described by {name}, which the document lacks")
+    followed = set(schema_path.followed_refs)
     for part in schema.get("allOf", []):
-        told, there = merged(part, spot)
-        seen |= set(there.seen)
-        properties = {**told.get("properties", {}), **schema.get("properties", {})}
-        required = [*schema.get("required", []), *told.get("required", [])]
-        schema = {**told, **schema, "properties": properties, "required": required}
-    return {key: one for key, one in schema.items() if key != "allOf"}, replace(spot, seen=tuple(seen))
+        part_schema, part_path = _flatten_schema(part, schema_path)
+        followed |= set(part_path.followed_refs)
+        properties = {**part_schema.get("properties", {}), **schema.get("properties", {})}
+        required = [*schema.get("required", []), *part_schema.get("required", [])]
+        schema = {**part_schema, **schema, "properties": properties, "required": required}
+    return {key: value for key, value in schema.items() if key != "allOf"}, replace(schema_path, followed_refs=tuple(followed))
 
 
-def fill(schema: Any, spot: Spot) -> Any:
+def make_example(schema: Any, schema_path: SchemaPath) -> Any:
     """A value that the schema names, or one made by type. Raises Unfillable."""
-    if next(spot.steps) >= MOST_STEPS:
-        raise spot.no(f"takes more than {MOST_STEPS:,} steps to make")
-    schema, spot = merged(schema, spot)
-    if named := ready(schema):
-        return named[0]
-    for either in ("anyOf", "oneOf"):
-        if options := [one for one in schema.get(either, []) if one != {"type": "null"}]:
-            options.sort(key=spot.leads_back)  # what ends goes first
-            return first_of(options, {key: one for key, one in schema.items() if key != either}, spot)
-    kind = kind_of(schema)
+    if next(schema_path.step_counter) >= MAX_STEPS:
+        raise schema_path.no_example(f"takes more than {MAX_STEPS:,} steps to make")
+    schema, schema_path = _flatten_schema(schema, schema_path)
+    if named_choices := named_values(schema):
+        return named_choices[0]
+    for keyword in ("anyOf", "oneOf"):
+        if options := [value for value in schema.get(keyword, []) if value != {"type": "null"}]:
+            options.sort(key=schema_path.is_recursive)  # what ends goes first
+            return _make_first_option(options, {key: value for key, value in schema.items() if key != keyword}, schema_path)
+    kind = schema_type(schema)
     if kind in ("boolean", "null"):
         return kind == "boolean" or None
-    make = {"integer": number, "number": number, "array": array, "object": mapping, "string": text}[kind]
-    return make(schema, spot)
+    make = {"integer": _make_number, "number": _make_number, "array": _make_array, "object": _make_object, "string": _make_text}[
+        kind
+    ]
+    return make(schema, schema_path)
 
 
-def first_of(options: list[Any], beside: dict[str, Any], spot: Spot) -> Any:
+def _make_first_option(options: list[Any], siblings: dict[str, Any], schema_path: SchemaPath) -> Any:
     """The first of several schemas for which a value can be made, with the tag that names it."""
     why = None
     for option in options:
         try:
-            rest = {name: one for name, one in beside.items() if name != "discriminator"}
-            return fill({**rest, "allOf": [tag_of(option, beside.get("discriminator") or {}), option]}, spot)
-        except Unfillable as no:
-            why = why or no
-    raise why or spot.no("can have no value")
+            rest = {name: value for name, value in siblings.items() if name != "discriminator"}
+            return make_example(
+                {**rest, "allOf": [discriminator_tag(option, siblings.get("discriminator") or {}), option]}, schema_path
+            )
+        except NoExample as error:
+            why = why or error
+    raise why or schema_path.no_example("can have no value")
 
 
-def number(schema: dict[str, Any], spot: Spot) -> float:
+def _make_number(schema: dict[str, Any], schema_path: SchemaPath) -> float:
     """The plainest number within the bounds: 1 if it may be (the id that is likeliest to exist)."""
 
-    def bound(inclusive: str, exclusive: str, endless: float) -> tuple[Any, Any]:
+    def read_bound(inclusive: str, exclusive: str, endless: float) -> tuple[Any, Any]:
         limit, strict = schema.get(inclusive, endless), schema.get(exclusive, endless)
         return (endless, limit) if strict is True else (limit, endless if strict is False else strict)  # OpenAPI 3.0 says true
 
-    (low, floor), (high, ceiling) = bound("minimum", "exclusiveMinimum", -math.inf), bound("maximum", "exclusiveMaximum", math.inf)
-    least, most = max(low, floor), min(high, ceiling)
-    whole = kind_of(schema) == "integer"
-    step = Fraction(str(schema.get("multipleOf", int(whole))))  # 0: any number
+    (low, floor), (high, ceiling) = (
+        read_bound("minimum", "exclusiveMinimum", -math.inf),
+        read_bound("maximum", "exclusiveMaximum", math.inf),
+    )
+    lower, upper = max(low, floor), min(high, ceiling)
+    is_integer = schema_type(schema) == "integer"
+    step = Fraction(str(schema.get("multipleOf", int(is_integer))))  # 0: any number
     grid = step or Fraction(1)
-    tries = [Fraction(1), Fraction(0), grid]
-    for edge, rounded in ((least, math.ceil), (most, math.floor)):
+    candidates = [Fraction(1), Fraction(0), grid]
+    for edge, rounded in ((lower, math.ceil), (upper, math.floor)):
         if math.isfinite(edge):
-            near = rounded(Fraction(edge) / grid) * grid
-            tries += [near, near + grid, near - grid, Fraction(edge)]
-    tries += [(Fraction(least) + Fraction(most)) / 2] if math.isfinite(least) and math.isfinite(most) else []
-    for one in tries:
-        value = int(one) if one.denominator == 1 else float(one)
-        inside = low <= value <= high and floor < value < ceiling
-        if inside and (not step or one % step == 0) and (one.denominator == 1 or not whole):
+            nearest_multiple = rounded(Fraction(edge) / grid) * grid
+            candidates += [nearest_multiple, nearest_multiple + grid, nearest_multiple - grid, Fraction(edge)]
+    candidates += [(Fraction(lower) + Fraction(upper)) / 2] if math.isfinite(lower) and math.isfinite(upper) else []
+    for candidate in candidates:
+        value = int(candidate) if candidate.denominator == 1 else float(candidate)
+        is_within = low <= value <= high and floor < value < ceiling
+        if is_within and (not step or candidate % step == 0) and (candidate.denominator == 1 or not is_integer):
             return value
-    raise spot.no("has bounds that leave no plain number")
+    raise schema_path.no_example("has bounds that leave no plain number")
 
 
-def text(schema: dict[str, Any], spot: Spot) -> str:
+def _make_text(schema: dict[str, Any], schema_path: SchemaPath) -> str:
     """A word that fits the format, the lengths and the pattern."""
     if "contentSchema" in schema:
-        return json.dumps(fill(schema["contentSchema"], spot))
-    least, most, pattern = schema.get("minLength", 0), schema.get("maxLength", MOST), schema.get("pattern", "")
-    if least > MOST:
-        raise spot.no(f"must be {least} characters long")
+        return json.dumps(make_example(schema["contentSchema"], schema_path))
+    min_length, max_length, pattern = schema.get("minLength", 0), schema.get("maxLength", _MAX_LENGTH), schema.get("pattern", "")
+    if min_length > _MAX_LENGTH:
+        raise schema_path.no_example(f"must be {min_length} characters long")
     form = schema.get("format")
-    tries = [FORMATS[form]] if form in FORMATS else [word[:most].ljust(least, word[-1]) for word in WORDS]
+    candidates = (
+        [FORMAT_EXAMPLES[form]]
+        if form in FORMAT_EXAMPLES
+        else [word[:max_length].ljust(min_length, word[-1]) for word in _SAMPLE_WORDS]
+    )
     try:
-        fitting = [one for one in tries if least <= len(one) <= most and re.search(pattern, one)]
+        fitting = [
+            candidate for candidate in candidates if min_length <= len(candidate) <= max_length and re.search(pattern, candidate)
+        ]
     except re.error:
         fitting = []
     if not fitting:
-        raise spot.no(f"must match the pattern {pattern[:60]!r}" if pattern else "has a length that does not go with its format")
+        raise schema_path.no_example(
+            f"must match the pattern {pattern[:60]!r}" if pattern else "has a length that does not go with its format"
+        )
     return fitting[0]
 
 
-def array(schema: dict[str, Any], spot: Spot) -> list[Any]:
+def _make_array(schema: dict[str, Any], schema_path: SchemaPath) -> list[Any]:
     """As many items as there must be, at least one where one can be made."""
-    made = [fill(one, replace(spot, at=f"{spot.at}[{n}]")) for n, one in enumerate(schema.get("prefixItems", []))]
-    least = schema.get("minItems", 0)
-    wanted = min(max(least, 1), schema.get("maxItems", MOST)) - len(made)
-    if wanted <= 0 or (least <= len(made) and spot.leads_back(schema.get("items"))):
-        return made
+    items = [
+        make_example(item_schema, replace(schema_path, label=f"{schema_path.label}[{n}]"))
+        for n, item_schema in enumerate(schema.get("prefixItems", []))
+    ]
+    min_items = schema.get("minItems", 0)
+    missing_count = min(max(min_items, 1), schema.get("maxItems", _MAX_LENGTH)) - len(items)
+    if missing_count <= 0 or (min_items <= len(items) and schema_path.is_recursive(schema.get("items"))):
+        return items
     try:
-        item = fill(schema.get("items"), replace(spot, at=f"{spot.at}[{len(made)}]"))
-    except Unfillable:
-        if least > len(made):
+        item = make_example(schema.get("items"), replace(schema_path, label=f"{schema_path.label}[{len(items)}]"))
+    except NoExample:
+        if min_items > len(items):
             raise
-        return made
-    if least > MOST or (schema.get("uniqueItems") and wanted > 1):
-        raise spot.no(f"must hold {least} {'different ' if schema.get('uniqueItems') else ''}items")
-    return [*made, *[item] * wanted]
+        return items
+    if min_items > _MAX_LENGTH or (schema.get("uniqueItems") and missing_count > 1):
+        raise schema_path.no_example(f"must hold {min_items} {'different ' if schema.get('uniqueItems') else ''}items")
+    return [*items, *[item] * missing_count]
 
 
-def mapping(schema: dict[str, Any], spot: Spot) -> dict[str, Any]:
+def _make_object(schema: dict[str, Any], schema_path: SchemaPath) -> dict[str, Any]:
     """What is required or can have one value only, and others where there must be more."""
-    properties, least = schema.get("properties", {}), schema.get("minProperties", 0)
-    tags = [name for name, one in properties.items() if isinstance(one, dict) and is_tag(one)]
+    properties, min_properties = schema.get("properties", {}), schema.get("minProperties", 0)
+    tags = [
+        name
+        for name, property_schema in properties.items()
+        if isinstance(property_schema, dict) and is_single_value(property_schema)
+    ]
     required = dict.fromkeys([*schema.get("required", []), *tags])
-    if least > MOST:
-        raise spot.no(f"must hold {least} properties")
-    names = dict.fromkeys([*required, *properties, *(f"key{n}" for n in range(least))])
-    chosen = list(names)[: max(len(required), least)]
+    if min_properties > _MAX_LENGTH:
+        raise schema_path.no_example(f"must hold {min_properties} properties")
+    names = dict.fromkeys([*required, *properties, *(f"key{n}" for n in range(min_properties))])
+    chosen = list(names)[: max(len(required), min_properties)]
     rest = schema.get("additionalProperties")
-    return {name: fill(properties.get(name, rest), replace(spot, at=f"{spot.at}.{name}")) for name in chosen}
+    return {
+        name: make_example(properties.get(name, rest), replace(schema_path, label=f"{schema_path.label}.{name}")) for name in chosen
+    }

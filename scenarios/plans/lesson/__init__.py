@@ -5,16 +5,16 @@ carries the lab's routes (`targets/lab`), and asks variants under conditions of 
 """
 
 from scenarios.plans.lesson import cpu, databases, files, forgotten_await, gather, http_clients, no_op
-from scenarios.plans.model import Act
+from scenarios.plans.model import Session
 
-LAB: tuple[Act, ...] = (
-    *no_op.ACTS,
-    *http_clients.ACTS,
-    *databases.ACTS,
-    *files.ACTS,
-    *cpu.ACTS,
-    *forgotten_await.ACTS,
-    *gather.ACTS,
+LESSON_SESSIONS: tuple[Session, ...] = (
+    *no_op.SESSIONS,
+    *http_clients.SESSIONS,
+    *databases.SESSIONS,
+    *files.SESSIONS,
+    *cpu.SESSIONS,
+    *forgotten_await.SESSIONS,
+    *gather.SESSIONS,
 )
 
-__all__ = ["LAB"]
+__all__ = ["LESSON_SESSIONS"]

@@ -3,42 +3,51 @@
 from dataclasses import replace
 
 from results.schema import Cell
-from scenarios.plans.lesson.experiment import experiment
-from scenarios.plans.model import Act
+from scenarios.plans.lesson.experiment import lesson_session
+from scenarios.plans.model import Session
 from scenarios.system.machine import all_cores
 
-WORK = 0.05  # seconds that the work takes, more or less: steers durations only
-USERS = 4  # few, so that what the loop feels of each thread shows
-COMPUTED = '{"result":1711753697}'  # by half a million rounds: whoever did fewer cannot know
-HASHED = '{"result":"3eabd1885c6e7ae6"}'  # by a quarter of a million
-PING_RATE, PINGED = 30.0, 5.0  # five experiments in a minute: more pings per second, for fewer seconds
+_WORK_SECONDS = 0.05  # seconds that the work takes, more or less: steers durations only
+_USERS = 4  # few, so that what the loop feels of each thread shows
+COMPUTE_ANSWER = '{"result":1711753697}'  # by half a million rounds: whoever did fewer cannot know
+_HASH_ANSWER = '{"result":"3eabd1885c6e7ae6"}'  # by a quarter of a million
+_PING_RATE, _PING_WINDOW = 30.0, 5.0  # five experiments in a minute: more pings per second, for fewer seconds
 CORES = len(all_cores() or ()) or 1
 
 
-def act(variant: str, path: str, expects: str = COMPUTED) -> Act:
+def _cpu_session(variant: str, path: str, expects: str = COMPUTE_ANSWER) -> Session:
     """A route whose work fills one place."""
-    found = experiment(variant, path, expects, seconds=WORK, users=USERS, places=1)
-    return replace(found, cells=tuple(pinged_often(cell) for cell in found.cells))
+    session = lesson_session(variant, path, expects, seconds=_WORK_SECONDS, users=_USERS, concurrency=1)
+    return replace(session, cells=tuple(_with_frequent_pings(cell) for cell in session.cells))
 
 
-def pinged_often(cell: Cell) -> Cell:
+def _with_frequent_pings(cell: Cell) -> Cell:
     """The same cell in less time, where neighbours are asked."""
-    beside = tuple(replace(one, rate=PING_RATE) for one in cell.neighbours)
-    return replace(cell, neighbours=beside, window=PINGED) if beside else cell
+    neighbours = tuple(replace(neighbour, rate=_PING_RATE) for neighbour in cell.neighbours)
+    return replace(cell, neighbours=neighbours, window=_PING_WINDOW) if neighbours else cell
 
 
-def pool(users: int) -> Act:
+def _process_pool_session(users: int) -> Session:
     """Computing in other processes, on all cores; one user for so long that the CPU of those processes is looked at twice."""
-    path, asked = "/cpu/pool?rounds=500000", ("/cpu/workers",)  # before the load this starts them all
-    found = experiment("async process-pool", path, COMPUTED, seconds=WORK, users=users, places=CORES, asks=asked, pinned=False)
-    alone, crowd = found.cells
-    return replace(found, cells=(replace(alone, window=3.0), crowd))
+    path, extra_requests = "/cpu/pool?rounds=500000", ("/cpu/workers",)  # before the load this starts them all
+    session = lesson_session(
+        "async process-pool",
+        path,
+        COMPUTE_ANSWER,
+        seconds=_WORK_SECONDS,
+        users=users,
+        concurrency=CORES,
+        extra_requests=extra_requests,
+        is_pinned=False,
+    )
+    alone, crowd = session.cells
+    return replace(session, cells=(replace(alone, window=3.0), crowd))
 
 
-ACTS = (
-    act("broken-async cpu", "/cpu/inline?rounds=500000"),
-    act("to-thread cpu", "/cpu/thread?rounds=500000"),
-    act("broken-async hash", "/cpu/hash/inline?rounds=250000", HASHED),
-    act("to-thread hash", "/cpu/hash/thread?rounds=250000", HASHED),
-    pool(2 * CORES),
+SESSIONS = (
+    _cpu_session("broken-async cpu", "/cpu/inline?rounds=500000"),
+    _cpu_session("to-thread cpu", "/cpu/thread?rounds=500000"),
+    _cpu_session("broken-async hash", "/cpu/hash/inline?rounds=250000", _HASH_ANSWER),
+    _cpu_session("to-thread hash", "/cpu/hash/thread?rounds=250000", _HASH_ANSWER),
+    _process_pool_session(2 * CORES),
 )

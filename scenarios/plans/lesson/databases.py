@@ -1,27 +1,29 @@
 """The same slow query on two databases: a blocking session in `async def`, in `def`, and an awaited one."""
 
 from results.schema import Variant
-from scenarios.plans.lesson.experiment import experiment
-from scenarios.plans.model import Act
+from scenarios.plans.lesson.experiment import lesson_session
+from scenarios.plans.model import Session
 
-WAIT = 0.1  # seconds that the query waits inside the database
-POOL = 15  # connections of SQLAlchemy's default pools
-USERS = 24  # more than connections, fewer than threads
-FEW = 8  # users of what serves one at once
+_QUERY_WAIT = 0.1  # seconds that the query waits inside the database
+_POOL_SIZE = 15  # connections of SQLAlchemy's default pools
+_USERS = 24  # more than connections, fewer than threads
+_BLOCKING_USERS = 8  # users of what serves one at once
 
 
-def act(written: str, database: str) -> Act:
+def _database_session(variant: str, database: str) -> Session:
     """One session on one database; the app tells before and after the load what its database has counted."""
-    few = written == Variant.BROKEN_ASYNC
-    return experiment(
-        f"{written} {database}",
-        f"/users/1/{written}?database={database}&seconds={WAIT:g}",
+    is_blocking = variant == Variant.BROKEN_ASYNC
+    return lesson_session(
+        f"{variant} {database}",
+        f"/users/1/{variant}?database={database}&seconds={_QUERY_WAIT:g}",
         '{"id":1,"name":"Ada"}',
-        seconds=WAIT,
-        users=FEW if few else USERS,
-        places=1 if few else POOL,
-        asks=(f"/users/evidence?database={database}",),
+        seconds=_QUERY_WAIT,
+        users=_BLOCKING_USERS if is_blocking else _USERS,
+        concurrency=1 if is_blocking else _POOL_SIZE,
+        extra_requests=(f"/users/evidence?database={database}",),
     )
 
 
-ACTS = tuple(act(written, database) for database in ("sqlite", "postgres") for written in ("broken-async", "sync", "async"))
+SESSIONS = tuple(
+    _database_session(variant, database) for database in ("sqlite", "postgres") for variant in ("broken-async", "sync", "async")
+)

@@ -2,45 +2,54 @@
 
 from dataclasses import replace
 
-from results.schema import Cell, Scenario, written
-from scenarios.plans.model import Act, both_neighbours, cell_of
+from results.schema import Cell, Scenario, base_variant
+from scenarios.plans.model import Session, both_neighbours, variant_cell
 
-ALONE = 20  # answers that one user should get: the service time is their median
-PINGS = 6.0  # seconds of a crowd's window: at least 100 pings of each neighbour
-ROUNDS = 8  # and rounds of the crowd
+_SINGLE_USER_ANSWERS = 20  # answers that one user should get: the service time is their median
+_PING_WINDOW = 6.0  # seconds of a crowd's window: at least 100 pings of each neighbour
+_CROWD_ROUNDS = 8  # and rounds of the crowd
 
 
-def experiment(  # noqa: PLR0913 - an act has that many sides
+def lesson_session(  # noqa: PLR0913 - an act has that many sides
     variant: str,
     path: str,
     expects: str,
     *,
     seconds: float,
     users: int,
-    places: float,
-    asks: tuple[str, ...] = (),
-    pinned: bool = True,
-) -> Act:
+    concurrency: float,
+    extra_requests: tuple[str, ...] = (),
+    is_pinned: bool = True,
+) -> Session:
     """A fresh server and two levels: one user, and more `users` than there are `places` for work that takes so many seconds.
 
     `places` steers durations only: how long a round of the crowd should last.
     """
-    alone = crowd(variant, path, expects, seconds, 1, places)
-    return Act(variant, seconds, (alone, crowd(variant, path, expects, seconds, users, places)), asks=asks, lab=True, pinned=pinned)
+    alone = lesson_cell(variant, path, expects, seconds, 1, concurrency)
+    return Session(
+        variant,
+        seconds,
+        (alone, lesson_cell(variant, path, expects, seconds, users, concurrency)),
+        extra_requests=extra_requests,
+        has_lesson_routes=True,
+        is_pinned=is_pinned,
+    )
 
 
-def crowd(variant: str, path: str, expects: str, seconds: float, users: int, places: float) -> Cell:  # noqa: PLR0913, PLR0917
+def lesson_cell(variant: str, path: str, expects: str, seconds: float, users: int, concurrency: float) -> Cell:  # noqa: PLR0913, PLR0917
     """One level of an experiment; with more than one user the neighbours are asked meanwhile."""
-    lap = seconds * max(1.0, users / places)
-    turn = 2 * lap if written(variant) == "broken-async" else 0.0  # uvloop lets a `def` neighbour wait for twice as many laps
+    cycle = seconds * max(1.0, users / concurrency)
+    hold_time = (
+        2 * cycle if base_variant(variant) == "broken-async" else 0.0
+    )  # uvloop lets a `def` neighbour wait for twice as many laps
     return replace(
-        cell_of(Scenario.CROWD, variant, seconds, users),
+        variant_cell(Scenario.CROWD, variant, seconds, users),
         route=f"GET {path.partition('?')[0]}",
         path=path,
         expects=expects,
-        warm_up=max(lap, 0.3),
-        window=max(1.0, ALONE * seconds) if users == 1 else max(PINGS, ROUNDS * lap),
-        drain=max(10.0, 5 * lap),
+        warm_up=max(cycle, 0.3),
+        window=max(1.0, _SINGLE_USER_ANSWERS * seconds) if users == 1 else max(_PING_WINDOW, _CROWD_ROUNDS * cycle),
+        drain=max(10.0, 5 * cycle),
         stagger=seconds * (1 - 1 / users),
-        neighbours=() if users == 1 else both_neighbours(turn),
+        neighbours=() if users == 1 else both_neighbours(hold_time),
     )

@@ -1,8 +1,12 @@
 """What a client gets where an `await` was forgotten, and what the compiler says: questions only, no load."""
 
-from scenarios.plans.model import Act
+from scenarios.plans.model import Session
 
-SHAPES = ("returned", "in-dict", "in-text", "condition", "saved")
-ASKS = tuple(f"/pitfall/{how}/{shape}" for shape in SHAPES for how in ("forgotten", "awaited"))
+_PITFALL_SHAPES = ("returned", "in-dict", "in-text", "condition", "saved")
+PITFALL_PATHS = tuple(f"/pitfall/{how}/{shape}" for shape in _PITFALL_SHAPES for how in ("forgotten", "awaited"))
 
-ACTS = (Act("pitfalls", 0.0, (), asks=(*ASKS, "/pitfall/collected", "/pitfall/compiles"), lab=True),)
+SESSIONS = (
+    Session(
+        "pitfalls", 0.0, (), extra_requests=(*PITFALL_PATHS, "/pitfall/collected", "/pitfall/compiles"), has_lesson_routes=True
+    ),
+)

@@ -2,17 +2,17 @@
 
 from dataclasses import replace
 
-from scenarios.plans.lesson.experiment import experiment
-from scenarios.plans.model import Act
+from scenarios.plans.lesson.experiment import lesson_session
+from scenarios.plans.model import Session
 
-DELAY = 0.2  # seconds that each of the two calls takes
+_DELAY = 0.2  # seconds that each of the two calls takes
 ANSWER = '{"statuses":[200,200]}'
 
 
-def act(variant: str, path: str, calls: int) -> Act:
+def _gather_session(variant: str, path: str, calls: int) -> Session:
     """A route that makes two calls, asked by one user, so that nobody waits for anybody; they take as long as so many delays."""
-    found = experiment(variant, f"{path}?seconds={DELAY:g}", ANSWER, seconds=calls * DELAY, users=2, places=2)
-    return replace(found, cells=found.cells[:1])
+    session = lesson_session(variant, f"{path}?seconds={_DELAY:g}", ANSWER, seconds=calls * _DELAY, users=2, concurrency=2)
+    return replace(session, cells=session.cells[:1])
 
 
-ACTS = (act("async gather", "/concurrent", 1), act("async in-turn", "/in-turn", 2))
+SESSIONS = (_gather_session("async gather", "/concurrent", 1), _gather_session("async in-turn", "/in-turn", 2))

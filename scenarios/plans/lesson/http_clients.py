@@ -2,47 +2,61 @@
 
 from dataclasses import replace
 
-from results.schema import Cell, written
-from scenarios.plans.lesson.experiment import experiment
-from scenarios.plans.model import Act, both_neighbours
+from results.schema import Cell, base_variant
+from scenarios.plans.lesson.experiment import lesson_session
+from scenarios.plans.model import Session, both_neighbours
 
-DELAY = 0.2  # seconds that the upstream takes
-USERS = 48  # more than there are threads, and far fewer than a pool has connections
-SURE = 43 * DELAY  # seconds of a window that gives the rate its interval: eight pieces of five rounds, and some to spare
-PER_REQUEST = 6  # calls at once that a client per request leaves room for, at least: loading certificates takes all of a core
-HTTPX_USERS = 24  # httpx looks at every connection at every call: twice as many, once they ask in step, fill a core
-FAULTS = ("slow", "error", "gone")
+_DELAY = 0.2  # seconds that the upstream takes
+_USERS = 48  # more than there are threads, and far fewer than a pool has connections
+_RATE_WINDOW = 43 * _DELAY  # seconds of a window that gives the rate its interval: eight pieces of five rounds, and some to spare
+_PER_REQUEST_CALLS = (
+    6  # calls at once that a client per request leaves room for, at least: loading certificates takes all of a core
+)
+_HTTPX_USERS = 24  # httpx looks at every connection at every call: twice as many, once they ask in step, fill a core
+_FAULTS = ("slow", "error", "gone")
 
 
-def act(variant: str, path: str, places: float, *, users: int = USERS, asks: tuple[str, ...] = ("/client/counters",)) -> Act:
+def _http_client_session(
+    variant: str, path: str, concurrency: float, *, users: int = _USERS, extra_requests: tuple[str, ...] = ("/client/counters",)
+) -> Session:
     """A route that makes one call; asked for the upstream's counters before the load and after it."""
-    answer = f'{{"delay":{DELAY:g}}}'
-    made = experiment(variant, f"{path}?seconds={DELAY:g}", answer, seconds=DELAY, users=users, places=places, asks=asks)
-    return replace(made, cells=tuple(sure(cell, places) if cell.users > 1 else cell for cell in made.cells))
+    answer = f'{{"delay":{_DELAY:g}}}'
+    session = lesson_session(
+        variant,
+        f"{path}?seconds={_DELAY:g}",
+        answer,
+        seconds=_DELAY,
+        users=users,
+        concurrency=concurrency,
+        extra_requests=extra_requests,
+    )
+    return replace(session, cells=tuple(_with_long_window(cell, concurrency) if cell.users > 1 else cell for cell in session.cells))
 
 
-def sure(cell: Cell, places: float) -> Cell:
+def _with_long_window(cell: Cell, concurrency: float) -> Cell:
     """The crowd, for long enough; with more neighbours at hand where something other than the call holds the loop."""
-    held = places < cell.users and written(cell.variant) == "async"
-    neighbours = both_neighbours(cell.warm_up) if held else cell.neighbours
-    return replace(cell, window=max(cell.window, SURE), neighbours=neighbours)
+    holds_loop = concurrency < cell.users and base_variant(cell.variant) == "async"
+    neighbours = both_neighbours(cell.warm_up) if holds_loop else cell.neighbours
+    return replace(cell, window=max(cell.window, _RATE_WINDOW), neighbours=neighbours)
 
 
-ACTS = (
-    act("broken-async requests", "/client/requests", 1, users=6),
-    act("sync requests", "/client/requests-def", 40),
-    act("async httpx", "/client/httpx", HTTPX_USERS, users=HTTPX_USERS),
-    act("async httpx-per-request", "/client/httpx-per-request", PER_REQUEST, users=HTTPX_USERS),
-    act("async aiohttp", "/aiohttp", USERS, asks=("/aiohttp/counters", *(f"/aiohttp/{fault}" for fault in FAULTS))),
-    Act(
+SESSIONS = (
+    _http_client_session("broken-async requests", "/client/requests", 1, users=6),
+    _http_client_session("sync requests", "/client/requests-def", 40),
+    _http_client_session("async httpx", "/client/httpx", _HTTPX_USERS, users=_HTTPX_USERS),
+    _http_client_session("async httpx-per-request", "/client/httpx-per-request", _PER_REQUEST_CALLS, users=_HTTPX_USERS),
+    _http_client_session(
+        "async aiohttp", "/aiohttp", _USERS, extra_requests=("/aiohttp/counters", *(f"/aiohttp/{fault}" for fault in _FAULTS))
+    ),
+    Session(
         "clients",
         0.0,
         (),
-        asks=(
+        extra_requests=(
             "/client/lifecycle",
             "/client/keep-alive",
-            *(f"/client/{client}/{fault}" for client in ("httpx", "requests-def") for fault in FAULTS),
+            *(f"/client/{client}/{fault}" for client in ("httpx", "requests-def") for fault in _FAULTS),
         ),
-        lab=True,
+        has_lesson_routes=True,
     ),
 )
