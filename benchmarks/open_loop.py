@@ -1,7 +1,8 @@
 """A frozen route at 1.5 times its capacity, open and closed: `python -m benchmarks.open_loop`.
 
-Open: `atonce run steady`, 15 Poisson arrivals a second for 20 s on a route that blocks for 0.1 s; in flight must grow by
-lambda - 1/D. Closed: plain Locust's FastHttpUser on the same route, 15 users for 20 s, as its own table tells it.
+Open: `atonce run steady`, 15 Poisson arrivals a second for 20 s on a route that blocks for 0.1 s;
+in flight must grow by lambda - 1/D. Closed: plain Locust's FastHttpUser on the same route, 15 users
+for 20 s, as its own table tells it.
 """
 
 import json
@@ -18,14 +19,40 @@ RATE, SECONDS, HOLD, DRAIN = 15, 20, 0.1, 5
 
 def opened(folder: Path) -> dict[str, object]:
     """What atonce says of the open model."""
-    words = f"--route /broken-async?seconds={HOLD} --rate {RATE}/s -t {SECONDS}s --drain {DRAIN}s --json --quiet"
+    words = (
+        f"--route /broken-async?seconds={HOLD} --rate {RATE}/s -t {SECONDS}s --drain {DRAIN}s"
+        " --json --quiet"
+    )
     with served("targets.app:app", new_mark()) as (url, _):
-        command = [sys.executable, "atonce.py", "run", "steady", "--host", url, "--out", str(folder), *words.split()]
-        shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+        command = [
+            sys.executable,
+            "atonce.py",
+            "run",
+            "steady",
+            "--host",
+            url,
+            "--out",
+            str(folder),
+            *words.split(),
+        ]
+        shown = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+        )
     found = json.loads(shown.stdout)["routes"][0]["offered"][0]
-    names = ("offered_rps", "planned", "sent", "refused", "completed", "unfinished", "busy_service_s", "lateness_p99_s")
+    names = (
+        "offered_rps",
+        "planned",
+        "sent",
+        "refused",
+        "completed",
+        "unfinished",
+        "busy_service_s",
+        "lateness_p99_s",
+    )
     growth = {"measured": found["growth_rps"], "lambda - 1/D": found["predicted_growth_rps"]}
-    bounds = {name: value for name, value in found.items() if name.startswith(("p50", "p95", "p99"))}
+    bounds = {
+        name: value for name, value in found.items() if name.startswith(("p50", "p95", "p99"))
+    }
     return {**{name: found[name] for name in names}, "growth": growth, **bounds}
 
 
@@ -33,7 +60,11 @@ def main() -> None:
     """Measure both, one after the other, and print them."""
     with tempfile.TemporaryDirectory() as folder:
         closed = plain_locust.measure(Path(folder), RATE, SECONDS, HOLD, "asyncio")
-        print(json.dumps({"open, atonce": opened(Path(folder)), "closed, plain Locust": closed}, indent=1))
+        print(
+            json.dumps(
+                {"open, atonce": opened(Path(folder)), "closed, plain Locust": closed}, indent=1
+            )
+        )
 
 
 if __name__ == "__main__":

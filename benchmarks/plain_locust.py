@@ -1,8 +1,9 @@
 """What plain Locust's own table leaves unexplained on a frozen route: `python -m benchmarks.plain_locust [FILE]`.
 
-50 plain FastHttpUsers without think time ask `/broken-async?seconds=0.05` under uvloop for 6 seconds. In a closed loop
-Little's law must give the users back: N = X R. Locust counts finished requests only, so what still waits when it stops is
-in neither X nor R. Writes one JSON document; the README quotes the stored one.
+50 plain FastHttpUsers without think time ask `/broken-async?seconds=0.05` under uvloop for 6
+seconds. In a closed loop Little's law must give the users back: N = X R. Locust counts finished
+requests only, so what still waits when it stops is in neither X nor R. Writes one JSON document;
+the README quotes the stored one.
 """
 
 import csv
@@ -33,22 +34,39 @@ class Plain(FastHttpUser):
 
 
 def measure(
-    folder: Path, users: int = USERS, seconds: int = SECONDS, hold: float = HOLD, loop: str = "uvloop"
+    folder: Path,
+    users: int = USERS,
+    seconds: int = SECONDS,
+    hold: float = HOLD,
+    loop: str = "uvloop",
 ) -> dict[str, float | int | str]:
     """Serve, press for some seconds, read Locust's own CSV."""
     app_core, locust_core = pinned_cores()
     port = find_free_port()
     url = f"http://127.0.0.1:{port}"
     (folder / "plain.py").write_text(LOCUSTFILE.format(hold), encoding="utf-8")
-    serve = f"-m uvicorn targets.app:app --port {port} --loop {loop} --no-access-log --log-level warning"
-    press = f"-m locust -f plain.py --host {url} --headless -u {users} -r {users} -t {seconds}s --csv table --only-summary"
+    serve = (
+        f"-m uvicorn targets.app:app --port {port} --loop {loop} --no-access-log --log-level"
+        " warning"
+    )
+    press = (
+        f"-m locust -f plain.py --host {url} --headless -u {users} -r {users} -t {seconds}s --csv"
+        " table --only-summary"
+    )
     quiet = {"folder": folder, "stdin": subprocess.DEVNULL, "stdout": None}
     with supervised_process(
-        [sys.executable, *serve.split(), "--app-dir", str(PACKAGE_ROOT)], env=child_env(), core=app_core, **quiet
+        [sys.executable, *serve.split(), "--app-dir", str(PACKAGE_ROOT)],
+        env=child_env(),
+        core=app_core,
+        **quiet,
     ) as app:  # type: ignore[arg-type]
-        wait_until_ready(app, url, "/noop/async", RunLog.from_here(folder / "log.txt"), lambda: None)
+        wait_until_ready(
+            app, url, "/noop/async", RunLog.from_here(folder / "log.txt"), lambda: None
+        )
         service = httpx.get(f"{url}/broken-async?seconds={hold}").elapsed.total_seconds()
-        with supervised_process([sys.executable, *press.split()], env=locust_env(folder), core=locust_core, **quiet) as locust:  # type: ignore[arg-type]
+        with supervised_process(
+            [sys.executable, *press.split()], env=locust_env(folder), core=locust_core, **quiet
+        ) as locust:  # type: ignore[arg-type]
             locust.wait(60)
     with (folder / "table_stats.csv").open(encoding="utf-8") as file:
         row = next(row for row in csv.DictReader(file) if row["Name"] == "Aggregated")

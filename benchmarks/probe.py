@@ -1,10 +1,11 @@
 """What the probe itself costs: `python -m benchmarks.probe [RESTARTS]`. Goal: at most 2 % of no-op throughput.
 
-Two servers of the bundled app on one core, with the probe as `atonce reproduce` runs it (header and journal) and without;
-of the two only one is awake at a time. A raw socket client on the other core keeps the awake one busy, turn by turn, in
-alternating pairs (AB BA ...). One process may be several per cent quicker than its twin for all its life, so both start
-anew several times. Printed: medians, and the cost, 1 - with / without, as the geometric mean over the restarts with its
-95 % interval (science 2.15). CPU per request tells the same with less noise from other processes.
+Two servers of the bundled app on one core, with the probe as `atonce reproduce` runs it (header and
+journal) and without; of the two only one is awake at a time. A raw socket client on the other core
+keeps the awake one busy, turn by turn, in alternating pairs (AB BA ...). One process may be several
+per cent quicker than its twin for all its life, so both start anew several times. Printed: medians,
+and the cost, 1 - with / without, as the geometric mean over the restarts with its 95 % interval
+(science 2.15). CPU per request tells the same with less noise from other processes.
 """
 
 import contextlib
@@ -37,12 +38,21 @@ ROUTES = ("/noop/async", "/noop/def")
 def server(folder: Path, name: str, core: int | None, **env: str) -> Iterator[tuple[int, int]]:
     """The bundled app, asleep; its port and process number."""
     port = find_free_port()
-    words = f"-m uvicorn targets.app:app --port {port} --loop asyncio --no-access-log --log-level warning --timeout-keep-alive 300"
+    words = (
+        f"-m uvicorn targets.app:app --port {port} --loop asyncio --no-access-log --log-level"
+        " warning --timeout-keep-alive 300"
+    )
     command = [sys.executable, *words.split(), "--app-dir", str(PACKAGE_ROOT)]
     (folder / name).mkdir()
     quiet = {"folder": folder / name, "stdin": subprocess.DEVNULL, "stdout": None}
     with supervised_process(command, env={**child_env(), **env}, core=core, **quiet) as app:  # type: ignore[arg-type]
-        wait_until_ready(app, f"http://127.0.0.1:{port}", ROUTES[0], RunLog.from_here(folder / name / "log.txt"), lambda: None)
+        wait_until_ready(
+            app,
+            f"http://127.0.0.1:{port}",
+            ROUTES[0],
+            RunLog.from_here(folder / name / "log.txt"),
+            lambda: None,
+        )
         os.kill(app.pid, signal.SIGSTOP)
         try:
             yield port, app.pid
@@ -86,12 +96,18 @@ def press(port: int, pid: int, route: str, seconds: float) -> tuple[float, float
 
 def request(route: str, number: int) -> bytes:
     """One request, with the name that the recorder would give it."""
-    return f"GET {route} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nx-atonce-id: noop-{number}\r\n\r\n".encode()
+    return (
+        f"GET {route} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nx-atonce-id:"
+        f" noop-{number}\r\n\r\n".encode()
+    )
 
 
 def cost(logs: list[float]) -> dict[str, float]:
     """1 - ratio, in per cent, from the logarithms of the restarts' ratios: geometric mean and 95 % interval."""
-    middle, half = statistics.fmean(logs), STUDENT.get(len(logs), 2.3) * statistics.stdev(logs) / math.sqrt(len(logs))
+    middle, half = (
+        statistics.fmean(logs),
+        STUDENT.get(len(logs), 2.3) * statistics.stdev(logs) / math.sqrt(len(logs)),
+    )
     edges = {"percent": middle, "low": middle + half, "high": middle - half}
     return {name: round(100 * (1 - math.exp(value)), 2) for name, value in edges.items()}
 
@@ -103,16 +119,25 @@ def measure(route: str, restarts: int, core: int | None) -> dict[str, object]:
     for _ in range(restarts):
         with tempfile.TemporaryDirectory() as path, contextlib.ExitStack() as servers:
             folder = Path(path)
-            env = {"with": {"ATONCE_PROBE": str(folder / "probe")}, "without": {"ATONCE_TARGET_PROBE": "0"}}
-            known = {name: servers.enter_context(server(folder, name, core, **env[name])) for name in env}
+            env = {
+                "with": {"ATONCE_PROBE": str(folder / "probe")},
+                "without": {"ATONCE_TARGET_PROBE": "0"},
+            }
+            known = {
+                name: servers.enter_context(server(folder, name, core, **env[name])) for name in env
+            }
             for pair in range(PAIRS):
                 for name in sorted(known, reverse=bool(pair % 2)):
                     rate, work = press(*known[name], route, SECONDS)
                     rates[name].append(rate)
                     works[name].append(work)
     return {
-        "requests per second": {name: round(statistics.median(found)) for name, found in rates.items()},
-        "microseconds of CPU per request": {name: round(1e6 * statistics.median(found), 1) for name, found in works.items()},
+        "requests per second": {
+            name: round(statistics.median(found)) for name, found in rates.items()
+        },
+        "microseconds of CPU per request": {
+            name: round(1e6 * statistics.median(found), 1) for name, found in works.items()
+        },
         "cost in throughput": cost(by_restart(rates["with"], rates["without"])),
         "cost in CPU": cost(by_restart(works["without"], works["with"])),
     }

@@ -1,7 +1,8 @@
 """Tables T7 and T8 of the handbook, whole, beside its values: `python -m benchmarks.theory`.
 
-T7: what nominal 95 % intervals of p99 cover, for one run (independent ranks; Wilson on the effective size; what atonce
-prints) and over five restarts. T8: whether one open minute tells c, in random order, with uneven service, stalls, overhead.
+T7: what nominal 95 % intervals of p99 cover, for one run (independent ranks; Wilson on the
+effective size; what atonce prints) and over five restarts. T8: whether one open minute tells c, in
+random order, with uneven service, stalls, overhead.
 """
 
 import math
@@ -10,8 +11,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.stats.quantiles import LatencyStats, effective_sample_size, quantile, quantile_rank, restart_interval, wilson_ranks
-from reports.stats.queueing import QueueFit, correlation_length, fit_open_load, mdc_queue, replay_latencies
+from reports.stats.quantiles import (
+    LatencyStats,
+    effective_sample_size,
+    quantile,
+    quantile_rank,
+    restart_interval,
+    wilson_ranks,
+)
+from reports.stats.queueing import (
+    QueueFit,
+    correlation_length,
+    fit_open_load,
+    mdc_queue,
+    replay_latencies,
+)
 from tests.queues import arrivals, serve
 
 RUNS, FITS = 400, 20
@@ -46,7 +60,13 @@ class Case:
     wins: int
 
 
-CASES = [Case(1, 0.5, 10), *(Case(c, 0.7, 10) for c in (1, 2, 4, 6, 8)), Case(6, 0.5, 9), Case(16, 0.7, 9), Case(16, 0.85, 10)]
+CASES = [
+    Case(1, 0.5, 10),
+    *(Case(c, 0.7, 10) for c in (1, 2, 4, 6, 8)),
+    Case(6, 0.5, 9),
+    Case(16, 0.7, 9),
+    Case(16, 0.85, 10),
+]
 CASES += [Case(40, 0.85, 9), Case(40, 0.95, 9), Case(40, 0.7, 0)]
 
 
@@ -62,29 +82,51 @@ def fitted(case: Case, seed: int) -> QueueFit:
 
 def one_run(c: int, rho: float, n: int) -> tuple[float, float, str]:
     """Coverage of p99 by independent ranks, by 2.14, and by what is printed (with how often it is)."""
-    rng, queue, burn = np.random.default_rng(1), mdc_queue(rho * c, 1.0, c), int(10 * correlation_length(rho)) + 300
+    rng, queue, burn = (
+        np.random.default_rng(1),
+        mdc_queue(rho * c, 1.0, c),
+        int(10 * correlation_length(rho)) + 300,
+    )
     truth, plain, effective, printed = queue.quantile(0.99), 0, 0, list[bool]()
     for _ in range(RUNS):
         times = replay_latencies(arrivals(rng, rho * c, n + burn), 1.0, c)[burn:]
         ordered = np.append(np.sort(times), np.inf)
-        size = max(effective_sample_size((times >= ordered[quantile_rank(n, 0.99) - 1]).astype(float)), 2)
+        size = max(
+            effective_sample_size((times >= ordered[quantile_rank(n, 0.99) - 1]).astype(float)), 2
+        )
         for found in ("plain", "effective"):
             i, j = wilson_ranks(n, 0.99, n if found == "plain" else size)
             inside = bool((ordered[i - 1] if i else -math.inf) <= truth <= ordered[j - 1])
-            plain, effective = plain + (found == "plain" and inside), effective + (found == "effective" and inside)
+            plain, effective = (
+                plain + (found == "plain" and inside),
+                effective + (found == "effective" and inside),
+            )
         latency = LatencyStats.from_samples(times, np.ones(n, dtype=bool), correlated=True)
         p99 = latency.quantiles["p99"] if latency else None
         if p99 and p99.interval:
             printed.append(p99.interval[0] <= truth <= p99.interval[1])
-    return plain / RUNS, effective / RUNS, f"{np.mean(printed):.2f} of {len(printed) / RUNS:.0%}" if printed else "never printed"
+    return (
+        plain / RUNS,
+        effective / RUNS,
+        f"{np.mean(printed):.2f} of {len(printed) / RUNS:.0%}" if printed else "never printed",
+    )
 
 
 def restarts(c: int, rho: float, n: int) -> tuple[float, float]:
     """Bias of p99, and coverage of the interval over five runs."""
-    rng, queue, burn = np.random.default_rng(2), mdc_queue(rho * c, 1.0, c), int(10 * correlation_length(rho)) + 300
+    rng, queue, burn = (
+        np.random.default_rng(2),
+        mdc_queue(rho * c, 1.0, c),
+        int(10 * correlation_length(rho)) + 300,
+    )
     truth, covered, seen = queue.quantile(0.99), 0, list[float]()
     for _ in range(RUNS):
-        values = np.array([quantile(replay_latencies(arrivals(rng, rho * c, n + burn), 1.0, c)[burn:], 0.99) for _ in range(5)])
+        values = np.array(
+            [
+                quantile(replay_latencies(arrivals(rng, rho * c, n + burn), 1.0, c)[burn:], 0.99)
+                for _ in range(5)
+            ]
+        )
         low, high = restart_interval(values) or (math.nan, math.nan)
         covered += low <= truth <= high
         seen += values.tolist()
@@ -96,21 +138,34 @@ def main() -> None:
     print("T7, one run    c  rho      n   iid ranks    2.14        printed by atonce")
     for c, rho, n, plain, effective in ONE_RUN:
         ours = one_run(c, rho, n)
-        print(f"              {c:2d}  {rho:.1f}  {n:5d}   {plain:.2f} {ours[0]:.2f}   {effective:.2f} {ours[1]:.2f}   {ours[2]}")
+        print(
+            f"              {c:2d}  {rho:.1f}  {n:5d}   {plain:.2f} {ours[0]:.2f}   {effective:.2f}"
+            f" {ours[1]:.2f}   {ours[2]}"
+        )
     print("T7, 5 restarts c  rho      n   n(1-q)/tau   bias          covers")
     for c, rho, n, bias, covers in RESTARTS:
         found, share = restarts(c, rho, n)
         worth = n * 0.01 / correlation_length(rho)
-        print(f"              {c:2d}  {rho:.1f}  {n:5d}   {worth:6.2f}     {bias:+.0%} {found:+.1%}    {covers:.2f} {share:.2f}")
+        print(
+            f"              {c:2d}  {rho:.1f}  {n:5d}   {worth:6.2f}     {bias:+.0%} {found:+.1%}  "
+            f"  {covers:.2f} {share:.2f}"
+        )
     print("T8             c  rho   right of 20   least wins   D found      wrong and sure")
     for case in CASES:
         fits = [fitted(case, seed) for seed in range(FITS)]
-        right, off = sum(fit.concurrency == case.c for fit in fits), [fit.service_time / 0.1 - 1 for fit in fits]
+        right, off = (
+            sum(fit.concurrency == case.c for fit in fits),
+            [fit.service_time / 0.1 - 1 for fit in fits],
+        )
         sure = sum(fit.is_identified and fit.concurrency != case.c for fit in fits)
-        wanted, least = 6 if (case.c, case.rho) == (40, 0.7) else 20, min(fit.block_wins for fit in fits)
+        wanted, least = (
+            6 if (case.c, case.rho) == (40, 0.7) else 20,
+            min(fit.block_wins for fit in fits),
+        )
         span = f"{min(off):+.1%}..{max(off):+.1%}"
         print(
-            f"              {case.c:2d}  {case.rho:.2f}  {wanted:3d} {right:3d}      {case.wins:4d} {least:4d}    {span}   {sure}"
+            f"              {case.c:2d}  {case.rho:.2f}  {wanted:3d} {right:3d}      {case.wins:4d}"
+            f" {least:4d}    {span}   {sure}"
         )
         sys.stdout.flush()
 

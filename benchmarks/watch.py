@@ -20,7 +20,11 @@ from pathlib import Path
 from targets.agent.watchdog import Watchdog
 
 PAIRS, SECONDS = 12, 0.6
-KINDS = {"short tasks": (0.0005, False), "held": (0.03, False), "held, beside a thread": (0.03, True)}
+KINDS = {
+    "short tasks": (0.0005, False),
+    "held": (0.03, False),
+    "held, beside a thread": (0.03, True),
+}
 
 
 def work(seconds: float) -> int:
@@ -82,7 +86,8 @@ def main() -> None:
         logs: list[list[float]] = [[], []]
         for pair in range(pairs):
             found = {
-                watched: measure(hold, beside=beside, watched=watched) for watched in sorted((False, True), reverse=bool(pair % 2))
+                watched: measure(hold, beside=beside, watched=watched)
+                for watched in sorted((False, True), reverse=bool(pair % 2))
             }
             for i in range(2):
                 logs[i].append(math.log(found[True][i] / found[False][i]))

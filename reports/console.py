@@ -21,7 +21,13 @@ def create_console(stream: Any) -> Console:
     plain = bool(os.environ.get("NO_COLOR") or os.environ.get("CI")) and not forced
     terminal = True if forced else None
     width = None if stream.isatty() or os.environ.get("COLUMNS") else 140
-    return Console(file=stream, no_color=plain, force_terminal=terminal, width=width, color_system=None if plain else "auto")
+    return Console(
+        file=stream,
+        no_color=plain,
+        force_terminal=terminal,
+        width=width,
+        color_system=None if plain else "auto",
+    )
 
 
 def can_fit_columns(rows: Collection[Sequence[str]], keep: Iterable[int], width: int) -> bool:
@@ -53,9 +59,20 @@ class ProgressDisplay:
         self.console = create_console(sys.stderr)
         self.quiet = quiet
         self.lines = not self.console.is_terminal or bool(os.environ.get("CI"))
-        columns = (BarColumn(24), TextColumn("{task.fields[left]}"), TextColumn("{task.description}"))
-        # Refreshed by hand: a thread of its own would wake up on the core that the load generator runs on.
-        self.bar = Bar(*columns, console=self.console, auto_refresh=False, transient=True, disable=quiet or self.lines)
+        columns = (
+            BarColumn(24),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.description}"),
+        )
+        # Refreshed by hand: a thread of its own would wake up on the core that the load generator
+        # runs on.
+        self.bar = Bar(
+            *columns,
+            console=self.console,
+            auto_refresh=False,
+            transient=True,
+            disable=quiet or self.lines,
+        )
         self.task = self.bar.add_task("", total=total, left="")
 
     def __enter__(self) -> Self:
@@ -76,11 +93,17 @@ class ProgressDisplay:
         """One look at the run; drawn at most twice a second."""
         self.done = max(self.done, seconds_done)
         seconds = max(0.0, self.total - self.done)
-        left = f"about {seconds:3.0f} s left" if seconds < _MINUTES_FROM else f"about {seconds / 60:2.0f} min left"
+        left = (
+            f"about {seconds:3.0f} s left"
+            if seconds < _MINUTES_FROM
+            else f"about {seconds / 60:2.0f} min left"
+        )
         if self.lines and not self.quiet and step != self.step:
             print(f"{left}  {step}", file=sys.stderr, flush=True)
         now = time.perf_counter()
         if step != self.step or now - self.drawn > _REDRAW_INTERVAL:
-            self.bar.update(self.task, completed=self.done, description=step, left=left, refresh=True)
+            self.bar.update(
+                self.task, completed=self.done, description=step, left=left, refresh=True
+            )
             self.drawn = now
         self.step = step

@@ -15,7 +15,9 @@ def format_number(value: float) -> str:
     """Three significant digits, no exponent, thousands separated."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else "infinite"
-    rounded = float(f"{value:.{_SIGNIFICANT_DIGITS - 1}e}")  # first, because rounding may add a digit: 0.9999 is 1.00
+    rounded = float(
+        f"{value:.{_SIGNIFICANT_DIGITS - 1}e}"
+    )  # first, because rounding may add a digit: 0.9999 is 1.00
     decimals = max(0, _SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(abs(rounded))))
     return f"{value:,.{decimals}f}"
 
@@ -30,7 +32,11 @@ def format_seconds(value: float | None) -> str:
     """A duration: `1.24 ms`, `102 ms`, `3.36 s`; `-` for an unknown one."""
     if value is None:
         return "-"
-    return f"{format_number(value)} s" if value >= _SECONDS_FROM else f"{format_number(value * 1000)} ms"
+    return (
+        f"{format_number(value)} s"
+        if value >= _SECONDS_FROM
+        else f"{format_number(value * 1000)} ms"
+    )
 
 
 def format_estimate(estimate: Estimate | None) -> str:
@@ -46,12 +52,18 @@ def format_estimate(estimate: Estimate | None) -> str:
 
 def format_with_interval(value: float, interval: tuple[float, float] | None) -> str:
     """A number with the interval that its truth lies in at 95 %: `0.996 [0.991, 1.00]`; alone where none is known."""
-    return format_served_at_once(value) + (f" [{format_number(interval[0])}, {format_number(interval[1])}]" if interval else "")
+    return format_served_at_once(value) + (
+        f" [{format_number(interval[0])}, {format_number(interval[1])}]" if interval else ""
+    )
 
 
 def format_share(value: float) -> str:
     """A proportion in per cent: `12 %`, `0.05 %`, `-0.3 %`."""
-    return f"{value:.0%}".replace("%", " %") if abs(value) >= _WHOLE_PERCENT_FROM else f"{value * 100:.2g} %"
+    return (
+        f"{value:.0%}".replace("%", " %")
+        if abs(value) >= _WHOLE_PERCENT_FROM
+        else f"{value * 100:.2g} %"
+    )
 
 
 def format_ratio(ratio: float) -> str:

@@ -42,7 +42,12 @@ class Goal:
     def row(self) -> tuple[str, ...]:
         """One row of `COLUMNS`."""
         error_text = "-" if self.relative_error is None else format_share(self.relative_error)
-        texts = self.format_value(self.truth), self.format_value(self.measured), error_text, self.limit
+        texts = (
+            self.format_value(self.truth),
+            self.format_value(self.measured),
+            error_text,
+            self.limit,
+        )
         return (self.name, *texts, "holds" if self.is_met else MISSED)
 
 
@@ -63,7 +68,11 @@ class Report:
         """What the charts show: of somebody's app its worst routes, as many as a picture holds."""
         if self.run_metrics.run["command"] != "doctor":
             return self.run_metrics
-        worst_routes = [finding.route for finding in reversed(sort_worst_last(self.findings)) if finding.route.levels]
+        worst_routes = [
+            finding.route
+            for finding in reversed(sort_worst_last(self.findings))
+            if finding.route.levels
+        ]
         return replace(self.run_metrics, routes=tuple(worst_routes[:_MAX_CHARTED_ROUTES]))
 
     def exit_code(self, *, strict: bool = False) -> ExitCode:
@@ -72,7 +81,9 @@ class Report:
             self.run_metrics.unfinished_cells and self.run_metrics.run["command"] != "doctor"
         )  # there a route is unknown
         is_whole = (
-            self.run_metrics.run["status"] == Status.COMPLETE and not is_missing_cells and all(entry.is_met for entry in self.goals)
+            self.run_metrics.run["status"] == Status.COMPLETE
+            and not is_missing_cells
+            and all(entry.is_met for entry in self.goals)
         )
         if self.findings and all(entry.verdict is Verdict.UNTRUSTED for entry in self.findings):
             return ExitCode.UNTRUSTED
@@ -82,7 +93,11 @@ class Report:
             or (strict and self.trust.trust_level is TrustLevel.SUSPECT)
         ):
             return ExitCode.UNTRUSTED
-        return ExitCode.FAILED if any(entry.result.outcome is ClaimOutcome.REFUTED for entry in self.claims) else ExitCode.FINE
+        return (
+            ExitCode.FAILED
+            if any(entry.result.outcome is ClaimOutcome.REFUTED for entry in self.claims)
+            else ExitCode.FINE
+        )
 
 
 def order_findings(report: Report) -> list[Finding]:

@@ -28,8 +28,12 @@ def build_report(path: Path) -> Report:
             background=describe_idle_holds(run_data),
         )
     findings = tuple(build_finding(route, trust_report.trust_level) for route in run_metrics.routes)
-    claim_ids = run_metrics.run.get("claims") or [claim.id for claim in CLAIMS if run_metrics.is_planned(claim.needs)]
-    planned_claims = [claim for claim in CLAIMS if claim.id in claim_ids] if run_metrics.is_reproduction else []
+    claim_ids = run_metrics.run.get("claims") or [
+        claim.id for claim in CLAIMS if run_metrics.is_planned(claim.needs)
+    ]
+    planned_claims = (
+        [claim for claim in CLAIMS if claim.id in claim_ids] if run_metrics.is_reproduction else []
+    )
     claims = tuple(judge_claim(claim, run_metrics, trust_report) for claim in planned_claims)
     return Report(
         path,

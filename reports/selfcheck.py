@@ -1,9 +1,11 @@
 """How far off is the harness? Servers of known truth, measured like any other; theory and their own record beside it.
 
-What was measured comes from the rows alone: latencies from the planned moment, D in place from completions in a row, c from
-the sweep. The truth - c places, first come first served, stopped from when to when - is only used to say what should have come
-out. An open load is compared with the replay of all its own sends, so that chance is the same on both sides: the wait in front
-of a place, which D in place decides, and the latency of the unloaded route, which has HTTP and the network in it.
+What was measured comes from the rows alone: latencies from the planned moment, D in place from
+completions in a row, c from the sweep. The truth - c places, first come first served, stopped from
+when to when - is only used to say what should have come out. An open load is compared with the
+replay of all its own sends, so that chance is the same on both sides: the wait in front of a place,
+which D in place decides, and the latency of the unloaded route, which has HTTP and the network in
+it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,10 +34,14 @@ _MANY_PLACES = 40
 _SWEEP_TOLERANCE = 0.3  # how far the sweep may lie from the one whole number that it must give away
 _ROUNDING_ERROR = 1e-6  # seconds
 _MAX_HTTP_OVERHEAD = 0.003  # seconds that HTTP and client may add to what a single user gets
-_IN_PLACE_TOLERANCE = 0.01  # how far D from completions may lie from what the server itself recorded
+_IN_PLACE_TOLERANCE = (
+    0.01  # how far D from completions may lie from what the server itself recorded
+)
 _OPEN_TOLERANCE, _OPEN_TAIL_TOLERANCE = 0.03, 0.05  # mean and p50; p95 and, with a freeze, p99
 _GROWTH_TOLERANCE, _PLATEAU_TOLERANCE = 0.03, 0.01
-_MIN_BLIND_RATIO = 10.0  # times too low that a client who asks one at a time must find the freeze, at least
+_MIN_BLIND_RATIO = (
+    10.0  # times too low that a client who asks one at a time must find the freeze, at least
+)
 GOAL_COLUMNS = ("goal", "should be", "measured", "off by", "allowed", "")
 
 
@@ -43,10 +49,22 @@ StopTimes = Sequence[Sequence[float]]  # from when to when a server stood still
 
 
 def _relative_goal(
-    name: str, truth: float, measured: float, limit: float, format_value: Callable[[float], str] = format_seconds
+    name: str,
+    truth: float,
+    measured: float,
+    limit: float,
+    format_value: Callable[[float], str] = format_seconds,
 ) -> Goal:
     """A goal that allows a share of the truth, either way."""
-    return Goal(name, truth, measured, truth * (1 - limit), truth * (1 + limit), format_share(limit), format_value)
+    return Goal(
+        name,
+        truth,
+        measured,
+        truth * (1 - limit),
+        truth * (1 + limit),
+        format_share(limit),
+        format_value,
+    )
 
 
 def selfcheck_goals(run_data: RunData) -> tuple[Goal, ...]:
@@ -60,10 +78,18 @@ def selfcheck_goals(run_data: RunData) -> tuple[Goal, ...]:
         ]
         crowds = [(cell.users, window) for cell, window in windows if cell.users]
         sweep_fit = _measure_sweep(run_data, windows[0][0], crowds) if crowds else None
-        goals += _sweep_goals(route, crowds, sweep_fit) if sweep_fit else [_unknown_goal(route)] if crowds else []
+        goals += (
+            _sweep_goals(route, crowds, sweep_fit)
+            if sweep_fit
+            else [_unknown_goal(route)]
+            if crowds
+            else []
+        )
         for cell, window in windows:
             if cell.arrivals:
-                goals += list(_open_load_goals(run_data, cell, window, sweep_fit)) or [_unknown_goal(cell.name)]
+                goals += list(_open_load_goals(run_data, cell, window, sweep_fit)) or [
+                    _unknown_goal(cell.name)
+                ]
     return tuple(goals)
 
 
@@ -77,7 +103,13 @@ def _server_concurrency(run_data: RunData, cell: Cell) -> tuple[int, bool]:
     path = urlsplit(cell.path).path
     if path.startswith("/places/"):
         return int(path.rpartition("/")[2]), True
-    return int(expected_limit(path.strip("/"), run_data.run.get("targets", {}).get("fastapi", {}))[0] or 0), False
+    return (
+        int(
+            expected_limit(path.strip("/"), run_data.run.get("targets", {}).get("fastapi", {}))[0]
+            or 0
+        ),
+        False,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +122,9 @@ class _SweepFit:
     is_bare: bool
 
 
-def _measure_sweep(run_data: RunData, cell: Cell, crowds: list[tuple[int, Window]]) -> _SweepFit | None:
+def _measure_sweep(
+    run_data: RunData, cell: Cell, crowds: list[tuple[int, Window]]
+) -> _SweepFit | None:
     """From the smallest crowd, which must be one user, and the largest; None when they do not tell."""
     c, is_bare = _server_concurrency(run_data, cell)
     if c < 1 or crowds[0][0] != 1:  # its probe left no record, or nobody asked alone
@@ -102,7 +136,8 @@ def _measure_sweep(run_data: RunData, cell: Cell, crowds: list[tuple[int, Window
 def _recorded_service_time(window: Window) -> float | None:
     """D as a bare server recorded it in this very load: on a busy machine it differs, and only the server knows.
 
-    A closed loop is judged by it, for D in place says too much, and rightly so, where a place is missing.
+    A closed loop is judged by it, for D in place says too much, and rightly so, where a place is
+    missing.
     """
     rows = window.all_rows
     rows = rows[(rows.done > window.start) & (rows.done <= window.end)]
@@ -118,8 +153,9 @@ def _rows_by_send_time(window: Window) -> pd.DataFrame:
 def _mean_completion_gap(window: Window, c: int, stops: StopTimes = ()) -> float | None:
     """D in place: the mean gap between completion i and completion i - c, where request i was out before the latter.
 
-    Its place was never idle then. A threshold on latencies would let in those that were merely delayed, and they say too much;
-    the median would leave out what a busy machine takes from the server now and then, and the queue does not.
+    Its place was never idle then. A threshold on latencies would let in those that were merely
+    delayed, and they say too much; the median would leave out what a busy machine takes from the
+    server now and then, and the queue does not.
     """
     rows = valid_rows(_rows_by_send_time(window)).sort_values("done")
     sent, done = (to_server_clock(column.to_numpy(), stops) for column in (rows.sent, rows.done))
@@ -127,10 +163,13 @@ def _mean_completion_gap(window: Window, c: int, stops: StopTimes = ()) -> float
     return float(np.mean(gaps)) if len(gaps) >= MIN_GAPS else None
 
 
-def _sweep_goals(route: str, crowds: list[tuple[int, Window]], sweep_fit: _SweepFit) -> Iterator[Goal]:
+def _sweep_goals(
+    route: str, crowds: list[tuple[int, Window]], sweep_fit: _SweepFit
+) -> Iterator[Goal]:
     """A closed loop: R = N D / c at every level that fills all places, and the c that the throughputs give away.
 
-    D is what the server recorded: a bare one in this very load, FastAPI with one user, since a handler may wait for its thread.
+    D is what the server recorded: a bare one in this very load, FastAPI with one user, since a
+    handler may wait for its thread.
     """
     limit = (_BARE_LIMITS if sweep_fit.is_bare else _FASTAPI_LIMITS)[
         0 if sweep_fit.concurrency == 1 else 1 if sweep_fit.concurrency < _MANY_PLACES else 2
@@ -138,7 +177,10 @@ def _sweep_goals(route: str, crowds: list[tuple[int, Window]], sweep_fit: _Sweep
     alone = _recorded_service_time(crowds[0][1])
     for users, window in crowds:
         if users > sweep_fit.concurrency:
-            mean, d = float(valid_rows(window.rows).latency.mean()), _recorded_service_time(window) if sweep_fit.is_bare else alone
+            mean, d = (
+                float(valid_rows(window.rows).latency.mean()),
+                _recorded_service_time(window) if sweep_fit.is_bare else alone,
+            )
             yield _relative_goal(
                 f"{route}: mean of {users} users",
                 closed_loop_mean(users, d or sweep_fit.service_time, sweep_fit.concurrency),
@@ -147,7 +189,9 @@ def _sweep_goals(route: str, crowds: list[tuple[int, Window]], sweep_fit: _Sweep
             )
     levels, rates = np.array([(float(users), window.throughput) for users, window in crowds]).T
     fit, tolerance = (
-        fit_sweep(levels, rates, sweep_fit.unloaded_mean, max(0.0, 1 / rates[0] - sweep_fit.unloaded_mean)),
+        fit_sweep(
+            levels, rates, sweep_fit.unloaded_mean, max(0.0, 1 / rates[0] - sweep_fit.unloaded_mean)
+        ),
         1 if sweep_fit.concurrency >= _MANY_PLACES else _SWEEP_TOLERANCE,
     )
     limit_text = (
@@ -167,7 +211,10 @@ def _sweep_goals(route: str, crowds: list[tuple[int, Window]], sweep_fit: _Sweep
     recorded_mean = _recorded_service_time(crowds[-1][1])
     if recorded_mean and sweep_fit.is_bare:
         yield _relative_goal(
-            f"{route}: service time, as the server recorded it", recorded_mean, sweep_fit.service_time, _IN_PLACE_TOLERANCE
+            f"{route}: service time, as the server recorded it",
+            recorded_mean,
+            sweep_fit.service_time,
+            _IN_PLACE_TOLERANCE,
         )
     if alone:  # else a delay of our own in every answer would cancel out everywhere
         name = f"{route}: one user, beyond the server's record"
@@ -181,13 +228,19 @@ def _sweep_goals(route: str, crowds: list[tuple[int, Window]], sweep_fit: _Sweep
         )
 
 
-def _open_load_goals(run_data: RunData, cell: Cell, window: Window, sweep_fit: _SweepFit | None) -> Iterator[Goal]:
+def _open_load_goals(
+    run_data: RunData, cell: Cell, window: Window, sweep_fit: _SweepFit | None
+) -> Iterator[Goal]:
     """An open load, by what the server was told to do: stop for a while, be overloaded, or just queue."""
     c, _ = _server_concurrency(run_data, cell)
     query, rows = parse_qs(urlsplit(cell.path).query), _rows_by_send_time(window)
     if "seconds" not in query:
         return
-    stops = run_data.run.get("targets", {}).get("places", {}).get("frozen", []) if "freeze_at" in query else []
+    stops = (
+        run_data.run.get("targets", {}).get("places", {}).get("frozen", [])
+        if "freeze_at" in query
+        else []
+    )
     d = _mean_completion_gap(window, c, stops)
     if d is None or cell.arrivals is None:
         return
@@ -198,15 +251,32 @@ def _open_load_goals(run_data: RunData, cell: Cell, window: Window, sweep_fit: _
         yield Goal(f"{at}: times the server stopped", 1, len(stops), 1, 1, "once", format_number)
         on_server_clock = to_server_clock(sent, stops)
         ideal = quantile(
-            (from_server_clock(on_server_clock + replay_latencies(on_server_clock, d, c), stops) - sent)[is_counted], 0.99
+            (
+                from_server_clock(on_server_clock + replay_latencies(on_server_clock, d, c), stops)
+                - sent
+            )[is_counted],
+            0.99,
         )
-        alone = closed_loop_mask(build_send_log(rows[is_counted], rows), 1)  # asks, waits, and meanwhile skips all it had planned
+        alone = closed_loop_mask(
+            build_send_log(rows[is_counted], rows), 1
+        )  # asks, waits, and meanwhile skips all it had planned
         p99, blind = quantile(latency, 0.99), quantile(latency[alone], 0.99)
         yield _relative_goal(f"{at}, stopped for 1 s: p99", ideal, p99, _OPEN_TAIL_TOLERANCE)
-        yield Goal(f"{at}: p99 as a closed loop sees it", p99, blind, 0.0, p99 / _MIN_BLIND_RATIO, f"below 1/{_MIN_BLIND_RATIO:g}")
+        yield Goal(
+            f"{at}: p99 as a closed loop sees it",
+            p99,
+            blind,
+            0.0,
+            p99 / _MIN_BLIND_RATIO,
+            f"below 1/{_MIN_BLIND_RATIO:g}",
+        )
     elif cell.arrivals.expected_requests / cell.arrivals.duration * float(query["seconds"][0]) < c:
-        ideals = replay_latencies(sent, d, c)[is_counted] + (sweep_fit.unloaded_mean - d if sweep_fit else 0.0)
-        yield _relative_goal(f"{at}: mean", float(ideals.mean()), float(latency.mean()), _OPEN_TOLERANCE)
+        ideals = replay_latencies(sent, d, c)[is_counted] + (
+            sweep_fit.unloaded_mean - d if sweep_fit else 0.0
+        )
+        yield _relative_goal(
+            f"{at}: mean", float(ideals.mean()), float(latency.mean()), _OPEN_TOLERANCE
+        )
         for name, q, limit in (("p50", 0.5, _OPEN_TOLERANCE), ("p95", 0.95, _OPEN_TAIL_TOLERANCE)):
             yield _relative_goal(f"{at}: {name}", quantile(ideals, q), quantile(latency, q), limit)
     else:
@@ -218,7 +288,9 @@ def _overload_goals(at: str, window: Window, plateau: float) -> Iterator[Goal]:
     rows = window.all_rows
     arrive = float(((rows.sent > window.start) & (rows.sent <= window.end)).sum()) / window.seconds
     ends = rows.done.where(~rows.censored, np.inf)
-    in_flight = [int(((rows.sent <= edge) & (ends > edge)).sum()) for edge in (window.start, window.end)]
+    in_flight = [
+        int(((rows.sent <= edge) & (ends > edge)).sum()) for edge in (window.start, window.end)
+    ]
     lost = len(rows) - len(valid_rows(rows[~rows.censored]))
     yield _relative_goal(
         f"{at}: in flight, more every second",
@@ -227,7 +299,9 @@ def _overload_goals(at: str, window: Window, plateau: float) -> Iterator[Goal]:
         _GROWTH_TOLERANCE,
         format_number,
     )
-    yield _relative_goal(f"{at}: answered per second", plateau, window.throughput, _PLATEAU_TOLERANCE, format_number)
+    yield _relative_goal(
+        f"{at}: answered per second", plateau, window.throughput, _PLATEAU_TOLERANCE, format_number
+    )
     yield Goal(f"{at}: dropped", 0, lost, 0, 0, "none", format_number)
 
 

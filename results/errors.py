@@ -36,10 +36,15 @@ def run_cli(run: Callable[[], Any]) -> int:
     """Run a command line; whatever stops it becomes a sentence and a code, never a traceback."""
 
     def handle_interrupt(_number: int, _frame: FrameType | None) -> None:
-        # Nothing to save here: what was measured lies in files already. Raising would be lost inside a destructor.
-        interruption = AtonceError("Interrupted. What was measured so far lies in the run's folder.", ExitCode.INTERRUPTED)
+        # Nothing to save here: what was measured lies in files already. Raising would be lost
+        # inside a destructor.
+        interruption = AtonceError(
+            "Interrupted. What was measured so far lies in the run's folder.", ExitCode.INTERRUPTED
+        )
         _report_error(interruption)
-        os._exit(interruption.code)  # what we have started has a supervisor that sees us go, and cleans up
+        os._exit(
+            interruption.code
+        )  # what we have started has a supervisor that sees us go, and cleans up
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle_interrupt)
@@ -49,13 +54,25 @@ def run_cli(run: Callable[[], Any]) -> int:
         _report_error(failure)
         return failure.code
     except OSError as error:
-        what = f"{error.filename} cannot be read or written" if error.filename else "a file cannot be read or written"
-        _report_error(AtonceError(f"{what} ({error.strerror or error}). Make room, or name another folder.", ExitCode.USAGE))
+        what = (
+            f"{error.filename} cannot be read or written"
+            if error.filename
+            else "a file cannot be read or written"
+        )
+        _report_error(
+            AtonceError(
+                f"{what} ({error.strerror or error}). Make room, or name another folder.",
+                ExitCode.USAGE,
+            )
+        )
         return ExitCode.USAGE
     except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours must not look like a refuted claim
         last_frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last_frame.filename).name}:{last_frame.lineno}"
-        sentence = f"a fault of atonce itself ({type(error).__name__}: {error}, {where}). Files are kept; please report it."
+        sentence = (
+            f"a fault of atonce itself ({type(error).__name__}: {error}, {where}). Files are kept;"
+            " please report it."
+        )
         _report_error(AtonceError(sentence, ExitCode.UNTRUSTED))
         return ExitCode.UNTRUSTED
     return 0

@@ -6,11 +6,13 @@
     compare := "<" | "<=" | ">" | ">="           and of a verdict "==" | "!="
     limit   := NUMBER with its unit, or a verdict's code
 
-`served_at_once` and `capacity` are bounds (">= x") where nothing queued. What x does not decide is inconclusive, but one: at
-least 20 served at once holds where nothing queued for 20 users or more, however quick the route (and so seldom asked at once).
+`served_at_once` and `capacity` are bounds (">= x") where nothing queued. What x does not decide is
+inconclusive, but one: at least 20 served at once holds where nothing queued for 20 users or more,
+however quick the route (and so seldom asked at once).
 
-The neighbours are those that the verdict goes by: beside the largest crowd; beside a healthy route that fills the core, at
-half of its capacity. The outcome names the load, and of the two neighbours the one that waits longer counts.
+The neighbours are those that the verdict goes by: beside the largest crowd; beside a healthy route
+that fills the core, at half of its capacity. The outcome names the load, and of the two neighbours
+the one that waits longer counts.
 
 Here it is understood, and says what must be run for it; the report judges it.
 """
@@ -49,17 +51,39 @@ _UNITS: dict[MetricKind, dict[str, float]] = {  # what a number is divided by
 }
 METRICS = {
     **dict.fromkeys(("p50", "p90", "p95", "p99", "p99.9", "mean", "max"), MetricKind.TIME),
-    **dict.fromkeys(("service_s", "loop_hold", "loop_lag_p99", "loop_lag_max", "neighbour_p90"), MetricKind.TIME),
+    **dict.fromkeys(
+        ("service_s", "loop_hold", "loop_lag_p99", "loop_lag_max", "neighbour_p90"), MetricKind.TIME
+    ),
     **dict.fromkeys(("errors", "dropped", "waiting"), MetricKind.SHARE),
     **dict.fromkeys(("rate", "capacity"), MetricKind.RATE),
     "neighbour_ratio": MetricKind.RATIO,
     "served_at_once": MetricKind.COUNT,
     "verdict": MetricKind.CODE,
 }
-LEVEL_METRICS = ("p50", "p90", "p95", "p99", "p99.9", "mean", "max", "errors", "dropped", "waiting", "rate")
+LEVEL_METRICS = (
+    "p50",
+    "p90",
+    "p95",
+    "p99",
+    "p99.9",
+    "mean",
+    "max",
+    "errors",
+    "dropped",
+    "waiting",
+    "rate",
+)
 NEIGHBOUR_METRICS = ("neighbour_p90", "neighbour_ratio")
 VERDICT_CODES = (
-    *("scales", "loop-blocked", "loop-busy", "gil-bound", "thread-pool", "executor-pool", "pool-limited"),
+    *(
+        "scales",
+        "loop-blocked",
+        "loop-busy",
+        "gil-bound",
+        "thread-pool",
+        "executor-pool",
+        "pool-limited",
+    ),
     *("wrong-answer", "unknown", "untrusted"),
 )
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -71,10 +95,14 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "!=": operator.ne,
 }
 _MAX_LEVEL = {"u": MAX_USERS, "/s": MAX_RATE}
-_MIN_TAIL_REQUESTS = 10  # requests that must lie beyond a quantile, and that a limited share must stand for
+_MIN_TAIL_REQUESTS = (
+    10  # requests that must lie beyond a quantile, and that a limited share must stand for
+)
 _MIN_REQUESTS = 100
 QUANTILE_REQUESTS = {"p50": 20, "p90": 100, "p95": 200, "p99": 1_000, "p99.9": 10_000}
-_GATE_PATTERN = re.compile(r"([\w.]+) ?(?:\((.*)\))? ?(?:@([^<>=!]*))?(<=|>=|==|!=|[<>=])(.*)", re.ASCII)
+_GATE_PATTERN = re.compile(
+    r"([\w.]+) ?(?:\((.*)\))? ?(?:@([^<>=!]*))?(<=|>=|==|!=|[<>=])(.*)", re.ASCII
+)
 _NUMBER_PATTERN = re.compile(r"(\d+(?:\.\d+)?)(.*)", re.ASCII)
 _MAX_LISTED = 8  # routes that a sentence lists
 
@@ -121,16 +149,22 @@ def parse_gate(text: str) -> Gate:
     expression = " ".join(text.split())
 
     def gate_error(why: str) -> AtonceError:
-        return AtonceError(f"{expression!r} is no gate: {why}. For example: 'p99(GET /checkout) @ 50/s < 250ms'", ExitCode.USAGE)
+        return AtonceError(
+            f"{expression!r} is no gate: {why}. For example: 'p99(GET /checkout) @ 50/s < 250ms'",
+            ExitCode.USAGE,
+        )
 
     match = _GATE_PATTERN.fullmatch(expression)
     if not match:
-        raise gate_error("it reads METRIC(ROUTE) @ LEVEL < LIMIT, where (ROUTE) and @ LEVEL may be left out")
+        raise gate_error(
+            "it reads METRIC(ROUTE) @ LEVEL < LIMIT, where (ROUTE) and @ LEVEL may be left out"
+        )
     metric, scope, level, compare, limit = match.groups()
     if metric not in METRICS:
         near = get_close_matches(metric, METRICS, 1)
         raise gate_error(
-            f"{metric} is no metric; " + (f"perhaps {near[0]} is meant" if near else f"there are {', '.join(METRICS)}")
+            f"{metric} is no metric; "
+            + (f"perhaps {near[0]} is meant" if near else f"there are {', '.join(METRICS)}")
         )
     try:
         return Gate(
@@ -159,10 +193,17 @@ def _parse_gate_level(metric: str, text: str | None) -> GateLevel | None:
         raise ValueError(f"{metric} is one number per route; leave the level out")
     number = _NUMBER_PATTERN.fullmatch(text or "")
     level = GateLevel(float(number[1]), number[2]) if number else None
-    fits = level is not None and 0 < level.amount <= _MAX_LEVEL.get(level.unit, 0) and (level.unit == "/s" or level.amount % 1 == 0)
+    fits = (
+        level is not None
+        and 0 < level.amount <= _MAX_LEVEL.get(level.unit, 0)
+        and (level.unit == "/s" or level.amount % 1 == 0)
+    )
     if text is not None and not fits:
         maximum = " and ".join(f"{maximum:g}{unit}" for unit, maximum in _MAX_LEVEL.items())
-        raise ValueError(f"{text or 'nothing'} is no level; write users as 16u, arrivals per second as 50/s, at most {maximum}")
+        raise ValueError(
+            f"{text or 'nothing'} is no level; write users as 16u, arrivals per second as 50/s, at"
+            f" most {maximum}"
+        )
     if metric == "dropped" and (level is None or level.unit == "u"):  # users wait for their answers
         raise ValueError("only arrivals at a rate can be dropped; write dropped @ 50/s")
     return level
@@ -172,7 +213,9 @@ def _parse_comparison(metric: str, text: str) -> str:
     """How it is compared. Raises ValueError."""
     is_code = METRICS[metric] is MetricKind.CODE
     if text not in COMPARISONS or is_code != (text in {"==", "!="}):
-        raise ValueError(f"{metric} is compared with " + ("== or !=" if is_code else "<, <=, > or >="))
+        raise ValueError(
+            f"{metric} is compared with " + ("== or !=" if is_code else "<, <=, > or >=")
+        )
     return text
 
 
@@ -181,7 +224,9 @@ def _parse_limit(metric: str, text: str) -> float | str:
     kind = METRICS[metric]
     if kind is MetricKind.CODE:
         if text not in VERDICT_CODES:
-            raise ValueError(f"{text or 'nothing'} is no verdict; the verdicts are {', '.join(VERDICT_CODES)}")
+            raise ValueError(
+                f"{text or 'nothing'} is no verdict; the verdicts are {', '.join(VERDICT_CODES)}"
+            )
         return text
     number = _NUMBER_PATTERN.fullmatch(text)
     if not number or number[2] not in _UNITS[kind]:
@@ -198,19 +243,34 @@ def required_levels(gates: Iterable[Gate], route: str) -> dict[GateLevel | None,
     return needed
 
 
-def unmatched_gate_error(gates: Iterable[Gate], routes: Mapping[str, str | None]) -> AtonceError | None:
+def unmatched_gate_error(
+    gates: Iterable[Gate], routes: Mapping[str, str | None]
+) -> AtonceError | None:
     """The first gate that no route can answer. `routes` says of each why it is skipped; None will be measured."""
     measured = [route for route, skipped in routes.items() if skipped is None]
     for gate in gates:
         if any(gate.matches(route) for route in measured):
             continue
-        skipped = [f"{route}: {why}" for route, why in routes.items() if why is not None and gate.matches(route)]
+        skipped = [
+            f"{route}: {why}"
+            for route, why in routes.items()
+            if why is not None and gate.matches(route)
+        ]
         if skipped:
             why = f"all it asks for is skipped ({'; '.join(skipped[:_MAX_LISTED])})"
         else:
-            names = [candidate if " " in (gate.scope or " ") else candidate.partition(" ")[2] for candidate in measured]
+            names = [
+                candidate if " " in (gate.scope or " ") else candidate.partition(" ")[2]
+                for candidate in measured
+            ]
             near = get_close_matches(gate.scope or "", names, 1)
-            listed = ", ".join(measured[:_MAX_LISTED]) + (", ..." if len(measured) > _MAX_LISTED else "")
-            why = f"no such route will be measured; perhaps {near[0]} is meant" if near else f"measured will be: {listed or 'none'}"
+            listed = ", ".join(measured[:_MAX_LISTED]) + (
+                ", ..." if len(measured) > _MAX_LISTED else ""
+            )
+            why = (
+                f"no such route will be measured; perhaps {near[0]} is meant"
+                if near
+                else f"measured will be: {listed or 'none'}"
+            )
         return AtonceError(f"the gate {gate.expression!r} cannot be judged: {why}.", ExitCode.USAGE)
     return None

@@ -29,7 +29,9 @@ def format_run_list(root: Path) -> Iterator[str]:
     """A line per run, the newest last; a folder that is no readable run says why."""
     paths = sorted(path.parent for path in root.glob("*/run.json"))
     if not paths:
-        raise AtonceError(f"There is no run in {root} yet. Make one: atonce reproduce", ExitCode.USAGE)
+        raise AtonceError(
+            f"There is no run in {root} yet. Make one: atonce reproduce", ExitCode.USAGE
+        )
     yield _RUN_COLUMNS.format("run", "started (UTC)", "what", "cells", "seconds", "status")
     for path in paths:
         try:
@@ -37,9 +39,15 @@ def format_run_list(root: Path) -> Iterator[str]:
             started = str(run["started"]).partition("+")[0].replace("T", " ")
             cells, took = len(run["plan"]["cells"]), run.get("seconds")
             seconds = "-" if took is None else f"{took:.1f}"
-            yield _RUN_COLUMNS.format(path.name, started, _run_label(run), cells, seconds, run["status"])
+            yield _RUN_COLUMNS.format(
+                path.name, started, _run_label(run), cells, seconds, run["status"]
+            )
         except (AtonceError, KeyError, TypeError, ValueError) as error:
-            why = error.sentence if isinstance(error, AtonceError) else "its run.json was cut or edited"
+            why = (
+                error.sentence
+                if isinstance(error, AtonceError)
+                else "its run.json was cut or edited"
+            )
             yield _RUN_COLUMNS.format(path.name, "-", "-", "-", "-", f"not readable: {why}")
 
 
@@ -56,18 +64,31 @@ def describe_run(path: Path) -> Iterator[str]:
         lines = {
             "run": run["run"],
             "what": _run_label(run),
-            "status": run["status"] + (" (never closed: still running, or killed)" if run["status"] == "running" else ""),
+            "status": (
+                run["status"]
+                + (
+                    " (never closed: still running, or killed)"
+                    if run["status"] == "running"
+                    else ""
+                )
+            ),
             "started": run["started"],
             "target": run.get("host") or f"the bundled app, {run['loop']} loop",
             "seed": run["seed"],
             "connections": run["connections"],
-            "machine": ", ".join(f"{name} {run['machine'].get(name)}" for name in ("system", "python", "cpus")),
-            "packages": ", ".join(f"{name} {version}" for name, version in run["packages"].items() if version),
+            "machine": ", ".join(
+                f"{name} {run['machine'].get(name)}" for name in ("system", "python", "cpus")
+            ),
+            "packages": ", ".join(
+                f"{name} {version}" for name, version in run["packages"].items() if version
+            ),
             "cells": " ".join(f"[{name}]" for name in cells),
         }
         troubles = list(run["troubles"])
     except (KeyError, TypeError, AttributeError) as error:
-        sentence = f"{path} cannot be shown: its run.json was cut or edited ({error}). Copy the run again."
+        sentence = (
+            f"{path} cannot be shown: its run.json was cut or edited ({error}). Copy the run again."
+        )
         raise AtonceError(sentence, ExitCode.USAGE) from error
     yield from (f"{name:<12} {value}" for name, value in lines.items())
     yield from (f"{'trouble':<12} {sentence}" for sentence in troubles)

@@ -1,7 +1,8 @@
 """The words of a run: variants, cells, phases, samples; the number of the format and its history.
 
-A *cell* is one (target, route, scenario, level), written `crowd/broken-async/32`. A *sample* is one request that was
-planned, whatever became of it. Seconds everywhere; counts and bytes are plain integers.
+A *cell* is one (target, route, scenario, level), written `crowd/broken-async/32`. A *sample* is one
+request that was planned, whatever became of it. Seconds everywhere; counts and bytes are plain
+integers.
 """
 
 import math
@@ -10,21 +11,28 @@ from enum import StrEnum
 from typing import Any
 
 # History of the format
-# 6 - load.parquet tells how often the container's CPU limit ran out (marks); a cell may go on until whole rounds of all its
+# 6 - load.parquet tells how often the container's CPU limit ran out (marks); a cell may go on until
+# whole rounds of all its
 #     users are answered, `longest` seconds at most
-# 5 - probe.parquet tells the CPU of the loop's own thread, and threads and queue of the fullest pool beside the loop's default
+# 5 - probe.parquet tells the CPU of the loop's own thread, and threads and queue of the fullest
+# pool beside the loop's default
 #     executor; that executor's queue is known under uvloop too
-# 4 - a cell may name the server that answers it; run.json keeps what the target was asked beside the load (asks, told),
-#     which parts it lacks (skipped), which servers were not pinned, and which claims were asked for;
+# 4 - a cell may name the server that answers it; run.json keeps what the target was asked beside
+# the load (asks, told),
+# which parts it lacks (skipped), which servers were not pinned, and which claims were asked for;
 #     probe.parquet tells the CPU of the processes that descend from the app
-# 3 - load.parquet tells what the machine suffered (marks); app_end is the moment before the last piece leaves the app; a
+# 3 - load.parquet tells what the machine suffered (marks); app_end is the moment before the last
+# piece leaves the app; a
 #     cell may be cold: its connections are opened by the first requests that need them
-# 2 - load.parquet names the worker of each line; cells may have arrivals (open model); a route need not be a variant
+# 2 - load.parquet names the worker of each line; cells may have arrivals (open model); a route need
+# not be a variant
 # 1 - the first: samples, load and probe as Parquet beside run.json
 FORMAT_VERSION = 6
 
-MAX_USERS = 900  # one keep-alive connection each; past 1,000 descriptors the client can no longer keep them alive
-MAX_RATE = 5000.0  # requests per second that one level may ask for: more than one Locust process can send anyway
+# one keep-alive connection each; past 1,000 descriptors the client can no longer keep them alive
+MAX_USERS = 900
+# requests per second that one level may ask for: more than one Locust process can send anyway
+MAX_RATE = 5000.0
 
 
 class Variant(StrEnum):
@@ -52,8 +60,12 @@ class Scenario(StrEnum):
     BURST = "burst"  # N requests at one instant
     CROWD = "crowd"  # N users; each waits for its answer before it asks again (closed model)
     STEADY = "steady"  # arrivals at a stated rate, whatever became of the earlier ones (open model)
-    NEIGHBOURS = "neighbours"  # innocent routes asked at a low Poisson rate (open model), alone or while another route is pressed
-    FLOOR = "floor"  # a route that does nothing, at the rate of the busiest cell (open model): what the rig itself costs
+    # innocent routes asked at a low Poisson rate (open model), alone or while another route is
+    # pressed
+    NEIGHBOURS = "neighbours"
+    # a route that does nothing, at the rate of the busiest cell (open model): what the rig itself
+    # costs
+    FLOOR = "floor"
 
 
 class Phase(StrEnum):
@@ -90,10 +102,17 @@ def _validate_fields(record: Any) -> Any:
     """The same fact, if its words are words and its numbers finite and not negative. Raises ValueError for an edited one."""
     for field in fields(record):
         value, kind = getattr(record, field.name), getattr(field.type, "__name__", str(field.type))
-        is_text, is_number = "str" in kind and "tuple" not in kind, kind.startswith(("int", "float"))
+        is_text, is_number = (
+            "str" in kind and "tuple" not in kind,
+            kind.startswith(("int", "float")),
+        )
         if (value is None and "None" in kind) or not (is_text or is_number):
             continue
-        is_valid = isinstance(value, str) if is_text else isinstance(value, (int,) if kind.startswith("int") else (int, float))
+        is_valid = (
+            isinstance(value, str)
+            if is_text
+            else isinstance(value, (int,) if kind.startswith("int") else (int, float))
+        )
         if not is_valid or (is_number and not 0 <= value < math.inf):
             raise ValueError(f"{field.name} is {value!r}")
     return record
@@ -119,7 +138,9 @@ class Arrivals:
     """When the requests of an open model leave. The same seed gives the same moments, for every variant and worker count."""
 
     law: ArrivalDistribution
-    profile: tuple[tuple[float, float, float], ...]  # pieces: seconds, rate at its start, rate at its end (requests/s)
+    profile: tuple[
+        tuple[float, float, float], ...
+    ]  # pieces: seconds, rate at its start, rate at its end (requests/s)
     pool: ConnectionMode
     warm: int  # connections per process, opened before the load
     cap: int  # requests in flight per process; what comes beyond is not sent, and counted
@@ -137,9 +158,23 @@ class Arrivals:
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "Arrivals":
         """Arrivals as they came from JSON."""
-        profile = tuple((float(duration), float(start_rate), float(end_rate)) for duration, start_rate, end_rate in raw["profile"])
-        arrivals = cls(**{**raw, "law": ArrivalDistribution(raw["law"]), "pool": ConnectionMode(raw["pool"]), "profile": profile})
-        wrong = [piece for piece in profile if not (0 < piece[0] < math.inf and 0 <= min(piece[1:]) <= max(piece[1:]) < math.inf)]
+        profile = tuple(
+            (float(duration), float(start_rate), float(end_rate))
+            for duration, start_rate, end_rate in raw["profile"]
+        )
+        arrivals = cls(
+            **{
+                **raw,
+                "law": ArrivalDistribution(raw["law"]),
+                "pool": ConnectionMode(raw["pool"]),
+                "profile": profile,
+            }
+        )
+        wrong = [
+            piece
+            for piece in profile
+            if not (0 < piece[0] < math.inf and 0 <= min(piece[1:]) <= max(piece[1:]) < math.inf)
+        ]
         if wrong or not arrivals.expected_requests > 0:
             raise ValueError(f"profile {raw['profile']!r} brings no arrivals")
         checked: Arrivals = _validate_fields(arrivals)
@@ -173,12 +208,15 @@ class Cell:
     repeat: int = 1
     cold: bool = False  # its users connect with their first request, not before the load
     on: str = ""  # the server that answers, where it is not called after the variant
-    most: int = 0  # requests after which its window closes, a ceiling for somebody else's app; 0 for none
-    status: int = 0  # that a right answer has; 0 for any that means success
-    longest: float = (
-        0.0  # seconds that warm-up and window may each last until whole rounds of all its users are answered; 0: as planned
+    most: int = (
+        0  # requests after which its window closes, a ceiling for somebody else's app; 0 for none
     )
-    watched: bool = False  # a second look at who holds the loop, with a watchdog inside the app: no level of its own
+    status: int = 0  # that a right answer has; 0 for any that means success
+    # seconds that warm-up and window may each last until whole rounds of all its users are
+    # answered; 0: as planned
+    longest: float = 0.0
+    # a second look at who holds the loop, with a watchdog inside the app: no level of its own
+    watched: bool = False
 
     @property
     def neighbour_cell_name(self) -> str:
@@ -195,7 +233,11 @@ class Cell:
         """A cell as it came from JSON."""
         neighbours = tuple(Neighbour(**neighbour) for neighbour in raw["neighbours"])
         arrivals = Arrivals.from_dict(raw["arrivals"]) if raw.get("arrivals") else None
-        typed_fields = {"scenario": Scenario(raw["scenario"]), "neighbours": neighbours, "arrivals": arrivals}
+        typed_fields = {
+            "scenario": Scenario(raw["scenario"]),
+            "neighbours": neighbours,
+            "arrivals": arrivals,
+        }
         checked: Cell = _validate_fields(cls(**{**raw, **typed_fields}))
         return checked
 
@@ -208,8 +250,8 @@ class Cell:
 class Sample:
     """One planned request. Derived, never stored: latency = done - intended, lateness = sent - intended.
 
-    `done` of a censored sample is the moment of giving up: the truth is later. `sent` is None when the request was
-    never sent. The server's four moments are None where no probe could know them.
+    `done` of a censored sample is the moment of giving up: the truth is later. `sent` is None when
+    the request was never sent. The server's four moments are None where no probe could know them.
     """
 
     seq: int

@@ -1,7 +1,7 @@
 """Append lines so that a crash loses a second at most: one file per writer, never shared, never rewritten.
 
-Each line is a JSON list whose first word names its kind. The last line of a killed writer may be cut in half;
-`read` leaves it out and says so.
+Each line is a JSON list whose first word names its kind. The last line of a killed writer may be
+cut in half; `read` leaves it out and says so.
 """
 
 import json
@@ -38,7 +38,9 @@ class Spool:
         self.file.close()
 
 
-def read_spool(path: Path, unreadable: list[str] | None = None, keep: Callable[[str], bool] = bool) -> Iterator[list[Any]]:
+def read_spool(
+    path: Path, unreadable: list[str] | None = None, keep: Callable[[str], bool] = bool
+) -> Iterator[list[Any]]:
     """The whole lines of a spool that are to be kept, in order. What cannot be read - a crash leaves half a line - goes to `spoilt`."""
     with path.open(encoding="utf-8", errors="replace") as file:
         yield from _parse_lines(filter(keep, file), [] if unreadable is None else unreadable)

@@ -1,8 +1,8 @@
 """Reads the spools of a run: what became of each request, what the generator told of itself, what the probes saw.
 
-A run may have more requests than memory holds, so they come a part at a time, in the order in which they were planned. The two
-lines of a request lie apart, and the probe's word of it in another file: these wait in a file of their own until their part is
-built. Nothing is written into the run.
+A run may have more requests than memory holds, so they come a part at a time, in the order in which
+they were planned. The two lines of a request lie apart, and the probe's word of it in another file:
+these wait in a file of their own until their part is built. Nothing is written into the run.
 """
 
 import marshal
@@ -20,8 +20,25 @@ from results import spool
 from results.schema import Phase, Sample
 
 SAMPLE_COLUMNS = tuple(Sample.__dataclass_fields__)
-HOST_COUNTERS = ("stolen", "used", "swapped", "periods", "throttled")  # what the machine suffered; the last two since format 6
-LOAD_COLUMNS = ("worker", "kind", "cell", "mark", "t", "in_flight", "area", "lateness", "cpu", *HOST_COUNTERS)
+HOST_COUNTERS = (
+    "stolen",
+    "used",
+    "swapped",
+    "periods",
+    "throttled",
+)  # what the machine suffered; the last two since format 6
+LOAD_COLUMNS = (
+    "worker",
+    "kind",
+    "cell",
+    "mark",
+    "t",
+    "in_flight",
+    "area",
+    "lateness",
+    "cpu",
+    *HOST_COUNTERS,
+)
 _NO_HOST_COUNTERS = (None,) * len(HOST_COUNTERS)
 PROCESS_COLUMNS = (
     *("threads_busy", "threads_waiting", "executor_queue", "cpu", "memory"),
@@ -32,7 +49,9 @@ TABLES = {"samples": SAMPLE_COLUMNS, "load": LOAD_COLUMNS, "probe": _PROBE_COLUM
 BATCH_ROWS = 16_384  # requests that are built at a time
 _UNSENT_PREFIX = '["unsent"'
 _START_PREFIXES = ('["sent"', _UNSENT_PREFIX)  # the first of a request's two lines
-_TAIL_LINES = 1000  # lines at a spool's end: answers are written down a moment after they came, all earlier lines before
+# lines at a spool's end: answers are written down a moment after they came, all earlier lines
+# before
+_TAIL_LINES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +76,20 @@ class RequestLineStore:
     """Words by writer and number, on disk until they are asked for: a run may have more than memory holds. The last word counts."""
 
     def __init__(self) -> None:
-        self.file = sqlite3.connect("")  # in the system's temporary folder, without a name: it goes when we do
+        self.file = sqlite3.connect(
+            ""
+        )  # in the system's temporary folder, without a name: it goes when we do
         self.file.execute("PRAGMA journal_mode = OFF")
-        self.file.execute("CREATE TABLE told (writer, seq, words, PRIMARY KEY (writer, seq)) WITHOUT ROWID")
+        self.file.execute(
+            "CREATE TABLE told (writer, seq, words, PRIMARY KEY (writer, seq)) WITHOUT ROWID"
+        )
 
     def put(self, writer: str, seq: int, values: list[Any]) -> None:
         """Keep what was said of one request. A full disk is an OSError, as for whoever writes to it."""
         try:
-            self.file.execute("INSERT OR REPLACE INTO told VALUES (?, ?, ?)", (writer, seq, marshal.dumps(values)))
+            self.file.execute(
+                "INSERT OR REPLACE INTO told VALUES (?, ?, ?)", (writer, seq, marshal.dumps(values))
+            )
         except sqlite3.OperationalError as error:
             raise OSError(f"{error}, in the folder for temporary files") from error
 
@@ -72,7 +97,8 @@ class RequestLineStore:
         """What was said of some requests in a row."""
         query = "SELECT seq, words FROM told WHERE writer = ? AND seq BETWEEN ? AND ?"
         rows = self.file.execute(query, (writer, first, last))
-        return {seq: marshal.loads(blob) for seq, blob in rows}  # noqa: S302 - our own words of a moment ago
+        # Our own words of a moment ago
+        return {seq: marshal.loads(blob) for seq, blob in rows}  # noqa: S302
 
     def close(self) -> None:
         """Let go of the file, which removes it."""
@@ -85,28 +111,48 @@ def open_spools(path: Path, origin: float) -> SpoolContents:
     traces = RequestLineStore()
     probe_rows, targets = _read_probe(path / "probe", origin, traces)
     load = list(_read_load(path / "load", origin, unreadable))
-    tables = {"load": SpoolTable(LOAD_COLUMNS, load), "probe": SpoolTable(_PROBE_COLUMNS, probe_rows)}
-    return SpoolContents(_read_samples(path / "samples", origin, traces, unreadable), tables, targets, unreadable)
+    tables = {
+        "load": SpoolTable(LOAD_COLUMNS, load),
+        "probe": SpoolTable(_PROBE_COLUMNS, probe_rows),
+    }
+    return SpoolContents(
+        _read_samples(path / "samples", origin, traces, unreadable), tables, targets, unreadable
+    )
 
 
 def unreadable_warning(count: int) -> str:
     """What a reader must know about lines that could not be read."""
-    return f"{count} line{'s' if count > 1 else ''} of the spools could not be read and {'are' if count > 1 else 'is'} left out."
+    return (
+        f"{count} line{'s' if count > 1 else ''} of the spools could not be read and"
+        f" {'are' if count > 1 else 'is'} left out."
+    )
 
 
-def _read_samples(folder: Path, origin: float, traces: RequestLineStore, unreadable: list[str]) -> Iterator[SpoolTable]:
+def _read_samples(
+    folder: Path, origin: float, traces: RequestLineStore, unreadable: list[str]
+) -> Iterator[SpoolTable]:
     """Join each worker's lines into samples; a request without a last word was in flight when its worker died."""
     with closing(traces), closing(RequestLineStore()) as ends:
         for path in sorted(folder.glob("*.jsonl")):
             for kind, seq, *values in _request_lines(
-                spool.read_spool(path, unreadable, lambda text: not text.startswith(_START_PREFIXES)), unreadable
+                spool.read_spool(
+                    path, unreadable, lambda text: not text.startswith(_START_PREFIXES)
+                ),
+                unreadable,
             ):
                 ends.put(path.stem, seq, [kind, *values])
-            planned = _request_lines(spool.read_spool(path, unreadable, lambda text: text.startswith(_START_PREFIXES)), unreadable)
-            last = cache(partial(_last_timestamp, path, origin))  # only where it is asked for: it reads the file once more
+            planned = _request_lines(
+                spool.read_spool(path, unreadable, lambda text: text.startswith(_START_PREFIXES)),
+                unreadable,
+            )
+            last = cache(
+                partial(_last_timestamp, path, origin)
+            )  # only where it is asked for: it reads the file once more
             while batch := list(islice(planned, BATCH_ROWS)):
                 seqs = [line[1] for line in batch]
-                later_lines = [store.read_range(path.stem, min(seqs), max(seqs)) for store in (ends, traces)]
+                later_lines = [
+                    store.read_range(path.stem, min(seqs), max(seqs)) for store in (ends, traces)
+                ]
                 rows = _join_lines(path.stem, batch, later_lines, last, origin, unreadable)
                 yield SpoolTable(SAMPLE_COLUMNS, list(map(attrgetter(*SAMPLE_COLUMNS), rows)))
 
@@ -140,23 +186,37 @@ def _join_lines(  # noqa: PLR0913, PLR0917 - the lines of some requests, and wha
 
 def _last_timestamp(path: Path, origin: float) -> float:
     """The latest moment that a worker wrote down; the planned moment of what was never sent may lie beyond its end."""
-    lines = spool.read_spool_end(path, _TAIL_LINES, lambda text: not text.startswith(_UNSENT_PREFIX))
+    lines = spool.read_spool_end(
+        path, _TAIL_LINES, lambda text: not text.startswith(_UNSENT_PREFIX)
+    )
     timestamps = (value for line in lines for value in line if isinstance(value, float))
     return max(origin, max(timestamps, default=origin))
 
 
 def build_sample(  # noqa: PLR0913, PLR0917 - the two lines of a request, and what places them
-    worker: str, seq: int, start: list[Any], end: list[Any], origin: float, trace: list[float | None] | None
+    worker: str,
+    seq: int,
+    start: list[Any],
+    end: list[Any],
+    origin: float,
+    trace: list[float | None] | None,
 ) -> Sample:
     """One request from its lines. The probe's journal fills in what the answer's header could not carry."""
     kind, cell, phase, route, variant, connection, intended, last = start
     answered = end[0] == "done"
     status, error, size, *timestamps, peer = end[2:] if answered else [None] * 7
-    refused = error == "ConnectionRefusedError"  # nobody listened: nothing left this machine's socket
+    refused = (
+        error == "ConnectionRefusedError"
+    )  # nobody listened: nothing left this machine's socket
     unsent = kind == "unsent" or refused
     header_times, journal = [*timestamps, None][:4], trace or [None] * 5
-    header_times[3] = header_times[3] if journal[3] is None else journal[3]  # a head left before its body did
-    timestamps = [_relative_time(journal[i] if header_times[i] is None else header_times[i], origin) for i in range(4)]
+    header_times[3] = (
+        header_times[3] if journal[3] is None else journal[3]
+    )  # a head left before its body did
+    timestamps = [
+        _relative_time(journal[i] if header_times[i] is None else header_times[i], origin)
+        for i in range(4)
+    ]
     peer = journal[4] if peer is None else peer
     return Sample(
         seq=seq,
@@ -195,15 +255,39 @@ def _read_load(folder: Path, origin: float, unreadable: list[str]) -> Iterator[t
                 if kind == "mark":
                     mark, timestamp, in_flight, area, *raw_counters = values
                     host_counters = (*raw_counters, *_NO_HOST_COUNTERS)[: len(HOST_COUNTERS)]
-                    yield (worker, "mark", cell, mark, timestamp - origin, in_flight, area, None, None, *host_counters)
+                    yield (
+                        worker,
+                        "mark",
+                        cell,
+                        mark,
+                        timestamp - origin,
+                        in_flight,
+                        area,
+                        None,
+                        None,
+                        *host_counters,
+                    )
                 else:
                     timestamp, in_flight, area, lateness, cpu = values
-                    yield (worker, "tick", cell, None, timestamp - origin, in_flight, area, lateness, cpu, *_NO_HOST_COUNTERS)
+                    yield (
+                        worker,
+                        "tick",
+                        cell,
+                        None,
+                        timestamp - origin,
+                        in_flight,
+                        area,
+                        lateness,
+                        cpu,
+                        *_NO_HOST_COUNTERS,
+                    )
             except (ValueError, TypeError):
                 unreadable.append(str(values))
 
 
-def _read_probe(folder: Path, origin: float, traces: RequestLineStore) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:
+def _read_probe(
+    folder: Path, origin: float, traces: RequestLineStore
+) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:
     """The servers' journals: samples of the process, and runtimes; moments of requests are put into `visits`."""
     probe_rows: list[tuple[Any, ...]] = []
     targets: dict[str, Any] = {}
@@ -217,8 +301,12 @@ def _read_probe(folder: Path, origin: float, traces: RequestLineStore) -> tuple[
             elif kind == "runtime":
                 targets[variant] = {**targets.get(variant, {}), **values[0]}
             elif kind == "frozen":  # a server that stopped on purpose says from when to when
-                targets.setdefault(variant, {}).setdefault("frozen", []).append([first - origin, values[0] - origin])
+                targets.setdefault(variant, {}).setdefault("frozen", []).append(
+                    [first - origin, values[0] - origin]
+                )
             else:
-                columns = (*values, *[None] * len(PROCESS_COLUMNS))[: len(PROCESS_COLUMNS) + 1]  # an older journal told less
+                columns = (*values, *[None] * len(PROCESS_COLUMNS))[
+                    : len(PROCESS_COLUMNS) + 1
+                ]  # an older journal told less
                 probe_rows.append((variant, int(pid), first - origin, *columns))
     return probe_rows, targets

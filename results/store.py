@@ -1,7 +1,8 @@
 """Where a run lives: opened once, sealed once, read by anyone; refuses a format newer than its own.
 
-Closing a run turns its spools into Parquet under temporary names, renames, writes run.json, and only then removes the
-spools. Reading never writes: a run that was never closed is read from its spools as often as anybody likes.
+Closing a run turns its spools into Parquet under temporary names, renames, writes run.json, and
+only then removes the spools. Reading never writes: a run that was never closed is read from its
+spools as often as anybody likes.
 """
 
 import json
@@ -24,7 +25,12 @@ class RunWriter:
 
     def __init__(self, path: Path, command: str) -> None:
         self.path = path
-        self.metadata: dict[str, Any] = {"format": FORMAT_VERSION, "run": path.name, "command": command, "troubles": []}
+        self.metadata: dict[str, Any] = {
+            "format": FORMAT_VERSION,
+            "run": path.name,
+            "command": command,
+            "troubles": [],
+        }
 
     @classmethod
     def create(cls, root: Path, command: str) -> "RunWriter":
@@ -34,14 +40,19 @@ class RunWriter:
         try:
             path.mkdir(parents=True)
         except OSError as error:
-            sentence = f"Cannot write results below {root}: {error.strerror}. Name another folder with --out."
+            sentence = (
+                f"Cannot write results below {root}: {error.strerror}. Name another folder with"
+                " --out."
+            )
             raise AtonceError(sentence, ExitCode.USAGE) from error
         return cls(path, command)
 
     def open(self, **metadata: Any) -> None:
         """Write run.json for the first time; the run's clock starts here."""
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        self.metadata.update(status=Status.RUNNING, started=started, origin=time.perf_counter(), **metadata)
+        self.metadata.update(
+            status=Status.RUNNING, started=started, origin=time.perf_counter(), **metadata
+        )
         self.write_metadata()
 
     def extend_plan(self, cells: list[dict[str, Any]]) -> None:
@@ -74,7 +85,11 @@ class RunWriter:
             write_table(self.path / f"{name}.parquet", table.columns, [table])
         if contents.unreadable:
             self.add_warning(unreadable_warning(len(contents.unreadable)))
-        self.metadata.update(status=status, seconds=time.perf_counter() - self.metadata["origin"], targets=contents.targets)
+        self.metadata.update(
+            status=status,
+            seconds=time.perf_counter() - self.metadata["origin"],
+            targets=contents.targets,
+        )
         self.write_metadata()
         for name in TABLES:
             shutil.rmtree(self.path / name, ignore_errors=True)
@@ -101,13 +116,20 @@ def read_run(path: Path) -> dict[str, Any]:
         metadata = json.loads((path / "run.json").read_text(encoding="utf-8"))
         version = metadata["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        sentence = f"{path} is not a run of atonce: it has no readable run.json. `results/` holds one folder per run."
+        sentence = (
+            f"{path} is not a run of atonce: it has no readable run.json. `results/` holds one"
+            " folder per run."
+        )
         raise AtonceError(sentence, ExitCode.USAGE) from error
     if not isinstance(version, int):
-        raise AtonceError(f"{path} is not a run of atonce: its format is {version!r}, not a number.", ExitCode.USAGE)
+        raise AtonceError(
+            f"{path} is not a run of atonce: its format is {version!r}, not a number.",
+            ExitCode.USAGE,
+        )
     if version > FORMAT_VERSION:
         sentence = (
-            f"{path.name} was written in format {version}; this atonce reads up to {FORMAT_VERSION}. Upgrade atonce to read it."
+            f"{path.name} was written in format {version}; this atonce reads up to"
+            f" {FORMAT_VERSION}. Upgrade atonce to read it."
         )
         raise AtonceError(sentence, ExitCode.USAGE)
     return dict(metadata)
@@ -115,23 +137,36 @@ def read_run(path: Path) -> dict[str, Any]:
 
 def newest_run(root: Path) -> Path:
     """The latest run below a folder; the stored examples do not count."""
-    runs = sorted(path.parent for path in root.glob("*/run.json") if not path.parent.name.startswith("example"))
+    runs = sorted(
+        path.parent
+        for path in root.glob("*/run.json")
+        if not path.parent.name.startswith("example")
+    )
     if not runs:
-        raise AtonceError(f"There is no run in {root} yet. Make one: atonce reproduce", ExitCode.USAGE)
+        raise AtonceError(
+            f"There is no run in {root} yet. Make one: atonce reproduce", ExitCode.USAGE
+        )
     return runs[-1]
 
 
 def write_table(path: Path, names: tuple[str, ...], parts: Iterable[SpoolTable]) -> None:
     """One Parquet file, complete or absent, as large as it may be: a part at a time."""
-    import pyarrow.parquet as pq  # noqa: PLC0415 - heavy, and this module loads inside every Locust worker
+    # Heavy, and this module loads inside every Locust worker
+    import pyarrow.parquet as pq  # noqa: PLC0415
 
     schema = to_arrow_table(SpoolTable(names, [])).schema
-    time_columns = [column.name for column in schema if column.type == "double"]  # byte by byte they take half the room
+    time_columns = [
+        column.name for column in schema if column.type == "double"
+    ]  # byte by byte they take half the room
     dictionary_columns = [name for name in names if name not in time_columns]
     draft = path.with_suffix(".part")
     try:
         with pq.ParquetWriter(
-            draft, schema, compression="zstd", use_byte_stream_split=time_columns, use_dictionary=dictionary_columns
+            draft,
+            schema,
+            compression="zstd",
+            use_byte_stream_split=time_columns,
+            use_dictionary=dictionary_columns,
         ) as file:
             for part in parts:
                 file.write_table(to_arrow_table(part))
@@ -145,14 +180,26 @@ def to_arrow_table(table: SpoolTable) -> Any:
     """Rows as a table of Arrow, each column of its own type, whatever its first rows hold."""
     import pyarrow as pa  # noqa: PLC0415
 
-    columns = {name: pa.array([row[i] for row in table.rows], type=_column_type(pa, name)) for i, name in enumerate(table.columns)}
+    columns = {
+        name: pa.array([row[i] for row in table.rows], type=_column_type(pa, name))
+        for i, name in enumerate(table.columns)
+    }
     return pa.table(columns)
 
 
 def _column_type(pa: Any, name: str) -> Any:
     """Arrow's type of a column: words, whole numbers, one flag; all the rest are float64 seconds."""
     text_columns = {"cell", "phase", "route", "variant", "worker", "error", "kind", "mark"}
-    count_columns = {"bytes", "in_flight", "memory", "threads_waiting", "executor_queue", "pool_threads", "pool_waiting", "swapped"}
+    count_columns = {
+        "bytes",
+        "in_flight",
+        "memory",
+        "threads_waiting",
+        "executor_queue",
+        "pool_threads",
+        "pool_waiting",
+        "swapped",
+    }
     integer_columns = {"seq", "connection", "peer", "status", "pid"} | count_columns
     if name in text_columns:
         return pa.string()
@@ -164,5 +211,7 @@ def _column_type(pa: Any, name: str) -> Any:
 def default_root() -> Path:
     """Where runs go when nobody says: `results/` in a clone, `./atonce-results` elsewhere."""
     clone = Path(__file__).resolve().parent.parent
-    is_clone = (clone / "atonce.py").is_file() and Path.cwd() == clone  # in a wheel the front door lies elsewhere
+    is_clone = (
+        clone / "atonce.py"
+    ).is_file() and Path.cwd() == clone  # in a wheel the front door lies elsewhere
     return clone / "results" if is_clone else Path(os.curdir) / "atonce-results"

@@ -1,11 +1,12 @@
 """The unloaded latency of a route: the mean of what a lone user felt, and how far so few requests can be believed.
 
-Little's law asks for the mean, and a dozen lone requests seldom meet the slow one in thirty. So the mean has an
-interval: Student's t for what the sample shows, and the rule of three for what it does not (Hanley and
-Lippman-Hand 1983: of n requests none of which was slow, up to 3 / n may be). How slow those may be, the requests of
-a few users tell: their longest, less what all of them waited. Of laws with a long tail, simulated, 8 to 40 lone
-requests leave the true mean above `most` in 0 to 8 of 100 runs (nominally 2.5). Seconds everywhere. Standard library only: the planner
-of an examination asks while it runs, the reports ask again.
+Little's law asks for the mean, and a dozen lone requests seldom meet the slow one in thirty. So the
+mean has an interval: Student's t for what the sample shows, and the rule of three for what it does
+not (Hanley and Lippman-Hand 1983: of n requests none of which was slow, up to 3 / n may be). How
+slow those may be, the requests of a few users tell: their longest, less what all of them waited. Of
+laws with a long tail, simulated, 8 to 40 lone requests leave the true mean above `most` in 0 to 8
+of 100 runs (nominally 2.5). Seconds everywhere. Standard library only: the planner of an
+examination asks while it runs, the reports ask again.
 """
 
 import math
@@ -17,7 +18,9 @@ _STUDENT_T = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
     *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093),
 )
-_RULE_OF_THREE = 3.0  # over n: the upper 95 % limit of a share that n independent requests did not meet
+_RULE_OF_THREE = (
+    3.0  # over n: the upper 95 % limit of a share that n independent requests did not meet
+)
 MAX_RELATIVE_ERROR = 0.15  # of the mean: an interval that reaches no farther to either side decides
 
 Quartiles = tuple[float, float, float]
@@ -44,10 +47,14 @@ class UnloadedLatency:
     @property
     def is_precise(self) -> bool:
         """Whether the mean is known to within 15 % upwards and downwards."""
-        return max(self.worst_case - self.mean, self.mean - self.low) <= MAX_RELATIVE_ERROR * self.mean
+        return (
+            max(self.worst_case - self.mean, self.mean - self.low) <= MAX_RELATIVE_ERROR * self.mean
+        )
 
 
-def estimate_unloaded(alone: Sequence[float], few: Sequence[float] = (), size: float | None = None) -> UnloadedLatency | None:
+def estimate_unloaded(
+    alone: Sequence[float], few: Sequence[float] = (), size: float | None = None
+) -> UnloadedLatency | None:
     """From the latencies of a lone user and of a few users, in seconds; None where nobody asked alone.
 
     `size` is how many independent requests the lone ones are worth; by default all of them.

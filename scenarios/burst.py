@@ -1,15 +1,17 @@
 """N requests at one instant: the staircase. Each user sends one request when the cue comes, and waits for its answer.
 
-Burst request k on a server that serves c at once is answered after ceil(k/c) service times: with one event loop held,
-that is one step per request - unless what stands before the route sends no answer before the last. Under plain Locust
--u is N and -r how fast the users assemble; all ask at one moment once everybody is there, and the test ends with the
-last answer. -t is only a limit.
+Burst request k on a server that serves c at once is answered after ceil(k/c) service times: with
+one event loop held, that is one step per request - unless what stands before the route sends no
+answer before the last. Under plain Locust -u is N and -r how fast the users assemble; all ask at
+one moment once everybody is there, and the test ends with the last answer. -t is only a limit.
 """
 
 import sys
 from pathlib import Path
 
-sys.path.insert(1, str(Path(__file__).resolve().parent.parent))  # the rooms first, wherever Locust was started
+sys.path.insert(
+    1, str(Path(__file__).resolve().parent.parent)
+)  # the rooms first, wherever Locust was started
 
 from results.schema import Phase, Scenario
 from scenarios.generator._locust_user import LoadUser

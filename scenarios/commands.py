@@ -29,24 +29,37 @@ from scenarios.runner.run_plan import LOCUSTFILES, ProgressListener, Settings, e
 from scenarios.system.child_process import PACKAGE_ROOT
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
-__all__ = ["Settings", "outline_plan", "parse_run_options", "plan_from_options", "prepare_bundled_run", "prepare_external_run"]
+__all__ = [
+    "Settings",
+    "outline_plan",
+    "parse_run_options",
+    "plan_from_options",
+    "prepare_bundled_run",
+    "prepare_external_run",
+]
 Drive = Callable[[ProgressListener], AtonceError | None]
 _DEFAULT_USERS = {"burst": (20,), "crowd": (1, 50), "knee": (64,)}
 
 
-def prepare_bundled_run(command: str, plan: Plan, settings: Settings, out: Path | None) -> tuple[RunWriter, Drive]:
+def prepare_bundled_run(
+    command: str, plan: Plan, settings: Settings, out: Path | None
+) -> tuple[RunWriter, Drive]:
     """A folder for a plan on our own servers, and how to drive it into there."""
     loop = settings.loop
     wanted = {loop, *(session.loop for session in plan.sessions if session.loop)}
     if absent := [name for name in sorted(wanted) if util.find_spec(name) is None]:
         flag = "--loop" if loop in absent else "--full"
         raise AtonceError(
-            f"The {absent[0]} loop is not installed in this environment. Install it, or leave {flag} out.", ExitCode.USAGE
+            f"The {absent[0]} loop is not installed in this environment. Install it, or leave"
+            f" {flag} out.",
+            ExitCode.USAGE,
         )
     return _prepare_run(plan, settings, RunWriter.create(out or default_root(), command))
 
 
-def prepare_external_run(plan: Plan, run_options: RunOptions, seed: int, out: Path | None) -> tuple[RunWriter, Drive]:
+def prepare_external_run(
+    plan: Plan, run_options: RunOptions, seed: int, out: Path | None
+) -> tuple[RunWriter, Drive]:
     """The same for one scenario against a host that somebody else serves."""
     connections = run_options.connections
     settings = Settings(
@@ -86,7 +99,10 @@ def parse_run_options(  # noqa: PLR0913, PLR0917 - what somebody may say
 ) -> RunOptions:
     """What somebody's words amount to. Raises Trouble for what cannot be understood, or must not be loaded."""
     if not host:
-        raise AtonceError("Name what to press: --host http://127.0.0.1:8002 (atonce serve would serve there).", ExitCode.USAGE)
+        raise AtonceError(
+            "Name what to press: --host http://127.0.0.1:8002 (atonce serve would serve there).",
+            ExitCode.USAGE,
+        )
     url = parse_host(host, allowed)
     base = f"{url.scheme}://{url.netloc}"
     usual = PING_RATE if scenario == "neighbours" else 20.0
@@ -95,13 +111,26 @@ def parse_run_options(  # noqa: PLR0913, PLR0917 - what somebody may say
         host=base,
         prefix=url.path.rstrip("/"),
         trust=trust,
-        routes=tuple(parse_route(route) for route in routes) or (NEIGHBOUR_ROUTES if scenario == "neighbours" else ()),
-        users=parse_levels(option_texts["users"]) if option_texts["users"] else _DEFAULT_USERS.get(scenario, (1,)),
-        rates=tuple(parse_rate(text) for text in option_texts["rates"].split(",")) if option_texts["rates"] else (usual,),
+        routes=tuple(parse_route(route) for route in routes)
+        or (NEIGHBOUR_ROUTES if scenario == "neighbours" else ()),
+        users=(
+            parse_levels(option_texts["users"])
+            if option_texts["users"]
+            else _DEFAULT_USERS.get(scenario, (1,))
+        ),
+        rates=(
+            tuple(parse_rate(text) for text in option_texts["rates"].split(","))
+            if option_texts["rates"]
+            else (usual,)
+        ),
         seconds=parse_duration(option_texts["seconds"]),
         think=parse_duration(option_texts["think"], least=0.0),
         drain=parse_duration(option_texts["drain"], least=0.0),
-        **{**choices, "distribution": ArrivalDistribution(choices["distribution"]), "pool": ConnectionMode(choices["pool"])},
+        **{
+            **choices,
+            "distribution": ArrivalDistribution(choices["distribution"]),
+            "pool": ConnectionMode(choices["pool"]),
+        },
     )
     if not run_options.routes:
         known = list_openapi_routes(base, trust)
@@ -117,7 +146,10 @@ def check_port_free(port: int) -> None:
         try:
             listener.bind(("127.0.0.1", port))
         except OSError as error:
-            sentence = f"Port {port} cannot be used ({error.strerror}). Choose another: atonce serve --port {port % 65535 + 1}"
+            sentence = (
+                f"Port {port} cannot be used ({error.strerror}). Choose another: atonce serve"
+                f" --port {port % 65535 + 1}"
+            )
             raise AtonceError(sentence, ExitCode.TARGET) from error
 
 
@@ -125,12 +157,17 @@ def describe_scenarios() -> Iterator[str]:
     """Where the scenario files lie, and how plain Locust takes them."""
     for name in LOCUSTFILES:
         path = PACKAGE_ROOT / "scenarios" / name
-        caption = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+        caption = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition(
+            "\n"
+        )[0]
         yield f"{path}  {caption}"
     locust = "locust" if shutil.which("locust") else f"{sys.executable} -m locust"
     yield ""
     yield "Plain Locust takes them by path, from any folder; no environment variable is needed:"
-    yield f"  {locust} -f {PACKAGE_ROOT / 'scenarios' / 'crowd.py'} --host http://127.0.0.1:8002 -u 50 -t 20s --headless"
+    yield (
+        f"  {locust} -f {PACKAGE_ROOT / 'scenarios' / 'crowd.py'} --host http://127.0.0.1:8002 -u"
+        " 50 -t 20s --headless"
+    )
 
 
 def scenario_path(name: str) -> Path:

@@ -1,14 +1,17 @@
 """N users, each waiting for its answer before it asks again: the closed model.
 
-Throughput X, latency R, think time Z and users N obey N = X (R + Z). A server that serves c at once answers in
-max(D, N D / c - Z): flat up to c users, then a straight line. Under plain Locust -u, -r and -t mean what they always do;
-the window opens when all users have been spawned, and a missing -r spawns them all at once.
+Throughput X, latency R, think time Z and users N obey N = X (R + Z). A server that serves c at once
+answers in max(D, N D / c - Z): flat up to c users, then a straight line. Under plain Locust -u, -r
+and -t mean what they always do; the window opens when all users have been spawned, and a missing -r
+spawns them all at once.
 """
 
 import sys
 from pathlib import Path
 
-sys.path.insert(1, str(Path(__file__).resolve().parent.parent))  # the rooms first, wherever Locust was started
+sys.path.insert(
+    1, str(Path(__file__).resolve().parent.parent)
+)  # the rooms first, wherever Locust was started
 
 from results.schema import Scenario
 from scenarios.generator._locust_user import LoadUser
@@ -31,7 +34,9 @@ class Crowd(LoadUser):
         while cell_run.try_acquire_request():
             intended = clock()
             sample_key = SampleKey(cell.name, cell_run.phase, cell.route, cell.variant, self.index)
-            answered, is_right = self.client.send_request(self.connection, sample_key, cell, intended)
+            answered, is_right = self.client.send_request(
+                self.connection, sample_key, cell, intended
+            )
             cell_run.record_answer(is_right=is_right)
             pause = cell.think if answered else max(cell.think, RETRY_PAUSE)
             if pause:

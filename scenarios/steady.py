@@ -1,16 +1,19 @@
 """Arrivals at a stated rate, Poisson or constant, whatever becomes of the earlier requests: the open model.
 
-Users of the real world do not wait for each other. At a rate below capacity the queue stays finite; above it, it grows by
-rate - capacity every second for as long as the test lasts, which no closed loop can show. Latency counts from the planned
-moment. Under plain Locust the rate is --atonce-rate, not -u or -r: one schedule per test, shared by all worker processes,
-kept by none of Locust's users. -t is how long the test lasts, the first second of it for opening connections; without -t it
-is an hour.
+Users of the real world do not wait for each other. At a rate below capacity the queue stays finite;
+above it, it grows by rate - capacity every second for as long as the test lasts, which no closed
+loop can show. Latency counts from the planned moment. Under plain Locust the rate is --atonce-rate,
+not -u or -r: one schedule per test, shared by all worker processes, kept by none of Locust's users.
+-t is how long the test lasts, the first second of it for opening connections; without -t it is an
+hour.
 """
 
 import sys
 from pathlib import Path
 
-sys.path.insert(1, str(Path(__file__).resolve().parent.parent))  # the rooms first, wherever Locust was started
+sys.path.insert(
+    1, str(Path(__file__).resolve().parent.parent)
+)  # the rooms first, wherever Locust was started
 
 from results.schema import Scenario
 from scenarios.generator._locust_user import LoadUser

@@ -1,6 +1,7 @@
 """Serve the example app: `python -m targets [--port 8002] [--loop asyncio] [--workers 1] [--threads 40]`.
 
-Prints its routes first. `atonce serve` is the same thing. uvicorn takes over this process, so Ctrl-C goes to it.
+Prints its routes first. `atonce serve` is the same thing. uvicorn takes over this process, so
+Ctrl-C goes to it.
 """
 
 import argparse
@@ -18,11 +19,22 @@ def serve_example_app(port: int, loop: str, workers: int, threads: int) -> None:
     from targets.app import app  # noqa: PLC0415 - only this process prints the routes
 
     os.environ["ATONCE_APP_THREADS"] = str(threads)
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
     for path, methods in app.openapi()["paths"].items():
         description = next(iter(methods.values())).get("description", "")
-        print(f"  http://127.0.0.1:{port}{path:<18} {description.partition('. ')[0]}", file=sys.stderr)
-    uvicorn.run("targets.app:app", port=port, loop=loop, workers=workers, access_log=False, timeout_keep_alive=300)
+        print(
+            f"  http://127.0.0.1:{port}{path:<18} {description.partition('. ')[0]}", file=sys.stderr
+        )
+    uvicorn.run(
+        "targets.app:app",
+        port=port,
+        loop=loop,
+        workers=workers,
+        access_log=False,
+        timeout_keep_alive=300,
+    )
 
 
 def main() -> None:

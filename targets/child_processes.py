@@ -9,7 +9,8 @@ import os
 import threading
 import time
 
-_WORKER_NICENESS = 10  # workers take what the event loop (and whoever loads it) leaves: neither may starve beside them
+# workers take what the event loop (and whoever loads it) leaves: neither may starve beside them
+_WORKER_NICENESS = 10
 
 
 def exit_with_parent() -> None:

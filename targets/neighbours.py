@@ -1,6 +1,7 @@
 """Innocent routes: two neighbours who feel what others do, and a no-op pair that shows what a request costs.
 
-None of them waits for anything. If one is slow, somebody else is holding the event loop or the threads.
+None of them waits for anything. If one is slow, somebody else is holding the event loop or the
+threads.
 """
 
 from fastapi import APIRouter

@@ -1,7 +1,8 @@
 """A server whose truth is known: c places, D seconds each, first come first served. Bare ASGI, so that nothing else costs time.
 
-`/places/6?seconds=0.05` takes one of six places for 50 ms; every URL has its own. With `freeze_at=3000` the whole process
-stops for a second when its 3000th request comes, and the probe's journal keeps from when to when.
+`/places/6?seconds=0.05` takes one of six places for 50 ms; every URL has its own. With
+`freeze_at=3000` the whole process stops for a second when its 3000th request comes, and the probe's
+journal keeps from when to when.
 """
 
 import asyncio
@@ -18,7 +19,8 @@ from targets.agent.trace_log import NANOS_PER_SECOND
 from targets.agent.trace_log import clock_seconds as clock
 
 _FREEZE_SECONDS = 1.0  # seconds
-_TIMER_TOLERANCE = 0.002  # seconds that a timer may come late: asyncio rounds up to whole milliseconds, uvloop counts in them
+# seconds that a timer may come late: asyncio rounds up to whole milliseconds, uvloop counts in them
+_TIMER_TOLERANCE = 0.002
 
 
 class _ReferenceServer:
@@ -36,10 +38,15 @@ class _ReferenceServer:
         query = dict(parse_qsl(scope["query_string"].decode()))
         try:
             kind, count_text = scope["path"].strip("/").split("/")
-            place_count, seconds, freeze_at = int(count_text), float(query["seconds"]), int(query.get("freeze_at", 0))
+            place_count, seconds, freeze_at = (
+                int(count_text),
+                float(query["seconds"]),
+                int(query.get("freeze_at", 0)),
+            )
         except (ValueError, KeyError):
             kind, place_count, seconds, freeze_at = "", 0, 0.0, 0
-        if kind != "places" or place_count < 1 or not 0 < seconds <= 5:  # noqa: PLR2004 - as the example app allows
+        # As the example app allows
+        if kind != "places" or place_count < 1 or not 0 < seconds <= 5:  # noqa: PLR2004
             await _send_json_answer(send, 404, {"detail": "ask for /places/6?seconds=0.05"})
             return
         url = scope["raw_path"] + scope["query_string"]
@@ -59,17 +66,22 @@ class _PlacePool:
     async def occupy(self, seconds: float) -> None:
         """Wait for a place and keep it for exactly so long, counted from the moment it was there: the loop's turns cost nothing.
 
-        The last two milliseconds are waited for by turning the loop, which goes on serving others meanwhile.
+        The last two milliseconds are waited for by turning the loop, which goes on serving others
+        meanwhile.
         """
         trace, arrival = current_trace.get(), clock()
         async with self.semaphore:
             begin = max(arrival, self.free_since.popleft())
             await asyncio.sleep(max(0.0, begin + seconds - clock() - _TIMER_TOLERANCE))
-            while (end := clock()) < begin + seconds:  # noqa: ASYNC110 - nothing else knows when it is time
+            # Nothing else knows when it is time
+            while (end := clock()) < begin + seconds:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             self.free_since.append(end)
         if trace:
-            trace.handler_start, trace.handler_end = round(begin * NANOS_PER_SECOND), round(end * NANOS_PER_SECOND)
+            trace.handler_start, trace.handler_end = (
+                round(begin * NANOS_PER_SECOND),
+                round(end * NANOS_PER_SECOND),
+            )
 
 
 def _freeze_process() -> None:
@@ -83,7 +95,10 @@ def _freeze_process() -> None:
 async def _send_json_answer(send: Send, status: int, body: dict[str, object]) -> None:
     """One JSON answer."""
     content = json.dumps(body, separators=(",", ":")).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
 

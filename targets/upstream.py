@@ -1,8 +1,8 @@
 """The slow service that other routes call: a small app in a process of its own, so that nothing leaves the machine.
 
-It must not live in the target's process: on a blocked event loop it could never answer the request that blocks it.
-`running()` starts it beside the target and stops it again. The parent opens the socket and hands it down, so the
-address is known at once and no two servers can fight for a port.
+It must not live in the target's process: on a blocked event loop it could never answer the request
+that blocks it. `running()` starts it beside the target and stops it again. The parent opens the
+socket and hands it down, so the address is known at once and no two servers can fight for a port.
 """
 
 import argparse
@@ -37,7 +37,11 @@ class Fault(StrEnum):
 
     def url(self, upstream: str) -> str:
         """What to call to see it."""
-        return {Fault.SLOW: f"{upstream}/delay/1", Fault.ERROR: f"{upstream}/status/500", Fault.GONE: UNREACHABLE_URL}[self]
+        return {
+            Fault.SLOW: f"{upstream}/delay/1",
+            Fault.ERROR: f"{upstream}/status/500",
+            Fault.GONE: UNREACHABLE_URL,
+        }[self]
 
 
 app = FastAPI(title="upstream")
@@ -87,7 +91,10 @@ async def status(code: Annotated[int, PathParameter(ge=400, le=599)]) -> None:
 async def counters() -> dict[str, int]:
     """Connections accepted and requests begun so far, but for those that looked here: each look has a connection of its own."""
     app.state.looks += 1
-    return {"connections": app.state.connections - app.state.looks, "requests": app.state.requests - app.state.looks}
+    return {
+        "connections": app.state.connections - app.state.looks,
+        "requests": app.state.requests - app.state.looks,
+    }
 
 
 async def fetch_counters(url: str) -> dict[str, int]:
@@ -100,7 +107,9 @@ async def fetch_counters(url: str) -> dict[str, int]:
 @contextmanager
 def bypass_proxies() -> Iterator[None]:
     """While the block runs, no client of this process asks for this machine at somebody's proxy."""
-    before = os.environ.get("no_proxy")  # as clients read it: the other spelling counts where this is missing
+    before = os.environ.get(
+        "no_proxy"
+    )  # as clients read it: the other spelling counts where this is missing
     others = before or os.environ.get("NO_PROXY")
     os.environ["no_proxy"] = ",".join(filter(None, [others, "127.0.0.1", "localhost", "::1"]))
     try:
@@ -123,7 +132,9 @@ async def run_upstream() -> AsyncIterator[str]:
         )
     try:
         async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
-            await client.get("/get")  # connects at once: the socket listens; answered as soon as it is up
+            await client.get(
+                "/get"
+            )  # connects at once: the socket listens; answered as soon as it is up
         with bypass_proxies():
             yield url
     finally:
@@ -137,8 +148,11 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True, help="the listening socket, inherited")
     arguments = parser.parse_args()
     threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
-    # Not uvicorn's own --fd: that takes every socket for a Unix one, so TCP_NODELAY stays off and answers lag 40 ms.
-    server = uvicorn.Server(uvicorn.Config(app, http=CountingProtocol, log_level="warning", access_log=False))
+    # Not uvicorn's own --fd: that takes every socket for a Unix one, so TCP_NODELAY stays off and
+    # answers lag 40 ms.
+    server = uvicorn.Server(
+        uvicorn.Config(app, http=CountingProtocol, log_level="warning", access_log=False)
+    )
     server.run(sockets=[socket.socket(fileno=arguments.fd)])
 
 

@@ -11,7 +11,9 @@ from tests import simulate
 from tests.front import Here
 from tests.processes import ROOT
 
-gc.set_threshold(100_000, 50, 100)  # a simulated run is many small lists that live: looking for garbage among them is a seventh
+gc.set_threshold(
+    100_000, 50, 100
+)  # a simulated run is many small lists that live: looking for garbage among them is a seventh
 
 
 @pytest.fixture(scope="session")

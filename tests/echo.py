@@ -37,10 +37,21 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
-def request_under_load(url: str, letter: RequestTemplate, cell: dict[str, Any]) -> tuple[list[list[str]], float]:
+def request_under_load(
+    url: str, letter: RequestTemplate, cell: dict[str, Any]
+) -> tuple[list[list[str]], float]:
     """Ask twice as the load generator does; per request whether it was answered, rightly, and its length; and MB more at its peak."""
-    told = json.dumps([url, {"headers": letter.headers, "body": letter.body, "path": letter.path}, cell])
-    shown = subprocess.run([sys.executable, "-c", LOADED], input=told, cwd=ROOT, capture_output=True, text=True, check=False)
+    told = json.dumps(
+        [url, {"headers": letter.headers, "body": letter.body, "path": letter.path}, cell]
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", LOADED],
+        input=told,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert shown.returncode == 0, shown.stderr
     *lines, grown = shown.stdout.splitlines()
     return [line.split() for line in lines], int(grown) / 1024
@@ -59,7 +70,11 @@ def echoing(body: bytes = b"{}") -> Iterator[tuple[str, list[dict[str, Any]]]]:
             content = self.rfile.read(int(self.headers.get("content-length", 0)))
             seen.append({"line": self.requestline, "headers": headers, "body": content})
             self.send_response(200)
-            for name, value in (("content-type", "application/json"), ("content-length", str(len(body))), ("set-cookie", "a=b")):
+            for name, value in (
+                ("content-type", "application/json"),
+                ("content-length", str(len(body))),
+                ("set-cookie", "a=b"),
+            ):
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)

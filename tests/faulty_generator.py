@@ -55,8 +55,17 @@ def spin_until(over: float) -> None:
 
 def faulty_pause(self: CellRun, deadline: float) -> None:
     """Slow: the schedule is played at 0.8 of its speed."""
-    pause_until(self, self.start_time + (deadline - self.start_time) / 0.8 if self.cell.repeat == SLOW else deadline)
+    pause_until(
+        self,
+        self.start_time + (deadline - self.start_time) / 0.8
+        if self.cell.repeat == SLOW
+        else deadline,
+    )
 
 
 if "locust" in sys.modules:  # a test may ask for the numbers above without catching the faults
-    Dispatcher.send, Dispatcher.send_all, CellRun.pause_until = faulty_send, faulty_send_all, faulty_pause  # type: ignore[method-assign]
+    Dispatcher.send, Dispatcher.send_all, CellRun.pause_until = (
+        faulty_send,
+        faulty_send_all,
+        faulty_pause,
+    )  # type: ignore[method-assign]

@@ -20,7 +20,9 @@ class Here:
     def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
         self.capfd = capfd
 
-    def __call__(self, *words: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
+    def __call__(
+        self, *words: str, cwd: Path = ROOT, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """Exit code, output and complaints of one command."""
         handlers = [(number, signal.getsignal(number)) for number in NUMBERS]
         with pytest.MonkeyPatch.context() as patch:

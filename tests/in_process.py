@@ -14,11 +14,17 @@ def served(app: Any) -> httpx.Client:
     async def answer(request: httpx.Request) -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url=HOME) as client:
-            return await client.request(request.method, request.url, headers=request.headers, content=request.content)
+            return await client.request(
+                request.method, request.url, headers=request.headers, content=request.content
+            )
 
     def handle(request: httpx.Request) -> httpx.Response:
         told = asyncio.run(answer(request))
         known = "content-length" in told.headers
-        return httpx.Response(told.status_code, headers=told.headers, content=told.content if known else iter([told.content]))
+        return httpx.Response(
+            told.status_code,
+            headers=told.headers,
+            content=told.content if known else iter([told.content]),
+        )
 
     return httpx.Client(transport=httpx.MockTransport(handle), base_url=HOME, trust_env=False)

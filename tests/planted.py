@@ -65,7 +65,11 @@ class Counter:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self.count = 0
-        self.file = Path(os.environ["ATONCE_TEST_ARRIVALS"]) if "ATONCE_TEST_ARRIVALS" in os.environ else None
+        self.file = (
+            Path(os.environ["ATONCE_TEST_ARRIVALS"])
+            if "ATONCE_TEST_ARRIVALS" in os.environ
+            else None
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count, then pass on."""

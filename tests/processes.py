@@ -26,10 +26,21 @@ def marked(mark: str) -> Iterator[tuple[int, str]]:
     """Number and command line of the processes that carry the mark, this one excepted."""
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if int(folder.name) != os.getpid() and f"{MARK}={mark}".encode() in (folder / "environ").read_bytes():
-                state = (folder / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+            if (
+                int(folder.name) != os.getpid()
+                and f"{MARK}={mark}".encode() in (folder / "environ").read_bytes()
+            ):
+                state = (
+                    (folder / "stat")
+                    .read_text(encoding="ascii", errors="replace")
+                    .rpartition(")")[2]
+                    .split()[0]
+                )
                 if state != "Z":
-                    yield int(folder.name), (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    yield (
+                        int(folder.name),
+                        (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(),
+                    )
 
 
 def alive(mark: str) -> list[str]:
@@ -58,10 +69,23 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def served(app: str, mark: str, *, loop: str = "asyncio", **env: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def served(
+    app: str, mark: str, *, loop: str = "asyncio", **env: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """An app under plain uvicorn, as a person would start it; its URL and its process."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "warning", "--loop", loop]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        app,
+        "--port",
+        str(port),
+        "--log-level",
+        "warning",
+        "--loop",
+        loop,
+    ]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, MARK: mark, **env})
     url = f"http://127.0.0.1:{port}"
     try:

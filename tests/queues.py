@@ -15,10 +15,23 @@ def arrivals(rng: np.random.Generator, rate: float, count: int) -> Array:
     return np.cumsum(rng.exponential(1 / rate, count))
 
 
-def serve(sent: Array, service: Iterable[float], c: int = 1, order: str = "first", rng: np.random.Generator | None = None) -> Array:
+def serve(
+    sent: Array,
+    service: Iterable[float],
+    c: int = 1,
+    order: str = "first",
+    rng: np.random.Generator | None = None,
+) -> Array:
     """When each of the `sent` (ascending) is done. Nobody idles or is interrupted; the kth to begin takes `service[k]` seconds."""
     rng = rng or np.random.default_rng(0)
-    arriving, free, waiting, done, came, now = sent.tolist(), [0.0] * c, list[int](), np.empty(len(sent)), 0, 0.0
+    arriving, free, waiting, done, came, now = (
+        sent.tolist(),
+        [0.0] * c,
+        list[int](),
+        np.empty(len(sent)),
+        0,
+        0.0,
+    )
     for takes in service:
         now = max(now, heapq.heappop(free))  # a place may have been free for long
         if not waiting:
@@ -26,7 +39,11 @@ def serve(sent: Array, service: Iterable[float], c: int = 1, order: str = "first
         while came < len(arriving) and arriving[came] <= now:
             waiting.append(came)
             came += 1
-        place = {"first": 0, "last": -1}.get(order) if order != "random" else int(rng.integers(len(waiting)))
+        place = (
+            {"first": 0, "last": -1}.get(order)
+            if order != "random"
+            else int(rng.integers(len(waiting)))
+        )
         assert place is not None
         served = waiting.pop(place)
         done[served] = now + takes
@@ -64,7 +81,9 @@ def crowd(users: int, c: int, d: float, think: float, count: int) -> tuple[Array
     return table[:, 0], table[:, 1]
 
 
-def serve_thinkers(rng: np.random.Generator, users: int, c: int, seconds: tuple[float, float], *, exponential: bool) -> float:
+def serve_thinkers(
+    rng: np.random.Generator, users: int, c: int, seconds: tuple[float, float], *, exponential: bool
+) -> float:
     """Throughput of `users` who each pause between two requests; `seconds` of service and pause, on average."""
     (d, think), count = seconds, 20_000
     works = rng.exponential(d, count + users) if exponential else np.full(count + users, d)

@@ -1,7 +1,8 @@
 """A simulator that writes real run folders with known truth: the same spools that Locust and the probe leave behind.
 
-Closed loops and bursts run on c ideal servers, first come first served, each request taking exactly D. What the
-neighbours feel follows from what a variant holds: the loop, the threads, or nothing. No time passes.
+Closed loops and bursts run on c ideal servers, first come first served, each request taking exactly
+D. What the neighbours feel follows from what a variant holds: the loop, the threads, or nothing. No
+time passes.
 """
 
 import heapq
@@ -13,13 +14,28 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from results.schema import ArrivalDistribution, Cell, Neighbour, Phase, Scenario, Status, Variant, base_variant
+from results.schema import (
+    ArrivalDistribution,
+    Cell,
+    Neighbour,
+    Phase,
+    Scenario,
+    Status,
+    Variant,
+    base_variant,
+)
 from results.spool import Spool
 from results.store import RunWriter
 from scenarios.generator.arrivals import arrival_times
 from scenarios.plans.model import BEHIND_AWAIT_VARIANT, Plan, Session, quick_plan
 
-CALM = (0.0, 0.0, 0, 0, 0)  # nothing stolen, nobody waiting for a core, nothing swapped, no CPU limit
+CALM = (
+    0.0,
+    0.0,
+    0,
+    0,
+    0,
+)  # nothing stolen, nobody waiting for a core, nothing swapped, no CPU limit
 IDLE = 0.002  # seconds that an innocent route takes when nobody disturbs it
 OVERHEAD = 0.0005  # seconds between handler and client, each way
 MACHINE = {
@@ -40,10 +56,14 @@ class Truth:
     places: int
     holds_loop: bool = False
     holds_threads: bool = False
-    suspends: bool = False  # between a timer and the handler, so that all pass the timer before they queue
+    suspends: bool = (
+        False  # between a timer and the handler, so that all pass the timer before they queue
+    )
     stretch: float = 1.0  # how many times as long as planned the work takes
     turns: float = 0.0  # seconds that a neighbour waits for threads that compute
-    cpu: float = 0.0  # seconds of CPU for each request, beside the tenth of a core that the app takes anyway
+    cpu: float = (
+        0.0  # seconds of CPU for each request, beside the tenth of a core that the app takes anyway
+    )
 
 
 HONEST: dict[str, "Truth"] = {
@@ -74,12 +94,18 @@ class World:
     plan: Plan = field(default_factory=lambda: quick_plan(0.1))
     edit: Callable[[str, list[list[Any]]], list[list[Any]]] = lambda _cell, lines: lines
     facts: Callable[[dict[str, Any]], None] = lambda _facts: None
-    cut: float | None = None  # seconds after a window's end at which waiting stops; None: until all is answered
-    hold_answers: bool = False  # all answers of a burst leave together, as behind middleware that suspends
+    cut: float | None = (
+        None  # seconds after a window's end at which waiting stops; None: until all is answered
+    )
+    hold_answers: bool = (
+        False  # all answers of a burst leave together, as behind middleware that suspends
+    )
     probe: bool = True
     shows_queue: bool = True  # asyncio shows its executor's queue, uvloop does not
     status: Status = Status.COMPLETE
-    pace: Callable[[int], float] = lambda _repeat: 1.0  # how much longer the work takes after a restart
+    pace: Callable[[int], float] = lambda _repeat: (
+        1.0
+    )  # how much longer the work takes after a restart
     unfair: tuple[str, ...] = ()  # variants on which whoever asked last is served next
     journal: list[list[Any]] = field(default_factory=list)
 
@@ -137,7 +163,9 @@ def burst(cell: Cell, places: int, service: float, start: float) -> list[Request
     found = []
     for k in range(cell.users):
         begin = start + OVERHEAD + k // places * service
-        found.append(Request(k, start + 1e-6 * k, begin, begin + service, begin + service + OVERHEAD))
+        found.append(
+            Request(k, start + 1e-6 * k, begin, begin + service, begin + service + OVERHEAD)
+        )
     return found
 
 
@@ -156,7 +184,11 @@ def write(root: Path, world: World) -> Path:
     run = RunWriter(path, "reproduce")
     facts: dict[str, Any] = {
         "seed": 1,
-        "plan": {"seconds": world.plan.seconds, "notes": [], "cells": [cell.to_dict() for cell in world.plan.cells]},
+        "plan": {
+            "seconds": world.plan.seconds,
+            "notes": [],
+            "cells": [cell.to_dict() for cell in world.plan.cells],
+        },
         "schedule": "0" * 64,
         "loop": "asyncio",
         "loops": {act.name: act.loop for act in world.plan.sessions if act.loop},
@@ -178,13 +210,22 @@ def write(root: Path, world: World) -> Path:
 def write_act(path: Path, world: World, act: Session, now: float) -> float:
     """One act's spools."""
     began = now
-    samples, load = Spool(path / "samples" / f"{act.name}.jsonl"), Spool(path / "load" / f"{act.name}.jsonl")
+    samples, load = (
+        Spool(path / "samples" / f"{act.name}.jsonl"),
+        Spool(path / "load" / f"{act.name}.jsonl"),
+    )
     seq = 0
     worked = list[tuple[float, float]]()
     world.journal.clear()
     for cell in act.cells:
         truth = world.truth(cell.variant)
-        crowd = play(cell, truth, act.seconds * truth.stretch * world.pace(act.repeat), now, unfair=act.variant in world.unfair)
+        crowd = play(
+            cell,
+            truth,
+            act.seconds * truth.stretch * world.pace(act.repeat),
+            now,
+            unfair=act.variant in world.unfair,
+        )
         if world.hold_answers and cell.scenario is Scenario.BURST:
             last = max(one.end for one in crowd) + OVERHEAD
             crowd = [Request(one.user, one.sent, one.begin, one.end, last) for one in crowd]
@@ -194,12 +235,28 @@ def write_act(path: Path, world: World, act: Session, now: float) -> float:
         if world.cut is not None:
             end = closed + world.cut
             crowd = [
-                one if one.done and one.done <= end else Request(one.user, one.sent, one.begin, one.end, None) for one in crowd
+                one
+                if one.done and one.done <= end
+                else Request(one.user, one.sent, one.begin, one.end, None)
+                for one in crowd
             ]
-        lines = [line for one in crowd for line in lines_of(cell.name, cell.route, cell, one, world, opened, end)]
+        lines = [
+            line
+            for one in crowd
+            for line in lines_of(cell.name, cell.route, cell, one, world, opened, end)
+        ]
         pings = [one for ping in cell.neighbours for one in pinged(cell, ping, truth, crowd, now)]
-        aside = [line for route, one in pings for line in lines_of(cell.neighbour_cell_name, route, cell, one, world, opened, end)]
-        for line in number([*world.edit(cell.name, lines), *world.edit(cell.neighbour_cell_name, aside)], act.name, seq, world):
+        aside = [
+            line
+            for route, one in pings
+            for line in lines_of(cell.neighbour_cell_name, route, cell, one, world, opened, end)
+        ]
+        for line in number(
+            [*world.edit(cell.name, lines), *world.edit(cell.neighbour_cell_name, aside)],
+            act.name,
+            seq,
+            world,
+        ):
             samples.write(*line)
         seq += 2 * (len(lines) + len(aside)) + 1
         bounds = {"go": now, "open": opened, "close": closed, "end": end}
@@ -233,19 +290,31 @@ def play(cell: Cell, truth: Truth, service: float, now: float, *, unfair: bool) 
         return []
     if cell.arrivals:
         if cell.scenario is Scenario.FLOOR:
-            sent = [now + moment for moment in arrival_times(cell.arrivals.profile, cell.arrivals.law, "1")]
-            return [Request(i % 64, one, one + IDLE / 2, one + IDLE / 2, one + IDLE) for i, one in enumerate(sent)]
+            sent = [
+                now + moment
+                for moment in arrival_times(cell.arrivals.profile, cell.arrivals.law, "1")
+            ]
+            return [
+                Request(i % 64, one, one + IDLE / 2, one + IDLE / 2, one + IDLE)
+                for i, one in enumerate(sent)
+            ]
         return arrived(cell, truth.places, service, now)
     if unfair:
         return last_come(cell, service, now)
-    return (burst if cell.scenario is Scenario.BURST else closed_loop)(cell, truth.places, service, now)
+    return (burst if cell.scenario is Scenario.BURST else closed_loop)(
+        cell, truth.places, service, now
+    )
 
 
-def pinged(cell: Cell, ping: Neighbour, truth: Truth, crowd: list[Request], now: float) -> list[tuple[str, Request]]:
+def pinged(
+    cell: Cell, ping: Neighbour, truth: Truth, crowd: list[Request], now: float
+) -> list[tuple[str, Request]]:
     """One neighbour's requests in one cell."""
     found = []
     for moment in arrival_times(
-        ((cell.warm_up + cell.window, ping.rate, ping.rate),), ArrivalDistribution.POISSON, f"1/{ping.kind}"
+        ((cell.warm_up + cell.window, ping.rate, ping.rate),),
+        ArrivalDistribution.POISSON,
+        f"1/{ping.kind}",
     ):
         due = now + moment
         end = due + felt(ping, truth, crowd, due)
@@ -259,7 +328,9 @@ def lines_of(  # noqa: PLR0913, PLR0917 - a row has that many sides
     """The spool's lines of one request, without its number."""
     phase = Phase.STEADY if one.sent > opened or cell.scenario is Scenario.BURST else Phase.WARM_UP
     sent = ["sent", name, phase, route, cell.variant, one.user, one.sent, one.sent]
-    enters = one.sent + OVERHEAD / 2 if world.truth(cell.variant).suspends else one.begin - OVERHEAD / 2
+    enters = (
+        one.sent + OVERHEAD / 2 if world.truth(cell.variant).suspends else one.begin - OVERHEAD / 2
+    )
     moments = [enters, one.begin, one.end] if world.probe else [None, None, None]
     if one.done is None:
         return [sent, ["given-up", end]]
@@ -273,7 +344,9 @@ def number(lines: list[list[Any]], variant: str, first: int, world: World) -> li
         seq += kind in {"sent", "unsent"}
         numbered.append([kind, seq, *words])
         if kind == "done" and words[4] is not None:
-            world.journal.append(["visit", f"{variant}-{seq}", *words[4:7], words[6] + OVERHEAD / 4, words[7]])
+            world.journal.append(
+                ["visit", f"{variant}-{seq}", *words[4:7], words[6] + OVERHEAD / 4, words[7]]
+            )
     return numbered
 
 
@@ -289,13 +362,23 @@ def arrived(cell: Cell, places: int, service: float, start: float) -> list[Reque
     for user, moment in enumerate(arrival_times(cell.arrivals.profile, cell.arrivals.law, "1")):
         begin = max(start + moment + OVERHEAD, heapq.heappop(free))
         heapq.heappush(free, begin + service)
-        found.append(Request(user, start + moment, begin, begin + service, begin + service + OVERHEAD))
+        found.append(
+            Request(user, start + moment, begin, begin + service, begin + service + OVERHEAD)
+        )
     return found
 
 
-def write_probe(path: Path, act: Session, span: tuple[float, float], world: World, worked: list[tuple[float, float]]) -> None:
+def write_probe(
+    path: Path,
+    act: Session,
+    span: tuple[float, float],
+    world: World,
+    worked: list[tuple[float, float]],
+) -> None:
     """The server's journal: what ran, and its pools ten times a second while it was up."""
-    truth = world.truth(act.variant) if act.cells else Truth(1)  # who is only asked never shows how it behaves
+    truth = (
+        world.truth(act.variant) if act.cells else Truth(1)
+    )  # who is only asked never shows how it behaves
     folder = path / "probe"
     folder.mkdir(exist_ok=True)
     pools = {
@@ -314,4 +397,6 @@ def write_probe(path: Path, act: Session, span: tuple[float, float], world: Worl
         for i in range(int(10 * span[0]), int(10 * span[1]))
     ]
     lines = [["runtime", 0.0, pools], *looks, *world.journal]
-    (folder / f"{act.name}-1.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    (folder / f"{act.name}-1.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"
+    )

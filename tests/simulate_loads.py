@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from results.schema import ArrivalDistribution, Arrivals, Cell, ConnectionMode, Phase, Scenario, Status
+from results.schema import (
+    ArrivalDistribution,
+    Arrivals,
+    Cell,
+    ConnectionMode,
+    Phase,
+    Scenario,
+    Status,
+)
 from results.spool import Spool
 from results.store import RunWriter
 from scenarios.generator.arrivals import arrival_times
@@ -29,7 +37,9 @@ class Server:
     drain: float = 1e9  # seconds after the close at which waiting stops
     metronome: bool = False  # whatever the law, send at constant gaps
     workers: int = 1
-    order: str = "first"  # of those that wait, which is served next: the first, the last, or a random one
+    order: str = (
+        "first"  # of those that wait, which is served next: the first, the last, or a random one
+    )
     exponential: bool = False  # service times, with the same mean
     way: float = 0.0  # seconds from the end of the service to the client
     frozen: float = 0.0  # seconds that it stands still, from half-time on
@@ -44,7 +54,9 @@ def steady(
     repeat: int = 1,
 ) -> Cell:
     """An open cell; the first tenth warms up."""
-    arrivals = Arrivals(law=law, profile=((seconds, rate, rate),), pool=ConnectionMode.WARM, warm=8, cap=900)
+    arrivals = Arrivals(
+        law=law, profile=((seconds, rate, rate),), pool=ConnectionMode.WARM, warm=8, cap=900
+    )
     name = f"steady/{ROUTE}/{rate:g}" + ("" if repeat == 1 else f"~{repeat}")
     return cell(name, Scenario.STEADY, 0, seconds, arrivals=arrivals, share=share, repeat=repeat)
 
@@ -58,10 +70,22 @@ def crowd(users: int, seconds: float, repeat: int = 1, *, think: float = 0.0) ->
 def cell(name: str, scenario: Scenario, users: int, seconds: float, **more: Any) -> Cell:
     """A cell of the only route."""
     times: dict[str, Any] = {"warm_up": seconds / 10, "window": seconds * 9 / 10, "drain": 20.0}
-    return Cell(name=name, scenario=scenario, variant=ROUTE, route=ROUTE, path="/x", expects="", users=users, **times, **more)
+    return Cell(
+        name=name,
+        scenario=scenario,
+        variant=ROUTE,
+        route=ROUTE,
+        path="/x",
+        expects="",
+        users=users,
+        **times,
+        **more,
+    )
 
 
-def write(root: Path, cells: Iterable[Cell], server: Server, command: str = "run", **facts: Any) -> Path:
+def write(
+    root: Path, cells: Iterable[Cell], server: Server, command: str = "run", **facts: Any
+) -> Path:
     """Write a run folder. With `status` RUNNING it is left as a killed driver leaves it: spools only."""
     path, cells = root / f"20260101T000000Z-{command}-0000", tuple(cells)
     path.mkdir(parents=True)
@@ -84,7 +108,10 @@ def write(root: Path, cells: Iterable[Cell], server: Server, command: str = "run
     run.metadata["origin"] = 0.0
     now = 1.0
     workers = [
-        Worker(Spool(path / "samples" / f"worker-{i}.jsonl"), Spool(path / "load" / f"worker-{i}.jsonl"))
+        Worker(
+            Spool(path / "samples" / f"worker-{i}.jsonl"),
+            Spool(path / "load" / f"worker-{i}.jsonl"),
+        )
         for i in range(server.workers)
     ]
     for one in cells:
@@ -114,13 +141,20 @@ def play(workers: list[Worker], one: Cell, server: Server, now: float) -> float:
     if one.arrivals:
         found = opened_by(one, server, now)
     else:
-        found = (burst if one.scenario is Scenario.BURST else closed_loop)(one, server.places, server.service, now)
+        found = (burst if one.scenario is Scenario.BURST else closed_loop)(
+            one, server.places, server.service, now
+        )
     end = min(closed + server.drain, max([closed, *(request.done or 0 for request in found)]))
-    found = [r if r.done is None or r.done <= end else Request(r.user, r.sent, r.begin, r.end, None) for r in found]
+    found = [
+        r if r.done is None or r.done <= end else Request(r.user, r.sent, r.begin, r.end, None)
+        for r in found
+    ]
     for i, worker in enumerate(workers):
         mine = found[i :: len(workers)]
         for request in mine:
-            write_request(worker.samples, next(worker.numbers), one, request, phase_of(request, opened), end)
+            write_request(
+                worker.samples, next(worker.numbers), one, request, phase_of(request, opened), end
+            )
         left = [request for request in mine if request.begin >= 0]
         bounds = {"go": now, "open": opened + 0.01 * i, "close": closed - 0.01 * i, "end": end}
         for mark, moment in [("open", now), *bounds.items()]:  # an early "open" that must not count
@@ -140,7 +174,8 @@ def opened_by(one: Cell, server: Server, now: float) -> list[Request]:
         else list(arrival_times(((seconds, rate, rate),), ArrivalDistribution.POISSON, one.name))
     )
     found = [Request(user, now + gap, -1.0, -1.0, None) for user, gap in enumerate(gaps)]
-    serve(found, server, random.Random(one.name), now + seconds / 2)  # noqa: S311 - a seed, not a secret
+    # A seed, not a secret
+    serve(found, server, random.Random(one.name), now + seconds / 2)  # noqa: S311
     return found
 
 
@@ -162,7 +197,12 @@ def serve(requests: list[Request], server: Server, dice: random.Random, freeze: 
             moment = heapq.heappop(busy)
             if waiting:
                 last = len(waiting) - 1
-                begin(waiting.pop({"first": 0, "last": last, "random": dice.randint(0, last)}[server.order]), moment)
+                begin(
+                    waiting.pop(
+                        {"first": 0, "last": last, "random": dice.randint(0, last)}[server.order]
+                    ),
+                    moment,
+                )
         if request and len(busy) < server.places:
             begin(request, request.sent)
         elif request and len(busy) + len(waiting) < server.cap:
@@ -174,7 +214,9 @@ def phase_of(request: Request, opened: float) -> Phase:
     return Phase.STEADY if request.sent > opened else Phase.WARM_UP
 
 
-def write_request(samples: Spool, seq: int, one: Cell, request: Request, phase: Phase, end: float) -> None:  # noqa: PLR0913, PLR0917 - a line has that many sides
+def write_request(
+    samples: Spool, seq: int, one: Cell, request: Request, phase: Phase, end: float
+) -> None:  # noqa: PLR0913, PLR0917 - a line has that many sides
     """The lines of one request."""
     words = [
         seq,

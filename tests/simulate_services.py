@@ -210,7 +210,9 @@ def pinged(cell: Cell, ping: Neighbour, found: list[Asked], now: float) -> list[
     """The innocent requests beside a level: the `def` one gets its thread after all before it."""
     sent, asides = [one.sent for one in found], []
     span = cell.warm_up + cell.window
-    schedule = arrival_times(((span, ping.rate, ping.rate),), ArrivalDistribution.POISSON, f"1/{ping.kind}")
+    schedule = arrival_times(
+        ((span, ping.rate, ping.rate),), ArrivalDistribution.POISSON, f"1/{ping.kind}"
+    )
     for moment in schedule:
         before = bisect(sent, now + moment) - 1
         begin = now + moment + OVERHEAD

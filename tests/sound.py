@@ -9,7 +9,11 @@ SOLID = {"V1", "V7", "V8", "V11", "V13", "V22"}
 
 def failing(report: Report, cell: str | None = None) -> set[str]:
     """The checks that fail, in one cell or in any."""
-    found = [check for check in report.trust.checks if check.status is CheckStatus.FAIL and not check.is_informational]
+    found = [
+        check
+        for check in report.trust.checks
+        if check.status is CheckStatus.FAIL and not check.is_informational
+    ]
     return {check.id for check in found if cell in {None, check.cell}}
 
 

@@ -25,14 +25,29 @@ ONLY_IN = {
     ],
     "gevent": [
         f"scenarios/generator/{name}.py"
-        for name in (*["_locust_user", "engine", "cell_run", "dispatcher", "client", "standalone", "standalone_run"],)
+        for name in (
+            *[
+                "_locust_user",
+                "engine",
+                "cell_run",
+                "dispatcher",
+                "client",
+                "standalone",
+                "standalone_run",
+            ],
+        )
     ],
     "geventhttpclient": ["scenarios/generator/client.py"],
     "matplotlib": ["reports/render/charts/*.py"],
     "pandas": ["reports/*.py"],
     "pyarrow": ["results/store.py", "reports/metrics/run_data.py"],
     "fastapi": ["targets/*.py"],
-    "subprocess": ["scenarios/*.py", "targets/upstream.py", "targets/lesson/postgres.py", "targets/antipatterns/blocking_io.py"],
+    "subprocess": [
+        "scenarios/*.py",
+        "targets/upstream.py",
+        "targets/lesson/postgres.py",
+        "targets/antipatterns/blocking_io.py",
+    ],
     "typer": ["atonce.py"],
     "jinja2": ["reports/render/page.py"],
 }
@@ -43,7 +58,12 @@ LONGEST_FILES = {"atonce.py": 380}  # a command line is a list of flags, a line 
 
 def sources() -> list[Path]:
     """Every product file, relative to the root."""
-    found = [path for room in ROOMS for path in (ROOT / room).rglob("*.py") if (path.parent / "__init__.py").exists()]
+    found = [
+        path
+        for room in ROOMS
+        for path in (ROOT / room).rglob("*.py")
+        if (path.parent / "__init__.py").exists()
+    ]
     return sorted(path.relative_to(ROOT) for path in [*found, ROOT / "atonce.py"])
 
 
@@ -52,7 +72,9 @@ def imported(text: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level != 1:  # what lies in the same folder belongs to the same room
+        elif (
+            isinstance(node, ast.ImportFrom) and node.level != 1
+        ):  # what lies in the same folder belongs to the same room
             yield (node.module or "..").partition(".")[0]
 
 
@@ -70,7 +92,11 @@ def broken_rules(path: Path, text: str) -> Iterator[str]:
 
 def test_every_room_keeps_its_doors() -> None:
     """No file imports what its room forbids."""
-    assert [rule for path in sources() for rule in broken_rules(path, (ROOT / path).read_text(encoding="utf-8"))] == []
+    assert [
+        rule
+        for path in sources()
+        for rule in broken_rules(path, (ROOT / path).read_text(encoding="utf-8"))
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -105,8 +131,14 @@ def test_every_module_has_a_caption_and_stays_small(path: Path) -> None:
     caption = (ast.get_docstring(tree) or "").partition("\n")[0]
     assert caption.endswith((".", "?"))
     assert text.count("\n") <= LONGEST_FILES.get(path.name, LONGEST_FILE)
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    assert [one.name for one in functions if (one.end_lineno or 0) - one.lineno >= LONGEST_FUNCTION + flags(one)] == []
+    functions = [
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert [
+        one.name
+        for one in functions
+        if (one.end_lineno or 0) - one.lineno >= LONGEST_FUNCTION + flags(one)
+    ] == []
 
 
 def flags(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -117,14 +149,30 @@ def flags(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 def test_importing_results_loads_the_standard_library_only() -> None:
     """It loads inside every Locust worker."""
     code = "import sys, results.schema, results.store, results.spool; print(*{m.partition('.')[0] for m in sys.modules})"
-    seen = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    seen = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
     assert set() == {"pyarrow", "pandas", "numpy", "gevent", "matplotlib"} & set(seen)
 
 
 def test_no_import_has_the_effect_of_patching_the_interpreter() -> None:
     """Every module but the locustfiles and the user module can be imported without gevent appearing."""
-    safe = [path for path in sources() if not any(fnmatch(str(path), glob) for glob in [*ONLY_IN["gevent"], *ONLY_IN["locust"]])]
-    names = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in safe if path.stem != "__main__"]
+    safe = [
+        path
+        for path in sources()
+        if not any(fnmatch(str(path), glob) for glob in [*ONLY_IN["gevent"], *ONLY_IN["locust"]])
+    ]
+    names = [
+        ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+        for path in safe
+        if path.stem != "__main__"
+    ]
     code = f"import importlib, sys; [importlib.import_module(n) for n in {names}]; print('gevent' in sys.modules)"
-    seen = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    seen = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert seen.stdout.strip() == "False"

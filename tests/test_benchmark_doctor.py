@@ -6,12 +6,31 @@ from typing import Any
 import pytest
 
 from benchmarks import doctor
-from benchmarks.doctor import CORPUS, HOLDING, TEMPLATE, Row, asked, compare, kept, load, main, report, scores, table
+from benchmarks.doctor import (
+    CORPUS,
+    HOLDING,
+    TEMPLATE,
+    Row,
+    asked,
+    compare,
+    kept,
+    load,
+    main,
+    report,
+    scores,
+    table,
+)
 from reports.model import Report
 from reports.verdicts.model import Verdict
 
 GUILTY = {"file": "shop/clients.py", "text": "time.sleep(", "line": 7}
-TRUTH = {"route": "GET /x", "verdict": "loop-blocked", "served": [0.9, 1.2], "guilty": GUILTY, "why": "sleeps"}
+TRUTH = {
+    "route": "GET /x",
+    "verdict": "loop-blocked",
+    "served": [0.9, 1.2],
+    "guilty": GUILTY,
+    "why": "sleeps",
+}
 FOUND = {"route": "GET /x", "verdict": "loop-blocked", "served_at_once": 1.01}
 LINE = {"file": "/home/me/shop/clients.py", "line": 7}
 
@@ -47,19 +66,46 @@ def test_the_first_that_is_blamed_must_be_the_guilty_line(blame: list[dict[str, 
 @pytest.mark.parametrize(
     ("route", "word", "said", "right"),
     [
-        ("GET /x", "stream", {"routes": [], "skipped": [{"route": "GET /x", "why": "a Stream that does not end"}]}, True),
-        ("GET /x", "stream", {"routes": [], "skipped": [{"route": "GET /x", "why": "it answered 500"}]}, False),
-        ("GET /x", "stream", {"routes": [], "skipped": [{"route": "HEAD /x", "why": "a stream"}]}, False),
+        (
+            "GET /x",
+            "stream",
+            {"routes": [], "skipped": [{"route": "GET /x", "why": "a Stream that does not end"}]},
+            True,
+        ),
+        (
+            "GET /x",
+            "stream",
+            {"routes": [], "skipped": [{"route": "GET /x", "why": "it answered 500"}]},
+            False,
+        ),
+        (
+            "GET /x",
+            "stream",
+            {"routes": [], "skipped": [{"route": "HEAD /x", "why": "a stream"}]},
+            False,
+        ),
         ("GET /x", "stream", {"routes": [FOUND], "skipped": []}, False),
         ("GET /x", "stream", {}, False),
-        ("GET /x", "fill|422", {"routes": [], "skipped": [{"route": "GET /x", "why": "it answered 422"}]}, True),
+        (
+            "GET /x",
+            "fill|422",
+            {"routes": [], "skipped": [{"route": "GET /x", "why": "it answered 422"}]},
+            True,
+        ),
         ("POST /x", "", {"routes": [FOUND]}, True),
         ("POST /x", "", {}, False),
         ("POST /x", "", {"routes": [{**FOUND, "route": "POST /x"}]}, False),
-        ("WEBSOCKET /x", "websocket", {"routes": [], "skipped": [{"route": "GET /x", "why": "a WebSocket"}]}, True),
+        (
+            "WEBSOCKET /x",
+            "websocket",
+            {"routes": [], "skipped": [{"route": "GET /x", "why": "a WebSocket"}]},
+            True,
+        ),
     ],
 )
-def test_a_skipped_route_needs_its_reason(route: str, word: str, said: dict[str, Any], right: bool) -> None:  # noqa: FBT001 - a column
+def test_a_skipped_route_needs_its_reason(
+    route: str, word: str, said: dict[str, Any], right: bool
+) -> None:  # noqa: FBT001 - a column
     """It must not be measured, and the reason must be the right one; who need not be mentioned may be absent."""
     assert right == compare("shop", {"route": route, "skipped": word}, said).right
 
@@ -92,7 +138,9 @@ def test_scores_count_found_accused_and_given_up_apart() -> None:
 
 def test_the_table_has_one_line_per_route_and_shows_what_differed() -> None:
     """Three examinations share a line; a wrong verdict stands out, with the line that was named."""
-    lines = table([seen(LINE), seen({**LINE, "line": 9}, verdict="unknown", served_at_once=None), seen(LINE)]).splitlines()
+    lines = table(
+        [seen(LINE), seen({**LINE, "line": 9}, verdict="unknown", served_at_once=None), seen(LINE)]
+    ).splitlines()
     assert len(lines) == 3
     assert "| shop | `GET /x` | loop-blocked | loop-blocked x2, **unknown** x1" in lines[2]
     assert lines[2].endswith("| 1.01, -, 1.01 | 2 of 3: /home/me/shop/clients.py:9 |")
@@ -101,10 +149,17 @@ def test_the_table_has_one_line_per_route_and_shows_what_differed() -> None:
 def test_an_app_that_was_not_examined_has_only_missing_routes() -> None:
     """No summary is no verdict, and no accusation."""
     row = compare("shop", TRUTH, {})
-    assert (row.verdict, row.right, row.served_right, row.guilty_right) == ("missing", False, False, False)
+    assert (row.verdict, row.right, row.served_right, row.guilty_right) == (
+        "missing",
+        False,
+        False,
+        False,
+    )
 
 
-def test_what_was_kept_is_judged_again(example: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_was_kept_is_judged_again(
+    example: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """By today's rules, without measuring; an examination that left no run has none."""
     run = tmp_path / "ward-whole-1" / "20260101T000000Z-doctor"
     run.mkdir(parents=True)
@@ -115,14 +170,29 @@ def test_what_was_kept_is_judged_again(example: Report, monkeypatch: pytest.Monk
     assert (len(found["routes"]), round(seconds), trouble) == (27, 284, "")
 
 
-def test_repetitions_of_healthy_routes_share_the_table_with_the_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_repetitions_of_healthy_routes_share_the_table_with_the_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Three marks for a healthy route, one for any other, none missing; what the template says around them stays."""
     for name in ("clinic-whole-1", "clinic-healthy-1", "clinic-healthy-2", "shop-whole-1"):
         (tmp_path / "runs" / name).mkdir(parents=True)
     truth = load(CORPUS / "clinic")
-    told = {"routes": [{**FOUND, **one, "served_at_once": 2.0} for one in asked(truth, healthy=True)]}
+    told = {
+        "routes": [{**FOUND, **one, "served_at_once": 2.0} for one in asked(truth, healthy=True)]
+    }
     monkeypatch.setattr(doctor, "kept", lambda _: (told, 1.0, ""))
-    monkeypatch.setattr("sys.argv", ["x", "--judge", str(tmp_path / "runs"), "--apps", "clinic", "--out", str(tmp_path / "out.md")])
+    monkeypatch.setattr(
+        "sys.argv",
+        [
+            "x",
+            "--judge",
+            str(tmp_path / "runs"),
+            "--apps",
+            "clinic",
+            "--out",
+            str(tmp_path / "out.md"),
+        ],
+    )
     main()
     text = (tmp_path / "out.md").read_text(encoding="utf-8")
     assert "| clinic | `GET /doctors` | scales | scales | 2, 2, 2 |" in text
@@ -141,7 +211,11 @@ def test_the_template_has_a_place_for_every_score() -> None:
     assert words[0] in (CORPUS / "scores.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("folder", [path.parent for path in sorted(CORPUS.glob("*/truth.json"))], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "folder",
+    [path.parent for path in sorted(CORPUS.glob("*/truth.json"))],
+    ids=lambda path: path.name,
+)
 def test_every_truth_is_well_formed(folder: Path) -> None:
     """Known verdicts, bounds in order, a guilty text on exactly one line where the loop is held, no route twice."""
     truth = load(folder)  # refuses a guilty text that is not on exactly one line
@@ -153,11 +227,18 @@ def test_every_truth_is_well_formed(folder: Path) -> None:
             continue
         assert {"route", "verdict", "served", "guilty", "why"} == set(one)
         assert one["verdict"] in set(Verdict)
-        assert one["verdict"] in HOLDING or not one["guilty"]  # the framework may be at it, with no line of the app
+        assert (
+            one["verdict"] in HOLDING or not one["guilty"]
+        )  # the framework may be at it, with no line of the app
         assert one["served"] is None or one["served"] == sorted(one["served"])
 
 
 def test_a_third_of_the_corpus_is_healthy() -> None:
     """An examiner that accuses everybody must not look good."""
-    routes = [one for path in CORPUS.glob("*/truth.json") for one in load(path.parent)["routes"] if "verdict" in one]
+    routes = [
+        one
+        for path in CORPUS.glob("*/truth.json")
+        for one in load(path.parent)["routes"]
+        if "verdict" in one
+    ]
     assert len(routes) <= 3 * sum(one["verdict"] == "scales" for one in routes)

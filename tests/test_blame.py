@@ -11,7 +11,14 @@ import pytest
 
 from reports.model import Report
 from reports.report import build_report
-from reports.verdicts.culprit import Culprit, LoopHolds, display_path, merge_holds, read_holds, summarise_holds
+from reports.verdicts.culprit import (
+    Culprit,
+    LoopHolds,
+    display_path,
+    merge_holds,
+    read_holds,
+    summarise_holds,
+)
 from targets.agent.stack_frames import GC_STACK
 
 HOME = Path("/srv/shop")
@@ -23,20 +30,43 @@ HELPER = [f"{HOME}/prices.py", 5, "Prices.fetch", "requests.get", True]
 GET = [f"{SITE}/requests/api.py", 73, "get", "request", False]
 RECV = [f"{LIB}/socket.py", 706, "SocketIO.readinto", "self._sock.recv_into", False]
 RUN = [f"{SITE}/fastapi/routing.py", 300, "run_endpoint_function", "dependant.call", False]
-APP = [f"{SITE}/fastapi/routing.py", 400, "get_request_handler.<locals>.app", "serialize_response", False]
+APP = [
+    f"{SITE}/fastapi/routing.py",
+    400,
+    "get_request_handler.<locals>.app",
+    "serialize_response",
+    False,
+]
 SERIALIZE = [f"{SITE}/fastapi/routing.py", 200, "serialize_response", "jsonable_encoder", False]
 ENCODER = [f"{SITE}/fastapi/encoders.py", 300, "jsonable_encoder", "", False]
-ERRORS = [f"{SITE}/starlette/middleware/errors.py", 150, "ServerErrorMiddleware.__call__", "self.app", False]
+ERRORS = [
+    f"{SITE}/starlette/middleware/errors.py",
+    150,
+    "ServerErrorMiddleware.__call__",
+    "self.app",
+    False,
+]
 MIDDLEWARE = [f"{HOME}/timing.py", 8, "Timing.__call__", "self.app", True]
 OUTER = [MIDDLEWARE, ERRORS]
 
 
-def line(start: float, *told: Sequence[Any], place: str = "request", blind: float = 0.0) -> list[Any]:
+def line(
+    start: float, *told: Sequence[Any], place: str = "request", blind: float = 0.0
+) -> list[Any]:
     """One line of the watch, as long as its shares together."""
-    return ["hold", start, round(start + sum(weight for weight, _ in told), 6), place, blind, list(told)]
+    return [
+        "hold",
+        start,
+        round(start + sum(weight for weight, _ in told), 6),
+        place,
+        blind,
+        list(told),
+    ]
 
 
-def facts(*lines: list[Any], window: tuple[float, float] = (0.0, 100.0), origin: float = 0.0) -> LoopHolds:
+def facts(
+    *lines: list[Any], window: tuple[float, float] = (0.0, 100.0), origin: float = 0.0
+) -> LoopHolds:
     """What a few lines say."""
     return summarise_holds(lines, window, origin, [HOME])
 
@@ -50,7 +80,12 @@ def only(*lines: list[Any]) -> Culprit:
 def test_the_innermost_line_of_the_users_is_guilty() -> None:
     """With the library below it, first and last, and the handler that led there."""
     blame = only(line(1, [0.05, [RECV, GET, HELPER, HANDLER, RUN, APP, *OUTER]]))
-    assert (blame.file, blame.line, blame.function, blame.call) == ("prices.py", 5, "Prices.fetch", "requests.get")
+    assert (blame.file, blame.line, blame.function, blame.call) == (
+        "prices.py",
+        5,
+        "Prices.fetch",
+        "requests.get",
+    )
     assert blame.library == "requests.get -> socket.recv_into"
     assert not blame.is_serialising
 
@@ -63,7 +98,10 @@ def test_a_line_of_its_own_has_no_library() -> None:
 @pytest.mark.parametrize(
     ("below", "library"),
     [
-        ([[f"{LIB}/subprocess.py", 1, "Popen._try_wait", "os.waitpid", False]], "subprocess._try_wait -> os.waitpid"),
+        (
+            [[f"{LIB}/subprocess.py", 1, "Popen._try_wait", "os.waitpid", False]],
+            "subprocess._try_wait -> os.waitpid",
+        ),
         ([[f"{LIB}/re/__init__.py", 166, "match", "_compile(...).match", False]], "re.match"),
         ([[f"{LIB}/json/encoder.py", 258, "iterencode", "", False]], "json.iterencode"),
         ([["<frozen importlib._bootstrap>", 1, "_load", "", False]], "importlib._load"),
@@ -78,15 +116,26 @@ def test_a_library_is_told_as_one_would_look_it_up(below: list[Any], library: st
 def test_stacks_of_one_line_are_added_up() -> None:
     """Whatever lies below it; what is told of them is the heaviest's."""
     other = [f"{LIB}/ssl.py", 1, "SSLContext.load", "self.load_verify_locations", False]
-    found = facts(line(1, [0.03, [RECV, GET, HELPER, HANDLER]], [0.01, [other, GET, HELPER, HANDLER]]), line(2, [0.04, [HANDLER]]))
-    assert [(round(one.share, 6), one.file, one.holds) for one in found.culprits] == [(0.5, "prices.py", 1), (0.5, "main.py", 1)]
+    found = facts(
+        line(1, [0.03, [RECV, GET, HELPER, HANDLER]], [0.01, [other, GET, HELPER, HANDLER]]),
+        line(2, [0.04, [HANDLER]]),
+    )
+    assert [(round(one.share, 6), one.file, one.holds) for one in found.culprits] == [
+        (0.5, "prices.py", 1),
+        (0.5, "main.py", 1),
+    ]
     assert found.culprits[0].library == "requests.get -> socket.recv_into"
     assert round(found.seconds, 6) == 0.08
 
 
 def test_holds_are_counted_and_measured() -> None:
     """Each as long as it was on that line."""
-    blame = only(*(line(start, [seconds, [HANDLER, APP]]) for start, seconds in ((1, 0.02), (2, 0.03), (3, 0.1))))
+    blame = only(
+        *(
+            line(start, [seconds, [HANDLER, APP]])
+            for start, seconds in ((1, 0.02), (2, 0.03), (3, 0.1))
+        )
+    )
     assert (blame.holds, blame.longest, blame.median) == (3, 0.1, 0.03)
     assert round(blame.hold_seconds, 6) == 0.15
 
@@ -96,7 +145,10 @@ def test_the_pieces_of_a_long_hold_are_one() -> None:
     first = line(1.0, [0.5, [HANDLER]], blind=0.1)
     second = line(1.5, [0.2, [HANDLER]], blind=0.2)
     third = line(1.700001, [0.02, [HANDLER]])
-    assert [(hold.start, hold.end) for hold in merge_holds([first, second, third])] == [(1.0, 1.7), (1.700001, 1.720001)]
+    assert [(hold.start, hold.end) for hold in merge_holds([first, second, third])] == [
+        (1.0, 1.7),
+        (1.700001, 1.720001),
+    ]
     blame = only(first, second, third)
     assert (blame.holds, round(blame.longest, 6)) == (2, 0.7)
     assert round(blame.blind, 3) == round(0.3 / 0.72, 3)
@@ -111,14 +163,21 @@ def test_time_of_nobody_is_told_apart_and_dilutes_nothing() -> None:
 
 def test_garbage_collections_are_told_apart_and_are_no_lines_fault() -> None:
     """Neither somebody's time nor nobody's; the watch and this room agree on their name."""
-    found = facts(line(1, (0.03, GC_STACK), [0.01, [HANDLER]]), line(2, (0.05, GC_STACK), [0.02, []]))
+    found = facts(
+        line(1, (0.03, GC_STACK), [0.01, [HANDLER]]), line(2, (0.05, GC_STACK), [0.02, []])
+    )
     assert (found.gc_seconds, found.seconds, found.unattributed) == (0.08, 0.01, 0.02)
     assert [one.file for one in found.culprits] == ["main.py"]
 
 
 def test_a_task_of_the_apps_own_is_elsewhere() -> None:
     """By seconds, not by holds."""
-    assert only(line(1, [0.03, [HANDLER]], place="elsewhere"), line(2, [0.01, [HANDLER]])).outside_requests == 0.75
+    assert (
+        only(
+            line(1, [0.03, [HANDLER]], place="elsewhere"), line(2, [0.01, [HANDLER]])
+        ).outside_requests
+        == 0.75
+    )
 
 
 def test_the_window_counts_from_the_origin_of_the_run() -> None:
@@ -154,7 +213,12 @@ def test_a_middleware_that_holds_the_loop_itself_is_guilty() -> None:
 
 def test_all_processes_of_an_act_are_read(tmp_path: Path) -> None:
     """And of no other act; a line cut off by a kill is dropped."""
-    for name, text in (("route-1-7", "[1]\n[2"), ("route-1-8", "[3]\n"), ("route-1-watch-9", "[4]\n"), ("route-11-9", "[5]\n")):
+    for name, text in (
+        ("route-1-7", "[1]\n[2"),
+        ("route-1-8", "[3]\n"),
+        ("route-1-watch-9", "[4]\n"),
+        ("route-11-9", "[5]\n"),
+    ):
         (tmp_path / f"{name}.jsonl").write_text(text)
     assert read_holds(tmp_path, "route-1") == [[1], [3]]
     assert json.loads("[4]") in read_holds(tmp_path, "route-1-watch")
@@ -162,7 +226,10 @@ def test_all_processes_of_an_act_are_read(tmp_path: Path) -> None:
 
 def test_files_are_told_as_their_reader_knows_them() -> None:
     """Below the app's folder, or among the packages."""
-    assert [display_path(file, [Path("/srv")]) for file in ("/srv/shop/a.py", f"{SITE}/requests/api.py", "/etc/x.py")] == [
+    assert [
+        display_path(file, [Path("/srv")])
+        for file in ("/srv/shop/a.py", f"{SITE}/requests/api.py", "/etc/x.py")
+    ] == [
         "shop/a.py",
         "requests/api.py",
         "/etc/x.py",

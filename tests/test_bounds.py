@@ -56,11 +56,15 @@ def entry_of(seen: RouteEvidence) -> dict[str, Any]:
         ("the many were cut off", exam(0.1, look(8, 60)), False),
     ],
 )  # fmt: skip
-def test_calm_neighbours_exclude_that_an_unknown_route_holds_the_loop(what: str, seen: RouteEvidence, *, excluded: bool) -> None:
+def test_calm_neighbours_exclude_that_an_unknown_route_holds_the_loop(
+    what: str, seen: RouteEvidence, *, excluded: bool
+) -> None:
     """Only where the examination went as far as it wanted; whoever harms may be anything."""
     found = case_of(seen)
     assert found.rule_result.verdict is Verdict.UNKNOWN, what
-    assert found.excluded_verdicts == ((Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY) if excluded else ()), what
+    assert found.excluded_verdicts == (
+        (Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY) if excluded else ()
+    ), what
 
 
 def test_without_neighbours_nothing_is_excluded() -> None:
@@ -85,7 +89,9 @@ BOUNDS = [
 
 
 @pytest.mark.parametrize(("what", "seen", "served"), BOUNDS, ids=[one[0] for one in BOUNDS])
-def test_what_nobody_waited_for_is_a_bound_in_summary_and_table(what: str, seen: RouteEvidence, served: str) -> None:
+def test_what_nobody_waited_for_is_a_bound_in_summary_and_table(
+    what: str, seen: RouteEvidence, served: str
+) -> None:
     """Served at once and capacity: `>=` where nothing queued, never more than the users; a number where the rest had to wait."""
     assert doctor_row(finding_of(seen))[1] == served
     entry = entry_of(seen)
@@ -126,20 +132,29 @@ def test_gate_table_and_step_summary_read_the_neighbour_that_the_verdict_reads(
     level = f"{at['users']}u" if "users" in at else f"{at['rate_rps']:g}/s"
     if "not asked" in what:  # it may do less harm where it leaves room
         assert found.holds is None
-        assert found.words.startswith(f"neighbour_p90(GET /x) @ {level} between 0 ms and {format_seconds(p90)}")
+        assert found.words.startswith(
+            f"neighbour_p90(GET /x) @ {level} between 0 ms and {format_seconds(p90)}"
+        )
     else:
         assert found.holds is (p90 < 0.05), what
         assert found.words.startswith(f"neighbour_p90(GET /x) @ {level} = {format_seconds(p90)}")
     assert seen.top
     shown = f"{format_seconds(IDLE)} -> {format_seconds(p90)}"
-    assert doctor_row(finding_of(seen))[5] == shown + ("" if at == {"users": seen.top.metrics.users} else f" @ {level}"), what
+    assert doctor_row(finding_of(seen))[5] == shown + (
+        "" if at == {"users": seen.top.metrics.users} else f" @ {level}"
+    ), what
     rows = step_summary(run(route(**entry)))
-    assert f"{format_seconds(IDLE)} to {format_seconds(p90)} @ {level}".replace("@", "&#64;") in rows
+    assert (
+        f"{format_seconds(IDLE)} to {format_seconds(p90)} @ {level}".replace("@", "&#64;") in rows
+    )
 
 
 def test_the_neighbour_that_suffers_more_is_shown_and_named() -> None:
     """A full pool of threads harms the `def` one only: the gate fails, so the table must say why."""
-    both = {**look(64, 398).neighbours, "def": NeighbourMetrics("def", Estimate(IDLE, IDLE), LATE, 130, 130, None)}
+    both = {
+        **look(64, 398).neighbours,
+        "def": NeighbourMetrics("def", Estimate(IDLE, IDLE), LATE, 130, 130, None),
+    }
     pool = replace(look(64, 398, threads_waiting=24.0, threads=40.0), neighbours=both)
     seen = exam(0.1, look(8, 80), pool, alone=0.97)
     data = run(route(**entry_of(seen)))
@@ -169,6 +184,10 @@ def test_a_gate_on_neighbours_has_them_asked_at_half_where_the_core_is_full(
         return seen_at(cell, rate, cpu=used, median=0.002)
 
     monkeypatch.setattr(adaptive_plan, "look", found)
-    told = adaptive_plan.adaptive_levels(Path(), bedside(0.002), {"async": 0.0015}, (parse_gate(gate),), [], lambda *_: True)
+    told = adaptive_plan.adaptive_levels(
+        Path(), bedside(0.002), {"async": 0.0015}, (parse_gate(gate),), [], lambda *_: True
+    )
     cells = [cell for some in told for cell in some]
-    assert asked == [f"{one.arrivals.profile[0][1]:g}/s" if one.arrivals else str(one.users) for one in cells]
+    assert asked == [
+        f"{one.arrivals.profile[0][1]:g}/s" if one.arrivals else str(one.users) for one in cells
+    ]

@@ -19,15 +19,26 @@ from tests.simulate import HONEST, Truth, World, write
 Facts = Callable[[dict[str, Any]], None]
 
 
-def judged(folder: Path, claim: str, truths: dict[str, Truth] | None = None, facts: Facts = lambda _: None) -> ClaimResult:
+def judged(
+    folder: Path, claim: str, truths: dict[str, Truth] | None = None, facts: Facts = lambda _: None
+) -> ClaimResult:
     """What becomes of a claim on a simulated run of what it needs; truths by variant, facts of run.json by what changes them."""
-    world = World(plan=plan_for_claims(set(select_claims([claim])[0].needs)), truths={**HONEST, **(truths or {})}, facts=facts)
-    return next(one.result for one in build_report(write(folder, world)).claims if one.claim.id == claim)
+    world = World(
+        plan=plan_for_claims(set(select_claims([claim])[0].needs)),
+        truths={**HONEST, **(truths or {})},
+        facts=facts,
+    )
+    return next(
+        one.result for one in build_report(write(folder, world)).claims if one.claim.id == claim
+    )
 
 
 OPPOSITES = [
     ("gather-overlaps", {"async gather": Truth(10_000, stretch=2.0)}),  # no overlap after all
-    ("gather-overlaps", {"async in-turn": Truth(10_000, stretch=0.5)}),  # overlap where there should be none
+    (
+        "gather-overlaps",
+        {"async in-turn": Truth(10_000, stretch=0.5)},
+    ),  # overlap where there should be none
 ]
 
 
@@ -40,7 +51,11 @@ def test_the_opposite_is_refuted(tmp_path: Path, claim: str, truths: dict[str, T
 
 def test_every_claim_has_a_planted_opposite() -> None:
     """Whoever adds a claim adds the run that refutes it, in the `OPPOSITES` of a test file."""
-    files = [path.stem for path in Path(__file__).parent.glob("test_*.py") if "OPPOSITES = [" in path.read_text(encoding="utf-8")]
+    files = [
+        path.stem
+        for path in Path(__file__).parent.glob("test_*.py")
+        if "OPPOSITES = [" in path.read_text(encoding="utf-8")
+    ]
     planted = {case[0] for file in files for case in import_module(f"tests.{file}").OPPOSITES}
     elsewhere = {"loop-fairness"}  # test_restarts.py
     assert {claim.id for claim in CLAIMS} == planted | elsewhere
@@ -50,7 +65,9 @@ def test_every_claim_has_a_planted_opposite() -> None:
 def test_each_claim_can_be_measured_alone_in_a_minute(claim: Any) -> None:
     """Everything it needs is in the full plan. Two minutes for the one that takes four servers."""
     plan = plan_for_claims(set(claim.needs))
-    names = [cell.name for cell in plan.cells] + [f"asked/{act.name}" for act in plan.sessions if act.extra_requests]
+    names = [cell.name for cell in plan.cells] + [
+        f"asked/{act.name}" for act in plan.sessions if act.extra_requests
+    ]
     assert [need for need in claim.needs if not any(name.startswith(need) for name in names)] == []
     assert plan.estimate() <= (120 if claim.id == "loop-fairness" else 60)
 
@@ -60,8 +77,12 @@ def test_what_is_not_installed_is_untested_with_the_targets_own_words(tmp_path: 
 
     def without(facts: dict[str, Any]) -> None:
         gone = [cell["name"] for cell in facts["plan"]["cells"] if "in-turn" in cell["name"]]
-        facts["plan"]["cells"] = [cell for cell in facts["plan"]["cells"] if cell["name"] not in gone]
-        facts["skipped"] = {"async in-turn": {"why": "needs a part: pip install part", "cells": gone}}
+        facts["plan"]["cells"] = [
+            cell for cell in facts["plan"]["cells"] if cell["name"] not in gone
+        ]
+        facts["skipped"] = {
+            "async in-turn": {"why": "needs a part: pip install part", "cells": gone}
+        }
 
     found = judged(tmp_path, "gather-overlaps", facts=without)
     assert (found.outcome, found.why) == (ClaimOutcome.UNTESTED, "needs a part: pip install part")

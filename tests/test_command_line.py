@@ -24,7 +24,11 @@ HEAVY = ("pandas", "matplotlib", "locust", "gevent", "fastapi", "numpy", "uvicor
 
 def atonce(*words: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the command as a person would."""
-    clean = {name: value for name, value in os.environ.items() if name not in {"CI", "NO_COLOR", "FORCE_COLOR"}}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"CI", "NO_COLOR", "FORCE_COLOR"}
+    }
     return subprocess.run(
         [sys.executable, str(ROOT / "atonce.py"), *words],
         cwd=cwd,
@@ -38,7 +42,9 @@ def atonce(*words: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedPro
 def test_help_answers_at_once_and_opens_no_room() -> None:
     """In a fifth of a second, most of it Typer's own: told by what is imported, since the machine may be busy."""
     code = "import sys; sys.argv = ['atonce', '--help']; import atonce\ntry: atonce.main()\nfinally: print(*sys.modules)"
-    seen = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    seen = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     loaded = seen.stdout.splitlines()[-1].split()
     assert set(HEAVY) & set(loaded) == set()
     assert len(loaded) < 300
@@ -47,8 +53,21 @@ def test_help_answers_at_once_and_opens_no_room() -> None:
 def test_help_lists_the_commands_that_exist_and_no_others(here: Here) -> None:
     """What is not built yet is not promised; every command has examples."""
     shown = here("--help").stdout
-    commands = [line.split()[0] for line in shown.partition("Commands:")[2].splitlines() if line.strip()]
-    assert commands == ["reproduce", "run", "report", "selfcheck", "claims", "doctor", "ls", "show", "scenarios", "serve"]
+    commands = [
+        line.split()[0] for line in shown.partition("Commands:")[2].splitlines() if line.strip()
+    ]
+    assert commands == [
+        "reproduce",
+        "run",
+        "report",
+        "selfcheck",
+        "claims",
+        "doctor",
+        "ls",
+        "show",
+        "scenarios",
+        "serve",
+    ]
     for command in commands:
         assert "Examples:" in here(command, "--help").stdout
 
@@ -70,17 +89,42 @@ def test_help_lists_the_commands_that_exist_and_no_others(here: Here) -> None:
         (["run"], 2, "Missing argument"),
         (["run", "stampede"], 2, "is not one of"),
         (["run", "crowd"], 2, "Name what to press: --host"),
-        (["run", "crowd", "--host", "http://example.org", "--route", "/x"], 2, "is not this machine"),
         (
-            ["run", "crowd", "--host", "http://example.org", "--route", "/x", "--allow-host", "example.com"],
+            ["run", "crowd", "--host", "http://example.org", "--route", "/x"],
             2,
             "is not this machine",
         ),
-        (["run", "crowd", "--host", "http://10.0.0.1:80", "--route", "/x"], 2, "--allow-host 10.0.0.1"),
+        (
+            [
+                "run",
+                "crowd",
+                "--host",
+                "http://example.org",
+                "--route",
+                "/x",
+                "--allow-host",
+                "example.com",
+            ],
+            2,
+            "is not this machine",
+        ),
+        (
+            ["run", "crowd", "--host", "http://10.0.0.1:80", "--route", "/x"],
+            2,
+            "--allow-host 10.0.0.1",
+        ),
         (["run", "crowd", "--host", "ftp://127.0.0.1", "--route", "/x"], 2, "is no URL of a host"),
         (["run", "crowd", "--host", "http://[", "--route", "/x"], 2, "is no URL of a host"),
-        (["run", "crowd", "--host", "http://127.0.0.1:port", "--route", "/x"], 2, "is no URL of a host"),
-        (["run", "crowd", "--host", "http://me:secret@127.0.0.1", "--route", "/x"], 2, "is no URL of a host"),
+        (
+            ["run", "crowd", "--host", "http://127.0.0.1:port", "--route", "/x"],
+            2,
+            "is no URL of a host",
+        ),
+        (
+            ["run", "crowd", "--host", "http://me:secret@127.0.0.1", "--route", "/x"],
+            2,
+            "is no URL of a host",
+        ),
         ([*RUN, "crowd"], 2, "Name what to press: --route"),
         ([*RUN, "crowd", "--route", "x"], 2, "a path begins with /"),
         ([*RUN, "crowd", "--route", "BREW /x"], 2, "BREW is none of"),
@@ -119,7 +163,9 @@ def test_help_lists_the_commands_that_exist_and_no_others(here: Here) -> None:
         (["serve", "--loop", "x"], 2, "asyncio"),
     ],
 )
-def test_wrong_words_get_a_sentence_and_an_exit_code(words: list[str], code: int, says: str, tmp_path: Path, here: Here) -> None:
+def test_wrong_words_get_a_sentence_and_an_exit_code(
+    words: list[str], code: int, says: str, tmp_path: Path, here: Here
+) -> None:
     """What is wrong and what to do; never a traceback. In this process, because there are many; the manners are the same."""
     shown = here(*words, ATONCE_OUT=str(tmp_path))
     assert code == shown.returncode
@@ -171,7 +217,10 @@ def test_json_is_the_summary_and_nothing_else(honest_run: Path, tmp_path: Path, 
     assert shown.returncode == 0
     assert json.loads(shown.stdout)["trust"]["verdict"] == "trusted"
     failed = here("report", str(tmp_path), "--json")
-    assert tuple(json.loads(failed.stdout)[name] for name in ("format", "exit_code")) == (SUMMARY_FORMAT, 2)
+    assert tuple(json.loads(failed.stdout)[name] for name in ("format", "exit_code")) == (
+        SUMMARY_FORMAT,
+        2,
+    )
     assert failed.returncode == 2
 
 
@@ -185,7 +234,9 @@ def test_json_is_the_summary_and_nothing_else(honest_run: Path, tmp_path: Path, 
         ({"CI": "1", "FORCE_COLOR": "1"}, True),
     ],
 )
-def test_colour_keeps_the_manners(monkeypatch: pytest.MonkeyPatch, env: dict[str, str], *, colour: bool) -> None:
+def test_colour_keeps_the_manners(
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], *, colour: bool
+) -> None:
     """On a terminal yes, unless the environment says no; FORCE_COLOR wins."""
     for name in ("NO_COLOR", "CI", "FORCE_COLOR", "COLORTERM"):
         monkeypatch.delenv(name, raising=False)
@@ -200,7 +251,9 @@ def test_colour_keeps_the_manners(monkeypatch: pytest.MonkeyPatch, env: dict[str
 def test_a_reader_who_leaves_is_no_failure_of_ours() -> None:
     """`| head` ends us as it ends any command: by the pipe's signal, without a word - never with "claim refuted"."""
     command = f"{sys.executable} atonce.py reproduce --dry-run | head -n 1; exit ${{PIPESTATUS[0]}}"
-    shown = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    shown = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert shown.returncode in {0, 141}
     assert shown.stderr == ""
 
@@ -226,7 +279,9 @@ del thing
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("flags", [[], ["--json"]])
-def test_an_interruption_outside_a_run_is_told(place: str, number: signal.Signals, flags: list[str]) -> None:
+def test_an_interruption_outside_a_run_is_told(
+    place: str, number: signal.Signals, flags: list[str]
+) -> None:
     """Ctrl-C while a report is drawn: a sentence, 130, no traceback - wherever the interpreter happens to be."""
     code = f"""
 import os, sys, types, atonce
@@ -239,9 +294,18 @@ sys.modules["reports.render.output"] = types.SimpleNamespace(build_and_write=bui
 sys.argv = ["atonce", "report", "results/example", *{flags}]
 atonce.main()
 """
-    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert shown.returncode == 130, shown.stderr
-    assert shown.stderr == "atonce: Interrupted. What was measured so far lies in the run's folder.\n"
+    assert (
+        shown.stderr == "atonce: Interrupted. What was measured so far lies in the run's folder.\n"
+    )
     assert ("exit_code" in shown.stdout, "survived" in shown.stdout) == (bool(flags), False)
 
 
@@ -263,13 +327,17 @@ def settings(folder: Path, text: str) -> Path:
     return folder
 
 
-def test_flags_win_over_the_environment_and_that_over_the_project(tmp_path: Path, here: Here) -> None:
+def test_flags_win_over_the_environment_and_that_over_the_project(
+    tmp_path: Path, here: Here
+) -> None:
     """One word, four sources; also from a folder further down."""
     below = tmp_path / "src"
     below.mkdir()
 
     def users(*words: str, **env: str) -> str:
-        shown = here("run", "crowd", "--host", NOBODY, "--route", "/x", "--dry-run", *words, cwd=below, **env)
+        shown = here(
+            "run", "crowd", "--host", NOBODY, "--route", "/x", "--dry-run", *words, cwd=below, **env
+        )
         return " ".join(line.split()[2] for line in shown.stdout.splitlines() if "crowd/" in line)
 
     found = [users()]
@@ -296,7 +364,9 @@ def test_flags_win_over_the_environment_and_that_over_the_project(tmp_path: Path
         ("", {"ATONCE_LOOP": "trio"}, "ATONCE_LOOP"),
     ],
 )
-def test_wrong_settings_say_where_they_stand(tmp_path: Path, text: str, env: dict[str, str], says: str, here: Here) -> None:
+def test_wrong_settings_say_where_they_stand(
+    tmp_path: Path, text: str, env: dict[str, str], says: str, here: Here
+) -> None:
     """In which file, or in which variable."""
     shown = here("reproduce", "--dry-run", cwd=settings(tmp_path, text), **env)
     assert shown.returncode == 2
@@ -334,7 +404,9 @@ def test_a_run_that_was_cut_or_edited_is_a_sentence(  # noqa: PLR0913, PLR0917
     assert run.name in listed.stdout
 
 
-def test_a_report_that_cannot_be_written_is_a_sentence(honest_run: Path, tmp_path: Path, here: Here) -> None:
+def test_a_report_that_cannot_be_written_is_a_sentence(
+    honest_run: Path, tmp_path: Path, here: Here
+) -> None:
     """A file lies where the report's folder should be."""
     run = tmp_path / "run"
     shutil.copytree(honest_run, run)
@@ -346,7 +418,9 @@ def test_a_report_that_cannot_be_written_is_a_sentence(honest_run: Path, tmp_pat
     assert "Traceback" not in shown.stderr
 
 
-def test_runs_are_listed_and_shown_by_a_part_of_their_name(honest_run: Path, tmp_path: Path, here: Here) -> None:
+def test_runs_are_listed_and_shown_by_a_part_of_their_name(
+    honest_run: Path, tmp_path: Path, here: Here
+) -> None:
     """A line per run; facts of one, a part of whose name is enough: for `show` here, for `report` above."""
     run = tmp_path / "20260101T000000Z-reproduce-7f3a"
     shutil.copytree(honest_run, run)
@@ -369,5 +443,12 @@ def test_scenarios_are_told_by_path(here: Here) -> None:
 
 def test_completion_can_be_shown() -> None:
     """For the shell that asks."""
-    shown = atonce("--show-completion", "bash", SHELL="/bin/bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
-    assert (shown.returncode, "_ATONCE_COMPLETE=complete_bash" in shown.stdout) == (0, True), shown.stderr
+    shown = atonce(
+        "--show-completion",
+        "bash",
+        SHELL="/bin/bash",
+        _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1",
+    )
+    assert (shown.returncode, "_ATONCE_COMPLETE=complete_bash" in shown.stdout) == (0, True), (
+        shown.stderr
+    )

@@ -22,7 +22,10 @@ def test_every_form_does_all_of_the_same_work_and_the_pool_ends_with_the_app(end
     """The answer is a number that depends on each round; a killed app tells its workers nothing, they follow it."""
     paths = {cell.path: cell.expects for act in cpu.SESSIONS for cell in act.cells}
     mark = new_mark()
-    with served("targets.app:app", mark) as (url, process), httpx.Client(base_url=url, timeout=60) as client:
+    with (
+        served("targets.app:app", mark) as (url, process),
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
         assert workers(mark) == []  # until they are needed
         assert {path: client.get(path).text for path in paths} == paths
         assert client.get("/cpu/inline?rounds=499999").text != cpu.COMPUTE_ANSWER
@@ -38,9 +41,13 @@ def test_cpu_of_descendants_counts_while_they_live_and_afterwards() -> None:
     spin = "import time\nwhile time.process_time() < .15: pass"
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {spin!r}]); print(1, flush=True); sys.stdin.read()"
     before = child_cpu_seconds()
-    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert child.stdout
     child.stdout.readline()
     living = child_cpu_seconds() - before
     child.communicate()
-    assert 0.13 <= living <= child_cpu_seconds() - before < 1.6 * living  # twice, if those who ended counted again
+    assert (
+        0.13 <= living <= child_cpu_seconds() - before < 1.6 * living
+    )  # twice, if those who ended counted again

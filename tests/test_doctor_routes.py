@@ -12,7 +12,14 @@ import pytest
 from fastapi import Body, Cookie, Depends, FastAPI, Header, HTTPException, Query, Security
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, HTMLResponse
-from fastapi.security import APIKeyCookie, APIKeyHeader, APIKeyQuery, HTTPBasic, HTTPBearer, OAuth2PasswordBearer
+from fastapi.security import (
+    APIKeyCookie,
+    APIKeyHeader,
+    APIKeyQuery,
+    HTTPBasic,
+    HTTPBearer,
+    OAuth2PasswordBearer,
+)
 from pydantic import UUID4, BaseModel, Field, HttpUrl, IPvAnyAddress, Json
 
 from results.errors import AtonceError, ExitCode
@@ -100,7 +107,14 @@ def shop() -> FastAPI:  # noqa: C901 - routes, one after another
         limit: Annotated[int, Query(examples=[7])] = 100,
         unused: int = 0,
     ) -> dict[str, Any]:
-        told = {"city": city, "word": word, "limit": limit, "tags": tags, "unused": unused, "rest": rest}
+        told = {
+            "city": city,
+            "word": word,
+            "limit": limit,
+            "tags": tags,
+            "unused": unused,
+            "rest": rest,
+        }
         return told | {"others": [when, key, colour, address, flag, deep, x_token, session, level]}
 
     @app.post("/orders")
@@ -131,7 +145,10 @@ def asked_of(
 ) -> dict[str, RouteRequest]:
     """The routes by their names, in order."""
     document = app.openapi() if isinstance(app, FastAPI) else app
-    return {one.route: one for one in select_route_requests(document, census, parse_route_selection(**flags))}
+    return {
+        one.route: one
+        for one in select_route_requests(document, census, parse_route_selection(**flags))
+    }
 
 
 def answer(app: Any, asked: RouteRequest) -> Any:
@@ -139,7 +156,10 @@ def answer(app: Any, asked: RouteRequest) -> Any:
     headers = asked.headers | ({"content-type": asked.content_type} if asked.content_type else {})
     with served(app) as client:
         told = client.request(
-            asked.route.partition(" ")[0], asked.path_with_keys or asked.path, headers=headers, content=asked.body
+            asked.route.partition(" ")[0],
+            asked.path_with_keys or asked.path,
+            headers=headers,
+            content=asked.body,
         )
     assert told.status_code == 200, told.text
     return told
@@ -148,7 +168,13 @@ def answer(app: Any, asked: RouteRequest) -> Any:
 def test_get_routes_are_filled_so_that_a_real_app_takes_them() -> None:
     """In the app's order, HEAD beside GET and what may change data left out; each is answered 200."""
     asked = asked_of(shop())
-    assert list(asked) == ["GET /items/{item_id}", "HEAD /alive", "GET /all/{when}/{key}/{rest}", "GET /page", "GET /logo"]
+    assert list(asked) == [
+        "GET /items/{item_id}",
+        "HEAD /alive",
+        "GET /all/{when}/{key}/{rest}",
+        "GET /page",
+        "GET /logo",
+    ]
     assert asked["GET /items/{item_id}"].path == "/items/1?size=10"
     assert [one.skipped for one in asked.values()] == [None] * 5
     for one in asked.values():
@@ -159,7 +185,14 @@ def test_get_routes_are_filled_so_that_a_real_app_takes_them() -> None:
 def test_optional_parameters_are_asked_only_with_an_example_and_values_arrive_unharmed() -> None:
     """Slashes, ampersands and letters outside ASCII survive the way into the app."""
     told = answer(shop(), asked_of(shop())["GET /all/{when}/{key}/{rest}"]).json()
-    wanted = {"city": "São Paulo/Sé", "word": "a&b=c", "limit": 7, "tags": ["string"], "unused": 0, "rest": "string"}
+    wanted = {
+        "city": "São Paulo/Sé",
+        "word": "a&b=c",
+        "limit": 7,
+        "tags": ["string"],
+        "unused": 0,
+        "rest": "string",
+    }
     assert wanted == {key: told[key] for key in wanted}
 
 
@@ -177,7 +210,9 @@ def test_a_parameter_is_filled_as_another_route_tells_of_it() -> None:
     @app.get("/books/{isbn}/loans", dependencies=[Depends(loans)])
     async def lent(isbn: told) -> None: ...
 
-    assert [one.path for one in select_route_requests(app.openapi(), None, parse_route_selection())] == [
+    assert [
+        one.path for one in select_route_requests(app.openapi(), None, parse_route_selection())
+    ] == [
         "/books/9780000000123",
         "/books/9780000000123/loans",
     ]
@@ -232,12 +267,19 @@ def test_a_parameter_is_filled_by_routes_whose_type_agrees_only() -> None:
     """Examples go first, its own before another route's; never a UUID for a number, nor what its own words forbid."""
     asked = asked_of(things())
     ten = "00000000-0000-4000-8000-00000000000a"
-    tried = {name: [one.path, *(other.path for other in one.alternatives)] for name, one in asked.items()}
+    tried = {
+        name: [one.path, *(other.path for other in one.alternatives)] for name, one in asked.items()
+    }
     assert tried["GET /users/{id}"] == ["/users/1"]
     assert tried["GET /orders/{id}"] == [f"/orders/{ten}", f"/orders/{FORMAT_EXAMPLES['uuid']}"]
-    assert tried["GET /orders/{id}/lines/{n}"] == [f"/orders/{ten}/lines/1", f"/orders/{FORMAT_EXAMPLES['uuid']}/lines/1"]
+    assert tried["GET /orders/{id}/lines/{n}"] == [
+        f"/orders/{ten}/lines/1",
+        f"/orders/{FORMAT_EXAMPLES['uuid']}/lines/1",
+    ]
     assert tried["GET /shops/{name}"] == ["/shops/none", "/shops/lamp", "/shops/string", "/shops/A"]
-    assert tried["GET /shops/{name}/owner"] == [f"/shops/{one}/owner" for one in ("none", "lamp", "string", "A")]
+    assert tried["GET /shops/{name}/owner"] == [
+        f"/shops/{one}/owner" for one in ("none", "lamp", "string", "A")
+    ]
     assert tried["GET /rooms/{name}"] == ["/rooms/hall"]
     assert len(tried["GET /lost/{name}"]) == 1 + MAX_ALTERNATIVES
     assert asked_of(things(), params=["name=x"])["GET /shops/{name}"].alternatives == ()
@@ -247,7 +289,9 @@ def test_a_value_that_is_refused_gives_way_to_the_next() -> None:
     """After a 404 or a 422; what was tried is said, and where all were in vain as well."""
     app = things()
     with served(app) as client:
-        found = {one.route: find_accepted_request(client, one, {}) for one in asked_of(app).values()}
+        found = {
+            one.route: find_accepted_request(client, one, {}) for one in asked_of(app).values()
+        }
     assert {name: taken.path for name, (taken, manner) in found.items() if not manner.skipped} == {
         "GET /users/{id}": "/users/1",
         "GET /orders/{id}": "/orders/00000000-0000-4000-8000-00000000000a",
@@ -264,7 +308,10 @@ def test_a_value_that_is_refused_gives_way_to_the_next() -> None:
     }
     taken, manner = found["GET /lost/{name}"]
     others = ", ".join(other.path for other in taken.alternatives)
-    assert manner.skipped == f"answers 404 to one polite request, and no better to {others}; give it --param name=..."
+    assert (
+        manner.skipped
+        == f"answers 404 to one polite request, and no better to {others}; give it --param name=..."
+    )
 
 
 def test_named_routes_are_asked_with_bodies_and_then_no_others_are() -> None:
@@ -317,42 +364,72 @@ def test_a_parameter_is_given_to_all_of_that_name() -> None:
         ({"only": ["GET /p*", "/logo"]}, ["GET /page", "GET /logo"]),
         ({"exclude": ["/items*", "* /all/*", "HEAD *"]}, ["GET /page", "GET /logo"]),
         ({"routes": ["/items/7?size=20"]}, ["GET /items/7?size=20"]),
-        ({"routes": ["GET /items/*", "GET /page", "GET /items/*"]}, ["GET /items/{item_id}", "GET /page"]),
+        (
+            {"routes": ["GET /items/*", "GET /page", "GET /items/*"]},
+            ["GET /items/{item_id}", "GET /page"],
+        ),
     ],
 )
-def test_routes_are_chosen_by_name_glob_and_request(flags: dict[str, list[str]], names: list[str]) -> None:
+def test_routes_are_chosen_by_name_glob_and_request(
+    flags: dict[str, list[str]], names: list[str]
+) -> None:
     """A request that a declared route answers is asked as it stands."""
     asked = asked_of(shop(), **flags)
     assert names == list(asked)
-    assert asked.get("GET /items/7?size=20", RouteRequest(route="", path="/items/7?size=20")).path == "/items/7?size=20"
+    assert (
+        asked.get("GET /items/7?size=20", RouteRequest(route="", path="/items/7?size=20")).path
+        == "/items/7?size=20"
+    )
 
 
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        ({"routes": ["GET /itmes/{item_id}"]}, "declares no route 'GET /itmes/{item_id}'. Near ones: GET /items/{item_id}"),
+        (
+            {"routes": ["GET /itmes/{item_id}"]},
+            "declares no route 'GET /itmes/{item_id}'. Near ones: GET /items/{item_id}",
+        ),
         ({"routes": ["POST /*"]}, "A * stands for routes that change nothing. Near ones: POST"),
         ({"routes": ["GET /a b"]}, "'GET /A /b' is no route|'GET /a b' is no route|is none of"),
-        ({"params": ["itm_id=1"]}, "No route has a parameter 'itm_id' (--param). Near ones: item_id"),
+        (
+            {"params": ["itm_id=1"]},
+            "No route has a parameter 'itm_id' (--param). Near ones: item_id",
+        ),
         ({"params": ["item_id"]}, "'item_id' is no parameter. For example: --param item_id=1"),
         (
             {"only": ["/nothing"]},
             "No route is left to examine, of 9 declared. 3 may change data and must be named: --route 'POST /orders'.",
         ),
-        ({"bodies": ["POST /orders={}"]}, "--body is for POST /orders, which is not examined: add --route 'POST /orders'."),
+        (
+            {"bodies": ["POST /orders={}"]},
+            "--body is for POST /orders, which is not examined: add --route 'POST /orders'.",
+        ),
         ({"bodies": ["{}"]}, "does not say whose body it is"),
-        ({"bodies": ["POST /orders=@/nowhere"]}, "The body of POST /orders cannot be read from /nowhere: No such file"),
-        ({"routes": ["POST /orders"], "bodies": ["POST /orders={"]}, "The body of POST /orders is no JSON"),
-        ({"headers": ["X-A: 1", "Bearer s3cret"]}, "The header no. 2 is none: write --header 'Name: value'"),
+        (
+            {"bodies": ["POST /orders=@/nowhere"]},
+            "The body of POST /orders cannot be read from /nowhere: No such file",
+        ),
+        (
+            {"routes": ["POST /orders"], "bodies": ["POST /orders={"]},
+            "The body of POST /orders is no JSON",
+        ),
+        (
+            {"headers": ["X-A: 1", "Bearer s3cret"]},
+            "The header no. 2 is none: write --header 'Name: value'",
+        ),
         ({"headers": ["X-A: s3cret\r\nX-B: 1"]}, "The header no. 1 is none"),
         ({"headers": ["X-A: s3cret\x07"]}, "The header no. 1 is none"),
     ],
 )
-def test_a_flag_that_cannot_be_followed_is_a_sentence(flags: dict[str, list[str]], sentence: str) -> None:
+def test_a_flag_that_cannot_be_followed_is_a_sentence(
+    flags: dict[str, list[str]], sentence: str
+) -> None:
     """It says what to write instead, exits with 2, and shows nothing secret."""
     with pytest.raises(AtonceError) as trouble:
         asked_of(shop(), **flags)
-    assert any(part in trouble.value.sentence for part in sentence.split("|")), trouble.value.sentence
+    assert any(part in trouble.value.sentence for part in sentence.split("|")), (
+        trouble.value.sentence
+    )
     assert trouble.value.code == ExitCode.USAGE
     assert "s3cret" not in trouble.value.sentence
 
@@ -361,7 +438,9 @@ def test_a_body_comes_from_a_flag_or_a_file_and_goes_out_as_it_is(tmp_path: Path
     """Neither it nor a header shows in what the choice says of itself."""
     (tmp_path / "query.json").write_text('{"q": "secret"}')
     flags = {"routes": ["POST /orders", "PUT /pairs"], "headers": ["X-Key:  secret"]}
-    choice = parse_route_selection(**flags, bodies=[f"POST /orders=@{tmp_path / 'query.json'}", 'put /pairs={"a": "b=c"}'])
+    choice = parse_route_selection(
+        **flags, bodies=[f"POST /orders=@{tmp_path / 'query.json'}", 'put /pairs={"a": "b=c"}']
+    )
     orders, pairs = select_route_requests(shop().openapi(), None, choice)
     assert (orders.body, orders.content_type) == (b'{"q": "secret"}', "application/json")
     assert pairs.body == b'{"a": "b=c"}'
@@ -398,7 +477,10 @@ def test_a_key_is_a_parameter_whose_value_is_shown_nowhere() -> None:
     for name in ("GET /header", "GET /cookie"):
         assert answer(guarded(), asked[name]).json() == "s3cret1"
     (stands,) = asked_of(guarded(), params=given[:1], routes=["GET /query?q=2"]).values()
-    assert (stands.path, answer(guarded(), stands).json()) == ("/query?q=2&api_key=***", "s3cret/&2")
+    assert (stands.path, answer(guarded(), stands).json()) == (
+        "/query?q=2&api_key=***",
+        "s3cret/&2",
+    )
     assert "s3cret" not in f"{asked}{stands}{[route_record(one) for one in asked.values()]}"
     assert asked["GET /basic"].path_with_keys == ""
 
@@ -420,7 +502,10 @@ def test_what_opens_a_route_is_named_as_it_is_declared() -> None:
 
 def document_of(operation: dict[str, Any], method: str = "get", path: str = "/x") -> dict[str, Any]:
     """A document with one route."""
-    return {"paths": {path: {method: operation}}, "components": {"schemas": {"Self": {"$ref": "#/components/schemas/Self"}}}}
+    return {
+        "paths": {path: {method: operation}},
+        "components": {"schemas": {"Self": {"$ref": "#/components/schemas/Self"}}},
+    }
 
 
 def takes(media: str, schema: Any = None, **more: Any) -> dict[str, Any]:
@@ -436,30 +521,74 @@ def needs(schema: Any, where: str = "query") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("operation", "why"),
     [
-        (needs({"type": "string", "pattern": "^[A-Z]{3}$"}), "code must match the pattern '^[A-Z]{3}$': --param code=..."),
-        (needs({"type": "string", "format": "uuid", "maxLength": 3}), "code has a length that does not go with its format"),
-        (needs({"type": "integer", "minimum": 5, "maximum": 4}), "code has bounds that leave no plain number"),
-        (needs({"$ref": "#/components/schemas/None"}), "code is described by #/components/schemas/None, which the document lacks"),
-        (needs({"type": "array", "minItems": 2, "uniqueItems": True}), "code must hold 2 different items"),
+        (
+            needs({"type": "string", "pattern": "^[A-Z]{3}$"}),
+            "code must match the pattern '^[A-Z]{3}$': --param code=...",
+        ),
+        (
+            needs({"type": "string", "format": "uuid", "maxLength": 3}),
+            "code has a length that does not go with its format",
+        ),
+        (
+            needs({"type": "integer", "minimum": 5, "maximum": 4}),
+            "code has bounds that leave no plain number",
+        ),
+        (
+            needs({"$ref": "#/components/schemas/None"}),
+            "code is described by #/components/schemas/None, which the document lacks",
+        ),
+        (
+            needs({"type": "array", "minItems": 2, "uniqueItems": True}),
+            "code must hold 2 different items",
+        ),
         (needs({"type": "string", "minLength": 10**9}), "code must be 1000000000 characters long"),
-        (needs({"type": "string", "default": ""}, "path"), "code is empty, which no path can hold: --param code=..."),
+        (
+            needs({"type": "string", "default": ""}, "path"),
+            "code is empty, which no path can hold: --param code=...",
+        ),
         (needs({"type": "strange"}), "its entry in the OpenAPI document cannot be understood"),
         (needs({"type": "string", "pattern": "\x1b["}), "code must match the pattern"),
-        ({"parameters": [{"name": "\x1b[", "in": "query", "required": True, "schema": {"pattern": "^x{9}$"}}]}, "?[ must match"),
-        (takes("multipart/form-data"), "takes a multipart form, with files, which atonce cannot make"),
+        (
+            {
+                "parameters": [
+                    {
+                        "name": "\x1b[",
+                        "in": "query",
+                        "required": True,
+                        "schema": {"pattern": "^x{9}$"},
+                    }
+                ]
+            },
+            "?[ must match",
+        ),
+        (
+            takes("multipart/form-data"),
+            "takes a multipart form, with files, which atonce cannot make",
+        ),
         (takes("application/xml"), "takes a body of application/xml, which atonce cannot make"),
         (
-            takes("application/json", {"properties": {"a": {"items": {"pattern": "^x{9}$"}, "minItems": 1}}, "required": ["a"]}),
+            takes(
+                "application/json",
+                {
+                    "properties": {"a": {"items": {"pattern": "^x{9}$"}, "minItems": 1}},
+                    "required": ["a"],
+                },
+            ),
             "body.a[0] must match the pattern '^x{9}$': --body 'GET /x/{code}=@FILE'",
         ),
         (
             {"responses": {"200": {"content": {"text/event-stream": {}}}}},
             "a stream (text/event-stream)",
         ),
-        ({"responses": {"2XX": {"content": {"application/jsonl": {"itemSchema": {}}}}}}, "a stream (application/jsonl)"),
+        (
+            {"responses": {"2XX": {"content": {"application/jsonl": {"itemSchema": {}}}}}},
+            "a stream (application/jsonl)",
+        ),
     ],
 )
-def test_what_cannot_be_asked_is_skipped_with_its_reason(operation: dict[str, Any], why: str) -> None:
+def test_what_cannot_be_asked_is_skipped_with_its_reason(
+    operation: dict[str, Any], why: str
+) -> None:
     """The clause names the value and the flag that helps; it can be printed, and so can the path."""
     one = asked_of(document_of(operation, path="/x/{code}"))["GET /x/{code}"]
     assert (one.skipped or "").startswith(why)
@@ -474,12 +603,21 @@ def test_a_request_as_it_stands_needs_no_filling() -> None:
 
 def test_bodies_are_json_or_forms_and_an_optional_one_may_be_left_out() -> None:
     """An example of the media type goes before its schema."""
-    form = {"type": "object", "properties": {"a": {"const": "x y"}, "b": {"type": "boolean"}}, "required": ["a", "b"]}
+    form = {
+        "type": "object",
+        "properties": {"a": {"const": "x y"}, "b": {"type": "boolean"}},
+        "required": ["a", "b"],
+    }
     urlencoded = "application/x-www-form-urlencoded"
     named = {"routes": ["POST /x"]}
     one = asked_of(document_of(takes(urlencoded, form), "post"), **named)["POST /x"]
     assert (b"a=x+y&b=true", urlencoded) == (one.body, one.content_type)
-    one = asked_of(document_of(takes("application/vnd.api+json", form, examples={"e": {"value": [1]}}), "post"), **named)["POST /x"]
+    one = asked_of(
+        document_of(
+            takes("application/vnd.api+json", form, examples={"e": {"value": [1]}}), "post"
+        ),
+        **named,
+    )["POST /x"]
     assert (one.body, one.content_type) == (b"[1]", "application/vnd.api+json")
     optional = document_of(takes("application/json", {"pattern": "^x{9}$"}), "post")
     optional["paths"]["/x"]["post"]["requestBody"]["required"] = False
@@ -511,7 +649,9 @@ def test_the_census_gives_the_order_and_what_the_document_lacks() -> None:
         told("/static", "mount"),
         told("/sub", "mount"),
         told("/sub/a"),
-        told("/api/docs", endpoint="fastapi.applications.FastAPI.setup.swagger_ui_html", hidden=True),
+        told(
+            "/api/docs", endpoint="fastapi.applications.FastAPI.setup.swagger_ui_html", hidden=True
+        ),
         told("/openapi.json", hidden=True, endpoint="fastapi.applications.FastAPI.setup.openapi"),
         told("/docs", endpoint="shop.docs"),
         told("/redoc", endpoint="shop.redoc"),
@@ -539,11 +679,20 @@ def test_the_census_gives_the_order_and_what_the_document_lacks() -> None:
         "GET /secret": "hidden from the OpenAPI document, so its parameters are unknown: --route 'GET /secret' asks it as it stands",
         "GET /late": None,
     }
-    assert f"/users/1/string/1/1.0/{FORMAT_EXAMPLES['uuid']}" == asked["GET /users/{user_id}/{name}/{n}/{x}/{u}"].path
-    assert (asked["GET /b/{file}"].is_async, asked["GET /b/{file}"].file, asked["GET /b/{file}"].line) == (True, "/x.py", 7)
+    assert (
+        f"/users/1/string/1/1.0/{FORMAT_EXAMPLES['uuid']}"
+        == asked["GET /users/{user_id}/{name}/{n}/{x}/{u}"].path
+    )
+    assert (
+        asked["GET /b/{file}"].is_async,
+        asked["GET /b/{file}"].file,
+        asked["GET /b/{file}"].line,
+    ) == (True, "/x.py", 7)
     assert unsafe_routes(document, lines) == ["POST /a"]
     names = ["GET /secret", "GET /static/logo.svg", "GET /b/a/b.txt", "GET /api/docs"]
-    assert dict.fromkeys(names) == {name: one.skipped for name, one in asked_of(document, lines, routes=names).items()}
+    assert dict.fromkeys(names) == {
+        name: one.skipped for name, one in asked_of(document, lines, routes=names).items()
+    }
     with pytest.raises(AtonceError, match="declares no route 'GET /sub/b'"):
         asked_of(document, lines, routes=["GET /sub/b"])
 
@@ -552,7 +701,10 @@ def test_without_a_document_routes_are_asked_as_they_stand() -> None:
     """Named ones only; without a name, a sentence asks for one."""
     (one,) = select_route_requests(None, None, parse_route_selection(routes=["/x/%20?q=1"]))
     assert (one.route, one.path, one.skipped) == ("GET /x/%20?q=1", "/x/%20?q=1", None)
-    with pytest.raises(AtonceError, match=r"No OpenAPI document at /openapi.json, .*so no routes are known. Name what it answers"):
+    with pytest.raises(
+        AtonceError,
+        match=r"No OpenAPI document at /openapi.json, .*so no routes are known. Name what it answers",
+    ):
         select_route_requests(None, None, parse_route_selection())
     with pytest.raises(AtonceError, match="The app declares no routes"):
         select_route_requests({"paths": {}}, [], parse_route_selection())
@@ -573,19 +725,29 @@ def test_an_interruption_is_heard_between_two_routes() -> None:
 
 
 @pytest.mark.parametrize(("budget", "few"), [("60s", 3), ("20s", 1)])
-def test_what_fits_the_budget_is_said_before(monkeypatch: pytest.MonkeyPatch, budget: str, few: int) -> None:
+def test_what_fits_the_budget_is_said_before(
+    monkeypatch: pytest.MonkeyPatch, budget: str, few: int
+) -> None:
     """Of five hundred routes: how many, which first, from where on none, and what would take them all."""
     asked = [
-        RouteRequest(route=f"GET /r{number}", path=f"/r{number}", skipped="a stream" if number == 1 else None)
+        RouteRequest(
+            route=f"GET /r{number}", path=f"/r{number}", skipped="a stream" if number == 1 else None
+        )
         for number in range(500)
     ]
     monkeypatch.setattr(commands, "discover_in_temp_folder", lambda *_: (asked, []))
     patient = AppUnderTest.from_module("shop:app")
-    order = commands.create_doctor_options(patient, {}, ["p99(GET /r400) < 1s", "verdict != loop-blocked"], budget, 1000, 1)
+    order = commands.create_doctor_options(
+        patient, {}, ["p99(GET /r400) < 1s", "verdict != loop-blocked"], budget, 1000, 1
+    )
     turn = loadable_requests(order, asked)
     assert [one.route for one in turn[:3]] == ["GET /r400", "GET /r0", "GET /r2"]
     lines = list(commands.outline_doctor_run(order))
-    late = [before.split()[1] for before, line in pairwise(lines) if line.strip() == "left out, unless there is time"]
+    late = [
+        before.split()[1]
+        for before, line in pairwise(lines)
+        if line.strip() == "left out, unless there is time"
+    ]
     assert set(late) == {one.path for one in turn[few:]}
     sentence = (
         f"About {few} of 499 routes fit the budget of {budget[:-1]} s, at 15 s each: those that gates name, then as the app "
@@ -597,7 +759,10 @@ def test_what_fits_the_budget_is_said_before(monkeypatch: pytest.MonkeyPatch, bu
     assert find_over_budget(plenty, loadable_requests(plenty, asked[:200]), 10.0, 15.0) == ([], "")
 
 
-@pytest.mark.parametrize("document", [{"paths": []}, {"paths": {"/x": 1}}, {"paths": {"/x": {"get": 1}}}, [], {}, "<html>"])
+@pytest.mark.parametrize(
+    "document",
+    [{"paths": []}, {"paths": {"/x": 1}}, {"paths": {"/x": {"get": 1}}}, [], {}, "<html>"],
+)
 def test_what_is_no_document_is_a_sentence(document: Any) -> None:
     """Not a traceback."""
     with pytest.raises(AtonceError, match=r"No route is left|no routes"):
@@ -605,7 +770,13 @@ def test_what_is_no_document_is_a_sentence(document: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [{"parameters": 1}, {"parameters": [1, {"name": 1}, {"$ref": 5}]}, {"responses": []}, {"requestBody": []}]
+    "broken",
+    [
+        {"parameters": 1},
+        {"parameters": [1, {"name": 1}, {"$ref": 5}]},
+        {"responses": []},
+        {"requestBody": []},
+    ],
 )
 def test_a_malformed_entry_harms_its_own_route_at_most(broken: dict[str, Any]) -> None:
     """The others are asked."""

@@ -16,21 +16,41 @@ from reports.verdicts.model import LevelEvidence, RouteEvidence, ServerStats, Ve
 from reports.verdicts.rules import evaluate_rules
 
 QUIET: dict[str, Any] = dict.fromkeys(
-    ("loop_cpu", "children_cpu", "lag", "longest_lag", "threads", "threads_waiting", "executor_waiting", "pool_threads", "pool_waiting")
+    (
+        "loop_cpu",
+        "children_cpu",
+        "lag",
+        "longest_lag",
+        "threads",
+        "threads_waiting",
+        "executor_waiting",
+        "pool_threads",
+        "pool_waiting",
+    )
 )
 IDLE = 0.0015  # seconds: p90 of a neighbour while nobody asks
 LINE = Culprit(
     file="jobs.py", line=3, function="poll", call="time.sleep", library="", is_serialising=False,
     share=0.9, hold_seconds=1.0, holds=9, longest=0.2, median=0.1, blind=0.0, outside_requests=0.0,
 )  # fmt: skip
-HELD = LoopHolds(1.0, 0.0, (replace(LINE, longest=0.01, median=0.01),))  # half of the time, by requests; nothing that startles
+HELD = LoopHolds(
+    1.0, 0.0, (replace(LINE, longest=0.01, median=0.01),)
+)  # half of the time, by requests; nothing that startles
 NOBODY = LoopHolds(0.0, 1.0, ())
 
 
 def level(users: int, rate: float) -> CrowdMetrics:
     """One crowd."""
     told: dict[str, Any] = dict.fromkeys(
-        ("little", "predicted_mean", "cpu", "threads_waiting", "executor_queue", "stationarity", "breakdown")
+        (
+            "little",
+            "predicted_mean",
+            "cpu",
+            "threads_waiting",
+            "executor_queue",
+            "stationarity",
+            "breakdown",
+        )
     )
     mean, count = Estimate(users / rate, users / rate), round(5 * rate)
     return CrowdMetrics(
@@ -53,14 +73,20 @@ def look(  # noqa: PLR0913 - one per side of a signature
     beside = NeighbourMetrics("async", Estimate(IDLE, IDLE), Estimate(loop, loop), 130, 130, None)
     seen = ServerStats(cpu=cpu, **{**QUIET, **inside})
     return LevelEvidence(
-        metrics=level(users, rate), think_time=think, neighbours={"async": beside}, server_stats=seen, other_cpu=others
+        metrics=level(users, rate),
+        think_time=think,
+        neighbours={"async": beside},
+        server_stats=seen,
+        other_cpu=others,
     )
 
 
 def exam(service: float, *looks: LevelEvidence, **more: Any) -> RouteEvidence:
     """One route of that unloaded latency; one user is added."""
     alone = look(1, 1 / service, threads=more.pop("alone", 0.0))
-    empty: dict[str, Any] = dict.fromkeys(("unloaded_interval", "expected_concurrency", "mechanism", "executor_size"))
+    empty: dict[str, Any] = dict.fromkeys(
+        ("unloaded_interval", "expected_concurrency", "mechanism", "executor_size")
+    )
     route = RouteMetrics(
         route="GET /x", variant="GET /x", unloaded_mean=service, levels=tuple(one.metrics for one in (alone, *looks)), open_loads=(), bursts=(),
         neighbours={}, restarts={}, **empty,
@@ -68,12 +94,18 @@ def exam(service: float, *looks: LevelEvidence, **more: Any) -> RouteEvidence:
     told: dict[str, Any] = {
         "entry": {"route": "GET /x"}, "half_neighbours": None, "loop_holds": HELD, "idle_hold_places": frozenset(), "cpu_while_late": 0.1, "watched_seconds": 2.0, "faults": {}, "watched_requests": 0, "workers": 1, "thread_tokens": 40, "executor_size": 6, "has_agent": True,
     }  # fmt: skip
-    return RouteEvidence(route=route, levels={one.metrics.users: one for one in (alone, *looks)}, **{**told, **more})
+    return RouteEvidence(
+        route=route, levels={one.metrics.users: one for one in (alone, *looks)}, **{**told, **more}
+    )
 
 
 def neighbours(loaded: float) -> dict[str, NeighbourMetrics]:
     """The `async` one at half of the capacity."""
-    return {"async": NeighbourMetrics("async", Estimate(IDLE, IDLE), Estimate(loaded, loaded), 130, 130, None)}
+    return {
+        "async": NeighbourMetrics(
+            "async", Estimate(IDLE, IDLE), Estimate(loaded, loaded), 130, 130, None
+        )
+    }
 
 
 BUSY = look(8, 33, cpu=1.0, loop=0.24, loop_cpu=0.98)
@@ -124,8 +156,12 @@ CASES: list[tuple[str, Verdict, int | None, RouteEvidence]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("verdict", "places", "seen"), [one[1:] for one in CASES], ids=[one[0] for one in CASES])
-def test_a_signature_has_its_verdict(verdict: Verdict, places: int | None, seen: RouteEvidence) -> None:
+@pytest.mark.parametrize(
+    ("verdict", "places", "seen"), [one[1:] for one in CASES], ids=[one[0] for one in CASES]
+)
+def test_a_signature_has_its_verdict(
+    verdict: Verdict, places: int | None, seen: RouteEvidence
+) -> None:
     """Each rule, and what it must not be taken for."""
     ruling = evaluate_rules(seen, [])
     assert (verdict, places) == (ruling.verdict, ruling.concurrency), ruling.reason
@@ -134,7 +170,8 @@ def test_a_signature_has_its_verdict(verdict: Verdict, places: int | None, seen:
 def uneven(found: RouteEvidence, longest: float) -> RouteEvidence:
     """The same route, whose longest request takes so many seconds."""
     looks = {
-        users: replace(one, metrics=replace(one.metrics, longest=Estimate(longest, longest))) for users, one in found.levels.items()
+        users: replace(one, metrics=replace(one.metrics, longest=Estimate(longest, longest)))
+        for users, one in found.levels.items()
     }
     return replace(found, levels=looks)
 
@@ -166,7 +203,9 @@ def crowded(rate: float, *, few: float = 71.4) -> tuple[LevelEvidence, ...]:
         )),
     ],
 )  # fmt: skip
-def test_what_was_seen_waiting_for_threads_decides(what: str, verdict: Verdict, places: int, seen: RouteEvidence) -> None:
+def test_what_was_seen_waiting_for_threads_decides(
+    what: str, verdict: Verdict, places: int, seen: RouteEvidence
+) -> None:
     """However uneven the work: what queues behind busy threads, not what a median suggests."""
     ruling = evaluate_rules(uneven(seen, 0.4), [])
     assert (verdict, places) == (ruling.verdict, ruling.concurrency), f"{what}: {ruling.reason}"
@@ -175,7 +214,14 @@ def test_what_was_seen_waiting_for_threads_decides(what: str, verdict: Verdict, 
 def timed(one: LevelEvidence, inside: float, outside: float = 0.0) -> LevelEvidence:
     """A level with the mean seconds that its requests spent inside the app, and before they entered it."""
     known = LatencyBreakdown(
-        lag=0.0, before_app=outside, for_thread=0.0, served=inside, to_be_sent=0.0, timer=inside, known=100, count=100
+        lag=0.0,
+        before_app=outside,
+        for_thread=0.0,
+        served=inside,
+        to_be_sent=0.0,
+        timer=inside,
+        known=100,
+        count=100,
     )
     return replace(one, metrics=replace(one.metrics, breakdown=known))
 
@@ -193,8 +239,14 @@ def timed(one: LevelEvidence, inside: float, outside: float = 0.0) -> LevelEvide
         ("holds it for 2 ms, and computes for 3.5", 0.0055, 0.64, look(8, 170, cpu=0.6), timed(look(64, 170, cpu=0.62, loop=0.33), 0.0055, 0.37), Verdict.LOOP_BLOCKED),
     ],
 )  # fmt: skip
-def test_waiting_for_the_core_is_told_from_waiting_on_it(  # noqa: PLR0913, PLR0917 - one per side of the signature
-    what: str, service: float, alone_cpu: float, few: LevelEvidence, many: LevelEvidence, verdict: Verdict
+# One per side of the signature
+def test_waiting_for_the_core_is_told_from_waiting_on_it(  # noqa: PLR0913, PLR0917
+    what: str,
+    service: float,
+    alone_cpu: float,
+    few: LevelEvidence,
+    many: LevelEvidence,
+    verdict: Verdict,
 ) -> None:
     """A core of which the machine gives a part only is never full; yet who waits inside the app, one at a time, does not wait for it."""
     found = exam(service, few, many)
@@ -205,7 +257,9 @@ def test_waiting_for_the_core_is_told_from_waiting_on_it(  # noqa: PLR0913, PLR0
 
 def test_a_failed_check_takes_the_verdict() -> None:
     """A saturated generator never yields loop-blocked."""
-    fault = Check("V9", "generator CPU", "crowd/GET /x/8", 0.95, 0.5, 0.85, "the generator was full")
+    fault = Check(
+        "V9", "generator CPU", "crowd/GET /x/8", 0.95, 0.5, 0.85, "the generator was full"
+    )
     assert Verdict.UNTRUSTED is evaluate_rules(exam(0.1, look(8, 9.9, loop=0.78)), [fault]).verdict
 
 
@@ -227,7 +281,11 @@ def test_where_nobody_could_look_the_verdict_says_why() -> None:
             Verdict.LOOP_BLOCKED,
         ),  # a task that each request starts, a worker that takes batches
         (replace(LINE, outside_requests=1.0), True, Verdict.UNKNOWN),  # it does so at rest, too
-        (replace(LINE, outside_requests=1.0, holds=2, hold_seconds=0.3), False, Verdict.UNKNOWN),  # by the clock, perhaps
+        (
+            replace(LINE, outside_requests=1.0, holds=2, hold_seconds=0.3),
+            False,
+            Verdict.UNKNOWN,
+        ),  # by the clock, perhaps
         (
             replace(LINE, outside_requests=1.0, holds=2, hold_seconds=1.5),
             False,
@@ -235,10 +293,16 @@ def test_where_nobody_could_look_the_verdict_says_why() -> None:
         ),  # most of the time, and never at rest
     ],
 )
-def test_what_no_request_has_set_going_is_not_the_routes_fault(line: Culprit, restless: bool, verdict: Verdict) -> None:  # noqa: FBT001
+def test_what_no_request_has_set_going_is_not_the_routes_fault(
+    line: Culprit, restless: bool, verdict: Verdict
+) -> None:  # noqa: FBT001
     """A background task that holds the loop harms whoever is asked meanwhile; one that a request starts is its own."""
     places = frozenset([(line.file, line.line)] if restless else [])
-    blocked = replace(exam(0.1, look(8, 9.9, loop=0.78)), loop_holds=LoopHolds(1.0, 0.0, (line,)), idle_hold_places=places)
+    blocked = replace(
+        exam(0.1, look(8, 9.9, loop=0.78)),
+        loop_holds=LoopHolds(1.0, 0.0, (line,)),
+        idle_hold_places=places,
+    )
     assert verdict is evaluate_rules(blocked, []).verdict
 
 
@@ -247,22 +311,42 @@ def test_what_no_request_has_set_going_is_not_the_routes_fault(line: Culprit, re
     [
         (LINE, 0.1, Verdict.LOOP_BLOCKED),
         (LINE, 0.9, Verdict.LOOP_BUSY),
-        (replace(LINE, longest=0.03, median=0.02), 0.1, Verdict.SCALES),  # three users, one after another
+        (
+            replace(LINE, longest=0.03, median=0.02),
+            0.1,
+            Verdict.SCALES,
+        ),  # three users, one after another
         (replace(LINE, holds=1), 0.1, Verdict.SCALES),
         (replace(LINE, outside_requests=1.0), 0.1, Verdict.SCALES),
-        (replace(LINE, blind=0.95, holds=3), 0.9, Verdict.LOOP_BUSY),  # a regex that keeps the GIL: no collection, however seldom
+        (
+            replace(LINE, blind=0.95, holds=3),
+            0.9,
+            Verdict.LOOP_BUSY,
+        ),  # a regex that keeps the GIL: no collection, however seldom
     ],
 )
-def test_what_holds_the_loop_now_and_then_is_found(line: Culprit, computing: float, verdict: Verdict) -> None:
+def test_what_holds_the_loop_now_and_then_is_found(
+    line: Culprit, computing: float, verdict: Verdict
+) -> None:
     """The neighbours' p90 is calm, and the watchdog saw it."""
-    seldom = exam(0.1, look(8, 80), look(64, 620), loop_holds=LoopHolds(1.0, 0.0, (line,)), cpu_while_late=computing, watched_requests=200)
+    seldom = exam(
+        0.1,
+        look(8, 80),
+        look(64, 620),
+        loop_holds=LoopHolds(1.0, 0.0, (line,)),
+        cpu_while_late=computing,
+        watched_requests=200,
+    )
     assert verdict is evaluate_rules(seldom, []).verdict
 
 
 @pytest.mark.parametrize(
-    ("collected", "told"), [(0.02, []), (0.2, ["Garbage collections held its loop for another 10 % of the time"])]
+    ("collected", "told"),
+    [(0.02, []), (0.2, ["Garbage collections held its loop for another 10 % of the time"])],
 )
-def test_what_the_garbage_collector_takes_is_said_and_accuses_nobody(collected: float, told: list[str]) -> None:
+def test_what_the_garbage_collector_takes_is_said_and_accuses_nobody(
+    collected: float, told: list[str]
+) -> None:
     """Where it is a part of the time that counts."""
     healthy = exam(0.1, look(8, 80), look(64, 620), loop_holds=LoopHolds(0.0, 0.0, (), collected))
     assert Verdict.SCALES is evaluate_rules(healthy, []).verdict

@@ -16,14 +16,28 @@ from scenarios.doctor.levels import MAX_ROUTE_REQUESTS, LevelPlanner, idle_neigh
 
 IDLE = {"async": 0.0015, "def": 0.002}
 PINGS = tuple(
-    Neighbour(kind=kind, route=f"GET /_atonce/{kind}", path=f"/_atonce-x/{kind}", expects="", rate=0.0, connections=0)
+    Neighbour(
+        kind=kind,
+        route=f"GET /_atonce/{kind}",
+        path=f"/_atonce-x/{kind}",
+        expects="",
+        rate=0.0,
+        connections=0,
+    )
     for kind in ("async", "def")
 )
 
 
 def bedside(service: float, patience: float = 0.0) -> LevelPlanner:
     """A route that takes so many seconds when asked politely."""
-    return LevelPlanner(session="route-01", route="GET /x", path="/x", service_time=service, neighbours=PINGS, ping_cost=patience)
+    return LevelPlanner(
+        session="route-01",
+        route="GET /x",
+        path="/x",
+        service_time=service,
+        neighbours=PINGS,
+        ping_cost=patience,
+    )
 
 
 def seen(  # noqa: PLR0913 - what a look may find
@@ -80,7 +94,9 @@ def test_what_is_asked_next(  # noqa: PLR0913, PLR0917 - a row of the table
     holding: list[float],
 ) -> None:
     """Clear cases end early; only doubt costs more."""
-    idle_ = {**IDLE, "async": 0.02} if "startles" in name else IDLE  # its p90 is calm for its idle value
+    idle_ = (
+        {**IDLE, "async": 0.02} if "startles" in name else IDLE
+    )  # its p90 is calm for its idle value
 
     def found(_folder: Path, _act: str, cell: Cell) -> InterimStats:
         rate, more = levels[cell.users if cell.users in levels else 64]
@@ -89,10 +105,18 @@ def test_what_is_asked_next(  # noqa: PLR0913, PLR0917 - a row of the table
     monkeypatch.setattr(adaptive_plan, "read_interim_stats", found)
     held: list[float] = []
     cells = [
-        cell for some in adaptive_plan.adaptive_levels(Path(), bedside(service), idle_, (), held, lambda *_: True) for cell in some
+        cell
+        for some in adaptive_plan.adaptive_levels(
+            Path(), bedside(service), idle_, (), held, lambda *_: True
+        )
+        for cell in some
     ]
-    told = [f"{cell.arrivals.profile[0][1]:g}/s" if cell.arrivals else str(cell.users) for cell in cells]
-    assert (asked, [round(one, 4) for one in holding]) == (told, [round(one, 4) for one in held]), name
+    told = [
+        f"{cell.arrivals.profile[0][1]:g}/s" if cell.arrivals else str(cell.users) for cell in cells
+    ]
+    assert (asked, [round(one, 4) for one in holding]) == (told, [round(one, 4) for one in held]), (
+        name
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,21 +134,36 @@ def test_a_gates_level_is_run_with_as_many_requests_as_it_takes(
 ) -> None:
     """1,000 requests for a p99, at the level's own rate."""
     rates = {1: 10.0, 8: 80.0, 64: 620.0}
-    monkeypatch.setattr(adaptive_plan, "read_interim_stats", lambda _folder, _act, cell: seen(cell, rates[cell.users]))
+    monkeypatch.setattr(
+        adaptive_plan,
+        "read_interim_stats",
+        lambda _folder, _act, cell: seen(cell, rates[cell.users]),
+    )
     cells = [
         cell
-        for some in adaptive_plan.adaptive_levels(Path(), bedside(0.1), IDLE, (parse_gate(gate),), [], lambda *_: True)
+        for some in adaptive_plan.adaptive_levels(
+            Path(), bedside(0.1), IDLE, (parse_gate(gate),), [], lambda *_: True
+        )
         for cell in some
     ][3:]
-    assert asked == [(cell.users, cell.arrivals.profile[0][1] if cell.arrivals else None) for cell in cells]
+    assert asked == [
+        (cell.users, cell.arrivals.profile[0][1] if cell.arrivals else None) for cell in cells
+    ]
     for cell in cells:
-        assert cell.window * (cell.arrivals.profile[0][1] if cell.arrivals else cell.users / 0.1) >= 1000
+        assert (
+            cell.window * (cell.arrivals.profile[0][1] if cell.arrivals else cell.users / 0.1)
+            >= 1000
+        )
 
 
 @pytest.mark.parametrize("service", [0.0005, 0.02, 0.1, 1.0, 5.0])
 def test_the_load_is_bounded_by_users_and_requests_and_fits_one_generator(service: float) -> None:
     """Never by a rate that could be taken for a pool: the pause is think time, and told."""
-    for cell in (bedside(service).single_user_cell(), bedside(service).few_users_cell(), bedside(service).many_users_cell(None)):
+    for cell in (
+        bedside(service).single_user_cell(),
+        bedside(service).few_users_cell(),
+        bedside(service).many_users_cell(None),
+    ):
         assert cell.users <= 64
         assert 5 * cell.most <= MAX_ROUTE_REQUESTS
         assert cell.users / (service + cell.think) <= 1501
@@ -145,7 +184,10 @@ def test_neighbours_are_asked_often_enough_for_a_p90_unless_they_cost_the_app() 
     often, seldom = bedside(0.1).few_users_cell(), bedside(0.1, patience=0.04).few_users_cell()
     assert all(ping.rate * often.window >= 100 for ping in often.neighbours)
     assert all(ping.rate <= 0.05 / 0.04 for ping in seldom.neighbours)
-    assert all(ping.rate * idle_neighbours_cell(PINGS, 40.0).window >= 100 for ping in idle_neighbours_cell(PINGS, 40.0).neighbours)
+    assert all(
+        ping.rate * idle_neighbours_cell(PINGS, 40.0).window >= 100
+        for ping in idle_neighbours_cell(PINGS, 40.0).neighbours
+    )
 
 
 def test_a_look_reads_the_spools_of_its_own_act(tmp_path: Path) -> None:
@@ -159,10 +201,36 @@ def test_a_look_reads_the_spools_of_its_own_act(tmp_path: Path) -> None:
     )
     lines: list[list[Any]] = []
     for i in range(30):
-        lines += [["sent", i, cell.name, "steady", "GET /x", "GET /x", 0, 10.05 + i / 20, 10.05 + i / 20]]
-        lines += [["done", i, 10.15 + i / 20, 200, "status 500" if i == 7 else None, 2, None, None, None, None, None]]
+        lines += [
+            ["sent", i, cell.name, "steady", "GET /x", "GET /x", 0, 10.05 + i / 20, 10.05 + i / 20]
+        ]
+        lines += [
+            [
+                "done",
+                i,
+                10.15 + i / 20,
+                200,
+                "status 500" if i == 7 else None,
+                2,
+                None,
+                None,
+                None,
+                None,
+                None,
+            ]
+        ]
     lines += [
-        ["sent", 90, cell.neighbour_cell_name, "steady", "GET /_atonce/async", "GET /x", 0, 11.0, 11.0],
+        [
+            "sent",
+            90,
+            cell.neighbour_cell_name,
+            "steady",
+            "GET /_atonce/async",
+            "GET /x",
+            0,
+            11.0,
+            11.0,
+        ],
         ["given-up", 90, 11.5],
     ]
     write(tmp_path / "samples" / "route-01.jsonl", lines)
@@ -183,9 +251,15 @@ def test_a_look_at_the_idle_app_sees_its_neighbours(tmp_path: Path) -> None:
     cell = idle_neighbours_cell(PINGS, 40.0)
     for folder in ("samples", "load"):
         (tmp_path / folder).mkdir()
-    write(tmp_path / "load" / "idle.jsonl", [["mark", cell.name, mark, t, 0, 0.0] for mark, t in (("open", 1.0), ("close", 3.0))])
+    write(
+        tmp_path / "load" / "idle.jsonl",
+        [["mark", cell.name, mark, t, 0, 0.0] for mark, t in (("open", 1.0), ("close", 3.0))],
+    )
     sent = ["sent", 1, cell.name, "steady", "GET /_atonce/async", "idle", 0, 2.0, 2.0]
-    write(tmp_path / "samples" / "idle.jsonl", [sent, ["done", 1, 2.25, 200, None, 2, None, None, None, None, None]])
+    write(
+        tmp_path / "samples" / "idle.jsonl",
+        [sent, ["done", 1, 2.25, 200, None, 2, None, None, None, None, None]],
+    )
     found = read_interim_stats(tmp_path, "idle", cell)
     assert found is not None
     assert (found.neighbour_p90("async"), found.neighbour_p90("def")) == (0.25, None)
@@ -199,10 +273,16 @@ def test_what_would_end_beyond_the_budget_is_not_begun(
     monkeypatch: pytest.MonkeyPatch, refused: set[int], asked: list[str]
 ) -> None:
     """A pool of eight takes 64 users and a look in between to be told; each is asked for beforehand."""
-    monkeypatch.setattr(adaptive_plan, "read_interim_stats", lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 79.0}.get(cell.users, 80.0)))
+    monkeypatch.setattr(
+        adaptive_plan,
+        "read_interim_stats",
+        lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 79.0}.get(cell.users, 80.0)),
+    )
     cells = [
         cell
-        for some in adaptive_plan.adaptive_levels(Path(), bedside(0.1), IDLE, (), [], lambda cell, _: cell.users not in refused)
+        for some in adaptive_plan.adaptive_levels(
+            Path(), bedside(0.1), IDLE, (), [], lambda cell, _: cell.users not in refused
+        )
         for cell in some
     ]
     assert asked == [str(cell.users) for cell in cells]
@@ -219,13 +299,25 @@ def test_answers_too_large_to_be_loaded_so_often_are_not(monkeypatch: pytest.Mon
             told.extend(filter(None, [route.why_too_large(cell)]))
             return not route.why_too_large(cell)
 
-        return [cell for some in adaptive_plan.adaptive_levels(Path(), route, IDLE, gates, [], fits) for cell in some]
+        return [
+            cell
+            for some in adaptive_plan.adaptive_levels(Path(), route, IDLE, gates, [], fits)
+            for cell in some
+        ]
 
-    monkeypatch.setattr(adaptive_plan, "read_interim_stats", lambda _folder, _act, cell: seen(cell, cell.users / (0.05 + cell.think)))
-    asked = levels(60_000_000, (parse_gate("p99(GET /x) @ 64u < 1s"), parse_gate("p99(GET /x) @ 4u < 1s")))
+    monkeypatch.setattr(
+        adaptive_plan,
+        "read_interim_stats",
+        lambda _folder, _act, cell: seen(cell, cell.users / (0.05 + cell.think)),
+    )
+    asked = levels(
+        60_000_000, (parse_gate("p99(GET /x) @ 64u < 1s"), parse_gate("p99(GET /x) @ 4u < 1s"))
+    )
     assert [cell.users for cell in asked] == [1, 8, 4]
     assert all(cell.users * 60e6 / (0.05 + cell.think) <= 500e6 for cell in asked if cell.think)
-    assert told == ["its answer of 60 MB is too large to load 64 times at once: at most 8 are, 512 MB in all"]
+    assert told == [
+        "its answer of 60 MB is too large to load 64 times at once: at most 8 are, 512 MB in all"
+    ]
     assert [cell.users for cell in levels(1000)] == [1, 8, 64]
     half = replace(bedside(0.05), answer_bytes=60_000_000).half_capacity_cell(5.0)
     assert half.arrivals
@@ -244,12 +336,26 @@ def test_no_two_cells_of_a_route_share_a_name(monkeypatch: pytest.MonkeyPatch) -
     gates = tuple(
         map(
             parse_gate,
-            ("p99(GET /x) @ 8u < 1s", "p99(GET /x) < 1s", "errors(GET /x) @ 64u < 1%", "p99 @ 16u < 1s", "p99 @ 50/s < 1s"),
+            (
+                "p99(GET /x) @ 8u < 1s",
+                "p99(GET /x) < 1s",
+                "errors(GET /x) @ 64u < 1%",
+                "p99 @ 16u < 1s",
+                "p99 @ 50/s < 1s",
+            ),
         )
     )
-    monkeypatch.setattr(adaptive_plan, "read_interim_stats", lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 80.0}.get(cell.users, 80.0)))
+    monkeypatch.setattr(
+        adaptive_plan,
+        "read_interim_stats",
+        lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 80.0}.get(cell.users, 80.0)),
+    )
     cells = [
-        cell for some in adaptive_plan.adaptive_levels(Path(), bedside(0.1), IDLE, gates, [], lambda *_: True) for cell in some
+        cell
+        for some in adaptive_plan.adaptive_levels(
+            Path(), bedside(0.1), IDLE, gates, [], lambda *_: True
+        )
+        for cell in some
     ]
     names = [cell.name for cell in (*cells, bedside(0.1).watchdog_cell(0.1))]
     assert len(set(names)) == len(names)

@@ -23,7 +23,9 @@ def waited(program: str, budget: float) -> tuple[AppTestBed, float]:
     ward.options = cast("Any", SimpleNamespace(budget=budget))
     ward.stop_request = cast("Any", SimpleNamespace(raise_if_requested=lambda: None))
     ward.can_become_idle, ward.started_at = True, time.perf_counter()
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as app:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as app:
         try:
             assert app.stdout
             app.stdout.readline()
@@ -47,8 +49,12 @@ def test_an_app_that_never_rests_is_waited_for_once() -> None:
     assert not ward.can_become_idle
 
 
-@pytest.mark.parametrize(("mine", "given"), [({0, 1}, {1}), ({0, 1, 2, 3}, {1, 2, 3}), ({0}, None), (None, None)])
-def test_an_app_has_all_cores_but_one(monkeypatch: pytest.MonkeyPatch, mine: set[int] | None, given: set[int] | None) -> None:
+@pytest.mark.parametrize(
+    ("mine", "given"), [({0, 1}, {1}), ({0, 1, 2, 3}, {1, 2, 3}), ({0}, None), (None, None)]
+)
+def test_an_app_has_all_cores_but_one(
+    monkeypatch: pytest.MonkeyPatch, mine: set[int] | None, given: set[int] | None
+) -> None:
     """Locust has that one; where there is one core only, or no way to pin, nobody is pinned."""
     if mine is None:
         monkeypatch.delattr(os, "sched_getaffinity", raising=False)

@@ -37,21 +37,41 @@ class Silence:
         """Say nothing."""
 
 
-def short(variant: Variant, levels: tuple[int, ...], *, window: float = 1.5, neighbours: bool = False) -> Plan:
+def short(
+    variant: Variant, levels: tuple[int, ...], *, window: float = 1.5, neighbours: bool = False
+) -> Plan:
     """One variant, a few levels with short windows, a burst; neighbours, when asked for, as in the real plan."""
     act = next(act for act in quick_plan(0.1).sessions if act.variant == variant)
     cells = []
     for cell in act.cells:
         if cell.scenario is Scenario.CROWD and cell.users in levels:
-            cells.append(cell if neighbours and cell.neighbours else replace(cell, window=window, neighbours=()))
+            cells.append(
+                cell
+                if neighbours and cell.neighbours
+                else replace(cell, window=window, neighbours=())
+            )
         elif cell.scenario is Scenario.BURST:
             cells.append(cell)
-    idle = [cell for cell in quick_plan(0.1).cells if cell.scenario is Scenario.NEIGHBOURS] if neighbours else []
-    return Plan(0.1, (Session(variant, 0.1, (*[replace(one, variant=variant) for one in idle], *cells)),), ())
+    idle = (
+        [cell for cell in quick_plan(0.1).cells if cell.scenario is Scenario.NEIGHBOURS]
+        if neighbours
+        else []
+    )
+    return Plan(
+        0.1,
+        (Session(variant, 0.1, (*[replace(one, variant=variant) for one in idle], *cells)),),
+        (),
+    )
 
 
 def run_of(
-    tmp_path: Path, plan: Plan, app: str = "targets.app:app", loop: str = "asyncio", *, probe: bool = True, **env: str
+    tmp_path: Path,
+    plan: Plan,
+    app: str = "targets.app:app",
+    loop: str = "asyncio",
+    *,
+    probe: bool = True,
+    **env: str,
 ) -> tuple[Path, AtonceError | None]:
     """Drive a plan here and now; the run, and the trouble it ended with. Nothing may be left behind."""
     mark = new_mark()
@@ -59,7 +79,9 @@ def run_of(
     run = RunWriter.create(tmp_path, "reproduce")
     trouble = None
     try:
-        settings = Settings(loop=loop, seed=1, server_env={"PYTHONPATH": str(ROOT), **env}, app=app, probe=probe)
+        settings = Settings(
+            loop=loop, seed=1, server_env={"PYTHONPATH": str(ROOT), **env}, app=app, probe=probe
+        )
         execute_plan(plan, settings, run, Silence())
     except AtonceError as caught:
         trouble = caught
@@ -91,7 +113,9 @@ def test_without_the_probe_nothing_of_it_is_in_the_app(tmp_path: Path) -> None:
     assert unsound(report) == set()
     assert any(words.startswith("V22") for words in report.trust.unavailable_checks)
     rows = pd.read_parquet(path / "samples.parquet")
-    assert rows[["app_start", "handler_start", "handler_end", "app_end", "peer"]].isna().all(axis=None)
+    assert (
+        rows[["app_start", "handler_start", "handler_end", "app_end", "peer"]].isna().all(axis=None)
+    )
     assert rows.done.notna().all()
     assert (len(pd.read_parquet(path / "probe.parquet")), read_run(path)["targets"]) == (0, {})
     assert 45 < served(report, Variant.SYNC) < 90
@@ -100,7 +124,9 @@ def test_without_the_probe_nothing_of_it_is_in_the_app(tmp_path: Path) -> None:
 @pytest.mark.alone
 def test_a_good_route_made_blocking_is_refuted_on_a_real_server(tmp_path: Path) -> None:
     """Planted: `/async` sleeps without await. On the loop that was asked for, or V22 would fail."""
-    path, trouble = run_of(tmp_path, short(Variant.ASYNC, (1, 16)), app="tests.planted:blocking_app", loop="uvloop")
+    path, trouble = run_of(
+        tmp_path, short(Variant.ASYNC, (1, 16)), app="tests.planted:blocking_app", loop="uvloop"
+    )
     assert trouble is None
     report = build_report(path)
     assert unsound(report) == set()
@@ -149,8 +175,17 @@ def test_a_wrong_body_under_load_is_an_error_not_a_latency(tmp_path: Path) -> No
 def start_measuring(tmp_path: Path, mark: str) -> subprocess.Popen[str]:
     """`atonce claims` as a person starts it: plays a part of what `atonce reproduce` does, and is sooner where it hurts."""
     env = {**os.environ, MARK: mark, "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, str(ROOT / "atonce.py"), "claims", "latency-spike", "--out", str(tmp_path)]
-    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        str(ROOT / "atonce.py"),
+        "claims",
+        "latency-spike",
+        "--out",
+        str(tmp_path),
+    ]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def wait_for_line(process: subprocess.Popen[str], words: str) -> None:
@@ -177,7 +212,9 @@ def test_an_interruption_keeps_and_reports_what_was_measured(tmp_path: Path) -> 
     assert "Interrupted: no more requests are sent" in said
     assert "not measured to its end: crowd/broken-async/32" in shown
     run = next(tmp_path.iterdir())
-    assert json.loads((run / "run.json").read_text(encoding="utf-8"))["status"] == Status.INTERRUPTED
+    assert (
+        json.loads((run / "run.json").read_text(encoding="utf-8"))["status"] == Status.INTERRUPTED
+    )
     assert (run / "report" / "index.html").exists()
     rows = pd.read_parquet(run / "samples.parquet")
     last = rows[rows.cell == "crowd/broken-async/32"]
@@ -214,7 +251,9 @@ def test_nothing_survives_a_killed_driver(tmp_path: Path) -> None:
     assert gone_within(mark) == []
     run = next(tmp_path.iterdir())
     report = build_report(run)
-    assert build_report(run).run_metrics.cell_counts == report.run_metrics.cell_counts  # reading takes nothing away
+    assert (
+        build_report(run).run_metrics.cell_counts == report.run_metrics.cell_counts
+    )  # reading takes nothing away
     assert report.run_metrics.run["status"] == Status.RUNNING
     assert "crowd/broken-async/1" in {tally.cell for tally in report.run_metrics.cell_counts}
 
@@ -224,7 +263,9 @@ def test_a_locust_that_somebody_ends_is_told(tmp_path: Path) -> None:
     mark = new_mark()
     process = start_measuring(tmp_path, mark)
     wait_for_line(process, "crowd of 1 user")
-    pid = next(int(folder.name) for folder in Path("/proc").glob("[0-9]*") if is_locust(folder, mark))
+    pid = next(
+        int(folder.name) for folder in Path("/proc").glob("[0-9]*") if is_locust(folder, mark)
+    )
     os.kill(pid, signal.SIGTERM)
     _, said = process.communicate(timeout=90)
     assert (process.returncode, "Somebody stopped Locust" in said) == (3, True), said
@@ -236,7 +277,10 @@ def test_a_locust_that_somebody_ends_is_told(tmp_path: Path) -> None:
 def is_locust(folder: Path, mark: str) -> bool:
     """Whether a process is the marked Locust."""
     try:
-        return mark.encode() in (folder / "environ").read_bytes() and b"-m\0locust" in (folder / "cmdline").read_bytes()
+        return (
+            mark.encode() in (folder / "environ").read_bytes()
+            and b"-m\0locust" in (folder / "cmdline").read_bytes()
+        )
     except OSError:
         return False
 
@@ -266,15 +310,32 @@ try:
 except (OSError, HTTPConnectionClosed) as error:
     print(len(asked), type(error).__name__)
 """
-    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert shown.stdout.split() == ["1", "HTTPConnectionClosed"], shown.stderr
 
 
 def test_workers_go_with_their_supervisor() -> None:
     """`serve --workers 2`, killed without a word: no worker and no upstream stays."""
     mark, port = new_mark(), free_port()
-    command = [sys.executable, str(ROOT / "atonce.py"), "serve", "--port", str(port), "--workers", "2"]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, MARK: mark}, stderr=subprocess.DEVNULL)
+    command = [
+        sys.executable,
+        str(ROOT / "atonce.py"),
+        "serve",
+        "--port",
+        str(port),
+        "--workers",
+        "2",
+    ]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, MARK: mark}, stderr=subprocess.DEVNULL
+    )
     deadline = time.perf_counter() + 60
     while len(alive(mark)) < 5:  # supervisor, two workers, two upstreams
         assert time.perf_counter() < deadline
@@ -290,7 +351,9 @@ def test_a_taken_port_is_a_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         command = [sys.executable, str(ROOT / "atonce.py"), "serve", "--port", str(port)]
-        shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        shown = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        )
     assert shown.returncode == 4
     assert f"Port {port} cannot be used" in shown.stderr
     assert "atonce serve --port" in shown.stderr
@@ -300,14 +363,30 @@ def test_a_taken_port_is_a_sentence() -> None:
 def test_serve_answers_the_lesson_and_leaves_nothing() -> None:
     """Every route of the lesson with its default, the pitfalls' 422, gather in one delay, and a clean end."""
     mark, port = new_mark(), free_port()
-    command = [sys.executable, str(ROOT / "atonce.py"), "serve", "--port", str(port), "--threads", "7"]
+    command = [
+        sys.executable,
+        str(ROOT / "atonce.py"),
+        "serve",
+        "--port",
+        str(port),
+        "--threads",
+        "7",
+    ]
     env = {**os.environ, MARK: mark}
     process = subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
             wait_for_server(f"http://127.0.0.1:{port}")
             answers = {
-                path: client.get(path) for path in ("/sleep", "/slow-sync", "/safe-sync", "/fetch", "/concurrent", "/remote-data")
+                path: client.get(path)
+                for path in (
+                    "/sleep",
+                    "/slow-sync",
+                    "/safe-sync",
+                    "/fetch",
+                    "/concurrent",
+                    "/remote-data",
+                )
             }
             assert {200} == {answer.status_code for answer in answers.values()}
             assert answers["/sleep"].json() == {"slept": 0.5}

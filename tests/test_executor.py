@@ -28,11 +28,23 @@ def run_of(python: str, cpus: int = 2, **more: Any) -> dict[str, Any]:
         ("3.13.5", {"cpus": [1], "executor_size": 5, "cpu_count": 1}, 1, True),
         ("3.13.5", {"cpus": [1], "executor_size": 6, "cpu_count": 2}, 2, False),  # PYTHON_CPU_COUNT
         ("3.13.5", {"cpus": [0, 1], "executor_size": 6, "cpu_count": 2}, 2, False),
-        ("3.13.5", {"cpus": [1], "executor_size": 64, "cpu_count": 1}, 1, False),  # a pool of its own
-        ("3.13.5", {"cpus": None, "executor_size": 6, "cpu_count": 2}, 2, False),  # pinned by nobody
+        (
+            "3.13.5",
+            {"cpus": [1], "executor_size": 64, "cpu_count": 1},
+            1,
+            False,
+        ),  # a pool of its own
+        (
+            "3.13.5",
+            {"cpus": None, "executor_size": 6, "cpu_count": 2},
+            2,
+            False,
+        ),  # pinned by nobody
     ],
 )
-def test_what_the_process_counts_predicts_its_executor(python: str, runtime: dict[str, Any], counted: int, *, told: bool) -> None:
+def test_what_the_process_counts_predicts_its_executor(
+    python: str, runtime: dict[str, Any], counted: int, *, told: bool
+) -> None:
     """And where a core that we kept made it smaller, that is said."""
     run = run_of(python, targets={Variant.TO_THREAD: runtime})
     assert server_cpu_count(run, runtime) == counted
@@ -42,12 +54,19 @@ def test_what_the_process_counts_predicts_its_executor(python: str, runtime: dic
 
 def test_an_app_that_somebody_else_serves_is_pinned_by_nobody() -> None:
     """Whatever it counts."""
-    assert explain_small_executor(run_of("3.13.5", host="http://127.0.0.1:1"), {"cpus": [1], "executor_size": 5}) == ""
+    assert (
+        explain_small_executor(
+            run_of("3.13.5", host="http://127.0.0.1:1"), {"cpus": [1], "executor_size": 5}
+        )
+        == ""
+    )
 
 
 def test_a_smaller_executor_is_told_in_the_finding(honest: Report) -> None:
     """5 threads, and 6 without us."""
-    why = explain_small_executor(run_of("3.13.5"), {"python": "3.13.5", "cpus": [1], "executor_size": 5, "cpu_count": 1})
+    why = explain_small_executor(
+        run_of("3.13.5"), {"python": "3.13.5", "cpus": [1], "executor_size": 5, "cpu_count": 1}
+    )
     route = honest.run_metrics.find_route(Variant.TO_THREAD)
     assert route is not None
     told = describe_route(dataclasses.replace(route, executor_note=why), Verdict.EXECUTOR_POOL)
@@ -67,7 +86,11 @@ def test_a_smaller_executor_is_told_in_the_finding(honest: Report) -> None:
     ],
 )
 def test_an_app_counts_the_cpus_that_it_would_count_without_us(
-    monkeypatch: pytest.MonkeyPatch, own: set[int] | None, has: int, given: str, told: dict[str, str]
+    monkeypatch: pytest.MonkeyPatch,
+    own: set[int] | None,
+    has: int,
+    given: str,
+    told: dict[str, str],
 ) -> None:
     """One core is left to the load generator; its pools stay as large as they would be."""
     monkeypatch.delenv("PYTHON_CPU_COUNT", raising=False)

@@ -24,22 +24,43 @@ SECONDS = 0.02
 def steady(repeat: int, *, warm: int = 64) -> Cell:
     """Arrivals at 100/s for 3 s on the awaiting route; which fault is planted depends on the repeat."""
     arrivals = Arrivals(
-        law=ArrivalDistribution.POISSON, profile=((3.0, 100.0, 100.0),), pool=ConnectionMode.WARM, warm=warm, cap=200
+        law=ArrivalDistribution.POISSON,
+        profile=((3.0, 100.0, 100.0),),
+        pool=ConnectionMode.WARM,
+        warm=warm,
+        cap=200,
     )
     cell = variant_cell(Scenario.STEADY, Variant.ASYNC, SECONDS, 0)
     name = f"steady/async/100~{repeat}"
-    return replace(cell, name=name, repeat=repeat, warm_up=0.5, window=2.5, drain=5.0, arrivals=arrivals)
+    return replace(
+        cell, name=name, repeat=repeat, warm_up=0.5, window=2.5, drain=5.0, arrivals=arrivals
+    )
 
 
 def crowd(drain: float, seconds: float = SECONDS) -> Cell:
     """16 users for 2 s."""
-    return replace(variant_cell(Scenario.CROWD, Variant.ASYNC, seconds, 16), warm_up=0.3, window=1.7, drain=drain)
+    return replace(
+        variant_cell(Scenario.CROWD, Variant.ASYNC, seconds, 16),
+        warm_up=0.3,
+        window=1.7,
+        drain=drain,
+    )
 
 
 @pytest.fixture(scope="module")
 def generator(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """One run whose generator has another fault in each cell, and none in the first and the last."""
-    plan = Plan(SECONDS, (Session(Variant.ASYNC, SECONDS, (*map(steady, range(faults.CLEAN, faults.SPINS + 1)), crowd(5.0))),), ())
+    plan = Plan(
+        SECONDS,
+        (
+            Session(
+                Variant.ASYNC,
+                SECONDS,
+                (*map(steady, range(faults.CLEAN, faults.SPINS + 1)), crowd(5.0)),
+            ),
+        ),
+        (),
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_plan, "LOCUSTFILES", (*run_plan.LOCUSTFILES, faults.__file__))
         path, trouble = run_of(tmp_path_factory.mktemp("generator"), plan)
@@ -57,7 +78,13 @@ def test_nothing_fails_in_a_sound_cell(generator: Report) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "check"),
-    [(faults.STALLS, "V2"), (faults.LATE, "V3"), (faults.SKIPS, "V4"), (faults.SLOW, "V5"), (faults.SPINS, "V9")],
+    [
+        (faults.STALLS, "V2"),
+        (faults.LATE, "V3"),
+        (faults.SKIPS, "V4"),
+        (faults.SLOW, "V5"),
+        (faults.SPINS, "V9"),
+    ],
 )
 def test_a_faulty_generator_is_found_out(generator: Report, fault: int, check: str) -> None:
     """It stands still, sends late, skips requests, is too slow, has no CPU left; or others were seen to leave it none."""
@@ -68,7 +95,11 @@ def test_a_faulty_generator_is_found_out(generator: Report, fault: int, check: s
 def test_a_faulty_target_is_found_out(tmp_path: Path) -> None:
     """Unfinished requests, errors, a clock that is ahead, connections that were not there before."""
     cells = (steady(1, warm=1), crowd(0.0, seconds=1.0))
-    path, trouble = run_of(tmp_path, Plan(SECONDS, (Session(Variant.ASYNC, SECONDS, cells),), ()), app="tests.planted_clock:app")
+    path, trouble = run_of(
+        tmp_path,
+        Plan(SECONDS, (Session(Variant.ASYNC, SECONDS, cells),), ()),
+        app="tests.planted_clock:app",
+    )
     assert trouble is None
     report = build_report(path)
     assert {"V8", "V13", "V21"} <= failing(report, cells[0].name)
@@ -78,7 +109,10 @@ def test_a_faulty_target_is_found_out(tmp_path: Path) -> None:
 def test_rows_and_facts_that_were_deleted_are_missed(generator: Report) -> None:
     """One row in twenty of a cell: Little's law. The seed: the run's origin."""
     path = generator.path
-    samples, facts = pd.read_parquet(path / "samples.parquet"), json.loads((path / "run.json").read_text(encoding="utf-8"))
+    samples, facts = (
+        pd.read_parquet(path / "samples.parquet"),
+        json.loads((path / "run.json").read_text(encoding="utf-8")),
+    )
     gone = samples.index[samples.cell == "crowd/async/16"][::20]
     samples.drop(index=gone).to_parquet(path / "samples.parquet")
     del facts["schedule"]

@@ -5,7 +5,14 @@ import pytest
 from reports.stats.quantiles import is_supported
 from reports.verdicts.model import Verdict
 from results.errors import AtonceError, ExitCode
-from results.gate_expression import QUANTILE_REQUESTS, VERDICT_CODES, GateLevel, parse_gate, required_levels, unmatched_gate_error
+from results.gate_expression import (
+    QUANTILE_REQUESTS,
+    VERDICT_CODES,
+    GateLevel,
+    parse_gate,
+    required_levels,
+    unmatched_gate_error,
+)
 from tests.made_up import CHECKOUT, NOTES
 
 GOOD = {
@@ -114,9 +121,13 @@ def test_what_must_be_run_is_as_much_as_the_most_demanding_gate_needs() -> None:
         "p99.9(/else) < 1s",
     ]
     gates = [parse_gate(one) for one in texts]
-    assert {GateLevel(50, "/s"): 1000, GateLevel(16, "u"): 100, None: 2000} == required_levels(gates, CHECKOUT)
+    assert {GateLevel(50, "/s"): 1000, GateLevel(16, "u"): 100, None: 2000} == required_levels(
+        gates, CHECKOUT
+    )
     assert required_levels(gates[:1], "GET /other") == {}
-    assert required_levels([parse_gate("errors <= 0%"), parse_gate("verdict != loop-busy")], CHECKOUT) == {None: 100}
+    assert required_levels(
+        [parse_gate("errors <= 0%"), parse_gate("verdict != loop-busy")], CHECKOUT
+    ) == {None: 100}
 
 
 @pytest.mark.parametrize(
@@ -131,9 +142,18 @@ def test_what_must_be_run_is_as_much_as_the_most_demanding_gate_needs() -> None:
 def test_a_gate_that_no_route_answers_is_found_before_any_load(scope: str, why: str) -> None:
     """Skipped ones with their reason; a glob that also finds one that is measured is fine."""
     routes = {CHECKOUT: None, NOTES: None, "POST /search": "it may change data"}
-    trouble = unmatched_gate_error([parse_gate("p50 < 1s"), parse_gate("p50(*) < 1s"), parse_gate(f"p50({scope}) < 1s")], routes)
+    trouble = unmatched_gate_error(
+        [parse_gate("p50 < 1s"), parse_gate("p50(*) < 1s"), parse_gate(f"p50({scope}) < 1s")],
+        routes,
+    )
     assert trouble is not None
     assert why in trouble.sentence
     assert trouble.code is ExitCode.USAGE
-    assert unmatched_gate_error([parse_gate("p50(/*) < 1s"), parse_gate(f"p50({NOTES}) < 1s")], routes) is None
-    assert unmatched_gate_error([parse_gate("p50 < 1s")], {"POST /search": "it may change data"}) is not None
+    assert (
+        unmatched_gate_error([parse_gate("p50(/*) < 1s"), parse_gate(f"p50({NOTES}) < 1s")], routes)
+        is None
+    )
+    assert (
+        unmatched_gate_error([parse_gate("p50 < 1s")], {"POST /search": "it may change data"})
+        is not None
+    )

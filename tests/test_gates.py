@@ -15,12 +15,20 @@ from results.gate_expression import QUANTILE_REQUESTS, parse_gate
 from tests.made_up import CHECKOUT, arrivals, crowd, route, run
 from tests.test_report import SCHEMA
 
-SLOW_LOOP = {"async": {"idle_p90_s": 0.002, "loaded_p90_s": 0.4}, "def": {"idle_p90_s": 0.1, "loaded_p90_s": 0.3}}
+SLOW_LOOP = {
+    "async": {"idle_p90_s": 0.002, "loaded_p90_s": 0.4},
+    "def": {"idle_p90_s": 0.1, "loaded_p90_s": 0.3},
+}
 LITTLE_KNOWN = {
     "async": {"idle_p90_s": 0.002, "loaded_p90_s": None},
     "def": {"idle_p90_s": 0.1, "loaded_p90_s": None, "loaded_p90_at_least_s": 0.3},
 }
-FREE: dict[str, Any] = {"served_at_once": 64.0, "capacity_rps": 640.0, "is_bound": True, "nothing_queues": True}
+FREE: dict[str, Any] = {
+    "served_at_once": 64.0,
+    "capacity_rps": 640.0,
+    "is_bound": True,
+    "nothing_queues": True,
+}
 PAUSED: dict[str, Any] = {
     "service_s": 0.008,
     "served_at_once": 12.0,
@@ -41,11 +49,35 @@ TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
     ("p99 @ 50/s < 250ms", {}, True, 0.2, "under by 20 %"),
     ("p99 @ 50/s < 200ms", {}, False, 0.2, "limit 200 ms, exactly that"),
     ("p99 @ 50/s <= 200ms", {}, True, 0.2, "exactly that"),
-    ("p99 @ 16u < 250ms", {"levels": [crowd(16, p99_s=0.3), crowd(64)]}, False, 0.3, "@ 16u = 300 ms"),
+    (
+        "p99 @ 16u < 250ms",
+        {"levels": [crowd(16, p99_s=0.3), crowd(64)]},
+        False,
+        0.3,
+        "@ 16u = 300 ms",
+    ),
     ("p99 < 250ms", {"levels": [crowd(64, p99_s=0.3), crowd(16)]}, False, 0.3, "@ 64u = 300 ms"),
-    ("p99 < 250ms", {"levels": [], "offered": [arrivals(90.0, p99_s=0.3), arrivals(50.0)]}, False, 0.3, "@ 90/s = 300 ms"),
-    ("p99 < 250ms", {"levels": [crowd(64), crowd(64, repeat=2, p99_s=0.3), crowd(64, repeat=3)]}, False, 0.3, "300 ms"),
-    ("p99 < 250ms", {"levels": [crowd(64, p99_s=None, completed=312), crowd(64, repeat=2)]}, True, 0.2, "@ 64u = 200 ms"),
+    (
+        "p99 < 250ms",
+        {"levels": [], "offered": [arrivals(90.0, p99_s=0.3), arrivals(50.0)]},
+        False,
+        0.3,
+        "@ 90/s = 300 ms",
+    ),
+    (
+        "p99 < 250ms",
+        {"levels": [crowd(64), crowd(64, repeat=2, p99_s=0.3), crowd(64, repeat=3)]},
+        False,
+        0.3,
+        "300 ms",
+    ),
+    (
+        "p99 < 250ms",
+        {"levels": [crowd(64, p99_s=None, completed=312), crowd(64, repeat=2)]},
+        True,
+        0.2,
+        "@ 64u = 200 ms",
+    ),
     (
         "p99 < 250ms",
         {"levels": [crowd(64, p99_s=None, completed=312), crowd(64, p99_s=None, completed=9)]},
@@ -64,9 +96,21 @@ TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
     ("max <= 200ms", {}, False, 0.3, "over by 50 %"),
     ("waiting < 40%", {"levels": [crowd(64, mean_s=0.2)]}, False, 0.5, "= 50 %, limit 40 %"),
     ("waiting < 40%", {"service_s": None}, None, None, "nobody asked it alone"),
-    ("waiting > 40%", {"levels": [crowd(64, mean_s=None, mean_at_least_s=0.2)]}, True, None, "between 50 % and 100 %"),
+    (
+        "waiting > 40%",
+        {"levels": [crowd(64, mean_s=None, mean_at_least_s=0.2)]},
+        True,
+        None,
+        "between 50 % and 100 %",
+    ),
     ("errors < 1%", {"levels": [crowd(64, errors=500)]}, False, 0.2, "= 20 %"),
-    ("errors < 1%", {"levels": [crowd(64, completed=0, unfinished=0)]}, None, None, "it was not measured"),
+    (
+        "errors < 1%",
+        {"levels": [crowd(64, completed=0, unfinished=0)]},
+        None,
+        None,
+        "it was not measured",
+    ),
     ("errors @ 50/s < 1%", {"offered": [arrivals(50.0, errors=500)]}, False, 0.25, "= 25 %"),
     ("dropped @ 50/s <= 0%", {"offered": [arrivals(50.0, refused=500)]}, False, 0.25, "= 25 %"),
     ("dropped @ 50/s <= 0%", {}, True, 0.0, "limit 0"),
@@ -78,8 +122,20 @@ TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
         None,
         "inconclusive, 312 answers are too few; limit 250 ms",
     ),
-    ("p99 < 250ms", {"levels": [crowd(64, p99_s=None, p99_at_least_s=0.2)]}, None, None, ">= 200 ms, limit 250 ms: inconclusive"),
-    ("p99 < 250ms", {"levels": [crowd(64, p99_s=None, p99_at_least_s=0.3)]}, False, None, ">= 300 ms, limit 250 ms, over by 20 %"),
+    (
+        "p99 < 250ms",
+        {"levels": [crowd(64, p99_s=None, p99_at_least_s=0.2)]},
+        None,
+        None,
+        ">= 200 ms, limit 250 ms: inconclusive",
+    ),
+    (
+        "p99 < 250ms",
+        {"levels": [crowd(64, p99_s=None, p99_at_least_s=0.3)]},
+        False,
+        None,
+        ">= 300 ms, limit 250 ms, over by 20 %",
+    ),
     (
         "p99 < 250ms",
         {"levels": [crowd(64, p99_s=None, p99_at_least_s=0.1, p99_at_most_s=0.2)]},
@@ -88,7 +144,13 @@ TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
         "between 100 ms and 200 ms",
     ),
     ("p99 @ 50/s < 250ms", {"offered": [arrivals(50.0, overloaded=True)]}, None, None, ">= 200 ms"),
-    ("p99 @ 50/s < 150ms", {"offered": [arrivals(50.0, overloaded=True)]}, False, None, ">= 200 ms"),
+    (
+        "p99 @ 50/s < 150ms",
+        {"offered": [arrivals(50.0, overloaded=True)]},
+        False,
+        None,
+        ">= 200 ms",
+    ),
     # one number per route
     ("served_at_once >= 20", {}, False, 10.0, "= 10, limit 20, under by 50 %"),
     ("served_at_once >= 8", {}, True, 10.0, "over by 25 %"),
@@ -98,15 +160,39 @@ TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
     ("served_at_once < 90", FREE, None, None, ">= 64"),
     ("served_at_once < 60", FREE, False, None, ">= 64"),
     # the examination itself made the users of a quick route pause
-    ("served_at_once >= 20", PAUSED, True, None, ">= 12, limit 20: nothing queues with 64 users, the most that are asked"),
+    (
+        "served_at_once >= 20",
+        PAUSED,
+        True,
+        None,
+        ">= 12, limit 20: nothing queues with 64 users, the most that are asked",
+    ),
     ("served_at_once > 11", PAUSED, True, None, ">= 12, limit 11, over by 9"),
     ("served_at_once > 64", PAUSED, None, None, ">= 12, limit 64: inconclusive"),
     ("served_at_once < 20", PAUSED, None, None, "inconclusive, no more is known"),
     ("capacity >= 1400/s", PAUSED, True, None, ">= 1,500/s, limit 1,400/s, over by 7"),
     ("capacity >= 2000/s", PAUSED, None, None, ">= 1,500/s, limit 2,000/s: inconclusive"),
-    ("served_at_once >= 20", {**PAUSED, "is_bound": False}, False, 12.0, "= 12, limit 20, under by 40 %"),
-    ("served_at_once >= 20", {**PAUSED, "nothing_queues": False}, None, None, ">= 12, limit 20: inconclusive"),  # nobody knows
-    ("served_at_once >= 20", {"is_bound": True}, None, None, ">= 10, limit 20: inconclusive"),  # a summary of an older atonce
+    (
+        "served_at_once >= 20",
+        {**PAUSED, "is_bound": False},
+        False,
+        12.0,
+        "= 12, limit 20, under by 40 %",
+    ),
+    (
+        "served_at_once >= 20",
+        {**PAUSED, "nothing_queues": False},
+        None,
+        None,
+        ">= 12, limit 20: inconclusive",
+    ),  # nobody knows
+    (
+        "served_at_once >= 20",
+        {"is_bound": True},
+        None,
+        None,
+        ">= 10, limit 20: inconclusive",
+    ),  # a summary of an older atonce
     ("capacity > 900/s", FREE, None, None, ">= 640/s"),
     ("capacity > 90/s", {}, True, 100.0, "= 100/s"),
     ("service_s < 50ms", {}, False, 0.1, "= 100 ms"),
@@ -125,7 +211,13 @@ TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
     ("neighbour_p90 < 50ms", {}, True, 0.003, "= 3.00 ms"),
     # verdicts
     ("verdict != loop-blocked", {}, True, "scales", "= scales, wanted anything but loop-blocked"),
-    ("verdict != loop-blocked", {"verdict": "loop-blocked"}, False, "loop-blocked", "verdict(GET /checkout) = loop-blocked"),
+    (
+        "verdict != loop-blocked",
+        {"verdict": "loop-blocked"},
+        False,
+        "loop-blocked",
+        "verdict(GET /checkout) = loop-blocked",
+    ),
     ("verdict == scales", {"verdict": "thread-pool"}, False, "thread-pool", "wanted scales"),
     ("verdict != loop-blocked", {"verdict": "unknown"}, None, "unknown", "inconclusive"),
     (
@@ -139,16 +231,27 @@ TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
     ("verdict != thread-pool", CALM, None, "unknown", "inconclusive"),
     ("verdict == scales", CALM, None, "unknown", "inconclusive"),
     ("verdict != loop-blocked", {"verdict": "untrusted"}, None, None, "the run cannot be trusted"),
-    ("p99 < 250ms", {"verdict": "untrusted"}, None, None, "the run cannot be trusted; limit 250 ms"),
+    (
+        "p99 < 250ms",
+        {"verdict": "untrusted"},
+        None,
+        None,
+        "the run cannot be trusted; limit 250 ms",
+    ),
     ("p99 < 250ms", {"verdict": "unknown"}, True, 0.2, "= 200 ms"),
 ]
 
 
 @pytest.mark.parametrize(("text", "told", "holds", "actual", "words"), TABLE)
-def test_a_gate_is_judged(text: str, told: dict[str, Any], holds: bool | None, actual: Any, words: str) -> None:  # noqa: FBT001
+def test_a_gate_is_judged(
+    text: str, told: dict[str, Any], holds: bool | None, actual: Any, words: str
+) -> None:  # noqa: FBT001
     """Holds, fails, or the run cannot tell; and in words that carry the numbers."""
     found = evaluate_gate(parse_gate(text), run(route(**told)))
-    assert (holds, actual) == (found.holds, found.actual if not isinstance(actual, float) else pytest.approx(found.actual))
+    assert (holds, actual) == (
+        found.holds,
+        found.actual if not isinstance(actual, float) else pytest.approx(found.actual),
+    )
     assert words in found.words
     assert not found.margin or (found.margin > 0) is holds
 
@@ -158,21 +261,38 @@ def test_whoever_cannot_be_trusted_neither_holds_nor_fails() -> None:
     gate, served = parse_gate("p99 @ 50/s < 100ms"), parse_gate("served_at_once >= 20")
     assert evaluate_gate(gate, run(route(), trust="untrusted")).holds is None
     assert evaluate_gate(gate, run(route(), trust="suspect")).holds is False
-    assert evaluate_gate(gate, run(route(), cells={f"steady/{CHECKOUT}/50": "untrusted"})).holds is None
-    assert evaluate_gate(gate, run(route(), cells={f"crowd/{CHECKOUT}/64": "untrusted"})).holds is False
-    assert evaluate_gate(served, run(route(), cells={f"crowd/{CHECKOUT}/64": "untrusted"})).holds is None
     assert (
-        evaluate_gate(served, run(route(), cells={"crowd/GET /x/64": "untrusted", f"crowd/{CHECKOUT}/64": "suspect"})).holds
+        evaluate_gate(gate, run(route(), cells={f"steady/{CHECKOUT}/50": "untrusted"})).holds
+        is None
+    )
+    assert (
+        evaluate_gate(gate, run(route(), cells={f"crowd/{CHECKOUT}/64": "untrusted"})).holds
         is False
     )
-    repeated = run(route(levels=[crowd(64, repeat=2)]), cells={f"crowd/{CHECKOUT}/64~2": "untrusted"})
+    assert (
+        evaluate_gate(served, run(route(), cells={f"crowd/{CHECKOUT}/64": "untrusted"})).holds
+        is None
+    )
+    assert (
+        evaluate_gate(
+            served,
+            run(route(), cells={"crowd/GET /x/64": "untrusted", f"crowd/{CHECKOUT}/64": "suspect"}),
+        ).holds
+        is False
+    )
+    repeated = run(
+        route(levels=[crowd(64, repeat=2)]), cells={f"crowd/{CHECKOUT}/64~2": "untrusted"}
+    )
     assert evaluate_gate(parse_gate("p99 < 100ms"), repeated).holds is None
 
 
 def test_of_several_routes_the_worst_decides() -> None:
     """What fails most, before what is not known, before what holds by the least; a run without a route holds nothing."""
     good, better = route("GET /a"), route("GET /b", levels=[crowd(64, p99_s=0.1)])
-    bad, worst = (route(name, levels=[crowd(64, p99_s=p99)]) for name, p99 in (("GET /c", 0.3), ("GET /d", 0.9)))
+    bad, worst = (
+        route(name, levels=[crowd(64, p99_s=p99)])
+        for name, p99 in (("GET /c", 0.3), ("GET /d", 0.9))
+    )
     dim = route("GET /e", levels=[crowd(64, p99_s=None)])
     gate = parse_gate("p99 < 250ms")
 
@@ -197,7 +317,9 @@ def test_of_several_routes_the_worst_decides() -> None:
     (0.24, [None, 0.245], True, False),
     (0.24, None, True, False),
 ])  # fmt: skip
-def test_a_limit_inside_the_interval_is_decided_by_the_number(p99: float, interval: Any, *, holds: bool, borderline: bool) -> None:
+def test_a_limit_inside_the_interval_is_decided_by_the_number(
+    p99: float, interval: Any, *, holds: bool, borderline: bool
+) -> None:
     """And shown as borderline; whoever is strict counts it as inconclusive."""
     data = run(route(offered=[arrivals(50.0, p99_s=p99, p99_interval_s=interval)]))
     found = evaluate_gate(parse_gate("p99 @ 50/s < 250ms"), data)
@@ -217,10 +339,13 @@ def test_few_requests_leave_a_share_open() -> None:
     assert not evaluate_gate(parse_gate("errors < 1%"), run(route())).borderline
     assert evaluate_gate(parse_gate("errors < 1%"), run(route(), few)).route == "GET /few"
     failed, clear = (
-        route(f"GET /{name}", levels=[crowd(64, completed=100, errors=some)]) for name, some in (("few", 2), ("many", 50))
+        route(f"GET /{name}", levels=[crowd(64, completed=100, errors=some)])
+        for name, some in (("few", 2), ("many", 50))
     )
     assert evaluate_gate(parse_gate("errors < 1%"), run(failed, clear)).route == "GET /many"
-    assert evaluate_gate(parse_gate("served_at_once >= 9"), run(route(served_at_once_interval=[8.0, 12.0]))).borderline
+    assert evaluate_gate(
+        parse_gate("served_at_once >= 9"), run(route(served_at_once_interval=[8.0, 12.0]))
+    ).borderline
 
 
 def test_the_exit_code_is_that_of_the_worst_outcome() -> None:
@@ -231,7 +356,11 @@ def test_the_exit_code_is_that_of_the_worst_outcome() -> None:
         data = run(route())
         return gates_exit_code({**data, "gates": evaluate_gates(texts, data)})
 
-    assert [code(), code(held), code(held, failed)] == [ExitCode.FINE, ExitCode.FINE, ExitCode.FAILED]
+    assert [code(), code(held), code(held, failed)] == [
+        ExitCode.FINE,
+        ExitCode.FINE,
+        ExitCode.FAILED,
+    ]
     assert [code(failed, unknown), code(unknown, failed)] == [ExitCode.FAILED, ExitCode.FAILED]
     assert [code(held, unknown), code(unknown)] == [ExitCode.UNTRUSTED, ExitCode.UNTRUSTED]
 
@@ -240,22 +369,37 @@ def test_the_summary_carries_its_gates_as_the_schema_says(honest: Report) -> Non
     """Those the run was asked for, every outcome valid; a gate that lacks its words is not."""
     study = replace(
         honest.run_metrics,
-        run={**honest.run_metrics.run, "gates": ["p99(GET /async) < 1s", "p99.9 < 1s", "verdict != loop-blocked"]},
+        run={
+            **honest.run_metrics.run,
+            "gates": ["p99(GET /async) < 1s", "p99.9 < 1s", "verdict != loop-blocked"],
+        },
     )
-    data = json.loads(json.dumps(build_summary(replace(honest, run_metrics=study)), allow_nan=False))
+    data = json.loads(
+        json.dumps(build_summary(replace(honest, run_metrics=study)), allow_nan=False)
+    )
     assert [one["holds"] for one in data["gates"]] == [True, None, False]
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     jsonschema.validate(data, schema)
     made_up = run(*(route(**told) for _, told, *_ in TABLE))
-    jsonschema.validate({**made_up, "gates": evaluate_gates([text for text, *_ in TABLE], made_up)}, schema)
+    jsonschema.validate(
+        {**made_up, "gates": evaluate_gates([text for text, *_ in TABLE], made_up)}, schema
+    )
     for name in ("words", "margin", "actual"):
         with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate({**data, "gates": [{key: one for key, one in data["gates"][0].items() if key != name}]}, schema)
+            jsonschema.validate(
+                {
+                    **data,
+                    "gates": [{key: one for key, one in data["gates"][0].items() if key != name}],
+                },
+                schema,
+            )
 
 
 def test_every_quantile_that_a_gate_may_name_is_in_the_summary(honest: Report) -> None:
     """Null where the run has too few for it, but never absent."""
-    level = next(one for one in build_summary(honest)["routes"] if one["variant"] == "async")["levels"][-1]
+    level = next(one for one in build_summary(honest)["routes"] if one["variant"] == "async")[
+        "levels"
+    ][-1]
     assert {f"{name}_s" for name in QUANTILE_REQUESTS} <= set(level)
     assert level["p50_s"] <= level["p90_s"] <= level["p95_s"]
     assert level["p99.9_s"] is None

@@ -97,8 +97,16 @@ class House:
         """A module of the user's, lodged."""
         module = f"shop_{next(numbers)}"
         (self.home / f"{module}.py").write_text(text, encoding="utf-8")
-        order = {"app": f"{module}:{name}", "factory": False, "home": str(self.home), "folder": str(self.run), "act": "idle"}
-        self.patch.setenv("ATONCE_AGENT", json.dumps({**order, "secret": "s", "watch": False, **more}))
+        order = {
+            "app": f"{module}:{name}",
+            "factory": False,
+            "home": str(self.home),
+            "folder": str(self.run),
+            "act": "idle",
+        }
+        self.patch.setenv(
+            "ATONCE_AGENT", json.dumps({**order, "secret": "s", "watch": False, **more})
+        )
         return create_app()
 
     def told(self, what: str) -> Any:
@@ -126,7 +134,9 @@ async def living(app: Any, state: dict[str, Any] | None = None) -> AsyncIterator
         said.append(message["type"].removeprefix("lifespan."))
         up.set()
 
-    task = asyncio.ensure_future(app({"type": "lifespan", "state": {} if state is None else state}, receive, send))
+    task = asyncio.ensure_future(
+        app({"type": "lifespan", "state": {} if state is None else state}, receive, send)
+    )
     words.put_nowait("lifespan.startup")
     await asyncio.wait_for(up.wait(), 60)
     yield said
@@ -161,7 +171,10 @@ def test_the_census_knows_every_route_of_a_fastapi_app(house: House, loop: str, 
         ("GET", "/talk", "websocket", False, True),
         ("GET", "/sub/deep/{x}", "http", False, False),
         ("GET", "/static", "mount", False, True),
-    } == {(one["method"], one["path"], one["kind"], one["hidden"], one["is_async"]) for one in census["routes"]}
+    } == {
+        (one["method"], one["path"], one["kind"], one["hidden"], one["is_async"])
+        for one in census["routes"]
+    }
     plans = next(one for one in census["routes"] if one["path"] == "/secret/plans")
     assert SHOP.splitlines()[plans["line"] - 1] == '@secret.get("/plans")'
     assert Path(plans["file"]).parent == house.home
@@ -175,10 +188,20 @@ def test_the_description_hides_nothing_and_the_apps_own_stays_as_it_was(house: H
     probe = house.lodge(SHOP)
     run(lived(probe))
     found, app = house.told("census")["openapi"], probe.app.app
-    assert {"/v1/items/{item_id}", "/v1/items", "/secret/plans", "/alive", "/sub/deep/{x}"} == set(found["paths"])
-    answers = [found["paths"][path]["get"]["responses"]["200"] for path in ("/v1/items/{item_id}", "/sub/deep/{x}")]
-    names = [one["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2] for one in answers]
-    assert [list(found["components"]["schemas"][name]["properties"]) for name in names] == [["name"], ["zip"]]
+    assert {"/v1/items/{item_id}", "/v1/items", "/secret/plans", "/alive", "/sub/deep/{x}"} == set(
+        found["paths"]
+    )
+    answers = [
+        found["paths"][path]["get"]["responses"]["200"]
+        for path in ("/v1/items/{item_id}", "/sub/deep/{x}")
+    ]
+    names = [
+        one["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2] for one in answers
+    ]
+    assert [list(found["components"]["schemas"][name]["properties"]) for name in names] == [
+        ["name"],
+        ["zip"],
+    ]
     assert app.openapi_schema is None
     assert {"/v1/items/{item_id}", "/v1/items"} == set(app.openapi()["paths"])
 
@@ -207,7 +230,10 @@ app.openapi = describe
 def test_the_description_is_made_once_while_the_loop_goes_on(house: House) -> None:
     """The app's own words; beside them only what they leave out is described."""
     probe, described = house.lodge(SHOP + WORDS), []
-    module, utils = sys.modules[probe.app.app.openapi.__module__], sys.modules["fastapi.openapi.utils"]
+    module, utils = (
+        sys.modules[probe.app.app.openapi.__module__],
+        sys.modules["fastapi.openapi.utils"],
+    )
     original = utils.get_openapi
 
     def listen(**words: Any) -> dict[str, Any]:
@@ -222,7 +248,9 @@ def test_the_description_is_made_once_while_the_loop_goes_on(house: House) -> No
 
     run(live())
     assert module.seen == [True]
-    assert [sorted(one) for one in described if "/secret/plans" in one] == [["/alive", "/secret/plans"]]
+    assert [sorted(one) for one in described if "/secret/plans" in one] == [
+        ["/alive", "/secret/plans"]
+    ]
     assert {"/v1/items/{item_id}", "/v1/items", "/secret/plans", "/alive", "/sub/deep/{x}"} == set(
         house.told("census")["openapi"]["paths"]
     )
@@ -252,9 +280,15 @@ def test_models_of_hidden_routes_keep_their_own_meaning(house: House) -> None:
     """Two of one name, one of them hidden, stay two."""
     run(lived(house.lodge(SAME_NAME)))
     document = house.told("census")["openapi"]
-    bodies = [document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"] for path in ("/a", "/b")]
+    bodies = [
+        document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        for path in ("/a", "/b")
+    ]
     names = [body["$ref"].rpartition("/")[2] for body in bodies]
-    assert [list(document["components"]["schemas"][name]["properties"]) for name in names] == [["name"], ["zip"]]
+    assert [list(document["components"]["schemas"][name]["properties"]) for name in names] == [
+        ["name"],
+        ["zip"],
+    ]
 
 
 def test_a_starlette_app_is_counted_too(house: House) -> None:
@@ -262,7 +296,11 @@ def test_a_starlette_app_is_counted_too(house: House) -> None:
     run(lived(house.lodge(PLAIN)))
     census = house.told("census")
     routes = [(one["method"], one["path"], one["is_async"]) for one in census["routes"]]
-    assert routes == [("GET", "/both/{x}", True), ("POST", "/both/{x}", False), ("GET", "/below/here", False)]
+    assert routes == [
+        ("GET", "/both/{x}", True),
+        ("POST", "/both/{x}", False),
+        ("GET", "/below/here", False),
+    ]
     assert census["openapi"] is None
 
 
@@ -284,13 +322,18 @@ def test_the_lifespan_passes_through_and_the_watch_lives_as_long(house: House) -
     module.Watchdog = Watchdog  # type: ignore[attr-defined]
     house.patch.setitem(sys.modules, "targets.agent.watchdog", module)
     state: dict[str, Any] = {}
-    assert run(lived(house.lodge(SHOP, watch=True), state)) == ["startup.complete", "shutdown.complete"]
+    assert run(lived(house.lodge(SHOP, watch=True), state)) == [
+        "startup.complete",
+        "shutdown.complete",
+    ]
     assert state == {"lamp": 1}
     assert calls == [(house.run / "holds" / f"idle-{os.getpid()}.jsonl", house.home), True, "stop"]
 
 
 @pytest.mark.parametrize("body", ["assert scope['type'] == 'http'", "return", "await receive()"])
-def test_an_app_without_a_lifespan_is_probed_as_long_as_it_is_served(house: House, body: str) -> None:
+def test_an_app_without_a_lifespan_is_probed_as_long_as_it_is_served(
+    house: House, body: str
+) -> None:
     """Whether it refuses, ignores or reads the question."""
 
     async def live(app: Any) -> list[str]:
@@ -305,7 +348,13 @@ def test_an_app_without_a_lifespan_is_probed_as_long_as_it_is_served(house: Hous
 
 
 TROUBLES = [
-    ("import shop_that_is_not\n", "app", "import", "ModuleNotFoundError: No module named 'shop_that_is_not'", 1),
+    (
+        "import shop_that_is_not\n",
+        "app",
+        "import",
+        "ModuleNotFoundError: No module named 'shop_that_is_not'",
+        1,
+    ),
     ("def f():\n    raise SystemExit('no key')\nf()\n", "app", "import", "SystemExit: no key", 2),
     ("import json\njson.loads('{')\n", "app", "import", "JSONDecodeError", 2),
     ("x = 1\ny = (\n", "app", "import", "SyntaxError", 2),
@@ -330,7 +379,13 @@ TROUBLES = [
 
 @pytest.mark.parametrize(("text", "name", "kind", "message", "line"), TROUBLES)
 def test_an_app_that_cannot_be_had_says_why_and_where(  # noqa: PLR0913, PLR0917
-    house: House, capfd: pytest.CaptureFixture[str], text: str, name: str, kind: str, message: str, line: int | None
+    house: House,
+    capfd: pytest.CaptureFixture[str],
+    text: str,
+    name: str,
+    kind: str,
+    message: str,
+    line: int | None,
 ) -> None:
     """The innermost line of the user's own code, and no value that might be a secret."""
     with pytest.raises(SystemExit, match="3"):
@@ -348,7 +403,9 @@ def test_why_an_app_cannot_be_had_is_kept_without_what_was_passed_to_it(house: H
     with pytest.raises(SystemExit):
         house.lodge("raise OSError('no user for dbname=x password=hunter2')", hidden=["hunter2"])
     assert house.told("trouble")["message"] == "OSError: no user for dbname=x password=***"
-    assert [oct(path.stat().st_mode) for path in (house.run / "guest").glob("trouble-*")] == ["0o100600"]
+    assert [oct(path.stat().st_mode) for path in (house.run / "guest").glob("trouble-*")] == [
+        "0o100600"
+    ]
 
 
 @pytest.mark.parametrize("error", ["NameError", "RuntimeError"])
@@ -404,8 +461,12 @@ async def app(scope, receive, send):
 """
 
 
-@pytest.mark.parametrize(("start", "message", "line"), [(FAILING, "OSError: no base", 6), (GIVING_UP, "base", None)])
-def test_a_start_up_that_fails_is_told_and_goes_on_to_the_server(house: House, start: str, message: str, line: int | None) -> None:
+@pytest.mark.parametrize(
+    ("start", "message", "line"), [(FAILING, "OSError: no base", 6), (GIVING_UP, "base", None)]
+)
+def test_a_start_up_that_fails_is_told_and_goes_on_to_the_server(
+    house: House, start: str, message: str, line: int | None
+) -> None:
     """With the exception's own place where there is one."""
     app = house.lodge(start)
     if line:
@@ -413,7 +474,9 @@ def test_a_start_up_that_fails_is_told_and_goes_on_to_the_server(house: House, s
             run(lived(app))
     else:
         assert run(lived(app)) == ["startup.failed"]
-    assert ("startup", message, line) == tuple(house.told("trouble")[key] for key in ("kind", "message", "line"))
+    assert ("startup", message, line) == tuple(
+        house.told("trouble")[key] for key in ("kind", "message", "line")
+    )
     assert not (house.run / "guest" / "census-idle.json").exists()
 
 
@@ -443,7 +506,12 @@ def test_the_neighbours_answer_outside_the_users_middleware(house: House) -> Non
         leave.set()
         await holder
         house.patch.delitem(sys.modules, "anyio.to_thread")
-        everything = [at_once, await waiting, await call(app, "/_atonce-x/async"), await call(app, "/_atonce-s/def")]
+        everything = [
+            at_once,
+            await waiting,
+            await call(app, "/_atonce-x/async"),
+            await call(app, "/_atonce-s/def"),
+        ]
         return [(one[0]["status"], one[1]["body"]) for one in everything]
 
     answers = run(ask(house.lodge(stubborn)))
@@ -460,10 +528,19 @@ def test_two_workers_of_a_real_server_lodge_side_by_side(house: House) -> None:
     port, env = free_port(), patient.launch_environment("idle", house.run, "s")
     url = f"http://127.0.0.1:{port}"
     with supervised_process(
-        patient.launch_command(port), folder=house.run, env=env, core=None, stdin=DEVNULL, stdout=None, cwd=house.home
+        patient.launch_command(port),
+        folder=house.run,
+        env=env,
+        core=None,
+        stdin=DEVNULL,
+        stdout=None,
+        cwd=house.home,
     ):
         wait_for_server(url)
-        assert [httpx.get(f"{url}/_atonce-s/{kind}").status_code for kind in ("async", "def")] == [200, 200]
+        assert [httpx.get(f"{url}/_atonce-s/{kind}").status_code for kind in ("async", "def")] == [
+            200,
+            200,
+        ]
     assert len(house.told("census")["routes"]) == 7
     assert len(list((house.run / "probe").iterdir())) == 2
     assert [house.home / "shop.py"] == list(house.home.iterdir())

@@ -53,7 +53,12 @@ ACTS = (
 
 def planned(folder: Path, acts: tuple[Session, ...], **planted: Any) -> Report:
     """The report of a run of some acts; the first asks the idle neighbours."""
-    return build_report(write(folder, World(plan=replace(quick_plan(WORK), sessions=acts), **{"truths": TRUTHS, **planted})))
+    return build_report(
+        write(
+            folder,
+            World(plan=replace(quick_plan(WORK), sessions=acts), **{"truths": TRUTHS, **planted}),
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +113,9 @@ def test_every_form_is_named_once_and_each_mistake_stands_beside_a_recommendatio
     """And a form says how the route is written."""
     forms = [form for forms in GUIDE.values() for form in forms]
     assert len({variant for *_, variant in forms}) == len(forms)
-    mistakes = {variant for *_, variant in forms if base_variant(variant) == "broken-async"} | {"async httpx-per-request"}
+    mistakes = {variant for *_, variant in forms if base_variant(variant) == "broken-async"} | {
+        "async httpx-per-request"
+    }
     assert {variant for advice, *_, variant in forms if advice == "mistake"} == mistakes
     for group in GUIDE.values():
         assert group[0][0] == "recommended"
@@ -116,34 +123,75 @@ def test_every_form_is_named_once_and_each_mistake_stands_beside_a_recommendatio
 
 def test_what_was_not_measured_has_no_row(report: Report, honest: Report, tmp_path: Path) -> None:
     """The four of a quick run; of single claims those with a crowd; of somebody else's app nothing."""
-    assert {row.variant for row in build_guide(honest)} == {"async", "sync", "to-thread", "broken-async"}
-    assert set(by_variant(report)) == {row.variant for row in build_guide(honest)} | {act.variant for act in ACTS}
+    assert {row.variant for row in build_guide(honest)} == {
+        "async",
+        "sync",
+        "to-thread",
+        "broken-async",
+    }
+    assert set(by_variant(report)) == {row.variant for row in build_guide(honest)} | {
+        act.variant for act in ACTS
+    }
     assert (
-        build_guide(replace(honest, run_metrics=replace(honest.run_metrics, run={**honest.run_metrics.run, "command": "run"})))
+        build_guide(
+            replace(
+                honest,
+                run_metrics=replace(
+                    honest.run_metrics, run={**honest.run_metrics.run, "command": "run"}
+                ),
+            )
+        )
         == ()
     )
     quick = quick_plan(WORK)
-    alone = replace(quick, sessions=tuple(replace(act, cells=act.cells[:2]) for act in quick.sessions))
+    alone = replace(
+        quick, sessions=tuple(replace(act, cells=act.cells[:2]) for act in quick.sessions)
+    )
     nothing = build_report(write(tmp_path, World(plan=alone)))
     assert all(row.users > 1 for row in build_guide(nothing))
-    assert build_guide(replace(nothing, run_metrics=replace(nothing.run_metrics, routes=(), experiments=()))) == ()
+    assert (
+        build_guide(
+            replace(nothing, run_metrics=replace(nothing.run_metrics, routes=(), experiments=()))
+        )
+        == ()
+    )
 
 
 def test_advice_that_the_measurement_contradicts_is_withheld(tmp_path: Path) -> None:
     """A shared client that holds the loop is not recommended, a blocking call that does not is no mistake."""
-    truths = {**TRUTHS, "async httpx": Truth(1, holds_loop=True), "broken-async requests": Truth(10_000)}
+    truths = {
+        **TRUTHS,
+        "async httpx": Truth(1, holds_loop=True),
+        "broken-async requests": Truth(10_000),
+    }
     rows = by_variant(planned(tmp_path, (*BROKEN.sessions, *ACTS[:3]), truths=truths))
     assert (rows["async httpx"].advice, rows["async httpx"].verdict) == (None, "loop-blocked")
-    assert (rows["broken-async requests"].advice, rows["broken-async requests"].verdict) == (None, "scales")
-    assert (rows["async postgres"].advice, rows["broken-async"].advice) == ("recommended", "mistake")
+    assert (rows["broken-async requests"].advice, rows["broken-async requests"].verdict) == (
+        None,
+        "scales",
+    )
+    assert (rows["async postgres"].advice, rows["broken-async"].advice) == (
+        "recommended",
+        "mistake",
+    )
 
 
 def test_a_run_that_cannot_be_trusted_says_nothing(tmp_path: Path) -> None:
     """Neither number nor limit nor advice, on no surface."""
     report = planned(tmp_path, (*SYNC.sessions, ACTS[2]), edit=drop_every(20, "delete"))
-    assert [row.variant for row in build_guide(report)] == ["async postgres", "sync", "broken-async"]
+    assert [row.variant for row in build_guide(report)] == [
+        "async postgres",
+        "sync",
+        "broken-async",
+    ]
     for row in build_guide(report):
-        assert (row.served_at_once, row.interval, row.limit, row.advice, row.verdict) == (None, None, "-", None, "untrusted")
+        assert (row.served_at_once, row.interval, row.limit, row.advice, row.verdict) == (
+            None,
+            None,
+            "-",
+            None,
+            "untrusted",
+        )
     assert "pool-limited" not in markdown(build_guide(report))
     assert "You call" not in printed(report)
 
@@ -156,7 +204,12 @@ def test_a_fault_in_one_experiment_takes_its_own_row_only(tmp_path: Path) -> Non
 
     rows = by_variant(planned(tmp_path, (*SYNC.sessions, *ACTS[2:4]), edit=edit))
     lost = rows.pop("async postgres")
-    assert (lost.served_at_once, lost.limit, lost.advice, lost.verdict) == (None, "-", None, "untrusted")
+    assert (lost.served_at_once, lost.limit, lost.advice, lost.verdict) == (
+        None,
+        "-",
+        None,
+        "untrusted",
+    )
     assert {row.verdict for row in rows.values()} == {"thread-pool", "pool-limited", "loop-blocked"}
 
 
@@ -166,7 +219,9 @@ def test_the_summary_carries_the_guide_as_its_schema_says(report: Report, honest
     for one in (report, honest):
         data = json.loads(json.dumps(build_summary(one), allow_nan=False))
         jsonschema.validate(data, schema)
-        assert [entry["variant"] for entry in data["guide"]] == [row.variant for row in build_guide(one)]
+        assert [entry["variant"] for entry in data["guide"]] == [
+            row.variant for row in build_guide(one)
+        ]
     data["guide"][0]["verdict"] = "splendid"
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(data, schema)
@@ -182,11 +237,15 @@ def test_the_table_of_the_readme_has_a_line_for_each_form(report: Report) -> Non
     assert all(any(f"({row.what})" in line for line in lines) for row in build_guide(report))
 
 
-def test_the_page_shows_it_and_the_terminal_after_more_than_the_four_variants(report: Report, honest: Report) -> None:
+def test_the_page_shows_it_and_the_terminal_after_more_than_the_four_variants(
+    report: Report, honest: Report
+) -> None:
     """Each row on the page; in the terminal within 80 columns; nothing there after a quick run."""
     text = render_page(report)
     section = text[text.index('<section aria-label="guide">') :]
-    assert section.count('<th scope="row">', 0, section.index("</section>")) == len(build_guide(report))
+    assert section.count('<th scope="row">', 0, section.index("</section>")) == len(
+        build_guide(report)
+    )
     assert '<section aria-label="guide">' in render_page(honest)
     told = printed(report)
     block = told[told.index("You call") : told.index("\nroute ")]

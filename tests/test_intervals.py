@@ -1,7 +1,7 @@
 """Whether intervals keep their promise: of the 95 % intervals that are printed, 90 to 98 % hold the truth.
 
-The truth is the exact M/D/c queue. Everything is conditional on "an interval was printed", over runs of all lengths,
-because a rule that prints after looking may favour the runs that were lucky.
+The truth is the exact M/D/c queue. Everything is conditional on "an interval was printed", over
+runs of all lengths, because a rule that prints after looking may favour the runs that were lucky.
 """
 
 import math
@@ -24,7 +24,10 @@ from reports.stats.queueing import MdcQueue, correlation_length, mdc_queue, repl
 
 QUEUES = [(c, rho) for c in (1, 6) for rho in (0.5, 0.7, 0.8)]
 RUNS, RARE = 300, 30
-ATOM, BESIDE = 0.03, 1.2  # of D: the answer R = D is an atom, beside which a quantile jumps (handbook, trap 4)
+ATOM, BESIDE = (
+    0.03,
+    1.2,
+)  # of D: the answer R = D is an atom, beside which a quantile jumps (handbook, trap 4)
 
 
 def waits(rng: np.random.Generator, c: int, rho: float, n: int) -> Array:
@@ -35,7 +38,10 @@ def waits(rng: np.random.Generator, c: int, rho: float, n: int) -> Array:
 
 def truths(queue: MdcQueue) -> dict[str, float]:
     """What the intervals should hold."""
-    return {"mean": queue.mean(), **{name: queue.quantile(q) for name, q in SUMMARY_QUANTILES.items()}}
+    return {
+        "mean": queue.mean(),
+        **{name: queue.quantile(q) for name, q in SUMMARY_QUANTILES.items()},
+    }
 
 
 def holds(interval: tuple[float, float], truth: float, name: str) -> bool:
@@ -55,7 +61,9 @@ def kept(c: int, rho: float) -> dict[str, list[bool]]:
     rng, queue = np.random.default_rng(20260101), mdc_queue(rho * c, 1.0, c)
     truth, seen = truths(queue), defaultdict[str, list[bool]](list)
     for n in np.geomspace(300, 15_000, RUNS).astype(int):
-        found = LatencyStats.from_samples(waits(rng, c, rho, n), np.ones(n, dtype=bool), correlated=True)
+        found = LatencyStats.from_samples(
+            waits(rng, c, rho, n), np.ones(n, dtype=bool), correlated=True
+        )
         assert found is not None
         for name, one in intervals(found).items():
             assert one.interval is not None
@@ -68,7 +76,8 @@ def kept(c: int, rho: float) -> dict[str, list[bool]]:
 def test_nine_in_ten_printed_intervals_hold_the_truth() -> None:
     """Over all queues 90 to 98 %, for each quantity, and no queue is below where more than a tenth of its runs print one.
 
-    Where fewer do, it is the lucky ones. On the atom R = D an interval cannot miss (trap 4): it is left out of the 98 %.
+    Where fewer do, it is the lucky ones. On the atom R = D an interval cannot miss (trap 4): it is
+    left out of the 98 %.
     """
     everything = defaultdict[str, list[bool]](list)
     for c, rho in QUEUES:
@@ -89,7 +98,9 @@ def test_intervals_over_five_restarts_hold_the_truth(c: int, rho: float, n: int)
     rng, truth = np.random.default_rng(20260102), mdc_queue(rho * c, 1.0, c).quantile(0.99)
     covered = []
     for _ in range(150):
-        found = restart_interval(np.array([quantile(waits(rng, c, rho, n), 0.99) for _ in range(5)]))
+        found = restart_interval(
+            np.array([quantile(waits(rng, c, rho, n), 0.99) for _ in range(5)])
+        )
         assert found is not None
         covered.append(found[0] <= truth <= found[1])
     assert 0.87 <= np.mean(covered) <= 0.98  # T7 says 91 %; of 150, chance takes four
@@ -101,7 +112,12 @@ def test_restarts_that_cannot_tell_get_no_interval() -> None:
     five = np.array([1.0, 1.1, 0.9, 1.0, 1.05])
     assert restart_interval(five, np.array([1.0, 2.0, 3.0, 9.0, 9.0])) is None
     found = restart_interval(five, np.full(5, 10.0))
-    assert found == pytest.approx(np.exp(np.log(five).mean() + np.array([-1, 1]) * 2.776 * np.log(five).std(ddof=1) / math.sqrt(5)))
+    assert found == pytest.approx(
+        np.exp(
+            np.log(five).mean()
+            + np.array([-1, 1]) * 2.776 * np.log(five).std(ddof=1) / math.sqrt(5)
+        )
+    )
 
 
 def test_an_open_load_prints_what_it_can_support() -> None:
@@ -122,7 +138,9 @@ def test_an_open_load_prints_what_it_can_support() -> None:
     short = LatencyStats.from_samples(times[:200], np.ones(200, dtype=bool), correlated=True)
     assert short is not None
     assert short.quantiles["p99"] is None
-    cut = LatencyStats.from_samples(times[:200], times[:200] < quantile(times[:200], 0.97), correlated=True)
+    cut = LatencyStats.from_samples(
+        times[:200], times[:200] < quantile(times[:200], 0.97), correlated=True
+    )
     assert cut is not None
     bound = cut.quantiles["p99"]
     assert bound is not None

@@ -24,17 +24,28 @@ def test_every_route_that_is_asked_answers_501_where_its_room_is_closed() -> Non
     app = FastAPI()
     for prefix, _ in TOPIC_MODULES:
         app.include_router(unavailable_router(prefix, "a-package"))
-    asked = {path for act in LESSON_SESSIONS for path in (*act.extra_requests, *(cell.path for cell in act.cells))}
-    rooms = {path for path in asked if path.startswith(tuple(prefix for prefix, _ in TOPIC_MODULES))}
+    asked = {
+        path
+        for act in LESSON_SESSIONS
+        for path in (*act.extra_requests, *(cell.path for cell in act.cells))
+    }
+    rooms = {
+        path for path in asked if path.startswith(tuple(prefix for prefix, _ in TOPIC_MODULES))
+    }
     assert len(rooms) > 20
 
     async def answers() -> list[httpx.Response]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://in-process") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://in-process"
+        ) as client:
             return [await client.get(path) for path in rooms]
 
     for answer in asyncio.run(answers()):
         assert answer.status_code == 501, answer.url
-        assert "needs a-package, which is not installed: pip install 'atonce[lab]'" in answer.json()["detail"]
+        assert (
+            "needs a-package, which is not installed: pip install 'atonce[lab]'"
+            in answer.json()["detail"]
+        )
 
 
 @pytest.mark.slow
@@ -44,15 +55,32 @@ def test_an_act_whose_part_is_missing_is_left_out(tmp_path: Path) -> None:
     path, trouble = run_of(tmp_path, plan, app="tests.planted:closed_app")
     assert trouble is None
     report = build_report(path)
-    assert (report.run_metrics.run["plan"]["cells"], report.run_metrics.unfinished_cells) == ([], ())
+    assert (report.run_metrics.run["plan"]["cells"], report.run_metrics.unfinished_cells) == (
+        [],
+        (),
+    )
     assert "needs aiohttp" in report.run_metrics.run["skipped"]["async aiohttp"]["why"]
 
 
 def test_a_warning_stands_beside_the_claim_that_needs_the_cell(tmp_path: Path) -> None:
     """And beside no other."""
-    study = build_report(write(tmp_path, World(plan=plan_for_claims({"crowd/async gather/", "crowd/async in-turn/"})))).run_metrics
-    warned = TrustReport((Check("V9", "generator CPU", f"{Scenario.CROWD}/async gather/1", 0.6, 0.5, 0.85, "why"),))
+    study = build_report(
+        write(
+            tmp_path, World(plan=plan_for_claims({"crowd/async gather/", "crowd/async in-turn/"}))
+        )
+    ).run_metrics
+    warned = TrustReport(
+        (Check("V9", "generator CPU", f"{Scenario.CROWD}/async gather/1", 0.6, 0.5, 0.85, "why"),)
+    )
     found = judge_claim(select_claims(["gather-overlaps"])[0], study, warned).result
-    assert (found.outcome, "(in doubt: V9 generator CPU)" in found.why) == (ClaimOutcome.CONFIRMED, True)
-    elsewhere = TrustReport((Check("V9", "generator CPU", f"{Scenario.CROWD}/async httpx/24", 0.6, 0.5, 0.85, "why"),))
-    assert "in doubt" not in judge_claim(select_claims(["gather-overlaps"])[0], study, elsewhere).result.why
+    assert (found.outcome, "(in doubt: V9 generator CPU)" in found.why) == (
+        ClaimOutcome.CONFIRMED,
+        True,
+    )
+    elsewhere = TrustReport(
+        (Check("V9", "generator CPU", f"{Scenario.CROWD}/async httpx/24", 0.6, 0.5, 0.85, "why"),)
+    )
+    assert (
+        "in doubt"
+        not in judge_claim(select_claims(["gather-overlaps"])[0], study, elsewhere).result.why
+    )

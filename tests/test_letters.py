@@ -21,7 +21,12 @@ KNOWN, STRANGE = "GET /поиск", ("GET /订单/查询", "GET /🍕", "GET /�
 def chart_of(report: Report, name: str) -> Figure:
     """Served at once, of a route of that name."""
     served = next(chart for chart in CHARTS if chart.stem == "served")
-    figure = served.draw(replace(report.run_metrics, routes=(replace(report.run_metrics.routes[0], route=name, variant=name),)))
+    figure = served.draw(
+        replace(
+            report.run_metrics,
+            routes=(replace(report.run_metrics.routes[0], route=name, variant=name),),
+        )
+    )
     assert isinstance(figure, Figure)
     return figure
 
@@ -33,7 +38,9 @@ def words_of(picture: str | bytes) -> str:
 
 
 @pytest.mark.parametrize("name", [KNOWN, *STRANGE])
-def test_a_name_in_any_script_is_text_in_the_page_and_in_its_file(honest: Report, name: str) -> None:
+def test_a_name_in_any_script_is_text_in_the_page_and_in_its_file(
+    honest: Report, name: str
+) -> None:
     """Quietly: a warning would fail this test. Letters become paths only where the font has them all."""
     figure = chart_of(honest, name)
     assert name in words_of(svg.render_inline(figure, "served", "title", "words"))

@@ -45,7 +45,9 @@ QUIET = "import time; time.sleep(600)"
 LEFT = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)"
 
 
-def test_no_setting_of_a_person_reaches_our_locust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_setting_of_a_person_reaches_our_locust(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither of a file in their home, nor of one in their folder, nor a variable."""
     run, home = tmp_path / "run", tmp_path / "home"
     run.mkdir()
@@ -58,7 +60,12 @@ def test_no_setting_of_a_person_reaches_our_locust(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(home)
     command = [sys.executable, "-c", PARSED, *locust_command(7, 60, "http://127.0.0.1:1")[3:]]
     with supervised_process(
-        command, folder=run, env=locust_env(run), core=None, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        command,
+        folder=run,
+        env=locust_env(run),
+        core=None,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
     ) as process:
         said, _ = process.communicate(timeout=60)
     assert json.loads(said.splitlines()[-1]) == [None, 7, 0]
@@ -85,10 +92,14 @@ def test_a_locust_that_does_not_go_on_is_given_up(
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     log = RunLog.from_here(tmp_path / "log.txt")
     with (
-        supervised_process([sys.executable, "-c", code], folder=tmp_path, env=os.environ, core=None, **pipes) as locust,
+        supervised_process(
+            [sys.executable, "-c", code], folder=tmp_path, env=os.environ, core=None, **pipes
+        ) as locust,
         pytest.raises(AtonceError) as trouble,
     ):
-        supervise_locust(None, locust, iter([script(tmp_path)]), lambda _cell, _seconds: None, log, lambda: None)
+        supervise_locust(
+            None, locust, iter([script(tmp_path)]), lambda _cell, _seconds: None, log, lambda: None
+        )
     assert trouble.value.code is ExitCode.UNTRUSTED
     assert words in trouble.value.sentence
 
@@ -122,6 +133,8 @@ def test_an_examination_ends_whatever_a_person_has_set_for_locust(tmp_path: Path
     words = ["doctor", "shop:app", "--budget", "60s", "--out", str(tmp_path / "out")]
     command = [sys.executable, str(ROOT / "atonce.py"), *words]
     env = {**os.environ, "HOME": str(tmp_path)}
-    found = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, timeout=120, check=False)
+    found = subprocess.run(
+        command, cwd=tmp_path, env=env, capture_output=True, timeout=120, check=False
+    )
     assert b"GET /x" in found.stdout, found.stderr.decode()
     assert not list(tmp_path.glob("out/*/.[a-z]*"))  # it has put nothing into what was its home

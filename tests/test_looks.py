@@ -12,7 +12,14 @@ from typing import Any, TextIO
 import pytest
 
 from reports.verdicts.culprit import LoopHolds, read_holds, summarise_holds
-from targets.agent.loop_thread import STACK_SAMPLE_INTERVAL, GilAccess, LoopThread, ThreadTime, classify_access, read_stack
+from targets.agent.loop_thread import (
+    STACK_SAMPLE_INTERVAL,
+    GilAccess,
+    LoopThread,
+    ThreadTime,
+    classify_access,
+    read_stack,
+)
 from targets.agent.stack_frames import RawFrame
 from targets.agent.watchdog import Watchdog
 
@@ -38,7 +45,10 @@ class Scene:
         self.watch, self.file, self.folder = Watchdog(path, HERE.parent), file, path.parent
         made_up: Any = self
         self.watch.loop_thread = self.watch.loop = made_up
-        self.watch.accounted_until, self.watch.sample_due = self.now, self.now + STACK_SAMPLE_INTERVAL
+        self.watch.accounted_until, self.watch.sample_due = (
+            self.now,
+            self.now + STACK_SAMPLE_INTERVAL,
+        )
 
     def own(self, gap: float) -> ThreadTime:
         """Seconds of the loop's own."""
@@ -71,7 +81,12 @@ class Scene:
     def told(self) -> LoopHolds:
         """What is written until now, rounded."""
         found = summarise_holds(read_holds(self.folder, "a"), (0, 1000), 0.0, [HERE.parent])
-        return LoopHolds(round(found.seconds, 5), round(found.unattributed, 5), found.culprits, round(found.gc_seconds, 5))
+        return LoopHolds(
+            round(found.seconds, 5),
+            round(found.unattributed, 5),
+            found.culprits,
+            round(found.gc_seconds, 5),
+        )
 
 
 @pytest.fixture
@@ -103,7 +118,9 @@ def test_the_line_has_what_the_loops_thread_used_and_nobody_the_rest(scene: Scen
     scene.looks(*[STACK_SAMPLE_INTERVAL] * 8)
     found = scene.ends()
     assert (found.seconds, found.unattributed) == (0.03, 0.01)
-    assert [(one.file, one.function, one.holds) for one in found.culprits] == [(HERE.name, "line", 1)]
+    assert [(one.file, one.function, one.holds) for one in found.culprits] == [
+        (HERE.name, "line", 1)
+    ]
 
 
 def test_a_loop_that_waits_for_events_holds_nothing(scene: Scene) -> None:
@@ -124,7 +141,10 @@ def test_only_a_late_look_was_blind(scene: Scene) -> None:
     """By more than a thread may be late by chance; a sleep can be watched all the time."""
     scene.looks(*[STACK_SAMPLE_INTERVAL + 0.009] * 4)
     assert scene.ends().culprits[0].blind == 0.0
-    scene.watch.accounted_until, scene.watch.sample_due = scene.now, scene.now + STACK_SAMPLE_INTERVAL
+    scene.watch.accounted_until, scene.watch.sample_due = (
+        scene.now,
+        scene.now + STACK_SAMPLE_INTERVAL,
+    )
     scene.looks(0.060)
     assert round(scene.ends().culprits[0].blind, 3) == round(0.055 / 0.116, 3)
 
@@ -171,10 +191,20 @@ def test_a_collection_before_the_question_belongs_to_no_hold(scene: Scene) -> No
 @pytest.mark.parametrize(
     ("seconds", "threshold", "is_enabled"),
     [(0.050, 700, True), (0.050, 699, False), (0.050, 0, True), (0.004, 699, True)],
-    ids=["asked for", "asked for, as none comes by itself", "asked for, as nothing is too much", "short"],
+    ids=[
+        "asked for",
+        "asked for, as none comes by itself",
+        "asked for, as nothing is too much",
+        "short",
+    ],
 )
 def test_other_collections_are_the_lines_own(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, seconds: float, threshold: int, *, is_enabled: bool
+    scene: Scene,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    threshold: int,
+    *,
+    is_enabled: bool,
 ) -> None:
     """Who calls `gc.collect()` holds the loop by that; short ones come with the objects."""
     monkeypatch.setattr(gc, "get_count", lambda: (700, 0, 0))
@@ -201,7 +231,10 @@ def seen(scene: Scene, *looks: tuple[Any, GilAccess]) -> dict[tuple[str, bool], 
     for function, access in looks:
         scene.code, scene.watch.gil_access = function.__code__, access
         scene.looks(STACK_SAMPLE_INTERVAL)
-    return {(one.function, one.line > one_line(one.function)): round(one.share, 3) for one in scene.ends().culprits}
+    return {
+        (one.function, one.line > one_line(one.function)): round(one.share, 3)
+        for one in scene.ends().culprits
+    }
 
 
 def one_line(function: str) -> int:
@@ -211,7 +244,11 @@ def one_line(function: str) -> int:
 
 def test_time_before_a_hand_over_belongs_to_lines_met_by_force(scene: Scene) -> None:
     """A call that lets the GIL go is seen there whatever ran before it: of ten looks one is true of it."""
-    met = [(line, GilAccess.FORCED)] * 3 + [(other, GilAccess.HANDED_OVER)] * 6 + [(other, GilAccess.FREE)]
+    met = (
+        [(line, GilAccess.FORCED)] * 3
+        + [(other, GilAccess.HANDED_OVER)] * 6
+        + [(other, GilAccess.FREE)]
+    )
     assert seen(scene, *met) == {("line", True): 0.9, ("other", True): 0.1}
 
 

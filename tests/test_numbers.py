@@ -22,18 +22,39 @@ def test_a_quantile_is_numpys_inverted_cdf_bit_for_bit(values: list[float], q: f
     assert float(np.quantile(values, q, method="inverted_cdf")) == quantile(np.array(values), q)
 
 
-# 1 2 2+ 3 4 5+ 6 7 8+ 9+ (+ = unanswered), ten of each so that the quantiles are supported; table T5 of the handbook
-CENSORED = [(1, True), (2, True), (2, False), (3, True), (4, True), (5, False), (6, True), (7, True), (8, False), (9, False)]
+# 1 2 2+ 3 4 5+ 6 7 8+ 9+ (+ = unanswered), ten of each so that the quantiles are supported; table
+# T5 of the handbook
+CENSORED = [
+    (1, True),
+    (2, True),
+    (2, False),
+    (3, True),
+    (4, True),
+    (5, False),
+    (6, True),
+    (7, True),
+    (8, False),
+    (9, False),
+]
 
 
 @pytest.mark.parametrize(
     ("q", "low", "high"),
-    [(0.25, 2, 3), (0.5, 4, 6), (0.6, 5, 7), (0.7, 6, math.inf), (0.75, 7, math.inf), (0.9, 8, math.inf)],
+    [
+        (0.25, 2, 3),
+        (0.5, 4, 6),
+        (0.6, 5, 7),
+        (0.7, 6, math.inf),
+        (0.75, 7, math.inf),
+        (0.9, 8, math.inf),
+    ],
 )
 def test_unanswered_requests_bracket_a_quantile(q: float, low: float, high: float) -> None:
     """They took at least as long as they were waited for, and perhaps for ever."""
     rows = CENSORED * 10
-    found = estimate_quantile(np.array([float(t) for t, _ in rows]), np.array([ev for _, ev in rows]), q)
+    found = estimate_quantile(
+        np.array([float(t) for t, _ in rows]), np.array([ev for _, ev in rows]), q
+    )
     assert found is not None
     assert (low, high) == (found.low, found.high)
     assert found.exact is None
@@ -51,11 +72,15 @@ def test_served_at_once_is_rate_times_service() -> None:
     assert served_at_once(400, 0.1) == 40.0
 
 
-def window_of(rows: list[tuple[float, float]], start: float, end: float, *, lost: int = 0) -> Window:
+def window_of(
+    rows: list[tuple[float, float]], start: float, end: float, *, lost: int = 0
+) -> Window:
     """A window over (sent, done) pairs; `lost` rows are deleted after the counter has seen them."""
     area = sum(max(0.0, min(done, end) - max(sent, start)) for sent, done in rows)
     kept = rows[: len(rows) - lost]
-    frame = pd.DataFrame(kept, columns=["sent", "done"]).assign(censored=False, error=None, worker="one")
+    frame = pd.DataFrame(kept, columns=["sent", "done"]).assign(
+        censored=False, error=None, worker="one"
+    )
     return Window(start, end, frame, frame, (WorkerWindow("one", start, end, area),))
 
 
@@ -68,7 +93,9 @@ def test_littles_identity_holds_for_any_traffic(spans: list[tuple[float, float]]
 
 def test_a_deleted_row_breaks_littles_identity() -> None:
     """Losing 5 of 100 requests shows as 5 %."""
-    found = little_deviation(window_of([(0.1 * i, 0.1 * i + 0.1) for i in range(100)], 0.0, 10.0, lost=5))
+    found = little_deviation(
+        window_of([(0.1 * i, 0.1 * i + 0.1) for i in range(100)], 0.0, 10.0, lost=5)
+    )
     assert found is not None
     assert pytest.approx(found.identity, abs=1e-6) == 0.05
 

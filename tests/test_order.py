@@ -40,7 +40,9 @@ def test_arrivals_are_poisson_and_repeatable() -> None:
 
 def test_constant_arrivals_are_a_metronome() -> None:
     """Equal gaps, the first after half of one."""
-    assert list(arrival_times(((1.0, 4.0, 4.0),), ArrivalDistribution.CONSTANT, "")) == pytest.approx([0.125, 0.375, 0.625, 0.875])
+    assert list(
+        arrival_times(((1.0, 4.0, 4.0),), ArrivalDistribution.CONSTANT, "")
+    ) == pytest.approx([0.125, 0.375, 0.625, 0.875])
 
 
 @pytest.mark.parametrize("law", list(ArrivalDistribution))
@@ -56,32 +58,49 @@ def test_workers_share_one_schedule(law: ArrivalDistribution, parts: int) -> Non
 def test_a_shape_brings_its_arrivals_where_its_rate_is_high(shape: str) -> None:
     """Counts per twentieth of the time against the integral of the planned rate: exact to one for a metronome."""
     profile = RATE_SHAPES[shape](100.0, 20.0)
-    counts, edges = np.histogram(list(arrival_times(profile, ArrivalDistribution.CONSTANT, "")), bins=20, range=(0, 20))
+    counts, edges = np.histogram(
+        list(arrival_times(profile, ArrivalDistribution.CONSTANT, "")), bins=20, range=(0, 20)
+    )
     starts = np.cumsum([0.0, *(piece[0] for piece in profile)])
     dense = np.arange(0, 20, 0.001) + 0.0005
     rates = np.zeros_like(dense)
     for (seconds, begin, end), start in zip(profile, starts[:-1], strict=True):
         inside = (dense >= start) & (dense < start + seconds)
         rates[inside] = begin + (end - begin) * (dense[inside] - start) / seconds
-    wanted = [rates[(dense >= low) & (dense < high)].sum() * 0.001 for low, high in itertools.pairwise(edges)]
+    wanted = [
+        rates[(dense >= low) & (dense < high)].sum() * 0.001
+        for low, high in itertools.pairwise(edges)
+    ]
     assert np.abs(counts - wanted).max() <= 1.5
     assert max(max(piece[1:]) for piece in profile) == 100.0
 
 
 def test_an_order_becomes_cells_for_each_route_level_and_repeat() -> None:
     """Named after what they press; repeats are cells of their own."""
-    order = RunOptions(scenario="crowd", routes=("GET /a", "GET /b"), users=(1, 8), repeat=2, seconds=5.0)
+    order = RunOptions(
+        scenario="crowd", routes=("GET /a", "GET /b"), users=(1, 8), repeat=2, seconds=5.0
+    )
     names = [cell.name for cell in order.cells()]
     assert names[:4] == ["crowd/GET /a/1", "crowd/GET /a/8", "crowd/GET /b/1", "crowd/GET /b/8"]
     assert names[4:] == [f"{name}~2" for name in names[:4]]
     assert {5.0} == {cell.warm_up + cell.window for cell in order.cells()}
-    steady = next(RunOptions(scenario="steady", routes=("GET /a",), rates=(15.0,), prefix="/api").cells())
-    assert (steady.path, steady.users, steady.arrivals and steady.arrivals.expected_requests) == ("/api/a", 0, 150.0)
+    steady = next(
+        RunOptions(scenario="steady", routes=("GET /a",), rates=(15.0,), prefix="/api").cells()
+    )
+    assert (steady.path, steady.users, steady.arrivals and steady.arrivals.expected_requests) == (
+        "/api/a",
+        0,
+        150.0,
+    )
 
 
 def test_a_cold_order_opens_nothing_before_the_load() -> None:
     """Crowds and bursts say so by cell, arrivals by their pool; the run says it in words."""
-    for scenario, cold, warm in (("crowd", True, None), ("burst", True, None), ("steady", False, 0)):
+    for scenario, cold, warm in (
+        ("crowd", True, None),
+        ("burst", True, None),
+        ("steady", False, 0),
+    ):
         order = RunOptions(scenario=scenario, routes=("GET /a",), pool=ConnectionMode.COLD)
         (cell,) = order.cells()
         assert (cell.cold, cell.arrivals.warm if cell.arrivals else None) == (cold, warm)
@@ -108,7 +127,9 @@ def play_crowd(recorder: Recorder, cell: Cell, places: int, origin: float) -> No
     recorder.flush()
 
 
-def followed(folder: Path, order: RunOptions, places: int) -> tuple[list[str], list[Cell], list[str]]:
+def followed(
+    folder: Path, order: RunOptions, places: int
+) -> tuple[list[str], list[Cell], list[str]]:
     """All acts of a knee, played on a server of known truth: the crowds' names, the rates, and what the run notes."""
     run, plan = RunWriter.create(folder, "knee"), plan_from_options(order)
     run.open(plan={"cells": []})
@@ -131,13 +152,21 @@ def test_a_knee_goes_on_at_shares_of_what_was_measured(tmp_path: Path) -> None:
     assert [cell.share for cell in rates] == list(CAPACITY_SHARES)
     assert rates[0].scenario is Scenario.STEADY
     assert rates[0].arrivals is not None
-    assert rates[0].arrivals.expected_requests == pytest.approx(0.2 * 39 / 2 * order.seconds, rel=0.01)
+    assert rates[0].arrivals.expected_requests == pytest.approx(
+        0.2 * 39 / 2 * order.seconds, rel=0.01
+    )
 
 
-@pytest.mark.parametrize(("think", "places", "full"), [(1.0, 2, 40.0), (0.0, 100, 2000.0), (0.45, 16, 320.0)])
-def test_a_knee_asks_with_more_users_until_some_of_them_wait(tmp_path: Path, think: float, places: int, full: float) -> None:
+@pytest.mark.parametrize(
+    ("think", "places", "full"), [(1.0, 2, 40.0), (0.0, 100, 2000.0), (0.45, 16, 320.0)]
+)
+def test_a_knee_asks_with_more_users_until_some_of_them_wait(
+    tmp_path: Path, think: float, places: int, full: float
+) -> None:
     """Sixteen who pause ask 15/s of a route that gives 40/s: a share of that would be called overload, and is none."""
-    crowds, rates, notes = followed(tmp_path, RunOptions(scenario="knee", routes=("GET /x",), users=(16,), think=think), places)
+    crowds, rates, notes = followed(
+        tmp_path, RunOptions(scenario="knee", routes=("GET /x",), users=(16,), think=think), places
+    )
     if places == 100:  # 1,000/s is what one generator asks
         assert (crowds[-1], rates) == ("crowd/GET /x/32", [])
         assert "answered all that 32 users asked" in notes[0]
@@ -145,14 +174,18 @@ def test_a_knee_asks_with_more_users_until_some_of_them_wait(tmp_path: Path, thi
         return
     assert len(crowds) > 2
     assert notes == []
-    assert [cell.arrivals.expected_requests / 10.0 for cell in rates if cell.arrivals and cell.share == 0.8] == [
-        pytest.approx(0.8 * full, rel=0.05)
-    ]
+    assert [
+        cell.arrivals.expected_requests / 10.0
+        for cell in rates
+        if cell.arrivals and cell.share == 0.8
+    ] == [pytest.approx(0.8 * full, rel=0.05)]
 
 
 def test_a_knee_needs_a_crowd_and_a_single_user(tmp_path: Path) -> None:
     """Whoever names one user gets two; no two cells share a name."""
-    names = [cell.name for cell in RunOptions(scenario="knee", routes=("GET /x",), users=(1,)).cells()]
+    names = [
+        cell.name for cell in RunOptions(scenario="knee", routes=("GET /x",), users=(1,)).cells()
+    ]
     assert names == [ALONE, "crowd/GET /x/2"]
     run = RunWriter.create(tmp_path, "knee")
     run.open(plan={"cells": []})
@@ -165,8 +198,16 @@ def test_a_knee_needs_a_crowd_and_a_single_user(tmp_path: Path) -> None:
 def test_words_become_numbers() -> None:
     """Rates, durations, routes and hosts, as people write them."""
     assert (parse_rate("50/s"), parse_rate("300/m")) == (50.0, 5.0)
-    assert (parse_duration("1m30s"), parse_duration("1500ms"), parse_duration("0s", least=0.0)) == (90.0, 1.5, 0.0)
-    assert [parse_route(text) for text in ("/x", "get /x?y=1", " POST /z ")] == ["GET /x", "GET /x?y=1", "POST /z"]
+    assert (parse_duration("1m30s"), parse_duration("1500ms"), parse_duration("0s", least=0.0)) == (
+        90.0,
+        1.5,
+        0.0,
+    )
+    assert [parse_route(text) for text in ("/x", "get /x?y=1", " POST /z ")] == [
+        "GET /x",
+        "GET /x?y=1",
+        "POST /z",
+    ]
     assert parse_host(":8002", None).netloc == "127.0.0.1:8002"
     assert parse_host("https://shop.example/api", "shop.example").path == "/api"
 
@@ -177,15 +218,35 @@ def test_this_machine_needs_no_leave(host: str) -> None:
     assert is_loopback(str(parse_host(host, None).hostname))
 
 
-@pytest.mark.parametrize("host", ["u:hush@127.0.0.1", "http://:hush@127.0.0.1", "http://u:hush@[::1", "http://127.0.0.1?key=hush"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "u:hush@127.0.0.1",
+        "http://:hush@127.0.0.1",
+        "http://u:hush@[::1",
+        "http://127.0.0.1?key=hush",
+    ],
+)
 def test_a_secret_in_a_url_is_neither_taken_nor_repeated(host: str) -> None:
     """It would end in run.json, in a report and in the log of somebody's CI."""
     with pytest.raises(AtonceError) as caught:
         parse_host(host, None)
-    assert ("is no URL of a host" in caught.value.sentence, "hush" in caught.value.sentence) == (True, False)
+    assert ("is no URL of a host" in caught.value.sentence, "hush" in caught.value.sentence) == (
+        True,
+        False,
+    )
 
 
-@pytest.mark.parametrize("host", ["8.8.8.8", "localhost.example.org", "192.168.0.1", "2130706433", "http://127.0.0.1@example.org"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "8.8.8.8",
+        "localhost.example.org",
+        "192.168.0.1",
+        "2130706433",
+        "http://127.0.0.1@example.org",
+    ],
+)
 def test_other_machines_do(host: str) -> None:
     """Also those that look like this one."""
     with pytest.raises(AtonceError):

@@ -69,13 +69,17 @@ def test_ids_are_unique_and_every_reference_resolves(html: str) -> None:
     """Matplotlib repeats its ids in every chart; the page must not."""
     ids = [attributes["id"] for _, attributes in Elements(html).found if "id" in attributes]
     assert len(ids) == len(set(ids))
-    assert set(re.findall(r"url\(#([^)]+)\)", html)) | set(re.findall(r'href="#([^"]+)"', html)) <= set(ids)
+    assert set(re.findall(r"url\(#([^)]+)\)", html)) | set(
+        re.findall(r'href="#([^"]+)"', html)
+    ) <= set(ids)
 
 
 def test_the_page_fits_its_budget(html: str) -> None:
     """600 KB for the page; a chart is a tenth of that at most."""
     assert len(html.encode()) <= BUDGET
-    assert max(len(chart) for chart in re.findall(r"<svg.*?</svg>", html, re.DOTALL)) <= CHART_BUDGET
+    assert (
+        max(len(chart) for chart in re.findall(r"<svg.*?</svg>", html, re.DOTALL)) <= CHART_BUDGET
+    )
 
 
 def test_every_chart_has_title_description_and_table(html: str) -> None:
@@ -135,7 +139,9 @@ def test_the_staircase_draws_handler_moments_not_answers(tmp_path: Path) -> None
     figure = staircase.draw(report.run_metrics)
     assert not isinstance(figure, str)
     bars = next(
-        patch for patch in figure.axes[0].patches if patch.get_facecolor() == to_rgba(VARIANT_STYLES[Variant.BROKEN_ASYNC].colour)
+        patch
+        for patch in figure.axes[0].patches
+        if patch.get_facecolor() == to_rgba(VARIANT_STYLES[Variant.BROKEN_ASYNC].colour)
     )
     assert isinstance(bars, PathPatch)
     corners = np.asarray(bars.get_path().vertices)
@@ -150,7 +156,9 @@ def test_a_run_that_was_cut_short_is_drawn_without_a_complaint(tmp_path: Path, c
     """One variant, one level: matplotlib's warnings are errors here."""
     whole = quick_plan(0.1)
     act = dataclasses.replace(whole.sessions[0], cells=whole.sessions[0].cells[:cells])
-    report = build_report(simulate.write(tmp_path, simulate.World(plan=dataclasses.replace(whole, sessions=(act,)))))
+    report = build_report(
+        simulate.write(tmp_path, simulate.World(plan=dataclasses.replace(whole, sessions=(act,))))
+    )
     assert render_page(report)
 
 
@@ -161,7 +169,9 @@ def test_writing_leaves_page_charts_and_summary(honest: Report, tmp_path: Path) 
     moved = Report(path, honest.run_metrics, honest.trust, honest.findings, honest.claims)
     write_report_files(moved)
     files = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
-    pictures = {f"report/charts/{chart.stem}.{kind}" for chart in LESSON_CHARTS for kind in ("svg", "png")}
+    pictures = {
+        f"report/charts/{chart.stem}.{kind}" for chart in LESSON_CHARTS for kind in ("svg", "png")
+    }
     assert {"report/index.html", "report/summary.json", *pictures} == files
     assert (path / "report/charts/served.png").read_bytes().startswith(b"\x89PNG")
 
@@ -173,14 +183,27 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Report:
     def facts(run: dict[str, object]) -> None:
         run.update(claims=["serial-queue", "gather-overlaps"])
 
-    needs = {"burst/broken-async/", "crowd/broken-async/1", "crowd/async gather/", "crowd/async in-turn/"}
-    path = simulate.write(tmp_path_factory.mktemp("single"), simulate.World(plan=plan_for_claims(needs), facts=facts))
+    needs = {
+        "burst/broken-async/",
+        "crowd/broken-async/1",
+        "crowd/async gather/",
+        "crowd/async in-turn/",
+    }
+    path = simulate.write(
+        tmp_path_factory.mktemp("single"), simulate.World(plan=plan_for_claims(needs), facts=facts)
+    )
     report = build_report(path)
     report.run_metrics.run["command"] = "claims"
     lacking = dataclasses.replace(
-        report.claims[0].result, predicted="-", measured="-", outcome=ClaimOutcome.UNTESTED, why="pip install 'atonce[lab]' <b>"
+        report.claims[0].result,
+        predicted="-",
+        measured="-",
+        outcome=ClaimOutcome.UNTESTED,
+        why="pip install 'atonce[lab]' <b>",
     )
-    return dataclasses.replace(report, claims=(*report.claims, dataclasses.replace(report.claims[0], result=lacking)))
+    return dataclasses.replace(
+        report, claims=(*report.claims, dataclasses.replace(report.claims[0], result=lacking))
+    )
 
 
 def test_a_run_of_single_claims_shows_them_and_nothing_empty(single: Report) -> None:
@@ -199,7 +222,9 @@ def test_a_run_of_single_claims_shows_them_and_nothing_empty(single: Report) -> 
     lines = out.getvalue().splitlines()
     blocks = lines[: next(i for i, line in enumerate(lines) if line.startswith("run: "))]
     assert max(map(len, blocks)) <= 80
-    assert [line.split()[1] for line in blocks if line.startswith(tuple(ClaimOutcome))] == [one.claim.id for one in single.claims]
+    assert [line.split()[1] for line in blocks if line.startswith(tuple(ClaimOutcome))] == [
+        one.claim.id for one in single.claims
+    ]
     assert any("pip install 'atonce[lab]'" in line for line in blocks)
     assert "claims: 2 confirmed, 1 untested" in blocks
     assert not any("GET /" in line or line.startswith("route") for line in blocks)
@@ -213,32 +238,49 @@ def test_a_claim_has_its_small_picture(single: Report) -> None:
     assert [label for label, *_ in wanted] == ["gather", "in turn"]
     stored = {one["id"]: one["bars"] for one in build_summary(single)["claims"]}
     assert [one["label"] for one in stored["gather-overlaps"]] == ["gather", "in turn"]
-    hostile = dataclasses.replace(single.claims[1].result, bars=(('<script>x</script>" onload=', 1.0),))
-    text = render_page(dataclasses.replace(single, claims=(dataclasses.replace(single.claims[1], result=hostile),)))
+    hostile = dataclasses.replace(
+        single.claims[1].result, bars=(('<script>x</script>" onload=', 1.0),)
+    )
+    text = render_page(
+        dataclasses.replace(single, claims=(dataclasses.replace(single.claims[1], result=hostile),))
+    )
     assert "<script>" not in text
     assert 'onload="' not in text
 
 
-def test_the_time_left_is_told_in_minutes_while_it_is_long(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_time_left_is_told_in_minutes_while_it_is_long(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """A line per step where there is no terminal; seconds at the end."""
     progress = ProgressDisplay(1500.0, quiet=False)
     progress.lines = True
     for step, done in (("first", 0.0), ("middle", 780.0), ("last", 1410.0), ("over", 1600.0)):
         progress.on_progress(step, done)
     told = capsys.readouterr().err.splitlines()
-    assert told == ["about 25 min left  first", "about 12 min left  middle", "about  90 s left  last", "about   0 s left  over"]
+    assert told == [
+        "about 25 min left  first",
+        "about 12 min left  middle",
+        "about  90 s left  last",
+        "about   0 s left  over",
+    ]
 
 
-@pytest.mark.parametrize(("values", "lengths"), [((1.0, 2.0), (50, 100)), ((0.0, 4.0), (0, 100)), ((0.0,), (0,))])
+@pytest.mark.parametrize(
+    ("values", "lengths"), [((1.0, 2.0), (50, 100)), ((0.0, 4.0), (0, 100)), ((0.0,), (0,))]
+)
 def test_bars_begin_at_zero(values: tuple[float, ...], lengths: tuple[float, ...]) -> None:
     """In per cent of the longest."""
-    assert tuple(length for *_, length in claim_bars(tuple(("x", one) for one in values))) == lengths
+    assert (
+        tuple(length for *_, length in claim_bars(tuple(("x", one) for one in values))) == lengths
+    )
 
 
 def luminance(colour: str) -> float:
     """Relative luminance of an sRGB colour (WCAG 2.2)."""
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 

@@ -28,7 +28,9 @@ def html(example: Report) -> str:
 def test_the_stored_page_is_the_one_that_is_rendered(html: str, example: Report) -> None:
     """Word for word; pictures may differ by what draws them."""
     stored = (example.path / "report" / "index.html").read_text(encoding="utf-8")
-    assert re.sub(r"<svg.*?</svg>", "", stored, flags=re.DOTALL) == re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL)
+    assert re.sub(r"<svg.*?</svg>", "", stored, flags=re.DOTALL) == re.sub(
+        r"<svg.*?</svg>", "", html, flags=re.DOTALL
+    )
 
 
 def test_each_card_that_accuses_has_its_picture(html: str, example: Report) -> None:
@@ -42,7 +44,8 @@ def test_each_card_that_accuses_has_its_picture(html: str, example: Report) -> N
         for picture in drawn:
             assert f">{one.route.route} is {one.verdict}</title>" in picture
             assert re.search(
-                r"<desc[^>]*>Served at once: [\d.]+ with 1 user, .* with (8|64) users. The async neighbour's p90: ", picture
+                r"<desc[^>]*>Served at once: [\d.]+ with 1 user, .* with (8|64) users. The async neighbour's p90: ",
+                picture,
             )
     ids = [attributes["id"] for _, attributes in Elements(html).found if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -51,15 +54,28 @@ def test_each_card_that_accuses_has_its_picture(html: str, example: Report) -> N
 
 def test_a_note_stands_beside_the_verdict_on_every_surface(example: Report) -> None:
     """Page, terminal and summary; healthy routes have theirs as well, and nothing of it accuses."""
-    known = [{**one, "notes": [f"It answers <i>, {one['route']}."]} for one in example.run_metrics.run["routes"]]
+    known = [
+        {**one, "notes": [f"It answers <i>, {one['route']}."]}
+        for one in example.run_metrics.run["routes"]
+    ]
     entries = {one["route"]: one for one in known}
 
     def noted(one: Finding) -> Finding:
-        return replace(one, diagnosis=replace(one.diagnosis, evidence=replace(one.diagnosis.evidence, entry=entries[one.route.route])))
+        return replace(
+            one,
+            diagnosis=replace(
+                one.diagnosis,
+                evidence=replace(one.diagnosis.evidence, entry=entries[one.route.route]),
+            ),
+        )
 
     study = replace(example.run_metrics, run={**example.run_metrics.run, "routes": known})
     report = replace(example, run_metrics=study, findings=tuple(map(noted, example.findings)))
-    html, said, data = render_page(report, build_summary(report)["gates"]), list(unexamined_lines(report)), build_summary(report)
+    html, said, data = (
+        render_page(report, build_summary(report)["gates"]),
+        list(unexamined_lines(report)),
+        build_summary(report),
+    )
     for before, one in zip(example.findings, data["routes"], strict=True):
         note = f"It answers <i>, {one['route']}."
         assert (before.verdict, [note]) == (one["verdict"], list(one["notes"]))
@@ -70,16 +86,31 @@ def test_a_note_stands_beside_the_verdict_on_every_surface(example: Report) -> N
 def test_hundreds_of_routes_that_nobody_came_to_are_one_line(example: Report) -> None:
     """Not a row, a paragraph and a card each; the summary has every one, for gates."""
     names = [f"GET /late/{number}" for number in range(300)]
-    late = [{**example.run_metrics.run["routes"][0], "route": one, "act": None, "unfit": "it did not fit"} for one in names]
+    late = [
+        {
+            **example.run_metrics.run["routes"][0],
+            "route": one,
+            "act": None,
+            "unfit": "it did not fit",
+        }
+        for one in names
+    ]
     blank = next(one for one in example.findings if one.verdict is Verdict.SCALES)
 
     def unreached(entry: dict[str, Any]) -> Finding:
         route = replace(blank.route, route=entry["route"], variant=entry["route"])
-        case = replace(blank.diagnosis, evidence=replace(blank.diagnosis.evidence, entry=entry, route=route))
+        case = replace(
+            blank.diagnosis, evidence=replace(blank.diagnosis.evidence, entry=entry, route=route)
+        )
         return replace(blank, verdict=Verdict.UNKNOWN, route=route, diagnosis=case)
 
-    study = replace(example.run_metrics, run={**example.run_metrics.run, "routes": [*example.run_metrics.run["routes"], *late]})
-    report = replace(example, run_metrics=study, findings=(*example.findings, *map(unreached, late)))
+    study = replace(
+        example.run_metrics,
+        run={**example.run_metrics.run, "routes": [*example.run_metrics.run["routes"], *late]},
+    )
+    report = replace(
+        example, run_metrics=study, findings=(*example.findings, *map(unreached, late))
+    )
     (line,) = [one for one in unexamined_lines(report) if "/late/" in one]
     assert line == f"not examined: 300, it did not fit: {', '.join(names[:5])} and 295 more"
     assert build_doctor_table(report, 140, {}).row_count == len(example.findings)
@@ -120,7 +151,9 @@ def test_a_route_without_levels_or_neighbours_is_no_trouble(example: Report) -> 
     figure = card.draw_card(replace(case, evidence=replace(case.evidence, levels=alone)))
     assert figure
     assert len(figure.axes) == 1
-    assert "neighbour" not in card.describe_card(replace(case, evidence=replace(case.evidence, levels=alone)))
+    assert "neighbour" not in card.describe_card(
+        replace(case, evidence=replace(case.evidence, levels=alone))
+    )
 
 
 def test_a_page_of_ill_routes_stays_within_its_budget(html: str) -> None:
@@ -143,7 +176,12 @@ def test_the_method_is_the_doctors_own(html: str, example: Report) -> None:
     assert "with a watchdog inside" in html
     patient = {**example.run_metrics.run["patient"], "how": "url"}
     outside = render_page(
-        replace(example, run_metrics=replace(example.run_metrics, run={**example.run_metrics.run, "patient": patient}))
+        replace(
+            example,
+            run_metrics=replace(
+                example.run_metrics, run={**example.run_metrics.run, "patient": patient}
+            ),
+        )
     )
     assert "One running app: its routes" in outside
     assert "with a watchdog inside" not in outside

@@ -60,7 +60,11 @@ def test_all_ways_to_read_a_slow_file_answer_alike_and_only_one_holds_the_loop()
     async def visit(client: httpx.AsyncClient, folder: Path) -> None:
         turns = {}
         for way in ("broken-async", "sync", "to-thread"):
-            begin, reading, turns[way] = time.perf_counter(), asyncio.create_task(client.get(f"/file/{way}?seconds=0.2")), 0
+            begin, reading, turns[way] = (
+                time.perf_counter(),
+                asyncio.create_task(client.get(f"/file/{way}?seconds=0.2")),
+                0,
+            )
             while not reading.done():
                 await asyncio.sleep(0.01)
                 turns[way] += 1
@@ -78,14 +82,16 @@ def test_a_client_that_leaves_takes_file_and_disk_with_it() -> None:
 
     async def visit(client: httpx.AsyncClient, folder: Path) -> None:
         reading = asyncio.create_task(client.get("/file/to-thread?seconds=0.3"))
-        while not (reading.done() or (list(folder.iterdir()) and disks())):  # noqa: ASYNC110 - a thread sets no event
+        # A thread sets no event
+        while not (reading.done() or (list(folder.iterdir()) and disks())):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         assert reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
         assert (len(list(folder.iterdir())), len(disks())) == (1, 1)
         deadline = time.perf_counter() + 60
-        while (list(folder.iterdir()) or disks()) and time.perf_counter() < deadline:  # noqa: ASYNC110 - a thread sets no event
+        # A thread sets no event
+        while (list(folder.iterdir()) or disks()) and time.perf_counter() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         assert list(folder.iterdir()) == []
 
@@ -113,7 +119,9 @@ class InProcess(httpx.BaseTransport):
         async def ask() -> httpx.Response:
             app = FastAPI()
             app.include_router(forgotten_await.router)
-            answer = await httpx.ASGITransport(app, raise_app_exceptions=False).handle_async_request(request)
+            answer = await httpx.ASGITransport(
+                app, raise_app_exceptions=False
+            ).handle_async_request(request)
             return httpx.Response(answer.status_code, content=await answer.aread())
 
         return asyncio.run(ask())
@@ -123,10 +131,16 @@ class InProcess(httpx.BaseTransport):
 def test_the_body_check_stops_a_forgotten_await_that_answers_200(shape: str) -> None:
     """Before any load; its fix passes the same check."""
     with httpx.Client(transport=InProcess(), base_url="http://app") as client:
-        assert check_route(client, f"GET /{shape}", f"/pitfall/awaited/{shape}", RIGHT[shape]) == RIGHT[shape]
+        assert (
+            check_route(client, f"GET /{shape}", f"/pitfall/awaited/{shape}", RIGHT[shape])
+            == RIGHT[shape]
+        )
         with (
             pytest.warns(RuntimeWarning, match="was never awaited"),
-            pytest.raises(AtonceError, match=r"answers wrongly before any load: status 200, body .*; nothing was loaded"),
+            pytest.raises(
+                AtonceError,
+                match=r"answers wrongly before any load: status 200, body .*; nothing was loaded",
+            ),
         ):
             check_route(client, f"GET /{shape}", f"/pitfall/forgotten/{shape}", RIGHT[shape])
 
@@ -143,7 +157,10 @@ def test_no_check_of_the_answer_finds_a_forgotten_save() -> None:
 @pytest.mark.parametrize("shape", ["returned", "in-dict"])
 def test_a_coroutine_cannot_be_written_as_json(shape: str) -> None:
     """The client gets a 500; the warning comes once the error is collected."""
-    with httpx.Client(transport=InProcess(), base_url="http://app") as client, warnings.catch_warnings(record=True) as caught:
+    with (
+        httpx.Client(transport=InProcess(), base_url="http://app") as client,
+        warnings.catch_warnings(record=True) as caught,
+    ):
         warnings.simplefilter("always")
         assert client.get(f"/pitfall/forgotten/{shape}").status_code == 500
         gc.collect()
@@ -163,8 +180,13 @@ def test_the_questions_are_answered_by_a_real_server_and_its_log_warns(tmp_path:
 @pytest.mark.slow
 def test_a_wrong_200_is_never_put_under_load(tmp_path: Path) -> None:
     """The driver asks once, and sends nothing more."""
-    act = next(act for act in plan_for_claims({"crowd/async gather/"}).sessions if act.has_lesson_routes)
-    cells = tuple(replace(cell, path="/pitfall/forgotten/in-text", expects=RIGHT["in-text"]) for cell in act.cells)
+    act = next(
+        act for act in plan_for_claims({"crowd/async gather/"}).sessions if act.has_lesson_routes
+    )
+    cells = tuple(
+        replace(cell, path="/pitfall/forgotten/in-text", expects=RIGHT["in-text"])
+        for cell in act.cells
+    )
     path, trouble = run_of(tmp_path, Plan(0.1, (replace(act, cells=cells),), ()))
     assert trouble is not None
     assert "answers wrongly before any load: status 200" in trouble.sentence

@@ -15,11 +15,24 @@ import pytest
 from reports.report import build_report
 from results.schema import Phase, Status
 from results.store import read_run
-from tests.processes import MARK, ROOT, free_port, gone_within, new_mark, pids, served, wait_for_server
+from tests.processes import (
+    MARK,
+    ROOT,
+    free_port,
+    gone_within,
+    new_mark,
+    pids,
+    served,
+    wait_for_server,
+)
 
 pytestmark = pytest.mark.slow
 FROZEN = "--atonce-route /broken-async?seconds=0.1"
-TIME = ("-t", "5s", "--headless")  # Locust begins to count before it has read its files, which takes a busy machine seconds
+TIME = (
+    "-t",
+    "5s",
+    "--headless",
+)  # Locust begins to count before it has read its files, which takes a busy machine seconds
 
 
 def locust(scenario: str, url: str, folder: Path, mark: str, *words: str) -> subprocess.Popen[str]:
@@ -41,7 +54,11 @@ def locust(scenario: str, url: str, folder: Path, mark: str, *words: str) -> sub
 def several(processes: int) -> list[str]:
     """The words for so many worker processes, on a port of their own; none for a local runner."""
     port = str(free_port())
-    return ["--processes", str(processes), "--master-bind-port", port, "--master-port", port] if processes else []
+    return (
+        ["--processes", str(processes), "--master-bind-port", port, "--master-port", port]
+        if processes
+        else []
+    )
 
 
 def counted(url: str) -> int:
@@ -74,7 +91,9 @@ def rows_of(folder: Path, said: str) -> tuple[Path, pd.DataFrame]:
         ("crowd,neighbours", f"-u 6 {FROZEN}", 2),
     ],
 )
-def test_every_row_that_was_sent_was_counted_at_the_target(tmp_path: Path, scenario: str, words: str, processes: int) -> None:
+def test_every_row_that_was_sent_was_counted_at_the_target(
+    tmp_path: Path, scenario: str, words: str, processes: int
+) -> None:
     """Stopped by -t in the middle of a frozen route; nothing is lost, nothing is asked twice, the report reads it."""
     mark = new_mark()
     with served("tests.planted:counting_app", mark) as (url, server):
@@ -89,7 +108,9 @@ def test_every_row_that_was_sent_was_counted_at_the_target(tmp_path: Path, scena
     assert not rows.duplicated(["worker", "seq"]).any()
     table = next(line for line in said.splitlines() if "Aggregated" in line)
     assert int(table.split()[1]) == len(rows)
-    assert int(table.split("|")[1].split()[0]) == pytest.approx((rows.done - rows.intended).mean() * 1000, abs=2)
+    assert int(table.split("|")[1].split()[0]) == pytest.approx(
+        (rows.done - rows.intended).mean() * 1000, abs=2
+    )
     assert build_report(run).run_metrics.run["command"] == "locust"
     assert gone_within(mark) == []
 
@@ -107,9 +128,10 @@ def test_what_the_cap_refuses_is_a_row_and_each_fresh_connection_is_one(tmp_path
     assert set(refused.error) == {"the in-flight cap of 3 was reached"}
     assert len(refused) > 10
     assert sent.connection.is_unique
-    assert ((sent.sent.to_numpy()[:, None] >= sent.sent.to_numpy()) & (sent.sent.to_numpy()[:, None] < sent.done.to_numpy())).sum(
-        1
-    ).max() <= 3
+    assert (
+        (sent.sent.to_numpy()[:, None] >= sent.sent.to_numpy())
+        & (sent.sent.to_numpy()[:, None] < sent.done.to_numpy())
+    ).sum(1).max() <= 3
 
 
 @pytest.mark.parametrize("processes", [0, 2])
@@ -117,11 +139,23 @@ def test_with_locusts_page_each_test_is_a_run(tmp_path: Path, processes: int) ->
     """A typo is a sentence and no run. Then two tests: each is sealed when it has stopped, and counts alone."""
     mark, port = new_mark(), free_port()
     with served("tests.planted:counting_app", mark) as (url, _):
-        process = locust("crowd", url, tmp_path, mark, *FROZEN.split(), "--web-port", str(port), *several(processes))
+        process = locust(
+            "crowd",
+            url,
+            tmp_path,
+            mark,
+            *FROZEN.split(),
+            "--web-port",
+            str(port),
+            *several(processes),
+        )
         page = f"http://127.0.0.1:{port}"
         wait_for_server(page)
         deadline = time.perf_counter() + 60
-        while len(httpx.get(f"{page}/stats/requests", timeout=30).json().get("workers", [])) < processes:
+        while (
+            len(httpx.get(f"{page}/stats/requests", timeout=30).json().get("workers", []))
+            < processes
+        ):
             assert time.perf_counter() < deadline
             time.sleep(0.2)
 
@@ -153,9 +187,12 @@ def test_with_locusts_page_each_test_is_a_run(tmp_path: Path, processes: int) ->
 
 
 @pytest.mark.parametrize(
-    ("number", "scenario", "processes"), [(signal.SIGINT, "crowd", 2), (signal.SIGTERM, "crowd", 2), (signal.SIGTERM, "steady", 0)]
+    ("number", "scenario", "processes"),
+    [(signal.SIGINT, "crowd", 2), (signal.SIGTERM, "crowd", 2), (signal.SIGTERM, "steady", 0)],
 )
-def test_a_signal_drains_before_it_ends(tmp_path: Path, number: signal.Signals, scenario: str, processes: int) -> None:
+def test_a_signal_drains_before_it_ends(
+    tmp_path: Path, number: signal.Signals, scenario: str, processes: int
+) -> None:
     """In the middle of a frozen route, whose end nobody has said: what is in flight is waited for, and all that is known is JSON."""
     mark = new_mark()
     with served("tests.planted:counting_app", mark) as (url, _):
@@ -169,16 +206,22 @@ def test_a_signal_drains_before_it_ends(tmp_path: Path, number: signal.Signals, 
         run, rows = rows_of(tmp_path, said)
         assert counted(url) == rows.sent.notna().sum() > 10
     assert not rows.censored.any()
-    json.loads((run / "run.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)  # no Infinity, no NaN
+    json.loads(
+        (run / "run.json").read_text(encoding="utf-8"), parse_constant=pytest.fail
+    )  # no Infinity, no NaN
     assert gone_within(mark) == []
 
 
 @pytest.mark.parametrize(("times", "status"), [(1, Status.INTERRUPTED), (2, Status.RUNNING)])
-def test_a_signal_before_the_time_limit_cuts_a_run_short_and_two_leave_at_once(tmp_path: Path, times: int, status: Status) -> None:
+def test_a_signal_before_the_time_limit_cuts_a_run_short_and_two_leave_at_once(
+    tmp_path: Path, times: int, status: Status
+) -> None:
     """130 each; twice: in the middle of a drain of seconds, nothing is sealed, and what was written can be read."""
     mark, route = new_mark(), ["--atonce-route", "/broken-async?seconds=0.3"]
     with served("tests.planted:counting_app", mark) as (url, _):
-        process = locust("crowd", url, tmp_path, mark, "-u", "10", *route, "--headless", "-t", "60s")
+        process = locust(
+            "crowd", url, tmp_path, mark, "-u", "10", *route, "--headless", "-t", "60s"
+        )
         wait_for_requests(url, 12)
         for _ in range(times):
             process.send_signal(signal.SIGINT)
@@ -194,7 +237,16 @@ def test_a_signal_before_the_time_limit_cuts_a_run_short_and_two_leave_at_once(t
 def test_a_lost_worker_is_told(tmp_path: Path) -> None:
     """Kill -9 of one of two: the other's rows are sealed, the run says what is missing, exit code 3."""
     mark = new_mark()
-    words = ["--atonce-route", "/async?seconds=0.1", "--atonce-rate", "40/s", "-t", "8s", "--headless", *several(2)]
+    words = [
+        "--atonce-route",
+        "/async?seconds=0.1",
+        "--atonce-rate",
+        "40/s",
+        "-t",
+        "8s",
+        "--headless",
+        *several(2),
+    ]
     with served("tests.planted:counting_app", mark) as (url, _):
         process = locust("steady", url, tmp_path, mark, *words)
         wait_for_requests(url, 20)
@@ -226,7 +278,9 @@ def test_the_schedule_is_the_same_however_many_share_it(tmp_path: Path) -> None:
         assert (rows.phase == Phase.STEADY).any()
         assert rows.worker.nunique() == max(1, processes)
         assert "open model" in said
-    first, second = (moments[:50] for moments in planned)  # when the last ones are due, a busy machine may have stopped
+    first, second = (
+        moments[:50] for moments in planned
+    )  # when the last ones are due, a busy machine may have stopped
     assert len(first) == 50
     assert first == pytest.approx(second, abs=0.1)
 
@@ -242,7 +296,9 @@ def test_the_schedule_is_the_same_however_many_share_it(tmp_path: Path) -> None:
 def test_wrong_words_end_locust_with_a_sentence(tmp_path: Path, words: str, says: str) -> None:
     """Nothing is sent; no traceback. What is no route, rate or duration is refused by the same reader as in test_command_line.py."""
     mark = new_mark()
-    process = locust("steady", "http://127.0.0.1:9", tmp_path, mark, *words.split(), "--headless", "-t", "3s")
+    process = locust(
+        "steady", "http://127.0.0.1:9", tmp_path, mark, *words.split(), "--headless", "-t", "3s"
+    )
     said, _ = process.communicate(timeout=60)
     assert process.returncode not in {0, None}
     assert says in said

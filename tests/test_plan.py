@@ -31,7 +31,11 @@ from scenarios.runner.supervise import describe_cell, session_progress
 
 def levels(plan: Plan, variant: str) -> list[int]:
     """The crowds of one variant."""
-    return [cell.users for cell in plan.cells if cell.variant == variant and cell.scenario is Scenario.CROWD]
+    return [
+        cell.users
+        for cell in plan.cells
+        if cell.variant == variant and cell.scenario is Scenario.CROWD
+    ]
 
 
 def test_the_quick_plan_has_the_promised_levels_and_fits() -> None:
@@ -78,9 +82,15 @@ def test_neighbours_are_asked_often_enough_for_a_p90() -> None:
     """At least 100 pings each, idle and at the top level, by the schedule of the default seed."""
     cells = [cell for cell in quick_plan(0.1).cells if cell.neighbours]
     assert 1 + len(CROWD_LEVELS) == len(cells)
-    for cell, ping in itertools.chain.from_iterable(itertools.product([cell], cell.neighbours) for cell in cells):
+    for cell, ping in itertools.chain.from_iterable(
+        itertools.product([cell], cell.neighbours) for cell in cells
+    ):
         profile = ((cell.warm_up + cell.window, ping.rate, ping.rate),)
-        inside = [t for t in arrival_times(profile, ArrivalDistribution.POISSON, f"1/{ping.kind}") if t > cell.warm_up]
+        inside = [
+            t
+            for t in arrival_times(profile, ArrivalDistribution.POISSON, f"1/{ping.kind}")
+            if t > cell.warm_up
+        ]
         assert len(inside) >= 100
         assert 20 <= ping.rate <= 40
 
@@ -90,13 +100,15 @@ def test_repeats_take_turns_and_nothing_of_them_collides() -> None:
     once, plan = quick_plan(0.1), expand_plan(quick_plan(0.1), 3, full=False)
     assert [act.variant for act in plan.sessions] == [act.variant for act in once.sessions] * 3
     assert [act.name for act in plan.sessions[3:6]] == ["async", "broken-async~2", "to-thread~2"]
-    names = [cell.name for cell in plan.cells] + [cell.neighbour_cell_name for cell in plan.cells if cell.neighbours and cell.users]
+    names = [cell.name for cell in plan.cells] + [
+        cell.neighbour_cell_name for cell in plan.cells if cell.neighbours and cell.users
+    ]
     assert len(names) == len(set(names))
     assert "crowd/broken-async/32~2" in names
     assert plan.estimate() - REPORT_TIME == pytest.approx(3 * (once.estimate() - REPORT_TIME))
-    assert {cell.server for act in plan.sessions for cell in act.cells if cell.variant == act.variant} == {
-        act.name for act in plan.sessions
-    }
+    assert {
+        cell.server for act in plan.sessions for cell in act.cells if cell.variant == act.variant
+    } == {act.name for act in plan.sessions}
     assert "all of it 3 times" in "\n".join(outline_plan(plan))
 
 
@@ -117,7 +129,9 @@ def test_the_full_plan_adds_open_loads_and_the_frozen_route_on_both_loops() -> N
         "broken-async uvloop warm": ("uvloop", False),
         "broken-async uvloop cold": ("uvloop", True),
     }
-    assert all(is_experiment(name) and base_variant(name) == Variant.BROKEN_ASYNC for name in experiments)
+    assert all(
+        is_experiment(name) and base_variant(name) == Variant.BROKEN_ASYNC for name in experiments
+    )
     assert not any(map(is_experiment, [*Variant, "GET /x", "GET /broken-async"]))
     assert {(cell.route, cell.path) for act in plan.sessions if act.loop for cell in act.cells} == {
         ("GET /broken-async", "/broken-async?seconds=0.05")
@@ -127,7 +141,9 @@ def test_the_full_plan_adds_open_loads_and_the_frozen_route_on_both_loops() -> N
 
 def test_a_plan_of_questions_alone_has_an_outline() -> None:
     """No cell, so nothing that could go on for longer than planned."""
-    lines = list(outline_plan(Plan(0.0, (Session("pitfalls", 0.0, (), extra_requests=("/pitfall",)),), ())))
+    lines = list(
+        outline_plan(Plan(0.0, (Session("pitfalls", 0.0, (), extra_requests=("/pitfall",)),), ()))
+    )
     assert lines[1] == "asked/pitfalls: /pitfall"
     assert "round" not in " ".join(lines)
 
@@ -139,7 +155,10 @@ def test_progress_never_goes_back_and_names_the_cell() -> None:
     starts = [session_progress(act, name, 0.0)[1] for name in names]
     assert starts == sorted(starts)
     assert session_progress(act, names[1], 1e9)[1] == pytest.approx(starts[2])
-    assert session_progress(act, "crowd/broken-async/8", 0.0)[0] == "GET /broken-async: a crowd of 8 users"
+    assert (
+        session_progress(act, "crowd/broken-async/8", 0.0)[0]
+        == "GET /broken-async: a crowd of 8 users"
+    )
     assert "neighbours asked meanwhile" in describe_cell(act.cells[-3])
 
 
@@ -154,7 +173,8 @@ def answering(body: str) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body.encode())
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base class names it
+        # As the base class names it
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Keep quiet."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
@@ -169,7 +189,9 @@ def answering(body: str) -> Iterator[str]:
 
 def test_variants_must_answer_alike() -> None:
     """Different bodies are different work: nothing fair can be compared, and nothing is loaded."""
-    cells = [replace(cell, expects="") for cell in quick_plan(0.1).sessions[0].cells if cell.users == 1]
+    cells = [
+        replace(cell, expects="") for cell in quick_plan(0.1).sessions[0].cells if cell.users == 1
+    ]
     with answering('{"waited":0.1}') as url:
         assert preflight.verify_routes(url, cells, None) == '{"waited":0.1}'
         assert preflight.verify_routes(url, cells, '{"waited":0.1}') == '{"waited":0.1}'

@@ -23,8 +23,25 @@ def run(folder: Path, *words: str, loop: str = "asyncio") -> tuple[int, dict[str
     """Exit code, summary and stderr of `atonce run` against the bundled app; nothing may stay behind."""
     mark = new_mark()
     with served("targets.app:app", mark, loop=loop) as (url, _):
-        command = [sys.executable, str(ROOT / "atonce.py"), "run", *words, "--host", url, "--out", str(folder), "--json"]
-        shown = subprocess.run(command, env={**os.environ, MARK: mark}, capture_output=True, text=True, timeout=240, check=False)
+        command = [
+            sys.executable,
+            str(ROOT / "atonce.py"),
+            "run",
+            *words,
+            "--host",
+            url,
+            "--out",
+            str(folder),
+            "--json",
+        ]
+        shown = subprocess.run(
+            command,
+            env={**os.environ, MARK: mark},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
     assert gone_within(mark) == []
     return shown.returncode, json.loads(shown.stdout), shown.stderr
 
@@ -32,12 +49,31 @@ def run(folder: Path, *words: str, loop: str = "asyncio") -> tuple[int, dict[str
 @pytest.mark.alone
 def test_levels_and_repeats_of_several_routes(tmp_path: Path) -> None:
     """Each measured by itself; those with room serve all who ask. One that does nothing would leave the generator no CPU."""
-    words = ["crowd", "-u", "1,6", "--repeat", "2", "-t", "1s", "--route", "/async?seconds=0.05", "--route", "/sync?seconds=0.05"]
+    words = [
+        "crowd",
+        "-u",
+        "1,6",
+        "--repeat",
+        "2",
+        "-t",
+        "1s",
+        "--route",
+        "/async?seconds=0.05",
+        "--route",
+        "/sync?seconds=0.05",
+    ]
     code, data, said = run(tmp_path, *words)
     assert code in {0, 3}, said
-    assert (data["command"], unsound(build_report(next(tmp_path.iterdir()))), data["claims"]) == ("run", set(), [])
+    assert (data["command"], unsound(build_report(next(tmp_path.iterdir()))), data["claims"]) == (
+        "run",
+        set(),
+        [],
+    )
     first, second = data["routes"]
-    assert (first["route"], second["route"]) == ("GET /async?seconds=0.05", "GET /sync?seconds=0.05")
+    assert (first["route"], second["route"]) == (
+        "GET /async?seconds=0.05",
+        "GET /sync?seconds=0.05",
+    )
     assert [level["users"] for level in first["levels"]] == [1, 1, 6, 6]
     assert 3.5 < first["served_at_once"] < 8
 
@@ -45,27 +81,36 @@ def test_levels_and_repeats_of_several_routes(tmp_path: Path) -> None:
 @pytest.mark.alone
 def test_a_knee_measures_the_capacity_first(tmp_path: Path) -> None:
     """One at a time on a frozen route: seven rates follow from the crowd's throughput, the last is overloaded."""
-    code, data, said = run(tmp_path, "knee", "-u", "6", "-t", "1s", "--route", "/broken-async?seconds=0.05")
+    code, data, said = run(
+        tmp_path, "knee", "-u", "6", "-t", "1s", "--route", "/broken-async?seconds=0.05"
+    )
     assert code in {0, 3}, said  # a second is short: a busy machine may make it suspect, or worse
     route = data["routes"][0]
     assert 8 < route["levels"][-1]["rps"] < 21
     assert [one["share"] for one in route["offered"]] == [0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.2]
-    assert route["offered"][4]["rate_rps"] == pytest.approx(0.8 * route["levels"][-1]["rps"], rel=0.02)
+    assert route["offered"][4]["rate_rps"] == pytest.approx(
+        0.8 * route["levels"][-1]["rps"], rel=0.02
+    )
     assert next(tmp_path.glob("*/report/charts/knee.svg")).exists()
 
 
 @pytest.mark.alone
-def test_cold_arrivals_open_what_they_need_and_what_the_drain_does_not_bring_is_a_bound(tmp_path: Path) -> None:
+def test_cold_arrivals_open_what_they_need_and_what_the_drain_does_not_bring_is_a_bound(
+    tmp_path: Path,
+) -> None:
     """On a route with room, then on one that serves five of twelve: given up after a second, and printed as "at least".
 
-    Of a warmed pool the last of 52 connections is taken first; a cold one begins with its first and keeps them alive.
+    Of a warmed pool the last of 52 connections is taken first; a cold one begins with its first and
+    keeps them alive.
     """
     words = ["--rate", "12/s", "-t", "3s", "--drain", "1s", "--pool", "cold"]
     routes = ["--route", "/async?seconds=0.05", "--route", "/broken-async?seconds=0.2"]
     code, data, said = run(tmp_path, "steady", *words, *routes)
     assert code in {0, 3}, said  # three seconds are short
     (one,) = data["routes"][1]["offered"]
-    assert one["planned"] - 2 <= one["sent"] <= one["planned"]  # what is due as the window closes may be left out
+    assert (
+        one["planned"] - 2 <= one["sent"] <= one["planned"]
+    )  # what is due as the window closes may be left out
     assert one["unfinished"] > 5
     assert one["overloaded"]
     assert one["max_s"] is None
@@ -77,7 +122,9 @@ def test_cold_arrivals_open_what_they_need_and_what_the_drain_does_not_bring_is_
     assert len(rows) > rows.connection.nunique()
 
 
-def test_a_route_that_is_not_named_is_offered_and_one_that_fails_is_not_loaded(tmp_path: Path) -> None:
+def test_a_route_that_is_not_named_is_offered_and_one_that_fails_is_not_loaded(
+    tmp_path: Path,
+) -> None:
     """A sentence each, before any load."""
     code, data, _ = run(tmp_path, "crowd")
     assert (code, "It describes GET /async, GET /sync" in data["error"]) == (2, True)
@@ -86,9 +133,22 @@ def test_a_route_that_is_not_named_is_offered_and_one_that_fails_is_not_loaded(t
 
 
 @pytest.mark.alone
-def test_a_cold_crowd_that_is_not_drained_is_untrusted_and_so_is_one_that_hides_it(tmp_path: Path) -> None:
+def test_a_cold_crowd_that_is_not_drained_is_untrusted_and_so_is_one_that_hides_it(
+    tmp_path: Path,
+) -> None:
     """Science, T10: uvloop lets some in and starves the rest. V7 says who is missing; V11 says it when their rows are gone."""
-    words = ["-u", "50", "-t", "10s", "--drain", "0s", "--pool", "cold", "--route", "/broken-async?seconds=0.05"]
+    words = [
+        "-u",
+        "50",
+        "-t",
+        "10s",
+        "--drain",
+        "0s",
+        "--pool",
+        "cold",
+        "--route",
+        "/broken-async?seconds=0.05",
+    ]
     code, data, said = run(tmp_path, "crowd", *words, loop="uvloop")
     assert (code, data["trust"]["verdict"]) == (3, "untrusted"), said
     level = data["routes"][0]["levels"][0]
@@ -113,7 +173,15 @@ def test_a_route_whose_answers_come_in_lumps_is_counted_from_lump_to_lump(tmp_pa
     mark = new_mark()
     with served("tests.planted:lumpy_app", mark) as (url, _):
         for scenario, words in (("crowd", ["-u", "1,20", "-t", "1s"]), ("burst", ["-u", "20"])):
-            command = [sys.executable, str(ROOT / "atonce.py"), "run", scenario, *words, "--route", "/held?seconds=0.05"]
+            command = [
+                sys.executable,
+                str(ROOT / "atonce.py"),
+                "run",
+                scenario,
+                *words,
+                "--route",
+                "/held?seconds=0.05",
+            ]
             done = subprocess.run(
                 [*command, "--host", url, "--out", str(tmp_path / scenario), "--json"],
                 env={**os.environ, MARK: mark},
@@ -127,7 +195,11 @@ def test_a_route_whose_answers_come_in_lumps_is_counted_from_lump_to_lump(tmp_pa
     assert route.top_level is not None
     assert (route.top_level.users, route.top_level.completed % 20) == (20, 0)
     assert route.top_level.completed >= 40
-    assert route.served_at_once == pytest.approx(1.0, rel=0.1)  # half of one, or none, by the luck of the edges
+    assert route.served_at_once == pytest.approx(
+        1.0, rel=0.1
+    )  # half of one, or none, by the luck of the edges
     (again,) = build_report(next((tmp_path / "burst").iterdir())).run_metrics.routes
     assert again.first_burst is not None
-    assert again.first_burst.count_answer_steps(route.unloaded_mean) <= 3  # whoever came first may go ahead of the others
+    assert (
+        again.first_burst.count_answer_steps(route.unloaded_mean) <= 3
+    )  # whoever came first may go ahead of the others

@@ -20,7 +20,9 @@ from targets.agent.process_stats import resident_bytes
 from targets.agent.trace_log import TraceLog
 
 
-def call(app: Any, path: str = "/", headers: list[tuple[bytes, bytes]] | None = None) -> Coroutine[Any, Any, list[dict[str, Any]]]:
+def call(
+    app: Any, path: str = "/", headers: list[tuple[bytes, bytes]] | None = None
+) -> Coroutine[Any, Any, list[dict[str, Any]]]:
     """Ask an ASGI app once; all messages it sends."""
 
     async def ask() -> list[dict[str, Any]]:
@@ -99,14 +101,19 @@ def test_the_departure_is_stamped_before_the_last_piece_is_handed_over() -> None
         await probe({"type": "http", "headers": [], "client": None}, idle, server)
 
     async def plain(_scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+        )
         await send({"type": "http.response.body", "body": b"ok"})
 
     messages: list[dict[str, Any]] = []
     probe = Probe(plain)
     asyncio.run(ask())
     (_, _, _, out), port = moments(messages)
-    assert [message["type"] for message in messages] == ["http.response.start", "http.response.body"]
+    assert [message["type"] for message in messages] == [
+        "http.response.start",
+        "http.response.body",
+    ]
     assert out
     assert out <= handed[0]
     assert port == 0
@@ -121,14 +128,20 @@ def test_an_empty_piece_behind_the_answer_is_no_departure(tmp_path: Path) -> Non
         messages.append(dict(message))
 
     async def pieces(_scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+        )
         await send({"type": "http.response.body", "body": b"ok", "more_body": True})
         await asyncio.sleep(0.02)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def live() -> None:
         journal.start(asyncio.get_running_loop())
-        await probe({"type": "http", "headers": [(b"x-atonce-id", b"w-1")], "client": ("here", 7)}, idle, server)
+        await probe(
+            {"type": "http", "headers": [(b"x-atonce-id", b"w-1")], "client": ("here", 7)},
+            idle,
+            server,
+        )
         journal.stop()
 
     messages: list[dict[str, Any]] = []
@@ -156,7 +169,11 @@ def test_a_streamed_answer_is_not_held_back_and_its_departure_is_journaled(tmp_p
 
     async def live() -> None:
         journal.start(asyncio.get_running_loop())
-        await probe({"type": "http", "headers": [(b"x-atonce-id", b"w-1")], "client": ("here", 7)}, idle, server)
+        await probe(
+            {"type": "http", "headers": [(b"x-atonce-id", b"w-1")], "client": ("here", 7)},
+            idle,
+            server,
+        )
         journal.stop()
 
     sent: list[dict[str, Any]] = []
@@ -173,11 +190,15 @@ def test_a_streamed_answer_is_not_held_back_and_its_departure_is_journaled(tmp_p
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.05])
-def test_a_body_long_after_its_head_departs_when_the_journal_says(pause: float, tmp_path: Path) -> None:
+def test_a_body_long_after_its_head_departs_when_the_journal_says(
+    pause: float, tmp_path: Path
+) -> None:
     """The head leaves at once, so what it tells of the departure holds only where the body follows."""
 
     async def paused(_scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+        )
         if pause:
             await asyncio.sleep(pause)
         await send({"type": "http.response.body", "body": b"ok"})
@@ -204,7 +225,10 @@ def test_a_body_long_after_its_head_departs_when_the_journal_says(pause: float, 
 
 def read(folder: Path, prefix: str) -> list[list[Any]]:
     """A journal's lines."""
-    return [json.loads(line) for line in next(folder.glob(f"{prefix}-*.jsonl")).read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line)
+        for line in next(folder.glob(f"{prefix}-*.jsonl")).read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def test_a_def_handler_is_stamped_inside_its_thread_not_while_it_waits_for_one() -> None:
@@ -308,7 +332,9 @@ def test_memory_is_known_here_or_said_to_be_unknown() -> None:
     assert found is None or found > 1_000_000
 
 
-def looks_of(loop: str, folder: Path, work: Callable[[], Coroutine[Any, Any, None]]) -> dict[str, list[Any]]:
+def looks_of(
+    loop: str, folder: Path, work: Callable[[], Coroutine[Any, Any, None]]
+) -> dict[str, list[Any]]:
     """What the journal's samples say while `work` runs, by column."""
 
     async def live() -> None:
@@ -325,13 +351,16 @@ def looks_of(loop: str, folder: Path, work: Callable[[], Coroutine[Any, Any, Non
 
 @pytest.mark.parametrize("own", [False, True], ids=["lazy", "set by the app"])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_calls_that_wait_for_the_default_executor_are_counted_on_either_loop(loop: str, own: bool, tmp_path: Path) -> None:  # noqa: FBT001
+def test_calls_that_wait_for_the_default_executor_are_counted_on_either_loop(
+    loop: str, own: bool, tmp_path: Path
+) -> None:  # noqa: FBT001
     """Three calls more than it has threads; no other pool is full."""
 
     async def work() -> None:
         if own:
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(5))
-        size = 5 if own else ThreadPoolExecutor()._max_workers  # noqa: SLF001 - of the kind that the loop makes
+        # Of the kind that the loop makes
+        size = 5 if own else ThreadPoolExecutor()._max_workers  # noqa: SLF001
         await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.25) for _ in range(size + 3)))
 
     looks = looks_of(loop, tmp_path, work)
@@ -339,7 +368,9 @@ def test_calls_that_wait_for_the_default_executor_are_counted_on_either_loop(loo
     assert set(looks["pool_waiting"]) == {0}
 
 
-def test_the_fullest_pool_of_the_app_is_told_and_the_loops_cpu_apart_from_that_of_threads(tmp_path: Path) -> None:
+def test_the_fullest_pool_of_the_app_is_told_and_the_loops_cpu_apart_from_that_of_threads(
+    tmp_path: Path,
+) -> None:
     """Two pools wait; the one with the longer queue counts. A thread's CPU is not the loop's."""
 
     async def work() -> None:

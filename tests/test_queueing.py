@@ -1,6 +1,7 @@
 """Queueing theory against the worked tables of the handbook (T1 to T6, T9), a simulator with known truth, and its own laws.
 
-T7 and T8 take a minute: `python -m benchmarks.theory` prints them whole; a part of T8 is asked here, of T7 in `test_intervals`.
+T7 and T8 take a minute: `python -m benchmarks.theory` prints them whole; a part of T8 is asked
+here, of T7 in `test_intervals`.
 """
 
 import itertools
@@ -12,7 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.theory import Case, fitted
-from reports.stats.quantiles import Array, effective_sample_size, estimate_quantile, quantile, wilson_ranks
+from reports.stats.quantiles import (
+    Array,
+    effective_sample_size,
+    estimate_quantile,
+    quantile,
+    wilson_ranks,
+)
 from reports.stats.queueing import (
     burst_completion_time,
     busy_service_time,
@@ -32,7 +39,8 @@ from tests.queues import ORDERS, arrivals, constant, crowd, gated, serve
 D = 0.05
 CAME = np.array([0, 0.01, 0.02, 0.2, 0.21, 0.5])  # T2
 
-# c, rho, z0, Q[0], P(wait), and mean, p50, p90, p95, p99, p99.9 of the response in ms; D = 50 ms (handbook, T1)
+# c, rho, z0, Q[0], P(wait), and mean, p50, p90, p95, p99, p99.9 of the response in ms; D = 50 ms
+# (handbook, T1)
 M_D_C = [
     (1, 0.5, 3.51286, 0.82436, 0.5000, (75.0, 50.0, 125.8, 152.5, 216.8, 308.4)),
     (1, 0.7, 1.96496, 0.60413, 0.7000, (108.3, 86.5, 203.9, 255.1, 374.3, 544.7)),
@@ -51,7 +59,9 @@ M_D_C = [
 
 
 @pytest.mark.parametrize(("c", "rho", "z0", "empty", "wait", "times"), M_D_C)
-def test_theory_matches_the_table(c: int, rho: float, z0: float, empty: float, wait: float, times: tuple[float, ...]) -> None:  # noqa: PLR0913, PLR0917 - a row
+def test_theory_matches_the_table(
+    c: int, rho: float, z0: float, empty: float, wait: float, times: tuple[float, ...]
+) -> None:  # noqa: PLR0913, PLR0917 - a row
     """T1: every printed digit; and what the formula says is what ideal places do."""
     queue = mdc_queue(rho * c / D, D, c)
     assert (z0, empty) == pytest.approx((queue.decay, queue.queue_cdf[0]), abs=1e-5)
@@ -59,9 +69,13 @@ def test_theory_matches_the_table(c: int, rho: float, z0: float, empty: float, w
     found = [queue.mean(), *(queue.quantile(q) for q in (0.5, 0.9, 0.95, 0.99, 0.999))]
     assert list(times) == pytest.approx([1000 * one for one in found], abs=0.1)
     if rho < 0.9:  # there a simulation would have to be ten times longer
-        seen = 1000 * replay_latencies(arrivals(np.random.default_rng(3), rho * c / D, 2_000_000), D, c)
+        seen = 1000 * replay_latencies(
+            arrivals(np.random.default_rng(3), rho * c / D, 2_000_000), D, c
+        )
         assert times[0] == pytest.approx(seen.mean(), rel=0.01)
-        assert times[1:5] == pytest.approx([quantile(seen, q) for q in (0.5, 0.9, 0.95, 0.99)], rel=0.02)
+        assert times[1:5] == pytest.approx(
+            [quantile(seen, q) for q in (0.5, 0.9, 0.95, 0.99)], rel=0.02
+        )
 
 
 def test_the_far_tail_decays_as_the_root_says() -> None:
@@ -74,16 +88,25 @@ def test_the_far_tail_decays_as_the_root_says() -> None:
 
 def test_replay_matches_the_table() -> None:
     """T2."""
-    assert replay_latencies(CAME, D, 1) == pytest.approx([0.05, 0.09, 0.13, 0.05, 0.09, 0.05], abs=1e-9)
-    assert replay_latencies(CAME, D, 2) == pytest.approx([0.05, 0.05, 0.08, 0.05, 0.05, 0.05], abs=1e-9)
+    assert replay_latencies(CAME, D, 1) == pytest.approx(
+        [0.05, 0.09, 0.13, 0.05, 0.09, 0.05], abs=1e-9
+    )
+    assert replay_latencies(CAME, D, 2) == pytest.approx(
+        [0.05, 0.05, 0.08, 0.05, 0.05, 0.05], abs=1e-9
+    )
     assert gated(CAME, D) == pytest.approx([0.05, 0.14, 0.13, 0.05, 0.09, 0.05], abs=1e-9)
 
 
-@pytest.mark.parametrize(("rho", "fair", "batched"), [(0.5, 75.0, 83.3), (0.8, 150.0, 194.4), (0.9, 275.0, 381.6)])
+@pytest.mark.parametrize(
+    ("rho", "fair", "batched"), [(0.5, 75.0, 83.3), (0.8, 150.0, 194.4), (0.9, 275.0, 381.6)]
+)
 def test_a_gated_loop_is_told_from_a_fair_one(rho: float, fair: float, batched: float) -> None:
     """T2, 2.13: same work, same rate, another mean; so a replay tells which loop it was (G14)."""
     sent = arrivals(np.random.default_rng(4), rho / D, 400_000 if rho > 0.6 else 150_000)
-    assert pytest.approx((fair, batched), rel=0.03) == (1000 * replay_latencies(sent, D).mean(), 1000 * gated(sent, D).mean())
+    assert pytest.approx((fair, batched), rel=0.03) == (
+        1000 * replay_latencies(sent, D).mean(),
+        1000 * gated(sent, D).mean(),
+    )
 
 
 # users, c, think, X, mean in ms, least and most in ms, and the share of the upper (T3; D = 50 ms)
@@ -103,7 +126,14 @@ CLOSED = [
 
 @pytest.mark.parametrize(("users", "c", "think", "rate", "mean", "least", "most", "upper"), CLOSED)
 def test_the_closed_loop_matches_the_table(  # noqa: PLR0913, PLR0917 - a row
-    users: int, c: int, think: float, rate: float, mean: float, least: float | None, most: float | None, upper: float | None
+    users: int,
+    c: int,
+    think: float,
+    rate: float,
+    mean: float,
+    least: float | None,
+    most: float | None,
+    upper: float | None,
 ) -> None:
     """T3: formula and simulation."""
     assert pytest.approx((rate, mean), rel=1e-3) == (
@@ -160,19 +190,31 @@ def test_a_freeze_matches_the_table() -> None:
     sent, service = np.arange(6000) / 100, np.full(6000, 0.005)
     service[3000] += 1.0
     frozen = serve(sent, service) - sent
-    assert pytest.approx((0.705, 0.975, 1.005), abs=0.006) == (quantile(frozen, 0.99), quantile(frozen, 0.999), frozen.max())
+    assert pytest.approx((0.705, 0.975, 1.005), abs=0.006) == (
+        quantile(frozen, 0.99),
+        quantile(frozen, 0.999),
+        frozen.max(),
+    )
 
 
 def exact_ranks(n: int, q: float) -> tuple[int, int]:
     """Ranks of a two-sided 95 % interval of independent samples, by the binomial law; n + 1 is no sample."""
     k = np.arange(n + 1)
     logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
-    law = np.cumsum(np.exp(logs[n] - logs[k] - logs[n - k] + k * math.log(q) + (n - k) * math.log(1 - q)))
+    law = np.cumsum(
+        np.exp(logs[n] - logs[k] - logs[n - k] + k * math.log(q) + (n - k) * math.log(1 - q))
+    )
     return int(np.searchsorted(law, 0.025 + 1e-12)), int(np.searchsorted(law, 0.975)) + 1
 
 
 @pytest.mark.parametrize(
-    ("n", "q", "low", "high"), [(2000, 0.99, 1971, 1989), (1000, 0.95, 936, 964), (367, 0.99, 359, 368), (368, 0.99, 360, 368)]
+    ("n", "q", "low", "high"),
+    [
+        (2000, 0.99, 1971, 1989),
+        (1000, 0.95, 936, 964),
+        (367, 0.99, 359, 368),
+        (368, 0.99, 360, 368),
+    ],
 )
 def test_wilsons_ranks_are_nearly_the_exact_ones(n: int, q: float, low: int, high: int) -> None:
     """T6: the table's ranks are the binomial law's; the product's are within two, and never inside by more than one."""
@@ -191,11 +233,15 @@ def test_small_constants_match_the_table() -> None:
         series[i] = level = 0.8 * level + one
     assert effective_sample_size(series) / len(series) == pytest.approx(0.111, abs=0.01)
     assert effective_sample_size(shock) / len(shock) == pytest.approx(1, abs=0.03)
-    assert (effective_sample_size(np.ones(50)), effective_sample_size(np.array([1.0, 2.0]))) == (50, 2)
+    assert (effective_sample_size(np.ones(50)), effective_sample_size(np.array([1.0, 2.0]))) == (
+        50,
+        2,
+    )
     assert relative_drift(np.linspace(0.1, 0.2, 2000)) == pytest.approx(0.667, abs=0.02)
 
 
-# blocking requests per second, and delayed share, mean, p90, p95, p99 of a ping's extra delay in ms (T9; D = 50 ms)
+# blocking requests per second, and delayed share, mean, p90, p95, p99 of a ping's extra delay in ms
+# (T9; D = 50 ms)
 PINGS = [
     (2, 0.10, 2.8, 0, 27.0, 47.7),
     (5, 0.25, 8.3, 36.5, 47.3, 83.3),
@@ -206,7 +252,9 @@ PINGS = [
 
 
 @pytest.mark.parametrize(("rate", "delayed", "mean", "p90", "p95", "p99"), PINGS)
-def test_a_bystander_matches_the_table(rate: float, delayed: float, mean: float, p90: float, p95: float, p99: float) -> None:  # noqa: PLR0913, PLR0917 - a row
+def test_a_bystander_matches_the_table(
+    rate: float, delayed: float, mean: float, p90: float, p95: float, p99: float
+) -> None:  # noqa: PLR0913, PLR0917 - a row
     """T9: the stationary wait, and pings beside simulated load."""
     queue = mdc_queue(rate, D, 1)
     theory = [queue.mean() - D, *(queue.quantile(q) - D for q in (0.9, 0.95, 0.99))]
@@ -218,20 +266,39 @@ def test_a_bystander_matches_the_table(rate: float, delayed: float, mean: float,
     assert (found > 1e-9).mean() == pytest.approx(delayed, rel=0.02)
     seen = [found.mean(), *(quantile(found, q) for q in (0.9, 0.95, 0.99))]
     assert seen[:1] + seen[2:] == pytest.approx([mean, p95, p99], rel=0.02)
-    assert seen[1] == pytest.approx(p90, rel=0.02, abs=0.5)  # at rho .1 it lies on the edge of the atom
-    assert neighbour_delays(np.array([0.5, 1.02, 2.0]), np.array([1.0]), np.array([D])) == pytest.approx([0, 0.03, 0])
+    assert seen[1] == pytest.approx(
+        p90, rel=0.02, abs=0.5
+    )  # at rho .1 it lies on the edge of the atom
+    assert neighbour_delays(
+        np.array([0.5, 1.02, 2.0]), np.array([1.0]), np.array([D])
+    ) == pytest.approx([0, 0.03, 0])
 
 
 @pytest.mark.parametrize(
-    "case", [Case(1, 0.5, 10), Case(1, 0.7, 10), Case(2, 0.7, 10), Case(6, 0.7, 10), Case(16, 0.7, 9), Case(40, 0.95, 9)], ids=str
+    "case",
+    [
+        Case(1, 0.5, 10),
+        Case(1, 0.7, 10),
+        Case(2, 0.7, 10),
+        Case(6, 0.7, 10),
+        Case(16, 0.7, 9),
+        Case(40, 0.95, 9),
+    ],
+    ids=str,
 )
 def test_the_number_of_places_is_found_in_one_open_run(case: Case) -> None:
     """T8, three runs of twenty: random order, uneven service, stalls, overhead."""
     for seed in range(3):
         fit = fitted(case, seed)
-        assert (fit.concurrency, fit.is_identified, fit.block_wins >= case.wins) == (case.c, True, True)
+        assert (fit.concurrency, fit.is_identified, fit.block_wins >= case.wins) == (
+            case.c,
+            True,
+            True,
+        )
         assert fit.at_least <= case.c
-        assert fit.service_time == pytest.approx(0.1, rel=0.01)  # the 2 ms on the way are no service
+        assert fit.service_time == pytest.approx(
+            0.1, rel=0.01
+        )  # the 2 ms on the way are no service
 
 
 def test_what_one_run_cannot_tell_is_not_told() -> None:
@@ -255,7 +322,9 @@ def test_service_in_place_needs_no_order(rho: float) -> None:
     rng = np.random.default_rng(10)
     for c, order, noise in itertools.product((1, 6), ORDERS, (0.0, 0.02, 0.1)):
         sent = arrivals(rng, rho * c / D, 4000)
-        found = busy_service_time(sent, serve(sent, D * (1 + noise * rng.standard_normal(4000)), c, order, rng), c)
+        found = busy_service_time(
+            sent, serve(sent, D * (1 + noise * rng.standard_normal(4000)), c, order, rng), c
+        )
         assert found == pytest.approx(D, rel=0.01)
     assert busy_service_time(np.arange(5.0), np.arange(5.0) + D, 1) is None
 
@@ -296,13 +365,20 @@ def test_waiting_grows_with_load_and_falls_with_places(sent: Array, c: int, d: f
 @given(st.integers(1, 20), st.floats(0.05, 0.9))
 def test_the_stationary_queue_is_as_monotone(c: int, rho: float) -> None:
     """More load: longer; more places at the same load each: shorter; quantiles rise; the mean obeys Little."""
-    queue, fuller, wider = mdc_queue(rho * c, 1.0, c), mdc_queue((rho + 0.05) * c, 1.0, c), mdc_queue(rho * (c + 1), 1.0, c + 1)
+    queue, fuller, wider = (
+        mdc_queue(rho * c, 1.0, c),
+        mdc_queue((rho + 0.05) * c, 1.0, c),
+        mdc_queue(rho * (c + 1), 1.0, c + 1),
+    )
     assert fuller.mean() > queue.mean() >= wider.mean() - 1e-12
     times = [queue.quantile(q) for q in (0.1, 0.5, 0.9, 0.99)]
     assert [1.0, *times] == sorted([1.0, *times])
     waiting = float(np.sum(1 - queue.queue_cdf))  # mean queue length
     assert queue.mean() - 1 == pytest.approx(waiting / queue.lam)
-    assert all(queue.wait_cdf(one - 1) >= q - 1e-6 for one, q in zip(times, (0.1, 0.5, 0.9, 0.99), strict=True))
+    assert all(
+        queue.wait_cdf(one - 1) >= q - 1e-6
+        for one, q in zip(times, (0.1, 0.5, 0.9, 0.99), strict=True)
+    )
 
 
 @given(SENDS, PLACES, TAKES, st.sampled_from(ORDERS))
@@ -312,4 +388,6 @@ def test_little_holds(sent: Array, c: int, d: float, order: str) -> None:
     moments = np.concatenate([sent, done])
     turns = np.argsort(moments, kind="stable")
     inside = np.cumsum(np.concatenate([np.ones(len(sent)), -np.ones(len(sent))])[turns])
-    assert float(np.sum(inside[:-1] * np.diff(moments[turns]))) == pytest.approx((done - sent).sum(), abs=1e-6)
+    assert float(np.sum(inside[:-1] * np.diff(moments[turns]))) == pytest.approx(
+        (done - sent).sum(), abs=1e-6
+    )

@@ -29,21 +29,32 @@ def write(folder: Path, **files: str) -> None:
         (folder / name.replace("__", ".")).write_text(text, encoding="ascii")
 
 
-@pytest.mark.parametrize("own", ["/docker/a1", "/"], ids=["as the host names it", "in a namespace of its own"])
+@pytest.mark.parametrize(
+    "own", ["/docker/a1", "/"], ids=["as the host names it", "in a namespace of its own"]
+)
 @pytest.mark.parametrize("place", ["cpu", "cpu,cpuacct"])
 def test_a_limit_of_the_first_version_is_found(tmp_path: Path, place: str, own: str) -> None:
     """At the process's own group, or where the container sees its group as the root."""
-    (tmp_path / "self").write_text(f"11:memory:/docker/a1\n4:{place}:{own}\n0::/\n", encoding="ascii")
+    (tmp_path / "self").write_text(
+        f"11:memory:/docker/a1\n4:{place}:{own}\n0::/\n", encoding="ascii"
+    )
     group = tmp_path / "fs" / place
     write(group, cpu__cfs_quota_us="50000\n", cpu__cfs_period_us="100000\n", cpu__stat=V1_STAT)
     assert cpu_limit(tmp_path / "fs", tmp_path / "self") == CpuLimit(0.5, 1118, 580)
     if own != "/":
-        write(group / "docker" / "a1", cpu__cfs_quota_us="-1\n", cpu__cfs_period_us="100000\n", cpu__stat=V1_STAT)
+        write(
+            group / "docker" / "a1",
+            cpu__cfs_quota_us="-1\n",
+            cpu__cfs_period_us="100000\n",
+            cpu__stat=V1_STAT,
+        )
         assert cpu_limit(tmp_path / "fs", tmp_path / "self") == CpuLimit(0.5, 1118, 580)
 
 
 @pytest.mark.parametrize("base", ["", "unified"])
-def test_a_limit_of_the_second_version_is_found_and_the_tightest_counts(tmp_path: Path, base: str) -> None:
+def test_a_limit_of_the_second_version_is_found_and_the_tightest_counts(
+    tmp_path: Path, base: str
+) -> None:
     """A pod's limit stands above its container's: both may stop the process."""
     (tmp_path / "self").write_text("0::/pod/app\n", encoding="ascii")
     root = tmp_path / "fs" / base
@@ -67,7 +78,9 @@ def test_no_limit_is_none_and_no_cgroups_are_unknown(tmp_path: Path) -> None:
 
 def limited(folder: Path, **facts: Any) -> list[Check]:
     """The checks of a run whose periods ran out in 52 % of each cell's window."""
-    path = simulate.write(folder, simulate.World(plan=BROKEN, facts=lambda run: run["machine"].update(facts)))
+    path = simulate.write(
+        folder, simulate.World(plan=BROKEN, facts=lambda run: run["machine"].update(facts))
+    )
     load = pd.read_parquet(path / "load.parquet")
     load.assign(periods=10 * load.t, throttled=5.2 * load.t).to_parquet(path / "load.parquet")
     report = build_report(path)
@@ -88,19 +101,27 @@ def test_what_has_no_limit_passes_and_what_is_older_is_unknown(tmp_path: Path) -
     """A stored run without the columns cannot tell; nobody is accused."""
     path = simulate.write(tmp_path, simulate.World(plan=BROKEN))
     report = build_report(path)
-    assert {one.status for one in report.trust.checks if one.name == "CPU limit"} == {CheckStatus.PASS}
+    assert {one.status for one in report.trust.checks if one.name == "CPU limit"} == {
+        CheckStatus.PASS
+    }
     assert report.trust.trust_level is TrustLevel.TRUSTED
     load = pd.read_parquet(path / "load.parquet")
     load.drop(columns=["periods", "throttled"]).to_parquet(path / "load.parquet")
     old = build_report(path)
-    assert {one.status for one in old.trust.checks if one.name == "CPU limit"} == {CheckStatus.UNKNOWN}
+    assert {one.status for one in old.trust.checks if one.name == "CPU limit"} == {
+        CheckStatus.UNKNOWN
+    }
     assert old.trust.trust_level is TrustLevel.TRUSTED
 
 
 def test_less_than_two_cores_are_told_before_anything_is_stopped(honest: Any) -> None:
     """One for the app, one for the load generator."""
     tight = dataclasses.replace(
-        honest.run_metrics, run={**honest.run_metrics.run, "machine": {**honest.run_metrics.run["machine"], "cpu_limit": 1.0}}
+        honest.run_metrics,
+        run={
+            **honest.run_metrics.run,
+            "machine": {**honest.run_metrics.run["machine"], "cpu_limit": 1.0},
+        },
     )
     (one,) = [one for one in assess_trust(tight).checks if one.name == "CPU limit, cores"]
     assert (one.status, assess_trust(tight).trust_level) == (CheckStatus.WARN, TrustLevel.SUSPECT)
@@ -125,7 +146,10 @@ print(cpu_limit().cores, after[0] - before[0], after[1] - before[1])
 def limited_group(quota: int) -> Iterator[Path]:
     """A real group of our own that may use so many microseconds in 100,000; skipped where nobody may make one."""
     for root, files in (
-        (Path("/sys/fs/cgroup/cpu"), {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": str(quota)}),
+        (
+            Path("/sys/fs/cgroup/cpu"),
+            {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": str(quota)},
+        ),
         (Path("/sys/fs/cgroup"), {"cpu.max": f"{quota} 100000"}),
     ):
         group = root / "atonce-test"
@@ -146,7 +170,11 @@ def test_a_real_limit_is_read_and_counted() -> None:
     with limited_group(20_000) as group:
         root = Path(__file__).resolve().parent.parent
         said = subprocess.run(
-            [sys.executable, "-c", BURN, str(root), str(group)], capture_output=True, text=True, check=True, timeout=60
+            [sys.executable, "-c", BURN, str(root), str(group)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
         )
     cores, periods, throttled = map(float, said.stdout.split())
     assert cores == 0.2

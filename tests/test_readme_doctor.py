@@ -63,21 +63,33 @@ def test_every_mistake_of_the_ward_was_found_and_every_cure_scales(example: Repo
 def test_what_each_remedy_promises_its_twin_reached_in_the_same_run(example: Report) -> None:
     """How long each of 64 users waits, how many per second a core answers, or that the work is gone; half as much more is borne."""
     routes = {one.route.route: one.route for one in example.findings}
-    cures = [one.diagnosis.remedy for one in example.findings if one.diagnosis.remedy and one.verdict is not Verdict.WRONG_ANSWER]
+    cures = [
+        one.diagnosis.remedy
+        for one in example.findings
+        if one.diagnosis.remedy and one.verdict is not Verdict.WRONG_ANSWER
+    ]
     assert len(cures) == 14
     for cure in cures:
         alone, *_, crowd = routes[cure.twin].median_levels
         assert (alone.users, crowd.users) == (1, 64)
-        if told := re.match(r"64 users are answered in little more than (\S+) ms each", cure.expect):
+        if told := re.match(
+            r"64 users are answered in little more than (\S+) ms each", cure.expect
+        ):
             assert crowd.mean.low * 1000 < 1.5 * float(told[1]), cure.twin
-        elif told := re.match(r"About (\S+) requests/s for each core .* the app had 1 core here", cure.expect):
+        elif told := re.match(
+            r"About (\S+) requests/s for each core .* the app had 1 core here", cure.expect
+        ):
             assert crowd.throughput > float(told[1]) / 1.5, cure.twin
         else:
             told = re.match(r"The (\S+) ms of each request are gone", cure.expect)
             assert told, cure.expect
             assert alone.mean.low * 1000 < float(told[1]) / 10, cure.twin
-        if told := re.search(r"a plain `def` does: up to 40 at once, about (\S+) ms each", cure.expect):
-            assert routes["GET /insurance/threads"].median_levels[-1].mean.low * 1000 < 1.5 * float(told[1])
+        if told := re.search(
+            r"a plain `def` does: up to 40 at once, about (\S+) ms each", cure.expect
+        ):
+            assert routes["GET /insurance/threads"].median_levels[-1].mean.low * 1000 < 1.5 * float(
+                told[1]
+            )
 
 
 def test_how_often_it_is_right_is_what_the_table_says() -> None:
@@ -85,11 +97,13 @@ def test_how_often_it_is_right_is_what_the_table_says() -> None:
     stored = (ROOT / "tests" / "corpus" / "scores.md").read_text(encoding="utf-8")
     score = dict(re.findall(r"^\| ([a-z][^|]+?) \|.*\| (\d+ of \d+) \|$", stored, re.MULTILINE))
     told = re.search(
-        r"it found (\d+ of \d+) routes that hold the loop, named (\d+ of \d+) guilty lines, and accused (\d+ of \d+)", README
+        r"it found (\d+ of \d+) routes that hold the loop, named (\d+ of \d+) guilty lines, and accused (\d+ of \d+)",
+        README,
     )
     assert told
     assert list(told.groups()) == [
-        score[name] for name in ("loop-holding routes found", "guilty lines right", "healthy routes accused")
+        score[name]
+        for name in ("loop-holding routes found", "guilty lines right", "healthy routes accused")
     ]
 
 
@@ -124,7 +138,12 @@ def test_the_doctors_commands_run(tmp_path: Path, here: Here) -> None:
         for command in commands:
             port = free_port()
             start = f"{sys.executable} -m uvicorn shop.main:app --port {port}"
-            line = command.replace("http://127.0.0.1:8000", f"http://127.0.0.1:{port}" if "--start" in command else url)
+            line = command.replace(
+                "http://127.0.0.1:8000", f"http://127.0.0.1:{port}" if "--start" in command else url
+            )
             words = [start if one == "make run" else one for one in shlex.split(line)[1:]]
             shown = here(*words, *([] if "--dry-run" in words else ["--dry-run"]), cwd=tmp_path)
-            assert (shown.returncode, "asked as /" in shown.stdout) == (0, True), (command, shown.stderr)
+            assert (shown.returncode, "asked as /" in shown.stdout) == (0, True), (
+                command,
+                shown.stderr,
+            )

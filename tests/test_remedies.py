@@ -54,25 +54,45 @@ CASES: list[tuple[Verdict, str, str, str]] = [  # verdict, guilty call, what lie
 def line(call: str, library: str, *, is_serialising: bool = False) -> Culprit:
     """A guilty line."""
     what = {"file": "shop.py", "line": 7, "function": "route", "call": call, "library": library}
-    sums = dict.fromkeys(("share", "hold_seconds", "holds", "longest", "median", "blind", "outside_requests"), 1)
+    sums = dict.fromkeys(
+        ("share", "hold_seconds", "holds", "longest", "median", "blind", "outside_requests"), 1
+    )
     return Culprit(**what, **sums, is_serialising=is_serialising)  # type: ignore[arg-type]
 
 
-def chosen(verdict: Verdict, call: str = "", library: str = "", *, is_async: bool = True, places: float = 1.0) -> Remedy:
+def chosen(
+    verdict: Verdict,
+    call: str = "",
+    library: str = "",
+    *,
+    is_async: bool = True,
+    places: float = 1.0,
+) -> Remedy:
     """The remedy of a route that takes 100 ms."""
-    found = choose_remedy(verdict, line(call, library), service_s=0.1, is_async=is_async, concurrency=places)
+    found = choose_remedy(
+        verdict, line(call, library), service_s=0.1, is_async=is_async, concurrency=places
+    )
     assert found
     return found
 
 
 def all_of_them() -> list[Remedy]:
     """Every case, and those that the places or the kind of route decide."""
-    named = [chosen(verdict, call, library, is_async=verdict in {BLOCKED, BUSY}) for verdict, call, library, _ in CASES]
-    return [*named, chosen(Verdict.THREAD_POOL), *(chosen(PLACES, places=places) for places in (0.99, 4.02, 10.1, 14.8))]
+    named = [
+        chosen(verdict, call, library, is_async=verdict in {BLOCKED, BUSY})
+        for verdict, call, library, _ in CASES
+    ]
+    return [
+        *named,
+        chosen(Verdict.THREAD_POOL),
+        *(chosen(PLACES, places=places) for places in (0.99, 4.02, 10.1, 14.8)),
+    ]
 
 
 @pytest.mark.parametrize(("verdict", "call", "library", "twin"), CASES)
-def test_the_guilty_call_finds_its_remedy(verdict: Verdict, call: str, library: str, twin: str) -> None:
+def test_the_guilty_call_finds_its_remedy(
+    verdict: Verdict, call: str, library: str, twin: str
+) -> None:
     """By its own name or by the library below it."""
     found = chosen(verdict, call, library, is_async=verdict in {BLOCKED, BUSY})
     assert twin == found.twin
@@ -104,27 +124,47 @@ def test_a_remedy_is_two_to_six_lines_that_compile() -> None:
 def test_what_is_sound_or_unknown_needs_no_remedy() -> None:
     """Nothing is advised blindly."""
     for verdict in (Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED):
-        assert choose_remedy(verdict, line("time.sleep", ""), service_s=0.1, is_async=True, concurrency=1.0) is None
+        assert (
+            choose_remedy(
+                verdict, line("time.sleep", ""), service_s=0.1, is_async=True, concurrency=1.0
+            )
+            is None
+        )
 
 
 def test_what_to_expect_is_littles_law() -> None:
     """64 users, 0.1 s each, by how many are served at once."""
     blocked = chosen(BLOCKED, "time.sleep").expect
-    assert blocked.startswith("64 users are answered in little more than 100 ms each instead of 6.40 s; served at once grows")
+    assert blocked.startswith(
+        "64 users are answered in little more than 100 ms each instead of 6.40 s; served at once grows"
+    )
     assert blocked.endswith("a plain `def` does: up to 40 at once, about 160 ms each.")
-    assert "instead of 1.60 s, if what is behind it bears that many" in chosen(PLACES, places=4.0).expect
-    assert chosen(BUSY, "grind").expect.startswith("About 10.0 requests/s for each core that it may use. Other routes")
-    one = choose_remedy(BUSY, line("grind", ""), service_s=0.1, is_async=True, concurrency=1.0, cores=1)
+    assert (
+        "instead of 1.60 s, if what is behind it bears that many"
+        in chosen(PLACES, places=4.0).expect
+    )
+    assert chosen(BUSY, "grind").expect.startswith(
+        "About 10.0 requests/s for each core that it may use. Other routes"
+    )
+    one = choose_remedy(
+        BUSY, line("grind", ""), service_s=0.1, is_async=True, concurrency=1.0, cores=1
+    )
     assert one
     assert "may use; the app had 1 core here, and more were not tried. Other" in one.expect
     quick = choose_remedy(BLOCKED, service_s=0.01, is_async=False, concurrency=1.0)
     assert quick
-    assert quick.expect.startswith("64 users no longer wait 640 ms for their turn: as many are answered as one core can.")
+    assert quick.expect.startswith(
+        "64 users no longer wait 640 ms for their turn: as many are answered as one core can."
+    )
     unmeasured = choose_remedy(BLOCKED, service_s=None, is_async=True, concurrency=None)
     assert unmeasured
     assert unmeasured.expect == ""
     serial = choose_remedy(
-        BUSY, line("", "pydantic.dump_json", is_serialising=True), service_s=0.03, is_async=None, concurrency=1.0
+        BUSY,
+        line("", "pydantic.dump_json", is_serialising=True),
+        service_s=0.03,
+        is_async=None,
+        concurrency=1.0,
     )
     assert serial
     assert serial.twin == "GET /export"
@@ -139,7 +179,10 @@ def test_a_remedy_says_what_its_number_was_measured_with() -> None:
         ("image.resize", "PIL.call", "hashlib"),
         ("tokenizer.encode", "transformers.call", "a loop in pure Python"),
     ):
-        assert f" Measured with {told}." in chosen(BLOCKED if "get" in call or "find" in call else BUSY, call, library).expect
+        assert (
+            f" Measured with {told}."
+            in chosen(BLOCKED if "get" in call or "find" in call else BUSY, call, library).expect
+        )
     assert "Measured" not in chosen(BLOCKED, "time.sleep").expect
 
 
@@ -148,8 +191,12 @@ def test_every_twin_is_in_the_ward_and_sound() -> None:
     assert {WARD_TRUTH[cure.twin] for cure in REMEDY_RULES} == {Verdict.SCALES}
 
 
-@pytest.mark.parametrize("route", [route for route, verdict in WARD_TRUTH.items() if verdict in {BLOCKED, BUSY}])
-def test_the_wards_own_guilty_lines_lead_to_the_cure_beside_them(route: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "route", [route for route, verdict in WARD_TRUTH.items() if verdict in {BLOCKED, BUSY}]
+)
+def test_the_wards_own_guilty_lines_lead_to_the_cure_beside_them(
+    route: str, tmp_path: Path
+) -> None:
     """As the watch sees them, with two users at once."""
     path, file = route.removeprefix("GET "), tmp_path / "ward-1.jsonl"
 
@@ -163,7 +210,11 @@ def test_the_wards_own_guilty_lines_lead_to_the_cure_beside_them(route: str, tmp
         watch.stop()
 
     visited(visit)
-    blames = summarise_holds([json.loads(text) for text in file.read_text().splitlines()], (0, 1e12), 0.0, [ROOT]).culprits
-    found = choose_remedy(WARD_TRUTH[route], blames[0], service_s=0.1, is_async=True, concurrency=1.0)
+    blames = summarise_holds(
+        [json.loads(text) for text in file.read_text().splitlines()], (0, 1e12), 0.0, [ROOT]
+    ).culprits
+    found = choose_remedy(
+        WARD_TRUTH[route], blames[0], service_s=0.1, is_async=True, concurrency=1.0
+    )
     assert found
     assert "/".join(route.split("/")[:2]) == found.twin, blames[0]

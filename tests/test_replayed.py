@@ -32,7 +32,9 @@ def sentence(report: Report) -> str:
 
 @pytest.mark.parametrize("places", [1, 6])
 @pytest.mark.parametrize("rho", [0.5, 0.7, 0.8])
-def test_first_come_first_served_is_replayed_exactly(tmp_path: Path, places: int, rho: float) -> None:
+def test_first_come_first_served_is_replayed_exactly(
+    tmp_path: Path, places: int, rho: float
+) -> None:
     """Places and D from the completions alone; every number measured is the one replayed, so nobody is overtaken."""
     report = build_report(write(tmp_path, [steady(rho * places / 0.05, 60)], Server(places, 0.05)))
     one = only(report)
@@ -46,9 +48,13 @@ def test_first_come_first_served_is_replayed_exactly(tmp_path: Path, places: int
 
 @pytest.mark.parametrize("order", ["last", "random"])
 @pytest.mark.parametrize(("places", "rho"), [(1, 0.5), (1, 0.8), (6, 0.7), (6, 0.8)])
-def test_unfair_order_is_a_finding_and_no_error(tmp_path: Path, order: str, places: int, rho: float) -> None:
+def test_unfair_order_is_a_finding_and_no_error(
+    tmp_path: Path, order: str, places: int, rho: float
+) -> None:
     """c, D and the mean as ever; the tail says that somebody is overtaken, in words and without a doubt cast on the run."""
-    report = build_report(write(tmp_path, [steady(rho * places / 0.05, 60)], Server(places, 0.05, order=order)))
+    report = build_report(
+        write(tmp_path, [steady(rho * places / 0.05, 60)], Server(places, 0.05, order=order))
+    )
     one = only(report)
     assert pytest.approx((one.concurrency, one.busy_service_time), rel=1e-6) == (places, 0.05)
     assert one.replay_result is not None
@@ -56,18 +62,29 @@ def test_unfair_order_is_a_finding_and_no_error(tmp_path: Path, order: str, plac
     assert one.replay_result.completion_error < 1e-6
     assert one.replay_result.is_unfair
     assert (one.replay_result.unfairness("p99") or 0) > 1.1
-    assert one.replay_result.longest_wait > one.replay_result.replayed["max"] - one.replay_result.service_time
+    assert (
+        one.replay_result.longest_wait
+        > one.replay_result.replayed["max"] - one.replay_result.service_time
+    )
     assert "somebody is overtaken" in sentence(report)
-    assert not report.trust.problem_checks[1:]  # the first: nobody knows where a foreign target comes from
+    assert not report.trust.problem_checks[
+        1:
+    ]  # the first: nobody knows where a foreign target comes from
 
 
 @pytest.mark.parametrize("places", [1, 6])
 def test_service_that_varies_is_called_by_its_name(tmp_path: Path, places: int) -> None:
     """Exponential service times: no places, no unfairness; the two means stand beside each other."""
-    report = build_report(write(tmp_path, [steady(14 * places, 60)], Server(places, 0.05, exponential=True)))
+    report = build_report(
+        write(tmp_path, [steady(14 * places, 60)], Server(places, 0.05, exponential=True))
+    )
     one = only(report)
     assert one.replay_result is not None
-    assert (one.replay_result.model, one.concurrency, one.replay_result.unfairness("p99")) == (ReplayFit.BROKEN, None, None)
+    assert (one.replay_result.model, one.concurrency, one.replay_result.unfairness("p99")) == (
+        ReplayFit.BROKEN,
+        None,
+        None,
+    )
     assert not one.replay_result.is_unfair
     assert "not a fixed-service queue" in sentence(report)
     assert one.curves is not None
@@ -107,10 +124,15 @@ def test_an_overload_is_replayed_too(tmp_path: Path, order: str) -> None:
     assert one.replay_result is not None
     assert (one.overloaded, one.concurrency, one.replay_result.model) == (True, 1, ReplayFit.HOLDS)
     assert "Its own arrivals through 1 place of 50.0 ms wait as long" in sentence(whole)
-    cut = build_report(write(tmp_path / "b", [steady(30, 60)], Server(1, 0.05, order=order, drain=0)))
+    cut = build_report(
+        write(tmp_path / "b", [steady(30, 60)], Server(1, 0.05, order=order, drain=0))
+    )
     one = only(cut)
     assert one.replay_result is not None
-    assert (one.replay_result.model, one.replay_result.unfairness("mean")) == (ReplayFit.UNDECIDED, None)
+    assert (one.replay_result.model, one.replay_result.unfairness("mean")) == (
+        ReplayFit.UNDECIDED,
+        None,
+    )
     assert one.replay_result.completion_error < 1e-6
     assert "Its answers came as from 1 place of 50.0 ms" in sentence(cut)
 
@@ -127,10 +149,16 @@ def test_c_of_a_far_overload_is_found(tmp_path: Path) -> None:
         (steady(200, 30), Server(40), EstimateSource.IDLE),  # hardly anybody waits
         (steady(340, 30), Server(40), EstimateSource.FIT),
         (steady(0.3, 20), Server(1), EstimateSource.UNKNOWN),  # six requests
-        (steady(1500, 20), Server(160), EstimateSource.UNKNOWN),  # 150 in service: one more or less cannot be told
+        (
+            steady(1500, 20),
+            Server(160),
+            EstimateSource.UNKNOWN,
+        ),  # 150 in service: one more or less cannot be told
     ],
 )
-def test_what_is_not_known_is_not_replayed(tmp_path: Path, load: Cell, server: Server, source: EstimateSource) -> None:
+def test_what_is_not_known_is_not_replayed(
+    tmp_path: Path, load: Cell, server: Server, source: EstimateSource
+) -> None:
     """Nothing queued, or nobody can tell: words instead of a replay."""
     report = build_report(write(tmp_path, [load], server))
     one = only(report)
@@ -141,7 +169,9 @@ def test_what_is_not_known_is_not_replayed(tmp_path: Path, load: Cell, server: S
 
 def test_a_crowd_says_how_many_places_there_are(tmp_path: Path) -> None:
     """Where the run measured its capacity, c is taken from there."""
-    report = build_report(write(tmp_path, [crowd(1, 6), crowd(64, 10), steady(80, 20)], Server(10), scenario="knee"))
+    report = build_report(
+        write(tmp_path, [crowd(1, 6), crowd(64, 10), steady(80, 20)], Server(10), scenario="knee")
+    )
     one = only(report)
     assert (one.concurrency_estimate.source, one.concurrency) == (EstimateSource.CROWD, 10)
     assert one.replay_result is not None
@@ -150,7 +180,9 @@ def test_a_crowd_says_how_many_places_there_are(tmp_path: Path) -> None:
 
 def test_a_closed_loop_hides_a_freeze(tmp_path: Path) -> None:
     """100/s at constant gaps, D = 5 ms, 1 s frozen in 60 s (handbook, T4): p99 .705 s, told more than ten times too low."""
-    load = dataclasses.replace(steady(100, 60, law=ArrivalDistribution.CONSTANT), warm_up=0.0, window=60.0)
+    load = dataclasses.replace(
+        steady(100, 60, law=ArrivalDistribution.CONSTANT), warm_up=0.0, window=60.0
+    )
     report = build_report(write(tmp_path, [load], Server(1, 0.005, frozen=1.0)))
     found = find_omission(only(report))
     assert found is not None
@@ -195,13 +227,18 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> list[Report]:
         (steady(18, 60), Server(1, 0.05, order="last", drain=0)),
         (steady(100, 60), Server(1, 0.005, frozen=1.0)),
     ]
-    return [build_report(write(tmp_path_factory.mktemp("percentile"), [load], server)) for load, server in loads]
+    return [
+        build_report(write(tmp_path_factory.mktemp("percentile"), [load], server))
+        for load, server in loads
+    ]
 
 
 def test_the_tail_is_drawn_with_its_finding(four: list[Report]) -> None:
     """A figure within its budget, a sentence, three rows each; and no complaint of matplotlib."""
     titles = [percentile.title(report.run_metrics) for report in four]
-    for words, found in zip(("explain the waiting", "out of order", "How long", "closed-loop tool"), titles, strict=True):
+    for words, found in zip(
+        ("explain the waiting", "out of order", "How long", "closed-loop tool"), titles, strict=True
+    ):
         assert words in found
     for report in four:
         figure = percentile.draw(report.run_metrics)
@@ -224,7 +261,9 @@ def test_a_line_ends_where_ten_requests_lie_beyond(four: list[Report]) -> None:
         assert (one.curves.upper_bound == one.curves.measured) == (one.unfinished == 0)
     cut = only(four[2]).curves
     assert cut is not None
-    assert all(low <= high for (_, low), (_, high) in zip(cut.measured, cut.upper_bound, strict=False))
+    assert all(
+        low <= high for (_, low), (_, high) in zip(cut.measured, cut.upper_bound, strict=False)
+    )
 
 
 @pytest.mark.parametrize("seconds", [2, 3, 4, 6, 20])
@@ -232,18 +271,24 @@ def test_a_short_load_is_drawn_or_says_why(tmp_path: Path, seconds: int) -> None
     """From the median on, with twenty requests; matplotlib's warnings are errors here."""
     report = build_report(write(tmp_path, [steady(7, seconds)], Server()))
     latency = only(report).latency
-    assert isinstance(percentile.draw(report.run_metrics), str) == (latency is None or latency.count < 20)
+    assert isinstance(percentile.draw(report.run_metrics), str) == (
+        latency is None or latency.count < 20
+    )
 
 
 def test_the_worst_four_routes_are_drawn(four: list[Report]) -> None:
     """Small multiples; an overloaded load is none of them."""
     study = four[1].run_metrics
     (route,) = study.routes
-    many = dataclasses.replace(study, routes=tuple(dataclasses.replace(route, route=f"{ROUTE}{i}") for i in range(6)))
+    many = dataclasses.replace(
+        study, routes=tuple(dataclasses.replace(route, route=f"{ROUTE}{i}") for i in range(6))
+    )
     figure = percentile.draw(many)
     assert not isinstance(figure, str)
     assert len([axes for axes in figure.axes if axes.get_visible()]) == 4
-    over = dataclasses.replace(route, open_loads=(dataclasses.replace(route.open_loads[0], curves=None, overloaded=True),))
+    over = dataclasses.replace(
+        route, open_loads=(dataclasses.replace(route.open_loads[0], curves=None, overloaded=True),)
+    )
     assert isinstance(percentile.draw(dataclasses.replace(study, routes=(over,))), str)
 
 
@@ -259,6 +304,15 @@ def test_the_summary_carries_the_replay(four: list[Report], tmp_path: Path) -> N
         assert load["closed_loop_view"]["count"] <= load["sent"]
     unfair = build_summary(four[1])["routes"][0]["offered"][0]["replay"]
     short = build_summary(four[0])["routes"][0]["offered"][0]["replay"]
-    assert (short["measured"]["p99_s"], short["replayed"]["p99_s"]) == (None, None)  # 736 requests are too few to print it
-    assert short["unfairness"]["p99"] == pytest.approx(1)  # and enough to be compared with their own replay
-    assert (unfair["is_unfair"], unfair["places"], unfair["unfairness"]["mean"]) == (True, 1, pytest.approx(1))
+    assert (short["measured"]["p99_s"], short["replayed"]["p99_s"]) == (
+        None,
+        None,
+    )  # 736 requests are too few to print it
+    assert short["unfairness"]["p99"] == pytest.approx(
+        1
+    )  # and enough to be compared with their own replay
+    assert (unfair["is_unfair"], unfair["places"], unfair["unfairness"]["mean"]) == (
+        True,
+        1,
+        pytest.approx(1),
+    )

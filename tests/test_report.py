@@ -49,7 +49,12 @@ def statuses(report: Report, check: str) -> set[CheckStatus]:
 def planted(tmp_path: Path, claim: str, **truths: Truth) -> Report:
     """A run of what a claim needs, in which some variants behave otherwise than the lesson says."""
     changed = {name.replace("__", " ").replace("_", "-"): truth for name, truth in truths.items()}
-    return build_report(write(tmp_path, World(plan=plan_for_claims(claim_needs([claim])), truths={**HONEST, **changed})))
+    return build_report(
+        write(
+            tmp_path,
+            World(plan=plan_for_claims(claim_needs([claim])), truths={**HONEST, **changed}),
+        )
+    )
 
 
 def test_a_clean_run_is_trusted_and_fine(honest: Report) -> None:
@@ -59,7 +64,9 @@ def test_a_clean_run_is_trusted_and_fine(honest: Report) -> None:
     assert honest.exit_code() is ExitCode.FINE
 
 
-@pytest.mark.parametrize(("variant", "places"), [("broken-async", 1), ("to-thread", 6), ("sync", 40), ("async", 64)])
+@pytest.mark.parametrize(
+    ("variant", "places"), [("broken-async", 1), ("to-thread", 6), ("sync", 40), ("async", 64)]
+)
 def test_served_at_once_finds_the_truth(honest: Report, variant: str, places: int) -> None:
     """Within 2 %: the overhead of 1 ms per request is in the service time, not in the throughput."""
     route = honest.run_metrics.find_route(Variant(variant))
@@ -83,7 +90,9 @@ def test_an_executor_whose_queue_cannot_be_seen_is_known_by_its_size(tmp_path: P
     for places, verdict in ((6, Verdict.EXECUTOR_POOL), (4, Verdict.POOL_LIMITED)):
         truths = {**HONEST, Variant.TO_THREAD: Truth(places)}
         plan = acts_of(Variant.BROKEN_ASYNC, Variant.TO_THREAD)
-        report = build_report(write(tmp_path / str(places), World(plan=plan, truths=truths, shows_queue=False)))
+        report = build_report(
+            write(tmp_path / str(places), World(plan=plan, truths=truths, shows_queue=False))
+        )
         assert verdict == verdicts(report)["to-thread"]
 
 
@@ -117,11 +126,14 @@ OPPOSITES = [
         ("async-many", {"async": Truth(10)}),  # a semaphore of ten
         ("def-pool", {"sync": Truth(80, holds_threads=True)}),  # a pool widened
         ("def-pool", {"sync": Truth(1, holds_loop=True)}),  # a def route that holds the loop
-        ("def-pool", {"sync": Truth(40, holds_loop=True)}),  # the documented size, but the loop is not free
+        # the documented size, but the loop is not free
+        ("def-pool", {"sync": Truth(40, holds_loop=True)}),
         ("to-thread-free", {"to_thread": Truth(40)}),  # the executor widened
         ("to-thread-free", {"to_thread": Truth(6, holds_loop=True)}),
-        ("server-timer-blind", {"broken_async": Truth(1, holds_loop=True, suspends=True)}),  # the timer sees the queue
-        ("server-timer-blind", {"broken_async": Truth(4, holds_loop=True)}),  # there is hardly a queue to see
+        # the timer sees the queue
+        ("server-timer-blind", {"broken_async": Truth(1, holds_loop=True, suspends=True)}),
+        # there is hardly a queue to see
+        ("server-timer-blind", {"broken_async": Truth(4, holds_loop=True)}),
 ]  # fmt: skip
 
 
@@ -142,7 +154,9 @@ def test_without_a_probe_the_staircase_is_untested(tmp_path: Path) -> None:
 
 def test_a_probe_left_out_on_purpose_is_unknown_and_fails_nothing(tmp_path: Path) -> None:
     """What only the probe can tell is missing in words; what clients can tell still stands, and nothing is refuted."""
-    report = build_report(write(tmp_path, World(probe=False, facts=lambda facts: facts.update(probe=False))))
+    report = build_report(
+        write(tmp_path, World(probe=False, facts=lambda facts: facts.update(probe=False)))
+    )
     assert statuses(report, "V22") == {CheckStatus.UNKNOWN}
     assert report.exit_code() is ExitCode.FINE
     assert "left out on purpose" in " ".join(report.trust.unavailable_checks)
@@ -158,7 +172,9 @@ def test_a_probe_left_out_on_purpose_is_unknown_and_fails_nothing(tmp_path: Path
 
 def test_a_timer_that_stays_blind_behind_an_await_is_a_nuance(tmp_path: Path) -> None:
     """The claim says that it depends; where it does not, that must be told."""
-    report = planted(tmp_path, "server-timer-blind", broken_async__behind_await=Truth(1, holds_loop=True))
+    report = planted(
+        tmp_path, "server-timer-blind", broken_async__behind_await=Truth(1, holds_loop=True)
+    )
     assert outcome(report, "server-timer-blind") is ClaimOutcome.NUANCED
 
 
@@ -172,7 +188,9 @@ def test_the_experiment_stands_beside_the_variants(honest: Report) -> None:
 def test_missing_variants_make_claims_untested(tmp_path: Path) -> None:
     """Nothing is confirmed by its absence."""
     asked = ["latency-spike", "async-many", "def-pool", "to-thread-free"]
-    report = build_report(write(tmp_path, World(plan=BROKEN, facts=lambda facts: facts.update(claims=asked))))
+    report = build_report(
+        write(tmp_path, World(plan=BROKEN, facts=lambda facts: facts.update(claims=asked)))
+    )
     found = {one.claim.id: one.result.outcome for one in report.claims}
     assert found == dict.fromkeys(asked, ClaimOutcome.UNTESTED)
 
@@ -187,8 +205,16 @@ def drop_every(nth: int, kind: str) -> Any:
         if kind == "delete":
             return [line for i, pair in enumerate(pairs) if i % nth for line in pair]
         if kind == "unsent":
-            return [line for i, pair in enumerate(pairs) for line in (pair if i % nth else [unsent(pair[0])])]
-        return [line for i, pair in enumerate(pairs) for line in (pair if i % nth else [pair[0], failed(pair[1])])]
+            return [
+                line
+                for i, pair in enumerate(pairs)
+                for line in (pair if i % nth else [unsent(pair[0])])
+            ]
+        return [
+            line
+            for i, pair in enumerate(pairs)
+            for line in (pair if i % nth else [pair[0], failed(pair[1])])
+        ]
 
     return edit
 
@@ -204,7 +230,12 @@ def failed(line: list[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("check", "edit"), [("V11", drop_every(20, "delete")), ("V4", drop_every(50, "unsent")), ("V8", drop_every(50, "failed"))]
+    ("check", "edit"),
+    [
+        ("V11", drop_every(20, "delete")),
+        ("V4", drop_every(50, "unsent")),
+        ("V8", drop_every(50, "failed")),
+    ],
 )
 def test_a_fault_in_the_rows_is_never_trusted(tmp_path: Path, check: str, edit: Any) -> None:
     """5 % of the rows deleted, 2 % never sent, 2 % errors: each is seen, and no verdict is given, on routes or the lesson."""
@@ -247,9 +278,14 @@ def test_a_missing_fact_of_origin_is_not_trusted(tmp_path: Path, harm: Any) -> N
 
 def test_a_suspect_run_exits_3_only_when_strict(honest: Report) -> None:
     """A warning is printed, not punished, unless somebody asks for it."""
-    check = dataclasses.replace(honest.trust.checks[0], value=0.004, pass_limit=0.001, fail_limit=0.01)
+    check = dataclasses.replace(
+        honest.trust.checks[0], value=0.004, pass_limit=0.001, fail_limit=0.01
+    )
     suspect = dataclasses.replace(honest, trust=dataclasses.replace(honest.trust, checks=(check,)))
-    assert (suspect.exit_code(), suspect.exit_code(strict=True)) == (ExitCode.FINE, ExitCode.UNTRUSTED)
+    assert (suspect.exit_code(), suspect.exit_code(strict=True)) == (
+        ExitCode.FINE,
+        ExitCode.UNTRUSTED,
+    )
 
 
 def test_bars_come_from_handlers_even_when_answers_are_held_back(tmp_path: Path) -> None:
@@ -260,7 +296,8 @@ def test_bars_come_from_handlers_even_when_answers_are_held_back(tmp_path: Path)
     assert route.first_burst is not None
     assert len({round(done, 6) for done in route.first_burst.done}) == 1
     assert [round(0.1 * k, 3) for k in range(20)] == [
-        round(begin - route.first_burst.handler_start[0], 3) for begin in route.first_burst.handler_start
+        round(begin - route.first_burst.handler_start[0], 3)
+        for begin in route.first_burst.handler_start
     ]
     assert outcome(report, "serial-queue") is ClaimOutcome.CONFIRMED
 
@@ -272,7 +309,10 @@ def test_an_interrupted_run_reports_what_it_has(tmp_path: Path) -> None:
     cut = load.cell.isin(["crowd/async/64", "burst/async/20"]) & load["mark"].isin(["close", "end"])
     load[~cut].to_parquet(path / "load.parquet")
     report = build_report(path)
-    assert [one.cell for one in report.run_metrics.unfinished_cells] == ["crowd/async/64", "burst/async/20"]
+    assert [one.cell for one in report.run_metrics.unfinished_cells] == [
+        "crowd/async/64",
+        "burst/async/20",
+    ]
     route = report.run_metrics.find_route(Variant.ASYNC)
     assert route is not None
     assert route.top_level is not None
@@ -281,7 +321,9 @@ def test_an_interrupted_run_reports_what_it_has(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["hangs", "fails", "freezes", "vanishes"])
 @pytest.mark.parametrize("target", ["crowd/broken-async/32", "crowd/to-thread/1"])
-def test_a_cell_without_a_single_answer_is_reported_without_a_crash(tmp_path: Path, kind: str, target: str) -> None:
+def test_a_cell_without_a_single_answer_is_reported_without_a_crash(
+    tmp_path: Path, kind: str, target: str
+) -> None:
     """Nothing answered, only errors, answers in no time at all, or no rows: no verdict, charts and page all the same."""
 
     def edit(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
@@ -300,7 +342,9 @@ def test_a_cell_without_a_single_answer_is_reported_without_a_crash(tmp_path: Pa
                 changed.append(failed(line) if kind == "fails" else ["done", moment, *line[2:]])
         return changed
 
-    report = build_report(write(tmp_path, World(plan=acts_of(Variant.BROKEN_ASYNC, Variant.TO_THREAD), edit=edit)))
+    report = build_report(
+        write(tmp_path, World(plan=acts_of(Variant.BROKEN_ASYNC, Variant.TO_THREAD), edit=edit))
+    )
     assert report.exit_code() is not ExitCode.FINE
     json.dumps(build_summary(report), allow_nan=False)
     for chart in CHARTS:
@@ -323,7 +367,10 @@ def test_rows_lost_by_the_neighbours_are_seen_too(tmp_path: Path) -> None:
 def test_a_run_that_is_not_whole_is_never_fine(tmp_path: Path) -> None:
     """Interrupted, failed or still running: exit code 3, whatever was found so far."""
     for status in (Status.INTERRUPTED, Status.FAILED):
-        assert build_report(write(tmp_path / status, World(plan=BROKEN, status=status))).exit_code() is ExitCode.UNTRUSTED
+        assert (
+            build_report(write(tmp_path / status, World(plan=BROKEN, status=status))).exit_code()
+            is ExitCode.UNTRUSTED
+        )
 
 
 def test_a_run_without_any_measured_cell_is_still_explained(tmp_path: Path) -> None:
@@ -342,7 +389,12 @@ def test_a_narrow_terminal_loses_numbers_never_the_verdict(honest: Report, width
     head, *lines = [line.rstrip() for line in out.getvalue().splitlines()]
     assert max(len(line) for line in lines) <= width
     assert all(line.startswith("GET /") for line in lines)
-    assert [line.split()[-1] for line in lines] == ["scales", "thread-pool", "executor-pool", "loop-blocked"]
+    assert [line.split()[-1] for line in lines] == [
+        "scales",
+        "thread-pool",
+        "executor-pool",
+        "loop-blocked",
+    ]
     assert ("neighbour p90" in head) == (width >= 140)
 
 
@@ -368,5 +420,9 @@ def test_every_cell_of_the_plan_was_counted(honest: Report) -> None:
     """Each cell, and each top cell's neighbours beside it, appears in the checks."""
     cells = {check.cell for check in honest.trust.checks}
     plan = quick_plan(0.1)
-    tops = [cell.neighbour_cell_name for cell in plan.cells if cell.neighbours and cell.scenario is Scenario.CROWD]
+    tops = [
+        cell.neighbour_cell_name
+        for cell in plan.cells
+        if cell.neighbours and cell.scenario is Scenario.CROWD
+    ]
     assert {*(cell.name for cell in plan.cells), *tops, "*"} == cells

@@ -38,7 +38,9 @@ class Reproduction:
 
     def route(self, variant: str) -> dict[str, Any]:
         """One variant's entry."""
-        found: dict[str, Any] = next(route for route in self.summary["routes"] if route["variant"] == variant)
+        found: dict[str, Any] = next(
+            route for route in self.summary["routes"] if route["variant"] == variant
+        )
         return found
 
 
@@ -59,7 +61,12 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Reproduction:
     )
     took = time.perf_counter() - began
     return Reproduction(
-        shown.returncode, took, json.loads(shown.stdout), shown.stderr, next((root / "relative").iterdir()), gone_within(mark)
+        shown.returncode,
+        took,
+        json.loads(shown.stdout),
+        shown.stderr,
+        next((root / "relative").iterdir()),
+        gone_within(mark),
     )
 
 
@@ -73,7 +80,9 @@ def test_it_ends_well_within_two_minutes_and_leaves_nothing(done: Reproduction) 
     assert unsound(build_report(done.folder)) == set()
     assert (done.code, done.said) == (3 if is_spoilt(done) else 0, "")
     assert done.left == []
-    assert done.seconds < 240  # 120 s is the goal; a busy machine may take longer to start ten processes
+    assert (
+        done.seconds < 240
+    )  # 120 s is the goal; a busy machine may take longer to start ten processes
 
 
 def test_the_summary_is_what_the_schema_promises(done: Reproduction) -> None:
@@ -85,9 +94,12 @@ def test_the_summary_is_what_the_schema_promises(done: Reproduction) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variant", "low", "high"), [("broken-async", 0.8, 1.3), ("to-thread", 4.5, 7.5), ("sync", 30, 48), ("async", 49, 80)]
+    ("variant", "low", "high"),
+    [("broken-async", 0.8, 1.3), ("to-thread", 4.5, 7.5), ("sync", 30, 48), ("async", 49, 80)],
 )
-def test_each_variant_serves_what_its_mechanism_allows(done: Reproduction, variant: str, low: float, high: float) -> None:
+def test_each_variant_serves_what_its_mechanism_allows(
+    done: Reproduction, variant: str, low: float, high: float
+) -> None:
     """1, 6 on two cores, 40, all; where the machine has spoilt the run, half or double of it."""
     places = min(32, (os.cpu_count() or 1) + 4)
     scale, slack = places / 6 if variant == "to-thread" else 1, 2 if is_spoilt(done) else 1
@@ -96,7 +108,9 @@ def test_each_variant_serves_what_its_mechanism_allows(done: Reproduction, varia
 
 def test_the_claims_stand(done: Reproduction) -> None:
     """All seven tested, none refuted; of a run that says that it cannot be trusted, none."""
-    assert {claim["verdict"] for claim in done.summary["claims"]} == ({"untested"} if is_spoilt(done) else {"confirmed", "nuanced"})
+    assert {claim["verdict"] for claim in done.summary["claims"]} == (
+        {"untested"} if is_spoilt(done) else {"confirmed", "nuanced"}
+    )
     assert len(done.summary["claims"]) == 7
 
 
@@ -129,15 +143,29 @@ def test_every_request_is_a_row_with_all_its_moments_in_order(done: Reproduction
     """As many as Locust's own tables count, on connections that were there before, from the cores and pools that were meant."""
     rows = pd.read_parquet(done.folder / "samples.parquet")
     measured = rows[rows.phase != Phase.CONNECT]
-    tables = re.findall(r"^ *Aggregated +(\d+) +\d+\(", (done.folder / "log.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    tables = re.findall(
+        r"^ *Aggregated +(\d+) +\d+\(",
+        (done.folder / "log.txt").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
     assert (len(tables), sum(map(int, tables))) == (4, measured.done.notna().sum())
     pressed = measured[measured.cell.str.match("crowd|burst")]
-    moments = pressed[["intended", "sent", "app_start", "handler_start", "handler_end", "app_end"]].to_numpy()
+    moments = pressed[
+        ["intended", "sent", "app_start", "handler_start", "handler_end", "app_end"]
+    ].to_numpy()
     assert (moments[:, 1:] >= moments[:, :-1]).all()
     assert (pressed.done > pressed.app_end).all()
-    assert not pressed.drop_duplicates(["cell", "connection", "peer"]).duplicated(["cell", "connection"]).any()
+    assert (
+        not pressed.drop_duplicates(["cell", "connection", "peer"])
+        .duplicated(["cell", "connection"])
+        .any()
+    )
     run = read_run(done.folder)
     target = run["targets"]["broken-async"]
-    assert (run["status"], target["http_parser"], target["thread_tokens"]) == (Status.COMPLETE, "httptools", 40)
+    assert (run["status"], target["http_parser"], target["thread_tokens"]) == (
+        Status.COMPLETE,
+        "httptools",
+        40,
+    )
     assert target["cpus"] == [run["machine"]["app_core"]]  # and not on the generator's
     assert {"mark", "tick"} == set(pd.read_parquet(done.folder / "load.parquet").kind)

@@ -33,7 +33,9 @@ PLACE = SampleKey("crowd/async/1", Phase.STEADY, "GET /async", "async", 0)
 def test_a_half_written_last_line_is_left_out(tmp_path: Path) -> None:
     """What a crash leaves."""
     file = tmp_path / "x.jsonl"
-    file.write_text('["sent", 1, "x"]\n{}\n5\n["done"]\nnonsense\n["done", 1, 2.0]\n["se', encoding="utf-8")
+    file.write_text(
+        '["sent", 1, "x"]\n{}\n5\n["done"]\nnonsense\n["done", 1, 2.0]\n["se', encoding="utf-8"
+    )
     spoilt: list[str] = []
     assert list(spool.read_spool(file, spoilt)) == [["sent", 1, "x"], ["done", 1, 2.0]]
     assert len(spoilt) == 5
@@ -43,8 +45,16 @@ def test_every_planned_request_becomes_a_row(tmp_path: Path) -> None:
     """Answered, failed, given up, never sent, and in flight when the worker died: five requests, five rows."""
     recorder = Recorder(tmp_path, "async")
     answered, wrong, lost, open_ = (recorder.start_request(PLACE, 10.0 + i, None) for i in range(4))
-    recorder.record_response(answered, recorder.finish_request(answered) or 0, Response(200, None, 14, (11.0, 11.1, 11.2), 5000))
-    recorder.record_response(wrong, recorder.finish_request(wrong) or 0, Response(500, "status 500", 5, (None, None, None), None))
+    recorder.record_response(
+        answered,
+        recorder.finish_request(answered) or 0,
+        Response(200, None, 14, (11.0, 11.1, 11.2), 5000),
+    )
+    recorder.record_response(
+        wrong,
+        recorder.finish_request(wrong) or 0,
+        Response(500, "status 500", 5, (None, None, None), None),
+    )
     recorder.abandon(lost)
     recorder.record_unsent(PLACE, 14.0, "no connection was free")
     recorder.close()
@@ -67,7 +77,9 @@ def test_a_connection_that_nobody_took_was_never_sent(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, "async")
     ticket = recorder.start_request(PLACE, 0.0, None)
     recorder.record_response(
-        ticket, recorder.finish_request(ticket) or 0, Response(None, "ConnectionRefusedError", 0, (None, None, None), None)
+        ticket,
+        recorder.finish_request(ticket) or 0,
+        Response(None, "ConnectionRefusedError", 0, (None, None, None), None),
     )
     recorder.close()
     seal(tmp_path, 0.0)
@@ -92,8 +104,15 @@ def test_the_probes_journal_fills_in_what_the_header_could_not_carry(
 ) -> None:
     """The departure, of which a head tells at best its own; all of what was never answered. The last word counts."""
     recorder = Recorder(tmp_path, "async")
-    answered, lost = recorder.start_request(PLACE, 0.0, None), recorder.start_request(PLACE, 0.0, None)
-    recorder.record_response(answered, recorder.finish_request(answered) or 0, Response(200, None, 1, (1.0, 2.0, 3.0, *told), 7))
+    answered, lost = (
+        recorder.start_request(PLACE, 0.0, None),
+        recorder.start_request(PLACE, 0.0, None),
+    )
+    recorder.record_response(
+        answered,
+        recorder.finish_request(answered) or 0,
+        Response(200, None, 1, (1.0, 2.0, 3.0, *told), 7),
+    )
     recorder.abandon(lost)
     recorder.close()
     (tmp_path / "probe").mkdir()
@@ -102,11 +121,15 @@ def test_the_probes_journal_fills_in_what_the_header_could_not_carry(
         ["visit", "async-0", 1.0, 2.0, 3.0, 4.0, 7],
         ["visit", "async-1", 5.0, 6.0, None, None, 8],
     ]
-    (tmp_path / "probe" / "async-1.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    (tmp_path / "probe" / "async-1.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"
+    )
     seal(tmp_path, 0.0)
     rows = pq.read_table(tmp_path / "samples.parquet").to_pylist()
     assert rows[0]["app_end"] == 4.0
-    assert tuple(rows[1][name] for name in ("app_start", "handler_start", "handler_end", "peer")) == (5.0, 6.0, None, 8)
+    assert tuple(
+        rows[1][name] for name in ("app_start", "handler_start", "handler_end", "peer")
+    ) == (5.0, 6.0, None, 8)
 
 
 def test_sealing_removes_the_spools_only_when_all_is_written(tmp_path: Path) -> None:
@@ -115,7 +138,9 @@ def test_sealing_removes_the_spools_only_when_all_is_written(tmp_path: Path) -> 
     recorder.start_request(PLACE, 0.0, None)
     recorder.close()
     seal(tmp_path, 0.0)
-    assert {"run.json", "samples.parquet", "load.parquet", "probe.parquet"} == {file.name for file in tmp_path.iterdir()}
+    assert {"run.json", "samples.parquet", "load.parquet", "probe.parquet"} == {
+        file.name for file in tmp_path.iterdir()
+    }
 
 
 def test_a_run_that_was_never_closed_is_read_as_often_as_one_likes(tmp_path: Path) -> None:
@@ -142,7 +167,9 @@ def test_a_run_that_was_never_closed_is_read_as_often_as_one_likes(tmp_path: Pat
     assert before == {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
 
 
-def test_a_relative_folder_means_where_the_command_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_folder_means_where_the_command_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The children work elsewhere, so the run knows its place absolutely."""
     monkeypatch.chdir(tmp_path)
     run = RunWriter.create(Path("rel"), "reproduce")
@@ -177,8 +204,14 @@ ARRIVALS = {"law": "poisson", "profile": [[1, 1, 1]], "pool": "warm", "warm": 1,
     ("harm", "words"),
     [
         (lambda run: (run / "load.parquet").unlink(), "load.parquet is missing"),
-        (lambda run: (run / "samples.parquet").write_bytes(b"PAR1 half of it"), "samples.parquet is missing, damaged"),
-        (lambda run: (run / "probe.parquet").write_bytes((run / "load.parquet").read_bytes()), "lacks columns"),
+        (
+            lambda run: (run / "samples.parquet").write_bytes(b"PAR1 half of it"),
+            "samples.parquet is missing, damaged",
+        ),
+        (
+            lambda run: (run / "probe.parquet").write_bytes((run / "load.parquet").read_bytes()),
+            "lacks columns",
+        ),
         (lambda run: edit(run, "seed", None), "lacks seed"),
         (lambda run: edit(run, "plan", {"cells": [{}]}), "plan cannot be read"),
         (lambda run: edit(run, "format", "two"), "its format is 'two'"),
@@ -198,12 +231,17 @@ ARRIVALS = {"law": "poisson", "profile": [[1, 1, 1]], "pool": "warm", "warm": 1,
         (lambda run: edit_cell(run, "arrivals", {**ARRIVALS, "profile": []}), "profile"),
         (lambda run: edit_cell(run, "arrivals", {**ARRIVALS, "profile": [[1, -1, 1]]}), "profile"),
         (lambda run: edit_cell(run, "arrivals", {**ARRIVALS, "cap": "x"}), "cap"),
-        (lambda run: edit(run, "plan", {"seconds": 0.1, "notes": [], "cells": [CELL, CELL]}), "twice"),
+        (
+            lambda run: edit(run, "plan", {"seconds": 0.1, "notes": [], "cells": [CELL, CELL]}),
+            "twice",
+        ),
         (lambda run: [edit(run, "status", "running"), edit(run, "origin", None)], "never closed"),
         (lambda run: edit(run, "status", None), "lacks status"),
     ],
 )
-def test_a_damaged_run_is_a_sentence(tmp_path: Path, honest_run: Path, harm: Callable[[Path], object], words: str) -> None:
+def test_a_damaged_run_is_a_sentence(
+    tmp_path: Path, honest_run: Path, harm: Callable[[Path], object], words: str
+) -> None:
     """Files missing, cut or edited: what is wrong and what to do, exit code 2, no traceback."""
     run = tmp_path / "run"
     shutil.copytree(honest_run, run)
@@ -254,7 +292,9 @@ def test_cells_and_scripts_survive_json() -> None:
     assert script == Job.from_json(script.to_json())
 
 
-def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The disk fills up in the middle of a page: the page before is still there, whole."""
 
     def half(self: Path, content: bytes) -> int:

@@ -36,7 +36,9 @@ def plant(path: Path, count: int) -> RunWriter:
     run.metadata["origin"] = ORIGIN
     run.write_metadata()
     rng = random.Random(1)  # noqa: S311 - repeatable
-    told: dict[str, list[Any]] = {"probe/x-7": [["runtime", "x", {"loop": "asyncio"}], ["visit", "somebody else's", 1.0]]}
+    told: dict[str, list[Any]] = {
+        "probe/x-7": [["runtime", "x", {"loop": "asyncio"}], ["visit", "somebody else's", 1.0]]
+    }
     told["load/w-0"] = [["mark", "c", "go", ORIGIN, 0, 0.0], ["mark", "c", "broken"]]
     for worker in ("w-0", "w-1"):
         lines = told.setdefault(f"samples/{worker}", [])
@@ -48,17 +50,26 @@ def plant(path: Path, count: int) -> RunWriter:
                 continue
             lines.append((begun, ["sent", *place, begun - 0.001, begun]))
             done, moments = begun + rng.expovariate(2), [begun + 0.01, begun + 0.02, None]
-            failed: dict[int, list[Any]] = {1: [500, "status 500", 1], 2: [None, "ConnectionRefusedError", 0]}
+            failed: dict[int, list[Any]] = {
+                1: [500, "status 500", 1],
+                2: [None, "ConnectionRefusedError", 0],
+            }
             end = [*failed[fate], *[None] * 4] if fate in failed else [200, None, 5, *moments, 4000]
             if fate != 4:  # in flight when its worker died
-                lines.append((done, ["given-up", seq, done] if fate == 3 else ["done", seq, done, *end]))
+                lines.append(
+                    (done, ["given-up", seq, done] if fate == 3 else ["done", seq, done, *end])
+                )
             if fate in {3, 4, 5}:
                 told["probe/x-7"] += [
                     ["visit", f"{worker}-{seq}", begun, None, None, None, 7],
                     ["visit", f"{worker}-{seq}", *moments, done, 7],
                 ]
         told[f"samples/{worker}"] = [line for _, line in sorted(lines, key=lambda one: one[0])]
-    told["samples/w-1"] += [["done", "x", 1.0, 2.0], ["sent", count, "c", "no phase"], ["done", count + 1, 1.0]]
+    told["samples/w-1"] += [
+        ["done", "x", 1.0, 2.0],
+        ["sent", count, "c", "no phase"],
+        ["done", count + 1, 1.0],
+    ]
     for name, rows in told.items():
         (path / name).parent.mkdir(exist_ok=True)
         text = "".join(json.dumps(row) + "\n" for row in rows)
@@ -68,7 +79,12 @@ def plant(path: Path, count: int) -> RunWriter:
 
 def at_once(path: Path) -> pd.DataFrame:
     """The rows as they were made before: every line of the run in memory."""
-    visits = {line[1]: line[2:] for file in (path / "probe").iterdir() for line in spool.read_spool(file) if line[0] == "visit"}
+    visits = {
+        line[1]: line[2:]
+        for file in (path / "probe").iterdir()
+        for line in spool.read_spool(file)
+        if line[0] == "visit"
+    }
     rows = []
     for file in sorted((path / "samples").iterdir()):
         starts: dict[Any, list[Any]] = {}
@@ -76,12 +92,24 @@ def at_once(path: Path) -> pd.DataFrame:
         for kind, seq, *words in spool.read_spool(file):
             (starts if kind in {"sent", "unsent"} else ends)[seq] = [kind, *words]
         every = [*starts.values(), *ends.values()]
-        last = max(word for kind, *words in every if kind != "unsent" for word in words if isinstance(word, float))
+        last = max(
+            word
+            for kind, *words in every
+            if kind != "unsent"
+            for word in words
+            if isinstance(word, float)
+        )
         for seq, start in starts.items():
             if len(start) == 8:
                 end = ends.get(seq, ["given-up", last])
-                rows.append(build_sample(file.stem, seq, start, end, ORIGIN, visits.get(f"{file.stem}-{seq}")))
-    found: pd.DataFrame = to_arrow_table(SpoolTable(SAMPLE_COLUMNS, list(map(attrgetter(*SAMPLE_COLUMNS), rows)))).to_pandas()
+                rows.append(
+                    build_sample(
+                        file.stem, seq, start, end, ORIGIN, visits.get(f"{file.stem}-{seq}")
+                    )
+                )
+    found: pd.DataFrame = to_arrow_table(
+        SpoolTable(SAMPLE_COLUMNS, list(map(attrgetter(*SAMPLE_COLUMNS), rows)))
+    ).to_pandas()
     return found
 
 
@@ -98,7 +126,9 @@ def test_the_rows_are_those_of_all_at_once(tmp_path: Path, monkeypatch: pytest.M
     assert run.metadata["troubles"] == ["6 lines of the spools could not be read and are left out."]
 
 
-def test_a_run_that_was_never_sealed_reads_as_the_sealed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_was_never_sealed_reads_as_the_sealed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The report of a dead driver's run, from its spools."""
     monkeypatch.setattr(spool_tables, "BATCH_ROWS", 7)
     run = plant(tmp_path / "run", 100)
@@ -121,7 +151,9 @@ def peak_of_sealing(path: Path, count: int) -> int:
         tracemalloc.stop()
 
 
-def test_memory_does_not_grow_with_the_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_grow_with_the_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Five times as many requests, about the same memory: it is a part's."""
     monkeypatch.setattr(spool_tables, "BATCH_ROWS", 200, raising=False)
     peak_of_sealing(tmp_path / "first", 400)  # what is imported then stays

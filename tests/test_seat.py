@@ -15,7 +15,13 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from results.errors import AtonceError, ExitCode
 from scenarios.doctor import controls
 from scenarios.doctor.app import AppUnderTest
-from scenarios.doctor.controls import OPENAPI_PATH, fetch_openapi, find_neighbours, resolve_address, skip_docs_routes
+from scenarios.doctor.controls import (
+    OPENAPI_PATH,
+    fetch_openapi,
+    find_neighbours,
+    resolve_address,
+    skip_docs_routes,
+)
 from scenarios.doctor.openapi.route_selection import parse_route_selection
 from scenarios.doctor.openapi.routes import select_route_requests
 from tests.in_process import served
@@ -26,7 +32,9 @@ UNKNOWN = "/_atonce-s"
 
 def box(statuses: dict[str, Iterator[int]], says: dict[str, str]) -> httpx.Client:
     """A client of an app that answers these statuses, one after another."""
-    answers = httpx.MockTransport(lambda request: httpx.Response(next(statuses[request.url.path]), json=says))
+    answers = httpx.MockTransport(
+        lambda request: httpx.Response(next(statuses[request.url.path]), json=says)
+    )
     return httpx.Client(base_url=URL, transport=answers)
 
 
@@ -63,16 +71,27 @@ def test_a_catch_all_in_the_place_of_a_document_is_no_neighbour() -> None:
 
 
 @pytest.mark.parametrize(
-    "ask", [lambda client: find_neighbours(AppUnderTest.from_url(URL), "s", client), lambda client: fetch_openapi(client, {})]
+    "ask",
+    [
+        lambda client: find_neighbours(AppUnderTest.from_url(URL), "s", client),
+        lambda client: fetch_openapi(client, {}),
+    ],
 )
-@pytest.mark.parametrize("error", [httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadTimeout])
-def test_a_url_where_nobody_answers_is_named(ask: Callable[[httpx.Client], object], error: type[httpx.HTTPError]) -> None:
+@pytest.mark.parametrize(
+    "error", [httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadTimeout]
+)
+def test_a_url_where_nobody_answers_is_named(
+    ask: Callable[[httpx.Client], object], error: type[httpx.HTTPError]
+) -> None:
     """Exit code 4, at whichever question it is noticed."""
 
     def fail(_request: httpx.Request) -> httpx.Response:
         raise error("no")
 
-    with httpx.Client(base_url=URL, transport=httpx.MockTransport(fail)) as client, pytest.raises(AtonceError) as trouble:
+    with (
+        httpx.Client(base_url=URL, transport=httpx.MockTransport(fail)) as client,
+        pytest.raises(AtonceError) as trouble,
+    ):
         ask(client)
     assert trouble.value.code is ExitCode.TARGET
     assert f"{URL} does not answer ({error.__name__})" in trouble.value.sentence
@@ -83,19 +102,26 @@ def test_a_url_where_nobody_answers_is_named(ask: Callable[[httpx.Client], objec
     [
         ({}, ["GET /x"]),
         ({"openapi_url": "/api/v1/openapi.json"}, ["GET /x"]),
-        ({"openapi_url": "/api/v1/openapi.json", "docs_url": None}, ["GET /x"]),  # ReDoc says it as well
+        (
+            {"openapi_url": "/api/v1/openapi.json", "docs_url": None},
+            ["GET /x"],
+        ),  # ReDoc says it as well
         ({"openapi_url": "/a.json", "docs_url": None, "redoc_url": None}, None),
         ({"openapi_url": None}, None),  # its 404 is JSON, and no document
     ],
 )
-def test_the_document_of_a_black_box_is_found_where_its_documentation_says(words: dict[str, Any], routes: list[str] | None) -> None:
+def test_the_document_of_a_black_box_is_found_where_its_documentation_says(
+    words: dict[str, Any], routes: list[str] | None
+) -> None:
     """Else nothing is known, and a sentence says so."""
     app = FastAPI(**words)
     app.get("/x")(lambda: 1)
     with served(app) as client:
         found = fetch_openapi(client, {})
     if routes:
-        assert routes == [one.route for one in select_route_requests(found, None, parse_route_selection())]
+        assert routes == [
+            one.route for one in select_route_requests(found, None, parse_route_selection())
+        ]
     else:
         with pytest.raises(AtonceError, match=r"No OpenAPI document at /openapi.json, nor"):
             select_route_requests(found, None, parse_route_selection())
@@ -112,9 +138,17 @@ def test_only_pages_that_say_so_are_documentation() -> None:
         found = {one.route: one.skipped for one in skip_docs_routes(routes, client, {})}
         swagger = FastAPI(docs_url=None)
         swagger.get("/docs")(lambda: get_swagger_ui_html(openapi_url="/openapi.json", title="x"))
-    assert found == {"GET /docs": None, "GET /redoc": "the app's own documentation", "GET /openapi.json/old": None}
+    assert found == {
+        "GET /docs": None,
+        "GET /redoc": "the app's own documentation",
+        "GET /openapi.json/old": None,
+    }
     with served(swagger) as client:
-        (one,) = skip_docs_routes(select_route_requests(fetch_openapi(client, {}), None, parse_route_selection()), client, {})
+        (one,) = skip_docs_routes(
+            select_route_requests(fetch_openapi(client, {}), None, parse_route_selection()),
+            client,
+            {},
+        )
     assert one.skipped == "the app's own documentation"
 
 
@@ -139,14 +173,18 @@ def test_a_document_is_fetched_from_the_same_host_only(place: str) -> None:
     assert [URL + OPENAPI_PATH, f"{URL}/docs", f"{URL}/redoc"] == asked
 
 
-def test_a_command_is_not_started_where_somebody_else_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_is_not_started_where_somebody_else_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A stranger would be examined in its place: exit code 4. A port that is let go in time is taken."""
     monkeypatch.setattr(controls, "PORT_FREE_TIMEOUT", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         url = f"http://127.0.0.1:{port}"
         patient = AppUnderTest.from_command(sys.executable, url)
-        with pytest.raises(AtonceError, match=f"{url} answers while the command of --start does not run") as trouble:
+        with pytest.raises(
+            AtonceError, match=f"{url} answers while the command of --start does not run"
+        ) as trouble:
             resolve_address(patient)
         assert trouble.value.code is ExitCode.TARGET
         assert (url, port) == resolve_address(AppUnderTest.from_url(url))

@@ -40,7 +40,9 @@ FROZEN = [cell for cell in CELLS if "freeze_at" in cell.path]
 
 def of(places: int) -> list[Cell]:
     """The plan's cells on one server, but the one that freezes."""
-    return [cell for cell in CELLS if cell.path.startswith(f"/places/{places}?") and cell not in FROZEN]
+    return [
+        cell for cell in CELLS if cell.path.startswith(f"/places/{places}?") and cell not in FROZEN
+    ]
 
 
 def verdicts(evidence: RunData) -> dict[str, bool]:
@@ -55,7 +57,10 @@ LOOPS = {
     "service time, as the server recorded it",
     "one user, beyond the server's record",
 }
-QUEUE, PILE = {"mean", "p50", "p95"}, {"in flight, more every second", "answered per second", "dropped"}
+QUEUE, PILE = (
+    {"mean", "p50", "p95"},
+    {"in flight, more every second", "answered per second", "dropped"},
+)
 STOP = {"times the server stopped", "p99", "p99 as a closed loop sees it"}
 
 
@@ -91,16 +96,26 @@ def test_an_honest_harness_meets_every_goal(one_place: Path) -> None:
 @pytest.mark.parametrize(("places", "service"), [(6, 0.05), (40, 0.2)])
 def test_more_places_meet_their_goals_as_well(tmp_path: Path, places: int, service: float) -> None:
     """Two levels, the sweep, the service time, a single user."""
-    found = selfcheck_goals(stamped(simulate(tmp_path, of(places), Server(places, service), command="selfcheck"), service))
+    found = selfcheck_goals(
+        stamped(
+            simulate(tmp_path, of(places), Server(places, service), command="selfcheck"), service
+        )
+    )
     assert [one.is_met for one in found] == [True] * 5
     assert found[2].measured == pytest.approx(places, rel=0.03)
 
 
-@pytest.mark.parametrize(("places", "really", "service"), [(1, 2, 0.1), (6, 7, 0.05), (40, 38, 0.2)])
-def test_a_place_too_many_or_too_few_is_seen(tmp_path: Path, places: int, really: int, service: float) -> None:
+@pytest.mark.parametrize(
+    ("places", "really", "service"), [(1, 2, 0.1), (6, 7, 0.05), (40, 38, 0.2)]
+)
+def test_a_place_too_many_or_too_few_is_seen(
+    tmp_path: Path, places: int, really: int, service: float
+) -> None:
     """In the sweep, in the mean of the larger crowd, and in the gaps between completions."""
     crowds = [cell for cell in of(places) if cell.users]
-    found = verdicts(stamped(simulate(tmp_path, crowds, Server(really, service), command="selfcheck"), service))
+    found = verdicts(
+        stamped(simulate(tmp_path, crowds, Server(really, service), command="selfcheck"), service)
+    )
     assert list(found.values())[1:4] == [False] * 3
 
 
@@ -119,7 +134,9 @@ def test_a_service_time_that_the_server_does_not_know_of_is_seen(one_place: Path
         (7, 0.1, QUEUE),
     ],
 )
-def test_latency_that_comes_from_nowhere_is_seen(one_place: Path, rate: int, seconds: float, missed: set[str]) -> None:
+def test_latency_that_comes_from_nowhere_is_seen(
+    one_place: Path, rate: int, seconds: float, missed: set[str]
+) -> None:
     """A client that stamps every answer of one load late, by a constant."""
     evidence = stamped(one_place)
     change(evidence, f"steady/places/1/{rate}", lambda done: done + seconds)
@@ -134,7 +151,10 @@ def test_an_overload_that_serves_too_little_is_seen(one_place: Path) -> None:
     begin = evidence.rows("steady/places/1/15").sent.min()
     change(evidence, "steady/places/1/15", lambda done: begin + (done - begin) * 1.03)
     found = verdicts(evidence)
-    assert {name for name in PILE if not found[name]} == {"in flight, more every second", "answered per second"}
+    assert {name for name in PILE if not found[name]} == {
+        "in flight, more every second",
+        "answered per second",
+    }
 
 
 def test_a_dropped_request_is_seen(one_place: Path) -> None:
@@ -165,12 +185,20 @@ def stopping(sent: np.ndarray, begin: float, end: float, service: float = 0.005)
         (0.0, [[0.0, 1.0]], {"p99", "p99 as a closed loop sees it"}),
     ],
 )
-def test_a_stop_is_found_as_long_as_it_was(tmp_path: Path, stop: float, record: list[list[float]], missed: set[str]) -> None:
+def test_a_stop_is_found_as_long_as_it_was(
+    tmp_path: Path, stop: float, record: list[list[float]], missed: set[str]
+) -> None:
     """A real stop of 1 s, and none, against what the server says: from when to when, seconds after the 30th."""
     evidence = load_run(simulate(tmp_path, FROZEN, Server(1, 0.005), command="selfcheck"))
     begin = float(evidence.rows(FROZEN[0].name).sent.min()) + 30
-    change(evidence, FROZEN[0].name, lambda done: pd.Series(stopping(done_order(evidence), begin, begin + stop), done.index))
-    evidence.run["targets"] = {"places": {"frozen": [[begin + one, begin + two] for one, two in record]}}
+    change(
+        evidence,
+        FROZEN[0].name,
+        lambda done: pd.Series(stopping(done_order(evidence), begin, begin + stop), done.index),
+    )
+    evidence.run["targets"] = {
+        "places": {"frozen": [[begin + one, begin + two] for one, two in record]}
+    }
     found = verdicts(evidence)
     assert {name for name, holds in found.items() if not holds} == missed
     assert set(found) == STOP
@@ -184,8 +212,12 @@ def done_order(evidence: RunData) -> np.ndarray:
 def test_a_pool_of_unknown_size_misses_its_goal(tmp_path: Path) -> None:
     """FastAPI's server died before its probe said how many threads there are: a goal that is missed, and no crash."""
     cells = [cell for cell in selfcheck_plan().sessions[1].cells if cell.path.startswith("/sync")]
-    found = selfcheck_goals(load_run(simulate(tmp_path, cells, Server(40, 0.2), command="selfcheck")))
-    assert [(one.name, one.is_met) for one in found] == [("GET /sync: records of the server", False)]
+    found = selfcheck_goals(
+        load_run(simulate(tmp_path, cells, Server(40, 0.2), command="selfcheck"))
+    )
+    assert [(one.name, one.is_met) for one in found] == [
+        ("GET /sync: records of the server", False)
+    ]
 
 
 @pytest.mark.parametrize("late", [0.004, 0.01])
@@ -204,7 +236,13 @@ def test_the_stopped_clock_goes_there_and_back() -> None:
     stops = [[10.0, 11.0], [20.0, 22.0]]
     moments = np.array([5.0, 10.5, 15.0, 21.0, 30.0])
     assert to_server_clock(moments, stops).tolist() == [5.0, 10.0, 14.0, 19.0, 27.0]
-    assert from_server_clock(to_server_clock(moments, stops), stops).tolist() == [5.0, 10.0, 15.0, 20.0, 30.0]
+    assert from_server_clock(to_server_clock(moments, stops), stops).tolist() == [
+        5.0,
+        10.0,
+        15.0,
+        20.0,
+        30.0,
+    ]
 
 
 def reported(path: Path, evidence: RunData) -> Report:
@@ -214,7 +252,10 @@ def reported(path: Path, evidence: RunData) -> Report:
 
 def test_a_missed_goal_is_told_everywhere_and_exits_3(one_place: Path) -> None:
     """Terminal, page, summary and exit code; when all hold, 0."""
-    good, bad = reported(one_place, stamped(one_place)), reported(one_place, stamped(one_place, 0.098))
+    good, bad = (
+        reported(one_place, stamped(one_place)),
+        reported(one_place, stamped(one_place, 0.098)),
+    )
     assert good.trust.trust_level is not TrustLevel.UNTRUSTED
     assert (good.exit_code(), bad.exit_code()) == (ExitCode.FINE, ExitCode.UNTRUSTED)
     out = StringIO()
@@ -224,21 +265,33 @@ def test_a_missed_goal_is_told_everywhere_and_exits_3(one_place: Path) -> None:
     assert "14 of 14 goals hold" in render_page(good)
     data = build_summary(bad)
     jsonschema.validate(data, json.loads(SCHEMA.read_text(encoding="utf-8")))
-    assert [one["holds"] for one in data["gates"]].count(False) == 6  # the same four, and c / D in overload twice
-    assert all(one["limit"][0] <= one["actual"] <= one["limit"][1] for one in data["gates"] if one["holds"])
+    assert [one["holds"] for one in data["gates"]].count(
+        False
+    ) == 6  # the same four, and c / D in overload twice
+    assert all(
+        one["limit"][0] <= one["actual"] <= one["limit"][1] for one in data["gates"] if one["holds"]
+    )
 
 
 def test_a_goal_without_a_truth_to_divide_by_has_no_share() -> None:
     """Nothing dropped: off by no per cent of nothing."""
     goal = Goal("dropped", 0, 2, 0, 0, "none", str)
-    assert (goal.relative_error, goal.is_met, goal.row[3:]) == (None, False, ("-", "none", "missed"))
+    assert (goal.relative_error, goal.is_met, goal.row[3:]) == (
+        None,
+        False,
+        ("-", "none", "missed"),
+    )
 
 
 def test_the_command_line_leaves_with_3_for_a_missed_goal(tmp_path: Path) -> None:
     """A stored run whose server has two places where it says one."""
-    path = simulate(tmp_path, [cell for cell in of(1) if cell.users], Server(2, 0.1), command="selfcheck")
+    path = simulate(
+        tmp_path, [cell for cell in of(1) if cell.users], Server(2, 0.1), command="selfcheck"
+    )
     words = [sys.executable, str(ROOT / "atonce.py"), "report", str(path)]
-    shown = subprocess.run(words, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
+    shown = subprocess.run(
+        words, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False
+    )
     assert (shown.returncode, "missed" in shown.stdout) == (3, True), shown.stderr
 
 
@@ -246,7 +299,11 @@ def test_the_whole_plan_fits_five_minutes() -> None:
     """Start-up, drains and report included; every load of the issue is in it."""
     plan = selfcheck_plan()
     assert plan.estimate() <= 300
-    open_ = [(cell.arrivals.expected_requests, cell.arrivals.duration) for cell in plan.cells if cell.arrivals]
+    open_ = [
+        (cell.arrivals.expected_requests, cell.arrivals.duration)
+        for cell in plan.cells
+        if cell.arrivals
+    ]
     assert open_ == [(360, 60), (420, 60), (360, 24), (6000, 60)]
 
 
@@ -263,15 +320,29 @@ def test_a_short_check_of_real_servers_finds_their_truth(tmp_path: Path) -> None
     """Of bare servers (FastAPI's pools: test_reproduce.py) all goals are there, and met at least by half; the stop is on record."""
     run, plan = RunWriter.create(tmp_path, "selfcheck"), selfcheck_plan(0.05)
     execute_plan(
-        dataclasses.replace(plan, sessions=plan.sessions[:1]), Settings(loop="asyncio", seed=1, server_env={}), run, Silence()
+        dataclasses.replace(plan, sessions=plan.sessions[:1]),
+        Settings(loop="asyncio", seed=1, server_env={}),
+        run,
+        Silence(),
     )
     report = build_report(run.path)
     assert len(report.goals) == 27
     assert report.run_metrics.unfinished_cells == ()
-    assert [one.row for one in report.goals if one.name.endswith("stopped") and not one.is_met] == []
-    assert [one.row for one in report.goals if one.name.endswith("dropped") and one.measured > 2] == []  # due as the window closed
-    for ends, far in ((("from the sweep",), 0.35), (("users", "recorded it", "stopped for 1 s: p99"), 0.5)):
-        assert [one.row for one in report.goals if one.name.endswith(ends) and abs(one.relative_error or 0) > far] == []
+    assert [
+        one.row for one in report.goals if one.name.endswith("stopped") and not one.is_met
+    ] == []
+    assert [
+        one.row for one in report.goals if one.name.endswith("dropped") and one.measured > 2
+    ] == []  # due as the window closed
+    for ends, far in (
+        (("from the sweep",), 0.35),
+        (("users", "recorded it", "stopped for 1 s: p99"), 0.5),
+    ):
+        assert [
+            one.row
+            for one in report.goals
+            if one.name.endswith(ends) and abs(one.relative_error or 0) > far
+        ] == []
     ((begin, end),) = report.run_metrics.run["targets"]["places"]["frozen"]
     assert 1.0 <= end - begin < 2.0
     write_report_files(report)

@@ -41,7 +41,9 @@ class Proxy(BaseHTTPRequestHandler):
         """Silently."""
 
 
-def test_an_app_is_not_ready_because_a_proxy_answers_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_app_is_not_ready_because_a_proxy_answers_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is waited for as long as was said, and no longer."""
     with HTTPServer(("127.0.0.1", 0), Proxy) as proxy:
         thread = threading.Thread(target=proxy.serve_forever)
@@ -50,9 +52,17 @@ def test_an_app_is_not_ready_because_a_proxy_answers_for_it(tmp_path: Path, monk
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.server_port}")
         try:
-            with supervised_process(SLEEP, **quiet(tmp_path, "")) as app, pytest.raises(AtonceError) as trouble:
+            with (
+                supervised_process(SLEEP, **quiet(tmp_path, "")) as app,
+                pytest.raises(AtonceError) as trouble,
+            ):
                 wait_until_ready(
-                    app, f"http://127.0.0.1:{free_port()}", "/", RunLog.from_here(tmp_path / "log.txt"), lambda: None, 0.6
+                    app,
+                    f"http://127.0.0.1:{free_port()}",
+                    "/",
+                    RunLog.from_here(tmp_path / "log.txt"),
+                    lambda: None,
+                    0.6,
                 )
         finally:
             proxy.shutdown()
@@ -61,7 +71,11 @@ def test_an_app_is_not_ready_because_a_proxy_answers_for_it(tmp_path: Path, monk
     assert "did not answer within 1 s" in trouble.value.sentence
 
 
-FAMILY = ("sh", "-c", "setsid sleep 600 & (sleep 600; true) & wait")  # a child, and one in a session of its own
+FAMILY = (
+    "sh",
+    "-c",
+    "setsid sleep 600 & (sleep 600; true) & wait",
+)  # a child, and one in a session of its own
 DRIVER = """
 import os, subprocess, sys
 from pathlib import Path
@@ -84,7 +98,14 @@ def mark() -> Iterator[str]:
 def quiet(folder: Path, mark: str, **more: Any) -> dict[str, Any]:
     """What a servant is told that only runs."""
     env = {**os.environ, MARK: mark}
-    return {"folder": folder, "env": env, "core": None, "stdin": subprocess.DEVNULL, "stdout": None, **more}
+    return {
+        "folder": folder,
+        "env": env,
+        "core": None,
+        "stdin": subprocess.DEVNULL,
+        "stdout": None,
+        **more,
+    }
 
 
 def wait_for(holds: Callable[[], bool]) -> None:
@@ -102,10 +123,14 @@ def has_family(mark: str) -> bool:
 
 def test_kill_9_of_the_driver_leaves_nobody(tmp_path: Path, mark: str) -> None:
     """Neither a child of the app nor one in a session of its own; but a stranger who does the same."""
-    stranger = subprocess.Popen(FAMILY, start_new_session=True, env={**os.environ, MARK: f"not {mark}"})
+    stranger = subprocess.Popen(
+        FAMILY, start_new_session=True, env={**os.environ, MARK: f"not {mark}"}
+    )
     try:
         command = [sys.executable, "-c", DRIVER, str(tmp_path), *FAMILY]
-        driver = subprocess.Popen(command, cwd=ROOT, env={**os.environ, MARK: mark}, stdin=subprocess.PIPE)
+        driver = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, MARK: mark}, stdin=subprocess.PIPE
+        )
         wait_for(lambda: has_family(mark))
         driver.kill()
         driver.communicate()
@@ -150,7 +175,9 @@ else:
 def test_what_a_dead_app_has_started_may_tidy_up(tmp_path: Path, mark: str) -> None:
     """Such as the guardian of a database, with a folder of its own."""
     (tmp_path / "app.py").write_text(TIDY, encoding="utf-8")
-    with supervised_process([sys.executable, str(tmp_path / "app.py")], **quiet(tmp_path, mark)) as app:
+    with supervised_process(
+        [sys.executable, str(tmp_path / "app.py")], **quiet(tmp_path, mark)
+    ) as app:
         assert app.wait(60) == 9
     assert gone_within(mark) == []
     assert not (tmp_path / "folder").exists()
@@ -180,23 +207,37 @@ def test_an_app_may_take_its_time_to_end(tmp_path: Path, mark: str) -> None:
 
     thread = threading.Thread(target=allow)
     thread.start()
-    with supervised_process([sys.executable, "-c", SLOW], **quiet(tmp_path, mark, stop_within=60.0)) as app:
+    with supervised_process(
+        [sys.executable, "-c", SLOW], **quiet(tmp_path, mark, stop_within=60.0)
+    ) as app:
         wait_for((tmp_path / "up").exists)
     thread.join()
-    assert (app.returncode, (tmp_path / "log.txt").read_text(encoding="utf-8")) == (0, "closed in good order\n")
+    assert (app.returncode, (tmp_path / "log.txt").read_text(encoding="utf-8")) == (
+        0,
+        "closed in good order\n",
+    )
 
 
 def test_an_app_that_does_not_end_is_killed_and_the_log_says_so(tmp_path: Path, mark: str) -> None:
     """After as long as was said."""
-    with supervised_process([sys.executable, "-c", SLOW], **quiet(tmp_path, mark, stop_within=0.05)) as app:
+    with supervised_process(
+        [sys.executable, "-c", SLOW], **quiet(tmp_path, mark, stop_within=0.05)
+    ) as app:
         wait_for((tmp_path / "up").exists)
     assert app.returncode == -signal.SIGKILL
-    assert "had not ended 0.05 s after SIGTERM, and was killed" in (tmp_path / "log.txt").read_text(encoding="utf-8")
+    assert "had not ended 0.05 s after SIGTERM, and was killed" in (tmp_path / "log.txt").read_text(
+        encoding="utf-8"
+    )
     assert gone_within(mark) == []
 
 
 @pytest.mark.parametrize(
-    ("code", "end"), [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 11)", -11), ("import os; os.abort()", -6)]
+    ("code", "end"),
+    [
+        ("raise SystemExit(7)", 7),
+        ("import os; os.kill(os.getpid(), 11)", -11),
+        ("import os; os.abort()", -6),
+    ],
 )
 def test_it_ends_as_its_child_does(tmp_path: Path, mark: str, code: str, end: int) -> None:
     """An exit code, or a signal."""
@@ -215,7 +256,9 @@ def test_a_command_that_cannot_be_run_says_so_in_the_log(tmp_path: Path, mark: s
     """With a shell's exit code for that."""
     with supervised_process(["/not/there"], **quiet(tmp_path, mark)) as app:
         assert app.wait(60) == 127
-    assert "/not/there cannot be started ([Errno 2]" in (tmp_path / "log.txt").read_text(encoding="utf-8")
+    assert "/not/there cannot be started ([Errno 2]" in (tmp_path / "log.txt").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_what_an_app_says_is_masked_before_it_touches_the_disk(tmp_path: Path, mark: str) -> None:
@@ -227,7 +270,10 @@ def test_what_an_app_says_is_masked_before_it_touches_the_disk(tmp_path: Path, m
     with supervised_process([sys.executable, "-c", code], **words) as app:
         wait_for((tmp_path / "up").exists)
         app.flush_log()
-        assert (log.read_text(encoding="utf-8"), oct(log.stat().st_mode)) == ("by ***\n", "0o100600")
+        assert (log.read_text(encoding="utf-8"), oct(log.stat().st_mode)) == (
+            "by ***\n",
+            "0o100600",
+        )
 
 
 def test_what_was_read_for_the_driver_is_not_missed_by_the_supervisor(tmp_path: Path) -> None:
@@ -248,10 +294,17 @@ SECRETS = ("hunter2", "gehei\u00e4m", "a b c d")
 
 
 @given(
-    st.lists(st.sampled_from([*SECRETS, "gehei", "hunter", "a b", "x", "\n", "://u:p@h ", "\u00e4" * 40]), max_size=40),
+    st.lists(
+        st.sampled_from(
+            [*SECRETS, "gehei", "hunter", "a b", "x", "\n", "://u:p@h ", "\u00e4" * 40]
+        ),
+        max_size=40,
+    ),
     st.lists(st.integers(1, 30), min_size=1, max_size=30),
 )
-def test_no_secret_is_missed_wherever_what_is_said_is_cut(words: list[str], cuts: list[int]) -> None:
+def test_no_secret_is_missed_wherever_what_is_said_is_cut(
+    words: list[str], cuts: list[int]
+) -> None:
     """Line by line, and where no line ends the log lags behind; nothing else is lost or changed."""
     said = "".join(words).encode()
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
@@ -304,10 +357,14 @@ def test_a_second_interruption_leaves_no_grandchild(tmp_path: Path) -> None:
     words = [sys.executable, "-c", LEAVING, str(tmp_path)]
     env = {**os.environ, MARK: mark}
     try:
-        shown = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+        shown = subprocess.run(
+            words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False
+        )
         assert (shown.returncode, shown.stdout) == (130, "still here\n")
         assert "stopping; waiting for the answers still out" in shown.stderr
-        assert shown.stderr.endswith("atonce: Interrupted. What was measured so far lies in the run's folder.\n")
+        assert shown.stderr.endswith(
+            "atonce: Interrupted. What was measured so far lies in the run's folder.\n"
+        )
         assert gone_within(mark) == []
     finally:
         for number, _ in marked(mark):

@@ -18,7 +18,9 @@ start = "uvicorn a:b --header x:1,2"
 """
 
 
-def test_a_comma_separates_routes_and_nothing_that_may_hold_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_comma_separates_routes_and_nothing_that_may_hold_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A header, a body, a value and a gate are whole, in the file and in a variable."""
     (tmp_path / "pyproject.toml").write_text(WRITTEN, encoding="utf-8")
     monkeypatch.chdir(tmp_path)

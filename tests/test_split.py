@@ -20,7 +20,9 @@ from tests.simulate import OVERHEAD, World, write
 def rows(count: int) -> pd.DataFrame:
     """Requests that pass 1, 2, 3, 4 and 5 ms between their moments; the timer covers 8 ms."""
     steps = np.cumsum([0.0, 0.001, 0.002, 0.003, 0.004, 0.005])
-    frame = pd.DataFrame({name: np.arange(count) + step for name, step in zip(TIMESTAMP_COLUMNS, steps, strict=True)})
+    frame = pd.DataFrame(
+        {name: np.arange(count) + step for name, step in zip(TIMESTAMP_COLUMNS, steps, strict=True)}
+    )
     return frame.assign(app_end=frame.app_start + 0.008, censored=False)
 
 
@@ -66,7 +68,9 @@ def test_the_simulated_queue_is_found_where_it_was_put(honest: Report) -> None:
     assert top.breakdown.total == pytest.approx(top.mean.low)
     assert top.breakdown.served == pytest.approx(0.1)
     assert top.breakdown.before_app == pytest.approx(top.mean.low - 0.1 - 1.5 * OVERHEAD)
-    assert [top.breakdown.for_thread, top.breakdown.to_be_sent] == pytest.approx([OVERHEAD / 2, OVERHEAD])
+    assert [top.breakdown.for_thread, top.breakdown.to_be_sent] == pytest.approx(
+        [OVERHEAD / 2, OVERHEAD]
+    )
     assert top.breakdown.timer == pytest.approx(0.1 + 0.75 * OVERHEAD)
 
 
@@ -79,14 +83,24 @@ def inside(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
     for line in lines:
         if line[0] == "sent":
             sent = line[-1]
-        found.append([*line[:5], sent + OVERHEAD / 2, sent + OVERHEAD, *line[7:]] if line[0] == "done" else line)
+        found.append(
+            [*line[:5], sent + OVERHEAD / 2, sent + OVERHEAD, *line[7:]]
+            if line[0] == "done"
+            else line
+        )
     return found
 
 
-def test_a_wait_inside_the_handler_is_told_from_work_by_the_unloaded_handler(tmp_path: Path) -> None:
+def test_a_wait_inside_the_handler_is_told_from_work_by_the_unloaded_handler(
+    tmp_path: Path,
+) -> None:
     """64 on 6 places: a tenth is work, as long as the handler takes alone; the rest is waiting, whatever the data call it."""
     report = build_report(write(tmp_path, World(edit=inside)))
-    bar = next(one for one in chart.breakdown_bars(report.run_metrics)[-1] if one.route.variant == Variant.TO_THREAD)
+    bar = next(
+        one
+        for one in chart.breakdown_bars(report.run_metrics)[-1]
+        if one.route.variant == Variant.TO_THREAD
+    )
     lag, before_app, for_thread, work, waiting, _ = bar.segments
     assert [lag + before_app + for_thread, work] == pytest.approx([OVERHEAD, 0.1])
     assert waiting == pytest.approx(bar.breakdown.total - 0.1 - 2 * OVERHEAD)
@@ -113,7 +127,12 @@ def test_the_bracket_is_drawn_from_measured_moments_only(honest: Report) -> None
     assert sum(one.startswith("server's timer") for one in texts(honest)) == 12
     routes = tuple(
         replace(
-            route, levels=tuple(replace(one, breakdown=replace(one.breakdown, timer=None)) for one in route.levels if one.breakdown)
+            route,
+            levels=tuple(
+                replace(one, breakdown=replace(one.breakdown, timer=None))
+                for one in route.levels
+                if one.breakdown
+            ),
         )
         for route in honest.run_metrics.routes
     )
@@ -131,7 +150,8 @@ def test_the_title_tells_the_share_of_the_run(honest: Report) -> None:
 def test_a_route_with_fewer_levels_keeps_its_row_and_is_not_repeated(honest: Report) -> None:
     """A run cut short: one variant with one level, one with two, two whole."""
     routes = tuple(
-        replace(route, levels=route.levels[:size]) for route, size in zip(honest.run_metrics.routes, (1, 2, 4, 4), strict=True)
+        replace(route, levels=route.levels[:size])
+        for route, size in zip(honest.run_metrics.routes, (1, 2, 4, 4), strict=True)
     )
     columns = chart.breakdown_bars(replace(honest.run_metrics, routes=routes))
     assert [[(bar.row, bar.level.users) for bar in column] for column in columns] == [

@@ -54,7 +54,9 @@ def test_what_is_called_a_capacity_is_one(places: int, think: float, *, exponent
     known = []
     for factor in (0.2, 0.5, 0.8, 1.0, 1.25, 1.6, 2.0, 3.0, 5.0):
         users = max(2, math.ceil(factor * kink))
-        rate = serve_thinkers(np.random.default_rng(users), users, places, (D, think), exponential=exponential)
+        rate = serve_thinkers(
+            np.random.default_rng(users), users, places, (D, think), exponential=exponential
+        )
         found = crowd_capacity(users, rate, D, think)
         known.append(found is not None)
         assert found is None or found == pytest.approx(places / D, rel=0.1), (users, rate)

@@ -21,7 +21,13 @@ from tests import simulate, simulate_loads
 from tests.test_doctor_steps import IDLE, bedside, seen, write
 from tests.test_report import BROKEN
 
-OF_THE_CPU = ("other processes", "stolen CPU", "generator CPU", "generator CPU, worst second", "generator stalls")
+OF_THE_CPU = (
+    "other processes",
+    "stolen CPU",
+    "generator CPU",
+    "generator CPU, worst second",
+    "generator stalls",
+)
 
 
 def checked(folder: Path, window: float) -> dict[str, Check]:
@@ -29,7 +35,9 @@ def checked(folder: Path, window: float) -> dict[str, Check]:
     act = dataclasses.replace(
         BROKEN.sessions[0],
         cells=tuple(
-            dataclasses.replace(cell, window=window) for cell in BROKEN.sessions[0].cells if cell.scenario is Scenario.CROWD
+            dataclasses.replace(cell, window=window)
+            for cell in BROKEN.sessions[0].cells
+            if cell.scenario is Scenario.CROWD
         ),
     )
     path = simulate.write(folder, simulate.World(plan=dataclasses.replace(BROKEN, sessions=(act,))))
@@ -37,7 +45,11 @@ def checked(folder: Path, window: float) -> dict[str, Check]:
     totals = {"used": 4.0 * found.t, "stolen": 0.2 * found.t}
     found.assign(**totals).to_parquet(path / "load.parquet")
     cell = f"crowd/{Variant.BROKEN_ASYNC}/8"
-    return {one.name: one for one in assess_trust(compute_metrics(load_run(path))).checks if one.cell == cell}
+    return {
+        one.name: one
+        for one in assess_trust(compute_metrics(load_run(path))).checks
+        if one.cell == cell
+    }
 
 
 def test_what_is_read_in_ticks_of_ten_milliseconds_is_not_judged_in_forty(tmp_path: Path) -> None:
@@ -57,13 +69,16 @@ def test_a_window_that_its_ceiling_cut_to_almost_nothing_is_no_measurement(tmp_p
         for folder in ("samples", "load", "probe"):
             (tmp_path / str(seconds) / folder).mkdir(parents=True)
         marks = [
-            ["mark", cell.name, name, 10.0 + at, 0, 0.0] for name, at in (("open", 0.0), ("ceiling", seconds), ("close", seconds))
+            ["mark", cell.name, name, 10.0 + at, 0, 0.0]
+            for name, at in (("open", 0.0), ("ceiling", seconds), ("close", seconds))
         ]
         write(tmp_path / str(seconds) / "load" / "route-01.jsonl", marks)
         write(tmp_path / str(seconds) / "samples" / "route-01.jsonl", [])
         assert (read_interim_stats(tmp_path / str(seconds), "route-01", cell) is not None) is is_one
         crowd = dataclasses.replace(simulate_loads.crowd(8, 5 * seconds), most=200, window=3.0)
-        path = simulate_loads.write(tmp_path / f"{seconds}-run", [crowd], simulate_loads.Server(service=0.005))
+        path = simulate_loads.write(
+            tmp_path / f"{seconds}-run", [crowd], simulate_loads.Server(service=0.005)
+        )
         table = pd.read_parquet(path / "load.parquet")
         last = table[table["mark"] == "close"]
         close = float(table.t[table["mark"] == "open"].max()) + seconds
@@ -96,7 +111,9 @@ def test_a_route_for_which_the_requests_are_too_few_is_told_before_it_is_loaded(
         )
 
 
-def test_no_level_is_begun_for_which_the_requests_are_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_level_is_begun_for_which_the_requests_are_too_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The few are enough for a held loop; where they leave it open, the many are asked for first."""
     one = dataclasses.replace(bedside(0.1), requests=1_000)
 
@@ -111,7 +128,11 @@ def test_no_level_is_begun_for_which_the_requests_are_too_few(monkeypatch: pytes
         refused.extend([why] if why else [])
         return not why
 
-    asked = [cell.users for some in adaptive_plan.adaptive_levels(Path(), one, IDLE, (), [], fits) for cell in some]
+    asked = [
+        cell.users
+        for some in adaptive_plan.adaptive_levels(Path(), one, IDLE, (), [], fits)
+        for cell in some
+    ]
     assert asked == [1, 8]
     assert "--requests" in refused[0]
 
@@ -119,7 +140,9 @@ def test_no_level_is_begun_for_which_the_requests_are_too_few(monkeypatch: pytes
 def order_of(**words: Any) -> DoctorOptions:
     """What somebody wants examined."""
     patient = AppUnderTest.from_module("shop:app")
-    return commands.create_doctor_options(patient, {}, [], **{"budget": "8m", "requests": 20_000, "seed": 1, **words})
+    return commands.create_doctor_options(
+        patient, {}, [], **{"budget": "8m", "requests": 20_000, "seed": 1, **words}
+    )
 
 
 def test_a_budget_that_no_route_fits_is_refused_and_what_would_fit_is_said() -> None:

@@ -37,13 +37,19 @@ def ill(study: RunMetrics, **health: Any) -> RunMetrics:
     """The same run, with one cell whose health is changed."""
     first, *rest = study.cell_counts
     return dataclasses.replace(
-        study, cell_counts=(dataclasses.replace(first, health=dataclasses.replace(first.health, **health)), *rest)
+        study,
+        cell_counts=(
+            dataclasses.replace(first, health=dataclasses.replace(first.health, **health)),
+            *rest,
+        ),
     )
 
 
 def told(study: RunMetrics, **facts: Any) -> RunMetrics:
     """The same run with other facts of its machine."""
-    return dataclasses.replace(study, run={**study.run, "machine": {**study.run["machine"], **facts}})
+    return dataclasses.replace(
+        study, run={**study.run, "machine": {**study.run["machine"], **facts}}
+    )
 
 
 def astray(study: RunMetrics) -> RunMetrics:
@@ -55,7 +61,10 @@ def astray(study: RunMetrics) -> RunMetrics:
 def skipped(study: RunMetrics) -> RunMetrics:
     """The same run, with one request of 10,000 that left not even a row."""
     first, *rest = study.cell_counts
-    return dataclasses.replace(study, cell_counts=(dataclasses.replace(first, unrecorded=1, planned=10_000, sent=10_000), *rest))
+    return dataclasses.replace(
+        study,
+        cell_counts=(dataclasses.replace(first, unrecorded=1, planned=10_000, sent=10_000), *rest),
+    )
 
 
 FAULTS: list[tuple[str, Callable[[RunMetrics], RunMetrics]]] = [
@@ -102,35 +111,55 @@ def test_what_a_machine_cannot_tell_is_unknown_and_counted(clean: RunMetrics) ->
     blind = dataclasses.replace(
         clean,
         cell_counts=tuple(
-            dataclasses.replace(one, health=dataclasses.replace(one.health, other_cpu=None)) for one in clean.cell_counts
+            dataclasses.replace(one, health=dataclasses.replace(one.health, other_cpu=None))
+            for one in clean.cell_counts
         ),
     )
     belief = assess_trust(blind)
     assert belief.trust_level is TrustLevel.TRUSTED
-    assert f"{sum(one.status is CheckStatus.UNKNOWN for one in belief.checks)} not possible here" in belief.sentence
-    assert "V10 other processes: neither the system nor the target tells" in belief.unavailable_checks
+    assert (
+        f"{sum(one.status is CheckStatus.UNKNOWN for one in belief.checks)} not possible here"
+        in belief.sentence
+    )
+    assert (
+        "V10 other processes: neither the system nor the target tells" in belief.unavailable_checks
+    )
 
 
 def test_the_empty_routes_cell_does_not_carry_the_headline(clean: RunMetrics) -> None:
     """A stall while nothing but the rig was measured is told, and voids nothing else."""
     floor = next(one for one in clean.cell_counts if one.cell.startswith("floor/"))
     sick = dataclasses.replace(floor, health=dataclasses.replace(floor.health, stall_p99=0.006))
-    study = dataclasses.replace(clean, cell_counts=tuple(sick if one is floor else one for one in clean.cell_counts))
+    study = dataclasses.replace(
+        clean, cell_counts=tuple(sick if one is floor else one for one in clean.cell_counts)
+    )
     assert assess_trust(study).trust_level is TrustLevel.TRUSTED
     assert assess_trust(study).trust_by_cell[floor.cell] is TrustLevel.UNTRUSTED
 
 
-def test_a_fault_in_an_experiments_cell_takes_its_claims_verdict_and_no_other(clean: RunMetrics) -> None:
+def test_a_fault_in_an_experiments_cell_takes_its_claims_verdict_and_no_other(
+    clean: RunMetrics,
+) -> None:
     """A fault in a variant's cell takes all of them."""
     needs = {claim.id: claim.needs for claim in CLAIMS}
     behind = next(one for one in clean.cell_counts if "behind-await" in one.cell)
     sick = dataclasses.replace(behind, health=dataclasses.replace(behind.health, stolen_share=0.06))
-    found = assess_trust(dataclasses.replace(clean, cell_counts=tuple(sick if one is behind else one for one in clean.cell_counts)))
+    found = assess_trust(
+        dataclasses.replace(
+            clean, cell_counts=tuple(sick if one is behind else one for one in clean.cell_counts)
+        )
+    )
     assert found.trust_level is TrustLevel.SUSPECT
-    assert {name for name, one in needs.items() if found.first_failure(one)} == {"server-timer-blind"}
+    assert {name for name, one in needs.items() if found.first_failure(one)} == {
+        "server-timer-blind"
+    }
     beside = next(one for one in clean.cell_counts if one.cell == "neighbours/sync/64")
     sick = dataclasses.replace(beside, health=dataclasses.replace(beside.health, lateness=0.05))
-    found = assess_trust(dataclasses.replace(clean, cell_counts=tuple(sick if one is beside else one for one in clean.cell_counts)))
+    found = assess_trust(
+        dataclasses.replace(
+            clean, cell_counts=tuple(sick if one is beside else one for one in clean.cell_counts)
+        )
+    )
     assert found.trust_level is TrustLevel.UNTRUSTED
     assert {name for name, one in needs.items() if found.first_failure(one)} >= {"def-pool"}
 
@@ -140,12 +169,16 @@ def test_trust_is_told_cell_by_cell(clean: RunMetrics) -> None:
     belief = assess_trust(ill(clean, stall_p99=0.006))
     sick = clean.cell_counts[0].cell
     assert belief.trust_by_cell[sick] is TrustLevel.UNTRUSTED
-    assert {cell for cell, one in belief.trust_by_cell.items() if one is not TrustLevel.TRUSTED} == {sick}
+    assert {
+        cell for cell, one in belief.trust_by_cell.items() if one is not TrustLevel.TRUSTED
+    } == {sick}
 
 
 def test_a_small_sample_is_a_finding_not_a_fault() -> None:
     """V17 warns, decides nothing, and has an open end in JSON."""
-    check = Check("V17", "sample size", "x", 3.0, (10.0, np.inf), (0.0, np.inf), "why", is_informational=True)
+    check = Check(
+        "V17", "sample size", "x", 3.0, (10.0, np.inf), (0.0, np.inf), "why", is_informational=True
+    )
     assert check.status is CheckStatus.WARN
     assert trust_of(check) is TrustLevel.TRUSTED
     assert check_entry(check)["pass_limit"] == [10.0, None]
@@ -174,8 +207,13 @@ def test_a_late_tick_counts_for_those_it_slept_through() -> None:
 
 def test_constant_gaps_labelled_poisson_are_found_out(tmp_path: Path) -> None:
     """V6; the same gaps under their own name pass."""
-    for law, is_found in ((ArrivalDistribution.POISSON, True), (ArrivalDistribution.CONSTANT, False)):
-        path = simulate_loads.write(tmp_path / law, [steady(12, 60, law=law)], Server(service=0.05, metronome=True))
+    for law, is_found in (
+        (ArrivalDistribution.POISSON, True),
+        (ArrivalDistribution.CONSTANT, False),
+    ):
+        path = simulate_loads.write(
+            tmp_path / law, [steady(12, 60, law=law)], Server(service=0.05, metronome=True)
+        )
         assert (CheckStatus.FAIL in found(compute_metrics(load_run(path)), "V6")) is is_found
 
 
@@ -186,6 +224,10 @@ def test_of_fifty_clean_runs_at_most_one_is_untrusted(tmp_path: Path) -> None:
         places, rho, seconds = (1, 6, 40)[i % 3], (0.5, 0.7, 0.8, 0.9)[i % 4], (20.0, 40.0)[i % 2]
         service = 0.5 if places == 40 else 0.05
         rate = rho * places / service + i / 100  # the cell's name seeds its arrivals
-        path = simulate_loads.write(tmp_path / str(i), [steady(rate, seconds)], Server(places, service))
-        untrusted += assess_trust(compute_metrics(load_run(path))).trust_level is TrustLevel.UNTRUSTED
+        path = simulate_loads.write(
+            tmp_path / str(i), [steady(rate, seconds)], Server(places, service)
+        )
+        untrusted += (
+            assess_trust(compute_metrics(load_run(path))).trust_level is TrustLevel.UNTRUSTED
+        )
     assert untrusted <= 1

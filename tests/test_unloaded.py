@@ -25,7 +25,9 @@ def test_the_mean_is_seldom_above_what_so_few_requests_allow(name: str, alone: i
     dice = random.Random(f"{name}/{alone}")  # noqa: S311 - no secret
     above = below = 0
     for _ in range(TRIES):
-        found = estimate_unloaded([draw(dice) for _ in range(alone)], [draw(dice) for _ in range(130)])
+        found = estimate_unloaded(
+            [draw(dice) for _ in range(alone)], [draw(dice) for _ in range(130)]
+        )
         assert found is not None
         above += truth > found.worst_case
         below += truth < found.low
@@ -37,7 +39,10 @@ def test_students_interval_alone_would_miss_the_rare_slow_ones() -> None:
     """What the rule of three is for: most dozens of requests hold none of the slow ones, and look sure of themselves."""
     draw, truth = LAWS["80 ms, 1.2 s in 3 %"]
     dice = random.Random(1)  # noqa: S311 - no secret
-    found = [estimate_unloaded([draw(dice) + 0.001 * dice.random() for _ in range(13)]) for _ in range(TRIES)]
+    found = [
+        estimate_unloaded([draw(dice) + 0.001 * dice.random() for _ in range(13)])
+        for _ in range(TRIES)
+    ]
     assert sum(one is not None and truth > one.worst_case for one in found) > 0.5 * TRIES
 
 
@@ -66,11 +71,15 @@ def test_a_queue_moves_the_quartiles_and_slow_requests_do_not() -> None:
     assert added_wait(few, latency_quartiles([0.08] * 18 + [0.4] * 2) or few) == 0.0
     assert added_wait(few, latency_quartiles([0.28] * 9 + [0.6]) or few) == pytest.approx(0.2)
     half = latency_quartiles([0.08] * 10 + [0.4] * 10) or few
-    assert added_wait(half, latency_quartiles([0.08] * 9 + [0.4] * 11) or few) == 0.0  # its median alone jumps by 0.32 s
+    assert (
+        added_wait(half, latency_quartiles([0.08] * 9 + [0.4] * 11) or few) == 0.0
+    )  # its median alone jumps by 0.32 s
     assert latency_quartiles([0.1] * 7) is None
 
 
 def test_the_spread_is_the_deviation_over_the_mean() -> None:
     """0 where there is nothing to deviate from."""
     assert relative_deviation([0.1, 0.3]) == pytest.approx(0.7071, abs=1e-4)
-    assert relative_deviation([0.1]) == relative_deviation([]) == relative_deviation([0.0, 0.0]) == 0.0
+    assert (
+        relative_deviation([0.1]) == relative_deviation([]) == relative_deviation([0.0, 0.0]) == 0.0
+    )

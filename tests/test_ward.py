@@ -51,7 +51,10 @@ def visited(visit: Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]) -> A
 
     async def stay() -> Any:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://ward") as client:
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://ward") as client,
+        ):
             return await visit(client)
 
     return asyncio.run(stay())
@@ -59,15 +62,24 @@ def visited(visit: Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]) -> A
 
 def test_the_truth_of_every_route_is_known() -> None:
     """No route more, none less."""
-    assert set(WARD_TRUTH) == {f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods}
+    assert set(WARD_TRUTH) == {
+        f"{method.upper()} {path}"
+        for path, methods in app.openapi()["paths"].items()
+        for method in methods
+    }
 
 
 def test_every_mistake_answers_as_its_cure_does() -> None:
     """Else the cure would be no cure; but for the forgotten `await`, which cannot answer at all."""
 
     async def visit(client: httpx.AsyncClient) -> dict[str, tuple[int, bytes]]:
-        answers = await asyncio.gather(*(client.get(route.partition(" ")[2]) for route in WARD_TRUTH))
-        return {route: (answer.status_code, answer.content) for route, answer in zip(WARD_TRUTH, answers, strict=True)}
+        answers = await asyncio.gather(
+            *(client.get(route.partition(" ")[2]) for route in WARD_TRUTH)
+        )
+        return {
+            route: (answer.status_code, answer.content)
+            for route, answer in zip(WARD_TRUTH, answers, strict=True)
+        }
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -80,12 +92,18 @@ def test_every_mistake_answers_as_its_cure_does() -> None:
         assert answer[0] == 200
 
 
-def test_without_the_labs_packages_the_ward_opens_with_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_labs_packages_the_ward_opens_with_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Two rooms are closed; nothing else is missing."""
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "aiohttp" else find(name))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "aiohttp" else find(name)
+    )
     for name in [name for name in sys.modules if name.startswith("targets.antipatterns")]:
         monkeypatch.delitem(sys.modules, name)
     small = importlib.import_module("targets.antipatterns").app
     paths = {route.removeprefix("GET ") for route in WARD_TRUTH}
-    assert set(small.openapi()["paths"]) == {path for path in paths if not path.startswith(("/insurance", "/patients"))}
+    assert set(small.openapi()["paths"]) == {
+        path for path in paths if not path.startswith(("/insurance", "/patients"))
+    }

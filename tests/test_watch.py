@@ -45,7 +45,8 @@ def watched(
 ) -> LoopHolds:
     """What held a loop on which some work was done, each time in a task of its own, until that says enough or 10 s have passed.
 
-    On a busy machine the watch may miss one hold, or see something else in it; of much evidence the most is right.
+    On a busy machine the watch may miss one hold, or see something else in it; of much evidence the
+    most is right.
     """
     found = LoopHolds(0.0, 0.0, ())
 
@@ -54,7 +55,8 @@ def watched(
         watch = Watchdog(folder / "a-1.jsonl", HERE.parent)
         watch.start(asyncio.get_running_loop())
         begun = time.monotonic()
-        while not watch.loop_depth and time.monotonic() < begun + 10:  # noqa: ASYNC110 - the watch has a thread, and no event
+        # The watch has a thread, and no event
+        while not watch.loop_depth and time.monotonic() < begun + 10:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         while time.monotonic() < begun + 10:
             await asyncio.create_task(in_a_task())
@@ -146,14 +148,20 @@ def dumps() -> None:
         (dumps, "json.dumps", "json.dumps -> json._iterencode"),
     ],
 )
-def test_whoever_holds_the_loop_is_named(tmp_path: Path, run: Any, work: Callable[[], None], call: str, below: str) -> None:
+def test_whoever_holds_the_loop_is_named(
+    tmp_path: Path, run: Any, work: Callable[[], None], call: str, below: str
+) -> None:
     """By its line and its call, whatever it does there."""
 
     async def hold() -> None:
         work()
 
     worst = watched(tmp_path, hold, run).culprits[0]
-    assert (worst.file, worst.function, worst.line) == (HERE.name, work.__name__, marked(work.__name__))
+    assert (worst.file, worst.function, worst.line) == (
+        HERE.name,
+        work.__name__,
+        marked(work.__name__),
+    )
     assert call == worst.call or sys.version_info < (3, 11)
     assert worst.library.startswith(below)
     assert worst.share > 0.5
@@ -194,7 +202,9 @@ def test_a_collection_is_the_fault_of_no_line_but_of_one_that_asks_for_it(tmp_pa
     assert (asked.culprits[0].line, asked.gc_seconds < asked.seconds / 4) == (marked("asks"), True)
 
 
-def test_three_helpers_deep_in_a_home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_helpers_deep_in_a_home_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What lies below the app's folder is the user's own, but for packages installed there."""
     package = tmp_path / "home" / "shop"
     package.mkdir(parents=True)
@@ -210,10 +220,16 @@ def test_three_helpers_deep_in_a_home_of_its_own(tmp_path: Path, monkeypatch: py
         first()
 
     worst = watched(tmp_path, hold).culprits[0]
-    assert (str(package / "deep.py"), 13, "third", "time.sleep") == (worst.file, worst.line, worst.function, worst.call)
+    assert (str(package / "deep.py"), 13, "third", "time.sleep") == (
+        worst.file,
+        worst.line,
+        worst.function,
+        worst.call,
+    )
     words = FrameFormatter(tmp_path / "home")
     assert [
-        words.is_user_code(str(tmp_path / name)) for name in ("home/shop/deep.py", "home/venv/lib/site-packages/x.py", "x.py")
+        words.is_user_code(str(tmp_path / name))
+        for name in ("home/shop/deep.py", "home/venv/lib/site-packages/x.py", "x.py")
     ] == [
         True,
         False,
@@ -264,7 +280,9 @@ def fastapi_app() -> FastAPI:
 
 async def ask(app: Any, path: str) -> None:
     """One request, without a server."""
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://app"
+    ) as client:
         await client.get(path)
 
 
@@ -278,7 +296,9 @@ async def ask(app: Any, path: str) -> None:
         ("task", "task", 1),
     ],
 )
-def test_a_request_is_told_from_a_task_of_its_own(tmp_path: Path, path: str, line: str, elsewhere: int) -> None:
+def test_a_request_is_told_from_a_task_of_its_own(
+    tmp_path: Path, path: str, line: str, elsewhere: int
+) -> None:
     """Middlewares, dependencies, handlers and Starlette's background tasks belong to a request; what the app starts does not."""
     app = fastapi_app()
     worst = watched(tmp_path, lambda: ask(app, f"/{path}")).culprits[0]
@@ -314,7 +334,9 @@ def test_a_healthy_loop_is_not_accused(tmp_path: Path, run: Any) -> None:
 
 
 @pytest.mark.parametrize("run", LOOPS, ids=["asyncio", "uvloop"])
-def test_threads_that_compute_delay_the_loop_and_nobody_on_it_is_accused(tmp_path: Path, run: Any) -> None:
+def test_threads_that_compute_delay_the_loop_and_nobody_on_it_is_accused(
+    tmp_path: Path, run: Any
+) -> None:
     """Their time is written under an empty stack."""
     go, over = threading.Event(), threading.Event()
 
@@ -407,7 +429,9 @@ def test_a_watch_that_is_told_to_wait_changes_nothing_until_it_may_begin(tmp_pat
         watch.start(asyncio.get_running_loop())
         for _ in range(2):
             await asyncio.sleep(0.5)
-            seen.append((sys.getswitchinterval(), len(gc.callbacks) - listeners, bool(watch.loop_depth)))
+            seen.append(
+                (sys.getswitchinterval(), len(gc.callbacks) - listeners, bool(watch.loop_depth))
+            )
             (tmp_path / "a.wait").unlink(missing_ok=True)
         watch.stop()
 

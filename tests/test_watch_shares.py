@@ -82,7 +82,11 @@ def trial(folder: Path, call: Callable[[], Any], stretch: float) -> Trial:
 
     asyncio.run(main())
     found = summarise_holds(read_holds(folder, "a"), (0, 1e12), 0.0, [HERE.parent])
-    calls = sum(one.share for one in found.culprits if one.call and one.call != "compute" and "thread_time" not in one.call)
+    calls = sum(
+        one.share
+        for one in found.culprits
+        if one.call and one.call != "compute" and "thread_time" not in one.call
+    )
     computed, called = (sum(times) for times in zip(*took, strict=True))
     true = computed + called
     return Trial(found.culprits[0].function, calls, called / true, found.seconds / true)
@@ -95,8 +99,8 @@ def trial(folder: Path, call: Callable[[], Any], stretch: float) -> Trial:
 def test_a_call_has_the_share_that_it_takes(tmp_path: Path, what: str, stretch: float) -> None:
     """Although it lets the GIL go after each stretch of Python.
 
-    With a switch interval of 1 ms the calls had up to 1.0 where 0.01 is true, or the watch came when
-    the hold was over, and nothing of it was put down to anybody.
+    With a switch interval of 1 ms the calls had up to 1.0 where 0.01 is true, or the watch came
+    when the hold was over, and nothing of it was put down to anybody.
     """
     one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     log = logging.Logger("family")  # noqa: LOG001 - of this test alone

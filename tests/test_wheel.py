@@ -16,11 +16,17 @@ pytestmark = pytest.mark.slow
 
 def uv(*words: str, **env: str) -> None:
     """uv, believing the certificates that pip was told to believe."""
-    clean = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "PYTHONPATH"}}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"VIRTUAL_ENV", "PYTHONPATH"}
+    }
     if "PIP_CERT" in clean:
         clean.setdefault("SSL_CERT_FILE", clean["PIP_CERT"])
     command = [str(Path(sys.executable).parent / "uv"), *words]
-    done = subprocess.run(command, env={**clean, **env}, capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(
+        command, env={**clean, **env}, capture_output=True, text=True, timeout=500, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -35,7 +41,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_adds_only_names_of_ours(wheel: Path) -> None:
     """Nobody's own `reports` or `results` is touched; no stored run is shipped."""
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"atonce"} == {name.partition("/")[0].partition(".")[0].partition("-")[0].partition("_")[0] for name in names}
+    assert {"atonce"} == {
+        name.partition("/")[0].partition(".")[0].partition("-")[0].partition("_")[0]
+        for name in names
+    }
     assert "atonce_rooms/reports/render/page.html" in names
     assert not [name for name in names if "example" in name or name.startswith("tests")]
 
@@ -43,25 +52,52 @@ def test_the_wheel_adds_only_names_of_ours(wheel: Path) -> None:
 def test_an_installed_tool_works_among_hostile_packages(wheel: Path, tmp_path: Path) -> None:
     """`uv tool install`, then a folder whose packages would end us: serve, press, plain Locust, report, three ways in."""
     tools, hostile, mark = tmp_path / "tools", tmp_path / "theirs", new_mark()
-    words = ("tool", "install", "--python", sys.executable, "--constraints", str(ROOT / ".ci" / "constraints.txt"), str(wheel))
+    words = (
+        "tool",
+        "install",
+        "--python",
+        sys.executable,
+        "--constraints",
+        str(ROOT / ".ci" / "constraints.txt"),
+        str(wheel),
+    )
     uv(*words, UV_TOOL_DIR=str(tools), UV_TOOL_BIN_DIR=str(tools / "bin"))
     for room in ("reports", "results", "targets", "scenarios"):
         (hostile / room).mkdir(parents=True)
-        (hostile / room / "__init__.py").write_text('raise SystemExit("hostile")\n', encoding="utf-8")
+        (hostile / room / "__init__.py").write_text(
+            'raise SystemExit("hostile")\n', encoding="utf-8"
+        )
     atonce, python = str(tools / "bin" / "atonce"), str(tools / "atonce" / "bin" / "python")
-    clean = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "PYTHONPATH"}}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"VIRTUAL_ENV", "PYTHONPATH"}
+    }
 
     def run(*command: str, **env: str) -> str:
         done = subprocess.run(
-            command, cwd=hostile, env={**clean, MARK: mark, **env}, capture_output=True, text=True, timeout=180, check=False
+            command,
+            cwd=hostile,
+            env={**clean, MARK: mark, **env},
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    refused = subprocess.run([python, "-c", "import results"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    refused = subprocess.run(
+        [python, "-c", "import results"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert "No module named 'results'" in refused.stderr
     port = str(free_port())
-    server = subprocess.Popen([atonce, "serve", "--port", port], cwd=hostile, env={**clean, MARK: mark}, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        [atonce, "serve", "--port", port],
+        cwd=hostile,
+        env={**clean, MARK: mark},
+        stderr=subprocess.DEVNULL,
+    )
     try:
         wait_for_server(f"http://127.0.0.1:{port}")
         press = ("burst", "--host", f":{port}", "--route", "/async", "-u", "3")

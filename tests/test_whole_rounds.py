@@ -22,7 +22,9 @@ LONG = 600.0  # seconds that nobody waits
 
 def cue_of(users: int, longest: float = LONG) -> CellRun:
     """A crowd's cell while it is played."""
-    cell: Cell = RunOptions(scenario="crowd", routes=("GET /x",), seconds=longest / 3).crowd_cell("GET /x", users, 1)
+    cell: Cell = RunOptions(scenario="crowd", routes=("GET /x",), seconds=longest / 3).crowd_cell(
+        "GET /x", users, 1
+    )
     return CellRun(cell, Event(), endless=False)
 
 
@@ -87,14 +89,26 @@ def lumpy(folder: Path, users: int, seconds: float) -> RunMetrics:
     samples = pd.read_parquet(run / "samples.parquet")
     of_crowd = samples.cell == f"crowd/{ROUTE}/{users}"
     lap, load = users * 0.1, pd.read_parquet(run / "load.parquet")
-    first = load.t[(load.cell == f"crowd/{ROUTE}/{users}") & (load["mark"] == "open")].max() + 0.75 * lap
+    first = (
+        load.t[(load.cell == f"crowd/{ROUTE}/{users}") & (load["mark"] == "open")].max()
+        + 0.75 * lap
+    )
     lumps = first + lap * np.ceil((samples.done - first) / lap)
     samples.assign(done=samples.done.where(~of_crowd, lumps)).to_parquet(run / "samples.parquet")
     return build_report(run).run_metrics
 
 
-@pytest.mark.parametrize(("seconds", "status"), [(1.2, CheckStatus.FAIL), (5.0, CheckStatus.WARN), (40.0, CheckStatus.PASS)])
-def test_a_window_between_two_lumps_is_no_measurement(tmp_path: Path, seconds: float, status: CheckStatus) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "status"),
+    [(1.2, CheckStatus.FAIL), (5.0, CheckStatus.WARN), (40.0, CheckStatus.PASS)],
+)
+def test_a_window_between_two_lumps_is_no_measurement(
+    tmp_path: Path, seconds: float, status: CheckStatus
+) -> None:
     """One that holds no lump at all would read 0 requests/s; one that holds two or three is off by up to a half."""
-    (check,) = [one for one in assess_trust(lumpy(tmp_path, 20, seconds)).checks if one.id == "V24" and one.cell.endswith("/20")]
+    (check,) = [
+        one
+        for one in assess_trust(lumpy(tmp_path, 20, seconds)).checks
+        if one.id == "V24" and one.cell.endswith("/20")
+    ]
     assert check.status is status, check.why

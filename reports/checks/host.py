@@ -23,7 +23,11 @@ def check_host(run_metrics: RunMetrics) -> Iterator[Check]:
     """V1, V10 and V22: the run as a whole, and the machine during every cell."""
     yield from _check_clock(run_metrics)
     busy = run_metrics.run["machine"].get("busy_before")
-    why = _NOT_REPORTED if busy is None else f"{format_share(busy)} of all cores were busy just before the run"
+    why = (
+        _NOT_REPORTED
+        if busy is None
+        else f"{format_share(busy)} of all cores were busy just before the run"
+    )
     yield Check("V10", "load before", "*", busy, 0.3, 1.0, why)
     for tally in run_metrics.cell_counts:
         if not tally.is_neighbour_cell:
@@ -40,8 +44,14 @@ def _check_clock(run_metrics: RunMetrics) -> Iterator[Check]:
     """V1: all rests on it."""
     clock_facts = run_metrics.run["machine"].get("clock") or {}
     resolution, backward = clock_facts.get("resolution"), clock_facts.get("backward")
-    why = _NOT_REPORTED if resolution is None else f"the clock ticks in steps of {format_number(resolution * 1e9)} ns"
-    yield Check("V1", "clock", "*", resolution, _MICROSECOND, 100 * _MICROSECOND, why, format_seconds)
+    why = (
+        _NOT_REPORTED
+        if resolution is None
+        else f"the clock ticks in steps of {format_number(resolution * 1e9)} ns"
+    )
+    yield Check(
+        "V1", "clock", "*", resolution, _MICROSECOND, 100 * _MICROSECOND, why, format_seconds
+    )
     why = _NOT_REPORTED if backward is None else f"the clock went back {backward} times"
     yield Check("V1", "clock, backward steps", "*", backward, 0.0, 0.0, why, format_number)
 
@@ -50,43 +60,84 @@ def _check_host_load(tally: CellCounts, too_many: float) -> Iterator[Check]:
     """V10: what others took from this machine meanwhile."""
     health = tally.health
     measures = [
-        ("other processes", health.other_cpu, 0.10, too_many, "of all cores was used by neither generator nor target"),
-        ("stolen CPU", health.stolen_share, 0.01, 0.05, "of the CPU time was taken by the host for others"),
+        (
+            "other processes",
+            health.other_cpu,
+            0.10,
+            too_many,
+            "of all cores was used by neither generator nor target",
+        ),
+        (
+            "stolen CPU",
+            health.stolen_share,
+            0.01,
+            0.05,
+            "of the CPU time was taken by the host for others",
+        ),
     ]
     for name, value, fine, too_much, description in measures:
         why = _unknown_reason(health) if value is None else f"{format_share(value)} {description}"
         yield Check("V10", name, tally.cell, value, fine, too_much, why)
-    why = _unknown_reason(health) if health.swapped_pages is None else f"{health.swapped_pages:,.0f} pages were swapped"
+    why = (
+        _unknown_reason(health)
+        if health.swapped_pages is None
+        else f"{health.swapped_pages:,.0f} pages were swapped"
+    )
     yield Check("V10", "swap", tally.cell, health.swapped_pages, 0.0, 0.0, why, format_number)
 
 
 def _unknown_reason(health: CellHealth) -> str:
     """Why a number of the machine is not known."""
-    return f"{format_seconds(health.duration)} are too short to tell" if health.duration < MIN_WINDOW_SECONDS else _NOT_REPORTED
+    return (
+        f"{format_seconds(health.duration)} are too short to tell"
+        if health.duration < MIN_WINDOW_SECONDS
+        else _NOT_REPORTED
+    )
 
 
 def _check_cpu_limit(tally: CellCounts, limit: float | None) -> Check:
     """V10: a container that has used up its CPU stands still until its next period, app and generator alike."""
-    value, subject = tally.health.throttled_share, f"a limit of {_format_cores(limit)}" if limit else "the container's CPU limit"
-    why = _NOT_REPORTED if value is None else f"{subject} stopped its processes in {format_share(value)} of the periods"
+    value, subject = (
+        tally.health.throttled_share,
+        f"a limit of {_format_cores(limit)}" if limit else "the container's CPU limit",
+    )
+    why = (
+        _NOT_REPORTED
+        if value is None
+        else f"{subject} stopped its processes in {format_share(value)} of the periods"
+    )
     return Check("V10", "CPU limit", tally.cell, value, 0.01, 0.05, why, advice=_cpu_advice(limit))
 
 
 def _check_core_limit(limit: float | None) -> Check:
     """V10: app and generator need a core each."""
     why = (
-        f"the container may use {_format_cores(limit)}; the app and the load generator need one each"
+        f"the container may use {_format_cores(limit)}; the app and the load generator need one"
+        " each"
         if limit
         else "no CPU limit is known"
     )
     short = max(0.0, _NEEDED_CORES - limit) if limit else 0.0
-    return Check("V10", "CPU limit, cores", "*", short, (0.0, 0.0), (0.0, math.inf), why, format_number, advice=_cpu_advice(limit))
+    return Check(
+        "V10",
+        "CPU limit, cores",
+        "*",
+        short,
+        (0.0, 0.0),
+        (0.0, math.inf),
+        why,
+        format_number,
+        advice=_cpu_advice(limit),
+    )
 
 
 def _cpu_advice(limit: float | None) -> str:
     """What to do about a limit."""
     has = f"more than its {_format_cores(limit)}" if limit else "more CPU"
-    return f"Give the container {has}: docker run --cpus, resources.limits.cpu, CPUQuota of systemd; or ask for less."
+    return (
+        f"Give the container {has}: docker run --cpus, resources.limits.cpu, CPUQuota of systemd;"
+        " or ask for less."
+    )
 
 
 def _format_cores(limit: float) -> str:
@@ -108,23 +159,40 @@ def _check_pinning(run_metrics: RunMetrics) -> Check:
     astray = [name for name, cpus in known.items() if cpus != [planned]]
     why = f"the app ran on core {planned}, as planned"
     if astray:
-        why = f"{format_count(len(astray), 'server')} ran on {known[astray[0]]}, not on core {planned} as planned: on the generator's core, or anywhere"
-    return Check("V10", "pinning", "*", float(len(astray)), (0.0, 0.0), (0.0, math.inf), why, format_number)
+        why = (
+            f"{format_count(len(astray), 'server')} ran on {known[astray[0]]}, not on core"
+            f" {planned} as planned: on the generator's core, or anywhere"
+        )
+    return Check(
+        "V10", "pinning", "*", float(len(astray)), (0.0, 0.0), (0.0, math.inf), why, format_number
+    )
 
 
 def _check_origin(run_metrics: RunMetrics) -> Check:
     """V22: everything that changes the law must be known. A package may be absent, but that must be recorded."""
-    missing = [name for name in ("seed", "schedule", "loop", "workers", "connections", "plan") if name not in run_metrics.run]
+    missing = [
+        name
+        for name in ("seed", "schedule", "loop", "workers", "connections", "plan")
+        if name not in run_metrics.run
+    ]
     for section, names in _REQUIRED_FACTS.items():
         missing += [name for name in names if name not in run_metrics.run.get(section, {})]
     for variant, runtime in run_metrics.run.get("targets", {}).items():
         missing += [f"{variant}: {name}" for name in _RUNTIME_FACTS if runtime.get(name) is None]
         ran = str(runtime.get("loop")).partition(".")[0]
         asked = run_metrics.run.get("loops", {}).get(variant, run_metrics.run.get("loop"))
-        missing += [f"{variant}: the loop that was asked for (it ran {ran})"] if asked not in {ran, "unknown"} else []
+        missing += (
+            [f"{variant}: the loop that was asked for (it ran {ran})"]
+            if asked not in {ran, "unknown"}
+            else []
+        )
     sessions = [] if run_metrics.run.get("probe") is False else run_metrics.run.get("acts", [])
     targets = run_metrics.run.get("targets")
-    missing += [f"{session}: what ran, its probe left no record" for session in sessions if targets and session not in targets]
+    missing += [
+        f"{session}: what ran, its probe left no record"
+        for session in sessions
+        if targets and session not in targets
+    ]
     foreign, blind = run_metrics.run.get("host"), run_metrics.run.get("probe") is False
     if not targets and not foreign and not blind:
         missing.append("what ran inside the target: its probe left no record")
@@ -132,7 +200,13 @@ def _check_origin(run_metrics: RunMetrics) -> Check:
         why = f"{foreign} was not started by atonce: its versions, loop and workers are not known"
         return Check("V22", "origin", "*", None, 0.0, 0.0, why)
     if blind and not missing:
-        why = "the probe was left out on purpose: nobody saw which loop, parser and pools really ran"
+        why = (
+            "the probe was left out on purpose: nobody saw which loop, parser and pools really ran"
+        )
         return Check("V22", "origin", "*", None, 0.0, 0.0, why)
-    why = f"missing: {', '.join(missing)}" if missing else "versions, loop, parser, pools, seed and plan are recorded"
+    why = (
+        f"missing: {', '.join(missing)}"
+        if missing
+        else "versions, loop, parser, pools, seed and plan are recorded"
+    )
     return Check("V22", "origin", "*", float(len(missing)), 0.0, 0.0, why, format_number)

@@ -12,7 +12,10 @@ from reports.stats.stationarity import Stationarity
 
 _UNLIMITED = 1e9
 _LUMPY_SHARE, _IDLE_SHARE = 0.25, 0.9  # shares of a window without an answer
-_VARIATION_LIMITS = {"p50_s": (0.03, 0.06), "p99_s": (0.15, 0.30)}  # coefficients of variation between restarts: passes, fails
+_VARIATION_LIMITS = {
+    "p50_s": (0.03, 0.06),
+    "p99_s": (0.15, 0.30),
+}  # coefficients of variation between restarts: passes, fails
 
 
 def check_stability(run_metrics: RunMetrics) -> Iterator[Check]:
@@ -24,7 +27,9 @@ def check_stability(run_metrics: RunMetrics) -> Iterator[Check]:
                 yield from _check_stationarity(level.cell, level.stationarity)
             yield from _check_sample_size(level.cell, level)
             yield _check_whole_rounds(level)
-        for load in (offered for offered in route.open_loads if offered.latency and not offered.overloaded):
+        for load in (
+            offered for offered in route.open_loads if offered.latency and not offered.overloaded
+        ):
             assert load.latency  # noqa: S101 - filtered
             yield from _check_stationarity(load.cell, load.stationarity)
             yield from _check_sample_size(load.cell, load.latency)
@@ -34,14 +39,22 @@ def check_stability(run_metrics: RunMetrics) -> Iterator[Check]:
 def _check_stationarity(cell: str, stationarity: Stationarity | None) -> Iterator[Check]:
     """V15 and V16: a transient at the start, or a run that changed on its way. Judged by size, never by a p-value."""
     if not stationarity:
-        why = "too few requests, or a queue that no replay explains, whose own wandering nobody can tell from a drift"
+        why = (
+            "too few requests, or a queue that no replay explains, whose own wandering nobody can"
+            " tell from a drift"
+        )
         yield Check("V16", "drift", cell, None, 0.10, 0.25, why)
         return
-    why = f"to be steady, the first {format_share(stationarity.warm_up_share)} of the requests would have to be dropped (MSER)"
+    why = (
+        f"to be steady, the first {format_share(stationarity.warm_up_share)} of the requests would"
+        " have to be dropped (MSER)"
+    )
     yield Check("V15", "warm-up", cell, stationarity.warm_up_share, 0.5, 0.5, why)
     why = f"latency changed by {format_share(stationarity.drift)} from begin to end"
     yield Check("V16", "drift", cell, stationarity.drift, 0.10, 0.25, why)
-    jumped = f"the level of latency jumped after {format_share(stationarity.last_step)} of the requests"
+    jumped = (
+        f"the level of latency jumped after {format_share(stationarity.last_step)} of the requests"
+    )
     why = jumped if stationarity.last_step else "no jump of the level"
     yield Check("V16", "last step", cell, stationarity.last_step, 0.5, 1.0, why)
 
@@ -53,10 +66,27 @@ def _check_restarts(route: RouteMetrics) -> Iterator[Check]:
         if restarts:
             runs, quantile = len(restarts.values), name.removesuffix("_s")
             why = f"{runs} restarts; an interval over them takes {MIN_RUNS}"
-            yield Check("V18", f"restarts, {quantile}", cell, runs, (MIN_RUNS, math.inf), (0.0, math.inf), why, format_number)
+            yield Check(
+                "V18",
+                f"restarts, {quantile}",
+                cell,
+                runs,
+                (MIN_RUNS, math.inf),
+                (0.0, math.inf),
+                why,
+                format_number,
+            )
             why = f"{quantile} varies by {format_share(restarts.variation)} between restarts"
             fail_limit = too_much if restarts.interval else _UNLIMITED
-            yield Check("V18", f"restarts, {quantile} apart", cell, restarts.variation, fine, fail_limit, why)
+            yield Check(
+                "V18",
+                f"restarts, {quantile} apart",
+                cell,
+                restarts.variation,
+                fine,
+                fail_limit,
+                why,
+            )
 
 
 def _check_sample_size(cell: str, latency: LatencyStats | CrowdMetrics) -> Iterator[Check]:
@@ -67,9 +97,20 @@ def _check_sample_size(cell: str, latency: LatencyStats | CrowdMetrics) -> Itera
     name, estimate = printed[-1]
     beyond = latency.count * (1 - QUANTILES[name]) if estimate.beyond is None else estimate.beyond
     kind = "" if estimate.beyond is None else "independent "
-    why = f"{format_number(beyond)} {kind}requests lie beyond its {name}, the highest percentile that is printed"
+    why = (
+        f"{format_number(beyond)} {kind}requests lie beyond its {name}, the highest percentile that"
+        " is printed"
+    )
     yield Check(
-        "V17", "sample size", cell, beyond, (MIN_BEYOND, math.inf), (0.0, math.inf), why, format_number, is_informational=True
+        "V17",
+        "sample size",
+        cell,
+        beyond,
+        (MIN_BEYOND, math.inf),
+        (0.0, math.inf),
+        why,
+        format_number,
+        is_informational=True,
     )
 
 
@@ -77,7 +118,11 @@ def _check_whole_rounds(level: CrowdMetrics) -> Check:
     """V24: where answers come in lumps, a rate counts one too many or too few, unless the window held whole rounds of all users."""
     is_whole = level.completed > 0 and level.completed % level.users == 0
     edges = 0.0 if is_whole else level.longest_silence / level.seconds if level.completed else 1.0
-    why = f"no answer came for {format_seconds(level.longest_silence)} of {format_seconds(level.seconds)}: its {format_count(level.completed, 'answer')} are the luck of where it began"
+    why = (
+        f"no answer came for {format_seconds(level.longest_silence)} of"
+        f" {format_seconds(level.seconds)}: its {format_count(level.completed, 'answer')} are the"
+        " luck of where it began"
+    )
     if is_whole:
         why = f"it held {format_count(level.completed // level.users, 'round')} of all its users"
     return Check("V24", "lumps", level.cell, edges, _LUMPY_SHARE, _IDLE_SHARE, why)
@@ -89,17 +134,53 @@ def _check_replay(load: OpenLoadMetrics) -> Iterator[Check]:
     if not replay:
         return
     if replay.drained:
-        why = f"the mean is {format_number(replay.mean_ratio)} times that of {replay.places} places that take {format_seconds(replay.service_time)} each"
-        yield Check("V20", "model, mean", load.cell, replay.mean_ratio - 1, FIT_TOLERANCE, MISFIT_ERROR, why, is_informational=True)
-    why = f"completions lie {format_share(replay.completion_error)} of a service time from those of the replay (median)"
-    yield Check("V20", "model, completions", load.cell, replay.completion_error, 0.05, MISFIT_ERROR, why, is_informational=True)
+        why = (
+            f"the mean is {format_number(replay.mean_ratio)} times that of {replay.places} places"
+            f" that take {format_seconds(replay.service_time)} each"
+        )
+        yield Check(
+            "V20",
+            "model, mean",
+            load.cell,
+            replay.mean_ratio - 1,
+            FIT_TOLERANCE,
+            MISFIT_ERROR,
+            why,
+            is_informational=True,
+        )
+    why = (
+        f"completions lie {format_share(replay.completion_error)} of a service time from those of"
+        " the replay (median)"
+    )
+    yield Check(
+        "V20",
+        "model, completions",
+        load.cell,
+        replay.completion_error,
+        0.05,
+        MISFIT_ERROR,
+        why,
+        is_informational=True,
+    )
     unfair = replay.unfairness("p99")
     if unfair is not None:
         few = (
-            f", {format_share(load.starved_share or 0.0)} of the connections got fewer than half as many answers as the median one"
+            f", {format_share(load.starved_share or 0.0)} of the connections got fewer than half as"
+            " many answers as the median one"
         )
         starved = few if load.starved_share else ""
-        why = f"p99 is {format_number(unfair)} times that of serving in the order of arrival; the longest wait of a connection was {format_seconds(replay.longest_wait)}{starved}"
+        why = (
+            f"p99 is {format_number(unfair)} times that of serving in the order of arrival; the"
+            f" longest wait of a connection was {format_seconds(replay.longest_wait)}{starved}"
+        )
         yield Check(
-            "V23", "fairness", load.cell, unfair, (0.0, UNFAIR_RATIO), (0.0, math.inf), why, format_number, is_informational=True
+            "V23",
+            "fairness",
+            load.cell,
+            unfair,
+            (0.0, UNFAIR_RATIO),
+            (0.0, math.inf),
+            why,
+            format_number,
+            is_informational=True,
         )

@@ -1,7 +1,8 @@
 """May this run be believed? Doubt is data: checks per cell, each with its number, its limits, its reason and a remedy.
 
-A run is `trusted` when all checks that can be made pass, `suspect` on a warning, `untrusted` on a failure. An untrusted
-run prints its reasons and no other verdict. A check that this machine cannot make is unknown, and counted beside.
+A run is `trusted` when all checks that can be made pass, `suspect` on a warning, `untrusted` on a
+failure. An untrusted run prints its reasons and no other verdict. A check that this machine cannot
+make is unknown, and counted beside.
 """
 
 from reports.checks import CHECKS
@@ -30,9 +31,14 @@ def assess_trust(run_metrics: RunMetrics) -> TrustReport:
         map(Cell.from_dict, run_metrics.run["plan"]["cells"]),
     )
     separate: list[Cell] = []
-    if run_metrics.run["command"] == "doctor":  # each route stands apart: what fails in its cells takes its verdict, and no other's
+    if (
+        run_metrics.run["command"] == "doctor"
+    ):  # each route stands apart: what fails in its cells takes its verdict, and no other's
         checks = tuple(item for item in checks if item.id in _LOAD_CHECKS)
         separate = [item for item in cells if item.scenario is not Scenario.NEIGHBOURS]
     elif run_metrics.run["command"] == "reproduce" and run_metrics.routes:
         separate = [item for item in cells if is_experiment(item.variant)]
-    return TrustReport(checks, frozenset(name for item in separate for name in (item.name, item.neighbour_cell_name)))
+    return TrustReport(
+        checks,
+        frozenset(name for item in separate for name in (item.name, item.neighbour_cell_name)),
+    )

@@ -1,8 +1,9 @@
 """The lesson, statement by statement, in reading order: what it says, what theory predicts, what this run measured.
 
-One claim is one file with a `CLAIM`; this list is the only place that names them all. A claim judges a `Study` and
-nothing else, so that a planted run can refute it. Verdicts: confirmed; nuanced, when it is true with a limit that the
-lesson does not mention; refuted; untested, with the missing part named.
+One claim is one file with a `CLAIM`; this list is the only place that names them all. A claim
+judges a `Study` and nothing else, so that a planted run can refute it. Verdicts: confirmed;
+nuanced, when it is true with a limit that the lesson does not mention; refuted; untested, with the
+missing part named.
 """
 
 from collections.abc import Callable, Iterator
@@ -40,18 +41,36 @@ CLAIMS: tuple[Claim, ...] = tuple(
     for module in (
         *(blocks_loop, serial_queue, latency_spike, async_many, def_pool, to_thread_free, overhead),
         *(requests_blocks, httpx_frees, aiohttp_frees, client_reuse),
-        *(sync_session_blocks, async_session_frees, file_read_blocks, cpu_blocks, process_pool_frees),
+        *(
+            sync_session_blocks,
+            async_session_frees,
+            file_read_blocks,
+            cpu_blocks,
+            process_pool_frees,
+        ),
         *(forgotten_await, gather_overlaps, await_in_def, server_timer_blind, loop_fairness),
     )
 )
-__all__ = ["CLAIMS", "Claim", "ClaimOutcome", "EvaluatedClaim", "claim_lines", "claim_needs", "judge_claim", "select_claims"]
+__all__ = [
+    "CLAIMS",
+    "Claim",
+    "ClaimOutcome",
+    "EvaluatedClaim",
+    "claim_lines",
+    "claim_needs",
+    "judge_claim",
+    "select_claims",
+]
 
 
 def select_claims(ids: list[str]) -> list[Claim]:
     """The claims with these ids. Raises Trouble for one that there is not."""
     claims_by_id = {claim.id: claim for claim in CLAIMS}
     if unknown := [claim for claim in ids if claim not in claims_by_id]:
-        raise AtonceError(f"There is no claim {unknown[0]!r}. There are: {', '.join(claims_by_id)}", ExitCode.USAGE)
+        raise AtonceError(
+            f"There is no claim {unknown[0]!r}. There are: {', '.join(claims_by_id)}",
+            ExitCode.USAGE,
+        )
     return [claims_by_id[claim] for claim in ids]
 
 

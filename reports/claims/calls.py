@@ -19,8 +19,13 @@ from reports.metrics.model import CrowdMetrics, RunMetrics
 
 _OK = 200
 _COUNTERS_PATH = "/client/counters"
-_MIN_SHARE_SERVED = 0.9  # of the users that must be served at once; the rest is the CPU of so many calls on one core
-_FAULT_ANSWERS = {"slow": (504, "took too long"), "error": (502, "answered with an error"), "gone": (502, "cannot be reached")}
+# of the users that must be served at once; the rest is the CPU of so many calls on one core
+_MIN_SHARE_SERVED = 0.9
+_FAULT_ANSWERS = {
+    "slow": (504, "took too long"),
+    "error": (502, "answered with an error"),
+    "gone": (502, "cannot be reached"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +47,24 @@ class ConnectionCounts:
 
 def decode_answers(run_metrics: RunMetrics, session: str, path: str, at_least: int) -> list[Any]:
     """The documents that the app answered to a question. Raises Untestable when it did not answer it so many times."""
-    answers = [answer for answer in run_metrics.session_answers(session, path) if answer["status"] == _OK]
+    answers = [
+        answer for answer in run_metrics.session_answers(session, path) if answer["status"] == _OK
+    ]
     if len(answers) < at_least:
         raise MissingData(f"{path}, asked beside {session}")
     return [json.loads(answer["body"]) for answer in answers]
 
 
-def count_connections(run_metrics: RunMetrics, session: str, path: str = _COUNTERS_PATH) -> ConnectionCounts:
+def count_connections(
+    run_metrics: RunMetrics, session: str, path: str = _COUNTERS_PATH
+) -> ConnectionCounts:
     """The difference between the upstream's counters before an act's load and after it."""
     before, after = decode_answers(run_metrics, session, path, 2)
-    return ConnectionCounts(after["connections"] - before["connections"], after["requests"] - before["requests"], after["pool"])
+    return ConnectionCounts(
+        after["connections"] - before["connections"],
+        after["requests"] - before["requests"],
+        after["pool"],
+    )
 
 
 def unclear_failures(run_metrics: RunMetrics, session: str, prefix: str) -> list[str]:
@@ -62,7 +75,9 @@ def unclear_failures(run_metrics: RunMetrics, session: str, prefix: str) -> list
         answers = run_metrics.session_answers(session, path)
         if not answers:
             raise MissingData(f"{path}, asked beside {session}")
-        unexpected = [answer for answer in answers if answer["status"] != status or text not in answer["body"]]
+        unexpected = [
+            answer for answer in answers if answer["status"] != status or text not in answer["body"]
+        ]
         failures += [f"{path} answers {answer['status']} {answer['body']}" for answer in unexpected]
     return failures
 
@@ -70,7 +85,10 @@ def unclear_failures(run_metrics: RunMetrics, session: str, prefix: str) -> list
 def _format_cpu_cost(level: CrowdMetrics) -> str:
     """Server CPU per request, with its interval."""
     cpu_ms = cpu_per_request(level) * 1000
-    return f"{format_with_interval(cpu_ms, (level.cpu_cost_interval[0] * 1000, level.cpu_cost_interval[1] * 1000) if level.cpu_cost_interval else None)} ms CPU per request"
+    return (
+        f"{format_with_interval(cpu_ms, (level.cpu_cost_interval[0] * 1000, level.cpu_cost_interval[1] * 1000) if level.cpu_cost_interval else None)}"
+        " ms CPU per request"
+    )
 
 
 def cpu_per_request(level: CrowdMetrics) -> float:
@@ -83,14 +101,20 @@ def cpu_per_request(level: CrowdMetrics) -> float:
 def summarise_client(run_metrics: RunMetrics, variant: str, path: str = _COUNTERS_PATH) -> str:
     """Served at once, latency, CPU and connections of one client, in words."""
     route, top, _, _ = measured_route(run_metrics, variant)
-    served = f"{format_served_interval(route)} at once with {top.users} users in {format_seconds(top.mean.low)}"
+    served = (
+        f"{format_served_interval(route)} at once with {top.users} users in"
+        f" {format_seconds(top.mean.low)}"
+    )
     return f"{served}, {_format_cpu_cost(top)}, {count_connections(run_metrics, variant, path)}"
 
 
-def judge_awaited_client(run_metrics: RunMetrics, variant: str, path: str, faults: tuple[str, str]) -> ClaimResult:
+def judge_awaited_client(
+    run_metrics: RunMetrics, variant: str, path: str, faults: tuple[str, str]
+) -> ClaimResult:
     """A client that is awaited: as many at once as ask, a calm neighbour, and the other service's failures told apart.
 
-    `path` answers the counters; `faults` are the act that asked for failures, and where their routes begin.
+    `path` answers the counters; `faults` are the act that asked for failures, and where their
+    routes begin.
     """
     route, top, _, served = measured_route(run_metrics, variant)
     async_neighbour, _ = measured_neighbour(route, "async")
@@ -102,10 +126,17 @@ def judge_awaited_client(run_metrics: RunMetrics, variant: str, path: str, fault
     wrong += [] if is_neighbour_calm(async_neighbour) else ["the async neighbour waited"]
     wrong += unclear_failures(run_metrics, *faults)
     return ClaimResult(
-        predicted=f"X S = N S / R, where R = S if nothing queues: {top.users} at once (at least {format_share(_MIN_SHARE_SERVED)} of them); "
-        "the async neighbour calm; 504 for a slow upstream, 502 for an error status and for nobody there",
-        measured=f"{summarise_client(run_metrics, variant, path)}; {format_neighbour_p90(async_neighbour)}",
+        predicted=(
+            f"X S = N S / R, where R = S if nothing queues: {top.users} at once (at least"
+            f" {format_share(_MIN_SHARE_SERVED)} of them); the async neighbour calm; 504 for a slow"
+            " upstream, 502 for an error status and for nobody there"
+        ),
+        measured=(
+            f"{summarise_client(run_metrics, variant, path)};"
+            f" {format_neighbour_p90(async_neighbour)}"
+        ),
         outcome=ClaimOutcome.REFUTED if wrong else ClaimOutcome.CONFIRMED,
-        why="; ".join(wrong) or "while a call is awaited the loop serves others, and each failure says whose it is",
+        why="; ".join(wrong)
+        or "while a call is awaited the loop serves others, and each failure says whose it is",
         bars=(("users", float(top.users)), (variant.partition(" ")[2], served)),
     )

@@ -5,7 +5,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from reports.checks.model import CheckStatus, TrustLevel, TrustReport
-from reports.formatting import format_ratio, format_seconds, format_served_at_once, format_with_interval
+from reports.formatting import (
+    format_ratio,
+    format_seconds,
+    format_served_at_once,
+    format_with_interval,
+)
 from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics, RunMetrics
 from reports.stats.intervals import Interval
 
@@ -27,7 +32,9 @@ class ClaimResult:
     measured: str
     outcome: ClaimOutcome
     why: str
-    bars: tuple[tuple[str, float], ...] = ()  # a small picture, where it says it faster: what, and how many at once (or how long)
+    bars: tuple[
+        tuple[str, float], ...
+    ] = ()  # a small picture, where it says it faster: what, and how many at once (or how long)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,9 @@ class Claim:
     sentence: str
     source: str
     judge: Callable[[RunMetrics], ClaimResult]
-    needs: tuple[str, ...]  # what must be measured for it: beginnings of cells' names, `asked/<act>` for questions
+    needs: tuple[
+        str, ...
+    ]  # what must be measured for it: beginnings of cells' names, `asked/<act>` for questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +65,38 @@ class MissingData(Exception):  # noqa: N818 - not an error: the claim is unteste
 def judge_claim(claim: Claim, run_metrics: RunMetrics, trust: TrustReport) -> EvaluatedClaim:
     """Judge one claim; what is missing makes it untested, never confirmed, and so does a run, or a cell, that cannot be trusted."""
     if trust.trust_level is TrustLevel.UNTRUSTED:
-        return EvaluatedClaim(claim, ClaimResult("-", "-", ClaimOutcome.UNTESTED, "the run cannot be trusted"))
+        return EvaluatedClaim(
+            claim, ClaimResult("-", "-", ClaimOutcome.UNTESTED, "the run cannot be trusted")
+        )
     if fault := trust.first_failure(claim.needs):
         why = f"what it needs cannot be trusted: {fault.id} {fault.name}, {fault.cell}: {fault.why}"
         return EvaluatedClaim(claim, ClaimResult("-", "-", ClaimOutcome.UNTESTED, why))
     if absent := run_metrics.absence_reason(claim.needs):
         return EvaluatedClaim(claim, ClaimResult("-", "-", ClaimOutcome.UNTESTED, absent))
-    warnings = list(dict.fromkeys(f"{check.id} {check.name}" for check in trust.checks_for(claim.needs, CheckStatus.WARN)))
+    warnings = list(
+        dict.fromkeys(
+            f"{check.id} {check.name}" for check in trust.checks_for(claim.needs, CheckStatus.WARN)
+        )
+    )
     try:
         result = claim.judge(run_metrics)
-        return EvaluatedClaim(claim, replace(result, why=f"{result.why} (in doubt: {', '.join(warnings)})") if warnings else result)
+        return EvaluatedClaim(
+            claim,
+            (
+                replace(result, why=f"{result.why} (in doubt: {', '.join(warnings)})")
+                if warnings
+                else result
+            ),
+        )
     except MissingData as missing:
-        return EvaluatedClaim(claim, ClaimResult("-", "-", ClaimOutcome.UNTESTED, f"missing from this run: {missing}"))
+        return EvaluatedClaim(
+            claim, ClaimResult("-", "-", ClaimOutcome.UNTESTED, f"missing from this run: {missing}")
+        )
 
 
-def measured_route(run_metrics: RunMetrics, variant: str) -> tuple[RouteMetrics, CrowdMetrics, float, float]:
+def measured_route(
+    run_metrics: RunMetrics, variant: str
+) -> tuple[RouteMetrics, CrowdMetrics, float, float]:
     """A route with its top level, service time (seconds) and served at once. Raises Untestable when one is missing."""
     route = run_metrics.find_route(variant)
     if (
@@ -84,7 +110,9 @@ def measured_route(run_metrics: RunMetrics, variant: str) -> tuple[RouteMetrics,
     return route, route.top_level, route.unloaded_mean, route.served_at_once
 
 
-def relative_unloaded_mean(run_metrics: RunMetrics, variant: str, unit: float) -> tuple[float, Interval | None]:
+def relative_unloaded_mean(
+    run_metrics: RunMetrics, variant: str, unit: float
+) -> tuple[float, Interval | None]:
     """The unloaded latency of an experiment in units of so many seconds, with its interval. Raises Untestable without one."""
     route = run_metrics.find_route(variant)
     if route is None or route.unloaded_mean is None:
@@ -109,7 +137,9 @@ def format_served_interval(route: RouteMetrics) -> str:
 
 _CALM_P90 = 0.010  # seconds: a neighbour's p90 below this is calm on any machine
 _CALM_RATIO = 3.0  # or up to this many times its idle p90: the core is shared, after all
-FROZEN_RATIO = 20.0  # a neighbour of a held loop waits for whole service times, not for a few milliseconds
+FROZEN_RATIO = (
+    20.0  # a neighbour of a held loop waits for whole service times, not for a few milliseconds
+)
 
 
 def is_neighbour_calm(neighbour: NeighbourMetrics) -> bool:
@@ -120,19 +150,25 @@ def is_neighbour_calm(neighbour: NeighbourMetrics) -> bool:
 
 def format_neighbour_p90(neighbour: NeighbourMetrics) -> str:
     """A neighbour's p90, idle and loaded, in words."""
-    assert neighbour.loaded and neighbour.idle and neighbour.slowdown  # noqa: S101, PT018 - `neighbour` saw to it
+    # `neighbour` saw to it
+    assert neighbour.loaded and neighbour.idle and neighbour.slowdown  # noqa: S101, PT018
     at_least = "" if neighbour.loaded.exact else ">= "
-    return f"{neighbour.kind} neighbour p90 {format_seconds(neighbour.idle.low)} -> {at_least}{format_seconds(neighbour.loaded.low)} ({format_ratio(neighbour.slowdown)})"
+    return (
+        f"{neighbour.kind} neighbour p90 {format_seconds(neighbour.idle.low)} ->"
+        f" {at_least}{format_seconds(neighbour.loaded.low)} ({format_ratio(neighbour.slowdown)})"
+    )
 
 
 POOL_TOLERANCE = 0.10  # how near the plateau must lie to the documented size of the pool
 
 
-def judge_pool(run_metrics: RunMetrics, variant: str, pool_size: int, formula: str, limit: str) -> ClaimResult:
+def judge_pool(
+    run_metrics: RunMetrics, variant: str, pool_size: int, formula: str, limit: str
+) -> ClaimResult:
     """A pool that leaves the loop free, up to its documented size: true, with a limit that the lesson leaves out.
 
-    `formula` says where the size comes from, `limit` what happens past it. The size is the documented one, never what
-    the app reports: a widened pool must refute the claim.
+    `formula` says where the size comes from, `limit` what happens past it. The size is the
+    documented one, never what the app reports: a widened pool must refute the claim.
     """
     route, top, _, served = measured_route(run_metrics, variant)
     if top.users < pool_size * (1 + POOL_TOLERANCE):
@@ -141,9 +177,16 @@ def judge_pool(run_metrics: RunMetrics, variant: str, pool_size: int, formula: s
     holds = is_neighbour_calm(async_neighbour) and is_near(served, pool_size, POOL_TOLERANCE)
     return ClaimResult(
         predicted=f"{formula} = {pool_size} at once; the async neighbour calm",
-        measured=f"{format_served_interval(route)} at once with {top.users} users; {format_neighbour_p90(async_neighbour)}",
+        measured=(
+            f"{format_served_interval(route)} at once with {top.users} users;"
+            f" {format_neighbour_p90(async_neighbour)}"
+        ),
         outcome=ClaimOutcome.NUANCED if holds else ClaimOutcome.REFUTED,
-        why=limit if holds else "the loop was not left free, or the pool does not have the documented size",
+        why=(
+            limit
+            if holds
+            else "the loop was not left free, or the pool does not have the documented size"
+        ),
     )
 
 

@@ -1,18 +1,26 @@
 """Does a gate hold? Judged on the summary, so that whoever has its file can judge the same.
 
-A number that is only bounded lies in [low, high]: a gate that both ends keep holds, one that both ends break fails, all
-else is inconclusive, and so is whatever was not measured or cannot be trusted. Chance decides nothing: where the limit
-lies inside a number's interval the number itself decides, and the outcome is borderline.
+A number that is only bounded lies in [low, high]: a gate that both ends keep holds, one that both
+ends break fails, all else is inconclusive, and so is whatever was not measured or cannot be
+trusted. Chance decides nothing: where the limit lies inside a number's interval the number itself
+decides, and the outcome is borderline.
 
-One bound is read as a person means it: `served_at_once >= 20` holds where 20 users and more asked and nothing queued, though
-a quick route answers so soon that fewer are worked on at a time, and more is not asked of it than one generator sends.
+One bound is read as a person means it: `served_at_once >= 20` holds where 20 users and more asked
+and nothing queued, though a quick route answers so soon that fewer are worked on at a time, and
+more is not asked of it than one generator sends.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from reports.formatting import format_number, format_ratio, format_seconds, format_served_at_once, format_share
+from reports.formatting import (
+    format_number,
+    format_ratio,
+    format_seconds,
+    format_served_at_once,
+    format_share,
+)
 from reports.gates.metrics import Entry, MetricValue, format_metric_value, metric_values
 from results.errors import ExitCode
 from results.gate_expression import COMPARISONS, METRICS, Gate, MetricKind, parse_gate
@@ -54,13 +62,24 @@ def evaluate_gates(expressions: Iterable[str], data: Entry) -> list[Entry]:
 
 def apply_strict(data: Entry) -> Entry:
     """The same summary, where a borderline gate is inconclusive."""
-    return {**data, "gates": [{**gate, "holds": None} if gate.get("borderline") else gate for gate in data["gates"]]}
+    return {
+        **data,
+        "gates": [
+            {**gate, "holds": None} if gate.get("borderline") else gate for gate in data["gates"]
+        ],
+    }
 
 
 def gates_exit_code(data: Entry) -> ExitCode:
     """What the gates mean: 1 when one failed, else 3 when one is inconclusive."""
     outcomes = [gate["holds"] for gate in data["gates"]]
-    return ExitCode.FAILED if False in outcomes else ExitCode.UNTRUSTED if None in outcomes else ExitCode.FINE
+    return (
+        ExitCode.FAILED
+        if False in outcomes
+        else ExitCode.UNTRUSTED
+        if None in outcomes
+        else ExitCode.FINE
+    )
 
 
 def evaluate_gate(gate: Gate, data: Entry) -> GateResult:
@@ -77,20 +96,33 @@ def evaluate_gate(gate: Gate, data: Entry) -> GateResult:
 def _evaluate_route(gate: Gate, entry: Entry, data: Entry) -> Iterator[GateResult]:
     """One ruling for each number of a route that the gate is about: several where a level was repeated."""
     if "untrusted" in {data["trust"]["verdict"], entry["verdict"]}:
-        yield _inconclusive_result(gate, entry["route"], MetricValue(level=gate.level, why="the run cannot be trusted"))
+        yield _inconclusive_result(
+            gate, entry["route"], MetricValue(level=gate.level, why="the run cannot be trusted")
+        )
     elif METRICS[gate.metric] is MetricKind.CODE:
         yield _compare_verdict(gate, entry)
     else:
         for value in metric_values(gate, entry, data):
-            yield (_inconclusive_result if value.why else _compare_value)(gate, entry["route"], value)
+            yield (_inconclusive_result if value.why else _compare_value)(
+                gate, entry["route"], value
+            )
 
 
 def _compare_verdict(gate: Gate, entry: Entry) -> GateResult:
     """Judge a verdict. `unknown` is none, but the examination may have excluded the one that is asked about."""
-    code, expected = entry["verdict"], gate.limit if gate.comparison == "==" else f"anything but {gate.limit}"
+    code, expected = (
+        entry["verdict"],
+        gate.limit if gate.comparison == "==" else f"anything but {gate.limit}",
+    )
     is_excluded = code == "unknown" and gate.limit in entry.get("excluded", [])
     is_open = code == "unknown" and not is_excluded
-    why = ", which its calm neighbours exclude" if is_excluded else ": inconclusive" if is_open else ""
+    why = (
+        ", which its calm neighbours exclude"
+        if is_excluded
+        else ": inconclusive"
+        if is_open
+        else ""
+    )
     return GateResult(
         expression=gate.expression,
         limit=gate.limit,
@@ -104,7 +136,10 @@ def _compare_verdict(gate: Gate, entry: Entry) -> GateResult:
 def _inconclusive_result(gate: Gate, route: str | None, value: MetricValue) -> GateResult:
     """Nothing is known, and why."""
     format_value = _FORMATTERS.get(METRICS[gate.metric], str)
-    words = f"{_gate_subject(gate, route, value)}: inconclusive, {value.why}; limit {format_value(gate.limit)}"
+    words = (
+        f"{_gate_subject(gate, route, value)}: inconclusive, {value.why}; limit"
+        f" {format_value(gate.limit)}"
+    )
     return GateResult(expression=gate.expression, limit=gate.limit, route=route, words=words)
 
 
@@ -112,21 +147,37 @@ def _compare_value(gate: Gate, route: str, value: MetricValue) -> GateResult:
     """Judge what is known of a number."""
     limit, format_value = float(gate.limit), _FORMATTERS[METRICS[gate.metric]]
     ends = {COMPARISONS[gate.comparison](end, limit) for end in (value.low, value.high)}
-    suffices = gate.comparison in {">", ">="} and COMPARISONS[gate.comparison](value.unqueued_users, limit)
-    is_short = suffices and len(ends) > 1  # so many asked, and none had to wait: the number only says how seldom they did
+    suffices = gate.comparison in {">", ">="} and COMPARISONS[gate.comparison](
+        value.unqueued_users, limit
+    )
+    is_short = (
+        suffices and len(ends) > 1
+    )  # so many asked, and none had to wait: the number only says how seldom they did
     holds = True if suffices else ends.pop() if len(ends) == 1 else None
     nearest = min(value.low, value.high, key=lambda end: abs(end - limit))
-    distance = abs(nearest - limit) / limit if limit and holds is not None and not is_short else None
-    borderline = (
-        holds is not None and not suffices and value.interval is not None and value.interval[0] <= limit <= value.interval[1]
+    distance = (
+        abs(nearest - limit) / limit if limit and holds is not None and not is_short else None
     )
-    words = f"{_gate_subject(gate, route, value)} {format_metric_value(value, format_value)}, limit {format_value(limit)}"
+    borderline = (
+        holds is not None
+        and not suffices
+        and value.interval is not None
+        and value.interval[0] <= limit <= value.interval[1]
+    )
+    words = (
+        f"{_gate_subject(gate, route, value)} {format_metric_value(value, format_value)}, limit"
+        f" {format_value(limit)}"
+    )
     if is_short:
         words += f": nothing queues with {value.unqueued_users} users, the most that are asked"
     elif holds is None:
         words += ": inconclusive, no more is known"
     elif distance is not None:
-        words += f", {'over' if nearest > limit else 'under'} by {format_share(distance)}" if distance else ", exactly that"
+        words += (
+            f", {'over' if nearest > limit else 'under'} by {format_share(distance)}"
+            if distance
+            else ", exactly that"
+        )
     return GateResult(
         expression=gate.expression,
         limit=limit,
@@ -143,4 +194,6 @@ def _compare_value(gate: Gate, route: str, value: MetricValue) -> GateResult:
 def _gate_subject(gate: Gate, route: str | None, value: MetricValue) -> str:
     """What was read where: `p99(GET /checkout) @ 50/s`."""
     scope = route or gate.scope
-    return gate.metric + (f"({scope})" if scope else "") + (f" @ {value.level}" if value.level else "")
+    return (
+        gate.metric + (f"({scope})" if scope else "") + (f" @ {value.level}" if value.level else "")
+    )

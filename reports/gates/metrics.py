@@ -17,7 +17,10 @@ _SUMMARY_KEYS = {
     "loop_lag_p99": "loop_lag_p99_s",
     "loop_lag_max": "loop_lag_max_s",
 }
-_BOUNDED_KEYS = ("served_at_once", "capacity_rps")  # at least so much where `is_bound`: nobody in the crowd had to wait
+_BOUNDED_KEYS = (
+    "served_at_once",
+    "capacity_rps",
+)  # at least so much where `is_bound`: nobody in the crowd had to wait
 _NOT_MEASURED = "it was not measured"
 Entry = dict[str, Any]
 
@@ -54,18 +57,28 @@ def metric_values(gate: Gate, entry: Entry, data: Entry) -> Iterator[MetricValue
         matching_loads = _loads_at_level(entry, gate.level)
         most_answers = max(map(_count_answers, matching_loads), default=0)
         for load in matching_loads:
-            if _count_answers(load) < min(gate.min_requests, most_answers):  # it was repeated because these were too few
+            if _count_answers(load) < min(
+                gate.min_requests, most_answers
+            ):  # it was repeated because these were too few
                 continue
             value = load_value(gate.metric, entry, load)
-            why = "this load cannot be trusted" if _is_load_untrusted(data, entry, load) else value.why
+            why = (
+                "this load cannot be trusted"
+                if _is_load_untrusted(data, entry, load)
+                else value.why
+            )
             yield replace(value, why=why, level=load_level(load))
         if not matching_loads:
             yield MetricValue(level=gate.level, why=_NOT_MEASURED)
     elif _is_load_untrusted(data, entry):
         yield MetricValue(why="a load of this route cannot be trusted")
     elif gate.metric in NEIGHBOUR_METRICS:
-        neighbour_value = _worst_neighbour_value(entry["neighbours"], as_ratio=gate.metric == "neighbour_ratio")
-        if entry.get("neighbours_wait_for_core"):  # where the route leaves room they feel less, and nobody asked there
+        neighbour_value = _worst_neighbour_value(
+            entry["neighbours"], as_ratio=gate.metric == "neighbour_ratio"
+        )
+        if entry.get(
+            "neighbours_wait_for_core"
+        ):  # where the route leaves room they feel less, and nobody asked there
             neighbour_value = replace(neighbour_value, low=0.0)
         yield (
             replace(neighbour_value, level=load_level(neighbour_load))
@@ -91,8 +104,16 @@ def _loads_at_level(entry: Entry, wanted: GateLevel | None) -> list[Entry]:
     all_loads = [*entry["levels"], *entry.get("offered", [])]
     if wanted is None:
         same_model = entry["levels"] or all_loads
-        wanted = load_level(max(same_model, key=lambda load: load_level(load).amount)) if same_model else None
-    return [candidate for candidate in all_loads if wanted and _is_same_level(load_level(candidate), wanted)]
+        wanted = (
+            load_level(max(same_model, key=lambda load: load_level(load).amount))
+            if same_model
+            else None
+        )
+    return [
+        candidate
+        for candidate in all_loads
+        if wanted and _is_same_level(load_level(candidate), wanted)
+    ]
 
 
 def top_load(entry: Entry) -> Entry:
@@ -117,11 +138,20 @@ def load_level(load: Entry) -> GateLevel:
 
 def _is_load_untrusted(data: Entry, entry: Entry, load: Entry | None = None) -> bool:
     """Whether a check failed on this load, or on any of the route."""
-    untrusted = [name for name, trust_level in data["trust"].get("cells", {}).items() if trust_level == "untrusted"]
+    untrusted = [
+        name
+        for name, trust_level in data["trust"].get("cells", {}).items()
+        if trust_level == "untrusted"
+    ]
     if load is None:
-        return any(name.partition("/")[2].rpartition("/")[0] == entry["variant"] for name in untrusted)
+        return any(
+            name.partition("/")[2].rpartition("/")[0] == entry["variant"] for name in untrusted
+        )
     scenario = Scenario.CROWD if "users" in load else Scenario.STEADY
-    return f"{scenario}/{entry['variant']}/{load_level(load).amount:g}{repeat_suffix(load.get('repeat', 1))}" in untrusted
+    return (
+        f"{scenario}/{entry['variant']}/{load_level(load).amount:g}{repeat_suffix(load.get('repeat', 1))}"
+        in untrusted
+    )
 
 
 def load_value(metric: str, entry: Entry, load: Entry) -> MetricValue:
@@ -132,14 +162,21 @@ def load_value(metric: str, entry: Entry, load: Entry) -> MetricValue:
         return _share_value(load["refused"], load["planned"])
     if metric == "errors":
         return _share_value(
-            load["errors"], load["sent"] if "sent" in load else load["errors"] + load["completed"] + load["unfinished"]
+            load["errors"],
+            (
+                load["sent"]
+                if "sent" in load
+                else load["errors"] + load["completed"] + load["unfinished"]
+            ),
         )
     value = summary_value(load, "mean_s" if metric == "waiting" else f"{metric}_s")
     if load.get("overloaded") and not value.why:  # the longer it lasts, the longer they take
         value = replace(value, high=math.inf)
     if metric == "waiting" and not value.why:
         service = entry.get("service_s")
-        low, high = (max(0.0, 1 - (service or 0.0) / end) if end else 0.0 for end in (value.low, value.high))
+        low, high = (
+            max(0.0, 1 - (service or 0.0) / end) if end else 0.0 for end in (value.low, value.high)
+        )
         return MetricValue(low, high) if service else MetricValue(why="nobody asked it alone")
     return value
 
@@ -156,26 +193,47 @@ def _worst_neighbour_value(neighbours: dict[str, Entry], *, as_ratio: bool) -> M
     """What the neighbour that suffers more feels; one of whom nothing is known may have felt anything."""
     neighbour_bounds = []
     for neighbour in neighbours.values():
-        loaded, idle = summary_value(neighbour, "loaded_p90_s"), summary_value(neighbour, "idle_p90_s")
+        loaded, idle = (
+            summary_value(neighbour, "loaded_p90_s"),
+            summary_value(neighbour, "idle_p90_s"),
+        )
         divisors = (idle.high, idle.low) if as_ratio else (1.0, 1.0)
-        neighbour_bounds.append((loaded.low / divisors[0], loaded.high / divisors[1] if divisors[1] else math.inf))
-    low, high = (max(ends) for ends in zip(*neighbour_bounds, strict=True)) if neighbour_bounds else (0.0, math.inf)
+        neighbour_bounds.append(
+            (loaded.low / divisors[0], loaded.high / divisors[1] if divisors[1] else math.inf)
+        )
+    low, high = (
+        (max(ends) for ends in zip(*neighbour_bounds, strict=True))
+        if neighbour_bounds
+        else (0.0, math.inf)
+    )
     return MetricValue(low, high, why="" if low or math.isfinite(high) else _NOT_MEASURED)
 
 
 def worst_neighbour(neighbours: dict[str, Entry]) -> str:
     """The kind of neighbour that waits longest; "" where nobody was asked."""
-    return max(neighbours, key=lambda kind: summary_value(neighbours[kind], "loaded_p90_s").low, default="")
+    return max(
+        neighbours, key=lambda kind: summary_value(neighbours[kind], "loaded_p90_s").low, default=""
+    )
 
 
 def summary_value(entry: Entry, key: str) -> MetricValue:
     """A number of the summary, or its bounds, with its interval."""
     stem, end = (key[:-2], "_s") if key.endswith("_s") else (key, "")
     value = entry.get(key)
-    low, high = (entry.get(f"{stem}_at_{side}{end}") for side in ("least", "most")) if value is None else (value, value)
+    low, high = (
+        (entry.get(f"{stem}_at_{side}{end}") for side in ("least", "most"))
+        if value is None
+        else (value, value)
+    )
     if low is None and high is None:
         few = "completed" in entry and key in entry
-        return MetricValue(why=f"{entry['completed']:,} answers are too few" if few else _NOT_MEASURED)
+        return MetricValue(
+            why=f"{entry['completed']:,} answers are too few" if few else _NOT_MEASURED
+        )
     ends = entry.get(f"{stem}_interval{end}")
-    interval = (-math.inf if ends[0] is None else ends[0], math.inf if ends[1] is None else ends[1]) if ends else None
+    interval = (
+        (-math.inf if ends[0] is None else ends[0], math.inf if ends[1] is None else ends[1])
+        if ends
+        else None
+    )
     return MetricValue(low or 0.0, math.inf if high is None else high, interval)

@@ -1,8 +1,9 @@
 """Where a request's time went: the mean latency of a window, split at the moments that client and server stamped.
 
-All moments are of one clock, so the parts add up to the mean latency exactly, over those requests for which every moment is
-known. What the data cannot separate stays together and says so: the wait for a thread of the loop's executor
-(`asyncio.to_thread`) happens inside the handler, and only a comparison with the unloaded handler tells it from work.
+All moments are of one clock, so the parts add up to the mean latency exactly, over those requests
+for which every moment is known. What the data cannot separate stays together and says so: the wait
+for a thread of the loop's executor (`asyncio.to_thread`) happens inside the handler, and only a
+comparison with the unloaded handler tells it from work.
 """
 
 from dataclasses import dataclass
@@ -18,10 +19,14 @@ class LatencyBreakdown:
 
     lag: float  # planned -> sent: the generator's own
     before_app: float  # sent -> the app is entered: sockets, and the event loop while it is held
-    for_thread: float  # the app is entered -> the handler begins: of `def` routes, the wait for a thread
+    for_thread: (
+        float  # the app is entered -> the handler begins: of `def` routes, the wait for a thread
+    )
     served: float  # inside the handler
     to_be_sent: float  # the handler has ended -> the last byte is read
-    timer: float | None  # of these, what a timer in the app's outermost middleware covers: app_start -> app_end
+    timer: (
+        float | None
+    )  # of these, what a timer in the app's outermost middleware covers: app_start -> app_end
     known: int
     count: int
 
@@ -53,7 +58,9 @@ def break_down_latency(rows: pd.DataFrame) -> LatencyBreakdown | None:
         for_thread=for_thread,
         served=served,
         to_be_sent=to_be_sent,
-        timer=None if known.app_end.isna().any() else float((known.app_end - known.app_start).mean()),
+        timer=(
+            None if known.app_end.isna().any() else float((known.app_end - known.app_start).mean())
+        ),
         known=len(known),
         count=len(rows),
     )

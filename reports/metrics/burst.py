@@ -29,7 +29,9 @@ class BurstMetrics:
 
     def count_answer_steps(self, service: float | None) -> int:
         """At how many moments the answers came, told apart by half of the unloaded time; where that is unknown, of the first answer's."""
-        answer_times = sorted(answer_time for answer_time in self.done if math.isfinite(answer_time))
+        answer_times = sorted(
+            answer_time for answer_time in self.done if math.isfinite(answer_time)
+        )
         if not answer_times:
             return 0
         min_gap = min(service or math.inf, answer_times[0]) / 2

@@ -18,7 +18,15 @@ from reports.metrics.run_data import RunData, growth_per_second
 from reports.metrics.run_health import measure_health
 from reports.metrics.steady_state import Window, little_deviation, steady_window, valid_rows
 from reports.stats.intervals import Interval, RepeatedValue, cost_interval, throughput_interval
-from reports.stats.quantiles import QUANTILES, Array, Estimate, LatencyStats, effective_sample_size, estimate_quantile, quantile
+from reports.stats.quantiles import (
+    QUANTILES,
+    Array,
+    Estimate,
+    LatencyStats,
+    effective_sample_size,
+    estimate_quantile,
+    quantile,
+)
 from reports.stats.queueing import closed_loop_mean
 from reports.stats.stationarity import Stationarity
 from results.schema import Cell, Scenario, Variant, base_variant, is_experiment
@@ -28,21 +36,38 @@ from results.unloaded import UnloadedLatency, estimate_unloaded, latency_quartil
 
 def compute_metrics(run_data: RunData) -> RunMetrics:
     """Work out every number of a run."""
-    variants = list(dict.fromkeys(cell.variant for cell in run_data.cells if cell.users or cell.arrivals))
+    variants = list(
+        dict.fromkeys(cell.variant for cell in run_data.cells if cell.users or cell.arrivals)
+    )
     measured = [cell for cell in run_data.cells if _is_measured(run_data, cell)]
     neighbour_cells = [
-        (cell, cell.neighbour_cell_name) for cell in measured if cell.neighbours and cell.neighbour_cell_name != cell.name
+        (cell, cell.neighbour_cell_name)
+        for cell in measured
+        if cell.neighbours and cell.neighbour_cell_name != cell.name
     ]
-    routes = [_measure_route(run_data, [cell for cell in measured if cell.variant == entry], entry) for entry in variants]
+    routes = [
+        _measure_route(run_data, [cell for cell in measured if cell.variant == entry], entry)
+        for entry in variants
+    ]
     return RunMetrics(
         run=run_data.run,
         routes=tuple(entry for entry in routes if not is_experiment(entry.variant)),
         experiments=tuple(entry for entry in routes if is_experiment(entry.variant)),
         cell_counts=tuple(
-            _count_requests(run_data, cell, name) for cell, name in [*((cell, cell.name) for cell in measured), *neighbour_cells]
+            _count_requests(run_data, cell, name)
+            for cell, name in [*((cell, cell.name) for cell in measured), *neighbour_cells]
         ),
-        unfinished_cells=tuple(_unfinished_cell(run_data, cell) for cell in run_data.cells if cell not in measured),
-        floor_p99=next((_measure_floor(run_data, cell) for cell in measured if cell.scenario is Scenario.FLOOR), None),
+        unfinished_cells=tuple(
+            _unfinished_cell(run_data, cell) for cell in run_data.cells if cell not in measured
+        ),
+        floor_p99=next(
+            (
+                _measure_floor(run_data, cell)
+                for cell in measured
+                if cell.scenario is Scenario.FLOOR
+            ),
+            None,
+        ),
     )
 
 
@@ -59,7 +84,9 @@ def _unfinished_cell(run_data: RunData, cell: Cell) -> UnfinishedCell:
     sent = rows[rows.sent.notna()]
     begun = min([*marks.get("go", sent.sent).dropna(), *sent.sent], default=0.0)
     seconds = max([*sent.sent, *sent.done], default=begun) - begun
-    return UnfinishedCell(cell.name, len(rows), len(sent), int((~sent.censored).sum()), float(seconds))
+    return UnfinishedCell(
+        cell.name, len(rows), len(sent), int((~sent.censored).sum()), float(seconds)
+    )
 
 
 def _count_requests(run_data: RunData, cell: Cell, name: str) -> CellCounts:
@@ -98,10 +125,13 @@ def _measure_floor(run_data: RunData, cell: Cell) -> float | None:
 def _measure_route(run_data: RunData, cells: list[Cell], variant: str) -> RouteMetrics:
     """One variant's levels, burst and neighbours."""
     crowds = sorted(
-        (cell for cell in cells if cell.scenario is Scenario.CROWD and not cell.watched), key=lambda cell: (cell.users, cell.repeat)
+        (cell for cell in cells if cell.scenario is Scenario.CROWD and not cell.watched),
+        key=lambda cell: (cell.users, cell.repeat),
     )
     alone = {
-        c.repeat: _answered_latencies(window) for c in crowds if c.users == 1 and (window := steady_window(run_data, c, c.name))
+        c.repeat: _answered_latencies(window)
+        for c in crowds
+        if c.users == 1 and (window := steady_window(run_data, c, c.name))
     }
     lone = _measure_unloaded(run_data, crowds, list(alone.values()))
     service = lone.mean if lone else None
@@ -110,61 +140,103 @@ def _measure_route(run_data: RunData, cells: list[Cell], variant: str) -> RouteM
     bursts = [_measure_burst(run_data, cell) for cell in cells if cell.scenario is Scenario.BURST]
     asked = [cell for cell in crowds if cell.neighbours] or crowds
     route = RouteMetrics(
-        route=next((cell.route for cell in run_data.cells if cell.variant == variant and (cell.users or cell.arrivals)), variant),
+        route=next(
+            (
+                cell.route
+                for cell in run_data.cells
+                if cell.variant == variant and (cell.users or cell.arrivals)
+            ),
+            variant,
+        ),
         variant=variant,
         unloaded_mean=service,
-        unloaded_interval=_unloaded_interval(np.concatenate(list(alone.values()))) if alone else None,
+        unloaded_interval=(
+            _unloaded_interval(np.concatenate(list(alone.values()))) if alone else None
+        ),
         expected_concurrency=concurrency,
         mechanism=mechanism,
         executor_size=runtime.get("executor_size"),
         executor_note=explain_small_executor(run_data.run, runtime),
-        levels=tuple(level for cell in crowds if (level := _measure_crowd(run_data, cell, service, concurrency))),
+        levels=tuple(
+            level
+            for cell in crowds
+            if (level := _measure_crowd(run_data, cell, service, concurrency))
+        ),
         open_loads=(),
         bursts=tuple(bursts),
-        neighbours={entry.kind: entry for entry in measure_neighbours(run_data, asked[-1], holds_loop=concurrency == 1)}
-        if asked
-        else {},
+        neighbours=(
+            {
+                entry.kind: entry
+                for entry in measure_neighbours(run_data, asked[-1], holds_loop=concurrency == 1)
+            }
+            if asked
+            else {}
+        ),
         restarts={},
         unloaded=lone,
     )
     if not run_data.run.get("host"):  # else nobody restarted it
         route = replace(
-            route, restarts=_top_level_restarts(route, {again: float(entry.mean()) for again, entry in alone.items() if len(entry)})
+            route,
+            restarts=_top_level_restarts(
+                route, {again: float(entry.mean()) for again, entry in alone.items() if len(entry)}
+            ),
         )
     steadies = [cell for cell in cells if cell.scenario is Scenario.STEADY]
     return replace(
         route,
         open_loads=tuple(
-            measure_open_load(run_data, cell, route.capacity, _crowd_concurrency(route), service) for cell in steadies
+            measure_open_load(run_data, cell, route.capacity, _crowd_concurrency(route), service)
+            for cell in steadies
         ),
     )
 
 
-def _measure_unloaded(run_data: RunData, crowds: list[Cell], alone: list[Array]) -> UnloadedLatency | None:
+def _measure_unloaded(
+    run_data: RunData, crowds: list[Cell], alone: list[Array]
+) -> UnloadedLatency | None:
     """The mean latency of a lone user, with what the smallest of the crowds beside it knows of slow requests."""
     lone = np.concatenate(alone) if alone else np.array([])
-    few = next((window for cell in crowds if cell.users > 1 and (window := steady_window(run_data, cell, cell.name))), None)
+    few = next(
+        (
+            window
+            for cell in crowds
+            if cell.users > 1 and (window := steady_window(run_data, cell, cell.name))
+        ),
+        None,
+    )
     return estimate_unloaded(lone.tolist(), _answered_latencies(few).tolist() if few else ())
 
 
 def _unloaded_interval(latencies: Array) -> Interval | None:
     """95 % interval of a lone user's mean; where latencies drift, so that few of them are independent, a wide one."""
-    lone_mean = estimate_unloaded(latencies.tolist(), size=effective_sample_size(latencies)) if len(latencies) > 1 else None
+    lone_mean = (
+        estimate_unloaded(latencies.tolist(), size=effective_sample_size(latencies))
+        if len(latencies) > 1
+        else None
+    )
     return (lone_mean.low, lone_mean.high) if lone_mean else None
 
 
-def _top_level_restarts(route: RouteMetrics, services: dict[int, float]) -> dict[str, RepeatedValue]:
+def _top_level_restarts(
+    route: RouteMetrics, services: dict[int, float]
+) -> dict[str, RepeatedValue]:
     """What each restart's largest crowd told; a bound is no number. `services`: unloaded seconds by repeat."""
     tops = [level for level in route.levels if level.users == route.levels[-1].users]
     if len({level.repeat for level in tops}) < len(tops):  # turns of one server
         return {}
     columns: dict[str, list[float | None]] = {
         "rps": [level.throughput for level in tops],
-        "served_at_once": [level.throughput * (services.get(level.repeat) or 0.0) for level in tops],
+        "served_at_once": [
+            level.throughput * (services.get(level.repeat) or 0.0) for level in tops
+        ],
         "mean_s": [level.mean.exact for level in tops],
     }
     for name in ("p50", "p99"):
-        columns[f"{name}_s"] = [quantile_estimate.exact if (quantile_estimate := level.quantiles[name]) else None for level in tops]
+        columns[f"{name}_s"] = [
+            quantile_estimate.exact if (quantile_estimate := level.quantiles[name]) else None
+            for level in tops
+        ]
     return repeated_values(columns)
 
 
@@ -190,7 +262,9 @@ def expected_limit(variant: str, runtime: dict[str, Any]) -> tuple[float | None,
     return None, None
 
 
-def _measure_crowd(run_data: RunData, cell: Cell, service: float | None, concurrency: float | None) -> CrowdMetrics | None:
+def _measure_crowd(
+    run_data: RunData, cell: Cell, service: float | None, concurrency: float | None
+) -> CrowdMetrics | None:
     """One crowd's numbers; it was measured, so its window is there. None when every single answer was wrong."""
     window = steady_window(run_data, cell, cell.name)
     assert window is not None  # noqa: S101 - `is_measured` looked
@@ -199,10 +273,14 @@ def _measure_crowd(run_data: RunData, cell: Cell, service: float | None, concurr
     if latency is None:
         return None
     answers = _answered_latencies(window)
-    whole = valid_rows(window.all_rows)  # whoever starves was planned before the window, and must not be lost from the longest
+    whole = valid_rows(
+        window.all_rows
+    )  # whoever starves was planned before the window, and must not be lost from the longest
     waits = whole.latency
     starved_users = count_starved_users(count_answers_per_user(rows[~rows.censored], cell.users))
-    known = concurrency is not None or base_variant(cell.variant) == Variant.ASYNC  # else nobody told us what limits it
+    known = (
+        concurrency is not None or base_variant(cell.variant) == Variant.ASYNC
+    )  # else nobody told us what limits it
     probe = run_data.probe[run_data.probe.variant == cell.server]
     probe = probe[(probe.t > window.start) & (probe.t <= window.end)]
     return CrowdMetrics(
@@ -219,25 +297,39 @@ def _measure_crowd(run_data: RunData, cell: Cell, service: float | None, concurr
         errors=int((window.rows.sent.notna() & window.rows.error.notna()).sum()),
         mean=latency.mean,
         quantiles=latency.quantiles,
-        longest=Estimate(float(waits.max()), float(waits.max()) if not whole.censored.any() else np.inf),
+        longest=Estimate(
+            float(waits.max()), float(waits.max()) if not whole.censored.any() else np.inf
+        ),
         starved_users=starved_users,
         little=little_deviation(window),
-        predicted_mean=closed_loop_mean(cell.users, service, concurrency or np.inf, cell.think) if service and known else None,
+        predicted_mean=(
+            closed_loop_mean(cell.users, service, concurrency or np.inf, cell.think)
+            if service and known
+            else None
+        ),
         cpu=growth_per_second(probe.t, probe.cpu),
         threads_waiting=_mean_reading(probe.threads_waiting),
         executor_queue=_mean_reading(probe.executor_queue),
-        stationarity=Stationarity.from_values(_smooth_latencies(rows, cell.users))
-        if rows.censored.sum() + cell.users < len(rows)
-        and not starved_users
-        and not cell.on  # turns are compared in pairs: a drift meets both
-        else None,
+        stationarity=(
+            Stationarity.from_values(_smooth_latencies(rows, cell.users))
+            if rows.censored.sum() + cell.users < len(rows)
+            and not starved_users
+            and not cell.on  # turns are compared in pairs: a drift meets both
+            else None
+        ),
         app_quantiles=_app_timer_quantiles(rows),
-        fairness=measure_fairness(whole, cell.users, service, cell.warm_up + cell.window)
-        if service and cell.users > 1 and is_experiment(cell.variant)
-        else None,
+        fairness=(
+            measure_fairness(whole, cell.users, service, cell.warm_up + cell.window)
+            if service and cell.users > 1 and is_experiment(cell.variant)
+            else None
+        ),
         breakdown=break_down_latency(rows),
-        cpu_cost_interval=cost_interval(probe.t.to_numpy(), probe.cpu.to_numpy(), window.answer_times),
-        throughput_interval=throughput_interval(window.answer_times, window.throughput * (service or 0.0)),
+        cpu_cost_interval=cost_interval(
+            probe.t.to_numpy(), probe.cpu.to_numpy(), window.answer_times
+        ),
+        throughput_interval=throughput_interval(
+            window.answer_times, window.throughput * (service or 0.0)
+        ),
         quartiles=latency_quartiles(np.sort(answers).tolist()),
         latency_cv=float(answers.std() / answers.mean()) if answers.any() else 0.0,
     )
@@ -253,7 +345,9 @@ def _longest_silence(window: Window) -> float:
 
 def _smooth_latencies(rows: pd.DataFrame, users: int) -> Array:
     """Latencies of a fair crowd, averaged over as many as there are users: a pool that they overfill serves them by turns."""
-    averages: Array = np.convolve(rows.latency[~rows.censored].to_numpy(), np.full(users, 1 / users), "valid")
+    averages: Array = np.convolve(
+        rows.latency[~rows.censored].to_numpy(), np.full(users, 1 / users), "valid"
+    )
     return averages
 
 
@@ -266,8 +360,14 @@ def _mean_reading(readings: pd.Series) -> float | None:
 def _app_timer_quantiles(rows: pd.DataFrame) -> dict[str, float]:
     """What a timer inside the app saw, as quantiles that the sample supports."""
     spent = (rows.app_end - rows.app_start).dropna().to_numpy()
-    estimates = {name: estimate_quantile(spent, np.isfinite(spent), q) for name, q in QUANTILES.items()}
-    return {name: quantile_estimate.low for name, quantile_estimate in estimates.items() if quantile_estimate}
+    estimates = {
+        name: estimate_quantile(spent, np.isfinite(spent), q) for name, q in QUANTILES.items()
+    }
+    return {
+        name: quantile_estimate.low
+        for name, quantile_estimate in estimates.items()
+        if quantile_estimate
+    }
 
 
 def _measure_burst(run_data: RunData, cell: Cell) -> BurstMetrics:
@@ -277,7 +377,20 @@ def _measure_burst(run_data: RunData, cell: Cell) -> BurstMetrics:
     asked = valid_rows(rows)
     latency = LatencyStats.from_samples(asked.latency.to_numpy(), ~asked.censored.to_numpy())
     order = rows.handler_start if rows.handler_start.notna().all() else rows.done
-    rows = rows.loc[order.sort_values().index].assign(done=rows.done.where(~rows.censored))  # giving up is no answer
-    columns = ((rows[name] - go).tolist() for name in ("sent", "handler_start", "handler_end", "done"))
+    rows = rows.loc[order.sort_values().index].assign(
+        done=rows.done.where(~rows.censored)
+    )  # giving up is no answer
+    columns = (
+        (rows[name] - go).tolist() for name in ("sent", "handler_start", "handler_end", "done")
+    )
     sent, begin, end, done = columns
-    return BurstMetrics(cell.name, len(rows), sent, begin, end, done, (rows.app_end - rows.app_start).tolist(), latency)
+    return BurstMetrics(
+        cell.name,
+        len(rows),
+        sent,
+        begin,
+        end,
+        done,
+        (rows.app_end - rows.app_start).tolist(),
+        latency,
+    )

@@ -1,7 +1,7 @@
 """What innocent routes feel beside a loaded one, against what they feel alone and what theory says they must feel.
 
-Whoever shares a held loop waits for the work in front of it: the crowd's own sends, replayed through the one place that the
-loop is, say for each innocent request how much that was.
+Whoever shares a held loop waits for the work in front of it: the crowd's own sends, replayed
+through the one place that the loop is, say for each innocent request how much that was.
 """
 
 from collections.abc import Iterator
@@ -19,9 +19,18 @@ from results.schema import Cell, Scenario
 _NEIGHBOUR_QUANTILE = 0.90
 
 
-def measure_neighbours(run_data: RunData, top: Cell, *, holds_loop: bool) -> Iterator[NeighbourMetrics]:
+def measure_neighbours(
+    run_data: RunData, top: Cell, *, holds_loop: bool
+) -> Iterator[NeighbourMetrics]:
     """Both neighbours beside the top level. `holds_loop`: whether they should wait behind it."""
-    alone = next((cell for cell in run_data.cells if cell.scenario is Scenario.NEIGHBOURS and cell.repeat == top.repeat), None)
+    alone = next(
+        (
+            cell
+            for cell in run_data.cells
+            if cell.scenario is Scenario.NEIGHBOURS and cell.repeat == top.repeat
+        ),
+        None,
+    )
     for ping in top.neighbours:
         loaded_pings, idle_pings = (
             select_pings(run_data, top, ping.route),
@@ -50,10 +59,18 @@ def select_pings(run_data: RunData, cell: Cell, route: str) -> pd.DataFrame | No
 
 def estimate_p90(rows: pd.DataFrame | None) -> Estimate | None:
     """p90 of some pings, with the unanswered as bounds."""
-    return None if rows is None else estimate_quantile(rows.latency.to_numpy(), ~rows.censored.to_numpy(), _NEIGHBOUR_QUANTILE)
+    return (
+        None
+        if rows is None
+        else estimate_quantile(
+            rows.latency.to_numpy(), ~rows.censored.to_numpy(), _NEIGHBOUR_QUANTILE
+        )
+    )
 
 
-def _predict_neighbour_p90(run_data: RunData, top: Cell, loaded_pings: pd.DataFrame) -> float | None:
+def _predict_neighbour_p90(
+    run_data: RunData, top: Cell, loaded_pings: pd.DataFrame
+) -> float | None:
     """p90 that the `async` neighbour must have behind the crowd's own sends, in seconds; None where D in place is not known."""
     rows = run_data.rows(top.name)
     rows = rows[rows.sent.notna() & ~rows.censored].sort_values("sent")
@@ -62,5 +79,8 @@ def _predict_neighbour_p90(run_data: RunData, top: Cell, loaded_pings: pd.DataFr
     if d is None or loaded_pings.empty:
         return None
     return quantile(
-        neighbour_delays(loaded_pings.sent.to_numpy(), sent, replay_latencies(sent, d)).astype(np.float64), _NEIGHBOUR_QUANTILE
+        neighbour_delays(loaded_pings.sent.to_numpy(), sent, replay_latencies(sent, d)).astype(
+            np.float64
+        ),
+        _NEIGHBOUR_QUANTILE,
     )

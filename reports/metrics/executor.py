@@ -13,9 +13,14 @@ def default_executor_size(cpus: int) -> int:
 
 def server_cpu_count(run: dict[str, Any], runtime: dict[str, Any]) -> int:
     """How many CPUs a server's Python counts for its pools; of older runs, which do not tell, what its version would."""
-    version = tuple(int(part) for part in str(runtime.get("python") or run["machine"]["python"]).split(".")[:2])
+    version = tuple(
+        int(part) for part in str(runtime.get("python") or run["machine"]["python"]).split(".")[:2]
+    )
     own = runtime.get("cpus") or []
-    return int(runtime.get("cpu_count") or (len(own) if version >= _PROCESS_CPUS_SINCE and own else run["machine"]["cpus"]))
+    return int(
+        runtime.get("cpu_count")
+        or (len(own) if version >= _PROCESS_CPUS_SINCE and own else run["machine"]["cpus"])
+    )
 
 
 def explain_small_executor(run: dict[str, Any], runtime: dict[str, Any]) -> str:
@@ -26,5 +31,10 @@ def explain_small_executor(run: dict[str, Any], runtime: dict[str, Any]) -> str:
     counted = server_cpu_count(run, runtime)
     if size != default_executor_size(counted) or size >= default_executor_size(cpus):
         return ""
-    why = f"its Python {runtime.get('python', '')} counted {counted} of {cpus} CPUs".replace("  ", " ")
-    return f"{why}, because cores were left to the load generator: alone it would have {default_executor_size(cpus)} threads, not {size}"
+    why = f"its Python {runtime.get('python', '')} counted {counted} of {cpus} CPUs".replace(
+        "  ", " "
+    )
+    return (
+        f"{why}, because cores were left to the load generator: alone it would have"
+        f" {default_executor_size(cpus)} threads, not {size}"
+    )

@@ -1,8 +1,9 @@
 """Who got how many turns: a crowd from its first request to its last answer, so that nobody who starves can hide.
 
-A window leaves out whoever asked before it and was answered after it: of a route that serves some again and again, just
-those who wait. Over the whole drained cell the mean is the same in any order of service; the rest is what order does.
-With N users in flight for T seconds and none afterwards, L's integral is N T + N^2 D / 2 and (T + N D) / D are answered.
+A window leaves out whoever asked before it and was answered after it: of a route that serves some
+again and again, just those who wait. Over the whole drained cell the mean is the same in any order
+of service; the rest is what order does. With N users in flight for T seconds and none afterwards,
+L's integral is N T + N^2 D / 2 and (T + N D) / D are answered.
 """
 
 from dataclasses import dataclass
@@ -30,7 +31,9 @@ def _drained_mean(users: int, service: float, lasts: float) -> float:
     return cycle * (lasts + cycle / 2) / (lasts + cycle)
 
 
-def measure_fairness(rows: pd.DataFrame, users: int, service: float, lasts: float) -> FairnessStats | None:
+def measure_fairness(
+    rows: pd.DataFrame, users: int, service: float, lasts: float
+) -> FairnessStats | None:
     """Count the turns on a route that serves one at a time, `service` seconds unloaded. `rows`: all that was asked, and not failed.
 
     The users asked for `lasts` seconds; then all was answered, or given up.
@@ -43,7 +46,9 @@ def measure_fairness(rows: pd.DataFrame, users: int, service: float, lasts: floa
         latency=latency,
         predicted_mean=_drained_mean(users, service, lasts),
         answers_per_user=tuple(sorted(int(value) for value in answers)),
-        longest_waits=tuple(sorted(float(value) for value in rows.groupby(["worker", "connection"]).latency.max())),
+        longest_waits=tuple(
+            sorted(float(value) for value in rows.groupby(["worker", "connection"]).latency.max())
+        ),
         starved_users=count_starved_users(answers),
     )
 

@@ -1,6 +1,7 @@
 """The numbers of a run: per route its levels, burst and neighbours. No judgement yet, and no picture.
 
-Everything later - trust, findings, claims, charts, page, summary - reads a `Study` and nothing else.
+Everything later - trust, findings, claims, charts, page, summary - reads a `Study` and nothing
+else.
 """
 
 import math
@@ -32,7 +33,9 @@ class CellCounts:
     errors: int
     little: LittleDeviation | None
     has_window: bool  # a burst has none, so Little's law is not asked
-    is_neighbour_cell: bool  # the neighbours beside a load: their generator and their machine are that load's
+    is_neighbour_cell: (
+        bool  # the neighbours beside a load: their generator and their machine are that load's
+    )
     health: CellHealth
 
 
@@ -60,13 +63,21 @@ class CrowdMetrics:
     executor_queue: float | None
     stationarity: Stationarity | None
     app_quantiles: dict[str, float]  # quantiles of what a timer inside the app saw
-    breakdown: LatencyBreakdown | None  # where the mean latency was spent; None where no probe saw it
-    fairness: FairnessStats | None = None  # of the whole cell, where an experiment is about the order of service
+    breakdown: (
+        LatencyBreakdown | None
+    )  # where the mean latency was spent; None where no probe saw it
+    fairness: FairnessStats | None = (
+        None  # of the whole cell, where an experiment is about the order of service
+    )
     throughput_interval: Interval | None = None  # 95 % interval of the rate
-    cpu_cost_interval: Interval | None = None  # and of the CPU seconds per right answer; what the neighbours cost is in it
+    cpu_cost_interval: Interval | None = (
+        None  # and of the CPU seconds per right answer; what the neighbours cost is in it
+    )
     quartiles: Quartiles | None = None  # of the latencies that were answered
     latency_cv: float = 0.0  # of the same: standard deviation over mean
-    longest_silence: float = 0.0  # seconds of the window without an answer, at most; 0 where none came any more
+    longest_silence: float = (
+        0.0  # seconds of the window without an answer, at most; 0 where none came any more
+    )
     think_time: float = 0.0  # seconds that each user pauses between an answer and its next request
 
     @property
@@ -98,13 +109,19 @@ class OpenLoadMetrics:
     latency: LatencyStats | None  # of what was planned inside the window
     unloaded_latency: (
         float | None
-    )  # latency without a queue: in place and on the way, else of the quickest twentieth of the right answers
+        # latency without a queue: in place and on the way, else of the quickest twentieth of the right
+        # answers
+    )
     lateness: float | None  # p99 of sent - intended
-    arrival_tests: tuple[tuple[int, float, float], ...]  # of the schedule and of the sends: gaps, their CV, p of the KS test
+    arrival_tests: tuple[
+        tuple[int, float, float], ...
+    ]  # of the schedule and of the sends: gaps, their CV, p of the KS test
     growth: float  # requests in flight, per second of window
     capacity: float | None  # of the route's largest crowd in this run, where that was saturated
     overloaded: bool
-    concurrency: int | None  # how many are served at once, where that is known and explains the load
+    concurrency: (
+        int | None
+    )  # how many are served at once, where that is known and explains the load
     busy_service_time: float | None  # and how long each takes in place
     stationarity: Stationarity | None  # of measured over replayed, where a replay explains the load
     concurrency_estimate: ConcurrencyEstimate  # how that is known, or what is known instead
@@ -142,7 +159,9 @@ class NeighbourMetrics:
     loaded: Estimate | None
     idle_pings: int
     loaded_pings: int
-    predicted_p90: float | None  # seconds: its p90 behind a replay of the crowd, where the crowd holds the loop
+    predicted_p90: (
+        float | None
+    )  # seconds: its p90 behind a replay of the crowd, where the crowd holds the loop
 
     @property
     def slowdown(self) -> float | None:
@@ -158,16 +177,24 @@ class RouteMetrics:
     variant: str
     unloaded_mean: float | None  # mean latency of a lone user
     unloaded_interval: Interval | None  # 95 % interval of it
-    expected_concurrency: float | None  # how many its mechanism should serve at once; None for no limit
+    expected_concurrency: (
+        float | None
+    )  # how many its mechanism should serve at once; None for no limit
     mechanism: str | None
-    executor_size: float | None  # threads of the loop's default executor, as the app's probe saw them
+    executor_size: (
+        float | None
+    )  # threads of the loop's default executor, as the app's probe saw them
     executor_note: str = ""  # that we made it smaller, and why
     levels: tuple[CrowdMetrics, ...]
     open_loads: tuple[OpenLoadMetrics, ...]
     bursts: tuple[BurstMetrics, ...]
     neighbours: dict[str, NeighbourMetrics]
-    restarts: dict[str, RepeatedValue]  # the top level's numbers, by their name in the summary, where its server was restarted
-    unloaded: UnloadedLatency | None = None  # the same mean, with the slow requests that a lone user did not meet
+    restarts: dict[
+        str, RepeatedValue
+    ]  # the top level's numbers, by their name in the summary, where its server was restarted
+    unloaded: UnloadedLatency | None = (
+        None  # the same mean, with the slow requests that a lone user did not meet
+    )
 
     @property
     def first_burst(self) -> BurstMetrics | None:
@@ -186,23 +213,31 @@ class RouteMetrics:
             [level for level in self.levels if level.users == users]
             for users in dict.fromkeys(level.users for level in self.levels)
         ]
-        return tuple(sorted(group, key=lambda level: level.throughput)[(len(group) - 1) // 2] for group in alike)
+        return tuple(
+            sorted(group, key=lambda level: level.throughput)[(len(group) - 1) // 2]
+            for group in alike
+        )
 
     @property
     def lone_handler_time(self) -> float | None:
         """Mean seconds inside the handler with one user: what the work itself takes."""
-        handler_times = [level.breakdown.served for level in self.levels if level.users == 1 and level.breakdown]
+        handler_times = [
+            level.breakdown.served for level in self.levels if level.users == 1 and level.breakdown
+        ]
         return sum(handler_times) / len(handler_times) if handler_times else None
 
     @property
     def capacity(self) -> float | None:
         """Requests per second that the route can answer; None when no crowd was large enough to show it.
 
-        A crowd that the longest unloaded time explains, of those that the lone requests allow, has shown nothing.
+        A crowd that the longest unloaded time explains, of those that the lone requests allow, has
+        shown nothing.
         """
         longest = self.unloaded.worst_case if self.unloaded else self.unloaded_mean
         return (
-            crowd_capacity(self.top_level.users, self.top_level.throughput, longest, self.top_level.think_time)
+            crowd_capacity(
+                self.top_level.users, self.top_level.throughput, longest, self.top_level.think_time
+            )
             if self.top_level
             else None
         )
@@ -219,11 +254,15 @@ class RouteMetrics:
     @property
     def served_at_once(self) -> float | None:
         """Requests served at once, measured at the top level: at least so many where no capacity was seen."""
-        return self.served_at_level(self.top_level) if self.top_level and self.unloaded_mean else None
+        return (
+            self.served_at_level(self.top_level) if self.top_level and self.unloaded_mean else None
+        )
 
     def served_at_level(self, level: CrowdMetrics) -> float:
         """The same at one level, in places."""
-        return served_at_once(level.throughput, self.unloaded_mean or 0.0, level.users, level.think_time)
+        return served_at_once(
+            level.throughput, self.unloaded_mean or 0.0, level.users, level.think_time
+        )
 
     @property
     def served_at_once_interval(self) -> Interval | None:
@@ -231,11 +270,16 @@ class RouteMetrics:
         if not self.top_level or not self.unloaded_mean:
             return None
         interval = product_interval(
-            self.top_level.throughput, self.top_level.throughput_interval, self.unloaded_mean, self.unloaded_interval
+            self.top_level.throughput,
+            self.top_level.throughput_interval,
+            self.unloaded_mean,
+            self.unloaded_interval,
         )
         if not interval or not self.unloaded_interval:
             return None
-        upper_limit = served_at_once(math.inf, self.unloaded_interval[1], self.top_level.users, self.top_level.think_time)
+        upper_limit = served_at_once(
+            math.inf, self.unloaded_interval[1], self.top_level.users, self.top_level.think_time
+        )
         return min(interval[0], upper_limit), min(interval[1], upper_limit)
 
 
@@ -250,8 +294,12 @@ class RunMetrics:
     routes: tuple[RouteMetrics, ...]
     cell_counts: tuple[CellCounts, ...]
     unfinished_cells: tuple[UnfinishedCell, ...]
-    experiments: tuple[RouteMetrics, ...] = ()  # variants under conditions of their own, such as `broken-async uvloop cold`
-    floor_p99: float | None = None  # seconds: p99 of a route that does nothing, asked at the rate of the busiest cell
+    experiments: tuple[
+        RouteMetrics, ...
+    ] = ()  # variants under conditions of their own, such as `broken-async uvloop cold`
+    floor_p99: float | None = (
+        None  # seconds: p99 of a route that does nothing, asked at the rate of the busiest cell
+    )
 
     @property
     def all_routes(self) -> tuple[RouteMetrics, ...]:
@@ -274,13 +322,21 @@ class RunMetrics:
     def absence_reason(self, needs: tuple[str, ...]) -> str | None:
         """What the target itself said of a part that it lacks, if one of these needs it."""
         for session, part in self.run.get("skipped", {}).items():
-            if any(name.startswith(need) for name in (*part["cells"], f"asked/{session}") for need in needs):
+            if any(
+                name.startswith(need)
+                for name in (*part["cells"], f"asked/{session}")
+                for need in needs
+            ):
                 return str(part["why"])
         return None
 
     def session_answers(self, session: str, path: str) -> list[dict[str, Any]]:
         """What the target answered to a question of an act, before the load and after it: status and body."""
-        return [answer[path] for answer in self.run.get("told", {}).get(session, {}).get("answers", []) if path in answer]
+        return [
+            answer[path]
+            for answer in self.run.get("told", {}).get(session, {}).get("answers", [])
+            if path in answer
+        ]
 
     @property
     def is_empty(self) -> bool:
@@ -289,4 +345,6 @@ class RunMetrics:
 
     def find_route(self, variant: str) -> RouteMetrics | None:
         """The route of a variant, or of an experiment with one, if any of it was measured."""
-        return next((route for route in (*self.routes, *self.experiments) if route.variant == variant), None)
+        return next(
+            (route for route in (*self.routes, *self.experiments) if route.variant == variant), None
+        )

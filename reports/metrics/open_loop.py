@@ -1,7 +1,8 @@
 """One load of the open model, counted: what was offered, what was answered, whether the rest piled up.
 
-Nothing may vanish: a request that the cap refused, one that was never answered and one that failed are counted each.
-Percentiles of an overloaded route say how long the test was, so whether it was overloaded is decided here, first.
+Nothing may vanish: a request that the cap refused, one that was never answered and one that failed
+are counted each. Percentiles of an overloaded route say how long the test was, so whether it was
+overloaded is decided here, first.
 """
 
 import math
@@ -21,7 +22,9 @@ from reports.stats.replay import FASTEST_SHARE, compare_with_replay, estimate_co
 from reports.stats.stationarity import Stationarity
 from results.schema import ArrivalDistribution, Cell
 
-_CHANCE_DEVIATIONS = 3.0  # standard deviations: what so many Poisson arrivals pile up on a route that just keeps up
+_CHANCE_DEVIATIONS = (
+    3.0  # standard deviations: what so many Poisson arrivals pile up on a route that just keeps up
+)
 _MIN_OBSERVATIONS = 10  # gaps, or overdue requests; fewer say nothing
 _OVERLOAD_RATIO = 1.02  # times what the answers' own pace says a route can do
 
@@ -31,7 +34,8 @@ def measure_open_load(
 ) -> OpenLoadMetrics:
     """All numbers of one open cell. `capacity` (requests/s), places and unloaded `service` as crowds showed them, if any did."""
     window, arrivals = steady_window(run_data, cell, cell.name), cell.arrivals
-    assert window is not None and arrivals is not None  # noqa: S101, PT018 - only measured open cells come here
+    # Only measured open cells come here
+    assert window is not None and arrivals is not None  # noqa: S101, PT018
     go = float(run_data.marks(cell.name)["go"].min())
     rows, lasts = window.all_rows, window.end - go
     sent, in_window = rows[rows.sent.notna()].sort_values("sent"), valid_rows(window.rows)
@@ -49,8 +53,14 @@ def measure_open_load(
     )
     known = estimate.count if crowd or (replay_result and replay_result.is_close_fit) else None
     busy = estimate.service_time if known else None
-    full = capacity or (known / busy if known and busy else None)  # else from the pace of the answers themselves
-    above = full is not None and min(nominal, rate) > (capacity or _OVERLOAD_RATIO * full) and backlog > (known or 1)
+    full = capacity or (
+        known / busy if known and busy else None
+    )  # else from the pace of the answers themselves
+    above = (
+        full is not None
+        and min(nominal, rate) > (capacity or _OVERLOAD_RATIO * full)
+        and backlog > (known or 1)
+    )
     overloaded = above or _is_backlog_growing(
         sent,
         floor,
@@ -64,7 +74,9 @@ def measure_open_load(
         and len(arrivals.profile) == 1
         and arrivals.profile[0][1] == arrivals.profile[0][2]
     )
-    timestamp_columns = ((rows.intended,) if refused else (rows.intended, sent.sent)) if is_plain else ()
+    timestamp_columns = (
+        ((rows.intended,) if refused else (rows.intended, sent.sent)) if is_plain else ()
+    )
     return OpenLoadMetrics(
         cell=cell.name,
         nominal_rate=nominal,
@@ -100,9 +112,13 @@ def measure_open_load(
         overloaded=overloaded,
         concurrency=known,
         busy_service_time=busy,
-        stationarity=None
-        if overloaded
-        else _load_stationarity(sends, replay_result, is_idle=estimate.source is EstimateSource.IDLE),
+        stationarity=(
+            None
+            if overloaded
+            else _load_stationarity(
+                sends, replay_result, is_idle=estimate.source is EstimateSource.IDLE
+            )
+        ),
         concurrency_estimate=estimate,
         replay_result=replay_result,
         starved_share=_starved_connection_share(valid),
@@ -113,16 +129,28 @@ def measure_open_load(
 def build_send_log(sent: pd.DataFrame, in_window: pd.DataFrame) -> SendLog:
     """A cell's requests as columns; `inside` are those that its results are made of."""
     planned, sent_at, done = (sent[name].to_numpy() for name in ("intended", "sent", "done"))
-    return SendLog(planned, sent_at, done, ~sent.censored.to_numpy(), np.asarray(sent.index.isin(in_window.index)))
+    return SendLog(
+        planned,
+        sent_at,
+        done,
+        ~sent.censored.to_numpy(),
+        np.asarray(sent.index.isin(in_window.index)),
+    )
 
 
 def _load_correlation_length(rate: float, replay_result: ReplayResult | None) -> float:
     """How many requests in a row are worth one, where a replay says how full the places were; else 1, which claims nothing."""
-    rho = rate * replay_result.service_time / replay_result.places if replay_result and replay_result.is_close_fit else 0.0
+    rho = (
+        rate * replay_result.service_time / replay_result.places
+        if replay_result and replay_result.is_close_fit
+        else 0.0
+    )
     return correlation_length(rho) if 0 < rho < 1 else 1.0
 
 
-def _load_stationarity(sends: SendLog, replay_result: ReplayResult | None, *, is_idle: bool) -> Stationarity | None:
+def _load_stationarity(
+    sends: SendLog, replay_result: ReplayResult | None, *, is_idle: bool
+) -> Stationarity | None:
     """Whether a load stayed one load: its answers over those of the same sends on ideal places, which takes the luck out.
 
     A queue that no replay explains wanders by itself; nobody can tell that from a drift.
@@ -130,7 +158,10 @@ def _load_stationarity(sends: SendLog, replay_result: ReplayResult | None, *, is
     took = (sends.done - sends.sent)[sends.finished]
     if replay_result and replay_result.is_close_fit:
         return Stationarity.from_values(
-            took / replay_latencies(sends.sent, replay_result.service_time, replay_result.places)[sends.finished]
+            took
+            / replay_latencies(sends.sent, replay_result.service_time, replay_result.places)[
+                sends.finished
+            ]
         )
     return Stationarity.from_values(took) if is_idle else None
 
@@ -138,7 +169,8 @@ def _load_stationarity(sends: SendLog, replay_result: ReplayResult | None, *, is
 def _starved_connection_share(valid: pd.DataFrame) -> float | None:
     """Share of the connections with fewer than half as many answers as the median one.
 
-    A warm pool takes the one used last first, so in the open model this is mostly the sender's own doing.
+    A warm pool takes the one used last first, so in the open model this is mostly the sender's own
+    doing.
     """
     answers = valid.groupby(["worker", "connection"]).size().to_numpy()
     return float((answers < np.median(answers) / 2).mean()) if len(answers) else None
@@ -151,16 +183,25 @@ def _count_in_flight(sent: pd.DataFrame, timestamp: float, older: float = 0.0) -
 
 
 def _is_backlog_growing(  # noqa: PLR0913 - a queue, a floor, and what counts as chance
-    sent: pd.DataFrame, unloaded_latency: float | None, go: float, window: Window, *, refused: bool, chance: float
+    sent: pd.DataFrame,
+    unloaded_latency: float | None,
+    go: float,
+    window: Window,
+    *,
+    refused: bool,
+    chance: float,
 ) -> bool:
     """Whether more requests are overdue at the close than chance piles up, and still more of them as time goes by.
 
-    A metronome piles nothing up. On a route that just keeps up, the queue after n Poisson arrivals is a random walk of step sqrt(n): three times that
-    is chance once in 300 such tests, and far rarer below capacity. A slow route without a limit has many in flight, but
-    none for longer than an unloaded answer takes. Once the cap refuses requests, the queue cannot grow any more.
+    A metronome piles nothing up. On a route that just keeps up, the queue after n Poisson arrivals
+    is a random walk of step sqrt(n): three times that is chance once in 300 such tests, and far
+    rarer below capacity. A slow route without a limit has many in flight, but none for longer than
+    an unloaded answer takes. Once the cap refuses requests, the queue cannot grow any more.
     """
     if unloaded_latency is None:
         return False
     early = _count_in_flight(sent, go + (window.end - go) / 3, unloaded_latency)
     overdue = _count_in_flight(sent, window.end, unloaded_latency)
-    return overdue > max(_MIN_OBSERVATIONS, chance * math.sqrt(len(sent))) and (refused or overdue - early > overdue / 3)
+    return overdue > max(_MIN_OBSERVATIONS, chance * math.sqrt(len(sent))) and (
+        refused or overdue - early > overdue / 3
+    )

@@ -1,7 +1,8 @@
 """A route's numbers over restarts of its server: an interval from five runs on, the spread below; variants as a ratio.
 
-One run says how a queue moved once; a restart lays out threads, connections and memory anew. Intervals are those of the
-geometric mean, exp(mean ln +- t s / sqrt k). Variants met the same arrivals in turn, so they are compared pair by pair.
+One run says how a queue moved once; a restart lays out threads, connections and memory anew.
+Intervals are those of the geometric mean, exp(mean ln +- t s / sqrt k). Variants met the same
+arrivals in turn, so they are compared pair by pair.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,15 +16,26 @@ _MIN_REPEATS = 2
 def format_repeated_value(restarts: RepeatedValue, unit: str) -> str:
     """`9.91 [9.88, 9.94] req/s`, or `9.88 to 9.94 req/s`. In "s" for durations."""
     low, high = restarts.interval or (min(restarts.values), max(restarts.values))
-    words = [format_seconds(value) if unit == "s" else format_number(value) for value in (restarts.estimate, low, high)]
+    words = [
+        format_seconds(value) if unit == "s" else format_number(value)
+        for value in (restarts.estimate, low, high)
+    ]
     after = "" if unit in {"s", ""} else f" {unit}"
-    return f"{words[0]} [{words[1]}, {words[2]}]{after}" if restarts.interval else f"{words[1]} to {words[2]}{after}"
+    return (
+        f"{words[0]} [{words[1]}, {words[2]}]{after}"
+        if restarts.interval
+        else f"{words[1]} to {words[2]}{after}"
+    )
 
 
 def repeated_values(columns: Mapping[str, Sequence[float | None]]) -> dict[str, RepeatedValue]:
     """The metrics that every run supports, if there were several."""
     whole = {name: tuple(value for value in values if value) for name, values in columns.items()}
-    return {name: RepeatedValue(values) for name, values in whole.items() if _MIN_REPEATS <= len(values) == len(columns[name])}
+    return {
+        name: RepeatedValue(values)
+        for name, values in whole.items()
+        if _MIN_REPEATS <= len(values) == len(columns[name])
+    }
 
 
 def pair_ratios(loaded: RepeatedValue | None, base: RepeatedValue | None) -> RepeatedValue | None:
@@ -31,7 +43,10 @@ def pair_ratios(loaded: RepeatedValue | None, base: RepeatedValue | None) -> Rep
     if not loaded or not base or len(loaded.values) != len(base.values):
         return None
     return RepeatedValue(
-        tuple(loaded_value / base_value for loaded_value, base_value in zip(loaded.values, base.values, strict=True))
+        tuple(
+            loaded_value / base_value
+            for loaded_value, base_value in zip(loaded.values, base.values, strict=True)
+        )
     )
 
 

@@ -1,7 +1,8 @@
 """A run's files become tidy frames; the only file of this room that opens evidence.
 
-Derived here, stored nowhere: latency = done - intended, so that neither a late generator nor a queue before the socket
-can hide. The latency of a censored sample is a lower bound; that of one never sent does not exist.
+Derived here, stored nowhere: latency = done - intended, so that neither a late generator nor a
+queue before the socket can hide. The latency of a censored sample is a lower bound; that of one
+never sent does not exist.
 """
 
 from dataclasses import dataclass
@@ -30,7 +31,9 @@ _OPTIONAL_KEYS: dict[str, type | tuple[type, ...]] = {
     "host": str,
     "scenario": str,
 }
-_OPTIONAL_KEYS |= dict.fromkeys(("asks", "told", "skipped"), dict) | dict.fromkeys(("claims", "unpinned"), list)
+_OPTIONAL_KEYS |= dict.fromkeys(("asks", "told", "skipped"), dict) | dict.fromkeys(
+    ("claims", "unpinned"), list
+)
 _FLOAT_COLUMNS = (
     "intended",
     "sent",
@@ -44,9 +47,17 @@ _FLOAT_COLUMNS = (
     "lateness",
     "cpu",
 )
-_LATER_COLUMNS = (*HOST_COUNTERS, "kin_cpu", "loop_cpu", "pool_threads", "pool_waiting")  # unknown before formats 3 to 6
+_LATER_COLUMNS = (
+    *HOST_COUNTERS,
+    "kin_cpu",
+    "loop_cpu",
+    "pool_threads",
+    "pool_waiting",
+)  # unknown before formats 3 to 6
 _COLUMN_TYPES = {
-    **dict.fromkeys((*_FLOAT_COLUMNS, *_LATER_COLUMNS, "threads_waiting", "executor_queue"), "float64"),
+    **dict.fromkeys(
+        (*_FLOAT_COLUMNS, *_LATER_COLUMNS, "threads_waiting", "executor_queue"), "float64"
+    ),
     "censored": "bool",
 }
 
@@ -61,7 +72,9 @@ class RunData:
     samples: pd.DataFrame
     load: pd.DataFrame
     probe: pd.DataFrame
-    marks_by_cell: dict[tuple[str, str], pd.DataFrame]  # the marks by cell and reading, pivoted once: everybody asks for them
+    marks_by_cell: dict[
+        tuple[str, str], pd.DataFrame
+    ]  # the marks by cell and reading, pivoted once: everybody asks for them
     requests_by_cell: dict[str, pd.DataFrame]  # the samples by cell, likewise
     load_by_cell: dict[str, pd.DataFrame]  # what the generator told by cell, likewise
 
@@ -76,7 +89,8 @@ class RunData:
     def marks(self, cell: str, reading: str = "t") -> pd.DataFrame:
         """When each worker (row) went, opened and closed its window, and ended (columns), as far as it came.
 
-        `reading` may be "area": the counter's integral at those moments. Of a mark that was set twice the last one counts.
+        `reading` may be "area": the counter's integral at those moments. Of a mark that was set
+        twice the last one counts.
         """
         return self.marks_by_cell.get((cell, reading), pd.DataFrame())
 
@@ -91,25 +105,50 @@ def load_run(path: Path) -> RunData:
         waits, notes = run["plan"]["seconds"], run["plan"].setdefault("notes", [])
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged_run_error(path, f"its plan cannot be read ({error})") from error
-    wrong = [name for name, kind in {**_REQUIRED_KEYS, **_OPTIONAL_KEYS}.items() if name in run and not isinstance(run[name], kind)]
+    wrong = [
+        name
+        for name, kind in {**_REQUIRED_KEYS, **_OPTIONAL_KEYS}.items()
+        if name in run and not isinstance(run[name], kind)
+    ]
     wrong += ["status"] if run["status"] not in list(Status) else []
-    wrong += ["plan"] if not isinstance(notes, list) or not isinstance(waits, int | float | None) else []
+    wrong += (
+        ["plan"] if not isinstance(notes, list) or not isinstance(waits, int | float | None) else []
+    )
     wrong += [] if "machine" in wrong or _is_valid_machine(run["machine"]) else ["machine"]
     if wrong:
         raise _damaged_run_error(path, f"its run.json was edited: {', '.join(wrong)}")
     if len({cell.name for cell in cells}) < len(cells):
         raise _damaged_run_error(path, "its plan names a cell twice")
-    frames = _read_spools(path, run) if run["status"] == Status.RUNNING else {name: _read_table(path, name) for name in TABLES}
-    samples = frames["samples"].sort_values("intended", kind="stable", ignore_index=True)  # neighbours in a queue stay neighbours
+    frames = (
+        _read_spools(path, run)
+        if run["status"] == Status.RUNNING
+        else {name: _read_table(path, name) for name in TABLES}
+    )
+    samples = frames["samples"].sort_values(
+        "intended", kind="stable", ignore_index=True
+    )  # neighbours in a queue stay neighbours
     if (samples.done.isna() & samples.sent.notna()).any():
-        raise _damaged_run_error(path, "requests were sent, and nothing tells when they ended or were given up")
+        raise _damaged_run_error(
+            path, "requests were sent, and nothing tells when they ended or were given up"
+        )
     samples["latency"] = samples.done - samples.intended
     asked = samples[samples.phase != Phase.CONNECT]
     lines = frames["load"]
     if run["loop"] == "unknown":  # nobody asked for one; the first that ran is told
-        run["loop"] = next((str(entry.get("loop")).partition(".")[0] for entry in run.get("targets", {}).values()), "unknown")
+        run["loop"] = next(
+            (str(entry.get("loop")).partition(".")[0] for entry in run.get("targets", {}).values()),
+            "unknown",
+        )
     return RunData(
-        path, run, cells, samples, lines, frames["probe"], _pivot_marks(lines), _group_by_cell(asked), _group_by_cell(lines)
+        path,
+        run,
+        cells,
+        samples,
+        lines,
+        frames["probe"],
+        _pivot_marks(lines),
+        _group_by_cell(asked),
+        _group_by_cell(lines),
     )
 
 
@@ -127,7 +166,10 @@ def _is_valid_machine(machine: dict[str, Any]) -> bool:
         machine.get("cpu_limit"),
         *(clock.values() if isinstance(clock, dict) else ["no facts"]),
     ]
-    return all(fact is None or (isinstance(fact, int | float) and not isinstance(fact, bool)) for fact in facts)
+    return all(
+        fact is None or (isinstance(fact, int | float) and not isinstance(fact, bool))
+        for fact in facts
+    )
 
 
 def _pivot_marks(lines: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
@@ -135,8 +177,11 @@ def _pivot_marks(lines: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
     marks = lines[lines.kind == "mark"]
     mark_tables = {}
     for cell, rows in marks.groupby("cell"):
-        last = rows.groupby(["worker", "mark"])[["t", "area"]].last().unstack()  # noqa: PD010 - a pivot
-        mark_tables.update({(str(cell), reading): pd.DataFrame(last[reading]) for reading in ("t", "area")})
+        # A pivot
+        last = rows.groupby(["worker", "mark"])[["t", "area"]].last().unstack()  # noqa: PD010
+        mark_tables.update(
+            {(str(cell), reading): pd.DataFrame(last[reading]) for reading in ("t", "area")}
+        )
     return mark_tables
 
 
@@ -146,29 +191,57 @@ def _read_table(path: Path, name: str) -> pd.DataFrame:
         table = pd.read_parquet(path / f"{name}.parquet")
         if name == "load" and "worker" not in table:
             table["worker"] = table.cell.str.split("/").str[1]
-        table = table.assign(**dict.fromkeys((set(_LATER_COLUMNS) & set(TABLES[name])) - set(table)))
-        return table[list(TABLES[name])].astype({key: kind for key, kind in _COLUMN_TYPES.items() if key in TABLES[name]})
-    except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's complaints about a damaged file are ValueErrors
-        raise _damaged_run_error(path, f"{name}.parquet is missing, damaged, or lacks columns") from error
+        table = table.assign(
+            **dict.fromkeys((set(_LATER_COLUMNS) & set(TABLES[name])) - set(table))
+        )
+        return table[list(TABLES[name])].astype(
+            {key: kind for key, kind in _COLUMN_TYPES.items() if key in TABLES[name]}
+        )
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ) as error:  # pyarrow's complaints about a damaged file are ValueErrors
+        raise _damaged_run_error(
+            path, f"{name}.parquet is missing, damaged, or lacks columns"
+        ) from error
 
 
 def _read_spools(path: Path, run: dict[str, Any]) -> dict[str, pd.DataFrame]:
     """The frames of a run that is still running, or whose driver died: from its spools, as far as they go."""
     try:
         gathered = open_spools(path, float(run["origin"]))
-        samples = [to_arrow_table(part) for part in gathered.samples] or [to_arrow_table(SpoolTable(TABLES["samples"], []))]
+        samples = [to_arrow_table(part) for part in gathered.samples] or [
+            to_arrow_table(SpoolTable(TABLES["samples"], []))
+        ]
         tables = {name: to_arrow_table(table) for name, table in gathered.tables.items()}
     except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
-        raise _damaged_run_error(path, "it was never closed, and its spools cannot be read") from error
+        raise _damaged_run_error(
+            path, "it was never closed, and its spools cannot be read"
+        ) from error
     run["targets"] = gathered.targets
-    run["troubles"] = [*run["troubles"], *([unreadable_warning(len(gathered.unreadable))] if gathered.unreadable else [])]
-    frames = {name: table.to_pandas() for name, table in {"samples": pa.concat_tables(samples), **tables}.items()}
-    return {name: data.astype({key: kind for key, kind in _COLUMN_TYPES.items() if key in data}) for name, data in frames.items()}
+    run["troubles"] = [
+        *run["troubles"],
+        *([unreadable_warning(len(gathered.unreadable))] if gathered.unreadable else []),
+    ]
+    frames = {
+        name: table.to_pandas()
+        for name, table in {"samples": pa.concat_tables(samples), **tables}.items()
+    }
+    return {
+        name: data.astype({key: kind for key, kind in _COLUMN_TYPES.items() if key in data})
+        for name, data in frames.items()
+    }
 
 
 def _damaged_run_error(path: Path, why: str) -> AtonceError:
     """The sentence for a run that was cut or edited."""
-    return AtonceError(f"{path} cannot be reported: {why}. Copy the run again, or make a new one: atonce reproduce", ExitCode.USAGE)
+    return AtonceError(
+        f"{path} cannot be reported: {why}. Copy the run again, or make a new one: atonce"
+        " reproduce",
+        ExitCode.USAGE,
+    )
 
 
 def growth_per_second(t: pd.Series, total: pd.Series) -> float | None:

@@ -1,6 +1,7 @@
 """How the generator, the machine and the rows themselves fared in one cell: numbers only, `checks/` judges them.
 
-Every number is of one cell, so that a stall during the warm-up of another one takes nothing away from it.
+Every number is of one cell, so that a stall during the warm-up of another one takes nothing away
+from it.
 """
 
 from dataclasses import dataclass
@@ -13,33 +14,54 @@ from reports.stats.quantiles import Array, quantile
 from results.schema import Cell, ConnectionMode, Scenario
 from results.thresholds import MIN_WINDOW_SECONDS
 
-_TICK_INTERVAL = 0.010  # seconds between two ticks of the generator, as `scenarios/generator/engine.py` sets them
+# seconds between two ticks of the generator, as `scenarios/generator/engine.py` sets them
+_TICK_INTERVAL = 0.010
 _TIMER_STEP = 0.001  # seconds: gevent's timers wait in whole milliseconds, so that much is no stall
 _ROUNDING_ERROR = 1e-6  # seconds: what writing a moment down may round off
-TIMESTAMP_COLUMNS = ("intended", "sent", "app_start", "handler_start", "handler_end", "app_end", "done")
-_ORDERED_APP_END_FORMAT = 3  # the format since which `app_end` can be no later than the client's last byte
+TIMESTAMP_COLUMNS = (
+    "intended",
+    "sent",
+    "app_start",
+    "handler_start",
+    "handler_end",
+    "app_end",
+    "done",
+)
+_ORDERED_APP_END_FORMAT = (
+    3  # the format since which `app_end` can be no later than the client's last byte
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellHealth:
     """Seconds and shares; None where this run cannot tell."""
 
-    duration: float  # seconds of the window, or of the whole burst; what is counted in ticks is not known of a short one
+    # seconds of the window, or of the whole burst; what is counted in ticks is not known of a short
+    # one
+    duration: float
     stall_p99: float | None  # p99 of how late the generator's own ticker fired
     longest_stall: float | None
-    generator_cpu: float | None  # share of its core that the busiest generator process used, on average
+    generator_cpu: (
+        float | None
+    )  # share of its core that the busiest generator process used, on average
     generator_cpu_peak: float | None  # and in its worst second
     other_cpu: float | None  # share of all cores that neither the generator nor the target used
     stolen_share: float | None  # share of the machine's CPU time that its host took away
     swapped_pages: float | None  # pages
     throttled_share: float | None  # share of the periods in which the container's CPU limit ran out
     lateness: float | None  # of sent - intended, the quantile that is reported of this cell
-    unsent_share: float | None  # how many of the requests planned by the close had not left by then, as a share
-    think_time_excess: float | None  # closed model: what a turn took beyond latency and think time, as a share of the latency
+    unsent_share: (
+        float | None
+    )  # how many of the requests planned by the close had not left by then, as a share
+    think_time_excess: (
+        float | None
+    )  # closed model: what a turn took beyond latency and think time, as a share of the latency
     disordered_requests: int | None  # moments of a request that stand in the wrong order
     probed_requests: int  # requests of which the server's moments are known
     reconnect_share: float | None  # connections opened while measuring, as a share of the requests
-    transport_time: tuple[float, float] | None  # median and p99 of what a quick request spent outside the server
+    transport_time: (
+        tuple[float, float] | None
+    )  # median and p99 of what a quick request spent outside the server
 
 
 def measure_health(run_data: RunData, cell: Cell, name: str) -> CellHealth:
@@ -54,10 +76,14 @@ def measure_health(run_data: RunData, cell: Cell, name: str) -> CellHealth:
     rows = run_data.rows(name)
     sent = rows[rows.sent.notna()]
     is_ours, is_short = run_data.run.get("host") is None, end - begin < MIN_WINDOW_SECONDS
-    stolen = _counter_delta(marks, "stolen", begin, end, (end - begin) * _machine_core_count(run_data))
+    stolen = _counter_delta(
+        marks, "stolen", begin, end, (end - begin) * _machine_core_count(run_data)
+    )
     return CellHealth(
         duration=end - begin,
-        stall_p99=quantile(lateness_by_tick, 0.99) if len(lateness_by_tick) and not is_short else None,
+        stall_p99=(
+            quantile(lateness_by_tick, 0.99) if len(lateness_by_tick) and not is_short else None
+        ),
         longest_stall=float(lateness_by_tick.max()) if len(lateness_by_tick) else None,
         generator_cpu=None if is_short else max((mean for mean, _ in busy), default=None),
         generator_cpu_peak=None if is_short else max((worst for _, worst in busy), default=None),
@@ -68,10 +94,18 @@ def measure_health(run_data: RunData, cell: Cell, name: str) -> CellHealth:
         lateness=_send_lateness(cell, name, sent),
         unsent_share=_unsent_share(cell, name, rows, end),
         think_time_excess=_think_time_excess(cell, sent) if name == cell.name else None,
-        disordered_requests=_count_disordered(sent, run_data.run["format"]) if is_ours or sent.app_start.notna().any() else None,
+        disordered_requests=(
+            _count_disordered(sent, run_data.run["format"])
+            if is_ours or sent.app_start.notna().any()
+            else None
+        ),
         probed_requests=int(sent.app_start.notna().sum()),
         reconnect_share=_reconnect_share(cell, name, sent),
-        transport_time=_transport_time(sent) if cell.scenario in {Scenario.NEIGHBOURS, Scenario.FLOOR} else None,
+        transport_time=(
+            _transport_time(sent)
+            if cell.scenario in {Scenario.NEIGHBOURS, Scenario.FLOOR}
+            else None
+        ),
     )
 
 
@@ -104,7 +138,9 @@ def _cpu_usage(readings: pd.DataFrame, name: str) -> tuple[float, float] | None:
     return mean, float(seconds.max()) if len(seconds) else mean
 
 
-def _counter_delta(marks: pd.DataFrame, name: str, begin: float, end: float, scale: float) -> float | None:
+def _counter_delta(
+    marks: pd.DataFrame, name: str, begin: float, end: float, scale: float
+) -> float | None:
     """How far one of the machine's running totals moved from the begin of a cell to its end, divided by `scale`."""
     first, last = marks[name][marks.t == begin], marks[name][marks.t == end]
     if first.empty or last.empty or first.isna().any() or last.isna().any() or scale <= 0:
@@ -114,7 +150,9 @@ def _counter_delta(marks: pd.DataFrame, name: str, begin: float, end: float, sca
 
 def _throttled_share(marks: pd.DataFrame, begin: float, end: float) -> float | None:
     """Share of the periods in which the container's CPU limit ran out; 0 where there is none."""
-    periods, cut = (_counter_delta(marks, name, begin, end, 1.0) for name in ("periods", "throttled"))
+    periods, cut = (
+        _counter_delta(marks, name, begin, end, 1.0) for name in ("periods", "throttled")
+    )
     return None if periods is None or cut is None else cut / periods if periods else 0.0
 
 
@@ -124,7 +162,11 @@ def _machine_core_count(run_data: RunData) -> int:
 
 
 def _other_cpu_share(
-    run_data: RunData, marks: pd.DataFrame, busy: list[tuple[float, float]], begin: float, end: float
+    run_data: RunData,
+    marks: pd.DataFrame,
+    busy: list[tuple[float, float]],
+    begin: float,
+    end: float,
 ) -> float | None:
     """CPU time of all cores less that of generator and target, as a share; None where the target's own is not known."""
     total_used = _counter_delta(marks, "used", begin, end, end - begin)
@@ -132,8 +174,14 @@ def _other_cpu_share(
     if total_used is None or readings.empty:
         return None
     each = [rows for _, rows in readings.groupby(["variant", "pid"])]
-    child_usage = [_cpu_usage(rows, "kin_cpu") for rows in each]  # the workers of a pool, a database: the target's as well
-    ours = [usage[0] for usage in [*busy, *(_cpu_usage(rows, "cpu") for rows in each), *child_usage] if usage]
+    child_usage = [
+        _cpu_usage(rows, "kin_cpu") for rows in each
+    ]  # the workers of a pool, a database: the target's as well
+    ours = [
+        usage[0]
+        for usage in [*busy, *(_cpu_usage(rows, "cpu") for rows in each), *child_usage]
+        if usage
+    ]
     return max(0.0, total_used - sum(ours)) / _machine_core_count(run_data)
 
 
@@ -158,14 +206,20 @@ def _think_time_excess(cell: Cell, sent: pd.DataFrame) -> float | None:
     if cell.scenario is not Scenario.CROWD:
         return None
     turns = sent.sort_values("intended").groupby(["worker", "connection"])
-    gaps = (turns.intended.shift(-1) - sent.done)[sent.error.isna() & ~sent.censored].dropna() - cell.think
+    gaps = (turns.intended.shift(-1) - sent.done)[
+        sent.error.isna() & ~sent.censored
+    ].dropna() - cell.think
     usual = sent.latency.mean()
     return float(gaps.mean() / usual) if len(gaps) and usual > 0 else None
 
 
 def _count_disordered(sent: pd.DataFrame, run_format: int) -> int:
     """How many requests have moments that cannot have followed one another, on one host with one clock."""
-    names = [column for column in TIMESTAMP_COLUMNS if column != "app_end" or run_format >= _ORDERED_APP_END_FORMAT]
+    names = [
+        column
+        for column in TIMESTAMP_COLUMNS
+        if column != "app_end" or run_format >= _ORDERED_APP_END_FORMAT
+    ]
     known = sent[names].to_numpy(copy=True)
     known[sent.censored.to_numpy(), names.index("done")] = np.nan  # giving up is no answer
     latest = np.fmax.accumulate(known, axis=1)
@@ -184,7 +238,10 @@ def _reconnect_share(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
     late = 0
     if cell.arrivals and name == cell.name:
         late = sum(
-            len(set(connections)) for _, connections in sent.connection[sent.connection >= cell.arrivals.warm].groupby(sent.worker)
+            len(set(connections))
+            for _, connections in sent.connection[sent.connection >= cell.arrivals.warm].groupby(
+                sent.worker
+            )
         )
     elif sent.peer.isna().all():
         return None

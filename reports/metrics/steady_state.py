@@ -1,9 +1,10 @@
 """What is warm-up and what is steady; rates, and Little's law, inside a fixed window.
 
-Requests belong to a window by the moment they were planned, because choosing by completion favours the fast ones;
-throughput alone counts completions. Little's law is exact for any traffic once the ages of the requests in flight at
-both edges are added: the integral of the in-flight counter, which the generator keeps apart from the rows, must equal
-what the rows say. Lost rows cannot hide from that (Little 1961; Kim and Whitt 2013 for finite windows).
+Requests belong to a window by the moment they were planned, because choosing by completion favours
+the fast ones; throughput alone counts completions. Little's law is exact for any traffic once the
+ages of the requests in flight at both edges are added: the integral of the in-flight counter, which
+the generator keeps apart from the rows, must equal what the rows say. Lost rows cannot hide from
+that (Little 1961; Kim and Whitt 2013 for finite windows).
 """
 
 from dataclasses import dataclass
@@ -86,14 +87,21 @@ def steady_window(run_data: RunData, cell: Cell, name: str) -> Window | None:
     if np.isnan(opens + closes).any() or not set(all_rows.worker.unique()) <= set(marks.index):
         return None
     start, end = float(opens.max()), float(closes.min())
-    is_failing, is_full = ("failing" in marks, "ceiling" in marks and end - start >= MIN_WINDOW_SECONDS)
+    is_failing, is_full = (
+        "failing" in marks,
+        "ceiling" in marks and end - start >= MIN_WINDOW_SECONDS,
+    )
     cut = cell.most and (is_failing or is_full)  # its window closed early on purpose
     if end <= start or (end - start < _MIN_WINDOW_SHARE * cell.window and not cut):
         return None
     planned = all_rows.intended.to_numpy()
     summed = (area["close"] - area["open"]).to_numpy()
-    worker_windows = map(WorkerWindow, marks.index, opens.tolist(), closes.tolist(), summed.tolist())
-    return Window(start, end, all_rows[(planned > start) & (planned <= end)], all_rows, tuple(worker_windows))
+    worker_windows = map(
+        WorkerWindow, marks.index, opens.tolist(), closes.tolist(), summed.tolist()
+    )
+    return Window(
+        start, end, all_rows[(planned > start) & (planned <= end)], all_rows, tuple(worker_windows)
+    )
 
 
 def little_deviation(window: Window) -> LittleDeviation | None:
@@ -103,9 +111,15 @@ def little_deviation(window: Window) -> LittleDeviation | None:
         return None
     answered = edges = 0.0
     for span in window.worker_windows:
-        rows = window.all_rows[(window.all_rows.worker == span.worker) & window.all_rows.sent.notna()]
+        rows = window.all_rows[
+            (window.all_rows.worker == span.worker) & window.all_rows.sent.notna()
+        ]
         a, b, leaves, done = span.start, span.end, rows.sent.to_numpy(), rows.done.to_numpy()
-        inside, early, late = (done > a) & (done <= b), (leaves < a) & (done > a), (leaves <= b) & (done > b)
+        inside, early, late = (
+            (done > a) & (done <= b),
+            (leaves < a) & (done > a),
+            (leaves <= b) & (done > b),
+        )
         answered += float((done[inside] - leaves[inside]).sum())
         edges += float(np.sum(b - leaves[late]) - np.sum(a - leaves[early]))
     return LittleDeviation(1 - answered / total, 1 - (answered + edges) / total)

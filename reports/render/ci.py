@@ -1,7 +1,7 @@
 """What continuous integration shows of a run: a Markdown step summary, and annotations on the guilty lines.
 
-All of it comes from the summary. Whatever came from outside - routes, files, calls, sentences - is escaped, since a path
-may hold a pipe, a backtick, a tag or a colon that would mean something here.
+All of it comes from the summary. Whatever came from outside - routes, files, calls, sentences - is
+escaped, since a path may hold a pipe, a backtick, a tag or a colon that would mean something here.
 """
 
 import os
@@ -40,7 +40,11 @@ MAX_SUMMARY_BYTES = 1024 * 1024  # of all that one step writes into its summary
 _MAX_ANNOTATIONS = 10  # of each kind: GitHub drops the rest silently
 _MAX_PROBLEMS = 8
 CUT_NOTICE = "\n(cut here: a step's summary holds 1 MiB; the report has the rest)\n"
-_OUTCOME_MARKDOWN: dict[bool | None, str] = {True: "holds", False: "**fails**", None: "inconclusive"}
+_OUTCOME_MARKDOWN: dict[bool | None, str] = {
+    True: "holds",
+    False: "**fails**",
+    None: "inconclusive",
+}
 _SUMMARY_COLUMNS = (
     "route",
     "verdict",
@@ -54,7 +58,9 @@ _SUMMARY_COLUMNS = (
 )
 
 
-def report_to_ci(data: Entry, environment: Mapping[str, str], roots: Sequence[Path] = (), *, as_json: bool) -> None:
+def report_to_ci(
+    data: Entry, environment: Mapping[str, str], roots: Sequence[Path] = (), *, as_json: bool
+) -> None:
     """Write the step summary where GitHub wants it, and the annotations; stdout belongs to the JSON where that was asked for."""
     if file_name := environment.get("GITHUB_STEP_SUMMARY"):
         path = Path(file_name)
@@ -63,22 +69,34 @@ def report_to_ci(data: Entry, environment: Mapping[str, str], roots: Sequence[Pa
             with path.open("ab") as file:
                 file.write(_truncate_text(step_summary(data), free_bytes).encode())
         except OSError as error:  # the result itself matters more
-            print(f"atonce: the step summary cannot be written ({error.strerror or error}).", file=sys.stderr)
+            print(
+                f"atonce: the step summary cannot be written ({error.strerror or error}).",
+                file=sys.stderr,
+            )
     for line in create_annotations(data, environment, roots):
         print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
 
 
 def sort_worst_first(data: Entry) -> list[Entry]:
     """The routes by their verdicts; of those alike, the slowest first."""
-    return sorted(data["routes"], key=lambda entry: (WORST_FIRST.index(entry["verdict"]), entry.get("capacity_rps") or 0.0))
+    return sorted(
+        data["routes"],
+        key=lambda entry: (WORST_FIRST.index(entry["verdict"]), entry.get("capacity_rps") or 0.0),
+    )
 
 
 def list_problem_checks(data: Entry) -> list[Entry]:
     """The checks that take something away from the trust in a run."""
-    return [check for check in data["trust"]["checks"] if check["status"] in {"fail", "warn"} and not check.get("finding")]
+    return [
+        check
+        for check in data["trust"]["checks"]
+        if check["status"] in {"fail", "warn"} and not check.get("finding")
+    ]
 
 
-def create_annotations(data: Entry, environment: Mapping[str, str], roots: Sequence[Path] = ()) -> list[str]:
+def create_annotations(
+    data: Entry, environment: Mapping[str, str], roots: Sequence[Path] = ()
+) -> list[str]:
     """Workflow commands, worst first; none outside GitHub, none of a run that cannot be trusted.
 
     `roots` are the folders from which the report names its files.
@@ -95,13 +113,29 @@ def create_annotations(data: Entry, environment: Mapping[str, str], roots: Seque
     return lines
 
 
-def _create_annotation(kind: str, title: str, entry: Entry, root: Path, roots: Sequence[Path]) -> str:
+def _create_annotation(
+    kind: str, title: str, entry: Entry, root: Path, roots: Sequence[Path]
+) -> str:
     """One workflow command, on the line that holds most of the time; without one on the route's own, if that is known."""
     culprit: Entry = max(entry["blame"], key=lambda item: item.get("share") or 0.0, default=entry)
-    location = {"file": _path_in_checkout(culprit["file"], root, roots), "line": culprit.get("line")} if culprit.get("file") else {}
-    properties = ",".join(f"{name}={_escape_property(str(item))}" for name, item in {**location, "title": title}.items() if item)
-    hold_text = f"held {format_seconds(entry['hold_s'])} per request" if entry.get("hold_s") else "held"
-    culprit_text = f"{hold_text} by {culprit['call']}. " if culprit.get("call") and entry["verdict"] in _LOOP_VERDICT_NAMES else ""
+    location = (
+        {"file": _path_in_checkout(culprit["file"], root, roots), "line": culprit.get("line")}
+        if culprit.get("file")
+        else {}
+    )
+    properties = ",".join(
+        f"{name}={_escape_property(str(item))}"
+        for name, item in {**location, "title": title}.items()
+        if item
+    )
+    hold_text = (
+        f"held {format_seconds(entry['hold_s'])} per request" if entry.get("hold_s") else "held"
+    )
+    culprit_text = (
+        f"{hold_text} by {culprit['call']}. "
+        if culprit.get("call") and entry["verdict"] in _LOOP_VERDICT_NAMES
+        else ""
+    )
     annotation_text = "\n".join(filter(None, (culprit_text + entry["sentence"], entry["remedy"])))
     return f"::{kind} {properties}::{_escape_message(annotation_text)}"
 
@@ -145,14 +179,25 @@ def _truncate_text(text: str, max_bytes: int) -> str:
     if len(text.encode()) <= max_bytes:
         return text
     kept = text.encode()[: max(0, max_bytes - len(CUT_NOTICE.encode()))]
-    return kept[: kept.rfind(b"\n") + 1].decode() + CUT_NOTICE if max_bytes >= len(CUT_NOTICE.encode()) else ""
+    return (
+        kept[: kept.rfind(b"\n") + 1].decode() + CUT_NOTICE
+        if max_bytes >= len(CUT_NOTICE.encode())
+        else ""
+    )
 
 
 def step_summary(data: Entry) -> str:
     """The whole step summary."""
-    problems = sorted(list_problem_checks(data), key=lambda entry: entry["status"])  # what failed comes first
-    blocks = [f"## {_escape_markdown(_summary_headline(data))}", _escape_markdown(_describe_outcome(data))]
-    reasons = ["{status}: {name}, {cell}: {why}".format(**entry) for entry in problems[:_MAX_PROBLEMS]]
+    problems = sorted(
+        list_problem_checks(data), key=lambda entry: entry["status"]
+    )  # what failed comes first
+    blocks = [
+        f"## {_escape_markdown(_summary_headline(data))}",
+        _escape_markdown(_describe_outcome(data)),
+    ]
+    reasons = [
+        "{status}: {name}, {cell}: {why}".format(**entry) for entry in problems[:_MAX_PROBLEMS]
+    ]
     blocks += ["\n".join(f"- {_escape_markdown(entry)}" for entry in reasons)]
     gates = [
         (
@@ -165,7 +210,12 @@ def step_summary(data: Entry) -> str:
     blocks += [_markdown_table(("gate", "outcome", "what was measured"), gates)]
     if data["trust"]["verdict"] != "untrusted":
         routes = sort_worst_first(data)
-        blocks += [_markdown_table(_SUMMARY_COLUMNS, [tuple(map(_escape_markdown, _summary_row(entry))) for entry in routes])]
+        blocks += [
+            _markdown_table(
+                _SUMMARY_COLUMNS,
+                [tuple(map(_escape_markdown, _summary_row(entry))) for entry in routes],
+            )
+        ]
         blocks += ["\n".join(f"- {line}" for entry in routes for line in _culprit_lines(entry))]
     blocks += [f"<sub>{_escape_markdown(_describe_environment(data))}</sub>"]
     return "\n\n".join(filter(None, blocks)) + "\n"
@@ -176,18 +226,28 @@ def _summary_headline(data: Entry) -> str:
     if data["trust"]["verdict"] == "untrusted":
         return "atonce: this run cannot be trusted, so it says nothing"
     verdicts = Counter(item["verdict"] for item in data["routes"])
-    holder_count, wrong_count = sum(verdicts[item] for item in _LOOP_VERDICT_NAMES), verdicts["wrong-answer"]
-    loop_text = (
-        f"{format_count(holder_count, 'route')} of {len(data['routes'])} {'holds' if holder_count == 1 else 'hold'} the event loop"
+    holder_count, wrong_count = (
+        sum(verdicts[item] for item in _LOOP_VERDICT_NAMES),
+        verdicts["wrong-answer"],
     )
-    return f"atonce: {loop_text}" + (f", {format_count(wrong_count, 'route')} answered wrongly" if wrong_count else "")
+    loop_text = (
+        f"{format_count(holder_count, 'route')} of {len(data['routes'])}"
+        f" {'holds' if holder_count == 1 else 'hold'} the event loop"
+    )
+    return f"atonce: {loop_text}" + (
+        f", {format_count(wrong_count, 'route')} answered wrongly" if wrong_count else ""
+    )
 
 
 def _describe_outcome(data: Entry) -> str:
     """How the gates came out, and how far the run may be believed."""
     outcome_counts = Counter(item["holds"] for item in data["gates"])
     outcome_names: dict[bool | None, str] = {False: "failed", None: "inconclusive", True: "held"}
-    gates = ", ".join(f"{outcome_counts[item]} {word}" for item, word in outcome_names.items() if outcome_counts[item])
+    gates = ", ".join(
+        f"{outcome_counts[item]} {word}"
+        for item, word in outcome_names.items()
+        if outcome_counts[item]
+    )
     state = "" if data["status"] == "complete" else f", {data['status']}"
     return f"Run: {data['trust']['verdict']}{state}. Gates: {gates or 'none were asked for'}."
 
@@ -203,7 +263,9 @@ def _summary_row(entry: Entry) -> Iterator[str]:
     load = top_load(entry)
     kind = worst_neighbour(entry["neighbours"])
     neighbour, neighbour_load = entry["neighbours"].get(kind, {}), entry.get("neighbours_at")
-    suffix = (f" @ {load_level(neighbour_load)}" if neighbour_load else "") + (f" ({kind})" if kind != "async" else "")
+    suffix = (f" @ {load_level(neighbour_load)}" if neighbour_load else "") + (
+        f" ({kind})" if kind != "async" else ""
+    )
     yield from (entry["route"], entry["verdict"])
     yield _format_short_value(route_value(entry, "served_at_once"), format_served_at_once)
     yield _format_short_value(summary_value(entry, "service_s"))
@@ -213,23 +275,40 @@ def _summary_row(entry: Entry) -> Iterator[str]:
         yield f"n={load['completed']}" if load and value.why else _format_short_value(value)
     yield format_share(load_value("errors", entry, load).low) if load else "-"
     yield (
-        f"{_format_short_value(summary_value(neighbour, 'idle_p90_s'))} to {_format_short_value(summary_value(neighbour, 'loaded_p90_s'))}{suffix}"
+        f"{_format_short_value(summary_value(neighbour, 'idle_p90_s'))} to"
+        f" {_format_short_value(summary_value(neighbour, 'loaded_p90_s'))}{suffix}"
         if neighbour
         else "-"
     )
 
 
-def _format_short_value(value: MetricValue, formatter: Callable[[float], str] = format_seconds) -> str:
+def _format_short_value(
+    value: MetricValue, formatter: Callable[[float], str] = format_seconds
+) -> str:
     """A number in words, or its bounds; its interval stands elsewhere."""
-    return "-" if value.why else format_metric_value(value, formatter).removeprefix("= ").partition(" [")[0]
+    return (
+        "-"
+        if value.why
+        else format_metric_value(value, formatter).removeprefix("= ").partition(" [")[0]
+    )
 
 
 def _culprit_lines(entry: Entry) -> Iterator[str]:
     """The lines that are to blame, with the remedy below."""
     for culprit in entry["blame"]:
-        location = f"{culprit['file']}:{culprit['line']}" if culprit.get("line") else culprit["file"]
-        share_text = "" if culprit.get("share") is None else f" ({format_share(culprit['share'])} of the held time)"
-        yield f"{_escape_markdown(entry['route'])}: <code>{_escape_markdown(culprit.get('call') or '?')}</code> at <code>{_escape_markdown(location)}</code>{share_text}"
+        location = (
+            f"{culprit['file']}:{culprit['line']}" if culprit.get("line") else culprit["file"]
+        )
+        share_text = (
+            ""
+            if culprit.get("share") is None
+            else f" ({format_share(culprit['share'])} of the held time)"
+        )
+        yield (
+            f"{_escape_markdown(entry['route'])}:"
+            f" <code>{_escape_markdown(culprit.get('call') or '?')}</code> at"
+            f" <code>{_escape_markdown(location)}</code>{share_text}"
+        )
     if entry["blame"] and entry["remedy"]:
         yield f"{_escape_markdown(entry['route'])}: {_escape_markdown(entry['remedy'])}"
 
@@ -237,6 +316,16 @@ def _culprit_lines(entry: Entry) -> Iterator[str]:
 def _describe_environment(data: Entry) -> str:
     """On what machine, with what."""
     facts = data["environment"]
-    versions = ", ".join(f"{name} {facts['packages'][name]}" for name in ("fastapi", "uvicorn") if facts["packages"].get(name))
-    details = [data["run"], format_count(facts["cpus"], "CPU"), f"Python {facts['python']}", f"loop {facts['loop']}", versions]
+    versions = ", ".join(
+        f"{name} {facts['packages'][name]}"
+        for name in ("fastapi", "uvicorn")
+        if facts["packages"].get(name)
+    )
+    details = [
+        data["run"],
+        format_count(facts["cpus"], "CPU"),
+        f"Python {facts['python']}",
+        f"loop {facts['loop']}",
+        versions,
+    ]
     return "; ".join(filter(None, details))

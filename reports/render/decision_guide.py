@@ -1,7 +1,7 @@
 """The decision guide: what do you call, in which form, what does that serve at once here, and what limits it.
 
-The forms stand in `GUIDE`; numbers, limits and verdicts are measured. What a run did not measure is left out, and advice that
-the measurement contradicts is withheld.
+The forms stand in `GUIDE`; numbers, limits and verdicts are measured. What a run did not measure is
+left out, and advice that the measurement contradicts is withheld.
 """
 
 from collections.abc import Iterator
@@ -27,9 +27,15 @@ class Advice(StrEnum):
     MISTAKE = "mistake"  # holds up everybody else
 
 
-_AWAITED, _DEF, _THREAD = "`async def` and `await`", "`def`", "`async def` and `await asyncio.to_thread(...)`"
+_AWAITED, _DEF, _THREAD = (
+    "`async def` and `await`",
+    "`def`",
+    "`async def` and `await asyncio.to_thread(...)`",
+)
 _INLINE, _PROCESSES = "called inside `async def`", "`async def` and a `ProcessPoolExecutor`"
-FormSpecs = tuple[tuple[Advice, str, str, str], ...]  # advice, form, what is called, and the variant that measures it
+FormSpecs = tuple[
+    tuple[Advice, str, str, str], ...
+]  # advice, form, what is called, and the variant that measures it
 GUIDE: dict[str, FormSpecs] = {
     "a library that you can `await`": (
         (Advice.RECOMMENDED, _AWAITED, "`asyncio.sleep`", "async"),
@@ -37,7 +43,12 @@ GUIDE: dict[str, FormSpecs] = {
         (Advice.RECOMMENDED, _AWAITED, "one shared `aiohttp.ClientSession`", "async aiohttp"),
         (Advice.RECOMMENDED, _AWAITED, "`AsyncSession` on SQLite (aiosqlite)", "async sqlite"),
         (Advice.RECOMMENDED, _AWAITED, "`AsyncSession` on PostgreSQL (asyncpg)", "async postgres"),
-        (Advice.MISTAKE, f"{_AWAITED}, a new client each time", "`httpx.AsyncClient`", "async httpx-per-request"),
+        (
+            Advice.MISTAKE,
+            f"{_AWAITED}, a new client each time",
+            "`httpx.AsyncClient`",
+            "async httpx-per-request",
+        ),
     ),
     "a library that blocks": (
         (Advice.RECOMMENDED, _DEF, "`time.sleep`", "sync"),
@@ -84,7 +95,8 @@ class GuideRow:
     def served_text(self) -> str:
         """Served at once with its interval, and how many asked."""
         return (
-            f"{format_with_interval(self.served_at_once, self.interval)} of {format_count(self.users, 'user')}"
+            f"{format_with_interval(self.served_at_once, self.interval)} of"
+            f" {format_count(self.users, 'user')}"
             if self.served_at_once is not None
             else "-"
         )
@@ -98,13 +110,22 @@ def build_guide(report: Report) -> tuple[GuideRow, ...]:
     return tuple(row for form in form_specs if (row := _build_guide_row(report, *form)))
 
 
-def _build_guide_row(report: Report, question: str, advice: Advice, form: str, what: str, variant: str) -> GuideRow | None:  # noqa: PLR0913, PLR0917
+def _build_guide_row(
+    report: Report, question: str, advice: Advice, form: str, what: str, variant: str
+) -> GuideRow | None:  # noqa: PLR0913, PLR0917
     """One form; None when no crowd was measured on it."""
     route = report.run_metrics.find_route(variant)
-    if route is None or route.top_level is None or route.top_level.users == 1 or route.served_at_once is None:
+    if (
+        route is None
+        or route.top_level is None
+        or route.top_level.users == 1
+        or route.served_at_once is None
+    ):
         return None
     failed_check = report.trust.first_failure((f"{Scenario.CROWD}/{variant}/",))
-    verdict = decide_verdict(route, TrustLevel.UNTRUSTED if failed_check else report.trust.trust_level)
+    verdict = decide_verdict(
+        route, TrustLevel.UNTRUSTED if failed_check else report.trust.trust_level
+    )
     is_trusted = verdict is not Verdict.UNTRUSTED
     return GuideRow(
         question=question,
@@ -133,13 +154,19 @@ def _describe_limit(route: RouteMetrics, verdict: Verdict) -> str:
     limit_text = MECHANISM_TEXTS.get(verdict, "-")
     if verdict in _POOL_VERDICTS:
         limit_text += f" ({round(route.served_at_once or 0)})"
-    is_full = (route.top_level.cpu or 0.0) >= FULL_CORE and verdict in {Verdict.SCALES, Verdict.UNKNOWN}
+    is_full = (route.top_level.cpu or 0.0) >= FULL_CORE and verdict in {
+        Verdict.SCALES,
+        Verdict.UNKNOWN,
+    }
     return f"{limit_text}, but one core is full" if is_full else limit_text
 
 
 def group_by_question(rows: tuple[GuideRow, ...]) -> dict[str, list[GuideRow]]:
     """Rows by what is called, in their order."""
-    return {question: [row for row in rows if row.question == question] for question in dict.fromkeys(row.question for row in rows)}
+    return {
+        question: [row for row in rows if row.question == question]
+        for question in dict.fromkeys(row.question for row in rows)
+    }
 
 
 def group_by_form(rows: tuple[GuideRow, ...]) -> Iterator[list[GuideRow]]:
@@ -154,7 +181,13 @@ def summarise_guide(rows: tuple[GuideRow, ...]) -> Iterator[tuple[str, list[tupl
     known_rows = tuple(row for row in rows if row.served_at_once is not None)
     for question in group_by_question(known_rows):
         lines = []
-        for group in (form_rows for form_rows in group_by_form(known_rows) if form_rows[0].question == question):
-            served_texts = ", ".join(f"{row.what} {format_served_at_once(row.served_at_once or 0)}" for row in group)
+        for group in (
+            form_rows
+            for form_rows in group_by_form(known_rows)
+            if form_rows[0].question == question
+        ):
+            served_texts = ", ".join(
+                f"{row.what} {format_served_at_once(row.served_at_once or 0)}" for row in group
+            )
             lines.append((group[0].advice or "unclear", f"{group[0].form}: {served_texts} at once"))
         yield f"You call {question}", lines

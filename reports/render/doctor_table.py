@@ -13,19 +13,41 @@ from reports.verdicts.diagnosis import LOOP_VERDICTS, Diagnosis
 from reports.verdicts.model import Finding, Verdict, is_unreached, sort_worst_last
 
 _MAX_NAMED_ROUTES = 5  # routes that nobody came to, by name
-_DOCTOR_COLUMNS = ("route", "served at once", "unloaded", "users", "mean", "neighbour p90", "verdict", "where")
+_DOCTOR_COLUMNS = (
+    "route",
+    "served at once",
+    "unloaded",
+    "users",
+    "mean",
+    "neighbour p90",
+    "verdict",
+    "where",
+)
 
 
 def build_doctor_table(report: Report, width: int, colours: dict[str, str]) -> Table:
     """One row per route; verdict and line always fit."""
-    findings = [finding for finding in sort_worst_last(report.findings) if not is_unreached(finding.diagnosis.evidence.entry)]
+    findings = [
+        finding
+        for finding in sort_worst_last(report.findings)
+        if not is_unreached(finding.diagnosis.evidence.entry)
+    ]
     rows = [doctor_row(finding) for finding in findings]
     keep = fit_columns([_DOCTOR_COLUMNS, *rows], width, 2)
-    output_table = plain_table((_DOCTOR_COLUMNS[i] for i in keep), ("route", "verdict", "where"), wraps="where")
+    output_table = plain_table(
+        (_DOCTOR_COLUMNS[i] for i in keep), ("route", "verdict", "where"), wraps="where"
+    )
     for cells, finding in zip(rows, findings, strict=True):
         colour = colours.get(finding.verdict, "")
         output_table.add_row(
-            *[f"[{colour}]{cells[i]}[/]" if i == len(_DOCTOR_COLUMNS) - 2 and colour else escape(cells[i]) for i in keep]
+            *[
+                (
+                    f"[{colour}]{cells[i]}[/]"
+                    if i == len(_DOCTOR_COLUMNS) - 2 and colour
+                    else escape(cells[i])
+                )
+                for i in keep
+            ]
         )
     return output_table
 
@@ -55,10 +77,17 @@ def doctor_row(finding: Finding) -> tuple[str, ...]:
 def _format_worst_neighbour(diagnosis: Diagnosis) -> str:
     """The neighbour that waits longest: its p90 idle and loaded, at another load than the row's, and which one, if not `async`."""
     neighbours, neighbour_load = diagnosis.verdict_neighbours
-    worst = max(neighbours.values(), key=lambda neighbour: neighbour.loaded.low if neighbour.loaded else 0.0, default=None)
+    worst = max(
+        neighbours.values(),
+        key=lambda neighbour: neighbour.loaded.low if neighbour.loaded else 0.0,
+        default=None,
+    )
     if worst is None:
         return "-"
-    is_elsewhere = diagnosis.evidence.top is None or neighbour_load.get("users") != diagnosis.evidence.top.metrics.users
+    is_elsewhere = (
+        diagnosis.evidence.top is None
+        or neighbour_load.get("users") != diagnosis.evidence.top.metrics.users
+    )
     load_text = f" @ {load_level(neighbour_load)}" if is_elsewhere else ""
     return f"{format_estimate(worst.idle)} -> {format_estimate(worst.loaded)}{load_text}" + (
         f" ({worst.kind})" if worst.kind != "async" else ""
@@ -83,7 +112,8 @@ def finding_lines(report: Report) -> Iterator[str]:
         diagnosis: Diagnosis = finding.diagnosis
         if diagnosis.rule_result.verdict in LOOP_VERDICTS:
             yield from (
-                f"    also {culprit.file}:{culprit.line} {culprit.call}, {format_share(culprit.share)}"
+                f"    also {culprit.file}:{culprit.line} {culprit.call},"
+                f" {format_share(culprit.share)}"
                 for culprit in diagnosis.culprits[1:3]
             )
         if diagnosis.remedy:
@@ -101,13 +131,22 @@ def unexamined_lines(report: Report) -> Iterator[str]:
     unreached = [entry for entry in report.run_metrics.run["routes"] if is_unreached(entry)]
     for reason in dict.fromkeys(entry["unfit"] for entry in unreached):
         names = [entry["route"] for entry in unreached if entry["unfit"] == reason]
-        rest_text = f" and {len(names) - _MAX_NAMED_ROUTES} more" if len(names) > _MAX_NAMED_ROUTES else ""
-        yield f"not examined: {len(names)}, {reason}: {', '.join(names[:_MAX_NAMED_ROUTES])}{rest_text}"
-    yield from (f"note: {entry['route']}: {note}" for entry in report.run_metrics.run["routes"] for note in entry.get("notes", ()))
+        rest_text = (
+            f" and {len(names) - _MAX_NAMED_ROUTES} more" if len(names) > _MAX_NAMED_ROUTES else ""
+        )
+        yield (
+            f"not examined: {len(names)}, {reason}:"
+            f" {', '.join(names[:_MAX_NAMED_ROUTES])}{rest_text}"
+        )
+    yield from (
+        f"note: {entry['route']}: {note}"
+        for entry in report.run_metrics.run["routes"]
+        for note in entry.get("notes", ())
+    )
     if report.background:
         yield report.background
     if report.run_metrics.run.get("host"):
         yield (
-            "A black box: its pools, threads and lines cannot be known, nor what another process on this machine shares; "
-            "examined as MODULE:APP they can."
+            "A black box: its pools, threads and lines cannot be known, nor what another process on"
+            " this machine shares; examined as MODULE:APP they can."
         )

@@ -1,8 +1,8 @@
 """The run as JUnit XML: one case for the trust in it, one per gate; without gates one per route.
 
-It never says otherwise than the exit code. What holds passes, what fails fails, what is inconclusive is skipped and the
-case for trust fails with it. A verdict alone breaks no limit, so without gates no route fails: its verdict stands in its
-output, `unknown` is skipped.
+It never says otherwise than the exit code. What holds passes, what fails fails, what is
+inconclusive is skipped and the case for trust fails with it. A verdict alone breaks no limit, so
+without gates no route fails: its verdict stands in its output, `unknown` is skipped.
 """
 
 import re
@@ -12,17 +12,23 @@ from reports.gates.evaluate import apply_strict
 from reports.gates.metrics import Entry, load_value, summary_value, top_load
 from reports.render.ci import list_problem_checks, sort_worst_first
 
-_FORBIDDEN_CHARACTERS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # by XML 1.0
+_FORBIDDEN_CHARACTERS = re.compile(
+    "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)  # by XML 1.0
 TRUST_CASE_NAME = "run is trusted"
 
 
 def build_junit(data: Entry, *, strict: bool) -> bytes:
     """The whole document. `strict`: a borderline gate is inconclusive, a suspect run is not trusted."""
     data = apply_strict(data) if strict else data
-    duration = {"time": f"{data['seconds_total']:.3f}"} if data.get("seconds_total") is not None else {}
+    duration = (
+        {"time": f"{data['seconds_total']:.3f}"} if data.get("seconds_total") is not None else {}
+    )
     suite = ET.Element("testsuite", {"name": "atonce", **duration})
     properties = ET.SubElement(suite, "properties")
-    for name, value in [(name, value) for entry in data["routes"] for name, value in _route_properties(entry)]:
+    for name, value in [
+        (name, value) for entry in data["routes"] for name, value in _route_properties(entry)
+    ]:
         ET.SubElement(properties, "property", name=_strip_forbidden(name), value=value)
     _add_trust_case(suite, data, ("untrusted", "suspect") if strict else ("untrusted",))
     for gate in data["gates"]:
@@ -31,7 +37,9 @@ def build_junit(data: Entry, *, strict: bool) -> bytes:
     for entry in sort_worst_first(data) if not data["gates"] else ():
         test_case = _add_test_case(suite, "routes", entry["route"])
         verdict_text = _strip_forbidden(f"{entry['verdict']}: {entry['sentence']}")
-        _set_outcome(test_case, None if entry["verdict"] in {"unknown", "untrusted"} else True, verdict_text)
+        _set_outcome(
+            test_case, None if entry["verdict"] in {"unknown", "untrusted"} else True, verdict_text
+        )
         ET.SubElement(test_case, "system-out").text = verdict_text
     for name, tag in (("tests", "testcase"), ("failures", "failure"), ("skipped", "skipped")):
         suite.set(name, str(len(list(suite.iter(tag)))))
@@ -44,7 +52,9 @@ def build_junit(data: Entry, *, strict: bool) -> bytes:
 
 def _add_trust_case(suite: ET.Element, data: Entry, bad_levels: tuple[str, ...]) -> None:
     """The case that fails when the run can tell nothing, or less than it was asked."""
-    reasons = [f"{entry['name']}, {entry['cell']}: {entry['why']}" for entry in list_problem_checks(data)]
+    reasons = [
+        f"{entry['name']}, {entry['cell']}: {entry['why']}" for entry in list_problem_checks(data)
+    ]
     inconclusive = sum(entry["holds"] is None for entry in data["gates"])
     problems = {
         f"the run is {data['trust']['verdict']}": data["trust"]["verdict"] in bad_levels,
@@ -61,13 +71,18 @@ def _add_trust_case(suite: ET.Element, data: Entry, bad_levels: tuple[str, ...])
 
 def _add_test_case(suite: ET.Element, group: str, name: str) -> ET.Element:
     """One case."""
-    return ET.SubElement(suite, "testcase", classname=f"atonce.{group}", name=_strip_forbidden(name))
+    return ET.SubElement(
+        suite, "testcase", classname=f"atonce.{group}", name=_strip_forbidden(name)
+    )
 
 
-def _set_outcome(test_case: ET.Element, holds: bool | None, text: str) -> None:  # noqa: FBT001 - it is what is told
+# It is what is told
+def _set_outcome(test_case: ET.Element, holds: bool | None, text: str) -> None:  # noqa: FBT001
     """Mark a case by what became of it."""
     if holds is not True:
-        ET.SubElement(test_case, "skipped" if holds is None else "failure", message=_strip_forbidden(text))
+        ET.SubElement(
+            test_case, "skipped" if holds is None else "failure", message=_strip_forbidden(text)
+        )
 
 
 def _route_properties(entry: Entry) -> list[tuple[str, str]]:
@@ -75,7 +90,11 @@ def _route_properties(entry: Entry) -> list[tuple[str, str]]:
     load = top_load(entry)
     values = {f"{name}_s": summary_value(load, f"{name}_s") for name in ("p50", "p95", "p99")}
     values |= {"errors": load_value("errors", entry, load)} if load else {}
-    return [(f"{entry['route']} {name}", f"{metric.low:.6g}") for name, metric in values.items() if metric.low == metric.high]
+    return [
+        (f"{entry['route']} {name}", f"{metric.low:.6g}")
+        for name, metric in values.items()
+        if metric.low == metric.high
+    ]
 
 
 def _strip_forbidden(text: str) -> str:

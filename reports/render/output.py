@@ -39,7 +39,8 @@ class OutputOptions:
 
 def write_report_files(report: Report) -> dict[str, Any]:
     """Draw the charts, write page and summary; give the summary. The folder is derived and may be deleted."""
-    from reports.render.charts import CHARTS, svg  # noqa: PLC0415 - matplotlib is heavy, and most commands do without
+    # Matplotlib is heavy, and most commands do without
+    from reports.render.charts import CHARTS, svg  # noqa: PLC0415
     from reports.render.page import render_page  # noqa: PLC0415
 
     charts = report.path / "report" / "charts"
@@ -50,12 +51,17 @@ def write_report_files(report: Report) -> dict[str, Any]:
             write_atomic(charts / f"{chart.stem}.svg", svg.render_standalone(figure))
             write_atomic(charts / f"{chart.stem}.png", svg.render_png(figure))
     data = build_summary(report)
-    write_atomic(charts.parent / "summary.json", (json.dumps(data, indent=1, allow_nan=False) + "\n").encode())
+    write_atomic(
+        charts.parent / "summary.json",
+        (json.dumps(data, indent=1, allow_nan=False) + "\n").encode(),
+    )
     write_atomic(charts.parent / "index.html", render_page(report, data["gates"]).encode())
     return data
 
 
-def build_and_write(path: Path, run_error: AtonceError | None) -> tuple[Report | None, dict[str, Any]]:
+def build_and_write(
+    path: Path, run_error: AtonceError | None
+) -> tuple[Report | None, dict[str, Any]]:
     """Judge and render a run. After a trouble, a run with nothing to show is no second trouble."""
     try:
         report = build_report(path)
@@ -66,13 +72,20 @@ def build_and_write(path: Path, run_error: AtonceError | None) -> tuple[Report |
     try:
         return report, write_report_files(report)
     except OSError as error:  # what was found can be told all the same
-        sentence = f"the page cannot be written below {path} ({error.strerror or error}). Make room, then: atonce report {path}"
+        sentence = (
+            f"the page cannot be written below {path} ({error.strerror or error}). Make room, then:"
+            f" atonce report {path}"
+        )
         print(f"atonce: {sentence}", file=sys.stderr, flush=True)
         return report, build_summary(report)
 
 
 def run_and_report(
-    path: Path, drive: Callable[[ProgressDisplay], AtonceError | None], seconds: float, next_command: str, options: OutputOptions
+    path: Path,
+    drive: Callable[[ProgressDisplay], AtonceError | None],
+    seconds: float,
+    next_command: str,
+    options: OutputOptions,
 ) -> int:
     """Drive a run under a progress bar, then report it, whatever it ended with; the exit code."""
     with ProgressDisplay(seconds, quiet=options.quiet or options.as_json) as progress:
@@ -83,7 +96,11 @@ def run_and_report(
 
 
 def print_result(
-    report: Report | None, data: dict[str, Any], run_error: AtonceError | None, next_command: str, options: OutputOptions
+    report: Report | None,
+    data: dict[str, Any],
+    run_error: AtonceError | None,
+    next_command: str,
+    options: OutputOptions,
 ) -> int:
     """Print the result; give the exit code that weighs most: 2, 4, 130, 3, 1, 0."""
     if run_error and (report is None or report.run_metrics.is_empty):
@@ -96,11 +113,15 @@ def print_result(
     code = int(
         run_error.code
         if run_error
-        else report.exit_code(strict=options.strict) or (gates_exit_code(data) if data.get("gates") else 0)
+        else report.exit_code(strict=options.strict)
+        or (gates_exit_code(data) if data.get("gates") else 0)
     )
     if options.as_json:
         error_entry = {"error": run_error.sentence} if run_error else {}
-        print(json.dumps({**data, **error_entry, "exit_code": code}, indent=1, allow_nan=False), flush=True)
+        print(
+            json.dumps({**data, **error_entry, "exit_code": code}, indent=1, allow_nan=False),
+            flush=True,
+        )
     else:
         print_report(report, create_console(sys.stdout))
         for gate in data.get("gates", []) if report.run_metrics.run["command"] == "doctor" else []:
@@ -113,7 +134,9 @@ def print_result(
     return code
 
 
-def _publish_to_ci(data: dict[str, Any], options: OutputOptions, roots: list[Path]) -> dict[str, Any]:
+def _publish_to_ci(
+    data: dict[str, Any], options: OutputOptions, roots: list[Path]
+) -> dict[str, Any]:
     """Tell the pipeline that we run in, if any; gives the data as somebody strict reads it, where that was asked for."""
     data = apply_strict(data) if options.strict else data
     report_to_ci(data, os.environ, roots, as_json=options.as_json)
@@ -122,7 +145,10 @@ def _publish_to_ci(data: dict[str, Any], options: OutputOptions, roots: list[Pat
             options.junit.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(options.junit, build_junit(data, strict=options.strict))
         except OSError as error:  # the result itself matters more
-            print(f"atonce: {options.junit} cannot be written ({error.strerror or error}).", file=sys.stderr)
+            print(
+                f"atonce: {options.junit} cannot be written ({error.strerror or error}).",
+                file=sys.stderr,
+            )
     return data
 
 

@@ -1,7 +1,7 @@
 """The report as one HTML file: opens from disk, offline, without scripts; everything from outside is escaped.
 
-Jinja2 fills `page.html`, the skeleton and the only stylesheet. Charts stand inline as SVG, each with its numbers in a
-table, so that nothing hangs on colour, script or network.
+Jinja2 fills `page.html`, the skeleton and the only stylesheet. Charts stand inline as SVG, each
+with its numbers in a table, so that nothing hangs on colour, script or network.
 """
 
 import re
@@ -51,13 +51,27 @@ class _PageChart:
 def render_page(report: Report, gates: Sequence[dict[str, Any]] = ()) -> str:
     """The whole page. `gates` are those of an examination, as its summary has them."""
     loader = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     formatters = {
         name: getattr(formatting, name)
-        for name in ("format_seconds", "format_number", "format_served_at_once", "format_share", "format_estimate")
+        for name in (
+            "format_seconds",
+            "format_number",
+            "format_served_at_once",
+            "format_share",
+            "format_estimate",
+        )
     }
     functions = (format_quantile, describe_unfinished, repeat_label, variant_style, claim_bars)
-    environment.globals.update(formatters, **{function.__name__: function for function in functions})
+    environment.globals.update(
+        formatters, **{function.__name__: function for function in functions}
+    )
     environment.filters["inline_code"] = inline_code
     run, findings = report.run_metrics.run, order_findings(report)
     return environment.get_template("page.html").render(
@@ -65,7 +79,11 @@ def render_page(report: Report, gates: Sequence[dict[str, Any]] = ()) -> str:
         run=run,
         host=run.get("host"),
         pictures=list(_page_charts(report)),
-        cards=[item for item in reversed(findings) if run["command"] == "reproduce" or item.verdict not in NO_NOTE_VERDICTS],
+        cards=[
+            item
+            for item in reversed(findings)
+            if run["command"] == "reproduce" or item.verdict not in NO_NOTE_VERDICTS
+        ],
         statements=_group_by_section(report.claims),
         tally=format_outcomes(report),
         guide=group_by_question(build_guide(report)),
@@ -73,9 +91,13 @@ def render_page(report: Report, gates: Sequence[dict[str, Any]] = ()) -> str:
         goal_columns=GOALS,
         missed=MISSED,
         compared=compare_with_async(report.run_metrics),
-        loads=[]
-        if report.run_metrics.is_reproduction
-        else build_load_rows(report.run_metrics, {item.route.variant: item.verdict for item in findings}),
+        loads=(
+            []
+            if report.run_metrics.is_reproduction
+            else build_load_rows(
+                report.run_metrics, {item.route.variant: item.verdict for item in findings}
+            )
+        ),
         **_doctor_context(report, gates),
         levels=[(finding, level) for finding in findings for level in finding.route.levels],
     )
@@ -91,7 +113,11 @@ def _doctor_context(report: Report, gates: Sequence[dict[str, Any]]) -> dict[str
         if entry["skipped"] or is_unreached(entry)
     }
     skipped = [{"route": route, "skipped": reason} for route, reason in reasons.items()]
-    findings = [entry for entry in reversed(sort_worst_last(report.findings)) if entry.route.route not in reasons]
+    findings = [
+        entry
+        for entry in reversed(sort_worst_last(report.findings))
+        if entry.route.route not in reasons
+    ]
     cards = [
         (entry, _card_chart(entry, f"card-{number}") if number <= MAX_CARD_CHARTS else None)
         for number, entry in enumerate(findings, 1)
@@ -103,7 +129,11 @@ def _card_chart(finding: Finding, stem: str) -> Markup | None:
     """The picture on a card; healthy routes need none, and of what was not measured there is none."""
     figure = None if finding.verdict in NO_CHART_VERDICTS else card.draw_card(finding.diagnosis)
     title = f"{finding.route.route} is {finding.verdict}"
-    return Markup(svg.render_inline(figure, stem, title, card.describe_card(finding.diagnosis))) if figure else None  # noqa: S704 - as above
+    return (
+        Markup(svg.render_inline(figure, stem, title, card.describe_card(finding.diagnosis)))
+        if figure
+        else None
+    )  # noqa: S704 - as above
 
 
 def _group_by_section(claims: Iterable[EvaluatedClaim]) -> dict[str, list[EvaluatedClaim]]:
@@ -117,26 +147,40 @@ def _group_by_section(claims: Iterable[EvaluatedClaim]) -> dict[str, list[Evalua
 def claim_bars(values: tuple[tuple[str, float], ...]) -> list[tuple[str, str, float]]:
     """A claim's small picture: labels, numbers in words, and lengths in per cent of the longest, from zero."""
     max_value = max(value for _, value in values) or 1
-    return [(label, formatting.format_number(value), 100 * value / max_value) for label, value in values]
+    return [
+        (label, formatting.format_number(value), 100 * value / max_value) for label, value in values
+    ]
 
 
 def inline_code(text: str) -> Markup:
     """Escaped text, with `code` between backticks set as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped one step before
+    # Escaped one step before
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
 
 
 def _page_charts(report: Report) -> Iterator[_PageChart]:
     """Every chart, drawn; described by the numbers of the verdicts or, where single claims were asked for, of those."""
     run_metrics, command = report.charted_metrics, report.run_metrics.run["command"]
     sentences = (
-        [item.result.measured for item in report.claims] if command == "claims" else [item.sentence for item in report.findings]
+        [item.result.measured for item in report.claims]
+        if command == "claims"
+        else [item.sentence for item in report.findings]
     )
     description = " ".join(sentences)[:_MAX_DESCRIPTION]
-    if command == "claims":  # what was asked by a single user gave a claim its service time; one point is no picture
-        routes = (replace(item, levels=()) if item.top_level and item.top_level.users == 1 else item for item in run_metrics.routes)
+    if (
+        command == "claims"
+    ):  # what was asked by a single user gave a claim its service time; one point is no picture
+        routes = (
+            replace(item, levels=()) if item.top_level and item.top_level.users == 1 else item
+            for item in run_metrics.routes
+        )
         run_metrics = replace(run_metrics, routes=tuple(routes))
     for chart in CHARTS:
-        title, figure, table = chart.title(run_metrics), chart.draw(run_metrics), chart.table(run_metrics)
+        title, figure, table = (
+            chart.title(run_metrics),
+            chart.draw(run_metrics),
+            chart.table(run_metrics),
+        )
         if isinstance(figure, str) and command == "reproduce" and chart in LESSON_CHARTS:
             yield _PageChart(chart.stem, chart.question, title, None, figure, table)
         elif not isinstance(figure, str):

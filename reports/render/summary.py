@@ -1,7 +1,8 @@
 """The report as data: `summary.json`, a promise to other programs, described by `summary.schema.json` beside this file.
 
-Seconds in keys that end in `_s`. A quantile the data cannot support is null; one that unanswered requests leave open is
-null too, beside a lower bound in `..._at_least_s`. More keys may be added; these keep their names and units.
+Seconds in keys that end in `_s`. A quantile the data cannot support is null; one that unanswered
+requests leave open is null too, beside a lower bound in `..._at_least_s`. More keys may be added;
+these keep their names and units.
 """
 
 import math
@@ -51,7 +52,11 @@ def build_summary(report: Report) -> dict[str, Any]:
         "claims": [_claim_entry(item) for item in report.claims],
         "guide": [_guide_entry(item) for item in build_guide(report)],
         "gates": [_goal_entry(item) for item in report.goals],
-        "skipped": [{"route": item["route"], "why": item["skipped"]} for item in run.get("routes", []) if item["skipped"]],
+        "skipped": [
+            {"route": item["route"], "why": item["skipped"]}
+            for item in run.get("routes", [])
+            if item["skipped"]
+        ],
         "missing": [asdict(item) for item in report.run_metrics.unfinished_cells],
         "troubles": run.get("troubles", []),
     }
@@ -73,10 +78,17 @@ def _goal_entry(goal: Goal) -> dict[str, Any]:
 
 def check_entry(check: Check) -> dict[str, Any]:
     """One check; an open end of a range is null."""
-    entry = {name: getattr(check, name) for name in ("id", "name", "cell", "value", "status", "why", "remedy")}
+    entry = {
+        name: getattr(check, name)
+        for name in ("id", "name", "cell", "value", "status", "why", "remedy")
+    }
     for name in ("pass_limit", "fail_limit"):
         limit = getattr(check, name)
-        entry[name] = [end if math.isfinite(end) else None for end in limit] if isinstance(limit, tuple) else limit
+        entry[name] = (
+            [end if math.isfinite(end) else None for end in limit]
+            if isinstance(limit, tuple)
+            else limit
+        )
     return {**entry, "finding": check.is_informational}
 
 
@@ -92,8 +104,14 @@ def route_entry(finding: Finding) -> dict[str, Any]:
         "served_at_once_interval": route.served_at_once_interval,
         "capacity_rps": route.top_level.throughput if route.top_level else None,
         "capacity_rps_interval": route.top_level.throughput_interval if route.top_level else None,
-        "is_bound": finding.diagnosis.is_lower_bound if finding.diagnosis else route.capacity is None,
-        "limit": {"name": route.mechanism, "predicted": route.expected_concurrency} if route.mechanism else None,
+        "is_bound": (
+            finding.diagnosis.is_lower_bound if finding.diagnosis else route.capacity is None
+        ),
+        "limit": (
+            {"name": route.mechanism, "predicted": route.expected_concurrency}
+            if route.mechanism
+            else None
+        ),
         "levels": [_level_entry(level) for level in route.levels],
         "offered": [_open_load_entry(item) for item in route.open_loads],
         "burst": _burst_entry(route),
@@ -110,7 +128,10 @@ def route_entry(finding: Finding) -> dict[str, Any]:
 
 def _doctor_entry(diagnosis: Diagnosis) -> dict[str, Any]:
     """What the doctor adds to a route."""
-    server_stats, remedy = diagnosis.evidence.top.server_stats if diagnosis.evidence.top else None, diagnosis.remedy
+    server_stats, remedy = (
+        diagnosis.evidence.top.server_stats if diagnosis.evidence.top else None,
+        diagnosis.remedy,
+    )
     neighbours, neighbour_load = diagnosis.verdict_neighbours
     names = ("file", "line", "function", "call", "library", "share", "holds", "blind")
     return {
@@ -123,9 +144,11 @@ def _doctor_entry(diagnosis: Diagnosis) -> dict[str, Any]:
         "hold_s": diagnosis.hold_time,
         "loop_lag_p99_s": server_stats.lag if server_stats else None,
         "loop_lag_max_s": server_stats.longest_lag if server_stats else None,
-        "limit": {"name": diagnosis.rule_result.verdict, "predicted": diagnosis.rule_result.concurrency}
-        if diagnosis.rule_result.concurrency
-        else None,
+        "limit": (
+            {"name": diagnosis.rule_result.verdict, "predicted": diagnosis.rule_result.concurrency}
+            if diagnosis.rule_result.concurrency
+            else None
+        ),
         "seen": diagnosis.rule_result.reason,
         "notes": diagnosis.notes,
         "sure": diagnosis.confidence,
@@ -153,8 +176,15 @@ def _experiment_entry(route: RouteMetrics) -> dict[str, Any]:
     """A variant under conditions of its own; of its largest crowd all requests, and who got how many answers."""
     fairness, whole = route.top_level.fairness if route.top_level else None, None
     if fairness:
-        waits = {"answers": list(fairness.answers_per_user), "longest_waits_s": list(fairness.longest_waits)}
-        counts = {"count": fairness.latency.count, "predicted_mean_s": fairness.predicted_mean, "starved": fairness.starved_users}
+        waits = {
+            "answers": list(fairness.answers_per_user),
+            "longest_waits_s": list(fairness.longest_waits),
+        }
+        counts = {
+            "count": fairness.latency.count,
+            "predicted_mean_s": fairness.predicted_mean,
+            "starved": fairness.starved_users,
+        }
         whole = {**_latency_entry(fairness.latency), **waits, **counts}
     return {
         "variant": route.variant,
@@ -188,19 +218,39 @@ def _level_entry(level: CrowdMetrics) -> dict[str, Any]:
 def _breakdown_entry(breakdown: LatencyBreakdown) -> dict[str, Any]:
     """Where the mean latency went."""
     names = ("lag", "before_app", "for_thread", "served", "to_be_sent", "timer")
-    return {**{f"{name}_s": getattr(breakdown, name) for name in names}, "known": breakdown.known, "count": breakdown.count}
+    return {
+        **{f"{name}_s": getattr(breakdown, name) for name in names},
+        "known": breakdown.known,
+        "count": breakdown.count,
+    }
 
 
 def _open_load_entry(load: OpenLoadMetrics) -> dict[str, Any]:
     """One load of the open model."""
-    names = ("law", "share", "repeat", "planned", "sent", "refused", "completed", "backlog", "unfinished", "errors", "overloaded")
+    names = (
+        "law",
+        "share",
+        "repeat",
+        "planned",
+        "sent",
+        "refused",
+        "completed",
+        "backlog",
+        "unfinished",
+        "errors",
+        "overloaded",
+    )
     arrival_test = load.arrival_tests[0] if load.arrival_tests else (None, None, None)
     return {
         "rate_rps": load.nominal_rate,
         "offered_rps": load.sent_rate,
         "rps": load.throughput,
         **{name: getattr(load, name) for name in names},
-        **(_latency_entry(load.latency) if load.latency else {f"{name}_s": None for name in ("mean", *SUMMARY_QUANTILES, "max")}),
+        **(
+            _latency_entry(load.latency)
+            if load.latency
+            else {f"{name}_s": None for name in ("mean", *SUMMARY_QUANTILES, "max")}
+        ),
         "lateness_p99_s": load.lateness,
         "arrivals_cv": arrival_test[1],
         "arrivals_ks_p": arrival_test[2],
@@ -215,16 +265,29 @@ def _open_load_entry(load: OpenLoadMetrics) -> dict[str, Any]:
 def _replay_entry(load: OpenLoadMetrics) -> dict[str, Any]:
     """The load's own sends on ideal places, in order, beside `done - sent` of the same requests; U is measured / replayed."""
     replay, estimate = load.replay_result, load.concurrency_estimate
-    entry = {"places_from": estimate.source, "places_at_least": estimate.at_least, "starved_connections": load.starved_share}
+    entry = {
+        "places_from": estimate.source,
+        "places_at_least": estimate.at_least,
+        "starved_connections": load.starved_share,
+    }
     if not replay:
         return {**entry, "places": None, "model": None}
     return {
         **entry,
-        **{name: getattr(replay, name) for name in ("places", "model", "count", "drained", "mean_ratio", "completion_error")},
+        **{
+            name: getattr(replay, name)
+            for name in ("places", "model", "count", "drained", "mean_ratio", "completion_error")
+        },
         "service_s": replay.service_time,
         "way_s": replay.http_overhead,
-        "measured": {f"{name}_s": value if replay.has_support(name) else None for name, value in replay.measured.items()},
-        "replayed": {f"{name}_s": value if replay.has_support(name) else None for name, value in replay.replayed.items()},
+        "measured": {
+            f"{name}_s": value if replay.has_support(name) else None
+            for name, value in replay.measured.items()
+        },
+        "replayed": {
+            f"{name}_s": value if replay.has_support(name) else None
+            for name, value in replay.replayed.items()
+        },
         "unfairness": {name: replay.unfairness(name) for name in replay.measured},
         "is_unfair": replay.is_unfair,
         "longest_wait_s": replay.longest_wait,
@@ -234,14 +297,26 @@ def _replay_entry(load: OpenLoadMetrics) -> dict[str, Any]:
 def _closed_loop_entry(load: OpenLoadMetrics) -> dict[str, Any] | None:
     """What a closed loop would have told of the same answers; too long rather than too short."""
     latency = load.curves.closed_loop_latency if load.curves else None
-    return {"users": load.curves.users, "count": latency.count, **_latency_entry(latency)} if load.curves and latency else None
+    return (
+        {"users": load.curves.users, "count": latency.count, **_latency_entry(latency)}
+        if load.curves and latency
+        else None
+    )
 
 
 def _latency_entry(latency: CrowdMetrics | LatencyStats) -> dict[str, Any]:
     """Mean, quantiles and longest, and where requests queued with each other the doubt of each; an open end is null."""
     estimates = {"mean": latency.mean, **latency.quantiles, "max": latency.longest}
-    values = {key: number for name, estimate in estimates.items() for key, number in _estimate_entry(name, estimate).items()}
-    queued_estimates = {name: estimate for name, estimate in estimates.items() if estimate and estimate.beyond is not None}
+    values = {
+        key: number
+        for name, estimate in estimates.items()
+        for key, number in _estimate_entry(name, estimate).items()
+    }
+    queued_estimates = {
+        name: estimate
+        for name, estimate in estimates.items()
+        if estimate and estimate.beyond is not None
+    }
     for name, estimate in queued_estimates.items():
         ends = [end if math.isfinite(end) else None for end in estimate.interval or ()]
         values |= {f"{name}_interval_s": ends or None, f"{name}_beyond": estimate.beyond}
@@ -263,7 +338,11 @@ def _burst_entry(route: RouteMetrics) -> dict[str, Any] | None:
     burst = route.first_burst
     if not burst or not all(map(math.isfinite, burst.done)):
         return None
-    return {"size": burst.size, "last_answer_s": max(burst.done), "answer_moments": burst.count_answer_steps(route.unloaded_mean)}
+    return {
+        "size": burst.size,
+        "last_answer_s": max(burst.done),
+        "answer_moments": burst.count_answer_steps(route.unloaded_mean),
+    }
 
 
 def _neighbour_entry(neighbour: NeighbourMetrics) -> dict[str, Any]:
@@ -294,7 +373,14 @@ def _claim_entry(evaluated: EvaluatedClaim) -> dict[str, Any]:
 
 def _guide_entry(row: GuideRow) -> dict[str, Any]:
     """One form of the decision guide; of an untrusted run without numbers."""
-    names = {"you_call": "question", "form": "form", "with": "what", "advice": "advice", "variant": "variant", "users": "users"}
+    names = {
+        "you_call": "question",
+        "form": "form",
+        "with": "what",
+        "advice": "advice",
+        "variant": "variant",
+        "users": "users",
+    }
     return {
         **{key: getattr(row, name) for key, name in names.items()},
         "served_at_once": row.served_at_once,

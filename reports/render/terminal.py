@@ -28,10 +28,24 @@ from reports.verdicts.model import Finding, Verdict
 from results.schema import Status, is_experiment
 
 _WORD_COLOURS: dict[str, str] = {
-    **dict.fromkeys((Verdict.SCALES, TrustLevel.TRUSTED, ClaimOutcome.CONFIRMED, Advice.RECOMMENDED), "green"),
-    **dict.fromkeys((Verdict.THREAD_POOL, Verdict.EXECUTOR_POOL, Verdict.POOL_LIMITED, Verdict.GIL_BOUND), "yellow"),
+    **dict.fromkeys(
+        (Verdict.SCALES, TrustLevel.TRUSTED, ClaimOutcome.CONFIRMED, Advice.RECOMMENDED), "green"
+    ),
+    **dict.fromkeys(
+        (Verdict.THREAD_POOL, Verdict.EXECUTOR_POOL, Verdict.POOL_LIMITED, Verdict.GIL_BOUND),
+        "yellow",
+    ),
     **dict.fromkeys((TrustLevel.SUSPECT, ClaimOutcome.NUANCED, Advice.WORKS), "yellow"),
-    **dict.fromkeys((Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY, Verdict.WRONG_ANSWER, Verdict.UNTRUSTED, OVERLOADED), "red"),
+    **dict.fromkeys(
+        (
+            Verdict.LOOP_BLOCKED,
+            Verdict.LOOP_BUSY,
+            Verdict.WRONG_ANSWER,
+            Verdict.UNTRUSTED,
+            OVERLOADED,
+        ),
+        "red",
+    ),
     **dict.fromkeys((MISSED, TrustLevel.UNTRUSTED, ClaimOutcome.REFUTED, Advice.MISTAKE), "red"),
 }
 
@@ -56,8 +70,12 @@ def print_report(report: Report, console: Console) -> None:
         _print_doctor_report(report, console)
     elif report.run_metrics.is_reproduction:
         console.print(_claims_table(report))
-        console.print(f"claims: {format_outcomes(report) or 'none was asked for'}\n", highlight=False)
-    elif rows := build_load_rows(report.run_metrics, {item.route.variant: item.verdict for item in report.findings}):
+        console.print(
+            f"claims: {format_outcomes(report) or 'none was asked for'}\n", highlight=False
+        )
+    elif rows := build_load_rows(
+        report.run_metrics, {item.route.variant: item.verdict for item in report.findings}
+    ):
         console.print(_loads_table(rows, console.width))
     if report.run_metrics.run["command"] == "reproduce":
         if any(is_experiment(row.variant) for row in build_guide(report)):
@@ -67,16 +85,27 @@ def print_report(report: Report, console: Console) -> None:
         console.print()
         console.print(_goals_table(report))
     for text in filter(
-        None, [*(f"- {finding.sentence}" for finding in order_findings(report)), compare_with_async(report.run_metrics)]
+        None,
+        [
+            *(f"- {finding.sentence}" for finding in order_findings(report)),
+            compare_with_async(report.run_metrics),
+        ],
     ):
         console.print(text, highlight=False, markup=False, soft_wrap=True)
     if report.goals:
         missed_goals = [item.name for item in report.goals if not item.is_met]
-        text = f"; {_colour_word(MISSED)}: {escape(', '.join(missed_goals))}" if missed_goals else ""
-        goals_text = f"{len(report.goals) - len(missed_goals)} of {len(report.goals)} goals hold{text}"
+        text = (
+            f"; {_colour_word(MISSED)}: {escape(', '.join(missed_goals))}" if missed_goals else ""
+        )
+        goals_text = (
+            f"{len(report.goals) - len(missed_goals)} of {len(report.goals)} goals hold{text}"
+        )
         console.print(goals_text, highlight=False, soft_wrap=True)
     percentile_name = "a p99" if report.run_metrics.is_reproduction else "that percentile"
-    text = f"run: {_colour_word(report.trust.trust_level)} ({report.trust.sentence}; n=... means too few samples for {percentile_name})"
+    text = (
+        f"run: {_colour_word(report.trust.trust_level)} ({report.trust.sentence}; n=... means too"
+        f" few samples for {percentile_name})"
+    )
     console.print(text, highlight=False, soft_wrap=True)
     for text in _problem_lines(report):
         console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
@@ -118,7 +147,10 @@ def _colour_word(word: str) -> str:
 def routes_table(report: Report, width: int) -> Table:
     """One row per route."""
     findings = order_findings(report)
-    rows = [[finding.route.route, *_route_numbers(finding), str(finding.verdict)] for finding in findings]
+    rows = [
+        [finding.route.route, *_route_numbers(finding), str(finding.verdict)]
+        for finding in findings
+    ]
     keep = fit_columns([_ROUTE_COLUMNS, *rows], width, 1)
     table = plain_table((_ROUTE_COLUMNS[i] for i in keep), ("route", "verdict"))
     for row, finding in zip(rows, findings, strict=True):
@@ -131,14 +163,21 @@ def _loads_table(rows: list[tuple[str, ...]], width: int) -> Table:
     keep = visible_columns(rows, width)
     table = plain_table((LOAD_COLUMNS[i] for i in keep), ("route", "load", "note"))
     for row in rows:
-        table.add_row(*[_colour_word(row[i]) if row[i] in _WORD_COLOURS else escape(row[i]) for i in keep])
+        table.add_row(
+            *[_colour_word(row[i]) if row[i] in _WORD_COLOURS else escape(row[i]) for i in keep]
+        )
     return table
 
 
 def _route_numbers(finding: Finding) -> Iterator[str]:
     """The numbers of one row; `-` for what this run cannot say."""
     route, top = finding.route, finding.route.top_level
-    if finding.verdict is Verdict.UNTRUSTED or top is None or route.unloaded_mean is None or route.served_at_once is None:
+    if (
+        finding.verdict is Verdict.UNTRUSTED
+        or top is None
+        or route.unloaded_mean is None
+        or route.served_at_once is None
+    ):
         yield from ["-"] * 9
         return
     yield ("" if route.capacity else ">= ") + format_served_at_once(route.served_at_once)
@@ -150,7 +189,11 @@ def _route_numbers(finding: Finding) -> Iterator[str]:
     yield format_quantile(top, "p99")
     yield format_share(route.waiting_share or 0)
     neighbour = route.neighbours.get("async")
-    yield f"{format_estimate(neighbour.idle)} -> {format_estimate(neighbour.loaded)}" if neighbour else "-"
+    yield (
+        f"{format_estimate(neighbour.idle)} -> {format_estimate(neighbour.loaded)}"
+        if neighbour
+        else "-"
+    )
 
 
 def _claims_table(report: Report) -> Table:
@@ -160,7 +203,10 @@ def _claims_table(report: Report) -> Table:
         claim, result = evaluated.claim, evaluated.result
         table.add_row(_colour_word(result.outcome), f"[bold]{claim.id}[/]")
         texts = {"predicted": result.predicted, "measured": result.measured}
-        if report.run_metrics.run["command"] == "claims" or result.outcome is not ClaimOutcome.CONFIRMED:
+        if (
+            report.run_metrics.run["command"] == "claims"
+            or result.outcome is not ClaimOutcome.CONFIRMED
+        ):
             texts = {"": claim.sentence, **texts, "why": result.why}
         for name, text in texts.items():
             if text != "-":
@@ -184,5 +230,7 @@ def _goals_table(report: Report) -> Table:
     """What should have come out of a self-check, and what did."""
     table = plain_table(GOALS, ("goal", ""), wraps="goal")
     for goal in report.goals:
-        table.add_row(*[_colour_word(word) if word == MISSED else escape(word) for word in goal.row])
+        table.add_row(
+            *[_colour_word(word) if word == MISSED else escape(word) for word in goal.row]
+        )
     return table

@@ -1,7 +1,8 @@
 """How sure one run is of what it counted: the throughput of a crowd, and how many were served at once.
 
-A crowd's window is cut into pieces of equally many answers, and the pieces are compared (batch means, Student's t). Answers
-of c places may come in clumps of c, so a piece must hold several clumps, or the cut itself would look like chance.
+A crowd's window is cut into pieces of equally many answers, and the pieces are compared (batch
+means, Student's t). Answers of c places may come in clumps of c, so a piece must hold several
+clumps, or the cut itself would look like chance.
 """
 
 import math
@@ -23,20 +24,27 @@ def throughput_interval(done: Array, clump: float) -> Interval | None:
     if size < _CLUMPS_PER_BATCH * max(clump, 1.0):
         return None
     took = np.diff(np.sort(done)[: _BATCHES * size + 1 : size])
-    mean, half = float(took.mean()), student_t(_BATCHES - 1) * float(took.std(ddof=1)) / math.sqrt(_BATCHES)
+    mean, half = (
+        float(took.mean()),
+        student_t(_BATCHES - 1) * float(took.std(ddof=1)) / math.sqrt(_BATCHES),
+    )
     return (size / (mean + half), size / (mean - half)) if half < mean else None
 
 
 def cost_interval(timestamps: Array, total: Array, done: Array) -> Interval | None:
     """95 % interval of what one answer costs, from looks at a running total and the moments of the answers.
 
-    By the ratio of sums, since a piece may hold many answers or none. None when there are too few looks to cut.
+    By the ratio of sums, since a piece may hold many answers or none. None when there are too few
+    looks to cut.
     """
     size = (len(timestamps) - 1) // _BATCHES
     if size < 1:
         return None
     edges = np.arange(_BATCHES + 1) * size
-    costs, answers = np.diff(total[edges]), np.diff(np.searchsorted(np.sort(done), timestamps[edges]))
+    costs, answers = (
+        np.diff(total[edges]),
+        np.diff(np.searchsorted(np.sort(done), timestamps[edges])),
+    )
     if not answers.any():
         return None
     ratio = float(costs.sum() / answers.sum())
@@ -45,7 +53,9 @@ def cost_interval(timestamps: Array, total: Array, done: Array) -> Interval | No
     return max(0.0, ratio - half), ratio + half
 
 
-def product_interval(rate: float, rates: Interval | None, service: float, services: Interval | None) -> Interval | None:
+def product_interval(
+    rate: float, rates: Interval | None, service: float, services: Interval | None
+) -> Interval | None:
     """Interval of served at once, from two independent measurements; None when one of them has none.
 
     A lower end at or below 0, as few lone requests may have, makes the product's lower end 0.
@@ -66,7 +76,9 @@ class RepeatedValue:
     """One number of a route, measured anew after each restart; all positive, in the order of the repeats."""
 
     values: tuple[float, ...]
-    beyond: tuple[float, ...] | None = None  # independent requests beyond the quantile, run by run, where requests queue
+    beyond: tuple[float, ...] | None = (
+        None  # independent requests beyond the quantile, run by run, where requests queue
+    )
 
     @property
     def estimate(self) -> float:

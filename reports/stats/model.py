@@ -3,9 +3,21 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reports.stats.quantiles import MIN_BEYOND, MIN_BEYOND_GREY, QUANTILES, Array, Flags, LatencyStats, is_supported
+from reports.stats.quantiles import (
+    MIN_BEYOND,
+    MIN_BEYOND_GREY,
+    QUANTILES,
+    Array,
+    Flags,
+    LatencyStats,
+    is_supported,
+)
 
-FIT_TOLERANCE, MISFIT_ERROR, UNFAIR_RATIO = 0.03, 0.10, 1.10  # of the mean; and of p99, from which the order is unfair
+FIT_TOLERANCE, MISFIT_ERROR, UNFAIR_RATIO = (
+    0.03,
+    0.10,
+    1.10,
+)  # of the mean; and of p99, from which the order is unfair
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +35,9 @@ class EstimateSource(StrEnum):
     """How the number of places is known."""
 
     CROWD = "crowd"  # a saturated crowd of this run showed it
-    FIT = "fit"  # this load's completions identify it, or lie nearest to it where no number of places explains them
+    # this load's completions identify it, or lie nearest to it where no number of places explains
+    # them
+    FIT = "fit"
     AT_LEAST = "at least"  # this load bounds it from below; more of them would explain it as well
     IDLE = "nothing queued"  # there were always enough
     UNKNOWN = "unknown"  # too few answers, or too many in service to count
@@ -36,7 +50,8 @@ class ConcurrencyEstimate:
     source: EstimateSource
     count: int | None = None
     service_time: float | None = None
-    http_overhead: float = 0.0  # seconds that an unloaded answer takes beyond that: HTTP, to and fro, which holds no place
+    # seconds that an unloaded answer takes beyond that: HTTP, to and fro, which holds no place
+    http_overhead: float = 0.0
     at_least: int | None = None
 
 
@@ -45,7 +60,9 @@ class ReplayFit(StrEnum):
 
     HOLDS = "fixed-service queue"  # mean and completions are those of c places that take D each
     UNDECIDED = "undecided"  # too far off to confirm, too near to refute; or answers are missing
-    BROKEN = "not a fixed-service queue"  # service varies, something else is shared, or it stood still
+    BROKEN = (  # service varies, something else is shared, or it stood still
+        "not a fixed-service queue"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +76,13 @@ class ReplayResult:
     drained: bool  # whether every request of the cell was answered
     measured: dict[str, float]
     replayed: dict[str, float]
-    mean_ratio: float  # U_mean, over the whole cell: only that is the same in any order of service; says nothing unless drained
-    completion_error: float  # median distance between the two sorted completions, as a share of D; any order of service
-    longest_wait: float  # of any one connection, over the whole cell; a lower bound where it was never answered
+    # U_mean, over the whole cell: only that is the same in any order of service; says nothing
+    # unless drained
+    mean_ratio: float
+    # median distance between the two sorted completions, as a share of D; any order of service
+    completion_error: float
+    # of any one connection, over the whole cell; a lower bound where it was never answered
+    longest_wait: float
 
     @property
     def is_close_fit(self) -> bool:
@@ -82,7 +103,11 @@ class ReplayResult:
 
     def unfairness(self, name: str) -> float | None:
         """U: measured / replayed. None if some were never answered, the model is broken, or under two lie beyond the quantile."""
-        if not self.has_support(name, MIN_BEYOND_GREY) or not self.drained or self.model is ReplayFit.BROKEN:
+        if (
+            not self.has_support(name, MIN_BEYOND_GREY)
+            or not self.drained
+            or self.model is ReplayFit.BROKEN
+        ):
             return None
         return self.mean_ratio if name == "mean" else self.measured[name] / self.replayed[name]
 
@@ -102,7 +127,10 @@ class PercentileCurves:
     measured: Curve  # as low as the truth may be where requests were never answered
     upper_bound: Curve  # and as high; ends where they leave it open upwards
     replayed: Curve  # empty where no replay explains the load
-    closed_loop: Curve  # as `users` in a closed loop would have told it: what they would have sent, and heard of
+    # as `users` in a closed loop would have told it: what they would have sent, and heard of
+    closed_loop: Curve
     users: int
     closed_loop_latency: LatencyStats | None  # what those heard, in numbers
-    window_latency: LatencyStats | None  # and what the window holds: facts of this run, whatever another one would tell
+    window_latency: (
+        LatencyStats | None
+    )  # and what the window holds: facts of this run, whatever another one would tell

@@ -1,7 +1,8 @@
 """The whole tail of a load: as measured, as replayed in order, and as a closed-loop tool would have told it.
 
-Users in a closed loop do not ask while they wait, so whoever would have come during a stall is never measured: coordinated
-omission. How much that hides follows from the run's own requests. Pure numpy; seconds everywhere.
+Users in a closed loop do not ask while they wait, so whoever would have come during a stall is
+never measured: coordinated omission. How much that hides follows from the run's own requests. Pure
+numpy; seconds everywhere.
 """
 
 import heapq
@@ -19,7 +20,8 @@ _POINTS_PER_DECADE = 30  # points per decade of a curve
 def closed_loop_mask(sends: SendLog, users: int) -> Flags:
     """Which requests `users` in a closed loop would have sent: one of them had its last answer before the planned moment.
 
-    The answers are those of the whole load, so what such users would have seen by themselves is quicker still.
+    The answers are those of the whole load, so what such users would have seen by themselves is
+    quicker still.
     """
     free, mask = [-math.inf] * users, np.zeros(len(sends.planned), dtype=bool)
     order = np.argsort(sends.planned, kind="stable")
@@ -31,9 +33,15 @@ def closed_loop_mask(sends: SendLog, users: int) -> Flags:
     return mask
 
 
-def percentile_curves(sends: SendLog, seconds: float, replay_result: ReplayResult | None) -> PercentileCurves | None:
+def percentile_curves(
+    sends: SendLog, seconds: float, replay_result: ReplayResult | None
+) -> PercentileCurves | None:
     """The spectrum of a window of so many `seconds`. The closed loop has as many users as were in flight on average."""
-    latency, inside, answered = sends.done - sends.planned, sends.in_window, sends.in_window & sends.finished
+    latency, inside, answered = (
+        sends.done - sends.planned,
+        sends.in_window,
+        sends.in_window & sends.finished,
+    )
     if not inside.any():
         return None
     users = max(1, round(float(latency[inside].sum()) / seconds))
@@ -49,7 +57,9 @@ def percentile_curves(sends: SendLog, seconds: float, replay_result: ReplayResul
     return PercentileCurves(
         measured=_quantile_curve(latency[inside]),
         upper_bound=tuple(
-            point for point in _quantile_curve(np.where(sends.finished, latency, np.inf)[inside]) if point[1] < math.inf
+            point
+            for point in _quantile_curve(np.where(sends.finished, latency, np.inf)[inside])
+            if point[1] < math.inf
         ),
         replayed=_quantile_curve(ideal),
         closed_loop=_quantile_curve(sampled),

@@ -1,8 +1,9 @@
 """What queues should feel like: exact formulas, replays and fits, in numpy alone. Seconds, and requests per second.
 
-The server is c places that take D seconds each, first come first served. Greek and letters as in the sources: Crommelin
-1932 for the queue's generating function; Franx, "A simple solution for the M/D/c waiting time distribution" (2001), for the
-wait, whose terms are all positive, so that it stays exact near saturation; Denning and Buzen for the closed loop.
+The server is c places that take D seconds each, first come first served. Greek and letters as in
+the sources: Crommelin 1932 for the queue's generating function; Franx, "A simple solution for the
+M/D/c waiting time distribution" (2001), for the wait, whose terms are all positive, so that it
+stays exact near saturation; Denning and Buzen for the closed loop.
 """
 
 import math
@@ -17,7 +18,9 @@ from results.thresholds import is_saturated
 MIN_GAPS = 10  # gaps between completions; fewer say nothing
 _MIN_BLOCK_WINS = 9  # blocks of ten that c must win against both its neighbours
 _ERROR_TOLERANCE, _CLOCK_TICK = 1.1, 1e-6  # times the best error, plus a microsecond: no difference
-_MAX_HTTP_OVERHEAD = 0.005  # seconds; HTTP on one host costs 1 to 3 ms, and what is longer is not the way
+_MAX_HTTP_OVERHEAD = (
+    0.005  # seconds; HTTP on one host costs 1 to 3 ms, and what is longer is not the way
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +84,16 @@ def correlation_length(rho: float) -> float:
     return rho / (rho - 1 - math.log(rho))
 
 
-def closed_loop_mean(users: int, service: float, concurrency: float, think_time: float = 0.0) -> float:
+def closed_loop_mean(
+    users: int, service: float, concurrency: float, think_time: float = 0.0
+) -> float:
     """Mean latency of `users` in a closed loop on `places` servers: max(D, N D / c - Z) seconds."""
     return max(service, users * service / concurrency - think_time)
 
 
-def closed_loop_rate(users: float, service: float, concurrency: float, think_time: float = 0.0) -> float:
+def closed_loop_rate(
+    users: float, service: float, concurrency: float, think_time: float = 0.0
+) -> float:
     """Throughput of the same: min(N / (D + Z), c / D) requests per second."""
     return min(users / (service + think_time), concurrency / service)
 
@@ -99,7 +106,8 @@ def burst_completion_time(size: int, service: float, concurrency: float) -> floa
 def replay_latencies(sent: Array, d: float, c: int = 1) -> Array:
     """Response time of each request, had the same sends met `c` ideal places. `sent` ascends, unfinished ones included.
 
-    Request n starts when it comes and request n - c has left: c lanes, each a running maximum once k D is taken off.
+    Request n starts when it comes and request n - c has left: c lanes, each a running maximum once
+    k D is taken off.
     """
     n, rows = len(sent), -(-len(sent) // c)
     lanes = np.full(rows * c, np.inf)
@@ -121,8 +129,9 @@ def neighbour_delays(timestamps: Array, sent: Array, response: Array) -> Array:
 def busy_service_time(sent: Array, done: Array, c: int, min_latency: float = 0.0) -> float | None:
     """D in place: the median gap between completion i and completion i - c, where request i was already there at the latter.
 
-    Then its place was never idle, whatever the order of service. (Asking for a latency above D instead, as is usual, reads
-    up to 80 % high when service is uneven.) `least` leaves out quicker requests. None from fewer than ten gaps.
+    Then its place was never idle, whatever the order of service. (Asking for a latency above D
+    instead, as is usual, reads up to 80 % high when service is uneven.) `least` leaves out quicker
+    requests. None from fewer than ten gaps.
     """
     order = np.argsort(done)
     ends, took = done[order], (done - sent)[order]
@@ -130,7 +139,9 @@ def busy_service_time(sent: Array, done: Array, c: int, min_latency: float = 0.0
     return float(np.median(gaps)) if len(gaps) >= MIN_GAPS else None
 
 
-def _grid_minimise(error: Callable[[float], float], low: float, high: float, points: int) -> tuple[float, float]:
+def _grid_minimise(
+    error: Callable[[float], float], low: float, high: float, points: int
+) -> tuple[float, float]:
     """The least error on a grid, refined twice round its best point, and where it is."""
     for _ in range(3):
         grid = np.linspace(low, high, points)
@@ -147,7 +158,9 @@ def fit_sweep(users: Array, rates: Array, d: float, think_time: float = 0.0) -> 
     """
 
     def error(log_c: float) -> float:
-        return float((np.log(rates / np.minimum(users / (d + think_time), math.exp(log_c) / d)) ** 2).sum())
+        return float(
+            (np.log(rates / np.minimum(users / (d + think_time), math.exp(log_c) / d)) ** 2).sum()
+        )
 
     return math.exp(_grid_minimise(error, math.log(0.5), math.log(2 * float(users.max())), 200)[1])
 
@@ -167,31 +180,49 @@ class QueueFit:
         return self.block_wins >= _MIN_BLOCK_WINS
 
 
-def completion_errors(sent: Array, done: Array, d: float, c: int, http_overhead: float | None = 0.0) -> Array:
+def completion_errors(
+    sent: Array, done: Array, d: float, c: int, http_overhead: float | None = 0.0
+) -> Array:
     """How far each completion (ascending; finished ones only) lies from that of the replay; the order of service is free.
 
-    `way` is what every answer takes besides, in seconds, without occupying a place; None for what they have in common.
+    `way` is what every answer takes besides, in seconds, without occupying a place; None for what
+    they have in common.
     """
     late = (
         np.sort(done) - (sent + replay_latencies(sent, d, c))[: len(done)]
     )  # the replay's ascend as the sends do: first come, first served
-    errors: Array = np.abs(late - (np.clip(np.median(late), 0, _MAX_HTTP_OVERHEAD) if http_overhead is None else http_overhead))
+    errors: Array = np.abs(
+        late
+        - (
+            np.clip(np.median(late), 0, _MAX_HTTP_OVERHEAD)
+            if http_overhead is None
+            else http_overhead
+        )
+    )
     return errors
 
 
 def fit_open_load(sent: Array, done: Array, top: float) -> QueueFit:
     """Fit c and D to one open run. `sent` ascends; `done` of the finished ones; `top` is the unloaded latency in seconds.
 
-    D is the time in a place: the way to it and back is taken off, or c could not be told where nearly all are busy. The
-    candidates rise from half the mean number in service until more places would change nothing, or explain no more.
+    D is the time in a place: the way to it and back is taken off, or c could not be told where
+    nearly all are busy. The candidates rise from half the mean number in service until more places
+    would change nothing, or explain no more.
     """
     ends = np.sort(done)
-    lam = len(ends) / (ends[-1] - sent[0])  # of the answers: more than c / D may be sent, but not answered
+    lam = len(ends) / (
+        ends[-1] - sent[0]
+    )  # of the answers: more than c / D may be sent, but not answered
     c, best, idle = max(1, int(0.5 * lam * top)), 0, False
     fits: dict[int, tuple[float, float]] = {}
 
     def fit_service_time(c: int) -> tuple[float, float]:
-        return _grid_minimise(lambda d: float(completion_errors(sent, ends, d, c, None).mean()), 0.85 * top, 1.02 * top, 13)
+        return _grid_minimise(
+            lambda d: float(completion_errors(sent, ends, d, c, None).mean()),
+            0.85 * top,
+            1.02 * top,
+            13,
+        )
 
     while not fits or c <= best + 1 or not (idle or c > 1.25 * best + 3):
         fits[c] = fit_service_time(c)
@@ -204,13 +235,24 @@ def fit_open_load(sent: Array, done: Array, top: float) -> QueueFit:
     errors, wins = completion_errors(sent, ends, d, best, None), 10
     for other in {best - 1, best + 1} & set(fits):
         gain = completion_errors(sent, ends, fits[other][1], other, None) - errors
-        wins = min(wins, sum(float(block.sum()) > _CLOCK_TICK for block in np.array_split(gain, 10)))
+        wins = min(
+            wins, sum(float(block.sum()) > _CLOCK_TICK for block in np.array_split(gain, 10))
+        )
     return QueueFit(
-        best, d, wins, min(candidate for candidate in fits if fits[candidate][0] <= _ERROR_TOLERANCE * least + _CLOCK_TICK)
+        best,
+        d,
+        wins,
+        min(
+            candidate
+            for candidate in fits
+            if fits[candidate][0] <= _ERROR_TOLERANCE * least + _CLOCK_TICK
+        ),
     )
 
 
-def served_at_once(rate: float, service: float, users: float = math.inf, think_time: float = 0.0) -> float:
+def served_at_once(
+    rate: float, service: float, users: float = math.inf, think_time: float = 0.0
+) -> float:
     """Throughput in requests per second times mean unloaded time in seconds: how many were worked on at the same time.
 
     Never more than so many users can ask for if nobody waits, N / (D + Z): what is above is chance.
@@ -219,6 +261,8 @@ def served_at_once(rate: float, service: float, users: float = math.inf, think_t
     return min(rate, asked) * service
 
 
-def crowd_capacity(users: int, rate: float, service: float | None, think_time: float = 0.0) -> float | None:
+def crowd_capacity(
+    users: int, rate: float, service: float | None, think_time: float = 0.0
+) -> float | None:
     """The throughput of a crowd as a capacity in requests per second; None unless part of the crowd had to wait."""
     return rate if service and is_saturated(users, rate, service, think_time) else None

@@ -1,9 +1,10 @@
 """Did a run stay one run? Warm-up, drift and steps of a series of latencies, each judged by its size, never by a p-value.
 
-Queues wander by themselves: a minute at rho .8 holds some thirty independent stories, and every second such run, perfect
-as it is, "drifts" by a quarter or more. So these functions belong on a series from which the luck is taken: measured
-over replayed, which on a steady server stays near 1. (Their difference works too, but a long busy period adds up uneven
-service, and alarms several times as often.) Latencies come in the order of their planned moments; positions are shares.
+Queues wander by themselves: a minute at rho .8 holds some thirty independent stories, and every
+second such run, perfect as it is, "drifts" by a quarter or more. So these functions belong on a
+series from which the luck is taken: measured over replayed, which on a steady server stays near 1.
+(Their difference works too, but a long busy period adds up uneven service, and alarms several times
+as often.) Latencies come in the order of their planned moments; positions are shares.
 """
 
 import itertools
@@ -35,23 +36,31 @@ class Stationarity:
         """None of fewer than ten values for each median."""
         if len(values) < _MIN_VALUES:
             return None
-        return cls(detect_warm_up(values), relative_drift(values), max(detect_steps(values), default=0.0))
+        return cls(
+            detect_warm_up(values), relative_drift(values), max(detect_steps(values), default=0.0)
+        )
 
 
 def detect_warm_up(values: Array) -> float:
     """The share to drop so that the rest is steadiest (MSER-5); beyond 0.5 it never settled. 0 if that would change nothing.
 
-    The smallest sum of squares about the mean of the rest, over the square of its length. MSER alone drops half of one
-    steady run in ten, so what is dropped must also differ from the rest by a quarter, median against median.
+    The smallest sum of squares about the mean of the rest, over the square of its length. MSER
+    alone drops half of one steady run in ten, so what is dropped must also differ from the rest by
+    a quarter, median against median.
     """
     count = len(values) // _BATCH_SIZE
     if count <= _BATCH_SIZE:
         return 0.0
     means = np.array([series.mean() for series in np.array_split(values, count)])
     left = np.arange(count, 0, -1)
-    total, squares = (np.cumsum(series[::-1])[::-1] for series in (means - means.mean(), (means - means.mean()) ** 2))
+    total, squares = (
+        np.cumsum(series[::-1])[::-1]
+        for series in (means - means.mean(), (means - means.mean()) ** 2)
+    )
     spread = (squares - total**2 / left) / left.astype(float) ** 2
-    best = int(np.argmin(spread[: count - _BATCH_SIZE]))  # the last few are too few to be called steady
+    best = int(
+        np.argmin(spread[: count - _BATCH_SIZE])
+    )  # the last few are too few to be called steady
     early, late = np.median(means[: max(best, 1)]), np.median(means[best:])
     return best / count if abs(early / late - 1) > _MIN_LEVEL_CHANGE else 0.0
 
@@ -67,13 +76,18 @@ def relative_drift(values: Array) -> float:
         return 0.0
     bin_medians = _batch_medians(values, _DRIFT_BINS)
     i, j = np.triu_indices(_DRIFT_BINS, 1)
-    return float(_DRIFT_BINS * np.median((bin_medians[j] - bin_medians[i]) / (j - i)) / np.median(bin_medians))
+    return float(
+        _DRIFT_BINS
+        * np.median((bin_medians[j] - bin_medians[i]) / (j - i))
+        / np.median(bin_medians)
+    )
 
 
 def detect_steps(values: Array) -> list[float]:
     """Where the level jumps by a quarter or more: the cheapest partition of at most 300 medians.
 
-    A piece of m medians costs m (ln(2 pi var) + 1), and each piece 15 ln n more (Jackson 2005: optimal partition). O(n^2).
+    A piece of m medians costs m (ln(2 pi var) + 1), and each piece 15 ln n more (Jackson 2005:
+    optimal partition). O(n^2).
     """
     n = min(_MAX_MEDIANS, len(values) // _BATCH_SIZE)
     shortest = max(3, round(_MIN_SEGMENT_SHARE * n))
@@ -88,7 +102,9 @@ def detect_steps(values: Array) -> list[float]:
     for end in range(shortest, n + 1):
         begins = np.arange(end - shortest + 1)
         m = end - begins
-        variance = np.maximum((squares[end] - squares[begins]) / m - ((total[end] - total[begins]) / m) ** 2, floor)
+        variance = np.maximum(
+            (squares[end] - squares[begins]) / m - ((total[end] - total[begins]) / m) ** 2, floor
+        )
         costs = best[begins] + m * (np.log(2 * np.pi * variance) + 1) + _STEP_PENALTY * np.log(n)
         cut[end] = int(np.argmin(costs))
         best[end] = costs[cut[end]]

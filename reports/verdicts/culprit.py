@@ -1,8 +1,9 @@
 """Whose line holds the event loop: the watch's lines become one Blame per guilty line.
 
-In a stack the guilty line is the innermost one of the user's own code, as long as no part of the framework that serves requests
-lies further in: a middleware that awaits the app is not to blame for what the framework does meanwhile. Where none of
-the user's lines is left, the framework's work on the answer is named as such, or else the innermost line of all.
+In a stack the guilty line is the innermost one of the user's own code, as long as no part of the
+framework that serves requests lies further in: a middleware that awaits the app is not to blame for
+what the framework does meanwhile. Where none of the user's lines is left, the framework's work on
+the answer is named as such, or else the innermost line of all.
 """
 
 import json
@@ -14,11 +15,20 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-_PACKAGE_PATH = re.compile(r"/(?:site-packages|dist-packages|python3\.\d+)/(?!site-packages|dist-packages)([^/]+?)(?:\.py)?(?:/|$)")
+_PACKAGE_PATH = re.compile(
+    r"/(?:site-packages|dist-packages|python3\.\d+)/(?!site-packages|dist-packages)([^/]+?)(?:\.py)?(?:/|$)"
+)
 _PLAIN_CALL = re.compile(r"(?!self\b|cls\b)[A-Za-z]\w*(\.\w+)*")
-_SERVING_FUNCTIONS = {"__call__", "app"}  # functions of fastapi and starlette by which one layer calls the next
+_SERVING_FUNCTIONS = {
+    "__call__",
+    "app",
+}  # functions of fastapi and starlette by which one layer calls the next
 _GC_FRAME = "<garbage collector>"  # the only frame of its stack
-_SERIALISING_FUNCTIONS = {"serialize_response", "jsonable_encoder", "render"}  # what these make of a handler's answer
+_SERIALISING_FUNCTIONS = {
+    "serialize_response",
+    "jsonable_encoder",
+    "render",
+}  # what these make of a handler's answer
 
 
 class StackFrame(NamedTuple):
@@ -40,7 +50,11 @@ class StackFrame(NamedTuple):
         """What it was installed as, or the module: `requests`, `json`, `importlib`."""
         path = self.file.replace("\\", "/")
         matches = _PACKAGE_PATH.findall(path)
-        return str(matches[-1] if matches else re.findall(r"\w+", path.rpartition("/")[2].removeprefix("<frozen "))[0])
+        return str(
+            matches[-1]
+            if matches
+            else re.findall(r"\w+", path.rpartition("/")[2].removeprefix("<frozen "))[0]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +76,9 @@ class Culprit:
     line: int
     function: str
     call: str  # what it calls there; "" where it computes by itself
-    library: str  # what that leads to: `requests.get -> socket.recv_into`; "" where nothing lies below
+    library: (
+        str  # what that leads to: `requests.get -> socket.recv_into`; "" where nothing lies below
+    )
     is_serialising: bool  # the framework makes an answer of what a handler returned
     share: float  # of all time during which somebody held the loop
     hold_seconds: float
@@ -106,21 +122,35 @@ def merge_holds(lines: Iterable[Sequence[Any]]) -> list[LoopHold]:
     """Lines become holds: the pieces of a long one, each of which begins exactly where another ended, become one again."""
     merged: list[LoopHold] = []
     for _, start, end, kind, blind, stacks in lines:
-        stack_times = tuple((float(weight), tuple(StackFrame(*frame) for frame in stack)) for weight, stack in stacks)
+        stack_times = tuple(
+            (float(weight), tuple(StackFrame(*frame) for frame in stack))
+            for weight, stack in stacks
+        )
         hold = LoopHold(start, end, kind == "request", blind, stack_times)
         if merged and merged[-1].end == start:
             last = merged.pop()
             hold = LoopHold(
-                last.start, end, last.is_request or hold.is_request, last.blind_time + blind, last.stack_times + stack_times
+                last.start,
+                end,
+                last.is_request or hold.is_request,
+                last.blind_time + blind,
+                last.stack_times + stack_times,
             )
         merged.append(hold)
     return merged
 
 
-def summarise_holds(lines: Iterable[Sequence[Any]], window: tuple[float, float], origin: float, roots: Sequence[Path]) -> LoopHolds:
+def summarise_holds(
+    lines: Iterable[Sequence[Any]],
+    window: tuple[float, float],
+    origin: float,
+    roots: Sequence[Path],
+) -> LoopHolds:
     """Who held the loop within a window of seconds since `origin`; files are told relative to the first root they lie below."""
     start, end = window
-    inside = [hold for hold in merge_holds(lines) if start <= (hold.start + hold.end) / 2 - origin < end]
+    inside = [
+        hold for hold in merge_holds(lines) if start <= (hold.start + hold.end) / 2 - origin < end
+    ]
     parts: dict[tuple[str, int, str], list[_AttributedTime]] = defaultdict(list)
     total = unattributed = gc_seconds = 0.0
     for hold in inside:
@@ -135,7 +165,10 @@ def summarise_holds(lines: Iterable[Sequence[Any]], window: tuple[float, float],
                 total += weight
                 part = _attribute_stack(hold, weight, stack)
                 parts[part.frame[:3]].append(part)
-    culprits = sorted((_build_culprit(item, total, roots) for item in parts.values()), key=lambda item: -item.share)
+    culprits = sorted(
+        (_build_culprit(item, total, roots) for item in parts.values()),
+        key=lambda item: -item.share,
+    )
     return LoopHolds(total, unattributed, tuple(culprits), gc_seconds)
 
 
@@ -149,16 +182,28 @@ class _AttributedTime(NamedTuple):
     is_serialising: bool
 
 
-def _attribute_stack(hold: LoopHold, weight: float, stack: tuple[StackFrame, ...]) -> _AttributedTime:
+def _attribute_stack(
+    hold: LoopHold, weight: float, stack: tuple[StackFrame, ...]
+) -> _AttributedTime:
     """Find the guilty frame of a stack."""
     inner = list(_frames_until_serving(stack))
     own_index = next((i for i, frame in enumerate(inner) if frame.is_user_code), None)
     if own_index is not None:
-        return _AttributedTime(hold, weight, inner[own_index], _call_path(inner[:own_index]), is_serialising=False)
-    serialising = [i for i, frame in enumerate(inner) if frame.name in _SERIALISING_FUNCTIONS and _is_framework_frame(frame)]
+        return _AttributedTime(
+            hold, weight, inner[own_index], _call_path(inner[:own_index]), is_serialising=False
+        )
+    serialising = [
+        i
+        for i, frame in enumerate(inner)
+        if frame.name in _SERIALISING_FUNCTIONS and _is_framework_frame(frame)
+    ]
     culprit_index = serialising[-1] if serialising else 0
     return _AttributedTime(
-        hold, weight, inner[culprit_index], _call_path(inner[:culprit_index] or inner), is_serialising=bool(serialising)
+        hold,
+        weight,
+        inner[culprit_index],
+        _call_path(inner[:culprit_index] or inner),
+        is_serialising=bool(serialising),
     )
 
 

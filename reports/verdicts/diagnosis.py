@@ -33,13 +33,20 @@ class Diagnosis:
     def hold_time(self) -> float | None:
         """Seconds that the loop is held per request: as the watchdog saw it, else the loop's own CPU."""
         if self.culprits and self.evidence.watched_requests:
-            return sum(culprit.hold_seconds for culprit in self.culprits) / self.evidence.watched_requests
+            return (
+                sum(culprit.hold_seconds for culprit in self.culprits)
+                / self.evidence.watched_requests
+            )
         top = self.evidence.top
         if top is None or not top.metrics.throughput:
             return None
         if self.rule_result.verdict in LOOP_VERDICTS:
             return self.evidence.workers / top.metrics.throughput
-        return top.server_stats.loop_cpu / top.metrics.throughput if top.server_stats.loop_cpu is not None else None
+        return (
+            top.server_stats.loop_cpu / top.metrics.throughput
+            if top.server_stats.loop_cpu is not None
+            else None
+        )
 
     @property
     def holds_per_request(self) -> float | None:
@@ -53,10 +60,15 @@ class Diagnosis:
     def is_lower_bound(self) -> bool:
         """Whether served at once, and the capacity, are at least what the largest crowd got: nobody in it had to wait.
 
-        Users who paused were fewer at once than they are; the rule reckons with that, the share of users served does not.
+        Users who paused were fewer at once than they are; the rule reckons with that, the share of
+        users served does not.
         """
         top, route = self.evidence.top, self.evidence.route
-        is_its_own = top is not None and route.top_level is not None and top.metrics.users == route.top_level.users
+        is_its_own = (
+            top is not None
+            and route.top_level is not None
+            and top.metrics.users == route.top_level.users
+        )
         is_open = route.capacity is None and self.rule_result.verdict in NO_LIMIT_VERDICTS
         return is_open or (is_its_own and self.rule_result.is_lower_bound)
 
@@ -64,26 +76,38 @@ class Diagnosis:
     def served_at_once(self) -> float:
         """Requests served at once by the largest crowd: rate x mean unloaded time, and no more than users who did not pause.
 
-        Where nothing queued, the longest mean that the lone requests allow; where that is not known, the shortest.
+        Where nothing queued, the longest mean that the lone requests allow; where that is not
+        known, the shortest.
         """
         top = self.evidence.top
         if top is None:
             return 0.0
         metrics, unloaded = top.metrics, self.evidence.unloaded
-        service = unloaded.worst_case if self.rule_result.is_lower_bound else unloaded.low if self.is_lower_bound else unloaded.mean
+        service = (
+            unloaded.worst_case
+            if self.rule_result.is_lower_bound
+            else unloaded.low
+            if self.is_lower_bound
+            else unloaded.mean
+        )
         return served_at_once(metrics.throughput, service, metrics.users, top.think_time)
 
     @property
     def verdict_neighbours(self) -> tuple[dict[str, NeighbourMetrics], dict[str, float]]:
         """The neighbours that the verdict goes by, and at which load, for gate, table and page alike.
 
-        That is the largest crowd. Where a healthy route fills the core, whoever asks waits for the core: then at half of its
-        capacity, if that was asked, else beside the few, if they leave room.
+        That is the largest crowd. Where a healthy route fills the core, whoever asks waits for the
+        core: then at half of its capacity, if that was asked, else beside the few, if they leave
+        room.
         """
         evidence, top, few = self.evidence, self.evidence.top, self.evidence.levels.get(FEW_USERS)
         if top is None:
             return {}, {}
-        if self.rule_result.verdict is Verdict.SCALES and evidence.half_neighbours and evidence.half_rate:
+        if (
+            self.rule_result.verdict is Verdict.SCALES
+            and evidence.half_neighbours
+            and evidence.half_rate
+        ):
             return evidence.half_neighbours, {"rate_rps": evidence.half_rate}
         if self.rule_result.verdict is Verdict.SCALES and is_core_full(evidence, top):
             top = few if few and not is_core_full(evidence, few) else top
@@ -93,12 +117,20 @@ class Diagnosis:
     def is_core_contended(self) -> bool:
         """Whether those neighbours waited for a core that a healthy route fills: what it does to them where it leaves room is not known."""
         level = self.evidence.levels.get(int(self.verdict_neighbours[1].get("users", 0)))
-        return self.rule_result.verdict is Verdict.SCALES and level is not None and is_core_full(self.evidence, level)
+        return (
+            self.rule_result.verdict is Verdict.SCALES
+            and level is not None
+            and is_core_full(self.evidence, level)
+        )
 
     @property
     def excluded_verdicts(self) -> tuple[Verdict, ...]:
         """What a route of unknown verdict cannot be: whoever holds the loop harms the `async` neighbour."""
-        return LOOP_VERDICTS if self.rule_result.verdict is Verdict.UNKNOWN and is_async_unharmed(self.evidence) else ()
+        return (
+            LOOP_VERDICTS
+            if self.rule_result.verdict is Verdict.UNKNOWN and is_async_unharmed(self.evidence)
+            else ()
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -112,23 +144,38 @@ class Diagnosis:
         reasons = (
             (verdict in (Verdict.UNKNOWN, Verdict.UNTRUSTED), "not sure at all"),
             (verdict is Verdict.WRONG_ANSWER, "sure: its own answers show it"),
-            (not self.evidence.has_agent, "likely: seen from outside only, so pools, threads and lines are not known"),
+            (
+                not self.evidence.has_agent,
+                "likely: seen from outside only, so pools, threads and lines are not known",
+            ),
             (is_held and bool(self.culprits), "sure: neighbours, CPU and the watchdog agree"),
             (is_held, "likely: neighbours and CPU agree, and no line was caught"),
-            (self.rule_result.is_inferred, "likely: by elimination; a limit of requests per second would look alike"),
+            (
+                self.rule_result.is_inferred,
+                "likely: by elimination; a limit of requests per second would look alike",
+            ),
             (
                 verdict is Verdict.SCALES and any(first_request_note(self.evidence)),
                 "likely: what is kept after a first request was not examined",
             ),
         )
-        return next((why for holds, why in reasons if holds), "sure: clients, neighbours and the app's own pools agree")
+        return next(
+            (why for holds, why in reasons if holds),
+            "sure: clients, neighbours and the app's own pools agree",
+        )
 
 
-_SLOW_FIRST, _SLOW_FIRST_RATIO = 0.05, 10.0  # seconds of a first request, and times a later one, that are worth a sentence
+_SLOW_FIRST, _SLOW_FIRST_RATIO = (
+    0.05,
+    10.0,
+)  # seconds of a first request, and times a later one, that are worth a sentence
 
 
 def first_request_note(evidence: RouteEvidence) -> Iterator[str]:
     """What happens once is not examined, but said: a cache that is filled, a module that is imported."""
     first, *later = evidence.entry.get("polite") or [0.0]
     if later and first >= _SLOW_FIRST and first >= _SLOW_FIRST_RATIO * min(later):
-        yield f"Its first request took {format_seconds(first)}, later ones {format_seconds(min(later))}: whatever happens once in a process was not examined."
+        yield (
+            f"Its first request took {format_seconds(first)}, later ones"
+            f" {format_seconds(min(later))}: whatever happens once in a process was not examined."
+        )

@@ -20,20 +20,40 @@ _CHILD_CPU_INTERVAL = 1.2  # seconds: the CPU of what an app has started is read
 _MIN_PINGS = 8  # below which nothing is said of a neighbour
 
 
-def gather_route(run_data: RunData, run_metrics: RunMetrics, route: RouteMetrics, entry: dict[str, Any]) -> RouteEvidence:
+def gather_route(
+    run_data: RunData, run_metrics: RunMetrics, route: RouteMetrics, entry: dict[str, Any]
+) -> RouteEvidence:
     """Gather one route's facts."""
     cells = [cell for cell in run_data.cells if cell.variant == route.variant]
-    first_repeats = [level for level in route.levels if level.repeat != 2]  # noqa: PLR2004 - the second is a gate's
-    levels = {level.users: level for level in reversed(first_repeats)}  # the third is the lone user's, should it have no first
-    crowds = [cell for cell in cells if cell.scenario is Scenario.CROWD and cell.name in {item.cell for item in levels.values()}]
-    half = next((cell for cell in cells if cell.scenario is Scenario.STEADY and cell.neighbours), None)
+    # The second is a gate's
+    first_repeats = [level for level in route.levels if level.repeat != 2]  # noqa: PLR2004
+    levels = {
+        level.users: level for level in reversed(first_repeats)
+    }  # the third is the lone user's, should it have no first
+    crowds = [
+        cell
+        for cell in cells
+        if cell.scenario is Scenario.CROWD and cell.name in {item.cell for item in levels.values()}
+    ]
+    half = next(
+        (cell for cell in cells if cell.scenario is Scenario.STEADY and cell.neighbours), None
+    )
     watched_cell = next((cell for cell in cells if cell.watched), None)
     window = steady_window(run_data, watched_cell, watched_cell.name) if watched_cell else None
     run = run_data.run
-    holds = _loop_holds_between(run_data, watched_cell.on, (window.start, window.end)) if watched_cell and window else None
+    holds = (
+        _loop_holds_between(run_data, watched_cell.on, (window.start, window.end))
+        if watched_cell and window
+        else None
+    )
     others = {item.cell: item.health.other_cpu for item in run_metrics.cell_counts}
-    level_evidence = {cell.users: _gather_level(run_data, cell, levels[cell.users], others[cell.name] or 0.0) for cell in crowds}
-    cpu_share = _server_stats(run_data, watched_cell, window).cpu if watched_cell and window else None
+    level_evidence = {
+        cell.users: _gather_level(run_data, cell, levels[cell.users], others[cell.name] or 0.0)
+        for cell in crowds
+    }
+    cpu_share = (
+        _server_stats(run_data, watched_cell, window).cpu if watched_cell and window else None
+    )
     late = holds.seconds + holds.unattributed if holds else 0.0
     runtime = run.get("targets", {}).get(entry.get("act"), {})
     return RouteEvidence(
@@ -48,14 +68,21 @@ def gather_route(run_data: RunData, run_metrics: RunMetrics, route: RouteMetrics
         half_neighbours=_neighbour_metrics(run_data, half) if half else None,
         half_rate=half.arrivals.profile[0][1] if half and half.arrivals else None,
         loop_holds=holds,
-        idle_hold_places=frozenset(item.location for item in rest.culprits)
-        if (rest := idle_loop_holds(run_data)[0])
-        else frozenset(),
-        cpu_while_late=computing_share(
-            cpu_share, level_evidence[FEW_USERS].server_stats.cpu if FEW_USERS in level_evidence else None, window.seconds, late
-        )
-        if window
-        else None,
+        idle_hold_places=(
+            frozenset(item.location for item in rest.culprits)
+            if (rest := idle_loop_holds(run_data)[0])
+            else frozenset()
+        ),
+        cpu_while_late=(
+            computing_share(
+                cpu_share,
+                level_evidence[FEW_USERS].server_stats.cpu if FEW_USERS in level_evidence else None,
+                window.seconds,
+                late,
+            )
+            if window
+            else None
+        ),
         watched_requests=window.completions if window else 0,
         watched_seconds=window.seconds if window else 0.0,
         workers=run["workers"],
@@ -66,10 +93,13 @@ def gather_route(run_data: RunData, run_metrics: RunMetrics, route: RouteMetrics
     )
 
 
-def computing_share(watched: float | None, unwatched: float | None, seconds: float, late: float) -> float | None:
+def computing_share(
+    watched: float | None, unwatched: float | None, seconds: float, late: float
+) -> float | None:
     """CPU seconds per second of a late loop, from the shares of a core that the app used with the watchdog and without it.
 
-    The smaller of both counts, for the watchdog takes CPU, too. None where neither it nor lateness is known.
+    The smaller of both counts, for the watchdog takes CPU, too. None where neither it nor lateness
+    is known.
     """
     known = [share for share in (watched, unwatched) if share is not None]
     return min(known) * seconds / late if watched is not None and late else None
@@ -89,7 +119,9 @@ def idle_loop_holds(run_data: RunData) -> tuple[LoopHolds | None, float]:
 def _loop_holds_between(run_data: RunData, session: str, window: tuple[float, float]) -> LoopHolds:
     """Who held the loop of a watched process within a window."""
     roots = source_roots(run_data.run["patient"])
-    return summarise_holds(read_holds(run_data.path / "holds", session), window, run_data.run["origin"], roots)
+    return summarise_holds(
+        read_holds(run_data.path / "holds", session), window, run_data.run["origin"], roots
+    )
 
 
 def _wrong_answers(run_data: RunData, cell: Cell) -> tuple[int, int, str] | None:
@@ -100,7 +132,9 @@ def _wrong_answers(run_data: RunData, cell: Cell) -> tuple[int, int, str] | None
     return (len(faults), len(rows), str(faults.mode().iloc[0])) if len(faults) else None
 
 
-def _gather_level(run_data: RunData, cell: Cell, level: CrowdMetrics, others: float) -> LevelEvidence:
+def _gather_level(
+    run_data: RunData, cell: Cell, level: CrowdMetrics, others: float
+) -> LevelEvidence:
     """One level."""
     window = steady_window(run_data, cell, cell.name)
     assert window is not None  # noqa: S101 - there is a level, so there is a window
@@ -118,10 +152,17 @@ def _neighbour_metrics(run_data: RunData, cell: Cell) -> dict[str, NeighbourMetr
     rest = next((other for other in run_data.cells if other.scenario is Scenario.NEIGHBOURS), None)
     neighbours = {}
     for ping in cell.neighbours:
-        loaded, alone = select_pings(run_data, cell, ping.route), select_pings(run_data, rest, ping.route) if rest else None
+        loaded, alone = (
+            select_pings(run_data, cell, ping.route),
+            select_pings(run_data, rest, ping.route) if rest else None,
+        )
         counts = (0 if alone is None else len(alone), 0 if loaded is None else len(loaded))
         neighbours[ping.kind] = NeighbourMetrics(
-            ping.kind, estimate_p90(alone) or _rough_p90(alone), estimate_p90(loaded) or _rough_p90(loaded), *counts, None
+            ping.kind,
+            estimate_p90(alone) or _rough_p90(alone),
+            estimate_p90(loaded) or _rough_p90(loaded),
+            *counts,
+            None,
         )
     return neighbours
 
@@ -138,8 +179,13 @@ def _server_stats(run_data: RunData, cell: Cell, window: Window) -> ServerStats:
     """What the probes saw during a window."""
     whole = run_data.probe[run_data.probe.variant == cell.server]
     probe = whole[(whole.t > window.start) & (whole.t <= window.end)]
-    around = whole[(whole.t > window.start - _CHILD_CPU_INTERVAL) & (whole.t <= window.end + _CHILD_CPU_INTERVAL)]
-    cpu_rows = probe if _total_growth(probe, "cpu") is not None else around  # a held loop lets nobody look
+    around = whole[
+        (whole.t > window.start - _CHILD_CPU_INTERVAL)
+        & (whole.t <= window.end + _CHILD_CPU_INTERVAL)
+    ]
+    cpu_rows = (
+        probe if _total_growth(probe, "cpu") is not None else around
+    )  # a held loop lets nobody look
     lags = probe.loop_lag.dropna().to_numpy()
     return ServerStats(
         cpu=_total_growth(cpu_rows, "cpu"),
@@ -157,7 +203,10 @@ def _server_stats(run_data: RunData, cell: Cell, window: Window) -> ServerStats:
 
 def _total_growth(probe: pd.DataFrame, column: str) -> float | None:
     """Growth per second of a running total, over all processes; None when nobody saw it."""
-    slopes = [growth_per_second(rows.t, rows[column]) for _, rows in probe.dropna(subset=column).groupby("pid")]
+    slopes = [
+        growth_per_second(rows.t, rows[column])
+        for _, rows in probe.dropna(subset=column).groupby("pid")
+    ]
     rates = [rate for rate in slopes if rate is not None]
     return sum(rates) if rates else None
 

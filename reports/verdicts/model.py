@@ -17,7 +17,9 @@ class Verdict(StrEnum):
     SCALES = "scales"  # serves as many as ask, until the CPU is full
     LOOP_BLOCKED = "loop-blocked"  # holds the event loop while it waits
     LOOP_BUSY = "loop-busy"  # holds the event loop while it computes
-    GIL_BOUND = "gil-bound"  # computes in threads, of which one runs at a time; the loop lives, slowed
+    GIL_BOUND = (  # computes in threads, of which one runs at a time; the loop lives, slowed
+        "gil-bound"
+    )
     THREAD_POOL = "thread-pool"  # queues for one of AnyIO's worker threads
     EXECUTOR_POOL = "executor-pool"  # queues for a thread of the loop's default executor
     POOL_LIMITED = "pool-limited"  # queues for some other pool, semaphore or lock; the loop is free
@@ -27,8 +29,20 @@ class Verdict(StrEnum):
 
 
 WORST_FIRST = (
-    *(Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY, Verdict.WRONG_ANSWER, Verdict.GIL_BOUND, Verdict.EXECUTOR_POOL),
-    *(Verdict.THREAD_POOL, Verdict.POOL_LIMITED, Verdict.UNKNOWN, Verdict.UNTRUSTED, Verdict.SCALES),
+    *(
+        Verdict.LOOP_BLOCKED,
+        Verdict.LOOP_BUSY,
+        Verdict.WRONG_ANSWER,
+        Verdict.GIL_BOUND,
+        Verdict.EXECUTOR_POOL,
+    ),
+    *(
+        Verdict.THREAD_POOL,
+        Verdict.POOL_LIMITED,
+        Verdict.UNKNOWN,
+        Verdict.UNTRUSTED,
+        Verdict.SCALES,
+    ),
 )
 
 
@@ -77,12 +91,18 @@ class RouteEvidence:
     entry: dict[str, Any]
     route: RouteMetrics
     levels: dict[int, LevelEvidence]
-    faults: dict[int, tuple[int, int, str]]  # by users: wrong answers, of how many, and the commonest fault
-    half_neighbours: dict[str, NeighbourMetrics] | None  # the neighbours at half of the capacity, where that was asked
+    faults: dict[
+        int, tuple[int, int, str]
+    ]  # by users: wrong answers, of how many, and the commonest fault
+    half_neighbours: (
+        dict[str, NeighbourMetrics] | None
+    )  # the neighbours at half of the capacity, where that was asked
     half_rate: float | None = None  # requests per second that it was
     loop_holds: LoopHolds | None  # who held the loop while the watchdog looked
     idle_hold_places: frozenset[tuple[str, int]]  # files and lines that hold it while nobody asks
-    cpu_while_late: float | None  # CPU seconds per second in which the loop was late, whoever was to blame
+    cpu_while_late: (
+        float | None
+    )  # CPU seconds per second in which the loop was late, whoever was to blame
     watched_seconds: float  # seconds that the watchdog looked
     watched_requests: int  # that were answered meanwhile
     workers: int
@@ -104,7 +124,9 @@ class RouteEvidence:
     @property
     def spread(self) -> float:
         """Standard deviation over mean of its latencies, of one user's or of a few users', whichever scatter more."""
-        return max(level.metrics.latency_cv for users, level in self.levels.items() if users <= FEW_USERS)
+        return max(
+            level.metrics.latency_cv for users, level in self.levels.items() if users <= FEW_USERS
+        )
 
     @property
     def top(self) -> LevelEvidence | None:
@@ -121,7 +143,9 @@ class RuleResult:
     would_change_if: str = ""
     concurrency: int | None = None
     is_inferred: bool = False  # from the outside of things: nobody saw what is to blame
-    is_lower_bound: bool = False  # nothing queued: what was served at once is the least that it can serve
+    is_lower_bound: bool = (
+        False  # nothing queued: what was served at once is the least that it can serve
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +161,13 @@ class Remedy:
 
 def sort_worst_last(findings: Iterable[Finding]) -> list[Finding]:
     """The findings, the worst last; of those alike, the one that serves fewest last."""
-    return sorted(findings, key=lambda finding: (-WORST_FIRST.index(finding.verdict), -(finding.route.served_at_once or 0.0)))
+    return sorted(
+        findings,
+        key=lambda finding: (
+            -WORST_FIRST.index(finding.verdict),
+            -(finding.route.served_at_once or 0.0),
+        ),
+    )
 
 
 def is_unreached(entry: dict[str, Any]) -> bool:

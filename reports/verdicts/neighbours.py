@@ -12,10 +12,13 @@ FULL_CORE = 0.8  # share of one core at which the server computes rather than wa
 SERIAL_LIMIT = 1.5  # served at once below which one place is the only reading
 
 
-SWITCH_INTERVAL = 0.005  # seconds: sys.getswitchinterval(); who computes must offer the GIL only then
+SWITCH_INTERVAL = (
+    0.005  # seconds: sys.getswitchinterval(); who computes must offer the GIL only then
+)
 
 
-GIL_ACQUISITIONS = 2  # times that an `async` route asks for the GIL until its answer is out: on waking, and after reading
+# times that an `async` route asks for the GIL until its answer is out: on waking, and after reading
+GIL_ACQUISITIONS = 2
 
 
 _ROUND_P90 = 0.9  # the p90 of a moment that lies anywhere in a round
@@ -38,7 +41,10 @@ class NeighbourWait(StrEnum):
 
 def predicted_delays(users: int, service: float) -> dict[NeighbourWait, float]:
     """Its p90 in seconds, as theory has it: each of so many threads computes for a turn, or each request for a whole service time."""
-    return {NeighbourWait.TURNS: GIL_ACQUISITIONS * users * SWITCH_INTERVAL, NeighbourWait.REQUESTS: _ROUND_P90 * users * service}
+    return {
+        NeighbourWait.TURNS: GIL_ACQUISITIONS * users * SWITCH_INTERVAL,
+        NeighbourWait.REQUESTS: _ROUND_P90 * users * service,
+    }
 
 
 def classify_wait(neighbour: NeighbourMetrics, users: int, service: float) -> NeighbourWait | None:
@@ -47,7 +53,11 @@ def classify_wait(neighbour: NeighbourMetrics, users: int, service: float) -> Ne
     None where it felt nothing that can be told, or they cannot be told apart.
     """
     expected = predicted_delays(users, service)
-    if not neighbour.loaded or not neighbour.idle or expected[NeighbourWait.REQUESTS] <= expected[NeighbourWait.TURNS]:
+    if (
+        not neighbour.loaded
+        or not neighbour.idle
+        or expected[NeighbourWait.REQUESTS] <= expected[NeighbourWait.TURNS]
+    ):
         return None
     felt = neighbour.loaded.low
     if felt < expected[NeighbourWait.TURNS] / 2:

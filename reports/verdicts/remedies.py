@@ -1,6 +1,7 @@
 """From a verdict and its guilty line to what should be written instead, and the number to expect of that.
 
-The rules stand in `cures.py`. Expectations follow from Little's law: of N users that share c places each waits N S / c.
+The rules stand in `cures.py`. Expectations follow from Little's law: of N users that share c places
+each waits N S / c.
 """
 
 import re
@@ -14,7 +15,9 @@ from reports.verdicts.remedy_rules import MEASURED_WITH, REMEDY_RULES, Effect, R
 
 _EXAMPLE_USERS = 64
 _ANYIO_THREADS = 40  # of AnyIO
-_SINGLE_CORE_RATE = 700.0  # requests/s that one core answers through an awaited library, as the twins show
+_SINGLE_CORE_RATE = (
+    700.0  # requests/s that one core answers through an awaited library, as the twins show
+)
 
 
 def choose_remedy(  # noqa: PLR0913 - what is known of a route
@@ -28,16 +31,34 @@ def choose_remedy(  # noqa: PLR0913 - what is known of a route
 ) -> Remedy | None:
     """What to do about a verdict; nothing where nothing is wrong, or nothing known.
 
-    `blame` is the line that holds the loop, where one does; `places` is how many are served at once, `cores` how many the app had.
+    `blame` is the line that holds the loop, where one does; `places` is how many are served at
+    once, `cores` how many the app had.
     """
     call, packages = (culprit.call, _called_packages(culprit)) if culprit else ("", [])
     for rule in REMEDY_RULES:
-        if verdict in rule.verdicts and rule.is_async in {None, is_async} and _is_matching_rule(rule, call, packages, concurrency):
+        if (
+            verdict in rule.verdicts
+            and rule.is_async in {None, is_async}
+            and _is_matching_rule(rule, call, packages, concurrency)
+        ):
             names = {"CALL": call or "work", "PLACES": str(round(concurrency or 1))}
-            before, after = (tuple(_fill_placeholders(line, names) for line in lines) for lines in (rule.before, rule.after))
-            expectation = _describe_effect(rule.effect, service_s, max(concurrency or 1.0, 1.0), cores)
-            expectation += f" Measured with {MEASURED_WITH[rule.twin]}." if expectation and rule.twin in MEASURED_WITH else ""
-            expectation += _describe_plain_def(service_s) if rule.is_plain_def_enough and is_async and service_s else ""
+            before, after = (
+                tuple(_fill_placeholders(line, names) for line in lines)
+                for lines in (rule.before, rule.after)
+            )
+            expectation = _describe_effect(
+                rule.effect, service_s, max(concurrency or 1.0, 1.0), cores
+            )
+            expectation += (
+                f" Measured with {MEASURED_WITH[rule.twin]}."
+                if expectation and rule.twin in MEASURED_WITH
+                else ""
+            )
+            expectation += (
+                _describe_plain_def(service_s)
+                if rule.is_plain_def_enough and is_async and service_s
+                else ""
+            )
             return Remedy(rule.title, before, after, expectation, rule.twin)
     return None
 
@@ -48,13 +69,25 @@ def _called_packages(culprit: Culprit) -> list[str]:
     return [*names, "serialising"] if culprit.is_serialising else names
 
 
-def _is_matching_rule(rule: RemedyRule, call: str, packages: Sequence[str], concurrency: float | None) -> bool:
+def _is_matching_rule(
+    rule: RemedyRule, call: str, packages: Sequence[str], concurrency: float | None
+) -> bool:
     """Whether a rule is meant: by its call or its library, by one deeper down, or by the places; one that asks for nothing always is."""
     if rule.pool_sizes:
-        return any(abs((concurrency or 0.0) / size - 1) < NEAR_POOL_SIZE for size in rule.pool_sizes)
+        return any(
+            abs((concurrency or 0.0) / size - 1) < NEAR_POOL_SIZE for size in rule.pool_sizes
+        )
     matches = [bool(re.search(rule.call_pattern, call))] if rule.call_pattern else []
-    matches += [bool(re.fullmatch(rule.library_pattern, packages[0] if packages else ""))] if rule.library_pattern else []
-    matches += [any(re.fullmatch(rule.deeper_pattern, name) for name in packages)] if rule.deeper_pattern else []
+    matches += (
+        [bool(re.fullmatch(rule.library_pattern, packages[0] if packages else ""))]
+        if rule.library_pattern
+        else []
+    )
+    matches += (
+        [any(re.fullmatch(rule.deeper_pattern, name) for name in packages)]
+        if rule.deeper_pattern
+        else []
+    )
     return any(matches) or not matches
 
 
@@ -63,7 +96,9 @@ def _fill_placeholders(line: str, names: dict[str, str]) -> str:
     return re.sub("|".join(names), lambda match: names[match[0]], line)
 
 
-def _describe_effect(effect: Effect, service: float | None, concurrency: float, cores: int | None) -> str:
+def _describe_effect(
+    effect: Effect, service: float | None, concurrency: float, cores: int | None
+) -> str:
     """One sentence: how long requests take afterwards instead of now, or how many per second are answered."""
     if effect is Effect.CORRECT_ANSWER:
         return "The right answer; only then is its speed worth measuring."
@@ -71,21 +106,36 @@ def _describe_effect(effect: Effect, service: float | None, concurrency: float, 
         return ""
     now = format_seconds(_EXAMPLE_USERS * service / concurrency)
     if effect is Effect.CORES:
-        here = f"; the app had {format_count(cores, 'core')} here, and more were not tried" if cores else ""
+        here = (
+            f"; the app had {format_count(cores, 'core')} here, and more were not tried"
+            if cores
+            else ""
+        )
         return (
-            f"About {format_number(1 / service)} requests/s for each core that it may use{here}. Other routes do not wait for it."
+            f"About {format_number(1 / service)} requests/s for each core that it may use{here}."
+            " Other routes do not wait for it."
         )
     if effect is Effect.NO_WORK:
-        return f"The {format_seconds(service)} of each request are gone, and with {_EXAMPLE_USERS} users nobody waits {now} for their turn."
+        return (
+            f"The {format_seconds(service)} of each request are gone, and with {_EXAMPLE_USERS}"
+            f" users nobody waits {now} for their turn."
+        )
     if _EXAMPLE_USERS / service > _SINGLE_CORE_RATE:
-        return f"{_EXAMPLE_USERS} users no longer wait {now} for their turn: as many are answered as one core can."
+        return (
+            f"{_EXAMPLE_USERS} users no longer wait {now} for their turn: as many are answered as"
+            " one core can."
+        )
     bears = ", if what is behind it bears that many" if effect is Effect.LARGER_POOL else ""
     return (
-        f"{_EXAMPLE_USERS} users are answered in little more than {format_seconds(service)} each instead of {now}{bears}; "
-        "served at once grows with the users until the core, or a pool of your own size, is full."
+        f"{_EXAMPLE_USERS} users are answered in little more than {format_seconds(service)} each"
+        f" instead of {now}{bears}; served at once grows with the users until the core, or a pool"
+        " of your own size, is full."
     )
 
 
 def _describe_plain_def(service: float) -> str:
     """What a route that holds the loop gains by losing one word."""
-    return f" Where it awaits nothing else, a plain `def` does: up to {_ANYIO_THREADS} at once, about {format_seconds(_EXAMPLE_USERS * service / _ANYIO_THREADS)} each."
+    return (
+        f" Where it awaits nothing else, a plain `def` does: up to {_ANYIO_THREADS} at once, about"
+        f" {format_seconds(_EXAMPLE_USERS * service / _ANYIO_THREADS)} each."
+    )

@@ -1,7 +1,7 @@
 """What to write instead of what: the rules of `remedies.py`, of which the first that fits wins.
 
-`CALL` stands for the guilty call. Each line is Python that compiles inside an `async def`; the twin is the route of
-`targets.antipatterns` that is written so.
+`CALL` stands for the guilty call. Each line is Python that compiles inside an `async def`; the twin
+is the route of `targets.antipatterns` that is written so.
 """
 
 from dataclasses import dataclass
@@ -40,29 +40,41 @@ class RemedyRule:
 
 _BLOCKED, _BUSY = (Verdict.LOOP_BLOCKED,), (Verdict.LOOP_BUSY,)
 _BLOCKED_OR_BUSY = _BLOCKED + _BUSY
-_SQL_LIBRARIES = "sqlite3|psycopg2?|pymysql|MySQLdb|mysql|oracledb|pyodbc|pymongo|peewee|django|duckdb"
+_SQL_LIBRARIES = (
+    "sqlite3|psycopg2?|pymysql|MySQLdb|mysql|oracledb|pyodbc|pymongo|peewee|django|duckdb"
+)
 _HTTP_LIBRARIES = "requests|urllib3?|http|httpx|httplib2|pycurl"
 _NETWORK_LIBRARIES = f"{_HTTP_LIBRARIES}|httpcore|botocore|grpc|smtplib|ftplib|paramiko|socket|ssl"
 _FILE_CALLS = r"(^|\.)(open|read\w*|write\w*|flush|fsync|glob|rglob|stat|exists|iterdir|listdir|walk|copy\w*|unlink)$"
 _RUN_IN_EXECUTOR = "await asyncio.get_running_loop().run_in_executor"
 _IN_THREADS = (
-    "threads = ThreadPoolExecutor(64)  # once, in the lifespan; asyncio.to_thread has cpus + 4 for the whole app",
+    (
+        "threads = ThreadPoolExecutor(64)  # once, in the lifespan; asyncio.to_thread has cpus + 4"
+        " for the whole app"
+    ),
     "work = functools.partial(CALL, ...)  # with its arguments",
     f"found = {_RUN_IN_EXECUTOR}(threads, work)",
 )
 _IN_PROCESSES = (
     "processes = ProcessPoolExecutor()  # once, in the lifespan",
-    "work = functools.partial(CALL, ...)  # a function of a module, and arguments that can be pickled",
+    (
+        "work = functools.partial(CALL, ...)  # a function of a module, and arguments that can be"
+        " pickled"
+    ),
     f"found = {_RUN_IN_EXECUTOR}(processes, work)",
 )
 _AWAIT_HTTP = (
     "session = aiohttp.ClientSession()  # once, in the lifespan",
     "async with session.get(url) as answer:",
     "    found = await answer.json()",
-    "# one shared httpx.AsyncClient does as well for some 20 calls at once; beyond, its pool's book-keeping fills the core",
+    (
+        "# one shared httpx.AsyncClient does as well for some 20 calls at once; beyond, its pool's"
+        " book-keeping fills the core"
+    ),
 )
 
-MEASURED_WITH = {  # with what the number of a twin was measured that stands for other libraries, too
+# with what the number of a twin was measured that stands for other libraries, too
+MEASURED_WITH = {
     "GET /insurance": "aiohttp",
     "GET /patients": "SQLAlchemy and aiosqlite on SQLite",
     "GET /xray": "a file on a slow disk",
@@ -76,7 +88,10 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         call_pattern=r"(^|\.)sleep$",
         is_plain_def_enough=True,
         title="Await the sleep",
-        after=("async def helper():  # and every caller of it, up to the route, awaits", "    await asyncio.sleep(delay)"),
+        after=(
+            "async def helper():  # and every caller of it, up to the route, awaits",
+            "    await asyncio.sleep(delay)",
+        ),
         twin="GET /report",
     ),
     RemedyRule(
@@ -103,7 +118,10 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         verdicts=_BLOCKED_OR_BUSY,
         library_pattern="redis",
         title="Await Redis",
-        after=("client = redis.asyncio.Redis()  # once, in the lifespan", "found = await client.get(key)"),
+        after=(
+            "client = redis.asyncio.Redis()  # once, in the lifespan",
+            "found = await client.get(key)",
+        ),
         twin="GET /insurance",
     ),
     RemedyRule(
@@ -112,7 +130,10 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         title="Await the session",
         before=("with Session(engine) as session:", "    found = CALL(...)"),
         after=(
-            "engine = create_async_engine(url, pool_size=64)  # once; 5 + 10 connections unless told",
+            (
+                "engine = create_async_engine(url, pool_size=64)  # once; 5 + 10 connections unless"
+                " told"
+            ),
             "async with AsyncSession(engine) as session:",
             "    found = await session.execute(query)",
         ),
@@ -122,8 +143,14 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         verdicts=_BLOCKED_OR_BUSY,
         call_pattern=r"\.(execute\w*|fetch(one|all|many)|commit)$",
         library_pattern=_SQL_LIBRARIES,
-        title="Await the database: aiosqlite, psycopg.AsyncConnection, asyncmy, pymongo.AsyncMongoClient",
-        after=("cursor = await connection.execute(query)  # of a pool that the lifespan opens", "rows = await cursor.fetchall()"),
+        title=(
+            "Await the database: aiosqlite, psycopg.AsyncConnection, asyncmy,"
+            " pymongo.AsyncMongoClient"
+        ),
+        after=(
+            "cursor = await connection.execute(query)  # of a pool that the lifespan opens",
+            "rows = await cursor.fetchall()",
+        ),
         twin="GET /patients",
     ),
     RemedyRule(
@@ -131,7 +158,10 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         library_pattern="subprocess",
         call_pattern=r"^os\.(system|popen|wait\w*)$",
         is_plain_def_enough=True,
-        title="Start and await the other program in a thread of your own: create_subprocess_exec starts it on the loop",
+        title=(
+            "Start and await the other program in a thread of your own: create_subprocess_exec"
+            " starts it on the loop"
+        ),
         after=_IN_THREADS,
         twin="GET /letter",
     ),
@@ -153,14 +183,19 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         title="Await the other thread",
         after=(
             "found = await asyncio.wrap_future(future)  # instead of future.result()",
-            "# asyncio.Queue and asyncio.Event, where queue.Queue and threading.Event are waited for",
+            (
+                "# asyncio.Queue and asyncio.Event, where queue.Queue and threading.Event are"
+                " waited for"
+            ),
         ),
         twin="GET /stock",
     ),
     RemedyRule(
         verdicts=_BUSY,
         library_pattern="re|regex",
-        call_pattern=r"(?i)(^re|pattern|regex\w*|_re)\.\w+$|\.(fullmatch|match|findall|finditer|subn?)$",
+        call_pattern=(
+            r"(?i)(^re|pattern|regex\w*|_re)\.\w+$|\.(fullmatch|match|findall|finditer|subn?)$"
+        ),
         title="Bound the pattern, and the text",
         after=(
             'PATTERN = re.compile("a{1,64}")  # once; no repetition of a repetition, as in (a+)+',
@@ -175,7 +210,10 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         deeper_pattern="serialising",  # the framework's own work on what a route returns
         title="Write a long answer once, not for each request",
         after=(
-            "WRITTEN = JSONResponse(rows).body  # when the rows change; what differs each time: fewer rows, in pages",
+            (
+                "WRITTEN = JSONResponse(rows).body  # when the rows change; what differs each time:"
+                " fewer rows, in pages"
+            ),
             'return Response(WRITTEN, media_type="application/json")',
         ),
         twin="GET /export",
@@ -187,7 +225,10 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         call_pattern=r"^(hashlib|bcrypt|zlib|gzip|bz2|lzma|np|numpy|cv2)\.|(?i:hash|pbkdf2|scrypt|checkpw|compress)",
         title="Compute in a thread: this C code lets the GIL go",
         after=(
-            "cores = ThreadPoolExecutor(os.cpu_count())  # once, in the lifespan; more threads would only take turns",
+            (
+                "cores = ThreadPoolExecutor(os.cpu_count())  # once, in the lifespan; more threads"
+                " would only take turns"
+            ),
             "work = functools.partial(CALL, ...)  # with its arguments",
             f"found = {_RUN_IN_EXECUTOR}(cores, work)",
         ),
@@ -207,14 +248,27 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         verdicts=_BLOCKED_OR_BUSY,
         deeper_pattern=_NETWORK_LIBRARIES,
         is_plain_def_enough=True,
-        title="This library waits for the network: await its asynchronous twin or, where it has none, threads of your own",
+        title=(
+            "This library waits for the network: await its asynchronous twin or, where it has none,"
+            " threads of your own"
+        ),
         after=_IN_THREADS,
         twin="GET /xray",
     ),
     RemedyRule(
-        verdicts=_BLOCKED, is_plain_def_enough=True, title="Let a thread of your own wait", after=_IN_THREADS, twin="GET /xray"
+        verdicts=_BLOCKED,
+        is_plain_def_enough=True,
+        title="Let a thread of your own wait",
+        after=_IN_THREADS,
+        twin="GET /xray",
     ),
-    RemedyRule(verdicts=_BUSY, title="Compute in another process", after=_IN_PROCESSES, twin="GET /risk", effect=Effect.CORES),
+    RemedyRule(
+        verdicts=_BUSY,
+        title="Compute in another process",
+        after=_IN_PROCESSES,
+        twin="GET /risk",
+        effect=Effect.CORES,
+    ),
     RemedyRule(
         verdicts=(Verdict.GIL_BOUND,),
         title="Compute in another process: threads only take turns with the GIL",
@@ -225,7 +279,10 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
     RemedyRule(
         verdicts=(Verdict.THREAD_POOL,),
         is_async=True,
-        title="Write as `async def` what only looks things up: each `def` dependency takes a thread for each request",
+        title=(
+            "Write as `async def` what only looks things up: each `def` dependency takes a thread"
+            " for each request"
+        ),
         before=("def dependency():", "    ..."),
         after=("async def dependency():  # what does not wait needs no thread", "    return found"),
         twin="GET /report",
@@ -235,7 +292,11 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         title="Await an asynchronous library: then no thread waits",
         before=("def route():  # keeps one of 40 threads for as long as it waits", "    ..."),
         after=(
-            *("async def route():", "    async with session.get(url) as answer:", "        return await answer.json()"),
+            *(
+                "async def route():",
+                "    async with session.get(url) as answer:",
+                "        return await answer.json()",
+            ),
             "# where there is no such library, more threads, in the lifespan:",
             "anyio.to_thread.current_default_thread_limiter().total_tokens = 64",
         ),
@@ -244,7 +305,12 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
     RemedyRule(
         verdicts=(Verdict.EXECUTOR_POOL,),
         title="Use threads of your own, as many as are to wait at once",
-        before=("await asyncio.to_thread(CALL)  # cpus + 4 threads for the whole app, and for its DNS look-ups",),
+        before=(
+            (
+                "await asyncio.to_thread(CALL)  # cpus + 4 threads for the whole app, and for its"
+                " DNS look-ups"
+            ),
+        ),
         after=_IN_THREADS,
         twin="GET /xray",
     ),
@@ -253,7 +319,10 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         pool_sizes=(10, 15),
         title="Allow the pool more connections: SQLAlchemy gives 5 + 10 unless told, asyncpg 10",
         before=("engine = create_async_engine(url)", "pool = await asyncpg.create_pool(url)"),
-        after=("engine = create_async_engine(url, pool_size=64)", "pool = await asyncpg.create_pool(url, max_size=64)"),
+        after=(
+            "engine = create_async_engine(url, pool_size=64)",
+            "pool = await asyncpg.create_pool(url, max_size=64)",
+        ),
         twin="GET /patients",
         effect=Effect.LARGER_POOL,
     ),
@@ -267,9 +336,16 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
     ),
     RemedyRule(
         verdicts=(Verdict.POOL_LIMITED,),
-        title="Find the pool or semaphore of this size, and widen it as far as what is behind it bears",
+        title=(
+            "Find the pool or semaphore of this size, and widen it as far as what is behind it"
+            " bears"
+        ),
         before=("places = asyncio.Semaphore(PLACES)",),
-        after=("places = asyncio.Semaphore(64)  # once", "async with places:", "    found = await look_up(key)"),
+        after=(
+            "places = asyncio.Semaphore(64)  # once",
+            "async with places:",
+            "    found = await look_up(key)",
+        ),
         twin="GET /beds",
         effect=Effect.LARGER_POOL,
     ),

@@ -6,13 +6,21 @@ from pathlib import Path
 
 from results.gate_expression import LEVEL_METRICS, NEIGHBOUR_METRICS, Gate, required_levels
 from results.schema import Cell
-from results.thresholds import FEW_USERS, FULL_CORE_SHARE, HOLD_SECONDS, MANY_USERS, SAME_RATE_TOLERANCE
+from results.thresholds import (
+    FEW_USERS,
+    FULL_CORE_SHARE,
+    HOLD_SECONDS,
+    MANY_USERS,
+    SAME_RATE_TOLERANCE,
+)
 from results.unloaded import UnloadedLatency, estimate_unloaded, relative_deviation
 from scenarios.doctor.interim import InterimStats, read_interim_stats
 from scenarios.doctor.levels import HALF_CAPACITY, LevelPlanner
 
 Cells = tuple[Cell, ...]
-FitsBudget = Callable[[Cell, bool], bool]  # whether there is time for a cell; and whether there can be no verdict without it
+FitsBudget = Callable[
+    [Cell, bool], bool
+]  # whether there is time for a cell; and whether there can be no verdict without it
 _MAX_FAILED_SHARE = 0.01  # share of wrong answers that a plateau may have
 
 
@@ -27,9 +35,11 @@ def adaptive_levels(  # noqa: PLR0913, PLR0917 - what is known, and what is want
     """The cells of one route, a few at a time. Puts into `holding` the seconds that it seems to hold the loop, if it does.
 
     1. One user, then a few beside both neighbours.
-    2. The loop is held: enough - but where somebody computes there, half of that load tells a held loop from a busy one.
+    2. The loop is held: enough - but where somebody computes there, half of that load tells a held
+       loop from a busy one.
     3. Else many users: some hold it by less at a time, or seldom.
-    4. Where the lone requests are too few to say what the rate means, the lone user asks for longer.
+    4. Where the lone requests are too few to say what the rate means, the lone user asks for
+       longer.
     5. A plateau that neither the CPU nor a queue explains is looked at once more, in between.
     6. Where the core is full and a gate asks for the neighbours: half of that load as well.
     """
@@ -37,7 +47,9 @@ def adaptive_levels(  # noqa: PLR0913, PLR0917 - what is known, and what is want
     yield (single_cell,)
     if not (single_stats := read_interim_stats(folder, session, single_cell)):
         return
-    if single_stats.latencies:  # one generator may ask so often by what a request takes here, not by what a polite one took
+    if (
+        single_stats.latencies
+    ):  # one generator may ask so often by what a request takes here, not by what a polite one took
         planner = replace(planner, service_time=min(planner.service_time, single_stats.mean))
     few_cell = planner.few_users_cell()
     yield (few_cell,)
@@ -50,31 +62,49 @@ def adaptive_levels(  # noqa: PLR0913, PLR0917 - what is known, and what is want
         (
             candidate
             for users in (FEW_USERS, MANY_USERS)
-            if (candidate := stats_by_users.get(users)) and _is_loop_blocked(candidate, idle_p90, single_stats.mean)
+            if (candidate := stats_by_users.get(users))
+            and _is_loop_blocked(candidate, idle_p90, single_stats.mean)
         ),
         None,
     )
-    yield from _refine_capacity(folder, planner, stats_by_users, fits, is_blocked=blocked_stats is not None)
+    yield from _refine_capacity(
+        folder, planner, stats_by_users, fits, is_blocked=blocked_stats is not None
+    )
     busiest = blocked_stats or stats_by_users[max(stats_by_users)]
-    if (blocked_stats.is_cpu_bound if blocked_stats else _should_run_half_load(busiest, gates, planner.route)) and busiest.rate:
+    if (
+        blocked_stats.is_cpu_bound
+        if blocked_stats
+        else _should_run_half_load(busiest, gates, planner.route)
+    ) and busiest.rate:
         half_cell = planner.half_capacity_cell(HALF_CAPACITY * busiest.rate)
         if fits(half_cell, blocked_stats is not None):
             yield (half_cell,)
-    if blocked_stats or any(_should_watch_loop(candidate, single_stats, idle_p90) for candidate in stats_by_users.values()):
-        hold_times.append(1 / blocked_stats.rate if blocked_stats and blocked_stats.rate else single_stats.mean)
+    if blocked_stats or any(
+        _should_watch_loop(candidate, single_stats, idle_p90)
+        for candidate in stats_by_users.values()
+    ):
+        hold_times.append(
+            1 / blocked_stats.rate if blocked_stats and blocked_stats.rate else single_stats.mean
+        )
     gate_levels = required_levels(
         [candidate for candidate in gates if candidate.metric in LEVEL_METRICS], planner.route
     )  # all else is there already
     if gate_cells := tuple(
         candidate
-        for candidate in planner.gate_cells(gate_levels, stats_by_users, is_blocked=bool(hold_times))
+        for candidate in planner.gate_cells(
+            gate_levels, stats_by_users, is_blocked=bool(hold_times)
+        )
         if not planner.why_too_large(candidate)
     ):
         yield gate_cells
 
 
 def _explore_many_users(
-    folder: Path, planner: LevelPlanner, idle_p90: dict[str, float], stats_by_users: dict[int, InterimStats], fits: FitsBudget
+    folder: Path,
+    planner: LevelPlanner,
+    idle_p90: dict[str, float],
+    stats_by_users: dict[int, InterimStats],
+    fits: FitsBudget,
 ) -> Iterator[Cells]:
     """Many users, where the few do not show a held loop already. Adds what was seen to `looks`."""
     single_stats, few_stats = stats_by_users[1], stats_by_users[FEW_USERS]
@@ -82,7 +112,8 @@ def _explore_many_users(
         return
     rate = None if few_stats.is_unqueued(single_stats.mean) else few_stats.rate
     many_cell = planner.many_users_cell(
-        rate, max(relative_deviation(single_stats.latencies), relative_deviation(few_stats.latencies))
+        rate,
+        max(relative_deviation(single_stats.latencies), relative_deviation(few_stats.latencies)),
     )
     if fits(many_cell, True):
         yield (many_cell,)
@@ -91,7 +122,12 @@ def _explore_many_users(
 
 
 def _refine_capacity(
-    folder: Path, planner: LevelPlanner, stats_by_users: dict[int, InterimStats], fits: FitsBudget, *, is_blocked: bool
+    folder: Path,
+    planner: LevelPlanner,
+    stats_by_users: dict[int, InterimStats],
+    fits: FitsBudget,
+    *,
+    is_blocked: bool,
 ) -> Iterator[Cells]:
     """The lone user for longer, where its mean decides and is not known; then a level in between, where there is a plateau."""
     single_stats, few_stats = stats_by_users[1], stats_by_users[FEW_USERS]
@@ -101,15 +137,31 @@ def _refine_capacity(
         or estimate_unloaded(few_stats.latencies, few_stats.latencies),
     )
     is_enough = (
-        bool(single_stats.latencies) and known is not None and (known.is_precise or _is_known_unqueued(known, top_stats, few_stats))
+        bool(single_stats.latencies)
+        and known is not None
+        and (known.is_precise or _is_known_unqueued(known, top_stats, few_stats))
     )
-    if known and not is_enough and fits(longer_cell := planner.longer_single_user_cell(known), False):
+    if (
+        known
+        and not is_enough
+        and fits(longer_cell := planner.longer_single_user_cell(known), False)
+    ):
         yield (longer_cell,)
         if stats := read_interim_stats(folder, planner.session, longer_cell):
-            known = estimate_unloaded([*single_stats.latencies, *stats.latencies], few_stats.latencies) or known
-    if is_blocked or not known or top_stats is few_stats or not _is_unexplained_plateau(top_stats, few_stats, known):
+            known = (
+                estimate_unloaded([*single_stats.latencies, *stats.latencies], few_stats.latencies)
+                or known
+            )
+    if (
+        is_blocked
+        or not known
+        or top_stats is few_stats
+        or not _is_unexplained_plateau(top_stats, few_stats, known)
+    ):
         return
-    scatter = max(relative_deviation(single_stats.latencies), relative_deviation(few_stats.latencies))
+    scatter = max(
+        relative_deviation(single_stats.latencies), relative_deviation(few_stats.latencies)
+    )
     middle_cell = planner.middle_cell(_halfway_users(top_stats.rate * known.worst_case), scatter)
     if fits(middle_cell, True):
         yield (middle_cell,)
@@ -130,29 +182,49 @@ def _should_run_half_load(stats: InterimStats, gates: tuple[Gate, ...], route: s
     return is_asked and (stats.cpu_cores or 0.0) >= FULL_CORE_SHARE
 
 
-def _should_watch_loop(stats: InterimStats, single_stats: InterimStats, idle_p90: dict[str, float]) -> bool:
+def _should_watch_loop(
+    stats: InterimStats, single_stats: InterimStats, idle_p90: dict[str, float]
+) -> bool:
     """Whether a second look is worth its time: somebody waited long now and then, or all of them while requests wait one at a time."""
     has_pause = stats.has_long_ping and (stats.users <= FEW_USERS or not stats.is_cpu_bound)
-    return has_pause or (stats.is_neighbour_slowed("async", idle_p90) and stats.is_serialised(single_stats))
+    return has_pause or (
+        stats.is_neighbour_slowed("async", idle_p90) and stats.is_serialised(single_stats)
+    )
 
 
-def _is_known_unqueued(known: UnloadedLatency, top_stats: InterimStats, few_stats: InterimStats) -> bool:
+def _is_known_unqueued(
+    known: UnloadedLatency, top_stats: InterimStats, few_stats: InterimStats
+) -> bool:
     """Whether nothing queues, however long the lone requests take: most of many take as long as most of a few."""
     return (known.is_precise and top_stats.is_unqueued(known.mean)) or (
         top_stats.users > few_stats.users and top_stats.is_latency_stable(few_stats)
     )
 
 
-def _is_unexplained_plateau(top_stats: InterimStats, few_stats: InterimStats, known: UnloadedLatency) -> bool:
+def _is_unexplained_plateau(
+    top_stats: InterimStats, few_stats: InterimStats, known: UnloadedLatency
+) -> bool:
     """Whether many users are served at a rate that neither they nor the CPU explain, and that the few did not show already.
 
     Whom nobody waited for any longer would still be in the way of another level.
     """
-    is_shown_by_few = not few_stats.is_unqueued(known.worst_case) and top_stats.rate <= (1 + SAME_RATE_TOLERANCE) * few_stats.rate
-    is_valid = top_stats.failures <= _MAX_FAILED_SHARE * top_stats.successes and not top_stats.abandoned
-    return is_valid and not _is_known_unqueued(known, top_stats, few_stats) and not top_stats.is_cpu_bound and not is_shown_by_few
+    is_shown_by_few = (
+        not few_stats.is_unqueued(known.worst_case)
+        and top_stats.rate <= (1 + SAME_RATE_TOLERANCE) * few_stats.rate
+    )
+    is_valid = (
+        top_stats.failures <= _MAX_FAILED_SHARE * top_stats.successes and not top_stats.abandoned
+    )
+    return (
+        is_valid
+        and not _is_known_unqueued(known, top_stats, few_stats)
+        and not top_stats.is_cpu_bound
+        and not is_shown_by_few
+    )
 
 
 def _halfway_users(concurrency: float) -> int:
     """A number of users that fills a pool of so many places and is far from the top level."""
-    return int(min(max(concurrency * (1 + SAME_RATE_TOLERANCE) * 1.3, 2.0 * FEW_USERS), 0.85 * MANY_USERS))
+    return int(
+        min(max(concurrency * (1 + SAME_RATE_TOLERANCE) * 1.3, 2.0 * FEW_USERS), 0.85 * MANY_USERS)
+    )

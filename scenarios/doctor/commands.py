@@ -30,7 +30,15 @@ from scenarios.system.child_process import STOP_TIMEOUT
 from scenarios.system.redact import secret_forms
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
-LAUNCH_FLAGS = ("app_dir", "factory", "python", "workers", "loop", "env", "env_file")  # flags for an app that we start
+LAUNCH_FLAGS = (
+    "app_dir",
+    "factory",
+    "python",
+    "workers",
+    "loop",
+    "env",
+    "env_file",
+)  # flags for an app that we start
 
 
 def create_app_under_test(  # noqa: PLR0913, PLR0917 - what somebody may say
@@ -45,23 +53,46 @@ def create_app_under_test(  # noqa: PLR0913, PLR0917 - what somebody may say
     """Whose app it is. Raises Trouble, also for flags that would not be heard."""
     if start or url:
         if target or not (start and url):
-            raise AtonceError("--start 'COMMAND' and --url URL belong together, and take the place of MODULE:APP.", ExitCode.USAGE)
-        _reject_unused_flags(typed - {"env", "env_file"}, "your own command of --start says it by itself")
-        return AppUnderTest.from_command(start, url, env=launch_flags["env"] or (), env_file=launch_flags["env_file"], trust=trust)
+            raise AtonceError(
+                "--start 'COMMAND' and --url URL belong together, and take the place of"
+                " MODULE:APP.",
+                ExitCode.USAGE,
+            )
+        _reject_unused_flags(
+            typed - {"env", "env_file"}, "your own command of --start says it by itself"
+        )
+        return AppUnderTest.from_command(
+            start,
+            url,
+            env=launch_flags["env"] or (),
+            env_file=launch_flags["env_file"],
+            trust=trust,
+        )
     if not target:
-        raise AtonceError("Name your app: atonce doctor shop.main:app, or atonce doctor http://127.0.0.1:8000", ExitCode.USAGE)
+        raise AtonceError(
+            "Name your app: atonce doctor shop.main:app, or atonce doctor http://127.0.0.1:8000",
+            ExitCode.USAGE,
+        )
     if "//" in target or target.startswith((":", "localhost:")) or target[:1].isdigit():
         _reject_unused_flags(typed, "what runs already has been started without it")
         return AppUnderTest.from_url(target, allowed, trust)
     if trust != DEFAULT_TLS_TRUST:
-        raise AtonceError("--cacert and --insecure are for a URL: an app that we start is asked over plain HTTP.", ExitCode.USAGE)
-    return AppUnderTest.from_module(target, **{**launch_flags, "env": launch_flags["env"] or (), "loop": str(launch_flags["loop"])})
+        raise AtonceError(
+            "--cacert and --insecure are for a URL: an app that we start is asked over plain HTTP.",
+            ExitCode.USAGE,
+        )
+    return AppUnderTest.from_module(
+        target,
+        **{**launch_flags, "env": launch_flags["env"] or (), "loop": str(launch_flags["loop"])},
+    )
 
 
 def _reject_unused_flags(typed: set[str], why: str) -> None:
     """Raises Trouble for a flag that says how we are to start an app, where we do not."""
     if unused := [f"--{name.replace('_', '-')}" for name in LAUNCH_FLAGS if name in typed]:
-        raise AtonceError(f"{unused[0]} is only for MODULE:APP: {why}. Leave it out.", ExitCode.USAGE)
+        raise AtonceError(
+            f"{unused[0]} is only for MODULE:APP: {why}. Leave it out.", ExitCode.USAGE
+        )
 
 
 def create_doctor_options(  # noqa: PLR0913, PLR0917 - what somebody may say
@@ -77,18 +108,33 @@ def create_doctor_options(  # noqa: PLR0913, PLR0917 - what somebody may say
     selection = parse_route_selection(**{name: given or () for name, given in route_flags.items()})
     allowed = parse_duration(budget)
     if allowed < SETUP_SECONDS + MIN_ROUTE_SECONDS:
-        least = f"the app's start, its neighbours at rest and one route take about {SETUP_SECONDS + MIN_ROUTE_SECONDS:.0f} s"
-        sentence = f"--budget {budget} is too short for any route: {least}. Give it that at least: --budget {SETUP_SECONDS + MIN_ROUTE_SECONDS:.0f}s"
+        least = (
+            "the app's start, its neighbours at rest and one route take about"
+            f" {SETUP_SECONDS + MIN_ROUTE_SECONDS:.0f} s"
+        )
+        sentence = (
+            f"--budget {budget} is too short for any route: {least}. Give it that at least:"
+            f" --budget {SETUP_SECONDS + MIN_ROUTE_SECONDS:.0f}s"
+        )
         raise AtonceError(sentence, ExitCode.USAGE)
     parsed_gates = tuple(parse_gate(gate) for gate in gates)
     for gate in parsed_gates:
         max_amounts = {"u": float(MANY_USERS), "/s": MAX_GENERATOR_RATE}
         if gate.level and gate.level.amount > max_amounts[gate.level.unit]:
-            sentence = f"the gate {gate.expression!r} asks for more than an examination sends: at most {MANY_USERS}u, or {MAX_GENERATOR_RATE:g}/s."
+            sentence = (
+                f"the gate {gate.expression!r} asks for more than an examination sends: at most"
+                f" {MANY_USERS}u, or {MAX_GENERATOR_RATE:g}/s."
+            )
             raise AtonceError(sentence, ExitCode.USAGE)
-    secrets = secret_forms([*app.env.values(), *selection.headers.values(), *selection.params.values()])
+    secrets = secret_forms(
+        [*app.env.values(), *selection.headers.values(), *selection.params.values()]
+    )
     app = replace(app, secrets=secrets)
-    limits: dict[str, Any] = {"budget": allowed, "requests": requests, "stop_within": parse_duration(stop_within, least=0.1)}
+    limits: dict[str, Any] = {
+        "budget": allowed,
+        "requests": requests,
+        "stop_within": parse_duration(stop_within, least=0.1),
+    }
     return DoctorOptions(app=app, selection=selection, gates=parsed_gates, seed=seed, **limits)
 
 
@@ -100,7 +146,8 @@ def outline_doctor_run(options: DoctorOptions) -> Iterator[str]:
     over_budget, sentence = find_over_budget(options, loadable, SETUP_SECONDS, ROUTE_SECONDS)
     for request in route_requests:
         others = (
-            f"; where that is answered 404 or 422, as {', '.join(other.path for other in request.alternatives)}"
+            "; where that is answered 404 or 422, as"
+            f" {', '.join(other.path for other in request.alternatives)}"
             if request.alternatives
             else ""
         )
@@ -110,14 +157,19 @@ def outline_doctor_run(options: DoctorOptions) -> Iterator[str]:
         if request in over_budget:
             yield f"{'':<{width}}  left out, unless there is time"
     yield (
-        f"{len(loadable)} routes: one user, {FEW_USERS} users and, where those leave it open, {MANY_USERS}; at most {options.requests:,} requests each, "
-        f"about {min(options.budget, SETUP_SECONDS + ROUTE_SECONDS * len(loadable)):.0f} s; nothing was loaded"
+        f"{len(loadable)} routes: one user, {FEW_USERS} users and, where those leave it open,"
+        f" {MANY_USERS}; at most {options.requests:,} requests each, about"
+        f" {min(options.budget, SETUP_SECONDS + ROUTE_SECONDS * len(loadable)):.0f} s; nothing was"
+        " loaded"
     )
     if sentence:
         yield sentence
     yield from warn_too_few_requests(options)
     yield from notes
-    yield "a GET may change data, or call paid or remote services, too: --exclude what should be left alone"
+    yield (
+        "a GET may change data, or call paid or remote services, too: --exclude what should be left"
+        " alone"
+    )
 
 
 def discover_in_temp_folder(options: DoctorOptions) -> tuple[list[RouteRequest], list[str]]:

@@ -1,8 +1,8 @@
 """What stands around an app while it is examined: its address, its two innocent neighbours, and a meter for its CPU.
 
-An app that we start carries our guest, who answers for both neighbours and keeps a journal. A black box has neither: there an
-unknown path is the `async` neighbour, else its OpenAPI document, else nobody is. The CPU of its processes is read from
-outside, where the system shows them.
+An app that we start carries our guest, who answers for both neighbours and keeps a journal. A black
+box has neither: there an unknown path is the `async` neighbour, else its OpenAPI document, else
+nobody is. The CPU of its processes is read from outside, where the system shows them.
 """
 
 import contextlib
@@ -51,8 +51,14 @@ def resolve_address(app: AppUnderTest) -> tuple[str, int]:
         deadline = time.perf_counter() + PORT_FREE_TIMEOUT
         while app.launch_mode == "command" and _is_port_open(parts.host, port):
             if time.perf_counter() > deadline:
-                advice = f"Stop what listens there, choose another port, or examine that as it is: atonce doctor {app.url}"
-                raise AtonceError(f"{app.url} answers while the command of --start does not run. {advice}", ExitCode.TARGET)
+                advice = (
+                    "Stop what listens there, choose another port, or examine that as it is:"
+                    f" atonce doctor {app.url}"
+                )
+                raise AtonceError(
+                    f"{app.url} answers while the command of --start does not run. {advice}",
+                    ExitCode.TARGET,
+                )
             time.sleep(0.1)
         return app.url, port
     port = find_free_port()
@@ -71,11 +77,19 @@ def readiness_path(app: AppUnderTest, secret: str) -> str:
     return f"/_atonce-{secret}/async" if app.launch_mode == "module" else f"/_atonce-{secret}"
 
 
-def find_neighbours(app: AppUnderTest, secret: str, client: httpx.Client) -> tuple[tuple[Neighbour, ...], float]:
+def find_neighbours(
+    app: AppUnderTest, secret: str, client: httpx.Client
+) -> tuple[tuple[Neighbour, ...], float]:
     """The innocent routes, and how many seconds one ping costs the app; 0 where it costs nothing."""
     if app.launch_mode == "module":
         kinds = ("async", "def")
-        return tuple(_create_neighbour(kind, f"/_atonce-{secret}/{kind}", f'{{"neighbour":"{kind}"}}') for kind in kinds), 0.0
+        return (
+            tuple(
+                _create_neighbour(kind, f"/_atonce-{secret}/{kind}", f'{{"neighbour":"{kind}"}}')
+                for kind in kinds
+            ),
+            0.0,
+        )
     for path, expected_statuses in (
         (f"/_atonce-{secret}", _NO_ROUTE_STATUSES),
         (OPENAPI_PATH, (200,)),
@@ -106,13 +120,24 @@ def _unreachable_error(client: httpx.Client, error: httpx.HTTPError) -> AtonceEr
     """What a person reads where nobody listens."""
     if why := certificate_advice(error):
         return AtonceError(f"{client.base_url} answers, but {why}", ExitCode.USAGE)
-    sentence = f"{client.base_url} does not answer ({type(error).__name__}). Is the app running, and is this its address?"
+    sentence = (
+        f"{client.base_url} does not answer ({type(error).__name__}). Is the app running, and is"
+        " this its address?"
+    )
     return AtonceError(sentence, ExitCode.TARGET)
 
 
 def _create_neighbour(kind: str, path: str, expects: str, status: int = 0) -> Neighbour:
     """One of them; how often it is asked is decided level by level."""
-    return Neighbour(kind=kind, route=f"GET /_atonce/{kind}", path=path, expects=expects, rate=0.0, connections=0, status=status)
+    return Neighbour(
+        kind=kind,
+        route=f"GET /_atonce/{kind}",
+        path=path,
+        expects=expects,
+        rate=0.0,
+        connections=0,
+        status=status,
+    )
 
 
 def fetch_openapi(client: httpx.Client, headers: dict[str, str]) -> dict[str, Any] | None:
@@ -124,15 +149,22 @@ def fetch_openapi(client: httpx.Client, headers: dict[str, str]) -> dict[str, An
     return openapi
 
 
-def skip_docs_routes(route_requests: list[RouteRequest], client: httpx.Client, headers: dict[str, str]) -> list[RouteRequest]:
+def skip_docs_routes(
+    route_requests: list[RouteRequest], client: httpx.Client, headers: dict[str, str]
+) -> list[RouteRequest]:
     """The routes of a black box; those that show its documentation are skipped."""
     docs_pages = {
         page
         for page in _DOCS_PATHS
-        if any(request.path == page for request in route_requests) and _DOCS_PAGE_PATTERN.search(_fetch_text(client, page, headers))
+        if any(request.path == page for request in route_requests)
+        and _DOCS_PAGE_PATTERN.search(_fetch_text(client, page, headers))
     }
     return [
-        replace(request, skipped="the app's own documentation") if request.path in docs_pages else request
+        (
+            replace(request, skipped="the app's own documentation")
+            if request.path in docs_pages
+            else request
+        )
         for request in route_requests
     ]
 

@@ -21,12 +21,18 @@ def find_interpreter(given: str | None, app_dir: Path) -> tuple[str, str]:
         path = _venv_python(Path(given)) or shutil.which(given)
         if not path:
             raise AtonceError(
-                f"--python {given} is neither an interpreter nor the folder of a virtual environment.", ExitCode.USAGE
+                f"--python {given} is neither an interpreter nor the folder of a virtual"
+                " environment.",
+                ExitCode.USAGE,
             )
         return path, "named with --python"
     active = os.environ.get("VIRTUAL_ENV")
     folders = [(Path(active), "the active environment")] if active else []
-    for folder, why in (*folders, (app_dir / ".venv", "found beside the app"), (Path(".venv"), "found in this folder")):
+    for folder, why in (
+        *folders,
+        (app_dir / ".venv", "found beside the app"),
+        (Path(".venv"), "found in this folder"),
+    ):
         if path := _venv_python(folder):
             return path, why
     return sys.executable, "the one that runs atonce"
@@ -34,9 +40,16 @@ def find_interpreter(given: str | None, app_dir: Path) -> tuple[str, str]:
 
 def _venv_python(path: Path) -> str | None:
     """The interpreter of a virtual environment, or a file that is one itself; not resolved, for a link is its environment."""
-    candidates = (path / "bin" / "python", path / "Scripts" / "python.exe") if path.is_dir() else (path,)
+    candidates = (
+        (path / "bin" / "python", path / "Scripts" / "python.exe") if path.is_dir() else (path,)
+    )
     return next(
-        (os.path.abspath(candidate) for candidate in candidates if candidate.is_file() and os.access(candidate, os.X_OK)), None
+        (
+            os.path.abspath(candidate)
+            for candidate in candidates
+            if candidate.is_file() and os.access(candidate, os.X_OK)
+        ),
+        None,
     )  # noqa: PTH100
 
 
@@ -48,12 +61,20 @@ def load_variables(pairs: Iterable[str], file: Path | None) -> dict[str, str]:
         try:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise AtonceError(f"--env-file {file} cannot be read ({type(error).__name__}).", ExitCode.USAGE) from error
+            raise AtonceError(
+                f"--env-file {file} cannot be read ({type(error).__name__}).", ExitCode.USAGE
+            ) from error
         for binding in parse_stream(StringIO(text)):
             if binding.error or (binding.key and binding.value is None):
-                raise AtonceError(f"{file}, line {binding.original.line}: expected KEY=VALUE.", ExitCode.USAGE)
+                raise AtonceError(
+                    f"{file}, line {binding.original.line}: expected KEY=VALUE.", ExitCode.USAGE
+                )
         for name, raw in dotenv_values(stream=StringIO(text), interpolate=False).items():
-            known = {**os.environ, **from_file, **given}  # ${NAME} stands for what the app will read
+            known = {
+                **os.environ,
+                **from_file,
+                **given,
+            }  # ${NAME} stands for what the app will read
             from_file[name] = "".join(atom.resolve(known) for atom in parse_variables(raw or ""))
     return {**from_file, **given}
 
@@ -62,7 +83,9 @@ def _parse_env_pair(pair: str) -> tuple[str, str]:
     """`KEY=VALUE`. Raises Trouble otherwise, without the value: it may be a secret."""
     name, mark, value = pair.partition("=")
     if not mark or not re.fullmatch(r"[A-Za-z_]\w*", name):
-        raise AtonceError("--env expects KEY=VALUE; one of them is not of that form.", ExitCode.USAGE)
+        raise AtonceError(
+            "--env expects KEY=VALUE; one of them is not of that form.", ExitCode.USAGE
+        )
     return name, value
 
 

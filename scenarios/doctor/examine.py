@@ -1,8 +1,9 @@
 """Examines the routes of somebody's app, one after another, each in a fresh process of it; always leaves a run behind.
 
-First the app is started once to learn its routes, and what its neighbours feel while nobody asks. Then, route by route: asked
-politely, by one user, by a few, and by many only where the few left it open; where the loop is held, a second process with a
-watchdog inside shows by what. Nothing is decided here but what to ask next.
+First the app is started once to learn its routes, and what its neighbours feel while nobody asks.
+Then, route by route: asked politely, by one user, by a few, and by many only where the few left it
+open; where the loop is held, a second process with a watchdog inside shows by what. Nothing is
+decided here but what to ask next.
 """
 
 import contextlib
@@ -19,7 +20,12 @@ from results.spool_tables import TABLES
 from results.store import RunWriter
 from scenarios.doctor.adaptive_plan import adaptive_levels
 from scenarios.doctor.app import count_workers
-from scenarios.doctor.controls import fetch_openapi, find_neighbours, readiness_path, skip_docs_routes
+from scenarios.doctor.controls import (
+    fetch_openapi,
+    find_neighbours,
+    readiness_path,
+    skip_docs_routes,
+)
 from scenarios.doctor.interim import read_interim_stats
 from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell, level_duration
 from scenarios.doctor.openapi.route_request import RouteRequest
@@ -56,7 +62,9 @@ def examine_app(options: DoctorOptions, run: RunWriter, listener: DoctorProgress
     with handle_stop_signals() as stop_request:
         try:
             run.open(**doctor_run_metadata(options))
-            testbed = AppTestBed(options, run, stop_request, listener)  # it asks for the cores before we stay on one
+            testbed = AppTestBed(
+                options, run, stop_request, listener
+            )  # it asks for the cores before we stay on one
             with pin_to_core(testbed.cores[1]):
                 Examination(testbed).execute()
             status = Status.COMPLETE
@@ -78,7 +86,10 @@ def discover_routes(options: DoctorOptions, run: RunWriter) -> list[RouteRequest
         testbed = AppTestBed(options, run, stop_request, NoProgress())
         examination = Examination(testbed)
         examination.install_agent()
-        with testbed.app_running("idle", with_watchdog=False) as (_, url), testbed.open_client(url) as client:
+        with (
+            testbed.app_running("idle", with_watchdog=False) as (_, url),
+            testbed.open_client(url) as client,
+        ):
             return examination.read_routes(client)
 
 
@@ -86,7 +97,12 @@ class Examination:
     """One visit. The mutable state: what was learnt so far, and how long a route has taken at most."""
 
     def __init__(self, testbed: AppTestBed) -> None:
-        self.testbed, self.options, self.run, self.app = testbed, testbed.options, testbed.run, testbed.app
+        self.testbed, self.options, self.run, self.app = (
+            testbed,
+            testbed.options,
+            testbed.run,
+            testbed.app,
+        )
         self.idle_p90: dict[str, float] = {}
         self.route_seconds = ROUTE_SECONDS  # the first guess
 
@@ -98,20 +114,28 @@ class Examination:
         self.run.metadata["routes"] = records
         self.run.write_metadata()
         ordered = loadable_requests(self.options, route_requests)
-        records_by_route = {request.route: record for request, record in zip(route_requests, records, strict=True)}
+        records_by_route = {
+            request.route: record for request, record in zip(route_requests, records, strict=True)
+        }
         loadable = [(request, records_by_route[request.route]) for request in ordered]
         for warning in warn_too_few_requests(self.options):
             self.run.metadata["plan"]["notes"].append(warning)
             self.testbed.report_step(warning)
-        if trouble := unmatched_gate_error(self.options.gates, {request.route: request.skipped for request in route_requests}):
+        if trouble := unmatched_gate_error(
+            self.options.gates, {request.route: request.skipped for request in route_requests}
+        ):
             raise trouble
         if not loadable:
             raise AtonceError(
-                f"No route of {self.app.target} can be loaded: {route_requests[0].route}: {route_requests[0].skipped}.",
+                f"No route of {self.app.target} can be loaded: {route_requests[0].route}:"
+                f" {route_requests[0].skipped}.",
                 ExitCode.TARGET,
             )
         _, sentence = find_over_budget(
-            self.options, ordered, time.perf_counter() - self.testbed.started_at, ROUTE_SECONDS + self.testbed.startup_seconds
+            self.options,
+            ordered,
+            time.perf_counter() - self.testbed.started_at,
+            ROUTE_SECONDS + self.testbed.startup_seconds,
         )
         if sentence:
             self.run.metadata["plan"]["notes"].append(sentence)
@@ -125,7 +149,9 @@ class Examination:
         if all(record["skipped"] for record in records):
             first = next(record for _, record in loadable)
             raise AtonceError(
-                f"No route of {self.app.target} could be loaded: {first['route']}: {first['skipped']}.", ExitCode.TARGET
+                f"No route of {self.app.target} could be loaded: {first['route']}:"
+                f" {first['skipped']}.",
+                ExitCode.TARGET,
             )
 
     def examine_routes(self, loadable: list[tuple[RouteRequest, dict[str, Any]]]) -> None:
@@ -133,7 +159,11 @@ class Examination:
         troubles: list[AtonceError] = []
         for number, (request, record) in enumerate(loadable, 1):
             elapsed = time.perf_counter() - self.testbed.started_at
-            self.testbed.listener.set_total(min(self.options.budget, elapsed + (len(loadable) - number + 1) * self.route_seconds))
+            self.testbed.listener.set_total(
+                min(
+                    self.options.budget, elapsed + (len(loadable) - number + 1) * self.route_seconds
+                )
+            )
             if self.testbed.fits_budget(MIN_ROUTE_SECONDS):
                 record["act"] = f"route-{number:02}"
                 troubles += self.examine_or_record_crash(request, record)
@@ -141,11 +171,22 @@ class Examination:
                 record["unfit"] = self.over_budget_reason
         for request, record in loadable:
             session = None if record["unfit"] else record["act"]
-            if session and (why := session_interference(self.run, session)) and self.testbed.fits_budget(self.route_seconds):
+            if (
+                session
+                and (why := session_interference(self.run, session))
+                and self.testbed.fits_budget(self.route_seconds)
+            ):
                 if self.testbed.count_remaining(session, request) < MIN_ROUTE_REQUESTS:
-                    self.testbed.note_request_limit(f"{request.route} was not examined again, though {why}", session, request)
+                    self.testbed.note_request_limit(
+                        f"{request.route} was not examined again, though {why}", session, request
+                    )
                     continue
-                archive_attempt(self.run, session, f"{request.route} was examined again, because {why}", (*TABLES, "holds"))
+                archive_attempt(
+                    self.run,
+                    session,
+                    f"{request.route} was examined again, because {why}",
+                    (*TABLES, "holds"),
+                )
                 troubles += self.examine_or_record_crash(request, record)
         if troubles:
             raise troubles[0]
@@ -155,7 +196,9 @@ class Examination:
         """Why something was left out."""
         return f"it did not fit the budget of {self.options.budget:.0f} s: --budget names another"
 
-    def examine_or_record_crash(self, request: RouteRequest, record: dict[str, Any]) -> list[AtonceError]:
+    def examine_or_record_crash(
+        self, request: RouteRequest, record: dict[str, Any]
+    ) -> list[AtonceError]:
         """Visit a route. An app of ours that dies of it is started anew for the next; why it died is returned."""
         started, troubles = time.perf_counter(), []
         try:
@@ -166,7 +209,9 @@ class Examination:
             record["unfit"] = trouble.sentence.partition(". ")[0]
             self.run.add_warning(trouble.sentence)
             troubles = [trouble]
-        self.route_seconds = max(8.0, 0.5 * self.route_seconds + 0.5 * (time.perf_counter() - started))
+        self.route_seconds = max(
+            8.0, 0.5 * self.route_seconds + 0.5 * (time.perf_counter() - started)
+        )
         return troubles
 
     def install_agent(self) -> None:
@@ -187,40 +232,72 @@ class Examination:
                     "No innocent route could be found: nothing can be said of whom a route harms."
                 )
                 return route_requests
-            cell = idle_neighbours_cell(app_neighbours, min(40.0, 0.05 / ping_cost) if ping_cost else 80.0)
+            cell = idle_neighbours_cell(
+                app_neighbours, min(40.0, 0.05 / ping_cost) if ping_cost else 80.0
+            )
             for tries_left in reversed(range(_IDLE_TRIES)):
                 with self.testbed.locust_running(url) as locust:
-                    self.testbed.run_jobs(app_process, locust, url, "idle", iter([self.testbed.create_job("idle", (cell,), None)]))
+                    self.testbed.run_jobs(
+                        app_process,
+                        locust,
+                        url,
+                        "idle",
+                        iter([self.testbed.create_job("idle", (cell,), None)]),
+                    )
                 why = session_interference(self.run, "idle")
-                if not (why and tries_left and self.testbed.fits_budget(LOCUST_START_SECONDS + level_duration(cell))):
+                if not (
+                    why
+                    and tries_left
+                    and self.testbed.fits_budget(LOCUST_START_SECONDS + level_duration(cell))
+                ):
                     break
-                archive_attempt(self.run, "idle", f"The neighbours at rest were asked again, because {why}", ("samples", "load"))
+                archive_attempt(
+                    self.run,
+                    "idle",
+                    f"The neighbours at rest were asked again, because {why}",
+                    ("samples", "load"),
+                )
             if self.app.launch_mode == "module":
                 self.testbed.watch_idle_app()
         idle_stats = read_interim_stats(self.run.path, "idle", cell)
         self.idle_p90 = {
-            kind: p90 for kind in ("async", "def") if idle_stats and (p90 := idle_stats.neighbour_p90(kind)) is not None
+            kind: p90
+            for kind in ("async", "def")
+            if idle_stats and (p90 := idle_stats.neighbour_p90(kind)) is not None
         }
         return route_requests
 
     def read_routes(self, client: httpx.Client) -> list[RouteRequest]:
         """What the guest wrote down about the app, or what a black box says of itself."""
         selection = self.options.selection
-        app_info: dict[str, Any] = {"openapi": fetch_openapi(client, selection.headers)} if self.app.launch_mode != "module" else {}
+        app_info: dict[str, Any] = (
+            {"openapi": fetch_openapi(client, selection.headers)}
+            if self.app.launch_mode != "module"
+            else {}
+        )
         if self.app.launch_mode == "module":
             app_info = self.app.read_app_info("idle", self.run.path) or {}
             self.run.metadata["patient"]["framework"] = app_info.get("framework")
             self.run.metadata["loop"] = app_info.get("loop") or self.run.metadata["loop"]
         declarations = (app_info.get("openapi"), app_info.get("routes"))
-        route_requests = select_route_requests(*declarations, selection, self.testbed.stop_request.raise_if_requested)
+        route_requests = select_route_requests(
+            *declarations, selection, self.testbed.stop_request.raise_if_requested
+        )
         if self.app.launch_mode != "module" and not selection.routes:
             route_requests = skip_docs_routes(route_requests, client, selection.headers)
         unsafe_names = (
             []
             if selection.routes or selection.only
-            else [name for name in unsafe_routes(*declarations) if name not in {request.route for request in route_requests}]
+            else [
+                name
+                for name in unsafe_routes(*declarations)
+                if name not in {request.route for request in route_requests}
+            ]
         )
-        return [*route_requests, *(RouteRequest(route=name, path="", skipped=_UNSAFE_REASON) for name in unsafe_names)]
+        return [
+            *route_requests,
+            *(RouteRequest(route=name, path="", skipped=_UNSAFE_REASON) for name in unsafe_names),
+        ]
 
     def examine_route(self, request: RouteRequest, session: str, record: dict[str, Any]) -> None:
         """One route: politely, then under load, then, where the loop is held, with the watchdog."""
@@ -235,7 +312,9 @@ class Examination:
                 if app_process:
                     app_process.flush_log()
                 log = RunLog.from_here(log.path)  # without what was said at start-up
-                request, result = find_accepted_request(client, request, self.options.selection.headers)
+                request, result = find_accepted_request(
+                    client, request, self.options.selection.headers
+                )
                 record["path"] = request.path
                 self.testbed.stop_request.raise_if_requested()
                 app_neighbours, ping_cost = find_neighbours(self.app, self.testbed.secret, client)
@@ -245,16 +324,22 @@ class Examination:
             planner = self.level_planner(session, request, result, (app_neighbours, ping_cost))
 
             def fits(*cells: Cell, extra_seconds: float = 0.0, is_needed: bool = True) -> bool:
-                is_in_budget = self.testbed.fits_budget(sum(map(level_duration, cells), extra_seconds))
+                is_in_budget = self.testbed.fits_budget(
+                    sum(map(level_duration, cells), extra_seconds)
+                )
                 why = planner.why_too_large(*cells) or (
-                    planner.why_too_few_requests(*cells) if is_in_budget else self.over_budget_reason
+                    planner.why_too_few_requests(*cells)
+                    if is_in_budget
+                    else self.over_budget_reason
                 )
                 if is_needed:
                     record["unfit"] = why or record["unfit"]
                 return not why
 
             if not (record["skipped"] or record["wrong"]) and fits(
-                planner.single_user_cell(), planner.few_users_cell(), extra_seconds=LOCUST_START_SECONDS
+                planner.single_user_cell(),
+                planner.few_users_cell(),
+                extra_seconds=LOCUST_START_SECONDS,
             ):
                 levels = adaptive_levels(
                     self.run.path,
@@ -265,21 +350,36 @@ class Examination:
                     lambda cell, is_needed: fits(cell, is_needed=is_needed),
                 )
                 self.testbed.run_jobs(
-                    app_process, locust, url, session, (self.testbed.create_job(session, cells, request) for cells in levels)
+                    app_process,
+                    locust,
+                    url,
+                    session,
+                    (self.testbed.create_job(session, cells, request) for cells in levels),
                 )
         if result.status == httpx.codes.INTERNAL_SERVER_ERROR:
-            self.save_smoke_result(record, result, log)  # Python warns of a forgotten await late, when the app has let go of all
+            self.save_smoke_result(
+                record, result, log
+            )  # Python warns of a forgotten await late, when the app has let go of all
         if hold_times and self.testbed.unwatched_reason:
             record["unwatched"] = self.testbed.unwatched_reason
         elif (
             hold_times
             and self.app.launch_mode == "module"
-            and fits(planner.watchdog_cell(hold_times[0]), extra_seconds=self.testbed.startup_seconds + LOCUST_START_SECONDS)
+            and fits(
+                planner.watchdog_cell(hold_times[0]),
+                extra_seconds=self.testbed.startup_seconds + LOCUST_START_SECONDS,
+            )
         ):
-            self.run_with_watchdog(request, replace(planner, session=f"{session}-watch"), hold_times[0])
+            self.run_with_watchdog(
+                request, replace(planner, session=f"{session}-watch"), hold_times[0]
+            )
 
     def level_planner(
-        self, session: str, request: RouteRequest, result: SmokeResult, neighbours_and_cost: tuple[tuple[Neighbour, ...], float]
+        self,
+        session: str,
+        request: RouteRequest,
+        result: SmokeResult,
+        neighbours_and_cost: tuple[tuple[Neighbour, ...], float],
     ) -> LevelPlanner:
         """How this route is going to be asked."""
         service_time = min(result.seconds[1:] or result.seconds)
@@ -290,12 +390,21 @@ class Examination:
             "requests": self.testbed.count_remaining(session, request),
         }
         known["answer_bytes"] = result.answer_bytes
-        return LevelPlanner(service_time=service_time, neighbours=neighbours_and_cost[0], ping_cost=neighbours_and_cost[1], **known)
+        return LevelPlanner(
+            service_time=service_time,
+            neighbours=neighbours_and_cost[0],
+            ping_cost=neighbours_and_cost[1],
+            **known,
+        )
 
     def wait_until_idle(self, client: httpx.Client) -> None:
         """A black box may still be at work on what nobody waits for any longer: until it answers as quickly as at rest, or for so long."""
         deadline = time.perf_counter() + _IDLE_TIMEOUT
-        while self.app.launch_mode == "url" and "async" in self.idle_p90 and time.perf_counter() < deadline:
+        while (
+            self.app.launch_mode == "url"
+            and "async" in self.idle_p90
+            and time.perf_counter() < deadline
+        ):
             self.testbed.stop_request.raise_if_requested()
             started = time.perf_counter()
             with contextlib.suppress(httpx.HTTPError):
@@ -303,7 +412,9 @@ class Examination:
                 if time.perf_counter() - started <= max(0.05, 5 * self.idle_p90["async"]):
                     return
 
-    def run_with_watchdog(self, request: RouteRequest, planner: LevelPlanner, hold_time: float) -> None:
+    def run_with_watchdog(
+        self, request: RouteRequest, planner: LevelPlanner, hold_time: float
+    ) -> None:
         """A fresh process with the watchdog inside, warmed up, and a few users."""
         session = planner.session
         with (
@@ -317,13 +428,22 @@ class Examination:
                 locust,
                 url,
                 session,
-                iter([self.testbed.create_job(session, (planner.watchdog_cell(hold_time),), request)]),
+                iter(
+                    [self.testbed.create_job(session, (planner.watchdog_cell(hold_time),), request)]
+                ),
             )
 
     def save_smoke_result(self, record: dict[str, Any], result: SmokeResult, log: RunLog) -> None:
         """What the polite requests showed; a coroutine that nobody awaited is a wrong answer, whatever the client got."""
         unawaited = [line for line in log.warnings().splitlines() if "was never awaited" in line]
-        fault = result.fault or (unawaited[0].removeprefix("RuntimeWarning: ") if unawaited else None)
-        record.update(skipped=None if fault else result.skipped, wrong=fault, polite=list(result.seconds), status=result.status)
+        fault = result.fault or (
+            unawaited[0].removeprefix("RuntimeWarning: ") if unawaited else None
+        )
+        record.update(
+            skipped=None if fault else result.skipped,
+            wrong=fault,
+            polite=list(result.seconds),
+            status=result.status,
+        )
         record["notes"] = [result.note] if result.note else []
         self.run.write_metadata()

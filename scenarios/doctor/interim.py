@@ -1,6 +1,7 @@
 """A quick look at what one level has measured so far, to decide what is asked next. The verdict is not made here.
 
-Only the spools of the act are read; everything that is said about the app is worked out later, from the sealed run.
+Only the spools of the act are read; everything that is said about the app is worked out later, from
+the sealed run.
 """
 
 import math
@@ -60,7 +61,9 @@ class InterimStats:
     def is_neighbour_slowed(self, kind: str, idle_p90: dict[str, float]) -> bool:
         """Whether a neighbour waits much longer than alone."""
         p90 = self.neighbour_p90(kind)
-        return p90 is not None and p90 >= max(SUFFERS_SECONDS, SUFFERS_RATIO * idle_p90.get(kind, 0.0))
+        return p90 is not None and p90 >= max(
+            SUFFERS_SECONDS, SUFFERS_RATIO * idle_p90.get(kind, 0.0)
+        )
 
     @property
     def has_long_ping(self) -> bool:
@@ -94,7 +97,10 @@ class InterimStats:
 
     def is_latency_stable(self, few_stats: "InterimStats") -> bool:
         """Whether most requests take no longer than among a few users, and nobody starves."""
-        few_quartiles, own_quartiles = latency_quartiles(few_stats.latencies), latency_quartiles(self.latencies)
+        few_quartiles, own_quartiles = (
+            latency_quartiles(few_stats.latencies),
+            latency_quartiles(self.latencies),
+        )
         if not few_quartiles or not own_quartiles or not self.is_unqueued(self.mean):
             return False
         return added_wait(few_quartiles, own_quartiles) <= (1 - GROWS_SHARE) * self.mean
@@ -128,9 +134,11 @@ def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats |
             abandoned += kind == "given-up"
             successes += kind == "done" and fault is None and begin < done <= end
         if begin < intended <= end and fault is None:
-            (pings.setdefault(route.rpartition("/")[2], []) if name == cell.neighbour_cell_name else latencies).append(
-                done - intended
-            )
+            (
+                pings.setdefault(route.rpartition("/")[2], [])
+                if name == cell.neighbour_cell_name
+                else latencies
+            ).append(done - intended)
     return InterimStats(
         users=cell.users,
         think_time=cell.think,
@@ -148,8 +156,14 @@ def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats |
 def _used_cpu_cores(folder: Path, session: str, begin: float, end: float) -> float | None:
     """Cores that the processes of an act used between two moments; None when nobody saw them."""
     cores = []
-    for path in (file for file in folder.glob("*.jsonl") if file.stem.rpartition("-")[0] == session):
-        samples = [(line[1], line[6]) for line in spool.read_spool(path) if line[0] == "sample" and begin < line[1] <= end]
+    for path in (
+        file for file in folder.glob("*.jsonl") if file.stem.rpartition("-")[0] == session
+    ):
+        samples = [
+            (line[1], line[6])
+            for line in spool.read_spool(path)
+            if line[0] == "sample" and begin < line[1] <= end
+        ]
         if len(samples) > 1:
             cores.append((samples[-1][1] - samples[0][1]) / (samples[-1][0] - samples[0][0]))
     return sum(cores) if cores else None

@@ -1,8 +1,9 @@
 """What one route is asked, step by step: by one user, by a few beside both neighbours, by many; and what follows from that.
 
-Nobody knows beforehand how long a route takes, so the polite requests set the durations. Load is bounded by users and by
-requests, never by a rate: a cap makes a plateau of its own. Where even 64 users without a pause would ask more of one load
-generator than it can do, they pause; a pause is think time, which the closed loop's law reckons with.
+Nobody knows beforehand how long a route takes, so the polite requests set the durations. Load is
+bounded by users and by requests, never by a rate: a cap makes a plateau of its own. Where even 64
+users without a pause would ask more of one load generator than it can do, they pause; a pause is
+think time, which the closed loop's law reckons with.
 """
 
 import math
@@ -18,10 +19,14 @@ from scenarios.doctor.interim import InterimStats
 MAX_ROUTE_REQUESTS = 20_000  # requests per route, all its levels together
 OWN_LEVELS = 5  # of our own, at most: each may have its part of them, and gates have what is left
 MAX_GENERATOR_RATE = 1500.0  # requests per second that one generator sends with room to spare
-_MAX_BYTES_PER_SECOND = 500e6  # bytes per second that it reads with room to spare: it can take 1,700 MB/s
+_MAX_BYTES_PER_SECOND = (
+    500e6  # bytes per second that it reads with room to spare: it can take 1,700 MB/s
+)
 _MAX_BYTES_IN_FLIGHT = 512_000_000  # bytes of answers in flight: apps may hold them in memory
 _PINGS_PER_LEVEL = 130  # per neighbour and level: 100 and some, so that there is a p90
-_WATCHDOG_USERS = 8  # users while the watchdog looks: what is held for 2 ms each time is seen when eight follow one another
+# users while the watchdog looks: what is held for 2 ms each time is seen when eight follow one
+# another
+_WATCHDOG_USERS = 8
 _MAX_GATE_WINDOW = 60.0  # seconds that one level of a gate may take
 _MAX_SINGLE_WINDOW = 10.0  # seconds that a lone user may ask for the sake of a mean
 _MAX_CYCLES_WINDOW = 12.0  # seconds that a window may take for the sake of whole rounds
@@ -53,7 +58,10 @@ class LevelPlanner:
             _MAX_BYTES_IN_FLIGHT / 1e6,
             int(_MAX_BYTES_IN_FLIGHT / self.answer_bytes),
         )
-        return f"its answer of {megabytes:,.0f} MB is too large to load {users} times at once: at most {max_users} are, {max_megabytes:,.0f} MB in all"
+        return (
+            f"its answer of {megabytes:,.0f} MB is too large to load {users} times at once: at most"
+            f" {max_users} are, {max_megabytes:,.0f} MB in all"
+        )
 
     def crowd_cell(self, users: int, window: float, *, with_neighbours: bool = False) -> Cell:
         """One level of a crowd; with both neighbours, or alone."""
@@ -85,7 +93,8 @@ class LevelPlanner:
     def neighbours_for(self, window: float, users: int) -> tuple[Neighbour, ...]:
         """Both neighbours, as often as a p90 takes; seldom where they cost the app a lot.
 
-        Connections suffice for what is in flight when the loop is held by one request after another.
+        Connections suffice for what is in flight when the loop is held by one request after
+        another.
         """
         ping_rate = _PINGS_PER_LEVEL / window
         rate = min(ping_rate, max(1.0, 0.05 / self.ping_cost)) if self.ping_cost else ping_rate
@@ -93,7 +102,8 @@ class LevelPlanner:
             max(3.0, 3 * users * self.service_time) * rate
         )  # a hold now and then may be longer than what the route usually takes
         return tuple(
-            replace(neighbour, rate=rate, connections=int(min(300.0, 1.2 * in_flight + 24))) for neighbour in self.neighbours
+            replace(neighbour, rate=rate, connections=int(min(300.0, 1.2 * in_flight + 24)))
+            for neighbour in self.neighbours
         )
 
     def why_too_few_requests(self, *cells: Cell) -> str | None:
@@ -105,9 +115,13 @@ class LevelPlanner:
         if needed <= self.requests // OWN_LEVELS:
             return None
         allowed = (
-            f"--requests {self.requests:,} allows {self.requests // OWN_LEVELS:,} for each level, too few for one that may ask"
+            f"--requests {self.requests:,} allows {self.requests // OWN_LEVELS:,} for each level,"
+            " too few for one that may ask"
         )
-        return f"{allowed} {needed:,.0f} before it tells anything: --requests {sufficient_requests(most_needed):,}"
+        return (
+            f"{allowed} {needed:,.0f} before it tells anything: --requests"
+            f" {sufficient_requests(most_needed):,}"
+        )
 
     def requests_needed(self, cell: Cell) -> float:
         """Requests of a level until its window is long enough to tell anything, where nobody waits."""
@@ -120,23 +134,34 @@ class LevelPlanner:
 
     def longer_single_user_cell(self, known: UnloadedLatency) -> Cell:
         """The lone user for longer: until the mean should be known well enough, as far as anybody would wait for that."""
-        error_ratio = max(known.worst_case - known.mean, known.mean - known.low) / (MAX_RELATIVE_ERROR * known.mean)
-        cell = self.crowd_cell(1, _clamp_value(12 * known.mean * error_ratio**2, 2.0, _MAX_SINGLE_WINDOW))
+        error_ratio = max(known.worst_case - known.mean, known.mean - known.low) / (
+            MAX_RELATIVE_ERROR * known.mean
+        )
+        cell = self.crowd_cell(
+            1, _clamp_value(12 * known.mean * error_ratio**2, 2.0, _MAX_SINGLE_WINDOW)
+        )
         return replace(cell, repeat=3, name=f"{cell.name}~3")  # the second of any level is a gate's
 
     def few_users_cell(self) -> Cell:
         """A few users: a held loop shows here already, and drains soon."""
-        return self.crowd_cell(FEW_USERS, _clamp_value(2 * FEW_USERS * self.service_time, 1.6, 6.0), with_neighbours=True)
+        return self.crowd_cell(
+            FEW_USERS,
+            _clamp_value(2 * FEW_USERS * self.service_time, 1.6, 6.0),
+            with_neighbours=True,
+        )
 
     def many_users_cell(self, rate: float | None, scatter: float = 0.0) -> Cell:
         """Many users: every pool of a usual size shows. `rate` is the plateau that the few have shown already, if they have.
 
         `scatter` is the spread of the latencies: where it is large, a mean takes more of them.
-        Where a request queues more than once, or a loop answers all at once, answers come in rounds of as many as there are
-        users: the window is planned a little shorter than two, and ends with the second.
+        Where a request queues more than once, or a loop answers all at once, answers come in rounds
+        of as many as there are users: the window is planned a little shorter than two, and ends
+        with the second.
         """
         cell = self.crowd_cell(
-            MANY_USERS, _clamp_value(_widen_window(10 * self.service_time, scatter), 2.0, 8.0), with_neighbours=True
+            MANY_USERS,
+            _clamp_value(_widen_window(10 * self.service_time, scatter), 2.0, 8.0),
+            with_neighbours=True,
         )
         if not rate:
             return cell
@@ -151,15 +176,21 @@ class LevelPlanner:
 
     def middle_cell(self, users: int, scatter: float = 0.0) -> Cell:
         """A level in the middle: a plateau is one only if it is there too."""
-        return self.crowd_cell(users, _clamp_value(_widen_window(8 * self.service_time, scatter), 1.2, 6.0))
+        return self.crowd_cell(
+            users, _clamp_value(_widen_window(8 * self.service_time, scatter), 1.2, 6.0)
+        )
 
     def half_capacity_cell(self, rate: float) -> Cell:
         """Arrivals at half of a capacity in requests per second, with both neighbours: whom it harms while there is room."""
-        return replace(self.open_model_cell(rate, 3.0), neighbours=self.neighbours_for(3.0, FEW_USERS))
+        return replace(
+            self.open_model_cell(rate, 3.0), neighbours=self.neighbours_for(3.0, FEW_USERS)
+        )
 
     def open_model_cell(self, rate: float, window: float) -> Cell:
         """Arrivals at a rate."""
-        max_in_flight = min(MANY_USERS, max(1, _MAX_BYTES_IN_FLIGHT // max(1, self.answer_bytes)))  # in flight at once
+        max_in_flight = min(
+            MANY_USERS, max(1, _MAX_BYTES_IN_FLIGHT // max(1, self.answer_bytes))
+        )  # in flight at once
         arrivals = Arrivals(
             law=ArrivalDistribution.POISSON,
             profile=((window + 0.5, rate, rate),),
@@ -167,8 +198,15 @@ class LevelPlanner:
             warm=max_in_flight,
             cap=max_in_flight,
         )
-        base_cell = replace(self.crowd_cell(1, window), stagger=0.0, think=0.0, users=0, warm_up=0.5, window=window)
-        return replace(base_cell, name=f"{Scenario.STEADY}/{self.route}/{rate:g}", scenario=Scenario.STEADY, arrivals=arrivals)
+        base_cell = replace(
+            self.crowd_cell(1, window), stagger=0.0, think=0.0, users=0, warm_up=0.5, window=window
+        )
+        return replace(
+            base_cell,
+            name=f"{Scenario.STEADY}/{self.route}/{rate:g}",
+            scenario=Scenario.STEADY,
+            arrivals=arrivals,
+        )
 
     def watchdog_cell(self, hold_time: float) -> Cell:
         """A second look with a watchdog inside: `hold` is how long the loop seems to be held per request."""
@@ -176,7 +214,11 @@ class LevelPlanner:
         return replace(cell, name=f"{cell.name} watched", watched=True)
 
     def gate_cells(
-        self, levels: dict[GateLevel | None, int], stats_by_users: dict[int, InterimStats], *, is_blocked: bool
+        self,
+        levels: dict[GateLevel | None, int],
+        stats_by_users: dict[int, InterimStats],
+        *,
+        is_blocked: bool,
     ) -> Iterator[Cell]:
         """The levels of somebody's gates, each with as many requests as its quantile takes, as long as anybody would wait."""
         highest_stats = stats_by_users[max(stats_by_users)]
@@ -189,7 +231,10 @@ class LevelPlanner:
         for level, count in levels.items():
             if level and level.unit == "/s":
                 yield replace(
-                    self.open_model_cell(level.amount, _clamp_value(1.2 * count / level.amount, 2.0, _MAX_GATE_WINDOW)),
+                    self.open_model_cell(
+                        level.amount,
+                        _clamp_value(1.2 * count / level.amount, 2.0, _MAX_GATE_WINDOW),
+                    ),
                     most=remaining // len(levels),
                 )
             else:
@@ -202,10 +247,16 @@ class LevelPlanner:
                     highest_stats.rate * max(1.0, users / highest_stats.users),
                 )
                 cell = replace(
-                    self.crowd_cell(users, _clamp_value(1.2 * count / max(rate, 0.1), 1.0, _MAX_GATE_WINDOW)),
+                    self.crowd_cell(
+                        users, _clamp_value(1.2 * count / max(rate, 0.1), 1.0, _MAX_GATE_WINDOW)
+                    ),
                     most=remaining // len(levels),
                 )
-                yield replace(cell, repeat=2, name=f"{cell.name}~2") if users in stats_by_users else cell
+                yield (
+                    replace(cell, repeat=2, name=f"{cell.name}~2")
+                    if users in stats_by_users
+                    else cell
+                )
 
 
 def sufficient_requests(needed: float) -> int:

@@ -30,14 +30,22 @@ class DoctorOptions:
     budget: float
     requests: int  # per route, at most
     seed: int
-    stop_within: float = STOP_TIMEOUT  # seconds that an app of ours may take to end when it is asked to
+    stop_within: float = (
+        STOP_TIMEOUT  # seconds that an app of ours may take to end when it is asked to
+    )
 
 
 def warn_too_few_requests(options: DoctorOptions) -> Iterator[str]:
     """For which routes the requests are too few, and how many would do: told before anything is loaded."""
     if (per_level := options.requests // OWN_LEVELS) < MAX_GENERATOR_RATE * _MIN_LEVEL_SECONDS:
-        sentence = f"--requests {options.requests:,} are too few for routes that take less than {MANY_USERS * _MIN_LEVEL_SECONDS / per_level:.2g} s"
-        yield f"{sentence}, unless they hold the event loop; any route can do with --requests {sufficient_requests(MAX_GENERATOR_RATE * _MIN_LEVEL_SECONDS):,}"
+        sentence = (
+            f"--requests {options.requests:,} are too few for routes that take less than"
+            f" {MANY_USERS * _MIN_LEVEL_SECONDS / per_level:.2g} s"
+        )
+        yield (
+            f"{sentence}, unless they hold the event loop; any route can do with --requests"
+            f" {sufficient_requests(MAX_GENERATOR_RATE * _MIN_LEVEL_SECONDS):,}"
+        )
 
 
 class DoctorProgressListener(ProgressListener, Protocol):
@@ -78,17 +86,26 @@ def doctor_run_metadata(options: DoctorOptions) -> dict[str, Any]:
             "locust_core": locust_core,
         },
         "packages": package_versions(),
-        "connections": "opened before the load, one per user, kept alive; the neighbours on their own",
+        "connections": (
+            "opened before the load, one per user, kept alive; the neighbours on their own"
+        ),
         "budget": options.budget,
         "gates": [gate.expression for gate in options.gates],
         "routes": [],
     }
 
 
-def loadable_requests(options: DoctorOptions, route_requests: Iterable[RouteRequest]) -> list[RouteRequest]:
+def loadable_requests(
+    options: DoctorOptions, route_requests: Iterable[RouteRequest]
+) -> list[RouteRequest]:
     """The routes that can be loaded: those that gates name first, else as they are declared."""
     loadable = [request for request in route_requests if not request.skipped]
-    return sorted(loadable, key=lambda request: not any(gate.scope and gate.matches(request.route) for gate in options.gates))
+    return sorted(
+        loadable,
+        key=lambda request: (
+            not any(gate.scope and gate.matches(request.route) for gate in options.gates)
+        ),
+    )
 
 
 def find_over_budget(
@@ -99,15 +116,21 @@ def find_over_budget(
     if not over_budget:
         return [], ""
     count, total = len(ordered) - len(over_budget), len(ordered)
-    return over_budget, (
-        f"About {count} of {total} routes fit the budget of {options.budget:.0f} s, "
-        f"at {route_seconds:.0f} s each: those that gates name, then as the app declares them. "
-        f"From {over_budget[0].route} on they are left out, unless there is time. "
-        "More or others: --budget, --only, --exclude."
+    return (
+        over_budget,
+        (
+            f"About {count} of {total} routes fit the budget of {options.budget:.0f} s, "
+            f"at {route_seconds:.0f} s each: those that gates name, then as the app declares them. "
+            f"From {over_budget[0].route} on they are left out, unless there is time. "
+            "More or others: --budget, --only, --exclude."
+        ),
     )
 
 
 def route_record(request: RouteRequest) -> dict[str, Any]:
     """What run.json keeps of a route: neither its headers nor its body."""
-    kept = {name: getattr(request, name) for name in ("route", "path", "skipped", "is_async", "file", "line")}
+    kept = {
+        name: getattr(request, name)
+        for name in ("route", "path", "skipped", "is_async", "file", "line")
+    }
     return {**kept, "act": None, "wrong": None, "unfit": None, "notes": []}

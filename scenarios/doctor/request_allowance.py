@@ -21,7 +21,12 @@ SMOKE_TEST_REQUESTS = 2 * (
 def count_remaining_requests(folder: Path, session: str, route: str, requests: int) -> int:
     """What is left of so many requests after all that an act, and its second look, have sent."""
     spools = [*folder.glob("samples/*.jsonl"), *folder.glob(f"aside/{session}-*/samples/*.jsonl")]
-    own_lines = [line for path in spools if is_part_of_session(session, path.stem) for line in spool.read_spool(path)]
+    own_lines = [
+        line
+        for path in spools
+        if is_part_of_session(session, path.stem)
+        for line in spool.read_spool(path)
+    ]
     sent = [line for line in own_lines if line[0] == "sent" and line[4] == route]
     return max(0, requests - SMOKE_TEST_REQUESTS - len(sent))
 

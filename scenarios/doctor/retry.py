@@ -1,7 +1,8 @@
 """What was disturbed is measured again: not by the app, but by a load generator that stood still, or a machine short of time.
 
-What was measured at first is not lost: its spools are set aside in the run's folder, and the run's notes say why. How far
-the second measurement may be believed is judged later, by the same checks as any other.
+What was measured at first is not lost: its spools are set aside in the run's folder, and the run's
+notes say why. How far the second measurement may be believed is judged later, by the same checks as
+any other.
 """
 
 import os
@@ -15,32 +16,60 @@ from results.store import RunWriter
 from results.thresholds import MIN_HARM_SECONDS
 from scenarios.doctor.interim import read_interim_stats
 
-_MAX_STALLED_SHARE = 0.01  # share of a window that the generator may stand still for longer than counts
+_MAX_STALLED_SHARE = (
+    0.01  # share of a window that the generator may stand still for longer than counts
+)
 _MAX_STOLEN_SHARE = 0.05  # share of the CPU time that a host may take for others
 
 
 def session_interference(run: RunWriter, session: str) -> str | None:
     """Why an act should be measured again, in a clause; None when it need not. Its second look belongs to it."""
-    cells = [Cell.from_dict(raw_cell) for raw_cell in run.metadata["plan"]["cells"] if is_part_of_session(session, raw_cell["on"])]
-    return next((f"{why} during {cell.name}" for cell in cells if (why := _cell_interference(run.path, cell))), None)
+    cells = [
+        Cell.from_dict(raw_cell)
+        for raw_cell in run.metadata["plan"]["cells"]
+        if is_part_of_session(session, raw_cell["on"])
+    ]
+    return next(
+        (
+            f"{why} during {cell.name}"
+            for cell in cells
+            if (why := _cell_interference(run.path, cell))
+        ),
+        None,
+    )
 
 
 def _cell_interference(folder: Path, cell: Cell) -> str | None:
     """What happened to the window of a cell."""
     path = folder / "load" / f"{cell.on}.jsonl"
-    lines = [line for line in spool.read_spool(path) if line[1] == cell.name] if path.exists() else []
-    marks = {line[2]: (line[3], *line[6:9]) for line in lines if line[0] == "mark" and len(line) > 8}  # noqa: PLR2004 - a planned number has no more
+    lines = (
+        [line for line in spool.read_spool(path) if line[1] == cell.name] if path.exists() else []
+    )
+    marks = {
+        line[2]: (line[3], *line[6:9]) for line in lines if line[0] == "mark" and len(line) > 8
+    }  # noqa: PLR2004 - a planned number has no more
     if not {"open", "close"} <= set(marks):
         return None
     (begin, stolen, _, swapped), (end, stolen_then, _, swapped_then) = marks["open"], marks["close"]
     latenesses = [line[5] for line in lines if line[0] == "tick" and begin <= line[2] <= end]
-    excesses = [lateness - MIN_HARM_SECONDS for lateness in latenesses if lateness > MIN_HARM_SECONDS]
+    excesses = [
+        lateness - MIN_HARM_SECONDS for lateness in latenesses if lateness > MIN_HARM_SECONDS
+    ]
     max_stall = 2 * MIN_HARM_SECONDS
-    if latenesses and max(latenesses) > max_stall and (stats := read_interim_stats(folder, cell.on, cell)):
+    if (
+        latenesses
+        and max(latenesses) > max_stall
+        and (stats := read_interim_stats(folder, cell.on, cell))
+    ):
         max_stall = max(max_stall, 0.5 * stats.median)  # of a route that takes long
-    if sum(excesses) > _MAX_STALLED_SHARE * (end - begin) or max(latenesses, default=0.0) > max_stall:
+    if (
+        sum(excesses) > _MAX_STALLED_SHARE * (end - begin)
+        or max(latenesses, default=0.0) > max_stall
+    ):
         return f"the load generator stood still for {1000 * max(latenesses):.0f} ms"
-    if (stolen_then or 0.0) - (stolen or 0.0) > _MAX_STOLEN_SHARE * (end - begin) * (os.cpu_count() or 1):
+    if (stolen_then or 0.0) - (stolen or 0.0) > _MAX_STOLEN_SHARE * (end - begin) * (
+        os.cpu_count() or 1
+    ):
         return "the host took the CPU for others"
     return "the machine swapped" if (swapped_then or 0) > (swapped or 0) else None
 
@@ -53,11 +82,18 @@ def is_part_of_session(session: str, name: str) -> bool:
 def archive_attempt(run: RunWriter, session: str, why: str, tables: Iterable[str]) -> None:
     """Make room for another measurement of an act: its spools get a folder of their own, its cells leave the plan."""
     archive = run.path / "aside" / f"{session}-{1 + len(list(run.path.glob(f'aside/{session}-*')))}"
-    for path in [item for table in tables for item in (run.path / table).glob("*.jsonl") if is_part_of_session(session, item.stem)]:
+    for path in [
+        item
+        for table in tables
+        for item in (run.path / table).glob("*.jsonl")
+        if is_part_of_session(session, item.stem)
+    ]:
         archived = archive / path.parent.name / path.name
         archived.parent.mkdir(parents=True, exist_ok=True)
         path.rename(archived)
     plan: dict[str, Any] = run.metadata["plan"]
     plan["cells"] = [item for item in plan["cells"] if not is_part_of_session(session, item["on"])]
-    plan["notes"].append(f"{why}; what was measured at first lies in {archive.relative_to(run.path)}.")
+    plan["notes"].append(
+        f"{why}; what was measured at first lies in {archive.relative_to(run.path)}."
+    )
     run.write_metadata()

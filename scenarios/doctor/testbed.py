@@ -36,17 +36,32 @@ _IDLE_TIMEOUT, _IDLE_POLL_SECONDS, _IDLE_CPU_SHARE = (
     0.2,
     0.2,
 )  # seconds at most, seconds of a look, and share of a core that is rest
-WATCHDOG_DELAY, IDLE_WATCH_SECONDS = 0.3, 2.2  # seconds until the watchdog looks, and that it looks at an app at rest
+WATCHDOG_DELAY, IDLE_WATCH_SECONDS = (
+    0.3,
+    2.2,
+)  # seconds until the watchdog looks, and that it looks at an app at rest
 LOCUST_START_SECONDS = 2.0  # seconds that Locust takes to start
-_MAX_OVERTIME = 120.0  # seconds beyond the budget after which something hangs: what was begun in time may end later
+# seconds beyond the budget after which something hangs: what was begun in time may end later
+_MAX_OVERTIME = 120.0
 _LOCUST_LIFETIME = 900  # seconds after which Locust ends by itself, whatever happens to its driver
 
 
 class AppTestBed:
     """One visit's. The mutable state: the app's longest start, its rest, why it is not watched."""
 
-    def __init__(self, options: DoctorOptions, run: RunWriter, stop_request: StopRequest, listener: DoctorProgressListener) -> None:
-        self.options, self.run, self.stop_request, self.listener = options, run, stop_request, listener
+    def __init__(
+        self,
+        options: DoctorOptions,
+        run: RunWriter,
+        stop_request: StopRequest,
+        listener: DoctorProgressListener,
+    ) -> None:
+        self.options, self.run, self.stop_request, self.listener = (
+            options,
+            run,
+            stop_request,
+            listener,
+        )
         self.app = options.app
         self.secret = secrets.token_hex(6)
         self.cores = pinned_cores()
@@ -65,30 +80,53 @@ class AppTestBed:
         """Raise Trouble when somebody asked us to stop, or when the budget is long over."""
         self.stop_request.raise_if_requested()
         if not self.fits_budget(-_MAX_OVERTIME):
-            sentence = f"The budget of {self.options.budget:.0f} s is over by {_MAX_OVERTIME:.0f} s: something hangs."
+            sentence = (
+                f"The budget of {self.options.budget:.0f} s is over by {_MAX_OVERTIME:.0f} s:"
+                " something hangs."
+            )
             raise AtonceError(
-                f"{sentence} What was measured is kept; {self.run.path / 'log.txt'} may tell more.", ExitCode.UNTRUSTED
+                f"{sentence} What was measured is kept; {self.run.path / 'log.txt'} may tell more.",
+                ExitCode.UNTRUSTED,
             )
 
     @contextlib.contextmanager
-    def app_running(self, session: str, *, with_watchdog: bool) -> Iterator[tuple[SupervisedProcess | None, str]]:
+    def app_running(
+        self, session: str, *, with_watchdog: bool
+    ) -> Iterator[tuple[SupervisedProcess | None, str]]:
         """The app, answering; started by us unless somebody else serves it."""
         url, port = resolve_address(self.app)
         if self.app.launch_mode == "url":
             yield None, url
             return
         command = self.app.launch_command(port)
-        env = self.cpu_count_env | self.app.launch_environment(session, self.run.path, self.secret, watch=with_watchdog)
+        env = self.cpu_count_env | self.app.launch_environment(
+            session, self.run.path, self.secret, watch=with_watchdog
+        )
         log = RunLog.from_here(self.run.path / "log.txt")
         self.report_step(f"starting the app for {session}")
-        streams: dict[str, Any] = {"folder": self.run.path, "stdin": subprocess.DEVNULL, "stdout": None}
+        streams: dict[str, Any] = {
+            "folder": self.run.path,
+            "stdin": subprocess.DEVNULL,
+            "stdout": None,
+        }
         started = time.perf_counter()
-        process_options: dict[str, Any] = {"secrets": self.app.secrets, "stop_within": self.options.stop_within}
-        with supervised_process(command, env=env, core=self.app_cores, cwd=Path.cwd(), **streams, **process_options) as app_process:
+        process_options: dict[str, Any] = {
+            "secrets": self.app.secrets,
+            "stop_within": self.options.stop_within,
+        }
+        with supervised_process(
+            command, env=env, core=self.app_cores, cwd=Path.cwd(), **streams, **process_options
+        ) as app_process:
             try:
                 timeout = min(_STARTUP_TIMEOUT, self.options.budget)
                 wait_until_ready(
-                    app_process, url, readiness_path(self.app, self.secret), log, self.raise_if_stopped, timeout, self.app.trust
+                    app_process,
+                    url,
+                    readiness_path(self.app, self.secret),
+                    log,
+                    self.raise_if_stopped,
+                    timeout,
+                    self.app.trust,
                 )
             except AtonceError as trouble:
                 if trouble.code is not ExitCode.TARGET:
@@ -103,7 +141,10 @@ class AppTestBed:
     def note_kill(self) -> None:
         """Say once that an app was not given the time that it needs to end."""
         within = f"{self.options.stop_within:g} s after SIGTERM"
-        note = f"The app, or what it started, had not ended {within}, and was killed; --stop-within gives it longer."
+        note = (
+            f"The app, or what it started, had not ended {within}, and was killed; --stop-within"
+            " gives it longer."
+        )
         notes = self.run.metadata["plan"]["notes"]
         notes.extend([note] if note not in notes else [])
 
@@ -123,7 +164,9 @@ class AppTestBed:
         """Let the watchdog look while nobody asks, now that the neighbours have been."""
         if failure := read_agent_file(self.run.path / "guest" / "unwatched-idle.json"):
             self.unwatched_reason = failure["why"]
-            self.run.metadata["plan"]["notes"].append(f"Nobody could look who holds the loop: {failure['why']}.")
+            self.run.metadata["plan"]["notes"].append(
+                f"Nobody could look who holds the loop: {failure['why']}."
+            )
             return
         self.report_step("the loop at rest")
         idle_wait_file(self.run.path).unlink()
@@ -136,9 +179,16 @@ class AppTestBed:
     @contextlib.contextmanager
     def locust_running(self, url: str) -> Iterator[subprocess.Popen[str]]:
         """A Locust with as many users as may be needed, waiting for its script."""
-        pipes: dict[str, Any] = {"folder": self.run.path, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        pipes: dict[str, Any] = {
+            "folder": self.run.path,
+            "stdin": subprocess.PIPE,
+            "stdout": subprocess.PIPE,
+        }
         with supervised_process(
-            locust_command(MANY_USERS, _LOCUST_LIFETIME, url), env=locust_env(self.run.path), core=self.cores[1], **pipes
+            locust_command(MANY_USERS, _LOCUST_LIFETIME, url),
+            env=locust_env(self.run.path),
+            core=self.cores[1],
+            **pipes,
         ) as locust:
             yield locust
 
@@ -148,28 +198,54 @@ class AppTestBed:
 
     def count_remaining(self, session: str, request: RouteRequest) -> int:
         """How many requests a route may still get."""
-        return count_remaining_requests(self.run.path, session, request.route, self.options.requests)
+        return count_remaining_requests(
+            self.run.path, session, request.route, self.options.requests
+        )
 
     def note_request_limit(self, sentence: str, session: str, request: RouteRequest) -> None:
         """Keep a sentence about what was not asked for want of requests."""
-        clause = f"{self.count_remaining(session, request):,} of its {self.options.requests:,} requests were left"
+        clause = (
+            f"{self.count_remaining(session, request):,} of its {self.options.requests:,} requests"
+            " were left"
+        )
         self.run.metadata["plan"]["notes"].append(f"{sentence}: {clause}; --requests names more.")
 
-    def create_job(self, session: str, cells: tuple[Cell, ...], request: RouteRequest | None) -> Job:
+    def create_job(
+        self, session: str, cells: tuple[Cell, ...], request: RouteRequest | None
+    ) -> Job:
         """Cells for Locust, with what goes along; from now on they belong to the run's plan."""
         if request:
             wanted, base_session = cells, session.removesuffix("-watch")
             cells = share_requests(wanted, self.count_remaining(base_session, request))
             for cell_left_out in wanted[len(cells) :]:
-                self.note_request_limit(f"{cell_left_out.name} was not asked", base_session, request)
+                self.note_request_limit(
+                    f"{cell_left_out.name} was not asked", base_session, request
+                )
         self.run.extend_plan([cell.to_dict() for cell in cells])
         if session not in self.run.metadata["acts"]:
             self.run.metadata["acts"].append(session)
-        templates = {request.route: create_template(request, self.options.selection.headers)} if request else {}
-        return Job(self.run.path, session, self.options.seed, cells, letters=templates, trust=self.app.trust, users=MANY_USERS)
+        templates = (
+            {request.route: create_template(request, self.options.selection.headers)}
+            if request
+            else {}
+        )
+        return Job(
+            self.run.path,
+            session,
+            self.options.seed,
+            cells,
+            letters=templates,
+            trust=self.app.trust,
+            users=MANY_USERS,
+        )
 
     def run_jobs(
-        self, app_process: subprocess.Popen[str] | None, locust: subprocess.Popen[str], url: str, session: str, jobs: Iterator[Job]
+        self,
+        app_process: subprocess.Popen[str] | None,
+        locust: subprocess.Popen[str],
+        url: str,
+        session: str,
+        jobs: Iterator[Job],
     ) -> None:
         """Follow Locust through its scripts."""
         record_sample = create_cpu_meter(self.app, self.run.path, session, url)
@@ -179,7 +255,9 @@ class AppTestBed:
             record_sample()
 
         log = RunLog.from_here(self.run.path / "log.txt", self.app.redact)
-        supervise_locust(app_process, locust, jobs, lambda cell, _: self.report_step(cell), log, check_and_sample)
+        supervise_locust(
+            app_process, locust, jobs, lambda cell, _: self.report_step(cell), log, check_and_sample
+        )
 
     def report_step(self, step: str) -> None:
         """What is being done."""

@@ -1,8 +1,8 @@
 """The one Locust user that every scenario is made of: it waits for its cue, connects, and performs.
 
-The only module besides the locustfiles that imports Locust. Listeners wire the stage to Locust's events: with a driver
-(`--atonce-plan -`) the script arrives before the users, the stage plays it, and `quitting` waits until all is written;
-without one `standalone.py` listens instead.
+The only module besides the locustfiles that imports Locust. Listeners wire the stage to Locust's
+events: with a driver (`--atonce-plan -`) the script arrives before the users, the stage plays it,
+and `quitting` waits until all is written; without one `standalone.py` listens instead.
 """
 
 import contextlib
@@ -81,7 +81,9 @@ def _set_up_locust(environment: Environment, **_: Any) -> None:
     engine = LoadUser.engine = LoadEngine(job, environment)
     for user_class in environment.user_classes:
         user_class.fixed_count = job.user_counts()[user_class.scenario]
-    environment.user_classes = [user_class for user_class in environment.user_classes if user_class.fixed_count]
+    environment.user_classes = [
+        user_class for user_class in environment.user_classes if user_class.fixed_count
+    ]
     environment.events.test_start.add_listener(partial(_start_jobs, engine))
     environment.events.quitting.add_listener(partial(_finish_engine, engine))
 
@@ -109,7 +111,9 @@ def _start_jobs(engine: LoadEngine, environment: Environment, **_: Any) -> None:
             while job:
                 engine.run_job(job)
                 job = _wait_for_next_job(engine)
-            environment.process_exit_code = 0  # what went wrong on purpose is a finding, not a failure of Locust
+            environment.process_exit_code = (
+                0  # what went wrong on purpose is a finding, not a failure of Locust
+            )
         except OSError as error:
             print(f"samples cannot be written any further: {error.strerror or error}", flush=True)
             environment.process_exit_code = DISK_FULL_EXIT

@@ -1,8 +1,9 @@
 """When each request of an open model should leave: moments from a seed, whatever becomes of the requests.
 
-A unit-rate schedule is made first - exponential gaps, or equal ones - and then stretched by the inverse of the planned
-rate's integral (Cinlar 1975): constant rates, steps, ramps and spikes are one formula. Several workers share one schedule:
-each takes every n-th arrival, so that their union is the same however many they are.
+A unit-rate schedule is made first - exponential gaps, or equal ones - and then stretched by the
+inverse of the planned rate's integral (Cinlar 1975): constant rates, steps, ramps and spikes are
+one formula. Several workers share one schedule: each takes every n-th arrival, so that their union
+is the same however many they are.
 """
 
 import itertools
@@ -16,7 +17,11 @@ RatePiece = tuple[float, float, float]  # seconds, rate at its start, rate at it
 
 
 def arrival_times(
-    profile: Sequence[RatePiece], distribution: ArrivalDistribution, seed: str, part: int = 0, parts: int = 1
+    profile: Sequence[RatePiece],
+    distribution: ArrivalDistribution,
+    seed: str,
+    part: int = 0,
+    parts: int = 1,
 ) -> Iterator[float]:
     """Moments in [0, length of the profile), ascending; of `parts` workers, those of number `part`."""
     expected = _unit_gaps(distribution, seed)

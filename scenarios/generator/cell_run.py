@@ -1,7 +1,8 @@
 """One cell while it is played: when it begins, whether it is over, who takes part.
 
-Whoever takes part connects, says `ready`, and acts from `begun` until `closed`. The mutable state - phase, closed, the
-counts of those called, ready and finished, and of the requests - changes only between greenlet switches.
+Whoever takes part connects, says `ready`, and acts from `begun` until `closed`. The mutable state -
+phase, closed, the counts of those called, ready and finished, and of the requests - changes only
+between greenlet switches.
 """
 
 import time
@@ -68,16 +69,22 @@ class CellRun:
     def wait_for_rounds(self, since: float, least: int, before: int) -> None:
         """Wait until all users were answered equally often, at least so often since the count was `before`, at a moment `since`.
 
-        A server may answer all that wait for it at one moment, and whoever counts from one moment to another between
-        two of these counts one lump too many or too few: a window begins and ends where a round does. What would last
-        longer than the cell may is content with less.
+        A server may answer all that wait for it at one moment, and whoever counts from one moment
+        to another between two of these counts one lump too many or too few: a window begins and
+        ends where a round does. What would last longer than the cell may is content with less.
         """
         users, longest = self.cell.users, self.cell.longest
-        while users and (left := since + longest - clock()) > 0 and not (self.stopping.is_set() or self.limit_reached.is_set()):
+        while (
+            users
+            and (left := since + longest - clock()) > 0
+            and not (self.stopping.is_set() or self.limit_reached.is_set())
+        ):
             self.round_complete.clear()
             gevent.wait([self.round_complete, self.stopping, self.limit_reached], left, count=1)
             rounds, elapsed = (self.answer_count - before) // users, clock() - since
-            if self.round_complete.is_set() and (rounds >= least or elapsed * (1 + 1 / max(rounds, 1)) > longest):
+            if self.round_complete.is_set() and (
+                rounds >= least or elapsed * (1 + 1 / max(rounds, 1)) > longest
+            ):
                 return
 
     def pause_until(self, deadline: float) -> None:

@@ -1,8 +1,9 @@
 """Sends one request on one connection and records it, whatever happens to it.
 
-It speaks HTTP through geventhttpclient, the client under Locust's FastHttpUser, one connection at a time: FastHttpUser's
-own session costs the generator twice the CPU per request, and its lateness would be sold as latency. Every request is
-reported to Locust too, with its latency from the planned moment, so that Locust's own page tells the same story.
+It speaks HTTP through geventhttpclient, the client under Locust's FastHttpUser, one connection at a
+time: FastHttpUser's own session costs the generator twice the CPU per request, and its lateness
+would be sold as latency. Every request is reported to Locust too, with its latency from the planned
+moment, so that Locust's own page tells the same story.
 """
 
 import time
@@ -20,7 +21,8 @@ from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
 clock = time.perf_counter
 _NANOS_PER_SECOND = 1e9
-TIMEOUT = 300.0  # seconds; the stage gives up long before, so that no time-out of the client cuts a latency short
+# seconds; the stage gives up long before, so that no time-out of the client cuts a latency short
+TIMEOUT = 300.0
 READ_SIZE = 65_536  # bytes of a body that are read at a time
 _SUCCESS_STATUSES = range(200, 300)
 _EMPTY_TEMPLATE = RequestTemplate()
@@ -45,32 +47,46 @@ class Client:
         self.host = host
         self.recorder = recorder
         self.templates = templates
-        context = trust.ssl_context() if host.startswith("https:") else None  # one for all: each is 20 ms of certificates
-        self.tls: dict[str, Any] = {"insecure": trust.insecure, "ssl_context_factory": lambda **_: context} if context else {}
+        context = (
+            trust.ssl_context() if host.startswith("https:") else None
+        )  # one for all: each is 20 ms of certificates
+        self.tls: dict[str, Any] = (
+            {"insecure": trust.insecure, "ssl_context_factory": lambda **_: context}
+            if context
+            else {}
+        )
 
     def new_connection(self) -> HTTPClient:
         """A client with a pool of exactly one connection, not opened yet, that never sends a request twice.
 
-        When a server closes before it answers, geventhttpclient silently asks again, "pool size + 1" times: one row
-        would stand for several requests. With a size of -1 there is no second time; the row says what happened.
+        When a server closes before it answers, geventhttpclient silently asks again, "pool size +
+        1" times: one row would stand for several requests. With a size of -1 there is no second
+        time; the row says what happened.
         """
         waits = {"connection_timeout": TIMEOUT, "network_timeout": TIMEOUT}
-        client = HTTPClient.from_url(self.host, headers=COMMON_HEADERS, concurrency=1, **waits, **self.tls)
-        client._connection_pool.size = -1  # noqa: SLF001 - read for the number of resends only; the pool has its semaphore
+        client = HTTPClient.from_url(
+            self.host, headers=COMMON_HEADERS, concurrency=1, **waits, **self.tls
+        )
+        # Read for the number of resends only; the pool has its semaphore
+        client._connection_pool.size = -1  # noqa: SLF001
         return client
 
     def connect(self, connection: HTTPClient) -> None:
         """Connect before the load, and send nothing. A target that is not there shows when it is asked."""
-        pool = connection._connection_pool  # noqa: SLF001 - there is no public way to connect without asking
+        # There is no public way to connect without asking
+        pool = connection._connection_pool  # noqa: SLF001
         try:
             pool.return_socket(pool.get_socket())
         except OSError:
             return
 
-    def send_request(self, connection: HTTPClient, sample_key: SampleKey, cell: Cell, intended: float) -> tuple[bool, bool]:
+    def send_request(
+        self, connection: HTTPClient, sample_key: SampleKey, cell: Cell, intended: float
+    ) -> tuple[bool, bool]:
         """Send one request, wait for the answer, record both; whether it was answered, and rightly.
 
-        A failure is recorded, never raised; only who is killed while waiting (Locust ends a user) goes on dying.
+        A failure is recorded, never raised; only who is killed while waiting (Locust ends a user)
+        goes on dying.
         """
         failure, answer, length, is_right = None, None, 0, True
         started, method = time.time(), cell.route.partition(" ")[0]
@@ -79,7 +95,9 @@ class Client:
             template = self.templates.get(sample_key.route, _EMPTY_TEMPLATE)
             headers = {**template.headers, REQUEST_ID_HEADER: self.recorder.request_id(request)}
             body = template.body and template.body.encode("latin-1")
-            answer = connection.request(method, template.path or cell.path, body=body, headers=headers)
+            answer = connection.request(
+                method, template.path or cell.path, body=body, headers=headers
+            )
             length, is_right = read_and_count(answer, cell.expects.encode())
         except (OSError, HTTPParseError, HTTPConnectionClosed) as error:
             failure = error
@@ -91,7 +109,9 @@ class Client:
         fault = _classify_failure(failure, status, cell) or (None if is_right else "wrong body")
         timestamps, peer = _parse_probe_header(answer)
         if done is not None:
-            self.recorder.record_response(request, done, Response(status, fault, length, timestamps, peer))
+            self.recorder.record_response(
+                request, done, Response(status, fault, length, timestamps, peer)
+            )
         self.environment.events.request.fire(
             request_type=method,
             name=sample_key.route.partition(" ")[2],
@@ -121,7 +141,11 @@ def _classify_failure(failure: Exception | None, status: int | None, cell: Cell)
     """What is wrong with the head of an answer, in two words; None when nothing is."""
     if failure or status is None:
         return type(failure).__name__
-    return f"status {status}" if (status != cell.status if cell.status else status not in _SUCCESS_STATUSES) else None
+    return (
+        f"status {status}"
+        if (status != cell.status if cell.status else status not in _SUCCESS_STATUSES)
+        else None
+    )
 
 
 def _parse_probe_header(answer: Any) -> tuple[tuple[float | None, ...], int | None]:

@@ -1,8 +1,9 @@
 """The open model: every request leaves at its planned moment, whether or not the earlier ones were answered.
 
-An open model has no users. A dispatcher walks through the schedule and sends each arrival off in a greenlet of its own; it
-never waits for an answer, so a slow server cannot slow the load down. When our own process stalls, the late ones leave in a
-burst and keep their planned moments: the lateness is ours, and counted. What the cap refuses is a row as well.
+An open model has no users. A dispatcher walks through the schedule and sends each arrival off in a
+greenlet of its own; it never waits for an answer, so a slow server cannot slow the load down. When
+our own process stalls, the late ones leave in a burst and keep their planned moments: the lateness
+is ours, and counted. What the cap refuses is a row as well.
 """
 
 import math
@@ -24,22 +25,33 @@ from scenarios.generator.recorder import SampleKey
 
 _MAX_IDLE_TIME = 4.0  # seconds
 _LONG_GAP = 0.002  # seconds; of shorter gaps a busy generator would be the greater evil
-_TIMER_SLACK = 0.001  # seconds that libev's timers may come late: they round up to whole milliseconds
+_TIMER_SLACK = (
+    0.001  # seconds that libev's timers may come late: they round up to whole milliseconds
+)
 
 
 class Dispatcher:
     """Sends one schedule: part `part` of `parts`. `idle` are the open connections nobody uses; only this class changes it.
 
-    The connection used last is taken first, and one that has rested for long is left alone: servers close those (uvicorn
-    after 5 s), and on a held loop the closing may cross our request.
+    The connection used last is taken first, and one that has rested for long is left alone: servers
+    close those (uvicorn after 5 s), and on a held loop the closing may cross our request.
     """
 
     def __init__(  # noqa: PLR0913 - a schedule, and who shares it
-        self, client: Client, cell: Cell, seed: str, *, part: int = 0, parts: int = 1, first: int = 0
+        self,
+        client: Client,
+        cell: Cell,
+        seed: str,
+        *,
+        part: int = 0,
+        parts: int = 1,
+        first: int = 0,
     ) -> None:
         assert cell.arrivals is not None  # noqa: S101 - who plans an open model gives it arrivals
         self.client, self.cell, self.arrivals = client, cell, cell.arrivals
-        self.arrival_times = partial(arrival_times, cell.arrivals.profile, cell.arrivals.law, seed, part, parts)
+        self.arrival_times = partial(
+            arrival_times, cell.arrivals.profile, cell.arrivals.law, seed, part, parts
+        )
         self.idle: deque[tuple[int, Any, float]] = deque()  # number, connection, resting since
         self.next_number, self.in_flight = first, 0
 
@@ -50,9 +62,18 @@ class Dispatcher:
                 self.idle.extend(
                     (*self.new_connection(), math.inf) for _ in range(self.arrivals.warm)
                 )  # unused ones are not closed
-                gevent.joinall([gevent.spawn(self.client.connect, connection) for _, connection, _ in self.idle])
-            if not cell_run.endless:  # where nobody planned an end, nobody knows how many there should have been
-                self.client.recorder.record_planned(self.cell.name, sum(1 for _ in self.arrival_times()))
+                gevent.joinall(
+                    [
+                        gevent.spawn(self.client.connect, connection)
+                        for _, connection, _ in self.idle
+                    ]
+                )
+            if (
+                not cell_run.endless
+            ):  # where nobody planned an end, nobody knows how many there should have been
+                self.client.recorder.record_planned(
+                    self.cell.name, sum(1 for _ in self.arrival_times())
+                )
             cell_run.wait_for_start()
             self.send_all(cell_run)
         finally:
@@ -75,8 +96,8 @@ class Dispatcher:
     def send_all(self, cell_run: CellRun) -> None:
         """Send every arrival at its moment, then wait for the answers still out.
 
-        Whoever stops a planned run leaves arrivals behind that were never sent: rows too. Where nobody planned an end,
-        stopping is the end.
+        Whoever stops a planned run leaves arrivals behind that were never sent: rows too. Where
+        nobody planned an end, stopping is the end.
         """
         out = Group()  # without a size: a pool that made us wait would close the loop
         for offset in self.arrival_times():
@@ -85,9 +106,15 @@ class Dispatcher:
             if cell_run.stopping.is_set():
                 if cell_run.endless:
                     break
-                self.client.recorder.record_unsent(self.sample_key(cell_run, None), due, "the run was stopped")
-            elif cell_run.limit_reached.is_set() or (self.is_own_load(cell_run) and not cell_run.try_acquire_request()):
-                self.client.recorder.record_unsent(self.sample_key(cell_run, None), due, CLOSED_EARLY)
+                self.client.recorder.record_unsent(
+                    self.sample_key(cell_run, None), due, "the run was stopped"
+                )
+            elif cell_run.limit_reached.is_set() or (
+                self.is_own_load(cell_run) and not cell_run.try_acquire_request()
+            ):
+                self.client.recorder.record_unsent(
+                    self.sample_key(cell_run, None), due, CLOSED_EARLY
+                )
             elif self.in_flight >= self.arrivals.cap:
                 why = f"the in-flight cap of {self.arrivals.cap} was reached"
                 self.client.recorder.record_unsent(self.sample_key(cell_run, None), due, why)
@@ -106,14 +133,19 @@ class Dispatcher:
             cell_run.pause_until(due - _TIMER_SLACK)
             while clock() < due and not cell_run.closed:
                 gevent.sleep(0)
-        while not (cell_run.stopping.is_set() or cell_run.limit_reached.is_set()) and (early := due - clock()) > 0:
+        while (
+            not (cell_run.stopping.is_set() or cell_run.limit_reached.is_set())
+            and (early := due - clock()) > 0
+        ):
             gevent.sleep(early)  # the last arrivals may be due a moment after the close
 
     def send(self, cell_run: CellRun, due: float) -> None:
         """One request; afterwards its connection rests, or is closed."""
         number, connection = self.acquire_connection()
         try:
-            _, is_right = self.client.send_request(connection, self.sample_key(cell_run, number), self.cell, due)
+            _, is_right = self.client.send_request(
+                connection, self.sample_key(cell_run, number), self.cell, due
+            )
             if self.is_own_load(cell_run):
                 cell_run.record_answer(is_right=is_right)
         finally:
@@ -132,7 +164,9 @@ class Dispatcher:
         return SampleKey(self.cell.name, cell_run.phase, self.cell.route, self.cell.variant, number)
 
 
-def build_dispatchers(client: Client, cell: Cell, seed: int, part: int, parts: int) -> Iterator[Dispatcher]:
+def build_dispatchers(
+    client: Client, cell: Cell, seed: int, part: int, parts: int
+) -> Iterator[Dispatcher]:
     """Who keeps the schedules of a cell: one for its own arrivals, one for each neighbour asked beside it.
 
     The seed does not depend on the route: every variant meets the same arrivals.
@@ -140,14 +174,25 @@ def build_dispatchers(client: Client, cell: Cell, seed: int, part: int, parts: i
     if cell.arrivals:
         yield Dispatcher(client, cell, str(seed), part=part, parts=parts)
     for number, ping in enumerate(cell.neighbours):
-        yield Dispatcher(client, _neighbour_cell(cell, ping), f"{seed}/{ping.kind}", first=number * ping.connections)
+        yield Dispatcher(
+            client,
+            _neighbour_cell(cell, ping),
+            f"{seed}/{ping.kind}",
+            first=number * ping.connections,
+        )
 
 
 def _neighbour_cell(cell: Cell, ping: Neighbour) -> Cell:
     """What one neighbour is asked beside a cell."""
     profile = ((cell.warm_up + cell.window, ping.rate, ping.rate),)
     arrivals = Arrivals(
-        law=ArrivalDistribution.POISSON, profile=profile, pool=ConnectionMode.WARM, warm=ping.connections, cap=ping.connections
+        law=ArrivalDistribution.POISSON,
+        profile=profile,
+        pool=ConnectionMode.WARM,
+        warm=ping.connections,
+        cap=ping.connections,
     )
-    neighbour = replace(cell, name=cell.neighbour_cell_name, route=ping.route, path=ping.path, arrivals=arrivals)
+    neighbour = replace(
+        cell, name=cell.neighbour_cell_name, route=ping.route, path=ping.path, arrivals=arrivals
+    )
     return replace(neighbour, expects=ping.expects, status=ping.status)

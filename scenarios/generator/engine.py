@@ -1,8 +1,9 @@
 """Plays the cells of a script in one Locust process: connect, go, warm-up, window, drain.
 
-With a driver, cells follow one another: its greenlet gives cues, and the Locust users take part when they are called.
-Levels of a crowd are parts of one cast, so that no user is ever spawned into a running load. Under plain Locust all cells
-begin with the test and last until somebody stops it; users take part as Locust spawns them.
+With a driver, cells follow one another: its greenlet gives cues, and the Locust users take part
+when they are called. Levels of a crowd are parts of one cast, so that no user is ever spawned into
+a running load. Under plain Locust all cells begin with the test and last until somebody stops it;
+users take part as Locust spawns them.
 """
 
 import gc
@@ -43,7 +44,9 @@ class LoadEngine:
         self.users: dict[Scenario, list[UserProtocol]] = {scenario: [] for scenario in Scenario}
         self.joinable_runs: list[CellRun] = []
         self.all_spawned, self.stopping = Event(), Event()
-        self.burst_time = 0.0  # the moment at which a burst without a driver leaves, the same in every process
+        self.burst_time = (
+            0.0  # the moment at which a burst without a driver leaves, the same in every process
+        )
         self.greenlets: list[gevent.Greenlet] = []
         self.write_error: OSError | None = None  # why the samples cannot be written any further
 
@@ -57,7 +60,10 @@ class LoadEngine:
 
     def run_job(self, job: Job) -> None:
         """Play every cell of a script in order, until the last one or until somebody stops; then tell that it rests."""
-        if not wait_for(lambda: all(len(self.users[kind]) >= size for kind, size in job.user_counts().items()), _ASSEMBLY_TIMEOUT):
+        if not wait_for(
+            lambda: all(len(self.users[kind]) >= size for kind, size in job.user_counts().items()),
+            _ASSEMBLY_TIMEOUT,
+        ):
             raise TimeoutError(f"Locust did not spawn the cast within {_ASSEMBLY_TIMEOUT:.0f} s")
         for cell in job.cells:
             if self.stopping.is_set():
@@ -69,7 +75,8 @@ class LoadEngine:
             self.start_dispatchers(cell_run)
             wait_for(cell_run.is_ready, _ASSEMBLY_TIMEOUT)
             gc.collect()
-            gc.disable()  # a collection of the generator's own garbage would look like latency of the server
+            # a collection of the generator's own garbage would look like latency of the server
+            gc.disable()
             try:
                 self.run_cell(cell_run, clock(), cell.window)
             finally:
@@ -91,7 +98,9 @@ class LoadEngine:
 
     def start_dispatchers(self, cell_run: CellRun) -> None:
         """Whoever keeps a schedule in this cell takes part."""
-        for dispatcher in build_dispatchers(self.client, cell_run.cell, self.job.seed, self.part, self.parts):
+        for dispatcher in build_dispatchers(
+            self.client, cell_run.cell, self.job.seed, self.part, self.parts
+        ):
             cell_run.participant_count += 1
             gevent.spawn(dispatcher.run, cell_run)
 
@@ -100,10 +109,17 @@ class LoadEngine:
         arrivals = cell_run.cell.arrivals
         if arrivals:
             self.stopping.wait(max(0.0, self.job.begins - clock()))
-            self.run_cell(cell_run, max(clock(), self.job.begins), arrivals.duration - cell_run.cell.warm_up)
+            self.run_cell(
+                cell_run, max(clock(), self.job.begins), arrivals.duration - cell_run.cell.warm_up
+            )
             return
         if cell_run.cell.scenario is Scenario.BURST:
-            wait_for(lambda: self.stopping.is_set() or (self.all_spawned.is_set() and cell_run.is_ready()), math.inf)
+            wait_for(
+                lambda: (
+                    self.stopping.is_set() or (self.all_spawned.is_set() and cell_run.is_ready())
+                ),
+                math.inf,
+            )
             self.stopping.wait(max(0.0, self.burst_time - clock()))
         self.run_cell(cell_run, clock(), None)
 
@@ -120,7 +136,9 @@ class LoadEngine:
                 gevent.wait([self.stopping, cell_run.limit_reached], window, count=1)
                 cell_run.wait_for_rounds(opened, _MIN_ROUNDS, before)
                 if cell_run.limit_reached.is_set():
-                    self.mark("failing" if cell_run.wrong_in_row >= MAX_WRONG_IN_ROW else "ceiling", cell)
+                    self.mark(
+                        "failing" if cell_run.wrong_in_row >= MAX_WRONG_IN_ROW else "ceiling", cell
+                    )
                 self.mark("close", cell)
                 cell_run.closed = True
                 cell_run.ended.set()
@@ -145,11 +163,17 @@ class LoadEngine:
         """Locust has spawned all its users, so many of them here. A change of their number begins a crowd's window again."""
         if self.all_spawned.is_set():
             for cell_run in self.joinable_runs:
-                if cell_run.phase is Phase.STEADY and cell_run.cell.scenario is Scenario.CROWD and not cell_run.closed:
+                if (
+                    cell_run.phase is Phase.STEADY
+                    and cell_run.cell.scenario is Scenario.CROWD
+                    and not cell_run.closed
+                ):
                     self.mark("open", cell_run.cell)
             return
         self.burst_time = burst_time
-        wait_for(lambda: sum(map(len, self.users.values())) >= users, _ASSEMBLY_TIMEOUT)  # spawned is not yet at work
+        wait_for(
+            lambda: sum(map(len, self.users.values())) >= users, _ASSEMBLY_TIMEOUT
+        )  # spawned is not yet at work
         self.all_spawned.set()
 
     def mark(self, name: str, cell: Cell) -> None:

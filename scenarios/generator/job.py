@@ -1,6 +1,7 @@
 """What the Locust processes of a run are to do. One line of JSON, from whoever owns the run to whoever plays it.
 
-A driver may hand over one script after another to the same process, when what follows depends on what was measured.
+A driver may hand over one script after another to the same process, when what follows depends on
+what was measured.
 """
 
 import json
@@ -11,13 +12,16 @@ from results.schema import Cell, Scenario
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
 REQUEST_ID_HEADER = "x-atonce-id"
-COMMON_HEADERS = {  # headers of every request of ours, polite or under load: an app may answer by them
+# headers of every request of ours, polite or under load: an app may answer by them
+COMMON_HEADERS = {
     "accept": "*/*",
     "accept-encoding": "identity",  # what compresses on the fly sends pieces, as a stream does
     "connection": "keep-alive",
     "user-agent": "atonce",
 }
-DISK_FULL_EXIT = 74  # exit code of a Locust that could not write its samples (EX_IOERR of sysexits.h)
+DISK_FULL_EXIT = (
+    74  # exit code of a Locust that could not write its samples (EX_IOERR of sysexits.h)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,9 @@ class Job:
     seed: int
     cells: tuple[Cell, ...]
     workers: tuple[str, ...] = ()  # Locust's names of those who share it; empty: nobody shares
-    begins: float = 0.0  # where nobody gives cues, open models start at this moment of the machine's clock
+    begins: float = (
+        0.0  # where nobody gives cues, open models start at this moment of the machine's clock
+    )
     letters: dict[str, RequestTemplate] = field(default_factory=dict)  # by route
     trust: TlsTrust = DEFAULT_TLS_TRUST
     users: int = 0  # of a crowd, that later scripts may need

@@ -1,8 +1,9 @@
 """Locust's requests become facts: a line when one leaves, a line when it is answered or given up.
 
-Because the first line is written when the request leaves, nothing that happens later can make it vanish. The in-flight
-counter beside it is a second source on purpose: it takes its own clock readings, its integral over time is kept apart
-from the rows, and Little's law must reconcile the two (science: L T = sum of latencies, with the ages at both edges).
+Because the first line is written when the request leaves, nothing that happens later can make it
+vanish. The in-flight counter beside it is a second source on purpose: it takes its own clock
+readings, its integral over time is kept apart from the rows, and Little's law must reconcile the
+two (science: L T = sum of latencies, with the ages at both edges).
 """
 
 import itertools
@@ -58,7 +59,9 @@ class Recorder:
         self.gauges: defaultdict[str, Gauge] = defaultdict(Gauge)
         self.sequence = itertools.count()
 
-    def start_request(self, sample_key: "SampleKey", intended: float, greenlet: Any) -> InFlightRequest:
+    def start_request(
+        self, sample_key: "SampleKey", intended: float, greenlet: Any
+    ) -> InFlightRequest:
         """A request is about to be sent. Call this right before the socket is written."""
         request = InFlightRequest(next(self.sequence), sample_key.cell, greenlet)
         self.in_flight[request.seq] = request
@@ -94,7 +97,9 @@ class Recorder:
     def mark(self, cell: str, name: str) -> None:
         """Note a moment of a cell - go, open, close, end - with what the counter and the machine's own counters read then."""
         gauge = self.gauges[cell]
-        self.load.write("mark", cell, name, clock(), gauge.in_flight, gauge.read(), *host_counters())
+        self.load.write(
+            "mark", cell, name, clock(), gauge.in_flight, gauge.read(), *host_counters()
+        )
 
     def record_planned(self, cell: str, count: int) -> None:
         """How many requests a schedule has, counted apart from those that are sent, so that none can be skipped in silence."""
@@ -103,7 +108,9 @@ class Recorder:
     def tick(self, cell: str, lateness: float) -> None:
         """Note how the generator itself is doing: how late its ticker fired, and its CPU seconds so far."""
         gauge, now = self.gauges[cell], clock()
-        self.load.write("tick", cell, now, gauge.in_flight, gauge.read(), lateness, time.process_time())
+        self.load.write(
+            "tick", cell, now, gauge.in_flight, gauge.read(), lateness, time.process_time()
+        )
         self.load.flush_if_due(now)
         self.samples.flush_if_due(now)
 

@@ -1,7 +1,8 @@
 """Plain Locust without a driver: `locust -f scenarios/crowd.py --host ...`, headless, with its page, with its processes.
 
-Each test is one run. Here are our options in Locust's command line, and whoever plays: the local runner or a worker. Who owns
-the run is next door, in `_owner.py`; on a local runner both live in one process.
+Each test is one run. Here are our options in Locust's command line, and whoever plays: the local
+runner or a worker. Who owns the run is next door, in `_owner.py`; on a local runner both live in
+one process.
 """
 
 import argparse
@@ -26,8 +27,14 @@ log = logging.getLogger("atonce")
 def add_standalone_options(parser: Any) -> None:
     """Our options in Locust's command line and page; Locust hands them to its workers."""
     add = parser.add_argument
-    add("--atonce-route", default="GET /broken-async", help="What is asked, such as 'GET /items/1'.")
-    add("--atonce-rate", default="20/s", help="steady: arrivals, such as 50/s or 300/m, of all processes together.")
+    add(
+        "--atonce-route", default="GET /broken-async", help="What is asked, such as 'GET /items/1'."
+    )
+    add(
+        "--atonce-rate",
+        default="20/s",
+        help="steady: arrivals, such as 50/s or 300/m, of all processes together.",
+    )
     add(
         "--atonce-arrivals",
         default="poisson",
@@ -46,8 +53,17 @@ def add_standalone_options(parser: Any) -> None:
         choices=list(ConnectionMode),
         help="Opened before the load, by the first requests (cold), or one each (fresh: steady).",
     )
-    add("--atonce-cap", type=int, default=900, help="steady: requests in flight per process, at most; the rest is counted.")
-    add("--atonce-think", default="0s", help="crowd: pause of a user between answer and next question.")
+    add(
+        "--atonce-cap",
+        type=int,
+        default=900,
+        help="steady: requests in flight per process, at most; the rest is counted.",
+    )
+    add(
+        "--atonce-think",
+        default="0s",
+        help="crowd: pause of a user between answer and next question.",
+    )
     add("--atonce-drain", default="10s", help="How long to wait for answers when the test stops.")
     add("--atonce-seed", type=int, default=1, help="Seed of the arrivals.")
     hidden: dict[str, Any] = {"include_in_web_ui": False}
@@ -58,7 +74,12 @@ def add_standalone_options(parser: Any) -> None:
         env_var="ATONCE_OUT",
         **hidden,
     )
-    add("--atonce-allow-host", default="", help="A host that is not this machine and may be loaded all the same.", **hidden)
+    add(
+        "--atonce-allow-host",
+        default="",
+        help="A host that is not this machine and may be loaded all the same.",
+        **hidden,
+    )
     add("--atonce-script", default="", help=argparse.SUPPRESS, **hidden)
 
 
@@ -76,7 +97,9 @@ def register_listeners(environment: Any, user_class: Any) -> None:
         except AtonceError as trouble:
             sys.exit(f"atonce: {trouble.sentence}")
         if options.spawn_rate is None:
-            options.spawn_rate = options.num_users  # nobody asked for a ramp, and a crowd that still grows is no level
+            options.spawn_rate = (
+                options.num_users
+            )  # nobody asked for a ramp, and a crowd that still grows is no level
         environment.events.test_start.add_listener(standalone_run.start)
         environment.events.spawning_complete.add_listener(standalone_run.on_all_users_spawned)
     if worker:
@@ -89,16 +112,21 @@ def register_listeners(environment: Any, user_class: Any) -> None:
         environment.events.test_stop.add_listener(standalone_run.on_test_stopped)
         environment.events.quitting.add_listener(standalone_run.on_quitting)
     if worker:
-        environment.events.quitting.add_listener(worker.finish)  # `quitting` runs in reverse: drained before sealed
+        environment.events.quitting.add_listener(
+            worker.finish
+        )  # `quitting` runs in reverse: drained before sealed
     interruption = _InterruptHandler(environment, standalone_run)
     gevent.signal_handler(signal.SIGINT, interruption.handle_sigint)
-    gevent.signal_handler(signal.SIGTERM, interruption.mark_interrupted)  # Locust's own handler, beside it, ends the process
+    gevent.signal_handler(
+        signal.SIGTERM, interruption.mark_interrupted
+    )  # Locust's own handler, beside it, ends the process
 
 
 class _InterruptHandler:
     """Ctrl-C, seen between greenlets: Python would raise it inside one of them, halfway through a request perhaps.
 
-    Once: stop, drain, seal, 130. Twice: leave at once. A forked worker leaves the first one to its master, who tells it.
+    Once: stop, drain, seal, 130. Twice: leave at once. A forked worker leaves the first one to its
+    master, who tells it.
     """
 
     def __init__(self, environment: Any, standalone_run: StandaloneRun | None) -> None:
@@ -117,7 +145,9 @@ class _InterruptHandler:
             os._exit(ExitCode.INTERRUPTED)
         if self.standalone_run is None and self.environment.parsed_options.processes:
             return
-        os.write(2, b"\natonce: stopping; waiting for the answers still out (once more leaves at once)\n")
+        os.write(
+            2, b"\natonce: stopping; waiting for the answers still out (once more leaves at once)\n"
+        )
         self.mark_interrupted()
         self.environment.runner.quit()
         if self.environment.web_ui:
@@ -139,12 +169,21 @@ class _StandaloneWorker:
         job = Job.from_json(self.environment.parsed_options.atonce_script)
         name = self.environment.runner.client_id
         if not job.folder.is_dir():
-            message = f"worker {name} cannot see {job.folder}: workers on other machines are not supported"
+            message = (
+                f"worker {name} cannot see {job.folder}: workers on other machines are not"
+                " supported"
+            )
             log.error(message)
             sys.exit(1)
-        part = job.workers.index(name) if name in job.workers else len(job.workers)  # a late one has no share
-        job = Job(job.folder, f"worker-{part}-{os.getpid()}", job.seed, job.cells, job.workers, job.begins)
-        self.engine = self.user_class.stage = LoadEngine(job, self.environment, part, len(job.workers))
+        part = (
+            job.workers.index(name) if name in job.workers else len(job.workers)
+        )  # a late one has no share
+        job = Job(
+            job.folder, f"worker-{part}-{os.getpid()}", job.seed, job.cells, job.workers, job.begins
+        )
+        self.engine = self.user_class.stage = LoadEngine(
+            job, self.environment, part, len(job.workers)
+        )
         self.engine.start_standalone()
         gevent.spawn(self.finish_when_done, self.engine)
 
@@ -156,7 +195,9 @@ class _StandaloneWorker:
     def on_all_users_spawned(self, msg: Any, **_: Any) -> None:
         """Locust has spawned all users, everywhere."""
         if self.engine:
-            self.engine.on_all_users_spawned(self.environment.runner.user_count, msg.data["together"])
+            self.engine.on_all_users_spawned(
+                self.environment.runner.user_count, msg.data["together"]
+            )
 
     def finish(self, **_: Any) -> None:
         """Drain and write; Locust kills the users only afterwards."""
@@ -169,7 +210,8 @@ class _StandaloneWorker:
         try:
             engine.finish()
         except OSError as error:
-            log.error("samples cannot be written any further: %s", error.strerror or error)  # noqa: TRY400 - a sentence will do
+            # A sentence will do
+            log.error("samples cannot be written any further: %s", error.strerror or error)  # noqa: TRY400
             self.engine = None
             self.environment.process_exit_code = int(ExitCode.UNTRUSTED)
             gevent.spawn(self.environment.runner.quit)

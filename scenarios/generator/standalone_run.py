@@ -1,8 +1,9 @@
 """Owns the runs of plain Locust, one per test: the local runner, or the master.
 
-It makes the folder at `test_start`, hands the script to the workers inside Locust's own options, holds the end in
-`test_stopping` until every worker has drained and written, and seals in `quitting` (with Locust's page: as soon as the test
-has stopped). Workers say that they are through with a file, because Locust's messages do not survive Ctrl-C.
+It makes the folder at `test_start`, hands the script to the workers inside Locust's own options,
+holds the end in `test_stopping` until every worker has drained and written, and seals in `quitting`
+(with Locust's page: as soon as the test has stopped). Workers say that they are through with a
+file, because Locust's messages do not survive Ctrl-C.
 """
 
 import logging
@@ -31,7 +32,8 @@ from scenarios.plans.custom import (
 from scenarios.system.machine import describe_machine, package_versions
 
 log = logging.getLogger("atonce")
-_LEAD_TIME = 1.0  # seconds between the start of a test and an open model's first arrival, to open connections
+# seconds between the start of a test and an open model's first arrival, to open connections
+_LEAD_TIME = 1.0
 _END_MARGIN = 0.3  # seconds before Locust's time limit at which arrivals end
 _WRITE_GRACE = 10.0  # seconds that a worker may take to write what it has, after the drain
 
@@ -50,7 +52,10 @@ class StandaloneRun:
         options = self.options
         host = parse_host(self.environment.host or "127.0.0.1", options.atonce_allow_host)
         if int(options.atonce_cap) < 1:
-            raise AtonceError(f"--atonce-cap {options.atonce_cap} lets nothing out: it must be at least 1.", ExitCode.USAGE)
+            raise AtonceError(
+                f"--atonce-cap {options.atonce_cap} lets nothing out: it must be at least 1.",
+                ExitCode.USAGE,
+            )
         return RunOptions(
             scenario="",
             routes=(parse_route(options.atonce_route),),
@@ -67,15 +72,28 @@ class StandaloneRun:
 
     def cells(self) -> list[Cell]:
         """One cell per kind of user, all played at once. Nobody knows how long, so the window is whatever it becomes."""
-        run_options, users = self.run_options(self.options.run_time), self.environment.runner.target_user_count
+        run_options, users = (
+            self.run_options(self.options.run_time),
+            self.environment.runner.target_user_count,
+        )
         kinds = {user_class.scenario for user_class in self.environment.user_classes}
         cells = []
         if Scenario.BURST in kinds:
-            cells += [run_options.base_cell(Scenario.BURST, route, users, 1) for route in run_options.routes]
+            cells += [
+                run_options.base_cell(Scenario.BURST, route, users, 1)
+                for route in run_options.routes
+            ]
         if Scenario.CROWD in kinds:
-            cells += [replace(run_options.crowd_cell(route, users, 1), stagger=0.0) for route in run_options.routes]
+            cells += [
+                replace(run_options.crowd_cell(route, users, 1), stagger=0.0)
+                for route in run_options.routes
+            ]
         if Scenario.STEADY in kinds:
-            cells += [run_options.steady_cell(route, rate, 1) for route in run_options.routes for rate in run_options.rates]
+            cells += [
+                run_options.steady_cell(route, rate, 1)
+                for route in run_options.routes
+                for rate in run_options.rates
+            ]
         if Scenario.NEIGHBOURS in kinds:
             cells += [run_options.steady_cell(route, PING_RATE, 1) for route in NEIGHBOUR_ROUTES]
         return [replace(cell, window=0.0, longest=0.0) for cell in cells]
@@ -85,7 +103,11 @@ class StandaloneRun:
         self.seal()
         runner, options = self.environment.runner, self.options
         clients = getattr(runner, "clients", None)
-        self.workers = tuple(client.id for client in clients.ready) if clients is not None else (runner.client_id,)
+        self.workers = (
+            tuple(client.id for client in clients.ready)
+            if clients is not None
+            else (runner.client_id,)
+        )
         try:
             parse_host(self.environment.host or "", options.atonce_allow_host)
             cells = self.cells()
@@ -100,7 +122,9 @@ class StandaloneRun:
                 sys.exit(int(ExitCode.USAGE))
             gevent.spawn(runner.stop)  # with Locust's page: mend it there, and start again
             return
-        job = Job(self.run.path, "", options.atonce_seed, tuple(cells), self.workers, clock() + _LEAD_TIME)
+        job = Job(
+            self.run.path, "", options.atonce_seed, tuple(cells), self.workers, clock() + _LEAD_TIME
+        )
         options.atonce_script = job.to_json()
         for cell in cells:
             if cell.arrivals:
@@ -130,14 +154,25 @@ class StandaloneRun:
         while self.run is run and not self.are_workers_done():
             gevent.sleep(0.2)
         if self.run is run and self.environment.runner.state in {"spawning", "running"}:
-            (self.environment.runner.quit if self.options.headless else self.environment.runner.stop)()
+            (
+                self.environment.runner.quit
+                if self.options.headless
+                else self.environment.runner.stop
+            )()
 
     def are_workers_done(self) -> bool:
         """Whether every worker has written all it has, but for those that Locust has lost."""
         clients = getattr(self.environment.runner, "clients", None)
-        alive = [worker for worker in self.workers if clients is None or (worker in clients and clients[worker].state != "missing")]
+        alive = [
+            worker
+            for worker in self.workers
+            if clients is None or (worker in clients and clients[worker].state != "missing")
+        ]
         lost = len(self.workers) - len(alive)
-        return self.run is None or len(list((self.run.path / "samples").glob("*.through"))) >= len(self.workers) - lost
+        return (
+            self.run is None
+            or len(list((self.run.path / "samples").glob("*.through"))) >= len(self.workers) - lost
+        )
 
     def on_all_users_spawned(self, **_: Any) -> None:
         """All users are spawned: tell whoever plays, and when a burst leaves."""
@@ -149,7 +184,10 @@ class StandaloneRun:
         if run and not self.is_stop_sent and hasattr(self.environment.runner, "clients"):
             self.is_stop_sent = True
             self.environment.runner.send_message("atonce-stop")
-            wait_for(self.are_workers_done, parse_duration(self.options.atonce_drain, least=0.0) + _WRITE_GRACE)
+            wait_for(
+                self.are_workers_done,
+                parse_duration(self.options.atonce_drain, least=0.0) + _WRITE_GRACE,
+            )
         elif run and self.is_stop_sent:
             wait_for(lambda: self.run is not run or self.are_workers_done(), _WRITE_GRACE)
 
@@ -177,12 +215,19 @@ class StandaloneRun:
         done_count = len(list((run.path / "samples").glob("*.through")))
         status = Status.INTERRUPTED if self.is_interrupted else Status.COMPLETE
         if done_count < len(self.workers):
-            status, sentence = Status.FAILED, "Not every Locust worker came to its end; what was written until then is kept."
+            status, sentence = (
+                Status.FAILED,
+                "Not every Locust worker came to its end; what was written until then is kept.",
+            )
             run.add_warning(sentence)
             log.error(sentence)
-            self.environment.process_exit_code = self.environment.process_exit_code or int(ExitCode.UNTRUSTED)
+            self.environment.process_exit_code = self.environment.process_exit_code or int(
+                ExitCode.UNTRUSTED
+            )
         try:
             run.close(status)
         except OSError as error:
-            log.error("the run cannot be sealed (%s); it is read as it lies", error.strerror or error)  # noqa: TRY400 - as above
+            log.error(
+                "the run cannot be sealed (%s); it is read as it lies", error.strerror or error
+            )  # noqa: TRY400 - as above
         log.info("run: %s   next: atonce report %s", run.path, run.path)

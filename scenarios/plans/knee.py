@@ -50,7 +50,9 @@ def _follow_up_sessions(options: RunOptions, run: RunWriter) -> Iterator[Session
             _read_crowd_answers(run, options.crowd_cell(route, 1, repeat)),
             _read_crowd_answers(run, crowd),
         )
-        if single_answers.rate and is_saturated(crowd.users, crowd_answers.rate, single_answers.mean_latency, crowd.think):
+        if single_answers.rate and is_saturated(
+            crowd.users, crowd_answers.rate, single_answers.mean_latency, crowd.think
+        ):
             rates += options.open_loop_cells(route, repeat, crowd_answers.rate)
         else:
             run.add_warning(_explain_no_capacity(crowd, single_answers, crowd_answers))
@@ -58,7 +60,9 @@ def _follow_up_sessions(options: RunOptions, run: RunWriter) -> Iterator[Session
         yield Session("steps", 0.0, tuple(rates))
 
 
-def _larger_crowds(options: RunOptions, run: RunWriter, crowds: dict[tuple[str, int], Cell]) -> Iterator[Cell]:
+def _larger_crowds(
+    options: RunOptions, run: RunWriter, crowds: dict[tuple[str, int], Cell]
+) -> Iterator[Cell]:
     """Twice as many users for each route that answered all that its crowd asked, as far as one generator can ask."""
     for (route, repeat), crowd in crowds.items():
         single_answers, crowd_answers = (
@@ -69,20 +73,43 @@ def _larger_crowds(options: RunOptions, run: RunWriter, crowds: dict[tuple[str, 
         is_unsaturated = (
             single_answers.rate
             and crowd_answers.rate
-            and not is_saturated(crowd.users, crowd_answers.rate, single_answers.mean_latency, crowd.think)
+            and not is_saturated(
+                crowd.users, crowd_answers.rate, single_answers.mean_latency, crowd.think
+            )
         )
-        if is_unsaturated and users > crowd.users and users / (single_answers.mean_latency + crowd.think) <= GENERATOR_MAX_RATE:
+        if (
+            is_unsaturated
+            and users > crowd.users
+            and users / (single_answers.mean_latency + crowd.think) <= GENERATOR_MAX_RATE
+        ):
             yield options.crowd_cell(route, users, repeat)
 
 
-def _explain_no_capacity(crowd: Cell, single_answers: _CrowdAnswers, crowd_answers: _CrowdAnswers) -> str:
+def _explain_no_capacity(
+    crowd: Cell, single_answers: _CrowdAnswers, crowd_answers: _CrowdAnswers
+) -> str:
     """Why no rates follow from a crowd, and what to do."""
     if not (single_answers.rate and crowd_answers.rate):
-        return f"{crowd.route}: no right answer came inside a window, {_NO_CAPACITY_REASON}. Give each level longer: -t 60s."
-    finding = f"{crowd.route} answered all that {crowd.users} users asked, {crowd_answers.rate:,.4g} requests/s"
-    limit = f"one load generator asks no more than {GENERATOR_MAX_RATE:,.0f}/s or as {MAX_USERS} users"
-    shorter = " Leave --think out, or ask at rates of your own:" if crowd.think else " Ask at rates of your own:"
-    return f"{finding}, {_NO_CAPACITY_REASON}: {limit}.{shorter} atonce run steady --rate {crowd_answers.rate / 2:.3g}/s,{crowd_answers.rate:.3g}/s"
+        return (
+            f"{crowd.route}: no right answer came inside a window, {_NO_CAPACITY_REASON}. Give each"
+            " level longer: -t 60s."
+        )
+    finding = (
+        f"{crowd.route} answered all that {crowd.users} users asked, {crowd_answers.rate:,.4g}"
+        " requests/s"
+    )
+    limit = (
+        f"one load generator asks no more than {GENERATOR_MAX_RATE:,.0f}/s or as {MAX_USERS} users"
+    )
+    shorter = (
+        " Leave --think out, or ask at rates of your own:"
+        if crowd.think
+        else " Ask at rates of your own:"
+    )
+    return (
+        f"{finding}, {_NO_CAPACITY_REASON}: {limit}.{shorter} atonce run steady --rate"
+        f" {crowd_answers.rate / 2:.3g}/s,{crowd_answers.rate:.3g}/s"
+    )
 
 
 def _read_crowd_answers(run: RunWriter, cell: Cell) -> _CrowdAnswers:
@@ -95,17 +122,27 @@ def _read_crowd_answers(run: RunWriter, cell: Cell) -> _CrowdAnswers:
     }
     if not {"open", "close"} <= set(marks) or marks["close"] <= marks["open"]:
         return _CrowdAnswers()
-    records = (row for part in gathered.samples for row in _rows_by_column(part.rows, SAMPLE_COLUMNS))
+    records = (
+        row for part in gathered.samples for row in _rows_by_column(part.rows, SAMPLE_COLUMNS)
+    )
     samples = (row for row in records if row["cell"] == cell.name and row["done"] is not None)
     right = [row for row in samples if not row["censored"] and row["error"] is None]
-    latencies = [row["done"] - row["intended"] for row in right if marks["open"] < row["done"] <= marks["close"]]
+    latencies = [
+        row["done"] - row["intended"]
+        for row in right
+        if marks["open"] < row["done"] <= marks["close"]
+    ]
     return (
-        _CrowdAnswers(len(latencies) / (marks["close"] - marks["open"]), sum(latencies) / len(latencies))
+        _CrowdAnswers(
+            len(latencies) / (marks["close"] - marks["open"]), sum(latencies) / len(latencies)
+        )
         if latencies
         else _CrowdAnswers()
     )
 
 
-def _rows_by_column(table: list[tuple[Any, ...]], names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _rows_by_column(
+    table: list[tuple[Any, ...]], names: tuple[str, ...]
+) -> Iterator[dict[str, Any]]:
     """A table's rows by column name."""
     return (dict(zip(names, row, strict=True)) for row in table)

@@ -1,7 +1,8 @@
 """The plan of `atonce selfcheck`: loads on servers whose truth is known, within five minutes.
 
-Rates and durations follow from that truth - c places, D seconds each, capacity c / D. What is measured never uses it:
-the report finds D and c from the answers and only then compares (`reports/selfcheck.py`).
+Rates and durations follow from that truth - c places, D seconds each, capacity c / D. What is
+measured never uses it: the report finds D and c from the answers and only then compares
+(`reports/selfcheck.py`).
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +12,8 @@ from scenarios.plans.model import Plan, Session, expected_concurrency
 
 _OPEN_LOAD_SECONDS = 60.0  # seconds of arrivals in each open load
 _MAX_IN_FLIGHT = 900  # requests in flight: far more than any of these queues holds
-_WARM_CONNECTIONS = 300  # connections opened before a load: enough for its longest queue, and for those that rested too long
+# connections opened before a load: enough for its longest queue, and for those that rested too long
+_WARM_CONNECTIONS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,18 @@ class _IdealTarget:
         """Poisson arrivals on connections that are opened before."""
         profile = ((seconds, rate, rate),)
         arrivals = Arrivals(
-            law=ArrivalDistribution.POISSON, profile=profile, pool=ConnectionMode.WARM, warm=_WARM_CONNECTIONS, cap=_MAX_IN_FLIGHT
+            law=ArrivalDistribution.POISSON,
+            profile=profile,
+            pool=ConnectionMode.WARM,
+            warm=_WARM_CONNECTIONS,
+            cap=_MAX_IN_FLIGHT,
         )
-        return replace(self.base_cell(Scenario.STEADY, rate), arrivals=arrivals, warm_up=warm_up, window=seconds - warm_up)
+        return replace(
+            self.base_cell(Scenario.STEADY, rate),
+            arrivals=arrivals,
+            warm_up=warm_up,
+            window=seconds - warm_up,
+        )
 
     def sweep_cells(self, window: float) -> list[Cell]:
         """All its crowds."""
@@ -60,7 +71,13 @@ class _IdealTarget:
 
 def _ideal_target(concurrency: int, seconds: float, users: tuple[int, ...]) -> _IdealTarget:
     """A server of known truth."""
-    return _IdealTarget(f"GET /places/{concurrency}", f"/places/{concurrency}?seconds={seconds:g}", concurrency, seconds, users)
+    return _IdealTarget(
+        f"GET /places/{concurrency}",
+        f"/places/{concurrency}?seconds={seconds:g}",
+        concurrency,
+        seconds,
+        users,
+    )
 
 
 _CONCURRENCY_1, _CONCURRENCY_6, _CONCURRENCY_40 = (
@@ -73,14 +90,19 @@ _FASTAPI_LEVELS: dict[str, tuple[float, ...]] = {  # levels above its places, as
     Variant.TO_THREAD: (4 / 3, 2),
     Variant.SYNC: (1.25, 1.6),
 }
-_SATURATION_RATE = 200.0  # requests per second at saturation, at most: well within what one core answers
+_SATURATION_RATE = (
+    200.0  # requests per second at saturation, at most: well within what one core answers
+)
 _FREEZE_RATE = 100.0  # requests per second at the server that freezes, which is half its capacity
 
 
 def _fastapi_target(variant: str) -> _IdealTarget:
     """The bundled route of a variant, whose places follow from the pool that it waits for."""
     c = expected_concurrency(variant)
-    seconds, users = max(0.05, c / _SATURATION_RATE), (1, *(round(c * level) for level in _FASTAPI_LEVELS[variant]))
+    seconds, users = (
+        max(0.05, c / _SATURATION_RATE),
+        (1, *(round(c * level) for level in _FASTAPI_LEVELS[variant])),
+    )
     return _IdealTarget(f"GET /{variant}", f"/{variant}?seconds={seconds:g}", c, seconds, users)
 
 
@@ -88,19 +110,45 @@ def selfcheck_plan(scale: float = 1.0) -> Plan:
     """All acts; `scale` shortens the loads for a test."""
     seconds, window = _OPEN_LOAD_SECONDS * scale, max(1.0, 3 * scale)
     halfway = round(_FREEZE_RATE * seconds / 2)
-    frozen = _IdealTarget("GET /places/1, frozen", f"/places/1?seconds=0.005&freeze_at={halfway}", 1, 0.005)
-    saturation = _CONCURRENCY_1.concurrency / _CONCURRENCY_1.seconds  # 0.1 s, so that a millisecond of HTTP and network is 1 %
+    frozen = _IdealTarget(
+        "GET /places/1, frozen", f"/places/1?seconds=0.005&freeze_at={halfway}", 1, 0.005
+    )
+    saturation = (
+        _CONCURRENCY_1.concurrency / _CONCURRENCY_1.seconds
+    )  # 0.1 s, so that a millisecond of HTTP and network is 1 %
     cells = (
-        *[cell for target in (_CONCURRENCY_1, _CONCURRENCY_6, _CONCURRENCY_40) for cell in target.sweep_cells(window)],
-        # Not rho = .5: half of the requests would not wait, and the median would be whichever of them met the most noise.
-        _CONCURRENCY_1.steady_cell(0.6 * saturation, seconds, min(4.5, seconds / 5)),  # five correlation lengths warm up
+        *[
+            cell
+            for target in (_CONCURRENCY_1, _CONCURRENCY_6, _CONCURRENCY_40)
+            for cell in target.sweep_cells(window)
+        ],
+        # Not rho = .5: half of the requests would not wait, and the median would be whichever of
+        # them met the most noise.
+        _CONCURRENCY_1.steady_cell(
+            0.6 * saturation, seconds, min(4.5, seconds / 5)
+        ),  # five correlation lengths warm up
         _CONCURRENCY_1.steady_cell(0.7 * saturation, seconds, min(8.8, seconds / 5)),
         _CONCURRENCY_1.steady_cell(1.5 * saturation, 0.4 * seconds, min(2.0, seconds / 15)),
         frozen.steady_cell(_FREEZE_RATE, seconds, min(2.0, seconds / 5)),
     )
     sessions = (
         Session("places", 0.0, cells, app="targets.reference_server:app"),
-        Session("fastapi", 0.0, tuple(cell for target in _FASTAPI_LEVELS for cell in _fastapi_target(target).sweep_cells(window))),
+        Session(
+            "fastapi",
+            0.0,
+            tuple(
+                cell
+                for target in _FASTAPI_LEVELS
+                for cell in _fastapi_target(target).sweep_cells(window)
+            ),
+        ),
     )
-    notes = ("One server process for all known places, one for FastAPI's routes; loads follow one another, drained in between.",)
-    return Plan(0.0, sessions, notes, follow_up_seconds=0.2 * seconds)  # the overload's queue takes half as long again
+    notes = (
+        (
+            "One server process for all known places, one for FastAPI's routes; loads follow one"
+            " another, drained in between."
+        ),
+    )
+    return Plan(
+        0.0, sessions, notes, follow_up_seconds=0.2 * seconds
+    )  # the overload's queue takes half as long again

@@ -1,6 +1,7 @@
 """Talks with a running Locust: hands over its scripts, reads its lines, and gives up one that says nothing any more.
 
-Neither side of the talk may block us: a Locust that hangs reads no script, and what it has started may keep its pipe open.
+Neither side of the talk may block us: a Locust that hangs reads no script, and what it has started
+may keep its pipe open.
 """
 
 import os
@@ -12,7 +13,9 @@ from collections.abc import Iterator
 from scenarios.generator.job import Job
 
 POLL_INTERVAL = 0.1  # seconds between two looks at it
-SILENCE_LIMIT = 60.0  # seconds without a word of the stage, beyond those of a cell, after which Locust hangs
+SILENCE_LIMIT = (
+    60.0  # seconds without a word of the stage, beyond those of a cell, after which Locust hangs
+)
 clock = time.perf_counter
 
 
@@ -52,7 +55,10 @@ class LocustProcess:
         """The longest time in seconds that any cell of the script needs for a part of it: `drain`, or `whole`."""
         cells = self.job.cells if self.job else ()
         whole = name == "whole"
-        return max((cell.drain + max(cell.warm_up + cell.window, cell.longest) * whole for cell in cells), default=0.0)
+        return max(
+            (cell.drain + max(cell.warm_up + cell.window, cell.longest) * whole for cell in cells),
+            default=0.0,
+        )
 
     def is_hanging(self) -> bool:
         """Whether it has said nothing for longer than any cell takes."""
@@ -61,12 +67,15 @@ class LocustProcess:
     def read_lines(self) -> Iterator[str]:
         """Each line as it comes, and an empty one at least every tenth of a second, until it has ended.
 
-        Read without a buffer: a line that came along with the one before would wait in there, unseen by `select`.
+        Read without a buffer: a line that came along with the one before would wait in there,
+        unseen by `select`.
         """
         rest = b""
         while True:
             writers = [self.stdin] if self.unsent else []
-            has_ended = self.process.poll() is not None  # asked before the pipe: what it said last is read then
+            has_ended = (
+                self.process.poll() is not None
+            )  # asked before the pipe: what it said last is read then
             readers, writers, _ = select.select([self.stdout], writers, [], POLL_INTERVAL)
             if writers:
                 self.send_pending()

@@ -1,7 +1,7 @@
 """Before any load: every route answers, rightly, and the variants answer alike.
 
-A benchmark of routes that fail quickly looks splendid. Asking each route once also warms it up: FastAPI reads source
-files at a route's first call.
+A benchmark of routes that fail quickly looks splendid. Asking each route once also warms it up:
+FastAPI reads source files at a route's first call.
 """
 
 import socket
@@ -16,16 +16,29 @@ from results.schema import Cell, Scenario
 from scenarios.generator.job import COMMON_HEADERS
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust, certificate_advice
 
-_PART_MISSING_STATUSES = {501, 503}  # how the bundled app says that a part of it is not installed, or not to be had
+_PART_MISSING_STATUSES = {
+    501,
+    503,
+}  # how the bundled app says that a part of it is not installed, or not to be had
 _MAX_NAMED_ROUTES = 12  # routes that a sentence can name
 _MAX_ANSWER_CHARS = 4000  # characters of an answer that are kept
-TIMEOUT = 10.0  # seconds for one polite request: twice the longest wait; an interruption is heard only after it
+# seconds for one polite request: twice the longest wait; an interruption is heard only after it
+TIMEOUT = 10.0
 
 
 def open_http_client(url: str, trust: TlsTrust, timeout: float, **more: Any) -> httpx.Client:
     """A client for polite requests. Between us and the target stands no proxy, whatever the environment names."""
-    verify = trust.ssl_context() if url.startswith("https:") else False  # a context is 20 ms of certificates
-    return httpx.Client(base_url=url, headers=COMMON_HEADERS, timeout=timeout, trust_env=False, verify=verify, **more)
+    verify = (
+        trust.ssl_context() if url.startswith("https:") else False
+    )  # a context is 20 ms of certificates
+    return httpx.Client(
+        base_url=url,
+        headers=COMMON_HEADERS,
+        timeout=timeout,
+        trust_env=False,
+        verify=verify,
+        **more,
+    )
 
 
 def fetch_response(client: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
@@ -37,24 +50,35 @@ def fetch_response(client: httpx.Client, method: str, path: str, **more: Any) ->
             body += piece
             if time.perf_counter() - began > timeout:
                 raise httpx.ReadTimeout("its answer has no end", request=answer.request)
-        headers = {name: answer.headers[name] for name in ("content-type",) if name in answer.headers}
-        return httpx.Response(answer.status_code, headers=headers, content=bytes(body), request=answer.request)
+        headers = {
+            name: answer.headers[name] for name in ("content-type",) if name in answer.headers
+        }
+        return httpx.Response(
+            answer.status_code, headers=headers, content=bytes(body), request=answer.request
+        )
 
 
 class PartMissing(Exception):  # noqa: N818 - not an error: this part is not measured
     """Raised with the target's own words when it lacks a part."""
 
 
-def collect_answers(base_url: str, paths: Iterable[str], trust: TlsTrust) -> dict[str, dict[str, Any]]:
+def collect_answers(
+    base_url: str, paths: Iterable[str], trust: TlsTrust
+) -> dict[str, dict[str, Any]]:
     """Ask the bundled app some questions, one after another; status and body of each answer. Raises Absent, or Trouble."""
     answers = {}
-    limits = httpx.Limits(max_keepalive_connections=0)  # uvicorn closes the connection on which the app raised an error
+    limits = httpx.Limits(
+        max_keepalive_connections=0
+    )  # uvicorn closes the connection on which the app raised an error
     with open_http_client(base_url, trust, TIMEOUT, limits=limits) as client:
         for path in paths:
             try:
                 answer = fetch_response(client, "GET", path)
             except httpx.HTTPError as error:
-                sentence = f"GET {path} at {base_url} did not answer ({type(error).__name__}). What was measured is kept."
+                sentence = (
+                    f"GET {path} at {base_url} did not answer ({type(error).__name__}). What was"
+                    " measured is kept."
+                )
                 raise AtonceError(sentence, ExitCode.TARGET) from error
             _raise_if_part_missing(answer)
             answers[path] = {"status": answer.status_code, "body": answer.text[:_MAX_ANSWER_CHARS]}
@@ -63,15 +87,23 @@ def collect_answers(base_url: str, paths: Iterable[str], trust: TlsTrust) -> dic
 
 def _raise_if_part_missing(answer: httpx.Response) -> None:
     """Raises Absent when the app says that this part of it is not installed, or cannot be had."""
-    if answer.status_code in _PART_MISSING_STATUSES and answer.headers.get("content-type") == "application/json":
+    if (
+        answer.status_code in _PART_MISSING_STATUSES
+        and answer.headers.get("content-type") == "application/json"
+    ):
         raise PartMissing(str(answer.json()["detail"]))
 
 
-def verify_routes(base_url: str, cells: Iterable[Cell], expected_answer: str | None, trust: TlsTrust = DEFAULT_TLS_TRUST) -> str:
+def verify_routes(
+    base_url: str,
+    cells: Iterable[Cell],
+    expected_answer: str | None,
+    trust: TlsTrust = DEFAULT_TLS_TRUST,
+) -> str:
     """Ask each route of the cells once; give the body that the variant answered, if it is known what to expect.
 
-    `alike` is what the other variants answered to the same question. Raises Trouble with the first fault found, and Absent
-    when the bundled app lacks a part.
+    `alike` is what the other variants answered to the same question. Raises Trouble with the first
+    fault found, and Absent when the bundled app lacks a part.
     """
     answer = ""
     with open_http_client(base_url, trust, TIMEOUT) as client:
@@ -82,7 +114,10 @@ def verify_routes(base_url: str, cells: Iterable[Cell], expected_answer: str | N
             for ping in cell.neighbours:
                 check_route(client, ping.route, ping.path, ping.expects)
     if expected_answer is not None and answer != expected_answer:
-        sentence = f"The variants do not answer alike: {answer!r} here, {expected_answer!r} before; nothing fair can be compared."
+        sentence = (
+            f"The variants do not answer alike: {answer!r} here, {expected_answer!r} before;"
+            " nothing fair can be compared."
+        )
         raise AtonceError(sentence, ExitCode.TARGET)
     return answer
 
@@ -100,13 +135,20 @@ def check_route(client: httpx.Client, route: str, path: str, expects: str) -> st
     if expects:  # our own app
         _raise_if_part_missing(answer)
     if not answer.is_success or (expects and answer.text != expects):
-        body = f", body {answer.text[:80]!r}, expected {expects!r}" if expects else ""  # a stranger's body is not ours to show
-        sentence = f"{route} answers wrongly before any load: status {answer.status_code}{body}; nothing was loaded."
+        body = (
+            f", body {answer.text[:80]!r}, expected {expects!r}" if expects else ""
+        )  # a stranger's body is not ours to show
+        sentence = (
+            f"{route} answers wrongly before any load: status {answer.status_code}{body}; nothing"
+            " was loaded."
+        )
         raise AtonceError(sentence, ExitCode.TARGET)
     stated_wait = float(httpx.URL(path).params.get("seconds", 0)) if expects else 0.0
     if took < stated_wait:
         raise AtonceError(
-            f"{route} says it waited {stated_wait:g} s and answered after {took:.3f} s; nothing was loaded.", ExitCode.TARGET
+            f"{route} says it waited {stated_wait:g} s and answered after {took:.3f} s; nothing was"
+            " loaded.",
+            ExitCode.TARGET,
         )
     return answer.text
 
@@ -115,9 +157,14 @@ def check_target_alive(base_url: str, cell: str) -> None:
     """A target that we did not start cannot be watched; but when it died under the load, nobody listens any more."""
     url = httpx.URL(base_url)
     try:
-        socket.create_connection((url.host, url.port or {"http": 80, "https": 443}[url.scheme]), TIMEOUT).close()
+        socket.create_connection(
+            (url.host, url.port or {"http": 80, "https": 443}[url.scheme]), TIMEOUT
+        ).close()
     except OSError as error:
-        sentence = f"The target is gone: nobody listens at {base_url} since {cell} or before. What was measured is kept."
+        sentence = (
+            f"The target is gone: nobody listens at {base_url} since {cell} or before. What was"
+            " measured is kept."
+        )
         raise AtonceError(sentence, ExitCode.TARGET) from error
 
 
@@ -126,7 +173,9 @@ def list_openapi_routes(base_url: str, trust: TlsTrust) -> list[str]:
     try:
         with open_http_client(base_url, trust, TIMEOUT) as client:
             paths = fetch_response(client, "GET", "/openapi.json").json()["paths"]
-        routes = [f"GET {path}" for path, methods in paths.items() if "get" in methods and "{" not in path]
+        routes = [
+            f"GET {path}" for path, methods in paths.items() if "get" in methods and "{" not in path
+        ]
     except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
         return []
     return [route for route in routes if route.isprintable()][:_MAX_NAMED_ROUTES]

@@ -1,8 +1,9 @@
 """Drives a plan: for each act start the app, prove that it answers, run Locust, stop both; always leave a run behind.
 
-Locust and the app start side by side, each on its core; Locust gets its script once the app is proved to answer. A target
-that somebody else serves is asked politely and left alone. Whatever ends the run - the plan, a dead target, a full disk,
-Ctrl-C - the spools are kept and the run is closed with its status.
+Locust and the app start side by side, each on its core; Locust gets its script once the app is
+proved to answer. A target that somebody else serves is asked politely and left alone. Whatever ends
+the run - the plan, a dead target, a full disk, Ctrl-C - the spools are kept and the run is closed
+with its status.
 """
 
 import contextlib
@@ -25,11 +26,27 @@ from results.schema import Status
 from results.store import RunWriter
 from scenarios.generator.job import Job
 from scenarios.plans.model import STARTUP_TIME, Plan, Session
-from scenarios.runner.preflight import PartMissing, check_target_alive, collect_answers, verify_routes
-from scenarios.runner.supervise import ProgressCallback, session_progress, supervise_locust, wait_until_ready
+from scenarios.runner.preflight import (
+    PartMissing,
+    check_target_alive,
+    collect_answers,
+    verify_routes,
+)
+from scenarios.runner.supervise import (
+    ProgressCallback,
+    session_progress,
+    supervise_locust,
+    wait_until_ready,
+)
 from scenarios.system.child_process import PACKAGE_ROOT, CoreSet, child_env, supervised_process
 from scenarios.system.interrupt import StopRequest, handle_stop_signals
-from scenarios.system.machine import all_cores, cpu_count_env, describe_machine, package_versions, pinned_cores
+from scenarios.system.machine import (
+    all_cores,
+    cpu_count_env,
+    describe_machine,
+    package_versions,
+    pinned_cores,
+)
 from scenarios.system.private_log import RunLog
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
@@ -56,24 +73,41 @@ class Settings:
     host: str | None = None
     scenario: str | None = None
     probe: bool = True  # whether the bundled app carries its probe
-    claims: Sequence[str] = ()  # ids of the claims that the run is about; none: all that its plan can answer
+    claims: Sequence[
+        str
+    ] = ()  # ids of the claims that the run is about; none: all that its plan can answer
     trust: TlsTrust = DEFAULT_TLS_TRUST
-    connections: str = "opened before the load, one per user, kept alive; the neighbours on their own"
+    connections: str = (
+        "opened before the load, one per user, kept alive; the neighbours on their own"
+    )
 
 
-def execute_plan(plan: Plan, settings: Settings, run: RunWriter, listener: ProgressListener) -> None:
+def execute_plan(
+    plan: Plan, settings: Settings, run: RunWriter, listener: ProgressListener
+) -> None:
     """Play all acts. The run is sealed however this ends; then trouble, if any, goes on to the front door."""
     with handle_stop_signals() as interruption:
         _run_sessions(plan, settings, run, interruption, listener)
 
 
-def _run_sessions(plan: Plan, settings: Settings, run: RunWriter, interruption: StopRequest, listener: ProgressListener) -> None:
+def _run_sessions(
+    plan: Plan,
+    settings: Settings,
+    run: RunWriter,
+    interruption: StopRequest,
+    listener: ProgressListener,
+) -> None:
     """Open the run, play act after act, seal it."""
-    pinned, everywhere = pinned_cores(), all_cores()  # asked once: whoever stays on one core is told of that one only
+    pinned, everywhere = (
+        pinned_cores(),
+        all_cores(),
+    )  # asked once: whoever stays on one core is told of that one only
     settings = replace(settings, server_env={**cpu_count_env(), **settings.server_env})
     status, done, sessions = Status.FAILED, 0.0, list(plan.sessions)
     follow_ups = plan.follow_up(run) if plan.follow_up else iter(())
-    answers: dict[float, str] = {}  # by the seconds that were asked for: variants of the same work must answer alike
+    answers: dict[
+        float, str
+    ] = {}  # by the seconds that were asked for: variants of the same work must answer alike
     try:
         run.open(**_run_metadata(plan, settings))
         with pin_to_core(pinned[1]):
@@ -82,18 +116,32 @@ def _run_sessions(plan: Plan, settings: Settings, run: RunWriter, interruption: 
                 on_progress = partial(_report_progress, listener, done)
                 session_settings = replace(settings, app=session.app) if session.app else settings
                 expected_answer = (
-                    answers.get(session.seconds) if session.seconds and not session.has_lesson_routes else None
+                    answers.get(session.seconds)
+                    if session.seconds and not session.has_lesson_routes
+                    else None
                 )  # the lab's cells say what they expect
                 core_pair = pinned if session.is_pinned else (everywhere, pinned[1])
                 try:
-                    answer = _run_session(session, session_settings, run, core_pair, interruption, on_progress, expected_answer)
+                    answer = _run_session(
+                        session,
+                        session_settings,
+                        run,
+                        core_pair,
+                        interruption,
+                        on_progress,
+                        expected_answer,
+                    )
                     answers.update({} if session.has_lesson_routes else {session.seconds: answer})
                 except PartMissing as missing:
-                    run.skip_session(session.name, str(missing), [cell.name for cell in session.cells])
+                    run.skip_session(
+                        session.name, str(missing), [cell.name for cell in session.cells]
+                    )
                 done += STARTUP_TIME + session.estimate()
                 if not sessions and not interruption.is_requested:
                     sessions = list(itertools.islice(follow_ups, 1))
-                    run.extend_plan([cell.to_dict() for follow_up in sessions for cell in follow_up.cells])
+                    run.extend_plan(
+                        [cell.to_dict() for follow_up in sessions for cell in follow_up.cells]
+                    )
         status = Status.COMPLETE
     except AtonceError as trouble:
         if plan.follow_up and not any(cell["arrivals"] for cell in run.metadata["plan"]["cells"]):
@@ -112,21 +160,35 @@ def _run_metadata(plan: Plan, settings: Settings) -> dict[str, Any]:
     app_core, locust_core = pinned_cores()
     cells = [cell.to_dict() for cell in plan.cells]
     claims = {"claims": settings.claims} if settings.claims else {}
-    more = {"scenario": settings.scenario, "host": settings.host} if settings.host else {"probe": settings.probe}
+    more = (
+        {"scenario": settings.scenario, "host": settings.host}
+        if settings.host
+        else {"probe": settings.probe}
+    )
     return {
         **claims,
         **more,
         "seed": settings.seed,
         "acts": [session.name for session in plan.sessions],
-        "asks": {session.name: session.extra_requests for session in plan.sessions if session.extra_requests},
+        "asks": {
+            session.name: session.extra_requests
+            for session in plan.sessions
+            if session.extra_requests
+        },
         "unpinned": [session.name for session in plan.sessions if not session.is_pinned],
         "skipped": {},
         "plan": {"seconds": plan.seconds or None, "notes": plan.notes, "cells": cells},
         "schedule": hashlib.sha256(json.dumps([settings.seed, cells]).encode()).hexdigest(),
         "loop": settings.loop,
-        "loops": {session.name: session.loop for session in plan.sessions if session.loop},  # where it was another one on purpose
+        "loops": {
+            session.name: session.loop for session in plan.sessions if session.loop
+        },  # where it was another one on purpose
         "workers": 1,
-        "machine": {**describe_machine(), "app_core": None if settings.host else app_core, "locust_core": locust_core},
+        "machine": {
+            **describe_machine(),
+            "app_core": None if settings.host else app_core,
+            "locust_core": locust_core,
+        },
         "packages": package_versions(),
         "connections": settings.connections,
     }
@@ -143,7 +205,10 @@ def close_run(run: RunWriter, status: Status) -> None:
 def disk_error(run: RunWriter, error: OSError) -> AtonceError:
     """The sentence for a disk that takes no more."""
     why = error.strerror or str(error)
-    sentence = f"The run cannot be written any further ({why}); what fitted is kept in {run.path}. Make room, then: atonce report {run.path}"
+    sentence = (
+        f"The run cannot be written any further ({why}); what fitted is kept in {run.path}. Make"
+        f" room, then: atonce report {run.path}"
+    )
     return AtonceError(sentence, ExitCode.UNTRUSTED)
 
 
@@ -165,18 +230,32 @@ def _run_session(  # noqa: PLR0913, PLR0917 - what an act needs
     app_core, locust_core = core_pair
     log, url, app = RunLog.from_here(run.path / "log.txt"), settings.host, None
     quiet: dict[str, Any] = {"folder": run.path, "stdin": subprocess.DEVNULL, "stdout": None}
-    pipes: dict[str, Any] = {"folder": run.path, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    pipes: dict[str, Any] = {
+        "folder": run.path,
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+    }
     with contextlib.ExitStack() as processes:
         if url is None:
             port = find_free_port()
             url = f"http://127.0.0.1:{port}"
             on_progress(f"starting the app for {session.name}", 0.0)
-            command, env = _server_command(settings, port, session), _server_env(settings, run.path, session)
-            app = processes.enter_context(supervised_process(command, env=env, core=app_core, **quiet))
+            command, env = (
+                _server_command(settings, port, session),
+                _server_env(settings, run.path, session),
+            )
+            app = processes.enter_context(
+                supervised_process(command, env=env, core=app_core, **quiet)
+            )
         locust = None
         if session.cells:
             locust = processes.enter_context(
-                supervised_process(_session_locust_command(session, url), env=locust_env(run.path), core=locust_core, **pipes)
+                supervised_process(
+                    _session_locust_command(session, url),
+                    env=locust_env(run.path),
+                    core=locust_core,
+                    **pipes,
+                )
             )
         if app:
             wait_until_ready(app, url, _READY_PATH, log, interruption.raise_if_requested)
@@ -205,7 +284,10 @@ def _run_session(  # noqa: PLR0913, PLR0917 - what an act needs
 
 def _server_command(settings: Settings, port: int, session: Session) -> list[str]:
     """Plain uvicorn, as anybody would start it; connections are kept alive for longer than any cell lasts."""
-    flags = f"--host 127.0.0.1 --port {port} --loop {session.loop or settings.loop} --no-access-log --log-level warning"
+    flags = (
+        f"--host 127.0.0.1 --port {port} --loop {session.loop or settings.loop} --no-access-log"
+        " --log-level warning"
+    )
     rooms = ["--timeout-keep-alive", "300", "--app-dir", str(PACKAGE_ROOT)]
     return [sys.executable, "-m", "uvicorn", settings.app, *flags.split(), *rooms]
 
@@ -213,29 +295,50 @@ def _server_command(settings: Settings, port: int, session: Session) -> list[str
 def _server_env(settings: Settings, folder: Path, session: Session) -> dict[str, str]:
     """The app's environment: the rooms on its path, and where its probe writes."""
     (folder / "probe").mkdir(exist_ok=True)
-    probe = {"ATONCE_TARGET_PROBE": str(int(settings.probe)), "ATONCE_PROBE": str(folder / "probe" / session.name)}
-    return {**child_env(), **probe, "ATONCE_TARGET_LAB": str(int(session.has_lesson_routes)), **settings.server_env}
+    probe = {
+        "ATONCE_TARGET_PROBE": str(int(settings.probe)),
+        "ATONCE_PROBE": str(folder / "probe" / session.name),
+    }
+    return {
+        **child_env(),
+        **probe,
+        "ATONCE_TARGET_LAB": str(int(session.has_lesson_routes)),
+        **settings.server_env,
+    }
 
 
 def _session_locust_command(session: Session, url: str) -> list[str]:
     """Locust for an act: each kind of user in exactly the number the cells need, a time limit far beyond the plan."""
     user_count = sum(Job(Path(), "", 0, session.cells).user_counts().values())
     return locust_command(
-        user_count, int(60 + 3 * sum(max(cell.warm_up + cell.window, 2 * cell.longest) + cell.drain for cell in session.cells)), url
+        user_count,
+        int(
+            60
+            + 3
+            * sum(
+                max(cell.warm_up + cell.window, 2 * cell.longest) + cell.drain
+                for cell in session.cells
+            )
+        ),
+        url,
     )
 
 
 def locust_command(user_count: int, limit: int, url: str) -> list[str]:
     """Real Locust, headless, with all scenario files. The time limit is a dead man's switch."""
     files = ",".join(str(PACKAGE_ROOT / "scenarios" / name) for name in LOCUSTFILES)
-    flags = f"--headless -u {user_count} -r {user_count} -t {limit} --only-summary --loglevel WARNING --atonce-plan -"
+    flags = (
+        f"--headless -u {user_count} -r {user_count} -t {limit} --only-summary --loglevel WARNING"
+        " --atonce-plan -"
+    )
     return [sys.executable, "-m", "locust", "-f", files, "--host", url, *flags.split()]
 
 
 def locust_env(folder: Path) -> dict[str, str]:
     """Locust's environment, without the settings of a person's own Locust: those in variables, at home and in their folder.
 
-    It looks for files of settings at home and where it runs: both are the run's folder. Packages at home stay in reach.
+    It looks for files of settings at home and where it runs: both are the run's folder. Packages at
+    home stay in reach.
     """
     ours = {name: value for name, value in child_env().items() if not name.startswith("LOCUST_")}
     return {**ours, "HOME": str(folder), "PYTHONUSERBASE": site.getuserbase()}

@@ -1,6 +1,7 @@
 """Follows the two children of an act: whether the app is ready, what Locust does, whether anybody died.
 
-Ready is asked for, never slept for. What the stage says moves the progress; everything else goes to the run's log.
+Ready is asked for, never slept for. What the stage says moves the progress; everything else goes to
+the run's log.
 """
 
 import contextlib
@@ -20,9 +21,13 @@ from scenarios.runner.preflight import fetch_response, open_http_client
 from scenarios.system.private_log import RunLog
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust, certificate_advice
 
-_READY_TIMEOUT = 30.0  # seconds for an app to answer its first request, unless it is known to load a model first
+_READY_TIMEOUT = (
+    30.0  # seconds for an app to answer its first request, unless it is known to load a model first
+)
 
-ProgressCallback = Callable[[str, float], None]  # what is being done, and how many planned seconds of the act are over
+ProgressCallback = Callable[
+    [str, float], None
+]  # what is being done, and how many planned seconds of the act are over
 InterruptCheck = Callable[[], None]  # raises Trouble when somebody asked us to stop
 
 
@@ -47,11 +52,17 @@ def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, where it answers, and 
                 if why := certificate_advice(error):
                     raise AtonceError(f"{url} answers, but {why}", ExitCode.USAGE) from error
             if app.poll() is not None:  # whoever answers then is somebody else
-                raise AtonceError(f"The app did not start (exit code {app.returncode}). {log.describe_tail()}", ExitCode.TARGET)
+                raise AtonceError(
+                    f"The app did not start (exit code {app.returncode}). {log.describe_tail()}",
+                    ExitCode.TARGET,
+                )
             if has_answered:
                 return
             if time.perf_counter() > deadline:
-                sentence = f"The app did not answer within {timeout:.0f} s of its start. {log.describe_tail()}"
+                sentence = (
+                    f"The app did not answer within {timeout:.0f} s of its start."
+                    f" {log.describe_tail()}"
+                )
                 raise AtonceError(sentence, ExitCode.TARGET)
             time.sleep(POLL_INTERVAL / 2)
 
@@ -66,7 +77,8 @@ def supervise_locust(  # noqa: PLR0913, PLR0917 - two children, what they do, an
 ) -> None:
     """Hand over the scripts, each when Locust rests, and follow it to its end. Raises Trouble when the app or Locust dies on the way.
 
-    An interruption asks Locust to stop sending and waits for the answers still out; a second one leaves at once.
+    An interruption asks Locust to stop sending and waits for the answers still out; a second one
+    leaves at once.
     """
     locust_process = LocustProcess(locust, jobs)
     try:
@@ -78,23 +90,35 @@ def supervise_locust(  # noqa: PLR0913, PLR0917 - two children, what they do, an
                 locust.wait(locust_process.longest_cell_time("drain"))
         raise
     if app and app.poll() is not None:
-        raise AtonceError(f"The app died (exit code {app.returncode}) during {cell}. {log.describe_tail()}", ExitCode.TARGET)
+        raise AtonceError(
+            f"The app died (exit code {app.returncode}) during {cell}. {log.describe_tail()}",
+            ExitCode.TARGET,
+        )
     if locust.returncode == DISK_FULL_EXIT:
         raise OSError("the disk took no more samples")
     if locust.returncode:
         raise AtonceError(
-            f"Locust ended with exit code {locust.returncode} during {cell}. {log.describe_tail()}", ExitCode.UNTRUSTED
+            f"Locust ended with exit code {locust.returncode} during {cell}. {log.describe_tail()}",
+            ExitCode.UNTRUSTED,
         )
     if event != "rest":
-        raise AtonceError(f"Somebody stopped Locust during {cell}; what was measured so far is kept.", ExitCode.UNTRUSTED)
+        raise AtonceError(
+            f"Somebody stopped Locust during {cell}; what was measured so far is kept.",
+            ExitCode.UNTRUSTED,
+        )
 
 
 def _read_events(
-    app: subprocess.Popen[str] | None, locust: LocustProcess, on_progress: ProgressCallback, log: RunLog, check: InterruptCheck
+    app: subprocess.Popen[str] | None,
+    locust: LocustProcess,
+    on_progress: ProgressCallback,
+    log: RunLog,
+    check: InterruptCheck,
 ) -> tuple[str, str]:
     """Read what Locust says until it ends; give the stage's last event and the last cell.
 
-    Lines of the stage move the progress, all others go to the log - but not the table of a Locust whose app has died.
+    Lines of the stage move the progress, all others go to the log - but not the table of a Locust
+    whose app has died.
     """
     event, cell, began, is_terminated = "start", "the start", time.perf_counter(), False
     for line in locust.read_lines():
@@ -114,7 +138,10 @@ def _read_events(
             is_terminated = True
         if locust.is_hanging():
             silence = time.perf_counter() - locust.last_heard
-            sentence = f"Locust said nothing for {silence:.0f} s during {cell}, and was ended; what was measured is kept."
+            sentence = (
+                f"Locust said nothing for {silence:.0f} s during {cell}, and was ended; what was"
+                " measured is kept."
+            )
             raise AtonceError(f"{sentence} {log.describe_tail()}", ExitCode.UNTRUSTED)
     return event, cell
 
@@ -138,7 +165,16 @@ def describe_cell(cell: Cell) -> str:
         return "the neighbours alone"
     if cell.arrivals:
         share = f" ({cell.share:.0%} of its capacity)" if cell.share else ""
-        return f"{cell.route}: {cell.name.rpartition('/')[2].partition('~')[0]} arrivals a second{share}"
+        return (
+            f"{cell.route}: {cell.name.rpartition('/')[2].partition('~')[0]} arrivals a"
+            f" second{share}"
+        )
     users = "1 user" if cell.users == 1 else f"{cell.users} users"
-    verb = "a burst of" if cell.scenario is Scenario.BURST else f"a {'cold ' if cell.cold else ''}crowd of"
-    return f"{cell.route}: {verb} {users}" + (", neighbours asked meanwhile" if cell.neighbours else "")
+    verb = (
+        "a burst of"
+        if cell.scenario is Scenario.BURST
+        else f"a {'cold ' if cell.cold else ''}crowd of"
+    )
+    return f"{cell.route}: {verb} {users}" + (
+        ", neighbours asked meanwhile" if cell.neighbours else ""
+    )

@@ -1,7 +1,8 @@
 """Child processes: pinned to a core, stopped with everything they started, gone when their driver is gone.
 
-Between us and each of them stands a supervisor (`_supervisor.py`), which ends as its child does and outlives us just long
-enough to clean up. It leads a session of its own, so that Ctrl-C in the terminal reaches the driver only.
+Between us and each of them stands a supervisor (`_supervisor.py`), which ends as its child does and
+outlives us just long enough to clean up. It leads a session of its own, so that Ctrl-C in the
+terminal reaches the driver only.
 """
 
 import contextlib
@@ -19,7 +20,9 @@ from scenarios.system.private_log import open_private
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 CoreSet = int | frozenset[int] | None  # where a servant may run; None: wherever its parent may
 STOP_TIMEOUT = 10.0  # seconds between asking a servant to stop and killing it
-_KILL_TIMEOUT = 10.0  # seconds after which even a process that the kernel holds is waited for no longer
+_KILL_TIMEOUT = (
+    10.0  # seconds after which even a process that the kernel holds is waited for no longer
+)
 
 
 class SupervisedProcess(subprocess.Popen[str]):
@@ -30,7 +33,13 @@ class SupervisedProcess(subprocess.Popen[str]):
         self.driver, child_socket = socket.socketpair()
         self.driver.settimeout(_KILL_TIMEOUT)
         payload = json.dumps(spec).encode()
-        command = [sys.executable, "-P", "-m", "scenarios.system.supervisor", str(child_socket.fileno())]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "scenarios.system.supervisor",
+            str(child_socket.fileno()),
+        ]
         errors = open_private(log)
         try:
             super().__init__(
@@ -89,7 +98,8 @@ def supervised_process(  # noqa: PLR0913 - a process has that many sides
 ) -> Iterator[SupervisedProcess]:
     """A child process for the length of the block.
 
-    All its words go to the log in `folder`, without the secrets, or to `stdout` when that is a pipe.
+    All its words go to the log in `folder`, without the secrets, or to `stdout` when that is a
+    pipe.
     """
     log = folder / "log.txt"
     spec = {
@@ -109,11 +119,16 @@ def supervised_process(  # noqa: PLR0913 - a process has that many sides
             program = Path(command[0]).name
             with open(open_private(log), "a", encoding="utf-8") as file:  # noqa: PTH123
                 file.write(
-                    f"atonce: {program}, or what it started, had not ended {stop_within:g} s after SIGTERM, and was killed.\n"
+                    f"atonce: {program}, or what it started, had not ended {stop_within:g} s after"
+                    " SIGTERM, and was killed.\n"
                 )
 
 
 def child_env() -> dict[str, str]:
     """Our environment with the rooms first on the path."""
     paths = [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -1,7 +1,8 @@
 """The CPU limit of the container that this process runs in, and how often it was stopped by it: cgroups of either version.
 
-A limit is so many microseconds of CPU in each period of 100 ms; who has used them up stands still until the next one. Of a
-process every group above it counts; a container may see its own group as the root, so that a path of the host's is not there.
+A limit is so many microseconds of CPU in each period of 100 ms; who has used them up stands still
+until the next one. Of a process every group above it counts; a container may see its own group as
+the root, so that a path of the host's is not there.
 """
 
 import contextlib
@@ -27,12 +28,19 @@ def cpu_limit(groups: Path = _CGROUP_ROOT, own: Path = _OWN_CGROUPS) -> CpuLimit
         lines = own.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return None
-    folders = [folder for line in lines if line.count(":") > 1 for folder in _cgroup_folders(groups, *line.split(":", 2)[1:])]
+    folders = [
+        folder
+        for line in lines
+        if line.count(":") > 1
+        for folder in _cgroup_folders(groups, *line.split(":", 2)[1:])
+    ]
     limited = [(cores, folder) for folder in folders if (cores := _quota_cores(folder)) is not None]
     stats = [_read_cpu_stat(folder) for _, folder in limited]
     if not folders:
         return None
-    periods, throttled = (sum(stat.get(name, 0) for stat in stats) for name in ("nr_periods", "nr_throttled"))
+    periods, throttled = (
+        sum(stat.get(name, 0) for stat in stats) for name in ("nr_periods", "nr_throttled")
+    )
     return CpuLimit(min((cores for cores, _ in limited), default=None), periods, throttled)
 
 
@@ -40,11 +48,26 @@ def _cgroup_folders(groups: Path, controllers: str, path: str) -> Iterator[Path]
     """A process's group for CPU, and all above it, as far as they can be seen from here."""
     if controllers and "cpu" not in controllers.split(","):
         return
-    roots = [groups / name for name in (controllers, "cpu")] if controllers else [groups, groups / "unified"]
-    root = next((folder for folder in roots if (folder / ("cpu.stat" if controllers else "cgroup.controllers")).exists()), None)
+    roots = (
+        [groups / name for name in (controllers, "cpu")]
+        if controllers
+        else [groups, groups / "unified"]
+    )
+    root = next(
+        (
+            folder
+            for folder in roots
+            if (folder / ("cpu.stat" if controllers else "cgroup.controllers")).exists()
+        ),
+        None,
+    )
     if root:
         group = root / path.strip("/")
-        yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(root) and folder.is_dir())
+        yield from (
+            folder
+            for folder in (group, *group.parents)
+            if folder.is_relative_to(root) and folder.is_dir()
+        )
 
 
 def _quota_cores(folder: Path) -> float | None:
@@ -53,7 +76,10 @@ def _quota_cores(folder: Path) -> float | None:
         if (both := folder / "cpu.max").exists():
             quota, period = both.read_text(encoding="ascii").split()[:2]
         else:
-            quota, period = ((folder / f"cpu.cfs_{name}_us").read_text(encoding="ascii") for name in ("quota", "period"))
+            quota, period = (
+                (folder / f"cpu.cfs_{name}_us").read_text(encoding="ascii")
+                for name in ("quota", "period")
+            )
         return int(quota) / int(period) if int(quota) > 0 < int(period) else None
     return None
 
@@ -61,6 +87,9 @@ def _quota_cores(folder: Path) -> float | None:
 def _read_cpu_stat(folder: Path) -> dict[str, int]:
     """A group's running totals."""
     with contextlib.suppress(OSError, ValueError):
-        pairs = (line.split() for line in (folder / "cpu.stat").read_text(encoding="ascii").splitlines())
-        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}  # noqa: PLR2004 - a name and its number
+        pairs = (
+            line.split() for line in (folder / "cpu.stat").read_text(encoding="ascii").splitlines()
+        )
+        # A name and its number
+        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}  # noqa: PLR2004
     return {}

@@ -52,13 +52,17 @@ def _clock_facts() -> dict[str, float]:
     """How finely the clock ticks (seconds), and how often it stepped back while it was read many times in a row."""
     timestamps = [time.perf_counter() for _ in range(20_000)]
     steps = [later - earlier for earlier, later in pairwise(timestamps)]
-    return {"resolution": min(step for step in steps if step > 0), "backward": sum(step < 0 for step in steps)}
+    return {
+        "resolution": min(step for step in steps if step > 0),
+        "backward": sum(step < 0 for step in steps),
+    }
 
 
 def _cpu_model() -> str:
     """The processor's name, as the system tells it."""
     if sys.platform == "linux":
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - a kernel file, read once
+        # A kernel file, read once
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
             for line in file:
                 if line.startswith("model name"):
                     return line.partition(":")[2].strip()
@@ -68,10 +72,11 @@ def _cpu_model() -> str:
 def host_counters() -> tuple[float | None, float, int, int | None, int | None]:
     """Stolen and used CPU seconds of all cores together, pages swapped in or out, so far; None where nobody tells what is stolen.
 
-    Last the periods of the container's CPU limit, and those in which it ran out; None where nobody tells of one.
+    Last the periods of the container's CPU limit, and those in which it ran out; None where nobody
+    tells of one.
 
-    Running totals: two readings give what happened between them. (The kernel's pressure counters would count our own two
-    pinned processes as pressure.)
+    Running totals: two readings give what happened between them. (The kernel's pressure counters
+    would count our own two pinned processes as pressure.)
     """
     times, swap = psutil.cpu_times(), psutil.swap_memory()
     used = sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
@@ -88,12 +93,20 @@ def all_cores() -> frozenset[int] | None:
 def cpu_count_env() -> dict[str, str]:
     """For an app that we keep off some cores: from 3.13 on Python sizes its pools by the CPUs that a process may use.
 
-    It is told of as many as it would count without us. Where it would count fewer than the machine has, this would change
-    more than it mends, and whoever has set it means it.
+    It is told of as many as it would count without us. Where it would count fewer than the machine
+    has, this would change more than it mends, and whoever has set it means it.
     """
     everywhere = all_cores()
-    is_whole = everywhere is not None and len(everywhere) == os.cpu_count() and _CPU_COUNT_VARIABLE not in os.environ
-    return {_CPU_COUNT_VARIABLE: str(len(everywhere))} if everywhere and is_whole and pinned_cores() != (None, None) else {}
+    is_whole = (
+        everywhere is not None
+        and len(everywhere) == os.cpu_count()
+        and _CPU_COUNT_VARIABLE not in os.environ
+    )
+    return (
+        {_CPU_COUNT_VARIABLE: str(len(everywhere))}
+        if everywhere and is_whole and pinned_cores() != (None, None)
+        else {}
+    )
 
 
 def app_cores() -> frozenset[int] | None:

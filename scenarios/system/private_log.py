@@ -43,13 +43,23 @@ class RunLog:
     def warnings(self) -> str:
         """What Python warned of since, a line each; not where, which is somebody's folder."""
         lines = self.text().splitlines()
-        return "\n".join(line[line.index(_WARNING_MARK) :] for line in lines if _WARNING_MARK in line)
+        return "\n".join(
+            line[line.index(_WARNING_MARK) :] for line in lines if _WARNING_MARK in line
+        )
 
     def describe_tail(self) -> str:
         """The end of what was said, for a sentence about a death."""
         table = ("|", "Response time percentiles")  # Locust prints its own even when it fails
-        lines = [line.strip() for line in self.text().splitlines() if line.strip() and not any(word in line for word in table)]
-        return f"Its last words: {lines[-1][:200]} (all of them: {self.path})" if lines else "It left no words."
+        lines = [
+            line.strip()
+            for line in self.text().splitlines()
+            if line.strip() and not any(word in line for word in table)
+        ]
+        return (
+            f"Its last words: {lines[-1][:200]} (all of them: {self.path})"
+            if lines
+            else "It left no words."
+        )
 
 
 class LogWriter:
@@ -57,7 +67,9 @@ class LogWriter:
 
     def __init__(self, log: str, secrets: tuple[str, ...]) -> None:
         self.file, self.secrets = open_private(Path(log)), secrets
-        self.longest = max(map(len, secrets), default=0) + CHUNK_BYTES // 16  # a password in a URL is shorter
+        self.longest = (
+            max(map(len, secrets), default=0) + CHUNK_BYTES // 16
+        )  # a password in a URL is shorter
         self.rest = b""
 
     def add_chunk(self, chunk: bytes, *, is_last: bool = False) -> None:

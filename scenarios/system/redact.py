@@ -16,9 +16,23 @@ def secret_forms(values: Iterable[str]) -> tuple[str, ...]:
     for value in values:
         parts = re.split(r"[\s;,]+", value)
         passwords = re.findall(r"://[^\s/@:]*:(\S*)@", value)
-        pieces |= {value, *parts, *(word.partition("=")[2] for word in parts), *passwords, *map(unquote, passwords)}
-    forms = {form for piece in pieces for form in (piece, repr(piece)[1:-1], quote(piece, safe=""), *_json_forms(piece))}
-    return tuple(sorted((secret for secret in forms if len(secret) >= _MIN_SECRET_LENGTH), key=len, reverse=True))
+        pieces |= {
+            value,
+            *parts,
+            *(word.partition("=")[2] for word in parts),
+            *passwords,
+            *map(unquote, passwords),
+        }
+    forms = {
+        form
+        for piece in pieces
+        for form in (piece, repr(piece)[1:-1], quote(piece, safe=""), *_json_forms(piece))
+    }
+    return tuple(
+        sorted(
+            (secret for secret in forms if len(secret) >= _MIN_SECRET_LENGTH), key=len, reverse=True
+        )
+    )
 
 
 def _json_forms(text: str) -> tuple[str, str]:

@@ -28,17 +28,21 @@ from scenarios.system.private_log import CHUNK_BYTES, LogWriter
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _IS_LINUX = sys.platform == "linux"
-_PIPE_BYTES = 1 << 20  # bytes that an app may say before somebody reads; a new pipe has room for 64 KiB
+_PIPE_BYTES = (
+    1 << 20
+)  # bytes that an app may say before somebody reads; a new pipe has room for 64 KiB
 _LENGTH_DIGITS = 12  # digits that say how long the orders are
-_GRACE_SECONDS = 2.0  # seconds to tidy up for those whom nobody had asked to end: a folder, a container
+_GRACE_SECONDS = (
+    2.0  # seconds to tidy up for those whom nobody had asked to end: a folder, a container
+)
 _NOT_STARTED = 127  # as a shell says that a command cannot be run
 
 
 class Supervisor:
     """One child.
 
-    The mutable state: its exit code once it has ended, whether that was asked for, who descends from
-    it, and when all of them are killed.
+    The mutable state: its exit code once it has ended, whether that was asked for, who descends
+    from it, and when all of them are killed.
     """
 
     def __init__(self, driver: socket.socket, spec: dict[str, Any]) -> None:
@@ -79,7 +83,9 @@ class Supervisor:
         cores = self.spec["cores"]
 
         def before_exec() -> None:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is ignored here stays ignored in the app
+            signal.signal(
+                signal.SIGINT, signal.SIG_DFL
+            )  # what is ignored here stays ignored in the app
             if libc:
                 libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if cores:
@@ -121,9 +127,16 @@ class Supervisor:
         """Signals have come: to be handed on, or because somebody has ended."""
         if signal.SIGTERM in numbers:
             self.is_stop_requested = True
-            descendants = self.descendants()  # known before the child leaves the others without a parent
+            descendants = (
+                self.descendants()
+            )  # known before the child leaves the others without a parent
             self.signal_processes(
-                signal.SIGTERM, [process for process in descendants if self.exit_code is not None or process.pid == self.pid]
+                signal.SIGTERM,
+                [
+                    process
+                    for process in descendants
+                    if self.exit_code is not None or process.pid == self.pid
+                ],
             )
         if signal.SIGCHLD in numbers:
             self.reap_children(os.WNOHANG)
@@ -183,7 +196,10 @@ class Supervisor:
     def descendants(self) -> list[psutil.Process]:
         """Who is still there of all that descend from here, as far as they were ever seen."""
         children = psutil.Process().children(recursive=True)
-        self.known_descendants = {*children, *(process for process in self.known_descendants if process.is_running())}
+        self.known_descendants = {
+            *children,
+            *(process for process in self.known_descendants if process.is_running()),
+        }
         return list(self.known_descendants)
 
     @staticmethod

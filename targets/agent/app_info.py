@@ -1,7 +1,7 @@
 """What the app is, told by the app itself: its framework, its routes, and a description of them that hides none.
 
-FastAPI and Starlette are somebody else's: looked up in `sys.modules`, asked for what they may not have in their version.
-What cannot be told is left out; the app is never worse off.
+FastAPI and Starlette are somebody else's: looked up in `sys.modules`, asked for what they may not
+have in their version. What cannot be told is left out; the app is never worse off.
 """
 
 import contextlib
@@ -16,7 +16,13 @@ from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
 
-_WRAPPED_APP_NAMES = ("app", "other_asgi_app", "application", "asgi_app", "_app")  # where middleware keeps the app that it wraps
+_WRAPPED_APP_NAMES = (
+    "app",
+    "other_asgi_app",
+    "application",
+    "asgi_app",
+    "_app",
+)  # where middleware keeps the app that it wraps
 _HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -44,7 +50,10 @@ def _unwrap_app(app: Any) -> Any:
     visited: list[Any] = []
     while app is not None and not hasattr(app, "routes") and app not in visited:
         visited.append(app)
-        app = next((inner for name in _WRAPPED_APP_NAMES if callable(inner := getattr(app, name, None))), None)
+        app = next(
+            (inner for name in _WRAPPED_APP_NAMES if callable(inner := getattr(app, name, None))),
+            None,
+        )
     return app
 
 
@@ -65,15 +74,27 @@ def _is_route_kind(route: Any, *kinds: str) -> bool:
 def _describe_routes(app: Any, prefix: str = "") -> Iterator[dict[str, Any]]:
     """Every route with its full path; a mount only where one cannot look inside. FastAPI's own pages are not the user's."""
     for route in _flat_routes(app):
-        mounted_app = _unwrap_app(getattr(route, "app", None)) if _is_route_kind(route, "Mount", "Host") else None
+        mounted_app = (
+            _unwrap_app(getattr(route, "app", None))
+            if _is_route_kind(route, "Mount", "Host")
+            else None
+        )
         if mounted_app is not None and mounted_app.routes:
             yield from _describe_routes(mounted_app, prefix + getattr(route, "path", ""))
             continue
-        kind = "websocket" if _is_route_kind(route, "WebSocketRoute") else "http" if _is_route_kind(route, "Route") else "mount"
+        kind = (
+            "websocket"
+            if _is_route_kind(route, "WebSocketRoute")
+            else "http"
+            if _is_route_kind(route, "Route")
+            else "mount"
+        )
         endpoint = getattr(route, "endpoint", None) or getattr(route, "app", None)
         if getattr(endpoint, "__module__", "") == "fastapi.applications":
             continue
-        path = (route.path if kind == "mount" else getattr(route, "path_format", None) or route.path) or "/"
+        path = (
+            route.path if kind == "mount" else getattr(route, "path_format", None) or route.path
+        ) or "/"
         for method in _route_methods(route, endpoint) if kind == "http" else ["GET"]:
             hidden = getattr(route, "include_in_schema", True) is False
             yield {
@@ -90,7 +111,9 @@ def _route_methods(route: Any, endpoint: Any) -> list[str]:
     if inspect.isclass(endpoint):
         return [method for method in _HTTP_METHODS if hasattr(endpoint, method.lower())]
     declared = set(route.methods or ["GET"])
-    return sorted(declared - {"HEAD"} if "GET" in declared and not hasattr(route, "dependant") else declared)
+    return sorted(
+        declared - {"HEAD"} if "GET" in declared and not hasattr(route, "dependant") else declared
+    )
 
 
 def _handler_info(route: Any, method: str, endpoint: Any) -> dict[str, Any]:
@@ -99,7 +122,8 @@ def _handler_info(route: Any, method: str, endpoint: Any) -> dict[str, Any]:
     while isinstance(handler, functools.partial):
         handler = handler.func
     if not inspect.isroutine(handler):
-        handler = getattr(type(handler), "__call__", None) if handler is not None else None  # noqa: B004 - wanted for its code
+        # Wanted for its code
+        handler = getattr(type(handler), "__call__", None) if handler is not None else None  # noqa: B004
     code = getattr(inspect.unwrap(handler) if handler else None, "__code__", None)
     called = getattr(route, "dependant", None)  # FastAPI's own opinion, where it has one
     is_async: bool | None = getattr(called, "is_coroutine_callable", None)
@@ -125,10 +149,14 @@ def _openapi_document(app: Any) -> dict[str, Any] | None:
             document = _public_openapi(app)
         with contextlib.suppress(Exception):
             if missing := _undescribed_routes(app, document):
-                document = _merge_documents(document, _document_hidden_routes(app, missing, "_hidden." if document else ""))
+                document = _merge_documents(
+                    document, _document_hidden_routes(app, missing, "_hidden." if document else "")
+                )
     for mount in _flat_routes(app):
         if _is_route_kind(mount, "Mount") and (inner := _openapi_document(_unwrap_app(mount.app))):
-            document = _merge_documents(document, _mount_document(inner, mount.path, re.sub(r"\W", "_", mount.path) + "."))
+            document = _merge_documents(
+                document, _mount_document(inner, mount.path, re.sub(r"\W", "_", mount.path) + ".")
+            )
     return document
 
 
@@ -150,15 +178,22 @@ def _undescribed_routes(app: Any, document: dict[str, Any] | None) -> list[Any]:
         for route in _flat_routes(app)
         if hasattr(route, "dependant")
         and _is_route_kind(route, "Route")
-        and any(method.lower() not in paths.get(getattr(route, "path_format", route.path), {}) for method in route.methods)
+        and any(
+            method.lower() not in paths.get(getattr(route, "path_format", route.path), {})
+            for method in route.methods
+        )
     ]
 
 
-def _document_hidden_routes(app: Any, missing_routes: list[Any], schema_prefix: str) -> dict[str, Any]:
+def _document_hidden_routes(
+    app: Any, missing_routes: list[Any], schema_prefix: str
+) -> dict[str, Any]:
     """A document of our own, for whose time the hidden routes are not hidden."""
     hidden = [
         effective_route
-        for effective_route in (getattr(route, "_effective_route", route) for route in missing_routes)
+        for effective_route in (
+            getattr(route, "_effective_route", route) for route in missing_routes
+        )
         if _is_hidden(effective_route)
     ]
     options = (
@@ -185,10 +220,20 @@ def _is_hidden(route: Any) -> bool:
 
 def _mount_document(document: dict[str, Any], prefix: str, schema_prefix: str) -> dict[str, Any]:
     """Another document, its paths below the prefix, its schemas under names with the mark."""
-    renamed = json.loads(json.dumps(document).replace('"#/components/schemas/', f'"#/components/schemas/{schema_prefix}'))
+    renamed = json.loads(
+        json.dumps(document).replace(
+            '"#/components/schemas/', f'"#/components/schemas/{schema_prefix}'
+        )
+    )
     parts = renamed.get("components", {})
-    parts["schemas"] = {schema_prefix + name: schema for name, schema in parts.get("schemas", {}).items()}
-    return {**renamed, "paths": {prefix + path: item for path, item in renamed["paths"].items()}, "components": parts}
+    parts["schemas"] = {
+        schema_prefix + name: schema for name, schema in parts.get("schemas", {}).items()
+    }
+    return {
+        **renamed,
+        "paths": {prefix + path: item for path, item in renamed["paths"].items()},
+        "components": parts,
+    }
 
 
 def _merge_documents(first: dict[str, Any] | None, second: dict[str, Any]) -> dict[str, Any]:

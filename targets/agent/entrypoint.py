@@ -1,7 +1,8 @@
 """Takes the user's app in: imports it as uvicorn would, wraps it in the probe, writes down what it is, or why it cannot be had.
 
-`uvicorn --factory _atonce_agent.entrypoint:create_app` serves it; the environment's `ATONCE_AGENT` says which app. It adds two
-neighbours of its own, outside the app's middleware: one answers on the loop, one through the threads of `def` routes.
+`uvicorn --factory _atonce_agent.entrypoint:create_app` serves it; the environment's `ATONCE_AGENT`
+says which app. It adds two neighbours of its own, outside the app's middleware: one answers on the
+loop, one through the threads of `def` routes.
 """
 
 import asyncio
@@ -25,14 +26,17 @@ from .probe import ASGIApp, Message, Probe, Receive, Scope, Send, current_trace
 from .process_stats import expose_default_executor
 from .stack_frames import FrameFormatter
 
-_TEXT_ANNOTATIONS: dict[str, Any] = {}  # annotations are not to be worked out: their names may be unknown
+_TEXT_ANNOTATIONS: dict[
+    str, Any
+] = {}  # annotations are not to be worked out: their names may be unknown
 if sys.version_info >= (3, 14):
     _TEXT_ANNOTATIONS["annotation_format"] = importlib.import_module("annotationlib").Format.STRING
 _NO_GIL_REASON = (
     "its Python runs without the GIL, where to look at the stack of another thread may crash it; "
     "--env PYTHON_GIL=1 lets the watchdog look"
 )
-_STARTUP_FAILED_EXIT = 3  # uvicorn's own exit code for a start-up that failed; its supervisor of workers gives up on it
+# uvicorn's own exit code for a start-up that failed; its supervisor of workers gives up on it
+_STARTUP_FAILED_EXIT = 3
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,11 @@ def _import_app(config: AgentConfig) -> Any:
 def _why_not_asgi(app: Any) -> str:
     """Why something is no ASGI app; empty where nothing speaks against it."""
     if not callable(app):
-        return f"it is the module {app.__name__}" if inspect.ismodule(app) else f"it is of type {type(app).__name__}"
+        return (
+            f"it is the module {app.__name__}"
+            if inspect.ismodule(app)
+            else f"it is of type {type(app).__name__}"
+        )
     try:
         signature = inspect.signature(app, **_TEXT_ANNOTATIONS)
     except Exception:  # noqa: BLE001 - written in C, or it runs what somebody has written
@@ -120,7 +128,9 @@ def _can_bind(signature: inspect.Signature, count: int) -> bool:
     return True
 
 
-def _exit_with_failure(config: AgentConfig, kind: str, message: str, error: BaseException | None = None) -> NoReturn:
+def _exit_with_failure(
+    config: AgentConfig, kind: str, message: str, error: BaseException | None = None
+) -> NoReturn:
     """Tell why, and end this process; an old supervisor would start the next worker for ever."""
     _report_failure(config, kind, message, error)
     if parent_process():
@@ -128,19 +138,28 @@ def _exit_with_failure(config: AgentConfig, kind: str, message: str, error: Base
     raise SystemExit(_STARTUP_FAILED_EXIT)
 
 
-def _report_failure(config: AgentConfig, kind: str, message: str, error: BaseException | None = None) -> None:
+def _report_failure(
+    config: AgentConfig, kind: str, message: str, error: BaseException | None = None
+) -> None:
     """Write the trouble down, with the innermost place in the user's code, else in anybody's but ours."""
     file, line, function = _error_location(error, config.home) if error else (None, None, None)
     for secret in config.hidden:
         message = message.replace(secret, "***")
     with contextlib.suppress(OSError):
-        config.write_json("trouble", {"kind": kind, "message": message, "file": file, "line": line, "function": function})
+        config.write_json(
+            "trouble",
+            {"kind": kind, "message": message, "file": file, "line": line, "function": function},
+        )
 
 
 def _error_summary(error: BaseException) -> str:
     """The last line of a traceback; of a long complaint its beginning, without the values that pydantic quotes."""
     lines = traceback.format_exception_only(type(error), error)[-1].splitlines()
-    return " ".join(line.partition(" [type=")[0].strip() for line in lines[:3] if "For further information" not in line)
+    return " ".join(
+        line.partition(" [type=")[0].strip()
+        for line in lines[:3]
+        if "For further information" not in line
+    )
 
 
 def _error_location(error: BaseException, home: str) -> tuple[str | None, int | None, str | None]:
@@ -148,8 +167,13 @@ def _error_location(error: BaseException, home: str) -> tuple[str | None, int | 
     if isinstance(error, SyntaxError) and error.filename:
         return error.filename, error.lineno, "<module>"
     ours = str(Path(__file__).parent)
-    frames = [(frame.filename, frame.lineno, frame.name) for frame in traceback.extract_tb(error.__traceback__)]
-    others = [frame for frame in frames if not frame[0].startswith((ours, "<frozen", importlib.__file__))]
+    frames = [
+        (frame.filename, frame.lineno, frame.name)
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    others = [
+        frame for frame in frames if not frame[0].startswith((ours, "<frozen", importlib.__file__))
+    ]
     formatter = FrameFormatter(Path(home))
     mine = [frame for frame in others if formatter.is_user_code(os.path.realpath(frame[0]))]
     return (mine or others)[-1] if others else (None, None, None)
@@ -162,7 +186,10 @@ class AgentApp:
         self.app = app
         self.config = config
         self.watchdog: Any = None
-        self.neighbours = {f"/_atonce-{config.secret}/async": _answer_on_loop, f"/_atonce-{config.secret}/def": _answer_in_thread}
+        self.neighbours = {
+            f"/_atonce-{config.secret}/async": _answer_on_loop,
+            f"/_atonce-{config.secret}/def": _answer_in_thread,
+        }
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Hand on, but for the neighbours."""
@@ -180,7 +207,9 @@ class AgentApp:
             if message_types[-1] == "lifespan.startup.complete":
                 await self.on_started()
             if message_types[-1] == "lifespan.startup.failed":
-                reason_lines = message.get("message", "").strip().splitlines() or ["it does not say why"]
+                reason_lines = message.get("message", "").strip().splitlines() or [
+                    "it does not say why"
+                ]
                 _report_failure(self.config, "startup", reason_lines[-1])
             await send(message)
 
@@ -206,8 +235,12 @@ class AgentApp:
         loop = asyncio.get_running_loop()
         try:
             if self.config.act == "idle":  # of another process nobody reads it
-                with ThreadPoolExecutor(1) as executor:  # it may take seconds: the app's loop goes on
-                    app_info = await loop.run_in_executor(executor, collect_app_info, self.app, loop)
+                with ThreadPoolExecutor(
+                    1
+                ) as executor:  # it may take seconds: the app's loop goes on
+                    app_info = await loop.run_in_executor(
+                        executor, collect_app_info, self.app, loop
+                    )
                 self.config.write_json("census", app_info)
             if self.config.watch and not getattr(sys, "_is_gil_enabled", lambda: True)():
                 self.config.write_json("unwatched", {"why": _NO_GIL_REASON})
@@ -233,7 +266,9 @@ async def _answer_in_thread(send: Send) -> None:
     if to_thread is None or trace is None:
         await _send_neighbour_answer(send, "none", 404)
     else:
-        await _send_neighbour_answer(send, await to_thread.run_sync(trace.time_handler, lambda: "def"))
+        await _send_neighbour_answer(
+            send, await to_thread.run_sync(trace.time_handler, lambda: "def")
+        )
 
 
 async def _send_neighbour_answer(send: Send, neighbour: str, status: int = 200) -> None:

@@ -1,8 +1,8 @@
 """Keeps the guest's threads out of the app's forks.
 
-A process with threads that forks is warned from Python 3.12 on, and its child inherits what a thread
-was about to put back. So they end before a fork and begin again after it; the app's own threads are
-its own affair, and so is the warning that they earn.
+A process with threads that forks is warned from Python 3.12 on, and its child inherits what a
+thread was about to put back. So they end before a fork and begin again after it; the app's own
+threads are its own affair, and so is the warning that they earn.
 """
 
 import asyncio
@@ -17,7 +17,9 @@ from typing import Protocol
 
 _FORK_TIMEOUT = 1.0  # seconds that a fork waits for a thread, at most
 _LATE_COUNTING_PYTHON = (3, 13)  # this Python counts the threads only when all hooks have run
-_THREAD_EXIT_TIMEOUT = 0.05  # seconds that the system may take to end a thread that Python has done with
+_THREAD_EXIT_TIMEOUT = (
+    0.05  # seconds that the system may take to end a thread that Python has done with
+)
 
 
 class Pausable(Protocol):
@@ -36,7 +38,10 @@ def pause_in_forks(thread_owner: Pausable) -> None:
     """From now on, as long as it lives."""
     if not hasattr(os, "register_at_fork"):  # no forks here
         return
-    reference, owner_pid = weakref.ref(thread_owner), os.getpid()  # a child that forks has none of its threads
+    reference, owner_pid = (
+        weakref.ref(thread_owner),
+        os.getpid(),
+    )  # a child that forks has none of its threads
 
     def pause_before_fork() -> None:
         if (live_owner := reference()) and os.getpid() == owner_pid:

@@ -27,7 +27,10 @@ except (ImportError, ValueError, OSError):  # nobody counts the waits of one thr
 
 _MIN_CPU_SECONDS = 0.001  # CPU seconds of all threads: with less, `is_crowded` keeps its value
 STACK_SAMPLE_INTERVAL = 0.005  # seconds until the loop is looked at for want of a sign
-_GC_CAN_DEADLOCK = sys.version_info < (3, 12)  # sys._current_frames() and a collection inside it may wait for each other
+_GC_CAN_DEADLOCK = sys.version_info < (
+    3,
+    12,
+)  # sys._current_frames() and a collection inside it may wait for each other
 _SWITCH_COUNT_PATTERN = re.compile(rb"\nvoluntary_ctxt_switches:\s+(\d+)")
 _MAX_FREE_WAITS = 1  # waits of a thread that slept and got the GIL at once: its sleep
 _SWITCH_POINT_PREFIXES = (
@@ -37,7 +40,9 @@ _SWITCH_POINT_PREFIXES = (
     "JUMP_ABSOLUTE",
 )  # here the interpreter looks whether it must
 _SWITCH_POINT_OPCODES = {
-    number for name, number in opcode.opmap.items() if name.startswith(_SWITCH_POINT_PREFIXES) and not name.endswith("NO_INTERRUPT")
+    number
+    for name, number in opcode.opmap.items()
+    if name.startswith(_SWITCH_POINT_PREFIXES) and not name.endswith("NO_INTERRUPT")
 }
 
 
@@ -100,9 +105,13 @@ class LoopThread:
         self.clock: int | None = None
         self.stat_files: list[int] = []
         folder = Path(f"/proc/self/task/{threading.get_native_id()}")
-        if sys.platform == "linux" and (folder / "status").exists():  # a chroot may be without /proc
+        if (
+            sys.platform == "linux" and (folder / "status").exists()
+        ):  # a chroot may be without /proc
             self.clock = time.pthread_getcpuclockid(self.ident)
-            names = [name for name in ("status", "schedstat") if (folder / name).exists()]  # not every kernel counts the second
+            names = [
+                name for name in ("status", "schedstat") if (folder / name).exists()
+            ]  # not every kernel counts the second
             self.stat_files = [os.open(folder / name, os.O_RDONLY) for name in names]
         self.own_cpu = self.others_cpu = 0.0
         self.is_crowded = False
@@ -127,8 +136,14 @@ class LoopThread:
             return ThreadTime(gap, 0.0, is_asleep=False)
         ran, others = self.take_cpu_time()
         status, *schedule = (os.pread(stat_file, 4096, 0) for stat_file in self.stat_files)
-        switch_counts, self.switch_counts = self.switch_counts, _SWITCH_COUNT_PATTERN.findall(status)
-        core_wait, self.core_wait = self.core_wait, int(schedule[0].split()[1]) / 1e9 if schedule else 0.0
+        switch_counts, self.switch_counts = (
+            self.switch_counts,
+            _SWITCH_COUNT_PATTERN.findall(status),
+        )
+        core_wait, self.core_wait = (
+            self.core_wait,
+            int(schedule[0].split()[1]) / 1e9 if schedule else 0.0,
+        )
         waits_for_core = b"\nState:\tR" in status
         kept = min(gap, ran)
         if self.switch_counts and switch_counts == self.switch_counts and not waits_for_core:
@@ -157,7 +172,8 @@ def read_stack(ident: int) -> list[RawFrame]:
     In one call of C code, because that keeps the GIL: in Python the other thread may go on between
     two steps, and a look at the caller of a frame that has ended by then crashed CPython 3.11.7.
     """
-    innermost = map(itemgetter(ident), starmap(sys._current_frames, [()]))  # noqa: SLF001 - there is no other way
+    # There is no other way
+    innermost = map(itemgetter(ident), starmap(sys._current_frames, [()]))  # noqa: SLF001
     frames = takewhile(bool, accumulate(chain(innermost, repeat("f_back")), getattr))
     try:
         return list(map(attrgetter("f_code", "f_lasti"), frames))

@@ -1,11 +1,12 @@
 """ASGI middleware that says when: each request's arrival, its handler's begin and end, its answer's departure.
 
-AnyIO and FastAPI are looked up in `sys.modules`, for they are somebody else's. The four moments travel with the answer, in the header `x-atonce-times`: the arrival in nanoseconds of
-`time.perf_counter_ns`, one clock for all processes of a host, and nanoseconds from there on to the others; 0 for what is
-not known. What a header cannot carry - the departure of an answer whose body does not follow its
-head at once, and every moment of a request that was never answered - goes to a journal
-(`ATONCE_PROBE=<path prefix>`), one JSON line each in seconds, joined by the client's request id
-(header `x-atonce-id`). The journal also samples the process ten times a second.
+AnyIO and FastAPI are looked up in `sys.modules`, for they are somebody else's. The four moments
+travel with the answer, in the header `x-atonce-times`: the arrival in nanoseconds of
+`time.perf_counter_ns`, one clock for all processes of a host, and nanoseconds from there on to the
+others; 0 for what is not known. What a header cannot carry - the departure of an answer whose body
+does not follow its head at once, and every moment of a request that was never answered - goes to a
+journal (`ATONCE_PROBE=<path prefix>`), one JSON line each in seconds, joined by the client's
+request id (header `x-atonce-id`). The journal also samples the process ten times a second.
 
 An app does and sees what it does without the probe: its messages are handed on when it sends them,
 in its order, and none of its objects is changed; the one header is added to a copy. Every
@@ -33,7 +34,8 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 clock_ns = time.perf_counter_ns
 _MAX_BODY_DELAY = 100_000  # nanoseconds after its head within which a body has followed it at once
 
-# The visit that the running task, or the thread working for it, belongs to. Worker threads inherit the context.
+# The visit that the running task, or the thread working for it, belongs to. Worker threads inherit
+# the context.
 current_trace: ContextVar["RequestTrace | None"] = ContextVar("atonce_visit", default=None)
 
 
@@ -89,11 +91,18 @@ class RequestTrace:
 
     def to_row(self) -> list[Any] | None:
         """As the journal writes it, in seconds and None for what has not happened; None where the client gave no name."""
-        name = next((value.decode("latin-1") for key, value in self.headers if key == b"x-atonce-id"), "")
+        name = next(
+            (value.decode("latin-1") for key, value in self.headers if key == b"x-atonce-id"), ""
+        )
         timestamps = (self.app_start, self.handler_start, self.handler_end, self.app_end)
         port = (self.client or (None, 0))[1]
         return (
-            ["visit", name, *(timestamp / NANOS_PER_SECOND if timestamp else None for timestamp in timestamps), port]
+            [
+                "visit",
+                name,
+                *(timestamp / NANOS_PER_SECOND if timestamp else None for timestamp in timestamps),
+                port,
+            ]
             if name
             else None
         )

@@ -30,7 +30,9 @@ def expose_default_executor(loop: asyncio.AbstractEventLoop) -> None:
         original_setter(executor)
         loop._default_executor = executor  # type: ignore[attr-defined]  # noqa: SLF001 - where asyncio keeps its own
 
-    with contextlib.suppress(AttributeError, TypeError):  # a loop that takes no attributes keeps its secret
+    with contextlib.suppress(
+        AttributeError, TypeError
+    ):  # a loop that takes no attributes keeps its secret
         loop.set_default_executor = set_default_executor  # type: ignore[method-assign]
         set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
 
@@ -49,11 +51,19 @@ def count_queued_calls(loop: asyncio.AbstractEventLoop) -> int | None:
 def longest_queue_pool(loop: asyncio.AbstractEventLoop) -> tuple[int | None, int | None]:
     """Threads and waiting calls of the executor with the longest queue, the loop's own left out; zeros where no call waits."""
     try:
-        thread_queues = list(thread._threads_queues.items())  # noqa: SLF001 - no other place knows them all
-    except (AttributeError, RuntimeError):  # not here in this Python, or a thread was born meanwhile
+        # No other place knows them all
+        thread_queues = list(thread._threads_queues.items())  # noqa: SLF001
+    except (
+        AttributeError,
+        RuntimeError,
+    ):  # not here in this Python, or a thread was born meanwhile
         return None, None
     own = _default_executor_queue(loop)
-    threads = Counter(queue for worker, queue in thread_queues if queue is not own and queue.qsize() and worker.is_alive())
+    threads = Counter(
+        queue
+        for worker, queue in thread_queues
+        if queue is not own and queue.qsize() and worker.is_alive()
+    )
     fullest = max(threads, key=lambda queue: int(queue.qsize()), default=None)
     return (threads[fullest], fullest.qsize()) if fullest else (0, 0)
 
@@ -61,17 +71,23 @@ def longest_queue_pool(loop: asyncio.AbstractEventLoop) -> tuple[int | None, int
 def runtime_facts(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
     """What really runs here: the loop, the HTTP parser, and the true sizes of both thread pools.
 
-    The executor's size is asked of a throw-away executor of the same kind: the formula depends on the Python version
-    (3.13 counts the CPUs the process may use, earlier ones those of the host), and the loop makes its own lazily.
+    The executor's size is asked of a throw-away executor of the same kind: the formula depends on
+    the Python version (3.13 counts the CPUs the process may use, earlier ones those of the host),
+    and the loop makes its own lazily.
     """
     executor = getattr(loop, "_default_executor", None) or ThreadPoolExecutor()
     limiter = thread_limiter()
-    parsers = {"httptools": "uvicorn.protocols.http.httptools_impl", "h11": "uvicorn.protocols.http.h11_impl"}
+    parsers = {
+        "httptools": "uvicorn.protocols.http.httptools_impl",
+        "h11": "uvicorn.protocols.http.h11_impl",
+    }
     return {
         "pid": os.getpid(),
         "python": platform.python_version(),
         "loop": f"{type(loop).__module__}.{type(loop).__qualname__}",
-        "http_parser": next((name for name, module in parsers.items() if module in sys.modules), None),
+        "http_parser": next(
+            (name for name, module in parsers.items() if module in sys.modules), None
+        ),
         "thread_tokens": limiter.total_tokens if limiter else None,
         "executor_size": getattr(executor, "_max_workers", None),
         "cpus": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
@@ -82,14 +98,20 @@ def runtime_facts(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
 def resident_bytes() -> int | None:
     """Memory that this process keeps in RAM, in bytes; None where the system does not say."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf(
+            "SC_PAGE_SIZE"
+        )
     return None
 
 
 def child_cpu_seconds() -> float:
     """CPU seconds of all processes that descend from this one, dead ones included; as Linux tells, in ticks of 10 ms."""
     family_pids, ticks = {os.getpid()}, 0
-    later_pids = (pid for entry in os.listdir("/proc") if entry.isdigit() and (pid := int(entry)) > os.getpid())  # noqa: PTH208 - quick
+    later_pids = (
+        pid
+        for entry in os.listdir("/proc")
+        if entry.isdigit() and (pid := int(entry)) > os.getpid()
+    )  # noqa: PTH208 - quick
     for pid in sorted(later_pids):  # a child's number is above its parent's
         with contextlib.suppress(OSError):  # gone meanwhile
             stat_fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()

@@ -13,12 +13,16 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-RawFrame = tuple[CodeType, int]  # of a frame, all that outlives it: keeping frames would end the user's objects in our thread
+RawFrame = tuple[
+    CodeType, int
+]  # of a frame, all that outlives it: keeping frames would end the user's objects in our thread
 Frame = tuple[str, int, str, str, bool]  # file, line, function, call, mine
 
 GC_STACK: tuple[Frame, ...] = (("<garbage collector>", 0, "", "", False),)  # a stack of its own
 _MAX_FRAMES = 25  # frames of a stack that are told
-_SERVING_PATHS = re.compile(r"[/\\](?:fastapi|starlette)[/\\](?:routing|applications|middleware)|[/\\]uvicorn[/\\]protocols[/\\]")
+_SERVING_PATHS = re.compile(
+    r"[/\\](?:fastapi|starlette)[/\\](?:routing|applications|middleware)|[/\\]uvicorn[/\\]protocols[/\\]"
+)
 _STARTUP_PATHS = re.compile(r"[/\\]uvicorn[/\\]lifespan[/\\]")
 _PACKAGES_PATH = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
 _AGENT_FOLDER = str(Path(__file__).resolve().parent) + os.sep
@@ -42,18 +46,31 @@ class FrameFormatter:
 
     def __init__(self, home: Path) -> None:
         self.roots = [str(root.resolve()).rstrip(os.sep) + os.sep for root in (home, Path.cwd())]
-        self.stdlib_folders = [os.path.realpath(path) + os.sep for path in map(sysconfig.get_path, ("stdlib", "platstdlib"))]
-        self.cache: dict[tuple[int, int], tuple[Frame, FrameRole, CodeType]] = {}  # the code, so that its id stays its own
+        self.stdlib_folders = [
+            os.path.realpath(path) + os.sep
+            for path in map(sysconfig.get_path, ("stdlib", "platstdlib"))
+        ]
+        self.cache: dict[
+            tuple[int, int], tuple[Frame, FrameRole, CodeType]
+        ] = {}  # the code, so that its id stays its own
 
     def format_stack(self, stack: Sequence[RawFrame]) -> tuple[tuple[Frame, ...], bool]:
         """A stack, innermost first, and whether it answers a request; empty where the guest itself is at work."""
-        entries = [self.cache.get((id(code), last)) or self.describe_frame(code, last) for code, last in stack]
+        entries = [
+            self.cache.get((id(code), last)) or self.describe_frame(code, last)
+            for code, last in stack
+        ]
         roles = [role for _, role, _ in entries]
         if not entries or FrameRole.AGENT in roles or entries[0][0][0].startswith(_AGENT_FOLDER):
             return (), False
-        return _shorten_stack([frame for frame, _, _ in entries]), FrameRole.SERVES in roles and FrameRole.STARTS not in roles
+        return (
+            _shorten_stack([frame for frame, _, _ in entries]),
+            FrameRole.SERVES in roles and FrameRole.STARTS not in roles,
+        )
 
-    def stack_without_line(self, raw: Sequence[RawFrame], stack: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    def stack_without_line(
+        self, raw: Sequence[RawFrame], stack: tuple[Frame, ...]
+    ) -> tuple[Frame, ...]:
         """A stack whose lines are not known: from the function on by which the user's own code began."""
         first = None
         for i, (code, last) in enumerate(raw):
@@ -61,14 +78,24 @@ class FrameFormatter:
             if role is FrameRole.SERVES:
                 break
             first = i if frame[4] else first
-        return stack if not stack or first is None else self.format_stack([(raw[first][0], 0), *raw[first + 1 :]])[0]
+        return (
+            stack
+            if not stack or first is None
+            else self.format_stack([(raw[first][0], 0), *raw[first + 1 :]])[0]
+        )
 
     def describe_frame(self, code: CodeType, last: int) -> tuple[Frame, FrameRole, CodeType]:
         """One place in the code."""
         named = code.co_filename
         file = named if named.startswith("<") else os.path.realpath(named)
         line, call = line_and_call(code, max(last, 0))
-        frame = (file, line, getattr(code, "co_qualname", code.co_name), call, self.is_user_code(file))
+        frame = (
+            file,
+            line,
+            getattr(code, "co_qualname", code.co_name),
+            call,
+            self.is_user_code(file),
+        )
         self.cache[id(code), last] = entry = frame, _frame_role(code, file), code
         return entry
 
@@ -98,7 +125,11 @@ def _shorten_stack(stack: list[Frame]) -> tuple[Frame, ...]:
     """At most so many frames: the innermost ones, the user's own, and what these call."""
     if len(stack) > _MAX_FRAMES:
         calls_on = [mine for *_, mine in stack[1:]] + [False]
-        stack = [frame for i, frame in enumerate(stack) if i < _MAX_FRAMES // 2 or frame[4] or calls_on[i]]
+        stack = [
+            frame
+            for i, frame in enumerate(stack)
+            if i < _MAX_FRAMES // 2 or frame[4] or calls_on[i]
+        ]
     if len(stack) > _MAX_FRAMES:
         stack = [*stack[: _MAX_FRAMES // 2], *stack[-(_MAX_FRAMES - _MAX_FRAMES // 2) :]]
     return tuple(stack)
@@ -108,13 +139,20 @@ def line_and_call(code: CodeType, last: int) -> tuple[int, str]:
     """Line and call of an instruction. Some have no line (3.11: the jump back of a loop): they count to the one before."""
     if hasattr(code, "co_positions"):
         so_far = list(islice(code.co_positions(), last // 2 + 1))
-        line = next((position[0] for position in reversed(so_far) if position[0]), code.co_firstlineno)
+        line = next(
+            (position[0] for position in reversed(so_far) if position[0]), code.co_firstlineno
+        )
         return line, _find_call(_source_segment(code.co_filename, *so_far[-1]))
-    line = next((line for start, end, line in code.co_lines() if start <= last < end and line), code.co_firstlineno)
+    line = next(
+        (line for start, end, line in code.co_lines() if start <= last < end and line),
+        code.co_firstlineno,
+    )
     return line, find_only_call(linecache.getline(code.co_filename, line).strip())
 
 
-def _source_segment(file: str, line: int | None, end_line: int | None, column: int | None, end_column: int | None) -> str:
+def _source_segment(
+    file: str, line: int | None, end_line: int | None, column: int | None, end_column: int | None
+) -> str:
     """The piece of source that an instruction was made from; its columns count bytes."""
     if line is None or end_line is None or column is None or end_column is None:
         return ""
@@ -140,7 +178,11 @@ def _find_call(text: str) -> str:
 
 def find_only_call(line: str) -> str:
     """What a line calls if it calls one thing: before Python 3.11 an instruction knows no more than its line."""
-    calls = [node for node in ast.walk(_parse_source(f"{line} pass" if line.endswith(":") else line)) if isinstance(node, ast.Call)]
+    calls = [
+        node
+        for node in ast.walk(_parse_source(f"{line} pass" if line.endswith(":") else line))
+        if isinstance(node, ast.Call)
+    ]
     return _expression_text(calls[0].func) if len(calls) == 1 else ""
 
 

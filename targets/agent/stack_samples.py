@@ -34,12 +34,20 @@ _WEIGHT_TRANSFERS = ((GilAccess.HANDED_OVER, GilAccess.FORCED), (GilAccess.AWAKE
 
 def split_sample(stack: list[RawFrame], access: GilAccess, own: ThreadTime) -> list[StackSample]:
     """One look at a stack, apart for the time that the thread ran and that it slept; what is seen is last."""
-    ran, slept = StackSample(own.run_seconds, stack, access), StackSample(own.sleep_seconds, stack, GilAccess.AWAKE)
+    ran, slept = (
+        StackSample(own.run_seconds, stack, access),
+        StackSample(own.sleep_seconds, stack, GilAccess.AWAKE),
+    )
     if access is not GilAccess.FREE or not own.is_asleep:
         return [slept, ran]
-    if own.run_seconds < _MAX_RUN_SHARE * (own.run_seconds + own.sleep_seconds):  # a call that sleeps does something, too
+    if own.run_seconds < _MAX_RUN_SHARE * (
+        own.run_seconds + own.sleep_seconds
+    ):  # a call that sleeps does something, too
         return [StackSample(own.run_seconds + own.sleep_seconds, stack, GilAccess.ASLEEP)]
-    return [StackSample(own.run_seconds, stack, GilAccess.HANDED_OVER), StackSample(own.sleep_seconds, stack, GilAccess.ASLEEP)]
+    return [
+        StackSample(own.run_seconds, stack, GilAccess.HANDED_OVER),
+        StackSample(own.sleep_seconds, stack, GilAccess.ASLEEP),
+    ]
 
 
 def correct_weights(samples: Sequence[StackSample]) -> Iterator[tuple[float, list[RawFrame], bool]]:
@@ -51,7 +59,8 @@ def correct_weights(samples: Sequence[StackSample]) -> Iterator[tuple[float, lis
     factors: dict[GilAccess, float] = {}
     for source, target in _WEIGHT_TRANSFERS:
         given, met = (
-            sum(sample.weight for sample in samples if sample.stack and sample.access is access) for access in (source, target)
+            sum(sample.weight for sample in samples if sample.stack and sample.access is access)
+            for access in (source, target)
         )
         if met:
             factors |= {source: 0.0, target: 1 + given / met}

@@ -25,7 +25,8 @@ from .process_stats import (
 )
 
 clock_seconds = time.perf_counter
-NANOS_PER_SECOND = 1e9  # visits carry nanoseconds of the same clock: whole numbers are quicker to write than fractions
+# visits carry nanoseconds of the same clock: whole numbers are quicker to write than fractions
+NANOS_PER_SECOND = 1e9
 _SAMPLE_INTERVAL = 0.1  # seconds between two looks at the loop and its pools
 _FLUSH_INTERVAL = 0.25  # seconds between two writes of the journal
 
@@ -33,9 +34,10 @@ _FLUSH_INTERVAL = 0.25  # seconds between two writes of the journal
 class TraceLog:
     """Writes visits and samples to `<prefix>-<pid>.jsonl`.
 
-    The mutable state: `lines` and `left` (a deque's ends are atomic), `kin`, and `inside`, which only the loop's thread changes;
-    the writer's thread reads a copy (atomic as well). An answer tells its own moments, so a visit is written when it stays
-    for long, or when it has left without telling all.
+    The mutable state: `lines` and `left` (a deque's ends are atomic), `kin`, and `inside`, which
+    only the loop's thread changes; the writer's thread reads a copy (atomic as well). An answer
+    tells its own moments, so a visit is written when it stays for long, or when it has left without
+    telling all.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -73,7 +75,9 @@ class TraceLog:
             return
         self.pausing.clear()
         if not self.writer.is_alive():
-            self.writer = threading.Thread(target=self.write_until_paused, name="atonce-probe", daemon=True)
+            self.writer = threading.Thread(
+                target=self.write_until_paused, name="atonce-probe", daemon=True
+            )
             self.writer.start()
 
     async def sample_until_closed(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -92,10 +96,22 @@ class TraceLog:
         if sizes != self.pool_sizes:  # an app may widen its pools at any time; the last word counts
             self.pool_sizes = sizes
             self.lines.append(["runtime", now, runtime_facts(loop)])
-        threads = (limiter.borrowed_tokens, limiter.statistics().tasks_waiting) if limiter else (None, None)
+        threads = (
+            (limiter.borrowed_tokens, limiter.statistics().tasks_waiting)
+            if limiter
+            else (None, None)
+        )
         child_cpu, self.child_cpu = self.child_cpu, None
         cpu, of_loop = time.process_time(), time.thread_time()
-        measurements = (*threads, count_queued_calls(loop), cpu, resident_bytes(), child_cpu, of_loop, *longest_queue_pool(loop))
+        measurements = (
+            *threads,
+            count_queued_calls(loop),
+            cpu,
+            resident_bytes(),
+            child_cpu,
+            of_loop,
+            *longest_queue_pool(loop),
+        )
         self.lines.append(["sample", now, now - due, *measurements])
 
     def write_until_paused(self) -> None:
@@ -103,9 +119,13 @@ class TraceLog:
         with self.path.open("a", encoding="utf-8") as file:
             while True:
                 last = self.pausing.wait(_FLUSH_INTERVAL)
-                if sys.platform == "linux" and clock_seconds() % 1 < _FLUSH_INTERVAL:  # once a second: it takes half a millisecond
+                if (
+                    sys.platform == "linux" and clock_seconds() % 1 < _FLUSH_INTERVAL
+                ):  # once a second: it takes half a millisecond
                     self.child_cpu = child_cpu_seconds()
-                file.writelines(json.dumps(line) + "\n" for line in self.drain(last=self.closing.is_set()))
+                file.writelines(
+                    json.dumps(line) + "\n" for line in self.drain(last=self.closing.is_set())
+                )
                 file.flush()
                 if last:
                     return

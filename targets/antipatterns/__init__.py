@@ -1,7 +1,8 @@
 """A hospital ward's app where each mistake stands beside its cure: `uvicorn targets.antipatterns:app` is the patient of `atonce doctor`.
 
-`GET /report` does right what `GET /report/blocked` does wrong, and so does every other pair: the last word of a path says what is
-wrong with it. Waits take 0.1 s, computations some 30 ms. What needs the lab's packages is left out without them.
+`GET /report` does right what `GET /report/blocked` does wrong, and so does every other pair: the
+last word of a path says what is wrong with it. Waits take 0.1 s, computations some 30 ms. What
+needs the lab's packages is left out without them.
 """
 
 import asyncio
@@ -24,7 +25,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open what requests share: threads for what blocks, as many as cores for what computes in C, processes for the rest."""
     exit_with_parent()
     run = asyncio.get_running_loop().run_in_executor
-    with ThreadPoolExecutor(64, "waiting") as threads, ThreadPoolExecutor(os.cpu_count(), "hashing") as cores:
+    with (
+        ThreadPoolExecutor(64, "waiting") as threads,
+        ThreadPoolExecutor(os.cpu_count(), "hashing") as cores,
+    ):
         app.state.in_threads, app.state.in_cores = partial(run, threads), partial(run, cores)
         async with files.lifespan(app), cpu.lifespan(app):
             yield

@@ -25,7 +25,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """The other service, and an SQLite file through both drivers."""
     with TemporaryDirectory(prefix="atonce-ward-") as folder:
         app.state.blocking = create_engine(f"sqlite:///{folder}/ward.db")
-        app.state.awaitable = create_async_engine(f"sqlite+aiosqlite:///{folder}/ward.db", pool_size=64)
+        app.state.awaitable = create_async_engine(
+            f"sqlite+aiosqlite:///{folder}/ward.db", pool_size=64
+        )
         for engine in (app.state.blocking, app.state.awaitable.sync_engine):
             event.listen(engine, "connect", add_sleep_function)
         async with upstream.run_upstream() as url, aiohttp_client.lifespan(app):
@@ -46,7 +48,8 @@ router = APIRouter(lifespan=lifespan)
 @router.get("/insurance/blocked", response_model=None)
 async def insurance_blocked(request: Request) -> Any:
     """Ask with `requests`: nothing else runs until the other service has answered."""
-    return requests.get(request.app.state.insurance, timeout=10).json()  # noqa: ASYNC210 - the mistake itself
+    # The mistake itself
+    return requests.get(request.app.state.insurance, timeout=10).json()  # noqa: ASYNC210
 
 
 @router.get("/insurance/threads", response_model=None)

@@ -1,8 +1,8 @@
 """The lab's routes: the lesson's statements on real parts. What is not installed answers 501, with the line that installs it.
 
-One file per topic, each with a `router`; where it opens something for all requests, a `lifespan`; and where it calls another
-service, its `FAILURES`: what is raised when that is too slow, answers an error, or fails otherwise. `ROOMS` is the only list of
-them: where its routes begin, and the file.
+One file per topic, each with a `router`; where it opens something for all requests, a `lifespan`;
+and where it calls another service, its `FAILURES`: what is raised when that is too slow, answers an
+error, or fails otherwise. `ROOMS` is the only list of them: where its routes begin, and the file.
 """
 
 from collections.abc import AsyncIterator
@@ -57,6 +57,8 @@ def unavailable_router(prefix: str, package: str) -> APIRouter:
     @router.get(prefix, include_in_schema=False)
     @router.get(prefix + "/{rest:path}", include_in_schema=False)
     async def absent(rest: str = "") -> None:
-        raise HTTPException(501, f"GET {prefix}/{rest} needs {package}, which is not installed: {INSTALL_HINT}")
+        raise HTTPException(
+            501, f"GET {prefix}/{rest} needs {package}, which is not installed: {INSTALL_HINT}"
+        )
 
     return router

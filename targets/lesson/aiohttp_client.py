@@ -1,6 +1,7 @@
 """Calling another service with `aiohttp`: one session that the lifespan opens and closes.
 
-Its time-outs are told apart from the app's own (`asyncio.TimeoutError`) by bounding the connection and each read, as httpx does.
+Its time-outs are told apart from the app's own (`asyncio.TimeoutError`) by bounding the connection
+and each read, as httpx does.
 """
 
 from collections.abc import AsyncIterator
@@ -22,14 +23,18 @@ router = APIRouter(prefix="/aiohttp", tags=["HTTP clients"])
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the one session of the app, and close it."""
-    async with aiohttp.ClientSession(timeout=client_timeout(TIMEOUT), raise_for_status=True) as session:
+    async with aiohttp.ClientSession(
+        timeout=client_timeout(TIMEOUT), raise_for_status=True
+    ) as session:
         app.state.aiohttp = session
         yield
 
 
 def client_timeout(seconds: float) -> aiohttp.ClientTimeout:
     """How long to wait for a place in the pool, for a connection, and for each piece of the answer."""
-    return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=seconds, sock_read=seconds)
+    return aiohttp.ClientTimeout(
+        total=None, connect=seconds, sock_connect=seconds, sock_read=seconds
+    )
 
 
 @router.get("", response_model=None)
@@ -51,5 +56,7 @@ async def counters(request: Request) -> dict[str, int]:
 async def fails(request: Request, fault: upstream.Fault) -> Any:
     """Call an upstream that fails."""
     session: aiohttp.ClientSession = request.app.state.aiohttp
-    async with session.get(fault.url(request.app.state.upstream), timeout=client_timeout(upstream.FAULT_TIMEOUT)) as answer:
+    async with session.get(
+        fault.url(request.app.state.upstream), timeout=client_timeout(upstream.FAULT_TIMEOUT)
+    ) as answer:
         return await answer.json()

@@ -1,6 +1,7 @@
 """The same computation inline in `async def`, in a thread, and in a process pool; pure Python keeps the GIL, hashing lets it go.
 
-The amount of work is fixed by `rounds`, never by time, and the answer depends on all of it: equal answers, equal work.
+The amount of work is fixed by `rounds`, never by time, and the answer depends on all of it: equal
+answers, equal work.
 """
 
 import asyncio
@@ -16,7 +17,14 @@ from fastapi import APIRouter, FastAPI, Query, Request
 
 from targets.child_processes import compute_chain, hash_password, identify_worker, init_pool_worker
 
-Rounds = Annotated[int, Query(gt=0, le=5_000_000, description="How much work, in rounds: the same takes as long everywhere.")]
+Rounds = Annotated[
+    int,
+    Query(
+        gt=0,
+        le=5_000_000,
+        description="How much work, in rounds: the same takes as long everywhere.",
+    ),
+]
 
 router = APIRouter(tags=["computing"])
 
@@ -25,11 +33,15 @@ router = APIRouter(tags=["computing"])
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open a pool with a worker for each core that this process may use, close it at the end; a worker starts when it is needed.
 
-    Started anew rather than forked: a fork would carry off the threads' locks and the clients' connections.
+    Started anew rather than forked: a fork would carry off the threads' locks and the clients'
+    connections.
     """
     size = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with ProcessPoolExecutor(size, get_context("spawn"), init_pool_worker) as pool:
-        app.state.in_pool, app.state.pool_size = partial(asyncio.get_running_loop().run_in_executor, pool), size
+        app.state.in_pool, app.state.pool_size = (
+            partial(asyncio.get_running_loop().run_in_executor, pool),
+            size,
+        )
         yield
 
 
@@ -57,7 +69,12 @@ async def workers(request: Request) -> dict[str, int]:
     niceness_by_pid: dict[int, int] = {}
     while len(niceness_by_pid) < request.app.state.pool_size:
         niceness_by_pid.update(
-            await asyncio.gather(*(request.app.state.in_pool(identify_worker) for _ in range(request.app.state.pool_size)))
+            await asyncio.gather(
+                *(
+                    request.app.state.in_pool(identify_worker)
+                    for _ in range(request.app.state.pool_size)
+                )
+            )
         )
     return {"workers": len(niceness_by_pid), "nice": max(niceness_by_pid.values())}
 

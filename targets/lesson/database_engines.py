@@ -1,7 +1,7 @@
 """The lab's databases: SQLite in a file, and a real PostgreSQL; each through a blocking and an awaitable driver, with the default pools.
 
-Nothing is opened before somebody asks for it. Each database counts for itself which statements reached it, so that nobody
-has to believe that the variants did equal work.
+Nothing is opened before somebody asks for it. Each database counts for itself which statements
+reached it, so that nobody has to believe that the variants did equal work.
 """
 
 import asyncio
@@ -60,11 +60,16 @@ class Database:
 
     def slow_query(self, user_id: int, seconds: float) -> Select[Any]:
         """One look-up by primary key that also waits, in the database."""
-        return select(User.id, User.name, getattr(func, self.sleep_function)(seconds)).where(User.id == user_id)
+        return select(User.id, User.name, getattr(func, self.sleep_function)(seconds)).where(
+            User.id == user_id
+        )
 
     def describe_usage(self) -> dict[str, Any]:
         """The pools as they are, and what reached the database so far."""
-        pools = {"blocking": describe_pool(self.blocking), "awaitable": describe_pool(self.awaitable.sync_engine)}
+        pools = {
+            "blocking": describe_pool(self.blocking),
+            "awaitable": describe_pool(self.awaitable.sync_engine),
+        }
         queries, statements = self.count_calls()
         return {"pools": pools, "queries": queries, "statements": statements}
 
@@ -72,15 +77,25 @@ class Database:
 def describe_pool(engine: Engine) -> dict[str, Any]:
     """What a pool says of itself. Its overflow has no public name."""
     pool = engine.pool
-    assert isinstance(pool, QueuePool)  # noqa: S101 - the default of all four drivers; AsyncAdaptedQueuePool is one
-    return {"pool": type(pool).__name__, "size": pool.size(), "overflow": pool._max_overflow, "timeout": pool.timeout()}  # noqa: SLF001
+    # The default of all four drivers; AsyncAdaptedQueuePool is one
+    assert isinstance(pool, QueuePool)  # noqa: S101
+    return {
+        "pool": type(pool).__name__,
+        "size": pool.size(),
+        "overflow": pool._max_overflow,
+        "timeout": pool.timeout(),
+    }  # noqa: SLF001
 
 
 class Databases:
     """The databases that somebody has asked for; closed with the stack."""
 
     def __init__(self, stack: AsyncExitStack) -> None:
-        self.stack, self.lock, self.open_databases = stack, asyncio.Lock(), dict[DatabaseKind, Database]()
+        self.stack, self.lock, self.open_databases = (
+            stack,
+            asyncio.Lock(),
+            dict[DatabaseKind, Database](),
+        )
 
     async def open(self, kind: DatabaseKind) -> Database:
         """A database, opened by the first who asks; from then on at once."""
@@ -123,7 +138,9 @@ async def open_sqlite() -> AsyncIterator[Database]:
             event.listen(engine, "connect", prepare_connection)
         await asyncio.to_thread(create_users, blocking)
         try:
-            yield Database(blocking, awaitable, "sleep", lambda: (call_counts["slow"], call_counts["all"]))
+            yield Database(
+                blocking, awaitable, "sleep", lambda: (call_counts["slow"], call_counts["all"])
+            )
         finally:
             await awaitable.dispose()
             blocking.dispose()
@@ -135,14 +152,22 @@ async def open_postgresql() -> AsyncIterator[Database]:
     schema = f"atonce_{uuid.uuid4().hex}"
     with ExitStack() as server:
         given = os.environ.get(DSN_VARIABLE, "")
-        address = make_url(given or await asyncio.to_thread(server.enter_context, postgres.run_postgres()))
+        address = make_url(
+            given or await asyncio.to_thread(server.enter_context, postgres.run_postgres())
+        )
         query = {"ssl" if key == "sslmode" else key: value for key, value in address.query.items()}
         ours = {"schema_translate_map": {None: schema}}
-        blocking = create_engine(address.set(drivername="postgresql+psycopg"), execution_options=ours)
-        awaitable = create_async_engine(address.set(drivername="postgresql+asyncpg", query=query), execution_options=ours)
+        blocking = create_engine(
+            address.set(drivername="postgresql+psycopg"), execution_options=ours
+        )
+        awaitable = create_async_engine(
+            address.set(drivername="postgresql+asyncpg", query=query), execution_options=ours
+        )
         try:
             await asyncio.to_thread(create_schema, blocking, schema, counts=not given)
-            yield Database(blocking, awaitable, "pg_sleep", lambda: read_call_counts(blocking, schema))
+            yield Database(
+                blocking, awaitable, "pg_sleep", lambda: read_call_counts(blocking, schema)
+            )
         finally:
             await awaitable.dispose()
             await asyncio.to_thread(drop_schema, blocking, schema)
@@ -166,11 +191,16 @@ def drop_schema(engine: Engine, schema: str) -> None:
 
 def read_call_counts(engine: Engine, schema: str) -> tuple[int | None, int | None]:
     """Calls that the server counted itself; unknown where it does not, or does not tell us."""
-    ours = "FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    ours = (
+        "FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname ="
+        " current_database())"
+    )
     slow = "coalesce(sum(calls) FILTER (WHERE query LIKE '%pg_sleep%' AND query LIKE :schema), 0)"
     try:
         with engine.connect() as connection:
-            queries, statements = connection.execute(text(f"SELECT {slow}, sum(calls) {ours}"), {"schema": f"%{schema}%"}).one()
+            queries, statements = connection.execute(
+                text(f"SELECT {slow}, sum(calls) {ours}"), {"schema": f"%{schema}%"}
+            ).one()
     except DBAPIError:
         return None, None
     return int(queries), int(statements)

@@ -1,7 +1,7 @@
 """The lesson's users, looked up in a database by the same slow query: the blocking session in `async def` and `def`, and the awaited one.
 
-`response_model=None`, and dependencies that are awaited, so that a `def` route takes exactly one thread token. `seconds` is how
-long the query waits inside the database.
+`response_model=None`, and dependencies that are awaited, so that a `def` route takes exactly one
+thread token. `seconds` is how long the query waits inside the database.
 """
 
 from collections.abc import AsyncIterator
@@ -28,19 +28,25 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-async def open_database(request: Request, database: DatabaseKind = DatabaseKind.SQLITE) -> AsyncIterator[Database]:
+async def open_database(
+    request: Request, database: DatabaseKind = DatabaseKind.SQLITE
+) -> AsyncIterator[Database]:
     """The database that a request is about. A full pool is the server's fault, and says so: 503."""
     databases: Databases = request.app.state.databases
     try:
         engines = await databases.open(database)
     except ModuleNotFoundError as absent:
-        raise HTTPException(501, f"{database} needs {absent.name}, which is not installed: {INSTALL_HINT}") from absent
+        raise HTTPException(
+            501, f"{database} needs {absent.name}, which is not installed: {INSTALL_HINT}"
+        ) from absent
     except (exc.SQLAlchemyError, RuntimeError, OSError) as error:
         raise HTTPException(503, f"{database} cannot be used: {error.args[0]}") from error
     try:
         yield engines
     except exc.TimeoutError as full:
-        raise HTTPException(503, f"no connection to {database} became free: {full.args[0]}") from full
+        raise HTTPException(
+            503, f"no connection to {database} became free: {full.args[0]}"
+        ) from full
 
 
 OpenDatabase = Annotated[Database, Depends(open_database)]
@@ -68,7 +74,9 @@ async def user(user_id: int, db: Annotated[AsyncSession, Depends(open_session)])
 async def async_(user_id: int, database: OpenDatabase, seconds: Seconds = 0.1) -> dict[str, Any]:
     """Await the query: as many at once as the pool has connections. Closed before the answer leaves, as in the other two."""
     async with AsyncSession(database.awaitable) as session:
-        return user_or_404((await session.execute(database.slow_query(user_id, seconds))).first(), user_id)
+        return user_or_404(
+            (await session.execute(database.slow_query(user_id, seconds))).first(), user_id
+        )
 
 
 @router.get("/{user_id}/sync", response_model=None)
@@ -79,7 +87,9 @@ def sync(user_id: int, database: OpenDatabase, seconds: Seconds = 0.1) -> dict[s
 
 
 @router.get("/{user_id}/broken-async", response_model=None)
-async def broken_async(user_id: int, database: OpenDatabase, seconds: Seconds = 0.1) -> dict[str, Any]:
+async def broken_async(
+    user_id: int, database: OpenDatabase, seconds: Seconds = 0.1
+) -> dict[str, Any]:
     """Block for the query on the event loop, the mistake itself: 1 at once, however many connections there are."""
     with Session(database.blocking) as session:
         return user_or_404(session.execute(database.slow_query(user_id, seconds)).first(), user_id)

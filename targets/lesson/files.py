@@ -1,7 +1,8 @@
 """Reading a file that is slow for real, in `async def`, in `def` and in a thread: all answer alike.
 
-The slow disk is a pipe with a name (FIFO) for each request and a thread that writes into it in slices. Whoever reads it with
-plain `open` and `read` stands still in the operating system, as over a cold cache or a network share.
+The slow disk is a pipe with a name (FIFO) for each request and a thread that writes into it in
+slices. Whoever reads it with plain `open` and `read` stands still in the operating system, as over
+a cold cache or a network share.
 """
 
 import asyncio
@@ -39,8 +40,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 def slow_file(folder: Path, seconds: float) -> Iterator[Path]:
     """A file that takes so many seconds to read, for the length of the block; file and disk are gone after it.
 
-    A first end is open for reading all the time, and nobody reads from it: so neither disk nor reader waits for the other
-    to open, and when it is closed early, a disk that is still writing gives up.
+    A first end is open for reading all the time, and nobody reads from it: so neither disk nor
+    reader waits for the other to open, and when it is closed early, a disk that is still writing
+    gives up.
     """
     path = folder / uuid4().hex
     os.mkfifo(path)
@@ -79,7 +81,8 @@ def content_digest(content: bytes) -> dict[str, Any]:
 @router.get("/file/broken-async", response_model=None)
 async def file_in_async_def(request: Request, seconds: Seconds = 0.1) -> dict[str, Any]:
     """Read inside `async def`: the event loop stands still until the disk has told everything. 1 at once."""
-    with slow_file(request.app.state.slow_files, seconds) as path, open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - the mistake itself
+    # The mistake itself
+    with slow_file(request.app.state.slow_files, seconds) as path, open(path, "rb") as file:  # noqa: ASYNC230, PTH123
         return content_digest(file.read())
 
 

@@ -1,13 +1,15 @@
 """Forgotten awaits, each beside the same route with its `await`, and what Python's compiler says about `await` in `def`.
 
-The mistakes are the five ways in which a coroutine gets lost: given back, given back in a dict, put into a text, used as a
-condition, and called for its effect alone. Type checkers see three of them (each `type: ignore` is one); the text and
-the condition pass.
+The mistakes are the five ways in which a coroutine gets lost: given back, given back in a dict, put
+into a text, used as a condition, and called for its effect alone. Type checkers see three of them
+(each `type: ignore` is one); the text and the condition pass.
 """
 
 import gc
 import platform
-import tracemalloc  # noqa: F401 - else the first warning imports it, and what is collected meanwhile goes unwarned
+
+# Else the first warning imports it, and what is collected meanwhile goes unwarned
+import tracemalloc  # noqa: F401
 import warnings
 from typing import Any
 
@@ -115,7 +117,9 @@ async def collected() -> dict[str, bool]:
 SOURCES = {
     "await in def": "def route():\n    return await call()",
     "await in async def": "async def route():\n    return await call()",
-    "await in def in async def": "async def route():\n    def inner():\n        return await call()\n    return inner()",
+    "await in def in async def": (
+        "async def route():\n    def inner():\n        return await call()\n    return inner()"
+    ),
     "await in a generator in def": "def route():\n    return (await call() for call in calls)",
     "no await in async def": "async def route():\n    time.sleep(1)",
 }
@@ -124,7 +128,10 @@ SOURCES = {
 @router.get("/pitfall/compiles", response_model=None)
 async def compiles() -> dict[str, str]:
     """Compile one piece of source after another; nothing of it is run."""
-    return {"python": platform.python_version(), **{name: compiler_message(source) for name, source in SOURCES.items()}}
+    return {
+        "python": platform.python_version(),
+        **{name: compiler_message(source) for name, source in SOURCES.items()},
+    }
 
 
 def compiler_message(source: str) -> str:

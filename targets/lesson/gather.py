@@ -14,7 +14,9 @@ router = APIRouter(tags=["lesson"])
 @router.get("/concurrent")
 async def concurrent(client: Client, seconds: Seconds = 1.0) -> dict[str, Any]:
     """Make two calls of one second each under `gather`: together they take one second, not two."""
-    first, second = await asyncio.gather(client.get(f"/delay/{seconds}"), client.get(f"/delay/{seconds}"))
+    first, second = await asyncio.gather(
+        client.get(f"/delay/{seconds}"), client.get(f"/delay/{seconds}")
+    )
     return {"statuses": [first.status_code, second.status_code]}
 
 

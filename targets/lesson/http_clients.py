@@ -1,6 +1,7 @@
 """Calling another service with `requests` and with `httpx`: blocking the loop, in a thread, awaited, and with a client per request.
 
-All give the upstream's own answer. None validates it, so that a `def` route takes one thread token and the others none.
+All give the upstream's own answer. None validates it, so that a `def` route takes one thread token
+and the others none.
 """
 
 import asyncio
@@ -28,7 +29,8 @@ router = APIRouter(prefix="/client", tags=["HTTP clients"])
 async def requests_blocking(request: Request, seconds: Seconds = 0.1) -> Any:
     """Call with `requests` inside `async def`: the loop stands still until the other service has answered. 1 at once."""
     url = f"{request.app.state.upstream}/delay/{seconds}"
-    answer = requests.get(url, timeout=TIMEOUT)  # noqa: ASYNC210 - the mistake itself: nothing else runs until it returns
+    # The mistake itself: nothing else runs until it returns
+    answer = requests.get(url, timeout=TIMEOUT)  # noqa: ASYNC210
     answer.raise_for_status()
     return answer.json()
 
@@ -51,7 +53,11 @@ async def httpx_shared(client: Client, seconds: Seconds = 0.1) -> Any:
 async def httpx_per_request(request: Request, seconds: Seconds = 0.1) -> Any:
     """Await a client made for this request: each connects anew and loads the certificates anew, for http:// as well."""
     async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
-        return (await client.get(f"{request.app.state.upstream}/delay/{seconds}")).raise_for_status().json()
+        return (
+            (await client.get(f"{request.app.state.upstream}/delay/{seconds}"))
+            .raise_for_status()
+            .json()
+        )
 
 
 @router.get("/requests-def/{fault}", response_model=None)
@@ -72,8 +78,13 @@ async def httpx_fails(request: Request, client: Client, fault: upstream.Fault) -
 @router.get("/counters", response_model=None)
 async def counters(request: Request, client: Client) -> dict[str, int | None]:
     """Connections and requests as the upstream has counted them, and the true size of the shared client's pool."""
-    pool = getattr(getattr(client, "_transport", None), "_pool", None)  # httpx has no public way to ask
-    return {**await upstream.fetch_counters(request.app.state.upstream), "pool": getattr(pool, "_max_connections", None)}
+    pool = getattr(
+        getattr(client, "_transport", None), "_pool", None
+    )  # httpx has no public way to ask
+    return {
+        **await upstream.fetch_counters(request.app.state.upstream),
+        "pool": getattr(pool, "_max_connections", None),
+    }
 
 
 @router.get("/keep-alive", response_model=None)
@@ -86,7 +97,9 @@ async def keep_alive(request: Request) -> list[dict[str, Any]]:
         (2 * DEFAULT_KEEPALIVE, waiting.LIMITS),
     ):
         before = await upstream.fetch_counters(url)
-        async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits, trust_env=False) as client:
+        async with httpx.AsyncClient(
+            base_url=url, timeout=TIMEOUT, limits=limits, trust_env=False
+        ) as client:
             await asyncio.gather(*(make_sequential_calls(client) for _ in range(users)))
         after = await upstream.fetch_counters(url)
         rows.append({"users": users, **{name: after[name] - before[name] for name in after}})
@@ -108,7 +121,12 @@ async def lifecycle(request: Request) -> dict[str, Any]:
     async with waiting.open_client(other, request.app.state.upstream):
         client: httpx.AsyncClient = other.state.client
         running = await fetch_in_process(other)
-    return {"before": before, "running": running, "after": await fetch_in_process(other), "closed": client.is_closed}
+    return {
+        "before": before,
+        "running": running,
+        "after": await fetch_in_process(other),
+        "closed": client.is_closed,
+    }
 
 
 async def fetch_in_process(app: FastAPI) -> dict[str, Any]:

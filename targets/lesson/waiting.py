@@ -14,7 +14,8 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 
 from targets.lesson.variants import Seconds
 
-# httpx's own 100 at once; it would keep only 20 of them alive, and counts the busy ones among those (encode/httpcore#1000)
+# httpx's own 100 at once; it would keep only 20 of them alive, and counts the busy ones among those
+# (encode/httpcore#1000)
 LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
 
 router = APIRouter(tags=["lesson"])
@@ -23,7 +24,9 @@ router = APIRouter(tags=["lesson"])
 @asynccontextmanager
 async def open_client(app: FastAPI, upstream: str) -> AsyncIterator[None]:
     """Open the app's one client for the length of the block, and close it."""
-    async with httpx.AsyncClient(base_url=upstream, timeout=10, limits=LIMITS, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=upstream, timeout=10, limits=LIMITS, trust_env=False
+    ) as client:
         app.state.client = client
         yield
     del app.state.client
@@ -33,7 +36,9 @@ async def shared_client(request: Request) -> httpx.AsyncClient:
     """The one client that the lifespan opened; asking earlier is a mistake, and says so."""
     client: httpx.AsyncClient | None = getattr(request.app.state, "client", None)
     if client is None:
-        raise RuntimeError("client not initialized: the app's lifespan opens it at start-up, and it has not run")
+        raise RuntimeError(
+            "client not initialized: the app's lifespan opens it at start-up, and it has not run"
+        )
     return client
 
 

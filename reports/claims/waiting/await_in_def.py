@@ -8,7 +8,9 @@ from reports.metrics.model import RunMetrics
 _COMPILES_PATH = "/pitfall/compiles"
 _SYNTAX_ERROR = "SyntaxError: 'await' outside async function"
 _COMPILED = "compiled"
-_EXPECTED = {  # Python's reference: `await` may only be used in a coroutine function, and in any generator expression
+# Python's reference: `await` may only be used in a coroutine function, and in any generator
+# expression
+_EXPECTED = {
     "await in def": _SYNTAX_ERROR,
     "await in def in async def": _SYNTAX_ERROR,
     "await in async def": _COMPILED,
@@ -27,21 +29,32 @@ def _judge_await_in_def(run_metrics: RunMetrics) -> ClaimResult:
     if not answers:
         raise MissingData(_COMPILES_PATH)
     results: dict[str, str] = json.loads(answers[0]["body"])
-    kinds = {name: (text.partition(":")[0], results[name].partition(":")[0]) for name, text in _EXPECTED.items()}
-    wrong = [name for name, (expected, actual) in kinds.items() if name not in _UNPROTECTED and expected != actual]
+    kinds = {
+        name: (text.partition(":")[0], results[name].partition(":")[0])
+        for name, text in _EXPECTED.items()
+    }
+    wrong = [
+        name
+        for name, (expected, actual) in kinds.items()
+        if name not in _UNPROTECTED and expected != actual
+    ]
     unprotected = [text for name, text in _UNPROTECTED.items() if results[name] == _COMPILED]
     if wrong:
         outcome, why = ClaimOutcome.REFUTED, f"the compiler says otherwise to {' and '.join(wrong)}"
     elif unprotected:
         outcome, why = (
             ClaimOutcome.NUANCED,
-            f"true, and no protection: without a word the compiler also takes {' and '.join(unprotected)}",
+            (
+                "true, and no protection: without a word the compiler also takes"
+                f" {' and '.join(unprotected)}"
+            ),
         )
     else:
         outcome, why = ClaimOutcome.CONFIRMED, "the compiler knows coroutines by their `async`"
     return ClaimResult(
         _format_compiler_output(_EXPECTED),
-        f"Python {results['python']}: {_format_compiler_output({name: results[name] for name in _EXPECTED})}",
+        f"Python {results['python']}:"
+        f" {_format_compiler_output({name: results[name] for name in _EXPECTED})}",
         outcome,
         why,
     )

@@ -22,21 +22,37 @@ def _judge_blocks_loop(run_metrics: RunMetrics) -> ClaimResult:
     async_neighbour, ratio = measured_neighbour(route, "async")
     holds = served < SERIAL_LIMIT and ratio >= FROZEN_RATIO
     replay_note = (
-        f"; behind a replay of the crowd: {format_seconds(async_neighbour.predicted_p90)}" if async_neighbour.predicted_p90 else ""
+        f"; behind a replay of the crowd: {format_seconds(async_neighbour.predicted_p90)}"
+        if async_neighbour.predicted_p90
+        else ""
     )
     return ClaimResult(
-        predicted=f"1 at once; the async neighbour's p90 at least {FROZEN_RATIO:.0f} times its idle value{replay_note}",
-        measured=f"{format_served_interval(route)} at once with {top.users} users; {format_neighbour_p90(async_neighbour)}",
+        predicted=(
+            f"1 at once; the async neighbour's p90 at least {FROZEN_RATIO:.0f} times its idle"
+            f" value{replay_note}"
+        ),
+        measured=(
+            f"{format_served_interval(route)} at once with {top.users} users;"
+            f" {format_neighbour_p90(async_neighbour)}"
+        ),
         outcome=ClaimOutcome.CONFIRMED if holds else ClaimOutcome.REFUTED,
-        why="the loop runs one thing at a time, and time.sleep does not give it back"
-        if holds
-        else "either more than one request was served at once, or an innocent route was not held up",
+        why=(
+            "the loop runs one thing at a time, and time.sleep does not give it back"
+            if holds
+            else (
+                "either more than one request was served at once, or an innocent route was not"
+                " held up"
+            )
+        ),
     )
 
 
 CLAIM = Claim(
     id="blocks-loop",
-    sentence="A blocking call inside `async def` freezes every request of the worker: one at once, and the neighbours wait.",
+    sentence=(
+        "A blocking call inside `async def` freezes every request of the worker: one at once, and"
+        " the neighbours wait."
+    ),
     source="async def vs def in FastAPI; When to Use def",
     judge=_judge_blocks_loop,
     needs=("neighbours/", "crowd/broken-async/"),

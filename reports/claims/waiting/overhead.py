@@ -12,45 +12,90 @@ from reports.stats.intervals import RepeatedValue
 from reports.verdicts.neighbours import FULL_CORE
 from results.unloaded import student_t
 
-_PUBLISHED_HOP_TIME = 0.00016  # seconds for a hop into a thread and back, as published of another machine (invoke-ai/InvokeAI#9436)
+# seconds for a hop into a thread and back, as published of another machine
+# (invoke-ai/InvokeAI#9436)
+_PUBLISHED_HOP_TIME = 0.00016
 
 
 def _judge_overhead(run_metrics: RunMetrics) -> ClaimResult:
     """Turn against turn, so that what the machine does meets both; the whole interval of the ratio must lie above 1."""
-    async_levels, sync_levels = _route_levels(run_metrics, "async noop"), _route_levels(run_metrics, "sync noop")
+    async_levels, sync_levels = (
+        _route_levels(run_metrics, "async noop"),
+        _route_levels(run_metrics, "sync noop"),
+    )
     costs = [
         RepeatedValue(tuple((level.cpu or math.nan) / level.throughput for level in levels))
         for levels in (async_levels, sync_levels)
     ]
-    rates = [RepeatedValue(tuple(level.throughput for level in levels)) for levels in (async_levels, sync_levels)]
+    rates = [
+        RepeatedValue(tuple(level.throughput for level in levels))
+        for levels in (async_levels, sync_levels)
+    ]
     cost_ratio, rate_ratio = pair_ratios(costs[1], costs[0]), pair_ratios(*rates)
-    if cost_ratio is None or rate_ratio is None or cost_ratio.interval is None or not cost_ratio.estimate > 0:
+    if (
+        cost_ratio is None
+        or rate_ratio is None
+        or cost_ratio.interval is None
+        or not cost_ratio.estimate > 0
+    ):
         raise MissingData("five pairs of turns on the no-op pair, with the server's CPU")
     extra = np.subtract(costs[1].values, costs[0].values)
-    hop, margin = float(extra.mean()), student_t(len(extra) - 1) * float(extra.std(ddof=1)) / math.sqrt(len(extra))
+    hop, margin = (
+        float(extra.mean()),
+        student_t(len(extra) - 1) * float(extra.std(ddof=1)) / math.sqrt(len(extra)),
+    )
     holds = cost_ratio.interval[0] > 1
     return ClaimResult(
-        predicted=f"CPU per request: `def` / `async def` > 1, by one hop into a thread and back (some {format_seconds(_PUBLISHED_HOP_TIME)})",
-        measured=f"CPU per request {format_repeated_value(costs[0], 's')} as `async def`, {format_repeated_value(costs[1], 's')} as `def`: "
-        f"{format_with_interval(cost_ratio.estimate, cost_ratio.interval)} times; `async def` {_format_capacity_limit(run_metrics, async_levels, costs[0])}, `def` {_format_capacity_limit(run_metrics, sync_levels, costs[1])}; "
-        f"`async def` answered {format_with_interval(rate_ratio.estimate, rate_ratio.interval)} times as many",
+        predicted=(
+            "CPU per request: `def` / `async def` > 1, by one hop into a thread and back (some"
+            f" {format_seconds(_PUBLISHED_HOP_TIME)})"
+        ),
+        measured=(
+            f"CPU per request {format_repeated_value(costs[0], 's')} as `async def`,"
+            f" {format_repeated_value(costs[1], 's')} as `def`:"
+            f" {format_with_interval(cost_ratio.estimate, cost_ratio.interval)} times; `async def`"
+            f" {_format_capacity_limit(run_metrics, async_levels, costs[0])}, `def`"
+            f" {_format_capacity_limit(run_metrics, sync_levels, costs[1])}; `async def` answered"
+            f" {format_with_interval(rate_ratio.estimate, rate_ratio.interval)} times as many"
+        ),
         outcome=ClaimOutcome.CONFIRMED if holds else ClaimOutcome.REFUTED,
-        why=f"a hop costs {format_seconds(hop)} of CPU (within {format_seconds(margin)}): next to any real work it is small, and only the empty route shows it"
-        if holds
-        else "the hop into a thread did not show in the server's CPU",
-        bars=(("async def: CPU, ms", 1000 * costs[0].estimate), ("def: CPU, ms", 1000 * costs[1].estimate)),
+        why=(
+            f"a hop costs {format_seconds(hop)} of CPU (within {format_seconds(margin)}): next to"
+            " any real work it is small, and only the empty route shows it"
+            if holds
+            else "the hop into a thread did not show in the server's CPU"
+        ),
+        bars=(
+            ("async def: CPU, ms", 1000 * costs[0].estimate),
+            ("def: CPU, ms", 1000 * costs[1].estimate),
+        ),
     )
 
 
-def _format_capacity_limit(run_metrics: RunMetrics, levels: list[CrowdMetrics], costs: RepeatedValue) -> str:
+def _format_capacity_limit(
+    run_metrics: RunMetrics, levels: list[CrowdMetrics], costs: RepeatedValue
+) -> str:
     """The capacity as measured, where the server's core was the bottleneck; else what a full core would pay for, at least."""
     core_share = float(np.mean([entry.cpu or 0.0 for entry in levels]))
     if core_share >= FULL_CORE:
-        return f"capacity {format_repeated_value(RepeatedValue(tuple(entry.throughput for entry in levels)), 'req/s')}"
+        return (
+            "capacity"
+            f" {format_repeated_value(RepeatedValue(tuple(entry.throughput for entry in levels)), 'req/s')}"
+        )
     names = {entry.cell for entry in levels}
-    busy = max((entry.health.generator_cpu or 0.0 for entry in run_metrics.cell_counts if entry.cell in names), default=0.0)
+    busy = max(
+        (
+            entry.health.generator_cpu or 0.0
+            for entry in run_metrics.cell_counts
+            if entry.cell in names
+        ),
+        default=0.0,
+    )
     affordable = RepeatedValue(tuple(1 / entry for entry in costs.values))
-    return f"capacity at least {format_repeated_value(affordable, 'req/s')} (1 / CPU per request: its core was {format_share(core_share)} full, the generator's {format_share(busy)})"
+    return (
+        f"capacity at least {format_repeated_value(affordable, 'req/s')} (1 / CPU per request: its"
+        f" core was {format_share(core_share)} full, the generator's {format_share(busy)})"
+    )
 
 
 def _route_levels(run_metrics: RunMetrics, variant: str) -> list[CrowdMetrics]:

@@ -32,11 +32,20 @@ def _judge_serial_queue(run_metrics: RunMetrics) -> ClaimResult:
         else ""
     )
     return ClaimResult(
-        predicted=f"each begins after the one before ended; the last after N D = {burst.size} x {format_seconds(route.unloaded_mean)} "
-        f"= {format_seconds(predicted)}",
-        measured=f"{sequential} of {len(pairs)} began after the one before had ended; the last ended after {format_seconds(duration)}{answered_note}",
+        predicted=(
+            f"each begins after the one before ended; the last after N D = {burst.size} x"
+            f" {format_seconds(route.unloaded_mean)} = {format_seconds(predicted)}"
+        ),
+        measured=(
+            f"{sequential} of {len(pairs)} began after the one before had ended; the last ended"
+            f" after {format_seconds(duration)}{answered_note}"
+        ),
         outcome=ClaimOutcome.CONFIRMED if holds else ClaimOutcome.REFUTED,
-        why="the handlers ran one after another" if holds else "handlers overlapped, or the stairs have the wrong height",
+        why=(
+            "the handlers ran one after another"
+            if holds
+            else "handlers overlapped, or the stairs have the wrong height"
+        ),
     )
 
 

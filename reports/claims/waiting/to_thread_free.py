@@ -11,7 +11,10 @@ from results.schema import Variant
 def _judge_to_thread_free(run_metrics: RunMetrics) -> ClaimResult:
     """The loop must stay free, and the plateau must lie at the default executor's documented size."""
     pool_size = documented_executor_size(run_metrics.run)
-    limit = f"true, up to {pool_size} at once on this machine: another pool than the 40 of `def`, shared with DNS look-ups"
+    limit = (
+        f"true, up to {pool_size} at once on this machine: another pool than the 40 of `def`,"
+        " shared with DNS look-ups"
+    )
     return judge_pool(run_metrics, Variant.TO_THREAD, pool_size, "min(32, cpus + 4)", limit)
 
 

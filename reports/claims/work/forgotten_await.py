@@ -1,7 +1,8 @@
 """A forgotten `await` hands on the coroutine instead of its value: what the client gets, and which check finds that.
 
-Predicted from what the manuals say: JSON has no form for a coroutine, so an answer that holds one cannot be written (500);
-but every object has a text and is true, and a coroutine that nobody awaits never runs: all else answers 200.
+Predicted from what the manuals say: JSON has no form for a coroutine, so an answer that holds one
+cannot be written (500); but every object has a text and is true, and a coroutine that nobody awaits
+never runs: all else answers 200.
 """
 
 from reports.claims.model import Claim, ClaimOutcome, ClaimResult, MissingData
@@ -23,13 +24,24 @@ def _judge_forgotten_await(run_metrics: RunMetrics) -> ClaimResult:
     """Each shape beside its fix, which tells the right answer; and the warnings, from the app's log."""
     measured = {shape: _detecting_check(run_metrics, shape) for shape in SHAPES}
     log = run_metrics.run["told"]["pitfalls"]["log"]
-    warning_count = sum(f"coroutine '{name}' was never awaited" in log for name, _ in SHAPES.values())
+    warning_count = sum(
+        f"coroutine '{name}' was never awaited" in log for name, _ in SHAPES.values()
+    )
     wrong = [shape for shape, check in measured.items() if check == _BODY_CHECK]
-    examples = "; ".join("{} {} {}".format(shape, *_pitfall_answer(run_metrics, "forgotten", shape)) for shape in wrong)
+    examples = "; ".join(
+        "{} {} {}".format(shape, *_pitfall_answer(run_metrics, "forgotten", shape))
+        for shape in wrong
+    )
     outcome, why = _detection_outcome(measured, warning_count)
     return ClaimResult(
-        predicted=f"{_format_detections({shape: check for shape, (_, check) in SHAPES.items()})}; {format_count(len(SHAPES), 'warning')} in the log",
-        measured=f"{_format_detections(measured)}; {format_count(warning_count, 'warning')} in the log; {examples}",
+        predicted=(
+            f"{_format_detections({shape: check for shape, (_, check) in SHAPES.items()})};"
+            f" {format_count(len(SHAPES), 'warning')} in the log"
+        ),
+        measured=(
+            f"{_format_detections(measured)}; {format_count(warning_count, 'warning')} in the log;"
+            f" {examples}"
+        ),
         outcome=outcome,
         why=why,
     )
@@ -39,11 +51,22 @@ def _detection_outcome(measured: dict[str, str], warning_count: int) -> tuple[Cl
     """From which check finds which shape, and the number of warnings. The lesson knows one shape: the wrong value."""
     if set(measured.values()) == {_BODY_CHECK} and warning_count == len(SHAPES):
         return ClaimOutcome.CONFIRMED, "every wrong answer looked like a success"
-    if measured != {shape: check for shape, (_, check) in SHAPES.items()} or warning_count < len(SHAPES):
-        why = "another check found a shape than was predicted, or a coroutine was lost without a warning in the log"
+    if measured != {shape: check for shape, (_, check) in SHAPES.items()} or warning_count < len(
+        SHAPES
+    ):
+        why = (
+            "another check found a shape than was predicted, or a coroutine was lost without a"
+            " warning in the log"
+        )
         return ClaimOutcome.REFUTED, why
-    why = "true where it becomes a text or a condition; given back, it cannot be written as JSON and fails aloud (500); and where "
-    return ClaimOutcome.NUANCED, why + "only its effect is lost, the answer is right and nothing but the warning tells"
+    why = (
+        "true where it becomes a text or a condition; given back, it cannot be written as JSON and"
+        " fails aloud (500); and where "
+    )
+    return (
+        ClaimOutcome.NUANCED,
+        why + "only its effect is lost, the answer is right and nothing but the warning tells",
+    )
 
 
 def _detecting_check(run_metrics: RunMetrics, shape: str) -> str:
@@ -52,7 +75,13 @@ def _detecting_check(run_metrics: RunMetrics, shape: str) -> str:
     fixed_status, fixed_body = _pitfall_answer(run_metrics, "awaited", shape)
     if fixed_status >= _MIN_FAILURE_STATUS:
         raise MissingData(f"the right answer to /pitfall/awaited/{shape}")
-    return _STATUS_CHECK if status >= _MIN_FAILURE_STATUS else _BODY_CHECK if body != fixed_body else _NO_CHECK
+    return (
+        _STATUS_CHECK
+        if status >= _MIN_FAILURE_STATUS
+        else _BODY_CHECK
+        if body != fixed_body
+        else _NO_CHECK
+    )
 
 
 def _pitfall_answer(run_metrics: RunMetrics, how: str, shape: str) -> tuple[int, str]:
@@ -70,14 +99,18 @@ def _format_detections(checks: dict[str, str]) -> str:
         for check in (_STATUS_CHECK, _BODY_CHECK, _NO_CHECK)
     }
     return ", ".join(
-        f"{check} {len(shapes_by_check[check])} of {len(checks)} ({', '.join(shapes_by_check[check]) or '-'})"
+        f"{check} {len(shapes_by_check[check])} of {len(checks)}"
+        f" ({', '.join(shapes_by_check[check]) or '-'})"
         for check in shapes_by_check
     )
 
 
 CLAIM = Claim(
     id="forgotten-await",
-    sentence="A forgotten `await` hands on the coroutine instead of its value, and only a check of the body finds that.",
+    sentence=(
+        "A forgotten `await` hands on the coroutine instead of its value, and only a check of the"
+        " body finds that."
+    ),
     source="Common Pitfalls",
     judge=_judge_forgotten_await,
     needs=("asked/pitfalls",),

@@ -9,7 +9,9 @@ _VARIANT = "async httpx"
 
 def _judge_httpx_frees(run_metrics: RunMetrics) -> ClaimResult:
     """By the shared client, as the lesson opens it."""
-    return judge_awaited_client(run_metrics, _VARIANT, "/client/counters", ("clients", "/client/httpx"))
+    return judge_awaited_client(
+        run_metrics, _VARIANT, "/client/counters", ("clients", "/client/httpx")
+    )
 
 
 CLAIM = Claim(

@@ -12,7 +12,12 @@ from reports.claims.model import (
     measured_neighbour,
     measured_route,
 )
-from reports.claims.waiting.equal_work import MAX_CONNECTIONS, POOL_FILL_TOLERANCE, check_equal_work, format_pool_settings
+from reports.claims.waiting.equal_work import (
+    MAX_CONNECTIONS,
+    POOL_FILL_TOLERANCE,
+    check_equal_work,
+    format_pool_settings,
+)
 from reports.metrics.model import RunMetrics
 from reports.verdicts.neighbours import SERIAL_LIMIT
 
@@ -38,17 +43,30 @@ def _judge_sync_session_blocks(run_metrics: RunMetrics) -> ClaimResult:
     )
     rows = zip(_BROKEN_VARIANTS, broken_routes, neighbours, strict=True)
     lines = [
-        f"{name} {format_served_interval(result[0])} with {result[1].users} users, {format_neighbour_p90(loop_neighbour)}"
+        f"{name} {format_served_interval(result[0])} with {result[1].users} users,"
+        f" {format_neighbour_p90(loop_neighbour)}"
         for name, result, (loop_neighbour, _) in rows
     ]
     return ClaimResult(
-        predicted=f"1 at once, the async neighbour's p90 at least {FROZEN_RATIO:.0f} times its idle value; the same session in "
-        f"`def`: its pool's 5 + 10 = {MAX_CONNECTIONS}; 1 query per request each",
-        measured=f"{'; '.join(lines)}; {_FIXED_VARIANT} {format_served_interval(fixed_route)}, {format_neighbour_p90(async_neighbour)}; pool read: {format_pool_settings(run_metrics, [_FIXED_VARIANT])}; {queries}",
+        predicted=(
+            f"1 at once, the async neighbour's p90 at least {FROZEN_RATIO:.0f} times its idle"
+            f" value; the same session in `def`: its pool's 5 + 10 = {MAX_CONNECTIONS}; 1 query per"
+            " request each"
+        ),
+        measured=(
+            f"{'; '.join(lines)}; {_FIXED_VARIANT} {format_served_interval(fixed_route)},"
+            f" {format_neighbour_p90(async_neighbour)}; pool read:"
+            f" {format_pool_settings(run_metrics, [_FIXED_VARIANT])}; {queries}"
+        ),
         outcome=ClaimOutcome.CONFIRMED if holds else ClaimOutcome.REFUTED,
-        why=_explain_sync_session(holds=holds, equal_queries=equal_queries, loop_blocked=loop_blocked),
+        why=_explain_sync_session(
+            holds=holds, equal_queries=equal_queries, loop_blocked=loop_blocked
+        ),
         bars=(
-            *((name, result) for name, (*_, result) in zip(_BROKEN_VARIANTS, broken_routes, strict=True)),
+            *(
+                (name, result)
+                for name, (*_, result) in zip(_BROKEN_VARIANTS, broken_routes, strict=True)
+            ),
             (_FIXED_VARIANT, served),
         ),
     )
@@ -57,7 +75,10 @@ def _judge_sync_session_blocks(run_metrics: RunMetrics) -> ClaimResult:
 def _explain_sync_session(*, holds: bool, equal_queries: bool, loop_blocked: bool) -> str:
     """Which part decided."""
     if holds:
-        return "the driver waits for the database on the loop's only thread, so one connection is all that is ever used; `def` frees the loop"
+        return (
+            "the driver waits for the database on the loop's only thread, so one connection is all"
+            " that is ever used; `def` frees the loop"
+        )
     if not equal_queries:
         return "the variants did not do the same work"
     if not loop_blocked:
@@ -67,7 +88,10 @@ def _explain_sync_session(*, holds: bool, equal_queries: bool, loop_blocked: boo
 
 CLAIM = Claim(
     id="sync-session-blocks",
-    sentence="A blocking SQLAlchemy `Session` inside `async def` serves one request at once and holds up all others; the same query in `def` does not.",
+    sentence=(
+        "A blocking SQLAlchemy `Session` inside `async def` serves one request at once and holds up"
+        " all others; the same query in `def` does not."
+    ),
     source="Common Pitfalls; async def vs def in FastAPI",
     judge=_judge_sync_session_blocks,
     needs=("neighbours/", *(f"crowd/{name}/" for name in (*_BROKEN_VARIANTS, _FIXED_VARIANT))),

@@ -1,6 +1,7 @@
 """The pictures, in page order. Each draws a `Study` into one figure and computes nothing: data in, figure out.
 
-A chart that has nothing to show gives the reason instead of an empty frame. `LESSON` names those of `atonce reproduce`.
+A chart that has nothing to show gives the reason instead of an empty frame. `LESSON` names those of
+`atonce reproduce`.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,16 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from reports.metrics.model import RunMetrics
-from reports.render.charts import fairness, knee, latency, neighbours, percentile, served, split, staircase
+from reports.render.charts import (
+    fairness,
+    knee,
+    latency,
+    neighbours,
+    percentile,
+    served,
+    split,
+    staircase,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,8 @@ LESSON_CHARTS: tuple[Chart, ...] = (
 CHARTS: tuple[Chart, ...] = (
     *LESSON_CHARTS,
     _create_chart("knee", "Where is the knee, and how far am I from it?", knee),
-    _create_chart("percentile", "How long is the tail, and what would closed-loop timing hide?", percentile),
+    _create_chart(
+        "percentile", "How long is the tail, and what would closed-loop timing hide?", percentile
+    ),
     _create_chart("fairness", "Who waits on a frozen route, and who decides that?", fairness),
 )

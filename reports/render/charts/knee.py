@@ -1,6 +1,7 @@
 """The knee: latency against the rate that was offered, up to and past what the route can answer; theory drawn thin.
 
-Overloaded loads are open arrows: their latency grows with the length of the test, so there is no height to draw.
+Overloaded loads are open arrows: their latency grows with the length of the test, so there is no
+height to draw.
 """
 
 import math
@@ -11,7 +12,15 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from reports.formatting import format_estimate, format_number, format_seconds, format_share
 from reports.metrics.model import OpenLoadMetrics, RouteMetrics, RunMetrics
-from reports.render.charts.style import INK, create_figure, method_subtitle, set_time_ticks, spread_labels, tidy_axes, variant_style
+from reports.render.charts.style import (
+    INK,
+    create_figure,
+    method_subtitle,
+    set_time_ticks,
+    spread_labels,
+    tidy_axes,
+    variant_style,
+)
 from reports.stats.queueing import mdc_queue
 from reports.verdicts.load_table import UNQUEUED_RATIO
 from results.schema import ArrivalDistribution
@@ -23,7 +32,11 @@ _MAX_THEORY_CONCURRENCY = 200  # beyond, theory is a flat line up to the edge
 
 def _knee_routes(run_metrics: RunMetrics) -> list[RouteMetrics]:
     """The routes that were asked at two rates or more."""
-    return [route for route in run_metrics.routes if len({load.nominal_rate for load in route.open_loads if load.latency}) > 1]
+    return [
+        route
+        for route in run_metrics.routes
+        if len({load.nominal_rate for load in route.open_loads if load.latency}) > 1
+    ]
 
 
 def title(run_metrics: RunMetrics) -> str:
@@ -43,7 +56,10 @@ def title(run_metrics: RunMetrics) -> str:
             ratio = fullest_load.latency.mean.low / unloaded
             if ratio <= UNQUEUED_RATIO:
                 return f"At {load_text} {route.route} is as fast as unloaded"
-            return f"At {load_text} {route.route} takes {format_number(ratio)} times as long as unloaded"
+            return (
+                f"At {load_text} {route.route} takes {format_number(ratio)} times as long as"
+                " unloaded"
+            )
     return "What a request waits as the rate rises"
 
 
@@ -58,7 +74,10 @@ def draw(run_metrics: RunMetrics) -> Figure | str:
     figure = create_figure(11, 1.0 + 3.4 * row_count, title(run_metrics), subtitle)
     panels = figure.subplots(row_count, column_count, sharey=True, squeeze=False).flatten()
     latencies = [entry.latency for route in routes for entry in route.open_loads if entry.latency]
-    low, high = min(entry.mean.low for entry in latencies) * 0.6, max(entry.longest.low for entry in latencies) * 1.8
+    low, high = (
+        min(entry.mean.low for entry in latencies) * 0.6,
+        max(entry.longest.low for entry in latencies) * 1.8,
+    )
     for axes, route in zip(panels, routes, strict=False):
         axes.set(yscale="log", ylim=(low, high))
         _draw_knee_panel(axes, route)
@@ -72,13 +91,20 @@ def draw(run_metrics: RunMetrics) -> Figure | str:
 
 def _draw_knee_panel(axes: Axes, route: RouteMetrics) -> None:
     """One route: theory, the quantiles that its samples support, and what overloaded it."""
-    style, loads = variant_style(route.variant), sorted(route.open_loads, key=lambda entry: entry.sent_rate)
+    style, loads = (
+        variant_style(route.variant),
+        sorted(route.open_loads, key=lambda entry: entry.sent_rate),
+    )
     axes.set_xlim(0, max(entry.sent_rate for entry in loads) * 1.25)
     _draw_knee_theory(axes, route)
     ends: list[tuple[str, float, float]] = []
     steady_loads = [entry for entry in loads if not entry.overloaded and entry.latency]
     for name, width, filled in (("p50", 2.2, True), ("p95", 1.4, True), ("p99", 0.9, False)):
-        points = [(load.sent_rate, entry.low) for load in steady_loads if load.latency and (entry := load.latency.quantiles[name])]
+        points = [
+            (load.sent_rate, entry.low)
+            for load in steady_loads
+            if load.latency and (entry := load.latency.quantiles[name])
+        ]
         if points:
             fill = style.colour if filled else "none"
             axes.plot(*zip(*points, strict=True), style.marker, color=style.colour, markersize=6, markerfacecolor=fill,
@@ -87,14 +113,27 @@ def _draw_knee_panel(axes: Axes, route: RouteMetrics) -> None:
     for load in loads:
         if load.overloaded and load.latency:
             axes.plot(
-                [load.sent_rate], [load.latency.mean.low], marker="^", markersize=10, markerfacecolor="none", color=style.colour
+                [load.sent_rate],
+                [load.latency.mean.low],
+                marker="^",
+                markersize=10,
+                markerfacecolor="none",
+                color=style.colour,
             )
             axes.annotate("overloaded", (load.sent_rate, load.latency.mean.low), (0, -15), textcoords="offset points",
                           ha="center", fontsize=8.5, color=INK)  # fmt: skip
     heights = spread_labels([math.log10(end[2]) for end in ends], 0.11)
     edge = max([route.capacity or 0.0, *(end[1] for end in ends)])  # to the right of all lines
     for (label, _, _), height in zip(ends, heights, strict=True):
-        axes.annotate(label, (edge, 10**height), (8, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
+        axes.annotate(
+            label,
+            (edge, 10**height),
+            (8, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8.5,
+            color=INK,
+        )
     tidy_axes(axes)
     axes.set_title(style.name, fontsize=11, color=INK, loc="left", fontweight="bold")
 
@@ -109,11 +148,30 @@ def _draw_knee_theory(axes: Axes, route: RouteMetrics) -> None:
         or any(item.law != ArrivalDistribution.POISSON for item in route.open_loads)
     ):
         return
-    queues = [mdc_queue(step * route.capacity, concurrency / route.capacity, concurrency) for step in _THEORY_UTILIZATIONS]
+    queues = [
+        mdc_queue(step * route.capacity, concurrency / route.capacity, concurrency)
+        for step in _THEORY_UTILIZATIONS
+    ]
     for heights in ([item.mean() for item in queues], [item.quantile(0.95) for item in queues]):
-        axes.plot([item.lam for item in queues], heights, color=INK, alpha=0.5, linewidth=0.9, linestyle=(0, (2, 2)))
+        axes.plot(
+            [item.lam for item in queues],
+            heights,
+            color=INK,
+            alpha=0.5,
+            linewidth=0.9,
+            linestyle=(0, (2, 2)),
+        )
     theory_text = f"thin: M/D/{concurrency} in theory, mean and p95"
-    axes.text(0.03, 0.97, theory_text, transform=axes.transAxes, fontsize=8, color=INK, alpha=0.8, va="top")
+    axes.text(
+        0.03,
+        0.97,
+        theory_text,
+        transform=axes.transAxes,
+        fontsize=8,
+        color=INK,
+        alpha=0.8,
+        va="top",
+    )
 
 
 def _format_rate_axis(axes: Axes, capacity: float | None, tick_intervals: int) -> None:
@@ -125,25 +183,50 @@ def _format_rate_axis(axes: Axes, capacity: float | None, tick_intervals: int) -
     axes.axvline(capacity, color=INK, alpha=0.45, linewidth=1)
     top_share = axes.get_xlim()[1] / capacity
     axes.xaxis.set_major_locator(
-        FixedLocator([step / tick_intervals * capacity for step in range(int(tick_intervals * top_share) + 1)])
+        FixedLocator(
+            [
+                step / tick_intervals * capacity
+                for step in range(int(tick_intervals * top_share) + 1)
+            ]
+        )
     )
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{100 * rate / capacity:.0f} %\n{rate:.3g}"))
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda rate, _: f"{100 * rate / capacity:.0f} %\n{rate:.3g}")
+    )
     axes.set_xlabel("offered, % of the capacity measured, and req/s", fontsize=9.5, color=INK)
 
 
 def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The chart's numbers."""
-    head = ("route", "offered req/s", "of capacity", "answered req/s", "mean", "p50", "p95", "p99", "longest", "overloaded")
-    return head, [_knee_row(route, load) for route in _knee_routes(run_metrics) for load in route.open_loads]
+    head = (
+        "route",
+        "offered req/s",
+        "of capacity",
+        "answered req/s",
+        "mean",
+        "p50",
+        "p95",
+        "p99",
+        "longest",
+        "overloaded",
+    )
+    return head, [
+        _knee_row(route, load) for route in _knee_routes(run_metrics) for load in route.open_loads
+    ]
 
 
 def _knee_row(route: RouteMetrics, load: OpenLoadMetrics) -> tuple[str, ...]:
     """One load's numbers."""
     latency = load.latency
-    quantiles = [format_estimate(latency.quantiles[name]) if latency else "-" for name in ("p50", "p95", "p99")]
+    quantiles = [
+        format_estimate(latency.quantiles[name]) if latency else "-"
+        for name in ("p50", "p95", "p99")
+    ]
     utilization = format_share(load.sent_rate / route.capacity) if route.capacity else "-"
     latency_cells = (
-        (format_estimate(latency.mean), *quantiles, format_estimate(latency.longest)) if latency else ("-", *quantiles, "-")
+        (format_estimate(latency.mean), *quantiles, format_estimate(latency.longest))
+        if latency
+        else ("-", *quantiles, "-")
     )
     return (
         route.route,

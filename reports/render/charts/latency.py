@@ -20,7 +20,9 @@ from reports.render.charts.style import (
 )
 from results.schema import Variant
 
-_MIN_AXIS_SECONDS = 1e-4  # seconds; nothing that crosses a socket takes less, and a log axis has no zero
+_MIN_AXIS_SECONDS = (
+    1e-4  # seconds; nothing that crosses a socket takes less, and a log axis has no zero
+)
 
 
 def _latency_routes(run_metrics: RunMetrics) -> list[RouteMetrics]:
@@ -31,9 +33,17 @@ def _latency_routes(run_metrics: RunMetrics) -> list[RouteMetrics]:
 def title(run_metrics: RunMetrics) -> str:
     """The finding as a sentence."""
     broken = run_metrics.find_route(Variant.BROKEN_ASYNC)
-    if broken and broken.top_level and broken.unloaded_mean and broken.top_level.mean.low > 2 * broken.unloaded_mean:
+    if (
+        broken
+        and broken.top_level
+        and broken.unloaded_mean
+        and broken.top_level.mean.low > 2 * broken.unloaded_mean
+    ):
         ratio, users = broken.top_level.mean.low / broken.unloaded_mean, broken.top_level.users
-        return f"With {users} users the blocking route answers {format_ratio(ratio).removeprefix('x')} times more slowly"
+        return (
+            f"With {users} users the blocking route answers {format_ratio(ratio).removeprefix('x')}"
+            " times more slowly"
+        )
     return "What a user waits, with how many others"
 
 
@@ -42,7 +52,9 @@ def draw(run_metrics: RunMetrics) -> Figure | str:
     routes = _latency_routes(run_metrics)
     if not routes:
         return "No crowd was measured to its end, so there is no latency to draw."
-    subtitle = method_subtitle(run_metrics, "closed loop, latency from the moment the user asks, connections open")
+    subtitle = method_subtitle(
+        run_metrics, "closed loop, latency from the moment the user asks, connections open"
+    )
     figure = create_figure(11, 4.4, title(run_metrics), subtitle)
     panels = figure.subplots(1, len(routes), sharey=True, squeeze=False)[0]
     longest = max(level.longest.low for route in routes for level in route.median_levels)
@@ -66,9 +78,17 @@ def _draw_latency_panel(axes: Axes, route: RouteMetrics) -> None:
         axes.plot(users, predicted, color=INK, alpha=0.55, linewidth=0.9, linestyle=(0, (2, 2)))  # type: ignore[arg-type]
     ends: list[tuple[str, float]] = []
     for name, width in (("p50", 2.4), ("p95", 1.5), ("p99", 1.0)):
-        points = [(level.users, quantile.low) for level in route.median_levels if (quantile := level.quantiles[name])]
+        points = [
+            (level.users, quantile.low)
+            for level in route.median_levels
+            if (quantile := level.quantiles[name])
+        ]
         if points:
-            line_style: dict[str, Any] = {"color": style.colour, "marker": style.marker, "linestyle": style.dash}
+            line_style: dict[str, Any] = {
+                "color": style.colour,
+                "marker": style.marker,
+                "linestyle": style.dash,
+            }
             axes.plot(*zip(*points, strict=True), **line_style, markersize=5, linewidth=width)
             if points[-1][0] == users[-1]:
                 ends.append((name, points[-1][1]))
@@ -76,7 +96,14 @@ def _draw_latency_panel(axes: Axes, route: RouteMetrics) -> None:
     axes.plot([users[-1]], [ends[-1][1]], marker="_", markersize=11, color=INK, alpha=0.8)
     for level in route.median_levels:
         if level.longest.exact is None:  # requests that were never answered make it a lower bound
-            axes.plot([level.users], [level.longest.low], marker="^", markersize=9, markerfacecolor="none", color=style.colour)
+            axes.plot(
+                [level.users],
+                [level.longest.low],
+                marker="^",
+                markersize=9,
+                markerfacecolor="none",
+                color=style.colour,
+            )
     heights = spread_labels([math.log10(max(value, _MIN_AXIS_SECONDS)) for _, value in ends], 0.115)
     for (name, value), height in zip(ends, heights, strict=True):
         axes.annotate(
@@ -93,13 +120,28 @@ def _draw_latency_panel(axes: Axes, route: RouteMetrics) -> None:
     axes.set_title(style.name, fontsize=11, color=INK, loc="left", fontweight="bold")
     if not any(predicted):
         return
-    theory_text = f"thin: max(D, N D / {route.expected_concurrency:g})" if route.expected_concurrency else "thin: D, whatever N"
+    theory_text = (
+        f"thin: max(D, N D / {route.expected_concurrency:g})"
+        if route.expected_concurrency
+        else "thin: D, whatever N"
+    )
     axes.text(0.03, 0.03, theory_text, transform=axes.transAxes, fontsize=8, color=INK, alpha=0.8)
 
 
 def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The chart's numbers."""
-    head = ("variant", "users", "requests", "mean", "predicted mean", "p50", "p95", "p99", "longest", "unanswered")
+    head = (
+        "variant",
+        "users",
+        "requests",
+        "mean",
+        "predicted mean",
+        "p50",
+        "p95",
+        "p99",
+        "longest",
+        "unanswered",
+    )
     return head, [
         (
             variant_style(route.variant).name,
@@ -108,7 +150,11 @@ def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]
             _format_bound(level.mean.low, level.mean.exact),
             format_seconds(level.predicted_mean),
             *(
-                _format_bound(quantile.low, quantile.exact) if (quantile := level.quantiles[name]) else "too few"
+                (
+                    _format_bound(quantile.low, quantile.exact)
+                    if (quantile := level.quantiles[name])
+                    else "too few"
+                )
                 for name in ("p50", "p95", "p99")
             ),
             _format_bound(level.longest.low, level.longest.exact),

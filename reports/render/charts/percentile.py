@@ -10,15 +10,36 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from reports.formatting import format_count, format_estimate, format_number, format_ratio, format_seconds
+from reports.formatting import (
+    format_count,
+    format_estimate,
+    format_number,
+    format_ratio,
+    format_seconds,
+)
 from reports.metrics.model import OpenLoadMetrics, RouteMetrics, RunMetrics
-from reports.render.charts.style import INK, create_figure, method_subtitle, set_time_ticks, spread_labels, tidy_axes, variant_style
+from reports.render.charts.style import (
+    INK,
+    create_figure,
+    method_subtitle,
+    set_time_ticks,
+    spread_labels,
+    tidy_axes,
+    variant_style,
+)
 from reports.stats.model import Curve, ReplayFit
 from reports.stats.quantiles import MIN_BEYOND, LatencyStats
 from reports.verdicts.load_table import MIN_OMISSION_RATIO, find_omission, load_label
 
 _MAX_PANELS, _MAX_PANELS_PER_ROW = 4, 2  # panels in all, and beside each other
-_PERCENTILE_TICKS = {1.0: "0 %", 2.0: "p50", 10.0: "p90", 100.0: "p99", 1000.0: "p99.9", 10_000.0: "p99.99"}
+_PERCENTILE_TICKS = {
+    1.0: "0 %",
+    2.0: "p50",
+    10.0: "p90",
+    100.0: "p99",
+    1000.0: "p99.9",
+    10_000.0: "p99.99",
+}
 _UNSURE_ALPHA = 0.45  # where fewer than ten independent requests lie beyond
 _MIN_LINE_REACH = 2.0  # how far a line has to reach: 1 / (1 - q)
 _TWO_DECIMALS_FROM = 99.9  # per cent, from which a percentile needs two decimals
@@ -31,7 +52,9 @@ def _percentile_loads(run_metrics: RunMetrics) -> list[tuple[RouteMetrics, OpenL
     candidates = []
     for route in run_metrics.routes:
         steady_loads = [
-            load for load in route.open_loads if load.curves and load.curves.measured and _line_ends(load)[0][0] >= _MIN_LINE_REACH
+            load
+            for load in route.open_loads
+            if load.curves and load.curves.measured and _line_ends(load)[0][0] >= _MIN_LINE_REACH
         ]
         if steady_loads:
             candidates.append((route, max(steady_loads, key=lambda load: load.sent_rate)))
@@ -41,7 +64,11 @@ def _percentile_loads(run_metrics: RunMetrics) -> list[tuple[RouteMetrics, OpenL
 def _line_ends(load: OpenLoadMetrics) -> list[tuple[float, float]]:
     """The last point of every line: measured, replayed, closed."""
     assert load.curves  # noqa: S101 - `shown` looked
-    return [line[-1] for line in (load.curves.measured, load.curves.replayed, load.curves.closed_loop) if line]
+    return [
+        line[-1]
+        for line in (load.curves.measured, load.curves.replayed, load.curves.closed_loop)
+        if line
+    ]
 
 
 def title(run_metrics: RunMetrics) -> str:
@@ -50,18 +77,30 @@ def title(run_metrics: RunMetrics) -> str:
     for route, load in _percentile_loads(run_metrics):
         omission, replay = find_omission(load), load.replay_result
         if omission and omission.ratio >= MIN_OMISSION_RATIO:
-            sentence = f"users waited {format_seconds(omission.measured)} ({omission.name}), a closed-loop tool says {format_seconds(omission.closed_loop)}"
+            sentence = (
+                f"users waited {format_seconds(omission.measured)} ({omission.name}), a closed-loop"
+                f" tool says {format_seconds(omission.closed_loop)}"
+            )
             candidates.append((omission.ratio, f"{route.route}: {sentence}"))
         if replay and replay.is_unfair and (tail_ratio := replay.unfairness("p99")):
             sentence = (
-                f"{route.route} serves out of order: its p99 is about {format_number(tail_ratio)} times that of serving in turn"
+                f"{route.route} serves out of order: its p99 is about {format_number(tail_ratio)}"
+                " times that of serving in turn"
             )
             candidates.append((tail_ratio, sentence))
         elif replay and replay.model is ReplayFit.HOLDS and load.latency:
             candidates.append(
-                (0.0, f"{route.route}: its own arrivals explain the waiting, mean {format_estimate(load.latency.mean)}")
+                (
+                    0.0,
+                    (
+                        f"{route.route}: its own arrivals explain the waiting, mean"
+                        f" {format_estimate(load.latency.mean)}"
+                    ),
+                )
             )
-    return max(candidates, default=(0.0, "How long the tail is, and what its own arrivals explain of it"))[1]
+    return max(
+        candidates, default=(0.0, "How long the tail is, and what its own arrivals explain of it")
+    )[1]
 
 
 def draw(run_metrics: RunMetrics) -> Figure | str:
@@ -75,17 +114,29 @@ def draw(run_metrics: RunMetrics) -> Figure | str:
         run_metrics,
         "open model, latency from the planned moment",
         "replayed: the same sends through ideal places, in order",
-        "closed loop: only what its users would have sent, at the answers of the full load, so too long rather than too short",
+        "closed loop: only what its users would have sent, at the answers of the full load, so too"
+        " long rather than too short",
     )
     figure = create_figure(11, 1.2 + 3.6 * row_count, title(run_metrics), subtitle)
-    panels = figure.subplots(row_count, column_count, sharex=True, sharey=True, squeeze=False).flatten()
+    panels = figure.subplots(
+        row_count, column_count, sharex=True, sharey=True, squeeze=False
+    ).flatten()
     all_curves = [load.curves for _, load in charted_loads if load.curves]
-    lines = [line for load in all_curves for line in (load.measured, load.replayed, load.closed_loop)]
-    points = [point for line in lines for point in line[1:]]  # the first is the quickest of all, perhaps a bound
+    lines = [
+        line for load in all_curves for line in (load.measured, load.replayed, load.closed_loop)
+    ]
+    points = [
+        point for line in lines for point in line[1:]
+    ]  # the first is the quickest of all, perhaps a bound
     low, high = min(point[1] for point in points) * 0.8, max(point[1] for point in points) * 1.6
     max_x = max(point[0] for point in points)
     for axes, (route, load) in zip(panels, charted_loads, strict=False):
-        axes.set(xscale="log", yscale="log", ylim=(low, high), xlim=(1, max_x ** (1.35 if column_count == 1 else 1.75)))
+        axes.set(
+            xscale="log",
+            yscale="log",
+            ylim=(low, high),
+            xlim=(1, max_x ** (1.35 if column_count == 1 else 1.75)),
+        )
         _draw_percentile_panel(axes, route, load)
         _format_percentile_axis(axes, max_x)
         set_time_ticks(axes.yaxis, low, high)
@@ -103,35 +154,68 @@ def _draw_percentile_panel(axes: Axes, route: RouteMetrics, load: OpenLoadMetric
     thin_style = {"color": INK, "linewidth": 1.1}
     axes.plot(*_split_points(curves.closed_loop), **thin_style, linestyle=(0, (1, 1.6)))  # type: ignore[arg-type]
     effective_count = load.latency.effective_count if load.latency else None
-    certain_points = [point for point in curves.measured if point[0] <= (effective_count or math.inf) / MIN_BEYOND]
+    certain_points = [
+        point for point in curves.measured if point[0] <= (effective_count or math.inf) / MIN_BEYOND
+    ]
     axes.plot(*_split_points(certain_points), color=style.colour, linewidth=2.6)
     axes.plot(
-        *_split_points(curves.measured[max(0, len(certain_points) - 1) :]), color=style.colour, linewidth=2.6, alpha=_UNSURE_ALPHA
+        *_split_points(curves.measured[max(0, len(certain_points) - 1) :]),
+        color=style.colour,
+        linewidth=2.6,
+        alpha=_UNSURE_ALPHA,
     )
     axes.plot(*_split_points(curves.replayed), **thin_style, linestyle=(0, (5, 2)))  # type: ignore[arg-type]
     is_open = curves.upper_bound != curves.measured
     if is_open:  # somebody was never answered
         x, upper_bounds = _split_points(curves.upper_bound)
         axes.fill_between(
-            x, upper_bounds, [_read_height(curves.measured, at) for at in x], color=style.colour, alpha=0.25, linewidth=0
+            x,
+            upper_bounds,
+            [_read_height(curves.measured, at) for at in x],
+            color=style.colour,
+            alpha=0.25,
+            linewidth=0,
         )
-        axes.plot(*curves.measured[-1], marker="^", markersize=10, markerfacecolor="none", color=style.colour)
+        axes.plot(
+            *curves.measured[-1],
+            marker="^",
+            markersize=10,
+            markerfacecolor="none",
+            color=style.colour,
+        )
     _draw_gap(axes, load)
     labels = [f"measured {'>= ' if is_open else ''}{_end_label(curves.measured)}"]
     if load.replay_result and load.replay_result.is_unfair:
-        labels[0] += f"\novertaken: p99 {format_ratio(load.replay_result.unfairness('p99') or 1.0)} the replay's"
+        labels[0] += (
+            f"\novertaken: p99 {format_ratio(load.replay_result.unfairness('p99') or 1.0)} the"
+            " replay's"
+        )
     if curves.replayed and load.replay_result:
-        labels += [f"replayed, {format_count(load.replay_result.places, 'place')}: {_end_label(curves.replayed)}"]
+        labels += [
+            f"replayed, {format_count(load.replay_result.places, 'place')}:"
+            f" {_end_label(curves.replayed)}"
+        ]
     if curves.closed_loop:
         labels += [
-            f"as a closed-loop tool ({format_count(curves.users, 'user')})\nwould have told it: {_end_label(curves.closed_loop)}"
+            f"as a closed-loop tool ({format_count(curves.users, 'user')})\nwould have told it:"
+            f" {_end_label(curves.closed_loop)}"
         ]
     log_bottom, log_top = (math.log10(load) for load in axes.get_ylim())
-    heights = spread_labels([math.log10(end[1]) for end in _line_ends(load)], 0.1 * (log_top - log_bottom))
+    heights = spread_labels(
+        [math.log10(end[1]) for end in _line_ends(load)], 0.1 * (log_top - log_bottom)
+    )
     edge = curves.measured[-1][0]
     for label, end, height in zip(labels, _line_ends(load), heights, strict=True):
         axes.plot([end[0], edge * 1.04], [end[1], 10**height], color=INK, linewidth=0.6, alpha=0.4)
-        axes.annotate(label, (edge * 1.04, 10**height), (4, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
+        axes.annotate(
+            label,
+            (edge * 1.04, 10**height),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8.5,
+            color=INK,
+        )
     tidy_axes(axes)
     samples_text = f", n = {load.latency.count:,}" if load.latency else ""
     heading = textwrap.fill(f"{style.name} at {load_label(load)}{samples_text}", _TITLE_WIDTH)
@@ -145,12 +229,27 @@ def _draw_gap(axes: Axes, load: OpenLoadMetrics) -> None:
     if omission and omission.ratio >= MIN_OMISSION_RATIO and curves.closed_loop:
         x, closed_loop_values = _split_points(curves.closed_loop)
         axes.fill_between(
-            x, closed_loop_values, [_read_height(curves.measured, at) for at in x], color=_GAP_COLOUR, alpha=0.28, linewidth=0
+            x,
+            closed_loop_values,
+            [_read_height(curves.measured, at) for at in x],
+            color=_GAP_COLOUR,
+            alpha=0.28,
+            linewidth=0,
         )
         middle = math.sqrt(closed_loop_values[-1] * _read_height(curves.measured, x[-1]))
-        gap_text = f"what a closed-loop tool leaves out:\nits {omission.name} is {format_ratio(omission.ratio)[1:]} times too low, at least"
+        gap_text = (
+            f"what a closed-loop tool leaves out:\nits {omission.name} is"
+            f" {format_ratio(omission.ratio)[1:]} times too low, at least"
+        )
         axes.annotate(
-            gap_text, (x[-1], middle), (-8, 0), textcoords="offset points", ha="right", va="center", fontsize=8.5, color=INK
+            gap_text,
+            (x[-1], middle),
+            (-8, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=8.5,
+            color=INK,
         )
     elif load.replay_result and load.replay_result.is_unfair and curves.replayed:
         x, replayed_values = _split_points(curves.replayed)
@@ -184,9 +283,13 @@ def _split_points(curve: Curve | list[tuple[float, float]]) -> tuple[list[float]
 
 def _format_percentile_axis(axes: Axes, max_x: float) -> None:
     """Percentiles as people name them, as far as the lines reach."""
-    axes.xaxis.set_major_locator(FixedLocator([tick for tick in _PERCENTILE_TICKS if tick <= max_x]))
+    axes.xaxis.set_major_locator(
+        FixedLocator([tick for tick in _PERCENTILE_TICKS if tick <= max_x])
+    )
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _PERCENTILE_TICKS.get(round(x, 3), "")))
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda x, _: _PERCENTILE_TICKS.get(round(x, 3), ""))
+    )
 
 
 def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -196,10 +299,15 @@ def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]
     for route, open_load in _percentile_loads(run_metrics):
         assert open_load.curves  # noqa: S101 - `shown` looked
         row_head = (route.route, load_label(open_load))
-        table_rows.append((*row_head, "measured", *_percentile_cells(open_load.curves.window_latency)))
+        table_rows.append(
+            (*row_head, "measured", *_percentile_cells(open_load.curves.window_latency))
+        )
         if open_load.replay_result and open_load.curves.replayed:
             replay = open_load.replay_result
-            replay_cells = [format_seconds(time) if replay.has_support(name) else "-" for name, time in replay.replayed.items()]
+            replay_cells = [
+                format_seconds(time) if replay.has_support(name) else "-"
+                for name, time in replay.replayed.items()
+            ]
             table_rows.append((*row_head, "replayed", f"{replay.count:,}", *replay_cells))
         table_rows.append(
             (
@@ -216,4 +324,9 @@ def _percentile_cells(latency: LatencyStats | None) -> tuple[str, ...]:
     if not latency:
         return ("-",) * 6
     quantiles = [format_estimate(latency.quantiles[name]) for name in ("p50", "p95", "p99")]
-    return (f"{latency.count:,}", format_estimate(latency.mean), *quantiles, format_estimate(latency.longest))
+    return (
+        f"{latency.count:,}",
+        format_estimate(latency.mean),
+        *quantiles,
+        format_estimate(latency.longest),
+    )

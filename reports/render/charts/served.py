@@ -6,7 +6,15 @@ from matplotlib.figure import Figure
 
 from reports.formatting import format_number, format_served_at_once
 from reports.metrics.model import RouteMetrics, RunMetrics
-from reports.render.charts.style import INK, create_figure, method_subtitle, set_user_ticks, spread_labels, tidy_axes, variant_style
+from reports.render.charts.style import (
+    INK,
+    create_figure,
+    method_subtitle,
+    set_user_ticks,
+    spread_labels,
+    tidy_axes,
+    variant_style,
+)
 from results.schema import Variant
 
 _AXIS_TICKS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -15,7 +23,9 @@ _AXIS_TICKS = (1, 2, 4, 8, 16, 32, 64, 128)
 def _served_points(route: RouteMetrics) -> list[tuple[int, float]]:
     """Users and served at once, level by level."""
     return [
-        (level.users, route.served_at_level(level)) for level in route.median_levels if route.unloaded_mean and level.throughput
+        (level.users, route.served_at_level(level))
+        for level in route.median_levels
+        if route.unloaded_mean and level.throughput
     ]
 
 
@@ -26,7 +36,11 @@ def _served_routes(run_metrics: RunMetrics) -> list[RouteMetrics]:
 
 def title(run_metrics: RunMetrics) -> str:
     """The finding as a sentence."""
-    served_counts = {route.variant: route.served_at_once for route in _served_routes(run_metrics) if route.served_at_once}
+    served_counts = {
+        route.variant: route.served_at_once
+        for route in _served_routes(run_metrics)
+        if route.served_at_once
+    }
     best, worst = served_counts.get(Variant.ASYNC), served_counts.get(Variant.BROKEN_ASYNC)
     if best and worst:
         return f"The same work, served {round(best)} at once or {round(worst)}: one keyword decides"
@@ -54,12 +68,26 @@ def draw(run_metrics: RunMetrics) -> Figure | str:
     )  # fmt: skip
     for route in routes:
         if route.expected_concurrency and route.mechanism and route.expected_concurrency < high:
-            axes.axhline(route.expected_concurrency, color=INK, alpha=0.4, linewidth=0.9, linestyle=(0, (4, 3)))
+            axes.axhline(
+                route.expected_concurrency,
+                color=INK,
+                alpha=0.4,
+                linewidth=0.9,
+                linestyle=(0, (4, 3)),
+            )
             axes.text(1.25, route.expected_concurrency / 1.06, f"{route.mechanism}: {route.expected_concurrency:g}",
                       fontsize=8.5, color=INK, alpha=0.85, va="top")  # fmt: skip
         style = variant_style(route.variant)
         users, values = zip(*_served_points(route), strict=True)
-        axes.plot(users, values, color=style.colour, marker=style.marker, linestyle=style.dash, linewidth=2, markersize=7)
+        axes.plot(
+            users,
+            values,
+            color=style.colour,
+            marker=style.marker,
+            linestyle=style.dash,
+            linewidth=2,
+            markersize=7,
+        )
     ends = [_served_points(route)[-1] for route in routes]
     heights = spread_labels([math.log2(value) for _, value in ends], 0.26)
     for route, (crowd, value), height in zip(routes, ends, heights, strict=True):
@@ -86,7 +114,11 @@ def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]
             str(level.users),
             format_number(level.throughput),
             format_served_at_once(route.served_at_level(level)),
-            f"{route.mechanism}: {route.expected_concurrency:g}" if route.expected_concurrency else "none",
+            (
+                f"{route.mechanism}: {route.expected_concurrency:g}"
+                if route.expected_concurrency
+                else "none"
+            ),
         )
         for route in _served_routes(run_metrics)
         for level in route.median_levels

@@ -1,7 +1,7 @@
 """One burst per variant, request by request: waiting, being served, waiting to leave.
 
-Bars come from the moments that the probe stamped around the handler, never from client times: behind middleware that
-suspends, all answers leave together and would hide the stairs.
+Bars come from the moments that the probe stamped around the handler, never from client times:
+behind middleware that suspends, all answers leave together and would hide the stairs.
 """
 
 import math
@@ -15,7 +15,13 @@ from matplotlib.path import Path
 from reports.formatting import format_count, format_seconds
 from reports.metrics.burst import BurstMetrics
 from reports.metrics.model import RouteMetrics, RunMetrics
-from reports.render.charts.style import INK, create_figure, method_subtitle, tidy_axes, variant_style
+from reports.render.charts.style import (
+    INK,
+    create_figure,
+    method_subtitle,
+    tidy_axes,
+    variant_style,
+)
 from reports.verdicts.load_table import describe_burst
 from results.schema import Variant
 
@@ -25,17 +31,26 @@ _TimeBar = tuple[float, float, float]  # from, to (seconds since the cue), row
 
 def _burst_routes(run_metrics: RunMetrics) -> list[RouteMetrics]:
     """The routes whose burst was measured with handler moments."""
-    return [route for route in run_metrics.routes if route.first_burst and route.first_burst.has_handler_times]
+    return [
+        route
+        for route in run_metrics.routes
+        if route.first_burst and route.first_burst.has_handler_times
+    ]
 
 
 def _burst_duration(burst: BurstMetrics) -> float:
     """Seconds from the cue to the last answer."""
-    return max(timestamp for timestamp in [*burst.done, *burst.handler_end] if math.isfinite(timestamp))
+    return max(
+        timestamp for timestamp in [*burst.done, *burst.handler_end] if math.isfinite(timestamp)
+    )
 
 
 def _max_open_handlers(burst: BurstMetrics) -> int:
     """The largest number of handlers that ran at the same moment."""
-    edges = sorted([(t, 1) for t in burst.handler_start] + [(t - _ROUNDING_ERROR, -1) for t in burst.handler_end])
+    edges = sorted(
+        [(t, 1) for t in burst.handler_start]
+        + [(t - _ROUNDING_ERROR, -1) for t in burst.handler_end]
+    )
     running = max_running = 0
     for _, step in edges:
         running += step
@@ -56,8 +71,17 @@ def _is_answered_together(route: RouteMetrics, burst: BurstMetrics) -> bool:
 def title(run_metrics: RunMetrics) -> str:
     """The finding as a sentence."""
     broken = run_metrics.find_route(Variant.BROKEN_ASYNC)
-    if broken and broken in _burst_routes(run_metrics) and broken.first_burst and _max_open_handlers(broken.first_burst) == 1:
-        ending = ", and answers them all at one moment" if _is_answered_together(broken, broken.first_burst) else ""
+    if (
+        broken
+        and broken in _burst_routes(run_metrics)
+        and broken.first_burst
+        and _max_open_handlers(broken.first_burst) == 1
+    ):
+        ending = (
+            ", and answers them all at one moment"
+            if _is_answered_together(broken, broken.first_burst)
+            else ""
+        )
         return f"Blocking inside async def serves requests one after another{ending}"
     return "What each request of a burst waited for"
 
@@ -66,11 +90,19 @@ def draw(run_metrics: RunMetrics) -> Figure | str:
     """Small multiples with one shared time axis."""
     routes = _burst_routes(run_metrics)
     if not routes:
-        return "No burst was measured with the handlers' own moments: without the probe the stairs cannot be drawn."
-    subtitle = method_subtitle(run_metrics, "grey: waiting to be begun · colour: inside the handler · all sent at the same instant")
+        return (
+            "No burst was measured with the handlers' own moments: without the probe the stairs"
+            " cannot be drawn."
+        )
+    subtitle = method_subtitle(
+        run_metrics,
+        "grey: waiting to be begun · colour: inside the handler · all sent at the same instant",
+    )
     figure = create_figure(11, 4.3, title(run_metrics), subtitle)
     panels = figure.subplots(1, len(routes), sharex=True, squeeze=False)[0]
-    axis_end = max(_burst_duration(route.first_burst) for route in routes if route.first_burst) * 1.04
+    axis_end = (
+        max(_burst_duration(route.first_burst) for route in routes if route.first_burst) * 1.04
+    )
     for axes, route in zip(panels, routes, strict=True):
         assert route.first_burst  # noqa: S101 - `shown` looked
         _draw_burst_panel(axes, route, route.first_burst)
@@ -82,11 +114,22 @@ def draw(run_metrics: RunMetrics) -> Figure | str:
 def _draw_burst_panel(axes: Axes, route: RouteMetrics, burst: BurstMetrics) -> None:
     """One variant's burst, the first served on top."""
     style, row_numbers = variant_style(route.variant), range(burst.size)
-    _draw_time_bars(axes, [(burst.sent[i], burst.handler_start[i], i) for i in row_numbers], INK, 0.16)
-    _draw_time_bars(axes, [(burst.handler_start[i], burst.handler_end[i], i) for i in row_numbers], style.colour, 1.0)
+    _draw_time_bars(
+        axes, [(burst.sent[i], burst.handler_start[i], i) for i in row_numbers], INK, 0.16
+    )
     _draw_time_bars(
         axes,
-        [(burst.handler_end[i], burst.done[i], i) for i in row_numbers if math.isfinite(burst.done[i])],
+        [(burst.handler_start[i], burst.handler_end[i], i) for i in row_numbers],
+        style.colour,
+        1.0,
+    )
+    _draw_time_bars(
+        axes,
+        [
+            (burst.handler_end[i], burst.done[i], i)
+            for i in row_numbers
+            if math.isfinite(burst.done[i])
+        ],
         INK,
         0.55,
         height=0.22,
@@ -104,11 +147,18 @@ def _draw_burst_panel(axes: Axes, route: RouteMetrics, burst: BurstMetrics) -> N
     if route.variant == Variant.TO_THREAD:
         label += ",\nwaiting for a thread\ninside the handler"
     # Lines start alike: a viewer with another font than matplotlib's would end them raggedly.
-    text_style: dict[str, Any] = {"ha": "right", "va": "top", "multialignment": "left", "transform": axes.transAxes}
+    text_style: dict[str, Any] = {
+        "ha": "right",
+        "va": "top",
+        "multialignment": "left",
+        "transform": axes.transAxes,
+    }
     axes.text(0.97, 0.95, label, fontsize=9, color=INK, **text_style)
 
 
-def _draw_time_bars(axes: Axes, bars: list[_TimeBar], colour: str, alpha: float, height: float = 0.8) -> None:
+def _draw_time_bars(
+    axes: Axes, bars: list[_TimeBar], colour: str, alpha: float, height: float = 0.8
+) -> None:
     """Many bars as one path, so that the picture stays small."""
     corners: list[tuple[float, float]] = []
     codes: list[Any] = []
@@ -121,7 +171,14 @@ def _draw_time_bars(axes: Axes, bars: list[_TimeBar], colour: str, alpha: float,
 
 def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The chart's numbers."""
-    head = ("variant", "requests", "rounds", "handlers open at a time, at most", "answered", "last answer after")
+    head = (
+        "variant",
+        "requests",
+        "rounds",
+        "handlers open at a time, at most",
+        "answered",
+        "last answer after",
+    )
     return (*head, "first handler began after", "last handler began after"), [
         (
             variant_style(route.variant).name,

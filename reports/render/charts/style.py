@@ -1,7 +1,8 @@
 """One colour, marker and dash per variant; one font, one ink; axes that people can read.
 
-The four colours are of the Okabe-Ito palette, chosen for a contrast of 3:1 and more on white and on near-black alike.
-Text is always ink, never coloured. Ink is one sentinel colour that the page replaces by the reader's text colour.
+The four colours are of the Okabe-Ito palette, chosen for a contrast of 3:1 and more on white and on
+near-black alike. Text is always ink, never coloured. Ink is one sentinel colour that the page
+replaces by the reader's text colour.
 """
 
 import textwrap
@@ -41,12 +42,18 @@ VARIANT_STYLES = {
 }
 
 
-NEUTRAL_STYLE = Style("", "#77776f", "o", "solid")  # a route nobody told us more about: neutral on any ground
+NEUTRAL_STYLE = Style(
+    "", "#77776f", "o", "solid"
+)  # a route nobody told us more about: neutral on any ground
 
 
 def variant_style(variant: str) -> Style:
     """A variant's look; that of any other route is neutral."""
-    return VARIANT_STYLES[Variant(variant)] if variant in list(Variant) else replace(NEUTRAL_STYLE, name=variant)
+    return (
+        VARIANT_STYLES[Variant(variant)]
+        if variant in list(Variant)
+        else replace(NEUTRAL_STYLE, name=variant)
+    )
 
 
 def create_figure(width: float, height: float, title: str, subtitle: str) -> Figure:
@@ -56,7 +63,16 @@ def create_figure(width: float, height: float, title: str, subtitle: str) -> Fig
     figure = Figure(figsize=(width, height), layout="constrained")
     engine = cast("ConstrainedLayoutEngine", figure.get_layout_engine())
     engine.set(rect=(0.0, 0.0, 1.0, 1.0 - head_height / height), w_pad=0.08, h_pad=0.06)
-    figure.text(0.012, 1 - 0.10 / height, title, ha="left", va="top", fontsize=13, fontweight="bold", color=INK)
+    figure.text(
+        0.012,
+        1 - 0.10 / height,
+        title,
+        ha="left",
+        va="top",
+        fontsize=13,
+        fontweight="bold",
+        color=INK,
+    )
     subtitle_style = {"ha": "left", "va": "top", "fontsize": 8.5, "color": INK, "alpha": 0.75}
     figure.text(0.012, 1 - 0.37 / height, "\n".join(lines), **subtitle_style)  # type: ignore[arg-type]
     return figure
@@ -77,16 +93,23 @@ def tidy_axes(axes: Axes, *, grid: str = "y") -> None:
 
 def set_time_ticks(axis: Axis, low: float, high: float) -> None:
     """Readable ticks of a log axis in seconds: 1 ms, 10 ms, 100 ms, 1 s; finer ones where the range is short."""
-    steps = (1, 2, 5) if high / low < 300 else (1,)  # noqa: PLR2004 - two and a half decades still have room
+    # Two and a half decades still have room
+    steps = (1, 2, 5) if high / low < 300 else (1,)  # noqa: PLR2004
     ticks = [step * 10.0**power for power in range(-4, 3) for step in steps]
     axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: format_seconds(value).replace(".00", "").replace(".0 ", " ")))
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: format_seconds(value).replace(".00", "").replace(".0 ", " "))
+    )
 
 
 def set_user_ticks(axis: Axis, users: Sequence[int]) -> None:
     """Ticks at the crowds that were measured, in plain numbers; of two that would collide, the larger."""
-    ticks = [tick for tick, next_tick in zip(users, [*users[1:], None], strict=True) if next_tick is None or next_tick > 1.5 * tick]
+    ticks = [
+        tick
+        for tick, next_tick in zip(users, [*users[1:], None], strict=True)
+        if next_tick is None or next_tick > 1.5 * tick
+    ]
     axis.set_major_locator(FixedLocator([float(tick) for tick in ticks]))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
@@ -111,10 +134,23 @@ def spread_labels(positions: Sequence[float], gap: float) -> list[float]:
 
 def method_subtitle(run_metrics: RunMetrics, *parts: str, own_conditions: bool = False) -> str:
     """The subtitle: how it was measured, and on what. Experiments have a wait and a loop of their own."""
-    machine, wait, host = run_metrics.run["machine"], run_metrics.run["plan"]["seconds"], run_metrics.run.get("host")
+    machine, wait, host = (
+        run_metrics.run["machine"],
+        run_metrics.run["plan"]["seconds"],
+        run_metrics.run.get("host"),
+    )
     setup_text = f"{machine.get('cpus', '?')} CPUs, Python {machine.get('python', '?')}"
     loop = "" if own_conditions else f", {run_metrics.run['loop']} loop"
     setup_text = f"{host}, asked from {setup_text}" if host else f"{setup_text}{loop}, one worker"
-    work_text = [f"work = a wait of {format_number(wait * 1000)} ms"] if wait and not own_conditions else []
+    work_text = (
+        [f"work = a wait of {format_number(wait * 1000)} ms"] if wait and not own_conditions else []
+    )
     repeats = max((cell.get("repeat", 1) for cell in run_metrics.run["plan"]["cells"]), default=1)
-    return " · ".join([*parts, *work_text, setup_text, "1 run" if repeats == 1 else f"the middle one of {repeats} runs"])
+    return " · ".join(
+        [
+            *parts,
+            *work_text,
+            setup_text,
+            "1 run" if repeats == 1 else f"the middle one of {repeats} runs",
+        ]
+    )

@@ -1,8 +1,9 @@
 """A matplotlib figure as SVG that survives a strict page: no style attributes, unique ids, ink that follows the reader.
 
-matplotlib writes `style="..."` on every element and one `<style>` block; a page under a strict content policy drops both
-and the chart turns black. So every declaration becomes an attribute of its element, the ids get the chart's name, and
-the ink becomes `currentColor`. The result depends on the study alone: same run, same bytes.
+matplotlib writes `style="..."` on every element and one `<style>` block; a page under a strict
+content policy drops both and the chart turns black. So every declaration becomes an attribute of
+its element, the ids get the chart's name, and the ink becomes `currentColor`. The result depends on
+the study alone: same run, same bytes.
 """
 
 import io
@@ -34,7 +35,12 @@ def render_standalone(figure: Figure) -> bytes:
 def _has_all_glyphs(figure: Figure) -> bool:
     """Whether matplotlib's font has all letters of a figure. A route may be named in any script."""
     known_codes = get_font(findfont(FontProperties())).get_charmap()
-    used_letters = {letter for text in figure.findobj(Text) if isinstance(text, Text) for letter in text.get_text()}
+    used_letters = {
+        letter
+        for text in figure.findobj(Text)
+        if isinstance(text, Text)
+        for letter in text.get_text()
+    }
     return all(ord(letter) in known_codes for letter in used_letters if letter.isprintable())
 
 
@@ -42,7 +48,10 @@ def _has_all_glyphs(figure: Figure) -> bool:
 def _ignore_glyph_warnings() -> Iterator[None]:
     """Where a letter is missing matplotlib draws a box, and would say so once for each."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font|Matplotlib currently does not support")
+        warnings.filterwarnings(
+            "ignore",
+            message=r"Glyph \d+ .* missing from font|Matplotlib currently does not support",
+        )
         yield
 
 
@@ -50,7 +59,12 @@ def _render_svg(figure: Figure, font_type: str, facecolor: str) -> bytes:
     """SVG bytes of a figure."""
     out = io.BytesIO()
     figure.set_facecolor(facecolor)
-    with _ignore_glyph_warnings(), mpl.rc_context({"svg.fonttype": font_type, "svg.hashsalt": "atonce", "path.simplify": True}):
+    with (
+        _ignore_glyph_warnings(),
+        mpl.rc_context(
+            {"svg.fonttype": font_type, "svg.hashsalt": "atonce", "path.simplify": True}
+        ),
+    ):
         canvas: Any = FigureCanvasSVG(figure)  # `savefig` would draw it twice
         canvas.print_svg(out, metadata={"Date": None, "Creator": None})
     return out.getvalue()
@@ -71,7 +85,8 @@ def render_inline(figure: Figure, stem: str, title: str, description: str) -> st
     """SVG to stand inside a page, with its title and description for those who cannot see it."""
     ET.register_namespace("", SVG_NAMESPACE)
     ET.register_namespace("xlink", _XLINK_NAMESPACE)
-    root = ET.fromstring(_render_svg(figure, "none", facecolor="none"))  # noqa: S314 - matplotlib's own output
+    # Matplotlib's own output
+    root = ET.fromstring(_render_svg(figure, "none", facecolor="none"))  # noqa: S314
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag in {f"{{{SVG_NAMESPACE}}}style", f"{{{SVG_NAMESPACE}}}metadata"}:
@@ -82,12 +97,21 @@ def render_inline(figure: Figure, stem: str, title: str, description: str) -> st
         _prefix_ids(element, stem)
     for name in ("width", "height"):
         root.attrib.pop(name, None)
-    root.attrib.update({**defaults, "role": "img", "aria-labelledby": f"{stem}-title {stem}-desc", "font-family": "sans-serif"})
+    root.attrib.update(
+        {
+            **defaults,
+            "role": "img",
+            "aria-labelledby": f"{stem}-title {stem}-desc",
+            "font-family": "sans-serif",
+        }
+    )
     for i, (tag, text) in enumerate((("title", title), ("desc", description))):
         element = ET.Element(f"{{{SVG_NAMESPACE}}}{tag}", {"id": f"{stem}-{tag}"})
         element.text = text
         root.insert(i, element)
-    redundant = r"(?<=>)\s+(?=<)| transform=\"rotate\(-0 [^\"]*\"|<g />|<defs></defs>"  # a tenth of the letters
+    redundant = (  # a tenth of the letters
+        r"(?<=>)\s+(?=<)| transform=\"rotate\(-0 [^\"]*\"|<g />|<defs></defs>"
+    )
     return re.sub(redundant, "", ET.tostring(root, encoding="unicode")).replace(INK, "currentColor")
 
 
@@ -101,21 +125,38 @@ def _expand_style(element: ET.Element) -> None:
             element.attrib[name] = value
     for name in ("d", "transform", "x", "y"):
         if name in element.attrib:
-            element.attrib[name] = re.sub(r"(\d+\.\d{2})\d+", r"\1", " ".join(element.attrib[name].split()))
+            element.attrib[name] = re.sub(
+                r"(\d+\.\d{2})\d+", r"\1", " ".join(element.attrib[name].split())
+            )
 
 
 def _parse_font(shorthand: str) -> dict[str, str]:
     """Size, weight and nothing else of a CSS font shorthand such as `700 13px 'DejaVu Sans', sans-serif`."""
     size = re.search(r"([\d.]+)px", shorthand)
     weight = re.match(r"(bold|[1-9]00)\b", shorthand)
-    return {"font-size": size[1] if size else "10", **({"font-weight": weight[1]} if weight else {})}
+    return {
+        "font-size": size[1] if size else "10",
+        **({"font-weight": weight[1]} if weight else {}),
+    }
 
 
 def _prefix_ids(element: ET.Element, stem: str) -> None:
     """Ids are unique within a page: those that something refers to get the chart's name, all others go."""
     for name, value in list(element.attrib.items()):
         if name == "id":
-            if value.startswith(("figure", "axes", "patch", "line2d", "text", "matplotlib", "xtick", "ytick", "PathPatch")):
+            if value.startswith(
+                (
+                    "figure",
+                    "axes",
+                    "patch",
+                    "line2d",
+                    "text",
+                    "matplotlib",
+                    "xtick",
+                    "ytick",
+                    "PathPatch",
+                )
+            ):
                 del element.attrib[name]
             else:
                 element.attrib[name] = f"{stem}-{value}"

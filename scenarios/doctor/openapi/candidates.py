@@ -10,7 +10,9 @@ from scenarios.doctor.openapi.schema_example import NoExample, SchemaPath, make_
 EXAMPLE_KEYS = ("example", "examples")
 
 
-def candidate_values(parameter: dict[str, Any], document: dict[str, Any], selection: RouteSelection) -> list[tuple[str, ...]]:
+def candidate_values(
+    parameter: dict[str, Any], document: dict[str, Any], selection: RouteSelection
+) -> list[tuple[str, ...]]:
     """Its values as text, the likeliest first; raises Unfillable.
 
     An optional one that nobody shows or names is given nothing.
@@ -18,7 +20,9 @@ def candidate_values(parameter: dict[str, Any], document: dict[str, Any], select
     name, related = parameter["name"], parameter.get("related", [])
     if name in selection.params:
         return [(selection.params[name],)]
-    values = [item for source in (parameter, *related) for item in _parameter_examples(source, document)]
+    values = [
+        item for source in (parameter, *related) for item in _parameter_examples(source, document)
+    ]
     if not values and not parameter.get("required"):
         return [()]
     why = None
@@ -30,13 +34,21 @@ def candidate_values(parameter: dict[str, Any], document: dict[str, Any], select
     if not values:
         raise NoExample(f"{why}: --param {name}=...")
     texts = [json.dumps(item) if "content" in parameter else item for item in values]
-    return list(dict.fromkeys(tuple(map(url_value, item if isinstance(item, list) else [item])) for item in texts))
+    return list(
+        dict.fromkeys(
+            tuple(map(url_value, item if isinstance(item, list) else [item])) for item in texts
+        )
+    )
 
 
 def is_type_only(parameter: dict[str, Any]) -> bool:
     """Whether it tells nothing but a type."""
     schema = parameter.get("schema")
-    return not set(EXAMPLE_KEYS) & parameter.keys() and isinstance(schema, dict) and not schema.keys() - {"type", "title"}
+    return (
+        not set(EXAMPLE_KEYS) & parameter.keys()
+        and isinstance(schema, dict)
+        and not schema.keys() - {"type", "title"}
+    )
 
 
 def _schema_holders(parameter: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -48,7 +60,11 @@ def _parameter_examples(parameter: dict[str, Any], document: dict[str, Any]) -> 
     """What its author shows, nearest to it."""
     described, holder = _schema_holders(parameter)
     schema = resolve_reference(document, holder.get("schema"))
-    return schema_examples(described) or schema_examples(holder) or (schema_examples(schema) if isinstance(schema, dict) else [])
+    return (
+        schema_examples(described)
+        or schema_examples(holder)
+        or (schema_examples(schema) if isinstance(schema, dict) else [])
+    )
 
 
 def _value_from_schema(parameter: dict[str, Any], document: dict[str, Any]) -> Any:

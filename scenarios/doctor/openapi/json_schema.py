@@ -21,8 +21,16 @@ def resolve_reference(document: dict[str, Any], node: Any) -> Any:
             return node
         target: Any = document if str(node["$ref"]).startswith("#/") else None
         for step in str(node["$ref"]).split("/")[1:]:
-            target = target.get(unquote(step).replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
-        node = {**target, **{key: value for key, value in node.items() if key != "$ref"}} if isinstance(target, dict) else None
+            target = (
+                target.get(unquote(step).replace("~1", "/").replace("~0", "~"))
+                if isinstance(target, dict)
+                else None
+            )
+        node = (
+            {**target, **{key: value for key, value in node.items() if key != "$ref"}}
+            if isinstance(target, dict)
+            else None
+        )
     return None
 
 
@@ -36,9 +44,18 @@ def collect_references(schema: Any, document: dict[str, Any]) -> set[str]:
             names.add(node["$ref"])
         elif isinstance(node, dict) and not named_values(node):
             required = set(node.get("required", []))
-            pending += [part for keyword in ("allOf", "anyOf", "oneOf", "prefixItems") for part in node.get(keyword, [])]
-            pending += [node.get("items"), node.get("additionalProperties") if "minProperties" in node else None]
-            pending += [part for name, part in node.get("properties", {}).items() if name in required]
+            pending += [
+                part
+                for keyword in ("allOf", "anyOf", "oneOf", "prefixItems")
+                for part in node.get(keyword, [])
+            ]
+            pending += [
+                node.get("items"),
+                node.get("additionalProperties") if "minProperties" in node else None,
+            ]
+            pending += [
+                part for name, part in node.get("properties", {}).items() if name in required
+            ]
     return names
 
 
@@ -50,10 +67,17 @@ def named_values(schema: dict[str, Any]) -> list[Any]:
 
 def discriminator_tag(option: Any, discriminator: dict[str, Any]) -> dict[str, Any]:
     """The tag that a discriminator asks of one of its kinds, though the tag may have a default."""
-    name, target = discriminator.get("propertyName"), option.get("$ref") if isinstance(option, dict) else None
+    name, target = (
+        discriminator.get("propertyName"),
+        option.get("$ref") if isinstance(option, dict) else None,
+    )
     if not name:
         return {}
-    values = [value for value, reference in discriminator.get("mapping", {}).items() if reference == target]
+    values = [
+        value
+        for value, reference in discriminator.get("mapping", {}).items()
+        if reference == target
+    ]
     return {"required": [name], **({"properties": {name: {"const": values[0]}}} if values else {})}
 
 
@@ -72,4 +96,11 @@ def schema_type(schema: dict[str, Any]) -> str:
         "array": ("items", "prefixItems"),
         "number": ("minimum", "maximum", "multipleOf"),
     }
-    return kind or next((name for name, keywords in implied.items() if any(schema.get(keyword) for keyword in keywords)), "string")
+    return kind or next(
+        (
+            name
+            for name, keywords in implied.items()
+            if any(schema.get(keyword) for keyword in keywords)
+        ),
+        "string",
+    )

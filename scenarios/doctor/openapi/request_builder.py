@@ -16,7 +16,9 @@ from scenarios.doctor.openapi.route_selection import RouteSelection
 from scenarios.doctor.openapi.schema_example import NoExample, SchemaPath, make_example
 from scenarios.system.redact import MASK
 
-PATH_PARAMETER = re.compile(r"\{([^{}:]+)(?::([^{}]*))?\}")  # Starlette's {name} and {name:convertor}
+PATH_PARAMETER = re.compile(
+    r"\{([^{}:]+)(?::([^{}]*))?\}"
+)  # Starlette's {name} and {name:convertor}
 _CONVERTOR_SCHEMAS: dict[str, dict[str, Any]] = {
     "int": {"type": "integer"},
     "float": {"type": "number", "default": 1.0},
@@ -24,7 +26,10 @@ _CONVERTOR_SCHEMAS: dict[str, dict[str, Any]] = {
 }
 _FORM_MEDIA_TYPE = "application/x-www-form-urlencoded"
 MAX_ALTERNATIVES = 3  # requests with other values, for a route that refuses the first
-_IGNORED_HEADERS = {"accept", "content-type"}  # OpenAPI says: as header parameters they mean nothing
+_IGNORED_HEADERS = {
+    "accept",
+    "content-type",
+}  # OpenAPI says: as header parameters they mean nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +60,15 @@ class DeclaredRoute:
             {"in": "path", "name": name, "required": True, "schema": _convertor_schema(name, kind)}
             for name, kind in PATH_PARAMETER.findall(self.template)
         ]
-        declared = [resolve_reference(document, parameter) for parameter in (self.operation or {}).get("parameters", [])]
-        keys = [{**parameter, "secret": True} for parameter in self.security_schemes(document) if parameter.get("type") == "apiKey"]
+        declared = [
+            resolve_reference(document, parameter)
+            for parameter in (self.operation or {}).get("parameters", [])
+        ]
+        keys = [
+            {**parameter, "secret": True}
+            for parameter in self.security_schemes(document)
+            if parameter.get("type") == "apiKey"
+        ]
         known = [
             parameter
             for parameter in [*path_parameters, *declared, *keys]
@@ -64,7 +76,9 @@ class DeclaredRoute:
         ]
         return [
             parameter
-            for (location, name), parameter in {(parameter.get("in"), parameter["name"]): parameter for parameter in known}.items()
+            for (location, name), parameter in {
+                (parameter.get("in"), parameter["name"]): parameter for parameter in known
+            }.items()
             if not (location == "path" and f"{{{name}}}" not in self.path)
             and not (location == "query" and "?" in self.path and "secret" not in parameter)
         ]
@@ -73,31 +87,53 @@ class DeclaredRoute:
         """The security schemes that it names, or the whole document does."""
         requirements = (self.operation or {}).get("security", document.get("security"))
         names = [
-            name for item in (requirements if isinstance(requirements, list) else []) if isinstance(item, dict) for name in item
+            name
+            for item in (requirements if isinstance(requirements, list) else [])
+            if isinstance(item, dict)
+            for name in item
         ]
-        schemes = [resolve_reference(document, {"$ref": f"#/components/securitySchemes/{name}"}) for name in dict.fromkeys(names)]
+        schemes = [
+            resolve_reference(document, {"$ref": f"#/components/securitySchemes/{name}"})
+            for name in dict.fromkeys(names)
+        ]
         return [item for item in schemes if isinstance(item, dict)]
 
 
 def _convertor_schema(name: str, kind: str) -> dict[str, Any]:
     """A schema for a path parameter of which only name and convertor are known: ids are numbers more often than not."""
-    return _CONVERTOR_SCHEMAS.get(kind, {"default": "1"} if name.lower().endswith("id") else {"type": "string"})
+    return _CONVERTOR_SCHEMAS.get(
+        kind, {"default": "1"} if name.lower().endswith("id") else {"type": "string"}
+    )
 
 
-def build_request(route: DeclaredRoute, document: dict[str, Any], selection: RouteSelection) -> RouteRequest:
+def build_request(
+    route: DeclaredRoute, document: dict[str, Any], selection: RouteSelection
+) -> RouteRequest:
     """The route as it will be asked; `skipped` when it cannot be."""
-    handler_facts: dict[str, Any] = {key: route.handler.get(key) for key in ("is_async", "file", "line")}
+    handler_facts: dict[str, Any] = {
+        key: route.handler.get(key) for key in ("is_async", "file", "line")
+    }
     request = RouteRequest(route=route.name, path=_encode_path(route.path), **handler_facts)
     try:
-        keys = tuple(flag for flag in map(_credential_flag, route.security_schemes(document)) if flag.isprintable())
-        request = replace(request, credential_flags=keys, declared_type=_declared_media_type(route.operation or {}, document))
+        keys = tuple(
+            flag
+            for flag in map(_credential_flag, route.security_schemes(document))
+            if flag.isprintable()
+        )
+        request = replace(
+            request,
+            credential_flags=keys,
+            declared_type=_declared_media_type(route.operation or {}, document),
+        )
         _reject_unrequestable(route, document)
         return _add_alternatives(request, route, document, selection)
     except NoExample as error:
         why = str(error)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         why = "its entry in the OpenAPI document cannot be understood"
-    return replace(request, skipped="".join(letter if letter.isprintable() else "?" for letter in why))
+    return replace(
+        request, skipped="".join(letter if letter.isprintable() else "?" for letter in why)
+    )
 
 
 def _credential_flag(scheme: dict[str, Any]) -> str:
@@ -117,10 +153,14 @@ def _reject_unrequestable(route: DeclaredRoute, document: dict[str, Any]) -> Non
     if route.method == "WEBSOCKET":
         raise NoExample("a WebSocket")
     if route.method == "MOUNT":
-        raise NoExample(f"mounted files, or an app that lists no routes: --route 'GET {route.path.rstrip('/')}/...' names one")
+        raise NoExample(
+            "mounted files, or an app that lists no routes: --route 'GET"
+            f" {route.path.rstrip('/')}/...' names one"
+        )
     if route.handler.get("hidden") and route.operation is None and document and not route.is_named:
         raise NoExample(
-            f"hidden from the OpenAPI document, so its parameters are unknown: --route '{route.name}' asks it as it stands"
+            "hidden from the OpenAPI document, so its parameters are unknown: --route"
+            f" '{route.name}' asks it as it stands"
         )
 
 
@@ -136,11 +176,20 @@ def _add_alternatives(
         (candidate.path, candidate.path_with_keys, *candidate.headers.items()): candidate
         for candidate in reversed([first, *alternatives])
     }
-    return replace(first, alternatives=tuple(candidate for candidate in reversed(distinct.values()) if candidate is not first))
+    return replace(
+        first,
+        alternatives=tuple(
+            candidate for candidate in reversed(distinct.values()) if candidate is not first
+        ),
+    )
 
 
 def _fill_parameters(
-    request: RouteRequest, route: DeclaredRoute, document: dict[str, Any], selection: RouteSelection, attempt: int = 0
+    request: RouteRequest,
+    route: DeclaredRoute,
+    document: dict[str, Any],
+    selection: RouteSelection,
+    attempt: int = 0,
 ) -> RouteRequest:
     """Parameters where they belong, the next candidates at each turn; the body. Raises Unfillable."""
     path, cookies, headers = request.path, [], {}
@@ -158,7 +207,9 @@ def _fill_parameters(
                 path = path.replace(_encode_path(f"{{{name}}}"), quote(",".join(values), safe=""))
             case "query":
                 pairs = [(name, value) for value in values]
-                keys, query = ([*keys, *pairs], query) if "secret" in parameter else (keys, [*query, *pairs])
+                keys, query = (
+                    ([*keys, *pairs], query) if "secret" in parameter else (keys, [*query, *pairs])
+                )
             case "cookie":
                 cookies += [f"{name}={quote(value)}" for value in values]
             case "header" if values and name.lower() not in excluded_headers:
@@ -167,13 +218,27 @@ def _fill_parameters(
         headers["Cookie"] = "; ".join(cookies)
     body, content_type = _build_body(route, document, selection)
     path = _append_query(path, query)
-    masked_path, path_with_keys = _append_query(path, [(name, MASK) for name, _ in keys]), _append_query(path, keys) if keys else ""
-    return replace(request, path=masked_path, path_with_keys=path_with_keys, headers=headers, body=body, content_type=content_type)
+    masked_path, path_with_keys = (
+        _append_query(path, [(name, MASK) for name, _ in keys]),
+        _append_query(path, keys) if keys else "",
+    )
+    return replace(
+        request,
+        path=masked_path,
+        path_with_keys=path_with_keys,
+        headers=headers,
+        body=body,
+        content_type=content_type,
+    )
 
 
 def _append_query(path: str, query: list[tuple[str, str]]) -> str:
     """A path with more of a query."""
-    return path + ("&" if "?" in path else "?") + urlencode(query, quote_via=quote, safe="*") if query else path
+    return (
+        path + ("&" if "?" in path else "?") + urlencode(query, quote_via=quote, safe="*")
+        if query
+        else path
+    )
 
 
 def _encode_path(path: str) -> str:
@@ -181,34 +246,49 @@ def _encode_path(path: str) -> str:
     return quote(path, safe="/?:@!$&'()*+,;=~%{}")
 
 
-def _build_body(route: DeclaredRoute, document: dict[str, Any], selection: RouteSelection) -> tuple[bytes | None, str | None]:
+def _build_body(
+    route: DeclaredRoute, document: dict[str, Any], selection: RouteSelection
+) -> tuple[bytes | None, str | None]:
     """The body and its media type: the person's, an example, or made from the schema. Raises Unfillable, and Trouble for theirs."""
     request = resolve_reference(document, (route.operation or {}).get("requestBody")) or {}
     content = request.get("content", {})
     media = next(
-        (item for item in content if media_family(item) == "json"), _FORM_MEDIA_TYPE if _FORM_MEDIA_TYPE in content else None
+        (item for item in content if media_family(item) == "json"),
+        _FORM_MEDIA_TYPE if _FORM_MEDIA_TYPE in content else None,
     )
     given = selection.bodies.get(route.name.partition("?")[0])
     advice = f": --body '{route.name}=@FILE'"
     try:
         if content and media is None:
             kind = (
-                "multipart form, with files" if any("multipart" in item for item in content) else f"body of {next(iter(content))}"
+                "multipart form, with files"
+                if any("multipart" in item for item in content)
+                else f"body of {next(iter(content))}"
             )
-            raise NoExample(f"takes a {kind}, which atonce cannot make")  # noqa: TRY301 - an optional one may be left out below
+            # An optional one may be left out below
+            raise NoExample(f"takes a {kind}, which atonce cannot make")  # noqa: TRY301
         if given is not None:
-            return _check_json_body(given, media or "application/json", route.name), media or "application/json"
+            return (
+                _check_json_body(given, media or "application/json", route.name),
+                media or "application/json",
+            )
         if media is None:
             return None, None
         value = (schema_examples(content[media]) or [None])[0]
-        value = make_example(content[media].get("schema"), SchemaPath(document, "body")) if value is None else value
+        value = (
+            make_example(content[media].get("schema"), SchemaPath(document, "body"))
+            if value is None
+            else value
+        )
     except NoExample as error:
         if request.get("required"):
             raise NoExample(f"{error}{advice if media else ''}") from error
         return None, None
     if media == _FORM_MEDIA_TYPE:
         pairs = [
-            (name, url_value(item)) for name, values in value.items() for item in (values if isinstance(values, list) else [values])
+            (name, url_value(item))
+            for name, values in value.items()
+            for item in (values if isinstance(values, list) else [values])
         ]
         return urlencode(pairs).encode(), media
     return json.dumps(value).encode(), media
@@ -221,7 +301,8 @@ def _check_json_body(body: bytes, media: str, route: str) -> bytes:
             json.loads(body)
         except ValueError as error:
             raise AtonceError(
-                f"The body of {route} is no JSON, which it takes ({error}). Correct --body.", ExitCode.USAGE
+                f"The body of {route} is no JSON, which it takes ({error}). Correct --body.",
+                ExitCode.USAGE,
             ) from error
     return body
 
@@ -229,18 +310,24 @@ def _check_json_body(body: bytes, media: str, route: str) -> bytes:
 def _declared_media_type(operation: dict[str, Any], document: dict[str, Any]) -> str | None:
     """The media type of its 2xx answers, where the document really promises one. Raises Unfillable where it promises a stream.
 
-    FastAPI writes `application/json` with an empty schema for every route that says nothing: a file, a page, a redirect.
+    FastAPI writes `application/json` with an empty schema for every route that says nothing: a
+    file, a page, a redirect.
     """
     answers = [
         resolve_reference(document, answer)
         for status, answer in operation.get("responses", {}).items()
         if str(status).startswith("2")
     ]
-    content = {media: entry for answer in answers for media, entry in ((answer or {}).get("content") or {}).items()}
+    content = {
+        media: entry
+        for answer in answers
+        for media, entry in ((answer or {}).get("content") or {}).items()
+    }
     if content and all(media.partition(";")[0].lower() in STREAM_MEDIA_TYPES for media in content):
         raise NoExample(f"a stream ({next(iter(content))})")
     is_vague = any(
-        media_family(media) == "json" and not set(entry.get("schema") or {}) - {"title"} for media, entry in content.items()
+        media_family(media) == "json" and not set(entry.get("schema") or {}) - {"title"}
+        for media, entry in content.items()
     )
     kinds = {media_family(media) for media in content}
     return next(iter(content)) if len(kinds) == 1 and kinds != {"*"} and not is_vague else None

@@ -42,11 +42,21 @@ class RouteRequest:
 
 def create_template(request: RouteRequest, headers: Mapping[str, str]) -> RequestTemplate:
     """What each request for a route carries, polite or not; a person's own headers go first."""
-    kind = {"content-type": request.content_type} if request.body is not None and request.content_type else {}
+    kind = (
+        {"content-type": request.content_type}
+        if request.body is not None and request.content_type
+        else {}
+    )
     merged_headers = {
-        name.lower(): value for group in (COMMON_HEADERS, kind, request.headers, headers) for name, value in group.items()
+        name.lower(): value
+        for group in (COMMON_HEADERS, kind, request.headers, headers)
+        for name, value in group.items()
     }
-    return RequestTemplate(merged_headers, None if request.body is None else request.body.decode("latin-1"), request.path_with_keys)
+    return RequestTemplate(
+        merged_headers,
+        None if request.body is None else request.body.decode("latin-1"),
+        request.path_with_keys,
+    )
 
 
 def media_family(media: str) -> str:

@@ -53,7 +53,9 @@ def _parse_param(text: str) -> tuple[str, str]:
     """`item_id=1`. Raises Trouble otherwise."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise AtonceError(f"{text!r} is no parameter. For example: --param item_id=1", ExitCode.USAGE)
+        raise AtonceError(
+            f"{text!r} is no parameter. For example: --param item_id=1", ExitCode.USAGE
+        )
     return name.strip(), value
 
 
@@ -61,7 +63,10 @@ def _parse_body(text: str) -> tuple[str, bytes]:
     """`POST /search=@query.json`, or the body itself after the sign. Raises Trouble otherwise, or when the file cannot be read."""
     name, equals, value = text.partition("=")
     if not equals or not value or " /" not in _normalise_route(name):
-        sentence = f"--body {name!r} does not say whose body it is. For example: --body 'POST /search=@query.json'"
+        sentence = (
+            f"--body {name!r} does not say whose body it is. For example: --body 'POST"
+            " /search=@query.json'"
+        )
         raise AtonceError(sentence, ExitCode.USAGE)
     if not value.startswith("@"):
         return _normalise_route(name), value.encode()
@@ -69,7 +74,9 @@ def _parse_body(text: str) -> tuple[str, bytes]:
         return _normalise_route(name), Path(value[1:]).read_bytes()
     except OSError as error:
         raise AtonceError(
-            f"The body of {_normalise_route(name)} cannot be read from {value[1:]}: {error.strerror}.", ExitCode.USAGE
+            f"The body of {_normalise_route(name)} cannot be read from {value[1:]}:"
+            f" {error.strerror}.",
+            ExitCode.USAGE,
         ) from error
 
 
@@ -78,7 +85,8 @@ def _parse_header(text: str, number: int) -> tuple[str, str]:
     match = _HEADER_PATTERN.fullmatch(text.strip())
     if not match:
         sentence = (
-            f"The header no. {number} is none: write --header 'Name: value', in ASCII. Its text is not shown, for it may be secret."
+            f"The header no. {number} is none: write --header 'Name: value', in ASCII. Its text is"
+            " not shown, for it may be secret."
         )
         raise AtonceError(sentence, ExitCode.USAGE)
     return match[1], match[2]

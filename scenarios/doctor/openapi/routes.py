@@ -21,22 +21,32 @@ _NON_HTTP_METHODS = ("WEBSOCKET", "MOUNT")
 
 
 def select_route_requests(
-    openapi: Any, handlers: list[dict[str, Any]] | None, selection: RouteSelection, check: Callable[[], None] = lambda: None
+    openapi: Any,
+    handlers: list[dict[str, Any]] | None,
+    selection: RouteSelection,
+    check: Callable[[], None] = lambda: None,
 ) -> list[RouteRequest]:
     """The routes to examine, as the app declares them; `check` hears interruptions. Raises Trouble.
 
-    `openapi` and `census` are None where they could not be had. Named routes are examined even where they may change data,
-    and then no others are.
+    `openapi` and `census` are None where they could not be had. Named routes are examined even
+    where they may change data, and then no others are.
     """
     document = openapi if isinstance(openapi, dict) else {}
     routes = _declared_routes(document, handlers)
     parameters = [candidate["name"] for route in routes for candidate in route.parameters(document)]
     if unknown := [name for name in selection.params if name not in parameters]:
-        sentence = f"No route has a parameter {unknown[0]!r} (--param). Near ones: {suggest_names(unknown[0], parameters)}."
+        sentence = (
+            f"No route has a parameter {unknown[0]!r} (--param). Near ones:"
+            f" {suggest_names(unknown[0], parameters)}."
+        )
         raise AtonceError(sentence, ExitCode.USAGE)
     if selection.routes:
         chosen = list(
-            {candidate.name: candidate for name in selection.routes for candidate in _find_named_routes(name, routes)}.values()
+            {
+                candidate.name: candidate
+                for name in selection.routes
+                for candidate in _find_named_routes(name, routes)
+            }.values()
         )
     elif routes:
         chosen = _default_routes(routes)
@@ -44,22 +54,35 @@ def select_route_requests(
         known = (
             "The app declares no routes"
             if document or handlers is not None
-            else "No OpenAPI document at /openapi.json, nor where /docs or /redoc would name it, so no routes are known"
+            else (
+                "No OpenAPI document at /openapi.json, nor where /docs or /redoc would name it, so"
+                " no routes are known"
+            )
         )
         sentence = f"{known}. Name what it answers, as it stands: --route 'GET /items/1'"
         raise AtonceError(sentence, ExitCode.USAGE)
     chosen = [
         candidate
         for candidate in chosen
-        if _is_matching(candidate, selection.only or ("*",)) and not _is_matching(candidate, selection.exclude)
+        if _is_matching(candidate, selection.only or ("*",))
+        and not _is_matching(candidate, selection.exclude)
     ]
     if not chosen:
         changing = unsafe_routes(openapi, handlers)
-        unsafe_hint = f" {len(changing)} may change data and must be named: --route '{changing[0]}'." if changing else ""
-        raise AtonceError(f"No route is left to examine, of {len(routes)} declared.{unsafe_hint}", ExitCode.USAGE)
+        unsafe_hint = (
+            f" {len(changing)} may change data and must be named: --route '{changing[0]}'."
+            if changing
+            else ""
+        )
+        raise AtonceError(
+            f"No route is left to examine, of {len(routes)} declared.{unsafe_hint}", ExitCode.USAGE
+        )
     names = [candidate.name.partition("?")[0] for candidate in chosen]
     if unused := [name for name in selection.bodies if name not in names]:
-        sentence = f"--body is for {unused[0]}, which is not examined: add --route '{unused[0]}'. Examined: {suggest_names(unused[0], names)}."
+        sentence = (
+            f"--body is for {unused[0]}, which is not examined: add --route '{unused[0]}'."
+            f" Examined: {suggest_names(unused[0], names)}."
+        )
         raise AtonceError(sentence, ExitCode.USAGE)
     route_requests = []
     for candidate in chosen:
@@ -71,15 +94,24 @@ def select_route_requests(
 def unsafe_routes(openapi: Any, handlers: list[dict[str, Any]] | None) -> list[str]:
     """The routes that may change data: examined only when named."""
     routes = _declared_routes(openapi if isinstance(openapi, dict) else {}, handlers)
-    return [route.name for route in routes if route.method not in (*_SAFE_METHODS, *_NON_HTTP_METHODS, "OPTIONS")]
+    return [
+        route.name
+        for route in routes
+        if route.method not in (*_SAFE_METHODS, *_NON_HTTP_METHODS, "OPTIONS")
+    ]
 
 
-def _declared_routes(document: dict[str, Any], handlers: list[dict[str, Any]] | None) -> list[DeclaredRoute]:
+def _declared_routes(
+    document: dict[str, Any], handlers: list[dict[str, Any]] | None
+) -> list[DeclaredRoute]:
     """Every route once, in reading order: the census knows the order of all, the document what each one takes."""
     paths = document.get("paths")
     operations = _share_parameter_details(
         {
-            f"{method.upper()} {path}": {**operation, "parameters": [*_listed_parameters(item), *_listed_parameters(operation)]}
+            f"{method.upper()} {path}": {
+                **operation,
+                "parameters": [*_listed_parameters(item), *_listed_parameters(operation)],
+            }
             for path, item in (paths if isinstance(paths, dict) else {}).items()
             for method, operation in (item if isinstance(item, dict) else {}).items()
             if method.upper() in HTTP_METHODS and isinstance(operation, dict)
@@ -91,16 +123,33 @@ def _declared_routes(document: dict[str, Any], handlers: list[dict[str, Any]] | 
         template = handler["path"] or "/"
         method = handler["method"] if handler["kind"] == "http" else handler["kind"].upper()
         name = f"{method} " + PATH_PARAMETER.sub(r"{\1}", template)
-        routes.setdefault(name, DeclaredRoute(name=name, template=template, operation=operations.get(name), handler=handler))
+        routes.setdefault(
+            name,
+            DeclaredRoute(
+                name=name, template=template, operation=operations.get(name), handler=handler
+            ),
+        )
     for name, operation in operations.items():
-        routes.setdefault(name, DeclaredRoute(name=name, template=name.partition(" ")[2], operation=operation, handler={}))
-    return [route for route in routes.values() if route.path.startswith("/") and route.name.isprintable()]
+        routes.setdefault(
+            name,
+            DeclaredRoute(
+                name=name, template=name.partition(" ")[2], operation=operation, handler={}
+            ),
+        )
+    return [
+        route
+        for route in routes.values()
+        if route.path.startswith("/") and route.name.isprintable()
+    ]
 
 
-def _share_parameter_details(operations: dict[str, dict[str, Any]], document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _share_parameter_details(
+    operations: dict[str, dict[str, Any]], document: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
     """Each path parameter with what other routes tell of one that agrees, the nearest path first.
 
-    Of two declarations of one parameter, a route's and its dependency's, FastAPI's document has only one.
+    Of two declarations of one parameter, a route's and its dependency's, FastAPI's document has
+    only one.
     """
     resolved = {
         name: [resolve_reference(document, parameter) for parameter in operation["parameters"]]
@@ -118,7 +167,10 @@ def _share_parameter_details(operations: dict[str, dict[str, Any]], document: di
     def add_details(name: str, parameter: Any) -> Any:
         if not _is_path_parameter(parameter):
             return parameter
-        constraints, parameter_name = _parameter_constraints(parameter, document)[:-1], str(parameter.get("name"))
+        constraints, parameter_name = (
+            _parameter_constraints(parameter, document)[:-1],
+            str(parameter.get("name")),
+        )
         known = [
             pair
             for prefix in (_path_before(name, parameter), _ANY_PREFIX)
@@ -127,12 +179,18 @@ def _share_parameter_details(operations: dict[str, dict[str, Any]], document: di
         agreeing = [
             other
             for given, other in known
-            if all(required in (None, offered) for required, offered in zip(constraints, given, strict=False))
+            if all(
+                required in (None, offered)
+                for required, offered in zip(constraints, given, strict=False)
+            )
         ]
         return {**parameter, "related": [other for other in agreeing if other is not parameter]}
 
     return {
-        name: {**operation, "parameters": [add_details(name, parameter) for parameter in resolved[name]]}
+        name: {
+            **operation,
+            "parameters": [add_details(name, parameter) for parameter in resolved[name]],
+        }
         for name, operation in operations.items()
     }
 
@@ -146,7 +204,10 @@ def _parameter_constraints(parameter: dict[str, Any], document: dict[str, Any]) 
     """What a parameter asks of its value, word by word; and whether it shows one."""
     schema = resolve_reference(document, parameter.get("schema"))
     known = schema if isinstance(schema, dict) else {}
-    values = (str(known[word]) if word in known else None for word in ("type", "format", "pattern", "enum", "const"))
+    values = (
+        str(known[word]) if word in known else None
+        for word in ("type", "format", "pattern", "enum", "const")
+    )
     return (*values, str(bool(set(EXAMPLE_KEYS) & {*known, *parameter})))
 
 
@@ -163,14 +224,21 @@ def _listed_parameters(holder: dict[str, Any]) -> list[Any]:
 
 def _default_routes(routes: list[DeclaredRoute]) -> list[DeclaredRoute]:
     """All but what may change data, the pages that FastAPI adds, and what is asked already."""
-    get_endpoints = {(route.path, route.handler.get("endpoint")) for route in routes if route.method == "GET"}
+    get_endpoints = {
+        (route.path, route.handler.get("endpoint")) for route in routes if route.method == "GET"
+    }
     known_paths = {route.path for route in routes if route.method != "MOUNT"}
     return [
         route
         for route in routes
         if route.method in (*_SAFE_METHODS, *_NON_HTTP_METHODS)
-        and not (route.method == "HEAD" and (route.path, route.handler.get("endpoint")) in get_endpoints)
-        and not (route.method == "MOUNT" and any(path.startswith(route.path.rstrip("/") + "/") for path in known_paths))
+        and not (
+            route.method == "HEAD" and (route.path, route.handler.get("endpoint")) in get_endpoints
+        )
+        and not (
+            route.method == "MOUNT"
+            and any(path.startswith(route.path.rstrip("/") + "/") for path in known_paths)
+        )
         and not str(route.handler.get("endpoint")).startswith("fastapi.applications.")
     ]
 
@@ -180,7 +248,11 @@ def _find_named_routes(name: str, routes: list[DeclaredRoute]) -> Iterable[Decla
     method, _, path = name.partition(" ")
     http_routes = [route for route in routes if route.method not in _NON_HTTP_METHODS]
     exact = [replace(route, is_named=True) for route in http_routes if route.name == name]
-    several = [route for route in _default_routes(http_routes) if fnmatchcase(route.name, name)] if "*" in name else []
+    several = (
+        [route for route in _default_routes(http_routes) if fnmatchcase(route.name, name)]
+        if "*" in name
+        else []
+    )
     if exact or several:
         return exact or several
     if "{" not in path and "*" not in path:
@@ -197,14 +269,17 @@ def _find_named_routes(name: str, routes: list[DeclaredRoute]) -> Iterable[Decla
             return [DeclaredRoute(name=name, template=path, operation=None, handler={})]
     globs = " A * stands for routes that change nothing." if "*" in name else ""
     sentence = (
-        f"The app declares no route {name!r}.{globs} Near ones: {suggest_names(name, (route.name for route in http_routes))}."
+        f"The app declares no route {name!r}.{globs} Near ones:"
+        f" {suggest_names(name, (route.name for route in http_routes))}."
     )
     raise AtonceError(sentence, ExitCode.USAGE)
 
 
 def _path_pattern(route: DeclaredRoute) -> str:
     """The paths that a route answers, as a regular expression."""
-    fixed = re.escape(PATH_PARAMETER.sub(lambda hole: "\1" if hole[2] == "path" else "\0", route.template))
+    fixed = re.escape(
+        PATH_PARAMETER.sub(lambda hole: "\1" if hole[2] == "path" else "\0", route.template)
+    )
     fixed = fixed.rstrip("/") + "/.*" if route.method == "MOUNT" else fixed
     return fixed.replace("\0", "[^/]+").replace("\1", ".+")
 

@@ -27,7 +27,9 @@ FORMAT_EXAMPLES = {
     "time": "12:00:00Z",
     "duration": "PT1S",
     "uuid": "00000000-0000-4000-8000-000000000000",
-    **{f"uuid{version}": f"00000000-0000-{version}000-8000-000000000000" for version in range(1, 9)},
+    **{
+        f"uuid{version}": f"00000000-0000-{version}000-8000-000000000000" for version in range(1, 9)
+    },
     "email": "user@example.com",
     "hostname": "localhost",
     "uri": "http://127.0.0.1/",  # an app may well fetch it: nothing leaves this machine
@@ -52,7 +54,8 @@ class NoExample(Exception):  # noqa: N818 - not an error: this route is not aske
 class SchemaPath:
     """Where a value stands: its name for a person, and the references that led to it.
 
-    The mutable state, shared by all spots of one value: the steps so far, and where each reference leads.
+    The mutable state, shared by all spots of one value: the steps so far, and where each reference
+    leads.
     """
 
     document: dict[str, Any]
@@ -94,7 +97,9 @@ def _flatten_schema(schema: Any, schema_path: SchemaPath) -> tuple[dict[str, Any
         properties = {**part_schema.get("properties", {}), **schema.get("properties", {})}
         required = [*schema.get("required", []), *part_schema.get("required", [])]
         schema = {**part_schema, **schema, "properties": properties, "required": required}
-    return {key: value for key, value in schema.items() if key != "allOf"}, replace(schema_path, followed_refs=tuple(followed))
+    return {key: value for key, value in schema.items() if key != "allOf"}, replace(
+        schema_path, followed_refs=tuple(followed)
+    )
 
 
 def make_example(schema: Any, schema_path: SchemaPath) -> Any:
@@ -107,24 +112,41 @@ def make_example(schema: Any, schema_path: SchemaPath) -> Any:
     for keyword in ("anyOf", "oneOf"):
         if options := [value for value in schema.get(keyword, []) if value != {"type": "null"}]:
             options.sort(key=schema_path.is_recursive)  # what ends goes first
-            return _make_first_option(options, {key: value for key, value in schema.items() if key != keyword}, schema_path)
+            return _make_first_option(
+                options,
+                {key: value for key, value in schema.items() if key != keyword},
+                schema_path,
+            )
     kind = schema_type(schema)
     if kind in ("boolean", "null"):
         return kind == "boolean" or None
-    make = {"integer": _make_number, "number": _make_number, "array": _make_array, "object": _make_object, "string": _make_text}[
-        kind
-    ]
+    make = {
+        "integer": _make_number,
+        "number": _make_number,
+        "array": _make_array,
+        "object": _make_object,
+        "string": _make_text,
+    }[kind]
     return make(schema, schema_path)
 
 
-def _make_first_option(options: list[Any], siblings: dict[str, Any], schema_path: SchemaPath) -> Any:
+def _make_first_option(
+    options: list[Any], siblings: dict[str, Any], schema_path: SchemaPath
+) -> Any:
     """The first of several schemas for which a value can be made, with the tag that names it."""
     why = None
     for option in options:
         try:
             rest = {name: value for name, value in siblings.items() if name != "discriminator"}
             return make_example(
-                {**rest, "allOf": [discriminator_tag(option, siblings.get("discriminator") or {}), option]}, schema_path
+                {
+                    **rest,
+                    "allOf": [
+                        discriminator_tag(option, siblings.get("discriminator") or {}),
+                        option,
+                    ],
+                },
+                schema_path,
             )
         except NoExample as error:
             why = why or error
@@ -136,7 +158,9 @@ def _make_number(schema: dict[str, Any], schema_path: SchemaPath) -> float:
 
     def read_bound(inclusive: str, exclusive: str, endless: float) -> tuple[Any, Any]:
         limit, strict = schema.get(inclusive, endless), schema.get(exclusive, endless)
-        return (endless, limit) if strict is True else (limit, endless if strict is False else strict)  # OpenAPI 3.0 says true
+        return (
+            (endless, limit) if strict is True else (limit, endless if strict is False else strict)
+        )  # OpenAPI 3.0 says true
 
     (low, floor), (high, ceiling) = (
         read_bound("minimum", "exclusiveMinimum", -math.inf),
@@ -150,12 +174,25 @@ def _make_number(schema: dict[str, Any], schema_path: SchemaPath) -> float:
     for edge, rounded in ((lower, math.ceil), (upper, math.floor)):
         if math.isfinite(edge):
             nearest_multiple = rounded(Fraction(edge) / grid) * grid
-            candidates += [nearest_multiple, nearest_multiple + grid, nearest_multiple - grid, Fraction(edge)]
-    candidates += [(Fraction(lower) + Fraction(upper)) / 2] if math.isfinite(lower) and math.isfinite(upper) else []
+            candidates += [
+                nearest_multiple,
+                nearest_multiple + grid,
+                nearest_multiple - grid,
+                Fraction(edge),
+            ]
+    candidates += (
+        [(Fraction(lower) + Fraction(upper)) / 2]
+        if math.isfinite(lower) and math.isfinite(upper)
+        else []
+    )
     for candidate in candidates:
         value = int(candidate) if candidate.denominator == 1 else float(candidate)
         is_within = low <= value <= high and floor < value < ceiling
-        if is_within and (not step or candidate % step == 0) and (candidate.denominator == 1 or not is_integer):
+        if (
+            is_within
+            and (not step or candidate % step == 0)
+            and (candidate.denominator == 1 or not is_integer)
+        ):
             return value
     raise schema_path.no_example("has bounds that leave no plain number")
 
@@ -164,7 +201,11 @@ def _make_text(schema: dict[str, Any], schema_path: SchemaPath) -> str:
     """A word that fits the format, the lengths and the pattern."""
     if "contentSchema" in schema:
         return json.dumps(make_example(schema["contentSchema"], schema_path))
-    min_length, max_length, pattern = schema.get("minLength", 0), schema.get("maxLength", _MAX_LENGTH), schema.get("pattern", "")
+    min_length, max_length, pattern = (
+        schema.get("minLength", 0),
+        schema.get("maxLength", _MAX_LENGTH),
+        schema.get("pattern", ""),
+    )
     if min_length > _MAX_LENGTH:
         raise schema_path.no_example(f"must be {min_length} characters long")
     form = schema.get("format")
@@ -175,13 +216,17 @@ def _make_text(schema: dict[str, Any], schema_path: SchemaPath) -> str:
     )
     try:
         fitting = [
-            candidate for candidate in candidates if min_length <= len(candidate) <= max_length and re.search(pattern, candidate)
+            candidate
+            for candidate in candidates
+            if min_length <= len(candidate) <= max_length and re.search(pattern, candidate)
         ]
     except re.error:
         fitting = []
     if not fitting:
         raise schema_path.no_example(
-            f"must match the pattern {pattern[:60]!r}" if pattern else "has a length that does not go with its format"
+            f"must match the pattern {pattern[:60]!r}"
+            if pattern
+            else "has a length that does not go with its format"
         )
     return fitting[0]
 
@@ -194,16 +239,22 @@ def _make_array(schema: dict[str, Any], schema_path: SchemaPath) -> list[Any]:
     ]
     min_items = schema.get("minItems", 0)
     missing_count = min(max(min_items, 1), schema.get("maxItems", _MAX_LENGTH)) - len(items)
-    if missing_count <= 0 or (min_items <= len(items) and schema_path.is_recursive(schema.get("items"))):
+    if missing_count <= 0 or (
+        min_items <= len(items) and schema_path.is_recursive(schema.get("items"))
+    ):
         return items
     try:
-        item = make_example(schema.get("items"), replace(schema_path, label=f"{schema_path.label}[{len(items)}]"))
+        item = make_example(
+            schema.get("items"), replace(schema_path, label=f"{schema_path.label}[{len(items)}]")
+        )
     except NoExample:
         if min_items > len(items):
             raise
         return items
     if min_items > _MAX_LENGTH or (schema.get("uniqueItems") and missing_count > 1):
-        raise schema_path.no_example(f"must hold {min_items} {'different ' if schema.get('uniqueItems') else ''}items")
+        raise schema_path.no_example(
+            f"must hold {min_items} {'different ' if schema.get('uniqueItems') else ''}items"
+        )
     return [*items, *[item] * missing_count]
 
 
@@ -222,5 +273,8 @@ def _make_object(schema: dict[str, Any], schema_path: SchemaPath) -> dict[str, A
     chosen = list(names)[: max(len(required), min_properties)]
     rest = schema.get("additionalProperties")
     return {
-        name: make_example(properties.get(name, rest), replace(schema_path, label=f"{schema_path.label}.{name}")) for name in chosen
+        name: make_example(
+            properties.get(name, rest), replace(schema_path, label=f"{schema_path.label}.{name}")
+        )
+        for name in chosen
     }

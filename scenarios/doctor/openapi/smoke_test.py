@@ -14,7 +14,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from scenarios.doctor.openapi.route_request import STREAM_MEDIA_TYPES, RouteRequest, create_template, media_family
+from scenarios.doctor.openapi.route_request import (
+    STREAM_MEDIA_TYPES,
+    RouteRequest,
+    create_template,
+    media_family,
+)
 from scenarios.generator.job import REQUEST_ID_HEADER
 
 _ANSWER_TIMEOUT = 30.0  # seconds until an answer must have begun
@@ -26,7 +31,9 @@ _REFUSED_STATUSES = {404, 422}  # other values may be taken
 _REQUEST_CLAUSE = "one polite request"
 _BODILESS_STATUSES = {204, 205, 304}
 _UNAWAITED_PATTERN = re.compile(
-    rb"(?:<|&lt;|\\u003c)(?:coroutine object |async_generator object |(?:\w+\.)?Task pending |_?\w*Future pending)", re.IGNORECASE
+    rb"(?:<|&lt;|\\u003c)(?:coroutine object |async_generator object |(?:\w+\.)?Task pending"
+    rb" |_?\w*Future pending)",
+    re.IGNORECASE,
 )
 
 
@@ -64,45 +71,73 @@ def run_smoke_test(
     return result
 
 
-def find_accepted_request(client: httpx.Client, request: RouteRequest, headers: dict[str, str]) -> tuple[RouteRequest, SmokeResult]:
+def find_accepted_request(
+    client: httpx.Client, request: RouteRequest, headers: dict[str, str]
+) -> tuple[RouteRequest, SmokeResult]:
     """Ask a route politely, with its next values where it refuses some; the request it took."""
     refusals: list[tuple[RouteRequest, SmokeResult]] = []
     for candidate in (request, *request.alternatives):
         result = run_smoke_test(client, candidate, headers)
         if result.status not in _REFUSED_STATUSES:
             tried = ", ".join(
-                f"{refused_request.path} was answered {refused_result.status}" for refused_request, refused_result in refusals
+                f"{refused_request.path} was answered {refused_result.status}"
+                for refused_request, refused_result in refusals
             )
             why = f"It is asked as {candidate.path}: {tried}." if tried else None
-            return candidate, replace(result, note=" ".join(filter(None, (why, result.note))) or None)
+            return candidate, replace(
+                result, note=" ".join(filter(None, (why, result.note))) or None
+            )
         refusals.append((candidate, result))
-    first, other_paths = refusals[0][1], ", ".join(candidate.path for candidate in request.alternatives)
+    first, other_paths = (
+        refusals[0][1],
+        ", ".join(candidate.path for candidate in request.alternatives),
+    )
     clause = (first.skipped or "").replace(
-        _REQUEST_CLAUSE, f"{_REQUEST_CLAUSE}, and no better to {other_paths}" if other_paths else _REQUEST_CLAUSE, 1
+        _REQUEST_CLAUSE,
+        f"{_REQUEST_CLAUSE}, and no better to {other_paths}" if other_paths else _REQUEST_CLAUSE,
+        1,
     )
     return request, replace(first, skipped=clause)
 
 
 def _request_once(
-    client: httpx.Client, request: RouteRequest, headers: dict[str, str], timeout: float, body_timeout: float
+    client: httpx.Client,
+    request: RouteRequest,
+    headers: dict[str, str],
+    timeout: float,
+    body_timeout: float,
 ) -> SmokeResult:
     """One request, its answer streamed."""
     result, began = SmokeResult(), time.perf_counter()
     method, path = request.route.partition(" ")[0], request.path_with_keys or request.path
-    arguments: dict[str, Any] = {"headers": headers, "content": request.body, "timeout": timeout, "follow_redirects": False}
+    arguments: dict[str, Any] = {
+        "headers": headers,
+        "content": request.body,
+        "timeout": timeout,
+        "follow_redirects": False,
+    }
     arguments["extensions"] = {"target": path.encode()}  # as it stands: httpx would tidy it up
     client.cookies.clear()  # load brings none back
     try:
         with client.stream(method, path, **arguments) as answer:
             result = SmokeResult(
-                status=answer.status_code, skipped=_refusal_reason(request, answer, body_timeout) or _stream_reason(answer)
+                status=answer.status_code,
+                skipped=_refusal_reason(request, answer, body_timeout) or _stream_reason(answer),
             )
             if not result.skipped:
                 body = _read_body(answer, body_timeout)
-                why = None if body is not None else f"a stream: its answer had no end within {body_timeout:g} s"
+                why = (
+                    None
+                    if body is not None
+                    else f"a stream: its answer had no end within {body_timeout:g} s"
+                )
                 result = replace(result, answer_bytes=answer.num_bytes_downloaded, skipped=why)
                 if body is not None and method != "HEAD":
-                    result = replace(result, fault=_find_body_fault(answer, body), note=_media_type_note(request, answer, body))
+                    result = replace(
+                        result,
+                        fault=_find_body_fault(answer, body),
+                        note=_media_type_note(request, answer, body),
+                    )
     except httpx.TimeoutException:
         why = "began an answer that did not go on" if result.status else "gave no answer"
         result = replace(result, skipped=f"{why} within {timeout:g} s")
@@ -111,24 +146,43 @@ def _request_once(
     return replace(result, seconds=(time.perf_counter() - began,))
 
 
-def _refusal_reason(request: RouteRequest, answer: httpx.Response, body_timeout: float) -> str | None:
+def _refusal_reason(
+    request: RouteRequest, answer: httpx.Response, body_timeout: float
+) -> str | None:
     """Errors and redirects, with the flag that may help."""
     status = answer.status_code
     if answer.has_redirect_location:
         location, request_url = urlsplit(answer.headers["location"]), answer.request.url
         path = location.path or "/"
-        if (location.scheme, path) == ("https", urlsplit(str(request_url)).path) and request_url.scheme == "http":
-            return "redirects from http to https; give it --header 'X-Forwarded-Proto: https', as a proxy does"
+        if (location.scheme, path) == (
+            "https",
+            urlsplit(str(request_url)).path,
+        ) and request_url.scheme == "http":
+            return (
+                "redirects from http to https; give it --header 'X-Forwarded-Proto: https', as a"
+                " proxy does"
+            )
         return f"redirects to {path[:80]}" if path.isprintable() else "redirects"
     if answer.is_success:
         return None
     in_path = re.findall(r"\{([^{}]+)\}", request.route)
-    everywhere = [*in_path, *(pair.partition("=")[0] for pair in urlsplit(request.path).query.split("&") if pair), *request.headers]
-    params = "".join(f" --param {name}=..." for name in dict.fromkeys(in_path if status == httpx.codes.NOT_FOUND else everywhere))
+    everywhere = [
+        *in_path,
+        *(pair.partition("=")[0] for pair in urlsplit(request.path).query.split("&") if pair),
+        *request.headers,
+    ]
+    params = "".join(
+        f" --param {name}=..."
+        for name in dict.fromkeys(in_path if status == httpx.codes.NOT_FOUND else everywhere)
+    )
     body = f" --body '{request.route.partition('?')[0]}=@FILE'" if request.body else ""
     match status:
         case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN:
-            hint = f" {' '.join(request.credential_flags)}" if request.credential_flags else " --header 'Authorization: ...'"
+            hint = (
+                f" {' '.join(request.credential_flags)}"
+                if request.credential_flags
+                else " --header 'Authorization: ...'"
+            )
         case httpx.codes.BAD_REQUEST if _read_body(answer, body_timeout) == _INVALID_HOST_BODY:
             hint = " --header 'Host: ...'"
         case httpx.codes.BAD_REQUEST | httpx.codes.NOT_FOUND | httpx.codes.UNPROCESSABLE_ENTITY:
@@ -144,9 +198,15 @@ def _stream_reason(answer: httpx.Response) -> str | None:
     if media in STREAM_MEDIA_TYPES:
         return f"a stream ({media})"
     is_unbounded = (
-        "content-length" not in answer.headers and answer.status_code not in _BODILESS_STATUSES and answer.request.method != "HEAD"
+        "content-length" not in answer.headers
+        and answer.status_code not in _BODILESS_STATUSES
+        and answer.request.method != "HEAD"
     )
-    return "a stream: its answer comes in pieces, of no declared length" if is_unbounded and media_family(media) != "json" else None
+    return (
+        "a stream: its answer comes in pieces, of no declared length"
+        if is_unbounded and media_family(media) != "json"
+        else None
+    )
 
 
 def _answer_media_type(answer: httpx.Response) -> str:
@@ -170,9 +230,15 @@ def _media_type_note(request: RouteRequest, answer: httpx.Response, body: bytes)
     """A sentence where a successful answer is of another kind than the document says."""
     given, declared = _answer_media_type(answer), request.declared_type or ""
     if not body:
-        given = "nothing" if answer.status_code == httpx.codes.OK and media_family(declared) == "json" else ""
+        given = (
+            "nothing"
+            if answer.status_code == httpx.codes.OK and media_family(declared) == "json"
+            else ""
+        )
     differs = given and declared and media_family(given) != media_family(declared)
-    return f"It answers {given} where its OpenAPI document promises {declared}." if differs else None
+    return (
+        f"It answers {given} where its OpenAPI document promises {declared}." if differs else None
+    )
 
 
 def _find_body_fault(answer: httpx.Response, body: bytes) -> str | None:

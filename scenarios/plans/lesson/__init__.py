@@ -1,10 +1,19 @@
 """The lab: what the lesson says about real parts - HTTP clients, databases, CPU, files - as acts, in the lesson's order.
 
-One file per topic says which routes are asked and how; `LAB` is the only list of them. Each act has a fresh server that
-carries the lab's routes (`targets/lab`), and asks variants under conditions of their own, such as `async httpx`.
+One file per topic says which routes are asked and how; `LAB` is the only list of them. Each act has
+a fresh server that carries the lab's routes (`targets/lab`), and asks variants under conditions of
+their own, such as `async httpx`.
 """
 
-from scenarios.plans.lesson import cpu, databases, files, forgotten_await, gather, http_clients, no_op
+from scenarios.plans.lesson import (
+    cpu,
+    databases,
+    files,
+    forgotten_await,
+    gather,
+    http_clients,
+    no_op,
+)
 from scenarios.plans.model import Session
 
 LESSON_SESSIONS: tuple[Session, ...] = (

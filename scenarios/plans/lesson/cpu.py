@@ -11,13 +11,18 @@ _WORK_SECONDS = 0.05  # seconds that the work takes, more or less: steers durati
 _USERS = 4  # few, so that what the loop feels of each thread shows
 COMPUTE_ANSWER = '{"result":1711753697}'  # by half a million rounds: whoever did fewer cannot know
 _HASH_ANSWER = '{"result":"3eabd1885c6e7ae6"}'  # by a quarter of a million
-_PING_RATE, _PING_WINDOW = 30.0, 5.0  # five experiments in a minute: more pings per second, for fewer seconds
+_PING_RATE, _PING_WINDOW = (
+    30.0,
+    5.0,
+)  # five experiments in a minute: more pings per second, for fewer seconds
 CORES = len(all_cores() or ()) or 1
 
 
 def _cpu_session(variant: str, path: str, expects: str = COMPUTE_ANSWER) -> Session:
     """A route whose work fills one place."""
-    session = lesson_session(variant, path, expects, seconds=_WORK_SECONDS, users=_USERS, concurrency=1)
+    session = lesson_session(
+        variant, path, expects, seconds=_WORK_SECONDS, users=_USERS, concurrency=1
+    )
     return replace(session, cells=tuple(_with_frequent_pings(cell) for cell in session.cells))
 
 
@@ -29,7 +34,10 @@ def _with_frequent_pings(cell: Cell) -> Cell:
 
 def _process_pool_session(users: int) -> Session:
     """Computing in other processes, on all cores; one user for so long that the CPU of those processes is looked at twice."""
-    path, extra_requests = "/cpu/pool?rounds=500000", ("/cpu/workers",)  # before the load this starts them all
+    path, extra_requests = (
+        "/cpu/pool?rounds=500000",
+        ("/cpu/workers",),
+    )  # before the load this starts them all
     session = lesson_session(
         "async process-pool",
         path,

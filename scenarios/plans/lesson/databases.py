@@ -25,5 +25,7 @@ def _database_session(variant: str, database: str) -> Session:
 
 
 SESSIONS = tuple(
-    _database_session(variant, database) for database in ("sqlite", "postgres") for variant in ("broken-async", "sync", "async")
+    _database_session(variant, database)
+    for database in ("sqlite", "postgres")
+    for variant in ("broken-async", "sync", "async")
 )

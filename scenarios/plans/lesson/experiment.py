@@ -36,7 +36,9 @@ def lesson_session(  # noqa: PLR0913 - an act has that many sides
     )
 
 
-def lesson_cell(variant: str, path: str, expects: str, seconds: float, users: int, concurrency: float) -> Cell:  # noqa: PLR0913, PLR0917
+def lesson_cell(
+    variant: str, path: str, expects: str, seconds: float, users: int, concurrency: float
+) -> Cell:  # noqa: PLR0913, PLR0917
     """One level of an experiment; with more than one user the neighbours are asked meanwhile."""
     cycle = seconds * max(1.0, users / concurrency)
     hold_time = (
@@ -48,7 +50,11 @@ def lesson_cell(variant: str, path: str, expects: str, seconds: float, users: in
         path=path,
         expects=expects,
         warm_up=max(cycle, 0.3),
-        window=max(1.0, _SINGLE_USER_ANSWERS * seconds) if users == 1 else max(_PING_WINDOW, _CROWD_ROUNDS * cycle),
+        window=(
+            max(1.0, _SINGLE_USER_ANSWERS * seconds)
+            if users == 1
+            else max(_PING_WINDOW, _CROWD_ROUNDS * cycle)
+        ),
         drain=max(10.0, 5 * cycle),
         stagger=seconds * (1 - 1 / users),
         neighbours=() if users == 1 else both_neighbours(hold_time),

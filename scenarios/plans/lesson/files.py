@@ -10,7 +10,14 @@ ANSWER = '{"bytes":32768,"crc32":561456818}'
 def _file_session(variant: str, users: int) -> Session:
     """One way to read it; more users than are served at once."""
     path = f"/file/{variant.partition(' ')[0]}?seconds={_READ_SECONDS:g}"
-    return lesson_session(variant, path, ANSWER, seconds=_READ_SECONDS, users=users, concurrency=expected_concurrency(variant))
+    return lesson_session(
+        variant,
+        path,
+        ANSWER,
+        seconds=_READ_SECONDS,
+        users=users,
+        concurrency=expected_concurrency(variant),
+    )
 
 
 SESSIONS = (

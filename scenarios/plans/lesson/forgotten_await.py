@@ -3,10 +3,16 @@
 from scenarios.plans.model import Session
 
 _PITFALL_SHAPES = ("returned", "in-dict", "in-text", "condition", "saved")
-PITFALL_PATHS = tuple(f"/pitfall/{how}/{shape}" for shape in _PITFALL_SHAPES for how in ("forgotten", "awaited"))
+PITFALL_PATHS = tuple(
+    f"/pitfall/{how}/{shape}" for shape in _PITFALL_SHAPES for how in ("forgotten", "awaited")
+)
 
 SESSIONS = (
     Session(
-        "pitfalls", 0.0, (), extra_requests=(*PITFALL_PATHS, "/pitfall/collected", "/pitfall/compiles"), has_lesson_routes=True
+        "pitfalls",
+        0.0,
+        (),
+        extra_requests=(*PITFALL_PATHS, "/pitfall/collected", "/pitfall/compiles"),
+        has_lesson_routes=True,
     ),
 )

@@ -11,8 +11,18 @@ ANSWER = '{"statuses":[200,200]}'
 
 def _gather_session(variant: str, path: str, calls: int) -> Session:
     """A route that makes two calls, asked by one user, so that nobody waits for anybody; they take as long as so many delays."""
-    session = lesson_session(variant, f"{path}?seconds={_DELAY:g}", ANSWER, seconds=calls * _DELAY, users=2, concurrency=2)
+    session = lesson_session(
+        variant,
+        f"{path}?seconds={_DELAY:g}",
+        ANSWER,
+        seconds=calls * _DELAY,
+        users=2,
+        concurrency=2,
+    )
     return replace(session, cells=session.cells[:1])
 
 
-SESSIONS = (_gather_session("async gather", "/concurrent", 1), _gather_session("async in-turn", "/in-turn", 2))
+SESSIONS = (
+    _gather_session("async gather", "/concurrent", 1),
+    _gather_session("async in-turn", "/in-turn", 2),
+)

@@ -8,16 +8,26 @@ from scenarios.plans.model import Session, both_neighbours
 
 _DELAY = 0.2  # seconds that the upstream takes
 _USERS = 48  # more than there are threads, and far fewer than a pool has connections
-_RATE_WINDOW = 43 * _DELAY  # seconds of a window that gives the rate its interval: eight pieces of five rounds, and some to spare
-_PER_REQUEST_CALLS = (
-    6  # calls at once that a client per request leaves room for, at least: loading certificates takes all of a core
+_RATE_WINDOW = (
+    43 * _DELAY
+    # seconds of a window that gives the rate its interval: eight pieces of five rounds, and some to
+    # spare
 )
-_HTTPX_USERS = 24  # httpx looks at every connection at every call: twice as many, once they ask in step, fill a core
+# calls at once that a client per request leaves room for, at least: loading certificates takes all
+# of a core
+_PER_REQUEST_CALLS = 6
+# httpx looks at every connection at every call: twice as many, once they ask in step, fill a core
+_HTTPX_USERS = 24
 _FAULTS = ("slow", "error", "gone")
 
 
 def _http_client_session(
-    variant: str, path: str, concurrency: float, *, users: int = _USERS, extra_requests: tuple[str, ...] = ("/client/counters",)
+    variant: str,
+    path: str,
+    concurrency: float,
+    *,
+    users: int = _USERS,
+    extra_requests: tuple[str, ...] = ("/client/counters",),
 ) -> Session:
     """A route that makes one call; asked for the upstream's counters before the load and after it."""
     answer = f'{{"delay":{_DELAY:g}}}'
@@ -30,7 +40,13 @@ def _http_client_session(
         concurrency=concurrency,
         extra_requests=extra_requests,
     )
-    return replace(session, cells=tuple(_with_long_window(cell, concurrency) if cell.users > 1 else cell for cell in session.cells))
+    return replace(
+        session,
+        cells=tuple(
+            _with_long_window(cell, concurrency) if cell.users > 1 else cell
+            for cell in session.cells
+        ),
+    )
 
 
 def _with_long_window(cell: Cell, concurrency: float) -> Cell:
@@ -44,9 +60,17 @@ SESSIONS = (
     _http_client_session("broken-async requests", "/client/requests", 1, users=6),
     _http_client_session("sync requests", "/client/requests-def", 40),
     _http_client_session("async httpx", "/client/httpx", _HTTPX_USERS, users=_HTTPX_USERS),
-    _http_client_session("async httpx-per-request", "/client/httpx-per-request", _PER_REQUEST_CALLS, users=_HTTPX_USERS),
     _http_client_session(
-        "async aiohttp", "/aiohttp", _USERS, extra_requests=("/aiohttp/counters", *(f"/aiohttp/{fault}" for fault in _FAULTS))
+        "async httpx-per-request",
+        "/client/httpx-per-request",
+        _PER_REQUEST_CALLS,
+        users=_HTTPX_USERS,
+    ),
+    _http_client_session(
+        "async aiohttp",
+        "/aiohttp",
+        _USERS,
+        extra_requests=("/aiohttp/counters", *(f"/aiohttp/{fault}" for fault in _FAULTS)),
     ),
     Session(
         "clients",
@@ -55,7 +79,11 @@ SESSIONS = (
         extra_requests=(
             "/client/lifecycle",
             "/client/keep-alive",
-            *(f"/client/{client}/{fault}" for client in ("httpx", "requests-def") for fault in _FAULTS),
+            *(
+                f"/client/{client}/{fault}"
+                for client in ("httpx", "requests-def")
+                for fault in _FAULTS
+            ),
         ),
         has_lesson_routes=True,
     ),
