@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import plain_locust
-from tests.processes import ROOT, new_mark, served
+from tests.support.processes import ROOT, new_mark, served
 
 RATE, SECONDS, HOLD, DRAIN = 15, 20, 0.1, 5
 

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from reports.verdicts.rules import evaluate_rules
-from tests.simulate_services import SERVICES, Server, examine
+from tests.support.simulate_services import SERVICES, Server, examine
 
 SEEDS = 20
 ARRANGEMENTS = {

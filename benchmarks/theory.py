@@ -26,7 +26,7 @@ from reports.stats.queueing import (
     mdc_queue,
     replay_latencies,
 )
-from tests.queues import arrivals, serve
+from tests.support.queue_simulator import arrivals, serve
 
 RUNS, FITS = 400, 20
 # c, rho, n, and what independent ranks and 2.14 cover

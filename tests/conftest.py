@@ -7,9 +7,9 @@ import pytest
 
 from reports.model import Report
 from reports.report import build_report
-from tests import simulate
-from tests.front import Here
-from tests.processes import ROOT
+from tests.support import simulate_run as simulate
+from tests.support.cli import Here
+from tests.support.processes import ROOT
 
 gc.set_threshold(
     100_000, 50, 100

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.console import ProgressDisplay, create_console
-from reports.gates.evaluate import apply_strict
-from reports.gates.evaluate import gates_exit_code
+from reports.gates.evaluate import apply_strict, gates_exit_code
 from reports.model import Report
 from reports.render.ci import report_to_ci
 from reports.render.junit import build_junit

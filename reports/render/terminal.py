@@ -15,8 +15,8 @@ from reports.model import MISSED, Report, format_outcomes, order_findings
 from reports.render import doctor_table as doctor
 from reports.render.decision_guide import Advice, build_guide, summarise_guide
 from reports.selfcheck import GOAL_COLUMNS as GOALS
-from reports.verdicts.load_table import LOAD_COLUMNS
 from reports.verdicts.load_table import (
+    LOAD_COLUMNS,
     OVERLOADED,
     build_load_rows,
     compare_with_async,

@@ -14,7 +14,7 @@ runs, whose intervals are wrong. So
   = 1, 6; rho .5, .7, .8; 300 to 40,000 requests) .91 to .98 hold the truth, and more only where a
   quantile sits on the atom R = D and cannot be missed. Wilson's plain interval, printed where ten
   of its own effective samples lie beyond, holds it in .88 to .93 for p95, .64 to .90 for p99. See
-  `tests/test_intervals.py`.
+  `tests/reports/test_quantiles.py`.
 """
 
 import math

@@ -1,0 +1,1 @@
+"""README and architecture: what is written is true."""

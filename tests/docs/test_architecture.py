@@ -1,0 +1,178 @@
+"""The house: who may import whom, which names are safe, what every module must say. This file is the law."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("targets", "scenarios", "results", "reports")
+MAY_IMPORT: dict[str, set[str]] = {
+    "targets": set(),
+    "results": set(),
+    "scenarios": {"results"},
+    "reports": {"results"},
+    "atonce": {"targets", "scenarios", "results", "reports"},
+}
+ONLY_IN = {
+    "locust": [
+        *(f"scenarios/{name}.py" for name in ("burst", "crowd", "steady", "neighbours")),
+        "scenarios/generator/_locust_user.py",
+    ],
+    "gevent": [
+        f"scenarios/generator/{name}.py"
+        for name in (
+            *[
+                "_locust_user",
+                "engine",
+                "cell_run",
+                "dispatcher",
+                "client",
+                "standalone",
+                "standalone_run",
+            ],
+        )
+    ],
+    "geventhttpclient": ["scenarios/generator/client.py"],
+    "matplotlib": ["reports/render/charts/*.py"],
+    "pandas": ["reports/*.py"],
+    "pyarrow": ["results/store.py", "reports/metrics/run_data.py"],
+    "fastapi": ["targets/*.py"],
+    "subprocess": [
+        "scenarios/*.py",
+        "targets/upstream.py",
+        "targets/lesson/postgres.py",
+        "targets/antipatterns/blocking_io.py",
+    ],
+    "typer": ["atonce.py"],
+    "jinja2": ["reports/render/page.py"],
+}
+STDLIB_ONLY = "targets/agent/*.py"
+LONGEST_FILE, LONGEST_FUNCTION = 300, 55
+LONGEST_FILES = {"atonce.py": 380}  # a command line is a list of flags, a line each
+
+
+def sources() -> list[Path]:
+    """Every product file, relative to the root."""
+    found = [
+        path
+        for room in ROOMS
+        for path in (ROOT / room).rglob("*.py")
+        if (path.parent / "__init__.py").exists()
+    ]
+    return sorted(path.relative_to(ROOT) for path in [*found, ROOT / "atonce.py"])
+
+
+def imported(text: str) -> Iterator[str]:
+    """Top-level names that a module imports, anywhere in it."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif (
+            isinstance(node, ast.ImportFrom) and node.level != 1
+        ):  # what lies in the same folder belongs to the same room
+            yield (node.module or "..").partition(".")[0]
+
+
+def broken_rules(path: Path, text: str) -> Iterator[str]:
+    """What one file does that its room forbids."""
+    room = path.parts[0].removesuffix(".py")
+    for name in sorted(set(imported(text))):
+        if name in (*ROOMS, "atonce") and name != room and name not in MAY_IMPORT[room]:
+            yield f"{path}: {room} may not import {name}"
+        if name in ONLY_IN and not any(fnmatch(str(path), glob) for glob in ONLY_IN[name]):
+            yield f"{path}: {name} may not be imported here"
+        if fnmatch(str(path), STDLIB_ONLY) and name not in sys.stdlib_module_names:
+            yield f"{path}: only the standard library may be imported here, not {name}"
+
+
+def test_every_room_keeps_its_doors() -> None:
+    """No file imports what its room forbids."""
+    assert [
+        rule
+        for path in sources()
+        for rule in broken_rules(path, (ROOT / path).read_text(encoding="utf-8"))
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("reports/x.py", "import scenarios"),
+        ("targets/x.py", "from results.schema import Cell"),
+        ("results/x.py", "def f():\n    import pandas"),
+        ("scenarios/_x.py", "import locust"),
+        ("targets/agent/probe.py", "import anyio"),
+        ("targets/agent/probe.py", "from ..workers import leave_with_parent"),
+        ("reports/metrics/model.py", "from matplotlib.figure import Figure"),
+        ("reports/x.py", "import atonce"),
+    ],
+)
+def test_a_planted_violation_is_seen(path: str, text: str) -> None:
+    """The guard itself works."""
+    assert list(broken_rules(Path(path), text))
+
+
+def test_no_module_is_named_like_a_standard_one() -> None:
+    """Locust registers a locustfile under its bare stem: `queue.py` would replace the standard module."""
+    stems = {path.stem for path in sources()} - {"__init__", "__main__"}
+    assert set() == stems & set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("path", sources(), ids=str)
+def test_every_module_has_a_caption_and_stays_small(path: Path) -> None:
+    """Line one of the docstring is a sentence; files and functions fit a screen or two."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    caption = (ast.get_docstring(tree) or "").partition("\n")[0]
+    assert caption.endswith((".", "?"))
+    assert text.count("\n") <= LONGEST_FILES.get(path.name, LONGEST_FILE)
+    functions = [
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert [
+        one.name
+        for one in functions
+        if (one.end_lineno or 0) - one.lineno >= LONGEST_FUNCTION + flags(one)
+    ] == []
+
+
+def flags(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The lines of a command's flags, which are no code."""
+    return function.body[0].lineno - function.lineno
+
+
+def test_importing_results_loads_the_standard_library_only() -> None:
+    """It loads inside every Locust worker."""
+    code = "import sys, results.schema, results.store, results.spool; print(*{m.partition('.')[0] for m in sys.modules})"
+    seen = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert set() == {"pyarrow", "pandas", "numpy", "gevent", "matplotlib"} & set(seen)
+
+
+def test_no_import_has_the_effect_of_patching_the_interpreter() -> None:
+    """Every module but the locustfiles and the user module can be imported without gevent appearing."""
+    safe = [
+        path
+        for path in sources()
+        if not any(fnmatch(str(path), glob) for glob in [*ONLY_IN["gevent"], *ONLY_IN["locust"]])
+    ]
+    names = [
+        ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+        for path in safe
+        if path.stem != "__main__"
+    ]
+    code = f"import importlib, sys; [importlib.import_module(n) for n in {names}]; print('gevent' in sys.modules)"
+    seen = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert seen.stdout.strip() == "False"

@@ -1,0 +1,1 @@
+"""Whole commands on real servers and a real Locust."""

@@ -1,0 +1,1 @@
+"""Tests of numbers, checks, verdicts and their presentation."""

@@ -1,0 +1,1 @@
+"""Tests of the claims, topic by topic, on simulated runs."""

@@ -1,0 +1,123 @@
+"""Claims: what each needs can be measured alone, and a run that shows the opposite refutes it. Simulated runs of known truth."""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reports.claims import CLAIMS, ClaimOutcome, select_claims
+from reports.claims.model import ClaimResult
+from reports.report import build_report
+from reports.stats.intervals import product_interval, throughput_interval
+from results.errors import AtonceError
+from scenarios.plans.reproduce import plan_for_claims
+from tests.support.simulate_run import HONEST, Truth, World, write
+
+Facts = Callable[[dict[str, Any]], None]
+
+
+def judged(
+    folder: Path, claim: str, truths: dict[str, Truth] | None = None, facts: Facts = lambda _: None
+) -> ClaimResult:
+    """What becomes of a claim on a simulated run of what it needs; truths by variant, facts of run.json by what changes them."""
+    world = World(
+        plan=plan_for_claims(set(select_claims([claim])[0].needs)),
+        truths={**HONEST, **(truths or {})},
+        facts=facts,
+    )
+    return next(
+        one.result for one in build_report(write(folder, world)).claims if one.claim.id == claim
+    )
+
+
+OPPOSITES = [
+    ("gather-overlaps", {"async gather": Truth(10_000, stretch=2.0)}),  # no overlap after all
+    (
+        "gather-overlaps",
+        {"async in-turn": Truth(10_000, stretch=0.5)},
+    ),  # overlap where there should be none
+]
+
+
+@pytest.mark.parametrize(("claim", "truths"), OPPOSITES)
+def test_the_opposite_is_refuted(tmp_path: Path, claim: str, truths: dict[str, Truth]) -> None:
+    """And the honest run is not."""
+    assert judged(tmp_path / "honest", claim).outcome is ClaimOutcome.CONFIRMED
+    assert judged(tmp_path / "planted", claim, truths).outcome is ClaimOutcome.REFUTED
+
+
+def test_every_claim_has_a_planted_opposite() -> None:
+    """Whoever adds a claim adds the run that refutes it, in the `OPPOSITES` of a test file."""
+    files = [
+        path.stem
+        for path in Path(__file__).parent.glob("test_*.py")
+        if "OPPOSITES = [" in path.read_text(encoding="utf-8")
+    ]
+    planted = {
+        case[0]
+        for file in files
+        for case in import_module(f"tests.reports.claims.{file}").OPPOSITES
+    }
+    elsewhere = {"loop-fairness"}  # test_restarts.py
+    assert {claim.id for claim in CLAIMS} == planted | elsewhere
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda one: one.id)
+def test_each_claim_can_be_measured_alone_in_a_minute(claim: Any) -> None:
+    """Everything it needs is in the full plan. Two minutes for the one that takes four servers."""
+    plan = plan_for_claims(set(claim.needs))
+    names = [cell.name for cell in plan.cells] + [
+        f"asked/{act.name}" for act in plan.sessions if act.extra_requests
+    ]
+    assert [need for need in claim.needs if not any(name.startswith(need) for name in names)] == []
+    assert plan.estimate() <= (120 if claim.id == "loop-fairness" else 60)
+
+
+def test_what_is_not_installed_is_untested_with_the_targets_own_words(tmp_path: Path) -> None:
+    """Never refuted, and never left out."""
+
+    def without(facts: dict[str, Any]) -> None:
+        gone = [cell["name"] for cell in facts["plan"]["cells"] if "in-turn" in cell["name"]]
+        facts["plan"]["cells"] = [
+            cell for cell in facts["plan"]["cells"] if cell["name"] not in gone
+        ]
+        facts["skipped"] = {
+            "async in-turn": {"why": "needs a part: pip install part", "cells": gone}
+        }
+
+    found = judged(tmp_path, "gather-overlaps", facts=without)
+    assert (found.outcome, found.why) == (ClaimOutcome.UNTESTED, "needs a part: pip install part")
+
+
+def test_a_claim_that_does_not_exist_is_a_sentence() -> None:
+    """With those that do."""
+    with pytest.raises(AtonceError, match=r"There is no claim 'x'. There are: blocks-loop, "):
+        select_claims(["x"])
+
+
+@pytest.mark.parametrize("places", [1, 6, 40])
+def test_the_interval_of_a_rate_covers_the_truth(places: int) -> None:
+    """Places with service times that scatter by a tenth, sixteen rounds: 95 % of the intervals hold the true rate, more or less."""
+    chance, hits = np.random.default_rng(places), 0
+    for _ in range(300):
+        done = np.cumsum(chance.normal(1.0, 0.1, (places, 16 * 6)), axis=1).ravel()
+        done = np.sort(done[done <= 80])
+        low, high = throughput_interval(done, places) or (0.0, np.inf)
+        hits += low <= places <= high
+    assert 0.88 <= hits / 300 <= 1.0
+
+
+def test_pieces_smaller_than_a_few_clumps_have_no_interval() -> None:
+    """Forty answers at a time: the cut would decide."""
+    assert throughput_interval(np.repeat(np.arange(30.0), 40), 40) is None
+    assert throughput_interval(np.repeat(np.arange(60.0), 40), 40) is not None
+
+
+def test_a_product_with_a_measurement_that_reaches_nothing_reaches_nothing() -> None:
+    """Few lone requests, most of them quick, have a mean whose interval goes below zero: no logarithm of that."""
+    low, high = product_interval(10.0, (9.0, 11.0), 0.1, (-0.02, 0.2)) or (1.0, 0.0)
+    assert (low, round(high, 2)) == (0.0, 2.01)
+    assert product_interval(0.0, (0.0, 1.0), 0.1, (0.05, 0.2)) is None

@@ -1,0 +1,149 @@
+"""The claims about database sessions: honest runs, and planted opposites. Simulated runs of known truth, with simulated counters."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.claims import ClaimOutcome, select_claims
+from reports.claims.model import ClaimResult
+from reports.report import build_report
+from scenarios.plans.reproduce import expand_plan, plan_for_claims
+from tests.support.simulate_run import HONEST, Truth, World, write
+
+POOLED = Truth(15)
+TRUTHS = {
+    name: POOLED
+    for database in ("sqlite", "postgres")
+    for name in (f"sync {database}", f"async {database}")
+}
+POOL = {"pool": "QueuePool", "size": 5, "overflow": 10, "timeout": 30.0}
+
+
+def judged(  # noqa: PLR0913 - what a database may do otherwise
+    folder: Path,
+    claim: str,
+    truths: dict[str, Truth],
+    queries: dict[str, float] | None = None,
+    *,
+    known: bool = True,
+    repeat: int = 1,
+) -> ClaimResult:
+    """A claim on a simulated run whose databases count so many `queries` for each request of a variant (else one), on top of seven."""
+    plan = expand_plan(plan_for_claims(set(select_claims([claim])[0].needs)), repeat, full=False)
+    sent: dict[str, int] = {act.name: 0 for act in plan.sessions}
+    told: dict[str, Any] = {}
+
+    def tell(act: str) -> None:
+        counted = [
+            7 + round(number * (queries or {}).get(act, 1)) if known else None
+            for number in (0, sent[act])
+        ]
+        path = f"/users/evidence?database={act.rpartition(' ')[2]}"
+        bodies = [
+            json.dumps({"pools": {"blocking": POOL, "awaitable": POOL}, "queries": one})
+            for one in counted
+        ]
+        told[act] = {
+            "answers": [{path: {"status": 200, "body": body}} for body in bodies],
+            "log": "",
+        }
+
+    def count(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
+        scenario, act, _ = cell.split("/")
+        if scenario == "crowd" and "~" not in cell:
+            sent[act] += sum(line[0] == "sent" for line in lines)
+            tell(act)
+        return lines
+
+    world = World(
+        plan=plan,
+        truths={**HONEST, **TRUTHS, **truths},
+        edit=count,
+        facts=lambda facts: facts.update(told=told),
+    )
+    return next(
+        one.result for one in build_report(write(folder, world)).claims if one.claim.id == claim
+    )
+
+
+FROZEN = Truth(1, holds_loop=True)
+OPPOSITES = [
+    ("sync-session-blocks", {"broken-async postgres": POOLED}, {}),  # the loop is free after all
+    (
+        "sync-session-blocks",
+        {"broken-async sqlite": Truth(1)},
+        {},
+    ),  # one at once, and nobody else is held up: a lock
+    ("sync-session-blocks", {"sync postgres": FROZEN}, {}),  # `def` is no cure
+    ("sync-session-blocks", {"sync postgres": Truth(40)}, {}),  # and its limit is not the pool
+    ("sync-session-blocks", {}, {"broken-async postgres": 2.0}),  # the broken one asks twice
+    ("async-session-frees", {"async postgres": FROZEN}, {}),
+    ("async-session-frees", {"async sqlite": Truth(5)}, {}),  # no overflow
+    ("async-session-frees", {"async postgres": Truth(10_000)}, {}),  # no pool
+    (
+        "async-session-frees",
+        {"sync postgres": Truth(5)},
+        {},
+    ),  # the awaited one is the faster after all
+    ("async-session-frees", {}, {"async postgres": 0.5}),  # every other answer comes out of a cache
+]
+
+
+@pytest.mark.parametrize(
+    ("claim", "outcome"),
+    [
+        ("sync-session-blocks", ClaimOutcome.CONFIRMED),
+        ("async-session-frees", ClaimOutcome.NUANCED),
+    ],
+)
+def test_the_honest_run_is_judged_as_measured_elsewhere(
+    tmp_path: Path, claim: str, outcome: ClaimOutcome
+) -> None:
+    """With exactly one query per request; where the server does not count, equal work is not proved."""
+    counted, silent = (
+        judged(tmp_path / "counted", claim, {}),
+        judged(tmp_path / "silent", claim, {}, known=False),
+    )
+    assert (counted.outcome, silent.outcome) == (outcome, ClaimOutcome.UNTESTED)
+    assert "QueuePool 5 + 10, 30 s" in counted.measured
+    assert counted.measured.endswith("sync postgres 1.00")
+    assert "equal work is not proved" in silent.why
+
+
+def test_what_a_restarted_server_was_asked_is_not_counted_against_the_first(tmp_path: Path) -> None:
+    """Questions are kept by act: each repeat has a server, and counters, of its own."""
+    assert judged(tmp_path, "sync-session-blocks", {}, repeat=2).outcome is ClaimOutcome.CONFIRMED
+
+
+@pytest.mark.parametrize(("claim", "truths", "queries"), OPPOSITES)
+def test_the_opposite_is_refuted(
+    tmp_path: Path, claim: str, truths: dict[str, Truth], queries: dict[str, float]
+) -> None:
+    """Each part that the verdict rests on."""
+    assert judged(tmp_path, claim, truths, queries).outcome is ClaimOutcome.REFUTED
+
+
+def test_a_full_pool_is_an_error_and_no_latency(tmp_path: Path) -> None:
+    """Every tenth answer a late 503: counted apart, and the longest latency is that of a right answer."""
+
+    def full(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
+        late = (
+            [one for one in lines if one[0] == "done"][::10]
+            if cell == "crowd/async postgres/24"
+            else []
+        )
+        return [
+            ["done", one[1] + 1, 503, "status 503", *one[4:]] if one in late else one
+            for one in lines
+        ]
+
+    world = World(
+        plan=plan_for_claims({"crowd/async postgres/"}), truths={**HONEST, **TRUTHS}, edit=full
+    )
+    route = build_report(write(tmp_path, world)).run_metrics.find_route("async postgres")
+    assert route is not None
+    assert route.top_level is not None
+    assert route.top_level.errors > 50
+    assert route.top_level.longest.high < 0.5

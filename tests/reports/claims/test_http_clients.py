@@ -1,0 +1,177 @@
+"""Claims about HTTP clients: each is refuted by a run that shows the opposite. Simulated runs of known truth."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.claims.model import ClaimOutcome
+from tests.reports.claims.test_claims import Facts, judged
+from tests.support.simulate_run import Truth
+
+PER_REQUEST = {"async httpx-per-request": Truth(8)}  # what the CPU leaves room for
+ERROR = {"status": 500, "error": "client not initialized"}
+LIFE = {"before": ERROR, "running": {"status": 200, "error": None}, "after": ERROR, "closed": True}
+SPENT, KEPT = ({"users": 40, "requests": 200, "connections": many} for many in (190, 40))
+FAULTS = {
+    "slow": (504, "took too long"),
+    "error": (502, "answered with an error"),
+    "gone": (502, "cannot be reached"),
+}
+
+
+def ok(*documents: Any) -> list[tuple[int, Any]]:
+    """Answers of a question that was asked so many times."""
+    return [(200, one) for one in documents]
+
+
+def counters(connections: int, requests: int) -> list[tuple[int, Any]]:
+    """Before the load and after it."""
+    counts = ((3, 3), (3 + connections, 3 + requests))
+    return ok(
+        *({"connections": opened, "requests": asked, "pool": 100} for opened, asked in counts)
+    )
+
+
+def told(*changes: tuple[str, str, Any]) -> Facts:
+    """The facts of a run in which the app answers as it should, but for what a change (act, path, answers) says."""
+    answers: dict[str, dict[str, list[tuple[int, Any]]]] = {
+        "broken-async requests": {"/client/counters": counters(100, 100)},
+        "sync requests": {"/client/counters": counters(1900, 1900)},
+        "async httpx": {"/client/counters": counters(48, 2100)},
+        "async httpx-per-request": {"/client/counters": counters(900, 900)},
+        "async aiohttp": {
+            "/aiohttp/counters": counters(48, 2100),
+            **{f"/aiohttp/{one}": [FAULTS[one]] for one in FAULTS},
+        },
+        "clients": {
+            "/client/lifecycle": ok(LIFE),
+            "/client/keep-alive": ok(
+                [{"users": 20, "requests": 100, "connections": 20}, SPENT, KEPT]
+            ),
+            **{
+                f"/client/{client}/{one}": [FAULTS[one]]
+                for client in ("httpx", "requests-def")
+                for one in FAULTS
+            },
+        },
+    }
+    for act, path, answer in changes:
+        answers[act][path] = answer
+
+    def change(facts: dict[str, Any]) -> None:
+        facts["asks"] = {act: list(paths) for act, paths in answers.items()}
+        facts["told"] = {act: {"answers": rounds(paths)} for act, paths in answers.items()}
+
+    return change
+
+
+def rounds(paths: dict[str, list[tuple[int, Any]]]) -> list[dict[str, Any]]:
+    """The same answers, round by round."""
+    asked = max(len(one) for one in paths.values())
+    return [
+        {
+            path: {"status": one[i][0], "body": json.dumps(one[i][1])}
+            for path, one in paths.items()
+            if i < len(one)
+        }
+        for i in range(asked)
+    ]
+
+
+NOTHING: dict[str, Truth] = {}
+OPPOSITES = [
+    ("requests-blocks", {"broken-async requests": Truth(40)}, told()),  # the loop is not held
+    (
+        "requests-blocks",
+        {"sync requests": Truth(40, holds_loop=True)},
+        told(),
+    ),  # the fix holds it as well
+    (
+        "requests-blocks",
+        {"sync requests": Truth(8, holds_threads=True)},
+        told(),
+    ),  # not the documented pool
+    ("httpx-frees", {"async httpx": Truth(20)}, told()),  # does not grow with its users
+    (
+        "httpx-frees",
+        {"async httpx": Truth(22, holds_loop=True)},
+        told(),
+    ),  # many at once, and the neighbour waits all the same
+    (
+        "httpx-frees",
+        NOTHING,
+        told(("clients", "/client/httpx/slow", [(500, "Internal Server Error")])),
+    ),
+    ("aiohttp-frees", {"async aiohttp": Truth(30)}, told()),
+    (
+        "aiohttp-frees",
+        NOTHING,
+        told(("async aiohttp", "/aiohttp/gone", [(502, "?")])),
+    ),  # the status alone is no message
+    (
+        "client-reuse",
+        PER_REQUEST,
+        told(("async httpx-per-request", "/client/counters", counters(48, 900))),
+    ),
+    ("client-reuse", PER_REQUEST, told(("async httpx", "/client/counters", counters(2100, 2100)))),
+    ("client-reuse", {"async httpx-per-request": Truth(10_000)}, told()),  # no CPU saved
+    (
+        "client-reuse",
+        PER_REQUEST,
+        told(
+            ("clients", "/client/lifecycle", ok({**LIFE, "before": {"status": 200, "error": None}}))
+        ),
+    ),
+    (
+        "client-reuse",
+        PER_REQUEST,
+        told(("clients", "/client/lifecycle", ok({**LIFE, "closed": False}))),
+    ),
+    (
+        "client-reuse",
+        PER_REQUEST,
+        told(("clients", "/client/requests-def/error", [(200, "took too long")])),
+    ),
+]
+
+
+@pytest.mark.parametrize(("claim", "truths", "facts"), OPPOSITES)
+def test_the_opposite_is_refuted(
+    tmp_path: Path, claim: str, truths: dict[str, Truth], facts: Facts
+) -> None:
+    """Whichever part of the statement fails."""
+    assert judged(tmp_path, claim, truths, facts).outcome is ClaimOutcome.REFUTED
+
+
+@pytest.mark.parametrize(
+    "claim", ["requests-blocks", "httpx-frees", "aiohttp-frees", "client-reuse"]
+)
+def test_the_honest_run_confirms(tmp_path: Path, claim: str) -> None:
+    """Reuse with the nuance of the client's own keep-alive limit."""
+    expected = ClaimOutcome.NUANCED if claim == "client-reuse" else ClaimOutcome.CONFIRMED
+    assert judged(tmp_path, claim, PER_REQUEST, told()).outcome is expected
+
+
+def test_a_client_that_keeps_what_it_may_has_no_nuance(tmp_path: Path) -> None:
+    """Where the limit counts idle connections only."""
+    mended = told(
+        (
+            "clients",
+            "/client/keep-alive",
+            ok([{"users": 20, "requests": 100, "connections": 20}, KEPT, KEPT]),
+        )
+    )
+    assert judged(tmp_path, "client-reuse", PER_REQUEST, mended).outcome is ClaimOutcome.CONFIRMED
+
+
+def test_without_the_upstreams_counters_nothing_is_judged(tmp_path: Path) -> None:
+    """The missing part is named."""
+    found = judged(
+        tmp_path, "client-reuse", PER_REQUEST, told(("async httpx", "/client/counters", ok()))
+    )
+    assert (found.outcome, found.why) == (
+        ClaimOutcome.UNTESTED,
+        "missing from this run: /client/counters, asked beside async httpx",
+    )

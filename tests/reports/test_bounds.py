@@ -1,0 +1,193 @@
+"""What an examination says of a route where it cannot say all: bounds, what a verdict excludes, whose neighbours are read."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.formatting import format_seconds
+from reports.gates.evaluate import evaluate_gate
+from reports.metrics.model import NeighbourMetrics
+from reports.render.ci import step_summary
+from reports.render.doctor_table import doctor_row
+from reports.render.summary import route_entry
+from reports.stats.quantiles import Estimate
+from reports.verdicts.diagnosis import Diagnosis
+from reports.verdicts.model import Finding, RouteEvidence, Verdict
+from reports.verdicts.rules import evaluate_rules
+from results.gate_expression import parse_gate
+from results.schema import Cell
+from scenarios.doctor import adaptive_plan
+from scenarios.doctor.interim import InterimStats
+from tests.reports.test_rules import HELD, IDLE, NOBODY, exam, look, neighbours
+from tests.scenarios.test_adaptive_plan import bedside
+from tests.scenarios.test_adaptive_plan import seen as seen_at
+from tests.support.summary_factory import route, run
+
+REFUSES = {8: (40, 400, "status 429")}
+
+
+def case_of(seen: RouteEvidence) -> Diagnosis:
+    """The route as its rules judge it."""
+    return Diagnosis(evidence=seen, rule_result=evaluate_rules(seen, []), culprits=(), remedy=None)
+
+
+def finding_of(seen: RouteEvidence) -> Finding:
+    """What is found of it."""
+    found = case_of(seen)
+    return Finding(seen.route, found.rule_result.verdict, "", "", found)
+
+
+def entry_of(seen: RouteEvidence) -> dict[str, Any]:
+    """Its entry in the summary."""
+    return route_entry(finding_of(seen))
+
+
+@pytest.mark.parametrize(
+    ("what", "seen", "excluded"),
+    [
+        ("a plateau that was seen once only", exam(0.1, look(8, 80), look(64, 100)), True),
+        ("it refuses a few", exam(0.1, look(8, 80), faults=REFUSES), True),
+        ("it refuses a few, whose neighbour suffers", exam(0.1, look(8, 9.9, loop=0.8), faults=REFUSES), False),
+        ("harm, and nobody seen holding", exam(0.1, look(8, 80), look(64, 350, loop=0.06), loop_holds=NOBODY), False),
+        ("no time for the many", exam(0.1, look(8, 80), entry={"unfit": "no time"}), False),
+        ("no time for the watchdog", exam(0.1, look(8, 80), look(64, 100), entry={"unfit": "no time"}), False),
+        ("the many were cut off", exam(0.1, look(8, 60)), False),
+    ],
+)  # fmt: skip
+def test_calm_neighbours_exclude_that_an_unknown_route_holds_the_loop(
+    what: str, seen: RouteEvidence, *, excluded: bool
+) -> None:
+    """Only where the examination went as far as it wanted; whoever harms may be anything."""
+    found = case_of(seen)
+    assert found.rule_result.verdict is Verdict.UNKNOWN, what
+    assert found.excluded_verdicts == (
+        (Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY) if excluded else ()
+    ), what
+
+
+def test_without_neighbours_nothing_is_excluded() -> None:
+    """Nobody was there to be harmed; nor is anything excluded of a route whose verdict is known."""
+    alone: dict[str, Any] = {"neighbours": {}}
+    blind = exam(0.1, *(replace(one, **alone) for one in (look(8, 80), look(64, 100))))
+    assert case_of(blind).rule_result.verdict is Verdict.UNKNOWN
+    assert case_of(blind).excluded_verdicts == ()
+    assert case_of(exam(0.1, look(8, 80), look(64, 620), loop_holds=HELD)).excluded_verdicts == ()
+
+
+PAUSES = 64 / 1500 - 0.008  # seconds: of each of 64 users, lest they ask more than 1,500/s
+BOUNDS = [
+    ("awaits", exam(0.1, look(8, 80), look(64, 620)), ">= 62"),
+    ("awaits, and its rate came out high", exam(0.1, look(8, 80), look(64, 655)), ">= 64"),
+    ("awaits 8 ms, and its users pause", exam(0.008, look(8, 900), look(64, 1490, think=PAUSES)), ">= 11.9"),
+    ("fills the core long before its users pause", exam(0.027, look(8, 37, cpu=1.0), look(64, 37, cpu=1.0, think=0.015)), "0.999"),
+    ("computes, and its core is full", exam(0.0091, look(8, 107, cpu=1.0), look(64, 107, cpu=1.0)), "0.974"),
+    ("a semaphore of ten", exam(0.1, look(8, 80), look(16, 100), look(64, 100)), "10"),
+    ("a plateau that was seen once only", exam(0.1, look(8, 80), look(64, 100)), "10"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "seen", "served"), BOUNDS, ids=[one[0] for one in BOUNDS])
+def test_what_nobody_waited_for_is_a_bound_in_summary_and_table(
+    what: str, seen: RouteEvidence, served: str
+) -> None:
+    """Served at once and capacity: `>=` where nothing queued, never more than the users; a number where the rest had to wait."""
+    assert doctor_row(finding_of(seen))[1] == served
+    entry = entry_of(seen)
+    assert entry["is_bound"] is served.startswith(">="), what
+    assert entry["served_at_once"] == pytest.approx(float(served.removeprefix(">= ")), rel=0.01)
+
+
+def test_levels_of_gates_beyond_the_many_are_judged_by_themselves() -> None:
+    """With 64 nothing queues; that 100 fill a pool of 80 is no bound."""
+    seen = exam(0.1, look(8, 80), look(64, 630), look(100, 800))
+    assert case_of(seen).rule_result.is_lower_bound
+    assert not case_of(seen).is_lower_bound
+
+
+CALM, LATE = neighbours(0.018)["async"], Estimate(0.161, 0.161)
+BCRYPT = look(64, 37, cpu=1.0, loop=0.161, loop_cpu=0.02)
+AT_HALF: dict[str, Any] = {"half": {"async": CALM}, "half_rate": 18.5}
+
+
+@pytest.mark.parametrize(
+    ("what", "seen", "p90", "at"),
+    [
+        ("nothing queues: beside the many", exam(0.1, look(8, 80), look(64, 620, loop=0.004)), 0.004, {"users": 64}),
+        ("it fills the core: at half of its capacity", exam(0.027, look(8, 37, cpu=1.0, loop=0.009, loop_cpu=0.02), BCRYPT, **AT_HALF), 0.018, {"rate_rps": 18.5}),
+        ("the few leave room", exam(0.027, look(8, 30, cpu=0.6, loop=0.005), BCRYPT), 0.005, {"users": 8}),
+        ("they leave none, and half was not asked", exam(0.009, look(8, 107, cpu=1.0, loop=0.07, loop_cpu=0.99), look(64, 96, cpu=1.0, loop=0.44, loop_cpu=0.99)), 0.44, {"users": 64}),
+        ("it holds the loop", exam(0.1, look(8, 9.9, loop=0.78)), 0.78, {"users": 8}),
+        ("it computes on the loop, and harms at half as well", exam(0.03, look(8, 33, cpu=1.0, loop=0.24, loop_cpu=0.98), half=neighbours(0.045), half_rate=16.5), 0.24, {"users": 8}),
+    ],
+)  # fmt: skip
+def test_gate_table_and_step_summary_read_the_neighbour_that_the_verdict_reads(
+    what: str, seen: RouteEvidence, p90: float, at: dict[str, float]
+) -> None:
+    """Where a healthy route fills the core everybody waits for the core: that is no harm of the route's."""
+    entry = entry_of(seen)
+    assert (entry["neighbours"]["async"]["loaded_p90_s"], entry["neighbours_at"]) == (p90, at), what
+    found = evaluate_gate(parse_gate("neighbour_p90 < 50ms"), run(route(**entry)))
+    level = f"{at['users']}u" if "users" in at else f"{at['rate_rps']:g}/s"
+    if "not asked" in what:  # it may do less harm where it leaves room
+        assert found.holds is None
+        assert found.words.startswith(
+            f"neighbour_p90(GET /x) @ {level} between 0 ms and {format_seconds(p90)}"
+        )
+    else:
+        assert found.holds is (p90 < 0.05), what
+        assert found.words.startswith(f"neighbour_p90(GET /x) @ {level} = {format_seconds(p90)}")
+    assert seen.top
+    shown = f"{format_seconds(IDLE)} -> {format_seconds(p90)}"
+    assert doctor_row(finding_of(seen))[5] == shown + (
+        "" if at == {"users": seen.top.metrics.users} else f" @ {level}"
+    ), what
+    rows = step_summary(run(route(**entry)))
+    assert (
+        f"{format_seconds(IDLE)} to {format_seconds(p90)} @ {level}".replace("@", "&#64;") in rows
+    )
+
+
+def test_the_neighbour_that_suffers_more_is_shown_and_named() -> None:
+    """A full pool of threads harms the `def` one only: the gate fails, so the table must say why."""
+    both = {
+        **look(64, 398).neighbours,
+        "def": NeighbourMetrics("def", Estimate(IDLE, IDLE), LATE, 130, 130, None),
+    }
+    pool = replace(look(64, 398, threads_waiting=24.0, threads=40.0), neighbours=both)
+    seen = exam(0.1, look(8, 80), pool, alone=0.97)
+    data = run(route(**entry_of(seen)))
+    assert evaluate_gate(parse_gate("neighbour_p90 < 50ms"), data).actual == 0.161
+    assert doctor_row(finding_of(seen))[5] == "1.50 ms -> 161 ms (def)"
+    assert "1.50 ms to 161 ms &#64; 64u (def)" in step_summary(data)
+
+
+@pytest.mark.parametrize(
+    ("gate", "cpu", "asked"),
+    [
+        ("neighbour_p90 < 50ms", 0.9, ["1", "8", "64", "230/s"]),
+        ("neighbour_ratio(GET /x) < 5x", 0.9, ["1", "8", "64", "230/s"]),
+        ("neighbour_p90(GET /other) < 50ms", 0.9, ["1", "8", "64"]),
+        ("neighbour_p90 < 50ms", 0.6, ["1", "8", "64"]),
+        ("served_at_once >= 20", 0.9, ["1", "8", "64"]),
+    ],
+)
+def test_a_gate_on_neighbours_has_them_asked_at_half_where_the_core_is_full(
+    monkeypatch: pytest.MonkeyPatch, gate: str, cpu: float, asked: list[str]
+) -> None:
+    """The level that the gate will be read at is measured, and only where it is needed."""
+    levels: dict[int, tuple[float, float]] = {1: (400, 0.4), 8: (450, cpu), 64: (460, cpu)}
+
+    def found(_folder: Path, _act: str, cell: Cell) -> InterimStats:
+        rate, used = levels[cell.users]
+        return seen_at(cell, rate, cpu=used, median=0.002)
+
+    monkeypatch.setattr(adaptive_plan, "look", found)
+    told = adaptive_plan.adaptive_levels(
+        Path(), bedside(0.002), {"async": 0.0015}, (parse_gate(gate),), [], lambda *_: True
+    )
+    cells = [cell for some in told for cell in some]
+    assert asked == [
+        f"{one.arrivals.profile[0][1]:g}/s" if one.arrivals else str(one.users) for one in cells
+    ]

@@ -1,0 +1,123 @@
+"""What a burst saw: a staircase with so many steps, or all answered at one moment; never a step that is not there."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+
+from reports.metrics.burst import BurstMetrics
+from reports.model import Report
+from reports.render.charts import staircase
+from reports.render.summary import build_summary
+from reports.report import build_report
+from reports.verdicts.load_table import describe_burst, load_sentences
+from results.schema import Scenario, Variant
+from tests.reports.test_report import BROKEN
+from tests.support import simulate_loads
+from tests.support import simulate_run as simulate
+
+
+def burst_of(done: list[float]) -> BurstMetrics:
+    """A burst of which nothing but the answers is known."""
+    unknown = [math.nan] * len(done)
+    return BurstMetrics(
+        "burst/GET /x/0", len(done), [0.0] * len(done), unknown, unknown, done, unknown, None
+    )
+
+
+@pytest.mark.parametrize(
+    ("done", "service", "steps", "words"),
+    [
+        ([0.055 + 0.0505 * k for k in range(10)], None, 10, "one after another"),
+        ([0.055 + 0.0505 * k for k in range(10)], 0.051, 10, "one after another"),
+        (
+            [*[0.055 + 0.0505 * k for k in range(5)], *[0.6 + 0.0505 * k for k in range(5)]],
+            0.051,
+            10,
+            "one after another",
+        ),
+        ([0.516 + 0.0002 * k for k in range(10)], 0.051, 1, "all at one moment"),  # daphne
+        ([0.516 + 0.0002 * k for k in range(10)], None, 1, "all at one moment"),
+        ([0.214] * 4 + [0.52] * 6, 0.051, 2, "at 2 moments"),  # daphne, another time
+        (
+            [0.101 + 0.0003 * k for k in range(40)] + [0.204 + 0.0003 * k for k in range(20)],
+            0.1,
+            2,
+            "at 2 moments",
+        ),
+        ([0.101 + 0.0003 * k for k in range(20)], 0.1, 1, "all at one moment"),
+        ([0.1, math.nan, math.nan], 0.1, 1, "as far as they were, at one moment"),
+        ([math.nan, math.nan], 0.1, 0, "not at all"),
+        ([0.1], None, 1, "all at one moment"),
+    ],
+)
+def test_a_burst_counts_the_moments_of_its_answers(
+    done: list[float], service: float | None, steps: int, words: str
+) -> None:
+    """A gap of half a service time parts two of them; where nobody knows that, of half the first answer's."""
+    assert burst_of(done).count_answer_steps(service) == steps
+    assert describe_burst(burst_of(done), service) == words
+
+
+@pytest.fixture(scope="module")
+def held_back(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """Handlers that run one after another, whose answers all leave with the last."""
+    return build_report(
+        simulate.write(
+            tmp_path_factory.mktemp("held"), simulate.World(plan=BROKEN, hold_answers=True)
+        )
+    )
+
+
+def test_a_burst_that_is_answered_at_its_end_is_told_so_wherever_it_stands(
+    held_back: Report,
+) -> None:
+    """Chart, table, summary and claim; what the handlers did stays what it was."""
+    assert staircase.title(held_back.run_metrics) == (
+        "Blocking inside async def serves requests one after another, and answers them all at one moment"
+    )
+    figure = staircase.draw(held_back.run_metrics)
+    assert not isinstance(figure, str)
+    assert "answered all at one moment" in figure.axes[0].texts[0].get_text().replace("\n", " ")
+    head, (row, *_) = staircase.rows(held_back.run_metrics)
+    assert row[head.index("answered")] == "all at one moment"
+    assert build_summary(held_back)["routes"][0]["burst"]["answer_moments"] == 1
+    claim = next(one for one in held_back.claims if one.claim.id == "serial-queue")
+    assert claim.result.measured.endswith("; answered all at one moment")
+
+
+def test_a_staircase_is_told_as_before(honest: Report) -> None:
+    """Twenty steps; the words of a stored run do not change."""
+    assert (
+        staircase.title(honest.run_metrics)
+        == "Blocking inside async def serves requests one after another"
+    )
+    steps = {
+        route.variant: route.first_burst.count_answer_steps(route.unloaded_mean)
+        for route in honest.run_metrics.routes
+        if route.first_burst
+    }
+    assert steps == {
+        Variant.BROKEN_ASYNC: 20,
+        Variant.TO_THREAD: 4,
+        Variant.SYNC: 2,
+        Variant.ASYNC: 1,
+    }
+    claim = next(one for one in honest.claims if one.claim.id == "serial-queue")
+    assert "moment" not in claim.result.measured
+
+
+def test_a_burst_on_somebodys_own_server_is_told_as_it_came(tmp_path: Path) -> None:
+    """No probe there: only the answers are known."""
+    cell = simulate_loads.cell("burst/GET /x/20", Scenario.BURST, 20, 2.0)
+    report = build_report(
+        simulate_loads.write(tmp_path, [cell], simulate_loads.Server(), scenario="burst")
+    )
+    (route,) = report.run_metrics.routes
+    assert "was answered after 2.00 s: one after another." in " ".join(load_sentences(route))
+    assert route.first_burst is not None
+    together = dataclasses.replace(route.first_burst, done=[2.0] * 20)
+    assert "after 2.00 s: all at one moment." in " ".join(
+        load_sentences(dataclasses.replace(route, bursts=(together,)))
+    )

@@ -1,0 +1,187 @@
+"""The doctor's page: a picture on each card that accuses, its own method, and the stored page is the one that is rendered."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.lines import Line2D
+
+from reports.model import Report
+from reports.render.charts import card
+from reports.render.doctor_table import build_doctor_table, finding_lines, unexamined_lines
+from reports.render.page import MAX_CARD_CHARTS, NO_CHART_VERDICTS, render_page
+from reports.render.summary import build_summary
+from reports.verdicts.model import Finding, Verdict
+from tests.reports.test_page import BUDGET, Elements
+
+SMALL = r'<figure class="small">(<svg.*?</svg>)</figure>'
+
+
+@pytest.fixture(scope="module")
+def html(example: Report) -> str:
+    """The page of the stored examination."""
+    return render_page(example, build_summary(example)["gates"])
+
+
+def test_the_stored_page_is_the_one_that_is_rendered(html: str, example: Report) -> None:
+    """Word for word; pictures may differ by what draws them."""
+    stored = (example.path / "report" / "index.html").read_text(encoding="utf-8")
+    assert re.sub(r"<svg.*?</svg>", "", stored, flags=re.DOTALL) == re.sub(
+        r"<svg.*?</svg>", "", html, flags=re.DOTALL
+    )
+
+
+def test_each_card_that_accuses_has_its_picture(html: str, example: Report) -> None:
+    """With its numbers in words, and ids of its own; healthy routes have none."""
+    cards = re.findall(r'<article class="finding".*?</article>', html, re.DOTALL)
+    assert len(example.findings) == len(cards)
+    for one in example.findings:
+        [mine] = [text for text in cards if f"<h3><code>{one.route.route}</code>" in text]
+        drawn = re.findall(SMALL, mine, re.DOTALL)
+        assert len(drawn) == (one.verdict not in NO_CHART_VERDICTS)
+        for picture in drawn:
+            assert f">{one.route.route} is {one.verdict}</title>" in picture
+            assert re.search(
+                r"<desc[^>]*>Served at once: [\d.]+ with 1 user, .* with (8|64) users. The async neighbour's p90: ",
+                picture,
+            )
+    ids = [attributes["id"] for _, attributes in Elements(html).found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r"url\(#([^)]+)\)", html)) <= set(ids)
+
+
+def test_a_note_stands_beside_the_verdict_on_every_surface(example: Report) -> None:
+    """Page, terminal and summary; healthy routes have theirs as well, and nothing of it accuses."""
+    known = [
+        {**one, "notes": [f"It answers <i>, {one['route']}."]}
+        for one in example.run_metrics.run["routes"]
+    ]
+    entries = {one["route"]: one for one in known}
+
+    def noted(one: Finding) -> Finding:
+        return replace(
+            one,
+            diagnosis=replace(
+                one.diagnosis,
+                evidence=replace(one.diagnosis.evidence, entry=entries[one.route.route]),
+            ),
+        )
+
+    study = replace(example.run_metrics, run={**example.run_metrics.run, "routes": known})
+    report = replace(example, run_metrics=study, findings=tuple(map(noted, example.findings)))
+    html, said, data = (
+        render_page(report, build_summary(report)["gates"]),
+        list(unexamined_lines(report)),
+        build_summary(report),
+    )
+    for before, one in zip(example.findings, data["routes"], strict=True):
+        note = f"It answers <i>, {one['route']}."
+        assert (before.verdict, [note]) == (one["verdict"], list(one["notes"]))
+        assert f"<p>Note: {note.replace('<i>', '&lt;i&gt;')}</p>" in html
+        assert f"note: {one['route']}: {note}" in said
+
+
+def test_hundreds_of_routes_that_nobody_came_to_are_one_line(example: Report) -> None:
+    """Not a row, a paragraph and a card each; the summary has every one, for gates."""
+    names = [f"GET /late/{number}" for number in range(300)]
+    late = [
+        {
+            **example.run_metrics.run["routes"][0],
+            "route": one,
+            "act": None,
+            "unfit": "it did not fit",
+        }
+        for one in names
+    ]
+    blank = next(one for one in example.findings if one.verdict is Verdict.SCALES)
+
+    def unreached(entry: dict[str, Any]) -> Finding:
+        route = replace(blank.route, route=entry["route"], variant=entry["route"])
+        case = replace(
+            blank.diagnosis, evidence=replace(blank.diagnosis.evidence, entry=entry, route=route)
+        )
+        return replace(blank, verdict=Verdict.UNKNOWN, route=route, diagnosis=case)
+
+    study = replace(
+        example.run_metrics,
+        run={**example.run_metrics.run, "routes": [*example.run_metrics.run["routes"], *late]},
+    )
+    report = replace(
+        example, run_metrics=study, findings=(*example.findings, *map(unreached, late))
+    )
+    (line,) = [one for one in unexamined_lines(report) if "/late/" in one]
+    assert line == f"not examined: 300, it did not fit: {', '.join(names[:5])} and 295 more"
+    assert build_doctor_table(report, 140, {}).row_count == len(example.findings)
+    assert not [one for one in finding_lines(report) if "/late/" in one]
+    html = render_page(report, build_summary(report)["gates"])
+    assert html.count('<article class="finding"') == len(example.findings)
+    assert "<li><code>GET /late/299</code>: it did not fit</li>" in html
+    assert len(build_summary(report)["routes"]) == len(example.findings) + 300
+
+
+def heights(line: Line2D) -> list[float]:
+    """Where a line runs."""
+    return list(np.asarray(line.get_ydata(), float))
+
+
+def test_a_picture_shows_what_was_measured_and_the_verdicts_places(example: Report) -> None:
+    """Every level at its height, whoever waits for nobody thin, the places dashed; p90 of the neighbour, alone and beside."""
+    case = next(one.diagnosis for one in example.findings if one.verdict is Verdict.THREAD_POOL)
+    figure = card.draw_card(case)
+    assert figure
+    served, felt = figure.axes
+    nobody_waits, measured, places = map(heights, served.lines)
+    assert [value for _, value in card.card_points(case.evidence)] == measured
+    assert pytest.approx([1, 8, 64]) == nobody_waits
+    assert set(places) == {40.0}
+    beside = case.evidence.top.neighbours["async"]
+    assert [beside.idle.low, beside.loaded.low] == heights(felt.lines[0])
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        assert all(low < value < high for line in axes.lines for value in heights(line))
+
+
+def test_a_route_without_levels_or_neighbours_is_no_trouble(example: Report) -> None:
+    """A crashed one has neither, a black box may have no neighbour."""
+    case = next(one.diagnosis for one in example.findings if one.verdict is Verdict.LOOP_BLOCKED)
+    assert card.draw_card(replace(case, evidence=replace(case.evidence, levels={}))) is None
+    alone = {users: replace(one, neighbours={}) for users, one in case.evidence.levels.items()}
+    figure = card.draw_card(replace(case, evidence=replace(case.evidence, levels=alone)))
+    assert figure
+    assert len(figure.axes) == 1
+    assert "neighbour" not in card.describe_card(
+        replace(case, evidence=replace(case.evidence, levels=alone))
+    )
+
+
+def test_a_page_of_ill_routes_stays_within_its_budget(html: str) -> None:
+    """As many pictures as are drawn at most, each as large as the largest, on as many cards."""
+    pictures = [len(one) for one in re.findall(SMALL, html, re.DOTALL)]
+    cards = [
+        len(re.sub(SMALL, "", one, flags=re.DOTALL))
+        for one in re.findall(r'<article class="finding".*?</article>', html, re.DOTALL)
+    ]
+    rest = len(html) - sum(pictures) - sum(cards)
+    assert rest + MAX_CARD_CHARTS * max(pictures) + MAX_CARD_CHARTS * max(cards) <= BUDGET
+
+
+def test_the_method_is_the_doctors_own(html: str, example: Report) -> None:
+    """The loop that ran is named; what is only true of a reproduction is not said, nor of a watchdog where none looked."""
+    assert "unknown loop" not in html
+    assert "uvloop loop" in html
+    assert "empty routes" not in html
+    assert "A fresh process of the app for each route" in html
+    assert "with a watchdog inside" in html
+    patient = {**example.run_metrics.run["patient"], "how": "url"}
+    outside = render_page(
+        replace(
+            example,
+            run_metrics=replace(
+                example.run_metrics, run={**example.run_metrics.run, "patient": patient}
+            ),
+        )
+    )
+    assert "One running app: its routes" in outside
+    assert "with a watchdog inside" not in outside

@@ -1,0 +1,220 @@
+"""What to write instead: the right rule for each guilty call, lines that compile, and a twin that exists."""
+
+import ast
+import asyncio
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from reports.verdicts.culprit import Culprit, summarise_holds
+from reports.verdicts.model import Remedy, Verdict
+from reports.verdicts.remedies import choose_remedy
+from reports.verdicts.remedy_rules import REMEDY_RULES
+from targets.agent.watchdog import Watchdog
+from tests.targets.test_antipatterns import WARD_TRUTH, visited
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCKED, BUSY, PLACES = Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY, Verdict.POOL_LIMITED
+CASES: list[tuple[Verdict, str, str, str]] = [  # verdict, guilty call, what lies below it, twin
+    (BLOCKED, "time.sleep", "", "GET /report"),
+    (BUSY, "httpx.AsyncClient", "httpx.call -> ssl.call", "GET /insurance"),
+    (BLOCKED, "session.get", "requests.call -> socket.call", "GET /insurance"),
+    (BLOCKED, "urllib.request.urlopen", "urllib.call -> socket.call", "GET /insurance"),
+    (BLOCKED, "cache.get", "redis.call -> socket.call", "GET /insurance"),
+    (BLOCKED, "session.execute", "sqlalchemy.call", "GET /patients"),
+    (BLOCKED, "cursor.execute", "", "GET /patients"),
+    (BLOCKED, "users.find_one", "pymongo.call -> socket.call", "GET /patients"),
+    (BLOCKED, "subprocess.run", "subprocess.call -> selectors.call", "GET /letter"),
+    (BUSY, "os.system", "", "GET /letter"),
+    (BLOCKED, "self.lock.acquire", "", "GET /stock"),
+    (BLOCKED, "jobs.get", "queue.call -> threading.call", "GET /stock"),
+    (BLOCKED, "future.result", "concurrent.call -> threading.call", "GET /stock"),
+    (BLOCKED, "open(...).read", "", "GET /xray"),
+    (BLOCKED, "path.read_text", "pathlib.call", "GET /xray"),
+    (BUSY, "s3.get_object", "botocore.call -> socket.call", "GET /xray"),
+    (BLOCKED, "charge.create", "stripe.call -> urllib3.call", "GET /xray"),
+    (BLOCKED, "sock.recv", "", "GET /xray"),
+    (BLOCKED, "", "", "GET /xray"),
+    (BUSY, "bcrypt.hashpw", "", "GET /login"),
+    (BUSY, "image.resize", "PIL.call", "GET /login"),
+    (BUSY, "re.search", "re.call", "GET /search"),
+    (BUSY, "EMAIL.fullmatch", "", "GET /search"),
+    (BUSY, "json.dumps", "json.call", "GET /export"),
+    (BUSY, "order.model_dump", "pydantic.call", "GET /export"),
+    (BUSY, "tokenizer.encode", "transformers.call", "GET /risk"),
+    (Verdict.GIL_BOUND, "", "", "GET /risk"),
+    (Verdict.THREAD_POOL, "", "", "GET /insurance"),
+    (Verdict.EXECUTOR_POOL, "", "", "GET /xray"),
+    (Verdict.WRONG_ANSWER, "", "", "GET /dose"),
+]
+
+
+def line(call: str, library: str, *, is_serialising: bool = False) -> Culprit:
+    """A guilty line."""
+    what = {"file": "shop.py", "line": 7, "function": "route", "call": call, "library": library}
+    sums = dict.fromkeys(
+        ("share", "hold_seconds", "holds", "longest", "median", "blind", "outside_requests"), 1
+    )
+    return Culprit(**what, **sums, is_serialising=is_serialising)  # type: ignore[arg-type]
+
+
+def chosen(
+    verdict: Verdict,
+    call: str = "",
+    library: str = "",
+    *,
+    is_async: bool = True,
+    places: float = 1.0,
+) -> Remedy:
+    """The remedy of a route that takes 100 ms."""
+    found = choose_remedy(
+        verdict, line(call, library), service_s=0.1, is_async=is_async, concurrency=places
+    )
+    assert found
+    return found
+
+
+def all_of_them() -> list[Remedy]:
+    """Every case, and those that the places or the kind of route decide."""
+    named = [
+        chosen(verdict, call, library, is_async=verdict in {BLOCKED, BUSY})
+        for verdict, call, library, _ in CASES
+    ]
+    return [
+        *named,
+        chosen(Verdict.THREAD_POOL),
+        *(chosen(PLACES, places=places) for places in (0.99, 4.02, 10.1, 14.8)),
+    ]
+
+
+@pytest.mark.parametrize(("verdict", "call", "library", "twin"), CASES)
+def test_the_guilty_call_finds_its_remedy(
+    verdict: Verdict, call: str, library: str, twin: str
+) -> None:
+    """By its own name or by the library below it."""
+    found = chosen(verdict, call, library, is_async=verdict in {BLOCKED, BUSY})
+    assert twin == found.twin
+    assert "CALL" not in "".join(found.before + found.after)
+
+
+def test_a_pool_is_known_by_its_size() -> None:
+    """And a `def` dependency by the route that is none."""
+    twins = [chosen(PLACES, places=places).twin for places in (1.04, 9.8, 14.6, 4.0, 12.5)]
+    assert twins == ["GET /stock", "GET /patients", "GET /patients", "GET /beds", "GET /beds"]
+    assert chosen(PLACES, places=4.02).before == ("places = asyncio.Semaphore(4)",)
+    assert "dependency" in chosen(Verdict.THREAD_POOL, is_async=True).title
+    assert "dependency" not in chosen(Verdict.THREAD_POOL, is_async=False).title
+
+
+def test_every_rule_is_the_first_that_fits_somewhere() -> None:
+    """None hides behind another."""
+    assert {cure.title for cure in REMEDY_RULES} == {one.title for one in all_of_them()}
+
+
+def test_a_remedy_is_two_to_six_lines_that_compile() -> None:
+    """Inside a route that awaits."""
+    for one in all_of_them():
+        assert 2 <= len(one.after) <= 6
+        for lines in (one.before, one.after):
+            ast.parse("\n    ".join(["async def route():", *lines]))
+
+
+def test_what_is_sound_or_unknown_needs_no_remedy() -> None:
+    """Nothing is advised blindly."""
+    for verdict in (Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED):
+        assert (
+            choose_remedy(
+                verdict, line("time.sleep", ""), service_s=0.1, is_async=True, concurrency=1.0
+            )
+            is None
+        )
+
+
+def test_what_to_expect_is_littles_law() -> None:
+    """64 users, 0.1 s each, by how many are served at once."""
+    blocked = chosen(BLOCKED, "time.sleep").expect
+    assert blocked.startswith(
+        "64 users are answered in little more than 100 ms each instead of 6.40 s; served at once grows"
+    )
+    assert blocked.endswith("a plain `def` does: up to 40 at once, about 160 ms each.")
+    assert (
+        "instead of 1.60 s, if what is behind it bears that many"
+        in chosen(PLACES, places=4.0).expect
+    )
+    assert chosen(BUSY, "grind").expect.startswith(
+        "About 10.0 requests/s for each core that it may use. Other routes"
+    )
+    one = choose_remedy(
+        BUSY, line("grind", ""), service_s=0.1, is_async=True, concurrency=1.0, cores=1
+    )
+    assert one
+    assert "may use; the app had 1 core here, and more were not tried. Other" in one.expect
+    quick = choose_remedy(BLOCKED, service_s=0.01, is_async=False, concurrency=1.0)
+    assert quick
+    assert quick.expect.startswith(
+        "64 users no longer wait 640 ms for their turn: as many are answered as one core can."
+    )
+    unmeasured = choose_remedy(BLOCKED, service_s=None, is_async=True, concurrency=None)
+    assert unmeasured
+    assert unmeasured.expect == ""
+    serial = choose_remedy(
+        BUSY,
+        line("", "pydantic.dump_json", is_serialising=True),
+        service_s=0.03,
+        is_async=None,
+        concurrency=1.0,
+    )
+    assert serial
+    assert serial.twin == "GET /export"
+
+
+def test_a_remedy_says_what_its_number_was_measured_with() -> None:
+    """Where its twin stands for libraries that were never measured."""
+    for call, library, told in (
+        ("users.find_one", "pymongo.call", "SQLAlchemy and aiosqlite on SQLite"),
+        ("cache.get", "redis.call", "aiohttp"),
+        ("s3.get_object", "botocore.call", "a file on a slow disk"),
+        ("image.resize", "PIL.call", "hashlib"),
+        ("tokenizer.encode", "transformers.call", "a loop in pure Python"),
+    ):
+        assert (
+            f" Measured with {told}."
+            in chosen(BLOCKED if "get" in call or "find" in call else BUSY, call, library).expect
+        )
+    assert "Measured" not in chosen(BLOCKED, "time.sleep").expect
+
+
+def test_every_twin_is_in_the_ward_and_sound() -> None:
+    """What a remedy promises can be run; that it answers as the mistake does is tested with the ward."""
+    assert {WARD_TRUTH[cure.twin] for cure in REMEDY_RULES} == {Verdict.SCALES}
+
+
+@pytest.mark.parametrize(
+    "route", [route for route, verdict in WARD_TRUTH.items() if verdict in {BLOCKED, BUSY}]
+)
+def test_the_wards_own_guilty_lines_lead_to_the_cure_beside_them(
+    route: str, tmp_path: Path
+) -> None:
+    """As the watch sees them, with two users at once."""
+    path, file = route.removeprefix("GET "), tmp_path / "ward-1.jsonl"
+
+    async def visit(client: httpx.AsyncClient) -> None:
+        await client.get(path)
+        watch = Watchdog(file, ROOT)
+        watch.start(asyncio.get_running_loop())
+        await asyncio.sleep(0.03)
+        await asyncio.gather(client.get(path), client.get(path))
+        await asyncio.sleep(0.03)
+        watch.stop()
+
+    visited(visit)
+    blames = summarise_holds(
+        [json.loads(text) for text in file.read_text().splitlines()], (0, 1e12), 0.0, [ROOT]
+    ).culprits
+    found = choose_remedy(
+        WARD_TRUTH[route], blames[0], service_s=0.1, is_async=True, concurrency=1.0
+    )
+    assert found
+    assert "/".join(route.split("/")[:2]) == found.twin, blames[0]

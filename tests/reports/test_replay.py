@@ -1,0 +1,318 @@
+"""Replay of simulated open loads with known truth: what is fair, overtaken, no fixed-service queue, frozen, or not known."""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from reports.model import Report
+from reports.render.charts import percentile, svg
+from reports.render.summary import build_summary
+from reports.report import build_report
+from reports.stats.model import EstimateSource, ReplayFit, SendLog
+from reports.stats.percentile_curve import closed_loop_mask, percentile_curves
+from reports.stats.queueing import replay_latencies
+from reports.stats.replay import compare_with_replay, estimate_concurrency
+from reports.verdicts.load_table import find_omission
+from results.schema import ArrivalDistribution, Cell
+from tests.reports.test_open_loop import only, told
+from tests.reports.test_page import CHART_BUDGET
+from tests.reports.test_report import SCHEMA
+from tests.support.simulate_loads import ROUTE, Server, crowd, steady, write
+
+
+def sentence(report: Report) -> str:
+    """What is said of the only route."""
+    return report.findings[0].sentence
+
+
+@pytest.mark.parametrize("places", [1, 6])
+@pytest.mark.parametrize("rho", [0.5, 0.7, 0.8])
+def test_first_come_first_served_is_replayed_exactly(
+    tmp_path: Path, places: int, rho: float
+) -> None:
+    """Places and D from the completions alone; every number measured is the one replayed, so nobody is overtaken."""
+    report = build_report(write(tmp_path, [steady(rho * places / 0.05, 60)], Server(places, 0.05)))
+    one = only(report)
+    assert (one.concurrency_estimate.source, one.concurrency) == (EstimateSource.FIT, places)
+    assert one.busy_service_time == pytest.approx(0.05, rel=1e-6)
+    assert one.replay_result is not None
+    assert one.replay_result.measured == pytest.approx(one.replay_result.replayed, rel=1e-6)
+    assert (one.replay_result.model, one.replay_result.is_unfair) == (ReplayFit.HOLDS, False)
+    assert "its arrivals explain the waiting" in sentence(report)
+
+
+@pytest.mark.parametrize("order", ["last", "random"])
+@pytest.mark.parametrize(("places", "rho"), [(1, 0.5), (1, 0.8), (6, 0.7), (6, 0.8)])
+def test_unfair_order_is_a_finding_and_no_error(
+    tmp_path: Path, order: str, places: int, rho: float
+) -> None:
+    """c, D and the mean as ever; the tail says that somebody is overtaken, in words and without a doubt cast on the run."""
+    report = build_report(
+        write(tmp_path, [steady(rho * places / 0.05, 60)], Server(places, 0.05, order=order))
+    )
+    one = only(report)
+    assert pytest.approx((one.concurrency, one.busy_service_time), rel=1e-6) == (places, 0.05)
+    assert one.replay_result is not None
+    assert one.replay_result.mean_ratio == pytest.approx(1, abs=1e-6)
+    assert one.replay_result.completion_error < 1e-6
+    assert one.replay_result.is_unfair
+    assert (one.replay_result.unfairness("p99") or 0) > 1.1
+    assert (
+        one.replay_result.longest_wait
+        > one.replay_result.replayed["max"] - one.replay_result.service_time
+    )
+    assert "somebody is overtaken" in sentence(report)
+    assert not report.trust.problem_checks[
+        1:
+    ]  # the first: nobody knows where a foreign target comes from
+
+
+@pytest.mark.parametrize("places", [1, 6])
+def test_service_that_varies_is_called_by_its_name(tmp_path: Path, places: int) -> None:
+    """Exponential service times: no places, no unfairness; the two means stand beside each other."""
+    report = build_report(
+        write(tmp_path, [steady(14 * places, 60)], Server(places, 0.05, exponential=True))
+    )
+    one = only(report)
+    assert one.replay_result is not None
+    assert (one.replay_result.model, one.concurrency, one.replay_result.unfairness("p99")) == (
+        ReplayFit.BROKEN,
+        None,
+        None,
+    )
+    assert not one.replay_result.is_unfair
+    assert "not a fixed-service queue" in sentence(report)
+    assert one.curves is not None
+    assert one.curves.replayed == ()
+
+
+@pytest.mark.parametrize("d", [0.005, 0.05])
+@pytest.mark.parametrize("rho", [0.5, 0.7])
+def test_the_way_there_and_back_holds_no_place(tmp_path: Path, d: float, rho: float) -> None:
+    """1.5 ms of HTTP on a service of 5 ms: told apart, since otherwise the mean of so short a route would be off by a tenth."""
+    one = only(build_report(write(tmp_path, [steady(rho / d, 60)], Server(1, d, way=0.0015))))
+    assert one.replay_result is not None
+    assert pytest.approx((one.concurrency, one.busy_service_time), rel=1e-3) == (1, d)
+    assert one.replay_result.http_overhead == pytest.approx(0.0015, rel=0.01)
+    assert one.replay_result.model is ReplayFit.HOLDS
+    assert one.replay_result.measured == pytest.approx(one.replay_result.replayed, rel=0.01)
+
+
+def test_a_mean_between_the_limits_decides_nothing() -> None:
+    """Up to 3 % holds, from 10 % on it is broken; between, both numbers and no conclusion."""
+    sent = np.sort(np.random.default_rng(1).uniform(0, 60, 900))
+    whole = np.ones(len(sent), dtype=bool)
+    models = []
+    for longer in (1.0, 1.02, 1.045, 1.2):
+        took = replay_latencies(sent, 0.05) * longer
+        found = compare_with_replay(SendLog(sent, sent, sent + took, whole, whole), 1, 0.05)
+        assert found is not None
+        models.append(found.model)
+    assert models == [ReplayFit.HOLDS, ReplayFit.HOLDS, ReplayFit.UNDECIDED, ReplayFit.BROKEN]
+
+
+@pytest.mark.parametrize("order", ["first", "last", "random"])
+def test_an_overload_is_replayed_too(tmp_path: Path, order: str) -> None:
+    """Drained, its mean is that of the replay whatever the order; cut, its completions are, and no ratio is given."""
+    whole = build_report(write(tmp_path / "a", [steady(30, 60)], Server(1, 0.05, order=order)))
+    one = only(whole)
+    assert one.replay_result is not None
+    assert (one.overloaded, one.concurrency, one.replay_result.model) == (True, 1, ReplayFit.HOLDS)
+    assert "Its own arrivals through 1 place of 50.0 ms wait as long" in sentence(whole)
+    cut = build_report(
+        write(tmp_path / "b", [steady(30, 60)], Server(1, 0.05, order=order, drain=0))
+    )
+    one = only(cut)
+    assert one.replay_result is not None
+    assert (one.replay_result.model, one.replay_result.unfairness("mean")) == (
+        ReplayFit.UNDECIDED,
+        None,
+    )
+    assert one.replay_result.completion_error < 1e-6
+    assert "Its answers came as from 1 place of 50.0 ms" in sentence(cut)
+
+
+def test_c_of_a_far_overload_is_found(tmp_path: Path) -> None:
+    """Ten times as many as one place can serve: the fit may not begin at half of what was sent."""
+    assert only(build_report(write(tmp_path, [steady(100, 20)], Server(1, 0.1)))).concurrency == 1
+
+
+@pytest.mark.parametrize(
+    ("load", "server", "source"),
+    [
+        (steady(200, 30), Server(10_000), EstimateSource.IDLE),
+        (steady(200, 30), Server(40), EstimateSource.IDLE),  # hardly anybody waits
+        (steady(340, 30), Server(40), EstimateSource.FIT),
+        (steady(0.3, 20), Server(1), EstimateSource.UNKNOWN),  # six requests
+        (
+            steady(1500, 20),
+            Server(160),
+            EstimateSource.UNKNOWN,
+        ),  # 150 in service: one more or less cannot be told
+    ],
+)
+def test_what_is_not_known_is_not_replayed(
+    tmp_path: Path, load: Cell, server: Server, source: EstimateSource
+) -> None:
+    """Nothing queued, or nobody can tell: words instead of a replay."""
+    report = build_report(write(tmp_path, [load], server))
+    one = only(report)
+    assert one.concurrency_estimate.source is source
+    assert (one.replay_result is None) == (source is not EstimateSource.FIT)
+    assert ("no replay" in told(report)) == (source is EstimateSource.UNKNOWN)
+
+
+def test_a_crowd_says_how_many_places_there_are(tmp_path: Path) -> None:
+    """Where the run measured its capacity, c is taken from there."""
+    report = build_report(
+        write(tmp_path, [crowd(1, 6), crowd(64, 10), steady(80, 20)], Server(10), scenario="knee")
+    )
+    one = only(report)
+    assert (one.concurrency_estimate.source, one.concurrency) == (EstimateSource.CROWD, 10)
+    assert one.replay_result is not None
+    assert one.replay_result.mean_ratio == pytest.approx(1, rel=0.02)
+
+
+def test_a_closed_loop_hides_a_freeze(tmp_path: Path) -> None:
+    """100/s at constant gaps, D = 5 ms, 1 s frozen in 60 s (handbook, T4): p99 .705 s, told more than ten times too low."""
+    load = dataclasses.replace(
+        steady(100, 60, law=ArrivalDistribution.CONSTANT), warm_up=0.0, window=60.0
+    )
+    report = build_report(write(tmp_path, [load], Server(1, 0.005, frozen=1.0)))
+    found = find_omission(only(report))
+    assert found is not None
+    assert found.name == "p99"
+    assert found.measured == pytest.approx(0.705, rel=0.01)
+    assert found.ratio > 10
+    assert "times too low" in sentence(report)
+    assert "ms (p99), a closed-loop tool says 5.00 ms" in percentile.title(report.run_metrics)
+
+
+def test_users_in_a_closed_loop_wait_for_their_answers() -> None:
+    """Two users: the third request finds both waiting; who is never answered does not ask again."""
+    planned = np.array([0.0, 0.1, 0.2, 1.0, 1.1, 5.0])
+    done = np.array([1.0, 9.0, 2.0, 1.05, 1.2, 5.1])
+    finished = np.array([True, False, True, True, True, True])
+    sends = SendLog(planned, planned, done, finished, np.ones(6, dtype=bool))
+    assert closed_loop_mask(sends, 2).tolist() == [True, True, False, True, True, True]
+    assert closed_loop_mask(sends, 1).tolist() == [True, False, False, True, True, True]
+
+
+def test_a_hundred_thousand_requests_take_seconds() -> None:
+    """The fit looks at as many as it can afford."""
+    dice = np.random.default_rng(3)
+    for places, d in ((1, 0.0045), (40, 0.18)):
+        sent = np.sort(dice.uniform(0, 500, 100_000))
+        done = sent + replay_latencies(sent, d, places)
+        whole = np.ones(len(sent), dtype=bool)
+        sends = SendLog(sent, sent, done, whole, whole)
+        begin = time.process_time()
+        found = estimate_concurrency(sends, None, None)
+        assert pytest.approx((found.count, found.service_time), rel=1e-3) == (places, d)
+        assert percentile_curves(sends, 500.0, compare_with_replay(sends, places, d)) is not None
+        assert time.process_time() - begin < 15
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> list[Report]:
+    """Fair, overtaken, cut, and frozen."""
+    loads = [
+        (steady(14, 60), Server(1, 0.05)),
+        (steady(14, 120), Server(1, 0.05, order="last")),
+        (steady(18, 60), Server(1, 0.05, order="last", drain=0)),
+        (steady(100, 60), Server(1, 0.005, frozen=1.0)),
+    ]
+    return [
+        build_report(write(tmp_path_factory.mktemp("percentile"), [load], server))
+        for load, server in loads
+    ]
+
+
+def test_the_tail_is_drawn_with_its_finding(four: list[Report]) -> None:
+    """A figure within its budget, a sentence, three rows each; and no complaint of matplotlib."""
+    titles = [percentile.title(report.run_metrics) for report in four]
+    for words, found in zip(
+        ("explain the waiting", "out of order", "How long", "closed-loop tool"), titles, strict=True
+    ):
+        assert words in found
+    for report in four:
+        figure = percentile.draw(report.run_metrics)
+        assert not isinstance(figure, str)
+        assert len(svg.render_inline(figure, "percentile", "t", "d")) < CHART_BUDGET
+        assert [row[2].partition(",")[0] for row in percentile.rows(report.run_metrics)[1]] == [
+            "measured",
+            "replayed",
+            "closed loop",
+        ]
+
+
+def test_a_line_ends_where_ten_requests_lie_beyond(four: list[Report]) -> None:
+    """And where somebody was never answered it is open upwards."""
+    for report in four:
+        one = only(report)
+        assert one.curves is not None
+        assert one.latency is not None
+        assert one.curves.measured[-1][0] == pytest.approx(one.latency.count / 10)
+        assert (one.curves.upper_bound == one.curves.measured) == (one.unfinished == 0)
+    cut = only(four[2]).curves
+    assert cut is not None
+    assert all(
+        low <= high for (_, low), (_, high) in zip(cut.measured, cut.upper_bound, strict=False)
+    )
+
+
+@pytest.mark.parametrize("seconds", [2, 3, 4, 6, 20])
+def test_a_short_load_is_drawn_or_says_why(tmp_path: Path, seconds: int) -> None:
+    """From the median on, with twenty requests; matplotlib's warnings are errors here."""
+    report = build_report(write(tmp_path, [steady(7, seconds)], Server()))
+    latency = only(report).latency
+    assert isinstance(percentile.draw(report.run_metrics), str) == (
+        latency is None or latency.count < 20
+    )
+
+
+def test_the_worst_four_routes_are_drawn(four: list[Report]) -> None:
+    """Small multiples; an overloaded load is none of them."""
+    study = four[1].run_metrics
+    (route,) = study.routes
+    many = dataclasses.replace(
+        study, routes=tuple(dataclasses.replace(route, route=f"{ROUTE}{i}") for i in range(6))
+    )
+    figure = percentile.draw(many)
+    assert not isinstance(figure, str)
+    assert len([axes for axes in figure.axes if axes.get_visible()]) == 4
+    over = dataclasses.replace(
+        route, open_loads=(dataclasses.replace(route.open_loads[0], curves=None, overloaded=True),)
+    )
+    assert isinstance(percentile.draw(dataclasses.replace(study, routes=(over,))), str)
+
+
+def test_the_summary_carries_the_replay(four: list[Report], tmp_path: Path) -> None:
+    """Against the published schema, with a replay and without."""
+    idle = build_report(write(tmp_path, [steady(50, 20)], Server(1000)))
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    for report in (*four, idle):
+        data = json.loads(json.dumps(build_summary(report), allow_nan=False))
+        jsonschema.validate(data, schema)
+        load = data["routes"][0]["offered"][0]
+        assert load["replay"]["places_from"] == only(report).concurrency_estimate.source
+        assert load["closed_loop_view"]["count"] <= load["sent"]
+    unfair = build_summary(four[1])["routes"][0]["offered"][0]["replay"]
+    short = build_summary(four[0])["routes"][0]["offered"][0]["replay"]
+    assert (short["measured"]["p99_s"], short["replayed"]["p99_s"]) == (
+        None,
+        None,
+    )  # 736 requests are too few to print it
+    assert short["unfairness"]["p99"] == pytest.approx(
+        1
+    )  # and enough to be compared with their own replay
+    assert (unfair["is_unfair"], unfair["places"], unfair["unfairness"]["mean"]) == (
+        True,
+        1,
+        pytest.approx(1),
+    )

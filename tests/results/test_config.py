@@ -1,0 +1,78 @@
+"""What is written down for a command line: how it is read, and what gives way to what somebody types."""
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from atonce import cli
+from results.config import apply_settings
+from tests.support.cli import Here
+
+WRITTEN = """
+[tool.atonce]
+header = "Accept: text/html, application/json"
+gate = 'p99(GET /x,y) < 250ms'
+route = "GET /a,GET /b"
+start = "uvicorn a:b --header x:1,2"
+"""
+
+
+def test_a_comma_separates_routes_and_nothing_that_may_hold_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A header, a body, a value and a gate are whole, in the file and in a variable."""
+    (tmp_path / "pyproject.toml").write_text(WRITTEN, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ATONCE_BODY", 'POST /x={"a": 1, "b": 2}')
+    monkeypatch.setenv("ATONCE_ENV", "HOSTS=a,b")
+    monkeypatch.setenv("ATONCE_PARAM", "ids=1,2")
+    monkeypatch.setenv("ATONCE_ONLY", "/a/*,/b/*")
+    built = typer.main.get_command(cli)
+    apply_settings(built)
+    assert built.context_settings["default_map"]["doctor"] == {
+        "header": ["Accept: text/html, application/json"],
+        "gate": ["p99(GET /x,y) < 250ms"],
+        "route": ["GET /a", "GET /b"],
+        "start": "uvicorn a:b --header x:1,2",
+        "body": ['POST /x={"a": 1, "b": 2}'],
+        "env": ["HOSTS=a,b"],
+        "param": ["ids=1,2"],
+        "only": ["/a/*", "/b/*"],
+    }
+
+
+BOTH = ("--start", "typed", "--url", "http://127.0.0.1:9")
+TARGET, COMMAND = 'target = "written"', 'start = "written"\nurl = "http://127.0.0.1:9"'
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "says"),
+    [
+        (TARGET, (), "'written' names no app"),
+        (TARGET, ("typed",), "'typed' names no app"),
+        (TARGET, BOTH, "--start begins with 'typed'"),
+        (TARGET, BOTH[2:], "belong together"),
+        (COMMAND, (), "--start begins with 'written'"),
+        (COMMAND, ("typed",), "'typed' names no app"),
+        (COMMAND, BOTH[:2], "--start begins with 'typed'"),
+        (f"{TARGET}\n{COMMAND}", (), "take the place of MODULE:APP"),
+        ("", ("typed", *BOTH), "take the place of MODULE:APP"),
+        (COMMAND, ("--workers", "4"), "--workers is only for MODULE:APP: your own command"),
+        (COMMAND, ("--loop", "uvloop", "--python", "x"), "--python is only for MODULE:APP"),
+        (COMMAND, ("--env", "A=b"), "--start begins with 'written'"),
+        ("workers = 4", BOTH, "--start begins with 'typed'"),  # is there for another app
+        ("", (BOTH[3], "--workers", "1"), "--workers is only for MODULE:APP: what runs already"),
+        ("", (BOTH[3], "--env", "A=b"), "--env is only for MODULE:APP"),
+        ("", (BOTH[3], "--env-file", "x"), "--env-file is only for MODULE:APP"),
+        ("", (BOTH[3], "--app-dir", "/x"), "--app-dir is only for MODULE:APP"),
+        ("", (BOTH[3], "--factory"), "--factory is only for MODULE:APP"),
+    ],
+)
+def test_an_app_that_is_written_down_gives_way_to_one_that_is_typed(
+    tmp_path: Path, here: Here, text: str, words: tuple[str, ...], says: str
+) -> None:
+    """By its name, or by the command that starts it; two that were typed, or two written, contradict each other."""
+    (tmp_path / "pyproject.toml").write_text(f"[tool.atonce]\n{text}\n", encoding="utf-8")
+    shown = here("doctor", "--dry-run", *words, cwd=tmp_path)
+    assert (shown.returncode, says in shown.stderr) == (2, True), shown.stderr

@@ -1,0 +1,1 @@
+"""Tests of plans, load generation and the doctor's driver."""

@@ -1,0 +1,784 @@
+"""Routes of any app: which are asked, how they are filled in, and what is said of the others."""
+
+import re
+from datetime import date, datetime
+from enum import StrEnum
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import pytest
+from fastapi import Body, Cookie, Depends, FastAPI, Header, HTTPException, Query, Security
+from fastapi import Path as InPath
+from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.security import (
+    APIKeyCookie,
+    APIKeyHeader,
+    APIKeyQuery,
+    HTTPBasic,
+    HTTPBearer,
+    OAuth2PasswordBearer,
+)
+from pydantic import UUID4, BaseModel, Field, HttpUrl, IPvAnyAddress, Json
+
+from results.errors import AtonceError, ExitCode
+from scenarios.doctor import commands
+from scenarios.doctor.app import AppUnderTest
+from scenarios.doctor.openapi.request_builder import MAX_ALTERNATIVES
+from scenarios.doctor.openapi.route_request import RouteRequest
+from scenarios.doctor.openapi.route_selection import parse_route_selection
+from scenarios.doctor.openapi.routes import select_route_requests, unsafe_routes
+from scenarios.doctor.openapi.schema_example import FORMAT_EXAMPLES
+from scenarios.doctor.openapi.smoke_test import find_accepted_request
+from scenarios.doctor.options import find_over_budget, loadable_requests, route_record
+from tests.support.asgi_client import served
+
+
+class Colour(StrEnum):
+    """What a parameter chooses from."""
+
+    RED = "red"
+
+
+class Line(BaseModel):
+    """A part of an order."""
+
+    sku: str = Field(min_length=8, max_length=8)
+    count: int = Field(gt=2, le=9)
+    parents: list["Line"] = []
+
+
+class Order(BaseModel):
+    """A body with nested ones, constraints, formats and unions."""
+
+    lines: list[Line] = Field(min_length=2)
+    first: Line | None
+    colour: Colour
+    kind: Literal["gift", "sale"]
+    day: date
+    url: HttpUrl
+    share: float = Field(gt=0, lt=1)
+    pair: tuple[int, str]
+    notes: dict[str, int] = Field(min_length=1)
+    code: str = Field(pattern=r"^[A-Z]\d$", examples=["B7"])
+    more: "Order | None" = None
+
+
+class Tree(BaseModel):
+    """A body that contains itself."""
+
+    children: list["Tree"]
+    twin: "Tree | int"
+
+
+def shop() -> FastAPI:  # noqa: C901 - routes, one after another
+    """An app of the kind that people have; all its routes answer what they were asked."""
+    app = FastAPI()
+
+    def page(size: Annotated[int, Query(ge=10, multiple_of=5)], cursor: str = "") -> str:
+        return f"{size}{cursor}"
+
+    @app.get("/items/{item_id}")
+    def item(item_id: int, page: Annotated[str, Depends(page)]) -> dict[str, Any]:
+        return {"item": item_id, "page": page}
+
+    @app.head("/items/{item_id}")
+    def head_item(item_id: int) -> None: ...
+
+    @app.head("/alive")
+    def head() -> None: ...
+
+    @app.get("/all/{when}/{key}/{rest:path}")
+    def everything(  # noqa: PLR0913, PLR0917 - one parameter per kind
+        when: datetime,
+        key: UUID4,
+        rest: str,
+        colour: Colour,
+        tags: Annotated[list[str], Query()],
+        address: IPvAnyAddress,
+        flag: bool,  # noqa: FBT001 - as people write it
+        deep: Json[list[int]],
+        x_token: Annotated[str, Header(min_length=12)],
+        session: Annotated[UUID, Cookie()],
+        city: Annotated[str, Query(examples=["São Paulo/Sé"])],
+        word: Annotated[str, Query(openapi_examples={"a": {"value": "a&b=c"}})],
+        level: Annotated[float, InPath(gt=0)] = 3.5,
+        limit: Annotated[int, Query(examples=[7])] = 100,
+        unused: int = 0,
+    ) -> dict[str, Any]:
+        told = {
+            "city": city,
+            "word": word,
+            "limit": limit,
+            "tags": tags,
+            "unused": unused,
+            "rest": rest,
+        }
+        return told | {"others": [when, key, colour, address, flag, deep, x_token, session, level]}
+
+    @app.post("/orders")
+    def order(order: Order) -> Order:
+        return order
+
+    @app.post("/trees")
+    def tree(tree: Tree) -> Tree:
+        return tree
+
+    @app.put("/pairs")
+    def pair(order: Line, note: Annotated[str, Body(examples=["hi"])]) -> dict[str, Any]:
+        return {"order": order, "note": note}
+
+    @app.get("/page", response_class=HTMLResponse)
+    def html() -> str:
+        return ""
+
+    @app.get("/logo")
+    def logo() -> FileResponse:
+        return FileResponse(__file__)
+
+    return app
+
+
+def asked_of(
+    app: FastAPI | dict[str, Any], census: list[dict[str, Any]] | None = None, /, **flags: list[str]
+) -> dict[str, RouteRequest]:
+    """The routes by their names, in order."""
+    document = app.openapi() if isinstance(app, FastAPI) else app
+    return {
+        one.route: one
+        for one in select_route_requests(document, census, parse_route_selection(**flags))
+    }
+
+
+def answer(app: Any, asked: RouteRequest) -> Any:
+    """What an app answers when it is asked exactly that."""
+    headers = asked.headers | ({"content-type": asked.content_type} if asked.content_type else {})
+    with served(app) as client:
+        told = client.request(
+            asked.route.partition(" ")[0],
+            asked.path_with_keys or asked.path,
+            headers=headers,
+            content=asked.body,
+        )
+    assert told.status_code == 200, told.text
+    return told
+
+
+def test_get_routes_are_filled_so_that_a_real_app_takes_them() -> None:
+    """In the app's order, HEAD beside GET and what may change data left out; each is answered 200."""
+    asked = asked_of(shop())
+    assert list(asked) == [
+        "GET /items/{item_id}",
+        "HEAD /alive",
+        "GET /all/{when}/{key}/{rest}",
+        "GET /page",
+        "GET /logo",
+    ]
+    assert asked["GET /items/{item_id}"].path == "/items/1?size=10"
+    assert [one.skipped for one in asked.values()] == [None] * 5
+    for one in asked.values():
+        answer(shop(), one)
+        assert re.fullmatch(r"/[!-~]*", one.path)
+
+
+def test_optional_parameters_are_asked_only_with_an_example_and_values_arrive_unharmed() -> None:
+    """Slashes, ampersands and letters outside ASCII survive the way into the app."""
+    told = answer(shop(), asked_of(shop())["GET /all/{when}/{key}/{rest}"]).json()
+    wanted = {
+        "city": "São Paulo/Sé",
+        "word": "a&b=c",
+        "limit": 7,
+        "tags": ["string"],
+        "unused": 0,
+        "rest": "string",
+    }
+    assert wanted == {key: told[key] for key in wanted}
+
+
+def test_a_parameter_is_filled_as_another_route_tells_of_it() -> None:
+    """FastAPI's document has the dependency's declaration of a path parameter, which knows only its type."""
+    app = FastAPI()
+    told = Annotated[str, InPath(pattern=r"^978\d{10}$", examples=["9780000000123"])]
+
+    def loans(isbn: str) -> int:
+        return len(isbn)
+
+    @app.get("/books/{isbn}")
+    async def book(isbn: told) -> None: ...
+
+    @app.get("/books/{isbn}/loans", dependencies=[Depends(loans)])
+    async def lent(isbn: told) -> None: ...
+
+    assert [
+        one.path for one in select_route_requests(app.openapi(), None, parse_route_selection())
+    ] == [
+        "/books/9780000000123",
+        "/books/9780000000123/loans",
+    ]
+
+
+def things() -> FastAPI:  # noqa: C901 - routes, one after another
+    """Parameters of one name that differ from route to route."""
+    app = FastAPI()
+    key = Annotated[UUID, InPath(examples=["00000000-0000-4000-8000-00000000000a"])]
+
+    def known(name: str) -> int:
+        if name != "lamp":
+            raise HTTPException(404)
+        return 1
+
+    @app.get("/users/{id}")
+    def user(id: int) -> int:  # noqa: A002 - as people write it
+        return id
+
+    @app.get("/orders/{id}")
+    def order(id: key) -> UUID:  # noqa: A002
+        return id
+
+    @app.get("/orders/{id}/lines/{n}")
+    def line(id: UUID, n: int) -> UUID:  # noqa: A002
+        return id if n else UUID(int=0)
+
+    @app.get("/shops/{name}")
+    def shop(name: Annotated[str, InPath(examples=["none", "lamp"])]) -> int:
+        return known(name)
+
+    @app.get("/shops/{name}/owner")
+    def owner(name: str) -> int:
+        return known(name)
+
+    @app.get("/streets/{name}")
+    def street(name: Annotated[str, InPath(pattern="^[A-Z]$")]) -> str:
+        return name
+
+    @app.get("/rooms/{name}")
+    def room(name: Annotated[Literal["hall"], InPath()]) -> str:
+        return name
+
+    @app.get("/lost/{name}")
+    def lost(name: str) -> int:
+        return known(f"no {name}")
+
+    return app
+
+
+def test_a_parameter_is_filled_by_routes_whose_type_agrees_only() -> None:
+    """Examples go first, its own before another route's; never a UUID for a number, nor what its own words forbid."""
+    asked = asked_of(things())
+    ten = "00000000-0000-4000-8000-00000000000a"
+    tried = {
+        name: [one.path, *(other.path for other in one.alternatives)] for name, one in asked.items()
+    }
+    assert tried["GET /users/{id}"] == ["/users/1"]
+    assert tried["GET /orders/{id}"] == [f"/orders/{ten}", f"/orders/{FORMAT_EXAMPLES['uuid']}"]
+    assert tried["GET /orders/{id}/lines/{n}"] == [
+        f"/orders/{ten}/lines/1",
+        f"/orders/{FORMAT_EXAMPLES['uuid']}/lines/1",
+    ]
+    assert tried["GET /shops/{name}"] == ["/shops/none", "/shops/lamp", "/shops/string", "/shops/A"]
+    assert tried["GET /shops/{name}/owner"] == [
+        f"/shops/{one}/owner" for one in ("none", "lamp", "string", "A")
+    ]
+    assert tried["GET /rooms/{name}"] == ["/rooms/hall"]
+    assert len(tried["GET /lost/{name}"]) == 1 + MAX_ALTERNATIVES
+    assert asked_of(things(), params=["name=x"])["GET /shops/{name}"].alternatives == ()
+
+
+def test_a_value_that_is_refused_gives_way_to_the_next() -> None:
+    """After a 404 or a 422; what was tried is said, and where all were in vain as well."""
+    app = things()
+    with served(app) as client:
+        found = {
+            one.route: find_accepted_request(client, one, {}) for one in asked_of(app).values()
+        }
+    assert {name: taken.path for name, (taken, manner) in found.items() if not manner.skipped} == {
+        "GET /users/{id}": "/users/1",
+        "GET /orders/{id}": "/orders/00000000-0000-4000-8000-00000000000a",
+        "GET /orders/{id}/lines/{n}": "/orders/00000000-0000-4000-8000-00000000000a/lines/1",
+        "GET /shops/{name}": "/shops/lamp",
+        "GET /shops/{name}/owner": "/shops/lamp/owner",
+        "GET /streets/{name}": "/streets/A",
+        "GET /rooms/{name}": "/rooms/hall",
+    }
+    told = {name: manner.note for name, (_, manner) in found.items() if manner.note}
+    assert told == {
+        "GET /shops/{name}": "It is asked as /shops/lamp: /shops/none was answered 404.",
+        "GET /shops/{name}/owner": "It is asked as /shops/lamp/owner: /shops/none/owner was answered 404.",
+    }
+    taken, manner = found["GET /lost/{name}"]
+    others = ", ".join(other.path for other in taken.alternatives)
+    assert (
+        manner.skipped
+        == f"answers 404 to one polite request, and no better to {others}; give it --param name=..."
+    )
+
+
+def test_named_routes_are_asked_with_bodies_and_then_no_others_are() -> None:
+    """Nested models, unions, tuples, mappings, recursion that may end, and several bodies in one."""
+    asked = asked_of(shop(), routes=["POST /orders", "put /pairs", "GET /pa*"])
+    assert list(asked) == ["POST /orders", "PUT /pairs", "GET /page"]
+    told = answer(shop(), asked["POST /orders"]).json()
+    assert told["lines"][0] == {"sku": "stringgg", "count": 3, "parents": []}
+    assert tuple(told[key] for key in ("colour", "kind", "share", "pair", "notes", "code")) == (
+        "red",
+        "gift",
+        0.5,
+        [1, "string"],
+        {"key0": 1},
+        "B7",
+    )
+    assert answer(shop(), asked["PUT /pairs"]).json()["note"] == "hi"
+    tree = asked_of(shop(), routes=["POST /trees"])["POST /trees"]
+    assert answer(shop(), tree).json() == {"children": [], "twin": 1}
+
+
+def test_the_media_type_is_promised_only_where_somebody_promised_it() -> None:
+    """FastAPI writes JSON for every route that says nothing, so for a file too: that is no promise."""
+    asked = asked_of(shop())
+    assert asked["GET /items/{item_id}"].declared_type == "application/json"
+    assert asked["GET /page"].declared_type == "text/html"
+    assert asked["GET /logo"].declared_type is None
+
+
+def test_a_parameter_is_given_to_all_of_that_name() -> None:
+    """In path, query, header and cookie, percent-encoded; a header that the person sends is not ours to fill."""
+    told = {"a b": ("path", "query", "cookie"), "x-key": ("header",), "x-free": ("header",)}
+    parameters = [
+        {"name": name, "in": where, "required": name != "x-free", "schema": {"type": "string"}}
+        for name, places in told.items()
+        for where in places
+    ]
+    document = {"paths": {"/x/{a b}": {"parameters": parameters, "get": {}}}}
+    one = asked_of(document, params=["a b=1/ü?", "x-free=y"])["GET /x/{a b}"]
+    assert one.path == "/x/1%2F%C3%BC%3F?a%20b=1%2F%C3%BC%3F"
+    assert one.headers == {"x-key": "string", "x-free": "y", "Cookie": "a b=1/%C3%BC%3F"}
+    ours = asked_of(document, headers=["X-KEY: secret", "cookie: secret"])["GET /x/{a b}"]
+    assert ours.headers == {}
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        ({"only": ["/items/*"]}, ["GET /items/{item_id}"]),
+        ({"only": ["GET /p*", "/logo"]}, ["GET /page", "GET /logo"]),
+        ({"exclude": ["/items*", "* /all/*", "HEAD *"]}, ["GET /page", "GET /logo"]),
+        ({"routes": ["/items/7?size=20"]}, ["GET /items/7?size=20"]),
+        (
+            {"routes": ["GET /items/*", "GET /page", "GET /items/*"]},
+            ["GET /items/{item_id}", "GET /page"],
+        ),
+    ],
+)
+def test_routes_are_chosen_by_name_glob_and_request(
+    flags: dict[str, list[str]], names: list[str]
+) -> None:
+    """A request that a declared route answers is asked as it stands."""
+    asked = asked_of(shop(), **flags)
+    assert names == list(asked)
+    assert (
+        asked.get("GET /items/7?size=20", RouteRequest(route="", path="/items/7?size=20")).path
+        == "/items/7?size=20"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (
+            {"routes": ["GET /itmes/{item_id}"]},
+            "declares no route 'GET /itmes/{item_id}'. Near ones: GET /items/{item_id}",
+        ),
+        ({"routes": ["POST /*"]}, "A * stands for routes that change nothing. Near ones: POST"),
+        ({"routes": ["GET /a b"]}, "'GET /A /b' is no route|'GET /a b' is no route|is none of"),
+        (
+            {"params": ["itm_id=1"]},
+            "No route has a parameter 'itm_id' (--param). Near ones: item_id",
+        ),
+        ({"params": ["item_id"]}, "'item_id' is no parameter. For example: --param item_id=1"),
+        (
+            {"only": ["/nothing"]},
+            "No route is left to examine, of 9 declared. 3 may change data and must be named: --route 'POST /orders'.",
+        ),
+        (
+            {"bodies": ["POST /orders={}"]},
+            "--body is for POST /orders, which is not examined: add --route 'POST /orders'.",
+        ),
+        ({"bodies": ["{}"]}, "does not say whose body it is"),
+        (
+            {"bodies": ["POST /orders=@/nowhere"]},
+            "The body of POST /orders cannot be read from /nowhere: No such file",
+        ),
+        (
+            {"routes": ["POST /orders"], "bodies": ["POST /orders={"]},
+            "The body of POST /orders is no JSON",
+        ),
+        (
+            {"headers": ["X-A: 1", "Bearer s3cret"]},
+            "The header no. 2 is none: write --header 'Name: value'",
+        ),
+        ({"headers": ["X-A: s3cret\r\nX-B: 1"]}, "The header no. 1 is none"),
+        ({"headers": ["X-A: s3cret\x07"]}, "The header no. 1 is none"),
+    ],
+)
+def test_a_flag_that_cannot_be_followed_is_a_sentence(
+    flags: dict[str, list[str]], sentence: str
+) -> None:
+    """It says what to write instead, exits with 2, and shows nothing secret."""
+    with pytest.raises(AtonceError) as trouble:
+        asked_of(shop(), **flags)
+    assert any(part in trouble.value.sentence for part in sentence.split("|")), (
+        trouble.value.sentence
+    )
+    assert trouble.value.code == ExitCode.USAGE
+    assert "s3cret" not in trouble.value.sentence
+
+
+def test_a_body_comes_from_a_flag_or_a_file_and_goes_out_as_it_is(tmp_path: Path) -> None:
+    """Neither it nor a header shows in what the choice says of itself."""
+    (tmp_path / "query.json").write_text('{"q": "secret"}')
+    flags = {"routes": ["POST /orders", "PUT /pairs"], "headers": ["X-Key:  secret"]}
+    choice = parse_route_selection(
+        **flags, bodies=[f"POST /orders=@{tmp_path / 'query.json'}", 'put /pairs={"a": "b=c"}']
+    )
+    orders, pairs = select_route_requests(shop().openapi(), None, choice)
+    assert (orders.body, orders.content_type) == (b'{"q": "secret"}', "application/json")
+    assert pairs.body == b'{"a": "b=c"}'
+    assert choice.headers == {"X-Key": "secret"}
+    assert "secret" not in f"{choice}{orders}"
+
+
+def guarded() -> FastAPI:
+    """Routes behind keys of every kind."""
+    app = FastAPI()
+    schemes = {
+        "/query": APIKeyQuery(name="api_key"),
+        "/header": APIKeyHeader(name="X-API-Key"),
+        "/cookie": APIKeyCookie(name="session"),
+        "/basic": HTTPBasic(),
+        "/bearer": HTTPBearer(),
+        "/oauth": OAuth2PasswordBearer("token"),
+    }
+    for path, scheme in schemes.items():
+
+        def read(key: Annotated[Any, Security(scheme)], q: str = "") -> str:
+            return f"{key}{q}"
+
+        app.get(path)(read)
+    return app
+
+
+def test_a_key_is_a_parameter_whose_value_is_shown_nowhere() -> None:
+    """In the query, in a header, in a cookie; also of a request as it stands."""
+    given = ["api_key=s3cret/&", "X-API-Key=s3cret", "session=s3cret", "q=1"]
+    asked = asked_of(guarded(), params=given)
+    assert asked["GET /query"].path == "/query?q=1&api_key=***"
+    assert answer(guarded(), asked["GET /query"]).json() == "s3cret/&1"
+    for name in ("GET /header", "GET /cookie"):
+        assert answer(guarded(), asked[name]).json() == "s3cret1"
+    (stands,) = asked_of(guarded(), params=given[:1], routes=["GET /query?q=2"]).values()
+    assert (stands.path, answer(guarded(), stands).json()) == (
+        "/query?q=2&api_key=***",
+        "s3cret/&2",
+    )
+    assert "s3cret" not in f"{asked}{stands}{[route_record(one) for one in asked.values()]}"
+    assert asked["GET /basic"].path_with_keys == ""
+
+
+def test_what_opens_a_route_is_named_as_it_is_declared() -> None:
+    """A flag for each scheme, none where none is declared; a malformed one harms nobody."""
+    assert {name: one.credential_flags for name, one in asked_of(guarded()).items()} == {
+        "GET /query": ("--param api_key=...",),
+        "GET /header": ("--header 'X-API-Key: ...'",),
+        "GET /cookie": ("--param session=...",),
+        "GET /basic": ("--header 'Authorization: Basic ...'",),
+        "GET /bearer": ("--header 'Authorization: Bearer ...'",),
+        "GET /oauth": ("--header 'Authorization: Bearer ...' (OAuth2)",),
+    }
+    malformed: tuple[Any, ...] = (None, 1, [1], [{"nowhere": []}], {"a": 1})
+    for security in malformed:
+        assert asked_of(document_of({"security": security}))["GET /x"].credential_flags == ()
+
+
+def document_of(operation: dict[str, Any], method: str = "get", path: str = "/x") -> dict[str, Any]:
+    """A document with one route."""
+    return {
+        "paths": {path: {method: operation}},
+        "components": {"schemas": {"Self": {"$ref": "#/components/schemas/Self"}}},
+    }
+
+
+def takes(media: str, schema: Any = None, **more: Any) -> dict[str, Any]:
+    """An operation that needs a body."""
+    return {"requestBody": {"required": True, "content": {media: {"schema": schema, **more}}}}
+
+
+def needs(schema: Any, where: str = "query") -> dict[str, Any]:
+    """An operation that needs one parameter."""
+    return {"parameters": [{"name": "code", "in": where, "required": True, "schema": schema}]}
+
+
+@pytest.mark.parametrize(
+    ("operation", "why"),
+    [
+        (
+            needs({"type": "string", "pattern": "^[A-Z]{3}$"}),
+            "code must match the pattern '^[A-Z]{3}$': --param code=...",
+        ),
+        (
+            needs({"type": "string", "format": "uuid", "maxLength": 3}),
+            "code has a length that does not go with its format",
+        ),
+        (
+            needs({"type": "integer", "minimum": 5, "maximum": 4}),
+            "code has bounds that leave no plain number",
+        ),
+        (
+            needs({"$ref": "#/components/schemas/None"}),
+            "code is described by #/components/schemas/None, which the document lacks",
+        ),
+        (
+            needs({"type": "array", "minItems": 2, "uniqueItems": True}),
+            "code must hold 2 different items",
+        ),
+        (needs({"type": "string", "minLength": 10**9}), "code must be 1000000000 characters long"),
+        (
+            needs({"type": "string", "default": ""}, "path"),
+            "code is empty, which no path can hold: --param code=...",
+        ),
+        (needs({"type": "strange"}), "its entry in the OpenAPI document cannot be understood"),
+        (needs({"type": "string", "pattern": "\x1b["}), "code must match the pattern"),
+        (
+            {
+                "parameters": [
+                    {
+                        "name": "\x1b[",
+                        "in": "query",
+                        "required": True,
+                        "schema": {"pattern": "^x{9}$"},
+                    }
+                ]
+            },
+            "?[ must match",
+        ),
+        (
+            takes("multipart/form-data"),
+            "takes a multipart form, with files, which atonce cannot make",
+        ),
+        (takes("application/xml"), "takes a body of application/xml, which atonce cannot make"),
+        (
+            takes(
+                "application/json",
+                {
+                    "properties": {"a": {"items": {"pattern": "^x{9}$"}, "minItems": 1}},
+                    "required": ["a"],
+                },
+            ),
+            "body.a[0] must match the pattern '^x{9}$': --body 'GET /x/{code}=@FILE'",
+        ),
+        (
+            {"responses": {"200": {"content": {"text/event-stream": {}}}}},
+            "a stream (text/event-stream)",
+        ),
+        (
+            {"responses": {"2XX": {"content": {"application/jsonl": {"itemSchema": {}}}}}},
+            "a stream (application/jsonl)",
+        ),
+    ],
+)
+def test_what_cannot_be_asked_is_skipped_with_its_reason(
+    operation: dict[str, Any], why: str
+) -> None:
+    """The clause names the value and the flag that helps; it can be printed, and so can the path."""
+    one = asked_of(document_of(operation, path="/x/{code}"))["GET /x/{code}"]
+    assert (one.skipped or "").startswith(why)
+    assert f"{one.skipped}{one.path}".isprintable()
+
+
+def test_a_request_as_it_stands_needs_no_filling() -> None:
+    """What cannot be made may be named."""
+    document = document_of(needs({"pattern": "^x{9}$"}, "path"), path="/x/{code}")
+    assert asked_of(document, routes=["GET /x/a"])["GET /x/a"].skipped is None
+
+
+def test_bodies_are_json_or_forms_and_an_optional_one_may_be_left_out() -> None:
+    """An example of the media type goes before its schema."""
+    form = {
+        "type": "object",
+        "properties": {"a": {"const": "x y"}, "b": {"type": "boolean"}},
+        "required": ["a", "b"],
+    }
+    urlencoded = "application/x-www-form-urlencoded"
+    named = {"routes": ["POST /x"]}
+    one = asked_of(document_of(takes(urlencoded, form), "post"), **named)["POST /x"]
+    assert (b"a=x+y&b=true", urlencoded) == (one.body, one.content_type)
+    one = asked_of(
+        document_of(
+            takes("application/vnd.api+json", form, examples={"e": {"value": [1]}}), "post"
+        ),
+        **named,
+    )["POST /x"]
+    assert (one.body, one.content_type) == (b"[1]", "application/vnd.api+json")
+    optional = document_of(takes("application/json", {"pattern": "^x{9}$"}), "post")
+    optional["paths"]["/x"]["post"]["requestBody"]["required"] = False
+    one = asked_of(optional, **named)["POST /x"]
+    assert (one.body, one.skipped) == (None, None)
+
+
+def told(path: str, kind: str = "http", **more: Any) -> dict[str, Any]:
+    """A line of the census."""
+    plain = {
+        "method": "GET",
+        "path": path,
+        "kind": kind,
+        "hidden": False,
+        "is_async": True,
+        "endpoint": "shop.x",
+        "file": "/x.py",
+        "line": 7,
+    }
+    return plain | more
+
+
+def test_the_census_gives_the_order_and_what_the_document_lacks() -> None:
+    """Its own order; WebSockets and mounts skipped; FastAPI's own pages left out without a word, a person's own /docs not; convertors filled in."""
+    lines = [
+        told("/b/{file:path}"),
+        told("/users/{user_id}/{name}/{n:int}/{x:float}/{u:uuid}"),
+        told("/live", "websocket"),
+        told("/static", "mount"),
+        told("/sub", "mount"),
+        told("/sub/a"),
+        told(
+            "/api/docs", endpoint="fastapi.applications.FastAPI.setup.swagger_ui_html", hidden=True
+        ),
+        told("/openapi.json", hidden=True, endpoint="fastapi.applications.FastAPI.setup.openapi"),
+        told("/docs", endpoint="shop.docs"),
+        told("/redoc", endpoint="shop.redoc"),
+        told("/secret", hidden=True),
+        told("/a", method="POST"),
+    ]
+    document: dict[str, Any] = {
+        "paths": {
+            "/sub/a": {"get": {}},
+            "/docs": {"get": {}},
+            "/redoc": {"get": {}},
+            "/b/{file}": {"get": {}},
+            "/late": {"get": {}},
+        }
+    }
+    asked = asked_of(document, lines)
+    assert {name: one.skipped for name, one in asked.items()} == {
+        "GET /b/{file}": None,
+        "GET /users/{user_id}/{name}/{n}/{x}/{u}": None,
+        "WEBSOCKET /live": "a WebSocket",
+        "MOUNT /static": "mounted files, or an app that lists no routes: --route 'GET /static/...' names one",
+        "GET /sub/a": None,
+        "GET /docs": None,
+        "GET /redoc": None,
+        "GET /secret": "hidden from the OpenAPI document, so its parameters are unknown: --route 'GET /secret' asks it as it stands",
+        "GET /late": None,
+    }
+    assert (
+        f"/users/1/string/1/1.0/{FORMAT_EXAMPLES['uuid']}"
+        == asked["GET /users/{user_id}/{name}/{n}/{x}/{u}"].path
+    )
+    assert (
+        asked["GET /b/{file}"].is_async,
+        asked["GET /b/{file}"].file,
+        asked["GET /b/{file}"].line,
+    ) == (True, "/x.py", 7)
+    assert unsafe_routes(document, lines) == ["POST /a"]
+    names = ["GET /secret", "GET /static/logo.svg", "GET /b/a/b.txt", "GET /api/docs"]
+    assert dict.fromkeys(names) == {
+        name: one.skipped for name, one in asked_of(document, lines, routes=names).items()
+    }
+    with pytest.raises(AtonceError, match="declares no route 'GET /sub/b'"):
+        asked_of(document, lines, routes=["GET /sub/b"])
+
+
+def test_without_a_document_routes_are_asked_as_they_stand() -> None:
+    """Named ones only; without a name, a sentence asks for one."""
+    (one,) = select_route_requests(None, None, parse_route_selection(routes=["/x/%20?q=1"]))
+    assert (one.route, one.path, one.skipped) == ("GET /x/%20?q=1", "/x/%20?q=1", None)
+    with pytest.raises(
+        AtonceError,
+        match=r"No OpenAPI document at /openapi.json, .*so no routes are known. Name what it answers",
+    ):
+        select_route_requests(None, None, parse_route_selection())
+    with pytest.raises(AtonceError, match="The app declares no routes"):
+        select_route_requests({"paths": {}}, [], parse_route_selection())
+    with pytest.raises(AtonceError, match=r"fill in what stands in braces|declares no route"):
+        select_route_requests(None, None, parse_route_selection(routes=["GET /x/{y}"]))
+
+
+def test_an_interruption_is_heard_between_two_routes() -> None:
+    """Hundreds of them, with deep bodies, take seconds to fill in."""
+    looks = iter(range(3))
+
+    def check() -> None:
+        if next(looks, None) is None:
+            raise AtonceError("interrupted", ExitCode.INTERRUPTED)
+
+    with pytest.raises(AtonceError, match="interrupted"):
+        select_route_requests(shop().openapi(), None, parse_route_selection(), check)
+
+
+@pytest.mark.parametrize(("budget", "few"), [("60s", 3), ("20s", 1)])
+def test_what_fits_the_budget_is_said_before(
+    monkeypatch: pytest.MonkeyPatch, budget: str, few: int
+) -> None:
+    """Of five hundred routes: how many, which first, from where on none, and what would take them all."""
+    asked = [
+        RouteRequest(
+            route=f"GET /r{number}", path=f"/r{number}", skipped="a stream" if number == 1 else None
+        )
+        for number in range(500)
+    ]
+    monkeypatch.setattr(commands, "discover_in_temp_folder", lambda *_: (asked, []))
+    patient = AppUnderTest.from_module("shop:app")
+    order = commands.create_doctor_options(
+        patient, {}, ["p99(GET /r400) < 1s", "verdict != loop-blocked"], budget, 1000, 1
+    )
+    turn = loadable_requests(order, asked)
+    assert [one.route for one in turn[:3]] == ["GET /r400", "GET /r0", "GET /r2"]
+    lines = list(commands.outline_doctor_run(order))
+    late = [
+        before.split()[1]
+        for before, line in pairwise(lines)
+        if line.strip() == "left out, unless there is time"
+    ]
+    assert set(late) == {one.path for one in turn[few:]}
+    sentence = (
+        f"About {few} of 499 routes fit the budget of {budget[:-1]} s, at 15 s each: those that gates name, then as the app "
+        f"declares them. From {turn[few].route} on they are left out, unless there is time. More or others: "
+        "--budget, --only, --exclude."
+    )
+    assert sentence in lines
+    plenty = commands.create_doctor_options(patient, {}, [], "1h", 1000, 1)
+    assert find_over_budget(plenty, loadable_requests(plenty, asked[:200]), 10.0, 15.0) == ([], "")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{"paths": []}, {"paths": {"/x": 1}}, {"paths": {"/x": {"get": 1}}}, [], {}, "<html>"],
+)
+def test_what_is_no_document_is_a_sentence(document: Any) -> None:
+    """Not a traceback."""
+    with pytest.raises(AtonceError, match=r"No route is left|no routes"):
+        select_route_requests(document, None, parse_route_selection())
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"parameters": 1},
+        {"parameters": [1, {"name": 1}, {"$ref": 5}]},
+        {"responses": []},
+        {"requestBody": []},
+    ],
+)
+def test_a_malformed_entry_harms_its_own_route_at_most(broken: dict[str, Any]) -> None:
+    """The others are asked."""
+    document = {"paths": {"/x": {"get": broken}, "/y": {"get": {}}, "/\x1b[2J": {"get": {}}}}
+    assert list(asked_of(document)) == ["GET /x", "GET /y"]

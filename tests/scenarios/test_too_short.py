@@ -1,0 +1,161 @@
+"""A window too short to judge is not judged; a plan that cannot fit says so before it starts, with what would fit."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from reports.checks.model import Check, CheckStatus
+from reports.checks.trust import assess_trust
+from reports.metrics.compute import compute_metrics
+from reports.metrics.run_data import load_run
+from results.errors import AtonceError, ExitCode
+from results.schema import Cell, Scenario, Variant
+from scenarios.doctor import adaptive_plan, commands
+from scenarios.doctor.app import AppUnderTest
+from scenarios.doctor.interim import InterimStats, read_interim_stats
+from scenarios.doctor.options import DoctorOptions, warn_too_few_requests
+from tests.reports.test_report import BROKEN
+from tests.scenarios.test_adaptive_plan import IDLE, bedside, seen, write
+from tests.support import simulate_loads
+from tests.support import simulate_run as simulate
+
+OF_THE_CPU = (
+    "other processes",
+    "stolen CPU",
+    "generator CPU",
+    "generator CPU, worst second",
+    "generator stalls",
+)
+
+
+def checked(folder: Path, window: float) -> dict[str, Check]:
+    """The checks of a crowd whose machine was busy by five ticks of 10 ms in any 40 ms, or whatever its counters round it to."""
+    act = dataclasses.replace(
+        BROKEN.sessions[0],
+        cells=tuple(
+            dataclasses.replace(cell, window=window)
+            for cell in BROKEN.sessions[0].cells
+            if cell.scenario is Scenario.CROWD
+        ),
+    )
+    path = simulate.write(folder, simulate.World(plan=dataclasses.replace(BROKEN, sessions=(act,))))
+    found = pd.read_parquet(path / "load.parquet")
+    totals = {"used": 4.0 * found.t, "stolen": 0.2 * found.t}
+    found.assign(**totals).to_parquet(path / "load.parquet")
+    cell = f"crowd/{Variant.BROKEN_ASYNC}/8"
+    return {
+        one.name: one
+        for one in assess_trust(compute_metrics(load_run(path))).checks
+        if one.cell == cell
+    }
+
+
+def test_what_is_read_in_ticks_of_ten_milliseconds_is_not_judged_in_forty(tmp_path: Path) -> None:
+    """187 % of all cores was used by neither, said a window of 40 ms."""
+    short, long = checked(tmp_path / "a", 0.04), checked(tmp_path / "b", 2.5)
+    assert {short[name].status for name in OF_THE_CPU} == {CheckStatus.UNKNOWN}
+    assert all("too short" in short[name].why for name in OF_THE_CPU)
+    assert long["other processes"].status is CheckStatus.FAIL
+    assert long["stolen CPU"].status is CheckStatus.FAIL
+    assert long["generator CPU"].status is CheckStatus.PASS
+
+
+def test_a_window_that_its_ceiling_cut_to_almost_nothing_is_no_measurement(tmp_path: Path) -> None:
+    """Neither for what is asked next nor for the verdict; a longer one is."""
+    for seconds, is_one in ((0.04, False), (0.7, True)):
+        cell = dataclasses.replace(bedside(0.005).few_users_cell(), most=200)
+        for folder in ("samples", "load", "probe"):
+            (tmp_path / str(seconds) / folder).mkdir(parents=True)
+        marks = [
+            ["mark", cell.name, name, 10.0 + at, 0, 0.0]
+            for name, at in (("open", 0.0), ("ceiling", seconds), ("close", seconds))
+        ]
+        write(tmp_path / str(seconds) / "load" / "route-01.jsonl", marks)
+        write(tmp_path / str(seconds) / "samples" / "route-01.jsonl", [])
+        assert (read_interim_stats(tmp_path / str(seconds), "route-01", cell) is not None) is is_one
+        crowd = dataclasses.replace(simulate_loads.crowd(8, 5 * seconds), most=200, window=3.0)
+        path = simulate_loads.write(
+            tmp_path / f"{seconds}-run", [crowd], simulate_loads.Server(service=0.005)
+        )
+        table = pd.read_parquet(path / "load.parquet")
+        last = table[table["mark"] == "close"]
+        close = float(table.t[table["mark"] == "open"].max()) + seconds
+        table.loc[last.index, "t"] = close
+        ceiling = last.assign(mark="ceiling", t=close)
+        pd.concat([table, ceiling]).to_parquet(path / "load.parquet")
+        study = compute_metrics(load_run(path))
+        assert [one.cell for one in study.unfinished_cells] == ([] if is_one else [crowd.name])
+
+
+@pytest.mark.parametrize(("requests", "service", "fits"), [
+    (20_000, 0.0005, True), (20_000, 0.1, True), (5_000, 0.0005, True),
+    (1_000, 0.0005, False), (1_000, 0.01, False), (1_000, 1.0, True),
+])  # fmt: skip
+def test_a_route_for_which_the_requests_are_too_few_is_told_before_it_is_loaded(
+    requests: int, service: float, *, fits: bool
+) -> None:
+    """With how many would do; so many do."""
+    one = dataclasses.replace(bedside(service), requests=requests)
+    told = one.why_too_few_requests(one.single_user_cell(), one.few_users_cell())
+    assert (told is None) is fits
+    if told:
+        assert f"--requests {requests:,} allows {requests // 5:,} for each level" in told
+        enough = int(told.rpartition("--requests ")[2].rstrip(".").replace(",", ""))
+        assert (
+            dataclasses.replace(one, requests=enough).why_too_few_requests(
+                one.single_user_cell(), one.few_users_cell(), one.many_users_cell(None)
+            )
+            is None
+        )
+
+
+def test_no_level_is_begun_for_which_the_requests_are_too_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The few are enough for a held loop; where they leave it open, the many are asked for first."""
+    one = dataclasses.replace(bedside(0.1), requests=1_000)
+
+    def found(_folder: Path, _act: str, cell: Cell) -> InterimStats:
+        return seen(cell, {1: 10.0, 8: 80.0}.get(cell.users, 80.0))
+
+    monkeypatch.setattr(adaptive_plan, "look", found)
+    refused: list[str] = []
+
+    def fits(cell: Cell, _: bool) -> bool:  # noqa: FBT001
+        why = one.why_too_few_requests(dataclasses.replace(cell, most=one.requests // 5))
+        refused.extend([why] if why else [])
+        return not why
+
+    asked = [
+        cell.users
+        for some in adaptive_plan.adaptive_levels(Path(), one, IDLE, (), [], fits)
+        for cell in some
+    ]
+    assert asked == [1, 8]
+    assert "--requests" in refused[0]
+
+
+def order_of(**words: Any) -> DoctorOptions:
+    """What somebody wants examined."""
+    patient = AppUnderTest.from_module("shop:app")
+    return commands.create_doctor_options(
+        patient, {}, [], **{"budget": "8m", "requests": 20_000, "seed": 1, **words}
+    )
+
+
+def test_a_budget_that_no_route_fits_is_refused_and_what_would_fit_is_said() -> None:
+    """Before the app is started."""
+    with pytest.raises(AtonceError, match=r"--budget 5s is too short .* --budget 20s") as trouble:
+        order_of(budget="5s")
+    assert trouble.value.code is ExitCode.USAGE
+    assert order_of(budget="20s").budget == 20.0
+
+
+def test_requests_that_will_not_do_are_told_beforehand() -> None:
+    """Too few for routes that are too fast for them; nothing where all fits."""
+    assert list(warn_too_few_requests(order_of())) == []
+    (told,) = warn_too_few_requests(order_of(requests=1_000))
+    assert "--requests 1,000 are too few for routes that take less than" in told

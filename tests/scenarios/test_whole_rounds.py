@@ -1,0 +1,114 @@
+"""Where answers come in lumps, a window begins and ends with a round of all users: what is counted is not the luck of its edges."""
+
+from pathlib import Path
+
+import gevent
+import numpy as np
+import pandas as pd
+import pytest
+from gevent.event import Event
+
+from reports.checks.model import CheckStatus
+from reports.checks.trust import assess_trust
+from reports.metrics.model import RunMetrics
+from reports.report import build_report
+from results.schema import Cell
+from scenarios.generator.cell_run import CellRun
+from scenarios.plans.custom import RunOptions
+from tests.support.simulate_loads import ROUTE, Server, crowd, write
+
+LONG = 600.0  # seconds that nobody waits
+
+
+def cue_of(users: int, longest: float = LONG) -> CellRun:
+    """A crowd's cell while it is played."""
+    cell: Cell = RunOptions(scenario="crowd", routes=("GET /x",), seconds=longest / 3).crowd_cell(
+        "GET /x", users, 1
+    )
+    return CellRun(cell, Event(), endless=False)
+
+
+def answer(cue: CellRun, count: int) -> None:
+    """So many answers at one moment, and a turn for whoever waits for them."""
+    for _ in range(count):
+        cue.record_answer(is_right=True)
+    gevent.sleep(0)
+    gevent.sleep(0)
+
+
+def test_a_window_opens_with_the_end_of_a_round() -> None:
+    """Four users: after the fourth answer, in whatever lumps they come."""
+    cue = cue_of(4)
+    cue.start_time = float("inf")  # its deadline never comes
+    waiting = gevent.spawn(cue.wait_for_rounds, cue.start_time, 1, 0)
+    for lump, opens in ((1, False), (2, False), (1, True)):
+        answer(cue, lump)
+        assert waiting.ready() is opens
+
+
+def test_a_window_holds_two_rounds_and_closes_with_a_whole_one() -> None:
+    """Two lumps by turns, five and three of eight users: after the sixteenth answer, or the next whole round."""
+    cue = cue_of(8)
+    waiting = gevent.spawn(cue.wait_for_rounds, float("inf"), 2, 0)
+    for lump, closes in ((5, False), (3, False), (5, False), (3, True)):
+        answer(cue, lump)
+        assert waiting.ready() is closes
+    waiting = gevent.spawn(cue.wait_for_rounds, float("inf"), 2, 0)  # two are over already
+    gevent.sleep(0)
+    answer(cue, 5)
+    assert not waiting.ready()
+    answer(cue, 3)
+    assert waiting.ready()
+
+
+def test_rounds_are_waited_for_up_to_a_bound_and_not_at_all_where_none_was_given() -> None:
+    """Neither a hung server nor plain Locust, whose end somebody else decides, is waited for."""
+    for longest in (0.0, 0.03):
+        cue = cue_of(4, longest)
+        cue.wait_for_rounds(0.0, 2, 0)
+        assert cue.answer_count == 0
+    cue = cue_of(4)
+    waiting = gevent.spawn(cue.wait_for_rounds, float("inf"), 2, 0)
+    gevent.sleep(0)
+    cue.stopping.set()
+    gevent.sleep(0)
+    gevent.sleep(0)
+    assert waiting.ready()
+
+
+@pytest.mark.parametrize(("think", "warm_up", "stagger"), [(0.0, 2.0, 1.0), (5.0, 5.0, 5.0)])
+def test_users_who_pause_start_over_one_pause(think: float, warm_up: float, stagger: float) -> None:
+    """Else all of them ask in the first second, and nobody in the next four."""
+    cell = RunOptions(scenario="crowd", routes=("GET /x",), think=think).crowd_cell("GET /x", 50, 1)
+    assert (cell.warm_up, cell.stagger, cell.window, cell.longest) == (warm_up, stagger, 8.0, 30.0)
+
+
+def lumpy(folder: Path, users: int, seconds: float) -> RunMetrics:
+    """20 users on a held loop that answers none before the last, 0.1 s each: all at once, every two seconds."""
+    run = write(folder, [crowd(1, 6), crowd(users, seconds)], Server(), scenario="crowd")
+    samples = pd.read_parquet(run / "samples.parquet")
+    of_crowd = samples.cell == f"crowd/{ROUTE}/{users}"
+    lap, load = users * 0.1, pd.read_parquet(run / "load.parquet")
+    first = (
+        load.t[(load.cell == f"crowd/{ROUTE}/{users}") & (load["mark"] == "open")].max()
+        + 0.75 * lap
+    )
+    lumps = first + lap * np.ceil((samples.done - first) / lap)
+    samples.assign(done=samples.done.where(~of_crowd, lumps)).to_parquet(run / "samples.parquet")
+    return build_report(run).run_metrics
+
+
+@pytest.mark.parametrize(
+    ("seconds", "status"),
+    [(1.2, CheckStatus.FAIL), (5.0, CheckStatus.WARN), (40.0, CheckStatus.PASS)],
+)
+def test_a_window_between_two_lumps_is_no_measurement(
+    tmp_path: Path, seconds: float, status: CheckStatus
+) -> None:
+    """One that holds no lump at all would read 0 requests/s; one that holds two or three is off by up to a half."""
+    (check,) = [
+        one
+        for one in assess_trust(lumpy(tmp_path, 20, seconds)).checks
+        if one.id == "V24" and one.cell.endswith("/20")
+    ]
+    assert check.status is status, check.why

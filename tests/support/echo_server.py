@@ -1,0 +1,90 @@
+"""A real server that writes down what it was asked, and both of our clients that ask it: politely, and as under load."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from scenarios.generator.job import RequestTemplate
+from tests.support.processes import ROOT
+
+LOADED = """
+import json, resource, sys, tempfile
+from gevent import monkey
+monkey.patch_all()  # as Locust does
+from pathlib import Path
+from types import SimpleNamespace
+from results.schema import Cell
+from scenarios.generator.client import Client
+from scenarios.generator.recorder import Recorder, SampleKey
+from scenarios.generator.job import RequestTemplate
+url, letter, cell = json.loads(sys.stdin.read())
+cell = Cell.from_dict(cell)
+fired = []
+heard = SimpleNamespace(request=SimpleNamespace(fire=lambda **told: fired.append(told["response_length"])))
+with tempfile.TemporaryDirectory() as folder:
+    recorder = Recorder(Path(folder), "w")
+    client = Client(SimpleNamespace(events=heard), url, recorder, {cell.route: RequestTemplate(**letter)})
+    connection = client.new_connection()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for number in range(2):
+        print(*client.send_request(connection, SampleKey(cell.name, "steady", cell.route, "x", 0), cell, 0.0), fired[-1])
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def request_under_load(
+    url: str, letter: RequestTemplate, cell: dict[str, Any]
+) -> tuple[list[list[str]], float]:
+    """Ask twice as the load generator does; per request whether it was answered, rightly, and its length; and MB more at its peak."""
+    told = json.dumps(
+        [url, {"headers": letter.headers, "body": letter.body, "path": letter.path}, cell]
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", LOADED],
+        input=told,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    *lines, grown = shown.stdout.splitlines()
+    return [line.split() for line in lines], int(grown) / 1024
+
+
+@contextlib.contextmanager
+def echoing(body: bytes = b"{}") -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A server's URL, and what it was asked; it hands out a cookie with every answer."""
+    seen: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            headers = sorted((name.lower(), value) for name, value in self.headers.items())
+            content = self.rfile.read(int(self.headers.get("content-length", 0)))
+            seen.append({"line": self.requestline, "headers": headers, "body": content})
+            self.send_response(200)
+            for name, value in (
+                ("content-type", "application/json"),
+                ("content-length", str(len(body))),
+                ("set-cookie", "a=b"),
+            ):
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - as the standard library calls them
+
+        def log_message(self, *_: Any) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", seen
+        server.shutdown()

@@ -1,0 +1,247 @@
+"""Simulated examinations of routes that take a random time: the doctor's steps, known truth.
+
+`crowd` is the bare closed loop: N users, c places, a service time drawn from a law, with or without
+think time. `examine` has the doctor ask such a server level by level and gathers the evidence with
+the real code, down to the `Exam` that the rules judge. No time passes, and no server runs.
+"""
+
+import heapq
+import math
+import random
+from bisect import bisect, bisect_right
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reports.metrics.compute import compute_metrics
+from reports.metrics.run_data import load_run
+from reports.verdicts.evidence import gather_route
+from reports.verdicts.model import RouteEvidence, Verdict
+from results.schema import ArrivalDistribution, Cell, Neighbour, Phase, Scenario
+from results.spool import Spool
+from results.store import RunWriter
+from results.thresholds import MANY_USERS
+from scenarios.doctor.adaptive_plan import adaptive_levels
+from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell
+from scenarios.generator.arrivals import arrival_times
+from tests.support.simulate_run import CALM, IDLE, MACHINE, NAMES, OVERHEAD, Request, area, tick
+
+ROUTE, ACT = "GET /x", "route-01"
+ASIDE: dict[str, Any] = {"expects": "", "rate": 0.0, "connections": 0}
+KINDS = ("async", "def")
+PINGS = tuple(Neighbour(kind=one, route=f"GET /{one}", path="", **ASIDE) for one in KINDS)
+ENDLESS = 10_000  # places: more than anybody asks for
+CPU = 0.0003  # seconds of it that a request costs
+SAMPLE_EVERY = 0.1  # seconds between two looks of the probe
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A law of service times, in seconds, and what it amounts to on average."""
+
+    draw: Callable[[random.Random], float]
+    mean: float
+
+
+def two_modes(quick: float, slow: float, share: float) -> Service:
+    """Slow in a share of the requests, quick in the others."""
+    mean = quick + share * (slow - quick)
+    return Service(lambda dice: slow if dice.random() < share else quick, mean)
+
+
+def lognormal(median: float, sigma: float) -> Service:
+    """As answers of a network often are."""
+    mean = median * math.exp(sigma**2 / 2)
+    return Service(lambda dice: dice.lognormvariate(math.log(median), sigma), mean)
+
+
+def exponential(mean: float) -> Service:
+    """Without a memory."""
+    return Service(lambda dice: dice.expovariate(1 / mean), mean)
+
+
+SERVICES = {
+    "constant": Service(lambda _: 0.08, 0.08),
+    "80 ms, 1.2 s in 3 %": two_modes(0.08, 1.2, 0.03),
+    "80 ms, 400 ms in 10 %": two_modes(0.08, 0.4, 0.1),
+    "80 ms, 3 s in 0.5 %": two_modes(0.08, 3.0, 0.005),
+    "lognormal 0.5": lognormal(0.08, 0.5),
+    "lognormal 1": lognormal(0.08, 1.0),
+    "exponential": exponential(0.08),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The truth: a request takes one of `threads`, where it is a `def`; in it one of `places`."""
+
+    service: Service
+    places: int = ENDLESS
+    threads: int | None = None
+
+    @property
+    def served(self) -> int:
+        """How many it can serve at once."""
+        return min(self.places, self.threads or ENDLESS)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the doctor should say of it."""
+        if self.served >= MANY_USERS:
+            return Verdict.SCALES
+        return Verdict.POOL_LIMITED if self.places == self.served else Verdict.THREAD_POOL
+
+
+@dataclass(slots=True)
+class Asked(Request):
+    """A request, and since when it has had its thread."""
+
+    inside: float = 0.0
+
+
+def crowd(
+    server: Server,
+    users: int,
+    seconds: float,
+    dice: random.Random,
+    **more: float,
+) -> list[Asked]:
+    """`users` who ask for so long, one request after another; first come, first served.
+
+    `more`: their `think` time and the `stagger` over which they start, in seconds; the `start`.
+    """
+    start, stagger, think = (more.get(name, 0.0) for name in ("start", "stagger", "think"))
+    asks = [(start + stagger * user / users, user) for user in range(users)]
+    threads = [start] * min(server.threads or users, users)
+    places = [start] * min(server.places, users)
+    found = []
+    while asks:
+        moment, user = heapq.heappop(asks)
+        if moment >= start + seconds:
+            continue
+        inside = max(moment + OVERHEAD, heapq.heappop(threads))
+        begin = max(inside, heapq.heappop(places))
+        end = begin + server.service.draw(dice)
+        heapq.heappush(threads, end)
+        heapq.heappush(places, end)
+        found.append(Asked(user, moment, begin, end, end + OVERHEAD, inside))
+        heapq.heappush(asks, (end + OVERHEAD + think, user))
+    return found
+
+
+def seeded(seed: int | str) -> random.Random:
+    """Draws that come the same again."""
+    return random.Random(seed)  # noqa: S311 - no secret
+
+
+def rate_between(requests: Iterable[Request], begin: float, end: float) -> float:
+    """Answers per second."""
+    return sum(begin < (one.done or math.inf) <= end for one in requests) / (end - begin)
+
+
+def examine(folder: Path, server: Server, seed: int) -> RouteEvidence:
+    """What the doctor knows of such a route, after it has asked what it would ask of a real one."""
+    run, dice = RunWriter(folder, "doctor"), seeded(seed)
+    entry = {"route": ROUTE, "act": ACT, "wrong": None, "unfit": None, "skipped": None}
+    polite = [server.service.draw(dice) + 2 * OVERHEAD for _ in range(3)]
+    told: dict[str, Any] = {"session": ACT, "route": ROUTE, "path": "/x", "ping_cost": 0.0}
+    bedside = LevelPlanner(service_time=min(polite[1:]), neighbours=PINGS, **told)
+    calm = dict.fromkeys(("async", "def"), IDLE)
+    (folder / "probe").mkdir(parents=True)
+    cells, now = [idle_neighbours_cell(PINGS, 80.0)], 1.0
+    now = play(folder, cells[0], server, dice, now)
+    for some in adaptive_levels(folder, bedside, calm, (), [], lambda *_: True):
+        for cell in some:
+            cells.append(cell)
+            now = play(folder, cell, server, dice, now)
+    run.open(
+        seed=seed,
+        plan={"seconds": None, "notes": [], "cells": [one.to_dict() for one in cells]},
+        schedule="0" * 64,
+        loop="asyncio",
+        workers=1,
+        machine=MACHINE,
+        packages=dict.fromkeys(NAMES, "1.0"),
+        connections="opened before the load",
+        routes=[entry],
+        patient={},
+        acts=["idle", ACT],
+    )
+    run.metadata["origin"] = 0.0
+    run.write_metadata()
+    evidence = load_run(folder)
+    study = compute_metrics(evidence)
+    return gather_route(evidence, study, study.routes[0], entry)
+
+
+def play(folder: Path, cell: Cell, server: Server, dice: random.Random, now: float) -> float:
+    """One level: its spools, its pings, the probe's looks. Returns when the next may begin."""
+    opened, closed = now + cell.warm_up, now + cell.warm_up + cell.window
+    times = {"start": now, "stagger": cell.stagger, "think": cell.think}
+    found = crowd(server, cell.users, closed - now, dice, **times) if cell.users else []
+    pings = [(ping, one) for ping in cell.neighbours for one in pinged(cell, ping, found, now)]
+    aside = [one for _, one in pings]
+    samples = Spool(folder / "samples" / f"{cell.server}.jsonl")
+    generator = Spool(folder / "load" / f"{cell.server}.jsonl")
+    first = int(1e6 * now)
+    told = [(cell.name, ROUTE, one) for one in found]
+    told += [(cell.neighbour_cell_name, ping.route, one) for ping, one in pings]
+    for seq, (name, route, one) in enumerate(told, first):
+        phase = Phase.STEADY if one.sent > opened else Phase.WARM_UP
+        samples.write("sent", seq, name, phase, route, cell.variant, one.user, one.sent, one.sent)
+        enters = one.sent + OVERHEAD / 2
+        inner = [enters, one.inside, one.end, one.end + OVERHEAD / 4]
+        samples.write("done", seq, one.done, 200, None, 14, *inner, 50_000)
+    end = max([closed, *(one.done or 0.0 for _, _, one in told)])
+    bounds = {"go": now, "open": opened, "close": closed, "end": end}
+    names = [(cell.name, found), (cell.neighbour_cell_name, aside)]
+    for name, some in names if cell.scenario is Scenario.CROWD else [(cell.name, aside)]:
+        for mark, moment in bounds.items():
+            generator.write("mark", name, mark, moment, 0, area(list(some), moment), *CALM)
+    tick(generator, cell.name, now, end)
+    samples.close()
+    generator.close()
+    look_inside(folder, cell, server, found, (now, end + 0.5))
+    return end + 0.5
+
+
+def pinged(cell: Cell, ping: Neighbour, found: list[Asked], now: float) -> list[Asked]:
+    """The innocent requests beside a level: the `def` one gets its thread after all before it."""
+    sent, asides = [one.sent for one in found], []
+    span = cell.warm_up + cell.window
+    schedule = arrival_times(
+        ((span, ping.rate, ping.rate),), ArrivalDistribution.POISSON, f"1/{ping.kind}"
+    )
+    for moment in schedule:
+        before = bisect(sent, now + moment) - 1
+        begin = now + moment + OVERHEAD
+        if ping.kind == "def" and before >= 0:
+            begin = max(begin, found[before].inside)
+        end = begin + IDLE - 2 * OVERHEAD
+        asides.append(Asked(0, now + moment, begin, end, end + OVERHEAD, begin))
+    return asides
+
+
+def look_inside(
+    folder: Path,
+    cell: Cell,
+    server: Server,
+    found: list[Asked],
+    span: tuple[float, float],
+) -> None:
+    """The probe's journal: AnyIO's threads, as far as the route takes them, and the CPU."""
+    entered = sorted(one.sent + OVERHEAD for one in found)
+    inside, ended = sorted(one.inside for one in found), sorted(one.end for one in found)
+    pools = {"thread_tokens": server.threads or 40, "executor_size": 6, "loop": "asyncio"}
+    lines: list[list[Any]] = [["runtime", span[0], pools]]
+    for i in range(int((span[1] - span[0]) / SAMPLE_EVERY)):
+        t = span[0] + SAMPLE_EVERY * i
+        come, begun, gone = (bisect_right(one, t) for one in (entered, inside, ended))
+        busy, waiting = (begun - gone, max(0, come - begun)) if server.threads else (0, 0)
+        cpu = 100.0 + 0.02 * t + CPU * gone
+        lines.append(["sample", t, 0.0002, busy, waiting, 0, cpu, 50_000_000, 0.0, cpu, None, 0])
+    journal = Spool(folder / "probe" / f"{cell.server}-1.jsonl")
+    for line in lines:
+        journal.write(*line)
+    journal.close()

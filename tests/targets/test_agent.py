@@ -1,0 +1,546 @@
+"""The guest around somebody's app, without a server: what it tells, what it adds, and that the app notices nothing of it."""
+
+import asyncio
+import itertools
+import json
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from subprocess import DEVNULL
+from types import ModuleType
+from typing import Any
+
+import anyio.to_thread
+import httpx
+import pytest
+import uvloop
+
+from scenarios.doctor.app import AppUnderTest
+from scenarios.system.child_process import supervised_process
+from targets.agent.entrypoint import create_app
+from tests.support.processes import free_port, wait_for_server
+from tests.targets.test_probe import call, read
+
+numbers = itertools.count()
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+SHOP = """
+import contextlib
+from fastapi import APIRouter, FastAPI, WebSocket
+from pydantic import BaseModel
+from starlette.middleware.cors import CORSMiddleware
+from starlette.staticfiles import StaticFiles
+
+class Item(BaseModel):
+    name: str = "lamp"
+
+def other_item():
+    class Item(BaseModel):
+        zip: int
+    return Item
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    yield {"lamp": 1}
+
+app, sub = FastAPI(lifespan=lifespan), FastAPI()
+items, secret = APIRouter(prefix="/v1/items"), APIRouter(prefix="/secret", include_in_schema=False)
+
+@items.get("/{item_id}")
+async def read_item(item_id: int) -> Item: ...
+@items.post("")
+def make_item(item: Item) -> Item: ...
+@secret.get("/plans")
+def plans(year: int): ...
+@app.head("/alive", include_in_schema=False)
+async def alive(): ...
+@app.websocket("/talk")
+async def talk(socket: WebSocket): ...
+@sub.get("/deep/{x:path}")
+def deep(x: str) -> other_item(): ...
+
+app.include_router(items)
+app.include_router(secret)
+app.mount("/sub", sub)
+app.mount("/static", StaticFiles(directory="."))
+around = CORSMiddleware(app)
+"""
+
+PLAIN = """
+from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
+from starlette.routing import Mount, Route
+
+class Both(HTTPEndpoint):
+    async def get(self, request): ...
+    def post(self, request): ...
+
+def here(request): ...
+app = Starlette(routes=[Route("/both/{x:int}", Both), Mount("/below", routes=[Route("/here", here)])])
+"""
+
+
+class House:
+    """A run's folder and the user's own, for one act."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.home, self.run = folder / "home", folder / "run"
+        (self.run / "guest").mkdir(parents=True)
+        self.home.mkdir()
+        self.patch = patch
+        patch.syspath_prepend(self.home)
+
+    def lodge(self, text: str, name: str = "app", **more: Any) -> Any:
+        """A module of the user's, lodged."""
+        module = f"shop_{next(numbers)}"
+        (self.home / f"{module}.py").write_text(text, encoding="utf-8")
+        order = {
+            "app": f"{module}:{name}",
+            "factory": False,
+            "home": str(self.home),
+            "folder": str(self.run),
+            "act": "idle",
+        }
+        self.patch.setenv(
+            "ATONCE_AGENT", json.dumps({**order, "secret": "s", "watch": False, **more})
+        )
+        return create_app()
+
+    def told(self, what: str) -> Any:
+        """What the guest wrote."""
+        return json.loads((self.run / "guest" / f"{what}-idle.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    """Where the guest lodges."""
+    return House(tmp_path, monkeypatch)
+
+
+@asynccontextmanager
+async def living(app: Any, state: dict[str, Any] | None = None) -> AsyncIterator[list[str]]:
+    """Play the server's part in a lifespan; what the app says."""
+    words: asyncio.Queue[str] = asyncio.Queue()
+    said: list[str] = []
+    up = asyncio.Event()
+
+    async def receive() -> dict[str, str]:
+        return {"type": await words.get()}
+
+    async def send(message: Any) -> None:
+        said.append(message["type"].removeprefix("lifespan."))
+        up.set()
+
+    task = asyncio.ensure_future(
+        app({"type": "lifespan", "state": {} if state is None else state}, receive, send)
+    )
+    words.put_nowait("lifespan.startup")
+    await asyncio.wait_for(up.wait(), 60)
+    yield said
+    words.put_nowait("lifespan.shutdown")
+    await asyncio.wait_for(task, 60)
+
+
+async def lived(app: Any, state: dict[str, Any] | None = None) -> list[str]:
+    """A whole life; what the app said."""
+    async with living(app, state) as said:
+        pass
+    return said
+
+
+def run(work: Coroutine[Any, Any, Any], loop: str = "asyncio") -> Any:
+    """On one of the two loops."""
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        return runner.run(work)
+
+
+@pytest.mark.parametrize("name", ["app", "around"])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_the_census_knows_every_route_of_a_fastapi_app(house: House, loop: str, name: str) -> None:
+    """Routers with their prefix, mounted apps, hidden routes, WebSockets; also below a middleware put around by hand."""
+    run(lived(house.lodge(SHOP, name)), loop)
+    census = house.told("census")
+    assert {
+        ("GET", "/v1/items/{item_id}", "http", False, True),
+        ("POST", "/v1/items", "http", False, False),
+        ("GET", "/secret/plans", "http", True, False),
+        ("HEAD", "/alive", "http", True, True),
+        ("GET", "/talk", "websocket", False, True),
+        ("GET", "/sub/deep/{x}", "http", False, False),
+        ("GET", "/static", "mount", False, True),
+    } == {
+        (one["method"], one["path"], one["kind"], one["hidden"], one["is_async"])
+        for one in census["routes"]
+    }
+    plans = next(one for one in census["routes"] if one["path"] == "/secret/plans")
+    assert SHOP.splitlines()[plans["line"] - 1] == '@secret.get("/plans")'
+    assert Path(plans["file"]).parent == house.home
+    assert plans["endpoint"].endswith(".plans")
+    assert (census["loop"], census["python"]) == (loop, sys.version.split()[0])
+    assert set(census["framework"].values()) & {None} == set()
+
+
+def test_the_description_hides_nothing_and_the_apps_own_stays_as_it_was(house: House) -> None:
+    """Two models of one name in two apps stay two."""
+    probe = house.lodge(SHOP)
+    run(lived(probe))
+    found, app = house.told("census")["openapi"], probe.app.app
+    assert {"/v1/items/{item_id}", "/v1/items", "/secret/plans", "/alive", "/sub/deep/{x}"} == set(
+        found["paths"]
+    )
+    answers = [
+        found["paths"][path]["get"]["responses"]["200"]
+        for path in ("/v1/items/{item_id}", "/sub/deep/{x}")
+    ]
+    names = [
+        one["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2] for one in answers
+    ]
+    assert [list(found["components"]["schemas"][name]["properties"]) for name in names] == [
+        ["name"],
+        ["zip"],
+    ]
+    assert app.openapi_schema is None
+    assert {"/v1/items/{item_id}", "/v1/items"} == set(app.openapi()["paths"])
+
+
+def test_an_app_whose_description_fails_is_counted_all_the_same(house: House) -> None:
+    """Its own words fail: ours stand in."""
+    run(lived(house.lodge(SHOP + "app.openapi = lambda: 1 / 0\n")))
+    assert "/secret/plans" in house.told("census")["openapi"]["paths"]
+    run(lived(house.lodge(SHOP + "app.version = None\nsub.version = None")))
+    census = house.told("census")
+    assert (census["openapi"], len(census["routes"])) == (None, 7)
+
+
+WORDS = """
+import threading
+turned, seen = threading.Event(), []
+in_own_words = app.openapi
+def describe():
+    loop.call_soon_threadsafe(turned.set)
+    seen.append(turned.wait(5))
+    return in_own_words()
+app.openapi = describe
+"""
+
+
+def test_the_description_is_made_once_while_the_loop_goes_on(house: House) -> None:
+    """The app's own words; beside them only what they leave out is described."""
+    probe, described = house.lodge(SHOP + WORDS), []
+    module, utils = (
+        sys.modules[probe.app.app.openapi.__module__],
+        sys.modules["fastapi.openapi.utils"],
+    )
+    original = utils.get_openapi
+
+    def listen(**words: Any) -> dict[str, Any]:
+        described.append([one.path for one in words["routes"]])
+        return dict(original(**words))
+
+    house.patch.setattr(utils, "get_openapi", listen)
+
+    async def live() -> None:
+        module.loop = asyncio.get_running_loop()  # type: ignore[attr-defined]
+        await lived(probe)
+
+    run(live())
+    assert module.seen == [True]
+    assert [sorted(one) for one in described if "/secret/plans" in one] == [
+        ["/alive", "/secret/plans"]
+    ]
+    assert {"/v1/items/{item_id}", "/v1/items", "/secret/plans", "/alive", "/sub/deep/{x}"} == set(
+        house.told("census")["openapi"]["paths"]
+    )
+
+
+def test_only_the_app_at_rest_is_asked_what_it_is(house: House) -> None:
+    """Of a level's process, and of a second look's, nobody reads it."""
+    probe = house.lodge(SHOP + WORDS + "loop = None\n", act="route-01")
+    assert run(lived(probe)) == ["startup.complete", "shutdown.complete"]
+    assert sys.modules[probe.app.app.openapi.__module__].seen == []
+    assert list((house.run / "guest").iterdir()) == []
+
+
+SAME_NAME = """
+from fastapi import FastAPI
+from pydantic import create_model
+app = FastAPI()
+shown, hidden = create_model("Item", name=(str, ...)), create_model("Item", zip=(int, ...))
+def show(item: shown): ...
+def hide(item: hidden): ...
+app.post("/a")(show)
+app.post("/b", include_in_schema=False)(hide)
+"""
+
+
+def test_models_of_hidden_routes_keep_their_own_meaning(house: House) -> None:
+    """Two of one name, one of them hidden, stay two."""
+    run(lived(house.lodge(SAME_NAME)))
+    document = house.told("census")["openapi"]
+    bodies = [
+        document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        for path in ("/a", "/b")
+    ]
+    names = [body["$ref"].rpartition("/")[2] for body in bodies]
+    assert [list(document["components"]["schemas"][name]["properties"]) for name in names] == [
+        ["name"],
+        ["zip"],
+    ]
+
+
+def test_a_starlette_app_is_counted_too(house: House) -> None:
+    """Classes by method, no HEAD that nobody wrote, and no description."""
+    run(lived(house.lodge(PLAIN)))
+    census = house.told("census")
+    routes = [(one["method"], one["path"], one["is_async"]) for one in census["routes"]]
+    assert routes == [
+        ("GET", "/both/{x}", True),
+        ("POST", "/both/{x}", False),
+        ("GET", "/below/here", False),
+    ]
+    assert census["openapi"] is None
+
+
+def test_the_lifespan_passes_through_and_the_watch_lives_as_long(house: House) -> None:
+    """The server gets the app's state and words; the watch starts when the app has, and stops after it."""
+    calls: list[Any] = []
+
+    class Watchdog:
+        def __init__(self, path: Path, home: Path) -> None:
+            calls.append((path, home))
+
+        def start(self, loop: Any) -> None:
+            calls.append(loop.is_running())
+
+        def stop(self) -> None:
+            calls.append("stop")
+
+    module = ModuleType("watch")
+    module.Watchdog = Watchdog  # type: ignore[attr-defined]
+    house.patch.setitem(sys.modules, "targets.agent.watchdog", module)
+    state: dict[str, Any] = {}
+    assert run(lived(house.lodge(SHOP, watch=True), state)) == [
+        "startup.complete",
+        "shutdown.complete",
+    ]
+    assert state == {"lamp": 1}
+    assert calls == [(house.run / "holds" / f"idle-{os.getpid()}.jsonl", house.home), True, "stop"]
+
+
+@pytest.mark.parametrize("body", ["assert scope['type'] == 'http'", "return", "await receive()"])
+def test_an_app_without_a_lifespan_is_probed_as_long_as_it_is_served(
+    house: House, body: str
+) -> None:
+    """Whether it refuses, ignores or reads the question."""
+
+    async def live(app: Any) -> list[str]:
+        async with living(app) as said:
+            await asyncio.sleep(0.25)
+        return said
+
+    text = f"async def app(scope, receive, send):\n    {body}\n"
+    assert run(live(house.lodge(text))) == ["startup.complete", "shutdown.complete"]
+    assert house.told("census")["routes"] == []
+    assert len([line for line in read(house.run / "probe", "idle") if line[0] == "sample"]) >= 2
+
+
+TROUBLES = [
+    (
+        "import shop_that_is_not\n",
+        "app",
+        "import",
+        "ModuleNotFoundError: No module named 'shop_that_is_not'",
+        1,
+    ),
+    ("def f():\n    raise SystemExit('no key')\nf()\n", "app", "import", "SystemExit: no key", 2),
+    ("import json\njson.loads('{')\n", "app", "import", "JSONDecodeError", 2),
+    ("x = 1\ny = (\n", "app", "import", "SyntaxError", 2),
+    (
+        "from pydantic import TypeAdapter\nx = 'geheim'\nTypeAdapter(int).validate_python(x)\n",
+        "app",
+        "import",
+        "should be a valid integer",
+        3,
+    ),
+    ("x = 1\n", "app", "attribute", "has no attribute 'app'", None),
+    ("class x: y = 1\n", "x.z", "attribute", "has no attribute 'z'", None),
+    ("app = 7\n", "app", "not-asgi", "it is of type int", None),
+    ("import json as app\n", "app", "not-asgi", "it is the module json", None),
+    ("def app(environ, start_response): ...\n", "app", "not-asgi", "WSGI", None),
+    ("import flask\napp = flask.Flask('x')\n", "app", "not-asgi", "WSGI", None),
+    ("def app(): ...\n", "app", "not-asgi", "--factory", None),
+    ("from fastapi import FastAPI as app\n", "app", "not-asgi", "--factory", None),
+    ("async def app(): ...\n", "app", "not-asgi", "scope, receive and send", None),
+]
+
+
+@pytest.mark.parametrize(("text", "name", "kind", "message", "line"), TROUBLES)
+def test_an_app_that_cannot_be_had_says_why_and_where(  # noqa: PLR0913, PLR0917
+    house: House,
+    capfd: pytest.CaptureFixture[str],
+    text: str,
+    name: str,
+    kind: str,
+    message: str,
+    line: int | None,
+) -> None:
+    """The innermost line of the user's own code, and no value that might be a secret."""
+    with pytest.raises(SystemExit, match="3"):
+        house.lodge(text, name)
+    told = house.told("trouble")
+    assert told["kind"] == kind
+    assert message in told["message"]
+    assert told["line"] == line
+    assert (told["file"] or str(house.home)).startswith(str(house.home))
+    assert "geheim" not in told["message"] + capfd.readouterr().err
+
+
+def test_why_an_app_cannot_be_had_is_kept_without_what_was_passed_to_it(house: House) -> None:
+    """And only its owner can read that: what is killed later leaves it behind."""
+    with pytest.raises(SystemExit):
+        house.lodge("raise OSError('no user for dbname=x password=hunter2')", hidden=["hunter2"])
+    assert house.told("trouble")["message"] == "OSError: no user for dbname=x password=***"
+    assert [oct(path.stat().st_mode) for path in (house.run / "guest").glob("trouble-*")] == [
+        "0o100600"
+    ]
+
+
+@pytest.mark.parametrize("error", ["NameError", "RuntimeError"])
+def test_an_app_whose_signature_cannot_be_read_is_taken_as_it_is(house: House, error: str) -> None:
+    """Python 3.14 works annotations out when asked: names under TYPE_CHECKING are not there then."""
+    odd = f"""
+class App:
+    @property
+    def __signature__(self):
+        raise {error}("Scope")
+    async def __call__(self, scope, receive, send): ...
+app = App()
+"""
+    assert house.lodge(odd).app.app.__class__.__name__ == "App"
+
+
+def test_without_a_gil_nobody_is_watched_and_the_reason_is_told(house: House) -> None:
+    """Walking another thread's frames is not safe there."""
+    house.patch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    run(lived(house.lodge(SHOP, watch=True)))
+    assert "PYTHON_GIL=1" in house.told("unwatched")["why"]
+    assert not list((house.run / "holds").glob("*"))
+
+
+def test_a_factory_makes_the_app_or_says_why_not(house: House) -> None:
+    """Its own line is named."""
+    assert run(lived(house.lodge(SHOP + "def make(): return app", "make", factory=True))) == [
+        "startup.complete",
+        "shutdown.complete",
+    ]
+    with pytest.raises(SystemExit):
+        house.lodge("def make():\n    raise KeyError('x')", "make", factory=True)
+    assert tuple(house.told("trouble")[key] for key in ("kind", "message", "line", "function")) == (
+        "factory",
+        "KeyError: 'x'",
+        2,
+        "make",
+    )
+
+
+FAILING = """
+import contextlib
+from fastapi import FastAPI
+@contextlib.asynccontextmanager
+async def live(app):
+    raise OSError("no base")
+    yield
+app = FastAPI(lifespan=live)
+"""
+GIVING_UP = """
+async def app(scope, receive, send):
+    await send({"type": "lifespan.startup.failed", "message": "no\\nbase"})
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "message", "line"), [(FAILING, "OSError: no base", 6), (GIVING_UP, "base", None)]
+)
+def test_a_start_up_that_fails_is_told_and_goes_on_to_the_server(
+    house: House, start: str, message: str, line: int | None
+) -> None:
+    """With the exception's own place where there is one."""
+    app = house.lodge(start)
+    if line:
+        with pytest.raises(OSError, match="no base"):
+            run(lived(app))
+    else:
+        assert run(lived(app)) == ["startup.failed"]
+    assert ("startup", message, line) == tuple(
+        house.told("trouble")[key] for key in ("kind", "message", "line")
+    )
+    assert not (house.run / "guest" / "census-idle.json").exists()
+
+
+def test_the_neighbours_answer_outside_the_users_middleware(house: House) -> None:
+    """The async one on the loop; the `def` one only when one of the 40 threads is free. Everything else is the user's."""
+    stubborn = SHOP + (
+        "class No:\n    def __init__(self, app): ...\n    async def __call__(self, scope, receive, send):\n"
+        "        await send({'type': 'http.response.start', 'status': 418, 'headers': []})\n"
+        "        await send({'type': 'http.response.body', 'body': b''})\napp.add_middleware(No)\n"
+    )
+
+    async def ask(app: Any) -> list[tuple[int, bytes]]:
+        limiter = anyio.to_thread.current_default_thread_limiter()
+        limiter.total_tokens = 1
+        held, leave = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            held.set()
+            leave.wait(60)
+
+        holder = asyncio.ensure_future(anyio.to_thread.run_sync(hold))
+        await asyncio.to_thread(held.wait, 60)
+        waiting = asyncio.ensure_future(call(app, "/_atonce-s/def"))
+        at_once = await call(app, "/_atonce-s/async")
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        leave.set()
+        await holder
+        house.patch.delitem(sys.modules, "anyio.to_thread")
+        everything = [
+            at_once,
+            await waiting,
+            await call(app, "/_atonce-x/async"),
+            await call(app, "/_atonce-s/def"),
+        ]
+        return [(one[0]["status"], one[1]["body"]) for one in everything]
+
+    answers = run(ask(house.lodge(stubborn)))
+    assert answers[:2] == [(200, b'{"neighbour":"async"}'), (200, b'{"neighbour":"def"}')]
+    assert [status for status, _ in answers[2:]] == [418, 404]
+
+
+@pytest.mark.slow
+def test_two_workers_of_a_real_server_lodge_side_by_side(house: House) -> None:
+    """Each has its journal, the census is whole, and nothing is left behind in the user's folder."""
+    (house.home / "shop.py").write_text(SHOP, encoding="utf-8")
+    patient = AppUnderTest.from_module("shop:app", app_dir=house.home, workers=2)
+    patient.install_agent(house.run)
+    port, env = free_port(), patient.launch_environment("idle", house.run, "s")
+    url = f"http://127.0.0.1:{port}"
+    with supervised_process(
+        patient.launch_command(port),
+        folder=house.run,
+        env=env,
+        core=None,
+        stdin=DEVNULL,
+        stdout=None,
+        cwd=house.home,
+    ):
+        wait_for_server(url)
+        assert [httpx.get(f"{url}/_atonce-s/{kind}").status_code for kind in ("async", "def")] == [
+            200,
+            200,
+        ]
+    assert len(house.told("census")["routes"]) == 7
+    assert len(list((house.run / "probe").iterdir())) == 2
+    assert [house.home / "shop.py"] == list(house.home.iterdir())

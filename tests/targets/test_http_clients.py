@@ -1,0 +1,153 @@
+"""The routes that call another service, in this process with the real upstream beside it; and what becomes of failures under load."""
+
+import asyncio
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pandas as pd
+import pytest
+
+from reports.report import build_report
+from results.schema import Scenario, Variant
+from scenarios.plans.model import Plan, Session, variant_cell
+from targets import upstream
+from targets.app import app
+from tests.e2e.test_driver import run_of
+
+ROUTES = {
+    "requests": "/client/requests",
+    "in a thread": "/client/requests-def",
+    "shared": "/client/httpx",
+}
+ROUTES |= {"per request": "/client/httpx-per-request", "aiohttp": "/aiohttp"}
+FAILING = ("/client/requests-def", "/client/httpx", "/aiohttp")
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, tuple[int, Any]]:
+    """What the app answers, by path."""
+    paths = [f"{route}?seconds=0.01" for route in ROUTES.values()] + [
+        f"{one}/{fault}" for one in FAILING for fault in upstream.Fault
+    ]
+    counted = ["/client/counters", "/client/httpx-per-request", "/client/counters?again"]
+    return asyncio.run(
+        answers(
+            [
+                *paths,
+                "/client/lifecycle",
+                "/client/keep-alive",
+                "/client/httpx",
+                *counted,
+                "/aiohttp/counters",
+            ]
+        )
+    )
+
+
+async def answers(paths: list[str]) -> dict[str, tuple[int, Any]]:
+    """Ask one after another, between start-up and shut-down."""
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://in-process") as client,
+    ):
+        return {
+            path: ((found := await client.get(path)).status_code, found.json()) for path in paths
+        }
+
+
+def test_all_ways_to_call_answer_alike(told: dict[str, tuple[int, Any]]) -> None:
+    """The upstream's own words."""
+    assert [told[f"{route}?seconds=0.01"] for route in ROUTES.values()] == [
+        (200, {"delay": 0.01})
+    ] * 5
+
+
+@pytest.mark.parametrize(
+    ("name", "proxy"), [("HTTP_PROXY", "http://127.0.0.1:1"), ("ALL_PROXY", "socks5://127.0.0.1:1")]
+)
+def test_no_proxy_stands_before_this_machine(
+    monkeypatch: pytest.MonkeyPatch, name: str, proxy: str
+) -> None:
+    """Whichever the environment names; which stays as it was."""
+    for one in ("no_proxy", "NO_PROXY", "http_proxy", "all_proxy"):
+        monkeypatch.delenv(one, raising=False)
+    monkeypatch.setenv(name, proxy)
+    found = asyncio.run(answers([f"{route}?seconds=0.01" for route in ROUTES.values()]))
+    assert list(found.values()) == [(200, {"delay": 0.01})] * 5
+    assert "no_proxy" not in os.environ
+
+
+@pytest.mark.parametrize("route", FAILING)
+def test_failures_of_the_upstream_are_told_apart(
+    told: dict[str, tuple[int, Any]], route: str
+) -> None:
+    """Too slow is 504, failing and gone are 502, whichever library found it out; and the words say so."""
+    found = [told[f"{route}/{fault}"] for fault in ("slow", "error", "gone")]
+    assert [status for status, _ in found] == [504, 502, 502]
+    for (_, body), words in zip(
+        found, ("took too long", "answered with an error", "cannot be reached"), strict=True
+    ):
+        assert body["detail"].startswith(f"the upstream {words}")
+
+
+def test_the_shared_client_lives_as_long_as_its_app(told: dict[str, tuple[int, Any]]) -> None:
+    """Before and after, whoever asks for it is told; shut-down closes it."""
+    _, found = told["/client/lifecycle"]
+    for when in ("before", "after"):
+        assert found[when]["status"] == 500
+        assert found[when]["error"].startswith("client not initialized: ")
+    assert (found["running"], found["closed"]) == ({"status": 200, "error": None}, True)
+
+
+def test_the_upstream_counts_but_for_those_who_look(told: dict[str, tuple[int, Any]]) -> None:
+    """A client per request: one connection each. Reading the counters changes none of them."""
+    (_, before), (_, after) = told["/client/counters"], told["/client/counters?again"]
+    assert (
+        after["connections"] - before["connections"],
+        after["requests"] - before["requests"],
+    ) == (1, 1)
+    assert (before["pool"], told["/aiohttp/counters"][1]["pool"]) == (100, 100)
+
+
+def test_a_shared_client_opens_as_many_connections_as_are_in_flight(
+    told: dict[str, tuple[int, Any]],
+) -> None:
+    """As long as its keep-alive limit allows."""
+    few, _, kept = told["/client/keep-alive"][1]
+    assert few["connections"] == few["users"] == 20
+    assert kept["connections"] == kept["users"] == 40
+    assert few["requests"] == 100
+
+
+@pytest.mark.slow
+def test_failures_under_load_are_counted_apart_and_never_as_latency(tmp_path: Path) -> None:
+    """Each row has its own status; the slow failures, ten times slower than an answer, are in no quantile."""
+    cell = replace(
+        variant_cell(Scenario.CROWD, Variant.ASYNC, 0.02, 8), warm_up=0.3, window=2.0, drain=5.0
+    )
+    cell = replace(
+        cell,
+        route="GET /calls",
+        path="/calls?seconds=0.02",
+        expects=json.dumps({"delay": 0.02}, separators=(",", ":")),
+    )
+    path, trouble = run_of(
+        tmp_path,
+        Plan(0.02, (Session(Variant.ASYNC, 0.02, (cell,)),), ()),
+        app="tests.support.faulty_upstream_app:app",
+    )
+    assert trouble is None
+    rows = pd.read_parquet(path / "samples.parquet")
+    failed = rows[rows.status >= 500]
+    assert set(failed.status) == {502, 504}
+    assert failed.error.notna().all()
+    assert (failed.done - failed.sent)[failed.status == 504].min() >= upstream.FAULT_TIMEOUT
+    (route,) = build_report(path).run_metrics.routes
+    assert route.top_level is not None
+    assert route.top_level.errors == (failed.phase == "steady").sum() > 0
+    assert route.top_level.count == ((rows.phase == "steady") & rows.error.isna()).sum() > 0

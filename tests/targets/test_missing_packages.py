@@ -1,0 +1,86 @@
+"""The lab where a part of it is missing: 501 with the line that installs it, an act left out, a claim untested; never a failed run."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from reports.checks.model import Check, TrustReport
+from reports.claims import ClaimOutcome, select_claims
+from reports.claims.model import judge_claim
+from reports.report import build_report
+from results.schema import Scenario
+from scenarios.plans.lesson import LESSON_SESSIONS
+from scenarios.plans.reproduce import plan_for_claims
+from targets.lesson import TOPIC_MODULES, unavailable_router
+from tests.e2e.test_driver import run_of
+from tests.support.simulate_run import World, write
+
+
+def test_every_route_that_is_asked_answers_501_where_its_room_is_closed() -> None:
+    """With the package and the install line; a redirect would be a wrong answer, and the end of the run."""
+    app = FastAPI()
+    for prefix, _ in TOPIC_MODULES:
+        app.include_router(unavailable_router(prefix, "a-package"))
+    asked = {
+        path
+        for act in LESSON_SESSIONS
+        for path in (*act.extra_requests, *(cell.path for cell in act.cells))
+    }
+    rooms = {
+        path for path in asked if path.startswith(tuple(prefix for prefix, _ in TOPIC_MODULES))
+    }
+    assert len(rooms) > 20
+
+    async def answers() -> list[httpx.Response]:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://in-process"
+        ) as client:
+            return [await client.get(path) for path in rooms]
+
+    for answer in asyncio.run(answers()):
+        assert answer.status_code == 501, answer.url
+        assert (
+            "needs a-package, which is not installed: pip install 'atonce[lab]'"
+            in answer.json()["detail"]
+        )
+
+
+@pytest.mark.slow
+def test_an_act_whose_part_is_missing_is_left_out(tmp_path: Path) -> None:
+    """On a real server: no cell of it stays planned, and the reason is the target's own."""
+    plan = plan_for_claims({"crowd/async aiohttp/"})
+    path, trouble = run_of(tmp_path, plan, app="tests.support.faulty_apps:closed_app")
+    assert trouble is None
+    report = build_report(path)
+    assert (report.run_metrics.run["plan"]["cells"], report.run_metrics.unfinished_cells) == (
+        [],
+        (),
+    )
+    assert "needs aiohttp" in report.run_metrics.run["skipped"]["async aiohttp"]["why"]
+
+
+def test_a_warning_stands_beside_the_claim_that_needs_the_cell(tmp_path: Path) -> None:
+    """And beside no other."""
+    study = build_report(
+        write(
+            tmp_path, World(plan=plan_for_claims({"crowd/async gather/", "crowd/async in-turn/"}))
+        )
+    ).run_metrics
+    warned = TrustReport(
+        (Check("V9", "generator CPU", f"{Scenario.CROWD}/async gather/1", 0.6, 0.5, 0.85, "why"),)
+    )
+    found = judge_claim(select_claims(["gather-overlaps"])[0], study, warned).result
+    assert (found.outcome, "(in doubt: V9 generator CPU)" in found.why) == (
+        ClaimOutcome.CONFIRMED,
+        True,
+    )
+    elsewhere = TrustReport(
+        (Check("V9", "generator CPU", f"{Scenario.CROWD}/async httpx/24", 0.6, 0.5, 0.85, "why"),)
+    )
+    assert (
+        "in doubt"
+        not in judge_claim(select_claims(["gather-overlaps"])[0], study, elsewhere).result.why
+    )
