@@ -1,55 +1,31 @@
-"""The lesson, statement by statement, in reading order: what it says, what theory predicts, what this run measured.
+"""The lesson's statements in reading order: sentence, prediction, and how a run is judged.
 
-One claim is one file with a `CLAIM`; this list is the only place that names them all. A claim
-judges a `Study` and nothing else, so that a planted run can refute it. Verdicts: confirmed;
+One topic is one file; `CLAIMS` is the only place that names all claims. A claim
+judges a `RunMetrics` and nothing else, so that a planted run can refute it. Verdicts: confirmed;
 nuanced, when it is true with a limit that the lesson does not mention; refuted; untested, with the
 missing part named.
 """
 
 from collections.abc import Callable, Iterator
 
+from reports.claims.cpu import CPU_BLOCKS, PROCESS_POOL_FREES
+from reports.claims.databases import ASYNC_SESSION_FREES, SYNC_SESSION_BLOCKS
+from reports.claims.files import FILE_READ_BLOCKS
+from reports.claims.forgotten_await import FORGOTTEN_AWAIT
+from reports.claims.gather import GATHER_OVERLAPS
+from reports.claims.http_clients import AIOHTTP_FREES, CLIENT_REUSE, HTTPX_FREES, REQUESTS_BLOCKS
+from reports.claims.loop_fairness import LOOP_FAIRNESS
 from reports.claims.model import Claim, ClaimOutcome, EvaluatedClaim, judge_claim
-from reports.claims.waiting import (
-    async_many,
-    await_in_def,
-    blocks_loop,
-    def_pool,
-    latency_spike,
-    loop_fairness,
-    overhead,
-    serial_queue,
-    server_timer_blind,
-    to_thread_free,
-)
-from reports.claims.work import (
-    aiohttp_frees,
-    async_session_frees,
-    client_reuse,
-    cpu_blocks,
-    file_read_blocks,
-    forgotten_await,
-    gather_overlaps,
-    httpx_frees,
-    process_pool_frees,
-    requests_blocks,
-    sync_session_blocks,
-)
+from reports.claims.no_op import OVERHEAD
+from reports.claims.queueing import LATENCY_SPIKE, SERIAL_QUEUE, SERVER_TIMER_BLIND
+from reports.claims.waiting import ASYNC_MANY, AWAIT_IN_DEF, BLOCKS_LOOP, DEF_POOL, TO_THREAD_FREE
 from results.errors import AtonceError, ExitCode
 
-CLAIMS: tuple[Claim, ...] = tuple(
-    module.CLAIM
-    for module in (
-        *(blocks_loop, serial_queue, latency_spike, async_many, def_pool, to_thread_free, overhead),
-        *(requests_blocks, httpx_frees, aiohttp_frees, client_reuse),
-        *(
-            sync_session_blocks,
-            async_session_frees,
-            file_read_blocks,
-            cpu_blocks,
-            process_pool_frees,
-        ),
-        *(forgotten_await, gather_overlaps, await_in_def, server_timer_blind, loop_fairness),
-    )
+CLAIMS: tuple[Claim, ...] = (
+    *(BLOCKS_LOOP, SERIAL_QUEUE, LATENCY_SPIKE, ASYNC_MANY, DEF_POOL, TO_THREAD_FREE, OVERHEAD),
+    *(REQUESTS_BLOCKS, HTTPX_FREES, AIOHTTP_FREES, CLIENT_REUSE),
+    *(SYNC_SESSION_BLOCKS, ASYNC_SESSION_FREES, FILE_READ_BLOCKS, CPU_BLOCKS, PROCESS_POOL_FREES),
+    *(FORGOTTEN_AWAIT, GATHER_OVERLAPS, AWAIT_IN_DEF, SERVER_TIMER_BLIND, LOOP_FAIRNESS),
 )
 __all__ = [
     "CLAIMS",
@@ -64,7 +40,7 @@ __all__ = [
 
 
 def select_claims(ids: list[str]) -> list[Claim]:
-    """The claims with these ids. Raises Trouble for one that there is not."""
+    """The claims with these ids. Raises AtonceError for an unknown id."""
     claims_by_id = {claim.id: claim for claim in CLAIMS}
     if unknown := [claim for claim in ids if claim not in claims_by_id]:
         raise AtonceError(
@@ -75,12 +51,12 @@ def select_claims(ids: list[str]) -> list[Claim]:
 
 
 def claim_needs(ids: list[str]) -> set[str]:
-    """All that some claims need together."""
+    """The cells that these claims need."""
     return {need for claim in select_claims(ids) for need in claim.needs}
 
 
 def claim_lines(estimate: Callable[[set[str]], float]) -> Iterator[str]:
-    """Every claim on a line, with the seconds that it takes alone."""
+    """One line per claim, with the seconds that it takes alone."""
     for claim in CLAIMS:
         yield f"{claim.id:<20} {estimate(set(claim.needs)):>3.0f} s  {claim.sentence}"
     yield f"next: atonce claims {CLAIMS[0].id}"

@@ -39,7 +39,7 @@ class ClaimResult:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One statement of the lesson, in our words, and how to judge it. `source` is the section it comes from."""
+    """One statement of the lesson, and how to judge it. `source` is its section."""
 
     id: str
     sentence: str
@@ -63,7 +63,7 @@ class MissingData(Exception):  # noqa: N818 - not an error: the claim is unteste
 
 
 def judge_claim(claim: Claim, run_metrics: RunMetrics, trust: TrustReport) -> EvaluatedClaim:
-    """Judge one claim; what is missing makes it untested, never confirmed, and so does a run, or a cell, that cannot be trusted."""
+    """Judge one claim; missing data, or an untrusted run or cell, makes it untested."""
     if trust.trust_level is TrustLevel.UNTRUSTED:
         return EvaluatedClaim(
             claim, ClaimResult("-", "-", ClaimOutcome.UNTESTED, "the run cannot be trusted")
@@ -97,7 +97,7 @@ def judge_claim(claim: Claim, run_metrics: RunMetrics, trust: TrustReport) -> Ev
 def measured_route(
     run_metrics: RunMetrics, variant: str
 ) -> tuple[RouteMetrics, CrowdMetrics, float, float]:
-    """A route with its top level, service time (seconds) and served at once. Raises Untestable when one is missing."""
+    """Route, top level, service time (s) and served at once. May raise MissingData."""
     route = run_metrics.find_route(variant)
     if (
         route is None
@@ -113,7 +113,7 @@ def measured_route(
 def relative_unloaded_mean(
     run_metrics: RunMetrics, variant: str, unit: float
 ) -> tuple[float, Interval | None]:
-    """The unloaded latency of an experiment in units of so many seconds, with its interval. Raises Untestable without one."""
+    """Unloaded latency in units of `seconds`, with its interval. May raise MissingData."""
     route = run_metrics.find_route(variant)
     if route is None or route.unloaded_mean is None:
         raise MissingData(f"one user on /{variant}")
@@ -122,7 +122,7 @@ def relative_unloaded_mean(
 
 
 def measured_neighbour(route: RouteMetrics, kind: str) -> tuple[NeighbourMetrics, float]:
-    """One neighbour and how many times longer its p90 became. Raises Untestable without enough pings."""
+    """A neighbour and its slowdown (p90). Raises MissingData without enough pings."""
     metrics = route.neighbours.get(kind)
     if metrics is None or metrics.slowdown is None:
         raise MissingData(f"the {kind} neighbour beside {route.route}")
@@ -165,7 +165,7 @@ POOL_TOLERANCE = 0.10  # how near the plateau must lie to the documented size of
 def judge_pool(
     run_metrics: RunMetrics, variant: str, pool_size: int, formula: str, limit: str
 ) -> ClaimResult:
-    """A pool that leaves the loop free, up to its documented size: true, with a limit that the lesson leaves out.
+    """Judge a pool that leaves the loop free, up to its documented size.
 
     `formula` says where the size comes from, `limit` what happens past it. The size is the
     documented one, never what the app reports: a widened pool must refute the claim.

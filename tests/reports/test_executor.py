@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reports.claims.waiting.to_thread_free import documented_executor_size
+from reports.claims.waiting import documented_executor_size
 from reports.metrics.executor import explain_small_executor, server_cpu_count
 from reports.model import Report
 from reports.verdicts.findings import describe_route

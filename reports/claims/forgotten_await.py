@@ -1,15 +1,12 @@
-"""A forgotten `await` hands on the coroutine instead of its value: what the client gets, and which check finds that.
-
-Predicted from what the manuals say: JSON has no form for a coroutine, so an answer that holds one
-cannot be written (500); but every object has a text and is true, and a coroutine that nobody awaits
-never runs: all else answers 200.
-"""
+"""A forgotten `await`."""
 
 from reports.claims.model import Claim, ClaimOutcome, ClaimResult, MissingData
 from reports.formatting import format_count
 from reports.metrics.model import RunMetrics
 
 _STATUS_CHECK, _BODY_CHECK, _NO_CHECK = "a status check finds", "only a body check", "neither"
+
+
 SHAPES = {  # what becomes of the coroutine: its name, and which check should find it
     "returned": ("user_of", _STATUS_CHECK),
     "in-dict": ("cart_of", _STATUS_CHECK),
@@ -17,11 +14,13 @@ SHAPES = {  # what becomes of the coroutine: its name, and which check should fi
     "condition": ("is_admin", _BODY_CHECK),
     "saved": ("save", _NO_CHECK),
 }
+
+
 _MIN_FAILURE_STATUS = 400  # from this status on clients and load generators speak of a failure
 
 
 def _judge_forgotten_await(run_metrics: RunMetrics) -> ClaimResult:
-    """Each shape beside its fix, which tells the right answer; and the warnings, from the app's log."""
+    """Compare each mistake with its fix, and count the warnings in the app's log."""
     measured = {shape: _detecting_check(run_metrics, shape) for shape in SHAPES}
     log = run_metrics.run["told"]["pitfalls"]["log"]
     warning_count = sum(
@@ -48,7 +47,7 @@ def _judge_forgotten_await(run_metrics: RunMetrics) -> ClaimResult:
 
 
 def _detection_outcome(measured: dict[str, str], warning_count: int) -> tuple[ClaimOutcome, str]:
-    """From which check finds which shape, and the number of warnings. The lesson knows one shape: the wrong value."""
+    """Decide by the checks that find each mistake. The lesson knows one: the wrong value."""
     if set(measured.values()) == {_BODY_CHECK} and warning_count == len(SHAPES):
         return ClaimOutcome.CONFIRMED, "every wrong answer looked like a success"
     if measured != {shape: check for shape, (_, check) in SHAPES.items()} or warning_count < len(
@@ -70,7 +69,7 @@ def _detection_outcome(measured: dict[str, str], warning_count: int) -> tuple[Cl
 
 
 def _detecting_check(run_metrics: RunMetrics, shape: str) -> str:
-    """Which check finds this shape. Raises Untestable when its fix does not answer."""
+    """Which check finds this shape. Raises MissingData when its fix does not answer."""
     status, body = _pitfall_answer(run_metrics, "forgotten", shape)
     fixed_status, fixed_body = _pitfall_answer(run_metrics, "awaited", shape)
     if fixed_status >= _MIN_FAILURE_STATUS:
@@ -85,7 +84,7 @@ def _detecting_check(run_metrics: RunMetrics, shape: str) -> str:
 
 
 def _pitfall_answer(run_metrics: RunMetrics, how: str, shape: str) -> tuple[int, str]:
-    """Status and body of one question. Raises Untestable when it was not asked."""
+    """Status and body of one question. Raises MissingData when it was not asked."""
     path = f"/pitfall/{how}/{shape}"
     if not (answers := run_metrics.session_answers("pitfalls", path)):
         raise MissingData(path)
@@ -105,7 +104,7 @@ def _format_detections(checks: dict[str, str]) -> str:
     )
 
 
-CLAIM = Claim(
+FORGOTTEN_AWAIT = Claim(
     id="forgotten-await",
     sentence=(
         "A forgotten `await` hands on the coroutine instead of its value, and only a check of the"

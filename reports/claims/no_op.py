@@ -1,4 +1,4 @@
-"""What a request costs as `async def` and as `def` that do nothing: the server's CPU, turn by turn in one process."""
+"""What `async def` and `def` cost when they do nothing."""
 
 import math
 
@@ -18,7 +18,7 @@ _PUBLISHED_HOP_TIME = 0.00016
 
 
 def _judge_overhead(run_metrics: RunMetrics) -> ClaimResult:
-    """Turn against turn, so that what the machine does meets both; the whole interval of the ratio must lie above 1."""
+    """Compare turn by turn; the whole interval of the ratio must lie above 1."""
     async_levels, sync_levels = (
         _route_levels(run_metrics, "async noop"),
         _route_levels(run_metrics, "sync noop"),
@@ -75,23 +75,15 @@ def _judge_overhead(run_metrics: RunMetrics) -> ClaimResult:
 def _format_capacity_limit(
     run_metrics: RunMetrics, levels: list[CrowdMetrics], costs: RepeatedValue
 ) -> str:
-    """The capacity as measured, where the server's core was the bottleneck; else what a full core would pay for, at least."""
-    core_share = float(np.mean([entry.cpu or 0.0 for entry in levels]))
+    """The measured capacity of a full core; else a lower bound from CPU per request."""
+    core_share = float(np.mean([level.cpu or 0.0 for level in levels]))
     if core_share >= FULL_CORE:
-        return (
-            "capacity"
-            f" {format_repeated_value(RepeatedValue(tuple(entry.throughput for entry in levels)), 'req/s')}"
-        )
-    names = {entry.cell for entry in levels}
-    busy = max(
-        (
-            entry.health.generator_cpu or 0.0
-            for entry in run_metrics.cell_counts
-            if entry.cell in names
-        ),
-        default=0.0,
-    )
-    affordable = RepeatedValue(tuple(1 / entry for entry in costs.values))
+        capacity = RepeatedValue(tuple(level.throughput for level in levels))
+        return f"capacity {format_repeated_value(capacity, 'req/s')}"
+    names = {level.cell for level in levels}
+    counts = [counts for counts in run_metrics.cell_counts if counts.cell in names]
+    busy = max((entry.health.generator_cpu or 0.0 for entry in counts), default=0.0)
+    affordable = RepeatedValue(tuple(1 / cost for cost in costs.values))
     return (
         f"capacity at least {format_repeated_value(affordable, 'req/s')} (1 / CPU per request: its"
         f" core was {format_share(core_share)} full, the generator's {format_share(busy)})"
@@ -99,14 +91,14 @@ def _format_capacity_limit(
 
 
 def _route_levels(run_metrics: RunMetrics, variant: str) -> list[CrowdMetrics]:
-    """All turns of one route, in their order. Raises Untestable without any."""
+    """All turns of one route, in their order. Raises MissingData without any."""
     route = run_metrics.find_route(variant)
     if route is None or not route.levels:
         raise MissingData(f"the turns of {variant}")
     return list(route.levels)
 
 
-CLAIM = Claim(
+OVERHEAD = Claim(
     id="overhead",
     sentence="`async def` costs least per request; `def` pays for a hop into a thread and back.",
     source="async def vs def in FastAPI",

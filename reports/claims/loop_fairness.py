@@ -1,4 +1,4 @@
-"""The same frozen route on two event loops, on warmed and on cold connections: the same throughput, very different tails.
+"""One frozen route on two event loops, warm and cold: same throughput, other tails.
 
 Beyond the lesson: whoever blocks a loop also hands it the choice of who is served next. Theory
 protects throughput and mean, because one server that never idles finishes as much in any order;
@@ -23,6 +23,8 @@ from results.schema import Variant
 _RATE_TOLERANCE = (
     0.05  # how near throughput and mean must lie to theory, and the throughputs to each other
 )
+
+
 MIN_TAIL_RATIO = 3.0  # times: how far the longest waits must lie apart
 _CONDITIONS = ("asyncio warm", "asyncio cold", "uvloop warm", "uvloop cold")
 
@@ -73,7 +75,7 @@ def fairness_conditions(run_metrics: RunMetrics) -> list[FairnessCondition]:
 
 
 def _judge_loop_fairness(run_metrics: RunMetrics) -> ClaimResult:
-    """Throughput and mean must agree with theory everywhere, and the longest waits must not agree with each other."""
+    """Throughput and mean must follow theory; the longest waits must differ."""
     conditions = fairness_conditions(run_metrics)
     if len(conditions) < len(_CONDITIONS):
         raise MissingData(
@@ -123,7 +125,7 @@ def _has_predicted_mean(fairness: FairnessStats) -> bool:
 def _explain_fairness(
     fair: FairnessCondition, unfair: FairnessCondition, conditions: list[FairnessCondition]
 ) -> str:
-    """What differs is who is served next. The mechanism is named only where it was measured apart (field notes, on uvloop)."""
+    """Explain who is served next. Name the mechanism only where it was measured (uvloop)."""
     warm = [condition.longest_wait for condition in conditions if condition.name.endswith("warm")]
     ratio_text = format_ratio(unfair.longest_wait / fair.longest_wait)
     how_much = (
@@ -149,7 +151,7 @@ def _explain_unconfirmed(tail_ratio: float, *, matches_theory: bool) -> str:
     )
 
 
-CLAIM = Claim(
+LOOP_FAIRNESS = Claim(
     id="loop-fairness",
     sentence=(
         "Who waits on a frozen route is up to the event loop and to when connections are opened:"

@@ -1,4 +1,4 @@
-"""A slow file read inside `async def` holds the loop; in `def`, or through `to_thread`, only a thread waits for the disk."""
+"""Reading a file in `async def`, and in a thread."""
 
 from reports.claims.model import (
     FROZEN_RATIO,
@@ -11,17 +11,18 @@ from reports.claims.model import (
     measured_neighbour,
     measured_route,
 )
-from reports.claims.waiting.def_pool import THREAD_TOKENS
-from reports.claims.waiting.to_thread_free import documented_executor_size
+from reports.claims.waiting import THREAD_TOKENS, documented_executor_size
 from reports.metrics.model import RunMetrics
 from reports.verdicts.neighbours import SERIAL_LIMIT
 
 BROKEN, SYNC, _THREAD = "broken-async file", "sync file", "to-thread file"
+
+
 _FORM_VARIANTS = {"`async def`": BROKEN, "`def`": SYNC, "`to_thread`": _THREAD}
 
 
 def _judge_file_read_blocks(run_metrics: RunMetrics) -> ClaimResult:
-    """The same read three ways: one place and a frozen neighbour, against two pools of documented size and calm neighbours."""
+    """One place and a frozen neighbour, against two full pools and calm neighbours."""
     route, top, _, served = measured_route(run_metrics, BROKEN)
     async_neighbour, ratio = measured_neighbour(route, "async")
     blocks = served < SERIAL_LIMIT and ratio >= FROZEN_RATIO
@@ -58,7 +59,7 @@ def _judge_file_read_blocks(run_metrics: RunMetrics) -> ClaimResult:
     )
 
 
-CLAIM = Claim(
+FILE_READ_BLOCKS = Claim(
     id="file-read-blocks",
     sentence=(
         "A slow file read inside `async def` freezes every request; in `def` or `asyncio.to_thread`"

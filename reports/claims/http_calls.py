@@ -1,4 +1,4 @@
-"""What a crowd that calls another service did to it and to the app: connections and requests that the upstream has counted, CPU."""
+"""Connections, requests and CPU of a crowd whose route calls another service."""
 
 import json
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _FAULT_ANSWERS = {
 
 @dataclass(frozen=True, slots=True)
 class ConnectionCounts:
-    """What the upstream counted during an act, and the size that the client's pool says it has."""
+    """Counts of the upstream during a session, and the size of the client's pool."""
 
     connections: int
     requests: int
@@ -46,7 +46,7 @@ class ConnectionCounts:
 
 
 def decode_answers(run_metrics: RunMetrics, session: str, path: str, at_least: int) -> list[Any]:
-    """The documents that the app answered to a question. Raises Untestable when it did not answer it so many times."""
+    """The app's answers to one path. Raises MissingData if there are fewer than `at_least`."""
     answers = [
         answer for answer in run_metrics.session_answers(session, path) if answer["status"] == _OK
     ]
@@ -58,7 +58,7 @@ def decode_answers(run_metrics: RunMetrics, session: str, path: str, at_least: i
 def count_connections(
     run_metrics: RunMetrics, session: str, path: str = _COUNTERS_PATH
 ) -> ConnectionCounts:
-    """The difference between the upstream's counters before an act's load and after it."""
+    """The difference between the upstream's counters before and after the load."""
     before, after = decode_answers(run_metrics, session, path, 2)
     return ConnectionCounts(
         after["connections"] - before["connections"],
@@ -68,7 +68,7 @@ def count_connections(
 
 
 def unclear_failures(run_metrics: RunMetrics, session: str, prefix: str) -> list[str]:
-    """Failures of the upstream that did not become the status and words that they should: slow, answering an error, gone."""
+    """Failures of the upstream that did not become the documented status and text."""
     failures = []
     for fault, (status, text) in _FAULT_ANSWERS.items():
         path = f"{prefix}/{fault}"
@@ -84,15 +84,13 @@ def unclear_failures(run_metrics: RunMetrics, session: str, prefix: str) -> list
 
 def _format_cpu_cost(level: CrowdMetrics) -> str:
     """Server CPU per request, with its interval."""
-    cpu_ms = cpu_per_request(level) * 1000
-    return (
-        f"{format_with_interval(cpu_ms, (level.cpu_cost_interval[0] * 1000, level.cpu_cost_interval[1] * 1000) if level.cpu_cost_interval else None)}"
-        " ms CPU per request"
-    )
+    interval = level.cpu_cost_interval
+    limits = (interval[0] * 1000, interval[1] * 1000) if interval else None
+    return f"{format_with_interval(cpu_per_request(level) * 1000, limits)} ms CPU per request"
 
 
 def cpu_per_request(level: CrowdMetrics) -> float:
-    """Server CPU seconds per right answer. Raises Untestable where no probe saw it."""
+    """Server CPU seconds per right answer. Raises MissingData where no probe saw it."""
     if level.cpu is None or not level.throughput:
         raise MissingData(f"the server's CPU in {level.cell}")
     return level.cpu / level.throughput
@@ -111,9 +109,9 @@ def summarise_client(run_metrics: RunMetrics, variant: str, path: str = _COUNTER
 def judge_awaited_client(
     run_metrics: RunMetrics, variant: str, path: str, faults: tuple[str, str]
 ) -> ClaimResult:
-    """A client that is awaited: as many at once as ask, a calm neighbour, and the other service's failures told apart.
+    """An awaited client: all users served at once, a calm neighbour, clear failures.
 
-    `path` answers the counters; `faults` are the act that asked for failures, and where their
+    `path` answers the counters; `faults` are the session that asked for failures, and where their
     routes begin.
     """
     route, top, _, served = measured_route(run_metrics, variant)

@@ -1,4 +1,4 @@
-"""Two calls under `gather` take one delay, one after another two: awaiting is not yet overlapping."""
+"""Two calls at once under `asyncio.gather`."""
 
 from reports.claims.model import Claim, ClaimOutcome, ClaimResult, relative_unloaded_mean
 from reports.formatting import format_seconds, format_share, format_with_interval
@@ -36,7 +36,7 @@ def _judge_gather_overlaps(run_metrics: RunMetrics) -> ClaimResult:
     )
 
 
-CLAIM = Claim(
+GATHER_OVERLAPS = Claim(
     id="gather-overlaps",
     sentence="Two upstream calls under `asyncio.gather` take one delay, not two.",
     source="Hands-On Practice",

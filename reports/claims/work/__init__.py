@@ -1,1 +1,0 @@
-"""Real work: HTTP clients, databases, files, CPU time."""
