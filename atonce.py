@@ -1,4 +1,4 @@
-"""How many requests can your FastAPI route really serve at once? The front door: the command line.
+"""How many requests can your FastAPI route really serve at once? The command line.
 
 A room is opened only when its command is typed, so that `--help` answers at once and loads no
 pandas, matplotlib, Locust or FastAPI. Settings come from `[tool.atonce]` in pyproject.toml, then
@@ -74,7 +74,7 @@ RunArgument = Annotated[
 
 
 def _print_version(is_requested: bool) -> None:  # noqa: FBT001 - typer calls it so
-    """Print the version and leave."""
+    """Print the version and exit."""
     if is_requested:
         typer.echo(f"atonce {metadata.version('atonce')}")
         raise typer.Exit
@@ -158,7 +158,7 @@ def _run_bundled_plan(
     dry_run: bool,
     **output_options: Any,
 ) -> None:
-    """Play a plan on servers of our own."""
+    """Run a plan on servers of our own."""
     from scenarios import commands  # noqa: PLC0415
 
     next_command = "atonce serve" if command == "reproduce" else "atonce reproduce"
@@ -179,7 +179,7 @@ def _run_or_outline(
     next_command: str,
     **output_options: Any,
 ) -> None:
-    """Begin a run and drive it, to the exit code; or tell what it would send."""
+    """Run a plan and exit with its code; or print what it would send."""
     if outline_lines is not None:
         _print_lines([*outline_lines, "next: the same without --dry-run"])
         return
@@ -343,7 +343,9 @@ def selfcheck(  # noqa: PLR0913 - one parameter per flag
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Check the harness itself, on servers whose truth is known: how far off is it on this machine? Five minutes."""
+    """Check the harness itself, on servers whose truth is known: how far off is it on this machine?
+    Five minutes.
+    """  # noqa: D205 - the summary is one paragraph
     from scenarios.plans.selfcheck import selfcheck_plan  # noqa: PLC0415
 
     output_options = {"as_json": as_json, "quiet": quiet, "strict": False, "open_page": False}
@@ -482,12 +484,13 @@ def doctor(  # noqa: PLR0913 - one parameter per flag
     quiet: QuietFlag = False,
     strict: StrictFlag = False,
 ) -> None:
-    """Examine your own app: which routes queue, behind what, at which line, and what to write instead.
+    """Examine your own app: which routes queue, behind what, at which line, and what to write
+    instead.
 
     Starts it with its own interpreter, unchanged, a fresh process per route; asks only GET and HEAD
     unless you name others; at most 64 users and 20,000 requests per route. A GET may call paid or
     remote services too: look at --dry-run first.
-    """
+    """  # noqa: D205 - the summary is one paragraph
     from results.config import given_flags, resolve_target  # noqa: PLC0415
     from scenarios.doctor import commands  # noqa: PLC0415
     from scenarios.system.tls import TlsTrust  # noqa: PLC0415
@@ -612,15 +615,14 @@ def serve(
     check_port_free(port)
     from targets.__main__ import serve_example_app as serve_target  # noqa: PLC0415
 
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # as uvicorn expects it: Ctrl-C is its ordinary end
+    # as uvicorn expects it: Ctrl-C is its ordinary end
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     serve_target(port, loop, workers, threads)
 
 
 def _print_lines(lines: Any) -> None:
-    """Print lines, and end quietly when the reader has left."""
+    """Print lines, and end quietly when the reader is gone."""
     from results.errors import restore_sigpipe  # noqa: PLC0415
 
     restore_sigpipe()
@@ -628,12 +630,12 @@ def _print_lines(lines: Any) -> None:
 
 
 def _package_root() -> Path:
-    """The folder that holds the four rooms: one level down in a wheel, beside this file in a clone."""
+    """The folder of the four rooms: one level down in a wheel, beside this file in a clone."""
     return private if (private := _HERE / "atonce_rooms").is_dir() else _HERE
 
 
 def _dispatch_command() -> None:
-    """Read the settings, then the command line. Who typed nothing wrong may have written it down wrong."""
+    """Read the settings, then the command line; a usage error names the settings, too."""
     from results.config import apply_settings  # noqa: PLC0415
 
     command_line = typer.main.get_command(cli)
@@ -641,7 +643,7 @@ def _dispatch_command() -> None:
     try:
         command_line(prog_name="atonce")
     except SystemExit as end:
-        if end.code == 2 and settings_note:  # noqa: PLR2004 - Exit.USAGE, before any room is open
+        if end.code == 2 and settings_note:  # noqa: PLR2004 - ExitCode.USAGE, not imported yet
             typer.echo(f"({settings_note})", err=True)
         raise
 

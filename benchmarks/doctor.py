@@ -1,12 +1,12 @@
-"""How often `atonce doctor` is right about apps whose truth is known: `python -m benchmarks.doctor`.
+"""How often `atonce doctor` is right about known apps: `python -m benchmarks.doctor`.
 
 Every folder of tests/corpus is an app with a `truth.json`: the flags to examine it with and, route
-by route, the verdict, bounds of served at once, the guilty line (the one that contains `text`), or
-words that must occur in the reason why the route is skipped ("" where nobody needs to mention it; a
-pattern). Files in `untouched` appear when a route is called that must not be.
+by route, the verdict, bounds of served at once, the culprit's line (the line that contains `text`),
+or a pattern for the reason why the route is skipped ("" where it need not be mentioned). Files in
+`untouched` appear when a route is called that must not be.
 
 `--keep DIR` keeps the runs, a folder for each examination, and `--judge DIR` judges what is kept
-there by today's rules. `--out` fills `scores.template.md`, which has the words and the first run's
+there by today's rules. `--out` fills `scores.template.md`, which has the text and the first run's
 scores: three repetitions of the healthy routes are
 
     python -m benchmarks.doctor --keep runs
@@ -38,7 +38,7 @@ NO_CHARGE = (HEALTHY, "unknown", "untrusted", "missing", SKIPPED)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One route in one examination, beside its truth; None where the truth has nothing to say."""
+    """A route in an examination, beside its truth; None where the truth says nothing."""
 
     app: str
     route: str
@@ -57,17 +57,17 @@ def lines_with(text: str, source: str) -> list[int]:
 
 
 def load(folder: Path) -> dict[str, Any]:
-    """An app's truth; each guilty place with the number of its line."""
+    """An app's truth, with the line number of each culprit."""
     truth: dict[str, Any] = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
-    for guilty in filter(None, (one.get("guilty") for one in truth["routes"])):
-        [guilty["line"]] = lines_with(
-            guilty["text"], (folder / guilty["file"]).read_text(encoding="utf-8")
-        )
+    for route in truth["routes"]:
+        if guilty := route.get("guilty"):
+            source = (folder / guilty["file"]).read_text(encoding="utf-8")
+            [guilty["line"]] = lines_with(guilty["text"], source)
     return truth
 
 
 def named(blame: list[dict[str, Any]], guilty: dict[str, Any]) -> bool:
-    """Whether the first that is blamed is the guilty line."""
+    """Whether the first culprit is the true one."""
     return (
         bool(blame)
         and f"/{blame[0]['file']}".endswith(f"/{guilty['file']}")
@@ -76,19 +76,23 @@ def named(blame: list[dict[str, Any]], guilty: dict[str, Any]) -> bool:
 
 
 def reason(truth: dict[str, Any], summary: dict[str, Any]) -> str | None:
-    """Why the route was skipped; None when it is not among the skipped. A WebSocket is known by its path."""
+    """Why the route was skipped, or None if it was not; a WebSocket is known by its path."""
     method, path = truth["route"].split()
-    for one in summary.get("skipped", []):
-        if one["route"].split()[-1] == path and method in ("WEBSOCKET", one["route"].split()[0]):
-            return str(one["why"])
+    for skipped in summary.get("skipped", []):
+        words = skipped["route"].split()
+        if words[-1] == path and method in ("WEBSOCKET", words[0]):
+            return str(skipped["why"])
     return None
 
 
 def compare(app: str, truth: dict[str, Any], summary: dict[str, Any]) -> Row:
-    """One route's truth beside what the summary says about it."""
-    seen = next((one for one in summary.get("routes", []) if one["route"] == truth["route"]), None)
+    """A route's truth beside its part of the summary."""
+    routes = summary.get("routes", [])
+    seen = next((route for route in routes if route["route"] == truth["route"]), None)
     why = reason(truth, summary)
-    verdict = str(seen["verdict"]) if seen else "missing" if why is None else SKIPPED
+    verdict = "missing" if why is None else SKIPPED
+    if seen:
+        verdict = str(seen["verdict"])
     if "skipped" in truth:
         right = (
             "routes" in summary
@@ -108,12 +112,12 @@ def compare(app: str, truth: dict[str, Any], summary: dict[str, Any]) -> Row:
         served,
         bounds and served is not None and bounds[0] <= served <= bounds[1],
         named(blame, guilty) if guilty else None,
-        why or ", ".join(f"{one['file']}:{one['line']}" for one in blame[:1]),
+        why or ", ".join(f"{culprit['file']}:{culprit['line']}" for culprit in blame[:1]),
     )
 
 
 def examine(folder: Path, out: Path, *, healthy: bool) -> tuple[dict[str, Any], float, str]:
-    """The doctor's summary of one app, or of its healthy routes only; the seconds it took, and what went wrong."""
+    """The doctor's summary of an app, or its healthy routes; seconds taken, and what went wrong."""
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     words = [
         sys.executable,
@@ -125,11 +129,10 @@ def examine(folder: Path, out: Path, *, healthy: bool) -> tuple[dict[str, Any], 
         "--json",
         "-q",
     ]
-    only = (
-        [word for one in asked(truth, healthy=True) for word in ("--only", one["route"])]
-        if healthy
-        else []
-    )
+    only: list[str] = []
+    if healthy:
+        for route in asked(truth, healthy=True):
+            only += ["--only", route["route"]]
     out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     line = [*words, "--out", str(out.resolve()), *truth["args"], *only]
@@ -150,22 +153,21 @@ def examine(folder: Path, out: Path, *, healthy: bool) -> tuple[dict[str, Any], 
 
 
 def asked(truth: dict[str, Any], *, healthy: bool) -> list[dict[str, Any]]:
-    """The routes of an app's truth, or the healthy ones."""
-    return [one for one in truth["routes"] if not healthy or one.get("verdict") == HEALTHY]
+    """The routes of an app's truth, or only the healthy ones."""
+    return [route for route in truth["routes"] if not healthy or route.get("verdict") == HEALTHY]
 
 
 def kept(out: Path) -> tuple[dict[str, Any], float, str]:
-    """An earlier examination by today's rules; nothing where it left no run."""
-    found = [
-        build_summary(build_report(path.parent)) for path in sorted(out.glob("*/run.json"))[-1:]
-    ]
-    return (
-        (found[0], found[0]["seconds_total"] or 0.0, "") if found else ({}, 0.0, "no run was kept")
-    )
+    """A kept examination by today's rules; an empty summary where there is no run."""
+    paths = sorted(out.glob("*/run.json"))
+    if not paths:
+        return {}, 0.0, "no run was kept"
+    summary = build_summary(build_report(paths[-1].parent))
+    return summary, summary["seconds_total"] or 0.0, ""
 
 
 def scores(rows: list[Row]) -> list[tuple[str, int, int]]:
-    """What is counted, how often it was so, and of how many."""
+    """Each count's name, its hits, and its total."""
     holding = [row for row in rows if row.truth in HOLDING]
     healthy = [row for row in rows if row.truth == HEALTHY]
     others = [row for row in rows if row.truth not in (*HOLDING, HEALTHY, SKIPPED)]
@@ -195,15 +197,15 @@ def scores(rows: list[Row]) -> list[tuple[str, int, int]]:
 
 
 def tally(values: list[str]) -> str:
-    """Each different value, with how often it came where they differ."""
+    """The different values, with their counts if there are several."""
     return ", ".join(
-        f"{one} x{values.count(one)}" if len(set(values)) > 1 else one
-        for one in dict.fromkeys(values)
+        f"{value} x{values.count(value)}" if len(set(values)) > 1 else value
+        for value in dict.fromkeys(values)
     )
 
 
 def table(rows: list[Row]) -> str:
-    """One line per route in Markdown, all its examinations together."""
+    """A line per route in Markdown, all its examinations together."""
     lines = [
         "| app | route | truth | verdict | served at once | guilty line right? |",
         "|---|---|---|---|---|---|",
@@ -232,7 +234,7 @@ def table(rows: list[Row]) -> str:
 
 
 def report(rows: list[Row]) -> str:
-    """The scores and the table, put where the template names them."""
+    """The template, filled with the scores and the table."""
     counts = {name: f"{hits} of {total}" if total else "-" for name, hits, total in scores(rows)}
     return TEMPLATE.read_text(encoding="utf-8").format_map({**counts, "table": table(rows)})
 
@@ -270,21 +272,22 @@ def main() -> None:
             for name in names
         ]
         if options.judge:
-            known = [one for one in folder.iterdir() if one.name.partition("-")[0] in names]
+            known = [path for path in folder.iterdir() if path.name.partition("-")[0] in names]
             planned = sorted(
                 known,
-                key=lambda one: (one.name.partition("-")[0], "-healthy-" in one.name, one.name),
+                key=lambda path: (path.name.partition("-")[0], "-healthy-" in path.name, path.name),
             )
-        for one in planned:
-            name, healthy = one.name.partition("-")[0], "-healthy-" in one.name
-            found, seconds, trouble = (
-                kept(one) if options.judge else examine(CORPUS / name, one, healthy=healthy)
+        for path in planned:
+            name, healthy = path.name.partition("-")[0], "-healthy-" in path.name
+            summary, seconds, trouble = (
+                kept(path) if options.judge else examine(CORPUS / name, path, healthy=healthy)
             )
             rows += [
-                compare(name, truth, found) for truth in asked(load(CORPUS / name), healthy=healthy)
+                compare(name, truth, summary)
+                for truth in asked(load(CORPUS / name), healthy=healthy)
             ]
             print(
-                f"- {one.name}: {seconds:.0f} s{trouble and f' - {trouble}'}",
+                f"- {path.name}: {seconds:.0f} s{trouble and f' - {trouble}'}",
                 file=sys.stderr,
                 flush=True,
             )

@@ -2,7 +2,7 @@
 
 Open: `atonce run steady`, 15 Poisson arrivals a second for 20 s on a route that blocks for 0.1 s;
 in flight must grow by lambda - 1/D. Closed: plain Locust's FastHttpUser on the same route, 15 users
-for 20 s, as its own table tells it.
+for 20 s, from its own table.
 """
 
 import json
@@ -18,7 +18,7 @@ RATE, SECONDS, HOLD, DRAIN = 15, 20, 0.1, 5
 
 
 def opened(folder: Path) -> dict[str, object]:
-    """What atonce says of the open model."""
+    """What atonce reports for the open model."""
     words = (
         f"--route /broken-async?seconds={HOLD} --rate {RATE}/s -t {SECONDS}s --drain {DRAIN}s"
         " --json --quiet"
@@ -38,7 +38,7 @@ def opened(folder: Path) -> dict[str, object]:
         shown = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
         )
-    found = json.loads(shown.stdout)["routes"][0]["offered"][0]
+    offered = json.loads(shown.stdout)["routes"][0]["offered"][0]
     names = (
         "offered_rps",
         "planned",
@@ -49,11 +49,11 @@ def opened(folder: Path) -> dict[str, object]:
         "busy_service_s",
         "lateness_p99_s",
     )
-    growth = {"measured": found["growth_rps"], "lambda - 1/D": found["predicted_growth_rps"]}
+    growth = {"measured": offered["growth_rps"], "lambda - 1/D": offered["predicted_growth_rps"]}
     bounds = {
-        name: value for name, value in found.items() if name.startswith(("p50", "p95", "p99"))
+        name: value for name, value in offered.items() if name.startswith(("p50", "p95", "p99"))
     }
-    return {**{name: found[name] for name in names}, "growth": growth, **bounds}
+    return {**{name: offered[name] for name in names}, "growth": growth, **bounds}
 
 
 def main() -> None:

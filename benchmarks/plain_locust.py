@@ -1,9 +1,9 @@
-"""What plain Locust's own table leaves unexplained on a frozen route: `python -m benchmarks.plain_locust [FILE]`.
+"""What plain Locust leaves unexplained on a frozen route: `python -m benchmarks.plain_locust`.
 
 50 plain FastHttpUsers without think time ask `/broken-async?seconds=0.05` under uvloop for 6
 seconds. In a closed loop Little's law must give the users back: N = X R. Locust counts finished
-requests only, so what still waits when it stops is in neither X nor R. Writes one JSON document;
-the README quotes the stored one.
+requests only, so what still waits when it stops is in neither X nor R. Prints a JSON document,
+and stores it in the FILE of the first argument; the README quotes the stored document.
 """
 
 import csv
@@ -58,15 +58,18 @@ def measure(
         [sys.executable, *serve.split(), "--app-dir", str(PACKAGE_ROOT)],
         env=child_env(),
         core=app_core,
-        **quiet,
-    ) as app:  # type: ignore[arg-type]
+        **quiet,  # type: ignore[arg-type]
+    ) as app:
         wait_until_ready(
             app, url, "/noop/async", RunLog.from_here(folder / "log.txt"), lambda: None
         )
         service = httpx.get(f"{url}/broken-async?seconds={hold}").elapsed.total_seconds()
         with supervised_process(
-            [sys.executable, *press.split()], env=locust_env(folder), core=locust_core, **quiet
-        ) as locust:  # type: ignore[arg-type]
+            [sys.executable, *press.split()],
+            env=locust_env(folder),
+            core=locust_core,
+            **quiet,  # type: ignore[arg-type]
+        ) as locust:
             locust.wait(60)
     with (folder / "table_stats.csv").open(encoding="utf-8") as file:
         row = next(row for row in csv.DictReader(file) if row["Name"] == "Aggregated")

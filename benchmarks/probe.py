@@ -1,11 +1,12 @@
-"""What the probe itself costs: `python -m benchmarks.probe [RESTARTS]`. Goal: at most 2 % of no-op throughput.
+"""What the probe costs: `python -m benchmarks.probe [RESTARTS]`; goal: at most 2 % of no-ops.
 
-Two servers of the bundled app on one core, with the probe as `atonce reproduce` runs it (header and
-journal) and without; of the two only one is awake at a time. A raw socket client on the other core
-keeps the awake one busy, turn by turn, in alternating pairs (AB BA ...). One process may be several
-per cent quicker than its twin for all its life, so both start anew several times. Printed: medians,
-and the cost, 1 - with / without, as the geometric mean over the restarts with its 95 % interval
-(science 2.15). CPU per request tells the same with less noise from other processes.
+The goal is in throughput. Two servers of the bundled app on a core, with the probe as
+`atonce reproduce` runs it (header and trace log) and without; only one of them is awake at a time.
+A raw socket client on the other core keeps that server busy, turn by turn, in alternating pairs
+(AB BA ...). A process may be several per cent quicker than its twin for all its life, so both start
+anew several times. Printed: medians, and the cost, 1 - with / without, as the geometric mean over
+the restarts with its 95 % interval (science 2.15). CPU per request shows the same with less noise
+from other processes.
 """
 
 import contextlib
@@ -45,7 +46,12 @@ def server(folder: Path, name: str, core: int | None, **env: str) -> Iterator[tu
     command = [sys.executable, *words.split(), "--app-dir", str(PACKAGE_ROOT)]
     (folder / name).mkdir()
     quiet = {"folder": folder / name, "stdin": subprocess.DEVNULL, "stdout": None}
-    with supervised_process(command, env={**child_env(), **env}, core=core, **quiet) as app:  # type: ignore[arg-type]
+    with supervised_process(
+        command,
+        env={**child_env(), **env},
+        core=core,
+        **quiet,  # type: ignore[arg-type]
+    ) as app:
         wait_until_ready(
             app,
             f"http://127.0.0.1:{port}",
@@ -67,7 +73,7 @@ def cpu(pid: int) -> float:
 
 
 def press(port: int, pid: int, route: str, seconds: float) -> tuple[float, float]:
-    """Wake a server, keep it saturated, put it to sleep: requests per second, and CPU seconds per request."""
+    """Keep a server awake and saturated: requests per second, and CPU seconds per request."""
     os.kill(pid, signal.SIGCONT)
     lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
     asks = selectors.DefaultSelector()
@@ -95,7 +101,7 @@ def press(port: int, pid: int, route: str, seconds: float) -> tuple[float, float
 
 
 def request(route: str, number: int) -> bytes:
-    """One request, with the name that the recorder would give it."""
+    """A request with a request id like the load generator's."""
     return (
         f"GET {route} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nx-atonce-id:"
         f" noop-{number}\r\n\r\n".encode()
@@ -103,7 +109,7 @@ def request(route: str, number: int) -> bytes:
 
 
 def cost(logs: list[float]) -> dict[str, float]:
-    """1 - ratio, in per cent, from the logarithms of the restarts' ratios: geometric mean and 95 % interval."""
+    """1 - ratio in per cent, from logarithms of ratios: geometric mean and 95 % interval."""
     middle, half = (
         statistics.fmean(logs),
         STUDENT.get(len(logs), 2.3) * statistics.stdev(logs) / math.sqrt(len(logs)),
@@ -113,7 +119,7 @@ def cost(logs: list[float]) -> dict[str, float]:
 
 
 def measure(route: str, restarts: int, core: int | None) -> dict[str, object]:
-    """One route, with and without: per restart the mean logarithm of its pairs' ratios."""
+    """Measure a route with and without: per restart the mean logarithm of its pairs' ratios."""
     rates: dict[str, list[float]] = {"with": [], "without": []}
     works: dict[str, list[float]] = {"with": [], "without": []}
     for _ in range(restarts):
@@ -133,10 +139,10 @@ def measure(route: str, restarts: int, core: int | None) -> dict[str, object]:
                     works[name].append(work)
     return {
         "requests per second": {
-            name: round(statistics.median(found)) for name, found in rates.items()
+            name: round(statistics.median(values)) for name, values in rates.items()
         },
         "microseconds of CPU per request": {
-            name: round(1e6 * statistics.median(found), 1) for name, found in works.items()
+            name: round(1e6 * statistics.median(values), 1) for name, values in works.items()
         },
         "cost in throughput": cost(by_restart(rates["with"], rates["without"])),
         "cost in CPU": cost(by_restart(works["without"], works["with"])),

@@ -1,7 +1,7 @@
 """How often rules are right about random service times: `python -m benchmarks.services [SEEDS]`.
 
-Every law of service times in every arrangement, examined so often on simulated servers. Printed:
-how often each verdict came, the wrong ones in bold, and between what the served at once lay.
+Every law of service times in every arrangement, examined SEEDS times on simulated servers. Printed:
+how often each verdict came, wrong verdicts in bold, and the range of the served at once.
 """
 
 import sys
@@ -26,8 +26,8 @@ ARRANGEMENTS = {
 def judge(law: str, arrangement: str, seed: int) -> tuple[str, float]:
     """The verdict of one examination, and how many were served at once."""
     with tempfile.TemporaryDirectory() as folder:
-        exam = examine(Path(folder), Server(SERVICES[law], **ARRANGEMENTS[arrangement]), seed)
-    return str(evaluate_rules(exam, []).verdict), exam.route.served_at_once or 0.0
+        evidence = examine(Path(folder), Server(SERVICES[law], **ARRANGEMENTS[arrangement]), seed)
+    return str(evaluate_rules(evidence, []).verdict), evidence.route.served_at_once or 0.0
 
 
 def main() -> None:
@@ -39,14 +39,16 @@ def main() -> None:
         for law, service in SERVICES.items():
             for name, places in ARRANGEMENTS.items():
                 count = len(seeds)
-                found = list(pool.map(judge, [law] * count, [name] * count, seeds))
+                results = list(pool.map(judge, [law] * count, [name] * count, seeds))
                 truth = str(Server(service, **places).verdict)
-                said = Counter(verdict for verdict, _ in found)
-                bold = {one: "" if one == truth else "**" for one in said}
-                told = ", ".join(f"{bold[one]}{one}{bold[one]} x{n}" for one, n in said.items())
-                served = sorted(one for _, one in found)
+                counts = Counter(verdict for verdict, _ in results)
+                bold = {verdict: "" if verdict == truth else "**" for verdict in counts}
+                verdicts = ", ".join(
+                    f"{bold[verdict]}{verdict}{bold[verdict]} x{n}" for verdict, n in counts.items()
+                )
+                served = sorted(served_at_once for _, served_at_once in results)
                 edges = f"{served[0]:.3g} to {served[-1]:.3g}"
-                print(f"| {law} | {name} | {truth} | {told} | {edges} |", flush=True)
+                print(f"| {law} | {name} | {truth} | {verdicts} | {edges} |", flush=True)
 
 
 if __name__ == "__main__":

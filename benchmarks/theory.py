@@ -1,7 +1,7 @@
 """Tables T7 and T8 of the handbook, whole, beside its values: `python -m benchmarks.theory`.
 
 T7: what nominal 95 % intervals of p99 cover, for one run (independent ranks; Wilson on the
-effective size; what atonce prints) and over five restarts. T8: whether one open minute tells c, in
+effective size; what atonce prints) and over five restarts. T8: whether an open minute gives c, in
 random order, with uneven service, stalls, overhead.
 """
 
@@ -71,7 +71,10 @@ CASES += [Case(40, 0.85, 9), Case(40, 0.95, 9), Case(40, 0.7, 0)]
 
 
 def fitted(case: Case, seed: int) -> QueueFit:
-    """What one minute of D = 100 ms tells: random order, 2 % noise, a stall of 20 ms in a thousand, 2 ms of overhead."""
+    """The fit to a minute of D = 100 ms in random order.
+
+    With 2 % noise, a stall of 20 ms in a thousand requests, and 2 ms of overhead.
+    """
     rng, d = np.random.default_rng(seed), 0.1
     count = int(rng.poisson(60 * case.rho * case.c / d))
     sent = np.sort(rng.uniform(0, 60, count))
@@ -81,7 +84,7 @@ def fitted(case: Case, seed: int) -> QueueFit:
 
 
 def one_run(c: int, rho: float, n: int) -> tuple[float, float, str]:
-    """Coverage of p99 by independent ranks, by 2.14, and by what is printed (with how often it is)."""
+    """Coverage of p99 by independent ranks, by 2.14, and as printed (with how often it is)."""
     rng, queue, burn = (
         np.random.default_rng(1),
         mdc_queue(rho * c, 1.0, c),
@@ -94,12 +97,12 @@ def one_run(c: int, rho: float, n: int) -> tuple[float, float, str]:
         size = max(
             effective_sample_size((times >= ordered[quantile_rank(n, 0.99) - 1]).astype(float)), 2
         )
-        for found in ("plain", "effective"):
-            i, j = wilson_ranks(n, 0.99, n if found == "plain" else size)
+        for method in ("plain", "effective"):
+            i, j = wilson_ranks(n, 0.99, n if method == "plain" else size)
             inside = bool((ordered[i - 1] if i else -math.inf) <= truth <= ordered[j - 1])
             plain, effective = (
-                plain + (found == "plain" and inside),
-                effective + (found == "effective" and inside),
+                plain + (method == "plain" and inside),
+                effective + (method == "effective" and inside),
             )
         latency = LatencyStats.from_samples(times, np.ones(n, dtype=bool), correlated=True)
         p99 = latency.quantiles["p99"] if latency else None
@@ -144,10 +147,10 @@ def main() -> None:
         )
     print("T7, 5 restarts c  rho      n   n(1-q)/tau   bias          covers")
     for c, rho, n, bias, covers in RESTARTS:
-        found, share = restarts(c, rho, n)
+        error, share = restarts(c, rho, n)
         worth = n * 0.01 / correlation_length(rho)
         print(
-            f"              {c:2d}  {rho:.1f}  {n:5d}   {worth:6.2f}     {bias:+.0%} {found:+.1%}  "
+            f"              {c:2d}  {rho:.1f}  {n:5d}   {worth:6.2f}     {bias:+.0%} {error:+.1%}  "
             f"  {covers:.2f} {share:.2f}"
         )
     print("T8             c  rho   right of 20   least wins   D found      wrong and sure")

@@ -1,9 +1,9 @@
 """What the watch costs the app: `python -m benchmarks.watch [PAIRS]`, watched against not.
 
-Three loops in one process, in alternating pairs (AB BA ...): one that answers short tasks, one that
-is held for 30 ms at a time, and one that is held while a thread computes. Printed: work watched /
-work unwatched, as the geometric mean of the pairs with its 95 % interval; per second, which other
-programs disturb, and per CPU second of the process, which they hardly do.
+Three loops in a process, in alternating pairs (AB BA ...): with short tasks, held for 30 ms at a
+time, and held while a thread computes. Printed: work watched / work unwatched, as the geometric
+mean of the pairs with its 95 % interval; per second, which other programs disturb, and per CPU
+second of the process, which they hardly disturb.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ KINDS = {
 
 
 def work(seconds: float) -> int:
-    """Python that now and then lets the GIL go; how much was done."""
+    """Run Python that now and then releases the GIL; count the rounds."""
     done, until = 0, time.perf_counter() + seconds
     while time.perf_counter() < until:
         sum(range(500))
@@ -38,7 +38,7 @@ def work(seconds: float) -> int:
 
 
 def measure(hold: float, *, beside: bool, watched: bool) -> tuple[float, float]:
-    """What was done per second, on the loop and by a thread together; and per CPU second."""
+    """The work per second of the loop and a thread together, and per CPU second."""
     done, others, over = [0], [0], threading.Event()
 
     def compute() -> None:
@@ -76,7 +76,7 @@ def measure(hold: float, *, beside: bool, watched: bool) -> tuple[float, float]:
 def ratio(logs: list[float]) -> str:
     """Geometric mean and 95 % interval."""
     middle, half = statistics.fmean(logs), 2.2 * statistics.stdev(logs) / math.sqrt(len(logs))
-    return " ".join(f"{math.exp(one):.3f}" for one in (middle, middle - half, middle + half))
+    return " ".join(f"{math.exp(log):.3f}" for log in (middle, middle - half, middle + half))
 
 
 def main() -> None:
@@ -85,14 +85,14 @@ def main() -> None:
     for name, (hold, beside) in KINDS.items():
         logs: list[list[float]] = [[], []]
         for pair in range(pairs):
-            found = {
+            rates = {
                 watched: measure(hold, beside=beside, watched=watched)
                 for watched in sorted((False, True), reverse=bool(pair % 2))
             }
             for i in range(2):
-                logs[i].append(math.log(found[True][i] / found[False][i]))
-        told = {"per second": ratio(logs[0]), "per CPU second": ratio(logs[1])}
-        print(json.dumps({name: told}), flush=True)
+                logs[i].append(math.log(rates[True][i] / rates[False][i]))
+        ratios = {"per second": ratio(logs[0]), "per CPU second": ratio(logs[1])}
+        print(json.dumps({name: ratios}), flush=True)
 
 
 if __name__ == "__main__":

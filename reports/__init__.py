@@ -1,8 +1,8 @@
-"""What it means. Reads results, judges, draws. Never runs anything, and writes only below a run's `report/`.
+"""Reports: read results, compute numbers, judge them and render the outcome.
 
-The order of thought, one file each: `load` opens the evidence, `windows` cuts the steady part,
-`percentiles` and `offered` count, `queueing` knows the theory, `replayed` and `spectrum` hold a
-load against it, `study` holds all numbers; `trust` says whether to believe them, `findings`,
-`loads` and `claims` judge, `charts/` draws; `report` puts it together, as `page`, `terminal` and
-`summary`.
+Never runs a measurement, and writes only below a run's `report/`. In order of use: `metrics` reads
+a run's files and computes all numbers, with the theory in `stats`; `checks` decides how far they
+can be trusted; `verdicts`, `claims` and `selfcheck` judge them; `report` combines all of this into
+the `Report` of `model`; `render` writes it as page, terminal text and summary, with `charts`;
+`gates` evaluates a summary.
 """

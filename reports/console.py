@@ -1,4 +1,4 @@
-"""The terminal's manners: where colour is welcome, and how a long run shows that it lives."""
+"""Terminal output: where colour is allowed, and how a long run shows its progress."""
 
 import os
 import sys
@@ -11,12 +11,15 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-_MINUTES_FROM = 120.0  # seconds from which nobody counts seconds
-_REDRAW_INTERVAL = 0.5  # seconds between two pictures of the bar
+_MINUTES_FROM = 120.0  # seconds from which the time left is in minutes
+_REDRAW_INTERVAL = 0.5  # seconds between two redraws of the bar
 
 
 def create_console(stream: Any) -> Console:
-    """A rich console that keeps the manners: no colour for NO_COLOR, CI, pipes and dumb terminals; FORCE_COLOR wins."""
+    """A rich console without colour for NO_COLOR, CI, pipes and dumb terminals.
+
+    FORCE_COLOR wins over all of these.
+    """
     forced = bool(os.environ.get("FORCE_COLOR"))
     plain = bool(os.environ.get("NO_COLOR") or os.environ.get("CI")) and not forced
     terminal = True if forced else None
@@ -31,12 +34,15 @@ def create_console(stream: Any) -> Console:
 
 
 def can_fit_columns(rows: Collection[Sequence[str]], keep: Iterable[int], width: int) -> bool:
-    """Whether the columns `keep` of a table have room on so wide a terminal; its head is one of the rows."""
+    """Whether the columns `keep` of a table fit `width`; the table's head is one of the rows."""
     return sum(max(len(row[i]) for row in rows) + 2 for i in keep) - 2 <= width
 
 
 def fit_columns(rows: Sequence[Sequence[str]], width: int, last: int) -> list[int]:
-    """The columns that fit: a narrow terminal loses numbers from the right, never the first column or one of the `last`."""
+    """The columns that fit `width`.
+
+    A narrow terminal loses numbers from the right, never the first column or the `last` ones.
+    """
     keep = list(range(len(rows[0])))
     while len(keep) > last + 1 and not can_fit_columns(rows, keep, width):
         keep.pop(-last - 1)
@@ -44,7 +50,10 @@ def fit_columns(rows: Sequence[Sequence[str]], width: int, last: int) -> list[in
 
 
 def plain_table(heads: Iterable[str], left: Collection[str], wraps: str | None = None) -> Table:
-    """An empty table without lines: numbers to the right, but for the columns of words; one of them may be wrapped."""
+    """An empty table without lines.
+
+    Numbers are right-aligned, the columns `left` are not; the column `wraps` may be wrapped.
+    """
     table = Table(box=None, header_style="bold", pad_edge=False)
     for head in heads:
         table.add_column(head, justify="left" if head in left else "right", no_wrap=head != wraps)
@@ -52,7 +61,7 @@ def plain_table(heads: Iterable[str], left: Collection[str], wraps: str | None =
 
 
 class ProgressDisplay:
-    """What is being measured and how long it will still take, on stderr: a bar on a terminal, else a line per step."""
+    """Progress and time left, on stderr: a bar on a terminal, else a line per step."""
 
     def __init__(self, total: float, *, quiet: bool) -> None:
         self.total, self.done, self.step, self.drawn = total, 0.0, "", 0.0
@@ -64,8 +73,7 @@ class ProgressDisplay:
             TextColumn("{task.fields[left]}"),
             TextColumn("{task.description}"),
         )
-        # Refreshed by hand: a thread of its own would wake up on the core that the load generator
-        # runs on.
+        # Refreshed by hand: a separate thread would wake up on the load generator's core.
         self.bar = Bar(
             *columns,
             console=self.console,
@@ -81,16 +89,16 @@ class ProgressDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take it away again."""
+        """Remove the bar."""
         self.bar.stop()
 
     def set_total(self, seconds: float) -> None:
-        """It is known better by now how long it all takes."""
+        """Update the expected total."""
         self.total = seconds
         self.bar.update(self.task, total=seconds)
 
     def on_progress(self, step: str, seconds_done: float) -> None:
-        """One look at the run; drawn at most twice a second."""
+        """Show a step and the seconds done; redraws at most twice a second."""
         self.done = max(self.done, seconds_done)
         seconds = max(0.0, self.total - self.done)
         left = (

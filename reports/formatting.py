@@ -1,4 +1,7 @@
-"""Numbers as people read them: three significant digits, always with a unit; ms below a second, s from there on."""
+"""Formats numbers for readers: three significant digits, always with a unit.
+
+Durations below a second are in ms, others in s.
+"""
 
 import math
 
@@ -15,9 +18,8 @@ def format_number(value: float) -> str:
     """Three significant digits, no exponent, thousands separated."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else "infinite"
-    rounded = float(
-        f"{value:.{_SIGNIFICANT_DIGITS - 1}e}"
-    )  # first, because rounding may add a digit: 0.9999 is 1.00
+    # Round first, because rounding may add a digit: 0.9999 is 1.00.
+    rounded = float(f"{value:.{_SIGNIFICANT_DIGITS - 1}e}")
     decimals = max(0, _SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(abs(rounded))))
     return f"{value:,.{decimals}f}"
 
@@ -40,7 +42,7 @@ def format_seconds(value: float | None) -> str:
 
 
 def format_estimate(estimate: Estimate | None) -> str:
-    """A duration, or at least how long, or between what; `~` before one that another run may well tell otherwise."""
+    """A duration, its lower bound or its range; `~` where another run may well differ."""
     if estimate is None:
         return "-"
     if estimate.exact is None and math.isfinite(estimate.high):
@@ -51,7 +53,7 @@ def format_estimate(estimate: Estimate | None) -> str:
 
 
 def format_with_interval(value: float, interval: tuple[float, float] | None) -> str:
-    """A number with the interval that its truth lies in at 95 %: `0.996 [0.991, 1.00]`; alone where none is known."""
+    """A number with its 95 % interval, if known: `0.996 [0.991, 1.00]`."""
     return format_served_at_once(value) + (
         f" [{format_number(interval[0])}, {format_number(interval[1])}]" if interval else ""
     )
@@ -68,8 +70,9 @@ def format_share(value: float) -> str:
 
 def format_ratio(ratio: float) -> str:
     """A ratio: `x8.2`, `x950`."""
-    decimals = 0 if ratio >= _NO_DECIMALS_FROM else 1 if ratio >= _ONE_DECIMAL_FROM else 2
-    return f"x{ratio:,.{decimals}f}"
+    if ratio >= _NO_DECIMALS_FROM:
+        return f"x{ratio:,.0f}"
+    return f"x{ratio:,.1f}" if ratio >= _ONE_DECIMAL_FROM else f"x{ratio:,.2f}"
 
 
 def format_count(amount: int, noun: str) -> str:

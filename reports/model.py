@@ -18,7 +18,7 @@ MISSED = "missed"
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """One number whose truth is known: it must lie in [low, high]. `limit` says the same in words."""
+    """A number with a known truth; it must lie in [low, high], which `limit` says in words."""
 
     name: str
     truth: float
@@ -61,11 +61,11 @@ class Report:
     findings: tuple[Finding, ...]
     claims: tuple[EvaluatedClaim, ...]
     goals: tuple[Goal, ...] = ()  # of a self-check
-    background: str | None = None  # what holds an examined app's loop while nobody asks
+    background: str | None = None  # what holds a diagnosed app's loop while it gets no requests
 
     @property
     def charted_metrics(self) -> RunMetrics:
-        """What the charts show: of somebody's app its worst routes, as many as a picture holds."""
+        """Metrics for the charts; of a diagnosed app only its worst routes."""
         if self.run_metrics.run["command"] != "doctor":
             return self.run_metrics
         worst_routes = [
@@ -76,10 +76,15 @@ class Report:
         return replace(self.run_metrics, routes=tuple(worst_routes[:_MAX_CHARTED_ROUTES]))
 
     def exit_code(self, *, strict: bool = False) -> ExitCode:
-        """What the run means: 3 when it cannot be trusted, is not whole or missed a goal, 1 when a claim was refuted, else 0."""
+        """Exit code of the run.
+
+        3 when it cannot be trusted, is not complete or missed a goal, 1 when a claim was refuted,
+        else 0.
+        """
+        # With `doctor`, an unfinished cell only leaves its route unknown.
         is_missing_cells = (
             self.run_metrics.unfinished_cells and self.run_metrics.run["command"] != "doctor"
-        )  # there a route is unknown
+        )
         is_whole = (
             self.run_metrics.run["status"] == Status.COMPLETE
             and not is_missing_cells
@@ -101,13 +106,13 @@ class Report:
 
 
 def order_findings(report: Report) -> list[Finding]:
-    """The findings, most served first; none where single claims were asked for, which say it all."""
+    """Findings, most served at once first; none if single claims or a diagnosis were asked for."""
     if report.run_metrics.run["command"] in {"claims", "doctor"}:
         return []
     return sorted(report.findings, key=lambda finding: -(finding.route.served_at_once or 0))
 
 
 def format_outcomes(report: Report) -> str:
-    """How many claims came out how: `5 confirmed, 2 nuanced`."""
+    """Number of claims per outcome: `5 confirmed, 2 nuanced`."""
     outcomes = [item.result.outcome for item in report.claims]
     return ", ".join(f"{outcomes.count(item)} {item}" for item in ClaimOutcome if item in outcomes)

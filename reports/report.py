@@ -1,4 +1,4 @@
-"""Puts a report together, from the stored run alone."""
+"""Builds a report from the stored run alone."""
 
 from pathlib import Path
 
@@ -8,13 +8,12 @@ from reports.metrics.compute import compute_metrics
 from reports.metrics.run_data import load_run
 from reports.model import Report
 from reports.selfcheck import selfcheck_goals
-from reports.verdicts.diagnose import describe_idle_holds
-from reports.verdicts.diagnose import diagnose_routes as diagnosed
+from reports.verdicts.diagnose import describe_idle_holds, diagnose_routes
 from reports.verdicts.findings import build_finding
 
 
 def build_report(path: Path) -> Report:
-    """Read a run and judge it, however early it ended. Raises Trouble when the folder is no run."""
+    """Read a run and judge it, complete or not. Raises AtonceError when the folder is no run."""
     run_data = load_run(path)
     run_metrics = compute_metrics(run_data)
     trust_report = assess_trust(run_metrics)
@@ -23,7 +22,7 @@ def build_report(path: Path) -> Report:
             path,
             run_metrics,
             trust_report,
-            diagnosed(run_data, run_metrics, trust_report),
+            diagnose_routes(run_data, run_metrics, trust_report),
             (),
             background=describe_idle_holds(run_data),
         )

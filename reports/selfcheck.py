@@ -1,11 +1,10 @@
-"""How far off is the harness? Servers of known truth, measured like any other; theory and their own record beside it.
+"""How accurate is the harness? Measures servers with known truth, against theory and their record.
 
-What was measured comes from the rows alone: latencies from the planned moment, D in place from
-completions in a row, c from the sweep. The truth - c places, first come first served, stopped from
-when to when - is only used to say what should have come out. An open load is compared with the
-replay of all its own sends, so that chance is the same on both sides: the wait in front of a place,
-which D in place decides, and the latency of the unloaded route, which has HTTP and the network in
-it.
+Measured values come from the rows alone: latencies from the planned time, D in place from
+successive completions, c from the sweep. The truth - c places, first come first served, the stop
+times - only gives the expected values. An open load is compared with the replay of all its own
+sends, so that chance is the same on both sides: the wait for a place, which D in place decides,
+plus the latency of the unloaded route, which includes HTTP and the network.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,22 +25,17 @@ from reports.stats.quantiles import Array, quantile
 from reports.stats.queueing import MIN_GAPS, closed_loop_mean, fit_sweep, replay_latencies
 from results.schema import Cell
 
-_BARE_LIMITS, _FASTAPI_LIMITS = (
-    (0.01, 0.02, 0.03),
-    (0.03, 0.03, 0.05),
-)  # how far a closed loop's mean may be off: 1 place, a few, 40
+# how far a closed loop's mean may be off: 1 place, a few, 40
+_BARE_LIMITS, _FASTAPI_LIMITS = (0.01, 0.02, 0.03), (0.03, 0.03, 0.05)
 _MANY_PLACES = 40
-_SWEEP_TOLERANCE = 0.3  # how far the sweep may lie from the one whole number that it must give away
+_SWEEP_TOLERANCE = 0.3  # how far the sweep may lie from the known whole number of places
 _ROUNDING_ERROR = 1e-6  # seconds
-_MAX_HTTP_OVERHEAD = 0.003  # seconds that HTTP and client may add to what a single user gets
-_IN_PLACE_TOLERANCE = (
-    0.01  # how far D from completions may lie from what the server itself recorded
-)
+_MAX_HTTP_OVERHEAD = 0.003  # seconds that HTTP and client may add for a single user
+_IN_PLACE_TOLERANCE = 0.01  # how far D from completions may lie from the server's own record
 _OPEN_TOLERANCE, _OPEN_TAIL_TOLERANCE = 0.03, 0.05  # mean and p50; p95 and, with a freeze, p99
 _GROWTH_TOLERANCE, _PLATEAU_TOLERANCE = 0.03, 0.01
-_MIN_BLIND_RATIO = (
-    10.0  # times too low that a client who asks one at a time must find the freeze, at least
-)
+# how many times too low a client with one request at a time must measure the freeze, at least
+_MIN_BLIND_RATIO = 10.0
 GOAL_COLUMNS = ("goal", "should be", "measured", "off by", "allowed", "")
 
 
@@ -78,13 +72,10 @@ def selfcheck_goals(run_data: RunData) -> tuple[Goal, ...]:
         ]
         crowds = [(cell.users, window) for cell, window in windows if cell.users]
         sweep_fit = _measure_sweep(run_data, windows[0][0], crowds) if crowds else None
-        goals += (
-            _sweep_goals(route, crowds, sweep_fit)
-            if sweep_fit
-            else [_unknown_goal(route)]
-            if crowds
-            else []
-        )
+        if sweep_fit:
+            goals += _sweep_goals(route, crowds, sweep_fit)
+        elif crowds:
+            goals.append(_unknown_goal(route))
         for cell, window in windows:
             if cell.arrivals:
                 goals += list(_open_load_goals(run_data, cell, window, sweep_fit)) or [
@@ -94,12 +85,15 @@ def selfcheck_goals(run_data: RunData) -> tuple[Goal, ...]:
 
 
 def _unknown_goal(name: str) -> Goal:
-    """A load that was measured and cannot be judged, because the server's own record is missing: never a goal that holds."""
+    """A goal that never holds: the server's own record of a measured load is missing."""
     return Goal(f"{name}: records of the server", 1, 0, 1, 1, "there", format_number)
 
 
 def _server_concurrency(run_data: RunData, cell: Cell) -> tuple[int, bool]:
-    """How many the server of a cell serves at once - of FastAPI's pools it says so itself - and whether it is a bare one."""
+    """How many requests a cell's server serves at once, and whether it is a bare one.
+
+    For FastAPI's pools the server itself reports the number.
+    """
     path = urlsplit(cell.path).path
     if path.startswith("/places/"):
         return int(path.rpartition("/")[2]), True
@@ -114,7 +108,10 @@ def _server_concurrency(run_data: RunData, cell: Cell) -> tuple[int, bool]:
 
 @dataclass(frozen=True, slots=True)
 class _SweepFit:
-    """What a closed sweep says of a route with `c` places: D in place, and the latency of the unloaded route (seconds)."""
+    """Result of a closed sweep on a route with `concurrency` places.
+
+    `service_time` is D in place, `unloaded_mean` the latency of the unloaded route (seconds).
+    """
 
     concurrency: int
     service_time: float
@@ -125,19 +122,18 @@ class _SweepFit:
 def _measure_sweep(
     run_data: RunData, cell: Cell, crowds: list[tuple[int, Window]]
 ) -> _SweepFit | None:
-    """From the smallest crowd, which must be one user, and the largest; None when they do not tell."""
+    """From the smallest crowd (one user) and the largest; None when they give no result."""
     c, is_bare = _server_concurrency(run_data, cell)
-    if c < 1 or crowds[0][0] != 1:  # its probe left no record, or nobody asked alone
+    if c < 1 or crowds[0][0] != 1:  # its probe left no record, or no user was alone
         return None
     alone, d = valid_rows(crowds[0][1].rows).latency, _mean_completion_gap(crowds[-1][1], c)
     return _SweepFit(c, d, float(alone.mean()), is_bare) if d and len(alone) else None
 
 
 def _recorded_service_time(window: Window) -> float | None:
-    """D as a bare server recorded it in this very load: on a busy machine it differs, and only the server knows.
+    """D as a bare server recorded it in this load: a busy machine changes it.
 
-    A closed loop is judged by it, for D in place says too much, and rightly so, where a place is
-    missing.
+    A closed loop is judged by it, because D in place is rightly too high where a place is missing.
     """
     rows = window.all_rows
     rows = rows[(rows.done > window.start) & (rows.done <= window.end)]
@@ -146,16 +142,17 @@ def _recorded_service_time(window: Window) -> float | None:
 
 
 def _rows_by_send_time(window: Window) -> pd.DataFrame:
-    """All that was sent in a load, warm-up and drain included, in the order of sending."""
+    """All requests sent in a load, warm-up and drain included, by send time."""
     return window.all_rows[window.all_rows.sent.notna()].sort_values("sent")
 
 
 def _mean_completion_gap(window: Window, c: int, stops: StopTimes = ()) -> float | None:
-    """D in place: the mean gap between completion i and completion i - c, where request i was out before the latter.
+    """D in place: the mean gap between completions i - c and i.
 
-    Its place was never idle then. A threshold on latencies would let in those that were merely
-    delayed, and they say too much; the median would leave out what a busy machine takes from the
-    server now and then, and the queue does not.
+    Counts only gaps where request i had been sent before completion i - c: then its place was never
+    idle. A threshold on latencies would admit requests that were only delayed, which give too much;
+    the median would leave out the time that a busy machine sometimes takes from the server, which
+    the queue does feel.
     """
     rows = valid_rows(_rows_by_send_time(window)).sort_values("done")
     sent, done = (to_server_clock(column.to_numpy(), stops) for column in (rows.sent, rows.done))
@@ -166,14 +163,15 @@ def _mean_completion_gap(window: Window, c: int, stops: StopTimes = ()) -> float
 def _sweep_goals(
     route: str, crowds: list[tuple[int, Window]], sweep_fit: _SweepFit
 ) -> Iterator[Goal]:
-    """A closed loop: R = N D / c at every level that fills all places, and the c that the throughputs give away.
+    """A closed loop: R = N D / c at every level that fills all places, and c from the throughputs.
 
-    D is what the server recorded: a bare one in this very load, FastAPI with one user, since a
-    handler may wait for its thread.
+    D is what the server recorded: a bare one in this load, FastAPI with one user, since a handler
+    may wait for its thread.
     """
-    limit = (_BARE_LIMITS if sweep_fit.is_bare else _FASTAPI_LIMITS)[
-        0 if sweep_fit.concurrency == 1 else 1 if sweep_fit.concurrency < _MANY_PLACES else 2
-    ]
+    one_place, few_places, many_places = _BARE_LIMITS if sweep_fit.is_bare else _FASTAPI_LIMITS
+    limit = few_places if sweep_fit.concurrency < _MANY_PLACES else many_places
+    if sweep_fit.concurrency == 1:
+        limit = one_place
     alone = _recorded_service_time(crowds[0][1])
     for users, window in crowds:
         if users > sweep_fit.concurrency:
@@ -216,7 +214,7 @@ def _sweep_goals(
             sweep_fit.service_time,
             _IN_PLACE_TOLERANCE,
         )
-    if alone:  # else a delay of our own in every answer would cancel out everywhere
+    if alone:  # else a delay added by atonce to every answer would cancel out everywhere
         name = f"{route}: one user, beyond the server's record"
         yield Goal(
             name,
@@ -231,7 +229,7 @@ def _sweep_goals(
 def _open_load_goals(
     run_data: RunData, cell: Cell, window: Window, sweep_fit: _SweepFit | None
 ) -> Iterator[Goal]:
-    """An open load, by what the server was told to do: stop for a while, be overloaded, or just queue."""
+    """An open load, by what the server should do: stop a while, be overloaded, or just queue."""
     c, _ = _server_concurrency(run_data, cell)
     query, rows = parse_qs(urlsplit(cell.path).query), _rows_by_send_time(window)
     if "seconds" not in query:
@@ -257,9 +255,8 @@ def _open_load_goals(
             )[is_counted],
             0.99,
         )
-        alone = closed_loop_mask(
-            build_send_log(rows[is_counted], rows), 1
-        )  # asks, waits, and meanwhile skips all it had planned
+        # One user sends, waits, and skips all requests planned during the wait.
+        alone = closed_loop_mask(build_send_log(rows[is_counted], rows), 1)
         p99, blind = quantile(latency, 0.99), quantile(latency[alone], 0.99)
         yield _relative_goal(f"{at}, stopped for 1 s: p99", ideal, p99, _OPEN_TAIL_TOLERANCE)
         yield Goal(
@@ -284,7 +281,7 @@ def _open_load_goals(
 
 
 def _overload_goals(at: str, window: Window, plateau: float) -> Iterator[Goal]:
-    """More than the server can do: what it still does, what piles up, and that every single request was answered."""
+    """More load than the server can serve: its plateau, the growing queue, and no lost request."""
     rows = window.all_rows
     arrive = float(((rows.sent > window.start) & (rows.sent <= window.end)).sum()) / window.seconds
     ends = rows.done.where(~rows.censored, np.inf)
@@ -306,12 +303,12 @@ def _overload_goals(at: str, window: Window, plateau: float) -> Iterator[Goal]:
 
 
 def to_server_clock(timestamps: Array, stops: StopTimes) -> Array:
-    """Moments on a clock that stands still while the server does."""
+    """Times on a clock that stops while the server is stopped."""
     return timestamps - sum(np.clip(timestamps - begin, 0.0, end - begin) for begin, end in stops)
 
 
 def from_server_clock(timestamps: Array, stops: StopTimes) -> Array:
-    """The way back: what comes after a stop comes later by its length."""
+    """Inverse of `to_server_clock`: times after a stop move later by its length."""
     for begin, end in sorted(stops, key=lambda stop: stop[0]):
         timestamps = np.where(timestamps > begin, timestamps + (end - begin), timestamps)
     return timestamps

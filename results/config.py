@@ -1,4 +1,4 @@
-"""The settings of a command line: `[tool.atonce]` of the nearest pyproject.toml, below `ATONCE_*`, below the flags."""
+"""A command line's settings: `[tool.atonce]` in pyproject.toml, then `ATONCE_*`, then flags."""
 
 import os
 import tomllib
@@ -8,23 +8,17 @@ from typing import Any
 
 from results.errors import AtonceError, ExitCode
 
-_COMMA_LISTS = (
-    "route",
-    "only",
-    "exclude",
-)  # of what a comma separates; a header, a body, a value, a gate may hold one
-# the one argument that may be written down: `atonce doctor` is then all that a pipeline says
+# options whose values a comma separates; a header, a body, a value, a gate may contain one
+_COMMA_LISTS = ("route", "only", "exclude")
+# the only argument that may be a setting: `atonce doctor` is then a pipeline's whole command
 _TARGET = "target"
 
-_EXCLUSIVE_FLAGS = {
-    _TARGET: {"start", "url"},
-    "start": {_TARGET},
-    "url": {_TARGET},
-}  # two ways to name an app
+# two ways to name an app
+_EXCLUSIVE_FLAGS = {_TARGET: {"start", "url"}, "start": {_TARGET}, "url": {_TARGET}}
 
 
 def _read_settings() -> tuple[Path, dict[str, Any]]:
-    """The settings, here or above, and where they stand. Raises Trouble when they cannot be read."""
+    """The nearest settings file and its settings. Raises AtonceError if it is not readable."""
     here = Path.cwd()
     path = next(
         (
@@ -44,22 +38,22 @@ def _read_settings() -> tuple[Path, dict[str, Any]]:
 
 
 def apply_settings(built: Any) -> str:
-    """Give a click command line its defaults and variables; a word on the former. Raises Trouble for a key that no command knows."""
+    """Give a click command line its defaults and variables, and return a note on the settings.
+
+    Raises AtonceError for a key that no command knows.
+    """
     path, settings = _read_settings()
     known: dict[str, list[tuple[str, str]]] = {}
     several: dict[str, str | None] = {}
     for name, command in built.commands.items():
-        for parameter in (
-            command
-            for command in command.params
-            if command.param_type_name == "option" or command.name == _TARGET
-        ):
+        for parameter in command.params:
+            if parameter.param_type_name != "option" and parameter.name != _TARGET:
+                continue
             flag = parameter.opts[0].lstrip("-")
             known.setdefault(flag, []).append((name, parameter.name))
             variable = f"ATONCE_{flag.upper().replace('-', '_')}"
-            if (
-                parameter.multiple
-            ):  # an environment variable would be split at blanks, which a route has
+            # click would split the variable at blanks, which a route has
+            if parameter.multiple:
                 several[flag] = os.environ.get(variable)
                 continue
             parameter.envvar, parameter.show_envvar = variable, True
@@ -73,22 +67,18 @@ def apply_settings(built: Any) -> str:
                 ExitCode.USAGE,
             )
         for name, parameter in known[key]:
-            default_value = (
-                (value.split(",") if key in _COMMA_LISTS else [value])
-                if key in several and isinstance(value, str)
-                else value
-            )
-            defaults[name][parameter] = (
-                ",".join(map(str, default_value))
-                if isinstance(default_value, list) and key not in several
-                else default_value
-            )
+            default_value = value
+            if key in several and isinstance(value, str):
+                default_value = value.split(",") if key in _COMMA_LISTS else [value]
+            elif key not in several and isinstance(value, list):
+                default_value = ",".join(map(str, value))
+            defaults[name][parameter] = default_value
     built.context_settings = {**built.context_settings, "default_map": defaults}
     return f"[tool.atonce] in {path} sets {', '.join(settings)}." if settings else ""
 
 
 def given_flags(context: Any, names: Iterable[str]) -> set[str]:
-    """Those that stood in the command line, or in a variable of their own."""
+    """Those flags that were given in the command line, or in a variable of their own."""
     return {
         name
         for name in names
@@ -97,7 +87,7 @@ def given_flags(context: Any, names: Iterable[str]) -> set[str]:
 
 
 def resolve_target(context: Any, **arguments: str) -> list[str]:
-    """TARGET, start and url of a command line, in the order given: what is only written down gives way to what was typed."""
+    """TARGET, start and url in the order given; a setting gives way to a typed exclusive flag."""
     given = given_flags(context, arguments)
     return [
         "" if name not in given and given & _EXCLUSIVE_FLAGS[name] else value

@@ -1,4 +1,4 @@
-"""The one exception that reaches a person, and how it does: a sentence that says what to do next, and an exit code."""
+"""The exception for users, and how it is shown: a sentence on what to do, and an exit code."""
 
 import json
 import os
@@ -20,11 +20,11 @@ class ExitCode(IntEnum):
     USAGE = 2  # wrong usage or input
     UNTRUSTED = 3  # the measurement cannot be trusted
     TARGET = 4  # the target could not be started or reached, or it died
-    INTERRUPTED = 130  # somebody pressed Ctrl-C; what was measured is kept
+    INTERRUPTED = 130  # Ctrl-C; what was measured is kept
 
 
 class AtonceError(Exception):
-    """Something a person must know. Only the front door prints it and exits."""
+    """An error for the user. Only the command line prints it and exits."""
 
     def __init__(self, sentence: str, code: ExitCode) -> None:
         super().__init__(sentence)
@@ -33,18 +33,17 @@ class AtonceError(Exception):
 
 
 def run_cli(run: Callable[[], Any]) -> int:
-    """Run a command line; whatever stops it becomes a sentence and a code, never a traceback."""
+    """Run a command line; every failure becomes a sentence and a code, never a traceback."""
 
     def handle_interrupt(_number: int, _frame: FrameType | None) -> None:
-        # Nothing to save here: what was measured lies in files already. Raising would be lost
-        # inside a destructor.
+        # Nothing to save: what was measured is in files already. An exception would be lost inside
+        # a destructor.
         interruption = AtonceError(
             "Interrupted. What was measured so far lies in the run's folder.", ExitCode.INTERRUPTED
         )
         _report_error(interruption)
-        os._exit(
-            interruption.code
-        )  # what we have started has a supervisor that sees us go, and cleans up
+        # the supervisor of our child processes sees our end, and cleans up
+        os._exit(interruption.code)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle_interrupt)
@@ -66,7 +65,8 @@ def run_cli(run: Callable[[], Any]) -> int:
             )
         )
         return ExitCode.USAGE
-    except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours must not look like a refuted claim
+    # the last resort: a fault of ours must not look like a refuted claim
+    except Exception as error:  # noqa: BLE001
         last_frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last_frame.filename).name}:{last_frame.lineno}"
         sentence = (
@@ -79,7 +79,7 @@ def run_cli(run: Callable[[], Any]) -> int:
 
 
 def _report_error(error: AtonceError) -> None:
-    """A sentence on stderr, and JSON on stdout for whom asked. Unbuffered, for a signal's handler may be the caller."""
+    """Write a sentence to stderr, and JSON to stdout for `--json`; unbuffered, for handlers."""
     if "--json" in sys.argv:
         data = {"format": 1, "error": error.sentence, "exit_code": error.code}
         os.write(1, (json.dumps(data, indent=1) + "\n").encode())
@@ -88,6 +88,6 @@ def _report_error(error: AtonceError) -> None:
 
 
 def restore_sigpipe() -> None:
-    """From here on we only print: if the reader leaves (`| head`), end as quietly as any other Unix command."""
+    """End quietly when the reader leaves (`| head`); call it when only printing is left."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""A gate: what somebody demands of a route, such as `p99(GET /checkout) @ 50/s < 250ms`.
+"""A gate: a demand on a route, such as `p99(GET /checkout) @ 50/s < 250ms`.
 
     gate    := metric [ "(" scope ")" ] [ "@" level ] compare limit
     scope   := METHOD " " PATH | PATH | glob     no scope: every measured route must hold
@@ -7,14 +7,14 @@
     limit   := NUMBER with its unit, or a verdict's code
 
 `served_at_once` and `capacity` are bounds (">= x") where nothing queued. What x does not decide is
-inconclusive, but one: at least 20 served at once holds where nothing queued for 20 users or more,
-however quick the route (and so seldom asked at once).
+inconclusive, with an exception: at least 20 served at once holds where nothing queued for 20 users
+or more, however quick the route (and so seldom asked at once).
 
-The neighbours are those that the verdict goes by: beside the largest crowd; beside a healthy route
-that fills the core, at half of its capacity. The outcome names the load, and of the two neighbours
-the one that waits longer counts.
+The neighbours are those of the verdict: beside the largest crowd; beside a healthy route that fills
+the core, at half of its capacity. The gate result names the load, and of the two neighbours the
+slower counts.
 
-Here it is understood, and says what must be run for it; the report judges it.
+This module parses gates and lists what must be run for them; the report judges them.
 """
 
 import math
@@ -32,7 +32,7 @@ from results.schema import MAX_RATE, MAX_USERS
 
 
 class MetricKind(StrEnum):
-    """What a metric is. The text says so to whoever wrote its limit in another unit."""
+    """What a metric is, in words for an error about a limit of another unit."""
 
     TIME = "a time; write its limit as 250ms (us, ms or s)"
     SHARE = "a share; write its limit as 1%"
@@ -42,7 +42,7 @@ class MetricKind(StrEnum):
     CODE = "a verdict; name one of"
 
 
-_UNITS: dict[MetricKind, dict[str, float]] = {  # what a number is divided by
+_UNITS: dict[MetricKind, dict[str, float]] = {  # divisors of numbers by unit
     MetricKind.TIME: {"us": 1e6, "ms": 1e3, "s": 1.0},
     MetricKind.SHARE: {"%": 100.0},
     MetricKind.RATE: {"/s": 1.0},
@@ -95,9 +95,8 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "!=": operator.ne,
 }
 _MAX_LEVEL = {"u": MAX_USERS, "/s": MAX_RATE}
-_MIN_TAIL_REQUESTS = (
-    10  # requests that must lie beyond a quantile, and that a limited share must stand for
-)
+# requests that must lie beyond a quantile, and that a limited share must stand for
+_MIN_TAIL_REQUESTS = 10
 _MIN_REQUESTS = 100
 QUANTILE_REQUESTS = {"p50": 20, "p90": 100, "p95": 200, "p99": 1_000, "p99.9": 10_000}
 _GATE_PATTERN = re.compile(
@@ -109,7 +108,7 @@ _MAX_LISTED = 8  # routes that a sentence lists
 
 @dataclass(frozen=True, slots=True)
 class GateLevel:
-    """So many users ("u"), or arrivals per second ("/s")."""
+    """A number of users ("u"), or of arrivals per second ("/s")."""
 
     amount: float
     unit: str
@@ -120,7 +119,7 @@ class GateLevel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """One demand. `limit` in seconds, shares, requests per second or plain numbers, or a verdict's code."""
+    """A demand; `limit` in seconds, shares, requests per second or numbers, or a verdict's code."""
 
     expression: str
     metric: str
@@ -130,7 +129,7 @@ class Gate:
     limit: float | str
 
     def matches(self, route: str) -> bool:
-        """Whether a route ("GET /items/{id}") is meant; `*` also stands for slashes."""
+        """Whether the gate covers a route ("GET /items/{id}"); `*` also matches slashes."""
         if self.scope is None:
             return True
         (method, _, path), (wanted, _, pattern) = route.partition(" "), self.scope.rpartition(" ")
@@ -138,14 +137,14 @@ class Gate:
 
     @property
     def min_requests(self) -> int:
-        """How many requests it takes to judge it."""
+        """How many requests a judgement takes."""
         if self.metric in {"errors", "dropped"} and self.limit:
             return max(_MIN_REQUESTS, math.ceil(_MIN_TAIL_REQUESTS / float(self.limit)))
         return QUANTILE_REQUESTS.get(self.metric, _MIN_REQUESTS)
 
 
 def parse_gate(text: str) -> Gate:
-    """Understand a gate. Raises Trouble with what would fit."""
+    """Parse a gate. Raises AtonceError with what would fit."""
     expression = " ".join(text.split())
 
     def gate_error(why: str) -> AtonceError:
@@ -180,7 +179,7 @@ def parse_gate(text: str) -> Gate:
 
 
 def _parse_scope(text: str) -> str:
-    """`GET /x`, `/x` or a glob. Raises ValueError."""
+    """Parse `GET /x`, `/x` or a glob. Raises ValueError."""
     *method, path = text.split() or [""]
     if len(method) > 1 or not path.startswith(("/", "*")) or not "".join(method).isascii():
         raise ValueError(f"({text}) names no route; write (GET /search), (/search) or (GET /api/*)")
@@ -188,7 +187,7 @@ def _parse_scope(text: str) -> str:
 
 
 def _parse_gate_level(metric: str, text: str | None) -> GateLevel | None:
-    """`16u` or `50/s`. Raises ValueError, also where a metric has no level, or only one of the two kinds."""
+    """Parse `16u` or `50/s`. Raises ValueError, also where the metric has no such level."""
     if text is not None and metric not in LEVEL_METRICS:
         raise ValueError(f"{metric} is one number per route; leave the level out")
     number = _NUMBER_PATTERN.fullmatch(text or "")
@@ -210,7 +209,7 @@ def _parse_gate_level(metric: str, text: str | None) -> GateLevel | None:
 
 
 def _parse_comparison(metric: str, text: str) -> str:
-    """How it is compared. Raises ValueError."""
+    """The comparison, checked for the metric. Raises ValueError."""
     is_code = METRICS[metric] is MetricKind.CODE
     if text not in COMPARISONS or is_code != (text in {"==", "!="}):
         raise ValueError(
@@ -220,7 +219,7 @@ def _parse_comparison(metric: str, text: str) -> str:
 
 
 def _parse_limit(metric: str, text: str) -> float | str:
-    """A code, or a number whose unit fits. Raises ValueError that names the unit."""
+    """A code, or a number whose unit fits. Raises ValueError with the unit."""
     kind = METRICS[metric]
     if kind is MetricKind.CODE:
         if text not in VERDICT_CODES:
@@ -235,7 +234,7 @@ def _parse_limit(metric: str, text: str) -> float | str:
 
 
 def required_levels(gates: Iterable[Gate], route: str) -> dict[GateLevel | None, int]:
-    """What must be run for a route, and with how many requests; None is the highest level that is run."""
+    """Levels and requests that a route's gates need; None is the highest level that is run."""
     needed: dict[GateLevel | None, int] = {}
     for gate in gates:
         if gate.matches(route):
@@ -246,7 +245,10 @@ def required_levels(gates: Iterable[Gate], route: str) -> dict[GateLevel | None,
 def unmatched_gate_error(
     gates: Iterable[Gate], routes: Mapping[str, str | None]
 ) -> AtonceError | None:
-    """The first gate that no route can answer. `routes` says of each why it is skipped; None will be measured."""
+    """An error for the first gate that no measured route matches.
+
+    `routes` has the reason why each is skipped, or None for those that will be measured.
+    """
     measured = [route for route, skipped in routes.items() if skipped is None]
     for gate in gates:
         if any(gate.matches(route) for route in measured):

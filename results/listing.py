@@ -1,4 +1,4 @@
-"""What is stored: the list of runs, one run's facts, and which run somebody means. Reading never writes."""
+"""The stored runs: a list, one run's facts, and the run that a name means. Never writes."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _RUN_COLUMNS = "{:<44} {:<20} {:<20} {:>5} {:>8}  {}"
 
 
 def find_run(root: Path, name: str | None) -> Path:
-    """The run that somebody means: a folder, a name below `root` or the part of one; nothing said means the newest."""
+    """The run with a folder, a name below `root` or a part of it; the newest for None."""
     if name is None:
         return newest_run(root)
     if Path(name).exists():
@@ -26,7 +26,7 @@ def find_run(root: Path, name: str | None) -> Path:
 
 
 def format_run_list(root: Path) -> Iterator[str]:
-    """A line per run, the newest last; a folder that is no readable run says why."""
+    """A line per run, the newest last; an unreadable run says why."""
     paths = sorted(path.parent for path in root.glob("*/run.json"))
     if not paths:
         raise AtonceError(
@@ -52,12 +52,12 @@ def format_run_list(root: Path) -> Iterator[str]:
 
 
 def _run_label(run: dict[str, Any]) -> str:
-    """What a run was, in two words."""
+    """A run's command and scenario."""
     return f"{run['command']} {run['scenario']}" if run.get("scenario") else str(run["command"])
 
 
 def describe_run(path: Path) -> Iterator[str]:
-    """What was planned, where, with what; which files there are."""
+    """A run's plan, place and versions, and its files."""
     run = read_run(path)
     try:
         cells = [cell["name"] for cell in run["plan"]["cells"]]
@@ -98,5 +98,5 @@ def describe_run(path: Path) -> Iterator[str]:
 
 
 def run_json_text(path: Path) -> str:
-    """run.json as it is stored, for programs."""
+    """run.json as stored, for programs."""
     return json.dumps(read_run(path), indent=1)

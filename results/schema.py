@@ -1,7 +1,7 @@
-"""The words of a run: variants, cells, phases, samples; the number of the format and its history.
+"""The terms of a run: variants, cells, phases, samples; the format's number and history.
 
 A *cell* is one (target, route, scenario, level), written `crowd/broken-async/32`. A *sample* is one
-request that was planned, whatever became of it. Seconds everywhere; counts and bytes are plain
+request that was planned, with any outcome. Seconds everywhere; counts and bytes are plain
 integers.
 """
 
@@ -11,27 +11,23 @@ from enum import StrEnum
 from typing import Any
 
 # History of the format
-# 6 - load.parquet tells how often the container's CPU limit ran out (marks); a cell may go on until
-# whole rounds of all its
-#     users are answered, `longest` seconds at most
-# 5 - probe.parquet tells the CPU of the loop's own thread, and threads and queue of the fullest
-# pool beside the loop's default
-#     executor; that executor's queue is known under uvloop too
+# 6 - load.parquet counts how often the container's CPU limit ran out (marks); a cell may go on
+#     until whole rounds of all its users are answered, `longest` seconds at most
+# 5 - probe.parquet has the CPU of the loop's own thread, and threads and queue of the fullest pool
+#     beside the loop's default executor; that executor's queue is known under uvloop too
 # 4 - a cell may name the server that answers it; run.json keeps what the target was asked beside
-# the load (asks, told),
-# which parts it lacks (skipped), which servers were not pinned, and which claims were asked for;
-#     probe.parquet tells the CPU of the processes that descend from the app
-# 3 - load.parquet tells what the machine suffered (marks); app_end is the moment before the last
-# piece leaves the app; a
-#     cell may be cold: its connections are opened by the first requests that need them
+#     the load (asks, told), which parts it lacks (skipped), which servers were not pinned, and
+#     which claims were asked for; probe.parquet has the CPU of the app's descendants
+# 3 - load.parquet has what the machine suffered (marks); app_end is the moment before the last
+#     piece leaves the app; a cell may be cold: the first requests open its connections
 # 2 - load.parquet names the worker of each line; cells may have arrivals (open model); a route need
-# not be a variant
+#     not be a variant
 # 1 - the first: samples, load and probe as Parquet beside run.json
 FORMAT_VERSION = 6
 
-# one keep-alive connection each; past 1,000 descriptors the client can no longer keep them alive
+# one keep-alive connection each; beyond 1,000 descriptors the client cannot keep them alive
 MAX_USERS = 900
-# requests per second that one level may ask for: more than one Locust process can send anyway
+# requests per second that a level may ask for: more than one Locust process can send
 MAX_RATE = 5000.0
 
 
@@ -45,12 +41,12 @@ class Variant(StrEnum):
 
 
 def base_variant(variant: str) -> str:
-    """How a variant is written: an experiment is called after it and its conditions, such as `broken-async uvloop cold`."""
+    """The variant of an experiment, whose name adds conditions: `broken-async uvloop cold`."""
     return variant.partition(" ")[0]
 
 
 def is_experiment(variant: str) -> bool:
-    """Whether this is a variant under conditions of its own. Somebody else's `GET /x` is not."""
+    """Whether this is a variant under conditions of its own; a user's `GET /x` is not."""
     return variant not in list(Variant) and base_variant(variant) in list(Variant)
 
 
@@ -59,12 +55,10 @@ class Scenario(StrEnum):
 
     BURST = "burst"  # N requests at one instant
     CROWD = "crowd"  # N users; each waits for its answer before it asks again (closed model)
-    STEADY = "steady"  # arrivals at a stated rate, whatever became of the earlier ones (open model)
-    # innocent routes asked at a low Poisson rate (open model), alone or while another route is
-    # pressed
+    STEADY = "steady"  # arrivals at a stated rate, whatever happens to earlier ones (open model)
+    # neighbours asked at a low Poisson rate (open model), alone or while another route is pressed
     NEIGHBOURS = "neighbours"
-    # a route that does nothing, at the rate of the busiest cell (open model): what the rig itself
-    # costs
+    # a no-op route at the rate of the busiest cell (open model): the cost of the rig itself
     FLOOR = "floor"
 
 
@@ -77,7 +71,7 @@ class Phase(StrEnum):
 
 
 class Status(StrEnum):
-    """How far a run came."""
+    """The state of a run."""
 
     RUNNING = "running"
     COMPLETE = "complete"
@@ -87,19 +81,22 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbour:
-    """An innocent route that is asked while another is pressed. `rate` in requests per second, Poisson."""
+    """A route that is asked while another is pressed. `rate` in requests per second, Poisson."""
 
     kind: str  # "async" feels the loop, "def" feels the threads too
     route: str
     path: str
     expects: str
     rate: float
-    connections: int  # opened before the load; a ping that finds none free is not sent, and counted
-    status: int = 0  # that a right answer has; 0 for any that means success
+    connections: int  # opened before the load; a ping without a free one is not sent, but counted
+    status: int = 0  # status of a right answer; 0 for any success
 
 
 def _validate_fields(record: Any) -> Any:
-    """The same fact, if its words are words and its numbers finite and not negative. Raises ValueError for an edited one."""
+    """The record, if its texts are texts and its numbers finite and not negative.
+
+    Raises ValueError for an edited record.
+    """
     for field in fields(record):
         value, kind = getattr(record, field.name), getattr(field.type, "__name__", str(field.type))
         is_text, is_number = (
@@ -108,11 +105,10 @@ def _validate_fields(record: Any) -> Any:
         )
         if (value is None and "None" in kind) or not (is_text or is_number):
             continue
-        is_valid = (
-            isinstance(value, str)
-            if is_text
-            else isinstance(value, (int,) if kind.startswith("int") else (int, float))
-        )
+        if is_text:
+            is_valid = isinstance(value, str)
+        else:
+            is_valid = isinstance(value, (int,) if kind.startswith("int") else (int, float))
         if not is_valid or (is_number and not 0 <= value < math.inf):
             raise ValueError(f"{field.name} is {value!r}")
     return record
@@ -126,28 +122,27 @@ class ArrivalDistribution(StrEnum):
 
 
 class ConnectionMode(StrEnum):
-    """Where the connections of an open model come from."""
+    """How an open model gets its connections."""
 
     WARM = "warm"  # opened before the load and kept alive; more are opened when all are taken
-    COLD = "cold"  # opened by the first request that needs it, and kept alive
+    COLD = "cold"  # opened by the first requests that need them, and kept alive
     FRESH = "fresh"  # a new connection for every request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrivals:
-    """When the requests of an open model leave. The same seed gives the same moments, for every variant and worker count."""
+    """When an open model's requests leave: the same for each seed, variant and worker count."""
 
     law: ArrivalDistribution
-    profile: tuple[
-        tuple[float, float, float], ...
-    ]  # pieces: seconds, rate at its start, rate at its end (requests/s)
+    # pieces: seconds, rate at its start, rate at its end (requests/s)
+    profile: tuple[tuple[float, float, float], ...]
     pool: ConnectionMode
     warm: int  # connections per process, opened before the load
-    cap: int  # requests in flight per process; what comes beyond is not sent, and counted
+    cap: int  # requests in flight per process; those beyond are not sent, but counted
 
     @property
     def duration(self) -> float:
-        """How long requests arrive."""
+        """How long requests arrive, in seconds."""
         return sum(piece[0] for piece in self.profile)
 
     @property
@@ -157,7 +152,7 @@ class Arrivals:
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "Arrivals":
-        """Arrivals as they came from JSON."""
+        """Arrivals from JSON. Raises ValueError if they are wrong."""
         profile = tuple(
             (float(duration), float(start_rate), float(end_rate))
             for duration, start_rate, end_rate in raw["profile"]
@@ -182,55 +177,54 @@ class Arrivals:
 
 
 def repeat_suffix(repeat: int) -> str:
-    """What a repeat adds to a name: nothing for the first, `~2` for the second."""
+    """The end of a repeat's name: nothing for the first, `~2` for the second."""
     return f"~{repeat}" if repeat > 1 else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One thing to measure: who asks what, how many at once or how often, for how long (seconds)."""
+    """What a cell run measures: which route, how many users or arrivals, how long (seconds)."""
 
     name: str
     scenario: Scenario
-    variant: str  # one of `Variant`, or the route itself where nobody knows how it is written
+    variant: str  # one of `Variant`, or the route where its kind is unknown
     route: str  # "GET /async"
     path: str  # "/async?seconds=0.1"
-    expects: str  # the body that a right answer has; empty for any
+    expects: str  # the body of a right answer; empty for any
     users: int
     warm_up: float
     window: float
     drain: float  # how long to wait for answers after the window, at most
-    stagger: float = 0.0  # users start evenly over this, so that they do not march in step for ever
+    stagger: float = 0.0  # users start evenly over this, so that they do not stay in step
     think: float = 0.0
     neighbours: tuple[Neighbour, ...] = ()
     arrivals: Arrivals | None = None  # the open model's
-    share: float | None = None  # its rate as a share of the capacity that was measured before
+    share: float | None = None  # its rate as a share of the measured capacity
     repeat: int = 1
     cold: bool = False  # its users connect with their first request, not before the load
-    on: str = ""  # the server that answers, where it is not called after the variant
-    most: int = (
-        0  # requests after which its window closes, a ceiling for somebody else's app; 0 for none
-    )
-    status: int = 0  # that a right answer has; 0 for any that means success
+    on: str = ""  # the server that answers, where its name is not the variant's
+    # requests after which its window closes, a ceiling for a user's app; 0 for none
+    most: int = 0
+    status: int = 0  # status of a right answer; 0 for any success
     # seconds that warm-up and window may each last until whole rounds of all its users are
     # answered; 0: as planned
     longest: float = 0.0
-    # a second look at who holds the loop, with a watchdog inside the app: no level of its own
+    # a second run with a watchdog inside the app, for the culprits: no level of its own
     watched: bool = False
 
     @property
     def neighbour_cell_name(self) -> str:
-        """The name of the cell that the neighbours' samples belong to."""
+        """The name of the cell that has the neighbours' samples."""
         return f"{Scenario.NEIGHBOURS}/{self.variant}/{self.users}{repeat_suffix(self.repeat)}"
 
     @property
     def server(self) -> str:
-        """What the process that answered is called in probe and targets: each repeat has its own."""
+        """The name of the answering process in probe and targets: each repeat has its own."""
         return self.on or f"{self.variant}{repeat_suffix(self.repeat)}"
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "Cell":
-        """A cell as it came from JSON."""
+        """A cell from JSON. Raises ValueError if it is wrong."""
         neighbours = tuple(Neighbour(**neighbour) for neighbour in raw["neighbours"])
         arrivals = Arrivals.from_dict(raw["arrivals"]) if raw.get("arrivals") else None
         typed_fields = {
@@ -248,9 +242,9 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One planned request. Derived, never stored: latency = done - intended, lateness = sent - intended.
+    """One planned request. Latency = done - intended, lateness = sent - intended: never stored.
 
-    `done` of a censored sample is the moment of giving up: the truth is later. `sent` is None when
+    `done` of a censored sample is when the wait ended: the truth is later. `sent` is None when
     the request was never sent. The server's four moments are None where no probe could know them.
     """
 

@@ -1,7 +1,7 @@
-"""Append lines so that a crash loses a second at most: one file per writer, never shared, never rewritten.
+"""Append lines so that a crash loses a second at most: a file per writer, never rewritten.
 
-Each line is a JSON list whose first word names its kind. The last line of a killed writer may be
-cut in half; `read` leaves it out and says so.
+Each line is a JSON list whose first item names its kind. The last line of a killed writer may be
+incomplete; `read_spool` leaves it out and reports it.
 """
 
 import json
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-_MIN_ITEMS = 2  # words; every line has more
+_MIN_ITEMS = 2  # every line has more
 _FLUSH_INTERVAL = 0.5  # seconds; a crash loses what is younger
 
 
@@ -28,7 +28,7 @@ class Spool:
         self.file.write(json.dumps(line) + "\n")
 
     def flush_if_due(self, now: float) -> None:
-        """Hand everything to the system, at most twice a second."""
+        """Flush to the system, at most twice a second."""
         if now - self.last_flush >= _FLUSH_INTERVAL:
             self.file.flush()
             self.last_flush = now
@@ -41,19 +41,22 @@ class Spool:
 def read_spool(
     path: Path, unreadable: list[str] | None = None, keep: Callable[[str], bool] = bool
 ) -> Iterator[list[Any]]:
-    """The whole lines of a spool that are to be kept, in order. What cannot be read - a crash leaves half a line - goes to `spoilt`."""
+    """The complete lines of a spool that `keep` accepts, in order.
+
+    Lines that cannot be read, such as half a line after a crash, go to `unreadable`.
+    """
     with path.open(encoding="utf-8", errors="replace") as file:
         yield from _parse_lines(filter(keep, file), [] if unreadable is None else unreadable)
 
 
 def read_spool_end(path: Path, count: int, keep: Callable[[str], bool]) -> Iterator[list[Any]]:
-    """The last of its lines that are to be kept: what a writer said latest."""
+    """The last `count` lines of a spool that `keep` accepts."""
     with path.open(encoding="utf-8", errors="replace") as file:
         yield from _parse_lines(deque(filter(keep, file), count), [])
 
 
 def _parse_lines(texts: Iterable[str], unreadable: list[str]) -> Iterator[list[Any]]:
-    """Each text as a line, if it is one."""
+    """Parse each text as a line; texts that are none go to `unreadable`."""
     for text in texts:
         try:
             line = json.loads(text)

@@ -1,8 +1,9 @@
-"""Reads the spools of a run: what became of each request, what the generator told of itself, what the probes saw.
+"""Reads a run's spools: the outcome of each request, the generator's lines, probe samples.
 
-A run may have more requests than memory holds, so they come a part at a time, in the order in which
-they were planned. The two lines of a request lie apart, and the probe's word of it in another file:
-these wait in a file of their own until their part is built. Nothing is written into the run.
+A run may have more requests than memory holds, so they come a batch at a time, in the order in
+which they were planned. The two lines of a request lie apart, and the probe's trace of it in
+another file: these wait in a temporary file until their batch is built. Nothing is written into the
+run.
 """
 
 import marshal
@@ -20,13 +21,8 @@ from results import spool
 from results.schema import Phase, Sample
 
 SAMPLE_COLUMNS = tuple(Sample.__dataclass_fields__)
-HOST_COUNTERS = (
-    "stolen",
-    "used",
-    "swapped",
-    "periods",
-    "throttled",
-)  # what the machine suffered; the last two since format 6
+# what the machine suffered; the last two since format 6
+HOST_COUNTERS = ("stolen", "used", "swapped", "periods", "throttled")
 LOAD_COLUMNS = (
     "worker",
     "kind",
@@ -49,14 +45,13 @@ TABLES = {"samples": SAMPLE_COLUMNS, "load": LOAD_COLUMNS, "probe": _PROBE_COLUM
 BATCH_ROWS = 16_384  # requests that are built at a time
 _UNSENT_PREFIX = '["unsent"'
 _START_PREFIXES = ('["sent"', _UNSENT_PREFIX)  # the first of a request's two lines
-# lines at a spool's end: answers are written down a moment after they came, all earlier lines
-# before
+# lines at a spool's end: answers are written a moment after they came, all earlier lines before
 _TAIL_LINES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class SpoolTable:
-    """Rows on their way to Parquet, or to a report of a run that was never sealed."""
+    """Rows for Parquet, or for the report of a run that was never sealed."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
@@ -64,28 +59,27 @@ class SpoolTable:
 
 @dataclass(frozen=True, slots=True)
 class SpoolContents:
-    """What the spools of a run hold. `samples` can be read once, part by part; `spoilt` is complete when they were."""
+    """The content of a run's spools; `samples` can be read once, which completes `unreadable`."""
 
     samples: Iterator[SpoolTable]
     tables: dict[str, SpoolTable]  # of the generator and of the probes
-    targets: dict[str, Any]  # what the probes told about their processes
+    targets: dict[str, Any]  # what the probes know of their processes
     unreadable: list[str]  # lines that could not be read
 
 
 class RequestLineStore:
-    """Words by writer and number, on disk until they are asked for: a run may have more than memory holds. The last word counts."""
+    """Request lines by writer and number, on disk as memory may not hold all; the last counts."""
 
     def __init__(self) -> None:
-        self.file = sqlite3.connect(
-            ""
-        )  # in the system's temporary folder, without a name: it goes when we do
+        # a nameless file in the system's temporary folder, which goes with this process
+        self.file = sqlite3.connect("")
         self.file.execute("PRAGMA journal_mode = OFF")
         self.file.execute(
             "CREATE TABLE told (writer, seq, words, PRIMARY KEY (writer, seq)) WITHOUT ROWID"
         )
 
     def put(self, writer: str, seq: int, values: list[Any]) -> None:
-        """Keep what was said of one request. A full disk is an OSError, as for whoever writes to it."""
+        """Store a line of a request. Raises OSError on a full disk, like any other write."""
         try:
             self.file.execute(
                 "INSERT OR REPLACE INTO told VALUES (?, ?, ?)", (writer, seq, marshal.dumps(values))
@@ -94,14 +88,14 @@ class RequestLineStore:
             raise OSError(f"{error}, in the folder for temporary files") from error
 
     def read_range(self, writer: str, first: int, last: int) -> dict[int, list[Any]]:
-        """What was said of some requests in a row."""
+        """The lines of a range of requests."""
         query = "SELECT seq, words FROM told WHERE writer = ? AND seq BETWEEN ? AND ?"
         rows = self.file.execute(query, (writer, first, last))
-        # Our own words of a moment ago
+        # written by this process
         return {seq: marshal.loads(blob) for seq, blob in rows}  # noqa: S302
 
     def close(self) -> None:
-        """Let go of the file, which removes it."""
+        """Close the file, which removes it."""
         self.file.close()
 
 
@@ -121,7 +115,7 @@ def open_spools(path: Path, origin: float) -> SpoolContents:
 
 
 def unreadable_warning(count: int) -> str:
-    """What a reader must know about lines that could not be read."""
+    """The warning about lines that could not be read."""
     return (
         f"{count} line{'s' if count > 1 else ''} of the spools could not be read and"
         f" {'are' if count > 1 else 'is'} left out."
@@ -131,7 +125,7 @@ def unreadable_warning(count: int) -> str:
 def _read_samples(
     folder: Path, origin: float, traces: RequestLineStore, unreadable: list[str]
 ) -> Iterator[SpoolTable]:
-    """Join each worker's lines into samples; a request without a last word was in flight when its worker died."""
+    """Join each worker's lines into samples; no end line means in flight when the worker died."""
     with closing(traces), closing(RequestLineStore()) as ends:
         for path in sorted(folder.glob("*.jsonl")):
             for kind, seq, *values in _request_lines(
@@ -145,9 +139,8 @@ def _read_samples(
                 spool.read_spool(path, unreadable, lambda text: text.startswith(_START_PREFIXES)),
                 unreadable,
             )
-            last = cache(
-                partial(_last_timestamp, path, origin)
-            )  # only where it is asked for: it reads the file once more
+            # on demand only, as it reads the file once more
+            last = cache(partial(_last_timestamp, path, origin))
             while batch := list(islice(planned, BATCH_ROWS)):
                 seqs = [line[1] for line in batch]
                 later_lines = [
@@ -158,7 +151,6 @@ def _read_samples(
 
 
 def _request_lines(lines: Iterator[list[Any]], unreadable: list[str]) -> Iterator[list[Any]]:
-    """The lines that are about a request."""
     for line in lines:
         if isinstance(line[1], int):
             yield line
@@ -174,7 +166,7 @@ def _join_lines(  # noqa: PLR0913, PLR0917 - the lines of some requests, and wha
     origin: float,
     unreadable: list[str],
 ) -> Iterator[Sample]:
-    """Some requests of one worker, from the lines that begin them and what was `told` of them later: their ends, and visits."""
+    """Build a worker's samples from start lines and `later_lines`: their ends, and traces."""
     ends, traces = later_lines
     for kind, seq, *values in batch:
         end = ends.get(seq) or ["given-up", origin if kind == "unsent" else last()]
@@ -185,7 +177,7 @@ def _join_lines(  # noqa: PLR0913, PLR0917 - the lines of some requests, and wha
 
 
 def _last_timestamp(path: Path, origin: float) -> float:
-    """The latest moment that a worker wrote down; the planned moment of what was never sent may lie beyond its end."""
+    """The latest moment in a worker's spool, without the planned moments of unsent requests."""
     lines = spool.read_spool_end(
         path, _TAIL_LINES, lambda text: not text.startswith(_UNSENT_PREFIX)
     )
@@ -201,18 +193,15 @@ def build_sample(  # noqa: PLR0913, PLR0917 - the two lines of a request, and wh
     origin: float,
     trace: list[float | None] | None,
 ) -> Sample:
-    """One request from its lines. The probe's journal fills in what the answer's header could not carry."""
+    """A request from its lines; the trace log adds what the answer's header could not carry."""
     kind, cell, phase, route, variant, connection, intended, last = start
     answered = end[0] == "done"
     status, error, size, *timestamps, peer = end[2:] if answered else [None] * 7
-    refused = (
-        error == "ConnectionRefusedError"
-    )  # nobody listened: nothing left this machine's socket
+    refused = error == "ConnectionRefusedError"  # no listener: nothing left the client's socket
     unsent = kind == "unsent" or refused
     header_times, journal = [*timestamps, None][:4], trace or [None] * 5
-    header_times[3] = (
-        header_times[3] if journal[3] is None else journal[3]
-    )  # a head left before its body did
+    # the header's moment is that of the head, before the body
+    header_times[3] = header_times[3] if journal[3] is None else journal[3]
     timestamps = [
         _relative_time(journal[i] if header_times[i] is None else header_times[i], origin)
         for i in range(4)
@@ -242,12 +231,12 @@ def build_sample(  # noqa: PLR0913, PLR0917 - the two lines of a request, and wh
 
 
 def _relative_time(timestamp: float | None, origin: float) -> float | None:
-    """A moment relative to the run's start."""
+    """A moment in seconds since the run's start."""
     return None if timestamp is None else timestamp - origin
 
 
 def _read_load(folder: Path, origin: float, unreadable: list[str]) -> Iterator[tuple[Any, ...]]:
-    """The generator's own lines, as rows of `LOAD_COLUMNS`."""
+    """The generator's lines, as rows of `LOAD_COLUMNS`."""
     for path in sorted(folder.glob("*.jsonl")):
         worker = path.stem
         for kind, cell, *values in spool.read_spool(path, unreadable):
@@ -288,7 +277,7 @@ def _read_load(folder: Path, origin: float, unreadable: list[str]) -> Iterator[t
 def _read_probe(
     folder: Path, origin: float, traces: RequestLineStore
 ) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:
-    """The servers' journals: samples of the process, and runtimes; moments of requests are put into `visits`."""
+    """Rows and runtimes from the servers' trace logs; requests' moments are put into `traces`."""
     probe_rows: list[tuple[Any, ...]] = []
     targets: dict[str, Any] = {}
     for path in sorted(folder.glob("*.jsonl")):
@@ -300,13 +289,12 @@ def _read_probe(
                     traces.put(worker, int(seq), values)
             elif kind == "runtime":
                 targets[variant] = {**targets.get(variant, {}), **values[0]}
-            elif kind == "frozen":  # a server that stopped on purpose says from when to when
+            elif kind == "frozen":  # a server that froze on purpose wrote from when to when
                 targets.setdefault(variant, {}).setdefault("frozen", []).append(
                     [first - origin, values[0] - origin]
                 )
             else:
-                columns = (*values, *[None] * len(PROCESS_COLUMNS))[
-                    : len(PROCESS_COLUMNS) + 1
-                ]  # an older journal told less
+                # older trace logs have fewer columns
+                columns = (*values, *[None] * len(PROCESS_COLUMNS))[: len(PROCESS_COLUMNS) + 1]
                 probe_rows.append((variant, int(pid), first - origin, *columns))
     return probe_rows, targets

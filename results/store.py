@@ -1,8 +1,8 @@
-"""Where a run lives: opened once, sealed once, read by anyone; refuses a format newer than its own.
+"""The folder of a run: opened once, sealed once, read by all; refuses newer formats.
 
 Closing a run turns its spools into Parquet under temporary names, renames, writes run.json, and
 only then removes the spools. Reading never writes: a run that was never closed is read from its
-spools as often as anybody likes.
+spools, any number of times.
 """
 
 import json
@@ -34,7 +34,7 @@ class RunWriter:
 
     @classmethod
     def create(cls, root: Path, command: str) -> "RunWriter":
-        """A new folder below `root`, named after now. Raises Trouble where nothing can be written."""
+        """Create a folder below `root`, named by the time. Raises AtonceError if that fails."""
         timestamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         path = root.resolve() / f"{timestamp}-{command}-{secrets.token_hex(2)}"
         try:
@@ -56,17 +56,17 @@ class RunWriter:
         self.write_metadata()
 
     def extend_plan(self, cells: list[dict[str, Any]]) -> None:
-        """More cells, which follow from what was measured so far."""
+        """Add cells that follow from what was measured so far."""
         self.metadata["plan"]["cells"] = [*self.metadata["plan"]["cells"], *cells]
         self.write_metadata()
 
     def add_answers(self, session: str, answers: list[dict[str, Any]], log: str) -> None:
-        """What the bundled app answered to an act's questions, before the load and after it; without a load also its warnings."""
+        """Keep the app's answers to a session's questions, and without load its log's warnings."""
         self.metadata.setdefault("told", {})[session] = {"answers": answers, "log": log}
         self.write_metadata()
 
     def skip_session(self, session: str, why: str, cells: list[str]) -> None:
-        """The target lacks a part: these cells are not planned any more, and the reason is kept."""
+        """Remove the cells of a session whose parts the target lacks, and keep the reason."""
         plan = self.metadata["plan"]
         plan["cells"] = [cell for cell in plan["cells"] if cell["name"] not in cells]
         self.metadata["acts"] = [name for name in self.metadata["acts"] if name != session]
@@ -74,11 +74,11 @@ class RunWriter:
         self.write_metadata()
 
     def add_warning(self, sentence: str) -> None:
-        """Keep a sentence about what went wrong."""
+        """Keep a sentence about a problem."""
         self.metadata["troubles"].append(sentence)
 
     def close(self, status: Status) -> None:
-        """Seal the spools, write run.json for the last time, and only then remove the spools: a crash loses nothing."""
+        """Seal the spools, write run.json, and only then remove them: a crash loses nothing."""
         contents = open_spools(self.path, self.metadata["origin"])
         write_table(self.path / "samples.parquet", SAMPLE_COLUMNS, contents.samples)
         for name, table in contents.tables.items():
@@ -95,12 +95,12 @@ class RunWriter:
             shutil.rmtree(self.path / name, ignore_errors=True)
 
     def write_metadata(self) -> None:
-        """Replace run.json at one stroke."""
+        """Replace run.json atomically."""
         write_atomic(self.path / "run.json", json.dumps(self.metadata, indent=1).encode())
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """A file at one stroke: whoever looks finds the old one or the new one, whole, whatever stops us on the way."""
+    """Write a file atomically: a reader gets the whole old or the whole new one."""
     draft = path.with_name(f"{path.name}.part")
     try:
         draft.write_bytes(content)
@@ -111,7 +111,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """The facts of a stored run. Raises Trouble when there are none, or when they are newer than this program."""
+    """A stored run's metadata. Raises AtonceError if there is none, or its format is newer."""
     try:
         metadata = json.loads((path / "run.json").read_text(encoding="utf-8"))
         version = metadata["format"]
@@ -150,14 +150,13 @@ def newest_run(root: Path) -> Path:
 
 
 def write_table(path: Path, names: tuple[str, ...], parts: Iterable[SpoolTable]) -> None:
-    """One Parquet file, complete or absent, as large as it may be: a part at a time."""
-    # Heavy, and this module loads inside every Locust worker
+    """Write a Parquet file, complete or not at all, a part at a time."""
+    # heavy, and this module loads inside every Locust worker
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     schema = to_arrow_table(SpoolTable(names, [])).schema
-    time_columns = [
-        column.name for column in schema if column.type == "double"
-    ]  # byte by byte they take half the room
+    # split into byte streams they take half the space
+    time_columns = [column.name for column in schema if column.type == "double"]
     dictionary_columns = [name for name in names if name not in time_columns]
     draft = path.with_suffix(".part")
     try:
@@ -177,7 +176,7 @@ def write_table(path: Path, names: tuple[str, ...], parts: Iterable[SpoolTable])
 
 
 def to_arrow_table(table: SpoolTable) -> Any:
-    """Rows as a table of Arrow, each column of its own type, whatever its first rows hold."""
+    """Rows as an Arrow table with fixed column types."""
     import pyarrow as pa  # noqa: PLC0415
 
     columns = {
@@ -188,7 +187,7 @@ def to_arrow_table(table: SpoolTable) -> Any:
 
 
 def _column_type(pa: Any, name: str) -> Any:
-    """Arrow's type of a column: words, whole numbers, one flag; all the rest are float64 seconds."""
+    """Arrow's type of a column: text, integer, the one flag, or float64 seconds."""
     text_columns = {"cell", "phase", "route", "variant", "worker", "error", "kind", "mark"}
     count_columns = {
         "bytes",
@@ -209,9 +208,8 @@ def _column_type(pa: Any, name: str) -> Any:
 
 
 def default_root() -> Path:
-    """Where runs go when nobody says: `results/` in a clone, `./atonce-results` elsewhere."""
+    """The default folder of runs: `results/` in a clone, `./atonce-results` elsewhere."""
     clone = Path(__file__).resolve().parent.parent
-    is_clone = (
-        clone / "atonce.py"
-    ).is_file() and Path.cwd() == clone  # in a wheel the front door lies elsewhere
+    # in a wheel atonce.py lies elsewhere
+    is_clone = (clone / "atonce.py").is_file() and Path.cwd() == clone
     return clone / "results" if is_clone else Path(os.curdir) / "atonce-results"

@@ -1,44 +1,37 @@
-"""What an examination and its judgement must agree on: who asks, and from where on something counts."""
+"""Thresholds that an examination and its judgement share."""
 
 import math
 
-FEW_USERS, MANY_USERS = (
-    8,
-    64,
-)  # users: a few show a held loop and drain soon; many show a pool of 40 and more
+# users: a few show a held loop and drain soon; many show a pool of 40 and more
+FEW_USERS, MANY_USERS = 8, 64
 HOLD_SECONDS = 0.010  # seconds per request below which the loop, or the GIL, is used and not held
-SUFFERS_RATIO, SUFFERS_SECONDS = (
-    5.0,
-    0.020,
-)  # a neighbour suffers from so many times its idle p90, and from so many seconds, on
-COMPUTES_CORE_SHARE = 0.5  # share of a core from which an app rather computes than waits
+# a neighbour suffers from so many times its idle p90, and from so many seconds, on
+SUFFERS_RATIO, SUFFERS_SECONDS = 5.0, 0.020
+COMPUTES_CORE_SHARE = 0.5  # share of a core from which an app computes rather than waits
 FULL_CORE_SHARE = 0.8  # share of a core that is all an app gets
-AWAITS_SHARE, AWAITS_SECONDS = (
-    0.15,
-    0.0005,
-)  # share, and seconds, of a lone request from which on it waits for something
+# share, and seconds, of a lone request from which on it waits for something
+AWAITS_SHARE, AWAITS_SECONDS = 0.15, 0.0005
 OVERLAPPING_WAITS = 1.5  # requests that wait at once: their waits are their own
 GROWS_SHARE = 0.9  # of the rate that users, pauses and unloaded time allow: nothing queues
-SAME_RATE_TOLERANCE = 0.12  # how far apart two rates may be that are one plateau
+SAME_RATE_TOLERANCE = 0.12  # how far apart two rates of the same plateau may be
 LONG_HOLD_SECONDS = 0.050  # seconds of a single hold, or of a single ping
 MIN_HARM_SECONDS = 0.020  # seconds: no verdict of an examination rests on less
-# seconds below which a window says nothing: CPU is counted in ticks of 10 ms, the machine by ten
-# looks a second
+# seconds below which a window says nothing: CPU is counted in ticks of 10 ms, the machine is
+# sampled ten times a second
 MIN_WINDOW_SECONDS = 0.4
 CLOSED_EARLY = (  # why an arrival was not sent: a ceiling was reached, or nothing but errors came
     "the window closed early"
 )
-_SATURATED_SHARE = (
-    0.9  # share of the users that are served or pause, below which the rest must be waiting
-)
+# share of the users that are served or pause, below which the rest must be waiting
+_SATURATED_SHARE = 0.9
 
 
 def is_saturated(users: int, rate: float, service_time: float, think_time: float = 0.0) -> bool:
-    """Whether so many of a crowd waited that no place was ever free: only then its rate is a capacity.
+    """Whether so many of a crowd waited that no place was ever free: its rate is a capacity.
 
     By Little's law X (D + Z) of N users are served or pause, so the others wait. How many pause
-    scatters by its root; a crowd that waits by less than two of these leaves places free now and
-    then.
+    varies by its root; a crowd with fewer waiting users than twice that root leaves places free at
+    times.
     """
     waiting = users - rate * (service_time + think_time)
     return rate > 0 and waiting > max(

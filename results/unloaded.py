@@ -1,12 +1,12 @@
-"""The unloaded latency of a route: the mean of what a lone user felt, and how far so few requests can be believed.
+"""A route's unloaded latency: the mean for a lone user, and how certain few requests are.
 
 Little's law asks for the mean, and a dozen lone requests seldom meet the slow one in thirty. So the
 mean has an interval: Student's t for what the sample shows, and the rule of three for what it does
 not (Hanley and Lippman-Hand 1983: of n requests none of which was slow, up to 3 / n may be). How
-slow those may be, the requests of a few users tell: their longest, less what all of them waited. Of
-laws with a long tail, simulated, 8 to 40 lone requests leave the true mean above `most` in 0 to 8
-of 100 runs (nominally 2.5). Seconds everywhere. Standard library only: the planner of an
-examination asks while it runs, the reports ask again.
+slow those may be follows from the requests of a few users: their longest, less what all of them
+waited. For simulated laws with a long tail, 8 to 40 lone requests leave the true mean above
+`worst_case` in 0 to 8 of 100 runs (nominally 2.5). Seconds everywhere. Standard library only: the
+planner of an examination uses it during the run, the reports use it again.
 """
 
 import math
@@ -18,16 +18,15 @@ _STUDENT_T = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
     *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093),
 )
-_RULE_OF_THREE = (
-    3.0  # over n: the upper 95 % limit of a share that n independent requests did not meet
-)
-MAX_RELATIVE_ERROR = 0.15  # of the mean: an interval that reaches no farther to either side decides
+# over n: the upper 95 % limit of a share that n independent requests did not meet
+_RULE_OF_THREE = 3.0
+MAX_RELATIVE_ERROR = 0.15  # of the mean: an interval of at most this on either side decides
 
 Quartiles = tuple[float, float, float]
 
 
 def student_t(freedom: float) -> float:
-    """Half the width of a 95 % interval in standard errors, at so many degrees of freedom (1 at least)."""
+    """Half a 95 % interval in standard errors, at `freedom` degrees of freedom (1 at least)."""
     if freedom >= len(_STUDENT_T):
         return 1.96 + 2.5 / freedom
     below = max(int(freedom), 1)
@@ -37,7 +36,7 @@ def student_t(freedom: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class UnloadedLatency:
-    """A mean latency in seconds, with its 95 % interval; `most` also reckons with slow requests that it did not meet."""
+    """A mean latency in seconds and its 95 % interval; `worst_case` adds unseen slow requests."""
 
     mean: float
     low: float
@@ -55,9 +54,9 @@ class UnloadedLatency:
 def estimate_unloaded(
     alone: Sequence[float], few: Sequence[float] = (), size: float | None = None
 ) -> UnloadedLatency | None:
-    """From the latencies of a lone user and of a few users, in seconds; None where nobody asked alone.
+    """The unloaded latency from those of a lone and a few users, in seconds; None without data.
 
-    `size` is how many independent requests the lone ones are worth; by default all of them.
+    `size` is how many independent requests `alone` is worth; by default all of them.
     """
     if not alone:
         return None
@@ -80,7 +79,7 @@ def relative_deviation(latencies: Sequence[float]) -> float:
 
 
 def latency_quartiles(latencies: Sequence[float]) -> Quartiles | None:
-    """Three order statistics, of rank ceil(n q); None of fewer than eight latencies."""
+    """Three order statistics, of rank ceil(n q); None for fewer than eight latencies."""
     ordered = sorted(latencies)
     if len(ordered) < 8:  # noqa: PLR2004 - two on either side of each
         return None
@@ -89,8 +88,8 @@ def latency_quartiles(latencies: Sequence[float]) -> Quartiles | None:
 
 
 def added_wait(few: Quartiles, many: Quartiles) -> float:
-    """Seconds that most requests take longer among many users than among a few: the middle one of three shifts.
+    """Seconds that most requests take longer among many users: the median shift of quartiles.
 
-    A queue makes nearly all requests wait; one that is slow by itself moves no quartile.
+    A queue makes nearly all requests wait; a single slow request moves no quartile.
     """
     return statistics.median(later - sooner for sooner, later in zip(few, many, strict=True))

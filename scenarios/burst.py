@@ -1,17 +1,16 @@
-"""N requests at one instant: the staircase. Each user sends one request when the cue comes, and waits for its answer.
+"""N requests at one instant: the staircase. Each user sends one request and waits for its answer.
 
 Burst request k on a server that serves c at once is answered after ceil(k/c) service times: with
-one event loop held, that is one step per request - unless what stands before the route sends no
+one event loop blocked, that is one step per request - unless what stands before the route sends no
 answer before the last. Under plain Locust -u is N and -r how fast the users assemble; all ask at
-one moment once everybody is there, and the test ends with the last answer. -t is only a limit.
+one moment once all are there, and the test ends with the last answer. -t is only a limit.
 """
 
 import sys
 from pathlib import Path
 
-sys.path.insert(
-    1, str(Path(__file__).resolve().parent.parent)
-)  # the rooms first, wherever Locust was started
+# our packages first, wherever Locust was started
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
 
 from results.schema import Phase, Scenario
 from scenarios.generator._locust_user import LoadUser
@@ -20,12 +19,12 @@ from scenarios.generator.recorder import SampleKey
 
 
 class Burst(LoadUser):
-    """One of N who ask at the same instant, once."""
+    """One of N users that ask at the same instant, once."""
 
     scenario = Scenario.BURST
 
     def send_requests(self, cell_run: CellRun) -> None:
-        """Ask once. The intended moment is the cue, the same for all, however long it takes to write N requests."""
+        """Ask once. All N share the intended moment, however long writing N requests takes."""
         cell = cell_run.cell
         sample_key = SampleKey(cell.name, Phase.STEADY, cell.route, cell.variant, self.index)
         self.client.send_request(self.connection, sample_key, cell, cell_run.start_time)

@@ -1,4 +1,4 @@
-"""What the front door opens in this room: a plan on our own servers, a scenario against somebody's host, and where the scenarios lie."""
+"""Entry points of the commands: runs on our servers or a given host, and scenario paths."""
 
 import ast
 import shutil
@@ -44,7 +44,7 @@ _DEFAULT_USERS = {"burst": (20,), "crowd": (1, 50), "knee": (64,)}
 def prepare_bundled_run(
     command: str, plan: Plan, settings: Settings, out: Path | None
 ) -> tuple[RunWriter, Drive]:
-    """A folder for a plan on our own servers, and how to drive it into there."""
+    """Create the folder for a plan on our own servers; return it and what runs the plan."""
     loop = settings.loop
     wanted = {loop, *(session.loop for session in plan.sessions if session.loop)}
     if absent := [name for name in sorted(wanted) if util.find_spec(name) is None]:
@@ -60,7 +60,7 @@ def prepare_bundled_run(
 def prepare_external_run(
     plan: Plan, run_options: RunOptions, seed: int, out: Path | None
 ) -> tuple[RunWriter, Drive]:
-    """The same for one scenario against a host that somebody else serves."""
+    """The same for one scenario against a host that we do not serve."""
     connections = run_options.connections
     settings = Settings(
         loop="unknown",
@@ -76,7 +76,7 @@ def prepare_external_run(
 
 
 def _prepare_run(plan: Plan, settings: Settings, run: RunWriter) -> tuple[RunWriter, Drive]:
-    """A run about to be driven. Trouble comes back as a value: a report follows all the same."""
+    """Pair a run with its driver, which returns errors as values: a report follows all the same."""
 
     def drive_run(audience: ProgressListener) -> AtonceError | None:
         try:
@@ -88,7 +88,7 @@ def _prepare_run(plan: Plan, settings: Settings, run: RunWriter) -> tuple[RunWri
     return run, drive_run
 
 
-def parse_run_options(  # noqa: PLR0913, PLR0917 - what somebody may say
+def parse_run_options(  # noqa: PLR0913, PLR0917 - the command's options
     scenario: str,
     host: str,
     allowed: str | None,
@@ -97,7 +97,7 @@ def parse_run_options(  # noqa: PLR0913, PLR0917 - what somebody may say
     choices: dict[str, Any],
     trust: TlsTrust = DEFAULT_TLS_TRUST,
 ) -> RunOptions:
-    """What somebody's words amount to. Raises Trouble for what cannot be understood, or must not be loaded."""
+    """Parse a command's options. Raises AtonceError for unclear ones and hosts not to be loaded."""
     if not host:
         raise AtonceError(
             "Name what to press: --host http://127.0.0.1:8002 (atonce serve would serve there).",
@@ -140,7 +140,7 @@ def parse_run_options(  # noqa: PLR0913, PLR0917 - what somebody may say
 
 
 def check_port_free(port: int) -> None:
-    """Raises Trouble when a port cannot be listened at."""
+    """Raises AtonceError when a port cannot be listened at."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -154,7 +154,7 @@ def check_port_free(port: int) -> None:
 
 
 def describe_scenarios() -> Iterator[str]:
-    """Where the scenario files lie, and how plain Locust takes them."""
+    """Say where the scenario files lie, and how plain Locust takes them."""
     for name in LOCUSTFILES:
         path = PACKAGE_ROOT / "scenarios" / name
         caption = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition(
@@ -171,7 +171,7 @@ def describe_scenarios() -> Iterator[str]:
 
 
 def scenario_path(name: str) -> Path:
-    """Where one scenario lies."""
+    """The path of a scenario file. Raises AtonceError for an unknown name."""
     if f"{name}.py" not in LOCUSTFILES:
         names = ", ".join(file.removesuffix(".py") for file in LOCUSTFILES)
         raise AtonceError(f"There is no scenario {name!r}. There are: {names}", ExitCode.USAGE)

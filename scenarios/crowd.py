@@ -9,9 +9,8 @@ spawns them all at once.
 import sys
 from pathlib import Path
 
-sys.path.insert(
-    1, str(Path(__file__).resolve().parent.parent)
-)  # the rooms first, wherever Locust was started
+# our packages first, wherever Locust was started
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
 
 from results.schema import Scenario
 from scenarios.generator._locust_user import LoadUser
@@ -27,7 +26,7 @@ class Crowd(LoadUser):
     scenario = Scenario.CROWD
 
     def send_requests(self, cell_run: CellRun) -> None:
-        """Ask until the window closes. In a closed loop a request is planned when its user asks."""
+        """Ask until the window closes. In a closed loop a request is due when its user asks."""
         cell = cell_run.cell
         if cell.stagger:
             cell_run.pause_until(cell_run.start_time + cell.stagger * self.index / cell.users)

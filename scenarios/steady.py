@@ -1,4 +1,4 @@
-"""Arrivals at a stated rate, Poisson or constant, whatever becomes of the earlier requests: the open model.
+"""Arrivals at a stated rate, Poisson or constant, whatever becomes of earlier ones: the open model.
 
 Users of the real world do not wait for each other. At a rate below capacity the queue stays finite;
 above it, it grows by rate - capacity every second for as long as the test lasts, which no closed
@@ -11,15 +11,14 @@ hour.
 import sys
 from pathlib import Path
 
-sys.path.insert(
-    1, str(Path(__file__).resolve().parent.parent)
-)  # the rooms first, wherever Locust was started
+# our packages first, wherever Locust was started
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
 
 from results.schema import Scenario
 from scenarios.generator._locust_user import LoadUser
 
 
 class Steady(LoadUser):
-    """Locust wants a user. It does nothing: `dispatcher.py` keeps the schedule."""
+    """The user that Locust wants. It does nothing: `dispatcher.py` keeps the schedule."""
 
     scenario = Scenario.STEADY

@@ -1,7 +1,7 @@
-"""Serve the example app: `python -m targets [--port 8002] [--loop asyncio] [--workers 1] [--threads 40]`.
+"""Serve the example app: `python -m targets [--port 8002] [--workers 1] [--threads 40]`.
 
-Prints its routes first. `atonce serve` is the same thing. uvicorn takes over this process, so
-Ctrl-C goes to it.
+`--loop` names the event loop (asyncio). Prints its routes first. `atonce serve` does the
+same. uvicorn takes over this process, so Ctrl-C goes to it.
 """
 
 import argparse
@@ -15,7 +15,7 @@ PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
 
 def serve_example_app(port: int, loop: str, workers: int, threads: int) -> None:
-    """Serve on 127.0.0.1 until stopped. Workers and their upstreams inherit the thread count by environment."""
+    """Serve on 127.0.0.1 until stopped. Workers and upstreams inherit the thread count."""
     from targets.app import app  # noqa: PLC0415 - only this process prints the routes
 
     os.environ["ATONCE_APP_THREADS"] = str(threads)

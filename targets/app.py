@@ -1,8 +1,8 @@
-"""The example app: routers in reading order, one lifespan. `uvicorn targets.app:app --port 8002` serves it.
+"""The example app: its routers and one lifespan. `uvicorn targets.app:app --port 8002` serves it.
 
 The probe is the outermost middleware: it stamps when each request arrived and when its handler ran.
 With `ATONCE_TARGET_PROBE=0` in the environment it is left out, and so is all that it does to
-FastAPI; with `ATONCE_TARGET_LAB=0` the lab's routes and what they import.
+FastAPI; with `ATONCE_TARGET_LAB=0` the lesson's routes and what they import.
 """
 
 import gc
@@ -31,8 +31,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with upstream.run_upstream() as url, waiting.open_client(app, url):
         app.state.upstream = url
         async with lesson_routes.lifespan(app) if lesson_routes else nullcontext():
-            # what start-up made is no garbage: a full collection would hold the loop 65 ms to find
-            # that out again
+            # what start-up made is no garbage: a full collection would hold the loop for 65 ms
             gc.freeze()
             yield
 
@@ -52,7 +51,7 @@ for router in lesson_routes.routers if lesson_routes else ():
 async def answer_upstream_error(
     status: int, why: str, _request: Request, error: Exception
 ) -> JSONResponse:
-    """Say that the fault is the other service's, and which."""
+    """Say that the other service failed, and how."""
     return JSONResponse({"detail": f"the upstream {why} ({type(error).__name__})"}, status)
 
 

@@ -1,4 +1,4 @@
-"""What runs in processes of its own: work for a CPU, and the leash that ends a worker when its parent is gone.
+"""Work for child processes: computing, and the thread that ends a worker with its parent.
 
 Standard library only: a worker that is started anew imports this file and no web framework.
 """
@@ -9,12 +9,12 @@ import os
 import threading
 import time
 
-# workers take what the event loop (and whoever loads it) leaves: neither may starve beside them
+# workers take what the event loop and the load generator leave: neither may starve
 _WORKER_NICENESS = 10
 
 
 def exit_with_parent() -> None:
-    """In a worker process: end when its parent is gone, however it went."""
+    """In a worker process: end when the parent is gone, even if it was killed."""
     if parent := multiprocessing.parent_process():
 
         def exit_after_parent() -> None:
@@ -25,19 +25,19 @@ def exit_with_parent() -> None:
 
 
 def init_pool_worker() -> None:
-    """What a worker of the pool does first."""
+    """Set up a worker of the pool."""
     os.nice(_WORKER_NICENESS)
     exit_with_parent()
 
 
 def identify_worker() -> tuple[int, int]:
-    """Number and niceness of the worker that answers; it takes its time, so that others answer as well."""
+    """Process id and niceness of this worker. Takes 20 ms, so that other workers answer too."""
     time.sleep(0.02)
     return os.getpid(), os.nice(0)
 
 
 def compute_chain(rounds: int) -> int:
-    """Pure Python, which keeps the GIL: a chain of so many steps, whose end depends on each of them."""
+    """Compute a chain of steps in pure Python, which keeps the GIL; each step needs the last."""
     value = 1
     for _ in range(rounds):
         value = (value * 1_103_515_245 + 12_345) % 2_147_483_648
@@ -45,5 +45,5 @@ def compute_chain(rounds: int) -> int:
 
 
 def hash_password(rounds: int) -> str:
-    """A password's hash by so many rounds; C code that lets the GIL go meanwhile."""
+    """Hash a password in so many rounds; the C code releases the GIL."""
     return hashlib.pbkdf2_hmac("sha256", b"correct horse", b"battery staple", rounds, 8).hex()

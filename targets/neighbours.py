@@ -1,7 +1,7 @@
-"""Innocent routes: two neighbours who feel what others do, and a no-op pair that shows what a request costs.
+"""Neighbours: an `async` and a `def` route that feel other load, and no-op routes.
 
-None of them waits for anything. If one is slow, somebody else is holding the event loop or the
-threads.
+None of them waits for anything. If a neighbour is slow, another route holds the event loop or the
+threads. The no-op routes show the cost of a request.
 """
 
 from fastapi import APIRouter
@@ -11,13 +11,13 @@ router = APIRouter(tags=["neighbours"])
 
 @router.get("/neighbour/async", response_model=None)
 async def neighbour_async() -> dict[str, str]:
-    """Run on the event loop: slow only when somebody holds the loop."""
+    """Run on the event loop: slow only when another route holds the loop."""
     return {"neighbour": "async"}
 
 
 @router.get("/neighbour/def", response_model=None)
 def neighbour_def() -> dict[str, str]:
-    """Run in the thread pool: slow when somebody holds the loop, or when all threads are taken."""
+    """Run in the thread pool: slow when the loop is held, or when all threads are taken."""
     return {"neighbour": "def"}
 
 

@@ -1,8 +1,8 @@
-"""A server whose truth is known: c places, D seconds each, first come first served. Bare ASGI, so that nothing else costs time.
+"""A server whose truth is known: c places, D seconds each, first come, first served.
 
-`/places/6?seconds=0.05` takes one of six places for 50 ms; every URL has its own. With
-`freeze_at=3000` the whole process stops for a second when its 3000th request comes, and the probe's
-journal keeps from when to when.
+Bare ASGI, so that nothing else costs time. `/places/6?seconds=0.05` takes one of six places
+for 50 ms; every URL has its own. With `freeze_at=3000` the whole process stops for a second when
+its 3000th request comes, and the probe's trace log keeps from when to when.
 """
 
 import asyncio
@@ -12,19 +12,19 @@ import time
 from collections import deque
 from urllib.parse import parse_qsl
 
-import anyio.to_thread  # noqa: F401 - not used, but the probe tells the pool of every target by it
+import anyio.to_thread  # noqa: F401 - not used, but the probe reads the pool's size from it
 
 from targets.agent.probe import Probe, Receive, Scope, Send, current_trace
 from targets.agent.trace_log import NANOS_PER_SECOND
 from targets.agent.trace_log import clock_seconds as clock
 
-_FREEZE_SECONDS = 1.0  # seconds
-# seconds that a timer may come late: asyncio rounds up to whole milliseconds, uvloop counts in them
+_FREEZE_SECONDS = 1.0
+# seconds that a timer may be late: asyncio rounds up to whole milliseconds, uvloop counts in them
 _TIMER_TOLERANCE = 0.002
 
 
 class _ReferenceServer:
-    """Its places by URL, and how many requests each URL had; only the loop's thread changes them."""
+    """The places and the request count of each URL; only the loop's thread changes them."""
 
     def __init__(self) -> None:
         self.places: dict[bytes, _PlacePool] = {}
@@ -45,7 +45,7 @@ class _ReferenceServer:
             )
         except (ValueError, KeyError):
             kind, place_count, seconds, freeze_at = "", 0, 0.0, 0
-        # As the example app allows
+        # as the example app allows
         if kind != "places" or place_count < 1 or not 0 < seconds <= 5:  # noqa: PLR2004
             await _send_json_answer(send, 404, {"detail": "ask for /places/6?seconds=0.05"})
             return
@@ -58,22 +58,25 @@ class _ReferenceServer:
 
 
 class _PlacePool:
-    """Some places, given away in the order of coming (asyncio's semaphore is fair), and when each of the free ones became so."""
+    """Places that requests take in the order of arrival (asyncio's semaphore is fair).
+
+    `free_since` holds when each free place became free.
+    """
 
     def __init__(self, count: int) -> None:
         self.semaphore, self.free_since = asyncio.Semaphore(count), deque([0.0] * count)
 
     async def occupy(self, seconds: float) -> None:
-        """Wait for a place and keep it for exactly so long, counted from the moment it was there: the loop's turns cost nothing.
+        """Wait for a place and keep it for exactly `seconds` from when it was free.
 
-        The last two milliseconds are waited for by turning the loop, which goes on serving others
-        meanwhile.
+        The time that the loop takes to resume costs nothing. The last two milliseconds are waited
+        for by turning the loop, which goes on serving other requests.
         """
         trace, arrival = current_trace.get(), clock()
         async with self.semaphore:
             begin = max(arrival, self.free_since.popleft())
             await asyncio.sleep(max(0.0, begin + seconds - clock() - _TIMER_TOLERANCE))
-            # Nothing else knows when it is time
+            # no event marks this moment
             while (end := clock()) < begin + seconds:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             self.free_since.append(end)
@@ -85,7 +88,7 @@ class _PlacePool:
 
 
 def _freeze_process() -> None:
-    """Stop the process's only loop: nothing is read, served or answered. The record is in the clock that the host shares."""
+    """Stop the process's only loop, and log from when to when on the host's shared clock."""
     begin = clock()
     time.sleep(_FREEZE_SECONDS)
     if app.trace_log:
@@ -93,7 +96,6 @@ def _freeze_process() -> None:
 
 
 async def _send_json_answer(send: Send, status: int, body: dict[str, object]) -> None:
-    """One JSON answer."""
     content = json.dumps(body, separators=(",", ":")).encode()
     headers = [
         (b"content-type", b"application/json"),
@@ -104,7 +106,7 @@ async def _send_json_answer(send: Send, status: int, body: dict[str, object]) ->
 
 
 async def _answer_lifespan(receive: Receive, send: Send) -> None:
-    """The lifespan protocol: say that start and end are done."""
+    """Speak the lifespan protocol: confirm start and end."""
     gc.freeze()
     ended = False
     while not ended:

@@ -1,8 +1,9 @@
-"""The slow service that other routes call: a small app in a process of its own, so that nothing leaves the machine.
+"""The slow service that other routes call: a small app in a process of its own.
 
-It must not live in the target's process: on a blocked event loop it could never answer the request
-that blocks it. `running()` starts it beside the target and stops it again. The parent opens the
-socket and hands it down, so the address is known at once and no two servers can fight for a port.
+So no request leaves the machine. It must not live in the target's process: on a blocked event loop
+it could never answer the request that blocks it. `run_upstream()` starts it beside the target and
+stops it again. The parent opens the socket and hands it down, so the address is known at once and
+no two servers can fight for a port.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from fastapi import Path as PathParameter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 FAULT_TIMEOUT = 0.25  # seconds that a caller waits for an upstream that is known to fail
-UNREACHABLE_URL = "http://127.0.0.1:1"  # only root may listen there, and nobody does
+UNREACHABLE_URL = "http://127.0.0.1:1"  # only root may listen there, and nothing does
 
 
 class Fault(StrEnum):
@@ -33,10 +34,10 @@ class Fault(StrEnum):
 
     SLOW = "slow"  # no answer in time
     ERROR = "error"  # an error status
-    GONE = "gone"  # nobody listens
+    GONE = "gone"  # no listener
 
     def url(self, upstream: str) -> str:
-        """What to call to see it."""
+        """The URL that fails this way."""
         return {
             Fault.SLOW: f"{upstream}/delay/1",
             Fault.ERROR: f"{upstream}/status/500",
@@ -49,15 +50,15 @@ app.state.connections = app.state.requests = app.state.looks = 0
 
 
 class CountingProtocol(HttpToolsProtocol):
-    """One connection to the upstream, counted when it is accepted; and so are its requests."""
+    """One connection to the upstream; counts itself when accepted, and its requests."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in the class above
-        """A client has connected."""
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Count a connection."""
         app.state.connections += 1
         super().connection_made(transport)
 
     def on_headers_complete(self) -> None:
-        """A request has begun."""
+        """Count a request."""
         app.state.requests += 1
         super().on_headers_complete()
 
@@ -76,7 +77,7 @@ async def json() -> dict[str, list[dict[str, str]]]:
 
 @app.get("/delay/{seconds}")
 async def delay(seconds: Annotated[float, PathParameter(ge=0, le=10)]) -> dict[str, float]:
-    """Answer after `seconds`, however many ask at once."""
+    """Answer after `seconds`, for any number of requests at once."""
     await asyncio.sleep(seconds)
     return {"delay": seconds}
 
@@ -88,9 +89,9 @@ async def status(code: Annotated[int, PathParameter(ge=400, le=599)]) -> None:
 
 
 @app.get("/counters")
-async def counters() -> dict[str, int]:
-    """Connections accepted and requests begun so far, but for those that looked here: each look has a connection of its own."""
-    app.state.looks += 1
+async def read_counters() -> dict[str, int]:
+    """Connections accepted and requests begun so far, without the reads of these counters."""
+    app.state.looks += 1  # each read has a connection of its own
     return {
         "connections": app.state.connections - app.state.looks,
         "requests": app.state.requests - app.state.looks,
@@ -106,10 +107,9 @@ async def fetch_counters(url: str) -> dict[str, int]:
 
 @contextmanager
 def bypass_proxies() -> Iterator[None]:
-    """While the block runs, no client of this process asks for this machine at somebody's proxy."""
-    before = os.environ.get(
-        "no_proxy"
-    )  # as clients read it: the other spelling counts where this is missing
+    """While the block runs, clients of this process reach this machine without a proxy."""
+    # as clients read it: the other spelling counts where this is missing
+    before = os.environ.get("no_proxy")
     others = before or os.environ.get("NO_PROXY")
     os.environ["no_proxy"] = ",".join(filter(None, [others, "127.0.0.1", "localhost", "::1"]))
     try:
@@ -121,7 +121,7 @@ def bypass_proxies() -> Iterator[None]:
 
 @asynccontextmanager
 async def run_upstream() -> AsyncIterator[str]:
-    """Run the upstream while the block runs, and give its address. Ready is asked for, never slept for."""
+    """Run the upstream while the block runs, and yield its address once it answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         process = subprocess.Popen(
@@ -132,9 +132,8 @@ async def run_upstream() -> AsyncIterator[str]:
         )
     try:
         async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
-            await client.get(
-                "/get"
-            )  # connects at once: the socket listens; answered as soon as it is up
+            # connects at once, as the socket listens; answered as soon as it is up
+            await client.get("/get")
         with bypass_proxies():
             yield url
     finally:
@@ -143,12 +142,12 @@ async def run_upstream() -> AsyncIterator[str]:
 
 
 def main() -> None:
-    """Serve on an inherited socket until the parent goes away, however it goes: its end of our stdin closes."""
+    """Serve on an inherited socket until the parent is gone, which closes our stdin."""
     parser = argparse.ArgumentParser(prog="python -m targets.upstream", description=__doc__)
     parser.add_argument("--fd", type=int, required=True, help="the listening socket, inherited")
     arguments = parser.parse_args()
     threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
-    # Not uvicorn's own --fd: that takes every socket for a Unix one, so TCP_NODELAY stays off and
+    # Not uvicorn's own --fd: it takes every socket for a Unix one, so TCP_NODELAY stays off and
     # answers lag 40 ms.
     server = uvicorn.Server(
         uvicorn.Config(app, http=CountingProtocol, log_level="warning", access_log=False)

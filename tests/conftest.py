@@ -11,14 +11,13 @@ from tests.support import simulate_run as simulate
 from tests.support.cli import Here
 from tests.support.processes import ROOT
 
-gc.set_threshold(
-    100_000, 50, 100
-)  # a simulated run is many small lists that live: looking for garbage among them is a seventh
+# A simulated run is many small lists that live: looking for garbage takes a seventh of its time.
+gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.fixture(scope="session")
 def honest_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clean simulated run of the quick plan, in which every variant behaves as the lesson says."""
+    """A clean simulated run of the quick plan: every variant behaves as the lesson says."""
     return simulate.write(tmp_path_factory.mktemp("honest"), simulate.World())
 
 
@@ -30,7 +29,7 @@ def honest(honest_run: Path) -> Report:
 
 @pytest.fixture(scope="session")
 def example() -> Report:
-    """The stored examination of the ward."""
+    """The stored doctor run of the antipattern app."""
     return build_report(ROOT / "results" / "example-doctor")
 
 

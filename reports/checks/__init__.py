@@ -1,8 +1,8 @@
-"""The checks of a run, by what they ask: whether the load was the stated one, the answers are whole, one number will do.
+"""The checks of a run: host, load generator, answers, and stability.
 
 The limits are those of the measurement handbook's part on validity; `V1` to `V23` are its names,
-`V24` is ours. A function of this list reads a `Study` and nothing else, so that a planted run can
-fail every one of them.
+`V24` is ours. A function of this list reads `RunMetrics` and nothing else, so an artificial run can
+fail each of them.
 """
 
 from reports.checks import answers, generator, host, stability

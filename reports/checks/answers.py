@@ -1,4 +1,4 @@
-"""Whether all came back, rightly, in an order that can be, and whether the time they took was really the server's."""
+"""Checks the answers: complete, right, in a possible order, with the server's own time."""
 
 from collections.abc import Iterator
 
@@ -50,15 +50,15 @@ def check_answers(run_metrics: RunMetrics) -> Iterator[Check]:
 
 
 def _reported_tail(latency: LatencyStats | CrowdMetrics) -> float:
-    """The tail that is reported of a load, in seconds: p99, or the longest where it is not known."""
+    """The reported tail of a load, in seconds: p99, or the maximum where it is not known."""
     return (latency.quantiles["p99"] or latency.longest).low
 
 
 def _check_completion(tally: CellCounts, count: int | None, *, overloaded: bool) -> Iterator[Check]:
-    """V7 and V8: whether all came back, and rightly. The limits tighten with the quantile that is claimed.
+    """V7 and V8: whether all answers came and were right; limits tighten with the top quantile.
 
-    Overload is a finding, and no percentile describes it: what still queues when such a test ends
-    is a warning only.
+    Overload is a finding, and no percentile describes it: requests still queued at the end of such
+    a test are a warning only.
     """
     top_quantile = (
         0.9
@@ -82,7 +82,7 @@ def _check_completion(tally: CellCounts, count: int | None, *, overloaded: bool)
 
 
 def _check_little(tally: CellCounts) -> Check:
-    """V11: the rows and the in-flight counter, two sources, must tell the same story by Little's law."""
+    """V11: the rows and the in-flight counter, two sources, must agree by Little's law."""
     value = tally.little.identity if tally.little else None
     off = (
         "nothing was in flight"
@@ -101,7 +101,7 @@ def _check_little(tally: CellCounts) -> Check:
 
 
 def _check_causality(tally: CellCounts) -> Check:
-    """V13: planned, sent, in, out, answered - in this order, or clocks and ids do not agree."""
+    """V13: planned, sent, in, out, answered must be in order, or clocks or ids do not agree."""
     broken, known = tally.health.disordered_requests, tally.health.probed_requests
     value = None if broken is None else float(broken)
     why = (
@@ -114,7 +114,7 @@ def _check_causality(tally: CellCounts) -> Check:
 
 
 def _check_transport(tally: CellCounts, shortest: float) -> Iterator[Check]:
-    """V14: what a request that does nothing spends outside the server is time that no server can win back."""
+    """V14: how long a request that does nothing spends outside the server."""
     if tally.health.transport_time:
         median, tail = tally.health.transport_time
         why = (
@@ -141,7 +141,7 @@ def _check_transport(tally: CellCounts, shortest: float) -> Iterator[Check]:
 
 
 def _check_single_user(cell: str, split: LatencyBreakdown) -> Check:
-    """V14 of a single user: nobody is in the way, so what is not spent in the app is spent on the way."""
+    """V14 of a single user, who never queues: time outside the app is time on the way."""
     outside_time = split.before_app + split.to_be_sent
     why = f"a single user's requests spend {format_seconds(outside_time)} outside the app"
     return Check(
@@ -150,7 +150,7 @@ def _check_single_user(cell: str, split: LatencyBreakdown) -> Check:
 
 
 def _check_floor(run_metrics: RunMetrics) -> Check:
-    """V19: the route that does nothing, asked at the rate of the busiest cell, shows how finely this rig can tell."""
+    """V19: a route that does nothing, at the busiest cell's rate, shows the setup's own cost."""
     known = [
         level for route in run_metrics.routes if (level := route.top_level) and level.users > 1
     ]

@@ -1,4 +1,4 @@
-"""Whether the load was the stated one: the generator's own stalls, lateness and CPU, the law of its arrivals, its connections."""
+"""Checks the generated load: generator stalls, lateness, CPU, arrivals, connections."""
 
 import math
 from collections.abc import Iterator
@@ -11,15 +11,13 @@ from results.schema import Scenario
 from results.thresholds import MIN_HARM_SECONDS
 
 _POISSON_PASS, _POISSON_FAIL = 3.0, 6.0  # -log10 of p
-_CV_TOLERANCE = (
-    0.05  # a sender that takes 0.1 ms for each request cannot send 280 a second with a CV above .97
-)
+# a sender that takes 0.1 ms for each request cannot send 280 a second with a CV above .97
+_CV_TOLERANCE = 0.05
 _TOO_SHORT = "it was too short for the generator's ticker to tell"
-# seconds that the ticker may be late at its p99; or a twentieth of the reported tail, as V3 and V19
-# allow
+# seconds that the ticker's p99 may be late; or a twentieth of the reported tail, as in V3 and V19
 _TICKER_TOLERANCE = 0.001
-_MAX_STALL_P99 = 0.005  # seconds of stall at its p99 that a percentile bears
-_MAX_SINGLE_STALL = 0.010  # seconds of one stall that nothing suffers from
+_MAX_STALL_P99 = 0.005  # seconds of stall at its p99 that percentiles tolerate
+_MAX_SINGLE_STALL = 0.010  # seconds of one stall without any effect
 
 
 def check_generator(run_metrics: RunMetrics) -> Iterator[Check]:
@@ -37,7 +35,7 @@ def check_generator(run_metrics: RunMetrics) -> Iterator[Check]:
         yield from _check_think_time(tally)
         if load:
             yield from _check_arrivals(load)
-        if not (load and load.overloaded):  # more connections are what overload takes
+        if not (load and load.overloaded):  # overload needs more connections
             yield from _check_reconnects(tally)
     for unfinished in run_metrics.unfinished_cells:
         yield Check(
@@ -49,9 +47,8 @@ def check_generator(run_metrics: RunMetrics) -> Iterator[Check]:
             0.005,
             "planned, and not measured to its end",
         )
-    answered = run_metrics.run.get("told") or run_metrics.run.get(
-        "skipped"
-    )  # a run of questions alone measures no cell
+    # A run of questions alone measures no cell.
+    answered = run_metrics.run.get("told") or run_metrics.run.get("skipped")
     if not run_metrics.cell_counts and (run_metrics.unfinished_cells or not answered):
         yield Check("V4", "all sent", "*", 1.0, 0.0, 0.005, "no cell was measured to its end")
 
@@ -59,9 +56,9 @@ def check_generator(run_metrics: RunMetrics) -> Iterator[Check]:
 def _check_own_stalls(
     tally: CellCounts, reported: CrowdMetrics | LatencyStats | None, max_stall: float
 ) -> Iterator[Check]:
-    """V2 and V9: a generator that stands still, or has no CPU to spare, sells its own delay as the server's.
+    """V2, V9: whether the generator stalled or lacked CPU: its delay looks like the server's.
 
-    `most` seconds of stall at its p99 are too much for what is concluded.
+    More than `max_stall` seconds of stall at its p99 are too much for the conclusions.
     """
     health = tally.health
     tail = (reported.quantiles["p99"] or reported.longest).low if reported else 0.0
@@ -117,16 +114,18 @@ def _check_own_stalls(
 def _check_lateness(
     tally: CellCounts, load: OpenLoadMetrics | None, max_lateness: float
 ) -> Iterator[Check]:
-    """V3, V4, V5: whether all requests left, when planned, at the planned rate; `most` seconds late are too much."""
+    """V3, V4, V5: whether all requests left, when planned, at the planned rate.
+
+    More than `max_lateness` seconds late are too much.
+    """
     unsent = tally.planned - tally.sent
     why = f"{unsent} of {tally.planned} planned requests were never sent"
     yield Check("V4", "all sent", tally.cell, unsent / max(tally.planned, 1), 0.0, 0.005, why)
     why = f"{tally.unrecorded} requests of the schedule left not even a row"
     yield Check("V4", "no silent drop", tally.cell, tally.unrecorded, 0.0, 0.0, why, format_number)
     late, behind = tally.health.lateness, tally.health.unsent_share
-    if late is not None and not tally.cell.startswith(
-        Scenario.FLOOR
-    ):  # the floor is what the rig costs, its lateness included
+    # The floor is the measuring setup's own cost, its lateness included.
+    if late is not None and not tally.cell.startswith(Scenario.FLOOR):
         median = load.latency.quantiles["p50"] if load and load.latency else None
         usual = median.low if median else 0.0
         why = (
@@ -179,7 +178,7 @@ def _check_arrivals(load: OpenLoadMetrics) -> Iterator[Check]:
 
 
 def _check_think_time(tally: CellCounts) -> Iterator[Check]:
-    """V12: whether the users of a closed loop asked again as soon as they should."""
+    """V12: whether the users of a closed loop sent their next requests on time."""
     spare = tally.health.think_time_excess
     if spare is not None:
         why = (
@@ -190,7 +189,7 @@ def _check_think_time(tally: CellCounts) -> Iterator[Check]:
 
 
 def _check_reconnects(tally: CellCounts) -> Iterator[Check]:
-    """V21: connections opened in the middle take the server several turns of its loop each."""
+    """V21: connections opened while measuring cost the server several turns of its loop each."""
     fresh = tally.health.reconnect_share
     if fresh is not None:
         why = (

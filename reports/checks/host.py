@@ -1,4 +1,4 @@
-"""Could the machine do it, and is it known what ran? The clock, other people's load, and everything that changes the law."""
+"""Checks the machine and the record of what ran: clock, other load, CPU limits, versions."""
 
 import math
 from collections.abc import Iterator
@@ -32,16 +32,17 @@ def check_host(run_metrics: RunMetrics) -> Iterator[Check]:
     for tally in run_metrics.cell_counts:
         if not tally.is_neighbour_cell:
             yield _check_cpu_limit(tally, run_metrics.run["machine"].get("cpu_limit"))
+            # The app under test may have its database on this machine.
             yield from _check_host_load(
                 tally, 1.0 if run_metrics.run["command"] == "doctor" else 0.30
-            )  # somebody's app may have its database here
+            )
     yield _check_core_limit(run_metrics.run["machine"].get("cpu_limit"))
     yield _check_pinning(run_metrics)
     yield _check_origin(run_metrics)
 
 
 def _check_clock(run_metrics: RunMetrics) -> Iterator[Check]:
-    """V1: all rests on it."""
+    """V1: the clock, on which all durations depend."""
     clock_facts = run_metrics.run["machine"].get("clock") or {}
     resolution, backward = clock_facts.get("resolution"), clock_facts.get("backward")
     why = (
@@ -57,7 +58,7 @@ def _check_clock(run_metrics: RunMetrics) -> Iterator[Check]:
 
 
 def _check_host_load(tally: CellCounts, too_many: float) -> Iterator[Check]:
-    """V10: what others took from this machine meanwhile."""
+    """V10: what other processes took from this machine during a cell."""
     health = tally.health
     measures = [
         (
@@ -96,7 +97,7 @@ def _unknown_reason(health: CellHealth) -> str:
 
 
 def _check_cpu_limit(tally: CellCounts, limit: float | None) -> Check:
-    """V10: a container that has used up its CPU stands still until its next period, app and generator alike."""
+    """V10: a container over its CPU limit stops until its next period, app and generator alike."""
     value, subject = (
         tally.health.throttled_share,
         f"a limit of {_format_cores(limit)}" if limit else "the container's CPU limit",
@@ -141,12 +142,11 @@ def _cpu_advice(limit: float | None) -> str:
 
 
 def _format_cores(limit: float) -> str:
-    """A limit in words."""
     return f"{limit:g} core" + ("" if limit == 1 else "s")
 
 
 def _check_pinning(run_metrics: RunMetrics) -> Check:
-    """V10: the app must have had the core that was meant for it; the processes themselves tell where they ran."""
+    """V10: the app must have had its planned core; its processes report where they ran."""
     planned, ran = run_metrics.run["machine"].get("app_core"), run_metrics.run.get("targets", {})
     known = {
         name: target["cpus"]
@@ -169,7 +169,7 @@ def _check_pinning(run_metrics: RunMetrics) -> Check:
 
 
 def _check_origin(run_metrics: RunMetrics) -> Check:
-    """V22: everything that changes the law must be known. A package may be absent, but that must be recorded."""
+    """V22: all that affects the results must be recorded, even that a package is absent."""
     missing = [
         name
         for name in ("seed", "schedule", "loop", "workers", "connections", "plan")

@@ -1,4 +1,4 @@
-"""What a check is: a number of one cell between two limits, with its reason and what to do about it."""
+"""Checks: a number of one cell between two limits, with its reason and a remedy."""
 
 import math
 from collections.abc import Callable
@@ -12,20 +12,20 @@ Limit = float | tuple[float, float]
 
 
 class CheckStatus(StrEnum):
-    """What one check found."""
+    """Result of one check."""
 
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     WARN = "warn"
     FAIL = "fail"
-    UNKNOWN = "unknown"  # this machine, or this run, cannot tell
+    UNKNOWN = "unknown"  # this machine, or this run, does not show it
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """One check of one cell (or of the whole run: cell `*`).
 
-    A limit is the largest size the value may have, or the range it must lie in. A *finding* changes
-    words, never trust: it says something about the server, not about the measurement.
+    A limit is the largest absolute value allowed, or the range of allowed values. An informational
+    check changes words, never trust: it describes the server, not the measurement.
     """
 
     id: str
@@ -37,11 +37,11 @@ class Check:
     why: str
     format_value: Callable[[float], str] = format_share
     is_informational: bool = False
-    advice: str = ""  # what to do, where it is more than the usual
+    advice: str = ""  # what to do, where the usual remedy does not fit
 
     @property
     def status(self) -> CheckStatus:
-        """Pass inside the first limit, fail outside the second; a finding never fails."""
+        """Pass inside the first limit, fail outside the second; informational checks never fail."""
         if self.value is None:
             return CheckStatus.UNKNOWN
         if _is_within(self.value, self.pass_limit):
@@ -146,7 +146,7 @@ CHECK_REMEDIES = {
 
 
 class TrustLevel(StrEnum):
-    """How far a run may be believed."""
+    """How far a run can be trusted."""
 
     TRUSTED = "trusted"  # all checks of the headline's cells passed, and none failed elsewhere
     SUSPECT = "suspect"  # a check warns: read the reason before you quote the number
@@ -158,16 +158,15 @@ class TrustReport:
     """All checks of a run, and what follows from them."""
 
     checks: tuple[Check, ...]
-    separate_cells: frozenset[str] = (
-        frozenset()
-    )  # cells that carry single claims, and not the headline
+    # cells that carry single claims, and not the headline
+    separate_cells: frozenset[str] = frozenset()
 
     @property
     def trust_level(self) -> TrustLevel:
-        """The worst check of what carries the headline: not the empty route's cell, which V19 judges; findings decide nothing.
+        """The worst check of the headline's cells, without the floor's cell, which V19 judges.
 
-        A cell that stands apart takes no verdict but that of its claims, and makes the run suspect
-        at worst; its warnings stand beside its claims.
+        Informational checks do not count. A failure in a separate cell removes only its claims'
+        verdict and makes the run suspect at worst; its warnings appear beside its claims.
         """
         counted = [
             check for check in self.checks if not check.cell.startswith(f"{Scenario.FLOOR}/")
@@ -181,7 +180,10 @@ class TrustReport:
         return TrustLevel.SUSPECT if worst is TrustLevel.TRUSTED and broken else worst
 
     def checks_for(self, needs: tuple[str, ...], status: CheckStatus) -> list[Check]:
-        """Checks with a status of what a claim needs (beginnings of cells' names), the neighbours beside it included."""
+        """Checks with `status` of the cells a claim needs, with the neighbours beside them.
+
+        `needs` are beginnings of cells' names.
+        """
         variants = {need.split("/")[1] for need in needs if need.count("/") > 1}
         matches = []
         for check in self.checks:
@@ -196,12 +198,12 @@ class TrustReport:
         return matches
 
     def first_failure(self, needs: tuple[str, ...]) -> Check | None:
-        """The first failed check of what a claim needs."""
+        """The first failed check of the cells that a claim needs."""
         return next(iter(self.checks_for(needs, CheckStatus.FAIL)), None)
 
     @property
     def trust_by_cell(self) -> dict[str, TrustLevel]:
-        """How far each cell may be believed; `*` is the run as a whole."""
+        """How far each cell can be trusted; `*` is the run as a whole."""
         names = dict.fromkeys(check.cell for check in self.checks)
         return {
             cell: worst_trust_level(tuple(check for check in self.checks if check.cell == cell))
@@ -223,7 +225,7 @@ class TrustReport:
 
     @property
     def separate_warnings(self) -> list[Check]:
-        """Warnings of cells that stand apart: each is told beside the claims that need it."""
+        """Warnings of separate cells: each appears beside the claims that need it."""
         return [
             check
             for check in self.checks
@@ -234,13 +236,13 @@ class TrustReport:
 
     @property
     def unavailable_checks(self) -> list[str]:
-        """What could not be checked, each thing once, and why."""
+        """What could not be checked, without repeats, and why."""
         unknown = [check for check in self.checks if check.status is CheckStatus.UNKNOWN]
         return list(dict.fromkeys(f"{check.id} {check.name}: {check.why}" for check in unknown))
 
     @property
     def informational(self) -> list[Check]:
-        """What the checks found out about the server, which changes words and never trust."""
+        """Informational checks that warn: facts about the server that never change trust."""
         return [
             check
             for check in self.checks
@@ -260,7 +262,7 @@ class TrustReport:
 
 
 def worst_trust_level(checks: tuple[Check, ...]) -> TrustLevel:
-    """What a set of checks amounts to."""
+    """The trust level that follows from a set of checks."""
     statuses = {check.status for check in checks if not check.is_informational}
     if CheckStatus.FAIL in statuses:
         return TrustLevel.UNTRUSTED

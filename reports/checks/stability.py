@@ -1,4 +1,4 @@
-"""Whether one number stands for what was measured: a steady run, a sample large enough, a queue that keeps its law."""
+"""Checks whether one number can describe a load: steadiness, sample size, queue model."""
 
 import math
 from collections.abc import Iterator
@@ -12,10 +12,8 @@ from reports.stats.stationarity import Stationarity
 
 _UNLIMITED = 1e9
 _LUMPY_SHARE, _IDLE_SHARE = 0.25, 0.9  # shares of a window without an answer
-_VARIATION_LIMITS = {
-    "p50_s": (0.03, 0.06),
-    "p99_s": (0.15, 0.30),
-}  # coefficients of variation between restarts: passes, fails
+# coefficients of variation between restarts: passes, fails
+_VARIATION_LIMITS = {"p50_s": (0.03, 0.06), "p99_s": (0.15, 0.30)}
 
 
 def check_stability(run_metrics: RunMetrics) -> Iterator[Check]:
@@ -37,7 +35,7 @@ def check_stability(run_metrics: RunMetrics) -> Iterator[Check]:
 
 
 def _check_stationarity(cell: str, stationarity: Stationarity | None) -> Iterator[Check]:
-    """V15 and V16: a transient at the start, or a run that changed on its way. Judged by size, never by a p-value."""
+    """V15, V16: a transient at the start or a change later; judged by size, not p-value."""
     if not stationarity:
         why = (
             "too few requests, or a queue that no replay explains, whose own wandering nobody can"
@@ -60,7 +58,7 @@ def _check_stationarity(cell: str, stationarity: Stationarity | None) -> Iterato
 
 
 def _check_restarts(route: RouteMetrics) -> Iterator[Check]:
-    """V18: how many runs an interval over restarts rests on, and how far they lie apart. Of a single run there is none."""
+    """V18: how many restarts an interval rests on, and their spread; nothing for a single run."""
     for name, (fine, too_much) in _VARIATION_LIMITS.items():
         restarts, cell = route.restarts.get(name), route.levels[-1].cell if route.levels else "*"
         if restarts:
@@ -90,7 +88,10 @@ def _check_restarts(route: RouteMetrics) -> Iterator[Check]:
 
 
 def _check_sample_size(cell: str, latency: LatencyStats | CrowdMetrics) -> Iterator[Check]:
-    """V17: how many independent requests lie beyond the highest percentile that is printed. Never a fault of the run."""
+    """V17: how many independent requests lie beyond the highest printed percentile.
+
+    Never a fault of the run.
+    """
     printed = [(name, estimate) for name in QUANTILES if (estimate := latency.quantiles[name])]
     if not printed:
         return
@@ -115,15 +116,19 @@ def _check_sample_size(cell: str, latency: LatencyStats | CrowdMetrics) -> Itera
 
 
 def _check_whole_rounds(level: CrowdMetrics) -> Check:
-    """V24: where answers come in lumps, a rate counts one too many or too few, unless the window held whole rounds of all users."""
+    """V24: whether the window held whole rounds of all users, or answers came evenly.
+
+    Where answers come in lumps, a rate counts a lump too many or too few.
+    """
     is_whole = level.completed > 0 and level.completed % level.users == 0
-    edges = 0.0 if is_whole else level.longest_silence / level.seconds if level.completed else 1.0
+    edges = level.longest_silence / level.seconds if level.completed else 1.0
     why = (
         f"no answer came for {format_seconds(level.longest_silence)} of"
         f" {format_seconds(level.seconds)}: its {format_count(level.completed, 'answer')} are the"
         " luck of where it began"
     )
     if is_whole:
+        edges = 0.0
         why = f"it held {format_count(level.completed // level.users, 'round')} of all its users"
     return Check("V24", "lumps", level.cell, edges, _LUMPY_SHARE, _IDLE_SHARE, why)
 

@@ -1,8 +1,8 @@
-"""May this run be believed? Doubt is data: checks per cell, each with its number, its limits, its reason and a remedy.
+"""Can this run be trusted? Checks per cell, each with its number, limits, reason and remedy.
 
-A run is `trusted` when all checks that can be made pass, `suspect` on a warning, `untrusted` on a
-failure. An untrusted run prints its reasons and no other verdict. A check that this machine cannot
-make is unknown, and counted beside.
+A run is `trusted` when all possible checks pass, `suspect` on a warning, `untrusted` on a failure.
+An untrusted run prints its reasons and no other verdict. A check that this machine cannot make is
+unknown, and counted separately.
 """
 
 from reports.checks import CHECKS
@@ -10,18 +10,8 @@ from reports.checks.model import TrustReport
 from reports.metrics.model import RunMetrics
 from results.schema import Cell, Scenario, is_experiment
 
-_LOAD_CHECKS = (
-    "V1",
-    "V2",
-    "V3",
-    "V4",
-    "V5",
-    "V9",
-    "V10",
-    "V11",
-    "V13",
-    "V24",
-)  # what an examination rests on; all else is its finding
+# what a diagnosis rests on; the other checks are its findings
+_LOAD_CHECKS = ("V1", "V2", "V3", "V4", "V5", "V9", "V10", "V11", "V13", "V24")
 
 
 def assess_trust(run_metrics: RunMetrics) -> TrustReport:
@@ -31,9 +21,8 @@ def assess_trust(run_metrics: RunMetrics) -> TrustReport:
         map(Cell.from_dict, run_metrics.run["plan"]["cells"]),
     )
     separate: list[Cell] = []
-    if (
-        run_metrics.run["command"] == "doctor"
-    ):  # each route stands apart: what fails in its cells takes its verdict, and no other's
+    if run_metrics.run["command"] == "doctor":
+        # Each route is separate: a failure in its cells removes its verdict only.
         checks = tuple(item for item in checks if item.id in _LOAD_CHECKS)
         separate = [item for item in cells if item.scenario is not Scenario.NEIGHBOURS]
     elif run_metrics.run["command"] == "reproduce" and run_metrics.routes:

@@ -15,7 +15,7 @@ from reports.formatting import format_count, format_number, format_ratio, format
 from reports.metrics.burst import BurstMetrics
 from reports.metrics.model import CrowdMetrics, RunMetrics
 from reports.stats.queueing import burst_completion_time, closed_loop_mean
-from reports.verdicts.load_table import describe_burst
+from reports.verdicts.load_sentences import describe_burst
 from results.schema import Variant
 
 _MAX_OVERLAP = 0.001  # seconds by which two handlers may seem to overlap before we say that they do

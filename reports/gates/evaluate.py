@@ -1,13 +1,13 @@
-"""Does a gate hold? Judged on the summary, so that whoever has its file can judge the same.
+"""Evaluates gates on the summary, so that its file alone gives the same results.
 
-A number that is only bounded lies in [low, high]: a gate that both ends keep holds, one that both
-ends break fails, all else is inconclusive, and so is whatever was not measured or cannot be
-trusted. Chance decides nothing: where the limit lies inside a number's interval the number itself
-decides, and the outcome is borderline.
+A number that is only bounded lies in [low, high]: a gate holds if both ends meet it, fails if both
+ends break it, and is inconclusive otherwise, or if the number was not measured or cannot be
+trusted. Where the limit lies inside a number's interval the number itself decides, and the result
+is borderline.
 
-One bound is read as a person means it: `served_at_once >= 20` holds where 20 users and more asked
-and nothing queued, though a quick route answers so soon that fewer are worked on at a time, and
-more is not asked of it than one generator sends.
+One bound is read as its author means it: `served_at_once >= 20` holds where at least 20 users sent
+requests and nothing queued, though a quick route answers so soon that fewer are in service at a
+time, and one generator cannot send more.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -36,7 +36,10 @@ _FORMATTERS: dict[MetricKind, Callable[[Any], str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateResult:
-    """What became of a gate, by the route that decides it. `margin` is a share of the limit, negative where it is broken."""
+    """Result of a gate, from the route that decides it.
+
+    `margin` is a share of the limit, negative where the gate is broken.
+    """
 
     expression: str
     limit: float | str
@@ -50,13 +53,13 @@ class GateResult:
 
     @property
     def severity_key(self) -> tuple[int, float]:
-        """The smallest decides: what fails, then what is not known, then what holds; the narrowest of each."""
+        """Sort key; the smallest decides: failed, then inconclusive, then held; narrowest first."""
         order = [(False, False), (False, True), (None, False), (True, True), (True, False)]
         return order.index((self.holds, self.borderline)), self.margin or 0.0
 
 
 def evaluate_gates(expressions: Iterable[str], data: Entry) -> list[Entry]:
-    """The `gates` of a summary."""
+    """Build the `gates` of a summary."""
     return [asdict(evaluate_gate(parse_gate(expression), data)) for expression in expressions]
 
 
@@ -71,15 +74,11 @@ def apply_strict(data: Entry) -> Entry:
 
 
 def gates_exit_code(data: Entry) -> ExitCode:
-    """What the gates mean: 1 when one failed, else 3 when one is inconclusive."""
+    """Exit code of the gates: 1 when one failed, else 3 when one is inconclusive."""
     outcomes = [gate["holds"] for gate in data["gates"]]
-    return (
-        ExitCode.FAILED
-        if False in outcomes
-        else ExitCode.UNTRUSTED
-        if None in outcomes
-        else ExitCode.FINE
-    )
+    if False in outcomes:
+        return ExitCode.FAILED
+    return ExitCode.UNTRUSTED if None in outcomes else ExitCode.FINE
 
 
 def evaluate_gate(gate: Gate, data: Entry) -> GateResult:
@@ -94,7 +93,7 @@ def evaluate_gate(gate: Gate, data: Entry) -> GateResult:
 
 
 def _evaluate_route(gate: Gate, entry: Entry, data: Entry) -> Iterator[GateResult]:
-    """One ruling for each number of a route that the gate is about: several where a level was repeated."""
+    """One gate result for each number of a route: several where a level was repeated."""
     if "untrusted" in {data["trust"]["verdict"], entry["verdict"]}:
         yield _inconclusive_result(
             gate, entry["route"], MetricValue(level=gate.level, why="the run cannot be trusted")
@@ -109,20 +108,21 @@ def _evaluate_route(gate: Gate, entry: Entry, data: Entry) -> Iterator[GateResul
 
 
 def _compare_verdict(gate: Gate, entry: Entry) -> GateResult:
-    """Judge a verdict. `unknown` is none, but the examination may have excluded the one that is asked about."""
+    """Judge a verdict.
+
+    `unknown` is none, but the diagnosis may have excluded the one in the gate.
+    """
     code, expected = (
         entry["verdict"],
         gate.limit if gate.comparison == "==" else f"anything but {gate.limit}",
     )
     is_excluded = code == "unknown" and gate.limit in entry.get("excluded", [])
     is_open = code == "unknown" and not is_excluded
-    why = (
-        ", which its calm neighbours exclude"
-        if is_excluded
-        else ": inconclusive"
-        if is_open
-        else ""
-    )
+    why = ""
+    if is_excluded:
+        why = ", which its calm neighbours exclude"
+    elif is_open:
+        why = ": inconclusive"
     return GateResult(
         expression=gate.expression,
         limit=gate.limit,
@@ -134,7 +134,7 @@ def _compare_verdict(gate: Gate, entry: Entry) -> GateResult:
 
 
 def _inconclusive_result(gate: Gate, route: str | None, value: MetricValue) -> GateResult:
-    """Nothing is known, and why."""
+    """A result without a decision, and its reason."""
     format_value = _FORMATTERS.get(METRICS[gate.metric], str)
     words = (
         f"{_gate_subject(gate, route, value)}: inconclusive, {value.why}; limit"
@@ -150,10 +150,13 @@ def _compare_value(gate: Gate, route: str, value: MetricValue) -> GateResult:
     suffices = gate.comparison in {">", ">="} and COMPARISONS[gate.comparison](
         value.unqueued_users, limit
     )
-    is_short = (
-        suffices and len(ends) > 1
-    )  # so many asked, and none had to wait: the number only says how seldom they did
-    holds = True if suffices else ends.pop() if len(ends) == 1 else None
+    # So many users sent requests and none waited: a lower number only shows a quick route.
+    is_short = suffices and len(ends) > 1
+    holds = None
+    if suffices:
+        holds = True
+    elif len(ends) == 1:
+        holds = ends.pop()
     nearest = min(value.low, value.high, key=lambda end: abs(end - limit))
     distance = (
         abs(nearest - limit) / limit if limit and holds is not None and not is_short else None
@@ -192,7 +195,7 @@ def _compare_value(gate: Gate, route: str, value: MetricValue) -> GateResult:
 
 
 def _gate_subject(gate: Gate, route: str | None, value: MetricValue) -> str:
-    """What was read where: `p99(GET /checkout) @ 50/s`."""
+    """Metric, route and level of a value: `p99(GET /checkout) @ 50/s`."""
     scope = route or gate.scope
     return (
         gate.metric + (f"({scope})" if scope else "") + (f" @ {value.level}" if value.level else "")

@@ -1,4 +1,4 @@
-"""What a summary says of a gate's metric: a number, or bounds that it lies between, or why nothing is known."""
+"""Reads a gate's metric from a summary: a number, its bounds, or why it is unknown."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -17,17 +17,18 @@ _SUMMARY_KEYS = {
     "loop_lag_p99": "loop_lag_p99_s",
     "loop_lag_max": "loop_lag_max_s",
 }
-_BOUNDED_KEYS = (
-    "served_at_once",
-    "capacity_rps",
-)  # at least so much where `is_bound`: nobody in the crowd had to wait
+# lower bounds where `is_bound`: no user in the crowd had to wait
+_BOUNDED_KEYS = ("served_at_once", "capacity_rps")
 _NOT_MEASURED = "it was not measured"
 Entry = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class MetricValue:
-    """What is known of one number: it lies in [low, high]. `level` is where it was read, `why` says why nothing is known."""
+    """What is known of one number: it lies in [low, high].
+
+    `level` is where it was read, `why` is the reason when it is unknown.
+    """
 
     low: float = 0.0
     high: float = math.inf
@@ -57,9 +58,8 @@ def metric_values(gate: Gate, entry: Entry, data: Entry) -> Iterator[MetricValue
         matching_loads = _loads_at_level(entry, gate.level)
         most_answers = max(map(_count_answers, matching_loads), default=0)
         for load in matching_loads:
-            if _count_answers(load) < min(
-                gate.min_requests, most_answers
-            ):  # it was repeated because these were too few
+            # The load was repeated because these were too few.
+            if _count_answers(load) < min(gate.min_requests, most_answers):
                 continue
             value = load_value(gate.metric, entry, load)
             why = (
@@ -76,9 +76,8 @@ def metric_values(gate: Gate, entry: Entry, data: Entry) -> Iterator[MetricValue
         neighbour_value = _worst_neighbour_value(
             entry["neighbours"], as_ratio=gate.metric == "neighbour_ratio"
         )
-        if entry.get(
-            "neighbours_wait_for_core"
-        ):  # where the route leaves room they feel less, and nobody asked there
+        # With a core to spare they would wait less, which was not measured.
+        if entry.get("neighbours_wait_for_core"):
             neighbour_value = replace(neighbour_value, low=0.0)
         yield (
             replace(neighbour_value, level=load_level(neighbour_load))
@@ -90,7 +89,7 @@ def metric_values(gate: Gate, entry: Entry, data: Entry) -> Iterator[MetricValue
 
 
 def route_value(entry: Entry, key: str) -> MetricValue:
-    """One number of a route; a ceiling that no crowd reached is only bounded."""
+    """One number of a route; a maximum that no crowd reached is only a lower bound."""
     value = summary_value(entry, key)
     if key not in _BOUNDED_KEYS or not entry.get("is_bound") or value.why:
         return value
@@ -100,7 +99,7 @@ def route_value(entry: Entry, key: str) -> MetricValue:
 
 
 def _loads_at_level(entry: Entry, wanted: GateLevel | None) -> list[Entry]:
-    """The loads of a route at one level; without one its largest crowd, or if it met none its highest rate."""
+    """A route's loads at one level; by default its largest crowd, else its highest rate."""
     all_loads = [*entry["levels"], *entry.get("offered", [])]
     if wanted is None:
         same_model = entry["levels"] or all_loads
@@ -122,7 +121,7 @@ def top_load(entry: Entry) -> Entry:
 
 
 def _count_answers(load: Entry) -> int:
-    """How many answers a load got, right or wrong."""
+    """Number of answers of a load, right or wrong."""
     return int(load["completed"] + load["errors"])
 
 
@@ -132,7 +131,7 @@ def _is_same_level(level: GateLevel, other: GateLevel) -> bool:
 
 
 def load_level(load: Entry) -> GateLevel:
-    """Where a load stands."""
+    """The level of a load."""
     return GateLevel(load["users"], "u") if "users" in load else GateLevel(load["rate_rps"], "/s")
 
 
@@ -149,8 +148,8 @@ def _is_load_untrusted(data: Entry, entry: Entry, load: Entry | None = None) -> 
         )
     scenario = Scenario.CROWD if "users" in load else Scenario.STEADY
     return (
-        f"{scenario}/{entry['variant']}/{load_level(load).amount:g}{repeat_suffix(load.get('repeat', 1))}"
-        in untrusted
+        f"{scenario}/{entry['variant']}/{load_level(load).amount:g}"
+        f"{repeat_suffix(load.get('repeat', 1))}" in untrusted
     )
 
 
@@ -170,7 +169,7 @@ def load_value(metric: str, entry: Entry, load: Entry) -> MetricValue:
             ),
         )
     value = summary_value(load, "mean_s" if metric == "waiting" else f"{metric}_s")
-    if load.get("overloaded") and not value.why:  # the longer it lasts, the longer they take
+    if load.get("overloaded") and not value.why:  # latencies grow with the length of the test
         value = replace(value, high=math.inf)
     if metric == "waiting" and not value.why:
         service = entry.get("service_s")
@@ -182,7 +181,7 @@ def load_value(metric: str, entry: Entry, load: Entry) -> MetricValue:
 
 
 def _share_value(count: int, total: int) -> MetricValue:
-    """A share of counted requests, with what chance leaves of it."""
+    """A share of counted requests, with its 95 % interval."""
     if not total:
         return MetricValue(why=_NOT_MEASURED)
     low, high = wilson_ranks(total, count / total, total)
@@ -190,7 +189,7 @@ def _share_value(count: int, total: int) -> MetricValue:
 
 
 def _worst_neighbour_value(neighbours: dict[str, Entry], *, as_ratio: bool) -> MetricValue:
-    """What the neighbour that suffers more feels; one of whom nothing is known may have felt anything."""
+    """The slower neighbour's value; an unmeasured neighbour leaves it unbounded."""
     neighbour_bounds = []
     for neighbour in neighbours.values():
         loaded, idle = (
@@ -210,7 +209,7 @@ def _worst_neighbour_value(neighbours: dict[str, Entry], *, as_ratio: bool) -> M
 
 
 def worst_neighbour(neighbours: dict[str, Entry]) -> str:
-    """The kind of neighbour that waits longest; "" where nobody was asked."""
+    """The kind of neighbour that waits longest; "" without neighbours."""
     return max(
         neighbours, key=lambda kind: summary_value(neighbours[kind], "loaded_p90_s").low, default=""
     )

@@ -1,9 +1,8 @@
-"""Where a request's time went: the mean latency of a window, split at the moments that client and server stamped.
+"""Splits a window's mean latency at the timestamps that client and server recorded.
 
-All moments are of one clock, so the parts add up to the mean latency exactly, over those requests
-for which every moment is known. What the data cannot separate stays together and says so: the wait
-for a thread of the loop's executor (`asyncio.to_thread`) happens inside the handler, and only a
-comparison with the unloaded handler tells it from work.
+All timestamps are from one clock, so the parts add up to the mean latency exactly, over the
+requests with all timestamps. The wait for a thread of the loop's executor (`asyncio.to_thread`)
+happens inside the handler, and only a comparison with the unloaded handler separates it from work.
 """
 
 from dataclasses import dataclass
@@ -15,18 +14,16 @@ TIMESTAMP_COLUMNS = ("intended", "sent", "app_start", "handler_start", "handler_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyBreakdown:
-    """Mean seconds per request, in the order in which they pass; `known` of `count` requests told all moments."""
+    """Mean seconds per request, in order; `known` of `count` requests had all timestamps."""
 
-    lag: float  # planned -> sent: the generator's own
+    lag: float  # planned -> sent: the generator's own delay
     before_app: float  # sent -> the app is entered: sockets, and the event loop while it is held
-    for_thread: (
-        float  # the app is entered -> the handler begins: of `def` routes, the wait for a thread
-    )
+    # the app is entered -> the handler begins: of `def` routes, the wait for a thread
+    for_thread: float
     served: float  # inside the handler
     to_be_sent: float  # the handler has ended -> the last byte is read
-    timer: (
-        float | None
-    )  # of these, what a timer in the app's outermost middleware covers: app_start -> app_end
+    # of these, what a timer in the app's outermost middleware covers: app_start -> app_end
+    timer: float | None
     known: int
     count: int
 
@@ -42,9 +39,9 @@ class LatencyBreakdown:
 
 
 def break_down_latency(rows: pd.DataFrame) -> LatencyBreakdown | None:
-    """Split the answered requests among `rows`; None when not one of them told all moments, in order.
+    """Split the latency of the answered requests; None when none has all timestamps in order.
 
-    Another host's clock is not ours: its moments are out of order, and count as not known.
+    Another host's clock differs from ours: its timestamps are out of order and count as unknown.
     """
     steps = rows[list(TIMESTAMP_COLUMNS)].diff(axis=1).iloc[:, 1:]
     in_order = (steps >= 0).all(axis=1) & ~rows.censored  # a comparison with NaN is False

@@ -11,7 +11,7 @@ from reports.stats.quantiles import LatencyStats
 
 @dataclass(frozen=True, slots=True)
 class BurstMetrics:
-    """One burst: per request the moments since the cue, ordered by the handler's begin. NaN where no probe knew."""
+    """One burst: times since its start, ordered by the handler's start. NaN without a probe."""
 
     cell: str
     size: int
@@ -19,7 +19,7 @@ class BurstMetrics:
     handler_start: list[float]
     handler_end: list[float]
     done: list[float]
-    timer: list[float]  # what a timer inside the app saw, seconds
+    timer: list[float]  # of a timer inside the app, seconds
     latency: LatencyStats | None
 
     @property
@@ -28,7 +28,11 @@ class BurstMetrics:
         return bool(self.size) and bool(np.isfinite([*self.handler_start, *self.handler_end]).all())
 
     def count_answer_steps(self, service: float | None) -> int:
-        """At how many moments the answers came, told apart by half of the unloaded time; where that is unknown, of the first answer's."""
+        """Number of distinct times at which answers came.
+
+        Two times differ by more than half of the unloaded latency or of the first answer's latency,
+        whichever is less.
+        """
         answer_times = sorted(
             answer_time for answer_time in self.done if math.isfinite(answer_time)
         )

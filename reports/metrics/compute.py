@@ -1,4 +1,4 @@
-"""From evidence to a `Study`: every number of a run, worked out once."""
+"""Computes every number of a run from its stored files."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,10 +8,10 @@ import pandas as pd
 
 from reports.metrics.breakdown import break_down_latency
 from reports.metrics.burst import BurstMetrics
-from reports.metrics.controls import measure_neighbours
 from reports.metrics.executor import explain_small_executor
 from reports.metrics.fairness import count_answers_per_user, count_starved_users, measure_fairness
 from reports.metrics.model import CellCounts, CrowdMetrics, RouteMetrics, RunMetrics, UnfinishedCell
+from reports.metrics.neighbours import measure_neighbours
 from reports.metrics.open_loop import measure_open_load
 from reports.metrics.repeats import repeated_values
 from reports.metrics.run_data import RunData, growth_per_second
@@ -35,7 +35,7 @@ from results.unloaded import UnloadedLatency, estimate_unloaded, latency_quartil
 
 
 def compute_metrics(run_data: RunData) -> RunMetrics:
-    """Work out every number of a run."""
+    """Compute every number of a run."""
     variants = list(
         dict.fromkeys(cell.variant for cell in run_data.cells if cell.users or cell.arrivals)
     )
@@ -72,14 +72,14 @@ def compute_metrics(run_data: RunData) -> RunMetrics:
 
 
 def _is_measured(run_data: RunData, cell: Cell) -> bool:
-    """Whether a cell was played to its end."""
+    """Whether a cell was measured to its end."""
     if cell.scenario is Scenario.BURST:
         return "end" in run_data.marks(cell.name) and len(run_data.rows(cell.name)) == cell.users
     return steady_window(run_data, cell, cell.name) is not None
 
 
 def _unfinished_cell(run_data: RunData, cell: Cell) -> UnfinishedCell:
-    """How far a cell came that was not measured to its end."""
+    """How far an unfinished cell got."""
     rows, marks = run_data.rows(cell.name), run_data.marks(cell.name)
     sent = rows[rows.sent.notna()]
     begun = min([*marks.get("go", sent.sent).dropna(), *sent.sent], default=0.0)
@@ -94,7 +94,7 @@ def _count_requests(run_data: RunData, cell: Cell, name: str) -> CellCounts:
     window = None if cell.scenario is Scenario.BURST else steady_window(run_data, cell, name)
     rows = run_data.rows(name)
     sent = rows.sent.notna()
-    cut = int((rows.error == CLOSED_EARLY).sum())  # on purpose, so nobody planned them any more
+    cut = int((rows.error == CLOSED_EARLY).sum())  # on purpose, so they no longer count as planned
     return CellCounts(
         cell=name,
         planned=max(len(rows), _count_scheduled(run_data, name)) - cut,
@@ -110,20 +110,20 @@ def _count_requests(run_data: RunData, cell: Cell, name: str) -> CellCounts:
 
 
 def _count_scheduled(run_data: RunData, name: str) -> int:
-    """How many requests the schedules of a cell have, as their dispatchers counted them; 0 where there are none."""
+    """Requests in a cell's schedules, as its dispatchers counted them; 0 without schedules."""
     lines = run_data.load_lines(name)
     return int(lines.in_flight[lines["mark"] == "planned"].sum())
 
 
 def _measure_floor(run_data: RunData, cell: Cell) -> float | None:
-    """p99 of the route that does nothing, in seconds; of too few requests the longest, which is more."""
+    """p99 of the route that does nothing, in seconds; the maximum of a small sample."""
     window = steady_window(run_data, cell, cell.name)
     latencies = _answered_latencies(window) if window else np.array([])
     return quantile(latencies, 0.99) if len(latencies) else None
 
 
 def _measure_route(run_data: RunData, cells: list[Cell], variant: str) -> RouteMetrics:
-    """One variant's levels, burst and neighbours."""
+    """One variant's levels, open loads, bursts and neighbours."""
     crowds = sorted(
         (cell for cell in cells if cell.scenario is Scenario.CROWD and not cell.watched),
         key=lambda cell: (cell.users, cell.repeat),
@@ -175,7 +175,7 @@ def _measure_route(run_data: RunData, cells: list[Cell], variant: str) -> RouteM
         restarts={},
         unloaded=lone,
     )
-    if not run_data.run.get("host"):  # else nobody restarted it
+    if not run_data.run.get("host"):  # a server on a given host is never restarted
         route = replace(
             route,
             restarts=_top_level_restarts(
@@ -195,7 +195,7 @@ def _measure_route(run_data: RunData, cells: list[Cell], variant: str) -> RouteM
 def _measure_unloaded(
     run_data: RunData, crowds: list[Cell], alone: list[Array]
 ) -> UnloadedLatency | None:
-    """The mean latency of a lone user, with what the smallest of the crowds beside it knows of slow requests."""
+    """A lone user's mean latency; the smallest larger crowd adds what is known of slow requests."""
     lone = np.concatenate(alone) if alone else np.array([])
     few = next(
         (
@@ -209,7 +209,7 @@ def _measure_unloaded(
 
 
 def _unloaded_interval(latencies: Array) -> Interval | None:
-    """95 % interval of a lone user's mean; where latencies drift, so that few of them are independent, a wide one."""
+    """95 % interval of a lone user's mean; wide where latencies drift, as few are independent."""
     lone_mean = (
         estimate_unloaded(latencies.tolist(), size=effective_sample_size(latencies))
         if len(latencies) > 1
@@ -221,9 +221,12 @@ def _unloaded_interval(latencies: Array) -> Interval | None:
 def _top_level_restarts(
     route: RouteMetrics, services: dict[int, float]
 ) -> dict[str, RepeatedValue]:
-    """What each restart's largest crowd told; a bound is no number. `services`: unloaded seconds by repeat."""
+    """Numbers of each restart's largest crowd; a bound does not count as a number.
+
+    `services`: unloaded seconds by repeat.
+    """
     tops = [level for level in route.levels if level.users == route.levels[-1].users]
-    if len({level.repeat for level in tops}) < len(tops):  # turns of one server
+    if len({level.repeat for level in tops}) < len(tops):  # repeats on one server
         return {}
     columns: dict[str, list[float | None]] = {
         "rps": [level.throughput for level in tops],
@@ -241,7 +244,7 @@ def _top_level_restarts(
 
 
 def _crowd_concurrency(route: RouteMetrics) -> int | None:
-    """Places that a saturated crowd showed."""
+    """Number of places that a saturated crowd showed."""
     return max(1, round(route.served_at_once)) if route.served_at_once and route.capacity else None
 
 
@@ -252,7 +255,7 @@ def _answered_latencies(window: Window) -> Array:
 
 
 def expected_limit(variant: str, runtime: dict[str, Any]) -> tuple[float | None, str | None]:
-    """What should limit a variant, and to how many: the pools' sizes are the app's own, as its probe saw them."""
+    """What limits a variant, and to how many; pool sizes are those the app's probe saw."""
     if base_variant(variant) == Variant.BROKEN_ASYNC:
         return 1, "event loop"
     if variant == Variant.SYNC:
@@ -265,22 +268,20 @@ def expected_limit(variant: str, runtime: dict[str, Any]) -> tuple[float | None,
 def _measure_crowd(
     run_data: RunData, cell: Cell, service: float | None, concurrency: float | None
 ) -> CrowdMetrics | None:
-    """One crowd's numbers; it was measured, so its window is there. None when every single answer was wrong."""
+    """Numbers of one measured crowd; None when every answer was wrong."""
     window = steady_window(run_data, cell, cell.name)
-    assert window is not None  # noqa: S101 - `is_measured` looked
+    assert window is not None  # noqa: S101 - `_is_measured` checked it
     rows = valid_rows(window.rows)
     latency = LatencyStats.from_samples(rows.latency.to_numpy(), ~rows.censored.to_numpy())
     if latency is None:
         return None
     answers = _answered_latencies(window)
-    whole = valid_rows(
-        window.all_rows
-    )  # whoever starves was planned before the window, and must not be lost from the longest
+    # A starved request was planned before the window and must count for the longest latency.
+    whole = valid_rows(window.all_rows)
     waits = whole.latency
     starved_users = count_starved_users(count_answers_per_user(rows[~rows.censored], cell.users))
-    known = (
-        concurrency is not None or base_variant(cell.variant) == Variant.ASYNC
-    )  # else nobody told us what limits it
+    # otherwise its limit is unknown
+    known = concurrency is not None or base_variant(cell.variant) == Variant.ASYNC
     probe = run_data.probe[run_data.probe.variant == cell.server]
     probe = probe[(probe.t > window.start) & (probe.t <= window.end)]
     return CrowdMetrics(
@@ -314,7 +315,7 @@ def _measure_crowd(
             Stationarity.from_values(_smooth_latencies(rows, cell.users))
             if rows.censored.sum() + cell.users < len(rows)
             and not starved_users
-            and not cell.on  # turns are compared in pairs: a drift meets both
+            and not cell.on  # turns are compared in pairs: a drift affects both
             else None
         ),
         app_quantiles=_app_timer_quantiles(rows),
@@ -336,7 +337,7 @@ def _measure_crowd(
 
 
 def _longest_silence(window: Window) -> float:
-    """The longest time inside a window without an answer, in seconds; 0 where no answer came after its beginning."""
+    """Longest time in a window without an answer, in seconds; 0 if none came after its start."""
     rows = valid_rows(window.all_rows)
     if not (~rows.censored & (rows.done > window.start)).any():
         return 0.0
@@ -344,7 +345,10 @@ def _longest_silence(window: Window) -> float:
 
 
 def _smooth_latencies(rows: pd.DataFrame, users: int) -> Array:
-    """Latencies of a fair crowd, averaged over as many as there are users: a pool that they overfill serves them by turns."""
+    """Latencies of a fair crowd, averaged over as many as there are users.
+
+    A pool that they overfill serves them by turns.
+    """
     averages: Array = np.convolve(
         rows.latency[~rows.censored].to_numpy(), np.full(users, 1 / users), "valid"
     )
@@ -352,13 +356,13 @@ def _smooth_latencies(rows: pd.DataFrame, users: int) -> Array:
 
 
 def _mean_reading(readings: pd.Series) -> float | None:
-    """Mean of what the probe saw; None when it saw nothing."""
+    """Mean of the probe's readings; None without any."""
     known = readings.dropna()
     return float(known.mean()) if len(known) else None
 
 
 def _app_timer_quantiles(rows: pd.DataFrame) -> dict[str, float]:
-    """What a timer inside the app saw, as quantiles that the sample supports."""
+    """Quantiles of a timer inside the app, where the sample supports them."""
     spent = (rows.app_end - rows.app_start).dropna().to_numpy()
     estimates = {
         name: estimate_quantile(spent, np.isfinite(spent), q) for name, q in QUANTILES.items()
@@ -371,15 +375,14 @@ def _app_timer_quantiles(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def _measure_burst(run_data: RunData, cell: Cell) -> BurstMetrics:
-    """One burst, ordered by the handler's begin where it is known, else by the answer."""
+    """One burst, ordered by the handler's start where known, else by the answer."""
     rows = run_data.rows(cell.name)
     go = float(run_data.marks(cell.name)["go"].min())
     asked = valid_rows(rows)
     latency = LatencyStats.from_samples(asked.latency.to_numpy(), ~asked.censored.to_numpy())
     order = rows.handler_start if rows.handler_start.notna().all() else rows.done
-    rows = rows.loc[order.sort_values().index].assign(
-        done=rows.done.where(~rows.censored)
-    )  # giving up is no answer
+    # The end of waiting is no answer.
+    rows = rows.loc[order.sort_values().index].assign(done=rows.done.where(~rows.censored))
     columns = (
         (rows[name] - go).tolist() for name in ("sent", "handler_start", "handler_end", "done")
     )

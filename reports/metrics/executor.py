@@ -1,18 +1,21 @@
-"""The loop's default executor: from Python 3.13 on as many threads as CPUs that the process may use, and four; before, those of the host."""
+"""The loop's default executor: as many threads as CPUs, and four.
+
+From Python 3.13 on the CPUs that the process may use count; before, those of the host.
+"""
 
 from typing import Any
 
-_MAX_THREADS, _EXTRA_THREADS = 32, 4  # threads at most, and beside the CPUs
+_MAX_THREADS, _EXTRA_THREADS = 32, 4  # threads at most, and in addition to the CPUs
 _PROCESS_CPUS_SINCE = (3, 13)  # from this Python on
 
 
 def default_executor_size(cpus: int) -> int:
-    """Threads by the formula of Python's manual."""
+    """Number of threads, by the formula of Python's manual."""
     return min(_MAX_THREADS, cpus + _EXTRA_THREADS)
 
 
 def server_cpu_count(run: dict[str, Any], runtime: dict[str, Any]) -> int:
-    """How many CPUs a server's Python counts for its pools; of older runs, which do not tell, what its version would."""
+    """CPUs that a server's Python counts for its pools; guessed by its version in older runs."""
     version = tuple(
         int(part) for part in str(runtime.get("python") or run["machine"]["python"]).split(".")[:2]
     )
@@ -24,7 +27,7 @@ def server_cpu_count(run: dict[str, Any], runtime: dict[str, Any]) -> int:
 
 
 def explain_small_executor(run: dict[str, Any], runtime: dict[str, Any]) -> str:
-    """That an executor is smaller here than it would be, because a core was left to the load generator; else nothing."""
+    """Note that leaving a core to the load generator made an executor smaller; else empty."""
     cpus, size = run["machine"].get("cpus"), runtime.get("executor_size")
     if not cpus or not size or run.get("host") or len(runtime.get("cpus") or ()) >= cpus:
         return ""

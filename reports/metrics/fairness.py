@@ -1,9 +1,9 @@
-"""Who got how many turns: a crowd from its first request to its last answer, so that nobody who starves can hide.
+"""How many turns each user got, from a crowd's first request to its last answer.
 
-A window leaves out whoever asked before it and was answered after it: of a route that serves some
-again and again, just those who wait. Over the whole drained cell the mean is the same in any order
-of service; the rest is what order does. With N users in flight for T seconds and none afterwards,
-L's integral is N T + N^2 D / 2 and (T + N D) / D are answered.
+A window leaves out requests sent before it and answered after it: on a route that serves some users
+again and again, exactly those that wait. Over the whole drained cell the mean is the same in any
+order of service; all other differences come from the order. With N users in flight for T seconds
+and none afterwards, L's integral is N T + N^2 D / 2, and (T + N D) / D requests are answered.
 """
 
 from dataclasses import dataclass
@@ -16,17 +16,20 @@ from reports.stats.quantiles import Array, LatencyStats
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FairnessStats:
-    """Latencies of all requests of a crowd, in seconds, and what each user got out of it."""
+    """Latencies of all requests of a crowd, in seconds, and what each user got."""
 
     latency: LatencyStats
-    predicted_mean: float  # of a server that takes one at a time, in any order
+    predicted_mean: float  # of a server that takes one request at a time, in any order
     answers_per_user: tuple[int, ...]  # per user, ascending
     longest_waits: tuple[float, ...]  # wait of each user, ascending
     starved_users: int  # users with fewer than half as many answers as the median user
 
 
 def _drained_mean(users: int, service: float, lasts: float) -> float:
-    """Mean latency in seconds of all that N users ask of one place in `lasts` seconds: N D (T + N D / 2) / (T + N D)."""
+    """Mean latency in seconds of all requests of N users on one place in `lasts` seconds.
+
+    N D (T + N D / 2) / (T + N D).
+    """
     cycle = users * service
     return cycle * (lasts + cycle / 2) / (lasts + cycle)
 
@@ -34,9 +37,10 @@ def _drained_mean(users: int, service: float, lasts: float) -> float:
 def measure_fairness(
     rows: pd.DataFrame, users: int, service: float, lasts: float
 ) -> FairnessStats | None:
-    """Count the turns on a route that serves one at a time, `service` seconds unloaded. `rows`: all that was asked, and not failed.
+    """Count the turns on a route that serves one request at a time, `service` seconds unloaded.
 
-    The users asked for `lasts` seconds; then all was answered, or given up.
+    `rows`: all requests that did not fail. The users sent for `lasts` seconds; then all requests
+    were answered or given up.
     """
     latency = LatencyStats.from_samples(rows.latency.to_numpy(), ~rows.censored.to_numpy())
     if latency is None:
@@ -54,11 +58,11 @@ def measure_fairness(
 
 
 def count_answers_per_user(rows: pd.DataFrame, users: int) -> Array:
-    """How many of these answers each user got; each worker numbers its own."""
+    """Number of answers of each user; each worker numbers its own connections."""
     answers = rows.groupby(["worker", "connection"]).size().to_numpy()
     return np.append(answers, np.zeros(max(0, users - len(answers))))
 
 
 def count_starved_users(answers: Array) -> int:
-    """How many got fewer than half as many answers as the median user; of few rounds this reads 0 or noise."""
+    """Users with fewer than half the median's answers; of few rounds this is 0 or noise."""
     return int((answers < np.median(answers) / 2).sum())

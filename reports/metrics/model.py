@@ -1,6 +1,6 @@
-"""The numbers of a run: per route its levels, burst and neighbours. No judgement yet, and no picture.
+"""The numbers of a run: per route its levels, bursts and neighbours, without any judgement.
 
-Everything later - trust, findings, claims, charts, page, summary - reads a `Study` and nothing
+Everything later - trust, findings, claims, charts, page, summary - reads `RunMetrics` and nothing
 else.
 """
 
@@ -23,25 +23,27 @@ from results.unloaded import Quartiles, UnloadedLatency
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellCounts:
-    """What became of the requests of a cell: all that were planned, none left out."""
+    """What became of all planned requests of a cell."""
 
     cell: str
     planned: int
-    unrecorded: int  # of them, those that left not even a row
+    unrecorded: int  # of them, those without any row
     sent: int
     unfinished: int
     errors: int
     little: LittleDeviation | None
-    has_window: bool  # a burst has none, so Little's law is not asked
-    is_neighbour_cell: (
-        bool  # the neighbours beside a load: their generator and their machine are that load's
-    )
+    has_window: bool  # a burst has none, so Little's law is not checked
+    # the neighbours beside a load: their generator and their machine are that load's
+    is_neighbour_cell: bool
     health: CellHealth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrowdMetrics:
-    """One crowd in its window. Latencies in seconds, from the planned moment; `cpu` is the server's share of one core."""
+    """One crowd in its window.
+
+    Latencies in seconds, from the planned time; `cpu` is the server's share of one core.
+    """
 
     cell: str
     users: int
@@ -55,7 +57,7 @@ class CrowdMetrics:
     mean: Estimate
     quantiles: dict[str, Estimate | None]
     longest: Estimate
-    starved_users: int  # users who got fewer than half as many answers as the median user
+    starved_users: int  # users with fewer than half as many answers as the median user
     little: LittleDeviation | None
     predicted_mean: float | None
     cpu: float | None
@@ -63,75 +65,66 @@ class CrowdMetrics:
     executor_queue: float | None
     stationarity: Stationarity | None
     app_quantiles: dict[str, float]  # quantiles of what a timer inside the app saw
-    breakdown: (
-        LatencyBreakdown | None
-    )  # where the mean latency was spent; None where no probe saw it
-    fairness: FairnessStats | None = (
-        None  # of the whole cell, where an experiment is about the order of service
-    )
+    # where the mean latency was spent; None where no probe saw it
+    breakdown: LatencyBreakdown | None
+    # of the whole cell, where an experiment is about the order of service
+    fairness: FairnessStats | None = None
     throughput_interval: Interval | None = None  # 95 % interval of the rate
-    cpu_cost_interval: Interval | None = (
-        None  # and of the CPU seconds per right answer; what the neighbours cost is in it
-    )
-    quartiles: Quartiles | None = None  # of the latencies that were answered
+    # and of the CPU seconds per right answer; includes the cost of the neighbours
+    cpu_cost_interval: Interval | None = None
+    quartiles: Quartiles | None = None  # of the latencies of answered requests
     latency_cv: float = 0.0  # of the same: standard deviation over mean
-    longest_silence: float = (
-        0.0  # seconds of the window without an answer, at most; 0 where none came any more
-    )
+    # longest time in the window without an answer, in seconds; 0 where none came after its start
+    longest_silence: float = 0.0
     think_time: float = 0.0  # seconds that each user pauses between an answer and its next request
 
     @property
     def little_tolerance(self) -> float:
-        """Up to which share of the users Little's residual says nothing: what lies across the window's edges anyway."""
+        """Share of the users below which Little's residual is only an effect of window edges."""
         return max(0.03, self.mean.low / self.seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenLoadMetrics:
-    """One load of the open model: requests that left at a rate, whatever became of the earlier ones."""
+    """One load of the open model: requests sent at a rate, whatever became of earlier ones."""
 
     cell: str
-    nominal_rate: float  # requests per second that were asked for, on average
+    nominal_rate: float  # planned requests per second, on average
     peak_rate: float  # and at most
     law: str
-    share: float | None  # of the capacity measured before, as the plan asked for it
+    share: float | None  # of the capacity measured before, as planned
     repeat: int
-    seconds: float  # from the first moment of the schedule to the close of the window
+    seconds: float  # from the start of the schedule to the close of the window
     planned: int
     sent: int
     refused: int  # planned and never sent: the cap on requests in flight was reached
-    sent_rate: float  # sent per second, realised
+    sent_rate: float  # actually sent per second
     completed: int  # right answers until the close
     throughput: float  # right answers per second, inside the window
     backlog: int  # in flight at the close
     unfinished: int
     errors: int
     latency: LatencyStats | None  # of what was planned inside the window
-    unloaded_latency: (
-        float | None
-        # latency without a queue: in place and on the way, else of the quickest twentieth of the right
-        # answers
-    )
+    # latency without a queue: service time plus HTTP, else of the quickest 5 % of the right answers
+    unloaded_latency: float | None
     lateness: float | None  # p99 of sent - intended
-    arrival_tests: tuple[
-        tuple[int, float, float], ...
-    ]  # of the schedule and of the sends: gaps, their CV, p of the KS test
+    # of the schedule and of the sends: gaps, their CV, p of the KS test
+    arrival_tests: tuple[tuple[int, float, float], ...]
     growth: float  # requests in flight, per second of window
     capacity: float | None  # of the route's largest crowd in this run, where that was saturated
     overloaded: bool
-    concurrency: (
-        int | None
-    )  # how many are served at once, where that is known and explains the load
+    # how many are served at once, where that is known and explains the load
+    concurrency: int | None
     busy_service_time: float | None  # and how long each takes in place
     stationarity: Stationarity | None  # of measured over replayed, where a replay explains the load
-    concurrency_estimate: ConcurrencyEstimate  # how that is known, or what is known instead
+    concurrency_estimate: ConcurrencyEstimate  # its source, or what is known instead
     replay_result: ReplayResult | None
     starved_share: float | None  # share of the connections
     curves: PercentileCurves | None
 
     @property
     def predicted_growth(self) -> float | None:
-        """What requests in flight should grow by, per second of overload: arrivals minus c / D."""
+        """Expected growth of requests in flight, per second of overload: arrivals minus c / D."""
         return (
             self.sent_rate - self.concurrency / self.busy_service_time
             if self.overloaded and self.concurrency and self.busy_service_time
@@ -141,7 +134,7 @@ class OpenLoadMetrics:
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedCell:
-    """A cell that was planned and not measured to its end, as far as it came."""
+    """A planned cell that was not measured to its end, as far as it got."""
 
     cell: str
     planned: int
@@ -152,16 +145,18 @@ class UnfinishedCell:
 
 @dataclass(frozen=True, slots=True)
 class NeighbourMetrics:
-    """One innocent route: p90 alone and beside the loaded route, with the number of pings; None when not supported."""
+    """One neighbour: p90 alone and beside the loaded route, with the number of pings.
+
+    None where a p90 is not supported.
+    """
 
     kind: str
     idle: Estimate | None
     loaded: Estimate | None
     idle_pings: int
     loaded_pings: int
-    predicted_p90: (
-        float | None
-    )  # seconds: its p90 behind a replay of the crowd, where the crowd holds the loop
+    # seconds: its p90 behind a replay of the crowd, where the crowd holds the loop
+    predicted_p90: float | None
 
     @property
     def slowdown(self) -> float | None:
@@ -177,24 +172,20 @@ class RouteMetrics:
     variant: str
     unloaded_mean: float | None  # mean latency of a lone user
     unloaded_interval: Interval | None  # 95 % interval of it
-    expected_concurrency: (
-        float | None
-    )  # how many its mechanism should serve at once; None for no limit
+    # how many its mechanism should serve at once; None for no limit
+    expected_concurrency: float | None
     mechanism: str | None
-    executor_size: (
-        float | None
-    )  # threads of the loop's default executor, as the app's probe saw them
-    executor_note: str = ""  # that we made it smaller, and why
+    # threads of the loop's default executor, as the app's probe saw them
+    executor_size: float | None
+    executor_note: str = ""  # why atonce made it smaller, if it did
     levels: tuple[CrowdMetrics, ...]
     open_loads: tuple[OpenLoadMetrics, ...]
     bursts: tuple[BurstMetrics, ...]
     neighbours: dict[str, NeighbourMetrics]
-    restarts: dict[
-        str, RepeatedValue
-    ]  # the top level's numbers, by their name in the summary, where its server was restarted
-    unloaded: UnloadedLatency | None = (
-        None  # the same mean, with the slow requests that a lone user did not meet
-    )
+    # the top level's numbers, by their name in the summary, where its server was restarted
+    restarts: dict[str, RepeatedValue]
+    # the same mean, with the slow requests that a lone user did not meet
+    unloaded: UnloadedLatency | None = None
 
     @property
     def first_burst(self) -> BurstMetrics | None:
@@ -203,12 +194,12 @@ class RouteMetrics:
 
     @property
     def top_level(self) -> CrowdMetrics | None:
-        """The largest crowd that was measured; of its repeats the one in the middle, by throughput."""
+        """The largest measured crowd; of its repeats the median, by throughput."""
         return self.median_levels[-1] if self.median_levels else None
 
     @property
     def median_levels(self) -> tuple[CrowdMetrics, ...]:
-        """One level for each size of a crowd: of its repeats the one in the middle, by throughput."""
+        """One level for each crowd size; of its repeats the median, by throughput."""
         alike = [
             [level for level in self.levels if level.users == users]
             for users in dict.fromkeys(level.users for level in self.levels)
@@ -228,10 +219,9 @@ class RouteMetrics:
 
     @property
     def capacity(self) -> float | None:
-        """Requests per second that the route can answer; None when no crowd was large enough to show it.
+        """Requests per second that the route can answer; None if no crowd was large enough.
 
-        A crowd that the longest unloaded time explains, of those that the lone requests allow, has
-        shown nothing.
+        A crowd that the longest plausible unloaded latency explains shows no capacity.
         """
         longest = self.unloaded.worst_case if self.unloaded else self.unloaded_mean
         return (
@@ -244,7 +234,7 @@ class RouteMetrics:
 
     @property
     def waiting_share(self) -> float | None:
-        """Share of the top level's mean latency that a request did not spend being served; 0 where chance explains it."""
+        """Share of the top level's mean latency spent waiting; 0 where chance explains it."""
         if not self.top_level or self.unloaded_mean is None or self.top_level.mean.low <= 0:
             return None
         if self.unloaded and self.top_level.mean.low <= self.unloaded.worst_case:
@@ -253,20 +243,20 @@ class RouteMetrics:
 
     @property
     def served_at_once(self) -> float | None:
-        """Requests served at once, measured at the top level: at least so many where no capacity was seen."""
+        """Requests served at once at the top level; a lower bound if no capacity was seen."""
         return (
             self.served_at_level(self.top_level) if self.top_level and self.unloaded_mean else None
         )
 
     def served_at_level(self, level: CrowdMetrics) -> float:
-        """The same at one level, in places."""
+        """Requests served at once at one level."""
         return served_at_once(
             level.throughput, self.unloaded_mean or 0.0, level.users, level.think_time
         )
 
     @property
     def served_at_once_interval(self) -> Interval | None:
-        """95 % interval of served at once; None where the window is too short to tell."""
+        """95 % interval of served at once; None where the window is too short."""
         if not self.top_level or not self.unloaded_mean:
             return None
         interval = product_interval(
@@ -285,21 +275,19 @@ class RouteMetrics:
 
 @dataclass(frozen=True, slots=True)
 class RunMetrics:
-    """All numbers of a run. `missing` holds the cells that were planned and not measured to their end.
+    """All numbers of a run. `unfinished_cells`: planned cells not measured to their end.
 
-    `experiments` are what a reproduction asks beside its variants, to judge single claims.
+    `experiments` are what a reproduction measures beside its variants, to judge single claims.
     """
 
     run: dict[str, Any]
     routes: tuple[RouteMetrics, ...]
     cell_counts: tuple[CellCounts, ...]
     unfinished_cells: tuple[UnfinishedCell, ...]
-    experiments: tuple[
-        RouteMetrics, ...
-    ] = ()  # variants under conditions of their own, such as `broken-async uvloop cold`
-    floor_p99: float | None = (
-        None  # seconds: p99 of a route that does nothing, asked at the rate of the busiest cell
-    )
+    # variants under conditions of their own, such as `broken-async uvloop cold`
+    experiments: tuple[RouteMetrics, ...] = ()
+    # seconds: p99 of a route that does nothing, called at the rate of the busiest cell
+    floor_p99: float | None = None
 
     @property
     def all_routes(self) -> tuple[RouteMetrics, ...]:
@@ -308,11 +296,14 @@ class RunMetrics:
 
     @property
     def is_reproduction(self) -> bool:
-        """Whether this is about the lesson: our own target, known variants, claims to judge."""
+        """Whether this run is about the lesson: our own target, known variants, claims to judge."""
         return self.run["command"] in {"reproduce", "claims"}
 
     def is_planned(self, needs: tuple[str, ...]) -> bool:
-        """Whether the run was to measure all of this: beginnings of cells' names, and `asked/<act>` for questions."""
+        """Whether the run was to measure all of this.
+
+        `needs` are beginnings of cells' names, and `asked/<session>` for questions.
+        """
         planned = [cell["name"] for cell in self.run["plan"]["cells"]] + [
             f"asked/{session}" for session in self.run.get("asks", {})
         ]
@@ -320,18 +311,15 @@ class RunMetrics:
         return all(any(name.startswith(need) for name in planned) for need in needs)
 
     def absence_reason(self, needs: tuple[str, ...]) -> str | None:
-        """What the target itself said of a part that it lacks, if one of these needs it."""
+        """The target's own reason for lacking a part that one of `needs` names, if any."""
         for session, part in self.run.get("skipped", {}).items():
-            if any(
-                name.startswith(need)
-                for name in (*part["cells"], f"asked/{session}")
-                for need in needs
-            ):
+            names = (*part["cells"], f"asked/{session}")
+            if any(name.startswith(needs) for name in names):
                 return str(part["why"])
         return None
 
     def session_answers(self, session: str, path: str) -> list[dict[str, Any]]:
-        """What the target answered to a question of an act, before the load and after it: status and body."""
+        """A session's answers to a question, before and after the load: status and body."""
         return [
             answer[path]
             for answer in self.run.get("told", {}).get(session, {}).get("answers", [])

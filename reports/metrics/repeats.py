@@ -1,8 +1,8 @@
-"""A route's numbers over restarts of its server: an interval from five runs on, the spread below; variants as a ratio.
+"""A route's numbers over restarts of its server: an interval from five runs on, else the range.
 
-One run says how a queue moved once; a restart lays out threads, connections and memory anew.
+One run shows one course of a queue; a restart lays out threads, connections and memory anew.
 Intervals are those of the geometric mean, exp(mean ln +- t s / sqrt k). Variants met the same
-arrivals in turn, so they are compared pair by pair.
+arrivals in turn, so they are compared pair by pair, as ratios.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ _MIN_REPEATS = 2
 
 
 def format_repeated_value(restarts: RepeatedValue, unit: str) -> str:
-    """`9.91 [9.88, 9.94] req/s`, or `9.88 to 9.94 req/s`. In "s" for durations."""
+    """`9.91 [9.88, 9.94] req/s`, or `9.88 to 9.94 req/s`. `unit` is "s" for durations."""
     low, high = restarts.interval or (min(restarts.values), max(restarts.values))
     words = [
         format_seconds(value) if unit == "s" else format_number(value)
@@ -39,7 +39,7 @@ def repeated_values(columns: Mapping[str, Sequence[float | None]]) -> dict[str, 
 
 
 def pair_ratios(loaded: RepeatedValue | None, base: RepeatedValue | None) -> RepeatedValue | None:
-    """How many times as much, pair by pair; None when a run of either is missing."""
+    """Ratios pair by pair; None when a run of either is missing."""
     if not loaded or not base or len(loaded.values) != len(base.values):
         return None
     return RepeatedValue(

@@ -1,8 +1,8 @@
-"""A run's files become tidy frames; the only file of this room that opens evidence.
+"""Reads a run's files into tidy frames; the only module of `reports` that opens them.
 
-Derived here, stored nowhere: latency = done - intended, so that neither a late generator nor a
-queue before the socket can hide. The latency of a censored sample is a lower bound; that of one
-never sent does not exist.
+Derived here, stored nowhere: latency = done - intended, so neither a late generator nor a queue
+before the socket can hide. The latency of a censored sample is a lower bound; a sample that was
+never sent has none.
 """
 
 from dataclasses import dataclass
@@ -47,13 +47,14 @@ _FLOAT_COLUMNS = (
     "lateness",
     "cpu",
 )
+# unknown before formats 3 to 6
 _LATER_COLUMNS = (
     *HOST_COUNTERS,
     "kin_cpu",
     "loop_cpu",
     "pool_threads",
     "pool_waiting",
-)  # unknown before formats 3 to 6
+)
 _COLUMN_TYPES = {
     **dict.fromkeys(
         (*_FLOAT_COLUMNS, *_LATER_COLUMNS, "threads_waiting", "executor_queue"), "float64"
@@ -64,7 +65,7 @@ _COLUMN_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class RunData:
-    """One run: its facts, its planned cells, and three frames with moments in seconds since the run's start."""
+    """One run: its facts, planned cells, and three frames; times in seconds since its start."""
 
     path: Path
     run: dict[str, Any]
@@ -72,31 +73,34 @@ class RunData:
     samples: pd.DataFrame
     load: pd.DataFrame
     probe: pd.DataFrame
-    marks_by_cell: dict[
-        tuple[str, str], pd.DataFrame
-    ]  # the marks by cell and reading, pivoted once: everybody asks for them
+    # the marks by cell and reading, pivoted once because many callers need them
+    marks_by_cell: dict[tuple[str, str], pd.DataFrame]
     requests_by_cell: dict[str, pd.DataFrame]  # the samples by cell, likewise
-    load_by_cell: dict[str, pd.DataFrame]  # what the generator told by cell, likewise
+    load_by_cell: dict[str, pd.DataFrame]  # the generator's lines by cell, likewise
 
     def rows(self, cell: str) -> pd.DataFrame:
         """A cell's samples, without those that only opened a connection."""
         return self.requests_by_cell.get(cell, self.samples[:0])
 
     def load_lines(self, cell: str) -> pd.DataFrame:
-        """What the generator told of a cell: marks and ticks."""
+        """The generator's lines of a cell: marks and ticks."""
         return self.load_by_cell.get(cell, self.load[:0])
 
     def marks(self, cell: str, reading: str = "t") -> pd.DataFrame:
-        """When each worker (row) went, opened and closed its window, and ended (columns), as far as it came.
+        """When each worker (row) started, opened and closed its window, and ended (columns).
 
-        `reading` may be "area": the counter's integral at those moments. Of a mark that was set
-        twice the last one counts.
+        `reading` may be "area": the in-flight counter's integral at those times. If a mark was set
+        twice, the last one counts.
         """
         return self.marks_by_cell.get((cell, reading), pd.DataFrame())
 
 
 def load_run(path: Path) -> RunData:
-    """Open a stored run. Raises Trouble when it is none, newer than this program, damaged, or edited beyond reading."""
+    """Open a stored run.
+
+    Raises AtonceError when it is no run, newer than this program, damaged, or edited beyond
+    reading.
+    """
     run = read_run(path)
     if missing := [name for name in _REQUIRED_KEYS if name not in run]:
         raise _damaged_run_error(path, f"its run.json lacks {', '.join(missing)}")
@@ -124,9 +128,8 @@ def load_run(path: Path) -> RunData:
         if run["status"] == Status.RUNNING
         else {name: _read_table(path, name) for name in TABLES}
     )
-    samples = frames["samples"].sort_values(
-        "intended", kind="stable", ignore_index=True
-    )  # neighbours in a queue stay neighbours
+    # A stable sort, so that equal times keep their order.
+    samples = frames["samples"].sort_values("intended", kind="stable", ignore_index=True)
     if (samples.done.isna() & samples.sent.notna()).any():
         raise _damaged_run_error(
             path, "requests were sent, and nothing tells when they ended or were given up"
@@ -134,7 +137,7 @@ def load_run(path: Path) -> RunData:
     samples["latency"] = samples.done - samples.intended
     asked = samples[samples.phase != Phase.CONNECT]
     lines = frames["load"]
-    if run["loop"] == "unknown":  # nobody asked for one; the first that ran is told
+    if run["loop"] == "unknown":  # none was requested: use the first that ran
         run["loop"] = next(
             (str(entry.get("loop")).partition(".")[0] for entry in run.get("targets", {}).values()),
             "unknown",
@@ -153,12 +156,12 @@ def load_run(path: Path) -> RunData:
 
 
 def _group_by_cell(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Each cell's rows: every number asks for some of them."""
+    """Each cell's rows."""
     return {str(cell): cell_rows for cell, cell_rows in rows.groupby("cell")}
 
 
 def _is_valid_machine(machine: dict[str, Any]) -> bool:
-    """Whether the facts that checks reckon with are numbers."""
+    """Whether the facts that checks calculate with are numbers."""
     clock = machine.get("clock", {})
     facts = [
         machine.get("busy_before"),
@@ -177,7 +180,7 @@ def _pivot_marks(lines: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
     marks = lines[lines.kind == "mark"]
     mark_tables = {}
     for cell, rows in marks.groupby("cell"):
-        # A pivot
+        # A pivot that keeps the last of several values
         last = rows.groupby(["worker", "mark"])[["t", "area"]].last().unstack()  # noqa: PD010
         mark_tables.update(
             {(str(cell), reading): pd.DataFrame(last[reading]) for reading in ("t", "area")}
@@ -186,7 +189,10 @@ def _pivot_marks(lines: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
 
 
 def _read_table(path: Path, name: str) -> pd.DataFrame:
-    """One Parquet file with all its columns; format 1 had one worker per variant and did not name it."""
+    """One Parquet file with all its columns.
+
+    Format 1 had one worker per variant and did not name it.
+    """
     try:
         table = pd.read_parquet(path / f"{name}.parquet")
         if name == "load" and "worker" not in table:
@@ -197,19 +203,14 @@ def _read_table(path: Path, name: str) -> pd.DataFrame:
         return table[list(TABLES[name])].astype(
             {key: kind for key, kind in _COLUMN_TYPES.items() if key in TABLES[name]}
         )
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-    ) as error:  # pyarrow's complaints about a damaged file are ValueErrors
+    except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are ValueErrors
         raise _damaged_run_error(
             path, f"{name}.parquet is missing, damaged, or lacks columns"
         ) from error
 
 
 def _read_spools(path: Path, run: dict[str, Any]) -> dict[str, pd.DataFrame]:
-    """The frames of a run that is still running, or whose driver died: from its spools, as far as they go."""
+    """The frames, as far as they go, of a run that is still running or was never closed."""
     try:
         gathered = open_spools(path, float(run["origin"]))
         samples = [to_arrow_table(part) for part in gathered.samples] or [
@@ -236,7 +237,7 @@ def _read_spools(path: Path, run: dict[str, Any]) -> dict[str, pd.DataFrame]:
 
 
 def _damaged_run_error(path: Path, why: str) -> AtonceError:
-    """The sentence for a run that was cut or edited."""
+    """The error for a run that was cut or edited."""
     return AtonceError(
         f"{path} cannot be reported: {why}. Copy the run again, or make a new one: atonce"
         " reproduce",
@@ -245,7 +246,7 @@ def _damaged_run_error(path: Path, why: str) -> AtonceError:
 
 
 def growth_per_second(t: pd.Series, total: pd.Series) -> float | None:
-    """Growth per second of a running total, from first to last look."""
+    """Growth per second of a running total, from first to last sample."""
     if len(t) < 2:  # noqa: PLR2004 - a slope takes two points
         return None
     return float((total.iloc[-1] - total.iloc[0]) / (t.iloc[-1] - t.iloc[0]))

@@ -1,7 +1,6 @@
-"""How the generator, the machine and the rows themselves fared in one cell: numbers only, `checks/` judges them.
+"""State of the generator, the machine and the rows in one cell: numbers that `checks/` judges.
 
-Every number is of one cell, so that a stall during the warm-up of another one takes nothing away
-from it.
+Every number is of one cell, so a stall during the warm-up of another cell does not affect it.
 """
 
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from results.thresholds import MIN_WINDOW_SECONDS
 
 # seconds between two ticks of the generator, as `scenarios/generator/engine.py` sets them
 _TICK_INTERVAL = 0.010
-_TIMER_STEP = 0.001  # seconds: gevent's timers wait in whole milliseconds, so that much is no stall
-_ROUNDING_ERROR = 1e-6  # seconds: what writing a moment down may round off
+_TIMER_STEP = 0.001  # seconds: gevent's timers wait whole milliseconds, so this is no stall
+_ROUNDING_ERROR = 1e-6  # seconds: what storing a timestamp may round off
 TIMESTAMP_COLUMNS = (
     "intended",
     "sent",
@@ -27,45 +26,38 @@ TIMESTAMP_COLUMNS = (
     "app_end",
     "done",
 )
-_ORDERED_APP_END_FORMAT = (
-    3  # the format since which `app_end` can be no later than the client's last byte
-)
+_ORDERED_APP_END_FORMAT = 3  # since this format `app_end` is never after the client's last byte
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellHealth:
-    """Seconds and shares; None where this run cannot tell."""
+    """Seconds and shares; None where this run does not show it."""
 
-    # seconds of the window, or of the whole burst; what is counted in ticks is not known of a short
-    # one
+    # seconds of the window, or of the whole burst; of a short one what ticks count is not known
     duration: float
     stall_p99: float | None  # p99 of how late the generator's own ticker fired
     longest_stall: float | None
-    generator_cpu: (
-        float | None
-    )  # share of its core that the busiest generator process used, on average
+    # share of its core that the busiest generator process used, on average
+    generator_cpu: float | None
     generator_cpu_peak: float | None  # and in its worst second
     other_cpu: float | None  # share of all cores that neither the generator nor the target used
     stolen_share: float | None  # share of the machine's CPU time that its host took away
     swapped_pages: float | None  # pages
     throttled_share: float | None  # share of the periods in which the container's CPU limit ran out
-    lateness: float | None  # of sent - intended, the quantile that is reported of this cell
-    unsent_share: (
-        float | None
-    )  # how many of the requests planned by the close had not left by then, as a share
-    think_time_excess: (
-        float | None
-    )  # closed model: what a turn took beyond latency and think time, as a share of the latency
-    disordered_requests: int | None  # moments of a request that stand in the wrong order
-    probed_requests: int  # requests of which the server's moments are known
+    lateness: float | None  # the quantile of sent - intended that is reported for this cell
+    # share of the requests planned by the close that were not sent by then
+    unsent_share: float | None
+    # closed model: time of a turn beyond latency and think time, as a share of the latency
+    think_time_excess: float | None
+    disordered_requests: int | None  # requests with timestamps in the wrong order
+    probed_requests: int  # requests with known server timestamps
     reconnect_share: float | None  # connections opened while measuring, as a share of the requests
-    transport_time: (
-        tuple[float, float] | None
-    )  # median and p99 of what a quick request spent outside the server
+    # median and p99 of the time that a quick request spent outside the server
+    transport_time: tuple[float, float] | None
 
 
 def measure_health(run_data: RunData, cell: Cell, name: str) -> CellHealth:
-    """All of one cell, or of the neighbours beside it by `name`."""
+    """Measure one cell, or the neighbours beside it by `name`."""
     lines = run_data.load_lines(cell.name)
     marks = lines[lines.kind == "mark"]
     ticks = lines[lines.kind == "tick"]
@@ -110,13 +102,16 @@ def measure_health(run_data: RunData, cell: Cell, name: str) -> CellHealth:
 
 
 def _result_span(marks: pd.DataFrame, cell: Cell) -> tuple[float, float]:
-    """The part of a cell that its results are made of: the window, or a whole burst."""
+    """Start and end of the part of a cell that its results use: the window, or a whole burst."""
     first, last = ("go", "end") if cell.scenario is Scenario.BURST else ("open", "close")
     return float(marks.t[marks["mark"] == first].max()), float(marks.t[marks["mark"] == last].min())
 
 
 def expand_missed_ticks(lateness: Array) -> Array:
-    """How late a ticker was at each of its moments, those it slept through included: one that is 50 ms late missed four."""
+    """How late a ticker was at each of its times, missed ticks included.
+
+    A tick that is 50 ms late has missed four.
+    """
     late = np.maximum(lateness[np.isfinite(lateness)] - _TIMER_STEP, 0.0)
     parts = [late]
     while (late > _TICK_INTERVAL).any():
@@ -126,7 +121,7 @@ def expand_missed_ticks(lateness: Array) -> Array:
 
 
 def _cpu_usage(readings: pd.DataFrame, name: str) -> tuple[float, float] | None:
-    """Mean share of a core that one process used by a running total, and that of its worst second."""
+    """Mean CPU share of one core from a process's running total, and that of its worst second."""
     known = readings[name].notna().to_numpy()
     t, used = readings.t.to_numpy()[known], readings[name].to_numpy()[known]
     if len(t) < 2:  # noqa: PLR2004 - a rate takes two points
@@ -141,7 +136,7 @@ def _cpu_usage(readings: pd.DataFrame, name: str) -> tuple[float, float] | None:
 def _counter_delta(
     marks: pd.DataFrame, name: str, begin: float, end: float, scale: float
 ) -> float | None:
-    """How far one of the machine's running totals moved from the begin of a cell to its end, divided by `scale`."""
+    """How far a running total of the machine moved during a cell, divided by `scale`."""
     first, last = marks[name][marks.t == begin], marks[name][marks.t == end]
     if first.empty or last.empty or first.isna().any() or last.isna().any() or scale <= 0:
         return None
@@ -153,11 +148,12 @@ def _throttled_share(marks: pd.DataFrame, begin: float, end: float) -> float | N
     periods, cut = (
         _counter_delta(marks, name, begin, end, 1.0) for name in ("periods", "throttled")
     )
-    return None if periods is None or cut is None else cut / periods if periods else 0.0
+    if periods is None or cut is None:
+        return None
+    return cut / periods if periods else 0.0
 
 
 def _machine_core_count(run_data: RunData) -> int:
-    """Of the machine."""
     return int(run_data.run["machine"].get("cpus") or 1)
 
 
@@ -168,15 +164,14 @@ def _other_cpu_share(
     begin: float,
     end: float,
 ) -> float | None:
-    """CPU time of all cores less that of generator and target, as a share; None where the target's own is not known."""
+    """CPU share that neither generator nor target used; None if the target's own is unknown."""
     total_used = _counter_delta(marks, "used", begin, end, end - begin)
     readings = run_data.probe[(run_data.probe.t >= begin) & (run_data.probe.t <= end)]
     if total_used is None or readings.empty:
         return None
     each = [rows for _, rows in readings.groupby(["variant", "pid"])]
-    child_usage = [
-        _cpu_usage(rows, "kin_cpu") for rows in each
-    ]  # the workers of a pool, a database: the target's as well
+    # the workers of a pool, a database: they belong to the target too
+    child_usage = [_cpu_usage(rows, "kin_cpu") for rows in each]
     ours = [
         usage[0]
         for usage in [*busy, *(_cpu_usage(rows, "cpu") for rows in each), *child_usage]
@@ -186,7 +181,7 @@ def _other_cpu_share(
 
 
 def _send_lateness(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
-    """Open model: how late requests left, at the quantile that is reported of them: p99, of neighbours p90."""
+    """Open model: how late requests left; p99, of neighbours p90."""
     if name == cell.name and not cell.arrivals and not cell.neighbours:
         return None
     late = (sent.sent - sent.intended).to_numpy()
@@ -194,7 +189,7 @@ def _send_lateness(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
 
 
 def _unsent_share(cell: Cell, name: str, rows: pd.DataFrame, close: float) -> float | None:
-    """Open model: how far the realised rate stayed behind that of the schedule, up to the close."""
+    """Open model: share of the requests planned by the close that were not sent by then."""
     if name == cell.name and not cell.arrivals:
         return None
     planned = int((rows.intended <= close).sum())
@@ -202,7 +197,7 @@ def _unsent_share(cell: Cell, name: str, rows: pd.DataFrame, close: float) -> fl
 
 
 def _think_time_excess(cell: Cell, sent: pd.DataFrame) -> float | None:
-    """Closed model: the time from an answer to the same user's next request, beyond the think time, over the mean latency."""
+    """Closed model: time from answer to next request beyond think time, over mean latency."""
     if cell.scenario is not Scenario.CROWD:
         return None
     turns = sent.sort_values("intended").groupby(["worker", "connection"])
@@ -214,20 +209,20 @@ def _think_time_excess(cell: Cell, sent: pd.DataFrame) -> float | None:
 
 
 def _count_disordered(sent: pd.DataFrame, run_format: int) -> int:
-    """How many requests have moments that cannot have followed one another, on one host with one clock."""
+    """How many requests have timestamps in an impossible order, on one host with one clock."""
     names = [
         column
         for column in TIMESTAMP_COLUMNS
         if column != "app_end" or run_format >= _ORDERED_APP_END_FORMAT
     ]
     known = sent[names].to_numpy(copy=True)
-    known[sent.censored.to_numpy(), names.index("done")] = np.nan  # giving up is no answer
+    known[sent.censored.to_numpy(), names.index("done")] = np.nan  # the end of waiting is no answer
     latest = np.fmax.accumulate(known, axis=1)
     return int((known < latest - _ROUNDING_ERROR).any(axis=1).sum())
 
 
 def _reconnect_share(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
-    """Connections that were opened while measuring, as a share of the requests; None where they should be, or nobody knows."""
+    """Connections opened while measuring per request; None where intended or unknown."""
     if (
         cell.scenario is Scenario.BURST
         or cell.cold
@@ -250,7 +245,7 @@ def _reconnect_share(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
 
 
 def _transport_time(sent: pd.DataFrame) -> tuple[float, float] | None:
-    """Median and p99 of what innocent `async` requests spent on the way: latency without the time inside the server."""
+    """Median and p99 of `async` requests' time on the way: latency without the server's time."""
     quick = sent[sent.route.str.endswith("/async")]
     spent = ((quick.done - quick.sent) - (quick.app_end - quick.app_start)).dropna().to_numpy()
     return (quantile(spent, 0.5), quantile(spent, 0.99)) if len(spent) else None

@@ -1,10 +1,10 @@
-"""What is warm-up and what is steady; rates, and Little's law, inside a fixed window.
+"""Separates warm-up from the steady window; rates and Little's law inside that fixed window.
 
-Requests belong to a window by the moment they were planned, because choosing by completion favours
-the fast ones; throughput alone counts completions. Little's law is exact for any traffic once the
-ages of the requests in flight at both edges are added: the integral of the in-flight counter, which
-the generator keeps apart from the rows, must equal what the rows say. Lost rows cannot hide from
-that (Little 1961; Kim and Whitt 2013 for finite windows).
+Requests belong to a window by their planned time, because choosing by completion favours fast ones;
+throughput alone counts completions. Little's law is exact for any traffic once the ages of the
+requests in flight at both edges are added: the integral of the in-flight counter, which the
+generator keeps apart from the rows, must equal what the rows give. This reveals lost rows
+(Little 1961; Kim and Whitt 2013 for finite windows).
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _MIN_WINDOW_SHARE = 0.9  # a window cut shorter than this share of its plan is n
 
 @dataclass(frozen=True, slots=True)
 class WorkerWindow:
-    """One worker's own window, and what its in-flight counter summed up to in it (request-seconds)."""
+    """One worker's own window and the integral of its in-flight counter (request-seconds)."""
 
     worker: str
     start: float
@@ -31,9 +31,9 @@ class WorkerWindow:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The steady part of one cell: `rows` were planned inside (start, end]; `everything` is the whole cell.
+    """The steady part of one cell: `rows` were planned in (start, end]; `all_rows` are all of it.
 
-    Several workers never open at one instant: the window is what lies inside all of their `spans`.
+    Several workers never open at one instant: the window is the overlap of `worker_windows`.
     """
 
     start: float
@@ -49,14 +49,14 @@ class Window:
 
     @property
     def answer_times(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """Moments of the right answers whose last byte arrived inside the window. A failure is not throughput."""
+        """Times of the right answers completed inside the window; a failure does not count."""
         rows = valid_rows(self.all_rows)
         done = rows.done.to_numpy()
         return done[~rows.censored.to_numpy() & (done > self.start) & (done <= self.end)]
 
     @property
     def completions(self) -> int:
-        """How many they are."""
+        """Number of right answers completed inside the window."""
         return len(self.answer_times)
 
     @property
@@ -67,19 +67,22 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class LittleDeviation:
-    """How far L = X R is off, as a share of L: without the edges (`residual`), and with the ages at both (`identity`)."""
+    """Error of L = X R as a share of L: `residual` without edges, `identity` with their ages."""
 
     residual: float
     identity: float
 
 
 def valid_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """What latency is made of: requests that were sent and did not fail. The unanswered stay in, as lower bounds."""
+    """Sent requests that did not fail; the unanswered stay in, as lower bounds."""
     return rows[rows.sent.notna() & rows.error.isna()]
 
 
 def steady_window(run_data: RunData, cell: Cell, name: str) -> Window | None:
-    """The window of a cell (or of the neighbours beside it, by `name`); None when the run ended before it was measured."""
+    """The window of a cell, or of the neighbours beside it, by `name`.
+
+    None when the run ended before it was measured.
+    """
     marks, area, all_rows = run_data.marks(name), run_data.marks(name, "area"), run_data.rows(name)
     if not {"open", "close"} <= set(marks):
         return None
@@ -105,7 +108,7 @@ def steady_window(run_data: RunData, cell: Cell, name: str) -> Window | None:
 
 
 def little_deviation(window: Window) -> LittleDeviation | None:
-    """Little's law, worker by worker in its own span, then summed; None when nothing was in flight."""
+    """Little's law, summed over each worker's own window; None when nothing was in flight."""
     total = sum(span.in_flight_area for span in window.worker_windows)
     if total <= 0:
         return None

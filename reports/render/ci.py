@@ -1,4 +1,4 @@
-"""What continuous integration shows of a run: a Markdown step summary, and annotations on the guilty lines.
+"""What CI shows of a run: a Markdown step summary, and annotations on the culprits' lines.
 
 All of it comes from the summary. Whatever came from outside - routes, files, calls, sentences - is
 escaped, since a path may hold a pipe, a backtick, a tag or a colon that would mean something here.
@@ -61,7 +61,7 @@ _SUMMARY_COLUMNS = (
 def report_to_ci(
     data: Entry, environment: Mapping[str, str], roots: Sequence[Path] = (), *, as_json: bool
 ) -> None:
-    """Write the step summary where GitHub wants it, and the annotations; stdout belongs to the JSON where that was asked for."""
+    """Write GitHub's step summary, print the annotations; stdout stays free for JSON."""
     if file_name := environment.get("GITHUB_STEP_SUMMARY"):
         path = Path(file_name)
         try:
@@ -86,7 +86,7 @@ def sort_worst_first(data: Entry) -> list[Entry]:
 
 
 def list_problem_checks(data: Entry) -> list[Entry]:
-    """The checks that take something away from the trust in a run."""
+    """The checks that lower the trust in a run."""
     return [
         check
         for check in data["trust"]["checks"]
@@ -116,7 +116,7 @@ def create_annotations(
 def _create_annotation(
     kind: str, title: str, entry: Entry, root: Path, roots: Sequence[Path]
 ) -> str:
-    """One workflow command, on the line that holds most of the time; without one on the route's own, if that is known."""
+    """One workflow command, on the line that holds most of the time, else on the route's own."""
     culprit: Entry = max(entry["blame"], key=lambda item: item.get("share") or 0.0, default=entry)
     location = (
         {"file": _path_in_checkout(culprit["file"], root, roots), "line": culprit.get("line")}
@@ -141,7 +141,7 @@ def _create_annotation(
 
 
 def _repository_root() -> Path:
-    """The folder of the repository that this one lies in; this one where it is in none."""
+    """The repository's folder around the working directory, or the latter where there is none."""
     here = Path.cwd()
     return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
 
@@ -175,7 +175,7 @@ def _escape_markdown(value: Any) -> str:
 
 
 def _truncate_text(text: str, max_bytes: int) -> str:
-    """Whole lines of a text, as many bytes of it as there is room for, and a word where it was cut."""
+    """The whole lines of a text that fit into so many bytes, and a notice where it was cut."""
     if len(text.encode()) <= max_bytes:
         return text
     kept = text.encode()[: max(0, max_bytes - len(CUT_NOTICE.encode()))]
@@ -188,9 +188,8 @@ def _truncate_text(text: str, max_bytes: int) -> str:
 
 def step_summary(data: Entry) -> str:
     """The whole step summary."""
-    problems = sorted(
-        list_problem_checks(data), key=lambda entry: entry["status"]
-    )  # what failed comes first
+    # What failed comes first
+    problems = sorted(list_problem_checks(data), key=lambda entry: entry["status"])
     blocks = [
         f"## {_escape_markdown(_summary_headline(data))}",
         _escape_markdown(_describe_outcome(data)),
@@ -222,7 +221,7 @@ def step_summary(data: Entry) -> str:
 
 
 def _summary_headline(data: Entry) -> str:
-    """The one sentence that somebody reads."""
+    """One sentence: how many routes hold the loop or answer wrongly."""
     if data["trust"]["verdict"] == "untrusted":
         return "atonce: this run cannot be trusted, so it says nothing"
     verdicts = Counter(item["verdict"] for item in data["routes"])
@@ -240,7 +239,7 @@ def _summary_headline(data: Entry) -> str:
 
 
 def _describe_outcome(data: Entry) -> str:
-    """How the gates came out, and how far the run may be believed."""
+    """How far the run can be trusted, and how the gates came out."""
     outcome_counts = Counter(item["holds"] for item in data["gates"])
     outcome_names: dict[bool | None, str] = {False: "failed", None: "inconclusive", True: "held"}
     gates = ", ".join(
@@ -294,7 +293,7 @@ def _format_short_value(
 
 
 def _culprit_lines(entry: Entry) -> Iterator[str]:
-    """The lines that are to blame, with the remedy below."""
+    """The culprits, with the remedy below."""
     for culprit in entry["blame"]:
         location = (
             f"{culprit['file']}:{culprit['line']}" if culprit.get("line") else culprit["file"]

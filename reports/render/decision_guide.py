@@ -1,4 +1,4 @@
-"""The decision guide: what do you call, in which form, what does that serve at once here, and what limits it.
+"""The decision guide: what you call, in which form, what that serves at once, and what limits it.
 
 The forms stand in `GUIDE`; numbers, limits and verdicts are measured. What a run did not measure is
 left out, and advice that the measurement contradicts is withheld.
@@ -24,7 +24,7 @@ class Advice(StrEnum):
 
     RECOMMENDED = "recommended"  # the first choice
     WORKS = "works"  # leaves the loop free, up to its limit
-    MISTAKE = "mistake"  # holds up everybody else
+    MISTAKE = "mistake"  # holds up all other requests
 
 
 _AWAITED, _DEF, _THREAD = (
@@ -33,9 +33,8 @@ _AWAITED, _DEF, _THREAD = (
     "`async def` and `await asyncio.to_thread(...)`",
 )
 _INLINE, _PROCESSES = "called inside `async def`", "`async def` and a `ProcessPoolExecutor`"
-FormSpecs = tuple[
-    tuple[Advice, str, str, str], ...
-]  # advice, form, what is called, and the variant that measures it
+# advice, form, what is called, and the variant that measures it
+FormSpecs = tuple[tuple[Advice, str, str, str], ...]
 GUIDE: dict[str, FormSpecs] = {
     "a library that you can `await`": (
         (Advice.RECOMMENDED, _AWAITED, "`asyncio.sleep`", "async"),
@@ -78,7 +77,7 @@ _POOL_VERDICTS = {Verdict.THREAD_POOL, Verdict.EXECUTOR_POOL, Verdict.POOL_LIMIT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuideRow:
-    """One form as it was measured; neither number nor verdict where run or cell cannot be trusted."""
+    """One form as measured; no number and no verdict where run or cell cannot be trusted."""
 
     question: str
     advice: Advice | None  # None where the measurement contradicts it, or says nothing
@@ -93,7 +92,7 @@ class GuideRow:
 
     @property
     def served_text(self) -> str:
-        """Served at once with its interval, and how many asked."""
+        """Served at once with its interval, and how many users asked."""
         return (
             f"{format_with_interval(self.served_at_once, self.interval)} of"
             f" {format_count(self.users, 'user')}"
@@ -110,9 +109,9 @@ def build_guide(report: Report) -> tuple[GuideRow, ...]:
     return tuple(row for form in form_specs if (row := _build_guide_row(report, *form)))
 
 
-def _build_guide_row(
+def _build_guide_row(  # noqa: PLR0913, PLR0917 - the fields of one form
     report: Report, question: str, advice: Advice, form: str, what: str, variant: str
-) -> GuideRow | None:  # noqa: PLR0913, PLR0917
+) -> GuideRow | None:
     """One form; None when no crowd was measured on it."""
     route = report.run_metrics.find_route(variant)
     if (
@@ -142,7 +141,7 @@ def _build_guide_row(
 
 
 def _is_advice_consistent(advice: Advice, verdict: Verdict) -> bool:
-    """Whether a verdict does not contradict the advice: a mistake holds the loop, and nothing else may."""
+    """Whether a verdict agrees with the advice: a mistake holds the loop, and nothing else may."""
     if verdict in {Verdict.UNTRUSTED, Verdict.WRONG_ANSWER}:
         return False
     return (verdict in _LOOP_VERDICTS) == (advice is Advice.MISTAKE)
@@ -150,7 +149,7 @@ def _is_advice_consistent(advice: Advice, verdict: Verdict) -> bool:
 
 def _describe_limit(route: RouteMetrics, verdict: Verdict) -> str:
     """What limits a route, in words; a pool with its number."""
-    assert route.top_level is not None  # noqa: S101 - `row_of` looked
+    assert route.top_level is not None  # noqa: S101 - the caller checked
     limit_text = MECHANISM_TEXTS.get(verdict, "-")
     if verdict in _POOL_VERDICTS:
         limit_text += f" ({round(route.served_at_once or 0)})"
@@ -177,7 +176,7 @@ def group_by_form(rows: tuple[GuideRow, ...]) -> Iterator[list[GuideRow]]:
 
 
 def summarise_guide(rows: tuple[GuideRow, ...]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """The guide in a few lines: what is called, and of each form its advice and what it serves at once with each part."""
+    """The guide in short: what is called, and per form its advice and what it serves at once."""
     known_rows = tuple(row for row in rows if row.served_at_once is not None)
     for question in group_by_question(known_rows):
         lines = []

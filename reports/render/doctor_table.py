@@ -1,4 +1,7 @@
-"""What the doctor found, for a terminal: a row per route, the worst next to the prompt; then each finding with line and remedy."""
+"""The doctor's results for a terminal: a table, and the findings with line and remedy.
+
+The worst route and the worst finding come last, next to the prompt.
+"""
 
 from collections.abc import Iterator
 
@@ -12,7 +15,7 @@ from reports.model import Report
 from reports.verdicts.diagnosis import LOOP_VERDICTS, Diagnosis
 from reports.verdicts.model import Finding, Verdict, is_unreached, sort_worst_last
 
-_MAX_NAMED_ROUTES = 5  # routes that nobody came to, by name
+_MAX_NAMED_ROUTES = 5  # unreached routes, by name
 _DOCTOR_COLUMNS = (
     "route",
     "served at once",
@@ -75,7 +78,10 @@ def doctor_row(finding: Finding) -> tuple[str, ...]:
 
 
 def _format_worst_neighbour(diagnosis: Diagnosis) -> str:
-    """The neighbour that waits longest: its p90 idle and loaded, at another load than the row's, and which one, if not `async`."""
+    """p90, idle and loaded, of the neighbour that waits longest.
+
+    With its load where that is not the row's, and its kind where that is not `async`.
+    """
     neighbours, neighbour_load = diagnosis.verdict_neighbours
     worst = max(
         neighbours.values(),
@@ -95,16 +101,19 @@ def _format_worst_neighbour(diagnosis: Diagnosis) -> str:
 
 
 def _format_culprit(diagnosis: Diagnosis) -> str:
-    """The guilty line, if there is one."""
+    """The worst culprit's line and call; empty without a culprit."""
     return (
-        f"{diagnosis.culprits[0].file}:{diagnosis.culprits[0].line} {diagnosis.culprits[0].call}".strip()
+        (
+            f"{diagnosis.culprits[0].file}:{diagnosis.culprits[0].line}"
+            f" {diagnosis.culprits[0].call}"
+        ).strip()
         if diagnosis.culprits
         else ""
     )
 
 
 def finding_lines(report: Report) -> Iterator[str]:
-    """A paragraph per finding that accuses or doubts, the worst last; what is healthy has its row."""
+    """A paragraph per finding, the worst last; what is healthy only has its row."""
     for finding in sort_worst_last(report.findings):
         if finding.verdict is Verdict.SCALES or is_unreached(finding.diagnosis.evidence.entry):
             continue

@@ -12,24 +12,22 @@ from reports.gates.evaluate import apply_strict
 from reports.gates.metrics import Entry, load_value, summary_value, top_load
 from reports.render.ci import list_problem_checks, sort_worst_first
 
-_FORBIDDEN_CHARACTERS = re.compile(
-    "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
-)  # by XML 1.0
+# by XML 1.0
+_FORBIDDEN_CHARACTERS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 TRUST_CASE_NAME = "run is trusted"
 
 
 def build_junit(data: Entry, *, strict: bool) -> bytes:
-    """The whole document. `strict`: a borderline gate is inconclusive, a suspect run is not trusted."""
+    """The whole document; `strict`: borderline gates are inconclusive, suspect runs not trusted."""
     data = apply_strict(data) if strict else data
     duration = (
         {"time": f"{data['seconds_total']:.3f}"} if data.get("seconds_total") is not None else {}
     )
     suite = ET.Element("testsuite", {"name": "atonce", **duration})
     properties = ET.SubElement(suite, "properties")
-    for name, value in [
-        (name, value) for entry in data["routes"] for name, value in _route_properties(entry)
-    ]:
-        ET.SubElement(properties, "property", name=_strip_forbidden(name), value=value)
+    for entry in data["routes"]:
+        for name, value in _route_properties(entry):
+            ET.SubElement(properties, "property", name=_strip_forbidden(name), value=value)
     _add_trust_case(suite, data, ("untrusted", "suspect") if strict else ("untrusted",))
     for gate in data["gates"]:
         test_case = _add_test_case(suite, "gates", gate["expression"])
@@ -51,7 +49,7 @@ def build_junit(data: Entry, *, strict: bool) -> bytes:
 
 
 def _add_trust_case(suite: ET.Element, data: Entry, bad_levels: tuple[str, ...]) -> None:
-    """The case that fails when the run can tell nothing, or less than it was asked."""
+    """The case that fails when the run shows nothing, or less than was asked of it."""
     reasons = [
         f"{entry['name']}, {entry['cell']}: {entry['why']}" for entry in list_problem_checks(data)
     ]
@@ -70,15 +68,14 @@ def _add_trust_case(suite: ET.Element, data: Entry, bad_levels: tuple[str, ...])
 
 
 def _add_test_case(suite: ET.Element, group: str, name: str) -> ET.Element:
-    """One case."""
     return ET.SubElement(
         suite, "testcase", classname=f"atonce.{group}", name=_strip_forbidden(name)
     )
 
 
-# It is what is told
+# FBT001: the outcome is a value, not a switch
 def _set_outcome(test_case: ET.Element, holds: bool | None, text: str) -> None:  # noqa: FBT001
-    """Mark a case by what became of it."""
+    """Mark a case as skipped or failed; one that holds needs no mark."""
     if holds is not True:
         ET.SubElement(
             test_case, "skipped" if holds is None else "failure", message=_strip_forbidden(text)
@@ -86,7 +83,7 @@ def _set_outcome(test_case: ET.Element, holds: bool | None, text: str) -> None: 
 
 
 def _route_properties(entry: Entry) -> list[tuple[str, str]]:
-    """What stands in the properties: at the highest level its quantiles in seconds and its share of errors."""
+    """A route's properties at its highest level: quantiles in seconds and its share of errors."""
     load = top_load(entry)
     values = {f"{name}_s": summary_value(load, f"{name}_s") for name in ("p50", "p95", "p99")}
     values |= {"errors": load_value("errors", entry, load)} if load else {}
@@ -98,5 +95,5 @@ def _route_properties(entry: Entry) -> list[tuple[str, str]]:
 
 
 def _strip_forbidden(text: str) -> str:
-    """Without the characters that XML 1.0 forbids."""
+    """A text without the characters that XML 1.0 forbids."""
     return _FORBIDDEN_CHARACTERS.sub("", text)

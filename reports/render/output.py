@@ -1,4 +1,4 @@
-"""How a command ends: the result on stdout, the paths, the next command to type, and the exit code that weighs most."""
+"""How a command ends: the result on stdout, the paths, the next command, and the exit code."""
 
 import json
 import os
@@ -27,7 +27,7 @@ _OUTCOME_TEXTS = {True: "holds", False: "fails", None: "inconclusive"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputOptions:
-    """How the person wants to be told."""
+    """How the user wants the result."""
 
     as_json: bool
     quiet: bool
@@ -37,7 +37,7 @@ class OutputOptions:
 
 
 def write_report_files(report: Report) -> dict[str, Any]:
-    """Draw the charts, write page and summary; give the summary. The folder is derived and may be deleted."""
+    """Draw the charts, write page and summary; return the summary. The folder may be deleted."""
     # Matplotlib is heavy, and most commands do without
     from reports.render.charts import CHARTS, svg  # noqa: PLC0415
     from reports.render.page import render_page  # noqa: PLC0415
@@ -61,7 +61,7 @@ def write_report_files(report: Report) -> dict[str, Any]:
 def build_and_write(
     path: Path, run_error: AtonceError | None
 ) -> tuple[Report | None, dict[str, Any]]:
-    """Judge and render a run. After a trouble, a run with nothing to show is no second trouble."""
+    """Evaluate and render a run; after an error, a run with nothing to show is no second error."""
     try:
         report = build_report(path)
     except (AtonceError, OSError):
@@ -70,7 +70,7 @@ def build_and_write(
         return None, {}
     try:
         return report, write_report_files(report)
-    except OSError as error:  # what was found can be told all the same
+    except OSError as error:  # the result can be printed all the same
         sentence = (
             f"the page cannot be written below {path} ({error.strerror or error}). Make room, then:"
             f" atonce report {path}"
@@ -101,10 +101,10 @@ def print_result(
     next_command: str,
     options: OutputOptions,
 ) -> int:
-    """Print the result; give the exit code that weighs most: 2, 4, 130, 3, 1, 0."""
+    """Print the result; return the exit code that weighs most: 2, 4, 130, 3, 1, 0."""
     if run_error and (report is None or report.run_metrics.is_empty):
         raise run_error
-    assert report is not None  # noqa: S101 - nothing to show only after a trouble
+    assert report is not None  # noqa: S101 - empty only after an error
     restore_sigpipe()
     page = report.path / "report" / "index.html"
     if report.run_metrics.run["command"] == "doctor":
@@ -136,7 +136,7 @@ def print_result(
 def _publish_to_ci(
     data: dict[str, Any], options: OutputOptions, roots: list[Path]
 ) -> dict[str, Any]:
-    """Tell the pipeline that we run in, if any; gives the data as somebody strict reads it, where that was asked for."""
+    """Report to the CI pipeline, if any; return the data, under `--strict` as that reads it."""
     data = apply_strict(data) if options.strict else data
     report_to_ci(data, os.environ, roots, as_json=options.as_json)
     if options.junit:
@@ -152,7 +152,7 @@ def _publish_to_ci(
 
 
 def _shorten_path(path: Path) -> Path:
-    """A path as short as it can be said from here."""
+    """A path, relative to the working directory where it lies below."""
     with suppress(ValueError):
         return path.resolve().relative_to(Path.cwd())
     return path

@@ -1,4 +1,4 @@
-"""The report as one HTML file: opens from disk, offline, without scripts; everything from outside is escaped.
+"""The report as one HTML file: from disk, offline, without scripts; all outside text is escaped.
 
 Jinja2 fills `page.html`, the skeleton and the only stylesheet. Charts stand inline as SVG, each
 with its numbers in a table, so that nothing hangs on colour, script or network.
@@ -20,20 +20,20 @@ from reports.render.charts import CHARTS, LESSON_CHARTS, ChartTable, card, svg
 from reports.render.charts.style import variant_style
 from reports.render.decision_guide import build_guide, group_by_question
 from reports.selfcheck import GOAL_COLUMNS as GOALS
+from reports.verdicts.load_sentences import compare_with_async
 from reports.verdicts.load_table import (
     LOAD_COLUMNS,
     NO_NOTE_VERDICTS,
     build_load_rows,
-    compare_with_async,
     describe_unfinished,
     format_quantile,
     repeat_label,
 )
 from reports.verdicts.model import Finding, Verdict, is_unreached, sort_worst_last
 
-MAX_CARD_CHARTS = 30  # cards with a picture, the worst; more would make a page too large to open
+MAX_CARD_CHARTS = 30  # cards with a chart, the worst; more would make a page too large to open
 NO_CHART_VERDICTS = (Verdict.SCALES, Verdict.WRONG_ANSWER, Verdict.UNTRUSTED)
-_MAX_DESCRIPTION = 2000  # characters that describe a picture to whoever cannot see it
+_MAX_DESCRIPTION = 2000  # characters that describe a chart to those who cannot see it
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class _PageChart:
 
 
 def render_page(report: Report, gates: Sequence[dict[str, Any]] = ()) -> str:
-    """The whole page. `gates` are those of an examination, as its summary has them."""
+    """The whole page. `gates` are those of a doctor run, as its summary has them."""
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
         loader=loader,
@@ -104,7 +104,7 @@ def render_page(report: Report, gates: Sequence[dict[str, Any]] = ()) -> str:
 
 
 def _doctor_context(report: Report, gates: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What an examination shows beside: its findings, the worst first, the routes that were left out, and its gates."""
+    """What a doctor run adds: its findings, worst first, the routes left out, and its gates."""
     if report.run_metrics.run["command"] != "doctor":
         return {}
     reasons = {
@@ -126,14 +126,17 @@ def _doctor_context(report: Report, gates: Sequence[dict[str, Any]]) -> dict[str
 
 
 def _card_chart(finding: Finding, stem: str) -> Markup | None:
-    """The picture on a card; healthy routes need none, and of what was not measured there is none."""
+    """The card's chart; none for healthy routes and for what was not measured."""
     figure = None if finding.verdict in NO_CHART_VERDICTS else card.draw_card(finding.diagnosis)
     title = f"{finding.route.route} is {finding.verdict}"
+    # Safe, as in `_page_charts`
     return (
-        Markup(svg.render_inline(figure, stem, title, card.describe_card(finding.diagnosis)))
+        Markup(  # noqa: S704
+            svg.render_inline(figure, stem, title, card.describe_card(finding.diagnosis))
+        )
         if figure
         else None
-    )  # noqa: S704 - as above
+    )
 
 
 def _group_by_section(claims: Iterable[EvaluatedClaim]) -> dict[str, list[EvaluatedClaim]]:
@@ -145,7 +148,7 @@ def _group_by_section(claims: Iterable[EvaluatedClaim]) -> dict[str, list[Evalua
 
 
 def claim_bars(values: tuple[tuple[str, float], ...]) -> list[tuple[str, str, float]]:
-    """A claim's small picture: labels, numbers in words, and lengths in per cent of the longest, from zero."""
+    """A claim's bars: labels, numbers in words, lengths in per cent of the longest, from zero."""
     max_value = max(value for _, value in values) or 1
     return [
         (label, formatting.format_number(value), 100 * value / max_value) for label, value in values
@@ -159,7 +162,7 @@ def inline_code(text: str) -> Markup:
 
 
 def _page_charts(report: Report) -> Iterator[_PageChart]:
-    """Every chart, drawn; described by the numbers of the verdicts or, where single claims were asked for, of those."""
+    """Every chart, drawn; described by the verdicts' sentences or, for single claims, by theirs."""
     run_metrics, command = report.charted_metrics, report.run_metrics.run["command"]
     sentences = (
         [item.result.measured for item in report.claims]
@@ -167,9 +170,8 @@ def _page_charts(report: Report) -> Iterator[_PageChart]:
         else [item.sentence for item in report.findings]
     )
     description = " ".join(sentences)[:_MAX_DESCRIPTION]
-    if (
-        command == "claims"
-    ):  # what was asked by a single user gave a claim its service time; one point is no picture
+    # A single user's level gave a claim its service time; one point is no chart
+    if command == "claims":
         routes = (
             replace(item, levels=()) if item.top_level and item.top_level.users == 1 else item
             for item in run_metrics.routes
@@ -185,5 +187,7 @@ def _page_charts(report: Report) -> Iterator[_PageChart]:
             yield _PageChart(chart.stem, chart.question, title, None, figure, table)
         elif not isinstance(figure, str):
             # Safe: the SVG is matplotlib's, and matplotlib escapes every text that it draws.
-            svg_markup = Markup(svg.render_inline(figure, chart.stem, title, description))  # noqa: S704
+            svg_markup = Markup(  # noqa: S704
+                svg.render_inline(figure, chart.stem, title, description)
+            )
             yield _PageChart(chart.stem, chart.question, title, svg_markup, "", table)

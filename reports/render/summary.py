@@ -1,8 +1,8 @@
-"""The report as data: `summary.json`, a promise to other programs, described by `summary.schema.json` beside this file.
+"""The report as data: `summary.json`, a promise to other programs.
 
-Seconds in keys that end in `_s`. A quantile the data cannot support is null; one that unanswered
-requests leave open is null too, beside a lower bound in `..._at_least_s`. More keys may be added;
-these keep their names and units.
+`summary.schema.json` beside this file describes it. Seconds in keys that end in `_s`. A quantile
+the data cannot support is null; one that unanswered requests leave open is null too, beside a lower
+bound in `..._at_least_s`. More keys may be added; these keep their names and units.
 """
 
 import math
@@ -64,7 +64,7 @@ def build_summary(report: Report) -> dict[str, Any]:
 
 
 def _goal_entry(goal: Goal) -> dict[str, Any]:
-    """One goal: what was measured must lie in `limit`, which surrounds what should have been measured."""
+    """One goal: the measured value must lie in `limit`, which surrounds the expected one."""
     limit = [goal.low, goal.high]
     return {
         "expression": goal.name,
@@ -173,7 +173,7 @@ def _restarts_entry(repeated_value: RepeatedValue) -> dict[str, Any]:
 
 
 def _experiment_entry(route: RouteMetrics) -> dict[str, Any]:
-    """A variant under conditions of its own; of its largest crowd all requests, and who got how many answers."""
+    """A variant under conditions of its own; all requests and answers of its largest crowd."""
     fairness, whole = route.top_level.fairness if route.top_level else None, None
     if fairness:
         waits = {
@@ -197,7 +197,6 @@ def _experiment_entry(route: RouteMetrics) -> dict[str, Any]:
 
 
 def _level_entry(level: CrowdMetrics) -> dict[str, Any]:
-    """One crowd."""
     return {
         "users": level.users,
         "think_s": level.think_time,
@@ -263,7 +262,10 @@ def _open_load_entry(load: OpenLoadMetrics) -> dict[str, Any]:
 
 
 def _replay_entry(load: OpenLoadMetrics) -> dict[str, Any]:
-    """The load's own sends on ideal places, in order, beside `done - sent` of the same requests; U is measured / replayed."""
+    """The load's sends on ideal places, in order, beside their `done - sent`.
+
+    U, the unfairness, is measured / replayed.
+    """
     replay, estimate = load.replay_result, load.concurrency_estimate
     entry = {
         "places_from": estimate.source,
@@ -295,7 +297,7 @@ def _replay_entry(load: OpenLoadMetrics) -> dict[str, Any]:
 
 
 def _closed_loop_entry(load: OpenLoadMetrics) -> dict[str, Any] | None:
-    """What a closed loop would have told of the same answers; too long rather than too short."""
+    """What a closed loop would have shown of these answers; too long rather than too short."""
     latency = load.curves.closed_loop_latency if load.curves else None
     return (
         {"users": load.curves.users, "count": latency.count, **_latency_entry(latency)}
@@ -305,13 +307,11 @@ def _closed_loop_entry(load: OpenLoadMetrics) -> dict[str, Any] | None:
 
 
 def _latency_entry(latency: CrowdMetrics | LatencyStats) -> dict[str, Any]:
-    """Mean, quantiles and longest, and where requests queued with each other the doubt of each; an open end is null."""
+    """Mean, quantiles and longest; of queued requests the doubt of each; an open end is null."""
     estimates = {"mean": latency.mean, **latency.quantiles, "max": latency.longest}
-    values = {
-        key: number
-        for name, estimate in estimates.items()
-        for key, number in _estimate_entry(name, estimate).items()
-    }
+    values: dict[str, Any] = {}
+    for name, estimate in estimates.items():
+        values |= _estimate_entry(name, estimate)
     queued_estimates = {
         name: estimate
         for name, estimate in estimates.items()
@@ -346,7 +346,7 @@ def _burst_entry(route: RouteMetrics) -> dict[str, Any] | None:
 
 
 def _neighbour_entry(neighbour: NeighbourMetrics) -> dict[str, Any]:
-    """One innocent route, idle and loaded."""
+    """One neighbour, idle and loaded."""
     return {
         **_estimate_entry("idle_p90", neighbour.idle),
         **_estimate_entry("loaded_p90", neighbour.loaded),
@@ -357,7 +357,6 @@ def _neighbour_entry(neighbour: NeighbourMetrics) -> dict[str, Any]:
 
 
 def _claim_entry(evaluated: EvaluatedClaim) -> dict[str, Any]:
-    """One claim."""
     claim, result = evaluated.claim, evaluated.result
     return {
         "id": claim.id,

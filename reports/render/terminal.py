@@ -1,4 +1,4 @@
-"""The report for a terminal: claims, one table of routes or loads, one sentence each, trust; the worst last, by the prompt."""
+"""The report for a terminal: claims, tables, sentences, trust; the worst last, by the prompt."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,11 +15,11 @@ from reports.model import MISSED, Report, format_outcomes, order_findings
 from reports.render import doctor_table as doctor
 from reports.render.decision_guide import Advice, build_guide, summarise_guide
 from reports.selfcheck import GOAL_COLUMNS as GOALS
+from reports.verdicts.load_sentences import compare_with_async
 from reports.verdicts.load_table import (
     LOAD_COLUMNS,
     OVERLOADED,
     build_load_rows,
-    compare_with_async,
     describe_unfinished,
     format_quantile,
     visible_columns,
@@ -112,7 +112,7 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def _print_doctor_report(report: Report, console: Console) -> None:
-    """Somebody's own app: what was not examined, every finding with its line and remedy, and the table, next to the prompt."""
+    """What was not examined, every finding with its line and remedy, and the table at the end."""
     for line in (*doctor.unexamined_lines(report), *doctor.finding_lines(report)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if report.findings:
@@ -131,7 +131,7 @@ def _problem_lines(report: Report) -> Iterator[str]:
 
 
 def _incomplete_reasons(run: dict[str, Any]) -> Iterator[str]:
-    """Why a run was not played to its end."""
+    """Why a run did not reach its end."""
     if run["status"] == Status.RUNNING:
         yield "this run was never closed: it is still running, or its driver was killed"
     elif run["status"] != Status.COMPLETE:
@@ -140,7 +140,6 @@ def _incomplete_reasons(run: dict[str, Any]) -> Iterator[str]:
 
 
 def _colour_word(word: str) -> str:
-    """A verdict in its colour."""
     return f"[{_WORD_COLOURS[word]}]{word}[/]" if word in _WORD_COLOURS else word
 
 
@@ -159,7 +158,7 @@ def routes_table(report: Report, width: int) -> Table:
 
 
 def _loads_table(rows: list[tuple[str, ...]], width: int) -> Table:
-    """One row per load. A narrow terminal loses what matters least, never the route, the load or its p99."""
+    """One row per load; a narrow terminal never loses the route, the load or its p99."""
     keep = visible_columns(rows, width)
     table = plain_table((LOAD_COLUMNS[i] for i in keep), ("route", "load", "note"))
     for row in rows:
@@ -197,7 +196,7 @@ def _route_numbers(finding: Finding) -> Iterator[str]:
 
 
 def _claims_table(report: Report) -> Table:
-    """The lesson, statement by statement: a block each, because predictions are long; what was asked for alone is told whole."""
+    """A block per claim; in full where it was asked for alone, or is not confirmed."""
     table = Table.grid(padding=(0, 2))
     for evaluated in report.claims:
         claim, result = evaluated.claim, evaluated.result
@@ -227,7 +226,7 @@ def _guide_block(report: Report) -> Table:
 
 
 def _goals_table(report: Report) -> Table:
-    """What should have come out of a self-check, and what did."""
+    """What a self-check should have measured, and what it did."""
     table = plain_table(GOALS, ("goal", ""), wraps="goal")
     for goal in report.goals:
         table.add_row(

@@ -1,7 +1,7 @@
-"""How sure one run is of what it counted: the throughput of a crowd, and how many were served at once.
+"""Confidence intervals from one run: a crowd's throughput, and how many were served at once.
 
-A crowd's window is cut into pieces of equally many answers, and the pieces are compared (batch
-means, Student's t). Answers of c places may come in clumps of c, so a piece must hold several
+A crowd's window is cut into batches with equally many answers, and the batches are compared (batch
+means, Student's t). Answers of c places may come in clumps of c, so a batch must hold several
 clumps, or the cut itself would look like chance.
 """
 
@@ -14,12 +14,15 @@ from reports.stats.quantiles import Array, restart_interval
 from results.unloaded import student_t
 
 _BATCHES = 8
-_CLUMPS_PER_BATCH = 5  # per piece, at least
+_CLUMPS_PER_BATCH = 5  # clumps in a batch, at least
 Interval = tuple[float, float]
 
 
 def throughput_interval(done: Array, clump: float) -> Interval | None:
-    """95 % interval of the rate of answers, per second, whose moments are `done`; None when the pieces would be too small."""
+    """95 % interval of the answers per second.
+
+    `done` holds their times. None when the batches would be too small.
+    """
     size = (len(done) - 1) // _BATCHES
     if size < _CLUMPS_PER_BATCH * max(clump, 1.0):
         return None
@@ -32,10 +35,10 @@ def throughput_interval(done: Array, clump: float) -> Interval | None:
 
 
 def cost_interval(timestamps: Array, total: Array, done: Array) -> Interval | None:
-    """95 % interval of what one answer costs, from looks at a running total and the moments of the answers.
+    """95 % interval of the cost of an answer, from samples of a running total and answer times.
 
-    By the ratio of sums, since a piece may hold many answers or none. None when there are too few
-    looks to cut.
+    Uses the ratio of sums, since a batch may hold many answers or none. None when there are too few
+    samples to cut.
     """
     size = (len(timestamps) - 1) // _BATCHES
     if size < 1:
@@ -56,7 +59,9 @@ def cost_interval(timestamps: Array, total: Array, done: Array) -> Interval | No
 def product_interval(
     rate: float, rates: Interval | None, service: float, services: Interval | None
 ) -> Interval | None:
-    """Interval of served at once, from two independent measurements; None when one of them has none.
+    """Interval of served at once from two independent measurements.
+
+    None when either has no interval.
 
     A lower end at or below 0, as few lone requests may have, makes the product's lower end 0.
     """
@@ -73,12 +78,11 @@ def product_interval(
 
 @dataclass(frozen=True, slots=True)
 class RepeatedValue:
-    """One number of a route, measured anew after each restart; all positive, in the order of the repeats."""
+    """One number of a route per restart; all positive, in the order of the repeats."""
 
     values: tuple[float, ...]
-    beyond: tuple[float, ...] | None = (
-        None  # independent requests beyond the quantile, run by run, where requests queue
-    )
+    # independent requests beyond the quantile, run by run, where requests queue
+    beyond: tuple[float, ...] | None = None
 
     @property
     def estimate(self) -> float:
@@ -87,7 +91,7 @@ class RepeatedValue:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Where the truth lies at 95 %; None of fewer than five runs."""
+        """95 % interval; None with fewer than five runs."""
         return restart_interval(self.values, None if self.beyond is None else np.array(self.beyond))
 
     @property

@@ -1,4 +1,7 @@
-"""What the statistics of an open load give: its sends, a replay of them, and whole curves of percentiles; seconds everywhere."""
+"""Results of the statistics of an open load: its sends, its replay, its percentile curves.
+
+All times are in seconds.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,16 +16,16 @@ from reports.stats.quantiles import (
     is_supported,
 )
 
-FIT_TOLERANCE, MISFIT_ERROR, UNFAIR_RATIO = (
-    0.03,
-    0.10,
-    1.10,
-)  # of the mean; and of p99, from which the order is unfair
+# Shares of the mean; and the ratio of p99s from which the order of service is unfair.
+FIT_TOLERANCE, MISFIT_ERROR, UNFAIR_RATIO = 0.03, 0.10, 1.10
 
 
 @dataclass(frozen=True, slots=True)
 class SendLog:
-    """All requests of one cell that were sent, in that order. `done` of the unfinished: when waiting for them stopped."""
+    """All sent requests of one cell, in the order of sending.
+
+    `done` of an unfinished request is the moment when waiting for it stopped.
+    """
 
     planned: Array
     sent: Array
@@ -35,22 +38,21 @@ class EstimateSource(StrEnum):
     """How the number of places is known."""
 
     CROWD = "crowd"  # a saturated crowd of this run showed it
-    # this load's completions identify it, or lie nearest to it where no number of places explains
-    # them
+    # this load's completions identify it, or come closest to it where no number of places fits
     FIT = "fit"
-    AT_LEAST = "at least"  # this load bounds it from below; more of them would explain it as well
+    AT_LEAST = "at least"  # this load gives a lower bound; more places would fit as well
     IDLE = "nothing queued"  # there were always enough
     UNKNOWN = "unknown"  # too few answers, or too many in service to count
 
 
 @dataclass(frozen=True, slots=True)
 class ConcurrencyEstimate:
-    """How many a route serves at once, and the seconds `d` that each takes in place, as far as one load tells."""
+    """How many requests a route serves at once, and `d`, the seconds of each, from one load."""
 
     source: EstimateSource
     count: int | None = None
     service_time: float | None = None
-    # seconds that an unloaded answer takes beyond that: HTTP, to and fro, which holds no place
+    # seconds that an unloaded answer takes beyond that: HTTP both ways, which holds no place
     http_overhead: float = 0.0
     at_least: int | None = None
 
@@ -58,16 +60,18 @@ class ConcurrencyEstimate:
 class ReplayFit(StrEnum):
     """What the replay says about a route."""
 
-    HOLDS = "fixed-service queue"  # mean and completions are those of c places that take D each
+    HOLDS = "fixed-service queue"  # mean and completions fit c places of D seconds each
     UNDECIDED = "undecided"  # too far off to confirm, too near to refute; or answers are missing
-    BROKEN = (  # service varies, something else is shared, or it stood still
-        "not a fixed-service queue"
-    )
+    # service varies, something else is shared, or the server stood still
+    BROKEN = "not a fixed-service queue"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayResult:
-    """Latencies `done - sent` of the window's right answers, measured and replayed: mean, p50, p95, p99, max (seconds)."""
+    """Latencies `done - sent` of the window's right answers, measured and replayed.
+
+    Mean, p50, p95, p99 and max, in seconds.
+    """
 
     places: int
     service_time: float
@@ -86,12 +90,12 @@ class ReplayResult:
 
     @property
     def is_close_fit(self) -> bool:
-        """Whether completions keep to c places of D seconds most of the time, whatever happened in between."""
+        """Whether completions follow c places of D seconds most of the time."""
         return self.completion_error <= MISFIT_ERROR
 
     @property
     def model(self) -> ReplayFit:
-        """Whether c places of D seconds are what this route is; judged by what no order of service can change."""
+        """Whether the route is c places of D seconds; the order of service cannot change it."""
         off = abs(self.mean_ratio - 1) if self.drained else 0.0
         if off > MISFIT_ERROR or not self.is_close_fit:
             return ReplayFit.BROKEN
@@ -102,7 +106,11 @@ class ReplayResult:
         return name not in QUANTILES or is_supported(self.count, QUANTILES[name], beyond)
 
     def unfairness(self, name: str) -> float | None:
-        """U: measured / replayed. None if some were never answered, the model is broken, or under two lie beyond the quantile."""
+        """U: measured / replayed.
+
+        None if some requests were never answered, the model is broken, or fewer than two samples
+        lie beyond the quantile.
+        """
         if (
             not self.has_support(name, MIN_BEYOND_GREY)
             or not self.drained
@@ -113,7 +121,7 @@ class ReplayResult:
 
     @property
     def is_unfair(self) -> bool:
-        """Whether somebody is overtaken: the capacity is right, and the tail is longer than in the order of arrival."""
+        """Whether requests are overtaken: the capacity fits, but the tail exceeds the replay's."""
         return self.model is ReplayFit.HOLDS and (self.unfairness("p99") or 1.0) > UNFAIR_RATIO
 
 
@@ -122,15 +130,14 @@ Curve = tuple[tuple[float, float], ...]  # 1 / (1 - q), and the quantile q in se
 
 @dataclass(frozen=True, slots=True)
 class PercentileCurves:
-    """Every percentile of one load's window that its requests support, told in three ways; from the planned moment."""
+    """All percentiles that a load's window supports, in three curves, from the planned time."""
 
-    measured: Curve  # as low as the truth may be where requests were never answered
-    upper_bound: Curve  # and as high; ends where they leave it open upwards
+    measured: Curve  # the lower bound where requests were never answered
+    upper_bound: Curve  # and the upper bound; ends where it is infinite
     replayed: Curve  # empty where no replay explains the load
-    # as `users` in a closed loop would have told it: what they would have sent, and heard of
+    # as `users` in a closed loop would have measured it
     closed_loop: Curve
     users: int
-    closed_loop_latency: LatencyStats | None  # what those heard, in numbers
-    window_latency: (
-        LatencyStats | None
-    )  # and what the window holds: facts of this run, whatever another one would tell
+    closed_loop_latency: LatencyStats | None  # the latencies that those users would have seen
+    # and those of the window: facts of this run, whatever another run would show
+    window_latency: LatencyStats | None

@@ -1,8 +1,8 @@
-"""The whole tail of a load: as measured, as replayed in order, and as a closed-loop tool would have told it.
+"""The whole tail of a load: measured, replayed in order, and as a closed-loop tool would report it.
 
-Users in a closed loop do not ask while they wait, so whoever would have come during a stall is
-never measured: coordinated omission. How much that hides follows from the run's own requests. Pure
-numpy; seconds everywhere.
+Users in a closed loop send nothing while they wait, so requests due during a stall are never
+measured: coordinated omission. How much that hides follows from the run's own requests. Pure numpy;
+all times in seconds.
 """
 
 import heapq
@@ -18,10 +18,10 @@ _POINTS_PER_DECADE = 30  # points per decade of a curve
 
 
 def closed_loop_mask(sends: SendLog, users: int) -> Flags:
-    """Which requests `users` in a closed loop would have sent: one of them had its last answer before the planned moment.
+    """Which requests `users` in a closed loop would have sent.
 
-    The answers are those of the whole load, so what such users would have seen by themselves is
-    quicker still.
+    Those planned when a user already had its last answer. The answers are those of the whole load:
+    without it, such users would have seen even lower latencies.
     """
     free, mask = [-math.inf] * users, np.zeros(len(sends.planned), dtype=bool)
     order = np.argsort(sends.planned, kind="stable")
@@ -36,7 +36,10 @@ def closed_loop_mask(sends: SendLog, users: int) -> Flags:
 def percentile_curves(
     sends: SendLog, seconds: float, replay_result: ReplayResult | None
 ) -> PercentileCurves | None:
-    """The spectrum of a window of so many `seconds`. The closed loop has as many users as were in flight on average."""
+    """The percentile curves of a window of `seconds`.
+
+    The closed loop has as many users as requests were in flight on average.
+    """
     latency, inside, answered = (
         sends.done - sends.planned,
         sends.in_window,

@@ -1,8 +1,9 @@
-"""Did requests leave as independent users would? Two tests of Poisson arrivals, on planned and on real moments.
+"""Did requests leave as independent users would? Two tests of Poisson arrivals.
 
-Given how many there were, Poisson arrivals are uniform over the test (Kolmogorov and Smirnov's
-distance, with Stephens' correction for finite n), and their gaps scatter as much as they last: a
-coefficient of variation of 1.
+They apply to planned and to real send times.
+
+For a given number, Poisson arrivals are uniform over the test (Kolmogorov and Smirnov's distance,
+with Stephens' correction for finite n), and their gaps have a coefficient of variation of 1.
 """
 
 import math
@@ -13,7 +14,10 @@ from reports.stats.quantiles import Array
 
 
 def arrival_stats(timestamps: Array, seconds: float) -> tuple[int, float, float]:
-    """Number of gaps, their coefficient of variation, and the p-value of uniformity of sorted `moments` in [0, seconds]."""
+    """Number of gaps, their coefficient of variation, and the p-value of uniformity.
+
+    `timestamps` are sorted and lie in [0, seconds].
+    """
     gaps = np.diff(timestamps)
     return (
         len(gaps),
@@ -33,6 +37,5 @@ def _ks_p_value(shares: Array) -> float:
     return min(1.0, max(0.0, p)) if scaled > _MIN_SCALED_DISTANCE else 1.0
 
 
-_MIN_SCALED_DISTANCE = (
-    0.2  # below this scaled distance the sum no longer settles, and p is 1 anyway
-)
+# below this scaled distance the sum no longer converges, and p is 1 anyway
+_MIN_SCALED_DISTANCE = 0.2

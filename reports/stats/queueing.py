@@ -1,9 +1,10 @@
-"""What queues should feel like: exact formulas, replays and fits, in numpy alone. Seconds, and requests per second.
+"""Queueing theory in numpy alone: exact formulas, replays and fits.
 
-The server is c places that take D seconds each, first come first served. Greek and letters as in
-the sources: Crommelin 1932 for the queue's generating function; Franx, "A simple solution for the
-M/D/c waiting time distribution" (2001), for the wait, whose terms are all positive, so that it
-stays exact near saturation; Denning and Buzen for the closed loop.
+Units are seconds and requests per second. The server is c places that take D seconds each, first
+come first served. Symbols are those of the sources: Crommelin 1932 for the queue's generating
+function; Franx, "A simple solution for the M/D/c waiting time distribution" (2001), for the wait,
+whose terms are all positive, so that it stays exact near saturation; Denning and Buzen for the
+closed loop.
 """
 
 import math
@@ -17,15 +18,16 @@ from results.thresholds import is_saturated
 
 MIN_GAPS = 10  # gaps between completions; fewer say nothing
 _MIN_BLOCK_WINS = 9  # blocks of ten that c must win against both its neighbours
-_ERROR_TOLERANCE, _CLOCK_TICK = 1.1, 1e-6  # times the best error, plus a microsecond: no difference
-_MAX_HTTP_OVERHEAD = (
-    0.005  # seconds; HTTP on one host costs 1 to 3 ms, and what is longer is not the way
-)
+_ERROR_TOLERANCE, _CLOCK_TICK = 1.1, 1e-6  # times the best error, plus 1 us: counts as equal
+_MAX_HTTP_OVERHEAD = 0.005  # seconds; HTTP on one host costs 1 to 3 ms, more has another cause
 
 
 @dataclass(frozen=True, slots=True)
 class MdcQueue:
-    """A stationary M/D/c queue. `at_most[m]` is P(queue <= m); `decay` the root z0 > 1 of z = exp(rho (z - 1))."""
+    """A stationary M/D/c queue.
+
+    `queue_cdf[m]` is P(queue <= m); `decay` is the root z0 > 1 of z = exp(rho (z - 1)).
+    """
 
     lam: float  # arrivals per second
     d: float  # seconds of service
@@ -46,7 +48,7 @@ class MdcQueue:
         return self.d + float(np.sum(1 - self.queue_cdf)) / self.lam
 
     def quantile(self, q: float) -> float:
-        """Response time in seconds that a share `q` of the requests does not exceed, by bisection."""
+        """The `q` quantile of the response time in seconds, by bisection."""
         if self.wait_cdf(0.0) >= q:
             return self.d
         low, high = 0.0, self.d
@@ -59,7 +61,7 @@ class MdcQueue:
 
 
 def mdc_queue(lam: float, d: float, c: int) -> MdcQueue:
-    """The queue at `lam` requests per second on `c` places that take `d` seconds each; lam d must lie below c."""
+    """The queue at `lam` requests/s on `c` places that take `d` seconds each; needs lam d < c."""
     a, rho = lam * d, lam * d / c
     decay = 1 + 4 * (1 - math.log(rho)) / rho  # right of its root: Newton then cannot fall onto 1
     turns = np.exp(2j * np.pi * np.arange(1, c) / c)
@@ -80,21 +82,21 @@ def mdc_queue(lam: float, d: float, c: int) -> MdcQueue:
 
 
 def correlation_length(rho: float) -> float:
-    """How many requests in a row tell the same story, at utilization `rho`: n requests carry about n / this independent ones."""
+    """At utilization `rho`, n requests carry as much as n / this independent requests."""
     return rho / (rho - 1 - math.log(rho))
 
 
 def closed_loop_mean(
     users: int, service: float, concurrency: float, think_time: float = 0.0
 ) -> float:
-    """Mean latency of `users` in a closed loop on `places` servers: max(D, N D / c - Z) seconds."""
+    """Mean latency of `users` in a closed loop on c servers: max(D, N D / c - Z) seconds."""
     return max(service, users * service / concurrency - think_time)
 
 
 def closed_loop_rate(
     users: float, service: float, concurrency: float, think_time: float = 0.0
 ) -> float:
-    """Throughput of the same: min(N / (D + Z), c / D) requests per second."""
+    """Throughput of the same closed loop: min(N / (D + Z), c / D) requests per second."""
     return min(users / (service + think_time), concurrency / service)
 
 
@@ -104,10 +106,10 @@ def burst_completion_time(size: int, service: float, concurrency: float) -> floa
 
 
 def replay_latencies(sent: Array, d: float, c: int = 1) -> Array:
-    """Response time of each request, had the same sends met `c` ideal places. `sent` ascends, unfinished ones included.
+    """Response time of each request if the same sends had met `c` ideal places.
 
-    Request n starts when it comes and request n - c has left: c lanes, each a running maximum once
-    k D is taken off.
+    `sent` ascends and includes unfinished requests. Request n starts when it has arrived and
+    request n - c has left: c lanes, each a running maximum after subtracting k D.
     """
     n, rows = len(sent), -(-len(sent) // c)
     lanes = np.full(rows * c, np.inf)
@@ -119,19 +121,20 @@ def replay_latencies(sent: Array, d: float, c: int = 1) -> Array:
 
 
 def neighbour_delays(timestamps: Array, sent: Array, response: Array) -> Array:
-    """How much later an innocent request at each of `moments` begins behind the blocking ones that share its loop."""
+    """How long a neighbour's requests at `timestamps` wait for the requests that hold the loop."""
     last = np.searchsorted(sent, timestamps, side="right") - 1
-    leaves = np.append(sent + response, -np.inf)[last]  # index -1: nobody came before
+    leaves = np.append(sent + response, -np.inf)[last]  # index -1: no earlier request
     delays: Array = np.maximum(leaves - timestamps, 0.0)
     return delays
 
 
 def busy_service_time(sent: Array, done: Array, c: int, min_latency: float = 0.0) -> float | None:
-    """D in place: the median gap between completion i and completion i - c, where request i was already there at the latter.
+    """D in place: the median gap between completions i - c and i.
 
-    Then its place was never idle, whatever the order of service. (Asking for a latency above D
-    instead, as is usual, reads up to 80 % high when service is uneven.) `least` leaves out quicker
-    requests. None from fewer than ten gaps.
+    Counts only gaps where request i had been sent before completion i - c: then its place was never
+    idle, whatever the order of service. (The usual condition, a latency above D, gives up to 80 %
+    too much when service is uneven.) Requests quicker than `min_latency` are left out. None with
+    fewer than ten gaps.
     """
     order = np.argsort(done)
     ends, took = done[order], (done - sent)[order]
@@ -142,7 +145,7 @@ def busy_service_time(sent: Array, done: Array, c: int, min_latency: float = 0.0
 def _grid_minimise(
     error: Callable[[float], float], low: float, high: float, points: int
 ) -> tuple[float, float]:
-    """The least error on a grid, refined twice round its best point, and where it is."""
+    """The smallest error on a grid, refined twice around its best point, and that point."""
     for _ in range(3):
         grid = np.linspace(low, high, points)
         errors = [error(float(point)) for point in grid]
@@ -152,9 +155,9 @@ def _grid_minimise(
 
 
 def fit_sweep(users: Array, rates: Array, d: float, think_time: float = 0.0) -> float:
-    """C from a closed sweep: the X = min(N / (D + Z), c / D) that lies nearest to the measured throughputs, both on a log scale.
+    """Estimate c from a closed sweep by fitting X = min(N / (D + Z), c / D), on a log scale.
 
-    `users` and `rates` by level; drained runs, two levels above c at least.
+    `users` and `rates` (measured throughputs) by level; drained runs, at least two levels above c.
     """
 
     def error(log_c: float) -> float:
@@ -167,7 +170,10 @@ def fit_sweep(users: Array, rates: Array, d: float, think_time: float = 0.0) -> 
 
 @dataclass(frozen=True, slots=True)
 class QueueFit:
-    """c and D that explain an open run's completions best, and in how many of ten blocks of time c beats c - 1 and c + 1."""
+    """c and D that fit an open run's completions best.
+
+    `block_wins`: in how many of ten blocks of time c fits better than c - 1 and c + 1.
+    """
 
     concurrency: int
     service_time: float
@@ -183,14 +189,13 @@ class QueueFit:
 def completion_errors(
     sent: Array, done: Array, d: float, c: int, http_overhead: float | None = 0.0
 ) -> Array:
-    """How far each completion (ascending; finished ones only) lies from that of the replay; the order of service is free.
+    """Distance of each completion (ascending; finished only) from the replay's, in any order.
 
-    `way` is what every answer takes besides, in seconds, without occupying a place; None for what
-    they have in common.
+    `http_overhead` is the time in seconds that every answer takes outside its place; None estimates
+    it as the median delay.
     """
-    late = (
-        np.sort(done) - (sent + replay_latencies(sent, d, c))[: len(done)]
-    )  # the replay's ascend as the sends do: first come, first served
+    # The replay's completions ascend as the sends do: first come, first served.
+    late = np.sort(done) - (sent + replay_latencies(sent, d, c))[: len(done)]
     errors: Array = np.abs(
         late
         - (
@@ -203,16 +208,16 @@ def completion_errors(
 
 
 def fit_open_load(sent: Array, done: Array, top: float) -> QueueFit:
-    """Fit c and D to one open run. `sent` ascends; `done` of the finished ones; `top` is the unloaded latency in seconds.
+    """Fit c and D to one open run.
 
-    D is the time in a place: the way to it and back is taken off, or c could not be told where
-    nearly all are busy. The candidates rise from half the mean number in service until more places
-    would change nothing, or explain no more.
+    `sent` ascends; `done` holds finished requests only; `top` is the unloaded latency in seconds. D
+    is the time in a place, without HTTP: with it, c could not be found where nearly all places are
+    busy. The candidates for c rise from half the mean number in service until more places change
+    nothing or fit no better.
     """
     ends = np.sort(done)
-    lam = len(ends) / (
-        ends[-1] - sent[0]
-    )  # of the answers: more than c / D may be sent, but not answered
+    # The rate of the answers: more than c / D may be sent, but not answered.
+    lam = len(ends) / (ends[-1] - sent[0])
     c, best, idle = max(1, int(0.5 * lam * top)), 0, False
     fits: dict[int, tuple[float, float]] = {}
 
@@ -253,9 +258,10 @@ def fit_open_load(sent: Array, done: Array, top: float) -> QueueFit:
 def served_at_once(
     rate: float, service: float, users: float = math.inf, think_time: float = 0.0
 ) -> float:
-    """Throughput in requests per second times mean unloaded time in seconds: how many were worked on at the same time.
+    """Requests served at the same time: throughput (requests/s) times mean unloaded latency (s).
 
-    Never more than so many users can ask for if nobody waits, N / (D + Z): what is above is chance.
+    The throughput counts at most as N / (D + Z), which the users send without any wait: a higher
+    value is chance.
     """
     asked = users / (service + think_time) if service + think_time else math.inf
     return min(rate, asked) * service
@@ -264,5 +270,5 @@ def served_at_once(
 def crowd_capacity(
     users: int, rate: float, service: float | None, think_time: float = 0.0
 ) -> float | None:
-    """The throughput of a crowd as a capacity in requests per second; None unless part of the crowd had to wait."""
+    """A crowd's throughput as capacity in requests/s; None unless part of it had to wait."""
     return rate if service and is_saturated(users, rate, service, think_time) else None

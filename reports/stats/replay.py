@@ -1,9 +1,9 @@
-"""A load's own sends through c ideal servers, beside what was measured.
+"""Replays a load's own sends through c ideal servers and compares them with the measurement.
 
-Constant service in any order that never idles gives the completions, the throughput and the mean of
-first come first served; median and tail depend on the order. So mean and completions test the
-model, and the tail names who was overtaken: a finding about the server, never an error. Pure numpy;
-seconds everywhere.
+With constant service, every order of service that never idles gives the completions, throughput and
+mean of first come first served; median and tail depend on the order. So mean and completions test
+the model, and the tail shows overtaking: a finding about the server, never an error. Pure numpy;
+all times in seconds.
 """
 
 import math
@@ -26,27 +26,26 @@ from reports.stats.queueing import (
 )
 
 _MIN_ANSWERS = 10  # answers; fewer say nothing
-FASTEST_SHARE = 0.05  # the quickest twentieth hardly waited
-_WAIT_RATIO = (
-    1.02  # times the unloaded latency from which a request had to wait (science: busy periods)
+FASTEST_SHARE = 0.05  # of the answers: the fastest 5 % hardly waited
+_WAIT_RATIO = 1.02  # times the unloaded latency from which a request had to wait (busy periods)
+# "nothing queued": fewer than 1 % of the requests took a tenth, and 2 ms, longer than unloaded
+_QUEUED_RATIO, _JITTER, _QUEUED_SHARE = 1.1, 0.002, 0.01
+_MAX_CONCURRENCY = (
+    100  # requests in service: beyond, one place more or less makes no visible difference
 )
-_QUEUED_RATIO, _JITTER, _QUEUED_SHARE = (
-    1.1,
-    0.002,
-    0.01,
-)  # "nothing queued": hardly one in a hundred took a tenth, and 2 ms, longer than unloaded
-_MAX_CONCURRENCY = 100  # requests in service: beyond, one place more or less cannot be told
 _MAX_FIT_WORK = 1_000_000  # requests times places that are fitted: about two seconds
 _SERVICE_TIME_RANGE = (0.85, 1.05)  # times the unloaded latency that a service in place may take
-_HTTP_ALLOWANCE = (
-    0.003  # seconds that HTTP may take beyond it, for routes so short that this is more
-)
+# seconds that HTTP may take beyond it, for routes so short that this is more
+_HTTP_ALLOWANCE = 0.003
 
 
 def compare_with_replay(
     sends: SendLog, concurrency: int, service_time: float, http_overhead: float = 0.0
 ) -> ReplayResult | None:
-    """Replay all sends of a cell and compare those of its window that were answered; None when there are none."""
+    """Replay all sends of a cell and compare the answered requests of its window.
+
+    None when there are none.
+    """
     answered = sends.in_window & sends.finished
     if not answered.any():
         return None
@@ -79,7 +78,6 @@ def compare_with_replay(
 
 
 def _summarise_latencies(latencies: Array) -> dict[str, float]:
-    """Mean, quantiles and longest of a sample."""
     quantiles = {name: quantile(latencies, q) for name, q in QUANTILES.items()}
     return {"mean": float(latencies.mean()), **quantiles, "max": float(latencies.max())}
 
@@ -87,7 +85,10 @@ def _summarise_latencies(latencies: Array) -> dict[str, float]:
 def estimate_concurrency(
     sends: SendLog, service: float | None, crowd: int | None
 ) -> ConcurrencyEstimate:
-    """How many are served at once: what a `crowd` showed, else what the completions identify. `service`: unloaded latency."""
+    """How many requests are served at once: as a `crowd` showed, else from the completions.
+
+    `service`: unloaded latency in seconds.
+    """
     sent, done = sends.sent[sends.finished], sends.done[sends.finished]
     took = done - sent
     if len(took) < _MIN_ANSWERS:
@@ -126,7 +127,7 @@ def estimate_concurrency(
 def _known_concurrency(
     source: EstimateSource, count: int, busy: float | None, otherwise: float, top: float
 ) -> ConcurrencyEstimate:
-    """Places with what one takes there, and what HTTP adds; where no gap tells, one number holds both."""
+    """Places, service time and HTTP overhead; without gaps, one number holds both times."""
     return (
         ConcurrencyEstimate(source, count, busy, max(0.0, top - busy))
         if busy
@@ -135,7 +136,11 @@ def _known_concurrency(
 
 
 def _latency_without_queue(sends: SendLog) -> float:
-    """What an answer takes without a queue: of those who found nobody there, or, if they are few, of the quickest twentieth."""
+    """Latency without a queue.
+
+    The median of the requests that met an idle server or, if these are few, at most the latency of
+    the fastest twentieth.
+    """
     took, ends = sends.done - sends.sent, np.where(sends.finished, sends.done, np.inf)
     alone = took[
         np.append(True, sends.sent[1:] > np.maximum.accumulate(ends)[:-1]) & sends.finished
@@ -151,7 +156,7 @@ def _latency_without_queue(sends: SendLog) -> float:
 
 
 def _service_time_in_place(sent: Array, done: Array, c: int, top: float) -> float | None:
-    """The service time while the places are busy, if what the gaps say can be one: a gap may also be an idle moment."""
+    """Service time while the places are busy; None if implausible: a gap may be an idle moment."""
     service_time = busy_service_time(sent, done, c, _WAIT_RATIO * top)
     return (
         service_time

@@ -1,10 +1,12 @@
-"""Did a run stay one run? Warm-up, drift and steps of a series of latencies, each judged by its size, never by a p-value.
+"""Did a run stay one run? Warm-up, drift and steps of a series of latencies.
 
-Queues wander by themselves: a minute at rho .8 holds some thirty independent stories, and every
-second such run, perfect as it is, "drifts" by a quarter or more. So these functions belong on a
-series from which the luck is taken: measured over replayed, which on a steady server stays near 1.
-(Their difference works too, but a long busy period adds up uneven service, and alarms several times
-as often.) Latencies come in the order of their planned moments; positions are shares.
+Each is judged by its size, never by a p-value.
+
+Queues wander by themselves: a minute at rho .8 holds about thirty independent samples, and half of
+such runs, though steady, "drift" by a quarter or more. So these functions need a series without
+this chance: measured over replayed latency, which stays near 1 on a steady server. (The difference
+works too, but a long busy period adds up uneven service and gives several times as many alarms.)
+Latencies come in the order of their planned times; positions are shares.
 """
 
 import itertools
@@ -16,16 +18,16 @@ from reports.stats.quantiles import Array
 
 _BATCH_SIZE = 5  # latencies per mean in MSER-5 (Spratt 1998)
 _DRIFT_BINS = 20  # medians that a drift is drawn through
-_MIN_VALUES = 25 * _DRIFT_BINS  # values; of fewer a median says little
-_MAX_MEDIANS = 300  # medians, at most, that steps are sought in
+_MIN_VALUES = 25 * _DRIFT_BINS  # values; a median of fewer says little
+_MAX_MEDIANS = 300  # medians, at most, in which steps are searched
 _STEP_PENALTY = 15.0  # what a step must gain, in units of ln(number of medians)
 _MIN_SEGMENT_SHARE = 0.1  # of the series: a shorter piece is one busy period, no new level
-_MIN_LEVEL_CHANGE = 0.25  # how far levels must lie apart to be called two
+_MIN_LEVEL_CHANGE = 0.25  # relative difference from which two levels count as two
 
 
 @dataclass(frozen=True, slots=True)
 class Stationarity:
-    """Of one load: the share to drop until it is steady, its relative drift, and where (share) its level last jumped."""
+    """A load's warm-up share, relative drift, and the position (share) of its last level step."""
 
     warm_up_share: float
     drift: float
@@ -33,7 +35,7 @@ class Stationarity:
 
     @classmethod
     def from_values(cls, values: Array) -> "Stationarity | None":
-        """None of fewer than ten values for each median."""
+        """None with fewer than 25 values for each median."""
         if len(values) < _MIN_VALUES:
             return None
         return cls(
@@ -42,7 +44,9 @@ class Stationarity:
 
 
 def detect_warm_up(values: Array) -> float:
-    """The share to drop so that the rest is steadiest (MSER-5); beyond 0.5 it never settled. 0 if that would change nothing.
+    """The share to drop so that the rest is steadiest (MSER-5).
+
+    Beyond 0.5 the series never settled. 0 if dropping would change nothing.
 
     The smallest sum of squares about the mean of the rest, over the square of its length. MSER
     alone drops half of one steady run in ten, so what is dropped must also differ from the rest by
@@ -58,20 +62,21 @@ def detect_warm_up(values: Array) -> float:
         for series in (means - means.mean(), (means - means.mean()) ** 2)
     )
     spread = (squares - total**2 / left) / left.astype(float) ** 2
-    best = int(
-        np.argmin(spread[: count - _BATCH_SIZE])
-    )  # the last few are too few to be called steady
+    # The last few batches are too few to be called steady.
+    best = int(np.argmin(spread[: count - _BATCH_SIZE]))
     early, late = np.median(means[: max(best, 1)]), np.median(means[best:])
     return best / count if abs(early / late - 1) > _MIN_LEVEL_CHANGE else 0.0
 
 
 def _batch_medians(values: Array, count: int) -> Array:
-    """Medians of `count` equal stretches."""
     return np.array([np.median(batch) for batch in np.array_split(values, count)])
 
 
 def relative_drift(values: Array) -> float:
-    """Relative change from begin to end: Theil and Sen's slope through the medians of 20 stretches, times 20, over their median."""
+    """Relative change from start to end.
+
+    Theil and Sen's slope through the medians of 20 bins, times 20, over the median of them.
+    """
     if len(values) < _DRIFT_BINS:
         return 0.0
     bin_medians = _batch_medians(values, _DRIFT_BINS)
@@ -96,7 +101,7 @@ def detect_steps(values: Array) -> list[float]:
     bin_medians = _batch_medians(values, n)
     total = np.concatenate([[0.0], np.cumsum(bin_medians - bin_medians.mean())])
     squares = np.concatenate([[0.0], np.cumsum((bin_medians - bin_medians.mean()) ** 2)])
-    floor = (1e-3 * abs(np.median(bin_medians))) ** 2  # a scatter below a thousandth is none
+    floor = (1e-3 * abs(np.median(bin_medians))) ** 2  # scatter below a thousandth does not count
     best, cut = np.full(n + 1, np.inf), np.zeros(n + 1, int)
     best[0] = 0.0
     for end in range(shortest, n + 1):

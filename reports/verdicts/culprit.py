@@ -1,9 +1,9 @@
-"""Whose line holds the event loop: the watch's lines become one Blame per guilty line.
+"""The lines that hold the event loop: one `Culprit` per line, from what the watchdog wrote.
 
-In a stack the guilty line is the innermost one of the user's own code, as long as no part of the
-framework that serves requests lies further in: a middleware that awaits the app is not to blame for
-what the framework does meanwhile. Where none of the user's lines is left, the framework's work on
-the answer is named as such, or else the innermost line of all.
+In a stack the culprit is the innermost line of the user's own code, as long as no part of the
+framework that serves requests lies further in: a middleware that awaits the app does not cause what
+the framework does in that time. Where none of the user's lines is left, the framework's work on the
+answer is named as such, or else the innermost line of all.
 """
 
 import json
@@ -16,23 +16,19 @@ from statistics import median
 from typing import Any, NamedTuple
 
 _PACKAGE_PATH = re.compile(
-    r"/(?:site-packages|dist-packages|python3\.\d+)/(?!site-packages|dist-packages)([^/]+?)(?:\.py)?(?:/|$)"
+    r"/(?:site-packages|dist-packages|python3\.\d+)/"
+    r"(?!site-packages|dist-packages)([^/]+?)(?:\.py)?(?:/|$)"
 )
 _PLAIN_CALL = re.compile(r"(?!self\b|cls\b)[A-Za-z]\w*(\.\w+)*")
-_SERVING_FUNCTIONS = {
-    "__call__",
-    "app",
-}  # functions of fastapi and starlette by which one layer calls the next
+# functions of fastapi and starlette by which one layer calls the next
+_SERVING_FUNCTIONS = {"__call__", "app"}
 _GC_FRAME = "<garbage collector>"  # the only frame of its stack
-_SERIALISING_FUNCTIONS = {
-    "serialize_response",
-    "jsonable_encoder",
-    "render",
-}  # what these make of a handler's answer
+# functions that turn what a handler returned into an answer
+_SERIALISING_FUNCTIONS = {"serialize_response", "jsonable_encoder", "render"}
 
 
 class StackFrame(NamedTuple):
-    """One frame as the watch writes it."""
+    """One frame as the watchdog writes it."""
 
     file: str
     line: int
@@ -59,12 +55,13 @@ class StackFrame(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LoopHold:
-    """Time during which one task or callback kept the loop; seconds under each stack, innermost frame first."""
+    """Time during which one task or callback held the loop, by stack."""
 
     start: float
     end: float
     is_request: bool
     blind_time: float
+    # seconds under each stack, innermost frame first
     stack_times: tuple[tuple[float, tuple[StackFrame, ...]], ...]
 
 
@@ -76,16 +73,15 @@ class Culprit:
     line: int
     function: str
     call: str  # what it calls there; "" where it computes by itself
-    library: (
-        str  # what that leads to: `requests.get -> socket.recv_into`; "" where nothing lies below
-    )
+    # what that leads to: `requests.get -> socket.recv_into`; "" where nothing lies below
+    library: str
     is_serialising: bool  # the framework makes an answer of what a handler returned
-    share: float  # of all time during which somebody held the loop
+    share: float  # of all time during which the loop was held
     hold_seconds: float
     holds: int
     longest: float
     median: float
-    blind: float  # share of its holds in which the watch could not look
+    blind: float  # share of its holds in which the watchdog could not sample
     outside_requests: float  # share of its time outside any request
 
     @property
@@ -96,20 +92,20 @@ class Culprit:
 
 @dataclass(frozen=True, slots=True)
 class LoopHolds:
-    """What held the loop in a window: seconds under somebody's stack, and those in which others kept the loop from running."""
+    """Seconds of a window in which the loop was held, under a stack or without one."""
 
     seconds: float
-    unattributed: float
+    unattributed: float  # without a stack: others kept the loop from running
     culprits: tuple[Culprit, ...]
-    gc_seconds: float = 0.0  # seconds of garbage collections, which are no line's fault
+    gc_seconds: float = 0.0  # seconds of garbage collections, which no line causes
 
 
 def read_holds(folder: Path, session: str) -> list[list[Any]]:
-    """The lines of all processes of an act; a line that a killed process left half written is dropped."""
+    """All processes' lines of a session; what a killed process left half written is dropped."""
     lines = []
     for path in sorted(folder.glob(f"{session}-*.jsonl")):
         if not path.stem.removeprefix(f"{session}-").isdigit():
-            continue  # another act's: `route-01-watch` also begins with `route-01`
+            continue  # another session's: `route-01-watch` also begins with `route-01`
         for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 lines.append(json.loads(text))
@@ -119,7 +115,7 @@ def read_holds(folder: Path, session: str) -> list[list[Any]]:
 
 
 def merge_holds(lines: Iterable[Sequence[Any]]) -> list[LoopHold]:
-    """Lines become holds: the pieces of a long one, each of which begins exactly where another ended, become one again."""
+    """Turn lines into holds; pieces that begin exactly where another ended are joined."""
     merged: list[LoopHold] = []
     for _, start, end, kind, blind, stacks in lines:
         stack_times = tuple(
@@ -146,7 +142,10 @@ def summarise_holds(
     origin: float,
     roots: Sequence[Path],
 ) -> LoopHolds:
-    """Who held the loop within a window of seconds since `origin`; files are told relative to the first root they lie below."""
+    """What held the loop in a window of seconds since `origin`.
+
+    Files are named relative to the first of `roots` that they lie below.
+    """
     start, end = window
     inside = [
         hold for hold in merge_holds(lines) if start <= (hold.start + hold.end) / 2 - origin < end
@@ -156,7 +155,7 @@ def summarise_holds(
     for hold in inside:
         for weight, stack in hold.stack_times:
             if weight <= 0:
-                continue  # less than the watch writes: rounded away, it accuses nobody
+                continue  # less than the watchdog writes: rounded to zero, it names no culprit
             if not stack:
                 unattributed += weight
             elif stack[0].file == _GC_FRAME:
@@ -173,7 +172,7 @@ def summarise_holds(
 
 
 class _AttributedTime(NamedTuple):
-    """Seconds of a hold under one stack, and whose they are."""
+    """Seconds of a hold under one stack, and their culprit."""
 
     hold: LoopHold
     seconds: float
@@ -185,7 +184,7 @@ class _AttributedTime(NamedTuple):
 def _attribute_stack(
     hold: LoopHold, weight: float, stack: tuple[StackFrame, ...]
 ) -> _AttributedTime:
-    """Find the guilty frame of a stack."""
+    """Find the culprit's frame in a stack."""
     inner = list(_frames_until_serving(stack))
     own_index = next((i for i, frame in enumerate(inner) if frame.is_user_code), None)
     if own_index is not None:
@@ -208,7 +207,7 @@ def _attribute_stack(
 
 
 def _frames_until_serving(stack: tuple[StackFrame, ...]) -> Iterator[StackFrame]:
-    """The frames from the innermost one on, to the first by which the framework serves a request."""
+    """The frames from the innermost to the first by which the framework serves a request."""
     for frame in stack:
         yield frame
         if _is_framework_frame(frame) and frame.name in _SERVING_FUNCTIONS:
@@ -229,7 +228,7 @@ def _call_path(below: list[StackFrame]) -> str:
 
 
 def _callee_name(frame: StackFrame) -> str:
-    """What a frame of a library calls, as one would look it up; its own name where it computes."""
+    """What a library's frame calls, with its package; its own name where it computes."""
     if _PLAIN_CALL.fullmatch(frame.call):
         return frame.call if "." in frame.call else f"{frame.package}.{frame.call}"
     last = frame.call.rpartition(".")[2]
@@ -237,7 +236,7 @@ def _callee_name(frame: StackFrame) -> str:
 
 
 def _build_culprit(parts: list[_AttributedTime], total: float, roots: Sequence[Path]) -> Culprit:
-    """One line's parts together; what differs between them is told as in the heaviest."""
+    """Join one line's parts; what differs between them is taken from the heaviest."""
     heaviest = max(parts, key=lambda part: part.seconds)
     frame = heaviest.frame
     times: dict[int, float] = defaultdict(float)
@@ -264,12 +263,12 @@ def _build_culprit(parts: list[_AttributedTime], total: float, roots: Sequence[P
 
 
 def source_roots(app_info: Mapping[str, Any]) -> list[Path]:
-    """The folders from which files of an examined app are named."""
+    """The folders relative to which an examined app's files are named."""
     return [Path(folder) for name in ("cwd", "home") if (folder := app_info.get(name))]
 
 
 def display_path(file: str, roots: Sequence[Path]) -> str:
-    """A file as its reader knows it: relative to the app or the working directory, or to the folder of installed packages."""
+    """A file relative to the first of `roots` around it, or to the folder of installed packages."""
     for root in roots:
         if Path(file).is_relative_to(root):
             return str(Path(file).relative_to(root))

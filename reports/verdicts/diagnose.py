@@ -1,4 +1,4 @@
-"""From a run of the doctor to one finding per route: verdict, sentence, guilty line, remedy, and how sure all that is."""
+"""From a doctor run to one finding per route: verdict, sentence, culprit, remedy, confidence."""
 
 import math
 from collections.abc import Iterator
@@ -28,16 +28,15 @@ from reports.verdicts.remedies import choose_remedy
 from reports.verdicts.rules import evaluate_rules
 
 _MIN_CULPRIT_SHARE = 0.05  # share of the held time below which a line is not named
-_NOTABLE_SHARE = (
-    0.05  # share of all time, of holds at rest or of garbage collections, that is worth a sentence
-)
-_NOTABLE_BLIND_SHARE = 0.3  # share of held time in which the watchdog could not look
+# share of all time, of holds at rest or of garbage collections, that is worth a sentence
+_NOTABLE_SHARE = 0.05
+_NOTABLE_BLIND_SHARE = 0.3  # share of held time in which the watchdog could not sample
 
 
 def diagnose_routes(
     run_data: RunData, run_metrics: RunMetrics, trust: TrustReport
 ) -> tuple[Finding, ...]:
-    """One finding per route that was to be examined; the skipped ones are told apart."""
+    """One finding per route that was to be examined; skipped routes get none."""
     routes = {item.route: item for item in run_metrics.routes}
     entries = [
         item for item in run_metrics.run["routes"] if item["act"] or item["unfit"] or item["wrong"]
@@ -53,7 +52,7 @@ def diagnose_routes(
 
 
 def describe_idle_holds(run_data: RunData) -> str | None:
-    """What holds the app's loop while nobody asks: a sentence, where that is a part of the time that counts."""
+    """What holds the loop of the idle app, as a sentence, where that takes a notable time."""
     holds, watched = idle_loop_holds(run_data)
     worst = next(iter(holds.culprits), None) if holds else None
     if not holds or not worst or holds.seconds < _NOTABLE_SHARE * watched:
@@ -66,7 +65,6 @@ def describe_idle_holds(run_data: RunData) -> str | None:
 
 
 def _unmeasured_route(name: str) -> RouteMetrics:
-    """A route of which nothing was measured."""
     empty: dict[str, Any] = dict.fromkeys(
         ("unloaded_mean", "unloaded_interval", "expected_concurrency", "mechanism", "executor_size")
     )
@@ -89,7 +87,6 @@ def _diagnose_route(
     entry: dict[str, object],
     trust: TrustReport,
 ) -> Finding:
-    """Judge one route."""
     route_evidence = gather_route(run_data, run_metrics, route, entry)
     failed = [
         item
@@ -118,9 +115,8 @@ def _diagnose_route(
         top.metrics.throughput * route_evidence.unloaded_mean if top else None
     )
     cores = len(run_data.run.get("targets", {}).get(entry.get("act"), {}).get("cpus") or ())
-    cores = min(
-        cores, math.ceil(run_data.run["machine"].get("cpu_limit") or cores)
-    )  # a container may have less
+    # a container may have less
+    cores = min(cores, math.ceil(run_data.run["machine"].get("cpu_limit") or cores))
     best_remedy = choose_remedy(
         rule_result.verdict,
         worst,
@@ -142,7 +138,7 @@ def _diagnose_route(
 
 
 def _diagnosis_sentences(diagnosis: Diagnosis) -> Iterator[str]:
-    """What was found, with its arithmetic; who else suffers; and which line is to blame."""
+    """The verdict with its arithmetic, the worst neighbour, and the culprits."""
     evidence, rule_result = diagnosis.evidence, diagnosis.rule_result
     name, top = evidence.route.route, evidence.top
     if rule_result.verdict is Verdict.SCALES:
@@ -156,7 +152,8 @@ def _diagnosis_sentences(diagnosis: Diagnosis) -> Iterator[str]:
         f"{name} serves {format_served_at_once(diagnosis.served_at_once)} at once"
         f" ({format_number(top.metrics.throughput)} req/s x"
         f" {format_seconds(evidence.unloaded_mean)}): "
-        f"{MECHANISM_TEXTS[rule_result.verdict]}{describe_worst_neighbour(evidence.route, top.metrics)}."
+        f"{MECHANISM_TEXTS[rule_result.verdict]}"
+        f"{describe_worst_neighbour(evidence.route, top.metrics)}."
     )
     if evidence.pinned and rule_result.verdict is Verdict.EXECUTOR_POOL:
         yield f"Measured on fewer cores: {evidence.pinned}."
@@ -167,7 +164,7 @@ def _diagnosis_sentences(diagnosis: Diagnosis) -> Iterator[str]:
 
 
 def gc_sentences(evidence: RouteEvidence) -> Iterator[str]:
-    """What the garbage collector holds the loop for, where that counts; it is no line's fault."""
+    """How long garbage collections hold the loop, where that counts; no line causes them."""
     if (
         evidence.loop_holds
         and evidence.loop_holds.gc_seconds >= _NOTABLE_SHARE * evidence.watched_seconds > 0
@@ -180,7 +177,7 @@ def gc_sentences(evidence: RouteEvidence) -> Iterator[str]:
 
 
 def _culprit_sentences(diagnosis: Diagnosis) -> Iterator[str]:
-    """The guilty line."""
+    """The worst culprit, and what is special about it."""
     worst = diagnosis.culprits[0]
     what = worst.call + (f" ({worst.library})" if worst.library else "")
     by = f"{what} in {worst.function}" if what else worst.function

@@ -1,4 +1,4 @@
-"""One examined route's diagnosis: its evidence, the rule that held, the guilty lines and the remedy."""
+"""One examined route's diagnosis: its evidence, the rule result, the culprits and the remedy."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,11 +12,7 @@ from reports.verdicts.predicates import is_async_unharmed, is_core_full
 from results.thresholds import FEW_USERS
 
 LOOP_VERDICTS = (Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY)
-
-
 NO_LIMIT_VERDICTS = (Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED)
-
-
 _RARE_HOLDS = 0.8  # holds per request below which a route does not always hold the loop
 
 
@@ -31,7 +27,7 @@ class Diagnosis:
 
     @property
     def hold_time(self) -> float | None:
-        """Seconds that the loop is held per request: as the watchdog saw it, else the loop's own CPU."""
+        """Seconds that a request holds the loop, by the watchdog, else by the loop's own CPU."""
         if self.culprits and self.evidence.watched_requests:
             return (
                 sum(culprit.hold_seconds for culprit in self.culprits)
@@ -58,9 +54,9 @@ class Diagnosis:
 
     @property
     def is_lower_bound(self) -> bool:
-        """Whether served at once, and the capacity, are at least what the largest crowd got: nobody in it had to wait.
+        """Whether served at once and capacity are at least the largest crowd's: no user waited.
 
-        Users who paused were fewer at once than they are; the rule reckons with that, the share of
+        Users who paused were fewer at once than they are; the rule allows for that, the share of
         users served does not.
         """
         top, route = self.evidence.top, self.evidence.route
@@ -74,30 +70,27 @@ class Diagnosis:
 
     @property
     def served_at_once(self) -> float:
-        """Requests served at once by the largest crowd: rate x mean unloaded time, and no more than users who did not pause.
+        """Requests served at once by the largest crowd: rate x mean unloaded time.
 
-        Where nothing queued, the longest mean that the lone requests allow; where that is not
-        known, the shortest.
+        No more than users who did not pause. Where nothing queued, the longest mean that the lone
+        requests allow; where that is not known, the shortest.
         """
         top = self.evidence.top
         if top is None:
             return 0.0
         metrics, unloaded = top.metrics, self.evidence.unloaded
-        service = (
-            unloaded.worst_case
-            if self.rule_result.is_lower_bound
-            else unloaded.low
-            if self.is_lower_bound
-            else unloaded.mean
-        )
+        if self.rule_result.is_lower_bound:
+            service = unloaded.worst_case
+        else:
+            service = unloaded.low if self.is_lower_bound else unloaded.mean
         return served_at_once(metrics.throughput, service, metrics.users, top.think_time)
 
     @property
     def verdict_neighbours(self) -> tuple[dict[str, NeighbourMetrics], dict[str, float]]:
-        """The neighbours that the verdict goes by, and at which load, for gate, table and page alike.
+        """The neighbours behind the verdict, and at which load, for gate, table and page alike.
 
-        That is the largest crowd. Where a healthy route fills the core, whoever asks waits for the
-        core: then at half of its capacity, if that was asked, else beside the few, if they leave
+        That is the largest crowd. Where a healthy route fills the core, every request waits for the
+        core: then at half of its capacity, if that was measured, else beside the few, if they leave
         room.
         """
         evidence, top, few = self.evidence, self.evidence.top, self.evidence.levels.get(FEW_USERS)
@@ -115,7 +108,10 @@ class Diagnosis:
 
     @property
     def is_core_contended(self) -> bool:
-        """Whether those neighbours waited for a core that a healthy route fills: what it does to them where it leaves room is not known."""
+        """Whether those neighbours waited for a core that a healthy route fills.
+
+        What the route does to them where it leaves room is not known.
+        """
         level = self.evidence.levels.get(int(self.verdict_neighbours[1].get("users", 0)))
         return (
             self.rule_result.verdict is Verdict.SCALES
@@ -125,7 +121,7 @@ class Diagnosis:
 
     @property
     def excluded_verdicts(self) -> tuple[Verdict, ...]:
-        """What a route of unknown verdict cannot be: whoever holds the loop harms the `async` neighbour."""
+        """What a route of unknown verdict cannot be: a held loop harms the `async` neighbour."""
         return (
             LOOP_VERDICTS
             if self.rule_result.verdict is Verdict.UNKNOWN and is_async_unharmed(self.evidence)
@@ -134,12 +130,12 @@ class Diagnosis:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is worth knowing of the route, and no part of the verdict."""
+        """What is worth knowing of the route beside the verdict."""
         return tuple(self.evidence.entry.get("notes", ()))
 
     @property
     def confidence(self) -> str:
-        """How sure the verdict is, and why: the first that holds."""
+        """How sure the verdict is, and why: the first reason that holds."""
         verdict, is_held = self.rule_result.verdict, self.rule_result.verdict in LOOP_VERDICTS
         reasons = (
             (verdict in (Verdict.UNKNOWN, Verdict.UNTRUSTED), "not sure at all"),
@@ -165,14 +161,12 @@ class Diagnosis:
         )
 
 
-_SLOW_FIRST, _SLOW_FIRST_RATIO = (
-    0.05,
-    10.0,
-)  # seconds of a first request, and times a later one, that are worth a sentence
+# seconds of a first request, and times a later one, that are worth a sentence
+_SLOW_FIRST, _SLOW_FIRST_RATIO = 0.05, 10.0
 
 
 def first_request_note(evidence: RouteEvidence) -> Iterator[str]:
-    """What happens once is not examined, but said: a cache that is filled, a module that is imported."""
+    """A note on what happens once and is not examined: a cache is filled, a module imported."""
     first, *later = evidence.entry.get("polite") or [0.0]
     if later and first >= _SLOW_FIRST and first >= _SLOW_FIRST_RATIO * min(later):
         yield (

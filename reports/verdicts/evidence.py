@@ -1,13 +1,13 @@
-"""What is known of one examined route: its levels, its neighbours at each of them, and the app's inside meanwhile."""
+"""What is known of one examined route: its levels, its neighbours at each, and the app's inside."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from reports.metrics.controls import estimate_p90, select_pings
 from reports.metrics.executor import explain_small_executor
 from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics, RunMetrics
+from reports.metrics.neighbours import estimate_p90, select_pings
 from reports.metrics.run_data import RunData, growth_per_second
 from reports.metrics.steady_state import Window, steady_window
 from reports.stats.quantiles import Array, Estimate, quantile
@@ -23,13 +23,12 @@ _MIN_PINGS = 8  # below which nothing is said of a neighbour
 def gather_route(
     run_data: RunData, run_metrics: RunMetrics, route: RouteMetrics, entry: dict[str, Any]
 ) -> RouteEvidence:
-    """Gather one route's facts."""
+    """Gather one route's evidence."""
     cells = [cell for cell in run_data.cells if cell.variant == route.variant]
     # The second is a gate's
     first_repeats = [level for level in route.levels if level.repeat != 2]  # noqa: PLR2004
-    levels = {
-        level.users: level for level in reversed(first_repeats)
-    }  # the third is the lone user's, should it have no first
+    # The third is the lone user's, should it have no first
+    levels = {level.users: level for level in reversed(first_repeats)}
     crowds = [
         cell
         for cell in cells
@@ -96,17 +95,17 @@ def gather_route(
 def computing_share(
     watched: float | None, unwatched: float | None, seconds: float, late: float
 ) -> float | None:
-    """CPU seconds per second of a late loop, from the shares of a core that the app used with the watchdog and without it.
+    """CPU seconds per second of a late loop, with the watchdog or without, whichever is less.
 
-    The smaller of both counts, for the watchdog takes CPU, too. None where neither it nor lateness
-    is known.
+    `watched` and `unwatched` are the shares of a core that the app used; the smaller counts, for
+    the watchdog takes CPU, too. None where the watched share or the lateness is not known.
     """
     known = [share for share in (watched, unwatched) if share is not None]
     return min(known) * seconds / late if watched is not None and late else None
 
 
 def idle_loop_holds(run_data: RunData) -> tuple[LoopHolds | None, float]:
-    """Who held the loop while nobody asked, and in how many seconds; None where no watchdog looked."""
+    """What held the loop of the idle app, and that window's seconds; None without a watchdog."""
     if span := run_data.run.get("rest"):
         return _loop_holds_between(run_data, "idle", span), span[1] - span[0]
     rest = next((cell for cell in run_data.cells if cell.scenario is Scenario.NEIGHBOURS), None)
@@ -117,7 +116,7 @@ def idle_loop_holds(run_data: RunData) -> tuple[LoopHolds | None, float]:
 
 
 def _loop_holds_between(run_data: RunData, session: str, window: tuple[float, float]) -> LoopHolds:
-    """Who held the loop of a watched process within a window."""
+    """What held the loop of a watched process within a window."""
     roots = source_roots(run_data.run["patient"])
     return summarise_holds(
         read_holds(run_data.path / "holds", session), window, run_data.run["origin"], roots
@@ -125,7 +124,7 @@ def _loop_holds_between(run_data: RunData, session: str, window: tuple[float, fl
 
 
 def _wrong_answers(run_data: RunData, cell: Cell) -> tuple[int, int, str] | None:
-    """The wrong answers of a whole cell, warm-up included: who fails at once has no window."""
+    """A whole cell's wrong answers, warm-up included: a route that fails at once has no window."""
     rows = run_data.rows(cell.name)
     rows = rows[rows.sent.notna()]
     faults = rows.error.dropna()
@@ -135,7 +134,6 @@ def _wrong_answers(run_data: RunData, cell: Cell) -> tuple[int, int, str] | None
 def _gather_level(
     run_data: RunData, cell: Cell, level: CrowdMetrics, others: float
 ) -> LevelEvidence:
-    """One level."""
     window = steady_window(run_data, cell, cell.name)
     assert window is not None  # noqa: S101 - there is a level, so there is a window
     return LevelEvidence(
@@ -148,7 +146,7 @@ def _gather_level(
 
 
 def _neighbour_metrics(run_data: RunData, cell: Cell) -> dict[str, NeighbourMetrics]:
-    """Both neighbours of a cell, against the same two while nobody asked."""
+    """Both neighbours of a cell, against the same two beside an idle app."""
     rest = next((other for other in run_data.cells if other.scenario is Scenario.NEIGHBOURS), None)
     neighbours = {}
     for ping in cell.neighbours:
@@ -168,7 +166,7 @@ def _neighbour_metrics(run_data: RunData, cell: Cell) -> dict[str, NeighbourMetr
 
 
 def _rough_p90(rows: pd.DataFrame | None) -> Estimate | None:
-    """p90 of fewer pings than an estimate takes; still many of them when a neighbour is asked seldom, because it costs the app."""
+    """p90 of fewer pings than an estimate takes: a neighbour that costs the app is asked seldom."""
     if rows is None or len(rows) < _MIN_PINGS:
         return None
     latency = quantile(rows.latency.to_numpy(), 0.9)
@@ -183,9 +181,8 @@ def _server_stats(run_data: RunData, cell: Cell, window: Window) -> ServerStats:
         (whole.t > window.start - _CHILD_CPU_INTERVAL)
         & (whole.t <= window.end + _CHILD_CPU_INTERVAL)
     ]
-    cpu_rows = (
-        probe if _total_growth(probe, "cpu") is not None else around
-    )  # a held loop lets nobody look
+    # A held loop takes no samples
+    cpu_rows = probe if _total_growth(probe, "cpu") is not None else around
     lags = probe.loop_lag.dropna().to_numpy()
     return ServerStats(
         cpu=_total_growth(cpu_rows, "cpu"),
@@ -202,7 +199,7 @@ def _server_stats(run_data: RunData, cell: Cell, window: Window) -> ServerStats:
 
 
 def _total_growth(probe: pd.DataFrame, column: str) -> float | None:
-    """Growth per second of a running total, over all processes; None when nobody saw it."""
+    """Growth per second of a running total, over all processes; None where it was not seen."""
     slopes = [
         growth_per_second(rows.t, rows[column])
         for _, rows in probe.dropna(subset=column).groupby("pid")

@@ -8,10 +8,10 @@ The rules, in order:
 3. The async neighbour suffers: the loop is held - waiting when the CPU idles, computing when it is
    full.
 4. Served grows with the users: it scales.
-5. Only the def neighbour suffers and threads are waited for: the thread pool. Nobody suffers and
-   the executor has a queue (or, where it cannot be seen, exactly its size is served): the executor.
-   A core full and nobody harmed: it scales, as far as one core goes. A plateau with none of these:
-   some other pool.
+5. Only the def neighbour suffers and threads are waited for: the thread pool. No neighbour suffers
+   and the executor has a queue (or, where it cannot be seen, exactly its size is served): the
+   executor. A core full and no neighbour harmed: it scales, as far as one core goes. A plateau with
+   none of these: some other pool.
 
 A plateau alone never decides: partial blocking imitates pools, so the neighbours do.
 """
@@ -26,7 +26,7 @@ from reports.formatting import (
     format_share,
 )
 from reports.metrics.model import CrowdMetrics, RouteMetrics
-from reports.verdicts.load_table import load_sentences
+from reports.verdicts.load_sentences import load_sentences
 from reports.verdicts.model import Finding, Verdict
 from reports.verdicts.neighbours import (
     FULL_CORE,
@@ -68,7 +68,7 @@ _VERDICT_REMEDIES = {
 
 
 def build_finding(route: RouteMetrics, trust_level: TrustLevel) -> Finding:
-    """Judge one route."""
+    """One route's finding, from its verdict."""
     verdict = decide_verdict(route, trust_level)
     return Finding(
         route, verdict, describe_route(route, verdict), _VERDICT_REMEDIES.get(verdict, "")
@@ -113,7 +113,7 @@ def decide_verdict(route: RouteMetrics, trust_level: TrustLevel) -> Verdict:  # 
 
 
 def _has_executor_queue(route: RouteMetrics, top: CrowdMetrics, served: float) -> bool:
-    """Whether calls wait for the executor; where the loop hides its queue (uvloop), whether its size is what is served."""
+    """Whether calls wait for the executor or, with a hidden queue (uvloop), its size is served."""
     if top.executor_queue is not None:
         return top.executor_queue > 1
     return (
@@ -124,7 +124,10 @@ def _has_executor_queue(route: RouteMetrics, top: CrowdMetrics, served: float) -
 
 
 def _is_throughput_flat(route: RouteMetrics) -> bool:
-    """Whether the two largest crowds got the same throughput, within a tenth; of a single crowd, whether part of it waited."""
+    """Whether the two largest crowds got the same throughput, within a tenth.
+
+    Of a single crowd: whether part of it waited.
+    """
     if [level.users for level in route.median_levels[:-1]] == [1]:
         return route.capacity is not None
     rates = [level.throughput for level in route.median_levels[-2:]]
@@ -132,7 +135,7 @@ def _is_throughput_flat(route: RouteMetrics) -> bool:
 
 
 def describe_route(route: RouteMetrics, verdict: Verdict) -> str:
-    """One sentence, with its arithmetic, and one about who else suffers."""
+    """A sentence with its arithmetic, and the neighbour that suffers most."""
     top, served = route.top_level, route.served_at_once
     if verdict is Verdict.UNTRUSTED:
         return f"{route.route}: the run cannot be trusted, so no verdict is given."
@@ -181,7 +184,7 @@ MECHANISM_TEXTS = {
 
 
 def describe_worst_neighbour(route: RouteMetrics, top: CrowdMetrics) -> str:
-    """What an innocent route felt meanwhile: the one that suffers most, or the async one when none does."""
+    """What the neighbour that suffers most felt, or the async one when none does."""
     measured = [
         neighbour
         for neighbour in route.neighbours.values()

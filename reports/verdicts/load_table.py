@@ -1,23 +1,19 @@
-"""What each load of a run did, row by row and in sentences: crowds, bursts and arrivals at a rate, of any route.
+"""What each load of a run did, in rows and sentences: crowds, bursts and arrivals at a rate.
 
 All requests of a load are counted, so that none can vanish; rates and latencies are those of its
 window.
 """
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from reports.console import can_fit_columns
 from reports.formatting import (
     format_count,
     format_estimate,
     format_number,
-    format_ratio,
     format_seconds,
     format_share,
 )
-from reports.metrics.burst import BurstMetrics
 from reports.metrics.model import (
     CrowdMetrics,
     OpenLoadMetrics,
@@ -25,11 +21,7 @@ from reports.metrics.model import (
     RunMetrics,
     UnfinishedCell,
 )
-from reports.metrics.repeats import format_repeated_value, format_repeats, pair_ratios
-from reports.stats.intervals import RepeatedValue
-from reports.stats.model import EstimateSource, ReplayFit
 from reports.stats.quantiles import LatencyStats
-from results.schema import Variant
 
 Row = tuple[str, ...]
 OVERLOADED = "overloaded"
@@ -38,11 +30,9 @@ LOAD_COLUMNS: Row = (
     *("route", "load", "sent", "answered", "unanswered", "never sent", "errors"),
     *("req/s", "mean", "p50", "p95", "p99", "longest", "note"),
 )
-_OPTIONAL_COLUMNS = (
-    "never sent",
-    "errors",
-    "unanswered",
-)  # first to go on a narrow terminal, where they are 0 in every row
+# first to go on a narrow terminal, where they are 0 in every row
+_OPTIONAL_COLUMNS = ("never sent", "errors", "unanswered")
+# what goes next, in this order
 _DROP_ORDER = (
     *_OPTIONAL_COLUMNS,
     "answered",
@@ -53,15 +43,11 @@ _DROP_ORDER = (
     "mean",
     "req/s",
     "note",
-)  # what goes next, in this order
-MIN_OMISSION_RATIO = (
-    2.0  # times too low from which what a closed loop would have told is worth a sentence
 )
-UNQUEUED_RATIO = 1.1  # times the unloaded latency up to which a mean has no queue in it
 
 
 def build_load_rows(run_metrics: RunMetrics, verdicts: Mapping[str, str]) -> list[Row]:
-    """One row per measured load, in the order of `COLUMNS`; `verdicts` by variant, for the largest crowd's note."""
+    """One row per measured load, as `LOAD_COLUMNS`; `verdicts` by variant note the top crowd."""
     tallies = {tally.cell: tally for tally in run_metrics.cell_counts}
     rows = []
     for route in run_metrics.routes:
@@ -115,7 +101,7 @@ def _measured_loads(
 
 
 def _latency_columns(latency: LatencyStats | CrowdMetrics | None) -> Row:
-    """Mean, quantiles and longest as people read them; `-` where nothing was right."""
+    """Mean, quantiles and longest as people read them; `-` where no answer was right."""
     if latency is None:
         return ("-",) * 5
     return (
@@ -143,17 +129,13 @@ def format_quantile(latency: LatencyStats | CrowdMetrics, name: str) -> str:
         latency.quantiles[name],
         latency.effective_count if isinstance(latency, LatencyStats) else None,
     )
-    return (
-        format_estimate(estimate)
-        if estimate
-        else f"n={latency.count}"
-        if independent is None
-        else f"n~{independent:.0f}"
-    )
+    if estimate:
+        return format_estimate(estimate)
+    return f"n={latency.count}" if independent is None else f"n~{independent:.0f}"
 
 
 def visible_columns(rows: list[Row], width: int) -> list[int]:
-    """The columns that fit; what is 0 everywhere is lost first, then what matters least."""
+    """The columns that fit; what is 0 everywhere goes first, then what matters least."""
     idle = [
         name
         for name in _OPTIONAL_COLUMNS
@@ -186,255 +168,3 @@ def describe_unfinished(unfinished: UnfinishedCell) -> str:
         f"not measured to its end: {unfinished.cell}: {out} when it stopped after"
         f" {format_seconds(unfinished.seconds)}"
     )
-
-
-def load_sentences(route: RouteMetrics) -> Iterator[str]:
-    """The lowest rate that overloads the route, the highest that does not, and how far repeats lie apart."""
-    top = route.top_level
-    if top and route.unloaded_mean is None:
-        yield (
-            f"{route.route} with {format_count(top.users, 'user')}: {format_number(top.throughput)}"
-            f" req/s, mean {format_estimate(top.mean)}."
-        )
-    if top and top.little and abs(top.little.residual) > top.little_tolerance:
-        users, explained = top.users, format_number(top.users * (1 - top.little.residual))
-        yield (
-            f"Rate times mean latency explains only {explained} of {users} users: the others waited"
-            f" from before the window or beyond it, {format_seconds(top.longest.low)} at the"
-            " longest, so the mean is too short."
-        )
-    for burst in () if route.levels else route.bursts:
-        if burst.latency:
-            came = describe_burst(burst, route.unloaded_mean)
-            yield (
-                f"{route.route}: the last of a burst of {burst.size} was answered after"
-                f" {format_estimate(burst.latency.longest)}: {came}."
-            )
-    good = [load for load in route.open_loads if not load.overloaded and load.latency]
-    bad = [load for load in route.open_loads if load.overloaded]
-    if good:
-        yield _describe_steady_load(route, max(good, key=lambda load: load.nominal_rate))
-    if bad:
-        yield _describe_overload(route, min(bad, key=lambda load: load.nominal_rate))
-    yield from _describe_repeats(route)
-
-
-def describe_burst(burst: BurstMetrics, service: float | None) -> str:
-    """How the answers of a burst came, as those saw it who asked: a staircase only where there is one."""
-    steps, finished = burst.count_answer_steps(service), sum(map(math.isfinite, burst.done))
-    if not steps:
-        return "not at all"
-    if finished < burst.size:
-        return (
-            "as far as they were, at"
-            f" {format_count(steps, 'moment') if steps > 1 else 'one moment'}"
-        )
-    if steps == 1:
-        return "all at one moment"
-    return "one after another" if steps == burst.size else f"at {steps} moments"
-
-
-def _describe_steady_load(route: RouteMetrics, load: OpenLoadMetrics) -> str:
-    """A load that the route could bear."""
-    assert load.latency  # noqa: S101 - the caller looked
-    unloaded = route.unloaded_mean or load.unloaded_latency
-    p99 = load.latency.quantiles["p99"]
-    tail = (
-        f"p99 {format_estimate(p99)}" if p99 else f"longest {format_estimate(load.latency.longest)}"
-    )
-    mean, queue = format_estimate(load.latency.mean), ""
-    if (
-        unloaded
-        and load.latency.mean.exact
-        and load.latency.mean.exact <= UNQUEUED_RATIO * unloaded
-    ):
-        little = ", hardly anything queued" if load.replay_result else ", nothing queued"
-        queue = "" if load.replay_result and load.replay_result.is_unfair else little
-    elif route.unloaded_mean or load.concurrency:  # else nobody knows what it takes unloaded
-        mean += (
-            f" ({format_ratio(load.latency.mean.low / (unloaded or 1))} the unloaded"
-            f" {format_seconds(unloaded)})"
-        )
-    return (
-        f"{route.route} at {format_number(load.nominal_rate)} req/s: mean {mean},"
-        f" {tail}{queue}.{_describe_replay(load)}{_describe_omission(load)}"
-    )
-
-
-def _describe_replay(load: OpenLoadMetrics) -> str:
-    """What the same sends would have waited on ideal places, in order, and what follows from the difference."""
-    replay = load.replay_result
-    if not replay:
-        least = (
-            f", at least {load.concurrency_estimate.at_least}"
-            if load.concurrency_estimate.at_least
-            else ""
-        )
-        known = load.concurrency_estimate.source not in {
-            EstimateSource.UNKNOWN,
-            EstimateSource.AT_LEAST,
-        }
-        return "" if known else f" How many it serves at once is not known{least}: no replay."
-    name = next((name for name in ("p99", "p95") if replay.has_support(name)), "max")
-    ideal, tail = replay.replayed, replay.unfairness(name)
-    text = (
-        f" Replay of its own arrivals through {format_count(replay.places, 'place')} of"
-        f" {format_seconds(replay.service_time)}: "
-    )
-    text += (
-        f"mean {format_seconds(ideal['mean'])}, {name.replace('max', 'longest')}"
-        f" {format_seconds(ideal[name])}; "
-    )
-    off = (
-        f"measured mean {format_number(replay.mean_ratio)}"
-        + (f" and {name} {format_number(tail)}" if tail else "")
-        + " times that"
-    )
-    if not replay.drained:
-        return f"{text}some were never answered, so the two cannot be compared."
-    if replay.model is ReplayFit.BROKEN and replay.is_close_fit:
-        return (
-            f"{text}it kept to that most of the time, but stood still or slowed down in between:"
-            " not a fixed-service queue."
-        )
-    if replay.model is ReplayFit.BROKEN:
-        return (
-            " No number of places that take a fixed time explains its completions: not a"
-            " fixed-service queue."
-        )
-    if replay.is_unfair:
-        return (
-            f"{text}measured p99 is {format_number(replay.unfairness('p99') or 1.0)} times the"
-            " replay's: served out of order, somebody is overtaken."
-        )
-    return f"{text}{off}" + (
-        ", so its arrivals explain the waiting." if replay.model is ReplayFit.HOLDS else "."
-    )
-
-
-def _describe_omission(load: OpenLoadMetrics) -> str:
-    """How much a closed loop would have hidden, where that is a lot."""
-    omission = find_omission(load)
-    if not omission or not load.curves or omission.ratio < MIN_OMISSION_RATIO:
-        return ""
-    users, low = format_count(load.curves.users, "user"), format_ratio(omission.ratio)[1:]
-    return (
-        f" A closed-loop tool with {users} would have told {omission.name} as"
-        f" {format_seconds(omission.closed_loop)}, at least {low} times too low."
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class OmissionError:
-    """One percentile as it was, and as a closed-loop tool would have told it (seconds)."""
-
-    name: str
-    measured: float
-    closed_loop: float
-
-    @property
-    def ratio(self) -> float:
-        """How many times too low that is, at least."""
-        return self.measured / self.closed_loop
-
-
-def find_omission(load: OpenLoadMetrics) -> OmissionError | None:
-    """The highest percentile of this run's own requests that both support."""
-    both = (
-        (load.curves.window_latency, load.curves.closed_loop_latency)
-        if load.curves
-        else (None, None)
-    )
-    for name in ("p99", "p95", "p50"):
-        true, heard = (latency.quantiles[name] if latency else None for latency in both)
-        if true and heard and heard.low > 0:
-            return OmissionError(name, true.low, heard.low)
-    return None
-
-
-def _describe_overload(route: RouteMetrics, load: OpenLoadMetrics) -> str:
-    """A load that the route could not bear. Its latencies say how long the test was, so they are not what to quote."""
-    refused = (
-        f" {load.refused:,} more were never sent: the cap on requests in flight was reached."
-        if load.refused
-        else ""
-    )
-    head = (
-        f"{route.route} was offered {format_number(load.sent_rate)} req/s and answered"
-        f" {format_number(load.throughput)}"
-    )
-    if load.refused or load.growth <= 0 or not load.throughput:
-        return f"{head}: overloaded.{refused} No percentile describes that."
-    slope = format_seconds(load.growth / load.throughput)
-    return (
-        f"{head}: {format_number(load.growth)} more wait every second, and latency grows by {slope}"
-        " per second of test. No percentile describes that; capacity is about"
-        f" {format_number(load.capacity or load.throughput)}"
-        f" req/s.{_describe_overload_replay(load)}"
-    )
-
-
-def _describe_overload_replay(load: OpenLoadMetrics) -> str:
-    """Whether the replay of an overload, in which any small error grows with the test, tells the same story."""
-    replay = load.replay_result
-    if not replay or not replay.is_close_fit:
-        return ""
-    what = f"{format_count(replay.places, 'place')} of {format_seconds(replay.service_time)}"
-    if replay.drained and replay.model is ReplayFit.HOLDS:
-        return (
-            f" Its own arrivals through {what} wait as long: mean"
-            f" {format_seconds(replay.replayed['mean'])}."
-        )
-    return f" Its answers came as from {what}."
-
-
-def _describe_repeats(route: RouteMetrics) -> Iterator[str]:
-    """How far the repeats of one load lie apart: throughput of a crowd, mean latency at a rate."""
-    rates = sorted(
-        level.throughput
-        for level in route.levels
-        if route.top_level and level.users == route.top_level.users
-    )
-    if route.top_level and route.restarts:
-        restarts = len(rates)
-        yield (
-            f"Over {restarts} restarts with {format_count(route.top_level.users, 'user')}:"
-            f" {', '.join(format_repeats(route.restarts))}."
-        )
-    elif route.top_level and len(rates) > 1:
-        yield (
-            f"{len(rates)} repeats with {format_count(route.top_level.users, 'user')}:"
-            f" {format_number(rates[0])} to {format_number(rates[-1])} req/s."
-        )
-    good = [item for item in route.open_loads if item.latency and not item.overloaded]
-    for level in dict.fromkeys(item.share or item.nominal_rate for item in good):
-        alike = [item for item in good if (item.share or item.nominal_rate) == level]
-        means = [item.latency.mean for item in alike if item.latency]
-        worth = (
-            tuple(item.beyond or 0.0 for item in means) if route.restarts else (0.0,)
-        )  # nobody restarted a stranger's app
-        if len(means) > 1:
-            spread = RepeatedValue(tuple(item.low for item in means), worth)
-            yield (
-                f"{len(means)} repeats at {load_label(alike[0])}: mean"
-                f" {format_repeated_value(spread, 's')}."
-            )
-
-
-def compare_with_async(run_metrics: RunMetrics) -> str:
-    """How many times as long a request takes as on the awaiting route, restart by restart; nothing of a single run."""
-    base = run_metrics.find_route(Variant.ASYNC)
-    comparisons, runs = [], 0
-    for route in run_metrics.routes if base and run_metrics.is_reproduction else ():
-        if (
-            route is not base
-            and base
-            and (ratio := pair_ratios(route.restarts.get("mean_s"), base.restarts.get("mean_s")))
-        ):
-            comparisons.append(f"{route.variant} {format_repeated_value(ratio, '')}")
-            runs = len(ratio.values)
-    text = (
-        f"Mean latency over that of async, each with its largest crowd, over {runs} restarts:"
-        f" {', '.join(comparisons)}."
-    )
-    return text if comparisons else ""

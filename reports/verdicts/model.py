@@ -1,4 +1,4 @@
-"""What a verdict is made of: its codes, the evidence of one examined route, the rule that held, and the finding."""
+"""The parts of a verdict: its codes, a route's evidence, the rule result and the finding."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,9 +17,7 @@ class Verdict(StrEnum):
     SCALES = "scales"  # serves as many as ask, until the CPU is full
     LOOP_BLOCKED = "loop-blocked"  # holds the event loop while it waits
     LOOP_BUSY = "loop-busy"  # holds the event loop while it computes
-    GIL_BOUND = (  # computes in threads, of which one runs at a time; the loop lives, slowed
-        "gil-bound"
-    )
+    GIL_BOUND = "gil-bound"  # computes in threads, of which one runs at a time; slows the loop
     THREAD_POOL = "thread-pool"  # queues for one of AnyIO's worker threads
     EXECUTOR_POOL = "executor-pool"  # queues for a thread of the loop's default executor
     POOL_LIMITED = "pool-limited"  # queues for some other pool, semaphore or lock; the loop is free
@@ -48,7 +46,7 @@ WORST_FIRST = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one route is found to be."""
+    """The verdict on one route, in words, with its remedy."""
 
     route: RouteMetrics
     verdict: Verdict
@@ -59,7 +57,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerStats:
-    """The app's processes during one level, summed over them; None where nobody saw it. CPU in cores, lags in seconds."""
+    """The app's processes in one level, summed; CPU in cores, lags in seconds; None: not seen."""
 
     cpu: float | None
     loop_cpu: float | None  # of it, what the event loops' own threads used
@@ -75,7 +73,7 @@ class ServerStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelEvidence:
-    """One level with all that happened meanwhile."""
+    """One level with all that happened during it."""
 
     metrics: CrowdMetrics
     think_time: float
@@ -86,29 +84,23 @@ class LevelEvidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteEvidence:
-    """One route. `entry` is what run.json says of it; `looks` go by the number of users."""
+    """One route. `entry` is its part of run.json; `levels` go by the number of users."""
 
     entry: dict[str, Any]
     route: RouteMetrics
     levels: dict[int, LevelEvidence]
-    faults: dict[
-        int, tuple[int, int, str]
-    ]  # by users: wrong answers, of how many, and the commonest fault
-    half_neighbours: (
-        dict[str, NeighbourMetrics] | None
-    )  # the neighbours at half of the capacity, where that was asked
-    half_rate: float | None = None  # requests per second that it was
-    loop_holds: LoopHolds | None  # who held the loop while the watchdog looked
-    idle_hold_places: frozenset[tuple[str, int]]  # files and lines that hold it while nobody asks
-    cpu_while_late: (
-        float | None
-    )  # CPU seconds per second in which the loop was late, whoever was to blame
-    watched_seconds: float  # seconds that the watchdog looked
-    watched_requests: int  # that were answered meanwhile
+    faults: dict[int, tuple[int, int, str]]  # by users: wrong answers, of how many, commonest fault
+    half_neighbours: dict[str, NeighbourMetrics] | None  # at half of the capacity, where measured
+    half_rate: float | None = None  # requests per second at that half
+    loop_holds: LoopHolds | None  # what held the loop while the watchdog sampled
+    idle_hold_places: frozenset[tuple[str, int]]  # files and lines that hold it in an idle app
+    cpu_while_late: float | None  # CPU seconds per second of a late loop, whatever the culprit
+    watched_seconds: float  # seconds that the watchdog sampled
+    watched_requests: int  # requests answered in that time
     workers: int
     thread_tokens: int | None
     executor_size: int | None
-    has_agent: bool  # whether we started it, with a guest inside
+    has_agent: bool  # whether we started it, with an agent inside
     pinned: str = ""  # that we made its executor smaller, and why
 
     @property
@@ -123,7 +115,7 @@ class RouteEvidence:
 
     @property
     def spread(self) -> float:
-        """Standard deviation over mean of its latencies, of one user's or of a few users', whichever scatter more."""
+        """Standard deviation over mean of its latencies, of one user or a few, the larger one."""
         return max(
             level.metrics.latency_cv for users, level in self.levels.items() if users <= FEW_USERS
         )
@@ -136,21 +128,22 @@ class RouteEvidence:
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """A verdict, what it rests on, and what would change it. `places` is how many are served at once, where a pool is to blame."""
+    """A verdict, its reason, and what would change it.
+
+    `concurrency` is how many are served at once, where a pool is the culprit.
+    """
 
     verdict: Verdict
     reason: str
     would_change_if: str = ""
     concurrency: int | None = None
-    is_inferred: bool = False  # from the outside of things: nobody saw what is to blame
-    is_lower_bound: bool = (
-        False  # nothing queued: what was served at once is the least that it can serve
-    )
+    is_inferred: bool = False  # from outside: the cause itself was not seen
+    is_lower_bound: bool = False  # nothing queued: it serves at least what was served at once
 
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What to write, instead of what, and what comes of it; the twin is a route of `targets.antipatterns` that is written so."""
+    """What to write instead, and the effect; `twin` is such a route of `targets.antipatterns`."""
 
     title: str
     before: tuple[str, ...]
@@ -171,5 +164,5 @@ def sort_worst_last(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def is_unreached(entry: dict[str, Any]) -> bool:
-    """Whether nobody came to a route at all, for want of time or because the run ended before."""
+    """Whether a route was not reached at all: no time was left, or the run ended before."""
     return bool(entry.get("unfit")) and entry.get("act") is None

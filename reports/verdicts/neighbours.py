@@ -7,25 +7,16 @@ from reports.metrics.model import NeighbourMetrics
 from results.thresholds import SUFFERS_RATIO, SUFFERS_SECONDS
 
 FULL_CORE = 0.8  # share of one core at which the server computes rather than waits
-
-
 SERIAL_LIMIT = 1.5  # served at once below which one place is the only reading
-
-
-SWITCH_INTERVAL = (
-    0.005  # seconds: sys.getswitchinterval(); who computes must offer the GIL only then
-)
-
-
+# seconds: sys.getswitchinterval(); a thread that computes must offer the GIL only then
+SWITCH_INTERVAL = 0.005
 # times that an `async` route asks for the GIL until its answer is out: on waking, and after reading
 GIL_ACQUISITIONS = 2
-
-
 _ROUND_P90 = 0.9  # the p90 of a moment that lies anywhere in a round
 
 
 def is_neighbour_harmed(neighbour: NeighbourMetrics) -> bool:
-    """Whether an innocent route is clearly harmed."""
+    """Whether a neighbour is clearly harmed."""
     if not neighbour.loaded or neighbour.slowdown is None:
         return False
     return neighbour.slowdown >= SUFFERS_RATIO and neighbour.loaded.low >= SUFFERS_SECONDS
@@ -40,7 +31,10 @@ class NeighbourWait(StrEnum):
 
 
 def predicted_delays(users: int, service: float) -> dict[NeighbourWait, float]:
-    """Its p90 in seconds, as theory has it: each of so many threads computes for a turn, or each request for a whole service time."""
+    """The neighbour's p90 in seconds, in theory, by what it waits for.
+
+    Each of `users` threads computes for a turn, or each request for a whole service time.
+    """
     return {
         NeighbourWait.TURNS: GIL_ACQUISITIONS * users * SWITCH_INTERVAL,
         NeighbourWait.REQUESTS: _ROUND_P90 * users * service,
@@ -48,9 +42,10 @@ def predicted_delays(users: int, service: float) -> dict[NeighbourWait, float]:
 
 
 def classify_wait(neighbour: NeighbourMetrics, users: int, service: float) -> NeighbourWait | None:
-    """The prediction that comes nearest, as a ratio; less than half of the turns is none of them: a shared core alone costs that.
+    """The prediction nearest to the measured p90, as a ratio.
 
-    None where it felt nothing that can be told, or they cannot be told apart.
+    Less than half of the turns is neither: a shared core alone costs that. None where nothing was
+    measured, or the predictions cannot be separated.
     """
     expected = predicted_delays(users, service)
     if (

@@ -1,4 +1,4 @@
-"""The signs that the doctor's rules go by: what counts as harmed, full, explained or waiting, and the same in words."""
+"""The conditions of the doctor's rules: harmed, full, explained or waiting; the same in words."""
 
 import math
 
@@ -20,7 +20,7 @@ from results.thresholds import (
 from results.unloaded import added_wait
 
 MAJORITY = 0.5  # share of the CPU used, or of a time
-_MIN_CAUGHT_SHARE = 0.1  # share of the time that the watchdog looked
+_MIN_CAUGHT_SHARE = 0.1  # share of the time that the watchdog sampled
 _CHANCE_MARGIN = 1.05  # times what chance could hide
 # holds outside any request: what comes by the clock, and did not come at rest, comes more seldom
 _FREQUENT_HOLDS = 5
@@ -40,11 +40,15 @@ def foreign_hold_share(evidence: RouteEvidence) -> float:
 
 
 def is_own_culprit(evidence: RouteEvidence, culprit: Culprit) -> bool:
-    """Whether a line holds the loop because of the route's requests: within one, or so often, and never while nobody asks."""
+    """Whether a line holds the loop for this route.
+
+    That is within a request, or often and never in an idle app.
+    """
+    # Callbacks in a row are one hold
     is_frequent = (
         culprit.holds >= _FREQUENT_HOLDS
         or culprit.hold_seconds >= MAJORITY * evidence.watched_seconds
-    )  # callbacks in a row are one hold
+    )
     return culprit.outside_requests <= MAJORITY or (
         is_frequent and culprit.location not in evidence.idle_hold_places
     )
@@ -56,9 +60,10 @@ def is_async_harmed(level: LevelEvidence) -> bool:
 
 
 def is_async_unharmed(evidence: RouteEvidence) -> bool:
-    """Whether the `async` neighbour stayed calm at every level, up to the many, or to the few where the route refuses more.
+    """Whether the `async` neighbour stayed calm at every level.
 
-    What was cut short says nothing: the many, or the watchdog, might have told otherwise.
+    Up to the many, or to the few where the route refuses more. What was cut short says nothing: the
+    many, or the watchdog, might have shown otherwise.
     """
     levels = [
         evidence.levels[users] for users in (FEW_USERS, MANY_USERS) if users in evidence.levels
@@ -98,7 +103,10 @@ def app_cpu_per_request(evidence: RouteEvidence, level: LevelEvidence) -> float:
 
 
 def is_loop_computing(evidence: RouteEvidence, level: LevelEvidence) -> bool:
-    """Whether it is the loop's own thread that computes. From outside: unless the neighbour only waits for turns with the GIL."""
+    """Whether the loop's own thread computes.
+
+    From outside: unless the neighbour only waits for turns with the GIL.
+    """
     if level.server_stats.loop_cpu is not None:
         return level.server_stats.loop_cpu >= MAJORITY * (level.server_stats.cpu or 0.0)
     neighbour = level.neighbours.get("async")
@@ -109,7 +117,7 @@ def is_loop_computing(evidence: RouteEvidence, level: LevelEvidence) -> bool:
 def is_rate_explained(
     evidence: RouteEvidence, level: LevelEvidence, min_share: float = GROWS_SHARE
 ) -> bool:
-    """Whether users, their pauses and the unloaded time alone give the rate that was measured, or so much of it."""
+    """Whether the rate is `min_share` of what users, pauses and the unloaded time alone give."""
     return (
         level.metrics.throughput * (evidence.unloaded_mean + level.think_time)
         >= min_share * level.metrics.users
@@ -117,7 +125,7 @@ def is_rate_explained(
 
 
 def _can_be_explained(evidence: RouteEvidence, level: LevelEvidence) -> bool:
-    """The same with as long an unloaded time as so few lone requests allow."""
+    """The same with the longest unloaded time that the lone requests allow."""
     return (
         level.metrics.throughput * (evidence.unloaded.worst_case + level.think_time)
         >= GROWS_SHARE * level.metrics.users
@@ -125,7 +133,10 @@ def _can_be_explained(evidence: RouteEvidence, level: LevelEvidence) -> bool:
 
 
 def is_unmoved(evidence: RouteEvidence, level: LevelEvidence) -> bool:
-    """Whether most requests take no longer than among a few users, and nobody starves: a queue would make all of them wait."""
+    """Whether most requests take no longer than among a few users, and none starves.
+
+    A queue would make all of them wait.
+    """
     few = evidence.levels[FEW_USERS].metrics
     if level.metrics.users <= FEW_USERS or not few.quartiles or not level.metrics.quartiles:
         return False
@@ -140,10 +151,10 @@ def is_unmoved(evidence: RouteEvidence, level: LevelEvidence) -> bool:
 
 
 def is_rate_plateau(evidence: RouteEvidence, low: LevelEvidence, high: LevelEvidence) -> bool:
-    """Whether two levels have one rate, though the users of the higher would have given a higher one that chance cannot hide.
+    """Whether two levels have one rate, though the users of the higher would have given more.
 
-    Twice the standard error of a count of n answers is 2 spread / sqrt(n) (renewal process; Cox
-    1962).
+    More than chance can hide: twice the standard error of a count of n answers is
+    2 spread / sqrt(n) (renewal process; Cox 1962).
     """
     if _can_be_explained(evidence, low) or not (low.metrics.throughput and high.metrics.throughput):
         return False
@@ -161,7 +172,7 @@ def is_rate_plateau(evidence: RouteEvidence, low: LevelEvidence, high: LevelEvid
 
 
 def describe_async_wait(level: LevelEvidence) -> str:
-    """What the `async` neighbour felt, in words."""
+    """How the `async` neighbour's p90 grew, in words."""
     neighbour = level.neighbours["async"]
     assert neighbour.idle and neighbour.loaded  # noqa: S101, PT018 - it suffers, so both are known
     return (
@@ -184,7 +195,7 @@ def describe_cpu_use(level: LevelEvidence) -> str:
 
 
 def thread_pool_rate(evidence: RouteEvidence) -> float:
-    """Requests per second that AnyIO's threads give, all of them busy; less what chance leaves open.
+    """Requests per second that AnyIO's threads give, all of them busy, less what chance allows.
 
     How long a request keeps a thread is seen where none waits for one: busy threads / rate. A few
     users show it in a hundred requests and more, a single one in a dozen.
@@ -209,7 +220,7 @@ def thread_pool_rate(evidence: RouteEvidence) -> float:
 
 
 def _mean_uncertainty(level: LevelEvidence) -> float:
-    """How far chance may have moved a level's mean latency, as a share of it; 0 where all take as long.
+    """How far chance may have moved a level's mean latency, as a share; 0 where all take as long.
 
     What lies between 0 and the longest varies by the root of (longest - mean) x mean at most.
     """
@@ -218,7 +229,10 @@ def _mean_uncertainty(level: LevelEvidence) -> float:
 
 
 def has_serial_waits(evidence: RouteEvidence, level: LevelEvidence) -> bool:
-    """Whether requests wait inside the app for something, though the core is not full, and one at a time: their waits never overlap."""
+    """Whether requests wait inside the app one at a time, though the core is not full.
+
+    Their waits never overlap.
+    """
     alone = evidence.levels[1]
     if (
         not alone.metrics.breakdown

@@ -1,7 +1,7 @@
-"""From a verdict and its guilty line to what should be written instead, and the number to expect of that.
+"""From a verdict and its culprit to the remedy, and the number to expect of it.
 
-The rules stand in `cures.py`. Expectations follow from Little's law: of N users that share c places
-each waits N S / c.
+The rules stand in `remedy_rules.py`. Expectations follow from Little's law: of N users that share c
+places each waits N S / c.
 """
 
 import re
@@ -14,10 +14,9 @@ from reports.verdicts.model import Remedy, Verdict
 from reports.verdicts.remedy_rules import MEASURED_WITH, REMEDY_RULES, Effect, RemedyRule
 
 _EXAMPLE_USERS = 64
-_ANYIO_THREADS = 40  # of AnyIO
-_SINGLE_CORE_RATE = (
-    700.0  # requests/s that one core answers through an awaited library, as the twins show
-)
+_ANYIO_THREADS = 40  # AnyIO's default
+# requests/s that one core answers through an awaited library, as the twins show
+_SINGLE_CORE_RATE = 700.0
 
 
 def choose_remedy(  # noqa: PLR0913 - what is known of a route
@@ -31,7 +30,7 @@ def choose_remedy(  # noqa: PLR0913 - what is known of a route
 ) -> Remedy | None:
     """What to do about a verdict; nothing where nothing is wrong, or nothing known.
 
-    `blame` is the line that holds the loop, where one does; `places` is how many are served at
+    `culprit` is the line that holds the loop, if any; `concurrency` is how many are served at
     once, `cores` how many the app had.
     """
     call, packages = (culprit.call, _called_packages(culprit)) if culprit else ("", [])
@@ -64,7 +63,7 @@ def choose_remedy(  # noqa: PLR0913 - what is known of a route
 
 
 def _called_packages(culprit: Culprit) -> list[str]:
-    """The packages below the guilty line, nearest and innermost; and whether the framework makes an answer there."""
+    """The packages below the culprit, nearest and innermost; and whether it makes an answer."""
     names = [name.partition(".")[0] for name in culprit.library.split(" -> ")]
     return [*names, "serialising"] if culprit.is_serialising else names
 
@@ -72,7 +71,7 @@ def _called_packages(culprit: Culprit) -> list[str]:
 def _is_matching_rule(
     rule: RemedyRule, call: str, packages: Sequence[str], concurrency: float | None
 ) -> bool:
-    """Whether a rule is meant: by its call or its library, by one deeper down, or by the places; one that asks for nothing always is."""
+    """Whether a rule fits by call, nearest or deeper library, or places; or asks for none."""
     if rule.pool_sizes:
         return any(
             abs((concurrency or 0.0) / size - 1) < NEAR_POOL_SIZE for size in rule.pool_sizes
@@ -92,14 +91,14 @@ def _is_matching_rule(
 
 
 def _fill_placeholders(line: str, names: dict[str, str]) -> str:
-    """A line about this very call."""
+    """Fill this call's names into a line."""
     return re.sub("|".join(names), lambda match: names[match[0]], line)
 
 
 def _describe_effect(
     effect: Effect, service: float | None, concurrency: float, cores: int | None
 ) -> str:
-    """One sentence: how long requests take afterwards instead of now, or how many per second are answered."""
+    """One sentence: how long requests take then, not now, or how many per second are answered."""
     if effect is Effect.CORRECT_ANSWER:
         return "The right answer; only then is its speed worth measuring."
     if not service:
@@ -134,7 +133,7 @@ def _describe_effect(
 
 
 def _describe_plain_def(service: float) -> str:
-    """What a route that holds the loop gains by losing one word."""
+    """What a route that holds the loop gains as a plain `def`."""
     return (
         f" Where it awaits nothing else, a plain `def` does: up to {_ANYIO_THREADS} at once, about"
         f" {format_seconds(_EXAMPLE_USERS * service / _ANYIO_THREADS)} each."

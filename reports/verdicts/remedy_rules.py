@@ -1,7 +1,7 @@
 """What to write instead of what: the rules of `remedies.py`, of which the first that fits wins.
 
-`CALL` stands for the guilty call. Each line is Python that compiles inside an `async def`; the twin
-is the route of `targets.antipatterns` that is written so.
+`CALL` stands for the culprit's call. Each line is Python that compiles inside an `async def`; the
+twin is the route of `targets.antipatterns` that is written so.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from reports.verdicts.model import Verdict
 
 
 class Effect(Enum):
-    """What a cure brings."""
+    """What a remedy brings."""
 
     CONCURRENT_WAITS = "everybody waits at once"
     CORES = "the cores share the work"
@@ -22,7 +22,7 @@ class Effect(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemedyRule:
-    """One rule: on which verdicts, for which call or library (patterns; without any it fits every one), and what to do."""
+    """One rule: on which verdicts, for which call or library (empty fits all), and what to do."""
 
     verdicts: tuple[Verdict, ...]
     call_pattern: str = ""  # as it is written in the user's code; looked for anywhere in it
@@ -45,7 +45,10 @@ _SQL_LIBRARIES = (
 )
 _HTTP_LIBRARIES = "requests|urllib3?|http|httpx|httplib2|pycurl"
 _NETWORK_LIBRARIES = f"{_HTTP_LIBRARIES}|httpcore|botocore|grpc|smtplib|ftplib|paramiko|socket|ssl"
-_FILE_CALLS = r"(^|\.)(open|read\w*|write\w*|flush|fsync|glob|rglob|stat|exists|iterdir|listdir|walk|copy\w*|unlink)$"
+_FILE_CALLS = (
+    r"(^|\.)(open|read\w*|write\w*|flush|fsync|glob|rglob|stat|exists|iterdir|listdir|walk|copy\w*"
+    r"|unlink)$"
+)
 _RUN_IN_EXECUTOR = "await asyncio.get_running_loop().run_in_executor"
 _IN_THREADS = (
     (
@@ -73,7 +76,7 @@ _AWAIT_HTTP = (
     ),
 )
 
-# with what the number of a twin was measured that stands for other libraries, too
+# what a twin that stands for other libraries, too, was measured with
 MEASURED_WITH = {
     "GET /insurance": "aiohttp",
     "GET /patients": "SQLAlchemy and aiosqlite on SQLite",
@@ -96,7 +99,10 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
     ),
     RemedyRule(
         verdicts=_BLOCKED_OR_BUSY,
-        call_pattern=r"(Async)?Client$|create_default_context$|create_ssl_context$|^boto3\.(client|resource)$",
+        call_pattern=(
+            r"(Async)?Client$|create_default_context$|create_ssl_context$"
+            r"|^boto3\.(client|resource)$"
+        ),
         title="Open one client for the whole app, not one for each request",
         before=("CALL(...)  # for each request: loads the certificates, and connects, anew",),
         after=(
@@ -206,7 +212,10 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
     ),
     RemedyRule(
         verdicts=_BUSY,
-        call_pattern=r"(^|\.)(dumps?|model_dump(_json)?|dict)$|jsonable_encoder$|JSONResponse$|(?i:serialize\w*)$",
+        call_pattern=(
+            r"(^|\.)(dumps?|model_dump(_json)?|dict)$|jsonable_encoder$|JSONResponse$"
+            r"|(?i:serialize\w*)$"
+        ),
         deeper_pattern="serialising",  # the framework's own work on what a route returns
         title="Write a long answer once, not for each request",
         after=(
@@ -221,8 +230,14 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
     ),
     RemedyRule(
         verdicts=_BLOCKED_OR_BUSY,
-        library_pattern="hashlib|bcrypt|argon2|passlib|pwdlib|nacl|cryptography|zlib|gzip|bz2|lzma|zstandard|PIL|cv2|numpy|scipy",
-        call_pattern=r"^(hashlib|bcrypt|zlib|gzip|bz2|lzma|np|numpy|cv2)\.|(?i:hash|pbkdf2|scrypt|checkpw|compress)",
+        library_pattern=(
+            "hashlib|bcrypt|argon2|passlib|pwdlib|nacl|cryptography"
+            "|zlib|gzip|bz2|lzma|zstandard|PIL|cv2|numpy|scipy"
+        ),
+        call_pattern=(
+            r"^(hashlib|bcrypt|zlib|gzip|bz2|lzma|np|numpy|cv2)\."
+            r"|(?i:hash|pbkdf2|scrypt|checkpw|compress)"
+        ),
         title="Compute in a thread: this C code lets the GIL go",
         after=(
             (

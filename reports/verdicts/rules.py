@@ -1,22 +1,21 @@
-"""The doctor's rules, all of them, in the order in which they are asked; the first that holds gives the verdict.
+"""The doctor's rules, in the order in which they are asked; the first that matches decides.
 
- 1. It answers wrongly, or with errors once somebody loads it: wrong-answer. It refuses (429, 503):
-    unknown.
+ 1. It answers wrongly, or with errors under load: wrong-answer. It refuses (429, 503): unknown.
  2. A check of its cells failed: untrusted. It was not measured: unknown, with the reason.
- 3. The innocent `async` route beside it suffers (p90 five times its idle value and 20 ms or more):
+ 3. The `async` neighbour beside it suffers (p90 five times its idle value and 20 ms or more):
     a. while the app's own threads, and not the loop, fill the core: gil-bound - where a request
        computes for 10 ms or more, and a few of them harm already: with many, any full core does;
     b. while the core idles, or is not full and requests wait one at a time: loop-blocked, however
-       short: nobody may wait on the loop;
+       short: no request may wait on the loop;
     c. while the loop computes: loop-busy, if one request takes 10 ms or more *and* half of its load
        harms as well; else it scales. Behind many users honest work on a full core harms as much: a
        and c take 10 ms per request, and c half of the load as well. A watchdog must have seen b:
-       where nobody holds the loop, somebody else has the core, and the verdict is unknown. It
-       counts what the route sets going (a task, a batch), and not what holds the loop while nobody
-       asks.
+       where nothing holds the loop, another process has the core, and the verdict is unknown. It
+       counts what the route sets going (a task, a batch), and not what holds the loop of an idle
+       app.
     d. It suffers seldom, but the watchdog caught requests that hold the loop for 50 ms and more:
        the same two verdicts, sometimes. Garbage collections, which meet any line that asks for
-       memory, are no line's holds: the watchdog tells them apart.
+       memory, are no line's holds: the watchdog marks them.
  4. Users, their pauses and the unloaded time (the mean, known to within 15 %) explain the rate; or
     most requests take as long among many users as among a few; or the rate is beyond what one
     generator asks with room to spare, and the neighbours are calm: nothing queues, it scales - at
@@ -26,14 +25,14 @@
  6. The core is full: it scales as far as the core goes, for instance in threads that let the GIL
     go. Or the app computes for more than half of the time, whatever its requests wait for they wait
     for together, and they queue before they enter the app (or hardly queue).
- 7. A plateau of one at least, the same at two levels (as far as chance lets one tell), too low for
-    any unloaded time that the lone requests allow, with calm neighbours and an idle core:
-    pool-limited, by something with that many places. Nothing in the app was seen at it: other
-    processes at work may be what is full, and a limit of requests per second looks alike.
+ 7. A plateau of one at least, the same at two levels (within chance), too low for any unloaded time
+    that the lone requests allow, with calm neighbours and an idle core: pool-limited, by something
+    with that many places. Nothing in the app was seen at it: other processes at work may be what is
+    full, and a limit of requests per second has the same effect.
  8. Else: unknown, with what was seen.
 
 Neighbours are asked, not plateaus alone: a route that holds the loop for a tenth of its time
-imitates a pool of ten. Whatever else in the app holds the loop while nobody asks is in the idle
+imitates a pool of ten. Whatever else in the app holds the loop of an idle app is in the idle
 neighbour already, and the watchdog says "elsewhere".
 """
 
@@ -65,13 +64,11 @@ from results.thresholds import FEW_USERS, HOLD_SECONDS, LONG_HOLD_SECONDS, MANY_
 _BUSY_MACHINE = 0.3  # share of all cores that neither app nor generator used
 _NEAR_POOL_RATE = 0.15  # how near a rate must come to what a pool of threads gives
 _AMPLE_RATE = 1000.0  # requests per second
-# of one place: whoever serves fewer at once is no pool; a lock may cost something where many wait
-# for it
+# of one place: what serves fewer at once is no pool; a lock with many waiting may cost something
 _MIN_CONCURRENCY = 0.75
 _NEARLY_EXPLAINED = 0.55  # of the rate that users, pauses and unloaded time allow
-_FEW_WAITING_SHARE = (
-    0.1  # of the users: so many may be waiting for a thread while the core is what they wait for
-)
+# of the users: so many may be waiting for a thread while the core is what they wait for
+_FEW_WAITING_SHARE = 0.1
 _MIN_QUEUE = 1.0  # calls that wait, on average
 _WRONG_SHARE = 0.01  # share of answers
 _REFUSALS = ("status 429", "status 503")
@@ -158,7 +155,7 @@ def _match_harmed_neighbour(evidence: RouteEvidence) -> RuleResult | None:
 
 
 def _match_blocked_loop(evidence: RouteEvidence, level: LevelEvidence) -> RuleResult:
-    """Rule 3b, and who is to blame for it."""
+    """Rule 3b, and its culprit."""
     if (elsewhere := foreign_hold_share(evidence)) > MAJORITY:
         reason = (
             f"the loop is held, but {format_share(elsewhere)} of that time by what no request has"
@@ -343,7 +340,10 @@ def _match_full_core(evidence: RouteEvidence) -> RuleResult | None:
 
 
 def _match_core_wait(evidence: RouteEvidence, top: LevelEvidence) -> RuleResult | None:
-    """The end of rule 6. Who waits for a pool does so inside the app; where users are nearly explained, they only come in waves."""
+    """The end of rule 6: requests wait for the core, and for nothing inside the app.
+
+    Those that wait for a pool do so inside; where users are nearly explained, they come in waves.
+    """
     alone, many = evidence.levels[1].metrics.breakdown, top.metrics.breakdown
     queued = max(
         top.server_stats.threads_waiting or 0.0,
@@ -358,9 +358,8 @@ def _match_core_wait(evidence: RouteEvidence, top: LevelEvidence) -> RuleResult 
         or not is_computing(evidence, top)
     ):
         return None
-    before = (
-        many.total - alone.total - (many.timer - alone.timer)
-    )  # seconds that a request waits longer, before it enters the app
+    # seconds that a request waits longer, before it enters the app
+    before = many.total - alone.total - (many.timer - alone.timer)
     is_outside = before >= MAJORITY * (many.total - alone.total)
     if (
         queued > _FEW_WAITING_SHARE * top.metrics.users
@@ -393,7 +392,7 @@ def _match_plateau(evidence: RouteEvidence) -> RuleResult | None:
         or is_async_harmed(top)
         or "async" not in top.neighbours
         or top.metrics.throughput <= 0
-    ):  # without neighbours a held loop looks alike
+    ):  # without neighbours a held loop has the same signs
         return None
     below = [
         level

@@ -1,1 +1,1 @@
-"""Which routes of somebody's own app queue, behind what, and at which line: machinery of `atonce doctor`."""
+"""The driver of `atonce doctor`: which routes of an app queue, behind what, and at which line."""

@@ -1,4 +1,4 @@
-"""What to ask next, given what was seen: clear cases end early, and nothing is asked twice."""
+"""Chooses the next levels from what was measured: clear results end early, none repeats."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,9 +18,8 @@ from scenarios.doctor.interim import InterimStats, read_interim_stats
 from scenarios.doctor.levels import HALF_CAPACITY, LevelPlanner
 
 Cells = tuple[Cell, ...]
-FitsBudget = Callable[
-    [Cell, bool], bool
-]  # whether there is time for a cell; and whether there can be no verdict without it
+# Whether there is time for a cell; the flag says that no verdict is possible without it
+FitsBudget = Callable[[Cell, bool], bool]
 _MAX_FAILED_SHARE = 0.01  # share of wrong answers that a plateau may have
 
 
@@ -32,24 +31,24 @@ def adaptive_levels(  # noqa: PLR0913, PLR0917 - what is known, and what is want
     hold_times: list[float],
     fits: FitsBudget,
 ) -> Iterator[Cells]:
-    """The cells of one route, a few at a time. Puts into `holding` the seconds that it seems to hold the loop, if it does.
+    """Yield the cells of one route, a few at a time.
+
+    If the route seems to block the loop, append the seconds per request to `hold_times`.
 
     1. One user, then a few beside both neighbours.
-    2. The loop is held: enough - but where somebody computes there, half of that load tells a held
-       loop from a busy one.
-    3. Else many users: some hold it by less at a time, or seldom.
-    4. Where the lone requests are too few to say what the rate means, the lone user asks for
-       longer.
-    5. A plateau that neither the CPU nor a queue explains is looked at once more, in between.
-    6. Where the core is full and a gate asks for the neighbours: half of that load as well.
+    2. If the loop is blocked, that is enough. If the route also computes there, half of that load
+       tells a blocked loop from a busy one.
+    3. Else many users: some routes block it for a shorter time, or seldom.
+    4. If the single user's requests are too few to interpret the rate, the single user runs longer.
+    5. A plateau that neither the CPU nor a queue explains gets one more level in between.
+    6. If the core is full and a gate names a neighbour metric: half of that load as well.
     """
     session, single_cell = planner.session, planner.single_user_cell()
     yield (single_cell,)
     if not (single_stats := read_interim_stats(folder, session, single_cell)):
         return
-    if (
-        single_stats.latencies
-    ):  # one generator may ask so often by what a request takes here, not by what a polite one took
+    # The generator's rate limit follows from the latency under load, not from the smoke test's
+    if single_stats.latencies:
         planner = replace(planner, service_time=min(planner.service_time, single_stats.mean))
     few_cell = planner.few_users_cell()
     yield (few_cell,)
@@ -86,9 +85,10 @@ def adaptive_levels(  # noqa: PLR0913, PLR0917 - what is known, and what is want
         hold_times.append(
             1 / blocked_stats.rate if blocked_stats and blocked_stats.rate else single_stats.mean
         )
+    # All other metrics are measured already
     gate_levels = required_levels(
         [candidate for candidate in gates if candidate.metric in LEVEL_METRICS], planner.route
-    )  # all else is there already
+    )
     if gate_cells := tuple(
         candidate
         for candidate in planner.gate_cells(
@@ -106,7 +106,7 @@ def _explore_many_users(
     stats_by_users: dict[int, InterimStats],
     fits: FitsBudget,
 ) -> Iterator[Cells]:
-    """Many users, where the few do not show a held loop already. Adds what was seen to `looks`."""
+    """Many users, unless the few show a blocked loop already. Adds to `stats_by_users`."""
     single_stats, few_stats = stats_by_users[1], stats_by_users[FEW_USERS]
     if _is_loop_blocked(few_stats, idle_p90, single_stats.mean):
         return
@@ -129,7 +129,11 @@ def _refine_capacity(
     *,
     is_blocked: bool,
 ) -> Iterator[Cells]:
-    """The lone user for longer, where its mean decides and is not known; then a level in between, where there is a plateau."""
+    """Refine the measured capacity.
+
+    The single user runs longer if its mean decides and is uncertain; a plateau then gets a level in
+    between.
+    """
     single_stats, few_stats = stats_by_users[1], stats_by_users[FEW_USERS]
     top_stats, known = (
         stats_by_users.get(MANY_USERS, few_stats),
@@ -170,14 +174,14 @@ def _refine_capacity(
 
 
 def _is_loop_blocked(stats: InterimStats, idle_p90: dict[str, float], service_time: float) -> bool:
-    """Whether the loop seems to be held: by whoever waits there, or by one who computes for as long as counts."""
+    """Whether the loop seems blocked: by a wait, or by a computation of `HOLD_SECONDS` or more."""
     return stats.is_neighbour_slowed("async", idle_p90) and (
         not stats.is_cpu_bound or min(service_time, stats.cpu_per_request) >= HOLD_SECONDS
     )
 
 
 def _should_run_half_load(stats: InterimStats, gates: tuple[Gate, ...], route: str) -> bool:
-    """Whether neighbours that a gate asks for wait for the core only: what the route does to them shows where it leaves room."""
+    """Whether a gate names neighbours and the core is full: only a lower load shows their wait."""
     is_asked = any(gate.metric in NEIGHBOUR_METRICS and gate.matches(route) for gate in gates)
     return is_asked and (stats.cpu_cores or 0.0) >= FULL_CORE_SHARE
 
@@ -185,7 +189,7 @@ def _should_run_half_load(stats: InterimStats, gates: tuple[Gate, ...], route: s
 def _should_watch_loop(
     stats: InterimStats, single_stats: InterimStats, idle_p90: dict[str, float]
 ) -> bool:
-    """Whether a second look is worth its time: somebody waited long now and then, or all of them while requests wait one at a time."""
+    """Whether the watchdog is worth its time: a long ping, or slow pings and serial requests."""
     has_pause = stats.has_long_ping and (stats.users <= FEW_USERS or not stats.is_cpu_bound)
     return has_pause or (
         stats.is_neighbour_slowed("async", idle_p90) and stats.is_serialised(single_stats)
@@ -195,7 +199,7 @@ def _should_watch_loop(
 def _is_known_unqueued(
     known: UnloadedLatency, top_stats: InterimStats, few_stats: InterimStats
 ) -> bool:
-    """Whether nothing queues, however long the lone requests take: most of many take as long as most of a few."""
+    """Whether nothing queues: the rate shows it, or many users have the same latency as a few."""
     return (known.is_precise and top_stats.is_unqueued(known.mean)) or (
         top_stats.users > few_stats.users and top_stats.is_latency_stable(few_stats)
     )
@@ -204,9 +208,9 @@ def _is_known_unqueued(
 def _is_unexplained_plateau(
     top_stats: InterimStats, few_stats: InterimStats, known: UnloadedLatency
 ) -> bool:
-    """Whether many users are served at a rate that neither they nor the CPU explain, and that the few did not show already.
+    """Whether neither users nor CPU explain the rate of many users, and the few did not show it.
 
-    Whom nobody waited for any longer would still be in the way of another level.
+    Not valid after abandoned requests: the app may still work on them during the next level.
     """
     is_shown_by_few = (
         not few_stats.is_unqueued(known.worst_case)
@@ -224,7 +228,7 @@ def _is_unexplained_plateau(
 
 
 def _halfway_users(concurrency: float) -> int:
-    """A number of users that fills a pool of so many places and is far from the top level."""
+    """Enough users to fill a pool of that size, yet far from the top level."""
     return int(
         min(max(concurrency * (1 + SAME_RATE_TOLERANCE) * 1.3, 2.0 * FEW_USERS), 0.85 * MANY_USERS)
     )

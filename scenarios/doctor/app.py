@@ -1,11 +1,10 @@
-"""Whose app is examined, and how it is had: started by us with their interpreter, started by their own command, or running already.
+"""The app under test: started by us, by the user's command, or already running.
 
-Their environment stays as it is: the guest is copied into the run's folder and lent by PYTHONPATH.
-What somebody passes in `--env` goes to the app and nowhere else; where the app repeats it, it is
-masked.
+We start it with its own interpreter. Its environment stays unchanged: the agent is copied into the
+run's folder and imported through PYTHONPATH. Values of `--env` go to the app and nowhere else; they
+are masked where the app prints them.
 """
 
-import contextlib
 import json
 import os
 import re
@@ -17,9 +16,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-import psutil
 
 from results.errors import AtonceError, ExitCode
 from scenarios.doctor.environment import find_interpreter, idle_wait_file, load_variables
@@ -29,9 +25,9 @@ from scenarios.system.redact import redact_secrets, secret_forms
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
 _AGENT_FOLDER = Path(__file__).resolve().parents[2] / "targets" / "agent"
-_MIN_PYTHON = (3, 10)  # what the guest runs on
-_MAX_MESSAGE_CHARS = 300  # characters of what an app complains
-_INTERPRETER_TIMEOUT = 30  # seconds for somebody's interpreter to say what it has
+_MIN_PYTHON = (3, 10)  # oldest version that the agent supports
+_MAX_MESSAGE_CHARS = 300  # characters kept of an app's error message
+_INTERPRETER_TIMEOUT = 30  # seconds for the app's interpreter to list its packages
 _INSPECT_SCRIPT = """
 import json, platform
 from importlib import util
@@ -49,25 +45,23 @@ _STARTUP_FAILURES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppUnderTest:
-    """An app to be examined."""
+    """An app under test."""
 
     target: str  # "shop.main:app", or its URL
     launch_mode: str  # module, url, command
-    url: str | None = None  # where it answers, when we do not choose the port
+    url: str | None = None  # where it answers; None: we choose the port
     start_command: tuple[str, ...] = ()
     python: str = ""
-    python_reason: str = ""  # why this interpreter
+    python_reason: str = ""  # why this interpreter was chosen
     app_dir: Path = field(default_factory=Path.cwd)
     factory: bool = False
     workers: int = 1
     loop: str = "auto"
-    env: Mapping[str, str] = field(
-        default_factory=dict, repr=False
-    )  # theirs: never shown, never stored
-    trust: TlsTrust = DEFAULT_TLS_TRUST  # where it answers over TLS
-    secrets: tuple[str, ...] = field(
-        default=(), repr=False
-    )  # nor are these, where the app says them
+    # The user's variables: never shown, never stored
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    trust: TlsTrust = DEFAULT_TLS_TRUST  # for an app that answers over TLS
+    # Masked where the app prints them
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def from_module(  # noqa: PLR0913 - one parameter per flag
@@ -82,8 +76,8 @@ class AppUnderTest:
         env: Iterable[str] = (),
         env_file: Path | None = None,
     ) -> "AppUnderTest":
-        """An app that uvicorn would serve under this name. Raises Trouble for what cannot be one."""
-        # Links stay as they are, or its files would have two names
+        """An app that uvicorn serves under this name. Raises AtonceError for an invalid name."""
+        # Links are not resolved, or the app's files would have two names
         folder = Path(os.path.abspath(app_dir or "."))  # noqa: PTH100
         if not re.fullmatch(r"[\w.]+:[\w.]+", target):
             module = re.sub(r"(\.py)?(:.*)?$", "", target).strip("./").replace("/", ".")
@@ -111,7 +105,7 @@ class AppUnderTest:
     def from_url(
         cls, url: str, allowed: str | None = None, trust: TlsTrust = DEFAULT_TLS_TRUST
     ) -> "AppUnderTest":
-        """An app that runs already: a black box."""
+        """An app that is already running: a black box."""
         base_url = _normalise_url(url, allowed)
         return cls(target=base_url, launch_mode="url", url=base_url, trust=trust)
 
@@ -125,7 +119,7 @@ class AppUnderTest:
         env_file: Path | None = None,
         trust: TlsTrust = DEFAULT_TLS_TRUST,
     ) -> "AppUnderTest":
-        """An app that somebody's own command starts, and that then answers at a URL of this machine."""
+        """An app that the user's own command starts and that answers at a local URL."""
         try:
             arguments = tuple(shlex.split(command))
         except ValueError as error:
@@ -133,9 +127,8 @@ class AppUnderTest:
                 f"--start cannot be read as a command ({error}).", ExitCode.USAGE
             ) from error
         if not arguments or not shutil.which(arguments[0]):
-            first = (
-                arguments[0].partition("=")[0] if arguments else ""
-            )  # what follows, or the rest, may be a secret
+            # The value after `=`, and the other arguments, may be secrets
+            first = arguments[0].partition("=")[0] if arguments else ""
             hint = (
                 "Name a program; for a line of shell: --start \"sh -c '...'\"; for a variable:"
                 " --env KEY=VALUE"
@@ -155,11 +148,14 @@ class AppUnderTest:
         )
 
     def metadata(self) -> dict[str, Any]:
-        """What a run keeps of it."""
+        """The fields that run.json keeps of the app."""
         return {"app": self.target, "how": self.launch_mode, "workers": self.workers}
 
     def inspect_interpreter(self) -> dict[str, Any]:
-        """What their interpreter is: {"python": "3.11.7", "uvicorn": true, "uvloop": true}. Raises Trouble when the app cannot be served with it."""
+        """Inspect the app's interpreter: {"python": "3.11.7", "uvicorn": true, "uvloop": true}.
+
+        Raises AtonceError when it cannot serve the app.
+        """
         if self.launch_mode != "module":
             return {}
         python_label = f"{self.python} ({self.python_reason})"
@@ -203,7 +199,7 @@ class AppUnderTest:
         return facts
 
     def install_agent(self, folder: Path) -> None:
-        """Copy the guest into the run's folder, from where the app will import it."""
+        """Copy the agent into the run's folder, from where the app imports it."""
         if self.launch_mode == "module":
             package = folder / "guest" / "_atonce_agent"
             shutil.copytree(
@@ -216,11 +212,11 @@ class AppUnderTest:
             idle_wait_file(folder).touch()
 
     def remove_agent(self, folder: Path) -> None:
-        """Take the guest out again."""
+        """Remove the agent from the run's folder."""
         shutil.rmtree(folder / "guest", ignore_errors=True)
 
     def launch_command(self, port: int) -> list[str]:
-        """How the app is started; the guest learns the rest from the environment."""
+        """The command that starts the app; the agent reads the rest from the environment."""
         if self.launch_mode != "module":
             return list(self.start_command)
         quiet_flags = "--no-access-log --log-level warning --timeout-keep-alive 300"
@@ -239,7 +235,7 @@ class AppUnderTest:
     def launch_environment(
         self, session: str, folder: Path, secret: str, *, watch: bool = False
     ) -> dict[str, str]:
-        """The app's environment: theirs, and what the guest is told."""
+        """The app's environment: the user's variables and the agent's configuration."""
         base = self.base_environment()
         if self.launch_mode != "module":
             return base
@@ -249,9 +245,8 @@ class AppUnderTest:
             "home": str(self.app_dir),
             "folder": str(folder.resolve()),
         }
-        agent_config["hidden"] = secret_forms(
-            self.env.values()
-        )  # which its environment holds already
+        # The app's environment holds these values already
+        agent_config["hidden"] = secret_forms(self.env.values())
         path = os.pathsep.join(
             filter(None, [str(folder.resolve() / "guest"), base.get("PYTHONPATH", "")])
         )
@@ -264,7 +259,10 @@ class AppUnderTest:
         }
 
     def base_environment(self) -> dict[str, str]:
-        """Our environment without what would set us, or a uvicorn of ours, and with theirs; their folders get no bytecode."""
+        """Our environment, without variables that configure us or uvicorn, and with the user's.
+
+        The app's folders get no bytecode.
+        """
         foreign_prefixes = (
             ("ATONCE_", "UVICORN_", "WEB_CONCURRENCY")
             if self.launch_mode == "module"
@@ -278,15 +276,18 @@ class AppUnderTest:
         return {**ours, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", **self.env}
 
     def redact(self, text: str) -> str:
-        """What the app said, without what is not to be read."""
+        """Mask the secrets in the app's output."""
         return redact_secrets(text, self.secrets)
 
     def read_app_info(self, session: str, folder: Path) -> dict[str, Any] | None:
-        """What the guest wrote down about the app, if it came that far."""
+        """The app info that the agent wrote; None if it did not get that far."""
         return read_agent_file(folder / "guest" / f"census-{session}.json")
 
     def startup_error(self, session: str, folder: Path, code: int | None) -> AtonceError:
-        """Why the app did not start, as well as one can know: from the guest, else by its exit code; None: it never got ready."""
+        """Why the app did not start: by the agent's report, else by its exit code.
+
+        A `code` of None means that it runs but never became ready.
+        """
         failure = read_agent_file(folder / "guest" / f"trouble-{session}.json")
         log = RunLog(folder / "log.txt", 0, self.redact).describe_tail()
         if failure:
@@ -324,7 +325,7 @@ class AppUnderTest:
 
 
 def _normalise_url(url: str, allowed: str | None) -> str:
-    """Where an app answers: its host and port. What else was written may be a password, and is not repeated."""
+    """The host and port of an app. The error does not repeat the URL: it may hold a password."""
     if re.search(r"[/@?#]", re.sub(r"^\w+://", "", url).rstrip("/")):
         host = (
             "Name the host only, such as http://127.0.0.1:8000, without a user, password, path or"
@@ -339,7 +340,7 @@ def _normalise_url(url: str, allowed: str | None) -> str:
 
 
 def read_agent_file(path: Path) -> dict[str, Any] | None:
-    """What the guest left in a file."""
+    """The content of a file that the agent wrote; None without a readable one."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -348,57 +349,5 @@ def read_agent_file(path: Path) -> dict[str, Any] | None:
 
 
 def _relative_path(file: str) -> str:
-    """A file as seen from here."""
     path = Path(file)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
-
-
-def server_processes(url: str) -> list[psutil.Process]:
-    """The processes that listen at a URL of this machine, with all that descend from them; none where the system hides them."""
-    return list(
-        {
-            member.pid: member
-            for process in _socket_owners(url)
-            for member in (process, *descendant_processes(process))
-        }.values()
-    )
-
-
-def count_workers(url: str) -> int | None:
-    """How many processes take requests at a URL: who only supervises others that do is none. None where the system hides them.
-
-    Children that a server has forked for its own work hold its socket too, and look like workers of
-    it.
-    """
-    owners = _socket_owners(url)
-    pids = {process.pid for process in owners}
-    return (
-        sum(
-            not pids & {descendant.pid for descendant in descendant_processes(process)}
-            for process in owners
-        )
-        or None
-    )
-
-
-def _socket_owners(url: str) -> list[psutil.Process]:
-    """The processes that hold a socket which listens at a URL's port, shared or their own."""
-    parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    owners = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):  # somebody else's, or gone meanwhile
-            sockets = process.net_connections("tcp")
-            if any(
-                connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
-                for connection in sockets
-            ):
-                owners.append(process)
-    return owners
-
-
-def descendant_processes(process: psutil.Process) -> list[psutil.Process]:
-    """All that descend from a process; nobody from one that has gone."""
-    with contextlib.suppress(psutil.Error):
-        return process.children(recursive=True)
-    return []

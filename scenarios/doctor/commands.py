@@ -1,4 +1,4 @@
-"""What the front door opens for `atonce doctor`: somebody's words become an order, an outline, or an examination."""
+"""The entry points of `atonce doctor`: flags become options, an outline, or an examination."""
 
 import shutil
 import tempfile
@@ -30,18 +30,11 @@ from scenarios.system.child_process import STOP_TIMEOUT
 from scenarios.system.redact import secret_forms
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
-LAUNCH_FLAGS = (
-    "app_dir",
-    "factory",
-    "python",
-    "workers",
-    "loop",
-    "env",
-    "env_file",
-)  # flags for an app that we start
+# Flags for an app that we start
+LAUNCH_FLAGS = ("app_dir", "factory", "python", "workers", "loop", "env", "env_file")
 
 
-def create_app_under_test(  # noqa: PLR0913, PLR0917 - what somebody may say
+def create_app_under_test(  # noqa: PLR0913, PLR0917 - one parameter per flag
     target: str,
     start: str,
     url: str,
@@ -50,7 +43,7 @@ def create_app_under_test(  # noqa: PLR0913, PLR0917 - what somebody may say
     trust: TlsTrust = DEFAULT_TLS_TRUST,
     **launch_flags: Any,
 ) -> AppUnderTest:
-    """Whose app it is. Raises Trouble, also for flags that would not be heard."""
+    """The app that the flags name. Raises AtonceError, also for flags without effect."""
     if start or url:
         if target or not (start and url):
             raise AtonceError(
@@ -88,14 +81,14 @@ def create_app_under_test(  # noqa: PLR0913, PLR0917 - what somebody may say
 
 
 def _reject_unused_flags(typed: set[str], why: str) -> None:
-    """Raises Trouble for a flag that says how we are to start an app, where we do not."""
+    """Raises AtonceError for a flag on how to start an app, where we do not start it."""
     if unused := [f"--{name.replace('_', '-')}" for name in LAUNCH_FLAGS if name in typed]:
         raise AtonceError(
             f"{unused[0]} is only for MODULE:APP: {why}. Leave it out.", ExitCode.USAGE
         )
 
 
-def create_doctor_options(  # noqa: PLR0913, PLR0917 - what somebody may say
+def create_doctor_options(  # noqa: PLR0913, PLR0917 - one parameter per flag
     app: AppUnderTest,
     route_flags: dict[str, list[str] | None],
     gates: Iterable[str],
@@ -104,7 +97,7 @@ def create_doctor_options(  # noqa: PLR0913, PLR0917 - what somebody may say
     seed: int,
     stop_within: str = f"{STOP_TIMEOUT:g}s",
 ) -> DoctorOptions:
-    """What is to be examined. Raises Trouble for what cannot be understood, before anything is started."""
+    """The options of a run. Raises AtonceError for invalid values, before anything starts."""
     selection = parse_route_selection(**{name: given or () for name, given in route_flags.items()})
     allowed = parse_duration(budget)
     if allowed < SETUP_SECONDS + MIN_ROUTE_SECONDS:
@@ -139,7 +132,7 @@ def create_doctor_options(  # noqa: PLR0913, PLR0917 - what somebody may say
 
 
 def outline_doctor_run(options: DoctorOptions) -> Iterator[str]:
-    """What would be asked. The app is started to learn its routes, and asked nothing but that."""
+    """Describe the planned requests. The app is started only to learn its routes."""
     route_requests, notes = discover_in_temp_folder(options)
     width = max(len(request.route) for request in route_requests)
     loadable = loadable_requests(options, route_requests)
@@ -173,9 +166,9 @@ def outline_doctor_run(options: DoctorOptions) -> Iterator[str]:
 
 
 def discover_in_temp_folder(options: DoctorOptions) -> tuple[list[RouteRequest], list[str]]:
-    """The routes, and notes on how the app was had, learnt in a folder that goes.
+    """Discover the routes, with notes on the app's start, in a temporary folder.
 
-    Where its log is named as what the app said, it is kept.
+    The folder is kept if an error names it, for the app's log is there.
     """
     folder = Path(tempfile.mkdtemp(prefix="atonce-"))
     is_named = False
@@ -196,7 +189,7 @@ def discover_in_temp_folder(options: DoctorOptions) -> tuple[list[RouteRequest],
 def prepare_doctor_run(
     options: DoctorOptions, out: Path | None
 ) -> tuple[RunWriter, Callable[[DoctorProgressListener], AtonceError | None]]:
-    """A run about to begin. Trouble comes back as a value: a report follows all the same."""
+    """A run, and a function that executes it. That returns the error: a report follows anyway."""
     run = RunWriter.create(out or default_root(), "doctor")
 
     def run_examination(listener: DoctorProgressListener) -> AtonceError | None:

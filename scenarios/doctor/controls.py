@@ -1,8 +1,8 @@
-"""What stands around an app while it is examined: its address, its two innocent neighbours, and a meter for its CPU.
+"""The surroundings of an app under test: its address, its two neighbours, and a CPU meter.
 
-An app that we start carries our guest, who answers for both neighbours and keeps a journal. A black
+An app that we start carries our agent, which serves both neighbours and writes a trace log. A black
 box has neither: there an unknown path is the `async` neighbour, else its OpenAPI document, else
-nobody is. The CPU of its processes is read from outside, where the system shows them.
+there is none. The CPU of its processes is read from outside, where the system shows them.
 """
 
 import contextlib
@@ -21,30 +21,26 @@ import psutil
 from results.errors import AtonceError, ExitCode
 from results.schema import Neighbour
 from results.spool import Spool
-from scenarios.doctor.app import AppUnderTest, server_processes
+from scenarios.doctor.app import AppUnderTest
 from scenarios.doctor.openapi.route_request import RouteRequest
+from scenarios.doctor.server_processes import server_processes
 from scenarios.runner.preflight import fetch_response
 from scenarios.runner.run_plan import find_free_port
 from scenarios.system.tls import certificate_advice
 
 _CPU_SAMPLE_INTERVAL = 0.1  # seconds between two readings of a black box's CPU
 OPENAPI_PATH = "/openapi.json"
-_DOCS_PATHS = ("/docs", "/redoc")  # which say where the document lies, if not there
-_DOCUMENT_LINK = re.compile(r"(?:\burl: *|spec-url=)[\"'](/[^/\"'][^\"']*)[\"']")  # on this host
-_DOCS_PAGE_PATTERN = re.compile(r"SwaggerUIBundle|<redoc\b")  # what a page of documentation says
-PORT_FREE_TIMEOUT = 3.0  # seconds in which a port is let go by whoever listened there
-_STABLE_TRIES = 3  # times that a path is asked before it may be a neighbour
-_NO_ROUTE_STATUSES = (
-    404,
-    405,
-    401,
-    403,
-    400,
-)  # what is said where no route is; anything else may be a catch-all's, perhaps a `def`
+_DOCS_PATHS = ("/docs", "/redoc")  # pages that link to the document, if it is elsewhere
+_DOCUMENT_LINK = re.compile(r"(?:\burl: *|spec-url=)[\"'](/[^/\"'][^\"']*)[\"']")  # same host
+_DOCS_PAGE_PATTERN = re.compile(r"SwaggerUIBundle|<redoc\b")  # marks a documentation page
+PORT_FREE_TIMEOUT = 3.0  # seconds for the previous listener to release a port
+_STABLE_TRIES = 3  # requests to a path before it may be a neighbour
+# Answers where no route is; any other may come from a catch-all route, perhaps a `def`
+_NO_ROUTE_STATUSES = (404, 405, 401, 403, 400)
 
 
 def resolve_address(app: AppUnderTest) -> tuple[str, int]:
-    """Where the app is going to answer. Raises Trouble where somebody else does, before it was started."""
+    """The URL and port of the app. Raises AtonceError if another process answers there already."""
     if app.url:
         parts = httpx.URL(app.url)
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
@@ -66,21 +62,20 @@ def resolve_address(app: AppUnderTest) -> tuple[str, int]:
 
 
 def _is_port_open(host: str, port: int) -> bool:
-    """Whether somebody takes connections."""
     with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
         return True
     return False
 
 
 def readiness_path(app: AppUnderTest, secret: str) -> str:
-    """What is asked until the app answers."""
+    """The path to request until the app answers."""
     return f"/_atonce-{secret}/async" if app.launch_mode == "module" else f"/_atonce-{secret}"
 
 
 def find_neighbours(
     app: AppUnderTest, secret: str, client: httpx.Client
 ) -> tuple[tuple[Neighbour, ...], float]:
-    """The innocent routes, and how many seconds one ping costs the app; 0 where it costs nothing."""
+    """The neighbours, and the seconds that one ping costs the app; 0 where it costs nothing."""
     if app.launch_mode == "module":
         kinds = ("async", "def")
         return (
@@ -93,17 +88,18 @@ def find_neighbours(
     for path, expected_statuses in (
         (f"/_atonce-{secret}", _NO_ROUTE_STATUSES),
         (OPENAPI_PATH, (200,)),
-    ):  # without a person's headers
-        status, seconds = _stable_status(client, path)
+    ):
+        status, seconds = _stable_status(client, path)  # without the user's headers
+        # A catch-all route answers at OPENAPI_PATH too
         if status in expected_statuses and (
             path != OPENAPI_PATH or _parse_openapi(_fetch_text(client, path, {}))
-        ):  # a catch-all answers there too
+        ):
             return (_create_neighbour("async", path, "", status),), seconds
     return (), 0.0
 
 
 def _stable_status(client: httpx.Client, path: str) -> tuple[int, float]:
-    """The status that a path always answers, 0 if it changes; and how many seconds that takes at best."""
+    """The constant status of a path, 0 if it changes; and its shortest latency in seconds."""
     answers = []
     for _ in range(_STABLE_TRIES):
         began = time.perf_counter()
@@ -117,7 +113,7 @@ def _stable_status(client: httpx.Client, path: str) -> tuple[int, float]:
 
 
 def _unreachable_error(client: httpx.Client, error: httpx.HTTPError) -> AtonceError:
-    """What a person reads where nobody listens."""
+    """The error when the app does not answer."""
     if why := certificate_advice(error):
         return AtonceError(f"{client.base_url} answers, but {why}", ExitCode.USAGE)
     sentence = (
@@ -128,7 +124,7 @@ def _unreachable_error(client: httpx.Client, error: httpx.HTTPError) -> AtonceEr
 
 
 def _create_neighbour(kind: str, path: str, expects: str, status: int = 0) -> Neighbour:
-    """One of them; how often it is asked is decided level by level."""
+    """A neighbour without a rate: each level sets its own."""
     return Neighbour(
         kind=kind,
         route=f"GET /_atonce/{kind}",
@@ -141,7 +137,7 @@ def _create_neighbour(kind: str, path: str, expects: str, status: int = 0) -> Ne
 
 
 def fetch_openapi(client: httpx.Client, headers: dict[str, str]) -> dict[str, Any] | None:
-    """The OpenAPI document of a black box, where it usually lies or its documentation says; None where it has none to read."""
+    """The OpenAPI document at its usual path or where the docs page links to; None without one."""
     openapi = _parse_openapi(_fetch_text(client, OPENAPI_PATH, headers))
     for page in () if openapi else _DOCS_PATHS:
         if link := _DOCUMENT_LINK.search(_fetch_text(client, page, headers)):
@@ -152,7 +148,7 @@ def fetch_openapi(client: httpx.Client, headers: dict[str, str]) -> dict[str, An
 def skip_docs_routes(
     route_requests: list[RouteRequest], client: httpx.Client, headers: dict[str, str]
 ) -> list[RouteRequest]:
-    """The routes of a black box; those that show its documentation are skipped."""
+    """The routes of a black box, its documentation pages marked as skipped."""
     docs_pages = {
         page
         for page in _DOCS_PATHS
@@ -170,7 +166,7 @@ def skip_docs_routes(
 
 
 def _fetch_text(client: httpx.Client, path: str, headers: dict[str, str]) -> str:
-    """What a path answers; nothing for any other status than 200."""
+    """The body that a path answers; empty for any status but 200."""
     try:
         answer = fetch_response(client, "GET", path, headers=headers)
     except httpx.TransportError as error:
@@ -181,7 +177,7 @@ def _fetch_text(client: httpx.Client, path: str, headers: dict[str, str]) -> str
 
 
 def _parse_openapi(body: str) -> dict[str, Any] | None:
-    """An OpenAPI document; None for anything else, such as what a catch-all answers."""
+    """An OpenAPI document; None for anything else, e.g. the answer of a catch-all route."""
     with contextlib.suppress(ValueError, RecursionError):
         content = json.loads(body)
         return content if isinstance(content, dict) and "paths" in content else None
@@ -189,7 +185,7 @@ def _parse_openapi(body: str) -> dict[str, Any] | None:
 
 
 def create_cpu_meter(app: AppUnderTest, folder: Path, session: str, url: str) -> Callable[[], None]:
-    """Something to call often while a black box works: it writes down the CPU seconds of the processes that listen there."""
+    """A function to call often during load: it records the CPU seconds of a black box."""
     processes = [] if app.launch_mode == "module" else server_processes(url)
     if not processes:
         return lambda: None
@@ -208,7 +204,7 @@ def create_cpu_meter(app: AppUnderTest, folder: Path, session: str, url: str) ->
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """CPU seconds of a process so far; 0 of one that has gone."""
+    """CPU seconds of a process so far; 0 if it is gone."""
     with contextlib.suppress(psutil.Error):
         times = process.cpu_times()
         return float(times.user + times.system)

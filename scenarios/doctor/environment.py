@@ -1,4 +1,4 @@
-"""What an app needs from around it: the interpreter of its own environment, and the variables that somebody sets for it."""
+"""What an app needs to start: its own interpreter, and the variables that the user sets."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from results.errors import AtonceError, ExitCode
 
 
 def find_interpreter(given: str | None, app_dir: Path) -> tuple[str, str]:
-    """Which Python serves the app, and why that one."""
+    """The Python that serves the app, and why that one."""
     if given:
         path = _venv_python(Path(given)) or shutil.which(given)
         if not path:
@@ -39,22 +39,19 @@ def find_interpreter(given: str | None, app_dir: Path) -> tuple[str, str]:
 
 
 def _venv_python(path: Path) -> str | None:
-    """The interpreter of a virtual environment, or a file that is one itself; not resolved, for a link is its environment."""
+    """The interpreter of a virtual environment, or the file itself if it is executable."""
     candidates = (
         (path / "bin" / "python", path / "Scripts" / "python.exe") if path.is_dir() else (path,)
     )
-    return next(
-        (
-            os.path.abspath(candidate)
-            for candidate in candidates
-            if candidate.is_file() and os.access(candidate, os.X_OK)
-        ),
-        None,
-    )  # noqa: PTH100
+    for candidate in candidates:
+        if candidate.is_file() and os.access(candidate, os.X_OK):
+            # Not resolved: the link itself selects the environment
+            return os.path.abspath(candidate)  # noqa: PTH100
+    return None
 
 
 def load_variables(pairs: Iterable[str], file: Path | None) -> dict[str, str]:
-    """What somebody sets for the app; a flag beats the file. A sentence about them never repeats a value."""
+    """The variables that the user sets for the app. Flags beat the file; errors show no value."""
     given = dict(map(_parse_env_pair, pairs))
     from_file: dict[str, str] = {}
     if file:
@@ -70,17 +67,14 @@ def load_variables(pairs: Iterable[str], file: Path | None) -> dict[str, str]:
                     f"{file}, line {binding.original.line}: expected KEY=VALUE.", ExitCode.USAGE
                 )
         for name, raw in dotenv_values(stream=StringIO(text), interpolate=False).items():
-            known = {
-                **os.environ,
-                **from_file,
-                **given,
-            }  # ${NAME} stands for what the app will read
+            # ${NAME} expands to the value that the app will read
+            known = {**os.environ, **from_file, **given}
             from_file[name] = "".join(atom.resolve(known) for atom in parse_variables(raw or ""))
     return {**from_file, **given}
 
 
 def _parse_env_pair(pair: str) -> tuple[str, str]:
-    """`KEY=VALUE`. Raises Trouble otherwise, without the value: it may be a secret."""
+    """Parse `KEY=VALUE`. Raises AtonceError without the value, which may be a secret."""
     name, mark, value = pair.partition("=")
     if not mark or not re.fullmatch(r"[A-Za-z_]\w*", name):
         raise AtonceError(
@@ -90,5 +84,8 @@ def _parse_env_pair(pair: str) -> tuple[str, str]:
 
 
 def idle_wait_file(folder: Path) -> Path:
-    """What the watchdog at rest waits for to go: it changes how threads take turns, and pings feel it."""
+    """The file whose removal starts the idle watchdog.
+
+    The watchdog changes how threads take turns, which would slow the pings measured at rest.
+    """
     return folder / "holds" / "idle.wait"

@@ -1,9 +1,9 @@
-"""Examines the routes of somebody's app, one after another, each in a fresh process of it; always leaves a run behind.
+"""Examines the routes of an app one after another, each in a fresh process; always leaves a run.
 
-First the app is started once to learn its routes, and what its neighbours feel while nobody asks.
-Then, route by route: asked politely, by one user, by a few, and by many only where the few left it
-open; where the loop is held, a second process with a watchdog inside shows by what. Nothing is
-decided here but what to ask next.
+First the app is started once to learn its routes and the latency of its neighbours at rest. Then
+each route gets a smoke test, one user, a few users, and many only if the few leave it open. If the
+loop is blocked, a second process with the watchdog shows by what. Only the next request is decided
+here, no verdict.
 """
 
 import contextlib
@@ -19,17 +19,13 @@ from results.schema import Cell, Neighbour, Status
 from results.spool_tables import TABLES
 from results.store import RunWriter
 from scenarios.doctor.adaptive_plan import adaptive_levels
-from scenarios.doctor.app import count_workers
 from scenarios.doctor.controls import (
-    fetch_openapi,
     find_neighbours,
     readiness_path,
-    skip_docs_routes,
 )
 from scenarios.doctor.interim import read_interim_stats
 from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell, level_duration
 from scenarios.doctor.openapi.route_request import RouteRequest
-from scenarios.doctor.openapi.routes import select_route_requests, unsafe_routes
 from scenarios.doctor.openapi.smoke_test import SmokeResult, find_accepted_request, run_smoke_test
 from scenarios.doctor.options import (
     ROUTE_SECONDS,
@@ -44,6 +40,8 @@ from scenarios.doctor.options import (
 )
 from scenarios.doctor.request_allowance import MIN_ROUTE_REQUESTS
 from scenarios.doctor.retry import archive_attempt, session_interference
+from scenarios.doctor.route_discovery import read_routes, save_smoke_result
+from scenarios.doctor.server_processes import count_workers
 from scenarios.doctor.testbed import LOCUST_START_SECONDS, AppTestBed
 from scenarios.runner.preflight import fetch_response
 from scenarios.runner.run_plan import close_run, disk_error, pin_to_core
@@ -51,20 +49,18 @@ from scenarios.system.interrupt import handle_stop_signals
 from scenarios.system.private_log import RunLog
 
 MIN_ROUTE_SECONDS = 10.0  # seconds below which no route can be examined
-_UNSAFE_REASON = "its method may change data; --route names it all the same"
 _IDLE_TIMEOUT = 30.0  # seconds
-_IDLE_TRIES = 3  # to see the neighbours at rest, on which all verdicts rest
+_IDLE_TRIES = 3  # for the neighbours at rest, the baseline of every verdict
 
 
 def examine_app(options: DoctorOptions, run: RunWriter, listener: DoctorProgressListener) -> None:
-    """Examine every route. The run is sealed however this ends; then trouble, if any, goes on to the front door."""
+    """Examine every route. The run is always closed; errors are raised after that."""
     status = Status.FAILED
     with handle_stop_signals() as stop_request:
         try:
             run.open(**doctor_run_metadata(options))
-            testbed = AppTestBed(
-                options, run, stop_request, listener
-            )  # it asks for the cores before we stay on one
+            # It reads the available cores, so it must come before pinning to one
+            testbed = AppTestBed(options, run, stop_request, listener)
             with pin_to_core(testbed.cores[1]):
                 Examination(testbed).execute()
             status = Status.COMPLETE
@@ -80,7 +76,7 @@ def examine_app(options: DoctorOptions, run: RunWriter, listener: DoctorProgress
 
 
 def discover_routes(options: DoctorOptions, run: RunWriter) -> list[RouteRequest]:
-    """Only the routes: the app is started once, where it is ours to start, and nothing is loaded."""
+    """Only the routes: the app is started once, if we start it, and nothing is loaded."""
     run.metadata.update(doctor_run_metadata(options))
     with handle_stop_signals() as stop_request:
         testbed = AppTestBed(options, run, stop_request, NoProgress())
@@ -90,11 +86,11 @@ def discover_routes(options: DoctorOptions, run: RunWriter) -> list[RouteRequest
             testbed.app_running("idle", with_watchdog=False) as (_, url),
             testbed.open_client(url) as client,
         ):
-            return examination.read_routes(client)
+            return read_routes(examination.testbed, client)
 
 
 class Examination:
-    """One visit. The mutable state: what was learnt so far, and how long a route has taken at most."""
+    """One examination. Mutable state: the idle baseline, and the estimated seconds per route."""
 
     def __init__(self, testbed: AppTestBed) -> None:
         self.testbed, self.options, self.run, self.app = (
@@ -107,7 +103,7 @@ class Examination:
         self.route_seconds = ROUTE_SECONDS  # the first guess
 
     def execute(self) -> None:
-        """The app at rest, then its routes."""
+        """Measure the app at rest, then its routes."""
         self.install_agent()
         route_requests = self.measure_idle()
         records = [route_record(request) for request in route_requests]
@@ -155,7 +151,7 @@ class Examination:
             )
 
     def examine_routes(self, loadable: list[tuple[RouteRequest, dict[str, Any]]]) -> None:
-        """One route after another, as long as there is time; then those again that were disturbed. An app's death is told last."""
+        """Examine all routes within the budget, repeat disturbed routes, then raise any crash."""
         troubles: list[AtonceError] = []
         for number, (request, record) in enumerate(loadable, 1):
             elapsed = time.perf_counter() - self.testbed.started_at
@@ -193,13 +189,13 @@ class Examination:
 
     @property
     def over_budget_reason(self) -> str:
-        """Why something was left out."""
+        """Why a route or a level did not run."""
         return f"it did not fit the budget of {self.options.budget:.0f} s: --budget names another"
 
     def examine_or_record_crash(
         self, request: RouteRequest, record: dict[str, Any]
     ) -> list[AtonceError]:
-        """Visit a route. An app of ours that dies of it is started anew for the next; why it died is returned."""
+        """Examine a route. Return the error if our app crashes: the next route restarts it."""
         started, troubles = time.perf_counter(), []
         try:
             self.examine_route(request, record["act"], record)
@@ -215,15 +211,15 @@ class Examination:
         return troubles
 
     def install_agent(self) -> None:
-        """Look at the app's interpreter, and lay out what it is lent."""
+        """Inspect the app's interpreter and install the agent."""
         self.run.metadata["patient"].update(self.app.inspect_interpreter())
         self.app.install_agent(self.run.path)
 
     def measure_idle(self) -> list[RouteRequest]:
-        """Start the app once: its routes, and its neighbours while nobody else asks."""
+        """Start the app once: read its routes, measure its neighbours without other load."""
         with self.testbed.app_running("idle", with_watchdog=True) as (app_process, url):
             with self.testbed.open_client(url) as client:
-                route_requests = self.read_routes(client)
+                route_requests = read_routes(self.testbed, client)
                 app_neighbours, ping_cost = find_neighbours(self.app, self.testbed.secret, client)
             if self.app.launch_mode != "module":
                 self.run.metadata["workers"] = count_workers(url) or 1
@@ -267,40 +263,8 @@ class Examination:
         }
         return route_requests
 
-    def read_routes(self, client: httpx.Client) -> list[RouteRequest]:
-        """What the guest wrote down about the app, or what a black box says of itself."""
-        selection = self.options.selection
-        app_info: dict[str, Any] = (
-            {"openapi": fetch_openapi(client, selection.headers)}
-            if self.app.launch_mode != "module"
-            else {}
-        )
-        if self.app.launch_mode == "module":
-            app_info = self.app.read_app_info("idle", self.run.path) or {}
-            self.run.metadata["patient"]["framework"] = app_info.get("framework")
-            self.run.metadata["loop"] = app_info.get("loop") or self.run.metadata["loop"]
-        declarations = (app_info.get("openapi"), app_info.get("routes"))
-        route_requests = select_route_requests(
-            *declarations, selection, self.testbed.stop_request.raise_if_requested
-        )
-        if self.app.launch_mode != "module" and not selection.routes:
-            route_requests = skip_docs_routes(route_requests, client, selection.headers)
-        unsafe_names = (
-            []
-            if selection.routes or selection.only
-            else [
-                name
-                for name in unsafe_routes(*declarations)
-                if name not in {request.route for request in route_requests}
-            ]
-        )
-        return [
-            *route_requests,
-            *(RouteRequest(route=name, path="", skipped=_UNSAFE_REASON) for name in unsafe_names),
-        ]
-
     def examine_route(self, request: RouteRequest, session: str, record: dict[str, Any]) -> None:
-        """One route: politely, then under load, then, where the loop is held, with the watchdog."""
+        """One route: smoke test, load, and the watchdog if the loop seems blocked."""
         hold_times: list[float] = []
         log = RunLog.from_here(self.run.path / "log.txt")
         with (
@@ -311,7 +275,7 @@ class Examination:
                 self.wait_until_idle(client)
                 if app_process:
                     app_process.flush_log()
-                log = RunLog.from_here(log.path)  # without what was said at start-up
+                log = RunLog.from_here(log.path)  # without the start-up lines
                 request, result = find_accepted_request(
                     client, request, self.options.selection.headers
                 )
@@ -319,8 +283,8 @@ class Examination:
                 self.testbed.stop_request.raise_if_requested()
                 app_neighbours, ping_cost = find_neighbours(self.app, self.testbed.secret, client)
             if app_process:
-                app_process.flush_log()  # what Python warned of stands in the log then
-            self.save_smoke_result(record, result, log)
+                app_process.flush_log()  # so that Python's warnings are in the log
+            save_smoke_result(self.run, record, result, log)
             planner = self.level_planner(session, request, result, (app_neighbours, ping_cost))
 
             def fits(*cells: Cell, extra_seconds: float = 0.0, is_needed: bool = True) -> bool:
@@ -357,9 +321,8 @@ class Examination:
                     (self.testbed.create_job(session, cells, request) for cells in levels),
                 )
         if result.status == httpx.codes.INTERNAL_SERVER_ERROR:
-            self.save_smoke_result(
-                record, result, log
-            )  # Python warns of a forgotten await late, when the app has let go of all
+            # Python warns of a missing await late, when the coroutine is collected
+            save_smoke_result(self.run, record, result, log)
         if hold_times and self.testbed.unwatched_reason:
             record["unwatched"] = self.testbed.unwatched_reason
         elif (
@@ -381,7 +344,7 @@ class Examination:
         result: SmokeResult,
         neighbours_and_cost: tuple[tuple[Neighbour, ...], float],
     ) -> LevelPlanner:
-        """How this route is going to be asked."""
+        """The planner of the levels of this route."""
         service_time = min(result.seconds[1:] or result.seconds)
         known: dict[str, Any] = {
             "session": session,
@@ -398,7 +361,10 @@ class Examination:
         )
 
     def wait_until_idle(self, client: httpx.Client) -> None:
-        """A black box may still be at work on what nobody waits for any longer: until it answers as quickly as at rest, or for so long."""
+        """Wait until a black box answers as quickly as at rest, for `_IDLE_TIMEOUT` at most.
+
+        It may still work on abandoned requests.
+        """
         deadline = time.perf_counter() + _IDLE_TIMEOUT
         while (
             self.app.launch_mode == "url"
@@ -415,7 +381,7 @@ class Examination:
     def run_with_watchdog(
         self, request: RouteRequest, planner: LevelPlanner, hold_time: float
     ) -> None:
-        """A fresh process with the watchdog inside, warmed up, and a few users."""
+        """Load a fresh, warmed-up process with the watchdog inside, by a few users."""
         session = planner.session
         with (
             self.testbed.app_running(session, with_watchdog=True) as (app_process, url),
@@ -432,18 +398,3 @@ class Examination:
                     [self.testbed.create_job(session, (planner.watchdog_cell(hold_time),), request)]
                 ),
             )
-
-    def save_smoke_result(self, record: dict[str, Any], result: SmokeResult, log: RunLog) -> None:
-        """What the polite requests showed; a coroutine that nobody awaited is a wrong answer, whatever the client got."""
-        unawaited = [line for line in log.warnings().splitlines() if "was never awaited" in line]
-        fault = result.fault or (
-            unawaited[0].removeprefix("RuntimeWarning: ") if unawaited else None
-        )
-        record.update(
-            skipped=None if fault else result.skipped,
-            wrong=fault,
-            polite=list(result.seconds),
-            status=result.status,
-        )
-        record["notes"] = [result.note] if result.note else []
-        self.run.write_metadata()

@@ -1,7 +1,7 @@
-"""A quick look at what one level has measured so far, to decide what is asked next. The verdict is not made here.
+"""Quick metrics of one level during a run, to decide what to ask next; no verdict is made here.
 
-Only the spools of the act are read; everything that is said about the app is worked out later, from
-the sealed run.
+Only the spools of the session are read; all reported results are computed later, from the closed
+run.
 """
 
 import math
@@ -30,18 +30,21 @@ from results.unloaded import added_wait, latency_quartiles
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterimStats:
-    """One level. Seconds, and requests per second; `pings` are the neighbours' latencies, sorted, by kind."""
+    """One level, in seconds and requests per second.
+
+    `pings` are the neighbours' latencies, sorted, by kind.
+    """
 
     users: int
     think_time: float
     rate: float
-    latencies: Sequence[float]  # of the right answers, sorted
+    latencies: Sequence[float]  # of correct answers, sorted
     cpu_cores: float | None  # cores that the app's processes used
     pings: dict[str, list[float]]
     failures: int
     successes: int
-    requests_sent: int  # in all its phases
-    abandoned: int  # that were given up
+    requests_sent: int  # in all phases
+    abandoned: int
 
     @property
     def median(self) -> float:
@@ -54,12 +57,12 @@ class InterimStats:
         return statistics.fmean(self.latencies) if self.latencies else 0.0
 
     def neighbour_p90(self, kind: str) -> float | None:
-        """The 90th percentile of one neighbour, of however few."""
+        """The 90th percentile of one neighbour, however few its pings."""
         pings = self.pings.get(kind, [])
         return pings[math.ceil(0.9 * len(pings)) - 1] if pings else None
 
     def is_neighbour_slowed(self, kind: str, idle_p90: dict[str, float]) -> bool:
-        """Whether a neighbour waits much longer than alone."""
+        """Whether a neighbour waits much longer than at rest."""
         p90 = self.neighbour_p90(kind)
         return p90 is not None and p90 >= max(
             SUFFERS_SECONDS, SUFFERS_RATIO * idle_p90.get(kind, 0.0)
@@ -73,16 +76,16 @@ class InterimStats:
 
     @property
     def cpu_per_request(self) -> float:
-        """CPU seconds per request, as far as anybody knows."""
+        """CPU seconds per request; 0 where unknown."""
         return (self.cpu_cores or 0.0) / self.rate if self.rate else 0.0
 
     @property
     def is_cpu_bound(self) -> bool:
-        """Whether the app rather computes than waits, as far as anybody knows."""
+        """Whether the app computes rather than waits; False where the CPU is unknown."""
         return (self.cpu_cores or 0.0) >= COMPUTES_CORE_SHARE
 
     def is_serialised(self, single_stats: "InterimStats") -> bool:
-        """Whether requests seem to wait for something, one at a time, on a core that is not full. Whom nobody saw has no CPU."""
+        """Whether requests seem to wait one at a time on a core not full (unknown CPU: 0)."""
         wait_time = single_stats.mean - single_stats.cpu_per_request
         is_full = (self.cpu_cores or 0.0) >= FULL_CORE_SHARE
         return (
@@ -96,7 +99,7 @@ class InterimStats:
         return self.rate * (service_time + self.think_time) >= GROWS_SHARE * self.users
 
     def is_latency_stable(self, few_stats: "InterimStats") -> bool:
-        """Whether most requests take no longer than among a few users, and nobody starves."""
+        """Whether most requests take no longer than among a few users, and no user starves."""
         few_quartiles, own_quartiles = (
             latency_quartiles(few_stats.latencies),
             latency_quartiles(self.latencies),
@@ -107,7 +110,10 @@ class InterimStats:
 
 
 def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats | None:
-    """What a cell has measured, from the spools of its act; None when its window never opened, or its requests were used up at once."""
+    """The metrics of a cell, from the spools of its session.
+
+    None if its window never opened, or if its requests ran out at once.
+    """
     marks = {
         line[2]: line[3]
         for line in spool.read_spool(folder / "load" / f"{session}.jsonl")
@@ -134,11 +140,9 @@ def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats |
             abandoned += kind == "given-up"
             successes += kind == "done" and fault is None and begin < done <= end
         if begin < intended <= end and fault is None:
-            (
-                pings.setdefault(route.rpartition("/")[2], [])
-                if name == cell.neighbour_cell_name
-                else latencies
-            ).append(done - intended)
+            is_ping = name == cell.neighbour_cell_name
+            series = pings.setdefault(route.rpartition("/")[2], []) if is_ping else latencies
+            series.append(done - intended)
     return InterimStats(
         users=cell.users,
         think_time=cell.think,
@@ -154,11 +158,11 @@ def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats |
 
 
 def _used_cpu_cores(folder: Path, session: str, begin: float, end: float) -> float | None:
-    """Cores that the processes of an act used between two moments; None when nobody saw them."""
+    """Cores that a session's processes used between two timestamps; None without CPU samples."""
     cores = []
-    for path in (
-        file for file in folder.glob("*.jsonl") if file.stem.rpartition("-")[0] == session
-    ):
+    for path in folder.glob("*.jsonl"):
+        if path.stem.rpartition("-")[0] != session:
+            continue
         samples = [
             (line[1], line[6])
             for line in spool.read_spool(path)

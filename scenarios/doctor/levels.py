@@ -1,9 +1,9 @@
-"""What one route is asked, step by step: by one user, by a few beside both neighbours, by many; and what follows from that.
+"""The load levels of one route: one user, a few beside both neighbours, many, and follow-ups.
 
-Nobody knows beforehand how long a route takes, so the polite requests set the durations. Load is
-bounded by users and by requests, never by a rate: a cap makes a plateau of its own. Where even 64
-users without a pause would ask more of one load generator than it can do, they pause; a pause is
-think time, which the closed loop's law reckons with.
+The service time is unknown beforehand, so the smoke test sets the durations. Load is bounded by
+users and by requests, never by a rate: a cap makes a plateau of its own. Where even 64 users
+without a pause would ask more of one load generator than it can do, they pause; a pause is think
+time, which the closed model's response time law includes.
 """
 
 import math
@@ -17,39 +17,36 @@ from results.unloaded import MAX_RELATIVE_ERROR, UnloadedLatency
 from scenarios.doctor.interim import InterimStats
 
 MAX_ROUTE_REQUESTS = 20_000  # requests per route, all its levels together
-OWN_LEVELS = 5  # of our own, at most: each may have its part of them, and gates have what is left
-MAX_GENERATOR_RATE = 1500.0  # requests per second that one generator sends with room to spare
-_MAX_BYTES_PER_SECOND = (
-    500e6  # bytes per second that it reads with room to spare: it can take 1,700 MB/s
-)
+OWN_LEVELS = 5  # of ours, at most: each gets an equal share of the requests, gates get the rest
+MAX_GENERATOR_RATE = 1500.0  # requests per second that one generator sends with ease
+_MAX_BYTES_PER_SECOND = 500e6  # bytes per second that it reads with ease: its limit is 1,700 MB/s
 _MAX_BYTES_IN_FLIGHT = 512_000_000  # bytes of answers in flight: apps may hold them in memory
-_PINGS_PER_LEVEL = 130  # per neighbour and level: 100 and some, so that there is a p90
-# users while the watchdog looks: what is held for 2 ms each time is seen when eight follow one
-# another
+_PINGS_PER_LEVEL = 130  # per neighbour and level: above 100, enough for a p90
+# Users while the watchdog samples: it sees holds of 2 ms each when eight follow one another
 _WATCHDOG_USERS = 8
-_MAX_GATE_WINDOW = 60.0  # seconds that one level of a gate may take
-_MAX_SINGLE_WINDOW = 10.0  # seconds that a lone user may ask for the sake of a mean
-_MAX_CYCLES_WINDOW = 12.0  # seconds that a window may take for the sake of whole rounds
+_MAX_GATE_WINDOW = 60.0  # seconds of one level of a gate, at most
+_MAX_SINGLE_WINDOW = 10.0  # seconds of a single user, to get a precise mean
+_MAX_CYCLES_WINDOW = 12.0  # seconds of a window, to get whole cycles
 MIN_WARM_UP = 0.25  # seconds
-_SPARE_DRAIN = 2.0  # seconds of a drain that should not be needed
-HALF_CAPACITY = 0.5  # of the capacity, at which a held loop is told from a busy one
+_SPARE_DRAIN = 2.0  # seconds of a drain that are rarely needed
+HALF_CAPACITY = 0.5  # of the capacity: tells a blocked loop from a busy one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelPlanner:
-    """How a route is asked: its name, its path, what its neighbours are, and how long it takes when asked politely."""
+    """Plans the cells of one route from its smoke test's service time and its neighbours."""
 
-    session: str  # the server that answers
+    session: str  # whose server answers
     route: str
     path: str
     service_time: float  # seconds
-    neighbours: tuple[Neighbour, ...]  # their rates are set level by level
-    ping_cost: float  # seconds that one ping costs the app, at most; 0 where it costs nothing
+    neighbours: tuple[Neighbour, ...]  # each level sets their rates
+    ping_cost: float  # seconds of app time per ping, at most; 0 where it costs nothing
     requests: int = MAX_ROUTE_REQUESTS
-    answer_bytes: int = 0  # bytes of one answer
+    answer_bytes: int = 0  # per answer
 
     def why_too_large(self, *cells: Cell) -> str | None:
-        """Why a level must not be asked for answers of that size; None where it may."""
+        """Why the answers are too large for these cells; None if they are not."""
         users = max(cell.arrivals.cap if cell.arrivals else cell.users for cell in cells)
         if users * self.answer_bytes <= _MAX_BYTES_IN_FLIGHT:
             return None
@@ -64,7 +61,7 @@ class LevelPlanner:
         )
 
     def crowd_cell(self, users: int, window: float, *, with_neighbours: bool = False) -> Cell:
-        """One level of a crowd; with both neighbours, or alone."""
+        """A closed-model level of that many users, with both neighbours or alone."""
         think_time = max(
             0.0,
             users / MAX_GENERATOR_RATE - self.service_time,
@@ -91,23 +88,24 @@ class LevelPlanner:
         )
 
     def neighbours_for(self, window: float, users: int) -> tuple[Neighbour, ...]:
-        """Both neighbours, as often as a p90 takes; seldom where they cost the app a lot.
+        """Both neighbours, at the rate that a p90 takes; seldom if they cost the app a lot.
 
-        Connections suffice for what is in flight when the loop is held by one request after
-        another.
+        The connections suffice for the pings in flight while request after request blocks the loop.
         """
         ping_rate = _PINGS_PER_LEVEL / window
         rate = min(ping_rate, max(1.0, 0.05 / self.ping_cost)) if self.ping_cost else ping_rate
-        in_flight = (
-            max(3.0, 3 * users * self.service_time) * rate
-        )  # a hold now and then may be longer than what the route usually takes
+        # A rare hold may be longer than the usual service time
+        in_flight = max(3.0, 3 * users * self.service_time) * rate
         return tuple(
             replace(neighbour, rate=rate, connections=int(min(300.0, 1.2 * in_flight + 24)))
             for neighbour in self.neighbours
         )
 
     def why_too_few_requests(self, *cells: Cell) -> str | None:
-        """Why a ceiling would end levels before they tell anything, and how many requests would do; None where they suffice."""
+        """Why the request limit ends these cells too early, and which limit suffices.
+
+        None if the limit is high enough.
+        """
         needed, most_needed = (
             max(map(self.requests_needed, cells)),
             max(map(self.requests_needed, (*cells, self.many_users_cell(None)))),
@@ -124,7 +122,7 @@ class LevelPlanner:
         )
 
     def requests_needed(self, cell: Cell) -> float:
-        """Requests of a level until its window is long enough to tell anything, where nobody waits."""
+        """Requests until the window of a level is long enough to be useful, if nothing queues."""
         cycle = self.service_time + cell.think
         return cell.users / cycle * (max(MIN_WARM_UP, cycle) + MIN_WINDOW_SECONDS)
 
@@ -133,17 +131,17 @@ class LevelPlanner:
         return self.crowd_cell(1, _clamp_value(12 * self.service_time, 0.8, 3.0))
 
     def longer_single_user_cell(self, known: UnloadedLatency) -> Cell:
-        """The lone user for longer: until the mean should be known well enough, as far as anybody would wait for that."""
+        """The single user for longer: until its mean should be precise, within a time limit."""
         error_ratio = max(known.worst_case - known.mean, known.mean - known.low) / (
             MAX_RELATIVE_ERROR * known.mean
         )
         cell = self.crowd_cell(
             1, _clamp_value(12 * known.mean * error_ratio**2, 2.0, _MAX_SINGLE_WINDOW)
         )
-        return replace(cell, repeat=3, name=f"{cell.name}~3")  # the second of any level is a gate's
+        return replace(cell, repeat=3, name=f"{cell.name}~3")  # repeat 2 of any level is a gate's
 
     def few_users_cell(self) -> Cell:
-        """A few users: a held loop shows here already, and drains soon."""
+        """A few users: a blocked loop shows here already, and drains soon."""
         return self.crowd_cell(
             FEW_USERS,
             _clamp_value(2 * FEW_USERS * self.service_time, 1.6, 6.0),
@@ -151,12 +149,12 @@ class LevelPlanner:
         )
 
     def many_users_cell(self, rate: float | None, scatter: float = 0.0) -> Cell:
-        """Many users: every pool of a usual size shows. `rate` is the plateau that the few have shown already, if they have.
+        """Many users: every pool of a usual size shows.
 
-        `scatter` is the spread of the latencies: where it is large, a mean takes more of them.
-        Where a request queues more than once, or a loop answers all at once, answers come in rounds
-        of as many as there are users: the window is planned a little shorter than two, and ends
-        with the second.
+        `rate` is the plateau that the few users have shown, if any. `scatter` is the spread of the
+        latencies: the larger it is, the more of them a mean takes. Where a request queues more than
+        once, or a loop answers all at once, answers come in cycles of one per user: the window is
+        planned a little shorter than two cycles and ends with the second.
         """
         cell = self.crowd_cell(
             MANY_USERS,
@@ -175,22 +173,20 @@ class LevelPlanner:
         )
 
     def middle_cell(self, users: int, scatter: float = 0.0) -> Cell:
-        """A level in the middle: a plateau is one only if it is there too."""
+        """A level in between: it confirms a plateau or refutes it."""
         return self.crowd_cell(
             users, _clamp_value(_widen_window(8 * self.service_time, scatter), 1.2, 6.0)
         )
 
     def half_capacity_cell(self, rate: float) -> Cell:
-        """Arrivals at half of a capacity in requests per second, with both neighbours: whom it harms while there is room."""
+        """Arrivals at half of a capacity (requests per second), with both neighbours."""
         return replace(
             self.open_model_cell(rate, 3.0), neighbours=self.neighbours_for(3.0, FEW_USERS)
         )
 
     def open_model_cell(self, rate: float, window: float) -> Cell:
-        """Arrivals at a rate."""
-        max_in_flight = min(
-            MANY_USERS, max(1, _MAX_BYTES_IN_FLIGHT // max(1, self.answer_bytes))
-        )  # in flight at once
+        """Open-model Poisson arrivals at a rate, in requests per second."""
+        max_in_flight = min(MANY_USERS, max(1, _MAX_BYTES_IN_FLIGHT // max(1, self.answer_bytes)))
         arrivals = Arrivals(
             law=ArrivalDistribution.POISSON,
             profile=((window + 0.5, rate, rate),),
@@ -209,7 +205,7 @@ class LevelPlanner:
         )
 
     def watchdog_cell(self, hold_time: float) -> Cell:
-        """A second look with a watchdog inside: `hold` is how long the loop seems to be held per request."""
+        """A level with the watchdog; `hold_time` is how long a request seems to block the loop."""
         cell = self.crowd_cell(_WATCHDOG_USERS, _clamp_value(25 * hold_time, 1.5, 5.0))
         return replace(cell, name=f"{cell.name} watched", watched=True)
 
@@ -220,7 +216,7 @@ class LevelPlanner:
         *,
         is_blocked: bool,
     ) -> Iterator[Cell]:
-        """The levels of somebody's gates, each with as many requests as its quantile takes, as long as anybody would wait."""
+        """The levels that gates need, with enough requests for their quantiles, limited in time."""
         highest_stats = stats_by_users[max(stats_by_users)]
         remaining = (
             self.requests
@@ -260,12 +256,11 @@ class LevelPlanner:
 
 
 def sufficient_requests(needed: float) -> int:
-    """Requests of a route whose fullest level asks so many, in hundreds."""
+    """The limit of a route whose largest level needs so many requests, in full hundreds."""
     return 100 * math.ceil(needed * OWN_LEVELS / 100)
 
 
 def _clamp_value(value: float, minimum: float, maximum: float) -> float:
-    """A value, kept between two others."""
     return min(max(value, minimum), maximum)
 
 
@@ -275,12 +270,12 @@ def _widen_window(seconds: float, scatter: float) -> float:
 
 
 def level_duration(cell: Cell) -> float:
-    """Seconds that a level should take, connecting and draining included."""
+    """Expected seconds of a level, including connecting and draining."""
     return 0.5 + cell.warm_up + cell.window + max(0.0, cell.drain - _SPARE_DRAIN)
 
 
 def idle_neighbours_cell(neighbours: tuple[Neighbour, ...], rate: float) -> Cell:
-    """Both neighbours while nobody asks anything else."""
+    """Both neighbours without any other load."""
     window = 1.3 * _PINGS_PER_LEVEL / rate if rate > _PINGS_PER_LEVEL / 10 else 6.0
     return Cell(
         name=f"{Scenario.NEIGHBOURS}/idle/0",

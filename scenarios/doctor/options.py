@@ -1,4 +1,4 @@
-"""What is to be examined, and what a run keeps of that: neither a header nor a body, nor a variable of somebody's environment."""
+"""The options of a doctor run, and what the run keeps of them: no header, body or variable."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from scenarios.runner.run_plan import ProgressListener
 from scenarios.system.child_process import STOP_TIMEOUT
 from scenarios.system.machine import app_cores, describe_machine, package_versions, pinned_cores
 
-ROUTE_SECONDS = 15.0  # seconds that a route takes, more or less; the first guess
-SETUP_SECONDS = 10.0  # seconds until the first one: the app's start, and its neighbours at rest
-_MIN_LEVEL_SECONDS = MIN_WARM_UP + MIN_WINDOW_SECONDS  # seconds of a level, at least
+ROUTE_SECONDS = 15.0  # seconds per route, a first estimate
+SETUP_SECONDS = 10.0  # seconds until the first route: the app's start, its neighbours at rest
+_MIN_LEVEL_SECONDS = MIN_WARM_UP + MIN_WINDOW_SECONDS  # seconds per level, at least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoctorOptions:
-    """What somebody wants examined, and how much of their time it may take, in seconds."""
+    """What to examine, and the time it may take, in seconds."""
 
     app: AppUnderTest
     selection: RouteSelection
@@ -30,13 +30,11 @@ class DoctorOptions:
     budget: float
     requests: int  # per route, at most
     seed: int
-    stop_within: float = (
-        STOP_TIMEOUT  # seconds that an app of ours may take to end when it is asked to
-    )
+    stop_within: float = STOP_TIMEOUT  # seconds that an app of ours may take to stop
 
 
 def warn_too_few_requests(options: DoctorOptions) -> Iterator[str]:
-    """For which routes the requests are too few, and how many would do: told before anything is loaded."""
+    """Warn before any load which routes have too few requests, and how many suffice."""
     if (per_level := options.requests // OWN_LEVELS) < MAX_GENERATOR_RATE * _MIN_LEVEL_SECONDS:
         sentence = (
             f"--requests {options.requests:,} are too few for routes that take less than"
@@ -49,24 +47,24 @@ def warn_too_few_requests(options: DoctorOptions) -> Iterator[str]:
 
 
 class DoctorProgressListener(ProgressListener, Protocol):
-    """An audience that may hear more than once how long it all takes."""
+    """A progress listener that also gets updates of the total time."""
 
     def set_total(self, seconds: float) -> None:
-        """Called when that is known better."""
+        """Take a better estimate of the total."""
 
 
 class NoProgress:
-    """An audience where nobody listens."""
+    """A listener that ignores everything."""
 
     def on_progress(self, step: str, seconds_done: float) -> None:
-        """Not heard."""
+        """Ignored."""
 
     def set_total(self, seconds: float) -> None:
-        """Not heard either."""
+        """Ignored too."""
 
 
 def doctor_run_metadata(options: DoctorOptions) -> dict[str, Any]:
-    """What is known of a run before it begins."""
+    """The metadata of a run before it begins."""
     app_core, locust_core = pinned_cores()
     app = options.app
     is_ours = app.launch_mode == "module"
@@ -98,7 +96,7 @@ def doctor_run_metadata(options: DoctorOptions) -> dict[str, Any]:
 def loadable_requests(
     options: DoctorOptions, route_requests: Iterable[RouteRequest]
 ) -> list[RouteRequest]:
-    """The routes that can be loaded: those that gates name first, else as they are declared."""
+    """The routes that can be loaded: those that gates name first, then in declared order."""
     loadable = [request for request in route_requests if not request.skipped]
     return sorted(
         loadable,
@@ -111,7 +109,7 @@ def loadable_requests(
 def find_over_budget(
     options: DoctorOptions, ordered: list[RouteRequest], elapsed: float, route_seconds: float
 ) -> tuple[list[RouteRequest], str]:
-    """The routes that have hardly time, when each takes so many seconds; and a sentence on them."""
+    """The routes that probably exceed the budget at `route_seconds` each; a sentence on them."""
     over_budget = ordered[max(1, int((options.budget - elapsed) / route_seconds)) :]
     if not over_budget:
         return [], ""
@@ -128,7 +126,7 @@ def find_over_budget(
 
 
 def route_record(request: RouteRequest) -> dict[str, Any]:
-    """What run.json keeps of a route: neither its headers nor its body."""
+    """What run.json keeps of a route: no headers, no body."""
     kept = {
         name: getattr(request, name)
         for name in ("route", "path", "skipped", "is_async", "file", "line")

@@ -1,8 +1,7 @@
-"""What was disturbed is measured again: not by the app, but by a load generator that stood still, or a machine short of time.
+"""Repeats measurements disturbed by a stalled load generator or a busy host, not by the app.
 
-What was measured at first is not lost: its spools are set aside in the run's folder, and the run's
-notes say why. How far the second measurement may be believed is judged later, by the same checks as
-any other.
+The first measurement is not lost: its spools are archived in the run's folder, and the run's notes
+say why. The trust level of the second is decided later, by the same checks as any other.
 """
 
 import os
@@ -16,14 +15,13 @@ from results.store import RunWriter
 from results.thresholds import MIN_HARM_SECONDS
 from scenarios.doctor.interim import read_interim_stats
 
-_MAX_STALLED_SHARE = (
-    0.01  # share of a window that the generator may stand still for longer than counts
-)
-_MAX_STOLEN_SHARE = 0.05  # share of the CPU time that a host may take for others
+# Share of a window that generator stalls may take beyond MIN_HARM_SECONDS each
+_MAX_STALLED_SHARE = 0.01
+_MAX_STOLEN_SHARE = 0.05  # share of the CPU time that the host may take for other VMs
 
 
 def session_interference(run: RunWriter, session: str) -> str | None:
-    """Why an act should be measured again, in a clause; None when it need not. Its second look belongs to it."""
+    """Why a session or its watchdog session must be repeated, in a clause; None if it need not."""
     cells = [
         Cell.from_dict(raw_cell)
         for raw_cell in run.metadata["plan"]["cells"]
@@ -40,14 +38,16 @@ def session_interference(run: RunWriter, session: str) -> str | None:
 
 
 def _cell_interference(folder: Path, cell: Cell) -> str | None:
-    """What happened to the window of a cell."""
+    """What disturbed the window of a cell, in a clause; None if nothing did."""
     path = folder / "load" / f"{cell.on}.jsonl"
     lines = (
         [line for line in spool.read_spool(path) if line[1] == cell.name] if path.exists() else []
     )
     marks = {
-        line[2]: (line[3], *line[6:9]) for line in lines if line[0] == "mark" and len(line) > 8
-    }  # noqa: PLR2004 - a planned number has no more
+        line[2]: (line[3], *line[6:9])
+        for line in lines
+        if line[0] == "mark" and len(line) > 8  # noqa: PLR2004 - planned numbers have fewer
+    }
     if not {"open", "close"} <= set(marks):
         return None
     (begin, stolen, _, swapped), (end, stolen_then, _, swapped_then) = marks["open"], marks["close"]
@@ -61,7 +61,7 @@ def _cell_interference(folder: Path, cell: Cell) -> str | None:
         and max(latenesses) > max_stall
         and (stats := read_interim_stats(folder, cell.on, cell))
     ):
-        max_stall = max(max_stall, 0.5 * stats.median)  # of a route that takes long
+        max_stall = max(max_stall, 0.5 * stats.median)  # of a slow route
     if (
         sum(excesses) > _MAX_STALLED_SHARE * (end - begin)
         or max(latenesses, default=0.0) > max_stall
@@ -75,22 +75,19 @@ def _cell_interference(folder: Path, cell: Cell) -> str | None:
 
 
 def is_part_of_session(session: str, name: str) -> bool:
-    """Whether a server, or a spool, belongs to an act: its own, or its second look's."""
+    """Whether a server or spool is of a session: its own, or its watchdog session's."""
     return name == session or name.startswith(f"{session}-")
 
 
 def archive_attempt(run: RunWriter, session: str, why: str, tables: Iterable[str]) -> None:
-    """Make room for another measurement of an act: its spools get a folder of their own, its cells leave the plan."""
+    """Archive the spools of a session and remove its cells from the plan, to measure it again."""
     archive = run.path / "aside" / f"{session}-{1 + len(list(run.path.glob(f'aside/{session}-*')))}"
-    for path in [
-        item
-        for table in tables
-        for item in (run.path / table).glob("*.jsonl")
-        if is_part_of_session(session, item.stem)
-    ]:
-        archived = archive / path.parent.name / path.name
-        archived.parent.mkdir(parents=True, exist_ok=True)
-        path.rename(archived)
+    for table in tables:
+        for path in list((run.path / table).glob("*.jsonl")):
+            if is_part_of_session(session, path.stem):
+                archived = archive / path.parent.name / path.name
+                archived.parent.mkdir(parents=True, exist_ok=True)
+                path.rename(archived)
     plan: dict[str, Any] = run.metadata["plan"]
     plan["cells"] = [item for item in plan["cells"] if not is_part_of_session(session, item["on"])]
     plan["notes"].append(

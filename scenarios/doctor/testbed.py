@@ -1,4 +1,4 @@
-"""Where an examination takes place: the app and Locust side by side, each in its process, and what Locust is handed."""
+"""The test bed: the app and Locust side by side, each in its process, and the jobs of Locust."""
 
 import contextlib
 import secrets
@@ -15,12 +15,13 @@ from results.errors import AtonceError, ExitCode
 from results.schema import Cell
 from results.store import RunWriter
 from results.thresholds import MANY_USERS
-from scenarios.doctor.app import descendant_processes, read_agent_file
+from scenarios.doctor.app import read_agent_file
 from scenarios.doctor.controls import cpu_seconds, create_cpu_meter, readiness_path, resolve_address
 from scenarios.doctor.environment import idle_wait_file
 from scenarios.doctor.openapi.route_request import RouteRequest, create_template
 from scenarios.doctor.options import DoctorOptions, DoctorProgressListener
 from scenarios.doctor.request_allowance import count_remaining_requests, share_requests
+from scenarios.doctor.server_processes import descendant_processes
 from scenarios.generator.job import Job
 from scenarios.runner.preflight import open_http_client
 from scenarios.runner.run_plan import locust_command, locust_env
@@ -30,24 +31,19 @@ from scenarios.system.interrupt import StopRequest
 from scenarios.system.machine import app_cores, cpu_count_env, pinned_cores
 from scenarios.system.private_log import RunLog
 
-_STARTUP_TIMEOUT = 120.0  # seconds that an app may take to start: some load a model first
-_IDLE_TIMEOUT, _IDLE_POLL_SECONDS, _IDLE_CPU_SHARE = (
-    10.0,
-    0.2,
-    0.2,
-)  # seconds at most, seconds of a look, and share of a core that is rest
-WATCHDOG_DELAY, IDLE_WATCH_SECONDS = (
-    0.3,
-    2.2,
-)  # seconds until the watchdog looks, and that it looks at an app at rest
+_STARTUP_TIMEOUT = 120.0  # seconds for an app to start: some load a model first
+# Seconds at most, seconds per sample, and the share of a core below which the app is idle
+_IDLE_TIMEOUT, _IDLE_POLL_SECONDS, _IDLE_CPU_SHARE = (10.0, 0.2, 0.2)
+# Seconds until the watchdog samples, and for how long it samples an app at rest
+WATCHDOG_DELAY, IDLE_WATCH_SECONDS = (0.3, 2.2)
 LOCUST_START_SECONDS = 2.0  # seconds that Locust takes to start
-# seconds beyond the budget after which something hangs: what was begun in time may end later
+# Seconds beyond the budget after which something hangs: work begun in time may end later
 _MAX_OVERTIME = 120.0
-_LOCUST_LIFETIME = 900  # seconds after which Locust ends by itself, whatever happens to its driver
+_LOCUST_LIFETIME = 900  # seconds after which Locust ends by itself, even without its driver
 
 
 class AppTestBed:
-    """One visit's. The mutable state: the app's longest start, its rest, why it is not watched."""
+    """The test bed of a run. Mutable state: longest start, can the app idle, why unwatched."""
 
     def __init__(
         self,
@@ -70,14 +66,14 @@ class AppTestBed:
         self.started_at = time.perf_counter()
         self.startup_seconds = 0.0
         self.can_become_idle = True
-        self.unwatched_reason = ""  # why the watchdog could not look
+        self.unwatched_reason = ""  # why the watchdog could not sample
 
     def fits_budget(self, seconds: float) -> bool:
-        """Whether something that takes so long would end within the budget."""
+        """Whether that many more seconds fit the budget."""
         return time.perf_counter() - self.started_at + seconds <= self.options.budget
 
     def raise_if_stopped(self) -> None:
-        """Raise Trouble when somebody asked us to stop, or when the budget is long over."""
+        """Raise AtonceError when the user stops the run, or when the budget is long over."""
         self.stop_request.raise_if_requested()
         if not self.fits_budget(-_MAX_OVERTIME):
             sentence = (
@@ -93,7 +89,7 @@ class AppTestBed:
     def app_running(
         self, session: str, *, with_watchdog: bool
     ) -> Iterator[tuple[SupervisedProcess | None, str]]:
-        """The app, answering; started by us unless somebody else serves it."""
+        """The app, ready to answer; started by us unless it runs already."""
         url, port = resolve_address(self.app)
         if self.app.launch_mode == "url":
             yield None, url
@@ -139,7 +135,7 @@ class AppTestBed:
             self.note_kill()
 
     def note_kill(self) -> None:
-        """Say once that an app was not given the time that it needs to end."""
+        """Note once that the app was killed because it did not stop in time."""
         within = f"{self.options.stop_within:g} s after SIGTERM"
         note = (
             f"The app, or what it started, had not ended {within}, and was killed; --stop-within"
@@ -149,7 +145,10 @@ class AppTestBed:
         notes.extend([note] if note not in notes else [])
 
     def wait_until_idle(self, app_process: subprocess.Popen[str]) -> None:
-        """Until an app has done what it does after its start, such as filling a cache; one that never rests is waited for once."""
+        """Wait for the app's work after its start, such as filling a cache.
+
+        An app that never becomes idle is waited for only once.
+        """
         processes = [head := psutil.Process(app_process.pid), *descendant_processes(head)]
         deadline = time.perf_counter() + min(_IDLE_TIMEOUT, 0.1 * self.options.budget)
         while self.can_become_idle:
@@ -161,7 +160,7 @@ class AppTestBed:
             self.can_become_idle = time.perf_counter() < deadline
 
     def watch_idle_app(self) -> None:
-        """Let the watchdog look while nobody asks, now that the neighbours have been."""
+        """Let the watchdog sample the app without load, after the neighbours."""
         if failure := read_agent_file(self.run.path / "guest" / "unwatched-idle.json"):
             self.unwatched_reason = failure["why"]
             self.run.metadata["plan"]["notes"].append(
@@ -178,7 +177,7 @@ class AppTestBed:
 
     @contextlib.contextmanager
     def locust_running(self, url: str) -> Iterator[subprocess.Popen[str]]:
-        """A Locust with as many users as may be needed, waiting for its script."""
+        """A Locust process with as many users as may be needed, waiting for its jobs."""
         pipes: dict[str, Any] = {
             "folder": self.run.path,
             "stdin": subprocess.PIPE,
@@ -193,17 +192,17 @@ class AppTestBed:
             yield locust
 
     def open_client(self, url: str) -> httpx.Client:
-        """For polite requests."""
+        """An HTTP client for the smoke test and other single requests."""
         return open_http_client(url, self.app.trust, 30.0)
 
     def count_remaining(self, session: str, request: RouteRequest) -> int:
-        """How many requests a route may still get."""
+        """The requests that a route may still get."""
         return count_remaining_requests(
             self.run.path, session, request.route, self.options.requests
         )
 
     def note_request_limit(self, sentence: str, session: str, request: RouteRequest) -> None:
-        """Keep a sentence about what was not asked for want of requests."""
+        """Note what did not run for lack of requests."""
         clause = (
             f"{self.count_remaining(session, request):,} of its {self.options.requests:,} requests"
             " were left"
@@ -213,7 +212,7 @@ class AppTestBed:
     def create_job(
         self, session: str, cells: tuple[Cell, ...], request: RouteRequest | None
     ) -> Job:
-        """Cells for Locust, with what goes along; from now on they belong to the run's plan."""
+        """A job of cells for Locust, with its request template; extends the run's plan."""
         if request:
             wanted, base_session = cells, session.removesuffix("-watch")
             cells = share_requests(wanted, self.count_remaining(base_session, request))
@@ -247,7 +246,7 @@ class AppTestBed:
         session: str,
         jobs: Iterator[Job],
     ) -> None:
-        """Follow Locust through its scripts."""
+        """Supervise Locust through its jobs."""
         record_sample = create_cpu_meter(self.app, self.run.path, session, url)
 
         def check_and_sample() -> None:
@@ -260,5 +259,5 @@ class AppTestBed:
         )
 
     def report_step(self, step: str) -> None:
-        """What is being done."""
+        """Report the current step to the listener."""
         self.listener.on_progress(step, time.perf_counter() - self.started_at)

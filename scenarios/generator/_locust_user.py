@@ -1,8 +1,8 @@
-"""The one Locust user that every scenario is made of: it waits for its cue, connects, and performs.
+"""The one Locust user behind every scenario: it waits for its cell run, connects, and asks.
 
-The only module besides the locustfiles that imports Locust. Listeners wire the stage to Locust's
-events: with a driver (`--atonce-plan -`) the script arrives before the users, the stage plays it,
-and `quitting` waits until all is written; without one `standalone.py` listens instead.
+The only module besides the locustfiles that imports Locust. Listeners wire the load engine to
+Locust's events: with a driver (`--atonce-plan -`) the job arrives before the users, the engine runs
+it, and `quitting` waits until all is written; without a driver `standalone.py` listens instead.
 """
 
 import contextlib
@@ -24,18 +24,18 @@ from scenarios.generator.cell_run import CellRun
 from scenarios.generator.engine import LoadEngine
 from scenarios.generator.job import DISK_FULL_EXIT, Job
 
-_POLL_INTERVAL = 0.05  # seconds between two looks for the next script
+_POLL_INTERVAL = 0.05  # seconds between two checks for the next job
 
 
 class LoadUser(User):
-    """A user with one keep-alive connection of its own, who acts when called."""
+    """A user with one keep-alive connection of its own, which waits for cell runs."""
 
     abstract = True
     scenario: Scenario
     engine: ClassVar[LoadEngine | None] = None
 
     def on_start(self) -> None:
-        """Take a place in the cast. Without a stage the options were wrong: nobody will call."""
+        """Register with the load engine. There is none when the options were wrong."""
         self.cell_runs: Queue[CellRun] = Queue()
         if self.engine:
             self.client = self.engine.client
@@ -44,7 +44,7 @@ class LoadUser(User):
 
     @task
     def run_cell(self) -> None:
-        """One cell, from cue to last answer."""
+        """Take part in one cell run, to the last answer."""
         cell_run = self.cell_runs.get()
         try:
             if cell_run.cell.cold:
@@ -58,12 +58,12 @@ class LoadUser(User):
             cell_run.mark_finished()
 
     def send_requests(self, cell_run: CellRun) -> None:
-        """What a scenario is. Overridden by those whose users ask; an open model has none, its dispatcher asks."""
+        """Ask, where users do (overridden). In an open model a dispatcher asks instead."""
 
 
 @events.init_command_line_parser.add_listener
 def _add_plan_option(parser: LocustArgumentParser, **_: Any) -> None:
-    """Where the script comes from, and what plain Locust may choose."""
+    """Add where the job comes from, and the options of plain Locust."""
     help_text = "'-': one line of JSON on stdin, as atonce's driver writes it"
     parser.add_argument("--atonce-plan", default="", help=help_text, include_in_web_ui=False)
     standalone.add_standalone_options(parser)
@@ -71,7 +71,7 @@ def _add_plan_option(parser: LocustArgumentParser, **_: Any) -> None:
 
 @events.init.add_listener
 def _set_up_locust(environment: Environment, **_: Any) -> None:
-    """Choose who conducts: a driver with its script, or whoever started Locust."""
+    """Set up for a driver with its jobs, or for plain Locust."""
     if environment.parsed_options is None or environment.parsed_options.atonce_plan != "-":
         standalone.register_listeners(environment, LoadUser)
         return
@@ -89,13 +89,13 @@ def _set_up_locust(environment: Environment, **_: Any) -> None:
 
 
 def _read_next_job() -> Job | None:
-    """The driver's next line; None when it has no more."""
+    """The driver's next job; None when it has no more."""
     line = sys.stdin.readline()
     return Job.from_json(line) if line else None
 
 
 def _wait_for_next_job(engine: LoadEngine) -> Job | None:
-    """The next line, once it comes: a plain read would stop every greenlet. None as well when somebody stops Locust."""
+    """The driver's next job; None without one, or when Locust stops. Blocks no greenlet."""
     while not engine.stopping.is_set():
         if gevent.select.select([sys.stdin], [], [], _POLL_INTERVAL)[0]:
             return _read_next_job()
@@ -103,7 +103,7 @@ def _wait_for_next_job(engine: LoadEngine) -> Job | None:
 
 
 def _start_jobs(engine: LoadEngine, environment: Environment, **_: Any) -> None:
-    """Play beside the users, script after script, then quit."""
+    """Run job after job beside the users, then quit."""
 
     def run_jobs() -> None:
         try:
@@ -111,9 +111,8 @@ def _start_jobs(engine: LoadEngine, environment: Environment, **_: Any) -> None:
             while job:
                 engine.run_job(job)
                 job = _wait_for_next_job(engine)
-            environment.process_exit_code = (
-                0  # what went wrong on purpose is a finding, not a failure of Locust
-            )
+            # failed requests are a finding, not a failure of Locust
+            environment.process_exit_code = 0
         except OSError as error:
             print(f"samples cannot be written any further: {error.strerror or error}", flush=True)
             environment.process_exit_code = DISK_FULL_EXIT
@@ -127,6 +126,6 @@ def _start_jobs(engine: LoadEngine, environment: Environment, **_: Any) -> None:
 
 
 def _finish_engine(engine: LoadEngine, **_: Any) -> None:
-    """Whoever ends Locust - the plan, a signal, a time limit - the open answers are waited for and written first."""
-    with contextlib.suppress(OSError):  # the disk is full, and has been told so
+    """Whatever ends Locust (plan, signal, time limit), wait for open answers and write them."""
+    with contextlib.suppress(OSError):  # the disk is full, which was reported
         engine.finish()

@@ -1,4 +1,4 @@
-"""When each request of an open model should leave: moments from a seed, whatever becomes of the requests.
+"""When each request of an open model is due: moments from a seed, whatever becomes of the requests.
 
 A unit-rate schedule is made first - exponential gaps, or equal ones - and then stretched by the
 inverse of the planned rate's integral (Cinlar 1975): constant rates, steps, ramps and spikes are
@@ -23,7 +23,7 @@ def arrival_times(
     part: int = 0,
     parts: int = 1,
 ) -> Iterator[float]:
-    """Moments in [0, length of the profile), ascending; of `parts` workers, those of number `part`."""
+    """Moments in [0, profile length), ascending; those of worker `part` of `parts`."""
     expected = _unit_gaps(distribution, seed)
     due, begun, number = next(expected), 0.0, 0
     for seconds, begin, end in profile:
@@ -46,6 +46,6 @@ def _unit_gaps(distribution: ArrivalDistribution, seed: str) -> Iterator[float]:
 
 
 def _invert_rate(expected: float, seconds: float, begin: float, end: float) -> float:
-    """When a rate that goes straight from `begin` to `end` has brought `expected` arrivals: the root of a t + s t^2/2."""
+    """When a linear rate has brought `expected` arrivals: the root of begin t + slope t^2/2."""
     slope = (end - begin) / seconds
     return 2 * expected / (begin + math.sqrt(begin * begin + 2 * slope * expected))

@@ -1,8 +1,8 @@
-"""One cell while it is played: when it begins, whether it is over, who takes part.
+"""One cell while it runs: when it begins, whether it is over, what takes part.
 
-Whoever takes part connects, says `ready`, and acts from `begun` until `closed`. The mutable state -
-phase, closed, the counts of those called, ready and finished, and of the requests - changes only
-between greenlet switches.
+A participant (a user or a dispatcher) connects, waits for the start, and asks from `started` until
+`closed`. The mutable state - phase, closed, the counts of participants, of those ready and
+finished, and of the requests - changes only between greenlet switches.
 """
 
 import time
@@ -14,11 +14,14 @@ from gevent.event import Event
 from results.schema import Cell, Phase
 
 clock = time.perf_counter
-MAX_WRONG_IN_ROW = 20  # wrong answers in a row after which nobody is helped by more
+MAX_WRONG_IN_ROW = 20  # wrong answers in a row after which more do not help
 
 
 class CellRun:
-    """What a cell's participants and its conductor share. `stopping` ends all cells; an `endless` one expects that."""
+    """State shared by a cell's participants and the load engine.
+
+    `stopping` ends all cells; an `endless` cell run expects that.
+    """
 
     def __init__(self, cell: Cell, stopping: Event, *, endless: bool) -> None:
         self.cell, self.stopping, self.endless = cell, stopping, endless
@@ -28,24 +31,24 @@ class CellRun:
         self.participant_count = self.ready_count = self.finished_count = 0
         self.started, self.ended, self.limit_reached = Event(), Event(), Event()
         self.request_count = self.wrong_in_row = 0  # requests so far, and wrong answers in a row
-        self.answer_count = 0  # requests that came back, in whatever way
+        self.answer_count = 0  # requests that came back, whatever the outcome
         self.round_complete = Event()  # set when all users have been answered equally often
 
     def wait_for_start(self) -> None:
-        """One who was called has its connections open; wait with it for the others."""
+        """A participant has its connections open; wait for the others."""
         self.ready_count += 1
         self.started.wait()
 
     def mark_finished(self) -> None:
-        """One who was called has sent its last request and has its answer, or gave it up."""
+        """A participant has the answer to its last request, or gave it up."""
         self.finished_count += 1
 
     def is_ready(self) -> bool:
-        """Whether all who were called have their connections open."""
+        """Whether all participants have their connections open."""
         return self.ready_count >= self.participant_count
 
     def is_finished(self) -> bool:
-        """Whether all who were called have done their part."""
+        """Whether all participants have done their part."""
         return self.finished_count >= self.participant_count
 
     def try_acquire_request(self) -> bool:
@@ -58,7 +61,7 @@ class CellRun:
         return True
 
     def record_answer(self, *, is_right: bool) -> None:
-        """An answer. Where a ceiling protects the target, a target that only fails is left alone at once."""
+        """Count an answer. A target with a ceiling that only fails is left alone at once."""
         self.answer_count += 1
         if self.cell.users and self.answer_count % self.cell.users == 0:
             self.round_complete.set()
@@ -67,11 +70,12 @@ class CellRun:
             self.limit_reached.set()
 
     def wait_for_rounds(self, since: float, least: int, before: int) -> None:
-        """Wait until all users were answered equally often, at least so often since the count was `before`, at a moment `since`.
+        """Wait until all users were answered equally often, and at least `least` times.
 
-        A server may answer all that wait for it at one moment, and whoever counts from one moment
-        to another between two of these counts one lump too many or too few: a window begins and
-        ends where a round does. What would last longer than the cell may is content with less.
+        `before` is the count of answers at the moment `since`. A server may answer all waiting
+        requests at one moment, and a count between two such moments is one lump too high or too
+        low: a window begins and ends where a round does. Rounds that would take longer than the
+        cell may are not waited for.
         """
         users, longest = self.cell.users, self.cell.longest
         while (
@@ -88,13 +92,13 @@ class CellRun:
                 return
 
     def pause_until(self, deadline: float) -> None:
-        """Sleep until a moment of the clock, or until the cell closes. Timers are coarse: look again after each."""
+        """Sleep until a moment of the clock, or until the cell closes. Timers are coarse."""
         while not self.closed and (early := deadline - clock()) > 0:
             self.ended.wait(early)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait until something holds, at most so long; whether it does."""
+    """Wait until a condition holds, at most so many seconds; whether it does."""
     deadline = clock() + seconds
     while not condition() and clock() < deadline:
         gevent.sleep(0.01)

@@ -2,8 +2,8 @@
 
 It speaks HTTP through geventhttpclient, the client under Locust's FastHttpUser, one connection at a
 time: FastHttpUser's own session costs the generator twice the CPU per request, and its lateness
-would be sold as latency. Every request is reported to Locust too, with its latency from the planned
-moment, so that Locust's own page tells the same story.
+would pass for latency. Every request is reported to Locust too, with its latency from the planned
+moment, so that Locust's own page shows the same.
 """
 
 import time
@@ -21,7 +21,7 @@ from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
 clock = time.perf_counter
 _NANOS_PER_SECOND = 1e9
-# seconds; the stage gives up long before, so that no time-out of the client cuts a latency short
+# seconds; the load engine gives up long before: no time-out of the client cuts a latency short
 TIMEOUT = 300.0
 READ_SIZE = 65_536  # bytes of a body that are read at a time
 _SUCCESS_STATUSES = range(200, 300)
@@ -29,11 +29,14 @@ _EMPTY_TEMPLATE = RequestTemplate()
 
 
 class AbandonedRequest(ConnectionError):  # noqa: N818 - the name is what Locust shows in its table
-    """Thrown into the bearer of a request that was given up, so that Locust counts a failure instead of losing it."""
+    """Thrown into the greenlet of an abandoned request: Locust then counts it as a failure."""
 
 
 class Client:
-    """Asks one host and writes down what comes back. `environment` is Locust's; `letters` go along with the requests of a route."""
+    """Asks one host and records what comes back.
+
+    `environment` is Locust's; `templates` give the headers and body of a route's requests.
+    """
 
     def __init__(
         self,
@@ -47,9 +50,8 @@ class Client:
         self.host = host
         self.recorder = recorder
         self.templates = templates
-        context = (
-            trust.ssl_context() if host.startswith("https:") else None
-        )  # one for all: each is 20 ms of certificates
+        # one for all: each is 20 ms of certificates
+        context = trust.ssl_context() if host.startswith("https:") else None
         self.tls: dict[str, Any] = (
             {"insecure": trust.insecure, "ssl_context_factory": lambda **_: context}
             if context
@@ -57,7 +59,7 @@ class Client:
         )
 
     def new_connection(self) -> HTTPClient:
-        """A client with a pool of exactly one connection, not opened yet, that never sends a request twice.
+        """A client with a pool of one unopened connection, which never sends a request twice.
 
         When a server closes before it answers, geventhttpclient silently asks again, "pool size +
         1" times: one row would stand for several requests. With a size of -1 there is no second
@@ -67,13 +69,13 @@ class Client:
         client = HTTPClient.from_url(
             self.host, headers=COMMON_HEADERS, concurrency=1, **waits, **self.tls
         )
-        # Read for the number of resends only; the pool has its semaphore
+        # read for the number of resends only; the pool has its semaphore
         client._connection_pool.size = -1  # noqa: SLF001
         return client
 
     def connect(self, connection: HTTPClient) -> None:
-        """Connect before the load, and send nothing. A target that is not there shows when it is asked."""
-        # There is no public way to connect without asking
+        """Connect before the load, and send nothing. A missing target shows when it is asked."""
+        # there is no public way to connect without asking
         pool = connection._connection_pool  # noqa: SLF001
         try:
             pool.return_socket(pool.get_socket())
@@ -85,8 +87,8 @@ class Client:
     ) -> tuple[bool, bool]:
         """Send one request, wait for the answer, record both; whether it was answered, and rightly.
 
-        A failure is recorded, never raised; only who is killed while waiting (Locust ends a user)
-        goes on dying.
+        A failure is recorded, never raised; only a greenlet killed while waiting (Locust ends a
+        user) goes on ending.
         """
         failure, answer, length, is_right = None, None, 0, True
         started, method = time.time(), cell.route.partition(" ")[0]
@@ -133,23 +135,20 @@ def read_and_count(answer: Any, expected: bytes) -> tuple[int, bool]:
         length += len(piece)
         kept += piece[: len(expected) + 1 - len(kept)] if expected else b""
         if len(piece) == READ_SIZE:
-            gevent.sleep(0)  # or all others here would wait for what arrives as fast as it is read
+            gevent.sleep(0)  # else all others would wait for what comes as fast as read
     return length, kept == expected
 
 
 def _classify_failure(failure: Exception | None, status: int | None, cell: Cell) -> str | None:
-    """What is wrong with the head of an answer, in two words; None when nothing is."""
+    """What is wrong with the head of an answer, in short; None when nothing is."""
     if failure or status is None:
         return type(failure).__name__
-    return (
-        f"status {status}"
-        if (status != cell.status if cell.status else status not in _SUCCESS_STATUSES)
-        else None
-    )
+    is_expected = status == cell.status if cell.status else status in _SUCCESS_STATUSES
+    return None if is_expected else f"status {status}"
 
 
 def _parse_probe_header(answer: Any) -> tuple[tuple[float | None, ...], int | None]:
-    """The probe's four moments and the port it saw; empty when the target has no probe or says nonsense."""
+    """The probe's four moments and the port it saw; empty without a probe, or from nonsense."""
     stamp = str(answer.get("x-atonce-times", "")) if answer else ""
     try:
         start, begin, end, out, peer = map(int, stamp.split(";"))

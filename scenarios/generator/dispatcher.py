@@ -1,9 +1,9 @@
-"""The open model: every request leaves at its planned moment, whether or not the earlier ones were answered.
+"""The open model: every request leaves at its planned moment, whether or not others were answered.
 
 An open model has no users. A dispatcher walks through the schedule and sends each arrival off in a
 greenlet of its own; it never waits for an answer, so a slow server cannot slow the load down. When
 our own process stalls, the late ones leave in a burst and keep their planned moments: the lateness
-is ours, and counted. What the cap refuses is a row as well.
+is ours, and counted. What the in-flight cap refuses is a row as well.
 """
 
 import math
@@ -25,19 +25,19 @@ from scenarios.generator.recorder import SampleKey
 
 _MAX_IDLE_TIME = 4.0  # seconds
 _LONG_GAP = 0.002  # seconds; of shorter gaps a busy generator would be the greater evil
-_TIMER_SLACK = (
-    0.001  # seconds that libev's timers may come late: they round up to whole milliseconds
-)
+# seconds that libev's timers may come late: they round up to whole milliseconds
+_TIMER_SLACK = 0.001
 
 
 class Dispatcher:
-    """Sends one schedule: part `part` of `parts`. `idle` are the open connections nobody uses; only this class changes it.
+    """Sends one schedule: part `part` of `parts`.
 
-    The connection used last is taken first, and one that has rested for long is left alone: servers
-    close those (uvicorn after 5 s), and on a held loop the closing may cross our request.
+    `idle` are the open connections not in use; only this class changes it. The connection used last
+    is taken first, and one that was idle for long is not used again: servers close those (uvicorn
+    after 5 s), and on a blocked loop the closing may cross our request.
     """
 
-    def __init__(  # noqa: PLR0913 - a schedule, and who shares it
+    def __init__(  # noqa: PLR0913 - a schedule, and its sharing
         self,
         client: Client,
         cell: Cell,
@@ -47,30 +47,29 @@ class Dispatcher:
         parts: int = 1,
         first: int = 0,
     ) -> None:
-        assert cell.arrivals is not None  # noqa: S101 - who plans an open model gives it arrivals
+        assert cell.arrivals is not None  # noqa: S101 - an open model's plan has arrivals
         self.client, self.cell, self.arrivals = client, cell, cell.arrivals
         self.arrival_times = partial(
             arrival_times, cell.arrivals.profile, cell.arrivals.law, seed, part, parts
         )
-        self.idle: deque[tuple[int, Any, float]] = deque()  # number, connection, resting since
+        self.idle: deque[tuple[int, Any, float]] = deque()  # number, connection, idle since
         self.next_number, self.in_flight = first, 0
 
     def run(self, cell_run: CellRun) -> None:
-        """One cell, from connecting to the last answer."""
+        """Take part in one cell run, from connecting to the last answer."""
         try:
             if self.arrivals.pool is ConnectionMode.WARM:
+                # unused connections are not closed: idle since infinity
                 self.idle.extend(
                     (*self.new_connection(), math.inf) for _ in range(self.arrivals.warm)
-                )  # unused ones are not closed
+                )
                 gevent.joinall(
                     [
                         gevent.spawn(self.client.connect, connection)
                         for _, connection, _ in self.idle
                     ]
                 )
-            if (
-                not cell_run.endless
-            ):  # where nobody planned an end, nobody knows how many there should have been
+            if not cell_run.endless:  # without a planned end the planned number is unknown
                 self.client.recorder.record_planned(
                     self.cell.name, sum(1 for _ in self.arrival_times())
                 )
@@ -96,8 +95,8 @@ class Dispatcher:
     def send_all(self, cell_run: CellRun) -> None:
         """Send every arrival at its moment, then wait for the answers still out.
 
-        Whoever stops a planned run leaves arrivals behind that were never sent: rows too. Where
-        nobody planned an end, stopping is the end.
+        Stopping a planned run leaves arrivals that were never sent: rows too. Without a planned
+        end, stopping is the end.
         """
         out = Group()  # without a size: a pool that made us wait would close the loop
         for offset in self.arrival_times():
@@ -125,9 +124,10 @@ class Dispatcher:
 
     @staticmethod
     def wait_until_due(cell_run: CellRun, due: float) -> None:
-        """Wait for a moment; after a long gap, spend the last millisecond turning the hub: CPU instead of lateness.
+        """Wait for a moment; after a long gap, spend the last millisecond in a busy loop.
 
-        Where gaps are short, a busy generator would be the greater evil.
+        That trades CPU for lateness. Where gaps are short, a busy generator would be the greater
+        evil.
         """
         if due - clock() > _LONG_GAP:
             cell_run.pause_until(due - _TIMER_SLACK)
@@ -140,7 +140,7 @@ class Dispatcher:
             gevent.sleep(early)  # the last arrivals may be due a moment after the close
 
     def send(self, cell_run: CellRun, due: float) -> None:
-        """One request; afterwards its connection rests, or is closed."""
+        """Send one request; afterwards its connection is idle, or closed."""
         number, connection = self.acquire_connection()
         try:
             _, is_right = self.client.send_request(
@@ -160,14 +160,14 @@ class Dispatcher:
         return self.cell.name == cell_run.cell.name
 
     def sample_key(self, cell_run: CellRun, number: int | None) -> SampleKey:
-        """Where a sample belongs that leaves now."""
+        """The key of a sample that leaves now."""
         return SampleKey(self.cell.name, cell_run.phase, self.cell.route, self.cell.variant, number)
 
 
 def build_dispatchers(
     client: Client, cell: Cell, seed: int, part: int, parts: int
 ) -> Iterator[Dispatcher]:
-    """Who keeps the schedules of a cell: one for its own arrivals, one for each neighbour asked beside it.
+    """The dispatchers of a cell: one for its own arrivals, one for each neighbour beside it.
 
     The seed does not depend on the route: every variant meets the same arrivals.
     """

@@ -1,9 +1,9 @@
-"""Plays the cells of a script in one Locust process: connect, go, warm-up, window, drain.
+"""Runs the cells of a job in one Locust process: connect, go, warm-up, window, drain.
 
-With a driver, cells follow one another: its greenlet gives cues, and the Locust users take part
-when they are called. Levels of a crowd are parts of one cast, so that no user is ever spawned into
-a running load. Under plain Locust all cells begin with the test and last until somebody stops it;
-users take part as Locust spawns them.
+With a driver, cells follow one another: a greenlet starts cell runs, and the Locust users take part
+when they are enlisted. Levels of a crowd share the same users, so that no user is ever spawned into
+a running load. Under plain Locust all cells begin with the test and last until it is stopped; users
+take part as Locust spawns them.
 """
 
 import gc
@@ -22,20 +22,23 @@ from scenarios.generator.dispatcher import build_dispatchers
 from scenarios.generator.job import Job
 from scenarios.generator.recorder import Recorder
 
-_TICK_INTERVAL = 0.01  # seconds between two looks at the generator itself
+_TICK_INTERVAL = 0.01  # seconds between two samples of the generator itself
 _MIN_ROUNDS = 2  # answers that each user of a crowd gets in a window, at least
-_ASSEMBLY_TIMEOUT = 30.0  # seconds that connecting, or assembling the cast, may take
+_ASSEMBLY_TIMEOUT = 30.0  # seconds that connecting, or spawning the users, may take
 
 
 class UserProtocol(Protocol):
-    """What the stage needs to know of a Locust user."""
+    """What the load engine needs to know of a Locust user."""
 
     scenario: Scenario
     cell_runs: "Queue[CellRun]"
 
 
 class LoadEngine:
-    """The conductor of one Locust process, number `part` of `parts`. `standing` cues take in users as they come."""
+    """Runs the load of one Locust process, number `part` of `parts`.
+
+    `joinable_runs` take in users as they come.
+    """
 
     def __init__(self, job: Job, environment: Any, part: int = 0, parts: int = 1) -> None:
         self.job, self.part, self.parts = job, part, parts
@@ -44,9 +47,8 @@ class LoadEngine:
         self.users: dict[Scenario, list[UserProtocol]] = {scenario: [] for scenario in Scenario}
         self.joinable_runs: list[CellRun] = []
         self.all_spawned, self.stopping = Event(), Event()
-        self.burst_time = (
-            0.0  # the moment at which a burst without a driver leaves, the same in every process
-        )
+        # the moment at which a burst without a driver leaves, the same in every process
+        self.burst_time = 0.0
         self.greenlets: list[gevent.Greenlet] = []
         self.write_error: OSError | None = None  # why the samples cannot be written any further
 
@@ -59,7 +61,7 @@ class LoadEngine:
         return len(self.users[user.scenario]) - 1
 
     def run_job(self, job: Job) -> None:
-        """Play every cell of a script in order, until the last one or until somebody stops; then tell that it rests."""
+        """Run every cell of a job in order, unless stopped before; then say that it rests."""
         if not wait_for(
             lambda: all(len(self.users[kind]) >= size for kind, size in job.user_counts().items()),
             _ASSEMBLY_TIMEOUT,
@@ -88,7 +90,7 @@ class LoadEngine:
             _emit_event("rest", "")
 
     def start_standalone(self) -> None:
-        """Begin all cells at once; they last until somebody stops them, or until their arrivals end."""
+        """Begin all cells at once; they last until stopped, or until their arrivals end."""
         self.joinable_runs = [CellRun(cell, self.stopping, endless=True) for cell in self.job.cells]
         gc.collect()
         gc.freeze()
@@ -97,7 +99,7 @@ class LoadEngine:
             self.greenlets.append(gevent.spawn(self.run_standalone_cell, cell_run))
 
     def start_dispatchers(self, cell_run: CellRun) -> None:
-        """Whoever keeps a schedule in this cell takes part."""
+        """Let the dispatchers of this cell take part."""
         for dispatcher in build_dispatchers(
             self.client, cell_run.cell, self.job.seed, self.part, self.parts
         ):
@@ -105,7 +107,7 @@ class LoadEngine:
             gevent.spawn(dispatcher.run, cell_run)
 
     def run_standalone_cell(self, cell_run: CellRun) -> None:
-        """A cell of plain Locust. A burst waits for everybody, an open model for its moment, a crowd for nobody."""
+        """Run a cell of plain Locust. A burst waits for all users, an open model for its moment."""
         arrivals = cell_run.cell.arrivals
         if arrivals:
             self.stopping.wait(max(0.0, self.job.begins - clock()))
@@ -124,7 +126,7 @@ class LoadEngine:
         self.run_cell(cell_run, clock(), None)
 
     def run_cell(self, cell_run: CellRun, start_time: float, window: float | None) -> None:
-        """Release everybody at one moment, measure, drain, give up what is still open. No window: until stopped."""
+        """Start all at one moment, measure, drain, abandon the rest. No window: until stopped."""
         cell, cell_run.start_time = cell_run.cell, start_time
         ticker = gevent.spawn(self.run_ticker, cell.name)
         try:
@@ -150,7 +152,7 @@ class LoadEngine:
             ticker.kill()
 
     def open_window(self, cell_run: CellRun) -> None:
-        """Let the queue build, then open the window. A crowd that grows as Locust spawns it is awaited first."""
+        """Let the queue build, then open the window. A crowd that is still spawned is awaited."""
         if cell_run.endless and not cell_run.cell.arrivals:
             gevent.wait([self.all_spawned, self.stopping], count=1)
         gevent.wait([self.stopping, cell_run.limit_reached], cell_run.cell.warm_up, count=1)
@@ -160,7 +162,7 @@ class LoadEngine:
             self.mark("open", cell_run.cell)
 
     def on_all_users_spawned(self, users: int, burst_time: float) -> None:
-        """Locust has spawned all its users, so many of them here. A change of their number begins a crowd's window again."""
+        """Locust has spawned all, `users` of them here. A new number reopens a crowd's window."""
         if self.all_spawned.is_set():
             for cell_run in self.joinable_runs:
                 if (
@@ -171,13 +173,12 @@ class LoadEngine:
                     self.mark("open", cell_run.cell)
             return
         self.burst_time = burst_time
-        wait_for(
-            lambda: sum(map(len, self.users.values())) >= users, _ASSEMBLY_TIMEOUT
-        )  # spawned is not yet at work
+        # spawned is not yet registered
+        wait_for(lambda: sum(map(len, self.users.values())) >= users, _ASSEMBLY_TIMEOUT)
         self.all_spawned.set()
 
     def mark(self, name: str, cell: Cell) -> None:
-        """Note a moment in both gauges of the cell, and tell the driver."""
+        """Note a moment in both gauges of the cell, and send it to the driver."""
         self.recorder.mark(cell.name, name)
         if cell.neighbours and cell.neighbour_cell_name != cell.name:
             self.recorder.mark(cell.neighbour_cell_name, name)
@@ -185,38 +186,37 @@ class LoadEngine:
             _emit_event(name, cell.name)
 
     def abandon_open_requests(self, cell: Cell) -> None:
-        """Nobody waits any longer: write down what is open, and free those that wait for it."""
+        """Record open requests as given up, and free the greenlets that wait for them."""
         for request in list(self.recorder.in_flight.values()):
             if request.cell in {cell.name, cell.neighbour_cell_name}:
                 self.recorder.abandon(request)
                 gevent.kill(request.greenlet, AbandonedRequest("unanswered when the drain ended"))
 
     def run_ticker(self, cell: str) -> None:
-        """Look at the generator's own lateness and CPU while a cell runs."""
+        """Sample the generator's own lateness and CPU while a cell runs."""
         due = clock() + _TICK_INTERVAL
         while True:
             gevent.sleep(max(0.0, due - clock()))
             try:
                 self.recorder.tick(cell, clock() - due)
-            except OSError as error:  # a full disk: what is not written down must not be asked
+            except OSError as error:  # a full disk: what cannot be recorded must not be sent
                 self.write_error = error
                 self.stopping.set()
                 return
             due = max(due + _TICK_INTERVAL, clock())
 
     def finish(self) -> None:
-        """Stop sending; wait for what is in flight; write it all down. Whoever calls, and however often."""
+        """Stop sending; wait for what is in flight; write it all. May be called more than once."""
         self.stopping.set()
         gevent.joinall(self.greenlets)
         self.recorder.close()
 
 
 def _enlist_user(cell_run: CellRun, user: UserProtocol) -> None:
-    """One more user takes part."""
     cell_run.participant_count += 1
     user.cell_runs.put(cell_run)
 
 
 def _emit_event(*event: Any) -> None:
-    """One line for the driver."""
+    """Print one line for the driver."""
     print("@atonce", json.dumps(event), flush=True)

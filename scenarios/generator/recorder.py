@@ -1,4 +1,4 @@
-"""Locust's requests become facts: a line when one leaves, a line when it is answered or given up.
+"""Records requests: a line when one leaves, a line when it is answered or given up.
 
 Because the first line is written when the request leaves, nothing that happens later can make it
 vanish. The in-flight counter beside it is a second source on purpose: it takes its own clock
@@ -22,7 +22,7 @@ clock = time.perf_counter
 
 @dataclass(slots=True)
 class Gauge:
-    """How many requests are in flight, and the integral of that number over time (request-seconds)."""
+    """The number of requests in flight, and its integral over time (request-seconds)."""
 
     in_flight: int = 0
     area: float = 0.0
@@ -41,7 +41,7 @@ class Gauge:
 
 @dataclass(frozen=True, slots=True)
 class InFlightRequest:
-    """A request on its way. `bearer` is the greenlet that waits for the answer."""
+    """A request on its way. `greenlet` waits for the answer."""
 
     seq: int
     cell: str
@@ -49,7 +49,7 @@ class InFlightRequest:
 
 
 class Recorder:
-    """Writes one worker's samples and load. `open` holds the tickets still out; only this class changes it."""
+    """Writes one worker's samples and load. Only this class changes `in_flight`."""
 
     def __init__(self, folder: Path, worker: str) -> None:
         self.worker = worker
@@ -62,7 +62,7 @@ class Recorder:
     def start_request(
         self, sample_key: "SampleKey", intended: float, greenlet: Any
     ) -> InFlightRequest:
-        """A request is about to be sent. Call this right before the socket is written."""
+        """Record a request that is about to be sent. Call right before the socket is written."""
         request = InFlightRequest(next(self.sequence), sample_key.cell, greenlet)
         self.in_flight[request.seq] = request
         self.gauges[sample_key.cell].step(+1)
@@ -70,43 +70,43 @@ class Recorder:
         return request
 
     def request_id(self, request: InFlightRequest) -> str:
-        """What the probe's journal calls this request."""
+        """What the probe's trace log calls this request."""
         return f"{self.worker}-{request.seq}"
 
     def finish_request(self, request: InFlightRequest) -> float | None:
-        """The last byte was read, or the request failed: call this at once. None when it was given up before."""
+        """Call once the last byte was read or the request failed. None if given up before."""
         if not self.in_flight.pop(request.seq, None):
             return None
         self.gauges[request.cell].step(-1)
         return clock()
 
     def record_response(self, request: InFlightRequest, done: float, response: "Response") -> None:
-        """What came back, once there is time to look at it."""
+        """Record what came back, once there is time for it."""
         self.samples.write("done", request.seq, done, *response.to_row())
 
     def abandon(self, request: InFlightRequest) -> None:
-        """Nobody waits for this one any longer: from now on it is a lower bound."""
+        """Give up a request: its latency is a lower bound."""
         if self.in_flight.pop(request.seq, None):
             self.gauges[request.cell].step(-1)
             self.samples.write("given-up", request.seq, clock())
 
     def record_unsent(self, sample_key: "SampleKey", intended: float, reason: str) -> None:
-        """A planned request could not leave: a row too."""
+        """Record a planned request that could not leave."""
         self.samples.write("unsent", next(self.sequence), *sample_key.to_row(), intended, reason)
 
     def mark(self, cell: str, name: str) -> None:
-        """Note a moment of a cell - go, open, close, end - with what the counter and the machine's own counters read then."""
+        """Record a moment of a cell (go, open, close, end), its gauge and the host's counters."""
         gauge = self.gauges[cell]
         self.load.write(
             "mark", cell, name, clock(), gauge.in_flight, gauge.read(), *host_counters()
         )
 
     def record_planned(self, cell: str, count: int) -> None:
-        """How many requests a schedule has, counted apart from those that are sent, so that none can be skipped in silence."""
+        """Record a schedule's number of requests, apart from those sent: none is skipped unseen."""
         self.load.write("mark", cell, "planned", clock(), count, 0.0)
 
     def tick(self, cell: str, lateness: float) -> None:
-        """Note how the generator itself is doing: how late its ticker fired, and its CPU seconds so far."""
+        """Record the generator's own state: its ticker's lateness and its CPU seconds so far."""
         gauge, now = self.gauges[cell], clock()
         self.load.write(
             "tick", cell, now, gauge.in_flight, gauge.read(), lateness, time.process_time()
@@ -115,7 +115,7 @@ class Recorder:
         self.samples.flush_if_due(now)
 
     def flush(self) -> None:
-        """Hand everything to the system, for whoever wants to look at it now."""
+        """Hand everything to the system, so that it can be read now."""
         self.samples.file.flush()
         self.load.file.flush()
 
@@ -127,7 +127,7 @@ class Recorder:
 
 @dataclass(frozen=True, slots=True)
 class SampleKey:
-    """Where a sample belongs."""
+    """What a sample belongs to."""
 
     cell: str
     phase: Phase
@@ -142,7 +142,10 @@ class SampleKey:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back. `moments` are the four of the probe, app_start to app_end; `peer` the port it saw."""
+    """What came back.
+
+    `timestamps` are the probe's four, app_start to app_end; `peer` is the port it saw.
+    """
 
     status: int | None
     error: str | None

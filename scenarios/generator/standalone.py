@@ -1,8 +1,8 @@
-"""Plain Locust without a driver: `locust -f scenarios/crowd.py --host ...`, headless, with its page, with its processes.
+"""Plain Locust without a driver: `locust -f scenarios/crowd.py --host ...`.
 
-Each test is one run. Here are our options in Locust's command line, and whoever plays: the local
-runner or a worker. Who owns the run is next door, in `_owner.py`; on a local runner both live in
-one process.
+Headless, with its page, or with several processes; each test is one run. Here are our options in
+Locust's command line, and the worker that sends the load: a local runner or a Locust worker.
+`standalone_run.py` owns the run; on a local runner both live in one process.
 """
 
 import argparse
@@ -84,7 +84,7 @@ def add_standalone_options(parser: Any) -> None:
 
 
 def register_listeners(environment: Any, user_class: Any) -> None:
-    """Take part in this Locust process. `player` is the class whose users look for their stage there."""
+    """Take part in this Locust process; users of `user_class` find their load engine there."""
     runner, options = environment.runner, environment.parsed_options
     role = type(runner).__name__
     standalone_run = None if role == "WorkerRunner" else StandaloneRun(environment)
@@ -97,9 +97,8 @@ def register_listeners(environment: Any, user_class: Any) -> None:
         except AtonceError as trouble:
             sys.exit(f"atonce: {trouble.sentence}")
         if options.spawn_rate is None:
-            options.spawn_rate = (
-                options.num_users
-            )  # nobody asked for a ramp, and a crowd that still grows is no level
+            # no ramp was asked for, and a crowd that still grows is no level
+            options.spawn_rate = options.num_users
         environment.events.test_start.add_listener(standalone_run.start)
         environment.events.spawning_complete.add_listener(standalone_run.on_all_users_spawned)
     if worker:
@@ -112,33 +111,31 @@ def register_listeners(environment: Any, user_class: Any) -> None:
         environment.events.test_stop.add_listener(standalone_run.on_test_stopped)
         environment.events.quitting.add_listener(standalone_run.on_quitting)
     if worker:
-        environment.events.quitting.add_listener(
-            worker.finish
-        )  # `quitting` runs in reverse: drained before sealed
+        # `quitting` runs in reverse: drained before sealed
+        environment.events.quitting.add_listener(worker.finish)
     interruption = _InterruptHandler(environment, standalone_run)
     gevent.signal_handler(signal.SIGINT, interruption.handle_sigint)
-    gevent.signal_handler(
-        signal.SIGTERM, interruption.mark_interrupted
-    )  # Locust's own handler, beside it, ends the process
+    # Locust's own handler, beside it, ends the process
+    gevent.signal_handler(signal.SIGTERM, interruption.mark_interrupted)
 
 
 class _InterruptHandler:
-    """Ctrl-C, seen between greenlets: Python would raise it inside one of them, halfway through a request perhaps.
+    """Ctrl-C, handled between greenlets: Python would raise it inside one, perhaps mid-request.
 
     Once: stop, drain, seal, 130. Twice: leave at once. A forked worker leaves the first one to its
-    master, who tells it.
+    master, which stops it.
     """
 
     def __init__(self, environment: Any, standalone_run: StandaloneRun | None) -> None:
         self.environment, self.standalone_run, self.count = environment, standalone_run, 0
 
     def mark_interrupted(self) -> None:
-        """Remember how this came to its end."""
+        """Remember that a signal ended the run."""
         if self.standalone_run:
             self.standalone_run.mark_interrupted()
 
     def handle_sigint(self) -> None:
-        """A Ctrl-C has come."""
+        """Handle a Ctrl-C."""
         self.count += 1
         if self.count > 1:
             os.write(2, b"atonce: left at once; what was written until now is kept\n")
@@ -155,15 +152,15 @@ class _InterruptHandler:
 
 
 class _StandaloneWorker:
-    """Plays its part of a test: the local runner, or a worker of `--processes` or `--worker`."""
+    """Sends its part of a test: in a local runner, or a worker of `--processes` or `--worker`."""
 
     def __init__(self, environment: Any, user_class: Any) -> None:
         self.environment, self.user_class = environment, user_class
         self.engine: LoadEngine | None = None
 
     def start(self, **_: Any) -> None:
-        """The script lies in Locust's options; none when the options were wrong."""
-        self.user_class.stage = None
+        """Start the job in Locust's options; there is none when they were wrong."""
+        self.user_class.engine = None
         if not self.environment.parsed_options.atonce_script:
             return
         job = Job.from_json(self.environment.parsed_options.atonce_script)
@@ -175,20 +172,19 @@ class _StandaloneWorker:
             )
             log.error(message)
             sys.exit(1)
-        part = (
-            job.workers.index(name) if name in job.workers else len(job.workers)
-        )  # a late one has no share
+        # a late worker has no share
+        part = job.workers.index(name) if name in job.workers else len(job.workers)
         job = Job(
             job.folder, f"worker-{part}-{os.getpid()}", job.seed, job.cells, job.workers, job.begins
         )
-        self.engine = self.user_class.stage = LoadEngine(
+        self.engine = self.user_class.engine = LoadEngine(
             job, self.environment, part, len(job.workers)
         )
         self.engine.start_standalone()
         gevent.spawn(self.finish_when_done, self.engine)
 
     def finish_when_done(self, engine: LoadEngine) -> None:
-        """A burst, or a schedule that has ended, ends by itself."""
+        """End a burst, or a finished schedule, by itself."""
         gevent.joinall(engine.greenlets)
         self.close_spools(engine)
 
@@ -206,12 +202,13 @@ class _StandaloneWorker:
             self.close_spools(engine)
 
     def close_spools(self, engine: LoadEngine) -> None:
-        """Close the spools when all is drained, then say so. Several greenlets may wait here; the first one says it."""
+        """Close the spools when all is drained; the first greenlet to get there marks it."""
         try:
             engine.finish()
         except OSError as error:
-            # A sentence will do
-            log.error("samples cannot be written any further: %s", error.strerror or error)  # noqa: TRY400
+            log.error(  # noqa: TRY400 - a sentence, no traceback
+                "samples cannot be written any further: %s", error.strerror or error
+            )
             self.engine = None
             self.environment.process_exit_code = int(ExitCode.UNTRUSTED)
             gevent.spawn(self.environment.runner.quit)

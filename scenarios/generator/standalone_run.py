@@ -1,9 +1,9 @@
 """Owns the runs of plain Locust, one per test: the local runner, or the master.
 
-It makes the folder at `test_start`, hands the script to the workers inside Locust's own options,
-holds the end in `test_stopping` until every worker has drained and written, and seals in `quitting`
-(with Locust's page: as soon as the test has stopped). Workers say that they are through with a
-file, because Locust's messages do not survive Ctrl-C.
+It makes the folder at `test_start`, hands the job to the workers inside Locust's own options,
+delays the end in `test_stopping` until every worker has drained and written, and seals in
+`quitting` (with Locust's page: as soon as the test has stopped). Workers say with a file that they
+are done, because Locust's messages do not survive Ctrl-C.
 """
 
 import logging
@@ -48,7 +48,7 @@ class StandaloneRun:
         self.is_stop_sent, self.is_interrupted = False, False
 
     def run_options(self, run_time: float | None) -> RunOptions:
-        """What Locust's options ask for. Raises Trouble for what cannot be read."""
+        """What Locust's options ask for. Raises AtonceError for what cannot be read."""
         options = self.options
         host = parse_host(self.environment.host or "127.0.0.1", options.atonce_allow_host)
         if int(options.atonce_cap) < 1:
@@ -71,7 +71,7 @@ class StandaloneRun:
         )
 
     def cells(self) -> list[Cell]:
-        """One cell per kind of user, all played at once. Nobody knows how long, so the window is whatever it becomes."""
+        """One cell per kind of user and route, all at once, with open-ended windows."""
         run_options, users = (
             self.run_options(self.options.run_time),
             self.environment.runner.target_user_count,
@@ -99,7 +99,7 @@ class StandaloneRun:
         return [replace(cell, window=0.0, longest=0.0) for cell in cells]
 
     def start(self, **_: Any) -> None:
-        """A test begins: a folder, a script, and a word on what Locust's letters mean here."""
+        """Begin a test: make a folder and a job, and log what Locust's options mean here."""
         self.seal()
         runner, options = self.environment.runner, self.options
         clients = getattr(runner, "clients", None)
@@ -120,7 +120,7 @@ class StandaloneRun:
             self.run, options.atonce_script = None, ""
             if not self.environment.web_ui:
                 sys.exit(int(ExitCode.USAGE))
-            gevent.spawn(runner.stop)  # with Locust's page: mend it there, and start again
+            gevent.spawn(runner.stop)  # with Locust's page: correct it there, and start again
             return
         job = Job(
             self.run.path, "", options.atonce_seed, tuple(cells), self.workers, clock() + _LEAD_TIME
@@ -134,7 +134,7 @@ class StandaloneRun:
         gevent.spawn(self.stop_when_done, self.run)
 
     def run_metadata(self, cells: list[Cell]) -> dict[str, Any]:
-        """What is known of a run before it begins."""
+        """Metadata of a run, known before it begins."""
         return {
             "command": "locust",
             "scenario": cells[0].scenario,
@@ -150,7 +150,7 @@ class StandaloneRun:
         }
 
     def stop_when_done(self, run: RunWriter) -> None:
-        """When all workers are through by themselves, the test is over."""
+        """End the test when all workers are done by themselves."""
         while self.run is run and not self.are_workers_done():
             gevent.sleep(0.2)
         if self.run is run and self.environment.runner.state in {"spawning", "running"}:
@@ -175,11 +175,11 @@ class StandaloneRun:
         )
 
     def on_all_users_spawned(self, **_: Any) -> None:
-        """All users are spawned: tell whoever plays, and when a burst leaves."""
+        """Message the workers that all users are spawned, and when a burst leaves."""
         self.environment.runner.send_message("atonce-go", {"together": clock() + _LEAD_TIME / 2})
 
     def delay_stop(self, **_: Any) -> None:
-        """A test stops: keep Locust from killing users until all workers have drained. On a master, tell them first."""
+        """Ask all workers to stop; keep Locust from killing users until they have drained."""
         run = self.run
         if run and not self.is_stop_sent and hasattr(self.environment.runner, "clients"):
             self.is_stop_sent = True
@@ -192,18 +192,18 @@ class StandaloneRun:
             wait_for(lambda: self.run is not run or self.are_workers_done(), _WRITE_GRACE)
 
     def mark_interrupted(self) -> None:
-        """Somebody sent a signal. Where no time limit was set, that is how a test ends; else it was cut short."""
+        """Note a signal. Without a time limit that is how a test ends; else it was cut short."""
         if self.run:
             self.is_interrupted = bool(self.options.run_time)
             self.environment.process_exit_code = int(ExitCode.INTERRUPTED)
 
     def on_test_stopped(self, **_: Any) -> None:
-        """With Locust's page the process lives on; the run is over all the same."""
+        """Seal the run; with Locust's page the process lives on."""
         if self.environment.web_ui:
             self.seal()
 
     def on_quitting(self, **_: Any) -> None:
-        """Locust ends, by a signal perhaps, and then nobody has stopped the test yet."""
+        """Seal as Locust ends; after a signal the test has not been stopped yet."""
         self.delay_stop()
         self.seal()
 
@@ -227,7 +227,7 @@ class StandaloneRun:
         try:
             run.close(status)
         except OSError as error:
-            log.error(
+            log.error(  # noqa: TRY400 - as above
                 "the run cannot be sealed (%s); it is read as it lies", error.strerror or error
-            )  # noqa: TRY400 - as above
+            )
         log.info("run: %s   next: atonce report %s", run.path, run.path)

@@ -1,4 +1,4 @@
-"""What somebody wants pressed, in their words, and the cells that follow: for `atonce run` and for plain Locust alike."""
+"""The load that a command line asks for, and its cells: for `atonce run` and plain Locust alike."""
 
 import ipaddress
 import re
@@ -22,22 +22,14 @@ from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 HTTP_METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 MAX_DURATION = 3600.0  # seconds that one cell may last
-_MAX_ROUNDS_STRETCH = (
-    3.0  # times a level's length, or a pause, in which whole rounds of its users are waited for
-)
+# times a level's length, or a pause, in which whole rounds of its users are waited for
+_MAX_ROUNDS_STRETCH = 3.0
 NEIGHBOUR_ROUTES = ("GET /neighbour/async", "GET /neighbour/def")  # of the bundled app
 PING_RATE = 24.0
-# What is meant by it is this machine
+# addresses that mean this machine
 _WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
-CAPACITY_SHARES = (
-    0.2,
-    0.4,
-    0.6,
-    0.7,
-    0.8,
-    0.9,
-    1.2,
-)  # of the measured capacity: where latency bends, and one point past it
+# shares of the measured capacity: where latency bends, and one point past it
+CAPACITY_SHARES = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.2)
 RATE_SHAPES: dict[str, Callable[[float, float], tuple[tuple[float, float, float], ...]]] = {
     "flat": lambda rate, seconds: ((seconds, rate, rate),),
     "steps": lambda rate, seconds: tuple(
@@ -54,7 +46,7 @@ RATE_SHAPES: dict[str, Callable[[float, float], tuple[tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How to press. Seconds and requests per second; `rates` are the highest of their shape."""
+    """How to send load. Seconds and requests per second; `rates` are the highest of their shape."""
 
     scenario: str
     routes: tuple[str, ...]
@@ -86,7 +78,7 @@ class RunOptions:
         )
 
     def cells(self) -> Iterator[Cell]:
-        """All cells, in the order they are played. A knee's open part follows when its capacity is known."""
+        """All cells in order. A knee's open part follows when its capacity is known."""
         for repeat in range(1, self.repeat + 1):
             for route in self.routes:
                 match self.scenario:
@@ -106,7 +98,7 @@ class RunOptions:
                         yield from (self.steady_cell(route, rate, repeat) for rate in self.rates)
 
     def open_loop_cells(self, route: str, repeat: int, capacity: float) -> Iterator[Cell]:
-        """The open part of a knee: a route at shares of the capacity (requests/s) that a crowd showed."""
+        """The open part of a knee: a route at shares of a measured capacity (requests/s)."""
         for share in CAPACITY_SHARES:
             yield replace(
                 self.steady_cell(route, float(f"{share * capacity:.4g}"), repeat), share=share
@@ -130,9 +122,9 @@ class RunOptions:
         )
 
     def crowd_cell(self, route: str, users: int, repeat: int) -> Cell:
-        """N users in a closed loop. Who starts all users at once makes them march in step, so they start one by one.
+        """N users in a closed loop, started one by one: started at once, they would march in step.
 
-        Users who pause start over one pause. Whole rounds of all users may take longer than
+        Users that pause start over one pause. Whole rounds of all users may take longer than
         planned, up to a bound.
         """
         warm_up = _warm_up_time(self.seconds)
@@ -163,7 +155,7 @@ def _warm_up_time(seconds: float) -> float:
 
 
 def parse_route(text: str) -> str:
-    """`GET /x`, or `/x` for short. Raises Trouble for what could not be asked as it stands."""
+    """`GET /x`, or `/x` for short. Raises AtonceError for what could not be asked as it stands."""
     method, _, path = text.strip().rpartition(" ")
     method = method.strip().upper() or "GET"
     why = None
@@ -184,7 +176,7 @@ def parse_route(text: str) -> str:
 
 
 def parse_rate(text: str) -> float:
-    """`50/s` or `300/m`: requests per second. Raises Trouble otherwise."""
+    """`50/s` or `300/m`: requests per second. Raises AtonceError otherwise."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)/(s|m)", text.strip())
     rate = float(match[1]) / _UNIT_SECONDS[match[2]] if match else 0.0
     if not 0 < rate <= MAX_RATE:
@@ -197,7 +189,7 @@ def parse_rate(text: str) -> float:
 
 
 def parse_duration(text: str, least: float = 1.0) -> float:
-    """`90s`, `1m30s`, `500ms`: seconds. Raises Trouble otherwise, and for what is shorter than `least`."""
+    """`90s`, `1m30s`, `500ms`: seconds. Raises AtonceError otherwise, and below `least`."""
     pieces = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text.strip())
     seconds = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in pieces)
     if (
@@ -214,7 +206,7 @@ def parse_duration(text: str, least: float = 1.0) -> float:
 
 
 def parse_levels(text: str) -> tuple[int, ...]:
-    """`1,8,32`: numbers of users, each once, ascending. Raises Trouble otherwise."""
+    """`1,8,32`: numbers of users, each once, ascending. Raises AtonceError otherwise."""
     parts = [word.strip() for word in text.split(",")]
     levels = sorted({int(word) for word in parts if word.isascii() and word.isdigit()})
     if (
@@ -229,7 +221,7 @@ def parse_levels(text: str) -> tuple[int, ...]:
 
 
 def parse_host(text: str, allowed: str | None) -> SplitResult:
-    """The target's URL. Raises Trouble for none, and for another machine than this one unless it was named on purpose."""
+    """The target's URL. Raises AtonceError for none, and for another machine not in `allowed`."""
     text = f"127.0.0.1{text}" if text.startswith(":") else text
     try:
         url = urlsplit(text if "//" in text else f"http://{text}")
@@ -241,9 +233,8 @@ def parse_host(text: str, allowed: str | None) -> SplitResult:
         )
     except ValueError:
         url, valid = SplitResult("", "", "", "", ""), False
-    if everywhere := _WILDCARD_HOSTS.get(
-        str(url.hostname)
-    ):  # as servers say that they listen everywhere
+    # as servers say that they listen everywhere
+    if everywhere := _WILDCARD_HOSTS.get(str(url.hostname)):
         url = url._replace(netloc=everywhere + (f":{url.port}" if url.port else ""))
     if not valid or "@" in text:
         shown = (

@@ -1,4 +1,7 @@
-"""The plan of `atonce run`: one act; for a knee more follow: larger crowds until one waits, then rates below and past its capacity."""
+"""The plan of `atonce run`: one session, and more for a knee.
+
+A knee asks larger crowds until one waits, then rates below and past its capacity.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,14 +20,14 @@ _NO_CAPACITY_REASON = "so its capacity is not known, and no rates were placed at
 
 @dataclass(frozen=True, slots=True)
 class _CrowdAnswers:
-    """The right answers inside a crowd's window: per second, and their mean latency in seconds; zeros where there are none."""
+    """Right answers in a crowd's window: per second, and mean latency (seconds); zeros if none."""
 
     rate: float = 0.0
     mean_latency: float = 0.0
 
 
 def plan_from_options(options: RunOptions) -> Plan:
-    """What an order amounts to. What the routes do is unknown, so durations are the order's own."""
+    """The plan for some options, with their durations, as the routes' own are unknown."""
     session = Session("load", 0.0, tuple(options.cells()))
     if options.scenario != "knee":
         return Plan(0.0, (session,), ())
@@ -39,7 +42,7 @@ def plan_from_options(options: RunOptions) -> Plan:
 
 
 def _follow_up_sessions(options: RunOptions, run: RunWriter) -> Iterator[Session]:
-    """What follows, one act after another: each is asked for when the one before was measured."""
+    """The sessions that follow; the next is drawn when the one before was measured."""
     crowds = {(cell.route, cell.repeat): cell for cell in options.cells() if cell.users > 1}
     while larger := tuple(_larger_crowds(options, run, crowds)):
         crowds.update({(cell.route, cell.repeat): cell for cell in larger})
@@ -63,7 +66,7 @@ def _follow_up_sessions(options: RunOptions, run: RunWriter) -> Iterator[Session
 def _larger_crowds(
     options: RunOptions, run: RunWriter, crowds: dict[tuple[str, int], Cell]
 ) -> Iterator[Cell]:
-    """Twice as many users for each route that answered all that its crowd asked, as far as one generator can ask."""
+    """Double each crowd that got all its answers at once, as far as one generator can ask."""
     for (route, repeat), crowd in crowds.items():
         single_answers, crowd_answers = (
             _read_crowd_answers(run, options.crowd_cell(route, 1, repeat)),
@@ -88,7 +91,7 @@ def _larger_crowds(
 def _explain_no_capacity(
     crowd: Cell, single_answers: _CrowdAnswers, crowd_answers: _CrowdAnswers
 ) -> str:
-    """Why no rates follow from a crowd, and what to do."""
+    """Say why no rates follow from a crowd, and what to do."""
     if not (single_answers.rate and crowd_answers.rate):
         return (
             f"{crowd.route}: no right answer came inside a window, {_NO_CAPACITY_REASON}. Give each"
@@ -113,7 +116,7 @@ def _explain_no_capacity(
 
 
 def _read_crowd_answers(run: RunWriter, cell: Cell) -> _CrowdAnswers:
-    """What a crowd was answered inside its window, as far as the spools tell."""
+    """Read a crowd's right answers inside its window from the spools."""
     gathered = open_spools(run.path, run.metadata["origin"])
     marks = {
         row["mark"]: row["t"]

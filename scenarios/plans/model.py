@@ -31,41 +31,38 @@ CROWD_LEVELS: dict[str, tuple[int, ...]] = {
 }
 # the blocking route with something that suspends in front: an experiment, no variant of its own
 BEHIND_AWAIT_VARIANT = f"{Variant.BROKEN_ASYNC} behind-await"
-_BURST_SIZES: dict[str, int] = {
-    Variant.SYNC: 60
-}  # 60 shows two blocks of the 40 threads; elsewhere 20 do
+# 60 shows two blocks of the 40 threads; elsewhere 20 do
+_BURST_SIZES: dict[str, int] = {Variant.SYNC: 60}
 _NEIGHBOUR_RATE = 24.0  # pings per second and neighbour: at least 100 in a top cell of 6 s
-_FLOOR_CONNECTIONS = (
-    64  # more than what takes a few milliseconds has in flight at 1,000 requests per second
-)
+# more than requests of a few milliseconds have in flight at 1,000 per second
+_FLOOR_CONNECTIONS = 64
 STARTUP_TIME = 3.0  # seconds for a server and a Locust process, started side by side
 REPORT_TIME = 6.0  # seconds to seal the run and render the page
 TIME_BUDGET = 120.0  # seconds that the quick plan may take in all
 # requests per second that one Locust process and one server core carry with room to spare
 GENERATOR_MAX_RATE = 1000.0
 _MAX_WAIT = 5.0  # seconds that the bundled routes wait at most
-_MIN_THREAD_USERS = 48  # users without whom a pool of 40 cannot be seen
+_MIN_THREAD_USERS = 48  # users it takes to see a pool of 40
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One Locust process and, where we serve the app, one fresh server process. What is asked of it."""
+    """One Locust process and, where we serve the app, one fresh server; what is asked of it."""
 
     variant: str
     seconds: float  # the wait in each request
     cells: tuple[Cell, ...]
     app: str | None = None  # what to serve, where it is not the bundled app
-    loop: str | None = None  # the event loop that this one is about; None: the one that was chosen
+    loop: str | None = None  # its event loop; None: the loop of the run's settings
     repeat: int = 1
-    extra_requests: tuple[
-        str, ...
-    ] = ()  # what the driver asks once before the load and once after it, and keeps the answers of
-    has_lesson_routes: bool = False  # whether the app is to carry the lab's routes
+    # paths that the driver asks once before and once after the load; the run keeps the answers
+    extra_requests: tuple[str, ...] = ()
+    has_lesson_routes: bool = False  # whether the app is to carry the lesson's routes
     is_pinned: bool = True  # whether the app stays on one core
 
     @property
     def name(self) -> str:
-        """What its server and its Locust process are called; its questions, in the list of what is planned, `asked/<name>`."""
+        """Names its server and Locust; the plan lists its extra requests as `asked/<name>`."""
         return f"{self.variant}{repeat_suffix(self.repeat)}"
 
     def estimate(self) -> float:
@@ -75,14 +72,13 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All acts of a run, in order. `notes` say where a level had to shrink."""
+    """All sessions of a run, in order. `notes` say where a level had to shrink."""
 
     seconds: float
     sessions: tuple[Session, ...]
     notes: tuple[str, ...]
-    follow_up: Callable[[RunWriter], Iterator[Session]] | None = (
-        None  # what follows; each act is asked for when the one before was measured
-    )
+    # yields what follows; the next session is drawn when the one before was measured
+    follow_up: Callable[[RunWriter], Iterator[Session]] | None = None
     follow_up_seconds: float = 0.0  # seconds that it should take
 
     @property
@@ -118,7 +114,7 @@ def cell_duration(cell: Cell, seconds: float) -> float:
 
 
 def _expected_requests(cell: Cell, seconds: float) -> float:
-    """How many requests a cell should send, neighbours included; a crowd's depend on `seconds`, 0 where that is unknown."""
+    """How many requests a cell should send, neighbours included; 0 for a crowd of unknown wait."""
     load_seconds = cell.warm_up + cell.window
     if cell.arrivals:
         return cell.arrivals.expected_requests
@@ -137,8 +133,8 @@ def _expected_requests(cell: Cell, seconds: float) -> float:
 def quick_plan(seconds: float) -> Plan:
     """The quick plan for a wait of `seconds`. Levels shrink until it fits.
 
-    Raises Trouble when even one user takes too long, or when the wait is so short that the machine,
-    not the mechanism, would be measured.
+    Raises AtonceError when even one user takes too long, or when the wait is so short that the
+    machine, not the mechanism, would be measured.
     """
     if not 0 < seconds <= _MAX_WAIT:
         sentence = (
@@ -182,17 +178,11 @@ def outline_plan(plan: Plan) -> Iterator[str]:
         for session in plan.sessions
         if not session.cells
     )
-    total = [
-        _expected_requests(cell, session.seconds)
-        for session in plan.sessions
-        for cell in session.cells
-    ]
-    first_cells = [
-        (cell, session.seconds)
-        for session in plan.sessions
-        if session.repeat == 1
-        for cell in session.cells
-    ]
+    total, first_cells = [], []
+    for session in plan.sessions:
+        total += [_expected_requests(cell, session.seconds) for cell in session.cells]
+        if session.repeat == 1:
+            first_cells += [(cell, session.seconds) for cell in session.cells]
     for cell, seconds in first_cells:
         remark = "  with both neighbours" if cell.neighbours else ""
         request_count, seconds_needed = (
@@ -245,7 +235,7 @@ def _shrink_notes(plan: Plan) -> list[str]:
 
 
 def _variant_session(variant: str, seconds: float, longest_round: float) -> Session:
-    """One variant's cells: the idle neighbours once in the whole run, a crowd level by level, a burst."""
+    """One variant's cells: idle neighbours (once in a run), a crowd level by level, a burst."""
     max_users = round(longest_round * expected_concurrency(variant) / seconds)
     levels = [1]
     for usual in CROWD_LEVELS[variant][1:]:
@@ -279,7 +269,7 @@ def variant_cell(scenario: Scenario, variant: str, seconds: float, users: int) -
 
 
 def crowd_cell(variant: str, seconds: float, users: int, *, top: bool) -> Cell:
-    """N users; at the top level both neighbours are asked meanwhile."""
+    """N users; at the top level both neighbours are asked beside them."""
     cell = variant_cell(Scenario.CROWD, variant, seconds, users)
     cycle = _cycle_time(cell, seconds)
     window = max(2.5, 2 * cycle, 8 * seconds, 6.0 if top else 0.0)
@@ -313,13 +303,13 @@ def _behind_await_cell(seconds: float, users: int) -> Cell:
 
 
 def _idle_cell(seconds: float) -> Cell:
-    """The neighbours alone: what they feel when nobody presses anything."""
+    """The neighbours alone: their latency without any other load."""
     cell = variant_cell(Scenario.NEIGHBOURS, Variant.BROKEN_ASYNC, seconds, 0)
     return replace(cell, warm_up=0.5, window=7.0, drain=10.0, neighbours=both_neighbours(0.0))
 
 
 def _floor_cell(seconds: float, users: int) -> Cell:
-    """The route that does nothing, at the rate of the largest crowd of those that wait for nobody."""
+    """The route that does nothing, at the rate of the largest crowd that never queues."""
     rate = users / seconds
     arrivals = Arrivals(
         law=ArrivalDistribution.POISSON,
@@ -340,10 +330,10 @@ def _floor_cell(seconds: float, users: int) -> Cell:
 
 
 def both_neighbours(hold_time: float) -> tuple[Neighbour, ...]:
-    """The two innocent routes of the bundled app.
+    """The two neighbour routes of the bundled app.
 
-    Connections suffice for what is in flight when the loop is held for `turn` seconds at a time: a
-    `def` route visits it three times (read, hand to a thread, answer), and Poisson arrivals
+    Connections suffice for what is in flight when the loop is blocked for `hold_time` seconds at a
+    time: a `def` route visits it three times (read, hand to a thread, answer), and Poisson arrivals
     scatter.
     """
     waiting = 3 * hold_time * _NEIGHBOUR_RATE

@@ -1,7 +1,8 @@
-"""What `atonce reproduce` does on demand: `--full` adds loads of the open model and the frozen route on both loops; `--repeat` plays it all again.
+"""What `atonce reproduce` adds on demand.
 
-Each repeat starts every server anew, and the variants take turns, so that what drifts on the
-machine meets all of them alike.
+`--full` adds the open model and the frozen route on both loops; `--repeat` runs it all again. Each
+repeat starts every server anew, and the variants take turns, so that what drifts on the machine
+meets all of them alike.
 """
 
 from dataclasses import replace
@@ -26,7 +27,7 @@ from scenarios.plans.model import (
     variant_cell,
 )
 
-_DEFAULT_WAIT = 0.1  # seconds of work where nobody says
+_DEFAULT_WAIT = 0.1  # seconds of work unless chosen
 _UTILIZATION = 0.7  # of the capacity that a variant should have: a queue, and far from overload
 _UNLIMITED_RATE = 50.0  # requests per second where nothing limits
 _OPEN_WINDOW = 30.0  # seconds of an open model's window
@@ -40,7 +41,7 @@ _FROZEN_WINDOW = 17.0  # seven rounds of all users
 
 
 def expand_plan(plan: Plan, repeat: int, *, full: bool) -> Plan:
-    """The quick plan, made full, and played `repeat` times."""
+    """The quick plan, made full, and repeated `repeat` times."""
     sessions = plan.sessions
     if full:
         sessions = tuple(
@@ -61,15 +62,17 @@ def expand_plan(plan: Plan, repeat: int, *, full: bool) -> Plan:
 
 
 def plan_for_claims(needs: set[str]) -> Plan:
-    """As much of the full plan as some claims need: beginnings of cells' names, `asked/<act>` for questions."""
+    """The part of the full plan that some claims need.
+
+    Needs are prefixes of cells' names, or `asked/<session>` for its extra requests.
+    """
     plan, sessions = expand_plan(quick_plan(_DEFAULT_WAIT), 1, full=True), list[Session]()
     for session in plan.sessions:
         top = max(
             (cell.users for cell in session.cells if cell.scenario is Scenario.CROWD), default=0
         )
-        between = (
-            range(0) if session.variant == Variant.SYNC else range(2, top)
-        )  # for the charts, but where a pool has room for it
+        # levels for the charts only, except where a pool has room for them
+        between = range(0) if session.variant == Variant.SYNC else range(2, top)
         candidates = [
             candidate
             for candidate in session.cells
@@ -86,7 +89,7 @@ def plan_for_claims(needs: set[str]) -> Plan:
 
 
 def _repeat_session(session: Session, number: int) -> Session:
-    """Repeat `number` of an act, with a server and cells of its own."""
+    """Repeat `number` of a session, with its own server and cells."""
     after = repeat_suffix(number)
     cells = (
         replace(cell, name=cell.name + after, repeat=number, on=cell.on and cell.on + after)
@@ -96,7 +99,7 @@ def _repeat_session(session: Session, number: int) -> Session:
 
 
 def _open_loop_cell(session: Session) -> Cell:
-    """Poisson arrivals at seven tenths of what the variant should bear; the queue settles before the window."""
+    """Poisson arrivals at 70 % of the variant's capacity; the queue settles before the window."""
     capacity = expected_concurrency(session.variant) / session.seconds
     rate = (
         float(f"{min(_UTILIZATION * capacity, GENERATOR_MAX_RATE / 2):.3g}")
@@ -125,7 +128,10 @@ def _open_loop_cell(session: Session) -> Cell:
 
 
 def _frozen_session(loop: str, *, cold: bool) -> Session:
-    """The broken route on one loop: alone, then a crowd whose connections are opened before the load, or by its first requests."""
+    """The broken route on one loop: one user, then a crowd.
+
+    The crowd's connections are opened before the load, or (`cold`) by its first requests.
+    """
     variant = (
         f"{Variant.BROKEN_ASYNC} {loop} {ConnectionMode.COLD if cold else ConnectionMode.WARM}"
     )

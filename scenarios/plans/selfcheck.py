@@ -1,6 +1,6 @@
 """The plan of `atonce selfcheck`: loads on servers whose truth is known, within five minutes.
 
-Rates and durations follow from that truth - c places, D seconds each, capacity c / D. What is
+Rates and durations follow from that truth - c at once, D seconds each, capacity c / D. What is
 measured never uses it: the report finds D and c from the answers and only then compares
 (`reports/selfcheck.py`).
 """
@@ -18,7 +18,10 @@ _WARM_CONNECTIONS = 300
 
 @dataclass(frozen=True, slots=True)
 class _IdealTarget:
-    """One route of known places and service time (seconds); `users` of its sweep, one and two levels beyond its places."""
+    """One route of known concurrency and service time (seconds), and the `users` of its sweep.
+
+    The sweep has one user and two levels beyond the concurrency.
+    """
 
     route: str
     path: str
@@ -70,7 +73,6 @@ class _IdealTarget:
 
 
 def _ideal_target(concurrency: int, seconds: float, users: tuple[int, ...]) -> _IdealTarget:
-    """A server of known truth."""
     return _IdealTarget(
         f"GET /places/{concurrency}",
         f"/places/{concurrency}?seconds={seconds:g}",
@@ -85,19 +87,18 @@ _CONCURRENCY_1, _CONCURRENCY_6, _CONCURRENCY_40 = (
     _ideal_target(6, 0.05, (1, 8, 12)),
     _ideal_target(40, 0.2, (1, 50, 64)),
 )
-_FASTAPI_LEVELS: dict[str, tuple[float, ...]] = {  # levels above its places, as multiples of them
+_FASTAPI_LEVELS: dict[str, tuple[float, ...]] = {  # levels as multiples of the concurrency
     Variant.BROKEN_ASYNC: (2, 4),
     Variant.TO_THREAD: (4 / 3, 2),
     Variant.SYNC: (1.25, 1.6),
 }
-_SATURATION_RATE = (
-    200.0  # requests per second at saturation, at most: well within what one core answers
-)
+# requests per second at saturation, at most: well within what one core answers
+_SATURATION_RATE = 200.0
 _FREEZE_RATE = 100.0  # requests per second at the server that freezes, which is half its capacity
 
 
 def _fastapi_target(variant: str) -> _IdealTarget:
-    """The bundled route of a variant, whose places follow from the pool that it waits for."""
+    """The bundled route of a variant, whose concurrency follows from the pool it waits for."""
     c = expected_concurrency(variant)
     seconds, users = (
         max(0.05, c / _SATURATION_RATE),
@@ -107,15 +108,14 @@ def _fastapi_target(variant: str) -> _IdealTarget:
 
 
 def selfcheck_plan(scale: float = 1.0) -> Plan:
-    """All acts; `scale` shortens the loads for a test."""
+    """All sessions; `scale` shortens the loads for a test."""
     seconds, window = _OPEN_LOAD_SECONDS * scale, max(1.0, 3 * scale)
     halfway = round(_FREEZE_RATE * seconds / 2)
     frozen = _IdealTarget(
         "GET /places/1, frozen", f"/places/1?seconds=0.005&freeze_at={halfway}", 1, 0.005
     )
-    saturation = (
-        _CONCURRENCY_1.concurrency / _CONCURRENCY_1.seconds
-    )  # 0.1 s, so that a millisecond of HTTP and network is 1 %
+    # 0.1 s each, so that a millisecond of HTTP and network is 1 %
+    saturation = _CONCURRENCY_1.concurrency / _CONCURRENCY_1.seconds
     cells = (
         *[
             cell
@@ -124,9 +124,8 @@ def selfcheck_plan(scale: float = 1.0) -> Plan:
         ],
         # Not rho = .5: half of the requests would not wait, and the median would be whichever of
         # them met the most noise.
-        _CONCURRENCY_1.steady_cell(
-            0.6 * saturation, seconds, min(4.5, seconds / 5)
-        ),  # five correlation lengths warm up
+        # The warm-up is five correlation lengths.
+        _CONCURRENCY_1.steady_cell(0.6 * saturation, seconds, min(4.5, seconds / 5)),
         _CONCURRENCY_1.steady_cell(0.7 * saturation, seconds, min(8.8, seconds / 5)),
         _CONCURRENCY_1.steady_cell(1.5 * saturation, 0.4 * seconds, min(2.0, seconds / 15)),
         frozen.steady_cell(_FREEZE_RATE, seconds, min(2.0, seconds / 5)),
@@ -149,6 +148,5 @@ def selfcheck_plan(scale: float = 1.0) -> Plan:
             " another, drained in between."
         ),
     )
-    return Plan(
-        0.0, sessions, notes, follow_up_seconds=0.2 * seconds
-    )  # the overload's queue takes half as long again
+    # the overload's queue takes half as long again
+    return Plan(0.0, sessions, notes, follow_up_seconds=0.2 * seconds)

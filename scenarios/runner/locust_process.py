@@ -1,6 +1,6 @@
-"""Talks with a running Locust: hands over its scripts, reads its lines, and gives up one that says nothing any more.
+"""Talks with a running Locust: hands over jobs, reads its lines, and gives up a silent process.
 
-Neither side of the talk may block us: a Locust that hangs reads no script, and what it has started
+Neither side of the talk may block us: a Locust that hangs reads no job, and what it has started
 may keep its pipe open.
 """
 
@@ -12,15 +12,17 @@ from collections.abc import Iterator
 
 from scenarios.generator.job import Job
 
-POLL_INTERVAL = 0.1  # seconds between two looks at it
-SILENCE_LIMIT = (
-    60.0  # seconds without a word of the stage, beyond those of a cell, after which Locust hangs
-)
+POLL_INTERVAL = 0.1  # seconds between two checks of it
+# seconds without an event of the load engine, beyond those of a cell, after which Locust hangs
+SILENCE_LIMIT = 60.0
 clock = time.perf_counter
 
 
 class LocustProcess:
-    """A Locust with both pipes. The mutable state: the script it plays, what of it is unsent, when it was last heard."""
+    """A Locust with both pipes.
+
+    The mutable state: the job it runs, what of it is unsent, when it was last heard.
+    """
 
     def __init__(self, process: subprocess.Popen[str], jobs: Iterator[Job]) -> None:
         assert process.stdin is not None  # noqa: S101 - both were asked for
@@ -33,26 +35,26 @@ class LocustProcess:
         self.send_next_job()
 
     def send_next_job(self) -> None:
-        """Give Locust its next script; when there is none, its standard input ends, and so does Locust."""
+        """Give Locust its next job; without one its standard input ends, and so does Locust."""
         self.job = next(self.jobs, None)
         self.unsent += (self.job.to_json() + "\n").encode() if self.job else b""
         self.send_pending()
-        self.last_heard = clock()  # looking for the next script may have taken a while
+        self.last_heard = clock()  # making the next job may have taken a while
 
     def send_pending(self) -> None:
-        """Write as much of the script as Locust takes now."""
+        """Write as much of the job as Locust takes now."""
         try:
             while self.unsent:
                 self.unsent = self.unsent[os.write(self.stdin.fileno(), self.unsent) :]
         except BlockingIOError:
             return
-        except BrokenPipeError:  # it has ended; its exit code is told elsewhere
+        except BrokenPipeError:  # it has ended; its exit code is read elsewhere
             self.unsent = b""
         if self.job is None:
             self.stdin.close()
 
     def longest_cell_time(self, name: str) -> float:
-        """The longest time in seconds that any cell of the script needs for a part of it: `drain`, or `whole`."""
+        """The longest time (seconds) that any cell of the job needs: `drain`, or `whole`."""
         cells = self.job.cells if self.job else ()
         whole = name == "whole"
         return max(
@@ -61,11 +63,11 @@ class LocustProcess:
         )
 
     def is_hanging(self) -> bool:
-        """Whether it has said nothing for longer than any cell takes."""
+        """Whether it has sent nothing for longer than any cell takes."""
         return clock() - self.last_heard > SILENCE_LIMIT + self.longest_cell_time("whole")
 
     def read_lines(self) -> Iterator[str]:
-        """Each line as it comes, and an empty one at least every tenth of a second, until it has ended.
+        """Yield each line as it comes, and an empty one at least every tenth of a second.
 
         Read without a buffer: a line that came along with the one before would wait in there,
         unseen by `select`.
@@ -73,9 +75,8 @@ class LocustProcess:
         rest = b""
         while True:
             writers = [self.stdin] if self.unsent else []
-            has_ended = (
-                self.process.poll() is not None
-            )  # asked before the pipe: what it said last is read then
+            # checked before the pipe is read: its last output is read then
+            has_ended = self.process.poll() is not None
             readers, writers, _ = select.select([self.stdout], writers, [], POLL_INTERVAL)
             if writers:
                 self.send_pending()

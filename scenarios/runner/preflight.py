@@ -1,6 +1,6 @@
 """Before any load: every route answers, rightly, and the variants answer alike.
 
-A benchmark of routes that fail quickly looks splendid. Asking each route once also warms it up:
+A benchmark of routes that fail quickly looks fast. Asking each route once also warms it up:
 FastAPI reads source files at a route's first call.
 """
 
@@ -16,21 +16,18 @@ from results.schema import Cell, Scenario
 from scenarios.generator.job import COMMON_HEADERS
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust, certificate_advice
 
-_PART_MISSING_STATUSES = {
-    501,
-    503,
-}  # how the bundled app says that a part of it is not installed, or not to be had
+# how the bundled app says that a part of it is not installed, or not available
+_PART_MISSING_STATUSES = {501, 503}
 _MAX_NAMED_ROUTES = 12  # routes that a sentence can name
 _MAX_ANSWER_CHARS = 4000  # characters of an answer that are kept
-# seconds for one polite request: twice the longest wait; an interruption is heard only after it
+# seconds for one request: twice the longest wait; an interruption is seen only after it
 TIMEOUT = 10.0
 
 
 def open_http_client(url: str, trust: TlsTrust, timeout: float, **more: Any) -> httpx.Client:
-    """A client for polite requests. Between us and the target stands no proxy, whatever the environment names."""
-    verify = (
-        trust.ssl_context() if url.startswith("https:") else False
-    )  # a context is 20 ms of certificates
+    """A client for single requests, without a proxy, whatever the environment names."""
+    # a context is 20 ms of certificates
+    verify = trust.ssl_context() if url.startswith("https:") else False
     return httpx.Client(
         base_url=url,
         headers=COMMON_HEADERS,
@@ -42,7 +39,7 @@ def open_http_client(url: str, trust: TlsTrust, timeout: float, **more: Any) -> 
 
 
 def fetch_response(client: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
-    """One request and its whole answer; one without end is a time-out too, though pieces come."""
+    """Send one request and read its whole answer; an endless answer is a time-out too."""
     began, timeout = time.perf_counter(), client.timeout.read or TIMEOUT
     with client.stream(method, path, **more) as answer:
         body = bytearray()
@@ -59,17 +56,19 @@ def fetch_response(client: httpx.Client, method: str, path: str, **more: Any) ->
 
 
 class PartMissing(Exception):  # noqa: N818 - not an error: this part is not measured
-    """Raised with the target's own words when it lacks a part."""
+    """Raised with the target's own message when it lacks a part."""
 
 
 def collect_answers(
     base_url: str, paths: Iterable[str], trust: TlsTrust
 ) -> dict[str, dict[str, Any]]:
-    """Ask the bundled app some questions, one after another; status and body of each answer. Raises Absent, or Trouble."""
+    """Ask paths of the bundled app in turn; status and body of each.
+
+    Raises PartMissing when the app lacks a part, AtonceError when it does not answer.
+    """
     answers = {}
-    limits = httpx.Limits(
-        max_keepalive_connections=0
-    )  # uvicorn closes the connection on which the app raised an error
+    # uvicorn closes the connection on which the app raised an error
+    limits = httpx.Limits(max_keepalive_connections=0)
     with open_http_client(base_url, trust, TIMEOUT, limits=limits) as client:
         for path in paths:
             try:
@@ -86,7 +85,7 @@ def collect_answers(
 
 
 def _raise_if_part_missing(answer: httpx.Response) -> None:
-    """Raises Absent when the app says that this part of it is not installed, or cannot be had."""
+    """Raises PartMissing when the app says that this part is not installed, or not available."""
     if (
         answer.status_code in _PART_MISSING_STATUSES
         and answer.headers.get("content-type") == "application/json"
@@ -100,10 +99,10 @@ def verify_routes(
     expected_answer: str | None,
     trust: TlsTrust = DEFAULT_TLS_TRUST,
 ) -> str:
-    """Ask each route of the cells once; give the body that the variant answered, if it is known what to expect.
+    """Ask each route of the cells once; return the body that the variant answered.
 
-    `alike` is what the other variants answered to the same question. Raises Trouble with the first
-    fault found, and Absent when the bundled app lacks a part.
+    `expected_answer` is what the other variants answered to the same request, if any. Raises
+    AtonceError with the first fault, and PartMissing when the bundled app lacks a part.
     """
     answer = ""
     with open_http_client(base_url, trust, TIMEOUT) as client:
@@ -123,7 +122,7 @@ def verify_routes(
 
 
 def check_route(client: httpx.Client, route: str, path: str, expects: str) -> str:
-    """One route, once: status 200 and the expected body. A wait that ends too early is a wrong answer as well."""
+    """Ask a route once: it must succeed, have the body expected, and wait as long as it says."""
     began = time.perf_counter()
     try:
         answer = fetch_response(client, route.partition(" ")[0], path)
@@ -135,9 +134,8 @@ def check_route(client: httpx.Client, route: str, path: str, expects: str) -> st
     if expects:  # our own app
         _raise_if_part_missing(answer)
     if not answer.is_success or (expects and answer.text != expects):
-        body = (
-            f", body {answer.text[:80]!r}, expected {expects!r}" if expects else ""
-        )  # a stranger's body is not ours to show
+        # the body of another's app is not ours to show
+        body = f", body {answer.text[:80]!r}, expected {expects!r}" if expects else ""
         sentence = (
             f"{route} answers wrongly before any load: status {answer.status_code}{body}; nothing"
             " was loaded."
@@ -154,7 +152,7 @@ def check_route(client: httpx.Client, route: str, path: str, expects: str) -> st
 
 
 def check_target_alive(base_url: str, cell: str) -> None:
-    """A target that we did not start cannot be watched; but when it died under the load, nobody listens any more."""
+    """Raises AtonceError when nothing listens any more at a target that we did not start."""
     url = httpx.URL(base_url)
     try:
         socket.create_connection(
@@ -169,7 +167,7 @@ def check_target_alive(base_url: str, cell: str) -> None:
 
 
 def list_openapi_routes(base_url: str, trust: TlsTrust) -> list[str]:
-    """The first few GET routes that a host describes in its OpenAPI document; none when it has none to read."""
+    """The first few GET routes of a host's OpenAPI document; none when it cannot be read."""
     try:
         with open_http_client(base_url, trust, TIMEOUT) as client:
             paths = fetch_response(client, "GET", "/openapi.json").json()["paths"]

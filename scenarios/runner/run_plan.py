@@ -1,9 +1,8 @@
-"""Drives a plan: for each act start the app, prove that it answers, run Locust, stop both; always leave a run behind.
+"""Drives a plan: for each session start the app, check that it answers, run Locust, stop both.
 
-Locust and the app start side by side, each on its core; Locust gets its script once the app is
-proved to answer. A target that somebody else serves is asked politely and left alone. Whatever ends
-the run - the plan, a dead target, a full disk, Ctrl-C - the spools are kept and the run is closed
-with its status.
+Locust and the app start side by side, each on its core; Locust gets its job once the app answers. A
+target that we do not serve is checked and left alone. Whatever ends the run - the plan, a dead
+target, a full disk, Ctrl-C - the spools are kept and the run is closed with its status.
 """
 
 import contextlib
@@ -56,7 +55,7 @@ LOCUSTFILES = ("burst.py", "crowd.py", "steady.py", "neighbours.py")
 
 
 class ProgressListener(Protocol):
-    """Whoever watches the run: told what is being measured, and how many seconds of the plan are done."""
+    """Watches a run: what is being measured, and how many seconds of the plan are done."""
 
     def on_progress(self, step: str, seconds_done: float) -> None:
         """Called some ten times a second."""
@@ -64,7 +63,7 @@ class ProgressListener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the person chose. With a `host` nothing is served: it is there already, on a loop that nobody knows."""
+    """What the command chose. A `host` is served already, on an unknown loop."""
 
     loop: str
     seed: int
@@ -73,9 +72,7 @@ class Settings:
     host: str | None = None
     scenario: str | None = None
     probe: bool = True  # whether the bundled app carries its probe
-    claims: Sequence[
-        str
-    ] = ()  # ids of the claims that the run is about; none: all that its plan can answer
+    claims: Sequence[str] = ()  # ids of the run's claims; none: all that its plan can answer
     trust: TlsTrust = DEFAULT_TLS_TRUST
     connections: str = (
         "opened before the load, one per user, kept alive; the neighbours on their own"
@@ -85,7 +82,7 @@ class Settings:
 def execute_plan(
     plan: Plan, settings: Settings, run: RunWriter, listener: ProgressListener
 ) -> None:
-    """Play all acts. The run is sealed however this ends; then trouble, if any, goes on to the front door."""
+    """Run all sessions. The run is sealed however this ends; then an error is raised."""
     with handle_stop_signals() as interruption:
         _run_sessions(plan, settings, run, interruption, listener)
 
@@ -97,17 +94,14 @@ def _run_sessions(
     interruption: StopRequest,
     listener: ProgressListener,
 ) -> None:
-    """Open the run, play act after act, seal it."""
-    pinned, everywhere = (
-        pinned_cores(),
-        all_cores(),
-    )  # asked once: whoever stays on one core is told of that one only
+    """Open the run, measure session after session, seal it."""
+    # asked once: a process that is pinned to a core sees that core only
+    pinned, everywhere = pinned_cores(), all_cores()
     settings = replace(settings, server_env={**cpu_count_env(), **settings.server_env})
     status, done, sessions = Status.FAILED, 0.0, list(plan.sessions)
     follow_ups = plan.follow_up(run) if plan.follow_up else iter(())
-    answers: dict[
-        float, str
-    ] = {}  # by the seconds that were asked for: variants of the same work must answer alike
+    # by the seconds that were asked for: variants of the same work must answer alike
+    answers: dict[float, str] = {}
     try:
         run.open(**_run_metadata(plan, settings))
         with pin_to_core(pinned[1]):
@@ -115,11 +109,12 @@ def _run_sessions(
                 session = sessions.pop(0)
                 on_progress = partial(_report_progress, listener, done)
                 session_settings = replace(settings, app=session.app) if session.app else settings
+                # the lesson's cells say what they expect
                 expected_answer = (
                     answers.get(session.seconds)
                     if session.seconds and not session.has_lesson_routes
                     else None
-                )  # the lab's cells say what they expect
+                )
                 core_pair = pinned if session.is_pinned else (everywhere, pinned[1])
                 try:
                     answer = _run_session(
@@ -156,7 +151,7 @@ def _run_sessions(
 
 
 def _run_metadata(plan: Plan, settings: Settings) -> dict[str, Any]:
-    """What is known of a run before it begins."""
+    """Metadata of a run, known before it begins."""
     app_core, locust_core = pinned_cores()
     cells = [cell.to_dict() for cell in plan.cells]
     claims = {"claims": settings.claims} if settings.claims else {}
@@ -180,9 +175,8 @@ def _run_metadata(plan: Plan, settings: Settings) -> dict[str, Any]:
         "plan": {"seconds": plan.seconds or None, "notes": plan.notes, "cells": cells},
         "schedule": hashlib.sha256(json.dumps([settings.seed, cells]).encode()).hexdigest(),
         "loop": settings.loop,
-        "loops": {
-            session.name: session.loop for session in plan.sessions if session.loop
-        },  # where it was another one on purpose
+        # where a session chose another loop on purpose
+        "loops": {session.name: session.loop for session in plan.sessions if session.loop},
         "workers": 1,
         "machine": {
             **describe_machine(),
@@ -195,7 +189,7 @@ def _run_metadata(plan: Plan, settings: Settings) -> dict[str, Any]:
 
 
 def close_run(run: RunWriter, status: Status) -> None:
-    """Seal the run. On a full disk it stays as it lies: the spools are evidence as well."""
+    """Seal the run. On a full disk it stays as it is: the spools can be read as well."""
     try:
         run.close(status)
     except OSError as error:
@@ -203,7 +197,7 @@ def close_run(run: RunWriter, status: Status) -> None:
 
 
 def disk_error(run: RunWriter, error: OSError) -> AtonceError:
-    """The sentence for a disk that takes no more."""
+    """The error for a disk that takes no more."""
     why = error.strerror or str(error)
     sentence = (
         f"The run cannot be written any further ({why}); what fitted is kept in {run.path}. Make"
@@ -213,11 +207,11 @@ def disk_error(run: RunWriter, error: OSError) -> AtonceError:
 
 
 def _report_progress(listener: ProgressListener, done: float, step: str, seconds: float) -> None:
-    """Tell how far an act has come, after `done` seconds of earlier acts."""
+    """Report a session's progress, after `done` seconds of earlier sessions."""
     listener.on_progress(step, done + seconds)
 
 
-def _run_session(  # noqa: PLR0913, PLR0917 - what an act needs
+def _run_session(  # noqa: PLR0913, PLR0917 - what a session needs
     session: Session,
     settings: Settings,
     run: RunWriter,
@@ -226,7 +220,10 @@ def _run_session(  # noqa: PLR0913, PLR0917 - what an act needs
     on_progress: ProgressCallback,
     expected_answer: str | None,
 ) -> str:
-    """One act: a fresh server, unless the target is somebody else's, and one Locust process. Gives the answer before load."""
+    """Run a session: a fresh server, unless a host is given, and one Locust process.
+
+    Returns the answer before the load.
+    """
     app_core, locust_core = core_pair
     log, url, app = RunLog.from_here(run.path / "log.txt"), settings.host, None
     quiet: dict[str, Any] = {"folder": run.path, "stdin": subprocess.DEVNULL, "stdout": None}
@@ -259,9 +256,8 @@ def _run_session(  # noqa: PLR0913, PLR0917 - what an act needs
             )
         if app:
             wait_until_ready(app, url, _READY_PATH, log, interruption.raise_if_requested)
-        answer = verify_routes(
-            url, session.cells, expected_answer if app else None, settings.trust
-        )  # a stranger may answer as it likes
+        # a target that we do not serve may answer as it likes
+        answer = verify_routes(url, session.cells, expected_answer if app else None, settings.trust)
         answers = [collect_answers(url, session.extra_requests, settings.trust)]
         interruption.raise_if_requested()
         if locust:
@@ -283,7 +279,7 @@ def _run_session(  # noqa: PLR0913, PLR0917 - what an act needs
 
 
 def _server_command(settings: Settings, port: int, session: Session) -> list[str]:
-    """Plain uvicorn, as anybody would start it; connections are kept alive for longer than any cell lasts."""
+    """Plain uvicorn with its defaults; connections stay alive for longer than any cell lasts."""
     flags = (
         f"--host 127.0.0.1 --port {port} --loop {session.loop or settings.loop} --no-access-log"
         " --log-level warning"
@@ -293,7 +289,7 @@ def _server_command(settings: Settings, port: int, session: Session) -> list[str
 
 
 def _server_env(settings: Settings, folder: Path, session: Session) -> dict[str, str]:
-    """The app's environment: the rooms on its path, and where its probe writes."""
+    """The app's environment: our packages on its path, and where its probe writes."""
     (folder / "probe").mkdir(exist_ok=True)
     probe = {
         "ATONCE_TARGET_PROBE": str(int(settings.probe)),
@@ -308,7 +304,7 @@ def _server_env(settings: Settings, folder: Path, session: Session) -> dict[str,
 
 
 def _session_locust_command(session: Session, url: str) -> list[str]:
-    """Locust for an act: each kind of user in exactly the number the cells need, a time limit far beyond the plan."""
+    """Locust for a session: as many users as the cells need, a time limit far beyond the plan."""
     user_count = sum(Job(Path(), "", 0, session.cells).user_counts().values())
     return locust_command(
         user_count,
@@ -335,17 +331,17 @@ def locust_command(user_count: int, limit: int, url: str) -> list[str]:
 
 
 def locust_env(folder: Path) -> dict[str, str]:
-    """Locust's environment, without the settings of a person's own Locust: those in variables, at home and in their folder.
+    """Locust's environment, without the user's own settings of Locust.
 
-    It looks for files of settings at home and where it runs: both are the run's folder. Packages at
-    home stay in reach.
+    Those are in variables, at home and where it runs: both folders become the run's folder.
+    Packages at home stay in reach.
     """
     ours = {name: value for name, value in child_env().items() if not name.startswith("LOCUST_")}
     return {**ours, "HOME": str(folder), "PYTHONUSERBASE": site.getuserbase()}
 
 
 def find_free_port() -> int:
-    """A port nobody listens on right now."""
+    """A port that nothing listens on right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,7 +1,7 @@
-"""Follows the two children of an act: whether the app is ready, what Locust does, whether anybody died.
+"""Follows the two children of a session: is the app ready, what does Locust do, has either died.
 
-Ready is asked for, never slept for. What the stage says moves the progress; everything else goes to
-the run's log.
+Ready is asked for, never slept for. Events of the load engine move the progress; everything else
+goes to the run's log.
 """
 
 import contextlib
@@ -21,17 +21,15 @@ from scenarios.runner.preflight import fetch_response, open_http_client
 from scenarios.system.private_log import RunLog
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust, certificate_advice
 
-_READY_TIMEOUT = (
-    30.0  # seconds for an app to answer its first request, unless it is known to load a model first
-)
+# seconds for an app to answer its first request, unless it is known to load a model first
+_READY_TIMEOUT = 30.0
 
-ProgressCallback = Callable[
-    [str, float], None
-]  # what is being done, and how many planned seconds of the act are over
-InterruptCheck = Callable[[], None]  # raises Trouble when somebody asked us to stop
+# what is being done, and how many planned seconds of the session are over
+ProgressCallback = Callable[[str, float], None]
+InterruptCheck = Callable[[], None]  # raises AtonceError when a signal asked us to stop
 
 
-def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, where it answers, and who listens
+def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, its address, and callbacks
     app: subprocess.Popen[str],
     url: str,
     path: str,
@@ -40,7 +38,10 @@ def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, where it answers, and 
     timeout: float = _READY_TIMEOUT,
     trust: TlsTrust = DEFAULT_TLS_TRUST,
 ) -> None:
-    """Ask until the app answers anything at all. Raises Trouble when it dies, takes too long, or nobody wants it any more."""
+    """Ask until the app answers anything at all.
+
+    Raises AtonceError when it dies, takes too long, or the run is interrupted.
+    """
     deadline = time.perf_counter() + timeout
     with open_http_client(url, trust, 5) as client:
         while True:
@@ -51,7 +52,7 @@ def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, where it answers, and 
             except httpx.TransportError as error:
                 if why := certificate_advice(error):
                     raise AtonceError(f"{url} answers, but {why}", ExitCode.USAGE) from error
-            if app.poll() is not None:  # whoever answers then is somebody else
+            if app.poll() is not None:  # what answers then is another process
                 raise AtonceError(
                     f"The app did not start (exit code {app.returncode}). {log.describe_tail()}",
                     ExitCode.TARGET,
@@ -67,7 +68,7 @@ def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, where it answers, and 
             time.sleep(POLL_INTERVAL / 2)
 
 
-def supervise_locust(  # noqa: PLR0913, PLR0917 - two children, what they do, and three who listen
+def supervise_locust(  # noqa: PLR0913, PLR0917 - two children, jobs, and callbacks
     app: subprocess.Popen[str] | None,
     locust: subprocess.Popen[str],
     jobs: Iterator[Job],
@@ -75,10 +76,10 @@ def supervise_locust(  # noqa: PLR0913, PLR0917 - two children, what they do, an
     log: RunLog,
     check: InterruptCheck,
 ) -> None:
-    """Hand over the scripts, each when Locust rests, and follow it to its end. Raises Trouble when the app or Locust dies on the way.
+    """Hand over the jobs, each when Locust rests, and follow it to its end.
 
-    An interruption asks Locust to stop sending and waits for the answers still out; a second one
-    leaves at once.
+    Raises AtonceError when the app or Locust dies on the way. An interruption asks Locust to stop
+    sending and waits for the answers still out; a second one leaves at once.
     """
     locust_process = LocustProcess(locust, jobs)
     try:
@@ -115,10 +116,10 @@ def _read_events(
     log: RunLog,
     check: InterruptCheck,
 ) -> tuple[str, str]:
-    """Read what Locust says until it ends; give the stage's last event and the last cell.
+    """Read what Locust prints until it ends; return the last event and the last cell.
 
-    Lines of the stage move the progress, all others go to the log - but not the table of a Locust
-    whose app has died.
+    Events of the load engine move the progress, all other lines go to the log - but not the table
+    of a Locust whose app has died.
     """
     event, cell, began, is_terminated = "start", "the start", time.perf_counter(), False
     for line in locust.read_lines():
@@ -147,7 +148,7 @@ def _read_events(
 
 
 def session_progress(session: Session, name: str, seconds: float) -> tuple[str, float]:
-    """What is being measured, and how many of the act's planned seconds are done."""
+    """What is being measured, and how many of the session's planned seconds are done."""
     done = STARTUP_TIME
     where = f" on {session.loop}" if session.loop else ""
     turn = f", repeat {session.repeat}" if session.repeat > 1 else ""

@@ -1,6 +1,6 @@
-"""Child processes: pinned to a core, stopped with everything they started, gone when their driver is gone.
+"""Child processes: pinned to a core, stopped with all they started, gone when their driver is gone.
 
-Between us and each of them stands a supervisor (`_supervisor.py`), which ends as its child does and
+Between us and each of them stands a supervisor (`supervisor.py`), which ends as its child does and
 outlives us just long enough to clean up. It leads a session of its own, so that Ctrl-C in the
 terminal reaches the driver only.
 """
@@ -18,15 +18,14 @@ from typing import Any
 from scenarios.system.private_log import open_private
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
-CoreSet = int | frozenset[int] | None  # where a servant may run; None: wherever its parent may
-STOP_TIMEOUT = 10.0  # seconds between asking a servant to stop and killing it
-_KILL_TIMEOUT = (
-    10.0  # seconds after which even a process that the kernel holds is waited for no longer
-)
+CoreSet = int | frozenset[int] | None  # where a child may run; None: wherever its parent may
+STOP_TIMEOUT = 10.0  # seconds between asking a child to stop and killing it
+# seconds after which even a process that the kernel holds is waited for no longer
+_KILL_TIMEOUT = 10.0
 
 
 class SupervisedProcess(subprocess.Popen[str]):
-    """A supervised child: asked to end like any process, and all that descends from it goes with it."""
+    """A supervised child: it ends like any process, and all its descendants end with it."""
 
     def __init__(self, spec: Mapping[str, Any], log: Path, stdin: int, stdout: int | None) -> None:
         self.was_killed = False
@@ -59,7 +58,7 @@ class SupervisedProcess(subprocess.Popen[str]):
             self.driver.sendall(b"%012d%s" % (len(payload), payload))
 
     def flush_log(self) -> None:
-        """Until all that it has said so far stands in the log."""
+        """Wait until all its output so far is in the log."""
         with contextlib.suppress(OSError):
             self.driver.send(b"?")
             self.driver.recv(1)
@@ -98,15 +97,17 @@ def supervised_process(  # noqa: PLR0913 - a process has that many sides
 ) -> Iterator[SupervisedProcess]:
     """A child process for the length of the block.
 
-    All its words go to the log in `folder`, without the secrets, or to `stdout` when that is a
-    pipe.
+    Its output goes to the log in `folder`, without the secrets, or to `stdout` when that is a pipe.
     """
     log = folder / "log.txt"
+    cores = None
+    if core is not None:
+        cores = sorted(core if isinstance(core, frozenset) else {core})
     spec = {
         "command": list(command),
         "cwd": str(cwd or folder),
         "env": dict(env),
-        "cores": None if core is None else sorted(core if isinstance(core, frozenset) else {core}),
+        "cores": cores,
         "log": str(log) if stdout is None else None,
         "secrets": list(secrets),
     }
@@ -125,7 +126,7 @@ def supervised_process(  # noqa: PLR0913 - a process has that many sides
 
 
 def child_env() -> dict[str, str]:
-    """Our environment with the rooms first on the path."""
+    """Our environment with our packages first on the path."""
     paths = [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,

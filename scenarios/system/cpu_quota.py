@@ -1,8 +1,8 @@
-"""The CPU limit of the container that this process runs in, and how often it was stopped by it: cgroups of either version.
+"""The CPU limit of this process's container and how often it was throttled: cgroups v1 and v2.
 
-A limit is so many microseconds of CPU in each period of 100 ms; who has used them up stands still
-until the next one. Of a process every group above it counts; a container may see its own group as
-the root, so that a path of the host's is not there.
+A limit is so many microseconds of CPU in each period of 100 ms; a process that has used them up
+stands still until the next period. Every group above a process counts; a container may see its own
+group as the root, so that a path of the host's is not there.
 """
 
 import contextlib
@@ -15,7 +15,10 @@ _CGROUP_ROOT, _OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class CpuLimit:
-    """The tightest limit in cores, None where there is none; and running totals over all that are limited: periods, and those cut short."""
+    """The tightest limit in cores, None without one, and running totals over all limited groups.
+
+    The totals: periods, and those cut short.
+    """
 
     cores: float | None
     periods: int
@@ -23,17 +26,15 @@ class CpuLimit:
 
 
 def cpu_limit(groups: Path = _CGROUP_ROOT, own: Path = _OWN_CGROUPS) -> CpuLimit | None:
-    """The limit of this process and what it has cost so far; None where this system has no cgroups to tell."""
+    """The limit of this process and its cost so far; None where this system has no cgroups."""
     try:
         lines = own.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return None
-    folders = [
-        folder
-        for line in lines
-        if line.count(":") > 1
-        for folder in _cgroup_folders(groups, *line.split(":", 2)[1:])
-    ]
+    folders: list[Path] = []
+    for line in lines:
+        if line.count(":") > 1:
+            folders += _cgroup_folders(groups, *line.split(":", 2)[1:])
     limited = [(cores, folder) for folder in folders if (cores := _quota_cores(folder)) is not None]
     stats = [_read_cpu_stat(folder) for _, folder in limited]
     if not folders:
@@ -53,14 +54,8 @@ def _cgroup_folders(groups: Path, controllers: str, path: str) -> Iterator[Path]
         if controllers
         else [groups, groups / "unified"]
     )
-    root = next(
-        (
-            folder
-            for folder in roots
-            if (folder / ("cpu.stat" if controllers else "cgroup.controllers")).exists()
-        ),
-        None,
-    )
+    marker = "cpu.stat" if controllers else "cgroup.controllers"
+    root = next((folder for folder in roots if (folder / marker).exists()), None)
     if root:
         group = root / path.strip("/")
         yield from (
@@ -85,11 +80,10 @@ def _quota_cores(folder: Path) -> float | None:
 
 
 def _read_cpu_stat(folder: Path) -> dict[str, int]:
-    """A group's running totals."""
     with contextlib.suppress(OSError, ValueError):
         pairs = (
             line.split() for line in (folder / "cpu.stat").read_text(encoding="ascii").splitlines()
         )
-        # A name and its number
+        # a name and its number
         return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}  # noqa: PLR2004
     return {}

@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM as a flag that the driver looks at, never as an exception out of nowhere.
+"""Ctrl-C and SIGTERM as a flag that the driver checks, never as an exception out of nowhere.
 
 An exception raised by a signal's handler lands wherever the interpreter happens to be: inside a
 destructor or a weak reference's callback it is printed and lost, and the run goes on. A flag is
-seen at the next look, ten times a second.
+seen at the next check, ten times a second.
 """
 
 import contextlib
@@ -17,13 +17,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Whether somebody asked us to stop."""
+    """Whether a signal asked us to stop."""
 
     def __init__(self) -> None:
         self.is_requested = False
 
     def raise_if_requested(self) -> None:
-        """Raise Trouble when somebody did. For the places where a run can stop in good order."""
+        """Raises AtonceError after a signal. For points where a run can stop in good order."""
         if self.is_requested:
             raise AtonceError(
                 "Interrupted: no more requests are sent; what was measured is kept.",
@@ -33,10 +33,10 @@ class StopRequest:
 
 @contextlib.contextmanager
 def handle_stop_signals() -> Iterator[StopRequest]:
-    """For the length of the block, the first signal is a request to stop. The second meets whoever listened before us.
+    """For the length of the block, the first signal is a request to stop.
 
-    That is the front door, which leaves at once; the supervisors of our children see it go, and
-    clean up.
+    The second goes to the handler before ours, the command's, which leaves at once; the supervisors
+    of our children see it go, and clean up.
     """
     stop_request = StopRequest()
 
@@ -51,9 +51,8 @@ def handle_stop_signals() -> Iterator[StopRequest]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    before = {
-        number: signal.getsignal(number) for number in _SIGNALS
-    }  # known before the first signal can reach us
+    # known before the first signal can reach us
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
     for number in _SIGNALS:
         signal.signal(number, request_stop)
     try:

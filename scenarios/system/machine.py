@@ -1,4 +1,4 @@
-"""What ran where: CPU, kernel, versions, and which core belongs to whom."""
+"""What ran where: CPU, kernel, versions, and which core belongs to which process."""
 
 import os
 import platform
@@ -27,7 +27,6 @@ def package_versions() -> dict[str, str | None]:
 
 
 def _package_version(name: str) -> str | None:
-    """One package's version, or None."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -35,7 +34,7 @@ def _package_version(name: str) -> str | None:
 
 
 def describe_machine(*, measure_load: bool = True) -> dict[str, Any]:
-    """The facts of this machine that move a measurement; how busy it is takes a look of 0.3 s, which not everybody has."""
+    """The facts of this machine that move a measurement; `measure_load` takes 0.3 s."""
     return {
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -49,7 +48,7 @@ def describe_machine(*, measure_load: bool = True) -> dict[str, Any]:
 
 
 def _clock_facts() -> dict[str, float]:
-    """How finely the clock ticks (seconds), and how often it stepped back while it was read many times in a row."""
+    """How finely the clock ticks (seconds), and how often it stepped back in a row of reads."""
     timestamps = [time.perf_counter() for _ in range(20_000)]
     steps = [later - earlier for earlier, later in pairwise(timestamps)]
     return {
@@ -59,9 +58,9 @@ def _clock_facts() -> dict[str, float]:
 
 
 def _cpu_model() -> str:
-    """The processor's name, as the system tells it."""
+    """The processor's name, as the system gives it."""
     if sys.platform == "linux":
-        # A kernel file, read once
+        # a kernel file, read once
         with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
             for line in file:
                 if line.startswith("model name"):
@@ -70,10 +69,10 @@ def _cpu_model() -> str:
 
 
 def host_counters() -> tuple[float | None, float, int, int | None, int | None]:
-    """Stolen and used CPU seconds of all cores together, pages swapped in or out, so far; None where nobody tells what is stolen.
+    """Stolen and used CPU seconds of all cores together, pages swapped in or out, so far.
 
-    Last the periods of the container's CPU limit, and those in which it ran out; None where nobody
-    tells of one.
+    Stolen is None where the system does not count it. Last the periods of the container's CPU
+    limit, and those in which it ran out; None without a limit that can be read.
 
     Running totals: two readings give what happened between them. (The kernel's pressure counters
     would count our own two pinned processes as pressure.)
@@ -91,10 +90,11 @@ def all_cores() -> frozenset[int] | None:
 
 
 def cpu_count_env() -> dict[str, str]:
-    """For an app that we keep off some cores: from 3.13 on Python sizes its pools by the CPUs that a process may use.
+    """Environment of an app that we keep off some cores: as many CPUs as it would count without us.
 
-    It is told of as many as it would count without us. Where it would count fewer than the machine
-    has, this would change more than it mends, and whoever has set it means it.
+    From 3.13 on Python sizes its pools by the CPUs that a process may use. Empty where it would
+    count fewer than the machine has, as that would change more than it mends, and where the
+    variable is set already.
     """
     everywhere = all_cores()
     is_whole = (
@@ -110,12 +110,12 @@ def cpu_count_env() -> dict[str, str]:
 
 
 def app_cores() -> frozenset[int] | None:
-    """All cores but Locust's, for somebody's own app: its threads and processes may need them; None where nothing is pinned."""
+    """All cores but Locust's, for a user's app with threads or processes; None without pinning."""
     everywhere, (_, locust) = all_cores(), pinned_cores()
     return everywhere - {locust} if everywhere and locust is not None else None
 
 
 def pinned_cores() -> tuple[int | None, int | None]:
-    """One core for the app and another for Locust; (None, None) where there are not two, or no way to pin."""
+    """One core for the app, another for Locust; (None, None) with one core or no way to pin."""
     mine = sorted(all_cores() or ())
     return (mine[-1], mine[0]) if len(mine) > 1 else (None, None)

@@ -1,4 +1,4 @@
-"""What nobody is to read: the values that somebody passes for the app, wherever it repeats them, and passwords in URLs."""
+"""Hides secrets: the values passed for the app, wherever it repeats them, and passwords in URLs."""
 
 import json
 import re
@@ -11,7 +11,7 @@ _CREDENTIALS_PATTERN = re.compile(r"://[^\s/@'\"]+@")
 
 
 def secret_forms(values: Iterable[str]) -> tuple[str, ...]:
-    """All that would give one of the values away, the longest first: itself, its words, its password, as they are or quoted."""
+    """All forms of the values, longest first: whole, words and passwords, plain or quoted."""
     pieces: set[str] = set()
     for value in values:
         parts = re.split(r"[\s;,]+", value)
@@ -23,11 +23,9 @@ def secret_forms(values: Iterable[str]) -> tuple[str, ...]:
             *passwords,
             *map(unquote, passwords),
         }
-    forms = {
-        form
-        for piece in pieces
-        for form in (piece, repr(piece)[1:-1], quote(piece, safe=""), *_json_forms(piece))
-    }
+    forms: set[str] = set()
+    for piece in pieces:
+        forms |= {piece, repr(piece)[1:-1], quote(piece, safe=""), *_json_forms(piece)}
     return tuple(
         sorted(
             (secret for secret in forms if len(secret) >= _MIN_SECRET_LENGTH), key=len, reverse=True
@@ -36,12 +34,12 @@ def secret_forms(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _json_forms(text: str) -> tuple[str, str]:
-    """As a line of JSON has it: with all letters as they are, or in ASCII."""
+    """As a line of JSON has it: in ASCII, or with all letters as they are."""
     return json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def redact_secrets(text: str, secrets: Iterable[str]) -> str:
-    """What an app said, without them."""
+    """What an app printed, without the secrets."""
     for secret in secrets:
         text = text.replace(secret, MASK)
     return _CREDENTIALS_PATTERN.sub(f"://{MASK}@", text)

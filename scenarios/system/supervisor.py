@@ -1,8 +1,8 @@
-"""Stands between us and one child process: writes its words to the log, masked, leaves nobody behind.
+"""Supervises one child process: writes its output to the log, masked, and leaves none behind.
 
 A process of its own, so that it can outlive us. It reads its orders, in JSON, from a socket whose
-other end only the driver holds: when that closes, the driver is done or dead, and all that descends
-from here is ended. On Linux whoever loses its parent becomes a child of the supervisor, in whatever
+other end only the driver holds: when that closes, the driver is done or dead, and all descendants
+are ended. On Linux a process that loses its parent becomes a child of the supervisor, in whatever
 session it is, so "no child is left" is the whole truth; elsewhere descendants are remembered once a
 second. How long an asked child may take is the driver's business.
 """
@@ -28,21 +28,19 @@ from scenarios.system.private_log import CHUNK_BYTES, LogWriter
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _IS_LINUX = sys.platform == "linux"
-_PIPE_BYTES = (
-    1 << 20
-)  # bytes that an app may say before somebody reads; a new pipe has room for 64 KiB
-_LENGTH_DIGITS = 12  # digits that say how long the orders are
-_GRACE_SECONDS = (
-    2.0  # seconds to tidy up for those whom nobody had asked to end: a folder, a container
-)
+# bytes that an app may write before they are read; a new pipe has room for 64 KiB
+_PIPE_BYTES = 1 << 20
+_LENGTH_DIGITS = 12  # digits of the length of the orders
+# seconds for processes that were not asked to end to tidy up: a folder, a container
+_GRACE_SECONDS = 2.0
 _NOT_STARTED = 127  # as a shell says that a command cannot be run
 
 
 class Supervisor:
     """One child.
 
-    The mutable state: its exit code once it has ended, whether that was asked for, who descends
-    from it, and when all of them are killed.
+    The mutable state: its exit code once it has ended, whether that was asked for, its descendants,
+    and when all of them are killed.
     """
 
     def __init__(self, driver: socket.socket, spec: dict[str, Any]) -> None:
@@ -55,7 +53,7 @@ class Supervisor:
         self.log_writer = LogWriter(spec["log"], tuple(spec["secrets"])) if spec["log"] else None
         self.source, sink = os.pipe() if self.log_writer else (-1, 1)
         if self.log_writer and _IS_LINUX:
-            with contextlib.suppress(OSError):  # more than this person may have
+            with contextlib.suppress(OSError):  # more than this user may have
                 fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         signals, wake = os.pipe()
         for end in (signals, wake, *([self.source] if self.log_writer else [])):
@@ -72,7 +70,7 @@ class Supervisor:
             self.register_reader(self.source, self.read_output)
 
     def register_reader(self, source: int, handler: Callable[[], object]) -> None:
-        """Call somebody when there is something to read."""
+        """Call `handler` when there is something to read."""
         self.selector.register(source, selectors.EVENT_READ, handler)
 
     def start_child(self, sink: int) -> int:
@@ -83,9 +81,8 @@ class Supervisor:
         cores = self.spec["cores"]
 
         def before_exec() -> None:
-            signal.signal(
-                signal.SIGINT, signal.SIG_DFL
-            )  # what is ignored here stays ignored in the app
+            # what is ignored here stays ignored in the app
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             if libc:
                 libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if cores:
@@ -104,11 +101,11 @@ class Supervisor:
         return child.pid
 
     def supervise(self) -> int:
-        """Until nobody is left; the child's exit code."""
+        """Run until no process is left; return the child's exit code."""
         while not self.is_finished:
             for key, _ in self.selector.select(self.select_timeout()):
                 key.data()
-            if not _IS_LINUX:  # where nobody tells of the end of who is not our own child
+            if not _IS_LINUX:  # where only the end of our own child is signalled
                 self.is_finished = not self.descendants() and self.exit_code is not None
             if self.deadline is not None and time.monotonic() >= self.deadline:
                 self.kill_all()
@@ -118,18 +115,17 @@ class Supervisor:
         return self.exit_code or 0
 
     def select_timeout(self) -> float | None:
-        """Until something must be done even when nothing happens."""
+        """Seconds until something must be done even when nothing happens."""
         if self.deadline is not None:
             return max(0.0, self.deadline - time.monotonic())
         return None if _IS_LINUX else 1.0
 
     def handle_signals(self, numbers: bytes) -> None:
-        """Signals have come: to be handed on, or because somebody has ended."""
+        """Handle signals: hand SIGTERM on, reap on SIGCHLD."""
         if signal.SIGTERM in numbers:
             self.is_stop_requested = True
-            descendants = (
-                self.descendants()
-            )  # known before the child leaves the others without a parent
+            # known before the child leaves the others without a parent
+            descendants = self.descendants()
             self.signal_processes(
                 signal.SIGTERM,
                 [
@@ -142,7 +138,7 @@ class Supervisor:
             self.reap_children(os.WNOHANG)
 
     def handle_driver(self) -> None:
-        """The driver wants to know that all is written that was said so far; or it has gone."""
+        """The driver asks that all output so far is written; or it has gone."""
         try:
             request = self.driver.recv(1)
         except OSError:
@@ -156,13 +152,13 @@ class Supervisor:
             self.driver.send(request)
 
     def read_backlog(self) -> None:
-        """All that was said until now; a child that goes on talking is read on later."""
+        """Read all output until now; a child that goes on writing is read on later."""
         for _ in range(1 + _PIPE_BYTES // CHUNK_BYTES):
             if not self.log_writer or not self.read_output():
                 return
 
     def read_output(self) -> bool:
-        """A piece of what the child says; False where it says nothing now, or never again."""
+        """Read a piece of the child's output; False where there is none now, or never again."""
         try:
             chunk = os.read(self.source, CHUNK_BYTES)
         except BlockingIOError:  # it was read since the selector saw it
@@ -174,7 +170,7 @@ class Supervisor:
         return bool(chunk)
 
     def reap_children(self, wait_options: int) -> None:
-        """Take note of those who have ended. When the child has, the others follow it."""
+        """Take note of processes that have ended. When the child has, the others follow it."""
         was_running = self.exit_code is None
         try:
             while True:
@@ -194,7 +190,7 @@ class Supervisor:
                 self.terminate_all()
 
     def descendants(self) -> list[psutil.Process]:
-        """Who is still there of all that descend from here, as far as they were ever seen."""
+        """All descendants that are still running, as far as they were ever seen."""
         children = psutil.Process().children(recursive=True)
         self.known_descendants = {
             *children,
@@ -210,14 +206,14 @@ class Supervisor:
                 process.send_signal(number)
 
     def terminate_all(self) -> None:
-        """Kill all that descend from here; after a moment to tidy up where nobody had asked them."""
+        """Kill all descendants; after a moment to tidy up if they were not asked to end."""
         grace = 0.0 if self.is_stop_requested else _GRACE_SECONDS
         if grace:
             self.signal_processes(signal.SIGTERM, self.descendants())
         self.deadline = time.monotonic() + grace
 
     def kill_all(self) -> None:
-        """Kill all that descend from here, whoever is born meanwhile."""
+        """Kill all descendants, those started in the meantime included."""
         while not self.is_finished:
             self.signal_processes(signal.SIGKILL, self.descendants())
             self.reap_children(0)
@@ -230,7 +226,7 @@ def main() -> None:
     try:
         size = int(driver.recv(_LENGTH_DIGITS, socket.MSG_WAITALL))
         spec = json.loads(driver.recv(size, socket.MSG_WAITALL))
-    except ValueError:  # the driver was gone before it could say all
+    except ValueError:  # the driver was gone before it could send all
         return
     try:
         supervisor = Supervisor(driver, spec)
@@ -240,7 +236,7 @@ def main() -> None:
     code = supervisor.supervise()
     if code < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        with contextlib.suppress(OSError):  # nobody can heed SIGKILL, nor ignore it
+        with contextlib.suppress(OSError):  # SIGKILL can be neither handled nor ignored
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""Whose certificates are trusted, by the polite client and under load alike.
+"""Whose certificates are trusted, by single requests and under load alike.
 
 Imported inside Locust too, where `ssl` is gevent's: a context is made where it is used.
 """
@@ -15,7 +15,7 @@ from results.errors import AtonceError, ExitCode
 
 @dataclass(frozen=True, slots=True)
 class TlsTrust:
-    """What a person says of a target's certificate.
+    """What the flags say of a target's certificate.
 
     Else SSL_CERT_FILE and SSL_CERT_DIR of the environment count, else certifi's list.
     """
@@ -25,7 +25,7 @@ class TlsTrust:
 
     @classmethod
     def from_flags(cls, cacert: Path | None, url: str, *, insecure: bool) -> "TlsTrust":
-        """What the flags say. Raises Trouble for a file that cannot be used; the environment's only where it would be."""
+        """Trust from flags. Raises AtonceError for a file in use that cannot be read."""
         trust = cls(str(cacert.absolute()) if cacert else None, insecure)
         if not cacert and not url.startswith("https:"):
             return trust
@@ -42,7 +42,7 @@ class TlsTrust:
         return trust
 
     def ssl_context(self) -> ssl.SSLContext:
-        """For a client."""
+        """The context for a client."""
         if self.insecure:
             context = ssl.create_default_context()
             context.check_hostname = False
@@ -58,7 +58,7 @@ DEFAULT_TLS_TRUST = TlsTrust()
 
 
 def certificate_advice(error: BaseException | None) -> str | None:
-    """Why a certificate made a connection fail, and what to do; None where something else did."""
+    """Say why a certificate made a connection fail, and what to do; None for another cause."""
     while error and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
     if not isinstance(error, ssl.SSLCertVerificationError):

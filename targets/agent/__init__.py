@@ -1,5 +1,5 @@
-"""What moves into an app under test: standard library only, so that it runs in anybody's environment (Python 3.10 or newer).
+"""What moves into an app under test: standard library only, as it runs in the app's environment.
 
-Where the app is somebody else's, a copy of this folder is put on its path under another name: hence
-relative imports only.
+Python 3.10 or newer. A copy of this folder is put on the path of the user's app under another name:
+hence relative imports only.
 """

@@ -1,7 +1,7 @@
-"""What the app is, told by the app itself: its framework, its routes, and a description of them that hides none.
+"""What the app is, from the app itself: its framework, its routes, and a complete OpenAPI document.
 
-FastAPI and Starlette are somebody else's: looked up in `sys.modules`, asked for what they may not
-have in their version. What cannot be told is left out; the app is never worse off.
+FastAPI and Starlette belong to the app: they are looked up in `sys.modules`, and every attribute
+that their version may lack is optional. What is unknown is left out; the app is never worse off.
 """
 
 import contextlib
@@ -16,18 +16,13 @@ from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
 
-_WRAPPED_APP_NAMES = (
-    "app",
-    "other_asgi_app",
-    "application",
-    "asgi_app",
-    "_app",
-)  # where middleware keeps the app that it wraps
+# where middleware keeps the app that it wraps
+_WRAPPED_APP_NAMES = ("app", "other_asgi_app", "application", "asgi_app", "_app")
 _HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def collect_app_info(app: Any, loop: Any) -> dict[str, Any]:
-    """Everything, as JSON carries it."""
+    """All facts about the app, as JSON carries them."""
     inner = _unwrap_app(app)
     return {
         "framework": {name: _loaded_version(name) for name in ("fastapi", "starlette", "anyio")},
@@ -39,14 +34,13 @@ def collect_app_info(app: Any, loop: Any) -> dict[str, Any]:
 
 
 def _loaded_version(package: str) -> str | None:
-    """The version of a package that the app has loaded."""
     with contextlib.suppress(metadata.PackageNotFoundError):
         return metadata.version(package) if package in sys.modules else None
     return None
 
 
 def _unwrap_app(app: Any) -> Any:
-    """The first app with routes below all middleware that was put around it by hand."""
+    """The first app with routes inside all middleware that wraps it."""
     visited: list[Any] = []
     while app is not None and not hasattr(app, "routes") and app not in visited:
         visited.append(app)
@@ -58,21 +52,25 @@ def _unwrap_app(app: Any) -> Any:
 
 
 def _flat_routes(app: Any) -> list[Any]:
-    """The app's routes, those of included routers with their prefix; FastAPI keeps a tree since 0.137, a list before."""
+    """The app's routes, with the prefixes of included routers."""
     own_routes = getattr(app, "routes", None) or []
+    # FastAPI keeps a tree since 0.137, a list before
     from_tree = getattr(sys.modules.get("fastapi.routing"), "iter_route_contexts", None)
     return list(from_tree(own_routes) if from_tree else own_routes)
 
 
 def _is_route_kind(route: Any, *kinds: str) -> bool:
-    """Whether a route, or the one it stands for, is one of Starlette's kinds."""
+    """Whether a route, or the route that it wraps, is of one of Starlette's kinds."""
     routing = sys.modules.get("starlette.routing")
     wanted = tuple(getattr(routing, kind) for kind in kinds if hasattr(routing, kind))
     return isinstance(getattr(route, "original_route", route), wanted)
 
 
 def _describe_routes(app: Any, prefix: str = "") -> Iterator[dict[str, Any]]:
-    """Every route with its full path; a mount only where one cannot look inside. FastAPI's own pages are not the user's."""
+    """Every route with its full path, without FastAPI's own pages.
+
+    A mount is described as such only where its routes are unknown.
+    """
     for route in _flat_routes(app):
         mounted_app = (
             _unwrap_app(getattr(route, "app", None))
@@ -82,13 +80,12 @@ def _describe_routes(app: Any, prefix: str = "") -> Iterator[dict[str, Any]]:
         if mounted_app is not None and mounted_app.routes:
             yield from _describe_routes(mounted_app, prefix + getattr(route, "path", ""))
             continue
-        kind = (
-            "websocket"
-            if _is_route_kind(route, "WebSocketRoute")
-            else "http"
-            if _is_route_kind(route, "Route")
-            else "mount"
-        )
+        if _is_route_kind(route, "WebSocketRoute"):
+            kind = "websocket"
+        elif _is_route_kind(route, "Route"):
+            kind = "http"
+        else:
+            kind = "mount"
         endpoint = getattr(route, "endpoint", None) or getattr(route, "app", None)
         if getattr(endpoint, "__module__", "") == "fastapi.applications":
             continue
@@ -107,7 +104,7 @@ def _describe_routes(app: Any, prefix: str = "") -> Iterator[dict[str, Any]]:
 
 
 def _route_methods(route: Any, endpoint: Any) -> list[str]:
-    """What a route answers to; not the HEAD that Starlette adds to each GET."""
+    """The methods of a route, without the HEAD that Starlette adds to each GET."""
     if inspect.isclass(endpoint):
         return [method for method in _HTTP_METHODS if hasattr(endpoint, method.lower())]
     declared = set(route.methods or ["GET"])
@@ -122,16 +119,22 @@ def _handler_info(route: Any, method: str, endpoint: Any) -> dict[str, Any]:
     while isinstance(handler, functools.partial):
         handler = handler.func
     if not inspect.isroutine(handler):
-        # Wanted for its code
-        handler = getattr(type(handler), "__call__", None) if handler is not None else None  # noqa: B004
+        handler = (
+            getattr(type(handler), "__call__", None)  # noqa: B004 - wanted for its code
+            if handler is not None
+            else None
+        )
     code = getattr(inspect.unwrap(handler) if handler else None, "__code__", None)
-    called = getattr(route, "dependant", None)  # FastAPI's own opinion, where it has one
+    called = getattr(route, "dependant", None)  # what FastAPI says, if anything
     is_async: bool | None = getattr(called, "is_coroutine_callable", None)
     if is_async is None and code:
         is_async = inspect.iscoroutinefunction(handler)
     if code and inspect.isasyncgenfunction(handler):
         is_async = True
-    name = f"{getattr(endpoint, '__module__', '?')}.{getattr(endpoint, '__qualname__', type(endpoint).__name__)}"
+    name = (
+        f"{getattr(endpoint, '__module__', '?')}."
+        f"{getattr(endpoint, '__qualname__', type(endpoint).__name__)}"
+    )
     return {
         "is_async": is_async,
         "endpoint": name,
@@ -141,7 +144,7 @@ def _handler_info(route: Any, method: str, endpoint: Any) -> dict[str, Any]:
 
 
 def _openapi_document(app: Any) -> dict[str, Any] | None:
-    """The app's OpenAPI document with its hidden routes and its mounted apps; None where nothing describes itself."""
+    """The app's OpenAPI document with hidden routes and mounted apps, or None if there is none."""
     document = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the app will warn by itself
@@ -161,7 +164,7 @@ def _openapi_document(app: Any) -> dict[str, Any] | None:
 
 
 def _public_openapi(app: Any) -> dict[str, Any]:
-    """What the app says of itself; what it keeps of that is put back as it was."""
+    """The document that the app publishes; its cached document is restored."""
     kept = app.openapi_schema
     try:
         document: dict[str, Any] = json.loads(json.dumps(app.openapi(), default=str))
@@ -171,7 +174,6 @@ def _public_openapi(app: Any) -> dict[str, Any]:
 
 
 def _undescribed_routes(app: Any, document: dict[str, Any] | None) -> list[Any]:
-    """The routes that a document leaves out."""
     paths = (document or {}).get("paths", {})
     return [
         route
@@ -188,14 +190,9 @@ def _undescribed_routes(app: Any, document: dict[str, Any] | None) -> list[Any]:
 def _document_hidden_routes(
     app: Any, missing_routes: list[Any], schema_prefix: str
 ) -> dict[str, Any]:
-    """A document of our own, for whose time the hidden routes are not hidden."""
-    hidden = [
-        effective_route
-        for effective_route in (
-            getattr(route, "_effective_route", route) for route in missing_routes
-        )
-        if _is_hidden(effective_route)
-    ]
+    """A document of the missing routes, made while hidden routes are not hidden."""
+    effective_routes = [getattr(route, "_effective_route", route) for route in missing_routes]
+    hidden = [route for route in effective_routes if _is_hidden(route)]
     options = (
         {"separate_input_output_schemas": app.separate_input_output_schemas}
         if hasattr(app, "separate_input_output_schemas")
@@ -214,12 +211,12 @@ def _document_hidden_routes(
 
 
 def _is_hidden(route: Any) -> bool:
-    """Whether a FastAPI route is kept out of the document; its pages (plain Starlette routes) are in none anyway."""
+    """Whether a FastAPI route is kept out of the document; plain Starlette routes always are."""
     return hasattr(route, "dependant") and getattr(route, "include_in_schema", True) is False
 
 
 def _mount_document(document: dict[str, Any], prefix: str, schema_prefix: str) -> dict[str, Any]:
-    """Another document, its paths below the prefix, its schemas under names with the mark."""
+    """The document with `prefix` before its paths and `schema_prefix` before its schemas."""
     renamed = json.loads(
         json.dumps(document).replace(
             '"#/components/schemas/', f'"#/components/schemas/{schema_prefix}'
@@ -237,7 +234,7 @@ def _mount_document(document: dict[str, Any], prefix: str, schema_prefix: str) -
 
 
 def _merge_documents(first: dict[str, Any] | None, second: dict[str, Any]) -> dict[str, Any]:
-    """Two documents in one: where both speak of an operation or a component, the first does."""
+    """Both documents in one; the first wins where both describe the same part."""
     if first is None:
         return second
     for path, item in second.get("paths", {}).items():

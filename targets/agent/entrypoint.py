@@ -1,8 +1,8 @@
-"""Takes the user's app in: imports it as uvicorn would, wraps it in the probe, writes down what it is, or why it cannot be had.
+"""Import the user's app as uvicorn would, wrap it in the probe, write its app info or failure.
 
 `uvicorn --factory _atonce_agent.entrypoint:create_app` serves it; the environment's `ATONCE_AGENT`
-says which app. It adds two neighbours of its own, outside the app's middleware: one answers on the
-loop, one through the threads of `def` routes.
+says which app. It adds two neighbours of its own, outside the app's middleware: the first answers
+on the loop, the second through the threads of `def` routes.
 """
 
 import asyncio
@@ -26,9 +26,8 @@ from .probe import ASGIApp, Message, Probe, Receive, Scope, Send, current_trace
 from .process_stats import expose_default_executor
 from .stack_frames import FrameFormatter
 
-_TEXT_ANNOTATIONS: dict[
-    str, Any
-] = {}  # annotations are not to be worked out: their names may be unknown
+# annotations must not be evaluated: their names may be unknown
+_TEXT_ANNOTATIONS: dict[str, Any] = {}
 if sys.version_info >= (3, 14):
     _TEXT_ANNOTATIONS["annotation_format"] = importlib.import_module("annotationlib").Format.STRING
 _NO_GIL_REASON = (
@@ -41,7 +40,7 @@ _STARTUP_FAILED_EXIT = 3
 
 @dataclass(frozen=True)
 class AgentConfig:
-    """Which app, and for which act of which run."""
+    """Which app, and for which session of which run."""
 
     app: str
     factory: bool
@@ -53,7 +52,7 @@ class AgentConfig:
     hidden: Sequence[str] = ()
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
-        """A file beside the run, at one stroke: several workers may write the same. It is nobody else's to read."""
+        """Write a private file beside the run, atomically: several workers may write the same."""
         path = Path(self.folder, "guest", f"{name}-{self.act}.json")
         path.parent.mkdir(exist_ok=True)
         draft = path.with_name(f"{path.name}.{os.getpid()}")
@@ -63,7 +62,7 @@ class AgentConfig:
 
 
 def create_app() -> Probe:
-    """The app as the server is to see it."""
+    """The user's app in agent and probe, as the server gets it."""
     config = AgentConfig(**json.loads(os.environ["ATONCE_AGENT"]))
     with contextlib.suppress(RuntimeError):  # before the app can make an executor of its own
         expose_default_executor(asyncio.get_running_loop())
@@ -77,7 +76,7 @@ def create_app() -> Probe:
 
 
 def _import_app(config: AgentConfig) -> Any:
-    """The user's app. Where it cannot be had, says why and ends the process."""
+    """Import the user's app, or write the reason and exit."""
     kind = "import"
     try:
         module, _, names = config.app.partition(":")
@@ -88,7 +87,7 @@ def _import_app(config: AgentConfig) -> Any:
         if config.factory:
             kind = "factory"
             app = app()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever somebody's module does
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's module may raise anything
         traceback.print_tb(error.__traceback__)
         print(_error_summary(error), file=sys.stderr)
         _exit_with_failure(config, kind, _error_summary(error), error)
@@ -98,7 +97,7 @@ def _import_app(config: AgentConfig) -> Any:
 
 
 def _why_not_asgi(app: Any) -> str:
-    """Why something is no ASGI app; empty where nothing speaks against it."""
+    """Why an object is no ASGI app; empty if it may be one."""
     if not callable(app):
         return (
             f"it is the module {app.__name__}"
@@ -107,7 +106,7 @@ def _why_not_asgi(app: Any) -> str:
         )
     try:
         signature = inspect.signature(app, **_TEXT_ANNOTATIONS)
-    except Exception:  # noqa: BLE001 - written in C, or it runs what somebody has written
+    except Exception:  # noqa: BLE001 - written in C, or it runs the user's code
         return ""
     takes = [count for count in range(4) if _can_bind(signature, count)]
     if 3 in takes:  # noqa: PLR2004 - scope, receive, send
@@ -120,7 +119,6 @@ def _why_not_asgi(app: Any) -> str:
 
 
 def _can_bind(signature: inspect.Signature, count: int) -> bool:
-    """Whether something can be called with so many arguments."""
     try:
         signature.bind(*range(count))
     except TypeError:
@@ -131,7 +129,7 @@ def _can_bind(signature: inspect.Signature, count: int) -> bool:
 def _exit_with_failure(
     config: AgentConfig, kind: str, message: str, error: BaseException | None = None
 ) -> NoReturn:
-    """Tell why, and end this process; an old supervisor would start the next worker for ever."""
+    """Write the reason and exit; an old supervisor would start the next worker for ever."""
     _report_failure(config, kind, message, error)
     if parent_process():
         os.kill(os.getppid(), signal.SIGTERM)
@@ -141,7 +139,7 @@ def _exit_with_failure(
 def _report_failure(
     config: AgentConfig, kind: str, message: str, error: BaseException | None = None
 ) -> None:
-    """Write the trouble down, with the innermost place in the user's code, else in anybody's but ours."""
+    """Write the failure, at the innermost frame in the user's code, else outside ours."""
     file, line, function = _error_location(error, config.home) if error else (None, None, None)
     for secret in config.hidden:
         message = message.replace(secret, "***")
@@ -153,7 +151,7 @@ def _report_failure(
 
 
 def _error_summary(error: BaseException) -> str:
-    """The last line of a traceback; of a long complaint its beginning, without the values that pydantic quotes."""
+    """The last lines of a traceback, shortened, without the values that pydantic quotes."""
     lines = traceback.format_exception_only(type(error), error)[-1].splitlines()
     return " ".join(
         line.partition(" [type=")[0].strip()
@@ -163,7 +161,6 @@ def _error_summary(error: BaseException) -> str:
 
 
 def _error_location(error: BaseException, home: str) -> tuple[str | None, int | None, str | None]:
-    """Where an exception comes from."""
     if isinstance(error, SyntaxError) and error.filename:
         return error.filename, error.lineno, "<module>"
     ours = str(Path(__file__).parent)
@@ -180,7 +177,7 @@ def _error_location(error: BaseException, home: str) -> tuple[str | None, int | 
 
 
 class AgentApp:
-    """The user's app and its two neighbours; beyond its watch it keeps nothing."""
+    """The user's app and its two neighbours; apart from the watchdog it has no state."""
 
     def __init__(self, app: ASGIApp, config: AgentConfig) -> None:
         self.app = app
@@ -192,14 +189,17 @@ class AgentApp:
         }
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Hand on, but for the neighbours."""
+        """Pass requests on to the app, except the neighbours'."""
         if scope["type"] == "lifespan":
             return self.run_lifespan(scope, receive, send)
         neighbour = self.neighbours.get(scope.get("path", ""))
         return neighbour(send) if neighbour else self.app(scope, receive, send)
 
     async def run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The app's lifespan, unchanged. For an app that has none somebody stands in: the probe lives as long as the server."""
+        """Run the app's lifespan unchanged; if it has none, speak the protocol for it.
+
+        So the probe always lives as long as the server.
+        """
         message_types: list[str] = []
 
         async def forward_message(message: Message) -> None:
@@ -231,13 +231,12 @@ class AgentApp:
                 self.watchdog.stop()
 
     async def on_started(self) -> None:
-        """The app is there: write down what it is, and begin to watch it. A fault of ours is not to be its own."""
+        """Write the app info, and start the watchdog. An error of ours must not fail the app."""
         loop = asyncio.get_running_loop()
         try:
-            if self.config.act == "idle":  # of another process nobody reads it
-                with ThreadPoolExecutor(
-                    1
-                ) as executor:  # it may take seconds: the app's loop goes on
+            if self.config.act == "idle":  # it is read only from this session
+                # in a thread: it may take seconds, and the app's loop goes on
+                with ThreadPoolExecutor(1) as executor:
                     app_info = await loop.run_in_executor(
                         executor, collect_app_info, self.app, loop
                     )
@@ -256,12 +255,12 @@ class AgentApp:
 
 
 async def _answer_on_loop(send: Send) -> None:
-    """The async neighbour: slow only when somebody holds the loop."""
+    """Answer as the `async` neighbour: slow only when the loop is held."""
     await _send_neighbour_answer(send, "async")
 
 
 async def _answer_in_thread(send: Send) -> None:
-    """The `def` neighbour: slow also when all threads are taken. An app without AnyIO has no such threads."""
+    """Answer as the `def` neighbour: slow also when all threads are taken. Needs AnyIO."""
     to_thread, trace = sys.modules.get("anyio.to_thread"), current_trace.get()
     if to_thread is None or trace is None:
         await _send_neighbour_answer(send, "none", 404)
@@ -272,7 +271,6 @@ async def _answer_in_thread(send: Send) -> None:
 
 
 async def _send_neighbour_answer(send: Send, neighbour: str, status: int = 200) -> None:
-    """A short answer, once."""
     body = json.dumps({"neighbour": neighbour}, separators=(",", ":")).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})

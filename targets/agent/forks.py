@@ -1,8 +1,8 @@
-"""Keeps the guest's threads out of the app's forks.
+"""Keeps the agent's threads out of the app's forks.
 
-A process with threads that forks is warned from Python 3.12 on, and its child inherits what a
-thread was about to put back. So they end before a fork and begin again after it; the app's own
-threads are its own affair, and so is the warning that they earn.
+Python 3.12 and newer warns a process with threads that forks, and the child inherits locks as a
+thread held them. So the agent's threads end before a fork and start again after it. The app's own
+threads stay as they are, and so does the warning that they cause.
 """
 
 import asyncio
@@ -17,31 +17,27 @@ from typing import Protocol
 
 _FORK_TIMEOUT = 1.0  # seconds that a fork waits for a thread, at most
 _LATE_COUNTING_PYTHON = (3, 13)  # this Python counts the threads only when all hooks have run
-_THREAD_EXIT_TIMEOUT = (
-    0.05  # seconds that the system may take to end a thread that Python has done with
-)
+_THREAD_EXIT_TIMEOUT = 0.05  # seconds that the system may take to end a thread after Python has
 
 
 class Pausable(Protocol):
-    """Something with a thread of its own, and the loop that it is for."""
+    """An object with a thread of its own, and the loop that it serves."""
 
     loop: asyncio.AbstractEventLoop
 
     def pause(self) -> None:
-        """End the thread, if there is one."""
+        """End the thread, if it runs."""
 
     def resume(self) -> None:
-        """Begin again, unless it is over."""
+        """Start the thread again, unless the object is stopped."""
 
 
 def pause_in_forks(thread_owner: Pausable) -> None:
-    """From now on, as long as it lives."""
+    """Pause its thread in every fork, as long as it lives."""
     if not hasattr(os, "register_at_fork"):  # no forks here
         return
-    reference, owner_pid = (
-        weakref.ref(thread_owner),
-        os.getpid(),
-    )  # a child that forks has none of its threads
+    # a child that forks has none of its threads
+    reference, owner_pid = weakref.ref(thread_owner), os.getpid()
 
     def pause_before_fork() -> None:
         if (live_owner := reference()) and os.getpid() == owner_pid:
@@ -60,7 +56,7 @@ def pause_in_forks(thread_owner: Pausable) -> None:
 
 
 def end_thread(thread: threading.Thread) -> None:
-    """Wait until it is gone, for the system too, which counts the threads."""
+    """Wait until the thread is gone, for the system too, which counts the threads."""
     thread.join(_FORK_TIMEOUT)
     if sys.platform == "linux" and thread.native_id:
         task = Path(f"/proc/self/task/{thread.native_id}")

@@ -1,4 +1,4 @@
-"""What is known of the event loop's thread, and how another thread came by the GIL to look at it."""
+"""The event loop's thread: its times, its stack, and how the watchdog got the GIL."""
 
 import contextlib
 import gc
@@ -20,25 +20,19 @@ from .stack_frames import RawFrame
 try:
     from resource import RUSAGE_THREAD, getrusage
 
-    os.confstr("CS_GNU_LIBC_VERSION")  # another library may wait more often for the same
+    os.confstr("CS_GNU_LIBC_VERSION")  # another C library may wait more often
     HAS_WAIT_COUNTS = True
-except (ImportError, ValueError, OSError):  # nobody counts the waits of one thread
+except (ImportError, ValueError, OSError):  # the waits of one thread are not counted
     HAS_WAIT_COUNTS = False
 
 _MIN_CPU_SECONDS = 0.001  # CPU seconds of all threads: with less, `is_crowded` keeps its value
-STACK_SAMPLE_INTERVAL = 0.005  # seconds until the loop is looked at for want of a sign
-_GC_CAN_DEADLOCK = sys.version_info < (
-    3,
-    12,
-)  # sys._current_frames() and a collection inside it may wait for each other
+STACK_SAMPLE_INTERVAL = 0.005  # seconds without a heartbeat until the stack is sampled
+# sys._current_frames() and a collection inside it may wait for each other
+_GC_CAN_DEADLOCK = sys.version_info < (3, 12)
 _SWITCH_COUNT_PATTERN = re.compile(rb"\nvoluntary_ctxt_switches:\s+(\d+)")
 _MAX_FREE_WAITS = 1  # waits of a thread that slept and got the GIL at once: its sleep
-_SWITCH_POINT_PREFIXES = (
-    "RESUME",
-    "JUMP_BACKWARD",
-    "POP_JUMP_BACKWARD",
-    "JUMP_ABSOLUTE",
-)  # here the interpreter looks whether it must
+# instructions at which the interpreter checks whether to switch threads
+_SWITCH_POINT_PREFIXES = ("RESUME", "JUMP_BACKWARD", "POP_JUMP_BACKWARD", "JUMP_ABSOLUTE")
 _SWITCH_POINT_OPCODES = {
     number
     for name, number in opcode.opmap.items()
@@ -47,35 +41,36 @@ _SWITCH_POINT_OPCODES = {
 
 
 class GilAccess(Enum):
-    """How a thread came by the GIL after a sleep: that tells what the others did as it ended."""
+    """How a thread got the GIL after a sleep, which tells what the other threads did then."""
 
     FREE = "free"
-    """Nobody had it: the loop's thread was in a call that lets it go. What is seen is true."""
+    """No thread held it: the loop's thread was in a call that releases it. The stack is true."""
     FORCED = "forced"
-    """The holder was made to drop it, wherever it was. What is seen is true."""
+    """The holder was forced to drop it, at any line. The stack is true."""
     ASLEEP = "asleep"
-    """Nobody had it, and the loop's thread slept: what is seen has its sleep, and no CPU time."""
+    """No thread held it, and the loop's thread slept: the stack has its sleep, no CPU time."""
     AWAKE = "awake"
-    """What is seen ran, so that a sleep since the look before belongs to another call."""
+    """The stack's code ran, so a sleep since the last sample belongs to another call."""
     HANDED_OVER = "handed over"
-    """The time before the call that is seen: what ran then is unknown."""
+    """The time before the call in the stack: the code that ran then is unknown."""
 
 
 def count_waits() -> int:
-    """How often the calling thread has waited so far; 0 where the system does not tell."""
+    """How often the calling thread has waited; 0 where the system does not count."""
     return getrusage(RUSAGE_THREAD).ru_nvcsw if HAS_WAIT_COUNTS else 0
 
 
 def classify_access(waits: int) -> GilAccess:
-    """How a thread got the GIL, from its waits since it went to sleep. A forced switch usually takes one more."""
+    """How a thread got the GIL, from its waits since it went to sleep."""
+    # a forced switch usually takes one more wait
     return GilAccess.FREE if waits <= _MAX_FREE_WAITS else GilAccess.FORCED
 
 
 def is_between_calls(stack: Sequence[RawFrame]) -> bool:
-    """Whether the innermost frame stands where threads change by force only: at a jump back, or at a function's begin.
+    """Whether the innermost frame is at a jump back or a function's start.
 
-    The number of waits depends on the machine: a forced switch may take no extra wait.
-    A thread that releases the GIL by itself is always inside a call.
+    Only a forced switch stops a thread there: one that releases the GIL by itself is always inside
+    a call. The number of waits alone depends on the machine: a forced switch may take no extra one.
     """
     if not stack:
         return False
@@ -84,13 +79,13 @@ def is_between_calls(stack: Sequence[RawFrame]) -> bool:
 
 
 def sharpen_timer() -> None:
-    """Have the calling thread woken when it is due: by default Linux may be 50 us late."""
+    """Wake the calling thread on time: by default Linux may be 50 us late."""
     with contextlib.suppress(OSError):
         Path(f"/proc/{threading.get_native_id()}/timerslack_ns").write_text("1", encoding="ascii")
 
 
 class ThreadTime(NamedTuple):
-    """Seconds that the loop's thread ran and slept by itself, and whether it was off the core at last."""
+    """Seconds that the loop's thread ran and slept, and whether it was asleep at the end."""
 
     run_seconds: float
     sleep_seconds: float
@@ -98,20 +93,21 @@ class ThreadTime(NamedTuple):
 
 
 class LoopThread:
-    """What the system knows of the loop's thread since it was last asked; Linux tells, elsewhere all time counts as its own."""
+    """CPU, sleep and stack of the loop's thread since the last call.
+
+    Only Linux has the counters; elsewhere all time counts as the thread's own.
+    """
 
     def __init__(self) -> None:
         self.ident = threading.get_ident()
         self.clock: int | None = None
         self.stat_files: list[int] = []
         folder = Path(f"/proc/self/task/{threading.get_native_id()}")
-        if (
-            sys.platform == "linux" and (folder / "status").exists()
-        ):  # a chroot may be without /proc
+        # a chroot may lack /proc
+        if sys.platform == "linux" and (folder / "status").exists():
             self.clock = time.pthread_getcpuclockid(self.ident)
-            names = [
-                name for name in ("status", "schedstat") if (folder / name).exists()
-            ]  # not every kernel counts the second
+            # not every kernel has the second
+            names = [name for name in ("status", "schedstat") if (folder / name).exists()]
             self.stat_files = [os.open(folder / name, os.O_RDONLY) for name in names]
         self.own_cpu = self.others_cpu = 0.0
         self.is_crowded = False
@@ -119,7 +115,7 @@ class LoopThread:
         self.core_wait = 0.0
 
     def take_cpu_time(self) -> tuple[float, float]:
-        """CPU seconds since it was last asked: its own, and those of all other threads but ours."""
+        """CPU seconds since the last call: of the loop's thread, and of all others but ours."""
         if self.clock is None:
             return 0.0, 0.0
         was = self.own_cpu, self.others_cpu
@@ -131,7 +127,7 @@ class LoopThread:
         return ran, others
 
     def own_time(self, gap: float) -> ThreadTime:
-        """What it did by itself in the last `gap` seconds."""
+        """What the thread did in the last `gap` seconds."""
         if self.clock is None:
             return ThreadTime(gap, 0.0, is_asleep=False)
         ran, others = self.take_cpu_time()
@@ -147,15 +143,15 @@ class LoopThread:
         waits_for_core = b"\nState:\tR" in status
         kept = min(gap, ran)
         if self.switch_counts and switch_counts == self.switch_counts and not waits_for_core:
-            return ThreadTime(kept, gap - kept, is_asleep=True)  # in a call: it has not woken once
-        waits_for_gil = others > max(ran, gap / 10)  # for all that is known
-        slept = 0.0  # and woke: part of it may have been for us
+            return ThreadTime(kept, gap - kept, is_asleep=True)  # in a call: it did not wake up
+        waits_for_gil = others > max(ran, gap / 10)  # as far as is known
+        slept = 0.0  # it woke: part of the sleep may be our doing
         if not waits_for_gil and (schedule or (not waits_for_core and ran < gap / 2)):
             slept = min(STACK_SAMPLE_INTERVAL, gap - kept - (self.core_wait - core_wait))
         return ThreadTime(kept, max(0.0, slept), is_asleep=not waits_for_core)
 
     def stack(self) -> list[RawFrame]:
-        """Where it is, innermost frame first."""
+        """The thread's stack, innermost frame first."""
         pause = _GC_CAN_DEADLOCK and gc.isenabled()
         if pause:
             gc.disable()
@@ -170,9 +166,9 @@ def read_stack(ident: int) -> list[RawFrame]:
     """The stack of a thread; empty once it has ended.
 
     In one call of C code, because that keeps the GIL: in Python the other thread may go on between
-    two steps, and a look at the caller of a frame that has ended by then crashed CPython 3.11.7.
+    two steps, and reading the caller of a frame that had ended crashed CPython 3.11.7.
     """
-    # There is no other way
+    # the only way to read another thread's stack
     innermost = map(itemgetter(ident), starmap(sys._current_frames, [()]))  # noqa: SLF001
     frames = takewhile(bool, accumulate(chain(innermost, repeat("f_back")), getattr))
     try:

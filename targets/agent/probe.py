@@ -1,14 +1,14 @@
-"""ASGI middleware that says when: each request's arrival, its handler's begin and end, its answer's departure.
+"""ASGI middleware that records when each request arrives, its handler runs, and its answer leaves.
 
-AnyIO and FastAPI are looked up in `sys.modules`, for they are somebody else's. The four moments
-travel with the answer, in the header `x-atonce-times`: the arrival in nanoseconds of
+AnyIO and FastAPI belong to the app, so they are looked up in `sys.modules`. The four moments travel
+with the answer, in the header `x-atonce-times`: the arrival in nanoseconds of
 `time.perf_counter_ns`, one clock for all processes of a host, and nanoseconds from there on to the
 others; 0 for what is not known. What a header cannot carry - the departure of an answer whose body
 does not follow its head at once, and every moment of a request that was never answered - goes to a
-journal (`ATONCE_PROBE=<path prefix>`), one JSON line each in seconds, joined by the client's
-request id (header `x-atonce-id`). The journal also samples the process ten times a second.
+trace log (`ATONCE_PROBE=<path prefix>`), one JSON line each in seconds, joined by the client's
+request id (header `x-atonce-id`). The trace log also samples the process ten times a second.
 
-An app does and sees what it does without the probe: its messages are handed on when it sends them,
+An app does and sees what it does without the probe: its messages are passed on when it sends them,
 in its order, and none of its objects is changed; the one header is added to a copy. Every
 microsecond here is taken from the app under test (`python -m benchmarks.probe` measures how many).
 """
@@ -34,18 +34,17 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 clock_ns = time.perf_counter_ns
 _MAX_BODY_DELAY = 100_000  # nanoseconds after its head within which a body has followed it at once
 
-# The visit that the running task, or the thread working for it, belongs to. Worker threads inherit
-# the context.
+# the trace of the request that the running task serves; worker threads inherit the context
 current_trace: ContextVar["RequestTrace | None"] = ContextVar("atonce_visit", default=None)
 
 
 class RequestTrace:
-    """One request inside the app; all per-request state lives here. Moments are 0 until they happen.
+    """One request inside the app, with all its state. Moments are 0 until they happen.
 
     `app_end` is the moment before the last piece that carries anything is handed to the server,
     never after: the client may have read it by then, and a middleware may send an empty piece
-    behind it. The head tells its own moment instead, where it announces a length: the body mostly
-    follows within microseconds, and where it does not the journal tells.
+    after it. The head carries its own moment instead, where it announces a length: the body mostly
+    follows within microseconds, and where it does not, the trace log has the moment.
     """
 
     __slots__ = (
@@ -56,14 +55,14 @@ class RequestTrace:
     def __init__(self, scope: Scope, send: Send) -> None:
         self.app_start = clock_ns()
         self.handler_start = self.handler_end = self.app_end = 0
-        self.header_app_end = 0  # the departure, as the head told it
-        self.needs_thread = False  # whether a `def` handler is about to be given to one
+        self.header_app_end = 0  # the departure, as the head carried it
+        self.needs_thread = False  # whether a `def` handler is about to go to a thread
         self.headers, self.client = scope.get("headers", ()), scope.get("client")
         self.send = send
         self.written_row: list[Any] | None = None
 
     async def send_message(self, message: Message) -> None:
-        """Send on. A coroutine function, as a server's own is: an app may make a task of it."""
+        """Send on. A coroutine function, like the server's own: an app may make a task of it."""
         kind = message["type"]
         if kind == "http.response.start":
             message = self.add_times_header(message)
@@ -72,7 +71,7 @@ class RequestTrace:
         await self.send(message)
 
     def add_times_header(self, head: Message) -> Message:
-        """A copy of the head, with all moments so far; the app may use its own once more."""
+        """A copy of the head with all moments so far; the app may use its own again."""
         headers = [*head.get("headers", ())]
         start, begin, end, out = self.app_start, self.handler_start, self.handler_end, 0
         for name, _ in headers:
@@ -86,11 +85,11 @@ class RequestTrace:
 
     @property
     def is_in_header(self) -> bool:
-        """Whether the head has carried all moments."""
+        """Whether the head carried all moments."""
         return 0 < self.header_app_end <= self.app_end <= self.header_app_end + _MAX_BODY_DELAY
 
     def to_row(self) -> list[Any] | None:
-        """As the journal writes it, in seconds and None for what has not happened; None where the client gave no name."""
+        """The trace log's line in seconds, None for missing moments; None without a request id."""
         name = next(
             (value.decode("latin-1") for key, value in self.headers if key == b"x-atonce-id"), ""
         )
@@ -117,7 +116,7 @@ class RequestTrace:
 
 
 class Probe:
-    """The middleware: holds settings only, each request gets its own `Visit`."""
+    """The middleware: holds settings only; each request gets its own `RequestTrace`."""
 
     def __init__(self, app: ASGIApp, trace_prefix: str | None = None) -> None:
         self.app = app
@@ -126,7 +125,7 @@ class Probe:
         time_fastapi_handlers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
-        """Stamp one request. What an app returns is the server's to complain of."""
+        """Stamp one request, and return what the app returns: the server may complain of it."""
         if scope["type"] != "http":
             return await self.handle_other_scope(scope, receive, send)
         trace = RequestTrace(scope, send)
@@ -143,7 +142,7 @@ class Probe:
                     trace_log.finished.append(trace)
 
     async def handle_other_scope(self, scope: Scope, receive: Receive, send: Send) -> Any:
-        """Start the journal when the server starts the app, close it when the app is done."""
+        """Start the trace log when the server starts the app, close it when the app is done."""
         if scope["type"] == "lifespan" and self.trace_log:
             self.trace_log.start(asyncio.get_running_loop())
         try:
@@ -154,10 +153,11 @@ class Probe:
 
 
 def time_fastapi_handlers() -> None:
-    """Have FastAPI call its handlers through the visit's stopwatch: one function of it calls every handler and nothing else.
+    """Make FastAPI run its handlers through the request's trace.
 
-    Both functions are private to FastAPI, so whatever comes is handed on as it came, to the end;
-    of a version that does not say what kind a handler is, an `async` one is not timed.
+    One function of FastAPI calls every handler and nothing else. It is private, and so is the one
+    for threads, so all arguments are passed on unchanged; where a version does not say what kind a
+    handler is, `async` ones are not timed.
     """
     routing: Any = sys.modules.get("fastapi.routing")
     run_handler: Any = getattr(routing, "run_endpoint_function", None)
@@ -168,7 +168,7 @@ def time_fastapi_handlers() -> None:
     @functools.wraps(run_handler)
     async def run_endpoint_function(*args: Any, **kwargs: Any) -> Any:
         trace, is_async = current_trace.get(), kwargs.get("is_coroutine")
-        if trace is None or trace.handler_start:  # who asks its own app is timed as a whole
+        if trace is None or trace.handler_start:  # an app that calls itself is timed as a whole
             return await run_handler(*args, **kwargs)
         if is_async:
             trace.handler_start = clock_ns()

@@ -1,4 +1,4 @@
-"""What a process can tell about itself from inside: its loop, its pools, its memory, the CPU of its descendants."""
+"""Facts about this process: its loop, its pools, its memory, the CPU of its children."""
 
 import asyncio
 import contextlib
@@ -12,51 +12,56 @@ from typing import Any
 
 
 def thread_limiter() -> Any:
-    """AnyIO's limiter of worker threads as this app sees it, or None where AnyIO is not in use. In a task of the loop only."""
+    """AnyIO's limiter of worker threads, or None without AnyIO. Call it in a task of the loop."""
     to_thread = sys.modules.get("anyio.to_thread")
     try:
         return to_thread.current_default_thread_limiter() if to_thread else None
-    except RuntimeError:  # it does not know this loop; all else can be told
+    except RuntimeError:  # AnyIO does not know this loop
         return None
 
 
 def expose_default_executor(loop: asyncio.AbstractEventLoop) -> None:
-    """Where the loop hides its default executor (uvloop), give it the one it would make itself, and see any that the app sets later."""
+    """Make the default executor of a loop that hides it (uvloop) readable.
+
+    Gives the loop the executor it would make itself, and notes any that the app sets later.
+    """
     if hasattr(loop, "_default_executor"):
         return
     original_setter = loop.set_default_executor
 
     def set_default_executor(executor: Any) -> None:
         original_setter(executor)
-        loop._default_executor = executor  # type: ignore[attr-defined]  # noqa: SLF001 - where asyncio keeps its own
+        # where asyncio keeps its own
+        loop._default_executor = executor  # type: ignore[attr-defined]  # noqa: SLF001
 
-    with contextlib.suppress(
-        AttributeError, TypeError
-    ):  # a loop that takes no attributes keeps its secret
+    # some loops take no attributes
+    with contextlib.suppress(AttributeError, TypeError):
         loop.set_default_executor = set_default_executor  # type: ignore[method-assign]
         set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
 
 
 def _default_executor_queue(loop: asyncio.AbstractEventLoop) -> Any:
-    """The queue of the loop's default executor; None where there is none yet, or none to be seen."""
+    """The queue of the loop's default executor, or None if there is none or it is hidden."""
     return getattr(getattr(loop, "_default_executor", None), "_work_queue", None)
 
 
 def count_queued_calls(loop: asyncio.AbstractEventLoop) -> int | None:
-    """Calls that wait for a thread of the loop's default executor; None where the loop does not show it."""
+    """Calls that wait for a thread of the loop's default executor; None where it is hidden."""
     queue = _default_executor_queue(loop)
-    return queue.qsize() if queue else 0 if hasattr(loop, "_default_executor") else None
+    if queue:
+        return int(queue.qsize())
+    return 0 if hasattr(loop, "_default_executor") else None
 
 
 def longest_queue_pool(loop: asyncio.AbstractEventLoop) -> tuple[int | None, int | None]:
-    """Threads and waiting calls of the executor with the longest queue, the loop's own left out; zeros where no call waits."""
+    """Threads and waiting calls of the executor with the longest queue, or zeros.
+
+    The loop's default executor does not count; None where Python does not list them.
+    """
     try:
-        # No other place knows them all
+        # the only list of all executors
         thread_queues = list(thread._threads_queues.items())  # noqa: SLF001
-    except (
-        AttributeError,
-        RuntimeError,
-    ):  # not here in this Python, or a thread was born meanwhile
+    except (AttributeError, RuntimeError):  # not in this Python, or a thread started just now
         return None, None
     own = _default_executor_queue(loop)
     threads = Counter(
@@ -69,7 +74,7 @@ def longest_queue_pool(loop: asyncio.AbstractEventLoop) -> tuple[int | None, int
 
 
 def runtime_facts(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
-    """What really runs here: the loop, the HTTP parser, and the true sizes of both thread pools.
+    """What runs here: the loop, the HTTP parser, and the true sizes of both thread pools.
 
     The executor's size is asked of a throw-away executor of the same kind: the formula depends on
     the Python version (3.13 counts the CPUs the process may use, earlier ones those of the host),
@@ -96,7 +101,7 @@ def runtime_facts(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
 
 
 def resident_bytes() -> int | None:
-    """Memory that this process keeps in RAM, in bytes; None where the system does not say."""
+    """Memory of this process in RAM, in bytes; None where the system does not say."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf(
             "SC_PAGE_SIZE"
@@ -105,15 +110,15 @@ def resident_bytes() -> int | None:
 
 
 def child_cpu_seconds() -> float:
-    """CPU seconds of all processes that descend from this one, dead ones included; as Linux tells, in ticks of 10 ms."""
+    """CPU seconds of all descendants, dead ones included, in ticks of 10 ms (Linux)."""
     family_pids, ticks = {os.getpid()}, 0
     later_pids = (
         pid
-        for entry in os.listdir("/proc")
+        for entry in os.listdir("/proc")  # noqa: PTH208 - quick
         if entry.isdigit() and (pid := int(entry)) > os.getpid()
-    )  # noqa: PTH208 - quick
+    )
     for pid in sorted(later_pids):  # a child's number is above its parent's
-        with contextlib.suppress(OSError):  # gone meanwhile
+        with contextlib.suppress(OSError):  # it has ended
             stat_fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
             if int(stat_fields[1]) in family_pids:
                 family_pids.add(pid)

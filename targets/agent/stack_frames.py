@@ -1,4 +1,4 @@
-"""What a frame of a stack is called: file, line, function, the call under way, and whether it is the user's own code."""
+"""A stack frame in words: file, line, function, current call, and whether it is user code."""
 
 import ast
 import inspect
@@ -13,15 +13,17 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-RawFrame = tuple[
-    CodeType, int
-]  # of a frame, all that outlives it: keeping frames would end the user's objects in our thread
-Frame = tuple[str, int, str, str, bool]  # file, line, function, call, mine
+# what outlives a frame; keeping frames would destroy the user's objects in our thread
+RawFrame = tuple[CodeType, int]
+Frame = tuple[str, int, str, str, bool]  # file, line, function, call, is user code
 
-GC_STACK: tuple[Frame, ...] = (("<garbage collector>", 0, "", "", False),)  # a stack of its own
-_MAX_FRAMES = 25  # frames of a stack that are told
+GC_STACK: tuple[Frame, ...] = (
+    ("<garbage collector>", 0, "", "", False),
+)  # the stack of collections
+_MAX_FRAMES = 25  # frames of a stack that are written
 _SERVING_PATHS = re.compile(
-    r"[/\\](?:fastapi|starlette)[/\\](?:routing|applications|middleware)|[/\\]uvicorn[/\\]protocols[/\\]"
+    r"[/\\](?:fastapi|starlette)[/\\](?:routing|applications|middleware)"
+    r"|[/\\]uvicorn[/\\]protocols[/\\]"
 )
 _STARTUP_PATHS = re.compile(r"[/\\]uvicorn[/\\]lifespan[/\\]")
 _PACKAGES_PATH = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
@@ -29,20 +31,20 @@ _AGENT_FOLDER = str(Path(__file__).resolve().parent) + os.sep
 
 
 class FrameRole(Enum):
-    """What a frame does in the life of an app, as far as its file tells."""
+    """What a frame does for the app, as far as its file tells."""
 
     SERVES = "serves"
     """Answers a request."""
     STARTS = "starts"
     """Starts the app, or ends it."""
     AGENT = "guests"
-    """Work of the guest's own, which is nobody's fault."""
+    """Work of the agent itself, never a culprit."""
     ANY = "any"
     """Everything else."""
 
 
 class FrameFormatter:
-    """Puts stacks into words; each place in the code is worked out once, which takes a tenth of a millisecond."""
+    """Formats stacks; caches each place in the code, as a new place takes 0.1 ms."""
 
     def __init__(self, home: Path) -> None:
         self.roots = [str(root.resolve()).rstrip(os.sep) + os.sep for root in (home, Path.cwd())]
@@ -50,12 +52,11 @@ class FrameFormatter:
             os.path.realpath(path) + os.sep
             for path in map(sysconfig.get_path, ("stdlib", "platstdlib"))
         ]
-        self.cache: dict[
-            tuple[int, int], tuple[Frame, FrameRole, CodeType]
-        ] = {}  # the code, so that its id stays its own
+        # keeps the code, so that its id stays unique
+        self.cache: dict[tuple[int, int], tuple[Frame, FrameRole, CodeType]] = {}
 
     def format_stack(self, stack: Sequence[RawFrame]) -> tuple[tuple[Frame, ...], bool]:
-        """A stack, innermost first, and whether it answers a request; empty where the guest itself is at work."""
+        """A stack, innermost first, and whether it serves a request; empty for the agent's work."""
         entries = [
             self.cache.get((id(code), last)) or self.describe_frame(code, last)
             for code, last in stack
@@ -71,21 +72,19 @@ class FrameFormatter:
     def stack_without_line(
         self, raw: Sequence[RawFrame], stack: tuple[Frame, ...]
     ) -> tuple[Frame, ...]:
-        """A stack whose lines are not known: from the function on by which the user's own code began."""
+        """The stack from the user's outermost function on, for stacks whose lines are unknown."""
         first = None
         for i, (code, last) in enumerate(raw):
             frame, role, _ = self.cache[id(code), last]
             if role is FrameRole.SERVES:
                 break
             first = i if frame[4] else first
-        return (
-            stack
-            if not stack or first is None
-            else self.format_stack([(raw[first][0], 0), *raw[first + 1 :]])[0]
-        )
+        if not stack or first is None:
+            return stack
+        return self.format_stack([(raw[first][0], 0), *raw[first + 1 :]])[0]
 
     def describe_frame(self, code: CodeType, last: int) -> tuple[Frame, FrameRole, CodeType]:
-        """One place in the code."""
+        """Describe one place in the code, and cache it."""
         named = code.co_filename
         file = named if named.startswith("<") else os.path.realpath(named)
         line, call = line_and_call(code, max(last, 0))
@@ -100,7 +99,7 @@ class FrameFormatter:
         return entry
 
     def is_user_code(self, file: str) -> bool:
-        """Whether the user wrote it. An app may itself be installed among packages: what counts is the path from its home on."""
+        """Whether the user wrote the file; for an installed app the path below its home counts."""
         if file.startswith(_AGENT_FOLDER):
             return False
         foreign = [path for path in self.stdlib_folders if file.startswith(path)]
@@ -113,7 +112,7 @@ class FrameFormatter:
 
 
 def _frame_role(code: CodeType, file: str) -> FrameRole:
-    """The guest's coroutines hand requests on; its plain functions work for themselves."""
+    """A frame's role, by file. The agent's coroutines serve; its plain functions are its work."""
     if _STARTUP_PATHS.search(file):
         return FrameRole.STARTS
     if file.startswith(_AGENT_FOLDER):
@@ -122,7 +121,7 @@ def _frame_role(code: CodeType, file: str) -> FrameRole:
 
 
 def _shorten_stack(stack: list[Frame]) -> tuple[Frame, ...]:
-    """At most so many frames: the innermost ones, the user's own, and what these call."""
+    """Keep at most `_MAX_FRAMES`: the innermost, the user's own, and what these call."""
     if len(stack) > _MAX_FRAMES:
         calls_on = [mine for *_, mine in stack[1:]] + [False]
         stack = [
@@ -136,8 +135,8 @@ def _shorten_stack(stack: list[Frame]) -> tuple[Frame, ...]:
 
 
 def line_and_call(code: CodeType, last: int) -> tuple[int, str]:
-    """Line and call of an instruction. Some have no line (3.11: the jump back of a loop): they count to the one before."""
-    if hasattr(code, "co_positions"):
+    """Line and call of an instruction; the line before where it has none."""
+    if hasattr(code, "co_positions"):  # 3.11: the jump back of a loop has no line
         so_far = list(islice(code.co_positions(), last // 2 + 1))
         line = next(
             (position[0] for position in reversed(so_far) if position[0]), code.co_firstlineno
@@ -153,7 +152,7 @@ def line_and_call(code: CodeType, last: int) -> tuple[int, str]:
 def _source_segment(
     file: str, line: int | None, end_line: int | None, column: int | None, end_column: int | None
 ) -> str:
-    """The piece of source that an instruction was made from; its columns count bytes."""
+    """The piece of source that an instruction was made from; columns count bytes."""
     if line is None or end_line is None or column is None or end_column is None:
         return ""
     lines = [linecache.getline(file, number).encode() for number in range(line, end_line + 1)]
@@ -163,21 +162,17 @@ def _source_segment(
 
 
 def _find_call(text: str) -> str:
-    """What an expression calls, or looks up: a property and a lazy attribute work as well."""
+    """What an expression calls or looks up: properties and lazy attributes run code, too."""
     node: Any = _parse_source(f"({text})").body[:1]
     node = node and node[0].value
     node = node.value if isinstance(node, ast.Await) else node
-    return (
-        _expression_text(node.func)
-        if isinstance(node, ast.Call)
-        else _expression_text(node)
-        if isinstance(node, ast.Attribute)
-        else ""
-    )
+    if isinstance(node, ast.Call):
+        return _expression_text(node.func)
+    return _expression_text(node) if isinstance(node, ast.Attribute) else ""
 
 
 def find_only_call(line: str) -> str:
-    """What a line calls if it calls one thing: before Python 3.11 an instruction knows no more than its line."""
+    """What a line calls, if it has one call: Python 3.10 knows no more than the line."""
     calls = [
         node
         for node in ast.walk(_parse_source(f"{line} pass" if line.endswith(":") else line))
@@ -187,7 +182,7 @@ def find_only_call(line: str) -> str:
 
 
 def _parse_source(text: str) -> ast.Module:
-    """The statements of a text; none where it is not Python by itself."""
+    """The statements of a text; none where it is not valid Python."""
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError):
@@ -195,7 +190,7 @@ def _parse_source(text: str) -> ast.Module:
 
 
 def _expression_text(node: ast.expr) -> str:
-    """An expression as it is written, but for the arguments of calls inside it, which may be anybody's secret."""
+    """The expression as written, without the arguments of its calls, which may be secret."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Call):
             inner.args = [ast.Constant(...)] if inner.args or inner.keywords else []

@@ -1,4 +1,4 @@
-"""What a series of looks at the event loop's thread says of who held it, and for how long."""
+"""Which stacks held the event loop, and for how long, from samples of its thread."""
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ _MAX_RUN_SHARE = 0.1  # share of its time that a sleeping call may run
 
 
 class StackSample(NamedTuple):
-    """Time that one look stands for; the stack is empty where nobody on the loop is to blame."""
+    """The time that one sample stands for; the stack is empty where the loop has no culprit."""
 
     weight: float
     stack: list[RawFrame]
@@ -20,7 +20,7 @@ class StackSample(NamedTuple):
 
 @dataclass
 class OpenHold:
-    """Time that one task, or callback, keeps the loop."""
+    """A time during which one task, or callback, keeps the loop."""
 
     holder: Hashable
     start: float
@@ -33,16 +33,15 @@ _WEIGHT_TRANSFERS = ((GilAccess.HANDED_OVER, GilAccess.FORCED), (GilAccess.AWAKE
 
 
 def split_sample(stack: list[RawFrame], access: GilAccess, own: ThreadTime) -> list[StackSample]:
-    """One look at a stack, apart for the time that the thread ran and that it slept; what is seen is last."""
+    """Split a sample into the time that the thread ran and slept; the seen state is last."""
     ran, slept = (
         StackSample(own.run_seconds, stack, access),
         StackSample(own.sleep_seconds, stack, GilAccess.AWAKE),
     )
     if access is not GilAccess.FREE or not own.is_asleep:
         return [slept, ran]
-    if own.run_seconds < _MAX_RUN_SHARE * (
-        own.run_seconds + own.sleep_seconds
-    ):  # a call that sleeps does something, too
+    # a call that sleeps also runs a little
+    if own.run_seconds < _MAX_RUN_SHARE * (own.run_seconds + own.sleep_seconds):
         return [StackSample(own.run_seconds + own.sleep_seconds, stack, GilAccess.ASLEEP)]
     return [
         StackSample(own.run_seconds, stack, GilAccess.HANDED_OVER),
@@ -51,10 +50,10 @@ def split_sample(stack: list[RawFrame], access: GilAccess, own: ThreadTime) -> l
 
 
 def correct_weights(samples: Sequence[StackSample]) -> Iterator[tuple[float, list[RawFrame], bool]]:
-    """Weight and stack of each look, and whether its lines are known.
+    """Weight and stack of each sample, and whether its lines are known.
 
-    Where the GIL was handed over, other lines had run: their time goes to those that looks by force
-    met in the same hold. And a sleep goes to those calls that were met asleep.
+    Where the GIL was handed over, other lines had run: their time goes to the lines of forced
+    samples of the same hold. And a sleep goes to the calls that were sampled asleep.
     """
     factors: dict[GilAccess, float] = {}
     for source, target in _WEIGHT_TRANSFERS:

@@ -1,6 +1,6 @@
-"""The probe's journal: visits that could not tell their own moments, and ten looks a second at the process.
+"""The probe's trace log: requests whose answer could not carry all moments, and process samples.
 
-Written from a thread, so that a held loop cannot stop it.
+Written from a thread, so that a held loop cannot stop it. Ten samples a second.
 """
 
 import asyncio
@@ -25,19 +25,19 @@ from .process_stats import (
 )
 
 clock_seconds = time.perf_counter
-# visits carry nanoseconds of the same clock: whole numbers are quicker to write than fractions
+# traces carry nanoseconds of the same clock: integers are quicker to write than floats
 NANOS_PER_SECOND = 1e9
-_SAMPLE_INTERVAL = 0.1  # seconds between two looks at the loop and its pools
-_FLUSH_INTERVAL = 0.25  # seconds between two writes of the journal
+_SAMPLE_INTERVAL = 0.1  # seconds between two samples of the loop and its pools
+_FLUSH_INTERVAL = 0.25  # seconds between two writes of the trace log
 
 
 class TraceLog:
-    """Writes visits and samples to `<prefix>-<pid>.jsonl`.
+    """Writes traces and samples to `<prefix>-<pid>.jsonl`.
 
-    The mutable state: `lines` and `left` (a deque's ends are atomic), `kin`, and `inside`, which
-    only the loop's thread changes; the writer's thread reads a copy (atomic as well). An answer
-    tells its own moments, so a visit is written when it stays for long, or when it has left without
-    telling all.
+    The mutable state: `lines` and `finished` (a deque's ends are atomic), `child_cpu`, and
+    `active`, which only the loop's thread changes; the writer's thread reads a copy (atomic as
+    well). An answer carries its own moments, so a trace is written only when it is active for long,
+    or when it has finished and its answer did not carry all.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -46,13 +46,13 @@ class TraceLog:
         self.active: set[Any] = set()
         self.finished: deque[Any] = deque()
         self.pool_sizes: tuple[Any, Any] | None = None
-        self.child_cpu: float | None = None  # until a sample has told it
+        self.child_cpu: float | None = None  # until the next sample takes it
         self.closing, self.pausing = threading.Event(), threading.Event()
         self.writer = threading.Thread()
         self.sampler: asyncio.Task[None] | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to write, and to sample the loop."""
+        """Start to write, and to sample the loop."""
         expose_default_executor(loop)
         self.loop = loop
         self.resume()
@@ -60,7 +60,7 @@ class TraceLog:
         self.sampler = loop.create_task(self.sample_until_closed(loop))
 
     def stop(self) -> None:
-        """Write what is left."""
+        """Stop, and write what is left."""
         self.closing.set()
         self.pause()
 
@@ -70,7 +70,7 @@ class TraceLog:
         end_thread(self.writer)
 
     def resume(self) -> None:
-        """A thread that writes, unless that is over."""
+        """Start the writer's thread, unless the log is closed."""
         if self.closing.is_set():
             return
         self.pausing.clear()
@@ -81,19 +81,21 @@ class TraceLog:
             self.writer.start()
 
     async def sample_until_closed(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Ten times a second. A task, not a callback: where sniffio is installed, AnyIO knows its limiter in tasks only."""
+        """Sample ten times a second. AnyIO with sniffio knows its limiter in tasks only."""
         while not self.closing.is_set():
             due = clock_seconds() + _SAMPLE_INTERVAL
             await asyncio.sleep(_SAMPLE_INTERVAL)
             self.sample(loop, due)
 
     def sample(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        """Look at the loop's lag and its pools. A held loop answers late: that is the lag."""
+        """Sample the loop's lag and its pools; the lag is how late a held loop answers."""
         now = clock_seconds()
         executor = getattr(loop, "_default_executor", None)
         limiter = thread_limiter()
         sizes = (limiter and limiter.total_tokens, getattr(executor, "_max_workers", None))
-        if sizes != self.pool_sizes:  # an app may widen its pools at any time; the last word counts
+        if (
+            sizes != self.pool_sizes
+        ):  # an app may resize its pools at any time; the last size counts
             self.pool_sizes = sizes
             self.lines.append(["runtime", now, runtime_facts(loop)])
         threads = (
@@ -115,13 +117,12 @@ class TraceLog:
         self.lines.append(["sample", now, now - due, *measurements])
 
     def write_until_paused(self) -> None:
-        """The writer's thread: every quarter of a second, and once more at the end."""
+        """Run the writer's thread: write every quarter of a second, and once more at the end."""
         with self.path.open("a", encoding="utf-8") as file:
             while True:
                 last = self.pausing.wait(_FLUSH_INTERVAL)
-                if (
-                    sys.platform == "linux" and clock_seconds() % 1 < _FLUSH_INTERVAL
-                ):  # once a second: it takes half a millisecond
+                # once a second: it takes half a millisecond
+                if sys.platform == "linux" and clock_seconds() % 1 < _FLUSH_INTERVAL:
                     self.child_cpu = child_cpu_seconds()
                 file.writelines(
                     json.dumps(line) + "\n" for line in self.drain(last=self.closing.is_set())
@@ -131,7 +132,7 @@ class TraceLog:
                     return
 
     def drain(self, *, last: bool) -> list[list[Any]]:
-        """Everything new: samples, visits that have left untold, and those inside for long whose moments changed."""
+        """All new lines: samples, finished traces, and long active traces that changed."""
         out = [self.lines.popleft() for _ in range(len(self.lines))]
         long_traces = [
             trace

@@ -1,23 +1,22 @@
-"""Finds out when the event loop is held, and by which stack: a thread that asks the loop for signs of life.
+"""Finds out when the event loop is held, and by which stack: a thread asks the loop for heartbeats.
 
-It asks every 10 ms. When no sign has come 5 ms later it looks at the stack of the loop's thread,
-and again every 5 ms until the sign comes. A look stands for the time since the one before. Only a
-thread that has the GIL can look, so C code that keeps it hides, but not the line that called it:
-the interpreter changes threads right after the call, and the late look finds that line still. How
-long nobody could look is said (`blind`).
+It asks every 10 ms. When no heartbeat has come 5 ms later, it samples the stack of the loop's
+thread, and again every 5 ms until the heartbeat comes. A sample stands for the time since the
+last. Only a thread that has the GIL can sample, so C code that keeps it hides, but not the line
+that called it: the interpreter changes threads right after the call, and the late sample still
+meets that line. How long no sample was possible is written (`blind`).
 
 A thread that waits for the GIL gets it by force only after the switch interval, and every call that
-lets the GIL go begins that interval anew. With a long one, a look meets those calls and never the
-Python between them, or comes when the hold is over. So the interval is 5 us while this thread runs.
+releases the GIL begins that interval anew. If it is long, a sample meets those calls and never the
+Python between them, or comes when the hold is over. So it is set to 5 us while this thread runs.
 Where a call was met asleep and other code ran before it, the function is named and no line of it.
 
-Not all delay is the fault of the stack that is seen. Other threads may keep the GIL, other
-processes the core: the loop is then in the middle of something innocent. So a look counts for as
-long as the loop's thread ran, or slept without once waking up, as the system tells (a thread that
-waits for the GIL wakes all the time); the rest is nobody's, and is written under an empty stack.
-What the garbage collector took tells it itself, and has a stack of its own: it meets any line that
-asks for memory, on any thread. A collection that the app has asked for (`gc.collect()`) is the work
-of the line that did.
+Not all delay is the fault of the sampled stack. Other threads may keep the GIL, other processes the
+core: the loop is then in the middle of unrelated code. So a sample counts for as long as the loop's
+thread ran, or slept without once waking up, as the system counts (a thread that waits for the GIL
+wakes all the time); the rest has no culprit, and is written under an empty stack. Automatic garbage
+collections are timed by themselves and have a stack of their own: they hit any line that asks for
+memory, on any thread. A collection that the app asks for (`gc.collect()`) is the work of its line.
 """
 
 import asyncio
@@ -49,57 +48,52 @@ from .stack_frames import GC_STACK, Frame, FrameFormatter
 from .stack_samples import OpenHold, StackSample, correct_weights, split_sample
 
 clock_seconds = time.perf_counter
-_POLL_INTERVAL = 0.010  # seconds between a sign of life and the next question
-_MIN_HOLD_SECONDS = 0.010  # seconds: who keeps the loop for less is not told
-# seconds between two looks for the file `<act>.wait`, beside its own, that tells it to wait
+_POLL_INTERVAL = 0.010  # seconds between a heartbeat and the next request for one
+_MIN_HOLD_SECONDS = 0.010  # seconds: shorter holds are not written
+# seconds between two checks for the file `<session>.wait` beside its own, which makes it wait
 _WAIT_FILE_INTERVAL = 0.1
-# seconds after which a hold is written down as far as it is known: the process may be killed any
-# moment
+# seconds after which a hold is written as far as known: the process may be killed at any moment
 _MAX_HOLD_PIECE = 0.5
 _HOLD_GAP = 1e-6  # seconds between one hold and the next; the pieces of one touch
 # seconds that this thread waits for the GIL: less than a stretch of Python between two calls
 _SWITCH_INTERVAL = 0.000005
-_CROWDED_SWITCH_INTERVAL = (
-    0.001  # the same while other threads compute: each change between them costs, too
-)
+# the same while other threads compute, as each switch between them costs time
+_CROWDED_SWITCH_INTERVAL = 0.001
 
 
 class _GcTimer:
-    """How long garbage collections took that nobody asked for; the interpreter calls it when one starts and stops."""
+    """Times automatic garbage collections; the interpreter calls it at their start and end."""
 
     def __init__(self) -> None:
         self.reported = 0.0
-        self.state = (
-            0.0,
-            0.0,
-            # seconds until now, and when the present one began: both at once, as threads may change any
-            # time
-        )
+        # seconds so far, and when the current one began: one tuple, as threads may switch any time
+        self.state = (0.0, 0.0)
 
     def __call__(self, phase: str, _: object) -> None:
-        """Runs within the collection: as little as can be. One that comes by itself does so because of too many objects."""
+        """Note a start or end, quickly: it runs inside the collection."""
         took, begun = self.state
         if phase == "start":
+            # an automatic collection starts because of too many objects
             by_itself = gc.isenabled() and 0 < gc.get_threshold()[0] < gc.get_count()[0]
             self.state = took, clock_seconds() if by_itself else 0.0
         else:
             self.state = took + _long_pause(begun), 0.0
 
     def take_gc_time(self) -> float:
-        """Seconds since it was last asked."""
+        """Seconds since the last call."""
         took, begun = self.state
         before, self.reported = self.reported, took + _long_pause(begun)
         return self.reported - before
 
 
 def _long_pause(begun: float) -> float:
-    """Seconds of a collection until now; short ones, of which there are many, are the work of who asks for memory."""
+    """Seconds of a collection until now; 0 for short ones, which count to the calling line."""
     took = clock_seconds() - begun if begun else 0.0
     return took if took > STACK_SAMPLE_INTERVAL else 0.0
 
 
 class Watchdog:
-    """Watches one loop from its first sign of life on; all but `answer` runs in the thread."""
+    """Watches one loop from its first heartbeat on; all but `send_heartbeat` runs in a thread."""
 
     def __init__(self, path: Path, home: Path) -> None:
         self.path, self.formatter = path, FrameFormatter(home)
@@ -107,21 +101,21 @@ class Watchdog:
         self.heartbeat.acquire()
         self.answered_at = 0.0
         self.loop_depth = 0  # frames of the loop itself, below every task
-        self.accounted_until = 0.0  # how far the time is accounted for
-        self.sample_due = 0.0  # when the next look is planned
-        self.gil_access = GilAccess.FREE  # how the GIL was had at the last look
+        self.accounted_until = 0.0  # the moment until which time is accounted for
+        self.sample_due = 0.0  # when the next sample is planned
+        self.gil_access = GilAccess.FREE  # how this thread got the GIL at the last sample
         self.hold: OpenHold | None = None
         self.gc_timer = _GcTimer()
         self.is_stopped, self.thread = False, threading.Thread()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin; to be called in the loop's thread."""
+        """Start; to be called in the loop's thread."""
         self.loop, self.loop_thread = loop, LoopThread()
         self.resume()
         pause_in_forks(self)
 
     def stop(self) -> None:
-        """End, and write what is left."""
+        """Stop, and write what is left."""
         self.is_stopped = True
         self.pause()
         for descriptor in self.loop_thread.stat_files:
@@ -133,7 +127,7 @@ class Watchdog:
         end_thread(self.thread)
 
     def resume(self) -> None:
-        """A thread that watches, unless that is over."""
+        """Start the thread, unless the watchdog is stopped."""
         if self.is_stopped:
             return
         self.closing.clear()
@@ -142,18 +136,18 @@ class Watchdog:
             self.thread.start()
 
     def send_heartbeat(self) -> None:
-        """The sign of life; the first one also tells how deep the loop itself lies."""
+        """Answer from the loop; the first answer also measures the loop's own stack depth."""
         self.answered_at = clock_seconds()
-        # Inspect's way reads the sources
+        # inspect's way would read the sources
         frame = None if self.loop_depth else sys._getframe(1)  # noqa: SLF001
         while frame is not None:
             self.loop_depth += 1
             frame = frame.f_back
-        if self.heartbeat.locked():  # else a thread that a fork has ended had asked as well
+        if self.heartbeat.locked():  # else a thread that ended for a fork had asked, too
             self.heartbeat.release()
 
     def run(self) -> None:
-        """The thread: until told to stop, the loop ends, or the file cannot be written."""
+        """Run the thread until stopped, the loop ends, or the file cannot be written."""
         sharpen_timer()
         wait = self.path.with_name(f"{self.path.stem.rpartition('-')[0]}.wait")
         while wait.exists() and self.is_watching():
@@ -167,7 +161,7 @@ class Watchdog:
         sys.setswitchinterval(self.app_switch_interval)
 
     def write_holds(self) -> None:
-        """Question after question, as long as there is something to watch."""
+        """Ask for heartbeats as long as the loop is watched."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             self.loop.call_soon_threadsafe(self.send_heartbeat)
@@ -177,11 +171,11 @@ class Watchdog:
                 self.poll_loop(file)
 
     def is_watching(self) -> bool:
-        """Whether there is something to watch."""
+        """Whether the loop runs and the thread may go on."""
         return self.loop.is_running() and not self.closing.is_set()
 
     def poll_loop(self, file: TextIO) -> None:
-        """One pause, one question. A hold counts from the question on, or from the moment that we could not ask it."""
+        """Pause, then ask once. A hold counts from the request, or from when it was due."""
         self.reset()
         self.accounted_until = self.sample_due = clock_seconds() + _POLL_INTERVAL
         self.wait_noting_access(lambda: self.closing.wait(_POLL_INTERVAL))
@@ -203,21 +197,21 @@ class Watchdog:
             )
 
     def plan_sample(self) -> None:
-        """Choose a random moment: at regular ones the same line of a loop could be met each time."""
-        # Not for secrets
-        self.sample_due = clock_seconds() + STACK_SAMPLE_INTERVAL * random.uniform(0.6, 1.4)  # noqa: S311
+        """Choose a random moment, as regular ones could meet the same line of a loop each time."""
+        self.sample_due = clock_seconds() + STACK_SAMPLE_INTERVAL * random.uniform(  # noqa: S311
+            0.6, 1.4
+        )
 
     def wait_for_heartbeat(self) -> bool:
-        """Until it comes, or a look is due."""
+        """Wait until the heartbeat comes, or a sample is due."""
         answered = self.wait_noting_access(
             lambda: self.heartbeat.acquire(timeout=max(0.0, self.sample_due - clock_seconds()))
         )
-        return answered or self.heartbeat.acquire(
-            blocking=False
-        )  # it may have come during the wait for the GIL
+        # it may have come during the wait for the GIL
+        return answered or self.heartbeat.acquire(blocking=False)
 
     def wait_noting_access(self, wait: Callable[[], bool]) -> bool:
-        """Wait, and learn how the GIL came back."""
+        """Wait, and note how the GIL came back."""
         waits = count_waits()
         sys.setswitchinterval(
             min(
@@ -230,19 +224,17 @@ class Watchdog:
         return answered
 
     def reset(self) -> None:
-        """What thread and collector did until now is nobody's hold."""
+        """Forget what thread and collector did until now: no hold has it."""
         self.loop_thread.take_cpu_time()
         self.gc_timer.take_gc_time()
 
     def sample_stack(self, file: TextIO) -> None:
-        """Account for the time since the last look."""
-        ours = (
-            _GcTimer.__call__.__code__
-        )  # where the interpreter changes threads after a collection
+        """Sample the stack for the time since the last sample."""
+        # where the interpreter changes threads after a collection
+        ours = _GcTimer.__call__.__code__
         raw = [frame for frame in self.loop_thread.stack() if frame[0] is not ours]
-        stack = raw[
-            : max(0, len(raw) - self.loop_depth)
-        ]  # empty: the loop waits for events, or for the GIL after that
+        # empty: the loop waits for events, or for the GIL after that
+        stack = raw[: max(0, len(raw) - self.loop_depth)]
         if is_between_calls(stack):
             self.gil_access = GilAccess.FORCED
         task = asyncio.current_task(self.loop) if stack else None
@@ -277,7 +269,7 @@ class Watchdog:
             self.hold = OpenHold(holder, now)
 
     def finish_hold(self, file: TextIO, hold: OpenHold, until: float) -> None:
-        """The loop goes on: what has passed since the last look is as that saw it, but not for longer than a look stands for."""
+        """Close a hold: the rest counts as the last sample, for one sample interval at most."""
         rest, last = (
             until - self.accounted_until,
             hold.samples[-1] if hold.samples else StackSample(0.0, []),
@@ -290,7 +282,7 @@ class Watchdog:
         self.hold = None
 
     def write_hold(self, file: TextIO, hold: OpenHold, until: float) -> None:
-        """One line, if the loop was held for long; it names nobody who held it for a short while only."""
+        """Write a line for a long hold; its stacks are left out where they held for too short."""
         if until - hold.start < _MIN_HOLD_SECONDS - _HOLD_GAP:
             return
         shares: dict[tuple[Frame, ...], float] = defaultdict(float)
@@ -300,9 +292,8 @@ class Watchdog:
             stack = stack if is_known else self.formatter.stack_without_line(raw, stack)
             shares[stack] += weight
             context = "request" if is_request else context
-        if (
-            sum(weight for stack, weight in shares.items() if stack) <= _MIN_HOLD_SECONDS
-        ):  # one look and no proof is not enough
+        # a single sample proves nothing
+        if sum(weight for stack, weight in shares.items() if stack) <= _MIN_HOLD_SECONDS:
             shares, context = {(): until - hold.start - hold.gc_seconds}, "elsewhere"
         shares[GC_STACK] = hold.gc_seconds
         entries = [[round(weight, 6), stack] for stack, weight in shares.items() if weight > 0]

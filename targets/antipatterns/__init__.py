@@ -1,8 +1,8 @@
-"""A hospital ward's app where each mistake stands beside its cure: `uvicorn targets.antipatterns:app` is the patient of `atonce doctor`.
+"""The antipattern app, with each mistake beside its remedy; the test bed of `atonce doctor`.
 
-`GET /report` does right what `GET /report/blocked` does wrong, and so does every other pair: the
-last word of a path says what is wrong with it. Waits take 0.1 s, computations some 30 ms. What
-needs the lab's packages is left out without them.
+`uvicorn targets.antipatterns:app` serves it. `GET /report` does right what `GET /report/blocked`
+does wrong, and so does every other pair: the last part of a path says what is wrong with it. Waits
+take 0.1 s, computations some 30 ms. What needs the lesson's packages is left out without them.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from targets.lesson import cpu, files
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open what requests share: threads for what blocks, as many as cores for what computes in C, processes for the rest."""
+    """Open the shared pools: threads for blocking, cores for computing in C, and processes."""
     exit_with_parent()
     run = asyncio.get_running_loop().run_in_executor
     with (

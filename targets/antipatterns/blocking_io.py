@@ -1,4 +1,4 @@
-"""Waiting on the event loop and beside it, or for a place among too few; and not waiting where one should."""
+"""Waiting on the event loop and beside it, for one of too few places, or not at all by mistake."""
 
 import asyncio
 import subprocess
@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 
 from targets.lesson.files import content_digest, slow_file
 
-WAIT_SECONDS = 0.1  # seconds
+WAIT_SECONDS = 0.1
 PRINTER_COMMAND = ("sleep", str(WAIT_SECONDS))
 LOCK, THREADS_LOCK = asyncio.Lock(), threading.Lock()
 FOUR_BEDS, BEDS = asyncio.Semaphore(4), asyncio.Semaphore(64)
@@ -64,7 +64,9 @@ async def xray_executor(request: Request) -> dict[str, Any]:
 @router.get("/xray")
 async def xray(request: Request) -> dict[str, Any]:
     """Read in a thread of a pool of the app's own size."""
-    return await request.app.state.in_threads(read_picture, request.app.state.slow_files)  # type: ignore[no-any-return]
+    return await request.app.state.in_threads(  # type: ignore[no-any-return]
+        read_picture, request.app.state.slow_files
+    )
 
 
 def run_printer() -> int:
@@ -74,13 +76,13 @@ def run_printer() -> int:
 
 @router.get("/letter/blocked")
 async def letter_blocked() -> int:
-    """Wait for it on the event loop."""
+    """Wait for the printer on the event loop."""
     return run_printer()
 
 
 @router.get("/letter")
 async def letter(request: Request) -> int:
-    """Wait in a thread. Awaiting `create_subprocess_exec` would start it on the loop, which takes uvloop some 12 ms."""
+    """Wait in a thread: uvloop's `create_subprocess_exec` would take some 12 ms on the loop."""
     return await request.app.state.in_threads(run_printer)  # type: ignore[no-any-return]
 
 
@@ -91,7 +93,7 @@ def save_stock() -> str:
 
 
 def save_and_unlock() -> str:
-    """Save, and let the next one in."""
+    """Save, then release the lock."""
     try:
         return save_stock()
     finally:
@@ -100,7 +102,7 @@ def save_and_unlock() -> str:
 
 @router.get("/stock/blocked")
 async def stock_blocked(request: Request) -> str:
-    """Take a lock that a thread gives back once it has saved: from the second request on, the event loop waits for that thread."""
+    """Block the event loop on a lock that a thread releases only after its save."""
     THREADS_LOCK.acquire()
     return await request.app.state.in_threads(save_and_unlock)  # type: ignore[no-any-return]
 
@@ -115,14 +117,14 @@ async def stock(request: Request) -> str:
 
 @router.get("/beds/queued")
 async def beds_queued() -> str:
-    """Four at once, and everybody else in line."""
+    """Serve four at once; all others wait in line."""
     async with FOUR_BEDS:
         return await report()
 
 
 @router.get("/beds")
 async def beds() -> str:
-    """As many at once as there are users."""
+    """Serve as many at once as there are users."""
     async with BEDS:
         return await report()
 
@@ -135,5 +137,5 @@ async def dose_forgotten() -> dict[str, str]:
 
 @router.get("/dose")
 async def dose() -> dict[str, str]:
-    """Await it."""
+    """Await the coroutine."""
     return {"dose": await report()}

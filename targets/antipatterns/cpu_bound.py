@@ -43,8 +43,10 @@ async def login_busy() -> str:
 
 @router.get("/login")
 async def login(request: Request) -> str:
-    """Hash it in one of as many threads as there are cores: C code that lets the GIL go."""
-    return await request.app.state.in_cores(hash_password, HASH_ROUNDS)  # type: ignore[no-any-return]
+    """Hash it in one of as many threads as there are cores: C code that releases the GIL."""
+    return await request.app.state.in_cores(  # type: ignore[no-any-return]
+        hash_password, HASH_ROUNDS
+    )
 
 
 @router.get("/search/busy")
@@ -55,17 +57,17 @@ async def search_busy() -> bool:
 
 @router.get("/search")
 async def search() -> bool:
-    """Match one that fits in one way only, and not for ever."""
+    """Match a bounded pattern that fits in one way only."""
     return BOUNDED.fullmatch(SEARCHED_NAME) is not None
 
 
 @router.get("/export/busy")
 async def export_busy() -> Response:
-    """Write a long answer on the event loop, for each request anew."""
+    """Encode a long answer on the event loop, for each request anew."""
     return JSONResponse(jsonable_encoder(ROWS))
 
 
 @router.get("/export")
 async def export() -> Response:
-    """Send the bytes that were written once."""
+    """Send bytes that were encoded once."""
     return Response(ENCODED_ROWS, media_type="application/json")

@@ -1,4 +1,4 @@
-"""Asking another service, and a database: on the event loop, in threads, awaited. Needs the lab's packages."""
+"""Calls of another service and a database: on the loop, in threads, awaited (lesson's packages)."""
 
 import time
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ SLOW_QUERY = select(sql.sleep(WAIT_SECONDS))
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """The other service, and an SQLite file through both drivers."""
+    """Run the other service, and open an SQLite file through both drivers."""
     with TemporaryDirectory(prefix="atonce-ward-") as folder:
         app.state.blocking = create_engine(f"sqlite:///{folder}/ward.db")
         app.state.awaitable = create_async_engine(
@@ -38,7 +38,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def add_sleep_function(connection: Any, _record: Any) -> None:
-    """SQLite cannot wait by itself."""
+    """Lend SQLite `time.sleep`, as it cannot wait by itself."""
     connection.create_function("sleep", 1, time.sleep)
 
 
@@ -48,7 +48,7 @@ router = APIRouter(lifespan=lifespan)
 @router.get("/insurance/blocked", response_model=None)
 async def insurance_blocked(request: Request) -> Any:
     """Ask with `requests`: nothing else runs until the other service has answered."""
-    # The mistake itself
+    # the mistake itself
     return requests.get(request.app.state.insurance, timeout=10).json()  # noqa: ASYNC210
 
 

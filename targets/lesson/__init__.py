@@ -1,8 +1,9 @@
-"""The lab's routes: the lesson's statements on real parts. What is not installed answers 501, with the line that installs it.
+"""The lesson's routes: its statements on real parts. A missing package answers 501.
 
 One file per topic, each with a `router`; where it opens something for all requests, a `lifespan`;
 and where it calls another service, its `FAILURES`: what is raised when that is too slow, answers an
-error, or fails otherwise. `ROOMS` is the only list of them: where its routes begin, and the file.
+error, or fails otherwise. `TOPIC_MODULES` is the only list of them: the start of the topic's paths,
+and its file.
 """
 
 from collections.abc import AsyncIterator
@@ -24,7 +25,7 @@ TOPIC_MODULES: tuple[tuple[str, str], ...] = (
 
 
 class LessonRoutes:
-    """What of the lab is installed here."""
+    """The lesson's routes whose packages are installed, and 501 for the others."""
 
     def __init__(self) -> None:
         self.modules: list[ModuleType] = []
@@ -42,7 +43,7 @@ class LessonRoutes:
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        """Open what the rooms share, close it in reverse order."""
+        """Open what the topics share, and close it in reverse order."""
         async with AsyncExitStack() as stack:
             for module in self.modules:
                 if hasattr(module, "lifespan"):
@@ -51,7 +52,7 @@ class LessonRoutes:
 
 
 def unavailable_router(prefix: str, package: str) -> APIRouter:
-    """Routes that cannot work here say so, and what to do."""
+    """Routes that answer 501, with the package that they need."""
     router = APIRouter(tags=["not installed"])
 
     @router.get(prefix, include_in_schema=False)

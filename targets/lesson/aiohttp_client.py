@@ -1,6 +1,6 @@
 """Calling another service with `aiohttp`: one session that the lifespan opens and closes.
 
-Its time-outs are told apart from the app's own (`asyncio.TimeoutError`) by bounding the connection
+Its time-outs differ from the app's own (`asyncio.TimeoutError`) by bounding the connection
 and each read, as httpx does.
 """
 
@@ -31,7 +31,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def client_timeout(seconds: float) -> aiohttp.ClientTimeout:
-    """How long to wait for a place in the pool, for a connection, and for each piece of the answer."""
+    """Time-outs for a place in the pool, for a connection, and for each piece of the answer."""
     return aiohttp.ClientTimeout(
         total=None, connect=seconds, sock_connect=seconds, sock_read=seconds
     )
@@ -47,7 +47,7 @@ async def shared(request: Request, seconds: Seconds = 0.1) -> Any:
 
 @router.get("/counters", response_model=None)
 async def counters(request: Request) -> dict[str, int]:
-    """Connections and requests as the upstream has counted them, and the size of the session's pool."""
+    """Connections and requests that the upstream counted, and the session's pool size."""
     limit: int = request.app.state.aiohttp.connector.limit
     return {**await upstream.fetch_counters(request.app.state.upstream), "pool": limit}
 

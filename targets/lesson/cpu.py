@@ -1,7 +1,7 @@
-"""The same computation inline in `async def`, in a thread, and in a process pool; pure Python keeps the GIL, hashing lets it go.
+"""The same computation inline in `async def`, in a thread, and in a process pool.
 
-The amount of work is fixed by `rounds`, never by time, and the answer depends on all of it: equal
-answers, equal work.
+Pure Python keeps the GIL, hashing releases it. The amount of work is fixed by `rounds`, never by
+time, and the answer depends on all of it: equal answers, equal work.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ router = APIRouter(tags=["computing"])
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open a pool with a worker for each core that this process may use, close it at the end; a worker starts when it is needed.
+    """Open a process pool with a worker for each core of this process, and close it.
 
-    Started anew rather than forked: a fork would carry off the threads' locks and the clients'
-    connections.
+    Workers start on demand, and anew rather than by a fork, which would copy the threads' locks
+    and the clients' connections.
     """
     size = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with ProcessPoolExecutor(size, get_context("spawn"), init_pool_worker) as pool:
@@ -47,41 +47,36 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 @router.get("/cpu/inline", response_model=None)
 async def inline(rounds: Rounds = 500_000) -> dict[str, int]:
-    """Compute inside `async def`: nothing else runs meanwhile. 1 at once, and everybody waits."""
+    """Compute inside `async def`: nothing else runs. 1 at once, and all others wait."""
     return {"result": compute_chain(rounds)}
 
 
 @router.get("/cpu/thread", response_model=None)
 async def thread(rounds: Rounds = 500_000) -> dict[str, int]:
-    """Compute in a thread: the loop takes turns with it, 5 ms at a time, but one interpreter computes one thing at once."""
+    """Compute in a thread: it takes turns of 5 ms with the loop. Still 1 at once, by the GIL."""
     return {"result": await asyncio.to_thread(compute_chain, rounds)}
 
 
 @router.get("/cpu/pool", response_model=None)
 async def pool(request: Request, rounds: Rounds = 500_000) -> dict[str, int]:
-    """Compute in a process pool: other interpreters, other cores. As many at once as there are."""
+    """Compute in a process pool: other interpreters, other cores. As many at once as cores."""
     return {"result": await request.app.state.in_pool(compute_chain, rounds)}
 
 
 @router.get("/cpu/workers", response_model=None)
 async def workers(request: Request) -> dict[str, int]:
-    """How many workers the pool has, once each has answered, and how nice they are."""
+    """Count the pool's workers, once each has answered, and their niceness."""
     niceness_by_pid: dict[int, int] = {}
-    while len(niceness_by_pid) < request.app.state.pool_size:
-        niceness_by_pid.update(
-            await asyncio.gather(
-                *(
-                    request.app.state.in_pool(identify_worker)
-                    for _ in range(request.app.state.pool_size)
-                )
-            )
-        )
+    size = request.app.state.pool_size
+    while len(niceness_by_pid) < size:
+        calls = [request.app.state.in_pool(identify_worker) for _ in range(size)]
+        niceness_by_pid.update(await asyncio.gather(*calls))
     return {"workers": len(niceness_by_pid), "nice": max(niceness_by_pid.values())}
 
 
 @router.get("/cpu/hash/inline", response_model=None)
 async def hash_inline(rounds: Rounds = 250_000) -> dict[str, str]:
-    """Hash a password inside `async def`: C code that lets the GIL go, but the loop waits for it all the same."""
+    """Hash a password inside `async def`: C code releases the GIL, but the loop waits."""
     return {"result": hash_password(rounds)}
 
 

@@ -1,7 +1,7 @@
-"""The lab's databases: SQLite in a file, and a real PostgreSQL; each through a blocking and an awaitable driver, with the default pools.
+"""The lesson's databases: SQLite and a real PostgreSQL, by blocking and awaitable drivers.
 
-Nothing is opened before somebody asks for it. Each database counts for itself which statements
-reached it, so that nobody has to believe that the variants did equal work.
+All use the default pools. Nothing is opened before a request asks for it. Each database counts
+which statements reached it, as evidence that the variants did equal work.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ USER_NAMES = ("Ada", "Grace", "Edsger")
 
 
 class DatabaseKind(StrEnum):
-    """Which database."""
+    """The databases that a request can name."""
 
     SQLITE = "sqlite"
     POSTGRES = "postgres"
@@ -42,7 +42,7 @@ class Base(DeclarativeBase):
 
 
 class User(Base):
-    """Whom the routes look up."""
+    """A user that the routes look up."""
 
     __tablename__ = "users"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -51,21 +51,24 @@ class User(Base):
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """One database through both kinds of driver. `count` says how many slow queries reached it, and how many statements in all."""
+    """One database through both kinds of driver.
+
+    `count_calls` returns how many slow queries, and how many statements in all, reached it.
+    """
 
     blocking: Engine
     awaitable: AsyncEngine
-    sleep_function: str  # what its waiting function is called
+    sleep_function: str  # the SQL function that waits
     count_calls: Callable[[], tuple[int | None, int | None]]
 
     def slow_query(self, user_id: int, seconds: float) -> Select[Any]:
-        """One look-up by primary key that also waits, in the database."""
+        """A look-up by primary key that also waits, in the database."""
         return select(User.id, User.name, getattr(func, self.sleep_function)(seconds)).where(
             User.id == user_id
         )
 
     def describe_usage(self) -> dict[str, Any]:
-        """The pools as they are, and what reached the database so far."""
+        """The state of the pools, and what reached the database so far."""
         pools = {
             "blocking": describe_pool(self.blocking),
             "awaitable": describe_pool(self.awaitable.sync_engine),
@@ -75,20 +78,20 @@ class Database:
 
 
 def describe_pool(engine: Engine) -> dict[str, Any]:
-    """What a pool says of itself. Its overflow has no public name."""
+    """What a pool says of itself; its overflow has no public name."""
     pool = engine.pool
-    # The default of all four drivers; AsyncAdaptedQueuePool is one
+    # the default of all four drivers, also as AsyncAdaptedQueuePool
     assert isinstance(pool, QueuePool)  # noqa: S101
     return {
         "pool": type(pool).__name__,
         "size": pool.size(),
-        "overflow": pool._max_overflow,
+        "overflow": pool._max_overflow,  # noqa: SLF001
         "timeout": pool.timeout(),
-    }  # noqa: SLF001
+    }
 
 
 class Databases:
-    """The databases that somebody has asked for; closed with the stack."""
+    """The databases that requests asked for; the stack closes them."""
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self.stack, self.lock, self.open_databases = (
@@ -98,7 +101,7 @@ class Databases:
         )
 
     async def open(self, kind: DatabaseKind) -> Database:
-        """A database, opened by the first who asks; from then on at once."""
+        """A database, opened by the first request for it."""
         async with self.lock:
             if kind not in self.open_databases:
                 self.open_databases[kind] = await self.stack.enter_async_context(
@@ -108,7 +111,7 @@ class Databases:
 
 
 def create_users(engine: Engine) -> None:
-    """Create the table, with somebody in it."""
+    """Create the table, with users in it."""
     Base.metadata.create_all(engine)
     with Session(engine) as session, session.begin():
         session.add_all(User(id=number, name=name) for number, name in enumerate(USER_NAMES, 1))
@@ -116,7 +119,7 @@ def create_users(engine: Engine) -> None:
 
 @asynccontextmanager
 async def open_sqlite() -> AsyncIterator[Database]:
-    """A file in a temporary folder. SQLite cannot wait, so it is lent `time.sleep`; each statement is traced."""
+    """An SQLite file in a temporary folder, with `time.sleep` lent to it and a counting trace."""
     call_counts, lock = {"slow": 0, "all": 0}, threading.Lock()
 
     def count_statement(statement: str) -> None:
@@ -148,7 +151,7 @@ async def open_sqlite() -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def open_postgresql() -> AsyncIterator[Database]:
-    """The server that the environment names, with a schema of our own while we are there; or one that we start and throw away."""
+    """The server that the environment names, with a schema of our own, or a temporary server."""
     schema = f"atonce_{uuid.uuid4().hex}"
     with ExitStack() as server:
         given = os.environ.get(DSN_VARIABLE, "")
@@ -174,7 +177,7 @@ async def open_postgresql() -> AsyncIterator[Database]:
 
 
 def create_schema(engine: Engine, schema: str, *, counts: bool) -> None:
-    """Create our schema; in a server of our own also the view of its counters."""
+    """Create our schema; in a temporary server also the view of its counters."""
     with engine.begin() as connection:
         connection.execute(CreateSchema(schema))
         if counts:
@@ -183,14 +186,14 @@ def create_schema(engine: Engine, schema: str, *, counts: bool) -> None:
 
 
 def drop_schema(engine: Engine, schema: str) -> None:
-    """Remove what we created, as far as we came."""
+    """Remove what was created."""
     with suppress(SQLAlchemyError), engine.begin() as connection:
         connection.execute(DropSchema(schema, cascade=True, if_exists=True))
     engine.dispose()
 
 
 def read_call_counts(engine: Engine, schema: str) -> tuple[int | None, int | None]:
-    """Calls that the server counted itself; unknown where it does not, or does not tell us."""
+    """Calls that the server counted itself, or None where it does not or may not say."""
     ours = (
         "FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname ="
         " current_database())"

@@ -1,7 +1,8 @@
-"""The lesson's users, looked up in a database by the same slow query: the blocking session in `async def` and `def`, and the awaited one.
+"""The lesson's users, looked up by the same slow query, blocking or awaited.
 
-`response_model=None`, and dependencies that are awaited, so that a `def` route takes exactly one
-thread token. `seconds` is how long the query waits inside the database.
+A blocking session in `async def` and in `def`, and an awaited session. `response_model=None`, and
+dependencies that are awaited, so that a `def` route takes exactly one thread token. `seconds` is
+how long the query waits inside the database.
 """
 
 from collections.abc import AsyncIterator
@@ -31,7 +32,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def open_database(
     request: Request, database: DatabaseKind = DatabaseKind.SQLITE
 ) -> AsyncIterator[Database]:
-    """The database that a request is about. A full pool is the server's fault, and says so: 503."""
+    """The database of a request. A full pool is the server's fault, and answers 503."""
     databases: Databases = request.app.state.databases
     try:
         engines = await databases.open(database)
@@ -60,7 +61,7 @@ async def open_session(database: OpenDatabase) -> AsyncIterator[AsyncSession]:
 
 @router.get("/evidence", response_model=None)
 def evidence(database: OpenDatabase) -> dict[str, Any]:
-    """Tell the sizes of the pools, and how many queries the database itself has counted."""
+    """Show the sizes of the pools, and how many queries the database itself counted."""
     return database.describe_usage()
 
 
@@ -72,7 +73,8 @@ async def user(user_id: int, db: Annotated[AsyncSession, Depends(open_session)])
 
 @router.get("/{user_id}/async", response_model=None)
 async def async_(user_id: int, database: OpenDatabase, seconds: Seconds = 0.1) -> dict[str, Any]:
-    """Await the query: as many at once as the pool has connections. Closed before the answer leaves, as in the other two."""
+    """Await the query: as many at once as the pool has connections."""
+    # closed before the answer leaves, as in the other two
     async with AsyncSession(database.awaitable) as session:
         return user_or_404(
             (await session.execute(database.slow_query(user_id, seconds))).first(), user_id
@@ -81,7 +83,7 @@ async def async_(user_id: int, database: OpenDatabase, seconds: Seconds = 0.1) -
 
 @router.get("/{user_id}/sync", response_model=None)
 def sync(user_id: int, database: OpenDatabase, seconds: Seconds = 0.1) -> dict[str, Any]:
-    """Block for the query in a thread: as many at once as the pool has connections, and who waits for one keeps a thread."""
+    """Block in a thread: as many at once as connections; a wait for one keeps a thread."""
     with Session(database.blocking) as session:
         return user_or_404(session.execute(database.slow_query(user_id, seconds)).first(), user_id)
 
@@ -90,13 +92,13 @@ def sync(user_id: int, database: OpenDatabase, seconds: Seconds = 0.1) -> dict[s
 async def broken_async(
     user_id: int, database: OpenDatabase, seconds: Seconds = 0.1
 ) -> dict[str, Any]:
-    """Block for the query on the event loop, the mistake itself: 1 at once, however many connections there are."""
+    """Block the event loop, the mistake itself: 1 at once, with any number of connections."""
     with Session(database.blocking) as session:
         return user_or_404(session.execute(database.slow_query(user_id, seconds)).first(), user_id)
 
 
 def user_or_404(row: Any, user_id: int) -> dict[str, Any]:
-    """Who was found, or 404."""
+    """The user as JSON, or 404."""
     if row is None:
         raise HTTPException(404, f"there is no user {user_id}")
     return {"id": row.id, "name": row.name}

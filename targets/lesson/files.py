@@ -1,8 +1,8 @@
 """Reading a file that is slow for real, in `async def`, in `def` and in a thread: all answer alike.
 
 The slow disk is a pipe with a name (FIFO) for each request and a thread that writes into it in
-slices. Whoever reads it with plain `open` and `read` stands still in the operating system, as over
-a cold cache or a network share.
+slices. Reading it with plain `open` and `read` blocks in the operating system, as with a cold cache
+or a network share.
 """
 
 import asyncio
@@ -38,11 +38,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 @contextmanager
 def slow_file(folder: Path, seconds: float) -> Iterator[Path]:
-    """A file that takes so many seconds to read, for the length of the block; file and disk are gone after it.
+    """A file that takes `seconds` to read; file and disk are gone after the block.
 
-    A first end is open for reading all the time, and nobody reads from it: so neither disk nor
-    reader waits for the other to open, and when it is closed early, a disk that is still writing
-    gives up.
+    A first end stays open for reading and is never read: so neither disk nor reader waits for the
+    other to open, and when it is closed early, a disk that still writes gives up.
     """
     path = folder / uuid4().hex
     os.mkfifo(path)
@@ -65,7 +64,7 @@ def open_nonblocking(path: str, flags: int) -> int:
 
 
 def write_slowly(file: FileIO, seconds: float) -> None:
-    """What the slow disk does: a slice at a time, the last one after so many seconds, then the end of the file."""
+    """Write a slice at a time, the last one after `seconds`, then the end of the file."""
     begin = time.perf_counter()
     with suppress(BrokenPipeError), file:
         for done in range(1, SLICE_COUNT + 1):
@@ -74,26 +73,28 @@ def write_slowly(file: FileIO, seconds: float) -> None:
 
 
 def content_digest(content: bytes) -> dict[str, Any]:
-    """What every route answers: how much it read, and a checksum."""
+    """The answer of every route: how much it read, and a checksum."""
     return {"bytes": len(content), "crc32": zlib.crc32(content)}
 
 
 @router.get("/file/broken-async", response_model=None)
 async def file_in_async_def(request: Request, seconds: Seconds = 0.1) -> dict[str, Any]:
-    """Read inside `async def`: the event loop stands still until the disk has told everything. 1 at once."""
-    # The mistake itself
-    with slow_file(request.app.state.slow_files, seconds) as path, open(path, "rb") as file:  # noqa: ASYNC230, PTH123
+    """Read inside `async def`: the event loop stands still until the end of the file. 1 at once."""
+    with (
+        slow_file(request.app.state.slow_files, seconds) as path,
+        open(path, "rb") as file,  # noqa: ASYNC230, PTH123 - the mistake itself
+    ):
         return content_digest(file.read())
 
 
 @router.get("/file/sync", response_model=None)
 def file_in_def(request: Request, seconds: Seconds = 0.1) -> dict[str, Any]:
-    """The same lines in `def`: a thread of the pool waits for the disk. 40 at once."""
+    """Read in `def`: a thread of the pool waits for the disk. 40 at once."""
     with slow_file(request.app.state.slow_files, seconds) as path, path.open("rb") as file:
         return content_digest(file.read())
 
 
 @router.get("/file/to-thread", response_model=None)
 async def file_in_thread(request: Request, seconds: Seconds = 0.1) -> dict[str, Any]:
-    """The same function, handed to a thread of the loop's executor. cpus + 4 at once (at most 32)."""
+    """Read in a thread of the loop's executor. cpus + 4 at once (at most 32)."""
     return await asyncio.to_thread(file_in_def, request, seconds)

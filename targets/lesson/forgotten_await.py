@@ -1,4 +1,4 @@
-"""Forgotten awaits, each beside the same route with its `await`, and what Python's compiler says about `await` in `def`.
+"""Forgotten awaits, each beside the correct route, and the compiler on `await` in `def`.
 
 The mistakes are the five ways in which a coroutine gets lost: given back, given back in a dict, put
 into a text, used as a condition, and called for its effect alone. Type checkers see three of them
@@ -8,7 +8,7 @@ into a text, used as a condition, and called for its effect alone. Type checkers
 import gc
 import platform
 
-# Else the first warning imports it, and what is collected meanwhile goes unwarned
+# else the first warning imports it, and coroutines collected during that go unwarned
 import tracemalloc  # noqa: F401
 import warnings
 from typing import Any
@@ -19,39 +19,39 @@ router = APIRouter(tags=["pitfalls"])
 
 
 async def user_of(number: int) -> dict[str, Any]:
-    """What a database would give."""
+    """A user, as a database would return it."""
     return {"id": number, "name": "Ada"}
 
 
 async def cart_of(number: int) -> list[str]:
-    """What somebody wants to buy."""
+    """The cart of a user."""
     return [f"book {number}"]
 
 
 async def name_of(number: int) -> str:
-    """How somebody is called."""
+    """The name of a user."""
     return f"Ada {number}"
 
 
 async def is_admin(number: int) -> bool:
-    """Whether somebody may see what is not theirs. Nobody may."""
+    """Whether a user is an admin; none is."""
     return number < 0
 
 
 async def save(number: int, store: list[int]) -> None:
-    """Keep a number, as a commit would."""
+    """Store a number, as a commit would."""
     store.append(number)
 
 
 @router.get("/pitfall/forgotten/returned", response_model=None)
 async def returned_forgotten() -> dict[str, Any]:
-    """Give the coroutine back."""
+    """Return the coroutine."""
     return user_of(7)  # type: ignore[return-value]  # the mistake itself
 
 
 @router.get("/pitfall/awaited/returned", response_model=None)
 async def returned_awaited() -> dict[str, Any]:
-    """Give the user back."""
+    """Return the user."""
     return await user_of(7)
 
 
@@ -69,7 +69,7 @@ async def in_dict_awaited() -> dict[str, list[str]]:
 
 @router.get("/pitfall/forgotten/in-text", response_model=None)
 async def in_text_forgotten() -> dict[str, str]:
-    """Greet the coroutine. Nobody objects: every object has a text."""
+    """Greet the coroutine. No error: every object has a text."""
     return {"greeting": f"Hello {name_of(7)}"}
 
 
@@ -81,19 +81,19 @@ async def in_text_awaited() -> dict[str, str]:
 
 @router.get("/pitfall/forgotten/condition", response_model=None)
 async def condition_forgotten() -> dict[str, list[str]]:
-    """Show everybody's orders to everybody. Nobody objects: a coroutine is true."""
+    """Show all orders to every user. No error: a coroutine is true."""
     return {"orders": ["mine", "somebody else's"] if is_admin(7) else ["mine"]}
 
 
 @router.get("/pitfall/awaited/condition", response_model=None)
 async def condition_awaited() -> dict[str, list[str]]:
-    """Show everybody's orders to admins only."""
+    """Show all orders to admins only."""
     return {"orders": ["mine", "somebody else's"] if await is_admin(7) else ["mine"]}
 
 
 @router.get("/pitfall/forgotten/saved", response_model=None)
 async def saved_forgotten() -> dict[str, str]:
-    """Save nothing, and say that it is saved: as a forgotten `await session.commit()` does."""
+    """Save nothing, and answer that it is saved, as a forgotten `await session.commit()` does."""
     store: list[int] = []
     save(7, store)  # type: ignore[unused-coroutine]  # the mistake itself
     return {"answer": "saved"}
@@ -101,7 +101,7 @@ async def saved_forgotten() -> dict[str, str]:
 
 @router.get("/pitfall/awaited/saved", response_model=None)
 async def saved_awaited() -> dict[str, str]:
-    """Save, and say so."""
+    """Save, and answer that it is saved."""
     store: list[int] = []
     await save(7, store)
     return {"answer": "saved"}
@@ -109,7 +109,7 @@ async def saved_awaited() -> dict[str, str]:
 
 @router.get("/pitfall/collected", response_model=None)
 async def collected() -> dict[str, bool]:
-    """Collect garbage now: a lost coroutine is warned of when it is collected, and an error's traceback may hold it until then."""
+    """Collect garbage now, which warns of lost coroutines that a traceback kept alive."""
     gc.collect()
     return {"collected": True}
 
@@ -127,7 +127,7 @@ SOURCES = {
 
 @router.get("/pitfall/compiles", response_model=None)
 async def compiles() -> dict[str, str]:
-    """Compile one piece of source after another; nothing of it is run."""
+    """Compile each piece of source; nothing of it runs."""
     return {
         "python": platform.python_version(),
         **{name: compiler_message(source) for name, source in SOURCES.items()},
@@ -135,7 +135,7 @@ async def compiles() -> dict[str, str]:
 
 
 def compiler_message(source: str) -> str:
-    """`compiled`, if the compiler has nothing to say, not even a warning; else its words."""
+    """`compiled`, or the compiler's error or warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:

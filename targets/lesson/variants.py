@@ -1,6 +1,6 @@
 """The same wait four ways: `async def`, `def`, broken `async def` and `asyncio.to_thread`.
 
-Each route waits `seconds` and says so. They differ in one thing only: who stands still meanwhile.
+Each route waits `seconds` and answers so. They differ in one thing only: what stands still.
 `response_model=None` and no dependencies, so that each takes exactly one thread token or none;
 `behind-await` alone has one, to show what a timer in front of it sees.
 """
@@ -26,40 +26,40 @@ router = APIRouter(tags=["variants"])
 
 @router.get("/async", response_model=None)
 async def async_(seconds: Seconds = 0.1) -> dict[str, float]:
-    """Await: the request sleeps, the event loop goes on. As many at once as ask."""
+    """Await: the request sleeps, the event loop goes on. Any number at once."""
     await asyncio.sleep(seconds)
     return {"waited": seconds}
 
 
 @router.get("/sync", response_model=None)
 def sync(seconds: Seconds = 0.1) -> dict[str, float]:
-    """Block, but in `def`: FastAPI runs this in a thread pool. 40 at once; the 41st waits for a thread."""
+    """Block, but in `def`: FastAPI runs it in a thread pool. 40 at once; the 41st waits."""
     time.sleep(seconds)
     return {"waited": seconds}
 
 
 @router.get("/broken-async", response_model=None)
 async def broken_async(seconds: Seconds = 0.1) -> dict[str, float]:
-    """Block inside `async def`: the one event loop stands still, and every request of the worker with it. 1 at once."""
-    # The mistake itself: nothing else runs in this process until it returns
+    """Block inside `async def`: the loop stands still, and every request with it. 1 at once."""
+    # the mistake itself: nothing else runs in this process until it returns
     time.sleep(seconds)  # noqa: ASYNC251
     return {"waited": seconds}
 
 
 async def suspend_once() -> None:
-    """Suspend once, as any dependency or middleware does that awaits something."""
+    """Suspend once, like any dependency or middleware that awaits."""
     await asyncio.sleep(0)
 
 
 @router.get("/broken-async/behind-await", response_model=None, dependencies=[Depends(suspend_once)])
 async def broken_async_behind_await(seconds: Seconds = 0.1) -> dict[str, float]:
-    """Block as before, behind a dependency that awaits. 1 at once all the same, but now the server's own timer sees the queue."""
+    """Block behind a dependency that awaits. 1 at once, and the server's own timer sees it."""
     time.sleep(seconds)  # noqa: ASYNC251 - the same mistake
     return {"waited": seconds}
 
 
 @router.get("/to-thread", response_model=None)
 async def to_thread(seconds: Seconds = 0.1) -> dict[str, float]:
-    """Block in a thread of the loop's own executor: the loop goes on. cpus + 4 at once (at most 32); the next waits."""
+    """Block in a thread of the loop's executor: cpus + 4 at once (at most 32); the next waits."""
     await asyncio.to_thread(time.sleep, seconds)
     return {"waited": seconds}

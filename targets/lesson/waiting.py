@@ -1,4 +1,4 @@
-"""The routes of the lesson, under its paths and with its defaults: sleeping, and calling another service.
+"""The lesson's own routes, with its paths and defaults: sleeping, and calling a service.
 
 The other service is bundled (`upstream.py`), so nothing leaves this machine.
 """
@@ -33,7 +33,7 @@ async def open_client(app: FastAPI, upstream: str) -> AsyncIterator[None]:
 
 
 async def shared_client(request: Request) -> httpx.AsyncClient:
-    """The one client that the lifespan opened; asking earlier is a mistake, and says so."""
+    """The client that the lifespan opened. Raises RuntimeError before that."""
     client: httpx.AsyncClient | None = getattr(request.app.state, "client", None)
     if client is None:
         raise RuntimeError(
@@ -47,14 +47,14 @@ Client = Annotated[httpx.AsyncClient, Depends(shared_client)]
 
 @router.get("/sleep")
 async def sleep(seconds: Seconds = 0.5) -> dict[str, float]:
-    """Await a sleep: other requests run on meanwhile."""
+    """Await a sleep: other requests run on."""
     await asyncio.sleep(seconds)
     return {"slept": seconds}
 
 
 @router.get("/slow-sync")
 def slow_sync(seconds: Seconds = 1.0) -> dict[str, float]:
-    """Sleep in `def`: one thread of the pool stands still, nobody else."""
+    """Sleep in `def`: only one thread of the pool stands still."""
     time.sleep(seconds)
     return {"slept": seconds}
 
@@ -68,7 +68,7 @@ async def safe_sync(seconds: Seconds = 1.0) -> dict[str, float]:
 
 @router.get("/fetch")
 async def fetch(client: Client) -> dict[str, Any]:
-    """Call another service and wait at most 5 s for it; the loop serves others meanwhile."""
+    """Call another service and wait at most 5 s for it; the loop serves other requests."""
     answer = await client.get("/get", timeout=5)
     answer.raise_for_status()
     return {"origin": answer.json()["origin"], "status": answer.status_code}

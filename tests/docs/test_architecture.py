@@ -1,4 +1,4 @@
-"""The house: who may import whom, which names are safe, what every module must say. This file is the law."""
+"""Which package may import which, which names are safe, what every module must say."""
 
 import ast
 import subprocess
@@ -52,19 +52,20 @@ ONLY_IN = {
     "jinja2": ["reports/render/page.py"],
 }
 STDLIB_ONLY = "targets/agent/*.py"
-LONGEST_FILE, LONGEST_FUNCTION = 300, 55
-LONGEST_FILES = {"atonce.py": 380}  # a command line is a list of flags, a line each
+LONGEST_FILE, LONGEST_FUNCTION = 400, 73  # lines of 100 columns: what 300 and 55 of 132 hold
+LONGEST_FILES = {
+    "atonce.py": 670,  # a command line is a list of flags, some lines each
+    "rules.py": 440,  # the doctor's rules are to be read in one piece
+}
 
 
 def sources() -> list[Path]:
     """Every product file, relative to the root."""
-    found = [
-        path
-        for room in ROOMS
-        for path in (ROOT / room).rglob("*.py")
-        if (path.parent / "__init__.py").exists()
-    ]
-    return sorted(path.relative_to(ROOT) for path in [*found, ROOT / "atonce.py"])
+    files = [ROOT / "atonce.py"]
+    for room in ROOMS:
+        modules = (ROOT / room).rglob("*.py")
+        files += [path for path in modules if (path.parent / "__init__.py").exists()]
+    return sorted(path.relative_to(ROOT) for path in files)
 
 
 def imported(text: str) -> Iterator[str]:
@@ -72,14 +73,13 @@ def imported(text: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif (
-            isinstance(node, ast.ImportFrom) and node.level != 1
-        ):  # what lies in the same folder belongs to the same room
+        # what lies in the same folder belongs to the same package
+        elif isinstance(node, ast.ImportFrom) and node.level != 1:
             yield (node.module or "..").partition(".")[0]
 
 
 def broken_rules(path: Path, text: str) -> Iterator[str]:
-    """What one file does that its room forbids."""
+    """Imports of one file that its package forbids."""
     room = path.parts[0].removesuffix(".py")
     for name in sorted(set(imported(text))):
         if name in (*ROOMS, "atonce") and name != room and name not in MAY_IMPORT[room]:
@@ -91,12 +91,11 @@ def broken_rules(path: Path, text: str) -> Iterator[str]:
 
 
 def test_every_room_keeps_its_doors() -> None:
-    """No file imports what its room forbids."""
-    assert [
-        rule
-        for path in sources()
-        for rule in broken_rules(path, (ROOT / path).read_text(encoding="utf-8"))
-    ] == []
+    """No file imports what its package forbids."""
+    broken: list[str] = []
+    for path in sources():
+        broken += broken_rules(path, (ROOT / path).read_text(encoding="utf-8"))
+    assert broken == []
 
 
 @pytest.mark.parametrize(
@@ -113,12 +112,12 @@ def test_every_room_keeps_its_doors() -> None:
     ],
 )
 def test_a_planted_violation_is_seen(path: str, text: str) -> None:
-    """The guard itself works."""
+    """The check itself works."""
     assert list(broken_rules(Path(path), text))
 
 
 def test_no_module_is_named_like_a_standard_one() -> None:
-    """Locust registers a locustfile under its bare stem: `queue.py` would replace the standard module."""
+    """Locust registers a locustfile by its stem: `queue.py` would replace the standard module."""
     stems = {path.stem for path in sources()} - {"__init__", "__main__"}
     assert set() == stems & set(sys.stdlib_module_names)
 
@@ -135,9 +134,9 @@ def test_every_module_has_a_caption_and_stays_small(path: Path) -> None:
         node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     assert [
-        one.name
-        for one in functions
-        if (one.end_lineno or 0) - one.lineno >= LONGEST_FUNCTION + flags(one)
+        function.name
+        for function in functions
+        if (function.end_lineno or 0) - function.lineno >= LONGEST_FUNCTION + flags(function)
     ] == []
 
 
@@ -147,8 +146,11 @@ def flags(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def test_importing_results_loads_the_standard_library_only() -> None:
-    """It loads inside every Locust worker."""
-    code = "import sys, results.schema, results.store, results.spool; print(*{m.partition('.')[0] for m in sys.modules})"
+    """`results` loads inside every Locust worker."""
+    code = (
+        "import sys, results.schema, results.store, results.spool; "
+        "print(*{m.partition('.')[0] for m in sys.modules})"
+    )
     seen = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
@@ -156,7 +158,7 @@ def test_importing_results_loads_the_standard_library_only() -> None:
 
 
 def test_no_import_has_the_effect_of_patching_the_interpreter() -> None:
-    """Every module but the locustfiles and the user module can be imported without gevent appearing."""
+    """Modules other than the locustfiles and the user module import without gevent."""
     safe = [
         path
         for path in sources()
@@ -167,7 +169,10 @@ def test_no_import_has_the_effect_of_patching_the_interpreter() -> None:
         for path in safe
         if path.stem != "__main__"
     ]
-    code = f"import importlib, sys; [importlib.import_module(n) for n in {names}]; print('gevent' in sys.modules)"
+    code = (
+        f"import importlib, sys; [importlib.import_module(n) for n in {names}]; "
+        "print('gevent' in sys.modules)"
+    )
     seen = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
         cwd=ROOT,

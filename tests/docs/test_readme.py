@@ -1,4 +1,4 @@
-"""The README is true: every command runs, every figure comes from the stored run, the map names what is there."""
+"""The README is true: commands run, figures come from the stored run, the map fits the tree."""
 
 import json
 import os
@@ -32,17 +32,24 @@ SHELL = [
     for line in block.strip().splitlines()
 ]
 
-# Each command of the README, and the test that executes it. `.ci/run` executes the first two halves
-# word for word.
+# Each command of the README, and the test that executes it.
+# `.ci/run` executes the first two halves word for word.
 EXECUTED = {
-    "pip install -e . && atonce reproduce": "test_reproduce.py, after the install that .ci/run makes",
+    "pip install -e . && atonce reproduce": (
+        "test_reproduce.py, after the install that .ci/run makes"
+    ),
     "pip install -e '.[test]' && pytest": ".ci/run",
     "uv run atonce reproduce": "test_uv_runs_both_commands",
     "uv run --extra test pytest": "test_uv_runs_both_commands",
-    "locust -f scenarios/crowd.py --host http://127.0.0.1:8002 -u 50 -t 20s --headless": "test_plain_locust_as_the_readme_types_it",
-    "locust -f scenarios/steady.py --host http://127.0.0.1:8002 --atonce-rate 15/s -t 20s --headless --processes 2": "the same",
+    "locust -f scenarios/crowd.py --host http://127.0.0.1:8002 -u 50 -t 20s --headless": (
+        "test_plain_locust_as_the_readme_types_it"
+    ),
+    "locust -f scenarios/steady.py --host http://127.0.0.1:8002 --atonce-rate 15/s -t 20s "
+    "--headless --processes 2": "the same",
     "atonce report": "the same",
-    "atonce doctor targets.antipatterns:app": "test_readme_doctor.py: the stored run of the ward; test_doctor.py examines others",
+    "atonce doctor targets.antipatterns:app": (
+        "test_readme_doctor.py: the stored run of the ward; test_doctor.py examines others"
+    ),
     "uvicorn targets.app:app --port 8002": "test_the_lessons_shell_session",
     "curl 'localhost:8002/sleep?seconds=1'": "test_the_lessons_shell_session",
     "time curl localhost:8002/concurrent": "test_the_lessons_shell_session",
@@ -80,7 +87,7 @@ def test_the_guide_is_that_of_the_example_and_no_statement_is_left_untested(
 ) -> None:
     """The table word for word; all that the lesson states has a verdict from this run."""
     assert f"\n{markdown(build_guide(example))}\n" in README
-    outcomes = {one.claim.id: one.result.outcome for one in example.claims}
+    outcomes = {tested.claim.id: tested.result.outcome for tested in example.claims}
     assert set(outcomes) == {claim.id for claim in CLAIMS}
     assert not {
         name
@@ -100,12 +107,12 @@ def test_the_figures_in_the_text_are_those_of_the_example(example: Report) -> No
     assert beside.idle
     assert beside.loaded
     assert (
-        f"({format_number(top.throughput)} req/s x {format_seconds(broken.unloaded_mean)} = {format_number(broken.served_at_once or 0)})"
-        in README
+        f"({format_number(top.throughput)} req/s x {format_seconds(broken.unloaded_mean)} = "
+        f"{format_number(broken.served_at_once or 0)})" in README
     )
     assert (
-        f"with {top.users} users the blocking route takes {format_seconds(top.mean.low)}, {format_share(1 - broken.unloaded_mean / top.mean.low)} of it"
-        in README
+        f"with {top.users} users the blocking route takes {format_seconds(top.mean.low)}, "
+        f"{format_share(1 - broken.unloaded_mean / top.mean.low)} of it" in README
     )
     assert f"the app's median says {format_seconds(top.app_quantiles['p50'])}" in README
     assert f"which does nothing, has a p90 of {format_seconds(beside.idle.low)}" in README
@@ -114,15 +121,13 @@ def test_the_figures_in_the_text_are_those_of_the_example(example: Report) -> No
         in README
     )
     assert (
-        f"{top.users} x {format_seconds(broken.unloaded_mean)} = {format_seconds(top.predicted_mean)}; it was {format_seconds(top.mean.low)}"
-        in README
+        f"{top.users} x {format_seconds(broken.unloaded_mean)} = "
+        f"{format_seconds(top.predicted_mean)}; it was {format_seconds(top.mean.low)}" in README
     )
-    identities = [
-        abs(level.little.identity)
-        for finding in example.findings
-        for level in finding.route.levels
-        if level.little
-    ]
+    identities: list[float] = []
+    for finding in example.findings:
+        levels = finding.route.levels
+        identities += [abs(level.little.identity) for level in levels if level.little]
     assert f"here {format_share(max(identities))} at most" in README
     plain = json.loads((EXAMPLE / "plain-locust.json").read_text(encoding="utf-8"))
     assert f"leaves {format_share(plain['unexplained'])} of its users unexplained" in README
@@ -131,7 +136,7 @@ def test_the_figures_in_the_text_are_those_of_the_example(example: Report) -> No
 
 
 def probes_words() -> str:
-    """What the stored bench says of the probe."""
+    """What the stored benchmark says of the probe."""
     cost = json.loads((EXAMPLE / "probe-cost.json").read_text(encoding="utf-8"))["/noop/async"][
         "cost in throughput"
     ]
@@ -142,17 +147,22 @@ def probes_words() -> str:
 
 def fairness_words(example: Report) -> str:
     """The frozen route on both loops."""
-    told = {
-        one.variant.removeprefix("broken-async "): one.top_level
-        for one in example.run_metrics.experiments
-        if one.top_level
+    top_levels = {
+        experiment.variant.removeprefix("broken-async "): experiment.top_level
+        for experiment in example.run_metrics.experiments
+        if experiment.top_level
     }
-    waits = {name: top.fairness.latency.longest.low for name, top in told.items() if top.fairness}
-    rates = sorted(top.throughput for name, top in told.items() if top.fairness)
+    waits = {
+        name: top.fairness.latency.longest.low for name, top in top_levels.items() if top.fairness
+    }
+    rates = sorted(top.throughput for name, top in top_levels.items() if top.fairness)
     return (
-        f"{told['uvloop cold'].users} users get {format_number(rates[0])} to {format_number(rates[-1])} req/s from the same frozen route on either loop. "
-        f"The longest wait is {format_seconds(waits['asyncio warm'])} on asyncio, {format_seconds(waits['uvloop warm'])} on uvloop, and "
-        f"{format_seconds(waits['uvloop cold'])} on uvloop when the load itself opens the connections."
+        f"{top_levels['uvloop cold'].users} users get {format_number(rates[0])} to "
+        f"{format_number(rates[-1])} req/s from the same frozen route on either loop. "
+        f"The longest wait is {format_seconds(waits['asyncio warm'])} on asyncio, "
+        f"{format_seconds(waits['uvloop warm'])} on uvloop, and "
+        f"{format_seconds(waits['uvloop cold'])} on uvloop "
+        "when the load itself opens the connections."
     )
 
 
@@ -163,38 +173,47 @@ def selfcheck_words() -> str:
             encoding="utf-8"
         )
     )
-    gates = {one["expression"]: one for one in summary["gates"]}
+    gates = {gate["expression"]: gate for gate in summary["gates"]}
 
     def worst(words: str, start: str = "GET /places/") -> str:
         return format_share(
             max(
-                abs(one["off"])
-                for name, one in gates.items()
+                abs(gate["off"])
+                for name, gate in gates.items()
                 if words in name and name.startswith(start)
             )
         )
 
-    held = sum(one["holds"] for one in gates.values())
-    frozen = next(one for name, one in gates.items() if name.endswith("stopped for 1 s: p99"))
+    holding = sum(gate["holds"] for gate in gates.values())
+    frozen = next(gate for name, gate in gates.items() if name.endswith("stopped for 1 s: p99"))
     blind = next(
-        one for name, one in gates.items() if name.endswith("p99 as a closed loop sees it")
+        gate for name, gate in gates.items() if name.endswith("p99 as a closed loop sees it")
     )
     at_once = [
-        format_number(one["actual"])
-        for name, one in gates.items()
+        format_number(gate["actual"])
+        for name, gate in gates.items()
         if "served at once" in name and name.startswith("GET /places/")
     ]
+    middle = max(
+        abs(gate["off"]) for name, gate in gates.items() if name.endswith(("/s: mean", "/s: p50"))
+    )
     return (
-        f"{held} of {len(gates)} goals hold. Closed loops: means at most {worst(': mean of ')} off N D / c; {', '.join(at_once)} served at once "
-        f"where 1, 6 and 40 is true. Open loads beside the replay of their own sends: mean and p50 at most "
-        f"{format_share(max(abs(one['off']) for name, one in gates.items() if name.endswith(('/s: mean', '/s: p50'))))}, p95 at most {worst('/s: p95')} off. "
-        f"A server that stood still for 1 s: p99 {format_seconds(frozen['actual'])}, replayed {format_seconds(frozen['truth'])}; "
+        f"{holding} of {len(gates)} goals hold. "
+        f"Closed loops: means at most {worst(': mean of ')} off N D / c; "
+        f"{', '.join(at_once)} served at once where 1, 6 and 40 is true. "
+        "Open loads beside the replay of their own sends: mean and p50 at most "
+        f"{format_share(middle)}, p95 at most {worst('/s: p95')} off. "
+        f"A server that stood still for 1 s: p99 {format_seconds(frozen['actual'])}, "
+        f"replayed {format_seconds(frozen['truth'])}; "
         f"a closed-loop client says {format_seconds(blind['actual'])}."
     )
 
 
 def test_the_figures_of_trust_are_those_of_the_stored_runs(example: Report) -> None:
-    """What the self-check, the frozen route on both loops and the probe's bench say; blanks and line ends aside."""
+    """What the self-check, the frozen route on both loops and the probe's benchmark say.
+
+    Blanks and line ends do not count.
+    """
     flat = " ".join(README.split())
     for words in (selfcheck_words(), fairness_words(example), probes_words()):
         assert words in flat
@@ -223,15 +242,16 @@ def test_every_link_and_every_room_of_the_map_exists() -> None:
 def test_commands_in_the_table_run(
     here: Here, example: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that need no minutes: here, the stored run read once; `reproduce` in test_reproduce.py, `serve` in test_driver.py."""
+    """Those that need no minutes, with the stored run read once.
+
+    `reproduce` runs in test_reproduce.py, `serve` in test_driver.py.
+    """
     monkeypatch.setattr(
         "reports.render.output.build_report", {Path("results/example"): example}.__getitem__
     )
-    commands = [
-        one
-        for row in re.findall(r"^\| `atonce .*? \|", README, re.MULTILINE)
-        for one in re.findall(r"`(atonce (?!doctor)[^`]+)`", row)
-    ]
+    commands: list[str] = []
+    for row in re.findall(r"^\| `atonce .*? \|", README, re.MULTILINE):
+        commands += re.findall(r"`(atonce (?!doctor)[^`]+)`", row)
     assert len(commands) == 15
     (ROOT / "results").mkdir(exist_ok=True)
     for command in commands:
@@ -286,7 +306,7 @@ def test_the_lessons_shell_session() -> None:
 
 @pytest.mark.slow
 def test_plain_locust_as_the_readme_types_it(tmp_path: Path) -> None:
-    """Word for word, but for the port and the twenty seconds: `atonce serve`, two Locusts, a report of each run."""
+    """Word for word, but for port and time: `atonce serve`, two Locusts, a report of each run."""
     mark, port = new_mark(), str(free_port())
     env = {
         **os.environ,
@@ -317,7 +337,7 @@ def test_plain_locust_as_the_readme_types_it(tmp_path: Path) -> None:
                 timeout=120,
                 check=False,
             )
-            assert shown.returncode in {0, 3}, shown.stderr  # a busy machine may have spoilt it
+            assert shown.returncode in {0, 3}, shown.stderr  # a busy machine may disturb it
             assert "GET /broken-async" in shown.stdout
         assert "15/s poisson" in shown.stdout
         assert "overloaded" in shown.stdout or shown.returncode == 3
@@ -341,7 +361,7 @@ def test_plain_locust_leaves_users_unexplained() -> None:
 
 @pytest.mark.slow
 def test_uv_runs_both_commands(tmp_path: Path) -> None:
-    """In a copy of the clone with an environment of uv's own; the long parts are cut short by a flag each."""
+    """In a copy of the clone with uv's own environment; a flag cuts the long parts short."""
     copy = tmp_path / "clone"
     copy.mkdir()
     listed = subprocess.run(
@@ -360,7 +380,7 @@ def test_uv_runs_both_commands(tmp_path: Path) -> None:
         for name, value in os.environ.items()
         if name not in {"VIRTUAL_ENV", "PYTHONPATH"}
     }
-    if "PIP_CERT" in env:  # whoever told pip which certificates to trust means uv too
+    if "PIP_CERT" in env:  # certificates given to pip are meant for uv too
         env.setdefault("SSL_CERT_FILE", env["PIP_CERT"])
     for command, flag, says in (
         ("uv run atonce reproduce", "--dry-run", "nothing was sent"),

@@ -1,4 +1,7 @@
-"""What the README says of `atonce doctor`: its commands run, its table and its finding are those of the stored run."""
+"""What the README says of `atonce doctor` is true.
+
+Its commands run; its table and its finding are those of the stored run.
+"""
 
 import re
 import shlex
@@ -52,43 +55,50 @@ def test_the_table_and_the_finding_are_those_of_the_stored_run(example: Report) 
 
 def test_every_mistake_of_the_ward_was_found_and_every_cure_scales(example: Report) -> None:
     """Each route is what it was written to be."""
-    found = {finding.route.route: finding.verdict for finding in example.findings}
-    assert found == WARD_TRUTH
-    assert all(one["file"] and one["line"] for one in build_summary(example)["routes"])
+    verdicts = {finding.route.route: finding.verdict for finding in example.findings}
+    assert verdicts == WARD_TRUTH
+    assert all(route["file"] and route["line"] for route in build_summary(example)["routes"])
     assert example.trust.trust_level in {"trusted", "suspect"}
-    sure = {one.route.route: one.diagnosis.confidence for one in example.findings if one.diagnosis}
-    assert sure["GET /dose/forgotten"] == "sure: its own answers show it"  # nobody loaded it
+    sure = {
+        finding.route.route: finding.diagnosis.confidence
+        for finding in example.findings
+        if finding.diagnosis
+    }
+    assert sure["GET /dose/forgotten"] == "sure: its own answers show it"  # it was never loaded
 
 
 def test_what_each_remedy_promises_its_twin_reached_in_the_same_run(example: Report) -> None:
-    """How long each of 64 users waits, how many per second a core answers, or that the work is gone; half as much more is borne."""
-    routes = {one.route.route: one.route for one in example.findings}
-    cures = [
-        one.diagnosis.remedy
-        for one in example.findings
-        if one.diagnosis.remedy and one.verdict is not Verdict.WRONG_ANSWER
+    """The twin keeps the wait of 64 users, the rate of a core, or the absence of the work.
+
+    Half as much more is allowed.
+    """
+    routes = {finding.route.route: finding.route for finding in example.findings}
+    remedies = [
+        finding.diagnosis.remedy
+        for finding in example.findings
+        if finding.diagnosis.remedy and finding.verdict is not Verdict.WRONG_ANSWER
     ]
-    assert len(cures) == 14
-    for cure in cures:
-        alone, *_, crowd = routes[cure.twin].median_levels
+    assert len(remedies) == 14
+    for remedy in remedies:
+        alone, *_, crowd = routes[remedy.twin].median_levels
         assert (alone.users, crowd.users) == (1, 64)
-        if told := re.match(
-            r"64 users are answered in little more than (\S+) ms each", cure.expect
+        if match := re.match(
+            r"64 users are answered in little more than (\S+) ms each", remedy.expect
         ):
-            assert crowd.mean.low * 1000 < 1.5 * float(told[1]), cure.twin
-        elif told := re.match(
-            r"About (\S+) requests/s for each core .* the app had 1 core here", cure.expect
+            assert crowd.mean.low * 1000 < 1.5 * float(match[1]), remedy.twin
+        elif match := re.match(
+            r"About (\S+) requests/s for each core .* the app had 1 core here", remedy.expect
         ):
-            assert crowd.throughput > float(told[1]) / 1.5, cure.twin
+            assert crowd.throughput > float(match[1]) / 1.5, remedy.twin
         else:
-            told = re.match(r"The (\S+) ms of each request are gone", cure.expect)
-            assert told, cure.expect
-            assert alone.mean.low * 1000 < float(told[1]) / 10, cure.twin
-        if told := re.search(
-            r"a plain `def` does: up to 40 at once, about (\S+) ms each", cure.expect
+            match = re.match(r"The (\S+) ms of each request are gone", remedy.expect)
+            assert match, remedy.expect
+            assert alone.mean.low * 1000 < float(match[1]) / 10, remedy.twin
+        if match := re.search(
+            r"a plain `def` does: up to 40 at once, about (\S+) ms each", remedy.expect
         ):
             assert routes["GET /insurance/threads"].median_levels[-1].mean.low * 1000 < 1.5 * float(
-                told[1]
+                match[1]
             )
 
 
@@ -96,12 +106,13 @@ def test_how_often_it_is_right_is_what_the_table_says() -> None:
     """The figures of the corpus, from the last column of its scores."""
     stored = (ROOT / "tests" / "corpus" / "scores.md").read_text(encoding="utf-8")
     score = dict(re.findall(r"^\| ([a-z][^|]+?) \|.*\| (\d+ of \d+) \|$", stored, re.MULTILINE))
-    told = re.search(
-        r"it found (\d+ of \d+) routes that hold the loop, named (\d+ of \d+) guilty lines, and accused (\d+ of \d+)",
+    match = re.search(
+        r"it found (\d+ of \d+) routes that hold the loop, "
+        r"named (\d+ of \d+) guilty lines, and accused (\d+ of \d+)",
         README,
     )
-    assert told
-    assert list(told.groups()) == [
+    assert match
+    assert list(match.groups()) == [
         score[name]
         for name in ("loop-holding routes found", "guilty lines right", "healthy routes accused")
     ]
@@ -125,7 +136,7 @@ def test_the_settings_and_the_workflow_are_readable() -> None:
 
 
 def test_the_doctors_commands_run(tmp_path: Path, here: Here) -> None:
-    """Each command of its table, with --dry-run, on a small shop; where it answers at a URL, it does."""
+    """Each command of its table, with --dry-run, on a small shop, which is served for a URL."""
     home = tmp_path / "shop"
     home.mkdir()
     (home / "__init__.py").touch()
@@ -141,7 +152,7 @@ def test_the_doctors_commands_run(tmp_path: Path, here: Here) -> None:
             line = command.replace(
                 "http://127.0.0.1:8000", f"http://127.0.0.1:{port}" if "--start" in command else url
             )
-            words = [start if one == "make run" else one for one in shlex.split(line)[1:]]
+            words = [start if word == "make run" else word for word in shlex.split(line)[1:]]
             shown = here(*words, *([] if "--dry-run" in words else ["--dry-run"]), cwd=tmp_path)
             assert (shown.returncode, "asked as /" in shown.stdout) == (0, True), (
                 command,

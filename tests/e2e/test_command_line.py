@@ -1,4 +1,4 @@
-"""The front door: its manners, its exit codes, and how quickly it answers."""
+"""The command line: its manners, its exit codes, and how quickly it answers."""
 
 import io
 import json
@@ -40,8 +40,14 @@ def atonce(*words: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedPro
 
 
 def test_help_answers_at_once_and_opens_no_room() -> None:
-    """In a fifth of a second, most of it Typer's own: told by what is imported, since the machine may be busy."""
-    code = "import sys; sys.argv = ['atonce', '--help']; import atonce\ntry: atonce.main()\nfinally: print(*sys.modules)"
+    """The answer takes a fifth of a second, most of it Typer's own.
+
+    The test looks at what is imported, since the machine may be busy.
+    """
+    code = (
+        "import sys; sys.argv = ['atonce', '--help']; import atonce\n"
+        "try: atonce.main()\nfinally: print(*sys.modules)"
+    )
     seen = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -166,7 +172,10 @@ def test_help_lists_the_commands_that_exist_and_no_others(here: Here) -> None:
 def test_wrong_words_get_a_sentence_and_an_exit_code(
     words: list[str], code: int, says: str, tmp_path: Path, here: Here
 ) -> None:
-    """What is wrong and what to do; never a traceback. In this process, because there are many; the manners are the same."""
+    """The sentence says what is wrong and what to do; never a traceback.
+
+    All run in this process, because there are many; the manners are the same.
+    """
     shown = here(*words, ATONCE_OUT=str(tmp_path))
     assert code == shown.returncode
     assert says in shown.stderr
@@ -211,7 +220,10 @@ def test_report_renders_a_stored_run_again(honest_run: Path, tmp_path: Path) -> 
 
 
 def test_json_is_the_summary_and_nothing_else(honest_run: Path, tmp_path: Path, here: Here) -> None:
-    """On success the summary, of a run named by a part of its name; on failure one document that says what happened."""
+    """On success it is the summary, on failure one document that says what happened.
+
+    The run is named by a part of its name.
+    """
     shutil.copytree(honest_run, tmp_path / "20260101T000000Z-reproduce-7f3a")
     shown = here("report", "7f3a", "--out", str(tmp_path), "--json")
     assert shown.returncode == 0
@@ -249,7 +261,7 @@ def test_colour_keeps_the_manners(
 
 
 def test_a_reader_who_leaves_is_no_failure_of_ours() -> None:
-    """`| head` ends us as it ends any command: by the pipe's signal, without a word - never with "claim refuted"."""
+    """`| head` ends us like any command: by the pipe's signal, silently, not as a refuted claim."""
     command = f"{sys.executable} atonce.py reproduce --dry-run | head -n 1; exit ${{PIPESTATUS[0]}}"
     shown = subprocess.run(
         ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False
@@ -282,7 +294,7 @@ del thing
 def test_an_interruption_outside_a_run_is_told(
     place: str, number: signal.Signals, flags: list[str]
 ) -> None:
-    """Ctrl-C while a report is drawn: a sentence, 130, no traceback - wherever the interpreter happens to be."""
+    """Ctrl-C while a report is drawn: a sentence, 130, no traceback, wherever Python is."""
     code = f"""
 import os, sys, types, atonce
 def pull():
@@ -290,7 +302,9 @@ def pull():
 def build_and_write(path, trouble):
     exec({PLACES[place]!r}, {{"pull": pull}})
     print("survived")
-sys.modules["reports.render.output"] = types.SimpleNamespace(build_and_write=build_and_write, print_result=None, OutputOptions=dict)
+sys.modules["reports.render.output"] = types.SimpleNamespace(
+    build_and_write=build_and_write, print_result=None, OutputOptions=dict
+)
 sys.argv = ["atonce", "report", "results/example", *{flags}]
 atonce.main()
 """
@@ -310,7 +324,7 @@ atonce.main()
 
 
 def test_outside_a_clone_runs_go_to_a_folder_of_their_own(tmp_path: Path) -> None:
-    """Nobody's own `results` is touched."""
+    """No `results` folder of the user's is touched."""
     shown = atonce("report", cwd=tmp_path)
     assert shown.returncode == 2
     assert "atonce-results" in shown.stderr
@@ -340,10 +354,10 @@ def test_flags_win_over_the_environment_and_that_over_the_project(
         )
         return " ".join(line.split()[2] for line in shown.stdout.splitlines() if "crowd/" in line)
 
-    found = [users()]
+    levels = [users()]
     settings(tmp_path, '[tool.atonce]\nusers = "2,3"\nseconds = 0.2\n')
-    found += [users(), users(ATONCE_USERS="4"), users("-u", "5", ATONCE_USERS="4")]
-    assert found == ["1 50", "2 3", "4", "5"]
+    levels += [users(), users(ATONCE_USERS="4"), users("-u", "5", ATONCE_USERS="4")]
+    assert levels == ["1 50", "2 3", "4", "5"]
     settings(tmp_path, 'tool.atonce = {users = [2, 3], route = "GET /y"}\n')
     assert users() == "2 3"
     words = ("run", "crowd", "--host", NOBODY, "--dry-run")
@@ -421,7 +435,10 @@ def test_a_report_that_cannot_be_written_is_a_sentence(
 def test_runs_are_listed_and_shown_by_a_part_of_their_name(
     honest_run: Path, tmp_path: Path, here: Here
 ) -> None:
-    """A line per run; facts of one, a part of whose name is enough: for `show` here, for `report` above."""
+    """`ls` prints a line per run, `show` the facts of one; a part of its name is enough.
+
+    The test above shows the same for `report`.
+    """
     run = tmp_path / "20260101T000000Z-reproduce-7f3a"
     shutil.copytree(honest_run, run)
     listed = here("ls", "--out", str(tmp_path)).stdout.splitlines()
@@ -433,7 +450,7 @@ def test_runs_are_listed_and_shown_by_a_part_of_their_name(
 
 
 def test_scenarios_are_told_by_path(here: Here) -> None:
-    """All of them with a caption; one alone for a shell's `$(...)`."""
+    """All of them with a caption; a single path for a shell's `$(...)`."""
     shown = here("scenarios").stdout
     for name in ("burst", "crowd", "steady", "neighbours"):
         path = here("scenarios", name).stdout.strip()

@@ -1,4 +1,7 @@
-"""Whatever kills a run - kill -9, Ctrl-C, a full disk, a dead target - what was measured is kept, counted and readable."""
+"""What was measured survives whatever kills a run, counted and readable.
+
+The killers: kill -9, Ctrl-C, a full disk, a dead target.
+"""
 
 import os
 import random
@@ -25,7 +28,7 @@ FROZEN = ["crowd", "--route", "/broken-async?seconds=0.2", "-u", "10", "-t", "30
 def press(
     url: str, folder: Path, mark: str, words: list[str], limit: int | None = None
 ) -> subprocess.Popen[str]:
-    """`atonce run` as a person starts it; with a `limit`, no file may grow beyond so many bytes, as on a full disk."""
+    """Start `atonce run` as a user does; with a `limit`, no file may grow beyond these bytes."""
     command = [
         sys.executable,
         str(ROOT / "atonce.py"),
@@ -42,9 +45,9 @@ def press(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
-        if limit
-        else None,  # noqa: PLW1509
+        preexec_fn=(  # noqa: PLW1509
+            (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))) if limit else None
+        ),
     )
 
 
@@ -57,7 +60,7 @@ def wait_until(condition: str, file: Path, seconds: float = 60) -> None:
 
 
 def wait_for_answers(folder: Path, count: int) -> None:
-    """Wait until so many lie on the disk: the load is under way, however long its processes took to start."""
+    """Wait until so many answers are on the disk: then the load is under way."""
     deadline = time.perf_counter() + 60
     while (
         sum(
@@ -77,7 +80,7 @@ def report(run: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_after_kill_9_of_everything_a_second_is_lost_at_most(tmp_path: Path) -> None:
-    """At a random moment. Every arrival that the target wrote down more than a second before is a row."""
+    """The moment is random; each arrival noted more than a second before it is a row."""
     mark, arrivals = new_mark(), tmp_path / "arrivals"
     with served(
         "tests.support.faulty_apps:counting_app", mark, ATONCE_TEST_ARRIVALS=str(arrivals)
@@ -124,7 +127,7 @@ def test_after_kill_9_of_everything_a_second_is_lost_at_most(tmp_path: Path) -> 
 def test_whoever_dies_alone_leaves_a_readable_run(
     tmp_path: Path, victim: str, code: int, says: str
 ) -> None:
-    """The target, Locust, or the driver: a sentence where somebody is left to say it, and no process stays."""
+    """The target, Locust or the driver dies: a survivor prints a sentence, and no process stays."""
     mark = new_mark()
     words = [*STEADY[:-1], "4s"]
     with served("tests.support.faulty_apps:counting_app", mark) as (url, _):
@@ -146,7 +149,10 @@ def test_whoever_dies_alone_leaves_a_readable_run(
 def test_a_run_can_be_interrupted_in_a_frozen_route(
     tmp_path: Path, number: signal.Signals, times: int
 ) -> None:
-    """Once: no more arrivals, the open answers are awaited, a report, 130. Twice: at once. Nobody stays behind."""
+    """Stop once: arrivals end, open answers are awaited, a report, 130. Twice: stop at once.
+
+    No process stays behind.
+    """
     mark = new_mark()
     with served("tests.support.faulty_apps:counting_app", mark) as (url, _):
         process = press(url, tmp_path, mark, FROZEN)
@@ -170,7 +176,7 @@ def test_a_run_can_be_interrupted_in_a_frozen_route(
 
 
 def test_a_full_disk_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
-    """What fitted is kept and can be reported; exit code 3; nobody goes on asking what nobody writes down."""
+    """What fitted is kept and can be reported; exit code 3; no request goes on unrecorded."""
     mark = new_mark()
     with served("tests.support.faulty_apps:counting_app", mark) as (url, _):
         process = press(url, tmp_path, mark, STEADY, limit=100_000)

@@ -1,4 +1,4 @@
-"""The doctor on real apps: six routes of known truth, a black box, and everything that an app can do wrong."""
+"""The doctor on real apps: six known routes, a black box, and all that an app can do wrong."""
 
 import contextlib
 import json
@@ -30,12 +30,22 @@ async def life(app):
 app = FastAPI(lifespan=life)
 """
 BAD: list[tuple[str, str, int, str]] = [
-    ("cannot be imported", "import nowhere_at_all", 4, r"No module named 'nowhere_at_all' \(.*shop\.py, line 1"),
+    (
+        "cannot be imported",
+        "import nowhere_at_all",
+        4,
+        r"No module named 'nowhere_at_all' \(.*shop\.py, line 1",
+    ),
     ("is no ASGI app", "app = 7", 4, r"shop:app is no ASGI app"),
     ("has no such name", "other = 7", 4, r"shop:app is not to be found"),
     ("has no routes", APP, 2, r"declares no routes"),
-    ("fails at its start-up", LIFE, 4, r"shop:app fails at its start-up: RuntimeError: no database \(.*shop\.py, line 5"),
-]  # fmt: skip
+    (
+        "fails at its start-up",
+        LIFE,
+        4,
+        r"shop:app fails at its start-up: RuntimeError: no database \(.*shop\.py, line 5",
+    ),
+]
 ODD = """
     import asyncio, os, time
     from fastapi import FastAPI
@@ -87,17 +97,17 @@ def examined(folder: Path, *words: str, **env: str) -> subprocess.CompletedProce
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "words"), [one[1:] for one in BAD], ids=[one[0] for one in BAD]
+    ("text", "code", "words"), [case[1:] for case in BAD], ids=[case[0] for case in BAD]
 )
 def test_an_app_that_cannot_be_examined_is_told_in_a_sentence(
     tmp_path: Path, here: Here, text: str, code: int, words: str
 ) -> None:
-    """What is wrong and where, exit 4 or 2, no traceback, and nothing left in their folder."""
+    """It says what is wrong and where, exits with 4 or 2, leaves nothing in the app's folder."""
     home = written(tmp_path / "home", text)
-    found = here("doctor", "shop:app", "--dry-run", cwd=home)
-    assert code == found.returncode
-    assert re.search(words, found.stderr)
-    assert "Traceback" not in found.stderr
+    shown = here("doctor", "shop:app", "--dry-run", cwd=home)
+    assert code == shown.returncode
+    assert re.search(words, shown.stderr)
+    assert "Traceback" not in shown.stderr
     assert [home / "shop.py"] == list(home.iterdir())
 
 
@@ -119,11 +129,11 @@ def test_what_cannot_be_meant_is_refused_before_anything_starts(
     tmp_path: Path, here: Here, words: list[str], sentence: str
 ) -> None:
     """Exit 2; and a secret is not repeated."""
-    found = here("doctor", *words, cwd=tmp_path)
+    shown = here("doctor", *words, cwd=tmp_path)
     assert (
-        found.returncode,
-        sentence in found.stderr,
-        "secret" in found.stderr.replace("it may be secret", ""),
+        shown.returncode,
+        sentence in shown.stderr,
+        "secret" in shown.stderr.replace("it may be secret", ""),
     ) == (
         2,
         True,
@@ -133,33 +143,40 @@ def test_what_cannot_be_meant_is_refused_before_anything_starts(
 
 
 def test_settings_make_it_one_word(tmp_path: Path, here: Here) -> None:
-    """`[tool.atonce]` names the app; a gate for a route that is not there is refused before any load."""
+    """`[tool.atonce]` names the app; the command needs no argument."""
     home = written(tmp_path, APP + "@app.get('/x')\nasync def x(): return 1\n")
     (home / "pyproject.toml").write_text('[tool.atonce]\ntarget = "shop:app"\n', encoding="utf-8")
-    told = here("doctor", "--dry-run", cwd=home)
-    assert (told.returncode, "GET /x  asked as /x" in told.stdout) == (0, True)
-    assert "paid or remote services" in told.stdout
+    shown = here("doctor", "--dry-run", cwd=home)
+    assert (shown.returncode, "GET /x  asked as /x" in shown.stdout) == (0, True)
+    assert "paid or remote services" in shown.stdout
 
 
 def is_disturbed(summary: dict[str, Any]) -> bool:
-    """Whether the run has seen other work on this machine, and may abstain; an accusation must be right all the same."""
+    """Whether other work ran on this machine: then a verdict may be missing, but not wrong."""
     return any(
-        one["id"] == "V10" and one["status"] in {"warn", "fail"}
-        for one in summary["trust"]["checks"]
+        check["id"] == "V10" and check["status"] in {"warn", "fail"}
+        for check in summary["trust"]["checks"]
     )
 
 
 @pytest.mark.slow
 @pytest.mark.alone
 def test_six_routes_of_known_truth() -> None:
-    """The shop of the corpus: each verdict, each line, and the order that nobody placed. The whole corpus: `python -m benchmarks.doctor`."""
+    """Each verdict and line of the corpus's shop is right, and no order is placed.
+
+    The whole corpus: `python -m benchmarks.doctor`.
+    """
     home, easy = CORPUS / "shop", "GET /admin/health"
     truth, mark = load(home), new_mark()
     words = ["--exclude", easy, "--json", "-q", "--out", str(home / "atonce-results")]
-    found = examined(home, truth["app"], *words, **{MARK: mark})
+    shown = examined(home, truth["app"], *words, **{MARK: mark})
     try:
-        summary = json.loads(found.stdout)
-        rows = [compare("shop", one, summary) for one in truth["routes"] if one["route"] != easy]
+        summary = json.loads(shown.stdout)
+        rows = [
+            compare("shop", expected, summary)
+            for expected in truth["routes"]
+            if expected["route"] != easy
+        ]
         abstained = {"unknown", "untrusted"} if is_disturbed(summary) else set()
         wrong = [
             row
@@ -176,12 +193,15 @@ def test_six_routes_of_known_truth() -> None:
 
 @pytest.mark.slow
 def test_odd_answers_are_told_and_a_failing_app_is_left_alone(tmp_path: Path) -> None:
-    """HTML where JSON is declared is a note; an error, a redirect: said, not loaded. What starts to fail is not asked on."""
+    """HTML instead of JSON is a note; an error or a redirect is reported, not loaded.
+
+    A route that starts to fail is asked no more.
+    """
     home = written(tmp_path / "home", ODD)
-    found = examined(home, "shop:app", "--json", "-q", "--out", str(tmp_path / "out"))
-    summary = json.loads(found.stdout)
-    verdicts = {one["route"]: one for one in summary["routes"]}
-    assert {name: one["verdict"] for name, one in verdicts.items()} == {
+    shown = examined(home, "shop:app", "--json", "-q", "--out", str(tmp_path / "out"))
+    summary = json.loads(shown.stdout)
+    verdicts = {route["route"]: route for route in summary["routes"]}
+    assert {name: route["verdict"] for name, route in verdicts.items()} == {
         "GET /html": "scales",
         "GET /fails": "wrong-answer",
     }
@@ -189,32 +209,36 @@ def test_odd_answers_are_told_and_a_failing_app_is_left_alone(tmp_path: Path) ->
         "It answers text/html where its OpenAPI document promises application/json."
     ]
     assert {
-        one["route"]: re.sub(r" to one polite.*", "", one["why"]) for one in summary["skipped"]
+        entry["route"]: re.sub(r" to one polite.*", "", entry["why"])
+        for entry in summary["skipped"]
     } == {
         "GET /broken": "answers 500",
         "GET /moved": "redirects to /broken",
     }
     rows = pd.read_parquet(next(tmp_path.glob("out/*/samples.parquet")))
     assert 0 < rows[rows.route == "GET /fails"].error.notna().sum() < 200
-    assert [home / "shop.py"] == [one for one in home.iterdir() if one.name != "__pycache__"]
+    assert [home / "shop.py"] == [path for path in home.iterdir() if path.name != "__pycache__"]
 
 
 @pytest.mark.slow
 def test_an_app_that_dies_under_load_ends_the_examination(tmp_path: Path) -> None:
     """Exit 4, and what was measured is reported."""
-    dies = "import os, itertools\nseen = itertools.count()\n@app.get('/x')\nasync def x():\n    if next(seen) > 60: os._exit(9)\n"
+    dies = (
+        "import os, itertools\nseen = itertools.count()\n"
+        "@app.get('/x')\nasync def x():\n    if next(seen) > 60: os._exit(9)\n"
+    )
     home = written(tmp_path / "home", APP + dies)
-    found = examined(home, "shop:app", "-q", "--out", str(tmp_path / "out"))
+    shown = examined(home, "shop:app", "-q", "--out", str(tmp_path / "out"))
     assert (
-        found.returncode,
-        "The app died (exit code 9) during crowd/GET /x/" in found.stderr,
+        shown.returncode,
+        "The app died (exit code 9) during crowd/GET /x/" in shown.stderr,
     ) == (4, True)
-    assert "report:" in found.stdout
+    assert "report:" in shown.stdout
 
 
 @contextlib.contextmanager
 def running(home: Path) -> Iterator[str]:
-    """The app in that folder, started by somebody else."""
+    """Serve the app in that folder without atonce."""
     port = free_port()
     command = [
         sys.executable,
@@ -243,23 +267,27 @@ def running(home: Path) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.alone
 def test_a_black_box_is_examined_from_outside(tmp_path: Path) -> None:
-    """One route that holds its loop and one that does not and takes a key, which is kept nowhere; what cannot be known is said; the app lives on."""
+    """One route holds its loop, another does not and takes a key, which is stored nowhere.
+
+    What cannot be known is said, and the app lives on.
+    """
     routes = """
         import asyncio, time
         from fastapi import FastAPI, Security
         from fastapi.security import APIKeyQuery
         app = FastAPI()
         @app.get("/good")
-        async def good(key=Security(APIKeyQuery(name="key"))): await asyncio.sleep(0.1 / (key == "s3cret"))
+        async def good(key=Security(APIKeyQuery(name="key"))):
+            await asyncio.sleep(0.1 / (key == "s3cret"))
         @app.get("/bad")
         async def bad(): time.sleep(0.1)
     """
     home = written(tmp_path / "home", routes)
     with running(home) as url:
-        found = examined(home, url, "--out", str(tmp_path / "out"), "-q", "--param", "key=s3cret")
+        shown = examined(home, url, "--out", str(tmp_path / "out"), "-q", "--param", "key=s3cret")
         assert httpx.get(f"{url}/good?key=s3cret").status_code == 200
     kept = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
-    assert (b"/good?key=***" in kept, b"s3cret" in kept, "s3cret" in found.stdout) == (
+    assert (b"/good?key=***" in kept, b"s3cret" in kept, "s3cret" in shown.stdout) == (
         True,
         False,
         False,
@@ -267,32 +295,34 @@ def test_a_black_box_is_examined_from_outside(tmp_path: Path) -> None:
     summary = json.loads(
         next(tmp_path.glob("out/*/report/summary.json")).read_text(encoding="utf-8")
     )
-    verdicts = {one["route"]: one["verdict"] for one in summary["routes"]}
+    verdicts = {route["route"]: route["verdict"] for route in summary["routes"]}
     abstained = {"unknown", "untrusted"} if is_disturbed(summary) else set()
     assert verdicts["GET /good"] in {"scales"} | abstained
     assert verdicts["GET /bad"] in {"loop-blocked"} | abstained
-    assert "A black box" in found.stdout
+    assert "A black box" in shown.stdout
 
 
 def test_a_dry_run_that_fails_keeps_what_the_app_said(
     tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its last line in the sentence, and the log that the sentence names, for its owner, without secrets."""
+    """The sentence quotes its last line and names the log, its owner's, without secrets."""
     dies = "import os\nprint('no user', os.environ['KEY'], flush=True)\nos._exit(7)\n"
     home = written(tmp_path / "home", dies)
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    found = here("doctor", "shop:app", "--dry-run", "--env", "KEY=geheim", cwd=home)
-    words = r"ended with exit code 7 before it answered\. Its last words: no user \*\*\* \(all of them: (.*)\)"
-    told = re.search(words, found.stderr)
-    assert told, found.stderr
-    log = Path(told[1])
+    shown = here("doctor", "shop:app", "--dry-run", "--env", "KEY=geheim", cwd=home)
+    words = (
+        r"ended with exit code 7 before it answered\. "
+        r"Its last words: no user \*\*\* \(all of them: (.*)\)"
+    )
+    match = re.search(words, shown.stderr)
+    assert match, shown.stderr
+    log = Path(match[1])
     assert (log.read_text(encoding="utf-8"), oct(log.stat().st_mode)) == (
         "no user ***\n",
         "0o100600",
     )
-    assert [one.name for one in log.parent.iterdir()] == ["log.txt"]
+    assert [path.name for path in log.parent.iterdir()] == ["log.txt"]
     here("doctor", "nowhere:app", "--dry-run", cwd=home)
-    assert [log.parent] == list(
-        (tmp_path / "tmp").glob("atonce-*")
-    )  # nothing is kept that nobody names
+    # nothing is kept that no sentence names
+    assert [log.parent] == list((tmp_path / "tmp").glob("atonce-*"))

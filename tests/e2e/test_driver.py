@@ -1,4 +1,4 @@
-"""The driver on real servers and real Locust, with short plans and planted faults. Few, wide, and slow."""
+"""The driver on real servers and real Locust: few, wide, slow tests with planted faults."""
 
 import json
 import os
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Silence:
-    """Nobody watches."""
+    """A display that shows nothing."""
 
     def on_progress(self, step: str, seconds_done: float) -> None:
         """Say nothing."""
@@ -40,16 +40,15 @@ class Silence:
 def short(
     variant: Variant, levels: tuple[int, ...], *, window: float = 1.5, neighbours: bool = False
 ) -> Plan:
-    """One variant, a few levels with short windows, a burst; neighbours, when asked for, as in the real plan."""
-    act = next(act for act in quick_plan(0.1).sessions if act.variant == variant)
+    """One variant, a few levels with short windows, a burst; neighbours only when asked for."""
+    session = next(session for session in quick_plan(0.1).sessions if session.variant == variant)
     cells = []
-    for cell in act.cells:
+    for cell in session.cells:
         if cell.scenario is Scenario.CROWD and cell.users in levels:
-            cells.append(
-                cell
-                if neighbours and cell.neighbours
-                else replace(cell, window=window, neighbours=())
-            )
+            if neighbours and cell.neighbours:
+                cells.append(cell)
+            else:
+                cells.append(replace(cell, window=window, neighbours=()))
         elif cell.scenario is Scenario.BURST:
             cells.append(cell)
     idle = (
@@ -59,7 +58,7 @@ def short(
     )
     return Plan(
         0.1,
-        (Session(variant, 0.1, (*[replace(one, variant=variant) for one in idle], *cells)),),
+        (Session(variant, 0.1, (*[replace(cell, variant=variant) for cell in idle], *cells)),),
         (),
     )
 
@@ -73,7 +72,7 @@ def run_of(
     probe: bool = True,
     **env: str,
 ) -> tuple[Path, AtonceError | None]:
-    """Drive a plan here and now; the run, and the trouble it ended with. Nothing may be left behind."""
+    """Run a plan; return the run and the error it ended with. Nothing may be left behind."""
     mark = new_mark()
     os.environ[MARK] = mark
     run = RunWriter.create(tmp_path, "reproduce")
@@ -93,11 +92,11 @@ def run_of(
 
 def claim(report: Report, name: str) -> ClaimOutcome:
     """The verdict on one claim."""
-    return next(one.result.outcome for one in report.claims if one.claim.id == name)
+    return next(tested.result.outcome for tested in report.claims if tested.claim.id == name)
 
 
 def served(report: Report, variant: Variant) -> float:
-    """How many a variant serves at once; a matter of how it waits, and not of the machine's speed."""
+    """How many a variant serves at once: that follows from how it waits, not from the machine."""
     route = report.run_metrics.find_route(variant)
     assert route is not None
     return route.served_at_once or 0
@@ -105,7 +104,10 @@ def served(report: Report, variant: Variant) -> float:
 
 @pytest.mark.alone
 def test_without_the_probe_nothing_of_it_is_in_the_app(tmp_path: Path) -> None:
-    """No moments, no journal, no runtime; what the clients saw is all there: 64 at once, where 80 threads are for them."""
+    """Without it: no moments, no trace log, no runtime facts, but all that the clients saw.
+
+    The app has 80 threads for 64 users, so it serves 64 at once.
+    """
     plan = short(Variant.SYNC, (1, 64))
     path, trouble = run_of(tmp_path, plan, probe=False, ATONCE_APP_THREADS="80")
     assert trouble is None
@@ -169,7 +171,10 @@ def test_a_target_that_dies_is_told_and_what_was_measured_kept(tmp_path: Path) -
 
 
 def test_a_wrong_body_under_load_is_an_error_not_a_latency(tmp_path: Path) -> None:
-    """Right when asked politely, wrong for every fifth request later: V8 fails, nothing is counted as throughput."""
+    """The app answers the check rightly, then every fifth request wrongly: V8 fails.
+
+    A wrong answer does not count as throughput.
+    """
     path, trouble = run_of(
         tmp_path, short(Variant.ASYNC, (1, 16)), app="tests.support.faulty_apps:wrong_app"
     )
@@ -180,7 +185,10 @@ def test_a_wrong_body_under_load_is_an_error_not_a_latency(tmp_path: Path) -> No
 
 
 def start_measuring(tmp_path: Path, mark: str) -> subprocess.Popen[str]:
-    """`atonce claims` as a person starts it: plays a part of what `atonce reproduce` does, and is sooner where it hurts."""
+    """Start `atonce claims` as a person does.
+
+    It runs a part of what `atonce reproduce` runs, and is sooner where it hurts.
+    """
     env = {**os.environ, MARK: mark, "PYTHONUNBUFFERED": "1"}
     command = [
         sys.executable,
@@ -205,7 +213,7 @@ def wait_for_line(process: subprocess.Popen[str], words: str) -> None:
 
 
 def test_an_interruption_keeps_and_reports_what_was_measured(tmp_path: Path) -> None:
-    """In the middle of a frozen route: arrivals stop, answers are waited for, the page is written, exit code 130.
+    """In a frozen route: arrivals stop, answers are awaited, the page is written, exit code 130.
 
     By Ctrl-C. That SIGTERM is no other is shown below, and in test_crash.py.
     """
@@ -231,7 +239,7 @@ def test_an_interruption_keeps_and_reports_what_was_measured(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_is_seen_at_the_next_look(number: signal.Signals) -> None:
-    """Also one that comes inside a destructor, where an exception would be lost; the handlers before are put back."""
+    """Even one inside a destructor, where an exception would be lost; old handlers come back."""
 
     class Last:
         def __del__(self) -> None:
@@ -258,15 +266,17 @@ def test_nothing_survives_a_killed_driver(tmp_path: Path) -> None:
     assert gone_within(mark) == []
     run = next(tmp_path.iterdir())
     report = build_report(run)
-    assert (
-        build_report(run).run_metrics.cell_counts == report.run_metrics.cell_counts
-    )  # reading takes nothing away
+    # reading takes nothing away
+    assert build_report(run).run_metrics.cell_counts == report.run_metrics.cell_counts
     assert report.run_metrics.run["status"] == Status.RUNNING
     assert "crowd/broken-async/1" in {tally.cell for tally in report.run_metrics.cell_counts}
 
 
 def test_a_locust_that_somebody_ends_is_told(tmp_path: Path) -> None:
-    """Politely: a plan that was not played to its end is no complete run; exit code 3, nothing left. By kill -9: test_crash.py."""
+    """A plan cut short by SIGTERM is no complete run; exit code 3, nothing left.
+
+    For kill -9 see test_crash.py.
+    """
     mark = new_mark()
     process = start_measuring(tmp_path, mark)
     wait_for_line(process, "crowd of 1 user")
@@ -368,7 +378,7 @@ def test_a_taken_port_is_a_sentence() -> None:
 
 
 def test_serve_answers_the_lesson_and_leaves_nothing() -> None:
-    """Every route of the lesson with its default, the pitfalls' 422, gather in one delay, and a clean end."""
+    """Every route of the lesson with its default, the 422s, gather in one delay, a clean end."""
     mark, port = new_mark(), free_port()
     command = [
         sys.executable,
@@ -405,7 +415,7 @@ def test_serve_answers_the_lesson_and_leaves_nothing() -> None:
                 refused = client.get("/async", params={"seconds": wrong})
                 assert refused.status_code == 422
                 assert "Input should be" in refused.json()["detail"][0]["msg"]
-            bodies = {client.get(f"/{one}?seconds=0.05").text for one in Variant}
+            bodies = {client.get(f"/{variant}?seconds=0.05").text for variant in Variant}
             assert {'{"waited":0.05}'} == bodies
     finally:
         process.terminate()

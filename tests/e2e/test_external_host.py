@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 def run(folder: Path, *words: str, loop: str = "asyncio") -> tuple[int, dict[str, Any], str]:
-    """Exit code, summary and stderr of `atonce run` against the bundled app; nothing may stay behind."""
+    """`atonce run` against the bundled app: exit code, summary, stderr; nothing stays behind."""
     mark = new_mark()
     with served("targets.app:app", mark, loop=loop) as (url, _):
         command = [
@@ -48,7 +48,10 @@ def run(folder: Path, *words: str, loop: str = "asyncio") -> tuple[int, dict[str
 
 @pytest.mark.alone
 def test_levels_and_repeats_of_several_routes(tmp_path: Path) -> None:
-    """Each measured by itself; those with room serve all who ask. One that does nothing would leave the generator no CPU."""
+    """Each is measured by itself; those with room serve all users.
+
+    A route that does nothing would leave the generator no CPU.
+    """
     words = [
         "crowd",
         "-u",
@@ -80,14 +83,14 @@ def test_levels_and_repeats_of_several_routes(tmp_path: Path) -> None:
 
 @pytest.mark.alone
 def test_a_knee_measures_the_capacity_first(tmp_path: Path) -> None:
-    """One at a time on a frozen route: seven rates follow from the crowd's throughput, the last is overloaded."""
+    """A frozen route: seven rates follow from the crowd's throughput, the last is overloaded."""
     code, data, said = run(
         tmp_path, "knee", "-u", "6", "-t", "1s", "--route", "/broken-async?seconds=0.05"
     )
     assert code in {0, 3}, said  # a second is short: a busy machine may make it suspect, or worse
     route = data["routes"][0]
     assert 8 < route["levels"][-1]["rps"] < 21
-    assert [one["share"] for one in route["offered"]] == [0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.2]
+    assert [offer["share"] for offer in route["offered"]] == [0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.2]
     assert route["offered"][4]["rate_rps"] == pytest.approx(
         0.8 * route["levels"][-1]["rps"], rel=0.02
     )
@@ -98,7 +101,9 @@ def test_a_knee_measures_the_capacity_first(tmp_path: Path) -> None:
 def test_cold_arrivals_open_what_they_need_and_what_the_drain_does_not_bring_is_a_bound(
     tmp_path: Path,
 ) -> None:
-    """On a route with room, then on one that serves five of twelve: given up after a second, and printed as "at least".
+    """A route with room, then one that serves five of twelve: given up after a second.
+
+    Its slowest answer is printed as "at least".
 
     Of a warmed pool the last of 52 connections is taken first; a cold one begins with its first and
     keeps them alive.
@@ -107,14 +112,13 @@ def test_cold_arrivals_open_what_they_need_and_what_the_drain_does_not_bring_is_
     routes = ["--route", "/async?seconds=0.05", "--route", "/broken-async?seconds=0.2"]
     code, data, said = run(tmp_path, "steady", *words, *routes)
     assert code in {0, 3}, said  # three seconds are short
-    (one,) = data["routes"][1]["offered"]
-    assert (
-        one["planned"] - 2 <= one["sent"] <= one["planned"]
-    )  # what is due as the window closes may be left out
-    assert one["unfinished"] > 5
-    assert one["overloaded"]
-    assert one["max_s"] is None
-    assert one["max_at_least_s"] > 1.0
+    (offer,) = data["routes"][1]["offered"]
+    # what is due as the window closes may be left out
+    assert offer["planned"] - 2 <= offer["sent"] <= offer["planned"]
+    assert offer["unfinished"] > 5
+    assert offer["overloaded"]
+    assert offer["max_s"] is None
+    assert offer["max_at_least_s"] > 1.0
     rows = pd.read_parquet(next(tmp_path.iterdir()) / "samples.parquet")
     rows = rows[(rows.cell == "steady/GET /async?seconds=0.05/12") & rows.connection.notna()]
     assert rows.connection.max() < 40
@@ -136,7 +140,10 @@ def test_a_route_that_is_not_named_is_offered_and_one_that_fails_is_not_loaded(
 def test_a_cold_crowd_that_is_not_drained_is_untrusted_and_so_is_one_that_hides_it(
     tmp_path: Path,
 ) -> None:
-    """Science, T10: uvloop lets some in and starves the rest. V7 says who is missing; V11 says it when their rows are gone."""
+    """On uvloop some connections get in and the rest starve (Science, T10).
+
+    V7 says which are missing; V11 says it when their rows are gone.
+    """
     words = [
         "-u",
         "50",
@@ -169,7 +176,10 @@ def test_a_cold_crowd_that_is_not_drained_is_untrusted_and_so_is_one_that_hides_
 
 @pytest.mark.alone
 def test_a_route_whose_answers_come_in_lumps_is_counted_from_lump_to_lump(tmp_path: Path) -> None:
-    """One `@app.middleware("http")` is enough: of 20 users all are answered each second, and a window of 0.8 s may hold nothing."""
+    """All 20 users are answered once a second, so a window of 0.8 s may hold nothing.
+
+    One `@app.middleware("http")` in the app is enough for that.
+    """
     mark = new_mark()
     with served("tests.support.faulty_apps:lumpy_app", mark) as (url, _):
         for scenario, words in (("crowd", ["-u", "1,20", "-t", "1s"]), ("burst", ["-u", "20"])):
@@ -195,11 +205,9 @@ def test_a_route_whose_answers_come_in_lumps_is_counted_from_lump_to_lump(tmp_pa
     assert route.top_level is not None
     assert (route.top_level.users, route.top_level.completed % 20) == (20, 0)
     assert route.top_level.completed >= 40
-    assert route.served_at_once == pytest.approx(
-        1.0, rel=0.1
-    )  # half of one, or none, by the luck of the edges
+    # counted by the window, it would be half of one, or none, by the luck of the edges
+    assert route.served_at_once == pytest.approx(1.0, rel=0.1)
     (again,) = build_report(next((tmp_path / "burst").iterdir())).run_metrics.routes
     assert again.first_burst is not None
-    assert (
-        again.first_burst.count_answer_steps(route.unloaded_mean) <= 3
-    )  # whoever came first may go ahead of the others
+    # the first request may go ahead of the others
+    assert again.first_burst.count_answer_steps(route.unloaded_mean) <= 3

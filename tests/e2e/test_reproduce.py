@@ -1,4 +1,4 @@
-"""The product's claim, end to end: the README's command, once, on this machine. Wide bounds; speeds belong elsewhere."""
+"""The product's claim: the README's command, once, on this machine, within wide bounds."""
 
 import json
 import os
@@ -38,10 +38,10 @@ class Reproduction:
 
     def route(self, variant: str) -> dict[str, Any]:
         """One variant's entry."""
-        found: dict[str, Any] = next(
+        entry: dict[str, Any] = next(
             route for route in self.summary["routes"] if route["variant"] == variant
         )
-        return found
+        return entry
 
 
 @pytest.fixture(scope="module")
@@ -71,18 +71,17 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Reproduction:
 
 
 def is_spoilt(done: Reproduction) -> bool:
-    """Whether the run says of itself that the machine has spoilt it."""
+    """Whether the run says of itself that the machine disturbed it."""
     return bool(done.summary["trust"]["verdict"] == "untrusted")
 
 
 def test_it_ends_well_within_two_minutes_and_leaves_nothing(done: Reproduction) -> None:
-    """Exit 0, silent but for JSON, no process left. What a busy machine spoils is said by code and verdict alike."""
+    """Exit 0, silent but for JSON, no process left; disturbance shows in code and verdict alike."""
     assert unsound(build_report(done.folder)) == set()
     assert (done.code, done.said) == (3 if is_spoilt(done) else 0, "")
     assert done.left == []
-    assert (
-        done.seconds < 240
-    )  # 120 s is the goal; a busy machine may take longer to start ten processes
+    # 120 s is the goal; a busy machine may take longer to start ten processes
+    assert done.seconds < 240
 
 
 def test_the_summary_is_what_the_schema_promises(done: Reproduction) -> None:
@@ -100,14 +99,14 @@ def test_the_summary_is_what_the_schema_promises(done: Reproduction) -> None:
 def test_each_variant_serves_what_its_mechanism_allows(
     done: Reproduction, variant: str, low: float, high: float
 ) -> None:
-    """1, 6 on two cores, 40, all; where the machine has spoilt the run, half or double of it."""
+    """1, 6 on two cores, 40, all; half or double of it where the machine disturbed the run."""
     places = min(32, (os.cpu_count() or 1) + 4)
     scale, slack = places / 6 if variant == "to-thread" else 1, 2 if is_spoilt(done) else 1
     assert low * scale / slack <= done.route(variant)["served_at_once"] <= high * scale * slack
 
 
 def test_the_claims_stand(done: Reproduction) -> None:
-    """All seven tested, none refuted; of a run that says that it cannot be trusted, none."""
+    """All seven tested, none refuted; in an untrusted run all are untested."""
     assert {claim["verdict"] for claim in done.summary["claims"]} == (
         {"untested"} if is_spoilt(done) else {"confirmed", "nuanced"}
     )
@@ -122,7 +121,7 @@ def test_littles_law_holds_in_every_crowd(done: Reproduction) -> None:
 
 
 def test_the_neighbours_tell_who_holds_what(done: Reproduction) -> None:
-    """The loop: both suffer. The threads: only the def one. Nobody else holds anything."""
+    """A held loop slows both; full threads slow only the `def` one; no other variant holds any."""
     broken, sync = done.route("broken-async")["neighbours"], done.route("sync")["neighbours"]
     assert broken["async"]["loaded_p90_s"] > 5 * broken["async"]["idle_p90_s"]
     assert sync["def"]["loaded_p90_s"] > 3 * sync["def"]["idle_p90_s"]
@@ -140,7 +139,7 @@ def test_the_page_is_small_and_whole(done: Reproduction) -> None:
 
 
 def test_every_request_is_a_row_with_all_its_moments_in_order(done: Reproduction) -> None:
-    """As many as Locust's own tables count, on connections that were there before, from the cores and pools that were meant."""
+    """As many rows as Locust counts, on warmed connections, from the cores and pools meant."""
     rows = pd.read_parquet(done.folder / "samples.parquet")
     measured = rows[rows.phase != Phase.CONNECT]
     tables = re.findall(

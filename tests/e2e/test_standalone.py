@@ -1,4 +1,4 @@
-"""Plain Locust: headless, with its page, with its processes. What the target counted is what the rows say."""
+"""Plain Locust: headless, with its page, with its processes; rows match the target's count."""
 
 import json
 import os
@@ -28,16 +28,13 @@ from tests.support.processes import (
 
 pytestmark = pytest.mark.slow
 FROZEN = "--atonce-route /broken-async?seconds=0.1"
-TIME = (
-    "-t",
-    "5s",
-    "--headless",
-)  # Locust begins to count before it has read its files, which takes a busy machine seconds
+# Locust begins to count before it has read its files, which takes a busy machine seconds.
+TIME = ("-t", "5s", "--headless")
 
 
 def locust(scenario: str, url: str, folder: Path, mark: str, *words: str) -> subprocess.Popen[str]:
     """Locust as a person starts it, from a folder that is not the clone."""
-    files = ",".join(str(ROOT / "scenarios" / f"{one}.py") for one in scenario.split(","))
+    files = ",".join(str(ROOT / "scenarios" / f"{name}.py") for name in scenario.split(","))
     command = [sys.executable, "-m", "locust", "-f", files, "--host", url, "--only-summary", *words]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.Popen(
@@ -67,7 +64,7 @@ def counted(url: str) -> int:
 
 
 def wait_for_requests(url: str, count: int) -> None:
-    """Until the target has had so many: a load is under way, however long its processes took to start."""
+    """Wait until the target has had so many: then the load is under way."""
     deadline = time.perf_counter() + 60
     while counted(url) < count:
         assert time.perf_counter() < deadline
@@ -94,7 +91,7 @@ def rows_of(folder: Path, said: str) -> tuple[Path, pd.DataFrame]:
 def test_every_row_that_was_sent_was_counted_at_the_target(
     tmp_path: Path, scenario: str, words: str, processes: int
 ) -> None:
-    """Stopped by -t in the middle of a frozen route; nothing is lost, nothing is asked twice, the report reads it."""
+    """Stopped by -t in a frozen route: nothing is lost or asked twice, and the report reads it."""
     mark = new_mark()
     with served("tests.support.faulty_apps:counting_app", mark) as (url, server):
         process = locust(scenario, url, tmp_path, mark, *words.split(), *TIME, *several(processes))
@@ -116,7 +113,10 @@ def test_every_row_that_was_sent_was_counted_at_the_target(
 
 
 def test_what_the_cap_refuses_is_a_row_and_each_fresh_connection_is_one(tmp_path: Path) -> None:
-    """Three in flight at most on a frozen route: planned = sent + never sent, and the target counted the sent ones."""
+    """At most three in flight on a frozen route: planned = sent + never sent.
+
+    The target counts the sent ones.
+    """
     mark = new_mark()
     words = f"{FROZEN} --atonce-rate 60/s --atonce-cap 3 --atonce-connections fresh".split()
     with served("tests.support.faulty_apps:counting_app", mark) as (url, _):
@@ -136,7 +136,7 @@ def test_what_the_cap_refuses_is_a_row_and_each_fresh_connection_is_one(tmp_path
 
 @pytest.mark.parametrize("processes", [0, 2])
 def test_with_locusts_page_each_test_is_a_run(tmp_path: Path, processes: int) -> None:
-    """A typo is a sentence and no run. Then two tests: each is sealed when it has stopped, and counts alone."""
+    """A typo is a sentence and no run; then two tests, each sealed at its stop, counted alone."""
     mark, port = new_mark(), free_port()
     with served("tests.support.faulty_apps:counting_app", mark) as (url, _):
         process = locust(
@@ -193,7 +193,7 @@ def test_with_locusts_page_each_test_is_a_run(tmp_path: Path, processes: int) ->
 def test_a_signal_drains_before_it_ends(
     tmp_path: Path, number: signal.Signals, scenario: str, processes: int
 ) -> None:
-    """In the middle of a frozen route, whose end nobody has said: what is in flight is waited for, and all that is known is JSON."""
+    """In a frozen route without a time limit: requests in flight are awaited, facts are JSON."""
     mark = new_mark()
     with served("tests.support.faulty_apps:counting_app", mark) as (url, _):
         words = ["-u", "10", *FROZEN.split(), "--atonce-rate", "7/s", "--headless"]
@@ -216,7 +216,7 @@ def test_a_signal_drains_before_it_ends(
 def test_a_signal_before_the_time_limit_cuts_a_run_short_and_two_leave_at_once(
     tmp_path: Path, times: int, status: Status
 ) -> None:
-    """130 each; twice: in the middle of a drain of seconds, nothing is sealed, and what was written can be read."""
+    """130 each; two signals, sent during a drain, seal nothing, and the rows can be read."""
     mark, route = new_mark(), ["--atonce-route", "/broken-async?seconds=0.3"]
     with served("tests.support.faulty_apps:counting_app", mark) as (url, _):
         process = locust(
@@ -235,7 +235,7 @@ def test_a_signal_before_the_time_limit_cuts_a_run_short_and_two_leave_at_once(
 
 
 def test_a_lost_worker_is_told(tmp_path: Path) -> None:
-    """Kill -9 of one of two: the other's rows are sealed, the run says what is missing, exit code 3."""
+    """Of two, kill -9 ends one: the other's rows are sealed, the run says so, exit code 3."""
     mark = new_mark()
     words = [
         "--atonce-route",
@@ -278,9 +278,8 @@ def test_the_schedule_is_the_same_however_many_share_it(tmp_path: Path) -> None:
         assert (rows.phase == Phase.STEADY).any()
         assert rows.worker.nunique() == max(1, processes)
         assert "open model" in said
-    first, second = (
-        moments[:50] for moments in planned
-    )  # when the last ones are due, a busy machine may have stopped
+    # when the last ones are due, a busy machine may have stopped
+    first, second = (moments[:50] for moments in planned)
     assert len(first) == 50
     assert first == pytest.approx(second, abs=0.1)
 
@@ -294,7 +293,10 @@ def test_the_schedule_is_the_same_however_many_share_it(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_words_end_locust_with_a_sentence(tmp_path: Path, words: str, says: str) -> None:
-    """Nothing is sent; no traceback. What is no route, rate or duration is refused by the same reader as in test_command_line.py."""
+    """Nothing is sent; no traceback.
+
+    Routes, rates and durations have the reader that test_command_line.py tests.
+    """
     mark = new_mark()
     process = locust(
         "steady", "http://127.0.0.1:9", tmp_path, mark, *words.split(), "--headless", "-t", "3s"

@@ -1,4 +1,7 @@
-"""The wheel adds only names that begin with `atonce`, and works where somebody's own packages have our rooms' names."""
+"""The wheel adds only names that begin with `atonce`, and ignores the user's own packages.
+
+Those may be called `reports` or `results`, as ours are.
+"""
 
 import os
 import subprocess
@@ -15,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def uv(*words: str, **env: str) -> None:
-    """uv, believing the certificates that pip was told to believe."""
+    """Run uv with the certificates that pip was given."""
     clean = {
         name: value
         for name, value in os.environ.items()
@@ -39,7 +42,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_adds_only_names_of_ours(wheel: Path) -> None:
-    """Nobody's own `reports` or `results` is touched; no stored run is shipped."""
+    """No `reports` or `results` of the user's is touched; no stored run is shipped."""
     names = zipfile.ZipFile(wheel).namelist()
     assert {"atonce"} == {
         name.partition("/")[0].partition(".")[0].partition("-")[0].partition("_")[0]
@@ -50,7 +53,10 @@ def test_the_wheel_adds_only_names_of_ours(wheel: Path) -> None:
 
 
 def test_an_installed_tool_works_among_hostile_packages(wheel: Path, tmp_path: Path) -> None:
-    """`uv tool install`, then a folder whose packages would end us: serve, press, plain Locust, report, three ways in."""
+    """`uv tool install`, then a folder of hostile packages: serve, load, plain Locust, report.
+
+    Three commands lead in: `atonce`, `python -m atonce`, `locust`.
+    """
     tools, hostile, mark = tmp_path / "tools", tmp_path / "theirs", new_mark()
     words = (
         "tool",

@@ -1,4 +1,4 @@
-"""The doctor's marks: how an examination is compared with the truth, and that every truth in the corpus is well formed."""
+"""The doctor's scores: how an examination is compared with the truth; every truth is valid."""
 
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,12 @@ LINE = {"file": "/home/me/shop/clients.py", "line": 7}
 
 
 def seen(*blame: dict[str, Any], **other: object) -> Row:
-    """What becomes of a blocking route that was reported like this."""
+    """Compare a blocking route that was reported like this."""
     return compare("shop", TRUTH, {"routes": [{**FOUND, "blame": list(blame), **other}]})
 
 
 def test_a_route_that_is_told_as_it_is_is_right_in_all_columns() -> None:
-    """Verdict, bounds and line are judged one by one."""
+    """Verdict, bounds and line are judged separately."""
     row = seen(LINE)
     assert (row.right, row.served_right, row.guilty_right) == (True, True, True)
     off = seen(LINE, verdict="loop-busy", served_at_once=1.3)
@@ -104,14 +104,17 @@ def test_the_first_that_is_blamed_must_be_the_guilty_line(blame: list[dict[str, 
     ],
 )
 def test_a_skipped_route_needs_its_reason(
-    route: str, word: str, said: dict[str, Any], right: bool
-) -> None:  # noqa: FBT001 - a column
-    """It must not be measured, and the reason must be the right one; who need not be mentioned may be absent."""
+    route: str,
+    word: str,
+    said: dict[str, Any],
+    right: bool,  # noqa: FBT001 - a column
+) -> None:
+    """It must not be measured, and the reason must be right; an optional route may be absent."""
     assert right == compare("shop", {"route": route, "skipped": word}, said).right
 
 
 def test_scores_count_found_accused_and_given_up_apart() -> None:
-    """A healthy route that stays unknown is not accused; a holding one called busy for blocked is found, not right."""
+    """An unknown route is not accused; a blocked route called busy is detected, but wrong."""
     rows = [
         seen(LINE),
         seen(verdict="loop-busy"),
@@ -166,21 +169,23 @@ def test_what_was_kept_is_judged_again(
     assert kept(run.parent) == ({}, 0.0, "no run was kept")
     (run / "run.json").touch()
     monkeypatch.setattr(doctor, "build_report", {run: example}.__getitem__)
-    found, seconds, trouble = kept(run.parent)
-    assert (len(found["routes"]), round(seconds), trouble) == (27, 284, "")
+    summary, seconds, trouble = kept(run.parent)
+    assert (len(summary["routes"]), round(seconds), trouble) == (27, 284, "")
 
 
 def test_repetitions_of_healthy_routes_share_the_table_with_the_whole(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Three marks for a healthy route, one for any other, none missing; what the template says around them stays."""
+    """Three marks for a healthy route, a single mark for others; the text of the template stays."""
     for name in ("clinic-whole-1", "clinic-healthy-1", "clinic-healthy-2", "shop-whole-1"):
         (tmp_path / "runs" / name).mkdir(parents=True)
     truth = load(CORPUS / "clinic")
-    told = {
-        "routes": [{**FOUND, **one, "served_at_once": 2.0} for one in asked(truth, healthy=True)]
+    summary = {
+        "routes": [
+            {**FOUND, **route, "served_at_once": 2.0} for route in asked(truth, healthy=True)
+        ]
     }
-    monkeypatch.setattr(doctor, "kept", lambda _: (told, 1.0, ""))
+    monkeypatch.setattr(doctor, "kept", lambda _: (summary, 1.0, ""))
     monkeypatch.setattr(
         "sys.argv",
         [
@@ -202,7 +207,7 @@ def test_repetitions_of_healthy_routes_share_the_table_with_the_whole(
 
 
 def test_the_template_has_a_place_for_every_score() -> None:
-    """And the stored table is one that was filled in."""
+    """And the stored table was made from it."""
     filled = report([Row("shop", "GET /y", "scales", "scales", right=True)])
     for name, _, _ in scores([]):
         assert f"| {name} | " in filled
@@ -217,28 +222,27 @@ def test_the_template_has_a_place_for_every_score() -> None:
     ids=lambda path: path.name,
 )
 def test_every_truth_is_well_formed(folder: Path) -> None:
-    """Known verdicts, bounds in order, a guilty text on exactly one line where the loop is held, no route twice."""
-    truth = load(folder)  # refuses a guilty text that is not on exactly one line
+    """Known verdicts, ordered bounds, a guilty text on exactly 1 line, no route twice."""
+    truth = load(folder)  # refuses a guilty text that is not on exactly 1 line
     assert {"app", "args", "routes"} == set(truth) - {"untouched"}
-    assert len(truth["routes"]) == len({one["route"] for one in truth["routes"]})
-    for one in truth["routes"]:
-        if "skipped" in one:
-            assert {"route", "skipped"} == set(one) - {"why"}
+    assert len(truth["routes"]) == len({route["route"] for route in truth["routes"]})
+    for route in truth["routes"]:
+        if "skipped" in route:
+            assert {"route", "skipped"} == set(route) - {"why"}
             continue
-        assert {"route", "verdict", "served", "guilty", "why"} == set(one)
-        assert one["verdict"] in set(Verdict)
-        assert (
-            one["verdict"] in HOLDING or not one["guilty"]
-        )  # the framework may be at it, with no line of the app
-        assert one["served"] is None or one["served"] == sorted(one["served"])
+        assert {"route", "verdict", "served", "guilty", "why"} == set(route)
+        assert route["verdict"] in set(Verdict)
+        # the framework may hold the loop, with no line of the app
+        assert route["verdict"] in HOLDING or not route["guilty"]
+        assert route["served"] is None or route["served"] == sorted(route["served"])
 
 
 def test_a_third_of_the_corpus_is_healthy() -> None:
-    """An examiner that accuses everybody must not look good."""
+    """An examiner that accuses every route must not score well."""
     routes = [
-        one
+        route
         for path in CORPUS.glob("*/truth.json")
-        for one in load(path.parent)["routes"]
-        if "verdict" in one
+        for route in load(path.parent)["routes"]
+        if "verdict" in route
     ]
-    assert len(routes) <= 3 * sum(one["verdict"] == "scales" for one in routes)
+    assert len(routes) <= 3 * sum(route["verdict"] == "scales" for route in routes)

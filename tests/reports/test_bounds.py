@@ -1,4 +1,4 @@
-"""What an examination says of a route where it cannot say all: bounds, what a verdict excludes, whose neighbours are read."""
+"""What an examination says without full evidence: bounds, excluded verdicts, neighbours."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -34,13 +34,13 @@ def case_of(seen: RouteEvidence) -> Diagnosis:
 
 
 def finding_of(seen: RouteEvidence) -> Finding:
-    """What is found of it."""
-    found = case_of(seen)
-    return Finding(seen.route, found.rule_result.verdict, "", "", found)
+    """The finding of the route."""
+    diagnosis = case_of(seen)
+    return Finding(seen.route, diagnosis.rule_result.verdict, "", "", diagnosis)
 
 
 def entry_of(seen: RouteEvidence) -> dict[str, Any]:
-    """Its entry in the summary."""
+    """The route's entry in the summary."""
     return route_entry(finding_of(seen))
 
 
@@ -49,50 +49,74 @@ def entry_of(seen: RouteEvidence) -> dict[str, Any]:
     [
         ("a plateau that was seen once only", exam(0.1, look(8, 80), look(64, 100)), True),
         ("it refuses a few", exam(0.1, look(8, 80), faults=REFUSES), True),
-        ("it refuses a few, whose neighbour suffers", exam(0.1, look(8, 9.9, loop=0.8), faults=REFUSES), False),
-        ("harm, and nobody seen holding", exam(0.1, look(8, 80), look(64, 350, loop=0.06), loop_holds=NOBODY), False),
+        (
+            "it refuses a few, whose neighbour suffers",
+            exam(0.1, look(8, 9.9, loop=0.8), faults=REFUSES),
+            False,
+        ),
+        (
+            "harm, and nobody seen holding",
+            exam(0.1, look(8, 80), look(64, 350, loop=0.06), loop_holds=NOBODY),
+            False,
+        ),
         ("no time for the many", exam(0.1, look(8, 80), entry={"unfit": "no time"}), False),
-        ("no time for the watchdog", exam(0.1, look(8, 80), look(64, 100), entry={"unfit": "no time"}), False),
+        (
+            "no time for the watchdog",
+            exam(0.1, look(8, 80), look(64, 100), entry={"unfit": "no time"}),
+            False,
+        ),
         ("the many were cut off", exam(0.1, look(8, 60)), False),
     ],
-)  # fmt: skip
+)
 def test_calm_neighbours_exclude_that_an_unknown_route_holds_the_loop(
     what: str, seen: RouteEvidence, *, excluded: bool
 ) -> None:
-    """Only where the examination went as far as it wanted; whoever harms may be anything."""
-    found = case_of(seen)
-    assert found.rule_result.verdict is Verdict.UNKNOWN, what
-    assert found.excluded_verdicts == (
+    """Only after a complete examination; a route that delays neighbours may be anything."""
+    diagnosis = case_of(seen)
+    assert diagnosis.rule_result.verdict is Verdict.UNKNOWN, what
+    assert diagnosis.excluded_verdicts == (
         (Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY) if excluded else ()
     ), what
 
 
 def test_without_neighbours_nothing_is_excluded() -> None:
-    """Nobody was there to be harmed; nor is anything excluded of a route whose verdict is known."""
+    """No neighbour could be delayed; a known verdict excludes nothing either."""
     alone: dict[str, Any] = {"neighbours": {}}
-    blind = exam(0.1, *(replace(one, **alone) for one in (look(8, 80), look(64, 100))))
+    blind = exam(0.1, *(replace(level, **alone) for level in (look(8, 80), look(64, 100))))
     assert case_of(blind).rule_result.verdict is Verdict.UNKNOWN
     assert case_of(blind).excluded_verdicts == ()
     assert case_of(exam(0.1, look(8, 80), look(64, 620), loop_holds=HELD)).excluded_verdicts == ()
 
 
-PAUSES = 64 / 1500 - 0.008  # seconds: of each of 64 users, lest they ask more than 1,500/s
+PAUSES = 64 / 1500 - 0.008  # seconds, of each of 64 users: together they ask at most 1,500/s
 BOUNDS = [
     ("awaits", exam(0.1, look(8, 80), look(64, 620)), ">= 62"),
     ("awaits, and its rate came out high", exam(0.1, look(8, 80), look(64, 655)), ">= 64"),
-    ("awaits 8 ms, and its users pause", exam(0.008, look(8, 900), look(64, 1490, think=PAUSES)), ">= 11.9"),
-    ("fills the core long before its users pause", exam(0.027, look(8, 37, cpu=1.0), look(64, 37, cpu=1.0, think=0.015)), "0.999"),
-    ("computes, and its core is full", exam(0.0091, look(8, 107, cpu=1.0), look(64, 107, cpu=1.0)), "0.974"),
+    (
+        "awaits 8 ms, and its users pause",
+        exam(0.008, look(8, 900), look(64, 1490, think=PAUSES)),
+        ">= 11.9",
+    ),
+    (
+        "fills the core long before its users pause",
+        exam(0.027, look(8, 37, cpu=1.0), look(64, 37, cpu=1.0, think=0.015)),
+        "0.999",
+    ),
+    (
+        "computes, and its core is full",
+        exam(0.0091, look(8, 107, cpu=1.0), look(64, 107, cpu=1.0)),
+        "0.974",
+    ),
     ("a semaphore of ten", exam(0.1, look(8, 80), look(16, 100), look(64, 100)), "10"),
     ("a plateau that was seen once only", exam(0.1, look(8, 80), look(64, 100)), "10"),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("what", "seen", "served"), BOUNDS, ids=[one[0] for one in BOUNDS])
+@pytest.mark.parametrize(("what", "seen", "served"), BOUNDS, ids=[row[0] for row in BOUNDS])
 def test_what_nobody_waited_for_is_a_bound_in_summary_and_table(
     what: str, seen: RouteEvidence, served: str
 ) -> None:
-    """Served at once and capacity: `>=` where nothing queued, never more than the users; a number where the rest had to wait."""
+    """`>=` where nothing queued, at most the number of users; a number where requests waited."""
     assert doctor_row(finding_of(seen))[1] == served
     entry = entry_of(seen)
     assert entry["is_bound"] is served.startswith(">="), what
@@ -108,36 +132,70 @@ def test_levels_of_gates_beyond_the_many_are_judged_by_themselves() -> None:
 
 CALM, LATE = neighbours(0.018)["async"], Estimate(0.161, 0.161)
 BCRYPT = look(64, 37, cpu=1.0, loop=0.161, loop_cpu=0.02)
-AT_HALF: dict[str, Any] = {"half": {"async": CALM}, "half_rate": 18.5}
+AT_HALF: dict[str, Any] = {"half_neighbours": {"async": CALM}, "half_rate": 18.5}
 
 
 @pytest.mark.parametrize(
     ("what", "seen", "p90", "at"),
     [
-        ("nothing queues: beside the many", exam(0.1, look(8, 80), look(64, 620, loop=0.004)), 0.004, {"users": 64}),
-        ("it fills the core: at half of its capacity", exam(0.027, look(8, 37, cpu=1.0, loop=0.009, loop_cpu=0.02), BCRYPT, **AT_HALF), 0.018, {"rate_rps": 18.5}),
-        ("the few leave room", exam(0.027, look(8, 30, cpu=0.6, loop=0.005), BCRYPT), 0.005, {"users": 8}),
-        ("they leave none, and half was not asked", exam(0.009, look(8, 107, cpu=1.0, loop=0.07, loop_cpu=0.99), look(64, 96, cpu=1.0, loop=0.44, loop_cpu=0.99)), 0.44, {"users": 64}),
+        (
+            "nothing queues: beside the many",
+            exam(0.1, look(8, 80), look(64, 620, loop=0.004)),
+            0.004,
+            {"users": 64},
+        ),
+        (
+            "it fills the core: at half of its capacity",
+            exam(0.027, look(8, 37, cpu=1.0, loop=0.009, loop_cpu=0.02), BCRYPT, **AT_HALF),
+            0.018,
+            {"rate_rps": 18.5},
+        ),
+        (
+            "the few leave room",
+            exam(0.027, look(8, 30, cpu=0.6, loop=0.005), BCRYPT),
+            0.005,
+            {"users": 8},
+        ),
+        (
+            "they leave none, and half was not asked",
+            exam(
+                0.009,
+                look(8, 107, cpu=1.0, loop=0.07, loop_cpu=0.99),
+                look(64, 96, cpu=1.0, loop=0.44, loop_cpu=0.99),
+            ),
+            0.44,
+            {"users": 64},
+        ),
         ("it holds the loop", exam(0.1, look(8, 9.9, loop=0.78)), 0.78, {"users": 8}),
-        ("it computes on the loop, and harms at half as well", exam(0.03, look(8, 33, cpu=1.0, loop=0.24, loop_cpu=0.98), half=neighbours(0.045), half_rate=16.5), 0.24, {"users": 8}),
+        (
+            "it computes on the loop, and harms at half as well",
+            exam(
+                0.03,
+                look(8, 33, cpu=1.0, loop=0.24, loop_cpu=0.98),
+                half_neighbours=neighbours(0.045),
+                half_rate=16.5,
+            ),
+            0.24,
+            {"users": 8},
+        ),
     ],
-)  # fmt: skip
+)
 def test_gate_table_and_step_summary_read_the_neighbour_that_the_verdict_reads(
     what: str, seen: RouteEvidence, p90: float, at: dict[str, float]
 ) -> None:
-    """Where a healthy route fills the core everybody waits for the core: that is no harm of the route's."""
+    """A healthy route that fills the core delays all neighbours: that is not its fault."""
     entry = entry_of(seen)
     assert (entry["neighbours"]["async"]["loaded_p90_s"], entry["neighbours_at"]) == (p90, at), what
-    found = evaluate_gate(parse_gate("neighbour_p90 < 50ms"), run(route(**entry)))
+    result = evaluate_gate(parse_gate("neighbour_p90 < 50ms"), run(route(**entry)))
     level = f"{at['users']}u" if "users" in at else f"{at['rate_rps']:g}/s"
-    if "not asked" in what:  # it may do less harm where it leaves room
-        assert found.holds is None
-        assert found.words.startswith(
+    if "not asked" in what:  # it may do less harm on a core that is not full
+        assert result.holds is None
+        assert result.words.startswith(
             f"neighbour_p90(GET /x) @ {level} between 0 ms and {format_seconds(p90)}"
         )
     else:
-        assert found.holds is (p90 < 0.05), what
-        assert found.words.startswith(f"neighbour_p90(GET /x) @ {level} = {format_seconds(p90)}")
+        assert result.holds is (p90 < 0.05), what
+        assert result.words.startswith(f"neighbour_p90(GET /x) @ {level} = {format_seconds(p90)}")
     assert seen.top
     shown = f"{format_seconds(IDLE)} -> {format_seconds(p90)}"
     assert doctor_row(finding_of(seen))[5] == shown + (
@@ -150,7 +208,7 @@ def test_gate_table_and_step_summary_read_the_neighbour_that_the_verdict_reads(
 
 
 def test_the_neighbour_that_suffers_more_is_shown_and_named() -> None:
-    """A full pool of threads harms the `def` one only: the gate fails, so the table must say why."""
+    """A full thread pool delays the `def` neighbour only: the gate fails, the table says why."""
     both = {
         **look(64, 398).neighbours,
         "def": NeighbourMetrics("def", Estimate(IDLE, IDLE), LATE, 130, 130, None),
@@ -176,18 +234,18 @@ def test_the_neighbour_that_suffers_more_is_shown_and_named() -> None:
 def test_a_gate_on_neighbours_has_them_asked_at_half_where_the_core_is_full(
     monkeypatch: pytest.MonkeyPatch, gate: str, cpu: float, asked: list[str]
 ) -> None:
-    """The level that the gate will be read at is measured, and only where it is needed."""
+    """The level that the gate reads is measured, and only where it is needed."""
     levels: dict[int, tuple[float, float]] = {1: (400, 0.4), 8: (450, cpu), 64: (460, cpu)}
 
-    def found(_folder: Path, _act: str, cell: Cell) -> InterimStats:
+    def interim_stats(_folder: Path, _act: str, cell: Cell) -> InterimStats:
         rate, used = levels[cell.users]
         return seen_at(cell, rate, cpu=used, median=0.002)
 
-    monkeypatch.setattr(adaptive_plan, "look", found)
-    told = adaptive_plan.adaptive_levels(
+    monkeypatch.setattr(adaptive_plan, "read_interim_stats", interim_stats)
+    batches = adaptive_plan.adaptive_levels(
         Path(), bedside(0.002), {"async": 0.0015}, (parse_gate(gate),), [], lambda *_: True
     )
-    cells = [cell for some in told for cell in some]
+    cells = [cell for some in batches for cell in some]
     assert asked == [
-        f"{one.arrivals.profile[0][1]:g}/s" if one.arrivals else str(one.users) for one in cells
+        f"{cell.arrivals.profile[0][1]:g}/s" if cell.arrivals else str(cell.users) for cell in cells
     ]

@@ -1,4 +1,4 @@
-"""Where the time went: parts that add up, on rows whose truth is known."""
+"""Where the time went: parts that add up, on rows of known truth."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,24 +28,24 @@ def rows(count: int) -> pd.DataFrame:
 
 def test_the_parts_are_what_lies_between_the_moments() -> None:
     """In order, and together the mean latency."""
-    found = break_down_latency(rows(10))
-    assert found is not None
-    assert found.parts == pytest.approx((0.001, 0.002, 0.003, 0.004, 0.005))
-    assert [found.total, found.timer] == pytest.approx([0.015, 0.008])
-    assert (found.known, found.count) == (10, 10)
+    breakdown = break_down_latency(rows(10))
+    assert breakdown is not None
+    assert breakdown.parts == pytest.approx((0.001, 0.002, 0.003, 0.004, 0.005))
+    assert [breakdown.total, breakdown.timer] == pytest.approx([0.015, 0.008])
+    assert (breakdown.known, breakdown.count) == (10, 10)
 
 
 def test_what_is_not_known_whole_is_counted_and_left_out() -> None:
-    """No handler, never answered, another clock; and a timer that was not read for all is not drawn."""
+    """No handler, no answer, another clock; a timer that was not read for all is not drawn."""
     frame = rows(11)
     frame.loc[10, "app_start"] = 5000.0
     frame.loc[0, "handler_start"] = np.nan
     frame.loc[1, "censored"] = True
     frame.loc[2, "app_end"] = np.nan
-    found = break_down_latency(frame)
-    assert found is not None
-    assert (found.known, found.count, found.timer) == (8, 11, None)
-    assert found.total == pytest.approx(0.015)
+    breakdown = break_down_latency(frame)
+    assert breakdown is not None
+    assert (breakdown.known, breakdown.count, breakdown.timer) == (8, 11, None)
+    assert breakdown.total == pytest.approx(0.015)
 
 
 @pytest.mark.parametrize("name", TIMESTAMP_COLUMNS)
@@ -55,14 +55,14 @@ def test_without_a_moment_there_is_no_split(name: str) -> None:
 
 
 def level(report: Report, variant: Variant, users: int) -> CrowdMetrics:
-    """One level."""
+    """The level with that many users."""
     route = report.run_metrics.find_route(variant)
     assert route
-    return next(one for one in route.levels if one.users == users)
+    return next(metrics for metrics in route.levels if metrics.users == users)
 
 
 def test_the_simulated_queue_is_found_where_it_was_put(honest: Report) -> None:
-    """31 of 32 service times before the app; a service time in the handler; the parts add up to the level's mean."""
+    """31 of 32 service times before the app, a service time in the handler; the sum is the mean."""
     top = level(honest, Variant.BROKEN_ASYNC, 32)
     assert top.breakdown
     assert top.breakdown.total == pytest.approx(top.mean.low)
@@ -79,27 +79,27 @@ def inside(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
     if not cell.startswith("crowd/to-thread"):
         return lines
     sent = 0.0
-    found = []
+    edited = []
     for line in lines:
         if line[0] == "sent":
             sent = line[-1]
-        found.append(
+        edited.append(
             [*line[:5], sent + OVERHEAD / 2, sent + OVERHEAD, *line[7:]]
             if line[0] == "done"
             else line
         )
-    return found
+    return edited
 
 
 def test_a_wait_inside_the_handler_is_told_from_work_by_the_unloaded_handler(
     tmp_path: Path,
 ) -> None:
-    """64 on 6 places: a tenth is work, as long as the handler takes alone; the rest is waiting, whatever the data call it."""
+    """64 users on 6 places: a tenth is work, the unloaded handler time; the rest is waiting."""
     report = build_report(write(tmp_path, World(edit=inside)))
     bar = next(
-        one
-        for one in chart.breakdown_bars(report.run_metrics)[-1]
-        if one.route.variant == Variant.TO_THREAD
+        bar
+        for bar in chart.breakdown_bars(report.run_metrics)[-1]
+        if bar.route.variant == Variant.TO_THREAD
     )
     lag, before_app, for_thread, work, waiting, _ = bar.segments
     assert [lag + before_app + for_thread, work] == pytest.approx([OVERHEAD, 0.1])
@@ -108,7 +108,7 @@ def test_a_wait_inside_the_handler_is_told_from_work_by_the_unloaded_handler(
 
 
 def test_three_levels_are_drawn_and_all_are_listed(honest: Report) -> None:
-    """One user, the crowd that most variants share, the largest; a variant a row, in the same order."""
+    """1 user, the crowd that most variants share, the largest; a row per variant, same order."""
     columns = chart.breakdown_bars(honest.run_metrics)
     assert [{bar.level.users for bar in column} for column in columns] == [{1}, {16}, {32, 64}]
     assert len({tuple(bar.route.variant for bar in column) for column in columns}) == 1
@@ -119,27 +119,27 @@ def texts(report: Report) -> list[str]:
     """Everything that the chart says inside its panels."""
     figure = chart.draw(report.run_metrics)
     assert not isinstance(figure, str)
-    return [one.get_text() for axes in figure.axes for one in axes.texts]
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
 
 
 def test_the_bracket_is_drawn_from_measured_moments_only(honest: Report) -> None:
     """No departure known, no bracket; the segments stay."""
-    assert sum(one.startswith("server's timer") for one in texts(honest)) == 12
+    assert sum(text.startswith("server's timer") for text in texts(honest)) == 12
     routes = tuple(
         replace(
             route,
             levels=tuple(
-                replace(one, breakdown=replace(one.breakdown, timer=None))
-                for one in route.levels
-                if one.breakdown
+                replace(level, breakdown=replace(level.breakdown, timer=None))
+                for level in route.levels
+                if level.breakdown
             ),
         )
         for route in honest.run_metrics.routes
     )
     blind = replace(honest, run_metrics=replace(honest.run_metrics, routes=routes))
-    told = texts(blind)
-    assert not any(one.startswith("server's timer") for one in told)
-    assert sum("served" in one for one in told) == 12
+    shown = texts(blind)
+    assert not any(text.startswith("server's timer") for text in shown)
+    assert sum("served" in text for text in shown) == 12
 
 
 def test_the_title_tells_the_share_of_the_run(honest: Report) -> None:
@@ -148,7 +148,7 @@ def test_the_title_tells_the_share_of_the_run(honest: Report) -> None:
 
 
 def test_a_route_with_fewer_levels_keeps_its_row_and_is_not_repeated(honest: Report) -> None:
-    """A run cut short: one variant with one level, one with two, two whole."""
+    """A run cut short: the first variant has a single level, the second has two, two are whole."""
     routes = tuple(
         replace(route, levels=route.levels[:size])
         for route, size in zip(honest.run_metrics.routes, (1, 2, 4, 4), strict=True)

@@ -1,4 +1,4 @@
-"""What a burst saw: a staircase with so many steps, or all answered at one moment; never a step that is not there."""
+"""What a burst saw: the steps of a staircase, or all answers at the same moment."""
 
 import dataclasses
 import math
@@ -11,7 +11,7 @@ from reports.model import Report
 from reports.render.charts import staircase
 from reports.render.summary import build_summary
 from reports.report import build_report
-from reports.verdicts.load_table import describe_burst, load_sentences
+from reports.verdicts.load_sentences import describe_burst, load_sentences
 from results.schema import Scenario, Variant
 from tests.reports.test_report import BROKEN
 from tests.support import simulate_loads
@@ -55,14 +55,14 @@ def burst_of(done: list[float]) -> BurstMetrics:
 def test_a_burst_counts_the_moments_of_its_answers(
     done: list[float], service: float | None, steps: int, words: str
 ) -> None:
-    """A gap of half a service time parts two of them; where nobody knows that, of half the first answer's."""
+    """Half a service time separates two moments; if unknown, half the time of the first answer."""
     assert burst_of(done).count_answer_steps(service) == steps
     assert describe_burst(burst_of(done), service) == words
 
 
 @pytest.fixture(scope="module")
 def held_back(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """Handlers that run one after another, whose answers all leave with the last."""
+    """Handlers that run in turn, with answers that all leave with the last."""
     return build_report(
         simulate.write(
             tmp_path_factory.mktemp("held"), simulate.World(plan=BROKEN, hold_answers=True)
@@ -75,7 +75,8 @@ def test_a_burst_that_is_answered_at_its_end_is_told_so_wherever_it_stands(
 ) -> None:
     """Chart, table, summary and claim; what the handlers did stays what it was."""
     assert staircase.title(held_back.run_metrics) == (
-        "Blocking inside async def serves requests one after another, and answers them all at one moment"
+        "Blocking inside async def serves requests one after another, "
+        "and answers them all at one moment"
     )
     figure = staircase.draw(held_back.run_metrics)
     assert not isinstance(figure, str)
@@ -83,7 +84,9 @@ def test_a_burst_that_is_answered_at_its_end_is_told_so_wherever_it_stands(
     head, (row, *_) = staircase.rows(held_back.run_metrics)
     assert row[head.index("answered")] == "all at one moment"
     assert build_summary(held_back)["routes"][0]["burst"]["answer_moments"] == 1
-    claim = next(one for one in held_back.claims if one.claim.id == "serial-queue")
+    claim = next(
+        evaluated for evaluated in held_back.claims if evaluated.claim.id == "serial-queue"
+    )
     assert claim.result.measured.endswith("; answered all at one moment")
 
 
@@ -104,7 +107,7 @@ def test_a_staircase_is_told_as_before(honest: Report) -> None:
         Variant.SYNC: 2,
         Variant.ASYNC: 1,
     }
-    claim = next(one for one in honest.claims if one.claim.id == "serial-queue")
+    claim = next(evaluated for evaluated in honest.claims if evaluated.claim.id == "serial-queue")
     assert "moment" not in claim.result.measured
 
 

@@ -1,4 +1,4 @@
-"""What a pipeline is shown: step summary, annotations and JUnit, with names from outside that try to break out of each."""
+"""What a pipeline is shown: step summary, annotations and JUnit, also with hostile names."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,10 @@ from reports.render.junit import TRUST_CASE_NAME, build_junit
 from reports.verdicts.culprit import source_roots
 from tests.support.summary_factory import CHECKOUT, NOTES, arrivals, crowd, route, run
 
-HOSTILE = "GET /a|b`c`<script>alert(1)</script>&amp;*x*_y_[z](//e.x)![i](j)::error::%0A\r\n::stop-commands::t,u:v\x1b[31m\x00\ufffe\u202e\ud800~"
+HOSTILE = (
+    "GET /a|b`c`<script>alert(1)</script>&amp;*x*_y_[z](//e.x)![i](j)::error::%0A\r\n"
+    "::stop-commands::t,u:v\x1b[31m\x00\ufffe\u202e\ud800~"
+)
 SLEEP = {
     "file": "shop/main.py",
     "line": 42,
@@ -54,29 +57,29 @@ CHECK = {
 }
 
 
-def judged(*routes: dict[str, Any], gates: tuple[str, ...] = (), **told: Any) -> dict[str, Any]:
+def judged(*routes: dict[str, Any], gates: tuple[str, ...] = (), **facts: Any) -> dict[str, Any]:
     """A run with its gates judged."""
-    data = run(*routes, **told)
+    data = run(*routes, **facts)
     return {**data, "gates": evaluate_gates(gates, data)}
 
 
 def read(text: str) -> tuple[list[list[str]], set[str]]:
-    """All table rows of a Markdown text as a reader sees their cells, and every tag in it, raw HTML included."""
+    """All table rows of a Markdown text as rendered, and every tag in it, raw HTML included."""
     html = MarkdownIt("commonmark").enable("table").render(text)
     root = ET.fromstring(f"<x>{html}</x>")  # noqa: S314 - our own
     rows = [["".join(cell.itertext()) for cell in line] for line in root.iter("tr")]
-    return rows, {one.tag for one in root.iter()} - {"x"}
+    return rows, {element.tag for element in root.iter()} - {"x"}
 
 
 def cases(document: bytes) -> dict[str, ET.Element]:
     """The test cases by name."""
-    # Our own
-    return {str(one.get("name")): one for one in ET.fromstring(document).iter("testcase")}  # noqa: S314
+    root = ET.fromstring(document)  # noqa: S314 - our own
+    return {str(element.get("name")): element for element in root.iter("testcase")}
 
 
 def state(case: ET.Element) -> str:
-    """What became of a case."""
-    return next((one.tag for one in case if one.tag in {"failure", "skipped"}), "passed")
+    """The outcome of a test case."""
+    return next((child.tag for child in case if child.tag in {"failure", "skipped"}), "passed")
 
 
 def test_the_step_summary_says_the_worst_first() -> None:
@@ -96,14 +99,15 @@ def test_the_step_summary_says_the_worst_first() -> None:
     )
     rows, _ = read(text)
     assert text.startswith(
-        "## atonce&#58; 1 route of 3 holds the event loop\n\nRun&#58; trusted. Gates&#58; 1 failed, 1 inconclusive, 1 held."
+        "## atonce&#58; 1 route of 3 holds the event loop\n\n"
+        "Run&#58; trusted. Gates&#58; 1 failed, 1 inconclusive, 1 held."
     )
-    assert [one[:2] for one in rows[1:3]] == [
+    assert [row[:2] for row in rows[1:3]] == [
         ["p99(GET /checkout) < 1ms", "fails"],
         ["p99 @ 8u < 1s", "inconclusive"],
     ]
     assert rows[1][2] == "p99(GET /checkout) @ 64u = 200 ms, limit 1.00 ms, over by 19900 %"
-    assert [one[0] for one in rows[5:]] == [NOTES, "GET /pool", CHECKOUT]
+    assert [row[0] for row in rows[5:]] == [NOTES, "GET /pool", CHECKOUT]
     assert rows[5][1:] == [
         "loop-blocked",
         "1.00",
@@ -114,7 +118,7 @@ def test_the_step_summary_says_the_worst_first() -> None:
         "0.95 %",
         "2.00 ms to 3.20 s",
     ]
-    assert [one[2] for one in rows[6:]] == [">= 64", "10"]
+    assert [row[2] for row in rows[6:]] == [">= 64", "10"]
     assert (
         "<code>time.sleep</code> at <code>shop/main.py&#58;42</code> (98 % of the held time)"
         in text
@@ -146,7 +150,7 @@ def test_a_run_without_trust_says_why_and_nothing_else() -> None:
 def test_the_step_summary_is_appended_and_cut_at_one_mebibyte(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whole lines, a word where it was cut; what stood there counts and stays; a place that cannot be written is no disaster."""
+    """Whole lines, a notice where it was cut; earlier text counts and stays; no crash."""
     place, data = (
         tmp_path / "summary.md",
         run(*(route(f"GET /{i}/" + "ü" * 500) for i in range(2000))),
@@ -158,7 +162,7 @@ def test_the_step_summary_is_appended_and_cut_at_one_mebibyte(
     assert text.startswith("before\n## atonce")
     assert text.endswith("|\n" + CUT_NOTICE)
     assert MAX_SUMMARY_BYTES - 2000 < len(text.encode()) <= MAX_SUMMARY_BYTES
-    place.write_bytes(b"." * (MAX_SUMMARY_BYTES - 10))  # no room even for the word
+    place.write_bytes(b"." * (MAX_SUMMARY_BYTES - 10))  # too little even for the notice
     report_to_ci(data, environment, as_json=False)
     assert place.stat().st_size == MAX_SUMMARY_BYTES - 10
     report_to_ci(run(route()), {"GITHUB_STEP_SUMMARY": str(tmp_path)}, as_json=False)
@@ -168,7 +172,7 @@ def test_the_step_summary_is_appended_and_cut_at_one_mebibyte(
 
 
 def test_annotations_stand_on_the_guilty_lines() -> None:
-    """The frame with the largest share, errors and warnings worst first; none outside GitHub, none for what scales."""
+    """The frame with the largest share, worst first; none outside GitHub, none for what scales."""
     lesser = {**SLEEP, "line": 7, "share": 0.01}
     blocked = route(NOTES, **{**BLOCKED, "blame": [lesser, SLEEP]}, sentence="It serves 1.")
     pool, wrong = (
@@ -178,11 +182,17 @@ def test_annotations_stand_on_the_guilty_lines() -> None:
     pool["blame"] = [{**SLEEP, "file": "pool.py", "call": "engine.connect"}]
     gil = route("GET /gil", verdict="gil-bound", file="gil.py", line=7)
     data = run(route(file="x.py", line=1), pool, wrong, blocked, gil)
-    found = create_annotations(data, GITHUB)
-    assert found == [
-        "::error file=shop/main.py,line=42,title=Blocks the event loop::held 100 ms per request by time.sleep. It serves 1.%0AAwait it:%0A100 %25 of it.",
+    annotations = create_annotations(data, GITHUB)
+    assert annotations == [
+        (
+            "::error file=shop/main.py,line=42,title=Blocks the event loop::held 100 ms per "
+            "request by time.sleep. It serves 1.%0AAwait it:%0A100 %25 of it."
+        ),
         "::error title=Answers wrongly::50 %25 wrong.",
-        "::warning file=gil.py,line=7,title=Computes in threads that share the GIL::GET /gil serves 10 at once.",
+        (
+            "::warning file=gil.py,line=7,title=Computes in threads that share the GIL::"
+            "GET /gil serves 10 at once."
+        ),
         "::warning file=pool.py,line=42,title=Queues for a pool::GET /pool serves 10 at once.",
     ]
     assert (
@@ -193,7 +203,7 @@ def test_annotations_stand_on_the_guilty_lines() -> None:
 def test_annotations_name_files_as_the_checkout_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Relative to the workspace, else to here; from a folder below it; what lies elsewhere keeps its whole path."""
+    """Relative to the workspace, else to the current folder; other files keep their whole path."""
     (tmp_path / "api").mkdir()
     monkeypatch.chdir(tmp_path / "api")
 
@@ -215,7 +225,7 @@ def test_annotations_name_files_as_the_checkout_does(
 def test_annotations_find_an_app_that_lies_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with --app-dir ../backend, whose files the report names as seen from there; in the repository, by its root."""
+    """With --app-dir ../backend the report names files from there; the repository has its root."""
     for folder in ("repo/.git", "repo/ci", "repo/backend/routers", "elsewhere"):
         (tmp_path / folder).mkdir(parents=True)
     for name in (
@@ -230,17 +240,16 @@ def test_annotations_find_an_app_that_lies_elsewhere(
     def file(path: str, home: str, **environment: str) -> str:
         data = run(route(**{**BLOCKED, "blame": [{**SLEEP, "file": path}]}))
         roots = source_roots({"cwd": str(tmp_path / "repo" / "ci"), "home": str(tmp_path / home)})
-        found = create_annotations(data, {"GITHUB_ACTIONS": "true", **environment}, roots)
-        return found[0].partition("file=")[2].partition(",")[0]
+        annotations = create_annotations(data, {"GITHUB_ACTIONS": "true", **environment}, roots)
+        return annotations[0].partition("file=")[2].partition(",")[0]
 
     assert file("routers/x.py", "repo/backend") == "backend/routers/x.py"
     assert (
         file("routers/x.py", "repo/backend", GITHUB_WORKSPACE=str(tmp_path))
         == "repo/backend/routers/x.py"
     )
-    assert (
-        file("main.py", "repo/backend") == "ci/main.py"
-    )  # files of this folder are told as such, and come first
+    # files of this folder come first
+    assert file("main.py", "repo/backend") == "ci/main.py"
     assert file("y.py", "elsewhere") == str(tmp_path / "elsewhere" / "y.py")
 
 
@@ -251,9 +260,12 @@ def test_at_most_ten_annotations_of_each_kind() -> None:
         for i in reversed(range(14))
     ]
     pools = [route(f"GET /p{i}", verdict="thread-pool") for i in range(14)]
-    found = create_annotations(run(*pools, *bad), GITHUB)
-    assert [f"s{i}." for i in range(10)] == re.findall(r"s\d+\.(?=%0A)", " ".join(found))
-    assert [sum(one.startswith(kind) for one in found) for kind in ("::error", "::warning")] == [
+    annotations = create_annotations(run(*pools, *bad), GITHUB)
+    assert [f"s{i}." for i in range(10)] == re.findall(r"s\d+\.(?=%0A)", " ".join(annotations))
+    assert [
+        sum(annotation.startswith(kind) for annotation in annotations)
+        for kind in ("::error", "::warning")
+    ] == [
         10,
         10,
     ]
@@ -264,24 +276,29 @@ def test_stdout_belongs_to_the_json(capsys: pytest.CaptureFixture[str]) -> None:
     data = run(route(**BLOCKED))
     report_to_ci(data, GITHUB, as_json=False)
     report_to_ci(data, GITHUB, as_json=True)
-    told = capsys.readouterr()
-    assert told.out == told.err
-    assert told.out.startswith("::error")
+    output = capsys.readouterr()
+    assert output.out == output.err
+    assert output.out.startswith("::error")
 
 
 def test_junit_has_the_trust_and_one_case_per_gate() -> None:
-    """Passed, failed, skipped; what is inconclusive fails the case for trust; numbers stand in the properties."""
+    """Passed, failed, skipped; inconclusive gates fail the trust case; numbers are properties."""
     gates = ("p99 < 1s", "p99 < 1ms", "p99 @ 8u < 1s")
     routes = (
         route(),
         route(NOTES, levels=[crowd(64, p99_s=None, p99_at_least_s=1.5)], offered=[arrivals(50.0)]),
     )
     document = build_junit(judged(*routes, gates=gates), strict=False)
-    found = cases(document)
-    assert [TRUST_CASE_NAME, *gates] == list(found)
-    assert [state(one) for one in found.values()] == ["failure", "failure", "failure", "skipped"]
-    assert "over by" in str(found["p99 < 1ms"][0].get("message"))
-    assert found[TRUST_CASE_NAME][0].get("message") == "1 of 3 gates are inconclusive"
+    by_name = cases(document)
+    assert [TRUST_CASE_NAME, *gates] == list(by_name)
+    assert [state(case) for case in by_name.values()] == [
+        "failure",
+        "failure",
+        "failure",
+        "skipped",
+    ]
+    assert "over by" in str(by_name["p99 < 1ms"][0].get("message"))
+    assert by_name[TRUST_CASE_NAME][0].get("message") == "1 of 3 gates are inconclusive"
     suite = ET.fromstring(document).find("testsuite")  # noqa: S314 - our own
     assert suite is not None
     assert [suite.get(name) for name in ("tests", "failures", "skipped", "time")] == [
@@ -290,28 +307,28 @@ def test_junit_has_the_trust_and_one_case_per_gate() -> None:
         "1",
         "12.500",
     ]
-    told = {one.get("name"): one.get("value") for one in suite.iter("property")}
-    assert told[f"{CHECKOUT} p99_s"] == "0.2"
-    assert told[f"{NOTES} errors"] == "0"
-    assert f"{NOTES} p99_s" not in told
-    assert len(told) == 7
+    properties = {entry.get("name"): entry.get("value") for entry in suite.iter("property")}
+    assert properties[f"{CHECKOUT} p99_s"] == "0.2"
+    assert properties[f"{NOTES} errors"] == "0"
+    assert f"{NOTES} p99_s" not in properties
+    assert len(properties) == 7
     assert document == build_junit(judged(*routes, gates=gates), strict=False)
 
 
 def test_junit_without_gates_accuses_nobody() -> None:
-    """No limit was asked for and the exit code is 0: verdicts stand in the output, what is unknown is skipped."""
-    found = cases(
+    """No gate and exit code 0: verdicts stand in the output, unknown routes are skipped."""
+    by_name = cases(
         build_junit(
             run(route(), route(NOTES, **BLOCKED), route("GET /u", verdict="unknown")), strict=True
         )
     )
-    assert list(found) == [TRUST_CASE_NAME, NOTES, "GET /u", CHECKOUT]
-    assert [state(one) for one in found.values()] == ["passed", "passed", "skipped", "passed"]
-    assert str(found[NOTES].findtext("system-out")).startswith("loop-blocked: ")
+    assert list(by_name) == [TRUST_CASE_NAME, NOTES, "GET /u", CHECKOUT]
+    assert [state(case) for case in by_name.values()] == ["passed", "passed", "skipped", "passed"]
+    assert str(by_name[NOTES].findtext("system-out")).startswith("loop-blocked: ")
 
 
 @pytest.mark.parametrize(
-    ("told", "strict", "why"),
+    ("facts", "strict", "why"),
     [
         ({"trust": "untrusted"}, False, "the run is untrusted"),
         ({"trust": "suspect"}, True, "the run is suspect"),
@@ -320,10 +337,10 @@ def test_junit_without_gates_accuses_nobody() -> None:
     ],
 )
 def test_junit_fails_where_the_exit_code_does(
-    told: dict[str, Any], why: str, *, strict: bool
+    facts: dict[str, Any], why: str, *, strict: bool
 ) -> None:
-    """A run that is not trusted, not whole, or suspect for whoever is strict, with the reasons."""
-    data = run(route(), **told)
+    """A run that is untrusted, not whole, or (when strict) suspect, with the reasons."""
+    data = run(route(), **facts)
     data["trust"]["checks"] = [{**CHECK, "status": "fail"}]
     case = cases(build_junit(data, strict=strict))[TRUST_CASE_NAME]
     assert why in str(case[0].get("message"))
@@ -347,15 +364,15 @@ def test_the_strict_see_a_borderline_gate_as_skipped() -> None:
 
 
 def test_a_hostile_name_stays_a_name() -> None:
-    """In Markdown one cell and no tag of its own, in a workflow command one line, in XML a parsable document."""
+    """Markdown: a cell without tags; workflow command: a single line; XML: a valid document."""
     blame = [{**SLEEP, "file": HOSTILE, "call": HOSTILE, "function": HOSTILE}]
     bad = route(HOSTILE, **{**BLOCKED, "blame": blame, "sentence": HOSTILE, "remedy": HOSTILE})
     data = judged(bad, gates=("p99 < 1ms", "verdict(/*) != loop-blocked"), status=HOSTILE)
     data["trust"]["checks"] = [{**CHECK, "status": "warn", "why": HOSTILE}]
-    seen = HOSTILE.translate({ord(one): " " for one in "\r\n\x1b\x00\ufffe\u202e\ud800"})
+    seen = HOSTILE.translate({ord(char): " " for char in "\r\n\x1b\x00\ufffe\u202e\ud800"})
     rows, tags = read(step_summary(data))
     assert " ".join(seen.split()) == rows[-1][0]
-    assert {len(one) for one in rows[-2:]} == {9}
+    assert {len(row) for row in rows[-2:]} == {9}
     assert {
         "h2",
         "p",
@@ -374,10 +391,10 @@ def test_a_hostile_name_stays_a_name() -> None:
     (line,) = create_annotations(data, GITHUB)
     assert line.isprintable()
     head, _, rest = line.removeprefix("::error ").partition("::")
-    assert [one.partition("=")[0] for one in head.split(",")] == ["file", "line", "title"]
+    assert [part.partition("=")[0] for part in head.split(",")] == ["file", "line", "title"]
     assert "%250A%0D%0A" in rest
-    found = cases(build_junit({**data, "gates": []}, strict=False))
-    assert HOSTILE.translate({ord(one): None for one in "\r\x1b\x00\ufffe\ud800"}) in [
-        name.replace("\r", "") for name in found
+    by_name = cases(build_junit({**data, "gates": []}, strict=False))
+    assert HOSTILE.translate({ord(char): None for char in "\r\x1b\x00\ufffe\ud800"}) in [
+        name.replace("\r", "") for name in by_name
     ]
     assert state(cases(build_junit(data, strict=False))["p99 < 1ms"]) == "failure"

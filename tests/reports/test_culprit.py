@@ -51,28 +51,28 @@ OUTER = [MIDDLEWARE, ERRORS]
 
 
 def line(
-    start: float, *told: Sequence[Any], place: str = "request", blind: float = 0.0
+    start: float, *shares: Sequence[Any], place: str = "request", blind: float = 0.0
 ) -> list[Any]:
-    """One line of the watch, as long as its shares together."""
+    """A line of the watchdog's log, as long as the sum of its shares."""
     return [
         "hold",
         start,
-        round(start + sum(weight for weight, _ in told), 6),
+        round(start + sum(weight for weight, _ in shares), 6),
         place,
         blind,
-        list(told),
+        list(shares),
     ]
 
 
 def facts(
     *lines: list[Any], window: tuple[float, float] = (0.0, 100.0), origin: float = 0.0
 ) -> LoopHolds:
-    """What a few lines say."""
+    """Summarise a few lines."""
     return summarise_holds(lines, window, origin, [HOME])
 
 
 def only(*lines: list[Any]) -> Culprit:
-    """The one line to blame."""
+    """The only culprit."""
     (blame,) = facts(*lines).culprits
     return blame
 
@@ -114,18 +114,20 @@ def test_a_library_is_told_as_one_would_look_it_up(below: list[Any], library: st
 
 
 def test_stacks_of_one_line_are_added_up() -> None:
-    """Whatever lies below it; what is told of them is the heaviest's."""
+    """Whatever lies below it; the library is that of the heaviest stack."""
     other = [f"{LIB}/ssl.py", 1, "SSLContext.load", "self.load_verify_locations", False]
-    found = facts(
+    holds = facts(
         line(1, [0.03, [RECV, GET, HELPER, HANDLER]], [0.01, [other, GET, HELPER, HANDLER]]),
         line(2, [0.04, [HANDLER]]),
     )
-    assert [(round(one.share, 6), one.file, one.holds) for one in found.culprits] == [
+    assert [
+        (round(culprit.share, 6), culprit.file, culprit.holds) for culprit in holds.culprits
+    ] == [
         (0.5, "prices.py", 1),
         (0.5, "main.py", 1),
     ]
-    assert found.culprits[0].library == "requests.get -> socket.recv_into"
-    assert round(found.seconds, 6) == 0.08
+    assert holds.culprits[0].library == "requests.get -> socket.recv_into"
+    assert round(holds.seconds, 6) == 0.08
 
 
 def test_holds_are_counted_and_measured() -> None:
@@ -156,18 +158,18 @@ def test_the_pieces_of_a_long_hold_are_one() -> None:
 
 def test_time_of_nobody_is_told_apart_and_dilutes_nothing() -> None:
     """Other threads and processes are no line of the app."""
-    found = facts(line(1, [0.03, []], [0.01, [HANDLER]]), line(2, [0.05, []], place="elsewhere"))
-    assert (found.culprits[0].share, found.seconds, found.unattributed) == (1.0, 0.01, 0.08)
+    holds = facts(line(1, [0.03, []], [0.01, [HANDLER]]), line(2, [0.05, []], place="elsewhere"))
+    assert (holds.culprits[0].share, holds.seconds, holds.unattributed) == (1.0, 0.01, 0.08)
     assert facts() == LoopHolds(0.0, 0.0, ())
 
 
 def test_garbage_collections_are_told_apart_and_are_no_lines_fault() -> None:
-    """Neither somebody's time nor nobody's; the watch and this room agree on their name."""
-    found = facts(
+    """Neither a culprit nor unattributed; the agent and the reports use the same name."""
+    holds = facts(
         line(1, (0.03, GC_STACK), [0.01, [HANDLER]]), line(2, (0.05, GC_STACK), [0.02, []])
     )
-    assert (found.gc_seconds, found.seconds, found.unattributed) == (0.08, 0.01, 0.02)
-    assert [one.file for one in found.culprits] == ["main.py"]
+    assert (holds.gc_seconds, holds.seconds, holds.unattributed) == (0.08, 0.01, 0.02)
+    assert [culprit.file for culprit in holds.culprits] == ["main.py"]
 
 
 def test_a_task_of_the_apps_own_is_elsewhere() -> None:
@@ -181,7 +183,7 @@ def test_a_task_of_the_apps_own_is_elsewhere() -> None:
 
 
 def test_the_window_counts_from_the_origin_of_the_run() -> None:
-    """The watch writes the bare clock; a hold belongs where its middle lies."""
+    """The watchdog writes the raw clock; a hold belongs where its middle lies."""
     lines = [line(start, [0.1, [HANDLER]]) for start in (1005.0, 1009.96, 1020.0)]
     assert facts(*lines, window=(5, 10), origin=1000.0).culprits[0].holds == 1
     assert facts(*lines, window=(5, 30), origin=1000.0).culprits[0].holds == 3
@@ -212,7 +214,7 @@ def test_a_middleware_that_holds_the_loop_itself_is_guilty() -> None:
 
 
 def test_all_processes_of_an_act_are_read(tmp_path: Path) -> None:
-    """And of no other act; a line cut off by a kill is dropped."""
+    """And of no other session; a line cut off by a kill is dropped."""
     for name, text in (
         ("route-1-7", "[1]\n[2"),
         ("route-1-8", "[3]\n"),
@@ -237,7 +239,7 @@ def test_files_are_told_as_their_reader_knows_them() -> None:
 
 
 def test_a_weight_that_rounding_took_away_says_nothing() -> None:
-    """The watch writes microseconds: a look of less is 0.0, alone in its hold or beside others, whoever it is of."""
+    """The watchdog writes microseconds: a shorter sample is 0.0, alone or beside others."""
     none, half = [0.0, [HANDLER]], [0.05, [HELPER]]
     assert facts(line(1, none)) == LoopHolds(0.0, 0.0, ())
     assert facts(line(1, none, half)) == facts(line(1, half))
@@ -246,7 +248,7 @@ def test_a_weight_that_rounding_took_away_says_nothing() -> None:
 
 
 def test_a_run_with_such_a_line_is_reported(tmp_path: Path, example: Report) -> None:
-    """The stored examination with one more line for each watched route, all of weight nothing: the same findings."""
+    """The stored examination with an extra line of weight 0 per watched route: same findings."""
     path = tmp_path / "run"
     shutil.copytree(example.path, path, ignore=shutil.ignore_patterns("report"))
     origin = json.loads((path / "run.json").read_text(encoding="utf-8"))["origin"]
@@ -256,7 +258,12 @@ def test_a_run_with_such_a_line_is_reported(tmp_path: Path, example: Report) -> 
     assert len(files) == len(opened) > 0
     for file in files:
         for moment in opened.t + origin + 0.1:
-            with file.open("a", encoding="utf-8") as told:
-                told.write(json.dumps(line(round(moment, 6), [0.0, [HANDLER]])) + "\n")
-    found = [(one.route.route, one.verdict, one.sentence) for one in build_report(path).findings]
-    assert found == [(one.route.route, one.verdict, one.sentence) for one in example.findings]
+            with file.open("a", encoding="utf-8") as log:
+                log.write(json.dumps(line(round(moment, 6), [0.0, [HANDLER]])) + "\n")
+    findings = [
+        (finding.route.route, finding.verdict, finding.sentence)
+        for finding in build_report(path).findings
+    ]
+    assert findings == [
+        (finding.route.route, finding.verdict, finding.sentence) for finding in example.findings
+    ]

@@ -1,4 +1,4 @@
-"""The decision guide: rows from simulated runs of known truth, none invented, none judged without trust."""
+"""The decision guide on simulated runs of known truth: no row is invented, or judged untrusted."""
 
 import json
 from dataclasses import replace
@@ -28,7 +28,7 @@ WORK = 0.1  # seconds
 
 
 def asked(variant: str, users: int, places: int) -> Session:
-    """An experiment of the lab with a crowd of half the size in between, so that a plateau can be seen."""
+    """An experiment of the lesson, with a crowd of half the size to show a plateau."""
     path = f"/lab/{variant.replace(' ', '-')}"
     act = lesson_session(variant, path, "", seconds=WORK, users=users, concurrency=places)
     between = replace(lesson_cell(variant, path, "", WORK, users // 2, places), neighbours=())
@@ -52,7 +52,7 @@ ACTS = (
 
 
 def planned(folder: Path, acts: tuple[Session, ...], **planted: Any) -> Report:
-    """The report of a run of some acts; the first asks the idle neighbours."""
+    """The report of a run of some sessions; the first asks the idle neighbours."""
     return build_report(
         write(
             folder,
@@ -80,7 +80,7 @@ def printed(report: Report, width: int = 80) -> str:
 
 
 def test_each_form_serves_what_was_planted(report: Report) -> None:
-    """The number with an interval around it, the limit with the pool's size, and the verdict of the findings."""
+    """The number with its interval, the limit with the pool size, the verdict of the findings."""
     rows = by_variant(report)
     for variant, truth in {
         "async httpx": 24,
@@ -122,7 +122,7 @@ def test_every_form_is_named_once_and_each_mistake_stands_beside_a_recommendatio
 
 
 def test_what_was_not_measured_has_no_row(report: Report, honest: Report, tmp_path: Path) -> None:
-    """The four of a quick run; of single claims those with a crowd; of somebody else's app nothing."""
+    """The four variants of a quick run; of single claims those with a crowd; no foreign app."""
     assert {row.variant for row in build_guide(honest)} == {
         "async",
         "sync",
@@ -158,7 +158,7 @@ def test_what_was_not_measured_has_no_row(report: Report, honest: Report, tmp_pa
 
 
 def test_advice_that_the_measurement_contradicts_is_withheld(tmp_path: Path) -> None:
-    """A shared client that holds the loop is not recommended, a blocking call that does not is no mistake."""
+    """A shared client that holds the loop is not recommended; a harmless call is no mistake."""
     truths = {
         **TRUTHS,
         "async httpx": Truth(1, holds_loop=True),
@@ -216,11 +216,11 @@ def test_a_fault_in_one_experiment_takes_its_own_row_only(tmp_path: Path) -> Non
 def test_the_summary_carries_the_guide_as_its_schema_says(report: Report, honest: Report) -> None:
     """Real output; and a verdict that there is not is refused."""
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    for one in (report, honest):
-        data = json.loads(json.dumps(build_summary(one), allow_nan=False))
+    for each_report in (report, honest):
+        data = json.loads(json.dumps(build_summary(each_report), allow_nan=False))
         jsonschema.validate(data, schema)
         assert [entry["variant"] for entry in data["guide"]] == [
-            row.variant for row in build_guide(one)
+            row.variant for row in build_guide(each_report)
         ]
     data["guide"][0]["verdict"] = "splendid"
     with pytest.raises(jsonschema.ValidationError):
@@ -228,7 +228,7 @@ def test_the_summary_carries_the_guide_as_its_schema_says(report: Report, honest
 
 
 def test_the_table_of_the_readme_has_a_line_for_each_form(report: Report) -> None:
-    """Markdown with as many cells everywhere, the question once, every measured row told."""
+    """Markdown with equally many cells per line, each question once, every measured row."""
     head, rule, *lines = markdown(build_guide(report)).splitlines()
     assert head == f"| {' | '.join(HEAD)} |"
     assert {line.count("|") for line in (head, rule, *lines)} == {len(HEAD) + 1}
@@ -247,8 +247,8 @@ def test_the_page_shows_it_and_the_terminal_after_more_than_the_four_variants(
         build_guide(report)
     )
     assert '<section aria-label="guide">' in render_page(honest)
-    told = printed(report)
-    block = told[told.index("You call") : told.index("\nroute ")]
+    shown = printed(report)
+    block = shown[shown.index("You call") : shown.index("\nroute ")]
     assert "mistake" in block
     assert max(map(len, block.splitlines())) <= 80
     assert "You call" not in printed(honest)

@@ -1,4 +1,4 @@
-"""Whether gates hold, on summaries made up for it: null quantiles, bounds, no trust, limits inside an interval."""
+"""Whether gates hold, on made-up summaries: null quantiles, bounds, no trust, borderline."""
 
 import json
 from dataclasses import asdict, replace
@@ -151,7 +151,7 @@ TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
         None,
         ">= 200 ms",
     ),
-    # one number per route
+    # a single number per route
     ("served_at_once >= 20", {}, False, 10.0, "= 10, limit 20, under by 50 %"),
     ("served_at_once >= 8", {}, True, 10.0, "over by 25 %"),
     ("served_at_once >= 60", FREE, True, None, ">= 64"),
@@ -179,20 +179,16 @@ TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
         12.0,
         "= 12, limit 20, under by 40 %",
     ),
+    # unknown
     (
         "served_at_once >= 20",
         {**PAUSED, "nothing_queues": False},
         None,
         None,
         ">= 12, limit 20: inconclusive",
-    ),  # nobody knows
-    (
-        "served_at_once >= 20",
-        {"is_bound": True},
-        None,
-        None,
-        ">= 10, limit 20: inconclusive",
-    ),  # a summary of an older atonce
+    ),
+    # a summary of an older atonce
+    ("served_at_once >= 20", {"is_bound": True}, None, None, ">= 10, limit 20: inconclusive"),
     ("capacity > 900/s", FREE, None, None, ">= 640/s"),
     ("capacity > 90/s", {}, True, 100.0, "= 100/s"),
     ("service_s < 50ms", {}, False, 0.1, "= 100 ms"),
@@ -201,7 +197,7 @@ TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
     ("loop_hold < 10ms", {"hold_s": None}, None, None, "it was not measured"),
     ("loop_lag_p99 < 3ms", {}, False, 0.004, "= 4.00 ms"),
     ("loop_lag_max < 100ms", {}, True, 0.02, "= 20.0 ms"),
-    # the neighbours: the one that suffers more
+    # the neighbours: the worse of the two
     ("neighbour_p90 < 350ms", {"neighbours": SLOW_LOOP}, False, 0.4, "= 400 ms"),
     ("neighbour_ratio < 100x", {"neighbours": SLOW_LOOP}, False, 200.0, "= x200, limit x100"),
     ("neighbour_p90 < 50ms", {"neighbours": LITTLE_KNOWN}, False, None, ">= 300 ms"),
@@ -242,22 +238,26 @@ TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "told", "holds", "actual", "words"), TABLE)
+@pytest.mark.parametrize(("text", "changes", "holds", "actual", "words"), TABLE)
 def test_a_gate_is_judged(
-    text: str, told: dict[str, Any], holds: bool | None, actual: Any, words: str
-) -> None:  # noqa: FBT001
-    """Holds, fails, or the run cannot tell; and in words that carry the numbers."""
-    found = evaluate_gate(parse_gate(text), run(route(**told)))
+    text: str,
+    changes: dict[str, Any],
+    holds: bool | None,  # noqa: FBT001 - a column
+    actual: Any,
+    words: str,
+) -> None:
+    """It holds, fails, or is inconclusive; the words carry the numbers."""
+    result = evaluate_gate(parse_gate(text), run(route(**changes)))
     assert (holds, actual) == (
-        found.holds,
-        found.actual if not isinstance(actual, float) else pytest.approx(found.actual),
+        result.holds,
+        result.actual if not isinstance(actual, float) else pytest.approx(result.actual),
     )
-    assert words in found.words
-    assert not found.margin or (found.margin > 0) is holds
+    assert words in result.words
+    assert not result.margin or (result.margin > 0) is holds
 
 
 def test_whoever_cannot_be_trusted_neither_holds_nor_fails() -> None:
-    """The run, a route's load, or another load of a route whose one number is asked for."""
+    """The run, a load of the route, or another load that the route's number depends on."""
     gate, served = parse_gate("p99 @ 50/s < 100ms"), parse_gate("served_at_once >= 20")
     assert evaluate_gate(gate, run(route(), trust="untrusted")).holds is None
     assert evaluate_gate(gate, run(route(), trust="suspect")).holds is False
@@ -287,7 +287,7 @@ def test_whoever_cannot_be_trusted_neither_holds_nor_fails() -> None:
 
 
 def test_of_several_routes_the_worst_decides() -> None:
-    """What fails most, before what is not known, before what holds by the least; a run without a route holds nothing."""
+    """The worst failure, then unknown, then the smallest margin; no routes: inconclusive."""
     good, better = route("GET /a"), route("GET /b", levels=[crowd(64, p99_s=0.1)])
     bad, worst = (
         route(name, levels=[crowd(64, p99_s=p99)])
@@ -297,8 +297,8 @@ def test_of_several_routes_the_worst_decides() -> None:
     gate = parse_gate("p99 < 250ms")
 
     def decides(*routes: dict[str, Any]) -> tuple[str | None, bool | None]:
-        found = evaluate_gate(gate, run(*routes))
-        return found.route, found.holds
+        result = evaluate_gate(gate, run(*routes))
+        return result.route, result.holds
 
     assert decides(better, good) == ("GET /a", True)
     assert decides(better, dim, good) == ("GET /e", None)
@@ -309,31 +309,34 @@ def test_of_several_routes_the_worst_decides() -> None:
     assert (scoped.route, scoped.holds, "worst of" in scoped.words) == ("GET /a", True, False)
 
 
-@pytest.mark.parametrize(("p99", "interval", "holds", "borderline"), [
-    (0.24, [0.2, 0.26], True, True),
-    (0.26, [0.24, 0.3], False, True),
-    (0.26, [0.24, None], False, True),
-    (0.26, [0.255, 0.3], False, False),
-    (0.24, [None, 0.245], True, False),
-    (0.24, None, True, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("p99", "interval", "holds", "borderline"),
+    [
+        (0.24, [0.2, 0.26], True, True),
+        (0.26, [0.24, 0.3], False, True),
+        (0.26, [0.24, None], False, True),
+        (0.26, [0.255, 0.3], False, False),
+        (0.24, [None, 0.245], True, False),
+        (0.24, None, True, False),
+    ],
+)
 def test_a_limit_inside_the_interval_is_decided_by_the_number(
     p99: float, interval: Any, *, holds: bool, borderline: bool
 ) -> None:
-    """And shown as borderline; whoever is strict counts it as inconclusive."""
+    """And shown as borderline; strict runs count it as inconclusive."""
     data = run(route(offered=[arrivals(50.0, p99_s=p99, p99_interval_s=interval)]))
-    found = evaluate_gate(parse_gate("p99 @ 50/s < 250ms"), data)
-    assert (holds, borderline) == (found.holds, found.borderline)
-    assert borderline is ("borderline" in found.words)
-    assert (interval is not None and None not in interval) is ("[" in found.words)
-    data = {**data, "gates": [asdict(found)]}
+    result = evaluate_gate(parse_gate("p99 @ 50/s < 250ms"), data)
+    assert (holds, borderline) == (result.holds, result.borderline)
+    assert borderline is ("borderline" in result.words)
+    assert (interval is not None and None not in interval) is ("[" in result.words)
+    data = {**data, "gates": [asdict(result)]}
     loose = ExitCode.FINE if holds else ExitCode.FAILED
     assert loose is gates_exit_code(data)
     assert (ExitCode.UNTRUSTED if borderline else loose) is gates_exit_code(apply_strict(data))
 
 
 def test_few_requests_leave_a_share_open() -> None:
-    """No error among 100 may still be 1 %; none among 2,000 is not. What is borderline decides before what is clear."""
+    """0 errors of 100 may still be 1 %, 0 of 2,000 not. A borderline route decides first."""
     few = route("GET /few", levels=[crowd(64, completed=100)])
     assert evaluate_gate(parse_gate("errors < 1%"), run(few)).borderline
     assert not evaluate_gate(parse_gate("errors < 1%"), run(route())).borderline
@@ -350,23 +353,23 @@ def test_few_requests_leave_a_share_open() -> None:
 
 def test_the_exit_code_is_that_of_the_worst_outcome() -> None:
     """1 before 3 before 0, in any order; nothing asked is fine."""
-    held, failed, unknown = "p99 < 1s", "p99 < 1ms", "p99 @ 8u < 1s"
+    holding, failed, unknown = "p99 < 1s", "p99 < 1ms", "p99 @ 8u < 1s"
 
     def code(*texts: str) -> ExitCode:
         data = run(route())
         return gates_exit_code({**data, "gates": evaluate_gates(texts, data)})
 
-    assert [code(), code(held), code(held, failed)] == [
+    assert [code(), code(holding), code(holding, failed)] == [
         ExitCode.FINE,
         ExitCode.FINE,
         ExitCode.FAILED,
     ]
     assert [code(failed, unknown), code(unknown, failed)] == [ExitCode.FAILED, ExitCode.FAILED]
-    assert [code(held, unknown), code(unknown)] == [ExitCode.UNTRUSTED, ExitCode.UNTRUSTED]
+    assert [code(holding, unknown), code(unknown)] == [ExitCode.UNTRUSTED, ExitCode.UNTRUSTED]
 
 
 def test_the_summary_carries_its_gates_as_the_schema_says(honest: Report) -> None:
-    """Those the run was asked for, every outcome valid; a gate that lacks its words is not."""
+    """The gates of the run, every outcome valid; a gate without its words is not."""
     study = replace(
         honest.run_metrics,
         run={
@@ -377,10 +380,10 @@ def test_the_summary_carries_its_gates_as_the_schema_says(honest: Report) -> Non
     data = json.loads(
         json.dumps(build_summary(replace(honest, run_metrics=study)), allow_nan=False)
     )
-    assert [one["holds"] for one in data["gates"]] == [True, None, False]
+    assert [gate["holds"] for gate in data["gates"]] == [True, None, False]
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     jsonschema.validate(data, schema)
-    made_up = run(*(route(**told) for _, told, *_ in TABLE))
+    made_up = run(*(route(**changes) for _, changes, *_ in TABLE))
     jsonschema.validate(
         {**made_up, "gates": evaluate_gates([text for text, *_ in TABLE], made_up)}, schema
     )
@@ -389,7 +392,9 @@ def test_the_summary_carries_its_gates_as_the_schema_says(honest: Report) -> Non
             jsonschema.validate(
                 {
                     **data,
-                    "gates": [{key: one for key, one in data["gates"][0].items() if key != name}],
+                    "gates": [
+                        {key: value for key, value in data["gates"][0].items() if key != name}
+                    ],
                 },
                 schema,
             )
@@ -397,7 +402,7 @@ def test_the_summary_carries_its_gates_as_the_schema_says(honest: Report) -> Non
 
 def test_every_quantile_that_a_gate_may_name_is_in_the_summary(honest: Report) -> None:
     """Null where the run has too few for it, but never absent."""
-    level = next(one for one in build_summary(honest)["routes"] if one["variant"] == "async")[
+    level = next(entry for entry in build_summary(honest)["routes"] if entry["variant"] == "async")[
         "levels"
     ][-1]
     assert {f"{name}_s" for name in QUANTILE_REQUESTS} <= set(level)

@@ -22,8 +22,8 @@ def test_a_quantile_is_numpys_inverted_cdf_bit_for_bit(values: list[float], q: f
     assert float(np.quantile(values, q, method="inverted_cdf")) == quantile(np.array(values), q)
 
 
-# 1 2 2+ 3 4 5+ 6 7 8+ 9+ (+ = unanswered), ten of each so that the quantiles are supported; table
-# T5 of the handbook
+# 1 2 2+ 3 4 5+ 6 7 8+ 9+ (+ = unanswered), ten of each so that the quantiles are supported
+# (handbook, table T5)
 CENSORED = [
     (1, True),
     (2, True),
@@ -52,17 +52,17 @@ CENSORED = [
 def test_unanswered_requests_bracket_a_quantile(q: float, low: float, high: float) -> None:
     """They took at least as long as they were waited for, and perhaps for ever."""
     rows = CENSORED * 10
-    found = estimate_quantile(
+    estimate = estimate_quantile(
         np.array([float(t) for t, _ in rows]), np.array([ev for _, ev in rows]), q
     )
-    assert found is not None
-    assert (low, high) == (found.low, found.high)
-    assert found.exact is None
+    assert estimate is not None
+    assert (low, high) == (estimate.low, estimate.high)
+    assert estimate.exact is None
 
 
 @pytest.mark.parametrize(("q", "count"), [(0.5, 20), (0.9, 100), (0.95, 200), (0.99, 1000)])
 def test_a_quantile_needs_ten_samples_beyond_it(q: float, count: int) -> None:
-    """One fewer, and it is not printed."""
+    """With a sample fewer it is not printed."""
     assert is_supported(count, q)
     assert not is_supported(count - 1, q)
 
@@ -87,17 +87,17 @@ def window_of(
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0.01, 5)), min_size=1, max_size=60))
 def test_littles_identity_holds_for_any_traffic(spans: list[tuple[float, float]]) -> None:
     """With the ages at both edges the rows add up to the counter's integral, whatever the order."""
-    found = little_deviation(window_of([(sent, sent + took) for sent, took in spans], 2.0, 8.0))
-    assert found is None or abs(found.identity) < 1e-9
+    deviation = little_deviation(window_of([(sent, sent + took) for sent, took in spans], 2.0, 8.0))
+    assert deviation is None or abs(deviation.identity) < 1e-9
 
 
 def test_a_deleted_row_breaks_littles_identity() -> None:
     """Losing 5 of 100 requests shows as 5 %."""
-    found = little_deviation(
+    deviation = little_deviation(
         window_of([(0.1 * i, 0.1 * i + 0.1) for i in range(100)], 0.0, 10.0, lost=5)
     )
-    assert found is not None
-    assert pytest.approx(found.identity, abs=1e-6) == 0.05
+    assert deviation is not None
+    assert pytest.approx(deviation.identity, abs=1e-6) == 0.05
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Loads of any route, open model and closed, with known truth: what was offered, what queued, and how it is shown."""
+"""Loads of any route, open and closed, with known truth: offered, queued, and how it is shown."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ from reports.render.summary import build_summary
 from reports.render.terminal import print_report
 from reports.report import build_report
 from reports.stats.quantiles import estimate_quantile
-from reports.verdicts.load_table import load_sentences
+from reports.verdicts.load_sentences import load_sentences
 from results.errors import ExitCode
 from results.schema import ArrivalDistribution, Cell, Scenario, Status
 from tests.reports.test_page import Elements
@@ -31,7 +31,7 @@ from tests.support.simulate_loads import HOST, ROUTE, Server, cell, crowd, stead
 
 
 def only(report: Report) -> OpenLoadMetrics:
-    """The one open load of a run."""
+    """The only open load of a run."""
     return report.run_metrics.routes[0].open_loads[0]
 
 
@@ -43,34 +43,46 @@ def told(report: Report, width: int = 160) -> str:
 
 
 def test_overload_is_counted_to_the_last_request(tmp_path: Path) -> None:
-    """30/s at constant gaps on one place of 50 ms for 60 s (handbook, T4): nothing in it is left to chance."""
-    one = only(
+    """30/s at constant gaps on 1 place of 50 ms for 60 s (handbook, T4): nothing is random."""
+    metrics = only(
         build_report(
             write(
                 tmp_path, [steady(30, 60, law=ArrivalDistribution.CONSTANT)], Server(service=0.05)
             )
         )
     )
-    assert one.latency is not None
+    assert metrics.latency is not None
     # planned after the warm-up of 6 s: R rises from 3.05 s to 30.03 s
     wanted = {"mean": 16.55, "p95": 28.68, "longest": 30.03}
-    found = {
-        "mean": one.latency.mean,
-        "p95": one.latency.quantiles["p95"],
-        "longest": one.latency.longest,
+    measured = {
+        "mean": metrics.latency.mean,
+        "p95": metrics.latency.quantiles["p95"],
+        "longest": metrics.latency.longest,
     }
     assert wanted == pytest.approx(
-        {name: value.exact for name, value in found.items() if value}, rel=0.01
+        {name: value.exact for name, value in measured.items() if value}, rel=0.01
     )
-    assert (one.planned, one.sent, one.refused, one.unfinished) == (1800, 1800, 0, 0)
-    assert pytest.approx((one.backlog, one.completed), rel=0.01) == (600, 1200)
-    assert pytest.approx((one.sent_rate, one.throughput, one.growth), rel=0.01) == (30, 20, 10)
-    assert pytest.approx((one.busy_service_time, one.predicted_growth), rel=0.01) == (0.05, 10)
-    assert one.overloaded
+    assert (metrics.planned, metrics.sent, metrics.refused, metrics.unfinished) == (
+        1800,
+        1800,
+        0,
+        0,
+    )
+    assert pytest.approx((metrics.backlog, metrics.completed), rel=0.01) == (600, 1200)
+    assert pytest.approx((metrics.sent_rate, metrics.throughput, metrics.growth), rel=0.01) == (
+        30,
+        20,
+        10,
+    )
+    assert pytest.approx((metrics.busy_service_time, metrics.predicted_growth), rel=0.01) == (
+        0.05,
+        10,
+    )
+    assert metrics.overloaded
 
 
 def test_a_cut_overload_prints_bounds_and_warns(tmp_path: Path) -> None:
-    """Without a drain a third is unanswered: ">= ...", never a number that looks exact; V7 warns."""
+    """Without a drain a third is unanswered: ">= ..." instead of an exact number; V7 warns."""
     report = build_report(
         write(
             tmp_path,
@@ -78,16 +90,16 @@ def test_a_cut_overload_prints_bounds_and_warns(tmp_path: Path) -> None:
             Server(service=0.05, drain=0),
         )
     )
-    one = only(report)
-    assert (one.unfinished, report.trust.trust_level) == (600, TrustLevel.SUSPECT)
+    metrics = only(report)
+    assert (metrics.unfinished, report.trust.trust_level) == (600, TrustLevel.SUSPECT)
     assert statuses(report, "V7") == {CheckStatus.WARN}
     assert ">= 19.1 s" in told(report)
     entry = build_summary(report)["routes"][0]["offered"][0]
     assert entry["p95_s"] is None
     assert entry["p95_at_least_s"] == pytest.approx(19.1, rel=0.01)
     assert (
-        "latency grows by 500 ms per second of test. No percentile describes that; capacity is about 20.0 req/s."
-        in told(report)
+        "latency grows by 500 ms per second of test. "
+        "No percentile describes that; capacity is about 20.0 req/s." in told(report)
     )
 
 
@@ -97,12 +109,9 @@ def test_a_cut_overload_prints_bounds_and_warns(tmp_path: Path) -> None:
         (steady(15, 20), Server(), True),  # rho 1.5
         (steady(15, 20, law=ArrivalDistribution.CONSTANT), Server(), True),
         (steady(15, 20), Server(drain=0), True),
-        (
-            steady(13, 10, law=ArrivalDistribution.CONSTANT),
-            Server(),
-            True,
-        ),  # short, but nothing is random
-        (steady(12, 10), Server(), True),  # short and random: the pace of the answers tells
+        # short, but nothing is random
+        (steady(13, 10, law=ArrivalDistribution.CONSTANT), Server(), True),
+        (steady(12, 10), Server(), True),  # short and random: the pace of the answers shows it
         (steady(12, 15), Server(), True),
         (steady(9.5, 10, law=ArrivalDistribution.CONSTANT), Server(), False),
         (steady(100, 20), Server(cap=900), True),  # the cap is reached
@@ -110,12 +119,9 @@ def test_a_cut_overload_prints_bounds_and_warns(tmp_path: Path) -> None:
         (steady(9, 60), Server(), False),
         (steady(100, 20), Server(10, 0.09), False),
         (steady(100, 60), Server(1, 0.009), False),
-        (steady(20, 20), Server(10_000, 5.0), False),  # slow, but nobody waits
-        (
-            steady(400, 20),
-            Server(10_000, 5.0, cap=900),
-            False,
-        ),  # the sender's limit, not the server's
+        (steady(20, 20), Server(10_000, 5.0), False),  # slow, but no request waits
+        # the sender's limit, not the server's
+        (steady(400, 20), Server(10_000, 5.0, cap=900), False),
     ],
 )
 def test_overload_is_told_from_a_queue_and_from_slowness(
@@ -129,7 +135,7 @@ def test_a_full_but_bearable_route_is_hardly_ever_called_overloaded(tmp_path: Pa
     """Rho .9, forty schedules: none."""
     loads = [dataclasses.replace(steady(9, 20), name=f"steady/{ROUTE}/{i}") for i in range(40)]
     offered = build_report(write(tmp_path, loads, Server())).run_metrics.routes[0].open_loads
-    assert [one.cell for one in offered if one.overloaded] == []
+    assert [load.cell for load in offered if load.overloaded] == []
 
 
 def test_a_bound_needs_fewer_samples_than_a_value() -> None:
@@ -177,7 +183,7 @@ def test_a_late_sender_is_seen(tmp_path: Path) -> None:
 def test_two_workers_make_one_load_and_littles_identity_is_exact(
     tmp_path: Path, load: Cell
 ) -> None:
-    """Each opens and closes at its own moment; the window is what they share. Lost rows show all the same."""
+    """Each has its own begin and end; the window is what they share. Lost rows still show."""
     path = write(tmp_path, [load], Server(4, workers=2), command="locust")
     report = build_report(path)
     [tally] = report.run_metrics.cell_counts
@@ -191,7 +197,7 @@ def test_two_workers_make_one_load_and_littles_identity_is_exact(
 
 
 def test_plain_locusts_window_may_be_as_long_as_it_was(tmp_path: Path) -> None:
-    """Whoever stops the test decides; a user number that two workers share is two users."""
+    """The user stops the test; a user number that two workers share is two users."""
     load = dataclasses.replace(crowd(20, 10), window=9.0)
     path = write(tmp_path, [load], Server(4, workers=2), command="locust")
     facts = json.loads((path / "run.json").read_text(encoding="utf-8"))
@@ -221,9 +227,9 @@ def test_the_knee_is_drawn_with_its_finding(kneeling: Report) -> None:
     assert not isinstance(knee.draw(kneeling.run_metrics), str)
     assert knee.title(kneeling.run_metrics).startswith("At 9")
     assert len(knee.rows(kneeling.run_metrics)[1]) == 6
-    assert [one.overloaded for one in kneeling.run_metrics.routes[0].open_loads] == [False] * 5 + [
-        True
-    ]
+    assert [load.overloaded for load in kneeling.run_metrics.routes[0].open_loads] == [
+        False
+    ] * 5 + [True]
     assert kneeling.run_metrics.routes[0].open_loads[-1].busy_service_time == pytest.approx(
         0.1, rel=0.01
     )
@@ -276,7 +282,7 @@ def test_the_page_of_such_a_run_is_as_strict_as_any(kneeling: Report) -> None:
     ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert {"chart-served", "chart-latency", "chart-knee", "chart-percentile"} == {
-        one for one in ids if one and one.startswith("chart-")
+        anchor for anchor in ids if anchor and anchor.startswith("chart-")
     }
     assert HOST in text
     for words in ("No chart", "statement by statement", "the work is a wait", "None"):
@@ -294,7 +300,8 @@ def test_a_routes_name_is_text_wherever_it_stands(kneeling: Report) -> None:
     """Dollars are no formula, and brackets no element, in table, page and charts."""
     name = "GET /x?$a=<b>&$c"
     routes = tuple(
-        dataclasses.replace(one, route=name, variant=name) for one in kneeling.run_metrics.routes
+        dataclasses.replace(route, route=name, variant=name)
+        for route in kneeling.run_metrics.routes
     )
     hostile = dataclasses.replace(
         kneeling, run_metrics=dataclasses.replace(kneeling.run_metrics, routes=routes)
@@ -338,13 +345,16 @@ def test_a_run_that_was_killed_is_explained(tmp_path: Path, load: Cell) -> None:
         )
     report = build_report(path)
     assert report.exit_code() is ExitCode.UNTRUSTED
-    assert [one.cell for one in report.run_metrics.unfinished_cells] == [load.name, "later"]
+    assert [unfinished.cell for unfinished in report.run_metrics.unfinished_cells] == [
+        load.name,
+        "later",
+    ]
     first = report.run_metrics.unfinished_cells[0]
     assert 0 < first.answered < first.sent
     text = told(report)
     assert (
-        f"{first.sent} sent, {first.answered} answered, {first.sent - first.answered} still in flight"
-        in text
+        f"{first.sent} sent, {first.answered} answered, "
+        f"{first.sent - first.answered} still in flight" in text
     )
     assert "later: it was never begun" in text
     assert "never closed" in text
@@ -354,7 +364,7 @@ def test_a_run_that_was_killed_is_explained(tmp_path: Path, load: Cell) -> None:
 
 
 def test_a_burst_has_its_row_too(tmp_path: Path) -> None:
-    """Twenty at once on one place of 100 ms."""
+    """Twenty at once on 1 place of 100 ms."""
     bursts = [
         cell(f"burst/GET /x/{size}{again}", Scenario.BURST, size, 2.0)
         for size in (20, 30)

@@ -1,4 +1,4 @@
-"""The page and the charts: offline, escaped, reproducible, readable without scripts, styles or colours."""
+"""Page and charts: offline, escaped, reproducible, readable without scripts or colours."""
 
 import copy
 import dataclasses
@@ -42,7 +42,7 @@ class Elements(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """One element."""
+        """Collect an element."""
         self.found.append((tag, dict(attrs)))
 
 
@@ -53,7 +53,7 @@ def html(honest: Report) -> str:
 
 
 def test_the_page_needs_nothing_from_outside(html: str) -> None:
-    """No script, no style attribute, no data: picture, no address but relative ones and its own anchors."""
+    """No script, style attribute or data: picture; only relative addresses and its own anchors."""
     for tag, attributes in Elements(html).found:
         assert tag not in {"script", "link", "iframe", "img", "object"}
         assert "style" not in attributes
@@ -83,7 +83,7 @@ def test_the_page_fits_its_budget(html: str) -> None:
 
 
 def test_every_chart_has_title_description_and_table(html: str) -> None:
-    """For those who cannot see it, and those who print it."""
+    """For readers that cannot see the chart or print the page."""
     charts = re.findall(r"<figure.*?</figure>", html, re.DOTALL)
     assert len(LESSON_CHARTS) == len(charts)
     for chart in charts:
@@ -98,8 +98,8 @@ def test_the_verdict_comes_first_and_is_written_out(html: str, honest: Report) -
     assert "trusted" in html[: html.index("<main>")]
     for finding in honest.findings:
         assert f"{finding.route.top_level.users if finding.route.top_level else 0} users" in html
-    for one in honest.claims:
-        assert one.claim.id in html
+    for evaluated in honest.claims:
+        assert evaluated.claim.id in html
 
 
 def test_what_comes_from_outside_is_escaped(honest: Report) -> None:
@@ -134,7 +134,7 @@ def test_an_empty_chart_says_why(chart: object, honest: Report) -> None:
 
 
 def test_the_staircase_draws_handler_moments_not_answers(tmp_path: Path) -> None:
-    """All answers of the burst leave together; the coloured bars still begin and end one after another."""
+    """All answers of the burst leave together; the coloured bars still begin and end in turn."""
     report = build_report(simulate.write(tmp_path, simulate.World(hold_answers=True)))
     figure = staircase.draw(report.run_metrics)
     assert not isinstance(figure, str)
@@ -153,7 +153,7 @@ def test_the_staircase_draws_handler_moments_not_answers(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("cells", [2, 4, 6])
 def test_a_run_that_was_cut_short_is_drawn_without_a_complaint(tmp_path: Path, cells: int) -> None:
-    """One variant, one level: matplotlib's warnings are errors here."""
+    """A single variant, a single level: matplotlib's warnings are errors here."""
     whole = quick_plan(0.1)
     act = dataclasses.replace(whole.sessions[0], cells=whole.sessions[0].cells[:cells])
     report = build_report(
@@ -178,7 +178,7 @@ def test_writing_leaves_page_charts_and_summary(honest: Report, tmp_path: Path) 
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """A run of two claims, one of them on the stairs of a burst, the other on experiments; a third lacks a part."""
+    """A run of two claims, on the stairs of a burst and on experiments; a third lacks a part."""
 
     def facts(run: dict[str, object]) -> None:
         run.update(claims=["serial-queue", "gather-overlaps"])
@@ -207,7 +207,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 
 def test_a_run_of_single_claims_shows_them_and_nothing_empty(single: Report) -> None:
-    """No route that was not asked by a crowd, no section without content; the claims whole, with the install line."""
+    """No route without a crowd, no empty section; whole claims, with the install line."""
     text = render_page(single)
     assert "What the lesson says, measured" in text
     assert not re.search(r"<tbody>\s*</tbody>|<ul>\s*</ul>", text)
@@ -223,7 +223,7 @@ def test_a_run_of_single_claims_shows_them_and_nothing_empty(single: Report) -> 
     blocks = lines[: next(i for i, line in enumerate(lines) if line.startswith("run: "))]
     assert max(map(len, blocks)) <= 80
     assert [line.split()[1] for line in blocks if line.startswith(tuple(ClaimOutcome))] == [
-        one.claim.id for one in single.claims
+        evaluated.claim.id for evaluated in single.claims
     ]
     assert any("pip install 'atonce[lab]'" in line for line in blocks)
     assert "claims: 2 confirmed, 1 untested" in blocks
@@ -232,12 +232,14 @@ def test_a_run_of_single_claims_shows_them_and_nothing_empty(single: Report) -> 
 
 def test_a_claim_has_its_small_picture(single: Report) -> None:
     """Labels and numbers are text, lengths are attributes; the summary has the same."""
-    wanted = claim_bars(next(one.result.bars for one in single.claims if one.result.bars))
-    words = ", ".join(f"{label}: {told}" for label, told, _ in wanted)
+    wanted = claim_bars(
+        next(evaluated.result.bars for evaluated in single.claims if evaluated.result.bars)
+    )
+    words = ", ".join(f"{label}: {shown}" for label, shown, _ in wanted)
     assert f'<div class="bars" role="img" aria-label="{words}">' in render_page(single)
     assert [label for label, *_ in wanted] == ["gather", "in turn"]
-    stored = {one["id"]: one["bars"] for one in build_summary(single)["claims"]}
-    assert [one["label"] for one in stored["gather-overlaps"]] == ["gather", "in turn"]
+    stored = {claim["id"]: claim["bars"] for claim in build_summary(single)["claims"]}
+    assert [bar["label"] for bar in stored["gather-overlaps"]] == ["gather", "in turn"]
     hostile = dataclasses.replace(
         single.claims[1].result, bars=(('<script>x</script>" onload=', 1.0),)
     )
@@ -256,8 +258,8 @@ def test_the_time_left_is_told_in_minutes_while_it_is_long(
     progress.lines = True
     for step, done in (("first", 0.0), ("middle", 780.0), ("last", 1410.0), ("over", 1600.0)):
         progress.on_progress(step, done)
-    told = capsys.readouterr().err.splitlines()
-    assert told == [
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
         "about 25 min left  first",
         "about 12 min left  middle",
         "about  90 s left  last",
@@ -271,7 +273,8 @@ def test_the_time_left_is_told_in_minutes_while_it_is_long(
 def test_bars_begin_at_zero(values: tuple[float, ...], lengths: tuple[float, ...]) -> None:
     """In per cent of the longest."""
     assert (
-        tuple(length for *_, length in claim_bars(tuple(("x", one) for one in values))) == lengths
+        tuple(length for *_, length in claim_bars(tuple(("x", value) for value in values)))
+        == lengths
     )
 
 
@@ -292,12 +295,12 @@ def test_every_colour_stands_out_on_light_and_dark(variant: Variant, ground: str
     assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 3
     assert (
         len(VARIANT_STYLES)
-        == len({one.colour for one in VARIANT_STYLES.values()})
-        == len({one.marker for one in VARIANT_STYLES.values()})
+        == len({style.colour for style in VARIANT_STYLES.values()})
+        == len({style.marker for style in VARIANT_STYLES.values()})
     )
 
 
 def test_labels_are_moved_apart_and_keep_their_order() -> None:
-    """Three labels at one height end a gap apart, the middle one unmoved."""
+    """Three labels at the same height end a gap apart; the middle label stays."""
     assert pytest.approx(sorted(spread_labels([0.5, 0.5, 0.5], 0.5)), abs=1e-6) == [0.0, 0.5, 1.0]
     assert spread_labels([3.0, 1.0], 0.5) == [3.0, 1.0]

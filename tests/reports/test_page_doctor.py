@@ -1,4 +1,4 @@
-"""The doctor's page: a picture on each card that accuses, its own method, and the stored page is the one that is rendered."""
+"""The doctor's page: a chart on each accusing card, its own method, the stored page is current."""
 
 import re
 from dataclasses import replace
@@ -37,14 +37,15 @@ def test_each_card_that_accuses_has_its_picture(html: str, example: Report) -> N
     """With its numbers in words, and ids of its own; healthy routes have none."""
     cards = re.findall(r'<article class="finding".*?</article>', html, re.DOTALL)
     assert len(example.findings) == len(cards)
-    for one in example.findings:
-        [mine] = [text for text in cards if f"<h3><code>{one.route.route}</code>" in text]
+    for finding in example.findings:
+        [mine] = [text for text in cards if f"<h3><code>{finding.route.route}</code>" in text]
         drawn = re.findall(SMALL, mine, re.DOTALL)
-        assert len(drawn) == (one.verdict not in NO_CHART_VERDICTS)
+        assert len(drawn) == (finding.verdict not in NO_CHART_VERDICTS)
         for picture in drawn:
-            assert f">{one.route.route} is {one.verdict}</title>" in picture
+            assert f">{finding.route.route} is {finding.verdict}</title>" in picture
             assert re.search(
-                r"<desc[^>]*>Served at once: [\d.]+ with 1 user, .* with (8|64) users. The async neighbour's p90: ",
+                r"<desc[^>]*>Served at once: [\d.]+ with 1 user, .* with (8|64) users. "
+                r"The async neighbour's p90: ",
                 picture,
             )
     ids = [attributes["id"] for _, attributes in Elements(html).found if "id" in attributes]
@@ -55,17 +56,17 @@ def test_each_card_that_accuses_has_its_picture(html: str, example: Report) -> N
 def test_a_note_stands_beside_the_verdict_on_every_surface(example: Report) -> None:
     """Page, terminal and summary; healthy routes have theirs as well, and nothing of it accuses."""
     known = [
-        {**one, "notes": [f"It answers <i>, {one['route']}."]}
-        for one in example.run_metrics.run["routes"]
+        {**entry, "notes": [f"It answers <i>, {entry['route']}."]}
+        for entry in example.run_metrics.run["routes"]
     ]
-    entries = {one["route"]: one for one in known}
+    entries = {entry["route"]: entry for entry in known}
 
-    def noted(one: Finding) -> Finding:
+    def noted(finding: Finding) -> Finding:
         return replace(
-            one,
+            finding,
             diagnosis=replace(
-                one.diagnosis,
-                evidence=replace(one.diagnosis.evidence, entry=entries[one.route.route]),
+                finding.diagnosis,
+                evidence=replace(finding.diagnosis.evidence, entry=entries[finding.route.route]),
             ),
         )
 
@@ -76,26 +77,26 @@ def test_a_note_stands_beside_the_verdict_on_every_surface(example: Report) -> N
         list(unexamined_lines(report)),
         build_summary(report),
     )
-    for before, one in zip(example.findings, data["routes"], strict=True):
-        note = f"It answers <i>, {one['route']}."
-        assert (before.verdict, [note]) == (one["verdict"], list(one["notes"]))
+    for before, entry in zip(example.findings, data["routes"], strict=True):
+        note = f"It answers <i>, {entry['route']}."
+        assert (before.verdict, [note]) == (entry["verdict"], list(entry["notes"]))
         assert f"<p>Note: {note.replace('<i>', '&lt;i&gt;')}</p>" in html
-        assert f"note: {one['route']}: {note}" in said
+        assert f"note: {entry['route']}: {note}" in said
 
 
 def test_hundreds_of_routes_that_nobody_came_to_are_one_line(example: Report) -> None:
-    """Not a row, a paragraph and a card each; the summary has every one, for gates."""
+    """No row, paragraph or card for each; the summary has all of them, for gates."""
     names = [f"GET /late/{number}" for number in range(300)]
     late = [
         {
             **example.run_metrics.run["routes"][0],
-            "route": one,
+            "route": name,
             "act": None,
             "unfit": "it did not fit",
         }
-        for one in names
+        for name in names
     ]
-    blank = next(one for one in example.findings if one.verdict is Verdict.SCALES)
+    blank = next(finding for finding in example.findings if finding.verdict is Verdict.SCALES)
 
     def unreached(entry: dict[str, Any]) -> Finding:
         route = replace(blank.route, route=entry["route"], variant=entry["route"])
@@ -111,10 +112,10 @@ def test_hundreds_of_routes_that_nobody_came_to_are_one_line(example: Report) ->
     report = replace(
         example, run_metrics=study, findings=(*example.findings, *map(unreached, late))
     )
-    (line,) = [one for one in unexamined_lines(report) if "/late/" in one]
+    (line,) = [line for line in unexamined_lines(report) if "/late/" in line]
     assert line == f"not examined: 300, it did not fit: {', '.join(names[:5])} and 295 more"
     assert build_doctor_table(report, 140, {}).row_count == len(example.findings)
-    assert not [one for one in finding_lines(report) if "/late/" in one]
+    assert not [line for line in finding_lines(report) if "/late/" in line]
     html = render_page(report, build_summary(report)["gates"])
     assert html.count('<article class="finding"') == len(example.findings)
     assert "<li><code>GET /late/299</code>: it did not fit</li>" in html
@@ -122,13 +123,15 @@ def test_hundreds_of_routes_that_nobody_came_to_are_one_line(example: Report) ->
 
 
 def heights(line: Line2D) -> list[float]:
-    """Where a line runs."""
+    """The heights of a line."""
     return list(np.asarray(line.get_ydata(), float))
 
 
 def test_a_picture_shows_what_was_measured_and_the_verdicts_places(example: Report) -> None:
-    """Every level at its height, whoever waits for nobody thin, the places dashed; p90 of the neighbour, alone and beside."""
-    case = next(one.diagnosis for one in example.findings if one.verdict is Verdict.THREAD_POOL)
+    """Levels at their height, no-wait line thin, places dashed; idle and loaded neighbour p90."""
+    case = next(
+        finding.diagnosis for finding in example.findings if finding.verdict is Verdict.THREAD_POOL
+    )
     figure = card.draw_card(case)
     assert figure
     served, felt = figure.axes
@@ -144,10 +147,12 @@ def test_a_picture_shows_what_was_measured_and_the_verdicts_places(example: Repo
 
 
 def test_a_route_without_levels_or_neighbours_is_no_trouble(example: Report) -> None:
-    """A crashed one has neither, a black box may have no neighbour."""
-    case = next(one.diagnosis for one in example.findings if one.verdict is Verdict.LOOP_BLOCKED)
+    """A crashed route has neither, a black box may have no neighbour."""
+    case = next(
+        finding.diagnosis for finding in example.findings if finding.verdict is Verdict.LOOP_BLOCKED
+    )
     assert card.draw_card(replace(case, evidence=replace(case.evidence, levels={}))) is None
-    alone = {users: replace(one, neighbours={}) for users, one in case.evidence.levels.items()}
+    alone = {users: replace(level, neighbours={}) for users, level in case.evidence.levels.items()}
     figure = card.draw_card(replace(case, evidence=replace(case.evidence, levels=alone)))
     assert figure
     assert len(figure.axes) == 1
@@ -158,17 +163,17 @@ def test_a_route_without_levels_or_neighbours_is_no_trouble(example: Report) -> 
 
 def test_a_page_of_ill_routes_stays_within_its_budget(html: str) -> None:
     """As many pictures as are drawn at most, each as large as the largest, on as many cards."""
-    pictures = [len(one) for one in re.findall(SMALL, html, re.DOTALL)]
+    pictures = [len(picture) for picture in re.findall(SMALL, html, re.DOTALL)]
     cards = [
-        len(re.sub(SMALL, "", one, flags=re.DOTALL))
-        for one in re.findall(r'<article class="finding".*?</article>', html, re.DOTALL)
+        len(re.sub(SMALL, "", article, flags=re.DOTALL))
+        for article in re.findall(r'<article class="finding".*?</article>', html, re.DOTALL)
     ]
     rest = len(html) - sum(pictures) - sum(cards)
     assert rest + MAX_CARD_CHARTS * max(pictures) + MAX_CARD_CHARTS * max(cards) <= BUDGET
 
 
 def test_the_method_is_the_doctors_own(html: str, example: Report) -> None:
-    """The loop that ran is named; what is only true of a reproduction is not said, nor of a watchdog where none looked."""
+    """The loop is named; nothing about reproductions, nor about a watchdog where none ran."""
     assert "unknown loop" not in html
     assert "uvloop loop" in html
     assert "empty routes" not in html

@@ -1,4 +1,4 @@
-"""Queueing theory against the worked tables of the handbook (T1 to T6, T9), a simulator with known truth, and its own laws.
+"""Queueing theory against the handbook (T1 to T6, T9), a simulator, and its own laws.
 
 T7 and T8 take a minute: `python -m benchmarks.theory` prints them whole; a part of T8 is asked
 here, of T7 in `test_intervals`.
@@ -39,8 +39,8 @@ from tests.support.queue_simulator import ORDERS, arrivals, constant, crowd, gat
 D = 0.05
 CAME = np.array([0, 0.01, 0.02, 0.2, 0.21, 0.5])  # T2
 
-# c, rho, z0, Q[0], P(wait), and mean, p50, p90, p95, p99, p99.9 of the response in ms; D = 50 ms
-# (handbook, T1)
+# Handbook, T1 (D = 50 ms): c, rho, z0, Q[0], P(wait), and mean, p50, p90, p95, p99, p99.9 of the
+# response in ms
 M_D_C = [
     (1, 0.5, 3.51286, 0.82436, 0.5000, (75.0, 50.0, 125.8, 152.5, 216.8, 308.4)),
     (1, 0.7, 1.96496, 0.60413, 0.7000, (108.3, 86.5, 203.9, 255.1, 374.3, 544.7)),
@@ -59,15 +59,15 @@ M_D_C = [
 
 
 @pytest.mark.parametrize(("c", "rho", "z0", "empty", "wait", "times"), M_D_C)
-def test_theory_matches_the_table(
+def test_theory_matches_the_table(  # noqa: PLR0913, PLR0917 - a row
     c: int, rho: float, z0: float, empty: float, wait: float, times: tuple[float, ...]
-) -> None:  # noqa: PLR0913, PLR0917 - a row
+) -> None:
     """T1: every printed digit; and what the formula says is what ideal places do."""
     queue = mdc_queue(rho * c / D, D, c)
     assert (z0, empty) == pytest.approx((queue.decay, queue.queue_cdf[0]), abs=1e-5)
     assert wait == pytest.approx(1 - queue.wait_cdf(0.0), abs=1e-4)
-    found = [queue.mean(), *(queue.quantile(q) for q in (0.5, 0.9, 0.95, 0.99, 0.999))]
-    assert list(times) == pytest.approx([1000 * one for one in found], abs=0.1)
+    theory = [queue.mean(), *(queue.quantile(q) for q in (0.5, 0.9, 0.95, 0.99, 0.999))]
+    assert list(times) == pytest.approx([1000 * seconds for seconds in theory], abs=0.1)
     if rho < 0.9:  # there a simulation would have to be ten times longer
         seen = 1000 * replay_latencies(
             arrivals(np.random.default_rng(3), rho * c / D, 2_000_000), D, c
@@ -79,7 +79,7 @@ def test_theory_matches_the_table(
 
 
 def test_the_far_tail_decays_as_the_root_says() -> None:
-    """2.2: P(W > t) ~ exp(-lambda (z0 - 1) t); and one place has the mean wait rho D / (2 (1 - rho))."""
+    """2.2: P(W > t) ~ exp(-lambda (z0 - 1) t); mean wait of 1 place: rho D / (2 (1 - rho))."""
     queue = mdc_queue(16, D, 1)
     ratio = (1 - queue.wait_cdf(1.0)) / (1 - queue.wait_cdf(0.8))
     assert ratio == pytest.approx(math.exp(-16 * (queue.decay - 1) * 0.2), rel=1e-3)
@@ -101,7 +101,7 @@ def test_replay_matches_the_table() -> None:
     ("rho", "fair", "batched"), [(0.5, 75.0, 83.3), (0.8, 150.0, 194.4), (0.9, 275.0, 381.6)]
 )
 def test_a_gated_loop_is_told_from_a_fair_one(rho: float, fair: float, batched: float) -> None:
-    """T2, 2.13: same work, same rate, another mean; so a replay tells which loop it was (G14)."""
+    """T2, 2.13: same work and rate, another mean; so a replay shows which loop it was (G14)."""
     sent = arrivals(np.random.default_rng(4), rho / D, 400_000 if rho > 0.6 else 150_000)
     assert pytest.approx((fair, batched), rel=0.03) == (
         1000 * replay_latencies(sent, D).mean(),
@@ -153,12 +153,12 @@ def test_the_closed_loop_matches_the_table(  # noqa: PLR0913, PLR0917 - a row
 
 
 def test_a_burst_and_a_sweep_match_the_table() -> None:
-    """T3: 50 at once on one place of 100 ms; and c from users and throughput, for a pool of 40."""
+    """T3: 50 at once on 1 place of 100 ms; and c from users and throughput, for a pool of 40."""
     burst = replay_latencies(np.zeros(50), 0.1)
     assert pytest.approx((2.5, 2.55, 5.0)) == (quantile(burst, 0.5), burst.mean(), burst.max())
     assert (burst_completion_time(50, 0.1, 1), burst_completion_time(60, 0.1, 40)) == (5.0, 0.2)
     users = np.array([1, 2, 5, 10, 20, 30, 40, 50, 80, 120, 200])
-    rates = np.array([closed_loop_rate(one, D, 40, 0.002) for one in users])
+    rates = np.array([closed_loop_rate(count, D, 40, 0.002) for count in users])
     assert fit_sweep(users, rates, D, 0.002) == pytest.approx(40, abs=0.6)
     noisy = rates * np.exp(np.random.default_rng(5).normal(0, 0.01, len(users)))
     assert fit_sweep(users, noisy, D, 0.002) == pytest.approx(40, abs=0.6)
@@ -167,7 +167,7 @@ def test_a_burst_and_a_sweep_match_the_table() -> None:
 
 
 def test_overload_matches_the_table() -> None:
-    """T4: 30/s at constant gaps on one place of 50 ms for 60 s, by replay, drained and cut."""
+    """T4: 30/s at constant gaps on 1 place of 50 ms for 60 s, by replay, drained and cut."""
     sent = np.arange(1800) / 30
     times = replay_latencies(sent, D)
     wanted = {0.5: 15.03, 0.95: 28.53, 0.99: 29.73, 1.0: 30.03}
@@ -180,13 +180,13 @@ def test_overload_matches_the_table() -> None:
     dropped = {0.5: 10.03, 0.95: 19.03, 0.99: 19.83, 1.0: 20.03}
     assert dropped == pytest.approx({q: quantile(times[finished], q) for q in dropped}, rel=0.01)
     for q, low, high in ((0.5, 10.03, 15.03), (0.95, 19.03, math.inf), (0.99, 19.83, math.inf)):
-        found = estimate_quantile(seen, finished, q)
-        assert found is not None
-        assert (low, high) == pytest.approx((found.low, found.high), rel=0.01)
+        estimate = estimate_quantile(seen, finished, q)
+        assert estimate is not None
+        assert (low, high) == pytest.approx((estimate.low, estimate.high), rel=0.01)
 
 
 def test_a_freeze_matches_the_table() -> None:
-    """T4: one second of standstill in a minute."""
+    """T4: a standstill of 1 s in a minute."""
     sent, service = np.arange(6000) / 100, np.full(6000, 0.005)
     service[3000] += 1.0
     frozen = serve(sent, service) - sent
@@ -198,7 +198,7 @@ def test_a_freeze_matches_the_table() -> None:
 
 
 def exact_ranks(n: int, q: float) -> tuple[int, int]:
-    """Ranks of a two-sided 95 % interval of independent samples, by the binomial law; n + 1 is no sample."""
+    """Ranks of a two-sided 95 % interval, by the binomial law; n + 1 is no sample."""
     k = np.arange(n + 1)
     logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
     law = np.cumsum(
@@ -217,7 +217,7 @@ def exact_ranks(n: int, q: float) -> tuple[int, int]:
     ],
 )
 def test_wilsons_ranks_are_nearly_the_exact_ones(n: int, q: float, low: int, high: int) -> None:
-    """T6: the table's ranks are the binomial law's; the product's are within two, and never inside by more than one."""
+    """T6: ranks of the table are binomial; ours differ by 2 at most, and by 1 on the inside."""
     assert exact_ranks(n, q) == (low, high)
     i, j = wilson_ranks(n, q, n)
     assert (low - 2 <= i <= low + 1, high - 1 <= j <= high + 2) == (True, True)
@@ -229,8 +229,8 @@ def test_small_constants_match_the_table() -> None:
     assert taus == pytest.approx([2.59, 5.41, 12.35, 34.6, 167.9, 734.6], rel=2e-3)
     shock, series = np.random.default_rng(8).normal(size=200_000), np.empty(200_000)
     level = 0.0
-    for i, one in enumerate(shock):
-        series[i] = level = 0.8 * level + one
+    for i, value in enumerate(shock):
+        series[i] = level = 0.8 * level + value
     assert effective_sample_size(series) / len(series) == pytest.approx(0.111, abs=0.01)
     assert effective_sample_size(shock) / len(shock) == pytest.approx(1, abs=0.03)
     assert (effective_sample_size(np.ones(50)), effective_sample_size(np.array([1.0, 2.0]))) == (
@@ -252,23 +252,22 @@ PINGS = [
 
 
 @pytest.mark.parametrize(("rate", "delayed", "mean", "p90", "p95", "p99"), PINGS)
-def test_a_bystander_matches_the_table(
+def test_a_bystander_matches_the_table(  # noqa: PLR0913, PLR0917 - a row
     rate: float, delayed: float, mean: float, p90: float, p95: float, p99: float
-) -> None:  # noqa: PLR0913, PLR0917 - a row
+) -> None:
     """T9: the stationary wait, and pings beside simulated load."""
     queue = mdc_queue(rate, D, 1)
     theory = [queue.mean() - D, *(queue.quantile(q) - D for q in (0.9, 0.95, 0.99))]
-    assert pytest.approx([1000 * one for one in theory], abs=0.1) == [mean, p90, p95, p99]
+    assert pytest.approx([1000 * seconds for seconds in theory], abs=0.1) == [mean, p90, p95, p99]
     rng = np.random.default_rng(9)
     sent = arrivals(rng, rate, 3_000_000)
     pings = np.sort(rng.uniform(1, sent[-1], 400_000))
-    found = 1000 * neighbour_delays(pings, sent, replay_latencies(sent, D))
-    assert (found > 1e-9).mean() == pytest.approx(delayed, rel=0.02)
-    seen = [found.mean(), *(quantile(found, q) for q in (0.9, 0.95, 0.99))]
+    delays = 1000 * neighbour_delays(pings, sent, replay_latencies(sent, D))
+    assert (delays > 1e-9).mean() == pytest.approx(delayed, rel=0.02)
+    seen = [delays.mean(), *(quantile(delays, q) for q in (0.9, 0.95, 0.99))]
     assert seen[:1] + seen[2:] == pytest.approx([mean, p95, p99], rel=0.02)
-    assert seen[1] == pytest.approx(
-        p90, rel=0.02, abs=0.5
-    )  # at rho .1 it lies on the edge of the atom
+    # at rho .1 it lies on the edge of the atom
+    assert seen[1] == pytest.approx(p90, rel=0.02, abs=0.5)
     assert neighbour_delays(
         np.array([0.5, 1.02, 2.0]), np.array([1.0]), np.array([D])
     ) == pytest.approx([0, 0.03, 0])
@@ -296,13 +295,12 @@ def test_the_number_of_places_is_found_in_one_open_run(case: Case) -> None:
             True,
         )
         assert fit.at_least <= case.c
-        assert fit.service_time == pytest.approx(
-            0.1, rel=0.01
-        )  # the 2 ms on the way are no service
+        # the 2 ms on the way are no service
+        assert fit.service_time == pytest.approx(0.1, rel=0.01)
 
 
 def test_what_one_run_cannot_tell_is_not_told() -> None:
-    """T8: 40 places at rho .5 are hardly ever busy all at once. Wrong is allowed, sure and wrong is not; "at least" is true."""
+    """T8: 40 places at rho .5 are rarely all busy. Never sure and wrong; "at least" is true."""
     fits = [fitted(Case(40, 0.5, 0), seed) for seed in range(5)]
     assert [fit for fit in fits if fit.is_identified and fit.concurrency != 40] == []
     assert [fit for fit in fits if fit.at_least > 40] == []
@@ -310,7 +308,7 @@ def test_what_one_run_cannot_tell_is_not_told() -> None:
 
 
 def test_an_idle_server_names_no_number() -> None:
-    """Nobody ever waits: any number of places explains it."""
+    """No request ever waits: any number of places explains it."""
     sent = np.arange(100) / 10
     fit = fit_open_load(sent, sent + 0.01, 0.01)
     assert (fit.is_identified, fit.at_least) == (False, 1)
@@ -318,14 +316,14 @@ def test_an_idle_server_names_no_number() -> None:
 
 @pytest.mark.parametrize("rho", [0.5, 0.8])
 def test_service_in_place_needs_no_order(rho: float) -> None:
-    """2.7: within a per cent for any order of service, however uneven; too few waits say nothing."""
+    """2.7: within 1 % for any order of service, however uneven; too few waits say nothing."""
     rng = np.random.default_rng(10)
     for c, order, noise in itertools.product((1, 6), ORDERS, (0.0, 0.02, 0.1)):
         sent = arrivals(rng, rho * c / D, 4000)
-        found = busy_service_time(
+        service = busy_service_time(
             sent, serve(sent, D * (1 + noise * rng.standard_normal(4000)), c, order, rng), c
         )
-        assert found == pytest.approx(D, rel=0.01)
+        assert service == pytest.approx(D, rel=0.01)
     assert busy_service_time(np.arange(5.0), np.arange(5.0) + D, 1) is None
 
 
@@ -343,7 +341,7 @@ PLACES, TAKES = st.integers(1, 8), st.floats(0.01, 3)
 
 @given(SENDS, PLACES, TAKES, st.sampled_from(ORDERS))
 def test_work_is_conserved(sent: Array, c: int, d: float, order: str) -> None:
-    """2.4: completions, so throughput, load and mean, do not depend on the order of service; first come is the replay itself."""
+    """2.4: completions, so rate and mean, do not depend on the order; first come is the replay."""
     done, ideal = serve(sent, constant(sent, d), c, order), sent + replay_latencies(sent, d, c)
     assert np.sort(done) == pytest.approx(np.sort(ideal), abs=1e-9)
     assert (done - sent).mean() == pytest.approx(replay_latencies(sent, d, c).mean(), abs=1e-9)
@@ -353,7 +351,7 @@ def test_work_is_conserved(sent: Array, c: int, d: float, order: str) -> None:
 
 @given(SENDS, PLACES, TAKES)
 def test_waiting_grows_with_load_and_falls_with_places(sent: Array, c: int, d: float) -> None:
-    """For each single request: one place more, a shorter service or more time between sends never make it later."""
+    """An extra place, a shorter service or longer gaps never make a request later."""
     times = replay_latencies(sent, d, c)
     assert (times >= d - 1e-9).all()
     assert (replay_latencies(sent, d, c + 1) <= times + 1e-9).all()
@@ -364,7 +362,7 @@ def test_waiting_grows_with_load_and_falls_with_places(sent: Array, c: int, d: f
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 20), st.floats(0.05, 0.9))
 def test_the_stationary_queue_is_as_monotone(c: int, rho: float) -> None:
-    """More load: longer; more places at the same load each: shorter; quantiles rise; the mean obeys Little."""
+    """More load: longer; more places, same load each: shorter; quantiles rise; Little holds."""
     queue, fuller, wider = (
         mdc_queue(rho * c, 1.0, c),
         mdc_queue((rho + 0.05) * c, 1.0, c),
@@ -376,8 +374,8 @@ def test_the_stationary_queue_is_as_monotone(c: int, rho: float) -> None:
     waiting = float(np.sum(1 - queue.queue_cdf))  # mean queue length
     assert queue.mean() - 1 == pytest.approx(waiting / queue.lam)
     assert all(
-        queue.wait_cdf(one - 1) >= q - 1e-6
-        for one, q in zip(times, (0.1, 0.5, 0.9, 0.99), strict=True)
+        queue.wait_cdf(response - 1) >= q - 1e-6
+        for response, q in zip(times, (0.1, 0.5, 0.9, 0.99), strict=True)
     )
 
 

@@ -1,4 +1,4 @@
-"""What to write instead: the right rule for each guilty call, lines that compile, and a twin that exists."""
+"""What to write instead: the right rule for each guilty call, valid lines, an existing twin."""
 
 import ast
 import asyncio
@@ -69,15 +69,15 @@ def chosen(
     places: float = 1.0,
 ) -> Remedy:
     """The remedy of a route that takes 100 ms."""
-    found = choose_remedy(
+    remedy = choose_remedy(
         verdict, line(call, library), service_s=0.1, is_async=is_async, concurrency=places
     )
-    assert found
-    return found
+    assert remedy
+    return remedy
 
 
 def all_of_them() -> list[Remedy]:
-    """Every case, and those that the places or the kind of route decide."""
+    """The remedies of all rows of `CASES`, and those that places or the kind of route decide."""
     named = [
         chosen(verdict, call, library, is_async=verdict in {BLOCKED, BUSY})
         for verdict, call, library, _ in CASES
@@ -94,9 +94,9 @@ def test_the_guilty_call_finds_its_remedy(
     verdict: Verdict, call: str, library: str, twin: str
 ) -> None:
     """By its own name or by the library below it."""
-    found = chosen(verdict, call, library, is_async=verdict in {BLOCKED, BUSY})
-    assert twin == found.twin
-    assert "CALL" not in "".join(found.before + found.after)
+    remedy = chosen(verdict, call, library, is_async=verdict in {BLOCKED, BUSY})
+    assert twin == remedy.twin
+    assert "CALL" not in "".join(remedy.before + remedy.after)
 
 
 def test_a_pool_is_known_by_its_size() -> None:
@@ -110,14 +110,14 @@ def test_a_pool_is_known_by_its_size() -> None:
 
 def test_every_rule_is_the_first_that_fits_somewhere() -> None:
     """None hides behind another."""
-    assert {cure.title for cure in REMEDY_RULES} == {one.title for one in all_of_them()}
+    assert {cure.title for cure in REMEDY_RULES} == {remedy.title for remedy in all_of_them()}
 
 
 def test_a_remedy_is_two_to_six_lines_that_compile() -> None:
     """Inside a route that awaits."""
-    for one in all_of_them():
-        assert 2 <= len(one.after) <= 6
-        for lines in (one.before, one.after):
+    for remedy in all_of_them():
+        assert 2 <= len(remedy.after) <= 6
+        for lines in (remedy.before, remedy.after):
             ast.parse("\n    ".join(["async def route():", *lines]))
 
 
@@ -136,7 +136,8 @@ def test_what_to_expect_is_littles_law() -> None:
     """64 users, 0.1 s each, by how many are served at once."""
     blocked = chosen(BLOCKED, "time.sleep").expect
     assert blocked.startswith(
-        "64 users are answered in little more than 100 ms each instead of 6.40 s; served at once grows"
+        "64 users are answered in little more than 100 ms each instead of 6.40 s; "
+        "served at once grows"
     )
     assert blocked.endswith("a plain `def` does: up to 40 at once, about 160 ms each.")
     assert (
@@ -146,11 +147,11 @@ def test_what_to_expect_is_littles_law() -> None:
     assert chosen(BUSY, "grind").expect.startswith(
         "About 10.0 requests/s for each core that it may use. Other routes"
     )
-    one = choose_remedy(
+    one_core = choose_remedy(
         BUSY, line("grind", ""), service_s=0.1, is_async=True, concurrency=1.0, cores=1
     )
-    assert one
-    assert "may use; the app had 1 core here, and more were not tried. Other" in one.expect
+    assert one_core
+    assert "may use; the app had 1 core here, and more were not tried. Other" in one_core.expect
     quick = choose_remedy(BLOCKED, service_s=0.01, is_async=False, concurrency=1.0)
     assert quick
     assert quick.expect.startswith(
@@ -172,7 +173,7 @@ def test_what_to_expect_is_littles_law() -> None:
 
 def test_a_remedy_says_what_its_number_was_measured_with() -> None:
     """Where its twin stands for libraries that were never measured."""
-    for call, library, told in (
+    for call, library, measured_with in (
         ("users.find_one", "pymongo.call", "SQLAlchemy and aiosqlite on SQLite"),
         ("cache.get", "redis.call", "aiohttp"),
         ("s3.get_object", "botocore.call", "a file on a slow disk"),
@@ -180,14 +181,14 @@ def test_a_remedy_says_what_its_number_was_measured_with() -> None:
         ("tokenizer.encode", "transformers.call", "a loop in pure Python"),
     ):
         assert (
-            f" Measured with {told}."
+            f" Measured with {measured_with}."
             in chosen(BLOCKED if "get" in call or "find" in call else BUSY, call, library).expect
         )
     assert "Measured" not in chosen(BLOCKED, "time.sleep").expect
 
 
 def test_every_twin_is_in_the_ward_and_sound() -> None:
-    """What a remedy promises can be run; that it answers as the mistake does is tested with the ward."""
+    """The twin can be run; tests of the antipattern app compare its answers with the mistake."""
     assert {WARD_TRUTH[cure.twin] for cure in REMEDY_RULES} == {Verdict.SCALES}
 
 
@@ -197,7 +198,7 @@ def test_every_twin_is_in_the_ward_and_sound() -> None:
 def test_the_wards_own_guilty_lines_lead_to_the_cure_beside_them(
     route: str, tmp_path: Path
 ) -> None:
-    """As the watch sees them, with two users at once."""
+    """As the watchdog sees them, with two users at once."""
     path, file = route.removeprefix("GET "), tmp_path / "ward-1.jsonl"
 
     async def visit(client: httpx.AsyncClient) -> None:
@@ -213,8 +214,8 @@ def test_the_wards_own_guilty_lines_lead_to_the_cure_beside_them(
     blames = summarise_holds(
         [json.loads(text) for text in file.read_text().splitlines()], (0, 1e12), 0.0, [ROOT]
     ).culprits
-    found = choose_remedy(
+    remedy = choose_remedy(
         WARD_TRUTH[route], blames[0], service_s=0.1, is_async=True, concurrency=1.0
     )
-    assert found
-    assert "/".join(route.split("/")[:2]) == found.twin, blames[0]
+    assert remedy
+    assert "/".join(route.split("/")[:2]) == remedy.twin, blames[0]

@@ -19,7 +19,7 @@ from reports.render.summary import build_summary
 from reports.render.terminal import print_report
 from reports.report import build_report
 from reports.stats.quantiles import restart_interval
-from reports.verdicts.load_table import compare_with_async
+from reports.verdicts.load_sentences import compare_with_async
 from results.schema import Scenario, Variant
 from scenarios.plans.model import Plan, Session, quick_plan
 from scenarios.plans.reproduce import expand_plan, plan_for_claims
@@ -47,13 +47,13 @@ def small(repeat: int) -> Plan:
 
 
 def ends(act: Session) -> Session:
-    """An act without the crowds between."""
+    """A session without the crowds between."""
     crowds = [cell for cell in act.cells if cell.scenario is Scenario.CROWD]
     return replace(act, cells=(crowds[0], replace(crowds[-1], neighbours=())))
 
 
 def repeated(folder: Path, repeat: int) -> Report:
-    """A simulated run whose work takes a little longer or shorter after each restart."""
+    """A simulated run; its work takes a little longer or shorter after each restart."""
     return build_report(
         simulate.write(
             folder, simulate.World(plan=small(repeat), pace=lambda again: PACES[again - 1])
@@ -62,7 +62,7 @@ def repeated(folder: Path, repeat: int) -> Report:
 
 
 def frozen(folder: Path, *unfair: str, cut: float | None = None, places: int = 1) -> Report:
-    """The four experiments alone; on the `unfair` ones whoever asked last is served next."""
+    """The four experiments alone; `unfair` variants serve the latest request next."""
     world = simulate.World(
         plan=FROZEN, unfair=unfair, cut=cut, truths={Variant.BROKEN_ASYNC: simulate.Truth(places)}
     )
@@ -76,38 +76,38 @@ def five(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 
 def fairness(report: Report) -> EvaluatedClaim:
-    """The claim."""
-    return next(one for one in report.claims if one.claim.id == "loop-fairness")
+    """The claim `loop-fairness`."""
+    return next(evaluated for evaluated in report.claims if evaluated.claim.id == "loop-fairness")
 
 
 def said(report: Report) -> str:
     """What the terminal shows."""
-    told = StringIO()
-    print_report(report, Console(file=told, width=200))
-    return told.getvalue()
+    out = StringIO()
+    print_report(report, Console(file=out, width=200))
+    return out.getvalue()
 
 
 def test_an_interval_over_restarts_is_that_of_the_geometric_mean() -> None:
-    """K = 5: t = 2.776. ln 1, ln e, ... ln e^4 = 0..4: mean 2, s = sqrt 2.5, half = 2.776 sqrt(2.5 / 5) = 1.963."""
-    found = restart_interval([math.exp(i) for i in range(5)])
-    assert found is not None
-    assert [math.log(one) for one in found] == pytest.approx([2 - 1.963, 2 + 1.963], abs=1e-3)
+    """K = 5: t = 2.776; ln x = 0..4: mean 2, s = sqrt 2.5, half = 2.776 sqrt(2.5 / 5) = 1.963."""
+    interval = restart_interval([math.exp(i) for i in range(5)])
+    assert interval is not None
+    assert [math.log(end) for end in interval] == pytest.approx([2 - 1.963, 2 + 1.963], abs=1e-3)
     assert restart_interval([1.0, 2.0, 3.0, 4.0]) is None
 
 
 def test_intervals_over_restarts_cover_as_often_as_they_say() -> None:
     """2,000 sets of five lognormal runs: 95 % within three standard errors (1.5 points)."""
     random = np.random.default_rng(1)
-    found = [restart_interval(list(np.exp(random.normal(0.0, 0.1, 5)))) for _ in range(2000)]
+    intervals = [restart_interval(list(np.exp(random.normal(0.0, 0.1, 5)))) for _ in range(2000)]
     assert sum(
-        one is not None and one[0] <= 1.0 <= one[1] for one in found
+        interval is not None and interval[0] <= 1.0 <= interval[1] for interval in intervals
     ) / 2000 == pytest.approx(0.95, abs=0.015)
 
 
 def test_five_restarts_print_an_interval_and_three_only_their_spread(
     five: Report, tmp_path: Path
 ) -> None:
-    """D is 100, 101, 99, 102 and 98 ms: throughput 1 / D; 32 D / (D + 1 ms) is 31.7 whatever the pace."""
+    """D is 100, 101, 99, 102 and 98 ms: rate 1 / D; 32 D / (D + 1 ms) is always 31.7."""
     three = repeated(tmp_path, 3)
     broken = five.run_metrics.find_route(Variant.BROKEN_ASYNC)
     assert broken is not None
@@ -127,7 +127,9 @@ def test_five_restarts_print_an_interval_and_three_only_their_spread(
     assert "[" not in compare_with_async(three.run_metrics)
     assert three.run_metrics.find_route(Variant.ASYNC) is not None
     assert {None} == {
-        one.interval for route in three.run_metrics.routes for one in route.restarts.values()
+        statistic.interval
+        for route in three.run_metrics.routes
+        for statistic in route.restarts.values()
     }
 
 
@@ -140,7 +142,7 @@ def test_restarts_are_data(five: Report) -> None:
     assert {"broken-async", "broken-async~5", "async~2"} < set(data["environment"]["targets"])
     assert [
         five.trust.trust_level,
-        len({one["repeat"] for one in data["routes"][0]["levels"]}),
+        len({level["repeat"] for level in data["routes"][0]["levels"]}),
     ] == [TrustLevel.TRUSTED, 5]
 
 
@@ -151,16 +153,16 @@ def test_a_single_run_says_nothing_of_restarts(honest: Report) -> None:
     assert "fairness" not in [
         chart.stem for chart in CHARTS if not isinstance(chart.draw(honest.run_metrics), str)
     ]
-    assert "loop-fairness" not in [one.claim.id for one in honest.claims]
+    assert "loop-fairness" not in [evaluated.claim.id for evaluated in honest.claims]
 
 
 def test_an_unfair_loop_confirms_loop_fairness(tmp_path: Path) -> None:
-    """Whoever asked last is served next on one of four: the same rate, the same mean, another tail. The chart says so."""
+    """An experiment serves the latest request next: same rate and mean, another tail (chart)."""
     report = frozen(tmp_path, COLD)
     assert (report.run_metrics.routes, len(report.run_metrics.experiments)) == ((), 4)
     assert report.trust.trust_level is TrustLevel.TRUSTED, report.trust.problem_checks
     assert fairness(report).result.outcome is ClaimOutcome.CONFIRMED
-    chart = next(one for one in CHARTS if one.stem == "fairness")
+    chart = next(chart for chart in CHARTS if chart.stem == "fairness")
     assert "on uvloop with cold connections users wait up to 8.8 times as long" in chart.title(
         report.run_metrics
     )
@@ -177,7 +179,7 @@ def test_equally_fair_loops_refute_it(tmp_path: Path) -> None:
 
 
 def test_a_route_that_is_not_frozen_refutes_it(tmp_path: Path) -> None:
-    """Two places: twice the throughput that one loop can have."""
+    """Two places: twice the throughput that a single loop can have."""
     report = frozen(tmp_path, COLD, places=2)
     assert fairness(report).result.outcome is ClaimOutcome.REFUTED
 
@@ -196,7 +198,7 @@ def test_a_missing_condition_leaves_it_untested(tmp_path: Path) -> None:
 
 
 def test_an_act_may_ask_for_a_loop_of_its_own(tmp_path: Path) -> None:
-    """V22 complains when another one ran than was asked for, whoever asked."""
+    """V22 fails if another loop ran than the session asked for."""
 
     def forget(facts: dict[str, object]) -> None:
         facts["loops"] = {}
@@ -207,7 +209,8 @@ def test_an_act_may_ask_for_a_loop_of_its_own(tmp_path: Path) -> None:
         for name, facts in (("right", lambda _: None), ("wrong", forget))
     )
     origin = [
-        next(one for one in report.trust.checks if one.id == "V22") for report in (right, wrong)
+        next(check for check in report.trust.checks if check.id == "V22")
+        for report in (right, wrong)
     ]
-    assert [one.status for one in origin] == [CheckStatus.PASS, CheckStatus.FAIL]
+    assert [check.status for check in origin] == [CheckStatus.PASS, CheckStatus.FAIL]
     assert "uvloop cold: the loop that was asked for (it ran uvloop)" in origin[1].why

@@ -1,4 +1,4 @@
-"""Replay of simulated open loads with known truth: what is fair, overtaken, no fixed-service queue, frozen, or not known."""
+"""Replay of simulated open loads: fair, overtaken, no fixed-service queue, frozen, unknown."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ from reports.stats.model import EstimateSource, ReplayFit, SendLog
 from reports.stats.percentile_curve import closed_loop_mask, percentile_curves
 from reports.stats.queueing import replay_latencies
 from reports.stats.replay import compare_with_replay, estimate_concurrency
-from reports.verdicts.load_table import find_omission
+from reports.verdicts.load_sentences import find_omission
 from results.schema import ArrivalDistribution, Cell
 from tests.reports.test_open_loop import only, told
 from tests.reports.test_page import CHART_BUDGET
@@ -35,14 +35,20 @@ def sentence(report: Report) -> str:
 def test_first_come_first_served_is_replayed_exactly(
     tmp_path: Path, places: int, rho: float
 ) -> None:
-    """Places and D from the completions alone; every number measured is the one replayed, so nobody is overtaken."""
+    """Places and D from completions alone; measured equals replayed: no request is overtaken."""
     report = build_report(write(tmp_path, [steady(rho * places / 0.05, 60)], Server(places, 0.05)))
-    one = only(report)
-    assert (one.concurrency_estimate.source, one.concurrency) == (EstimateSource.FIT, places)
-    assert one.busy_service_time == pytest.approx(0.05, rel=1e-6)
-    assert one.replay_result is not None
-    assert one.replay_result.measured == pytest.approx(one.replay_result.replayed, rel=1e-6)
-    assert (one.replay_result.model, one.replay_result.is_unfair) == (ReplayFit.HOLDS, False)
+    metrics = only(report)
+    assert (metrics.concurrency_estimate.source, metrics.concurrency) == (
+        EstimateSource.FIT,
+        places,
+    )
+    assert metrics.busy_service_time == pytest.approx(0.05, rel=1e-6)
+    assert metrics.replay_result is not None
+    assert metrics.replay_result.measured == pytest.approx(metrics.replay_result.replayed, rel=1e-6)
+    assert (metrics.replay_result.model, metrics.replay_result.is_unfair) == (
+        ReplayFit.HOLDS,
+        False,
+    )
     assert "its arrivals explain the waiting" in sentence(report)
 
 
@@ -51,56 +57,62 @@ def test_first_come_first_served_is_replayed_exactly(
 def test_unfair_order_is_a_finding_and_no_error(
     tmp_path: Path, order: str, places: int, rho: float
 ) -> None:
-    """c, D and the mean as ever; the tail says that somebody is overtaken, in words and without a doubt cast on the run."""
+    """c, D and mean stay; the tail shows overtaking, in words, and the run stays trusted."""
     report = build_report(
         write(tmp_path, [steady(rho * places / 0.05, 60)], Server(places, 0.05, order=order))
     )
-    one = only(report)
-    assert pytest.approx((one.concurrency, one.busy_service_time), rel=1e-6) == (places, 0.05)
-    assert one.replay_result is not None
-    assert one.replay_result.mean_ratio == pytest.approx(1, abs=1e-6)
-    assert one.replay_result.completion_error < 1e-6
-    assert one.replay_result.is_unfair
-    assert (one.replay_result.unfairness("p99") or 0) > 1.1
+    metrics = only(report)
+    assert pytest.approx((metrics.concurrency, metrics.busy_service_time), rel=1e-6) == (
+        places,
+        0.05,
+    )
+    assert metrics.replay_result is not None
+    assert metrics.replay_result.mean_ratio == pytest.approx(1, abs=1e-6)
+    assert metrics.replay_result.completion_error < 1e-6
+    assert metrics.replay_result.is_unfair
+    assert (metrics.replay_result.unfairness("p99") or 0) > 1.1
     assert (
-        one.replay_result.longest_wait
-        > one.replay_result.replayed["max"] - one.replay_result.service_time
+        metrics.replay_result.longest_wait
+        > metrics.replay_result.replayed["max"] - metrics.replay_result.service_time
     )
     assert "somebody is overtaken" in sentence(report)
-    assert not report.trust.problem_checks[
-        1:
-    ]  # the first: nobody knows where a foreign target comes from
+    # the first: a foreign target is of unknown origin
+    assert not report.trust.problem_checks[1:]
 
 
 @pytest.mark.parametrize("places", [1, 6])
 def test_service_that_varies_is_called_by_its_name(tmp_path: Path, places: int) -> None:
-    """Exponential service times: no places, no unfairness; the two means stand beside each other."""
+    """Exponential service times: no places, no unfairness; the report shows both means."""
     report = build_report(
         write(tmp_path, [steady(14 * places, 60)], Server(places, 0.05, exponential=True))
     )
-    one = only(report)
-    assert one.replay_result is not None
-    assert (one.replay_result.model, one.concurrency, one.replay_result.unfairness("p99")) == (
+    metrics = only(report)
+    assert metrics.replay_result is not None
+    assert (
+        metrics.replay_result.model,
+        metrics.concurrency,
+        metrics.replay_result.unfairness("p99"),
+    ) == (
         ReplayFit.BROKEN,
         None,
         None,
     )
-    assert not one.replay_result.is_unfair
+    assert not metrics.replay_result.is_unfair
     assert "not a fixed-service queue" in sentence(report)
-    assert one.curves is not None
-    assert one.curves.replayed == ()
+    assert metrics.curves is not None
+    assert metrics.curves.replayed == ()
 
 
 @pytest.mark.parametrize("d", [0.005, 0.05])
 @pytest.mark.parametrize("rho", [0.5, 0.7])
 def test_the_way_there_and_back_holds_no_place(tmp_path: Path, d: float, rho: float) -> None:
-    """1.5 ms of HTTP on a service of 5 ms: told apart, since otherwise the mean of so short a route would be off by a tenth."""
-    one = only(build_report(write(tmp_path, [steady(rho / d, 60)], Server(1, d, way=0.0015))))
-    assert one.replay_result is not None
-    assert pytest.approx((one.concurrency, one.busy_service_time), rel=1e-3) == (1, d)
-    assert one.replay_result.http_overhead == pytest.approx(0.0015, rel=0.01)
-    assert one.replay_result.model is ReplayFit.HOLDS
-    assert one.replay_result.measured == pytest.approx(one.replay_result.replayed, rel=0.01)
+    """1.5 ms of HTTP on 5 ms of service: kept apart, or the mean would be off by a tenth."""
+    metrics = only(build_report(write(tmp_path, [steady(rho / d, 60)], Server(1, d, way=0.0015))))
+    assert metrics.replay_result is not None
+    assert pytest.approx((metrics.concurrency, metrics.busy_service_time), rel=1e-3) == (1, d)
+    assert metrics.replay_result.http_overhead == pytest.approx(0.0015, rel=0.01)
+    assert metrics.replay_result.model is ReplayFit.HOLDS
+    assert metrics.replay_result.measured == pytest.approx(metrics.replay_result.replayed, rel=0.01)
 
 
 def test_a_mean_between_the_limits_decides_nothing() -> None:
@@ -110,35 +122,39 @@ def test_a_mean_between_the_limits_decides_nothing() -> None:
     models = []
     for longer in (1.0, 1.02, 1.045, 1.2):
         took = replay_latencies(sent, 0.05) * longer
-        found = compare_with_replay(SendLog(sent, sent, sent + took, whole, whole), 1, 0.05)
-        assert found is not None
-        models.append(found.model)
+        result = compare_with_replay(SendLog(sent, sent, sent + took, whole, whole), 1, 0.05)
+        assert result is not None
+        models.append(result.model)
     assert models == [ReplayFit.HOLDS, ReplayFit.HOLDS, ReplayFit.UNDECIDED, ReplayFit.BROKEN]
 
 
 @pytest.mark.parametrize("order", ["first", "last", "random"])
 def test_an_overload_is_replayed_too(tmp_path: Path, order: str) -> None:
-    """Drained, its mean is that of the replay whatever the order; cut, its completions are, and no ratio is given."""
+    """Drained: the mean of the replay in any order; cut: its completions, and no ratio."""
     whole = build_report(write(tmp_path / "a", [steady(30, 60)], Server(1, 0.05, order=order)))
-    one = only(whole)
-    assert one.replay_result is not None
-    assert (one.overloaded, one.concurrency, one.replay_result.model) == (True, 1, ReplayFit.HOLDS)
+    metrics = only(whole)
+    assert metrics.replay_result is not None
+    assert (metrics.overloaded, metrics.concurrency, metrics.replay_result.model) == (
+        True,
+        1,
+        ReplayFit.HOLDS,
+    )
     assert "Its own arrivals through 1 place of 50.0 ms wait as long" in sentence(whole)
     cut = build_report(
         write(tmp_path / "b", [steady(30, 60)], Server(1, 0.05, order=order, drain=0))
     )
-    one = only(cut)
-    assert one.replay_result is not None
-    assert (one.replay_result.model, one.replay_result.unfairness("mean")) == (
+    metrics = only(cut)
+    assert metrics.replay_result is not None
+    assert (metrics.replay_result.model, metrics.replay_result.unfairness("mean")) == (
         ReplayFit.UNDECIDED,
         None,
     )
-    assert one.replay_result.completion_error < 1e-6
+    assert metrics.replay_result.completion_error < 1e-6
     assert "Its answers came as from 1 place of 50.0 ms" in sentence(cut)
 
 
 def test_c_of_a_far_overload_is_found(tmp_path: Path) -> None:
-    """Ten times as many as one place can serve: the fit may not begin at half of what was sent."""
+    """Ten times as many as 1 place can serve: the fit must not begin at half of what was sent."""
     assert only(build_report(write(tmp_path, [steady(100, 20)], Server(1, 0.1)))).concurrency == 1
 
 
@@ -146,24 +162,21 @@ def test_c_of_a_far_overload_is_found(tmp_path: Path) -> None:
     ("load", "server", "source"),
     [
         (steady(200, 30), Server(10_000), EstimateSource.IDLE),
-        (steady(200, 30), Server(40), EstimateSource.IDLE),  # hardly anybody waits
+        (steady(200, 30), Server(40), EstimateSource.IDLE),  # hardly any request waits
         (steady(340, 30), Server(40), EstimateSource.FIT),
         (steady(0.3, 20), Server(1), EstimateSource.UNKNOWN),  # six requests
-        (
-            steady(1500, 20),
-            Server(160),
-            EstimateSource.UNKNOWN,
-        ),  # 150 in service: one more or less cannot be told
+        # 150 in service: a place more or less does not show
+        (steady(1500, 20), Server(160), EstimateSource.UNKNOWN),
     ],
 )
 def test_what_is_not_known_is_not_replayed(
     tmp_path: Path, load: Cell, server: Server, source: EstimateSource
 ) -> None:
-    """Nothing queued, or nobody can tell: words instead of a replay."""
+    """Nothing queued, or unknown: words instead of a replay."""
     report = build_report(write(tmp_path, [load], server))
-    one = only(report)
-    assert one.concurrency_estimate.source is source
-    assert (one.replay_result is None) == (source is not EstimateSource.FIT)
+    metrics = only(report)
+    assert metrics.concurrency_estimate.source is source
+    assert (metrics.replay_result is None) == (source is not EstimateSource.FIT)
     assert ("no replay" in told(report)) == (source is EstimateSource.UNKNOWN)
 
 
@@ -172,29 +185,29 @@ def test_a_crowd_says_how_many_places_there_are(tmp_path: Path) -> None:
     report = build_report(
         write(tmp_path, [crowd(1, 6), crowd(64, 10), steady(80, 20)], Server(10), scenario="knee")
     )
-    one = only(report)
-    assert (one.concurrency_estimate.source, one.concurrency) == (EstimateSource.CROWD, 10)
-    assert one.replay_result is not None
-    assert one.replay_result.mean_ratio == pytest.approx(1, rel=0.02)
+    metrics = only(report)
+    assert (metrics.concurrency_estimate.source, metrics.concurrency) == (EstimateSource.CROWD, 10)
+    assert metrics.replay_result is not None
+    assert metrics.replay_result.mean_ratio == pytest.approx(1, rel=0.02)
 
 
 def test_a_closed_loop_hides_a_freeze(tmp_path: Path) -> None:
-    """100/s at constant gaps, D = 5 ms, 1 s frozen in 60 s (handbook, T4): p99 .705 s, told more than ten times too low."""
+    """Handbook, T4: 100/s, constant gaps, D = 5 ms, 1 s frozen: p99 .705 s, 10x too low."""
     load = dataclasses.replace(
         steady(100, 60, law=ArrivalDistribution.CONSTANT), warm_up=0.0, window=60.0
     )
     report = build_report(write(tmp_path, [load], Server(1, 0.005, frozen=1.0)))
-    found = find_omission(only(report))
-    assert found is not None
-    assert found.name == "p99"
-    assert found.measured == pytest.approx(0.705, rel=0.01)
-    assert found.ratio > 10
+    omission = find_omission(only(report))
+    assert omission is not None
+    assert omission.name == "p99"
+    assert omission.measured == pytest.approx(0.705, rel=0.01)
+    assert omission.ratio > 10
     assert "times too low" in sentence(report)
     assert "ms (p99), a closed-loop tool says 5.00 ms" in percentile.title(report.run_metrics)
 
 
 def test_users_in_a_closed_loop_wait_for_their_answers() -> None:
-    """Two users: the third request finds both waiting; who is never answered does not ask again."""
+    """Two users: at the third request both wait; a user without an answer does not ask again."""
     planned = np.array([0.0, 0.1, 0.2, 1.0, 1.1, 5.0])
     done = np.array([1.0, 9.0, 2.0, 1.05, 1.2, 5.1])
     finished = np.array([True, False, True, True, True, True])
@@ -204,7 +217,7 @@ def test_users_in_a_closed_loop_wait_for_their_answers() -> None:
 
 
 def test_a_hundred_thousand_requests_take_seconds() -> None:
-    """The fit looks at as many as it can afford."""
+    """The fit reads as many requests as it can afford."""
     dice = np.random.default_rng(3)
     for places, d in ((1, 0.0045), (40, 0.18)):
         sent = np.sort(dice.uniform(0, 500, 100_000))
@@ -212,8 +225,8 @@ def test_a_hundred_thousand_requests_take_seconds() -> None:
         whole = np.ones(len(sent), dtype=bool)
         sends = SendLog(sent, sent, done, whole, whole)
         begin = time.process_time()
-        found = estimate_concurrency(sends, None, None)
-        assert pytest.approx((found.count, found.service_time), rel=1e-3) == (places, d)
+        estimate = estimate_concurrency(sends, None, None)
+        assert pytest.approx((estimate.count, estimate.service_time), rel=1e-3) == (places, d)
         assert percentile_curves(sends, 500.0, compare_with_replay(sends, places, d)) is not None
         assert time.process_time() - begin < 15
 
@@ -236,10 +249,10 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> list[Report]:
 def test_the_tail_is_drawn_with_its_finding(four: list[Report]) -> None:
     """A figure within its budget, a sentence, three rows each; and no complaint of matplotlib."""
     titles = [percentile.title(report.run_metrics) for report in four]
-    for words, found in zip(
+    for words, title in zip(
         ("explain the waiting", "out of order", "How long", "closed-loop tool"), titles, strict=True
     ):
-        assert words in found
+        assert words in title
     for report in four:
         figure = percentile.draw(report.run_metrics)
         assert not isinstance(figure, str)
@@ -252,13 +265,13 @@ def test_the_tail_is_drawn_with_its_finding(four: list[Report]) -> None:
 
 
 def test_a_line_ends_where_ten_requests_lie_beyond(four: list[Report]) -> None:
-    """And where somebody was never answered it is open upwards."""
+    """With an unanswered request it is open upwards."""
     for report in four:
-        one = only(report)
-        assert one.curves is not None
-        assert one.latency is not None
-        assert one.curves.measured[-1][0] == pytest.approx(one.latency.count / 10)
-        assert (one.curves.upper_bound == one.curves.measured) == (one.unfinished == 0)
+        metrics = only(report)
+        assert metrics.curves is not None
+        assert metrics.latency is not None
+        assert metrics.curves.measured[-1][0] == pytest.approx(metrics.latency.count / 10)
+        assert (metrics.curves.upper_bound == metrics.curves.measured) == (metrics.unfinished == 0)
     cut = only(four[2]).curves
     assert cut is not None
     assert all(
@@ -304,13 +317,9 @@ def test_the_summary_carries_the_replay(four: list[Report], tmp_path: Path) -> N
         assert load["closed_loop_view"]["count"] <= load["sent"]
     unfair = build_summary(four[1])["routes"][0]["offered"][0]["replay"]
     short = build_summary(four[0])["routes"][0]["offered"][0]["replay"]
-    assert (short["measured"]["p99_s"], short["replayed"]["p99_s"]) == (
-        None,
-        None,
-    )  # 736 requests are too few to print it
-    assert short["unfairness"]["p99"] == pytest.approx(
-        1
-    )  # and enough to be compared with their own replay
+    # 736 requests are too few to print it, and enough to be compared with their own replay
+    assert (short["measured"]["p99_s"], short["replayed"]["p99_s"]) == (None, None)
+    assert short["unfairness"]["p99"] == pytest.approx(1)
     assert (unfair["is_unfair"], unfair["places"], unfair["unfairness"]["mean"]) == (
         True,
         1,

@@ -1,4 +1,4 @@
-"""A simulated run with known truth goes in; numbers, trust, verdicts and claims must say that truth - or its opposite."""
+"""Simulated runs of known truth: numbers, trust, verdicts and claims must say that truth."""
 
 import dataclasses
 import json
@@ -28,12 +28,14 @@ from tests.support.simulate_run import HONEST, Truth, World, acts_of, write
 
 SCHEMA = Path(__file__).resolve().parents[2] / "reports" / "render" / "summary.schema.json"
 BROKEN = acts_of(Variant.BROKEN_ASYNC)
-SYNC = acts_of(Variant.BROKEN_ASYNC, Variant.SYNC)  # the idle neighbours are in the former's act
+SYNC = acts_of(Variant.BROKEN_ASYNC, Variant.SYNC)  # the idle neighbours are in the first session
 
 
 def outcome(report: Report, claim: str) -> ClaimOutcome:
-    """The verdict on one claim."""
-    return next(one.result.outcome for one in report.claims if one.claim.id == claim)
+    """The outcome of a claim."""
+    return next(
+        evaluated.result.outcome for evaluated in report.claims if evaluated.claim.id == claim
+    )
 
 
 def verdicts(report: Report) -> dict[str, Verdict]:
@@ -42,12 +44,12 @@ def verdicts(report: Report) -> dict[str, Verdict]:
 
 
 def statuses(report: Report, check: str) -> set[CheckStatus]:
-    """What one check said of all cells."""
-    return {one.status for one in report.trust.checks if one.id == check}
+    """The statuses of a check in all cells."""
+    return {result.status for result in report.trust.checks if result.id == check}
 
 
 def planted(tmp_path: Path, claim: str, **truths: Truth) -> Report:
-    """A run of what a claim needs, in which some variants behave otherwise than the lesson says."""
+    """A run of what a claim needs; some variants behave otherwise than the lesson says."""
     changed = {name.replace("__", " ").replace("_", "-"): truth for name, truth in truths.items()}
     return build_report(
         write(
@@ -68,14 +70,14 @@ def test_a_clean_run_is_trusted_and_fine(honest: Report) -> None:
     ("variant", "places"), [("broken-async", 1), ("to-thread", 6), ("sync", 40), ("async", 64)]
 )
 def test_served_at_once_finds_the_truth(honest: Report, variant: str, places: int) -> None:
-    """Within 2 %: the overhead of 1 ms per request is in the service time, not in the throughput."""
+    """Within 2 %: the overhead of 1 ms per request is in the service time, not in the rate."""
     route = honest.run_metrics.find_route(Variant(variant))
     assert route is not None
     assert places == pytest.approx(route.served_at_once, rel=0.02)
 
 
 def test_the_verdicts_name_the_mechanisms(honest: Report) -> None:
-    """One of each."""
+    """A variant for each."""
     expected = {
         "broken-async": Verdict.LOOP_BLOCKED,
         "to-thread": Verdict.EXECUTOR_POOL,
@@ -86,7 +88,7 @@ def test_the_verdicts_name_the_mechanisms(honest: Report) -> None:
 
 
 def test_an_executor_whose_queue_cannot_be_seen_is_known_by_its_size(tmp_path: Path) -> None:
-    """Under uvloop six at once with six threads there is the executor; four at once is some other pool."""
+    """Under uvloop: six at once with six threads is the executor, four at once another pool."""
     for places, verdict in ((6, Verdict.EXECUTOR_POOL), (4, Verdict.POOL_LIMITED)):
         truths = {**HONEST, Variant.TO_THREAD: Truth(places)}
         plan = acts_of(Variant.BROKEN_ASYNC, Variant.TO_THREAD)
@@ -97,7 +99,7 @@ def test_an_executor_whose_queue_cannot_be_seen_is_known_by_its_size(tmp_path: P
 
 
 def test_a_plateau_of_one_with_calm_neighbours_is_no_held_loop(tmp_path: Path) -> None:
-    """A lock serves one at once too; the neighbours tell them apart."""
+    """A lock serves a single request at once too; only the neighbours differ."""
     report = planted(tmp_path, "blocks-loop", broken_async=Truth(1))
     assert verdicts(report)["broken-async"] is Verdict.POOL_LIMITED
     assert outcome(report, "blocks-loop") is ClaimOutcome.REFUTED
@@ -114,27 +116,27 @@ def test_the_honest_run_confirms_the_lesson(honest: Report) -> None:
         "to-thread-free": ClaimOutcome.NUANCED,
         "server-timer-blind": ClaimOutcome.CONFIRMED,
     }
-    assert expected == {one.claim.id: one.result.outcome for one in honest.claims}
+    assert expected == {evaluated.claim.id: evaluated.result.outcome for evaluated in honest.claims}
 
 
 OPPOSITES = [
-        ("blocks-loop", {"broken_async": Truth(10_000)}),  # it does not block after all
-        ("serial-queue", {"broken_async": Truth(2, holds_loop=True)}),  # two at a time
-        ("latency-spike", {"broken_async": Truth(4, holds_loop=True)}),  # N D / 4
-        ("latency-spike", {"async": Truth(1, holds_loop=True)}),  # a good route made blocking
-        ("async-many", {"async": Truth(1, holds_loop=True)}),
-        ("async-many", {"async": Truth(10)}),  # a semaphore of ten
-        ("def-pool", {"sync": Truth(80, holds_threads=True)}),  # a pool widened
-        ("def-pool", {"sync": Truth(1, holds_loop=True)}),  # a def route that holds the loop
-        # the documented size, but the loop is not free
-        ("def-pool", {"sync": Truth(40, holds_loop=True)}),
-        ("to-thread-free", {"to_thread": Truth(40)}),  # the executor widened
-        ("to-thread-free", {"to_thread": Truth(6, holds_loop=True)}),
-        # the timer sees the queue
-        ("server-timer-blind", {"broken_async": Truth(1, holds_loop=True, suspends=True)}),
-        # there is hardly a queue to see
-        ("server-timer-blind", {"broken_async": Truth(4, holds_loop=True)}),
-]  # fmt: skip
+    ("blocks-loop", {"broken_async": Truth(10_000)}),  # it does not block after all
+    ("serial-queue", {"broken_async": Truth(2, holds_loop=True)}),  # two at a time
+    ("latency-spike", {"broken_async": Truth(4, holds_loop=True)}),  # N D / 4
+    ("latency-spike", {"async": Truth(1, holds_loop=True)}),  # a good route made blocking
+    ("async-many", {"async": Truth(1, holds_loop=True)}),
+    ("async-many", {"async": Truth(10)}),  # a semaphore of ten
+    ("def-pool", {"sync": Truth(80, holds_threads=True)}),  # a pool widened
+    ("def-pool", {"sync": Truth(1, holds_loop=True)}),  # a def route that holds the loop
+    # the documented size, but the loop is not free
+    ("def-pool", {"sync": Truth(40, holds_loop=True)}),
+    ("to-thread-free", {"to_thread": Truth(40)}),  # the executor widened
+    ("to-thread-free", {"to_thread": Truth(6, holds_loop=True)}),
+    # the timer sees the queue
+    ("server-timer-blind", {"broken_async": Truth(1, holds_loop=True, suspends=True)}),
+    # there is hardly a queue to see
+    ("server-timer-blind", {"broken_async": Truth(4, holds_loop=True)}),
+]
 
 
 @pytest.mark.parametrize(("claim", "truths"), OPPOSITES)
@@ -146,32 +148,34 @@ def test_the_opposite_is_refuted(tmp_path: Path, claim: str, truths: dict[str, T
 
 
 def test_without_a_probe_the_staircase_is_untested(tmp_path: Path) -> None:
-    """Client times could not tell; the claim says what is missing, and the missing record makes the run untrusted."""
+    """Client times do not show it: the claim says what is missing, and the run is untrusted."""
     report = build_report(write(tmp_path, World(plan=BROKEN, probe=False)))
     assert outcome(report, "serial-queue") is ClaimOutcome.UNTESTED
     assert statuses(report, "V22") == {CheckStatus.FAIL}
 
 
 def test_a_probe_left_out_on_purpose_is_unknown_and_fails_nothing(tmp_path: Path) -> None:
-    """What only the probe can tell is missing in words; what clients can tell still stands, and nothing is refuted."""
+    """What needs the probe is reported missing; what clients see stands; nothing is refuted."""
     report = build_report(
         write(tmp_path, World(probe=False, facts=lambda facts: facts.update(probe=False)))
     )
     assert statuses(report, "V22") == {CheckStatus.UNKNOWN}
     assert report.exit_code() is ExitCode.FINE
     assert "left out on purpose" in " ".join(report.trust.unavailable_checks)
-    found = {one.claim.id: one.result.outcome for one in report.claims}
-    assert {name for name, outcome in found.items() if outcome is ClaimOutcome.UNTESTED} == {
-        "serial-queue", "latency-spike", "server-timer-blind",
-    }  # fmt: skip
-    assert ClaimOutcome.REFUTED not in found.values()
+    outcomes = {evaluated.claim.id: evaluated.result.outcome for evaluated in report.claims}
+    assert {name for name, outcome in outcomes.items() if outcome is ClaimOutcome.UNTESTED} == {
+        "serial-queue",
+        "latency-spike",
+        "server-timer-blind",
+    }
+    assert ClaimOutcome.REFUTED not in outcomes.values()
     assert "without the probe" in str(split.draw(report.run_metrics))
     assert verdicts(report)["broken-async"] is Verdict.LOOP_BLOCKED
     assert "left out on purpose" in render_page(report)
 
 
 def test_a_timer_that_stays_blind_behind_an_await_is_a_nuance(tmp_path: Path) -> None:
-    """The claim says that it depends; where it does not, that must be told."""
+    """The claim says that it depends; the report must say where it does not."""
     report = planted(
         tmp_path, "server-timer-blind", broken_async__behind_await=Truth(1, holds_loop=True)
     )
@@ -180,9 +184,9 @@ def test_a_timer_that_stays_blind_behind_an_await_is_a_nuance(tmp_path: Path) ->
 
 def test_the_experiment_stands_beside_the_variants(honest: Report) -> None:
     """Its cell is measured and checked; the variants' own numbers and pictures do not know it."""
-    assert [one.variant for one in honest.run_metrics.experiments] == [BEHIND_AWAIT_VARIANT]
-    assert f"burst/{BEHIND_AWAIT_VARIANT}/20" in {one.cell for one in honest.trust.checks}
-    assert {one.variant for one in honest.run_metrics.routes} == set(Variant)
+    assert [route.variant for route in honest.run_metrics.experiments] == [BEHIND_AWAIT_VARIANT]
+    assert f"burst/{BEHIND_AWAIT_VARIANT}/20" in {check.cell for check in honest.trust.checks}
+    assert {route.variant for route in honest.run_metrics.routes} == set(Variant)
 
 
 def test_missing_variants_make_claims_untested(tmp_path: Path) -> None:
@@ -191,30 +195,26 @@ def test_missing_variants_make_claims_untested(tmp_path: Path) -> None:
     report = build_report(
         write(tmp_path, World(plan=BROKEN, facts=lambda facts: facts.update(claims=asked)))
     )
-    found = {one.claim.id: one.result.outcome for one in report.claims}
-    assert found == dict.fromkeys(asked, ClaimOutcome.UNTESTED)
+    outcomes = {evaluated.claim.id: evaluated.result.outcome for evaluated in report.claims}
+    assert outcomes == dict.fromkeys(asked, ClaimOutcome.UNTESTED)
 
 
 def drop_every(nth: int, kind: str) -> Any:
-    """An edit that deletes every n-th request of the top sync crowd, both of its lines."""
+    """An edit that damages every n-th request of the top sync crowd."""
 
     def edit(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
         if cell != "crowd/sync/64":
             return lines
         pairs = [lines[i : i + 2] for i in range(0, len(lines), 2)]
-        if kind == "delete":
-            return [line for i, pair in enumerate(pairs) if i % nth for line in pair]
-        if kind == "unsent":
-            return [
-                line
-                for i, pair in enumerate(pairs)
-                for line in (pair if i % nth else [unsent(pair[0])])
-            ]
-        return [
-            line
-            for i, pair in enumerate(pairs)
-            for line in (pair if i % nth else [pair[0], failed(pair[1])])
-        ]
+        changed = []
+        for i, pair in enumerate(pairs):
+            if i % nth:
+                changed += pair
+            elif kind == "unsent":
+                changed.append(unsent(pair[0]))
+            elif kind == "failed":
+                changed += [pair[0], failed(pair[1])]
+        return changed
 
     return edit
 
@@ -238,17 +238,17 @@ def failed(line: list[Any]) -> list[Any]:
     ],
 )
 def test_a_fault_in_the_rows_is_never_trusted(tmp_path: Path, check: str, edit: Any) -> None:
-    """5 % of the rows deleted, 2 % never sent, 2 % errors: each is seen, and no verdict is given, on routes or the lesson."""
+    """5 % of rows deleted, 2 % never sent, 2 % errors: each is seen, and gives no verdict."""
     report = build_report(write(tmp_path, World(plan=SYNC, edit=edit)))
     assert CheckStatus.FAIL in statuses(report, check)
     assert report.trust.trust_level is TrustLevel.UNTRUSTED
     assert set(verdicts(report).values()) == {Verdict.UNTRUSTED}
-    assert {one.result.outcome for one in report.claims} == {ClaimOutcome.UNTESTED}
+    assert {evaluated.result.outcome for evaluated in report.claims} == {ClaimOutcome.UNTESTED}
     assert report.exit_code() is ExitCode.UNTRUSTED
 
 
 def test_requests_still_out_at_the_end_are_lower_bounds(tmp_path: Path) -> None:
-    """Nobody waited for the last answers: V7 fails, the mean becomes "at least", p50 a bracket or a bound."""
+    """The last answers were not awaited: V7 fails, mean is "at least", p50 a bracket or bound."""
     report = build_report(write(tmp_path, World(plan=BROKEN, cut=0.0)))
     assert CheckStatus.FAIL in statuses(report, "V7")
     route = report.run_metrics.find_route(Variant.BROKEN_ASYNC)
@@ -265,9 +265,9 @@ def test_requests_still_out_at_the_end_are_lower_bounds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "harm",
     [
-        lambda facts: facts["packages"].pop("uvloop"),  # nobody can say which law held
+        lambda facts: facts["packages"].pop("uvloop"),  # unknown which loop ran
         lambda facts: facts.pop("schedule"),
-        lambda facts: facts.update(loop="uvloop"),  # asked for one loop, ran the other
+        lambda facts: facts.update(loop="uvloop"),  # asked for uvloop, ran asyncio
     ],
 )
 def test_a_missing_fact_of_origin_is_not_trusted(tmp_path: Path, harm: Any) -> None:
@@ -277,7 +277,7 @@ def test_a_missing_fact_of_origin_is_not_trusted(tmp_path: Path, harm: Any) -> N
 
 
 def test_a_suspect_run_exits_3_only_when_strict(honest: Report) -> None:
-    """A warning is printed, not punished, unless somebody asks for it."""
+    """A warning is printed; it changes the exit code only if strict."""
     check = dataclasses.replace(
         honest.trust.checks[0], value=0.004, pass_limit=0.001, fail_limit=0.01
     )
@@ -289,7 +289,7 @@ def test_a_suspect_run_exits_3_only_when_strict(honest: Report) -> None:
 
 
 def test_bars_come_from_handlers_even_when_answers_are_held_back(tmp_path: Path) -> None:
-    """All answers leave together, yet the stairs stand: each handler begins when the one before has ended."""
+    """All answers leave together, yet the stairs stay: handlers begin when the previous ends."""
     report = build_report(write(tmp_path, World(plan=BROKEN, hold_answers=True)))
     route = report.run_metrics.find_route(Variant.BROKEN_ASYNC)
     assert route is not None
@@ -309,7 +309,7 @@ def test_an_interrupted_run_reports_what_it_has(tmp_path: Path) -> None:
     cut = load.cell.isin(["crowd/async/64", "burst/async/20"]) & load["mark"].isin(["close", "end"])
     load[~cut].to_parquet(path / "load.parquet")
     report = build_report(path)
-    assert [one.cell for one in report.run_metrics.unfinished_cells] == [
+    assert [unfinished.cell for unfinished in report.run_metrics.unfinished_cells] == [
         "crowd/async/64",
         "burst/async/20",
     ]
@@ -324,7 +324,7 @@ def test_an_interrupted_run_reports_what_it_has(tmp_path: Path) -> None:
 def test_a_cell_without_a_single_answer_is_reported_without_a_crash(
     tmp_path: Path, kind: str, target: str
 ) -> None:
-    """Nothing answered, only errors, answers in no time at all, or no rows: no verdict, charts and page all the same."""
+    """No answers, only errors, instant answers, or no rows: no verdict, but charts and page."""
 
     def edit(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
         if cell != target:
@@ -365,7 +365,7 @@ def test_rows_lost_by_the_neighbours_are_seen_too(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_not_whole_is_never_fine(tmp_path: Path) -> None:
-    """Interrupted, failed or still running: exit code 3, whatever was found so far."""
+    """Interrupted, failed or still running: exit code 3, whatever the findings so far."""
     for status in (Status.INTERRUPTED, Status.FAILED):
         assert (
             build_report(write(tmp_path / status, World(plan=BROKEN, status=status))).exit_code()

@@ -1,4 +1,4 @@
-"""The judge of the self-check: servers of known truth and harnesses of known faults; then the command, once, on real ones."""
+"""The goals of the self-check on servers of known truth, harnesses with faults, real servers."""
 
 import dataclasses
 import json
@@ -39,7 +39,7 @@ FROZEN = [cell for cell in CELLS if "freeze_at" in cell.path]
 
 
 def of(places: int) -> list[Cell]:
-    """The plan's cells on one server, but the one that freezes."""
+    """The plan's cells on a server, without the cell that freezes."""
     return [
         cell for cell in CELLS if cell.path.startswith(f"/places/{places}?") and cell not in FROZEN
     ]
@@ -47,7 +47,7 @@ def of(places: int) -> list[Cell]:
 
 def verdicts(evidence: RunData) -> dict[str, bool]:
     """Which goals hold, by what they are about."""
-    return {one.name.rpartition(": ")[2]: one.is_met for one in selfcheck_goals(evidence)}
+    return {goal.name.rpartition(": ")[2]: goal.is_met for goal in selfcheck_goals(evidence)}
 
 
 LOOPS = {
@@ -66,7 +66,7 @@ STOP = {"times the server stopped", "p99", "p99 as a closed loop sees it"}
 
 @pytest.fixture(scope="module")
 def one_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Everything that is asked of the server with one place, as it should be."""
+    """An honest run of all that is asked of the server with 1 place."""
     return simulate(tmp_path_factory.mktemp("one"), of(1), Server(1, 0.1), command="selfcheck")
 
 
@@ -79,7 +79,7 @@ def stamped(path: Path, service: float = 0.1) -> RunData:
 
 
 def change(evidence: RunData, cell: str, how: Callable[[pd.Series], pd.Series]) -> None:
-    """Other moments of answer in one cell."""
+    """Change the moments of answer in a cell."""
     rows = evidence.rows(cell)
     rows["done"] = how(rows.done)
     rows["latency"] = rows.done - rows.intended
@@ -87,22 +87,22 @@ def change(evidence: RunData, cell: str, how: Callable[[pd.Series], pd.Series]) 
 
 def test_an_honest_harness_meets_every_goal(one_place: Path) -> None:
     """Closed, open at two rates, overloaded: 5 + 6 + 3 goals."""
-    found = selfcheck_goals(stamped(one_place))
-    assert [one.name for one in found if not one.is_met] == []
-    assert len(found) == 14
-    assert {one.name.rpartition(": ")[2] for one in found} == LOOPS | QUEUE | PILE
+    goals = selfcheck_goals(stamped(one_place))
+    assert [goal.name for goal in goals if not goal.is_met] == []
+    assert len(goals) == 14
+    assert {goal.name.rpartition(": ")[2] for goal in goals} == LOOPS | QUEUE | PILE
 
 
 @pytest.mark.parametrize(("places", "service"), [(6, 0.05), (40, 0.2)])
 def test_more_places_meet_their_goals_as_well(tmp_path: Path, places: int, service: float) -> None:
     """Two levels, the sweep, the service time, a single user."""
-    found = selfcheck_goals(
+    goals = selfcheck_goals(
         stamped(
             simulate(tmp_path, of(places), Server(places, service), command="selfcheck"), service
         )
     )
-    assert [one.is_met for one in found] == [True] * 5
-    assert found[2].measured == pytest.approx(places, rel=0.03)
+    assert [goal.is_met for goal in goals] == [True] * 5
+    assert goals[2].measured == pytest.approx(places, rel=0.03)
 
 
 @pytest.mark.parametrize(
@@ -113,16 +113,16 @@ def test_a_place_too_many_or_too_few_is_seen(
 ) -> None:
     """In the sweep, in the mean of the larger crowd, and in the gaps between completions."""
     crowds = [cell for cell in of(places) if cell.users]
-    found = verdicts(
+    met = verdicts(
         stamped(simulate(tmp_path, crowds, Server(really, service), command="selfcheck"), service)
     )
-    assert list(found.values())[1:4] == [False] * 3
+    assert list(met.values())[1:4] == [False] * 3
 
 
 def test_a_service_time_that_the_server_does_not_know_of_is_seen(one_place: Path) -> None:
-    """Its record says 98 ms where completions are 100 ms apart: 2 % off, 1 % allowed. The sweep is rounded, and holds."""
-    found = verdicts(stamped(one_place, 0.098))
-    assert {name for name in LOOPS if not found[name]} == LOOPS - {"served at once, from the sweep"}
+    """Its record says 98 ms, completions 100 ms: 2 % off, 1 % allowed. The rounded sweep holds."""
+    met = verdicts(stamped(one_place, 0.098))
+    assert {name for name in LOOPS if not met[name]} == LOOPS - {"served at once, from the sweep"}
 
 
 @pytest.mark.parametrize(
@@ -137,10 +137,10 @@ def test_a_service_time_that_the_server_does_not_know_of_is_seen(one_place: Path
 def test_latency_that_comes_from_nowhere_is_seen(
     one_place: Path, rate: int, seconds: float, missed: set[str]
 ) -> None:
-    """A client that stamps every answer of one load late, by a constant."""
+    """A client that stamps every answer of a load late, by a constant."""
     evidence = stamped(one_place)
     change(evidence, f"steady/places/1/{rate}", lambda done: done + seconds)
-    assert {one.name for one in selfcheck_goals(evidence) if not one.is_met} == {
+    assert {goal.name for goal in selfcheck_goals(evidence) if not goal.is_met} == {
         f"GET /places/1 at {rate}/s: {name}" for name in missed
     }
 
@@ -150,15 +150,15 @@ def test_an_overload_that_serves_too_little_is_seen(one_place: Path) -> None:
     evidence = stamped(one_place)
     begin = evidence.rows("steady/places/1/15").sent.min()
     change(evidence, "steady/places/1/15", lambda done: begin + (done - begin) * 1.03)
-    found = verdicts(evidence)
-    assert {name for name in PILE if not found[name]} == {
+    met = verdicts(evidence)
+    assert {name for name in PILE if not met[name]} == {
         "in flight, more every second",
         "answered per second",
     }
 
 
 def test_a_dropped_request_is_seen(one_place: Path) -> None:
-    """One of 360 was never answered."""
+    """1 of 360 was never answered."""
     evidence = stamped(one_place)
     rows = evidence.rows("steady/places/1/15")
     rows.loc[rows.index[-1], "censored"] = True
@@ -166,7 +166,7 @@ def test_a_dropped_request_is_seen(one_place: Path) -> None:
 
 
 def stopping(sent: np.ndarray, begin: float, end: float, service: float = 0.005) -> np.ndarray:
-    """When a server of one place answers that stands still from `begin` to `end`, request by request."""
+    """Moments of answer of a server with 1 place that stands still from `begin` to `end`."""
     free, done = 0.0, []
     for moment in sent:
         start = max(moment, free)
@@ -188,7 +188,7 @@ def stopping(sent: np.ndarray, begin: float, end: float, service: float = 0.005)
 def test_a_stop_is_found_as_long_as_it_was(
     tmp_path: Path, stop: float, record: list[list[float]], missed: set[str]
 ) -> None:
-    """A real stop of 1 s, and none, against what the server says: from when to when, seconds after the 30th."""
+    """A real stop of 1 s, and none, against the record of the server (seconds after the 30th)."""
     evidence = load_run(simulate(tmp_path, FROZEN, Server(1, 0.005), command="selfcheck"))
     begin = float(evidence.rows(FROZEN[0].name).sent.min()) + 30
     change(
@@ -197,11 +197,11 @@ def test_a_stop_is_found_as_long_as_it_was(
         lambda done: pd.Series(stopping(done_order(evidence), begin, begin + stop), done.index),
     )
     evidence.run["targets"] = {
-        "places": {"frozen": [[begin + one, begin + two] for one, two in record]}
+        "places": {"frozen": [[begin + first, begin + last] for first, last in record]}
     }
-    found = verdicts(evidence)
-    assert {name for name, holds in found.items() if not holds} == missed
-    assert set(found) == STOP
+    met = verdicts(evidence)
+    assert {name for name, holds in met.items() if not holds} == missed
+    assert set(met) == STOP
 
 
 def done_order(evidence: RunData) -> np.ndarray:
@@ -210,29 +210,29 @@ def done_order(evidence: RunData) -> np.ndarray:
 
 
 def test_a_pool_of_unknown_size_misses_its_goal(tmp_path: Path) -> None:
-    """FastAPI's server died before its probe said how many threads there are: a goal that is missed, and no crash."""
+    """The server died before its probe reported the thread count: a missed goal, no crash."""
     cells = [cell for cell in selfcheck_plan().sessions[1].cells if cell.path.startswith("/sync")]
-    found = selfcheck_goals(
+    goals = selfcheck_goals(
         load_run(simulate(tmp_path, cells, Server(40, 0.2), command="selfcheck"))
     )
-    assert [(one.name, one.is_met) for one in found] == [
+    assert [(goal.name, goal.is_met) for goal in goals] == [
         ("GET /sync: records of the server", False)
     ]
 
 
 @pytest.mark.parametrize("late", [0.004, 0.01])
 def test_a_client_that_is_always_late_is_seen(one_place: Path, late: float) -> None:
-    """A constant in every answer of every load cancels out wherever loads are compared, but not against the server's record."""
+    """A constant delay cancels out between loads, but not against the server's record."""
     evidence = stamped(one_place)
     for cell in CELLS:
         change(evidence, cell.name, lambda done: done + late)
     assert "GET /places/1: one user, beyond the server's record" in {
-        one.name for one in selfcheck_goals(evidence) if not one.is_met
+        goal.name for goal in selfcheck_goals(evidence) if not goal.is_met
     }
 
 
 def test_the_stopped_clock_goes_there_and_back() -> None:
-    """Two stops, of 1 s and 2 s: moments outside them return to themselves, those inside to the stop's begin."""
+    """Stops of 1 s and 2 s: moments outside return to themselves, inside to the stop's begin."""
     stops = [[10.0, 11.0], [20.0, 22.0]]
     moments = np.array([5.0, 10.5, 15.0, 21.0, 30.0])
     assert to_server_clock(moments, stops).tolist() == [5.0, 10.0, 14.0, 19.0, 27.0]
@@ -265,11 +265,12 @@ def test_a_missed_goal_is_told_everywhere_and_exits_3(one_place: Path) -> None:
     assert "14 of 14 goals hold" in render_page(good)
     data = build_summary(bad)
     jsonschema.validate(data, json.loads(SCHEMA.read_text(encoding="utf-8")))
-    assert [one["holds"] for one in data["gates"]].count(
-        False
-    ) == 6  # the same four, and c / D in overload twice
+    # the same four, and c / D in overload twice
+    assert [gate["holds"] for gate in data["gates"]].count(False) == 6
     assert all(
-        one["limit"][0] <= one["actual"] <= one["limit"][1] for one in data["gates"] if one["holds"]
+        gate["limit"][0] <= gate["actual"] <= gate["limit"][1]
+        for gate in data["gates"]
+        if gate["holds"]
     )
 
 
@@ -284,7 +285,7 @@ def test_a_goal_without_a_truth_to_divide_by_has_no_share() -> None:
 
 
 def test_the_command_line_leaves_with_3_for_a_missed_goal(tmp_path: Path) -> None:
-    """A stored run whose server has two places where it says one."""
+    """A stored run; its server has two places but reports 1."""
     path = simulate(
         tmp_path, [cell for cell in of(1) if cell.users], Server(2, 0.1), command="selfcheck"
     )
@@ -308,7 +309,7 @@ def test_the_whole_plan_fits_five_minutes() -> None:
 
 
 class Silence:
-    """Nobody watches."""
+    """A progress display that shows nothing."""
 
     def on_progress(self, step: str, seconds_done: float) -> None:
         """Say nothing."""
@@ -317,7 +318,10 @@ class Silence:
 @pytest.mark.slow
 @pytest.mark.alone
 def test_a_short_check_of_real_servers_finds_their_truth(tmp_path: Path) -> None:
-    """Of bare servers (FastAPI's pools: test_reproduce.py) all goals are there, and met at least by half; the stop is on record."""
+    """Bare servers: all goals are there, most are met; the stop is on record.
+
+    FastAPI's pools are tested in test_reproduce.py.
+    """
     run, plan = RunWriter.create(tmp_path, "selfcheck"), selfcheck_plan(0.05)
     execute_plan(
         dataclasses.replace(plan, sessions=plan.sessions[:1]),
@@ -329,19 +333,19 @@ def test_a_short_check_of_real_servers_finds_their_truth(tmp_path: Path) -> None
     assert len(report.goals) == 27
     assert report.run_metrics.unfinished_cells == ()
     assert [
-        one.row for one in report.goals if one.name.endswith("stopped") and not one.is_met
+        goal.row for goal in report.goals if goal.name.endswith("stopped") and not goal.is_met
     ] == []
     assert [
-        one.row for one in report.goals if one.name.endswith("dropped") and one.measured > 2
+        goal.row for goal in report.goals if goal.name.endswith("dropped") and goal.measured > 2
     ] == []  # due as the window closed
     for ends, far in (
         (("from the sweep",), 0.35),
         (("users", "recorded it", "stopped for 1 s: p99"), 0.5),
     ):
         assert [
-            one.row
-            for one in report.goals
-            if one.name.endswith(ends) and abs(one.relative_error or 0) > far
+            goal.row
+            for goal in report.goals
+            if goal.name.endswith(ends) and abs(goal.relative_error or 0) > far
         ] == []
     ((begin, end),) = report.run_metrics.run["targets"]["places"]["frozen"]
     assert 1.0 <= end - begin < 2.0

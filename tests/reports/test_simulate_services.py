@@ -1,4 +1,4 @@
-"""Simulated servers that take a random time are what they say: rates, waits, a probe's looks."""
+"""Simulated servers with random service times: rates, waits, samples of the probe."""
 
 import math
 import statistics
@@ -27,22 +27,29 @@ def test_a_law_has_the_mean_that_it_says(law: str) -> None:
 def test_full_places_answer_as_their_mean_time_allows(law: str, limit: dict[str, int]) -> None:
     """Whatever the law: c / mean requests per second."""
     server = Server(SERVICES[law], **limit)
-    found = crowd(server, 64, SECONDS, seeded(law))
-    means = server.served / statistics.fmean(one.end - one.begin for one in found)
-    assert rate_between(found, 10, SECONDS) == pytest.approx(means, rel=0.02)
-    busy = sum(min(one.end, SECONDS) - one.begin for one in found if one.begin < SECONDS) / SECONDS
+    requests = crowd(server, 64, SECONDS, seeded(law))
+    means = server.served / statistics.fmean(request.end - request.begin for request in requests)
+    assert rate_between(requests, 10, SECONDS) == pytest.approx(means, rel=0.02)
+    busy = (
+        sum(
+            min(request.end, SECONDS) - request.begin
+            for request in requests
+            if request.begin < SECONDS
+        )
+        / SECONDS
+    )
     assert busy == pytest.approx(server.served, rel=0.02)
 
 
 def test_who_thinks_asks_as_often_as_littles_law_says() -> None:
-    """N / (S + Z), and nobody waits where there are places for all."""
-    found = crowd(Server(simulate_services.exponential(0.08)), 8, SECONDS, seeded(1), think=0.12)
-    assert rate_between(found, 10, SECONDS) == pytest.approx(8 / 0.201, rel=0.03)
-    assert max(one.begin - one.sent for one in found) < 0.001
+    """N / (S + Z), and no request waits where there are places for all."""
+    requests = crowd(Server(simulate_services.exponential(0.08)), 8, SECONDS, seeded(1), think=0.12)
+    assert rate_between(requests, 10, SECONDS) == pytest.approx(8 / 0.201, rel=0.03)
+    assert max(request.begin - request.sent for request in requests) < 0.001
 
 
 def test_an_examination_has_the_doctors_own_levels_and_the_probes_looks(tmp_path: Path) -> None:
-    """Full threads and a queue for them with many users only; the same seed tells the same."""
+    """Full threads and a queue for them with many users only; equal seeds give equal results."""
     server = Server(SERVICES["80 ms, 400 ms in 10 %"], threads=40)
     exam = examine(tmp_path / "a", server, 1)
     assert {1, FEW_USERS, MANY_USERS} <= set(exam.levels)

@@ -1,4 +1,4 @@
-"""Warm-up, drift and steps on simulated runs with known truth: steady ones stay quiet, spoilt ones are caught."""
+"""Warm-up, drift and steps on simulated runs: steady runs pass, damaged runs are detected."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ D, LASTS = 0.05, 60.0
 def run(
     rng: np.random.Generator, rho: float, c: int = 1, noise: float = 0.07, shape: str = "steady"
 ) -> Array:
-    """A minute of an open load, luck removed, on places that slow down, or were slow, or step up, or stay as they are."""
+    """A minute of an open load, chance removed, on places that slow down, speed up or stay."""
     sent = np.sort(rng.uniform(0, LASTS, rng.poisson(rho * c / D * LASTS)))
     share = np.arange(len(sent)) / len(sent)
     factor = {
@@ -30,12 +30,12 @@ def run(
 
 def alarms(values: Array) -> set[str]:
     """What would fail: V15 and V16 of the handbook."""
-    found = {
+    fired = {
         "warm-up": detect_warm_up(values) > 0.5,
         "drift": abs(relative_drift(values)) > 0.25,
         "steps": any(at > 0.5 for at in detect_steps(values)),
     }
-    return {name for name, is_so in found.items() if is_so}
+    return {name for name, is_so in fired.items() if is_so}
 
 
 @pytest.mark.parametrize("c", [1, 6])
@@ -48,8 +48,8 @@ def test_a_steady_run_alarms_once_in_two_hundred_at_most(c: int) -> None:
         for noise in (0.05, 0.1)
         for _ in range(17)
     ]
-    assert [found for found in map(alarms, runs) if found] == []
-    assert np.mean([abs(relative_drift(one)) > 0.1 for one in runs]) < 0.03
+    assert [raised for raised in map(alarms, runs) if raised] == []
+    assert np.mean([abs(relative_drift(series)) > 0.1 for series in runs]) < 0.03
 
 
 @pytest.mark.parametrize("rho", [0.25, 0.5, 0.8])

@@ -1,4 +1,4 @@
-"""Users who pause between two requests: a crowd shows a capacity only when part of it had to wait (Denning and Buzen)."""
+"""Users that pause: a crowd shows a capacity only if part of it waited (Denning and Buzen)."""
 
 import math
 from pathlib import Path
@@ -19,13 +19,13 @@ D, THINK = 0.1, 0.9
 
 
 def told(folder: Path, users: int, places: int) -> Report:
-    """One user, then a crowd, all pausing."""
+    """1 user, then a crowd, all pausing."""
     cells = [crowd(1, 20, think=THINK), crowd(users, 20, think=THINK)]
     return build_report(write(folder, cells, Server(places, D), scenario="crowd"))
 
 
 def test_a_crowd_that_never_waits_shows_a_bound_and_no_capacity(tmp_path: Path) -> None:
-    """50 users, 0.1 s of work, 0.9 s of pause, room for a thousand: 50/s because they ask no more."""
+    """50 users, 0.1 s of work, 0.9 s of pause, 1,000 places: 50/s because they ask no more."""
     report = told(tmp_path, 50, 1000)
     (route,) = report.run_metrics.routes
     assert route.top_level is not None
@@ -49,7 +49,7 @@ def test_a_crowd_that_waits_shows_the_capacity_behind_its_pauses(tmp_path: Path)
 @pytest.mark.parametrize("exponential", [False, True])
 @pytest.mark.parametrize("think", [0.0, 0.1, 1.0])
 def test_what_is_called_a_capacity_is_one(places: int, think: float, *, exponential: bool) -> None:
-    """From a fifth of the kink to five times as many users, whatever the service times: within a tenth of c / D, or no capacity."""
+    """From 0.2 to 5 times the kink, any service times: within a tenth of c / D, or no capacity."""
     kink = places * (D + think) / D
     known = []
     for factor in (0.2, 0.5, 0.8, 1.0, 1.25, 1.6, 2.0, 3.0, 5.0):
@@ -57,10 +57,10 @@ def test_what_is_called_a_capacity_is_one(places: int, think: float, *, exponent
         rate = serve_thinkers(
             np.random.default_rng(users), users, places, (D, think), exponential=exponential
         )
-        found = crowd_capacity(users, rate, D, think)
-        known.append(found is not None)
-        assert found is None or found == pytest.approx(places / D, rel=0.1), (users, rate)
+        capacity = crowd_capacity(users, rate, D, think)
+        known.append(capacity is not None)
+        assert capacity is None or capacity == pytest.approx(places / D, rel=0.1), (users, rate)
         if users < 0.95 * kink:
-            assert found is None, "fewer than the kink cannot show it"
+            assert capacity is None, "fewer than the kink cannot show it"
             assert rate <= 1.02 * closed_loop_rate(users, D, places, think)
     assert known[-1], "five times the kink shows it"

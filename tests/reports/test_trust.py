@@ -1,4 +1,4 @@
-"""Trust as data: each check passes on a clean simulated run, and fails or speaks on the fault it is there for."""
+"""Trust as data: each check passes on a clean simulated run, and reports its own fault."""
 
 import dataclasses
 from collections.abc import Callable
@@ -29,12 +29,12 @@ def clean(honest: Report) -> RunMetrics:
 
 
 def found(study: RunMetrics, name: str) -> set[CheckStatus]:
-    """What one check found, over all cells."""
+    """The statuses of a check in all cells."""
     return {check.status for check in assess_trust(study).checks if check.id == name}
 
 
 def ill(study: RunMetrics, **health: Any) -> RunMetrics:
-    """The same run, with one cell whose health is changed."""
+    """The same run, with changed health of a cell."""
     first, *rest = study.cell_counts
     return dataclasses.replace(
         study,
@@ -54,12 +54,12 @@ def told(study: RunMetrics, **facts: Any) -> RunMetrics:
 
 def astray(study: RunMetrics) -> RunMetrics:
     """The same run, with the servers on the generator's core."""
-    ran = {name: {**one, "cpus": [0]} for name, one in study.run["targets"].items()}
+    ran = {name: {**target, "cpus": [0]} for name, target in study.run["targets"].items()}
     return dataclasses.replace(study, run={**study.run, "targets": ran})
 
 
 def skipped(study: RunMetrics) -> RunMetrics:
-    """The same run, with one request of 10,000 that left not even a row."""
+    """The same run, with 1 request of 10,000 that left not even a row."""
     first, *rest = study.cell_counts
     return dataclasses.replace(
         study,
@@ -100,7 +100,7 @@ def test_each_fault_fails_its_check_and_makes_the_run_untrusted(
 
 
 def test_servers_that_ran_elsewhere_than_planned_make_a_run_suspect(clean: RunMetrics) -> None:
-    """Runs were stored whose servers had shared the generator's core while the page named another."""
+    """Stored runs had servers on the generator's core while the page named another."""
     assert assess_trust(clean).trust_level is TrustLevel.TRUSTED
     assert assess_trust(astray(clean)).trust_level is TrustLevel.SUSPECT
     assert "ran on [0], not on core 1" in assess_trust(astray(clean)).problem_checks[0].why
@@ -111,14 +111,14 @@ def test_what_a_machine_cannot_tell_is_unknown_and_counted(clean: RunMetrics) ->
     blind = dataclasses.replace(
         clean,
         cell_counts=tuple(
-            dataclasses.replace(one, health=dataclasses.replace(one.health, other_cpu=None))
-            for one in clean.cell_counts
+            dataclasses.replace(counts, health=dataclasses.replace(counts.health, other_cpu=None))
+            for counts in clean.cell_counts
         ),
     )
     belief = assess_trust(blind)
     assert belief.trust_level is TrustLevel.TRUSTED
     assert (
-        f"{sum(one.status is CheckStatus.UNKNOWN for one in belief.checks)} not possible here"
+        f"{sum(check.status is CheckStatus.UNKNOWN for check in belief.checks)} not possible here"
         in belief.sentence
     )
     assert (
@@ -127,11 +127,12 @@ def test_what_a_machine_cannot_tell_is_unknown_and_counted(clean: RunMetrics) ->
 
 
 def test_the_empty_routes_cell_does_not_carry_the_headline(clean: RunMetrics) -> None:
-    """A stall while nothing but the rig was measured is told, and voids nothing else."""
-    floor = next(one for one in clean.cell_counts if one.cell.startswith("floor/"))
+    """A stall while only the rig was measured is reported, and voids nothing else."""
+    floor = next(counts for counts in clean.cell_counts if counts.cell.startswith("floor/"))
     sick = dataclasses.replace(floor, health=dataclasses.replace(floor.health, stall_p99=0.006))
     study = dataclasses.replace(
-        clean, cell_counts=tuple(sick if one is floor else one for one in clean.cell_counts)
+        clean,
+        cell_counts=tuple(sick if counts is floor else counts for counts in clean.cell_counts),
     )
     assert assess_trust(study).trust_level is TrustLevel.TRUSTED
     assert assess_trust(study).trust_by_cell[floor.cell] is TrustLevel.UNTRUSTED
@@ -142,35 +143,37 @@ def test_a_fault_in_an_experiments_cell_takes_its_claims_verdict_and_no_other(
 ) -> None:
     """A fault in a variant's cell takes all of them."""
     needs = {claim.id: claim.needs for claim in CLAIMS}
-    behind = next(one for one in clean.cell_counts if "behind-await" in one.cell)
+    behind = next(counts for counts in clean.cell_counts if "behind-await" in counts.cell)
     sick = dataclasses.replace(behind, health=dataclasses.replace(behind.health, stolen_share=0.06))
-    found = assess_trust(
+    trust = assess_trust(
         dataclasses.replace(
-            clean, cell_counts=tuple(sick if one is behind else one for one in clean.cell_counts)
+            clean,
+            cell_counts=tuple(sick if counts is behind else counts for counts in clean.cell_counts),
         )
     )
-    assert found.trust_level is TrustLevel.SUSPECT
-    assert {name for name, one in needs.items() if found.first_failure(one)} == {
+    assert trust.trust_level is TrustLevel.SUSPECT
+    assert {name for name, needed in needs.items() if trust.first_failure(needed)} == {
         "server-timer-blind"
     }
-    beside = next(one for one in clean.cell_counts if one.cell == "neighbours/sync/64")
+    beside = next(counts for counts in clean.cell_counts if counts.cell == "neighbours/sync/64")
     sick = dataclasses.replace(beside, health=dataclasses.replace(beside.health, lateness=0.05))
-    found = assess_trust(
+    trust = assess_trust(
         dataclasses.replace(
-            clean, cell_counts=tuple(sick if one is beside else one for one in clean.cell_counts)
+            clean,
+            cell_counts=tuple(sick if counts is beside else counts for counts in clean.cell_counts),
         )
     )
-    assert found.trust_level is TrustLevel.UNTRUSTED
-    assert {name for name, one in needs.items() if found.first_failure(one)} >= {"def-pool"}
+    assert trust.trust_level is TrustLevel.UNTRUSTED
+    assert {name for name, needed in needs.items() if trust.first_failure(needed)} >= {"def-pool"}
 
 
 def test_trust_is_told_cell_by_cell(clean: RunMetrics) -> None:
-    """One bad cell leaves the others as they are."""
+    """A bad cell leaves the others as they are."""
     belief = assess_trust(ill(clean, stall_p99=0.006))
     sick = clean.cell_counts[0].cell
     assert belief.trust_by_cell[sick] is TrustLevel.UNTRUSTED
     assert {
-        cell for cell, one in belief.trust_by_cell.items() if one is not TrustLevel.TRUSTED
+        cell for cell, level in belief.trust_by_cell.items() if level is not TrustLevel.TRUSTED
     } == {sick}
 
 
@@ -200,7 +203,7 @@ def test_every_check_has_a_remedy_and_passing_ones_none(clean: RunMetrics) -> No
 
 
 def test_a_late_tick_counts_for_those_it_slept_through() -> None:
-    """50 ms once a second are five late ticks, not one; whole milliseconds of the timer are none."""
+    """50 ms once a second are five late ticks, not 1; whole milliseconds of the timer are none."""
     late = expand_missed_ticks(np.array([0.0009, 0.051, 0.0005]))
     assert sorted(np.round(late, 3)) == [0.0, 0.0, 0.01, 0.02, 0.03, 0.04, 0.05]
 
@@ -218,7 +221,7 @@ def test_constant_gaps_labelled_poisson_are_found_out(tmp_path: Path) -> None:
 
 
 def test_of_fifty_clean_runs_at_most_one_is_untrusted(tmp_path: Path) -> None:
-    """Open loads of all kinds, on servers of one, six and forty places, at half to nine tenths of their capacity."""
+    """Open loads on servers of 1, 6 and 40 places, at 0.5 to 0.9 of their capacity."""
     untrusted = 0
     for i in range(50):
         places, rho, seconds = (1, 6, 40)[i % 3], (0.5, 0.7, 0.8, 0.9)[i % 4], (20.0, 40.0)[i % 2]

@@ -1,4 +1,4 @@
-"""What is written down for a command line: how it is read, and what gives way to what somebody types."""
+"""A command line's written settings: how they are read, and what a typed argument overrides."""
 
 from pathlib import Path
 
@@ -72,7 +72,7 @@ TARGET, COMMAND = 'target = "written"', 'start = "written"\nurl = "http://127.0.
 def test_an_app_that_is_written_down_gives_way_to_one_that_is_typed(
     tmp_path: Path, here: Here, text: str, words: tuple[str, ...], says: str
 ) -> None:
-    """By its name, or by the command that starts it; two that were typed, or two written, contradict each other."""
+    """By name or by start command; two typed apps, or two in the file, contradict each other."""
     (tmp_path / "pyproject.toml").write_text(f"[tool.atonce]\n{text}\n", encoding="utf-8")
     shown = here("doctor", "--dry-run", *words, cwd=tmp_path)
     assert (shown.returncode, says in shown.stderr) == (2, True), shown.stderr

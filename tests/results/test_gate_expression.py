@@ -120,7 +120,7 @@ def test_what_must_be_run_is_as_much_as_the_most_demanding_gate_needs() -> None:
         "errors <= 0%",
         "p99.9(/else) < 1s",
     ]
-    gates = [parse_gate(one) for one in texts]
+    gates = [parse_gate(text) for text in texts]
     assert {GateLevel(50, "/s"): 1000, GateLevel(16, "u"): 100, None: 2000} == required_levels(
         gates, CHECKOUT
     )
@@ -140,7 +140,7 @@ def test_what_must_be_run_is_as_much_as_the_most_demanding_gate_needs() -> None:
     ],
 )
 def test_a_gate_that_no_route_answers_is_found_before_any_load(scope: str, why: str) -> None:
-    """Skipped ones with their reason; a glob that also finds one that is measured is fine."""
+    """Skipped routes with their reason; a glob that also matches a measured route is fine."""
     routes = {CHECKOUT: None, NOTES: None, "POST /search": "it may change data"}
     trouble = unmatched_gate_error(
         [parse_gate("p50 < 1s"), parse_gate("p50(*) < 1s"), parse_gate(f"p50({scope}) < 1s")],

@@ -1,4 +1,4 @@
-"""A run is sealed a part at a time: the same rows in the same order as all at once, in memory that does not grow with them."""
+"""A run is sealed part by part: same rows, same order, in memory that does not grow with them."""
 
 import json
 import random
@@ -29,19 +29,19 @@ FACTS: dict[str, Any] = {
 
 
 def plant(path: Path, count: int) -> RunWriter:
-    """Spools of two workers with all that may happen to a request, and of a probe that tells of a part of them."""
+    """Spools of two workers with every fate of a request, and of a probe that saw part of them."""
     run = RunWriter(path, "run")
     path.mkdir()
     run.open(**FACTS)
     run.metadata["origin"] = ORIGIN
     run.write_metadata()
     rng = random.Random(1)  # noqa: S311 - repeatable
-    told: dict[str, list[Any]] = {
+    spools: dict[str, list[Any]] = {
         "probe/x-7": [["runtime", "x", {"loop": "asyncio"}], ["visit", "somebody else's", 1.0]]
     }
-    told["load/w-0"] = [["mark", "c", "go", ORIGIN, 0, 0.0], ["mark", "c", "broken"]]
+    spools["load/w-0"] = [["mark", "c", "go", ORIGIN, 0, 0.0], ["mark", "c", "broken"]]
     for worker in ("w-0", "w-1"):
-        lines = told.setdefault(f"samples/{worker}", [])
+        lines = spools.setdefault(f"samples/{worker}", [])
         for seq in range(count):
             begun, fate = ORIGIN + seq / 100, rng.randrange(10)
             place = [seq, "c", "steady", "GET /ü", "x", seq % 8]
@@ -60,17 +60,19 @@ def plant(path: Path, count: int) -> RunWriter:
                     (done, ["given-up", seq, done] if fate == 3 else ["done", seq, done, *end])
                 )
             if fate in {3, 4, 5}:
-                told["probe/x-7"] += [
+                spools["probe/x-7"] += [
                     ["visit", f"{worker}-{seq}", begun, None, None, None, 7],
                     ["visit", f"{worker}-{seq}", *moments, done, 7],
                 ]
-        told[f"samples/{worker}"] = [line for _, line in sorted(lines, key=lambda one: one[0])]
-    told["samples/w-1"] += [
+        spools[f"samples/{worker}"] = [
+            line for _, line in sorted(lines, key=lambda entry: entry[0])
+        ]
+    spools["samples/w-1"] += [
         ["done", "x", 1.0, 2.0],
         ["sent", count, "c", "no phase"],
         ["done", count + 1, 1.0],
     ]
-    for name, rows in told.items():
+    for name, rows in spools.items():
         (path / name).parent.mkdir(exist_ok=True)
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (path / f"{name}.jsonl").write_text(text + '["sent", 1', encoding="utf-8")
@@ -79,12 +81,9 @@ def plant(path: Path, count: int) -> RunWriter:
 
 def at_once(path: Path) -> pd.DataFrame:
     """The rows as they were made before: every line of the run in memory."""
-    visits = {
-        line[1]: line[2:]
-        for file in (path / "probe").iterdir()
-        for line in spool.read_spool(file)
-        if line[0] == "visit"
-    }
+    visits: dict[str, list[Any]] = {}
+    for file in (path / "probe").iterdir():
+        visits |= {line[1]: line[2:] for line in spool.read_spool(file) if line[0] == "visit"}
     rows = []
     for file in sorted((path / "samples").iterdir()):
         starts: dict[Any, list[Any]] = {}
@@ -92,13 +91,11 @@ def at_once(path: Path) -> pd.DataFrame:
         for kind, seq, *words in spool.read_spool(file):
             (starts if kind in {"sent", "unsent"} else ends)[seq] = [kind, *words]
         every = [*starts.values(), *ends.values()]
-        last = max(
-            word
-            for kind, *words in every
-            if kind != "unsent"
-            for word in words
-            if isinstance(word, float)
-        )
+        moments: list[float] = []
+        for kind, *words in every:
+            if kind != "unsent":
+                moments += [word for word in words if isinstance(word, float)]
+        last = max(moments)
         for seq, start in starts.items():
             if len(start) == 8:
                 end = ends.get(seq, ["given-up", last])
@@ -107,10 +104,10 @@ def at_once(path: Path) -> pd.DataFrame:
                         file.stem, seq, start, end, ORIGIN, visits.get(f"{file.stem}-{seq}")
                     )
                 )
-    found: pd.DataFrame = to_arrow_table(
+    frame: pd.DataFrame = to_arrow_table(
         SpoolTable(SAMPLE_COLUMNS, list(map(attrgetter(*SAMPLE_COLUMNS), rows)))
     ).to_pandas()
-    return found
+    return frame
 
 
 def test_the_rows_are_those_of_all_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +138,7 @@ def test_a_run_that_was_never_sealed_reads_as_the_sealed_one(
 
 
 def peak_of_sealing(path: Path, count: int) -> int:
-    """Bytes that Python had at most while it sealed so many requests."""
+    """Peak bytes of Python memory while it seals so many requests."""
     run = plant(path, count)
     tracemalloc.start()
     try:
@@ -162,7 +159,7 @@ def test_memory_does_not_grow_with_the_requests(
 
 
 def test_a_table_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> None:
-    """Neither the file nor its draft; whoever comes next finds the spools."""
+    """Neither the file nor its draft; the next reader finds the spools."""
 
     def parts() -> Any:
         yield SpoolTable(("worker", "t"), [("w", 1.0)])

@@ -1,4 +1,4 @@
-"""Spools, sealing and reading: nothing measured is lost, nothing foreign is believed."""
+"""Spools, sealing and reading: nothing measured is lost, nothing foreign is accepted."""
 
 import json
 import shutil
@@ -42,7 +42,7 @@ def test_a_half_written_last_line_is_left_out(tmp_path: Path) -> None:
 
 
 def test_every_planned_request_becomes_a_row(tmp_path: Path) -> None:
-    """Answered, failed, given up, never sent, and in flight when the worker died: five requests, five rows."""
+    """Answered, failed, given up, never sent, or in flight at the worker's death: five rows."""
     recorder = Recorder(tmp_path, "async")
     answered, wrong, lost, open_ = (recorder.start_request(PLACE, 10.0 + i, None) for i in range(4))
     recorder.record_response(
@@ -68,7 +68,7 @@ def test_every_planned_request_becomes_a_row(tmp_path: Path) -> None:
     assert pytest.approx((rows.app_start[0], rows.handler_end[0])) == (1.0, 1.2)
     assert list(rows.intended) == [0.0, 1.0, 2.0, 3.0, 4.0]
     assert rows.done[2] > rows.done[1]  # the moment of giving up
-    assert rows.done[3] == rows.done[2]  # the last that was heard of this worker
+    assert rows.done[3] == rows.done[2]  # this worker's last sign of life
     assert open_.seq in recorder.in_flight
 
 
@@ -97,12 +97,12 @@ def test_a_request_given_up_stays_given_up(tmp_path: Path) -> None:
     recorder.close()
 
 
-@pytest.mark.parametrize("told", [(), (3.5,)])
+@pytest.mark.parametrize("departure", [(), (3.5,)])
 def test_the_probes_journal_fills_in_what_the_header_could_not_carry(
-    told: tuple[float, ...],
+    departure: tuple[float, ...],
     tmp_path: Path,
 ) -> None:
-    """The departure, of which a head tells at best its own; all of what was never answered. The last word counts."""
+    """The departure, better than the header's; all of unanswered requests. The last line counts."""
     recorder = Recorder(tmp_path, "async")
     answered, lost = (
         recorder.start_request(PLACE, 0.0, None),
@@ -111,7 +111,7 @@ def test_the_probes_journal_fills_in_what_the_header_could_not_carry(
     recorder.record_response(
         answered,
         recorder.finish_request(answered) or 0,
-        Response(200, None, 1, (1.0, 2.0, 3.0, *told), 7),
+        Response(200, None, 1, (1.0, 2.0, 3.0, *departure), 7),
     )
     recorder.abandon(lost)
     recorder.close()
@@ -285,7 +285,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_cells_and_scripts_survive_json() -> None:
-    """What the driver writes is what the stage plays."""
+    """What the driver writes is what the load engine runs."""
     cells = tuple(quick_plan(0.1).cells)
     assert cells == tuple(Cell.from_dict(json.loads(json.dumps(cell.to_dict()))) for cell in cells)
     script = Job(Path("/r"), "async", 1, cells, ("a", "b"), 2.5)
@@ -311,7 +311,7 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(
 
 
 def test_the_gauge_adds_up_request_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One request for 2 s, two for 3 s, one for 1 s, and the one still out counts up to now: 2 + 6 + 1 request-seconds."""
+    """1 request for 2 s, 2 for 3 s, 1 for 1 s and still out: 2 + 6 + 1 request-seconds."""
     now = 100.0
     monkeypatch.setattr(recorder_module, "clock", lambda: now)
     gauge = recorder_module.Gauge(since=now)

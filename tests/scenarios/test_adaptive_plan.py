@@ -1,5 +1,6 @@
-"""What the doctor asks next, given what it has seen; and how it reads what a level has measured so far."""
+"""What the doctor asks next, given what it has seen; how it reads a level's interim stats."""
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,7 +41,7 @@ def bedside(service: float, patience: float = 0.0) -> LevelPlanner:
     )
 
 
-def seen(  # noqa: PLR0913 - what a look may find
+def seen(  # noqa: PLR0913 - what a level may show
     cell: Cell,
     rate: float,
     *,
@@ -50,7 +51,7 @@ def seen(  # noqa: PLR0913 - what a look may find
     left: int = 0,
     latencies: Sequence[float] = (),
 ) -> InterimStats:
-    """What a look at a cell may find: by default what a closed loop of that rate must feel."""
+    """Interim stats of a cell: by default what a closed loop of that rate must feel."""
     median = median or cell.users / rate - cell.think
     pings = {"async": [ping] * 100, "def": [ping] * 100}
     return InterimStats(
@@ -70,19 +71,37 @@ def seen(  # noqa: PLR0913 - what a look may find
 @pytest.mark.parametrize(
     ("name", "service", "levels", "asked", "holding"),
     [
-        ("a pool that still works on what nobody waits for", 0.1, {1: (10, {}), 8: (80, {}), 64: (150, {"left": 9})}, ["1", "8", "64"], []),
+        ("a pool that still works on what nobody waits for", 0.1,
+         {1: (10, {}), 8: (80, {}), 64: (150, {"left": 9})}, ["1", "8", "64"], []),
         ("awaits", 0.1, {1: (10, {}), 8: (80, {}), 64: (620, {})}, ["1", "8", "64"], []),
-        ("holds the loop: the few suffice", 0.1, {1: (10, {}), 8: (10, {"ping": 0.7})}, ["1", "8"], [0.1]),
-        ("computes on it: half of its capacity as well", 0.03, {1: (33, {"median": 0.03}), 8: (33, {"ping": 0.24, "cpu": 1.0})}, ["1", "8", "16.5/s"], [0.0303]),
-        ("computes 2 ms: many, and no accusation", 0.002, {1: (400, {"median": 0.002}), 8: (450, {"ping": 0.021, "cpu": 1.0}), 64: (450, {"ping": 0.15, "cpu": 1.0})}, ["1", "8", "64"], []),
-        ("holds it 2 ms and waits: many show it", 0.002, {1: (400, {"median": 0.002}), 8: (450, {"ping": 0.016}), 64: (450, {"ping": 0.15})}, ["1", "8", "64"], [0.0022]),
-        ("waits 8 ms on the loop and computes 9", 0.017, {1: (59, {"median": 0.0175, "cpu": 0.53}), 8: (58, {"ping": 0.04, "cpu": 0.53}), 64: (58, {"ping": 1.0, "cpu": 0.53})}, ["1", "8", "64"], [0.0175]),
-        ("computes 1 ms on a core that it has for a part: no second look", 0.0015, {1: (600, {"median": 0.0015, "cpu": 0.6}), 8: (650, {"ping": 0.009, "cpu": 0.65}), 64: (650, {"ping": 0.09, "cpu": 0.65})}, ["1", "8", "64"], []),
-        ("a pool of fifteen: once more in between", 0.1, {1: (10, {}), 8: (80, {}), 64: (150, {})}, ["1", "8", "64", "21"], []),
-        ("a pool of as many as the few are", 0.1, {1: (10, {}), 8: (79, {}), 64: (80, {})}, ["1", "8", "64", "16"], []),
-        ("a lock: the few have shown the plateau", 0.1, {1: (10, {}), 8: (10, {}), 64: (10, {})}, ["1", "8", "64"], []),
-        ("awaits for long, then computes: many show it, and half of their load", 1.0, {1: (1, {"median": 1.0}), 8: (8, {}), 64: (48, {"ping": 0.4, "cpu": 1.0})}, ["1", "8", "64", "24/s"], [0.0208]),
-        ("startles a neighbour now and then", 0.1, {1: (10, {}), 8: (80, {"ping": 0.06}), 64: (620, {})}, ["1", "8", "64"], [0.1]),
+        ("holds the loop: the few suffice", 0.1,
+         {1: (10, {}), 8: (10, {"ping": 0.7})}, ["1", "8"], [0.1]),
+        ("computes on it: half of its capacity as well", 0.03,
+         {1: (33, {"median": 0.03}), 8: (33, {"ping": 0.24, "cpu": 1.0})},
+         ["1", "8", "16.5/s"], [0.0303]),
+        ("computes 2 ms: many, and no accusation", 0.002,
+         {1: (400, {"median": 0.002}), 8: (450, {"ping": 0.021, "cpu": 1.0}),
+          64: (450, {"ping": 0.15, "cpu": 1.0})}, ["1", "8", "64"], []),
+        ("holds it 2 ms and waits: many show it", 0.002,
+         {1: (400, {"median": 0.002}), 8: (450, {"ping": 0.016}), 64: (450, {"ping": 0.15})},
+         ["1", "8", "64"], [0.0022]),
+        ("waits 8 ms on the loop and computes 9", 0.017,
+         {1: (59, {"median": 0.0175, "cpu": 0.53}), 8: (58, {"ping": 0.04, "cpu": 0.53}),
+          64: (58, {"ping": 1.0, "cpu": 0.53})}, ["1", "8", "64"], [0.0175]),
+        ("computes 1 ms on a core that it has for a part: no second look", 0.0015,
+         {1: (600, {"median": 0.0015, "cpu": 0.6}), 8: (650, {"ping": 0.009, "cpu": 0.65}),
+          64: (650, {"ping": 0.09, "cpu": 0.65})}, ["1", "8", "64"], []),
+        ("a pool of fifteen: once more in between", 0.1,
+         {1: (10, {}), 8: (80, {}), 64: (150, {})}, ["1", "8", "64", "21"], []),
+        ("a pool of as many as the few are", 0.1,
+         {1: (10, {}), 8: (79, {}), 64: (80, {})}, ["1", "8", "64", "16"], []),
+        ("a lock: the few have shown the plateau", 0.1,
+         {1: (10, {}), 8: (10, {}), 64: (10, {})}, ["1", "8", "64"], []),
+        ("awaits for long, then computes: many show it, and half of their load", 1.0,
+         {1: (1, {"median": 1.0}), 8: (8, {}), 64: (48, {"ping": 0.4, "cpu": 1.0})},
+         ["1", "8", "64", "24/s"], [0.0208]),
+        ("startles a neighbour now and then", 0.1,
+         {1: (10, {}), 8: (80, {"ping": 0.06}), 64: (620, {})}, ["1", "8", "64"], [0.1]),
     ],
 )  # fmt: skip
 def test_what_is_asked_next(  # noqa: PLR0913, PLR0917 - a row of the table
@@ -93,30 +112,27 @@ def test_what_is_asked_next(  # noqa: PLR0913, PLR0917 - a row of the table
     asked: list[str],
     holding: list[float],
 ) -> None:
-    """Clear cases end early; only doubt costs more."""
-    idle_ = (
-        {**IDLE, "async": 0.02} if "startles" in name else IDLE
-    )  # its p90 is calm for its idle value
+    """Clear results end early; only doubt costs more."""
+    # Startled, its p90 is still calm for its idle value
+    idle_ = {**IDLE, "async": 0.02} if "startles" in name else IDLE
 
-    def found(_folder: Path, _act: str, cell: Cell) -> InterimStats:
+    def read_level(_folder: Path, _act: str, cell: Cell) -> InterimStats:
         rate, more = levels[cell.users if cell.users in levels else 64]
         return seen(cell, rate, **more)
 
-    monkeypatch.setattr(adaptive_plan, "read_interim_stats", found)
-    held: list[float] = []
-    cells = [
-        cell
-        for some in adaptive_plan.adaptive_levels(
-            Path(), bedside(service), idle_, (), held, lambda *_: True
-        )
-        for cell in some
-    ]
-    told = [
+    monkeypatch.setattr(adaptive_plan, "read_interim_stats", read_level)
+    hold_times: list[float] = []
+    batches = adaptive_plan.adaptive_levels(
+        Path(), bedside(service), idle_, (), hold_times, lambda *_: True
+    )
+    cells = list(itertools.chain.from_iterable(batches))
+    actual = [
         f"{cell.arrivals.profile[0][1]:g}/s" if cell.arrivals else str(cell.users) for cell in cells
     ]
-    assert (asked, [round(one, 4) for one in holding]) == (told, [round(one, 4) for one in held]), (
-        name
-    )
+    assert (asked, [round(seconds, 4) for seconds in holding]) == (
+        actual,
+        [round(seconds, 4) for seconds in hold_times],
+    ), name
 
 
 @pytest.mark.parametrize(
@@ -139,13 +155,10 @@ def test_a_gates_level_is_run_with_as_many_requests_as_it_takes(
         "read_interim_stats",
         lambda _folder, _act, cell: seen(cell, rates[cell.users]),
     )
-    cells = [
-        cell
-        for some in adaptive_plan.adaptive_levels(
-            Path(), bedside(0.1), IDLE, (parse_gate(gate),), [], lambda *_: True
-        )
-        for cell in some
-    ][3:]
+    batches = adaptive_plan.adaptive_levels(
+        Path(), bedside(0.1), IDLE, (parse_gate(gate),), [], lambda *_: True
+    )
+    cells = list(itertools.chain.from_iterable(batches))[3:]
     assert asked == [
         (cell.users, cell.arrivals.profile[0][1] if cell.arrivals else None) for cell in cells
     ]
@@ -158,7 +171,7 @@ def test_a_gates_level_is_run_with_as_many_requests_as_it_takes(
 
 @pytest.mark.parametrize("service", [0.0005, 0.02, 0.1, 1.0, 5.0])
 def test_the_load_is_bounded_by_users_and_requests_and_fits_one_generator(service: float) -> None:
-    """Never by a rate that could be taken for a pool: the pause is think time, and told."""
+    """Never by a rate that could be taken for a pool: the pause is think time, and reported."""
     for cell in (
         bedside(service).single_user_cell(),
         bedside(service).few_users_cell(),
@@ -172,7 +185,7 @@ def test_the_load_is_bounded_by_users_and_requests_and_fits_one_generator(servic
 
 
 def test_a_plateau_that_the_few_have_shown_gives_many_two_rounds() -> None:
-    """64 users at 16 requests a second take 4 s for a round; nobody waits for two rounds of a minute."""
+    """64 users at 16 requests/s take 4 s a round; two rounds of a minute are not waited for."""
     many, slow = bedside(0.06).many_users_cell(16.0), bedside(1.0).many_users_cell(1.0)
     assert (many.window, many.warm_up, many.longest) == (7.6, 4.0, 12.0)
     assert (slow.window, slow.warm_up) == (12.0, 6.0)
@@ -191,7 +204,7 @@ def test_neighbours_are_asked_often_enough_for_a_p90_unless_they_cost_the_app() 
 
 
 def test_a_look_reads_the_spools_of_its_own_act(tmp_path: Path) -> None:
-    """Rate, median, pings and CPU of one window; what another act wrote is not read."""
+    """Rate, median, pings and CPU of one window; another session's lines are not read."""
     cell = bedside(0.1).few_users_cell()
     for folder in ("samples", "load", "probe"):
         (tmp_path / folder).mkdir()
@@ -237,17 +250,17 @@ def test_a_look_reads_the_spools_of_its_own_act(tmp_path: Path) -> None:
     for name, spent in (("route-01-11", 0.5), ("route-01-watch-12", 99.0)):
         looks = [["sample", 10.1, 0, 0, 0, 0, 1.0, 0], ["sample", 11.1, 0, 0, 0, 0, 1.0 + spent, 0]]
         write(tmp_path / "probe" / f"{name}.jsonl", looks)
-    found = read_interim_stats(tmp_path, "route-01", cell)
-    assert found is not None
-    assert (found.rate, found.failures, found.cpu_cores) == (14.5, 1, 0.5)
-    assert (round(found.median, 6), found.neighbour_p90("async")) == (0.1, 0.5)
-    assert found.is_neighbour_slowed("async", IDLE)
+    stats = read_interim_stats(tmp_path, "route-01", cell)
+    assert stats is not None
+    assert (stats.rate, stats.failures, stats.cpu_cores) == (14.5, 1, 0.5)
+    assert (round(stats.median, 6), stats.neighbour_p90("async")) == (0.1, 0.5)
+    assert stats.is_neighbour_slowed("async", IDLE)
     assert read_interim_stats(tmp_path, "route-01", bedside(0.1).many_users_cell(None)) is None
     assert Scenario.CROWD is cell.scenario
 
 
 def test_a_look_at_the_idle_app_sees_its_neighbours(tmp_path: Path) -> None:
-    """There the cell is nothing but its pings: without them nobody knows what calm is."""
+    """The cell there holds only pings: without them the idle value is unknown."""
     cell = idle_neighbours_cell(PINGS, 40.0)
     for folder in ("samples", "load"):
         (tmp_path / folder).mkdir()
@@ -260,50 +273,43 @@ def test_a_look_at_the_idle_app_sees_its_neighbours(tmp_path: Path) -> None:
         tmp_path / "samples" / "idle.jsonl",
         [sent, ["done", 1, 2.25, 200, None, 2, None, None, None, None, None]],
     )
-    found = read_interim_stats(tmp_path, "idle", cell)
-    assert found is not None
-    assert (found.neighbour_p90("async"), found.neighbour_p90("def")) == (0.25, None)
+    stats = read_interim_stats(tmp_path, "idle", cell)
+    assert stats is not None
+    assert (stats.neighbour_p90("async"), stats.neighbour_p90("def")) == (0.25, None)
 
 
 @pytest.mark.parametrize(
     ("refused", "asked"),
     [({64}, ["1", "8"]), ({16}, ["1", "8", "64"]), (set(), ["1", "8", "64", "16"])],
-)  # fmt: skip
+)
 def test_what_would_end_beyond_the_budget_is_not_begun(
     monkeypatch: pytest.MonkeyPatch, refused: set[int], asked: list[str]
 ) -> None:
-    """A pool of eight takes 64 users and a look in between to be told; each is asked for beforehand."""
+    """A pool of eight takes 64 users and a level in between to see; each asks for leave first."""
     monkeypatch.setattr(
         adaptive_plan,
         "read_interim_stats",
         lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 79.0}.get(cell.users, 80.0)),
     )
-    cells = [
-        cell
-        for some in adaptive_plan.adaptive_levels(
-            Path(), bedside(0.1), IDLE, (), [], lambda cell, _: cell.users not in refused
-        )
-        for cell in some
-    ]
-    assert asked == [str(cell.users) for cell in cells]
+    batches = adaptive_plan.adaptive_levels(
+        Path(), bedside(0.1), IDLE, (), [], lambda cell, _: cell.users not in refused
+    )
+    assert asked == [str(cell.users) for cell in itertools.chain.from_iterable(batches)]
 
 
 def test_answers_too_large_to_be_loaded_so_often_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 60 MB eight at once, with pauses that leave the generator room; a hundred not even those, nor for a gate."""
-    told: list[str] = []
+    """Eight answers of 60 MB at once, with pauses; of 100 MB not even eight, nor for a gate."""
+    reasons: list[str] = []
 
     def levels(size: int, gates: tuple[Gate, ...] = ()) -> list[Cell]:
         route = replace(bedside(0.05), answer_bytes=size)
 
         def fits(cell: Cell, _: bool) -> bool:  # noqa: FBT001
-            told.extend(filter(None, [route.why_too_large(cell)]))
+            reasons.extend(filter(None, [route.why_too_large(cell)]))
             return not route.why_too_large(cell)
 
-        return [
-            cell
-            for some in adaptive_plan.adaptive_levels(Path(), route, IDLE, gates, [], fits)
-            for cell in some
-        ]
+        batches = adaptive_plan.adaptive_levels(Path(), route, IDLE, gates, [], fits)
+        return list(itertools.chain.from_iterable(batches))
 
     monkeypatch.setattr(
         adaptive_plan,
@@ -315,7 +321,7 @@ def test_answers_too_large_to_be_loaded_so_often_are_not(monkeypatch: pytest.Mon
     )
     assert [cell.users for cell in asked] == [1, 8, 4]
     assert all(cell.users * 60e6 / (0.05 + cell.think) <= 500e6 for cell in asked if cell.think)
-    assert told == [
+    assert reasons == [
         "its answer of 60 MB is too large to load 64 times at once: at most 8 are, 512 MB in all"
     ]
     assert [cell.users for cell in levels(1000)] == [1, 8, 64]
@@ -332,7 +338,7 @@ def write(path: Path, lines: list[list[Any]]) -> None:
 
 
 def test_no_two_cells_of_a_route_share_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plan that names a cell twice cannot be reported: own levels, those of gates, and the second look."""
+    """A repeated cell name breaks the report: own levels, gates' levels and the watchdog run."""
     gates = tuple(
         map(
             parse_gate,
@@ -350,13 +356,8 @@ def test_no_two_cells_of_a_route_share_a_name(monkeypatch: pytest.MonkeyPatch) -
         "read_interim_stats",
         lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 80.0}.get(cell.users, 80.0)),
     )
-    cells = [
-        cell
-        for some in adaptive_plan.adaptive_levels(
-            Path(), bedside(0.1), IDLE, gates, [], lambda *_: True
-        )
-        for cell in some
-    ]
+    batches = adaptive_plan.adaptive_levels(Path(), bedside(0.1), IDLE, gates, [], lambda *_: True)
+    cells = list(itertools.chain.from_iterable(batches))
     names = [cell.name for cell in (*cells, bedside(0.1).watchdog_cell(0.1))]
     assert len(set(names)) == len(names)
     asides = [cell.neighbour_cell_name for cell in cells if cell.neighbours]

@@ -1,4 +1,4 @@
-"""An app to be examined: which interpreter, with what around it, and what a person reads when it cannot be had."""
+"""An app under test: its interpreter, its environment, and the sentence when it cannot start."""
 
 import contextlib
 import json
@@ -15,9 +15,10 @@ import pytest
 from dotenv import dotenv_values
 
 from results.errors import AtonceError, ExitCode
-from scenarios.doctor.app import AppUnderTest, count_workers, server_processes
+from scenarios.doctor.app import AppUnderTest
 from scenarios.doctor.commands import create_doctor_options
 from scenarios.doctor.environment import find_interpreter, load_variables
+from scenarios.doctor.server_processes import count_workers, server_processes
 from scenarios.runner.supervise import wait_until_ready
 from scenarios.system.child_process import supervised_process
 from scenarios.system.private_log import RunLog
@@ -39,12 +40,18 @@ def sentence(trouble: pytest.ExceptionInfo[AtonceError]) -> tuple[ExitCode, str]
 
 
 def test_a_module_is_served_by_uvicorn_in_its_own_interpreter(tmp_path: Path, bare: Path) -> None:
-    """The guest asks for the app by name; a folder stands for the interpreter in it."""
-    words = {"app_dir": tmp_path, "python": str(bare), "workers": 2, "loop": "uvloop"}
-    command = AppUnderTest.from_module("shop.main:app", **words).launch_command(8001)  # type: ignore[arg-type]
+    """The agent asks for the app by name; a folder stands for the interpreter in it."""
+    words: dict[str, Any] = {
+        "app_dir": tmp_path,
+        "python": str(bare),
+        "workers": 2,
+        "loop": "uvloop",
+    }
+    command = AppUnderTest.from_module("shop.main:app", **words).launch_command(8001)
     assert command[:3] == [str(bare / "bin" / "python"), "-m", "uvicorn"]
     assert " ".join(command[3:]) == (
-        f"--factory _atonce_agent.entrypoint:create_app --app-dir {tmp_path} --host 127.0.0.1 --port 8001 --loop uvloop "
+        f"--factory _atonce_agent.entrypoint:create_app --app-dir {tmp_path} "
+        "--host 127.0.0.1 --port 8001 --loop uvloop "
         "--workers 2 --no-access-log --log-level warning --timeout-keep-alive 300"
     )
     assert "--workers 1" in " ".join(
@@ -55,7 +62,7 @@ def test_a_module_is_served_by_uvicorn_in_its_own_interpreter(tmp_path: Path, ba
 def test_the_app_gets_its_own_environment_and_nothing_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What somebody passes in --env is in no text that we could print or store."""
+    """What is passed in --env appears in no text that we could print or store."""
     monkeypatch.setenv("ATONCE_SEED", "7")
     monkeypatch.setenv("PYTHONPATH", "/theirs")
     patient = AppUnderTest.from_module(
@@ -65,7 +72,7 @@ def test_the_app_gets_its_own_environment_and_nothing_of_ours(
     assert (env["KEY"], env["PATH"]) == ("geheim", os.environ["PATH"])
     assert env["PYTHONPATH"] == f"{tmp_path}/guest:/theirs"
     assert [name for name in env if name.startswith("ATONCE_")] == ["ATONCE_AGENT"]
-    told = {
+    settings = {
         "app": "shop:app",
         "factory": True,
         "home": str(tmp_path),
@@ -73,14 +80,14 @@ def test_the_app_gets_its_own_environment_and_nothing_of_ours(
         "act": "idle",
         "secret": "s",
     }
-    assert json.loads(env["ATONCE_AGENT"]) == {**told, "watch": True, "hidden": ["geheim"]}
+    assert json.loads(env["ATONCE_AGENT"]) == {**settings, "watch": True, "hidden": ["geheim"]}
     assert "geheim" not in f"{patient} {patient.metadata()}"
 
 
 def test_no_variable_of_this_shell_changes_how_uvicorn_serves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What stands in --env does; and somebody's own command runs in all that they have set."""
+    """What stands in --env does; a person's own command runs with all its variables."""
     for name in ("WEB_CONCURRENCY", "UVICORN_RELOAD", "UVICORN_ROOT_PATH"):
         monkeypatch.setenv(name, "4")
     env = AppUnderTest.from_module("shop:app", env=["UVICORN_ROOT_PATH=/shop"]).base_environment()
@@ -97,7 +104,7 @@ def test_the_guest_that_moves_in_needs_nothing_that_is_not_in_python(
     """It is imported, under its own name, by an interpreter without a single package."""
     patient = AppUnderTest.from_module("shop:app", app_dir=tmp_path, python=str(bare))
     patient.install_agent(tmp_path)
-    patient.install_agent(tmp_path)  # a second act finds it there
+    patient.install_agent(tmp_path)  # a second session finds it there
     env = patient.launch_environment("idle", tmp_path, "s")
     code = "import _atonce_agent.entrypoint as it; print(it.__file__)"
     said = subprocess.run(
@@ -107,7 +114,7 @@ def test_the_guest_that_moves_in_needs_nothing_that_is_not_in_python(
 
 
 def test_a_url_and_a_command_are_left_as_they_are(tmp_path: Path) -> None:
-    """Nothing moves in; their command gets their environment."""
+    """No agent is installed; a command gets its own environment."""
     url = AppUnderTest.from_url("http://127.0.0.1:8000/")
     assert (url.url, url.launch_mode, url.inspect_interpreter()) == (
         "http://127.0.0.1:8000",
@@ -267,7 +274,10 @@ IMPORT = {
         (
             {**IMPORT, "file": f"{ROOT}/shop/main.py"},
             3,
-            "shop.main:app cannot be imported: ModuleNotFoundError: No module named 'x' (shop/main.py, line 3, in <module>).",
+            (
+                "shop.main:app cannot be imported: ModuleNotFoundError: No module named 'x' "
+                "(shop/main.py, line 3, in <module>)."
+            ),
         ),
         (
             {**IMPORT, "message": "ModuleNotFoundError: No module named 'shop'"},
@@ -294,7 +304,7 @@ def test_a_failed_start_is_told_in_one_sentence(
     code: int | None,
     words: str,
 ) -> None:
-    """What the guest found out, else what the process's end tells."""
+    """What the agent saw, else what the process's end says."""
     monkeypatch.chdir(ROOT)
     (tmp_path / "guest").mkdir()
     if said:
@@ -309,14 +319,19 @@ def test_a_failed_start_is_told_in_one_sentence(
 def test_the_app_runs_where_it_was_started_and_its_words_go_to_the_run(tmp_path: Path) -> None:
     """Not in the run's folder, where its relative paths would lead nowhere."""
     code = (sys.executable, "-c", "import os; print(os.getcwd())")
-    quiet = {"env": os.environ, "core": None, "stdin": subprocess.DEVNULL, "stdout": None}
-    with supervised_process(code, folder=tmp_path, cwd=ROOT, **quiet) as process:  # type: ignore[arg-type]
+    quiet: dict[str, Any] = {
+        "env": os.environ,
+        "core": None,
+        "stdin": subprocess.DEVNULL,
+        "stdout": None,
+    }
+    with supervised_process(code, folder=tmp_path, cwd=ROOT, **quiet) as process:
         process.wait(60)
     assert (tmp_path / "log.txt").read_text(encoding="utf-8").strip() == str(ROOT)
 
 
 def test_an_env_file_is_read_as_such_files_are_written(tmp_path: Path) -> None:
-    """Comments, quotes, export; a flag beats it; a line that is none is told by number, not by content."""
+    """Comments, quotes, export; a flag beats it; a bad line is named by number, not by content."""
     path = tmp_path / ".env"
     path.write_text(
         "# a comment\nexport A=1\nB='two words' # and more\nC=\"x\\ny\"\nD=$A\n\nE=\n",
@@ -339,7 +354,7 @@ def test_an_env_file_is_read_as_such_files_are_written(tmp_path: Path) -> None:
 def test_an_env_file_may_refer_to_variables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As python-dotenv does it for the app: its own lines first, then this environment, then a default."""
+    """As python-dotenv does it: the file's own lines, then this environment, then a default."""
     path = tmp_path / ".env"
     monkeypatch.setenv("HOST", "outside")
     monkeypatch.setenv("USER_", "outside")
@@ -349,9 +364,9 @@ def test_an_env_file_may_refer_to_variables(
         encoding="utf-8",
     )
     before = dict(os.environ)
-    found = load_variables([], path)
-    assert found == dict(dotenv_values(path))
-    assert (found["URL"], found["AGAIN"]) == (
+    variables = load_variables([], path)
+    assert variables == dict(dotenv_values(path))
+    assert (variables["URL"], variables["AGAIN"]) == (
         "postgres://me@outside:5432/",
         "postgres://me@outside:5432/?x",
     )
@@ -365,31 +380,30 @@ def test_a_flag_counts_where_an_env_file_refers_to_it(
     path = tmp_path / ".env"
     monkeypatch.delenv("WHO", raising=False)
     path.write_text("DB=localhost\nURL=postgres://${WHO}@${DB}/x\n", encoding="utf-8")
-    found = load_variables(["DB=prod", "WHO=me"], path)
-    assert found == {"DB": "prod", "WHO": "me", "URL": "postgres://me@prod/x"}
+    variables = load_variables(["DB=prod", "WHO=me"], path)
+    assert variables == {"DB": "prod", "WHO": "me", "URL": "postgres://me@prod/x"}
 
 
 def test_who_listens_at_a_port_is_found_with_all_descendants() -> None:
-    """The process itself, and a child that does not listen itself; nobody at a port that is closed."""
+    """The process itself, and a child that does not listen; no process at a closed port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         child = subprocess.Popen(
             [sys.executable, "-c", "import time; time.sleep(60)"], stdin=subprocess.DEVNULL
         )
         try:
-            assert {os.getpid(), child.pid} <= {one.pid for one in server_processes(url)}
+            assert {os.getpid(), child.pid} <= {process.pid for process in server_processes(url)}
         finally:
             child.kill()
             child.wait()
         with socket.create_connection(server.getsockname()), server.accept()[0]:
             server.close()
-            assert (
-                server_processes(url) == []
-            )  # its last connection is still open, but nobody listens
+            # Its last connection is still open, but nothing listens
+            assert server_processes(url) == []
 
 
 def test_who_shares_a_socket_is_a_worker_and_who_supervises_them_is_not() -> None:
-    """One process is one worker; with two children that hold its socket there are two; a closed port has none to count."""
+    """A lone process is one worker; two children that share its socket are two; none if closed."""
     with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as children:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -412,13 +426,13 @@ DSN = "postgres://u:hunter2%21@h/db"
         ("GET /x?key=a%2Fb%3Dc by tok3n, a/b=c", "GET /x?key=*** by ***, ***"),
         ("'li\\nes'", "'***'"),
         ("redis://:other@h:1/0 and https://tok@h", "redis://***@h:1/0 and https://***@h"),
-        ("ab at http://h/a@b", "ab at http://h/a@b"),  # too short to be one, and no password
+        ("ab at http://h/a@b", "ab at http://h/a@b"),  # too short for a secret, and no password
     ],
 )
 def test_what_an_app_says_shows_no_value_that_was_passed(
     tmp_path: Path, said: str, shown: str
 ) -> None:
-    """Of a variable, a header or a parameter; nor the password of any URL; in a sentence, in its last words, in the log."""
+    """No value of a variable, header, parameter or URL password: in a sentence, tail or log."""
     words = {"params": ["key=a/b=c"], "headers": ["Authorization: Bearer tok3n"]}
     given = AppUnderTest.from_module("shop:app", env=[f"DB={DSN}", "KEY=li\nes", "SHORT=ab"])
     patient = create_doctor_options(given, words, [], "8m", 1000, 1).app  # type: ignore[arg-type]
@@ -452,7 +466,7 @@ def test_what_an_app_says_shows_no_value_that_was_passed(
 def test_a_command_that_has_ended_is_not_ready_whoever_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The answer at its port is a stranger's."""
+    """The answer at its port comes from another server."""
     stranger = httpx.Client(
         base_url="http://127.0.0.1:1", transport=httpx.MockTransport(lambda _: httpx.Response(200))
     )

@@ -1,4 +1,4 @@
-"""Child processes: waited for until they answer, and gone with all that they started, however their driver leaves."""
+"""Child processes: waited for until they answer, gone with all they started at any driver's end."""
 
 import itertools
 import os
@@ -31,10 +31,10 @@ SLEEP = (sys.executable, "-c", "import time; time.sleep(60)")
 
 
 class Proxy(BaseHTTPRequestHandler):
-    """Answers for everybody."""
+    """Answers for every host."""
 
     def do_GET(self) -> None:
-        """As a proxy does that finds nobody."""
+        """As a proxy does when no server answers."""
         self.send_error(502)
 
     def log_message(self, *_words: object) -> None:
@@ -71,11 +71,8 @@ def test_an_app_is_not_ready_because_a_proxy_answers_for_it(
     assert "did not answer within 1 s" in trouble.value.sentence
 
 
-FAMILY = (
-    "sh",
-    "-c",
-    "setsid sleep 600 & (sleep 600; true) & wait",
-)  # a child, and one in a session of its own
+# A child, and another in a session of its own
+FAMILY = ("sh", "-c", "setsid sleep 600 & (sleep 600; true) & wait")
 DRIVER = """
 import os, subprocess, sys
 from pathlib import Path
@@ -88,7 +85,7 @@ with supervised_process(sys.argv[2:], folder=Path(sys.argv[1]), **quiet):
 
 @pytest.fixture
 def mark() -> Iterator[str]:
-    """A word for the environment of all that a test starts; whoever carries it at the end is killed."""
+    """A word for the environment of all that a test starts; its carriers are killed at the end."""
     word = new_mark()
     yield word
     for number, _ in marked(word):
@@ -96,7 +93,7 @@ def mark() -> Iterator[str]:
 
 
 def quiet(folder: Path, mark: str, **more: Any) -> dict[str, Any]:
-    """What a servant is told that only runs."""
+    """Keyword arguments for a child that only runs."""
     env = {**os.environ, MARK: mark}
     return {
         "folder": folder,
@@ -122,7 +119,7 @@ def has_family(mark: str) -> bool:
 
 
 def test_kill_9_of_the_driver_leaves_nobody(tmp_path: Path, mark: str) -> None:
-    """Neither a child of the app nor one in a session of its own; but a stranger who does the same."""
+    """The app's child goes, even in a session of its own; an unrelated process family stays."""
     stranger = subprocess.Popen(
         FAMILY, start_new_session=True, env={**os.environ, MARK: f"not {mark}"}
     )
@@ -262,7 +259,7 @@ def test_a_command_that_cannot_be_run_says_so_in_the_log(tmp_path: Path, mark: s
 
 
 def test_what_an_app_says_is_masked_before_it_touches_the_disk(tmp_path: Path, mark: str) -> None:
-    """And nobody else may read it; also while it runs, and when its driver is gone."""
+    """No other user may read it; also while it runs, and when its driver is gone."""
     log = tmp_path / "log.txt"
     code = "import time; print('by geheim'); open('up', 'w'); time.sleep(600)"
     words = quiet(tmp_path, mark, secrets=("geheim",))
@@ -277,7 +274,7 @@ def test_what_an_app_says_is_masked_before_it_touches_the_disk(tmp_path: Path, m
 
 
 def test_what_was_read_for_the_driver_is_not_missed_by_the_supervisor(tmp_path: Path) -> None:
-    """Its pipe may be empty by the time that it looks; and whoever talks without end is left in time."""
+    """Its pipe may be empty when it is read; a child that writes without end is left in time."""
     supervisor = Supervisor.__new__(Supervisor)
     supervisor.source, sink = os.pipe()
     os.set_blocking(supervisor.source, False)
@@ -352,7 +349,7 @@ raise SystemExit(run_cli(run))
 
 @pytest.mark.slow
 def test_a_second_interruption_leaves_no_grandchild(tmp_path: Path) -> None:
-    """A sentence, exit code 130, nothing waited for. What a child has started goes too, even from a session of its own."""
+    """A sentence, exit code 130, no wait; what a child started goes too, in any session."""
     mark = new_mark()
     words = [sys.executable, "-c", LEAVING, str(tmp_path)]
     env = {**os.environ, MARK: mark}

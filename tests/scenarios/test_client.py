@@ -1,4 +1,4 @@
-"""How we reach a target: over TLS with certificates of its own, over IPv6, and never through somebody's proxy."""
+"""How we reach a target: over TLS with certificates of its own, over IPv6, never by a proxy."""
 
 import contextlib
 import itertools
@@ -107,13 +107,13 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What this shell says of certificates is nobody's business here."""
+    """Certificate settings of this shell do not matter here."""
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
 
 
 def under_load(url: str, folder: Path, trust: TlsTrust, **env: str) -> str:
-    """Ask once as Locust would: whether there was an answer, and the right one."""
+    """Ask once as Locust would: whether an answer came, and whether it was right."""
     words = json.dumps({"cacert": trust.cacert, "insecure": trust.insecure})
     command = [sys.executable, "-c", ASKS, url, str(folder), words]
     shown = subprocess.run(
@@ -156,13 +156,13 @@ def test_a_certificate_of_its_own_is_trusted_when_somebody_says_so(  # noqa: PLR
 
 def test_a_wrong_certificate_is_told_as_such(secure: str, here: Here) -> None:
     """Not as an app that does not run."""
-    found = here("doctor", secure, "--dry-run")
-    assert found.returncode == ExitCode.USAGE
-    assert "its certificate is not trusted (self-signed certificate)" in found.stderr
-    found = here("doctor", secure, "--dry-run", "--cacert", str(CERT))
-    assert (found.returncode, "GET /x  asked as /x" in found.stdout) == (0, True)
-    found = here("doctor", secure, "--dry-run", "--insecure")
-    assert (found.returncode, "GET /x  asked as /x" in found.stdout) == (0, True)
+    shown = here("doctor", secure, "--dry-run")
+    assert shown.returncode == ExitCode.USAGE
+    assert "its certificate is not trusted (self-signed certificate)" in shown.stderr
+    shown = here("doctor", secure, "--dry-run", "--cacert", str(CERT))
+    assert (shown.returncode, "GET /x  asked as /x" in shown.stdout) == (0, True)
+    shown = here("doctor", secure, "--dry-run", "--insecure")
+    assert (shown.returncode, "GET /x  asked as /x" in shown.stdout) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -182,8 +182,8 @@ def test_a_certificate_that_cannot_be_used_is_a_sentence(
     here: Here, words: list[str], env: dict[str, str], sentence: str
 ) -> None:
     """Before anything is asked."""
-    found = here("doctor", *words, cwd=ROOT, **env)
-    assert (found.returncode, sentence in found.stderr) == (ExitCode.USAGE, True), found.stderr
+    shown = here("doctor", *words, cwd=ROOT, **env)
+    assert (shown.returncode, sentence in shown.stderr) == (ExitCode.USAGE, True), shown.stderr
 
 
 @pytest.mark.parametrize(
@@ -203,14 +203,14 @@ def test_everywhere_is_this_machine(said: str, meant: str) -> None:
 
 
 def test_ipv6_is_spoken_by_all_clients(tmp_path: Path, here: Here) -> None:
-    """The polite one, the one under load, and the doctor."""
+    """The polite client, the client under load, and the doctor."""
     with served(tmp_path, "::1") as url:
         assert under_load(url, tmp_path, TlsTrust()) == "True True"
         with open_http_client(url, TlsTrust(), 5) as client:
             assert check_route(client, "GET /x", "/x", "1") == "1"
         check_target_alive(url, "x")
-        found = here("doctor", url.replace("[::1]", "[::]"), "--dry-run")
-        assert (found.returncode, "GET /x  asked as /x" in found.stdout) == (0, True), found.stderr
+        shown = here("doctor", url.replace("[::1]", "[::]"), "--dry-run")
+        assert (shown.returncode, "GET /x  asked as /x" in shown.stdout) == (0, True), shown.stderr
 
 
 def test_an_answer_without_end_is_a_time_out_though_pieces_come(
@@ -237,8 +237,8 @@ def test_nothing_that_we_ask_goes_through_a_proxy(
     tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """It would not know this machine."""
-    for one in ("no_proxy", "http_proxy", "all_proxy"):
-        monkeypatch.delenv(one, raising=False)
+    for variable in ("no_proxy", "http_proxy", "all_proxy"):
+        monkeypatch.delenv(variable, raising=False)
     with served(tmp_path, "127.0.0.1") as url:
         env = {name: NO_PROXY[name], "NO_PROXY": ""}
         monkeypatch.setenv(name, NO_PROXY[name])
@@ -246,8 +246,8 @@ def test_nothing_that_we_ask_goes_through_a_proxy(
         assert under_load(url, tmp_path, TlsTrust(), **env) == "True True"
         with open_http_client(url, TlsTrust(), 5) as client:
             assert check_route(client, "GET /x", "/x", "1") == "1"
-        found = here("run", "crowd", "--host", url, "--dry-run")
-        assert "It describes GET /x" in found.stderr, found.stderr
+        shown = here("run", "crowd", "--host", url, "--dry-run")
+        assert "It describes GET /x" in shown.stderr, shown.stderr
 
 
 def test_a_certificate_file_that_has_gone_stops_nobody_who_asks_for_none(

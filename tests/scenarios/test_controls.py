@@ -1,4 +1,4 @@
-"""What stands around a black box: which of its paths may be an innocent neighbour, and what is said where nobody answers."""
+"""Around a black box: which paths may be neighbours, and what is said when no app answers."""
 
 import socket
 import sys
@@ -57,10 +57,12 @@ def box(statuses: dict[str, Iterator[int]], says: dict[str, str]) -> httpx.Clien
 def test_only_what_surely_is_innocent_is_a_neighbour(
     unknown: list[int], documented: list[int], expected: tuple[str, int] | None
 ) -> None:
-    """An unknown path that is answered as such, else the OpenAPI document, else nobody."""
+    """An unknown path that is answered as such, else the OpenAPI document, else none."""
     client = box({UNKNOWN: cycle(unknown), OPENAPI_PATH: cycle(documented)}, {"paths": "3.1.0"})
-    found, seconds = find_neighbours(AppUnderTest.from_url(URL), "s", client)
-    assert ([expected] if expected else []) == [(one.path, one.status) for one in found]
+    neighbours, seconds = find_neighbours(AppUnderTest.from_url(URL), "s", client)
+    assert ([expected] if expected else []) == [
+        (neighbour.path, neighbour.status) for neighbour in neighbours
+    ]
     assert (expected is not None) == (seconds > 0)
 
 
@@ -117,39 +119,42 @@ def test_the_document_of_a_black_box_is_found_where_its_documentation_says(
     app = FastAPI(**words)
     app.get("/x")(lambda: 1)
     with served(app) as client:
-        found = fetch_openapi(client, {})
+        document = fetch_openapi(client, {})
     if routes:
         assert routes == [
-            one.route for one in select_route_requests(found, None, parse_route_selection())
+            request.route
+            for request in select_route_requests(document, None, parse_route_selection())
         ]
     else:
         with pytest.raises(AtonceError, match=r"No OpenAPI document at /openapi.json, nor"):
-            select_route_requests(found, None, parse_route_selection())
+            select_route_requests(document, None, parse_route_selection())
 
 
 def test_only_pages_that_say_so_are_documentation() -> None:
-    """Told by what they show: a person's own /docs is examined, whatever its address."""
+    """By what they show: a person's own /docs is examined, whatever its address."""
     app = FastAPI(docs_url="/api/docs", redoc_url=None)
     app.get("/docs")(lambda: ["contract.pdf"])
     app.get("/redoc")(lambda: get_redoc_html(openapi_url="/openapi.json", title="x"))
     app.get("/openapi.json/old")(lambda: 1)
     with served(app) as client:
         routes = select_route_requests(fetch_openapi(client, {}), None, parse_route_selection())
-        found = {one.route: one.skipped for one in skip_docs_routes(routes, client, {})}
+        skipped = {
+            request.route: request.skipped for request in skip_docs_routes(routes, client, {})
+        }
         swagger = FastAPI(docs_url=None)
         swagger.get("/docs")(lambda: get_swagger_ui_html(openapi_url="/openapi.json", title="x"))
-    assert found == {
+    assert skipped == {
         "GET /docs": None,
         "GET /redoc": "the app's own documentation",
         "GET /openapi.json/old": None,
     }
     with served(swagger) as client:
-        (one,) = skip_docs_routes(
+        (request,) = skip_docs_routes(
             select_route_requests(fetch_openapi(client, {}), None, parse_route_selection()),
             client,
             {},
         )
-    assert one.skipped == "the app's own documentation"
+    assert request.skipped == "the app's own documentation"
 
 
 def test_an_error_is_no_document() -> None:
@@ -176,7 +181,7 @@ def test_a_document_is_fetched_from_the_same_host_only(place: str) -> None:
 def test_a_command_is_not_started_where_somebody_else_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A stranger would be examined in its place: exit code 4. A port that is let go in time is taken."""
+    """Another server would be examined instead: exit code 4. A port freed in time is taken."""
     monkeypatch.setattr(controls, "PORT_FREE_TIMEOUT", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

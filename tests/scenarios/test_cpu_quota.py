@@ -1,4 +1,4 @@
-"""The CPU limit of a container: found in both versions of cgroups, counted around each window, told in the advice."""
+"""A container's CPU limit: read from both cgroup versions, counted per window, named in advice."""
 
 import contextlib
 import dataclasses
@@ -19,7 +19,10 @@ from tests.reports.test_report import BROKEN
 from tests.support import simulate_run as simulate
 
 V1_STAT = "nr_periods 1118\nnr_throttled 580\nthrottled_time 31415926535\n"
-V2_STAT = "usage_usec 1\nuser_usec 1\nsystem_usec 0\nnr_periods 1118\nnr_throttled 580\nthrottled_usec 31415926\n"
+V2_STAT = (
+    "usage_usec 1\nuser_usec 1\nsystem_usec 0\n"
+    "nr_periods 1118\nnr_throttled 580\nthrottled_usec 31415926\n"
+)
 
 
 def write(folder: Path, **files: str) -> None:
@@ -65,7 +68,7 @@ def test_a_limit_of_the_second_version_is_found_and_the_tightest_counts(
 
 
 def test_no_limit_is_none_and_no_cgroups_are_unknown(tmp_path: Path) -> None:
-    """A machine without a limit has nothing to count; one without cgroups cannot tell; damaged files are not there."""
+    """Without a limit nothing counts; without cgroups it is unknown; damaged files are ignored."""
     (tmp_path / "self").write_text("0::/app\n", encoding="ascii")
     root = tmp_path / "fs"
     write(root, cgroup__controllers="cpu\n")
@@ -85,37 +88,39 @@ def limited(folder: Path, **facts: Any) -> list[Check]:
     load.assign(periods=10 * load.t, throttled=5.2 * load.t).to_parquet(path / "load.parquet")
     report = build_report(path)
     assert report.trust.trust_level is TrustLevel.UNTRUSTED
-    return [one for one in report.trust.checks if one.name == "CPU limit"]
+    return [check for check in report.trust.checks if check.name == "CPU limit"]
 
 
 def test_a_run_that_its_container_stopped_is_untrusted_and_names_the_limit(tmp_path: Path) -> None:
     """580 of 1,118 periods, and the run was trusted."""
     checks = limited(tmp_path, cpu_limit=1.5)
-    assert {one.status for one in checks if one.cell.startswith("crowd")} == {CheckStatus.FAIL}
-    one = next(one for one in checks if one.cell.startswith("crowd"))
-    assert "a limit of 1.5 cores stopped its processes in 52 % of the periods" in one.why
-    assert "more than its 1.5 cores" in one.remedy
+    assert {check.status for check in checks if check.cell.startswith("crowd")} == {
+        CheckStatus.FAIL
+    }
+    check = next(check for check in checks if check.cell.startswith("crowd"))
+    assert "a limit of 1.5 cores stopped its processes in 52 % of the periods" in check.why
+    assert "more than its 1.5 cores" in check.remedy
 
 
 def test_what_has_no_limit_passes_and_what_is_older_is_unknown(tmp_path: Path) -> None:
-    """A stored run without the columns cannot tell; nobody is accused."""
+    """A stored run without the columns cannot say; no check fails."""
     path = simulate.write(tmp_path, simulate.World(plan=BROKEN))
     report = build_report(path)
-    assert {one.status for one in report.trust.checks if one.name == "CPU limit"} == {
+    assert {check.status for check in report.trust.checks if check.name == "CPU limit"} == {
         CheckStatus.PASS
     }
     assert report.trust.trust_level is TrustLevel.TRUSTED
     load = pd.read_parquet(path / "load.parquet")
     load.drop(columns=["periods", "throttled"]).to_parquet(path / "load.parquet")
     old = build_report(path)
-    assert {one.status for one in old.trust.checks if one.name == "CPU limit"} == {
+    assert {check.status for check in old.trust.checks if check.name == "CPU limit"} == {
         CheckStatus.UNKNOWN
     }
     assert old.trust.trust_level is TrustLevel.TRUSTED
 
 
 def test_less_than_two_cores_are_told_before_anything_is_stopped(honest: Any) -> None:
-    """One for the app, one for the load generator."""
+    """One core for the app, one for the load generator."""
     tight = dataclasses.replace(
         honest.run_metrics,
         run={
@@ -123,9 +128,9 @@ def test_less_than_two_cores_are_told_before_anything_is_stopped(honest: Any) ->
             "machine": {**honest.run_metrics.run["machine"], "cpu_limit": 1.0},
         },
     )
-    (one,) = [one for one in assess_trust(tight).checks if one.name == "CPU limit, cores"]
-    assert (one.status, assess_trust(tight).trust_level) == (CheckStatus.WARN, TrustLevel.SUSPECT)
-    assert "1 core" in one.why
+    (check,) = [check for check in assess_trust(tight).checks if check.name == "CPU limit, cores"]
+    assert (check.status, assess_trust(tight).trust_level) == (CheckStatus.WARN, TrustLevel.SUSPECT)
+    assert "1 core" in check.why
 
 
 BURN = """
@@ -144,7 +149,7 @@ print(cpu_limit().cores, after[0] - before[0], after[1] - before[1])
 
 @contextlib.contextmanager
 def limited_group(quota: int) -> Iterator[Path]:
-    """A real group of our own that may use so many microseconds in 100,000; skipped where nobody may make one."""
+    """A real group that may use `quota` microseconds in 100,000; skipped if none can be made."""
     for root, files in (
         (
             Path("/sys/fs/cgroup/cpu"),

@@ -1,4 +1,4 @@
-"""What somebody wants pressed: arrivals from a seed, shapes, shares of schedules, levels, routes and hosts."""
+"""What a person wants loaded: seeded arrivals, shapes, shares of schedules, levels, hosts."""
 
 import contextlib
 import itertools
@@ -29,17 +29,20 @@ FLAT = ((200.0, 100.0, 100.0),)
 
 
 def test_arrivals_are_poisson_and_repeatable() -> None:
-    """Mean gap 1 / rate and a coefficient of variation of 1, each within four standard errors; the same seed, the same moments."""
-    found = list(arrival_times(FLAT, ArrivalDistribution.POISSON, "seed"))
-    gaps = np.diff(found)
+    """The same seed gives the same moments.
+
+    Mean gap 1 / rate and a coefficient of variation of 1, each within four standard errors.
+    """
+    moments = list(arrival_times(FLAT, ArrivalDistribution.POISSON, "seed"))
+    gaps = np.diff(moments)
     assert pytest.approx(gaps.mean(), rel=4 / len(gaps) ** 0.5) == 0.01
     assert pytest.approx(gaps.std() / gaps.mean(), rel=4 / len(gaps) ** 0.5) == 1.0
-    assert found == list(arrival_times(FLAT, ArrivalDistribution.POISSON, "seed"))
-    assert found != list(arrival_times(FLAT, ArrivalDistribution.POISSON, "other"))
+    assert moments == list(arrival_times(FLAT, ArrivalDistribution.POISSON, "seed"))
+    assert moments != list(arrival_times(FLAT, ArrivalDistribution.POISSON, "other"))
 
 
 def test_constant_arrivals_are_a_metronome() -> None:
-    """Equal gaps, the first after half of one."""
+    """Equal gaps, the first after half a gap."""
     assert list(
         arrival_times(((1.0, 4.0, 4.0),), ArrivalDistribution.CONSTANT, "")
     ) == pytest.approx([0.125, 0.375, 0.625, 0.875])
@@ -48,7 +51,7 @@ def test_constant_arrivals_are_a_metronome() -> None:
 @pytest.mark.parametrize("law", list(ArrivalDistribution))
 @pytest.mark.parametrize("parts", [2, 3])
 def test_workers_share_one_schedule(law: ArrivalDistribution, parts: int) -> None:
-    """The union is the schedule of a single one; no two send at one moment."""
+    """The union is the schedule of a single worker; no two send at one moment."""
     shares = [list(arrival_times(FLAT, law, "seed", part, parts)) for part in range(parts)]
     assert sorted(itertools.chain.from_iterable(shares)) == list(arrival_times(FLAT, law, "seed"))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
@@ -56,7 +59,7 @@ def test_workers_share_one_schedule(law: ArrivalDistribution, parts: int) -> Non
 
 @pytest.mark.parametrize("shape", list(RATE_SHAPES))
 def test_a_shape_brings_its_arrivals_where_its_rate_is_high(shape: str) -> None:
-    """Counts per twentieth of the time against the integral of the planned rate: exact to one for a metronome."""
+    """Counts per twentieth of the time match the planned rate's integral; a metronome's to one."""
     profile = RATE_SHAPES[shape](100.0, 20.0)
     counts, edges = np.histogram(
         list(arrival_times(profile, ArrivalDistribution.CONSTANT, "")), bins=20, range=(0, 20)
@@ -76,7 +79,7 @@ def test_a_shape_brings_its_arrivals_where_its_rate_is_high(shape: str) -> None:
 
 
 def test_an_order_becomes_cells_for_each_route_level_and_repeat() -> None:
-    """Named after what they press; repeats are cells of their own."""
+    """Named after what they load; repeats are cells of their own."""
     order = RunOptions(
         scenario="crowd", routes=("GET /a", "GET /b"), users=(1, 8), repeat=2, seconds=5.0
     )
@@ -113,7 +116,7 @@ D, ALONE = 0.05, "crowd/GET /x/1"
 
 
 def play_crowd(recorder: Recorder, cell: Cell, places: int, origin: float) -> None:
-    """What a crowd on so many places of 50 ms writes down, one wrong answer in it, in a window of 2 s from 1.0 on."""
+    """What a crowd on `places` of 50 ms writes, with one wrong answer, in 2 s from 1.0 on."""
     recorder.load.write("mark", cell.name, "open", origin + 1.0, 0, 0.0)
     recorder.load.write("mark", cell.name, "close", origin + 3.0, 0, 0.0)
     rate = closed_loop_rate(cell.users, D, places, cell.think)
@@ -130,7 +133,7 @@ def play_crowd(recorder: Recorder, cell: Cell, places: int, origin: float) -> No
 def followed(
     folder: Path, order: RunOptions, places: int
 ) -> tuple[list[str], list[Cell], list[str]]:
-    """All acts of a knee, played on a server of known truth: the crowds' names, the rates, and what the run notes."""
+    """Run all sessions of a knee on a known server: the crowds' names, the rates, the notes."""
     run, plan = RunWriter.create(folder, "knee"), plan_from_options(order)
     run.open(plan={"cells": []})
     assert plan.follow_up is not None
@@ -163,7 +166,7 @@ def test_a_knee_goes_on_at_shares_of_what_was_measured(tmp_path: Path) -> None:
 def test_a_knee_asks_with_more_users_until_some_of_them_wait(
     tmp_path: Path, think: float, places: int, full: float
 ) -> None:
-    """Sixteen who pause ask 15/s of a route that gives 40/s: a share of that would be called overload, and is none."""
+    """16 users with pauses ask 15/s of a route that gives 40/s: a share of that is no overload."""
     crowds, rates, notes = followed(
         tmp_path, RunOptions(scenario="knee", routes=("GET /x",), users=(16,), think=think), places
     )
@@ -182,7 +185,7 @@ def test_a_knee_asks_with_more_users_until_some_of_them_wait(
 
 
 def test_a_knee_needs_a_crowd_and_a_single_user(tmp_path: Path) -> None:
-    """Whoever names one user gets two; no two cells share a name."""
+    """A request for one user gets two; no two cells share a name."""
     names = [
         cell.name for cell in RunOptions(scenario="knee", routes=("GET /x",), users=(1,)).cells()
     ]
@@ -228,7 +231,7 @@ def test_this_machine_needs_no_leave(host: str) -> None:
     ],
 )
 def test_a_secret_in_a_url_is_neither_taken_nor_repeated(host: str) -> None:
-    """It would end in run.json, in a report and in the log of somebody's CI."""
+    """It would end in run.json, in a report and in a CI's log."""
     with pytest.raises(AtonceError) as caught:
         parse_host(host, None)
     assert ("is no URL of a host" in caught.value.sentence, "hush" in caught.value.sentence) == (
@@ -248,6 +251,6 @@ def test_a_secret_in_a_url_is_neither_taken_nor_repeated(host: str) -> None:
     ],
 )
 def test_other_machines_do(host: str) -> None:
-    """Also those that look like this one."""
+    """Also hosts that look like this machine."""
     with pytest.raises(AtonceError):
         parse_host(host, None)

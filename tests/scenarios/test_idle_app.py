@@ -15,7 +15,7 @@ from scenarios.doctor.examine import Examination
 
 
 class MadeUp:
-    """One whose app and whose Locust are made up: only what happens in which order is kept."""
+    """A test bed with made-up app and Locust: only what happens in which order is kept."""
 
     secret, origin, unwatched_reason = "s", 100.0, ""
     watch_idle_app = testbed.AppTestBed.watch_idle_app
@@ -52,7 +52,7 @@ class MadeUp:
 
     @contextlib.contextmanager
     def open_client(self, _: str) -> Iterator[None]:
-        """Nobody asks."""
+        """No request is sent."""
         yield None
 
     locust_running = open_client
@@ -72,7 +72,7 @@ def test_the_loop_is_watched_when_the_neighbours_have_been_asked(
     """The watch changes how threads take turns; the levels under load are measured without it."""
     made: Any = MadeUp(tmp_path, how)
     beside = (Neighbour(kind="async", route="/a", path="/a", expects="", rate=1.0, connections=1),)
-    monkeypatch.setattr(Examination, "read_routes", lambda *_: [])
+    monkeypatch.setattr(examine, "read_routes", lambda *_: [])
     monkeypatch.setattr(examine, "find_neighbours", lambda *_: (beside, 0.0))
     monkeypatch.setattr(examine, "count_workers", lambda _: 1)
     monkeypatch.setattr(examine, "session_interference", lambda *_: None)
@@ -94,7 +94,7 @@ def test_the_loop_is_watched_when_the_neighbours_have_been_asked(
 
 
 def test_where_the_watchdog_cannot_look_no_time_is_spent_on_it(tmp_path: Path) -> None:
-    """Its reason is kept for the verdicts, and told in the run's notes."""
+    """Its reason is kept for the verdicts, and noted in the run."""
     made: Any = MadeUp(tmp_path, "module")
     (tmp_path / "guest").mkdir()
     (tmp_path / "guest" / "unwatched-idle.json").write_text('{"why": "no GIL"}')

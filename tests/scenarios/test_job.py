@@ -1,4 +1,4 @@
-"""Names in any script: the charts say nothing of letters that their font lacks, and their SVG carries the names as text."""
+"""Route names in any script: no chart complains of a missing glyph, and its SVG has the text."""
 
 import json
 import warnings
@@ -33,15 +33,17 @@ def chart_of(report: Report, name: str) -> Figure:
 
 def words_of(picture: str | bytes) -> str:
     """What its text elements say."""
-    found = ET.fromstring(picture)  # noqa: S314 - our own
-    return " ".join("".join(one.itertext()) for one in found.iter(f"{{{svg.SVG_NAMESPACE}}}text"))
+    root = ET.fromstring(picture)  # noqa: S314 - our own
+    return " ".join(
+        "".join(element.itertext()) for element in root.iter(f"{{{svg.SVG_NAMESPACE}}}text")
+    )
 
 
 @pytest.mark.parametrize("name", [KNOWN, *STRANGE])
 def test_a_name_in_any_script_is_text_in_the_page_and_in_its_file(
     honest: Report, name: str
 ) -> None:
-    """Quietly: a warning would fail this test. Letters become paths only where the font has them all."""
+    """Quietly: a warning fails this test. Letters become paths only if the font has them all."""
     figure = chart_of(honest, name)
     assert name in words_of(svg.render_inline(figure, "served", "title", "words"))
     assert svg.render_png(figure).startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""Our Locust process: it heeds our options only, and nothing it does, or leaves undone, holds a run up for ever."""
+"""Our Locust process: it follows our options only, and it never holds up a run for ever."""
 
 import json
 import os
@@ -42,13 +42,17 @@ options = parser.parse_args(sys.argv[1:])
 print(json.dumps([options.processes, options.num_users, options.stop_timeout]))
 """
 QUIET = "import time; time.sleep(600)"
-LEFT = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)"
+LEFT = (
+    "import subprocess, sys; "
+    "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], "
+    "start_new_session=True)"
+)
 
 
 def test_no_setting_of_a_person_reaches_our_locust(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither of a file in their home, nor of one in their folder, nor a variable."""
+    """Neither from a file in their home or folder, nor from a variable."""
     run, home = tmp_path / "run", tmp_path / "home"
     run.mkdir()
     home.mkdir()
@@ -72,11 +76,19 @@ def test_no_setting_of_a_person_reaches_our_locust(
 
 
 def script(folder: Path) -> Job:
-    """One cell that lasts for no time at all."""
+    """A job whose only cell takes no time."""
     cell = Cell(
-        name="crowd/x/1", scenario=Scenario.CROWD, variant="x", route="GET /x", path="/x", expects="",
-        users=1, warm_up=0.0, window=0.0, drain=0.0,
-    )  # fmt: skip
+        name="crowd/x/1",
+        scenario=Scenario.CROWD,
+        variant="x",
+        route="GET /x",
+        path="/x",
+        expects="",
+        users=1,
+        warm_up=0.0,
+        window=0.0,
+        drain=0.0,
+    )
     return Job(folder, "x", 1, (cell,))
 
 
@@ -87,7 +99,7 @@ def script(folder: Path) -> Job:
 def test_a_locust_that_does_not_go_on_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, silence: float, words: str
 ) -> None:
-    """One that hangs without a word, and one that ends while what it has started keeps its pipe open."""
+    """A process that hangs silently, or that ends while its child keeps the pipe open."""
     monkeypatch.setattr(locust_process, "SILENCE_LIMIT", silence)
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     log = RunLog.from_here(tmp_path / "log.txt")
@@ -105,7 +117,7 @@ def test_a_locust_that_does_not_go_on_is_given_up(
 
 
 def test_a_crowd_that_waits_for_whole_rounds_may_be_silent_for_as_long() -> None:
-    """A window goes on until a round of all its users has ended: up to three times as long as it was planned."""
+    """A window lasts until a round of all users has ended: up to three times its planned length."""
     scripted = script(Path())
     slow = replace(scripted.cells[0], warm_up=2.0, window=58.0, longest=180.0, drain=10.0)
     process: Any = SimpleNamespace(job=replace(scripted, cells=(slow,)))
@@ -114,7 +126,7 @@ def test_a_crowd_that_waits_for_whole_rounds_may_be_silent_for_as_long() -> None
 
 
 def test_what_hangs_elsewhere_ends_when_the_budget_is_long_over() -> None:
-    """A minute after its end that may still be a drain."""
+    """For a minute after its end the drain may still go on."""
     order: Any = SimpleNamespace(app=None, budget=30.0)
     ward = AppTestBed(order, RunWriter(Path("run"), "doctor"), StopRequest(), NoProgress())
     ward.started_at = time.perf_counter() - order.budget - 60
@@ -133,8 +145,8 @@ def test_an_examination_ends_whatever_a_person_has_set_for_locust(tmp_path: Path
     words = ["doctor", "shop:app", "--budget", "60s", "--out", str(tmp_path / "out")]
     command = [sys.executable, str(ROOT / "atonce.py"), *words]
     env = {**os.environ, "HOME": str(tmp_path)}
-    found = subprocess.run(
+    shown = subprocess.run(
         command, cwd=tmp_path, env=env, capture_output=True, timeout=120, check=False
     )
-    assert b"GET /x" in found.stdout, found.stderr.decode()
+    assert b"GET /x" in shown.stdout, shown.stderr.decode()
     assert not list(tmp_path.glob("out/*/.[a-z]*"))  # it has put nothing into what was its home

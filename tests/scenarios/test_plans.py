@@ -1,6 +1,5 @@
 """The plan: what is sent, when, and whether it fits the time."""
 
-import itertools
 import socket
 import threading
 import time
@@ -50,7 +49,7 @@ def test_the_quick_plan_has_the_promised_levels_and_fits() -> None:
 
 @pytest.mark.parametrize("seconds", [0.05, 0.2, 0.3, 0.5])
 def test_other_waits_shrink_the_crowds_that_queue_until_they_fit(seconds: float) -> None:
-    """Only those: a crowd that nobody waits in costs no time. Each shrunk crowd is named."""
+    """Only those: a crowd without a queue costs no time. Each shrunk crowd is named."""
     plan = quick_plan(seconds)
     assert plan.estimate() <= TIME_BUDGET
     assert levels(plan, Variant.BROKEN_ASYNC)[0] == 1
@@ -82,21 +81,16 @@ def test_neighbours_are_asked_often_enough_for_a_p90() -> None:
     """At least 100 pings each, idle and at the top level, by the schedule of the default seed."""
     cells = [cell for cell in quick_plan(0.1).cells if cell.neighbours]
     assert 1 + len(CROWD_LEVELS) == len(cells)
-    for cell, ping in itertools.chain.from_iterable(
-        itertools.product([cell], cell.neighbours) for cell in cells
-    ):
-        profile = ((cell.warm_up + cell.window, ping.rate, ping.rate),)
-        inside = [
-            t
-            for t in arrival_times(profile, ArrivalDistribution.POISSON, f"1/{ping.kind}")
-            if t > cell.warm_up
-        ]
-        assert len(inside) >= 100
-        assert 20 <= ping.rate <= 40
+    for cell in cells:
+        for ping in cell.neighbours:
+            profile = ((cell.warm_up + cell.window, ping.rate, ping.rate),)
+            times = arrival_times(profile, ArrivalDistribution.POISSON, f"1/{ping.kind}")
+            assert len([t for t in times if t > cell.warm_up]) >= 100
+            assert 20 <= ping.rate <= 40
 
 
 def test_repeats_take_turns_and_nothing_of_them_collides() -> None:
-    """Broken, to-thread, sync, async, then again; each with a server, a spool and cells of its own; a budget each."""
+    """Broken, to-thread, sync, async, and again, each with its own server, spool, cells, budget."""
     once, plan = quick_plan(0.1), expand_plan(quick_plan(0.1), 3, full=False)
     assert [act.variant for act in plan.sessions] == [act.variant for act in once.sessions] * 3
     assert [act.name for act in plan.sessions[3:6]] == ["async", "broken-async~2", "to-thread~2"]
@@ -113,7 +107,7 @@ def test_repeats_take_turns_and_nothing_of_them_collides() -> None:
 
 
 def test_the_full_plan_adds_open_loads_and_the_frozen_route_on_both_loops() -> None:
-    """Seven tenths of each capacity; four experiments, each on its loop; within 25 minutes, and told before."""
+    """7/10 of each capacity; four experiments, each on its loop; in 25 minutes, said before."""
     plan = expand_plan(quick_plan(0.1), 1, full=True)
     open_ = {cell.variant: cell.arrivals.profile[0][1] for cell in plan.cells if cell.arrivals}
     assert open_ == {
@@ -164,7 +158,7 @@ def test_progress_never_goes_back_and_names_the_cell() -> None:
 
 @contextmanager
 def answering(body: str) -> Iterator[str]:
-    """A server that waits 0.1 s and says the same to everybody; its address."""
+    """A server that waits 0.1 s and gives every client the same answer; its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -195,9 +189,9 @@ def test_variants_must_answer_alike() -> None:
     with answering('{"waited":0.1}') as url:
         assert preflight.verify_routes(url, cells, None) == '{"waited":0.1}'
         assert preflight.verify_routes(url, cells, '{"waited":0.1}') == '{"waited":0.1}'
-        with pytest.raises(AtonceError, match="variants do not answer alike") as told:
+        with pytest.raises(AtonceError, match="variants do not answer alike") as trouble:
             preflight.verify_routes(url, cells, '{"waited":0.10}')
-    assert told.value.code is ExitCode.TARGET
+    assert trouble.value.code is ExitCode.TARGET
 
 
 def test_a_route_that_never_answers_is_no_target(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +200,7 @@ def test_a_route_that_never_answers_is_no_target(monkeypatch: pytest.MonkeyPatch
     cell = next(cell for cell in quick_plan(0.1).cells if cell.users)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
-        pytest.raises(AtonceError, match="did not answer one polite request") as told,
+        pytest.raises(AtonceError, match="did not answer one polite request") as trouble,
     ):
         preflight.verify_routes(f"http://127.0.0.1:{silent.getsockname()[1]}", [cell], None)
-    assert told.value.code is ExitCode.TARGET
+    assert trouble.value.code is ExitCode.TARGET

@@ -40,7 +40,7 @@ def measured(
     hardship: tuple[float, float, int],
     latency: float,
 ) -> RunWriter:
-    """A run with one cell of four seconds; some of the generator's ticks came late, and the machine suffered."""
+    """A run with one four-second cell, late generator ticks and a machine under stress."""
     run = RunWriter(folder, "doctor")
     run.metadata["plan"] = {"cells": [cell.to_dict()], "notes": []}
     for name in ("load", "samples", "probe"):
@@ -91,9 +91,14 @@ def measured(
 )
 # A row of the table
 def test_a_disturbance_is_seen_in_the_generators_own_facts(  # noqa: PLR0913, PLR0917
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, late: dict[int, float], hardship: tuple[float, float, int], latency: float, why: str | None
-) -> None:  # fmt: skip
-    """Its ticker, and the machine's counters; what was late outside the window, or is short, is none."""
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    late: dict[int, float],
+    hardship: tuple[float, float, int],
+    latency: float,
+    why: str | None,
+) -> None:
+    """Its ticker and the machine's counters; not a short delay, nor any outside the window."""
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     cell = bedside(0.1).few_users_cell()
     run = measured(tmp_path, cell, late, hardship, latency)
@@ -102,7 +107,7 @@ def test_a_disturbance_is_seen_in_the_generators_own_facts(  # noqa: PLR0913, PL
 
 
 def test_what_was_measured_at_first_is_set_aside_and_told(tmp_path: Path) -> None:
-    """Spools of the act and of its second look, and of no other; twice, and neither is lost."""
+    """Spools of the session and its watchdog run, of no other; twice, and neither is lost."""
     cell = bedside(0.1).few_users_cell()
     run = measured(tmp_path, cell, {}, (0.0, 3.9, 0), 0.1)
     for number in (1, 2):
@@ -121,22 +126,29 @@ def test_what_was_measured_at_first_is_set_aside_and_told(tmp_path: Path) -> Non
             ("load", "samples", "probe"),
         )
         kept = sorted(
-            str(one.relative_to(tmp_path / "aside" / f"route-01-{number}"))
-            for one in tmp_path.glob(f"aside/*-{number}/*/*")
+            str(file.relative_to(tmp_path / "aside" / f"route-01-{number}"))
+            for file in tmp_path.glob(f"aside/*-{number}/*/*")
         )
         assert [
-            "load/route-01-watch.jsonl", "load/route-01.jsonl", "probe/route-01-77.jsonl", *["samples/route-01.jsonl"][number - 1 :]
-        ] == kept  # fmt: skip
+            "load/route-01-watch.jsonl",
+            "load/route-01.jsonl",
+            "probe/route-01-77.jsonl",
+            *["samples/route-01.jsonl"][number - 1 :],
+        ] == kept
     assert run.metadata["plan"]["cells"] == []
     assert run.metadata["plan"]["notes"][0] == (
-        "It was examined again, because the machine swapped; what was measured at first lies in aside/route-01-1."
+        "It was examined again, because the machine swapped; "
+        "what was measured at first lies in aside/route-01-1."
     )
     assert (tmp_path / "load" / "route-010.jsonl").exists()
 
 
 @pytest.mark.slow
 def test_a_stall_at_rest_is_measured_again_and_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
-    """The neighbours at rest carry every verdict: one stall costs seconds, not the run. Then Ctrl-C: 130, a report, nobody left."""
+    """One stall of the idle neighbours, which carry every verdict, costs seconds, not the run.
+
+    Then Ctrl-C: exit code 130, a report, and no process is left.
+    """
     (tmp_path / "shop.py").write_text(
         "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/x')\nasync def x(): return 1\n",
         encoding="utf-8",
@@ -175,7 +187,7 @@ def test_a_stall_at_rest_is_measured_again_and_ctrl_c_keeps_what_there_is(tmp_pa
     assert facts["plan"]["notes"][0].startswith(
         "The neighbours at rest were asked again, because the load generator stood still"
     )
-    assert [one["name"] for one in facts["plan"]["cells"]][:2] == [
+    assert [cell["name"] for cell in facts["plan"]["cells"]][:2] == [
         "neighbours/idle/0",
         "crowd/GET /x/1",
     ]
@@ -201,7 +213,7 @@ PINGED = [
 
 
 def test_all_that_a_route_is_asked_comes_out_of_one_allowance(tmp_path: Path) -> None:
-    """Its levels, its second look, and what was set aside; not its neighbours, nor another route's."""
+    """Its levels, its watchdog run and set-aside spools; not its neighbours or other routes."""
     for place in (
         "samples/route-01",
         "aside/route-01-1/samples/route-01-watch",
@@ -219,12 +231,12 @@ def test_all_that_a_route_is_asked_comes_out_of_one_allowance(tmp_path: Path) ->
 
 @given(st.integers(0, 5000), st.lists(st.sampled_from([-3, 0, 1, 200, 4000]), max_size=8))
 def test_no_plan_asks_for_more_than_is_left(left: int, wanted: list[int]) -> None:
-    """A cell without a ceiling of its own gets what is left; one for which nothing is left is not asked."""
+    """A cell without a ceiling of its own gets the rest; with nothing left, it is not asked."""
     cells = [replace(bedside(0.1).few_users_cell(), most=most) for most in wanted]
-    found = share_requests(cells, left)
-    assert sum(cell.most for cell in found) <= left
-    assert all(cell.most > 0 for cell in found)
-    assert len(found) == len(cells) or sum(cell.most for cell in found) == left
+    shared = share_requests(cells, left)
+    assert sum(cell.most for cell in shared) <= left
+    assert all(cell.most > 0 for cell in shared)
+    assert len(shared) == len(cells) or sum(cell.most for cell in shared) == left
 
 
 @pytest.mark.parametrize(("requests", "visits"), [(1000, 1), (20_000, 2)])
@@ -251,5 +263,8 @@ def test_a_disturbed_route_is_examined_again_with_what_is_left_to_it(
         allowed == [requests - SMOKE_TEST_REQUESTS, requests - SMOKE_TEST_REQUESTS - 946][:visits]
     )
     left = 1000 - SMOKE_TEST_REQUESTS - 946
-    words = f"GET /x was not examined again, though the machine swapped: {left} of its 1,000 requests were left"
+    words = (
+        "GET /x was not examined again, though the machine swapped: "
+        f"{left} of its 1,000 requests were left"
+    )
     assert (words in run.metadata["plan"]["notes"][0]) == (visits == 1)

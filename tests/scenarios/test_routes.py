@@ -50,7 +50,7 @@ class Line(BaseModel):
 
 
 class Order(BaseModel):
-    """A body with nested ones, constraints, formats and unions."""
+    """A body with nested bodies, constraints, formats and unions."""
 
     lines: list[Line] = Field(min_length=2)
     first: Line | None
@@ -107,7 +107,7 @@ def shop() -> FastAPI:  # noqa: C901 - routes, one after another
         limit: Annotated[int, Query(examples=[7])] = 100,
         unused: int = 0,
     ) -> dict[str, Any]:
-        told = {
+        values = {
             "city": city,
             "word": word,
             "limit": limit,
@@ -115,7 +115,9 @@ def shop() -> FastAPI:  # noqa: C901 - routes, one after another
             "unused": unused,
             "rest": rest,
         }
-        return told | {"others": [when, key, colour, address, flag, deep, x_token, session, level]}
+        return values | {
+            "others": [when, key, colour, address, flag, deep, x_token, session, level]
+        }
 
     @app.post("/orders")
     def order(order: Order) -> Order:
@@ -146,8 +148,8 @@ def asked_of(
     """The routes by their names, in order."""
     document = app.openapi() if isinstance(app, FastAPI) else app
     return {
-        one.route: one
-        for one in select_route_requests(document, census, parse_route_selection(**flags))
+        request.route: request
+        for request in select_route_requests(document, census, parse_route_selection(**flags))
     }
 
 
@@ -155,18 +157,18 @@ def answer(app: Any, asked: RouteRequest) -> Any:
     """What an app answers when it is asked exactly that."""
     headers = asked.headers | ({"content-type": asked.content_type} if asked.content_type else {})
     with served(app) as client:
-        told = client.request(
+        response = client.request(
             asked.route.partition(" ")[0],
             asked.path_with_keys or asked.path,
             headers=headers,
             content=asked.body,
         )
-    assert told.status_code == 200, told.text
-    return told
+    assert response.status_code == 200, response.text
+    return response
 
 
 def test_get_routes_are_filled_so_that_a_real_app_takes_them() -> None:
-    """In the app's order, HEAD beside GET and what may change data left out; each is answered 200."""
+    """In the app's order, HEAD beside GET, nothing that may change data; each is answered 200."""
     asked = asked_of(shop())
     assert list(asked) == [
         "GET /items/{item_id}",
@@ -176,15 +178,15 @@ def test_get_routes_are_filled_so_that_a_real_app_takes_them() -> None:
         "GET /logo",
     ]
     assert asked["GET /items/{item_id}"].path == "/items/1?size=10"
-    assert [one.skipped for one in asked.values()] == [None] * 5
-    for one in asked.values():
-        answer(shop(), one)
-        assert re.fullmatch(r"/[!-~]*", one.path)
+    assert [request.skipped for request in asked.values()] == [None] * 5
+    for request in asked.values():
+        answer(shop(), request)
+        assert re.fullmatch(r"/[!-~]*", request.path)
 
 
 def test_optional_parameters_are_asked_only_with_an_example_and_values_arrive_unharmed() -> None:
     """Slashes, ampersands and letters outside ASCII survive the way into the app."""
-    told = answer(shop(), asked_of(shop())["GET /all/{when}/{key}/{rest}"]).json()
+    values = answer(shop(), asked_of(shop())["GET /all/{when}/{key}/{rest}"]).json()
     wanted = {
         "city": "São Paulo/Sé",
         "word": "a&b=c",
@@ -193,25 +195,26 @@ def test_optional_parameters_are_asked_only_with_an_example_and_values_arrive_un
         "unused": 0,
         "rest": "string",
     }
-    assert wanted == {key: told[key] for key in wanted}
+    assert wanted == {key: values[key] for key in wanted}
 
 
 def test_a_parameter_is_filled_as_another_route_tells_of_it() -> None:
-    """FastAPI's document has the dependency's declaration of a path parameter, which knows only its type."""
+    """FastAPI's document has the dependency's view of a path parameter, which is only its type."""
     app = FastAPI()
-    told = Annotated[str, InPath(pattern=r"^978\d{10}$", examples=["9780000000123"])]
+    isbn_type = Annotated[str, InPath(pattern=r"^978\d{10}$", examples=["9780000000123"])]
 
     def loans(isbn: str) -> int:
         return len(isbn)
 
     @app.get("/books/{isbn}")
-    async def book(isbn: told) -> None: ...
+    async def book(isbn: isbn_type) -> None: ...
 
     @app.get("/books/{isbn}/loans", dependencies=[Depends(loans)])
-    async def lent(isbn: told) -> None: ...
+    async def lent(isbn: isbn_type) -> None: ...
 
     assert [
-        one.path for one in select_route_requests(app.openapi(), None, parse_route_selection())
+        request.path
+        for request in select_route_requests(app.openapi(), None, parse_route_selection())
     ] == [
         "/books/9780000000123",
         "/books/9780000000123/loans",
@@ -264,11 +267,12 @@ def things() -> FastAPI:  # noqa: C901 - routes, one after another
 
 
 def test_a_parameter_is_filled_by_routes_whose_type_agrees_only() -> None:
-    """Examples go first, its own before another route's; never a UUID for a number, nor what its own words forbid."""
+    """Examples first, own before others'; no UUID for a number, nor what its own schema forbids."""
     asked = asked_of(things())
     ten = "00000000-0000-4000-8000-00000000000a"
     tried = {
-        name: [one.path, *(other.path for other in one.alternatives)] for name, one in asked.items()
+        name: [request.path, *(other.path for other in request.alternatives)]
+        for name, request in asked.items()
     }
     assert tried["GET /users/{id}"] == ["/users/1"]
     assert tried["GET /orders/{id}"] == [f"/orders/{ten}", f"/orders/{FORMAT_EXAMPLES['uuid']}"]
@@ -278,7 +282,7 @@ def test_a_parameter_is_filled_by_routes_whose_type_agrees_only() -> None:
     ]
     assert tried["GET /shops/{name}"] == ["/shops/none", "/shops/lamp", "/shops/string", "/shops/A"]
     assert tried["GET /shops/{name}/owner"] == [
-        f"/shops/{one}/owner" for one in ("none", "lamp", "string", "A")
+        f"/shops/{value}/owner" for value in ("none", "lamp", "string", "A")
     ]
     assert tried["GET /rooms/{name}"] == ["/rooms/hall"]
     assert len(tried["GET /lost/{name}"]) == 1 + MAX_ALTERNATIVES
@@ -289,10 +293,13 @@ def test_a_value_that_is_refused_gives_way_to_the_next() -> None:
     """After a 404 or a 422; what was tried is said, and where all were in vain as well."""
     app = things()
     with served(app) as client:
-        found = {
-            one.route: find_accepted_request(client, one, {}) for one in asked_of(app).values()
+        results = {
+            request.route: find_accepted_request(client, request, {})
+            for request in asked_of(app).values()
         }
-    assert {name: taken.path for name, (taken, manner) in found.items() if not manner.skipped} == {
+    assert {
+        name: taken.path for name, (taken, manner) in results.items() if not manner.skipped
+    } == {
         "GET /users/{id}": "/users/1",
         "GET /orders/{id}": "/orders/00000000-0000-4000-8000-00000000000a",
         "GET /orders/{id}/lines/{n}": "/orders/00000000-0000-4000-8000-00000000000a/lines/1",
@@ -301,12 +308,14 @@ def test_a_value_that_is_refused_gives_way_to_the_next() -> None:
         "GET /streets/{name}": "/streets/A",
         "GET /rooms/{name}": "/rooms/hall",
     }
-    told = {name: manner.note for name, (_, manner) in found.items() if manner.note}
-    assert told == {
+    notes = {name: manner.note for name, (_, manner) in results.items() if manner.note}
+    assert notes == {
         "GET /shops/{name}": "It is asked as /shops/lamp: /shops/none was answered 404.",
-        "GET /shops/{name}/owner": "It is asked as /shops/lamp/owner: /shops/none/owner was answered 404.",
+        "GET /shops/{name}/owner": (
+            "It is asked as /shops/lamp/owner: /shops/none/owner was answered 404."
+        ),
     }
-    taken, manner = found["GET /lost/{name}"]
+    taken, manner = results["GET /lost/{name}"]
     others = ", ".join(other.path for other in taken.alternatives)
     assert (
         manner.skipped
@@ -315,12 +324,12 @@ def test_a_value_that_is_refused_gives_way_to_the_next() -> None:
 
 
 def test_named_routes_are_asked_with_bodies_and_then_no_others_are() -> None:
-    """Nested models, unions, tuples, mappings, recursion that may end, and several bodies in one."""
+    """Nested models, unions, tuples, mappings, finite recursion, and several bodies in one."""
     asked = asked_of(shop(), routes=["POST /orders", "put /pairs", "GET /pa*"])
     assert list(asked) == ["POST /orders", "PUT /pairs", "GET /page"]
-    told = answer(shop(), asked["POST /orders"]).json()
-    assert told["lines"][0] == {"sku": "stringgg", "count": 3, "parents": []}
-    assert tuple(told[key] for key in ("colour", "kind", "share", "pair", "notes", "code")) == (
+    order = answer(shop(), asked["POST /orders"]).json()
+    assert order["lines"][0] == {"sku": "stringgg", "count": 3, "parents": []}
+    assert tuple(order[key] for key in ("colour", "kind", "share", "pair", "notes", "code")) == (
         "red",
         "gift",
         0.5,
@@ -334,7 +343,7 @@ def test_named_routes_are_asked_with_bodies_and_then_no_others_are() -> None:
 
 
 def test_the_media_type_is_promised_only_where_somebody_promised_it() -> None:
-    """FastAPI writes JSON for every route that says nothing, so for a file too: that is no promise."""
+    """FastAPI writes JSON for every route that says nothing, even for a file: no promise."""
     asked = asked_of(shop())
     assert asked["GET /items/{item_id}"].declared_type == "application/json"
     assert asked["GET /page"].declared_type == "text/html"
@@ -342,17 +351,17 @@ def test_the_media_type_is_promised_only_where_somebody_promised_it() -> None:
 
 
 def test_a_parameter_is_given_to_all_of_that_name() -> None:
-    """In path, query, header and cookie, percent-encoded; a header that the person sends is not ours to fill."""
-    told = {"a b": ("path", "query", "cookie"), "x-key": ("header",), "x-free": ("header",)}
+    """In path, query, header and cookie, percent-encoded; a header that a person sends is kept."""
+    locations = {"a b": ("path", "query", "cookie"), "x-key": ("header",), "x-free": ("header",)}
     parameters = [
         {"name": name, "in": where, "required": name != "x-free", "schema": {"type": "string"}}
-        for name, places in told.items()
+        for name, places in locations.items()
         for where in places
     ]
     document = {"paths": {"/x/{a b}": {"parameters": parameters, "get": {}}}}
-    one = asked_of(document, params=["a b=1/ü?", "x-free=y"])["GET /x/{a b}"]
-    assert one.path == "/x/1%2F%C3%BC%3F?a%20b=1%2F%C3%BC%3F"
-    assert one.headers == {"x-key": "string", "x-free": "y", "Cookie": "a b=1/%C3%BC%3F"}
+    request = asked_of(document, params=["a b=1/ü?", "x-free=y"])["GET /x/{a b}"]
+    assert request.path == "/x/1%2F%C3%BC%3F?a%20b=1%2F%C3%BC%3F"
+    assert request.headers == {"x-key": "string", "x-free": "y", "Cookie": "a b=1/%C3%BC%3F"}
     ours = asked_of(document, headers=["X-KEY: secret", "cookie: secret"])["GET /x/{a b}"]
     assert ours.headers == {}
 
@@ -398,7 +407,10 @@ def test_routes_are_chosen_by_name_glob_and_request(
         ({"params": ["item_id"]}, "'item_id' is no parameter. For example: --param item_id=1"),
         (
             {"only": ["/nothing"]},
-            "No route is left to examine, of 9 declared. 3 may change data and must be named: --route 'POST /orders'.",
+            (
+                "No route is left to examine, of 9 declared. "
+                "3 may change data and must be named: --route 'POST /orders'."
+            ),
         ),
         (
             {"bodies": ["POST /orders={}"]},
@@ -481,13 +493,13 @@ def test_a_key_is_a_parameter_whose_value_is_shown_nowhere() -> None:
         "/query?q=2&api_key=***",
         "s3cret/&2",
     )
-    assert "s3cret" not in f"{asked}{stands}{[route_record(one) for one in asked.values()]}"
+    assert "s3cret" not in f"{asked}{stands}{[route_record(request) for request in asked.values()]}"
     assert asked["GET /basic"].path_with_keys == ""
 
 
 def test_what_opens_a_route_is_named_as_it_is_declared() -> None:
-    """A flag for each scheme, none where none is declared; a malformed one harms nobody."""
-    assert {name: one.credential_flags for name, one in asked_of(guarded()).items()} == {
+    """A flag for each scheme, none where none is declared; a malformed scheme does no harm."""
+    assert {name: request.credential_flags for name, request in asked_of(guarded()).items()} == {
         "GET /query": ("--param api_key=...",),
         "GET /header": ("--header 'X-API-Key: ...'",),
         "GET /cookie": ("--param session=...",),
@@ -589,10 +601,10 @@ def needs(schema: Any, where: str = "query") -> dict[str, Any]:
 def test_what_cannot_be_asked_is_skipped_with_its_reason(
     operation: dict[str, Any], why: str
 ) -> None:
-    """The clause names the value and the flag that helps; it can be printed, and so can the path."""
-    one = asked_of(document_of(operation, path="/x/{code}"))["GET /x/{code}"]
-    assert (one.skipped or "").startswith(why)
-    assert f"{one.skipped}{one.path}".isprintable()
+    """The clause names the value and the flag that helps; it can be printed, as can the path."""
+    request = asked_of(document_of(operation, path="/x/{code}"))["GET /x/{code}"]
+    assert (request.skipped or "").startswith(why)
+    assert f"{request.skipped}{request.path}".isprintable()
 
 
 def test_a_request_as_it_stands_needs_no_filling() -> None:
@@ -610,23 +622,23 @@ def test_bodies_are_json_or_forms_and_an_optional_one_may_be_left_out() -> None:
     }
     urlencoded = "application/x-www-form-urlencoded"
     named = {"routes": ["POST /x"]}
-    one = asked_of(document_of(takes(urlencoded, form), "post"), **named)["POST /x"]
-    assert (b"a=x+y&b=true", urlencoded) == (one.body, one.content_type)
-    one = asked_of(
+    request = asked_of(document_of(takes(urlencoded, form), "post"), **named)["POST /x"]
+    assert (b"a=x+y&b=true", urlencoded) == (request.body, request.content_type)
+    request = asked_of(
         document_of(
             takes("application/vnd.api+json", form, examples={"e": {"value": [1]}}), "post"
         ),
         **named,
     )["POST /x"]
-    assert (one.body, one.content_type) == (b"[1]", "application/vnd.api+json")
+    assert (request.body, request.content_type) == (b"[1]", "application/vnd.api+json")
     optional = document_of(takes("application/json", {"pattern": "^x{9}$"}), "post")
     optional["paths"]["/x"]["post"]["requestBody"]["required"] = False
-    one = asked_of(optional, **named)["POST /x"]
-    assert (one.body, one.skipped) == (None, None)
+    request = asked_of(optional, **named)["POST /x"]
+    assert (request.body, request.skipped) == (None, None)
 
 
-def told(path: str, kind: str = "http", **more: Any) -> dict[str, Any]:
-    """A line of the census."""
+def route_entry(path: str, kind: str = "http", **more: Any) -> dict[str, Any]:
+    """A route of the app info."""
     plain = {
         "method": "GET",
         "path": path,
@@ -641,22 +653,28 @@ def told(path: str, kind: str = "http", **more: Any) -> dict[str, Any]:
 
 
 def test_the_census_gives_the_order_and_what_the_document_lacks() -> None:
-    """Its own order; WebSockets and mounts skipped; FastAPI's own pages left out without a word, a person's own /docs not; convertors filled in."""
+    """The app info's own order; convertors are filled in.
+
+    WebSockets and mounts are skipped; FastAPI's own pages are left out without a word, a person's
+    own /docs is not.
+    """
     lines = [
-        told("/b/{file:path}"),
-        told("/users/{user_id}/{name}/{n:int}/{x:float}/{u:uuid}"),
-        told("/live", "websocket"),
-        told("/static", "mount"),
-        told("/sub", "mount"),
-        told("/sub/a"),
-        told(
+        route_entry("/b/{file:path}"),
+        route_entry("/users/{user_id}/{name}/{n:int}/{x:float}/{u:uuid}"),
+        route_entry("/live", "websocket"),
+        route_entry("/static", "mount"),
+        route_entry("/sub", "mount"),
+        route_entry("/sub/a"),
+        route_entry(
             "/api/docs", endpoint="fastapi.applications.FastAPI.setup.swagger_ui_html", hidden=True
         ),
-        told("/openapi.json", hidden=True, endpoint="fastapi.applications.FastAPI.setup.openapi"),
-        told("/docs", endpoint="shop.docs"),
-        told("/redoc", endpoint="shop.redoc"),
-        told("/secret", hidden=True),
-        told("/a", method="POST"),
+        route_entry(
+            "/openapi.json", hidden=True, endpoint="fastapi.applications.FastAPI.setup.openapi"
+        ),
+        route_entry("/docs", endpoint="shop.docs"),
+        route_entry("/redoc", endpoint="shop.redoc"),
+        route_entry("/secret", hidden=True),
+        route_entry("/a", method="POST"),
     ]
     document: dict[str, Any] = {
         "paths": {
@@ -668,15 +686,20 @@ def test_the_census_gives_the_order_and_what_the_document_lacks() -> None:
         }
     }
     asked = asked_of(document, lines)
-    assert {name: one.skipped for name, one in asked.items()} == {
+    assert {name: request.skipped for name, request in asked.items()} == {
         "GET /b/{file}": None,
         "GET /users/{user_id}/{name}/{n}/{x}/{u}": None,
         "WEBSOCKET /live": "a WebSocket",
-        "MOUNT /static": "mounted files, or an app that lists no routes: --route 'GET /static/...' names one",
+        "MOUNT /static": (
+            "mounted files, or an app that lists no routes: --route 'GET /static/...' names one"
+        ),
         "GET /sub/a": None,
         "GET /docs": None,
         "GET /redoc": None,
-        "GET /secret": "hidden from the OpenAPI document, so its parameters are unknown: --route 'GET /secret' asks it as it stands",
+        "GET /secret": (
+            "hidden from the OpenAPI document, so its parameters are unknown: "
+            "--route 'GET /secret' asks it as it stands"
+        ),
         "GET /late": None,
     }
     assert (
@@ -691,19 +714,20 @@ def test_the_census_gives_the_order_and_what_the_document_lacks() -> None:
     assert unsafe_routes(document, lines) == ["POST /a"]
     names = ["GET /secret", "GET /static/logo.svg", "GET /b/a/b.txt", "GET /api/docs"]
     assert dict.fromkeys(names) == {
-        name: one.skipped for name, one in asked_of(document, lines, routes=names).items()
+        name: request.skipped for name, request in asked_of(document, lines, routes=names).items()
     }
     with pytest.raises(AtonceError, match="declares no route 'GET /sub/b'"):
         asked_of(document, lines, routes=["GET /sub/b"])
 
 
 def test_without_a_document_routes_are_asked_as_they_stand() -> None:
-    """Named ones only; without a name, a sentence asks for one."""
-    (one,) = select_route_requests(None, None, parse_route_selection(routes=["/x/%20?q=1"]))
-    assert (one.route, one.path, one.skipped) == ("GET /x/%20?q=1", "/x/%20?q=1", None)
+    """Only named routes; without a name, a sentence asks for one."""
+    (request,) = select_route_requests(None, None, parse_route_selection(routes=["/x/%20?q=1"]))
+    assert (request.route, request.path, request.skipped) == ("GET /x/%20?q=1", "/x/%20?q=1", None)
     with pytest.raises(
         AtonceError,
-        match=r"No OpenAPI document at /openapi.json, .*so no routes are known. Name what it answers",
+        match=r"No OpenAPI document at /openapi.json, .*so no routes are known. "
+        r"Name what it answers",
     ):
         select_route_requests(None, None, parse_route_selection())
     with pytest.raises(AtonceError, match="The app declares no routes"):
@@ -728,7 +752,7 @@ def test_an_interruption_is_heard_between_two_routes() -> None:
 def test_what_fits_the_budget_is_said_before(
     monkeypatch: pytest.MonkeyPatch, budget: str, few: int
 ) -> None:
-    """Of five hundred routes: how many, which first, from where on none, and what would take them all."""
+    """Of 500 routes: how many, which first, from where on none, and what would take them all."""
     asked = [
         RouteRequest(
             route=f"GET /r{number}", path=f"/r{number}", skipped="a stream" if number == 1 else None
@@ -741,17 +765,18 @@ def test_what_fits_the_budget_is_said_before(
         patient, {}, ["p99(GET /r400) < 1s", "verdict != loop-blocked"], budget, 1000, 1
     )
     turn = loadable_requests(order, asked)
-    assert [one.route for one in turn[:3]] == ["GET /r400", "GET /r0", "GET /r2"]
+    assert [request.route for request in turn[:3]] == ["GET /r400", "GET /r0", "GET /r2"]
     lines = list(commands.outline_doctor_run(order))
     late = [
         before.split()[1]
         for before, line in pairwise(lines)
         if line.strip() == "left out, unless there is time"
     ]
-    assert set(late) == {one.path for one in turn[few:]}
+    assert set(late) == {request.path for request in turn[few:]}
     sentence = (
-        f"About {few} of 499 routes fit the budget of {budget[:-1]} s, at 15 s each: those that gates name, then as the app "
-        f"declares them. From {turn[few].route} on they are left out, unless there is time. More or others: "
+        f"About {few} of 499 routes fit the budget of {budget[:-1]} s, at 15 s each: "
+        "those that gates name, then as the app declares them. "
+        f"From {turn[few].route} on they are left out, unless there is time. More or others: "
         "--budget, --only, --exclude."
     )
     assert sentence in lines

@@ -204,14 +204,14 @@ OBJECTS = st.dictionaries(st.sampled_from("xy"), REFERRING, min_size=1).map(of_p
 
 
 def ends(schema: dict[str, Any], finite: set[str]) -> bool:
-    """Whether a schema has a value, when the named ones of a set have."""
+    """Whether a schema has a value, if the named schemas of a set have values."""
     if "$ref" in schema:
         return schema["$ref"].rpartition("/")[2] in finite
     if "anyOf" in schema:
-        return any(ends(one, finite) for one in schema["anyOf"])
+        return any(ends(option, finite) for option in schema["anyOf"])
     if schema["type"] == "array":
         return not schema.get("minItems") or ends(schema["items"], finite)
-    return all(ends(one, finite) for one in schema.get("properties", {}).values())
+    return all(ends(part, finite) for part in schema.get("properties", {}).values())
 
 
 @settings(deadline=None)
@@ -257,7 +257,7 @@ def test_the_tag_of_a_union_is_sent_though_it_has_a_default(tag: dict[str, Any],
 
 
 def test_what_can_have_one_value_only_is_sent_without_a_discriminator() -> None:
-    """A plain union of such kinds is told apart by it as well."""
+    """A plain union of such kinds is resolved by it as well."""
     schema = {
         "properties": {
             "kind": {"const": "a", "default": "a"},

@@ -1,4 +1,4 @@
-"""One polite request before any load: for each reason not to load a route, one case."""
+"""One polite request before any load: a test for each reason not to load a route."""
 
 import subprocess
 import sys
@@ -43,7 +43,7 @@ def mocked(handler: Handler) -> httpx.Client:
 def manner_of(
     answer: httpx.Response | Handler, asked: RouteRequest | None = None, **limits: float
 ) -> SmokeResult:
-    """How a route is found that answers so, again and again."""
+    """The smoke test's result for a route that gives this answer every time."""
 
     def again(request: httpx.Request) -> httpx.Response:
         assert isinstance(answer, httpx.Response)
@@ -77,7 +77,7 @@ def dripping(
 
 
 def test_a_healthy_route_is_asked_three_times() -> None:
-    """Status, three times and the size of its body; the person's headers go before the route's own."""
+    """Status, three times and the body's size; the person's headers go before the route's own."""
     seen = []
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -94,13 +94,13 @@ def test_a_healthy_route_is_asked_three_times() -> None:
             200, headers={"content-type": JSON, "content-length": "7"}, content=iter([b'{"a":1}'])
         )
 
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "route": "POST /x/{y}",
         "path": "/x/%2F?q=%C3%BC&k=***",
         "path_with_keys": "/x/%2F?q=%C3%BC&k=s3cret",
     }
     asked = RouteRequest(
-        **told, headers={"X-Key": "string"}, body=b"[]", content_type=JSON, declared_type=JSON
+        **facts, headers={"X-Key": "string"}, body=b"[]", content_type=JSON, declared_type=JSON
     )
     manner = run_smoke_test(mocked(handle), asked, {"x-key": "s3cret"})
     assert [("POST", f"{HOME}/x/%2F?q=%C3%BC&k=s3cret", "s3cret", JSON, b"[]")] * 3 == seen
@@ -137,7 +137,7 @@ def test_a_healthy_route_is_asked_three_times() -> None:
 def test_polite_requests_and_those_under_load_are_the_same(
     asked: RouteRequest, given: dict[str, str]
 ) -> None:
-    """Line, headers and body, by a real server that hands out cookies; only the number of a request is its own."""
+    """Line, headers and body at a real server that sets cookies; only the request id differs."""
     cell = variant_cell(Scenario.CROWD, "async", 0.1, 1)
     cell = replace(cell, route=asked.route, path=asked.path, expects="", status=200)
     with echoing() as (url, seen), httpx.Client(base_url=url, trust_env=False) as client:
@@ -148,11 +148,11 @@ def test_polite_requests_and_those_under_load_are_the_same(
         )
     requests = [
         (
-            one["line"],
-            [pair for pair in one["headers"] if pair[0] != REQUEST_ID_HEADER],
-            one["body"],
+            entry["line"],
+            [pair for pair in entry["headers"] if pair[0] != REQUEST_ID_HEADER],
+            entry["body"],
         )
-        for one in seen
+        for entry in seen
     ]
     assert requests == [requests[0]] * 5
     assert [name for name, _ in seen[0]["headers"]] == [name for name, _ in seen[-1]["headers"]]
@@ -169,19 +169,22 @@ def test_polite_requests_and_those_under_load_are_the_same(
         ("y", False),
     ],
 )
-def test_a_long_body_is_counted_and_compared_but_not_kept(expects: str, is_right: bool) -> None:  # noqa: FBT001
+def test_a_long_body_is_counted_and_compared_but_not_kept(
+    expects: str,
+    is_right: bool,  # noqa: FBT001 - pytest passes it by name
+) -> None:
     """Sixty-four of them at once would fill the memory."""
     cell = replace(
         variant_cell(Scenario.CROWD, "async", 0.1, 1), route="GET /x", path="/x", expects=expects
     )
     with echoing(b"x" * 20_000_000) as (url, _):
-        told, grown = request_under_load(url, RequestTemplate(), cell.to_dict())
-    assert told == [["True", str(is_right), "20000000"]] * 2
+        answers, grown = request_under_load(url, RequestTemplate(), cell.to_dict())
+    assert answers == [["True", str(is_right), "20000000"]] * 2
     assert grown < 10 or expects
 
 
 def test_whoever_reads_a_long_body_lets_others_have_their_turns() -> None:
-    """Or one download would stop the generator's clock, and its stalls be sold as latency."""
+    """Else one download stops the generator's clock, and its stalls pass as latency."""
     code = """
 import io, gevent
 from scenarios.generator.client import READ_SIZE, read_and_count
@@ -200,7 +203,7 @@ print(*read_and_count(io.BytesIO(bytes(9 * READ_SIZE + 5)), b""), len(turns) >= 
 
 
 def test_a_slow_route_is_asked_only_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first request may have warmed it up: one more must be."""
+    """The first request may have warmed it up: a second must follow."""
     monkeypatch.setattr(manners, "SLOW_ANSWER", 0.0)
     assert len(manner_of(EMPTY).seconds) == 2
 
@@ -238,7 +241,10 @@ SEARCH = RouteRequest(route="POST /search", path="/search", body=b"s3cret")
         (
             httpx.Response(422, text="s3cret"),
             ITEM,
-            "answers 422 to one polite request; give it --param item_id=... --param q=... --param page=... --param x-token=...",
+            (
+                "answers 422 to one polite request; "
+                "give it --param item_id=... --param q=... --param page=... --param x-token=..."
+            ),
         ),
         (
             httpx.Response(422),
@@ -254,7 +260,10 @@ SEARCH = RouteRequest(route="POST /search", path="/search", body=b"s3cret")
         (
             httpx.Response(307, headers={"location": "https://a.b/x"}),
             None,
-            "redirects from http to https; give it --header 'X-Forwarded-Proto: https', as a proxy does",
+            (
+                "redirects from http to https; "
+                "give it --header 'X-Forwarded-Proto: https', as a proxy does"
+            ),
         ),
         (
             httpx.Response(400, text="Invalid host header"),
@@ -370,7 +379,7 @@ def test_a_wrong_answer_is_said(answer: httpx.Response, why: str) -> None:
 def test_an_answer_of_the_right_kind_is_not_accused(
     answer: httpx.Response | Handler, declared: str | None
 ) -> None:
-    """Main types count; where nothing was promised nothing is broken; JSON that came in pieces is whole in the end."""
+    """Main types count; without a promise nothing is broken; JSON in pieces is whole at the end."""
     manner = manner_of(answer, RouteRequest(route="GET /x", path="/x", declared_type=declared))
     assert (len(manner.seconds), manner.skipped, manner.fault) == (3, None, None)
 
@@ -391,7 +400,7 @@ def test_an_answer_of_the_right_kind_is_not_accused(
 def test_a_document_that_differs_is_a_note(
     answer: httpx.Response, declared: str, note: str
 ) -> None:
-    """The client gets what the handler meant: the document may be what is wrong, so the route is asked on, and loaded."""
+    """The document may be wrong, not the handler: the route is asked on, and loaded."""
     manner = manner_of(answer, RouteRequest(route="GET /x", path="/x", declared_type=declared))
     assert (len(manner.seconds), manner.skipped, manner.fault) == (3, None, None)
     assert manner.note == f"{note} where its OpenAPI document promises {declared}."
@@ -449,24 +458,28 @@ def app_of_kinds() -> FastAPI:
 
 
 def test_real_routes_are_judged_by_what_they_answer() -> None:
-    """Healthy ones of any kind pass; each fault has its sentence."""
+    """Healthy routes of any kind pass; each fault has its sentence."""
     app = app_of_kinds()
     with served(app) as client:
-        found = {
-            one.route: run_smoke_test(client, one, {})
-            for one in select_route_requests(app.openapi(), None, parse_route_selection())
+        results = {
+            request.route: run_smoke_test(client, request, {})
+            for request in select_route_requests(app.openapi(), None, parse_route_selection())
         }
     assert {
-        route: manner.skipped or manner.fault or manner.note for route, manner in found.items()
+        route: manner.skipped or manner.fault or manner.note for route, manner in results.items()
     } == {
         "GET /fine": None,
         "GET /page": None,
         "GET /text": None,
         "GET /empty": None,
         "GET /none": None,
-        "GET /promised": "It answers text/html where its OpenAPI document promises application/json.",
+        "GET /promised": (
+            "It answers text/html where its OpenAPI document promises application/json."
+        ),
         "GET /export": "It answers text/csv where its OpenAPI document promises application/json.",
-        "GET /forgotten": "its body shows an object that was never awaited, as text: an await is missing",
+        "GET /forgotten": (
+            "its body shows an object that was never awaited, as text: an await is missing"
+        ),
         "GET /moved": "redirects to /fine",
         "GET /gone": "answers 404 to one polite request",
         "GET /raises": "answers 500 to one polite request",

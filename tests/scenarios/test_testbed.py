@@ -1,4 +1,4 @@
-"""Where an examination takes place: what the app is given, and that it is left in peace until it rests."""
+"""The test bed: what the app is given, and that it is left in peace until it is idle."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ BUSY = "import time\nprint(flush=True)\nwhile {}: pass\ntime.sleep(60)\n"
 
 
 def waited(program: str, budget: float) -> tuple[AppTestBed, float]:
-    """A ward that has waited for a process to rest, and the CPU seconds that this had used by then."""
+    """A test bed that has waited for an idle process, and the CPU seconds used by then."""
     ward = AppTestBed.__new__(AppTestBed)
     ward.options = cast("Any", SimpleNamespace(budget=budget))
     ward.stop_request = cast("Any", SimpleNamespace(raise_if_requested=lambda: None))
@@ -55,7 +55,7 @@ def test_an_app_that_never_rests_is_waited_for_once() -> None:
 def test_an_app_has_all_cores_but_one(
     monkeypatch: pytest.MonkeyPatch, mine: set[int] | None, given: set[int] | None
 ) -> None:
-    """Locust has that one; where there is one core only, or no way to pin, nobody is pinned."""
+    """Locust has that core; with one core only, or no way to pin, nothing is pinned."""
     if mine is None:
         monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     else:

@@ -1,6 +1,7 @@
-"""A window too short to judge is not judged; a plan that cannot fit says so before it starts, with what would fit."""
+"""Too short a window is not judged; a plan that cannot fit says so first, with what would fit."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ OF_THE_CPU = (
 
 
 def checked(folder: Path, window: float) -> dict[str, Check]:
-    """The checks of a crowd whose machine was busy by five ticks of 10 ms in any 40 ms, or whatever its counters round it to."""
+    """Checks of a crowd on a machine busy for five ticks of 10 ms in any 40 ms, as counted."""
     act = dataclasses.replace(
         BROKEN.sessions[0],
         cells=tuple(
@@ -42,14 +43,14 @@ def checked(folder: Path, window: float) -> dict[str, Check]:
         ),
     )
     path = simulate.write(folder, simulate.World(plan=dataclasses.replace(BROKEN, sessions=(act,))))
-    found = pd.read_parquet(path / "load.parquet")
-    totals = {"used": 4.0 * found.t, "stolen": 0.2 * found.t}
-    found.assign(**totals).to_parquet(path / "load.parquet")
+    load = pd.read_parquet(path / "load.parquet")
+    totals = {"used": 4.0 * load.t, "stolen": 0.2 * load.t}
+    load.assign(**totals).to_parquet(path / "load.parquet")
     cell = f"crowd/{Variant.BROKEN_ASYNC}/8"
     return {
-        one.name: one
-        for one in assess_trust(compute_metrics(load_run(path))).checks
-        if one.cell == cell
+        check.name: check
+        for check in assess_trust(compute_metrics(load_run(path))).checks
+        if check.cell == cell
     }
 
 
@@ -64,7 +65,7 @@ def test_what_is_read_in_ticks_of_ten_milliseconds_is_not_judged_in_forty(tmp_pa
 
 
 def test_a_window_that_its_ceiling_cut_to_almost_nothing_is_no_measurement(tmp_path: Path) -> None:
-    """Neither for what is asked next nor for the verdict; a longer one is."""
+    """Neither for what is asked next nor for the verdict; a longer window is."""
     for seconds, is_one in ((0.04, False), (0.7, True)):
         cell = dataclasses.replace(bedside(0.005).few_users_cell(), most=200)
         for folder in ("samples", "load", "probe"):
@@ -87,26 +88,35 @@ def test_a_window_that_its_ceiling_cut_to_almost_nothing_is_no_measurement(tmp_p
         ceiling = last.assign(mark="ceiling", t=close)
         pd.concat([table, ceiling]).to_parquet(path / "load.parquet")
         study = compute_metrics(load_run(path))
-        assert [one.cell for one in study.unfinished_cells] == ([] if is_one else [crowd.name])
+        assert [unfinished.cell for unfinished in study.unfinished_cells] == (
+            [] if is_one else [crowd.name]
+        )
 
 
-@pytest.mark.parametrize(("requests", "service", "fits"), [
-    (20_000, 0.0005, True), (20_000, 0.1, True), (5_000, 0.0005, True),
-    (1_000, 0.0005, False), (1_000, 0.01, False), (1_000, 1.0, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("requests", "service", "fits"),
+    [
+        (20_000, 0.0005, True),
+        (20_000, 0.1, True),
+        (5_000, 0.0005, True),
+        (1_000, 0.0005, False),
+        (1_000, 0.01, False),
+        (1_000, 1.0, True),
+    ],
+)
 def test_a_route_for_which_the_requests_are_too_few_is_told_before_it_is_loaded(
     requests: int, service: float, *, fits: bool
 ) -> None:
     """With how many would do; so many do."""
-    one = dataclasses.replace(bedside(service), requests=requests)
-    told = one.why_too_few_requests(one.single_user_cell(), one.few_users_cell())
-    assert (told is None) is fits
-    if told:
-        assert f"--requests {requests:,} allows {requests // 5:,} for each level" in told
-        enough = int(told.rpartition("--requests ")[2].rstrip(".").replace(",", ""))
+    planner = dataclasses.replace(bedside(service), requests=requests)
+    why = planner.why_too_few_requests(planner.single_user_cell(), planner.few_users_cell())
+    assert (why is None) is fits
+    if why:
+        assert f"--requests {requests:,} allows {requests // 5:,} for each level" in why
+        enough = int(why.rpartition("--requests ")[2].rstrip(".").replace(",", ""))
         assert (
-            dataclasses.replace(one, requests=enough).why_too_few_requests(
-                one.single_user_cell(), one.few_users_cell(), one.many_users_cell(None)
+            dataclasses.replace(planner, requests=enough).why_too_few_requests(
+                planner.single_user_cell(), planner.few_users_cell(), planner.many_users_cell(None)
             )
             is None
         )
@@ -115,31 +125,27 @@ def test_a_route_for_which_the_requests_are_too_few_is_told_before_it_is_loaded(
 def test_no_level_is_begun_for_which_the_requests_are_too_few(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The few are enough for a held loop; where they leave it open, the many are asked for first."""
-    one = dataclasses.replace(bedside(0.1), requests=1_000)
+    """The few are enough for a held loop; if they leave it open, the many are asked for first."""
+    planner = dataclasses.replace(bedside(0.1), requests=1_000)
 
-    def found(_folder: Path, _act: str, cell: Cell) -> InterimStats:
+    def read_level(_folder: Path, _act: str, cell: Cell) -> InterimStats:
         return seen(cell, {1: 10.0, 8: 80.0}.get(cell.users, 80.0))
 
-    monkeypatch.setattr(adaptive_plan, "look", found)
+    monkeypatch.setattr(adaptive_plan, "read_interim_stats", read_level)
     refused: list[str] = []
 
     def fits(cell: Cell, _: bool) -> bool:  # noqa: FBT001
-        why = one.why_too_few_requests(dataclasses.replace(cell, most=one.requests // 5))
+        why = planner.why_too_few_requests(dataclasses.replace(cell, most=planner.requests // 5))
         refused.extend([why] if why else [])
         return not why
 
-    asked = [
-        cell.users
-        for some in adaptive_plan.adaptive_levels(Path(), one, IDLE, (), [], fits)
-        for cell in some
-    ]
-    assert asked == [1, 8]
+    batches = adaptive_plan.adaptive_levels(Path(), planner, IDLE, (), [], fits)
+    assert [cell.users for cell in itertools.chain.from_iterable(batches)] == [1, 8]
     assert "--requests" in refused[0]
 
 
 def order_of(**words: Any) -> DoctorOptions:
-    """What somebody wants examined."""
+    """The options of a doctor run."""
     patient = AppUnderTest.from_module("shop:app")
     return commands.create_doctor_options(
         patient, {}, [], **{"budget": "8m", "requests": 20_000, "seed": 1, **words}
@@ -157,5 +163,5 @@ def test_a_budget_that_no_route_fits_is_refused_and_what_would_fit_is_said() -> 
 def test_requests_that_will_not_do_are_told_beforehand() -> None:
     """Too few for routes that are too fast for them; nothing where all fits."""
     assert list(warn_too_few_requests(order_of())) == []
-    (told,) = warn_too_few_requests(order_of(requests=1_000))
-    assert "--requests 1,000 are too few for routes that take less than" in told
+    (warning,) = warn_too_few_requests(order_of(requests=1_000))
+    assert "--requests 1,000 are too few for routes that take less than" in warning

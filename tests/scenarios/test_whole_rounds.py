@@ -1,4 +1,4 @@
-"""Where answers come in lumps, a window begins and ends with a round of all users: what is counted is not the luck of its edges."""
+"""Where answers come in lumps, a window holds whole rounds of all users: its edges do not count."""
 
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from scenarios.generator.cell_run import CellRun
 from scenarios.plans.custom import RunOptions
 from tests.support.simulate_loads import ROUTE, Server, crowd, write
 
-LONG = 600.0  # seconds that nobody waits
+LONG = 600.0  # seconds; no test waits for them
 
 
 def cue_of(users: int, longest: float = LONG) -> CellRun:
-    """A crowd's cell while it is played."""
+    """A crowd's cell run in progress."""
     cell: Cell = RunOptions(scenario="crowd", routes=("GET /x",), seconds=longest / 3).crowd_cell(
         "GET /x", users, 1
     )
@@ -29,7 +29,7 @@ def cue_of(users: int, longest: float = LONG) -> CellRun:
 
 
 def answer(cue: CellRun, count: int) -> None:
-    """So many answers at one moment, and a turn for whoever waits for them."""
+    """So many answers at one moment, and a turn for all that wait for them."""
     for _ in range(count):
         cue.record_answer(is_right=True)
     gevent.sleep(0)
@@ -47,7 +47,7 @@ def test_a_window_opens_with_the_end_of_a_round() -> None:
 
 
 def test_a_window_holds_two_rounds_and_closes_with_a_whole_one() -> None:
-    """Two lumps by turns, five and three of eight users: after the sixteenth answer, or the next whole round."""
+    """Lumps of five and three of eight users: after the 16th answer, or the next whole round."""
     cue = cue_of(8)
     waiting = gevent.spawn(cue.wait_for_rounds, float("inf"), 2, 0)
     for lump, closes in ((5, False), (3, False), (5, False), (3, True)):
@@ -62,7 +62,7 @@ def test_a_window_holds_two_rounds_and_closes_with_a_whole_one() -> None:
 
 
 def test_rounds_are_waited_for_up_to_a_bound_and_not_at_all_where_none_was_given() -> None:
-    """Neither a hung server nor plain Locust, whose end somebody else decides, is waited for."""
+    """Neither a hung server nor plain Locust, which ends when others decide, is waited for."""
     for longest in (0.0, 0.03):
         cue = cue_of(4, longest)
         cue.wait_for_rounds(0.0, 2, 0)
@@ -78,13 +78,13 @@ def test_rounds_are_waited_for_up_to_a_bound_and_not_at_all_where_none_was_given
 
 @pytest.mark.parametrize(("think", "warm_up", "stagger"), [(0.0, 2.0, 1.0), (5.0, 5.0, 5.0)])
 def test_users_who_pause_start_over_one_pause(think: float, warm_up: float, stagger: float) -> None:
-    """Else all of them ask in the first second, and nobody in the next four."""
+    """Else all of them ask in the first second, and none in the next four."""
     cell = RunOptions(scenario="crowd", routes=("GET /x",), think=think).crowd_cell("GET /x", 50, 1)
     assert (cell.warm_up, cell.stagger, cell.window, cell.longest) == (warm_up, stagger, 8.0, 30.0)
 
 
 def lumpy(folder: Path, users: int, seconds: float) -> RunMetrics:
-    """20 users on a held loop that answers none before the last, 0.1 s each: all at once, every two seconds."""
+    """20 users on a held loop, 0.1 s each: all are answered at once, every two seconds."""
     run = write(folder, [crowd(1, 6), crowd(users, seconds)], Server(), scenario="crowd")
     samples = pd.read_parquet(run / "samples.parquet")
     of_crowd = samples.cell == f"crowd/{ROUTE}/{users}"
@@ -105,10 +105,10 @@ def lumpy(folder: Path, users: int, seconds: float) -> RunMetrics:
 def test_a_window_between_two_lumps_is_no_measurement(
     tmp_path: Path, seconds: float, status: CheckStatus
 ) -> None:
-    """One that holds no lump at all would read 0 requests/s; one that holds two or three is off by up to a half."""
+    """With no whole lump it would read 0 requests/s; with two or three it is off by up to half."""
     (check,) = [
-        one
-        for one in assess_trust(lumpy(tmp_path, 20, seconds)).checks
-        if one.id == "V24" and one.cell.endswith("/20")
+        check
+        for check in assess_trust(lumpy(tmp_path, 20, seconds)).checks
+        if check.id == "V24" and check.cell.endswith("/20")
     ]
     assert check.status is status, check.why

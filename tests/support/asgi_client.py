@@ -5,11 +5,11 @@ from typing import Any
 
 import httpx
 
-HOME = "http://127.0.0.1:1"  # nobody listens there: nothing may leave the process
+HOME = "http://127.0.0.1:1"  # nothing listens there: nothing may leave the process
 
 
 def served(app: Any) -> httpx.Client:
-    """A client whose requests the app answers in this process; a fault of the app is a 500, as behind a server."""
+    """A client that the app answers in this process; an app's fault is a 500, as in a server."""
 
     async def answer(request: httpx.Request) -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -19,12 +19,12 @@ def served(app: Any) -> httpx.Client:
             )
 
     def handle(request: httpx.Request) -> httpx.Response:
-        told = asyncio.run(answer(request))
-        known = "content-length" in told.headers
+        response = asyncio.run(answer(request))
+        known = "content-length" in response.headers
         return httpx.Response(
-            told.status_code,
-            headers=told.headers,
-            content=told.content if known else iter([told.content]),
+            response.status_code,
+            headers=response.headers,
+            content=response.content if known else iter([response.content]),
         )
 
     return httpx.Client(transport=httpx.MockTransport(handle), base_url=HOME, trust_env=False)

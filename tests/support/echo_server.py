@@ -1,4 +1,4 @@
-"""A real server that writes down what it was asked, and both of our clients that ask it: politely, and as under load."""
+"""A real server that records what it was asked, and both our clients: polite, and under load."""
 
 import contextlib
 import json
@@ -25,14 +25,17 @@ from scenarios.generator.job import RequestTemplate
 url, letter, cell = json.loads(sys.stdin.read())
 cell = Cell.from_dict(cell)
 fired = []
-heard = SimpleNamespace(request=SimpleNamespace(fire=lambda **told: fired.append(told["response_length"])))
+fire = lambda **event: fired.append(event["response_length"])
+events = SimpleNamespace(request=SimpleNamespace(fire=fire))
 with tempfile.TemporaryDirectory() as folder:
     recorder = Recorder(Path(folder), "w")
-    client = Client(SimpleNamespace(events=heard), url, recorder, {cell.route: RequestTemplate(**letter)})
+    templates = {cell.route: RequestTemplate(**letter)}
+    client = Client(SimpleNamespace(events=events), url, recorder, templates)
     connection = client.new_connection()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    key = SampleKey(cell.name, "steady", cell.route, "x", 0)
     for number in range(2):
-        print(*client.send_request(connection, SampleKey(cell.name, "steady", cell.route, "x", 0), cell, 0.0), fired[-1])
+        print(*client.send_request(connection, key, cell, 0.0), fired[-1])
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
@@ -40,13 +43,16 @@ with tempfile.TemporaryDirectory() as folder:
 def request_under_load(
     url: str, letter: RequestTemplate, cell: dict[str, Any]
 ) -> tuple[list[list[str]], float]:
-    """Ask twice as the load generator does; per request whether it was answered, rightly, and its length; and MB more at its peak."""
-    told = json.dumps(
+    """Ask twice as the load generator does.
+
+    Per request whether it was answered, whether rightly, and its length; then MB more at the peak.
+    """
+    message = json.dumps(
         [url, {"headers": letter.headers, "body": letter.body, "path": letter.path}, cell]
     )
     shown = subprocess.run(
         [sys.executable, "-c", LOADED],
-        input=told,
+        input=message,
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""The bundled variants in a process whose clock runs 5 ms ahead, and which fail one request in fifty once they are warm."""
+"""The bundled variants, with a clock 5 ms ahead and one failure in fifty requests once warm."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""Target apps with a planted fault, for the driver's tests: the bundled app with one route replaced."""
+"""Target apps with a planted fault, for the driver's tests: the bundled app, one route replaced."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ async def blocks(seconds: Seconds = 0.1) -> dict[str, float]:
 
 
 async def fails(seconds: Seconds = 0.1) -> dict[str, float]:
-    """An error for everybody."""
+    """An error for every request."""
     raise HTTPException(500, f"planted after {seconds}")
 
 
@@ -60,7 +60,7 @@ async def often_wrong(seconds: Seconds = 0.1) -> dict[str, float]:
 
 
 class Counter:
-    """Counts every request but its own, and appends it to a file at once, so that the count survives the app's death."""
+    """Counts every request but its own, and in a file at once: the count survives the app."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -101,5 +101,5 @@ lumpy_app = app_with("/held", blocks)
 
 @lumpy_app.middleware("http")
 async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Does nothing: it is enough that it is there, and a held loop answers all that wait at one moment."""
+    """Does nothing: with it, a held loop answers all that wait at one moment."""
     return await call_next(request)

@@ -1,4 +1,4 @@
-"""A locustfile without users that plants one fault in the generator, by the repeat of the cell that is played.
+"""A locustfile without users that plants a generator fault, by the repeat of the running cell.
 
 Loaded after the scenarios; the driver's tests add it to their list. Repeat 1 stays sound.
 """
@@ -31,7 +31,7 @@ def faulty_send(self: Dispatcher, cell_run: CellRun, due: float) -> None:
 
 
 def faulty_send_all(self: Dispatcher, cell_run: CellRun) -> None:
-    """Stalls: the process stands still for 50 ms once a second. Spins: a thread of it never rests."""
+    """Stalls: the process stops for 50 ms once a second. Spins: one of its threads never rests."""
     over = time.perf_counter() + self.cell.warm_up + self.cell.window
     if self.cell.repeat == STALLS:
         gevent.spawn(stall_until, over)
@@ -41,7 +41,7 @@ def faulty_send_all(self: Dispatcher, cell_run: CellRun) -> None:
 
 
 def stall_until(over: float) -> None:
-    """Nothing else runs in this process meanwhile."""
+    """Nothing else runs in this process during a stall."""
     while time.perf_counter() < over:
         stand_still(0.05)
         gevent.sleep(0.95)
@@ -54,7 +54,7 @@ def spin_until(over: float) -> None:
 
 
 def faulty_pause(self: CellRun, deadline: float) -> None:
-    """Slow: the schedule is played at 0.8 of its speed."""
+    """Slow: the schedule runs at 0.8 of its speed."""
     pause_until(
         self,
         self.start_time + (deadline - self.start_time) / 0.8
@@ -64,8 +64,8 @@ def faulty_pause(self: CellRun, deadline: float) -> None:
 
 
 if "locust" in sys.modules:  # a test may ask for the numbers above without catching the faults
-    Dispatcher.send, Dispatcher.send_all, CellRun.pause_until = (
+    Dispatcher.send, Dispatcher.send_all, CellRun.pause_until = (  # type: ignore[method-assign]
         faulty_send,
         faulty_send_all,
         faulty_pause,
-    )  # type: ignore[method-assign]
+    )

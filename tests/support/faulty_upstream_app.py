@@ -1,4 +1,4 @@
-"""The bundled app with one more route: it calls the upstream, and one call in ten fails, by turns in all three ways."""
+"""The bundled app with a route to the upstream; one call in ten fails, in three ways by turns."""
 
 import itertools
 from typing import Any

@@ -7,7 +7,7 @@ HEAD = ("you call", "form", "serves at once here, with", "what limits it")
 
 
 def markdown(rows: tuple[GuideRow, ...]) -> str:
-    """The guide as a table of Markdown: a line for each form, the question in its first line only."""
+    """The guide as a Markdown table: a line for each form, the question in its first line only."""
     lines, asked = [HEAD, ("---",) * len(HEAD)], ""
     for form in group_by_form(tuple(row for row in rows if row.served_at_once is not None)):
         first = form[0]

@@ -1,4 +1,4 @@
-"""Servers that tests start, and which processes are still there: found by a word in their environment, whoever their parent is."""
+"""Servers that tests start, and which processes remain: known by a word in their environment."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ def new_mark() -> str:
 
 
 def marked(mark: str) -> Iterator[tuple[int, str]]:
-    """Number and command line of the processes that carry the mark, this one excepted."""
+    """Number and command line of the processes that carry the mark, without this process."""
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if (
@@ -49,7 +49,7 @@ def alive(mark: str) -> list[str]:
 
 
 def pids(mark: str, word: str = "") -> list[int]:
-    """Numbers of the marked processes whose command line begins like one of a `word`'s."""
+    """Numbers of the marked processes with `word` in the first three words of their command."""
     return [number for number, command in marked(mark) if word in " ".join(command.split()[:3])]
 
 
@@ -62,7 +62,7 @@ def gone_within(mark: str, seconds: float = 10.0) -> list[str]:
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
+    """A port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

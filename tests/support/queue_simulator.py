@@ -1,4 +1,4 @@
-"""A small queue simulator with known truth: c places, any order of service, or a loop that answers in gated batches."""
+"""A small queue simulator with known truth: c places in any order, or a loop in gated batches."""
 
 import heapq
 from collections.abc import Iterable
@@ -22,7 +22,10 @@ def serve(
     order: str = "first",
     rng: np.random.Generator | None = None,
 ) -> Array:
-    """When each of the `sent` (ascending) is done. Nobody idles or is interrupted; the kth to begin takes `service[k]` seconds."""
+    """When each of the `sent` (ascending) is done.
+
+    No place idles or is interrupted; the kth request to begin takes `service[k]` seconds.
+    """
     rng = rng or np.random.default_rng(0)
     arriving, free, waiting, done, came, now = (
         sent.tolist(),
@@ -52,24 +55,24 @@ def serve(
 
 
 def constant(sent: Array, d: float) -> list[float]:
-    """The same service time for everybody."""
+    """The same service time for every request."""
     return [d] * len(sent)
 
 
 def gated(sent: Array, d: float) -> Array:
-    """Response times of one place that answers all that came during the previous batch at once, at the batch's end."""
-    found, now, i = np.empty(len(sent)), 0.0, 0
+    """Response times of one place that ends all that came in the previous batch at one moment."""
+    latencies, now, i = np.empty(len(sent)), 0.0, 0
     while i < len(sent):
         now = max(now, float(sent[i]))
         last = int(np.searchsorted(sent, now, side="right"))
         now += d * (last - i)
-        found[i:last] = now - sent[i:last]
+        latencies[i:last] = now - sent[i:last]
         i = last
-    return found
+    return latencies
 
 
 def crowd(users: int, c: int, d: float, think: float, count: int) -> tuple[Array, Array]:
-    """(sent, done) of `count` requests of a closed loop, first come first served, in the order of the sends."""
+    """(sent, done) of `count` closed-loop requests, first come first served, in sending order."""
     asking, free, rows = [(0.0, i) for i in range(users)], [0.0] * c, list[tuple[float, float]]()
     while len(rows) < count:
         sent, user = heapq.heappop(asking)
@@ -84,7 +87,7 @@ def crowd(users: int, c: int, d: float, think: float, count: int) -> tuple[Array
 def serve_thinkers(
     rng: np.random.Generator, users: int, c: int, seconds: tuple[float, float], *, exponential: bool
 ) -> float:
-    """Throughput of `users` who each pause between two requests; `seconds` of service and pause, on average."""
+    """Throughput of `users` with pauses; `seconds`: service and pause, on average."""
     (d, think), count = seconds, 20_000
     works = rng.exponential(d, count + users) if exponential else np.full(count + users, d)
     rests = rng.exponential(think, count + users) if think else np.zeros(count + users)

@@ -1,4 +1,7 @@
-"""Simulated runs of any loads on c ideal servers: open model and crowds, one worker or several, drained or cut, with known truth."""
+"""Simulated runs of any loads on c ideal servers, with known truth.
+
+Open model and crowds, one worker or several, drained or cut.
+"""
 
 import heapq
 import itertools
@@ -29,17 +32,15 @@ HOST = "http://shop.example:8000"
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The truth: c places, `service` seconds each; requests beyond `cap` in flight are refused by the sender."""
+    """The truth: c places, `service` seconds each; the sender refuses beyond `cap` in flight."""
 
     places: int = 1
     service: float = 0.1
     cap: int = 10_000
     drain: float = 1e9  # seconds after the close at which waiting stops
-    metronome: bool = False  # whatever the law, send at constant gaps
+    metronome: bool = False  # send at constant gaps, whatever the distribution
     workers: int = 1
-    order: str = (
-        "first"  # of those that wait, which is served next: the first, the last, or a random one
-    )
+    order: str = "first"  # which waiting request is served next: first, last or random
     exponential: bool = False  # service times, with the same mean
     way: float = 0.0  # seconds from the end of the service to the client
     frozen: float = 0.0  # seconds that it stands still, from half-time on
@@ -86,7 +87,7 @@ def cell(name: str, scenario: Scenario, users: int, seconds: float, **more: Any)
 def write(
     root: Path, cells: Iterable[Cell], server: Server, command: str = "run", **facts: Any
 ) -> Path:
-    """Write a run folder. With `status` RUNNING it is left as a killed driver leaves it: spools only."""
+    """Write a run folder; with `status` RUNNING as a killed driver leaves it: spools only."""
     path, cells = root / f"20260101T000000Z-{command}-0000", tuple(cells)
     path.mkdir(parents=True)
     run, status = RunWriter(path, command), facts.pop("status", Status.COMPLETE)
@@ -94,7 +95,7 @@ def write(
         "scenario": "steady",
         "host": HOST,
         "seed": 1,
-        "plan": {"seconds": None, "notes": [], "cells": [one.to_dict() for one in cells]},
+        "plan": {"seconds": None, "notes": [], "cells": [cell.to_dict() for cell in cells]},
         "schedule": "0" * 64,
         "loop": "unknown",
         "workers": server.workers,
@@ -114,8 +115,8 @@ def write(
         )
         for i in range(server.workers)
     ]
-    for one in cells:
-        now = play(workers, one, server, now) + 1.0
+    for cell in cells:
+        now = play(workers, cell, server, now) + 1.0
     for worker in workers:
         worker.samples.close()
         worker.load.close()
@@ -135,52 +136,52 @@ class Worker:
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
 
-def play(workers: list[Worker], one: Cell, server: Server, now: float) -> float:
-    """One cell's lines, dealt to the workers in turn; each opens and closes a little after the one before."""
-    opened, closed = now + one.warm_up, now + one.warm_up + one.window
-    if one.arrivals:
-        found = opened_by(one, server, now)
+def play(workers: list[Worker], cell: Cell, server: Server, now: float) -> float:
+    """One cell's lines, dealt to the workers in turn, whose windows differ a little."""
+    opened, closed = now + cell.warm_up, now + cell.warm_up + cell.window
+    if cell.arrivals:
+        requests = opened_by(cell, server, now)
     else:
-        found = (burst if one.scenario is Scenario.BURST else closed_loop)(
-            one, server.places, server.service, now
+        requests = (burst if cell.scenario is Scenario.BURST else closed_loop)(
+            cell, server.places, server.service, now
         )
-    end = min(closed + server.drain, max([closed, *(request.done or 0 for request in found)]))
-    found = [
+    end = min(closed + server.drain, max([closed, *(request.done or 0 for request in requests)]))
+    requests = [
         r if r.done is None or r.done <= end else Request(r.user, r.sent, r.begin, r.end, None)
-        for r in found
+        for r in requests
     ]
     for i, worker in enumerate(workers):
-        mine = found[i :: len(workers)]
+        mine = requests[i :: len(workers)]
         for request in mine:
             write_request(
-                worker.samples, next(worker.numbers), one, request, phase_of(request, opened), end
+                worker.samples, next(worker.numbers), cell, request, phase_of(request, opened), end
             )
         left = [request for request in mine if request.begin >= 0]
         bounds = {"go": now, "open": opened + 0.01 * i, "close": closed - 0.01 * i, "end": end}
         for mark, moment in [("open", now), *bounds.items()]:  # an early "open" that must not count
-            worker.load.write("mark", one.name, mark, moment, 0, area(left, moment), *CALM)
-        tick(worker.load, one.name, now, end)
+            worker.load.write("mark", cell.name, mark, moment, 0, area(left, moment), *CALM)
+        tick(worker.load, cell.name, now, end)
     return end
 
 
-def opened_by(one: Cell, server: Server, now: float) -> list[Request]:
+def opened_by(cell: Cell, server: Server, now: float) -> list[Request]:
     """Arrivals on c servers, in the server's order; a refused request has a negative begin."""
-    assert one.arrivals is not None
-    rate, seconds = one.arrivals.profile[0][1], one.arrivals.duration
-    constant = server.metronome or one.arrivals.law is ArrivalDistribution.CONSTANT
+    assert cell.arrivals is not None
+    rate, seconds = cell.arrivals.profile[0][1], cell.arrivals.duration
+    constant = server.metronome or cell.arrivals.law is ArrivalDistribution.CONSTANT
     gaps = (
         [i / rate for i in range(round(rate * seconds))]
         if constant
-        else list(arrival_times(((seconds, rate, rate),), ArrivalDistribution.POISSON, one.name))
+        else list(arrival_times(((seconds, rate, rate),), ArrivalDistribution.POISSON, cell.name))
     )
-    found = [Request(user, now + gap, -1.0, -1.0, None) for user, gap in enumerate(gaps)]
+    requests = [Request(user, now + gap, -1.0, -1.0, None) for user, gap in enumerate(gaps)]
     # A seed, not a secret
-    serve(found, server, random.Random(one.name), now + seconds / 2)  # noqa: S311
-    return found
+    serve(requests, server, random.Random(cell.name), now + seconds / 2)  # noqa: S311
+    return requests
 
 
 def serve(requests: list[Request], server: Server, dice: random.Random, freeze: float) -> None:
-    """Give each request its moments; it may stand still from `freeze` on. What comes beyond the cap stays as it is."""
+    """Set each request's moments; a frozen server stands still. Beyond the cap they stay unset."""
     waiting: list[Request] = []
     busy: list[float] = []
 
@@ -214,17 +215,17 @@ def phase_of(request: Request, opened: float) -> Phase:
     return Phase.STEADY if request.sent > opened else Phase.WARM_UP
 
 
-def write_request(
-    samples: Spool, seq: int, one: Cell, request: Request, phase: Phase, end: float
-) -> None:  # noqa: PLR0913, PLR0917 - a line has that many sides
+def write_request(  # noqa: PLR0913, PLR0917 - a line has that many sides
+    samples: Spool, seq: int, cell: Cell, request: Request, phase: Phase, end: float
+) -> None:
     """The lines of one request."""
     words = [
         seq,
-        one.name,
+        cell.name,
         phase,
         ROUTE,
-        one.variant,
-        request.user % one.arrivals.warm if one.arrivals else request.user,
+        cell.variant,
+        request.user % cell.arrivals.warm if cell.arrivals else request.user,
         request.sent,
     ]
     if request.begin < 0:

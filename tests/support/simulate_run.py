@@ -1,4 +1,4 @@
-"""A simulator that writes real run folders with known truth: the same spools that Locust and the probe leave behind.
+"""A simulator that writes real run folders with known truth: Locust's and the probe's spools.
 
 Closed loops and bursts run on c ideal servers, first come first served, each request taking exactly
 D. What the neighbours feel follows from what a variant holds: the loop, the threads, or nothing. No
@@ -29,14 +29,9 @@ from results.store import RunWriter
 from scenarios.generator.arrivals import arrival_times
 from scenarios.plans.model import BEHIND_AWAIT_VARIANT, Plan, Session, quick_plan
 
-CALM = (
-    0.0,
-    0.0,
-    0,
-    0,
-    0,
-)  # nothing stolen, nobody waiting for a core, nothing swapped, no CPU limit
-IDLE = 0.002  # seconds that an innocent route takes when nobody disturbs it
+# Nothing stolen, no wait for a core, nothing swapped, no CPU limit
+CALM = (0.0, 0.0, 0, 0, 0)
+IDLE = 0.002  # seconds that a neighbour takes when nothing disturbs it
 OVERHEAD = 0.0005  # seconds between handler and client, each way
 MACHINE = {
     "system": "Linux",
@@ -51,19 +46,17 @@ NAMES = ("fastapi", "uvicorn", "anyio", "starlette", "uvloop", "locust", "gevent
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """How one variant behaves: its places, and whether it holds the loop or the threads that neighbours need."""
+    """How one variant behaves: its places, and whether it holds the loop or the threads."""
 
     places: int
     holds_loop: bool = False
     holds_threads: bool = False
-    suspends: bool = (
-        False  # between a timer and the handler, so that all pass the timer before they queue
-    )
+    # Between a timer and the handler, so that all pass the timer before they queue
+    suspends: bool = False
     stretch: float = 1.0  # how many times as long as planned the work takes
     turns: float = 0.0  # seconds that a neighbour waits for threads that compute
-    cpu: float = (
-        0.0  # seconds of CPU for each request, beside the tenth of a core that the app takes anyway
-    )
+    # Seconds of CPU for each request, beside the tenth of a core that the app takes anyway
+    cpu: float = 0.0
 
 
 HONEST: dict[str, "Truth"] = {
@@ -77,7 +70,7 @@ HONEST: dict[str, "Truth"] = {
 
 @dataclass(slots=True)
 class Request:
-    """One simulated request, moments in seconds; `done` None when it is still out when the cell ends."""
+    """A simulated request, moments in seconds; `done` None: still out when the cell ends."""
 
     user: int
     sent: float
@@ -88,25 +81,22 @@ class Request:
 
 @dataclass(slots=True)
 class World:
-    """What may be changed before the run is written: rows on their way to the spool, and the run's facts."""
+    """What may be changed before the run is written: rows for the spool, and the run's facts."""
 
     truths: dict[str, Truth] = field(default_factory=lambda: dict(HONEST))
     plan: Plan = field(default_factory=lambda: quick_plan(0.1))
     edit: Callable[[str, list[list[Any]]], list[list[Any]]] = lambda _cell, lines: lines
     facts: Callable[[dict[str, Any]], None] = lambda _facts: None
-    cut: float | None = (
-        None  # seconds after a window's end at which waiting stops; None: until all is answered
-    )
-    hold_answers: bool = (
-        False  # all answers of a burst leave together, as behind middleware that suspends
-    )
+    # Seconds after a window's end at which waiting stops; None: until all is answered
+    cut: float | None = None
+    # All answers of a burst leave together, as behind middleware that suspends
+    hold_answers: bool = False
     probe: bool = True
     shows_queue: bool = True  # asyncio shows its executor's queue, uvloop does not
     status: Status = Status.COMPLETE
-    pace: Callable[[int], float] = lambda _repeat: (
-        1.0
-    )  # how much longer the work takes after a restart
-    unfair: tuple[str, ...] = ()  # variants on which whoever asked last is served next
+    # How much longer the work takes after a restart
+    pace: Callable[[int], float] = lambda _repeat: 1.0
+    unfair: tuple[str, ...] = ()  # variants that serve the last arrival next
     journal: list[list[Any]] = field(default_factory=list)
 
     def truth(self, variant: str) -> Truth:
@@ -115,7 +105,7 @@ class World:
 
 
 def acts_of(*variants: str) -> Plan:
-    """As much of the quick plan as is about some variants: a fault in one cell needs no sixty others beside it."""
+    """The quick plan's part on some variants: a fault in one cell needs no sixty others."""
     whole = quick_plan(0.1)
     return replace(whole, sessions=tuple(act for act in whole.sessions if act.variant in variants))
 
@@ -140,7 +130,7 @@ def closed_loop(cell: Cell, places: int, service: float, start: float) -> list[R
 
 
 def last_come(cell: Cell, service: float, start: float) -> list[Request]:
-    """N users on one server that turns to whoever asked last: as many answers, for a few of them."""
+    """N users on one server that serves the last arrival next: few users, as many answers."""
     close = start + cell.warm_up + cell.window
     asks = [(start + cell.stagger * user / cell.users, user) for user in range(cell.users)]
     heapq.heapify(asks)
@@ -160,19 +150,19 @@ def last_come(cell: Cell, service: float, start: float) -> list[Request]:
 
 def burst(cell: Cell, places: int, service: float, start: float) -> list[Request]:
     """N at once: request k ends after ceil(k / c) D."""
-    found = []
+    requests = []
     for k in range(cell.users):
         begin = start + OVERHEAD + k // places * service
-        found.append(
+        requests.append(
             Request(k, start + 1e-6 * k, begin, begin + service, begin + service + OVERHEAD)
         )
-    return found
+    return requests
 
 
 def felt(ping: Neighbour, truth: Truth, crowd: list[Request], moment: float) -> float:
-    """How long an innocent route takes at a moment: behind the work in front of it, if that is what the crowd holds."""
+    """A neighbour's latency at a moment: behind the work ahead of it, if the crowd holds that."""
     if truth.holds_loop or (truth.holds_threads and ping.kind == "def"):
-        ahead = [one.begin for one in crowd if one.sent <= moment < one.begin]
+        ahead = [request.begin for request in crowd if request.sent <= moment < request.begin]
         return max([*ahead, moment]) - moment + IDLE
     return IDLE + truth.turns
 
@@ -208,7 +198,7 @@ def write(root: Path, world: World) -> Path:
 
 
 def write_act(path: Path, world: World, act: Session, now: float) -> float:
-    """One act's spools."""
+    """One session's spools."""
     began = now
     samples, load = (
         Spool(path / "samples" / f"{act.name}.jsonl"),
@@ -227,30 +217,28 @@ def write_act(path: Path, world: World, act: Session, now: float) -> float:
             unfair=act.variant in world.unfair,
         )
         if world.hold_answers and cell.scenario is Scenario.BURST:
-            last = max(one.end for one in crowd) + OVERHEAD
-            crowd = [Request(one.user, one.sent, one.begin, one.end, last) for one in crowd]
-        worked += [(one.end, truth.cpu) for one in crowd]
+            last = max(request.end for request in crowd) + OVERHEAD
+            crowd = [
+                Request(request.user, request.sent, request.begin, request.end, last)
+                for request in crowd
+            ]
+        worked += [(request.end, truth.cpu) for request in crowd]
         opened, closed = now + cell.warm_up, now + cell.warm_up + cell.window
-        end = max([closed, *(one.done or 0 for one in crowd)])
+        end = max([closed, *(request.done or 0 for request in crowd)])
         if world.cut is not None:
             end = closed + world.cut
             crowd = [
-                one
-                if one.done and one.done <= end
-                else Request(one.user, one.sent, one.begin, one.end, None)
-                for one in crowd
+                request
+                if request.done and request.done <= end
+                else Request(request.user, request.sent, request.begin, request.end, None)
+                for request in crowd
             ]
-        lines = [
-            line
-            for one in crowd
-            for line in lines_of(cell.name, cell.route, cell, one, world, opened, end)
-        ]
-        pings = [one for ping in cell.neighbours for one in pinged(cell, ping, truth, crowd, now)]
-        aside = [
-            line
-            for route, one in pings
-            for line in lines_of(cell.neighbour_cell_name, route, cell, one, world, opened, end)
-        ]
+        lines, aside = list[list[Any]](), list[list[Any]]()
+        for request in crowd:
+            lines += lines_of(cell.name, cell.route, cell, request, world, opened, end)
+        pings = [ask for ping in cell.neighbours for ask in pinged(cell, ping, truth, crowd, now)]
+        for route, request in pings:
+            aside += lines_of(cell.neighbour_cell_name, route, cell, request, world, opened, end)
         for line in number(
             [*world.edit(cell.name, lines), *world.edit(cell.neighbour_cell_name, aside)],
             act.name,
@@ -262,15 +250,15 @@ def write_act(path: Path, world: World, act: Session, now: float) -> float:
         bounds = {"go": now, "open": opened, "close": closed, "end": end}
         marks = ("go", "end") if cell.scenario is Scenario.BURST else tuple(bounds)
         beside = (
-            [(cell.neighbour_cell_name, [one for _, one in pings])]
+            [(cell.neighbour_cell_name, [request for _, request in pings])]
             if cell.neighbours and cell.neighbour_cell_name != cell.name
             else []
         )
-        for name, requests in [(cell.name, crowd or [one for _, one in pings]), *beside]:
+        for name, requests in [(cell.name, crowd or [request for _, request in pings]), *beside]:
             for mark in marks:
                 load.write("mark", name, mark, bounds[mark], 0, area(requests, bounds[mark]), *CALM)
         tick(load, cell.name, now, end)
-        now = max([end, *(one.done or end for _, one in pings)]) + 0.5
+        now = max([end, *(request.done or end for _, request in pings)]) + 0.5
     samples.close()
     load.close()
     if world.probe:
@@ -285,7 +273,7 @@ def tick(load: Spool, name: str, now: float, end: float) -> None:
 
 
 def play(cell: Cell, truth: Truth, service: float, now: float, *, unfair: bool) -> list[Request]:
-    """The pressed route's requests in one cell."""
+    """The loaded route's requests in one cell."""
     if cell.scenario is Scenario.NEIGHBOURS:
         return []
     if cell.arrivals:
@@ -295,8 +283,8 @@ def play(cell: Cell, truth: Truth, service: float, now: float, *, unfair: bool) 
                 for moment in arrival_times(cell.arrivals.profile, cell.arrivals.law, "1")
             ]
             return [
-                Request(i % 64, one, one + IDLE / 2, one + IDLE / 2, one + IDLE)
-                for i, one in enumerate(sent)
+                Request(i % 64, due, due + IDLE / 2, due + IDLE / 2, due + IDLE)
+                for i, due in enumerate(sent)
             ]
         return arrived(cell, truth.places, service, now)
     if unfair:
@@ -310,7 +298,7 @@ def pinged(
     cell: Cell, ping: Neighbour, truth: Truth, crowd: list[Request], now: float
 ) -> list[tuple[str, Request]]:
     """One neighbour's requests in one cell."""
-    found = []
+    requests = []
     for moment in arrival_times(
         ((cell.warm_up + cell.window, ping.rate, ping.rate),),
         ArrivalDistribution.POISSON,
@@ -318,27 +306,31 @@ def pinged(
     ):
         due = now + moment
         end = due + felt(ping, truth, crowd, due)
-        found.append((ping.route, Request(0, due, end - IDLE / 2, end - IDLE / 4, end)))
-    return found
+        requests.append((ping.route, Request(0, due, end - IDLE / 2, end - IDLE / 4, end)))
+    return requests
 
 
 def lines_of(  # noqa: PLR0913, PLR0917 - a row has that many sides
-    name: str, route: str, cell: Cell, one: Request, world: World, opened: float, end: float
+    name: str, route: str, cell: Cell, request: Request, world: World, opened: float, end: float
 ) -> list[list[Any]]:
     """The spool's lines of one request, without its number."""
-    phase = Phase.STEADY if one.sent > opened or cell.scenario is Scenario.BURST else Phase.WARM_UP
-    sent = ["sent", name, phase, route, cell.variant, one.user, one.sent, one.sent]
-    enters = (
-        one.sent + OVERHEAD / 2 if world.truth(cell.variant).suspends else one.begin - OVERHEAD / 2
+    phase = (
+        Phase.STEADY if request.sent > opened or cell.scenario is Scenario.BURST else Phase.WARM_UP
     )
-    moments = [enters, one.begin, one.end] if world.probe else [None, None, None]
-    if one.done is None:
+    sent = ["sent", name, phase, route, cell.variant, request.user, request.sent, request.sent]
+    enters = (
+        request.sent + OVERHEAD / 2
+        if world.truth(cell.variant).suspends
+        else request.begin - OVERHEAD / 2
+    )
+    moments = [enters, request.begin, request.end] if world.probe else [None, None, None]
+    if request.done is None:
         return [sent, ["given-up", end]]
-    return [sent, ["done", one.done, 200, None, 14, *moments, 50_000]]
+    return [sent, ["done", request.done, 200, None, 14, *moments, 50_000]]
 
 
 def number(lines: list[list[Any]], variant: str, first: int, world: World) -> list[list[Any]]:
-    """Give each request its number; a "sent" begins a new one. The probe's journal says when the answer left."""
+    """Number the requests; a "sent" begins a new one. The trace log says when the answer left."""
     numbered, seq = [], first
     for kind, *words in lines:
         seq += kind in {"sent", "unsent"}
@@ -352,20 +344,24 @@ def number(lines: list[list[Any]], variant: str, first: int, world: World) -> li
 
 def area(requests: list[Request], until: float) -> float:
     """Integral of the number in flight until a moment."""
-    return sum(min(one.done or until, until) - one.sent for one in requests if one.sent < until)
+    return sum(
+        min(request.done or until, until) - request.sent
+        for request in requests
+        if request.sent < until
+    )
 
 
 def arrived(cell: Cell, places: int, service: float, start: float) -> list[Request]:
     """Arrivals at a rate on `places` servers, first come first served."""
     assert cell.arrivals is not None
-    free, found = [start] * min(places, 1000), list[Request]()
+    free, requests = [start] * min(places, 1000), list[Request]()
     for user, moment in enumerate(arrival_times(cell.arrivals.profile, cell.arrivals.law, "1")):
         begin = max(start + moment + OVERHEAD, heapq.heappop(free))
         heapq.heappush(free, begin + service)
-        found.append(
+        requests.append(
             Request(user, start + moment, begin, begin + service, begin + service + OVERHEAD)
         )
-    return found
+    return requests
 
 
 def write_probe(
@@ -375,10 +371,9 @@ def write_probe(
     world: World,
     worked: list[tuple[float, float]],
 ) -> None:
-    """The server's journal: what ran, and its pools ten times a second while it was up."""
-    truth = (
-        world.truth(act.variant) if act.cells else Truth(1)
-    )  # who is only asked never shows how it behaves
+    """The server's trace log: what ran, and its pools ten times a second while it was up."""
+    # A session without cells never shows how its app behaves
+    truth = world.truth(act.variant) if act.cells else Truth(1)
     folder = path / "probe"
     folder.mkdir(exist_ok=True)
     pools = {

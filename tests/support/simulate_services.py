@@ -1,8 +1,9 @@
 """Simulated examinations of routes that take a random time: the doctor's steps, known truth.
 
-`crowd` is the bare closed loop: N users, c places, a service time drawn from a law, with or without
-think time. `examine` has the doctor ask such a server level by level and gathers the evidence with
-the real code, down to the `Exam` that the rules judge. No time passes, and no server runs.
+`crowd` is the bare closed loop: N users, c places, a service time from a distribution, with or
+without think time. `examine` has the doctor ask such a server level by level and gathers the
+evidence with the real code, down to the `RouteEvidence` that the rules judge. No time passes, and
+no server runs.
 """
 
 import heapq
@@ -30,15 +31,15 @@ from tests.support.simulate_run import CALM, IDLE, MACHINE, NAMES, OVERHEAD, Req
 ROUTE, ACT = "GET /x", "route-01"
 ASIDE: dict[str, Any] = {"expects": "", "rate": 0.0, "connections": 0}
 KINDS = ("async", "def")
-PINGS = tuple(Neighbour(kind=one, route=f"GET /{one}", path="", **ASIDE) for one in KINDS)
-ENDLESS = 10_000  # places: more than anybody asks for
+PINGS = tuple(Neighbour(kind=kind, route=f"GET /{kind}", path="", **ASIDE) for kind in KINDS)
+ENDLESS = 10_000  # places: more than any load asks for
 CPU = 0.0003  # seconds of it that a request costs
-SAMPLE_EVERY = 0.1  # seconds between two looks of the probe
+SAMPLE_EVERY = 0.1  # seconds between two samples of the probe
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A law of service times, in seconds, and what it amounts to on average."""
+    """A distribution of service times, in seconds, and its mean."""
 
     draw: Callable[[random.Random], float]
     mean: float
@@ -115,7 +116,7 @@ def crowd(
     asks = [(start + stagger * user / users, user) for user in range(users)]
     threads = [start] * min(server.threads or users, users)
     places = [start] * min(server.places, users)
-    found = []
+    requests = []
     while asks:
         moment, user = heapq.heappop(asks)
         if moment >= start + seconds:
@@ -125,9 +126,9 @@ def crowd(
         end = begin + server.service.draw(dice)
         heapq.heappush(threads, end)
         heapq.heappush(places, end)
-        found.append(Asked(user, moment, begin, end, end + OVERHEAD, inside))
+        requests.append(Asked(user, moment, begin, end, end + OVERHEAD, inside))
         heapq.heappush(asks, (end + OVERHEAD + think, user))
-    return found
+    return requests
 
 
 def seeded(seed: int | str) -> random.Random:
@@ -137,16 +138,16 @@ def seeded(seed: int | str) -> random.Random:
 
 def rate_between(requests: Iterable[Request], begin: float, end: float) -> float:
     """Answers per second."""
-    return sum(begin < (one.done or math.inf) <= end for one in requests) / (end - begin)
+    return sum(begin < (request.done or math.inf) <= end for request in requests) / (end - begin)
 
 
 def examine(folder: Path, server: Server, seed: int) -> RouteEvidence:
-    """What the doctor knows of such a route, after it has asked what it would ask of a real one."""
+    """The doctor's evidence on such a route, after all levels it would ask of a real one."""
     run, dice = RunWriter(folder, "doctor"), seeded(seed)
     entry = {"route": ROUTE, "act": ACT, "wrong": None, "unfit": None, "skipped": None}
     polite = [server.service.draw(dice) + 2 * OVERHEAD for _ in range(3)]
-    told: dict[str, Any] = {"session": ACT, "route": ROUTE, "path": "/x", "ping_cost": 0.0}
-    bedside = LevelPlanner(service_time=min(polite[1:]), neighbours=PINGS, **told)
+    facts: dict[str, Any] = {"session": ACT, "route": ROUTE, "path": "/x", "ping_cost": 0.0}
+    bedside = LevelPlanner(service_time=min(polite[1:]), neighbours=PINGS, **facts)
     calm = dict.fromkeys(("async", "def"), IDLE)
     (folder / "probe").mkdir(parents=True)
     cells, now = [idle_neighbours_cell(PINGS, 80.0)], 1.0
@@ -157,7 +158,7 @@ def examine(folder: Path, server: Server, seed: int) -> RouteEvidence:
             now = play(folder, cell, server, dice, now)
     run.open(
         seed=seed,
-        plan={"seconds": None, "notes": [], "cells": [one.to_dict() for one in cells]},
+        plan={"seconds": None, "notes": [], "cells": [cell.to_dict() for cell in cells]},
         schedule="0" * 64,
         loop="asyncio",
         workers=1,
@@ -176,39 +177,43 @@ def examine(folder: Path, server: Server, seed: int) -> RouteEvidence:
 
 
 def play(folder: Path, cell: Cell, server: Server, dice: random.Random, now: float) -> float:
-    """One level: its spools, its pings, the probe's looks. Returns when the next may begin."""
+    """One level: its spools, its pings, the probe's samples. Returns when the next may begin."""
     opened, closed = now + cell.warm_up, now + cell.warm_up + cell.window
     times = {"start": now, "stagger": cell.stagger, "think": cell.think}
-    found = crowd(server, cell.users, closed - now, dice, **times) if cell.users else []
-    pings = [(ping, one) for ping in cell.neighbours for one in pinged(cell, ping, found, now)]
-    aside = [one for _, one in pings]
+    requests = crowd(server, cell.users, closed - now, dice, **times) if cell.users else []
+    pings = [
+        (ping, request) for ping in cell.neighbours for request in pinged(cell, ping, requests, now)
+    ]
+    aside = [request for _, request in pings]
     samples = Spool(folder / "samples" / f"{cell.server}.jsonl")
     generator = Spool(folder / "load" / f"{cell.server}.jsonl")
     first = int(1e6 * now)
-    told = [(cell.name, ROUTE, one) for one in found]
-    told += [(cell.neighbour_cell_name, ping.route, one) for ping, one in pings]
-    for seq, (name, route, one) in enumerate(told, first):
-        phase = Phase.STEADY if one.sent > opened else Phase.WARM_UP
-        samples.write("sent", seq, name, phase, route, cell.variant, one.user, one.sent, one.sent)
-        enters = one.sent + OVERHEAD / 2
-        inner = [enters, one.inside, one.end, one.end + OVERHEAD / 4]
-        samples.write("done", seq, one.done, 200, None, 14, *inner, 50_000)
-    end = max([closed, *(one.done or 0.0 for _, _, one in told)])
+    rows = [(cell.name, ROUTE, request) for request in requests]
+    rows += [(cell.neighbour_cell_name, ping.route, request) for ping, request in pings]
+    for seq, (name, route, request) in enumerate(rows, first):
+        phase = Phase.STEADY if request.sent > opened else Phase.WARM_UP
+        samples.write(
+            "sent", seq, name, phase, route, cell.variant, request.user, request.sent, request.sent
+        )
+        enters = request.sent + OVERHEAD / 2
+        inner = [enters, request.inside, request.end, request.end + OVERHEAD / 4]
+        samples.write("done", seq, request.done, 200, None, 14, *inner, 50_000)
+    end = max([closed, *(request.done or 0.0 for _, _, request in rows)])
     bounds = {"go": now, "open": opened, "close": closed, "end": end}
-    names = [(cell.name, found), (cell.neighbour_cell_name, aside)]
+    names = [(cell.name, requests), (cell.neighbour_cell_name, aside)]
     for name, some in names if cell.scenario is Scenario.CROWD else [(cell.name, aside)]:
         for mark, moment in bounds.items():
             generator.write("mark", name, mark, moment, 0, area(list(some), moment), *CALM)
     tick(generator, cell.name, now, end)
     samples.close()
     generator.close()
-    look_inside(folder, cell, server, found, (now, end + 0.5))
+    look_inside(folder, cell, server, requests, (now, end + 0.5))
     return end + 0.5
 
 
-def pinged(cell: Cell, ping: Neighbour, found: list[Asked], now: float) -> list[Asked]:
-    """The innocent requests beside a level: the `def` one gets its thread after all before it."""
-    sent, asides = [one.sent for one in found], []
+def pinged(cell: Cell, ping: Neighbour, requests: list[Asked], now: float) -> list[Asked]:
+    """The neighbours' requests beside a level: the `def` one gets its thread after all before."""
+    sent, asides = [request.sent for request in requests], []
     span = cell.warm_up + cell.window
     schedule = arrival_times(
         ((span, ping.rate, ping.rate),), ArrivalDistribution.POISSON, f"1/{ping.kind}"
@@ -217,7 +222,7 @@ def pinged(cell: Cell, ping: Neighbour, found: list[Asked], now: float) -> list[
         before = bisect(sent, now + moment) - 1
         begin = now + moment + OVERHEAD
         if ping.kind == "def" and before >= 0:
-            begin = max(begin, found[before].inside)
+            begin = max(begin, requests[before].inside)
         end = begin + IDLE - 2 * OVERHEAD
         asides.append(Asked(0, now + moment, begin, end, end + OVERHEAD, begin))
     return asides
@@ -227,17 +232,20 @@ def look_inside(
     folder: Path,
     cell: Cell,
     server: Server,
-    found: list[Asked],
+    requests: list[Asked],
     span: tuple[float, float],
 ) -> None:
-    """The probe's journal: AnyIO's threads, as far as the route takes them, and the CPU."""
-    entered = sorted(one.sent + OVERHEAD for one in found)
-    inside, ended = sorted(one.inside for one in found), sorted(one.end for one in found)
+    """The probe's trace log: AnyIO's threads, as far as the route takes them, and the CPU."""
+    entered = sorted(request.sent + OVERHEAD for request in requests)
+    inside, ended = (
+        sorted(request.inside for request in requests),
+        sorted(request.end for request in requests),
+    )
     pools = {"thread_tokens": server.threads or 40, "executor_size": 6, "loop": "asyncio"}
     lines: list[list[Any]] = [["runtime", span[0], pools]]
     for i in range(int((span[1] - span[0]) / SAMPLE_EVERY)):
         t = span[0] + SAMPLE_EVERY * i
-        come, begun, gone = (bisect_right(one, t) for one in (entered, inside, ended))
+        come, begun, gone = (bisect_right(moments, t) for moments in (entered, inside, ended))
         busy, waiting = (begun - gone, max(0, come - begun)) if server.threads else (0, 0)
         cpu = 100.0 + 0.02 * t + CPU * gone
         lines.append(["sample", t, 0.0002, busy, waiting, 0, cpu, 50_000_000, 0.0, cpu, None, 0])

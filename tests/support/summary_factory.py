@@ -6,15 +6,15 @@ CHECKOUT = "GET /checkout"
 NOTES = "GET /notes/{note_id}"
 
 
-def crowd(users: int, **told: Any) -> dict[str, Any]:
+def crowd(users: int, **fields: Any) -> dict[str, Any]:
     """A crowd of which 2,000 requests were answered rightly."""
     quantiles = {"mean_s": 0.1, "p50_s": 0.1, "p95_s": 0.15, "p99_s": 0.2, "max_s": 0.3}
     counts = {"completed": 2000, "unfinished": 0, "errors": 0}
     theory = {"little_residual": 0.0, "little_identity": 0.0, "predicted_mean_s": None}
-    return {"users": users, "rps": 100.0, **quantiles, **counts, **theory, **told}
+    return {"users": users, "rps": 100.0, **quantiles, **counts, **theory, **fields}
 
 
-def arrivals(rate: float, **told: Any) -> dict[str, Any]:
+def arrivals(rate: float, **fields: Any) -> dict[str, Any]:
     """An open load of 2,000 requests, none of them refused."""
     counts = dict.fromkeys(("refused", "backlog", "unfinished", "errors"), 0) | dict.fromkeys(
         ("planned", "sent", "completed"), 2000
@@ -43,12 +43,12 @@ def arrivals(rate: float, **told: Any) -> dict[str, Any]:
         **quantiles,
         "replay": replay,
         "overloaded": False,
-        **told,
+        **fields,
     }
 
 
-def route(name: str = CHECKOUT, **told: Any) -> dict[str, Any]:
-    """A route that serves ten at once, 100/s of 0.1 s each, and harms nobody."""
+def route(name: str = CHECKOUT, **fields: Any) -> dict[str, Any]:
+    """A route that serves ten at once, 100/s of 0.1 s each, and slows no neighbour."""
     calm = {"idle_p90_s": 0.002, "loaded_p90_s": 0.003}
     words = {"verdict": "scales", "sentence": f"{name} serves 10 at once.", "remedy": ""}
     numbers = {
@@ -77,7 +77,7 @@ def route(name: str = CHECKOUT, **told: Any) -> dict[str, Any]:
         **loop,
         **loads,
         "blame": [],
-        **told,
+        **fields,
     }
 
 
@@ -85,7 +85,7 @@ def run(
     *routes: dict[str, Any],
     trust: str = "trusted",
     cells: dict[str, str] | None = None,
-    **told: Any,
+    **fields: Any,
 ) -> dict[str, Any]:
     """A whole summary."""
     environment = {
@@ -114,5 +114,5 @@ def run(
         "guide": [],
         "gates": [],
         "missing": [],
-        **told,
+        **fields,
     }

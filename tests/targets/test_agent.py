@@ -1,4 +1,4 @@
-"""The guest around somebody's app, without a server: what it tells, what it adds, and that the app notices nothing of it."""
+"""The agent around an app, without a server: what it reports, and that the app is unaffected."""
 
 import asyncio
 import itertools
@@ -79,12 +79,14 @@ class Both(HTTPEndpoint):
     def post(self, request): ...
 
 def here(request): ...
-app = Starlette(routes=[Route("/both/{x:int}", Both), Mount("/below", routes=[Route("/here", here)])])
+app = Starlette(
+    routes=[Route("/both/{x:int}", Both), Mount("/below", routes=[Route("/here", here)])]
+)
 """
 
 
 class House:
-    """A run's folder and the user's own, for one act."""
+    """The folders of a run and of the user, for one session."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.home, self.run = folder / "home", folder / "run"
@@ -94,7 +96,7 @@ class House:
         patch.syspath_prepend(self.home)
 
     def lodge(self, text: str, name: str = "app", **more: Any) -> Any:
-        """A module of the user's, lodged."""
+        """The app of a user's module, wrapped by the agent."""
         module = f"shop_{next(numbers)}"
         (self.home / f"{module}.py").write_text(text, encoding="utf-8")
         order = {
@@ -109,20 +111,20 @@ class House:
         )
         return create_app()
 
-    def told(self, what: str) -> Any:
-        """What the guest wrote."""
+    def read(self, what: str) -> Any:
+        """What the agent wrote."""
         return json.loads((self.run / "guest" / f"{what}-idle.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
-    """Where the guest lodges."""
+    """Folders in which the agent finds an app."""
     return House(tmp_path, monkeypatch)
 
 
 @asynccontextmanager
 async def living(app: Any, state: dict[str, Any] | None = None) -> AsyncIterator[list[str]]:
-    """Play the server's part in a lifespan; what the app says."""
+    """Play the server's part in a lifespan; yield what the app says."""
     words: asyncio.Queue[str] = asyncio.Queue()
     said: list[str] = []
     up = asyncio.Event()
@@ -145,7 +147,7 @@ async def living(app: Any, state: dict[str, Any] | None = None) -> AsyncIterator
 
 
 async def lived(app: Any, state: dict[str, Any] | None = None) -> list[str]:
-    """A whole life; what the app said."""
+    """A whole lifespan; what the app said."""
     async with living(app, state) as said:
         pass
     return said
@@ -160,9 +162,9 @@ def run(work: Coroutine[Any, Any, Any], loop: str = "asyncio") -> Any:
 @pytest.mark.parametrize("name", ["app", "around"])
 @pytest.mark.parametrize("loop", LOOPS)
 def test_the_census_knows_every_route_of_a_fastapi_app(house: House, loop: str, name: str) -> None:
-    """Routers with their prefix, mounted apps, hidden routes, WebSockets; also below a middleware put around by hand."""
+    """Routers, mounts, hidden routes, WebSockets; also below a middleware put around by hand."""
     run(lived(house.lodge(SHOP, name)), loop)
-    census = house.told("census")
+    app_info = house.read("census")
     assert {
         ("GET", "/v1/items/{item_id}", "http", False, True),
         ("POST", "/v1/items", "http", False, False),
@@ -172,33 +174,34 @@ def test_the_census_knows_every_route_of_a_fastapi_app(house: House, loop: str, 
         ("GET", "/sub/deep/{x}", "http", False, False),
         ("GET", "/static", "mount", False, True),
     } == {
-        (one["method"], one["path"], one["kind"], one["hidden"], one["is_async"])
-        for one in census["routes"]
+        (route["method"], route["path"], route["kind"], route["hidden"], route["is_async"])
+        for route in app_info["routes"]
     }
-    plans = next(one for one in census["routes"] if one["path"] == "/secret/plans")
+    plans = next(route for route in app_info["routes"] if route["path"] == "/secret/plans")
     assert SHOP.splitlines()[plans["line"] - 1] == '@secret.get("/plans")'
     assert Path(plans["file"]).parent == house.home
     assert plans["endpoint"].endswith(".plans")
-    assert (census["loop"], census["python"]) == (loop, sys.version.split()[0])
-    assert set(census["framework"].values()) & {None} == set()
+    assert (app_info["loop"], app_info["python"]) == (loop, sys.version.split()[0])
+    assert set(app_info["framework"].values()) & {None} == set()
 
 
 def test_the_description_hides_nothing_and_the_apps_own_stays_as_it_was(house: House) -> None:
     """Two models of one name in two apps stay two."""
     probe = house.lodge(SHOP)
     run(lived(probe))
-    found, app = house.told("census")["openapi"], probe.app.app
+    document, app = house.read("census")["openapi"], probe.app.app
     assert {"/v1/items/{item_id}", "/v1/items", "/secret/plans", "/alive", "/sub/deep/{x}"} == set(
-        found["paths"]
+        document["paths"]
     )
     answers = [
-        found["paths"][path]["get"]["responses"]["200"]
+        document["paths"][path]["get"]["responses"]["200"]
         for path in ("/v1/items/{item_id}", "/sub/deep/{x}")
     ]
     names = [
-        one["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2] for one in answers
+        answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        for answer in answers
     ]
-    assert [list(found["components"]["schemas"][name]["properties"]) for name in names] == [
+    assert [list(document["components"]["schemas"][name]["properties"]) for name in names] == [
         ["name"],
         ["zip"],
     ]
@@ -207,12 +210,12 @@ def test_the_description_hides_nothing_and_the_apps_own_stays_as_it_was(house: H
 
 
 def test_an_app_whose_description_fails_is_counted_all_the_same(house: House) -> None:
-    """Its own words fail: ours stand in."""
+    """The app's own description fails: ours replaces it."""
     run(lived(house.lodge(SHOP + "app.openapi = lambda: 1 / 0\n")))
-    assert "/secret/plans" in house.told("census")["openapi"]["paths"]
+    assert "/secret/plans" in house.read("census")["openapi"]["paths"]
     run(lived(house.lodge(SHOP + "app.version = None\nsub.version = None")))
-    census = house.told("census")
-    assert (census["openapi"], len(census["routes"])) == (None, 7)
+    app_info = house.read("census")
+    assert (app_info["openapi"], len(app_info["routes"])) == (None, 7)
 
 
 WORDS = """
@@ -228,7 +231,7 @@ app.openapi = describe
 
 
 def test_the_description_is_made_once_while_the_loop_goes_on(house: House) -> None:
-    """The app's own words; beside them only what they leave out is described."""
+    """The app describes itself; only what it leaves out is described beside it."""
     probe, described = house.lodge(SHOP + WORDS), []
     module, utils = (
         sys.modules[probe.app.app.openapi.__module__],
@@ -237,7 +240,7 @@ def test_the_description_is_made_once_while_the_loop_goes_on(house: House) -> No
     original = utils.get_openapi
 
     def listen(**words: Any) -> dict[str, Any]:
-        described.append([one.path for one in words["routes"]])
+        described.append([route.path for route in words["routes"]])
         return dict(original(**words))
 
     house.patch.setattr(utils, "get_openapi", listen)
@@ -248,16 +251,16 @@ def test_the_description_is_made_once_while_the_loop_goes_on(house: House) -> No
 
     run(live())
     assert module.seen == [True]
-    assert [sorted(one) for one in described if "/secret/plans" in one] == [
+    assert [sorted(paths) for paths in described if "/secret/plans" in paths] == [
         ["/alive", "/secret/plans"]
     ]
     assert {"/v1/items/{item_id}", "/v1/items", "/secret/plans", "/alive", "/sub/deep/{x}"} == set(
-        house.told("census")["openapi"]["paths"]
+        house.read("census")["openapi"]["paths"]
     )
 
 
 def test_only_the_app_at_rest_is_asked_what_it_is(house: House) -> None:
-    """Of a level's process, and of a second look's, nobody reads it."""
+    """For a level's process, or a second sample's, no program reads it."""
     probe = house.lodge(SHOP + WORDS + "loop = None\n", act="route-01")
     assert run(lived(probe)) == ["startup.complete", "shutdown.complete"]
     assert sys.modules[probe.app.app.openapi.__module__].seen == []
@@ -279,7 +282,7 @@ app.post("/b", include_in_schema=False)(hide)
 def test_models_of_hidden_routes_keep_their_own_meaning(house: House) -> None:
     """Two of one name, one of them hidden, stay two."""
     run(lived(house.lodge(SAME_NAME)))
-    document = house.told("census")["openapi"]
+    document = house.read("census")["openapi"]
     bodies = [
         document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
         for path in ("/a", "/b")
@@ -292,20 +295,20 @@ def test_models_of_hidden_routes_keep_their_own_meaning(house: House) -> None:
 
 
 def test_a_starlette_app_is_counted_too(house: House) -> None:
-    """Classes by method, no HEAD that nobody wrote, and no description."""
+    """Classes by method, no implicit HEAD, and no description."""
     run(lived(house.lodge(PLAIN)))
-    census = house.told("census")
-    routes = [(one["method"], one["path"], one["is_async"]) for one in census["routes"]]
+    app_info = house.read("census")
+    routes = [(route["method"], route["path"], route["is_async"]) for route in app_info["routes"]]
     assert routes == [
         ("GET", "/both/{x}", True),
         ("POST", "/both/{x}", False),
         ("GET", "/below/here", False),
     ]
-    assert census["openapi"] is None
+    assert app_info["openapi"] is None
 
 
 def test_the_lifespan_passes_through_and_the_watch_lives_as_long(house: House) -> None:
-    """The server gets the app's state and words; the watch starts when the app has, and stops after it."""
+    """The server gets the app's state and words; the watchdog starts after it and ends last."""
     calls: list[Any] = []
 
     class Watchdog:
@@ -343,7 +346,7 @@ def test_an_app_without_a_lifespan_is_probed_as_long_as_it_is_served(
 
     text = f"async def app(scope, receive, send):\n    {body}\n"
     assert run(live(house.lodge(text))) == ["startup.complete", "shutdown.complete"]
-    assert house.told("census")["routes"] == []
+    assert house.read("census")["routes"] == []
     assert len([line for line in read(house.run / "probe", "idle") if line[0] == "sample"]) >= 2
 
 
@@ -390,19 +393,19 @@ def test_an_app_that_cannot_be_had_says_why_and_where(  # noqa: PLR0913, PLR0917
     """The innermost line of the user's own code, and no value that might be a secret."""
     with pytest.raises(SystemExit, match="3"):
         house.lodge(text, name)
-    told = house.told("trouble")
-    assert told["kind"] == kind
-    assert message in told["message"]
-    assert told["line"] == line
-    assert (told["file"] or str(house.home)).startswith(str(house.home))
-    assert "geheim" not in told["message"] + capfd.readouterr().err
+    trouble = house.read("trouble")
+    assert trouble["kind"] == kind
+    assert message in trouble["message"]
+    assert trouble["line"] == line
+    assert (trouble["file"] or str(house.home)).startswith(str(house.home))
+    assert "geheim" not in trouble["message"] + capfd.readouterr().err
 
 
 def test_why_an_app_cannot_be_had_is_kept_without_what_was_passed_to_it(house: House) -> None:
-    """And only its owner can read that: what is killed later leaves it behind."""
+    """Only its owner can read it: a killed process leaves it behind."""
     with pytest.raises(SystemExit):
         house.lodge("raise OSError('no user for dbname=x password=hunter2')", hidden=["hunter2"])
-    assert house.told("trouble")["message"] == "OSError: no user for dbname=x password=***"
+    assert house.read("trouble")["message"] == "OSError: no user for dbname=x password=***"
     assert [oct(path.stat().st_mode) for path in (house.run / "guest").glob("trouble-*")] == [
         "0o100600"
     ]
@@ -410,7 +413,7 @@ def test_why_an_app_cannot_be_had_is_kept_without_what_was_passed_to_it(house: H
 
 @pytest.mark.parametrize("error", ["NameError", "RuntimeError"])
 def test_an_app_whose_signature_cannot_be_read_is_taken_as_it_is(house: House, error: str) -> None:
-    """Python 3.14 works annotations out when asked: names under TYPE_CHECKING are not there then."""
+    """Python 3.14 evaluates annotations on access, when TYPE_CHECKING names are missing."""
     odd = f"""
 class App:
     @property
@@ -426,7 +429,7 @@ def test_without_a_gil_nobody_is_watched_and_the_reason_is_told(house: House) ->
     """Walking another thread's frames is not safe there."""
     house.patch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     run(lived(house.lodge(SHOP, watch=True)))
-    assert "PYTHON_GIL=1" in house.told("unwatched")["why"]
+    assert "PYTHON_GIL=1" in house.read("unwatched")["why"]
     assert not list((house.run / "holds").glob("*"))
 
 
@@ -438,7 +441,7 @@ def test_a_factory_makes_the_app_or_says_why_not(house: House) -> None:
     ]
     with pytest.raises(SystemExit):
         house.lodge("def make():\n    raise KeyError('x')", "make", factory=True)
-    assert tuple(house.told("trouble")[key] for key in ("kind", "message", "line", "function")) == (
+    assert tuple(house.read("trouble")[key] for key in ("kind", "message", "line", "function")) == (
         "factory",
         "KeyError: 'x'",
         2,
@@ -467,7 +470,7 @@ async def app(scope, receive, send):
 def test_a_start_up_that_fails_is_told_and_goes_on_to_the_server(
     house: House, start: str, message: str, line: int | None
 ) -> None:
-    """With the exception's own place where there is one."""
+    """It has the exception's own place, where there is an exception."""
     app = house.lodge(start)
     if line:
         with pytest.raises(OSError, match="no base"):
@@ -475,15 +478,19 @@ def test_a_start_up_that_fails_is_told_and_goes_on_to_the_server(
     else:
         assert run(lived(app)) == ["startup.failed"]
     assert ("startup", message, line) == tuple(
-        house.told("trouble")[key] for key in ("kind", "message", "line")
+        house.read("trouble")[key] for key in ("kind", "message", "line")
     )
     assert not (house.run / "guest" / "census-idle.json").exists()
 
 
 def test_the_neighbours_answer_outside_the_users_middleware(house: House) -> None:
-    """The async one on the loop; the `def` one only when one of the 40 threads is free. Everything else is the user's."""
+    """The async one answers on the loop, the `def` one when one of 40 threads is free.
+
+    Everything else is the user's.
+    """
     stubborn = SHOP + (
-        "class No:\n    def __init__(self, app): ...\n    async def __call__(self, scope, receive, send):\n"
+        "class No:\n    def __init__(self, app): ...\n"
+        "    async def __call__(self, scope, receive, send):\n"
         "        await send({'type': 'http.response.start', 'status': 418, 'headers': []})\n"
         "        await send({'type': 'http.response.body', 'body': b''})\napp.add_middleware(No)\n"
     )
@@ -491,14 +498,14 @@ def test_the_neighbours_answer_outside_the_users_middleware(house: House) -> Non
     async def ask(app: Any) -> list[tuple[int, bytes]]:
         limiter = anyio.to_thread.current_default_thread_limiter()
         limiter.total_tokens = 1
-        held, leave = threading.Event(), threading.Event()
+        holding, leave = threading.Event(), threading.Event()
 
         def hold() -> None:
-            held.set()
+            holding.set()
             leave.wait(60)
 
         holder = asyncio.ensure_future(anyio.to_thread.run_sync(hold))
-        await asyncio.to_thread(held.wait, 60)
+        await asyncio.to_thread(holding.wait, 60)
         waiting = asyncio.ensure_future(call(app, "/_atonce-s/def"))
         at_once = await call(app, "/_atonce-s/async")
         await asyncio.sleep(0.05)
@@ -512,7 +519,7 @@ def test_the_neighbours_answer_outside_the_users_middleware(house: House) -> Non
             await call(app, "/_atonce-x/async"),
             await call(app, "/_atonce-s/def"),
         ]
-        return [(one[0]["status"], one[1]["body"]) for one in everything]
+        return [(messages[0]["status"], messages[1]["body"]) for messages in everything]
 
     answers = run(ask(house.lodge(stubborn)))
     assert answers[:2] == [(200, b'{"neighbour":"async"}'), (200, b'{"neighbour":"def"}')]
@@ -521,14 +528,14 @@ def test_the_neighbours_answer_outside_the_users_middleware(house: House) -> Non
 
 @pytest.mark.slow
 def test_two_workers_of_a_real_server_lodge_side_by_side(house: House) -> None:
-    """Each has its journal, the census is whole, and nothing is left behind in the user's folder."""
+    """Each has its trace log, the app info is whole, and the user's folder stays as it was."""
     (house.home / "shop.py").write_text(SHOP, encoding="utf-8")
-    patient = AppUnderTest.from_module("shop:app", app_dir=house.home, workers=2)
-    patient.install_agent(house.run)
-    port, env = free_port(), patient.launch_environment("idle", house.run, "s")
+    app_under_test = AppUnderTest.from_module("shop:app", app_dir=house.home, workers=2)
+    app_under_test.install_agent(house.run)
+    port, env = free_port(), app_under_test.launch_environment("idle", house.run, "s")
     url = f"http://127.0.0.1:{port}"
     with supervised_process(
-        patient.launch_command(port),
+        app_under_test.launch_command(port),
         folder=house.run,
         env=env,
         core=None,
@@ -541,6 +548,6 @@ def test_two_workers_of_a_real_server_lodge_side_by_side(house: House) -> None:
             200,
             200,
         ]
-    assert len(house.told("census")["routes"]) == 7
+    assert len(house.read("census")["routes"]) == 7
     assert len(list((house.run / "probe").iterdir())) == 2
     assert [house.home / "shop.py"] == list(house.home.iterdir())

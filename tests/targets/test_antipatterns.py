@@ -1,4 +1,4 @@
-"""The bundled patient: what each of its routes should be found to be, and that mistake and cure do the same work."""
+"""The bundled antipattern app: the verdict due to each route; remedies do the same work."""
 
 import asyncio
 import gc
@@ -47,7 +47,7 @@ WARD_TRUTH = {
 
 
 def visited(visit: Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]) -> Any:
-    """What comes of visiting the ward while it is open."""
+    """What a visit to the antipattern app returns while it runs."""
 
     async def stay() -> Any:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -70,7 +70,7 @@ def test_the_truth_of_every_route_is_known() -> None:
 
 
 def test_every_mistake_answers_as_its_cure_does() -> None:
-    """Else the cure would be no cure; but for the forgotten `await`, which cannot answer at all."""
+    """Otherwise it would be no remedy; the forgotten `await` cannot answer at all."""
 
     async def visit(client: httpx.AsyncClient) -> dict[str, tuple[int, bytes]]:
         answers = await asyncio.gather(
@@ -85,7 +85,7 @@ def test_every_mistake_answers_as_its_cure_does() -> None:
         warnings.simplefilter("always")
         answers = visited(visit)
         gc.collect()
-    assert any("'report' was never awaited" in str(one.message) for one in caught)
+    assert any("'report' was never awaited" in str(warning.message) for warning in caught)
     assert answers.pop("GET /dose/forgotten")[0] == 500
     for route, answer in answers.items():
         assert (route, answer) == (route, answers["/".join(route.split("/")[:2])])
@@ -95,7 +95,7 @@ def test_every_mistake_answers_as_its_cure_does() -> None:
 def test_without_the_labs_packages_the_ward_opens_with_the_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Two rooms are closed; nothing else is missing."""
+    """Two topics are missing, and nothing else."""
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "aiohttp" else find(name)

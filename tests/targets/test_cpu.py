@@ -1,4 +1,4 @@
-"""The routes that compute: equal answers in every form, a pool that opens and closes with the app, and CPU that counts as the target's."""
+"""The CPU routes: equal answers in every form, a pool as long as the app, CPU of the target."""
 
 import os
 import subprocess
@@ -14,13 +14,13 @@ from tests.support.processes import alive, gone_within, new_mark, served
 
 def workers(mark: str) -> list[str]:
     """The pool's processes."""
-    return [one for one in alive(mark) if "spawn_main" in one]
+    return [command for command in alive(mark) if "spawn_main" in command]
 
 
 @pytest.mark.parametrize("end", ["terminate", "kill"])
 def test_every_form_does_all_of_the_same_work_and_the_pool_ends_with_the_app(end: str) -> None:
-    """The answer is a number that depends on each round; a killed app tells its workers nothing, they follow it."""
-    paths = {cell.path: cell.expects for act in cpu.SESSIONS for cell in act.cells}
+    """The answer depends on each round; a killed app says nothing to its workers, yet they end."""
+    paths = {cell.path: cell.expects for session in cpu.SESSIONS for cell in session.cells}
     mark = new_mark()
     with (
         served("targets.app:app", mark) as (url, process),
@@ -39,7 +39,10 @@ def test_every_form_does_all_of_the_same_work_and_the_pool_ends_with_the_app(end
 def test_cpu_of_descendants_counts_while_they_live_and_afterwards() -> None:
     """A child's own, its child's, and once both have ended still theirs."""
     spin = "import time\nwhile time.process_time() < .15: pass"
-    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {spin!r}]); print(1, flush=True); sys.stdin.read()"
+    code = (
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {spin!r}]); "
+        "print(1, flush=True); sys.stdin.read()"
+    )
     before = child_cpu_seconds()
     child = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -48,6 +51,5 @@ def test_cpu_of_descendants_counts_while_they_live_and_afterwards() -> None:
     child.stdout.readline()
     living = child_cpu_seconds() - before
     child.communicate()
-    assert (
-        0.13 <= living <= child_cpu_seconds() - before < 1.6 * living
-    )  # twice, if those who ended counted again
+    # twice as much, if processes that ended counted again
+    assert 0.13 <= living <= child_cpu_seconds() - before < 1.6 * living

@@ -1,4 +1,4 @@
-"""The lab's databases, the real ones: routes, counters, full pools, and a PostgreSQL that nothing leaves behind."""
+"""The lesson's real databases: routes, counters, full pools, and no PostgreSQL left behind."""
 
 import asyncio
 import shutil
@@ -36,7 +36,7 @@ async def lab() -> AsyncIterator[httpx.AsyncClient]:
 
 
 def asked(questions: Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]) -> Any:
-    """What comes of asking the app."""
+    """What the questions to the app return."""
 
     async def ask() -> Any:
         async with lab() as client:
@@ -82,14 +82,14 @@ def test_every_variant_answers_alike_with_one_query(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_queries_overlap_where_they_should(kind: str) -> None:
-    """Neither SQLite's lent sleep nor a driver holds what the others need; the session on the loop holds it."""
+    """SQLite's sleep and the drivers leave the rest free; the session on the loop holds it."""
 
     async def questions(client: httpx.AsyncClient) -> dict[str, float]:
         took = {}
         await client.get(f"/users/1?database={kind}")  # starts the server
         for variant in VARIANTS:
             path, began = f"/users/1/{variant}?database={kind}&seconds=0.2", time.perf_counter()
-            assert {one.status_code for one in await together(client, path, 6)} == {200}
+            assert {answer.status_code for answer in await together(client, path, 6)} == {200}
             took[variant] = time.perf_counter() - began
         return took
 
@@ -104,7 +104,7 @@ def test_queries_overlap_where_they_should(kind: str) -> None:
 def test_a_full_pool_says_what_it_is(
     monkeypatch: pytest.MonkeyPatch, variant: str, pool: str
 ) -> None:
-    """One connection, little patience: the second user gets 503 with the pool's sizes, and the first an answer."""
+    """One connection, a short timeout: the second user gets 503 with the pool's sizes."""
     for name in ("create_engine", "create_async_engine"):
         small = partial(
             getattr(database_engines, name), pool_size=1, max_overflow=0, pool_timeout=0.1
@@ -117,7 +117,7 @@ def test_a_full_pool_says_what_it_is(
         ]["pool"] == pool
         return await together(client, f"/users/1/{variant}?seconds=1", 2)
 
-    good, full = sorted(asked(questions), key=lambda one: one.status_code)
+    good, full = sorted(asked(questions), key=lambda answer: answer.status_code)
     assert (good.status_code, full.status_code) == (200, 503)
     assert (
         "no connection to sqlite became free: QueuePool limit of size 1 overflow 0 reached"
@@ -132,7 +132,7 @@ def test_no_server_is_started_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And SQLite works on."""
+    """SQLite still works."""
     monkeypatch.setattr(postgres, "find_spec", lambda _: None)
     answer = asked(lambda client: client.get("/users/1?database=postgres"))
     assert answer.status_code == 501
@@ -154,7 +154,7 @@ def test_a_server_that_is_not_there_is_a_sentence(
 
 
 def test_a_given_server_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a schema of our own meanwhile; it counts nothing here, and nothing is made up."""
+    """A schema of ours exists during the run; queries are not counted there, nor made up."""
 
     def schemas(dsn: str) -> list[Any]:
         with psycopg.connect(dsn) as connection:
@@ -170,13 +170,13 @@ def test_a_given_server_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> No
 
     with postgres.run_postgres() as dsn:
         monkeypatch.setenv(database_engines.DSN_VARIABLE, f"{dsn}&sslmode=disable")
-        queries, meanwhile = asked(questions)
-        assert (queries, len(meanwhile), schemas(dsn)) == (None, 1, [])
+        queries, during = asked(questions)
+        assert (queries, len(during), schemas(dsn)) == (None, 1, [])
 
 
 def server_of(process: psutil.Process) -> list[psutil.Process]:
-    """The PostgreSQL processes that somebody is responsible for."""
-    return [one for one in process.children(recursive=True) if one.name() == "postgres"]
+    """The PostgreSQL processes below a process."""
+    return [child for child in process.children(recursive=True) if child.name() == "postgres"]
 
 
 def folder_of(server: list[psutil.Process]) -> Path:
@@ -186,22 +186,22 @@ def folder_of(server: list[psutil.Process]) -> Path:
 
 
 def test_a_server_does_not_outlive_its_guardian() -> None:
-    """Not even one that is killed."""
+    """Not even when the guardian is killed."""
     with postgres.run_postgres():
         guardian = next(
-            one for one in psutil.Process().children() if postgres.__file__ in one.cmdline()
+            child for child in psutil.Process().children() if postgres.__file__ in child.cmdline()
         )
         server = server_of(guardian)
         folder = folder_of(server)
         guardian.kill()
         assert psutil.wait_procs(server, 5)[1] == []
-        shutil.rmtree(folder)  # nobody is left to do it
+        shutil.rmtree(folder)  # no process is left to do it
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_server_does_not_outlive_its_app(how: signal.Signals) -> None:
-    """However it ends, and the folder goes as well."""
+    """Terminated or killed, and the folder goes as well."""
     with served("targets.app:app", new_mark()) as (url, process):
         assert httpx.get(f"{url}/users/1/async?database=postgres", timeout=60).status_code == 200
         server = server_of(psutil.Process(process.pid))

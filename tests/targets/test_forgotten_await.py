@@ -1,4 +1,4 @@
-"""Slow files and forgotten awaits: the routes themselves in-process, and the harness's body check in front of them."""
+"""Slow files and forgotten awaits: the routes in-process, and the check of their answers."""
 
 import asyncio
 import gc
@@ -32,7 +32,7 @@ RIGHT = {
 
 
 def with_app(visit: Callable[[httpx.AsyncClient, Path], Coroutine[Any, Any, None]]) -> None:
-    """Visit an app with both rooms from its start to its stop; nothing of the slow disk may be left behind."""
+    """Visit an app with both topics from its start to its stop; no slow disk may be left behind."""
 
     async def play() -> Path:
         app = FastAPI(lifespan=files.lifespan)
@@ -51,11 +51,11 @@ def with_app(visit: Callable[[httpx.AsyncClient, Path], Coroutine[Any, Any, None
 
 def disks() -> list[str]:
     """Threads that still write slowly."""
-    return [one.name for one in threading.enumerate() if "write_slowly" in one.name]
+    return [thread.name for thread in threading.enumerate() if "write_slowly" in thread.name]
 
 
 def test_all_ways_to_read_a_slow_file_answer_alike_and_only_one_holds_the_loop() -> None:
-    """The loop's own turns meanwhile are counted."""
+    """The loop's own turns during the reading are counted."""
 
     async def visit(client: httpx.AsyncClient, folder: Path) -> None:
         turns = {}
@@ -89,9 +89,9 @@ def test_a_client_that_leaves_takes_file_and_disk_with_it() -> None:
         with pytest.raises(asyncio.CancelledError):
             await reading
         assert (len(list(folder.iterdir())), len(disks())) == (1, 1)
-        deadline = time.perf_counter() + 60
+        end = time.perf_counter() + 60
         # A thread sets no event
-        while (list(folder.iterdir()) or disks()) and time.perf_counter() < deadline:  # noqa: ASYNC110
+        while (list(folder.iterdir()) or disks()) and time.perf_counter() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         assert list(folder.iterdir()) == []
 
@@ -146,7 +146,7 @@ def test_the_body_check_stops_a_forgotten_await_that_answers_200(shape: str) -> 
 
 
 def test_no_check_of_the_answer_finds_a_forgotten_save() -> None:
-    """Only the warning tells."""
+    """Only the warning shows it."""
     with (
         httpx.Client(transport=InProcess(), base_url="http://app") as client,
         pytest.warns(RuntimeWarning, match="coroutine 'save'"),
@@ -164,15 +164,15 @@ def test_a_coroutine_cannot_be_written_as_json(shape: str) -> None:
         warnings.simplefilter("always")
         assert client.get(f"/pitfall/forgotten/{shape}").status_code == 500
         gc.collect()
-    assert any("was never awaited" in str(one.message) for one in caught)
+    assert any("was never awaited" in str(warning.message) for warning in caught)
 
 
 @pytest.mark.slow
 def test_the_questions_are_answered_by_a_real_server_and_its_log_warns(tmp_path: Path) -> None:
-    """All five coroutines are warned of, those too that an error held; a run without any load can be believed."""
+    """All five coroutines cause warnings, even those an error held; no load is needed for it."""
     path, trouble = run_of(tmp_path, plan_for_claims({"asked/pitfalls"}))
     assert trouble is None
-    judged = {one.claim.id: one.result for one in build_report(path).claims}
+    judged = {tested.claim.id: tested.result for tested in build_report(path).claims}
     assert {"forgotten-await", "await-in-def"} == set(judged)
     assert "5 warnings in the log" in judged["forgotten-await"].measured
 
@@ -180,14 +180,16 @@ def test_the_questions_are_answered_by_a_real_server_and_its_log_warns(tmp_path:
 @pytest.mark.slow
 def test_a_wrong_200_is_never_put_under_load(tmp_path: Path) -> None:
     """The driver asks once, and sends nothing more."""
-    act = next(
-        act for act in plan_for_claims({"crowd/async gather/"}).sessions if act.has_lesson_routes
+    session = next(
+        session
+        for session in plan_for_claims({"crowd/async gather/"}).sessions
+        if session.has_lesson_routes
     )
     cells = tuple(
         replace(cell, path="/pitfall/forgotten/in-text", expects=RIGHT["in-text"])
-        for cell in act.cells
+        for cell in session.cells
     )
-    path, trouble = run_of(tmp_path, Plan(0.1, (replace(act, cells=cells),), ()))
+    path, trouble = run_of(tmp_path, Plan(0.1, (replace(session, cells=cells),), ()))
     assert trouble is not None
     assert "answers wrongly before any load: status 200" in trouble.sentence
     assert len(pd.read_parquet(path / "samples.parquet")) == 0

@@ -1,4 +1,4 @@
-"""The routes that call another service, in this process with the real upstream beside it; and what becomes of failures under load."""
+"""The routes that call the real upstream, in-process; and how failures under load are counted."""
 
 import asyncio
 import json
@@ -28,11 +28,11 @@ FAILING = ("/client/requests-def", "/client/httpx", "/aiohttp")
 
 
 @pytest.fixture(scope="module")
-def told() -> dict[str, tuple[int, Any]]:
+def replies() -> dict[str, tuple[int, Any]]:
     """What the app answers, by path."""
-    paths = [f"{route}?seconds=0.01" for route in ROUTES.values()] + [
-        f"{one}/{fault}" for one in FAILING for fault in upstream.Fault
-    ]
+    paths = [f"{route}?seconds=0.01" for route in ROUTES.values()]
+    for route in FAILING:
+        paths += [f"{route}/{fault}" for fault in upstream.Fault]
     counted = ["/client/counters", "/client/httpx-per-request", "/client/counters?again"]
     return asyncio.run(
         answers(
@@ -56,13 +56,13 @@ async def answers(paths: list[str]) -> dict[str, tuple[int, Any]]:
         httpx.AsyncClient(transport=transport, base_url="http://in-process") as client,
     ):
         return {
-            path: ((found := await client.get(path)).status_code, found.json()) for path in paths
+            path: ((answer := await client.get(path)).status_code, answer.json()) for path in paths
         }
 
 
-def test_all_ways_to_call_answer_alike(told: dict[str, tuple[int, Any]]) -> None:
-    """The upstream's own words."""
-    assert [told[f"{route}?seconds=0.01"] for route in ROUTES.values()] == [
+def test_all_ways_to_call_answer_alike(replies: dict[str, tuple[int, Any]]) -> None:
+    """They pass on the upstream's own words."""
+    assert [replies[f"{route}?seconds=0.01"] for route in ROUTES.values()] == [
         (200, {"delay": 0.01})
     ] * 5
 
@@ -73,52 +73,52 @@ def test_all_ways_to_call_answer_alike(told: dict[str, tuple[int, Any]]) -> None
 def test_no_proxy_stands_before_this_machine(
     monkeypatch: pytest.MonkeyPatch, name: str, proxy: str
 ) -> None:
-    """Whichever the environment names; which stays as it was."""
-    for one in ("no_proxy", "NO_PROXY", "http_proxy", "all_proxy"):
-        monkeypatch.delenv(one, raising=False)
+    """For each variable of the environment, which stays as it was."""
+    for variable in ("no_proxy", "NO_PROXY", "http_proxy", "all_proxy"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv(name, proxy)
-    found = asyncio.run(answers([f"{route}?seconds=0.01" for route in ROUTES.values()]))
-    assert list(found.values()) == [(200, {"delay": 0.01})] * 5
+    answered = asyncio.run(answers([f"{route}?seconds=0.01" for route in ROUTES.values()]))
+    assert list(answered.values()) == [(200, {"delay": 0.01})] * 5
     assert "no_proxy" not in os.environ
 
 
 @pytest.mark.parametrize("route", FAILING)
 def test_failures_of_the_upstream_are_told_apart(
-    told: dict[str, tuple[int, Any]], route: str
+    replies: dict[str, tuple[int, Any]], route: str
 ) -> None:
-    """Too slow is 504, failing and gone are 502, whichever library found it out; and the words say so."""
-    found = [told[f"{route}/{fault}"] for fault in ("slow", "error", "gone")]
-    assert [status for status, _ in found] == [504, 502, 502]
+    """Too slow is 504, failing and gone are 502, in each library; the words say which."""
+    results = [replies[f"{route}/{fault}"] for fault in ("slow", "error", "gone")]
+    assert [status for status, _ in results] == [504, 502, 502]
     for (_, body), words in zip(
-        found, ("took too long", "answered with an error", "cannot be reached"), strict=True
+        results, ("took too long", "answered with an error", "cannot be reached"), strict=True
     ):
         assert body["detail"].startswith(f"the upstream {words}")
 
 
-def test_the_shared_client_lives_as_long_as_its_app(told: dict[str, tuple[int, Any]]) -> None:
-    """Before and after, whoever asks for it is told; shut-down closes it."""
-    _, found = told["/client/lifecycle"]
+def test_the_shared_client_lives_as_long_as_its_app(replies: dict[str, tuple[int, Any]]) -> None:
+    """A request before or after gets an error; shut-down closes the client."""
+    _, lifecycle = replies["/client/lifecycle"]
     for when in ("before", "after"):
-        assert found[when]["status"] == 500
-        assert found[when]["error"].startswith("client not initialized: ")
-    assert (found["running"], found["closed"]) == ({"status": 200, "error": None}, True)
+        assert lifecycle[when]["status"] == 500
+        assert lifecycle[when]["error"].startswith("client not initialized: ")
+    assert (lifecycle["running"], lifecycle["closed"]) == ({"status": 200, "error": None}, True)
 
 
-def test_the_upstream_counts_but_for_those_who_look(told: dict[str, tuple[int, Any]]) -> None:
+def test_the_upstream_counts_but_for_those_who_look(replies: dict[str, tuple[int, Any]]) -> None:
     """A client per request: one connection each. Reading the counters changes none of them."""
-    (_, before), (_, after) = told["/client/counters"], told["/client/counters?again"]
+    (_, before), (_, after) = replies["/client/counters"], replies["/client/counters?again"]
     assert (
         after["connections"] - before["connections"],
         after["requests"] - before["requests"],
     ) == (1, 1)
-    assert (before["pool"], told["/aiohttp/counters"][1]["pool"]) == (100, 100)
+    assert (before["pool"], replies["/aiohttp/counters"][1]["pool"]) == (100, 100)
 
 
 def test_a_shared_client_opens_as_many_connections_as_are_in_flight(
-    told: dict[str, tuple[int, Any]],
+    replies: dict[str, tuple[int, Any]],
 ) -> None:
     """As long as its keep-alive limit allows."""
-    few, _, kept = told["/client/keep-alive"][1]
+    few, _, kept = replies["/client/keep-alive"][1]
     assert few["connections"] == few["users"] == 20
     assert kept["connections"] == kept["users"] == 40
     assert few["requests"] == 100
@@ -126,7 +126,7 @@ def test_a_shared_client_opens_as_many_connections_as_are_in_flight(
 
 @pytest.mark.slow
 def test_failures_under_load_are_counted_apart_and_never_as_latency(tmp_path: Path) -> None:
-    """Each row has its own status; the slow failures, ten times slower than an answer, are in no quantile."""
+    """Each row has its own status; the slow failures, ten times slower, are in no quantile."""
     cell = replace(
         variant_cell(Scenario.CROWD, Variant.ASYNC, 0.02, 8), warm_up=0.3, window=2.0, drain=5.0
     )

@@ -1,4 +1,4 @@
-"""The lab where a part of it is missing: 501 with the line that installs it, an act left out, a claim untested; never a failed run."""
+"""The lesson without a package: 501 with the install line, a session left out, no failed run."""
 
 import asyncio
 from pathlib import Path
@@ -20,25 +20,22 @@ from tests.support.simulate_run import World, write
 
 
 def test_every_route_that_is_asked_answers_501_where_its_room_is_closed() -> None:
-    """With the package and the install line; a redirect would be a wrong answer, and the end of the run."""
+    """It names the package and the install line; a redirect would end the run as a wrong answer."""
     app = FastAPI()
     for prefix, _ in TOPIC_MODULES:
         app.include_router(unavailable_router(prefix, "a-package"))
-    asked = {
-        path
-        for act in LESSON_SESSIONS
-        for path in (*act.extra_requests, *(cell.path for cell in act.cells))
-    }
-    rooms = {
-        path for path in asked if path.startswith(tuple(prefix for prefix, _ in TOPIC_MODULES))
-    }
-    assert len(rooms) > 20
+    asked: set[str] = set()
+    for session in LESSON_SESSIONS:
+        asked.update(session.extra_requests, (cell.path for cell in session.cells))
+    prefixes = tuple(prefix for prefix, _ in TOPIC_MODULES)
+    paths = {path for path in asked if path.startswith(prefixes)}
+    assert len(paths) > 20
 
     async def answers() -> list[httpx.Response]:
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://in-process"
         ) as client:
-            return [await client.get(path) for path in rooms]
+            return [await client.get(path) for path in paths]
 
     for answer in asyncio.run(answers()):
         assert answer.status_code == 501, answer.url
@@ -63,8 +60,8 @@ def test_an_act_whose_part_is_missing_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_warning_stands_beside_the_claim_that_needs_the_cell(tmp_path: Path) -> None:
-    """And beside no other."""
-    study = build_report(
+    """It stands beside no other."""
+    run_metrics = build_report(
         write(
             tmp_path, World(plan=plan_for_claims({"crowd/async gather/", "crowd/async in-turn/"}))
         )
@@ -72,8 +69,8 @@ def test_a_warning_stands_beside_the_claim_that_needs_the_cell(tmp_path: Path) -
     warned = TrustReport(
         (Check("V9", "generator CPU", f"{Scenario.CROWD}/async gather/1", 0.6, 0.5, 0.85, "why"),)
     )
-    found = judge_claim(select_claims(["gather-overlaps"])[0], study, warned).result
-    assert (found.outcome, "(in doubt: V9 generator CPU)" in found.why) == (
+    result = judge_claim(select_claims(["gather-overlaps"])[0], run_metrics, warned).result
+    assert (result.outcome, "(in doubt: V9 generator CPU)" in result.why) == (
         ClaimOutcome.CONFIRMED,
         True,
     )
@@ -82,5 +79,5 @@ def test_a_warning_stands_beside_the_claim_that_needs_the_cell(tmp_path: Path) -
     )
     assert (
         "in doubt"
-        not in judge_claim(select_claims(["gather-overlaps"])[0], study, elsewhere).result.why
+        not in judge_claim(select_claims(["gather-overlaps"])[0], run_metrics, elsewhere).result.why
     )

@@ -1,4 +1,4 @@
-"""The probe around small ASGI apps, without a server: moments, header, journal, runtime."""
+"""The probe around small ASGI apps, without a server: moments, header, trace log, runtime."""
 
 import asyncio
 import json
@@ -35,9 +35,18 @@ def call(
             sent.append(dict(message))
 
         scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "path": path, "raw_path": path.encode(),
-            "query_string": b"", "headers": headers or [], "client": ("127.0.0.1", 4711), "server": ("127.0.0.1", 80), "scheme": "http",
-        }  # fmt: skip
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "GET",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "headers": headers or [],
+            "client": ("127.0.0.1", 4711),
+            "server": ("127.0.0.1", 80),
+            "scheme": "http",
+        }
         await app(scope, receive, send)
         return sent
 
@@ -45,10 +54,10 @@ def call(
 
 
 def moments(messages: list[dict[str, Any]]) -> tuple[list[float | None], int]:
-    """The probe's header, read: app_start, handler_start, handler_end, app_end in seconds, and the port."""
+    """Read the header: app_start, handler_start, handler_end, app_end in seconds, and the port."""
     head = next(message for message in messages if message["type"] == "http.response.start")
     start, *since, port = map(int, dict(head["headers"])[b"x-atonce-times"].split(b";"))
-    return [start / 1e9, *((start + one) / 1e9 if one else None for one in since)], port
+    return [start / 1e9, *((start + delay) / 1e9 if delay else None for delay in since)], port
 
 
 async def idle() -> dict[str, Any]:
@@ -136,30 +145,30 @@ def test_an_empty_piece_behind_the_answer_is_no_departure(tmp_path: Path) -> Non
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def live() -> None:
-        journal.start(asyncio.get_running_loop())
+        trace_log.start(asyncio.get_running_loop())
         await probe(
             {"type": "http", "headers": [(b"x-atonce-id", b"w-1")], "client": ("here", 7)},
             idle,
             server,
         )
-        journal.stop()
+        trace_log.stop()
 
     messages: list[dict[str, Any]] = []
-    probe, journal = Probe(pieces), TraceLog(str(tmp_path / "j"))
-    probe.trace_log = journal
+    probe, trace_log = Probe(pieces), TraceLog(str(tmp_path / "j"))
+    probe.trace_log = trace_log
     asyncio.run(live())
-    journaled = [line[5] for line in read(tmp_path, "j") if line[0] == "visit"]
-    told = moments(messages)[0][3]
-    assert told
-    assert max(told, *journaled, told) <= handed[b"ok"]
+    logged = [line[5] for line in read(tmp_path, "j") if line[0] == "visit"]
+    departure = moments(messages)[0][3]
+    assert departure
+    assert max(departure, *logged, departure) <= handed[b"ok"]
 
 
 def test_a_streamed_answer_is_not_held_back_and_its_departure_is_journaled(tmp_path: Path) -> None:
-    """Its head leaves at once, without a departure; the journal tells it later, stamped before the last piece."""
+    """Its head leaves at once; the trace log gets the departure, stamped before the last piece."""
 
     async def streaming(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        told.append(len(sent))
+        counts.append(len(sent))
         await send({"type": "http.response.body", "body": b"a", "more_body": True})
         await asyncio.sleep(0.05)
         await send({"type": "http.response.body", "body": b"b"})
@@ -168,20 +177,20 @@ def test_a_streamed_answer_is_not_held_back_and_its_departure_is_journaled(tmp_p
         sent.append(dict(message))
 
     async def live() -> None:
-        journal.start(asyncio.get_running_loop())
+        trace_log.start(asyncio.get_running_loop())
         await probe(
             {"type": "http", "headers": [(b"x-atonce-id", b"w-1")], "client": ("here", 7)},
             idle,
             server,
         )
-        journal.stop()
+        trace_log.stop()
 
     sent: list[dict[str, Any]] = []
-    told: list[int] = []
-    probe, journal = Probe(streaming), TraceLog(str(tmp_path / "j"))
-    probe.trace_log = journal
+    counts: list[int] = []
+    probe, trace_log = Probe(streaming), TraceLog(str(tmp_path / "j"))
+    probe.trace_log = trace_log
     asyncio.run(live())
-    assert told == [1]
+    assert counts == [1]
     assert moments(sent)[0][1:] == [None, None, None]
     visit = next(line for line in read(tmp_path, "j") if line[0] == "visit")
     assert visit[1] == "w-1"
@@ -193,7 +202,7 @@ def test_a_streamed_answer_is_not_held_back_and_its_departure_is_journaled(tmp_p
 def test_a_body_long_after_its_head_departs_when_the_journal_says(
     pause: float, tmp_path: Path
 ) -> None:
-    """The head leaves at once, so what it tells of the departure holds only where the body follows."""
+    """The head leaves at once, so its departure holds only where the body follows directly."""
 
     async def paused(_scope: Any, _receive: Any, send: Any) -> None:
         await send(
@@ -207,24 +216,24 @@ def test_a_body_long_after_its_head_departs_when_the_journal_says(
         sent.append(dict(message))
 
     async def live() -> None:
-        journal.start(asyncio.get_running_loop())
+        trace_log.start(asyncio.get_running_loop())
         for name in (b"w-1", b"w-2", b"w-3"):
             scope = {"type": "http", "headers": [(b"x-atonce-id", name)], "client": ("here", 7)}
             await probe(scope, idle, server)
-        journal.stop()
+        trace_log.stop()
 
     sent: list[dict[str, Any]] = []
-    probe, journal = Probe(paused), TraceLog(str(tmp_path / "j"))
-    probe.trace_log = journal
+    probe, trace_log = Probe(paused), TraceLog(str(tmp_path / "j"))
+    probe.trace_log = trace_log
     asyncio.run(live())
-    journaled = [line for line in read(tmp_path, "j") if line[0] == "visit"]
-    assert len(journaled) == 3 if pause else len(journaled) < 3  # the machine may have paused once
-    assert all(one[5] - one[2] >= pause * 0.98 for one in journaled)
+    logged = [line for line in read(tmp_path, "j") if line[0] == "visit"]
+    assert len(logged) == 3 if pause else len(logged) < 3  # the machine may have paused once
+    assert all(line[5] - line[2] >= pause * 0.98 for line in logged)
     assert moments(sent)[0][3]
 
 
 def read(folder: Path, prefix: str) -> list[list[Any]]:
-    """A journal's lines."""
+    """The lines of a trace log."""
     return [
         json.loads(line)
         for line in next(folder.glob(f"{prefix}-*.jsonl")).read_text(encoding="utf-8").splitlines()
@@ -237,9 +246,9 @@ def test_a_def_handler_is_stamped_inside_its_thread_not_while_it_waits_for_one()
     async def both() -> list[list[Any]]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = 1
         app = fastapi_app(blocking)
-        return [moments(one)[0] for one in await asyncio.gather(call(app), call(app))]
+        return [moments(messages)[0] for messages in await asyncio.gather(call(app), call(app))]
 
-    first, second = sorted(asyncio.run(both()), key=lambda one: one[1])
+    first, second = sorted(asyncio.run(both()), key=lambda times: times[1])
     assert second[1] >= first[2]
     assert second[0] < first[2]
 
@@ -264,9 +273,9 @@ def test_a_failing_handler_is_stamped_too() -> None:
             await call(Probe(outer))
         return seen[0]
 
-    found = asyncio.run(visit())
-    assert found.handler_start is not None
-    assert found.handler_end >= found.handler_start
+    trace = asyncio.run(visit())
+    assert trace.handler_start is not None
+    assert trace.handler_end >= trace.handler_start
 
 
 def test_an_app_without_fastapi_keeps_working() -> None:
@@ -282,7 +291,10 @@ def test_an_app_without_fastapi_keeps_working() -> None:
 
 
 def test_the_journal_tells_what_the_header_cannot(tmp_path: Path) -> None:
-    """A request still inside when the app stops; the pools' true sizes; lag of a held loop. No word on what was told."""
+    """It has requests still inside at the stop, the pools' true sizes, a held loop's lag.
+
+    It does not repeat what the header has.
+    """
 
     async def live() -> None:
         began, leave = asyncio.Event(), asyncio.Event()
@@ -305,12 +317,12 @@ def test_the_journal_tells_what_the_header_cannot(tmp_path: Path) -> None:
         stuck.cancel()
 
     async def hold() -> None:
-        journal = TraceLog(str(tmp_path / "held"))
-        journal.start(asyncio.get_running_loop())
+        trace_log = TraceLog(str(tmp_path / "held"))
+        trace_log.start(asyncio.get_running_loop())
         await asyncio.sleep(0.12)
         time.sleep(0.3)  # noqa: ASYNC251 - the held loop is the point
         await asyncio.sleep(0.01)
-        journal.stop()
+        trace_log.stop()
 
     asyncio.run(live())
     lines = read(tmp_path, "j")
@@ -327,21 +339,21 @@ def test_the_journal_tells_what_the_header_cannot(tmp_path: Path) -> None:
 
 
 def test_memory_is_known_here_or_said_to_be_unknown() -> None:
-    """Bytes, not pages."""
-    found = resident_bytes()
-    assert found is None or found > 1_000_000
+    """It is in bytes, not pages."""
+    resident = resident_bytes()
+    assert resident is None or resident > 1_000_000
 
 
 def looks_of(
     loop: str, folder: Path, work: Callable[[], Coroutine[Any, Any, None]]
 ) -> dict[str, list[Any]]:
-    """What the journal's samples say while `work` runs, by column."""
+    """What the trace log's samples say while `work` runs, by column."""
 
     async def live() -> None:
-        journal = TraceLog(str(folder / "j"))
-        journal.start(asyncio.get_running_loop())
+        trace_log = TraceLog(str(folder / "j"))
+        trace_log.start(asyncio.get_running_loop())
         await work()
-        journal.stop()
+        trace_log.stop()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if loop == "uvloop" else None) as runner:
         runner.run(live())
@@ -352,8 +364,10 @@ def looks_of(
 @pytest.mark.parametrize("own", [False, True], ids=["lazy", "set by the app"])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_calls_that_wait_for_the_default_executor_are_counted_on_either_loop(
-    loop: str, own: bool, tmp_path: Path
-) -> None:  # noqa: FBT001
+    loop: str,
+    own: bool,  # noqa: FBT001 - a column
+    tmp_path: Path,
+) -> None:
     """Three calls more than it has threads; no other pool is full."""
 
     async def work() -> None:
@@ -363,9 +377,9 @@ def test_calls_that_wait_for_the_default_executor_are_counted_on_either_loop(
         size = 5 if own else ThreadPoolExecutor()._max_workers  # noqa: SLF001
         await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.25) for _ in range(size + 3)))
 
-    looks = looks_of(loop, tmp_path, work)
-    assert max(looks["executor_queue"]) == 3
-    assert set(looks["pool_waiting"]) == {0}
+    samples = looks_of(loop, tmp_path, work)
+    assert max(samples["executor_queue"]) == 3
+    assert set(samples["pool_waiting"]) == {0}
 
 
 def test_the_fullest_pool_of_the_app_is_told_and_the_loops_cpu_apart_from_that_of_threads(
@@ -374,20 +388,20 @@ def test_the_fullest_pool_of_the_app_is_told_and_the_loops_cpu_apart_from_that_o
     """Two pools wait; the one with the longer queue counts. A thread's CPU is not the loop's."""
 
     async def work() -> None:
-        with ThreadPoolExecutor(2) as two, ThreadPoolExecutor(1) as one:
-            for pool, calls in ((two, 6), (one, 2)):
+        with ThreadPoolExecutor(2) as double, ThreadPoolExecutor(1) as single:
+            for pool, calls in ((double, 6), (single, 2)):
                 for _ in range(calls):
                     pool.submit(time.sleep, 0.08)
             await asyncio.to_thread(burn, 0.4)
 
-    looks = looks_of("asyncio", tmp_path, work)
-    assert (looks["pool_threads"][0], looks["pool_waiting"][0]) == (2, 2)
-    spent = looks["cpu"][-1] - looks["cpu"][0]
-    assert looks["loop_cpu"][-1] - looks["loop_cpu"][0] < spent / 2
+    samples = looks_of("asyncio", tmp_path, work)
+    assert (samples["pool_threads"][0], samples["pool_waiting"][0]) == (2, 2)
+    spent = samples["cpu"][-1] - samples["cpu"][0]
+    assert samples["loop_cpu"][-1] - samples["loop_cpu"][0] < spent / 2
 
 
 def burn(seconds: float) -> None:
-    """CPU on whatever thread this is."""
+    """Use CPU on the current thread."""
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         pass

@@ -1,7 +1,7 @@
 """An app under the probe does and sees what it does without: the same messages, in the same order.
 
 Every app of the table is asked three times, bare and wrapped. What its server receives, and what
-the app notices meanwhile, must be the same but for the one header that the probe adds.
+the app notices, must be the same but for the one header that the probe adds.
 """
 
 import asyncio
@@ -36,8 +36,14 @@ App = Callable[[Any, Any, Any, Say], Awaitable[Any]]
 
 def http(**more: Any) -> dict[str, Any]:
     """A request's scope."""
-    told = {"path": "/", "raw_path": b"/", "query_string": b"", "client": ("127.0.0.1", 4711)}
-    return {"type": "http", "method": "GET", "headers": [(b"x-atonce-id", b"w-1")], **told, **more}
+    defaults = {"path": "/", "raw_path": b"/", "query_string": b"", "client": ("127.0.0.1", 4711)}
+    return {
+        "type": "http",
+        "method": "GET",
+        "headers": [(b"x-atonce-id", b"w-1")],
+        **defaults,
+        **more,
+    }
 
 
 def sends(*messages: dict[str, Any]) -> App:
@@ -62,7 +68,7 @@ CONSTANT = copy.deepcopy(HEAD)
 
 async def gives_headers_once(_scope: Any, _receive: Any, send: Any, _say: Say) -> None:
     """ASGI asks for an iterable, and a generator is one."""
-    await send({**OPEN, "headers": (one for one in ((b"a", b"1"), (b"b", b"2")))})
+    await send({**OPEN, "headers": (header for header in ((b"a", b"1"), (b"b", b"2")))})
     await send(BODY)
 
 
@@ -124,10 +130,10 @@ def sends_through(how: Callable[[Any], Awaitable[Any]]) -> App:
     return app
 
 
-async def in_task_group(one: Any) -> Any:
+async def in_task_group(coroutine: Any) -> Any:
     """By the standard library's group."""
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(one)
+        task = tasks.create_task(coroutine)
     return task.result()
 
 
@@ -150,20 +156,20 @@ async def breaks_off_late(_scope: Any, _receive: Any, send: Any, _say: Say) -> N
 
 
 async def gives_up(_scope: Any, _receive: Any, send: Any, _say: Say) -> None:
-    """Cancelled by somebody while it works."""
+    """Cancelled from outside while it works."""
     await send(dict(HEAD))
     raise asyncio.CancelledError
 
 
 async def returns_something(_scope: Any, _receive: Any, send: Any, _say: Say) -> str:
-    """Servers complain of that."""
+    """It returns a value, of which servers complain."""
     await send(dict(HEAD))
     await send(BODY)
     return "done"
 
 
 async def looks_at_its_scope(scope: Any, receive: Any, send: Any, say: Say) -> None:
-    """And changes it, as routers do."""
+    """It also changes it, as routers do."""
     say(copy.deepcopy({key: scope[key] for key in sorted(scope)}))
     scope["state"]["seen"] += 1
     scope["headers"] = None
@@ -210,7 +216,7 @@ APPS: dict[str, App] = {
     "pathsend": sends(HEAD, extension("pathsend", path="/srv/a")),
     "zero copy": sends(HEAD, COPY, {**COPY, "more_body": False}),
     "unknown messages": sends({"type": "x.y"}, HEAD, {"type": "x.z", "body": 1}, BODY),
-    "await it": sends_through(lambda one: one),
+    "await it": sends_through(lambda coroutine: coroutine),
     "create_task": sends_through(asyncio.create_task),
     "ensure_future": sends_through(asyncio.ensure_future),
     "shield": sends_through(asyncio.shield),
@@ -223,7 +229,7 @@ WRITTEN: tuple[App, ...] = (
     *(uses_a_message_again, sends_by_anyio, sends_from_a_thread, breaks_off, breaks_off_first),
     *(breaks_off_late, gives_up, returns_something, looks_at_its_scope, meets_refusals),
 )
-APPS |= {getattr(one, "__name__", ""): one for one in WRITTEN}
+APPS |= {getattr(app, "__name__", ""): app for app in WRITTEN}
 ORDER = AgentConfig("a", factory=False, home="", folder=os.devnull, act="a", secret="", watch=False)
 WRAPS: dict[str, Callable[[Any], Any]] = {
     "probe": Probe,
@@ -252,10 +258,10 @@ async def traced(
         return dict(next(received))
 
     async def send(message: Any) -> None:
-        told = dict(message)
-        if "headers" in told:
-            told["headers"] = [tuple(one) for one in told["headers"]]
-        trace.append(("sent", copy.deepcopy(told)))
+        copied = dict(message)
+        if "headers" in copied:
+            copied["headers"] = [tuple(pair) for pair in copied["headers"]]
+        trace.append(("sent", copy.deepcopy(copied)))
         await asyncio.sleep(0)
         if refuses:
             raise OSError("gone")
@@ -271,30 +277,33 @@ async def traced(
 
 def unstamped(trace: list[Any]) -> tuple[list[Any], list[int]]:
     """Without the probe's header; and how many of it each head of an answer had."""
-    found, stamps = [], []
+    cleaned, stamps = [], []
     for kind, what in trace:
-        told = what
+        content = what
         if kind == "sent" and what["type"] == "http.response.start":
             stamps.append(sum(name == STAMP for name, _ in what["headers"]))
-            told = {**what, "headers": [one for one in what["headers"] if one[0] != STAMP]}
-        found.append((kind, told))
-    return found, stamps
+            content = {
+                **what,
+                "headers": [header for header in what["headers"] if header[0] != STAMP],
+            }
+        cleaned.append((kind, content))
+    return cleaned, stamps
 
 
 def with_headers(trace: list[Any]) -> list[Any]:
     """A head without headers is one with none."""
     return [
-        (kind, {**told, "headers": told.get("headers", [])})
-        if kind == "sent" and told["type"] == "http.response.start"
-        else (kind, told)
-        for kind, told in trace
+        (kind, {**content, "headers": content.get("headers", [])})
+        if kind == "sent" and content["type"] == "http.response.start"
+        else (kind, content)
+        for kind, content in trace
     ]
 
 
 @pytest.mark.parametrize("wrap", WRAPS)
 @pytest.mark.parametrize("name", APPS)
 def test_a_server_receives_what_it_receives_without_the_probe(name: str, wrap: str) -> None:
-    """And the app goes on when it does without, and meets what it meets without."""
+    """The app goes on when it does without, and meets what it meets without."""
     bare = asyncio.run(traced(APPS[name], lambda app: app, http(state={"seen": 0})))
     wrapped = asyncio.run(traced(APPS[name], WRAPS[wrap], http(state={"seen": 0})))
     probed, stamps = unstamped(wrapped)
@@ -318,7 +327,7 @@ DENIAL = {**HEAD, "type": "websocket.http.response.start"}
 def test_what_is_no_http_passes_as_it_is(app: App, kind: str, wrap: str) -> None:
     """No header, no stamp, no other message."""
     scope = {"type": kind, "path": "/", "headers": []}
-    bare = asyncio.run(traced(app, lambda one: one, scope))
+    bare = asyncio.run(traced(app, lambda inner: inner, scope))
     assert bare == asyncio.run(traced(app, WRAPS[wrap], scope))
 
 
@@ -357,7 +366,7 @@ def test_a_lifespan_passes_as_it_is(name: str, wrap: str, monkeypatch: pytest.Mo
         """Neither described nor watched."""
 
     monkeypatch.setattr(AgentApp, "on_started", stay_outside)
-    bare = asyncio.run(traced(LIVES[name], lambda one: one, scopes[0], heard))
+    bare = asyncio.run(traced(LIVES[name], lambda inner: inner, scopes[0], heard))
     assert bare == asyncio.run(traced(LIVES[name], WRAPS[wrap], scopes[1], heard))
     assert scopes[0] == scopes[1]
 
@@ -399,8 +408,8 @@ async def of_yesterday(dependant: Any, values: Any, is_coroutine: bool) -> Any: 
 
 async def of_another_kind(dependant: Any, values: Any) -> Any:
     """It finds out by itself what it calls."""
-    told = inspect.iscoroutinefunction(dependant.call)
-    return await of_today(dependant=dependant, values=values, is_coroutine=told)
+    is_coroutine = inspect.iscoroutinefunction(dependant.call)
+    return await of_today(dependant=dependant, values=values, is_coroutine=is_coroutine)
 
 
 def of_no_kind(dependant: Any, values: Any) -> Any:
@@ -429,12 +438,14 @@ Call = Callable[[Any, Any, Dependant, dict[str, int]], Any]
 CALLS: dict[str, tuple[Endpoint, Call]] = {
     "today": (
         of_today,
-        lambda run, is_async, one, values: run(dependant=one, values=values, is_coroutine=is_async),
+        lambda run, is_async, dependant, values: run(
+            dependant=dependant, values=values, is_coroutine=is_async
+        ),
     ),
     "a new keyword": (
         of_tomorrow,
-        lambda run, is_async, one, values: run(
-            dependant=one,
+        lambda run, is_async, dependant, values: run(
+            dependant=dependant,
             values=values,
             is_coroutine=is_async,
             span="span",
@@ -442,13 +453,13 @@ CALLS: dict[str, tuple[Endpoint, Call]] = {
     ),
     "by position": (
         of_yesterday,
-        lambda run, is_async, one, values: run(one, values, is_async),
+        lambda run, is_async, dependant, values: run(dependant, values, is_async),
     ),
     "without a word on its kind": (
         of_another_kind,
-        lambda run, _, one, values: run(dependant=one, values=values),
+        lambda run, _, dependant, values: run(dependant=dependant, values=values),
     ),
-    "no coroutine function": (of_no_kind, lambda run, _, one, values: run(one, values)),
+    "no coroutine function": (of_no_kind, lambda run, _, dependant, values: run(dependant, values)),
 }
 
 
@@ -457,7 +468,7 @@ def visiting() -> Iterator[RequestTrace]:
     """A request in progress."""
 
     async def send(_message: Any) -> None:
-        """Nobody listens."""
+        """Drop the message."""
 
     visit = RequestTrace(http(), send)
     token = current_trace.set(visit)
@@ -474,7 +485,7 @@ def test_another_fastapi_keeps_calling_its_handlers(
     has_pool: bool,  # noqa: FBT001 - a column
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What comes is handed on as it came; what nobody understands is not timed, and no error."""
+    """Arguments are passed on as they came; an unknown signature is not timed, and no error."""
     run, ask = CALLS[version]
     seen: list[Dependant] = []
 
@@ -499,7 +510,7 @@ def test_another_fastapi_keeps_calling_its_handlers(
                 asyncio.run(ask_it())
             return
         assert asyncio.run(ask_it()) == 2
-    assert all(one is dependant for one in seen)
+    assert all(item is dependant for item in seen)
     known = version in {"today", "a new keyword"}
     assert bool(visit.handler_start) is bool(visit.handler_end)
     assert bool(visit.handler_end) or not known
@@ -526,7 +537,7 @@ def test_a_handler_keeps_its_name_for_those_who_trace_it(
     app = FastAPI()
     app.get("/{lamp}", response_model=None)(handler)
     asyncio.run(call(Probe(app), "/1"))
-    assert {one for name, one in named if name == "endpoint"} == {handler}
+    assert {function for name, function in named if name == "endpoint"} == {handler}
 
 
 def test_a_route_that_asks_its_own_app_is_timed_as_a_whole() -> None:

@@ -1,4 +1,4 @@
-"""What the watch makes of its looks: on a clock and a loop made up, as no busy machine would tell it twice alike."""
+"""What the watchdog concludes from its samples, on a made-up clock and loop."""
 
 import gc
 import sys
@@ -37,7 +37,7 @@ def other() -> None:
 
 
 class Scene:
-    """A watch that has just asked its question; it is the loop's thread too, as the system tells of it."""
+    """A watchdog that has just asked its question, and the loop's thread as the system shows it."""
 
     def __init__(self, path: Path, file: TextIO) -> None:
         self.now, self.own_share, self.code = 100.0, 1.0, line.__code__
@@ -50,7 +50,7 @@ class Scene:
             self.now + STACK_SAMPLE_INTERVAL,
         )
 
-    def own(self, gap: float) -> ThreadTime:
+    def own_time(self, gap: float) -> ThreadTime:
         """Seconds of the loop's own."""
         ran = self.own_share * gap * (1 - self.slept_share)
         return ThreadTime(ran, self.own_share * gap - ran, is_asleep=self.slept_share > 0)
@@ -60,7 +60,7 @@ class Scene:
         return [(self.code, 2 * len(list(self.code.co_positions())) - 2)]
 
     def looks(self, *gaps: float) -> None:
-        """Look again after so many seconds."""
+        """Take samples after so many seconds each."""
         for gap in gaps:
             self.now += gap
             self.watch.sample_stack(self.file)
@@ -72,26 +72,26 @@ class Scene:
         self.watch.gc_timer("stop", None)
 
     def ends(self, rest: float = 0.0) -> LoopHolds:
-        """The sign of life comes so late after the last look: what is said of it all."""
+        """Answer so late after the last sample; return what is said of it all."""
         self.now += rest
         assert self.watch.hold
         self.watch.finish_hold(self.file, self.watch.hold, self.now)
-        return self.told()
+        return self.written_holds()
 
-    def told(self) -> LoopHolds:
-        """What is written until now, rounded."""
-        found = summarise_holds(read_holds(self.folder, "a"), (0, 1000), 0.0, [HERE.parent])
+    def written_holds(self) -> LoopHolds:
+        """What is written so far, rounded."""
+        holds = summarise_holds(read_holds(self.folder, "a"), (0, 1000), 0.0, [HERE.parent])
         return LoopHolds(
-            round(found.seconds, 5),
-            round(found.unattributed, 5),
-            found.culprits,
-            round(found.gc_seconds, 5),
+            round(holds.seconds, 5),
+            round(holds.unattributed, 5),
+            holds.culprits,
+            round(holds.gc_seconds, 5),
         )
 
 
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    """The clock of the watch is the scene's; a collection is one that is due."""
+    """The watchdog's clock is the scene's; each collection is one that is due."""
     path = tmp_path / "a-1.jsonl"
     with path.open("a") as file:
         made = Scene(path, file)
@@ -103,7 +103,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 
 
 def test_who_keeps_the_loop_for_a_short_while_is_not_told(scene: Scene) -> None:
-    """Nor named, where all of a longer time but that was others'."""
+    """Nor is it named where all of a longer time but that was others'."""
     scene.looks(STACK_SAMPLE_INTERVAL)
     assert scene.ends(0.004) == LoopHolds(0.0, 0.0, ())
     scene.watch.accounted_until = scene.now
@@ -116,9 +116,9 @@ def test_the_line_has_what_the_loops_thread_used_and_nobody_the_rest(scene: Scen
     """Others keep the core, or the GIL."""
     scene.own_share = 0.75
     scene.looks(*[STACK_SAMPLE_INTERVAL] * 8)
-    found = scene.ends()
-    assert (found.seconds, found.unattributed) == (0.03, 0.01)
-    assert [(one.file, one.function, one.holds) for one in found.culprits] == [
+    holds = scene.ends()
+    assert (holds.seconds, holds.unattributed) == (0.03, 0.01)
+    assert [(culprit.file, culprit.function, culprit.holds) for culprit in holds.culprits] == [
         (HERE.name, "line", 1)
     ]
 
@@ -131,14 +131,14 @@ def test_a_loop_that_waits_for_events_holds_nothing(scene: Scene) -> None:
 
 
 def test_a_look_stands_for_its_time_and_not_for_all_that_follows(scene: Scene) -> None:
-    """When the sign of life comes after a time in which nobody could look, who held the loop for all of that is not known."""
+    """The answer comes after a gap without samples: what held the loop in the gap is unknown."""
     scene.looks(STACK_SAMPLE_INTERVAL, STACK_SAMPLE_INTERVAL, STACK_SAMPLE_INTERVAL)
-    found = scene.ends(0.025)
-    assert (found.seconds, found.unattributed) == (0.02, 0.02)
+    holds = scene.ends(0.025)
+    assert (holds.seconds, holds.unattributed) == (0.02, 0.02)
 
 
 def test_only_a_late_look_was_blind(scene: Scene) -> None:
-    """By more than a thread may be late by chance; a sleep can be watched all the time."""
+    """Later, that is, than a thread may be by chance; a sleep can be watched all the time."""
     scene.looks(*[STACK_SAMPLE_INTERVAL + 0.009] * 4)
     assert scene.ends().culprits[0].blind == 0.0
     scene.watch.accounted_until, scene.watch.sample_due = (
@@ -150,15 +150,15 @@ def test_only_a_late_look_was_blind(scene: Scene) -> None:
 
 
 def test_a_long_hold_is_written_in_pieces(scene: Scene) -> None:
-    """A process killed in the middle of one has told most of it; together they are one hold."""
+    """A process killed during a hold has written most of it; together they are one hold."""
     scene.looks(*[STACK_SAMPLE_INTERVAL] * 140)
-    assert 0.5 < scene.told().seconds < 0.51
-    found = scene.ends()
-    assert (found.culprits[0].holds, round(found.culprits[0].longest, 4)) == (1, 0.7)
+    assert 0.5 < scene.written_holds().seconds < 0.51
+    holds = scene.ends()
+    assert (holds.culprits[0].holds, round(holds.culprits[0].longest, 4)) == (1, 0.7)
 
 
 def test_a_collection_has_its_time_and_the_line_the_rest(scene: Scene) -> None:
-    """Whether a look finds it at work, or over, or the loop is already free; and it makes nobody blind."""
+    """Whether a sample meets it, or comes after it, or the loop is already free; none is blind."""
     scene.watch.gc_timer("start", None)
     scene.looks(0.030)
     scene.watch.gc_timer("stop", None)
@@ -166,9 +166,9 @@ def test_a_collection_has_its_time_and_the_line_the_rest(scene: Scene) -> None:
     scene.collects(0.040)
     scene.looks(STACK_SAMPLE_INTERVAL)
     scene.collects(0.050)
-    found = scene.ends(STACK_SAMPLE_INTERVAL)
-    assert (found.seconds, found.unattributed, found.gc_seconds) == (0.03, 0.0, 0.12)
-    assert found.culprits[0].blind == 0.0
+    holds = scene.ends(STACK_SAMPLE_INTERVAL)
+    assert (holds.seconds, holds.unattributed, holds.gc_seconds) == (0.03, 0.0, 0.12)
+    assert holds.culprits[0].blind == 0.0
 
 
 def test_a_line_that_met_a_collection_is_not_named_for_it(scene: Scene) -> None:
@@ -179,13 +179,13 @@ def test_a_line_that_met_a_collection_is_not_named_for_it(scene: Scene) -> None:
 
 
 def test_a_collection_before_the_question_belongs_to_no_hold(scene: Scene) -> None:
-    """Nobody waited for it then."""
+    """No question was open then."""
     scene.collects(0.050)
     scene.watch.loop_thread.take_cpu_time = lambda: (0.0, 0.0)  # type: ignore[method-assign]
     scene.watch.reset()
     scene.watch.accounted_until = scene.now
     scene.looks(*[STACK_SAMPLE_INTERVAL] * 4)
-    assert (scene.ends().gc_seconds, scene.told().seconds) == (0.0, 0.02)
+    assert (scene.ends().gc_seconds, scene.written_holds().seconds) == (0.0, 0.02)
 
 
 @pytest.mark.parametrize(
@@ -206,15 +206,15 @@ def test_other_collections_are_the_lines_own(
     *,
     is_enabled: bool,
 ) -> None:
-    """Who calls `gc.collect()` holds the loop by that; short ones come with the objects."""
+    """A line that calls `gc.collect()` holds the loop by that; short ones come with objects."""
     monkeypatch.setattr(gc, "get_count", lambda: (700, 0, 0))
     monkeypatch.setattr(gc, "get_threshold", lambda: (threshold, 10, 10))
     monkeypatch.setattr(gc, "isenabled", lambda: is_enabled)
     scene.looks(STACK_SAMPLE_INTERVAL, STACK_SAMPLE_INTERVAL)
     scene.collects(seconds)
     scene.looks(STACK_SAMPLE_INTERVAL)
-    found = scene.ends()
-    assert (found.seconds, found.gc_seconds) == (round(0.015 + seconds, 5), 0.0)
+    holds = scene.ends()
+    assert (holds.seconds, holds.gc_seconds) == (round(0.015 + seconds, 5), 0.0)
 
 
 @pytest.mark.parametrize(
@@ -222,18 +222,18 @@ def test_other_collections_are_the_lines_own(
     [(0, GilAccess.FREE), (1, GilAccess.FREE), (2, GilAccess.FORCED), (9, GilAccess.FORCED)],
 )
 def test_how_the_gil_was_had_is_told_by_the_waits_for_it(waits: int, access: GilAccess) -> None:
-    """One is its own sleep; one more, and the holder was asked."""
+    """One wait is its own sleep; with one more, it had to ask the holder."""
     assert classify_access(waits) is access
 
 
-def seen(scene: Scene, *looks: tuple[Any, GilAccess]) -> dict[tuple[str, bool], float]:
-    """Shares by function, and whether its line is named, where looks came by the GIL in such ways."""
-    for function, access in looks:
+def seen(scene: Scene, *samples: tuple[Any, GilAccess]) -> dict[tuple[str, bool], float]:
+    """Shares by function, and whether its line is named, for samples with such GIL access."""
+    for function, access in samples:
         scene.code, scene.watch.gil_access = function.__code__, access
         scene.looks(STACK_SAMPLE_INTERVAL)
     return {
-        (one.function, one.line > one_line(one.function)): round(one.share, 3)
-        for one in scene.ends().culprits
+        (culprit.function, culprit.line > one_line(culprit.function)): round(culprit.share, 3)
+        for culprit in scene.ends().culprits
     }
 
 
@@ -243,7 +243,7 @@ def one_line(function: str) -> int:
 
 
 def test_time_before_a_hand_over_belongs_to_lines_met_by_force(scene: Scene) -> None:
-    """A call that lets the GIL go is seen there whatever ran before it: of ten looks one is true of it."""
+    """A call that releases the GIL is sampled whatever ran before: here one in ten is its own."""
     met = (
         [(line, GilAccess.FORCED)] * 3
         + [(other, GilAccess.HANDED_OVER)] * 6
@@ -253,7 +253,7 @@ def test_time_before_a_hand_over_belongs_to_lines_met_by_force(scene: Scene) -> 
 
 
 def test_where_no_look_was_forced_the_function_is_named_and_no_line(scene: Scene) -> None:
-    """What the call's own frame had done until then is all that is known."""
+    """All that is known is what the call's own frame had done until then."""
     assert seen(scene, *[(other, GilAccess.HANDED_OVER)] * 8, *[(other, GilAccess.FREE)] * 2) == {
         ("other", False): 0.8,
         ("other", True): 0.2,
@@ -268,16 +268,16 @@ def test_sleep_belongs_to_calls_met_asleep_and_the_rest_to_lines_met_by_force(sc
 
 
 def test_without_proc_all_time_is_the_loops_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A chroot may have none: the watch goes on with what it has."""
+    """A chroot may have none: the watchdog goes on with what it has."""
     monkeypatch.setattr(Path, "exists", lambda _: False)
     assert LoopThread().own_time(0.02) == ThreadTime(0.02, 0.0, is_asleep=False)
 
 
 def test_no_other_thread_may_go_on_during_a_look_at_its_stack() -> None:
-    """A walk in Python may be interrupted at each step; one of them met frames that had ended, and killed an app."""
+    """A walk in Python can be interrupted at each step; one met ended frames and killed an app."""
 
     def steps(callers: int) -> tuple[int, int]:
-        """Lines of Python that a look takes, and frames that it finds, below so many callers."""
+        """Lines of Python that a sample takes, and frames in it, below so many callers."""
         if callers:
             return steps(callers - 1)
         lines = []
@@ -290,10 +290,10 @@ def test_no_other_thread_may_go_on_during_a_look_at_its_stack() -> None:
         before = sys.gettrace()
         sys.settrace(trace)
         try:
-            found = read_stack(threading.get_ident())
+            frames = read_stack(threading.get_ident())
         finally:
             sys.settrace(before)
-        return len(lines), len(found)
+        return len(lines), len(frames)
 
     few, many = steps(0), steps(50)
     assert many[0] == few[0] > 0

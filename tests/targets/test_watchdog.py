@@ -1,4 +1,4 @@
-"""The watch on real loops: whoever holds one is named by line and call, and nobody else is."""
+"""The watchdog on real loops: what holds one is named by line and call, and nothing else is."""
 
 # ruff: noqa: ASYNC222, ASYNC251 - holding the loop is what these tests are about
 
@@ -33,7 +33,7 @@ from targets.agent.watchdog import Watchdog
 
 HERE = Path(__file__)
 BIG = {str(number): [number] * 20 for number in range(12_000)}
-ENOUGH = 0.15  # seconds under somebody's stack, of which most must be the guilty line's
+ENOUGH = 0.15  # seconds under a stack, of which most must be the culprit line's
 LOOPS: list[Callable[[Coroutine[Any, Any, None]], None]] = [asyncio.run, uvloop.run]
 
 
@@ -41,28 +41,30 @@ def watched(
     folder: Path,
     work: Callable[[], Awaitable[Any]],
     run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
-    until: Callable[[LoopHolds], bool] = lambda found: found.seconds > ENOUGH,
+    until: Callable[[LoopHolds], bool] = lambda holds: holds.seconds > ENOUGH,
 ) -> LoopHolds:
-    """What held a loop on which some work was done, each time in a task of its own, until that says enough or 10 s have passed.
+    """What held a loop on which some work was done, each time in a task of its own.
 
-    On a busy machine the watch may miss one hold, or see something else in it; of much evidence the
-    most is right.
+    It is done until that says enough or 10 s have passed.
+
+    On a busy machine the watchdog may miss a hold, or see something else in it; of much evidence
+    the most is right.
     """
-    found = LoopHolds(0.0, 0.0, ())
+    holds = LoopHolds(0.0, 0.0, ())
 
     async def main() -> None:
-        nonlocal found
+        nonlocal holds
         watch = Watchdog(folder / "a-1.jsonl", HERE.parent)
         watch.start(asyncio.get_running_loop())
         begun = time.monotonic()
-        # The watch has a thread, and no event
+        # The watchdog has a thread, and no event
         while not watch.loop_depth and time.monotonic() < begun + 10:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         while time.monotonic() < begun + 10:
             await asyncio.create_task(in_a_task())
             await asyncio.sleep(0.011)
-            found = summarise_holds(read_holds(folder, "a"), (0, 1e12), 0.0, [HERE.parent])
-            if until(found):
+            holds = summarise_holds(read_holds(folder, "a"), (0, 1e12), 0.0, [HERE.parent])
+            if until(holds):
                 break
         watch.stop()
 
@@ -70,7 +72,7 @@ def watched(
         await work()
 
     run(main())
-    return found
+    return holds
 
 
 def marked(mark: str) -> int:
@@ -80,7 +82,7 @@ def marked(mark: str) -> int:
 
 
 def sleeps() -> None:
-    """Wait in the way that everybody knows to be wrong."""
+    """Wait in the way that is well known to be wrong."""
     time.sleep(0.04)  # sleeps
 
 
@@ -93,14 +95,14 @@ def computes() -> None:
 
 def receives() -> None:
     """A read from a silent socket."""
-    one, other = socket.socketpair()
-    one.settimeout(0.04)
-    with one, other, contextlib.suppress(TimeoutError):
-        one.recv(1)  # receives
+    near, far = socket.socketpair()
+    near.settimeout(0.04)
+    with near, far, contextlib.suppress(TimeoutError):
+        near.recv(1)  # receives
 
 
 def locks() -> None:
-    """A lock that somebody else has."""
+    """A lock that is already taken."""
     lock = threading.Lock()
     lock.acquire()
     lock.acquire(timeout=0.04)  # locks
@@ -113,18 +115,21 @@ def runs() -> None:
 
 def queries() -> None:
     """A C driver."""
-    slow = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 150000) select sum(i) from n"
+    slow = (
+        "with recursive n(i) as (select 1 union all select i + 1 from n where i < 150000) "
+        "select sum(i) from n"
+    )
     with contextlib.closing(sqlite3.connect(":memory:")) as database:
         database.execute(slow).fetchone()  # queries
 
 
 def matches() -> None:
-    """A regular expression that tries everything, and keeps the GIL meanwhile."""
+    """A regular expression that tries everything and keeps the GIL all the while."""
     re.match(r"(a+)+$", "a" * 20 + "b")  # matches
 
 
 def hashes() -> None:
-    """C code that lets the GIL go."""
+    """C code that releases the GIL."""
     hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 150_000)  # hashes
 
 
@@ -139,7 +144,7 @@ def dumps() -> None:
     [
         (sleeps, "time.sleep", ""),
         (computes, "", ""),
-        (receives, "one.recv", ""),
+        (receives, "near.recv", ""),
         (locks, "lock.acquire", ""),
         (runs, "subprocess.run", "subprocess.run -> "),
         (queries, "database.execute", ""),
@@ -151,7 +156,7 @@ def dumps() -> None:
 def test_whoever_holds_the_loop_is_named(
     tmp_path: Path, run: Any, work: Callable[[], None], call: str, below: str
 ) -> None:
-    """By its line and its call, whatever it does there."""
+    """Named by its line and its call, whatever it does there."""
 
     async def hold() -> None:
         work()
@@ -168,7 +173,7 @@ def test_whoever_holds_the_loop_is_named(
 
 
 def test_c_code_that_keeps_the_gil_makes_blind(tmp_path: Path) -> None:
-    """Its line is known only because the late look still finds it."""
+    """Its line is known only because the late sample still finds it."""
 
     async def hold() -> None:
         matches()
@@ -177,7 +182,7 @@ def test_c_code_that_keeps_the_gil_makes_blind(tmp_path: Path) -> None:
 
 
 def test_a_collection_is_the_fault_of_no_line_but_of_one_that_asks_for_it(tmp_path: Path) -> None:
-    """It meets whatever line needs memory when it is due, and the others would have met it next."""
+    """It interrupts the line that needs memory when it is due; any other would have met it next."""
     heap = [[number] for number in range(250_000)]
 
     async def meets() -> None:
@@ -192,7 +197,7 @@ def test_a_collection_is_the_fault_of_no_line_but_of_one_that_asks_for_it(tmp_pa
     before = gc.get_threshold()
     gc.set_threshold(700, 1, 1)
     try:
-        met = watched(tmp_path / "met", meets, until=lambda found: found.gc_seconds > ENOUGH)
+        met = watched(tmp_path / "met", meets, until=lambda holds: holds.gc_seconds > ENOUGH)
         asked = watched(tmp_path / "asked", asks)
     finally:
         gc.set_threshold(*before)
@@ -210,7 +215,8 @@ def test_three_helpers_deep_in_a_home_of_its_own(
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("from shop.deep import first\n")
     (package / "deep.py").write_text(
-        "import time\n\n\ndef first():\n    second()\n\n\ndef second():\n    third()\n\n\ndef third():\n    time.sleep(0.04)\n"
+        "import time\n\n\ndef first():\n    second()\n\n\n"
+        "def second():\n    third()\n\n\ndef third():\n    time.sleep(0.04)\n"
     )
     monkeypatch.syspath_prepend(tmp_path / "home")
     first = importlib.import_module("shop").first
@@ -240,7 +246,7 @@ def test_three_helpers_deep_in_a_home_of_its_own(
 
 
 def fastapi_app() -> FastAPI:
-    """An app that sleeps in a dependency, a middleware, a handler, a task that it leaves behind - and a huge answer."""
+    """An app that sleeps in a dependency, a middleware, a handler, a task; with a huge answer."""
     app = FastAPI()
 
     async def dependency() -> None:
@@ -299,7 +305,10 @@ async def ask(app: Any, path: str) -> None:
 def test_a_request_is_told_from_a_task_of_its_own(
     tmp_path: Path, path: str, line: str, elsewhere: int
 ) -> None:
-    """Middlewares, dependencies, handlers and Starlette's background tasks belong to a request; what the app starts does not."""
+    """Middlewares, dependencies, handlers and background tasks belong to a request.
+
+    What the app itself starts does not.
+    """
     app = fastapi_app()
     worst = watched(tmp_path, lambda: ask(app, f"/{path}")).culprits[0]
     assert (worst.line, worst.call) == (marked(line), "time.sleep")
@@ -317,7 +326,7 @@ def test_the_framework_that_makes_an_answer_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("run", LOOPS, ids=["asyncio", "uvloop"])
 def test_a_healthy_loop_is_not_accused(tmp_path: Path, run: Any) -> None:
-    """An honest 2 ms of CPU holds nothing, however often; on a machine that stalls, several come at once."""
+    """Turns of 2 ms CPU hold nothing, however often; on a stalling machine several coincide."""
 
     async def healthy() -> None:
         for _ in range(30):
@@ -346,26 +355,26 @@ def test_threads_that_compute_delay_the_loop_and_nobody_on_it_is_accused(
             sum(range(1000))
 
     async def healthy() -> None:
-        one, other = socket.socketpair()
+        near, far = socket.socketpair()
         begun = time.perf_counter()
         go.set()
-        with one, other:
+        with near, far:
             while time.perf_counter() < begun + 0.2:
-                one.send(b"x")  # lets the GIL go
-                other.recv(1)
+                near.send(b"x")  # lets the GIL go
+                far.recv(1)
                 await asyncio.sleep(0.001)
         go.clear()
 
     threads = [threading.Thread(target=compute) for _ in range(30)]
     for thread in threads:
         thread.start()
-    found = watched(tmp_path, healthy, run, lambda found: found.unattributed > ENOUGH)
+    holds = watched(tmp_path, healthy, run, lambda holds: holds.unattributed > ENOUGH)
     over.set()
     go.set()
     for thread in threads:
         thread.join()
-    assert found.unattributed > ENOUGH
-    assert found.seconds < found.unattributed / 4
+    assert holds.unattributed > ENOUGH
+    assert holds.seconds < holds.unattributed / 4
 
 
 @pytest.mark.parametrize(
@@ -384,7 +393,7 @@ def test_an_old_python_knows_a_call_by_its_line(line: str, call: str) -> None:
 
 
 def test_an_instruction_without_a_line_counts_to_the_one_before() -> None:
-    """Of such are the jump back of a loop in Python 3.11, and what ends an `except`."""
+    """Such are the jump back of a loop in Python 3.11, and what ends an `except`."""
 
     def tries() -> None:
         try:
@@ -399,9 +408,9 @@ def test_an_instruction_without_a_line_counts_to_the_one_before() -> None:
 
 
 def test_stopping_leaves_everything_as_it_was(tmp_path: Path) -> None:
-    """No thread, no changed interval, no ear at the collector; a file that cannot be written is nobody's trouble."""
+    """No thread, changed interval or GC callback stays; an unwritable file does no harm."""
     usual = sys.getswitchinterval()
-    sys.setswitchinterval(0.004)  # not what another watch may have left behind
+    sys.setswitchinterval(0.004)  # not what another watchdog may have left behind
     before = sys.getswitchinterval(), threading.active_count(), len(gc.callbacks)
 
     async def main() -> None:
@@ -418,7 +427,7 @@ def test_stopping_leaves_everything_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_watch_that_is_told_to_wait_changes_nothing_until_it_may_begin(tmp_path: Path) -> None:
-    """What is measured before is measured as without it: the interval stays as the app has it."""
+    """What is measured before is undisturbed: the interval stays as the app has it."""
     usual = sys.getswitchinterval()
     (tmp_path / "a.wait").touch()
     seen: list[tuple[float, int, bool]] = []
@@ -442,14 +451,14 @@ def test_a_watch_that_is_told_to_wait_changes_nothing_until_it_may_begin(tmp_pat
 
 
 def test_a_fork_meets_no_thread_of_the_guest(tmp_path: Path) -> None:
-    """A warning from Python 3.12 on; the child keeps the app's switch interval, the parent its watch."""
+    """Python 3.12 would warn; the child keeps its switch interval, the parent its watchdog."""
     usual = sys.getswitchinterval()
-    watch, journal = Watchdog(tmp_path / "a-1.jsonl", tmp_path), TraceLog(str(tmp_path / "probe"))
+    watch, trace_log = Watchdog(tmp_path / "a-1.jsonl", tmp_path), TraceLog(str(tmp_path / "probe"))
     ends: list[int] = []
 
     async def main() -> None:
         watch.start(asyncio.get_running_loop())
-        journal.start(asyncio.get_running_loop())
+        trace_log.start(asyncio.get_running_loop())
         for _ in range(3):
             await asyncio.sleep(0.05)
             with warnings.catch_warnings(record=True) as said:
@@ -458,14 +467,14 @@ def test_a_fork_meets_no_thread_of_the_guest(tmp_path: Path) -> None:
             if not child:
                 if not (again := os.fork()):
                     os._exit(0)
-                os.waitpid(again, 0)  # whose parent must not have begun to watch
+                os.waitpid(again, 0)  # its parent must not have begun to watch
                 os._exit(threading.active_count() + 10 * (sys.getswitchinterval() != usual))
             ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) + 100 * len(said))
         await asyncio.sleep(0.05)
         names = {thread.name for thread in threading.enumerate()}
         assert {"atonce-watch", "atonce-probe"} <= names
         watch.stop()
-        journal.stop()
+        trace_log.stop()
 
     before = threading.active_count()
     asyncio.run(main())

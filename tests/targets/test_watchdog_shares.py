@@ -1,4 +1,4 @@
-"""The watch's shares on routes that compute and call by turns, against clocks inside the route."""
+"""The watchdog's shares on routes that compute and call by turns, against clocks inside them."""
 
 import asyncio
 import hashlib
@@ -51,15 +51,15 @@ def by_turns(call: Callable[[], Any], laps: int, times: int) -> tuple[float, flo
 
 
 class Trial(NamedTuple):
-    """What the watch says, beside the truth."""
+    """What the watchdog says, beside the truth."""
 
     function: str
-    """That holds the loop most."""
+    """The function that holds the loop most."""
     call: float
     """Share of the call."""
     true_call: float
     seen: float
-    """Share of the held time that is put down to anybody."""
+    """Share of the held time that has a culprit."""
 
 
 def trial(folder: Path, call: Callable[[], Any], stretch: float) -> Trial:
@@ -81,15 +81,15 @@ def trial(folder: Path, call: Callable[[], Any], stretch: float) -> Trial:
         watch.stop()
 
     asyncio.run(main())
-    found = summarise_holds(read_holds(folder, "a"), (0, 1e12), 0.0, [HERE.parent])
+    holds = summarise_holds(read_holds(folder, "a"), (0, 1e12), 0.0, [HERE.parent])
     calls = sum(
-        one.share
-        for one in found.culprits
-        if one.call and one.call != "compute" and "thread_time" not in one.call
+        culprit.share
+        for culprit in holds.culprits
+        if culprit.call and culprit.call != "compute" and "thread_time" not in culprit.call
     )
     computed, called = (sum(times) for times in zip(*took, strict=True))
     true = computed + called
-    return Trial(found.culprits[0].function, calls, called / true, found.seconds / true)
+    return Trial(holds.culprits[0].function, calls, called / true, holds.seconds / true)
 
 
 @pytest.mark.slow
@@ -97,24 +97,24 @@ def trial(folder: Path, call: Callable[[], Any], stretch: float) -> Trial:
 @pytest.mark.parametrize("what", ["stat", "compress", "digest", "send", "write"])
 @pytest.mark.parametrize("stretch", [0.0003, 0.00085, 0.005])
 def test_a_call_has_the_share_that_it_takes(tmp_path: Path, what: str, stretch: float) -> None:
-    """Although it lets the GIL go after each stretch of Python.
+    """The call releases the GIL after each stretch of Python.
 
-    With a switch interval of 1 ms the calls had up to 1.0 where 0.01 is true, or the watch came
-    when the hold was over, and nothing of it was put down to anybody.
+    With a switch interval of 1 ms the calls had up to 1.0 where 0.01 is true, or the watchdog came
+    when the hold was over, and none of it had a culprit.
     """
-    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     log = logging.Logger("family")  # noqa: LOG001 - of this test alone
-    one.bind(("127.0.0.1", 0))  # what nobody reads is dropped
-    with one, Path(os.devnull).open("w", encoding="utf-8") as nothing:
+    receiver.bind(("127.0.0.1", 0))  # what is not read is dropped
+    with receiver, Path(os.devnull).open("w", encoding="utf-8") as nothing:
         log.addHandler(logging.StreamHandler(nothing))
         calls: dict[str, Callable[[], Any]] = {
             "stat": lambda: os.stat(HERE),  # noqa: PTH116 - the call that was named
             "compress": lambda: zlib.compress(DATA),
             "digest": lambda: hashlib.sha256(DATA),
-            "send": lambda: one.sendto(b"x", one.getsockname()),
+            "send": lambda: receiver.sendto(b"x", receiver.getsockname()),
             "write": lambda: log.info("A line."),
         }
-        found = trial(tmp_path, calls[what], stretch)
-    assert found.function == "compute"
-    assert found.call == pytest.approx(found.true_call, abs=0.2)
-    assert found.seen > 0.6
+        result = trial(tmp_path, calls[what], stretch)
+    assert result.function == "compute"
+    assert result.call == pytest.approx(result.true_call, abs=0.2)
+    assert result.seen > 0.6

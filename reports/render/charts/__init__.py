@@ -1,7 +1,7 @@
-"""The pictures, in page order. Each draws a `Study` into one figure and computes nothing: data in, figure out.
+"""The charts, in page order. Each draws `RunMetrics` into one figure and computes nothing.
 
-A chart that has nothing to show gives the reason instead of an empty frame. `LESSON` names those of
-`atonce reproduce`.
+A chart that has nothing to show gives the reason instead of an empty frame. `LESSON_CHARTS` names
+those of `atonce reproduce`.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class ChartTable:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One picture: its file stem, the question it answers, and its three functions."""
+    """One chart: its file stem, the question it answers, and its three functions."""
 
     stem: str
     question: str
@@ -43,11 +43,11 @@ class Chart:
 
 
 def _create_chart(stem: str, question: str, module: object) -> Chart:
-    """A chart from a module that has `title`, `draw` and `table`."""
+    """A chart from a module that has `title`, `draw` and `rows`."""
     title, draw, rows = (getattr(module, name) for name in ("title", "draw", "rows"))
 
     def draw_without_math(run_metrics: RunMetrics) -> Figure | str:
-        with mpl.rc_context({"text.parse_math": False}):  # a dollar in somebody's route is a dollar
+        with mpl.rc_context({"text.parse_math": False}):  # a dollar in a route's name is a dollar
             figure: Figure | str = draw(run_metrics)
             return figure
 

@@ -1,4 +1,4 @@
-"""The small picture on the doctor's card: served at once against users, and what an innocent `async` route feels meanwhile."""
+"""The doctor's card: served at once against users, and the `async` neighbour's p90."""
 
 from typing import Any
 
@@ -54,7 +54,10 @@ def card_points(evidence: RouteEvidence) -> list[tuple[int, float]]:
 
 
 def _draw_served_panel(axes: Axes, evidence: RouteEvidence, concurrency: int | None) -> None:
-    """Both axes log2, the same on every card. Thin: if nobody waited, pauses reckoned with. Dashed: the verdict's places."""
+    """Both axes log2, alike on all cards.
+
+    Thin: if no user waited, pauses included. Dashed: the verdict's places.
+    """
     users, values = zip(*card_points(evidence), strict=True)
     unqueued_counts = [
         n * evidence.unloaded_mean / (evidence.unloaded_mean + evidence.levels[n].think_time)
@@ -103,8 +106,8 @@ def _draw_served_panel(axes: Axes, evidence: RouteEvidence, concurrency: int | N
 
 
 def _draw_neighbour_panel(axes: Axes, neighbour: NeighbourMetrics, level: LevelEvidence) -> None:
-    """p90 alone, hollow, and beside the crowd, on a log axis of time that is the same on every card."""
-    assert neighbour.idle and neighbour.loaded  # noqa: S101, PT018 - the caller looked
+    """p90 alone, hollow, and beside the crowd, on a log axis of time, alike on all cards."""
+    assert neighbour.idle and neighbour.loaded  # noqa: S101, PT018 - the caller checked
     p90_pair = (neighbour.idle.low, neighbour.loaded.low)
     dot_style: dict[str, Any] = {"color": NEUTRAL_STYLE.colour, "markersize": 6, "clip_on": False}
     axes.plot([0, 1], p90_pair, linewidth=2, **dot_style)
@@ -144,7 +147,7 @@ def _finish_card_panel(axes: Axes, title: str) -> None:
 
 
 def describe_card(diagnosis: Diagnosis) -> str:
-    """The picture in words."""
+    """The card's chart in words."""
     evidence = diagnosis.evidence
     served_texts = ", ".join(
         f"{format_number(served_count)} with {format_count(users, 'user')}"

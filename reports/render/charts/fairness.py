@@ -1,4 +1,4 @@
-"""The same frozen route on two event loops, on warmed and on cold connections: how long each user had to wait.
+"""The same frozen route on two event loops, with warm and cold connections: each user's wait.
 
 One panel per condition, one bar per user, the users ascending: flat is fair. The same throughput
 stands over all of them.
@@ -148,7 +148,6 @@ def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]
 
 
 def _fairness_row(condition: FairnessCondition) -> tuple[str, ...]:
-    """One condition's numbers."""
     latency, answers = condition.fairness.latency, condition.fairness.answers_per_user
     quantiles = [format_estimate(latency.quantiles[name]) for name in ("p50", "p95")]
     answers_text = f"{answers[0]} to {answers[-1]}"

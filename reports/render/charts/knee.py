@@ -1,4 +1,4 @@
-"""The knee: latency against the rate that was offered, up to and past what the route can answer; theory drawn thin.
+"""The knee: latency against the offered rate, up to and past the capacity; theory drawn thin.
 
 Overloaded loads are open arrows: their latency grows with the length of the test, so there is no
 height to draw.
@@ -22,7 +22,7 @@ from reports.render.charts.style import (
     variant_style,
 )
 from reports.stats.queueing import mdc_queue
-from reports.verdicts.load_table import UNQUEUED_RATIO
+from reports.verdicts.load_sentences import UNQUEUED_RATIO
 from results.schema import ArrivalDistribution
 
 _MAX_PANELS_PER_ROW = 3  # panels beside each other
@@ -40,7 +40,7 @@ def _knee_routes(run_metrics: RunMetrics) -> list[RouteMetrics]:
 
 
 def title(run_metrics: RunMetrics) -> str:
-    """The finding as a sentence: the fullest load that a route could bear, or the first that it could not."""
+    """The finding as a sentence: the fullest load that a route could bear."""
     for route in _knee_routes(run_metrics):
         steady_loads = [load for load in route.open_loads if not load.overloaded and load.latency]
         fullest_load = max(steady_loads, key=lambda load: load.sent_rate, default=None)
@@ -107,8 +107,15 @@ def _draw_knee_panel(axes: Axes, route: RouteMetrics) -> None:
         ]
         if points:
             fill = style.colour if filled else "none"
-            axes.plot(*zip(*points, strict=True), style.marker, color=style.colour, markersize=6, markerfacecolor=fill,
-                      linestyle=style.dash, linewidth=width)  # fmt: skip
+            axes.plot(
+                *zip(*points, strict=True),
+                style.marker,
+                color=style.colour,
+                markersize=6,
+                markerfacecolor=fill,
+                linestyle=style.dash,
+                linewidth=width,
+            )
             ends.append((f"{name} {format_seconds(points[-1][1])}", *points[-1]))
     for load in loads:
         if load.overloaded and load.latency:
@@ -120,8 +127,15 @@ def _draw_knee_panel(axes: Axes, route: RouteMetrics) -> None:
                 markerfacecolor="none",
                 color=style.colour,
             )
-            axes.annotate("overloaded", (load.sent_rate, load.latency.mean.low), (0, -15), textcoords="offset points",
-                          ha="center", fontsize=8.5, color=INK)  # fmt: skip
+            axes.annotate(
+                "overloaded",
+                (load.sent_rate, load.latency.mean.low),
+                (0, -15),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8.5,
+                color=INK,
+            )
     heights = spread_labels([math.log10(end[2]) for end in ends], 0.11)
     edge = max([route.capacity or 0.0, *(end[1] for end in ends)])  # to the right of all lines
     for (label, _, _), height in zip(ends, heights, strict=True):
@@ -175,7 +189,10 @@ def _draw_knee_theory(axes: Axes, route: RouteMetrics) -> None:
 
 
 def _format_rate_axis(axes: Axes, capacity: float | None, tick_intervals: int) -> None:
-    """The axis of rates: in requests per second, and in per cent of the capacity where it is known, in `steps` up to it."""
+    """The axis of rates, in requests per second.
+
+    With a known capacity also in per cent of it, in `tick_intervals` up to it.
+    """
     axes.set_xlabel("offered, req/s", fontsize=9.5, color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     if not capacity:
@@ -216,7 +233,6 @@ def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]
 
 
 def _knee_row(route: RouteMetrics, load: OpenLoadMetrics) -> tuple[str, ...]:
-    """One load's numbers."""
     latency = load.latency
     quantiles = [
         format_estimate(latency.quantiles[name]) if latency else "-"

@@ -1,4 +1,7 @@
-"""Latency against users, per variant: p50, p95 and p99 where the sample supports them, else the longest; theory drawn thin."""
+"""Latency against users, per variant: p50, p95 and p99, or the longest; theory drawn thin.
+
+A percentile is drawn where the sample supports it, the longest latency everywhere.
+"""
 
 import math
 from typing import Any
@@ -20,9 +23,8 @@ from reports.render.charts.style import (
 )
 from results.schema import Variant
 
-_MIN_AXIS_SECONDS = (
-    1e-4  # seconds; nothing that crosses a socket takes less, and a log axis has no zero
-)
+# seconds; nothing that crosses a socket takes less, and a log axis has no zero
+_MIN_AXIS_SECONDS = 1e-4
 
 
 def _latency_routes(run_metrics: RunMetrics) -> list[RouteMetrics]:
@@ -75,7 +77,14 @@ def _draw_latency_panel(axes: Axes, route: RouteMetrics) -> None:
     axes.set(xscale="log", yscale="log")
     predicted = [level.predicted_mean for level in route.median_levels]
     if all(predicted):
-        axes.plot(users, predicted, color=INK, alpha=0.55, linewidth=0.9, linestyle=(0, (2, 2)))  # type: ignore[arg-type]
+        axes.plot(
+            users,
+            predicted,  # type: ignore[arg-type]
+            color=INK,
+            alpha=0.55,
+            linewidth=0.9,
+            linestyle=(0, (2, 2)),
+        )
     ends: list[tuple[str, float]] = []
     for name, width in (("p50", 2.4), ("p95", 1.5), ("p99", 1.0)):
         points = [

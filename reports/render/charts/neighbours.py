@@ -1,4 +1,4 @@
-"""What two innocent routes felt: p90 alone (hollow) and while a route was pressed (solid), one row per pressed route.
+"""What two neighbours felt: p90 alone (hollow) and beside a loaded route (solid), a row per route.
 
 Both to the right: the event loop is held. Only the `def` one: the threads are taken.
 """
@@ -47,7 +47,7 @@ def title(run_metrics: RunMetrics) -> str:
 
 
 def draw(run_metrics: RunMetrics) -> Figure | str:
-    """A dumbbell per pressed route and neighbour, on a log axis of time."""
+    """A dumbbell per loaded route and neighbour, on a log axis of time."""
     routes = _routes_with_neighbours(run_metrics)
     if not routes:
         return "The neighbours were not asked often enough, idle and under load, for a p90."
@@ -90,7 +90,7 @@ def draw(run_metrics: RunMetrics) -> Figure | str:
 
 def _draw_dumbbell(axes: Axes, y: float, neighbour: NeighbourMetrics, colour: str) -> None:
     """Idle and loaded, joined, with the change in words."""
-    # The caller looked
+    # The caller checked
     assert neighbour.idle and neighbour.loaded and neighbour.slowdown  # noqa: S101, PT018
     idle, loaded = neighbour.idle.low, neighbour.loaded.low
     axes.plot([idle, loaded], [y, y], color=colour, linewidth=2, alpha=0.75)

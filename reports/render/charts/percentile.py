@@ -1,10 +1,11 @@
-"""The whole tail of one load per route: measured, replayed in order, and as a closed-loop tool would have told it.
+"""The whole tail of one load per route: measured, replayed in order, and as in a closed loop.
 
 Each line ends where ten requests lie beyond. What was never answered leaves a line open upwards.
 """
 
 import math
 import textwrap
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,7 +30,8 @@ from reports.render.charts.style import (
 )
 from reports.stats.model import Curve, ReplayFit
 from reports.stats.quantiles import MIN_BEYOND, LatencyStats
-from reports.verdicts.load_table import MIN_OMISSION_RATIO, find_omission, load_label
+from reports.verdicts.load_sentences import MIN_OMISSION_RATIO, find_omission
+from reports.verdicts.load_table import load_label
 
 _MAX_PANELS, _MAX_PANELS_PER_ROW = 4, 2  # panels in all, and beside each other
 _PERCENTILE_TICKS = {
@@ -48,7 +50,7 @@ _GAP_COLOUR = "#E69F00"  # for areas only: too pale for a line
 
 
 def _percentile_loads(run_metrics: RunMetrics) -> list[tuple[RouteMetrics, OpenLoadMetrics]]:
-    """Per route its fullest load that was not overloaded; of many routes those with the longest tails."""
+    """Per route its fullest load that was not overloaded; only the longest tails of many routes."""
     candidates = []
     for route in run_metrics.routes:
         steady_loads = [
@@ -63,7 +65,7 @@ def _percentile_loads(run_metrics: RunMetrics) -> list[tuple[RouteMetrics, OpenL
 
 def _line_ends(load: OpenLoadMetrics) -> list[tuple[float, float]]:
     """The last point of every line: measured, replayed, closed."""
-    assert load.curves  # noqa: S101 - `shown` looked
+    assert load.curves  # noqa: S101 - `_percentile_loads` checked
     return [
         line[-1]
         for line in (load.curves.measured, load.curves.replayed, load.curves.closed_loop)
@@ -72,7 +74,7 @@ def _line_ends(load: OpenLoadMetrics) -> list[tuple[float, float]]:
 
 
 def title(run_metrics: RunMetrics) -> str:
-    """The finding as a sentence: what closed-loop timing hides, or who is overtaken, whichever is the larger factor."""
+    """The finding as a sentence: what a closed loop hides, or overtaking, the larger factor."""
     candidates: list[tuple[float, str]] = []
     for route, load in _percentile_loads(run_metrics):
         omission, replay = find_omission(load), load.replay_result
@@ -125,9 +127,8 @@ def draw(run_metrics: RunMetrics) -> Figure | str:
     lines = [
         line for load in all_curves for line in (load.measured, load.replayed, load.closed_loop)
     ]
-    points = [
-        point for line in lines for point in line[1:]
-    ]  # the first is the quickest of all, perhaps a bound
+    # The first is the quickest of all, perhaps a bound
+    points = [point for line in lines for point in line[1:]]
     low, high = min(point[1] for point in points) * 0.8, max(point[1] for point in points) * 1.6
     max_x = max(point[0] for point in points)
     for axes, (route, load) in zip(panels, charted_loads, strict=False):
@@ -149,83 +150,68 @@ def draw(run_metrics: RunMetrics) -> Figure | str:
 
 def _draw_percentile_panel(axes: Axes, route: RouteMetrics, load: OpenLoadMetrics) -> None:
     """One load: its three lines, named at their ends, and the gaps between them."""
-    curves, style = load.curves, variant_style(route.variant)
-    assert curves  # noqa: S101 - `shown` looked
-    thin_style = {"color": INK, "linewidth": 1.1}
-    axes.plot(*_split_points(curves.closed_loop), **thin_style, linestyle=(0, (1, 1.6)))  # type: ignore[arg-type]
-    effective_count = load.latency.effective_count if load.latency else None
-    certain_points = [
-        point for point in curves.measured if point[0] <= (effective_count or math.inf) / MIN_BEYOND
-    ]
-    axes.plot(*_split_points(certain_points), color=style.colour, linewidth=2.6)
-    axes.plot(
-        *_split_points(curves.measured[max(0, len(certain_points) - 1) :]),
-        color=style.colour,
-        linewidth=2.6,
-        alpha=_UNSURE_ALPHA,
-    )
-    axes.plot(*_split_points(curves.replayed), **thin_style, linestyle=(0, (5, 2)))  # type: ignore[arg-type]
-    is_open = curves.upper_bound != curves.measured
-    if is_open:  # somebody was never answered
-        x, upper_bounds = _split_points(curves.upper_bound)
-        axes.fill_between(
-            x,
-            upper_bounds,
-            [_read_height(curves.measured, at) for at in x],
-            color=style.colour,
-            alpha=0.25,
-            linewidth=0,
-        )
-        axes.plot(
-            *curves.measured[-1],
-            marker="^",
-            markersize=10,
-            markerfacecolor="none",
-            color=style.colour,
-        )
+    style = variant_style(route.variant)
+    _draw_curves(axes, load, style.colour)
     _draw_gap(axes, load)
-    labels = [f"measured {'>= ' if is_open else ''}{_end_label(curves.measured)}"]
-    if load.replay_result and load.replay_result.is_unfair:
-        labels[0] += (
-            f"\novertaken: p99 {format_ratio(load.replay_result.unfairness('p99') or 1.0)} the"
-            " replay's"
-        )
-    if curves.replayed and load.replay_result:
-        labels += [
-            f"replayed, {format_count(load.replay_result.places, 'place')}:"
-            f" {_end_label(curves.replayed)}"
-        ]
-    if curves.closed_loop:
-        labels += [
-            f"as a closed-loop tool ({format_count(curves.users, 'user')})\nwould have told it:"
-            f" {_end_label(curves.closed_loop)}"
-        ]
-    log_bottom, log_top = (math.log10(load) for load in axes.get_ylim())
-    heights = spread_labels(
-        [math.log10(end[1]) for end in _line_ends(load)], 0.1 * (log_top - log_bottom)
-    )
-    edge = curves.measured[-1][0]
-    for label, end, height in zip(labels, _line_ends(load), heights, strict=True):
-        axes.plot([end[0], edge * 1.04], [end[1], 10**height], color=INK, linewidth=0.6, alpha=0.4)
-        axes.annotate(
-            label,
-            (edge * 1.04, 10**height),
-            (4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8.5,
-            color=INK,
-        )
+    _label_curves(axes, load)
     tidy_axes(axes)
     samples_text = f", n = {load.latency.count:,}" if load.latency else ""
     heading = textwrap.fill(f"{style.name} at {load_label(load)}{samples_text}", _TITLE_WIDTH)
     axes.set_title(heading, fontsize=10.5, color=INK, loc="left", fontweight="bold")
 
 
+def _draw_curves(axes: Axes, load: OpenLoadMetrics, colour: str) -> None:
+    """As measured, as replayed, and as a closed loop; fainter where few samples lie beyond."""
+    curves = load.curves
+    assert curves  # noqa: S101 - `_percentile_loads` checked
+    thin: dict[str, Any] = {"color": INK, "linewidth": 1.1}
+    axes.plot(*_split_points(curves.closed_loop), **thin, linestyle=(0, (1, 1.6)))
+    effective_count = load.latency.effective_count if load.latency else None
+    limit = (effective_count or math.inf) / MIN_BEYOND
+    certain_points = [point for point in curves.measured if point[0] <= limit]
+    axes.plot(*_split_points(certain_points), color=colour, linewidth=2.6)
+    unsure_points = curves.measured[max(0, len(certain_points) - 1) :]
+    axes.plot(*_split_points(unsure_points), color=colour, linewidth=2.6, alpha=_UNSURE_ALPHA)
+    axes.plot(*_split_points(curves.replayed), **thin, linestyle=(0, (5, 2)))
+    if curves.upper_bound != curves.measured:  # some requests were never answered
+        x, upper_bounds = _split_points(curves.upper_bound)
+        heights = [_read_height(curves.measured, at) for at in x]
+        axes.fill_between(x, upper_bounds, heights, color=colour, alpha=0.25, linewidth=0)
+        marker: dict[str, Any] = {"marker": "^", "markersize": 10, "markerfacecolor": "none"}
+        axes.plot(*curves.measured[-1], **marker, color=colour)
+
+
+def _label_curves(axes: Axes, load: OpenLoadMetrics) -> None:
+    """The name of each line at its end, spread so that none covers another."""
+    curves, replay = load.curves, load.replay_result
+    assert curves  # noqa: S101 - `_percentile_loads` checked
+    bound = ">= " if curves.upper_bound != curves.measured else ""
+    labels = [f"measured {bound}{_end_label(curves.measured)}"]
+    if replay and replay.is_unfair:
+        ratio = format_ratio(replay.unfairness("p99") or 1.0)
+        labels[0] += f"\novertaken: p99 {ratio} the replay's"
+    if curves.replayed and replay:
+        places = format_count(replay.places, "place")
+        labels.append(f"replayed, {places}: {_end_label(curves.replayed)}")
+    if curves.closed_loop:
+        users = format_count(curves.users, "user")
+        end_label = _end_label(curves.closed_loop)
+        labels.append(f"as a closed-loop tool ({users})\nwould have told it: {end_label}")
+    log_bottom, log_top = (math.log10(limit) for limit in axes.get_ylim())
+    ends = list(_line_ends(load))
+    heights = spread_labels([math.log10(end[1]) for end in ends], 0.1 * (log_top - log_bottom))
+    edge = curves.measured[-1][0]
+    text_style: dict[str, Any] = {"va": "center", "fontsize": 8.5, "color": INK}
+    for label, end, height in zip(labels, ends, heights, strict=True):
+        position = (edge * 1.04, 10**height)
+        axes.plot([end[0], position[0]], [end[1], position[1]], color=INK, linewidth=0.6, alpha=0.4)
+        axes.annotate(label, position, (4, 0), textcoords="offset points", **text_style)
+
+
 def _draw_gap(axes: Axes, load: OpenLoadMetrics) -> None:
-    """Name what closed-loop timing hides, in its shade, and what the order of service adds to the tail."""
+    """Name what closed-loop timing hides, in its shade; else shade what unfair order adds."""
     curves, omission = load.curves, find_omission(load)
-    assert curves  # noqa: S101 - `shown` looked
+    assert curves  # noqa: S101 - `_percentile_loads` checked
     if omission and omission.ratio >= MIN_OMISSION_RATIO and curves.closed_loop:
         x, closed_loop_values = _split_points(curves.closed_loop)
         axes.fill_between(
@@ -297,7 +283,7 @@ def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]
     head = ("route", "load", "line", "requests", "mean", "p50", "p95", "p99", "longest")
     table_rows = []
     for route, open_load in _percentile_loads(run_metrics):
-        assert open_load.curves  # noqa: S101 - `shown` looked
+        assert open_load.curves  # noqa: S101 - `_percentile_loads` checked
         row_head = (route.route, load_label(open_load))
         table_rows.append(
             (*row_head, "measured", *_percentile_cells(open_load.curves.window_latency))

@@ -1,7 +1,12 @@
-"""Throughput x unloaded service time against users: everybody on the diagonal is served at once; a plateau is a pool."""
+"""Throughput x unloaded service time against users.
+
+On the diagonal all users are served at once; a plateau is a pool.
+"""
 
 import math
+from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.formatting import format_number, format_served_at_once
@@ -63,38 +68,32 @@ def draw(run_metrics: RunMetrics) -> Figure | str:
     low, high = 0.7, max_users * 1.25
     axes.plot([low, high], [low, high], color=INK, alpha=0.35, linewidth=1)
     axes.text(
-        3.4, 4.3, "everyone served at once", rotation=45, rotation_mode="anchor", fontsize=8.5, color=INK, alpha=0.8,
-        transform_rotates_text=True, ha="center",
-    )  # fmt: skip
+        3.4,
+        4.3,
+        "everyone served at once",
+        rotation=45,
+        rotation_mode="anchor",
+        fontsize=8.5,
+        color=INK,
+        alpha=0.8,
+        transform_rotates_text=True,
+        ha="center",
+    )
     for route in routes:
-        if route.expected_concurrency and route.mechanism and route.expected_concurrency < high:
-            axes.axhline(
-                route.expected_concurrency,
-                color=INK,
-                alpha=0.4,
-                linewidth=0.9,
-                linestyle=(0, (4, 3)),
-            )
-            axes.text(1.25, route.expected_concurrency / 1.06, f"{route.mechanism}: {route.expected_concurrency:g}",
-                      fontsize=8.5, color=INK, alpha=0.85, va="top")  # fmt: skip
-        style = variant_style(route.variant)
-        users, values = zip(*_served_points(route), strict=True)
-        axes.plot(
-            users,
-            values,
-            color=style.colour,
-            marker=style.marker,
-            linestyle=style.dash,
-            linewidth=2,
-            markersize=7,
-        )
+        _draw_route(axes, route, high)
     ends = [_served_points(route)[-1] for route in routes]
     heights = spread_labels([math.log2(value) for _, value in ends], 0.26)
     for route, (crowd, value), height in zip(routes, ends, heights, strict=True):
         axes.annotate(
-            f"{variant_style(route.variant).name} {format_number(value)}", (crowd, value), (high * 1.04, 2**height), textcoords="data",
-            fontsize=9.5, color=INK, va="center", annotation_clip=False,
-        )  # fmt: skip
+            f"{variant_style(route.variant).name} {format_number(value)}",
+            (crowd, value),
+            (high * 1.04, 2**height),
+            textcoords="data",
+            fontsize=9.5,
+            color=INK,
+            va="center",
+            annotation_clip=False,
+        )
     axes.set(xscale="log", yscale="log", aspect="equal")
     set_user_ticks(axes.xaxis, _AXIS_TICKS)
     set_user_ticks(axes.yaxis, _AXIS_TICKS)
@@ -103,6 +102,19 @@ def draw(run_metrics: RunMetrics) -> Figure | str:
     axes.set_xlabel("users at the same time", fontsize=9.5, color=INK)
     axes.set_ylabel("requests served at once", fontsize=9.5, color=INK)
     return figure
+
+
+def _draw_route(axes: Axes, route: RouteMetrics, high: float) -> None:
+    """A route's line, and the number of places that its mechanism should have."""
+    places = route.expected_concurrency
+    if places and route.mechanism and places < high:
+        axes.axhline(places, color=INK, alpha=0.4, linewidth=0.9, linestyle=(0, (4, 3)))
+        label = f"{route.mechanism}: {places:g}"
+        axes.text(1.25, places / 1.06, label, fontsize=8.5, color=INK, alpha=0.85, va="top")
+    style = variant_style(route.variant)
+    users, values = zip(*_served_points(route), strict=True)
+    shape: dict[str, Any] = {"marker": style.marker, "linestyle": style.dash}
+    axes.plot(users, values, color=style.colour, **shape, linewidth=2, markersize=7)
 
 
 def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

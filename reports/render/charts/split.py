@@ -1,8 +1,8 @@
-"""Is it slow, or is it waiting? Each variant's mean latency, split where client and server stamped it, level by level.
+"""Is it slow, or is it waiting? Each variant's mean latency, part by part and level by level.
 
-One scale for all panels, so that what grows is seen to grow. The bracket spans what a timer in the
-app's outermost middleware measured in this run; it is never drawn from belief, because what
-suspends in front of the handler changes it.
+Client and server stamp the moments between the parts. One scale for all panels, so that what grows
+is seen to grow. The bracket spans what a timer in the app's outermost middleware measured in this
+run; it is never assumed, because what suspends in front of the handler changes it.
 """
 
 from dataclasses import dataclass
@@ -37,17 +37,17 @@ _SEGMENT_NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class BreakdownBar:
-    """One row of one panel: the mean latency of a level, in seconds. `alone` is the handler's time with one user."""
+    """One row of one panel: a level's mean latency and its parts, in seconds."""
 
     route: RouteMetrics
     level: CrowdMetrics
     breakdown: LatencyBreakdown
-    lone_handler_time: float
+    lone_handler_time: float  # the handler's time with one user
     row: int
 
     @property
     def segments(self) -> tuple[float, ...]:
-        """As `NAMES`: the time in the handler is cut where the unloaded handler would have been done."""
+        """As `_SEGMENT_NAMES`; handler time is cut where the unloaded handler would have ended."""
         lag, before_app, for_thread, served, to_be_sent = self.breakdown.parts
         work = min(served, self.lone_handler_time)
         return (lag, before_app, for_thread, work, served - work, to_be_sent)
@@ -59,7 +59,7 @@ class BreakdownBar:
 
 
 def breakdown_bars(run_metrics: RunMetrics) -> list[list[BreakdownBar]]:
-    """Per panel its bars: one user; the crowd that most variants share, else a middle one; the largest.
+    """Per panel its bars: one user; the crowd most variants share, else a middle one; the largest.
 
     Where a route has fewer levels, the middle is left out first, then the largest.
     """
@@ -98,7 +98,7 @@ def _create_bar(route: RouteMetrics, level: CrowdMetrics, row: int = 0) -> Break
 
 
 def _choose_levels(route: RouteMetrics, shared_size: int | None) -> list[CrowdMetrics]:
-    """Up to three levels with a split, the smallest first; `shared` is the middle one where the route has it."""
+    """Up to three levels with a breakdown, ascending; the middle one of `shared_size` if any."""
     known_levels = [
         level
         for level in {level.users: level for level in route.levels}.values()
@@ -170,7 +170,7 @@ def draw(run_metrics: RunMetrics) -> Figure | str:
 
 
 def _draw_stacked_bar(axes: Axes, bar: BreakdownBar, axis_end: float, users_label: str) -> None:
-    """One bar: what its time went on above, its segments with the longest wait named, and what the server's timer saw below."""
+    """One bar, its longest wait named; above what its time went on, below the server's timer."""
     left, row = 0.0, bar.row
     colour = variant_style(bar.route.variant).colour
     paints = ((INK, 0.5), (INK, 0.16), (INK, 0.32), (colour, 1.0), (colour, 0.3), (INK, 0.5))
@@ -204,7 +204,7 @@ def _draw_stacked_bar(axes: Axes, bar: BreakdownBar, axis_end: float, users_labe
 
 def _draw_timer_bracket(axes: Axes, row: float, bar: BreakdownBar, axis_end: float) -> None:
     """From the mean moment a timer in the app starts to the one it stops, with what it says."""
-    assert bar.breakdown.timer is not None  # noqa: S101 - the caller looked
+    assert bar.breakdown.timer is not None  # noqa: S101 - the caller checked
     begin = bar.breakdown.lag + bar.breakdown.before_app
     stop = begin + bar.breakdown.timer
     axes.plot(

@@ -22,11 +22,11 @@ from reports.render.charts.style import (
     tidy_axes,
     variant_style,
 )
-from reports.verdicts.load_table import describe_burst
+from reports.verdicts.load_sentences import describe_burst
 from results.schema import Variant
 
 _ROUNDING_ERROR = 1e-6  # seconds that writing two moments down may make them overlap
-_TimeBar = tuple[float, float, float]  # from, to (seconds since the cue), row
+_TimeBar = tuple[float, float, float]  # from, to (seconds since the cell run began), row
 
 
 def _burst_routes(run_metrics: RunMetrics) -> list[RouteMetrics]:
@@ -39,7 +39,7 @@ def _burst_routes(run_metrics: RunMetrics) -> list[RouteMetrics]:
 
 
 def _burst_duration(burst: BurstMetrics) -> float:
-    """Seconds from the cue to the last answer."""
+    """Seconds from the start of the cell run to the last answer."""
     return max(
         timestamp for timestamp in [*burst.done, *burst.handler_end] if math.isfinite(timestamp)
     )
@@ -64,7 +64,7 @@ def _count_rounds(route: RouteMetrics, burst: BurstMetrics) -> int:
 
 
 def _is_answered_together(route: RouteMetrics, burst: BurstMetrics) -> bool:
-    """Whether requests that were served in turn were answered all at one moment: a middleware, or a server, may do that."""
+    """Whether requests served in turn were answered together, as middleware or a server may do."""
     return _count_rounds(route, burst) > 1 and burst.count_answer_steps(route.unloaded_mean) == 1
 
 
@@ -104,7 +104,7 @@ def draw(run_metrics: RunMetrics) -> Figure | str:
         max(_burst_duration(route.first_burst) for route in routes if route.first_burst) * 1.04
     )
     for axes, route in zip(panels, routes, strict=True):
-        assert route.first_burst  # noqa: S101 - `shown` looked
+        assert route.first_burst  # noqa: S101 - `_burst_routes` checked
         _draw_burst_panel(axes, route, route.first_burst)
         axes.set_xlim(0, axis_end)
     figure.supxlabel("seconds since the burst", fontsize=9.5, color=INK)

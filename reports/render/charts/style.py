@@ -42,13 +42,12 @@ VARIANT_STYLES = {
 }
 
 
-NEUTRAL_STYLE = Style(
-    "", "#77776f", "o", "solid"
-)  # a route nobody told us more about: neutral on any ground
+# any other route: neutral on any ground
+NEUTRAL_STYLE = Style("", "#77776f", "o", "solid")
 
 
 def variant_style(variant: str) -> Style:
-    """A variant's look; that of any other route is neutral."""
+    """A variant's style; that of any other route is neutral."""
     return (
         VARIANT_STYLES[Variant(variant)]
         if variant in list(Variant)
@@ -74,7 +73,12 @@ def create_figure(width: float, height: float, title: str, subtitle: str) -> Fig
         color=INK,
     )
     subtitle_style = {"ha": "left", "va": "top", "fontsize": 8.5, "color": INK, "alpha": 0.75}
-    figure.text(0.012, 1 - 0.37 / height, "\n".join(lines), **subtitle_style)  # type: ignore[arg-type]
+    figure.text(
+        0.012,
+        1 - 0.37 / height,
+        "\n".join(lines),
+        **subtitle_style,  # type: ignore[arg-type]
+    )
     return figure
 
 
@@ -92,7 +96,7 @@ def tidy_axes(axes: Axes, *, grid: str = "y") -> None:
 
 
 def set_time_ticks(axis: Axis, low: float, high: float) -> None:
-    """Readable ticks of a log axis in seconds: 1 ms, 10 ms, 100 ms, 1 s; finer ones where the range is short."""
+    """Ticks of a log axis in seconds: 1 ms, 10 ms, 100 ms, 1 s; finer where the range is short."""
     # Two and a half decades still have room
     steps = (1, 2, 5) if high / low < 300 else (1,)  # noqa: PLR2004
     ticks = [step * 10.0**power for power in range(-4, 3) for step in steps]
@@ -104,7 +108,7 @@ def set_time_ticks(axis: Axis, low: float, high: float) -> None:
 
 
 def set_user_ticks(axis: Axis, users: Sequence[int]) -> None:
-    """Ticks at the crowds that were measured, in plain numbers; of two that would collide, the larger."""
+    """Ticks at the measured crowds, in plain numbers; of two that would collide, the larger."""
     ticks = [
         tick
         for tick, next_tick in zip(users, [*users[1:], None], strict=True)
@@ -116,7 +120,7 @@ def set_user_ticks(axis: Axis, users: Sequence[int]) -> None:
 
 
 def spread_labels(positions: Sequence[float], gap: float) -> list[float]:
-    """Move label positions until neighbours are at least `gap` apart, as little as needed, in the same order."""
+    """Move label positions as little as needed to be `gap` apart, in the same order."""
     order = sorted(range(len(positions)), key=lambda i: positions[i])
     shifted = [positions[i] for i in order]
     for _ in range(200):
@@ -133,7 +137,7 @@ def spread_labels(positions: Sequence[float], gap: float) -> list[float]:
 
 
 def method_subtitle(run_metrics: RunMetrics, *parts: str, own_conditions: bool = False) -> str:
-    """The subtitle: how it was measured, and on what. Experiments have a wait and a loop of their own."""
+    """How it was measured, and on what; experiments have a wait and a loop of their own."""
     machine, wait, host = (
         run_metrics.run["machine"],
         run_metrics.run["plan"]["seconds"],

@@ -1,9 +1,9 @@
-"""A matplotlib figure as SVG that survives a strict page: no style attributes, unique ids, ink that follows the reader.
+"""A matplotlib figure as SVG for a strict page: no style attributes, unique ids, adaptive ink.
 
 matplotlib writes `style="..."` on every element and one `<style>` block; a page under a strict
 content policy drops both and the chart turns black. So every declaration becomes an attribute of
 its element, the ids get the chart's name, and the ink becomes `currentColor`. The result depends on
-the study alone: same run, same bytes.
+the run metrics alone: same run, same bytes.
 """
 
 import io
@@ -28,19 +28,20 @@ _PNG_DPI = 160
 
 
 def render_standalone(figure: Figure) -> bytes:
-    """A file of its own: white ground, no date; letters as paths, but as text where its viewer's fonts know more of them than ours."""
+    """A file of its own: white ground, no date; letters as paths where matplotlib's font has all.
+
+    Else letters stay text, since the viewer's fonts may know more of them.
+    """
     return _render_svg(figure, "path" if _has_all_glyphs(figure) else "none", facecolor="white")
 
 
 def _has_all_glyphs(figure: Figure) -> bool:
     """Whether matplotlib's font has all letters of a figure. A route may be named in any script."""
     known_codes = get_font(findfont(FontProperties())).get_charmap()
-    used_letters = {
-        letter
-        for text in figure.findobj(Text)
-        if isinstance(text, Text)
-        for letter in text.get_text()
-    }
+    used_letters: set[str] = set()
+    for text in figure.findobj(Text):
+        if isinstance(text, Text):
+            used_letters.update(text.get_text())
     return all(ord(letter) in known_codes for letter in used_letters if letter.isprintable())
 
 
@@ -56,7 +57,6 @@ def _ignore_glyph_warnings() -> Iterator[None]:
 
 
 def _render_svg(figure: Figure, font_type: str, facecolor: str) -> bytes:
-    """SVG bytes of a figure."""
     out = io.BytesIO()
     figure.set_facecolor(facecolor)
     with (
@@ -116,7 +116,7 @@ def render_inline(figure: Figure, stem: str, title: str, description: str) -> st
 
 
 def _expand_style(element: ET.Element) -> None:
-    """Turn the style attribute into attributes of their own; the font's family is the page's choice."""
+    """Turn the style attribute into single attributes; the page chooses the font family."""
     for declaration in element.attrib.pop("style", "").split(";"):
         name, _, value = (part.strip() for part in declaration.partition(":"))
         if name == "font":
@@ -131,7 +131,7 @@ def _expand_style(element: ET.Element) -> None:
 
 
 def _parse_font(shorthand: str) -> dict[str, str]:
-    """Size, weight and nothing else of a CSS font shorthand such as `700 13px 'DejaVu Sans', sans-serif`."""
+    """Size and weight alone of a CSS font shorthand: `700 13px 'DejaVu Sans', sans-serif`."""
     size = re.search(r"([\d.]+)px", shorthand)
     weight = re.match(r"(bold|[1-9]00)\b", shorthand)
     return {
@@ -141,7 +141,7 @@ def _parse_font(shorthand: str) -> dict[str, str]:
 
 
 def _prefix_ids(element: ET.Element, stem: str) -> None:
-    """Ids are unique within a page: those that something refers to get the chart's name, all others go."""
+    """Make ids unique on a page: those referred to get the chart's name, all others go."""
     for name, value in list(element.attrib.items()):
         if name == "id":
             if value.startswith(

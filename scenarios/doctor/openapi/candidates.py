@@ -1,4 +1,4 @@
-"""What one parameter may be given: what authors show, then what can be made from its schema."""
+"""Candidate values of one parameter: its examples first, then values made from its schema."""
 
 import json
 from typing import Any
@@ -13,16 +13,16 @@ EXAMPLE_KEYS = ("example", "examples")
 def candidate_values(
     parameter: dict[str, Any], document: dict[str, Any], selection: RouteSelection
 ) -> list[tuple[str, ...]]:
-    """Its values as text, the likeliest first; raises Unfillable.
+    """The values of a parameter as text, the likeliest first. Raises NoExample.
 
-    An optional one that nobody shows or names is given nothing.
+    An optional parameter without an example or a flag gets no value.
     """
     name, related = parameter["name"], parameter.get("related", [])
     if name in selection.params:
         return [(selection.params[name],)]
-    values = [
-        item for source in (parameter, *related) for item in _parameter_examples(source, document)
-    ]
+    values: list[Any] = []
+    for source in (parameter, *related):
+        values += _parameter_examples(source, document)
     if not values and not parameter.get("required"):
         return [()]
     why = None
@@ -42,7 +42,7 @@ def candidate_values(
 
 
 def is_type_only(parameter: dict[str, Any]) -> bool:
-    """Whether it tells nothing but a type."""
+    """Whether a parameter declares nothing but a type."""
     schema = parameter.get("schema")
     return (
         not set(EXAMPLE_KEYS) & parameter.keys()
@@ -52,12 +52,12 @@ def is_type_only(parameter: dict[str, Any]) -> bool:
 
 
 def _schema_holders(parameter: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What describes it, and what holds its schema: itself, or the media type of a document."""
+    """The parameter, and the holder of its schema: itself, or its first media type."""
     return parameter, next(iter(parameter.get("content", {}).values()), parameter)
 
 
 def _parameter_examples(parameter: dict[str, Any], document: dict[str, Any]) -> list[Any]:
-    """What its author shows, nearest to it."""
+    """The examples of a parameter, from the nearest place that has any."""
     described, holder = _schema_holders(parameter)
     schema = resolve_reference(document, holder.get("schema"))
     return (
@@ -68,7 +68,7 @@ def _parameter_examples(parameter: dict[str, Any], document: dict[str, Any]) -> 
 
 
 def _value_from_schema(parameter: dict[str, Any], document: dict[str, Any]) -> Any:
-    """A value from its schema alone, without what its author shows. Raises Unfillable."""
+    """A value from its schema alone, without examples. Raises NoExample."""
     schema = _schema_holders(parameter)[1].get("schema")
     resolved = resolve_reference(document, schema)
     if isinstance(resolved, dict) and schema_examples(resolved):
@@ -77,5 +77,7 @@ def _value_from_schema(parameter: dict[str, Any], document: dict[str, Any]) -> A
 
 
 def url_value(value: Any) -> str:
-    """A value as it stands in a URL."""
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+    """A value as text for a URL."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value)

@@ -1,4 +1,4 @@
-"""What a JSON schema says: its examples, its type, where its references lead, its tag."""
+"""Reads JSON schemas: examples, types, references, discriminator tags."""
 
 from typing import Any
 from urllib.parse import unquote
@@ -15,7 +15,7 @@ def schema_examples(holder: dict[str, Any]) -> list[Any]:
 
 
 def resolve_reference(document: dict[str, Any], node: Any) -> Any:
-    """What a `$ref` of this document points to, or the thing itself; None when it leads nowhere."""
+    """The target of a `$ref` in this document, or the node itself; None if it has no target."""
     for _ in range(9):
         if not isinstance(node, dict) or "$ref" not in node:
             return node
@@ -44,11 +44,8 @@ def collect_references(schema: Any, document: dict[str, Any]) -> set[str]:
             names.add(node["$ref"])
         elif isinstance(node, dict) and not named_values(node):
             required = set(node.get("required", []))
-            pending += [
-                part
-                for keyword in ("allOf", "anyOf", "oneOf", "prefixItems")
-                for part in node.get(keyword, [])
-            ]
+            for keyword in ("allOf", "anyOf", "oneOf", "prefixItems"):
+                pending += node.get(keyword, [])
             pending += [
                 node.get("items"),
                 node.get("additionalProperties") if "minProperties" in node else None,
@@ -60,13 +57,13 @@ def collect_references(schema: Any, document: dict[str, Any]) -> set[str]:
 
 
 def named_values(schema: dict[str, Any]) -> list[Any]:
-    """Values that a schema names itself: examples, default, const, enum."""
+    """The values that a schema names: examples, default, const, enum."""
     named = (schema.get("default"), schema.get("const"), *schema.get("enum", []))
     return [*schema_examples(schema), *(value for value in named if value is not None)]
 
 
 def discriminator_tag(option: Any, discriminator: dict[str, Any]) -> dict[str, Any]:
-    """The tag that a discriminator asks of one of its kinds, though the tag may have a default."""
+    """A schema that requires the discriminator tag of an option, even if it has a default."""
     name, target = (
         discriminator.get("propertyName"),
         option.get("$ref") if isinstance(option, dict) else None,
@@ -82,12 +79,12 @@ def discriminator_tag(option: Any, discriminator: dict[str, Any]) -> dict[str, A
 
 
 def is_single_value(schema: dict[str, Any]) -> bool:
-    """Whether a schema allows one value only, which may tell a kind from others."""
+    """Whether a schema allows a single value, which may distinguish an option from others."""
     return schema.get("const") is not None or len(schema.get("enum", [])) == 1
 
 
 def schema_type(schema: dict[str, Any]) -> str:
-    """The type that a schema asks for, or the one that its other words imply."""
+    """The declared type of a schema, or the type that its other keywords imply."""
     kind = schema.get("type")
     if isinstance(kind, list):
         kind = next((option for option in kind if option != "null"), "null")

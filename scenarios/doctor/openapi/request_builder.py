@@ -1,4 +1,4 @@
-"""One request for one route: its parameters and its body filled in, or the reason why it is not asked."""
+"""Builds a request for a route: fills its parameters and body, or says why it is skipped."""
 
 import contextlib
 import json
@@ -16,9 +16,8 @@ from scenarios.doctor.openapi.route_selection import RouteSelection
 from scenarios.doctor.openapi.schema_example import NoExample, SchemaPath, make_example
 from scenarios.system.redact import MASK
 
-PATH_PARAMETER = re.compile(
-    r"\{([^{}:]+)(?::([^{}]*))?\}"
-)  # Starlette's {name} and {name:convertor}
+# Starlette's {name} and {name:convertor}
+PATH_PARAMETER = re.compile(r"\{([^{}:]+)(?::([^{}]*))?\}")
 _CONVERTOR_SCHEMAS: dict[str, dict[str, Any]] = {
     "int": {"type": "integer"},
     "float": {"type": "number", "default": 1.0},
@@ -26,36 +25,36 @@ _CONVERTOR_SCHEMAS: dict[str, dict[str, Any]] = {
 }
 _FORM_MEDIA_TYPE = "application/x-www-form-urlencoded"
 MAX_ALTERNATIVES = 3  # requests with other values, for a route that refuses the first
-_IGNORED_HEADERS = {
-    "accept",
-    "content-type",
-}  # OpenAPI says: as header parameters they mean nothing
+_IGNORED_HEADERS = {"accept", "content-type"}  # OpenAPI ignores them as header parameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredRoute:
-    """A route that the app declares: from its OpenAPI document, from the census of its router, or from both."""
+    """A route that the app declares, from its OpenAPI document, the app info, or both."""
 
     name: str
     template: str
     """Its path as declared, with convertors."""
     operation: dict[str, Any] | None
     handler: dict[str, Any]
-    """Its line of the census."""
+    """Its entry in the app info."""
     is_named: bool = False
 
     @property
     def method(self) -> str:
-        """GET; WEBSOCKET and MOUNT for what is none."""
+        """The HTTP method; WEBSOCKET or MOUNT for other routes."""
         return self.name.partition(" ")[0]
 
     @property
     def path(self) -> str:
-        """Without convertors."""
+        """The path without convertors."""
         return self.name.partition(" ")[2]
 
     def parameters(self, document: dict[str, Any]) -> list[dict[str, Any]]:
-        """Those declared, a later one instead of an earlier, those that only the path tells of, and keys; without what stands in it already."""
+        """Path parameters, declared parameters and API keys; a later one replaces an earlier.
+
+        Those that the path fills already are left out.
+        """
         path_parameters = [
             {"in": "path", "name": name, "required": True, "schema": _convertor_schema(name, kind)}
             for name, kind in PATH_PARAMETER.findall(self.template)
@@ -74,33 +73,30 @@ class DeclaredRoute:
             for parameter in [*path_parameters, *declared, *keys]
             if isinstance(parameter, dict) and isinstance(parameter.get("name"), str)
         ]
+        by_key = {(parameter.get("in"), parameter["name"]): parameter for parameter in known}
         return [
             parameter
-            for (location, name), parameter in {
-                (parameter.get("in"), parameter["name"]): parameter for parameter in known
-            }.items()
+            for (location, name), parameter in by_key.items()
             if not (location == "path" and f"{{{name}}}" not in self.path)
             and not (location == "query" and "?" in self.path and "secret" not in parameter)
         ]
 
     def security_schemes(self, document: dict[str, Any]) -> list[dict[str, Any]]:
-        """The security schemes that it names, or the whole document does."""
+        """The security schemes that the route, or else the document, requires."""
         requirements = (self.operation or {}).get("security", document.get("security"))
-        names = [
-            name
-            for item in (requirements if isinstance(requirements, list) else [])
-            if isinstance(item, dict)
-            for name in item
-        ]
+        names: dict[str, None] = {}
+        for item in requirements if isinstance(requirements, list) else []:
+            if isinstance(item, dict):
+                names.update(dict.fromkeys(item))
         schemes = [
             resolve_reference(document, {"$ref": f"#/components/securitySchemes/{name}"})
-            for name in dict.fromkeys(names)
+            for name in names
         ]
         return [item for item in schemes if isinstance(item, dict)]
 
 
 def _convertor_schema(name: str, kind: str) -> dict[str, Any]:
-    """A schema for a path parameter of which only name and convertor are known: ids are numbers more often than not."""
+    """A schema for an undeclared path parameter, by name and convertor: most ids are numbers."""
     return _CONVERTOR_SCHEMAS.get(
         kind, {"default": "1"} if name.lower().endswith("id") else {"type": "string"}
     )
@@ -109,7 +105,7 @@ def _convertor_schema(name: str, kind: str) -> dict[str, Any]:
 def build_request(
     route: DeclaredRoute, document: dict[str, Any], selection: RouteSelection
 ) -> RouteRequest:
-    """The route as it will be asked; `skipped` when it cannot be."""
+    """The request for a route; `skipped` is set if none can be made."""
     handler_facts: dict[str, Any] = {
         key: route.handler.get(key) for key in ("is_async", "file", "line")
     }
@@ -137,7 +133,7 @@ def build_request(
 
 
 def _credential_flag(scheme: dict[str, Any]) -> str:
-    """How a person gives what a security scheme asks for. OAuth 2 and OpenID Connect hand out bearer tokens."""
+    """The flag for a security scheme's credential; OAuth 2 and OpenID Connect use bearer tokens."""
     match scheme.get("type"), scheme.get("in"), scheme.get("name"):
         case "apiKey", "header", name:
             return f"--header '{name}: ...'"
@@ -149,7 +145,7 @@ def _credential_flag(scheme: dict[str, Any]) -> str:
 
 
 def _reject_unrequestable(route: DeclaredRoute, document: dict[str, Any]) -> None:
-    """Raises Unfillable for what is no request, and for a route of which nothing is known but its path."""
+    """Raises NoExample for routes that are not HTTP, or whose parameters are unknown."""
     if route.method == "WEBSOCKET":
         raise NoExample("a WebSocket")
     if route.method == "MOUNT":
@@ -167,7 +163,7 @@ def _reject_unrequestable(route: DeclaredRoute, document: dict[str, Any]) -> Non
 def _add_alternatives(
     request: RouteRequest, route: DeclaredRoute, document: dict[str, Any], selection: RouteSelection
 ) -> RouteRequest:
-    """The request with the likeliest values, and a few for when they are refused."""
+    """The request with the likeliest values, and alternatives in case they are refused."""
     first, alternatives = _fill_parameters(request, route, document, selection), []
     for attempt in range(1, 1 + MAX_ALTERNATIVES):
         with contextlib.suppress(NoExample):
@@ -191,7 +187,7 @@ def _fill_parameters(
     selection: RouteSelection,
     attempt: int = 0,
 ) -> RouteRequest:
-    """Parameters where they belong, the next candidates at each turn; the body. Raises Unfillable."""
+    """Fill in parameters and body; each attempt takes the next candidates. Raises NoExample."""
     path, cookies, headers = request.path, [], {}
     query: list[tuple[str, str]] = []
     keys: list[tuple[str, str]] = []
@@ -207,9 +203,8 @@ def _fill_parameters(
                 path = path.replace(_encode_path(f"{{{name}}}"), quote(",".join(values), safe=""))
             case "query":
                 pairs = [(name, value) for value in values]
-                keys, query = (
-                    ([*keys, *pairs], query) if "secret" in parameter else (keys, [*query, *pairs])
-                )
+                target = keys if "secret" in parameter else query
+                target += pairs
             case "cookie":
                 cookies += [f"{name}={quote(value)}" for value in values]
             case "header" if values and name.lower() not in excluded_headers:
@@ -233,7 +228,6 @@ def _fill_parameters(
 
 
 def _append_query(path: str, query: list[tuple[str, str]]) -> str:
-    """A path with more of a query."""
     return (
         path + ("&" if "?" in path else "?") + urlencode(query, quote_via=quote, safe="*")
         if query
@@ -242,14 +236,17 @@ def _append_query(path: str, query: list[tuple[str, str]]) -> str:
 
 
 def _encode_path(path: str) -> str:
-    """The fixed part of a path, percent-encoded where it must be; braces wait for their values."""
+    """A path, percent-encoded where it must be; the braces of parameters stay."""
     return quote(path, safe="/?:@!$&'()*+,;=~%{}")
 
 
 def _build_body(
     route: DeclaredRoute, document: dict[str, Any], selection: RouteSelection
 ) -> tuple[bytes | None, str | None]:
-    """The body and its media type: the person's, an example, or made from the schema. Raises Unfillable, and Trouble for theirs."""
+    """The body and its media type: the user's, an example, or made from the schema.
+
+    Raises NoExample if none can be made, and AtonceError for an invalid body of the user.
+    """
     request = resolve_reference(document, (route.operation or {}).get("requestBody")) or {}
     content = request.get("content", {})
     media = next(
@@ -265,7 +262,7 @@ def _build_body(
                 if any("multipart" in item for item in content)
                 else f"body of {next(iter(content))}"
             )
-            # An optional one may be left out below
+            # An optional body may be left out below
             raise NoExample(f"takes a {kind}, which atonce cannot make")  # noqa: TRY301
         if given is not None:
             return (
@@ -285,17 +282,16 @@ def _build_body(
             raise NoExample(f"{error}{advice if media else ''}") from error
         return None, None
     if media == _FORM_MEDIA_TYPE:
-        pairs = [
-            (name, url_value(item))
-            for name, values in value.items()
-            for item in (values if isinstance(values, list) else [values])
-        ]
+        pairs: list[tuple[str, str]] = []
+        for name, values in value.items():
+            items = values if isinstance(values, list) else [values]
+            pairs += [(name, url_value(item)) for item in items]
         return urlencode(pairs).encode(), media
     return json.dumps(value).encode(), media
 
 
 def _check_json_body(body: bytes, media: str, route: str) -> bytes:
-    """A person's own body. Raises Trouble for JSON that is none."""
+    """The user's own body. Raises AtonceError for invalid JSON."""
     if media_family(media) == "json":
         try:
             json.loads(body)
@@ -308,10 +304,10 @@ def _check_json_body(body: bytes, media: str, route: str) -> bytes:
 
 
 def _declared_media_type(operation: dict[str, Any], document: dict[str, Any]) -> str | None:
-    """The media type of its 2xx answers, where the document really promises one. Raises Unfillable where it promises a stream.
+    """The media type of its 2xx answers, if the document really declares one.
 
-    FastAPI writes `application/json` with an empty schema for every route that says nothing: a
-    file, a page, a redirect.
+    FastAPI writes `application/json` with an empty schema for every route that declares nothing: a
+    file, a page, a redirect. Raises NoExample for a declared stream.
     """
     answers = [
         resolve_reference(document, answer)

@@ -1,4 +1,4 @@
-"""One route of somebody's app, as it will be asked: what routes, politeness and load say to each other."""
+"""The request for one route: shared by route selection, smoke test and load."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,19 +21,19 @@ class RouteRequest:
     route: str
     """`GET /items/{item_id}`"""
     path: str
-    """`/items/1?q=x`: filled in and percent-encoded; a key in it is masked."""
+    """`/items/1?q=x`: filled in and percent-encoded; an API key in it is masked."""
     path_with_keys: str = field(default="", repr=False)
-    """The path with its keys, where it has some: never stored or printed."""
+    """The path with its API keys, if it has any: never stored or printed."""
     headers: dict[str, str] = field(default_factory=dict, repr=False)
-    """Its parameters in headers and cookies. A person's own headers are kept apart: none is ever stored or printed."""
+    """Its header and cookie parameters, without the user's own headers: never stored or printed."""
     body: bytes | None = field(default=None, repr=False)
     content_type: str | None = None
     declared_type: str | None = None
-    """The media type that OpenAPI promises for a 2xx answer."""
+    """The media type that OpenAPI declares for a 2xx answer."""
     credential_flags: tuple[str, ...] = ()
     """The flags that give what its security schemes ask for."""
     alternatives: tuple["RouteRequest", ...] = ()
-    """The same with other values, for when these are refused."""
+    """The same request with other values, in case these are refused."""
     skipped: str | None = None
     is_async: bool | None = None
     file: str | None = None
@@ -41,17 +41,15 @@ class RouteRequest:
 
 
 def create_template(request: RouteRequest, headers: Mapping[str, str]) -> RequestTemplate:
-    """What each request for a route carries, polite or not; a person's own headers go first."""
+    """The template of a route's requests, in smoke test and load; the user's headers win."""
     kind = (
         {"content-type": request.content_type}
         if request.body is not None and request.content_type
         else {}
     )
-    merged_headers = {
-        name.lower(): value
-        for group in (COMMON_HEADERS, kind, request.headers, headers)
-        for name, value in group.items()
-    }
+    merged_headers: dict[str, str] = {}
+    for group in (COMMON_HEADERS, kind, request.headers, headers):
+        merged_headers.update({name.lower(): value for name, value in group.items()})
     return RequestTemplate(
         merged_headers,
         None if request.body is None else request.body.decode("latin-1"),
@@ -60,6 +58,6 @@ def create_template(request: RouteRequest, headers: Mapping[str, str]) -> Reques
 
 
 def media_family(media: str) -> str:
-    """What two media types must share to pass for the same kind: `json`, or the word before the slash."""
+    """The family of a media type: `json`, or the word before the slash."""
     kind = media.partition(";")[0].strip().lower()
     return "json" if kind.endswith(("/json", "+json")) else kind.partition("/")[0]

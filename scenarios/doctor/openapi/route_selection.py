@@ -1,4 +1,4 @@
-"""What somebody wants examined, in their words: routes, parameters, bodies, headers."""
+"""Parses the flags that select what to examine: routes, parameters, bodies, headers."""
 
 import difflib
 import re
@@ -13,7 +13,7 @@ _HEADER_PATTERN = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([ -~]*)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteSelection:
-    """The flags, parsed. `headers` may hold secrets: only the driver sends them, and nothing shows them."""
+    """The parsed flags. `headers` may hold secrets: only the driver sends them, none is shown."""
 
     routes: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
@@ -23,7 +23,7 @@ class RouteSelection:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
 
 
-def parse_route_selection(  # noqa: PLR0913 - one per flag
+def parse_route_selection(  # noqa: PLR0913 - one parameter per flag
     *,
     routes: Iterable[str] = (),
     only: Iterable[str] = (),
@@ -32,7 +32,7 @@ def parse_route_selection(  # noqa: PLR0913 - one per flag
     bodies: Iterable[str] = (),
     headers: Iterable[str] = (),
 ) -> RouteSelection:
-    """The flags as they were typed, each as often as it was given. Raises Trouble."""
+    """Parse the flags, each with all its values. Raises AtonceError."""
     return RouteSelection(
         routes=tuple(dict.fromkeys(map(_normalise_route, routes))),
         only=tuple(only),
@@ -44,13 +44,13 @@ def parse_route_selection(  # noqa: PLR0913 - one per flag
 
 
 def _normalise_route(text: str) -> str:
-    """`post  /x` is POST /x, and `/x` is GET /x."""
+    """`post  /x` becomes POST /x, and `/x` GET /x."""
     method, _, path = text.strip().rpartition(" ")
     return f"{method.strip().upper() or 'GET'} {path}"
 
 
 def _parse_param(text: str) -> tuple[str, str]:
-    """`item_id=1`. Raises Trouble otherwise."""
+    """Parse `item_id=1`. Raises AtonceError."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise AtonceError(
@@ -60,7 +60,7 @@ def _parse_param(text: str) -> tuple[str, str]:
 
 
 def _parse_body(text: str) -> tuple[str, bytes]:
-    """`POST /search=@query.json`, or the body itself after the sign. Raises Trouble otherwise, or when the file cannot be read."""
+    """Parse `POST /x=@query.json` or `POST /x=BODY`. Raises AtonceError, also if unreadable."""
     name, equals, value = text.partition("=")
     if not equals or not value or " /" not in _normalise_route(name):
         sentence = (
@@ -81,7 +81,7 @@ def _parse_body(text: str) -> tuple[str, bytes]:
 
 
 def _parse_header(text: str, number: int) -> tuple[str, str]:
-    """`Name: value`. Raises Trouble otherwise, without a word of it: it may be a secret."""
+    """Parse `Name: value`. Raises AtonceError without the text, which may be a secret."""
     match = _HEADER_PATTERN.fullmatch(text.strip())
     if not match:
         sentence = (
@@ -93,6 +93,6 @@ def _parse_header(text: str, number: int) -> tuple[str, str]:
 
 
 def suggest_names(name: str, names: Iterable[str]) -> str:
-    """Those that somebody may have meant, in words."""
+    """The names that the user may have meant, joined by commas."""
     every = list(dict.fromkeys(names))
     return ", ".join(difflib.get_close_matches(name, every, 3, 0.5) or every[:3]) or "none at all"

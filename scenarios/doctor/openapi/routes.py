@@ -1,4 +1,4 @@
-"""Which routes of somebody's app are examined: those that change nothing, and those that were named."""
+"""Selects the routes to examine: those that change nothing, or those that the user names."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ from scenarios.doctor.openapi.route_selection import RouteSelection, suggest_nam
 from scenarios.plans.custom import HTTP_METHODS, parse_route
 
 _SAFE_METHODS = ("GET", "HEAD")
-_ANY_PREFIX = ""  # instead of a path that a parameter stands behind
+_ANY_PREFIX = ""  # in place of the path before a parameter
 _Constraints = tuple[str | None, ...]
 _NON_HTTP_METHODS = ("WEBSOCKET", "MOUNT")
 
@@ -26,10 +26,10 @@ def select_route_requests(
     selection: RouteSelection,
     check: Callable[[], None] = lambda: None,
 ) -> list[RouteRequest]:
-    """The routes to examine, as the app declares them; `check` hears interruptions. Raises Trouble.
+    """The requests of the routes to examine, in the app's order. Raises AtonceError.
 
-    `openapi` and `census` are None where they could not be had. Named routes are examined even
-    where they may change data, and then no others are.
+    `openapi` and `handlers` are None if unavailable; `check` raises when the user interrupts. Named
+    routes are examined even if they may change data, and then no others are.
     """
     document = openapi if isinstance(openapi, dict) else {}
     routes = _declared_routes(document, handlers)
@@ -104,20 +104,15 @@ def unsafe_routes(openapi: Any, handlers: list[dict[str, Any]] | None) -> list[s
 def _declared_routes(
     document: dict[str, Any], handlers: list[dict[str, Any]] | None
 ) -> list[DeclaredRoute]:
-    """Every route once, in reading order: the census knows the order of all, the document what each one takes."""
+    """Every route once: the app info has the order, the document has the parameters."""
     paths = document.get("paths")
-    operations = _share_parameter_details(
-        {
-            f"{method.upper()} {path}": {
-                **operation,
-                "parameters": [*_listed_parameters(item), *_listed_parameters(operation)],
-            }
-            for path, item in (paths if isinstance(paths, dict) else {}).items()
-            for method, operation in (item if isinstance(item, dict) else {}).items()
-            if method.upper() in HTTP_METHODS and isinstance(operation, dict)
-        },
-        document,
-    )
+    declared: dict[str, dict[str, Any]] = {}
+    for path, item in (paths if isinstance(paths, dict) else {}).items():
+        for method, operation in (item if isinstance(item, dict) else {}).items():
+            if method.upper() in HTTP_METHODS and isinstance(operation, dict):
+                parameters = [*_listed_parameters(item), *_listed_parameters(operation)]
+                declared[f"{method.upper()} {path}"] = {**operation, "parameters": parameters}
+    operations = _share_parameter_details(declared, document)
     routes: dict[str, DeclaredRoute] = {}
     for handler in handlers or []:
         template = handler["path"] or "/"
@@ -146,10 +141,9 @@ def _declared_routes(
 def _share_parameter_details(
     operations: dict[str, dict[str, Any]], document: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Each path parameter with what other routes tell of one that agrees, the nearest path first.
+    """Add to each path parameter its matching declarations in other routes, nearest path first.
 
-    Of two declarations of one parameter, a route's and its dependency's, FastAPI's document has
-    only one.
+    If a route and its dependency both declare a parameter, FastAPI's document has only one of them.
     """
     resolved = {
         name: [resolve_reference(document, parameter) for parameter in operation["parameters"]]
@@ -171,11 +165,9 @@ def _share_parameter_details(
             _parameter_constraints(parameter, document)[:-1],
             str(parameter.get("name")),
         )
-        known = [
-            pair
-            for prefix in (_path_before(name, parameter), _ANY_PREFIX)
-            for pair in details.get((parameter_name, prefix), {}).items()
-        ]
+        known: list[tuple[_Constraints, dict[str, Any]]] = []
+        for prefix in (_path_before(name, parameter), _ANY_PREFIX):
+            known += details.get((parameter_name, prefix), {}).items()
         agreeing = [
             other
             for given, other in known
@@ -196,12 +188,11 @@ def _share_parameter_details(
 
 
 def _path_before(name: str, parameter: dict[str, Any]) -> str:
-    """The path up to a parameter."""
     return name.partition(" ")[2].partition(f"{{{parameter.get('name')}}}")[0]
 
 
 def _parameter_constraints(parameter: dict[str, Any], document: dict[str, Any]) -> _Constraints:
-    """What a parameter asks of its value, word by word; and whether it shows one."""
+    """The constraints on a parameter's value, keyword by keyword; and whether it has an example."""
     schema = resolve_reference(document, parameter.get("schema"))
     known = schema if isinstance(schema, dict) else {}
     values = (
@@ -212,18 +203,17 @@ def _parameter_constraints(parameter: dict[str, Any], document: dict[str, Any]) 
 
 
 def _is_path_parameter(parameter: Any) -> bool:
-    """Whether it is a path parameter at all."""
     return isinstance(parameter, dict) and parameter.get("in") == "path"
 
 
 def _listed_parameters(holder: dict[str, Any]) -> list[Any]:
-    """The parameters of an operation or of its path; none where the document is malformed."""
+    """The parameters of an operation or of its path; [] if the document is malformed."""
     parameters = holder.get("parameters")
     return parameters if isinstance(parameters, list) else []
 
 
 def _default_routes(routes: list[DeclaredRoute]) -> list[DeclaredRoute]:
-    """All but what may change data, the pages that FastAPI adds, and what is asked already."""
+    """All routes but those that may change data, FastAPI's own pages, and duplicates."""
     get_endpoints = {
         (route.path, route.handler.get("endpoint")) for route in routes if route.method == "GET"
     }
@@ -244,7 +234,7 @@ def _default_routes(routes: list[DeclaredRoute]) -> list[DeclaredRoute]:
 
 
 def _find_named_routes(name: str, routes: list[DeclaredRoute]) -> Iterable[DeclaredRoute]:
-    """What a name stands for: a route, GET routes by a glob, or a request as it stands. Raises Trouble for none."""
+    """The routes of a name: exact, by a glob, or a literal request. Raises AtonceError for none."""
     method, _, path = name.partition(" ")
     http_routes = [route for route in routes if route.method not in _NON_HTTP_METHODS]
     exact = [replace(route, is_named=True) for route in http_routes if route.name == name]
@@ -276,7 +266,7 @@ def _find_named_routes(name: str, routes: list[DeclaredRoute]) -> Iterable[Decla
 
 
 def _path_pattern(route: DeclaredRoute) -> str:
-    """The paths that a route answers, as a regular expression."""
+    """A regular expression of the paths that a route answers."""
     fixed = re.escape(
         PATH_PARAMETER.sub(lambda hole: "\1" if hole[2] == "path" else "\0", route.template)
     )
@@ -285,5 +275,5 @@ def _path_pattern(route: DeclaredRoute) -> str:
 
 
 def _is_matching(route: DeclaredRoute, globs: Iterable[str]) -> bool:
-    """Whether one of the globs fits its name or its path."""
+    """Whether any glob matches the name or the path of a route."""
     return any(fnmatchcase(route.name, glob) or fnmatchcase(route.path, glob) for glob in globs)

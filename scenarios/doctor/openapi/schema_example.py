@@ -1,4 +1,4 @@
-"""One value that a JSON schema allows, as OpenAPI 3.0 and 3.1 write it: what its author shows, or else the plainest."""
+"""Makes a value that a JSON schema (OpenAPI 3.0, 3.1) allows: its example, or the plainest."""
 
 import json
 import math
@@ -18,8 +18,8 @@ from scenarios.doctor.openapi.json_schema import (
     schema_type,
 )
 
-_MAX_LENGTH = 10_000  # characters or items that are made
-MAX_STEPS = 3_000  # schemas that are tried for one value
+_MAX_LENGTH = 10_000  # characters or items made, at most
+MAX_STEPS = 3_000  # schemas tried for a value, at most
 _SAMPLE_WORDS = ("string", "1", "A")
 FORMAT_EXAMPLES = {
     "date": "2024-01-15",
@@ -32,7 +32,7 @@ FORMAT_EXAMPLES = {
     },
     "email": "user@example.com",
     "hostname": "localhost",
-    "uri": "http://127.0.0.1/",  # an app may well fetch it: nothing leaves this machine
+    "uri": "http://127.0.0.1/",  # an app may fetch it: nothing leaves this machine
     "url": "http://127.0.0.1/",
     "ipv4": "127.0.0.1",
     "ipv6": "::1",
@@ -47,15 +47,15 @@ FORMAT_EXAMPLES = {
 
 
 class NoExample(Exception):  # noqa: N818 - not an error: this route is not asked
-    """Raised with a clause that says which value cannot be made, and why."""
+    """Says in a clause which value cannot be made, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaPath:
-    """Where a value stands: its name for a person, and the references that led to it.
+    """Where a value stands: its label for messages, and the references that led to it.
 
-    The mutable state, shared by all spots of one value: the steps so far, and where each reference
-    leads.
+    Mutable state, shared by all paths of a value: the step counter, and the references that each
+    reference reaches.
     """
 
     document: dict[str, Any]
@@ -65,11 +65,11 @@ class SchemaPath:
     reachable_refs: dict[str, set[str]] = field(default_factory=dict)
 
     def no_example(self, why: str) -> NoExample:
-        """Why no value can stand here."""
+        """The error that no value can be made here."""
         return NoExample(f"{self.label} {why}")
 
     def is_recursive(self, schema: Any) -> bool:
-        """Whether a value of the schema would contain what led here."""
+        """Whether a value of the schema would contain a reference that led here."""
         names = collect_references(schema, {}) if self.followed_refs else set()
         for name in names - self.reachable_refs.keys():
             self.reachable_refs[name] = collect_references({"$ref": name}, self.document)
@@ -77,7 +77,7 @@ class SchemaPath:
 
 
 def _flatten_schema(schema: Any, schema_path: SchemaPath) -> tuple[dict[str, Any], SchemaPath]:
-    """A schema with its reference and its `allOf` put into one. What stands beside them goes before what they say."""
+    """A schema merged with its reference and its `allOf`; its own keywords take precedence."""
     if schema in (True, None):
         return {}, schema_path
     if not isinstance(schema, dict):
@@ -103,7 +103,7 @@ def _flatten_schema(schema: Any, schema_path: SchemaPath) -> tuple[dict[str, Any
 
 
 def make_example(schema: Any, schema_path: SchemaPath) -> Any:
-    """A value that the schema names, or one made by type. Raises Unfillable."""
+    """A value that the schema names, or a value made by type. Raises NoExample."""
     if next(schema_path.step_counter) >= MAX_STEPS:
         raise schema_path.no_example(f"takes more than {MAX_STEPS:,} steps to make")
     schema, schema_path = _flatten_schema(schema, schema_path)
@@ -111,7 +111,7 @@ def make_example(schema: Any, schema_path: SchemaPath) -> Any:
         return named_choices[0]
     for keyword in ("anyOf", "oneOf"):
         if options := [value for value in schema.get(keyword, []) if value != {"type": "null"}]:
-            options.sort(key=schema_path.is_recursive)  # what ends goes first
+            options.sort(key=schema_path.is_recursive)  # non-recursive options first
             return _make_first_option(
                 options,
                 {key: value for key, value in schema.items() if key != keyword},
@@ -133,7 +133,7 @@ def make_example(schema: Any, schema_path: SchemaPath) -> Any:
 def _make_first_option(
     options: list[Any], siblings: dict[str, Any], schema_path: SchemaPath
 ) -> Any:
-    """The first of several schemas for which a value can be made, with the tag that names it."""
+    """A value of the first option that allows one, with its discriminator tag."""
     why = None
     for option in options:
         try:
@@ -154,13 +154,13 @@ def _make_first_option(
 
 
 def _make_number(schema: dict[str, Any], schema_path: SchemaPath) -> float:
-    """The plainest number within the bounds: 1 if it may be (the id that is likeliest to exist)."""
+    """The plainest number within the bounds: 1 if allowed (the id likeliest to exist)."""
 
     def read_bound(inclusive: str, exclusive: str, endless: float) -> tuple[Any, Any]:
         limit, strict = schema.get(inclusive, endless), schema.get(exclusive, endless)
-        return (
-            (endless, limit) if strict is True else (limit, endless if strict is False else strict)
-        )  # OpenAPI 3.0 says true
+        if strict is True:  # OpenAPI 3.0: a flag beside the limit
+            return endless, limit
+        return limit, endless if strict is False else strict
 
     (low, floor), (high, ceiling) = (
         read_bound("minimum", "exclusiveMinimum", -math.inf),
@@ -168,7 +168,7 @@ def _make_number(schema: dict[str, Any], schema_path: SchemaPath) -> float:
     )
     lower, upper = max(low, floor), min(high, ceiling)
     is_integer = schema_type(schema) == "integer"
-    step = Fraction(str(schema.get("multipleOf", int(is_integer))))  # 0: any number
+    step = Fraction(str(schema.get("multipleOf", int(is_integer))))  # 0: any number is allowed
     grid = step or Fraction(1)
     candidates = [Fraction(1), Fraction(0), grid]
     for edge, rounded in ((lower, math.ceil), (upper, math.floor)):
@@ -198,7 +198,7 @@ def _make_number(schema: dict[str, Any], schema_path: SchemaPath) -> float:
 
 
 def _make_text(schema: dict[str, Any], schema_path: SchemaPath) -> str:
-    """A word that fits the format, the lengths and the pattern."""
+    """A text that fits the format, the lengths and the pattern."""
     if "contentSchema" in schema:
         return json.dumps(make_example(schema["contentSchema"], schema_path))
     min_length, max_length, pattern = (
@@ -232,7 +232,7 @@ def _make_text(schema: dict[str, Any], schema_path: SchemaPath) -> str:
 
 
 def _make_array(schema: dict[str, Any], schema_path: SchemaPath) -> list[Any]:
-    """As many items as there must be, at least one where one can be made."""
+    """As many items as required, and at least one if it can be made."""
     items = [
         make_example(item_schema, replace(schema_path, label=f"{schema_path.label}[{n}]"))
         for n, item_schema in enumerate(schema.get("prefixItems", []))
@@ -259,7 +259,7 @@ def _make_array(schema: dict[str, Any], schema_path: SchemaPath) -> list[Any]:
 
 
 def _make_object(schema: dict[str, Any], schema_path: SchemaPath) -> dict[str, Any]:
-    """What is required or can have one value only, and others where there must be more."""
+    """Required and single-valued properties, and others up to `minProperties`."""
     properties, min_properties = schema.get("properties", {}), schema.get("minProperties", 0)
     tags = [
         name

@@ -1,8 +1,8 @@
-"""One route asked politely before any load: whether it answers, how fast, and whether rightly.
+"""Tests a route before any load: whether it answers, how fast, and whether correctly.
 
-At most three requests, one after another, and a few more where other values may be taken. What it
-answers is looked at and forgotten: neither a body nor a header is kept or shown, but for a media
-type and the path of a redirect.
+At most three requests, one after another, and a few more if other values may be accepted. Answers
+are checked and forgotten: no body or header is kept or shown, except a media type and the path of a
+redirect.
 """
 
 import json
@@ -22,12 +22,12 @@ from scenarios.doctor.openapi.route_request import (
 )
 from scenarios.generator.job import REQUEST_ID_HEADER
 
-_ANSWER_TIMEOUT = 30.0  # seconds until an answer must have begun
-_BODY_TIMEOUT = 10.0  # seconds from its head to its end
-SLOW_ANSWER = 2.0  # after a first answer as slow as this, one more is enough
-_MAX_BODY_BYTES = 8_000_000  # of a body that are looked at
-_INVALID_HOST_BODY = b"Invalid host header"  # as Starlette's TrustedHostMiddleware says it
-_REFUSED_STATUSES = {404, 422}  # other values may be taken
+_ANSWER_TIMEOUT = 30.0  # seconds until an answer must begin
+_BODY_TIMEOUT = 10.0  # seconds from the head of an answer to its end
+SLOW_ANSWER = 2.0  # seconds; after a slower first answer, a single repetition is enough
+_MAX_BODY_BYTES = 8_000_000  # bytes of a body that are checked
+_INVALID_HOST_BODY = b"Invalid host header"  # of Starlette's TrustedHostMiddleware
+_REFUSED_STATUSES = {404, 422}  # other values may be accepted
 _REQUEST_CLAUSE = "one polite request"
 _BODILESS_STATUSES = {204, 205, 304}
 _UNAWAITED_PATTERN = re.compile(
@@ -41,8 +41,8 @@ _UNAWAITED_PATTERN = re.compile(
 class SmokeResult:
     """How a route answered.
 
-    `skipped` says why it must not be loaded, `wrong` what is wrong with its answer,
-    `note` is a sentence about what its document says otherwise, which is no fault of the answer.
+    `skipped` says why it must not be loaded, `fault` what is wrong with its answer; `note` is a
+    sentence on a difference from its OpenAPI document, which is no fault of the answer.
     """
 
     status: int | None = None
@@ -60,7 +60,7 @@ def run_smoke_test(
     timeout: float = _ANSWER_TIMEOUT,
     body_timeout: float = _BODY_TIMEOUT,
 ) -> SmokeResult:
-    """Ask a route up to three times. The client knows the host, and nothing of the environment (`trust_env=False`)."""
+    """Ask a route up to three times. The client must ignore the environment (`trust_env=False`)."""
     sent_headers = {**create_template(request, headers).headers, REQUEST_ID_HEADER: "polite"}
     result = _request_once(client, request, sent_headers, timeout, body_timeout)
     for _ in range(1 if sum(result.seconds) > SLOW_ANSWER else 2):
@@ -74,7 +74,7 @@ def run_smoke_test(
 def find_accepted_request(
     client: httpx.Client, request: RouteRequest, headers: dict[str, str]
 ) -> tuple[RouteRequest, SmokeResult]:
-    """Ask a route politely, with its next values where it refuses some; the request it took."""
+    """Smoke-test a route, with its next values if it refuses some; the accepted request."""
     refusals: list[tuple[RouteRequest, SmokeResult]] = []
     for candidate in (request, *request.alternatives):
         result = run_smoke_test(client, candidate, headers)
@@ -107,7 +107,7 @@ def _request_once(
     timeout: float,
     body_timeout: float,
 ) -> SmokeResult:
-    """One request, its answer streamed."""
+    """Send one request and stream its answer."""
     result, began = SmokeResult(), time.perf_counter()
     method, path = request.route.partition(" ")[0], request.path_with_keys or request.path
     arguments: dict[str, Any] = {
@@ -116,8 +116,8 @@ def _request_once(
         "timeout": timeout,
         "follow_redirects": False,
     }
-    arguments["extensions"] = {"target": path.encode()}  # as it stands: httpx would tidy it up
-    client.cookies.clear()  # load brings none back
+    arguments["extensions"] = {"target": path.encode()}  # unchanged: httpx would normalise it
+    client.cookies.clear()  # load sends none back either
     try:
         with client.stream(method, path, **arguments) as answer:
             result = SmokeResult(
@@ -149,7 +149,7 @@ def _request_once(
 def _refusal_reason(
     request: RouteRequest, answer: httpx.Response, body_timeout: float
 ) -> str | None:
-    """Errors and redirects, with the flag that may help."""
+    """Why an error or a redirect rules out load, with the flag that may help."""
     status = answer.status_code
     if answer.has_redirect_location:
         location, request_url = urlsplit(answer.headers["location"]), answer.request.url
@@ -193,7 +193,7 @@ def _refusal_reason(
 
 
 def _stream_reason(answer: httpx.Response) -> str | None:
-    """Whether the head announces pieces without a known end. JSON in pieces is an answer all the same: it is whole or it is none."""
+    """Why the head announces a stream; None if not, as for chunked JSON, which needs its end."""
     media = _answer_media_type(answer)
     if media in STREAM_MEDIA_TYPES:
         return f"a stream ({media})"
@@ -210,13 +210,13 @@ def _stream_reason(answer: httpx.Response) -> str | None:
 
 
 def _answer_media_type(answer: httpx.Response) -> str:
-    """The media type of an answer; nothing for what does not look like one."""
+    """The media type of an answer; empty if it is malformed."""
     media = str(answer.headers.get("content-type", "")).partition(";")[0].strip().lower()
     return media if re.fullmatch(r"[\w.+-]{1,40}/[\w.+-]{1,60}", media, re.ASCII) else ""
 
 
 def _read_body(answer: httpx.Response, body_timeout: float) -> bytes | None:
-    """The body, as far as it is looked at; None when it had no end in time."""
+    """The checked part of the body; None if it did not end in time."""
     began, body = time.perf_counter(), bytearray()
     for piece in answer.iter_bytes():
         if len(body) < _MAX_BODY_BYTES:
@@ -227,7 +227,7 @@ def _read_body(answer: httpx.Response, body_timeout: float) -> bytes | None:
 
 
 def _media_type_note(request: RouteRequest, answer: httpx.Response, body: bytes) -> str | None:
-    """A sentence where a successful answer is of another kind than the document says."""
+    """A sentence if a successful answer has another media type than the document declares."""
     given, declared = _answer_media_type(answer), request.declared_type or ""
     if not body:
         given = (
@@ -242,7 +242,7 @@ def _media_type_note(request: RouteRequest, answer: httpx.Response, body: bytes)
 
 
 def _find_body_fault(answer: httpx.Response, body: bytes) -> str | None:
-    """What is wrong with a successful answer by itself, in a clause that shows nothing of it."""
+    """What is wrong with a successful answer, in a clause that shows nothing of it."""
     if _UNAWAITED_PATTERN.search(body):
         return "its body shows an object that was never awaited, as text: an await is missing"
     if media_family(_answer_media_type(answer)) == "json" and 0 < len(body) < _MAX_BODY_BYTES:

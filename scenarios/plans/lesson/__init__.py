@@ -1,8 +1,8 @@
-"""The lab: what the lesson says about real parts - HTTP clients, databases, CPU, files - as acts, in the lesson's order.
+"""The lesson's experiments on real parts - HTTP clients, databases, CPU, files - as sessions.
 
-One file per topic says which routes are asked and how; `LAB` is the only list of them. Each act has
-a fresh server that carries the lab's routes (`targets/lab`), and asks variants under conditions of
-their own, such as `async httpx`.
+One file per topic says which routes are asked and how; `LESSON_SESSIONS` is the only list of them,
+in the lesson's order. Each session has a fresh server that carries the lesson's routes
+(`targets/lesson`), and asks variants under conditions of their own, such as `async httpx`.
 """
 
 from scenarios.plans.lesson import (

@@ -1,4 +1,7 @@
-"""The same computation inline, in a thread and in a process pool; then hashing, which lets the GIL go, inline and in a thread."""
+"""The same computation inline, in a thread and in a process pool; then hashing.
+
+Hashing, which releases the GIL, runs inline and in a thread.
+"""
 
 from dataclasses import replace
 
@@ -8,18 +11,16 @@ from scenarios.plans.model import Session
 from scenarios.system.machine import all_cores
 
 _WORK_SECONDS = 0.05  # seconds that the work takes, more or less: steers durations only
-_USERS = 4  # few, so that what the loop feels of each thread shows
-COMPUTE_ANSWER = '{"result":1711753697}'  # by half a million rounds: whoever did fewer cannot know
-_HASH_ANSWER = '{"result":"3eabd1885c6e7ae6"}'  # by a quarter of a million
-_PING_RATE, _PING_WINDOW = (
-    30.0,
-    5.0,
-)  # five experiments in a minute: more pings per second, for fewer seconds
+_USERS = 4  # few, so that each thread's effect on the loop shows
+COMPUTE_ANSWER = '{"result":1711753697}'  # after half a million rounds, and no fewer
+_HASH_ANSWER = '{"result":"3eabd1885c6e7ae6"}'  # after a quarter of a million
+# five experiments in a minute: more pings per second, for fewer seconds
+_PING_RATE, _PING_WINDOW = 30.0, 5.0
 CORES = len(all_cores() or ()) or 1
 
 
 def _cpu_session(variant: str, path: str, expects: str = COMPUTE_ANSWER) -> Session:
-    """A route whose work fills one place."""
+    """A route that serves one request at a time."""
     session = lesson_session(
         variant, path, expects, seconds=_WORK_SECONDS, users=_USERS, concurrency=1
     )
@@ -33,11 +34,9 @@ def _with_frequent_pings(cell: Cell) -> Cell:
 
 
 def _process_pool_session(users: int) -> Session:
-    """Computing in other processes, on all cores; one user for so long that the CPU of those processes is looked at twice."""
-    path, extra_requests = (
-        "/cpu/pool?rounds=500000",
-        ("/cpu/workers",),
-    )  # before the load this starts them all
+    """Compute in processes on all cores; one user lasts for two samples of their CPU."""
+    # asked before the load, this starts all workers
+    path, extra_requests = "/cpu/pool?rounds=500000", ("/cpu/workers",)
     session = lesson_session(
         "async process-pool",
         path,

@@ -1,4 +1,4 @@
-"""The same slow query on two databases: a blocking session in `async def`, in `def`, and an awaited one."""
+"""The same slow query on two databases: blocking in `async def`, in `def`, and awaited."""
 
 from results.schema import Variant
 from scenarios.plans.lesson.experiment import lesson_session
@@ -11,7 +11,7 @@ _BLOCKING_USERS = 8  # users of what serves one at once
 
 
 def _database_session(variant: str, database: str) -> Session:
-    """One session on one database; the app tells before and after the load what its database has counted."""
+    """One variant on one database, whose counters are asked before and after the load."""
     is_blocking = variant == Variant.BROKEN_ASYNC
     return lesson_session(
         f"{variant} {database}",

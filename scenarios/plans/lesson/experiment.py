@@ -1,4 +1,4 @@
-"""One experiment: a route of the lab, asked by one user and then by a crowd with both neighbours beside it."""
+"""One experiment: a route of the lesson, asked by one user, then by a crowd beside neighbours."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ _PING_WINDOW = 6.0  # seconds of a crowd's window: at least 100 pings of each ne
 _CROWD_ROUNDS = 8  # and rounds of the crowd
 
 
-def lesson_session(  # noqa: PLR0913 - an act has that many sides
+def lesson_session(  # noqa: PLR0913 - a session has that many sides
     variant: str,
     path: str,
     expects: str,
@@ -21,9 +21,10 @@ def lesson_session(  # noqa: PLR0913 - an act has that many sides
     extra_requests: tuple[str, ...] = (),
     is_pinned: bool = True,
 ) -> Session:
-    """A fresh server and two levels: one user, and more `users` than there are `places` for work that takes so many seconds.
+    """A fresh server and two levels: one user, and more `users` than it serves at once.
 
-    `places` steers durations only: how long a round of the crowd should last.
+    `seconds` is how long the work takes. `concurrency` steers durations only: how long a round of
+    the crowd should last.
     """
     alone = lesson_cell(variant, path, expects, seconds, 1, concurrency)
     return Session(
@@ -36,14 +37,13 @@ def lesson_session(  # noqa: PLR0913 - an act has that many sides
     )
 
 
-def lesson_cell(
+def lesson_cell(  # noqa: PLR0913, PLR0917 - as above
     variant: str, path: str, expects: str, seconds: float, users: int, concurrency: float
-) -> Cell:  # noqa: PLR0913, PLR0917
-    """One level of an experiment; with more than one user the neighbours are asked meanwhile."""
+) -> Cell:
+    """One level of an experiment; with more than one user the neighbours are asked as well."""
     cycle = seconds * max(1.0, users / concurrency)
-    hold_time = (
-        2 * cycle if base_variant(variant) == "broken-async" else 0.0
-    )  # uvloop lets a `def` neighbour wait for twice as many laps
+    # uvloop lets a `def` neighbour wait for twice as many laps
+    hold_time = 2 * cycle if base_variant(variant) == "broken-async" else 0.0
     return replace(
         variant_cell(Scenario.CROWD, variant, seconds, users),
         route=f"GET {path.partition('?')[0]}",

@@ -1,4 +1,4 @@
-"""What a client gets where an `await` was forgotten, and what the compiler says: questions only, no load."""
+"""What a client gets where an `await` was forgotten, and what the compiler says: no load."""
 
 from scenarios.plans.model import Session
 

@@ -10,7 +10,7 @@ ANSWER = '{"statuses":[200,200]}'
 
 
 def _gather_session(variant: str, path: str, calls: int) -> Session:
-    """A route that makes two calls, asked by one user, so that nobody waits for anybody; they take as long as so many delays."""
+    """A route that makes two calls, which take `calls` delays; one user asks, so nothing queues."""
     session = lesson_session(
         variant,
         f"{path}?seconds={_DELAY:g}",

@@ -1,4 +1,7 @@
-"""One call of another service: with `requests` on the loop and in a thread, with `httpx` shared and per request, with `aiohttp`."""
+"""One call of another service, with each HTTP client.
+
+`requests` on the loop and in a thread, `httpx` shared and per request, `aiohttp`.
+"""
 
 from dataclasses import replace
 
@@ -8,15 +11,13 @@ from scenarios.plans.model import Session, both_neighbours
 
 _DELAY = 0.2  # seconds that the upstream takes
 _USERS = 48  # more than there are threads, and far fewer than a pool has connections
-_RATE_WINDOW = (
-    43 * _DELAY
-    # seconds of a window that gives the rate its interval: eight pieces of five rounds, and some to
-    # spare
-)
+# seconds of a window that gives the rate its interval: eight pieces of five rounds, and some to
+# spare
+_RATE_WINDOW = 43 * _DELAY
 # calls at once that a client per request leaves room for, at least: loading certificates takes all
 # of a core
 _PER_REQUEST_CALLS = 6
-# httpx looks at every connection at every call: twice as many, once they ask in step, fill a core
+# httpx checks every connection at every call: twice as many, once they ask in step, fill a core
 _HTTPX_USERS = 24
 _FAULTS = ("slow", "error", "gone")
 
@@ -29,7 +30,7 @@ def _http_client_session(
     users: int = _USERS,
     extra_requests: tuple[str, ...] = ("/client/counters",),
 ) -> Session:
-    """A route that makes one call; asked for the upstream's counters before the load and after it."""
+    """A route that makes one call; the upstream's counters are asked before and after the load."""
     answer = f'{{"delay":{_DELAY:g}}}'
     session = lesson_session(
         variant,
@@ -50,7 +51,7 @@ def _http_client_session(
 
 
 def _with_long_window(cell: Cell, concurrency: float) -> Cell:
-    """The crowd, for long enough; with more neighbours at hand where something other than the call holds the loop."""
+    """The crowd, for long enough; with more connections where the client blocks the loop."""
     holds_loop = concurrency < cell.users and base_variant(cell.variant) == "async"
     neighbours = both_neighbours(cell.warm_up) if holds_loop else cell.neighbours
     return replace(cell, window=max(cell.window, _RATE_WINDOW), neighbours=neighbours)

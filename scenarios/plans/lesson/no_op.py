@@ -1,4 +1,4 @@
-"""The no-op pair, `async def` and `def` by turns in one server process: what a request costs, and what a thread hop adds."""
+"""The no-op pair, `async def` and `def` by turns in one server: what a thread hop costs."""
 
 from dataclasses import replace
 
@@ -8,9 +8,9 @@ from scenarios.plans.model import Session, variant_cell
 _ROUTE_PAIR = (("async noop", "/noop/async"), ("sync noop", "/noop/def"))
 _SERVER_NAME = _ROUTE_PAIR[0][0]  # one process for both, called after the first
 _TURN_COUNT = 8  # of each: eight ratios for an interval
-_TURN_SECONDS = 1.5  # seconds: some fifteen looks at the server's CPU
-# who waits for each answer leaves both cores half idle: neither the generator nor the queue is what
-# gets measured
+_TURN_SECONDS = 1.5  # seconds: some fifteen samples of the server's CPU
+# one user that waits for each answer leaves both cores half idle: neither the generator nor the
+# queue is what gets measured
 _USERS = 1
 
 

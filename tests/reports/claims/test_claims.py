@@ -1,4 +1,4 @@
-"""Claims: what each needs can be measured alone, and a run that shows the opposite refutes it. Simulated runs of known truth."""
+"""Claims on simulated runs: each can be measured alone, and a run of the opposite refutes it."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -22,23 +22,23 @@ Facts = Callable[[dict[str, Any]], None]
 def judged(
     folder: Path, claim: str, truths: dict[str, Truth] | None = None, facts: Facts = lambda _: None
 ) -> ClaimResult:
-    """What becomes of a claim on a simulated run of what it needs; truths by variant, facts of run.json by what changes them."""
+    """Judge a claim on a simulated run; `truths` by variant, `facts` changes run.json."""
     world = World(
         plan=plan_for_claims(set(select_claims([claim])[0].needs)),
         truths={**HONEST, **(truths or {})},
         facts=facts,
     )
     return next(
-        one.result for one in build_report(write(folder, world)).claims if one.claim.id == claim
+        evaluated.result
+        for evaluated in build_report(write(folder, world)).claims
+        if evaluated.claim.id == claim
     )
 
 
 OPPOSITES = [
     ("gather-overlaps", {"async gather": Truth(10_000, stretch=2.0)}),  # no overlap after all
-    (
-        "gather-overlaps",
-        {"async in-turn": Truth(10_000, stretch=0.5)},
-    ),  # overlap where there should be none
+    # overlap where there should be none
+    ("gather-overlaps", {"async in-turn": Truth(10_000, stretch=0.5)}),
 ]
 
 
@@ -50,7 +50,7 @@ def test_the_opposite_is_refuted(tmp_path: Path, claim: str, truths: dict[str, T
 
 
 def test_every_claim_has_a_planted_opposite() -> None:
-    """Whoever adds a claim adds the run that refutes it, in the `OPPOSITES` of a test file."""
+    """A new claim comes with the run that refutes it, in the `OPPOSITES` of a test file."""
     files = [
         path.stem
         for path in Path(__file__).parent.glob("test_*.py")
@@ -61,13 +61,13 @@ def test_every_claim_has_a_planted_opposite() -> None:
         for file in files
         for case in import_module(f"tests.reports.claims.{file}").OPPOSITES
     }
-    elsewhere = {"loop-fairness"}  # test_restarts.py
+    elsewhere = {"loop-fairness"}  # test_repeats.py
     assert {claim.id for claim in CLAIMS} == planted | elsewhere
 
 
-@pytest.mark.parametrize("claim", CLAIMS, ids=lambda one: one.id)
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
 def test_each_claim_can_be_measured_alone_in_a_minute(claim: Any) -> None:
-    """Everything it needs is in the full plan. Two minutes for the one that takes four servers."""
+    """Everything it needs is in the full plan. The claim with four servers may take two minutes."""
     plan = plan_for_claims(set(claim.needs))
     names = [cell.name for cell in plan.cells] + [
         f"asked/{act.name}" for act in plan.sessions if act.extra_requests
@@ -88,8 +88,8 @@ def test_what_is_not_installed_is_untested_with_the_targets_own_words(tmp_path: 
             "async in-turn": {"why": "needs a part: pip install part", "cells": gone}
         }
 
-    found = judged(tmp_path, "gather-overlaps", facts=without)
-    assert (found.outcome, found.why) == (ClaimOutcome.UNTESTED, "needs a part: pip install part")
+    result = judged(tmp_path, "gather-overlaps", facts=without)
+    assert (result.outcome, result.why) == (ClaimOutcome.UNTESTED, "needs a part: pip install part")
 
 
 def test_a_claim_that_does_not_exist_is_a_sentence() -> None:
@@ -100,7 +100,7 @@ def test_a_claim_that_does_not_exist_is_a_sentence() -> None:
 
 @pytest.mark.parametrize("places", [1, 6, 40])
 def test_the_interval_of_a_rate_covers_the_truth(places: int) -> None:
-    """Places with service times that scatter by a tenth, sixteen rounds: 95 % of the intervals hold the true rate, more or less."""
+    """Service times scatter by a tenth, 16 rounds: some 95 % of the intervals hold the rate."""
     chance, hits = np.random.default_rng(places), 0
     for _ in range(300):
         done = np.cumsum(chance.normal(1.0, 0.1, (places, 16 * 6)), axis=1).ravel()
@@ -117,7 +117,7 @@ def test_pieces_smaller_than_a_few_clumps_have_no_interval() -> None:
 
 
 def test_a_product_with_a_measurement_that_reaches_nothing_reaches_nothing() -> None:
-    """Few lone requests, most of them quick, have a mean whose interval goes below zero: no logarithm of that."""
+    """The interval of few, mostly quick requests may go below zero: no logarithm of that."""
     low, high = product_interval(10.0, (9.0, 11.0), 0.1, (-0.02, 0.2)) or (1.0, 0.0)
     assert (low, round(high, 2)) == (0.0, 2.01)
     assert product_interval(0.0, (0.0, 1.0), 0.1, (0.05, 0.2)) is None

@@ -1,4 +1,4 @@
-"""Claims on CPU: simulated runs that show them, and runs that show the opposite; what a neighbour's delay gives away."""
+"""Claims on CPU: runs that show them, runs of the opposite, and what a neighbour's delay shows."""
 
 import json
 from collections.abc import Callable
@@ -34,41 +34,27 @@ SHOWN: dict[str, Truth] = {
 }
 HONESTLY = [
     ("cpu-blocks", ClaimOutcome.CONFIRMED, "the loop computes one thing at a time"),
-    (
-        "process-pool-frees",
-        ClaimOutcome.NUANCED,
-        "true, up to 2",
-    ),  # a limit that the lesson leaves out
+    # a limit that the lesson leaves out
+    ("process-pool-frees", ClaimOutcome.NUANCED, "true, up to 2"),
     ("overhead", ClaimOutcome.CONFIRMED, "a hop costs 0.09"),  # as planted
 ]
 OPPOSITES = [
-    (
-        "cpu-blocks",
-        {"broken-async cpu": Truth(4, cpu=WORK)},
-    ),  # neither one at once nor a neighbour held up
-    (
-        "cpu-blocks",
-        {"broken-async cpu": Truth(1, turns=0.03, cpu=WORK)},
-    ),  # one at once, but the loop lives
-    ("cpu-blocks", {"broken-async hash": Truth(1, holds_loop=True)}),  # nobody computes: it waits
-    (
-        "cpu-blocks",
-        {"to-thread cpu": Truth(1, holds_loop=True, cpu=WORK)},
-    ),  # the thread holds the loop as well
+    # neither served singly nor a delayed neighbour
+    ("cpu-blocks", {"broken-async cpu": Truth(4, cpu=WORK)}),
+    # served singly, but the loop lives
+    ("cpu-blocks", {"broken-async cpu": Truth(1, turns=0.03, cpu=WORK)}),
+    # it does not compute: it waits
+    ("cpu-blocks", {"broken-async hash": Truth(1, holds_loop=True)}),
+    # the thread holds the loop as well
+    ("cpu-blocks", {"to-thread cpu": Truth(1, holds_loop=True, cpu=WORK)}),
     ("cpu-blocks", {"to-thread cpu": Truth(4, cpu=WORK / 4)}),  # threads that compute at once
-    (
-        "cpu-blocks",
-        {"to-thread cpu": Truth(1, turns=0.001, cpu=WORK)},
-    ),  # the GIL costs the loop nothing
-    (
-        "cpu-blocks",
-        {"to-thread hash": Truth(1, turns=0.03, cpu=WORK)},
-    ),  # and hashing keeps it after all
-    ("process-pool-frees", {"async process-pool": Truth(1)}),  # one interpreter's worth
-    (
-        "process-pool-frees",
-        {"async process-pool": Truth(2, holds_loop=True)},
-    ),  # as many as cores, and the loop is held
+    # the GIL costs the loop nothing
+    ("cpu-blocks", {"to-thread cpu": Truth(1, turns=0.001, cpu=WORK)}),
+    # and hashing keeps it after all
+    ("cpu-blocks", {"to-thread hash": Truth(1, turns=0.03, cpu=WORK)}),
+    ("process-pool-frees", {"async process-pool": Truth(1)}),  # as much as a single interpreter
+    # as many as cores, but it blocks the loop
+    ("process-pool-frees", {"async process-pool": Truth(2, holds_loop=True)}),
     ("overhead", {"sync noop": Truth(10_000, cpu=NOOP)}),  # a hop that costs nothing
 ]
 
@@ -98,7 +84,9 @@ def judged(
         facts=facts,
     )
     return next(
-        one.result for one in build_report(write(folder, world)).claims if one.claim.id == claim
+        evaluated.result
+        for evaluated in build_report(write(folder, world)).claims
+        if evaluated.claim.id == claim
     )
 
 
@@ -113,8 +101,8 @@ def test_an_honest_run_shows_them(
     tmp_path: Path, claim: str, outcome: ClaimOutcome, why: str
 ) -> None:
     """Each with its reason."""
-    found = judged(tmp_path, claim, {})
-    assert (found.outcome, found.why[: len(why)]) == (outcome, why)
+    result = judged(tmp_path, claim, {})
+    assert (result.outcome, result.why[: len(why)]) == (outcome, why)
 
 
 def test_a_pool_that_does_not_tell_its_size_is_untested(tmp_path: Path) -> None:
@@ -133,7 +121,7 @@ def test_a_pool_that_does_not_tell_its_size_is_untested(tmp_path: Path) -> None:
 def test_the_ways_to_compute_have_verdicts_of_their_own(
     tmp_path: Path, variant: str, verdict: Verdict
 ) -> None:
-    """All serve one at once with a core full; the neighbour tells them apart."""
+    """All serve a single request at once on a full core; only the neighbour differs."""
     world = World(plan=plan_for_claims({"neighbours/", f"crowd/{variant}/"}), truths=SHOWN)
     route = compute_metrics(load_run(write(tmp_path, world))).find_route(variant)
     assert route is not None

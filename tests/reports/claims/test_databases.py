@@ -1,4 +1,4 @@
-"""The claims about database sessions: honest runs, and planted opposites. Simulated runs of known truth, with simulated counters."""
+"""Claims about database sessions, on simulated runs: honest and of the opposite."""
 
 import json
 from pathlib import Path
@@ -30,10 +30,13 @@ def judged(  # noqa: PLR0913 - what a database may do otherwise
     known: bool = True,
     repeat: int = 1,
 ) -> ClaimResult:
-    """A claim on a simulated run whose databases count so many `queries` for each request of a variant (else one), on top of seven."""
+    """Judge a claim on a simulated run with query counters.
+
+    The counters start at seven and add `queries` per request of a variant (by default 1).
+    """
     plan = expand_plan(plan_for_claims(set(select_claims([claim])[0].needs)), repeat, full=False)
     sent: dict[str, int] = {act.name: 0 for act in plan.sessions}
-    told: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
 
     def tell(act: str) -> None:
         counted = [
@@ -42,10 +45,10 @@ def judged(  # noqa: PLR0913 - what a database may do otherwise
         ]
         path = f"/users/evidence?database={act.rpartition(' ')[2]}"
         bodies = [
-            json.dumps({"pools": {"blocking": POOL, "awaitable": POOL}, "queries": one})
-            for one in counted
+            json.dumps({"pools": {"blocking": POOL, "awaitable": POOL}, "queries": total})
+            for total in counted
         ]
-        told[act] = {
+        answers[act] = {
             "answers": [{path: {"status": 200, "body": body}} for body in bodies],
             "log": "",
         }
@@ -61,32 +64,28 @@ def judged(  # noqa: PLR0913 - what a database may do otherwise
         plan=plan,
         truths={**HONEST, **TRUTHS, **truths},
         edit=count,
-        facts=lambda facts: facts.update(told=told),
+        facts=lambda facts: facts.update(told=answers),
     )
     return next(
-        one.result for one in build_report(write(folder, world)).claims if one.claim.id == claim
+        evaluated.result
+        for evaluated in build_report(write(folder, world)).claims
+        if evaluated.claim.id == claim
     )
 
 
 FROZEN = Truth(1, holds_loop=True)
 OPPOSITES = [
     ("sync-session-blocks", {"broken-async postgres": POOLED}, {}),  # the loop is free after all
-    (
-        "sync-session-blocks",
-        {"broken-async sqlite": Truth(1)},
-        {},
-    ),  # one at once, and nobody else is held up: a lock
-    ("sync-session-blocks", {"sync postgres": FROZEN}, {}),  # `def` is no cure
+    # served singly, but no neighbour is delayed: a lock
+    ("sync-session-blocks", {"broken-async sqlite": Truth(1)}, {}),
+    ("sync-session-blocks", {"sync postgres": FROZEN}, {}),  # `def` is no remedy
     ("sync-session-blocks", {"sync postgres": Truth(40)}, {}),  # and its limit is not the pool
-    ("sync-session-blocks", {}, {"broken-async postgres": 2.0}),  # the broken one asks twice
+    ("sync-session-blocks", {}, {"broken-async postgres": 2.0}),  # the broken variant asks twice
     ("async-session-frees", {"async postgres": FROZEN}, {}),
     ("async-session-frees", {"async sqlite": Truth(5)}, {}),  # no overflow
     ("async-session-frees", {"async postgres": Truth(10_000)}, {}),  # no pool
-    (
-        "async-session-frees",
-        {"sync postgres": Truth(5)},
-        {},
-    ),  # the awaited one is the faster after all
+    # the awaited session is faster after all
+    ("async-session-frees", {"sync postgres": Truth(5)}, {}),
     ("async-session-frees", {}, {"async postgres": 0.5}),  # every other answer comes out of a cache
 ]
 
@@ -101,7 +100,7 @@ OPPOSITES = [
 def test_the_honest_run_is_judged_as_measured_elsewhere(
     tmp_path: Path, claim: str, outcome: ClaimOutcome
 ) -> None:
-    """With exactly one query per request; where the server does not count, equal work is not proved."""
+    """Exactly 1 query per request; where the server does not count, equal work is not proved."""
     counted, silent = (
         judged(tmp_path / "counted", claim, {}),
         judged(tmp_path / "silent", claim, {}, known=False),
@@ -113,7 +112,7 @@ def test_the_honest_run_is_judged_as_measured_elsewhere(
 
 
 def test_what_a_restarted_server_was_asked_is_not_counted_against_the_first(tmp_path: Path) -> None:
-    """Questions are kept by act: each repeat has a server, and counters, of its own."""
+    """Questions are kept by session: each repeat has its own server and counters."""
     assert judged(tmp_path, "sync-session-blocks", {}, repeat=2).outcome is ClaimOutcome.CONFIRMED
 
 
@@ -126,17 +125,15 @@ def test_the_opposite_is_refuted(
 
 
 def test_a_full_pool_is_an_error_and_no_latency(tmp_path: Path) -> None:
-    """Every tenth answer a late 503: counted apart, and the longest latency is that of a right answer."""
+    """Every tenth answer is a late 503: counted apart; the longest latency is of a right answer."""
 
     def full(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
-        late = (
-            [one for one in lines if one[0] == "done"][::10]
-            if cell == "crowd/async postgres/24"
-            else []
-        )
+        if cell != "crowd/async postgres/24":
+            return lines
+        late = [line for line in lines if line[0] == "done"][::10]
         return [
-            ["done", one[1] + 1, 503, "status 503", *one[4:]] if one in late else one
-            for one in lines
+            ["done", line[1] + 1, 503, "status 503", *line[4:]] if line in late else line
+            for line in lines
         ]
 
     world = World(

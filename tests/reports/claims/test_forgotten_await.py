@@ -1,4 +1,4 @@
-"""Claims about slow files, forgotten awaits and the compiler: a run that shows the opposite refutes each."""
+"""Claims on slow files, forgotten awaits and the compiler: a run of the opposite refutes each."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def told(
     *,
     warns: bool = True,
 ) -> Facts:
-    """What a server would answer: by shape what a forgotten `await` gives; what its compiler says; whether its log warns."""
+    """What a server answers by shape of a forgotten `await`, what its compiler and its log say."""
 
     def plant(facts: dict[str, Any]) -> None:
         answers: dict[str, Any] = {path: {"status": 200, "body": "right"} for path in PITFALL_PATHS}
@@ -61,11 +61,8 @@ OPPOSITES = [
     ("file-read-blocks", {"broken-async file": Truth(10_000)}, told()),  # the read holds nothing
     ("file-read-blocks", {"sync file": Truth(40, holds_loop=True)}, told()),  # `def` is no fix
     ("file-read-blocks", {"to-thread file": Truth(1)}, told()),  # nor is a thread
-    (
-        "forgotten-await",
-        {},
-        told(dict.fromkeys(SHAPES, (500, "error"))),
-    ),  # a status check finds them all
+    # a status check finds them all
+    ("forgotten-await", {}, told(dict.fromkeys(SHAPES, (500, "error")))),
     ("forgotten-await", {}, told({})),  # nothing is wrong with any answer
     ("forgotten-await", {}, told(warns=False)),
     ("await-in-def", {}, told(said={"await in def": "compiled"})),

@@ -1,4 +1,4 @@
-"""Claims about HTTP clients: each is refuted by a run that shows the opposite. Simulated runs of known truth."""
+"""Claims about HTTP clients: a simulated run that shows the opposite refutes each."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from reports.claims.model import ClaimOutcome
 from tests.reports.claims.test_claims import Facts, judged
 from tests.support.simulate_run import Truth
 
-PER_REQUEST = {"async httpx-per-request": Truth(8)}  # what the CPU leaves room for
+PER_REQUEST = {"async httpx-per-request": Truth(8)}  # as many as the CPU allows
 ERROR = {"status": 500, "error": "client not initialized"}
 LIFE = {"before": ERROR, "running": {"status": 200, "error": None}, "after": ERROR, "closed": True}
 SPENT, KEPT = ({"users": 40, "requests": 200, "connections": many} for many in (190, 40))
@@ -22,8 +22,8 @@ FAULTS = {
 
 
 def ok(*documents: Any) -> list[tuple[int, Any]]:
-    """Answers of a question that was asked so many times."""
-    return [(200, one) for one in documents]
+    """Answers of a question, with a document for each time."""
+    return [(200, document) for document in documents]
 
 
 def counters(connections: int, requests: int) -> list[tuple[int, Any]]:
@@ -35,7 +35,7 @@ def counters(connections: int, requests: int) -> list[tuple[int, Any]]:
 
 
 def told(*changes: tuple[str, str, Any]) -> Facts:
-    """The facts of a run in which the app answers as it should, but for what a change (act, path, answers) says."""
+    """The facts of a run with right answers, except for changes (session, path, answers)."""
     answers: dict[str, dict[str, list[tuple[int, Any]]]] = {
         "broken-async requests": {"/client/counters": counters(100, 100)},
         "sync requests": {"/client/counters": counters(1900, 1900)},
@@ -43,7 +43,7 @@ def told(*changes: tuple[str, str, Any]) -> Facts:
         "async httpx-per-request": {"/client/counters": counters(900, 900)},
         "async aiohttp": {
             "/aiohttp/counters": counters(48, 2100),
-            **{f"/aiohttp/{one}": [FAULTS[one]] for one in FAULTS},
+            **{f"/aiohttp/{fault}": [FAULTS[fault]] for fault in FAULTS},
         },
         "clients": {
             "/client/lifecycle": ok(LIFE),
@@ -51,9 +51,9 @@ def told(*changes: tuple[str, str, Any]) -> Facts:
                 [{"users": 20, "requests": 100, "connections": 20}, SPENT, KEPT]
             ),
             **{
-                f"/client/{client}/{one}": [FAULTS[one]]
+                f"/client/{client}/{fault}": [FAULTS[fault]]
                 for client in ("httpx", "requests-def")
-                for one in FAULTS
+                for fault in FAULTS
             },
         },
     }
@@ -69,12 +69,12 @@ def told(*changes: tuple[str, str, Any]) -> Facts:
 
 def rounds(paths: dict[str, list[tuple[int, Any]]]) -> list[dict[str, Any]]:
     """The same answers, round by round."""
-    asked = max(len(one) for one in paths.values())
+    asked = max(len(answers) for answers in paths.values())
     return [
         {
-            path: {"status": one[i][0], "body": json.dumps(one[i][1])}
-            for path, one in paths.items()
-            if i < len(one)
+            path: {"status": answers[i][0], "body": json.dumps(answers[i][1])}
+            for path, answers in paths.items()
+            if i < len(answers)
         }
         for i in range(asked)
     ]
@@ -82,34 +82,22 @@ def rounds(paths: dict[str, list[tuple[int, Any]]]) -> list[dict[str, Any]]:
 
 NOTHING: dict[str, Truth] = {}
 OPPOSITES = [
-    ("requests-blocks", {"broken-async requests": Truth(40)}, told()),  # the loop is not held
-    (
-        "requests-blocks",
-        {"sync requests": Truth(40, holds_loop=True)},
-        told(),
-    ),  # the fix holds it as well
-    (
-        "requests-blocks",
-        {"sync requests": Truth(8, holds_threads=True)},
-        told(),
-    ),  # not the documented pool
+    ("requests-blocks", {"broken-async requests": Truth(40)}, told()),  # the loop is free
+    # the fix blocks it as well
+    ("requests-blocks", {"sync requests": Truth(40, holds_loop=True)}, told()),
+    # not the documented pool
+    ("requests-blocks", {"sync requests": Truth(8, holds_threads=True)}, told()),
     ("httpx-frees", {"async httpx": Truth(20)}, told()),  # does not grow with its users
-    (
-        "httpx-frees",
-        {"async httpx": Truth(22, holds_loop=True)},
-        told(),
-    ),  # many at once, and the neighbour waits all the same
+    # many at once, and the neighbour waits all the same
+    ("httpx-frees", {"async httpx": Truth(22, holds_loop=True)}, told()),
     (
         "httpx-frees",
         NOTHING,
         told(("clients", "/client/httpx/slow", [(500, "Internal Server Error")])),
     ),
     ("aiohttp-frees", {"async aiohttp": Truth(30)}, told()),
-    (
-        "aiohttp-frees",
-        NOTHING,
-        told(("async aiohttp", "/aiohttp/gone", [(502, "?")])),
-    ),  # the status alone is no message
+    # the status alone is no message
+    ("aiohttp-frees", NOTHING, told(("async aiohttp", "/aiohttp/gone", [(502, "?")]))),
     (
         "client-reuse",
         PER_REQUEST,
@@ -168,10 +156,10 @@ def test_a_client_that_keeps_what_it_may_has_no_nuance(tmp_path: Path) -> None:
 
 def test_without_the_upstreams_counters_nothing_is_judged(tmp_path: Path) -> None:
     """The missing part is named."""
-    found = judged(
+    result = judged(
         tmp_path, "client-reuse", PER_REQUEST, told(("async httpx", "/client/counters", ok()))
     )
-    assert (found.outcome, found.why) == (
+    assert (result.outcome, result.why) == (
         ClaimOutcome.UNTESTED,
         "missing from this run: /client/counters, asked beside async httpx",
     )

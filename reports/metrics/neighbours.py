@@ -1,7 +1,7 @@
-"""What innocent routes feel beside a loaded one, against what they feel alone and what theory says they must feel.
+"""Measures neighbours beside a loaded route, alone, and as theory predicts them.
 
-Whoever shares a held loop waits for the work in front of it: the crowd's own sends, replayed
-through the one place that the loop is, say for each innocent request how much that was.
+A request that shares a held loop waits for the work in front of it: the crowd's own sends, replayed
+through one place (the loop), give this wait for each of the neighbour's requests.
 """
 
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def select_pings(run_data: RunData, cell: Cell, route: str) -> pd.DataFrame | No
 
 
 def estimate_p90(rows: pd.DataFrame | None) -> Estimate | None:
-    """p90 of some pings, with the unanswered as bounds."""
+    """p90 of pings, with the unanswered as bounds."""
     return (
         None
         if rows is None
@@ -71,7 +71,10 @@ def estimate_p90(rows: pd.DataFrame | None) -> Estimate | None:
 def _predict_neighbour_p90(
     run_data: RunData, top: Cell, loaded_pings: pd.DataFrame
 ) -> float | None:
-    """p90 that the `async` neighbour must have behind the crowd's own sends, in seconds; None where D in place is not known."""
+    """p90 of the `async` neighbour predicted from the crowd's own sends, in seconds.
+
+    None where D in place is not known.
+    """
     rows = run_data.rows(top.name)
     rows = rows[rows.sent.notna() & ~rows.censored].sort_values("sent")
     sent, done = rows.sent.to_numpy(), rows.done.to_numpy()
