@@ -57,12 +57,8 @@ def measure_open_load(
     busy = estimate.service_time if known else None
     # Without a known capacity, use the pace of the answers themselves.
     full = capacity or (known / busy if known and busy else None)
-    above = (
-        full is not None
-        and min(nominal, rate) > (capacity or _OVERLOAD_RATIO * full)
-        and backlog > (known or 1)
-    )
-    overloaded = above or _is_backlog_growing(
+    above = full is not None and min(nominal, rate) > (capacity or _OVERLOAD_RATIO * full)
+    overloaded = (above and backlog > (known or 1)) or _is_backlog_growing(
         sent,
         floor,
         go,

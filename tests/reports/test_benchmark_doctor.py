@@ -31,13 +31,13 @@ TRUTH = {
     "guilty": GUILTY,
     "why": "sleeps",
 }
-FOUND = {"route": "GET /x", "verdict": "loop-blocked", "served_at_once": 1.01}
+BLOCKED_ROUTE = {"route": "GET /x", "verdict": "loop-blocked", "served_at_once": 1.01}
 LINE = {"file": "/home/me/shop/clients.py", "line": 7}
 
 
 def seen(*blame: dict[str, Any], **other: object) -> Row:
     """Compare a blocking route that was reported like this."""
-    return compare("shop", TRUTH, {"routes": [{**FOUND, "blame": list(blame), **other}]})
+    return compare("shop", TRUTH, {"routes": [{**BLOCKED_ROUTE, "blame": list(blame), **other}]})
 
 
 def test_a_route_that_is_told_as_it_is_is_right_in_all_columns() -> None:
@@ -84,7 +84,7 @@ def test_the_first_that_is_blamed_must_be_the_guilty_line(blame: list[dict[str, 
             {"routes": [], "skipped": [{"route": "HEAD /x", "why": "a stream"}]},
             False,
         ),
-        ("GET /x", "stream", {"routes": [FOUND], "skipped": []}, False),
+        ("GET /x", "stream", {"routes": [BLOCKED_ROUTE], "skipped": []}, False),
         ("GET /x", "stream", {}, False),
         (
             "GET /x",
@@ -92,9 +92,9 @@ def test_the_first_that_is_blamed_must_be_the_guilty_line(blame: list[dict[str, 
             {"routes": [], "skipped": [{"route": "GET /x", "why": "it answered 422"}]},
             True,
         ),
-        ("POST /x", "", {"routes": [FOUND]}, True),
+        ("POST /x", "", {"routes": [BLOCKED_ROUTE]}, True),
         ("POST /x", "", {}, False),
-        ("POST /x", "", {"routes": [{**FOUND, "route": "POST /x"}]}, False),
+        ("POST /x", "", {"routes": [{**BLOCKED_ROUTE, "route": "POST /x"}]}, False),
         (
             "WEBSOCKET /x",
             "websocket",
@@ -182,7 +182,8 @@ def test_repetitions_of_healthy_routes_share_the_table_with_the_whole(
     truth = load(CORPUS / "clinic")
     summary = {
         "routes": [
-            {**FOUND, **route, "served_at_once": 2.0} for route in asked(truth, healthy=True)
+            {**BLOCKED_ROUTE, **route, "served_at_once": 2.0}
+            for route in asked(truth, healthy=True)
         ]
     }
     monkeypatch.setattr(doctor, "kept", lambda _: (summary, 1.0, ""))

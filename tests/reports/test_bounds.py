@@ -20,7 +20,7 @@ from results.gate_expression import parse_gate
 from results.schema import Cell
 from scenarios.doctor import adaptive_plan
 from scenarios.doctor.interim import InterimStats
-from tests.reports.test_rules import HELD, IDLE, NOBODY, exam, look, neighbours
+from tests.reports.test_rules import IDLE, NOBODY, ROUTE_HOLDS, exam, look, neighbours
 from tests.scenarios.test_adaptive_plan import bedside
 from tests.scenarios.test_adaptive_plan import seen as seen_at
 from tests.support.summary_factory import route, run
@@ -85,7 +85,10 @@ def test_without_neighbours_nothing_is_excluded() -> None:
     blind = exam(0.1, *(replace(level, **alone) for level in (look(8, 80), look(64, 100))))
     assert case_of(blind).rule_result.verdict is Verdict.UNKNOWN
     assert case_of(blind).excluded_verdicts == ()
-    assert case_of(exam(0.1, look(8, 80), look(64, 620), loop_holds=HELD)).excluded_verdicts == ()
+    assert (
+        case_of(exam(0.1, look(8, 80), look(64, 620), loop_holds=ROUTE_HOLDS)).excluded_verdicts
+        == ()
+    )
 
 
 PAUSES = 64 / 1500 - 0.008  # seconds, of each of 64 users: together they ask at most 1,500/s

@@ -35,7 +35,7 @@ def only(report: Report) -> OpenLoadMetrics:
     return report.run_metrics.routes[0].open_loads[0]
 
 
-def told(report: Report, width: int = 160) -> str:
+def printed_report(report: Report, width: int = 160) -> str:
     """What the terminal shows."""
     out = StringIO()
     print_report(report, Console(file=out, width=width))
@@ -93,13 +93,13 @@ def test_a_cut_overload_prints_bounds_and_warns(tmp_path: Path) -> None:
     metrics = only(report)
     assert (metrics.unfinished, report.trust.trust_level) == (600, TrustLevel.SUSPECT)
     assert statuses(report, "V7") == {CheckStatus.WARN}
-    assert ">= 19.1 s" in told(report)
+    assert ">= 19.1 s" in printed_report(report)
     entry = build_summary(report)["routes"][0]["offered"][0]
     assert entry["p95_s"] is None
     assert entry["p95_at_least_s"] == pytest.approx(19.1, rel=0.01)
     assert (
         "latency grows by 500 ms per second of test. "
-        "No percentile describes that; capacity is about 20.0 req/s." in told(report)
+        "No percentile describes that; capacity is about 20.0 req/s." in printed_report(report)
     )
 
 
@@ -237,7 +237,7 @@ def test_the_knee_is_drawn_with_its_finding(kneeling: Report) -> None:
 
 def test_every_load_has_its_row(kneeling: Report) -> None:
     """Closed and open, with share and repeat, in words of the plan; what they mean in sentences."""
-    text = told(kneeling)
+    text = printed_report(kneeling)
     for words in (
         "64 users, 2nd",
         "79.2/s poisson, 80 %",
@@ -266,7 +266,7 @@ def test_users_that_the_mean_leaves_out_make_a_run_suspect(kneeling: Report) -> 
 def test_a_narrow_terminal_keeps_route_load_and_p99(kneeling: Report, width: int) -> None:
     """No row is wider than the terminal."""
     head, *lines = [
-        line.rstrip() for line in told(kneeling, width).partition("\n- ")[0].splitlines()
+        line.rstrip() for line in printed_report(kneeling, width).partition("\n- ")[0].splitlines()
     ]
     assert max(map(len, [head, *lines])) <= width
     assert {"route", "load", "p99"} <= set(head.split())
@@ -276,7 +276,7 @@ def test_a_narrow_terminal_keeps_route_load_and_p99(kneeling: Report, width: int
 def test_the_page_of_such_a_run_is_as_strict_as_any(kneeling: Report) -> None:
     """Loads and charts that have something to show; no script, style, or word about the lesson."""
     text = render_page(kneeling)
-    elements = Elements(text).found
+    elements = Elements(text).elements
     assert not {"script", "link", "iframe", "img"} & {tag for tag, _ in elements}
     assert not [attributes for _, attributes in elements if "style" in attributes]
     ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
@@ -309,7 +309,7 @@ def test_a_routes_name_is_text_wherever_it_stands(kneeling: Report) -> None:
     text = render_page(hostile)
     assert "<b>" not in text
     assert text.count("$a=&lt;b&gt;&amp;$c") > 3
-    assert name in told(hostile)
+    assert name in printed_report(hostile)
 
 
 def test_the_summary_keeps_its_promise_for_loads_too(kneeling: Report) -> None:
@@ -351,7 +351,7 @@ def test_a_run_that_was_killed_is_explained(tmp_path: Path, load: Cell) -> None:
     ]
     first = report.run_metrics.unfinished_cells[0]
     assert 0 < first.answered < first.sent
-    text = told(report)
+    text = printed_report(report)
     assert (
         f"{first.sent} sent, {first.answered} answered, "
         f"{first.sent - first.answered} still in flight" in text
@@ -370,7 +370,7 @@ def test_a_burst_has_its_row_too(tmp_path: Path) -> None:
         for size in (20, 30)
         for again in ("", "~2")
     ]
-    text = told(build_report(write(tmp_path, bursts, Server(), scenario="burst")))
+    text = printed_report(build_report(write(tmp_path, bursts, Server(), scenario="burst")))
     for words in (
         "burst of 20 ",
         "burst of 20, 2nd",

@@ -38,12 +38,12 @@ class Elements(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Collect an element."""
-        self.found.append((tag, dict(attrs)))
+        self.elements.append((tag, dict(attrs)))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def html(honest: Report) -> str:
 
 def test_the_page_needs_nothing_from_outside(html: str) -> None:
     """No script, style attribute or data: picture; only relative addresses and its own anchors."""
-    for tag, attributes in Elements(html).found:
+    for tag, attributes in Elements(html).elements:
         assert tag not in {"script", "link", "iframe", "img", "object"}
         assert "style" not in attributes
         for name in ("src", "href", "xlink:href"):
@@ -67,7 +67,7 @@ def test_the_page_needs_nothing_from_outside(html: str) -> None:
 
 def test_ids_are_unique_and_every_reference_resolves(html: str) -> None:
     """Matplotlib repeats its ids in every chart; the page must not."""
-    ids = [attributes["id"] for _, attributes in Elements(html).found if "id" in attributes]
+    ids = [attributes["id"] for _, attributes in Elements(html).elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert set(re.findall(r"url\(#([^)]+)\)", html)) | set(
         re.findall(r'href="#([^"]+)"', html)

@@ -48,7 +48,7 @@ def test_each_card_that_accuses_has_its_picture(html: str, example: Report) -> N
                 r"The async neighbour's p90: ",
                 picture,
             )
-    ids = [attributes["id"] for _, attributes in Elements(html).found if "id" in attributes]
+    ids = [attributes["id"] for _, attributes in Elements(html).elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert set(re.findall(r"url\(#([^)]+)\)", html)) <= set(ids)
 

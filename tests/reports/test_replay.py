@@ -19,7 +19,7 @@ from reports.stats.queueing import replay_latencies
 from reports.stats.replay import compare_with_replay, estimate_concurrency
 from reports.verdicts.load_sentences import find_omission
 from results.schema import ArrivalDistribution, Cell
-from tests.reports.test_open_loop import only, told
+from tests.reports.test_open_loop import only, printed_report
 from tests.reports.test_page import CHART_BUDGET
 from tests.reports.test_report import SCHEMA
 from tests.support.simulate_loads import ROUTE, Server, crowd, steady, write
@@ -177,7 +177,7 @@ def test_what_is_not_known_is_not_replayed(
     metrics = only(report)
     assert metrics.concurrency_estimate.source is source
     assert (metrics.replay_result is None) == (source is not EstimateSource.FIT)
-    assert ("no replay" in told(report)) == (source is EstimateSource.UNKNOWN)
+    assert ("no replay" in printed_report(report)) == (source is EstimateSource.UNKNOWN)
 
 
 def test_a_crowd_says_how_many_places_there_are(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ LINE = Culprit(
     share=0.9, hold_seconds=1.0, holds=9, longest=0.2, median=0.1, blind=0.0, outside_requests=0.0,
 )  # fmt: skip
 # half of the time, by requests; no hold is long
-HELD = LoopHolds(1.0, 0.0, (replace(LINE, longest=0.01, median=0.01),))
+ROUTE_HOLDS = LoopHolds(1.0, 0.0, (replace(LINE, longest=0.01, median=0.01),))
 NOBODY = LoopHolds(0.0, 1.0, ())
 
 
@@ -93,7 +93,7 @@ def exam(service: float, *looks: LevelEvidence, **more: Any) -> RouteEvidence:
         neighbours={}, restarts={}, **empty,
     )  # fmt: skip
     facts: dict[str, Any] = {
-        "entry": {"route": "GET /x"}, "half_neighbours": None, "loop_holds": HELD,
+        "entry": {"route": "GET /x"}, "half_neighbours": None, "loop_holds": ROUTE_HOLDS,
         "idle_hold_places": frozenset(), "cpu_while_late": 0.1, "watched_seconds": 2.0,
         "faults": {}, "watched_requests": 0, "workers": 1, "thread_tokens": 40, "executor_size": 6,
         "has_agent": True,

@@ -18,7 +18,7 @@ from tests.support.simulate_loads import Server, crowd, write
 D, THINK = 0.1, 0.9
 
 
-def told(folder: Path, users: int, places: int) -> Report:
+def simulate_report(folder: Path, users: int, places: int) -> Report:
     """1 user, then a crowd, all pausing."""
     cells = [crowd(1, 20, think=THINK), crowd(users, 20, think=THINK)]
     return build_report(write(folder, cells, Server(places, D), scenario="crowd"))
@@ -26,7 +26,7 @@ def told(folder: Path, users: int, places: int) -> Report:
 
 def test_a_crowd_that_never_waits_shows_a_bound_and_no_capacity(tmp_path: Path) -> None:
     """50 users, 0.1 s of work, 0.9 s of pause, 1,000 places: 50/s because they ask no more."""
-    report = told(tmp_path, 50, 1000)
+    report = simulate_report(tmp_path, 50, 1000)
     (route,) = report.run_metrics.routes
     assert route.top_level is not None
     assert route.top_level.throughput == pytest.approx(50, rel=0.02)
@@ -38,7 +38,7 @@ def test_a_crowd_that_never_waits_shows_a_bound_and_no_capacity(tmp_path: Path) 
 
 def test_a_crowd_that_waits_shows_the_capacity_behind_its_pauses(tmp_path: Path) -> None:
     """130 of them on five places: 50/s is the capacity."""
-    report = told(tmp_path, 130, 5)
+    report = simulate_report(tmp_path, 130, 5)
     (route,) = report.run_metrics.routes
     assert route.capacity == pytest.approx(50, rel=0.02)
     assert "serves 5 at once" in report.findings[0].sentence

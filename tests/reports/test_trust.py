@@ -28,7 +28,7 @@ def clean(honest: Report) -> RunMetrics:
     return honest.run_metrics
 
 
-def found(study: RunMetrics, name: str) -> set[CheckStatus]:
+def check_statuses(study: RunMetrics, name: str) -> set[CheckStatus]:
     """The statuses of a check in all cells."""
     return {check.status for check in assess_trust(study).checks if check.id == name}
 
@@ -45,7 +45,7 @@ def ill(study: RunMetrics, **health: Any) -> RunMetrics:
     )
 
 
-def told(study: RunMetrics, **facts: Any) -> RunMetrics:
+def with_machine_facts(study: RunMetrics, **facts: Any) -> RunMetrics:
     """The same run with other facts of its machine."""
     return dataclasses.replace(
         study, run={**study.run, "machine": {**study.run["machine"], **facts}}
@@ -68,8 +68,8 @@ def skipped(study: RunMetrics) -> RunMetrics:
 
 
 FAULTS: list[tuple[str, Callable[[RunMetrics], RunMetrics]]] = [
-    ("V1", lambda study: told(study, clock={"resolution": 4e-8, "backward": 1})),
-    ("V1", lambda study: told(study, clock={"resolution": 0.015, "backward": 0})),
+    ("V1", lambda study: with_machine_facts(study, clock={"resolution": 4e-8, "backward": 1})),
+    ("V1", lambda study: with_machine_facts(study, clock={"resolution": 0.015, "backward": 0})),
     ("V2", lambda study: ill(study, stall_p99=0.006)),
     ("V2", lambda study: ill(study, longest_stall=2.0)),
     ("V3", lambda study: ill(study, lateness=0.02)),
@@ -94,8 +94,8 @@ def test_each_fault_fails_its_check_and_makes_the_run_untrusted(
     clean: RunMetrics, name: str, plant: Callable[[RunMetrics], RunMetrics]
 ) -> None:
     """It passes without the fault."""
-    assert CheckStatus.FAIL not in found(clean, name)
-    assert CheckStatus.FAIL in found(plant(clean), name)
+    assert CheckStatus.FAIL not in check_statuses(clean, name)
+    assert CheckStatus.FAIL in check_statuses(plant(clean), name)
     assert assess_trust(plant(clean)).trust_level is TrustLevel.UNTRUSTED
 
 
@@ -217,7 +217,9 @@ def test_constant_gaps_labelled_poisson_are_found_out(tmp_path: Path) -> None:
         path = simulate_loads.write(
             tmp_path / law, [steady(12, 60, law=law)], Server(service=0.05, metronome=True)
         )
-        assert (CheckStatus.FAIL in found(compute_metrics(load_run(path)), "V6")) is is_found
+        assert (
+            CheckStatus.FAIL in check_statuses(compute_metrics(load_run(path)), "V6")
+        ) is is_found
 
 
 def test_of_fifty_clean_runs_at_most_one_is_untrusted(tmp_path: Path) -> None:

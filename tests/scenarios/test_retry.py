@@ -250,7 +250,7 @@ def test_a_disturbed_route_is_examined_again_with_what_is_left_to_it(
     examination = examine.Examination(AppTestBed(order, run, StopRequest(), NoProgress()))
     allowed: list[int] = []
 
-    def visit(asked: RouteRequest, act: str, _told: dict[str, Any]) -> None:
+    def visit(asked: RouteRequest, act: str, _answers: dict[str, Any]) -> None:
         allowed.append(examination.testbed.count_remaining(act, asked))
         (tmp_path / "samples").mkdir(exist_ok=True)
         write(tmp_path / "samples" / f"{act}.jsonl", SPENT)

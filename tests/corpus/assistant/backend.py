@@ -44,9 +44,7 @@ async def serve() -> None:
 @contextmanager
 def model_server() -> Iterator[str]:
     """Run it and say where it listens."""
-    with subprocess.Popen(
-        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         port = process.stdout.readline().strip() if process.stdout else ""
         yield f"http://127.0.0.1:{port}"
 

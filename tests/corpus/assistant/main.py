@@ -73,17 +73,13 @@ async def limits(gateway: Model) -> dict[str, int]:
 
 
 @app.get("/prompts/render")
-async def prompt(
-    question: str = "What is the answer?", sources: Annotated[int, Query(le=2000)] = 1000
-) -> dict[str, int]:
+async def prompt(question: str = "What is the answer?", sources: Annotated[int, Query(le=2000)] = 1000) -> dict[str, int]:
     """How long the prompt will be."""
     return {"characters": len(render(question, sources))}
 
 
 @app.get("/summary")
-async def summary(
-    text: str = "A long text about many things that somebody should really read",
-) -> dict[str, str]:
+async def summary(text: str = "A long text about many things that somebody should really read") -> dict[str, str]:
     """Shorten a text."""
     return {"summary": f"{summarise(text)}", "length": str(len(text))}
 

@@ -14,9 +14,7 @@ class Pool:
     def __init__(self, port: int, size: int) -> None:
         self.port = port
         self.size = size
-        self.idle: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = (
-            asyncio.Queue()
-        )
+        self.idle: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
         for _ in range(self.size):

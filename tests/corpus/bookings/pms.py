@@ -42,9 +42,7 @@ async def serve() -> None:
 @contextmanager
 def started() -> Iterator[int]:
     """Run it and say at which port it listens."""
-    with subprocess.Popen(
-        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield int(process.stdout.readline()) if process.stdout else 0
 
 

@@ -23,8 +23,6 @@ class PdfConverter:
     async def convert(self, name: str) -> str:
         """Run one conversion."""
         async with self.slots:
-            process = await asyncio.create_subprocess_exec(
-                "sh", SCRIPT, name, "0.15", stdout=asyncio.subprocess.PIPE
-            )
+            process = await asyncio.create_subprocess_exec("sh", SCRIPT, name, "0.15", stdout=asyncio.subprocess.PIPE)
             output, _ = await process.communicate()
         return output.decode().strip()

@@ -32,9 +32,5 @@ def search(query: str) -> dict[str, Any]:
 
 def dump(copies: int) -> str:
     """Everything, as one JSON document that people can read."""
-    rows = [
-        {"id": number, "copy": copy, "tags": ["minutes", "public"], "pages": 12}
-        for number in TEXTS
-        for copy in range(copies)
-    ]
+    rows = [{"id": number, "copy": copy, "tags": ["minutes", "public"], "pages": 12} for number in TEXTS for copy in range(copies)]
     return json.dumps({"documents": rows}, indent=2, sort_keys=True)

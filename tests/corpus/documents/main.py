@@ -34,9 +34,7 @@ async def healthz() -> dict[str, str]:
 
 
 @app.get("/search")
-async def search(
-    q: Annotated[str, Query(max_length=80)] = "minutes of spring 2023 2024?",
-) -> dict[str, Any]:
+async def search(q: Annotated[str, Query(max_length=80)] = "minutes of spring 2023 2024?") -> dict[str, Any]:
     """Find documents."""
     return library.search(q)
 

@@ -12,17 +12,10 @@ class ExifTool:
 
     def __enter__(self) -> Self:
         script = Path(__file__).with_name("exiftool.sh")
-        self.process = subprocess.Popen(
-            ["sh", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        self.process = subprocess.Popen(["sh", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.process.__exit__(kind, error, trace)
 
     def read(self, name: str) -> dict[str, Any]:

@@ -14,9 +14,7 @@ def merge(symbols: list[str], pair: tuple[str, str]) -> list[str]:
 
 def frequencies(symbols: list[str]) -> Counter[tuple[str, str]]:
     """Count neighbouring symbols."""
-    return Counter(
-        (left, right) for left, right in pairwise(symbols) if left.isalpha() and right.isalpha()
-    )
+    return Counter((left, right) for left, right in pairwise(symbols) if left.isalpha() and right.isalpha())
 
 
 def encode(text: str) -> list[str]:

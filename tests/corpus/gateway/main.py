@@ -15,10 +15,7 @@ from services import backend, inspection, images, names, pages, status
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     """Keep one client to the services behind."""
-    async with (
-        backend.running() as port,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
-    ):
+    async with backend.running() as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         yield {"client": client}
 
 

@@ -13,9 +13,7 @@ DELAYS = {b"/copies": 0.06, b"/similar": 0.05, b"/covers": 0.12}
 @asynccontextmanager
 async def running() -> AsyncIterator[int]:
     """Start the others and give the port they share."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, stdin=PIPE, stdout=PIPE
-    )
+    process = await asyncio.create_subprocess_exec(sys.executable, __file__, stdin=PIPE, stdout=PIPE)
     try:
         yield int(await process.stdout.readline())
     finally:
@@ -30,13 +28,8 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
             while (await reader.readline()).strip():
                 pass
             path = request.split()[1]
-            await asyncio.sleep(
-                next((delay for start, delay in DELAYS.items() if path.startswith(start)), 0)
-            )
-            writer.write(
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-                % (len(BODY), BODY)
-            )
+            await asyncio.sleep(next((delay for start, delay in DELAYS.items() if path.startswith(start)), 0))
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY))
             await writer.drain()
     except ConnectionError:
         pass

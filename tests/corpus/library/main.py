@@ -17,9 +17,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     storage.fill()
     async with consortium.running() as port:
         app.state.consortium = f"http://127.0.0.1:{port}"
-        async with aiohttp.ClientSession(
-            app.state.consortium, connector=aiohttp.TCPConnector(limit=0)
-        ) as http:
+        async with aiohttp.ClientSession(app.state.consortium, connector=aiohttp.TCPConnector(limit=0)) as http:
             app.state.http = http
             yield
 

@@ -28,9 +28,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
     """Connect to the news agency."""
     async with agency.running() as port, Wire.connected(port) as wire:
         limits = httpx.Limits(max_connections=1000, max_keepalive_connections=1000)
-        async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30
-        ) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30) as client:
             with ThreadPoolExecutor(3, thread_name_prefix="search") as searchers:
                 yield {"agency": client, "searchers": searchers, "wire": wire}
 

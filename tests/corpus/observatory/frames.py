@@ -15,25 +15,14 @@ RANDOM = np.random.default_rng(11)
 @lru_cache(maxsize=1)
 def brightest() -> dict[str, float]:
     """Sift the whole catalogue, once."""
-    table = pd.DataFrame(
-        {"field": np.arange(150_000) % 15_000, "magnitude": RANDOM.normal(18, 2, 150_000)}
-    )
-    best = table.groupby("field")["magnitude"].apply(
-        lambda some: some.nsmallest(2).mean() if some.name % 20 == 0 else 99.0
-    )
-    return {
-        f"field-{number}": round(float(value), 3) for number, value in best.nsmallest(10).items()
-    }
+    table = pd.DataFrame({"field": np.arange(150_000) % 15_000, "magnitude": RANDOM.normal(18, 2, 150_000)})
+    best = table.groupby("field")["magnitude"].apply(lambda some: some.nsmallest(2).mean() if some.name % 20 == 0 else 99.0)
+    return {f"field-{number}": round(float(value), 3) for number, value in best.nsmallest(10).items()}
 
 
 def observed() -> list[dict[str, object]]:
     """List last night's objects."""
-    table = pd.DataFrame(
-        {
-            "name": [f"obj-{number}" for number in range(20_000)],
-            "magnitude": RANDOM.normal(18, 2, 20_000),
-        }
-    )
+    table = pd.DataFrame({"name": [f"obj-{number}" for number in range(20_000)], "magnitude": RANDOM.normal(18, 2, 20_000)})
     return table.to_dict("records")
 
 

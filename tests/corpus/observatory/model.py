@@ -27,9 +27,7 @@ def fitted(path: Path) -> Classifier:
     """Load the classifier; fit it first where nobody has."""
     if not path.exists():
         random = np.random.default_rng(7)
-        weights, *_ = np.linalg.lstsq(
-            random.normal(size=(400, 4)), random.normal(size=(400, 3)), rcond=None
-        )
+        weights, *_ = np.linalg.lstsq(random.normal(size=(400, 4)), random.normal(size=(400, 3)), rcond=None)
         path.write_bytes(pickle.dumps(Classifier(weights)))
     return pickle.loads(path.read_bytes())  # noqa: S301 - our own file
 
@@ -39,9 +37,7 @@ class Accelerator:
     """Takes up to eight objects at a time and needs 100 ms for them, however many they are."""
 
     classifier: Classifier
-    waiting: asyncio.Queue[tuple[list[float], asyncio.Future[str]]] = field(
-        default_factory=asyncio.Queue
-    )
+    waiting: asyncio.Queue[tuple[list[float], asyncio.Future[str]]] = field(default_factory=asyncio.Queue)
 
     async def ask(self, features: list[float]) -> str:
         """Label one object."""

@@ -22,10 +22,7 @@ from model import Accelerator, fitted
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Load the model, start the workers."""
     state = app.state
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        ThreadPoolExecutor(96, "shutters") as state.shutters,
-    ):
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(96, "shutters") as state.shutters:
         state.accelerator = Accelerator(fitted(Path(folder) / "classifier.pickle"))
         state.camera, state.night, state.log = instruments.Camera(), frames.observed(), Log()
         worker = asyncio.create_task(state.accelerator.work())
@@ -40,10 +37,7 @@ service = FastAPI(title="observatory", lifespan=lifespan)
 
 
 @service.get("/classify")
-async def classify(
-    request: Request,
-    features: Annotated[list[float], Query(min_length=4, max_length=4)] = (1, 2, 3, 4),
-):
+async def classify(request: Request, features: Annotated[list[float], Query(min_length=4, max_length=4)] = (1, 2, 3, 4)):
     """Label an object."""
     return {"label": await request.app.state.accelerator.ask(list(features))}
 
@@ -61,9 +55,7 @@ async def brightest() -> dict[str, float]:
 
 
 @service.get("/exposure")
-async def exposure(
-    request: Request, seconds: Annotated[float, Query(gt=0, le=1)] = 0.05
-) -> dict[str, str]:
+async def exposure(request: Request, seconds: Annotated[float, Query(gt=0, le=1)] = 0.05) -> dict[str, str]:
     """Take a frame."""
     return {"frame": request.app.state.camera.expose(seconds)}
 
@@ -98,11 +90,7 @@ async def telescopes(request: Request) -> list[str]:
 @service.get("/dark")
 async def dark(request: Request) -> dict[str, float]:
     """Measure the dark current, in the service's own threads."""
-    return {
-        "dark": await asyncio.get_running_loop().run_in_executor(
-            request.app.state.shutters, instruments.dark_current
-        )
-    }
+    return {"dark": await asyncio.get_running_loop().run_in_executor(request.app.state.shutters, instruments.dark_current)}
 
 
 async def _ticks() -> AsyncIterator[str]:

@@ -10,9 +10,7 @@ from contextlib import asynccontextmanager
 @asynccontextmanager
 async def running() -> AsyncIterator[int]:
     """Run the stand-in and give its port."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, stdin=PIPE, stdout=PIPE
-    )
+    process = await asyncio.create_subprocess_exec(sys.executable, __file__, stdin=PIPE, stdout=PIPE)
     try:
         yield int(await process.stdout.readline())
     finally:
@@ -26,9 +24,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         while (await reader.readline()).strip():
             pass
         await asyncio.sleep(0.08 if b"/rates/" in request else 0.2)
-        writer.write(
-            b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{"price": 9.5}'
-        )
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{"price": 9.5}')
         await writer.drain()
     writer.close()
 

@@ -15,9 +15,7 @@ class RatesClient:
 
     def latest(self, currency: str) -> float:
         """Look up one currency."""
-        response = self.session.get(
-            f"{self.base_url}/rates", params={"currency": currency}, timeout=10
-        )
+        response = self.session.get(f"{self.base_url}/rates", params={"currency": currency}, timeout=10)
         response.raise_for_status()
         return float(response.json()[currency])
 

@@ -47,13 +47,8 @@ def create_tables() -> None:
     """Start with a little data."""
     Base.metadata.create_all(engine)
     with SessionLocal.begin() as session:
-        session.add_all(
-            Order(region=("north", "south")[number % 2], total=10.0 + number)
-            for number in range(200)
-        )
-        session.add_all(
-            Review(product_id=1 + number % 20, stars=1 + number % 5) for number in range(200)
-        )
+        session.add_all(Order(region=("north", "south")[number % 2], total=10.0 + number) for number in range(200))
+        session.add_all(Review(product_id=1 + number % 20, stars=1 + number % 5) for number in range(200))
 
 
 def close() -> None:

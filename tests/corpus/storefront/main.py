@@ -18,10 +18,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open what all requests share."""
     database.create_tables()
     with sandbox() as partners:
-        async with (
-            httpx.AsyncClient(base_url=partners) as http,
-            aiosqlite.connect(database.PATH) as reviews,
-        ):
+        async with httpx.AsyncClient(base_url=partners) as http, aiosqlite.connect(database.PATH) as reviews:
             await reviews.create_function("latency", 1, time.sleep)
             app.state.partners = partners
             app.state.rates = RatesClient(partners)

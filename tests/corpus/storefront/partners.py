@@ -9,11 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 LATENCY = {"/rates": 0.08, "/stock": 0.3, "/carriers": 0.4}
-ANSWERS = {
-    "/rates": {"eur": 1.0, "usd": 1.09},
-    "/stock": {"available": 12},
-    "/carriers": {"dhl": 4.9, "ups": 6.2},
-}
+ANSWERS = {"/rates": {"eur": 1.0, "usd": 1.09}, "/stock": {"available": 12}, "/carriers": {"dhl": 4.9, "ups": 6.2}}
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -42,9 +38,7 @@ async def serve() -> None:
 @contextmanager
 def sandbox() -> Iterator[str]:
     """Run the sandbox and say where it listens."""
-    with subprocess.Popen(
-        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         port = process.stdout.readline().strip() if process.stdout else ""
         yield f"http://127.0.0.1:{port}"
 

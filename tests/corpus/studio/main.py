@@ -41,9 +41,7 @@ async def weather(city: Annotated[str, Query(min_length=4)]) -> dict[str, int]:
 
 
 @app.get("/tracks/{number}")
-async def track(
-    number: Annotated[int, Path(ge=1, le=24)], machine: Annotated[Machine, Depends(machine)]
-) -> dict[str, object]:
+async def track(number: Annotated[int, Path(ge=1, le=24)], machine: Annotated[Machine, Depends(machine)]) -> dict[str, object]:
     """Find a track on the tape."""
     return {"number": number, "title": machine.title(number)}
 
@@ -62,10 +60,7 @@ async def mixer() -> list[float]:
 @app.get("/sessions")
 async def sessions(page: int = 1) -> dict[str, object]:
     """List who plays when."""
-    return {
-        "page": page,
-        "sessions": [{"band": "The Loops", "hour": hour} for hour in range(9, 18)],
-    }
+    return {"page": page, "sessions": [{"band": "The Loops", "hour": hour} for hour in range(9, 18)]}
 
 
 async def _lines() -> AsyncIterator[str]:

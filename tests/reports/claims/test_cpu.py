@@ -64,7 +64,7 @@ def asked(facts: dict[str, Any]) -> None:
     facts["asks"] = {"async process-pool": ["/cpu/workers"]}
 
 
-def told(facts: dict[str, Any]) -> None:
+def add_worker_answers(facts: dict[str, Any]) -> None:
     """They have."""
     asked(facts)
     answer = {"/cpu/workers": {"status": 200, "body": json.dumps({"workers": 2, "nice": 10})}}
@@ -75,7 +75,7 @@ def judged(
     folder: Path,
     claim: str,
     truths: dict[str, Truth],
-    facts: Callable[[dict[str, Any]], None] = told,
+    facts: Callable[[dict[str, Any]], None] = add_worker_answers,
 ) -> Any:
     """What becomes of a claim on a simulated run of what it needs."""
     world = World(

@@ -33,7 +33,7 @@ HONEST = {
 }
 
 
-def told(
+def answered_facts(
     wrong: dict[str, tuple[int, str]] | None = None,
     said: dict[str, str] | None = None,
     *,
@@ -58,16 +58,28 @@ def told(
 
 
 OPPOSITES = [
-    ("file-read-blocks", {"broken-async file": Truth(10_000)}, told()),  # the read holds nothing
-    ("file-read-blocks", {"sync file": Truth(40, holds_loop=True)}, told()),  # `def` is no fix
-    ("file-read-blocks", {"to-thread file": Truth(1)}, told()),  # nor is a thread
+    (
+        "file-read-blocks",
+        {"broken-async file": Truth(10_000)},
+        answered_facts(),
+    ),  # the read holds nothing
+    (
+        "file-read-blocks",
+        {"sync file": Truth(40, holds_loop=True)},
+        answered_facts(),
+    ),  # `def` is no fix
+    ("file-read-blocks", {"to-thread file": Truth(1)}, answered_facts()),  # nor is a thread
     # a status check finds them all
-    ("forgotten-await", {}, told(dict.fromkeys(SHAPES, (500, "error")))),
-    ("forgotten-await", {}, told({})),  # nothing is wrong with any answer
-    ("forgotten-await", {}, told(warns=False)),
-    ("await-in-def", {}, told(said={"await in def": "compiled"})),
-    ("await-in-def", {}, told(said={"await in def in async def": "compiled"})),
-    ("await-in-def", {}, told(said={"await in async def": "SyntaxError: invalid syntax"})),
+    ("forgotten-await", {}, answered_facts(dict.fromkeys(SHAPES, (500, "error")))),
+    ("forgotten-await", {}, answered_facts({})),  # nothing is wrong with any answer
+    ("forgotten-await", {}, answered_facts(warns=False)),
+    ("await-in-def", {}, answered_facts(said={"await in def": "compiled"})),
+    ("await-in-def", {}, answered_facts(said={"await in def in async def": "compiled"})),
+    (
+        "await-in-def",
+        {},
+        answered_facts(said={"await in async def": "SyntaxError: invalid syntax"}),
+    ),
 ]
 
 
@@ -76,7 +88,7 @@ def test_the_opposite_is_refuted(
     tmp_path: Path, claim: str, truths: dict[str, Truth], facts: Facts
 ) -> None:
     """And the honest run is not."""
-    assert judged(tmp_path / "honest", claim, None, told()).outcome is HONEST[claim]
+    assert judged(tmp_path / "honest", claim, None, answered_facts()).outcome is HONEST[claim]
     assert judged(tmp_path / "planted", claim, truths, facts).outcome is ClaimOutcome.REFUTED
 
 
@@ -87,10 +99,10 @@ def test_what_would_make_them_true_without_a_limit(tmp_path: Path) -> None:
         ("await in a generator in def", "no await in async def"), "SyntaxWarning: blocks"
     )
     assert (
-        judged(tmp_path / "await", "forgotten-await", None, told(wrong)).outcome
+        judged(tmp_path / "await", "forgotten-await", None, answered_facts(wrong)).outcome
         is ClaimOutcome.CONFIRMED
     )
     assert (
-        judged(tmp_path / "def", "await-in-def", None, told(said=strict)).outcome
+        judged(tmp_path / "def", "await-in-def", None, answered_facts(said=strict)).outcome
         is ClaimOutcome.CONFIRMED
     )

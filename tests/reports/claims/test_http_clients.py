@@ -34,7 +34,7 @@ def counters(connections: int, requests: int) -> list[tuple[int, Any]]:
     )
 
 
-def told(*changes: tuple[str, str, Any]) -> Facts:
+def run_facts(*changes: tuple[str, str, Any]) -> Facts:
     """The facts of a run with right answers, except for changes (session, path, answers)."""
     answers: dict[str, dict[str, list[tuple[int, Any]]]] = {
         "broken-async requests": {"/client/counters": counters(100, 100)},
@@ -82,45 +82,49 @@ def rounds(paths: dict[str, list[tuple[int, Any]]]) -> list[dict[str, Any]]:
 
 NOTHING: dict[str, Truth] = {}
 OPPOSITES = [
-    ("requests-blocks", {"broken-async requests": Truth(40)}, told()),  # the loop is free
+    ("requests-blocks", {"broken-async requests": Truth(40)}, run_facts()),  # the loop is free
     # the fix blocks it as well
-    ("requests-blocks", {"sync requests": Truth(40, holds_loop=True)}, told()),
+    ("requests-blocks", {"sync requests": Truth(40, holds_loop=True)}, run_facts()),
     # not the documented pool
-    ("requests-blocks", {"sync requests": Truth(8, holds_threads=True)}, told()),
-    ("httpx-frees", {"async httpx": Truth(20)}, told()),  # does not grow with its users
+    ("requests-blocks", {"sync requests": Truth(8, holds_threads=True)}, run_facts()),
+    ("httpx-frees", {"async httpx": Truth(20)}, run_facts()),  # does not grow with its users
     # many at once, and the neighbour waits all the same
-    ("httpx-frees", {"async httpx": Truth(22, holds_loop=True)}, told()),
+    ("httpx-frees", {"async httpx": Truth(22, holds_loop=True)}, run_facts()),
     (
         "httpx-frees",
         NOTHING,
-        told(("clients", "/client/httpx/slow", [(500, "Internal Server Error")])),
+        run_facts(("clients", "/client/httpx/slow", [(500, "Internal Server Error")])),
     ),
-    ("aiohttp-frees", {"async aiohttp": Truth(30)}, told()),
+    ("aiohttp-frees", {"async aiohttp": Truth(30)}, run_facts()),
     # the status alone is no message
-    ("aiohttp-frees", NOTHING, told(("async aiohttp", "/aiohttp/gone", [(502, "?")]))),
+    ("aiohttp-frees", NOTHING, run_facts(("async aiohttp", "/aiohttp/gone", [(502, "?")]))),
     (
         "client-reuse",
         PER_REQUEST,
-        told(("async httpx-per-request", "/client/counters", counters(48, 900))),
+        run_facts(("async httpx-per-request", "/client/counters", counters(48, 900))),
     ),
-    ("client-reuse", PER_REQUEST, told(("async httpx", "/client/counters", counters(2100, 2100)))),
-    ("client-reuse", {"async httpx-per-request": Truth(10_000)}, told()),  # no CPU saved
     (
         "client-reuse",
         PER_REQUEST,
-        told(
+        run_facts(("async httpx", "/client/counters", counters(2100, 2100))),
+    ),
+    ("client-reuse", {"async httpx-per-request": Truth(10_000)}, run_facts()),  # no CPU saved
+    (
+        "client-reuse",
+        PER_REQUEST,
+        run_facts(
             ("clients", "/client/lifecycle", ok({**LIFE, "before": {"status": 200, "error": None}}))
         ),
     ),
     (
         "client-reuse",
         PER_REQUEST,
-        told(("clients", "/client/lifecycle", ok({**LIFE, "closed": False}))),
+        run_facts(("clients", "/client/lifecycle", ok({**LIFE, "closed": False}))),
     ),
     (
         "client-reuse",
         PER_REQUEST,
-        told(("clients", "/client/requests-def/error", [(200, "took too long")])),
+        run_facts(("clients", "/client/requests-def/error", [(200, "took too long")])),
     ),
 ]
 
@@ -139,12 +143,12 @@ def test_the_opposite_is_refuted(
 def test_the_honest_run_confirms(tmp_path: Path, claim: str) -> None:
     """Reuse with the nuance of the client's own keep-alive limit."""
     expected = ClaimOutcome.NUANCED if claim == "client-reuse" else ClaimOutcome.CONFIRMED
-    assert judged(tmp_path, claim, PER_REQUEST, told()).outcome is expected
+    assert judged(tmp_path, claim, PER_REQUEST, run_facts()).outcome is expected
 
 
 def test_a_client_that_keeps_what_it_may_has_no_nuance(tmp_path: Path) -> None:
     """Where the limit counts idle connections only."""
-    mended = told(
+    mended = run_facts(
         (
             "clients",
             "/client/keep-alive",
@@ -157,7 +161,7 @@ def test_a_client_that_keeps_what_it_may_has_no_nuance(tmp_path: Path) -> None:
 def test_without_the_upstreams_counters_nothing_is_judged(tmp_path: Path) -> None:
     """The missing part is named."""
     result = judged(
-        tmp_path, "client-reuse", PER_REQUEST, told(("async httpx", "/client/counters", ok()))
+        tmp_path, "client-reuse", PER_REQUEST, run_facts(("async httpx", "/client/counters", ok()))
     )
     assert (result.outcome, result.why) == (
         ClaimOutcome.UNTESTED,

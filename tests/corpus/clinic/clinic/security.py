@@ -10,9 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 bearer = HTTPBearer(auto_error=False)
 
 
-async def require_token(
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
-) -> str:
+async def require_token(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> str:
     """Name whoever holds the token."""
     if credentials is None or credentials.credentials != "clinic-token":
         raise HTTPException(401, "log in first", headers={"WWW-Authenticate": "Bearer"})

@@ -19,14 +19,10 @@ from fleet_api.vehicles import router as vehicles
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Start what the fleet depends on, and load yesterday's telemetry."""
     telemetry.load()
-    app.state.slots = asyncio.Semaphore(
-        5
-    )  # the contract with the map service allows five at a time
+    app.state.slots = asyncio.Semaphore(5)  # the contract with the map service allows five at a time
     with outside.started() as (cache_port, http_port), Cache(cache_port) as app.state.cache:
         app.state.http_port = http_port
-        async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{http_port}", timeout=30
-        ) as app.state.maps:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{http_port}", timeout=30) as app.state.maps:
             yield
 
 

@@ -28,13 +28,8 @@ async def way(depot: Depot, request: Request) -> dict[str, float | str]:
 
 
 def _kilometres(one: tuple[float, float], other: tuple[float, float]) -> float:
-    (north, east), (to_north, to_east) = [
-        (math.radians(a), math.radians(b)) for a, b in (one, other)
-    ]
-    half = (
-        math.sin((to_north - north) / 2) ** 2
-        + math.cos(north) * math.cos(to_north) * math.sin((to_east - east) / 2) ** 2
-    )
+    (north, east), (to_north, to_east) = [(math.radians(a), math.radians(b)) for a, b in (one, other)]
+    half = math.sin((to_north - north) / 2) ** 2 + math.cos(north) * math.cos(to_north) * math.sin((to_east - east) / 2) ** 2
     return 12742 * math.asin(math.sqrt(half))
 
 

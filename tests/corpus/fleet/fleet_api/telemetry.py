@@ -24,9 +24,7 @@ def load(rows: int = 2_000_000) -> None:
 
 
 @router.get("/summary")
-async def summary(
-    measure: Annotated[Literal["speed", "fuel"], Query()] = "speed",
-) -> dict[int, float]:
+async def summary(measure: Annotated[Literal["speed", "fuel"], Query()] = "speed") -> dict[int, float]:
     """Average of each hour, over all vans."""
     frame = FRAMES["yesterday"]
     means = frame.groupby(["vehicle", "hour"])[measure].mean()

@@ -10,9 +10,7 @@ from contextlib import asynccontextmanager
 @asynccontextmanager
 async def running() -> AsyncIterator[int]:
     """Run the stand-in and give its port."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", CODE, stdin=PIPE, stdout=PIPE
-    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", CODE, stdin=PIPE, stdout=PIPE)
     try:
         yield int(await process.stdout.readline())
     finally:

@@ -10,9 +10,7 @@ PRODUCTS = re.compile(r"^(\w+\s?)+;$")
 
 
 @router.get("/agents")
-async def agent(
-    said: Annotated[str, Query(max_length=64, examples=["MozillaCompatibleXYZ"])],
-) -> dict[str, bool]:
+async def agent(said: Annotated[str, Query(max_length=64, examples=["MozillaCompatibleXYZ"])]) -> dict[str, bool]:
     """Tell whether the agent names its products properly."""
     proper = PRODUCTS.match(said)
     return {"proper": proper is not None}

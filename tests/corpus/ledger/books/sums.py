@@ -8,11 +8,7 @@ def checked(seed: int, length: int = 45_000) -> int:
 
 def perfect(limit: int) -> list[int]:
     """Numbers that the auditors like."""
-    return [
-        number
-        for number in range(2, limit)
-        if sum(part for part in range(1, number) if number % part == 0) == number
-    ]
+    return [number for number in range(2, limit) if sum(part for part in range(1, number) if number % part == 0) == number]
 
 
 def compounded(principal: int, days: int = 660_000) -> int:

@@ -27,9 +27,7 @@ async def show(account: Account) -> dict[str, object]:
 
 
 @router.get("/{account}/statement")
-async def statement(
-    account: Account, limit: Annotated[int, Query(ge=100, le=1600)] = 1600
-) -> Statement:
+async def statement(account: Account, limit: Annotated[int, Query(ge=100, le=1600)] = 1600) -> Statement:
     """Write a statement."""
     return Statement(account=account, auditors_like=sums.perfect(limit))
 

@@ -9,14 +9,10 @@ router = APIRouter()
 
 
 @router.get("/rates")
-async def rate(
-    currency: Annotated[str, Query(pattern="^(EUR|USD|CHF)$", examples=["CHF"])], request: Request
-) -> dict[str, float]:
+async def rate(currency: Annotated[str, Query(pattern="^(EUR|USD|CHF)$", examples=["CHF"])], request: Request) -> dict[str, float]:
     """Ask the bank for a rate."""
     bank = request.app.state.bank
-    return {
-        currency: await asyncio.get_running_loop().run_in_executor(bank.lines, bank.rate, currency)
-    }
+    return {currency: await asyncio.get_running_loop().run_in_executor(bank.lines, bank.rate, currency)}
 
 
 @router.get("/reports/daily")

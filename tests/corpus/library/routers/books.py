@@ -18,11 +18,7 @@ Isbn = Annotated[str, Path(pattern=r"^978\d{10}$", examples=["9780000000123"])]
 class Book(BaseModel):
     """A title of the catalogue."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"isbn": "9780000000123", "title": "A title", "subjects": ["sea"]}]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"isbn": "9780000000123", "title": "A title", "subjects": ["sea"]}]})
 
     isbn: str
     title: str
@@ -32,27 +28,18 @@ class Book(BaseModel):
 @router.get("")
 async def catalogue(limit: Annotated[int, Query(ge=1, le=1000)] = 500) -> list[Book]:
     """List the catalogue."""
-    return [
-        Book(isbn=f"978{number:010d}", title=f"Volume {number}", subjects=["sea", "travel"])
-        for number in range(limit)
-    ]
+    return [Book(isbn=f"978{number:010d}", title=f"Volume {number}", subjects=["sea", "travel"]) for number in range(limit)]
 
 
 @router.get("/{isbn}/history")
-async def history(
-    isbn: Isbn, session: Annotated[Session, Depends(storage.session)]
-) -> dict[str, int]:
+async def history(isbn: Isbn, session: Annotated[Session, Depends(storage.session)]) -> dict[str, int]:
     """Count how often a book came back late."""
-    query = select(func.count()).where(
-        storage.Loan.isbn == isbn, storage.Loan.remark.like("%rather late%")
-    )
+    query = select(func.count()).where(storage.Loan.isbn == isbn, storage.Loan.remark.like("%rather late%"))
     return {"late": session.scalar(query)}
 
 
 @router.get("/{isbn}/copies")
-async def copies(
-    isbn: Isbn, elsewhere: Annotated[int, Depends(neighbours.copies_elsewhere)]
-) -> dict[str, int | str]:
+async def copies(isbn: Isbn, elsewhere: Annotated[int, Depends(neighbours.copies_elsewhere)]) -> dict[str, int | str]:
     """Count the copies, here and elsewhere."""
     return {"isbn": isbn, "here": 1, "elsewhere": elsewhere}
 

@@ -18,10 +18,7 @@ def digest(pin: str) -> bytes:
 KNOWN = {"C-1042": digest("0815")}
 
 
-async def member(
-    x_card: Annotated[str, Header(examples=["C-1042"])],
-    x_pin: Annotated[str, Header(examples=["0815"])],
-) -> str:
+async def member(x_card: Annotated[str, Header(examples=["C-1042"])], x_pin: Annotated[str, Header(examples=["0815"])]) -> str:
     """Let only those in who know the card's PIN."""
     if not hmac.compare_digest(digest(x_pin), KNOWN.get(x_card, b"")):
         raise HTTPException(401, "unknown card or wrong PIN")

@@ -43,9 +43,7 @@ async def front() -> list[str]:
 
 @router.get("/articles/{slug}")
 async def article(
-    slug: Annotated[
-        str, Path(pattern="^[a-z-]+$", openapi_examples={"storm": {"value": "harbour-reopened"}})
-    ],
+    slug: Annotated[str, Path(pattern="^[a-z-]+$", openapi_examples={"storm": {"value": "harbour-reopened"}})],
     request: Request,
     tasks: BackgroundTasks,
 ) -> Article:

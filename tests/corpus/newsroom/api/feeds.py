@@ -11,29 +11,13 @@ from fastapi import APIRouter, Depends, Query, Request
 from desk import agency
 
 router = APIRouter(tags=["feeds"])
-WORDS = [
-    "harbour",
-    "storm",
-    "vote",
-    "budget",
-    "school",
-    "bridge",
-    "summer",
-    "market",
-    "strike",
-    "river",
-    "museum",
-    "coach",
-]
+WORDS = ["harbour", "storm", "vote", "budget", "school", "bridge", "summer", "market", "strike", "river", "museum", "coach"]
 
 
 @router.get("/headlines")
 async def headlines(top: Annotated[int, Query(ge=1, le=20)] = 5) -> list[str]:
     """Rank what today's lines speak of."""
-    lines = [
-        f"{WORDS[number % 12]} {WORDS[number * 5 % 11]} {WORDS[number * 7 % 9]}"
-        for number in range(2000)
-    ]
+    lines = [f"{WORDS[number % 12]} {WORDS[number * 5 % 11]} {WORDS[number * 7 % 9]}" for number in range(2000)]
     words = Counter(word for line in lines for word in line.split())
     return [word for word, _times in words.most_common(top)]
 
@@ -45,24 +29,17 @@ def template() -> Iterator[TextIO]:
 
 
 @router.get("/feed")
-async def feed(
-    request: Request, page: Annotated[TextIO, Depends(template)]
-) -> dict[str, str | list[str]]:
+async def feed(request: Request, page: Annotated[TextIO, Depends(template)]) -> dict[str, str | list[str]]:
     """Fetch the agency's feed and fill it in."""
     answer = await request.state.agency.get("/feed")
     return {"title": page.readline().strip(), "lines": answer.json()}
 
 
 @router.get("/search")
-async def search(
-    request: Request, q: Annotated[str, Query(min_length=2, examples=["storm"])]
-) -> list[str]:
+async def search(request: Request, q: Annotated[str, Query(min_length=2, examples=["storm"])]) -> list[str]:
     """Search the agency's archive, whose client cannot await: three threads do it."""
     loop = asyncio.get_running_loop()
-    return [
-        f"{q} in {section}"
-        for section in await loop.run_in_executor(request.state.searchers, agency.ask, "/find")
-    ]
+    return [f"{q} in {section}" for section in await loop.run_in_executor(request.state.searchers, agency.ask, "/find")]
 
 
 @router.get("/latest")

@@ -16,9 +16,7 @@ DELAYS = {b"/front": 0.08, b"/sections": 0.05, b"/find": 0.1, b"/feed": 0.1, b"/
 @asynccontextmanager
 async def running() -> AsyncIterator[int]:
     """Start the agency and give its port."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, stdin=PIPE, stdout=PIPE
-    )
+    process = await asyncio.create_subprocess_exec(sys.executable, __file__, stdin=PIPE, stdout=PIPE)
     try:
         PORT[:] = [int(await process.stdout.readline())]
         yield PORT[0]
@@ -48,10 +46,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         while (await reader.readline()).strip():
             pass
         await asyncio.sleep(next(delay for path, delay in DELAYS.items() if path in line))
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-            % (len(BODY), BODY)
-        )
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY))
     writer.close()
 
 

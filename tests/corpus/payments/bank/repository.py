@@ -47,10 +47,7 @@ class Accounts:
     async def pages(self, account: str) -> list[Page]:
         """Fetch a statement's pages from the archive."""
         await asyncio.sleep(0.025)
-        lines = [
-            Posting(day=f"2025-03-{day:02}", amount=Money(cents=day * 7), tags=["card"])
-            for day in range(1, 11)
-        ]
+        lines = [Posting(day=f"2025-03-{day:02}", amount=Money(cents=day * 7), tags=["card"]) for day in range(1, 11)]
         return [Page(opening=self.left(account), postings=lines) for _ in range(3)]
 
     def move(self, transfer: Transfer) -> None:

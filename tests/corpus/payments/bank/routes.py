@@ -59,9 +59,7 @@ async def receipt(receipt_id: Annotated[str, Path(pattern="^rcp_[0-9a-f]{24}$")]
 
 
 @v2.get("/fees")
-async def fee(
-    tariffs: Annotated[Tariffs, Depends()], cents: Annotated[int, Query(ge=1)] = 12_000
-) -> Money:
+async def fee(tariffs: Annotated[Tariffs, Depends()], cents: Annotated[int, Query(ge=1)] = 12_000) -> Money:
     """Tell the fee of an amount."""
     return await tariffs.fee(cents)
 
@@ -73,9 +71,7 @@ async def rate(exchange: Annotated[Exchange, Depends()], currency: str = "CHF") 
 
 
 @v2.get("/signatures")
-async def signature(
-    signer: Annotated[Signer, Depends()], reference: str = "INV-2025-17"
-) -> dict[str, str]:
+async def signature(signer: Annotated[Signer, Depends()], reference: str = "INV-2025-17") -> dict[str, str]:
     """Sign a reference."""
     return {reference: signer.sign(reference)}
 

@@ -30,9 +30,7 @@ class Statements:
     async def write(self, account: str) -> Statement:
         """Write one, interest included."""
         pages = await self._rows.pages(account)
-        owed = sum(
-            self._interest(posting.amount.cents) for page in pages for posting in page.postings
-        )
+        owed = sum(self._interest(posting.amount.cents) for page in pages for posting in page.postings)
         return Statement(account=account, pages=pages, interest=Money(cents=owed // 1_000_000))
 
     @staticmethod
@@ -74,9 +72,7 @@ class Signer:
 
     def sign(self, reference: str) -> str:
         """Derive a signature that is dear to guess."""
-        return hashlib.scrypt(
-            reference.encode(), salt=self._salt, n=2**14, r=8, p=1, maxmem=2**26
-        ).hex()
+        return hashlib.scrypt(reference.encode(), salt=self._salt, n=2**14, r=8, p=1, maxmem=2**26).hex()
 
 
 class Gate:

@@ -12,10 +12,7 @@ router = APIRouter(tags=["stock"])
 
 @router.get("/stock/{warehouse}")
 async def stock(
-    warehouse: Annotated[
-        str, Path(min_length=2, max_length=12, openapi_examples={"north": {"value": "north"}})
-    ],
-    request: Request,
+    warehouse: Annotated[str, Path(min_length=2, max_length=12, openapi_examples={"north": {"value": "north"}})], request: Request
 ) -> dict[str, int]:
     """Count the pieces in a warehouse."""
     return {warehouse: database.pieces(request.state.stock)}

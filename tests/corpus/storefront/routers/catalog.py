@@ -18,10 +18,7 @@ class Product(BaseModel):
     price: float
 
 
-PRODUCTS = {
-    number: Product(id=number, name=f"Lamp No. {number}", price=19.0 + number)
-    for number in range(1, 21)
-}
+PRODUCTS = {number: Product(id=number, name=f"Lamp No. {number}", price=19.0 + number) for number in range(1, 21)}
 
 
 @router.get("")

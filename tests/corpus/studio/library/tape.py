@@ -28,9 +28,7 @@ class Machine:
 def running() -> Iterator[Machine]:
     """Run a stand-in for the machine, as long as the studio has no real one."""
     script = Path(__file__).with_name("deck.py")
-    with subprocess.Popen(
-        [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         with socket.create_connection(("127.0.0.1", int(process.stdout.readline()))) as line:
             yield Machine(line)
         process.stdin.close()
