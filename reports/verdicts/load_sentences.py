@@ -1,4 +1,4 @@
-"""What each load of a route did, in sentences: bursts, rates that it keeps up with, and overload."""
+"""What each load of a route did, in sentences: bursts, steady rates, and overload."""
 
 import math
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from reports.formatting import (
     format_number,
     format_ratio,
     format_seconds,
+    format_share,
 )
 from reports.metrics.burst import BurstMetrics
 from reports.metrics.model import (
@@ -20,7 +21,6 @@ from reports.metrics.model import (
 from reports.metrics.repeats import format_repeated_value, format_repeats, pair_ratios
 from reports.stats.intervals import RepeatedValue
 from reports.stats.model import EstimateSource, ReplayFit
-from reports.verdicts.load_table import load_label
 from results.schema import Variant
 
 # times too low from which a closed loop's percentile is worth a sentence
@@ -279,3 +279,15 @@ def compare_with_async(run_metrics: RunMetrics) -> str:
         f" {', '.join(comparisons)}."
     )
     return text if comparisons else ""
+
+
+def load_label(load: OpenLoadMetrics) -> str:
+    """The load as it was asked for: `15/s poisson, 80 %, 2nd`."""
+    part = f", {format_share(load.share)}" if load.share is not None else ""
+    rises = "" if load.peak_rate < 1.001 * load.nominal_rate else f", up to {load.peak_rate:,.4g}/s"
+    return f"{load.nominal_rate:,.4g}/s {load.law}{rises}{part}{repeat_label(load.repeat)}"
+
+
+def repeat_label(repeat: int) -> str:
+    """Which repeat it was, from the second on."""
+    return "" if repeat == 1 else f", {repeat}{ {2: 'nd', 3: 'rd'}.get(repeat, 'th') }"

@@ -12,16 +12,15 @@ from reports.formatting import (
     format_estimate,
     format_number,
     format_seconds,
-    format_share,
 )
 from reports.metrics.model import (
     CrowdMetrics,
-    OpenLoadMetrics,
     RouteMetrics,
     RunMetrics,
     UnfinishedCell,
 )
 from reports.stats.quantiles import LatencyStats
+from reports.verdicts.load_sentences import load_label, repeat_label
 
 Row = tuple[str, ...]
 OVERLOADED = "overloaded"
@@ -109,18 +108,6 @@ def _latency_columns(latency: LatencyStats | CrowdMetrics | None) -> Row:
         *(format_quantile(latency, name) for name in ("p50", "p95", "p99")),
         format_estimate(latency.longest),
     )
-
-
-def load_label(load: OpenLoadMetrics) -> str:
-    """The load as it was asked for: `15/s poisson, 80 %, 2nd`."""
-    part = f", {format_share(load.share)}" if load.share is not None else ""
-    rises = "" if load.peak_rate < 1.001 * load.nominal_rate else f", up to {load.peak_rate:,.4g}/s"
-    return f"{load.nominal_rate:,.4g}/s {load.law}{rises}{part}{repeat_label(load.repeat)}"
-
-
-def repeat_label(repeat: int) -> str:
-    """Which repeat it was, from the second on."""
-    return "" if repeat == 1 else f", {repeat}{ {2: 'nd', 3: 'rd'}.get(repeat, 'th') }"
 
 
 def format_quantile(latency: LatencyStats | CrowdMetrics, name: str) -> str:

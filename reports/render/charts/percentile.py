@@ -30,8 +30,7 @@ from reports.render.charts.style import (
 )
 from reports.stats.model import Curve, ReplayFit
 from reports.stats.quantiles import MIN_BEYOND, LatencyStats
-from reports.verdicts.load_sentences import MIN_OMISSION_RATIO, find_omission
-from reports.verdicts.load_table import load_label
+from reports.verdicts.load_sentences import MIN_OMISSION_RATIO, find_omission, load_label
 
 _MAX_PANELS, _MAX_PANELS_PER_ROW = 4, 2  # panels in all, and beside each other
 _PERCENTILE_TICKS = {
