@@ -53,7 +53,7 @@ def test_the_table_and_the_finding_are_those_of_the_stored_run(example: Report) 
             assert line.rstrip() in lines
 
 
-def test_every_mistake_of_the_ward_was_found_and_every_cure_scales(example: Report) -> None:
+def test_every_mistake_of_the_app_was_found_and_every_fix_scales(example: Report) -> None:
     """Each route is what it was written to be."""
     verdicts = {finding.route.route: finding.verdict for finding in example.findings}
     assert verdicts == WARD_TRUTH

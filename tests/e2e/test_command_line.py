@@ -291,7 +291,7 @@ del thing
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("flags", [[], ["--json"]])
-def test_an_interruption_outside_a_run_is_told(
+def test_an_interruption_outside_a_run_is_said(
     place: str, number: signal.Signals, flags: list[str]
 ) -> None:
     """Ctrl-C while a report is drawn: a sentence, 130, no traceback, wherever Python is."""
@@ -330,7 +330,7 @@ def test_outside_a_clone_runs_go_to_a_folder_of_their_own(tmp_path: Path) -> Non
     assert "atonce-results" in shown.stderr
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_said() -> None:
     """For bug reports."""
     assert atonce("--version").stdout.startswith("atonce 0.")
 
@@ -449,7 +449,7 @@ def test_runs_are_listed_and_shown_by_a_part_of_their_name(
     assert json.loads(here("show", "7f3a", "--out", str(tmp_path), "--json").stdout)["seed"] == 1
 
 
-def test_scenarios_are_told_by_path(here: Here) -> None:
+def test_scenarios_are_said_by_path(here: Here) -> None:
     """All of them with a caption; a single path for a shell's `$(...)`."""
     shown = here("scenarios").stdout
     for name in ("burst", "crowd", "steady", "neighbours"):

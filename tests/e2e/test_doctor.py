@@ -99,7 +99,7 @@ def examined(folder: Path, *words: str, **env: str) -> subprocess.CompletedProce
 @pytest.mark.parametrize(
     ("text", "code", "words"), [case[1:] for case in BAD], ids=[case[0] for case in BAD]
 )
-def test_an_app_that_cannot_be_examined_is_told_in_a_sentence(
+def test_an_app_that_cannot_be_examined_is_said_in_a_sentence(
     tmp_path: Path, here: Here, text: str, code: int, words: str
 ) -> None:
     """It says what is wrong and where, exits with 4 or 2, leaves nothing in the app's folder."""
@@ -192,7 +192,7 @@ def test_six_routes_of_known_truth() -> None:
 
 
 @pytest.mark.slow
-def test_odd_answers_are_told_and_a_failing_app_is_left_alone(tmp_path: Path) -> None:
+def test_odd_answers_are_said_and_a_failing_app_is_left_alone(tmp_path: Path) -> None:
     """HTML instead of JSON is a note; an error or a redirect is reported, not loaded.
 
     A route that starts to fail is asked no more.

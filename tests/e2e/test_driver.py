@@ -156,7 +156,7 @@ def test_a_route_that_is_not_right_is_never_loaded(tmp_path: Path, app: str, wor
     assert len(pd.read_parquet(path / "samples.parquet")) == 0
 
 
-def test_a_target_that_dies_is_told_and_what_was_measured_kept(tmp_path: Path) -> None:
+def test_a_target_that_dies_is_said_and_what_was_measured_kept(tmp_path: Path) -> None:
     """It serves for a while, then its process ends; users do not hammer the dead port."""
     path, trouble = run_of(
         tmp_path, short(Variant.ASYNC, (1, 50)), app="tests.support.faulty_apps:dying_app"
@@ -238,7 +238,7 @@ def test_an_interruption_keeps_and_reports_what_was_measured(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_is_seen_at_the_next_look(number: signal.Signals) -> None:
+def test_an_interruption_is_seen_at_the_next_sample(number: signal.Signals) -> None:
     """Even one inside a destructor, where an exception would be lost; old handlers come back."""
 
     class Last:
@@ -272,7 +272,7 @@ def test_nothing_survives_a_killed_driver(tmp_path: Path) -> None:
     assert "crowd/broken-async/1" in {tally.cell for tally in report.run_metrics.cell_counts}
 
 
-def test_a_locust_that_somebody_ends_is_told(tmp_path: Path) -> None:
+def test_a_locust_that_someone_ends_is_said(tmp_path: Path) -> None:
     """A plan cut short by SIGTERM is no complete run; exit code 3, nothing left.
 
     For kill -9 see test_crash.py.

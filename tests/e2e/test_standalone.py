@@ -234,7 +234,7 @@ def test_a_signal_before_the_time_limit_cuts_a_run_short_and_two_leave_at_once(
     assert gone_within(mark) == []
 
 
-def test_a_lost_worker_is_told(tmp_path: Path) -> None:
+def test_a_lost_worker_is_said(tmp_path: Path) -> None:
     """Of two, kill -9 ends one: the other's rows are sealed, the run says so, exit code 3."""
     mark = new_mark()
     words = [

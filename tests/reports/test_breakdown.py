@@ -91,7 +91,7 @@ def inside(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
     return edited
 
 
-def test_a_wait_inside_the_handler_is_told_from_work_by_the_unloaded_handler(
+def test_a_wait_inside_the_handler_is_separated_from_work_by_the_unloaded_handler(
     tmp_path: Path,
 ) -> None:
     """64 users on 6 places: a tenth is work, the unloaded handler time; the rest is waiting."""

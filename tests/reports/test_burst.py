@@ -70,7 +70,7 @@ def held_back(tmp_path_factory: pytest.TempPathFactory) -> Report:
     )
 
 
-def test_a_burst_that_is_answered_at_its_end_is_told_so_wherever_it_stands(
+def test_a_burst_that_is_answered_at_its_end_is_said_so_wherever_it_stands(
     held_back: Report,
 ) -> None:
     """Chart, table, summary and claim; what the handlers did stays what it was."""
@@ -90,7 +90,7 @@ def test_a_burst_that_is_answered_at_its_end_is_told_so_wherever_it_stands(
     assert claim.result.measured.endswith("; answered all at one moment")
 
 
-def test_a_staircase_is_told_as_before(honest: Report) -> None:
+def test_a_staircase_is_said_as_before(honest: Report) -> None:
     """Twenty steps; the words of a stored run do not change."""
     assert (
         staircase.title(honest.run_metrics)
@@ -111,7 +111,7 @@ def test_a_staircase_is_told_as_before(honest: Report) -> None:
     assert "moment" not in claim.result.measured
 
 
-def test_a_burst_on_somebodys_own_server_is_told_as_it_came(tmp_path: Path) -> None:
+def test_a_burst_on_somebodys_own_server_is_said_as_it_came(tmp_path: Path) -> None:
     """No probe there: only the answers are known."""
     cell = simulate_loads.cell("burst/GET /x/20", Scenario.BURST, 20, 2.0)
     report = build_report(

@@ -108,7 +108,7 @@ def test_a_line_of_its_own_has_no_library() -> None:
         ([[f"{SITE}/six.py", 1, "work", "go", False]], "six.work -> six.go"),
     ],
 )
-def test_a_library_is_told_as_one_would_look_it_up(below: list[Any], library: str) -> None:
+def test_a_library_is_named_as_one_would_look_it_up(below: list[Any], library: str) -> None:
     """Package and function, and what that calls."""
     assert library == only(line(1, [0.05, [*below, HANDLER, APP]])).library
 
@@ -156,14 +156,14 @@ def test_the_pieces_of_a_long_hold_are_one() -> None:
     assert round(blame.blind, 3) == round(0.3 / 0.72, 3)
 
 
-def test_time_of_nobody_is_told_apart_and_dilutes_nothing() -> None:
+def test_time_of_nobody_is_kept_apart_and_dilutes_nothing() -> None:
     """Other threads and processes are no line of the app."""
     holds = facts(line(1, [0.03, []], [0.01, [HANDLER]]), line(2, [0.05, []], place="elsewhere"))
     assert (holds.culprits[0].share, holds.seconds, holds.unattributed) == (1.0, 0.01, 0.08)
     assert facts() == LoopHolds(0.0, 0.0, ())
 
 
-def test_garbage_collections_are_told_apart_and_are_no_lines_fault() -> None:
+def test_garbage_collections_are_kept_apart_and_are_no_lines_fault() -> None:
     """Neither a culprit nor unattributed; the agent and the reports use the same name."""
     holds = facts(
         line(1, (0.03, GC_STACK), [0.01, [HANDLER]]), line(2, (0.05, GC_STACK), [0.02, []])
@@ -197,7 +197,7 @@ def test_the_framework_that_makes_the_answer_is_blamed_as_such() -> None:
     assert blame.library == "fastapi.jsonable_encoder"
 
 
-def test_other_work_of_the_framework_is_told_from_end_to_end() -> None:
+def test_other_work_of_the_framework_is_separated_from_end_to_end() -> None:
     """Such as reading a large body."""
     scan = [f"{LIB}/json/decoder.py", 353, "JSONDecoder.raw_decode", "self.scan_once", False]
     blame = only(line(1, [0.05, [scan, APP, *OUTER]]))
@@ -213,7 +213,7 @@ def test_a_middleware_that_holds_the_loop_itself_is_guilty() -> None:
     assert only(line(1, [0.05, [field, SERIALIZE, APP, *OUTER]])).file == "models.py"
 
 
-def test_all_processes_of_an_act_are_read(tmp_path: Path) -> None:
+def test_all_processes_of_a_session_are_read(tmp_path: Path) -> None:
     """And of no other session; a line cut off by a kill is dropped."""
     for name, text in (
         ("route-1-7", "[1]\n[2"),
@@ -226,7 +226,7 @@ def test_all_processes_of_an_act_are_read(tmp_path: Path) -> None:
     assert json.loads("[4]") in read_holds(tmp_path, "route-1-watch")
 
 
-def test_files_are_told_as_their_reader_knows_them() -> None:
+def test_files_are_named_as_their_reader_knows_them() -> None:
     """Below the app's folder, or among the packages."""
     assert [
         display_path(file, [Path("/srv")])

@@ -44,7 +44,7 @@ def test_what_the_process_counts_predicts_its_executor(
     assert bool(explain_small_executor(run, runtime)) is explained
 
 
-def test_an_app_that_somebody_else_serves_is_pinned_by_nobody() -> None:
+def test_an_app_that_someone_else_serves_is_pinned_by_nobody() -> None:
     """Whatever it counts."""
     assert (
         explain_small_executor(
@@ -54,7 +54,7 @@ def test_an_app_that_somebody_else_serves_is_pinned_by_nobody() -> None:
     )
 
 
-def test_a_smaller_executor_is_told_in_the_finding(honest: Report) -> None:
+def test_a_smaller_executor_is_said_in_the_finding(honest: Report) -> None:
     """5 threads, and 6 without us."""
     why = explain_small_executor(
         run_of("3.13.5"), {"python": "3.13.5", "cpus": [1], "executor_size": 5, "cpu_count": 1}

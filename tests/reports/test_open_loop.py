@@ -124,7 +124,7 @@ def test_a_cut_overload_prints_bounds_and_warns(tmp_path: Path) -> None:
         (steady(400, 20), Server(10_000, 5.0, cap=900), False),
     ],
 )
-def test_overload_is_told_from_a_queue_and_from_slowness(
+def test_overload_is_separated_from_a_queue_and_from_slowness(
     tmp_path: Path, load: Cell, server: Server, *, overloaded: bool
 ) -> None:
     """Growth without end is overload; a long queue or a long answer is not."""

@@ -250,7 +250,7 @@ def test_a_claim_has_its_small_picture(single: Report) -> None:
     assert 'onload="' not in text
 
 
-def test_the_time_left_is_told_in_minutes_while_it_is_long(
+def test_the_time_left_is_said_in_minutes_while_it_is_long(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A line per step where there is no terminal; seconds at the end."""

@@ -100,7 +100,7 @@ def test_replay_matches_the_table() -> None:
 @pytest.mark.parametrize(
     ("rho", "fair", "batched"), [(0.5, 75.0, 83.3), (0.8, 150.0, 194.4), (0.9, 275.0, 381.6)]
 )
-def test_a_gated_loop_is_told_from_a_fair_one(rho: float, fair: float, batched: float) -> None:
+def test_a_gated_loop_is_separated_from_a_fair_one(rho: float, fair: float, batched: float) -> None:
     """T2, 2.13: same work and rate, another mean; so a replay shows which loop it was (G14)."""
     sent = arrivals(np.random.default_rng(4), rho / D, 400_000 if rho > 0.6 else 150_000)
     assert pytest.approx((fair, batched), rel=0.03) == (
@@ -252,7 +252,7 @@ PINGS = [
 
 
 @pytest.mark.parametrize(("rate", "delayed", "mean", "p90", "p95", "p99"), PINGS)
-def test_a_bystander_matches_the_table(  # noqa: PLR0913, PLR0917 - a row
+def test_a_neighbour_matches_the_table(  # noqa: PLR0913, PLR0917 - a row
     rate: float, delayed: float, mean: float, p90: float, p95: float, p99: float
 ) -> None:
     """T9: the stationary wait, and pings beside simulated load."""
@@ -299,7 +299,7 @@ def test_the_number_of_places_is_found_in_one_open_run(case: Case) -> None:
         assert fit.service_time == pytest.approx(0.1, rel=0.01)
 
 
-def test_what_one_run_cannot_tell_is_not_told() -> None:
+def test_what_one_run_cannot_tell_is_not_said() -> None:
     """T8: 40 places at rho .5 are rarely all busy. Never sure and wrong; "at least" is true."""
     fits = [fitted(Case(40, 0.5, 0), seed) for seed in range(5)]
     assert [fit for fit in fits if fit.is_identified and fit.concurrency != 40] == []

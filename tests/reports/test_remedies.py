@@ -187,7 +187,7 @@ def test_a_remedy_says_what_its_number_was_measured_with() -> None:
     assert "Measured" not in chosen(BLOCKED, "time.sleep").expect
 
 
-def test_every_twin_is_in_the_ward_and_sound() -> None:
+def test_every_twin_is_in_the_app_and_sound() -> None:
     """The twin can be run; tests of the antipattern app compare its answers with the mistake."""
     assert {WARD_TRUTH[cure.twin] for cure in REMEDY_RULES} == {Verdict.SCALES}
 
@@ -195,9 +195,7 @@ def test_every_twin_is_in_the_ward_and_sound() -> None:
 @pytest.mark.parametrize(
     "route", [route for route, verdict in WARD_TRUTH.items() if verdict in {BLOCKED, BUSY}]
 )
-def test_the_wards_own_guilty_lines_lead_to_the_cure_beside_them(
-    route: str, tmp_path: Path
-) -> None:
+def test_the_apps_own_guilty_lines_lead_to_the_fix_beside_them(route: str, tmp_path: Path) -> None:
     """As the watchdog sees them, with two users at once."""
     path, file = route.removeprefix("GET "), tmp_path / "ward-1.jsonl"
 

@@ -197,7 +197,7 @@ def test_a_missing_condition_leaves_it_untested(tmp_path: Path) -> None:
     )
 
 
-def test_an_act_may_ask_for_a_loop_of_its_own(tmp_path: Path) -> None:
+def test_a_session_may_ask_for_a_loop_of_its_own(tmp_path: Path) -> None:
     """V22 fails if another loop ran than the session asked for."""
 
     def forget(facts: dict[str, object]) -> None:

@@ -308,7 +308,7 @@ def timed(evidence: LevelEvidence, inside: float, outside: float = 0.0) -> Level
     ],
 )  # fmt: skip
 # A parameter per side of the signature
-def test_waiting_for_the_core_is_told_from_waiting_on_it(  # noqa: PLR0913, PLR0917
+def test_waiting_for_the_core_is_separated_from_waiting_on_it(  # noqa: PLR0913, PLR0917
     what: str,
     service: float,
     alone_cpu: float,
@@ -334,7 +334,7 @@ def test_a_failed_check_takes_the_verdict() -> None:
     assert Verdict.UNTRUSTED is evaluate_rules(exam(0.1, look(8, 9.9, loop=0.78)), [fault]).verdict
 
 
-def test_where_nobody_could_look_the_verdict_says_why() -> None:
+def test_where_nobody_could_sample_the_verdict_says_why() -> None:
     """It is no want of time."""
     entry = {"route": "GET /x", "unwatched": "its Python has no GIL"}
     case = exam(0.1, look(8, 9.9, loop=0.78), loop_holds=None, entry=entry)

@@ -250,7 +250,7 @@ def reported(path: Path, evidence: RunData) -> Report:
     return dataclasses.replace(build_report(path), goals=selfcheck_goals(evidence))
 
 
-def test_a_missed_goal_is_told_everywhere_and_exits_3(one_place: Path) -> None:
+def test_a_missed_goal_is_said_everywhere_and_exits_3(one_place: Path) -> None:
     """Terminal, page, summary and exit code; when all hold, 0."""
     good, bad = (
         reported(one_place, stamped(one_place)),

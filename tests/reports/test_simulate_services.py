@@ -48,7 +48,7 @@ def test_who_thinks_asks_as_often_as_littles_law_says() -> None:
     assert max(request.begin - request.sent for request in requests) < 0.001
 
 
-def test_an_examination_has_the_doctors_own_levels_and_the_probes_looks(tmp_path: Path) -> None:
+def test_an_examination_has_the_doctors_own_levels_and_the_probes_samples(tmp_path: Path) -> None:
     """Full threads and a queue for them with many users only; equal seeds give equal results."""
     server = Server(SERVICES["80 ms, 400 ms in 10 %"], threads=40)
     exam = examine(tmp_path / "a", server, 1)

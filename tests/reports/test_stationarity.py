@@ -62,14 +62,14 @@ def test_a_steady_run_alarms_once_in_two_hundred_at_most(c: int) -> None:
         ("steps up", "steps"),
     ],
 )
-def test_a_spoilt_run_is_caught(rho: float, shape: str, alarm: str) -> None:
+def test_a_disturbed_run_is_caught(rho: float, shape: str, alarm: str) -> None:
     """Whatever the load, even where the fault overloads it."""
     rng = np.random.default_rng(12)
     caught = [alarm in alarms(run(rng, rho, shape=shape)) for _ in range(10)]
     assert np.mean(caught) >= 0.9
 
 
-def test_positions_and_sizes_are_told() -> None:
+def test_positions_and_sizes_are_said() -> None:
     """Where it settled, by how much it drifts (with a sign), where it steps."""
     rng = np.random.default_rng(13)
     noise = 0.1 * rng.standard_normal(3000)

@@ -167,7 +167,7 @@ def test_a_fault_in_an_experiments_cell_takes_its_claims_verdict_and_no_other(
     assert {name for name, needed in needs.items() if trust.first_failure(needed)} >= {"def-pool"}
 
 
-def test_trust_is_told_cell_by_cell(clean: RunMetrics) -> None:
+def test_trust_is_said_cell_by_cell(clean: RunMetrics) -> None:
     """A bad cell leaves the others as they are."""
     belief = assess_trust(ill(clean, stall_p99=0.006))
     sick = clean.cell_counts[0].cell

@@ -98,7 +98,7 @@ def test_a_request_given_up_stays_given_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("departure", [(), (3.5,)])
-def test_the_probes_journal_fills_in_what_the_header_could_not_carry(
+def test_the_probes_trace_log_fills_in_what_the_header_could_not_carry(
     departure: tuple[float, ...],
     tmp_path: Path,
 ) -> None:

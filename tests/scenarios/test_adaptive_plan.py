@@ -203,7 +203,7 @@ def test_neighbours_are_asked_often_enough_for_a_p90_unless_they_cost_the_app() 
     )
 
 
-def test_a_look_reads_the_spools_of_its_own_act(tmp_path: Path) -> None:
+def test_a_sample_reads_the_spools_of_its_own_session(tmp_path: Path) -> None:
     """Rate, median, pings and CPU of one window; another session's lines are not read."""
     cell = bedside(0.1).few_users_cell()
     for folder in ("samples", "load", "probe"):
@@ -259,7 +259,7 @@ def test_a_look_reads_the_spools_of_its_own_act(tmp_path: Path) -> None:
     assert Scenario.CROWD is cell.scenario
 
 
-def test_a_look_at_the_idle_app_sees_its_neighbours(tmp_path: Path) -> None:
+def test_a_sample_at_the_idle_app_sees_its_neighbours(tmp_path: Path) -> None:
     """The cell there holds only pings: without them the idle value is unknown."""
     cell = idle_neighbours_cell(PINGS, 40.0)
     for folder in ("samples", "load"):

@@ -98,7 +98,7 @@ def test_no_variable_of_this_shell_changes_how_uvicorn_serves(
     assert (own["WEB_CONCURRENCY"], own["UVICORN_RELOAD"]) == ("4", "4")
 
 
-def test_the_guest_that_moves_in_needs_nothing_that_is_not_in_python(
+def test_the_agent_that_moves_in_needs_nothing_that_is_not_in_python(
     tmp_path: Path, bare: Path
 ) -> None:
     """It is imported, under its own name, by an interpreter without a single package."""
@@ -297,7 +297,7 @@ IMPORT = {
         (None, -11, "was ended by SIGSEGV"),
     ],
 )
-def test_a_failed_start_is_told_in_one_sentence(
+def test_a_failed_start_is_said_in_one_sentence(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     said: dict[str, Any] | None,

@@ -131,7 +131,7 @@ def under_load(url: str, folder: Path, trust: TlsTrust, **env: str) -> str:
         (TlsTrust(insecure=True), "", True),
     ],
 )
-def test_a_certificate_of_its_own_is_trusted_when_somebody_says_so(  # noqa: PLR0913
+def test_a_certificate_of_its_own_is_trusted_when_someone_says_so(  # noqa: PLR0913
     secure: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -154,7 +154,7 @@ def test_a_certificate_of_its_own_is_trusted_when_somebody_says_so(  # noqa: PLR
             check_route(client, "GET /x", "/x", "1")
 
 
-def test_a_wrong_certificate_is_told_as_such(secure: str, here: Here) -> None:
+def test_a_wrong_certificate_is_said_as_such(secure: str, here: Here) -> None:
     """Not as an app that does not run."""
     shown = here("doctor", secure, "--dry-run")
     assert shown.returncode == ExitCode.USAGE

@@ -178,7 +178,7 @@ def test_a_document_is_fetched_from_the_same_host_only(place: str) -> None:
     assert [URL + OPENAPI_PATH, f"{URL}/docs", f"{URL}/redoc"] == asked
 
 
-def test_a_command_is_not_started_where_somebody_else_answers(
+def test_a_command_is_not_started_where_someone_else_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Another server would be examined instead: exit code 4. A port freed in time is taken."""

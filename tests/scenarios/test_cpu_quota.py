@@ -119,7 +119,7 @@ def test_what_has_no_limit_passes_and_what_is_older_is_unknown(tmp_path: Path) -
     assert old.trust.trust_level is TrustLevel.TRUSTED
 
 
-def test_less_than_two_cores_are_told_before_anything_is_stopped(honest: Any) -> None:
+def test_less_than_two_cores_are_said_before_anything_is_stopped(honest: Any) -> None:
     """One core for the app, one for the load generator."""
     tight = dataclasses.replace(
         honest.run_metrics,

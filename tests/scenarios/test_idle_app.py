@@ -93,7 +93,7 @@ def test_the_loop_is_watched_when_the_neighbours_have_been_asked(
     assert testbed.WATCHDOG_DELAY + testbed.IDLE_WATCH_SECONDS < 3.0
 
 
-def test_where_the_watchdog_cannot_look_no_time_is_spent_on_it(tmp_path: Path) -> None:
+def test_where_the_watchdog_cannot_sample_no_time_is_spent_on_it(tmp_path: Path) -> None:
     """Its reason is kept for the verdicts, and noted in the run."""
     made: Any = MadeUp(tmp_path, "module")
     (tmp_path / "guest").mkdir()

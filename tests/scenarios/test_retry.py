@@ -106,7 +106,7 @@ def test_a_disturbance_is_seen_in_the_generators_own_facts(  # noqa: PLR0913, PL
     assert session_interference(run, "route-02") is None
 
 
-def test_what_was_measured_at_first_is_set_aside_and_told(tmp_path: Path) -> None:
+def test_what_was_measured_at_first_is_set_aside_and_said(tmp_path: Path) -> None:
     """Spools of the session and its watchdog run, of no other; twice, and neither is lost."""
     cell = bedside(0.1).few_users_cell()
     run = measured(tmp_path, cell, {}, (0.0, 3.9, 0), 0.1)

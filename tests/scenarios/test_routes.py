@@ -342,7 +342,7 @@ def test_named_routes_are_asked_with_bodies_and_then_no_others_are() -> None:
     assert answer(shop(), tree).json() == {"children": [], "twin": 1}
 
 
-def test_the_media_type_is_promised_only_where_somebody_promised_it() -> None:
+def test_the_media_type_is_promised_only_where_someone_promised_it() -> None:
     """FastAPI writes JSON for every route that says nothing, even for a file: no promise."""
     asked = asked_of(shop())
     assert asked["GET /items/{item_id}"].declared_type == "application/json"
@@ -652,7 +652,7 @@ def route_entry(path: str, kind: str = "http", **more: Any) -> dict[str, Any]:
     return plain | more
 
 
-def test_the_census_gives_the_order_and_what_the_document_lacks() -> None:
+def test_the_app_info_gives_the_order_and_what_the_document_lacks() -> None:
     """The app info's own order; convertors are filled in.
 
     WebSockets and mounts are skipped; FastAPI's own pages are left out without a word, a person's

@@ -104,7 +104,7 @@ def test_a_window_that_its_ceiling_cut_to_almost_nothing_is_no_measurement(tmp_p
         (1_000, 1.0, True),
     ],
 )
-def test_a_route_for_which_the_requests_are_too_few_is_told_before_it_is_loaded(
+def test_a_route_for_which_the_requests_are_too_few_is_said_before_it_is_loaded(
     requests: int, service: float, *, fits: bool
 ) -> None:
     """With how many would do; so many do."""
@@ -160,7 +160,7 @@ def test_a_budget_that_no_route_fits_is_refused_and_what_would_fit_is_said() -> 
     assert order_of(budget="20s").budget == 20.0
 
 
-def test_requests_that_will_not_do_are_told_beforehand() -> None:
+def test_requests_that_will_not_do_are_said_beforehand() -> None:
     """Too few for routes that are too fast for them; nothing where all fits."""
     assert list(warn_too_few_requests(order_of())) == []
     (warning,) = warn_too_few_requests(order_of(requests=1_000))

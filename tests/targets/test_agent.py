@@ -161,7 +161,9 @@ def run(work: Coroutine[Any, Any, Any], loop: str = "asyncio") -> Any:
 
 @pytest.mark.parametrize("name", ["app", "around"])
 @pytest.mark.parametrize("loop", LOOPS)
-def test_the_census_knows_every_route_of_a_fastapi_app(house: House, loop: str, name: str) -> None:
+def test_the_app_info_knows_every_route_of_a_fastapi_app(
+    house: House, loop: str, name: str
+) -> None:
     """Routers, mounts, hidden routes, WebSockets; also below a middleware put around by hand."""
     run(lived(house.lodge(SHOP, name)), loop)
     app_info = house.read("census")
@@ -425,7 +427,7 @@ app = App()
     assert house.lodge(odd).app.app.__class__.__name__ == "App"
 
 
-def test_without_a_gil_nobody_is_watched_and_the_reason_is_told(house: House) -> None:
+def test_without_a_gil_nobody_is_watched_and_the_reason_is_said(house: House) -> None:
     """Walking another thread's frames is not safe there."""
     house.patch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     run(lived(house.lodge(SHOP, watch=True)))
@@ -467,7 +469,7 @@ async def app(scope, receive, send):
 @pytest.mark.parametrize(
     ("start", "message", "line"), [(FAILING, "OSError: no base", 6), (GIVING_UP, "base", None)]
 )
-def test_a_start_up_that_fails_is_told_and_goes_on_to_the_server(
+def test_a_start_up_that_fails_is_said_and_goes_on_to_the_server(
     house: House, start: str, message: str, line: int | None
 ) -> None:
     """It has the exception's own place, where there is an exception."""
@@ -527,7 +529,7 @@ def test_the_neighbours_answer_outside_the_users_middleware(house: House) -> Non
 
 
 @pytest.mark.slow
-def test_two_workers_of_a_real_server_lodge_side_by_side(house: House) -> None:
+def test_two_workers_of_a_real_server_import_side_by_side(house: House) -> None:
     """Each has its trace log, the app info is whole, and the user's folder stays as it was."""
     (house.home / "shop.py").write_text(SHOP, encoding="utf-8")
     app_under_test = AppUnderTest.from_module("shop:app", app_dir=house.home, workers=2)

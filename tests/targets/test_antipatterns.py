@@ -69,7 +69,7 @@ def test_the_truth_of_every_route_is_known() -> None:
     }
 
 
-def test_every_mistake_answers_as_its_cure_does() -> None:
+def test_every_mistake_answers_as_its_fix_does() -> None:
     """Otherwise it would be no remedy; the forgotten `await` cannot answer at all."""
 
     async def visit(client: httpx.AsyncClient) -> dict[str, tuple[int, bytes]]:
@@ -92,7 +92,7 @@ def test_every_mistake_answers_as_its_cure_does() -> None:
         assert answer[0] == 200
 
 
-def test_without_the_labs_packages_the_ward_opens_with_the_rest(
+def test_without_the_labs_packages_the_app_opens_with_the_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two topics are missing, and nothing else."""

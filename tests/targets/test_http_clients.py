@@ -83,7 +83,7 @@ def test_no_proxy_stands_before_this_machine(
 
 
 @pytest.mark.parametrize("route", FAILING)
-def test_failures_of_the_upstream_are_told_apart(
+def test_failures_of_the_upstream_are_kept_apart(
     replies: dict[str, tuple[int, Any]], route: str
 ) -> None:
     """Too slow is 504, failing and gone are 502, in each library; the words say which."""
@@ -104,7 +104,7 @@ def test_the_shared_client_lives_as_long_as_its_app(replies: dict[str, tuple[int
     assert (lifecycle["running"], lifecycle["closed"]) == ({"status": 200, "error": None}, True)
 
 
-def test_the_upstream_counts_but_for_those_who_look(replies: dict[str, tuple[int, Any]]) -> None:
+def test_the_upstream_counts_but_for_its_readers(replies: dict[str, tuple[int, Any]]) -> None:
     """A client per request: one connection each. Reading the counters changes none of them."""
     (_, before), (_, after) = replies["/client/counters"], replies["/client/counters?again"]
     assert (

@@ -46,7 +46,7 @@ def test_every_route_that_is_asked_answers_501_where_its_room_is_closed() -> Non
 
 
 @pytest.mark.slow
-def test_an_act_whose_part_is_missing_is_left_out(tmp_path: Path) -> None:
+def test_a_session_whose_part_is_missing_is_left_out(tmp_path: Path) -> None:
     """On a real server: no cell of it stays planned, and the reason is the target's own."""
     plan = plan_for_claims({"crowd/async aiohttp/"})
     path, trouble = run_of(tmp_path, plan, app="tests.support.faulty_apps:closed_app")

@@ -199,7 +199,7 @@ def test_a_streamed_answer_is_not_held_back_and_its_departure_is_journaled(tmp_p
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.05])
-def test_a_body_long_after_its_head_departs_when_the_journal_says(
+def test_a_body_long_after_its_head_departs_when_the_trace_log_says(
     pause: float, tmp_path: Path
 ) -> None:
     """The head leaves at once, so its departure holds only where the body follows directly."""
@@ -290,7 +290,7 @@ def test_an_app_without_fastapi_keeps_working() -> None:
     assert (begin, end) == (None, None)
 
 
-def test_the_journal_tells_what_the_header_cannot(tmp_path: Path) -> None:
+def test_the_trace_log_tells_what_the_header_cannot(tmp_path: Path) -> None:
     """It has requests still inside at the stop, the pools' true sizes, a held loop's lag.
 
     It does not repeat what the header has.
@@ -382,7 +382,7 @@ def test_calls_that_wait_for_the_default_executor_are_counted_on_either_loop(
     assert set(samples["pool_waiting"]) == {0}
 
 
-def test_the_fullest_pool_of_the_app_is_told_and_the_loops_cpu_apart_from_that_of_threads(
+def test_the_fullest_pool_of_the_app_is_said_and_the_loops_cpu_apart_from_that_of_threads(
     tmp_path: Path,
 ) -> None:
     """Two pools wait; the one with the longer queue counts. A thread's CPU is not the loop's."""

@@ -102,7 +102,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
         yield made
 
 
-def test_who_keeps_the_loop_for_a_short_while_is_not_told(scene: Scene) -> None:
+def test_who_keeps_the_loop_for_a_short_while_is_not_said(scene: Scene) -> None:
     """Nor is it named where all of a longer time but that was others'."""
     scene.looks(STACK_SAMPLE_INTERVAL)
     assert scene.ends(0.004) == LoopHolds(0.0, 0.0, ())
@@ -130,14 +130,14 @@ def test_a_loop_that_waits_for_events_holds_nothing(scene: Scene) -> None:
     assert scene.ends() == LoopHolds(0.0, 0.02, ())
 
 
-def test_a_look_stands_for_its_time_and_not_for_all_that_follows(scene: Scene) -> None:
+def test_a_sample_stands_for_its_time_and_not_for_all_that_follows(scene: Scene) -> None:
     """The answer comes after a gap without samples: what held the loop in the gap is unknown."""
     scene.looks(STACK_SAMPLE_INTERVAL, STACK_SAMPLE_INTERVAL, STACK_SAMPLE_INTERVAL)
     holds = scene.ends(0.025)
     assert (holds.seconds, holds.unattributed) == (0.02, 0.02)
 
 
-def test_only_a_late_look_was_blind(scene: Scene) -> None:
+def test_only_a_late_sample_was_blind(scene: Scene) -> None:
     """Later, that is, than a thread may be by chance; a sleep can be watched all the time."""
     scene.looks(*[STACK_SAMPLE_INTERVAL + 0.009] * 4)
     assert scene.ends().culprits[0].blind == 0.0
@@ -221,7 +221,7 @@ def test_other_collections_are_the_lines_own(
     ("waits", "access"),
     [(0, GilAccess.FREE), (1, GilAccess.FREE), (2, GilAccess.FORCED), (9, GilAccess.FORCED)],
 )
-def test_how_the_gil_was_had_is_told_by_the_waits_for_it(waits: int, access: GilAccess) -> None:
+def test_how_the_gil_was_had_is_said_by_the_waits_for_it(waits: int, access: GilAccess) -> None:
     """One wait is its own sleep; with one more, it had to ask the holder."""
     assert classify_access(waits) is access
 
@@ -252,7 +252,7 @@ def test_time_before_a_hand_over_belongs_to_lines_met_by_force(scene: Scene) -> 
     assert seen(scene, *met) == {("line", True): 0.9, ("other", True): 0.1}
 
 
-def test_where_no_look_was_forced_the_function_is_named_and_no_line(scene: Scene) -> None:
+def test_where_no_sample_was_forced_the_function_is_named_and_no_line(scene: Scene) -> None:
     """All that is known is what the call's own frame had done until then."""
     assert seen(scene, *[(other, GilAccess.HANDED_OVER)] * 8, *[(other, GilAccess.FREE)] * 2) == {
         ("other", False): 0.8,
@@ -273,7 +273,7 @@ def test_without_proc_all_time_is_the_loops_own(monkeypatch: pytest.MonkeyPatch)
     assert LoopThread().own_time(0.02) == ThreadTime(0.02, 0.0, is_asleep=False)
 
 
-def test_no_other_thread_may_go_on_during_a_look_at_its_stack() -> None:
+def test_no_other_thread_may_go_on_during_a_sample_at_its_stack() -> None:
     """A walk in Python can be interrupted at each step; one met ended frames and killed an app."""
 
     def steps(callers: int) -> tuple[int, int]:

@@ -302,7 +302,7 @@ async def ask(app: Any, path: str) -> None:
         ("task", "task", 1),
     ],
 )
-def test_a_request_is_told_from_a_task_of_its_own(
+def test_a_request_is_separated_from_a_task_of_its_own(
     tmp_path: Path, path: str, line: str, elsewhere: int
 ) -> None:
     """Middlewares, dependencies, handlers and background tasks belong to a request.
@@ -426,7 +426,7 @@ def test_stopping_leaves_everything_as_it_was(tmp_path: Path) -> None:
     assert before == after
 
 
-def test_a_watch_that_is_told_to_wait_changes_nothing_until_it_may_begin(tmp_path: Path) -> None:
+def test_a_watch_that_is_said_to_wait_changes_nothing_until_it_may_begin(tmp_path: Path) -> None:
     """What is measured before is undisturbed: the interval stays as the app has it."""
     usual = sys.getswitchinterval()
     (tmp_path / "a.wait").touch()
@@ -450,7 +450,7 @@ def test_a_watch_that_is_told_to_wait_changes_nothing_until_it_may_begin(tmp_pat
     assert seen[1][0] < usual
 
 
-def test_a_fork_meets_no_thread_of_the_guest(tmp_path: Path) -> None:
+def test_a_fork_meets_no_thread_of_the_agent(tmp_path: Path) -> None:
     """Python 3.12 would warn; the child keeps its switch interval, the parent its watchdog."""
     usual = sys.getswitchinterval()
     watch, trace_log = Watchdog(tmp_path / "a-1.jsonl", tmp_path), TraceLog(str(tmp_path / "probe"))

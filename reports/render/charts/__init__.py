@@ -51,7 +51,9 @@ def _create_chart(stem: str, question: str, module: object) -> Chart:
             figure: Figure | str = draw(run_metrics)
             return figure
 
-    return Chart(stem, question, title, draw_without_math, lambda study: ChartTable(*rows(study)))
+    return Chart(
+        stem, question, title, draw_without_math, lambda run_metrics: ChartTable(*rows(run_metrics))
+    )
 
 
 LESSON_CHARTS: tuple[Chart, ...] = (

@@ -14,6 +14,7 @@ from reports.report import build_report
 from reports.stats.intervals import product_interval, throughput_interval
 from results.errors import AtonceError
 from scenarios.plans.reproduce import plan_for_claims
+from tests.support.processes import ROOT
 from tests.support.simulate_run import HONEST, Truth, World, write
 
 Facts = Callable[[dict[str, Any]], None]
@@ -51,16 +52,11 @@ def test_the_opposite_is_refuted(tmp_path: Path, claim: str, truths: dict[str, T
 
 def test_every_claim_has_a_planted_opposite() -> None:
     """A new claim comes with the run that refutes it, in the `OPPOSITES` of a test file."""
-    files = [
-        path.stem
-        for path in Path(__file__).parent.glob("test_*.py")
-        if "OPPOSITES = [" in path.read_text(encoding="utf-8")
-    ]
-    planted = {
-        case[0]
-        for file in files
-        for case in import_module(f"tests.reports.claims.{file}").OPPOSITES
-    }
+    planted: set[str] = set()
+    for path in (ROOT / "tests" / "reports").rglob("test_*.py"):
+        if "OPPOSITES = [" in path.read_text(encoding="utf-8"):
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            planted |= {case[0] for case in import_module(module).OPPOSITES}
     elsewhere = {"loop-fairness"}  # test_repeats.py
     assert {claim.id for claim in CLAIMS} == planted | elsewhere
 
