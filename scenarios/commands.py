@@ -81,8 +81,8 @@ def _prepare_run(plan: Plan, settings: Settings, run: RunWriter) -> tuple[RunWri
     def drive_run(audience: ProgressListener) -> AtonceError | None:
         try:
             execute_plan(plan, settings, run, audience)
-        except AtonceError as trouble:
-            return trouble
+        except AtonceError as error:
+            return error
         return None
 
     return run, drive_run

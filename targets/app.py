@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse
 from targets import neighbours, upstream
 from targets.agent.probe import Probe
 from targets.child_processes import exit_with_parent
-from targets.lesson import LessonRoutes, gather, variants, waiting
+from targets.lesson import LessonRoutes, gather, sleep_and_fetch, waiting
 
 
 @asynccontextmanager
@@ -28,7 +28,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     exit_with_parent()
     if threads := os.environ.get("ATONCE_APP_THREADS"):
         anyio.to_thread.current_default_thread_limiter().total_tokens = int(threads)
-    async with upstream.run_upstream() as url, waiting.open_client(app, url):
+    async with upstream.run_upstream() as url, sleep_and_fetch.open_client(app, url):
         app.state.upstream = url
         async with lesson_routes.lifespan(app) if lesson_routes else nullcontext():
             # what start-up made is no garbage: a full collection would hold the loop for 65 ms
@@ -40,8 +40,8 @@ lesson_routes = LessonRoutes() if os.environ.get("ATONCE_TARGET_LAB") != "0" els
 app = FastAPI(title="atonce example app", description=__doc__, lifespan=lifespan)
 if os.environ.get("ATONCE_TARGET_PROBE") != "0":
     app.add_middleware(Probe)
-app.include_router(variants.router)
 app.include_router(waiting.router)
+app.include_router(sleep_and_fetch.router)
 app.include_router(gather.router)
 app.include_router(neighbours.router)
 for router in lesson_routes.routers if lesson_routes else ():

@@ -19,15 +19,15 @@ from reports.model import MISSED, Report, format_outcomes, order_findings
 from reports.render.charts import CHARTS, LESSON_CHARTS, ChartTable, card, svg
 from reports.render.charts.style import variant_style
 from reports.render.decision_guide import build_guide, group_by_question
-from reports.selfcheck import GOAL_COLUMNS as GOALS
-from reports.verdicts.load_sentences import compare_with_async, repeat_label
-from reports.verdicts.load_table import (
+from reports.render.load_table import (
     LOAD_COLUMNS,
     NO_NOTE_VERDICTS,
     build_load_rows,
     describe_unfinished,
     format_quantile,
 )
+from reports.selfcheck import GOAL_COLUMNS as GOALS
+from reports.verdicts.load_sentences import compare_with_async, repeat_label
 from reports.verdicts.model import Finding, Verdict, is_unreached, sort_worst_last
 
 MAX_CARD_CHARTS = 30  # cards with a chart, the worst; more would make a page too large to open

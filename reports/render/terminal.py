@@ -14,9 +14,7 @@ from reports.formatting import format_estimate, format_seconds, format_served_at
 from reports.model import MISSED, Report, format_outcomes, order_findings
 from reports.render import doctor_table as doctor
 from reports.render.decision_guide import Advice, build_guide, summarise_guide
-from reports.selfcheck import GOAL_COLUMNS as GOALS
-from reports.verdicts.load_sentences import compare_with_async
-from reports.verdicts.load_table import (
+from reports.render.load_table import (
     LOAD_COLUMNS,
     OVERLOADED,
     build_load_rows,
@@ -24,6 +22,8 @@ from reports.verdicts.load_table import (
     format_quantile,
     visible_columns,
 )
+from reports.selfcheck import GOAL_COLUMNS as GOALS
+from reports.verdicts.load_sentences import compare_with_async
 from reports.verdicts.model import Finding, Verdict
 from results.schema import Status, is_experiment
 

@@ -175,8 +175,8 @@ def discover_in_temp_folder(options: DoctorOptions) -> tuple[list[RouteRequest],
     try:
         run = RunWriter(folder, "doctor")
         return discover_routes(options, run), run.metadata["plan"]["notes"]
-    except AtonceError as trouble:
-        is_named = str(folder) in trouble.sentence
+    except AtonceError as error:
+        is_named = str(folder) in error.sentence
         raise
     finally:
         for path in folder.iterdir():
@@ -195,8 +195,8 @@ def prepare_doctor_run(
     def run_examination(listener: DoctorProgressListener) -> AtonceError | None:
         try:
             examine_app(options, run, listener)
-        except AtonceError as trouble:
-            return trouble
+        except AtonceError as error:
+            return error
         return None
 
     return run, run_examination

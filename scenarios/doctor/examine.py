@@ -199,12 +199,12 @@ class Examination:
         started, troubles = time.perf_counter(), []
         try:
             self.examine_route(request, record["act"], record)
-        except AtonceError as trouble:
-            if trouble.code is not ExitCode.TARGET or self.app.launch_mode == "url":
+        except AtonceError as error:
+            if error.code is not ExitCode.TARGET or self.app.launch_mode == "url":
                 raise
-            record["unfit"] = trouble.sentence.partition(". ")[0]
-            self.run.add_warning(trouble.sentence)
-            troubles = [trouble]
+            record["unfit"] = error.sentence.partition(". ")[0]
+            self.run.add_warning(error.sentence)
+            troubles = [error]
         self.route_seconds = max(
             8.0, 0.5 * self.route_seconds + 0.5 * (time.perf_counter() - started)
         )

@@ -124,8 +124,8 @@ class AppTestBed:
                     timeout,
                     self.app.trust,
                 )
-            except AtonceError as trouble:
-                if trouble.code is not ExitCode.TARGET:
+            except AtonceError as error:
+                if error.code is not ExitCode.TARGET:
                     raise
                 raise self.app.startup_error(session, self.run.path, app_process.poll()) from None
             self.wait_until_idle(app_process)

@@ -117,7 +117,7 @@ def _start_jobs(engine: LoadEngine, environment: Environment, **_: Any) -> None:
             print(f"samples cannot be written any further: {error.strerror or error}", flush=True)
             environment.process_exit_code = DISK_FULL_EXIT
         except Exception:
-            logging.getLogger(__name__).exception("the stage failed")
+            logging.getLogger(__name__).exception("the load engine failed")
             environment.process_exit_code = 70
         if (not engine.stopping.is_set() or engine.write_error) and environment.runner:
             gevent.spawn(environment.runner.quit)

@@ -66,7 +66,7 @@ class LoadEngine:
             lambda: all(len(self.users[kind]) >= size for kind, size in job.user_counts().items()),
             _ASSEMBLY_TIMEOUT,
         ):
-            raise TimeoutError(f"Locust did not spawn the cast within {_ASSEMBLY_TIMEOUT:.0f} s")
+            raise TimeoutError(f"Locust did not spawn the users within {_ASSEMBLY_TIMEOUT:.0f} s")
         for cell in job.cells:
             if self.stopping.is_set():
                 return

@@ -94,8 +94,8 @@ def register_listeners(environment: Any, user_class: Any) -> None:
             standalone_run.run_options(run_time=None)
             if options.headless:
                 parse_host(environment.host or "", options.atonce_allow_host)
-        except AtonceError as trouble:
-            sys.exit(f"atonce: {trouble.sentence}")
+        except AtonceError as error:
+            sys.exit(f"atonce: {error.sentence}")
         if options.spawn_rate is None:
             # no ramp was asked for, and a crowd that still grows is no level
             options.spawn_rate = options.num_users

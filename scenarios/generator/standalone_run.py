@@ -115,8 +115,8 @@ class StandaloneRun:
             self.run = RunWriter.create(root, cells[0].scenario)
             self.is_stop_sent, self.is_interrupted = False, False
             self.run.open(**self.run_metadata(cells))
-        except (AtonceError, OSError) as trouble:
-            log.error(trouble)  # noqa: TRY400 - a sentence, no traceback
+        except (AtonceError, OSError) as error:
+            log.error(error)  # noqa: TRY400 - a sentence, no traceback
             self.run, options.atonce_script = None, ""
             if not self.environment.web_ui:
                 sys.exit(int(ExitCode.USAGE))

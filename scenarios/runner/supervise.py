@@ -84,8 +84,8 @@ def supervise_locust(  # noqa: PLR0913, PLR0917 - two children, jobs, and callba
     locust_process = LocustProcess(locust, jobs)
     try:
         event, cell = _read_events(app, locust_process, on_progress, log, check)
-    except AtonceError as trouble:
-        if trouble.code is ExitCode.INTERRUPTED:
+    except AtonceError as error:
+        if error.code is ExitCode.INTERRUPTED:
             locust.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 locust.wait(locust_process.longest_cell_time("drain"))

@@ -34,7 +34,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             yield
 
 
-app = FastAPI(title="ward", description=__doc__, lifespan=lifespan)
+app = FastAPI(title="antipatterns", description=__doc__, lifespan=lifespan)
 app.include_router(blocking_io.router)
 app.include_router(cpu_bound.router)
 if all(map(find_spec, ("requests", "aiohttp", "sqlalchemy", "aiosqlite"))):

@@ -23,10 +23,10 @@ SLOW_QUERY = select(sql.sleep(WAIT_SECONDS))
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Run the other service, and open an SQLite file through both drivers."""
-    with TemporaryDirectory(prefix="atonce-ward-") as folder:
-        app.state.blocking = create_engine(f"sqlite:///{folder}/ward.db")
+    with TemporaryDirectory(prefix="atonce-antipatterns-") as folder:
+        app.state.blocking = create_engine(f"sqlite:///{folder}/app.db")
         app.state.awaitable = create_async_engine(
-            f"sqlite+aiosqlite:///{folder}/ward.db", pool_size=64
+            f"sqlite+aiosqlite:///{folder}/app.db", pool_size=64
         )
         for engine in (app.state.blocking, app.state.awaitable.sync_engine):
             event.listen(engine, "connect", add_sleep_function)

@@ -12,7 +12,7 @@ import aiohttp
 from fastapi import APIRouter, FastAPI, Request
 
 from targets import upstream
-from targets.lesson.variants import Seconds
+from targets.lesson.waiting import Seconds
 
 TIMEOUT = 10.0  # seconds
 FAILURES = (aiohttp.ServerTimeoutError, aiohttp.ClientResponseError, aiohttp.ClientError)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from targets.lesson import INSTALL_HINT
 from targets.lesson.database_engines import Database, DatabaseKind, Databases, User
-from targets.lesson.variants import Seconds
+from targets.lesson.waiting import Seconds
 
 router = APIRouter(prefix="/users", tags=["databases"])
 

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from fastapi import APIRouter, FastAPI, Request
 
-from targets.lesson.variants import Seconds
+from targets.lesson.waiting import Seconds
 
 SLICE = bytes(range(256)) * 16
 SLICE_COUNT = 8  # together less than any pipe holds, so that the disk never waits for its reader

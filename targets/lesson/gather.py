@@ -5,8 +5,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from targets.lesson.variants import Seconds
-from targets.lesson.waiting import Client
+from targets.lesson.sleep_and_fetch import Client
+from targets.lesson.waiting import Seconds
 
 router = APIRouter(tags=["lesson"])
 

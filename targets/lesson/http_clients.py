@@ -12,9 +12,9 @@ import requests
 from fastapi import APIRouter, FastAPI, Request
 
 from targets import upstream
-from targets.lesson import waiting
-from targets.lesson.variants import Seconds
-from targets.lesson.waiting import Client
+from targets.lesson import sleep_and_fetch
+from targets.lesson.sleep_and_fetch import Client
+from targets.lesson.waiting import Seconds
 
 TIMEOUT = 10.0  # seconds
 DEFAULT_KEEPALIVE = 20  # connections that httpx keeps alive by default, of 100
@@ -97,7 +97,7 @@ async def keep_alive(request: Request) -> list[dict[str, Any]]:
     for users, limits in (
         (DEFAULT_KEEPALIVE, DEFAULT_LIMITS),
         (2 * DEFAULT_KEEPALIVE, DEFAULT_LIMITS),
-        (2 * DEFAULT_KEEPALIVE, waiting.LIMITS),
+        (2 * DEFAULT_KEEPALIVE, sleep_and_fetch.LIMITS),
     ):
         before = await upstream.fetch_counters(url)
         async with httpx.AsyncClient(
@@ -119,9 +119,9 @@ async def make_sequential_calls(client: httpx.AsyncClient) -> None:
 async def lifecycle(request: Request) -> dict[str, Any]:
     """Use the shared client of a separate app before start-up, between, and after shut-down."""
     other = FastAPI()
-    other.include_router(waiting.router)
+    other.include_router(sleep_and_fetch.router)
     before = await fetch_in_process(other)
-    async with waiting.open_client(other, request.app.state.upstream):
+    async with sleep_and_fetch.open_client(other, request.app.state.upstream):
         client: httpx.AsyncClient = other.state.client
         running = await fetch_in_process(other)
     return {

@@ -1,83 +1,65 @@
-"""The lesson's own routes, with its paths and defaults: sleeping, and calling a service.
+"""The same wait four ways: `async def`, `def`, broken `async def` and `asyncio.to_thread`.
 
-The other service is bundled (`upstream.py`), so nothing leaves this machine.
+Each route waits `seconds` and answers so. They differ in one thing only: what stands still.
+`response_model=None` and no dependencies, so that each takes exactly one thread token or none;
+`behind-await` alone has one, to show what a timer in front of it sees.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
-import httpx
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, Query
 
-from targets.lesson.variants import Seconds
+Seconds = Annotated[
+    float,
+    Query(
+        gt=0,
+        le=5,
+        allow_inf_nan=False,
+        description="How long the work takes, in seconds: above 0, at most 5.",
+    ),
+]
 
-# httpx's own 100 at once; it would keep only 20 of them alive, and counts the busy ones among those
-# (encode/httpcore#1000)
-LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
-
-router = APIRouter(tags=["lesson"])
-
-
-@asynccontextmanager
-async def open_client(app: FastAPI, upstream: str) -> AsyncIterator[None]:
-    """Open the app's one client for the length of the block, and close it."""
-    async with httpx.AsyncClient(
-        base_url=upstream, timeout=10, limits=LIMITS, trust_env=False
-    ) as client:
-        app.state.client = client
-        yield
-    del app.state.client
+router = APIRouter(tags=["variants"])
 
 
-async def shared_client(request: Request) -> httpx.AsyncClient:
-    """The client that the lifespan opened. Raises RuntimeError before that."""
-    client: httpx.AsyncClient | None = getattr(request.app.state, "client", None)
-    if client is None:
-        raise RuntimeError(
-            "client not initialized: the app's lifespan opens it at start-up, and it has not run"
-        )
-    return client
-
-
-Client = Annotated[httpx.AsyncClient, Depends(shared_client)]
-
-
-@router.get("/sleep")
-async def sleep(seconds: Seconds = 0.5) -> dict[str, float]:
-    """Await a sleep: other requests run on."""
+@router.get("/async", response_model=None)
+async def async_(seconds: Seconds = 0.1) -> dict[str, float]:
+    """Await: the request sleeps, the event loop goes on. Any number at once."""
     await asyncio.sleep(seconds)
-    return {"slept": seconds}
+    return {"waited": seconds}
 
 
-@router.get("/slow-sync")
-def slow_sync(seconds: Seconds = 1.0) -> dict[str, float]:
-    """Sleep in `def`: only one thread of the pool stands still."""
+@router.get("/sync", response_model=None)
+def sync(seconds: Seconds = 0.1) -> dict[str, float]:
+    """Block, but in `def`: FastAPI runs it in a thread pool. 40 at once; the 41st waits."""
     time.sleep(seconds)
-    return {"slept": seconds}
+    return {"waited": seconds}
 
 
-@router.get("/safe-sync")
-async def safe_sync(seconds: Seconds = 1.0) -> dict[str, float]:
-    """Call blocking code from `async def` the safe way: in a thread."""
+@router.get("/broken-async", response_model=None)
+async def broken_async(seconds: Seconds = 0.1) -> dict[str, float]:
+    """Block inside `async def`: the loop stands still, and every request with it. 1 at once."""
+    # the mistake itself: nothing else runs in this process until it returns
+    time.sleep(seconds)  # noqa: ASYNC251
+    return {"waited": seconds}
+
+
+async def suspend_once() -> None:
+    """Suspend once, like any dependency or middleware that awaits."""
+    await asyncio.sleep(0)
+
+
+@router.get("/broken-async/behind-await", response_model=None, dependencies=[Depends(suspend_once)])
+async def broken_async_behind_await(seconds: Seconds = 0.1) -> dict[str, float]:
+    """Block behind a dependency that awaits. 1 at once, and the server's own timer sees it."""
+    time.sleep(seconds)  # noqa: ASYNC251 - the same mistake
+    return {"waited": seconds}
+
+
+@router.get("/to-thread", response_model=None)
+async def to_thread(seconds: Seconds = 0.1) -> dict[str, float]:
+    """Block in a thread of the loop's executor: cpus + 4 at once (at most 32); the next waits."""
     await asyncio.to_thread(time.sleep, seconds)
-    return {"slept": seconds}
-
-
-@router.get("/fetch")
-async def fetch(client: Client) -> dict[str, Any]:
-    """Call another service and wait at most 5 s for it; the loop serves other requests."""
-    answer = await client.get("/get", timeout=5)
-    answer.raise_for_status()
-    return {"origin": answer.json()["origin"], "status": answer.status_code}
-
-
-@router.get("/remote-data")
-async def remote_data(client: Client) -> dict[str, Any]:
-    """Pass on another service's JSON, awaited through the shared client (10 s time-out)."""
-    answer = await client.get("/json")
-    answer.raise_for_status()
-    document: dict[str, Any] = answer.json()
-    return document
+    return {"waited": seconds}

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.processes import ROOT
 
-IDENTIFIERS = {"one", "found", "told", "held", "had", "who"}
+IDENTIFIERS = {"one", "found", "told", "held", "had", "who", "lodger", "ward", "patient"}
 # Of the pages and messages only the next change takes care; until then this list is for code.
 PROSE = {"told", "whoever", "whom", "somebody", "nobody", "meanwhile", "reckon", "spoilt"}
 PROSE |= {"lodger", "ward", "patient"}

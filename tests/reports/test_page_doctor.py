@@ -179,12 +179,12 @@ def test_the_method_is_the_doctors_own(html: str, example: Report) -> None:
     assert "empty routes" not in html
     assert "A fresh process of the app for each route" in html
     assert "with a watchdog inside" in html
-    patient = {**example.run_metrics.run["patient"], "how": "url"}
+    app_under_test = {**example.run_metrics.run["patient"], "how": "url"}
     outside = render_page(
         replace(
             example,
             run_metrics=replace(
-                example.run_metrics, run={**example.run_metrics.run, "patient": patient}
+                example.run_metrics, run={**example.run_metrics.run, "patient": app_under_test}
             ),
         )
     )

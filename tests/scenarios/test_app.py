@@ -65,10 +65,10 @@ def test_the_app_gets_its_own_environment_and_nothing_of_ours(
     """What is passed in --env appears in no text that we could print or store."""
     monkeypatch.setenv("ATONCE_SEED", "7")
     monkeypatch.setenv("PYTHONPATH", "/theirs")
-    patient = AppUnderTest.from_module(
+    app_under_test = AppUnderTest.from_module(
         "shop:app", app_dir=tmp_path, factory=True, env=["KEY=geheim"]
     )
-    env = patient.launch_environment("idle", tmp_path, "s", watch=True)
+    env = app_under_test.launch_environment("idle", tmp_path, "s", watch=True)
     assert (env["KEY"], env["PATH"]) == ("geheim", os.environ["PATH"])
     assert env["PYTHONPATH"] == f"{tmp_path}/guest:/theirs"
     assert [name for name in env if name.startswith("ATONCE_")] == ["ATONCE_AGENT"]
@@ -81,7 +81,7 @@ def test_the_app_gets_its_own_environment_and_nothing_of_ours(
         "secret": "s",
     }
     assert json.loads(env["ATONCE_AGENT"]) == {**settings, "watch": True, "hidden": ["geheim"]}
-    assert "geheim" not in f"{patient} {patient.metadata()}"
+    assert "geheim" not in f"{app_under_test} {app_under_test.metadata()}"
 
 
 def test_no_variable_of_this_shell_changes_how_uvicorn_serves(
@@ -102,13 +102,18 @@ def test_the_agent_that_moves_in_needs_nothing_that_is_not_in_python(
     tmp_path: Path, bare: Path
 ) -> None:
     """It is imported, under its own name, by an interpreter without a single package."""
-    patient = AppUnderTest.from_module("shop:app", app_dir=tmp_path, python=str(bare))
-    patient.install_agent(tmp_path)
-    patient.install_agent(tmp_path)  # a second session finds it there
-    env = patient.launch_environment("idle", tmp_path, "s")
+    app_under_test = AppUnderTest.from_module("shop:app", app_dir=tmp_path, python=str(bare))
+    app_under_test.install_agent(tmp_path)
+    app_under_test.install_agent(tmp_path)  # a second session finds it there
+    env = app_under_test.launch_environment("idle", tmp_path, "s")
     code = "import _atonce_agent.entrypoint as it; print(it.__file__)"
     said = subprocess.run(
-        [patient.python, "-c", code], env=env, capture_output=True, text=True, check=True, cwd="/"
+        [app_under_test.python, "-c", code],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd="/",
     )
     assert said.stdout.strip() == str(tmp_path / "guest" / "_atonce_agent" / "entrypoint.py")
 
@@ -309,11 +314,11 @@ def test_a_failed_start_is_said_in_one_sentence(
     (tmp_path / "guest").mkdir()
     if said:
         (tmp_path / "guest" / "trouble-idle.json").write_text(json.dumps(said), encoding="utf-8")
-    patient = AppUnderTest.from_module("shop.main:app")
-    trouble = patient.startup_error("idle", tmp_path, code)
+    app_under_test = AppUnderTest.from_module("shop.main:app")
+    trouble = app_under_test.startup_error("idle", tmp_path, code)
     assert trouble.code is ExitCode.TARGET
     assert words in trouble.sentence
-    assert patient.read_app_info("idle", tmp_path) is None
+    assert app_under_test.read_app_info("idle", tmp_path) is None
 
 
 def test_the_app_runs_where_it_was_started_and_its_words_go_to_the_run(tmp_path: Path) -> None:
@@ -435,16 +440,19 @@ def test_what_an_app_says_shows_no_value_that_was_passed(
     """No value of a variable, header, parameter or URL password: in a sentence, tail or log."""
     words = {"params": ["key=a/b=c"], "headers": ["Authorization: Bearer tok3n"]}
     given = AppUnderTest.from_module("shop:app", env=[f"DB={DSN}", "KEY=li\nes", "SHORT=ab"])
-    patient = create_doctor_options(given, words, [], "8m", 1000, 1).app  # type: ignore[arg-type]
-    assert "tok3n" not in f"{patient}"
+    app_under_test = create_doctor_options(given, words, [], "8m", 1000, 1).app  # type: ignore[arg-type]
+    assert "tok3n" not in f"{app_under_test}"
     (tmp_path / "guest").mkdir()
     (tmp_path / "guest" / "trouble-idle.json").write_text(
         json.dumps({**IMPORT, "message": said}), encoding="utf-8"
     )
-    assert f"cannot be imported: {shown}." in patient.startup_error("idle", tmp_path, 3).sentence
+    assert (
+        f"cannot be imported: {shown}."
+        in app_under_test.startup_error("idle", tmp_path, 3).sentence
+    )
     log = tmp_path / "log.txt"
     log.write_bytes(b"\xff " + said.encode())
-    assert f"\ufffd {shown} (all" in RunLog(log, 0, patient.redact).describe_tail()
+    assert f"\ufffd {shown} (all" in RunLog(log, 0, app_under_test.redact).describe_tail()
     log.unlink()
     code = (
         sys.executable,
@@ -458,7 +466,9 @@ def test_what_an_app_says_shows_no_value_that_was_passed(
         "stdin": subprocess.DEVNULL,
         "stdout": None,
     }
-    with supervised_process(code, folder=tmp_path, secrets=patient.secrets, **quiet) as process:
+    with supervised_process(
+        code, folder=tmp_path, secrets=app_under_test.secrets, **quiet
+    ) as process:
         process.wait(60)
     assert b"\xff " + shown.encode() == log.read_bytes()
 

@@ -186,13 +186,13 @@ def test_a_command_is_not_started_where_someone_else_answers(
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         url = f"http://127.0.0.1:{port}"
-        patient = AppUnderTest.from_command(sys.executable, url)
+        app_under_test = AppUnderTest.from_command(sys.executable, url)
         with pytest.raises(
             AtonceError, match=f"{url} answers while the command of --start does not run"
         ) as trouble:
-            resolve_address(patient)
+            resolve_address(app_under_test)
         assert trouble.value.code is ExitCode.TARGET
         assert (url, port) == resolve_address(AppUnderTest.from_url(url))
         monkeypatch.setattr(controls, "PORT_FREE_TIMEOUT", 9.0)
         monkeypatch.setattr(time, "sleep", lambda _: server.close())
-        assert (url, port) == resolve_address(patient)
+        assert (url, port) == resolve_address(app_under_test)

@@ -128,12 +128,12 @@ def test_a_crowd_that_waits_for_whole_rounds_may_be_silent_for_as_long() -> None
 def test_what_hangs_elsewhere_ends_when_the_budget_is_long_over() -> None:
     """For a minute after its end the drain may still go on."""
     order: Any = SimpleNamespace(app=None, budget=30.0)
-    ward = AppTestBed(order, RunWriter(Path("run"), "doctor"), StopRequest(), NoProgress())
-    ward.started_at = time.perf_counter() - order.budget - 60
-    ward.raise_if_stopped()
-    ward.started_at -= 61
+    testbed = AppTestBed(order, RunWriter(Path("run"), "doctor"), StopRequest(), NoProgress())
+    testbed.started_at = time.perf_counter() - order.budget - 60
+    testbed.raise_if_stopped()
+    testbed.started_at -= 61
     with pytest.raises(AtonceError, match=r"The budget of 30 s is over by 120 s") as trouble:
-        ward.raise_if_stopped()
+        testbed.raise_if_stopped()
     assert trouble.value.code is ExitCode.UNTRUSTED
 
 

@@ -760,9 +760,9 @@ def test_what_fits_the_budget_is_said_before(
         for number in range(500)
     ]
     monkeypatch.setattr(commands, "discover_in_temp_folder", lambda *_: (asked, []))
-    patient = AppUnderTest.from_module("shop:app")
+    app_under_test = AppUnderTest.from_module("shop:app")
     order = commands.create_doctor_options(
-        patient, {}, ["p99(GET /r400) < 1s", "verdict != loop-blocked"], budget, 1000, 1
+        app_under_test, {}, ["p99(GET /r400) < 1s", "verdict != loop-blocked"], budget, 1000, 1
     )
     turn = loadable_requests(order, asked)
     assert [request.route for request in turn[:3]] == ["GET /r400", "GET /r0", "GET /r2"]
@@ -780,7 +780,7 @@ def test_what_fits_the_budget_is_said_before(
         "--budget, --only, --exclude."
     )
     assert sentence in lines
-    plenty = commands.create_doctor_options(patient, {}, [], "1h", 1000, 1)
+    plenty = commands.create_doctor_options(app_under_test, {}, [], "1h", 1000, 1)
     assert find_over_budget(plenty, loadable_requests(plenty, asked[:200]), 10.0, 15.0) == ([], "")
 
 

@@ -19,34 +19,34 @@ BUSY = "import time\nprint(flush=True)\nwhile {}: pass\ntime.sleep(60)\n"
 
 def waited(program: str, budget: float) -> tuple[AppTestBed, float]:
     """A test bed that has waited for an idle process, and the CPU seconds used by then."""
-    ward = AppTestBed.__new__(AppTestBed)
-    ward.options = cast("Any", SimpleNamespace(budget=budget))
-    ward.stop_request = cast("Any", SimpleNamespace(raise_if_requested=lambda: None))
-    ward.can_become_idle, ward.started_at = True, time.perf_counter()
+    testbed = AppTestBed.__new__(AppTestBed)
+    testbed.options = cast("Any", SimpleNamespace(budget=budget))
+    testbed.stop_request = cast("Any", SimpleNamespace(raise_if_requested=lambda: None))
+    testbed.can_become_idle, testbed.started_at = True, time.perf_counter()
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
     ) as app:
         try:
             assert app.stdout
             app.stdout.readline()
-            ward.wait_until_idle(app)
+            testbed.wait_until_idle(app)
             used = cpu_seconds(psutil.Process(app.pid))
         finally:
             app.kill()
-    return ward, used
+    return testbed, used
 
 
 def test_an_app_that_warms_up_is_waited_for() -> None:
     """Else its neighbours at rest, or its first route, would pay for it."""
-    ward, used = waited(BUSY.format("time.process_time() < 0.7"), 100.0)
-    assert ward.can_become_idle
+    testbed, used = waited(BUSY.format("time.process_time() < 0.7"), 100.0)
+    assert testbed.can_become_idle
     assert used >= 0.65  # the system counts in hundredths
 
 
 def test_an_app_that_never_rests_is_waited_for_once() -> None:
     """Not before each of its routes, and for no more than a part of the budget."""
-    ward, _ = waited(BUSY.format(True), 5.0)
-    assert not ward.can_become_idle
+    testbed, _ = waited(BUSY.format(True), 5.0)
+    assert not testbed.can_become_idle
 
 
 @pytest.mark.parametrize(

@@ -146,9 +146,9 @@ def test_no_level_is_begun_for_which_the_requests_are_too_few(
 
 def order_of(**words: Any) -> DoctorOptions:
     """The options of a doctor run."""
-    patient = AppUnderTest.from_module("shop:app")
+    app_under_test = AppUnderTest.from_module("shop:app")
     return commands.create_doctor_options(
-        patient, {}, [], **{"budget": "8m", "requests": 20_000, "seed": 1, **words}
+        app_under_test, {}, [], **{"budget": "8m", "requests": 20_000, "seed": 1, **words}
     )
 
 

@@ -7,7 +7,7 @@ import time
 from fastapi import HTTPException
 
 from targets.agent import probe
-from targets.lesson.variants import Seconds
+from targets.lesson.waiting import Seconds
 from tests.support.faulty_apps import app_with
 
 numbers = itertools.count()

@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from targets import neighbours
 from targets.agent.probe import Probe
-from targets.lesson import unavailable_router, variants
-from targets.lesson.variants import Seconds
+from targets.lesson import unavailable_router, waiting
+from targets.lesson.waiting import Seconds
 
 
 def app_with(path: str, handler: Any) -> FastAPI:
@@ -22,7 +22,7 @@ def app_with(path: str, handler: Any) -> FastAPI:
     app, faulty = FastAPI(), APIRouter()
     faulty.get(path, response_model=None)(handler)
     app.add_middleware(Probe)
-    for router in (faulty, variants.router, neighbours.router):
+    for router in (faulty, waiting.router, neighbours.router):
         app.include_router(router)
     return app
 

@@ -7,8 +7,8 @@ from fastapi import Request
 
 from targets import upstream
 from targets.app import app
-from targets.lesson.variants import Seconds
-from targets.lesson.waiting import Client
+from targets.lesson.sleep_and_fetch import Client
+from targets.lesson.waiting import Seconds
 
 numbers = itertools.count()
 

@@ -53,7 +53,7 @@ def visited(visit: Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]) -> A
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://ward") as client,
+            httpx.AsyncClient(transport=transport, base_url="http://app") as client,
         ):
             return await visit(client)
 

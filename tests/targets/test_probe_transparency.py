@@ -233,7 +233,7 @@ APPS |= {getattr(app, "__name__", ""): app for app in WRITTEN}
 ORDER = AgentConfig("a", factory=False, home="", folder=os.devnull, act="a", secret="", watch=False)
 WRAPS: dict[str, Callable[[Any], Any]] = {
     "probe": Probe,
-    "probe and lodger": lambda app: Probe(AgentApp(app, ORDER)),
+    "probe and agent": lambda app: Probe(AgentApp(app, ORDER)),
 }
 
 

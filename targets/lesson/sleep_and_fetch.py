@@ -1,0 +1,83 @@
+"""The lesson's own routes, with its paths and defaults: sleeping, and calling a service.
+
+The other service is bundled (`upstream.py`), so nothing leaves this machine.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import httpx
+from fastapi import APIRouter, Depends, FastAPI, Request
+
+from targets.lesson.waiting import Seconds
+
+# httpx's own 100 at once; it would keep only 20 of them alive, and counts the busy ones among those
+# (encode/httpcore#1000)
+LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+
+router = APIRouter(tags=["lesson"])
+
+
+@asynccontextmanager
+async def open_client(app: FastAPI, upstream: str) -> AsyncIterator[None]:
+    """Open the app's one client for the length of the block, and close it."""
+    async with httpx.AsyncClient(
+        base_url=upstream, timeout=10, limits=LIMITS, trust_env=False
+    ) as client:
+        app.state.client = client
+        yield
+    del app.state.client
+
+
+async def shared_client(request: Request) -> httpx.AsyncClient:
+    """The client that the lifespan opened. Raises RuntimeError before that."""
+    client: httpx.AsyncClient | None = getattr(request.app.state, "client", None)
+    if client is None:
+        raise RuntimeError(
+            "client not initialized: the app's lifespan opens it at start-up, and it has not run"
+        )
+    return client
+
+
+Client = Annotated[httpx.AsyncClient, Depends(shared_client)]
+
+
+@router.get("/sleep")
+async def sleep(seconds: Seconds = 0.5) -> dict[str, float]:
+    """Await a sleep: other requests run on."""
+    await asyncio.sleep(seconds)
+    return {"slept": seconds}
+
+
+@router.get("/slow-sync")
+def slow_sync(seconds: Seconds = 1.0) -> dict[str, float]:
+    """Sleep in `def`: only one thread of the pool stands still."""
+    time.sleep(seconds)
+    return {"slept": seconds}
+
+
+@router.get("/safe-sync")
+async def safe_sync(seconds: Seconds = 1.0) -> dict[str, float]:
+    """Call blocking code from `async def` the safe way: in a thread."""
+    await asyncio.to_thread(time.sleep, seconds)
+    return {"slept": seconds}
+
+
+@router.get("/fetch")
+async def fetch(client: Client) -> dict[str, Any]:
+    """Call another service and wait at most 5 s for it; the loop serves other requests."""
+    answer = await client.get("/get", timeout=5)
+    answer.raise_for_status()
+    return {"origin": answer.json()["origin"], "status": answer.status_code}
+
+
+@router.get("/remote-data")
+async def remote_data(client: Client) -> dict[str, Any]:
+    """Pass on another service's JSON, awaited through the shared client (10 s time-out)."""
+    answer = await client.get("/json")
+    answer.raise_for_status()
+    document: dict[str, Any] = answer.json()
+    return document
