@@ -1,8 +1,7 @@
 """The checks of a run: host, load generator, answers, and stability.
 
-The limits are those of the measurement handbook's part on validity; `V1` to `V23` are its names,
-`V24` is ours. A function of this list reads `RunMetrics` and nothing else, so an artificial run can
-fail each of them.
+Each check has an id, `V1` to `V24`, and its limits beside its code. A function of this list reads
+`RunMetrics` and nothing else, so an artificial run can fail each of them.
 """
 
 from reports.checks import answers, generator, host, stability

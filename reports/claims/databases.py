@@ -20,11 +20,8 @@ from reports.formatting import format_number, format_seconds
 from reports.metrics.model import RunMetrics
 from reports.verdicts.neighbours import SERIAL_LIMIT
 
-_POOL_SIZE, _MAX_OVERFLOW, POOL_TIMEOUT = (
-    5,
-    10,
-    30,
-)  # SQLAlchemy's manual: QueuePool's pool_size, max_overflow and pool_timeout (seconds)
+# SQLAlchemy's manual: QueuePool's pool_size, max_overflow and pool_timeout (seconds)
+_POOL_SIZE, _MAX_OVERFLOW, POOL_TIMEOUT = 5, 10, 30
 
 
 MAX_CONNECTIONS = _POOL_SIZE + _MAX_OVERFLOW

@@ -163,9 +163,8 @@ def _judge_server_timer_blind(run_metrics: RunMetrics) -> ClaimResult:
         max(awaited.done), awaited_last, _TIMER_TOLERANCE
     )
     timer_blind = median_low(plain.timer) < _MAX_BLIND_TIMER * service
-    timer_sees_queue = (
-        median_low(awaited.timer) >= _MAX_BLIND_TIMER * service
-    )  # of those that entered in one turn of the loop; the others wait before it
+    # Of those that entered in one turn of the loop; the others wait before it.
+    timer_sees_queue = median_low(awaited.timer) >= _MAX_BLIND_TIMER * service
     outcome, why = _timer_outcome(
         clients_queued=clients_queued, timer_blind=timer_blind, timer_sees_queue=timer_sees_queue
     )

@@ -99,9 +99,8 @@ BLOCKS_LOOP = Claim(
 )
 
 
-THREAD_TOKENS = (
-    40  # AnyIO's default limiter of worker threads, documented in its manual and in Starlette's
-)
+# AnyIO's default limiter of worker threads, documented in its manual and in Starlette's
+THREAD_TOKENS = 40
 
 
 def _judge_def_pool(run_metrics: RunMetrics) -> ClaimResult:

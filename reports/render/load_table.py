@@ -47,13 +47,13 @@ _DROP_ORDER = (
 
 def build_load_rows(run_metrics: RunMetrics, verdicts: Mapping[str, str]) -> list[Row]:
     """One row per measured load, as `LOAD_COLUMNS`; `verdicts` by variant note the top crowd."""
-    tallies = {tally.cell: tally for tally in run_metrics.cell_counts}
+    counts_by_cell = {counts.cell: counts for counts in run_metrics.cell_counts}
     rows = []
     for route in run_metrics.routes:
         for cell, load, rate, latency, note in _measured_loads(
             route, verdicts.get(route.variant, "")
         ):
-            cell_counts = tallies[cell]
+            cell_counts = counts_by_cell[cell]
             answered, never = (
                 cell_counts.sent - cell_counts.unfinished - cell_counts.errors,
                 cell_counts.planned - cell_counts.sent,

@@ -27,20 +27,16 @@ class Verdict(StrEnum):
 
 
 WORST_FIRST = (
-    *(
-        Verdict.LOOP_BLOCKED,
-        Verdict.LOOP_BUSY,
-        Verdict.WRONG_ANSWER,
-        Verdict.GIL_BOUND,
-        Verdict.EXECUTOR_POOL,
-    ),
-    *(
-        Verdict.THREAD_POOL,
-        Verdict.POOL_LIMITED,
-        Verdict.UNKNOWN,
-        Verdict.UNTRUSTED,
-        Verdict.SCALES,
-    ),
+    Verdict.LOOP_BLOCKED,
+    Verdict.LOOP_BUSY,
+    Verdict.WRONG_ANSWER,
+    Verdict.GIL_BOUND,
+    Verdict.EXECUTOR_POOL,
+    Verdict.THREAD_POOL,
+    Verdict.POOL_LIMITED,
+    Verdict.UNKNOWN,
+    Verdict.UNTRUSTED,
+    Verdict.SCALES,
 )
 
 

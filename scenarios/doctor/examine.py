@@ -49,7 +49,7 @@ from scenarios.system.interrupt import handle_stop_signals
 from scenarios.system.private_log import RunLog
 
 MIN_ROUTE_SECONDS = 10.0  # seconds below which no route can be examined
-_IDLE_TIMEOUT = 30.0  # seconds
+_BLACK_BOX_IDLE_TIMEOUT = 30.0  # seconds
 _IDLE_TRIES = 3  # for the neighbours at rest, the baseline of every verdict
 
 
@@ -361,11 +361,11 @@ class Examination:
         )
 
     def wait_until_idle(self, client: httpx.Client) -> None:
-        """Wait until a black box answers as quickly as at rest, for `_IDLE_TIMEOUT` at most.
+        """Wait until a black box answers as quickly as at rest, for a bounded time.
 
         It may still work on abandoned requests.
         """
-        deadline = time.perf_counter() + _IDLE_TIMEOUT
+        deadline = time.perf_counter() + _BLACK_BOX_IDLE_TIMEOUT
         while (
             self.app.launch_mode == "url"
             and "async" in self.idle_p90

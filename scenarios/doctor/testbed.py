@@ -33,7 +33,7 @@ from scenarios.system.private_log import RunLog
 
 _STARTUP_TIMEOUT = 120.0  # seconds for an app to start: some load a model first
 # Seconds at most, seconds per sample, and the share of a core below which the app is idle
-_IDLE_TIMEOUT, _IDLE_POLL_SECONDS, _IDLE_CPU_SHARE = (10.0, 0.2, 0.2)
+_IDLE_TIMEOUT, _IDLE_POLL_SECONDS, _IDLE_CPU_SHARE = 10.0, 0.2, 0.2
 # Seconds until the watchdog samples, and for how long it samples an app at rest
 WATCHDOG_DELAY, IDLE_WATCH_SECONDS = (0.3, 2.2)
 LOCUST_START_SECONDS = 2.0  # seconds that Locust takes to start

@@ -104,9 +104,8 @@ def _draw_fairness_panel(axes: Axes, condition: FairnessCondition, max_wait: flo
         variant_style(Variant.BROKEN_ASYNC).colour,
         _BARS_WIDTH_POINTS / max(len(waits), 1),
     )
-    axes.plot(
-        x_values, y_values, color=colour, linewidth=bar_width, solid_capstyle="butt"
-    )  # one path: bars would be 100 KB
+    # A single path: bars would be 100 KB.
+    axes.plot(x_values, y_values, color=colour, linewidth=bar_width, solid_capstyle="butt")
     axes.axhline(fair_wait, color=INK, alpha=0.7, linewidth=0.9, linestyle=(0, (2, 2)))
     axes.set(xlim=(-1, max(len(waits), 1)), ylim=(0, max_wait * 1.3), xticks=[])
     axes.yaxis.set_major_locator(
