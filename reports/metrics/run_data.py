@@ -48,13 +48,7 @@ _FLOAT_COLUMNS = (
     "cpu",
 )
 # unknown before formats 3 to 6
-_LATER_COLUMNS = (
-    *HOST_COUNTERS,
-    "kin_cpu",
-    "loop_cpu",
-    "pool_threads",
-    "pool_waiting",
-)
+_LATER_COLUMNS = (*HOST_COUNTERS, "kin_cpu", "loop_cpu", "pool_threads", "pool_waiting")
 _COLUMN_TYPES = {
     **dict.fromkeys(
         (*_FLOAT_COLUMNS, *_LATER_COLUMNS, "threads_waiting", "executor_queue"), "float64"

@@ -7,18 +7,8 @@ window.
 from collections.abc import Iterator, Mapping
 
 from reports.console import can_fit_columns
-from reports.formatting import (
-    format_count,
-    format_estimate,
-    format_number,
-    format_seconds,
-)
-from reports.metrics.model import (
-    CrowdMetrics,
-    RouteMetrics,
-    RunMetrics,
-    UnfinishedCell,
-)
+from reports.formatting import format_count, format_estimate, format_number, format_seconds
+from reports.metrics.model import CrowdMetrics, RouteMetrics, RunMetrics, UnfinishedCell
 from reports.stats.quantiles import LatencyStats
 from reports.verdicts.load_sentences import load_label, repeat_label
 

@@ -31,13 +31,7 @@ Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 # in the summary, by which gates are judged
-SUMMARY_QUANTILES = {
-    "p50": 0.50,
-    "p90": 0.90,
-    "p95": 0.95,
-    "p99": 0.99,
-    "p99.9": 0.999,
-}
+SUMMARY_QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 # samples that must lie beyond a quantile before it is printed in black: p99 needs 1,000
 MIN_BEYOND = 10
 # enough for a lower bound, which claims less, and for a grey value of an open load

@@ -13,11 +13,7 @@ from reports.formatting import (
     format_share,
 )
 from reports.metrics.burst import BurstMetrics
-from reports.metrics.model import (
-    OpenLoadMetrics,
-    RouteMetrics,
-    RunMetrics,
-)
+from reports.metrics.model import OpenLoadMetrics, RouteMetrics, RunMetrics
 from reports.metrics.repeats import format_repeated_value, format_repeats, pair_ratios
 from reports.stats.intervals import RepeatedValue
 from reports.stats.model import EstimateSource, ReplayFit

@@ -19,10 +19,7 @@ from results.schema import Cell, Neighbour, Status
 from results.spool_tables import TABLES
 from results.store import RunWriter
 from scenarios.doctor.adaptive_plan import adaptive_levels
-from scenarios.doctor.controls import (
-    find_neighbours,
-    readiness_path,
-)
+from scenarios.doctor.controls import find_neighbours, readiness_path
 from scenarios.doctor.interim import read_interim_stats
 from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell, level_duration
 from scenarios.doctor.openapi.route_request import RouteRequest

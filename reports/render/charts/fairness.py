@@ -10,11 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from reports.claims.loop_fairness import (
-    MIN_TAIL_RATIO,
-    FairnessCondition,
-    fairness_conditions,
-)
+from reports.claims.loop_fairness import MIN_TAIL_RATIO, FairnessCondition, fairness_conditions
 from reports.formatting import (
     format_count,
     format_estimate,
