@@ -5,7 +5,7 @@ The goal is in throughput. Two servers of the bundled app on a core, with the pr
 A raw socket client on the other core keeps that server busy, turn by turn, in alternating pairs
 (AB BA ...). A process may be several per cent quicker than its twin for all its life, so both start
 anew several times. Printed: medians, and the cost, 1 - with / without, as the geometric mean over
-the restarts with its 95 % interval (science 2.15). CPU per request shows the same with less noise
+the restarts with its 95 % interval (docs/method.md). CPU per request shows the same with less noise
 from other processes.
 """
 

@@ -41,8 +41,8 @@ def read_table(summary: Json) -> str:
                 "**served at once** is throughput x unloaded time:",
                 f"{format_number(top['rps'])} req/s x {unloaded} =",
                 f"{format_number(route['served_at_once'])}. By Little's law, that many requests",
-                "were in progress on average. The number names the cause: 1 is a held event loop, 40",
-                "is AnyIO's thread pool for `def` routes, cpus + 4 is the pool of",
+                "were in progress on average. The number names the cause: 1 is a held event loop,",
+                "40 is AnyIO's thread pool for `def` routes, cpus + 4 is the pool of",
                 "`asyncio.to_thread`.",
             ),
             bullet(
@@ -71,7 +71,7 @@ def corpus_scores(scores: str) -> str:
     rows = re.findall(r"^\| ([a-z][^|]+?) \|.*\| (\d+ of \d+) \|$", scores, re.MULTILINE)
 
     def score(words: str) -> str:
-        return next(value for name, value in rows if words in name)
+        return "".join(value for name, value in rows if words in name)
 
     return paragraph(
         "In seventeen apps with known faults it found",
@@ -155,7 +155,8 @@ def plain_locust(figures: Json) -> str:
     """Say what plain Locust's table leaves unexplained."""
     return paragraph(
         f"Plain Locust on the same frozen route ({figures['users']} users,",
-        f"{format_seconds(figures['hold_s'])}, {figures['seconds']} s) prints a table that explains",
+        f"{format_seconds(figures['hold_s'])}, {figures['seconds']} s) prints a table that",
+        "explains",
         f"{format_number(figures['rps'])} req/s x {format_seconds(figures['mean_s'])} =",
         f"{format_number(figures['users_explained'])} of {figures['users']} users. It leaves",
         f"{format_share(figures['unexplained'])} of them unexplained, because Locust forgets the",

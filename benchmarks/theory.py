@@ -1,8 +1,9 @@
-"""Tables T7 and T8 of the handbook, whole, beside its values: `python -m benchmarks.theory`.
+"""How often intervals contain the truth, and fits find c: `python -m benchmarks.theory`.
 
-T7: what nominal 95 % intervals of p99 cover, for one run (independent ranks; Wilson on the
-effective size; what atonce prints) and over five restarts. T8: whether an open minute gives c, in
-random order, with uneven service, stalls, overhead.
+Prints expected values next to measured ones (docs/method.md). Intervals: what nominal 95 % ones of
+p99 cover, for one run (independent ranks; Wilson on the effective size; what atonce prints) and
+over five restarts. Fits: whether an open minute gives c, in random order, with uneven service,
+stalls and overhead.
 """
 
 import math
@@ -29,7 +30,7 @@ from reports.stats.queueing import (
 from tests.support.queue_simulator import arrivals, serve
 
 RUNS, FITS = 400, 20
-# c, rho, n, and what independent ranks and 2.14 cover
+# c, rho, n, and what independent ranks and Wilson's interval on the effective size cover
 ONE_RUN = [
     (1, 0.5, 1000, 0.66, 0.85),
     (1, 0.5, 4800, 0.57, 0.93),
@@ -53,7 +54,7 @@ RESTARTS = [
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A row of T8: the truth, and the least number of won blocks of ten."""
+    """A row of the fits: the truth, and the least number of won blocks of ten."""
 
     c: int
     rho: float
@@ -84,7 +85,7 @@ def fitted(case: Case, seed: int) -> QueueFit:
 
 
 def one_run(c: int, rho: float, n: int) -> tuple[float, float, str]:
-    """Coverage of p99 by independent ranks, by 2.14, and as printed (with how often it is)."""
+    """Coverage of p99 by independent ranks, by effective size, and as printed, with how often."""
     rng, queue, burn = (
         np.random.default_rng(1),
         mdc_queue(rho * c, 1.0, c),
@@ -137,15 +138,15 @@ def restarts(c: int, rho: float, n: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Both tables; ours after the handbook's."""
-    print("T7, one run    c  rho      n   iid ranks    2.14        printed by atonce")
+    """Print all tables; measured values after the expected ones."""
+    print("one run        c  rho      n   iid ranks    effective   printed by atonce")
     for c, rho, n, plain, effective in ONE_RUN:
         ours = one_run(c, rho, n)
         print(
             f"              {c:2d}  {rho:.1f}  {n:5d}   {plain:.2f} {ours[0]:.2f}   {effective:.2f}"
             f" {ours[1]:.2f}   {ours[2]}"
         )
-    print("T7, 5 restarts c  rho      n   n(1-q)/tau   bias          covers")
+    print("5 restarts     c  rho      n   n(1-q)/tau   bias          covers")
     for c, rho, n, bias, covers in RESTARTS:
         error, share = restarts(c, rho, n)
         worth = n * 0.01 / correlation_length(rho)
@@ -153,7 +154,7 @@ def main() -> None:
             f"              {c:2d}  {rho:.1f}  {n:5d}   {worth:6.2f}     {bias:+.0%} {error:+.1%}  "
             f"  {covers:.2f} {share:.2f}"
         )
-    print("T8             c  rho   right of 20   least wins   D found      wrong and sure")
+    print("fits           c  rho   right of 20   least wins   D found      wrong and sure")
     for case in CASES:
         fits = [fitted(case, seed) for seed in range(FITS)]
         right, off = (

@@ -1,28 +1,23 @@
-"""What the README says of `atonce doctor` is true.
-
-Its commands run; its table and its finding are those of the stored run.
-"""
+"""What README.md and docs/ say of `atonce doctor` is true: verdicts, remedies, commands, keys."""
 
 import re
 import shlex
 import sys
 import tomllib
-from io import StringIO
 from pathlib import Path
 
 import yaml
-from rich.console import Console
 
 from reports.model import Report
 from reports.render.summary import build_summary
-from reports.render.terminal import print_report
 from reports.verdicts.model import Verdict
+from results.gate_expression import METRICS
 from tests.e2e.test_doctor import running
 from tests.support.cli import Here
-from tests.support.processes import ROOT, free_port
+from tests.support.documents import ALL_COMMANDS, DOCUMENTS, README, code_blocks
+from tests.support.processes import free_port
 from tests.targets.test_antipatterns import WARD_TRUTH
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHOP = """
 from fastapi import FastAPI
 app = FastAPI()
@@ -33,24 +28,6 @@ async def find(): return []
 @app.get("/items/{item_id}")
 async def item(item_id: int): return item_id
 """
-
-
-def printed(example: Report) -> list[str]:
-    """What the terminal shows of it."""
-    out = StringIO()
-    print_report(example, Console(file=out, width=140))
-    return [line.rstrip() for line in out.getvalue().splitlines()]
-
-
-def test_the_table_and_the_finding_are_those_of_the_stored_run(example: Report) -> None:
-    """Word for word, but for blanks at the ends of lines."""
-    section = README.partition("## Your own app")[2].partition("\n## ")[0]
-    blocks = re.findall(r"```text\n(.*?)```", section, re.DOTALL)
-    assert len(blocks) == 2
-    lines = printed(example)
-    for block in blocks:
-        for line in block.splitlines():
-            assert line.rstrip() in lines
 
 
 def test_every_mistake_of_the_app_was_found_and_every_fix_scales(example: Report) -> None:
@@ -102,49 +79,50 @@ def test_what_each_remedy_promises_its_twin_reached_in_the_same_run(example: Rep
             )
 
 
-def test_how_often_it_is_right_is_what_the_table_says() -> None:
-    """The figures of the corpus, from the last column of its scores."""
-    stored = (ROOT / "tests" / "corpus" / "scores.md").read_text(encoding="utf-8")
-    score = dict(re.findall(r"^\| ([a-z][^|]+?) \|.*\| (\d+ of \d+) \|$", stored, re.MULTILINE))
-    match = re.search(
-        r"it found (\d+ of \d+) routes that hold the loop, "
-        r"named (\d+ of \d+) guilty lines, and accused (\d+ of \d+)",
-        README,
-    )
-    assert match
-    assert list(match.groups()) == [
-        score[name]
-        for name in ("loop-holding routes found", "guilty lines right", "healthy routes accused")
-    ]
+def test_settings_are_known(here: Here) -> None:
+    """Each key of every TOML block is a flag of the doctor, or its target."""
+    known = here("doctor", "--help").stdout
+    for text in DOCUMENTS.values():
+        for block in code_blocks(text, "toml"):
+            keys = set(tomllib.loads(block)["tool"]["atonce"]) - {"target"}
+            assert [key for key in keys if f"--{key} " not in known] == []
 
 
-def test_the_settings_and_the_workflow_are_readable() -> None:
-    """TOML that the command knows; YAML whose command exists."""
-    text = re.search(r"```toml\n(.*?)```", README, re.DOTALL)
-    assert text
-    assert set(tomllib.loads(text[1])["tool"]["atonce"]) <= {"target", "gate"}
-    text = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
-    assert text
-    flow = yaml.safe_load(text[1])
+def test_the_workflow_is_readable() -> None:
+    """YAML whose command exists; the README quotes two of its steps."""
+    (block,) = code_blocks(DOCUMENTS["docs/ci.md"], "yaml")
+    flow = yaml.safe_load(block)
     assert flow[True] == ["push", "pull_request"]  # YAML 1.1 reads `on` so
     (job,) = flow["jobs"].values()
     runs = [step.get("run", "") for step in job["steps"]]
     assert "atonce doctor --python .venv --junit atonce.xml" in runs
-    assert set(re.findall(r"\$(\w+)", text[1])) <= set(flow["env"])
+    assert set(re.findall(r"\$(\w+)", block)) <= set(flow["env"])
     assert all(("run" in step) != ("uses" in step) for step in job["steps"])
     assert job["runs-on"]
+    (quoted,) = code_blocks(README, "yaml")
+    assert {step["run"] for step in yaml.safe_load(quoted)} <= set(runs)
+
+
+def test_metrics_of_gates_are_those_of_the_code() -> None:
+    """Each metric has a row."""
+    rows = re.findall(r"^\| (`.*?`) \|", DOCUMENTS["docs/ci.md"], re.MULTILINE)
+    assert set(re.findall(r"`([^`]+)`", " ".join(rows))) == set(METRICS)
 
 
 def test_the_doctors_commands_run(tmp_path: Path, here: Here) -> None:
-    """Each command of its table, with --dry-run, on a small shop, which is served for a URL."""
+    """Each command for an app of one's own, with --dry-run, on a small shop, served for a URL."""
     home = tmp_path / "shop"
     home.mkdir()
     (home / "__init__.py").touch()
     for name in ("main.py", "shop.py"):
         (home / name).write_text(SHOP, encoding="utf-8")
     (tmp_path / "query.json").write_text('{"q": "x"}', encoding="utf-8")
-    commands = re.findall(r"^\| `(atonce doctor [^|]+)` \|", README, re.MULTILINE)
-    assert len(commands) == 6
+    commands = [
+        command
+        for command in ALL_COMMANDS
+        if command.startswith("atonce doctor ") and "antipatterns" not in command
+    ]
+    assert len(commands) == 7
     with running(home) as url:
         for command in commands:
             port = free_port()

@@ -140,7 +140,7 @@ def test_a_route_that_is_not_named_is_offered_and_one_that_fails_is_not_loaded(
 def test_a_cold_crowd_that_is_not_drained_is_untrusted_and_so_is_one_that_hides_it(
     tmp_path: Path,
 ) -> None:
-    """On uvloop some connections get in and the rest starve (Science, T10).
+    """On uvloop some connections get in and the rest starve (docs/method.md, order of service).
 
     V7 says which are missing; V11 says it when their rows are gone.
     """

@@ -23,7 +23,6 @@ def test_a_quantile_is_numpys_inverted_cdf_bit_for_bit(values: list[float], q: f
 
 
 # 1 2 2+ 3 4 5+ 6 7 8+ 9+ (+ = unanswered), ten of each so that the quantiles are supported
-# (handbook, table T5)
 CENSORED = [
     (1, True),
     (2, True),

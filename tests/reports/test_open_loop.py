@@ -43,7 +43,7 @@ def printed_report(report: Report, width: int = 160) -> str:
 
 
 def test_overload_is_counted_to_the_last_request(tmp_path: Path) -> None:
-    """30/s at constant gaps on 1 place of 50 ms for 60 s (handbook, T4): nothing is random."""
+    """30/s at constant gaps on 1 place of 50 ms for 60 s : nothing is random."""
     metrics = only(
         build_report(
             write(

@@ -24,7 +24,7 @@ from reports.stats.queueing import MdcQueue, correlation_length, mdc_queue, repl
 
 QUEUES = [(c, rho) for c in (1, 6) for rho in (0.5, 0.7, 0.8)]
 RUNS, RARE = 300, 30
-# of D: the answer R = D is an atom, beside which a quantile jumps (handbook, trap 4)
+# of D: the answer R = D is an atom, beside which a quantile jumps
 ATOM, BESIDE = 0.03, 1.2
 
 
@@ -75,7 +75,7 @@ def test_nine_in_ten_printed_intervals_hold_the_truth() -> None:
     """90 to 98 % over all queues, for each quantity.
 
     No single queue is below 90 % if more than a tenth of its runs print an interval; if fewer do,
-    those are the lucky runs. On the atom R = D an interval cannot miss (trap 4): it is left out of
+    those are the lucky runs. On the atom R = D an interval cannot miss: it is left out of
     the 98 %.
     """
     everything = defaultdict[str, list[bool]](list)
@@ -93,7 +93,7 @@ def test_nine_in_ten_printed_intervals_hold_the_truth() -> None:
 
 @pytest.mark.parametrize(("c", "rho", "n"), [(1, 0.5, 1500), (1, 0.7, 3000), (6, 0.7, 3000)])
 def test_intervals_over_five_restarts_hold_the_truth(c: int, rho: float, n: int) -> None:
-    """T7: p99 of five runs each, where n (1 - q) / tau is at least 2."""
+    """Take p99 of five runs each, where n (1 - q) / tau is at least 2."""
     rng, truth = np.random.default_rng(20260102), mdc_queue(rho * c, 1.0, c).quantile(0.99)
     covered = []
     for _ in range(150):
@@ -102,7 +102,7 @@ def test_intervals_over_five_restarts_hold_the_truth(c: int, rho: float, n: int)
         )
         assert interval is not None
         covered.append(interval[0] <= truth <= interval[1])
-    assert 0.87 <= np.mean(covered) <= 0.98  # T7 says 91 %; of 150, chance takes four
+    assert 0.87 <= np.mean(covered) <= 0.98  # theory says 91 %; of 150, chance takes four
 
 
 def test_restarts_that_cannot_tell_get_no_interval() -> None:

@@ -1,7 +1,7 @@
-"""Queueing theory against the handbook (T1 to T6, T9), a simulator, and its own laws.
+"""Queueing theory against tables of known values, a simulator, and its own laws.
 
-T7 and T8 take a minute: `python -m benchmarks.theory` prints them whole; a part of T8 is asked
-here, of T7 in `test_intervals`.
+docs/method.md names the formulas and their sources. `python -m benchmarks.theory` prints what takes
+a minute: how often intervals contain the truth, and how often the fit finds c.
 """
 
 import itertools
@@ -37,9 +37,9 @@ from reports.stats.stationarity import relative_drift
 from tests.support.queue_simulator import ORDERS, arrivals, constant, crowd, gated, serve
 
 D = 0.05
-CAME = np.array([0, 0.01, 0.02, 0.2, 0.21, 0.5])  # T2
+CAME = np.array([0, 0.01, 0.02, 0.2, 0.21, 0.5])
 
-# Handbook, T1 (D = 50 ms): c, rho, z0, Q[0], P(wait), and mean, p50, p90, p95, p99, p99.9 of the
+# M/D/c with D = 50 ms: c, rho, z0, Q[0], P(wait), and mean, p50, p90, p95, p99, p99.9 of the
 # response in ms
 M_D_C = [
     (1, 0.5, 3.51286, 0.82436, 0.5000, (75.0, 50.0, 125.8, 152.5, 216.8, 308.4)),
@@ -62,7 +62,7 @@ M_D_C = [
 def test_theory_matches_the_table(  # noqa: PLR0913, PLR0917 - a row
     c: int, rho: float, z0: float, empty: float, wait: float, times: tuple[float, ...]
 ) -> None:
-    """T1: every printed digit; and what the formula says is what ideal places do."""
+    """Every printed digit; and what the formula says is what ideal places do."""
     queue = mdc_queue(rho * c / D, D, c)
     assert (z0, empty) == pytest.approx((queue.decay, queue.queue_cdf[0]), abs=1e-5)
     assert wait == pytest.approx(1 - queue.wait_cdf(0.0), abs=1e-4)
@@ -87,7 +87,7 @@ def test_the_far_tail_decays_as_the_root_says() -> None:
 
 
 def test_replay_matches_the_table() -> None:
-    """T2."""
+    """Six arrivals on one place, on two, and on a loop that answers in batches."""
     assert replay_latencies(CAME, D, 1) == pytest.approx(
         [0.05, 0.09, 0.13, 0.05, 0.09, 0.05], abs=1e-9
     )
@@ -101,7 +101,7 @@ def test_replay_matches_the_table() -> None:
     ("rho", "fair", "batched"), [(0.5, 75.0, 83.3), (0.8, 150.0, 194.4), (0.9, 275.0, 381.6)]
 )
 def test_a_gated_loop_is_separated_from_a_fair_one(rho: float, fair: float, batched: float) -> None:
-    """T2, 2.13: same work and rate, another mean; so a replay shows which loop it was (G14)."""
+    """Same work and rate, another mean: so a replay shows which loop it was."""
     sent = arrivals(np.random.default_rng(4), rho / D, 400_000 if rho > 0.6 else 150_000)
     assert pytest.approx((fair, batched), rel=0.03) == (
         1000 * replay_latencies(sent, D).mean(),
@@ -109,7 +109,7 @@ def test_a_gated_loop_is_separated_from_a_fair_one(rho: float, fair: float, batc
     )
 
 
-# users, c, think, X, mean in ms, least and most in ms, and the share of the upper (T3; D = 50 ms)
+# users, c, think, X, mean in ms, least and most in ms, and the share of the upper (D = 50 ms)
 CLOSED = [
     (10, 1, 0, 20, 500, 500, 500, 0),
     (50, 1, 0, 20, 2500, 2500, 2500, 0),
@@ -135,7 +135,7 @@ def test_the_closed_loop_matches_the_table(  # noqa: PLR0913, PLR0917 - a row
     most: float | None,
     upper: float | None,
 ) -> None:
-    """T3: formula and simulation."""
+    """Formula and simulation."""
     assert pytest.approx((rate, mean), rel=1e-3) == (
         closed_loop_rate(users, D, c, think),
         1000 * closed_loop_mean(users, D, c, think),
@@ -153,7 +153,7 @@ def test_the_closed_loop_matches_the_table(  # noqa: PLR0913, PLR0917 - a row
 
 
 def test_a_burst_and_a_sweep_match_the_table() -> None:
-    """T3: 50 at once on 1 place of 100 ms; and c from users and throughput, for a pool of 40."""
+    """Take 50 at once on 1 place of 100 ms; and c from users and throughput, for a pool of 40."""
     burst = replay_latencies(np.zeros(50), 0.1)
     assert pytest.approx((2.5, 2.55, 5.0)) == (quantile(burst, 0.5), burst.mean(), burst.max())
     assert (burst_completion_time(50, 0.1, 1), burst_completion_time(60, 0.1, 40)) == (5.0, 0.2)
@@ -167,7 +167,7 @@ def test_a_burst_and_a_sweep_match_the_table() -> None:
 
 
 def test_overload_matches_the_table() -> None:
-    """T4: 30/s at constant gaps on 1 place of 50 ms for 60 s, by replay, drained and cut."""
+    """Take 30/s at constant gaps on 1 place of 50 ms for 60 s, by replay, drained and cut."""
     sent = np.arange(1800) / 30
     times = replay_latencies(sent, D)
     wanted = {0.5: 15.03, 0.95: 28.53, 0.99: 29.73, 1.0: 30.03}
@@ -186,7 +186,7 @@ def test_overload_matches_the_table() -> None:
 
 
 def test_a_freeze_matches_the_table() -> None:
-    """T4: a standstill of 1 s in a minute."""
+    """Take a standstill of 1 s in a minute."""
     sent, service = np.arange(6000) / 100, np.full(6000, 0.005)
     service[3000] += 1.0
     frozen = serve(sent, service) - sent
@@ -217,14 +217,14 @@ def exact_ranks(n: int, q: float) -> tuple[int, int]:
     ],
 )
 def test_wilsons_ranks_are_nearly_the_exact_ones(n: int, q: float, low: int, high: int) -> None:
-    """T6: ranks of the table are binomial; ours differ by 2 at most, and by 1 on the inside."""
+    """Exact ranks of the table are binomial; ours differ by 2 at most, and by 1 on the inside."""
     assert exact_ranks(n, q) == (low, high)
     i, j = wilson_ranks(n, q, n)
     assert (low - 2 <= i <= low + 1, high - 1 <= j <= high + 2) == (True, True)
 
 
 def test_small_constants_match_the_table() -> None:
-    """T6: correlation length, effective size of an autoregressive series, drift of a ramp."""
+    """Correlation length, effective size of an autoregressive series, drift of a ramp."""
     taus = [correlation_length(rho) for rho in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)]
     assert taus == pytest.approx([2.59, 5.41, 12.35, 34.6, 167.9, 734.6], rel=2e-3)
     shock, series = np.random.default_rng(8).normal(size=200_000), np.empty(200_000)
@@ -241,7 +241,7 @@ def test_small_constants_match_the_table() -> None:
 
 
 # blocking requests per second, and delayed share, mean, p90, p95, p99 of a ping's extra delay in ms
-# (T9; D = 50 ms)
+# (D = 50 ms)
 PINGS = [
     (2, 0.10, 2.8, 0, 27.0, 47.7),
     (5, 0.25, 8.3, 36.5, 47.3, 83.3),
@@ -255,7 +255,7 @@ PINGS = [
 def test_a_neighbour_matches_the_table(  # noqa: PLR0913, PLR0917 - a row
     rate: float, delayed: float, mean: float, p90: float, p95: float, p99: float
 ) -> None:
-    """T9: the stationary wait, and pings beside simulated load."""
+    """The stationary wait, and pings beside simulated load."""
     queue = mdc_queue(rate, D, 1)
     theory = [queue.mean() - D, *(queue.quantile(q) - D for q in (0.9, 0.95, 0.99))]
     assert pytest.approx([1000 * seconds for seconds in theory], abs=0.1) == [mean, p90, p95, p99]
@@ -286,7 +286,7 @@ def test_a_neighbour_matches_the_table(  # noqa: PLR0913, PLR0917 - a row
     ids=str,
 )
 def test_the_number_of_places_is_found_in_one_open_run(case: Case) -> None:
-    """T8, three runs of twenty: random order, uneven service, stalls, overhead."""
+    """Three runs: random order, uneven service, stalls, overhead."""
     for seed in range(3):
         fit = fitted(case, seed)
         assert (fit.concurrency, fit.is_identified, fit.block_wins >= case.wins) == (
@@ -300,7 +300,7 @@ def test_the_number_of_places_is_found_in_one_open_run(case: Case) -> None:
 
 
 def test_what_one_run_cannot_tell_is_not_said() -> None:
-    """T8: 40 places at rho .5 are rarely all busy. Never sure and wrong; "at least" is true."""
+    """40 places at rho .5 are rarely all busy. Never sure and wrong; "at least" is true."""
     fits = [fitted(Case(40, 0.5, 0), seed) for seed in range(5)]
     assert [fit for fit in fits if fit.is_identified and fit.concurrency != 40] == []
     assert [fit for fit in fits if fit.at_least > 40] == []

@@ -192,7 +192,7 @@ def test_a_crowd_says_how_many_places_there_are(tmp_path: Path) -> None:
 
 
 def test_a_closed_loop_hides_a_freeze(tmp_path: Path) -> None:
-    """Handbook, T4: 100/s, constant gaps, D = 5 ms, 1 s frozen: p99 .705 s, 10x too low."""
+    """Take 100/s, constant gaps, D = 5 ms, 1 s frozen: p99 .705 s, 10x too low."""
     load = dataclasses.replace(
         steady(100, 60, law=ArrivalDistribution.CONSTANT), warm_up=0.0, window=60.0
     )

@@ -29,7 +29,7 @@ def run(
 
 
 def alarms(values: Array) -> set[str]:
-    """What would fail: V15 and V16 of the handbook."""
+    """What would fail: V15 and V16 of docs/method.md."""
     fired = {
         "warm-up": detect_warm_up(values) > 0.5,
         "drift": abs(relative_drift(values)) > 0.25,
