@@ -31,13 +31,12 @@ DOCTOR_ROUTES = (  # the rows of the doctor's table that README shows
     *("GET /report", "GET /insurance/threads", "GET /xray/executor", "GET /beds/queued"),
     *("GET /risk/threads", "GET /search/busy", "GET /report/blocked"),
 )
-FINDING = "GET /report/blocked"  # the finding that README shows
 BLOCK = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 @cache
 def stored_report(name: str) -> Report:
-    """Build the report of a stored run, once."""
+    """Build the report of a stored run."""
     return build_report(RUNS / name)
 
 
@@ -84,37 +83,30 @@ def finding_text(route: str) -> list[str]:
     shown: list[str] = []
     for line in lines[begin:end]:
         indent = " " * (len(line) - len(line.lstrip(" -")))
-        shown += (
-            textwrap.wrap(
-                line, WIDTH, subsequent_indent=indent, break_on_hyphens=False, drop_whitespace=True
-            )
-            if len(line) > WIDTH
-            else [line]
-        )
+        shown += textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
     return shown
 
 
-def code_block(lines: Iterable[str]) -> str:
-    """Fence terminal output."""
-    return "\n".join(("```text", *lines, "```"))
+def quote_run(name: str, write: Callable[[dict[str, Any]], str]) -> Callable[[], str]:
+    """Return what writes a block from the summary of a stored run."""
+    return lambda: write(stored_summary(name))
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
-    "routes": lambda: code_block(table_rows("example")),
-    "reading": lambda: sentences.read_table(stored_summary("example")),
-    "doctor": lambda: code_block(table_rows("example-doctor", DOCTOR_ROUTES)),
-    "finding": lambda: code_block(finding_text(FINDING)),
+    "routes": lambda: sentences.code_block(table_rows("example")),
+    "reading": quote_run("example", sentences.read_table),
+    "doctor": lambda: sentences.code_block(table_rows("example-doctor", DOCTOR_ROUTES)),
+    "finding": lambda: sentences.code_block(finding_text("GET /report/blocked")),
     "scores": lambda: sentences.corpus_scores(SCORES.read_text(encoding="utf-8")),
     "guide": lambda: markdown(build_guide(stored_report("example"))).rstrip(),
-    "claims": lambda: sentences.claims_table(stored_summary("example")),
-    "accuracy": lambda: sentences.selfcheck_accuracy(stored_summary("example-selfcheck")),
-    "theory": lambda: sentences.closed_theory(stored_summary("example")),
-    "little": lambda: sentences.little_law(stored_summary("example")),
+    "claims": quote_run("example", sentences.claims_table),
+    "accuracy": quote_run("example-selfcheck", sentences.selfcheck_accuracy),
+    "theory": quote_run("example", sentences.closed_theory),
+    "little": quote_run("example", sentences.little_law),
     "plain-locust": lambda: sentences.plain_locust(stored_figures("plain-locust.json")),
-    "fairness": lambda: sentences.loop_fairness(stored_summary("example")),
-    "cost": lambda: sentences.measuring_cost(
-        stored_figures("probe-cost.json"), stored_summary("example")
-    ),
+    "fairness": quote_run("example", sentences.loop_fairness),
+    "probe": lambda: sentences.probe_cost(stored_figures("probe-cost.json")),
+    "sharing": quote_run("example", sentences.sharing_cost),
 }
 
 

@@ -5,6 +5,7 @@ Every function reads a summary as `--json` prints it, or a stored figure, and re
 
 import re
 import textwrap
+from collections.abc import Iterable
 from typing import Any
 
 from reports.formatting import format_number, format_seconds, format_share
@@ -23,6 +24,11 @@ def paragraph(*parts: str, indent: str = "") -> str:
 def bullet(*parts: str) -> str:
     """Write one item of a list."""
     return paragraph("-", *parts, indent="  ")
+
+
+def code_block(lines: Iterable[str]) -> str:
+    """Fence terminal output."""
+    return "\n".join(("```text", *lines, "```"))
 
 
 def find_route(summary: Json, variant: str) -> Json:
@@ -184,21 +190,21 @@ def loop_fairness(summary: Json) -> str:
     )
 
 
-def measuring_cost(probe: Json, summary: Json) -> str:
-    """Say what the probe costs, and what a route that does nothing takes on this machine."""
-    cost = probe["/noop/async"]["cost in throughput"]
+def probe_cost(figures: Json) -> str:
+    """Say what the probe costs."""
+    cost = figures["/noop/async"]["cost in throughput"]
+    return bullet(
+        f"**The probe** takes {cost['percent']:.1f} % ({cost['low']:.1f} to {cost['high']:.1f}) of",
+        "the throughput of a route that does nothing. The goal was 2 %. `atonce reproduce",
+        "--no-probe` leaves it out.",
+    )
+
+
+def sharing_cost(summary: Json) -> str:
+    """Say what a route that does nothing takes on this machine."""
     idle = find_route(summary, "broken-async")["neighbours"]["async"]["idle_p90_s"]
-    return "\n".join(
-        (
-            bullet(
-                f"**The probe** takes {cost['percent']:.1f} % ({cost['low']:.1f} to",
-                f"{cost['high']:.1f}) of the throughput of a route that does nothing. The goal was",
-                "2 %. `atonce reproduce --no-probe` leaves it out.",
-            ),
-            bullet(
-                "**Client and server share the machine.** They are pinned to different cores.",
-                "Their own cost is part of every latency: on an idle app, a route that does",
-                f"nothing has a p90 of {format_seconds(idle)}.",
-            ),
-        )
+    return bullet(
+        "**Client and server share the machine.** They are pinned to different cores. Their own",
+        "cost is part of every latency: on an idle app, a route that does nothing has a p90 of",
+        f"{format_seconds(idle)}.",
     )

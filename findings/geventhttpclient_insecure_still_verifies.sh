@@ -3,7 +3,7 @@
 #
 # Expected: the request is answered, as with `verify=False` of requests and httpx or `-k` of curl.
 # Seen: SSLCertVerificationError (self-signed certificate). The flag only leaves out the comparison of
-# the host's name; whoever wants to accept any certificate must pass an `ssl_context_factory`.
+# the host's name. To accept any certificate, pass an `ssl_context_factory`.
 # Needs Python 3.11 or newer, openssl and a package index. Exits 1 if any of that has changed.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# geventhttpclient 2.6.1 on Python 3.11: reading a long body holds all other greenlets of the process.
+# geventhttpclient 2.6.1 on Python 3.11: reading a long body stops all other greenlets.
 #
 # Expected: a cooperative client lets others run while it reads; a greenlet that wakes every 2 ms is
 # late by a few milliseconds at most while 200 MB arrive.
-# Seen: as long as the socket has bytes ready, `read()` goes on in pieces of some KB and never yields:
-# the ticker stood still for tens of milliseconds and more at a time (here 119 ms, median of three), while
-# the same bytes read with `gevent.sleep(0)` between pieces leave it on time (4 ms).
-# A load generator that measures other requests meanwhile reads that as their latency.
+# Seen: as long as the socket has bytes ready, `read()` goes on in pieces of some KB and never yields.
+# The ticker stops for tens of milliseconds or more at a time (here 119 ms, median of three). With
+# `gevent.sleep(0)` between the pieces, the same bytes leave it on time (4 ms).
+# A load generator reports this stall as the latency of its other requests.
 # Needs Python 3.11 or newer and a package index. Exits 1 if the stall has gone.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# pydantic 2.14.3 (core 2.50.4) on Python 3.11: a field that is `Literal[Kind.A]`, of an Enum without a str
-# base, refuses the very value that the model's own JSON schema names.
+# pydantic 2.14.3 (core 2.50.4) on Python 3.11: a field `Literal[Kind.A]`, of an Enum without a str
+# base, refuses the value that the model's own JSON schema names.
 #
 # Expected: the schema says {"const": "a"}, so the JSON {"kind": "a"} is valid, alone and in a tagged union.
-# Seen: it is refused in both, as JSON and as Python input ("Input should be <Kind.A: 'a'>"). FastAPI
-# publishes that schema, so a client (or a load tool) that fills a request in from the OpenAPI document
-# cannot call such a route: it is answered 422.
+# Seen: both refuse it, as JSON and as Python input ("Input should be <Kind.A: 'a'>"). FastAPI
+# publishes that schema. A client or a load tool that builds a request from the OpenAPI document
+# therefore gets status 422 from such a route.
 # Needs Python 3.11 or newer and a package index. Exits 1 if any of that has changed.
 set -euo pipefail
 folder=$(mktemp -d)
