@@ -52,14 +52,14 @@ def read_table(summary: Json) -> str:
                 "`asyncio.to_thread`.",
             ),
             bullet(
-                f"**waiting**: with {top['users']} users, the blocking route takes",
+                f"**Waiting**: with {top['users']} users, the blocking route takes",
                 f"{format_seconds(top['mean_s'])}. A request waits for",
                 f"{format_share(1 - route['service_s'] / top['mean_s'])} of that time. A timer",
                 "inside the app does not see the wait: it reports",
                 f"{format_seconds(route['server_says_p50_s'])}.",
             ),
             bullet(
-                "**neighbour p90**: another `async` route, which only returns a constant, went",
+                "**Neighbours**: the p90 of another `async` route, which only returns a constant, went",
                 f"from {format_seconds(neighbour['idle_p90_s'])} to",
                 f"{format_seconds(neighbour['loaded_p90_s'])}. One blocking route slows down all",
                 "routes of its worker.",
