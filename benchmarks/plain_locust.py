@@ -3,7 +3,7 @@
 50 plain FastHttpUsers without think time ask `/broken-async?seconds=0.05` under uvloop for 6
 seconds. In a closed loop Little's law must give the users back: N = X R. Locust counts finished
 requests only, so what still waits when it stops is in neither X nor R. Prints a JSON document,
-and stores it in the FILE of the first argument; the README quotes the stored document.
+and stores it in the FILE of the first argument; docs/method.md quotes the stored document.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""The decision guide as the README shows it: a table of Markdown."""
+"""The decision guide as docs/forms.md shows it: a table of Markdown."""
 
 from reports.formatting import format_number
 from reports.render.decision_guide import GuideRow, group_by_form
