@@ -370,7 +370,7 @@ def test_flags_win_over_the_environment_and_that_over_the_project(
 @pytest.mark.parametrize(
     ("text", "env", "says"),
     [
-        ("[tool.atonce]\nuser = 2\n", {}, "has 'user', which no command knows"),
+        ("[tool.atonce]\nuser = 2\n", {}, "has 'user', which is no flag of any command"),
         ('[tool.atonce]\nseconds = "soon"\n', {}, "pyproject.toml sets seconds."),
         ("[tool.atonce\n", {}, "cannot be read for its [tool.atonce]"),
         ("tool = 3\n", {}, "cannot be read for its [tool.atonce]"),

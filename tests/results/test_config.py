@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from atonce import cli
+from command_line import cli
 from results.config import apply_settings
 from tests.support.cli import Here
 
@@ -40,6 +40,31 @@ def test_a_comma_separates_routes_and_nothing_that_may_hold_one(
         "param": ["ids=1,2"],
         "only": ["/a/*", "/b/*"],
     }
+
+
+def test_a_json_array_in_a_variable_is_several_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program can pass any number of secrets without a command line that shows them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ATONCE_HEADER", '["A: 1, 2", "B: 3"]')
+    monkeypatch.setenv("ATONCE_ROUTE", '["GET /a,b"]')
+    monkeypatch.setenv("ATONCE_BODY", "[not JSON")
+    built = typer.main.get_command(cli)
+    apply_settings(built)
+    assert built.context_settings["default_map"]["doctor"] == {
+        "header": ["A: 1, 2", "B: 3"],
+        "route": ["GET /a,b"],
+        "body": ["[not JSON"],
+    }
+
+
+def test_variables_for_an_app_that_runs_already_are_refused_like_the_flag(
+    tmp_path: Path, here: Here
+) -> None:
+    """It was started without them."""
+    shown = here("doctor", BOTH[3], "--dry-run", cwd=tmp_path, ATONCE_ENV="A=b")
+    assert (shown.returncode, "--env is only for MODULE:APP" in shown.stderr) == (2, True)
 
 
 BOTH = ("--start", "typed", "--url", "http://127.0.0.1:9")
