@@ -493,38 +493,37 @@ def doctor(  # noqa: PLR0913 - one parameter per flag
     """  # noqa: D205 - the summary is one paragraph
     from results.config import given_flags, resolve_target  # noqa: PLC0415
     from scenarios.doctor import commands  # noqa: PLC0415
-    from scenarios.system.tls import TlsTrust  # noqa: PLC0415
+    from scenarios.doctor.options import DoctorOptions  # noqa: PLC0415
 
     target, start, url = resolve_target(context, target=target, start=start, url=url)
-    server_options = {
-        "app_dir": app_dir,
-        "factory": factory,
-        "python": python,
-        "workers": workers,
-        "loop": loop,
-    }
-    trust = TlsTrust.from_flags(cacert, url or target, insecure=insecure)
-    app_under_test = commands.create_app_under_test(
-        target,
-        start,
-        url,
-        allow_host,
-        given_flags(context, commands.LAUNCH_FLAGS),
-        trust,
-        **server_options,
-        env=env,
-        env_file=env_file,
-    )
-    choices = {
-        "routes": route,
-        "only": only,
-        "exclude": exclude,
-        "params": param,
-        "bodies": body,
-        "headers": header,
-    }
-    doctor_options = commands.create_doctor_options(
-        app_under_test, choices, gate or [], budget, requests, seed, stop_within
+    settings = commands.parse_options(
+        DoctorOptions(
+            target=target,
+            app_dir=app_dir,
+            factory=factory,
+            python=python,
+            workers=workers,
+            loop=loop,
+            env=env,
+            env_file=env_file,
+            start=start,
+            url=url,
+            route=route,
+            only=only,
+            exclude=exclude,
+            param=param,
+            header=header,
+            body=body,
+            budget=budget,
+            requests=requests,
+            stop_within=stop_within,
+            gate=gate,
+            allow_host=allow_host,
+            cacert=cacert,
+            insecure=insecure,
+            seed=seed,
+            given=frozenset(given_flags(context, commands.LAUNCH_FLAGS)),
+        )
     )
     output_options = {
         "as_json": as_json,
@@ -533,11 +532,11 @@ def doctor(  # noqa: PLR0913 - one parameter per flag
         "open_page": open_page,
         "junit": junit,
     }
-    outline_lines = commands.outline_doctor_run(doctor_options) if dry_run else None
+    outline_lines = commands.outline_doctor_run(settings) if dry_run else None
     _run_or_outline(
         outline_lines,
-        lambda: commands.prepare_doctor_run(doctor_options, out),
-        doctor_options.budget,
+        lambda: commands.prepare_doctor_run(settings, out),
+        settings.budget,
         "atonce report",
         **output_options,
     )
