@@ -221,7 +221,7 @@ def examine(  # noqa: PLR0913 - the flags of a command
 
     >>> examine("shop", cwd="tests")
     Traceback (most recent call last):
-    atonce.AtonceError: 'shop' names no app. Write module:attribute, such as shop:app
+    atonce.AtonceError: invalid app 'shop': not MODULE:ATTRIBUTE. Example: shop:app
     """
     repeated = {"route": routes, "only": only, "exclude": exclude, "gate": gates}
     single = {

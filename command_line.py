@@ -372,7 +372,7 @@ def doctor(
         str, Argument(metavar="MODULE:APP | URL", help="Your app, or its URL.", show_default=False)
     ] = "",
     *,
-    options: DoctorFlags,
+    app: DoctorFlags,
     remote: HostFlags,
     junit: Annotated[Path | None, Option(help="Also write JUnit XML to this file.")] = None,
     flags: MeasureFlags,
@@ -385,41 +385,16 @@ def doctor(
     """
     from results.config import given_flags, resolve_target
     from scenarios.doctor import commands
-    from scenarios.system.tls import TlsTrust
+    from scenarios.doctor.options import DoctorOptions
 
-    target, start, url = resolve_target(
-        context, target=target, start=options.start, url=options.url
-    )
-    app_under_test = commands.create_app_under_test(
-        target,
-        start,
-        url,
-        remote.allow_host,
-        given_flags(context, commands.LAUNCH_FLAGS),
-        TlsTrust.from_flags(remote.cacert, url or target, insecure=remote.insecure),
-        **{name: getattr(options, name) for name in commands.LAUNCH_FLAGS},
-    )
-    choices = {
-        "routes": options.route,
-        "only": options.only,
-        "exclude": options.exclude,
-        "params": options.param,
-        "bodies": options.body,
-        "headers": options.header,
-    }
-    doctor_options = commands.create_doctor_options(
-        app_under_test,
-        choices,
-        options.gate or [],
-        options.budget,
-        options.requests,
-        flags.seed,
-        options.stop_within,
-    )
+    given = frozenset(given_flags(context, commands.LAUNCH_FLAGS))
+    names = resolve_target(context, target=target, start=app.start, url=app.url)
+    options = {**vars(app), **vars(remote), **names, "seed": flags.seed, "given": given}
+    settings = commands.parse_options(DoctorOptions(**options))
     _run_or_outline(
-        lambda: commands.outline_doctor_run(doctor_options),
-        lambda: commands.prepare_doctor_run(doctor_options, flags.out),
-        doctor_options.budget,
+        lambda: commands.outline_doctor_run(settings),
+        lambda: commands.prepare_doctor_run(settings, flags.out),
+        settings.budget,
         "atonce report",
         flags,
         junit=junit,

@@ -87,10 +87,10 @@ def given_flags(context: Any, names: Iterable[str]) -> set[str]:
     }
 
 
-def resolve_target(context: Any, **arguments: str) -> list[str]:
+def resolve_target(context: Any, **arguments: str) -> dict[str, str]:
     """Return target, start and url; a setting yields to a given flag that excludes it."""
     given = given_flags(context, arguments)
-    return [
-        "" if name not in given and given & _EXCLUSIVE_FLAGS[name] else value
+    return {
+        name: "" if name not in given and given & _EXCLUSIVE_FLAGS[name] else value
         for name, value in arguments.items()
-    ]
+    }

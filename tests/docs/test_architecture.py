@@ -57,7 +57,7 @@ ONLY_IN = {
 STDLIB_ONLY: dict[str, set[str]] = {"targets/agent/*.py": set(), "atonce.py": {"command_line"}}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 73  # lines of 100 columns: what 300 and 55 of 132 hold
 LONGEST_FILES = {
-    "command_line.py": 520,  # a command line is a list of flags, some lines each
+    "command_line.py": 490,  # a command line is a list of flags, some lines each
     "rules.py": 440,  # the doctor's rules are to be read in one piece
 }
 

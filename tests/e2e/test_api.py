@@ -138,8 +138,8 @@ def test_a_summary_of_a_newer_atonce_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "options", "code", "sentence"),
     [
-        ("shop:app", {"gates": "p99 < 3"}, 2, "p99 is a time"),
-        ("shop:app", {"budget": 0.5}, 2, "no duration"),
+        ("shop:app", {"gates": "p99 < 3"}, 2, "p99 < 3"),
+        ("shop:app", {"budget": 0.5}, 2, "0.5s"),
         ("shop:app", {"requests": 1}, 2, "Invalid value for '--requests'"),
         ("shop:app", {"headers": {"secret without colon\n": ""}}, 2, "header"),
         ("shop:app", {"out": "/dev/null"}, 2, "Name another folder with --out"),
@@ -148,7 +148,7 @@ def test_a_summary_of_a_newer_atonce_is_refused(tmp_path: Path) -> None:
         ("http://127.0.0.1:9", {"env": {"A": "b"}}, 2, "--env is only for MODULE:APP"),
         ("http://127.0.0.1:9", {}, 4, "127.0.0.1:9"),
         ("shop:missing", {}, 4, "shop:missing"),
-        ("--help", {}, 2, "names no app"),
+        ("--help", {}, 2, "invalid app '--help'"),
     ],
 )
 def test_wrong_input_is_a_sentence(
