@@ -26,6 +26,8 @@ __all__ = [
     "Neighbour",
     "Report",
     "Route",
+    "Trust",
+    "Verdict",
     "examine",
     "load",
 ]
@@ -43,7 +45,8 @@ Verdict = Literal[
     "unknown",
     "untrusted",
 ]
-T = TypeVar("T")
+_T = TypeVar("_T")
+_AnyPath = str | os.PathLike[str]
 _SUMMARY_FORMAT = 1
 _USAGE = 2  # exit code for wrong input
 _HERE = Path(__file__).resolve().parent
@@ -170,7 +173,7 @@ class Report:
     raw: Mapping[str, Any] = field(repr=False)
 
 
-def load(path: str | os.PathLike[str]) -> Report:
+def load(path: _AnyPath) -> Report:
     """Return the report of a stored run; render it first if its summary is missing.
 
     Raises AtonceError if the folder is not a run.
@@ -200,13 +203,13 @@ def examine(  # noqa: PLR0913 - the flags of a command
     headers: Mapping[str, str] | None = None,
     bodies: Mapping[str, str] | None = None,
     env: Mapping[str, str] | None = None,
-    env_file: str | os.PathLike[str] | None = None,
+    env_file: _AnyPath | None = None,
     gates: Iterable[str] = (),
     budget: float | None = None,
     requests: int | None = None,
-    python: str | os.PathLike[str] | None = None,
-    out: str | os.PathLike[str] | None = None,
-    cwd: str | os.PathLike[str] | None = None,
+    python: _AnyPath | None = None,
+    out: _AnyPath | None = None,
+    cwd: _AnyPath | None = None,
     timeout: float | None = None,
 ) -> Report:
     """Run `atonce doctor` on an app, `module:attribute` or URL, and return the report.
@@ -234,12 +237,12 @@ def examine(  # noqa: PLR0913 - the flags of a command
     words = [f"--{name}={value}" for name, values in repeated.items() for value in _listed(values)]
     words += [f"--{name}={value}" for name, value in single.items() if value is not None]
     hidden = {
-        "PARAM": [f"{name}={value}" for name, value in (params or {}).items()],
-        "HEADER": [f"{name}: {value}" for name, value in (headers or {}).items()],
-        "BODY": [f"{name}={value}" for name, value in (bodies or {}).items()],
-        "ENV": [f"{name}={value}" for name, value in (env or {}).items()],
+        "ATONCE_PARAM": [f"{name}={value}" for name, value in (params or {}).items()],
+        "ATONCE_HEADER": [f"{name}: {value}" for name, value in (headers or {}).items()],
+        "ATONCE_BODY": [f"{name}={value}" for name, value in (bodies or {}).items()],
+        "ATONCE_ENV": [f"{name}={value}" for name, value in (env or {}).items()],
     }
-    variables = {f"ATONCE_{name}": json.dumps(values) for name, values in hidden.items() if values}
+    variables = {name: json.dumps(values) for name, values in hidden.items() if values}
     arguments = [*words, *flags, *(["--", target] if target else [])]
     return _run_command("doctor", arguments, variables, cwd, timeout)
 
@@ -252,7 +255,7 @@ def _run_command(
     command: str,
     arguments: list[str],
     variables: Mapping[str, str] | None = None,
-    cwd: str | os.PathLike[str] | None = None,
+    cwd: _AnyPath | None = None,
     timeout: float | None = None,
 ) -> Report:
     """Run a command in a process of its own. -P keeps the caller's packages off its path."""
@@ -324,7 +327,7 @@ def _read_route(entry: dict[str, Any]) -> Route:
     )
 
 
-def _build(kind: type[T], entry: Mapping[str, Any], **others: Any) -> T:
+def _build(kind: type[_T], entry: Mapping[str, Any], **others: Any) -> _T:
     """Return a `kind` whose fields are the entry's keys of the same names, or `others`."""
     return kind(
         **others, **{name: entry[name] for name in kind.__annotations__ if name not in others}
