@@ -109,7 +109,7 @@ def parse_run_options(  # noqa: PLR0913 - one parameter per flag
     """Parse the flags of `atonce run`. Raises AtonceError for unclear ones and forbidden hosts."""
     if not host:
         raise AtonceError(
-            "Name what to press: --host http://127.0.0.1:8002 (atonce serve would serve there).",
+            "Name a host: --host http://127.0.0.1:8002 (atonce serve starts one there).",
             ExitCode.USAGE,
         )
     trust = TlsTrust.from_flags(cacert, host, insecure=insecure)
@@ -136,8 +136,8 @@ def parse_run_options(  # noqa: PLR0913 - one parameter per flag
     )
     if not run_options.routes:
         known = list_openapi_routes(base, trust)
-        offer = f" It describes {', '.join(known)}." if known else ""
-        raise AtonceError(f"Name what to press: --route 'GET /x'.{offer}", ExitCode.USAGE)
+        offer = f" The host has {', '.join(known)}." if known else ""
+        raise AtonceError(f"Name a route: --route 'GET /x'.{offer}", ExitCode.USAGE)
     return run_options
 
 

@@ -37,7 +37,7 @@ def uv(*words: str, **env: str) -> None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the clone."""
+    """Return the wheel, built from the clone."""
     out = tmp_path_factory.mktemp("dist")
     uv("build", "--wheel", "--out-dir", str(out), str(ROOT))
     return next(out.glob("*.whl"))
