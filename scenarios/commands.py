@@ -136,7 +136,7 @@ def parse_run_options(  # noqa: PLR0913 - one parameter per flag
     )
     if not run_options.routes:
         known = list_openapi_routes(base, trust)
-        offer = f" The host has {', '.join(known)}." if known else ""
+        offer = f" It describes {', '.join(known)}." if known else ""
         raise AtonceError(f"Name a route: --route 'GET /x'.{offer}", ExitCode.USAGE)
     return run_options
 
