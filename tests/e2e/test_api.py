@@ -204,6 +204,7 @@ def test_secrets_stand_in_no_command_line(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_an_app_is_examined_as_the_documentation_shows(shop: Path) -> None:
     """Its route needs the header; the gate fails, which is a result."""
     sentence, gates = run_python(EXAMINE, shop).splitlines()
@@ -216,6 +217,7 @@ def test_an_app_is_examined_as_the_documentation_shows(shop: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_test_of_the_documentation_fails_for_an_app_that_holds_its_loop(shop: Path) -> None:
     """It shows the sentence that names the line."""
     (shop / "test_shop.py").write_text(TEST, encoding="utf-8")

@@ -96,6 +96,7 @@ report.trust = "trusted"
 """
 
 
+@pytest.mark.alone
 def test_a_program_uses_it_beside_its_own_reports_and_results(python: str, tmp_path: Path) -> None:
     """Its packages stay what they are, for it and for the app; none of ours is loaded there."""
     for name in ("reports", "results"):
