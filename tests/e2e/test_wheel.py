@@ -73,7 +73,7 @@ import atonce
 import results
 
 print(atonce.load(STORED).routes["GET /report/blocked"].verdict)
-report = atonce.examine("results.shop:app", budget=60)
+report = atonce.examine("results.shop:app", budget=120)
 print(report.path.parent.name, {name: route.verdict for name, route in report.routes.items()})
 print(reports.owner, results.owner)
 names = {name.partition(".")[0] for name in sys.modules}
@@ -111,7 +111,7 @@ def test_a_program_uses_it_beside_its_own_reports_and_results(python: str, tmp_p
         env=without_python_settings(),
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=300,
         check=False,
     )
     assert done.stdout.splitlines() == [
