@@ -1,8 +1,11 @@
 """A command line's settings: `[tool.atonce]` in pyproject.toml, then `ATONCE_*`, then flags."""
 
+import json
 import os
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,84 +15,82 @@ from results.errors import AtonceError, ExitCode
 _COMMA_LISTS = ("route", "only", "exclude")
 # the only argument that may be a setting: `atonce doctor` is then a pipeline's whole command
 _TARGET = "target"
-
 # two ways to name an app
 _EXCLUSIVE_FLAGS = {_TARGET: {"start", "url"}, "start": {_TARGET}, "url": {_TARGET}}
 
 
 def _read_settings() -> tuple[Path, dict[str, Any]]:
-    """The nearest settings file and its settings. Raises AtonceError if it is not readable."""
+    """Return the nearest settings file and its settings. Raises AtonceError."""
     here = Path.cwd()
-    path = next(
-        (
-            candidate
-            for folder in (here, *here.parents)
-            if (candidate := folder / "pyproject.toml").is_file()
-        ),
-        here / "pyproject.toml",
-    )
+    files = [folder / "pyproject.toml" for folder in (here, *here.parents)]
+    path = next((file for file in files if file.is_file()), files[0])
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         return path, dict(settings.get("tool", {}).get("atonce", {}))
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise AtonceError(
-            f"{path} cannot be read for its [tool.atonce]: {error}", ExitCode.USAGE
-        ) from error
+        sentence = f"{path} cannot be read for its [tool.atonce]: {error}"
+        raise AtonceError(sentence, ExitCode.USAGE) from error
 
 
 def apply_settings(built: Any) -> str:
-    """Give a click command line its defaults and variables, and return a note on the settings.
+    """Give a click command line its defaults and variables; return a note on the settings.
 
-    Raises AtonceError for a key that no command knows.
+    Raises AtonceError for a key that no command has.
     """
     path, settings = _read_settings()
-    known: dict[str, list[tuple[str, str]]] = {}
-    several: dict[str, str | None] = {}
+    values, parameters = dict(settings), defaultdict(list)
     for name, command in built.commands.items():
         for parameter in command.params:
             if parameter.param_type_name != "option" and parameter.name != _TARGET:
                 continue
             flag = parameter.opts[0].lstrip("-")
-            known.setdefault(flag, []).append((name, parameter.name))
-            variable = f"ATONCE_{flag.upper().replace('-', '_')}"
+            parameters[flag].append((name, parameter))
+            if not parameter.multiple:
+                parameter.envvar, parameter.show_envvar = _variable(flag), True
             # click would split the variable at blanks, which a route has
-            if parameter.multiple:
-                several[flag] = os.environ.get(variable)
-                continue
-            parameter.envvar, parameter.show_envvar = variable, True
+            elif text := os.environ.get(_variable(flag)):
+                values[flag] = text
+    if unknown := [key for key in values if key not in parameters]:
+        sentence = f"[tool.atonce] in {path} has {unknown[0]!r}, which is no flag of any command."
+        raise AtonceError(f"{sentence} Known: {', '.join(sorted(parameters))}.", ExitCode.USAGE)
     defaults: dict[str, dict[str, Any]] = {name: {} for name in built.commands}
-    given = {**settings, **{flag: value for flag, value in several.items() if value}}
-    for key, value in given.items():
-        if key not in known:
-            raise AtonceError(
-                f"[tool.atonce] in {path} has {key!r}, which no command knows:"
-                f" {', '.join(sorted(known))}.",
-                ExitCode.USAGE,
-            )
-        for name, parameter in known[key]:
-            default_value = value
-            if key in several and isinstance(value, str):
-                default_value = value.split(",") if key in _COMMA_LISTS else [value]
-            elif key not in several and isinstance(value, list):
-                default_value = ",".join(map(str, value))
-            defaults[name][parameter] = default_value
+    for flag, value in values.items():
+        for name, parameter in parameters[flag]:
+            defaults[name][parameter.name] = _default_value(flag, value, parameter)
     built.context_settings = {**built.context_settings, "default_map": defaults}
     return f"[tool.atonce] in {path} sets {', '.join(settings)}." if settings else ""
 
 
+def _variable(flag: str) -> str:
+    return f"ATONCE_{flag.upper().replace('-', '_')}"
+
+
+def _default_value(flag: str, value: Any, parameter: Any) -> Any:
+    """Return a setting as click wants it. A repeatable flag may also be a JSON array."""
+    if not parameter.multiple:
+        return ",".join(map(str, value)) if isinstance(value, list) else value
+    if not isinstance(value, str):
+        return value
+    if value.startswith("["):
+        with suppress(ValueError):
+            return [str(item) for item in json.loads(value)]
+    return value.split(",") if flag in _COMMA_LISTS else [value]
+
+
 def given_flags(context: Any, names: Iterable[str]) -> set[str]:
-    """Those flags that were given in the command line, or in a variable of their own."""
+    """Return the flags that the command line or a variable of their own gives."""
     return {
         name
         for name in names
-        if context.get_parameter_source(name).name in {"COMMANDLINE", "ENVIRONMENT"}
+        if context.get_parameter_source(name).name == "COMMANDLINE"
+        or os.environ.get(_variable(name))
     }
 
 
-def resolve_target(context: Any, **arguments: str) -> list[str]:
-    """TARGET, start and url in the order given; a setting gives way to a typed exclusive flag."""
+def resolve_target(context: Any, **arguments: str) -> dict[str, str]:
+    """Return target, start and url; a setting yields to a given flag that excludes it."""
     given = given_flags(context, arguments)
-    return [
-        "" if name not in given and given & _EXCLUSIVE_FLAGS[name] else value
+    return {
+        name: "" if name not in given and given & _EXCLUSIVE_FLAGS[name] else value
         for name, value in arguments.items()
-    ]
+    }

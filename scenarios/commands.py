@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import util
 from pathlib import Path
-from typing import Any
 
 from results.errors import AtonceError, ExitCode
 from results.schema import ArrivalDistribution, ConnectionMode
@@ -27,7 +26,7 @@ from scenarios.plans.model import Plan, outline_plan
 from scenarios.runner.preflight import list_openapi_routes
 from scenarios.runner.run_plan import LOCUSTFILES, ProgressListener, Settings, execute_plan
 from scenarios.system.child_process import PACKAGE_ROOT
-from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
+from scenarios.system.tls import TlsTrust
 
 __all__ = [
     "Settings",
@@ -88,54 +87,57 @@ def _prepare_run(plan: Plan, settings: Settings, run: RunWriter) -> tuple[RunWri
     return run, drive_run
 
 
-def parse_run_options(  # noqa: PLR0913, PLR0917 - the command's options
+def parse_run_options(  # noqa: PLR0913 - one parameter per flag
     scenario: str,
+    *,
     host: str,
-    allowed: str | None,
-    routes: list[str],
-    option_texts: dict[str, str],
-    choices: dict[str, Any],
-    trust: TlsTrust = DEFAULT_TLS_TRUST,
+    route: list[str] | None,
+    users: str,
+    rate: str,
+    run_time: str,
+    repeat: int,
+    arrivals: str,
+    shape: str,
+    connections: str,
+    cap: int,
+    think: str,
+    drain: str,
+    allow_host: str | None,
+    cacert: Path | None,
+    insecure: bool,
 ) -> RunOptions:
-    """Parse a command's options. Raises AtonceError for unclear ones and hosts not to be loaded."""
+    """Parse the flags of `atonce run`. Raises AtonceError for unclear ones and forbidden hosts."""
     if not host:
         raise AtonceError(
-            "Name what to press: --host http://127.0.0.1:8002 (atonce serve would serve there).",
+            "Name a host: --host http://127.0.0.1:8002 (atonce serve starts one there).",
             ExitCode.USAGE,
         )
-    url = parse_host(host, allowed)
+    trust = TlsTrust.from_flags(cacert, host, insecure=insecure)
+    url = parse_host(host, allow_host)
     base = f"{url.scheme}://{url.netloc}"
-    usual = PING_RATE if scenario == "neighbours" else 20.0
+    is_neighbours = scenario == "neighbours"
+    usual_rate = PING_RATE if is_neighbours else 20.0
     run_options = RunOptions(
         scenario=scenario,
         host=base,
         prefix=url.path.rstrip("/"),
         trust=trust,
-        routes=tuple(parse_route(route) for route in routes)
-        or (NEIGHBOUR_ROUTES if scenario == "neighbours" else ()),
-        users=(
-            parse_levels(option_texts["users"])
-            if option_texts["users"]
-            else _DEFAULT_USERS.get(scenario, (1,))
-        ),
-        rates=(
-            tuple(parse_rate(text) for text in option_texts["rates"].split(","))
-            if option_texts["rates"]
-            else (usual,)
-        ),
-        seconds=parse_duration(option_texts["seconds"]),
-        think=parse_duration(option_texts["think"], least=0.0),
-        drain=parse_duration(option_texts["drain"], least=0.0),
-        **{
-            **choices,
-            "distribution": ArrivalDistribution(choices["distribution"]),
-            "pool": ConnectionMode(choices["pool"]),
-        },
+        routes=tuple(map(parse_route, route or ())) or (NEIGHBOUR_ROUTES if is_neighbours else ()),
+        users=parse_levels(users) if users else _DEFAULT_USERS.get(scenario, (1,)),
+        rates=tuple(map(parse_rate, rate.split(","))) if rate else (usual_rate,),
+        seconds=parse_duration(run_time),
+        think=parse_duration(think, least=0.0),
+        drain=parse_duration(drain, least=0.0),
+        distribution=ArrivalDistribution(arrivals),
+        shape=shape,
+        pool=ConnectionMode(connections),
+        cap=cap,
+        repeat=repeat,
     )
     if not run_options.routes:
         known = list_openapi_routes(base, trust)
         offer = f" It describes {', '.join(known)}." if known else ""
-        raise AtonceError(f"Name what to press: --route 'GET /x'.{offer}", ExitCode.USAGE)
+        raise AtonceError(f"Name a route: --route 'GET /x'.{offer}", ExitCode.USAGE)
     return run_options
 
 

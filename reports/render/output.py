@@ -117,10 +117,8 @@ def print_result(
     )
     if options.as_json:
         error_entry = {"error": run_error.sentence} if run_error else {}
-        print(
-            json.dumps({**data, **error_entry, "exit_code": code}, indent=1, allow_nan=False),
-            flush=True,
-        )
+        ending = {"path": str(report.path.resolve()), "exit_code": code}
+        print(json.dumps({**data, **error_entry, **ending}, indent=1, allow_nan=False), flush=True)
     else:
         print_report(report, create_console(sys.stdout))
         for gate in data.get("gates", []) if report.run_metrics.run["command"] == "doctor" else []:

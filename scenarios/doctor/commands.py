@@ -1,14 +1,13 @@
-"""The entry points of `atonce doctor`: flags become options, an outline, or an examination."""
+"""The entry points of `atonce doctor`: flags become settings, an outline, or an examination."""
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from results.errors import AtonceError, ExitCode
-from results.gate_expression import parse_gate
+from results.errors import AtonceError, UsageError
+from results.gate_expression import Gate, parse_gate
 from results.store import RunWriter, default_root
 from results.thresholds import FEW_USERS, MANY_USERS
 from scenarios.doctor.app import AppUnderTest
@@ -16,156 +15,121 @@ from scenarios.doctor.examine import MIN_ROUTE_SECONDS, discover_routes, examine
 from scenarios.doctor.levels import MAX_GENERATOR_RATE
 from scenarios.doctor.openapi.route_request import RouteRequest
 from scenarios.doctor.openapi.route_selection import parse_route_selection
-from scenarios.doctor.options import (
+from scenarios.doctor.options import DoctorOptions, DoctorProgressListener
+from scenarios.doctor.settings import (
     ROUTE_SECONDS,
     SETUP_SECONDS,
-    DoctorOptions,
-    DoctorProgressListener,
+    DoctorSettings,
     find_over_budget,
     loadable_requests,
     warn_too_few_requests,
 )
 from scenarios.plans.custom import parse_duration
-from scenarios.system.child_process import STOP_TIMEOUT
 from scenarios.system.redact import secret_forms
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
 # Flags for an app that we start
 LAUNCH_FLAGS = ("app_dir", "factory", "python", "workers", "loop", "env", "env_file")
+_MAX_GATE_AMOUNTS = {"u": float(MANY_USERS), "/s": MAX_GENERATOR_RATE}
 
 
-def create_app_under_test(  # noqa: PLR0913, PLR0917 - one parameter per flag
-    target: str,
-    start: str,
-    url: str,
-    allowed: str | None,
-    typed: set[str],
-    trust: TlsTrust = DEFAULT_TLS_TRUST,
-    **launch_flags: Any,
-) -> AppUnderTest:
-    """The app that the flags name. Raises AtonceError, also for flags without effect."""
+def _create_app(options: DoctorOptions) -> AppUnderTest:
+    """Return the app that the flags name. Raises UsageError, also for flags without effect."""
+    target, start, url = options.target, options.start, options.url
+    trust = TlsTrust.from_flags(options.cacert, url or target, insecure=options.insecure)
     if start or url:
         if target or not (start and url):
-            raise AtonceError(
-                "--start 'COMMAND' and --url URL belong together, and take the place of"
-                " MODULE:APP.",
-                ExitCode.USAGE,
+            raise UsageError(
+                "--start 'COMMAND' and --url URL belong together and replace MODULE:APP."
             )
         _reject_unused_flags(
-            typed - {"env", "env_file"}, "your own command of --start says it by itself"
+            options.given - {"env", "env_file"}, "your own command of --start sets it"
         )
-        return AppUnderTest.from_command(
-            start,
-            url,
-            env=launch_flags["env"] or (),
-            env_file=launch_flags["env_file"],
-            trust=trust,
-        )
+        return AppUnderTest.from_command(options, trust)
     if not target:
-        raise AtonceError(
-            "Name your app: atonce doctor shop.main:app, or atonce doctor http://127.0.0.1:8000",
-            ExitCode.USAGE,
-        )
+        examples = "atonce doctor shop.main:app, or atonce doctor http://127.0.0.1:8000"
+        raise UsageError(f"Name your app. Examples: {examples}")
     if "//" in target or target.startswith((":", "localhost:")) or target[:1].isdigit():
-        _reject_unused_flags(typed, "what runs already has been started without it")
-        return AppUnderTest.from_url(target, allowed, trust)
+        _reject_unused_flags(options.given, "the app at a URL is already running")
+        return AppUnderTest.from_url(target, options.allow_host, trust)
     if trust != DEFAULT_TLS_TRUST:
-        raise AtonceError(
-            "--cacert and --insecure are for a URL: an app that we start is asked over plain HTTP.",
-            ExitCode.USAGE,
+        raise UsageError(
+            "--cacert and --insecure are for a URL: an app that we start is loaded over plain HTTP."
         )
-    return AppUnderTest.from_module(
-        target,
-        **{**launch_flags, "env": launch_flags["env"] or (), "loop": str(launch_flags["loop"])},
+    return AppUnderTest.from_module(options)
+
+
+def _reject_unused_flags(given: frozenset[str], why: str) -> None:
+    """Raise UsageError for a flag on how to start an app, where we do not start it."""
+    for name in LAUNCH_FLAGS:
+        if name in given:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{flag} is only for MODULE:APP: {why}. Omit {flag}.")
+
+
+def parse_options(options: DoctorOptions) -> DoctorSettings:
+    """Parse the flags. Raises AtonceError for invalid values, before anything starts."""
+    app = _create_app(options)
+    selection = parse_route_selection(options)
+    budget, shortest = parse_duration(options.budget), SETUP_SECONDS + MIN_ROUTE_SECONDS
+    if budget < shortest:
+        raise UsageError(
+            f"--budget {options.budget} is too short for any route: the app's start, its neighbours"
+            f" at rest and one route take about {shortest:.0f} s. Use at least: --budget"
+            f" {shortest:.0f}s"
+        )
+    secrets = (*app.env.values(), *selection.headers.values(), *selection.params.values())
+    return DoctorSettings(
+        app=replace(app, secrets=secret_forms(secrets)),
+        selection=selection,
+        gates=tuple(map(_parse_doctor_gate, options.gate or ())),
+        budget=budget,
+        requests=options.requests,
+        seed=options.seed,
+        stop_within=parse_duration(options.stop_within, least=0.1),
     )
 
 
-def _reject_unused_flags(typed: set[str], why: str) -> None:
-    """Raises AtonceError for a flag on how to start an app, where we do not start it."""
-    if unused := [f"--{name.replace('_', '-')}" for name in LAUNCH_FLAGS if name in typed]:
-        raise AtonceError(
-            f"{unused[0]} is only for MODULE:APP: {why}. Leave it out.", ExitCode.USAGE
+def _parse_doctor_gate(text: str) -> Gate:
+    gate = parse_gate(text)
+    if gate.level and gate.level.amount > _MAX_GATE_AMOUNTS[gate.level.unit]:
+        raise UsageError(
+            f"invalid gate {gate.expression!r}: more load than the doctor sends, which is at most"
+            f" {MANY_USERS}u, or {MAX_GENERATOR_RATE:g}/s."
         )
+    return gate
 
 
-def create_doctor_options(  # noqa: PLR0913, PLR0917 - one parameter per flag
-    app: AppUnderTest,
-    route_flags: dict[str, list[str] | None],
-    gates: Iterable[str],
-    budget: str,
-    requests: int,
-    seed: int,
-    stop_within: str = f"{STOP_TIMEOUT:g}s",
-) -> DoctorOptions:
-    """The options of a run. Raises AtonceError for invalid values, before anything starts."""
-    selection = parse_route_selection(**{name: given or () for name, given in route_flags.items()})
-    allowed = parse_duration(budget)
-    if allowed < SETUP_SECONDS + MIN_ROUTE_SECONDS:
-        least = (
-            "the app's start, its neighbours at rest and one route take about"
-            f" {SETUP_SECONDS + MIN_ROUTE_SECONDS:.0f} s"
-        )
-        sentence = (
-            f"--budget {budget} is too short for any route: {least}. Give it that at least:"
-            f" --budget {SETUP_SECONDS + MIN_ROUTE_SECONDS:.0f}s"
-        )
-        raise AtonceError(sentence, ExitCode.USAGE)
-    parsed_gates = tuple(parse_gate(gate) for gate in gates)
-    for gate in parsed_gates:
-        max_amounts = {"u": float(MANY_USERS), "/s": MAX_GENERATOR_RATE}
-        if gate.level and gate.level.amount > max_amounts[gate.level.unit]:
-            sentence = (
-                f"the gate {gate.expression!r} asks for more than an examination sends: at most"
-                f" {MANY_USERS}u, or {MAX_GENERATOR_RATE:g}/s."
-            )
-            raise AtonceError(sentence, ExitCode.USAGE)
-    secrets = secret_forms(
-        [*app.env.values(), *selection.headers.values(), *selection.params.values()]
-    )
-    app = replace(app, secrets=secrets)
-    limits: dict[str, Any] = {
-        "budget": allowed,
-        "requests": requests,
-        "stop_within": parse_duration(stop_within, least=0.1),
-    }
-    return DoctorOptions(app=app, selection=selection, gates=parsed_gates, seed=seed, **limits)
-
-
-def outline_doctor_run(options: DoctorOptions) -> Iterator[str]:
+def outline_doctor_run(settings: DoctorSettings) -> Iterator[str]:
     """Describe the planned requests. The app is started only to learn its routes."""
-    route_requests, notes = discover_in_temp_folder(options)
+    route_requests, notes = discover_in_temp_folder(settings)
     width = max(len(request.route) for request in route_requests)
-    loadable = loadable_requests(options, route_requests)
-    over_budget, sentence = find_over_budget(options, loadable, SETUP_SECONDS, ROUTE_SECONDS)
+    loadable = loadable_requests(settings, route_requests)
+    over_budget, sentence = find_over_budget(settings, loadable, SETUP_SECONDS, ROUTE_SECONDS)
     for request in route_requests:
-        others = (
-            "; where that is answered 404 or 422, as"
-            f" {', '.join(other.path for other in request.alternatives)}"
-            if request.alternatives
-            else ""
-        )
-        yield f"{request.route:<{width}}  " + (
-            f"skipped: {request.skipped}" if request.skipped else f"asked as {request.path}{others}"
-        )
+        plan = f"skipped: {request.skipped}" if request.skipped else f"requested as {request.path}"
+        others = ", ".join(other.path for other in request.alternatives)
+        if others and not request.skipped:
+            plan += f"; after a 404 or 422 as {others}"
+        yield f"{request.route:<{width}}  {plan}"
         if request in over_budget:
-            yield f"{'':<{width}}  left out, unless there is time"
+            yield f"{'':<{width}}  only if there is time"
+    seconds = min(settings.budget, SETUP_SECONDS + ROUTE_SECONDS * len(loadable))
     yield (
-        f"{len(loadable)} routes: one user, {FEW_USERS} users and, where those leave it open,"
-        f" {MANY_USERS}; at most {options.requests:,} requests each, about"
-        f" {min(options.budget, SETUP_SECONDS + ROUTE_SECONDS * len(loadable)):.0f} s; nothing was"
-        " loaded"
+        f"{len(loadable)} routes: one user, {FEW_USERS} users and, if those are not enough for a"
+        f" verdict, {MANY_USERS}; at most {settings.requests:,} requests per route, about"
+        f" {seconds:.0f} s; nothing was loaded"
     )
     if sentence:
         yield sentence
-    yield from warn_too_few_requests(options)
+    yield from warn_too_few_requests(settings)
     yield from notes
     yield (
-        "a GET may change data, or call paid or remote services, too: --exclude what should be left"
-        " alone"
+        "a GET may also change data, or call paid or remote services: use --exclude for such routes"
     )
 
 
-def discover_in_temp_folder(options: DoctorOptions) -> tuple[list[RouteRequest], list[str]]:
+def discover_in_temp_folder(settings: DoctorSettings) -> tuple[list[RouteRequest], list[str]]:
     """Discover the routes, with notes on the app's start, in a temporary folder.
 
     The folder is kept if an error names it, for the app's log is there.
@@ -174,7 +138,7 @@ def discover_in_temp_folder(options: DoctorOptions) -> tuple[list[RouteRequest],
     is_named = False
     try:
         run = RunWriter(folder, "doctor")
-        return discover_routes(options, run), run.metadata["plan"]["notes"]
+        return discover_routes(settings, run), run.metadata["plan"]["notes"]
     except AtonceError as error:
         is_named = str(folder) in error.sentence
         raise
@@ -187,14 +151,17 @@ def discover_in_temp_folder(options: DoctorOptions) -> tuple[list[RouteRequest],
 
 
 def prepare_doctor_run(
-    options: DoctorOptions, out: Path | None
+    settings: DoctorSettings, out: Path | None
 ) -> tuple[RunWriter, Callable[[DoctorProgressListener], AtonceError | None]]:
-    """A run, and a function that executes it. That returns the error: a report follows anyway."""
+    """Create a run, and a function that executes it.
+
+    The function returns the error, for a report follows in any case.
+    """
     run = RunWriter.create(out or default_root(), "doctor")
 
     def run_examination(listener: DoctorProgressListener) -> AtonceError | None:
         try:
-            examine_app(options, run, listener)
+            examine_app(settings, run, listener)
         except AtonceError as error:
             return error
         return None

@@ -12,38 +12,34 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 from dotenv.variables import parse_variables
 
-from results.errors import AtonceError, ExitCode
+from results.errors import UsageError
 
 
 def find_interpreter(given: str | None, app_dir: Path) -> tuple[str, str]:
-    """The Python that serves the app, and why that one."""
+    """Return the Python that serves the app, and why that one."""
     if given:
         path = _venv_python(Path(given)) or shutil.which(given)
         if not path:
-            raise AtonceError(
-                f"--python {given} is neither an interpreter nor the folder of a virtual"
-                " environment.",
-                ExitCode.USAGE,
+            raise UsageError(
+                f"invalid --python {given}: neither an interpreter nor the folder of a virtual"
+                " environment."
             )
         return path, "named with --python"
     active = os.environ.get("VIRTUAL_ENV")
-    folders = [(Path(active), "the active environment")] if active else []
     for folder, why in (
-        *folders,
-        (app_dir / ".venv", "found beside the app"),
+        (Path(active) if active else None, "the active environment"),
+        (app_dir / ".venv", "found next to the app"),
         (Path(".venv"), "found in this folder"),
     ):
-        if path := _venv_python(folder):
+        if folder and (path := _venv_python(folder)):
             return path, why
     return sys.executable, "the one that runs atonce"
 
 
 def _venv_python(path: Path) -> str | None:
-    """The interpreter of a virtual environment, or the file itself if it is executable."""
-    candidates = (
-        (path / "bin" / "python", path / "Scripts" / "python.exe") if path.is_dir() else (path,)
-    )
-    for candidate in candidates:
+    """Return the interpreter of a virtual environment, or the file itself if it is executable."""
+    names = ("bin/python", "Scripts/python.exe")
+    for candidate in [path / name for name in names] if path.is_dir() else [path]:
         if candidate.is_file() and os.access(candidate, os.X_OK):
             # Not resolved: the link itself selects the environment
             return os.path.abspath(candidate)  # noqa: PTH100
@@ -51,21 +47,17 @@ def _venv_python(path: Path) -> str | None:
 
 
 def load_variables(pairs: Iterable[str], file: Path | None) -> dict[str, str]:
-    """The variables that the user sets for the app. Flags beat the file; errors show no value."""
+    """Return the user's variables for the app. Flags beat the file; errors show no value."""
     given = dict(map(_parse_env_pair, pairs))
     from_file: dict[str, str] = {}
     if file:
         try:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise AtonceError(
-                f"--env-file {file} cannot be read ({type(error).__name__}).", ExitCode.USAGE
-            ) from error
+            raise UsageError(f"cannot read --env-file {file} ({type(error).__name__}).") from error
         for binding in parse_stream(StringIO(text)):
             if binding.error or (binding.key and binding.value is None):
-                raise AtonceError(
-                    f"{file}, line {binding.original.line}: expected KEY=VALUE.", ExitCode.USAGE
-                )
+                raise UsageError(f"{file}, line {binding.original.line}: expected KEY=VALUE.")
         for name, raw in dotenv_values(stream=StringIO(text), interpolate=False).items():
             # ${NAME} expands to the value that the app will read
             known = {**os.environ, **from_file, **given}
@@ -74,17 +66,15 @@ def load_variables(pairs: Iterable[str], file: Path | None) -> dict[str, str]:
 
 
 def _parse_env_pair(pair: str) -> tuple[str, str]:
-    """Parse `KEY=VALUE`. Raises AtonceError without the value, which may be a secret."""
+    """Parse `KEY=VALUE`. Raises UsageError without the value, which may be a secret."""
     name, mark, value = pair.partition("=")
     if not mark or not re.fullmatch(r"[A-Za-z_]\w*", name):
-        raise AtonceError(
-            "--env expects KEY=VALUE; one of them is not of that form.", ExitCode.USAGE
-        )
+        raise UsageError("invalid --env (not shown: it may be secret). Expected KEY=VALUE.")
     return name, value
 
 
 def idle_wait_file(folder: Path) -> Path:
-    """The file whose removal starts the idle watchdog.
+    """Return the file whose removal starts the idle watchdog.
 
     The watchdog changes how threads take turns, which would slow the pings measured at rest.
     """

@@ -1,13 +1,14 @@
 """Examines the routes of an app one after another, each in a fresh process; always leaves a run.
 
 First the app is started once to learn its routes and the latency of its neighbours at rest. Then
-each route gets a smoke test, one user, a few users, and many only if the few leave it open. If the
-loop is blocked, a second process with the watchdog shows by what. Only the next request is decided
-here, no verdict.
+each route gets a smoke test, one user, a few users, and many only if the few allow no verdict. If
+the loop is blocked, a second process with the watchdog shows by what. Verdicts come later.
 """
 
 import contextlib
+import subprocess
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ import httpx
 
 from results.errors import AtonceError, ExitCode
 from results.gate_expression import unmatched_gate_error
-from results.schema import Cell, Neighbour, Status
+from results.schema import Cell, Status
 from results.spool_tables import TABLES
 from results.store import RunWriter
 from scenarios.doctor.adaptive_plan import adaptive_levels
@@ -23,116 +24,101 @@ from scenarios.doctor.controls import find_neighbours, readiness_path
 from scenarios.doctor.interim import read_interim_stats
 from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell, level_duration
 from scenarios.doctor.openapi.route_request import RouteRequest
-from scenarios.doctor.openapi.smoke_test import SmokeResult, find_accepted_request, run_smoke_test
-from scenarios.doctor.options import (
+from scenarios.doctor.openapi.smoke_test import find_accepted_request, run_smoke_test
+from scenarios.doctor.options import DoctorProgressListener, NoProgress
+from scenarios.doctor.request_allowance import MIN_ROUTE_REQUESTS
+from scenarios.doctor.retry import archive_attempt, session_interference
+from scenarios.doctor.route_discovery import read_routes, save_smoke_result
+from scenarios.doctor.server_processes import count_workers
+from scenarios.doctor.settings import (
     ROUTE_SECONDS,
-    DoctorOptions,
-    DoctorProgressListener,
-    NoProgress,
+    DoctorSettings,
     doctor_run_metadata,
     find_over_budget,
     loadable_requests,
     route_record,
     warn_too_few_requests,
 )
-from scenarios.doctor.request_allowance import MIN_ROUTE_REQUESTS
-from scenarios.doctor.retry import archive_attempt, session_interference
-from scenarios.doctor.route_discovery import read_routes, save_smoke_result
-from scenarios.doctor.server_processes import count_workers
 from scenarios.doctor.testbed import LOCUST_START_SECONDS, AppTestBed
 from scenarios.runner.preflight import fetch_response
 from scenarios.runner.run_plan import close_run, disk_error, pin_to_core
+from scenarios.system.child_process import SupervisedProcess
 from scenarios.system.interrupt import handle_stop_signals
 from scenarios.system.private_log import RunLog
 
 MIN_ROUTE_SECONDS = 10.0  # seconds below which no route can be examined
 _BLACK_BOX_IDLE_TIMEOUT = 30.0  # seconds
 _IDLE_TRIES = 3  # for the neighbours at rest, the baseline of every verdict
+_Record = dict[str, Any]  # what run.json keeps of a route
 
 
-def examine_app(options: DoctorOptions, run: RunWriter, listener: DoctorProgressListener) -> None:
+def examine_app(settings: DoctorSettings, run: RunWriter, listener: DoctorProgressListener) -> None:
     """Examine every route. The run is always closed; errors are raised after that."""
     status = Status.FAILED
     with handle_stop_signals() as stop_request:
         try:
-            run.open(**doctor_run_metadata(options))
+            run.open(**doctor_run_metadata(settings))
             # It reads the available cores, so it must come before pinning to one
-            testbed = AppTestBed(options, run, stop_request, listener)
+            testbed = AppTestBed(settings, run, stop_request, listener)
             with pin_to_core(testbed.cores[1]):
                 Examination(testbed).execute()
             status = Status.COMPLETE
-        except AtonceError as trouble:
-            status = Status.INTERRUPTED if trouble.code is ExitCode.INTERRUPTED else Status.FAILED
-            run.add_warning(trouble.sentence)
+        except AtonceError as error:
+            if error.code is ExitCode.INTERRUPTED:
+                status = Status.INTERRUPTED
+            run.add_warning(error.sentence)
             raise
         except OSError as error:
             raise disk_error(run, error) from error
         finally:
-            options.app.remove_agent(run.path)
+            settings.app.remove_agent(run.path)
             close_run(run, status)
 
 
-def discover_routes(options: DoctorOptions, run: RunWriter) -> list[RouteRequest]:
-    """Only the routes: the app is started once, if we start it, and nothing is loaded."""
-    run.metadata.update(doctor_run_metadata(options))
+def discover_routes(settings: DoctorSettings, run: RunWriter) -> list[RouteRequest]:
+    """Return the routes only: the app is started once, if we start it, and nothing is loaded."""
+    run.metadata.update(doctor_run_metadata(settings))
     with handle_stop_signals() as stop_request:
-        testbed = AppTestBed(options, run, stop_request, NoProgress())
-        examination = Examination(testbed)
-        examination.install_agent()
+        testbed = AppTestBed(settings, run, stop_request, NoProgress())
+        Examination(testbed).install_agent()
         with (
             testbed.app_running("idle", with_watchdog=False) as (_, url),
             testbed.open_client(url) as client,
         ):
-            return read_routes(examination.testbed, client)
+            return read_routes(testbed, client)
 
 
 class Examination:
-    """One examination. Mutable state: the idle baseline, and the estimated seconds per route."""
+    """One examination. Mutable state: the idle baseline, the seconds per route, the first crash."""
 
     def __init__(self, testbed: AppTestBed) -> None:
-        self.testbed, self.options, self.run, self.app = (
-            testbed,
-            testbed.options,
-            testbed.run,
-            testbed.app,
-        )
+        self.testbed, self.settings = testbed, testbed.options
+        self.run, self.app = testbed.run, testbed.app
         self.idle_p90: dict[str, float] = {}
         self.route_seconds = ROUTE_SECONDS  # the first guess
+        self.crash: AtonceError | None = None
 
     def execute(self) -> None:
         """Measure the app at rest, then its routes."""
         self.install_agent()
         route_requests = self.measure_idle()
-        records = [route_record(request) for request in route_requests]
+        records = list(map(route_record, route_requests))
         self.run.metadata["routes"] = records
         self.run.write_metadata()
-        ordered = loadable_requests(self.options, route_requests)
-        records_by_route = {
-            request.route: record for request, record in zip(route_requests, records, strict=True)
-        }
+        ordered = loadable_requests(self.settings, route_requests)
+        records_by_route = {record["route"]: record for record in records}
         loadable = [(request, records_by_route[request.route]) for request in ordered]
-        for warning in warn_too_few_requests(self.options):
-            self.run.metadata["plan"]["notes"].append(warning)
-            self.testbed.report_step(warning)
-        if trouble := unmatched_gate_error(
-            self.options.gates, {request.route: request.skipped for request in route_requests}
-        ):
-            raise trouble
+        for warning in warn_too_few_requests(self.settings):
+            self.add_note(warning)
+        skip_reasons = {request.route: request.skipped for request in route_requests}
+        if error := unmatched_gate_error(self.settings.gates, skip_reasons):
+            raise error
         if not loadable:
-            raise AtonceError(
-                f"No route of {self.app.target} can be loaded: {route_requests[0].route}:"
-                f" {route_requests[0].skipped}.",
-                ExitCode.TARGET,
-            )
-        _, sentence = find_over_budget(
-            self.options,
-            ordered,
-            time.perf_counter() - self.testbed.started_at,
-            ROUTE_SECONDS + self.testbed.startup_seconds,
-        )
+            raise self.no_route_error(records[0])
+        first_seconds = ROUTE_SECONDS + self.testbed.startup_seconds
+        _, sentence = find_over_budget(self.settings, ordered, self.elapsed, first_seconds)
         if sentence:
-            self.run.metadata["plan"]["notes"].append(sentence)
-            self.testbed.report_step(sentence)
+            self.add_note(sentence)
         try:
             self.examine_routes(loadable)
         finally:
@@ -140,60 +126,56 @@ class Examination:
                 if record["act"] is None and not record["unfit"]:
                     record["unfit"] = "it was not reached"
         if all(record["skipped"] for record in records):
-            first = next(record for _, record in loadable)
-            raise AtonceError(
-                f"No route of {self.app.target} could be loaded: {first['route']}:"
-                f" {first['skipped']}.",
-                ExitCode.TARGET,
-            )
+            raise self.no_route_error(loadable[0][1])
 
-    def examine_routes(self, loadable: list[tuple[RouteRequest, dict[str, Any]]]) -> None:
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run began."""
+        return time.perf_counter() - self.testbed.started_at
+
+    def add_note(self, sentence: str) -> None:
+        """Note a sentence in the run, and report it to the listener."""
+        self.run.metadata["plan"]["notes"].append(sentence)
+        self.testbed.report_step(sentence)
+
+    def no_route_error(self, record: _Record) -> AtonceError:
+        """Return the error when all routes are skipped, with the reason of one."""
+        why = f"{record['route']}: {record['skipped']}"
+        return AtonceError(f"No route of {self.app.target} can be loaded: {why}.", ExitCode.TARGET)
+
+    def examine_routes(self, loadable: list[tuple[RouteRequest, _Record]]) -> None:
         """Examine all routes within the budget, repeat disturbed routes, then raise any crash."""
-        troubles: list[AtonceError] = []
-        for number, (request, record) in enumerate(loadable, 1):
-            elapsed = time.perf_counter() - self.testbed.started_at
-            self.testbed.listener.set_total(
-                min(
-                    self.options.budget, elapsed + (len(loadable) - number + 1) * self.route_seconds
-                )
-            )
+        for number, (request, record) in enumerate(loadable):
+            remaining = (len(loadable) - number) * self.route_seconds
+            self.testbed.listener.set_total(min(self.settings.budget, self.elapsed + remaining))
             if self.testbed.fits_budget(MIN_ROUTE_SECONDS):
-                record["act"] = f"route-{number:02}"
-                troubles += self.examine_or_record_crash(request, record)
+                record["act"] = f"route-{number + 1:02}"
+                self.examine_or_record_crash(request, record)
             else:
                 record["unfit"] = self.over_budget_reason
         for request, record in loadable:
-            session = None if record["unfit"] else record["act"]
-            if (
-                session
-                and (why := session_interference(self.run, session))
-                and self.testbed.fits_budget(self.route_seconds)
-            ):
-                if self.testbed.count_remaining(session, request) < MIN_ROUTE_REQUESTS:
-                    self.testbed.note_request_limit(
-                        f"{request.route} was not examined again, though {why}", session, request
-                    )
-                    continue
-                archive_attempt(
-                    self.run,
-                    session,
-                    f"{request.route} was examined again, because {why}",
-                    (*TABLES, "holds"),
-                )
-                troubles += self.examine_or_record_crash(request, record)
-        if troubles:
-            raise troubles[0]
+            session = record["act"]
+            why = None if record["unfit"] else session_interference(self.run, session)
+            if not why or not self.testbed.fits_budget(self.route_seconds):
+                continue
+            if self.testbed.count_remaining(session, request) < MIN_ROUTE_REQUESTS:
+                sentence = f"{request.route} was not examined again, though {why}"
+                self.testbed.note_request_limit(sentence, session, request)
+                continue
+            sentence = f"{request.route} was examined again, because {why}"
+            archive_attempt(self.run, session, sentence, (*TABLES, "holds"))
+            self.examine_or_record_crash(request, record)
+        if self.crash:
+            raise self.crash
 
     @property
     def over_budget_reason(self) -> str:
         """Why a route or a level did not run."""
-        return f"it did not fit the budget of {self.options.budget:.0f} s: --budget names another"
+        return f"it did not fit the budget of {self.settings.budget:.0f} s; --budget sets another"
 
-    def examine_or_record_crash(
-        self, request: RouteRequest, record: dict[str, Any]
-    ) -> list[AtonceError]:
-        """Examine a route. Return the error if our app crashes: the next route restarts it."""
-        started, troubles = time.perf_counter(), []
+    def examine_or_record_crash(self, request: RouteRequest, record: _Record) -> None:
+        """Examine a route. If our app crashes, keep the error: the next route restarts it."""
+        started = time.perf_counter()
         try:
             self.examine_route(request, record["act"], record)
         except AtonceError as error:
@@ -201,11 +183,9 @@ class Examination:
                 raise
             record["unfit"] = error.sentence.partition(". ")[0]
             self.run.add_warning(error.sentence)
-            troubles = [error]
-        self.route_seconds = max(
-            8.0, 0.5 * self.route_seconds + 0.5 * (time.perf_counter() - started)
-        )
-        return troubles
+            self.crash = self.crash or error
+        seconds = time.perf_counter() - started
+        self.route_seconds = max(8.0, 0.5 * self.route_seconds + 0.5 * seconds)
 
     def install_agent(self) -> None:
         """Inspect the app's interpreter and install the agent."""
@@ -217,53 +197,48 @@ class Examination:
         with self.testbed.app_running("idle", with_watchdog=True) as (app_process, url):
             with self.testbed.open_client(url) as client:
                 route_requests = read_routes(self.testbed, client)
-                app_neighbours, ping_cost = find_neighbours(self.app, self.testbed.secret, client)
+                neighbours, ping_cost = find_neighbours(self.app, self.testbed.secret, client)
             if self.app.launch_mode != "module":
                 self.run.metadata["workers"] = count_workers(url) or 1
-            if not app_neighbours:
+            if not neighbours:
                 self.run.metadata["plan"]["notes"].append(
-                    "No innocent route could be found: nothing can be said of whom a route harms."
+                    "No neighbour route was found: the effect on other routes is not measured."
                 )
                 return route_requests
-            cell = idle_neighbours_cell(
-                app_neighbours, min(40.0, 0.05 / ping_cost) if ping_cost else 80.0
-            )
+            rate = min(40.0, 0.05 / ping_cost) if ping_cost else 80.0
+            cell = idle_neighbours_cell(neighbours, rate)
             for tries_left in reversed(range(_IDLE_TRIES)):
                 with self.testbed.locust_running(url) as locust:
-                    self.testbed.run_jobs(
-                        app_process,
-                        locust,
-                        url,
-                        "idle",
-                        iter([self.testbed.create_job("idle", (cell,), None)]),
-                    )
+                    self.run_levels(app_process, locust, url, "idle", [(cell,)])
                 why = session_interference(self.run, "idle")
-                if not (
-                    why
-                    and tries_left
-                    and self.testbed.fits_budget(LOCUST_START_SECONDS + level_duration(cell))
-                ):
+                seconds = LOCUST_START_SECONDS + level_duration(cell)
+                if not (why and tries_left and self.testbed.fits_budget(seconds)):
                     break
-                archive_attempt(
-                    self.run,
-                    "idle",
-                    f"The neighbours at rest were asked again, because {why}",
-                    ("samples", "load"),
-                )
+                sentence = f"The idle neighbours were measured again, because {why}"
+                archive_attempt(self.run, "idle", sentence, ("samples", "load"))
             if self.app.launch_mode == "module":
                 self.testbed.watch_idle_app()
-        idle_stats = read_interim_stats(self.run.path, "idle", cell)
-        self.idle_p90 = {
-            kind: p90
-            for kind in ("async", "def")
-            if idle_stats and (p90 := idle_stats.neighbour_p90(kind)) is not None
-        }
+        if idle_stats := read_interim_stats(self.run.path, "idle", cell):
+            p90s = {kind: idle_stats.neighbour_p90(kind) for kind in ("async", "def")}
+            self.idle_p90 = {kind: p90 for kind, p90 in p90s.items() if p90 is not None}
         return route_requests
 
-    def examine_route(self, request: RouteRequest, session: str, record: dict[str, Any]) -> None:
-        """One route: smoke test, load, and the watchdog if the loop seems blocked."""
+    def run_levels(  # noqa: PLR0913, PLR0917 - who is loaded, by whom, with what
+        self,
+        app_process: SupervisedProcess | None,
+        locust: subprocess.Popen[str],
+        url: str,
+        session: str,
+        levels: Iterable[tuple[Cell, ...]],
+        request: RouteRequest | None = None,
+    ) -> None:
+        """Run levels one after another; the next is chosen when the last has been measured."""
+        jobs = (self.testbed.create_job(session, cells, request) for cells in levels)
+        self.testbed.run_jobs(app_process, locust, url, session, jobs)
+
+    def examine_route(self, request: RouteRequest, session: str, record: _Record) -> None:
+        """Examine one route: smoke test, load, and the watchdog if the loop seems blocked."""
         hold_times: list[float] = []
-        log = RunLog.from_here(self.run.path / "log.txt")
         with (
             self.testbed.app_running(session, with_watchdog=False) as (app_process, url),
             self.testbed.locust_running(url) as locust,
@@ -272,126 +247,93 @@ class Examination:
                 self.wait_until_idle(client)
                 if app_process:
                     app_process.flush_log()
-                log = RunLog.from_here(log.path)  # without the start-up lines
-                request, result = find_accepted_request(
-                    client, request, self.options.selection.headers
-                )
+                log = RunLog.from_here(self.run.path / "log.txt")  # without the start-up lines
+                headers = self.settings.selection.headers
+                request, result = find_accepted_request(client, request, headers)
                 record["path"] = request.path
                 self.testbed.stop_request.raise_if_requested()
-                app_neighbours, ping_cost = find_neighbours(self.app, self.testbed.secret, client)
+                neighbours, ping_cost = find_neighbours(self.app, self.testbed.secret, client)
             if app_process:
                 app_process.flush_log()  # so that Python's warnings are in the log
             save_smoke_result(self.run, record, result, log)
-            planner = self.level_planner(session, request, result, (app_neighbours, ping_cost))
-
-            def fits(*cells: Cell, extra_seconds: float = 0.0, is_needed: bool = True) -> bool:
-                is_in_budget = self.testbed.fits_budget(
-                    sum(map(level_duration, cells), extra_seconds)
-                )
-                why = planner.why_too_large(*cells) or (
-                    planner.why_too_few_requests(*cells)
-                    if is_in_budget
-                    else self.over_budget_reason
-                )
-                if is_needed:
-                    record["unfit"] = why or record["unfit"]
-                return not why
-
-            if not (record["skipped"] or record["wrong"]) and fits(
-                planner.single_user_cell(),
-                planner.few_users_cell(),
-                extra_seconds=LOCUST_START_SECONDS,
-            ):
+            planner = LevelPlanner(
+                session=session,
+                route=request.route,
+                path=request.path,
+                service_time=min(result.seconds[1:] or result.seconds),
+                neighbours=neighbours,
+                ping_cost=ping_cost,
+                requests=self.testbed.count_remaining(session, request),
+                answer_bytes=result.answer_bytes,
+            )
+            first_cells = planner.single_user_cell(), planner.few_users_cell()
+            is_loadable = not (record["skipped"] or record["wrong"])
+            if is_loadable and self.fits(record, planner, *first_cells, extra=LOCUST_START_SECONDS):
                 levels = adaptive_levels(
                     self.run.path,
                     planner,
                     self.idle_p90,
-                    self.options.gates,
+                    self.settings.gates,
                     hold_times,
-                    lambda cell, is_needed: fits(cell, is_needed=is_needed),
+                    lambda cell, is_needed: self.fits(record, planner, cell, is_needed=is_needed),
                 )
-                self.testbed.run_jobs(
-                    app_process,
-                    locust,
-                    url,
-                    session,
-                    (self.testbed.create_job(session, cells, request) for cells in levels),
-                )
+                self.run_levels(app_process, locust, url, session, levels, request)
         if result.status == httpx.codes.INTERNAL_SERVER_ERROR:
             # Python warns of a missing await late, when the coroutine is collected
             save_smoke_result(self.run, record, result, log)
         if hold_times and self.testbed.unwatched_reason:
             record["unwatched"] = self.testbed.unwatched_reason
-        elif (
-            hold_times
-            and self.app.launch_mode == "module"
-            and fits(
-                planner.watchdog_cell(hold_times[0]),
-                extra_seconds=self.testbed.startup_seconds + LOCUST_START_SECONDS,
-            )
-        ):
-            self.run_with_watchdog(
-                request, replace(planner, session=f"{session}-watch"), hold_times[0]
-            )
+        elif hold_times and self.app.launch_mode == "module":
+            cell = planner.watchdog_cell(hold_times[0])
+            seconds = self.testbed.startup_seconds + LOCUST_START_SECONDS
+            if self.fits(record, planner, cell, extra=seconds):
+                self.run_with_watchdog(request, f"{session}-watch", planner, hold_times[0])
 
-    def level_planner(
+    def fits(
         self,
-        session: str,
-        request: RouteRequest,
-        result: SmokeResult,
-        neighbours_and_cost: tuple[tuple[Neighbour, ...], float],
-    ) -> LevelPlanner:
-        """The planner of the levels of this route."""
-        service_time = min(result.seconds[1:] or result.seconds)
-        known: dict[str, Any] = {
-            "session": session,
-            "route": request.route,
-            "path": request.path,
-            "requests": self.testbed.count_remaining(session, request),
-        }
-        known["answer_bytes"] = result.answer_bytes
-        return LevelPlanner(
-            service_time=service_time,
-            neighbours=neighbours_and_cost[0],
-            ping_cost=neighbours_and_cost[1],
-            **known,
-        )
+        record: _Record,
+        planner: LevelPlanner,
+        *cells: Cell,
+        extra: float = 0.0,
+        is_needed: bool = True,
+    ) -> bool:
+        """Return whether cells fit all limits; keep the reason if they do not but are needed.
+
+        `extra` are seconds that they take besides.
+        """
+        why = planner.why_too_large(*cells)
+        if not why and self.testbed.fits_budget(sum(map(level_duration, cells), extra)):
+            why = planner.why_too_few_requests(*cells)
+        elif not why:
+            why = self.over_budget_reason
+        if is_needed:
+            record["unfit"] = why or record["unfit"]
+        return not why
 
     def wait_until_idle(self, client: httpx.Client) -> None:
         """Wait until a black box answers as quickly as at rest, for a bounded time.
 
         It may still work on abandoned requests.
         """
+        if self.app.launch_mode != "url" or "async" not in self.idle_p90:
+            return
         deadline = time.perf_counter() + _BLACK_BOX_IDLE_TIMEOUT
-        while (
-            self.app.launch_mode == "url"
-            and "async" in self.idle_p90
-            and time.perf_counter() < deadline
-        ):
+        while (started := time.perf_counter()) < deadline:
             self.testbed.stop_request.raise_if_requested()
-            started = time.perf_counter()
             with contextlib.suppress(httpx.HTTPError):
                 fetch_response(client, "GET", readiness_path(self.app, self.testbed.secret))
                 if time.perf_counter() - started <= max(0.05, 5 * self.idle_p90["async"]):
                     return
 
     def run_with_watchdog(
-        self, request: RouteRequest, planner: LevelPlanner, hold_time: float
+        self, request: RouteRequest, session: str, planner: LevelPlanner, hold_time: float
     ) -> None:
         """Load a fresh, warmed-up process with the watchdog inside, by a few users."""
-        session = planner.session
+        cell = replace(planner, session=session).watchdog_cell(hold_time)
         with (
             self.testbed.app_running(session, with_watchdog=True) as (app_process, url),
             self.testbed.locust_running(url) as locust,
         ):
             with self.testbed.open_client(url) as client:
-                run_smoke_test(client, request, self.options.selection.headers)
-            self.testbed.run_jobs(
-                app_process,
-                locust,
-                url,
-                session,
-                iter(
-                    [self.testbed.create_job(session, (planner.watchdog_cell(hold_time),), request)]
-                ),
-            )
+                run_smoke_test(client, request, self.settings.selection.headers)
+            self.run_levels(app_process, locust, url, session, [(cell,)], request)

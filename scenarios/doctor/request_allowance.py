@@ -18,7 +18,7 @@ SMOKE_TEST_REQUESTS = 2 * (MAX_ALTERNATIVES + 3 + 3)
 
 
 def count_remaining_requests(folder: Path, session: str, route: str, requests: int) -> int:
-    """The requests left after those that a session and its watchdog session have sent."""
+    """Return the requests left after those that a session and its watchdog session sent."""
     spools = [*folder.glob("samples/*.jsonl"), *folder.glob(f"aside/{session}-*/samples/*.jsonl")]
     sent_count = 0
     for path in spools:
@@ -29,10 +29,11 @@ def count_remaining_requests(folder: Path, session: str, route: str, requests: i
 
 
 def share_requests(cells: Iterable[Cell], remaining: int) -> tuple[Cell, ...]:
-    """The cells, each limited to the requests left; cells for which none is left are dropped."""
-    shared = []
+    """Limit each cell to the requests left; cells for which none is left are dropped."""
+    shared: list[Cell] = []
     for cell in cells:
         max_requests = min(cell.most if cell.most > 0 else remaining, remaining)
         remaining -= max_requests
-        shared += [replace(cell, most=max_requests)] if max_requests else []
+        if max_requests:
+            shared.append(replace(cell, most=max_requests))
     return tuple(shared)

@@ -12,11 +12,11 @@ from scenarios.doctor.openapi.smoke_test import SmokeResult
 from scenarios.doctor.testbed import AppTestBed
 from scenarios.system.private_log import RunLog
 
-_UNSAFE_REASON = "its method may change data; --route names it all the same"
+_UNSAFE_REASON = "its method may change data; name it with --route to examine it"
 
 
 def read_routes(testbed: AppTestBed, client: httpx.Client) -> list[RouteRequest]:
-    """The routes by the agent's app info, or by the OpenAPI document of a black box."""
+    """Return the routes by the agent's app info, or by the OpenAPI document of a black box."""
     selection, app, run = testbed.options.selection, testbed.app, testbed.run
     is_module = app.launch_mode == "module"
     if is_module:
@@ -26,18 +26,18 @@ def read_routes(testbed: AppTestBed, client: httpx.Client) -> list[RouteRequest]
     else:
         app_info = {"openapi": fetch_openapi(client, selection.headers)}
     declarations = (app_info.get("openapi"), app_info.get("routes"))
-    raise_if_requested = testbed.stop_request.raise_if_requested
-    route_requests = select_route_requests(*declarations, selection, raise_if_requested)
+    check = testbed.stop_request.raise_if_requested
+    route_requests = select_route_requests(*declarations, selection, check)
     if not is_module and not selection.routes:
         route_requests = skip_docs_routes(route_requests, client, selection.headers)
-    if selection.routes or selection.only:
-        return list(route_requests)
-    listed = {request.route for request in route_requests}
-    unsafe_names = [name for name in unsafe_routes(*declarations) if name not in listed]
-    return [
-        *route_requests,
-        *(RouteRequest(route=name, path="", skipped=_UNSAFE_REASON) for name in unsafe_names),
-    ]
+    if not selection.routes and not selection.only:
+        listed = {request.route for request in route_requests}
+        route_requests += [
+            RouteRequest(route=name, path="", skipped=_UNSAFE_REASON)
+            for name in unsafe_routes(*declarations)
+            if name not in listed
+        ]
+    return route_requests
 
 
 def save_smoke_result(
@@ -45,9 +45,7 @@ def save_smoke_result(
 ) -> None:
     """Record the smoke test; a coroutine that was never awaited makes any answer wrong."""
     unawaited = [line for line in log.warnings().splitlines() if "was never awaited" in line]
-    fault = result.fault
-    if not fault and unawaited:
-        fault = unawaited[0].removeprefix("RuntimeWarning: ")
+    fault = result.fault or next(iter(unawaited), "").removeprefix("RuntimeWarning: ") or None
     record["skipped"] = None if fault else result.skipped
     record["wrong"] = fault
     record["polite"] = list(result.seconds)

@@ -19,9 +19,10 @@ from scenarios.doctor.app import read_agent_file
 from scenarios.doctor.controls import cpu_seconds, create_cpu_meter, readiness_path, resolve_address
 from scenarios.doctor.environment import idle_wait_file
 from scenarios.doctor.openapi.route_request import RouteRequest, create_template
-from scenarios.doctor.options import DoctorOptions, DoctorProgressListener
+from scenarios.doctor.options import DoctorProgressListener
 from scenarios.doctor.request_allowance import count_remaining_requests, share_requests
 from scenarios.doctor.server_processes import descendant_processes
+from scenarios.doctor.settings import DoctorSettings
 from scenarios.generator.job import Job
 from scenarios.runner.preflight import open_http_client
 from scenarios.runner.run_plan import locust_command, locust_env
@@ -47,7 +48,7 @@ class AppTestBed:
 
     def __init__(
         self,
-        options: DoctorOptions,
+        options: DoctorSettings,
         run: RunWriter,
         stop_request: StopRequest,
         listener: DoctorProgressListener,

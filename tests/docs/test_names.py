@@ -46,7 +46,7 @@ def identifiers(tree: ast.AST) -> Iterator[str]:
 
 def module_functions() -> Iterator[str]:
     """The names of the product's module-level functions."""
-    for path in [ROOT / "atonce.py", *python_files(*ROOMS)]:
+    for path in [ROOT / "atonce.py", ROOT / "command_line.py", *python_files(*ROOMS)]:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield node.name

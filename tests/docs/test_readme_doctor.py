@@ -132,7 +132,7 @@ def test_the_doctors_commands_run(tmp_path: Path, here: Here) -> None:
             )
             words = [start if word == "make run" else word for word in shlex.split(line)[1:]]
             shown = here(*words, *([] if "--dry-run" in words else ["--dry-run"]), cwd=tmp_path)
-            assert (shown.returncode, "asked as /" in shown.stdout) == (0, True), (
+            assert (shown.returncode, "requested as /" in shown.stdout) == (0, True), (
                 command,
                 shown.stderr,
             )

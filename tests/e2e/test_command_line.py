@@ -94,7 +94,7 @@ def test_help_lists_the_commands_that_exist_and_no_others(here: Here) -> None:
         (["reproduce", "--out", "/dev/null"], 2, "Name another folder with --out"),
         (["run"], 2, "Missing argument"),
         (["run", "stampede"], 2, "is not one of"),
-        (["run", "crowd"], 2, "Name what to press: --host"),
+        (["run", "crowd"], 2, "Name a host: --host"),
         (
             ["run", "crowd", "--host", "http://example.org", "--route", "/x"],
             2,
@@ -131,7 +131,7 @@ def test_help_lists_the_commands_that_exist_and_no_others(here: Here) -> None:
             2,
             "is no URL of a host",
         ),
-        ([*RUN, "crowd"], 2, "Name what to press: --route"),
+        ([*RUN, "crowd"], 2, "Name a route: --route"),
         ([*RUN, "crowd", "--route", "x"], 2, "a path begins with /"),
         ([*RUN, "crowd", "--route", "BREW /x"], 2, "BREW is none of"),
         ([*RUN, "crowd", "--route", "/items/{id}"], 2, "fill in what stands in braces"),
@@ -227,7 +227,9 @@ def test_json_is_the_summary_and_nothing_else(honest_run: Path, tmp_path: Path, 
     shutil.copytree(honest_run, tmp_path / "20260101T000000Z-reproduce-7f3a")
     shown = here("report", "7f3a", "--out", str(tmp_path), "--json")
     assert shown.returncode == 0
-    assert json.loads(shown.stdout)["trust"]["verdict"] == "trusted"
+    data = json.loads(shown.stdout)
+    assert data["trust"]["verdict"] == "trusted"
+    assert Path(data["path"]) == tmp_path / "20260101T000000Z-reproduce-7f3a"
     failed = here("report", str(tmp_path), "--json")
     assert tuple(json.loads(failed.stdout)[name] for name in ("format", "exit_code")) == (
         SUMMARY_FORMAT,
@@ -336,7 +338,7 @@ def test_the_version_is_said() -> None:
 
 
 def settings(folder: Path, text: str) -> Path:
-    """A project with settings."""
+    """Return a project with settings."""
     (folder / "pyproject.toml").write_text(text, encoding="utf-8")
     return folder
 
@@ -370,7 +372,7 @@ def test_flags_win_over_the_environment_and_that_over_the_project(
 @pytest.mark.parametrize(
     ("text", "env", "says"),
     [
-        ("[tool.atonce]\nuser = 2\n", {}, "has 'user', which no command knows"),
+        ("[tool.atonce]\nuser = 2\n", {}, "has 'user', which is no flag of any command"),
         ('[tool.atonce]\nseconds = "soon"\n', {}, "pyproject.toml sets seconds."),
         ("[tool.atonce\n", {}, "cannot be read for its [tool.atonce]"),
         ("tool = 3\n", {}, "cannot be read for its [tool.atonce]"),

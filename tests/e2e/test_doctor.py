@@ -36,14 +36,14 @@ BAD: list[tuple[str, str, int, str]] = [
         4,
         r"No module named 'nowhere_at_all' \(.*shop\.py, line 1",
     ),
-    ("is no ASGI app", "app = 7", 4, r"shop:app is no ASGI app"),
-    ("has no such name", "other = 7", 4, r"shop:app is not to be found"),
+    ("is not an ASGI app", "app = 7", 4, r"shop:app is not an ASGI app"),
+    ("has no such name", "other = 7", 4, r"shop:app does not exist"),
     ("has no routes", APP, 2, r"declares no routes"),
     (
-        "fails at its start-up",
+        "fails in its start-up code",
         LIFE,
         4,
-        r"shop:app fails at its start-up: RuntimeError: no database \(.*shop\.py, line 5",
+        r"shop:app fails in its start-up code: RuntimeError: no database \(.*shop\.py, line 5",
     ),
 ]
 ODD = """
@@ -115,14 +115,14 @@ def test_an_app_that_cannot_be_examined_is_said_in_a_sentence(
     ("words", "sentence"),
     [
         ([], "Name your app"),
-        (["shop"], "Write module:attribute"),
+        (["shop"], "not MODULE:ATTRIBUTE"),
         (["http://example.org"], "is not this machine"),
         (["shop:app", "--start", "x"], "belong together"),
         (["shop:app", "--gate", "p99 < 3"], "p99 is a time"),
         (["shop:app", "--budget", "8"], "is no duration"),
         (["shop:app", "--gate", "p50 @ 100u < 3s"], "at most 64u"),
         (["shop:app", "--gate", "p50 @ 3000/s < 3s"], "or 1500/s"),
-        (["shop:app", "--header", "secret-without-colon"], "The header no. 1 is none"),
+        (["shop:app", "--header", "secret-without-colon"], "invalid --header #1"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_starts(
@@ -147,7 +147,7 @@ def test_settings_make_it_one_word(tmp_path: Path, here: Here) -> None:
     home = written(tmp_path, APP + "@app.get('/x')\nasync def x(): return 1\n")
     (home / "pyproject.toml").write_text('[tool.atonce]\ntarget = "shop:app"\n', encoding="utf-8")
     shown = here("doctor", "--dry-run", cwd=home)
-    assert (shown.returncode, "GET /x  asked as /x" in shown.stdout) == (0, True)
+    assert (shown.returncode, "GET /x  requested as /x" in shown.stdout) == (0, True)
     assert "paid or remote services" in shown.stdout
 
 
@@ -206,7 +206,7 @@ def test_odd_answers_are_said_and_a_failing_app_is_left_alone(tmp_path: Path) ->
         "GET /fails": "wrong-answer",
     }
     assert verdicts["GET /html"]["notes"] == [
-        "It answers text/html where its OpenAPI document promises application/json."
+        "It answers text/html where its OpenAPI document declares application/json."
     ]
     assert {
         entry["route"]: re.sub(r" to one polite.*", "", entry["why"])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from atonce import cli
+from command_line import cli
 from results.config import apply_settings
 from tests.support.cli import Here
 
@@ -42,6 +42,31 @@ def test_a_comma_separates_routes_and_nothing_that_may_hold_one(
     }
 
 
+def test_a_json_array_in_a_variable_is_several_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program can pass any number of secrets without a command line that shows them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ATONCE_HEADER", '["A: 1, 2", "B: 3"]')
+    monkeypatch.setenv("ATONCE_ROUTE", '["GET /a,b"]')
+    monkeypatch.setenv("ATONCE_BODY", "[not JSON")
+    built = typer.main.get_command(cli)
+    apply_settings(built)
+    assert built.context_settings["default_map"]["doctor"] == {
+        "header": ["A: 1, 2", "B: 3"],
+        "route": ["GET /a,b"],
+        "body": ["[not JSON"],
+    }
+
+
+def test_variables_for_an_app_that_runs_already_are_refused_like_the_flag(
+    tmp_path: Path, here: Here
+) -> None:
+    """It was started without them."""
+    shown = here("doctor", BOTH[3], "--dry-run", cwd=tmp_path, ATONCE_ENV="A=b")
+    assert (shown.returncode, "--env is only for MODULE:APP" in shown.stderr) == (2, True)
+
+
 BOTH = ("--start", "typed", "--url", "http://127.0.0.1:9")
 TARGET, COMMAND = 'target = "written"', 'start = "written"\nurl = "http://127.0.0.1:9"'
 
@@ -49,20 +74,20 @@ TARGET, COMMAND = 'target = "written"', 'start = "written"\nurl = "http://127.0.
 @pytest.mark.parametrize(
     ("text", "words", "says"),
     [
-        (TARGET, (), "'written' names no app"),
-        (TARGET, ("typed",), "'typed' names no app"),
-        (TARGET, BOTH, "--start begins with 'typed'"),
+        (TARGET, (), "invalid app 'written'"),
+        (TARGET, ("typed",), "invalid app 'typed'"),
+        (TARGET, BOTH, "program 'typed' not found"),
         (TARGET, BOTH[2:], "belong together"),
-        (COMMAND, (), "--start begins with 'written'"),
-        (COMMAND, ("typed",), "'typed' names no app"),
-        (COMMAND, BOTH[:2], "--start begins with 'typed'"),
-        (f"{TARGET}\n{COMMAND}", (), "take the place of MODULE:APP"),
-        ("", ("typed", *BOTH), "take the place of MODULE:APP"),
+        (COMMAND, (), "program 'written' not found"),
+        (COMMAND, ("typed",), "invalid app 'typed'"),
+        (COMMAND, BOTH[:2], "program 'typed' not found"),
+        (f"{TARGET}\n{COMMAND}", (), "replace MODULE:APP"),
+        ("", ("typed", *BOTH), "replace MODULE:APP"),
         (COMMAND, ("--workers", "4"), "--workers is only for MODULE:APP: your own command"),
         (COMMAND, ("--loop", "uvloop", "--python", "x"), "--python is only for MODULE:APP"),
-        (COMMAND, ("--env", "A=b"), "--start begins with 'written'"),
-        ("workers = 4", BOTH, "--start begins with 'typed'"),  # is there for another app
-        ("", (BOTH[3], "--workers", "1"), "--workers is only for MODULE:APP: what runs already"),
+        (COMMAND, ("--env", "A=b"), "program 'written' not found"),
+        ("workers = 4", BOTH, "program 'typed' not found"),  # is there for another app
+        ("", (BOTH[3], "--workers", "1"), "--workers is only for MODULE:APP: the app at a URL"),
         ("", (BOTH[3], "--env", "A=b"), "--env is only for MODULE:APP"),
         ("", (BOTH[3], "--env-file", "x"), "--env-file is only for MODULE:APP"),
         ("", (BOTH[3], "--app-dir", "/x"), "--app-dir is only for MODULE:APP"),

@@ -16,8 +16,9 @@ from dotenv import dotenv_values
 
 from results.errors import AtonceError, ExitCode
 from scenarios.doctor.app import AppUnderTest
-from scenarios.doctor.commands import create_doctor_options
+from scenarios.doctor.commands import parse_options
 from scenarios.doctor.environment import find_interpreter, load_variables
+from scenarios.doctor.options import DoctorOptions
 from scenarios.doctor.server_processes import count_workers, server_processes
 from scenarios.runner.supervise import wait_until_ready
 from scenarios.system.child_process import supervised_process
@@ -47,14 +48,18 @@ def test_a_module_is_served_by_uvicorn_in_its_own_interpreter(tmp_path: Path, ba
         "workers": 2,
         "loop": "uvloop",
     }
-    command = AppUnderTest.from_module("shop.main:app", **words).launch_command(8001)
+    command = AppUnderTest.from_module(
+        DoctorOptions(target="shop.main:app", **words)
+    ).launch_command(8001)
     assert command[:3] == [str(bare / "bin" / "python"), "-m", "uvicorn"]
     assert " ".join(command[3:]) == (
         f"--factory _atonce_agent.entrypoint:create_app --app-dir {tmp_path} "
         "--host 127.0.0.1 --port 8001 --loop uvloop "
         "--workers 2 --no-access-log --log-level warning --timeout-keep-alive 300"
     )
-    default_command = AppUnderTest.from_module("shop.main:app").launch_command(8001)
+    default_command = AppUnderTest.from_module(
+        DoctorOptions(target="shop.main:app")
+    ).launch_command(8001)
     assert "--workers 1" in " ".join(default_command)  # or WEB_CONCURRENCY decides
 
 
@@ -65,7 +70,7 @@ def test_the_app_gets_its_own_environment_and_nothing_of_ours(
     monkeypatch.setenv("ATONCE_SEED", "7")
     monkeypatch.setenv("PYTHONPATH", "/theirs")
     app_under_test = AppUnderTest.from_module(
-        "shop:app", app_dir=tmp_path, factory=True, env=["KEY=geheim"]
+        DoctorOptions(target="shop:app", app_dir=tmp_path, factory=True, env=["KEY=geheim"])
     )
     env = app_under_test.launch_environment("idle", tmp_path, "s", watch=True)
     assert (env["KEY"], env["PATH"]) == ("geheim", os.environ["PATH"])
@@ -89,11 +94,15 @@ def test_no_variable_of_this_shell_changes_how_uvicorn_serves(
     """What stands in --env does; a person's own command runs with all its variables."""
     for name in ("WEB_CONCURRENCY", "UVICORN_RELOAD", "UVICORN_ROOT_PATH"):
         monkeypatch.setenv(name, "4")
-    env = AppUnderTest.from_module("shop:app", env=["UVICORN_ROOT_PATH=/shop"]).base_environment()
+    env = AppUnderTest.from_module(
+        DoctorOptions(target="shop:app", env=["UVICORN_ROOT_PATH=/shop"])
+    ).base_environment()
     assert [pair for pair in env.items() if pair[0].startswith(("UVICORN", "WEB_"))] == [
         ("UVICORN_ROOT_PATH", "/shop")
     ]
-    own = AppUnderTest.from_command(sys.executable, "http://localhost:9000").base_environment()
+    own = AppUnderTest.from_command(
+        DoctorOptions(start=sys.executable, url="http://localhost:9000")
+    ).base_environment()
     assert (own["WEB_CONCURRENCY"], own["UVICORN_RELOAD"]) == ("4", "4")
 
 
@@ -101,7 +110,9 @@ def test_the_agent_that_moves_in_needs_nothing_that_is_not_in_python(
     tmp_path: Path, bare: Path
 ) -> None:
     """It is imported, under its own name, by an interpreter without a single package."""
-    app_under_test = AppUnderTest.from_module("shop:app", app_dir=tmp_path, python=str(bare))
+    app_under_test = AppUnderTest.from_module(
+        DoctorOptions(target="shop:app", app_dir=tmp_path, python=str(bare))
+    )
     app_under_test.install_agent(tmp_path)
     app_under_test.install_agent(tmp_path)  # a second session finds it there
     env = app_under_test.launch_environment("idle", tmp_path, "s")
@@ -131,7 +142,9 @@ def test_a_url_and_a_command_are_left_as_they_are(tmp_path: Path) -> None:
         == url.url
     )
     own = AppUnderTest.from_command(
-        f"{sys.executable} -m 'my server'", "http://localhost:9000", env=["A=1"]
+        DoctorOptions(
+            start=f"{sys.executable} -m 'my server'", url="http://localhost:9000", env=["A=1"]
+        )
     )
     own.install_agent(tmp_path)
     assert own.launch_command(1) == [sys.executable, "-m", "my server"]
@@ -144,27 +157,37 @@ def test_a_url_and_a_command_are_left_as_they_are(tmp_path: Path) -> None:
     ("make", "words"),
     [
         (
-            lambda: AppUnderTest.from_module("shop/main.py"),
-            "Write module:attribute, such as shop.main:app",
+            lambda: AppUnderTest.from_module(DoctorOptions(target="shop/main.py")),
+            "not MODULE:ATTRIBUTE. Example: shop.main:app",
         ),
-        (lambda: AppUnderTest.from_module("shop"), "such as shop:app"),
+        (lambda: AppUnderTest.from_module(DoctorOptions(target="shop")), "Example: shop:app"),
         (
-            lambda: AppUnderTest.from_module("a:b", app_dir=Path("/not/there")),
-            "/not/there is no folder",
+            lambda: AppUnderTest.from_module(
+                DoctorOptions(target="a:b", app_dir=Path("/not/there"))
+            ),
+            "--app-dir /not/there: not a folder",
         ),
         (
-            lambda: AppUnderTest.from_module("a:b", python="/not/there"),
-            "--python /not/there is neither",
+            lambda: AppUnderTest.from_module(DoctorOptions(target="a:b", python="/not/there")),
+            "--python /not/there: neither",
         ),
-        (lambda: AppUnderTest.from_module("a:b", env=["geheim"]), "expects KEY=VALUE"),
-        (lambda: AppUnderTest.from_module("a:b", env_file=Path("/not/there")), "cannot be read"),
+        (
+            lambda: AppUnderTest.from_module(DoctorOptions(target="a:b", env=["geheim"])),
+            "Expected KEY=VALUE",
+        ),
+        (
+            lambda: AppUnderTest.from_module(
+                DoctorOptions(target="a:b", env_file=Path("/not/there"))
+            ),
+            "cannot read --env-file",
+        ),
         (lambda: AppUnderTest.from_url("http://example.org"), "example.org is not this machine"),
         (
             lambda: AppUnderTest.from_url("http://127.0.0.1:8000/api"),
-            "Name the host only, such as http://127.0.0.1:8000",
+            "name the host only",
         ),
-        (lambda: AppUnderTest.from_url("http://127.0.0.1:8000//api"), "Routes carry the path"),
-        (lambda: AppUnderTest.from_url("127.0.0.1:8000/api/"), "Routes carry the path"),
+        (lambda: AppUnderTest.from_url("http://127.0.0.1:8000//api"), "Give a path with --route"),
+        (lambda: AppUnderTest.from_url("127.0.0.1:8000/api/"), "Give a path with --route"),
         (
             lambda: AppUnderTest.from_url("http://me:geheim@127.0.0.1:8000"),
             "without a user, password",
@@ -175,28 +198,38 @@ def test_a_url_and_a_command_are_left_as_they_are(tmp_path: Path) -> None:
             "without a user, password, path or query",
         ),
         (
-            lambda: AppUnderTest.from_command(sys.executable, "http://localhost:1/api"),
-            "Name the host only",
+            lambda: AppUnderTest.from_command(
+                DoctorOptions(start=sys.executable, url="http://localhost:1/api")
+            ),
+            "name the host only",
         ),
         (
-            lambda: AppUnderTest.from_command(sys.executable, "http://me:geheim@localhost:1"),
-            "Name the host only",
+            lambda: AppUnderTest.from_command(
+                DoctorOptions(start=sys.executable, url="http://me:geheim@localhost:1")
+            ),
+            "name the host only",
         ),
         (
-            lambda: AppUnderTest.from_command("no-such geheim", "http://localhost:1"),
-            "begins with 'no-such', which is no program",
+            lambda: AppUnderTest.from_command(
+                DoctorOptions(start="no-such geheim", url="http://localhost:1")
+            ),
+            "program 'no-such' not found",
         ),
         (
-            lambda: AppUnderTest.from_command("KEY=geheim uvicorn a:b", "http://localhost:1"),
-            "begins with 'KEY', which is no program",
+            lambda: AppUnderTest.from_command(
+                DoctorOptions(start="KEY=geheim uvicorn a:b", url="http://localhost:1")
+            ),
+            "program 'KEY' not found",
         ),
         (
-            lambda: AppUnderTest.from_command("", "http://localhost:1"),
-            "no program that can be found",
+            lambda: AppUnderTest.from_command(DoctorOptions(start="", url="http://localhost:1")),
+            "program '' not found",
         ),
         (
-            lambda: AppUnderTest.from_command("KEY=geheim '", "http://localhost:1"),
-            "cannot be read as a command",
+            lambda: AppUnderTest.from_command(
+                DoctorOptions(start="KEY=geheim '", url="http://localhost:1")
+            ),
+            "invalid --start: not a command",
         ),
     ],
 )
@@ -222,7 +255,7 @@ def test_the_interpreter_is_the_named_one_or_the_nearest_environments(
     (here / ".venv").symlink_to(bare)
     assert find_interpreter(None, home) == (str(here / ".venv/bin/python"), "found in this folder")
     (home / ".venv").symlink_to(bare)
-    assert find_interpreter(None, home) == (str(home / ".venv/bin/python"), "found beside the app")
+    assert find_interpreter(None, home) == (str(home / ".venv/bin/python"), "found next to the app")
     monkeypatch.setenv("VIRTUAL_ENV", str(bare))
     assert find_interpreter(None, home) == (str(bare / "bin/python"), "the active environment")
     assert find_interpreter(str(home / ".venv/bin/python"), home)[0] == str(
@@ -238,7 +271,9 @@ def test_an_environment_that_cannot_serve_the_app_is_named_before_anything_start
 
     def asked(python: Path, **more: Any) -> tuple[ExitCode, str]:
         with pytest.raises(AtonceError) as trouble:
-            AppUnderTest.from_module("shop:app", python=str(python), **more).inspect_interpreter()
+            AppUnderTest.from_module(
+                DoctorOptions(target="shop:app", python=str(python), **more)
+            ).inspect_interpreter()
         return sentence(trouble)
 
     def fake(said: str) -> Path:
@@ -258,9 +293,9 @@ def test_an_environment_that_cannot_serve_the_app_is_named_before_anything_start
         "is Python 3.9.1;" in asked(fake('{"python": "3.9.1", "uvicorn": true, "uvloop": true}'))[1]
     )
     assert "does not run as a Python interpreter" in asked(fake("hello"))[1]
-    assert AppUnderTest.from_module("shop:app", python=sys.executable).inspect_interpreter()[
-        "uvicorn"
-    ]
+    assert AppUnderTest.from_module(
+        DoctorOptions(target="shop:app", python=sys.executable)
+    ).inspect_interpreter()["uvicorn"]
 
 
 IMPORT = {
@@ -286,17 +321,17 @@ IMPORT = {
         (
             {**IMPORT, "message": "ModuleNotFoundError: No module named 'shop'"},
             3,
-            f"It was looked for in {ROOT}; name another folder",
+            f"Searched in {ROOT}; to search in another folder: --app-dir",
         ),
-        ({**IMPORT, "kind": "attribute"}, 3, "is not to be found"),
+        ({**IMPORT, "kind": "attribute"}, 3, "does not exist"),
         (
             {**IMPORT, "kind": "not-asgi", "message": "it is of type int"},
             3,
-            "shop.main:app is no ASGI app: it is of type int.",
+            "shop.main:app is not an ASGI app: it is of type int.",
         ),
-        ({**IMPORT, "kind": "factory"}, 3, "cannot be made by its factory"),
-        ({**IMPORT, "kind": "startup"}, 3, "fails at its start-up"),
-        (None, None, "never gets ready"),
+        ({**IMPORT, "kind": "factory"}, 3, "cannot be created by its factory"),
+        ({**IMPORT, "kind": "startup"}, 3, "fails in its start-up code"),
+        (None, None, "never answered a request"),
         (None, 1, "ended with exit code 1 before it answered"),
         (None, -11, "was ended by SIGSEGV"),
     ],
@@ -313,7 +348,7 @@ def test_a_failed_start_is_said_in_one_sentence(
     (tmp_path / "guest").mkdir()
     if said:
         (tmp_path / "guest" / "trouble-idle.json").write_text(json.dumps(said), encoding="utf-8")
-    app_under_test = AppUnderTest.from_module("shop.main:app")
+    app_under_test = AppUnderTest.from_module(DoctorOptions(target="shop.main:app"))
     trouble = app_under_test.startup_error("idle", tmp_path, code)
     assert trouble.code is ExitCode.TARGET
     assert words in trouble.sentence
@@ -437,9 +472,13 @@ def test_what_an_app_says_shows_no_value_that_was_passed(
     tmp_path: Path, said: str, shown: str
 ) -> None:
     """No value of a variable, header, parameter or URL password: in a sentence, tail or log."""
-    words = {"params": ["key=a/b=c"], "headers": ["Authorization: Bearer tok3n"]}
-    given = AppUnderTest.from_module("shop:app", env=[f"DB={DSN}", "KEY=li\nes", "SHORT=ab"])
-    app_under_test = create_doctor_options(given, words, [], "8m", 1000, 1).app  # type: ignore[arg-type]
+    given = DoctorOptions(
+        target="shop:app",
+        env=[f"DB={DSN}", "KEY=li\nes", "SHORT=ab"],
+        param=["key=a/b=c"],
+        header=["Authorization: Bearer tok3n"],
+    )
+    app_under_test = parse_options(given).app
     assert "tok3n" not in f"{app_under_test}"
     (tmp_path / "guest").mkdir()
     (tmp_path / "guest" / "trouble-idle.json").write_text(

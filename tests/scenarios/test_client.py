@@ -160,9 +160,9 @@ def test_a_wrong_certificate_is_said_as_such(secure: str, here: Here) -> None:
     assert shown.returncode == ExitCode.USAGE
     assert "its certificate is not trusted (self-signed certificate)" in shown.stderr
     shown = here("doctor", secure, "--dry-run", "--cacert", str(CERT))
-    assert (shown.returncode, "GET /x  asked as /x" in shown.stdout) == (0, True)
+    assert (shown.returncode, "GET /x  requested as /x" in shown.stdout) == (0, True)
     shown = here("doctor", secure, "--dry-run", "--insecure")
-    assert (shown.returncode, "GET /x  asked as /x" in shown.stdout) == (0, True)
+    assert (shown.returncode, "GET /x  requested as /x" in shown.stdout) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_wrong_certificate_is_said_as_such(secure: str, here: Here) -> None:
             {"SSL_CERT_FILE": "/not/there"},
             "SSL_CERT_FILE /not/there: No such file",
         ),
-        (["shop:app", "--insecure"], {}, "asked over plain HTTP"),
+        (["shop:app", "--insecure"], {}, "loaded over plain HTTP"),
     ],
 )
 def test_a_certificate_that_cannot_be_used_is_a_sentence(
@@ -210,7 +210,9 @@ def test_ipv6_is_spoken_by_all_clients(tmp_path: Path, here: Here) -> None:
             assert check_route(client, "GET /x", "/x", "1") == "1"
         check_target_alive(url, "x")
         shown = here("doctor", url.replace("[::1]", "[::]"), "--dry-run")
-        assert (shown.returncode, "GET /x  asked as /x" in shown.stdout) == (0, True), shown.stderr
+        assert (shown.returncode, "GET /x  requested as /x" in shown.stdout) == (0, True), (
+            shown.stderr
+        )
 
 
 def test_an_answer_without_end_is_a_time_out_though_pieces_come(

@@ -22,8 +22,9 @@ from scenarios.doctor.controls import (
     resolve_address,
     skip_docs_routes,
 )
-from scenarios.doctor.openapi.route_selection import parse_route_selection
+from scenarios.doctor.openapi.route_selection import RouteSelection
 from scenarios.doctor.openapi.routes import select_route_requests
+from scenarios.doctor.options import DoctorOptions
 from tests.support.asgi_client import served
 
 URL = "http://127.0.0.1:8000"
@@ -122,12 +123,11 @@ def test_the_document_of_a_black_box_is_found_where_its_documentation_says(
         document = fetch_openapi(client, {})
     if routes:
         assert routes == [
-            request.route
-            for request in select_route_requests(document, None, parse_route_selection())
+            request.route for request in select_route_requests(document, None, RouteSelection())
         ]
     else:
-        with pytest.raises(AtonceError, match=r"No OpenAPI document at /openapi.json, nor"):
-            select_route_requests(document, None, parse_route_selection())
+        with pytest.raises(AtonceError, match=r"no OpenAPI document at /openapi.json or"):
+            select_route_requests(document, None, RouteSelection())
 
 
 def test_only_pages_that_say_so_are_documentation() -> None:
@@ -137,7 +137,7 @@ def test_only_pages_that_say_so_are_documentation() -> None:
     app.get("/redoc")(lambda: get_redoc_html(openapi_url="/openapi.json", title="x"))
     app.get("/openapi.json/old")(lambda: 1)
     with served(app) as client:
-        routes = select_route_requests(fetch_openapi(client, {}), None, parse_route_selection())
+        routes = select_route_requests(fetch_openapi(client, {}), None, RouteSelection())
         skipped = {
             request.route: request.skipped for request in skip_docs_routes(routes, client, {})
         }
@@ -150,7 +150,7 @@ def test_only_pages_that_say_so_are_documentation() -> None:
     }
     with served(swagger) as client:
         (request,) = skip_docs_routes(
-            select_route_requests(fetch_openapi(client, {}), None, parse_route_selection()),
+            select_route_requests(fetch_openapi(client, {}), None, RouteSelection()),
             client,
             {},
         )
@@ -186,7 +186,7 @@ def test_a_command_is_not_started_where_someone_else_answers(
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         url = f"http://127.0.0.1:{port}"
-        app_under_test = AppUnderTest.from_command(sys.executable, url)
+        app_under_test = AppUnderTest.from_command(DoctorOptions(start=sys.executable, url=url))
         with pytest.raises(
             AtonceError, match=f"{url} answers while the command of --start does not run"
         ) as trouble:

@@ -185,7 +185,7 @@ def test_a_stall_at_rest_is_measured_again_and_ctrl_c_keeps_what_there_is(tmp_pa
     assert json.loads(shown)["exit_code"] == 130
     facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert facts["plan"]["notes"][0].startswith(
-        "The neighbours at rest were asked again, because the load generator stood still"
+        "The idle neighbours were measured again, because the load generator stood still"
     )
     assert [cell["name"] for cell in facts["plan"]["cells"]][:2] == [
         "neighbours/idle/0",

@@ -1,6 +1,7 @@
 """Routes of any app: which are asked, how they are filled in, and what is said of the others."""
 
 import re
+from dataclasses import replace
 from datetime import date, datetime
 from enum import StrEnum
 from itertools import pairwise
@@ -24,14 +25,14 @@ from pydantic import UUID4, BaseModel, Field, HttpUrl, IPvAnyAddress, Json
 
 from results.errors import AtonceError, ExitCode
 from scenarios.doctor import commands
-from scenarios.doctor.app import AppUnderTest
 from scenarios.doctor.openapi.request_builder import MAX_ALTERNATIVES
 from scenarios.doctor.openapi.route_request import RouteRequest
-from scenarios.doctor.openapi.route_selection import parse_route_selection
+from scenarios.doctor.openapi.route_selection import RouteSelection, parse_route_selection
 from scenarios.doctor.openapi.routes import select_route_requests, unsafe_routes
 from scenarios.doctor.openapi.schema_example import FORMAT_EXAMPLES
 from scenarios.doctor.openapi.smoke_test import find_accepted_request
-from scenarios.doctor.options import find_over_budget, loadable_requests, route_record
+from scenarios.doctor.options import DoctorOptions
+from scenarios.doctor.settings import find_over_budget, loadable_requests, route_record
 from tests.support.asgi_client import served
 
 
@@ -143,13 +144,15 @@ def shop() -> FastAPI:  # noqa: C901 - routes, one after another
 
 
 def asked_of(
-    app: FastAPI | dict[str, Any], census: list[dict[str, Any]] | None = None, /, **flags: list[str]
+    app: FastAPI | dict[str, Any], census: list[dict[str, Any]] | None = None, /, **flags: Any
 ) -> dict[str, RouteRequest]:
     """The routes by their names, in order."""
     document = app.openapi() if isinstance(app, FastAPI) else app
     return {
         request.route: request
-        for request in select_route_requests(document, census, parse_route_selection(**flags))
+        for request in select_route_requests(
+            document, census, parse_route_selection(DoctorOptions(**flags))
+        )
     }
 
 
@@ -213,8 +216,7 @@ def test_a_parameter_is_filled_as_another_route_tells_of_it() -> None:
     async def lent(isbn: isbn_type) -> None: ...
 
     assert [
-        request.path
-        for request in select_route_requests(app.openapi(), None, parse_route_selection())
+        request.path for request in select_route_requests(app.openapi(), None, RouteSelection())
     ] == [
         "/books/9780000000123",
         "/books/9780000000123/loans",
@@ -286,7 +288,7 @@ def test_a_parameter_is_filled_by_routes_whose_type_agrees_only() -> None:
     ]
     assert tried["GET /rooms/{name}"] == ["/rooms/hall"]
     assert len(tried["GET /lost/{name}"]) == 1 + MAX_ALTERNATIVES
-    assert asked_of(things(), params=["name=x"])["GET /shops/{name}"].alternatives == ()
+    assert asked_of(things(), param=["name=x"])["GET /shops/{name}"].alternatives == ()
 
 
 def test_a_value_that_is_refused_gives_way_to_the_next() -> None:
@@ -310,22 +312,22 @@ def test_a_value_that_is_refused_gives_way_to_the_next() -> None:
     }
     notes = {name: manner.note for name, (_, manner) in results.items() if manner.note}
     assert notes == {
-        "GET /shops/{name}": "It is asked as /shops/lamp: /shops/none was answered 404.",
+        "GET /shops/{name}": "Its request is /shops/lamp: /shops/none was answered 404.",
         "GET /shops/{name}/owner": (
-            "It is asked as /shops/lamp/owner: /shops/none/owner was answered 404."
+            "Its request is /shops/lamp/owner: /shops/none/owner was answered 404."
         ),
     }
     taken, manner = results["GET /lost/{name}"]
     others = ", ".join(other.path for other in taken.alternatives)
     assert (
         manner.skipped
-        == f"answers 404 to one polite request, and no better to {others}; give it --param name=..."
+        == f"answers 404 to a single request, and also refuses {others}; add --param name=..."
     )
 
 
 def test_named_routes_are_asked_with_bodies_and_then_no_others_are() -> None:
     """Nested models, unions, tuples, mappings, finite recursion, and several bodies in one."""
-    asked = asked_of(shop(), routes=["POST /orders", "put /pairs", "GET /pa*"])
+    asked = asked_of(shop(), route=["POST /orders", "put /pairs", "GET /pa*"])
     assert list(asked) == ["POST /orders", "PUT /pairs", "GET /page"]
     order = answer(shop(), asked["POST /orders"]).json()
     assert order["lines"][0] == {"sku": "stringgg", "count": 3, "parents": []}
@@ -338,7 +340,7 @@ def test_named_routes_are_asked_with_bodies_and_then_no_others_are() -> None:
         "B7",
     )
     assert answer(shop(), asked["PUT /pairs"]).json()["note"] == "hi"
-    tree = asked_of(shop(), routes=["POST /trees"])["POST /trees"]
+    tree = asked_of(shop(), route=["POST /trees"])["POST /trees"]
     assert answer(shop(), tree).json() == {"children": [], "twin": 1}
 
 
@@ -359,10 +361,10 @@ def test_a_parameter_is_given_to_all_of_that_name() -> None:
         for where in places
     ]
     document = {"paths": {"/x/{a b}": {"parameters": parameters, "get": {}}}}
-    request = asked_of(document, params=["a b=1/ü?", "x-free=y"])["GET /x/{a b}"]
+    request = asked_of(document, param=["a b=1/ü?", "x-free=y"])["GET /x/{a b}"]
     assert request.path == "/x/1%2F%C3%BC%3F?a%20b=1%2F%C3%BC%3F"
     assert request.headers == {"x-key": "string", "x-free": "y", "Cookie": "a b=1/%C3%BC%3F"}
-    ours = asked_of(document, headers=["X-KEY: secret", "cookie: secret"])["GET /x/{a b}"]
+    ours = asked_of(document, header=["X-KEY: secret", "cookie: secret"])["GET /x/{a b}"]
     assert ours.headers == {}
 
 
@@ -372,9 +374,9 @@ def test_a_parameter_is_given_to_all_of_that_name() -> None:
         ({"only": ["/items/*"]}, ["GET /items/{item_id}"]),
         ({"only": ["GET /p*", "/logo"]}, ["GET /page", "GET /logo"]),
         ({"exclude": ["/items*", "* /all/*", "HEAD *"]}, ["GET /page", "GET /logo"]),
-        ({"routes": ["/items/7?size=20"]}, ["GET /items/7?size=20"]),
+        ({"route": ["/items/7?size=20"]}, ["GET /items/7?size=20"]),
         (
-            {"routes": ["GET /items/*", "GET /page", "GET /items/*"]},
+            {"route": ["GET /items/*", "GET /page", "GET /items/*"]},
             ["GET /items/{item_id}", "GET /page"],
         ),
     ],
@@ -395,16 +397,19 @@ def test_routes_are_chosen_by_name_glob_and_request(
     ("flags", "sentence"),
     [
         (
-            {"routes": ["GET /itmes/{item_id}"]},
-            "declares no route 'GET /itmes/{item_id}'. Near ones: GET /items/{item_id}",
+            {"route": ["GET /itmes/{item_id}"]},
+            "the app has no 'GET /itmes/{item_id}'. Similar: GET /items/{item_id}",
         ),
-        ({"routes": ["POST /*"]}, "A * stands for routes that change nothing. Near ones: POST"),
-        ({"routes": ["GET /a b"]}, "'GET /A /b' is no route|'GET /a b' is no route|is none of"),
+        ({"route": ["POST /*"]}, "A * stands for routes that change nothing. Similar: POST"),
+        ({"route": ["GET /a b"]}, "'GET /A /b' is no route|'GET /a b' is no route|is none of"),
         (
-            {"params": ["itm_id=1"]},
-            "No route has a parameter 'itm_id' (--param). Near ones: item_id",
+            {"param": ["itm_id=1"]},
+            "invalid --param: no route has a parameter 'itm_id'. Similar: item_id",
         ),
-        ({"params": ["item_id"]}, "'item_id' is no parameter. For example: --param item_id=1"),
+        (
+            {"param": ["item_id"]},
+            "invalid --param 'item_id': no name and value. Example: item_id=1",
+        ),
         (
             {"only": ["/nothing"]},
             (
@@ -413,24 +418,24 @@ def test_routes_are_chosen_by_name_glob_and_request(
             ),
         ),
         (
-            {"bodies": ["POST /orders={}"]},
-            "--body is for POST /orders, which is not examined: add --route 'POST /orders'.",
+            {"body": ["POST /orders={}"]},
+            "invalid --body: POST /orders is not examined. Add --route 'POST /orders'.",
         ),
-        ({"bodies": ["{}"]}, "does not say whose body it is"),
+        ({"body": ["{}"]}, "invalid --body '{}': no route and body"),
         (
-            {"bodies": ["POST /orders=@/nowhere"]},
-            "The body of POST /orders cannot be read from /nowhere: No such file",
-        ),
-        (
-            {"routes": ["POST /orders"], "bodies": ["POST /orders={"]},
-            "The body of POST /orders is no JSON",
+            {"body": ["POST /orders=@/nowhere"]},
+            "invalid --body for POST /orders: cannot read /nowhere: No such file",
         ),
         (
-            {"headers": ["X-A: 1", "Bearer s3cret"]},
-            "The header no. 2 is none: write --header 'Name: value'",
+            {"route": ["POST /orders"], "body": ["POST /orders={"]},
+            "invalid --body for POST /orders: not JSON",
         ),
-        ({"headers": ["X-A: s3cret\r\nX-B: 1"]}, "The header no. 1 is none"),
-        ({"headers": ["X-A: s3cret\x07"]}, "The header no. 1 is none"),
+        (
+            {"header": ["X-A: 1", "Bearer s3cret"]},
+            "invalid --header #2 (not shown: it may be secret). Expected 'Name: value'",
+        ),
+        ({"header": ["X-A: s3cret\r\nX-B: 1"]}, "invalid --header #1"),
+        ({"header": ["X-A: s3cret\x07"]}, "invalid --header #1"),
     ],
 )
 def test_a_flag_that_cannot_be_followed_is_a_sentence(
@@ -449,15 +454,17 @@ def test_a_flag_that_cannot_be_followed_is_a_sentence(
 def test_a_body_comes_from_a_flag_or_a_file_and_goes_out_as_it_is(tmp_path: Path) -> None:
     """Neither it nor a header shows in what the choice says of itself."""
     (tmp_path / "query.json").write_text('{"q": "secret"}')
-    flags = {"routes": ["POST /orders", "PUT /pairs"], "headers": ["X-Key:  secret"]}
-    choice = parse_route_selection(
-        **flags, bodies=[f"POST /orders=@{tmp_path / 'query.json'}", 'put /pairs={"a": "b=c"}']
+    flags = DoctorOptions(
+        route=["POST /orders", "PUT /pairs"],
+        header=["X-Key:  secret"],
+        body=[f"POST /orders=@{tmp_path / 'query.json'}", 'put /pairs={"a": "b=c"}'],
     )
+    choice = parse_route_selection(flags)
     orders, pairs = select_route_requests(shop().openapi(), None, choice)
     assert (orders.body, orders.content_type) == (b'{"q": "secret"}', "application/json")
     assert pairs.body == b'{"a": "b=c"}'
     assert choice.headers == {"X-Key": "secret"}
-    assert "secret" not in f"{choice}{orders}"
+    assert "secret" not in f"{flags}{choice}{orders}"
 
 
 def guarded() -> FastAPI:
@@ -483,12 +490,12 @@ def guarded() -> FastAPI:
 def test_a_key_is_a_parameter_whose_value_is_shown_nowhere() -> None:
     """In the query, in a header, in a cookie; also of a request as it stands."""
     given = ["api_key=s3cret/&", "X-API-Key=s3cret", "session=s3cret", "q=1"]
-    asked = asked_of(guarded(), params=given)
+    asked = asked_of(guarded(), param=given)
     assert asked["GET /query"].path == "/query?q=1&api_key=***"
     assert answer(guarded(), asked["GET /query"]).json() == "s3cret/&1"
     for name in ("GET /header", "GET /cookie"):
         assert answer(guarded(), asked[name]).json() == "s3cret1"
-    (stands,) = asked_of(guarded(), params=given[:1], routes=["GET /query?q=2"]).values()
+    (stands,) = asked_of(guarded(), param=given[:1], route=["GET /query?q=2"]).values()
     assert (stands.path, answer(guarded(), stands).json()) == (
         "/query?q=2&api_key=***",
         "s3cret/&2",
@@ -547,18 +554,18 @@ def needs(schema: Any, where: str = "query") -> dict[str, Any]:
         ),
         (
             needs({"$ref": "#/components/schemas/None"}),
-            "code is described by #/components/schemas/None, which the document lacks",
+            "code refers to #/components/schemas/None, which the document lacks",
         ),
         (
             needs({"type": "array", "minItems": 2, "uniqueItems": True}),
-            "code must hold 2 different items",
+            "code needs 2 different items",
         ),
         (needs({"type": "string", "minLength": 10**9}), "code must be 1000000000 characters long"),
         (
             needs({"type": "string", "default": ""}, "path"),
-            "code is empty, which no path can hold: --param code=...",
+            "code is empty, but a path needs a value: --param code=...",
         ),
-        (needs({"type": "strange"}), "its entry in the OpenAPI document cannot be understood"),
+        (needs({"type": "strange"}), "atonce cannot read its entry in the OpenAPI document"),
         (needs({"type": "string", "pattern": "\x1b["}), "code must match the pattern"),
         (
             {
@@ -610,7 +617,7 @@ def test_what_cannot_be_asked_is_skipped_with_its_reason(
 def test_a_request_as_it_stands_needs_no_filling() -> None:
     """What cannot be made may be named."""
     document = document_of(needs({"pattern": "^x{9}$"}, "path"), path="/x/{code}")
-    assert asked_of(document, routes=["GET /x/a"])["GET /x/a"].skipped is None
+    assert asked_of(document, route=["GET /x/a"])["GET /x/a"].skipped is None
 
 
 def test_bodies_are_json_or_forms_and_an_optional_one_may_be_left_out() -> None:
@@ -621,7 +628,7 @@ def test_bodies_are_json_or_forms_and_an_optional_one_may_be_left_out() -> None:
         "required": ["a", "b"],
     }
     urlencoded = "application/x-www-form-urlencoded"
-    named = {"routes": ["POST /x"]}
+    named = {"route": ["POST /x"]}
     request = asked_of(document_of(takes(urlencoded, form), "post"), **named)["POST /x"]
     assert (b"a=x+y&b=true", urlencoded) == (request.body, request.content_type)
     request = asked_of(
@@ -691,14 +698,14 @@ def test_the_app_info_gives_the_order_and_what_the_document_lacks() -> None:
         "GET /users/{user_id}/{name}/{n}/{x}/{u}": None,
         "WEBSOCKET /live": "a WebSocket",
         "MOUNT /static": (
-            "mounted files, or an app that lists no routes: --route 'GET /static/...' names one"
+            "mounted files, or an app without a list of routes: --route 'GET /static/...' names one"
         ),
         "GET /sub/a": None,
         "GET /docs": None,
         "GET /redoc": None,
         "GET /secret": (
             "hidden from the OpenAPI document, so its parameters are unknown: "
-            "--route 'GET /secret' asks it as it stands"
+            "--route 'GET /secret' requests it without any"
         ),
         "GET /late": None,
     }
@@ -714,26 +721,29 @@ def test_the_app_info_gives_the_order_and_what_the_document_lacks() -> None:
     assert unsafe_routes(document, lines) == ["POST /a"]
     names = ["GET /secret", "GET /static/logo.svg", "GET /b/a/b.txt", "GET /api/docs"]
     assert dict.fromkeys(names) == {
-        name: request.skipped for name, request in asked_of(document, lines, routes=names).items()
+        name: request.skipped for name, request in asked_of(document, lines, route=names).items()
     }
-    with pytest.raises(AtonceError, match="declares no route 'GET /sub/b'"):
-        asked_of(document, lines, routes=["GET /sub/b"])
+    with pytest.raises(AtonceError, match="the app has no 'GET /sub/b'"):
+        asked_of(document, lines, route=["GET /sub/b"])
 
 
 def test_without_a_document_routes_are_asked_as_they_stand() -> None:
     """Only named routes; without a name, a sentence asks for one."""
-    (request,) = select_route_requests(None, None, parse_route_selection(routes=["/x/%20?q=1"]))
+    (request,) = select_route_requests(
+        None, None, parse_route_selection(DoctorOptions(route=["/x/%20?q=1"]))
+    )
     assert (request.route, request.path, request.skipped) == ("GET /x/%20?q=1", "/x/%20?q=1", None)
     with pytest.raises(
         AtonceError,
-        match=r"No OpenAPI document at /openapi.json, .*so no routes are known. "
-        r"Name what it answers",
+        match=r"No routes: no OpenAPI document at /openapi.json .*\. Name a request: --route",
     ):
-        select_route_requests(None, None, parse_route_selection())
+        select_route_requests(None, None, RouteSelection())
     with pytest.raises(AtonceError, match="The app declares no routes"):
-        select_route_requests({"paths": {}}, [], parse_route_selection())
-    with pytest.raises(AtonceError, match=r"fill in what stands in braces|declares no route"):
-        select_route_requests(None, None, parse_route_selection(routes=["GET /x/{y}"]))
+        select_route_requests({"paths": {}}, [], RouteSelection())
+    with pytest.raises(AtonceError, match=r"fill in what stands in braces|the app has no"):
+        select_route_requests(
+            None, None, parse_route_selection(DoctorOptions(route=["GET /x/{y}"]))
+        )
 
 
 def test_an_interruption_is_heard_between_two_routes() -> None:
@@ -745,7 +755,7 @@ def test_an_interruption_is_heard_between_two_routes() -> None:
             raise AtonceError("interrupted", ExitCode.INTERRUPTED)
 
     with pytest.raises(AtonceError, match="interrupted"):
-        select_route_requests(shop().openapi(), None, parse_route_selection(), check)
+        select_route_requests(shop().openapi(), None, RouteSelection(), check)
 
 
 @pytest.mark.parametrize(("budget", "few"), [("60s", 3), ("20s", 1)])
@@ -760,27 +770,26 @@ def test_what_fits_the_budget_is_said_before(
         for number in range(500)
     ]
     monkeypatch.setattr(commands, "discover_in_temp_folder", lambda *_: (asked, []))
-    app_under_test = AppUnderTest.from_module("shop:app")
-    order = commands.create_doctor_options(
-        app_under_test, {}, ["p99(GET /r400) < 1s", "verdict != loop-blocked"], budget, 1000, 1
-    )
+    gates = ["p99(GET /r400) < 1s", "verdict != loop-blocked"]
+    flags = DoctorOptions(target="shop:app", gate=gates, budget=budget, requests=1000)
+    order = commands.parse_options(flags)
     turn = loadable_requests(order, asked)
     assert [request.route for request in turn[:3]] == ["GET /r400", "GET /r0", "GET /r2"]
     lines = list(commands.outline_doctor_run(order))
     late = [
         before.split()[1]
         for before, line in pairwise(lines)
-        if line.strip() == "left out, unless there is time"
+        if line.strip() == "only if there is time"
     ]
     assert set(late) == {request.path for request in turn[few:]}
     sentence = (
         f"About {few} of 499 routes fit the budget of {budget[:-1]} s, at 15 s each: "
         "those that gates name, then as the app declares them. "
-        f"From {turn[few].route} on they are left out, unless there is time. More or others: "
+        f"{turn[few].route} and later routes run only if there is time. To change this: "
         "--budget, --only, --exclude."
     )
     assert sentence in lines
-    plenty = commands.create_doctor_options(app_under_test, {}, [], "1h", 1000, 1)
+    plenty = commands.parse_options(replace(flags, gate=None, budget="1h"))
     assert find_over_budget(plenty, loadable_requests(plenty, asked[:200]), 10.0, 15.0) == ([], "")
 
 
@@ -790,8 +799,8 @@ def test_what_fits_the_budget_is_said_before(
 )
 def test_what_is_no_document_is_a_sentence(document: Any) -> None:
     """Not a traceback."""
-    with pytest.raises(AtonceError, match=r"No route is left|no routes"):
-        select_route_requests(document, None, parse_route_selection())
+    with pytest.raises(AtonceError, match=r"No route is left|(n|N)o routes"):
+        select_route_requests(document, None, RouteSelection())
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from fastapi.responses import (
 from results.schema import Scenario
 from scenarios.doctor.openapi import smoke_test as manners
 from scenarios.doctor.openapi.route_request import RouteRequest, create_template
-from scenarios.doctor.openapi.route_selection import parse_route_selection
+from scenarios.doctor.openapi.route_selection import RouteSelection
 from scenarios.doctor.openapi.routes import select_route_requests
 from scenarios.doctor.openapi.smoke_test import SmokeResult, run_smoke_test
 from scenarios.generator.job import COMMON_HEADERS, REQUEST_ID_HEADER, RequestTemplate
@@ -217,39 +217,39 @@ SEARCH = RouteRequest(route="POST /search", path="/search", body=b"s3cret")
 @pytest.mark.parametrize(
     ("answer", "asked", "why"),
     [
-        (httpx.Response(500, text="s3cret"), ITEM, "answers 500 to one polite request"),
+        (httpx.Response(500, text="s3cret"), ITEM, "answers 500 to a single request"),
         (
             httpx.Response(404, text="s3cret"),
             ITEM,
-            "answers 404 to one polite request; give it --param item_id=...",
+            "answers 404 to a single request; add --param item_id=...",
         ),
         (
             httpx.Response(404),
             SEARCH,
-            "answers 404 to one polite request; give it --body 'POST /search=@FILE'",
+            "answers 404 to a single request; add --body 'POST /search=@FILE'",
         ),
         (
             httpx.Response(401),
             ITEM,
-            "answers 401 to one polite request; give it --header 'Authorization: ...'",
+            "answers 401 to a single request; add --header 'Authorization: ...'",
         ),
         (
             httpx.Response(403),
             ITEM,
-            "answers 403 to one polite request; give it --header 'Authorization: ...'",
+            "answers 403 to a single request; add --header 'Authorization: ...'",
         ),
         (
             httpx.Response(422, text="s3cret"),
             ITEM,
             (
-                "answers 422 to one polite request; "
-                "give it --param item_id=... --param q=... --param page=... --param x-token=..."
+                "answers 422 to a single request; "
+                "add --param item_id=... --param q=... --param page=... --param x-token=..."
             ),
         ),
         (
             httpx.Response(422),
             SEARCH,
-            "answers 422 to one polite request; give it --body 'POST /search=@FILE'",
+            "answers 422 to a single request; add --body 'POST /search=@FILE'",
         ),
         (
             httpx.Response(307, headers={"location": "http://a.b/x/?s3cret#s3cret"}),
@@ -262,20 +262,20 @@ SEARCH = RouteRequest(route="POST /search", path="/search", body=b"s3cret")
             None,
             (
                 "redirects from http to https; "
-                "give it --header 'X-Forwarded-Proto: https', as a proxy does"
+                "add --header 'X-Forwarded-Proto: https', as a proxy does"
             ),
         ),
         (
             httpx.Response(400, text="Invalid host header"),
             ITEM,
-            "answers 400 to one polite request; give it --header 'Host: ...'",
+            "answers 400 to a single request; add --header 'Host: ...'",
         ),
         (
             httpx.Response(403),
             replace(ITEM, credential_flags=("--header 'X-API-Key: ...'", "--param key=...")),
-            "answers 403 to one polite request; give it --header 'X-API-Key: ...' --param key=...",
+            "answers 403 to a single request; add --header 'X-API-Key: ...' --param key=...",
         ),
-        (httpx.Response(304), None, "answers 304 to one polite request"),
+        (httpx.Response(304), None, "answers 304 to a single request"),
         (refuse(httpx.ReadTimeout), None, "gave no answer within 30 s"),
         (refuse(httpx.ConnectError), None, "broke off its connection (ConnectError)"),
         (refuse(httpx.RemoteProtocolError), None, "broke off its connection (RemoteProtocolError)"),
@@ -296,7 +296,7 @@ SEARCH = RouteRequest(route="POST /search", path="/search", body=b"s3cret")
         (
             lambda _: httpx.Response(200, content=dripping(0, 2)),
             None,
-            "a stream: its answer comes in pieces, of no declared length",
+            "a stream: its answer comes in pieces, without a declared length",
         ),
         (
             httpx.Response(
@@ -310,7 +310,7 @@ SEARCH = RouteRequest(route="POST /search", path="/search", body=b"s3cret")
                 200, headers={"content-type": JSON}, content=dripping(0.03, 9)
             ),
             None,
-            "a stream: its answer had no end within 0.05 s",
+            "a stream: its answer did not end within 0.05 s",
         ),
     ],
 )
@@ -333,7 +333,7 @@ COROUTINE = "<coroutine object fetch at 0x7f>"
     [
         (
             httpx.Response(200, content=b"[", headers={"content-type": JSON}),
-            "says that its answer is JSON, and it is none",
+            "its body is not JSON, though its content type says so",
         ),
         (
             httpx.Response(200, json={"a": COROUTINE}),
@@ -403,7 +403,7 @@ def test_a_document_that_differs_is_a_note(
     """The document may be wrong, not the handler: the route is asked on, and loaded."""
     manner = manner_of(answer, RouteRequest(route="GET /x", path="/x", declared_type=declared))
     assert (len(manner.seconds), manner.skipped, manner.fault) == (3, None, None)
-    assert manner.note == f"{note} where its OpenAPI document promises {declared}."
+    assert manner.note == f"{note} where its OpenAPI document declares {declared}."
 
 
 def test_head_is_judged_by_its_head() -> None:
@@ -419,7 +419,7 @@ def test_a_later_answer_counts_as_well() -> None:
     """A route that fails at its second request is skipped too."""
     answers = iter([EMPTY, httpx.Response(429)])
     manner = manner_of(lambda _: next(answers))
-    assert (manner.skipped, len(manner.seconds)) == ("answers 429 to one polite request", 2)
+    assert (manner.skipped, len(manner.seconds)) == ("answers 429 to a single request", 2)
 
 
 def app_of_kinds() -> FastAPI:
@@ -463,7 +463,7 @@ def test_real_routes_are_judged_by_what_they_answer() -> None:
     with served(app) as client:
         results = {
             request.route: run_smoke_test(client, request, {})
-            for request in select_route_requests(app.openapi(), None, parse_route_selection())
+            for request in select_route_requests(app.openapi(), None, RouteSelection())
         }
     assert {
         route: manner.skipped or manner.fault or manner.note for route, manner in results.items()
@@ -474,15 +474,15 @@ def test_real_routes_are_judged_by_what_they_answer() -> None:
         "GET /empty": None,
         "GET /none": None,
         "GET /promised": (
-            "It answers text/html where its OpenAPI document promises application/json."
+            "It answers text/html where its OpenAPI document declares application/json."
         ),
-        "GET /export": "It answers text/csv where its OpenAPI document promises application/json.",
+        "GET /export": "It answers text/csv where its OpenAPI document declares application/json.",
         "GET /forgotten": (
             "its body shows an object that was never awaited, as text: an await is missing"
         ),
         "GET /moved": "redirects to /fine",
-        "GET /gone": "answers 404 to one polite request",
-        "GET /raises": "answers 500 to one polite request",
-        "GET /stream": "a stream: its answer comes in pieces, of no declared length",
+        "GET /gone": "answers 404 to a single request",
+        "GET /raises": "answers 500 to a single request",
+        "GET /stream": "a stream: its answer comes in pieces, without a declared length",
         "HEAD /head": None,
     }

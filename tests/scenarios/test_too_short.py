@@ -15,9 +15,9 @@ from reports.metrics.run_data import load_run
 from results.errors import AtonceError, ExitCode
 from results.schema import Cell, Scenario, Variant
 from scenarios.doctor import adaptive_plan, commands
-from scenarios.doctor.app import AppUnderTest
 from scenarios.doctor.interim import InterimStats, read_interim_stats
-from scenarios.doctor.options import DoctorOptions, warn_too_few_requests
+from scenarios.doctor.options import DoctorOptions
+from scenarios.doctor.settings import DoctorSettings, warn_too_few_requests
 from tests.reports.test_report import BROKEN
 from tests.scenarios.test_adaptive_plan import IDLE, bedside, seen, write
 from tests.support import simulate_loads
@@ -144,12 +144,9 @@ def test_no_level_is_begun_for_which_the_requests_are_too_few(
     assert "--requests" in refused[0]
 
 
-def order_of(**words: Any) -> DoctorOptions:
-    """The options of a doctor run."""
-    app_under_test = AppUnderTest.from_module("shop:app")
-    return commands.create_doctor_options(
-        app_under_test, {}, [], **{"budget": "8m", "requests": 20_000, "seed": 1, **words}
-    )
+def order_of(**words: Any) -> DoctorSettings:
+    """The settings of a doctor run."""
+    return commands.parse_options(DoctorOptions(target="shop:app", **words))
 
 
 def test_a_budget_that_no_route_fits_is_refused_and_what_would_fit_is_said() -> None:

@@ -19,6 +19,7 @@ import pytest
 import uvloop
 
 from scenarios.doctor.app import AppUnderTest
+from scenarios.doctor.options import DoctorOptions
 from scenarios.system.child_process import supervised_process
 from targets.agent.entrypoint import create_app
 from tests.support.processes import free_port, wait_for_server
@@ -532,7 +533,9 @@ def test_the_neighbours_answer_outside_the_users_middleware(house: House) -> Non
 def test_two_workers_of_a_real_server_import_side_by_side(house: House) -> None:
     """Each has its trace log, the app info is whole, and the user's folder stays as it was."""
     (house.home / "shop.py").write_text(SHOP, encoding="utf-8")
-    app_under_test = AppUnderTest.from_module("shop:app", app_dir=house.home, workers=2)
+    app_under_test = AppUnderTest.from_module(
+        DoctorOptions(target="shop:app", app_dir=house.home, workers=2)
+    )
     app_under_test.install_agent(house.run)
     port, env = free_port(), app_under_test.launch_environment("idle", house.run, "s")
     url = f"http://127.0.0.1:{port}"

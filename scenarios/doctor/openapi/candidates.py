@@ -13,7 +13,7 @@ EXAMPLE_KEYS = ("example", "examples")
 def candidate_values(
     parameter: dict[str, Any], document: dict[str, Any], selection: RouteSelection
 ) -> list[tuple[str, ...]]:
-    """The values of a parameter as text, the likeliest first. Raises NoExample.
+    """Return the values of a parameter as text, the likeliest first. Raises NoExample.
 
     An optional parameter without an example or a flag gets no value.
     """
@@ -25,24 +25,22 @@ def candidate_values(
         values += _parameter_examples(source, document)
     if not values and not parameter.get("required"):
         return [()]
-    why = None
-    for item in (*related, parameter) if is_type_only(parameter) else (parameter, *related):
+    errors = []
+    for source in (*related, parameter) if is_type_only(parameter) else (parameter, *related):
         try:
-            values.append(_value_from_schema(item, document))
+            values.append(_value_from_schema(source, document))
         except NoExample as error:
-            why = why or error
+            errors.append(error)
     if not values:
-        raise NoExample(f"{why}: --param {name}=...")
-    texts = [json.dumps(item) if "content" in parameter else item for item in values]
-    return list(
-        dict.fromkeys(
-            tuple(map(url_value, item if isinstance(item, list) else [item])) for item in texts
-        )
-    )
+        raise NoExample(f"{errors[0]}: --param {name}=...")
+    if "content" in parameter:
+        values = [json.dumps(value) for value in values]
+    lists = (value if isinstance(value, list) else [value] for value in values)
+    return list(dict.fromkeys(tuple(map(url_value, items)) for items in lists))
 
 
 def is_type_only(parameter: dict[str, Any]) -> bool:
-    """Whether a parameter declares nothing but a type."""
+    """Return whether a parameter declares nothing but a type."""
     schema = parameter.get("schema")
     return (
         not set(EXAMPLE_KEYS) & parameter.keys()
@@ -51,25 +49,22 @@ def is_type_only(parameter: dict[str, Any]) -> bool:
     )
 
 
-def _schema_holders(parameter: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The parameter, and the holder of its schema: itself, or its first media type."""
-    return parameter, next(iter(parameter.get("content", {}).values()), parameter)
+def _schema_holder(parameter: dict[str, Any]) -> dict[str, Any]:
+    media_types: dict[str, dict[str, Any]] = parameter.get("content", {})
+    return next(iter(media_types.values()), parameter)
 
 
 def _parameter_examples(parameter: dict[str, Any], document: dict[str, Any]) -> list[Any]:
-    """The examples of a parameter, from the nearest place that has any."""
-    described, holder = _schema_holders(parameter)
+    """Return the examples of a parameter, from the nearest place that has any."""
+    holder = _schema_holder(parameter)
     schema = resolve_reference(document, holder.get("schema"))
-    return (
-        schema_examples(described)
-        or schema_examples(holder)
-        or (schema_examples(schema) if isinstance(schema, dict) else [])
-    )
+    places = (parameter, holder, schema if isinstance(schema, dict) else {})
+    return next(filter(None, map(schema_examples, places)), [])
 
 
 def _value_from_schema(parameter: dict[str, Any], document: dict[str, Any]) -> Any:
-    """A value from its schema alone, without examples. Raises NoExample."""
-    schema = _schema_holders(parameter)[1].get("schema")
+    """Make a value from the schema alone, without its examples. Raises NoExample."""
+    schema = _schema_holder(parameter).get("schema")
     resolved = resolve_reference(document, schema)
     if isinstance(resolved, dict) and schema_examples(resolved):
         schema = {key: value for key, value in resolved.items() if key not in EXAMPLE_KEYS}
@@ -77,7 +72,7 @@ def _value_from_schema(parameter: dict[str, Any], document: dict[str, Any]) -> A
 
 
 def url_value(value: Any) -> str:
-    """A value as text for a URL."""
+    """Return a value as text for a URL."""
     if isinstance(value, str):
         return value
     return "" if value is None else json.dumps(value)

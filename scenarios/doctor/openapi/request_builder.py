@@ -4,11 +4,11 @@ import contextlib
 import json
 import re
 import string
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from results.errors import AtonceError, ExitCode
+from results.errors import UsageError
 from scenarios.doctor.openapi.candidates import candidate_values, url_value
 from scenarios.doctor.openapi.json_schema import resolve_reference, schema_examples
 from scenarios.doctor.openapi.route_request import STREAM_MEDIA_TYPES, RouteRequest, media_family
@@ -35,8 +35,9 @@ class DeclaredRoute:
     name: str
     template: str
     """Its path as declared, with convertors."""
-    operation: dict[str, Any] | None
-    handler: dict[str, Any]
+    document: dict[str, Any]
+    operation: dict[str, Any] | None = None
+    handler: dict[str, Any] = field(default_factory=dict)
     """Its entry in the app info."""
     is_named: bool = False
 
@@ -50,8 +51,8 @@ class DeclaredRoute:
         """The path without convertors."""
         return self.name.partition(" ")[2]
 
-    def parameters(self, document: dict[str, Any]) -> list[dict[str, Any]]:
-        """Path parameters, declared parameters and API keys; a later one replaces an earlier.
+    def parameters(self) -> list[dict[str, Any]]:
+        """Return path parameters, declared parameters and API keys; a later one replaces another.
 
         Those that the path fills already are left out.
         """
@@ -59,21 +60,17 @@ class DeclaredRoute:
             {"in": "path", "name": name, "required": True, "schema": _convertor_schema(name, kind)}
             for name, kind in PATH_PARAMETER.findall(self.template)
         ]
-        declared = [
-            resolve_reference(document, parameter)
-            for parameter in (self.operation or {}).get("parameters", [])
-        ]
+        declared = (self.operation or {}).get("parameters", [])
         keys = [
-            {**parameter, "secret": True}
-            for parameter in self.security_schemes(document)
-            if parameter.get("type") == "apiKey"
+            {**scheme, "secret": True}
+            for scheme in self.security_schemes()
+            if scheme.get("type") == "apiKey"
         ]
-        known = [
-            parameter
-            for parameter in [*path_parameters, *declared, *keys]
+        by_key = {
+            (parameter.get("in"), parameter["name"]): parameter
+            for parameter in (*path_parameters, *map(self._resolve, declared), *keys)
             if isinstance(parameter, dict) and isinstance(parameter.get("name"), str)
-        ]
-        by_key = {(parameter.get("in"), parameter["name"]): parameter for parameter in known}
+        }
         return [
             parameter
             for (location, name), parameter in by_key.items()
@@ -81,59 +78,54 @@ class DeclaredRoute:
             and not (location == "query" and "?" in self.path and "secret" not in parameter)
         ]
 
-    def security_schemes(self, document: dict[str, Any]) -> list[dict[str, Any]]:
-        """The security schemes that the route, or else the document, requires."""
-        requirements = (self.operation or {}).get("security", document.get("security"))
+    def security_schemes(self) -> list[dict[str, Any]]:
+        """Return the security schemes that the route, or else the document, requires."""
+        requirements = (self.operation or {}).get("security", self.document.get("security"))
         names: dict[str, None] = {}
-        for item in requirements if isinstance(requirements, list) else []:
-            if isinstance(item, dict):
-                names.update(dict.fromkeys(item))
-        schemes = [
-            resolve_reference(document, {"$ref": f"#/components/securitySchemes/{name}"})
-            for name in names
-        ]
-        return [item for item in schemes if isinstance(item, dict)]
+        for requirement in requirements if isinstance(requirements, list) else []:
+            names |= dict.fromkeys(requirement if isinstance(requirement, dict) else ())
+        references = ({"$ref": f"#/components/securitySchemes/{name}"} for name in names)
+        return [scheme for scheme in map(self._resolve, references) if isinstance(scheme, dict)]
+
+    def _resolve(self, node: Any) -> Any:
+        return resolve_reference(self.document, node)
 
 
 def _convertor_schema(name: str, kind: str) -> dict[str, Any]:
-    """A schema for an undeclared path parameter, by name and convertor: most ids are numbers."""
-    return _CONVERTOR_SCHEMAS.get(
-        kind, {"default": "1"} if name.lower().endswith("id") else {"type": "string"}
+    """Return a schema for an undeclared path parameter: most ids are numbers."""
+    default = {"default": "1"} if name.lower().endswith("id") else {"type": "string"}
+    return _CONVERTOR_SCHEMAS.get(kind, default)
+
+
+def build_request(route: DeclaredRoute, selection: RouteSelection) -> RouteRequest:
+    """Build the request for a route; `skipped` is set if none can be made."""
+    handler = route.handler
+    request = RouteRequest(
+        route=route.name,
+        path=_encode_path(route.path),
+        is_async=handler.get("is_async"),
+        file=handler.get("file"),
+        line=handler.get("line"),
     )
-
-
-def build_request(
-    route: DeclaredRoute, document: dict[str, Any], selection: RouteSelection
-) -> RouteRequest:
-    """The request for a route; `skipped` is set if none can be made."""
-    handler_facts: dict[str, Any] = {
-        key: route.handler.get(key) for key in ("is_async", "file", "line")
-    }
-    request = RouteRequest(route=route.name, path=_encode_path(route.path), **handler_facts)
     try:
-        keys = tuple(
-            flag
-            for flag in map(_credential_flag, route.security_schemes(document))
-            if flag.isprintable()
-        )
+        flags = map(_credential_flag, route.security_schemes())
         request = replace(
             request,
-            credential_flags=keys,
-            declared_type=_declared_media_type(route.operation or {}, document),
+            credential_flags=tuple(filter(str.isprintable, flags)),
+            declared_type=_declared_media_type(route),
         )
-        _reject_unrequestable(route, document)
-        return _add_alternatives(request, route, document, selection)
+        _reject_unrequestable(route)
+        return _add_alternatives(request, route, selection)
     except NoExample as error:
         why = str(error)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
-        why = "its entry in the OpenAPI document cannot be understood"
-    return replace(
-        request, skipped="".join(letter if letter.isprintable() else "?" for letter in why)
-    )
+        why = "atonce cannot read its entry in the OpenAPI document"
+    printable = "".join(letter if letter.isprintable() else "?" for letter in why)
+    return replace(request, skipped=printable)
 
 
 def _credential_flag(scheme: dict[str, Any]) -> str:
-    """The flag for a security scheme's credential; OAuth 2 and OpenID Connect use bearer tokens."""
+    """Return the flag for a credential; OAuth 2 and OpenID Connect use bearer tokens."""
     match scheme.get("type"), scheme.get("in"), scheme.get("name"):
         case "apiKey", "header", name:
             return f"--header '{name}: ...'"
@@ -144,83 +136,72 @@ def _credential_flag(scheme: dict[str, Any]) -> str:
     return f"--header 'Authorization: {str(scheme.get('scheme', 'bearer')).capitalize()} ...'"
 
 
-def _reject_unrequestable(route: DeclaredRoute, document: dict[str, Any]) -> None:
-    """Raises NoExample for routes that are not HTTP, or whose parameters are unknown."""
+def _reject_unrequestable(route: DeclaredRoute) -> None:
+    """Raise NoExample for routes that are not HTTP, or whose parameters are unknown."""
     if route.method == "WEBSOCKET":
         raise NoExample("a WebSocket")
     if route.method == "MOUNT":
-        raise NoExample(
-            "mounted files, or an app that lists no routes: --route 'GET"
-            f" {route.path.rstrip('/')}/...' names one"
-        )
-    if route.handler.get("hidden") and route.operation is None and document and not route.is_named:
+        example = f"--route 'GET {route.path.rstrip('/')}/...'"
+        raise NoExample(f"mounted files, or an app without a list of routes: {example} names one")
+    is_hidden = route.handler.get("hidden") and route.operation is None and route.document
+    if is_hidden and not route.is_named:
         raise NoExample(
             "hidden from the OpenAPI document, so its parameters are unknown: --route"
-            f" '{route.name}' asks it as it stands"
+            f" '{route.name}' requests it without any"
         )
 
 
 def _add_alternatives(
-    request: RouteRequest, route: DeclaredRoute, document: dict[str, Any], selection: RouteSelection
+    request: RouteRequest, route: DeclaredRoute, selection: RouteSelection
 ) -> RouteRequest:
-    """The request with the likeliest values, and alternatives in case they are refused."""
-    first, alternatives = _fill_parameters(request, route, document, selection), []
+    """Add the likeliest values, and alternatives in case they are refused."""
+    first = _fill_parameters(request, route, selection)
+    distinct = {_request_key(first): first}
     for attempt in range(1, 1 + MAX_ALTERNATIVES):
         with contextlib.suppress(NoExample):
-            alternatives += [_fill_parameters(request, route, document, selection, attempt)]
-    distinct = {
-        (candidate.path, candidate.path_with_keys, *candidate.headers.items()): candidate
-        for candidate in reversed([first, *alternatives])
-    }
-    return replace(
-        first,
-        alternatives=tuple(
-            candidate for candidate in reversed(distinct.values()) if candidate is not first
-        ),
-    )
+            candidate = _fill_parameters(request, route, selection, attempt)
+            distinct.setdefault(_request_key(candidate), candidate)
+    return replace(first, alternatives=tuple(distinct.values())[1:])
+
+
+def _request_key(request: RouteRequest) -> tuple[object, ...]:
+    return request.path, request.path_with_keys, *request.headers.items()
 
 
 def _fill_parameters(
-    request: RouteRequest,
-    route: DeclaredRoute,
-    document: dict[str, Any],
-    selection: RouteSelection,
-    attempt: int = 0,
+    request: RouteRequest, route: DeclaredRoute, selection: RouteSelection, attempt: int = 0
 ) -> RouteRequest:
     """Fill in parameters and body; each attempt takes the next candidates. Raises NoExample."""
-    path, cookies, headers = request.path, [], {}
+    path, headers = request.path, dict[str, str]()
+    cookies: list[str] = []
     query: list[tuple[str, str]] = []
     keys: list[tuple[str, str]] = []
     excluded_headers = _IGNORED_HEADERS | {name.lower() for name in selection.headers}
-    for parameter in route.parameters(document):
-        name, location = parameter["name"], parameter.get("in")
-        candidates = candidate_values(parameter, document, selection)
+    for parameter in route.parameters():
+        name = parameter["name"]
+        candidates = candidate_values(parameter, route.document, selection)
         values = candidates[min(attempt, len(candidates) - 1)]
-        match location:
+        match parameter.get("in"):
             case "path":
                 if values == ("",):
-                    raise NoExample(f"{name} is empty, which no path can hold: --param {name}=...")
+                    raise NoExample(
+                        f"{name} is empty, but a path needs a value: --param {name}=..."
+                    )
                 path = path.replace(_encode_path(f"{{{name}}}"), quote(",".join(values), safe=""))
             case "query":
-                pairs = [(name, value) for value in values]
-                target = keys if "secret" in parameter else query
-                target += pairs
+                (keys if "secret" in parameter else query).extend((name, it) for it in values)
             case "cookie":
                 cookies += [f"{name}={quote(value)}" for value in values]
             case "header" if values and name.lower() not in excluded_headers:
                 headers[name] = quote(", ".join(values), safe=string.punctuation + " ")
     if cookies and "cookie" not in excluded_headers:
         headers["Cookie"] = "; ".join(cookies)
-    body, content_type = _build_body(route, document, selection)
+    body, content_type = _build_body(route, selection)
     path = _append_query(path, query)
-    masked_path, path_with_keys = (
-        _append_query(path, [(name, MASK) for name, _ in keys]),
-        _append_query(path, keys) if keys else "",
-    )
     return replace(
         request,
-        path=masked_path,
-        path_with_keys=path_with_keys,
+        path=_append_query(path, [(name, MASK) for name, _ in keys]),
+        path_with_keys=_append_query(path, keys) if keys else "",
         headers=headers,
         body=body,
         content_type=content_type,
@@ -228,102 +209,79 @@ def _fill_parameters(
 
 
 def _append_query(path: str, query: list[tuple[str, str]]) -> str:
-    return (
-        path + ("&" if "?" in path else "?") + urlencode(query, quote_via=quote, safe="*")
-        if query
-        else path
-    )
+    if not query:
+        return path
+    return path + ("&" if "?" in path else "?") + urlencode(query, quote_via=quote, safe="*")
 
 
 def _encode_path(path: str) -> str:
-    """A path, percent-encoded where it must be; the braces of parameters stay."""
+    """Percent-encode a path where it must be; the braces of parameters stay."""
     return quote(path, safe="/?:@!$&'()*+,;=~%{}")
 
 
-def _build_body(
-    route: DeclaredRoute, document: dict[str, Any], selection: RouteSelection
-) -> tuple[bytes | None, str | None]:
-    """The body and its media type: the user's, an example, or made from the schema.
+def _build_body(route: DeclaredRoute, selection: RouteSelection) -> tuple[bytes | None, str | None]:
+    """Return the body and its media type: the user's, an example, or made from the schema.
 
-    Raises NoExample if none can be made, and AtonceError for an invalid body of the user.
+    An optional body that cannot be made is left out. Raises NoExample if a required one cannot be
+    made, and UsageError for an invalid body of the user.
     """
-    request = resolve_reference(document, (route.operation or {}).get("requestBody")) or {}
-    content = request.get("content", {})
-    media = next(
-        (item for item in content if media_family(item) == "json"),
-        _FORM_MEDIA_TYPE if _FORM_MEDIA_TYPE in content else None,
-    )
-    given = selection.bodies.get(route.name.partition("?")[0])
-    advice = f": --body '{route.name}=@FILE'"
-    try:
-        if content and media is None:
-            kind = (
-                "multipart form, with files"
-                if any("multipart" in item for item in content)
-                else f"body of {next(iter(content))}"
-            )
-            # An optional body may be left out below
-            raise NoExample(f"takes a {kind}, which atonce cannot make")  # noqa: TRY301
-        if given is not None:
-            return (
-                _check_json_body(given, media or "application/json", route.name),
-                media or "application/json",
-            )
-        if media is None:
+    request = resolve_reference(route.document, (route.operation or {}).get("requestBody")) or {}
+    content, is_required = request.get("content", {}), request.get("required")
+    form = _FORM_MEDIA_TYPE if _FORM_MEDIA_TYPE in content else None
+    media = next((item for item in content if media_family(item) == "json"), form)
+    if content and media is None:
+        if not is_required:
             return None, None
-        value = (schema_examples(content[media]) or [None])[0]
-        value = (
-            make_example(content[media].get("schema"), SchemaPath(document, "body"))
-            if value is None
-            else value
-        )
-    except NoExample as error:
-        if request.get("required"):
-            raise NoExample(f"{error}{advice if media else ''}") from error
+        is_multipart = any("multipart" in item for item in content)
+        kind = "multipart form, with files" if is_multipart else f"body of {next(iter(content))}"
+        raise NoExample(f"takes a {kind}, which atonce cannot make")
+    given = selection.bodies.get(route.name.partition("?")[0])
+    if given is not None:
+        media = media or "application/json"
+        return _check_json_body(given, media, route.name), media
+    if media is None:
         return None, None
-    if media == _FORM_MEDIA_TYPE:
-        pairs: list[tuple[str, str]] = []
-        for name, values in value.items():
-            items = values if isinstance(values, list) else [values]
-            pairs += [(name, url_value(item)) for item in items]
-        return urlencode(pairs).encode(), media
-    return json.dumps(value).encode(), media
+    value = next(iter(schema_examples(content[media])), None)
+    try:
+        if value is None:
+            value = make_example(content[media].get("schema"), SchemaPath(route.document, "body"))
+    except NoExample as error:
+        if not is_required:
+            return None, None
+        raise NoExample(f"{error}: --body '{route.name}=@FILE'") from error
+    if media != _FORM_MEDIA_TYPE:
+        return json.dumps(value).encode(), media
+    pairs: list[tuple[str, str]] = []
+    for name, items in value.items():
+        pairs += [(name, url_value(it)) for it in (items if isinstance(items, list) else [items])]
+    return urlencode(pairs).encode(), media
 
 
 def _check_json_body(body: bytes, media: str, route: str) -> bytes:
-    """The user's own body. Raises AtonceError for invalid JSON."""
+    """Return the user's own body. Raises UsageError for invalid JSON."""
     if media_family(media) == "json":
         try:
             json.loads(body)
         except ValueError as error:
-            raise AtonceError(
-                f"The body of {route} is no JSON, which it takes ({error}). Correct --body.",
-                ExitCode.USAGE,
-            ) from error
+            raise UsageError(f"invalid --body for {route}: not JSON ({error}).") from error
     return body
 
 
-def _declared_media_type(operation: dict[str, Any], document: dict[str, Any]) -> str | None:
-    """The media type of its 2xx answers, if the document really declares one.
+def _declared_media_type(route: DeclaredRoute) -> str | None:
+    """Return the media type of its 2xx answers, if the document really declares one.
 
     FastAPI writes `application/json` with an empty schema for every route that declares nothing: a
     file, a page, a redirect. Raises NoExample for a declared stream.
     """
-    answers = [
-        resolve_reference(document, answer)
-        for status, answer in operation.get("responses", {}).items()
-        if str(status).startswith("2")
-    ]
-    content = {
-        media: entry
-        for answer in answers
-        for media, entry in ((answer or {}).get("content") or {}).items()
-    }
+    content: dict[str, dict[str, Any]] = {}
+    for status, answer in (route.operation or {}).get("responses", {}).items():
+        if str(status).startswith("2"):
+            content |= (resolve_reference(route.document, answer) or {}).get("content") or {}
     if content and all(media.partition(";")[0].lower() in STREAM_MEDIA_TYPES for media in content):
         raise NoExample(f"a stream ({next(iter(content))})")
     is_vague = any(
         media_family(media) == "json" and not set(entry.get("schema") or {}) - {"title"}
         for media, entry in content.items()
     )
-    kinds = {media_family(media) for media in content}
+    kinds = set(map(media_family, content))
     return next(iter(content)) if len(kinds) == 1 and kinds != {"*"} and not is_vague else None

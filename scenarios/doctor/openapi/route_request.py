@@ -31,7 +31,7 @@ class RouteRequest:
     declared_type: str | None = None
     """The media type that OpenAPI declares for a 2xx answer."""
     credential_flags: tuple[str, ...] = ()
-    """The flags that give what its security schemes ask for."""
+    """The flags that give the credentials of its security schemes."""
     alternatives: tuple["RouteRequest", ...] = ()
     """The same request with other values, in case these are refused."""
     skipped: str | None = None
@@ -41,23 +41,17 @@ class RouteRequest:
 
 
 def create_template(request: RouteRequest, headers: Mapping[str, str]) -> RequestTemplate:
-    """The template of a route's requests, in smoke test and load; the user's headers win."""
-    kind = (
-        {"content-type": request.content_type}
-        if request.body is not None and request.content_type
-        else {}
-    )
+    """Create the template of a route's requests; the user's headers win."""
+    has_type = request.body is not None and request.content_type
+    kind = {"content-type": request.content_type or ""} if has_type else {}
     merged_headers: dict[str, str] = {}
     for group in (COMMON_HEADERS, kind, request.headers, headers):
         merged_headers.update({name.lower(): value for name, value in group.items()})
-    return RequestTemplate(
-        merged_headers,
-        None if request.body is None else request.body.decode("latin-1"),
-        request.path_with_keys,
-    )
+    body = None if request.body is None else request.body.decode("latin-1")
+    return RequestTemplate(merged_headers, body, request.path_with_keys)
 
 
 def media_family(media: str) -> str:
-    """The family of a media type: `json`, or the word before the slash."""
+    """Return the family of a media type: `json`, or the word before the slash."""
     kind = media.partition(";")[0].strip().lower()
     return "json" if kind.endswith(("/json", "+json")) else kind.partition("/")[0]

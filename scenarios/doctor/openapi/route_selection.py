@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from results.errors import AtonceError, ExitCode
+from results.errors import UsageError
+from scenarios.doctor.options import DoctorOptions
 
 _HEADER_PATTERN = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([ -~]*)")
 
@@ -23,76 +24,61 @@ class RouteSelection:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
 
 
-def parse_route_selection(  # noqa: PLR0913 - one parameter per flag
-    *,
-    routes: Iterable[str] = (),
-    only: Iterable[str] = (),
-    exclude: Iterable[str] = (),
-    params: Iterable[str] = (),
-    bodies: Iterable[str] = (),
-    headers: Iterable[str] = (),
-) -> RouteSelection:
-    """Parse the flags, each with all its values. Raises AtonceError."""
+def parse_route_selection(options: DoctorOptions) -> RouteSelection:
+    """Parse the flags. Raises UsageError."""
+    headers = enumerate(options.header or (), 1)
     return RouteSelection(
-        routes=tuple(dict.fromkeys(map(_normalise_route, routes))),
-        only=tuple(only),
-        exclude=tuple(exclude),
-        params=dict(map(_parse_param, params)),
-        bodies=dict(map(_parse_body, bodies)),
-        headers=dict(_parse_header(text, number) for number, text in enumerate(headers, 1)),
+        routes=tuple(dict.fromkeys(map(_normalise_route, options.route or ()))),
+        only=tuple(options.only or ()),
+        exclude=tuple(options.exclude or ()),
+        params=dict(map(_parse_param, options.param or ())),
+        bodies=dict(map(_parse_body, options.body or ())),
+        headers=dict(_parse_header(text, number) for number, text in headers),
     )
 
 
 def _normalise_route(text: str) -> str:
-    """`post  /x` becomes POST /x, and `/x` GET /x."""
+    """Turn `post  /x` into POST /x, and `/x` into GET /x."""
     method, _, path = text.strip().rpartition(" ")
     return f"{method.strip().upper() or 'GET'} {path}"
 
 
 def _parse_param(text: str) -> tuple[str, str]:
-    """Parse `item_id=1`. Raises AtonceError."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise AtonceError(
-            f"{text!r} is no parameter. For example: --param item_id=1", ExitCode.USAGE
-        )
+        raise UsageError(f"invalid --param {text!r}: no name and value. Example: item_id=1")
     return name.strip(), value
 
 
 def _parse_body(text: str) -> tuple[str, bytes]:
-    """Parse `POST /x=@query.json` or `POST /x=BODY`. Raises AtonceError, also if unreadable."""
+    """Parse `POST /x=@query.json` or `POST /x=BODY`. Raises UsageError, also if unreadable."""
     name, equals, value = text.partition("=")
-    if not equals or not value or " /" not in _normalise_route(name):
-        sentence = (
-            f"--body {name!r} does not say whose body it is. For example: --body 'POST"
-            " /search=@query.json'"
-        )
-        raise AtonceError(sentence, ExitCode.USAGE)
+    route = _normalise_route(name)
+    if not equals or not value or " /" not in route:
+        example = "'POST /search=@query.json'"
+        raise UsageError(f"invalid --body {name!r}: no route and body. Example: {example}")
     if not value.startswith("@"):
-        return _normalise_route(name), value.encode()
+        return route, value.encode()
     try:
-        return _normalise_route(name), Path(value[1:]).read_bytes()
+        return route, Path(value[1:]).read_bytes()
     except OSError as error:
-        raise AtonceError(
-            f"The body of {_normalise_route(name)} cannot be read from {value[1:]}:"
-            f" {error.strerror}.",
-            ExitCode.USAGE,
+        raise UsageError(
+            f"invalid --body for {route}: cannot read {value[1:]}: {error.strerror}."
         ) from error
 
 
 def _parse_header(text: str, number: int) -> tuple[str, str]:
-    """Parse `Name: value`. Raises AtonceError without the text, which may be a secret."""
+    """Parse `Name: value`. Raises UsageError without the text, which may be a secret."""
     match = _HEADER_PATTERN.fullmatch(text.strip())
     if not match:
-        sentence = (
-            f"The header no. {number} is none: write --header 'Name: value', in ASCII. Its text is"
-            " not shown, for it may be secret."
+        raise UsageError(
+            f"invalid --header #{number} (not shown: it may be secret). Expected 'Name: value',"
+            " in ASCII."
         )
-        raise AtonceError(sentence, ExitCode.USAGE)
     return match[1], match[2]
 
 
 def suggest_names(name: str, names: Iterable[str]) -> str:
-    """The names that the user may have meant, joined by commas."""
+    """Return the names that the user may have meant, joined by commas."""
     every = list(dict.fromkeys(names))
-    return ", ".join(difflib.get_close_matches(name, every, 3, 0.5) or every[:3]) or "none at all"
+    return ", ".join(difflib.get_close_matches(name, every, 3, 0.5) or every[:3]) or "none"

@@ -1,5 +1,6 @@
 """Makes a value that a JSON schema (OpenAPI 3.0, 3.1) allows: its example, or the plainest."""
 
+import contextlib
 import json
 import math
 import re
@@ -46,7 +47,7 @@ FORMAT_EXAMPLES = {
 }
 
 
-class NoExample(Exception):  # noqa: N818 - not an error: this route is not asked
+class NoExample(Exception):  # noqa: N818 - not an error: the route is skipped
     """Says in a clause which value cannot be made, and why."""
 
 
@@ -64,12 +65,16 @@ class SchemaPath:
     step_counter: Iterator[int] = field(default_factory=count)
     reachable_refs: dict[str, set[str]] = field(default_factory=dict)
 
+    def child_path(self, suffix: str) -> "SchemaPath":
+        """Return the path of a part of this value."""
+        return replace(self, label=self.label + suffix)
+
     def no_example(self, why: str) -> NoExample:
-        """The error that no value can be made here."""
+        """Return the error that no value can be made here."""
         return NoExample(f"{self.label} {why}")
 
     def is_recursive(self, schema: Any) -> bool:
-        """Whether a value of the schema would contain a reference that led here."""
+        """Return whether a value of the schema would contain a reference that led here."""
         names = collect_references(schema, {}) if self.followed_refs else set()
         for name in names - self.reachable_refs.keys():
             self.reachable_refs[name] = collect_references({"$ref": name}, self.document)
@@ -77,7 +82,7 @@ class SchemaPath:
 
 
 def _flatten_schema(schema: Any, schema_path: SchemaPath) -> tuple[dict[str, Any], SchemaPath]:
-    """A schema merged with its reference and its `allOf`; its own keywords take precedence."""
+    """Merge a schema with its reference and its `allOf`; its own keywords take precedence."""
     if schema in (True, None):
         return {}, schema_path
     if not isinstance(schema, dict):
@@ -89,7 +94,7 @@ def _flatten_schema(schema: Any, schema_path: SchemaPath) -> tuple[dict[str, Any
         schema_path = replace(schema_path, followed_refs=(*schema_path.followed_refs, name))
         schema = resolve_reference(schema_path.document, schema)
         if schema is None:
-            raise schema_path.no_example(f"is described by {name}, which the document lacks")
+            raise schema_path.no_example(f"refers to {name}, which the document lacks")
     followed = set(schema_path.followed_refs)
     for part in schema.get("allOf", []):
         part_schema, part_path = _flatten_schema(part, schema_path)
@@ -97,13 +102,12 @@ def _flatten_schema(schema: Any, schema_path: SchemaPath) -> tuple[dict[str, Any
         properties = {**part_schema.get("properties", {}), **schema.get("properties", {})}
         required = [*schema.get("required", []), *part_schema.get("required", [])]
         schema = {**part_schema, **schema, "properties": properties, "required": required}
-    return {key: value for key, value in schema.items() if key != "allOf"}, replace(
-        schema_path, followed_refs=tuple(followed)
-    )
+    flat_schema = {key: value for key, value in schema.items() if key != "allOf"}
+    return flat_schema, replace(schema_path, followed_refs=tuple(followed))
 
 
 def make_example(schema: Any, schema_path: SchemaPath) -> Any:
-    """A value that the schema names, or a value made by type. Raises NoExample."""
+    """Return a value that the schema names, or make one by type. Raises NoExample."""
     if next(schema_path.step_counter) >= MAX_STEPS:
         raise schema_path.no_example(f"takes more than {MAX_STEPS:,} steps to make")
     schema, schema_path = _flatten_schema(schema, schema_path)
@@ -112,169 +116,118 @@ def make_example(schema: Any, schema_path: SchemaPath) -> Any:
     for keyword in ("anyOf", "oneOf"):
         if options := [value for value in schema.get(keyword, []) if value != {"type": "null"}]:
             options.sort(key=schema_path.is_recursive)  # non-recursive options first
-            return _make_first_option(
-                options,
-                {key: value for key, value in schema.items() if key != keyword},
-                schema_path,
-            )
+            siblings = {key: value for key, value in schema.items() if key != keyword}
+            return _make_first_option(options, siblings, schema_path)
     kind = schema_type(schema)
     if kind in ("boolean", "null"):
         return kind == "boolean" or None
-    make = {
-        "integer": _make_number,
-        "number": _make_number,
-        "array": _make_array,
-        "object": _make_object,
-        "string": _make_text,
-    }[kind]
+    if kind in ("integer", "number"):
+        return _make_number(schema, schema_path, is_integer=kind == "integer")
+    make = {"array": _make_array, "object": _make_object, "string": _make_text}[kind]
     return make(schema, schema_path)
 
 
 def _make_first_option(
     options: list[Any], siblings: dict[str, Any], schema_path: SchemaPath
 ) -> Any:
-    """A value of the first option that allows one, with its discriminator tag."""
-    why = None
+    """Make a value of the first option that allows one, with its discriminator tag."""
+    discriminator = siblings.pop("discriminator", None) or {}
+    errors = []
     for option in options:
         try:
-            rest = {name: value for name, value in siblings.items() if name != "discriminator"}
-            return make_example(
-                {
-                    **rest,
-                    "allOf": [
-                        discriminator_tag(option, siblings.get("discriminator") or {}),
-                        option,
-                    ],
-                },
-                schema_path,
-            )
+            whole_option = [discriminator_tag(option, discriminator), option]
+            return make_example({**siblings, "allOf": whole_option}, schema_path)
         except NoExample as error:
-            why = why or error
-    raise why or schema_path.no_example("can have no value")
+            errors.append(error)
+    raise errors[0]
 
 
-def _make_number(schema: dict[str, Any], schema_path: SchemaPath) -> float:
-    """The plainest number within the bounds: 1 if allowed (the id likeliest to exist)."""
+def _read_bounds(schema: dict[str, Any], side: str, endless: float) -> tuple[Any, Any]:
+    """Return the inclusive and the exclusive bound of a side, `Minimum` or `Maximum`."""
+    limit, strict = schema.get(side.lower(), endless), schema.get(f"exclusive{side}", endless)
+    if strict is True:  # OpenAPI 3.0: a flag for the limit
+        return endless, limit
+    return limit, endless if strict is False else strict
 
-    def read_bound(inclusive: str, exclusive: str, endless: float) -> tuple[Any, Any]:
-        limit, strict = schema.get(inclusive, endless), schema.get(exclusive, endless)
-        if strict is True:  # OpenAPI 3.0: a flag beside the limit
-            return endless, limit
-        return limit, endless if strict is False else strict
 
-    (low, floor), (high, ceiling) = (
-        read_bound("minimum", "exclusiveMinimum", -math.inf),
-        read_bound("maximum", "exclusiveMaximum", math.inf),
-    )
+def _make_number(schema: dict[str, Any], schema_path: SchemaPath, *, is_integer: bool) -> float:
+    """Make the plainest number within the bounds: 1 if allowed (the id likeliest to exist)."""
+    low, floor = _read_bounds(schema, "Minimum", -math.inf)
+    high, ceiling = _read_bounds(schema, "Maximum", math.inf)
     lower, upper = max(low, floor), min(high, ceiling)
-    is_integer = schema_type(schema) == "integer"
     step = Fraction(str(schema.get("multipleOf", int(is_integer))))  # 0: any number is allowed
     grid = step or Fraction(1)
     candidates = [Fraction(1), Fraction(0), grid]
     for edge, rounded in ((lower, math.ceil), (upper, math.floor)):
         if math.isfinite(edge):
-            nearest_multiple = rounded(Fraction(edge) / grid) * grid
-            candidates += [
-                nearest_multiple,
-                nearest_multiple + grid,
-                nearest_multiple - grid,
-                Fraction(edge),
-            ]
-    candidates += (
-        [(Fraction(lower) + Fraction(upper)) / 2]
-        if math.isfinite(lower) and math.isfinite(upper)
-        else []
-    )
+            nearest = rounded(Fraction(edge) / grid) * grid
+            candidates += [nearest, nearest + grid, nearest - grid, Fraction(edge)]
+    if math.isfinite(lower) and math.isfinite(upper):
+        candidates.append((Fraction(lower) + Fraction(upper)) / 2)
     for candidate in candidates:
-        value = int(candidate) if candidate.denominator == 1 else float(candidate)
-        is_within = low <= value <= high and floor < value < ceiling
-        if (
-            is_within
-            and (not step or candidate % step == 0)
-            and (candidate.denominator == 1 or not is_integer)
-        ):
+        is_whole = candidate.denominator == 1
+        value = int(candidate) if is_whole else float(candidate)
+        is_on_grid = (not step or candidate % step == 0) and (is_whole or not is_integer)
+        if is_on_grid and low <= value <= high and floor < value < ceiling:
             return value
     raise schema_path.no_example("has bounds that leave no plain number")
 
 
 def _make_text(schema: dict[str, Any], schema_path: SchemaPath) -> str:
-    """A text that fits the format, the lengths and the pattern."""
+    """Make a text that fits the format, the lengths and the pattern."""
     if "contentSchema" in schema:
         return json.dumps(make_example(schema["contentSchema"], schema_path))
-    min_length, max_length, pattern = (
-        schema.get("minLength", 0),
-        schema.get("maxLength", _MAX_LENGTH),
-        schema.get("pattern", ""),
-    )
+    min_length, max_length = schema.get("minLength", 0), schema.get("maxLength", _MAX_LENGTH)
     if min_length > _MAX_LENGTH:
         raise schema_path.no_example(f"must be {min_length} characters long")
-    form = schema.get("format")
-    candidates = (
-        [FORMAT_EXAMPLES[form]]
-        if form in FORMAT_EXAMPLES
-        else [word[:max_length].ljust(min_length, word[-1]) for word in _SAMPLE_WORDS]
-    )
-    try:
-        fitting = [
-            candidate
-            for candidate in candidates
-            if min_length <= len(candidate) <= max_length and re.search(pattern, candidate)
-        ]
-    except re.error:
-        fitting = []
-    if not fitting:
-        raise schema_path.no_example(
-            f"must match the pattern {pattern[:60]!r}"
-            if pattern
-            else "has a length that does not go with its format"
-        )
-    return fitting[0]
+    form, pattern = schema.get("format"), schema.get("pattern", "")
+    words = [word[:max_length].ljust(min_length, word[-1]) for word in _SAMPLE_WORDS]
+    for candidate in [FORMAT_EXAMPLES[form]] if form in FORMAT_EXAMPLES else words:
+        with contextlib.suppress(re.error):
+            if min_length <= len(candidate) <= max_length and re.search(pattern, candidate):
+                return candidate
+    if pattern:
+        raise schema_path.no_example(f"must match the pattern {pattern[:60]!r}")
+    raise schema_path.no_example("has a length that does not go with its format")
 
 
 def _make_array(schema: dict[str, Any], schema_path: SchemaPath) -> list[Any]:
-    """As many items as required, and at least one if it can be made."""
+    """Make as many items as required, and at least one if it can be made."""
     items = [
-        make_example(item_schema, replace(schema_path, label=f"{schema_path.label}[{n}]"))
-        for n, item_schema in enumerate(schema.get("prefixItems", []))
+        make_example(prefix_schema, schema_path.child_path(f"[{n}]"))
+        for n, prefix_schema in enumerate(schema.get("prefixItems", []))
     ]
-    min_items = schema.get("minItems", 0)
+    item_schema, min_items = schema.get("items"), schema.get("minItems", 0)
     missing_count = min(max(min_items, 1), schema.get("maxItems", _MAX_LENGTH)) - len(items)
-    if missing_count <= 0 or (
-        min_items <= len(items) and schema_path.is_recursive(schema.get("items"))
-    ):
+    is_enough = min_items <= len(items)
+    if missing_count <= 0 or (is_enough and schema_path.is_recursive(item_schema)):
         return items
     try:
-        item = make_example(
-            schema.get("items"), replace(schema_path, label=f"{schema_path.label}[{len(items)}]")
-        )
+        item = make_example(item_schema, schema_path.child_path(f"[{len(items)}]"))
     except NoExample:
-        if min_items > len(items):
-            raise
-        return items
-    if min_items > _MAX_LENGTH or (schema.get("uniqueItems") and missing_count > 1):
-        raise schema_path.no_example(
-            f"must hold {min_items} {'different ' if schema.get('uniqueItems') else ''}items"
-        )
+        if is_enough:
+            return items
+        raise
+    is_unique = schema.get("uniqueItems")
+    if min_items > _MAX_LENGTH or (is_unique and missing_count > 1):
+        raise schema_path.no_example(f"needs {min_items} {'different ' if is_unique else ''}items")
     return [*items, *[item] * missing_count]
 
 
 def _make_object(schema: dict[str, Any], schema_path: SchemaPath) -> dict[str, Any]:
-    """Required and single-valued properties, and others up to `minProperties`."""
+    """Make required and single-valued properties, and others up to `minProperties`."""
     properties, min_properties = schema.get("properties", {}), schema.get("minProperties", 0)
+    if min_properties > _MAX_LENGTH:
+        raise schema_path.no_example(f"needs {min_properties} properties")
     tags = [
         name
         for name, property_schema in properties.items()
         if isinstance(property_schema, dict) and is_single_value(property_schema)
     ]
     required = dict.fromkeys([*schema.get("required", []), *tags])
-    if min_properties > _MAX_LENGTH:
-        raise schema_path.no_example(f"must hold {min_properties} properties")
     names = dict.fromkeys([*required, *properties, *(f"key{n}" for n in range(min_properties))])
-    chosen = list(names)[: max(len(required), min_properties)]
     rest = schema.get("additionalProperties")
     return {
-        name: make_example(
-            properties.get(name, rest), replace(schema_path, label=f"{schema_path.label}.{name}")
-        )
-        for name in chosen
+        name: make_example(properties.get(name, rest), schema_path.child_path(f".{name}"))
+        for name in list(names)[: max(len(required), min_properties)]
     }

@@ -9,7 +9,6 @@ import json
 import re
 import time
 from dataclasses import dataclass, replace
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -28,7 +27,6 @@ SLOW_ANSWER = 2.0  # seconds; after a slower first answer, a single repetition i
 _MAX_BODY_BYTES = 8_000_000  # bytes of a body that are checked
 _INVALID_HOST_BODY = b"Invalid host header"  # of Starlette's TrustedHostMiddleware
 _REFUSED_STATUSES = {404, 422}  # other values may be accepted
-_REQUEST_CLAUSE = "one polite request"
 _BODILESS_STATUSES = {204, 205, 304}
 _UNAWAITED_PATTERN = re.compile(
     rb"(?:<|&lt;|\\u003c)(?:coroutine object |async_generator object |(?:\w+\.)?Task pending"
@@ -60,7 +58,7 @@ def run_smoke_test(
     timeout: float = _ANSWER_TIMEOUT,
     body_timeout: float = _BODY_TIMEOUT,
 ) -> SmokeResult:
-    """Ask a route up to three times. The client must ignore the environment (`trust_env=False`)."""
+    """Send up to three requests. The client must ignore the environment (`trust_env=False`)."""
     sent_headers = {**create_template(request, headers).headers, REQUEST_ID_HEADER: "polite"}
     result = _request_once(client, request, sent_headers, timeout, body_timeout)
     for _ in range(1 if sum(result.seconds) > SLOW_ANSWER else 2):
@@ -74,30 +72,23 @@ def run_smoke_test(
 def find_accepted_request(
     client: httpx.Client, request: RouteRequest, headers: dict[str, str]
 ) -> tuple[RouteRequest, SmokeResult]:
-    """Smoke-test a route, with its next values if it refuses some; the accepted request."""
-    refusals: list[tuple[RouteRequest, SmokeResult]] = []
+    """Smoke-test a route, with its next values if it refuses some; return what it accepted."""
+    results: list[SmokeResult] = []
+    refusals: list[str] = []
     for candidate in (request, *request.alternatives):
         result = run_smoke_test(client, candidate, headers)
         if result.status not in _REFUSED_STATUSES:
-            tried = ", ".join(
-                f"{refused_request.path} was answered {refused_result.status}"
-                for refused_request, refused_result in refusals
-            )
-            why = f"It is asked as {candidate.path}: {tried}." if tried else None
-            return candidate, replace(
-                result, note=" ".join(filter(None, (why, result.note))) or None
-            )
-        refusals.append((candidate, result))
-    first, other_paths = (
-        refusals[0][1],
-        ", ".join(candidate.path for candidate in request.alternatives),
-    )
-    clause = (first.skipped or "").replace(
-        _REQUEST_CLAUSE,
-        f"{_REQUEST_CLAUSE}, and no better to {other_paths}" if other_paths else _REQUEST_CLAUSE,
-        1,
-    )
-    return request, replace(first, skipped=clause)
+            if refusals:
+                why = f"Its request is {candidate.path}: {', '.join(refusals)}."
+                result = replace(result, note=" ".join(filter(None, (why, result.note))))
+            return candidate, result
+        results.append(result)
+        refusals.append(f"{candidate.path} was answered {result.status}")
+    first, others = results[0], ", ".join(other.path for other in request.alternatives)
+    if others and first.skipped:
+        status, mark, advice = first.skipped.partition("; ")
+        first = replace(first, skipped=f"{status}, and also refuses {others}{mark}{advice}")
+    return request, first
 
 
 def _request_once(
@@ -110,34 +101,29 @@ def _request_once(
     """Send one request and stream its answer."""
     result, began = SmokeResult(), time.perf_counter()
     method, path = request.route.partition(" ")[0], request.path_with_keys or request.path
-    arguments: dict[str, Any] = {
-        "headers": headers,
-        "content": request.body,
-        "timeout": timeout,
-        "follow_redirects": False,
-    }
-    arguments["extensions"] = {"target": path.encode()}  # unchanged: httpx would normalise it
     client.cookies.clear()  # load sends none back either
     try:
-        with client.stream(method, path, **arguments) as answer:
-            result = SmokeResult(
-                status=answer.status_code,
-                skipped=_refusal_reason(request, answer, body_timeout) or _stream_reason(answer),
-            )
-            if not result.skipped:
+        with client.stream(
+            method,
+            path,
+            headers=headers,
+            content=request.body,
+            timeout=timeout,
+            follow_redirects=False,
+            extensions={"target": path.encode()},  # unchanged: httpx would normalise it
+        ) as answer:
+            why = _refusal_reason(request, answer, body_timeout) or _stream_reason(answer)
+            result = SmokeResult(status=answer.status_code, skipped=why)
+            if not why:
                 body = _read_body(answer, body_timeout)
-                why = (
-                    None
-                    if body is not None
-                    else f"a stream: its answer had no end within {body_timeout:g} s"
-                )
-                result = replace(result, answer_bytes=answer.num_bytes_downloaded, skipped=why)
-                if body is not None and method != "HEAD":
-                    result = replace(
-                        result,
-                        fault=_find_body_fault(answer, body),
-                        note=_media_type_note(request, answer, body),
-                    )
+                result = replace(result, answer_bytes=answer.num_bytes_downloaded)
+                if body is None:
+                    why = f"a stream: its answer did not end within {body_timeout:g} s"
+                    result = replace(result, skipped=why)
+                elif method != "HEAD":
+                    fault = _find_body_fault(answer, body)
+                    note = _media_type_note(request, answer, body)
+                    result = replace(result, fault=fault, note=note)
     except httpx.TimeoutException:
         why = "began an answer that did not go on" if result.status else "gave no answer"
         result = replace(result, skipped=f"{why} within {timeout:g} s")
@@ -149,51 +135,48 @@ def _request_once(
 def _refusal_reason(
     request: RouteRequest, answer: httpx.Response, body_timeout: float
 ) -> str | None:
-    """Why an error or a redirect rules out load, with the flag that may help."""
-    status = answer.status_code
+    """Return why an error or a redirect rules out load, with the flags that may help."""
     if answer.has_redirect_location:
-        location, request_url = urlsplit(answer.headers["location"]), answer.request.url
-        path = location.path or "/"
-        if (location.scheme, path) == (
-            "https",
-            urlsplit(str(request_url)).path,
-        ) and request_url.scheme == "http":
-            return (
-                "redirects from http to https; give it --header 'X-Forwarded-Proto: https', as a"
-                " proxy does"
-            )
-        return f"redirects to {path[:80]}" if path.isprintable() else "redirects"
+        return _redirect_reason(answer)
     if answer.is_success:
         return None
-    in_path = re.findall(r"\{([^{}]+)\}", request.route)
-    everywhere = [
-        *in_path,
-        *(pair.partition("=")[0] for pair in urlsplit(request.path).query.split("&") if pair),
-        *request.headers,
-    ]
-    params = "".join(
-        f" --param {name}=..."
-        for name in dict.fromkeys(in_path if status == httpx.codes.NOT_FOUND else everywhere)
-    )
-    body = f" --body '{request.route.partition('?')[0]}=@FILE'" if request.body else ""
-    match status:
+    match answer.status_code:
         case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN:
-            hint = (
-                f" {' '.join(request.credential_flags)}"
-                if request.credential_flags
-                else " --header 'Authorization: ...'"
-            )
+            flags = request.credential_flags or ("--header 'Authorization: ...'",)
         case httpx.codes.BAD_REQUEST if _read_body(answer, body_timeout) == _INVALID_HOST_BODY:
-            hint = " --header 'Host: ...'"
+            flags = ("--header 'Host: ...'",)
         case httpx.codes.BAD_REQUEST | httpx.codes.NOT_FOUND | httpx.codes.UNPROCESSABLE_ENTITY:
-            hint = params + body
+            flags = _value_flags(request, is_missing=answer.status_code == httpx.codes.NOT_FOUND)
         case _:
-            hint = ""
-    return f"answers {status} to {_REQUEST_CLAUSE}" + (f"; give it{hint}" if hint else "")
+            flags = ()
+    advice = f"; add {' '.join(flags)}" if flags else ""
+    return f"answers {answer.status_code} to a single request{advice}"
+
+
+def _redirect_reason(answer: httpx.Response) -> str:
+    location, url = urlsplit(answer.headers["location"]), answer.request.url
+    path = location.path or "/"
+    is_same_path = path == urlsplit(str(url)).path
+    if (url.scheme, location.scheme) == ("http", "https") and is_same_path:
+        header = "--header 'X-Forwarded-Proto: https'"
+        return f"redirects from http to https; add {header}, as a proxy does"
+    return f"redirects to {path[:80]}" if path.isprintable() else "redirects"
+
+
+def _value_flags(request: RouteRequest, *, is_missing: bool) -> tuple[str, ...]:
+    """Return the flags for other values: of the path if it is missing, else of all parameters."""
+    names = re.findall(r"\{([^{}]+)\}", request.route)
+    if not is_missing:
+        pairs = filter(None, urlsplit(request.path).query.split("&"))
+        names += [*(pair.partition("=")[0] for pair in pairs), *request.headers]
+    flags = [f"--param {name}=..." for name in dict.fromkeys(names)]
+    if request.body:
+        flags.append(f"--body '{request.route.partition('?')[0]}=@FILE'")
+    return tuple(flags)
 
 
 def _stream_reason(answer: httpx.Response) -> str | None:
-    """Why the head announces a stream; None if not, as for chunked JSON, which needs its end."""
+    """Return why the head announces a stream; None if not, as for chunked JSON, which ends."""
     media = _answer_media_type(answer)
     if media in STREAM_MEDIA_TYPES:
         return f"a stream ({media})"
@@ -202,21 +185,19 @@ def _stream_reason(answer: httpx.Response) -> str | None:
         and answer.status_code not in _BODILESS_STATUSES
         and answer.request.method != "HEAD"
     )
-    return (
-        "a stream: its answer comes in pieces, of no declared length"
-        if is_unbounded and media_family(media) != "json"
-        else None
-    )
+    if is_unbounded and media_family(media) != "json":
+        return "a stream: its answer comes in pieces, without a declared length"
+    return None
 
 
 def _answer_media_type(answer: httpx.Response) -> str:
-    """The media type of an answer; empty if it is malformed."""
+    """Return the media type of an answer; empty if it is malformed."""
     media = str(answer.headers.get("content-type", "")).partition(";")[0].strip().lower()
     return media if re.fullmatch(r"[\w.+-]{1,40}/[\w.+-]{1,60}", media, re.ASCII) else ""
 
 
 def _read_body(answer: httpx.Response, body_timeout: float) -> bytes | None:
-    """The checked part of the body; None if it did not end in time."""
+    """Return the checked part of the body; None if it did not end in time."""
     began, body = time.perf_counter(), bytearray()
     for piece in answer.iter_bytes():
         if len(body) < _MAX_BODY_BYTES:
@@ -227,27 +208,23 @@ def _read_body(answer: httpx.Response, body_timeout: float) -> bytes | None:
 
 
 def _media_type_note(request: RouteRequest, answer: httpx.Response, body: bytes) -> str | None:
-    """A sentence if a successful answer has another media type than the document declares."""
+    """Return a sentence if a successful answer has another media type than the document says."""
     given, declared = _answer_media_type(answer), request.declared_type or ""
     if not body:
-        given = (
-            "nothing"
-            if answer.status_code == httpx.codes.OK and media_family(declared) == "json"
-            else ""
-        )
-    differs = given and declared and media_family(given) != media_family(declared)
-    return (
-        f"It answers {given} where its OpenAPI document promises {declared}." if differs else None
-    )
+        is_missing = answer.status_code == httpx.codes.OK and media_family(declared) == "json"
+        given = "nothing" if is_missing else ""
+    if given and declared and media_family(given) != media_family(declared):
+        return f"It answers {given} where its OpenAPI document declares {declared}."
+    return None
 
 
 def _find_body_fault(answer: httpx.Response, body: bytes) -> str | None:
-    """What is wrong with a successful answer, in a clause that shows nothing of it."""
+    """Return what is wrong with a successful answer, in a clause that shows nothing of it."""
     if _UNAWAITED_PATTERN.search(body):
         return "its body shows an object that was never awaited, as text: an await is missing"
     if media_family(_answer_media_type(answer)) == "json" and 0 < len(body) < _MAX_BODY_BYTES:
         try:
             json.loads(body)
         except (ValueError, RecursionError):
-            return "says that its answer is JSON, and it is none"
+            return "its body is not JSON, though its content type says so"
     return None

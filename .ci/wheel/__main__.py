@@ -1,0 +1,5 @@
+"""`python -m atonce`, from a wheel."""
+
+from atonce import main
+
+main()

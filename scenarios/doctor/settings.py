@@ -1,0 +1,108 @@
+"""The parsed options of a doctor run, and what the run keeps of them and of its routes.
+
+No header, body or variable is kept.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from results.gate_expression import Gate
+from results.thresholds import MANY_USERS, MIN_WINDOW_SECONDS
+from scenarios.doctor.app import AppUnderTest
+from scenarios.doctor.levels import MAX_GENERATOR_RATE, MIN_WARM_UP, OWN_LEVELS, sufficient_requests
+from scenarios.doctor.openapi.route_request import RouteRequest
+from scenarios.doctor.openapi.route_selection import RouteSelection
+from scenarios.system.child_process import STOP_TIMEOUT
+from scenarios.system.machine import app_cores, describe_machine, package_versions, pinned_cores
+
+ROUTE_SECONDS = 15.0  # seconds per route, a first estimate
+SETUP_SECONDS = 10.0  # seconds until the first route: the app's start, its neighbours at rest
+_MIN_LEVEL_SECONDS = MIN_WARM_UP + MIN_WINDOW_SECONDS  # seconds per level, at least
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorSettings:
+    """What to examine, and the time it may take, in seconds."""
+
+    app: AppUnderTest
+    selection: RouteSelection
+    gates: tuple[Gate, ...]
+    budget: float
+    requests: int  # per route, at most
+    seed: int
+    stop_within: float = STOP_TIMEOUT  # seconds that an app of ours may take to stop
+
+
+def warn_too_few_requests(settings: DoctorSettings) -> Iterator[str]:
+    """Warn before any load which routes have too few requests, and how many suffice."""
+    per_level = settings.requests // OWN_LEVELS
+    if per_level < MAX_GENERATOR_RATE * _MIN_LEVEL_SECONDS:
+        shortest = MANY_USERS * _MIN_LEVEL_SECONDS / per_level
+        enough = sufficient_requests(MAX_GENERATOR_RATE * _MIN_LEVEL_SECONDS)
+        yield (
+            f"--requests {settings.requests:,} are too few for routes that take less than"
+            f" {shortest:.2g} s, unless they hold the event loop; --requests {enough:,} suffice for"
+            " any route"
+        )
+
+
+def doctor_run_metadata(settings: DoctorSettings) -> dict[str, Any]:
+    """Return the metadata of a run before it begins."""
+    app_core, locust_core = pinned_cores()
+    app = settings.app
+    is_ours = app.launch_mode == "module"
+    return {
+        **({} if is_ours else {"host": app.url}),
+        "patient": {**app.metadata(), "home": str(app.app_dir), "cwd": str(Path.cwd())},
+        "seed": settings.seed,
+        "acts": [],
+        "plan": {"seconds": None, "notes": [], "cells": []},
+        "schedule": "made from seed and plan",
+        "loop": app.loop if is_ours and app.loop != "auto" else "unknown",
+        "workers": app.workers,
+        "machine": {
+            **describe_machine(),
+            "app_core": app_core if is_ours and len(app_cores() or ()) == 1 else None,
+            "locust_core": locust_core,
+        },
+        "packages": package_versions(),
+        "connections": (
+            "opened before the load, one per user, kept alive; the neighbours on their own"
+        ),
+        "budget": settings.budget,
+        "gates": [gate.expression for gate in settings.gates],
+        "routes": [],
+    }
+
+
+def loadable_requests(
+    settings: DoctorSettings, route_requests: Iterable[RouteRequest]
+) -> list[RouteRequest]:
+    """Return the routes that can be loaded: those that gates name first, then as declared."""
+    named_gates = [gate for gate in settings.gates if gate.scope]
+    loadable = [request for request in route_requests if not request.skipped]
+    return sorted(loadable, key=lambda it: not any(gate.matches(it.route) for gate in named_gates))
+
+
+def find_over_budget(
+    settings: DoctorSettings, ordered: list[RouteRequest], elapsed: float, route_seconds: float
+) -> tuple[list[RouteRequest], str]:
+    """Return the routes that exceed the budget at `route_seconds` each, and a sentence on them."""
+    over_budget = ordered[max(1, int((settings.budget - elapsed) / route_seconds)) :]
+    if not over_budget:
+        return [], ""
+    return over_budget, (
+        f"About {len(ordered) - len(over_budget)} of {len(ordered)} routes fit the budget of"
+        f" {settings.budget:.0f} s, at {route_seconds:.0f} s each: those that gates name, then as"
+        f" the app declares them. {over_budget[0].route} and later routes run only if there is"
+        " time. To change this: --budget, --only, --exclude."
+    )
+
+
+def route_record(request: RouteRequest) -> dict[str, Any]:
+    """Return what run.json keeps of a route: no headers, no body."""
+    names = ("route", "path", "skipped", "is_async", "file", "line")
+    kept = {name: getattr(request, name) for name in names}
+    return {**kept, "act": None, "wrong": None, "unfit": None, "notes": []}
