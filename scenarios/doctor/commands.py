@@ -115,8 +115,9 @@ def outline_doctor_run(settings: DoctorSettings) -> Iterator[str]:
         if request in over_budget:
             yield f"{'':<{width}}  only if there is time"
     seconds = min(settings.budget, SETUP_SECONDS + ROUTE_SECONDS * len(loadable))
+    count = f"{len(loadable)} route{'s' * (len(loadable) != 1)}"
     yield (
-        f"{len(loadable)} routes: one user, {FEW_USERS} users and, if those are not enough for a"
+        f"{count}: one user, {FEW_USERS} users and, if those are not enough for a"
         f" verdict, {MANY_USERS}; at most {settings.requests:,} requests per route, about"
         f" {seconds:.0f} s; nothing was loaded"
     )

@@ -40,9 +40,7 @@ def mocked(handler: Handler) -> httpx.Client:
     return httpx.Client(transport=httpx.MockTransport(handler), base_url=HOME, trust_env=False)
 
 
-def manner_of(
-    answer: httpx.Response | Handler, asked: RouteRequest | None = None, **limits: float
-) -> SmokeResult:
+def manner_of(answer: httpx.Response | Handler, asked: RouteRequest | None = None) -> SmokeResult:
     """The smoke test's result for a route that gives this answer every time."""
 
     def again(request: httpx.Request) -> httpx.Response:
@@ -51,9 +49,7 @@ def manner_of(
         return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
 
     handler = again if isinstance(answer, httpx.Response) else answer
-    return run_smoke_test(
-        mocked(handler), asked or RouteRequest(route="GET /x", path="/x"), {}, **limits
-    )
+    return run_smoke_test(mocked(handler), asked or RouteRequest(route="GET /x", path="/x"), {})
 
 
 def refuse(error: type[httpx.HTTPError]) -> Handler:
@@ -315,10 +311,14 @@ SEARCH = RouteRequest(route="POST /search", path="/search", body=b"s3cret")
     ],
 )
 def test_what_must_not_be_loaded_is_said(
-    answer: httpx.Response | Handler, asked: RouteRequest | None, why: str
+    monkeypatch: pytest.MonkeyPatch,
+    answer: httpx.Response | Handler,
+    asked: RouteRequest | None,
+    why: str,
 ) -> None:
     """One request, then no more; nothing of a body, a query or a header's value is shown."""
-    manner = manner_of(answer, asked, body_timeout=0.05)
+    monkeypatch.setattr(manners, "_BODY_TIMEOUT", 0.05)
+    manner = manner_of(answer, asked)
     assert why == manner.skipped
     assert (len(manner.seconds), manner.fault) == (1, None)
     assert why.isprintable()
