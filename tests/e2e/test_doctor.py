@@ -119,7 +119,7 @@ def test_an_app_that_cannot_be_examined_is_said_in_a_sentence(
         (["http://example.org"], "is not this machine"),
         (["shop:app", "--start", "x"], "belong together"),
         (["shop:app", "--gate", "p99 < 3"], "p99 is a time"),
-        (["shop:app", "--budget", "8"], "is no duration"),
+        (["shop:app", "--budget", "8"], "invalid duration"),
         (["shop:app", "--gate", "p50 @ 100u < 3s"], "at most 64u"),
         (["shop:app", "--gate", "p50 @ 3000/s < 3s"], "or 1500/s"),
         (["shop:app", "--header", "secret-without-colon"], "The header no. 1 is none"),
