@@ -9,13 +9,14 @@ here, no verdict.
 import contextlib
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx
 
 from results.errors import AtonceError, ExitCode
 from results.gate_expression import unmatched_gate_error
-from results.schema import Cell, Neighbour, Status
+from results.schema import Cell, Neighbour
 from results.spool_tables import TABLES
 from results.store import RunWriter
 from scenarios.doctor.adaptive_plan import adaptive_levels
@@ -41,7 +42,8 @@ from scenarios.doctor.route_discovery import read_routes, save_smoke_result
 from scenarios.doctor.server_processes import count_workers
 from scenarios.doctor.testbed import LOCUST_START_SECONDS, AppTestBed
 from scenarios.runner.preflight import fetch_response
-from scenarios.runner.run_plan import close_run, disk_error, pin_to_core
+from scenarios.runner.recorded_run import recorded_run
+from scenarios.runner.run_plan import pin_to_core
 from scenarios.system.interrupt import handle_stop_signals
 from scenarios.system.private_log import RunLog
 
@@ -52,24 +54,15 @@ _IDLE_TRIES = 3  # for the neighbours at rest, the baseline of every verdict
 
 def examine_app(options: DoctorOptions, run: RunWriter, listener: DoctorProgressListener) -> None:
     """Examine every route. The run is always closed; errors are raised after that."""
-    status = Status.FAILED
-    with handle_stop_signals() as stop_request:
-        try:
-            run.open(**doctor_run_metadata(options))
-            # It reads the available cores, so it must come before pinning to one
-            testbed = AppTestBed(options, run, stop_request, listener)
-            with pin_to_core(testbed.cores[1]):
-                Examination(testbed).execute()
-            status = Status.COMPLETE
-        except AtonceError as trouble:
-            status = Status.INTERRUPTED if trouble.code is ExitCode.INTERRUPTED else Status.FAILED
-            run.add_warning(trouble.sentence)
-            raise
-        except OSError as error:
-            raise disk_error(run, error) from error
-        finally:
-            options.app.remove_agent(run.path)
-            close_run(run, status)
+    with (
+        recorded_run(run, partial(doctor_run_metadata, options)) as stop_request,
+        contextlib.ExitStack() as cleanup,
+    ):
+        cleanup.callback(options.app.remove_agent, run.path)
+        # It reads the available cores, so it must come before pinning to one
+        testbed = AppTestBed(options, run, stop_request, listener)
+        with pin_to_core(testbed.cores[1]):
+            Examination(testbed).execute()
 
 
 def discover_routes(options: DoctorOptions, run: RunWriter) -> list[RouteRequest]:

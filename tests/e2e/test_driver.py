@@ -285,7 +285,7 @@ def test_a_locust_that_someone_ends_is_said(tmp_path: Path) -> None:
     )
     os.kill(pid, signal.SIGTERM)
     _, said = process.communicate(timeout=90)
-    assert (process.returncode, "Somebody stopped Locust" in said) == (3, True), said
+    assert (process.returncode, "Another process stopped Locust" in said) == (3, True), said
     run = next(tmp_path.iterdir())
     assert json.loads((run / "run.json").read_text(encoding="utf-8"))["status"] == Status.FAILED
     assert gone_within(mark) == []

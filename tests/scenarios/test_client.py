@@ -226,7 +226,7 @@ def test_an_answer_without_end_is_a_time_out_though_pieces_come(
     )
     client = httpx.Client(transport=stream, base_url="http://127.0.0.1:1", timeout=10)
     with pytest.raises(
-        AtonceError, match=r"did not answer one polite request: ReadTimeout; nothing was loaded"
+        AtonceError, match=r"did not answer a single request: ReadTimeout; nothing was loaded"
     ):
         check_route(client, "GET /events", "/events", "")
     assert 10 <= next(moments) < 20
@@ -247,7 +247,7 @@ def test_nothing_that_we_ask_goes_through_a_proxy(
         with open_http_client(url, TlsTrust(), 5) as client:
             assert check_route(client, "GET /x", "/x", "1") == "1"
         shown = here("run", "crowd", "--host", url, "--dry-run")
-        assert "It describes GET /x" in shown.stderr, shown.stderr
+        assert "Routes of this host: GET /x" in shown.stderr, shown.stderr
 
 
 def test_a_certificate_file_that_has_gone_stops_nobody_who_asks_for_none(
