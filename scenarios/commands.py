@@ -42,7 +42,6 @@ __all__ = [
 _Drive = Callable[[ProgressListener], AtonceError | None]
 _SCENARIOS = PACKAGE_ROOT / "scenarios"
 _DEFAULT_USERS = {"burst": (20,), "crowd": (1, 50), "knee": (64,)}
-_DEFAULT_RATE = 20.0  # requests per second
 
 
 def prepare_bundled_run(
@@ -91,38 +90,42 @@ def parse_run_options(  # noqa: PLR0913, PLR0917 - the command's options
     """Parse a command's options. Raises AtonceError for unclear ones and hosts not to be loaded."""
     if not host:
         raise AtonceError(
-            "Missing host: --host http://127.0.0.1:8002 (atonce serve would serve there).",
+            "Name what to press: --host http://127.0.0.1:8002 (atonce serve would serve there).",
             ExitCode.USAGE,
         )
-    url, texts = parse_host(host, allowed), option_texts
+    url = parse_host(host, allowed)
     base = f"{url.scheme}://{url.netloc}"
-    is_neighbours = scenario == "neighbours"
-    users, rates = (
-        _DEFAULT_USERS.get(scenario, (1,)),
-        (PING_RATE if is_neighbours else _DEFAULT_RATE,),
-    )
-    choices = {
-        **choices,
-        "distribution": ArrivalDistribution(choices["distribution"]),
-        "pool": ConnectionMode(choices["pool"]),
-    }
+    usual = PING_RATE if scenario == "neighbours" else 20.0
     run_options = RunOptions(
         scenario=scenario,
         host=base,
         prefix=url.path.rstrip("/"),
         trust=trust,
-        routes=tuple(map(parse_route, routes)) or (NEIGHBOUR_ROUTES if is_neighbours else ()),
-        users=parse_levels(texts["users"]) if texts["users"] else users,
-        rates=tuple(map(parse_rate, texts["rates"].split(","))) if texts["rates"] else rates,
-        seconds=parse_duration(texts["seconds"]),
-        think=parse_duration(texts["think"], least=0.0),
-        drain=parse_duration(texts["drain"], least=0.0),
-        **choices,
+        routes=tuple(parse_route(route) for route in routes)
+        or (NEIGHBOUR_ROUTES if scenario == "neighbours" else ()),
+        users=(
+            parse_levels(option_texts["users"])
+            if option_texts["users"]
+            else _DEFAULT_USERS.get(scenario, (1,))
+        ),
+        rates=(
+            tuple(parse_rate(text) for text in option_texts["rates"].split(","))
+            if option_texts["rates"]
+            else (usual,)
+        ),
+        seconds=parse_duration(option_texts["seconds"]),
+        think=parse_duration(option_texts["think"], least=0.0),
+        drain=parse_duration(option_texts["drain"], least=0.0),
+        **{
+            **choices,
+            "distribution": ArrivalDistribution(choices["distribution"]),
+            "pool": ConnectionMode(choices["pool"]),
+        },
     )
     if not run_options.routes:
         known = list_openapi_routes(base, trust)
-        offer = f" Routes of this host: {', '.join(known)}" if known else ""
-        raise AtonceError(f"Missing route: --route 'GET /x'.{offer}", ExitCode.USAGE)
+        offer = f" It describes {', '.join(known)}." if known else ""
+        raise AtonceError(f"Name what to press: --route 'GET /x'.{offer}", ExitCode.USAGE)
     return run_options
 
 

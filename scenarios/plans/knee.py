@@ -118,31 +118,35 @@ def _measure_crowd(options: RunOptions, run: RunWriter, crowd: Cell) -> _Measure
 
 def _read_crowd_answers(run: RunWriter, cell: Cell) -> _CrowdAnswers:
     """Read a crowd's right answers inside its window from the spools."""
-    contents = open_spools(run.path, run.metadata["origin"])
+    gathered = open_spools(run.path, run.metadata["origin"])
     marks = {
         row["mark"]: row["t"]
-        for row in _rows_by_column(contents.tables["load"].rows, LOAD_COLUMNS)
+        for row in _rows_by_column(gathered.tables["load"].rows, LOAD_COLUMNS)
         if row["cell"] == cell.name and row["mark"]
     }
     if not {"open", "close"} <= set(marks) or marks["close"] <= marks["open"]:
         return _CrowdAnswers()
+    records = (
+        row for part in gathered.samples for row in _rows_by_column(part.rows, SAMPLE_COLUMNS)
+    )
+    samples = (row for row in records if row["cell"] == cell.name and row["done"] is not None)
+    right = [row for row in samples if not row["censored"] and row["error"] is None]
     latencies = [
         row["done"] - row["intended"]
-        for part in contents.samples
-        for row in _rows_by_column(part.rows, SAMPLE_COLUMNS)
-        if row["cell"] == cell.name
-        and row["done"] is not None
-        and not row["censored"]
-        and row["error"] is None
-        and marks["open"] < row["done"] <= marks["close"]
+        for row in right
+        if marks["open"] < row["done"] <= marks["close"]
     ]
-    if not latencies:
-        return _CrowdAnswers()
-    rate = len(latencies) / (marks["close"] - marks["open"])
-    return _CrowdAnswers(rate, sum(latencies) / len(latencies))
+    return (
+        _CrowdAnswers(
+            len(latencies) / (marks["close"] - marks["open"]), sum(latencies) / len(latencies)
+        )
+        if latencies
+        else _CrowdAnswers()
+    )
 
 
 def _rows_by_column(
     table: list[tuple[Any, ...]], names: tuple[str, ...]
 ) -> Iterator[dict[str, Any]]:
+    """A table's rows by column name."""
     return (dict(zip(names, row, strict=True)) for row in table)

@@ -94,7 +94,7 @@ def test_help_lists_the_commands_that_exist_and_no_others(here: Here) -> None:
         (["reproduce", "--out", "/dev/null"], 2, "Name another folder with --out"),
         (["run"], 2, "Missing argument"),
         (["run", "stampede"], 2, "is not one of"),
-        (["run", "crowd"], 2, "Missing host: --host"),
+        (["run", "crowd"], 2, "Name what to press: --host"),
         (
             ["run", "crowd", "--host", "http://example.org", "--route", "/x"],
             2,
@@ -131,7 +131,7 @@ def test_help_lists_the_commands_that_exist_and_no_others(here: Here) -> None:
             2,
             "invalid host",
         ),
-        ([*RUN, "crowd"], 2, "Missing route: --route"),
+        ([*RUN, "crowd"], 2, "Name what to press: --route"),
         ([*RUN, "crowd", "--route", "x"], 2, "a path begins with /"),
         ([*RUN, "crowd", "--route", "BREW /x"], 2, "BREW is none of"),
         ([*RUN, "crowd", "--route", "/items/{id}"], 2, "replace what is in braces"),

@@ -313,7 +313,7 @@ def test_a_dry_run_that_fails_keeps_what_the_app_said(
     shown = here("doctor", "shop:app", "--dry-run", "--env", "KEY=geheim", cwd=home)
     words = (
         r"ended with exit code 7 before it answered\. "
-        r"Its last words: no user \*\*\* \(all of them: (.*)\)"
+        r"Its last output: no user \*\*\* \(all of it: (.*)\)"
     )
     match = re.search(words, shown.stderr)
     assert match, shown.stderr

@@ -149,7 +149,8 @@ def test_a_certificate_of_its_own_is_trusted_when_someone_says_so(  # noqa: PLR0
             assert list_openapi_routes(secure, trust) == ["GET /x"]
             return
         with pytest.raises(
-            AtonceError, match=r"self-signed certificate\)\. Name who signed it: --cacert FILE"
+            AtonceError,
+            match=r"self-signed certificate\)\. Give the certificate that signed it: --cacert FILE",
         ):
             check_route(client, "GET /x", "/x", "1")
 
@@ -169,7 +170,11 @@ def test_a_wrong_certificate_is_said_as_such(secure: str, here: Here) -> None:
     ("words", "env", "sentence"),
     [
         (["http://127.0.0.1:1", "--cacert", "/not/there"], {}, "--cacert /not/there: No such file"),
-        (["http://127.0.0.1:1", "--cacert", __file__], {}, "no certificate can be read there"),
+        (
+            ["http://127.0.0.1:1", "--cacert", __file__],
+            {},
+            "it has no certificate that can be read",
+        ),
         (
             ["https://127.0.0.1:1"],
             {"SSL_CERT_FILE": "/not/there"},
@@ -247,7 +252,7 @@ def test_nothing_that_we_ask_goes_through_a_proxy(
         with open_http_client(url, TlsTrust(), 5) as client:
             assert check_route(client, "GET /x", "/x", "1") == "1"
         shown = here("run", "crowd", "--host", url, "--dry-run")
-        assert "Routes of this host: GET /x" in shown.stderr, shown.stderr
+        assert "It describes GET /x" in shown.stderr, shown.stderr
 
 
 def test_a_certificate_file_that_has_gone_stops_nobody_who_asks_for_none(
