@@ -10,13 +10,14 @@ import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx
 
 from results.errors import AtonceError, ExitCode
 from results.gate_expression import unmatched_gate_error
-from results.schema import Cell, Status
+from results.schema import Cell
 from results.spool_tables import TABLES
 from results.store import RunWriter
 from scenarios.doctor.adaptive_plan import adaptive_levels
@@ -41,7 +42,8 @@ from scenarios.doctor.settings import (
 )
 from scenarios.doctor.testbed import LOCUST_START_SECONDS, AppTestBed
 from scenarios.runner.preflight import fetch_response
-from scenarios.runner.run_plan import close_run, disk_error, pin_to_core
+from scenarios.runner.recorded_run import recorded_run
+from scenarios.runner.run_plan import pin_to_core
 from scenarios.system.child_process import SupervisedProcess
 from scenarios.system.interrupt import handle_stop_signals
 from scenarios.system.private_log import RunLog
@@ -54,25 +56,14 @@ _Record = dict[str, Any]  # what run.json keeps of a route
 
 def examine_app(settings: DoctorSettings, run: RunWriter, listener: DoctorProgressListener) -> None:
     """Examine every route. The run is always closed; errors are raised after that."""
-    status = Status.FAILED
-    with handle_stop_signals() as stop_request:
+    with recorded_run(run, partial(doctor_run_metadata, settings)) as stop_request:
         try:
-            run.open(**doctor_run_metadata(settings))
             # It reads the available cores, so it must come before pinning to one
             testbed = AppTestBed(settings, run, stop_request, listener)
             with pin_to_core(testbed.cores[1]):
                 Examination(testbed).execute()
-            status = Status.COMPLETE
-        except AtonceError as error:
-            if error.code is ExitCode.INTERRUPTED:
-                status = Status.INTERRUPTED
-            run.add_warning(error.sentence)
-            raise
-        except OSError as error:
-            raise disk_error(run, error) from error
         finally:
             settings.app.remove_agent(run.path)
-            close_run(run, status)
 
 
 def discover_routes(settings: DoctorSettings, run: RunWriter) -> list[RouteRequest]:

@@ -25,7 +25,7 @@ from scenarios.doctor.server_processes import descendant_processes
 from scenarios.doctor.settings import DoctorSettings
 from scenarios.generator.job import Job
 from scenarios.runner.preflight import open_http_client
-from scenarios.runner.run_plan import locust_command, locust_env
+from scenarios.runner.run_plan import locust_running
 from scenarios.runner.supervise import supervise_locust, wait_until_ready
 from scenarios.system.child_process import SupervisedProcess, supervised_process
 from scenarios.system.interrupt import StopRequest
@@ -176,21 +176,9 @@ class AppTestBed:
             self.stop_request.raise_if_requested()
             time.sleep(0.1)
 
-    @contextlib.contextmanager
-    def locust_running(self, url: str) -> Iterator[subprocess.Popen[str]]:
-        """A Locust process with as many users as may be needed, waiting for its jobs."""
-        pipes: dict[str, Any] = {
-            "folder": self.run.path,
-            "stdin": subprocess.PIPE,
-            "stdout": subprocess.PIPE,
-        }
-        with supervised_process(
-            locust_command(MANY_USERS, _LOCUST_LIFETIME, url),
-            env=locust_env(self.run.path),
-            core=self.cores[1],
-            **pipes,
-        ) as locust:
-            yield locust
+    def locust_running(self, url: str) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+        """Run Locust, with as many users as may be needed, waiting for its jobs."""
+        return locust_running(self.run.path, url, MANY_USERS, _LOCUST_LIFETIME, self.cores[1])
 
     def open_client(self, url: str) -> httpx.Client:
         """An HTTP client for the smoke test and other single requests."""

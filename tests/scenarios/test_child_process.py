@@ -358,7 +358,7 @@ def test_a_second_interruption_leaves_no_grandchild(tmp_path: Path) -> None:
             words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False
         )
         assert (shown.returncode, shown.stdout) == (130, "still here\n")
-        assert "stopping; waiting for the answers still out" in shown.stderr
+        assert "stopping; waiting for open requests" in shown.stderr
         assert shown.stderr.endswith(
             "atonce: Interrupted. What was measured so far lies in the run's folder.\n"
         )

@@ -13,7 +13,8 @@ import pytest
 
 from reports.report import build_report
 from results.schema import Scenario, Variant
-from scenarios.plans.model import Plan, Session, variant_cell
+from scenarios.plans.cells import create_cell, variant_target
+from scenarios.plans.model import Plan, Session
 from targets import upstream
 from targets.app import app
 from tests.e2e.test_driver import run_of
@@ -128,7 +129,10 @@ def test_a_shared_client_opens_as_many_connections_as_are_in_flight(
 def test_failures_under_load_are_counted_apart_and_never_as_latency(tmp_path: Path) -> None:
     """Each row has its own status; the slow failures, ten times slower, are in no quantile."""
     cell = replace(
-        variant_cell(Scenario.CROWD, Variant.ASYNC, 0.02, 8), warm_up=0.3, window=2.0, drain=5.0
+        create_cell(Scenario.CROWD, variant_target(Variant.ASYNC, 0.02), 8),
+        warm_up=0.3,
+        window=2.0,
+        drain=5.0,
     )
     cell = replace(
         cell,

@@ -1,0 +1,160 @@
+"""Builds the cells of all commands: closed loops, open loops, bursts, and neighbours."""
+
+from dataclasses import dataclass, replace
+
+from results.schema import (
+    ArrivalDistribution,
+    Arrivals,
+    Cell,
+    ConnectionMode,
+    Neighbour,
+    Scenario,
+    base_variant,
+    repeat_suffix,
+)
+
+NEIGHBOUR_RATE = 24.0  # pings per second and neighbour: at least 100 in a top cell of 6 s
+MAX_IN_FLIGHT = 900  # requests of an open model: far more than the queues of our own servers have
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The route that a cell loads, and its right answer (empty for any)."""
+
+    variant: str
+    route: str
+    path: str
+    expects: str = ""
+    label: str = ""  # names the cells, where the variant does not
+    server: str = ""  # the server that answers, where its name is not the variant's
+
+
+def variant_target(variant: str, seconds: float) -> Target:
+    """Return the bundled route of a variant, with a wait of `seconds`."""
+    name = base_variant(variant)
+    return Target(
+        variant=variant,
+        route=f"GET /{name}",
+        path=f"/{name}?seconds={seconds:g}",
+        expects=waited_answer(seconds),
+    )
+
+
+def waited_answer(seconds: float) -> str:
+    """Return the body that a bundled route answers after a wait."""
+    return f'{{"waited":{float(seconds)!r}}}'
+
+
+def create_cell(scenario: Scenario, target: Target, level: float) -> Cell:
+    """Return a cell without durations. `level` is its users, or its requests per second."""
+    return Cell(
+        name=f"{scenario}/{target.label or target.variant}/{level:g}",
+        scenario=scenario,
+        variant=target.variant,
+        route=target.route,
+        path=target.path,
+        expects=target.expects,
+        users=0 if scenario in {Scenario.STEADY, Scenario.FLOOR} else int(level),
+        warm_up=0.0,
+        window=0.0,
+        drain=0.0,
+        on=target.server,
+    )
+
+
+def burst_cell(target: Target, users: int, drain: float) -> Cell:
+    """Return N requests at one instant."""
+    return replace(create_cell(Scenario.BURST, target, users), drain=drain)
+
+
+def closed_loop_cell(  # noqa: PLR0913 - the closed model has that many durations
+    target: Target,
+    users: int,
+    seconds: float,
+    *,
+    warm_up: float,
+    window: float,
+    drain: float,
+    think: float = 0.0,
+    neighbours: tuple[Neighbour, ...] = (),
+) -> Cell:
+    """Return N users that each wait for their answer. All start within one request and pause.
+
+    `seconds` is how long one request takes without a queue.
+    """
+    return replace(
+        create_cell(Scenario.CROWD, target, users),
+        warm_up=warm_up,
+        window=window,
+        drain=drain,
+        stagger=(seconds + think) * (1 - 1 / users),
+        think=think,
+        neighbours=neighbours,
+    )
+
+
+def open_loop_cell(  # noqa: PLR0913 - the open model has that many durations
+    target: Target,
+    level: float,
+    arrivals: Arrivals,
+    *,
+    warm_up: float,
+    window: float,
+    drain: float = 10.0,
+    scenario: Scenario = Scenario.STEADY,
+) -> Cell:
+    """Return arrivals that do not wait for earlier answers."""
+    cell = create_cell(scenario, target, level)
+    return replace(cell, arrivals=arrivals, warm_up=warm_up, window=window, drain=drain)
+
+
+def poisson_arrivals(
+    rate: float, seconds: float, *, warm: int, cap: int = MAX_IN_FLIGHT
+) -> Arrivals:
+    """Return Poisson arrivals at one rate, on `warm` connections that are opened before."""
+    return Arrivals(
+        law=ArrivalDistribution.POISSON,
+        profile=((seconds, rate, rate),),
+        pool=ConnectionMode.WARM,
+        warm=warm,
+        cap=cap,
+    )
+
+
+def idle_cell(
+    target: Target, neighbours: tuple[Neighbour, ...], window: float, drain: float
+) -> Cell:
+    """Return the neighbours without any other load."""
+    cell = create_cell(Scenario.NEIGHBOURS, target, 0)
+    return replace(cell, warm_up=0.5, window=window, drain=drain, neighbours=neighbours)
+
+
+def both_neighbours(hold_time: float) -> tuple[Neighbour, ...]:
+    """Return the two neighbour routes of the bundled app.
+
+    Connections suffice for what is in flight when the loop is blocked for `hold_time` seconds at a
+    time: a `def` route visits it three times (read, hand to a thread, answer), and Poisson arrivals
+    scatter.
+    """
+    waiting = 3 * hold_time * NEIGHBOUR_RATE
+    return tuple(
+        Neighbour(
+            kind=kind,
+            route=f"GET /neighbour/{kind}",
+            path=f"/neighbour/{kind}",
+            expects=f'{{"neighbour":"{kind}"}}',
+            rate=NEIGHBOUR_RATE,
+            connections=int(1.2 * waiting) + 24,
+        )
+        for kind in ("async", "def")
+    )
+
+
+def repeat_cell(cell: Cell, number: int) -> Cell:
+    """Return repeat `number` of a cell, on the same server."""
+    return replace(cell, name=f"{cell.name}{repeat_suffix(number)}", repeat=number)
+
+
+def cycle_time(seconds: float, users: int, concurrency: float) -> float:
+    """Return the seconds in which all users get one answer each: N / X, with X = c / D."""
+    return seconds * max(1.0, users / concurrency)
