@@ -19,7 +19,7 @@ from results.gate_expression import unmatched_gate_error
 from results.schema import Cell, Neighbour
 from results.spool_tables import TABLES
 from results.store import RunWriter
-from scenarios.doctor.adaptive_plan import adaptive_levels
+from scenarios.doctor.adaptive_plan import AdaptivePlan
 from scenarios.doctor.controls import find_neighbours, readiness_path
 from scenarios.doctor.interim import read_interim_stats
 from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell, level_duration
@@ -255,7 +255,7 @@ class Examination:
 
     def examine_route(self, request: RouteRequest, session: str, record: dict[str, Any]) -> None:
         """One route: smoke test, load, and the watchdog if the loop seems blocked."""
-        hold_times: list[float] = []
+        hold_time = None
         log = RunLog.from_here(self.run.path / "log.txt")
         with (
             self.testbed.app_running(session, with_watchdog=False) as (app_process, url),
@@ -295,12 +295,11 @@ class Examination:
                 planner.few_users_cell(),
                 extra_seconds=LOCUST_START_SECONDS,
             ):
-                levels = adaptive_levels(
+                plan = AdaptivePlan(
                     self.run.path,
                     planner,
                     self.idle_p90,
                     self.options.gates,
-                    hold_times,
                     lambda cell, is_needed: fits(cell, is_needed=is_needed),
                 )
                 self.testbed.run_jobs(
@@ -308,24 +307,23 @@ class Examination:
                     locust,
                     url,
                     session,
-                    (self.testbed.create_job(session, cells, request) for cells in levels),
+                    (self.testbed.create_job(session, cells, request) for cells in plan.levels()),
                 )
+                hold_time = plan.hold_time
         if result.status == httpx.codes.INTERNAL_SERVER_ERROR:
             # Python warns of a missing await late, when the coroutine is collected
             save_smoke_result(self.run, record, result, log)
-        if hold_times and self.testbed.unwatched_reason:
+        if hold_time is not None and self.testbed.unwatched_reason:
             record["unwatched"] = self.testbed.unwatched_reason
         elif (
-            hold_times
+            hold_time is not None
             and self.app.launch_mode == "module"
             and fits(
-                planner.watchdog_cell(hold_times[0]),
+                planner.watchdog_cell(hold_time),
                 extra_seconds=self.testbed.startup_seconds + LOCUST_START_SECONDS,
             )
         ):
-            self.run_with_watchdog(
-                request, replace(planner, session=f"{session}-watch"), hold_times[0]
-            )
+            self.run_with_watchdog(request, replace(planner, session=f"{session}-watch"), hold_time)
 
     def level_planner(
         self,
