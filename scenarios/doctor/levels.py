@@ -11,15 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from results.gate_expression import GateLevel
-from results.schema import Cell, Neighbour
+from results.schema import Cell, Neighbour, Scenario
 from results.thresholds import FEW_USERS, MANY_USERS, MIN_WINDOW_SECONDS
 from results.unloaded import MAX_RELATIVE_ERROR, UnloadedLatency
 from scenarios.doctor.interim import InterimStats
 from scenarios.plans.cells import (
     Target,
     closed_loop_cell,
-    idle_cell,
-    open_loop_cell,
+    create_cell,
     poisson_arrivals,
     repeat_cell,
 )
@@ -87,10 +86,16 @@ class LevelPlanner:
             self.service_time,
             warm_up=max(MIN_WARM_UP, cycle),
             window=max(window, 2.2 * cycle),
-            drain=min(10.0, _SPARE_DRAIN + 2 * self.service_time + users * self.service_time),
+            drain=self._drain_time(users),
             think=think_time,
             neighbours=self.neighbours_for(window, users) if with_neighbours else (),
         )
+        return self._limit_cell(cell)
+
+    def _drain_time(self, users: int) -> float:
+        return min(10.0, _SPARE_DRAIN + 2 * self.service_time + users * self.service_time)
+
+    def _limit_cell(self, cell: Cell) -> Cell:
         return replace(cell, most=self._max_requests, longest=_MAX_CYCLES_WINDOW)
 
     def neighbours_for(self, window: float, users: int) -> tuple[Neighbour, ...]:
@@ -174,17 +179,17 @@ class LevelPlanner:
 
     def open_model_cell(self, rate: float, window: float) -> Cell:
         """Return open-model Poisson arrivals at a rate, in requests per second."""
-        # as those of one user
-        cell = self.crowd_cell(1, window)
         max_in_flight = min(MANY_USERS, max(1, _MAX_BYTES_IN_FLIGHT // max(1, self.answer_bytes)))
-        arrivals = poisson_arrivals(rate, window + 0.5, warm=max_in_flight, cap=max_in_flight)
-        return replace(
-            open_loop_cell(
-                self._target, rate, arrivals, warm_up=0.5, window=window, drain=cell.drain
-            ),
-            most=cell.most,
-            longest=cell.longest,
+        cell = create_cell(
+            Scenario.STEADY,
+            self._target,
+            rate,
+            arrivals=poisson_arrivals(rate, window + 0.5, warm=max_in_flight, cap=max_in_flight),
+            warm_up=0.5,
+            window=window,
+            drain=self._drain_time(1),
         )
+        return self._limit_cell(cell)
 
     def watchdog_cell(self, hold_time: float) -> Cell:
         """Return a level with the watchdog; a request seems to block for `hold_time` seconds."""
@@ -256,4 +261,12 @@ def idle_neighbours_cell(neighbours: tuple[Neighbour, ...], rate: float) -> Cell
     """Return both neighbours without any other load."""
     window = 1.3 * _PINGS_PER_LEVEL / rate if rate > _PINGS_PER_LEVEL / 10 else 6.0
     target = Target(variant="idle", route="idle", path="", server="idle")
-    return idle_cell(target, _with_rate(neighbours, rate, 24), window, drain=5.0)
+    return create_cell(
+        Scenario.NEIGHBOURS,
+        target,
+        0,
+        warm_up=0.5,
+        window=window,
+        drain=5.0,
+        neighbours=_with_rate(neighbours, rate, 24),
+    )

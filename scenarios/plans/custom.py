@@ -14,14 +14,14 @@ from results.schema import (
     Arrivals,
     Cell,
     ConnectionMode,
+    Scenario,
 )
 from scenarios.plans.cells import (
     MAX_IN_FLIGHT,
     NEIGHBOUR_RATE,
     Target,
-    burst_cell,
     closed_loop_cell,
-    open_loop_cell,
+    create_cell,
     repeat_cell,
 )
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
@@ -107,7 +107,7 @@ class RunOptions:
 
     def burst_cell(self, route: str, users: int, repeat: int) -> Cell:
         """Return N requests at one instant."""
-        cell = burst_cell(self._target(route), users, self.drain)
+        cell = create_cell(Scenario.BURST, self._target(route), users, drain=self.drain)
         return repeat_cell(replace(cell, cold=self.pool is ConnectionMode.COLD), repeat)
 
     def crowd_cell(self, route: str, users: int, repeat: int) -> Cell:
@@ -143,10 +143,11 @@ class RunOptions:
             warm=0 if self.pool is ConnectionMode.COLD else min(self.cap, int(rate) + 32),
             cap=self.cap,
         )
-        cell = open_loop_cell(
+        cell = create_cell(
+            Scenario.STEADY,
             self._target(route),
             rate,
-            arrivals,
+            arrivals=arrivals,
             warm_up=self._warm_up,
             window=self.seconds - self._warm_up,
             drain=self.drain,

@@ -15,11 +15,9 @@ from results.store import RunWriter
 from scenarios.plans.cells import (
     Target,
     both_neighbours,
-    burst_cell,
     closed_loop_cell,
+    create_cell,
     cycle_time,
-    idle_cell,
-    open_loop_cell,
     poisson_arrivals,
     variant_target,
 )
@@ -226,7 +224,9 @@ def _variant_session(variant: str, seconds: float, longest_round: float) -> Sess
             route=f"GET {route}",
             path=f"{route}?seconds={seconds:g}",
         )
-        idle = idle_cell(target, both_neighbours(0.0), window=7.0, drain=10.0)
+        idle = create_cell(
+            Scenario.NEIGHBOURS, target, 0, warm_up=0.5, window=7.0, neighbours=both_neighbours(0.0)
+        )
         cells = [idle, *cells, _variant_burst(behind_await, seconds, size)]
     if variant == Variant.ASYNC:
         cells.append(_floor_cell(seconds, levels[-1]))
@@ -250,17 +250,12 @@ def crowd_cell(variant: str, seconds: float, users: int, *, top: bool) -> Cell:
 
 def _variant_burst(target: Target, seconds: float, users: int) -> Cell:
     drain = max(10.0, 5 * _expected_cycle(target.variant, seconds, users))
-    return burst_cell(target, users, drain)
+    return create_cell(Scenario.BURST, target, users, drain=drain)
 
 
 def _floor_cell(seconds: float, users: int) -> Cell:
     """Return the route that does nothing, at the rate of the largest crowd that never queues."""
     path = "/noop/async"
-    return open_loop_cell(
-        Target(variant=Variant.ASYNC, route=f"GET {path}", path=path, expects="null"),
-        users,
-        poisson_arrivals(users / seconds, 3.0, warm=_FLOOR_CONNECTIONS),
-        warm_up=0.4,
-        window=2.6,
-        scenario=Scenario.FLOOR,
-    )
+    target = Target(variant=Variant.ASYNC, route=f"GET {path}", path=path, expects="null")
+    arrivals = poisson_arrivals(users / seconds, 3.0, warm=_FLOOR_CONNECTIONS)
+    return create_cell(Scenario.FLOOR, target, users, warm_up=0.4, window=2.6, arrivals=arrivals)

@@ -8,12 +8,12 @@ measured never uses it: the report finds D and c from the answers and only then 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from results.schema import Cell, Variant
+from results.schema import Cell, Scenario, Variant
 from scenarios.plans.cells import (
     Target,
     closed_loop_cell,
+    create_cell,
     cycle_time,
-    open_loop_cell,
     poisson_arrivals,
     waited_answer,
 )
@@ -55,10 +55,14 @@ class _IdealTarget:
 
     def steady_cell(self, rate: float, seconds: float, warm_up: float) -> Cell:
         """Return Poisson arrivals on connections that are opened before."""
-        arrivals = poisson_arrivals(rate, seconds, warm=_WARM_CONNECTIONS)
-        window = seconds - warm_up
-        return open_loop_cell(
-            self.target, rate, arrivals, warm_up=warm_up, window=window, drain=_DRAIN
+        return create_cell(
+            Scenario.STEADY,
+            self.target,
+            rate,
+            arrivals=poisson_arrivals(rate, seconds, warm=_WARM_CONNECTIONS),
+            warm_up=warm_up,
+            window=seconds - warm_up,
+            drain=_DRAIN,
         )
 
 
