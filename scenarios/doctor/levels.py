@@ -17,6 +17,7 @@ from results.unloaded import MAX_RELATIVE_ERROR, UnloadedLatency
 from scenarios.doctor.interim import InterimStats
 from scenarios.plans.cells import (
     Target,
+    Times,
     closed_loop_cell,
     create_cell,
     poisson_arrivals,
@@ -80,17 +81,10 @@ class LevelPlanner:
             users * self.answer_bytes / _MAX_BYTES_PER_SECOND - self.service_time,
         )
         cycle = self.service_time + think_time
-        cell = closed_loop_cell(
-            self._target,
-            users,
-            self.service_time,
-            warm_up=max(MIN_WARM_UP, cycle),
-            window=max(window, 2.2 * cycle),
-            drain=self._drain_time(users),
-            think=think_time,
-            neighbours=self.neighbours_for(window, users) if with_neighbours else (),
-        )
-        return self._limit_cell(cell)
+        times = Times(max(MIN_WARM_UP, cycle), max(window, 2.2 * cycle), self._drain_time(users))
+        cell = closed_loop_cell(self._target, users, times, self.service_time, think_time)
+        neighbours = self.neighbours_for(window, users) if with_neighbours else ()
+        return self._limit_cell(replace(cell, neighbours=neighbours))
 
     def _drain_time(self, users: int) -> float:
         return min(10.0, _SPARE_DRAIN + 2 * self.service_time + users * self.service_time)
@@ -180,15 +174,9 @@ class LevelPlanner:
     def open_model_cell(self, rate: float, window: float) -> Cell:
         """Return open-model Poisson arrivals at a rate, in requests per second."""
         max_in_flight = min(MANY_USERS, max(1, _MAX_BYTES_IN_FLIGHT // max(1, self.answer_bytes)))
-        cell = create_cell(
-            Scenario.STEADY,
-            self._target,
-            rate,
-            arrivals=poisson_arrivals(rate, window + 0.5, warm=max_in_flight, cap=max_in_flight),
-            warm_up=0.5,
-            window=window,
-            drain=self._drain_time(1),
-        )
+        arrivals = poisson_arrivals(rate, window + 0.5, warm=max_in_flight, cap=max_in_flight)
+        times = Times(0.5, window, self._drain_time(1))
+        cell = create_cell(Scenario.STEADY, self._target, rate, times, arrivals=arrivals)
         return self._limit_cell(cell)
 
     def watchdog_cell(self, hold_time: float) -> Cell:
@@ -261,12 +249,7 @@ def idle_neighbours_cell(neighbours: tuple[Neighbour, ...], rate: float) -> Cell
     """Return both neighbours without any other load."""
     window = 1.3 * _PINGS_PER_LEVEL / rate if rate > _PINGS_PER_LEVEL / 10 else 6.0
     target = Target(variant="idle", route="idle", path="", server="idle")
+    neighbours = _with_rate(neighbours, rate, 24)
     return create_cell(
-        Scenario.NEIGHBOURS,
-        target,
-        0,
-        warm_up=0.5,
-        window=window,
-        drain=5.0,
-        neighbours=_with_rate(neighbours, rate, 24),
+        Scenario.NEIGHBOURS, target, 0, Times(0.5, window, 5.0), neighbours=neighbours
     )

@@ -45,14 +45,21 @@ def waited_answer(seconds: float) -> str:
     return f'{{"waited":{float(seconds)!r}}}'
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The seconds of a cell: its warm-up, its window, and at most its drain."""
+
+    warm_up: float = 0.0
+    window: float = 0.0
+    drain: float = 10.0
+
+
 def create_cell(  # noqa: PLR0913 - a cell has that many sides
     scenario: Scenario,
     target: Target,
     level: float,
+    times: Times,
     *,
-    warm_up: float = 0.0,
-    window: float = 0.0,
-    drain: float = 10.0,
     arrivals: Arrivals | None = None,
     neighbours: tuple[Neighbour, ...] = (),
 ) -> Cell:
@@ -65,40 +72,25 @@ def create_cell(  # noqa: PLR0913 - a cell has that many sides
         path=target.path,
         expects=target.expects,
         users=0 if arrivals else int(level),
-        warm_up=warm_up,
-        window=window,
-        drain=drain,
+        warm_up=times.warm_up,
+        window=times.window,
+        drain=times.drain,
         arrivals=arrivals,
         neighbours=neighbours,
         on=target.server,
     )
 
 
-def closed_loop_cell(  # noqa: PLR0913 - as above
-    target: Target,
-    users: int,
-    seconds: float,
-    *,
-    warm_up: float,
-    window: float,
-    drain: float,
-    think: float = 0.0,
-    neighbours: tuple[Neighbour, ...] = (),
+def closed_loop_cell(
+    target: Target, users: int, times: Times, seconds: float, think: float = 0.0
 ) -> Cell:
-    """Return N users that each wait for their answer. All start within one request and pause.
+    """Return N users that each wait for their answer.
 
-    `seconds` is how long one request takes without a queue.
+    All start evenly over one request, which takes `seconds` without a queue, and its pause.
     """
-    cell = create_cell(
-        Scenario.CROWD,
-        target,
-        users,
-        warm_up=warm_up,
-        window=window,
-        drain=drain,
-        neighbours=neighbours,
-    )
-    return replace(cell, stagger=(seconds + think) * (1 - 1 / users), think=think)
+    stagger = (seconds + think) * (1 - 1 / users)
+    cell = create_cell(Scenario.CROWD, target, users, times)
+    return replace(cell, stagger=stagger, think=think)
 
 
 def poisson_arrivals(
