@@ -20,7 +20,7 @@ from results.gate_expression import unmatched_gate_error
 from results.schema import Cell
 from results.spool_tables import TABLES
 from results.store import RunWriter
-from scenarios.doctor.adaptive_plan import adaptive_levels
+from scenarios.doctor.adaptive_plan import AdaptivePlan
 from scenarios.doctor.controls import find_neighbours, readiness_path
 from scenarios.doctor.interim import read_interim_stats
 from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell, level_duration
@@ -225,7 +225,7 @@ class Examination:
 
     def examine_route(self, request: RouteRequest, session: str, record: _Record) -> None:
         """Examine one route: smoke test, load, and the watchdog if the loop seems blocked."""
-        hold_times: list[float] = []
+        hold_time = None
         with (
             self.testbed.app_running(session, with_watchdog=False) as (app_process, url),
             self.testbed.locust_running(url) as locust,
@@ -257,25 +257,27 @@ class Examination:
             is_loadable = not (record["skipped"] or record["wrong"])
             seconds = LOCUST_START_SECONDS
             if is_loadable and self._fits(record, planner, *cells, extra_seconds=seconds):
-                levels = adaptive_levels(
+                plan = AdaptivePlan(
                     self.run.path,
                     planner,
                     self.idle_p90,
                     self.settings.gates,
-                    hold_times,
                     lambda cell, is_needed: self._fits(record, planner, cell, is_needed=is_needed),
                 )
-                self._run_levels(app_process, locust, url, session, levels, request)
+                self._run_levels(app_process, locust, url, session, plan.levels(), request)
+                hold_time = plan.hold_time
         if result.status == httpx.codes.INTERNAL_SERVER_ERROR:
             # Python warns of a missing await late, when the coroutine is collected
             save_smoke_result(self.run, record, result, log)
-        if hold_times and self.testbed.unwatched_reason:
+        if hold_time is None:
+            return
+        if self.testbed.unwatched_reason:
             record["unwatched"] = self.testbed.unwatched_reason
-        elif hold_times and self.app.launch_mode == "module":
-            cell = planner.watchdog_cell(hold_times[0])
+        elif self.app.launch_mode == "module":
+            cell = planner.watchdog_cell(hold_time)
             seconds = self.testbed.startup_seconds + LOCUST_START_SECONDS
             if self._fits(record, planner, cell, extra_seconds=seconds):
-                self._run_with_watchdog(request, f"{session}-watch", planner, hold_times[0])
+                self._run_with_watchdog(request, f"{session}-watch", planner, hold_time)
 
     def _fits(
         self,

@@ -45,8 +45,25 @@ def waited_answer(seconds: float) -> str:
     return f'{{"waited":{float(seconds)!r}}}'
 
 
-def create_cell(scenario: Scenario, target: Target, level: float) -> Cell:
-    """Return a cell without durations. `level` is its users, or its requests per second."""
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The seconds of a cell: its warm-up, its window, and at most its drain."""
+
+    warm_up: float = 0.0
+    window: float = 0.0
+    drain: float = 10.0
+
+
+def create_cell(  # noqa: PLR0913 - a cell has that many sides
+    scenario: Scenario,
+    target: Target,
+    level: float,
+    times: Times,
+    *,
+    arrivals: Arrivals | None = None,
+    neighbours: tuple[Neighbour, ...] = (),
+) -> Cell:
+    """Return a cell that is named by its level: users, or requests per second."""
     return Cell(
         name=f"{scenario}/{target.label or target.variant}/{level:g}",
         scenario=scenario,
@@ -54,58 +71,26 @@ def create_cell(scenario: Scenario, target: Target, level: float) -> Cell:
         route=target.route,
         path=target.path,
         expects=target.expects,
-        users=0 if scenario in {Scenario.STEADY, Scenario.FLOOR} else int(level),
-        warm_up=0.0,
-        window=0.0,
-        drain=0.0,
+        users=0 if arrivals else int(level),
+        warm_up=times.warm_up,
+        window=times.window,
+        drain=times.drain,
+        arrivals=arrivals,
+        neighbours=neighbours,
         on=target.server,
     )
 
 
-def burst_cell(target: Target, users: int, drain: float) -> Cell:
-    """Return N requests at one instant."""
-    return replace(create_cell(Scenario.BURST, target, users), drain=drain)
-
-
-def closed_loop_cell(  # noqa: PLR0913 - the closed model has that many durations
-    target: Target,
-    users: int,
-    seconds: float,
-    *,
-    warm_up: float,
-    window: float,
-    drain: float,
-    think: float = 0.0,
-    neighbours: tuple[Neighbour, ...] = (),
+def closed_loop_cell(
+    target: Target, users: int, times: Times, seconds: float, think: float = 0.0
 ) -> Cell:
-    """Return N users that each wait for their answer. All start within one request and pause.
+    """Return N users that each wait for their answer.
 
-    `seconds` is how long one request takes without a queue.
+    All start evenly over one request, which takes `seconds` without a queue, and its pause.
     """
-    return replace(
-        create_cell(Scenario.CROWD, target, users),
-        warm_up=warm_up,
-        window=window,
-        drain=drain,
-        stagger=(seconds + think) * (1 - 1 / users),
-        think=think,
-        neighbours=neighbours,
-    )
-
-
-def open_loop_cell(  # noqa: PLR0913 - the open model has that many durations
-    target: Target,
-    level: float,
-    arrivals: Arrivals,
-    *,
-    warm_up: float,
-    window: float,
-    drain: float = 10.0,
-    scenario: Scenario = Scenario.STEADY,
-) -> Cell:
-    """Return arrivals that do not wait for earlier answers."""
-    cell = create_cell(scenario, target, level)
-    return replace(cell, arrivals=arrivals, warm_up=warm_up, window=window, drain=drain)
+    stagger = (seconds + think) * (1 - 1 / users)
+    cell = create_cell(Scenario.CROWD, target, users, times)
+    return replace(cell, stagger=stagger, think=think)
 
 
 def poisson_arrivals(
@@ -119,14 +104,6 @@ def poisson_arrivals(
         warm=warm,
         cap=cap,
     )
-
-
-def idle_cell(
-    target: Target, neighbours: tuple[Neighbour, ...], window: float, drain: float
-) -> Cell:
-    """Return the neighbours without any other load."""
-    cell = create_cell(Scenario.NEIGHBOURS, target, 0)
-    return replace(cell, warm_up=0.5, window=window, drain=drain, neighbours=neighbours)
 
 
 def both_neighbours(hold_time: float) -> tuple[Neighbour, ...]:

@@ -14,14 +14,14 @@ from results.schema import (
     Arrivals,
     Cell,
     ConnectionMode,
+    Scenario,
 )
 from scenarios.plans.cells import (
     MAX_IN_FLIGHT,
     NEIGHBOUR_RATE,
     Target,
-    burst_cell,
-    closed_loop_cell,
-    open_loop_cell,
+    Times,
+    create_cell,
     repeat_cell,
 )
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
@@ -107,7 +107,7 @@ class RunOptions:
 
     def burst_cell(self, route: str, users: int, repeat: int) -> Cell:
         """Return N requests at one instant."""
-        cell = burst_cell(self._target(route), users, self.drain)
+        cell = create_cell(Scenario.BURST, self._target(route), users, Times(drain=self.drain))
         return repeat_cell(replace(cell, cold=self.pool is ConnectionMode.COLD), repeat)
 
     def crowd_cell(self, route: str, users: int, repeat: int) -> Cell:
@@ -116,19 +116,13 @@ class RunOptions:
         Users that pause start over one pause. Whole rounds of all users may take longer than
         planned, up to a bound.
         """
-        warm_up = self._warm_up
-        cell = closed_loop_cell(
-            self._target(route),
-            users,
-            0.0,
-            warm_up=max(warm_up, self.think),
-            window=self.seconds - warm_up,
-            drain=self.drain,
-            think=self.think,
-        )
+        times = self._times
+        cell = create_cell(Scenario.CROWD, self._target(route), users, times)
         cell = replace(
             cell,
-            stagger=max(warm_up / 2, self.think),
+            warm_up=max(times.warm_up, self.think),
+            stagger=max(times.warm_up / 2, self.think),
+            think=self.think,
             longest=_MAX_ROUNDS_STRETCH * max(self.seconds, self.think),
             cold=self.pool is ConnectionMode.COLD,
         )
@@ -143,14 +137,8 @@ class RunOptions:
             warm=0 if self.pool is ConnectionMode.COLD else min(self.cap, int(rate) + 32),
             cap=self.cap,
         )
-        cell = open_loop_cell(
-            self._target(route),
-            rate,
-            arrivals,
-            warm_up=self._warm_up,
-            window=self.seconds - self._warm_up,
-            drain=self.drain,
-        )
+        target = self._target(route)
+        cell = create_cell(Scenario.STEADY, target, rate, self._times, arrivals=arrivals)
         return repeat_cell(cell, repeat)
 
     def _target(self, route: str) -> Target:
@@ -158,9 +146,10 @@ class RunOptions:
         return Target(variant=route, route=route, path=path)
 
     @property
-    def _warm_up(self) -> float:
-        """Seconds left out at the start, while the queue builds: a fifth, at most 2 s."""
-        return min(2.0, self.seconds / 5)
+    def _times(self) -> Times:
+        """A fifth, at most 2 s, is left out at the start, while the queue builds."""
+        warm_up = min(2.0, self.seconds / 5)
+        return Times(warm_up, self.seconds - warm_up, self.drain)
 
 
 def _invalid(what: str, text: str, why: str) -> AtonceError:

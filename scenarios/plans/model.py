@@ -14,12 +14,11 @@ from results.schema import Cell, Scenario, Variant, base_variant, repeat_suffix
 from results.store import RunWriter
 from scenarios.plans.cells import (
     Target,
+    Times,
     both_neighbours,
-    burst_cell,
     closed_loop_cell,
+    create_cell,
     cycle_time,
-    idle_cell,
-    open_loop_cell,
     poisson_arrivals,
     variant_target,
 )
@@ -226,7 +225,8 @@ def _variant_session(variant: str, seconds: float, longest_round: float) -> Sess
             route=f"GET {route}",
             path=f"{route}?seconds={seconds:g}",
         )
-        idle = idle_cell(target, both_neighbours(0.0), window=7.0, drain=10.0)
+        neighbours, times = both_neighbours(0.0), Times(0.5, 7.0)
+        idle = create_cell(Scenario.NEIGHBOURS, target, 0, times, neighbours=neighbours)
         cells = [idle, *cells, _variant_burst(behind_await, seconds, size)]
     if variant == Variant.ASYNC:
         cells.append(_floor_cell(seconds, levels[-1]))
@@ -237,30 +237,20 @@ def crowd_cell(variant: str, seconds: float, users: int, *, top: bool) -> Cell:
     """Return N users on a variant; at the top level the neighbours get requests as well."""
     cycle = _expected_cycle(variant, seconds, users)
     hold_time = cycle if variant == Variant.BROKEN_ASYNC else 0.0
-    return closed_loop_cell(
-        variant_target(variant, seconds),
-        users,
-        seconds,
-        warm_up=max(cycle, 0.3),
-        window=max(2.5, 2 * cycle, 8 * seconds, 6.0 if top else 0.0),
-        drain=max(10.0, 5 * cycle),
-        neighbours=both_neighbours(hold_time) if top else (),
-    )
+    window = max(2.5, 2 * cycle, 8 * seconds, 6.0 if top else 0.0)
+    times = Times(max(cycle, 0.3), window, drain=max(10.0, 5 * cycle))
+    cell = closed_loop_cell(variant_target(variant, seconds), users, times, seconds)
+    return replace(cell, neighbours=both_neighbours(hold_time)) if top else cell
 
 
 def _variant_burst(target: Target, seconds: float, users: int) -> Cell:
     drain = max(10.0, 5 * _expected_cycle(target.variant, seconds, users))
-    return burst_cell(target, users, drain)
+    return create_cell(Scenario.BURST, target, users, Times(drain=drain))
 
 
 def _floor_cell(seconds: float, users: int) -> Cell:
     """Return the route that does nothing, at the rate of the largest crowd that never queues."""
     path = "/noop/async"
-    return open_loop_cell(
-        Target(variant=Variant.ASYNC, route=f"GET {path}", path=path, expects="null"),
-        users,
-        poisson_arrivals(users / seconds, 3.0, warm=_FLOOR_CONNECTIONS),
-        warm_up=0.4,
-        window=2.6,
-        scenario=Scenario.FLOOR,
-    )
+    target = Target(variant=Variant.ASYNC, route=f"GET {path}", path=path, expects="null")
+    arrivals = poisson_arrivals(users / seconds, 3.0, warm=_FLOOR_CONNECTIONS)
+    return create_cell(Scenario.FLOOR, target, users, Times(0.4, 2.6), arrivals=arrivals)

@@ -8,7 +8,13 @@ all of them alike.
 from dataclasses import replace
 
 from results.schema import Cell, ConnectionMode, Scenario, Variant, repeat_suffix
-from scenarios.plans.cells import open_loop_cell, poisson_arrivals, repeat_cell, variant_target
+from scenarios.plans.cells import (
+    Times,
+    create_cell,
+    poisson_arrivals,
+    repeat_cell,
+    variant_target,
+)
 from scenarios.plans.lesson import LESSON_SESSIONS
 from scenarios.plans.model import (
     GENERATOR_MAX_RATE,
@@ -89,14 +95,10 @@ def _open_loop_cell(session: Session) -> Cell:
     if capacity < GENERATOR_MAX_RATE:
         rate = float(f"{min(_UTILIZATION * capacity, GENERATOR_MAX_RATE / 2):.3g}")
     warm_up = max(2.0, _SETTLING_ARRIVALS / rate)
-    return open_loop_cell(
-        variant_target(session.variant, session.seconds),
-        rate,
-        poisson_arrivals(rate, warm_up + _OPEN_WINDOW, warm=int(rate) + 32),
-        warm_up=warm_up,
-        window=_OPEN_WINDOW,
-        drain=10.0 + 10 * session.seconds,
-    )
+    target = variant_target(session.variant, session.seconds)
+    times = Times(warm_up, _OPEN_WINDOW, drain=10.0 + 10 * session.seconds)
+    arrivals = poisson_arrivals(rate, warm_up + _OPEN_WINDOW, warm=int(rate) + 32)
+    return create_cell(Scenario.STEADY, target, rate, times, arrivals=arrivals)
 
 
 def _frozen_session(loop: str, *, cold: bool) -> Session:

@@ -8,12 +8,13 @@ measured never uses it: the report finds D and c from the answers and only then 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from results.schema import Cell, Variant
+from results.schema import Cell, Scenario, Variant
 from scenarios.plans.cells import (
     Target,
+    Times,
     closed_loop_cell,
+    create_cell,
     cycle_time,
-    open_loop_cell,
     poisson_arrivals,
     waited_answer,
 )
@@ -49,17 +50,14 @@ class _IdealTarget:
         """Yield a level for each number of users; two rounds warm up."""
         for users in users_per_level:
             warm_up = 2 * cycle_time(self.seconds, users, self.concurrency)
-            yield closed_loop_cell(
-                self.target, users, self.seconds, warm_up=warm_up, window=window, drain=_DRAIN
-            )
+            times = Times(warm_up, window, _DRAIN)
+            yield closed_loop_cell(self.target, users, times, self.seconds)
 
     def steady_cell(self, rate: float, seconds: float, warm_up: float) -> Cell:
         """Return Poisson arrivals on connections that are opened before."""
         arrivals = poisson_arrivals(rate, seconds, warm=_WARM_CONNECTIONS)
-        window = seconds - warm_up
-        return open_loop_cell(
-            self.target, rate, arrivals, warm_up=warm_up, window=window, drain=_DRAIN
-        )
+        times = Times(warm_up, seconds - warm_up, _DRAIN)
+        return create_cell(Scenario.STEADY, self.target, rate, times, arrivals=arrivals)
 
 
 def _ideal_target(concurrency: int, seconds: float) -> _IdealTarget:

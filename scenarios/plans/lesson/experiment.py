@@ -1,7 +1,9 @@
 """One experiment: one user on a route of the lesson, then a crowd, with requests to neighbours."""
 
+from dataclasses import replace
+
 from results.schema import Cell, Neighbour, base_variant
-from scenarios.plans.cells import Target, both_neighbours, closed_loop_cell, cycle_time
+from scenarios.plans.cells import Target, Times, both_neighbours, closed_loop_cell, cycle_time
 from scenarios.plans.model import Session
 
 _SINGLE_USER_ANSWERS = 20  # answers that one user should get: the service time is their median
@@ -47,12 +49,7 @@ def lesson_cell(  # noqa: PLR0913, PLR0917 - as above
         # uvloop lets a `def` neighbour wait for twice as many laps
         hold_time = 2 * cycle if base_variant(variant) == "broken-async" else 0.0
         window, neighbours = max(_PING_WINDOW, _CROWD_ROUNDS * cycle), both_neighbours(hold_time)
-    return closed_loop_cell(
-        Target(variant=variant, route=f"GET {path.partition('?')[0]}", path=path, expects=expects),
-        users,
-        seconds,
-        warm_up=max(cycle, 0.3),
-        window=window,
-        drain=max(10.0, 5 * cycle),
-        neighbours=neighbours,
-    )
+    route = f"GET {path.partition('?')[0]}"
+    target = Target(variant=variant, route=route, path=path, expects=expects)
+    times = Times(max(cycle, 0.3), window, drain=max(10.0, 5 * cycle))
+    return replace(closed_loop_cell(target, users, times, seconds), neighbours=neighbours)

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from results.schema import Cell
-from scenarios.plans.cells import Target, closed_loop_cell
+from results.schema import Cell, Scenario
+from scenarios.plans.cells import Target, Times, create_cell
 from scenarios.plans.model import Session
 
 _ROUTE_PAIR = (("async noop", "/noop/async"), ("sync noop", "/noop/def"))
@@ -20,7 +20,7 @@ def _no_op_cell(variant: str, path: str, turn: int) -> Cell:
     target = Target(
         variant=variant, route=f"GET {path}", path=path, expects="null", server=_SERVER_NAME
     )
-    cell = closed_loop_cell(target, _USERS, 0.0, warm_up=0.3, window=_TURN_SECONDS, drain=10.0)
+    cell = create_cell(Scenario.CROWD, target, _USERS, Times(0.3, _TURN_SECONDS))
     return replace(cell, name=f"{cell.name}-{turn}")
 
 
