@@ -276,21 +276,21 @@ SEARCH = RouteRequest(route="POST /search", path="/search", body=b"s3cret")
         ),
         (httpx.Response(304), None, "answers 304 to a single request"),
         (refuse(httpx.ReadTimeout), None, "gave no answer within 30 s"),
-        (refuse(httpx.ConnectError), None, "broke off its connection (ConnectError)"),
-        (refuse(httpx.RemoteProtocolError), None, "broke off its connection (RemoteProtocolError)"),
+        (refuse(httpx.ConnectError), None, "lost its connection (ConnectError)"),
+        (refuse(httpx.RemoteProtocolError), None, "lost its connection (RemoteProtocolError)"),
         (
             lambda _: httpx.Response(
                 200, headers={"content-length": "9"}, content=dripping(0, 2, httpx.ReadError)
             ),
             None,
-            "broke off its connection (ReadError)",
+            "lost its connection (ReadError)",
         ),
         (
             lambda _: httpx.Response(
                 200, headers={"content-type": JSON}, content=dripping(0, 2, httpx.ReadTimeout)
             ),
             None,
-            "began an answer that did not go on within 30 s",
+            "began an answer but sent no more of it within 30 s",
         ),
         (
             lambda _: httpx.Response(200, content=dripping(0, 2)),

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Any
 
 from results.errors import UsageError
@@ -37,10 +38,11 @@ def select_route_requests(
     routes = _declared_routes(document, handlers)
     parameters = [parameter["name"] for route in routes for parameter in route.parameters()]
     if unknown := [name for name in selection.params if name not in parameters]:
-        raise UsageError(
-            f"invalid --param: no route has a parameter {unknown[0]!r}. Similar:"
-            f" {suggest_names(unknown[0], parameters)}."
+        why, similar = (
+            f"no route has a parameter {unknown[0]!r}",
+            suggest_names(unknown[0], parameters),
         )
+        raise UsageError(f"invalid --param: {why}. Similar: {similar}.")
     if not routes and not selection.routes:
         is_listed = document or handlers is not None
         unlisted = "No routes: no OpenAPI document at /openapi.json or linked in /docs or /redoc"
@@ -109,16 +111,11 @@ def _declared_operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     for path, item in (paths if isinstance(paths, dict) else {}).items():
         for method, operation in (item if isinstance(item, dict) else {}).items():
             if method.upper() in HTTP_METHODS and isinstance(operation, dict):
-                listed = [*_listed_parameters(item), *_listed_parameters(operation)]
+                lists = (item.get("parameters"), operation.get("parameters"))
+                listed = chain.from_iterable(it for it in lists if isinstance(it, list))
                 parameters = [resolve_reference(document, parameter) for parameter in listed]
                 operations[f"{method.upper()} {path}"] = {**operation, "parameters": parameters}
     return operations
-
-
-def _listed_parameters(holder: dict[str, Any]) -> list[Any]:
-    """Return the parameters of an operation or of its path; [] if the document is malformed."""
-    parameters = holder.get("parameters")
-    return parameters if isinstance(parameters, list) else []
 
 
 def _share_parameter_details(

@@ -117,10 +117,10 @@ def _request_once(
                     note = _media_type_note(request, answer, body)
                     result = replace(result, fault=fault, note=note)
     except httpx.TimeoutException:
-        why = "began an answer that did not go on" if result.status else "gave no answer"
+        why = "began an answer but sent no more of it" if result.status else "gave no answer"
         result = replace(result, skipped=f"{why} within {_ANSWER_TIMEOUT:g} s")
     except httpx.HTTPError as error:
-        result = replace(result, skipped=f"broke off its connection ({type(error).__name__})")
+        result = replace(result, skipped=f"lost its connection ({type(error).__name__})")
     return replace(result, seconds=(time.perf_counter() - began,))
 
 
