@@ -23,7 +23,7 @@ from scenarios.doctor.request_allowance import count_remaining_requests, share_r
 from scenarios.doctor.server_processes import descendant_processes
 from scenarios.generator.job import Job, RequestTemplate
 from scenarios.runner.preflight import open_http_client
-from scenarios.runner.run_plan import locust_running
+from scenarios.runner.run_plan import RunningProcess, locust_running
 from scenarios.runner.supervise import supervise_locust, wait_until_ready
 from scenarios.system.child_process import SupervisedProcess, supervised_process
 from scenarios.system.interrupt import StopRequest
@@ -155,7 +155,7 @@ class AppTestBed:
             self.stop_request.raise_if_requested()
             time.sleep(0.1)
 
-    def locust_running(self, url: str) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+    def locust_running(self, url: str) -> RunningProcess:
         """Run a Locust that waits for its jobs, with as many users as may be needed."""
         return locust_running(self.run.path, url, MANY_USERS, _LOCUST_LIFETIME, self.cores[1])
 
@@ -227,7 +227,6 @@ class AppTestBed:
 
 
 def _add_note(run: RunWriter, note: str) -> None:
-    """Add a note to the run, once."""
     notes = run.metadata["plan"]["notes"]
     if note not in notes:
         notes.append(note)

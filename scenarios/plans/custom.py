@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, urlsplit
 
@@ -37,17 +37,12 @@ PING_RATE = NEIGHBOUR_RATE
 _WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
 # shares of the measured capacity: where latency bends, and one point past it
 CAPACITY_SHARES = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.2)
-RATE_SHAPES: dict[str, Callable[[float, float], tuple[tuple[float, float, float], ...]]] = {
-    "flat": lambda rate, seconds: ((seconds, rate, rate),),
-    "steps": lambda rate, seconds: tuple(
-        (seconds / 4, rate * k / 4, rate * k / 4) for k in (1, 2, 3, 4)
-    ),
-    "ramp": lambda rate, seconds: ((seconds, 0.0, rate),),
-    "spike": lambda rate, seconds: (
-        (seconds * 0.4, rate / 4, rate / 4),
-        (seconds * 0.2, rate, rate),
-        (seconds * 0.4, rate / 4, rate / 4),
-    ),
+# pieces: the share of the time, and of the highest rate at its start and at its end
+RATE_SHAPES: dict[str, tuple[tuple[float, float, float], ...]] = {
+    "flat": ((1.0, 1.0, 1.0),),
+    "steps": tuple((0.25, share, share) for share in (0.25, 0.5, 0.75, 1.0)),
+    "ramp": ((1.0, 0.0, 1.0),),
+    "spike": ((0.4, 0.25, 0.25), (0.2, 1.0, 1.0), (0.4, 0.25, 0.25)),
 }
 
 
@@ -132,7 +127,7 @@ class RunOptions:
         """Return arrivals at a rate."""
         arrivals = Arrivals(
             law=self.distribution,
-            profile=RATE_SHAPES[self.shape](rate, self.seconds),
+            profile=rate_profile(self.shape, rate, self.seconds),
             pool=self.pool,
             warm=0 if self.pool is ConnectionMode.COLD else min(self.cap, int(rate) + 32),
             cap=self.cap,
@@ -150,6 +145,13 @@ class RunOptions:
         """A fifth, at most 2 s, is left out at the start, while the queue builds."""
         warm_up = min(2.0, self.seconds / 5)
         return Times(warm_up, self.seconds - warm_up, self.drain)
+
+
+def rate_profile(shape: str, rate: float, seconds: float) -> tuple[tuple[float, float, float], ...]:
+    """Return the pieces of a shape: seconds, and the rates at start and end (requests/s)."""
+    return tuple(
+        (seconds * share, rate * begin, rate * end) for share, begin, end in RATE_SHAPES[shape]
+    )
 
 
 def _invalid(what: str, text: str, why: str) -> AtonceError:

@@ -96,7 +96,6 @@ def _follow_up_sessions(options: RunOptions, run: RunWriter) -> Iterator[Session
 
 
 def _explain_no_capacity(crowd: _MeasuredCrowd) -> str:
-    """Say why no rates follow from a crowd, and what to do."""
     route, rate = crowd.cell.route, crowd.answers.rate
     if not (crowd.single.rate and rate):
         return (

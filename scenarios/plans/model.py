@@ -196,7 +196,6 @@ def quick_plan(seconds: float) -> Plan:
 
 
 def _shrink_notes(plan: Plan) -> Iterator[str]:
-    """Yield a sentence for each variant whose crowd had to be smaller than usual."""
     for session in plan.sessions:
         top = max(cell.users for cell in session.cells if cell.scenario is Scenario.CROWD)
         if top < (usual := CROWD_LEVELS[session.variant][-1]):

@@ -80,7 +80,6 @@ def plan_for_claims(needs: set[str]) -> Plan:
 
 
 def _repeat_session(session: Session, number: int) -> Session:
-    """Return repeat `number` of a session, with its own server and cells."""
     cells = (
         replace(repeat_cell(cell, number), on=cell.on and f"{cell.on}{repeat_suffix(number)}")
         for cell in session.cells

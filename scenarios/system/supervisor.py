@@ -114,13 +114,11 @@ class Supervisor:
         return self.exit_code or 0
 
     def _select_timeout(self) -> float | None:
-        """Return the seconds until something must be done even when nothing happens."""
         if self.deadline is not None:
             return max(0.0, self.deadline - time.monotonic())
         return None if _IS_LINUX else 1.0
 
     def _handle_signals(self, numbers: bytes) -> None:
-        """Pass SIGTERM on, reap on SIGCHLD."""
         if signal.SIGTERM in numbers:
             self.is_stop_requested = True
             # listed before the child leaves the others without a parent
@@ -201,7 +199,6 @@ class Supervisor:
         self.deadline = time.monotonic() + grace
 
     def _kill_all(self) -> None:
-        """Kill all descendants, those started in the meantime included."""
         while not self.is_finished:
             self._signal_all(signal.SIGKILL)
             self._reap_children(0)
