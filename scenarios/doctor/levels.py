@@ -1,4 +1,4 @@
-"""The load levels of one route: one user, a few beside both neighbours, many, and follow-ups.
+"""The load levels of one route: one user, a few with both neighbours, many, and follow-ups.
 
 The service time is unknown beforehand, so the smoke test sets the durations. Load is bounded by
 users and by requests, never by a rate: a cap makes a plateau of its own. Where even 64 users
@@ -37,7 +37,7 @@ _MAX_SINGLE_WINDOW = 10.0  # seconds of a single user, to get a precise mean
 _MAX_CYCLES_WINDOW = 12.0  # seconds of a window, to get whole cycles
 MIN_WARM_UP = 0.25  # seconds
 _SPARE_DRAIN = 2.0  # seconds of a drain that are rarely needed
-HALF_CAPACITY = 0.5  # of the capacity: tells a blocked loop from a busy one
+HALF_CAPACITY = 0.5  # of the capacity: separates a blocked loop from a busy one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,7 +121,7 @@ class AppTestBed:
         if app_process.was_killed:
             _add_note(
                 self.run,
-                "The app, or what it started, had not ended"
+                "The app, or a process of it, still ran"
                 f" {self.options.stop_within:g} s after SIGTERM, and was killed; --stop-within"
                 " gives it more time.",
             )

@@ -110,8 +110,8 @@ def supervised_process(  # noqa: PLR0913 - a process has that many sides
         if process.was_killed:
             append_private(
                 log,
-                f"atonce: {Path(command[0]).name}, or what it started, had not ended"
-                f" {stop_within:g} s after SIGTERM, and was killed.\n",
+                f"atonce: {Path(command[0]).name}, or a process of it, still ran {stop_within:g} s"
+                " after SIGTERM, and was killed.\n",
             )
 
 
