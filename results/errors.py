@@ -32,6 +32,13 @@ class AtonceError(Exception):
         self.code = code
 
 
+class UsageError(AtonceError):
+    """Wrong usage or input."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, ExitCode.USAGE)
+
+
 def run_cli(run: Callable[[], Any]) -> int:
     """Run a command line; every failure becomes a sentence and a code, never a traceback."""
 

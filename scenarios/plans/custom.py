@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, urlsplit
 
-from results.errors import AtonceError, ExitCode
+from results.errors import UsageError
 from results.schema import (
     MAX_RATE,
     MAX_USERS,
@@ -16,14 +16,7 @@ from results.schema import (
     ConnectionMode,
     Scenario,
 )
-from scenarios.plans.cells import (
-    MAX_IN_FLIGHT,
-    NEIGHBOUR_RATE,
-    Target,
-    Times,
-    create_cell,
-    repeat_cell,
-)
+from scenarios.plans.cells import MAX_IN_FLIGHT, NEIGHBOUR_RATE, Target, Times, repeat_cell
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
 HTTP_METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
@@ -102,7 +95,7 @@ class RunOptions:
 
     def burst_cell(self, route: str, users: int, repeat: int) -> Cell:
         """Return N requests at one instant."""
-        cell = create_cell(Scenario.BURST, self._target(route), users, Times(drain=self.drain))
+        cell = self._target(route).create_cell(Scenario.BURST, users, Times(drain=self.drain))
         return repeat_cell(replace(cell, cold=self.pool is ConnectionMode.COLD), repeat)
 
     def crowd_cell(self, route: str, users: int, repeat: int) -> Cell:
@@ -112,7 +105,7 @@ class RunOptions:
         planned, up to a bound.
         """
         times = self._times
-        cell = create_cell(Scenario.CROWD, self._target(route), users, times)
+        cell = self._target(route).create_cell(Scenario.CROWD, users, times)
         cell = replace(
             cell,
             warm_up=max(times.warm_up, self.think),
@@ -133,7 +126,7 @@ class RunOptions:
             cap=self.cap,
         )
         target = self._target(route)
-        cell = create_cell(Scenario.STEADY, target, rate, self._times, arrivals=arrivals)
+        cell = target.create_cell(Scenario.STEADY, rate, self._times, arrivals=arrivals)
         return repeat_cell(cell, repeat)
 
     def _target(self, route: str) -> Target:
@@ -154,8 +147,8 @@ def rate_profile(shape: str, rate: float, seconds: float) -> tuple[tuple[float, 
     )
 
 
-def _invalid(what: str, text: str, why: str) -> AtonceError:
-    return AtonceError(f"invalid {what} {text!r}: {why}", ExitCode.USAGE)
+def _invalid(what: str, text: str, why: str) -> UsageError:
+    return UsageError(f"invalid {what} {text!r}: {why}")
 
 
 def parse_route(text: str) -> str:
@@ -228,16 +221,14 @@ def parse_host(text: str, allowed: str | None) -> SplitResult:
     if not is_valid:
         is_secret = re.search("[@?]", text)
         shown = "(not repeated: it may contain a password)" if is_secret else repr(text)
-        raise AtonceError(
+        raise UsageError(
             f"invalid host {shown}: it must be a URL without user, password and query. Example:"
-            " --host http://127.0.0.1:8002",
-            ExitCode.USAGE,
+            " --host http://127.0.0.1:8002"
         )
     if not is_loopback(str(url.hostname)) and url.hostname != allowed:
-        raise AtonceError(
+        raise UsageError(
             f"{url.hostname} is not this machine. Load only servers that are yours; if this one is,"
-            f" add: --allow-host {url.hostname}",
-            ExitCode.USAGE,
+            f" add: --allow-host {url.hostname}"
         )
     return url
 
