@@ -10,7 +10,7 @@ from importlib import util
 from pathlib import Path
 from typing import Any
 
-from results.errors import AtonceError, ExitCode
+from results.errors import AtonceError, ExitCode, UsageError
 from results.schema import ArrivalDistribution, ConnectionMode
 from results.store import RunWriter, default_root
 from scenarios.plans.custom import (
@@ -52,10 +52,9 @@ def prepare_bundled_run(
     wanted = {loop, *(session.loop for session in plan.sessions if session.loop)}
     if absent := [name for name in sorted(wanted) if util.find_spec(name) is None]:
         flag = "--loop" if loop in absent else "--full"
-        raise AtonceError(
+        raise UsageError(
             f"The {absent[0]} loop is not installed in this environment. Install it, or leave"
-            f" {flag} out.",
-            ExitCode.USAGE,
+            f" {flag} out."
         )
     run = RunWriter.create(out or default_root(), command)
     return run, return_error(partial(execute_plan, plan, settings, run))
@@ -161,5 +160,5 @@ def scenario_path(name: str) -> Path:
     """Return the path of a scenario file. Raises AtonceError for an unknown name."""
     if f"{name}.py" not in LOCUSTFILES:
         names = ", ".join(file.removesuffix(".py") for file in LOCUSTFILES)
-        raise AtonceError(f"There is no scenario {name!r}. There are: {names}", ExitCode.USAGE)
+        raise UsageError(f"There is no scenario {name!r}. There are: {names}")
     return _SCENARIOS / f"{name}.py"

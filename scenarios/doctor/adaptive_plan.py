@@ -42,9 +42,9 @@ class AdaptivePlan:
     def levels(self) -> Iterator[Cells]:
         """Yield the cells of the route, a few at a time.
 
-        1. One user, then a few beside both neighbours.
+        1. One user, then a few with both neighbours.
         2. If the loop is blocked, that is enough. If the route also computes there, half of that
-           load tells a blocked loop from a busy one.
+           load separates a blocked loop from a busy one.
         3. Else many users: some routes block it for a shorter time, or seldom.
         4. If the single user's requests are too few to interpret the rate, it runs longer.
         5. A plateau that neither the CPU nor a queue explains gets one more level in between.

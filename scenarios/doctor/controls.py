@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import psutil
 
-from results.errors import AtonceError, ExitCode
+from results.errors import AtonceError, ExitCode, UsageError
 from results.schema import Neighbour
 from results.spool import Spool
 from scenarios.doctor.app import AppUnderTest
@@ -109,7 +109,7 @@ def _stable_status(client: httpx.Client, path: str) -> tuple[int, float]:
 
 def _unreachable_error(client: httpx.Client, error: httpx.HTTPError) -> AtonceError:
     if why := certificate_advice(error):
-        return AtonceError(f"{client.base_url} answers, but {why}", ExitCode.USAGE)
+        return UsageError(f"{client.base_url} answers, but {why}")
     return AtonceError(
         f"{client.base_url} does not answer ({type(error).__name__}). Is the app running, and is"
         " this its address?",

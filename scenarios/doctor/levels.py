@@ -1,4 +1,4 @@
-"""The load levels of one route: one user, a few beside both neighbours, many, and follow-ups.
+"""The load levels of one route: one user, a few with both neighbours, many, and follow-ups.
 
 The service time is unknown beforehand, so the smoke test sets the durations. Load is bounded by
 users and by requests, never by a rate: a cap makes a plateau of its own. Where even 64 users
@@ -15,14 +15,7 @@ from results.schema import Cell, Neighbour, Scenario
 from results.thresholds import FEW_USERS, MANY_USERS, MIN_WINDOW_SECONDS
 from results.unloaded import MAX_RELATIVE_ERROR, UnloadedLatency
 from scenarios.doctor.interim import InterimStats
-from scenarios.plans.cells import (
-    Target,
-    Times,
-    closed_loop_cell,
-    create_cell,
-    poisson_arrivals,
-    repeat_cell,
-)
+from scenarios.plans.cells import Target, Times, poisson_arrivals, repeat_cell
 
 MAX_ROUTE_REQUESTS = 20_000  # requests per route, all its levels together
 OWN_LEVELS = 5  # of ours, at most: each gets an equal share of the requests, gates get the rest
@@ -37,7 +30,7 @@ _MAX_SINGLE_WINDOW = 10.0  # seconds of a single user, to get a precise mean
 _MAX_CYCLES_WINDOW = 12.0  # seconds of a window, to get whole cycles
 MIN_WARM_UP = 0.25  # seconds
 _SPARE_DRAIN = 2.0  # seconds of a drain that are rarely needed
-HALF_CAPACITY = 0.5  # of the capacity: tells a blocked loop from a busy one
+HALF_CAPACITY = 0.5  # of the capacity: separates a blocked loop from a busy one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +75,7 @@ class LevelPlanner:
         )
         cycle = self.service_time + think_time
         times = Times(max(MIN_WARM_UP, cycle), max(window, 2.2 * cycle), self._drain_time(users))
-        cell = closed_loop_cell(self._target, users, times, self.service_time, think_time)
+        cell = self._target.closed_loop_cell(users, times, self.service_time, think_time)
         neighbours = self.neighbours_for(window, users) if with_neighbours else ()
         return self._limit_cell(replace(cell, neighbours=neighbours))
 
@@ -176,7 +169,7 @@ class LevelPlanner:
         max_in_flight = min(MANY_USERS, max(1, _MAX_BYTES_IN_FLIGHT // max(1, self.answer_bytes)))
         arrivals = poisson_arrivals(rate, window + 0.5, warm=max_in_flight, cap=max_in_flight)
         times = Times(0.5, window, self._drain_time(1))
-        cell = create_cell(Scenario.STEADY, self._target, rate, times, arrivals=arrivals)
+        cell = self._target.create_cell(Scenario.STEADY, rate, times, arrivals=arrivals)
         return self._limit_cell(cell)
 
     def watchdog_cell(self, hold_time: float) -> Cell:
@@ -250,6 +243,6 @@ def idle_neighbours_cell(neighbours: tuple[Neighbour, ...], rate: float) -> Cell
     window = 1.3 * _PINGS_PER_LEVEL / rate if rate > _PINGS_PER_LEVEL / 10 else 6.0
     target = Target(variant="idle", route="idle", path="", server="idle")
     neighbours = _with_rate(neighbours, rate, 24)
-    return create_cell(
-        Scenario.NEIGHBOURS, target, 0, Times(0.5, window, 5.0), neighbours=neighbours
+    return target.create_cell(
+        Scenario.NEIGHBOURS, 0, Times(0.5, window, 5.0), neighbours=neighbours
     )

@@ -24,7 +24,7 @@ from scenarios.doctor.server_processes import descendant_processes
 from scenarios.doctor.settings import DoctorSettings
 from scenarios.generator.job import Job, RequestTemplate
 from scenarios.runner.preflight import open_http_client
-from scenarios.runner.run_plan import locust_running
+from scenarios.runner.run_plan import RunningProcess, locust_running
 from scenarios.runner.supervise import supervise_locust, wait_until_ready
 from scenarios.system.child_process import SupervisedProcess, supervised_process
 from scenarios.system.interrupt import StopRequest
@@ -122,7 +122,7 @@ class AppTestBed:
         if app_process.was_killed:
             _add_note(
                 self.run,
-                "The app, or what it started, had not ended"
+                "The app, or a process of it, still ran"
                 f" {self.options.stop_within:g} s after SIGTERM, and was killed; --stop-within"
                 " gives it more time.",
             )
@@ -156,7 +156,7 @@ class AppTestBed:
             self.stop_request.raise_if_requested()
             time.sleep(0.1)
 
-    def locust_running(self, url: str) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+    def locust_running(self, url: str) -> RunningProcess:
         """Run a Locust that waits for its jobs, with as many users as may be needed."""
         return locust_running(self.run.path, url, MANY_USERS, _LOCUST_LIFETIME, self.cores[1])
 
@@ -228,7 +228,6 @@ class AppTestBed:
 
 
 def _add_note(run: RunWriter, note: str) -> None:
-    """Add a note to the run, once."""
     notes = run.metadata["plan"]["notes"]
     if note not in notes:
         notes.append(note)

@@ -17,9 +17,18 @@ NEIGHBOUR_RATE = 24.0  # pings per second and neighbour: at least 100 in a top c
 MAX_IN_FLIGHT = 900  # requests of an open model: far more than the queues of our own servers have
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The seconds of a cell: its warm-up, its window, and at most its drain."""
+
+    warm_up: float = 0.0
+    window: float = 0.0
+    drain: float = 10.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The route that a cell loads, and its right answer (empty for any)."""
+    """The route that cells load, and its right answer (empty for any)."""
 
     variant: str
     route: str
@@ -27,6 +36,42 @@ class Target:
     expects: str = ""
     label: str = ""  # names the cells, where the variant does not
     server: str = ""  # the server that answers, where its name is not the variant's
+
+    def create_cell(
+        self,
+        scenario: Scenario,
+        level: float,
+        times: Times,
+        arrivals: Arrivals | None = None,
+        neighbours: tuple[Neighbour, ...] = (),
+    ) -> Cell:
+        """Return a cell that is named by its level: users, or requests per second."""
+        return Cell(
+            name=f"{scenario}/{self.label or self.variant}/{level:g}",
+            scenario=scenario,
+            variant=self.variant,
+            route=self.route,
+            path=self.path,
+            expects=self.expects,
+            users=0 if arrivals else int(level),
+            warm_up=times.warm_up,
+            window=times.window,
+            drain=times.drain,
+            arrivals=arrivals,
+            neighbours=neighbours,
+            on=self.server,
+        )
+
+    def closed_loop_cell(
+        self, users: int, times: Times, seconds: float, think: float = 0.0
+    ) -> Cell:
+        """Return N users that each wait for their answer.
+
+        All start evenly over one request, which takes `seconds` without a queue, and its pause.
+        """
+        stagger = (seconds + think) * (1 - 1 / users)
+        cell = self.create_cell(Scenario.CROWD, users, times)
+        return replace(cell, stagger=stagger, think=think)
 
 
 def variant_target(variant: str, seconds: float) -> Target:
@@ -43,54 +88,6 @@ def variant_target(variant: str, seconds: float) -> Target:
 def waited_answer(seconds: float) -> str:
     """Return the body that a bundled route answers after a wait."""
     return f'{{"waited":{float(seconds)!r}}}'
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """The seconds of a cell: its warm-up, its window, and at most its drain."""
-
-    warm_up: float = 0.0
-    window: float = 0.0
-    drain: float = 10.0
-
-
-def create_cell(  # noqa: PLR0913 - a cell has that many sides
-    scenario: Scenario,
-    target: Target,
-    level: float,
-    times: Times,
-    *,
-    arrivals: Arrivals | None = None,
-    neighbours: tuple[Neighbour, ...] = (),
-) -> Cell:
-    """Return a cell that is named by its level: users, or requests per second."""
-    return Cell(
-        name=f"{scenario}/{target.label or target.variant}/{level:g}",
-        scenario=scenario,
-        variant=target.variant,
-        route=target.route,
-        path=target.path,
-        expects=target.expects,
-        users=0 if arrivals else int(level),
-        warm_up=times.warm_up,
-        window=times.window,
-        drain=times.drain,
-        arrivals=arrivals,
-        neighbours=neighbours,
-        on=target.server,
-    )
-
-
-def closed_loop_cell(
-    target: Target, users: int, times: Times, seconds: float, think: float = 0.0
-) -> Cell:
-    """Return N users that each wait for their answer.
-
-    All start evenly over one request, which takes `seconds` without a queue, and its pause.
-    """
-    stagger = (seconds + think) * (1 - 1 / users)
-    cell = create_cell(Scenario.CROWD, target, users, times)
-    return replace(cell, stagger=stagger, think=think)
 
 
 def poisson_arrivals(

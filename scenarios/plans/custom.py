@@ -2,11 +2,11 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, urlsplit
 
-from results.errors import AtonceError, ExitCode
+from results.errors import UsageError
 from results.schema import (
     MAX_RATE,
     MAX_USERS,
@@ -16,14 +16,7 @@ from results.schema import (
     ConnectionMode,
     Scenario,
 )
-from scenarios.plans.cells import (
-    MAX_IN_FLIGHT,
-    NEIGHBOUR_RATE,
-    Target,
-    Times,
-    create_cell,
-    repeat_cell,
-)
+from scenarios.plans.cells import MAX_IN_FLIGHT, NEIGHBOUR_RATE, Target, Times, repeat_cell
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
 HTTP_METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
@@ -37,17 +30,12 @@ PING_RATE = NEIGHBOUR_RATE
 _WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
 # shares of the measured capacity: where latency bends, and one point past it
 CAPACITY_SHARES = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.2)
-RATE_SHAPES: dict[str, Callable[[float, float], tuple[tuple[float, float, float], ...]]] = {
-    "flat": lambda rate, seconds: ((seconds, rate, rate),),
-    "steps": lambda rate, seconds: tuple(
-        (seconds / 4, rate * k / 4, rate * k / 4) for k in (1, 2, 3, 4)
-    ),
-    "ramp": lambda rate, seconds: ((seconds, 0.0, rate),),
-    "spike": lambda rate, seconds: (
-        (seconds * 0.4, rate / 4, rate / 4),
-        (seconds * 0.2, rate, rate),
-        (seconds * 0.4, rate / 4, rate / 4),
-    ),
+# pieces: the share of the time, and of the highest rate at its start and at its end
+RATE_SHAPES: dict[str, tuple[tuple[float, float, float], ...]] = {
+    "flat": ((1.0, 1.0, 1.0),),
+    "steps": tuple((0.25, share, share) for share in (0.25, 0.5, 0.75, 1.0)),
+    "ramp": ((1.0, 0.0, 1.0),),
+    "spike": ((0.4, 0.25, 0.25), (0.2, 1.0, 1.0), (0.4, 0.25, 0.25)),
 }
 
 
@@ -107,7 +95,7 @@ class RunOptions:
 
     def burst_cell(self, route: str, users: int, repeat: int) -> Cell:
         """Return N requests at one instant."""
-        cell = create_cell(Scenario.BURST, self._target(route), users, Times(drain=self.drain))
+        cell = self._target(route).create_cell(Scenario.BURST, users, Times(drain=self.drain))
         return repeat_cell(replace(cell, cold=self.pool is ConnectionMode.COLD), repeat)
 
     def crowd_cell(self, route: str, users: int, repeat: int) -> Cell:
@@ -117,7 +105,7 @@ class RunOptions:
         planned, up to a bound.
         """
         times = self._times
-        cell = create_cell(Scenario.CROWD, self._target(route), users, times)
+        cell = self._target(route).create_cell(Scenario.CROWD, users, times)
         cell = replace(
             cell,
             warm_up=max(times.warm_up, self.think),
@@ -132,13 +120,13 @@ class RunOptions:
         """Return arrivals at a rate."""
         arrivals = Arrivals(
             law=self.distribution,
-            profile=RATE_SHAPES[self.shape](rate, self.seconds),
+            profile=rate_profile(self.shape, rate, self.seconds),
             pool=self.pool,
             warm=0 if self.pool is ConnectionMode.COLD else min(self.cap, int(rate) + 32),
             cap=self.cap,
         )
         target = self._target(route)
-        cell = create_cell(Scenario.STEADY, target, rate, self._times, arrivals=arrivals)
+        cell = target.create_cell(Scenario.STEADY, rate, self._times, arrivals=arrivals)
         return repeat_cell(cell, repeat)
 
     def _target(self, route: str) -> Target:
@@ -152,8 +140,15 @@ class RunOptions:
         return Times(warm_up, self.seconds - warm_up, self.drain)
 
 
-def _invalid(what: str, text: str, why: str) -> AtonceError:
-    return AtonceError(f"invalid {what} {text!r}: {why}", ExitCode.USAGE)
+def rate_profile(shape: str, rate: float, seconds: float) -> tuple[tuple[float, float, float], ...]:
+    """Return the pieces of a shape: seconds, and the rates at start and end (requests/s)."""
+    return tuple(
+        (seconds * share, rate * begin, rate * end) for share, begin, end in RATE_SHAPES[shape]
+    )
+
+
+def _invalid(what: str, text: str, why: str) -> UsageError:
+    return UsageError(f"invalid {what} {text!r}: {why}")
 
 
 def parse_route(text: str) -> str:
@@ -226,16 +221,14 @@ def parse_host(text: str, allowed: str | None) -> SplitResult:
     if not is_valid:
         is_secret = re.search("[@?]", text)
         shown = "(not repeated: it may contain a password)" if is_secret else repr(text)
-        raise AtonceError(
+        raise UsageError(
             f"invalid host {shown}: it must be a URL without user, password and query. Example:"
-            " --host http://127.0.0.1:8002",
-            ExitCode.USAGE,
+            " --host http://127.0.0.1:8002"
         )
     if not is_loopback(str(url.hostname)) and url.hostname != allowed:
-        raise AtonceError(
+        raise UsageError(
             f"{url.hostname} is not this machine. Load only servers that are yours; if this one is,"
-            f" add: --allow-host {url.hostname}",
-            ExitCode.USAGE,
+            f" add: --allow-host {url.hostname}"
         )
     return url
 

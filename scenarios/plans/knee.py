@@ -41,19 +41,16 @@ class _MeasuredCrowd:
         )
 
     @property
-    def can_grow(self) -> bool:
-        """Whether it got all its answers at once, and one generator can send for twice as many."""
-        return (
-            min(self.single.rate, self.answers.rate) > 0
-            and not self.is_saturated
-            and self.larger_users > self.cell.users
-            and self.larger_users / (self.single.mean_latency + self.cell.think)
-            <= GENERATOR_MAX_RATE
+    def larger_users(self) -> int | None:
+        """Twice its users, if it got all its answers at once and one generator suffices."""
+        users, cycle = (
+            min(2 * self.cell.users, MAX_USERS),
+            self.single.mean_latency + self.cell.think,
         )
-
-    @property
-    def larger_users(self) -> int:
-        return min(2 * self.cell.users, MAX_USERS)
+        is_known = min(self.single.rate, self.answers.rate) > 0
+        if not is_known or self.is_saturated or users == self.cell.users:
+            return None
+        return users if users / cycle <= GENERATOR_MAX_RATE else None
 
 
 def plan_from_options(options: RunOptions) -> Plan:
@@ -75,9 +72,9 @@ def _follow_up_sessions(options: RunOptions, run: RunWriter) -> Iterator[Session
     while True:
         measured = [_measure_crowd(options, run, cell) for cell in crowds.values()]
         larger = tuple(
-            options.crowd_cell(crowd.cell.route, crowd.larger_users, crowd.cell.repeat)
+            options.crowd_cell(crowd.cell.route, users, crowd.cell.repeat)
             for crowd in measured
-            if crowd.can_grow
+            if (users := crowd.larger_users)
         )
         if not larger:
             break
@@ -96,7 +93,6 @@ def _follow_up_sessions(options: RunOptions, run: RunWriter) -> Iterator[Session
 
 
 def _explain_no_capacity(crowd: _MeasuredCrowd) -> str:
-    """Say why no rates follow from a crowd, and what to do."""
     route, rate = crowd.cell.route, crowd.answers.rate
     if not (crowd.single.rate and rate):
         return (

@@ -9,15 +9,13 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from results.errors import AtonceError, ExitCode
+from results.errors import UsageError
 from results.schema import Cell, Scenario, Variant, base_variant, repeat_suffix
 from results.store import RunWriter
 from scenarios.plans.cells import (
     Target,
     Times,
     both_neighbours,
-    closed_loop_cell,
-    create_cell,
     cycle_time,
     poisson_arrivals,
     variant_target,
@@ -166,18 +164,16 @@ def quick_plan(seconds: float) -> Plan:
     machine, not the mechanism, would be measured.
     """
     if not 0 < seconds <= _MAX_WAIT:
-        raise AtonceError(
+        raise UsageError(
             f"--seconds {seconds:g} is out of range: the bundled routes wait more than 0 and at"
-            f" most {_MAX_WAIT:g} seconds.",
-            ExitCode.USAGE,
+            f" most {_MAX_WAIT:g} seconds."
         )
     if _MIN_THREAD_USERS / seconds > GENERATOR_MAX_RATE:
-        raise AtonceError(
+        raise UsageError(
             f"--seconds {seconds:g} is too short: {40 / seconds:,.0f} requests per second would be"
             f" needed to fill the 40 threads. Above {GENERATOR_MAX_RATE:,.0f}, the load generator is"
             " the limit. The shortest wait:"
-            f" --seconds {_MIN_THREAD_USERS / GENERATOR_MAX_RATE:.3f}",
-            ExitCode.USAGE,
+            f" --seconds {_MIN_THREAD_USERS / GENERATOR_MAX_RATE:.3f}"
         )
     longest_round = max(CROWD_LEVELS[Variant.BROKEN_ASYNC]) * seconds
     while True:
@@ -186,17 +182,15 @@ def quick_plan(seconds: float) -> Plan:
         if plan.estimate() <= TIME_BUDGET:
             return replace(plan, notes=tuple(_shrink_notes(plan)))
         if longest_round < 2 * seconds:
-            raise AtonceError(
+            raise UsageError(
                 f"--seconds {seconds:g} does not fit: even with the smallest crowds the run takes"
                 f" about {plan.estimate():.0f} s, and its limit is {TIME_BUDGET:.0f} s. Try:"
-                " --seconds 0.1",
-                ExitCode.USAGE,
+                " --seconds 0.1"
             )
         longest_round *= 0.8
 
 
 def _shrink_notes(plan: Plan) -> Iterator[str]:
-    """Yield a sentence for each variant whose crowd had to be smaller than usual."""
     for session in plan.sessions:
         top = max(cell.users for cell in session.cells if cell.scenario is Scenario.CROWD)
         if top < (usual := CROWD_LEVELS[session.variant][-1]):
@@ -226,7 +220,7 @@ def _variant_session(variant: str, seconds: float, longest_round: float) -> Sess
             path=f"{route}?seconds={seconds:g}",
         )
         neighbours, times = both_neighbours(0.0), Times(0.5, 7.0)
-        idle = create_cell(Scenario.NEIGHBOURS, target, 0, times, neighbours=neighbours)
+        idle = target.create_cell(Scenario.NEIGHBOURS, 0, times, neighbours=neighbours)
         cells = [idle, *cells, _variant_burst(behind_await, seconds, size)]
     if variant == Variant.ASYNC:
         cells.append(_floor_cell(seconds, levels[-1]))
@@ -239,13 +233,13 @@ def crowd_cell(variant: str, seconds: float, users: int, *, top: bool) -> Cell:
     hold_time = cycle if variant == Variant.BROKEN_ASYNC else 0.0
     window = max(2.5, 2 * cycle, 8 * seconds, 6.0 if top else 0.0)
     times = Times(max(cycle, 0.3), window, drain=max(10.0, 5 * cycle))
-    cell = closed_loop_cell(variant_target(variant, seconds), users, times, seconds)
+    cell = variant_target(variant, seconds).closed_loop_cell(users, times, seconds)
     return replace(cell, neighbours=both_neighbours(hold_time)) if top else cell
 
 
 def _variant_burst(target: Target, seconds: float, users: int) -> Cell:
     drain = max(10.0, 5 * _expected_cycle(target.variant, seconds, users))
-    return create_cell(Scenario.BURST, target, users, Times(drain=drain))
+    return target.create_cell(Scenario.BURST, users, Times(drain=drain))
 
 
 def _floor_cell(seconds: float, users: int) -> Cell:
@@ -253,4 +247,4 @@ def _floor_cell(seconds: float, users: int) -> Cell:
     path = "/noop/async"
     target = Target(variant=Variant.ASYNC, route=f"GET {path}", path=path, expects="null")
     arrivals = poisson_arrivals(users / seconds, 3.0, warm=_FLOOR_CONNECTIONS)
-    return create_cell(Scenario.FLOOR, target, users, Times(0.4, 2.6), arrivals=arrivals)
+    return target.create_cell(Scenario.FLOOR, users, Times(0.4, 2.6), arrivals=arrivals)

@@ -8,13 +8,7 @@ all of them alike.
 from dataclasses import replace
 
 from results.schema import Cell, ConnectionMode, Scenario, Variant, repeat_suffix
-from scenarios.plans.cells import (
-    Times,
-    create_cell,
-    poisson_arrivals,
-    repeat_cell,
-    variant_target,
-)
+from scenarios.plans.cells import Times, poisson_arrivals, repeat_cell, variant_target
 from scenarios.plans.lesson import LESSON_SESSIONS
 from scenarios.plans.model import (
     GENERATOR_MAX_RATE,
@@ -80,7 +74,6 @@ def plan_for_claims(needs: set[str]) -> Plan:
 
 
 def _repeat_session(session: Session, number: int) -> Session:
-    """Return repeat `number` of a session, with its own server and cells."""
     cells = (
         replace(repeat_cell(cell, number), on=cell.on and f"{cell.on}{repeat_suffix(number)}")
         for cell in session.cells
@@ -98,7 +91,7 @@ def _open_loop_cell(session: Session) -> Cell:
     target = variant_target(session.variant, session.seconds)
     times = Times(warm_up, _OPEN_WINDOW, drain=10.0 + 10 * session.seconds)
     arrivals = poisson_arrivals(rate, warm_up + _OPEN_WINDOW, warm=int(rate) + 32)
-    return create_cell(Scenario.STEADY, target, rate, times, arrivals=arrivals)
+    return target.create_cell(Scenario.STEADY, rate, times, arrivals=arrivals)
 
 
 def _frozen_session(loop: str, *, cold: bool) -> Session:

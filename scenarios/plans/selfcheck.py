@@ -9,15 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from results.schema import Cell, Scenario, Variant
-from scenarios.plans.cells import (
-    Target,
-    Times,
-    closed_loop_cell,
-    create_cell,
-    cycle_time,
-    poisson_arrivals,
-    waited_answer,
-)
+from scenarios.plans.cells import Target, Times, cycle_time, poisson_arrivals, waited_answer
 from scenarios.plans.model import Plan, Session, expected_concurrency
 
 _OPEN_LOAD_SECONDS = 60.0  # seconds of arrivals in each open load
@@ -51,13 +43,13 @@ class _IdealTarget:
         for users in users_per_level:
             warm_up = 2 * cycle_time(self.seconds, users, self.concurrency)
             times = Times(warm_up, window, _DRAIN)
-            yield closed_loop_cell(self.target, users, times, self.seconds)
+            yield self.target.closed_loop_cell(users, times, self.seconds)
 
     def steady_cell(self, rate: float, seconds: float, warm_up: float) -> Cell:
         """Return Poisson arrivals on connections that are opened before."""
         arrivals = poisson_arrivals(rate, seconds, warm=_WARM_CONNECTIONS)
         times = Times(warm_up, seconds - warm_up, _DRAIN)
-        return create_cell(Scenario.STEADY, self.target, rate, times, arrivals=arrivals)
+        return self.target.create_cell(Scenario.STEADY, rate, times, arrivals=arrivals)
 
 
 def _ideal_target(concurrency: int, seconds: float) -> _IdealTarget:

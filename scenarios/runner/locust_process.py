@@ -43,7 +43,6 @@ class LocustProcess:
         self.last_heard = _clock()  # making the next job may have taken a while
 
     def _send_pending(self) -> None:
-        """Write as much of the job as Locust takes now."""
         try:
             while self.unsent:
                 self.unsent = self.unsent[os.write(self.stdin.fileno(), self.unsent) :]

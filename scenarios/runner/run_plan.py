@@ -23,33 +23,17 @@ from results.errors import AtonceError
 from results.store import RunWriter
 from scenarios.generator.job import Job
 from scenarios.plans.model import STARTUP_TIME, Plan, Session
-from scenarios.runner.preflight import (
-    PartMissing,
-    check_target_alive,
-    collect_answers,
-    verify_routes,
-)
+from scenarios.runner import preflight
 from scenarios.runner.recorded_run import recorded_run
 from scenarios.runner.supervise import session_progress, supervise_locust, wait_until_ready
-from scenarios.system.child_process import (
-    PACKAGE_ROOT,
-    CoreSet,
-    SupervisedProcess,
-    child_env,
-    supervised_process,
-)
+from scenarios.system import machine
+from scenarios.system.child_process import PACKAGE_ROOT, CoreSet, child_env, supervised_process
 from scenarios.system.interrupt import StopRequest
-from scenarios.system.machine import (
-    all_cores,
-    cpu_count_env,
-    describe_machine,
-    package_versions,
-    pinned_cores,
-)
 from scenarios.system.private_log import RunLog
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
 _READY_PATH = "/noop/async"  # requested until the app answers: it costs next to nothing
+RunningProcess = contextlib.AbstractContextManager[subprocess.Popen[str]]
 LOCUSTFILES = ("burst.py", "crowd.py", "steady.py", "neighbours.py")
 
 
@@ -83,8 +67,8 @@ def execute_plan(
 ) -> None:
     """Run all sessions. The run is sealed however this ends; then an error is raised."""
     # read here: a process that is pinned to a core sees that core only
-    app_core, locust_core = pinned_cores()
-    everywhere, cpu_env = all_cores(), cpu_count_env()
+    app_core, locust_core = machine.pinned_cores()
+    everywhere, cpu_env = machine.all_cores(), machine.cpu_count_env()
     with (
         recorded_run(run, partial(_run_metadata, plan, settings)) as stop_request,
         pin_to_core(locust_core),
@@ -111,8 +95,7 @@ def _draw_sessions(plan: Plan, run: RunWriter, stop_request: StopRequest) -> Ite
 
 
 def _run_metadata(plan: Plan, settings: Settings) -> dict[str, Any]:
-    """Return the metadata of a run, known before it begins."""
-    app_core, locust_core = pinned_cores()
+    app_core, locust_core = machine.pinned_cores()
     sessions, cells = plan.sessions, [cell.to_dict() for cell in plan.cells]
     more: dict[str, Any] = {"probe": settings.probe}
     if settings.host:
@@ -134,8 +117,8 @@ def _run_metadata(plan: Plan, settings: Settings) -> dict[str, Any]:
         # where a session chose another loop on purpose
         "loops": {session.name: session.loop for session in sessions if session.loop},
         "workers": 1,
-        "machine": {**describe_machine(), "app_core": app_core, "locust_core": locust_core},
-        "packages": package_versions(),
+        "machine": {**machine.describe_machine(), "app_core": app_core, "locust_core": locust_core},
+        "packages": machine.package_versions(),
         "connections": settings.connections,
     }
 
@@ -163,7 +146,7 @@ class _SessionDriver:
             answer = self._run_session(session, app_core)
             if not session.has_lesson_routes:  # the lesson's cells say what they expect
                 self.answers[session.seconds] = answer
-        except PartMissing as missing:
+        except preflight.PartMissing as missing:
             names = [cell.name for cell in session.cells]
             self.run.skip_session(session.name, str(missing), names)
         self.seconds_done += STARTUP_TIME + session.estimate()
@@ -172,14 +155,13 @@ class _SessionDriver:
         """Run a fresh server, unless a host is given, and one Locust; return the first answer."""
         settings, run, check = self.settings, self.run, self.stop_request.raise_if_requested
         log, url, app, locust = RunLog.from_here(run.path / "log.txt"), settings.host, None, None
-        expected_answer = None
+        expected_answer, trust = None, settings.trust
         with contextlib.ExitStack() as processes:
             if url is None:
                 port = find_free_port()
                 url = f"http://127.0.0.1:{port}"
-                self._report(f"starting the app for {session.name}", 0.0)
-                server = self._server(session, port, app_core)
-                app = processes.enter_context(server)
+                self.listener.on_progress(f"starting the app for {session.name}", self.seconds_done)
+                app = processes.enter_context(self._server(session, port, app_core))
                 if session.seconds and not session.has_lesson_routes:
                     expected_answer = self.answers.get(session.seconds)
             if session.cells:
@@ -188,34 +170,25 @@ class _SessionDriver:
                 )
             if app:
                 wait_until_ready(app, url, _READY_PATH, log, check)
-            answer = verify_routes(url, session.cells, expected_answer, settings.trust)
-            answers = [collect_answers(url, session.extra_requests, settings.trust)]
+            answer = preflight.verify_routes(url, session.cells, expected_answer, trust)
+            answers = [preflight.collect_answers(url, session.extra_requests, trust)]
             check()
             if locust:
-                job = Job(
-                    run.path, session.name, settings.seed, session.cells, trust=settings.trust
-                )
-                supervise_locust(
-                    app,
-                    locust,
-                    iter([job]),
-                    lambda cell, seconds: self._report(*session_progress(session, cell, seconds)),
-                    log,
-                    check,
-                )
-                answers.append(collect_answers(url, session.extra_requests, settings.trust))
+                job = Job(run.path, session.name, settings.seed, session.cells, trust=trust)
+                progress = partial(self._report_cell, session)
+                supervise_locust(app, locust, iter([job]), progress, log, check)
+                answers.append(preflight.collect_answers(url, session.extra_requests, trust))
             if app is None:
-                check_target_alive(url, session.cells[-1].name)
+                preflight.check_target_alive(url, session.cells[-1].name)
         if session.extra_requests:
             run.add_answers(session.name, answers, "" if locust else log.warnings())
         return answer
 
-    def _report(self, step: str, seconds: float) -> None:
-        self.listener.on_progress(step, self.seconds_done + seconds)
+    def _report_cell(self, session: Session, cell: str, seconds: float) -> None:
+        step, done = session_progress(session, cell, seconds)
+        self.listener.on_progress(step, self.seconds_done + done)
 
-    def _server(
-        self, session: Session, port: int, core: CoreSet
-    ) -> contextlib.AbstractContextManager[SupervisedProcess]:
+    def _server(self, session: Session, port: int, core: CoreSet) -> RunningProcess:
         """Serve with uvicorn's defaults; connections stay alive for longer than any cell lasts."""
         settings, folder = self.settings, self.run.path
         (folder / "probe").mkdir(exist_ok=True)
@@ -247,7 +220,7 @@ def _locust_limits(session: Session) -> tuple[int, int]:
 
 def locust_running(
     folder: Path, url: str, user_count: int, limit: int, core: int | None
-) -> contextlib.AbstractContextManager[SupervisedProcess]:
+) -> RunningProcess:
     """Run a Locust that waits for its jobs, for the length of the block."""
     command, env = locust_command(user_count, limit, url), locust_env(folder)
     pipe = subprocess.PIPE
@@ -281,8 +254,7 @@ def find_free_port() -> int:
     """Return a port that nothing listens on right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 
-from results.errors import AtonceError, ExitCode
+from results.errors import AtonceError, ExitCode, UsageError
 from results.schema import Cell, Scenario
 from scenarios.generator.job import DISK_FULL_EXIT, Job
 from scenarios.plans.model import STARTUP_TIME, Session, cell_duration
@@ -50,7 +50,7 @@ def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, its address, and callb
                 has_answered = bool(fetch_response(client, "GET", path).status_code)
             except httpx.TransportError as error:
                 if why := certificate_advice(error):
-                    raise AtonceError(f"{url} answers, but {why}", ExitCode.USAGE) from error
+                    raise UsageError(f"{url} answers, but {why}") from error
             why = None
             if app.poll() is not None:  # what answers then is another process
                 why = f"The app did not start (exit code {app.returncode})."

@@ -12,10 +12,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from scenarios.system.private_log import append_private, open_private
+from scenarios.system.supervisor import ChildSpec
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 CoreSet = int | frozenset[int] | None  # where a child may run; None: wherever its parent may
@@ -27,11 +28,11 @@ _KILL_TIMEOUT = 10.0
 class SupervisedProcess(subprocess.Popen[str]):
     """A supervised child: it ends like any process, and all its descendants end with it."""
 
-    def __init__(self, spec: dict[str, Any], log: Path, stdin: int, stdout: int | None) -> None:
+    def __init__(self, spec: ChildSpec, log: Path, stdin: int, stdout: int | None) -> None:
         self.was_killed = False
         self.driver, child_socket = socket.socketpair()
         self.driver.settimeout(_KILL_TIMEOUT)
-        payload, errors = json.dumps(spec).encode(), open_private(log)
+        payload, errors = json.dumps(asdict(spec)).encode(), open_private(log)
         module = ["-P", "-m", "scenarios.system.supervisor"]
         try:
             super().__init__(
@@ -94,14 +95,14 @@ def supervised_process(  # noqa: PLR0913 - a process has that many sides
     """
     log = folder / "log.txt"
     cores = {core} if isinstance(core, int) else core
-    spec = {
-        "command": list(command),
-        "cwd": str(cwd or folder),
-        "env": dict(env),
-        "cores": None if cores is None else sorted(cores),
-        "log": str(log) if stdout is None else None,
-        "secrets": list(secrets),
-    }
+    spec = ChildSpec(
+        command=command,
+        cwd=str(cwd or folder),
+        env=dict(env),
+        cores=None if cores is None else sorted(cores),
+        log=str(log) if stdout is None else None,
+        secrets=secrets,
+    )
     process = SupervisedProcess(spec, log, stdin, stdout)
     try:
         yield process
@@ -110,8 +111,8 @@ def supervised_process(  # noqa: PLR0913 - a process has that many sides
         if process.was_killed:
             append_private(
                 log,
-                f"atonce: {Path(command[0]).name}, or what it started, had not ended"
-                f" {stop_within:g} s after SIGTERM, and was killed.\n",
+                f"atonce: {Path(command[0]).name}, or a process of it, still ran {stop_within:g} s"
+                " after SIGTERM, and was killed.\n",
             )
 
 

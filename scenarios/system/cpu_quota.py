@@ -58,7 +58,6 @@ def _cgroup_folders(groups: Path, controllers: str, path: str) -> Iterator[Path]
 
 
 def _quota_cores(folder: Path) -> float | None:
-    """Return how many cores a group may use; None where it has no limit."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         if (both := folder / "cpu.max").exists():
             quota, period = both.read_text(encoding="ascii").split()[:2]

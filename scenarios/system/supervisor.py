@@ -19,8 +19,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import psutil
 
@@ -36,6 +36,18 @@ _GRACE_SECONDS = 2.0
 _NOT_STARTED = 127  # as a shell says that a command cannot be run
 
 
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """How to start a child; its output goes to a log, without secrets, or to our own stdout."""
+
+    command: Sequence[str]
+    cwd: str
+    env: Mapping[str, str]
+    cores: Sequence[int] | None
+    log: str | None
+    secrets: Sequence[str]
+
+
 class Supervisor:
     """Supervises one child.
 
@@ -43,14 +55,14 @@ class Supervisor:
     descendants, and when all of them are killed.
     """
 
-    def __init__(self, driver: socket.socket, spec: dict[str, Any]) -> None:
+    def __init__(self, driver: socket.socket, spec: ChildSpec) -> None:
         self.driver, self.spec = driver, spec
         self.selector = selectors.DefaultSelector()
         self.exit_code: int | None = None
         self.is_stop_requested = self.is_finished = False
         self.deadline: float | None = None
         self.known_descendants: set[psutil.Process] = set()
-        self.log_writer = LogWriter(spec["log"], tuple(spec["secrets"])) if spec["log"] else None
+        self.log_writer = LogWriter(spec.log, tuple(spec.secrets)) if spec.log else None
         self.source, sink = os.pipe() if self.log_writer else (-1, 1)
         if self.log_writer and _IS_LINUX:
             with contextlib.suppress(OSError):  # more than this user may have
@@ -62,22 +74,20 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)  # its number comes through `signals`
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self._register_reader(signals, lambda: self._handle_signals(os.read(signals, 64)))
-        self._register_reader(driver.fileno(), self._handle_driver)
+        register, readable = self.selector.register, selectors.EVENT_READ
+        register(signals, readable, lambda: self._handle_signals(os.read(signals, 64)))
+        register(driver.fileno(), readable, self._handle_driver)
         self.pid = self._start_child(sink)
         if self.log_writer:
             os.close(sink)
-            self._register_reader(self.source, self.read_output)
-
-    def _register_reader(self, source: int, handler: Callable[[], object]) -> None:
-        self.selector.register(source, selectors.EVENT_READ, handler)
+            register(self.source, readable, self.read_output)
 
     def _start_child(self, sink: int) -> int:
         """Start the child, which ends if we end; return its number."""
         libc = ctypes.CDLL(None, use_errno=True) if _IS_LINUX else None
         if libc:
             libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        cores = self.spec["cores"]
+        cores = self.spec.cores
 
         def before_exec() -> None:
             # what is ignored here stays ignored in the app
@@ -88,9 +98,9 @@ class Supervisor:
                 os.sched_setaffinity(0, cores)
 
         child = subprocess.Popen(
-            self.spec["command"],
-            cwd=self.spec["cwd"],
-            env=self.spec["env"],
+            self.spec.command,
+            cwd=self.spec.cwd,
+            env=self.spec.env,
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -114,13 +124,11 @@ class Supervisor:
         return self.exit_code or 0
 
     def _select_timeout(self) -> float | None:
-        """Return the seconds until something must be done even when nothing happens."""
         if self.deadline is not None:
             return max(0.0, self.deadline - time.monotonic())
         return None if _IS_LINUX else 1.0
 
     def _handle_signals(self, numbers: bytes) -> None:
-        """Pass SIGTERM on, reap on SIGCHLD."""
         if signal.SIGTERM in numbers:
             self.is_stop_requested = True
             # listed before the child leaves the others without a parent
@@ -201,7 +209,6 @@ class Supervisor:
         self.deadline = time.monotonic() + grace
 
     def _kill_all(self) -> None:
-        """Kill all descendants, those started in the meantime included."""
         while not self.is_finished:
             self._signal_all(signal.SIGKILL)
             self._reap_children(0)
@@ -219,13 +226,13 @@ def main() -> None:
     driver.set_inheritable(False)
     try:
         size = int(driver.recv(_LENGTH_DIGITS, socket.MSG_WAITALL))
-        spec = json.loads(driver.recv(size, socket.MSG_WAITALL))
+        spec = ChildSpec(**json.loads(driver.recv(size, socket.MSG_WAITALL)))
     except ValueError:  # the driver was gone before it could send all
         return
     try:
         supervisor = Supervisor(driver, spec)
     except (OSError, subprocess.SubprocessError) as error:
-        print(f"{spec['command'][0]} cannot be started ({error})", file=sys.stderr)
+        print(f"{spec.command[0]} cannot be started ({error})", file=sys.stderr)
         raise SystemExit(_NOT_STARTED) from None
     code = supervisor.supervise()
     if code < 0:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import certifi
 
-from results.errors import AtonceError, ExitCode
+from results.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,9 @@ class TlsTrust:
         except (OSError, ssl.SSLError) as error:
             is_tls = isinstance(error, ssl.SSLError)
             why = "it has no certificate that can be read" if is_tls else error.strerror or error
-            raise AtonceError(
+            raise UsageError(
                 f"invalid {name} {cacert or os.environ.get(name)}: {why}. It must be a file of"
-                " certificates in PEM.",
-                ExitCode.USAGE,
+                " certificates in PEM."
             ) from error
         return trust
 

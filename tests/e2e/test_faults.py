@@ -11,7 +11,7 @@ from reports.checks.model import CheckStatus, TrustLevel
 from reports.model import Report
 from reports.report import build_report
 from results.schema import ArrivalDistribution, Arrivals, Cell, ConnectionMode, Scenario, Variant
-from scenarios.plans.cells import Times, create_cell, variant_target
+from scenarios.plans.cells import Times, variant_target
 from scenarios.plans.model import Plan, Session
 from scenarios.runner import run_plan
 from tests.e2e.test_driver import run_of
@@ -32,14 +32,14 @@ def steady(repeat: int, *, warm: int = 64) -> Cell:
         cap=200,
     )
     target, times = variant_target(Variant.ASYNC, SECONDS), Times(0.5, 2.5, 5.0)
-    cell = create_cell(Scenario.STEADY, target, 100, times, arrivals=arrivals)
+    cell = target.create_cell(Scenario.STEADY, 100, times, arrivals=arrivals)
     return replace(cell, name=f"{cell.name}~{repeat}", repeat=repeat)
 
 
 def crowd(drain: float, seconds: float = SECONDS) -> Cell:
     """16 users for 2 s."""
     target = variant_target(Variant.ASYNC, seconds)
-    return create_cell(Scenario.CROWD, target, 16, Times(0.3, 1.7, drain))
+    return target.create_cell(Scenario.CROWD, 16, Times(0.3, 1.7, drain))
 
 
 @pytest.fixture(scope="module")

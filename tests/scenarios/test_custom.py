@@ -22,6 +22,7 @@ from scenarios.plans.custom import (
     parse_host,
     parse_rate,
     parse_route,
+    rate_profile,
 )
 from scenarios.plans.knee import plan_from_options
 
@@ -60,7 +61,7 @@ def test_workers_share_one_schedule(law: ArrivalDistribution, parts: int) -> Non
 @pytest.mark.parametrize("shape", list(RATE_SHAPES))
 def test_a_shape_brings_its_arrivals_where_its_rate_is_high(shape: str) -> None:
     """Counts per twentieth of the time match the planned rate's integral; a metronome's to one."""
-    profile = RATE_SHAPES[shape](100.0, 20.0)
+    profile = rate_profile(shape, 100.0, 20.0)
     counts, edges = np.histogram(
         list(arrival_times(profile, ArrivalDistribution.CONSTANT, "")), bins=20, range=(0, 20)
     )

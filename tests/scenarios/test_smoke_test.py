@@ -25,7 +25,7 @@ from scenarios.doctor.openapi.route_selection import RouteSelection
 from scenarios.doctor.openapi.routes import select_route_requests
 from scenarios.doctor.openapi.smoke_test import SmokeResult, run_smoke_test
 from scenarios.generator.job import COMMON_HEADERS, REQUEST_ID_HEADER, RequestTemplate
-from scenarios.plans.cells import Times, create_cell, variant_target
+from scenarios.plans.cells import Times, variant_target
 from tests.support.asgi_client import HOME, served
 from tests.support.echo_server import echoing, request_under_load
 from tests.support.processes import ROOT
@@ -134,7 +134,7 @@ def test_polite_requests_and_those_under_load_are_the_same(
     asked: RouteRequest, given: dict[str, str]
 ) -> None:
     """Line, headers and body at a real server that sets cookies; only the request id differs."""
-    cell = create_cell(Scenario.CROWD, variant_target("async", 0.1), 1, Times())
+    cell = variant_target("async", 0.1).create_cell(Scenario.CROWD, 1, Times())
     cell = replace(cell, route=asked.route, path=asked.path, expects="", status=200)
     with echoing() as (url, seen), httpx.Client(base_url=url, trust_env=False) as client:
         assert len(run_smoke_test(client, asked, given).seconds) == 3
@@ -171,7 +171,7 @@ def test_a_long_body_is_counted_and_compared_but_not_kept(
 ) -> None:
     """Sixty-four of them at once would fill the memory."""
     cell = replace(
-        create_cell(Scenario.CROWD, variant_target("async", 0.1), 1, Times()),
+        variant_target("async", 0.1).create_cell(Scenario.CROWD, 1, Times()),
         route="GET /x",
         path="/x",
         expects=expects,

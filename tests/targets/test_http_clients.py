@@ -13,7 +13,7 @@ import pytest
 
 from reports.report import build_report
 from results.schema import Scenario, Variant
-from scenarios.plans.cells import Times, create_cell, variant_target
+from scenarios.plans.cells import Times, variant_target
 from scenarios.plans.model import Plan, Session
 from targets import upstream
 from targets.app import app
@@ -130,7 +130,7 @@ def test_failures_under_load_are_counted_apart_and_never_as_latency(tmp_path: Pa
     """Each row has its own status; the slow failures, ten times slower, are in no quantile."""
     target, times = variant_target(Variant.ASYNC, 0.02), Times(0.3, 2.0, 5.0)
     cell = replace(
-        create_cell(Scenario.CROWD, target, 8, times),
+        target.create_cell(Scenario.CROWD, 8, times),
         route="GET /calls",
         path="/calls?seconds=0.02",
         expects=json.dumps({"delay": 0.02}, separators=(",", ":")),

@@ -19,7 +19,6 @@ CORES = len(all_cores() or ()) or 1
 
 
 def _cpu_session(variant: str, path: str, expects: str = COMPUTE_ANSWER) -> Session:
-    """Return the session of a route that serves one request at a time."""
     session = lesson_session(
         variant, path, expects, seconds=_WORK_SECONDS, users=_USERS, concurrency=1
     )

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from results.schema import Cell, Neighbour, base_variant
-from scenarios.plans.cells import Target, Times, both_neighbours, closed_loop_cell, cycle_time
+from scenarios.plans.cells import Target, Times, both_neighbours, cycle_time
 from scenarios.plans.model import Session
 
 _SINGLE_USER_ANSWERS = 20  # answers that one user should get: the service time is their median
@@ -52,4 +52,4 @@ def lesson_cell(  # noqa: PLR0913, PLR0917 - as above
     route = f"GET {path.partition('?')[0]}"
     target = Target(variant=variant, route=route, path=path, expects=expects)
     times = Times(max(cycle, 0.3), window, drain=max(10.0, 5 * cycle))
-    return replace(closed_loop_cell(target, users, times, seconds), neighbours=neighbours)
+    return replace(target.closed_loop_cell(users, times, seconds), neighbours=neighbours)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from results.schema import Cell, Scenario
-from scenarios.plans.cells import Target, Times, create_cell
+from scenarios.plans.cells import Target, Times
 from scenarios.plans.model import Session
 
 _ROUTE_PAIR = (("async noop", "/noop/async"), ("sync noop", "/noop/def"))
@@ -20,7 +20,7 @@ def _no_op_cell(variant: str, path: str, turn: int) -> Cell:
     target = Target(
         variant=variant, route=f"GET {path}", path=path, expects="null", server=_SERVER_NAME
     )
-    cell = create_cell(Scenario.CROWD, target, _USERS, Times(0.3, _TURN_SECONDS))
+    cell = target.create_cell(Scenario.CROWD, _USERS, Times(0.3, _TURN_SECONDS))
     return replace(cell, name=f"{cell.name}-{turn}")
 
 
