@@ -172,8 +172,7 @@ def quick_plan(seconds: float) -> Plan:
         raise UsageError(
             f"--seconds {seconds:g} is too short: {40 / seconds:,.0f} requests per second would be"
             f" needed to fill the 40 threads. Above {GENERATOR_MAX_RATE:,.0f}, the load generator is"
-            " the limit. The shortest wait:"
-            f" --seconds {_MIN_THREAD_USERS / GENERATOR_MAX_RATE:.3f}"
+            f" the limit. The shortest is --seconds {_MIN_THREAD_USERS / GENERATOR_MAX_RATE:.3f}"
         )
     longest_round = max(CROWD_LEVELS[Variant.BROKEN_ASYNC]) * seconds
     while True:

@@ -141,7 +141,7 @@ def test_help_lists_the_commands_that_exist_and_no_others(here: Here) -> None:
         ([*LOAD, "-u", "0"], 2, "invalid levels of users"),
         ([*LOAD, "-u", "1,,2"], 2, "invalid levels of users"),
         ([*LOAD, "-u", "5000"], 2, "from 1 to 900"),
-        ([*LOAD, "--rate", "50"], 2, "write requests per second as 50/s"),
+        ([*LOAD, "--rate", "50"], 2, "write requests per second or per minute"),
         ([*LOAD, "--rate", "0/s"], 2, "invalid rate"),
         ([*LOAD, "--rate", "9e9/s"], 2, "invalid rate"),
         ([*LOAD, "--run-time", "20"], 2, "invalid duration"),
