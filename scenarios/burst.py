@@ -1,9 +1,9 @@
 """N requests at one instant: the staircase. Each user sends one request and waits for its answer.
 
 Burst request k on a server that serves c at once is answered after ceil(k/c) service times: with
-one event loop blocked, that is one step per request - unless what stands before the route sends no
-answer before the last. Under plain Locust -u is N and -r how fast the users assemble; all ask at
-one moment once all are there, and the test ends with the last answer. -t is only a limit.
+one event loop blocked, that is one step per request - unless a part before the route sends no
+answer before the last. Under plain Locust -u is N and -r how fast the users start; all send at one
+moment when all have started, and the test ends with the last answer. -t is only a limit.
 """
 
 import sys
@@ -19,7 +19,7 @@ from scenarios.generator.recorder import SampleKey
 
 
 class Burst(LoadUser):
-    """One of N users that ask at the same instant, once."""
+    """One of N users that send one request at the same instant."""
 
     scenario = Scenario.BURST
 

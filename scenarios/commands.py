@@ -5,10 +5,11 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import util
 from pathlib import Path
 
-from results.errors import AtonceError, ExitCode
+from results.errors import AtonceError, ExitCode, UsageError
 from results.schema import ArrivalDistribution, ConnectionMode
 from results.store import RunWriter, default_root
 from scenarios.plans.custom import (
@@ -24,6 +25,7 @@ from scenarios.plans.custom import (
 from scenarios.plans.knee import plan_from_options
 from scenarios.plans.model import Plan, outline_plan
 from scenarios.runner.preflight import list_openapi_routes
+from scenarios.runner.recorded_run import return_error
 from scenarios.runner.run_plan import LOCUSTFILES, ProgressListener, Settings, execute_plan
 from scenarios.system.child_process import PACKAGE_ROOT
 from scenarios.system.tls import TlsTrust
@@ -36,55 +38,42 @@ __all__ = [
     "prepare_bundled_run",
     "prepare_external_run",
 ]
-Drive = Callable[[ProgressListener], AtonceError | None]
+_Drive = Callable[[ProgressListener], AtonceError | None]
+_SCENARIOS = PACKAGE_ROOT / "scenarios"
 _DEFAULT_USERS = {"burst": (20,), "crowd": (1, 50), "knee": (64,)}
 
 
 def prepare_bundled_run(
     command: str, plan: Plan, settings: Settings, out: Path | None
-) -> tuple[RunWriter, Drive]:
+) -> tuple[RunWriter, _Drive]:
     """Create the folder for a plan on our own servers; return it and what runs the plan."""
     loop = settings.loop
     wanted = {loop, *(session.loop for session in plan.sessions if session.loop)}
     if absent := [name for name in sorted(wanted) if util.find_spec(name) is None]:
         flag = "--loop" if loop in absent else "--full"
-        raise AtonceError(
+        raise UsageError(
             f"The {absent[0]} loop is not installed in this environment. Install it, or leave"
-            f" {flag} out.",
-            ExitCode.USAGE,
+            f" {flag} out."
         )
-    return _prepare_run(plan, settings, RunWriter.create(out or default_root(), command))
+    run = RunWriter.create(out or default_root(), command)
+    return run, return_error(partial(execute_plan, plan, settings, run))
 
 
 def prepare_external_run(
     plan: Plan, run_options: RunOptions, seed: int, out: Path | None
-) -> tuple[RunWriter, Drive]:
-    """The same for one scenario against a host that we do not serve."""
-    connections = run_options.connections
+) -> tuple[RunWriter, _Drive]:
+    """Create the folder for one scenario against a host that we do not serve."""
     settings = Settings(
         loop="unknown",
         seed=seed,
         host=run_options.host,
         scenario=run_options.scenario,
-        connections=connections,
+        connections=run_options.connections,
         trust=run_options.trust,
     )
     run = RunWriter.create(out or default_root(), run_options.scenario)
     run.metadata["command"] = "run"
-    return _prepare_run(plan, settings, run)
-
-
-def _prepare_run(plan: Plan, settings: Settings, run: RunWriter) -> tuple[RunWriter, Drive]:
-    """Pair a run with its driver, which returns errors as values: a report follows all the same."""
-
-    def drive_run(audience: ProgressListener) -> AtonceError | None:
-        try:
-            execute_plan(plan, settings, run, audience)
-        except AtonceError as error:
-            return error
-        return None
-
-    return run, drive_run
+    return run, return_error(partial(execute_plan, plan, settings, run))
 
 
 def parse_run_options(  # noqa: PLR0913 - one parameter per flag
@@ -142,39 +131,36 @@ def parse_run_options(  # noqa: PLR0913 - one parameter per flag
 
 
 def check_port_free(port: int) -> None:
-    """Raises AtonceError when a port cannot be listened at."""
+    """Raise AtonceError when a port cannot be listened at."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))
         except OSError as error:
-            sentence = (
+            raise AtonceError(
                 f"Port {port} cannot be used ({error.strerror}). Choose another: atonce serve"
-                f" --port {port % 65535 + 1}"
-            )
-            raise AtonceError(sentence, ExitCode.TARGET) from error
+                f" --port {port % 65535 + 1}",
+                ExitCode.TARGET,
+            ) from error
 
 
 def describe_scenarios() -> Iterator[str]:
-    """Say where the scenario files lie, and how plain Locust takes them."""
-    for name in LOCUSTFILES:
-        path = PACKAGE_ROOT / "scenarios" / name
-        caption = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition(
-            "\n"
-        )[0]
-        yield f"{path}  {caption}"
+    """Yield where the scenario files are, and how plain Locust takes them."""
+    for path in (_SCENARIOS / name for name in LOCUSTFILES):
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        yield f"{path}  {docstring.partition(chr(10))[0]}"
     locust = "locust" if shutil.which("locust") else f"{sys.executable} -m locust"
     yield ""
     yield "Plain Locust takes them by path, from any folder; no environment variable is needed:"
     yield (
-        f"  {locust} -f {PACKAGE_ROOT / 'scenarios' / 'crowd.py'} --host http://127.0.0.1:8002 -u"
-        " 50 -t 20s --headless"
+        f"  {locust} -f {_SCENARIOS / 'crowd.py'} --host http://127.0.0.1:8002 -u 50 -t 20s"
+        " --headless"
     )
 
 
 def scenario_path(name: str) -> Path:
-    """The path of a scenario file. Raises AtonceError for an unknown name."""
+    """Return the path of a scenario file. Raises AtonceError for an unknown name."""
     if f"{name}.py" not in LOCUSTFILES:
         names = ", ".join(file.removesuffix(".py") for file in LOCUSTFILES)
-        raise AtonceError(f"There is no scenario {name!r}. There are: {names}", ExitCode.USAGE)
-    return PACKAGE_ROOT / "scenarios" / f"{name}.py"
+        raise UsageError(f"There is no scenario {name!r}. There are: {names}")
+    return _SCENARIOS / f"{name}.py"

@@ -1,4 +1,4 @@
-"""N users, each waiting for its answer before it asks again: the closed model.
+"""N users that each wait for their answer before the next request: the closed model.
 
 Throughput X, latency R, think time Z and users N obey N = X (R + Z). A server that serves c at once
 answers in max(D, N D / c - Z): flat up to c users, then a straight line. Under plain Locust -u, -r
@@ -21,12 +21,12 @@ RETRY_PAUSE = 0.1  # seconds; a dead target must not turn users into a storm of 
 
 
 class Crowd(LoadUser):
-    """One of N users: ask, wait, think, ask again."""
+    """One of N users: send, wait, think, send again."""
 
     scenario = Scenario.CROWD
 
     def send_requests(self, cell_run: CellRun) -> None:
-        """Ask until the window closes. In a closed loop a request is due when its user asks."""
+        """Send requests until the window closes; each is due when its user sends it."""
         cell = cell_run.cell
         if cell.stagger:
             cell_run.pause_until(cell_run.start_time + cell.stagger * self.index / cell.users)

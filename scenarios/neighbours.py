@@ -1,9 +1,9 @@
-"""Two neighbour routes, async and def, asked at a low Poisson rate beside another load.
+"""Two neighbour routes, async and def, at a low Poisson rate during another load.
 
 An open model: each ping leaves at its planned moment, whether or not the earlier ones were
 answered, on a free connection of its own many. On a blocked loop hundreds can wait at a time;
-the plan says how many connections that takes. Under plain Locust both are asked 24 times a second,
-and -u and -r do not matter. Name it beside another scenario: `locust -f
+the plan says how many connections that takes. Under plain Locust each gets 24 requests a second,
+and -u and -r do not matter. Use it with another scenario: `locust -f
 scenarios/crowd.py,scenarios/neighbours.py`.
 """
 

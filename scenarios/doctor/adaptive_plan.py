@@ -1,7 +1,7 @@
 """Chooses the next levels from what was measured: clear results end early, none repeats."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from results.gate_expression import LEVEL_METRICS, NEIGHBOUR_METRICS, Gate, required_levels
@@ -23,212 +23,155 @@ FitsBudget = Callable[[Cell, bool], bool]
 _MAX_FAILED_SHARE = 0.01  # share of wrong answers that a plateau may have
 
 
-def adaptive_levels(  # noqa: PLR0913, PLR0917 - what is known, and what is wanted
-    folder: Path,
-    planner: LevelPlanner,
-    idle_p90: dict[str, float],
-    gates: tuple[Gate, ...],
-    hold_times: list[float],
-    fits: FitsBudget,
-) -> Iterator[Cells]:
-    """Yield the cells of one route, a few at a time.
+@dataclass(slots=True)
+class AdaptivePlan:
+    """The levels of one route.
 
-    If the route seems to block the loop, append the seconds per request to `hold_times`.
-
-    1. One user, then a few beside both neighbours.
-    2. If the loop is blocked, that is enough. If the route also computes there, half of that load
-       tells a blocked loop from a busy one.
-    3. Else many users: some routes block it for a shorter time, or seldom.
-    4. If the single user's requests are too few to interpret the rate, the single user runs longer.
-    5. A plateau that neither the CPU nor a queue explains gets one more level in between.
-    6. If the core is full and a gate names a neighbour metric: half of that load as well.
+    The mutable state: what each level showed, by its users, and the seconds for which each request
+    seems to block the loop, if it does.
     """
-    session, single_cell = planner.session, planner.single_user_cell()
-    yield (single_cell,)
-    if not (single_stats := read_interim_stats(folder, session, single_cell)):
-        return
-    # The generator's rate limit follows from the latency under load, not from the smoke test's
-    if single_stats.latencies:
-        planner = replace(planner, service_time=min(planner.service_time, single_stats.mean))
-    few_cell = planner.few_users_cell()
-    yield (few_cell,)
-    few_stats = read_interim_stats(folder, session, few_cell)
-    if not few_stats or few_stats.failures > few_stats.successes:
-        return
-    stats_by_users = {1: single_stats, FEW_USERS: few_stats}
-    yield from _explore_many_users(folder, planner, idle_p90, stats_by_users, fits)
-    blocked_stats = next(
-        (
-            candidate
-            for users in (FEW_USERS, MANY_USERS)
-            if (candidate := stats_by_users.get(users))
-            and _is_loop_blocked(candidate, idle_p90, single_stats.mean)
-        ),
-        None,
-    )
-    yield from _refine_capacity(
-        folder, planner, stats_by_users, fits, is_blocked=blocked_stats is not None
-    )
-    busiest = blocked_stats or stats_by_users[max(stats_by_users)]
-    if (
-        blocked_stats.is_cpu_bound
-        if blocked_stats
-        else _should_run_half_load(busiest, gates, planner.route)
-    ) and busiest.rate:
-        half_cell = planner.half_capacity_cell(HALF_CAPACITY * busiest.rate)
-        if fits(half_cell, blocked_stats is not None):
-            yield (half_cell,)
-    if blocked_stats or any(
-        _should_watch_loop(candidate, single_stats, idle_p90)
-        for candidate in stats_by_users.values()
-    ):
-        hold_times.append(
-            1 / blocked_stats.rate if blocked_stats and blocked_stats.rate else single_stats.mean
+
+    folder: Path
+    planner: LevelPlanner
+    idle_p90: dict[str, float]
+    gates: tuple[Gate, ...]
+    fits: FitsBudget
+    stats: dict[int, InterimStats] = field(default_factory=dict)
+    hold_time: float | None = None
+
+    def levels(self) -> Iterator[Cells]:
+        """Yield the cells of the route, a few at a time.
+
+        1. One user, then a few with both neighbours.
+        2. If the loop is blocked, that is enough. If the route also computes there, half of that
+           load separates a blocked loop from a busy one.
+        3. Else many users: some routes block it for a shorter time, or seldom.
+        4. If the single user's requests are too few to interpret the rate, it runs longer.
+        5. A plateau that neither the CPU nor a queue explains gets one more level in between.
+        6. If the core is full and a gate names a neighbour metric: half of that load as well.
+        """
+        yield from self._run_level(self.planner.single_user_cell())
+        if not (single := self.stats.get(1)):
+            return
+        # The generator's rate limit follows from the latency under load, not from the smoke test's
+        if single.latencies:
+            service_time = min(self.planner.service_time, single.mean)
+            self.planner = replace(self.planner, service_time=service_time)
+        yield from self._run_level(self.planner.few_users_cell())
+        few = self.stats.get(FEW_USERS)
+        if not few or few.failures > few.successes:
+            return
+        if not self._is_loop_blocked(few):
+            rate = None if few.is_unqueued(single.mean) else few.rate
+            yield from self._run_if_fits(self.planner.many_users_cell(rate, self._scatter))
+        measured = [self.stats[users] for users in (FEW_USERS, MANY_USERS) if users in self.stats]
+        blocked = next(filter(self._is_loop_blocked, measured), None)
+        yield from self._refine_capacity(is_blocked=blocked is not None)
+        busiest = blocked or self.stats[max(self.stats)]
+        is_half_useful = blocked.is_cpu_bound if blocked else self._is_neighbour_gated(busiest)
+        if is_half_useful and busiest.rate:
+            half_cell = self.planner.half_capacity_cell(HALF_CAPACITY * busiest.rate)
+            if self.fits(half_cell, blocked is not None):
+                yield (half_cell,)
+        if blocked or any(map(self._should_watch_loop, self.stats.values())):
+            self.hold_time = 1 / blocked.rate if blocked and blocked.rate else single.mean
+        if gate_cells := tuple(self._gate_cells()):
+            yield gate_cells
+
+    def _run_level(self, cell: Cell) -> Iterator[Cells]:
+        yield (cell,)
+        if stats := read_interim_stats(self.folder, self.planner.session, cell):
+            self.stats[cell.users] = stats
+
+    def _run_if_fits(self, cell: Cell) -> Iterator[Cells]:
+        if self.fits(cell, True):
+            yield from self._run_level(cell)
+
+    def _refine_capacity(self, *, is_blocked: bool) -> Iterator[Cells]:
+        """Refine the measured capacity.
+
+        The single user runs longer if its mean decides and is uncertain; a plateau then gets a
+        level in between.
+        """
+        single, few = self.stats[1], self.stats[FEW_USERS]
+        top = self.stats.get(MANY_USERS, few)
+        known = estimate_unloaded(single.latencies, few.latencies) or estimate_unloaded(
+            few.latencies, few.latencies
         )
-    # All other metrics are measured already
-    gate_levels = required_levels(
-        [candidate for candidate in gates if candidate.metric in LEVEL_METRICS], planner.route
-    )
-    if gate_cells := tuple(
-        candidate
-        for candidate in planner.gate_cells(
-            gate_levels, stats_by_users, is_blocked=bool(hold_times)
+        is_enough = (
+            bool(single.latencies)
+            and known is not None
+            and (known.is_precise or _is_known_unqueued(known, top, few))
         )
-        if not planner.why_too_large(candidate)
-    ):
-        yield gate_cells
+        if known and not is_enough:
+            longer_cell = self.planner.longer_single_user_cell(known)
+            if self.fits(longer_cell, False):
+                yield (longer_cell,)
+                if stats := read_interim_stats(self.folder, self.planner.session, longer_cell):
+                    latencies = [*single.latencies, *stats.latencies]
+                    known = estimate_unloaded(latencies, few.latencies) or known
+        if not is_blocked and known and _is_unexplained_plateau(top, few, known):
+            users = _halfway_users(top.rate * known.worst_case)
+            yield from self._run_if_fits(self.planner.middle_cell(users, self._scatter))
+
+    def _gate_cells(self) -> Iterator[Cell]:
+        """Yield the levels that gates need; all their other metrics are measured already."""
+        gates = [gate for gate in self.gates if gate.metric in LEVEL_METRICS]
+        cells = self.planner.gate_cells(
+            required_levels(gates, self.planner.route),
+            self.stats,
+            is_blocked=self.hold_time is not None,
+        )
+        return (cell for cell in cells if not self.planner.why_too_large(cell))
+
+    @property
+    def _scatter(self) -> float:
+        return max(relative_deviation(self.stats[users].latencies) for users in (1, FEW_USERS))
+
+    def _is_loop_blocked(self, stats: InterimStats) -> bool:
+        """Return whether the loop seems blocked: by a wait, or by a long computation."""
+        service_time = self.stats[1].mean
+        return stats.is_neighbour_slowed("async", self.idle_p90) and (
+            not stats.is_cpu_bound or min(service_time, stats.cpu_per_request) >= HOLD_SECONDS
+        )
+
+    def _is_neighbour_gated(self, stats: InterimStats) -> bool:
+        """Return whether a gate names neighbours and the core is full: half the load shows them."""
+        is_gated = any(
+            gate.metric in NEIGHBOUR_METRICS and gate.matches(self.planner.route)
+            for gate in self.gates
+        )
+        return is_gated and (stats.cpu_cores or 0.0) >= FULL_CORE_SHARE
+
+    def _should_watch_loop(self, stats: InterimStats) -> bool:
+        """Return whether the watchdog helps: a long ping, or slow pings and serial requests."""
+        has_pause = stats.has_long_ping and (stats.users <= FEW_USERS or not stats.is_cpu_bound)
+        return has_pause or (
+            stats.is_neighbour_slowed("async", self.idle_p90) and stats.is_serialised(self.stats[1])
+        )
 
 
-def _explore_many_users(
-    folder: Path,
-    planner: LevelPlanner,
-    idle_p90: dict[str, float],
-    stats_by_users: dict[int, InterimStats],
-    fits: FitsBudget,
-) -> Iterator[Cells]:
-    """Many users, unless the few show a blocked loop already. Adds to `stats_by_users`."""
-    single_stats, few_stats = stats_by_users[1], stats_by_users[FEW_USERS]
-    if _is_loop_blocked(few_stats, idle_p90, single_stats.mean):
-        return
-    rate = None if few_stats.is_unqueued(single_stats.mean) else few_stats.rate
-    many_cell = planner.many_users_cell(
-        rate,
-        max(relative_deviation(single_stats.latencies), relative_deviation(few_stats.latencies)),
-    )
-    if fits(many_cell, True):
-        yield (many_cell,)
-        if top_stats := read_interim_stats(folder, planner.session, many_cell):
-            stats_by_users[MANY_USERS] = top_stats
-
-
-def _refine_capacity(
-    folder: Path,
-    planner: LevelPlanner,
-    stats_by_users: dict[int, InterimStats],
-    fits: FitsBudget,
-    *,
-    is_blocked: bool,
-) -> Iterator[Cells]:
-    """Refine the measured capacity.
-
-    The single user runs longer if its mean decides and is uncertain; a plateau then gets a level in
-    between.
-    """
-    single_stats, few_stats = stats_by_users[1], stats_by_users[FEW_USERS]
-    top_stats, known = (
-        stats_by_users.get(MANY_USERS, few_stats),
-        estimate_unloaded(single_stats.latencies, few_stats.latencies)
-        or estimate_unloaded(few_stats.latencies, few_stats.latencies),
-    )
-    is_enough = (
-        bool(single_stats.latencies)
-        and known is not None
-        and (known.is_precise or _is_known_unqueued(known, top_stats, few_stats))
-    )
-    if (
-        known
-        and not is_enough
-        and fits(longer_cell := planner.longer_single_user_cell(known), False)
-    ):
-        yield (longer_cell,)
-        if stats := read_interim_stats(folder, planner.session, longer_cell):
-            known = (
-                estimate_unloaded([*single_stats.latencies, *stats.latencies], few_stats.latencies)
-                or known
-            )
-    if (
-        is_blocked
-        or not known
-        or top_stats is few_stats
-        or not _is_unexplained_plateau(top_stats, few_stats, known)
-    ):
-        return
-    scatter = max(
-        relative_deviation(single_stats.latencies), relative_deviation(few_stats.latencies)
-    )
-    middle_cell = planner.middle_cell(_halfway_users(top_stats.rate * known.worst_case), scatter)
-    if fits(middle_cell, True):
-        yield (middle_cell,)
-        if stats := read_interim_stats(folder, planner.session, middle_cell):
-            stats_by_users[middle_cell.users] = stats
-
-
-def _is_loop_blocked(stats: InterimStats, idle_p90: dict[str, float], service_time: float) -> bool:
-    """Whether the loop seems blocked: by a wait, or by a computation of `HOLD_SECONDS` or more."""
-    return stats.is_neighbour_slowed("async", idle_p90) and (
-        not stats.is_cpu_bound or min(service_time, stats.cpu_per_request) >= HOLD_SECONDS
+def _is_known_unqueued(known: UnloadedLatency, top: InterimStats, few: InterimStats) -> bool:
+    """Return whether nothing queues, by the rate or by the same latency of many users and few."""
+    return (known.is_precise and top.is_unqueued(known.mean)) or (
+        top.users > few.users and top.is_latency_stable(few)
     )
 
 
-def _should_run_half_load(stats: InterimStats, gates: tuple[Gate, ...], route: str) -> bool:
-    """Whether a gate names neighbours and the core is full: only a lower load shows their wait."""
-    is_asked = any(gate.metric in NEIGHBOUR_METRICS and gate.matches(route) for gate in gates)
-    return is_asked and (stats.cpu_cores or 0.0) >= FULL_CORE_SHARE
-
-
-def _should_watch_loop(
-    stats: InterimStats, single_stats: InterimStats, idle_p90: dict[str, float]
-) -> bool:
-    """Whether the watchdog is worth its time: a long ping, or slow pings and serial requests."""
-    has_pause = stats.has_long_ping and (stats.users <= FEW_USERS or not stats.is_cpu_bound)
-    return has_pause or (
-        stats.is_neighbour_slowed("async", idle_p90) and stats.is_serialised(single_stats)
-    )
-
-
-def _is_known_unqueued(
-    known: UnloadedLatency, top_stats: InterimStats, few_stats: InterimStats
-) -> bool:
-    """Whether nothing queues: the rate shows it, or many users have the same latency as a few."""
-    return (known.is_precise and top_stats.is_unqueued(known.mean)) or (
-        top_stats.users > few_stats.users and top_stats.is_latency_stable(few_stats)
-    )
-
-
-def _is_unexplained_plateau(
-    top_stats: InterimStats, few_stats: InterimStats, known: UnloadedLatency
-) -> bool:
-    """Whether neither users nor CPU explain the rate of many users, and the few did not show it.
+def _is_unexplained_plateau(top: InterimStats, few: InterimStats, known: UnloadedLatency) -> bool:
+    """Return whether neither users nor CPU explain many users' rate, which the few did not show.
 
     Not valid after abandoned requests: the app may still work on them during the next level.
     """
+    is_valid = top.failures <= _MAX_FAILED_SHARE * top.successes and not top.abandoned
     is_shown_by_few = (
-        not few_stats.is_unqueued(known.worst_case)
-        and top_stats.rate <= (1 + SAME_RATE_TOLERANCE) * few_stats.rate
+        not few.is_unqueued(known.worst_case) and top.rate <= (1 + SAME_RATE_TOLERANCE) * few.rate
     )
-    is_valid = (
-        top_stats.failures <= _MAX_FAILED_SHARE * top_stats.successes and not top_stats.abandoned
-    )
-    return (
-        is_valid
-        and not _is_known_unqueued(known, top_stats, few_stats)
-        and not top_stats.is_cpu_bound
-        and not is_shown_by_few
-    )
+    is_explained = _is_known_unqueued(known, top, few) or top.is_cpu_bound or is_shown_by_few
+    return top is not few and is_valid and not is_explained
 
 
 def _halfway_users(concurrency: float) -> int:
-    """Enough users to fill a pool of that size, yet far from the top level."""
-    return int(
-        min(max(concurrency * (1 + SAME_RATE_TOLERANCE) * 1.3, 2.0 * FEW_USERS), 0.85 * MANY_USERS)
-    )
+    """Return enough users to fill a pool of that size, yet far from the top level."""
+    users = max(concurrency * (1 + SAME_RATE_TOLERANCE) * 1.3, 2.0 * FEW_USERS)
+    return int(min(users, 0.85 * MANY_USERS))

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from results.errors import AtonceError, UsageError
@@ -25,6 +26,7 @@ from scenarios.doctor.settings import (
     warn_too_few_requests,
 )
 from scenarios.plans.custom import parse_duration
+from scenarios.runner.recorded_run import return_error
 from scenarios.system.redact import secret_forms
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
@@ -115,8 +117,9 @@ def outline_doctor_run(settings: DoctorSettings) -> Iterator[str]:
         if request in over_budget:
             yield f"{'':<{width}}  only if there is time"
     seconds = min(settings.budget, SETUP_SECONDS + ROUTE_SECONDS * len(loadable))
+    count = f"{len(loadable)} route{'s' * (len(loadable) != 1)}"
     yield (
-        f"{len(loadable)} routes: one user, {FEW_USERS} users and, if those are not enough for a"
+        f"{count}: one user, {FEW_USERS} users and, if those are not enough for a"
         f" verdict, {MANY_USERS}; at most {settings.requests:,} requests per route, about"
         f" {seconds:.0f} s; nothing was loaded"
     )
@@ -153,17 +156,6 @@ def discover_in_temp_folder(settings: DoctorSettings) -> tuple[list[RouteRequest
 def prepare_doctor_run(
     settings: DoctorSettings, out: Path | None
 ) -> tuple[RunWriter, Callable[[DoctorProgressListener], AtonceError | None]]:
-    """Create a run, and a function that executes it.
-
-    The function returns the error, for a report follows in any case.
-    """
+    """Create a run, and a function that executes it and returns its error."""
     run = RunWriter.create(out or default_root(), "doctor")
-
-    def run_examination(listener: DoctorProgressListener) -> AtonceError | None:
-        try:
-            examine_app(settings, run, listener)
-        except AtonceError as error:
-            return error
-        return None
-
-    return run, run_examination
+    return run, return_error(partial(examine_app, settings, run))

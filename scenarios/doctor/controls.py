@@ -18,13 +18,13 @@ from typing import Any
 import httpx
 import psutil
 
-from results.errors import AtonceError, ExitCode
+from results.errors import AtonceError, ExitCode, UsageError
 from results.schema import Neighbour
 from results.spool import Spool
 from scenarios.doctor.app import AppUnderTest
 from scenarios.doctor.openapi.route_request import RouteRequest
 from scenarios.doctor.server_processes import server_processes
-from scenarios.runner.preflight import fetch_response
+from scenarios.runner.preflight import DEFAULT_PORTS, fetch_response
 from scenarios.runner.run_plan import find_free_port
 from scenarios.system.tls import certificate_advice
 
@@ -40,25 +40,26 @@ _NO_ROUTE_STATUSES = (404, 405, 401, 403, 400)
 
 
 def resolve_address(app: AppUnderTest) -> tuple[str, int]:
-    """The URL and port of the app. Raises AtonceError if another process answers there already."""
-    if app.url:
-        parts = httpx.URL(app.url)
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-        deadline = time.perf_counter() + PORT_FREE_TIMEOUT
-        while app.launch_mode == "command" and _is_port_open(parts.host, port):
-            if time.perf_counter() > deadline:
-                advice = (
-                    "Stop what listens there, choose another port, or examine that as it is:"
-                    f" atonce doctor {app.url}"
-                )
-                raise AtonceError(
-                    f"{app.url} answers while the command of --start does not run. {advice}",
-                    ExitCode.TARGET,
-                )
-            time.sleep(0.1)
-        return app.url, port
-    port = find_free_port()
-    return f"http://127.0.0.1:{port}", port
+    """Return the URL and port of the app.
+
+    Raises AtonceError if another process answers there already.
+    """
+    if not app.url:
+        port = find_free_port()
+        return f"http://127.0.0.1:{port}", port
+    parts = httpx.URL(app.url)
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
+    deadline = time.perf_counter() + PORT_FREE_TIMEOUT
+    while app.launch_mode == "command" and _is_port_open(parts.host, port):
+        if time.perf_counter() > deadline:
+            raise AtonceError(
+                f"{app.url} answers while the command of --start does not run. Stop the process"
+                " that listens there, choose another port, or examine it as it is: atonce doctor"
+                f" {app.url}",
+                ExitCode.TARGET,
+            )
+        time.sleep(0.1)
+    return app.url, port
 
 
 def _is_port_open(host: str, port: int) -> bool:
@@ -68,27 +69,22 @@ def _is_port_open(host: str, port: int) -> bool:
 
 
 def readiness_path(app: AppUnderTest, secret: str) -> str:
-    """The path to request until the app answers."""
+    """Return the path to request until the app answers."""
     return f"/_atonce-{secret}/async" if app.launch_mode == "module" else f"/_atonce-{secret}"
 
 
 def find_neighbours(
     app: AppUnderTest, secret: str, client: httpx.Client
 ) -> tuple[tuple[Neighbour, ...], float]:
-    """The neighbours, and the seconds that one ping costs the app; 0 where it costs nothing."""
+    """Return the neighbours, and the seconds that one ping costs the app; 0 where it is free."""
     if app.launch_mode == "module":
-        kinds = ("async", "def")
-        return (
-            tuple(
-                _create_neighbour(kind, f"/_atonce-{secret}/{kind}", f'{{"neighbour":"{kind}"}}')
-                for kind in kinds
-            ),
-            0.0,
+        neighbours = (
+            _create_neighbour(kind, f"/_atonce-{secret}/{kind}", f'{{"neighbour":"{kind}"}}')
+            for kind in ("async", "def")
         )
-    for path, expected_statuses in (
-        (f"/_atonce-{secret}", _NO_ROUTE_STATUSES),
-        (OPENAPI_PATH, (200,)),
-    ):
+        return tuple(neighbours), 0.0
+    candidates = {f"/_atonce-{secret}": _NO_ROUTE_STATUSES, OPENAPI_PATH: (200,)}
+    for path, expected_statuses in candidates.items():
         status, seconds = _stable_status(client, path)  # without the user's headers
         # A catch-all route answers at OPENAPI_PATH too
         if status in expected_statuses and (
@@ -99,32 +95,30 @@ def find_neighbours(
 
 
 def _stable_status(client: httpx.Client, path: str) -> tuple[int, float]:
-    """The constant status of a path, 0 if it changes; and its shortest latency in seconds."""
-    answers = []
+    """Return the constant status of a path, 0 if it changes; and its shortest latency (seconds)."""
+    statuses, latencies = set[int](), []
     for _ in range(_STABLE_TRIES):
         began = time.perf_counter()
         try:
-            status = fetch_response(client, "GET", path).status_code
+            statuses.add(fetch_response(client, "GET", path).status_code)
         except httpx.HTTPError as error:
             raise _unreachable_error(client, error) from error
-        answers.append((status, time.perf_counter() - began))
-    statuses = {status for status, _ in answers}
-    return statuses.pop() if len(statuses) == 1 else 0, min(seconds for _, seconds in answers)
+        latencies.append(time.perf_counter() - began)
+    return statuses.pop() if len(statuses) == 1 else 0, min(latencies)
 
 
 def _unreachable_error(client: httpx.Client, error: httpx.HTTPError) -> AtonceError:
-    """The error when the app does not answer."""
     if why := certificate_advice(error):
-        return AtonceError(f"{client.base_url} answers, but {why}", ExitCode.USAGE)
-    sentence = (
+        return UsageError(f"{client.base_url} answers, but {why}")
+    return AtonceError(
         f"{client.base_url} does not answer ({type(error).__name__}). Is the app running, and is"
-        " this its address?"
+        " this its address?",
+        ExitCode.TARGET,
     )
-    return AtonceError(sentence, ExitCode.TARGET)
 
 
 def _create_neighbour(kind: str, path: str, expects: str, status: int = 0) -> Neighbour:
-    """A neighbour without a rate: each level sets its own."""
+    """Return a neighbour without a rate: each level sets its own."""
     return Neighbour(
         kind=kind,
         route=f"GET /_atonce/{kind}",
@@ -137,7 +131,7 @@ def _create_neighbour(kind: str, path: str, expects: str, status: int = 0) -> Ne
 
 
 def fetch_openapi(client: httpx.Client, headers: dict[str, str]) -> dict[str, Any] | None:
-    """The OpenAPI document at its usual path or where the docs page links to; None without one."""
+    """Return the OpenAPI document at its usual path or linked from the docs page, if any."""
     openapi = _parse_openapi(_fetch_text(client, OPENAPI_PATH, headers))
     for page in () if openapi else _DOCS_PATHS:
         if link := _DOCUMENT_LINK.search(_fetch_text(client, page, headers)):
@@ -148,25 +142,22 @@ def fetch_openapi(client: httpx.Client, headers: dict[str, str]) -> dict[str, An
 def skip_docs_routes(
     route_requests: list[RouteRequest], client: httpx.Client, headers: dict[str, str]
 ) -> list[RouteRequest]:
-    """The routes of a black box, its documentation pages marked as skipped."""
+    """Return the routes of a black box, its documentation pages marked as skipped."""
+    paths = {request.path for request in route_requests}
     docs_pages = {
         page
         for page in _DOCS_PATHS
-        if any(request.path == page for request in route_requests)
-        and _DOCS_PAGE_PATTERN.search(_fetch_text(client, page, headers))
+        if page in paths and _DOCS_PAGE_PATTERN.search(_fetch_text(client, page, headers))
     }
+    why = "the app's own documentation"
     return [
-        (
-            replace(request, skipped="the app's own documentation")
-            if request.path in docs_pages
-            else request
-        )
+        replace(request, skipped=why) if request.path in docs_pages else request
         for request in route_requests
     ]
 
 
 def _fetch_text(client: httpx.Client, path: str, headers: dict[str, str]) -> str:
-    """The body that a path answers; empty for any status but 200."""
+    """Return the body that a path answers; empty for any status but 200."""
     try:
         answer = fetch_response(client, "GET", path, headers=headers)
     except httpx.TransportError as error:
@@ -177,7 +168,7 @@ def _fetch_text(client: httpx.Client, path: str, headers: dict[str, str]) -> str
 
 
 def _parse_openapi(body: str) -> dict[str, Any] | None:
-    """An OpenAPI document; None for anything else, e.g. the answer of a catch-all route."""
+    """Parse an OpenAPI document; None for anything else, e.g. the answer of a catch-all route."""
     with contextlib.suppress(ValueError, RecursionError):
         content = json.loads(body)
         return content if isinstance(content, dict) and "paths" in content else None
@@ -185,7 +176,7 @@ def _parse_openapi(body: str) -> dict[str, Any] | None:
 
 
 def create_cpu_meter(app: AppUnderTest, folder: Path, session: str, url: str) -> Callable[[], None]:
-    """A function to call often during load: it records the CPU seconds of a black box."""
+    """Return a function to call often during load: it records a black box's CPU seconds."""
     processes = [] if app.launch_mode == "module" else server_processes(url)
     if not processes:
         return lambda: None
@@ -204,7 +195,7 @@ def create_cpu_meter(app: AppUnderTest, folder: Path, session: str, url: str) ->
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """CPU seconds of a process so far; 0 if it is gone."""
+    """Return the CPU seconds of a process so far; 0 if it is gone."""
     with contextlib.suppress(psutil.Error):
         times = process.cpu_times()
         return float(times.user + times.system)

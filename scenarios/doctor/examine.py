@@ -10,16 +10,17 @@ import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx
 
 from results.errors import AtonceError, ExitCode
 from results.gate_expression import unmatched_gate_error
-from results.schema import Cell, Status
+from results.schema import Cell
 from results.spool_tables import TABLES
 from results.store import RunWriter
-from scenarios.doctor.adaptive_plan import adaptive_levels
+from scenarios.doctor.adaptive_plan import AdaptivePlan
 from scenarios.doctor.controls import find_neighbours, readiness_path
 from scenarios.doctor.interim import read_interim_stats
 from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell, level_duration
@@ -41,7 +42,8 @@ from scenarios.doctor.settings import (
 )
 from scenarios.doctor.testbed import LOCUST_START_SECONDS, AppTestBed
 from scenarios.runner.preflight import fetch_response
-from scenarios.runner.run_plan import close_run, disk_error, pin_to_core
+from scenarios.runner.recorded_run import recorded_run
+from scenarios.runner.run_plan import pin_to_core
 from scenarios.system.child_process import SupervisedProcess
 from scenarios.system.interrupt import handle_stop_signals
 from scenarios.system.private_log import RunLog
@@ -54,25 +56,14 @@ _Record = dict[str, Any]  # what run.json keeps of a route
 
 def examine_app(settings: DoctorSettings, run: RunWriter, listener: DoctorProgressListener) -> None:
     """Examine every route. The run is always closed; errors are raised after that."""
-    status = Status.FAILED
-    with handle_stop_signals() as stop_request:
+    with recorded_run(run, partial(doctor_run_metadata, settings)) as stop_request:
         try:
-            run.open(**doctor_run_metadata(settings))
             # It reads the available cores, so it must come before pinning to one
             testbed = AppTestBed(settings, run, stop_request, listener)
             with pin_to_core(testbed.cores[1]):
                 Examination(testbed).execute()
-            status = Status.COMPLETE
-        except AtonceError as error:
-            if error.code is ExitCode.INTERRUPTED:
-                status = Status.INTERRUPTED
-            run.add_warning(error.sentence)
-            raise
-        except OSError as error:
-            raise disk_error(run, error) from error
         finally:
             settings.app.remove_agent(run.path)
-            close_run(run, status)
 
 
 def discover_routes(settings: DoctorSettings, run: RunWriter) -> list[RouteRequest]:
@@ -95,8 +86,8 @@ class Examination:
         self.testbed, self.settings = testbed, testbed.options
         self.run, self.app = testbed.run, testbed.app
         self.idle_p90: dict[str, float] = {}
-        self.route_seconds = ROUTE_SECONDS  # the first guess
-        self.crash: AtonceError | None = None
+        self._route_seconds = ROUTE_SECONDS  # the first guess
+        self._crash: AtonceError | None = None
 
     def execute(self) -> None:
         """Measure the app at rest, then its routes."""
@@ -109,16 +100,16 @@ class Examination:
         records_by_route = {record["route"]: record for record in records}
         loadable = [(request, records_by_route[request.route]) for request in ordered]
         for warning in warn_too_few_requests(self.settings):
-            self.add_note(warning)
+            self._add_note(warning)
         skip_reasons = {request.route: request.skipped for request in route_requests}
         if error := unmatched_gate_error(self.settings.gates, skip_reasons):
             raise error
         if not loadable:
-            raise self.no_route_error(records[0])
+            raise self._no_route_error(records[0])
         first_seconds = ROUTE_SECONDS + self.testbed.startup_seconds
-        _, sentence = find_over_budget(self.settings, ordered, self.elapsed, first_seconds)
+        _, sentence = find_over_budget(self.settings, ordered, self._elapsed, first_seconds)
         if sentence:
-            self.add_note(sentence)
+            self._add_note(sentence)
         try:
             self.examine_routes(loadable)
         finally:
@@ -126,37 +117,34 @@ class Examination:
                 if record["act"] is None and not record["unfit"]:
                     record["unfit"] = "it was not reached"
         if all(record["skipped"] for record in records):
-            raise self.no_route_error(loadable[0][1])
+            raise self._no_route_error(loadable[0][1])
 
     @property
-    def elapsed(self) -> float:
-        """Seconds since the run began."""
+    def _elapsed(self) -> float:
         return time.perf_counter() - self.testbed.started_at
 
-    def add_note(self, sentence: str) -> None:
-        """Note a sentence in the run, and report it to the listener."""
+    def _add_note(self, sentence: str) -> None:
         self.run.metadata["plan"]["notes"].append(sentence)
         self.testbed.report_step(sentence)
 
-    def no_route_error(self, record: _Record) -> AtonceError:
-        """Return the error when all routes are skipped, with the reason of one."""
+    def _no_route_error(self, record: _Record) -> AtonceError:
         why = f"{record['route']}: {record['skipped']}"
         return AtonceError(f"No route of {self.app.target} can be loaded: {why}.", ExitCode.TARGET)
 
     def examine_routes(self, loadable: list[tuple[RouteRequest, _Record]]) -> None:
         """Examine all routes within the budget, repeat disturbed routes, then raise any crash."""
         for number, (request, record) in enumerate(loadable):
-            remaining = (len(loadable) - number) * self.route_seconds
-            self.testbed.listener.set_total(min(self.settings.budget, self.elapsed + remaining))
+            remaining = (len(loadable) - number) * self._route_seconds
+            self.testbed.listener.set_total(min(self.settings.budget, self._elapsed + remaining))
             if self.testbed.fits_budget(MIN_ROUTE_SECONDS):
                 record["act"] = f"route-{number + 1:02}"
-                self.examine_or_record_crash(request, record)
+                self._examine_or_record_crash(request, record)
             else:
-                record["unfit"] = self.over_budget_reason
+                record["unfit"] = self._over_budget_reason
         for request, record in loadable:
             session = record["act"]
             why = None if record["unfit"] else session_interference(self.run, session)
-            if not why or not self.testbed.fits_budget(self.route_seconds):
+            if not why or not self.testbed.fits_budget(self._route_seconds):
                 continue
             if self.testbed.count_remaining(session, request) < MIN_ROUTE_REQUESTS:
                 sentence = f"{request.route} was not examined again, though {why}"
@@ -164,16 +152,15 @@ class Examination:
                 continue
             sentence = f"{request.route} was examined again, because {why}"
             archive_attempt(self.run, session, sentence, (*TABLES, "holds"))
-            self.examine_or_record_crash(request, record)
-        if self.crash:
-            raise self.crash
+            self._examine_or_record_crash(request, record)
+        if self._crash:
+            raise self._crash
 
     @property
-    def over_budget_reason(self) -> str:
-        """Why a route or a level did not run."""
+    def _over_budget_reason(self) -> str:
         return f"it did not fit the budget of {self.settings.budget:.0f} s; --budget sets another"
 
-    def examine_or_record_crash(self, request: RouteRequest, record: _Record) -> None:
+    def _examine_or_record_crash(self, request: RouteRequest, record: _Record) -> None:
         """Examine a route. If our app crashes, keep the error: the next route restarts it."""
         started = time.perf_counter()
         try:
@@ -183,9 +170,9 @@ class Examination:
                 raise
             record["unfit"] = error.sentence.partition(". ")[0]
             self.run.add_warning(error.sentence)
-            self.crash = self.crash or error
+            self._crash = self._crash or error
         seconds = time.perf_counter() - started
-        self.route_seconds = max(8.0, 0.5 * self.route_seconds + 0.5 * seconds)
+        self._route_seconds = max(8.0, 0.5 * self._route_seconds + 0.5 * seconds)
 
     def install_agent(self) -> None:
         """Inspect the app's interpreter and install the agent."""
@@ -209,7 +196,7 @@ class Examination:
             cell = idle_neighbours_cell(neighbours, rate)
             for tries_left in reversed(range(_IDLE_TRIES)):
                 with self.testbed.locust_running(url) as locust:
-                    self.run_levels(app_process, locust, url, "idle", [(cell,)])
+                    self._run_levels(app_process, locust, url, "idle", [(cell,)])
                 why = session_interference(self.run, "idle")
                 seconds = LOCUST_START_SECONDS + level_duration(cell)
                 if not (why and tries_left and self.testbed.fits_budget(seconds)):
@@ -223,7 +210,7 @@ class Examination:
             self.idle_p90 = {kind: p90 for kind, p90 in p90s.items() if p90 is not None}
         return route_requests
 
-    def run_levels(  # noqa: PLR0913, PLR0917 - who is loaded, by whom, with what
+    def _run_levels(  # noqa: PLR0913, PLR0917 - the app, its load generator, and the load
         self,
         app_process: SupervisedProcess | None,
         locust: subprocess.Popen[str],
@@ -238,13 +225,13 @@ class Examination:
 
     def examine_route(self, request: RouteRequest, session: str, record: _Record) -> None:
         """Examine one route: smoke test, load, and the watchdog if the loop seems blocked."""
-        hold_times: list[float] = []
+        hold_time = None
         with (
             self.testbed.app_running(session, with_watchdog=False) as (app_process, url),
             self.testbed.locust_running(url) as locust,
         ):
             with self.testbed.open_client(url) as client:
-                self.wait_until_idle(client)
+                self._wait_until_idle(client)
                 if app_process:
                     app_process.flush_log()
                 log = RunLog.from_here(self.run.path / "log.txt")  # without the start-up lines
@@ -266,51 +253,51 @@ class Examination:
                 requests=self.testbed.count_remaining(session, request),
                 answer_bytes=result.answer_bytes,
             )
-            first_cells = planner.single_user_cell(), planner.few_users_cell()
+            cells = planner.single_user_cell(), planner.few_users_cell()
             is_loadable = not (record["skipped"] or record["wrong"])
-            if is_loadable and self.fits(record, planner, *first_cells, extra=LOCUST_START_SECONDS):
-                levels = adaptive_levels(
+            seconds = LOCUST_START_SECONDS
+            if is_loadable and self._fits(record, planner, *cells, extra_seconds=seconds):
+                plan = AdaptivePlan(
                     self.run.path,
                     planner,
                     self.idle_p90,
                     self.settings.gates,
-                    hold_times,
-                    lambda cell, is_needed: self.fits(record, planner, cell, is_needed=is_needed),
+                    lambda cell, is_needed: self._fits(record, planner, cell, is_needed=is_needed),
                 )
-                self.run_levels(app_process, locust, url, session, levels, request)
+                self._run_levels(app_process, locust, url, session, plan.levels(), request)
+                hold_time = plan.hold_time
         if result.status == httpx.codes.INTERNAL_SERVER_ERROR:
             # Python warns of a missing await late, when the coroutine is collected
             save_smoke_result(self.run, record, result, log)
-        if hold_times and self.testbed.unwatched_reason:
+        if hold_time is None:
+            return
+        if self.testbed.unwatched_reason:
             record["unwatched"] = self.testbed.unwatched_reason
-        elif hold_times and self.app.launch_mode == "module":
-            cell = planner.watchdog_cell(hold_times[0])
+        elif self.app.launch_mode == "module":
+            cell = planner.watchdog_cell(hold_time)
             seconds = self.testbed.startup_seconds + LOCUST_START_SECONDS
-            if self.fits(record, planner, cell, extra=seconds):
-                self.run_with_watchdog(request, f"{session}-watch", planner, hold_times[0])
+            if self._fits(record, planner, cell, extra_seconds=seconds):
+                self._run_with_watchdog(request, f"{session}-watch", planner, hold_time)
 
-    def fits(
+    def _fits(
         self,
         record: _Record,
         planner: LevelPlanner,
         *cells: Cell,
-        extra: float = 0.0,
+        extra_seconds: float = 0.0,
         is_needed: bool = True,
     ) -> bool:
-        """Return whether cells fit all limits; keep the reason if they do not but are needed.
-
-        `extra` are seconds that they take besides.
-        """
+        """Return whether cells fit all limits; keep the reason if they do not but are needed."""
         why = planner.why_too_large(*cells)
-        if not why and self.testbed.fits_budget(sum(map(level_duration, cells), extra)):
+        if not why and self.testbed.fits_budget(sum(map(level_duration, cells), extra_seconds)):
             why = planner.why_too_few_requests(*cells)
         elif not why:
-            why = self.over_budget_reason
+            why = self._over_budget_reason
         if is_needed:
             record["unfit"] = why or record["unfit"]
         return not why
 
-    def wait_until_idle(self, client: httpx.Client) -> None:
+    def _wait_until_idle(self, client: httpx.Client) -> None:
         """Wait until a black box answers as quickly as at rest, for a bounded time.
 
         It may still work on abandoned requests.
@@ -325,7 +312,7 @@ class Examination:
                 if time.perf_counter() - started <= max(0.05, 5 * self.idle_p90["async"]):
                     return
 
-    def run_with_watchdog(
+    def _run_with_watchdog(
         self, request: RouteRequest, session: str, planner: LevelPlanner, hold_time: float
     ) -> None:
         """Load a fresh, warmed-up process with the watchdog inside, by a few users."""
@@ -336,4 +323,4 @@ class Examination:
         ):
             with self.testbed.open_client(url) as client:
                 run_smoke_test(client, request, self.settings.selection.headers)
-            self.run_levels(app_process, locust, url, session, [(cell,)], request)
+            self._run_levels(app_process, locust, url, session, [(cell,)], request)

@@ -35,8 +35,8 @@ class DoctorOptions:
     cacert: Path | None = None
     insecure: bool = False
     seed: int = 1
+    # The launch flags that the user gave, even with their default value
     given: frozenset[str] = frozenset()
-    """The names of the launch flags that the user gave, even with their default value."""
 
 
 class DoctorProgressListener(ProgressListener, Protocol):

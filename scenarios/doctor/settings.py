@@ -95,9 +95,9 @@ def find_over_budget(
         return [], ""
     return over_budget, (
         f"About {len(ordered) - len(over_budget)} of {len(ordered)} routes fit the budget of"
-        f" {settings.budget:.0f} s, at {route_seconds:.0f} s each: those that gates name, then as"
-        f" the app declares them. {over_budget[0].route} and later routes run only if there is"
-        " time. To change this: --budget, --only, --exclude."
+        f" {settings.budget:.0f} s, at {route_seconds:.0f} s each. Routes that gates name come"
+        f" first, then the app's order. {over_budget[0].route} and later routes run only if there"
+        " is time. To change this: --budget, --only, --exclude."
     )
 
 

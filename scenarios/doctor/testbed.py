@@ -6,7 +6,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -23,9 +22,9 @@ from scenarios.doctor.options import DoctorProgressListener
 from scenarios.doctor.request_allowance import count_remaining_requests, share_requests
 from scenarios.doctor.server_processes import descendant_processes
 from scenarios.doctor.settings import DoctorSettings
-from scenarios.generator.job import Job
+from scenarios.generator.job import Job, RequestTemplate
 from scenarios.runner.preflight import open_http_client
-from scenarios.runner.run_plan import locust_command, locust_env
+from scenarios.runner.run_plan import RunningProcess, locust_running
 from scenarios.runner.supervise import supervise_locust, wait_until_ready
 from scenarios.system.child_process import SupervisedProcess, supervised_process
 from scenarios.system.interrupt import StopRequest
@@ -53,13 +52,8 @@ class AppTestBed:
         stop_request: StopRequest,
         listener: DoctorProgressListener,
     ) -> None:
-        self.options, self.run, self.stop_request, self.listener = (
-            options,
-            run,
-            stop_request,
-            listener,
-        )
-        self.app = options.app
+        self.options, self.app = options, options.app
+        self.run, self.stop_request, self.listener = run, stop_request, listener
         self.secret = secrets.token_hex(6)
         self.cores = pinned_cores()
         self.app_cores = app_cores()
@@ -70,19 +64,17 @@ class AppTestBed:
         self.unwatched_reason = ""  # why the watchdog could not sample
 
     def fits_budget(self, seconds: float) -> bool:
-        """Whether that many more seconds fit the budget."""
+        """Return whether that many more seconds fit the budget."""
         return time.perf_counter() - self.started_at + seconds <= self.options.budget
 
     def raise_if_stopped(self) -> None:
         """Raise AtonceError when the user stops the run, or when the budget is long over."""
         self.stop_request.raise_if_requested()
         if not self.fits_budget(-_MAX_OVERTIME):
-            sentence = (
-                f"The budget of {self.options.budget:.0f} s is over by {_MAX_OVERTIME:.0f} s:"
-                " something hangs."
-            )
             raise AtonceError(
-                f"{sentence} What was measured is kept; {self.run.path / 'log.txt'} may tell more.",
+                f"The budget of {self.options.budget:.0f} s is over by {_MAX_OVERTIME:.0f} s:"
+                " something hangs. What was measured is kept; for the cause see"
+                f" {self.run.path / 'log.txt'}",
                 ExitCode.UNTRUSTED,
             )
 
@@ -90,39 +82,34 @@ class AppTestBed:
     def app_running(
         self, session: str, *, with_watchdog: bool
     ) -> Iterator[tuple[SupervisedProcess | None, str]]:
-        """The app, ready to answer; started by us unless it runs already."""
+        """Run the app, ready to answer; a URL runs already."""
         url, port = resolve_address(self.app)
         if self.app.launch_mode == "url":
             yield None, url
             return
-        command = self.app.launch_command(port)
         env = self.cpu_count_env | self.app.launch_environment(
             session, self.run.path, self.secret, watch=with_watchdog
         )
         log = RunLog.from_here(self.run.path / "log.txt")
         self.report_step(f"starting the app for {session}")
-        streams: dict[str, Any] = {
-            "folder": self.run.path,
-            "stdin": subprocess.DEVNULL,
-            "stdout": None,
-        }
         started = time.perf_counter()
-        process_options: dict[str, Any] = {
-            "secrets": self.app.secrets,
-            "stop_within": self.options.stop_within,
-        }
         with supervised_process(
-            command, env=env, core=self.app_cores, cwd=Path.cwd(), **streams, **process_options
+            self.app.launch_command(port),
+            folder=self.run.path,
+            env=env,
+            core=self.app_cores,
+            cwd=Path.cwd(),
+            secrets=self.app.secrets,
+            stop_within=self.options.stop_within,
         ) as app_process:
             try:
-                timeout = min(_STARTUP_TIMEOUT, self.options.budget)
                 wait_until_ready(
                     app_process,
                     url,
                     readiness_path(self.app, self.secret),
                     log,
                     self.raise_if_stopped,
-                    timeout,
+                    min(_STARTUP_TIMEOUT, self.options.budget),
                     self.app.trust,
                 )
             except AtonceError as error:
@@ -133,17 +120,12 @@ class AppTestBed:
             self.startup_seconds = max(self.startup_seconds, time.perf_counter() - started)
             yield app_process, url
         if app_process.was_killed:
-            self.note_kill()
-
-    def note_kill(self) -> None:
-        """Note once that the app was killed because it did not stop in time."""
-        within = f"{self.options.stop_within:g} s after SIGTERM"
-        note = (
-            f"The app, or what it started, had not ended {within}, and was killed; --stop-within"
-            " gives it longer."
-        )
-        notes = self.run.metadata["plan"]["notes"]
-        notes.extend([note] if note not in notes else [])
+            _add_note(
+                self.run,
+                "The app, or a process of it, still ran"
+                f" {self.options.stop_within:g} s after SIGTERM, and was killed; --stop-within"
+                " gives it more time.",
+            )
 
     def wait_until_idle(self, app_process: subprocess.Popen[str]) -> None:
         """Wait for the app's work after its start, such as filling a cache.
@@ -164,9 +146,7 @@ class AppTestBed:
         """Let the watchdog sample the app without load, after the neighbours."""
         if failure := read_agent_file(self.run.path / "guest" / "unwatched-idle.json"):
             self.unwatched_reason = failure["why"]
-            self.run.metadata["plan"]["notes"].append(
-                f"Nobody could look who holds the loop: {failure['why']}."
-            )
+            _add_note(self.run, f"The watchdog could not sample the event loop: {failure['why']}.")
             return
         self.report_step("the loop at rest")
         idle_wait_file(self.run.path).unlink()
@@ -176,59 +156,42 @@ class AppTestBed:
             self.stop_request.raise_if_requested()
             time.sleep(0.1)
 
-    @contextlib.contextmanager
-    def locust_running(self, url: str) -> Iterator[subprocess.Popen[str]]:
-        """A Locust process with as many users as may be needed, waiting for its jobs."""
-        pipes: dict[str, Any] = {
-            "folder": self.run.path,
-            "stdin": subprocess.PIPE,
-            "stdout": subprocess.PIPE,
-        }
-        with supervised_process(
-            locust_command(MANY_USERS, _LOCUST_LIFETIME, url),
-            env=locust_env(self.run.path),
-            core=self.cores[1],
-            **pipes,
-        ) as locust:
-            yield locust
+    def locust_running(self, url: str) -> RunningProcess:
+        """Run a Locust that waits for its jobs, with as many users as may be needed."""
+        return locust_running(self.run.path, url, MANY_USERS, _LOCUST_LIFETIME, self.cores[1])
 
     def open_client(self, url: str) -> httpx.Client:
-        """An HTTP client for the smoke test and other single requests."""
+        """Return an HTTP client for the smoke test and other single requests."""
         return open_http_client(url, self.app.trust, 30.0)
 
     def count_remaining(self, session: str, request: RouteRequest) -> int:
-        """The requests that a route may still get."""
+        """Return the requests that a route may still get."""
         return count_remaining_requests(
             self.run.path, session, request.route, self.options.requests
         )
 
     def note_request_limit(self, sentence: str, session: str, request: RouteRequest) -> None:
         """Note what did not run for lack of requests."""
-        clause = (
-            f"{self.count_remaining(session, request):,} of its {self.options.requests:,} requests"
-            " were left"
+        remaining = self.count_remaining(session, request)
+        self.run.metadata["plan"]["notes"].append(
+            f"{sentence}: {remaining:,} of its {self.options.requests:,} requests were left;"
+            " --requests allows more."
         )
-        self.run.metadata["plan"]["notes"].append(f"{sentence}: {clause}; --requests names more.")
 
     def create_job(
         self, session: str, cells: tuple[Cell, ...], request: RouteRequest | None
     ) -> Job:
-        """A job of cells for Locust, with its request template; extends the run's plan."""
+        """Return a job of cells for Locust, with its request template; extend the run's plan."""
+        templates: dict[str, RequestTemplate] = {}
         if request:
+            templates[request.route] = create_template(request, self.options.selection.headers)
             wanted, base_session = cells, session.removesuffix("-watch")
             cells = share_requests(wanted, self.count_remaining(base_session, request))
-            for cell_left_out in wanted[len(cells) :]:
-                self.note_request_limit(
-                    f"{cell_left_out.name} was not asked", base_session, request
-                )
+            for cell in wanted[len(cells) :]:
+                self.note_request_limit(f"{cell.name} was not measured", base_session, request)
         self.run.extend_plan([cell.to_dict() for cell in cells])
         if session not in self.run.metadata["acts"]:
             self.run.metadata["acts"].append(session)
-        templates = (
-            {request.route: create_template(request, self.options.selection.headers)}
-            if request
-            else {}
-        )
         return Job(
             self.run.path,
             session,
@@ -262,3 +225,9 @@ class AppTestBed:
     def report_step(self, step: str) -> None:
         """Report the current step to the listener."""
         self.listener.on_progress(step, time.perf_counter() - self.started_at)
+
+
+def _add_note(run: RunWriter, note: str) -> None:
+    notes = run.metadata["plan"]["notes"]
+    if note not in notes:
+        notes.append(note)

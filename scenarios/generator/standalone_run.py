@@ -79,10 +79,7 @@ class StandaloneRun:
         kinds = {user_class.scenario for user_class in self.environment.user_classes}
         cells = []
         if Scenario.BURST in kinds:
-            cells += [
-                run_options.base_cell(Scenario.BURST, route, users, 1)
-                for route in run_options.routes
-            ]
+            cells += [run_options.burst_cell(route, users, 1) for route in run_options.routes]
         if Scenario.CROWD in kinds:
             cells += [
                 replace(run_options.crowd_cell(route, users, 1), stagger=0.0)

@@ -1,10 +1,10 @@
 """The plan of `atonce run`: one session, and more for a knee.
 
-A knee asks larger crowds until one waits, then rates below and past its capacity.
+A knee sends larger crowds until one waits, then rates below and past its capacity.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -26,93 +26,90 @@ class _CrowdAnswers:
     mean_latency: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _MeasuredCrowd:
+    """A crowd of a knee: its answers, and those of a single user."""
+
+    cell: Cell
+    single: _CrowdAnswers
+    answers: _CrowdAnswers
+
+    @property
+    def is_saturated(self) -> bool:
+        return self.single.rate > 0 and is_saturated(
+            self.cell.users, self.answers.rate, self.single.mean_latency, self.cell.think
+        )
+
+    @property
+    def larger_users(self) -> int | None:
+        """Twice its users, if it got all its answers at once and one generator suffices."""
+        users, cycle = (
+            min(2 * self.cell.users, MAX_USERS),
+            self.single.mean_latency + self.cell.think,
+        )
+        is_known = min(self.single.rate, self.answers.rate) > 0
+        if not is_known or self.is_saturated or users == self.cell.users:
+            return None
+        return users if users / cycle <= GENERATOR_MAX_RATE else None
+
+
 def plan_from_options(options: RunOptions) -> Plan:
-    """The plan for some options, with their durations, as the routes' own are unknown."""
-    session = Session("load", 0.0, tuple(options.cells()))
+    """Return the plan for some options, with their durations, as the routes' own are unknown."""
+    plan = Plan(0.0, (Session("load", 0.0, tuple(options.cells())),))
     if options.scenario != "knee":
-        return Plan(0.0, (session,), ())
+        return plan
     steps = len(CAPACITY_SHARES) * len(options.routes) * options.repeat
-    return Plan(
-        0.0,
-        (session,),
-        (),
+    return replace(
+        plan,
         follow_up=partial(_follow_up_sessions, options),
         follow_up_seconds=STARTUP_TIME + steps * (options.seconds + 0.5),
     )
 
 
 def _follow_up_sessions(options: RunOptions, run: RunWriter) -> Iterator[Session]:
-    """The sessions that follow; the next is drawn when the one before was measured."""
+    """Yield the sessions that follow; the next is drawn when the one before was measured."""
     crowds = {(cell.route, cell.repeat): cell for cell in options.cells() if cell.users > 1}
-    while larger := tuple(_larger_crowds(options, run, crowds)):
+    while True:
+        measured = [_measure_crowd(options, run, cell) for cell in crowds.values()]
+        larger = tuple(
+            options.crowd_cell(crowd.cell.route, users, crowd.cell.repeat)
+            for crowd in measured
+            if (users := crowd.larger_users)
+        )
+        if not larger:
+            break
         crowds.update({(cell.route, cell.repeat): cell for cell in larger})
         yield Session(f"load-{max(cell.users for cell in larger)}", 0.0, larger)
     rates: list[Cell] = []
-    for (route, repeat), crowd in crowds.items():
-        single_answers, crowd_answers = (
-            _read_crowd_answers(run, options.crowd_cell(route, 1, repeat)),
-            _read_crowd_answers(run, crowd),
-        )
-        if single_answers.rate and is_saturated(
-            crowd.users, crowd_answers.rate, single_answers.mean_latency, crowd.think
-        ):
-            rates += options.open_loop_cells(route, repeat, crowd_answers.rate)
+    for crowd in measured:
+        if crowd.is_saturated:
+            rates += options.open_loop_cells(
+                crowd.cell.route, crowd.cell.repeat, crowd.answers.rate
+            )
         else:
-            run.add_warning(_explain_no_capacity(crowd, single_answers, crowd_answers))
+            run.add_warning(_explain_no_capacity(crowd))
     if rates:
         yield Session("steps", 0.0, tuple(rates))
 
 
-def _larger_crowds(
-    options: RunOptions, run: RunWriter, crowds: dict[tuple[str, int], Cell]
-) -> Iterator[Cell]:
-    """Double each crowd that got all its answers at once, as far as one generator can ask."""
-    for (route, repeat), crowd in crowds.items():
-        single_answers, crowd_answers = (
-            _read_crowd_answers(run, options.crowd_cell(route, 1, repeat)),
-            _read_crowd_answers(run, crowd),
-        )
-        users = min(2 * crowd.users, MAX_USERS)
-        is_unsaturated = (
-            single_answers.rate
-            and crowd_answers.rate
-            and not is_saturated(
-                crowd.users, crowd_answers.rate, single_answers.mean_latency, crowd.think
-            )
-        )
-        if (
-            is_unsaturated
-            and users > crowd.users
-            and users / (single_answers.mean_latency + crowd.think) <= GENERATOR_MAX_RATE
-        ):
-            yield options.crowd_cell(route, users, repeat)
-
-
-def _explain_no_capacity(
-    crowd: Cell, single_answers: _CrowdAnswers, crowd_answers: _CrowdAnswers
-) -> str:
-    """Say why no rates follow from a crowd, and what to do."""
-    if not (single_answers.rate and crowd_answers.rate):
+def _explain_no_capacity(crowd: _MeasuredCrowd) -> str:
+    route, rate = crowd.cell.route, crowd.answers.rate
+    if not (crowd.single.rate and rate):
         return (
-            f"{crowd.route}: no right answer came inside a window, {_NO_CAPACITY_REASON}. Give each"
-            " level longer: -t 60s."
+            f"{route}: no right answer came inside a window, {_NO_CAPACITY_REASON}. Make each level"
+            " longer: -t 60s"
         )
-    finding = (
-        f"{crowd.route} answered all that {crowd.users} users asked, {crowd_answers.rate:,.4g}"
-        " requests/s"
-    )
-    limit = (
-        f"one load generator asks no more than {GENERATOR_MAX_RATE:,.0f}/s or as {MAX_USERS} users"
-    )
-    shorter = (
-        " Leave --think out, or ask at rates of your own:"
-        if crowd.think
-        else " Ask at rates of your own:"
-    )
+    advice = "Leave --think out, or choose rates" if crowd.cell.think else "Choose rates"
     return (
-        f"{finding}, {_NO_CAPACITY_REASON}: {limit}.{shorter} atonce run steady --rate"
-        f" {crowd_answers.rate / 2:.3g}/s,{crowd_answers.rate:.3g}/s"
+        f"{route} answered all requests of {crowd.cell.users} users, {rate:,.4g} requests/s,"
+        f" {_NO_CAPACITY_REASON}: one load generator sends at most {GENERATOR_MAX_RATE:,.0f}/s, for"
+        f" {MAX_USERS} users. {advice}: atonce run steady --rate {rate / 2:.3g}/s,{rate:.3g}/s"
     )
+
+
+def _measure_crowd(options: RunOptions, run: RunWriter, crowd: Cell) -> _MeasuredCrowd:
+    single = options.crowd_cell(crowd.route, 1, crowd.repeat)
+    return _MeasuredCrowd(crowd, _read_crowd_answers(run, single), _read_crowd_answers(run, crowd))
 
 
 def _read_crowd_answers(run: RunWriter, cell: Cell) -> _CrowdAnswers:

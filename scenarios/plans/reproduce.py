@@ -1,21 +1,14 @@
-"""What `atonce reproduce` adds on demand.
+"""What `atonce reproduce` adds on demand, and the part of it that single claims need.
 
 `--full` adds the open model and the frozen route on both loops; `--repeat` runs it all again. Each
-repeat starts every server anew, and the variants take turns, so that what drifts on the machine
-meets all of them alike.
+repeat starts every server anew, and the variants take turns, so that a drift of the machine affects
+all of them alike.
 """
 
 from dataclasses import replace
 
-from results.schema import (
-    ArrivalDistribution,
-    Arrivals,
-    Cell,
-    ConnectionMode,
-    Scenario,
-    Variant,
-    repeat_suffix,
-)
+from results.schema import Cell, ConnectionMode, Scenario, Variant, repeat_suffix
+from scenarios.plans.cells import Times, poisson_arrivals, repeat_cell, variant_target
 from scenarios.plans.lesson import LESSON_SESSIONS
 from scenarios.plans.model import (
     GENERATOR_MAX_RATE,
@@ -24,7 +17,6 @@ from scenarios.plans.model import (
     crowd_cell,
     expected_concurrency,
     quick_plan,
-    variant_cell,
 )
 
 _DEFAULT_WAIT = 0.1  # seconds of work unless chosen
@@ -35,53 +27,46 @@ _OPEN_WINDOW = 30.0  # seconds of an open model's window
 # utilization
 _SETTLING_ARRIVALS = 62
 _LOOPS = ("asyncio", "uvloop")
-_FROZEN_WAIT = 0.05  # seconds that the frozen route blocks, and its users; science: T10
+_FROZEN_WAIT = 0.05  # seconds that the frozen route blocks
 _FROZEN_USERS = 50
 _FROZEN_WINDOW = 17.0  # seven rounds of all users
 
 
 def expand_plan(plan: Plan, repeat: int, *, full: bool) -> Plan:
-    """The quick plan, made full, and repeated `repeat` times."""
+    """Return the quick plan, made full, and repeated `repeat` times."""
     sessions = plan.sessions
     if full:
-        sessions = tuple(
-            replace(session, cells=(*session.cells, _open_loop_cell(session)))
-            for session in sessions
+        sessions = (
+            *(
+                replace(session, cells=(*session.cells, _open_loop_cell(session)))
+                for session in sessions
+            ),
+            *LESSON_SESSIONS,
+            *(_frozen_session(loop, cold=cold) for loop in _LOOPS for cold in (False, True)),
         )
-        sessions += LESSON_SESSIONS + tuple(
-            _frozen_session(loop, cold=cold) for loop in _LOOPS for cold in (False, True)
-        )
+    numbers = range(1, repeat + 1)
     return replace(
         plan,
-        sessions=tuple(
-            _repeat_session(session, number)
-            for number in range(1, repeat + 1)
-            for session in sessions
-        ),
+        sessions=tuple(_repeat_session(session, n) for n in numbers for session in sessions),
     )
 
 
 def plan_for_claims(needs: set[str]) -> Plan:
-    """The part of the full plan that some claims need.
+    """Return the part of the full plan that some claims need.
 
     Needs are prefixes of cells' names, or `asked/<session>` for its extra requests.
     """
     plan, sessions = expand_plan(quick_plan(_DEFAULT_WAIT), 1, full=True), list[Session]()
     for session in plan.sessions:
-        top = max(
-            (cell.users for cell in session.cells if cell.scenario is Scenario.CROWD), default=0
-        )
+        crowds = [cell.users for cell in session.cells if cell.scenario is Scenario.CROWD]
         # levels for the charts only, except where a pool has room for them
-        between = range(0) if session.variant == Variant.SYNC else range(2, top)
-        candidates = [
-            candidate
-            for candidate in session.cells
-            if candidate.scenario is not Scenario.CROWD or candidate.users not in between
-        ]
+        is_pool = session.variant == Variant.SYNC
+        chart_levels = range(0) if is_pool else range(2, max(crowds, default=0))
         cells = tuple(
-            candidate
-            for candidate in candidates
-            if any(candidate.name.startswith(need) for need in needs)
+            cell
+            for cell in session.cells
+            if cell.name.startswith(tuple(needs))
+            and not (cell.scenario is Scenario.CROWD and cell.users in chart_levels)
         )
         if cells or (session.extra_requests and f"asked/{session.name}" in needs):
             sessions.append(replace(session, cells=cells))
@@ -89,57 +74,35 @@ def plan_for_claims(needs: set[str]) -> Plan:
 
 
 def _repeat_session(session: Session, number: int) -> Session:
-    """Repeat `number` of a session, with its own server and cells."""
-    after = repeat_suffix(number)
     cells = (
-        replace(cell, name=cell.name + after, repeat=number, on=cell.on and cell.on + after)
+        replace(repeat_cell(cell, number), on=cell.on and f"{cell.on}{repeat_suffix(number)}")
         for cell in session.cells
     )
     return replace(session, repeat=number, cells=tuple(cells))
 
 
 def _open_loop_cell(session: Session) -> Cell:
-    """Poisson arrivals at 70 % of the variant's capacity; the queue settles before the window."""
+    """Return Poisson arrivals at 70 % of a variant's capacity, after its queue has settled."""
     capacity = expected_concurrency(session.variant) / session.seconds
-    rate = (
-        float(f"{min(_UTILIZATION * capacity, GENERATOR_MAX_RATE / 2):.3g}")
-        if capacity < GENERATOR_MAX_RATE
-        else _UNLIMITED_RATE
-    )
+    rate = _UNLIMITED_RATE
+    if capacity < GENERATOR_MAX_RATE:
+        rate = float(f"{min(_UTILIZATION * capacity, GENERATOR_MAX_RATE / 2):.3g}")
     warm_up = max(2.0, _SETTLING_ARRIVALS / rate)
-    profile = ((warm_up + _OPEN_WINDOW, rate, rate),)
-    arrivals = Arrivals(
-        law=ArrivalDistribution.POISSON,
-        profile=profile,
-        pool=ConnectionMode.WARM,
-        warm=int(rate) + 32,
-        cap=900,
-    )
-    cell = variant_cell(Scenario.STEADY, session.variant, session.seconds, 0)
-    name = f"{Scenario.STEADY}/{session.variant}/{rate:g}"
-    return replace(
-        cell,
-        name=name,
-        warm_up=warm_up,
-        window=_OPEN_WINDOW,
-        drain=10.0 + 10 * session.seconds,
-        arrivals=arrivals,
-    )
+    target = variant_target(session.variant, session.seconds)
+    times = Times(warm_up, _OPEN_WINDOW, drain=10.0 + 10 * session.seconds)
+    arrivals = poisson_arrivals(rate, warm_up + _OPEN_WINDOW, warm=int(rate) + 32)
+    return target.create_cell(Scenario.STEADY, rate, times, arrivals=arrivals)
 
 
 def _frozen_session(loop: str, *, cold: bool) -> Session:
-    """The broken route on one loop: one user, then a crowd.
+    """Return the broken route on one loop: one user, then a crowd.
 
     The crowd's connections are opened before the load, or (`cold`) by its first requests.
     """
-    variant = (
-        f"{Variant.BROKEN_ASYNC} {loop} {ConnectionMode.COLD if cold else ConnectionMode.WARM}"
+    mode = ConnectionMode.COLD if cold else ConnectionMode.WARM
+    variant = f"{Variant.BROKEN_ASYNC} {loop} {mode}"
+    alone, crowd = (
+        crowd_cell(variant, _FROZEN_WAIT, users, top=False) for users in (1, _FROZEN_USERS)
     )
-    crowd = replace(
-        crowd_cell(variant, _FROZEN_WAIT, _FROZEN_USERS, top=False),
-        window=_FROZEN_WINDOW,
-        cold=cold,
-    )
-    return Session(
-        variant, _FROZEN_WAIT, (crowd_cell(variant, _FROZEN_WAIT, 1, top=False), crowd), loop=loop
-    )
+    crowd = replace(crowd, window=_FROZEN_WINDOW, cold=cold)
+    return Session(variant, _FROZEN_WAIT, (alone, crowd), loop=loop)

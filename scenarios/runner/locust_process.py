@@ -9,27 +9,28 @@ import select
 import subprocess
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 from scenarios.generator.job import Job
 
 POLL_INTERVAL = 0.1  # seconds between two checks of it
 # seconds without an event of the load engine, beyond those of a cell, after which Locust hangs
 SILENCE_LIMIT = 60.0
-clock = time.perf_counter
+_clock = time.perf_counter
 
 
 class LocustProcess:
     """A Locust with both pipes.
 
-    The mutable state: the job it runs, what of it is unsent, when it was last heard.
+    The mutable state: the job it runs, what of it is unsent, and the time of its last event.
     """
 
     def __init__(self, process: subprocess.Popen[str], jobs: Iterator[Job]) -> None:
-        assert process.stdin is not None  # noqa: S101 - both were asked for
+        assert process.stdin is not None  # noqa: S101 - both were requested
         assert process.stdout is not None  # noqa: S101
         self.process, self.jobs = process, jobs
         self.stdin, self.stdout = process.stdin, process.stdout
-        self.unsent, self.last_heard = b"", clock()
+        self.unsent, self.last_heard = b"", _clock()
         os.set_blocking(self.stdin.fileno(), False)
         self.job: Job | None = None
         self.send_next_job()
@@ -38,11 +39,10 @@ class LocustProcess:
         """Give Locust its next job; without one its standard input ends, and so does Locust."""
         self.job = next(self.jobs, None)
         self.unsent += (self.job.to_json() + "\n").encode() if self.job else b""
-        self.send_pending()
-        self.last_heard = clock()  # making the next job may have taken a while
+        self._send_pending()
+        self.last_heard = _clock()  # making the next job may have taken a while
 
-    def send_pending(self) -> None:
-        """Write as much of the job as Locust takes now."""
+    def _send_pending(self) -> None:
         try:
             while self.unsent:
                 self.unsent = self.unsent[os.write(self.stdin.fileno(), self.unsent) :]
@@ -53,18 +53,20 @@ class LocustProcess:
         if self.job is None:
             self.stdin.close()
 
-    def longest_cell_time(self, name: str) -> float:
-        """The longest time (seconds) that any cell of the job needs: `drain`, or `whole`."""
-        cells = self.job.cells if self.job else ()
-        whole = name == "whole"
+    def longest_cell_time(self, part: Literal["drain", "whole"]) -> float:
+        """Return the longest time (seconds) that any cell of the job needs, or its drain."""
+        is_whole = part == "whole"
         return max(
-            (cell.drain + max(cell.warm_up + cell.window, cell.longest) * whole for cell in cells),
+            (
+                cell.drain + is_whole * max(cell.warm_up + cell.window, cell.longest)
+                for cell in (self.job.cells if self.job else ())
+            ),
             default=0.0,
         )
 
     def is_hanging(self) -> bool:
-        """Whether it has sent nothing for longer than any cell takes."""
-        return clock() - self.last_heard > SILENCE_LIMIT + self.longest_cell_time("whole")
+        """Return whether it has sent nothing for longer than any cell takes."""
+        return _clock() - self.last_heard > SILENCE_LIMIT + self.longest_cell_time("whole")
 
     def read_lines(self) -> Iterator[str]:
         """Yield each line as it comes, and an empty one at least every tenth of a second.
@@ -79,7 +81,7 @@ class LocustProcess:
             has_ended = self.process.poll() is not None
             readers, writers, _ = select.select([self.stdout], writers, [], POLL_INTERVAL)
             if writers:
-                self.send_pending()
+                self._send_pending()
             if not readers:
                 if has_ended:
                     return

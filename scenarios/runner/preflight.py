@@ -1,9 +1,10 @@
 """Before any load: every route answers, rightly, and the variants answer alike.
 
-A benchmark of routes that fail quickly looks fast. Asking each route once also warms it up:
+A benchmark of routes that fail quickly looks fast. One request to each route also warms it up:
 FastAPI reads source files at a route's first call.
 """
 
+import contextlib
 import socket
 import time
 from collections.abc import Iterable
@@ -22,10 +23,11 @@ _MAX_NAMED_ROUTES = 12  # routes that a sentence can name
 _MAX_ANSWER_CHARS = 4000  # characters of an answer that are kept
 # seconds for one request: twice the longest wait; an interruption is seen only after it
 TIMEOUT = 10.0
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def open_http_client(url: str, trust: TlsTrust, timeout: float, **more: Any) -> httpx.Client:
-    """A client for single requests, without a proxy, whatever the environment names."""
+    """Return a client for single requests, without a proxy, whatever the environment names."""
     # a context is 20 ms of certificates
     verify = trust.ssl_context() if url.startswith("https:") else False
     return httpx.Client(
@@ -47,11 +49,12 @@ def fetch_response(client: httpx.Client, method: str, path: str, **more: Any) ->
             body += piece
             if time.perf_counter() - began > timeout:
                 raise httpx.ReadTimeout("its answer has no end", request=answer.request)
-        headers = {
-            name: answer.headers[name] for name in ("content-type",) if name in answer.headers
-        }
+        media_type = answer.headers.get("content-type")
         return httpx.Response(
-            answer.status_code, headers=headers, content=bytes(body), request=answer.request
+            answer.status_code,
+            headers={} if media_type is None else {"content-type": media_type},
+            content=bytes(body),
+            request=answer.request,
         )
 
 
@@ -62,7 +65,7 @@ class PartMissing(Exception):  # noqa: N818 - not an error: this part is not mea
 def collect_answers(
     base_url: str, paths: Iterable[str], trust: TlsTrust
 ) -> dict[str, dict[str, Any]]:
-    """Ask paths of the bundled app in turn; status and body of each.
+    """Request paths of the bundled app in turn; return status and body of each.
 
     Raises PartMissing when the app lacks a part, AtonceError when it does not answer.
     """
@@ -74,22 +77,19 @@ def collect_answers(
             try:
                 answer = fetch_response(client, "GET", path)
             except httpx.HTTPError as error:
-                sentence = (
+                raise AtonceError(
                     f"GET {path} at {base_url} did not answer ({type(error).__name__}). What was"
-                    " measured is kept."
-                )
-                raise AtonceError(sentence, ExitCode.TARGET) from error
+                    " measured is kept.",
+                    ExitCode.TARGET,
+                ) from error
             _raise_if_part_missing(answer)
             answers[path] = {"status": answer.status_code, "body": answer.text[:_MAX_ANSWER_CHARS]}
     return answers
 
 
 def _raise_if_part_missing(answer: httpx.Response) -> None:
-    """Raises PartMissing when the app says that this part is not installed, or not available."""
-    if (
-        answer.status_code in _PART_MISSING_STATUSES
-        and answer.headers.get("content-type") == "application/json"
-    ):
+    is_json = answer.headers.get("content-type") == "application/json"
+    if answer.status_code in _PART_MISSING_STATUSES and is_json:
         raise PartMissing(str(answer.json()["detail"]))
 
 
@@ -99,7 +99,7 @@ def verify_routes(
     expected_answer: str | None,
     trust: TlsTrust = DEFAULT_TLS_TRUST,
 ) -> str:
-    """Ask each route of the cells once; return the body that the variant answered.
+    """Send one request to each route of the cells; return the body that the variant answered.
 
     `expected_answer` is what the other variants answered to the same request, if any. Raises
     AtonceError with the first fault, and PartMissing when the bundled app lacks a part.
@@ -113,67 +113,61 @@ def verify_routes(
             for ping in cell.neighbours:
                 check_route(client, ping.route, ping.path, ping.expects)
     if expected_answer is not None and answer != expected_answer:
-        sentence = (
-            f"The variants do not answer alike: {answer!r} here, {expected_answer!r} before;"
-            " nothing fair can be compared."
+        raise AtonceError(
+            f"The variants do not answer alike: {answer!r} here, {expected_answer!r} before. A"
+            " comparison would not be fair.",
+            ExitCode.TARGET,
         )
-        raise AtonceError(sentence, ExitCode.TARGET)
     return answer
 
 
 def check_route(client: httpx.Client, route: str, path: str, expects: str) -> str:
-    """Ask a route once: it must succeed, have the body expected, and wait as long as it says."""
-    began = time.perf_counter()
+    """Send one request: it must succeed, with the body and the wait that are expected."""
+    began, why = time.perf_counter(), None
     try:
         answer = fetch_response(client, route.partition(" ")[0], path)
     except httpx.HTTPError as error:
         why = certificate_advice(error) or f"{type(error).__name__}; nothing was loaded."
-        sentence = f"{route} at {client.base_url} did not answer one polite request: {why}"
-        raise AtonceError(sentence, ExitCode.TARGET) from error
-    took = time.perf_counter() - began
+        raise AtonceError(
+            f"{route} at {client.base_url} did not answer a single request: {why}",
+            ExitCode.TARGET,
+        ) from error
+    took, stated_wait = time.perf_counter() - began, 0.0
     if expects:  # our own app
         _raise_if_part_missing(answer)
+        stated_wait = float(httpx.URL(path).params.get("seconds", 0))
     if not answer.is_success or (expects and answer.text != expects):
         # the body of another's app is not ours to show
         body = f", body {answer.text[:80]!r}, expected {expects!r}" if expects else ""
-        sentence = (
-            f"{route} answers wrongly before any load: status {answer.status_code}{body}; nothing"
-            " was loaded."
-        )
-        raise AtonceError(sentence, ExitCode.TARGET)
-    stated_wait = float(httpx.URL(path).params.get("seconds", 0)) if expects else 0.0
-    if took < stated_wait:
-        raise AtonceError(
-            f"{route} says it waited {stated_wait:g} s and answered after {took:.3f} s; nothing was"
-            " loaded.",
-            ExitCode.TARGET,
-        )
+        why = f"answers wrongly before any load: status {answer.status_code}{body}"
+    elif took < stated_wait:
+        why = f"says it waited {stated_wait:g} s and answered after {took:.3f} s"
+    if why:
+        raise AtonceError(f"{route} {why}; nothing was loaded.", ExitCode.TARGET)
     return answer.text
 
 
 def check_target_alive(base_url: str, cell: str) -> None:
-    """Raises AtonceError when nothing listens any more at a target that we did not start."""
+    """Raise AtonceError when nothing listens any more at a target that we did not start."""
     url = httpx.URL(base_url)
+    address = url.host, url.port or DEFAULT_PORTS[url.scheme]
     try:
-        socket.create_connection(
-            (url.host, url.port or {"http": 80, "https": 443}[url.scheme]), TIMEOUT
-        ).close()
+        socket.create_connection(address, TIMEOUT).close()
     except OSError as error:
-        sentence = (
-            f"The target is gone: nobody listens at {base_url} since {cell} or before. What was"
-            " measured is kept."
-        )
-        raise AtonceError(sentence, ExitCode.TARGET) from error
+        raise AtonceError(
+            f"The target is gone: nothing listens at {base_url} since {cell} or before. What was"
+            " measured is kept.",
+            ExitCode.TARGET,
+        ) from error
 
 
 def list_openapi_routes(base_url: str, trust: TlsTrust) -> list[str]:
-    """The first few GET routes of a host's OpenAPI document; none when it cannot be read."""
-    try:
-        with open_http_client(base_url, trust, TIMEOUT) as client:
-            paths = fetch_response(client, "GET", "/openapi.json").json()["paths"]
+    """Return the first few GET routes of a host's OpenAPI document; none if it is unreadable."""
+    routes: list[str] = []
+    unreadable = (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError)
+    with contextlib.suppress(*unreadable), open_http_client(base_url, trust, TIMEOUT) as client:
+        paths = fetch_response(client, "GET", "/openapi.json").json()["paths"]
         routes = [
             f"GET {path}" for path, methods in paths.items() if "get" in methods and "{" not in path
         ]
-    except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
-        return []
     return [route for route in routes if route.isprintable()][:_MAX_NAMED_ROUTES]

@@ -7,7 +7,6 @@ target, a full disk, Ctrl-C - the spools are kept and the run is closed with its
 
 import contextlib
 import hashlib
-import itertools
 import json
 import os
 import site
@@ -15,42 +14,26 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from results.errors import AtonceError, ExitCode
-from results.schema import Status
+from results.errors import AtonceError
 from results.store import RunWriter
 from scenarios.generator.job import Job
 from scenarios.plans.model import STARTUP_TIME, Plan, Session
-from scenarios.runner.preflight import (
-    PartMissing,
-    check_target_alive,
-    collect_answers,
-    verify_routes,
-)
-from scenarios.runner.supervise import (
-    ProgressCallback,
-    session_progress,
-    supervise_locust,
-    wait_until_ready,
-)
+from scenarios.runner import preflight
+from scenarios.runner.recorded_run import recorded_run
+from scenarios.runner.supervise import session_progress, supervise_locust, wait_until_ready
+from scenarios.system import machine
 from scenarios.system.child_process import PACKAGE_ROOT, CoreSet, child_env, supervised_process
-from scenarios.system.interrupt import StopRequest, handle_stop_signals
-from scenarios.system.machine import (
-    all_cores,
-    cpu_count_env,
-    describe_machine,
-    package_versions,
-    pinned_cores,
-)
+from scenarios.system.interrupt import StopRequest
 from scenarios.system.private_log import RunLog
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
-_READY_PATH = "/noop/async"  # what is asked until the app answers: it costs next to nothing
-_CorePair = tuple[CoreSet, CoreSet]  # where the app runs, and where Locust does
+_READY_PATH = "/noop/async"  # requested until the app answers: it costs next to nothing
+RunningProcess = contextlib.AbstractContextManager[subprocess.Popen[str]]
 LOCUSTFILES = ("burst.py", "crowd.py", "steady.py", "neighbours.py")
 
 
@@ -58,7 +41,7 @@ class ProgressListener(Protocol):
     """Watches a run: what is being measured, and how many seconds of the plan are done."""
 
     def on_progress(self, step: str, seconds_done: float) -> None:
-        """Called some ten times a second."""
+        """Take a step, some ten times a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,245 +66,172 @@ def execute_plan(
     plan: Plan, settings: Settings, run: RunWriter, listener: ProgressListener
 ) -> None:
     """Run all sessions. The run is sealed however this ends; then an error is raised."""
-    with handle_stop_signals() as interruption:
-        _run_sessions(plan, settings, run, interruption, listener)
+    # read here: a process that is pinned to a core sees that core only
+    app_core, locust_core = machine.pinned_cores()
+    everywhere, cpu_env = machine.all_cores(), machine.cpu_count_env()
+    with (
+        recorded_run(run, partial(_run_metadata, plan, settings)) as stop_request,
+        pin_to_core(locust_core),
+    ):
+        driver = _SessionDriver(settings, run, stop_request, listener, cpu_env, locust_core)
+        try:
+            for session in _draw_sessions(plan, run, stop_request):
+                driver.run_or_skip(session, app_core if session.is_pinned else everywhere)
+        except AtonceError:
+            if plan.follow_up and not any(
+                cell["arrivals"] for cell in run.metadata["plan"]["cells"]
+            ):
+                run.add_warning("The rates that follow from the capacity were never sent.")
+            raise
 
 
-def _run_sessions(
-    plan: Plan,
-    settings: Settings,
-    run: RunWriter,
-    interruption: StopRequest,
-    listener: ProgressListener,
-) -> None:
-    """Open the run, measure session after session, seal it."""
-    # asked once: a process that is pinned to a core sees that core only
-    pinned, everywhere = pinned_cores(), all_cores()
-    settings = replace(settings, server_env={**cpu_count_env(), **settings.server_env})
-    status, done, sessions = Status.FAILED, 0.0, list(plan.sessions)
+def _draw_sessions(plan: Plan, run: RunWriter, stop_request: StopRequest) -> Iterator[Session]:
+    """Yield the plan's sessions, then what follows from the measurements, one by one."""
+    yield from plan.sessions
     follow_ups = plan.follow_up(run) if plan.follow_up else iter(())
-    # by the seconds that were asked for: variants of the same work must answer alike
-    answers: dict[float, str] = {}
-    try:
-        run.open(**_run_metadata(plan, settings))
-        with pin_to_core(pinned[1]):
-            while sessions:
-                session = sessions.pop(0)
-                on_progress = partial(_report_progress, listener, done)
-                session_settings = replace(settings, app=session.app) if session.app else settings
-                # the lesson's cells say what they expect
-                expected_answer = (
-                    answers.get(session.seconds)
-                    if session.seconds and not session.has_lesson_routes
-                    else None
-                )
-                core_pair = pinned if session.is_pinned else (everywhere, pinned[1])
-                try:
-                    answer = _run_session(
-                        session,
-                        session_settings,
-                        run,
-                        core_pair,
-                        interruption,
-                        on_progress,
-                        expected_answer,
-                    )
-                    answers.update({} if session.has_lesson_routes else {session.seconds: answer})
-                except PartMissing as missing:
-                    run.skip_session(
-                        session.name, str(missing), [cell.name for cell in session.cells]
-                    )
-                done += STARTUP_TIME + session.estimate()
-                if not sessions and not interruption.is_requested:
-                    sessions = list(itertools.islice(follow_ups, 1))
-                    run.extend_plan(
-                        [cell.to_dict() for follow_up in sessions for cell in follow_up.cells]
-                    )
-        status = Status.COMPLETE
-    except AtonceError as trouble:
-        if plan.follow_up and not any(cell["arrivals"] for cell in run.metadata["plan"]["cells"]):
-            run.add_warning("The rates that follow from the capacity were never begun.")
-        status = Status.INTERRUPTED if trouble.code is ExitCode.INTERRUPTED else Status.FAILED
-        run.add_warning(trouble.sentence)
-        raise
-    except OSError as error:
-        raise disk_error(run, error) from error
-    finally:
-        close_run(run, status)
+    while not stop_request.is_requested and (session := next(follow_ups, None)):
+        run.extend_plan([cell.to_dict() for cell in session.cells])
+        yield session
 
 
 def _run_metadata(plan: Plan, settings: Settings) -> dict[str, Any]:
-    """Metadata of a run, known before it begins."""
-    app_core, locust_core = pinned_cores()
-    cells = [cell.to_dict() for cell in plan.cells]
-    claims = {"claims": settings.claims} if settings.claims else {}
-    more = (
-        {"scenario": settings.scenario, "host": settings.host}
-        if settings.host
-        else {"probe": settings.probe}
-    )
+    app_core, locust_core = machine.pinned_cores()
+    sessions, cells = plan.sessions, [cell.to_dict() for cell in plan.cells]
+    more: dict[str, Any] = {"probe": settings.probe}
+    if settings.host:
+        more, app_core = {"scenario": settings.scenario, "host": settings.host}, None
+    if settings.claims:
+        more["claims"] = settings.claims
     return {
-        **claims,
         **more,
         "seed": settings.seed,
-        "acts": [session.name for session in plan.sessions],
+        "acts": [session.name for session in sessions],
         "asks": {
-            session.name: session.extra_requests
-            for session in plan.sessions
-            if session.extra_requests
+            session.name: session.extra_requests for session in sessions if session.extra_requests
         },
-        "unpinned": [session.name for session in plan.sessions if not session.is_pinned],
+        "unpinned": [session.name for session in sessions if not session.is_pinned],
         "skipped": {},
         "plan": {"seconds": plan.seconds or None, "notes": plan.notes, "cells": cells},
         "schedule": hashlib.sha256(json.dumps([settings.seed, cells]).encode()).hexdigest(),
         "loop": settings.loop,
         # where a session chose another loop on purpose
-        "loops": {session.name: session.loop for session in plan.sessions if session.loop},
+        "loops": {session.name: session.loop for session in sessions if session.loop},
         "workers": 1,
-        "machine": {
-            **describe_machine(),
-            "app_core": None if settings.host else app_core,
-            "locust_core": locust_core,
-        },
-        "packages": package_versions(),
+        "machine": {**machine.describe_machine(), "app_core": app_core, "locust_core": locust_core},
+        "packages": machine.package_versions(),
         "connections": settings.connections,
     }
 
 
-def close_run(run: RunWriter, status: Status) -> None:
-    """Seal the run. On a full disk it stays as it is: the spools can be read as well."""
-    try:
-        run.close(status)
-    except OSError as error:
-        raise disk_error(run, error) from error
+@dataclass
+class _SessionDriver:
+    """Runs one session after another.
 
-
-def disk_error(run: RunWriter, error: OSError) -> AtonceError:
-    """The error for a disk that takes no more."""
-    why = error.strerror or str(error)
-    sentence = (
-        f"The run cannot be written any further ({why}); what fitted is kept in {run.path}. Make"
-        f" room, then: atonce report {run.path}"
-    )
-    return AtonceError(sentence, ExitCode.UNTRUSTED)
-
-
-def _report_progress(listener: ProgressListener, done: float, step: str, seconds: float) -> None:
-    """Report a session's progress, after `done` seconds of earlier sessions."""
-    listener.on_progress(step, done + seconds)
-
-
-def _run_session(  # noqa: PLR0913, PLR0917 - what a session needs
-    session: Session,
-    settings: Settings,
-    run: RunWriter,
-    core_pair: _CorePair,
-    interruption: StopRequest,
-    on_progress: ProgressCallback,
-    expected_answer: str | None,
-) -> str:
-    """Run a session: a fresh server, unless a host is given, and one Locust process.
-
-    Returns the answer before the load.
+    The mutable state: the planned seconds that are over, and the answers by planned wait, since
+    variants of the same work must answer alike.
     """
-    app_core, locust_core = core_pair
-    log, url, app = RunLog.from_here(run.path / "log.txt"), settings.host, None
-    quiet: dict[str, Any] = {"folder": run.path, "stdin": subprocess.DEVNULL, "stdout": None}
-    pipes: dict[str, Any] = {
-        "folder": run.path,
-        "stdin": subprocess.PIPE,
-        "stdout": subprocess.PIPE,
-    }
-    with contextlib.ExitStack() as processes:
-        if url is None:
-            port = find_free_port()
-            url = f"http://127.0.0.1:{port}"
-            on_progress(f"starting the app for {session.name}", 0.0)
-            command, env = (
-                _server_command(settings, port, session),
-                _server_env(settings, run.path, session),
-            )
-            app = processes.enter_context(
-                supervised_process(command, env=env, core=app_core, **quiet)
-            )
-        locust = None
-        if session.cells:
-            locust = processes.enter_context(
-                supervised_process(
-                    _session_locust_command(session, url),
-                    env=locust_env(run.path),
-                    core=locust_core,
-                    **pipes,
+
+    settings: Settings
+    run: RunWriter
+    stop_request: StopRequest
+    listener: ProgressListener
+    cpu_env: Mapping[str, str]
+    locust_core: int | None
+    seconds_done: float = 0.0
+    answers: dict[float, str] = field(default_factory=dict)
+
+    def run_or_skip(self, session: Session, app_core: CoreSet) -> None:
+        """Run a session, unless the bundled app lacks a part that it needs."""
+        try:
+            answer = self._run_session(session, app_core)
+            if not session.has_lesson_routes:  # the lesson's cells say what they expect
+                self.answers[session.seconds] = answer
+        except preflight.PartMissing as missing:
+            names = [cell.name for cell in session.cells]
+            self.run.skip_session(session.name, str(missing), names)
+        self.seconds_done += STARTUP_TIME + session.estimate()
+
+    def _run_session(self, session: Session, app_core: CoreSet) -> str:
+        """Run a fresh server, unless a host is given, and one Locust; return the first answer."""
+        settings, run, check = self.settings, self.run, self.stop_request.raise_if_requested
+        log, url, app, locust = RunLog.from_here(run.path / "log.txt"), settings.host, None, None
+        expected_answer, trust = None, settings.trust
+        with contextlib.ExitStack() as processes:
+            if url is None:
+                port = find_free_port()
+                url = f"http://127.0.0.1:{port}"
+                self.listener.on_progress(f"starting the app for {session.name}", self.seconds_done)
+                app = processes.enter_context(self._server(session, port, app_core))
+                if session.seconds and not session.has_lesson_routes:
+                    expected_answer = self.answers.get(session.seconds)
+            if session.cells:
+                locust = processes.enter_context(
+                    locust_running(run.path, url, *_locust_limits(session), self.locust_core)
                 )
-            )
-        if app:
-            wait_until_ready(app, url, _READY_PATH, log, interruption.raise_if_requested)
-        # a target that we do not serve may answer as it likes
-        answer = verify_routes(url, session.cells, expected_answer if app else None, settings.trust)
-        answers = [collect_answers(url, session.extra_requests, settings.trust)]
-        interruption.raise_if_requested()
-        if locust:
-            job = Job(run.path, session.name, settings.seed, session.cells, trust=settings.trust)
-            supervise_locust(
-                app,
-                locust,
-                iter([job]),
-                lambda cell, seconds: on_progress(*session_progress(session, cell, seconds)),
-                log,
-                interruption.raise_if_requested,
-            )
-            answers.append(collect_answers(url, session.extra_requests, settings.trust))
-        if app is None:
-            check_target_alive(url, session.cells[-1].name)
-    if session.extra_requests:
-        run.add_answers(session.name, answers, "" if locust else log.warnings())
-    return answer
+            if app:
+                wait_until_ready(app, url, _READY_PATH, log, check)
+            answer = preflight.verify_routes(url, session.cells, expected_answer, trust)
+            answers = [preflight.collect_answers(url, session.extra_requests, trust)]
+            check()
+            if locust:
+                job = Job(run.path, session.name, settings.seed, session.cells, trust=trust)
+                progress = partial(self._report_cell, session)
+                supervise_locust(app, locust, iter([job]), progress, log, check)
+                answers.append(preflight.collect_answers(url, session.extra_requests, trust))
+            if app is None:
+                preflight.check_target_alive(url, session.cells[-1].name)
+        if session.extra_requests:
+            run.add_answers(session.name, answers, "" if locust else log.warnings())
+        return answer
+
+    def _report_cell(self, session: Session, cell: str, seconds: float) -> None:
+        step, done = session_progress(session, cell, seconds)
+        self.listener.on_progress(step, self.seconds_done + done)
+
+    def _server(self, session: Session, port: int, core: CoreSet) -> RunningProcess:
+        """Serve with uvicorn's defaults; connections stay alive for longer than any cell lasts."""
+        settings, folder = self.settings, self.run.path
+        (folder / "probe").mkdir(exist_ok=True)
+        flags = (
+            f"--host 127.0.0.1 --port {port} --loop {session.loop or settings.loop} --no-access-log"
+            " --log-level warning --timeout-keep-alive 300 --app-dir"
+        )
+        app = session.app or settings.app
+        env = {
+            **child_env(),
+            "ATONCE_TARGET_PROBE": str(int(settings.probe)),
+            "ATONCE_PROBE": str(folder / "probe" / session.name),
+            "ATONCE_TARGET_LAB": str(int(session.has_lesson_routes)),
+            **self.cpu_env,
+            **settings.server_env,
+        }
+        command = [sys.executable, "-m", "uvicorn", app, *flags.split(), str(PACKAGE_ROOT)]
+        return supervised_process(command, folder=folder, env=env, core=core)
 
 
-def _server_command(settings: Settings, port: int, session: Session) -> list[str]:
-    """Plain uvicorn with its defaults; connections stay alive for longer than any cell lasts."""
-    flags = (
-        f"--host 127.0.0.1 --port {port} --loop {session.loop or settings.loop} --no-access-log"
-        " --log-level warning"
+def _locust_limits(session: Session) -> tuple[int, int]:
+    """Return as many users as the cells need, and a time limit (seconds) far beyond the plan."""
+    users = sum(Job(Path(), "", 0, session.cells).user_counts().values())
+    longest = (
+        max(cell.warm_up + cell.window, 2 * cell.longest) + cell.drain for cell in session.cells
     )
-    rooms = ["--timeout-keep-alive", "300", "--app-dir", str(PACKAGE_ROOT)]
-    return [sys.executable, "-m", "uvicorn", settings.app, *flags.split(), *rooms]
+    return users, int(60 + 3 * sum(longest))
 
 
-def _server_env(settings: Settings, folder: Path, session: Session) -> dict[str, str]:
-    """The app's environment: our packages on its path, and where its probe writes."""
-    (folder / "probe").mkdir(exist_ok=True)
-    probe = {
-        "ATONCE_TARGET_PROBE": str(int(settings.probe)),
-        "ATONCE_PROBE": str(folder / "probe" / session.name),
-    }
-    return {
-        **child_env(),
-        **probe,
-        "ATONCE_TARGET_LAB": str(int(session.has_lesson_routes)),
-        **settings.server_env,
-    }
-
-
-def _session_locust_command(session: Session, url: str) -> list[str]:
-    """Locust for a session: as many users as the cells need, a time limit far beyond the plan."""
-    user_count = sum(Job(Path(), "", 0, session.cells).user_counts().values())
-    return locust_command(
-        user_count,
-        int(
-            60
-            + 3
-            * sum(
-                max(cell.warm_up + cell.window, 2 * cell.longest) + cell.drain
-                for cell in session.cells
-            )
-        ),
-        url,
-    )
+def locust_running(
+    folder: Path, url: str, user_count: int, limit: int, core: int | None
+) -> RunningProcess:
+    """Run a Locust that waits for its jobs, for the length of the block."""
+    command, env = locust_command(user_count, limit, url), locust_env(folder)
+    pipe = subprocess.PIPE
+    return supervised_process(command, folder=folder, env=env, core=core, stdin=pipe, stdout=pipe)
 
 
 def locust_command(user_count: int, limit: int, url: str) -> list[str]:
-    """Real Locust, headless, with all scenario files. The time limit is a dead man's switch."""
+    """Return real Locust, headless, with all scenario files.
+
+    The time limit (seconds) only ends a Locust that has lost its driver.
+    """
     files = ",".join(str(PACKAGE_ROOT / "scenarios" / name) for name in LOCUSTFILES)
     flags = (
         f"--headless -u {user_count} -r {user_count} -t {limit} --only-summary --loglevel WARNING"
@@ -331,7 +241,7 @@ def locust_command(user_count: int, limit: int, url: str) -> list[str]:
 
 
 def locust_env(folder: Path) -> dict[str, str]:
-    """Locust's environment, without the user's own settings of Locust.
+    """Return Locust's environment, without the user's own settings of Locust.
 
     Those are in variables, at home and where it runs: both folders become the run's folder.
     Packages at home stay in reach.
@@ -341,11 +251,10 @@ def locust_env(folder: Path) -> dict[str, str]:
 
 
 def find_free_port() -> int:
-    """A port that nothing listens on right now."""
+    """Return a port that nothing listens on right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """Follows the two children of a session: is the app ready, what does Locust do, has either died.
 
-Ready is asked for, never slept for. Events of the load engine move the progress; everything else
-goes to the run's log.
+Events of the load engine move the progress; everything else goes to the run's log.
 """
 
 import contextlib
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 
-from results.errors import AtonceError, ExitCode
+from results.errors import AtonceError, ExitCode, UsageError
 from results.schema import Cell, Scenario
 from scenarios.generator.job import DISK_FULL_EXIT, Job
 from scenarios.plans.model import STARTUP_TIME, Session, cell_duration
@@ -26,7 +25,7 @@ _READY_TIMEOUT = 30.0
 
 # what is being done, and how many planned seconds of the session are over
 ProgressCallback = Callable[[str, float], None]
-InterruptCheck = Callable[[], None]  # raises AtonceError when a signal asked us to stop
+InterruptCheck = Callable[[], None]  # raises AtonceError when a signal requests a stop
 
 
 def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, its address, and callbacks
@@ -38,7 +37,7 @@ def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, its address, and callb
     timeout: float = _READY_TIMEOUT,
     trust: TlsTrust = DEFAULT_TLS_TRUST,
 ) -> None:
-    """Ask until the app answers anything at all.
+    """Send requests until the app answers anything at all.
 
     Raises AtonceError when it dies, takes too long, or the run is interrupted.
     """
@@ -51,20 +50,16 @@ def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, its address, and callb
                 has_answered = bool(fetch_response(client, "GET", path).status_code)
             except httpx.TransportError as error:
                 if why := certificate_advice(error):
-                    raise AtonceError(f"{url} answers, but {why}", ExitCode.USAGE) from error
+                    raise UsageError(f"{url} answers, but {why}") from error
+            why = None
             if app.poll() is not None:  # what answers then is another process
-                raise AtonceError(
-                    f"The app did not start (exit code {app.returncode}). {log.describe_tail()}",
-                    ExitCode.TARGET,
-                )
-            if has_answered:
+                why = f"The app did not start (exit code {app.returncode})."
+            elif has_answered:
                 return
-            if time.perf_counter() > deadline:
-                sentence = (
-                    f"The app did not answer within {timeout:.0f} s of its start."
-                    f" {log.describe_tail()}"
-                )
-                raise AtonceError(sentence, ExitCode.TARGET)
+            elif time.perf_counter() > deadline:
+                why = f"The app did not answer within {timeout:.0f} s of its start."
+            if why:
+                raise AtonceError(f"{why} {log.describe_tail()}", ExitCode.TARGET)
             time.sleep(POLL_INTERVAL / 2)
 
 
@@ -78,7 +73,7 @@ def supervise_locust(  # noqa: PLR0913, PLR0917 - two children, jobs, and callba
 ) -> None:
     """Hand over the jobs, each when Locust rests, and follow it to its end.
 
-    Raises AtonceError when the app or Locust dies on the way. An interruption asks Locust to stop
+    Raises AtonceError when the app or Locust dies on the way. An interruption stops Locust from
     sending and waits for the answers still out; a second one leaves at once.
     """
     locust_process = LocustProcess(locust, jobs)
@@ -104,7 +99,7 @@ def supervise_locust(  # noqa: PLR0913, PLR0917 - two children, jobs, and callba
         )
     if event != "rest":
         raise AtonceError(
-            f"Somebody stopped Locust during {cell}; what was measured so far is kept.",
+            f"Another process stopped Locust during {cell}; what was measured is kept.",
             ExitCode.UNTRUSTED,
         )
 
@@ -139,16 +134,16 @@ def _read_events(
             is_terminated = True
         if locust.is_hanging():
             silence = time.perf_counter() - locust.last_heard
-            sentence = (
-                f"Locust said nothing for {silence:.0f} s during {cell}, and was ended; what was"
-                " measured is kept."
+            raise AtonceError(
+                f"Locust was silent for {silence:.0f} s during {cell}, and was stopped; what was"
+                f" measured is kept. {log.describe_tail()}",
+                ExitCode.UNTRUSTED,
             )
-            raise AtonceError(f"{sentence} {log.describe_tail()}", ExitCode.UNTRUSTED)
     return event, cell
 
 
 def session_progress(session: Session, name: str, seconds: float) -> tuple[str, float]:
-    """What is being measured, and how many of the session's planned seconds are done."""
+    """Describe the running cell; return also how many of the session's planned seconds are done."""
     done = STARTUP_TIME
     where = f" on {session.loop}" if session.loop else ""
     turn = f", repeat {session.repeat}" if session.repeat > 1 else ""
@@ -161,21 +156,15 @@ def session_progress(session: Session, name: str, seconds: float) -> tuple[str, 
 
 
 def describe_cell(cell: Cell) -> str:
-    """A cell in words."""
+    """Describe a cell in words."""
     if cell.scenario is Scenario.NEIGHBOURS:
         return "the neighbours alone"
     if cell.arrivals:
         share = f" ({cell.share:.0%} of its capacity)" if cell.share else ""
-        return (
-            f"{cell.route}: {cell.name.rpartition('/')[2].partition('~')[0]} arrivals a"
-            f" second{share}"
-        )
+        rate = cell.name.rpartition("/")[2].partition("~")[0]
+        return f"{cell.route}: {rate} arrivals a second{share}"
+    kind = "cold crowd" if cell.cold else "crowd"
+    kind = "burst" if cell.scenario is Scenario.BURST else kind
     users = "1 user" if cell.users == 1 else f"{cell.users} users"
-    verb = (
-        "a burst of"
-        if cell.scenario is Scenario.BURST
-        else f"a {'cold ' if cell.cold else ''}crowd of"
-    )
-    return f"{cell.route}: {verb} {users}" + (
-        ", neighbours asked meanwhile" if cell.neighbours else ""
-    )
+    neighbours = ", with both neighbours" if cell.neighbours else ""
+    return f"{cell.route}: a {kind} of {users}{neighbours}"

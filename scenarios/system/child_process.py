@@ -12,37 +12,31 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from scenarios.system.private_log import open_private
+from scenarios.system.private_log import append_private, open_private
+from scenarios.system.supervisor import ChildSpec
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 CoreSet = int | frozenset[int] | None  # where a child may run; None: wherever its parent may
-STOP_TIMEOUT = 10.0  # seconds between asking a child to stop and killing it
-# seconds after which even a process that the kernel holds is waited for no longer
+STOP_TIMEOUT = 10.0  # seconds between SIGTERM and SIGKILL
+# seconds after which even a process that is stuck in the kernel is waited for no longer
 _KILL_TIMEOUT = 10.0
 
 
 class SupervisedProcess(subprocess.Popen[str]):
     """A supervised child: it ends like any process, and all its descendants end with it."""
 
-    def __init__(self, spec: Mapping[str, Any], log: Path, stdin: int, stdout: int | None) -> None:
+    def __init__(self, spec: ChildSpec, log: Path, stdin: int, stdout: int | None) -> None:
         self.was_killed = False
         self.driver, child_socket = socket.socketpair()
         self.driver.settimeout(_KILL_TIMEOUT)
-        payload = json.dumps(spec).encode()
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "scenarios.system.supervisor",
-            str(child_socket.fileno()),
-        ]
-        errors = open_private(log)
+        payload, errors = json.dumps(asdict(spec)).encode(), open_private(log)
+        module = ["-P", "-m", "scenarios.system.supervisor"]
         try:
             super().__init__(
-                command,
+                [sys.executable, *module, str(child_socket.fileno())],
                 env=child_env(),
                 stdin=stdin,
                 stdout=subprocess.DEVNULL if stdout is None else stdout,
@@ -64,7 +58,7 @@ class SupervisedProcess(subprocess.Popen[str]):
             self.driver.recv(1)
 
     def stop(self, timeout: float) -> None:
-        """Ask it to end, then insist."""
+        """Terminate it, and kill it after `timeout` seconds."""
         try:
             if self.poll() is None:
                 self.terminate()
@@ -89,47 +83,40 @@ def supervised_process(  # noqa: PLR0913 - a process has that many sides
     folder: Path,
     env: Mapping[str, str],
     core: CoreSet,
-    stdin: int,
-    stdout: int | None,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | None = None,
     cwd: Path | None = None,
     secrets: Sequence[str] = (),
     stop_within: float = STOP_TIMEOUT,
 ) -> Iterator[SupervisedProcess]:
-    """A child process for the length of the block.
+    """Run a child process for the length of the block.
 
     Its output goes to the log in `folder`, without the secrets, or to `stdout` when that is a pipe.
     """
     log = folder / "log.txt"
-    cores = None
-    if core is not None:
-        cores = sorted(core if isinstance(core, frozenset) else {core})
-    spec = {
-        "command": list(command),
-        "cwd": str(cwd or folder),
-        "env": dict(env),
-        "cores": cores,
-        "log": str(log) if stdout is None else None,
-        "secrets": list(secrets),
-    }
+    cores = {core} if isinstance(core, int) else core
+    spec = ChildSpec(
+        command=command,
+        cwd=str(cwd or folder),
+        env=dict(env),
+        cores=None if cores is None else sorted(cores),
+        log=str(log) if stdout is None else None,
+        secrets=secrets,
+    )
     process = SupervisedProcess(spec, log, stdin, stdout)
     try:
         yield process
     finally:
         process.stop(stop_within)
         if process.was_killed:
-            program = Path(command[0]).name
-            with open(open_private(log), "a", encoding="utf-8") as file:  # noqa: PTH123
-                file.write(
-                    f"atonce: {program}, or what it started, had not ended {stop_within:g} s after"
-                    " SIGTERM, and was killed.\n"
-                )
+            append_private(
+                log,
+                f"atonce: {Path(command[0]).name}, or a process of it, still ran {stop_within:g} s"
+                " after SIGTERM, and was killed.\n",
+            )
 
 
 def child_env() -> dict[str, str]:
-    """Our environment with our packages first on the path."""
-    paths = [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        "PYTHONUNBUFFERED": "1",
-    }
+    """Return our environment with our packages first on the path."""
+    paths = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}

@@ -15,9 +15,9 @@ _CGROUP_ROOT, _OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class CpuLimit:
-    """The tightest limit in cores, None without one, and running totals over all limited groups.
+    """The tightest limit in cores (None without one), and totals over all limited groups.
 
-    The totals: periods, and those cut short.
+    The totals so far: periods, and those cut short.
     """
 
     cores: float | None
@@ -26,7 +26,7 @@ class CpuLimit:
 
 
 def cpu_limit(groups: Path = _CGROUP_ROOT, own: Path = _OWN_CGROUPS) -> CpuLimit | None:
-    """The limit of this process and its cost so far; None where this system has no cgroups."""
+    """Return the limit of this process and its cost so far; None on a system without cgroups."""
     try:
         lines = own.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
@@ -36,37 +36,28 @@ def cpu_limit(groups: Path = _CGROUP_ROOT, own: Path = _OWN_CGROUPS) -> CpuLimit
         if line.count(":") > 1:
             folders += _cgroup_folders(groups, *line.split(":", 2)[1:])
     limited = [(cores, folder) for folder in folders if (cores := _quota_cores(folder)) is not None]
-    stats = [_read_cpu_stat(folder) for _, folder in limited]
     if not folders:
         return None
-    periods, throttled = (
-        sum(stat.get(name, 0) for stat in stats) for name in ("nr_periods", "nr_throttled")
-    )
-    return CpuLimit(min((cores for cores, _ in limited), default=None), periods, throttled)
+    stats = [_read_cpu_stat(folder) for _, folder in limited]
+    cores = min((cores for cores, _ in limited), default=None)
+    names = ("nr_periods", "nr_throttled")
+    return CpuLimit(cores, *(sum(stat.get(name, 0) for stat in stats) for name in names))
 
 
 def _cgroup_folders(groups: Path, controllers: str, path: str) -> Iterator[Path]:
-    """A process's group for CPU, and all above it, as far as they can be seen from here."""
+    """Yield a process's group for CPU, and all above it, as far as they are visible from here."""
     if controllers and "cpu" not in controllers.split(","):
         return
-    roots = (
-        [groups / name for name in (controllers, "cpu")]
-        if controllers
-        else [groups, groups / "unified"]
-    )
+    roots = [groups / name for name in ((controllers, "cpu") if controllers else ("", "unified"))]
     marker = "cpu.stat" if controllers else "cgroup.controllers"
-    root = next((folder for folder in roots if (folder / marker).exists()), None)
-    if root:
+    if root := next((folder for folder in roots if (folder / marker).exists()), None):
         group = root / path.strip("/")
-        yield from (
-            folder
-            for folder in (group, *group.parents)
-            if folder.is_relative_to(root) and folder.is_dir()
-        )
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(root) and folder.is_dir():
+                yield folder
 
 
 def _quota_cores(folder: Path) -> float | None:
-    """How many cores a group may use; None where it has no limit."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         if (both := folder / "cpu.max").exists():
             quota, period = both.read_text(encoding="ascii").split()[:2]
@@ -81,9 +72,7 @@ def _quota_cores(folder: Path) -> float | None:
 
 def _read_cpu_stat(folder: Path) -> dict[str, int]:
     with contextlib.suppress(OSError, ValueError):
-        pairs = (
-            line.split() for line in (folder / "cpu.stat").read_text(encoding="ascii").splitlines()
-        )
-        # a name and its number
-        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}  # noqa: PLR2004
+        lines = (folder / "cpu.stat").read_text(encoding="ascii").splitlines()
+        pairs = (line.partition(" ") for line in lines)
+        return {name: int(number) for name, _, number in pairs if number}
     return {}

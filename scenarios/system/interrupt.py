@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM as a flag that the driver checks, never as an exception out of nowhere.
+"""Ctrl-C and SIGTERM as a flag that the driver checks, not as an exception.
 
-An exception raised by a signal's handler lands wherever the interpreter happens to be: inside a
+An exception of a signal handler is raised wherever the interpreter happens to be: inside a
 destructor or a weak reference's callback it is printed and lost, and the run goes on. A flag is
 seen at the next check, ten times a second.
 """
@@ -17,13 +17,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Whether a signal asked us to stop."""
+    """Whether a signal requests a stop."""
 
     def __init__(self) -> None:
         self.is_requested = False
 
     def raise_if_requested(self) -> None:
-        """Raises AtonceError after a signal. For points where a run can stop in good order."""
+        """Raise AtonceError after a signal. For points where a run can stop in good order."""
         if self.is_requested:
             raise AtonceError(
                 "Interrupted: no more requests are sent; what was measured is kept.",
@@ -33,10 +33,10 @@ class StopRequest:
 
 @contextlib.contextmanager
 def handle_stop_signals() -> Iterator[StopRequest]:
-    """For the length of the block, the first signal is a request to stop.
+    """Take the first signal of the block as a request to stop.
 
     The second goes to the handler before ours, the command's, which leaves at once; the supervisors
-    of our children see it go, and clean up.
+    of our children see that, and clean up.
     """
     stop_request = StopRequest()
 
@@ -44,7 +44,7 @@ def handle_stop_signals() -> Iterator[StopRequest]:
         stop_request.is_requested = True
         restore_handlers()
         os.write(
-            2, b"\natonce: stopping; waiting for the answers still out (once more leaves at once)\n"
+            2, b"\natonce: stopping; waiting for open requests (a second signal leaves at once)\n"
         )
 
     def restore_handlers() -> None:

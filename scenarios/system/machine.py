@@ -1,11 +1,12 @@
 """What ran where: CPU, kernel, versions, and which core belongs to which process."""
 
+import contextlib
 import os
 import platform
-import sys
 import time
 from importlib import metadata
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -22,19 +23,16 @@ _PACKAGES = (
 
 
 def package_versions() -> dict[str, str | None]:
-    """Versions of all that takes part in a measurement; None for what is not installed."""
-    return {name: _package_version(name) for name in _PACKAGES}
-
-
-def _package_version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    """Return the version of each package in a measurement; None for what is not installed."""
+    versions = dict.fromkeys(_PACKAGES)
+    for name in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def describe_machine(*, measure_load: bool = True) -> dict[str, Any]:
-    """The facts of this machine that move a measurement; `measure_load` takes 0.3 s."""
+    """Return the facts of this machine that move a measurement; `measure_load` takes 0.3 s."""
     return {
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -48,7 +46,7 @@ def describe_machine(*, measure_load: bool = True) -> dict[str, Any]:
 
 
 def _clock_facts() -> dict[str, float]:
-    """How finely the clock ticks (seconds), and how often it stepped back in a row of reads."""
+    """Return the clock's resolution (seconds), and how often it stepped back in many reads."""
     timestamps = [time.perf_counter() for _ in range(20_000)]
     steps = [later - earlier for earlier, later in pairwise(timestamps)]
     return {
@@ -58,18 +56,15 @@ def _clock_facts() -> dict[str, float]:
 
 
 def _cpu_model() -> str:
-    """The processor's name, as the system gives it."""
-    if sys.platform == "linux":
-        # a kernel file, read once
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
+    cpu_info = Path("/proc/cpuinfo")
+    for line in cpu_info.read_text(encoding="utf-8").splitlines() if cpu_info.exists() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
 
 
 def host_counters() -> tuple[float | None, float, int, int | None, int | None]:
-    """Stolen and used CPU seconds of all cores together, pages swapped in or out, so far.
+    """Return stolen and used CPU seconds of all cores, and pages swapped in or out, so far.
 
     Stolen is None where the system does not count it. Last the periods of the container's CPU
     limit, and those in which it ran out; None without a limit that can be read.
@@ -85,37 +80,31 @@ def host_counters() -> tuple[float | None, float, int, int | None, int | None]:
 
 
 def all_cores() -> frozenset[int] | None:
-    """The cores that this process may use; None where it cannot be said."""
+    """Return the cores that this process may use; None where the system does not say."""
     return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
 def cpu_count_env() -> dict[str, str]:
-    """Environment of an app that we keep off some cores: as many CPUs as it would count without us.
+    """Return the CPU count for an app that we keep off some cores, as an environment.
 
     From 3.13 on Python sizes its pools by the CPUs that a process may use. Empty where it would
     count fewer than the machine has, as that would change more than it mends, and where the
     variable is set already.
     """
-    everywhere = all_cores()
-    is_whole = (
-        everywhere is not None
-        and len(everywhere) == os.cpu_count()
-        and _CPU_COUNT_VARIABLE not in os.environ
-    )
-    return (
-        {_CPU_COUNT_VARIABLE: str(len(everywhere))}
-        if everywhere and is_whole and pinned_cores() != (None, None)
-        else {}
-    )
+    count = len(all_cores() or ())
+    is_needed = count == os.cpu_count() and pinned_cores() != (None, None)
+    if not is_needed or _CPU_COUNT_VARIABLE in os.environ:
+        return {}
+    return {_CPU_COUNT_VARIABLE: str(count)}
 
 
 def app_cores() -> frozenset[int] | None:
-    """All cores but Locust's, for a user's app with threads or processes; None without pinning."""
+    """Return all cores but Locust's, for an app with threads or processes; None unpinned."""
     everywhere, (_, locust) = all_cores(), pinned_cores()
     return everywhere - {locust} if everywhere and locust is not None else None
 
 
 def pinned_cores() -> tuple[int | None, int | None]:
-    """One core for the app, another for Locust; (None, None) with one core or no way to pin."""
+    """Return a core for the app, another for Locust; (None, None) where pinning is impossible."""
     mine = sorted(all_cores() or ())
     return (mine[-1], mine[0]) if len(mine) > 1 else (None, None)

@@ -13,8 +13,14 @@ CHUNK_BYTES = 1 << 16  # bytes that are read at once, and the longest line that 
 
 
 def open_private(path: Path) -> int:
-    """Open a file for appending that no other user can read; its descriptor."""
+    """Open a file for appending that no other user can read; return its descriptor."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def append_private(path: Path, text: str) -> None:
+    """Append text to a file that no other user can read."""
+    with open(open_private(path), "a", encoding="utf-8") as file:
+        file.write(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,39 +33,30 @@ class RunLog:
 
     @classmethod
     def from_here(cls, path: Path, mask: Callable[[str], str] = str) -> "RunLog":
-        """What is written from now on; `mask` takes out secrets."""
+        """Return what is written from now on; `mask` takes out secrets."""
         return cls(path, path.stat().st_size if path.exists() else 0, mask)
 
     def text(self) -> str:
-        """What was written since."""
-        said = self.path.read_bytes()[self.start :] if self.path.exists() else b""
-        return self.mask(said.decode("utf-8", errors="replace"))
+        """Return what was written since."""
+        content = self.path.read_bytes()[self.start :] if self.path.exists() else b""
+        return self.mask(content.decode("utf-8", errors="replace"))
 
     def append(self, line: str) -> None:
         """Append one line, without secrets."""
-        with open(open_private(self.path), "a", encoding="utf-8") as file:
-            file.write(self.mask(line))
+        append_private(self.path, self.mask(line))
 
     def warnings(self) -> str:
-        """Python's warnings since, a line each, without their place, which is a user's folder."""
-        lines = self.text().splitlines()
-        return "\n".join(
-            line[line.index(_WARNING_MARK) :] for line in lines if _WARNING_MARK in line
-        )
+        """Return Python's warnings since, a line each, without the path: it is a user's folder."""
+        lines = (line.partition(_WARNING_MARK) for line in self.text().splitlines())
+        return "\n".join(mark + message for _, mark, message in lines if mark)
 
     def describe_tail(self) -> str:
-        """The last line written, for a sentence about a process that died."""
+        """Return a sentence with the last line written, about a process that died."""
         table = ("|", "Response time percentiles")  # Locust prints its own even when it fails
-        lines = [
-            line.strip()
-            for line in self.text().splitlines()
-            if line.strip() and not any(word in line for word in table)
-        ]
-        return (
-            f"Its last words: {lines[-1][:200]} (all of them: {self.path})"
-            if lines
-            else "It left no words."
-        )
+        for line in reversed(self.text().splitlines()):
+            if line.strip() and not any(word in line for word in table):
+                return f"Its last output: {line.strip()[:200]} (all of it: {self.path})"
+        return "It printed nothing."
 
 
 class LogWriter:

@@ -1,10 +1,10 @@
 """Supervises one child process: writes its output to the log, masked, and leaves none behind.
 
-A process of its own, so that it can outlive us. It reads its orders, in JSON, from a socket whose
-other end only the driver holds: when that closes, the driver is done or dead, and all descendants
+A process of its own, so that it can outlive us. It reads its task, in JSON, from a socket whose
+other end only the driver has: when that closes, the driver is done or dead, and all descendants
 are ended. On Linux a process that loses its parent becomes a child of the supervisor, in whatever
-session it is, so "no child is left" is the whole truth; elsewhere descendants are remembered once a
-second. How long an asked child may take is the driver's business.
+session it is, so that no process is missed; elsewhere the descendants are listed once a second. The
+driver decides how long a child may take to stop.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import psutil
 
@@ -30,27 +30,39 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _IS_LINUX = sys.platform == "linux"
 # bytes that an app may write before they are read; a new pipe has room for 64 KiB
 _PIPE_BYTES = 1 << 20
-_LENGTH_DIGITS = 12  # digits of the length of the orders
-# seconds for processes that were not asked to end to tidy up: a folder, a container
+_LENGTH_DIGITS = 12  # digits of the length of the task
+# seconds to clean up for processes that got no SIGTERM before: a folder, a container
 _GRACE_SECONDS = 2.0
 _NOT_STARTED = 127  # as a shell says that a command cannot be run
 
 
-class Supervisor:
-    """One child.
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """How to start a child; its output goes to a log, without secrets, or to our own stdout."""
 
-    The mutable state: its exit code once it has ended, whether that was asked for, its descendants,
-    and when all of them are killed.
+    command: Sequence[str]
+    cwd: str
+    env: Mapping[str, str]
+    cores: Sequence[int] | None
+    log: str | None
+    secrets: Sequence[str]
+
+
+class Supervisor:
+    """Supervises one child.
+
+    The mutable state: its exit code once it has ended, whether a stop was requested, its
+    descendants, and when all of them are killed.
     """
 
-    def __init__(self, driver: socket.socket, spec: dict[str, Any]) -> None:
+    def __init__(self, driver: socket.socket, spec: ChildSpec) -> None:
         self.driver, self.spec = driver, spec
         self.selector = selectors.DefaultSelector()
         self.exit_code: int | None = None
         self.is_stop_requested = self.is_finished = False
         self.deadline: float | None = None
         self.known_descendants: set[psutil.Process] = set()
-        self.log_writer = LogWriter(spec["log"], tuple(spec["secrets"])) if spec["log"] else None
+        self.log_writer = LogWriter(spec.log, tuple(spec.secrets)) if spec.log else None
         self.source, sink = os.pipe() if self.log_writer else (-1, 1)
         if self.log_writer and _IS_LINUX:
             with contextlib.suppress(OSError):  # more than this user may have
@@ -62,23 +74,20 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)  # its number comes through `signals`
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self.register_reader(signals, lambda: self.handle_signals(os.read(signals, 64)))
-        self.register_reader(driver.fileno(), self.handle_driver)
-        self.pid = self.start_child(sink)
+        register, readable = self.selector.register, selectors.EVENT_READ
+        register(signals, readable, lambda: self._handle_signals(os.read(signals, 64)))
+        register(driver.fileno(), readable, self._handle_driver)
+        self.pid = self._start_child(sink)
         if self.log_writer:
             os.close(sink)
-            self.register_reader(self.source, self.read_output)
+            register(self.source, readable, self.read_output)
 
-    def register_reader(self, source: int, handler: Callable[[], object]) -> None:
-        """Call `handler` when there is something to read."""
-        self.selector.register(source, selectors.EVENT_READ, handler)
-
-    def start_child(self, sink: int) -> int:
-        """Start the child, which goes if we go; its number."""
+    def _start_child(self, sink: int) -> int:
+        """Start the child, which ends if we end; return its number."""
         libc = ctypes.CDLL(None, use_errno=True) if _IS_LINUX else None
         if libc:
             libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        cores = self.spec["cores"]
+        cores = self.spec.cores
 
         def before_exec() -> None:
             # what is ignored here stays ignored in the app
@@ -89,9 +98,9 @@ class Supervisor:
                 os.sched_setaffinity(0, cores)
 
         child = subprocess.Popen(
-            self.spec["command"],
-            cwd=self.spec["cwd"],
-            env=self.spec["env"],
+            self.spec.command,
+            cwd=self.spec.cwd,
+            env=self.spec.env,
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -103,49 +112,41 @@ class Supervisor:
     def supervise(self) -> int:
         """Run until no process is left; return the child's exit code."""
         while not self.is_finished:
-            for key, _ in self.selector.select(self.select_timeout()):
+            for key, _ in self.selector.select(self._select_timeout()):
                 key.data()
             if not _IS_LINUX:  # where only the end of our own child is signalled
-                self.is_finished = not self.descendants() and self.exit_code is not None
+                self.is_finished = not self._descendants() and self.exit_code is not None
             if self.deadline is not None and time.monotonic() >= self.deadline:
-                self.kill_all()
+                self._kill_all()
         if self.log_writer:
             self.read_backlog()
             self.log_writer.add_chunk(b"", is_last=True)
         return self.exit_code or 0
 
-    def select_timeout(self) -> float | None:
-        """Seconds until something must be done even when nothing happens."""
+    def _select_timeout(self) -> float | None:
         if self.deadline is not None:
             return max(0.0, self.deadline - time.monotonic())
         return None if _IS_LINUX else 1.0
 
-    def handle_signals(self, numbers: bytes) -> None:
-        """Handle signals: hand SIGTERM on, reap on SIGCHLD."""
+    def _handle_signals(self, numbers: bytes) -> None:
         if signal.SIGTERM in numbers:
             self.is_stop_requested = True
-            # known before the child leaves the others without a parent
-            descendants = self.descendants()
-            self.signal_processes(
-                signal.SIGTERM,
-                [
-                    process
-                    for process in descendants
-                    if self.exit_code is not None or process.pid == self.pid
-                ],
-            )
+            # listed before the child leaves the others without a parent
+            for process in self._descendants():
+                if self.exit_code is not None or process.pid == self.pid:
+                    _signal_process(process, signal.SIGTERM)
         if signal.SIGCHLD in numbers:
-            self.reap_children(os.WNOHANG)
+            self._reap_children(os.WNOHANG)
 
-    def handle_driver(self) -> None:
-        """The driver asks that all output so far is written; or it has gone."""
+    def _handle_driver(self) -> None:
+        """Write all output so far when the driver requests it; end all when it has gone."""
         try:
             request = self.driver.recv(1)
         except OSError:
             request = b""
         if not request:
             self.selector.unregister(self.driver.fileno())
-            self.terminate_all()
+            self._terminate_all()
             return
         self.read_backlog()
         with contextlib.suppress(OSError):
@@ -158,7 +159,7 @@ class Supervisor:
                 return
 
     def read_output(self) -> bool:
-        """Read a piece of the child's output; False where there is none now, or never again."""
+        """Read a piece of the child's output; return False where there is none."""
         try:
             chunk = os.read(self.source, CHUNK_BYTES)
         except BlockingIOError:  # it was read since the selector saw it
@@ -169,8 +170,8 @@ class Supervisor:
             self.selector.unregister(self.source)
         return bool(chunk)
 
-    def reap_children(self, wait_options: int) -> None:
-        """Take note of processes that have ended. When the child has, the others follow it."""
+    def _reap_children(self, wait_options: int) -> None:
+        """Reap processes that have ended. When the child has, the others follow it."""
         was_running = self.exit_code is None
         try:
             while True:
@@ -182,41 +183,41 @@ class Supervisor:
                 if not wait_options:
                     return
         except ChildProcessError:
-            self.is_finished = self.is_finished or not self.descendants()
+            self.is_finished = self.is_finished or not self._descendants()
         if was_running and self.exit_code is not None and not self.is_finished:
             if self.is_stop_requested:
-                self.signal_processes(signal.SIGTERM, self.descendants())
+                self._signal_all(signal.SIGTERM)
             else:
-                self.terminate_all()
+                self._terminate_all()
 
-    def descendants(self) -> list[psutil.Process]:
-        """All descendants that are still running, as far as they were ever seen."""
+    def _descendants(self) -> set[psutil.Process]:
+        """Return all descendants that are still running, as far as they were ever seen."""
         children = psutil.Process().children(recursive=True)
-        self.known_descendants = {
-            *children,
-            *(process for process in self.known_descendants if process.is_running()),
-        }
-        return list(self.known_descendants)
+        running = (process for process in self.known_descendants if process.is_running())
+        self.known_descendants = {*children, *running}
+        return self.known_descendants
 
-    @staticmethod
-    def signal_processes(number: int, processes: list[psutil.Process]) -> None:
-        """Send a signal; never to a process that has got the number of one that was meant."""
-        for process in processes:
-            with contextlib.suppress(psutil.Error):
-                process.send_signal(number)
+    def _signal_all(self, number: int) -> None:
+        for process in self._descendants():
+            _signal_process(process, number)
 
-    def terminate_all(self) -> None:
-        """Kill all descendants; after a moment to tidy up if they were not asked to end."""
+    def _terminate_all(self) -> None:
+        """Kill all descendants; after a moment to clean up if they got no SIGTERM before."""
         grace = 0.0 if self.is_stop_requested else _GRACE_SECONDS
         if grace:
-            self.signal_processes(signal.SIGTERM, self.descendants())
+            self._signal_all(signal.SIGTERM)
         self.deadline = time.monotonic() + grace
 
-    def kill_all(self) -> None:
-        """Kill all descendants, those started in the meantime included."""
+    def _kill_all(self) -> None:
         while not self.is_finished:
-            self.signal_processes(signal.SIGKILL, self.descendants())
-            self.reap_children(0)
+            self._signal_all(signal.SIGKILL)
+            self._reap_children(0)
+
+
+def _signal_process(process: psutil.Process, number: int) -> None:
+    """Send a signal; never to another process that has the same number now."""
+    with contextlib.suppress(psutil.Error):
+        process.send_signal(number)
 
 
 def main() -> None:
@@ -225,13 +226,13 @@ def main() -> None:
     driver.set_inheritable(False)
     try:
         size = int(driver.recv(_LENGTH_DIGITS, socket.MSG_WAITALL))
-        spec = json.loads(driver.recv(size, socket.MSG_WAITALL))
+        spec = ChildSpec(**json.loads(driver.recv(size, socket.MSG_WAITALL)))
     except ValueError:  # the driver was gone before it could send all
         return
     try:
         supervisor = Supervisor(driver, spec)
     except (OSError, subprocess.SubprocessError) as error:
-        print(f"{spec['command'][0]} cannot be started ({error})", file=sys.stderr)
+        print(f"{spec.command[0]} cannot be started ({error})", file=sys.stderr)
         raise SystemExit(_NOT_STARTED) from None
     code = supervisor.supervise()
     if code < 0:

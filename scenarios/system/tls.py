@@ -1,4 +1,4 @@
-"""Whose certificates are trusted, by single requests and under load alike.
+"""Which certificates are trusted, by single requests and under load alike.
 
 Imported inside Locust too, where `ssl` is gevent's: a context is made where it is used.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import certifi
 
-from results.errors import AtonceError, ExitCode
+from results.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class TlsTrust:
 
     @classmethod
     def from_flags(cls, cacert: Path | None, url: str, *, insecure: bool) -> "TlsTrust":
-        """Trust from flags. Raises AtonceError for a file in use that cannot be read."""
+        """Return the trust that flags describe. Raises AtonceError for an unreadable file in use."""
         trust = cls(str(cacert.absolute()) if cacert else None, insecure)
         if not cacert and not url.startswith("https:"):
             return trust
@@ -33,16 +33,16 @@ class TlsTrust:
         try:
             trust.ssl_context()
         except (OSError, ssl.SSLError) as error:
-            where = cacert or os.environ.get(name)
-            why = error.strerror or str(error)
-            if isinstance(error, ssl.SSLError):
-                why = "no certificate can be read there"
-            sentence = f"{name} {where}: {why}. It must be a file of certificates in PEM."
-            raise AtonceError(sentence, ExitCode.USAGE) from error
+            is_tls = isinstance(error, ssl.SSLError)
+            why = "it has no certificate that can be read" if is_tls else error.strerror or error
+            raise UsageError(
+                f"invalid {name} {cacert or os.environ.get(name)}: {why}. It must be a file of"
+                " certificates in PEM."
+            ) from error
         return trust
 
     def ssl_context(self) -> ssl.SSLContext:
-        """The context for a client."""
+        """Return the context for a client."""
         if self.insecure:
             context = ssl.create_default_context()
             context.check_hostname = False
@@ -64,5 +64,5 @@ def certificate_advice(error: BaseException | None) -> str | None:
     if not isinstance(error, ssl.SSLCertVerificationError):
         return None
     why = error.verify_message.rstrip(".")
-    help_ = "Name who signed it: --cacert FILE; or accept any: --insecure"
-    return f"its certificate is not trusted ({why}). {help_}"
+    advice = "Give the certificate that signed it: --cacert FILE; or accept any: --insecure"
+    return f"its certificate is not trusted ({why}). {advice}"

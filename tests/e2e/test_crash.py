@@ -163,7 +163,7 @@ def test_a_run_can_be_interrupted_in_a_frozen_route(
             process.send_signal(number)
         shown, said = process.communicate(timeout=90)
     assert process.returncode == 130, said
-    assert "stopping; waiting for the answers still out" in said
+    assert "stopping; waiting for open requests" in said
     run = next(tmp_path.iterdir())
     if times == 1:
         assert read_run(run)["status"] == Status.INTERRUPTED

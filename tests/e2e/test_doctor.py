@@ -119,7 +119,7 @@ def test_an_app_that_cannot_be_examined_is_said_in_a_sentence(
         (["http://example.org"], "is not this machine"),
         (["shop:app", "--start", "x"], "belong together"),
         (["shop:app", "--gate", "p99 < 3"], "p99 is a time"),
-        (["shop:app", "--budget", "8"], "is no duration"),
+        (["shop:app", "--budget", "8"], "invalid duration"),
         (["shop:app", "--gate", "p50 @ 100u < 3s"], "at most 64u"),
         (["shop:app", "--gate", "p50 @ 3000/s < 3s"], "or 1500/s"),
         (["shop:app", "--header", "secret-without-colon"], "invalid --header #1"),
@@ -313,7 +313,7 @@ def test_a_dry_run_that_fails_keeps_what_the_app_said(
     shown = here("doctor", "shop:app", "--dry-run", "--env", "KEY=geheim", cwd=home)
     words = (
         r"ended with exit code 7 before it answered\. "
-        r"Its last words: no user \*\*\* \(all of them: (.*)\)"
+        r"Its last output: no user \*\*\* \(all of it: (.*)\)"
     )
     match = re.search(words, shown.stderr)
     assert match, shown.stderr

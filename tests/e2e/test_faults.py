@@ -11,7 +11,8 @@ from reports.checks.model import CheckStatus, TrustLevel
 from reports.model import Report
 from reports.report import build_report
 from results.schema import ArrivalDistribution, Arrivals, Cell, ConnectionMode, Scenario, Variant
-from scenarios.plans.model import Plan, Session, variant_cell
+from scenarios.plans.cells import Times, variant_target
+from scenarios.plans.model import Plan, Session
 from scenarios.runner import run_plan
 from tests.e2e.test_driver import run_of
 from tests.support import faulty_generator as faults
@@ -30,21 +31,15 @@ def steady(repeat: int, *, warm: int = 64) -> Cell:
         warm=warm,
         cap=200,
     )
-    cell = variant_cell(Scenario.STEADY, Variant.ASYNC, SECONDS, 0)
-    name = f"steady/async/100~{repeat}"
-    return replace(
-        cell, name=name, repeat=repeat, warm_up=0.5, window=2.5, drain=5.0, arrivals=arrivals
-    )
+    target, times = variant_target(Variant.ASYNC, SECONDS), Times(0.5, 2.5, 5.0)
+    cell = target.create_cell(Scenario.STEADY, 100, times, arrivals=arrivals)
+    return replace(cell, name=f"{cell.name}~{repeat}", repeat=repeat)
 
 
 def crowd(drain: float, seconds: float = SECONDS) -> Cell:
     """16 users for 2 s."""
-    return replace(
-        variant_cell(Scenario.CROWD, Variant.ASYNC, seconds, 16),
-        warm_up=0.3,
-        window=1.7,
-        drain=drain,
-    )
+    target = variant_target(Variant.ASYNC, seconds)
+    return target.create_cell(Scenario.CROWD, 16, Times(0.3, 1.7, drain))
 
 
 @pytest.fixture(scope="module")

@@ -245,10 +245,10 @@ def test_a_gate_on_neighbours_has_them_asked_at_half_where_the_core_is_full(
         return seen_at(cell, rate, cpu=used, median=0.002)
 
     monkeypatch.setattr(adaptive_plan, "read_interim_stats", interim_stats)
-    batches = adaptive_plan.adaptive_levels(
-        Path(), bedside(0.002), {"async": 0.0015}, (parse_gate(gate),), [], lambda *_: True
+    plan = adaptive_plan.AdaptivePlan(
+        Path(), bedside(0.002), {"async": 0.0015}, (parse_gate(gate),), lambda *_: True
     )
-    cells = [cell for some in batches for cell in some]
+    cells = [cell for some in plan.levels() for cell in some]
     assert asked == [
         f"{cell.arrivals.profile[0][1]:g}/s" if cell.arrivals else str(cell.users) for cell in cells
     ]

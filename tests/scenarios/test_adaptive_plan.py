@@ -121,17 +121,14 @@ def test_what_is_asked_next(  # noqa: PLR0913, PLR0917 - a row of the table
         return seen(cell, rate, **more)
 
     monkeypatch.setattr(adaptive_plan, "read_interim_stats", read_level)
-    hold_times: list[float] = []
-    batches = adaptive_plan.adaptive_levels(
-        Path(), bedside(service), idle_, (), hold_times, lambda *_: True
-    )
-    cells = list(itertools.chain.from_iterable(batches))
+    plan = adaptive_plan.AdaptivePlan(Path(), bedside(service), idle_, (), lambda *_: True)
+    cells = list(itertools.chain.from_iterable(plan.levels()))
     actual = [
         f"{cell.arrivals.profile[0][1]:g}/s" if cell.arrivals else str(cell.users) for cell in cells
     ]
     assert (asked, [round(seconds, 4) for seconds in holding]) == (
         actual,
-        [round(seconds, 4) for seconds in hold_times],
+        [] if plan.hold_time is None else [round(plan.hold_time, 4)],
     ), name
 
 
@@ -155,10 +152,10 @@ def test_a_gates_level_is_run_with_as_many_requests_as_it_takes(
         "read_interim_stats",
         lambda _folder, _act, cell: seen(cell, rates[cell.users]),
     )
-    batches = adaptive_plan.adaptive_levels(
-        Path(), bedside(0.1), IDLE, (parse_gate(gate),), [], lambda *_: True
+    plan = adaptive_plan.AdaptivePlan(
+        Path(), bedside(0.1), IDLE, (parse_gate(gate),), lambda *_: True
     )
-    cells = list(itertools.chain.from_iterable(batches))[3:]
+    cells = list(itertools.chain.from_iterable(plan.levels()))[3:]
     assert asked == [
         (cell.users, cell.arrivals.profile[0][1] if cell.arrivals else None) for cell in cells
     ]
@@ -291,10 +288,10 @@ def test_what_would_end_beyond_the_budget_is_not_begun(
         "read_interim_stats",
         lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 79.0}.get(cell.users, 80.0)),
     )
-    batches = adaptive_plan.adaptive_levels(
-        Path(), bedside(0.1), IDLE, (), [], lambda cell, _: cell.users not in refused
+    plan = adaptive_plan.AdaptivePlan(
+        Path(), bedside(0.1), IDLE, (), lambda cell, _: cell.users not in refused
     )
-    assert asked == [str(cell.users) for cell in itertools.chain.from_iterable(batches)]
+    assert asked == [str(cell.users) for cell in itertools.chain.from_iterable(plan.levels())]
 
 
 def test_answers_too_large_to_be_loaded_so_often_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,8 +305,8 @@ def test_answers_too_large_to_be_loaded_so_often_are_not(monkeypatch: pytest.Mon
             reasons.extend(filter(None, [route.why_too_large(cell)]))
             return not route.why_too_large(cell)
 
-        batches = adaptive_plan.adaptive_levels(Path(), route, IDLE, gates, [], fits)
-        return list(itertools.chain.from_iterable(batches))
+        plan = adaptive_plan.AdaptivePlan(Path(), route, IDLE, gates, fits)
+        return list(itertools.chain.from_iterable(plan.levels()))
 
     monkeypatch.setattr(
         adaptive_plan,
@@ -356,8 +353,8 @@ def test_no_two_cells_of_a_route_share_a_name(monkeypatch: pytest.MonkeyPatch) -
         "read_interim_stats",
         lambda _folder, _act, cell: seen(cell, {1: 10.0, 8: 80.0}.get(cell.users, 80.0)),
     )
-    batches = adaptive_plan.adaptive_levels(Path(), bedside(0.1), IDLE, gates, [], lambda *_: True)
-    cells = list(itertools.chain.from_iterable(batches))
+    plan = adaptive_plan.AdaptivePlan(Path(), bedside(0.1), IDLE, gates, lambda *_: True)
+    cells = list(itertools.chain.from_iterable(plan.levels()))
     names = [cell.name for cell in (*cells, bedside(0.1).watchdog_cell(0.1))]
     assert len(set(names)) == len(names)
     asides = [cell.neighbour_cell_name for cell in cells if cell.neighbours]

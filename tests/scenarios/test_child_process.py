@@ -222,7 +222,7 @@ def test_an_app_that_does_not_end_is_killed_and_the_log_says_so(tmp_path: Path, 
     ) as app:
         wait_for((tmp_path / "up").exists)
     assert app.returncode == -signal.SIGKILL
-    assert "had not ended 0.05 s after SIGTERM, and was killed" in (tmp_path / "log.txt").read_text(
+    assert "still ran 0.05 s after SIGTERM, and was killed" in (tmp_path / "log.txt").read_text(
         encoding="utf-8"
     )
     assert gone_within(mark) == []
@@ -358,7 +358,7 @@ def test_a_second_interruption_leaves_no_grandchild(tmp_path: Path) -> None:
             words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False
         )
         assert (shown.returncode, shown.stdout) == (130, "still here\n")
-        assert "stopping; waiting for the answers still out" in shown.stderr
+        assert "stopping; waiting for open requests" in shown.stderr
         assert shown.stderr.endswith(
             "atonce: Interrupted. What was measured so far lies in the run's folder.\n"
         )

@@ -149,7 +149,8 @@ def test_a_certificate_of_its_own_is_trusted_when_someone_says_so(  # noqa: PLR0
             assert list_openapi_routes(secure, trust) == ["GET /x"]
             return
         with pytest.raises(
-            AtonceError, match=r"self-signed certificate\)\. Name who signed it: --cacert FILE"
+            AtonceError,
+            match=r"self-signed certificate\)\. Give the certificate that signed it: --cacert FILE",
         ):
             check_route(client, "GET /x", "/x", "1")
 
@@ -169,7 +170,11 @@ def test_a_wrong_certificate_is_said_as_such(secure: str, here: Here) -> None:
     ("words", "env", "sentence"),
     [
         (["http://127.0.0.1:1", "--cacert", "/not/there"], {}, "--cacert /not/there: No such file"),
-        (["http://127.0.0.1:1", "--cacert", __file__], {}, "no certificate can be read there"),
+        (
+            ["http://127.0.0.1:1", "--cacert", __file__],
+            {},
+            "it has no certificate that can be read",
+        ),
         (
             ["https://127.0.0.1:1"],
             {"SSL_CERT_FILE": "/not/there"},
@@ -228,7 +233,7 @@ def test_an_answer_without_end_is_a_time_out_though_pieces_come(
     )
     client = httpx.Client(transport=stream, base_url="http://127.0.0.1:1", timeout=10)
     with pytest.raises(
-        AtonceError, match=r"did not answer one polite request: ReadTimeout; nothing was loaded"
+        AtonceError, match=r"did not answer a single request: ReadTimeout; nothing was loaded"
     ):
         check_route(client, "GET /events", "/events", "")
     assert 10 <= next(moments) < 20

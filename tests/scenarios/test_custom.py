@@ -22,6 +22,7 @@ from scenarios.plans.custom import (
     parse_host,
     parse_rate,
     parse_route,
+    rate_profile,
 )
 from scenarios.plans.knee import plan_from_options
 
@@ -60,7 +61,7 @@ def test_workers_share_one_schedule(law: ArrivalDistribution, parts: int) -> Non
 @pytest.mark.parametrize("shape", list(RATE_SHAPES))
 def test_a_shape_brings_its_arrivals_where_its_rate_is_high(shape: str) -> None:
     """Counts per twentieth of the time match the planned rate's integral; a metronome's to one."""
-    profile = RATE_SHAPES[shape](100.0, 20.0)
+    profile = rate_profile(shape, 100.0, 20.0)
     counts, edges = np.histogram(
         list(arrival_times(profile, ArrivalDistribution.CONSTANT, "")), bins=20, range=(0, 20)
     )
@@ -172,7 +173,7 @@ def test_a_knee_asks_with_more_users_until_some_of_them_wait(
     )
     if places == 100:  # 1,000/s is what one generator asks
         assert (crowds[-1], rates) == ("crowd/GET /x/32", [])
-        assert "answered all that 32 users asked" in notes[0]
+        assert "answered all requests of 32 users" in notes[0]
         assert "no rates were placed" in notes[0]
         return
     assert len(crowds) > 2
@@ -234,7 +235,10 @@ def test_a_secret_in_a_url_is_neither_taken_nor_repeated(host: str) -> None:
     """It would end in run.json, in a report and in a CI's log."""
     with pytest.raises(AtonceError) as caught:
         parse_host(host, None)
-    assert ("is no URL of a host" in caught.value.sentence, "hush" in caught.value.sentence) == (
+    assert (
+        "invalid host (not repeated" in caught.value.sentence,
+        "hush" in caught.value.sentence,
+    ) == (
         True,
         False,
     )

@@ -94,7 +94,7 @@ def script(folder: Path) -> Job:
 
 @pytest.mark.parametrize(
     ("code", "silence", "words"),
-    [(QUIET, 0.1, "said nothing for"), (LEFT, 60.0, "Somebody stopped Locust")],
+    [(QUIET, 0.1, "was silent for"), (LEFT, 60.0, "Another process stopped Locust")],
 )
 def test_a_locust_that_does_not_go_on_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, silence: float, words: str

@@ -67,7 +67,7 @@ def test_other_waits_shrink_the_crowds_that_queue_until_they_fit(seconds: float)
         (float("nan"), "out of range"),
         (6.0, "out of range"),
         (0.01, "too short"),
-        (3.0, "about .* s, and it is bounded"),
+        (3.0, "about .* s, and its limit is 120 s"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_with_the_reason(seconds: float, words: str) -> None:
@@ -153,7 +153,7 @@ def test_progress_never_goes_back_and_names_the_cell() -> None:
         session_progress(act, "crowd/broken-async/8", 0.0)[0]
         == "GET /broken-async: a crowd of 8 users"
     )
-    assert "neighbours asked meanwhile" in describe_cell(act.cells[-3])
+    assert "with both neighbours" in describe_cell(act.cells[-3])
 
 
 @contextmanager
@@ -200,7 +200,7 @@ def test_a_route_that_never_answers_is_no_target(monkeypatch: pytest.MonkeyPatch
     cell = next(cell for cell in quick_plan(0.1).cells if cell.users)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
-        pytest.raises(AtonceError, match="did not answer one polite request") as trouble,
+        pytest.raises(AtonceError, match="did not answer a single request") as trouble,
     ):
         preflight.verify_routes(f"http://127.0.0.1:{silent.getsockname()[1]}", [cell], None)
     assert trouble.value.code is ExitCode.TARGET

@@ -401,14 +401,14 @@ def test_routes_are_chosen_by_name_glob_and_request(
             "the app has no 'GET /itmes/{item_id}'. Similar: GET /items/{item_id}",
         ),
         ({"route": ["POST /*"]}, "A * stands for routes that change nothing. Similar: POST"),
-        ({"route": ["GET /a b"]}, "'GET /A /b' is no route|'GET /a b' is no route|is none of"),
+        ({"route": ["GET /a b"]}, "invalid route 'GET /A /b'|invalid route 'GET /a b'|is none of"),
         (
             {"param": ["itm_id=1"]},
             "invalid --param: no route has a parameter 'itm_id'. Similar: item_id",
         ),
         (
             {"param": ["item_id"]},
-            "invalid --param 'item_id': no name and value. Example: item_id=1",
+            "invalid --param 'item_id': expected NAME=VALUE. Example: item_id=1",
         ),
         (
             {"only": ["/nothing"]},
@@ -421,7 +421,7 @@ def test_routes_are_chosen_by_name_glob_and_request(
             {"body": ["POST /orders={}"]},
             "invalid --body: POST /orders is not examined. Add --route 'POST /orders'.",
         ),
-        ({"body": ["{}"]}, "invalid --body '{}': no route and body"),
+        ({"body": ["{}"]}, "invalid --body '{}': expected ROUTE=BODY"),
         (
             {"body": ["POST /orders=@/nowhere"]},
             "invalid --body for POST /orders: cannot read /nowhere: No such file",
@@ -740,7 +740,7 @@ def test_without_a_document_routes_are_asked_as_they_stand() -> None:
         select_route_requests(None, None, RouteSelection())
     with pytest.raises(AtonceError, match="The app declares no routes"):
         select_route_requests({"paths": {}}, [], RouteSelection())
-    with pytest.raises(AtonceError, match=r"fill in what stands in braces|the app has no"):
+    with pytest.raises(AtonceError, match=r"replace what is in braces|the app has no"):
         select_route_requests(
             None, None, parse_route_selection(DoctorOptions(route=["GET /x/{y}"]))
         )
@@ -783,8 +783,8 @@ def test_what_fits_the_budget_is_said_before(
     ]
     assert set(late) == {request.path for request in turn[few:]}
     sentence = (
-        f"About {few} of 499 routes fit the budget of {budget[:-1]} s, at 15 s each: "
-        "those that gates name, then as the app declares them. "
+        f"About {few} of 499 routes fit the budget of {budget[:-1]} s, at 15 s each. "
+        "Routes that gates name come first, then the app's order. "
         f"{turn[few].route} and later routes run only if there is time. To change this: "
         "--budget, --only, --exclude."
     )

@@ -25,7 +25,7 @@ from scenarios.doctor.openapi.route_selection import RouteSelection
 from scenarios.doctor.openapi.routes import select_route_requests
 from scenarios.doctor.openapi.smoke_test import SmokeResult, run_smoke_test
 from scenarios.generator.job import COMMON_HEADERS, REQUEST_ID_HEADER, RequestTemplate
-from scenarios.plans.model import variant_cell
+from scenarios.plans.cells import Times, variant_target
 from tests.support.asgi_client import HOME, served
 from tests.support.echo_server import echoing, request_under_load
 from tests.support.processes import ROOT
@@ -40,9 +40,7 @@ def mocked(handler: Handler) -> httpx.Client:
     return httpx.Client(transport=httpx.MockTransport(handler), base_url=HOME, trust_env=False)
 
 
-def manner_of(
-    answer: httpx.Response | Handler, asked: RouteRequest | None = None, **limits: float
-) -> SmokeResult:
+def manner_of(answer: httpx.Response | Handler, asked: RouteRequest | None = None) -> SmokeResult:
     """The smoke test's result for a route that gives this answer every time."""
 
     def again(request: httpx.Request) -> httpx.Response:
@@ -51,9 +49,7 @@ def manner_of(
         return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
 
     handler = again if isinstance(answer, httpx.Response) else answer
-    return run_smoke_test(
-        mocked(handler), asked or RouteRequest(route="GET /x", path="/x"), {}, **limits
-    )
+    return run_smoke_test(mocked(handler), asked or RouteRequest(route="GET /x", path="/x"), {})
 
 
 def refuse(error: type[httpx.HTTPError]) -> Handler:
@@ -138,7 +134,7 @@ def test_polite_requests_and_those_under_load_are_the_same(
     asked: RouteRequest, given: dict[str, str]
 ) -> None:
     """Line, headers and body at a real server that sets cookies; only the request id differs."""
-    cell = variant_cell(Scenario.CROWD, "async", 0.1, 1)
+    cell = variant_target("async", 0.1).create_cell(Scenario.CROWD, 1, Times())
     cell = replace(cell, route=asked.route, path=asked.path, expects="", status=200)
     with echoing() as (url, seen), httpx.Client(base_url=url, trust_env=False) as client:
         assert len(run_smoke_test(client, asked, given).seconds) == 3
@@ -175,7 +171,10 @@ def test_a_long_body_is_counted_and_compared_but_not_kept(
 ) -> None:
     """Sixty-four of them at once would fill the memory."""
     cell = replace(
-        variant_cell(Scenario.CROWD, "async", 0.1, 1), route="GET /x", path="/x", expects=expects
+        variant_target("async", 0.1).create_cell(Scenario.CROWD, 1, Times()),
+        route="GET /x",
+        path="/x",
+        expects=expects,
     )
     with echoing(b"x" * 20_000_000) as (url, _):
         answers, grown = request_under_load(url, RequestTemplate(), cell.to_dict())
@@ -277,21 +276,21 @@ SEARCH = RouteRequest(route="POST /search", path="/search", body=b"s3cret")
         ),
         (httpx.Response(304), None, "answers 304 to a single request"),
         (refuse(httpx.ReadTimeout), None, "gave no answer within 30 s"),
-        (refuse(httpx.ConnectError), None, "broke off its connection (ConnectError)"),
-        (refuse(httpx.RemoteProtocolError), None, "broke off its connection (RemoteProtocolError)"),
+        (refuse(httpx.ConnectError), None, "lost its connection (ConnectError)"),
+        (refuse(httpx.RemoteProtocolError), None, "lost its connection (RemoteProtocolError)"),
         (
             lambda _: httpx.Response(
                 200, headers={"content-length": "9"}, content=dripping(0, 2, httpx.ReadError)
             ),
             None,
-            "broke off its connection (ReadError)",
+            "lost its connection (ReadError)",
         ),
         (
             lambda _: httpx.Response(
                 200, headers={"content-type": JSON}, content=dripping(0, 2, httpx.ReadTimeout)
             ),
             None,
-            "began an answer that did not go on within 30 s",
+            "began an answer but sent no more of it within 30 s",
         ),
         (
             lambda _: httpx.Response(200, content=dripping(0, 2)),
@@ -315,10 +314,14 @@ SEARCH = RouteRequest(route="POST /search", path="/search", body=b"s3cret")
     ],
 )
 def test_what_must_not_be_loaded_is_said(
-    answer: httpx.Response | Handler, asked: RouteRequest | None, why: str
+    monkeypatch: pytest.MonkeyPatch,
+    answer: httpx.Response | Handler,
+    asked: RouteRequest | None,
+    why: str,
 ) -> None:
     """One request, then no more; nothing of a body, a query or a header's value is shown."""
-    manner = manner_of(answer, asked, body_timeout=0.05)
+    monkeypatch.setattr(manners, "_BODY_TIMEOUT", 0.05)
+    manner = manner_of(answer, asked)
     assert why == manner.skipped
     assert (len(manner.seconds), manner.fault) == (1, None)
     assert why.isprintable()

@@ -139,8 +139,8 @@ def test_no_level_is_begun_for_which_the_requests_are_too_few(
         refused.extend([why] if why else [])
         return not why
 
-    batches = adaptive_plan.adaptive_levels(Path(), planner, IDLE, (), [], fits)
-    assert [cell.users for cell in itertools.chain.from_iterable(batches)] == [1, 8]
+    plan = adaptive_plan.AdaptivePlan(Path(), planner, IDLE, (), fits)
+    assert [cell.users for cell in itertools.chain.from_iterable(plan.levels())] == [1, 8]
     assert "--requests" in refused[0]
 
 

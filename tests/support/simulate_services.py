@@ -23,7 +23,7 @@ from results.schema import ArrivalDistribution, Cell, Neighbour, Phase, Scenario
 from results.spool import Spool
 from results.store import RunWriter
 from results.thresholds import MANY_USERS
-from scenarios.doctor.adaptive_plan import adaptive_levels
+from scenarios.doctor.adaptive_plan import AdaptivePlan
 from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell
 from scenarios.generator.arrivals import arrival_times
 from tests.support.simulate_run import CALM, IDLE, MACHINE, NAMES, OVERHEAD, Request, area, tick
@@ -152,7 +152,7 @@ def examine(folder: Path, server: Server, seed: int) -> RouteEvidence:
     (folder / "probe").mkdir(parents=True)
     cells, now = [idle_neighbours_cell(PINGS, 80.0)], 1.0
     now = play(folder, cells[0], server, dice, now)
-    for some in adaptive_levels(folder, bedside, calm, (), [], lambda *_: True):
+    for some in AdaptivePlan(folder, bedside, calm, (), lambda *_: True).levels():
         for cell in some:
             cells.append(cell)
             now = play(folder, cell, server, dice, now)

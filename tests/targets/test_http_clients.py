@@ -13,7 +13,8 @@ import pytest
 
 from reports.report import build_report
 from results.schema import Scenario, Variant
-from scenarios.plans.model import Plan, Session, variant_cell
+from scenarios.plans.cells import Times, variant_target
+from scenarios.plans.model import Plan, Session
 from targets import upstream
 from targets.app import app
 from tests.e2e.test_driver import run_of
@@ -127,11 +128,9 @@ def test_a_shared_client_opens_as_many_connections_as_are_in_flight(
 @pytest.mark.slow
 def test_failures_under_load_are_counted_apart_and_never_as_latency(tmp_path: Path) -> None:
     """Each row has its own status; the slow failures, ten times slower, are in no quantile."""
+    target, times = variant_target(Variant.ASYNC, 0.02), Times(0.3, 2.0, 5.0)
     cell = replace(
-        variant_cell(Scenario.CROWD, Variant.ASYNC, 0.02, 8), warm_up=0.3, window=2.0, drain=5.0
-    )
-    cell = replace(
-        cell,
+        target.create_cell(Scenario.CROWD, 8, times),
         route="GET /calls",
         path="/calls?seconds=0.02",
         expects=json.dumps({"delay": 0.02}, separators=(",", ":")),

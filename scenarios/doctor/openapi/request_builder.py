@@ -4,7 +4,8 @@ import contextlib
 import json
 import re
 import string
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -28,17 +29,15 @@ MAX_ALTERNATIVES = 3  # requests with other values, for a route that refuses the
 _IGNORED_HEADERS = {"accept", "content-type"}  # OpenAPI ignores them as header parameters
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class DeclaredRoute:
     """A route that the app declares, from its OpenAPI document, the app info, or both."""
 
     name: str
-    template: str
-    """Its path as declared, with convertors."""
+    template: str  # its path as declared, with convertors
     document: dict[str, Any]
-    operation: dict[str, Any] | None = None
-    handler: dict[str, Any] = field(default_factory=dict)
-    """Its entry in the app info."""
+    operation: dict[str, Any] | None  # its parameters have no references
+    handler: dict[str, Any]  # its entry in the app info
     is_named: bool = False
 
     @property
@@ -61,14 +60,11 @@ class DeclaredRoute:
             for name, kind in PATH_PARAMETER.findall(self.template)
         ]
         declared = (self.operation or {}).get("parameters", [])
-        keys = [
-            {**scheme, "secret": True}
-            for scheme in self.security_schemes()
-            if scheme.get("type") == "apiKey"
-        ]
+        schemes = self.security_schemes()
+        keys = [{**it, "secret": True} for it in schemes if it.get("type") == "apiKey"]
         by_key = {
             (parameter.get("in"), parameter["name"]): parameter
-            for parameter in (*path_parameters, *map(self._resolve, declared), *keys)
+            for parameter in (*path_parameters, *declared, *keys)
             if isinstance(parameter, dict) and isinstance(parameter.get("name"), str)
         }
         return [
@@ -81,14 +77,11 @@ class DeclaredRoute:
     def security_schemes(self) -> list[dict[str, Any]]:
         """Return the security schemes that the route, or else the document, requires."""
         requirements = (self.operation or {}).get("security", self.document.get("security"))
-        names: dict[str, None] = {}
-        for requirement in requirements if isinstance(requirements, list) else []:
-            names |= dict.fromkeys(requirement if isinstance(requirement, dict) else ())
-        references = ({"$ref": f"#/components/securitySchemes/{name}"} for name in names)
-        return [scheme for scheme in map(self._resolve, references) if isinstance(scheme, dict)]
-
-    def _resolve(self, node: Any) -> Any:
-        return resolve_reference(self.document, node)
+        listed = requirements if isinstance(requirements, list) else []
+        names = dict.fromkeys(chain.from_iterable(it for it in listed if isinstance(it, dict)))
+        references = [{"$ref": f"#/components/securitySchemes/{name}"} for name in names]
+        schemes = [resolve_reference(self.document, reference) for reference in references]
+        return [scheme for scheme in schemes if isinstance(scheme, dict)]
 
 
 def _convertor_schema(name: str, kind: str) -> dict[str, Any]:

@@ -18,22 +18,17 @@ STREAM_MEDIA_TYPES = (
 class RouteRequest:
     """A route and one request for it. `skipped` is a clause that says why it must not be loaded."""
 
-    route: str
-    """`GET /items/{item_id}`"""
-    path: str
-    """`/items/1?q=x`: filled in and percent-encoded; an API key in it is masked."""
+    route: str  # `GET /items/{item_id}`
+    path: str  # `/items/1?q=x`: filled in and percent-encoded; an API key in it is masked
+    # With its API keys, if it has any. This and the headers are never stored or printed
     path_with_keys: str = field(default="", repr=False)
-    """The path with its API keys, if it has any: never stored or printed."""
+    # Its header and cookie parameters, without the user's own headers
     headers: dict[str, str] = field(default_factory=dict, repr=False)
-    """Its header and cookie parameters, without the user's own headers: never stored or printed."""
     body: bytes | None = field(default=None, repr=False)
     content_type: str | None = None
-    declared_type: str | None = None
-    """The media type that OpenAPI declares for a 2xx answer."""
-    credential_flags: tuple[str, ...] = ()
-    """The flags that give the credentials of its security schemes."""
-    alternatives: tuple["RouteRequest", ...] = ()
-    """The same request with other values, in case these are refused."""
+    declared_type: str | None = None  # the media type that OpenAPI declares for a 2xx answer
+    credential_flags: tuple[str, ...] = ()  # that satisfy its security schemes
+    alternatives: tuple["RouteRequest", ...] = ()  # with other values, in case these are refused
     skipped: str | None = None
     is_async: bool | None = None
     file: str | None = None

@@ -46,7 +46,7 @@ def _normalise_route(text: str) -> str:
 def _parse_param(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise UsageError(f"invalid --param {text!r}: no name and value. Example: item_id=1")
+        raise UsageError(f"invalid --param {text!r}: expected NAME=VALUE. Example: item_id=1")
     return name.strip(), value
 
 
@@ -56,7 +56,7 @@ def _parse_body(text: str) -> tuple[str, bytes]:
     route = _normalise_route(name)
     if not equals or not value or " /" not in route:
         example = "'POST /search=@query.json'"
-        raise UsageError(f"invalid --body {name!r}: no route and body. Example: {example}")
+        raise UsageError(f"invalid --body {name!r}: expected ROUTE=BODY. Example: {example}")
     if not value.startswith("@"):
         return route, value.encode()
     try:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Any
 
 from results.errors import UsageError
@@ -33,20 +34,24 @@ def select_route_requests(
     `openapi` and `handlers` are None if unavailable; `check` raises when the user interrupts. Named
     routes are examined even if they may change data, and then no others are.
     """
-    routes = _declared_routes(openapi, handlers)
+    document = openapi if isinstance(openapi, dict) else {}
+    routes = _declared_routes(document, handlers)
     parameters = [parameter["name"] for route in routes for parameter in route.parameters()]
     if unknown := [name for name in selection.params if name not in parameters]:
-        raise UsageError(
-            f"invalid --param: no route has a parameter {unknown[0]!r}. Similar:"
-            f" {suggest_names(unknown[0], parameters)}."
+        why, similar = (
+            f"no route has a parameter {unknown[0]!r}",
+            suggest_names(unknown[0], parameters),
         )
+        raise UsageError(f"invalid --param: {why}. Similar: {similar}.")
     if not routes and not selection.routes:
-        is_listed = (isinstance(openapi, dict) and openapi) or handlers is not None
+        is_listed = document or handlers is not None
         unlisted = "No routes: no OpenAPI document at /openapi.json or linked in /docs or /redoc"
         known = "The app declares no routes" if is_listed else unlisted
         raise UsageError(f"{known}. Name a request: --route 'GET /items/1'")
     named = {
-        route.name: route for name in selection.routes for route in _find_named_routes(name, routes)
+        route.name: route
+        for name in selection.routes
+        for route in _find_named_routes(name, routes, document)
     }
     chosen = [
         route
@@ -75,52 +80,42 @@ def select_route_requests(
 def unsafe_routes(openapi: Any, handlers: list[dict[str, Any]] | None) -> list[str]:
     """Return the routes that may change data: examined only when named."""
     harmless = (*_SAFE_METHODS, *_NON_HTTP_METHODS, "OPTIONS")
-    routes = _declared_routes(openapi, handlers)
+    routes = _declared_routes(openapi if isinstance(openapi, dict) else {}, handlers)
     return [route.name for route in routes if route.method not in harmless]
 
 
-def _declared_routes(openapi: Any, handlers: list[dict[str, Any]] | None) -> list[DeclaredRoute]:
+def _declared_routes(
+    document: dict[str, Any], handlers: list[dict[str, Any]] | None
+) -> list[DeclaredRoute]:
     """Return every route once: the app info has the order, the document has the parameters."""
-    document = openapi if isinstance(openapi, dict) else {}
     operations = _share_parameter_details(_declared_operations(document), document)
-    routes: dict[str, DeclaredRoute] = {}
+    entries: dict[str, tuple[str, dict[str, Any]]] = {}
     for handler in handlers or []:
         template = handler["path"] or "/"
         method = handler["method"] if handler["kind"] == "http" else handler["kind"].upper()
         name = f"{method} " + PATH_PARAMETER.sub(r"{\1}", template)
-        route = DeclaredRoute(
-            name=name,
-            template=template,
-            document=document,
-            operation=operations.get(name),
-            handler=handler,
-        )
-        routes.setdefault(name, route)
-    for name, operation in operations.items():
-        path = name.partition(" ")[2]
-        route = DeclaredRoute(name=name, template=path, document=document, operation=operation)
-        routes.setdefault(name, route)
-    return [it for it in routes.values() if it.path.startswith("/") and it.name.isprintable()]
+        entries.setdefault(name, (template, handler))
+    for name in operations:
+        entries.setdefault(name, (name.partition(" ")[2], {}))
+    return [
+        DeclaredRoute(name, template, document, operations.get(name), handler)
+        for name, (template, handler) in entries.items()
+        if name.partition(" ")[2].startswith("/") and name.isprintable()
+    ]
 
 
 def _declared_operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the operations of a document by route, with the parameters of their paths."""
+    """Return the operations of a document by route, with the resolved parameters of their paths."""
     paths = document.get("paths")
-    return {
-        f"{method.upper()} {path}": {
-            **operation,
-            "parameters": [*_listed_parameters(item), *_listed_parameters(operation)],
-        }
-        for path, item in (paths if isinstance(paths, dict) else {}).items()
-        for method, operation in (item if isinstance(item, dict) else {}).items()
-        if method.upper() in HTTP_METHODS and isinstance(operation, dict)
-    }
-
-
-def _listed_parameters(holder: dict[str, Any]) -> list[Any]:
-    """Return the parameters of an operation or of its path; [] if the document is malformed."""
-    parameters = holder.get("parameters")
-    return parameters if isinstance(parameters, list) else []
+    operations = {}
+    for path, item in (paths if isinstance(paths, dict) else {}).items():
+        for method, operation in (item if isinstance(item, dict) else {}).items():
+            if method.upper() in HTTP_METHODS and isinstance(operation, dict):
+                lists = (item.get("parameters"), operation.get("parameters"))
+                listed = chain.from_iterable(it for it in lists if isinstance(it, list))
+                parameters = [resolve_reference(document, parameter) for parameter in listed]
+                operations[f"{method.upper()} {path}"] = {**operation, "parameters": parameters}
+    return operations
 
 
 def _share_parameter_details(
@@ -130,42 +125,29 @@ def _share_parameter_details(
 
     If a route and its dependency both declare a parameter, FastAPI's document has only one of them.
     """
-    resolved = {
-        name: [resolve_reference(document, parameter) for parameter in operation["parameters"]]
-        for name, operation in operations.items()
-    }
     details: dict[_Place, dict[_Constraints, dict[str, Any]]] = {}
-    for name, parameters in resolved.items():
-        for parameter in filter(_is_path_parameter, parameters):
+    for name, operation in operations.items():
+        for parameter in filter(_is_path_parameter, operation["parameters"]):
             if not is_type_only(parameter):
                 constraints = _parameter_constraints(parameter, document)
                 for place in _parameter_places(name, parameter):
                     details.setdefault(place, {}).setdefault(constraints, parameter)
-    return {
-        name: {
-            **operation,
-            "parameters": [
-                _add_related(parameter, name, details, document)
-                if _is_path_parameter(parameter)
-                else parameter
-                for parameter in resolved[name]
-            ],
-        }
-        for name, operation in operations.items()
-    }
+    shared = {}
+    for name, operation in operations.items():
+        parameters = [_add_related(it, name, details, document) for it in operation["parameters"]]
+        shared[name] = {**operation, "parameters": parameters}
+    return shared
 
 
-def _add_related(
-    parameter: dict[str, Any], route: str, details: _Details, document: dict[str, Any]
-) -> dict[str, Any]:
-    """Add the declarations of the same name whose constraints agree with a parameter's own."""
+def _add_related(parameter: Any, route: str, details: _Details, document: dict[str, Any]) -> Any:
+    """Add to a path parameter the declarations of its name whose constraints agree with its own."""
+    if not _is_path_parameter(parameter):
+        return parameter
     wanted = _parameter_constraints(parameter, document)[:-1]
-    known: list[tuple[_Constraints, dict[str, Any]]] = []
-    for place in _parameter_places(route, parameter):
-        known += details.get(place, {}).items()
     related = [
         other
-        for offered, other in known
+        for place in _parameter_places(route, parameter)
+        for offered, other in details.get(place, {}).items()
         if other is not parameter
         and all(mine in (None, theirs) for mine, theirs in zip(wanted, offered, strict=False))
     ]
@@ -211,7 +193,9 @@ def _default_routes(routes: list[DeclaredRoute]) -> list[DeclaredRoute]:
     return list(filter(is_included, routes))
 
 
-def _find_named_routes(name: str, routes: list[DeclaredRoute]) -> list[DeclaredRoute]:
+def _find_named_routes(
+    name: str, routes: list[DeclaredRoute], document: dict[str, Any]
+) -> list[DeclaredRoute]:
     """Return the routes of a name: exact, by a glob, or a literal request. Raises UsageError."""
     method, _, path = name.partition(" ")
     http_routes = [route for route in routes if route.method not in _NON_HTTP_METHODS]
@@ -229,7 +213,7 @@ def _find_named_routes(name: str, routes: list[DeclaredRoute]) -> list[DeclaredR
             if is_method and re.fullmatch(_path_pattern(route), plain_path):
                 return [replace(route, name=name, template=path, is_named=True)]
         if not routes:
-            return [DeclaredRoute(name=name, template=path, document={})]
+            return [DeclaredRoute(name, path, document, None, {})]
     hint = " A * stands for routes that change nothing." if "*" in name else ""
     similar = suggest_names(name, (route.name for route in http_routes))
     raise UsageError(f"invalid --route: the app has no {name!r}.{hint} Similar: {similar}.")

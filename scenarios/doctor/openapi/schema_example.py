@@ -28,22 +28,17 @@ FORMAT_EXAMPLES = {
     "time": "12:00:00Z",
     "duration": "PT1S",
     "uuid": "00000000-0000-4000-8000-000000000000",
-    **{
-        f"uuid{version}": f"00000000-0000-{version}000-8000-000000000000" for version in range(1, 9)
-    },
+    **{f"uuid{n}": f"00000000-0000-{n}000-8000-000000000000" for n in range(1, 9)},
     "email": "user@example.com",
     "hostname": "localhost",
-    "uri": "http://127.0.0.1/",  # an app may fetch it: nothing leaves this machine
-    "url": "http://127.0.0.1/",
-    "ipv4": "127.0.0.1",
+    # An app may fetch it: nothing leaves this machine
+    **dict.fromkeys(("uri", "url"), "http://127.0.0.1/"),
+    **dict.fromkeys(("ipv4", "ipvanyaddress"), "127.0.0.1"),
     "ipv6": "::1",
-    "ipvanyaddress": "127.0.0.1",
-    "ipv4network": "127.0.0.0/8",
+    **dict.fromkeys(("ipv4network", "ipvanynetwork"), "127.0.0.0/8"),
     "ipv6network": "::/64",
-    "ipvanynetwork": "127.0.0.0/8",
     "ipvanyinterface": "127.0.0.1/8",
-    "byte": "YXRvbmNl",
-    "base64url": "YXRvbmNl",
+    **dict.fromkeys(("byte", "base64url"), "YXRvbmNl"),
 }
 
 

@@ -52,19 +52,15 @@ class SmokeResult:
 
 
 def run_smoke_test(
-    client: httpx.Client,
-    request: RouteRequest,
-    headers: dict[str, str],
-    timeout: float = _ANSWER_TIMEOUT,
-    body_timeout: float = _BODY_TIMEOUT,
+    client: httpx.Client, request: RouteRequest, headers: dict[str, str]
 ) -> SmokeResult:
     """Send up to three requests. The client must ignore the environment (`trust_env=False`)."""
     sent_headers = {**create_template(request, headers).headers, REQUEST_ID_HEADER: "polite"}
-    result = _request_once(client, request, sent_headers, timeout, body_timeout)
+    result = _request_once(client, request, sent_headers)
     for _ in range(1 if sum(result.seconds) > SLOW_ANSWER else 2):
         if result.skipped or result.fault:
             break
-        repeated = _request_once(client, request, sent_headers, timeout, body_timeout)
+        repeated = _request_once(client, request, sent_headers)
         result = replace(repeated, seconds=(*result.seconds, *repeated.seconds))
     return result
 
@@ -92,11 +88,7 @@ def find_accepted_request(
 
 
 def _request_once(
-    client: httpx.Client,
-    request: RouteRequest,
-    headers: dict[str, str],
-    timeout: float,
-    body_timeout: float,
+    client: httpx.Client, request: RouteRequest, headers: dict[str, str]
 ) -> SmokeResult:
     """Send one request and stream its answer."""
     result, began = SmokeResult(), time.perf_counter()
@@ -108,33 +100,31 @@ def _request_once(
             path,
             headers=headers,
             content=request.body,
-            timeout=timeout,
+            timeout=_ANSWER_TIMEOUT,
             follow_redirects=False,
             extensions={"target": path.encode()},  # unchanged: httpx would normalise it
         ) as answer:
-            why = _refusal_reason(request, answer, body_timeout) or _stream_reason(answer)
+            why = _refusal_reason(request, answer) or _stream_reason(answer)
             result = SmokeResult(status=answer.status_code, skipped=why)
             if not why:
-                body = _read_body(answer, body_timeout)
+                body = _read_body(answer)
                 result = replace(result, answer_bytes=answer.num_bytes_downloaded)
                 if body is None:
-                    why = f"a stream: its answer did not end within {body_timeout:g} s"
+                    why = f"a stream: its answer did not end within {_BODY_TIMEOUT:g} s"
                     result = replace(result, skipped=why)
                 elif method != "HEAD":
                     fault = _find_body_fault(answer, body)
                     note = _media_type_note(request, answer, body)
                     result = replace(result, fault=fault, note=note)
     except httpx.TimeoutException:
-        why = "began an answer that did not go on" if result.status else "gave no answer"
-        result = replace(result, skipped=f"{why} within {timeout:g} s")
+        why = "began an answer but sent no more of it" if result.status else "gave no answer"
+        result = replace(result, skipped=f"{why} within {_ANSWER_TIMEOUT:g} s")
     except httpx.HTTPError as error:
-        result = replace(result, skipped=f"broke off its connection ({type(error).__name__})")
+        result = replace(result, skipped=f"lost its connection ({type(error).__name__})")
     return replace(result, seconds=(time.perf_counter() - began,))
 
 
-def _refusal_reason(
-    request: RouteRequest, answer: httpx.Response, body_timeout: float
-) -> str | None:
+def _refusal_reason(request: RouteRequest, answer: httpx.Response) -> str | None:
     """Return why an error or a redirect rules out load, with the flags that may help."""
     if answer.has_redirect_location:
         return _redirect_reason(answer)
@@ -143,7 +133,7 @@ def _refusal_reason(
     match answer.status_code:
         case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN:
             flags = request.credential_flags or ("--header 'Authorization: ...'",)
-        case httpx.codes.BAD_REQUEST if _read_body(answer, body_timeout) == _INVALID_HOST_BODY:
+        case httpx.codes.BAD_REQUEST if _read_body(answer) == _INVALID_HOST_BODY:
             flags = ("--header 'Host: ...'",)
         case httpx.codes.BAD_REQUEST | httpx.codes.NOT_FOUND | httpx.codes.UNPROCESSABLE_ENTITY:
             flags = _value_flags(request, is_missing=answer.status_code == httpx.codes.NOT_FOUND)
@@ -196,13 +186,13 @@ def _answer_media_type(answer: httpx.Response) -> str:
     return media if re.fullmatch(r"[\w.+-]{1,40}/[\w.+-]{1,60}", media, re.ASCII) else ""
 
 
-def _read_body(answer: httpx.Response, body_timeout: float) -> bytes | None:
+def _read_body(answer: httpx.Response) -> bytes | None:
     """Return the checked part of the body; None if it did not end in time."""
     began, body = time.perf_counter(), bytearray()
     for piece in answer.iter_bytes():
         if len(body) < _MAX_BODY_BYTES:
             body += piece
-        if time.perf_counter() - began > body_timeout:
+        if time.perf_counter() - began > _BODY_TIMEOUT:
             return None
     return bytes(body)
 

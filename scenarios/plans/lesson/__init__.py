@@ -1,8 +1,8 @@
 """The lesson's experiments on real parts - HTTP clients, databases, CPU, files - as sessions.
 
-One file per topic says which routes are asked and how; `LESSON_SESSIONS` is the only list of them,
+One file per topic says which routes are loaded and how; `LESSON_SESSIONS` is the only list of them,
 in the lesson's order. Each session has a fresh server that carries the lesson's routes
-(`targets/lesson`), and asks variants under conditions of their own, such as `async httpx`.
+(`targets/lesson`), and loads variants under conditions of their own, such as `async httpx`.
 """
 
 from scenarios.plans.lesson import (
@@ -25,5 +25,3 @@ LESSON_SESSIONS: tuple[Session, ...] = (
     *forgotten_await.SESSIONS,
     *gather.SESSIONS,
 )
-
-__all__ = ["LESSON_SESSIONS"]

@@ -5,7 +5,6 @@ Hashing, which releases the GIL, runs inline and in a thread.
 
 from dataclasses import replace
 
-from results.schema import Cell
 from scenarios.plans.lesson.experiment import lesson_session
 from scenarios.plans.model import Session
 from scenarios.system.machine import all_cores
@@ -20,31 +19,26 @@ CORES = len(all_cores() or ()) or 1
 
 
 def _cpu_session(variant: str, path: str, expects: str = COMPUTE_ANSWER) -> Session:
-    """A route that serves one request at a time."""
     session = lesson_session(
         variant, path, expects, seconds=_WORK_SECONDS, users=_USERS, concurrency=1
     )
-    return replace(session, cells=tuple(_with_frequent_pings(cell) for cell in session.cells))
+    alone, crowd = session.cells
+    neighbours = tuple(replace(neighbour, rate=_PING_RATE) for neighbour in crowd.neighbours)
+    return replace(
+        session, cells=(alone, replace(crowd, neighbours=neighbours, window=_PING_WINDOW))
+    )
 
 
-def _with_frequent_pings(cell: Cell) -> Cell:
-    """The same cell in less time, where neighbours are asked."""
-    neighbours = tuple(replace(neighbour, rate=_PING_RATE) for neighbour in cell.neighbours)
-    return replace(cell, neighbours=neighbours, window=_PING_WINDOW) if neighbours else cell
-
-
-def _process_pool_session(users: int) -> Session:
+def _process_pool_session() -> Session:
     """Compute in processes on all cores; one user lasts for two samples of their CPU."""
-    # asked before the load, this starts all workers
-    path, extra_requests = "/cpu/pool?rounds=500000", ("/cpu/workers",)
     session = lesson_session(
         "async process-pool",
-        path,
+        "/cpu/pool?rounds=500000",
         COMPUTE_ANSWER,
         seconds=_WORK_SECONDS,
-        users=users,
+        users=2 * CORES,
         concurrency=CORES,
-        extra_requests=extra_requests,
+        extra_requests=("/cpu/workers",),  # sent before the load, it starts all workers
         is_pinned=False,
     )
     alone, crowd = session.cells
@@ -56,5 +50,5 @@ SESSIONS = (
     _cpu_session("to-thread cpu", "/cpu/thread?rounds=500000"),
     _cpu_session("broken-async hash", "/cpu/hash/inline?rounds=250000", _HASH_ANSWER),
     _cpu_session("to-thread hash", "/cpu/hash/thread?rounds=250000", _HASH_ANSWER),
-    _process_pool_session(2 * CORES),
+    _process_pool_session(),
 )

@@ -11,7 +11,7 @@ _BLOCKING_USERS = 8  # users of what serves one at once
 
 
 def _database_session(variant: str, database: str) -> Session:
-    """One variant on one database, whose counters are asked before and after the load."""
+    """Return one variant on one database; the driver reads its counters before and after."""
     is_blocking = variant == Variant.BROKEN_ASYNC
     return lesson_session(
         f"{variant} {database}",

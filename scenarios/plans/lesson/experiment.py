@@ -1,9 +1,10 @@
-"""One experiment: a route of the lesson, asked by one user, then by a crowd beside neighbours."""
+"""One experiment: one user on a route of the lesson, then a crowd, with requests to neighbours."""
 
 from dataclasses import replace
 
-from results.schema import Cell, Scenario, base_variant
-from scenarios.plans.model import Session, both_neighbours, variant_cell
+from results.schema import Cell, Neighbour, base_variant
+from scenarios.plans.cells import Target, Times, both_neighbours, cycle_time
+from scenarios.plans.model import Session
 
 _SINGLE_USER_ANSWERS = 20  # answers that one user should get: the service time is their median
 _PING_WINDOW = 6.0  # seconds of a crowd's window: at least 100 pings of each neighbour
@@ -21,16 +22,16 @@ def lesson_session(  # noqa: PLR0913 - a session has that many sides
     extra_requests: tuple[str, ...] = (),
     is_pinned: bool = True,
 ) -> Session:
-    """A fresh server and two levels: one user, and more `users` than it serves at once.
+    """Return a fresh server and two levels: one user, and more `users` than it serves at once.
 
     `seconds` is how long the work takes. `concurrency` steers durations only: how long a round of
     the crowd should last.
     """
-    alone = lesson_cell(variant, path, expects, seconds, 1, concurrency)
+    levels = (1, users)
     return Session(
         variant,
         seconds,
-        (alone, lesson_cell(variant, path, expects, seconds, users, concurrency)),
+        tuple(lesson_cell(variant, path, expects, seconds, n, concurrency) for n in levels),
         extra_requests=extra_requests,
         has_lesson_routes=True,
         is_pinned=is_pinned,
@@ -40,22 +41,15 @@ def lesson_session(  # noqa: PLR0913 - a session has that many sides
 def lesson_cell(  # noqa: PLR0913, PLR0917 - as above
     variant: str, path: str, expects: str, seconds: float, users: int, concurrency: float
 ) -> Cell:
-    """One level of an experiment; with more than one user the neighbours are asked as well."""
-    cycle = seconds * max(1.0, users / concurrency)
-    # uvloop lets a `def` neighbour wait for twice as many laps
-    hold_time = 2 * cycle if base_variant(variant) == "broken-async" else 0.0
-    return replace(
-        variant_cell(Scenario.CROWD, variant, seconds, users),
-        route=f"GET {path.partition('?')[0]}",
-        path=path,
-        expects=expects,
-        warm_up=max(cycle, 0.3),
-        window=(
-            max(1.0, _SINGLE_USER_ANSWERS * seconds)
-            if users == 1
-            else max(_PING_WINDOW, _CROWD_ROUNDS * cycle)
-        ),
-        drain=max(10.0, 5 * cycle),
-        stagger=seconds * (1 - 1 / users),
-        neighbours=() if users == 1 else both_neighbours(hold_time),
-    )
+    """Return one level of an experiment; above one user the neighbours get requests as well."""
+    cycle = cycle_time(seconds, users, concurrency)
+    window = max(1.0, _SINGLE_USER_ANSWERS * seconds)
+    neighbours: tuple[Neighbour, ...] = ()
+    if users > 1:
+        # uvloop lets a `def` neighbour wait for twice as many laps
+        hold_time = 2 * cycle if base_variant(variant) == "broken-async" else 0.0
+        window, neighbours = max(_PING_WINDOW, _CROWD_ROUNDS * cycle), both_neighbours(hold_time)
+    route = f"GET {path.partition('?')[0]}"
+    target = Target(variant=variant, route=route, path=path, expects=expects)
+    times = Times(max(cycle, 0.3), window, drain=max(10.0, 5 * cycle))
+    return replace(target.closed_loop_cell(users, times, seconds), neighbours=neighbours)

@@ -8,11 +8,9 @@ ANSWER = '{"bytes":32768,"crc32":561456818}'
 
 
 def _file_session(variant: str, users: int) -> Session:
-    """One way to read it; more users than are served at once."""
-    path = f"/file/{variant.partition(' ')[0]}?seconds={_READ_SECONDS:g}"
     return lesson_session(
-        variant,
-        path,
+        f"{variant} file",
+        f"/file/{variant}?seconds={_READ_SECONDS:g}",
         ANSWER,
         seconds=_READ_SECONDS,
         users=users,
@@ -20,8 +18,9 @@ def _file_session(variant: str, users: int) -> Session:
     )
 
 
+# more users than are served at once
 SESSIONS = (
-    _file_session("broken-async file", 8),
-    _file_session("sync file", 48),
-    _file_session("to-thread file", 2 * expected_concurrency("to-thread")),
+    _file_session("broken-async", 8),
+    _file_session("sync", 48),
+    _file_session("to-thread", 2 * expected_concurrency("to-thread")),
 )

@@ -10,15 +10,9 @@ ANSWER = '{"statuses":[200,200]}'
 
 
 def _gather_session(variant: str, path: str, calls: int) -> Session:
-    """A route that makes two calls, which take `calls` delays; one user asks, so nothing queues."""
-    session = lesson_session(
-        variant,
-        f"{path}?seconds={_DELAY:g}",
-        ANSWER,
-        seconds=calls * _DELAY,
-        users=2,
-        concurrency=2,
-    )
+    """Return a route whose two calls take `calls` delays; for one user, so nothing queues."""
+    path, seconds = f"{path}?seconds={_DELAY:g}", calls * _DELAY
+    session = lesson_session(variant, path, ANSWER, seconds=seconds, users=2, concurrency=2)
     return replace(session, cells=session.cells[:1])
 
 

@@ -5,9 +5,10 @@
 
 from dataclasses import replace
 
-from results.schema import Cell, base_variant
+from results.schema import base_variant
+from scenarios.plans.cells import both_neighbours
 from scenarios.plans.lesson.experiment import lesson_session
-from scenarios.plans.model import Session, both_neighbours
+from scenarios.plans.model import Session
 
 _DELAY = 0.2  # seconds that the upstream takes
 _USERS = 48  # more than there are threads, and far fewer than a pool has connections
@@ -17,7 +18,7 @@ _RATE_WINDOW = 43 * _DELAY
 # calls at once that a client per request leaves room for, at least: loading certificates takes all
 # of a core
 _PER_REQUEST_CALLS = 6
-# httpx checks every connection at every call: twice as many, once they ask in step, fill a core
+# httpx checks every connection at every call: twice as many, once they send in step, fill a core
 _HTTPX_USERS = 24
 _FAULTS = ("slow", "error", "gone")
 
@@ -30,31 +31,21 @@ def _http_client_session(
     users: int = _USERS,
     extra_requests: tuple[str, ...] = ("/client/counters",),
 ) -> Session:
-    """A route that makes one call; the upstream's counters are asked before and after the load."""
-    answer = f'{{"delay":{_DELAY:g}}}'
+    """Return the session of a route that makes one call; the driver reads the counters as well."""
     session = lesson_session(
         variant,
         f"{path}?seconds={_DELAY:g}",
-        answer,
+        f'{{"delay":{_DELAY:g}}}',
         seconds=_DELAY,
         users=users,
         concurrency=concurrency,
         extra_requests=extra_requests,
     )
-    return replace(
-        session,
-        cells=tuple(
-            _with_long_window(cell, concurrency) if cell.users > 1 else cell
-            for cell in session.cells
-        ),
-    )
-
-
-def _with_long_window(cell: Cell, concurrency: float) -> Cell:
-    """The crowd, for long enough; with more connections where the client blocks the loop."""
-    holds_loop = concurrency < cell.users and base_variant(cell.variant) == "async"
-    neighbours = both_neighbours(cell.warm_up) if holds_loop else cell.neighbours
-    return replace(cell, window=max(cell.window, _RATE_WINDOW), neighbours=neighbours)
+    alone, crowd = session.cells
+    crowd = replace(crowd, window=max(crowd.window, _RATE_WINDOW))
+    if concurrency < users and base_variant(variant) == "async":  # the client blocks the loop
+        crowd = replace(crowd, neighbours=both_neighbours(crowd.warm_up))
+    return replace(session, cells=(alone, crowd))
 
 
 SESSIONS = (
@@ -80,11 +71,8 @@ SESSIONS = (
         extra_requests=(
             "/client/lifecycle",
             "/client/keep-alive",
-            *(
-                f"/client/{client}/{fault}"
-                for client in ("httpx", "requests-def")
-                for fault in _FAULTS
-            ),
+            *(f"/client/httpx/{fault}" for fault in _FAULTS),
+            *(f"/client/requests-def/{fault}" for fault in _FAULTS),
         ),
         has_lesson_routes=True,
     ),

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from results.schema import Cell, Scenario
-from scenarios.plans.model import Session, variant_cell
+from scenarios.plans.cells import Target, Times
+from scenarios.plans.model import Session
 
 _ROUTE_PAIR = (("async noop", "/noop/async"), ("sync noop", "/noop/def"))
 _SERVER_NAME = _ROUTE_PAIR[0][0]  # one process for both, called after the first
@@ -14,29 +15,21 @@ _TURN_SECONDS = 1.5  # seconds: some fifteen samples of the server's CPU
 _USERS = 1
 
 
-def _no_op_cell(variant: str, route: str, turn: int) -> Cell:
-    """One turn of one route; both wait for nothing, so what they cost is all that they are."""
-    plain = variant_cell(Scenario.CROWD, variant, 0.0, _USERS)
-    plain = replace(
-        plain,
-        name=f"{plain.name}-{turn}",
-        route=f"GET {route}",
-        path=route,
-        expects="null",
-        on=_SERVER_NAME,
+def _no_op_cell(variant: str, path: str, turn: int) -> Cell:
+    """Return one turn of one route; both wait for nothing, so that only their overhead counts."""
+    target = Target(
+        variant=variant, route=f"GET {path}", path=path, expects="null", server=_SERVER_NAME
     )
-    return replace(plain, warm_up=0.3, window=_TURN_SECONDS, drain=10.0)
+    cell = target.create_cell(Scenario.CROWD, _USERS, Times(0.3, _TURN_SECONDS))
+    return replace(cell, name=f"{cell.name}-{turn}")
 
 
+_TURNS = range(1, _TURN_COUNT + 1)
 SESSIONS = (
     Session(
         _SERVER_NAME,
         0.0,
-        tuple(
-            _no_op_cell(*variant_route, turn)
-            for turn in range(1, _TURN_COUNT + 1)
-            for variant_route in _ROUTE_PAIR
-        ),
+        tuple(_no_op_cell(*route, turn) for turn in _TURNS for route in _ROUTE_PAIR),
         has_lesson_routes=True,
     ),
 )
