@@ -10,14 +10,15 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from results.errors import AtonceError, ExitCode
+from results.records import TABLES, LoadRow, ProbeRow, Row, Sample, column_types
 from results.schema import FORMAT_VERSION, Status
-from results.spool_tables import SAMPLE_COLUMNS, TABLES, SpoolTable, open_spools, unreadable_warning
+from results.spool_tables import RunSpools
 
 
 class RunWriter:
@@ -79,16 +80,15 @@ class RunWriter:
 
     def close(self, status: Status) -> None:
         """Seal the spools, write run.json, and only then remove them: a crash loses nothing."""
-        contents = open_spools(self.path, self.metadata["origin"])
-        write_table(self.path / "samples.parquet", SAMPLE_COLUMNS, contents.samples)
-        for name, table in contents.tables.items():
-            write_table(self.path / f"{name}.parquet", table.columns, [table])
-        if contents.unreadable:
-            self.add_warning(unreadable_warning(len(contents.unreadable)))
+        spools = RunSpools(self.path, self.metadata["origin"])
+        write_table(self.path / "samples.parquet", Sample, spools.samples)
+        write_table(self.path / "load.parquet", LoadRow, [spools.load])
+        write_table(self.path / "probe.parquet", ProbeRow, [spools.probe])
+        self.metadata["troubles"] += spools.warnings
         self.metadata.update(
             status=status,
             seconds=time.perf_counter() - self.metadata["origin"],
-            targets=contents.targets,
+            targets=spools.targets,
         )
         self.write_metadata()
         for name in TABLES:
@@ -149,62 +149,43 @@ def newest_run(root: Path) -> Path:
     return runs[-1]
 
 
-def write_table(path: Path, names: tuple[str, ...], parts: Iterable[SpoolTable]) -> None:
-    """Write a Parquet file, complete or not at all, a part at a time."""
+def write_table(path: Path, table: type[Row], batches: Iterable[Sequence[Row]]) -> None:
+    """Write a Parquet file, complete or not at all, a batch at a time."""
     # heavy, and this module loads inside every Locust worker
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    schema = to_arrow_table(SpoolTable(names, [])).schema
     # split into byte streams they take half the space
-    time_columns = [column.name for column in schema if column.type == "double"]
-    dictionary_columns = [name for name in names if name not in time_columns]
+    time_columns = [name for name, kind in column_types(table).items() if kind is float]
     draft = path.with_suffix(".part")
     try:
         with pq.ParquetWriter(
             draft,
-            schema,
+            to_arrow_table(table, []).schema,
             compression="zstd",
             use_byte_stream_split=time_columns,
-            use_dictionary=dictionary_columns,
+            use_dictionary=[name for name in table.__struct_fields__ if name not in time_columns],
         ) as file:
-            for part in parts:
-                file.write_table(to_arrow_table(part))
+            for batch in batches:
+                file.write_table(to_arrow_table(table, batch))
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
 
 
-def to_arrow_table(table: SpoolTable) -> Any:
-    """Rows as an Arrow table with fixed column types."""
+def to_arrow_table(table: type[Row], rows: Sequence[Row]) -> Any:
+    """Return rows as an Arrow table with fixed column types."""
     import pyarrow as pa  # noqa: PLC0415
 
-    columns = {
-        name: pa.array([row[i] for row in table.rows], type=_column_type(pa, name))
-        for i, name in enumerate(table.columns)
-    }
-    return pa.table(columns)
-
-
-def _column_type(pa: Any, name: str) -> Any:
-    """Arrow's type of a column: text, integer, the one flag, or float64 seconds."""
-    text_columns = {"cell", "phase", "route", "variant", "worker", "error", "kind", "mark"}
-    count_columns = {
-        "bytes",
-        "in_flight",
-        "memory",
-        "threads_waiting",
-        "executor_queue",
-        "pool_threads",
-        "pool_waiting",
-        "swapped",
-    }
-    integer_columns = {"seq", "connection", "peer", "status", "pid"} | count_columns
-    if name in text_columns:
-        return pa.string()
-    if name in integer_columns:
-        return pa.int64()
-    return pa.bool_() if name == "censored" else pa.float64()
+    arrow_types = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+    return pa.table(
+        {
+            name: pa.array(
+                [getattr(row, name) for row in rows], type=arrow_types.get(kind, pa.string())
+            )
+            for name, kind in column_types(table).items()
+        }
+    )
 
 
 def default_root() -> Path:

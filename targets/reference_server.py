@@ -92,7 +92,7 @@ def _freeze_process() -> None:
     begin = clock()
     time.sleep(_FREEZE_SECONDS)
     if app.trace_log:
-        app.trace_log.lines.append(["frozen", begin, clock()])
+        app.trace_log.lines.append({"kind": "frozen", "begin": begin, "end": clock()})
 
 
 async def _send_json_answer(send: Send, status: int, body: dict[str, object]) -> None:

@@ -11,10 +11,12 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+from msgspec.structs import fields
 
 from results.errors import AtonceError, ExitCode
+from results.records import TABLES, LoadRow, ProbeRow, Sample, column_types
 from results.schema import Cell, Phase, Status
-from results.spool_tables import HOST_COUNTERS, TABLES, SpoolTable, open_spools, unreadable_warning
+from results.spool_tables import RunSpools
 from results.store import read_run, to_arrow_table
 
 _REQUIRED_KEYS: dict[str, type] = {
@@ -34,27 +36,11 @@ _OPTIONAL_KEYS: dict[str, type | tuple[type, ...]] = {
 _OPTIONAL_KEYS |= dict.fromkeys(("asks", "told", "skipped"), dict) | dict.fromkeys(
     ("claims", "unpinned"), list
 )
-_FLOAT_COLUMNS = (
-    "intended",
-    "sent",
-    "done",
-    "app_start",
-    "handler_start",
-    "handler_end",
-    "app_end",
-    "t",
-    "area",
-    "lateness",
-    "cpu",
-)
-# unknown before formats 3 to 6
-_LATER_COLUMNS = (*HOST_COUNTERS, "kin_cpu", "loop_cpu", "pool_threads", "pool_waiting")
-_COLUMN_TYPES = {
-    **dict.fromkeys(
-        (*_FLOAT_COLUMNS, *_LATER_COLUMNS, "threads_waiting", "executor_queue"), "float64"
-    ),
-    "censored": "bool",
+# counts that may be unknown
+_OPTIONAL_COUNTS = {
+    *("swapped", "threads_waiting", "executor_queue", "pool_threads", "pool_waiting")
 }
+_FIRST_READABLE_SPOOLS = 3  # the format since which a request's lines have not changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,21 +168,24 @@ def _pivot_marks(lines: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
     return mark_tables
 
 
-def _read_table(path: Path, name: str) -> pd.DataFrame:
-    """One Parquet file with all its columns.
+def _normalise_types(name: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Select a table's columns; numbers that may be missing become floats."""
+    kinds = column_types(TABLES[name])
+    floats = [key for key, kind in kinds.items() if kind is float or key in _OPTIONAL_COUNTS]
+    flags = [key for key, kind in kinds.items() if kind is bool]
+    return rows[list(kinds)].astype(
+        {**dict.fromkeys(floats, "float64"), **dict.fromkeys(flags, "bool")}
+    )
 
-    Format 1 had one worker per variant and did not name it.
-    """
+
+def _read_table(path: Path, name: str) -> pd.DataFrame:
+    """Read one Parquet file with all its columns; an older format lacks some."""
     try:
         table = pd.read_parquet(path / f"{name}.parquet")
-        if name == "load" and "worker" not in table:
+        if name == "load" and "worker" not in table:  # format 1 had one worker per variant
             table["worker"] = table.cell.str.split("/").str[1]
-        table = table.assign(
-            **dict.fromkeys((set(_LATER_COLUMNS) & set(TABLES[name])) - set(table))
-        )
-        return table[list(TABLES[name])].astype(
-            {key: kind for key, kind in _COLUMN_TYPES.items() if key in TABLES[name]}
-        )
+        later = {field.name for field in fields(TABLES[name]) if field.default is None}
+        return _normalise_types(name, table.assign(**dict.fromkeys(later - set(table))))
     except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are ValueErrors
         raise _damaged_run_error(
             path, f"{name}.parquet is missing, damaged, or lacks columns"
@@ -204,30 +193,24 @@ def _read_table(path: Path, name: str) -> pd.DataFrame:
 
 
 def _read_spools(path: Path, run: dict[str, Any]) -> dict[str, pd.DataFrame]:
-    """The frames, as far as they go, of a run that is still running or was never closed."""
+    """Read the frames, as far as they go, of a run that is still running or was never closed."""
+    if run["format"] < _FIRST_READABLE_SPOOLS:
+        raise _damaged_run_error(path, f"it was never closed, and its format is {run['format']}")
     try:
-        gathered = open_spools(path, float(run["origin"]))
-        samples = [to_arrow_table(part) for part in gathered.samples] or [
-            to_arrow_table(SpoolTable(TABLES["samples"], []))
-        ]
-        tables = {name: to_arrow_table(table) for name, table in gathered.tables.items()}
-    except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
+        spools = RunSpools(path, float(run["origin"]))
+        samples = [to_arrow_table(Sample, batch) for batch in ([], *spools.samples)]
+        tables = {
+            "samples": pa.concat_tables(samples),
+            "load": to_arrow_table(LoadRow, spools.load),
+            "probe": to_arrow_table(ProbeRow, spools.probe),
+        }
+    except (KeyError, TypeError, ValueError, OSError) as error:
         raise _damaged_run_error(
             path, "it was never closed, and its spools cannot be read"
         ) from error
-    run["targets"] = gathered.targets
-    run["troubles"] = [
-        *run["troubles"],
-        *([unreadable_warning(len(gathered.unreadable))] if gathered.unreadable else []),
-    ]
-    frames = {
-        name: table.to_pandas()
-        for name, table in {"samples": pa.concat_tables(samples), **tables}.items()
-    }
-    return {
-        name: data.astype({key: kind for key, kind in _COLUMN_TYPES.items() if key in data})
-        for name, data in frames.items()
-    }
+    run["targets"] = spools.targets
+    run["troubles"] = [*run["troubles"], *spools.warnings]
+    return {name: _normalise_types(name, table.to_pandas()) for name, table in tables.items()}
 
 
 def _damaged_run_error(path: Path, why: str) -> AtonceError:

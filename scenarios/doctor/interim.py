@@ -6,13 +6,23 @@ run.
 
 import math
 import statistics
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from results import spool
+from results.records import (
+    Done,
+    Mark,
+    ProcessSample,
+    Sent,
+    Unsent,
+    decode_app_line,
+    decode_load_line,
+    decode_request_line,
+)
 from results.schema import Cell
+from results.spool import read_spool
 from results.thresholds import (
     AWAITS_SECONDS,
     AWAITS_SHARE,
@@ -110,39 +120,39 @@ class InterimStats:
 
 
 def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats | None:
-    """The metrics of a cell, from the spools of its session.
+    """Return the metrics of a cell, from the spools of its session.
 
     None if its window never opened, or if its requests ran out at once.
     """
     marks = {
-        line[2]: line[3]
-        for line in spool.read_spool(folder / "load" / f"{session}.jsonl")
-        if line[0] == "mark" and line[1] == cell.name
+        line.mark: line.t
+        for line in read_spool(folder / "load" / f"{session}.jsonl", decode_load_line)
+        if isinstance(line, Mark) and line.cell == cell.name
     }
     if not {"open", "close"} <= set(marks) or marks["close"] <= marks["open"]:
         return None
     begin, end = marks["open"], marks["close"]
     if "ceiling" in marks and end - begin < MIN_WINDOW_SECONDS:
         return None
-    sent: dict[int, list[Any]] = {}
-    pings: dict[str, list[float]] = {}
+    sent: dict[int, Sent] = {}
+    pings: defaultdict[str, list[float]] = defaultdict(list)
     latencies: list[float] = []
     successes = failures = abandoned = 0
-    for kind, seq, *values in spool.read_spool(folder / "samples" / f"{session}.jsonl"):
-        if kind == "sent" and values[0] in {cell.name, cell.neighbour_cell_name}:
-            sent[seq] = values
-        if kind not in {"done", "given-up"} or seq not in sent:
+    for line in read_spool(folder / "samples" / f"{session}.jsonl", decode_request_line):
+        if isinstance(line, Sent) and line.cell in {cell.name, cell.neighbour_cell_name}:
+            sent[line.seq] = line
+        if isinstance(line, Sent | Unsent) or line.seq not in sent:
             continue
-        name, _phase, route, _variant, _connection, intended, _left = sent[seq]
-        done, fault = values[0], values[2] if kind == "done" else None
-        if name == cell.name:
-            failures += fault is not None
-            abandoned += kind == "given-up"
-            successes += kind == "done" and fault is None and begin < done <= end
-        if begin < intended <= end and fault is None:
-            is_ping = name == cell.neighbour_cell_name
-            series = pings.setdefault(route.rpartition("/")[2], []) if is_ping else latencies
-            series.append(done - intended)
+        start, is_answered = sent[line.seq], isinstance(line, Done)
+        is_failure = isinstance(line, Done) and line.error is not None
+        if start.cell == cell.name:
+            failures += is_failure
+            abandoned += not is_answered
+            successes += is_answered and not is_failure and begin < line.done <= end
+        if begin < start.intended <= end and not is_failure:
+            is_ping = start.cell == cell.neighbour_cell_name
+            series = pings[start.route.rpartition("/")[2]] if is_ping else latencies
+            series.append(line.done - start.intended)
     return InterimStats(
         users=cell.users,
         think_time=cell.think,
@@ -152,7 +162,7 @@ def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats |
         pings={kind: sorted(latencies_of_kind) for kind, latencies_of_kind in pings.items()},
         failures=failures,
         successes=successes,
-        requests_sent=sum(values[0] == cell.name for values in sent.values()),
+        requests_sent=sum(start.cell == cell.name for start in sent.values()),
         abandoned=abandoned,
     )
 
@@ -164,10 +174,11 @@ def _used_cpu_cores(folder: Path, session: str, begin: float, end: float) -> flo
         if path.stem.rpartition("-")[0] != session:
             continue
         samples = [
-            (line[1], line[6])
-            for line in spool.read_spool(path)
-            if line[0] == "sample" and begin < line[1] <= end
+            (line.t, line.cpu)
+            for line in read_spool(path, decode_app_line)
+            if isinstance(line, ProcessSample) and line.cpu is not None and begin < line.t <= end
         ]
         if len(samples) > 1:
-            cores.append((samples[-1][1] - samples[0][1]) / (samples[-1][0] - samples[0][0]))
+            (first, cpu_before), (last, cpu) = samples[0], samples[-1]
+            cores.append((cpu - cpu_before) / (last - first))
     return sum(cores) if cores else None

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from results import spool
+from results.records import Mark, Tick, decode_load_line
 from results.schema import Cell
+from results.spool import read_spool
 from results.store import RunWriter
 from results.thresholds import MIN_HARM_SECONDS
 from scenarios.doctor.interim import read_interim_stats
@@ -41,37 +42,27 @@ def _cell_interference(folder: Path, cell: Cell) -> str | None:
     """What disturbed the window of a cell, in a clause; None if nothing did."""
     path = folder / "load" / f"{cell.on}.jsonl"
     lines = (
-        [line for line in spool.read_spool(path) if line[1] == cell.name] if path.exists() else []
+        [line for line in read_spool(path, decode_load_line) if line.cell == cell.name]
+        if path.exists()
+        else []
     )
-    marks = {
-        line[2]: (line[3], *line[6:9])
-        for line in lines
-        if line[0] == "mark" and len(line) > 8  # noqa: PLR2004 - planned numbers have fewer
-    }
+    marks = {line.mark: line for line in lines if isinstance(line, Mark)}
     if not {"open", "close"} <= set(marks):
         return None
-    (begin, stolen, _, swapped), (end, stolen_then, _, swapped_then) = marks["open"], marks["close"]
-    latenesses = [line[5] for line in lines if line[0] == "tick" and begin <= line[2] <= end]
-    excesses = [
-        lateness - MIN_HARM_SECONDS for lateness in latenesses if lateness > MIN_HARM_SECONDS
-    ]
-    max_stall = 2 * MIN_HARM_SECONDS
-    if (
-        latenesses
-        and max(latenesses) > max_stall
-        and (stats := read_interim_stats(folder, cell.on, cell))
-    ):
+    begin, end = marks["open"], marks["close"]
+    ticks = [line for line in lines if isinstance(line, Tick)]
+    latenesses = [tick.lateness for tick in ticks if begin.t <= tick.t <= end.t]
+    longest, max_stall = max(latenesses, default=0.0), 2 * MIN_HARM_SECONDS
+    if longest > max_stall and (stats := read_interim_stats(folder, cell.on, cell)):
         max_stall = max(max_stall, 0.5 * stats.median)  # of a slow route
-    if (
-        sum(excesses) > _MAX_STALLED_SHARE * (end - begin)
-        or max(latenesses, default=0.0) > max_stall
-    ):
-        return f"the load generator stood still for {1000 * max(latenesses):.0f} ms"
-    if (stolen_then or 0.0) - (stolen or 0.0) > _MAX_STOLEN_SHARE * (end - begin) * (
-        os.cpu_count() or 1
-    ):
+    stalled = sum(max(0.0, lateness - MIN_HARM_SECONDS) for lateness in latenesses)
+    window = end.t - begin.t
+    if stalled > _MAX_STALLED_SHARE * window or longest > max_stall:
+        return f"the load generator stood still for {1000 * longest:.0f} ms"
+    stolen = (end.stolen or 0.0) - (begin.stolen or 0.0)
+    if stolen > _MAX_STOLEN_SHARE * window * (os.cpu_count() or 1):
         return "the host took the CPU for others"
-    return "the machine swapped" if (swapped_then or 0) > (swapped or 0) else None
+    return "the machine swapped" if (end.swapped or 0) > (begin.swapped or 0) else None
 
 
 def is_part_of_session(session: str, name: str) -> bool:

@@ -144,7 +144,7 @@ class Dispatcher:
         number, connection = self.acquire_connection()
         try:
             _, is_right = self.client.send_request(
-                connection, self.sample_key(cell_run, number), self.cell, due
+                connection, self.sample_key(cell_run, number), due
             )
             if self.is_own_load(cell_run):
                 cell_run.record_answer(is_right=is_right)
@@ -161,7 +161,7 @@ class Dispatcher:
 
     def sample_key(self, cell_run: CellRun, number: int | None) -> SampleKey:
         """The key of a sample that leaves now."""
-        return SampleKey(self.cell.name, cell_run.phase, self.cell.route, self.cell.variant, number)
+        return SampleKey(self.cell, cell_run.phase, number)
 
 
 def build_dispatchers(

@@ -49,7 +49,7 @@ class RequestTrace:
 
     __slots__ = (
         *("app_end", "app_start", "client", "handler_end", "handler_start", "headers"),
-        *("header_app_end", "needs_thread", "send", "written_row"),
+        *("header_app_end", "needs_thread", "send", "written_line"),
     )
 
     def __init__(self, scope: Scope, send: Send) -> None:
@@ -59,7 +59,7 @@ class RequestTrace:
         self.needs_thread = False  # whether a `def` handler is about to go to a thread
         self.headers, self.client = scope.get("headers", ()), scope.get("client")
         self.send = send
-        self.written_row: list[Any] | None = None
+        self.written_line: dict[str, Any] | None = None
 
     async def send_message(self, message: Message) -> None:
         """Send on. A coroutine function, like the server's own: an app may make a task of it."""
@@ -88,23 +88,17 @@ class RequestTrace:
         """Whether the head carried all moments."""
         return 0 < self.header_app_end <= self.app_end <= self.header_app_end + _MAX_BODY_DELAY
 
-    def to_row(self) -> list[Any] | None:
-        """The trace log's line in seconds, None for missing moments; None without a request id."""
-        name = next(
-            (value.decode("latin-1") for key, value in self.headers if key == b"x-atonce-id"), ""
-        )
-        timestamps = (self.app_start, self.handler_start, self.handler_end, self.app_end)
-        port = (self.client or (None, 0))[1]
-        return (
-            [
-                "visit",
-                name,
-                *(timestamp / NANOS_PER_SECOND if timestamp else None for timestamp in timestamps),
-                port,
-            ]
-            if name
-            else None
-        )
+    def to_line(self) -> dict[str, Any] | None:
+        """Return the trace log's line, its times in seconds; None without a request id."""
+        name = next((value for key, value in self.headers if key == b"x-atonce-id"), b"")
+        if not name:
+            return None
+        times = {
+            key: getattr(self, key) / NANOS_PER_SECOND or None
+            for key in ("app_start", "handler_start", "handler_end", "app_end")
+        }
+        peer = (self.client or (None, 0))[1]
+        return {"kind": "visit", "request": name.decode("latin-1"), **times, "peer": peer}
 
     def time_handler(self, handler: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a `def` handler, stamping its begin and end in the thread it runs in."""

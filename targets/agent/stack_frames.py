@@ -11,15 +11,23 @@ from enum import Enum
 from itertools import islice
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 # what outlives a frame; keeping frames would destroy the user's objects in our thread
 RawFrame = tuple[CodeType, int]
-Frame = tuple[str, int, str, str, bool]  # file, line, function, call, is user code
 
-GC_STACK: tuple[Frame, ...] = (
-    ("<garbage collector>", 0, "", "", False),
-)  # the stack of collections
+
+class Frame(NamedTuple):
+    """A frame in words."""
+
+    file: str
+    line: int
+    function: str
+    call: str
+    is_user_code: bool
+
+
+GC_STACK = (Frame("<garbage collector>", 0, "", "", False),)  # the stack of collections
 _MAX_FRAMES = 25  # frames of a stack that are written
 _SERVING_PATHS = re.compile(
     r"[/\\](?:fastapi|starlette)[/\\](?:routing|applications|middleware)"
@@ -62,7 +70,7 @@ class FrameFormatter:
             for code, last in stack
         ]
         roles = [role for _, role, _ in entries]
-        if not entries or FrameRole.AGENT in roles or entries[0][0][0].startswith(_AGENT_FOLDER):
+        if not entries or FrameRole.AGENT in roles or entries[0][0].file.startswith(_AGENT_FOLDER):
             return (), False
         return (
             _shorten_stack([frame for frame, _, _ in entries]),
@@ -78,23 +86,18 @@ class FrameFormatter:
             frame, role, _ = self.cache[id(code), last]
             if role is FrameRole.SERVES:
                 break
-            first = i if frame[4] else first
+            first = i if frame.is_user_code else first
         if not stack or first is None:
             return stack
         return self.format_stack([(raw[first][0], 0), *raw[first + 1 :]])[0]
 
     def describe_frame(self, code: CodeType, last: int) -> tuple[Frame, FrameRole, CodeType]:
         """Describe one place in the code, and cache it."""
-        named = code.co_filename
-        file = named if named.startswith("<") else os.path.realpath(named)
+        file = code.co_filename
+        file = file if file.startswith("<") else os.path.realpath(file)
+        function = getattr(code, "co_qualname", code.co_name)
         line, call = line_and_call(code, max(last, 0))
-        frame = (
-            file,
-            line,
-            getattr(code, "co_qualname", code.co_name),
-            call,
-            self.is_user_code(file),
-        )
+        frame = Frame(file, line, function, call, self.is_user_code(file))
         self.cache[id(code), last] = entry = frame, _frame_role(code, file), code
         return entry
 
@@ -123,11 +126,11 @@ def _frame_role(code: CodeType, file: str) -> FrameRole:
 def _shorten_stack(stack: list[Frame]) -> tuple[Frame, ...]:
     """Keep at most `_MAX_FRAMES`: the innermost, the user's own, and what these call."""
     if len(stack) > _MAX_FRAMES:
-        calls_on = [mine for *_, mine in stack[1:]] + [False]
+        calls_on = [*(frame.is_user_code for frame in stack[1:]), False]
         stack = [
             frame
             for i, frame in enumerate(stack)
-            if i < _MAX_FRAMES // 2 or frame[4] or calls_on[i]
+            if i < _MAX_FRAMES // 2 or frame.is_user_code or calls_on[i]
         ]
     if len(stack) > _MAX_FRAMES:
         stack = [*stack[: _MAX_FRAMES // 2], *stack[-(_MAX_FRAMES - _MAX_FRAMES // 2) :]]

@@ -42,7 +42,7 @@ class TraceLog:
 
     def __init__(self, prefix: str) -> None:
         self.path = Path(f"{prefix}-{os.getpid()}.jsonl")
-        self.lines: deque[list[Any]] = deque()
+        self.lines: deque[dict[str, Any]] = deque()
         self.active: set[Any] = set()
         self.finished: deque[Any] = deque()
         self.pool_sizes: tuple[Any, Any] | None = None
@@ -97,24 +97,26 @@ class TraceLog:
             sizes != self.pool_sizes
         ):  # an app may resize its pools at any time; the last size counts
             self.pool_sizes = sizes
-            self.lines.append(["runtime", now, runtime_facts(loop)])
-        threads = (
-            (limiter.borrowed_tokens, limiter.statistics().tasks_waiting)
-            if limiter
-            else (None, None)
-        )
+            self.lines.append({"kind": "runtime", "t": now, "facts": runtime_facts(loop)})
         child_cpu, self.child_cpu = self.child_cpu, None
-        cpu, of_loop = time.process_time(), time.thread_time()
-        measurements = (
-            *threads,
-            count_queued_calls(loop),
-            cpu,
-            resident_bytes(),
-            child_cpu,
-            of_loop,
-            *longest_queue_pool(loop),
+        cpu, loop_cpu = time.process_time(), time.thread_time()
+        pool_threads, pool_waiting = longest_queue_pool(loop)
+        self.lines.append(
+            {
+                "kind": "sample",
+                "t": now,
+                "loop_lag": now - due,
+                "threads_busy": limiter and limiter.borrowed_tokens,
+                "threads_waiting": limiter and limiter.statistics().tasks_waiting,
+                "executor_queue": count_queued_calls(loop),
+                "cpu": cpu,
+                "memory": resident_bytes(),
+                "kin_cpu": child_cpu,
+                "loop_cpu": loop_cpu,
+                "pool_threads": pool_threads,
+                "pool_waiting": pool_waiting,
+            }
         )
-        self.lines.append(["sample", now, now - due, *measurements])
 
     def write_until_paused(self) -> None:
         """Run the writer's thread: write every quarter of a second, and once more at the end."""
@@ -124,24 +126,21 @@ class TraceLog:
                 # once a second: it takes half a millisecond
                 if sys.platform == "linux" and clock_seconds() % 1 < _FLUSH_INTERVAL:
                     self.child_cpu = child_cpu_seconds()
-                file.writelines(
-                    json.dumps(line) + "\n" for line in self.drain(last=self.closing.is_set())
-                )
+                lines = self.drain(last=self.closing.is_set())
+                file.writelines(json.dumps(line) + "\n" for line in lines)
                 file.flush()
                 if last:
                     return
 
-    def drain(self, *, last: bool) -> list[list[Any]]:
-        """All new lines: samples, finished traces, and long active traces that changed."""
+    def drain(self, *, last: bool) -> list[dict[str, Any]]:
+        """Take all new lines: samples, finished traces, and long active traces that changed."""
         out = [self.lines.popleft() for _ in range(len(self.lines))]
-        long_traces = [
-            trace
-            for trace in list(self.active)
-            if last or time.perf_counter_ns() - trace.app_start > _FLUSH_INTERVAL * NANOS_PER_SECOND
-        ]
-        for trace in [*long_traces, *(self.finished.popleft() for _ in range(len(self.finished)))]:
-            row = trace.to_row()
-            if row and row != trace.written_row:
-                trace.written_row = row
-                out.append(row)
+        long_ago = time.perf_counter_ns() - _FLUSH_INTERVAL * NANOS_PER_SECOND
+        traces = [trace for trace in list(self.active) if last or trace.app_start < long_ago]
+        traces += [self.finished.popleft() for _ in range(len(self.finished))]
+        for trace in traces:
+            line = trace.to_line()
+            if line and line != trace.written_line:
+                trace.written_line = line
+                out.append(line)
         return out

@@ -296,14 +296,18 @@ class Watchdog:
         if sum(weight for stack, weight in shares.items() if stack) <= _MIN_HOLD_SECONDS:
             shares, context = {(): until - hold.start - hold.gc_seconds}, "elsewhere"
         shares[GC_STACK] = hold.gc_seconds
-        entries = [[round(weight, 6), stack] for stack, weight in shares.items() if weight > 0]
-        line = [
-            "hold",
-            round(hold.start, 6),
-            round(until, 6),
-            context,
-            round(hold.blind_seconds, 6),
-            entries,
+        stacks = [
+            {"seconds": round(weight, 6), "frames": [frame._asdict() for frame in stack]}
+            for stack, weight in shares.items()
+            if weight > 0
         ]
+        line = {
+            "kind": "hold",
+            "start": round(hold.start, 6),
+            "end": round(until, 6),
+            "context": context,
+            "blind": round(hold.blind_seconds, 6),
+            "stacks": stacks,
+        }
         file.write(json.dumps(line, separators=(",", ":")) + "\n")
         file.flush()
