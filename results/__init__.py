@@ -18,7 +18,8 @@ The folder of one run:
       report/          derived; may be deleted and rendered again
 
 It loads inside every Locust worker: nothing heavy is imported at the top of a file. All times are
-seconds on the machine's monotonic clock since the run's start. Data is written once: a line when a request leaves and a line when it ends, on disk within half a second, so that
-kill -9 of any process loses a second at most, and what was in flight is a lower bound. Sealing
-makes Parquet of it; reading never writes, and reads unsealed runs as well.
+seconds on the machine's monotonic clock since the run's start. Data is written once: a line when a
+request leaves and a line when it ends, on disk within half a second, so that kill -9 of any process
+loses a second at most, and what was in flight is a lower bound. Sealing makes Parquet of it;
+reading never writes, and reads unsealed runs as well.
 """

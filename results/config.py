@@ -18,16 +18,10 @@ _EXCLUSIVE_FLAGS = {_TARGET: {"start", "url"}, "start": {_TARGET}, "url": {_TARG
 
 
 def _read_settings() -> tuple[Path, dict[str, Any]]:
-    """The nearest settings file and its settings. Raises AtonceError if it is not readable."""
+    """Read the nearest settings file. Raises AtonceError if it is not readable."""
     here = Path.cwd()
-    path = next(
-        (
-            candidate
-            for folder in (here, *here.parents)
-            if (candidate := folder / "pyproject.toml").is_file()
-        ),
-        here / "pyproject.toml",
-    )
+    candidates = [folder / "pyproject.toml" for folder in (here, *here.parents)]
+    path = next((candidate for candidate in candidates if candidate.is_file()), candidates[0])
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         return path, dict(settings.get("tool", {}).get("atonce", {}))
@@ -55,8 +49,8 @@ def apply_settings(built: Any) -> str:
             # click would split the variable at blanks, which a route has
             if parameter.multiple:
                 several[flag] = os.environ.get(variable)
-                continue
-            parameter.envvar, parameter.show_envvar = variable, True
+            else:
+                parameter.envvar, parameter.show_envvar = variable, True
     defaults: dict[str, dict[str, Any]] = {name: {} for name in built.commands}
     given = {**settings, **{flag: value for flag, value in several.items() if value}}
     for key, value in given.items():
@@ -66,28 +60,25 @@ def apply_settings(built: Any) -> str:
                 f" {', '.join(sorted(known))}.",
                 ExitCode.USAGE,
             )
+        default = value
+        if key in several and isinstance(value, str):
+            default = value.split(",") if key in _COMMA_LISTS else [value]
+        elif key not in several and isinstance(value, list):
+            default = ",".join(map(str, value))
         for name, parameter in known[key]:
-            default_value = value
-            if key in several and isinstance(value, str):
-                default_value = value.split(",") if key in _COMMA_LISTS else [value]
-            elif key not in several and isinstance(value, list):
-                default_value = ",".join(map(str, value))
-            defaults[name][parameter] = default_value
+            defaults[name][parameter] = default
     built.context_settings = {**built.context_settings, "default_map": defaults}
     return f"[tool.atonce] in {path} sets {', '.join(settings)}." if settings else ""
 
 
 def given_flags(context: Any, names: Iterable[str]) -> set[str]:
-    """Those flags that were given in the command line, or in a variable of their own."""
-    return {
-        name
-        for name in names
-        if context.get_parameter_source(name).name in {"COMMANDLINE", "ENVIRONMENT"}
-    }
+    """Return those flags that were given in the command line, or in a variable of their own."""
+    sources = {"COMMANDLINE", "ENVIRONMENT"}
+    return {name for name in names if context.get_parameter_source(name).name in sources}
 
 
 def resolve_target(context: Any, **arguments: str) -> list[str]:
-    """TARGET, start and url in the order given; a setting gives way to a typed exclusive flag."""
+    """Return TARGET, start and url in order; a setting gives way to a typed exclusive flag."""
     given = given_flags(context, arguments)
     return [
         "" if name not in given and given & _EXCLUSIVE_FLAGS[name] else value

@@ -19,9 +19,7 @@ class _GeneratorLine(msgspec.Struct, array_like=True, frozen=True, gc=False):
     pass
 
 
-class Sent(_GeneratorLine, tag="sent", frozen=True):
-    """A request that leaves."""
-
+class _StartLine(_GeneratorLine, frozen=True):
     seq: int
     cell: str
     phase: Phase
@@ -29,19 +27,17 @@ class Sent(_GeneratorLine, tag="sent", frozen=True):
     variant: str
     connection: int | None
     intended: float
+
+
+class Sent(_StartLine, tag="sent", frozen=True):
+    """A request that leaves."""
+
     sent: float
 
 
-class Unsent(_GeneratorLine, tag="unsent", frozen=True):
+class Unsent(_StartLine, tag="unsent", frozen=True):
     """A planned request that could not leave."""
 
-    seq: int
-    cell: str
-    phase: Phase
-    route: str
-    variant: str
-    connection: int | None
-    intended: float
     reason: str
 
 
@@ -114,9 +110,7 @@ class Trace(_AppLine, tag="visit", frozen=True):
     peer: int | None = None
 
 
-class ProcessSample(_AppLine, tag="sample", frozen=True):
-    """A process of the app; totals so far. None for what is not known."""
-
+class _ProcessState(msgspec.Struct, frozen=True):
     t: float
     loop_lag: float | None = None
     threads_busy: float | None = None
@@ -124,10 +118,15 @@ class ProcessSample(_AppLine, tag="sample", frozen=True):
     executor_queue: int | None = None
     cpu: float | None = None
     memory: int | None = None
+    # since formats 4 and 5
     kin_cpu: float | None = None  # of its descendants
     loop_cpu: float | None = None  # of the loop's thread
     pool_threads: int | None = None
     pool_waiting: int | None = None
+
+
+class ProcessSample(_ProcessState, tag_field="kind", tag="sample", frozen=True):
+    """A process of the app; totals so far. None for what is not known."""
 
 
 class Runtime(_AppLine, tag="runtime", frozen=True):
@@ -194,7 +193,7 @@ def decode_app_line(text: bytes) -> AppLine:
 
 
 def _name_fields(line: list[Any]) -> dict[str, Any]:
-    """A line of format 6 or older as an object."""
+    """Turn a line of format 6 or older into an object."""
     kind, *values = line
     fields = dict(zip(_APP_LINES[kind].__struct_fields__, values, strict=False))
     if kind == "hold":
@@ -256,22 +255,11 @@ class LoadRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     throttled: float | None = None
 
 
-class ProbeRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A sample of one process of a server; its last four columns came with formats 4 and 5."""
+class ProbeRow(_ProcessState, frozen=True, kw_only=True, gc=False):
+    """A sample of one process of a server."""
 
     variant: str
     pid: int
-    t: float
-    loop_lag: float | None
-    threads_busy: float | None
-    threads_waiting: int | None
-    executor_queue: int | None
-    cpu: float | None
-    memory: int | None
-    kin_cpu: float | None = None
-    loop_cpu: float | None = None
-    pool_threads: int | None = None
-    pool_waiting: int | None = None
 
 
 Row = Sample | LoadRow | ProbeRow

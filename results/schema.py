@@ -16,10 +16,10 @@ import msgspec
 # 6 - load.parquet counts how often the container's CPU limit ran out (marks); a cell may go on
 #     until whole rounds of all its users are answered, `longest` seconds at most
 # 5 - probe.parquet has the CPU of the loop's own thread, and threads and queue of the fullest pool
-#     beside the loop's default executor; that executor's queue is known under uvloop too
-# 4 - a cell may name the server that answers it; run.json keeps what the target was asked beside
-#     the load (asks, told), which parts it lacks (skipped), which servers were not pinned, and
-#     which claims were asked for; probe.parquet has the CPU of the app's descendants
+#     other than the loop's default executor; that executor's queue is known under uvloop too
+# 4 - a cell may name the server that answers it; run.json keeps the requests that are no load
+#     and their answers (asks, told), which parts it lacks (skipped), which servers were not pinned, and
+#     which claims were chosen; probe.parquet has the CPU of the app's descendants
 # 3 - load.parquet has what the machine suffered (marks); app_end is the moment before the last
 #     piece leaves the app; a cell may be cold: the first requests open its connections
 # 2 - load.parquet names the worker of each line; cells may have arrivals (open model); a route need
@@ -47,22 +47,22 @@ class Variant(StrEnum):
 
 
 def base_variant(variant: str) -> str:
-    """The variant of an experiment, whose name adds conditions: `broken-async uvloop cold`."""
+    """Return the variant of an experiment, whose name adds conditions: `async uvloop cold`."""
     return variant.partition(" ")[0]
 
 
 def is_experiment(variant: str) -> bool:
-    """Whether this is a variant under conditions of its own; a user's `GET /x` is not."""
+    """Return whether this is a variant under conditions; a user's `GET /x` is not."""
     return variant not in list(Variant) and base_variant(variant) in list(Variant)
 
 
 class Scenario(StrEnum):
-    """How a route is pressed."""
+    """How a route is loaded."""
 
     BURST = "burst"  # N requests at one instant
-    CROWD = "crowd"  # N users; each waits for its answer before it asks again (closed model)
+    CROWD = "crowd"  # N users; each waits for its answer before its next request (closed model)
     STEADY = "steady"  # arrivals at a stated rate, whatever happens to earlier ones (open model)
-    # neighbours asked at a low Poisson rate (open model), alone or while another route is pressed
+    # neighbours at a low Poisson rate (open model), alone or while another route is loaded
     NEIGHBOURS = "neighbours"
     # a no-op route at the rate of the busiest cell (open model): the cost of the rig itself
     FLOOR = "floor"
@@ -87,7 +87,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbour:
-    """A route that is asked while another is pressed. `rate` in requests per second, Poisson."""
+    """A route that gets `rate` requests per second, Poisson, while another is loaded."""
 
     kind: str  # "async" feels the loop, "def" feels the threads too
     route: str
@@ -140,7 +140,7 @@ class Arrivals:
 
 
 def repeat_suffix(repeat: int) -> str:
-    """The end of a repeat's name: nothing for the first, `~2` for the second."""
+    """Return the end of a repeat's name: nothing for the first, `~2` for the second."""
     return f"~{repeat}" if repeat > 1 else ""
 
 

@@ -51,9 +51,8 @@ class RunWriter:
     def open(self, **metadata: Any) -> None:
         """Write run.json for the first time; the run's clock starts here."""
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        self.metadata.update(
-            status=Status.RUNNING, started=started, origin=time.perf_counter(), **metadata
-        )
+        self.metadata |= {"status": Status.RUNNING, "started": started}
+        self.metadata |= {"origin": time.perf_counter(), **metadata}
         self.write_metadata()
 
     def extend_plan(self, cells: list[dict[str, Any]]) -> None:
@@ -62,7 +61,7 @@ class RunWriter:
         self.write_metadata()
 
     def add_answers(self, session: str, answers: list[dict[str, Any]], log: str) -> None:
-        """Keep the app's answers to a session's questions, and without load its log's warnings."""
+        """Keep the app's answers to a session's extra requests, and its log's warnings."""
         self.metadata.setdefault("told", {})[session] = {"answers": answers, "log": log}
         self.write_metadata()
 
@@ -85,11 +84,8 @@ class RunWriter:
         write_table(self.path / "load.parquet", LoadRow, [spools.load])
         write_table(self.path / "probe.parquet", ProbeRow, [spools.probe])
         self.metadata["troubles"] += spools.warnings
-        self.metadata.update(
-            status=status,
-            seconds=time.perf_counter() - self.metadata["origin"],
-            targets=spools.targets,
-        )
+        seconds = time.perf_counter() - self.metadata["origin"]
+        self.metadata |= {"status": status, "seconds": seconds, "targets": spools.targets}
         self.write_metadata()
         for name in TABLES:
             shutil.rmtree(self.path / name, ignore_errors=True)
@@ -111,7 +107,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """A stored run's metadata. Raises AtonceError if there is none, or its format is newer."""
+    """Return a run's metadata. Raises AtonceError if there is none, or its format is newer."""
     try:
         metadata = json.loads((path / "run.json").read_text(encoding="utf-8"))
         version = metadata["format"]
@@ -122,10 +118,8 @@ def read_run(path: Path) -> dict[str, Any]:
         )
         raise AtonceError(sentence, ExitCode.USAGE) from error
     if not isinstance(version, int):
-        raise AtonceError(
-            f"{path} is not a run of atonce: its format is {version!r}, not a number.",
-            ExitCode.USAGE,
-        )
+        sentence = f"{path} is not a run of atonce: its format is {version!r}, not a number."
+        raise AtonceError(sentence, ExitCode.USAGE)
     if version > FORMAT_VERSION:
         sentence = (
             f"{path.name} was written in format {version}; this atonce reads up to"
@@ -136,17 +130,17 @@ def read_run(path: Path) -> dict[str, Any]:
 
 
 def newest_run(root: Path) -> Path:
-    """The latest run below a folder; the stored examples do not count."""
-    runs = sorted(
-        path.parent
-        for path in root.glob("*/run.json")
-        if not path.parent.name.startswith("example")
-    )
+    """Return the latest run below a folder; the stored examples do not count."""
+    runs = sorted(path.parent for path in root.glob("*/run.json"))
+    runs = [run for run in runs if not run.name.startswith("example")]
     if not runs:
-        raise AtonceError(
-            f"There is no run in {root} yet. Make one: atonce reproduce", ExitCode.USAGE
-        )
+        raise no_run_error(root)
     return runs[-1]
+
+
+def no_run_error(root: Path) -> AtonceError:
+    """Return the error for a folder without a run."""
+    return AtonceError(f"There is no run in {root} yet. Make one: atonce reproduce", ExitCode.USAGE)
 
 
 def write_table(path: Path, table: type[Row], batches: Iterable[Sequence[Row]]) -> None:
@@ -189,7 +183,7 @@ def to_arrow_table(table: type[Row], rows: Sequence[Row]) -> Any:
 
 
 def default_root() -> Path:
-    """The default folder of runs: `results/` in a clone, `./atonce-results` elsewhere."""
+    """Return the default folder of runs: `results/` in a clone, else `./atonce-results`."""
     clone = Path(__file__).resolve().parent.parent
     # in a wheel atonce.py lies elsewhere
     is_clone = (clone / "atonce.py").is_file() and Path.cwd() == clone

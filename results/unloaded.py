@@ -26,7 +26,7 @@ Quartiles = tuple[float, float, float]
 
 
 def student_t(freedom: float) -> float:
-    """Half a 95 % interval in standard errors, at `freedom` degrees of freedom (1 at least)."""
+    """Return half a 95 % interval in standard errors, at `freedom` degrees of freedom (1 at least)."""
     if freedom >= len(_STUDENT_T):
         return 1.96 + 2.5 / freedom
     below = max(int(freedom), 1)
@@ -54,7 +54,7 @@ class UnloadedLatency:
 def estimate_unloaded(
     alone: Sequence[float], few: Sequence[float] = (), size: float | None = None
 ) -> UnloadedLatency | None:
-    """The unloaded latency from those of a lone and a few users, in seconds; None without data.
+    """Return the unloaded latency from those of a lone and a few users, or None without data.
 
     `size` is how many independent requests `alone` is worth; by default all of them.
     """
@@ -71,7 +71,7 @@ def estimate_unloaded(
 
 
 def relative_deviation(latencies: Sequence[float]) -> float:
-    """Standard deviation (n - 1 degrees of freedom) over mean; 0 for fewer than two latencies."""
+    """Return standard deviation (n - 1) over mean; 0 for fewer than two latencies."""
     count, mean = len(latencies), statistics.fmean(latencies) if latencies else 0.0
     if count < 2 or not mean:  # noqa: PLR2004 - one latency has no deviation
         return 0.0
@@ -79,7 +79,7 @@ def relative_deviation(latencies: Sequence[float]) -> float:
 
 
 def latency_quartiles(latencies: Sequence[float]) -> Quartiles | None:
-    """Three order statistics, of rank ceil(n q); None for fewer than eight latencies."""
+    """Return the order statistics of rank ceil(n q); None for fewer than eight latencies."""
     ordered = sorted(latencies)
     if len(ordered) < 8:  # noqa: PLR2004 - two on either side of each
         return None
@@ -88,8 +88,9 @@ def latency_quartiles(latencies: Sequence[float]) -> Quartiles | None:
 
 
 def added_wait(few: Quartiles, many: Quartiles) -> float:
-    """Seconds that most requests take longer among many users: the median shift of quartiles.
+    """Return the seconds that most requests take longer among many users.
 
-    A queue makes nearly all requests wait; a single slow request moves no quartile.
+    It is the median shift of quartiles. A queue makes nearly all requests wait; a single slow
+    request moves no quartile.
     """
     return statistics.median(later - sooner for sooner, later in zip(few, many, strict=True))
