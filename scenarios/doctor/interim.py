@@ -1,4 +1,4 @@
-"""Quick metrics of one level during a run, to decide what to ask next; no verdict is made here.
+"""Quick metrics of one level during a run, to decide what to measure next; no verdict.
 
 Only the spools of the session are read; all reported results are computed later, from the closed
 run.
@@ -67,16 +67,14 @@ class InterimStats:
         return statistics.fmean(self.latencies) if self.latencies else 0.0
 
     def neighbour_p90(self, kind: str) -> float | None:
-        """The 90th percentile of one neighbour, however few its pings."""
+        """Return the 90th percentile of one neighbour, however few its pings."""
         pings = self.pings.get(kind, [])
         return pings[math.ceil(0.9 * len(pings)) - 1] if pings else None
 
     def is_neighbour_slowed(self, kind: str, idle_p90: dict[str, float]) -> bool:
-        """Whether a neighbour waits much longer than at rest."""
-        p90 = self.neighbour_p90(kind)
-        return p90 is not None and p90 >= max(
-            SUFFERS_SECONDS, SUFFERS_RATIO * idle_p90.get(kind, 0.0)
-        )
+        """Return whether a neighbour waits much longer than at rest."""
+        slow = max(SUFFERS_SECONDS, SUFFERS_RATIO * idle_p90.get(kind, 0.0))
+        return (self.neighbour_p90(kind) or 0.0) >= slow
 
     @property
     def has_long_ping(self) -> bool:
@@ -95,28 +93,24 @@ class InterimStats:
         return (self.cpu_cores or 0.0) >= COMPUTES_CORE_SHARE
 
     def is_serialised(self, single_stats: "InterimStats") -> bool:
-        """Whether requests seem to wait one at a time on a core not full (unknown CPU: 0)."""
+        """Return whether requests seem to wait one at a time on a core not full."""
         wait_time = single_stats.mean - single_stats.cpu_per_request
-        is_full = (self.cpu_cores or 0.0) >= FULL_CORE_SHARE
         return (
-            not is_full
+            (self.cpu_cores or 0.0) < FULL_CORE_SHARE
             and wait_time > AWAITS_SHARE * single_stats.mean + AWAITS_SECONDS
             and self.rate * wait_time < OVERLAPPING_WAITS
         )
 
     def is_unqueued(self, service_time: float) -> bool:
-        """Whether nothing queues: users, their pauses and the unloaded time explain the rate."""
+        """Return whether nothing queues: users, pauses and the unloaded time explain the rate."""
         return self.rate * (service_time + self.think_time) >= GROWS_SHARE * self.users
 
     def is_latency_stable(self, few_stats: "InterimStats") -> bool:
-        """Whether most requests take no longer than among a few users, and no user starves."""
-        few_quartiles, own_quartiles = (
-            latency_quartiles(few_stats.latencies),
-            latency_quartiles(self.latencies),
-        )
-        if not few_quartiles or not own_quartiles or not self.is_unqueued(self.mean):
+        """Return whether most requests take no longer than among a few, and no user starves."""
+        few, own = latency_quartiles(few_stats.latencies), latency_quartiles(self.latencies)
+        if not few or not own or not self.is_unqueued(self.mean):
             return False
-        return added_wait(few_quartiles, own_quartiles) <= (1 - GROWS_SHARE) * self.mean
+        return added_wait(few, own) <= (1 - GROWS_SHARE) * self.mean
 
 
 def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats | None:
@@ -168,7 +162,7 @@ def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats |
 
 
 def _used_cpu_cores(folder: Path, session: str, begin: float, end: float) -> float | None:
-    """Cores that a session's processes used between two timestamps; None without CPU samples."""
+    """Return the cores that a session's processes used; None without CPU samples."""
     cores = []
     for path in folder.glob("*.jsonl"):
         if path.stem.rpartition("-")[0] != session:

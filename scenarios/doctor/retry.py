@@ -22,30 +22,18 @@ _MAX_STOLEN_SHARE = 0.05  # share of the CPU time that the host may take for oth
 
 
 def session_interference(run: RunWriter, session: str) -> str | None:
-    """Why a session or its watchdog session must be repeated, in a clause; None if it need not."""
-    cells = [
-        Cell.from_dict(raw_cell)
-        for raw_cell in run.metadata["plan"]["cells"]
-        if is_part_of_session(session, raw_cell["on"])
-    ]
-    return next(
-        (
-            f"{why} during {cell.name}"
-            for cell in cells
-            if (why := _cell_interference(run.path, cell))
-        ),
-        None,
-    )
+    """Return why a session or its watchdog session must be repeated; None if it need not."""
+    for cell in map(Cell.from_dict, run.metadata["plan"]["cells"]):
+        if is_part_of_session(session, cell.on) and (why := _cell_interference(run.path, cell)):
+            return f"{why} during {cell.name}"
+    return None
 
 
 def _cell_interference(folder: Path, cell: Cell) -> str | None:
-    """What disturbed the window of a cell, in a clause; None if nothing did."""
     path = folder / "load" / f"{cell.on}.jsonl"
-    lines = (
-        [line for line in read_spool(path, decode_load_line) if line.cell == cell.name]
-        if path.exists()
-        else []
-    )
+    if not path.exists():
+        return None
+    lines = [line for line in read_spool(path, decode_load_line) if line.cell == cell.name]
     marks = {line.mark: line for line in lines if isinstance(line, Mark)}
     if not {"open", "close"} <= set(marks):
         return None
@@ -66,7 +54,7 @@ def _cell_interference(folder: Path, cell: Cell) -> str | None:
 
 
 def is_part_of_session(session: str, name: str) -> bool:
-    """Whether a server or spool is of a session: its own, or its watchdog session's."""
+    """Return whether a server or spool is of a session: its own, or its watchdog session's."""
     return name == session or name.startswith(f"{session}-")
 
 

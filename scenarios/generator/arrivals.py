@@ -23,7 +23,7 @@ def arrival_times(
     part: int = 0,
     parts: int = 1,
 ) -> Iterator[float]:
-    """Moments in [0, profile length), ascending; those of worker `part` of `parts`."""
+    """Yield moments in [0, profile length), ascending; those of worker `part` of `parts`."""
     expected = _unit_gaps(distribution, seed)
     due, begun, number = next(expected), 0.0, 0
     for seconds, begin, end in profile:
@@ -38,7 +38,6 @@ def arrival_times(
 
 
 def _unit_gaps(distribution: ArrivalDistribution, seed: str) -> Iterator[float]:
-    """Gaps between arrivals at a rate of 1. The same seed, the same gaps."""
     if distribution is ArrivalDistribution.CONSTANT:
         return itertools.chain([0.5], itertools.repeat(1.0))
     gaps = random.Random(seed)  # noqa: S311 - a schedule must be repeatable, not secret
@@ -46,6 +45,6 @@ def _unit_gaps(distribution: ArrivalDistribution, seed: str) -> Iterator[float]:
 
 
 def _invert_rate(expected: float, seconds: float, begin: float, end: float) -> float:
-    """When a linear rate has brought `expected` arrivals: the root of begin t + slope t^2/2."""
+    # the root of begin t + slope t^2/2 = expected
     slope = (end - begin) / seconds
     return 2 * expected / (begin + math.sqrt(begin * begin + 2 * slope * expected))

@@ -1,6 +1,6 @@
 """One cell while it runs: when it begins, whether it is over, what takes part.
 
-A participant (a user or a dispatcher) connects, waits for the start, and asks from `started` until
+A participant (a user or a dispatcher) connects, waits for the start, and sends from `started` until
 `closed`. The mutable state - phase, closed, the counts of participants, of those ready and
 finished, and of the requests - changes only between greenlet switches.
 """
@@ -35,20 +35,20 @@ class CellRun:
         self.round_complete = Event()  # set when all users have been answered equally often
 
     def wait_for_start(self) -> None:
-        """A participant has its connections open; wait for the others."""
+        """Wait until all participants have their connections open, as this one has."""
         self.ready_count += 1
         self.started.wait()
 
     def mark_finished(self) -> None:
-        """A participant has the answer to its last request, or gave it up."""
+        """Count a participant that has its last answer, or gave it up."""
         self.finished_count += 1
 
     def is_ready(self) -> bool:
-        """Whether all participants have their connections open."""
+        """Return whether all participants have their connections open."""
         return self.ready_count >= self.participant_count
 
     def is_finished(self) -> bool:
-        """Whether all participants have done their part."""
+        """Return whether all participants have done their part."""
         return self.finished_count >= self.participant_count
 
     def try_acquire_request(self) -> bool:
@@ -98,7 +98,7 @@ class CellRun:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait until a condition holds, at most so many seconds; whether it does."""
+    """Wait until a condition holds, at most so many seconds; return whether it does."""
     deadline = clock() + seconds
     while not condition() and clock() < deadline:
         gevent.sleep(0.01)

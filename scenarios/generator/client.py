@@ -139,7 +139,6 @@ def read_and_count(answer: Any, expected: bytes) -> tuple[int, bool]:
 
 
 def _classify_failure(failure: Exception | None, status: int | None, cell: Cell) -> str | None:
-    """What is wrong with the head of an answer, in short; None when nothing is."""
     if failure or status is None:
         return type(failure).__name__
     is_expected = status == cell.status if cell.status else status in _SUCCESS_STATUSES
@@ -149,7 +148,7 @@ def _classify_failure(failure: Exception | None, status: int | None, cell: Cell)
 def _parse_probe_header(
     answer: Any,
 ) -> tuple[float | None, float | None, float | None, float | None, int | None]:
-    """The probe's four times and the port it saw; all None without a probe, or from nonsense."""
+    """Return the probe's four times and the port it saw; None for what is unknown."""
     stamp = str(answer.get("x-atonce-times", "")) if answer else ""
     try:
         start, begin, end, out, peer = map(int, stamp.split(";"))

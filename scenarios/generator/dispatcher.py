@@ -57,34 +57,27 @@ class Dispatcher:
 
     def run(self, cell_run: CellRun) -> None:
         """Take part in one cell run, from connecting to the last answer."""
+        recorder, connect = self.client.recorder, self.client.connect
         try:
             if self.arrivals.pool is ConnectionMode.WARM:
                 # unused connections are not closed: idle since infinity
-                self.idle.extend(
-                    (*self.new_connection(), math.inf) for _ in range(self.arrivals.warm)
-                )
-                gevent.joinall(
-                    [
-                        gevent.spawn(self.client.connect, connection)
-                        for _, connection, _ in self.idle
-                    ]
-                )
+                warm = [self.new_connection() for _ in range(self.arrivals.warm)]
+                self.idle.extend((*connection, math.inf) for connection in warm)
+                gevent.joinall([gevent.spawn(connect, connection) for _, connection in warm])
             if not cell_run.endless:  # without a planned end the planned number is unknown
-                self.client.recorder.record_planned(
-                    self.cell.name, sum(1 for _ in self.arrival_times())
-                )
+                recorder.record_planned(self.cell.name, sum(1 for _ in self.arrival_times()))
             cell_run.wait_for_start()
             self.send_all(cell_run)
         finally:
             cell_run.mark_finished()
 
     def new_connection(self) -> tuple[int, Any]:
-        """One more connection, with its number."""
+        """Return one more connection, with its number."""
         self.next_number += 1
         return self.next_number - 1, self.client.new_connection()
 
     def acquire_connection(self) -> tuple[int, Any]:
-        """A connection that is free, else a new one."""
+        """Return a connection that is free, else a new one."""
         while self.idle:
             number, connection, since = self.idle.pop()
             if clock() - since < _MAX_IDLE_TIME:
@@ -102,25 +95,26 @@ class Dispatcher:
         for offset in self.arrival_times():
             due = cell_run.start_time + offset
             self.wait_until_due(cell_run, due)
-            if cell_run.stopping.is_set():
-                if cell_run.endless:
-                    break
+            if cell_run.stopping.is_set() and cell_run.endless:
+                break
+            if reason := self.why_not_sent(cell_run):
                 self.client.recorder.record_unsent(
-                    self.sample_key(cell_run, None), due, "the run was stopped"
+                    SampleKey(self.cell, cell_run.phase, None), due, reason
                 )
-            elif cell_run.limit_reached.is_set() or (
-                self.is_own_load(cell_run) and not cell_run.try_acquire_request()
-            ):
-                self.client.recorder.record_unsent(
-                    self.sample_key(cell_run, None), due, CLOSED_EARLY
-                )
-            elif self.in_flight >= self.arrivals.cap:
-                why = f"the in-flight cap of {self.arrivals.cap} was reached"
-                self.client.recorder.record_unsent(self.sample_key(cell_run, None), due, why)
             else:
                 self.in_flight += 1
                 out.spawn(self.send, cell_run, due)
         out.join()
+
+    def why_not_sent(self, cell_run: CellRun) -> str:
+        """Return why the next arrival is not sent; empty if it is."""
+        if cell_run.stopping.is_set():
+            return "the run was stopped"
+        is_refused = self.is_own_load(cell_run) and not cell_run.try_acquire_request()
+        if cell_run.limit_reached.is_set() or is_refused:
+            return CLOSED_EARLY
+        is_full = self.in_flight >= self.arrivals.cap
+        return f"the in-flight cap of {self.arrivals.cap} was reached" if is_full else ""
 
     @staticmethod
     def wait_until_due(cell_run: CellRun, due: float) -> None:
@@ -143,9 +137,8 @@ class Dispatcher:
         """Send one request; afterwards its connection is idle, or closed."""
         number, connection = self.acquire_connection()
         try:
-            _, is_right = self.client.send_request(
-                connection, self.sample_key(cell_run, number), due
-            )
+            key = SampleKey(self.cell, cell_run.phase, number)
+            _, is_right = self.client.send_request(connection, key, due)
             if self.is_own_load(cell_run):
                 cell_run.record_answer(is_right=is_right)
         finally:
@@ -156,43 +149,38 @@ class Dispatcher:
                 connection.close()
 
     def is_own_load(self, cell_run: CellRun) -> bool:
-        """Whether these are the cell's own arrivals, and not those of a neighbour."""
+        """Return whether these are the cell's own arrivals, and not those of a neighbour."""
         return self.cell.name == cell_run.cell.name
-
-    def sample_key(self, cell_run: CellRun, number: int | None) -> SampleKey:
-        """The key of a sample that leaves now."""
-        return SampleKey(self.cell, cell_run.phase, number)
 
 
 def build_dispatchers(
     client: Client, cell: Cell, seed: int, part: int, parts: int
 ) -> Iterator[Dispatcher]:
-    """The dispatchers of a cell: one for its own arrivals, one for each neighbour beside it.
+    """Yield the dispatchers of a cell: one for its own arrivals, one for each neighbour.
 
     The seed does not depend on the route: every variant meets the same arrivals.
     """
     if cell.arrivals:
         yield Dispatcher(client, cell, str(seed), part=part, parts=parts)
     for number, ping in enumerate(cell.neighbours):
-        yield Dispatcher(
-            client,
-            _neighbour_cell(cell, ping),
-            f"{seed}/{ping.kind}",
-            first=number * ping.connections,
-        )
+        neighbour = _neighbour_cell(cell, ping)
+        first = number * ping.connections
+        yield Dispatcher(client, neighbour, f"{seed}/{ping.kind}", first=first)
 
 
 def _neighbour_cell(cell: Cell, ping: Neighbour) -> Cell:
-    """What one neighbour is asked beside a cell."""
-    profile = ((cell.warm_up + cell.window, ping.rate, ping.rate),)
-    arrivals = Arrivals(
-        law=ArrivalDistribution.POISSON,
-        profile=profile,
-        pool=ConnectionMode.WARM,
-        warm=ping.connections,
-        cap=ping.connections,
+    return replace(
+        cell,
+        name=cell.neighbour_cell_name,
+        route=ping.route,
+        path=ping.path,
+        expects=ping.expects,
+        status=ping.status,
+        arrivals=Arrivals(
+            law=ArrivalDistribution.POISSON,
+            profile=((cell.warm_up + cell.window, ping.rate, ping.rate),),
+            pool=ConnectionMode.WARM,
+            warm=ping.connections,
+            cap=ping.connections,
+        ),
     )
-    neighbour = replace(
-        cell, name=cell.neighbour_cell_name, route=ping.route, path=ping.path, arrivals=arrivals
-    )
-    return replace(neighbour, expects=ping.expects, status=ping.status)

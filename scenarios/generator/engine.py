@@ -53,7 +53,7 @@ class LoadEngine:
         self.write_error: OSError | None = None  # why the samples cannot be written any further
 
     def register_user(self, user: UserProtocol) -> int:
-        """A user has been spawned; its number among its kind."""
+        """Add a spawned user; return its number among its kind."""
         self.users[user.scenario].append(user)
         for cell_run in self.joinable_runs:
             if cell_run.cell.scenario is user.scenario and not cell_run.cell.arrivals:
@@ -61,10 +61,10 @@ class LoadEngine:
         return len(self.users[user.scenario]) - 1
 
     def run_job(self, job: Job) -> None:
-        """Run every cell of a job in order, unless stopped before; then say that it rests."""
+        """Run every cell of a job in order, unless stopped before; then print that it rests."""
+        sizes = job.user_counts().items()
         if not wait_for(
-            lambda: all(len(self.users[kind]) >= size for kind, size in job.user_counts().items()),
-            _ASSEMBLY_TIMEOUT,
+            lambda: all(len(self.users[kind]) >= size for kind, size in sizes), _ASSEMBLY_TIMEOUT
         ):
             raise TimeoutError(f"Locust did not spawn the users within {_ASSEMBLY_TIMEOUT:.0f} s")
         for cell in job.cells:
@@ -108,21 +108,16 @@ class LoadEngine:
 
     def run_standalone_cell(self, cell_run: CellRun) -> None:
         """Run a cell of plain Locust. A burst waits for all users, an open model for its moment."""
-        arrivals = cell_run.cell.arrivals
-        if arrivals:
-            self.stopping.wait(max(0.0, self.job.begins - clock()))
-            self.run_cell(
-                cell_run, max(clock(), self.job.begins), arrivals.duration - cell_run.cell.warm_up
-            )
+        cell, stopping = cell_run.cell, self.stopping
+        if cell.arrivals:
+            stopping.wait(max(0.0, self.job.begins - clock()))
+            window = cell.arrivals.duration - cell.warm_up
+            self.run_cell(cell_run, max(clock(), self.job.begins), window)
             return
-        if cell_run.cell.scenario is Scenario.BURST:
-            wait_for(
-                lambda: (
-                    self.stopping.is_set() or (self.all_spawned.is_set() and cell_run.is_ready())
-                ),
-                math.inf,
-            )
-            self.stopping.wait(max(0.0, self.burst_time - clock()))
+        if cell.scenario is Scenario.BURST:
+            all_in = self.all_spawned.is_set
+            wait_for(lambda: stopping.is_set() or (all_in() and cell_run.is_ready()), math.inf)
+            stopping.wait(max(0.0, self.burst_time - clock()))
         self.run_cell(cell_run, clock(), None)
 
     def run_cell(self, cell_run: CellRun, start_time: float, window: float | None) -> None:
@@ -138,9 +133,8 @@ class LoadEngine:
                 gevent.wait([self.stopping, cell_run.limit_reached], window, count=1)
                 cell_run.wait_for_rounds(opened, _MIN_ROUNDS, before)
                 if cell_run.limit_reached.is_set():
-                    self.mark(
-                        "failing" if cell_run.wrong_in_row >= MAX_WRONG_IN_ROW else "ceiling", cell
-                    )
+                    is_failing = cell_run.wrong_in_row >= MAX_WRONG_IN_ROW
+                    self.mark("failing" if is_failing else "ceiling", cell)
                 self.mark("close", cell)
                 cell_run.closed = True
                 cell_run.ended.set()
@@ -152,7 +146,7 @@ class LoadEngine:
             ticker.kill()
 
     def open_window(self, cell_run: CellRun) -> None:
-        """Let the queue build, then open the window. A crowd that is still spawned is awaited."""
+        """Let the queue build, then open the window; wait for a crowd that is still spawned."""
         if cell_run.endless and not cell_run.cell.arrivals:
             gevent.wait([self.all_spawned, self.stopping], count=1)
         gevent.wait([self.stopping, cell_run.limit_reached], cell_run.cell.warm_up, count=1)
@@ -162,14 +156,11 @@ class LoadEngine:
             self.mark("open", cell_run.cell)
 
     def on_all_users_spawned(self, users: int, burst_time: float) -> None:
-        """Locust has spawned all, `users` of them here. A new number reopens a crowd's window."""
+        """Note that Locust has spawned all, `users` of them here; reopen a crowd's window."""
         if self.all_spawned.is_set():
             for cell_run in self.joinable_runs:
-                if (
-                    cell_run.phase is Phase.STEADY
-                    and cell_run.cell.scenario is Scenario.CROWD
-                    and not cell_run.closed
-                ):
+                is_open = cell_run.phase is Phase.STEADY and not cell_run.closed
+                if is_open and cell_run.cell.scenario is Scenario.CROWD:
                     self.mark("open", cell_run.cell)
             return
         self.burst_time = burst_time
