@@ -151,7 +151,7 @@ def _attribute_stack(hold: Hold, stack: StackTime) -> _AttributedTime:
 
 
 def _frames_until_serving(frames: Sequence[StackFrame]) -> Sequence[StackFrame]:
-    """The frames from the innermost to the first by which the framework serves a request."""
+    """Return the frames up to the first by which the framework serves a request."""
     for i, frame in enumerate(frames):
         if _is_framework_frame(frame) and _own_name(frame) in _SERVING_FUNCTIONS:
             return frames[: i + 1]
@@ -163,7 +163,7 @@ def _own_name(frame: StackFrame) -> str:
 
 
 def _package(frame: StackFrame) -> str:
-    """What a frame's file was installed as, or the module: `requests`, `json`, `importlib`."""
+    """Return what a file was installed as, or the module: `requests`, `json`, `importlib`."""
     path = frame.file.replace("\\", "/")
     file = path.rpartition("/")[2].removeprefix("<frozen ")
     return str((_PACKAGE_PATH.findall(path) or re.findall(r"\w+", file)[:1])[-1])
@@ -174,7 +174,7 @@ def _is_framework_frame(frame: StackFrame) -> bool:
 
 
 def _call_path(below: Sequence[StackFrame]) -> str:
-    """What the frames below a line do, first and last: `requests.get -> socket.recv_into`."""
+    """Return the frames below a line, first and last: `requests.get -> socket.recv_into`."""
     if not below:
         return ""
     first, last = f"{_package(below[-1])}.{_own_name(below[-1])}", _callee_name(below[0])
@@ -182,7 +182,7 @@ def _call_path(below: Sequence[StackFrame]) -> str:
 
 
 def _callee_name(frame: StackFrame) -> str:
-    """What a library's frame calls, with its package; its own name where it computes."""
+    """Return what a library's frame calls, with its package; its own name where it computes."""
     if _PLAIN_CALL.fullmatch(frame.call):
         return frame.call if "." in frame.call else f"{_package(frame)}.{frame.call}"
     last = frame.call.rpartition(".")[2]
