@@ -31,23 +31,20 @@ class _ReferenceServer:
         self.request_counts: dict[bytes, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or the server's own questions at its start and end."""
+        """Answer one request, or the server's lifespan messages."""
         if scope["type"] == "lifespan":
             await _answer_lifespan(receive, send)
             return
         query = dict(parse_qsl(scope["query_string"].decode()))
         try:
             kind, count_text = scope["path"].strip("/").split("/")
-            place_count, seconds, freeze_at = (
-                int(count_text),
-                float(query["seconds"]),
-                int(query.get("freeze_at", 0)),
-            )
+            place_count, seconds = int(count_text), float(query["seconds"])
+            freeze_at = int(query.get("freeze_at", 0))
         except (ValueError, KeyError):
             kind, place_count, seconds, freeze_at = "", 0, 0.0, 0
         # as the example app allows
         if kind != "places" or place_count < 1 or not 0 < seconds <= 5:  # noqa: PLR2004
-            await _send_json_answer(send, 404, {"detail": "ask for /places/6?seconds=0.05"})
+            await _send_json_answer(send, 404, {"detail": "try /places/6?seconds=0.05"})
             return
         url = scope["raw_path"] + scope["query_string"]
         self.request_counts[url] = self.request_counts.get(url, 0) + 1
@@ -81,10 +78,8 @@ class _PlacePool:
                 await asyncio.sleep(0)
             self.free_since.append(end)
         if trace:
-            trace.handler_start, trace.handler_end = (
-                round(begin * NANOS_PER_SECOND),
-                round(end * NANOS_PER_SECOND),
-            )
+            trace.handler_start = round(begin * NANOS_PER_SECOND)
+            trace.handler_end = round(end * NANOS_PER_SECOND)
 
 
 def _freeze_process() -> None:
@@ -97,10 +92,7 @@ def _freeze_process() -> None:
 
 async def _send_json_answer(send: Send, status: int, body: dict[str, object]) -> None:
     content = json.dumps(body, separators=(",", ":")).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(content)).encode()),
-    ]
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
 

@@ -71,7 +71,7 @@ class RequestTrace:
         await self.send(message)
 
     def add_times_header(self, head: Message) -> Message:
-        """A copy of the head with all moments so far; the app may use its own again."""
+        """Return a copy of the head with all moments so far; the app may use its own again."""
         headers = [*head.get("headers", ())]
         start, begin, end, out = self.app_start, self.handler_start, self.handler_end, 0
         for name, _ in headers:
@@ -136,7 +136,7 @@ class Probe:
                     trace_log.finished.append(trace)
 
     async def handle_other_scope(self, scope: Scope, receive: Receive, send: Send) -> Any:
-        """Start the trace log when the server starts the app, close it when the app is done."""
+        """Start the trace log when the server starts the app; close it when the app is done."""
         if scope["type"] == "lifespan" and self.trace_log:
             self.trace_log.start(asyncio.get_running_loop())
         try:

@@ -81,7 +81,7 @@ class TraceLog:
             self.writer.start()
 
     async def sample_until_closed(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Sample ten times a second. AnyIO with sniffio knows its limiter in tasks only."""
+        """Sample ten times a second, in a task: AnyIO with sniffio knows its limiter there only."""
         while not self.closing.is_set():
             due = clock_seconds() + _SAMPLE_INTERVAL
             await asyncio.sleep(_SAMPLE_INTERVAL)

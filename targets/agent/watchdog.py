@@ -1,6 +1,6 @@
-"""Finds out when the event loop is held, and by which stack: a thread asks the loop for heartbeats.
+"""Finds out when the event loop is held, and by which stack: a thread waits for its heartbeats.
 
-It asks every 10 ms. When no heartbeat has come 5 ms later, it samples the stack of the loop's
+It requests one every 10 ms. When no heartbeat has come 5 ms later, it samples the stack of the loop's
 thread, and again every 5 ms until the heartbeat comes. A sample stands for the time since the
 last. Only a thread that has the GIL can sample, so C code that keeps it hides, but not the line
 that called it: the interpreter changes threads right after the call, and the late sample still
@@ -15,8 +15,8 @@ Not all delay is the fault of the sampled stack. Other threads may keep the GIL,
 core: the loop is then in the middle of unrelated code. So a sample counts for as long as the loop's
 thread ran, or slept without once waking up, as the system counts (a thread that waits for the GIL
 wakes all the time); the rest has no culprit, and is written under an empty stack. Automatic garbage
-collections are timed by themselves and have a stack of their own: they hit any line that asks for
-memory, on any thread. A collection that the app asks for (`gc.collect()`) is the work of its line.
+collections are timed by themselves and have a stack of their own: they hit any line that needs
+memory, on any thread. A collection that the app starts (`gc.collect()`) is the work of its line.
 """
 
 import asyncio
@@ -109,7 +109,7 @@ class Watchdog:
         self.is_stopped, self.thread = False, threading.Thread()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start; to be called in the loop's thread."""
+        """Start to watch. Call it in the loop's thread."""
         self.loop, self.loop_thread = loop, LoopThread()
         self.resume()
         pause_in_forks(self)
@@ -143,7 +143,7 @@ class Watchdog:
         while frame is not None:
             self.loop_depth += 1
             frame = frame.f_back
-        if self.heartbeat.locked():  # else a thread that ended for a fork had asked, too
+        if self.heartbeat.locked():  # else a thread that ended for a fork had requested it, too
             self.heartbeat.release()
 
     def run(self) -> None:
@@ -161,7 +161,7 @@ class Watchdog:
         sys.setswitchinterval(self.app_switch_interval)
 
     def write_holds(self) -> None:
-        """Ask for heartbeats as long as the loop is watched."""
+        """Request heartbeats as long as the loop is watched."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             self.loop.call_soon_threadsafe(self.send_heartbeat)
@@ -171,11 +171,11 @@ class Watchdog:
                 self.poll_loop(file)
 
     def is_watching(self) -> bool:
-        """Whether the loop runs and the thread may go on."""
+        """Return whether the loop runs and the thread may go on."""
         return self.loop.is_running() and not self.closing.is_set()
 
     def poll_loop(self, file: TextIO) -> None:
-        """Pause, then ask once. A hold counts from the request, or from when it was due."""
+        """Pause, then request a heartbeat. A hold counts from when that was done, or due."""
         self.reset()
         self.accounted_until = self.sample_due = clock_seconds() + _POLL_INTERVAL
         self.wait_noting_access(lambda: self.closing.wait(_POLL_INTERVAL))
@@ -192,18 +192,16 @@ class Watchdog:
             if not answered:
                 self.sample_stack(file)
         if self.hold:
-            self.finish_hold(
-                file, self.hold, self.answered_at if answered else self.accounted_until
-            )
+            until = self.answered_at if answered else self.accounted_until
+            self.finish_hold(file, self.hold, until)
 
     def plan_sample(self) -> None:
         """Choose a random moment, as regular ones could meet the same line of a loop each time."""
-        self.sample_due = clock_seconds() + STACK_SAMPLE_INTERVAL * random.uniform(  # noqa: S311
-            0.6, 1.4
-        )
+        jitter = random.uniform(0.6, 1.4)  # noqa: S311
+        self.sample_due = clock_seconds() + STACK_SAMPLE_INTERVAL * jitter
 
     def wait_for_heartbeat(self) -> bool:
-        """Wait until the heartbeat comes, or a sample is due."""
+        """Wait until a sample is due; return whether the heartbeat came before."""
         answered = self.wait_noting_access(
             lambda: self.heartbeat.acquire(timeout=max(0.0, self.sample_due - clock_seconds()))
         )
@@ -212,13 +210,9 @@ class Watchdog:
 
     def wait_noting_access(self, wait: Callable[[], bool]) -> bool:
         """Wait, and note how the GIL came back."""
-        waits = count_waits()
-        sys.setswitchinterval(
-            min(
-                self.app_switch_interval,
-                _CROWDED_SWITCH_INTERVAL if self.loop_thread.is_crowded else _SWITCH_INTERVAL,
-            )
-        )
+        waits, is_crowded = count_waits(), self.loop_thread.is_crowded
+        interval = _CROWDED_SWITCH_INTERVAL if is_crowded else _SWITCH_INTERVAL
+        sys.setswitchinterval(min(self.app_switch_interval, interval))
         answered = wait()
         self.gil_access = classify_access(count_waits() - waits)
         return answered
@@ -242,42 +236,34 @@ class Watchdog:
         now = clock_seconds()
         gap, late = now - self.accounted_until, now - self.sample_due
         collected = min(gap, self.gc_timer.take_gc_time())
-        thread_time, kept_share = (
-            self.loop_thread.own_time(gap),
-            (1 - collected / gap) * bool(stack),
-        )
-        thread_time = thread_time._replace(
-            run_seconds=thread_time.run_seconds * kept_share,
-            sleep_seconds=thread_time.sleep_seconds * kept_share,
+        own, kept_share = self.loop_thread.own_time(gap), (1 - collected / gap) * bool(stack)
+        own = own._replace(
+            run_seconds=own.run_seconds * kept_share, sleep_seconds=own.sleep_seconds * kept_share
         )
         if self.hold is None or self.hold.holder != holder:
             if self.hold:
                 self.write_hold(file, self.hold, self.accounted_until)
             self.hold = OpenHold(holder, self.accounted_until + _HOLD_GAP)
-        self.hold.gc_seconds += collected
-        self.hold.samples.append(
-            StackSample(gap - collected - thread_time.run_seconds - thread_time.sleep_seconds, [])
-        )
-        self.hold.samples += split_sample(stack, self.gil_access, thread_time)
-        self.hold.blind_seconds += (
-            late - collected if late - collected > 2 * STACK_SAMPLE_INTERVAL else 0
-        )
+        hold = self.hold
+        hold.gc_seconds += collected
+        hold.samples.append(StackSample(gap - collected - own.run_seconds - own.sleep_seconds, []))
+        hold.samples += split_sample(stack, self.gil_access, own)
+        if late - collected > 2 * STACK_SAMPLE_INTERVAL:
+            hold.blind_seconds += late - collected
         self.accounted_until = now
         self.plan_sample()
-        if now - self.hold.start > _MAX_HOLD_PIECE:
-            self.write_hold(file, self.hold, now)
+        if now - hold.start > _MAX_HOLD_PIECE:
+            self.write_hold(file, hold, now)
             self.hold = OpenHold(holder, now)
 
     def finish_hold(self, file: TextIO, hold: OpenHold, until: float) -> None:
         """Close a hold: the rest counts as the last sample, for one sample interval at most."""
-        rest, last = (
-            until - self.accounted_until,
-            hold.samples[-1] if hold.samples else StackSample(0.0, []),
-        )
-        hold.gc_seconds += (collected := min(rest, self.gc_timer.take_gc_time()))
-        rest -= collected
-        known = min(rest, STACK_SAMPLE_INTERVAL)
-        hold.samples += [last._replace(weight=known), StackSample(rest - known, [])]
+        rest = until - self.accounted_until
+        last = hold.samples[-1] if hold.samples else StackSample(0.0, [])
+        collected = min(rest, self.gc_timer.take_gc_time())
+        known = min(rest - collected, STACK_SAMPLE_INTERVAL)
+        hold.gc_seconds += collected
+        hold.samples += [last._replace(weight=known), StackSample(rest - collected - known, [])]
         self.write_hold(file, hold, until)
         self.hold = None
 
