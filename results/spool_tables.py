@@ -16,31 +16,15 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec.structs import asdict
 
-from results.records import (
-    Done,
-    Frozen,
-    GivenUp,
-    LoadRow,
-    Mark,
-    ProbeRow,
-    ProcessSample,
-    Runtime,
-    Sample,
-    Sent,
-    Trace,
-    Unsent,
-    decode_app_line,
-    decode_load_line,
-    decode_request_line,
-)
+from results import records
 from results.spool import SpoolReader, read_spool
 
 BATCH_ROWS = 16_384  # requests that are built at a time
-_NO_TRACE = Trace("")
-_NO_ANSWER = Done(0, 0.0, *[None] * 8)
-Start = Sent | Unsent
-End = Done | GivenUp
-Line = TypeVar("Line", End, Trace)
+_NO_TRACE = records.Trace("")
+_NO_ANSWER = records.Done(0, 0.0, *[None] * 8)
+Start = records.Sent | records.Unsent
+End = records.Done | records.GivenUp
+Line = TypeVar("Line", End, records.Trace)
 
 
 class RequestLineStore(Generic[Line]):
@@ -84,7 +68,7 @@ class RunSpools:
 
     def __init__(self, path: Path, origin: float) -> None:
         self.path, self.origin, self.reader = path, origin, SpoolReader()
-        self.traces = RequestLineStore[Trace](Trace)
+        self.traces = RequestLineStore[records.Trace](records.Trace)
         self.targets: dict[str, Any] = {}
         self.probe = list(self._read_probe())
         self.load = list(self._read_load())
@@ -101,47 +85,47 @@ class RunSpools:
     def _spool_files(self, table: str) -> list[Path]:
         return sorted((self.path / table).glob("*.jsonl"))
 
-    def _read_probe(self) -> Iterator[ProbeRow]:
+    def _read_probe(self) -> Iterator[records.ProbeRow]:
         """Yield process samples; store requests' traces, and what `targets` has."""
         for path in self._spool_files("probe"):
             variant, _, pid = path.stem.rpartition("-")
-            for line in read_spool(path, decode_app_line):
+            for line in read_spool(path, records.decode_app_line):
                 match line:
-                    case Trace(request=request):
+                    case records.Trace(request=request):
                         worker, _, seq = request.rpartition("-")
                         if seq.isdecimal():
                             self.traces.put(worker, int(seq), line)
-                    case Runtime(facts=facts):
+                    case records.Runtime(facts=facts):
                         self.targets[variant] = {**self.targets.get(variant, {}), **facts}
-                    case Frozen(begin=begin, end=end):
+                    case records.Frozen(begin=begin, end=end):
                         periods = self.targets.setdefault(variant, {}).setdefault("frozen", [])
                         periods.append([begin - self.origin, end - self.origin])
-                    case ProcessSample():
+                    case records.ProcessSample():
                         state = {**asdict(line), "t": line.t - self.origin}
-                        yield ProbeRow(variant=variant, pid=int(pid), **state)
+                        yield records.ProbeRow(variant=variant, pid=int(pid), **state)
 
-    def _read_load(self) -> Iterator[LoadRow]:
+    def _read_load(self) -> Iterator[records.LoadRow]:
         unknown = dict.fromkeys(("mark", "lateness", "cpu"))
         for path in self._spool_files("load"):
-            for line in self.reader.read(path, decode_load_line):
-                kind = "mark" if isinstance(line, Mark) else "tick"
+            for line in self.reader.read(path, records.decode_load_line):
+                kind = "mark" if isinstance(line, records.Mark) else "tick"
                 state = {**unknown, **asdict(line), "t": line.t - self.origin}
-                yield LoadRow(worker=path.stem, kind=kind, **state)
+                yield records.LoadRow(worker=path.stem, kind=kind, **state)
 
-    def _read_samples(self) -> Iterator[list[Sample]]:
+    def _read_samples(self) -> Iterator[list[records.Sample]]:
         """Join each worker's lines; no end line means in flight when the worker died."""
         with closing(self.traces), closing(RequestLineStore[End](End)) as ends:
             for path in self._spool_files("samples"):
                 worker, last = path.stem, self.origin
-                for line in self.reader.read(path, decode_request_line):
-                    if isinstance(line, Done | GivenUp):
+                for line in self.reader.read(path, records.decode_request_line):
+                    if isinstance(line, records.Done | records.GivenUp):
                         ends.put(worker, line.seq, line)
-                    if not isinstance(line, Unsent):
-                        last = max(last, line.sent if isinstance(line, Sent) else line.done)
+                    if not isinstance(line, records.Unsent):
+                        last = max(last, line.sent if isinstance(line, records.Sent) else line.done)
                 starts = (
                     line
-                    for line in read_spool(path, decode_request_line)
-                    if isinstance(line, Sent | Unsent)
+                    for line in read_spool(path, records.decode_request_line)
+                    if isinstance(line, records.Sent | records.Unsent)
                 )
                 while batch := list(islice(starts, BATCH_ROWS)):
                     seqs = [start.seq for start in batch]
@@ -151,7 +135,7 @@ class RunSpools:
                         build_sample(
                             worker,
                             start,
-                            answers.get(start.seq) or GivenUp(start.seq, last),
+                            answers.get(start.seq) or records.GivenUp(start.seq, last),
                             traces.get(start.seq, _NO_TRACE),
                             self.origin,
                         )
@@ -159,17 +143,19 @@ class RunSpools:
                     ]
 
 
-def build_sample(worker: str, start: Start, end: End, trace: Trace, origin: float) -> Sample:
+def build_sample(
+    worker: str, start: Start, end: End, trace: records.Trace, origin: float
+) -> records.Sample:
     """Build a request from its lines; the trace adds what the answer's header could not carry."""
-    answer = end if isinstance(end, Done) else _NO_ANSWER
+    answer = end if isinstance(end, records.Done) else _NO_ANSWER
     # no listener: nothing left the client's socket
     refused = answer.error == "ConnectionRefusedError"
-    sent = None if refused or isinstance(start, Unsent) else start.sent - origin
+    sent = None if refused or isinstance(start, records.Unsent) else start.sent - origin
 
     def first_known(*times: float | None) -> float | None:
         return next((t - origin for t in times if t is not None), None)
 
-    return Sample(
+    return records.Sample(
         seq=start.seq,
         cell=start.cell,
         phase=start.phase,
@@ -182,7 +168,7 @@ def build_sample(worker: str, start: Start, end: End, trace: Trace, origin: floa
         sent=sent,
         done=None if sent is None else end.done - origin,
         status=answer.status,
-        error=start.reason if isinstance(start, Unsent) else answer.error,
+        error=start.reason if isinstance(start, records.Unsent) else answer.error,
         bytes=answer.size,
         app_start=first_known(answer.app_start, trace.app_start),
         handler_start=first_known(answer.handler_start, trace.handler_start),

@@ -11,30 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from results.records import (
-    Done,
-    Mark,
-    ProcessSample,
-    Sent,
-    Unsent,
-    decode_app_line,
-    decode_load_line,
-    decode_request_line,
-)
+from results import records, thresholds
 from results.schema import Cell
 from results.spool import read_spool
-from results.thresholds import (
-    AWAITS_SECONDS,
-    AWAITS_SHARE,
-    COMPUTES_CORE_SHARE,
-    FULL_CORE_SHARE,
-    GROWS_SHARE,
-    LONG_HOLD_SECONDS,
-    MIN_WINDOW_SECONDS,
-    OVERLAPPING_WAITS,
-    SUFFERS_RATIO,
-    SUFFERS_SECONDS,
-)
 from results.unloaded import added_wait, latency_quartiles
 
 
@@ -73,14 +52,14 @@ class InterimStats:
 
     def is_neighbour_slowed(self, kind: str, idle_p90: dict[str, float]) -> bool:
         """Return whether a neighbour waits much longer than at rest."""
-        slow = max(SUFFERS_SECONDS, SUFFERS_RATIO * idle_p90.get(kind, 0.0))
+        slow = max(thresholds.SUFFERS_SECONDS, thresholds.SUFFERS_RATIO * idle_p90.get(kind, 0.0))
         return (self.neighbour_p90(kind) or 0.0) >= slow
 
     @property
     def has_long_ping(self) -> bool:
         """Whether any single ping of the async neighbour took long."""
         pings = self.pings.get("async", [])
-        return bool(pings) and pings[-1] >= LONG_HOLD_SECONDS
+        return bool(pings) and pings[-1] >= thresholds.LONG_HOLD_SECONDS
 
     @property
     def cpu_per_request(self) -> float:
@@ -90,27 +69,27 @@ class InterimStats:
     @property
     def is_cpu_bound(self) -> bool:
         """Whether the app computes rather than waits; False where the CPU is unknown."""
-        return (self.cpu_cores or 0.0) >= COMPUTES_CORE_SHARE
+        return (self.cpu_cores or 0.0) >= thresholds.COMPUTES_CORE_SHARE
 
     def is_serialised(self, single_stats: "InterimStats") -> bool:
         """Return whether requests seem to wait one at a time on a core not full."""
         wait_time = single_stats.mean - single_stats.cpu_per_request
         return (
-            (self.cpu_cores or 0.0) < FULL_CORE_SHARE
-            and wait_time > AWAITS_SHARE * single_stats.mean + AWAITS_SECONDS
-            and self.rate * wait_time < OVERLAPPING_WAITS
+            (self.cpu_cores or 0.0) < thresholds.FULL_CORE_SHARE
+            and wait_time > thresholds.AWAITS_SHARE * single_stats.mean + thresholds.AWAITS_SECONDS
+            and self.rate * wait_time < thresholds.OVERLAPPING_WAITS
         )
 
     def is_unqueued(self, service_time: float) -> bool:
         """Return whether nothing queues: users, pauses and the unloaded time explain the rate."""
-        return self.rate * (service_time + self.think_time) >= GROWS_SHARE * self.users
+        return self.rate * (service_time + self.think_time) >= thresholds.GROWS_SHARE * self.users
 
     def is_latency_stable(self, few_stats: "InterimStats") -> bool:
         """Return whether most requests take no longer than among a few, and no user starves."""
         few, own = latency_quartiles(few_stats.latencies), latency_quartiles(self.latencies)
         if not few or not own or not self.is_unqueued(self.mean):
             return False
-        return added_wait(few, own) <= (1 - GROWS_SHARE) * self.mean
+        return added_wait(few, own) <= (1 - thresholds.GROWS_SHARE) * self.mean
 
 
 def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats | None:
@@ -120,25 +99,25 @@ def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats |
     """
     marks = {
         line.mark: line.t
-        for line in read_spool(folder / "load" / f"{session}.jsonl", decode_load_line)
-        if isinstance(line, Mark) and line.cell == cell.name
+        for line in read_spool(folder / "load" / f"{session}.jsonl", records.decode_load_line)
+        if isinstance(line, records.Mark) and line.cell == cell.name
     }
     if not {"open", "close"} <= set(marks) or marks["close"] <= marks["open"]:
         return None
     begin, end = marks["open"], marks["close"]
-    if "ceiling" in marks and end - begin < MIN_WINDOW_SECONDS:
+    if "ceiling" in marks and end - begin < thresholds.MIN_WINDOW_SECONDS:
         return None
-    sent: dict[int, Sent] = {}
+    sent: dict[int, records.Sent] = {}
     pings: defaultdict[str, list[float]] = defaultdict(list)
     latencies: list[float] = []
     successes = failures = abandoned = 0
-    for line in read_spool(folder / "samples" / f"{session}.jsonl", decode_request_line):
-        if isinstance(line, Sent) and line.cell in {cell.name, cell.neighbour_cell_name}:
+    for line in read_spool(folder / "samples" / f"{session}.jsonl", records.decode_request_line):
+        if isinstance(line, records.Sent) and line.cell in {cell.name, cell.neighbour_cell_name}:
             sent[line.seq] = line
-        if isinstance(line, Sent | Unsent) or line.seq not in sent:
+        if isinstance(line, records.Sent | records.Unsent) or line.seq not in sent:
             continue
-        start, is_answered = sent[line.seq], isinstance(line, Done)
-        is_failure = isinstance(line, Done) and line.error is not None
+        start, is_answered = sent[line.seq], isinstance(line, records.Done)
+        is_failure = isinstance(line, records.Done) and line.error is not None
         if start.cell == cell.name:
             failures += is_failure
             abandoned += not is_answered
@@ -169,8 +148,10 @@ def _used_cpu_cores(folder: Path, session: str, begin: float, end: float) -> flo
             continue
         samples = [
             (line.t, line.cpu)
-            for line in read_spool(path, decode_app_line)
-            if isinstance(line, ProcessSample) and line.cpu is not None and begin < line.t <= end
+            for line in read_spool(path, records.decode_app_line)
+            if isinstance(line, records.ProcessSample)
+            and line.cpu is not None
+            and begin < line.t <= end
         ]
         if len(samples) > 1:
             (first, cpu_before), (last, cpu) = samples[0], samples[-1]
