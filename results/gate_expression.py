@@ -221,7 +221,7 @@ def required_levels(gates: Iterable[Gate], route: str) -> dict[GateLevel | None,
 def unmatched_gate_error(
     gates: Iterable[Gate], routes: Mapping[str, str | None]
 ) -> AtonceError | None:
-    """Return an error for the first gate that no measured route matches.
+    """Return an error for the first gate without a measured route.
 
     `routes` has the reason why each is skipped, or None for those that will be measured.
     """

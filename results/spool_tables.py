@@ -1,9 +1,7 @@
-"""Reads a run's spools: the outcome of each request, the generator's lines, probe samples.
+"""Reads a run's spools: the outcome of each request, the generator's lines, process samples.
 
-A run may have more requests than memory holds, so they come a batch at a time, in the order in
-which they were planned. The two lines of a request lie apart, and the probe's trace of it in
-another file: these wait in a temporary file until their batch is built. Nothing is written into the
-run.
+Requests come a batch at a time, in the order in which they were planned, as memory may not hold
+all. Their answers and traces wait in a temporary file. Nothing is written into the run.
 """
 
 import sqlite3
@@ -60,10 +58,9 @@ class RequestLineStore(Generic[Line]):
 
 
 class RunSpools:
-    """The content of a run's spools, which stay as they are.
+    """The content of a run's spools. `samples` can be read once, which completes `warnings`.
 
-    `samples` can be read once, a batch at a time, which completes `warnings`. `targets` is what the
-    probes know of their processes.
+    `targets` is what the probes know of their processes.
     """
 
     def __init__(self, path: Path, origin: float) -> None:

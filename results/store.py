@@ -1,8 +1,7 @@
 """The folder of a run: opened once, sealed once, read by all; refuses newer formats.
 
-Closing a run turns its spools into Parquet under temporary names, renames, writes run.json, and
-only then removes the spools. Reading never writes: a run that was never closed is read from its
-spools, any number of times.
+Closing writes Parquet under temporary names, renames it, writes run.json, and only then removes the
+spools. Reading never writes: a run that was never closed is read from its spools.
 """
 
 import json

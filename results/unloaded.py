@@ -1,12 +1,9 @@
 """A route's unloaded latency: the mean for a lone user, and how certain few requests are.
 
-Little's law asks for the mean, and a dozen lone requests seldom meet the slow one in thirty. So the
-mean has an interval: Student's t for what the sample shows, and the rule of three for what it does
-not (Hanley and Lippman-Hand 1983: of n requests none of which was slow, up to 3 / n may be). How
-slow those may be follows from the requests of a few users: their longest, less what all of them
-waited. For simulated laws with a long tail, 8 to 40 lone requests leave the true mean above
-`worst_case` in 0 to 8 of 100 runs (nominally 2.5). Seconds everywhere. Standard library only: the
-planner of an examination uses it during the run, the reports use it again.
+The mean's interval is Student's t for what the sample shows, and the rule of three for what it does
+not (Hanley and Lippman-Hand 1983: of n requests none of which was slow, up to 3 / n may be); how
+slow those may be follows from the requests of a few users. For simulated laws with a long tail, 8
+to 40 lone requests leave the true mean above `worst_case` in 0 to 8 of 100 runs (nominally 2.5).
 """
 
 import math

@@ -1,8 +1,7 @@
 """A server whose truth is known: c places, D seconds each, first come, first served.
 
-Bare ASGI, so that nothing else costs time. `/places/6?seconds=0.05` takes one of six places
-for 50 ms; every URL has its own. With `freeze_at=3000` the whole process stops for a second when
-its 3000th request comes, and the probe's trace log keeps from when to when.
+`/places/6?seconds=0.05` takes one of six places for 50 ms; every URL has its own. `freeze_at=3000`
+stops the process for a second when its 3000th request comes; the trace log has from when to when.
 """
 
 import asyncio
@@ -55,10 +54,7 @@ class _ReferenceServer:
 
 
 class _PlacePool:
-    """Places that requests take in the order of arrival (asyncio's semaphore is fair).
-
-    `free_since` holds when each free place became free.
-    """
+    """Places taken in the order of arrival; `free_since` is when each free place became free."""
 
     def __init__(self, count: int) -> None:
         self.semaphore, self.free_since = asyncio.Semaphore(count), deque([0.0] * count)
@@ -66,8 +62,7 @@ class _PlacePool:
     async def occupy(self, seconds: float) -> None:
         """Wait for a place and keep it for exactly `seconds` from when it was free.
 
-        The time that the loop takes to resume costs nothing. The last two milliseconds are waited
-        for by turning the loop, which goes on serving other requests.
+        The last two milliseconds are waited for by turning the loop, which serves other requests.
         """
         trace, arrival = current_trace.get(), clock()
         async with self.semaphore:

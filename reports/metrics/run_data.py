@@ -1,8 +1,7 @@
 """Reads a run's files into tidy frames; the only module of `reports` that opens them.
 
-Derived here, stored nowhere: latency = done - intended, so neither a late generator nor a queue
-before the socket can hide. The latency of a censored sample is a lower bound; a sample that was
-never sent has none.
+Latency = done - intended is derived here, so neither a late generator nor a queue before the socket
+can hide. That of a censored sample is a lower bound; a sample that was never sent has none.
 """
 
 from dataclasses import dataclass
@@ -71,11 +70,7 @@ class RunData:
 
 
 def load_run(path: Path) -> RunData:
-    """Open a stored run.
-
-    Raises AtonceError when it is no run, newer than this program, damaged, or edited beyond
-    reading.
-    """
+    """Open a stored run. Raises AtonceError when it is no run, too new, damaged or edited."""
     run = read_run(path)
     if missing := [name for name in _REQUIRED_KEYS if name not in run]:
         raise _damaged_run_error(path, f"its run.json lacks {', '.join(missing)}")

@@ -1,9 +1,8 @@
 """The lines that hold the event loop: one `Culprit` per line, from what the watchdog wrote.
 
-In a stack the culprit is the innermost line of the user's own code, as long as no part of the
-framework that serves requests lies further in: a middleware that awaits the app does not cause what
-the framework does in that time. Where none of the user's lines is left, the framework's work on the
-answer is named as such, or else the innermost line of all.
+The culprit of a stack is the innermost line of the user's code, unless the part of the framework
+that serves requests lies further in: a middleware that awaits the app does not cause what the
+framework does then. Without such a line it is the framework's work on the answer, or the innermost.
 """
 
 import re
@@ -100,10 +99,7 @@ def merge_holds(holds: Iterable[Hold]) -> list[Hold]:
 def summarise_holds(
     holds: Iterable[Hold], window: tuple[float, float], origin: float, roots: Sequence[Path]
 ) -> LoopHolds:
-    """Return what held the loop in a window of seconds since `origin`.
-
-    Files are named relative to the first of `roots` that they lie below.
-    """
+    """Return what held the loop in a window of seconds since `origin`; name files by `roots`."""
     start, end = window
     parts: dict[tuple[str, int, str], list[_AttributedTime]] = defaultdict(list)
     total = unattributed = gc_seconds = 0.0

@@ -1,8 +1,4 @@
-"""Quick metrics of one level during a run, to decide what to measure next; no verdict.
-
-Only the spools of the session are read; all reported results are computed later, from the closed
-run.
-"""
+"""Quick metrics of one level during a run, from the spools, to decide what to measure next."""
 
 import math
 import statistics
@@ -19,10 +15,7 @@ from results.unloaded import added_wait, latency_quartiles
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterimStats:
-    """One level, in seconds and requests per second.
-
-    `pings` are the neighbours' latencies, sorted, by kind.
-    """
+    """One level, in seconds and requests per second."""
 
     users: int
     think_time: float
@@ -93,10 +86,7 @@ class InterimStats:
 
 
 def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats | None:
-    """Return the metrics of a cell, from the spools of its session.
-
-    None if its window never opened, or if its requests ran out at once.
-    """
+    """Return a cell's metrics; None without a window, or if its requests ran out at once."""
     marks = {
         line.mark: line.t
         for line in read_spool(folder / "load" / f"{session}.jsonl", records.decode_load_line)

@@ -1,7 +1,7 @@
 """Repeats measurements disturbed by a stalled load generator or a busy host, not by the app.
 
-The first measurement is not lost: its spools are archived in the run's folder, and the run's notes
-say why. The trust level of the second is decided later, by the same checks as any other.
+The first one's spools are archived in the run's folder, and the run's notes say why. The checks
+judge the second like any other.
 """
 
 import os

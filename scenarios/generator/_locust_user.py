@@ -1,8 +1,7 @@
 """The one Locust user behind every scenario: it waits for its cell run, connects, and sends.
 
-The only module besides the locustfiles that imports Locust. Listeners wire the load engine to
-Locust's events: with a driver (`--atonce-plan -`) the job arrives before the users, the engine runs
-it, and `quitting` waits until all is written; without a driver `standalone.py` listens instead.
+Listeners connect the load engine to Locust's events. With a driver (`--atonce-plan -`) the job
+arrives before the users; without one `standalone.py` listens instead.
 """
 
 import contextlib

@@ -1,9 +1,7 @@
 """When each request of an open model is due: moments from a seed, whatever becomes of the requests.
 
-A unit-rate schedule is made first - exponential gaps, or equal ones - and then stretched by the
-inverse of the planned rate's integral (Cinlar 1975): constant rates, steps, ramps and spikes are
-one formula. Several workers share one schedule: each takes every n-th arrival, so that their union
-is the same however many they are.
+A unit-rate schedule is stretched by the inverse of the planned rate's integral (Cinlar 1975), for
+constant rates, ramps and spikes alike. Of several workers each takes every n-th arrival.
 """
 
 import itertools

@@ -1,9 +1,8 @@
 """Sends one request on one connection and records it, whatever happens to it.
 
-It speaks HTTP through geventhttpclient, the client under Locust's FastHttpUser, one connection at a
-time: FastHttpUser's own session costs the generator twice the CPU per request, and its lateness
-would pass for latency. Every request is reported to Locust too, with its latency from the planned
-moment, so that Locust's own page shows the same.
+It uses geventhttpclient, the client under Locust's FastHttpUser: FastHttpUser's own session costs
+twice the CPU per request, and its lateness would pass for latency. Locust gets every request too,
+with its latency from the planned moment.
 """
 
 import time
@@ -34,10 +33,7 @@ class AbandonedRequest(ConnectionError):  # noqa: N818 - the name is what Locust
 
 
 class Client:
-    """Sends requests to one host and records what comes back.
-
-    `environment` is Locust's; `templates` give the headers and body of a route's requests.
-    """
+    """Sends requests to one host, with the `templates` of their routes, and records the answers."""
 
     def __init__(
         self,
@@ -60,9 +56,8 @@ class Client:
     def new_connection(self) -> HTTPClient:
         """Return a client with one unopened connection, which never sends a request twice.
 
-        When a server closes before it answers, geventhttpclient silently sends again, "pool size +
-        1" times: one row would stand for several requests. With a size of -1 there is no second
-        time; the row says what happened.
+        When a server closes before it answers, geventhttpclient sends again, "pool size + 1" times:
+        one row would stand for several requests. With a size of -1 it does not.
         """
         waits = {"connection_timeout": TIMEOUT, "network_timeout": TIMEOUT}
         client = HTTPClient.from_url(
@@ -86,8 +81,7 @@ class Client:
     ) -> tuple[bool, bool]:
         """Send a request and record it; return whether it was answered, and rightly.
 
-        A failure is recorded, never raised; only a greenlet killed while waiting (Locust ends a
-        user) goes on ending.
+        A failure is recorded, not raised; a greenlet that Locust kills goes on ending.
         """
         failure, answer, length, is_right = None, None, 0, True
         cell, started = key.cell, time.time()

@@ -1,9 +1,8 @@
 """The open model: every request leaves at its planned moment, whether or not others were answered.
 
-An open model has no users. A dispatcher walks through the schedule and sends each arrival off in a
-greenlet of its own; it never waits for an answer, so a slow server cannot slow the load down. When
-our own process stalls, the late ones leave in a burst and keep their planned moments: the lateness
-is ours, and counted. What the in-flight cap refuses is a row as well.
+A dispatcher sends each arrival in a greenlet of its own and waits for no answer: a slow server
+cannot slow the load down. What is late because our process stalled keeps its planned moment; what
+the in-flight cap refuses is a row as well.
 """
 
 import math
@@ -32,9 +31,8 @@ _TIMER_SLACK = 0.001
 class Dispatcher:
     """Sends one schedule: part `part` of `parts`.
 
-    `idle` are the open connections not in use; only this class changes it. The connection used last
-    is taken first, and one that was idle for long is not used again: servers close those (uvicorn
-    after 5 s), and on a blocked loop the closing may cross our request.
+    `idle` are the open connections not in use, the one used last on top. One that was idle for long
+    is closed: a server might close it (uvicorn after 5 s) as our request arrives.
     """
 
     def __init__(  # noqa: PLR0913 - a schedule, and its sharing
@@ -88,8 +86,7 @@ class Dispatcher:
     def send_all(self, cell_run: CellRun) -> None:
         """Send every arrival at its moment, then wait for the answers still out.
 
-        Stopping a planned run leaves arrivals that were never sent: rows too. Without a planned
-        end, stopping is the end.
+        Stopping a planned run leaves rows of arrivals that were never sent.
         """
         out = Group()  # without a size: a pool that made us wait would close the loop
         for offset in self.arrival_times():
@@ -118,11 +115,7 @@ class Dispatcher:
 
     @staticmethod
     def wait_until_due(cell_run: CellRun, due: float) -> None:
-        """Wait for a moment; after a long gap, spend the last millisecond in a busy loop.
-
-        That trades CPU for lateness. Where gaps are short, a busy generator would be the greater
-        evil.
-        """
+        """Wait for a moment; after a long gap, spend the last millisecond in a busy loop."""
         if due - clock() > _LONG_GAP:
             cell_run.pause_until(due - _TIMER_SLACK)
             while clock() < due and not cell_run.closed:

@@ -1,9 +1,7 @@
 """Runs the cells of a job in one Locust process: connect, go, warm-up, window, drain.
 
-With a driver, cells follow one another: a greenlet starts cell runs, and the Locust users take part
-when they are enlisted. Levels of a crowd share the same users, so that no user is ever spawned into
-a running load. Under plain Locust all cells begin with the test and last until it is stopped; users
-take part as Locust spawns them.
+With a driver, cells follow one another and share the users of the largest, so that no user is
+spawned into a running load. Under plain Locust all cells last from the test's start to its end.
 """
 
 import gc
@@ -35,10 +33,7 @@ class UserProtocol(Protocol):
 
 
 class LoadEngine:
-    """Runs the load of one Locust process, number `part` of `parts`.
-
-    `joinable_runs` take in users as they come.
-    """
+    """Runs the load of process `part` of `parts`; `joinable_runs` take in users as they come."""
 
     def __init__(self, job: Job, environment: Any, part: int = 0, parts: int = 1) -> None:
         self.job, self.part, self.parts = job, part, parts

@@ -1,9 +1,7 @@
-"""Records requests: a line when one leaves, a line when it is answered or given up.
+"""Records requests: a line when one leaves, so that it cannot vanish, and a line when it ends.
 
-Because the first line is written when the request leaves, nothing that happens later can make it
-vanish. The in-flight counter beside it is a second source on purpose: it takes its own clock
-readings, its integral over time is kept apart from the rows, and Little's law must reconcile the
-two (science: L T = sum of latencies, with the ages at both edges).
+The in-flight gauge is a second source on purpose: it reads the clock by itself, and Little's law
+must reconcile its integral with the rows (L T = sum of latencies, with the ages at both edges).
 """
 
 import itertools

@@ -1,8 +1,7 @@
-"""Plain Locust without a driver: `locust -f scenarios/crowd.py --host ...`.
+"""Plain Locust without a driver: `locust -f scenarios/crowd.py --host ...`; each test is one run.
 
-Headless, with its page, or with several processes; each test is one run. Here are our options in
-Locust's command line, and the worker that sends the load: a local runner or a Locust worker.
-`standalone_run.py` owns the run; on a local runner both live in one process.
+Here are our options in Locust's command line, and the worker that sends the load: a local runner or
+a Locust worker. `standalone_run.py` owns the run.
 """
 
 import argparse
@@ -90,8 +89,7 @@ def register_listeners(environment: Any, user_class: Any) -> None:
 class _InterruptHandler:
     """Ctrl-C, handled between greenlets: Python would raise it inside one, perhaps mid-request.
 
-    Once: stop, drain, seal, 130. Twice: leave at once. A forked worker leaves the first one to its
-    master, which stops it.
+    Once: stop, drain, seal, 130. Twice: leave at once. A master stops its forked workers.
     """
 
     def __init__(self, environment: Any, standalone_run: StandaloneRun | None) -> None:

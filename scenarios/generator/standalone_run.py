@@ -1,9 +1,8 @@
-"""Owns the runs of plain Locust, one per test: the local runner, or the master.
+"""Owns the runs of plain Locust, one per test: in the local runner, or the master.
 
-It makes the folder at `test_start`, hands the job to the workers inside Locust's own options,
-delays the end in `test_stopping` until every worker has drained and written, and seals in
-`quitting` (with Locust's page: as soon as the test has stopped). Workers say with a file that they
-are done, because Locust's messages do not survive Ctrl-C.
+It hands the job to the workers inside Locust's own options, delays the end until every worker has
+drained and written, and seals. Workers say with a file that they are done, because Locust's
+messages do not survive Ctrl-C.
 """
 
 import logging

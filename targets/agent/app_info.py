@@ -1,7 +1,6 @@
-"""What the app is, from the app itself: its framework, its routes, and a complete OpenAPI document.
+"""What the app is, from the app itself: its framework, its routes, a complete OpenAPI document.
 
-FastAPI and Starlette belong to the app: they are looked up in `sys.modules`, and every attribute
-that their version may lack is optional. What is unknown is left out; the app is never worse off.
+FastAPI and Starlette are the app's own, from `sys.modules`; any attribute may be missing.
 """
 
 import contextlib
@@ -65,10 +64,7 @@ def _is_route_kind(route: Any, *kinds: str) -> bool:
 
 
 def _describe_routes(app: Any, prefix: str = "") -> Iterator[dict[str, Any]]:
-    """Yield every route with its full path, without FastAPI's own pages.
-
-    A mount is described as such only where its routes are unknown.
-    """
+    """Yield every route but FastAPI's own pages; a mount only where its routes are unknown."""
     for route in _flat_routes(app):
         if _is_route_kind(route, "Mount", "Host"):
             mounted_app = _unwrap_app(getattr(route, "app", None))

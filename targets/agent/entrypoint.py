@@ -1,8 +1,7 @@
 """Import the user's app as uvicorn would, wrap it in the probe, write its app info or failure.
 
-`uvicorn --factory _atonce_agent.entrypoint:create_app` serves it; the environment's `ATONCE_AGENT`
-says which app. It adds two neighbours of its own, outside the app's middleware: the first answers
-on the loop, the second through the threads of `def` routes.
+`uvicorn --factory _atonce_agent.entrypoint:create_app` serves it; `ATONCE_AGENT` says which app.
+Its two neighbours answer outside the app's middleware: on the loop, and through the threads.
 """
 
 import asyncio
@@ -186,10 +185,7 @@ class AgentApp:
         return neighbour(send) if neighbour else self.app(scope, receive, send)
 
     async def run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the app's lifespan unchanged; if it has none, speak the protocol for it.
-
-        So the probe always lives as long as the server.
-        """
+        """Run the app's lifespan unchanged; if it has none, answer for it: the probe needs one."""
         message_types: list[str] = []
 
         async def forward_message(message: Message) -> None:

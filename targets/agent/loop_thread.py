@@ -69,8 +69,7 @@ def classify_access(waits: int) -> GilAccess:
 def is_between_calls(stack: Sequence[RawFrame]) -> bool:
     """Return whether the innermost frame is at a jump back or a function's start.
 
-    Only a forced switch stops a thread there: one that releases the GIL by itself is always inside
-    a call. The number of waits alone depends on the machine: a forced switch may take no extra one.
+    Only a forced switch stops a thread there; the number of waits depends on the machine.
     """
     if not stack:
         return False
@@ -93,10 +92,7 @@ class ThreadTime(NamedTuple):
 
 
 class LoopThread:
-    """CPU, sleep and stack of the loop's thread since the last call.
-
-    Only Linux has the counters; elsewhere all time counts as the thread's own.
-    """
+    """CPU, sleep and stack of the loop's thread since the last call; Linux has the counters."""
 
     def __init__(self) -> None:
         self.ident = threading.get_ident()
@@ -160,8 +156,8 @@ class LoopThread:
 def read_stack(ident: int) -> list[RawFrame]:
     """Return the stack of a thread; empty once it has ended.
 
-    In one call of C code, because that keeps the GIL: in Python the other thread may go on between
-    two steps, and reading the caller of a frame that had ended crashed CPython 3.11.7.
+    In one call of C code, which keeps the GIL: reading the caller of a frame that had ended crashed
+    CPython 3.11.7.
     """
     # the only way to read another thread's stack
     innermost = map(itemgetter(ident), starmap(sys._current_frames, [()]))  # noqa: SLF001

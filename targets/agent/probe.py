@@ -1,16 +1,12 @@
 """ASGI middleware that records when each request arrives, its handler runs, and its answer leaves.
 
-AnyIO and FastAPI belong to the app, so they are looked up in `sys.modules`. The four moments travel
-with the answer, in the header `x-atonce-times`: the arrival in nanoseconds of
-`time.perf_counter_ns`, one clock for all processes of a host, and nanoseconds from there on to the
-others; 0 for what is not known. What a header cannot carry - the departure of an answer whose body
-does not follow its head at once, and every moment of a request that was never answered - goes to a
-trace log (`ATONCE_PROBE=<path prefix>`), one JSON line each in seconds, joined by the client's
-request id (header `x-atonce-id`). The trace log also samples the process ten times a second.
+The four moments travel with the answer, in the header `x-atonce-times`: the arrival in nanoseconds
+of `time.perf_counter_ns`, one clock for all processes of a host, and from there on to the others; 0
+for what is not known. What a header cannot carry goes to a trace log (`ATONCE_PROBE=<prefix>`),
+joined by the client's request id (header `x-atonce-id`).
 
-An app does and sees what it does without the probe: its messages are passed on when it sends them,
-in its order, and none of its objects is changed; the one header is added to a copy. Every
-microsecond here is taken from the app under test (`python -m benchmarks.probe` measures how many).
+The app's messages are passed on when it sends them, in its order, and none of its objects is
+changed. Every microsecond is taken from the app (`python -m benchmarks.probe` measures how many).
 """
 
 import asyncio
@@ -39,12 +35,11 @@ current_trace: ContextVar["RequestTrace | None"] = ContextVar("atonce_visit", de
 
 
 class RequestTrace:
-    """One request inside the app, with all its state. Moments are 0 until they happen.
+    """One request inside the app. Moments are 0 until they happen.
 
     `app_end` is the moment before the last piece that carries anything is handed to the server,
-    never after: the client may have read it by then, and a middleware may send an empty piece
-    after it. The head carries its own moment instead, where it announces a length: the body mostly
-    follows within microseconds, and where it does not, the trace log has the moment.
+    never after: the client may have read it by then. A head that announces a length carries its own
+    moment instead: the body mostly follows within microseconds, else the trace log has it.
     """
 
     __slots__ = (
@@ -149,9 +144,8 @@ class Probe:
 def time_fastapi_handlers() -> None:
     """Make FastAPI run its handlers through the request's trace.
 
-    One function of FastAPI calls every handler and nothing else. It is private, and so is the one
-    for threads, so all arguments are passed on unchanged; where a version does not say what kind a
-    handler is, `async` ones are not timed.
+    The function that calls every handler is private, and so is the one for threads: arguments are
+    passed on unchanged. Where a version does not say the kind, `async` handlers are not timed.
     """
     routing: Any = sys.modules.get("fastapi.routing")
     run_handler: Any = getattr(routing, "run_endpoint_function", None)

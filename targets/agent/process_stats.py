@@ -21,10 +21,7 @@ def thread_limiter() -> Any:
 
 
 def expose_default_executor(loop: asyncio.AbstractEventLoop) -> None:
-    """Make the default executor of a loop that hides it (uvloop) readable.
-
-    Gives the loop the executor it would make itself, and notes any that the app sets later.
-    """
+    """Make a hidden default executor (uvloop's) readable, by making it ourselves."""
     if hasattr(loop, "_default_executor"):
         return
     original_setter = loop.set_default_executor
@@ -52,10 +49,7 @@ def count_queued_calls(loop: asyncio.AbstractEventLoop) -> int | None:
 
 
 def longest_queue_pool(loop: asyncio.AbstractEventLoop) -> tuple[int | None, int | None]:
-    """Return threads and waiting calls of the executor with the longest queue, or zeros.
-
-    The loop's default executor does not count; None where Python does not list them.
-    """
+    """Return threads and queue of the fullest executor but the loop's own; None if unknown."""
     try:
         # the only list of all executors
         thread_queues = list(thread._threads_queues.items())  # noqa: SLF001
@@ -74,9 +68,8 @@ def longest_queue_pool(loop: asyncio.AbstractEventLoop) -> tuple[int | None, int
 def runtime_facts(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
     """Return what runs here: the loop, the HTTP parser, and the sizes of both thread pools.
 
-    The executor's size is read from a throw-away executor of the same kind: the formula depends on
-    the Python version (3.13 counts the CPUs the process may use, earlier ones those of the host),
-    and the loop makes its own lazily.
+    A throw-away executor shows the size: its formula depends on the Python version, and the loop
+    makes its own lazily.
     """
     executor = getattr(loop, "_default_executor", None) or ThreadPoolExecutor()
     limiter = thread_limiter()

@@ -60,10 +60,7 @@ class FrameFormatter:
         self.cache: dict[tuple[int, int], tuple[Frame, FrameRole, CodeType]] = {}
 
     def format_stack(self, stack: Sequence[RawFrame]) -> tuple[tuple[Frame, ...], bool]:
-        """Describe a stack, innermost first, and whether it serves a request.
-
-        It is empty for the agent's own work.
-        """
+        """Describe a stack, and whether it serves a request; empty for the agent's own work."""
         entries = [
             self.cache.get((id(code), last)) or self.describe_frame(code, last)
             for code, last in stack

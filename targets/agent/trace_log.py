@@ -1,7 +1,4 @@
-"""The probe's trace log: requests whose answer could not carry all moments, and process samples.
-
-Written from a thread, so that a held loop cannot stop it. Ten samples a second.
-"""
+"""The probe's trace log, written from a thread that a held loop cannot stop."""
 
 import asyncio
 import json
@@ -32,12 +29,11 @@ _FLUSH_INTERVAL = 0.25  # seconds between two writes of the trace log
 
 
 class TraceLog:
-    """Writes traces and samples to `<prefix>-<pid>.jsonl`.
+    """Writes traces and process samples to `<prefix>-<pid>.jsonl`.
 
-    The mutable state: `lines` and `finished` (a deque's ends are atomic), `child_cpu`, and
-    `active`, which only the loop's thread changes; the writer's thread reads a copy (atomic as
-    well). An answer carries its own moments, so a trace is written only when it is active for long,
-    or when it has finished and its answer did not carry all.
+    Only the loop's thread changes `active`; the writer's thread reads a copy, and the ends of the
+    deques, which is atomic. A trace is written when it is active for long, or when it has finished
+    and its answer did not carry all.
     """
 
     def __init__(self, prefix: str) -> None:

@@ -1,22 +1,18 @@
 """Finds out when the event loop is held, and by which stack: a thread waits for its heartbeats.
 
-It requests one every 10 ms. When no heartbeat has come 5 ms later, it samples the stack of the loop's
-thread, and again every 5 ms until the heartbeat comes. A sample stands for the time since the
-last. Only a thread that has the GIL can sample, so C code that keeps it hides, but not the line
-that called it: the interpreter changes threads right after the call, and the late sample still
-meets that line. How long no sample was possible is written (`blind`).
+It requests one every 10 ms. When none has come 5 ms later, it samples the stack of the loop's
+thread, and again every 5 ms. A sample stands for the time since the last. Only a thread that has
+the GIL can sample: C code that keeps it hides (`blind` says how long), but the late sample still
+meets the line that called it, as the interpreter changes threads right after the call.
 
-A thread that waits for the GIL gets it by force only after the switch interval, and every call that
-releases the GIL begins that interval anew. If it is long, a sample meets those calls and never the
-Python between them, or comes when the hold is over. So it is set to 5 us while this thread runs.
-Where a call was met asleep and other code ran before it, the function is named and no line of it.
+A thread that waits for the GIL gets it by force only after the switch interval, which every call
+that releases it begins anew: so it is 5 us while this thread runs. Where a call was met asleep and
+other code ran before it, the function is named and no line of it.
 
-Not all delay is the fault of the sampled stack. Other threads may keep the GIL, other processes the
-core: the loop is then in the middle of unrelated code. So a sample counts for as long as the loop's
-thread ran, or slept without once waking up, as the system counts (a thread that waits for the GIL
-wakes all the time); the rest has no culprit, and is written under an empty stack. Automatic garbage
-collections are timed by themselves and have a stack of their own: they hit any line that needs
-memory, on any thread. A collection that the app starts (`gc.collect()`) is the work of its line.
+Other threads may keep the GIL, other processes the core. So a sample counts for as long as the
+loop's thread ran, or slept without waking up (a thread that waits for the GIL wakes all the time);
+the rest is written under an empty stack. Automatic garbage collections hit any line, and have a
+stack of their own; `gc.collect()` is the work of its line.
 """
 
 import asyncio
