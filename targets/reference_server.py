@@ -93,7 +93,6 @@ async def _send_json_answer(send: Send, status: int, body: dict[str, object]) ->
 
 
 async def _answer_lifespan(receive: Receive, send: Send) -> None:
-    """Speak the lifespan protocol: confirm start and end."""
     gc.freeze()
     ended = False
     while not ended:

@@ -127,7 +127,6 @@ def _group_by_cell(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def _is_valid_machine(machine: dict[str, Any]) -> bool:
-    """Return whether the facts that checks calculate with are numbers."""
     clock = machine.get("clock", {})
     facts = [machine.get(name) for name in ("busy_before", "cpus", "cpu_limit")]
     facts += clock.values() if isinstance(clock, dict) else ["no facts"]

@@ -131,7 +131,6 @@ def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats |
 
 
 def _used_cpu_cores(folder: Path, session: str, begin: float, end: float) -> float | None:
-    """Return the cores that a session's processes used; None without CPU samples."""
     cores = []
     for path in folder.glob("*.jsonl"):
         if path.stem.rpartition("-")[0] != session:

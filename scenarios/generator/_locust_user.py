@@ -98,7 +98,6 @@ def _wait_for_next_job(engine: LoadEngine) -> Job | None:
 
 
 def _start_jobs(engine: LoadEngine, environment: Environment, **_: Any) -> None:
-    """Run job after job while the users wait for cells, then quit."""
 
     def run_jobs() -> None:
         try:

@@ -74,8 +74,7 @@ class Dispatcher:
         self.next_number += 1
         return self.next_number - 1, self.client.new_connection()
 
-    def acquire_connection(self) -> tuple[int, Any]:
-        """Return a connection that is free, else a new one."""
+    def _acquire_connection(self) -> tuple[int, Any]:
         while self.idle:
             number, connection, since = self.idle.pop()
             if clock() - since < _MAX_IDLE_TIME:
@@ -91,10 +90,10 @@ class Dispatcher:
         out = Group()  # without a size: a pool that made us wait would close the loop
         for offset in self.arrival_times():
             due = cell_run.start_time + offset
-            self.wait_until_due(cell_run, due)
+            self._wait_until_due(cell_run, due)
             if cell_run.stopping.is_set() and cell_run.endless:
                 break
-            if reason := self.why_not_sent(cell_run):
+            if reason := self._why_not_sent(cell_run):
                 self.client.recorder.record_unsent(
                     SampleKey(self.cell, cell_run.phase, None), due, reason
                 )
@@ -103,18 +102,17 @@ class Dispatcher:
                 out.spawn(self.send, cell_run, due)
         out.join()
 
-    def why_not_sent(self, cell_run: CellRun) -> str:
-        """Return why the next arrival is not sent; empty if it is."""
+    def _why_not_sent(self, cell_run: CellRun) -> str:
         if cell_run.stopping.is_set():
             return "the run was stopped"
-        is_refused = self.is_own_load(cell_run) and not cell_run.try_acquire_request()
+        is_refused = self._is_own_load(cell_run) and not cell_run.try_acquire_request()
         if cell_run.limit_reached.is_set() or is_refused:
             return CLOSED_EARLY
         is_full = self.in_flight >= self.arrivals.cap
         return f"the in-flight cap of {self.arrivals.cap} was reached" if is_full else ""
 
     @staticmethod
-    def wait_until_due(cell_run: CellRun, due: float) -> None:
+    def _wait_until_due(cell_run: CellRun, due: float) -> None:
         """Wait for a moment; after a long gap, spend the last millisecond in a busy loop."""
         if due - clock() > _LONG_GAP:
             cell_run.pause_until(due - _TIMER_SLACK)
@@ -128,11 +126,11 @@ class Dispatcher:
 
     def send(self, cell_run: CellRun, due: float) -> None:
         """Send one request; afterwards its connection is idle, or closed."""
-        number, connection = self.acquire_connection()
+        number, connection = self._acquire_connection()
         try:
             key = SampleKey(self.cell, cell_run.phase, number)
             _, is_right = self.client.send_request(connection, key, due)
-            if self.is_own_load(cell_run):
+            if self._is_own_load(cell_run):
                 cell_run.record_answer(is_right=is_right)
         finally:
             self.in_flight -= 1
@@ -141,7 +139,7 @@ class Dispatcher:
             else:
                 connection.close()
 
-    def is_own_load(self, cell_run: CellRun) -> bool:
+    def _is_own_load(self, cell_run: CellRun) -> bool:
         """Return whether these are the cell's own arrivals, and not those of a neighbour."""
         return self.cell.name == cell_run.cell.name
 

@@ -69,13 +69,13 @@ class LoadEngine:
             _emit_event("connect", cell.name)
             for user in self.users[cell.scenario][: cell.users]:
                 _enlist_user(cell_run, user)
-            self.start_dispatchers(cell_run)
+            self._start_dispatchers(cell_run)
             wait_for(cell_run.is_ready, _ASSEMBLY_TIMEOUT)
             gc.collect()
             # a collection of the generator's own garbage would look like latency of the server
             gc.disable()
             try:
-                self.run_cell(cell_run, clock(), cell.window)
+                self._run_cell(cell_run, clock(), cell.window)
             finally:
                 gc.enable()
             if self.write_error:
@@ -90,40 +90,39 @@ class LoadEngine:
         gc.collect()
         gc.freeze()
         for cell_run in self.joinable_runs:
-            self.start_dispatchers(cell_run)
-            self.greenlets.append(gevent.spawn(self.run_standalone_cell, cell_run))
+            self._start_dispatchers(cell_run)
+            self.greenlets.append(gevent.spawn(self._run_standalone_cell, cell_run))
 
-    def start_dispatchers(self, cell_run: CellRun) -> None:
-        """Let the dispatchers of this cell take part."""
+    def _start_dispatchers(self, cell_run: CellRun) -> None:
         for dispatcher in build_dispatchers(
             self.client, cell_run.cell, self.job.seed, self.part, self.parts
         ):
             cell_run.participant_count += 1
             gevent.spawn(dispatcher.run, cell_run)
 
-    def run_standalone_cell(self, cell_run: CellRun) -> None:
+    def _run_standalone_cell(self, cell_run: CellRun) -> None:
         """Run a cell of plain Locust. A burst waits for all users, an open model for its moment."""
         cell, stopping = cell_run.cell, self.stopping
         if cell.arrivals:
             stopping.wait(max(0.0, self.job.begins - clock()))
             window = cell.arrivals.duration - cell.warm_up
-            self.run_cell(cell_run, max(clock(), self.job.begins), window)
+            self._run_cell(cell_run, max(clock(), self.job.begins), window)
             return
         if cell.scenario is Scenario.BURST:
             all_in = self.all_spawned.is_set
             wait_for(lambda: stopping.is_set() or (all_in() and cell_run.is_ready()), math.inf)
             stopping.wait(max(0.0, self.burst_time - clock()))
-        self.run_cell(cell_run, clock(), None)
+        self._run_cell(cell_run, clock(), None)
 
-    def run_cell(self, cell_run: CellRun, start_time: float, window: float | None) -> None:
+    def _run_cell(self, cell_run: CellRun, start_time: float, window: float | None) -> None:
         """Start all at one moment, measure, drain, abandon the rest. No window: until stopped."""
         cell, cell_run.start_time = cell_run.cell, start_time
-        ticker = gevent.spawn(self.run_ticker, cell.name)
+        ticker = gevent.spawn(self._run_ticker, cell.name)
         try:
             cell_run.started.set()
             self.mark("go", cell)
             if cell.scenario is not Scenario.BURST:
-                self.open_window(cell_run)
+                self._open_window(cell_run)
                 opened, before = clock(), cell_run.answer_count
                 gevent.wait([self.stopping, cell_run.limit_reached], window, count=1)
                 cell_run.wait_for_rounds(opened, _MIN_ROUNDS, before)
@@ -134,13 +133,13 @@ class LoadEngine:
                 cell_run.closed = True
                 cell_run.ended.set()
             wait_for(cell_run.is_finished, cell.drain)
-            self.abandon_open_requests(cell)
+            self._abandon_open_requests(cell)
             wait_for(cell_run.is_finished, _ASSEMBLY_TIMEOUT)
             self.mark("end", cell)
         finally:
             ticker.kill()
 
-    def open_window(self, cell_run: CellRun) -> None:
+    def _open_window(self, cell_run: CellRun) -> None:
         """Let the queue build, then open the window; wait for a crowd that is still spawned."""
         if cell_run.endless and not cell_run.cell.arrivals:
             gevent.wait([self.all_spawned, self.stopping], count=1)
@@ -171,15 +170,14 @@ class LoadEngine:
         if not self.joinable_runs:
             _emit_event(name, cell.name)
 
-    def abandon_open_requests(self, cell: Cell) -> None:
+    def _abandon_open_requests(self, cell: Cell) -> None:
         """Record open requests as given up, and free the greenlets that wait for them."""
         for request in list(self.recorder.in_flight.values()):
             if request.cell in {cell.name, cell.neighbour_cell_name}:
                 self.recorder.abandon(request)
                 gevent.kill(request.greenlet, AbandonedRequest("unanswered when the drain ended"))
 
-    def run_ticker(self, cell: str) -> None:
-        """Sample the generator's own lateness and CPU while a cell runs."""
+    def _run_ticker(self, cell: str) -> None:
         due = clock() + _TICK_INTERVAL
         while True:
             gevent.sleep(max(0.0, due - clock()))
@@ -204,5 +202,4 @@ def _enlist_user(cell_run: CellRun, user: UserProtocol) -> None:
 
 
 def _emit_event(*event: Any) -> None:
-    """Print one line for the driver."""
     print("@atonce", json.dumps(event), flush=True)

@@ -104,7 +104,7 @@ class StandaloneRun:
             root = Path(options.atonce_out) if options.atonce_out else default_root()
             self.run = RunWriter.create(root, cells[0].scenario)
             self.is_stop_sent, self.is_interrupted = False, False
-            self.run.open(**self.run_metadata(cells))
+            self.run.open(**self._run_metadata(cells))
         except (AtonceError, OSError) as error:
             log.error(error)  # noqa: TRY400 - a sentence, no traceback
             self.run, options.atonce_script = None, ""
@@ -121,10 +121,9 @@ class StandaloneRun:
                 peak_rate = max(max(piece[1:]) for piece in cell.arrivals.profile)
                 message = "%s is an open model: %s arrivals, %g/s at most, whatever -u and -r say."
                 log.info(message, cell.route, cell.arrivals.law, peak_rate)
-        gevent.spawn(self.stop_when_done, self.run)
+        gevent.spawn(self._stop_when_done, self.run)
 
-    def run_metadata(self, cells: list[Cell]) -> dict[str, Any]:
-        """Return the metadata of a run, known before it begins."""
+    def _run_metadata(self, cells: list[Cell]) -> dict[str, Any]:
         return {
             "command": "locust",
             "scenario": cells[0].scenario,
@@ -139,15 +138,14 @@ class StandaloneRun:
             "connections": self.run_options(None).connections,
         }
 
-    def stop_when_done(self, run: RunWriter) -> None:
-        """End the test when all workers are done by themselves."""
-        while self.run is run and not self.are_workers_done():
+    def _stop_when_done(self, run: RunWriter) -> None:
+        while self.run is run and not self._are_workers_done():
             gevent.sleep(0.2)
         runner = self.environment.runner
         if self.run is run and runner.state in {"spawning", "running"}:
             (runner.quit if self.options.headless else runner.stop)()
 
-    def are_workers_done(self) -> bool:
+    def _are_workers_done(self) -> bool:
         """Return whether every worker has written all it has, but for those that Locust lost."""
         clients = getattr(self.environment.runner, "clients", None)
         alive = [
@@ -168,9 +166,9 @@ class StandaloneRun:
             self.is_stop_sent = True
             self.environment.runner.send_message("atonce-stop")
             drain = parse_duration(self.options.atonce_drain, least=0.0)
-            wait_for(self.are_workers_done, drain + _WRITE_GRACE)
+            wait_for(self._are_workers_done, drain + _WRITE_GRACE)
         elif run and self.is_stop_sent:
-            wait_for(lambda: self.run is not run or self.are_workers_done(), _WRITE_GRACE)
+            wait_for(lambda: self.run is not run or self._are_workers_done(), _WRITE_GRACE)
 
     def mark_interrupted(self) -> None:
         """Note a signal. Without a time limit that is how a test ends; else it was cut short."""

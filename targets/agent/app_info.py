@@ -88,7 +88,6 @@ def _describe_routes(app: Any, prefix: str = "") -> Iterator[dict[str, Any]]:
 
 
 def _route_methods(route: Any, endpoint: Any) -> list[str]:
-    """Return the methods of a route, without the HEAD that Starlette adds to each GET."""
     if inspect.isclass(endpoint):
         return [method for method in _HTTP_METHODS if hasattr(endpoint, method.lower())]
     declared = set(route.methods or ["GET"])
@@ -137,7 +136,6 @@ def _openapi_document(app: Any) -> dict[str, Any] | None:
 
 
 def _public_openapi(app: Any) -> dict[str, Any]:
-    """Return the document that the app publishes; restore its cached document."""
     kept = app.openapi_schema
     try:
         document: dict[str, Any] = json.loads(json.dumps(app.openapi(), default=str))

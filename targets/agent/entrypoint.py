@@ -75,7 +75,6 @@ def create_app() -> Probe:
 
 
 def _import_app(config: AgentConfig) -> Any:
-    """Import the user's app, or write the reason and exit."""
     kind = "import"
     try:
         module, _, names = config.app.partition(":")
@@ -96,7 +95,6 @@ def _import_app(config: AgentConfig) -> Any:
 
 
 def _why_not_asgi(app: Any) -> str:
-    """Return why an object is no ASGI app; empty if it may be one."""
     if not callable(app):
         is_module, kind = inspect.ismodule(app), type(app).__name__
         return f"it is the module {app.__name__}" if is_module else f"it is of type {kind}"
@@ -180,11 +178,11 @@ class AgentApp:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass requests on to the app, except the neighbours'."""
         if scope["type"] == "lifespan":
-            return self.run_lifespan(scope, receive, send)
+            return self._run_lifespan(scope, receive, send)
         neighbour = self.neighbours.get(scope.get("path", ""))
         return neighbour(send) if neighbour else self.app(scope, receive, send)
 
-    async def run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app's lifespan unchanged; if it has none, answer for it: the probe needs one."""
         message_types: list[str] = []
 

@@ -116,7 +116,7 @@ class Probe:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Stamp one request, and return what the app returns: the server may complain of it."""
         if scope["type"] != "http":
-            return await self.handle_other_scope(scope, receive, send)
+            return await self._handle_other_scope(scope, receive, send)
         trace = RequestTrace(scope, send)
         current_trace.set(trace)
         trace_log = self.trace_log
@@ -130,7 +130,7 @@ class Probe:
                 if not trace.is_in_header:
                     trace_log.finished.append(trace)
 
-    async def handle_other_scope(self, scope: Scope, receive: Receive, send: Send) -> Any:
+    async def _handle_other_scope(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Start the trace log when the server starts the app; close it when the app is done."""
         if scope["type"] == "lifespan" and self.trace_log:
             self.trace_log.start(asyncio.get_running_loop())

@@ -62,7 +62,7 @@ class FrameFormatter:
     def format_stack(self, stack: Sequence[RawFrame]) -> tuple[tuple[Frame, ...], bool]:
         """Describe a stack, and whether it serves a request; empty for the agent's own work."""
         entries = [
-            self.cache.get((id(code), last)) or self.describe_frame(code, last)
+            self.cache.get((id(code), last)) or self._describe_frame(code, last)
             for code, last in stack
         ]
         frames, roles = [entry[0] for entry in entries], [entry[1] for entry in entries]
@@ -85,8 +85,7 @@ class FrameFormatter:
             return stack
         return self.format_stack([(raw[first][0], 0), *raw[first + 1 :]])[0]
 
-    def describe_frame(self, code: CodeType, last: int) -> tuple[Frame, FrameRole, CodeType]:
-        """Describe one place in the code, and cache it."""
+    def _describe_frame(self, code: CodeType, last: int) -> tuple[Frame, FrameRole, CodeType]:
         file = code.co_filename
         file = file if file.startswith("<") else os.path.realpath(file)
         function = getattr(code, "co_qualname", code.co_name)

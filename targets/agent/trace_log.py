@@ -53,7 +53,7 @@ class TraceLog:
         self.loop = loop
         self.resume()
         pause_in_forks(self)
-        self.sampler = loop.create_task(self.sample_until_closed(loop))
+        self.sampler = loop.create_task(self._sample_until_closed(loop))
 
     def stop(self) -> None:
         """Stop, and write what is left."""
@@ -72,11 +72,11 @@ class TraceLog:
         self.pausing.clear()
         if not self.writer.is_alive():
             self.writer = threading.Thread(
-                target=self.write_until_paused, name="atonce-probe", daemon=True
+                target=self._write_until_paused, name="atonce-probe", daemon=True
             )
             self.writer.start()
 
-    async def sample_until_closed(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def _sample_until_closed(self, loop: asyncio.AbstractEventLoop) -> None:
         """Sample ten times a second, in a task: AnyIO with sniffio knows its limiter there only."""
         while not self.closing.is_set():
             due = clock_seconds() + _SAMPLE_INTERVAL
@@ -114,7 +114,7 @@ class TraceLog:
             }
         )
 
-    def write_until_paused(self) -> None:
+    def _write_until_paused(self) -> None:
         """Run the writer's thread: write every quarter of a second, and once more at the end."""
         with self.path.open("a", encoding="utf-8") as file:
             while True:

@@ -76,7 +76,6 @@ class _GcTimer:
             self.state = took + _long_pause(begun), 0.0
 
     def take_gc_time(self) -> float:
-        """Seconds since the last call."""
         took, begun = self.state
         before, self.reported = self.reported, took + _long_pause(begun)
         return self.reported - before
@@ -89,7 +88,7 @@ def _long_pause(begun: float) -> float:
 
 
 class Watchdog:
-    """Watches one loop from its first heartbeat on; all but `send_heartbeat` runs in a thread."""
+    """Watches one loop from its first heartbeat on; all but `_send_heartbeat` runs in a thread."""
 
     def __init__(self, path: Path, home: Path) -> None:
         self.path, self.formatter = path, FrameFormatter(home)
@@ -131,7 +130,7 @@ class Watchdog:
             self.thread = threading.Thread(target=self.run, name="atonce-watch", daemon=True)
             self.thread.start()
 
-    def send_heartbeat(self) -> None:
+    def _send_heartbeat(self) -> None:
         """Answer from the loop; the first answer also measures the loop's own stack depth."""
         self.answered_at = clock_seconds()
         # inspect's way would read the sources
@@ -146,66 +145,63 @@ class Watchdog:
         """Run the thread until stopped, the loop ends, or the file cannot be written."""
         sharpen_timer()
         wait = self.path.with_name(f"{self.path.stem.rpartition('-')[0]}.wait")
-        while wait.exists() and self.is_watching():
+        while wait.exists() and self._is_watching():
             self.closing.wait(_WAIT_FILE_INTERVAL)
         self.app_switch_interval = sys.getswitchinterval()
         gc.callbacks.append(self.gc_timer)
         with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the loop is closed
-            self.write_holds()
+            self._write_holds()
         with contextlib.suppress(ValueError):  # the app has emptied the list
             gc.callbacks.remove(self.gc_timer)
         sys.setswitchinterval(self.app_switch_interval)
 
-    def write_holds(self) -> None:
-        """Request heartbeats as long as the loop is watched."""
+    def _write_holds(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
-            self.loop.call_soon_threadsafe(self.send_heartbeat)
-            while not self.heartbeat.acquire(timeout=_POLL_INTERVAL) and self.is_watching():
+            self.loop.call_soon_threadsafe(self._send_heartbeat)
+            while not self.heartbeat.acquire(timeout=_POLL_INTERVAL) and self._is_watching():
                 pass  # still starting up
-            while self.is_watching():
-                self.poll_loop(file)
+            while self._is_watching():
+                self._poll_loop(file)
 
-    def is_watching(self) -> bool:
-        """Return whether the loop runs and the thread may go on."""
+    def _is_watching(self) -> bool:
         return self.loop.is_running() and not self.closing.is_set()
 
-    def poll_loop(self, file: TextIO) -> None:
+    def _poll_loop(self, file: TextIO) -> None:
         """Pause, then request a heartbeat. A hold counts from when that was done, or due."""
         self.reset()
         self.accounted_until = self.sample_due = clock_seconds() + _POLL_INTERVAL
-        self.wait_noting_access(lambda: self.closing.wait(_POLL_INTERVAL))
+        self._wait_noting_access(lambda: self.closing.wait(_POLL_INTERVAL))
         if clock_seconds() > self.sample_due + STACK_SAMPLE_INTERVAL:
             self.sample_stack(file)
         else:
             self.reset()
             self.accounted_until = clock_seconds()
-        self.plan_sample()
-        self.loop.call_soon_threadsafe(self.send_heartbeat)
+        self._plan_sample()
+        self.loop.call_soon_threadsafe(self._send_heartbeat)
         answered = False
-        while not answered and self.is_watching():
-            answered = self.wait_for_heartbeat()
+        while not answered and self._is_watching():
+            answered = self._wait_for_heartbeat()
             if not answered:
                 self.sample_stack(file)
         if self.hold:
             until = self.answered_at if answered else self.accounted_until
             self.finish_hold(file, self.hold, until)
 
-    def plan_sample(self) -> None:
+    def _plan_sample(self) -> None:
         """Choose a random moment, as regular ones could meet the same line of a loop each time."""
         jitter = random.uniform(0.6, 1.4)  # noqa: S311
         self.sample_due = clock_seconds() + STACK_SAMPLE_INTERVAL * jitter
 
-    def wait_for_heartbeat(self) -> bool:
+    def _wait_for_heartbeat(self) -> bool:
         """Wait until a sample is due; return whether the heartbeat came before."""
-        answered = self.wait_noting_access(
+        answered = self._wait_noting_access(
             lambda: self.heartbeat.acquire(timeout=max(0.0, self.sample_due - clock_seconds()))
         )
         # it may have come during the wait for the GIL
         return answered or self.heartbeat.acquire(blocking=False)
 
-    def wait_noting_access(self, wait: Callable[[], bool]) -> bool:
-        """Wait, and note how the GIL came back."""
+    def _wait_noting_access(self, wait: Callable[[], bool]) -> bool:
         waits, is_crowded = count_waits(), self.loop_thread.is_crowded
         interval = _CROWDED_SWITCH_INTERVAL if is_crowded else _SWITCH_INTERVAL
         sys.setswitchinterval(min(self.app_switch_interval, interval))
@@ -238,7 +234,7 @@ class Watchdog:
         )
         if self.hold is None or self.hold.holder != holder:
             if self.hold:
-                self.write_hold(file, self.hold, self.accounted_until)
+                self._write_hold(file, self.hold, self.accounted_until)
             self.hold = OpenHold(holder, self.accounted_until + _HOLD_GAP)
         hold = self.hold
         hold.gc_seconds += collected
@@ -247,9 +243,9 @@ class Watchdog:
         if late - collected > 2 * STACK_SAMPLE_INTERVAL:
             hold.blind_seconds += late - collected
         self.accounted_until = now
-        self.plan_sample()
+        self._plan_sample()
         if now - hold.start > _MAX_HOLD_PIECE:
-            self.write_hold(file, hold, now)
+            self._write_hold(file, hold, now)
             self.hold = OpenHold(holder, now)
 
     def finish_hold(self, file: TextIO, hold: OpenHold, until: float) -> None:
@@ -260,10 +256,10 @@ class Watchdog:
         known = min(rest - collected, STACK_SAMPLE_INTERVAL)
         hold.gc_seconds += collected
         hold.samples += [last._replace(weight=known), StackSample(rest - collected - known, [])]
-        self.write_hold(file, hold, until)
+        self._write_hold(file, hold, until)
         self.hold = None
 
-    def write_hold(self, file: TextIO, hold: OpenHold, until: float) -> None:
+    def _write_hold(self, file: TextIO, hold: OpenHold, until: float) -> None:
         """Write a line for a long hold; its stacks are left out where they held for too short."""
         if until - hold.start < _MIN_HOLD_SECONDS - _HOLD_GAP:
             return
