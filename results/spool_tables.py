@@ -152,14 +152,10 @@ def build_sample(
     def first_known(*times: float | None) -> float | None:
         return next((t - origin for t in times if t is not None), None)
 
+    shared = ("seq", "cell", "phase", "route", "variant", "connection")
     return records.Sample(
-        seq=start.seq,
-        cell=start.cell,
-        phase=start.phase,
-        route=start.route,
-        variant=start.variant,
+        **{name: getattr(start, name) for name in shared},
         worker=worker,
-        connection=start.connection,
         peer=trace.peer if answer.peer is None else answer.peer,
         intended=start.intended - origin,
         sent=sent,

@@ -7,6 +7,7 @@ with its latency from the planned moment.
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
@@ -32,26 +33,22 @@ class AbandonedRequest(ConnectionError):  # noqa: N818 - the name is what Locust
     """Thrown into the greenlet of an abandoned request: Locust then counts it as a failure."""
 
 
+@dataclass(eq=False)
 class Client:
     """Sends requests to one host, with the `templates` of their routes, and records the answers."""
 
-    def __init__(
-        self,
-        environment: Any,
-        host: str,
-        recorder: Recorder,
-        templates: Mapping[str, RequestTemplate],
-        trust: TlsTrust = DEFAULT_TLS_TRUST,
-    ) -> None:
-        self.environment = environment
-        self.host = host
-        self.recorder = recorder
-        self.templates = templates
-        # one for all: each is 20 ms of certificates
-        context = trust.ssl_context() if host.startswith("https:") else None
-        self.tls: dict[str, Any] = {}
-        if context:
-            self.tls = {"insecure": trust.insecure, "ssl_context_factory": lambda **_: context}
+    environment: Any  # Locust's
+    host: str
+    recorder: Recorder
+    templates: Mapping[str, RequestTemplate]
+    trust: TlsTrust = DEFAULT_TLS_TRUST
+    tls: dict[str, Any] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.host.startswith("https:"):
+            context = self.trust.ssl_context()  # one for all: each is 20 ms of certificates
+            self.tls["insecure"] = self.trust.insecure
+            self.tls["ssl_context_factory"] = lambda **_: context
 
     def new_connection(self) -> HTTPClient:
         """Return a client with one unopened connection, which never sends a request twice.
