@@ -17,19 +17,19 @@ import msgspec
 #     until whole rounds of all its users are answered, `longest` seconds at most
 # 5 - probe.parquet has the CPU of the loop's own thread, and threads and queue of the fullest pool
 #     other than the loop's default executor; that executor's queue is known under uvloop too
-# 4 - a cell may name the server that answers it; run.json keeps the requests that are no load
-#     and their answers (asks, told), which parts it lacks (skipped), which servers were not pinned, and
-#     which claims were chosen; probe.parquet has the CPU of the app's descendants
+# 4 - a cell may name the server that answers it; run.json keeps the requests that are no load and
+#     their answers (asks, told), what the target lacks (skipped), which servers were not pinned,
+#     and which claims were chosen; probe.parquet has the CPU of the app's descendants
 # 3 - load.parquet has what the machine suffered (marks); app_end is the moment before the last
 #     piece leaves the app; a cell may be cold: the first requests open its connections
 # 2 - load.parquet names the worker of each line; cells may have arrivals (open model); a route need
 #     not be a variant
-# 1 - the first: samples, load and probe as Parquet beside run.json
+# 1 - the first: samples, load and probe as Parquet next to run.json
 FORMAT_VERSION = 7
 
 # one keep-alive connection each; beyond 1,000 descriptors the client cannot keep them alive
 MAX_USERS = 900
-# requests per second that a level may ask for: more than one Locust process can send
+# requests per second that a level may have: more than one Locust process can send
 MAX_RATE = 5000.0
 
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e300)]  # finite, not negative

@@ -64,7 +64,7 @@ def register_listeners(environment: Any, user_class: Any) -> None:
         except AtonceError as error:
             sys.exit(f"atonce: {error.sentence}")
         if options.spawn_rate is None:
-            # no ramp was asked for, and a crowd that still grows is no level
+            # no ramp was requested, and a crowd that still grows is no level
             options.spawn_rate = options.num_users
         environment.events.test_start.add_listener(standalone_run.start)
         environment.events.spawning_complete.add_listener(standalone_run.on_all_users_spawned)
@@ -82,7 +82,7 @@ def register_listeners(environment: Any, user_class: Any) -> None:
         environment.events.quitting.add_listener(worker.finish)
     interruption = _InterruptHandler(environment, standalone_run)
     gevent.signal_handler(signal.SIGINT, interruption.handle_sigint)
-    # Locust's own handler, beside it, ends the process
+    # Locust's own handler ends the process
     gevent.signal_handler(signal.SIGTERM, interruption.mark_interrupted)
 
 

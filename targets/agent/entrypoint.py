@@ -51,7 +51,7 @@ class AgentConfig:
     hidden: Sequence[str] = ()
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
-        """Write a private file beside the run, atomically: several workers may write the same."""
+        """Write a private file of the run, atomically: several workers may write the same."""
         path = Path(self.folder, "guest", f"{name}-{self.act}.json")
         path.parent.mkdir(exist_ok=True)
         draft = path.with_name(f"{path.name}.{os.getpid()}")

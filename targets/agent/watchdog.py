@@ -46,7 +46,7 @@ from .stack_samples import OpenHold, StackSample, correct_weights, split_sample
 clock_seconds = time.perf_counter
 _POLL_INTERVAL = 0.010  # seconds between a heartbeat and the next request for one
 _MIN_HOLD_SECONDS = 0.010  # seconds: shorter holds are not written
-# seconds between two checks for the file `<session>.wait` beside its own, which makes it wait
+# seconds between two checks for the file `<session>.wait` in its folder, which makes it wait
 _WAIT_FILE_INTERVAL = 0.1
 # seconds after which a hold is written as far as known: the process may be killed at any moment
 _MAX_HOLD_PIECE = 0.5
