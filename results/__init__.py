@@ -1,4 +1,4 @@
-"""The stored data of a run: the only terms that scenarios and reports share. Standard library only.
+"""The stored data of a run: the only terms that scenarios and reports share.
 
 The folder of one run:
 
@@ -17,8 +17,9 @@ The folder of one run:
       log.txt          what the app and Locust printed
       report/          derived; may be deleted and rendered again
 
-All moments are seconds on the machine's monotonic clock since the run's start. Data is written
-once: a line when a request leaves and a line when it ends, on disk within half a second, so that
-kill -9 of any process loses a second at most, and what was in flight is a lower bound. Sealing
-makes Parquet of it; reading never writes, and reads unsealed runs as well.
+It loads inside every Locust worker: nothing heavy is imported at the top of a file. All times are
+seconds on the machine's monotonic clock since the run's start. Data is written once: a line when a
+request leaves and a line when it ends, on disk within half a second, so that kill -9 of any process
+loses a second at most, and what was in flight is a lower bound. Sealing makes Parquet of it;
+reading never writes, and reads unsealed runs as well.
 """

@@ -45,44 +45,36 @@ def run_cli(run: Callable[[], Any]) -> int:
     def handle_interrupt(_number: int, _frame: FrameType | None) -> None:
         # Nothing to save: what was measured is in files already. An exception would be lost inside
         # a destructor.
-        interruption = AtonceError(
-            "Interrupted. What was measured so far lies in the run's folder.", ExitCode.INTERRUPTED
-        )
-        _report_error(interruption)
+        sentence = "Interrupted. What was measured so far lies in the run's folder."
+        _report_error(AtonceError(sentence, ExitCode.INTERRUPTED))
         # the supervisor of our child processes sees our end, and cleans up
-        os._exit(interruption.code)
+        os._exit(ExitCode.INTERRUPTED)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle_interrupt)
     try:
         run()
     except AtonceError as failure:
-        _report_error(failure)
-        return failure.code
-    except OSError as error:
-        what = (
-            f"{error.filename} cannot be read or written"
-            if error.filename
-            else "a file cannot be read or written"
+        error = failure
+    except OSError as failure:
+        error = AtonceError(
+            f"{failure.filename or 'a file'} cannot be read or written"
+            f" ({failure.strerror or failure}). Make room, or name another folder.",
+            ExitCode.USAGE,
         )
-        _report_error(
-            AtonceError(
-                f"{what} ({error.strerror or error}). Make room, or name another folder.",
-                ExitCode.USAGE,
-            )
-        )
-        return ExitCode.USAGE
     # the last resort: a fault of ours must not look like a refuted claim
-    except Exception as error:  # noqa: BLE001
-        last_frame = traceback.extract_tb(error.__traceback__)[-1]
+    except Exception as failure:  # noqa: BLE001
+        last_frame = traceback.extract_tb(failure.__traceback__)[-1]
         where = f"{Path(last_frame.filename).name}:{last_frame.lineno}"
-        sentence = (
-            f"a fault of atonce itself ({type(error).__name__}: {error}, {where}). Files are kept;"
-            " please report it."
+        error = AtonceError(
+            f"a fault of atonce itself ({type(failure).__name__}: {failure}, {where}). Files are"
+            " kept; please report it.",
+            ExitCode.UNTRUSTED,
         )
-        _report_error(AtonceError(sentence, ExitCode.UNTRUSTED))
-        return ExitCode.UNTRUSTED
-    return 0
+    else:
+        return 0
+    _report_error(error)
+    return error.code
 
 
 def _report_error(error: AtonceError) -> None:

@@ -8,10 +8,10 @@
 
 `served_at_once` and `capacity` are bounds (">= x") where nothing queued. What x does not decide is
 inconclusive, with an exception: at least 20 served at once holds where nothing queued for 20 users
-or more, however quick the route (and so seldom asked at once).
+or more, however quick the route (and so seldom serving several at once).
 
-The neighbours are those of the verdict: beside the largest crowd; beside a healthy route that fills
-the core, at half of its capacity. The gate result names the load, and of the two neighbours the
+The neighbours are those of the verdict: during the largest crowd; of a healthy route that fills the
+core, at half of its capacity. The gate result names the load, and of the two neighbours the
 slower counts.
 
 This module parses gates and lists what must be run for them; the report judges them.
@@ -49,42 +49,24 @@ _UNITS: dict[MetricKind, dict[str, float]] = {  # divisors of numbers by unit
     MetricKind.RATIO: {"x": 1.0},
     MetricKind.COUNT: {"": 1.0},
 }
+_LATENCY_METRICS = ("p50", "p90", "p95", "p99", "p99.9", "mean", "max")
 METRICS = {
-    **dict.fromkeys(("p50", "p90", "p95", "p99", "p99.9", "mean", "max"), MetricKind.TIME),
     **dict.fromkeys(
-        ("service_s", "loop_hold", "loop_lag_p99", "loop_lag_max", "neighbour_p90"), MetricKind.TIME
+        (*_LATENCY_METRICS, "service_s", "loop_hold", "loop_lag_p99", "loop_lag_max"),
+        MetricKind.TIME,
     ),
+    "neighbour_p90": MetricKind.TIME,
     **dict.fromkeys(("errors", "dropped", "waiting"), MetricKind.SHARE),
     **dict.fromkeys(("rate", "capacity"), MetricKind.RATE),
     "neighbour_ratio": MetricKind.RATIO,
     "served_at_once": MetricKind.COUNT,
     "verdict": MetricKind.CODE,
 }
-LEVEL_METRICS = (
-    "p50",
-    "p90",
-    "p95",
-    "p99",
-    "p99.9",
-    "mean",
-    "max",
-    "errors",
-    "dropped",
-    "waiting",
-    "rate",
-)
+LEVEL_METRICS = (*_LATENCY_METRICS, "errors", "dropped", "waiting", "rate")
 NEIGHBOUR_METRICS = ("neighbour_p90", "neighbour_ratio")
 VERDICT_CODES = (
-    *(
-        "scales",
-        "loop-blocked",
-        "loop-busy",
-        "gil-bound",
-        "thread-pool",
-        "executor-pool",
-        "pool-limited",
-    ),
-    *("wrong-answer", "unknown", "untrusted"),
+    *("scales", "loop-blocked", "loop-busy", "gil-bound", "thread-pool", "executor-pool"),
+    *("pool-limited", "wrong-answer", "unknown", "untrusted"),
 )
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
@@ -129,7 +111,7 @@ class Gate:
     limit: float | str
 
     def matches(self, route: str) -> bool:
-        """Whether the gate covers a route ("GET /items/{id}"); `*` also matches slashes."""
+        """Return whether the gate covers a route ("GET /items/{id}"); `*` also matches slashes."""
         if self.scope is None:
             return True
         (method, _, path), (wanted, _, pattern) = route.partition(" "), self.scope.rpartition(" ")
@@ -146,40 +128,37 @@ class Gate:
 def parse_gate(text: str) -> Gate:
     """Parse a gate. Raises AtonceError with what would fit."""
     expression = " ".join(text.split())
-
-    def gate_error(why: str) -> AtonceError:
-        return AtonceError(
-            f"{expression!r} is no gate: {why}. For example: 'p99(GET /checkout) @ 50/s < 250ms'",
+    try:
+        return _parse_expression(expression)
+    except ValueError as error:
+        raise AtonceError(
+            f"{expression!r} is no gate: {error}. For example: 'p99(GET /checkout) @ 50/s < 250ms'",
             ExitCode.USAGE,
-        )
+        ) from None
 
+
+def _parse_expression(expression: str) -> Gate:
     match = _GATE_PATTERN.fullmatch(expression)
     if not match:
-        raise gate_error(
+        raise ValueError(
             "it reads METRIC(ROUTE) @ LEVEL < LIMIT, where (ROUTE) and @ LEVEL may be left out"
         )
     metric, scope, level, compare, limit = match.groups()
     if metric not in METRICS:
         near = get_close_matches(metric, METRICS, 1)
-        raise gate_error(
-            f"{metric} is no metric; "
-            + (f"perhaps {near[0]} is meant" if near else f"there are {', '.join(METRICS)}")
-        )
-    try:
-        return Gate(
-            expression=expression,
-            metric=metric,
-            scope=None if scope is None else _parse_scope(scope),
-            level=_parse_gate_level(metric, None if level is None else level.replace(" ", "")),
-            comparison=_parse_comparison(metric, compare),
-            limit=_parse_limit(metric, limit.replace(" ", "")),
-        )
-    except ValueError as error:
-        raise gate_error(str(error)) from None
+        advice = f"perhaps {near[0]} is meant" if near else f"there are {', '.join(METRICS)}"
+        raise ValueError(f"{metric} is no metric; {advice}")
+    return Gate(
+        expression=expression,
+        metric=metric,
+        scope=None if scope is None else _parse_scope(scope),
+        level=_parse_gate_level(metric, None if level is None else level.replace(" ", "")),
+        comparison=_parse_comparison(metric, compare),
+        limit=_parse_limit(metric, limit.replace(" ", "")),
+    )
 
 
 def _parse_scope(text: str) -> str:
-    """Parse `GET /x`, `/x` or a glob. Raises ValueError."""
     *method, path = text.split() or [""]
     if len(method) > 1 or not path.startswith(("/", "*")) or not "".join(method).isascii():
         raise ValueError(f"({text}) names no route; write (GET /search), (/search) or (GET /api/*)")
@@ -192,12 +171,7 @@ def _parse_gate_level(metric: str, text: str | None) -> GateLevel | None:
         raise ValueError(f"{metric} is one number per route; leave the level out")
     number = _NUMBER_PATTERN.fullmatch(text or "")
     level = GateLevel(float(number[1]), number[2]) if number else None
-    fits = (
-        level is not None
-        and 0 < level.amount <= _MAX_LEVEL.get(level.unit, 0)
-        and (level.unit == "/s" or level.amount % 1 == 0)
-    )
-    if text is not None and not fits:
+    if text is not None and not (level and _is_possible(level)):
         maximum = " and ".join(f"{maximum:g}{unit}" for unit, maximum in _MAX_LEVEL.items())
         raise ValueError(
             f"{text or 'nothing'} is no level; write users as 16u, arrivals per second as 50/s, at"
@@ -208,18 +182,20 @@ def _parse_gate_level(metric: str, text: str | None) -> GateLevel | None:
     return level
 
 
+def _is_possible(level: GateLevel) -> bool:
+    is_whole = level.unit == "/s" or level.amount % 1 == 0
+    return is_whole and 0 < level.amount <= _MAX_LEVEL.get(level.unit, 0)
+
+
 def _parse_comparison(metric: str, text: str) -> str:
-    """The comparison, checked for the metric. Raises ValueError."""
     is_code = METRICS[metric] is MetricKind.CODE
     if text not in COMPARISONS or is_code != (text in {"==", "!="}):
-        raise ValueError(
-            f"{metric} is compared with " + ("== or !=" if is_code else "<, <=, > or >=")
-        )
+        fitting = "== or !=" if is_code else "<, <=, > or >="
+        raise ValueError(f"{metric} is compared with {fitting}")
     return text
 
 
 def _parse_limit(metric: str, text: str) -> float | str:
-    """A code, or a number whose unit fits. Raises ValueError with the unit."""
     kind = METRICS[metric]
     if kind is MetricKind.CODE:
         if text not in VERDICT_CODES:
@@ -234,7 +210,7 @@ def _parse_limit(metric: str, text: str) -> float | str:
 
 
 def required_levels(gates: Iterable[Gate], route: str) -> dict[GateLevel | None, int]:
-    """Levels and requests that a route's gates need; None is the highest level that is run."""
+    """Return levels and requests that a route's gates need; None is the highest level run."""
     needed: dict[GateLevel | None, int] = {}
     for gate in gates:
         if gate.matches(route):
@@ -245,34 +221,30 @@ def required_levels(gates: Iterable[Gate], route: str) -> dict[GateLevel | None,
 def unmatched_gate_error(
     gates: Iterable[Gate], routes: Mapping[str, str | None]
 ) -> AtonceError | None:
-    """An error for the first gate that no measured route matches.
+    """Return an error for the first gate without a measured route.
 
     `routes` has the reason why each is skipped, or None for those that will be measured.
     """
     measured = [route for route, skipped in routes.items() if skipped is None]
     for gate in gates:
-        if any(gate.matches(route) for route in measured):
+        matching = {route: why for route, why in routes.items() if gate.matches(route)}
+        if None in matching.values():
             continue
-        skipped = [
-            f"{route}: {why}"
-            for route, why in routes.items()
-            if why is not None and gate.matches(route)
-        ]
-        if skipped:
-            why = f"all it asks for is skipped ({'; '.join(skipped[:_MAX_LISTED])})"
+        if matching:
+            skipped = [f"{route}: {why}" for route, why in matching.items()][:_MAX_LISTED]
+            reason = f"every route that it matches is skipped ({'; '.join(skipped)})"
         else:
-            names = [
-                candidate if " " in (gate.scope or " ") else candidate.partition(" ")[2]
-                for candidate in measured
-            ]
+            has_method = " " in (gate.scope or " ")
+            names = [route if has_method else route.partition(" ")[2] for route in measured]
             near = get_close_matches(gate.scope or "", names, 1)
-            listed = ", ".join(measured[:_MAX_LISTED]) + (
-                ", ..." if len(measured) > _MAX_LISTED else ""
-            )
-            why = (
+            more = ", ..." if len(measured) > _MAX_LISTED else ""
+            listed = ", ".join(measured[:_MAX_LISTED]) + more
+            reason = (
                 f"no such route will be measured; perhaps {near[0]} is meant"
                 if near
                 else f"measured will be: {listed or 'none'}"
             )
-        return AtonceError(f"the gate {gate.expression!r} cannot be judged: {why}.", ExitCode.USAGE)
+        return AtonceError(
+            f"the gate {gate.expression!r} cannot be judged: {reason}.", ExitCode.USAGE
+        )
     return None

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from results.errors import AtonceError, ExitCode
-from results.store import newest_run, read_run
+from results.store import newest_run, no_run_error, read_run
 
 _RUN_COLUMNS = "{:<44} {:<20} {:<20} {:>5} {:>8}  {}"
 
 
 def find_run(root: Path, name: str | None) -> Path:
-    """The run with a folder, a name below `root` or a part of it; the newest for None."""
+    """Return the run with a folder, a name below `root` or a part of it; the newest for None."""
     if name is None:
         return newest_run(root)
     if Path(name).exists():
@@ -26,12 +26,10 @@ def find_run(root: Path, name: str | None) -> Path:
 
 
 def format_run_list(root: Path) -> Iterator[str]:
-    """A line per run, the newest last; an unreadable run says why."""
+    """Yield a line per run, the newest last; an unreadable run says why."""
     paths = sorted(path.parent for path in root.glob("*/run.json"))
     if not paths:
-        raise AtonceError(
-            f"There is no run in {root} yet. Make one: atonce reproduce", ExitCode.USAGE
-        )
+        raise no_run_error(root)
     yield _RUN_COLUMNS.format("run", "started (UTC)", "what", "cells", "seconds", "status")
     for path in paths:
         try:
@@ -39,50 +37,37 @@ def format_run_list(root: Path) -> Iterator[str]:
             started = str(run["started"]).partition("+")[0].replace("T", " ")
             cells, took = len(run["plan"]["cells"]), run.get("seconds")
             seconds = "-" if took is None else f"{took:.1f}"
-            yield _RUN_COLUMNS.format(
-                path.name, started, _run_label(run), cells, seconds, run["status"]
-            )
-        except (AtonceError, KeyError, TypeError, ValueError) as error:
-            why = (
-                error.sentence
-                if isinstance(error, AtonceError)
-                else "its run.json was cut or edited"
-            )
-            yield _RUN_COLUMNS.format(path.name, "-", "-", "-", "-", f"not readable: {why}")
+            facts = [started, _run_label(run), str(cells), seconds, str(run["status"])]
+        except AtonceError as error:
+            facts = [*"----", f"not readable: {error.sentence}"]
+        except (KeyError, TypeError, ValueError):
+            facts = [*"----", "not readable: its run.json was cut or edited"]
+        yield _RUN_COLUMNS.format(path.name, *facts)
 
 
 def _run_label(run: dict[str, Any]) -> str:
-    """A run's command and scenario."""
     return f"{run['command']} {run['scenario']}" if run.get("scenario") else str(run["command"])
 
 
 def describe_run(path: Path) -> Iterator[str]:
-    """A run's plan, place and versions, and its files."""
+    """Yield a run's plan, place and versions, and its files."""
     run = read_run(path)
     try:
-        cells = [cell["name"] for cell in run["plan"]["cells"]]
+        machine = [f"{name} {run['machine'].get(name)}" for name in ("system", "python", "cpus")]
+        packages = [f"{name} {version}" for name, version in run["packages"].items() if version]
+        is_running = run["status"] == "running"
         lines = {
             "run": run["run"],
             "what": _run_label(run),
-            "status": (
-                run["status"]
-                + (
-                    " (never closed: still running, or killed)"
-                    if run["status"] == "running"
-                    else ""
-                )
-            ),
+            "status": run["status"]
+            + (" (never closed: still running, or killed)" if is_running else ""),
             "started": run["started"],
             "target": run.get("host") or f"the bundled app, {run['loop']} loop",
             "seed": run["seed"],
             "connections": run["connections"],
-            "machine": ", ".join(
-                f"{name} {run['machine'].get(name)}" for name in ("system", "python", "cpus")
-            ),
-            "packages": ", ".join(
-                f"{name} {version}" for name, version in run["packages"].items() if version
-            ),
-            "cells": " ".join(f"[{name}]" for name in cells),
+            "machine": ", ".join(machine),
+            "packages": ", ".join(packages),
+            "cells": " ".join(f"[{cell['name']}]" for cell in run["plan"]["cells"]),
         }
         troubles = list(run["troubles"])
     except (KeyError, TypeError, AttributeError) as error:
@@ -98,5 +83,5 @@ def describe_run(path: Path) -> Iterator[str]:
 
 
 def run_json_text(path: Path) -> str:
-    """run.json as stored, for programs."""
+    """Return run.json as stored, for programs."""
     return json.dumps(read_run(path), indent=1)

@@ -1,34 +1,40 @@
-"""The terms of a run: variants, cells, phases, samples; the format's number and history.
+"""The terms of a run: variants, cells, phases; the format's number and history.
 
-A *cell* is one (target, route, scenario, level), written `crowd/broken-async/32`. A *sample* is one
-request that was planned, with any outcome. Seconds everywhere; counts and bytes are plain
-integers.
+A *cell* is one (target, route, scenario, level), written `crowd/broken-async/32`. Seconds
+everywhere; counts are plain integers.
 """
 
-import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 # History of the format
+# 7 - the lines that an app's processes write (holds/, and probe/ of a run not yet closed) are
+#     objects, which name their fields, and no longer lists
 # 6 - load.parquet counts how often the container's CPU limit ran out (marks); a cell may go on
 #     until whole rounds of all its users are answered, `longest` seconds at most
 # 5 - probe.parquet has the CPU of the loop's own thread, and threads and queue of the fullest pool
-#     beside the loop's default executor; that executor's queue is known under uvloop too
-# 4 - a cell may name the server that answers it; run.json keeps what the target was asked beside
-#     the load (asks, told), which parts it lacks (skipped), which servers were not pinned, and
-#     which claims were asked for; probe.parquet has the CPU of the app's descendants
+#     other than the loop's default executor; that executor's queue is known under uvloop too
+# 4 - a cell may name the server that answers it; run.json keeps the requests that are no load and
+#     their answers (asks, told), what the target lacks (skipped), which servers were not pinned,
+#     and which claims were chosen; probe.parquet has the CPU of the app's descendants
 # 3 - load.parquet has what the machine suffered (marks); app_end is the moment before the last
 #     piece leaves the app; a cell may be cold: the first requests open its connections
 # 2 - load.parquet names the worker of each line; cells may have arrivals (open model); a route need
 #     not be a variant
-# 1 - the first: samples, load and probe as Parquet beside run.json
-FORMAT_VERSION = 6
+# 1 - the first: samples, load and probe as Parquet next to run.json
+FORMAT_VERSION = 7
 
 # one keep-alive connection each; beyond 1,000 descriptors the client cannot keep them alive
 MAX_USERS = 900
-# requests per second that a level may ask for: more than one Locust process can send
+# requests per second that a level may have: more than one Locust process can send
 MAX_RATE = 5000.0
+
+Amount = Annotated[float, msgspec.Meta(ge=0, le=1e300)]  # finite, not negative
+Count = Annotated[int, msgspec.Meta(ge=0)]
+_Duration = Annotated[float, msgspec.Meta(gt=0, le=1e300)]
 
 
 class Variant(StrEnum):
@@ -41,22 +47,22 @@ class Variant(StrEnum):
 
 
 def base_variant(variant: str) -> str:
-    """The variant of an experiment, whose name adds conditions: `broken-async uvloop cold`."""
+    """Return the variant of an experiment, whose name adds conditions: `async uvloop cold`."""
     return variant.partition(" ")[0]
 
 
 def is_experiment(variant: str) -> bool:
-    """Whether this is a variant under conditions of its own; a user's `GET /x` is not."""
+    """Return whether this is a variant under conditions; a user's `GET /x` is not."""
     return variant not in list(Variant) and base_variant(variant) in list(Variant)
 
 
 class Scenario(StrEnum):
-    """How a route is pressed."""
+    """How a route is loaded."""
 
     BURST = "burst"  # N requests at one instant
-    CROWD = "crowd"  # N users; each waits for its answer before it asks again (closed model)
+    CROWD = "crowd"  # N users; each waits for its answer before its next request (closed model)
     STEADY = "steady"  # arrivals at a stated rate, whatever happens to earlier ones (open model)
-    # neighbours asked at a low Poisson rate (open model), alone or while another route is pressed
+    # neighbours at a low Poisson rate (open model), alone or while another route is loaded
     NEIGHBOURS = "neighbours"
     # a no-op route at the rate of the busiest cell (open model): the cost of the rig itself
     FLOOR = "floor"
@@ -81,37 +87,15 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbour:
-    """A route that is asked while another is pressed. `rate` in requests per second, Poisson."""
+    """A route that gets `rate` requests per second, Poisson, while another is loaded."""
 
     kind: str  # "async" feels the loop, "def" feels the threads too
     route: str
     path: str
     expects: str
-    rate: float
-    connections: int  # opened before the load; a ping without a free one is not sent, but counted
-    status: int = 0  # status of a right answer; 0 for any success
-
-
-def _validate_fields(record: Any) -> Any:
-    """The record, if its texts are texts and its numbers finite and not negative.
-
-    Raises ValueError for an edited record.
-    """
-    for field in fields(record):
-        value, kind = getattr(record, field.name), getattr(field.type, "__name__", str(field.type))
-        is_text, is_number = (
-            "str" in kind and "tuple" not in kind,
-            kind.startswith(("int", "float")),
-        )
-        if (value is None and "None" in kind) or not (is_text or is_number):
-            continue
-        if is_text:
-            is_valid = isinstance(value, str)
-        else:
-            is_valid = isinstance(value, (int,) if kind.startswith("int") else (int, float))
-        if not is_valid or (is_number and not 0 <= value < math.inf):
-            raise ValueError(f"{field.name} is {value!r}")
-    return record
+    rate: Amount
+    connections: Count  # opened before the load; a ping without a free one is not sent, but counted
+    status: Count = 0  # status of a right answer; 0 for any success
 
 
 class ArrivalDistribution(StrEnum):
@@ -135,10 +119,14 @@ class Arrivals:
 
     law: ArrivalDistribution
     # pieces: seconds, rate at its start, rate at its end (requests/s)
-    profile: tuple[tuple[float, float, float], ...]
+    profile: tuple[tuple[_Duration, Amount, Amount], ...]
     pool: ConnectionMode
-    warm: int  # connections per process, opened before the load
-    cap: int  # requests in flight per process; those beyond are not sent, but counted
+    warm: Count  # connections per process, opened before the load
+    cap: Count  # requests in flight per process; those beyond are not sent, but counted
+
+    def __post_init__(self) -> None:
+        if not self.expected_requests > 0:
+            raise ValueError(f"the profile {self.profile} brings no arrivals")
 
     @property
     def duration(self) -> float:
@@ -150,34 +138,9 @@ class Arrivals:
         """How many requests should arrive, on average."""
         return sum(seconds * (begin + end) / 2 for seconds, begin, end in self.profile)
 
-    @classmethod
-    def from_dict(cls, raw: dict[str, Any]) -> "Arrivals":
-        """Arrivals from JSON. Raises ValueError if they are wrong."""
-        profile = tuple(
-            (float(duration), float(start_rate), float(end_rate))
-            for duration, start_rate, end_rate in raw["profile"]
-        )
-        arrivals = cls(
-            **{
-                **raw,
-                "law": ArrivalDistribution(raw["law"]),
-                "pool": ConnectionMode(raw["pool"]),
-                "profile": profile,
-            }
-        )
-        wrong = [
-            piece
-            for piece in profile
-            if not (0 < piece[0] < math.inf and 0 <= min(piece[1:]) <= max(piece[1:]) < math.inf)
-        ]
-        if wrong or not arrivals.expected_requests > 0:
-            raise ValueError(f"profile {raw['profile']!r} brings no arrivals")
-        checked: Arrivals = _validate_fields(arrivals)
-        return checked
-
 
 def repeat_suffix(repeat: int) -> str:
-    """The end of a repeat's name: nothing for the first, `~2` for the second."""
+    """Return the end of a repeat's name: nothing for the first, `~2` for the second."""
     return f"~{repeat}" if repeat > 1 else ""
 
 
@@ -191,24 +154,24 @@ class Cell:
     route: str  # "GET /async"
     path: str  # "/async?seconds=0.1"
     expects: str  # the body of a right answer; empty for any
-    users: int
-    warm_up: float
-    window: float
-    drain: float  # how long to wait for answers after the window, at most
-    stagger: float = 0.0  # users start evenly over this, so that they do not stay in step
-    think: float = 0.0
+    users: Count
+    warm_up: Amount
+    window: Amount
+    drain: Amount  # how long to wait for answers after the window, at most
+    stagger: Amount = 0.0  # users start evenly over this, so that they do not stay in step
+    think: Amount = 0.0
     neighbours: tuple[Neighbour, ...] = ()
     arrivals: Arrivals | None = None  # the open model's
-    share: float | None = None  # its rate as a share of the measured capacity
-    repeat: int = 1
+    share: Amount | None = None  # its rate as a share of the measured capacity
+    repeat: Count = 1
     cold: bool = False  # its users connect with their first request, not before the load
     on: str = ""  # the server that answers, where its name is not the variant's
     # requests after which its window closes, a ceiling for a user's app; 0 for none
-    most: int = 0
-    status: int = 0  # status of a right answer; 0 for any success
+    most: Count = 0
+    status: Count = 0  # status of a right answer; 0 for any success
     # seconds that warm-up and window may each last until whole rounds of all its users are
     # answered; 0: as planned
-    longest: float = 0.0
+    longest: Amount = 0.0
     # a second run with a watchdog inside the app, for the culprits: no level of its own
     watched: bool = False
 
@@ -223,47 +186,10 @@ class Cell:
         return self.on or f"{self.variant}{repeat_suffix(self.repeat)}"
 
     @classmethod
-    def from_dict(cls, raw: dict[str, Any]) -> "Cell":
-        """A cell from JSON. Raises ValueError if it is wrong."""
-        neighbours = tuple(Neighbour(**neighbour) for neighbour in raw["neighbours"])
-        arrivals = Arrivals.from_dict(raw["arrivals"]) if raw.get("arrivals") else None
-        typed_fields = {
-            "scenario": Scenario(raw["scenario"]),
-            "neighbours": neighbours,
-            "arrivals": arrivals,
-        }
-        checked: Cell = _validate_fields(cls(**{**raw, **typed_fields}))
-        return checked
+    def from_dict(cls, raw: Any) -> "Cell":
+        """Return a cell from JSON. Raises ValueError if it is wrong."""
+        return msgspec.convert(raw, cls)
 
     def to_dict(self) -> dict[str, Any]:
-        """The cell as JSON carries it."""
+        """Return the cell as JSON carries it."""
         return asdict(self)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """One planned request. Latency = done - intended, lateness = sent - intended: never stored.
-
-    `done` of a censored sample is when the wait ended: the truth is later. `sent` is None when
-    the request was never sent. The server's four moments are None where no probe could know them.
-    """
-
-    seq: int
-    cell: str
-    phase: Phase
-    route: str
-    variant: Variant
-    worker: str
-    connection: int | None  # the client's lane; one keep-alive connection each
-    peer: int | None  # the port the server saw, so that a reconnect shows
-    intended: float
-    sent: float | None
-    done: float | None
-    status: int | None
-    error: str | None
-    bytes: int | None
-    app_start: float | None
-    handler_start: float | None
-    handler_end: float | None
-    app_end: float | None
-    censored: bool

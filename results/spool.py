@@ -1,31 +1,29 @@
-"""Append lines so that a crash loses a second at most: a file per writer, never rewritten.
+"""Append lines so that a crash loses a second at most: a file per writer, never rewritten."""
 
-Each line is a JSON list whose first item names its kind. The last line of a killed writer may be
-incomplete; `read_spool` leaves it out and reports it.
-"""
-
-import json
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-_MIN_ITEMS = 2  # every line has more
+import msgspec
+
+from results.records import encode_line
+
 _FLUSH_INTERVAL = 0.5  # seconds; a crash loses what is younger
+Line = TypeVar("Line")
 
 
 class Spool:
-    """An append-only file of JSON lines."""
+    """An append-only file of records, one JSON line each."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = path.open("a", encoding="utf-8", buffering=1 << 20)
+        self.file = path.open("ab", buffering=1 << 20)
         self.last_flush = time.perf_counter()
 
-    def write(self, *line: Any) -> None:
+    def write(self, record: msgspec.Struct) -> None:
         """Add one line; it reaches the disk at the next flush."""
-        self.file.write(json.dumps(line) + "\n")
+        self.file.write(encode_line(record) + b"\n")
 
     def flush_if_due(self, now: float) -> None:
         """Flush to the system, at most twice a second."""
@@ -38,31 +36,24 @@ class Spool:
         self.file.close()
 
 
-def read_spool(
-    path: Path, unreadable: list[str] | None = None, keep: Callable[[str], bool] = bool
-) -> Iterator[list[Any]]:
-    """The complete lines of a spool that `keep` accepts, in order.
+class SpoolReader:
+    """Reads spools and counts unreadable lines, such as half a line after a crash."""
 
-    Lines that cannot be read, such as half a line after a crash, go to `unreadable`.
-    """
-    with path.open(encoding="utf-8", errors="replace") as file:
-        yield from _parse_lines(filter(keep, file), [] if unreadable is None else unreadable)
+    def __init__(self) -> None:
+        self.unreadable = 0
+
+    def read(self, path: Path, decode: Callable[[bytes], Line]) -> Iterator[Line]:
+        """Yield the lines of a spool that `decode` accepts, in order."""
+        with path.open("rb") as file:
+            for text in file:
+                try:
+                    line = decode(text)
+                except ValueError:
+                    self.unreadable += 1
+                else:
+                    yield line
 
 
-def read_spool_end(path: Path, count: int, keep: Callable[[str], bool]) -> Iterator[list[Any]]:
-    """The last `count` lines of a spool that `keep` accepts."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        yield from _parse_lines(deque(filter(keep, file), count), [])
-
-
-def _parse_lines(texts: Iterable[str], unreadable: list[str]) -> Iterator[list[Any]]:
-    """Parse each text as a line; texts that are none go to `unreadable`."""
-    for text in texts:
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            line = None
-        if isinstance(line, list) and len(line) > _MIN_ITEMS:
-            yield line
-        else:
-            unreadable.append(text)
+def read_spool(path: Path, decode: Callable[[bytes], Line]) -> Iterator[Line]:
+    """Yield the readable lines of a spool, in order."""
+    return SpoolReader().read(path, decode)

@@ -1,300 +1,172 @@
-"""Reads a run's spools: the outcome of each request, the generator's lines, probe samples.
+"""Reads a run's spools: the outcome of each request, the generator's lines, process samples.
 
-A run may have more requests than memory holds, so they come a batch at a time, in the order in
-which they were planned. The two lines of a request lie apart, and the probe's trace of it in
-another file: these wait in a temporary file until their batch is built. Nothing is written into the
-run.
+Requests come a batch at a time, in the order in which they were planned, as memory may not hold
+all. Their answers and traces wait in a temporary file. Nothing is written into the run.
 """
 
-import marshal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from functools import cache, partial
 from itertools import islice
-from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from results import spool
-from results.schema import Phase, Sample
+import msgspec
+from msgspec.structs import asdict
 
-SAMPLE_COLUMNS = tuple(Sample.__dataclass_fields__)
-# what the machine suffered; the last two since format 6
-HOST_COUNTERS = ("stolen", "used", "swapped", "periods", "throttled")
-LOAD_COLUMNS = (
-    "worker",
-    "kind",
-    "cell",
-    "mark",
-    "t",
-    "in_flight",
-    "area",
-    "lateness",
-    "cpu",
-    *HOST_COUNTERS,
-)
-_NO_HOST_COUNTERS = (None,) * len(HOST_COUNTERS)
-PROCESS_COLUMNS = (
-    *("threads_busy", "threads_waiting", "executor_queue", "cpu", "memory"),
-    *("kin_cpu", "loop_cpu", "pool_threads", "pool_waiting"),  # since formats 4 and 5
-)
-_PROBE_COLUMNS = ("variant", "pid", "t", "loop_lag", *PROCESS_COLUMNS)
-TABLES = {"samples": SAMPLE_COLUMNS, "load": LOAD_COLUMNS, "probe": _PROBE_COLUMNS}
+from results import records
+from results.spool import SpoolReader, read_spool
+
 BATCH_ROWS = 16_384  # requests that are built at a time
-_UNSENT_PREFIX = '["unsent"'
-_START_PREFIXES = ('["sent"', _UNSENT_PREFIX)  # the first of a request's two lines
-# lines at a spool's end: answers are written a moment after they came, all earlier lines before
-_TAIL_LINES = 1000
+_NO_TRACE = records.Trace("")
+_NO_ANSWER = records.Done(0, 0.0, *[None] * 8)
+Start = records.Sent | records.Unsent
+End = records.Done | records.GivenUp
+Line = TypeVar("Line", End, records.Trace)
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolTable:
-    """Rows for Parquet, or for the report of a run that was never sealed."""
-
-    columns: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolContents:
-    """The content of a run's spools; `samples` can be read once, which completes `unreadable`."""
-
-    samples: Iterator[SpoolTable]
-    tables: dict[str, SpoolTable]  # of the generator and of the probes
-    targets: dict[str, Any]  # what the probes know of their processes
-    unreadable: list[str]  # lines that could not be read
-
-
-class RequestLineStore:
+class RequestLineStore(Generic[Line]):
     """Request lines by writer and number, on disk as memory may not hold all; the last counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Any) -> None:
         # a nameless file in the system's temporary folder, which goes with this process
         self.file = sqlite3.connect("")
         self.file.execute("PRAGMA journal_mode = OFF")
         self.file.execute(
-            "CREATE TABLE told (writer, seq, words, PRIMARY KEY (writer, seq)) WITHOUT ROWID"
+            "CREATE TABLE lines (writer, seq, line, PRIMARY KEY (writer, seq)) WITHOUT ROWID"
         )
+        self.encode, self.decode = msgspec.msgpack.encode, msgspec.msgpack.Decoder(kind).decode
 
-    def put(self, writer: str, seq: int, values: list[Any]) -> None:
+    def put(self, writer: str, seq: int, line: Line) -> None:
         """Store a line of a request. Raises OSError on a full disk, like any other write."""
         try:
             self.file.execute(
-                "INSERT OR REPLACE INTO told VALUES (?, ?, ?)", (writer, seq, marshal.dumps(values))
+                "INSERT OR REPLACE INTO lines VALUES (?, ?, ?)", (writer, seq, self.encode(line))
             )
         except sqlite3.OperationalError as error:
             raise OSError(f"{error}, in the folder for temporary files") from error
 
-    def read_range(self, writer: str, first: int, last: int) -> dict[int, list[Any]]:
-        """The lines of a range of requests."""
-        query = "SELECT seq, words FROM told WHERE writer = ? AND seq BETWEEN ? AND ?"
+    def read_range(self, writer: str, first: int, last: int) -> dict[int, Line]:
+        """Return the lines of a range of requests."""
+        query = "SELECT seq, line FROM lines WHERE writer = ? AND seq BETWEEN ? AND ?"
         rows = self.file.execute(query, (writer, first, last))
-        # written by this process
-        return {seq: marshal.loads(blob) for seq, blob in rows}  # noqa: S302
+        return {seq: self.decode(line) for seq, line in rows}
 
     def close(self) -> None:
         """Close the file, which removes it."""
         self.file.close()
 
 
-def open_spools(path: Path, origin: float) -> SpoolContents:
-    """Open the spools of a run; nothing is written."""
-    unreadable: list[str] = []
-    traces = RequestLineStore()
-    probe_rows, targets = _read_probe(path / "probe", origin, traces)
-    load = list(_read_load(path / "load", origin, unreadable))
-    tables = {
-        "load": SpoolTable(LOAD_COLUMNS, load),
-        "probe": SpoolTable(_PROBE_COLUMNS, probe_rows),
-    }
-    return SpoolContents(
-        _read_samples(path / "samples", origin, traces, unreadable), tables, targets, unreadable
-    )
+class RunSpools:
+    """The content of a run's spools. `samples` can be read once, which completes `warnings`.
 
+    `targets` is what the probes know of their processes.
+    """
 
-def unreadable_warning(count: int) -> str:
-    """The warning about lines that could not be read."""
-    return (
-        f"{count} line{'s' if count > 1 else ''} of the spools could not be read and"
-        f" {'are' if count > 1 else 'is'} left out."
-    )
+    def __init__(self, path: Path, origin: float) -> None:
+        self.path, self.origin, self.reader = path, origin, SpoolReader()
+        self.traces = RequestLineStore[records.Trace](records.Trace)
+        self.targets: dict[str, Any] = {}
+        self.probe = list(self._read_probe())
+        self.load = list(self._read_load())
+        self.samples = self._read_samples()
 
+    @property
+    def warnings(self) -> list[str]:
+        """The warning about lines that could not be read; none where all could."""
+        count = self.reader.unreadable
+        lines, verb = ("line", "is") if count == 1 else ("lines", "are")
+        sentence = f"{count} {lines} of the spools could not be read and {verb} left out."
+        return [sentence] if count else []
 
-def _read_samples(
-    folder: Path, origin: float, traces: RequestLineStore, unreadable: list[str]
-) -> Iterator[SpoolTable]:
-    """Join each worker's lines into samples; no end line means in flight when the worker died."""
-    with closing(traces), closing(RequestLineStore()) as ends:
-        for path in sorted(folder.glob("*.jsonl")):
-            for kind, seq, *values in _request_lines(
-                spool.read_spool(
-                    path, unreadable, lambda text: not text.startswith(_START_PREFIXES)
-                ),
-                unreadable,
-            ):
-                ends.put(path.stem, seq, [kind, *values])
-            planned = _request_lines(
-                spool.read_spool(path, unreadable, lambda text: text.startswith(_START_PREFIXES)),
-                unreadable,
-            )
-            # on demand only, as it reads the file once more
-            last = cache(partial(_last_timestamp, path, origin))
-            while batch := list(islice(planned, BATCH_ROWS)):
-                seqs = [line[1] for line in batch]
-                later_lines = [
-                    store.read_range(path.stem, min(seqs), max(seqs)) for store in (ends, traces)
-                ]
-                rows = _join_lines(path.stem, batch, later_lines, last, origin, unreadable)
-                yield SpoolTable(SAMPLE_COLUMNS, list(map(attrgetter(*SAMPLE_COLUMNS), rows)))
+    def _spool_files(self, table: str) -> list[Path]:
+        return sorted((self.path / table).glob("*.jsonl"))
 
+    def _read_probe(self) -> Iterator[records.ProbeRow]:
+        """Yield process samples; store requests' traces, and what `targets` has."""
+        for path in self._spool_files("probe"):
+            variant, _, pid = path.stem.rpartition("-")
+            for line in read_spool(path, records.decode_app_line):
+                match line:
+                    case records.Trace(request=request):
+                        worker, _, seq = request.rpartition("-")
+                        if seq.isdecimal():
+                            self.traces.put(worker, int(seq), line)
+                    case records.Runtime(facts=facts):
+                        self.targets[variant] = {**self.targets.get(variant, {}), **facts}
+                    case records.Frozen(begin=begin, end=end):
+                        periods = self.targets.setdefault(variant, {}).setdefault("frozen", [])
+                        periods.append([begin - self.origin, end - self.origin])
+                    case records.ProcessSample():
+                        state = {**asdict(line), "t": line.t - self.origin}
+                        yield records.ProbeRow(variant=variant, pid=int(pid), **state)
 
-def _request_lines(lines: Iterator[list[Any]], unreadable: list[str]) -> Iterator[list[Any]]:
-    for line in lines:
-        if isinstance(line[1], int):
-            yield line
-        else:
-            unreadable.append(str(line))
+    def _read_load(self) -> Iterator[records.LoadRow]:
+        unknown = dict.fromkeys(("mark", "lateness", "cpu"))
+        for path in self._spool_files("load"):
+            for line in self.reader.read(path, records.decode_load_line):
+                kind = "mark" if isinstance(line, records.Mark) else "tick"
+                state = {**unknown, **asdict(line), "t": line.t - self.origin}
+                yield records.LoadRow(worker=path.stem, kind=kind, **state)
 
-
-def _join_lines(  # noqa: PLR0913, PLR0917 - the lines of some requests, and what places them
-    worker: str,
-    batch: list[list[Any]],
-    later_lines: list[dict[int, list[Any]]],
-    last: Callable[[], float],
-    origin: float,
-    unreadable: list[str],
-) -> Iterator[Sample]:
-    """Build a worker's samples from start lines and `later_lines`: their ends, and traces."""
-    ends, traces = later_lines
-    for kind, seq, *values in batch:
-        end = ends.get(seq) or ["given-up", origin if kind == "unsent" else last()]
-        try:
-            yield build_sample(worker, seq, [kind, *values], end, origin, traces.get(seq))
-        except (ValueError, TypeError, IndexError):
-            unreadable.append(str(values))
-
-
-def _last_timestamp(path: Path, origin: float) -> float:
-    """The latest moment in a worker's spool, without the planned moments of unsent requests."""
-    lines = spool.read_spool_end(
-        path, _TAIL_LINES, lambda text: not text.startswith(_UNSENT_PREFIX)
-    )
-    timestamps = (value for line in lines for value in line if isinstance(value, float))
-    return max(origin, max(timestamps, default=origin))
-
-
-def build_sample(  # noqa: PLR0913, PLR0917 - the two lines of a request, and what places them
-    worker: str,
-    seq: int,
-    start: list[Any],
-    end: list[Any],
-    origin: float,
-    trace: list[float | None] | None,
-) -> Sample:
-    """A request from its lines; the trace log adds what the answer's header could not carry."""
-    kind, cell, phase, route, variant, connection, intended, last = start
-    answered = end[0] == "done"
-    status, error, size, *timestamps, peer = end[2:] if answered else [None] * 7
-    refused = error == "ConnectionRefusedError"  # no listener: nothing left the client's socket
-    unsent = kind == "unsent" or refused
-    header_times, journal = [*timestamps, None][:4], trace or [None] * 5
-    # the header's moment is that of the head, before the body
-    header_times[3] = header_times[3] if journal[3] is None else journal[3]
-    timestamps = [
-        _relative_time(journal[i] if header_times[i] is None else header_times[i], origin)
-        for i in range(4)
-    ]
-    peer = journal[4] if peer is None else peer
-    return Sample(
-        seq=seq,
-        cell=cell,
-        phase=Phase(phase),
-        route=route,
-        variant=variant,
-        worker=worker,
-        connection=connection,
-        peer=int(peer) if peer is not None else None,
-        intended=intended - origin,
-        sent=None if unsent else last - origin,
-        done=None if unsent else end[1] - origin,
-        status=status,
-        error=last if kind == "unsent" else error,
-        bytes=size,
-        app_start=timestamps[0],
-        handler_start=timestamps[1],
-        handler_end=timestamps[2],
-        app_end=timestamps[3],
-        censored=not unsent and not answered,
-    )
-
-
-def _relative_time(timestamp: float | None, origin: float) -> float | None:
-    """A moment in seconds since the run's start."""
-    return None if timestamp is None else timestamp - origin
-
-
-def _read_load(folder: Path, origin: float, unreadable: list[str]) -> Iterator[tuple[Any, ...]]:
-    """The generator's lines, as rows of `LOAD_COLUMNS`."""
-    for path in sorted(folder.glob("*.jsonl")):
-        worker = path.stem
-        for kind, cell, *values in spool.read_spool(path, unreadable):
-            try:
-                if kind == "mark":
-                    mark, timestamp, in_flight, area, *raw_counters = values
-                    host_counters = (*raw_counters, *_NO_HOST_COUNTERS)[: len(HOST_COUNTERS)]
-                    yield (
-                        worker,
-                        "mark",
-                        cell,
-                        mark,
-                        timestamp - origin,
-                        in_flight,
-                        area,
-                        None,
-                        None,
-                        *host_counters,
-                    )
-                else:
-                    timestamp, in_flight, area, lateness, cpu = values
-                    yield (
-                        worker,
-                        "tick",
-                        cell,
-                        None,
-                        timestamp - origin,
-                        in_flight,
-                        area,
-                        lateness,
-                        cpu,
-                        *_NO_HOST_COUNTERS,
-                    )
-            except (ValueError, TypeError):
-                unreadable.append(str(values))
-
-
-def _read_probe(
-    folder: Path, origin: float, traces: RequestLineStore
-) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:
-    """Rows and runtimes from the servers' trace logs; requests' moments are put into `traces`."""
-    probe_rows: list[tuple[Any, ...]] = []
-    targets: dict[str, Any] = {}
-    for path in sorted(folder.glob("*.jsonl")):
-        variant, _, pid = path.stem.rpartition("-")
-        for kind, first, *values in spool.read_spool(path):
-            if kind == "visit":
-                worker, _, seq = first.rpartition("-")
-                if seq.isdecimal():
-                    traces.put(worker, int(seq), values)
-            elif kind == "runtime":
-                targets[variant] = {**targets.get(variant, {}), **values[0]}
-            elif kind == "frozen":  # a server that froze on purpose wrote from when to when
-                targets.setdefault(variant, {}).setdefault("frozen", []).append(
-                    [first - origin, values[0] - origin]
+    def _read_samples(self) -> Iterator[list[records.Sample]]:
+        """Join each worker's lines; no end line means in flight when the worker died."""
+        with closing(self.traces), closing(RequestLineStore[End](End)) as ends:
+            for path in self._spool_files("samples"):
+                worker, last = path.stem, self.origin
+                for line in self.reader.read(path, records.decode_request_line):
+                    if isinstance(line, records.Done | records.GivenUp):
+                        ends.put(worker, line.seq, line)
+                    if not isinstance(line, records.Unsent):
+                        last = max(last, line.sent if isinstance(line, records.Sent) else line.done)
+                starts = (
+                    line
+                    for line in read_spool(path, records.decode_request_line)
+                    if isinstance(line, records.Sent | records.Unsent)
                 )
-            else:
-                # older trace logs have fewer columns
-                columns = (*values, *[None] * len(PROCESS_COLUMNS))[: len(PROCESS_COLUMNS) + 1]
-                probe_rows.append((variant, int(pid), first - origin, *columns))
-    return probe_rows, targets
+                while batch := list(islice(starts, BATCH_ROWS)):
+                    seqs = [start.seq for start in batch]
+                    answers = ends.read_range(worker, min(seqs), max(seqs))
+                    traces = self.traces.read_range(worker, min(seqs), max(seqs))
+                    yield [
+                        build_sample(
+                            worker,
+                            start,
+                            answers.get(start.seq) or records.GivenUp(start.seq, last),
+                            traces.get(start.seq, _NO_TRACE),
+                            self.origin,
+                        )
+                        for start in batch
+                    ]
+
+
+def build_sample(
+    worker: str, start: Start, end: End, trace: records.Trace, origin: float
+) -> records.Sample:
+    """Build a request from its lines; the trace adds what the answer's header could not carry."""
+    answer = end if isinstance(end, records.Done) else _NO_ANSWER
+    # no listener: nothing left the client's socket
+    refused = answer.error == "ConnectionRefusedError"
+    sent = None if refused or isinstance(start, records.Unsent) else start.sent - origin
+
+    def first_known(*times: float | None) -> float | None:
+        return next((t - origin for t in times if t is not None), None)
+
+    shared = ("seq", "cell", "phase", "route", "variant", "connection")
+    return records.Sample(
+        **{name: getattr(start, name) for name in shared},
+        worker=worker,
+        peer=trace.peer if answer.peer is None else answer.peer,
+        intended=start.intended - origin,
+        sent=sent,
+        done=None if sent is None else end.done - origin,
+        status=answer.status,
+        error=start.reason if isinstance(start, records.Unsent) else answer.error,
+        bytes=answer.size,
+        app_start=first_known(answer.app_start, trace.app_start),
+        handler_start=first_known(answer.handler_start, trace.handler_start),
+        handler_end=first_known(answer.handler_end, trace.handler_end),
+        # the header's time is that of the head, before the body
+        app_end=first_known(trace.app_end, answer.app_end),
+        censored=sent is not None and end is not answer,
+    )

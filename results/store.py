@@ -1,8 +1,7 @@
 """The folder of a run: opened once, sealed once, read by all; refuses newer formats.
 
-Closing a run turns its spools into Parquet under temporary names, renames, writes run.json, and
-only then removes the spools. Reading never writes: a run that was never closed is read from its
-spools, any number of times.
+Closing writes Parquet under temporary names, renames it, writes run.json, and only then removes the
+spools. Reading never writes: a run that was never closed is read from its spools.
 """
 
 import json
@@ -10,14 +9,15 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from results.errors import AtonceError, ExitCode
+from results.records import TABLES, LoadRow, ProbeRow, Row, Sample, column_types
 from results.schema import FORMAT_VERSION, Status
-from results.spool_tables import SAMPLE_COLUMNS, TABLES, SpoolTable, open_spools, unreadable_warning
+from results.spool_tables import RunSpools
 
 
 class RunWriter:
@@ -50,9 +50,8 @@ class RunWriter:
     def open(self, **metadata: Any) -> None:
         """Write run.json for the first time; the run's clock starts here."""
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        self.metadata.update(
-            status=Status.RUNNING, started=started, origin=time.perf_counter(), **metadata
-        )
+        self.metadata |= {"status": Status.RUNNING, "started": started}
+        self.metadata |= {"origin": time.perf_counter(), **metadata}
         self.write_metadata()
 
     def extend_plan(self, cells: list[dict[str, Any]]) -> None:
@@ -61,7 +60,7 @@ class RunWriter:
         self.write_metadata()
 
     def add_answers(self, session: str, answers: list[dict[str, Any]], log: str) -> None:
-        """Keep the app's answers to a session's questions, and without load its log's warnings."""
+        """Keep the app's answers to a session's extra requests, and its log's warnings."""
         self.metadata.setdefault("told", {})[session] = {"answers": answers, "log": log}
         self.write_metadata()
 
@@ -79,17 +78,13 @@ class RunWriter:
 
     def close(self, status: Status) -> None:
         """Seal the spools, write run.json, and only then remove them: a crash loses nothing."""
-        contents = open_spools(self.path, self.metadata["origin"])
-        write_table(self.path / "samples.parquet", SAMPLE_COLUMNS, contents.samples)
-        for name, table in contents.tables.items():
-            write_table(self.path / f"{name}.parquet", table.columns, [table])
-        if contents.unreadable:
-            self.add_warning(unreadable_warning(len(contents.unreadable)))
-        self.metadata.update(
-            status=status,
-            seconds=time.perf_counter() - self.metadata["origin"],
-            targets=contents.targets,
-        )
+        spools = RunSpools(self.path, self.metadata["origin"])
+        write_table(self.path / "samples.parquet", Sample, spools.samples)
+        write_table(self.path / "load.parquet", LoadRow, [spools.load])
+        write_table(self.path / "probe.parquet", ProbeRow, [spools.probe])
+        self.metadata["troubles"] += spools.warnings
+        seconds = time.perf_counter() - self.metadata["origin"]
+        self.metadata |= {"status": status, "seconds": seconds, "targets": spools.targets}
         self.write_metadata()
         for name in TABLES:
             shutil.rmtree(self.path / name, ignore_errors=True)
@@ -111,7 +106,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """A stored run's metadata. Raises AtonceError if there is none, or its format is newer."""
+    """Return a run's metadata. Raises AtonceError if there is none, or its format is newer."""
     try:
         metadata = json.loads((path / "run.json").read_text(encoding="utf-8"))
         version = metadata["format"]
@@ -122,10 +117,8 @@ def read_run(path: Path) -> dict[str, Any]:
         )
         raise AtonceError(sentence, ExitCode.USAGE) from error
     if not isinstance(version, int):
-        raise AtonceError(
-            f"{path} is not a run of atonce: its format is {version!r}, not a number.",
-            ExitCode.USAGE,
-        )
+        sentence = f"{path} is not a run of atonce: its format is {version!r}, not a number."
+        raise AtonceError(sentence, ExitCode.USAGE)
     if version > FORMAT_VERSION:
         sentence = (
             f"{path.name} was written in format {version}; this atonce reads up to"
@@ -136,79 +129,60 @@ def read_run(path: Path) -> dict[str, Any]:
 
 
 def newest_run(root: Path) -> Path:
-    """The latest run below a folder; the stored examples do not count."""
-    runs = sorted(
-        path.parent
-        for path in root.glob("*/run.json")
-        if not path.parent.name.startswith("example")
-    )
+    """Return the latest run below a folder; the stored examples do not count."""
+    runs = sorted(path.parent for path in root.glob("*/run.json"))
+    runs = [run for run in runs if not run.name.startswith("example")]
     if not runs:
-        raise AtonceError(
-            f"There is no run in {root} yet. Make one: atonce reproduce", ExitCode.USAGE
-        )
+        raise no_run_error(root)
     return runs[-1]
 
 
-def write_table(path: Path, names: tuple[str, ...], parts: Iterable[SpoolTable]) -> None:
-    """Write a Parquet file, complete or not at all, a part at a time."""
+def no_run_error(root: Path) -> AtonceError:
+    """Return the error for a folder without a run."""
+    return AtonceError(f"There is no run in {root} yet. Make one: atonce reproduce", ExitCode.USAGE)
+
+
+def write_table(path: Path, table: type[Row], batches: Iterable[Sequence[Row]]) -> None:
+    """Write a Parquet file, complete or not at all, a batch at a time."""
     # heavy, and this module loads inside every Locust worker
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    schema = to_arrow_table(SpoolTable(names, [])).schema
     # split into byte streams they take half the space
-    time_columns = [column.name for column in schema if column.type == "double"]
-    dictionary_columns = [name for name in names if name not in time_columns]
+    time_columns = [name for name, kind in column_types(table).items() if kind is float]
     draft = path.with_suffix(".part")
     try:
         with pq.ParquetWriter(
             draft,
-            schema,
+            to_arrow_table(table, []).schema,
             compression="zstd",
             use_byte_stream_split=time_columns,
-            use_dictionary=dictionary_columns,
+            use_dictionary=[name for name in table.__struct_fields__ if name not in time_columns],
         ) as file:
-            for part in parts:
-                file.write_table(to_arrow_table(part))
+            for batch in batches:
+                file.write_table(to_arrow_table(table, batch))
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
 
 
-def to_arrow_table(table: SpoolTable) -> Any:
-    """Rows as an Arrow table with fixed column types."""
+def to_arrow_table(table: type[Row], rows: Sequence[Row]) -> Any:
+    """Return rows as an Arrow table with fixed column types."""
     import pyarrow as pa  # noqa: PLC0415
 
-    columns = {
-        name: pa.array([row[i] for row in table.rows], type=_column_type(pa, name))
-        for i, name in enumerate(table.columns)
-    }
-    return pa.table(columns)
-
-
-def _column_type(pa: Any, name: str) -> Any:
-    """Arrow's type of a column: text, integer, the one flag, or float64 seconds."""
-    text_columns = {"cell", "phase", "route", "variant", "worker", "error", "kind", "mark"}
-    count_columns = {
-        "bytes",
-        "in_flight",
-        "memory",
-        "threads_waiting",
-        "executor_queue",
-        "pool_threads",
-        "pool_waiting",
-        "swapped",
-    }
-    integer_columns = {"seq", "connection", "peer", "status", "pid"} | count_columns
-    if name in text_columns:
-        return pa.string()
-    if name in integer_columns:
-        return pa.int64()
-    return pa.bool_() if name == "censored" else pa.float64()
+    arrow_types = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+    return pa.table(
+        {
+            name: pa.array(
+                [getattr(row, name) for row in rows], type=arrow_types.get(kind, pa.string())
+            )
+            for name, kind in column_types(table).items()
+        }
+    )
 
 
 def default_root() -> Path:
-    """The default folder of runs: `results/` in a clone, `./atonce-results` elsewhere."""
+    """Return the default folder of runs: `results/` in a clone, else `./atonce-results`."""
     clone = Path(__file__).resolve().parent.parent
     # in a wheel atonce.py lies elsewhere
     is_clone = (clone / "atonce.py").is_file() and Path.cwd() == clone

@@ -27,7 +27,7 @@ _SATURATED_SHARE = 0.9
 
 
 def is_saturated(users: int, rate: float, service_time: float, think_time: float = 0.0) -> bool:
-    """Whether so many of a crowd waited that no place was ever free: its rate is a capacity.
+    """Return whether so many of a crowd waited that no place was free: its rate is a capacity.
 
     By Little's law X (D + Z) of N users are served or pause, so the others wait. How many pause
     varies by its root; a crowd with fewer waiting users than twice that root leaves places free at

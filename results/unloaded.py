@@ -1,12 +1,9 @@
 """A route's unloaded latency: the mean for a lone user, and how certain few requests are.
 
-Little's law asks for the mean, and a dozen lone requests seldom meet the slow one in thirty. So the
-mean has an interval: Student's t for what the sample shows, and the rule of three for what it does
-not (Hanley and Lippman-Hand 1983: of n requests none of which was slow, up to 3 / n may be). How
-slow those may be follows from the requests of a few users: their longest, less what all of them
-waited. For simulated laws with a long tail, 8 to 40 lone requests leave the true mean above
-`worst_case` in 0 to 8 of 100 runs (nominally 2.5). Seconds everywhere. Standard library only: the
-planner of an examination uses it during the run, the reports use it again.
+The mean's interval is Student's t for what the sample shows, and the rule of three for what it does
+not (Hanley and Lippman-Hand 1983: of n requests none of which was slow, up to 3 / n may be); how
+slow those may be follows from the requests of a few users. For simulated laws with a long tail, 8
+to 40 lone requests leave the true mean above `worst_case` in 0 to 8 of 100 runs (nominally 2.5).
 """
 
 import math
@@ -26,7 +23,7 @@ Quartiles = tuple[float, float, float]
 
 
 def student_t(freedom: float) -> float:
-    """Half a 95 % interval in standard errors, at `freedom` degrees of freedom (1 at least)."""
+    """Return half a 95 % interval in standard errors, at `freedom` degrees of freedom (1 at least)."""
     if freedom >= len(_STUDENT_T):
         return 1.96 + 2.5 / freedom
     below = max(int(freedom), 1)
@@ -54,7 +51,7 @@ class UnloadedLatency:
 def estimate_unloaded(
     alone: Sequence[float], few: Sequence[float] = (), size: float | None = None
 ) -> UnloadedLatency | None:
-    """The unloaded latency from those of a lone and a few users, in seconds; None without data.
+    """Return the unloaded latency from those of a lone and a few users, or None without data.
 
     `size` is how many independent requests `alone` is worth; by default all of them.
     """
@@ -71,7 +68,7 @@ def estimate_unloaded(
 
 
 def relative_deviation(latencies: Sequence[float]) -> float:
-    """Standard deviation (n - 1 degrees of freedom) over mean; 0 for fewer than two latencies."""
+    """Return standard deviation (n - 1) over mean; 0 for fewer than two latencies."""
     count, mean = len(latencies), statistics.fmean(latencies) if latencies else 0.0
     if count < 2 or not mean:  # noqa: PLR2004 - one latency has no deviation
         return 0.0
@@ -79,7 +76,7 @@ def relative_deviation(latencies: Sequence[float]) -> float:
 
 
 def latency_quartiles(latencies: Sequence[float]) -> Quartiles | None:
-    """Three order statistics, of rank ceil(n q); None for fewer than eight latencies."""
+    """Return the order statistics of rank ceil(n q); None for fewer than eight latencies."""
     ordered = sorted(latencies)
     if len(ordered) < 8:  # noqa: PLR2004 - two on either side of each
         return None
@@ -88,8 +85,9 @@ def latency_quartiles(latencies: Sequence[float]) -> Quartiles | None:
 
 
 def added_wait(few: Quartiles, many: Quartiles) -> float:
-    """Seconds that most requests take longer among many users: the median shift of quartiles.
+    """Return the seconds that most requests take longer among many users.
 
-    A queue makes nearly all requests wait; a single slow request moves no quartile.
+    It is the median shift of quartiles. A queue makes nearly all requests wait; a single slow
+    request moves no quartile.
     """
     return statistics.median(later - sooner for sooner, later in zip(few, many, strict=True))

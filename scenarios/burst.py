@@ -25,6 +25,5 @@ class Burst(LoadUser):
 
     def send_requests(self, cell_run: CellRun) -> None:
         """Ask once. All N share the intended moment, however long writing N requests takes."""
-        cell = cell_run.cell
-        sample_key = SampleKey(cell.name, Phase.STEADY, cell.route, cell.variant, self.index)
-        self.client.send_request(self.connection, sample_key, cell, cell_run.start_time)
+        sample_key = SampleKey(cell_run.cell, Phase.STEADY, self.index)
+        self.client.send_request(self.connection, sample_key, cell_run.start_time)

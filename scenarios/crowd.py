@@ -32,10 +32,8 @@ class Crowd(LoadUser):
             cell_run.pause_until(cell_run.start_time + cell.stagger * self.index / cell.users)
         while cell_run.try_acquire_request():
             intended = clock()
-            sample_key = SampleKey(cell.name, cell_run.phase, cell.route, cell.variant, self.index)
-            answered, is_right = self.client.send_request(
-                self.connection, sample_key, cell, intended
-            )
+            sample_key = SampleKey(cell, cell_run.phase, self.index)
+            answered, is_right = self.client.send_request(self.connection, sample_key, intended)
             cell_run.record_answer(is_right=is_right)
             pause = cell.think if answered else max(cell.think, RETRY_PAUSE)
             if pause:

@@ -1,8 +1,7 @@
 """A server whose truth is known: c places, D seconds each, first come, first served.
 
-Bare ASGI, so that nothing else costs time. `/places/6?seconds=0.05` takes one of six places
-for 50 ms; every URL has its own. With `freeze_at=3000` the whole process stops for a second when
-its 3000th request comes, and the probe's trace log keeps from when to when.
+`/places/6?seconds=0.05` takes one of six places for 50 ms; every URL has its own. `freeze_at=3000`
+stops the process for a second when its 3000th request comes; the trace log has from when to when.
 """
 
 import asyncio
@@ -31,23 +30,20 @@ class _ReferenceServer:
         self.request_counts: dict[bytes, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or the server's own questions at its start and end."""
+        """Answer one request, or the server's lifespan messages."""
         if scope["type"] == "lifespan":
             await _answer_lifespan(receive, send)
             return
         query = dict(parse_qsl(scope["query_string"].decode()))
         try:
             kind, count_text = scope["path"].strip("/").split("/")
-            place_count, seconds, freeze_at = (
-                int(count_text),
-                float(query["seconds"]),
-                int(query.get("freeze_at", 0)),
-            )
+            place_count, seconds = int(count_text), float(query["seconds"])
+            freeze_at = int(query.get("freeze_at", 0))
         except (ValueError, KeyError):
             kind, place_count, seconds, freeze_at = "", 0, 0.0, 0
         # as the example app allows
         if kind != "places" or place_count < 1 or not 0 < seconds <= 5:  # noqa: PLR2004
-            await _send_json_answer(send, 404, {"detail": "ask for /places/6?seconds=0.05"})
+            await _send_json_answer(send, 404, {"detail": "try /places/6?seconds=0.05"})
             return
         url = scope["raw_path"] + scope["query_string"]
         self.request_counts[url] = self.request_counts.get(url, 0) + 1
@@ -58,10 +54,7 @@ class _ReferenceServer:
 
 
 class _PlacePool:
-    """Places that requests take in the order of arrival (asyncio's semaphore is fair).
-
-    `free_since` holds when each free place became free.
-    """
+    """Places taken in the order of arrival; `free_since` is when each free place became free."""
 
     def __init__(self, count: int) -> None:
         self.semaphore, self.free_since = asyncio.Semaphore(count), deque([0.0] * count)
@@ -69,8 +62,7 @@ class _PlacePool:
     async def occupy(self, seconds: float) -> None:
         """Wait for a place and keep it for exactly `seconds` from when it was free.
 
-        The time that the loop takes to resume costs nothing. The last two milliseconds are waited
-        for by turning the loop, which goes on serving other requests.
+        The last two milliseconds are waited for by turning the loop, which serves other requests.
         """
         trace, arrival = current_trace.get(), clock()
         async with self.semaphore:
@@ -81,10 +73,8 @@ class _PlacePool:
                 await asyncio.sleep(0)
             self.free_since.append(end)
         if trace:
-            trace.handler_start, trace.handler_end = (
-                round(begin * NANOS_PER_SECOND),
-                round(end * NANOS_PER_SECOND),
-            )
+            trace.handler_start = round(begin * NANOS_PER_SECOND)
+            trace.handler_end = round(end * NANOS_PER_SECOND)
 
 
 def _freeze_process() -> None:
@@ -92,21 +82,17 @@ def _freeze_process() -> None:
     begin = clock()
     time.sleep(_FREEZE_SECONDS)
     if app.trace_log:
-        app.trace_log.lines.append(["frozen", begin, clock()])
+        app.trace_log.lines.append({"kind": "frozen", "begin": begin, "end": clock()})
 
 
 async def _send_json_answer(send: Send, status: int, body: dict[str, object]) -> None:
     content = json.dumps(body, separators=(",", ":")).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(content)).encode()),
-    ]
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
 
 
 async def _answer_lifespan(receive: Receive, send: Send) -> None:
-    """Speak the lifespan protocol: confirm start and end."""
     gc.freeze()
     ended = False
     while not ended:

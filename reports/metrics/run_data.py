@@ -1,8 +1,7 @@
 """Reads a run's files into tidy frames; the only module of `reports` that opens them.
 
-Derived here, stored nowhere: latency = done - intended, so neither a late generator nor a queue
-before the socket can hide. The latency of a censored sample is a lower bound; a sample that was
-never sent has none.
+Latency = done - intended is derived here, so neither a late generator nor a queue before the socket
+can hide. That of a censored sample is a lower bound; a sample that was never sent has none.
 """
 
 from dataclasses import dataclass
@@ -11,50 +10,31 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+from msgspec.structs import fields
 
 from results.errors import AtonceError, ExitCode
+from results.records import TABLES, LoadRow, ProbeRow, Sample, column_types
 from results.schema import Cell, Phase, Status
-from results.spool_tables import HOST_COUNTERS, TABLES, SpoolTable, open_spools, unreadable_warning
+from results.spool_tables import RunSpools
 from results.store import read_run, to_arrow_table
 
 _REQUIRED_KEYS: dict[str, type] = {
-    "format": int,
+    **dict.fromkeys(("format", "seed"), int),
     **dict.fromkeys(("run", "command", "status", "started", "loop", "connections"), str),
     **dict.fromkeys(("machine", "packages", "plan"), dict),
-    "seed": int,
     "troubles": list,
 }
 _OPTIONAL_KEYS: dict[str, type | tuple[type, ...]] = {
     "seconds": (int, float),
-    "targets": dict,
-    "loops": dict,
-    "host": str,
-    "scenario": str,
+    **dict.fromkeys(("host", "scenario"), str),
+    **dict.fromkeys(("targets", "loops", "asks", "told", "skipped"), dict),
+    **dict.fromkeys(("claims", "unpinned"), list),
 }
-_OPTIONAL_KEYS |= dict.fromkeys(("asks", "told", "skipped"), dict) | dict.fromkeys(
-    ("claims", "unpinned"), list
-)
-_FLOAT_COLUMNS = (
-    "intended",
-    "sent",
-    "done",
-    "app_start",
-    "handler_start",
-    "handler_end",
-    "app_end",
-    "t",
-    "area",
-    "lateness",
-    "cpu",
-)
-# unknown before formats 3 to 6
-_LATER_COLUMNS = (*HOST_COUNTERS, "kin_cpu", "loop_cpu", "pool_threads", "pool_waiting")
-_COLUMN_TYPES = {
-    **dict.fromkeys(
-        (*_FLOAT_COLUMNS, *_LATER_COLUMNS, "threads_waiting", "executor_queue"), "float64"
-    ),
-    "censored": "bool",
+# counts that may be unknown
+_OPTIONAL_COUNTS = {
+    *("swapped", "threads_waiting", "executor_queue", "pool_threads", "pool_waiting")
 }
+_FIRST_READABLE_SPOOLS = 3  # the format since which a request's lines have not changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +53,15 @@ class RunData:
     load_by_cell: dict[str, pd.DataFrame]  # the generator's lines by cell, likewise
 
     def rows(self, cell: str) -> pd.DataFrame:
-        """A cell's samples, without those that only opened a connection."""
+        """Return a cell's samples, without those that only opened a connection."""
         return self.requests_by_cell.get(cell, self.samples[:0])
 
     def load_lines(self, cell: str) -> pd.DataFrame:
-        """The generator's lines of a cell: marks and ticks."""
+        """Return the generator's lines of a cell: marks and ticks."""
         return self.load_by_cell.get(cell, self.load[:0])
 
     def marks(self, cell: str, reading: str = "t") -> pd.DataFrame:
-        """When each worker (row) started, opened and closed its window, and ended (columns).
+        """Return when each worker (row) started, opened, closed and ended its window (columns).
 
         `reading` may be "area": the in-flight counter's integral at those times. If a mark was set
         twice, the last one counts.
@@ -90,11 +70,7 @@ class RunData:
 
 
 def load_run(path: Path) -> RunData:
-    """Open a stored run.
-
-    Raises AtonceError when it is no run, newer than this program, damaged, or edited beyond
-    reading.
-    """
+    """Open a stored run. Raises AtonceError when it is no run, too new, damaged or edited."""
     run = read_run(path)
     if missing := [name for name in _REQUIRED_KEYS if name not in run]:
         raise _damaged_run_error(path, f"its run.json lacks {', '.join(missing)}")
@@ -108,34 +84,31 @@ def load_run(path: Path) -> RunData:
         for name, kind in {**_REQUIRED_KEYS, **_OPTIONAL_KEYS}.items()
         if name in run and not isinstance(run[name], kind)
     ]
-    wrong += ["status"] if run["status"] not in list(Status) else []
-    wrong += (
-        ["plan"] if not isinstance(notes, list) or not isinstance(waits, int | float | None) else []
-    )
-    wrong += [] if "machine" in wrong or _is_valid_machine(run["machine"]) else ["machine"]
+    if run["status"] not in list(Status):
+        wrong.append("status")
+    if not isinstance(notes, list) or not isinstance(waits, int | float | None):
+        wrong.append("plan")
+    if "machine" not in wrong and not _is_valid_machine(run["machine"]):
+        wrong.append("machine")
     if wrong:
         raise _damaged_run_error(path, f"its run.json was edited: {', '.join(wrong)}")
     if len({cell.name for cell in cells}) < len(cells):
         raise _damaged_run_error(path, "its plan names a cell twice")
+    is_open = run["status"] == Status.RUNNING
     frames = (
-        _read_spools(path, run)
-        if run["status"] == Status.RUNNING
-        else {name: _read_table(path, name) for name in TABLES}
+        _read_spools(path, run) if is_open else {name: _read_table(path, name) for name in TABLES}
     )
     # A stable sort, so that equal times keep their order.
     samples = frames["samples"].sort_values("intended", kind="stable", ignore_index=True)
     if (samples.done.isna() & samples.sent.notna()).any():
         raise _damaged_run_error(
-            path, "requests were sent, and nothing tells when they ended or were given up"
+            path, "requests were sent, and nothing says when they ended or were given up"
         )
     samples["latency"] = samples.done - samples.intended
-    asked = samples[samples.phase != Phase.CONNECT]
     lines = frames["load"]
     if run["loop"] == "unknown":  # none was requested: use the first that ran
-        run["loop"] = next(
-            (str(entry.get("loop")).partition(".")[0] for entry in run.get("targets", {}).values()),
-            "unknown",
-        )
+        loops = [str(entry.get("loop")) for entry in run.get("targets", {}).values()]
+        run["loop"] = loops[0].partition(".")[0] if loops else "unknown"
     return RunData(
         path,
         run,
@@ -144,59 +117,50 @@ def load_run(path: Path) -> RunData:
         lines,
         frames["probe"],
         _pivot_marks(lines),
-        _group_by_cell(asked),
+        _group_by_cell(samples[samples.phase != Phase.CONNECT]),
         _group_by_cell(lines),
     )
 
 
 def _group_by_cell(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Each cell's rows."""
     return {str(cell): cell_rows for cell, cell_rows in rows.groupby("cell")}
 
 
 def _is_valid_machine(machine: dict[str, Any]) -> bool:
-    """Whether the facts that checks calculate with are numbers."""
     clock = machine.get("clock", {})
-    facts = [
-        machine.get("busy_before"),
-        machine.get("cpus"),
-        machine.get("cpu_limit"),
-        *(clock.values() if isinstance(clock, dict) else ["no facts"]),
-    ]
-    return all(
-        fact is None or (isinstance(fact, int | float) and not isinstance(fact, bool))
-        for fact in facts
-    )
+    facts = [machine.get(name) for name in ("busy_before", "cpus", "cpu_limit")]
+    facts += clock.values() if isinstance(clock, dict) else ["no facts"]
+    return all(type(fact) in {int, float, type(None)} for fact in facts)
 
 
 def _pivot_marks(lines: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
-    """Per cell and reading, a row per worker and a column per mark."""
-    marks = lines[lines.kind == "mark"]
     mark_tables = {}
-    for cell, rows in marks.groupby("cell"):
+    for cell, rows in lines[lines.kind == "mark"].groupby("cell"):
         # A pivot that keeps the last of several values
         last = rows.groupby(["worker", "mark"])[["t", "area"]].last().unstack()  # noqa: PD010
-        mark_tables.update(
-            {(str(cell), reading): pd.DataFrame(last[reading]) for reading in ("t", "area")}
-        )
+        for reading in ("t", "area"):
+            mark_tables[str(cell), reading] = pd.DataFrame(last[reading])
     return mark_tables
 
 
-def _read_table(path: Path, name: str) -> pd.DataFrame:
-    """One Parquet file with all its columns.
+def _normalise_types(name: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Select a table's columns; numbers that may be missing become floats."""
+    kinds = column_types(TABLES[name])
+    floats = [key for key, kind in kinds.items() if kind is float or key in _OPTIONAL_COUNTS]
+    flags = [key for key, kind in kinds.items() if kind is bool]
+    return rows[list(kinds)].astype(
+        {**dict.fromkeys(floats, "float64"), **dict.fromkeys(flags, "bool")}
+    )
 
-    Format 1 had one worker per variant and did not name it.
-    """
+
+def _read_table(path: Path, name: str) -> pd.DataFrame:
+    """Read one Parquet file with all its columns; an older format lacks some."""
     try:
         table = pd.read_parquet(path / f"{name}.parquet")
-        if name == "load" and "worker" not in table:
+        if name == "load" and "worker" not in table:  # format 1 had one worker per variant
             table["worker"] = table.cell.str.split("/").str[1]
-        table = table.assign(
-            **dict.fromkeys((set(_LATER_COLUMNS) & set(TABLES[name])) - set(table))
-        )
-        return table[list(TABLES[name])].astype(
-            {key: kind for key, kind in _COLUMN_TYPES.items() if key in TABLES[name]}
-        )
+        later = {field.name for field in fields(TABLES[name]) if field.default is None}
+        return _normalise_types(name, table.assign(**dict.fromkeys(later - set(table))))
     except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are ValueErrors
         raise _damaged_run_error(
             path, f"{name}.parquet is missing, damaged, or lacks columns"
@@ -204,34 +168,27 @@ def _read_table(path: Path, name: str) -> pd.DataFrame:
 
 
 def _read_spools(path: Path, run: dict[str, Any]) -> dict[str, pd.DataFrame]:
-    """The frames, as far as they go, of a run that is still running or was never closed."""
+    """Read the frames, as far as they go, of a run that is still running or was never closed."""
+    if run["format"] < _FIRST_READABLE_SPOOLS:
+        raise _damaged_run_error(path, f"it was never closed, and its format is {run['format']}")
     try:
-        gathered = open_spools(path, float(run["origin"]))
-        samples = [to_arrow_table(part) for part in gathered.samples] or [
-            to_arrow_table(SpoolTable(TABLES["samples"], []))
-        ]
-        tables = {name: to_arrow_table(table) for name, table in gathered.tables.items()}
-    except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
+        spools = RunSpools(path, float(run["origin"]))
+        samples = [to_arrow_table(Sample, batch) for batch in ([], *spools.samples)]
+        tables = {
+            "samples": pa.concat_tables(samples),
+            "load": to_arrow_table(LoadRow, spools.load),
+            "probe": to_arrow_table(ProbeRow, spools.probe),
+        }
+    except (KeyError, TypeError, ValueError, OSError) as error:
         raise _damaged_run_error(
             path, "it was never closed, and its spools cannot be read"
         ) from error
-    run["targets"] = gathered.targets
-    run["troubles"] = [
-        *run["troubles"],
-        *([unreadable_warning(len(gathered.unreadable))] if gathered.unreadable else []),
-    ]
-    frames = {
-        name: table.to_pandas()
-        for name, table in {"samples": pa.concat_tables(samples), **tables}.items()
-    }
-    return {
-        name: data.astype({key: kind for key, kind in _COLUMN_TYPES.items() if key in data})
-        for name, data in frames.items()
-    }
+    run["targets"] = spools.targets
+    run["troubles"] = [*run["troubles"], *spools.warnings]
+    return {name: _normalise_types(name, table.to_pandas()) for name, table in tables.items()}
 
 
 def _damaged_run_error(path: Path, why: str) -> AtonceError:
-    """The error for a run that was cut or edited."""
     return AtonceError(
         f"{path} cannot be reported: {why}. Copy the run again, or make a new one: atonce"
         " reproduce",
@@ -240,7 +197,7 @@ def _damaged_run_error(path: Path, why: str) -> AtonceError:
 
 
 def growth_per_second(t: pd.Series, total: pd.Series) -> float | None:
-    """Growth per second of a running total, from first to last sample."""
+    """Return the growth per second of a running total, from first to last sample."""
     if len(t) < 2:  # noqa: PLR2004 - a slope takes two points
         return None
     return float((total.iloc[-1] - total.iloc[0]) / (t.iloc[-1] - t.iloc[0]))

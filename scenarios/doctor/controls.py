@@ -19,6 +19,7 @@ import httpx
 import psutil
 
 from results.errors import AtonceError, ExitCode, UsageError
+from results.records import ProcessSample
 from results.schema import Neighbour
 from results.spool import Spool
 from scenarios.doctor.app import AppUnderTest
@@ -188,7 +189,7 @@ def create_cpu_meter(app: AppUnderTest, folder: Path, session: str, url: str) ->
         if (now := time.perf_counter()) - last < _CPU_SAMPLE_INTERVAL:
             return
         last = now
-        spool.write("sample", now, *[None] * 4, sum(map(cpu_seconds, processes)), *[None] * 5)
+        spool.write(ProcessSample(now, cpu=sum(map(cpu_seconds, processes))))
         spool.file.flush()
 
     return record_sample

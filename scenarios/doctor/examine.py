@@ -17,8 +17,8 @@ import httpx
 
 from results.errors import AtonceError, ExitCode
 from results.gate_expression import unmatched_gate_error
+from results.records import TABLES
 from results.schema import Cell
-from results.spool_tables import TABLES
 from results.store import RunWriter
 from scenarios.doctor.adaptive_plan import AdaptivePlan
 from scenarios.doctor.controls import find_neighbours, readiness_path

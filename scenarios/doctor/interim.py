@@ -1,39 +1,21 @@
-"""Quick metrics of one level during a run, to decide what to ask next; no verdict is made here.
-
-Only the spools of the session are read; all reported results are computed later, from the closed
-run.
-"""
+"""Quick metrics of one level during a run, from the spools, to decide what to measure next."""
 
 import math
 import statistics
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from results import spool
+from results import records, thresholds
 from results.schema import Cell
-from results.thresholds import (
-    AWAITS_SECONDS,
-    AWAITS_SHARE,
-    COMPUTES_CORE_SHARE,
-    FULL_CORE_SHARE,
-    GROWS_SHARE,
-    LONG_HOLD_SECONDS,
-    MIN_WINDOW_SECONDS,
-    OVERLAPPING_WAITS,
-    SUFFERS_RATIO,
-    SUFFERS_SECONDS,
-)
+from results.spool import read_spool
 from results.unloaded import added_wait, latency_quartiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterimStats:
-    """One level, in seconds and requests per second.
-
-    `pings` are the neighbours' latencies, sorted, by kind.
-    """
+    """One level, in seconds and requests per second."""
 
     users: int
     think_time: float
@@ -57,22 +39,20 @@ class InterimStats:
         return statistics.fmean(self.latencies) if self.latencies else 0.0
 
     def neighbour_p90(self, kind: str) -> float | None:
-        """The 90th percentile of one neighbour, however few its pings."""
+        """Return the 90th percentile of one neighbour, however few its pings."""
         pings = self.pings.get(kind, [])
         return pings[math.ceil(0.9 * len(pings)) - 1] if pings else None
 
     def is_neighbour_slowed(self, kind: str, idle_p90: dict[str, float]) -> bool:
-        """Whether a neighbour waits much longer than at rest."""
-        p90 = self.neighbour_p90(kind)
-        return p90 is not None and p90 >= max(
-            SUFFERS_SECONDS, SUFFERS_RATIO * idle_p90.get(kind, 0.0)
-        )
+        """Return whether a neighbour waits much longer than at rest."""
+        slow = max(thresholds.SUFFERS_SECONDS, thresholds.SUFFERS_RATIO * idle_p90.get(kind, 0.0))
+        return (self.neighbour_p90(kind) or 0.0) >= slow
 
     @property
     def has_long_ping(self) -> bool:
         """Whether any single ping of the async neighbour took long."""
         pings = self.pings.get("async", [])
-        return bool(pings) and pings[-1] >= LONG_HOLD_SECONDS
+        return bool(pings) and pings[-1] >= thresholds.LONG_HOLD_SECONDS
 
     @property
     def cpu_per_request(self) -> float:
@@ -82,67 +62,60 @@ class InterimStats:
     @property
     def is_cpu_bound(self) -> bool:
         """Whether the app computes rather than waits; False where the CPU is unknown."""
-        return (self.cpu_cores or 0.0) >= COMPUTES_CORE_SHARE
+        return (self.cpu_cores or 0.0) >= thresholds.COMPUTES_CORE_SHARE
 
     def is_serialised(self, single_stats: "InterimStats") -> bool:
-        """Whether requests seem to wait one at a time on a core not full (unknown CPU: 0)."""
+        """Return whether requests seem to wait one at a time on a core not full."""
         wait_time = single_stats.mean - single_stats.cpu_per_request
-        is_full = (self.cpu_cores or 0.0) >= FULL_CORE_SHARE
         return (
-            not is_full
-            and wait_time > AWAITS_SHARE * single_stats.mean + AWAITS_SECONDS
-            and self.rate * wait_time < OVERLAPPING_WAITS
+            (self.cpu_cores or 0.0) < thresholds.FULL_CORE_SHARE
+            and wait_time > thresholds.AWAITS_SHARE * single_stats.mean + thresholds.AWAITS_SECONDS
+            and self.rate * wait_time < thresholds.OVERLAPPING_WAITS
         )
 
     def is_unqueued(self, service_time: float) -> bool:
-        """Whether nothing queues: users, their pauses and the unloaded time explain the rate."""
-        return self.rate * (service_time + self.think_time) >= GROWS_SHARE * self.users
+        """Return whether nothing queues: users, pauses and the unloaded time explain the rate."""
+        return self.rate * (service_time + self.think_time) >= thresholds.GROWS_SHARE * self.users
 
     def is_latency_stable(self, few_stats: "InterimStats") -> bool:
-        """Whether most requests take no longer than among a few users, and no user starves."""
-        few_quartiles, own_quartiles = (
-            latency_quartiles(few_stats.latencies),
-            latency_quartiles(self.latencies),
-        )
-        if not few_quartiles or not own_quartiles or not self.is_unqueued(self.mean):
+        """Return whether most requests take no longer than among a few, and no user starves."""
+        few, own = latency_quartiles(few_stats.latencies), latency_quartiles(self.latencies)
+        if not few or not own or not self.is_unqueued(self.mean):
             return False
-        return added_wait(few_quartiles, own_quartiles) <= (1 - GROWS_SHARE) * self.mean
+        return added_wait(few, own) <= (1 - thresholds.GROWS_SHARE) * self.mean
 
 
 def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats | None:
-    """The metrics of a cell, from the spools of its session.
-
-    None if its window never opened, or if its requests ran out at once.
-    """
+    """Return a cell's metrics; None without a window, or if its requests ran out at once."""
     marks = {
-        line[2]: line[3]
-        for line in spool.read_spool(folder / "load" / f"{session}.jsonl")
-        if line[0] == "mark" and line[1] == cell.name
+        line.mark: line.t
+        for line in read_spool(folder / "load" / f"{session}.jsonl", records.decode_load_line)
+        if isinstance(line, records.Mark) and line.cell == cell.name
     }
     if not {"open", "close"} <= set(marks) or marks["close"] <= marks["open"]:
         return None
     begin, end = marks["open"], marks["close"]
-    if "ceiling" in marks and end - begin < MIN_WINDOW_SECONDS:
+    if "ceiling" in marks and end - begin < thresholds.MIN_WINDOW_SECONDS:
         return None
-    sent: dict[int, list[Any]] = {}
-    pings: dict[str, list[float]] = {}
+    sent: dict[int, records.Sent] = {}
+    pings: defaultdict[str, list[float]] = defaultdict(list)
     latencies: list[float] = []
     successes = failures = abandoned = 0
-    for kind, seq, *values in spool.read_spool(folder / "samples" / f"{session}.jsonl"):
-        if kind == "sent" and values[0] in {cell.name, cell.neighbour_cell_name}:
-            sent[seq] = values
-        if kind not in {"done", "given-up"} or seq not in sent:
+    for line in read_spool(folder / "samples" / f"{session}.jsonl", records.decode_request_line):
+        if isinstance(line, records.Sent) and line.cell in {cell.name, cell.neighbour_cell_name}:
+            sent[line.seq] = line
+        if isinstance(line, records.Sent | records.Unsent) or line.seq not in sent:
             continue
-        name, _phase, route, _variant, _connection, intended, _left = sent[seq]
-        done, fault = values[0], values[2] if kind == "done" else None
-        if name == cell.name:
-            failures += fault is not None
-            abandoned += kind == "given-up"
-            successes += kind == "done" and fault is None and begin < done <= end
-        if begin < intended <= end and fault is None:
-            is_ping = name == cell.neighbour_cell_name
-            series = pings.setdefault(route.rpartition("/")[2], []) if is_ping else latencies
-            series.append(done - intended)
+        start, is_answered = sent[line.seq], isinstance(line, records.Done)
+        is_failure = isinstance(line, records.Done) and line.error is not None
+        if start.cell == cell.name:
+            failures += is_failure
+            abandoned += not is_answered
+            successes += is_answered and not is_failure and begin < line.done <= end
+        if begin < start.intended <= end and not is_failure:
+            is_ping = start.cell == cell.neighbour_cell_name
+            series = pings[start.route.rpartition("/")[2]] if is_ping else latencies
+            series.append(line.done - start.intended)
     return InterimStats(
         users=cell.users,
         think_time=cell.think,
@@ -152,22 +125,24 @@ def read_interim_stats(folder: Path, session: str, cell: Cell) -> InterimStats |
         pings={kind: sorted(latencies_of_kind) for kind, latencies_of_kind in pings.items()},
         failures=failures,
         successes=successes,
-        requests_sent=sum(values[0] == cell.name for values in sent.values()),
+        requests_sent=sum(start.cell == cell.name for start in sent.values()),
         abandoned=abandoned,
     )
 
 
 def _used_cpu_cores(folder: Path, session: str, begin: float, end: float) -> float | None:
-    """Cores that a session's processes used between two timestamps; None without CPU samples."""
     cores = []
     for path in folder.glob("*.jsonl"):
         if path.stem.rpartition("-")[0] != session:
             continue
         samples = [
-            (line[1], line[6])
-            for line in spool.read_spool(path)
-            if line[0] == "sample" and begin < line[1] <= end
+            (line.t, line.cpu)
+            for line in read_spool(path, records.decode_app_line)
+            if isinstance(line, records.ProcessSample)
+            and line.cpu is not None
+            and begin < line.t <= end
         ]
         if len(samples) > 1:
-            cores.append((samples[-1][1] - samples[0][1]) / (samples[-1][0] - samples[0][0]))
+            (first, cpu_before), (last, cpu) = samples[0], samples[-1]
+            cores.append((cpu - cpu_before) / (last - first))
     return sum(cores) if cores else None

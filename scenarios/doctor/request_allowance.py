@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from results import spool
+from results.records import Sent, decode_request_line
 from results.schema import Cell
+from results.spool import read_spool
 from scenarios.doctor.openapi.request_builder import MAX_ALTERNATIVES
 from scenarios.doctor.retry import is_part_of_session
 
@@ -23,8 +24,8 @@ def count_remaining_requests(folder: Path, session: str, route: str, requests: i
     sent_count = 0
     for path in spools:
         if is_part_of_session(session, path.stem):
-            lines = spool.read_spool(path)
-            sent_count += sum(line[0] == "sent" and line[4] == route for line in lines)
+            lines = read_spool(path, decode_request_line)
+            sent_count += sum(isinstance(line, Sent) and line.route == route for line in lines)
     return max(0, requests - SMOKE_TEST_REQUESTS - sent_count)
 
 

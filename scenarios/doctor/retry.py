@@ -1,7 +1,7 @@
 """Repeats measurements disturbed by a stalled load generator or a busy host, not by the app.
 
-The first measurement is not lost: its spools are archived in the run's folder, and the run's notes
-say why. The trust level of the second is decided later, by the same checks as any other.
+The first one's spools are archived in the run's folder, and the run's notes say why. The checks
+judge the second like any other.
 """
 
 import os
@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from results import spool
+from results.records import Mark, Tick, decode_load_line
 from results.schema import Cell
+from results.spool import read_spool
 from results.store import RunWriter
 from results.thresholds import MIN_HARM_SECONDS
 from scenarios.doctor.interim import read_interim_stats
@@ -21,61 +22,39 @@ _MAX_STOLEN_SHARE = 0.05  # share of the CPU time that the host may take for oth
 
 
 def session_interference(run: RunWriter, session: str) -> str | None:
-    """Why a session or its watchdog session must be repeated, in a clause; None if it need not."""
-    cells = [
-        Cell.from_dict(raw_cell)
-        for raw_cell in run.metadata["plan"]["cells"]
-        if is_part_of_session(session, raw_cell["on"])
-    ]
-    return next(
-        (
-            f"{why} during {cell.name}"
-            for cell in cells
-            if (why := _cell_interference(run.path, cell))
-        ),
-        None,
-    )
+    """Return why a session or its watchdog session must be repeated; None if it need not."""
+    for cell in map(Cell.from_dict, run.metadata["plan"]["cells"]):
+        if is_part_of_session(session, cell.on) and (why := _cell_interference(run.path, cell)):
+            return f"{why} during {cell.name}"
+    return None
 
 
 def _cell_interference(folder: Path, cell: Cell) -> str | None:
-    """What disturbed the window of a cell, in a clause; None if nothing did."""
     path = folder / "load" / f"{cell.on}.jsonl"
-    lines = (
-        [line for line in spool.read_spool(path) if line[1] == cell.name] if path.exists() else []
-    )
-    marks = {
-        line[2]: (line[3], *line[6:9])
-        for line in lines
-        if line[0] == "mark" and len(line) > 8  # noqa: PLR2004 - planned numbers have fewer
-    }
+    if not path.exists():
+        return None
+    lines = [line for line in read_spool(path, decode_load_line) if line.cell == cell.name]
+    marks = {line.mark: line for line in lines if isinstance(line, Mark)}
     if not {"open", "close"} <= set(marks):
         return None
-    (begin, stolen, _, swapped), (end, stolen_then, _, swapped_then) = marks["open"], marks["close"]
-    latenesses = [line[5] for line in lines if line[0] == "tick" and begin <= line[2] <= end]
-    excesses = [
-        lateness - MIN_HARM_SECONDS for lateness in latenesses if lateness > MIN_HARM_SECONDS
-    ]
-    max_stall = 2 * MIN_HARM_SECONDS
-    if (
-        latenesses
-        and max(latenesses) > max_stall
-        and (stats := read_interim_stats(folder, cell.on, cell))
-    ):
+    begin, end = marks["open"], marks["close"]
+    ticks = [line for line in lines if isinstance(line, Tick)]
+    latenesses = [tick.lateness for tick in ticks if begin.t <= tick.t <= end.t]
+    longest, max_stall = max(latenesses, default=0.0), 2 * MIN_HARM_SECONDS
+    if longest > max_stall and (stats := read_interim_stats(folder, cell.on, cell)):
         max_stall = max(max_stall, 0.5 * stats.median)  # of a slow route
-    if (
-        sum(excesses) > _MAX_STALLED_SHARE * (end - begin)
-        or max(latenesses, default=0.0) > max_stall
-    ):
-        return f"the load generator stood still for {1000 * max(latenesses):.0f} ms"
-    if (stolen_then or 0.0) - (stolen or 0.0) > _MAX_STOLEN_SHARE * (end - begin) * (
-        os.cpu_count() or 1
-    ):
+    stalled = sum(max(0.0, lateness - MIN_HARM_SECONDS) for lateness in latenesses)
+    window = end.t - begin.t
+    if stalled > _MAX_STALLED_SHARE * window or longest > max_stall:
+        return f"the load generator stood still for {1000 * longest:.0f} ms"
+    stolen = (end.stolen or 0.0) - (begin.stolen or 0.0)
+    if stolen > _MAX_STOLEN_SHARE * window * (os.cpu_count() or 1):
         return "the host took the CPU for others"
-    return "the machine swapped" if (swapped_then or 0) > (swapped or 0) else None
+    return "the machine swapped" if (end.swapped or 0) > (begin.swapped or 0) else None
 
 
 def is_part_of_session(session: str, name: str) -> bool:
-    """Whether a server or spool is of a session: its own, or its watchdog session's."""
+    """Return whether a server or spool is of a session: its own, or its watchdog session's."""
     return name == session or name.startswith(f"{session}-")
 
 

@@ -1,8 +1,7 @@
-"""The one Locust user behind every scenario: it waits for its cell run, connects, and asks.
+"""The one Locust user behind every scenario: it waits for its cell run, connects, and sends.
 
-The only module besides the locustfiles that imports Locust. Listeners wire the load engine to
-Locust's events: with a driver (`--atonce-plan -`) the job arrives before the users, the engine runs
-it, and `quitting` waits until all is written; without a driver `standalone.py` listens instead.
+Listeners connect the load engine to Locust's events. With a driver (`--atonce-plan -`) the job
+arrives before the users; without one `standalone.py` listens instead.
 """
 
 import contextlib
@@ -58,12 +57,11 @@ class LoadUser(User):
             cell_run.mark_finished()
 
     def send_requests(self, cell_run: CellRun) -> None:
-        """Ask, where users do (overridden). In an open model a dispatcher asks instead."""
+        """Send where users do (overridden). In an open model a dispatcher sends instead."""
 
 
 @events.init_command_line_parser.add_listener
 def _add_plan_option(parser: LocustArgumentParser, **_: Any) -> None:
-    """Add where the job comes from, and the options of plain Locust."""
     help_text = "'-': one line of JSON on stdin, as atonce's driver writes it"
     parser.add_argument("--atonce-plan", default="", help=help_text, include_in_web_ui=False)
     standalone.add_standalone_options(parser)
@@ -71,7 +69,6 @@ def _add_plan_option(parser: LocustArgumentParser, **_: Any) -> None:
 
 @events.init.add_listener
 def _set_up_locust(environment: Environment, **_: Any) -> None:
-    """Set up for a driver with its jobs, or for plain Locust."""
     if environment.parsed_options is None or environment.parsed_options.atonce_plan != "-":
         standalone.register_listeners(environment, LoadUser)
         return
@@ -79,23 +76,21 @@ def _set_up_locust(environment: Environment, **_: Any) -> None:
     if job is None:
         sys.exit(0)  # the driver changed its mind
     engine = LoadUser.engine = LoadEngine(job, environment)
+    sizes = job.user_counts()
     for user_class in environment.user_classes:
-        user_class.fixed_count = job.user_counts()[user_class.scenario]
-    environment.user_classes = [
-        user_class for user_class in environment.user_classes if user_class.fixed_count
-    ]
+        user_class.fixed_count = sizes[user_class.scenario]
+    environment.user_classes = [kind for kind in environment.user_classes if kind.fixed_count]
     environment.events.test_start.add_listener(partial(_start_jobs, engine))
     environment.events.quitting.add_listener(partial(_finish_engine, engine))
 
 
 def _read_next_job() -> Job | None:
-    """The driver's next job; None when it has no more."""
     line = sys.stdin.readline()
     return Job.from_json(line) if line else None
 
 
 def _wait_for_next_job(engine: LoadEngine) -> Job | None:
-    """The driver's next job; None without one, or when Locust stops. Blocks no greenlet."""
+    """Wait for the driver's next job, without blocking a greenlet; None if there is no more."""
     while not engine.stopping.is_set():
         if gevent.select.select([sys.stdin], [], [], _POLL_INTERVAL)[0]:
             return _read_next_job()
@@ -103,7 +98,6 @@ def _wait_for_next_job(engine: LoadEngine) -> Job | None:
 
 
 def _start_jobs(engine: LoadEngine, environment: Environment, **_: Any) -> None:
-    """Run job after job beside the users, then quit."""
 
     def run_jobs() -> None:
         try:

@@ -1,9 +1,7 @@
 """When each request of an open model is due: moments from a seed, whatever becomes of the requests.
 
-A unit-rate schedule is made first - exponential gaps, or equal ones - and then stretched by the
-inverse of the planned rate's integral (Cinlar 1975): constant rates, steps, ramps and spikes are
-one formula. Several workers share one schedule: each takes every n-th arrival, so that their union
-is the same however many they are.
+A unit-rate schedule is stretched by the inverse of the planned rate's integral (Cinlar 1975), for
+constant rates, ramps and spikes alike. Of several workers each takes every n-th arrival.
 """
 
 import itertools
@@ -23,7 +21,7 @@ def arrival_times(
     part: int = 0,
     parts: int = 1,
 ) -> Iterator[float]:
-    """Moments in [0, profile length), ascending; those of worker `part` of `parts`."""
+    """Yield moments in [0, profile length), ascending; those of worker `part` of `parts`."""
     expected = _unit_gaps(distribution, seed)
     due, begun, number = next(expected), 0.0, 0
     for seconds, begin, end in profile:
@@ -38,7 +36,6 @@ def arrival_times(
 
 
 def _unit_gaps(distribution: ArrivalDistribution, seed: str) -> Iterator[float]:
-    """Gaps between arrivals at a rate of 1. The same seed, the same gaps."""
     if distribution is ArrivalDistribution.CONSTANT:
         return itertools.chain([0.5], itertools.repeat(1.0))
     gaps = random.Random(seed)  # noqa: S311 - a schedule must be repeatable, not secret
@@ -46,6 +43,6 @@ def _unit_gaps(distribution: ArrivalDistribution, seed: str) -> Iterator[float]:
 
 
 def _invert_rate(expected: float, seconds: float, begin: float, end: float) -> float:
-    """When a linear rate has brought `expected` arrivals: the root of begin t + slope t^2/2."""
+    # the root of begin t + slope t^2/2 = expected
     slope = (end - begin) / seconds
     return 2 * expected / (begin + math.sqrt(begin * begin + 2 * slope * expected))

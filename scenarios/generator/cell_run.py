@@ -1,8 +1,6 @@
-"""One cell while it runs: when it begins, whether it is over, what takes part.
+"""One cell while it runs. Its mutable state changes only between greenlet switches.
 
-A participant (a user or a dispatcher) connects, waits for the start, and asks from `started` until
-`closed`. The mutable state - phase, closed, the counts of participants, of those ready and
-finished, and of the requests - changes only between greenlet switches.
+A participant (a user or a dispatcher) connects, waits for the start, and sends until `closed`.
 """
 
 import time
@@ -18,10 +16,7 @@ MAX_WRONG_IN_ROW = 20  # wrong answers in a row after which more do not help
 
 
 class CellRun:
-    """State shared by a cell's participants and the load engine.
-
-    `stopping` ends all cells; an `endless` cell run expects that.
-    """
+    """State shared by a cell's participants and the engine; an `endless` one expects `stopping`."""
 
     def __init__(self, cell: Cell, stopping: Event, *, endless: bool) -> None:
         self.cell, self.stopping, self.endless = cell, stopping, endless
@@ -35,20 +30,20 @@ class CellRun:
         self.round_complete = Event()  # set when all users have been answered equally often
 
     def wait_for_start(self) -> None:
-        """A participant has its connections open; wait for the others."""
+        """Wait until all participants have their connections open, as this one has."""
         self.ready_count += 1
         self.started.wait()
 
     def mark_finished(self) -> None:
-        """A participant has the answer to its last request, or gave it up."""
+        """Count a participant that has its last answer, or gave it up."""
         self.finished_count += 1
 
     def is_ready(self) -> bool:
-        """Whether all participants have their connections open."""
+        """Return whether all participants have their connections open."""
         return self.ready_count >= self.participant_count
 
     def is_finished(self) -> bool:
-        """Whether all participants have done their part."""
+        """Return whether all participants have done their part."""
         return self.finished_count >= self.participant_count
 
     def try_acquire_request(self) -> bool:
@@ -72,10 +67,9 @@ class CellRun:
     def wait_for_rounds(self, since: float, least: int, before: int) -> None:
         """Wait until all users were answered equally often, and at least `least` times.
 
-        `before` is the count of answers at the moment `since`. A server may answer all waiting
-        requests at one moment, and a count between two such moments is one lump too high or too
-        low: a window begins and ends where a round does. Rounds that would take longer than the
-        cell may are not waited for.
+        `before` is the count of answers at `since`. A server may answer all waiting requests at
+        once: a window that ended between two rounds would count one too many or too few. It waits
+        for no round that would take longer than the cell may.
         """
         users, longest = self.cell.users, self.cell.longest
         while (
@@ -98,7 +92,7 @@ class CellRun:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait until a condition holds, at most so many seconds; whether it does."""
+    """Wait until a condition holds, at most so many seconds; return whether it does."""
     deadline = clock() + seconds
     while not condition() and clock() < deadline:
         gevent.sleep(0.01)

@@ -1,22 +1,23 @@
 """Sends one request on one connection and records it, whatever happens to it.
 
-It speaks HTTP through geventhttpclient, the client under Locust's FastHttpUser, one connection at a
-time: FastHttpUser's own session costs the generator twice the CPU per request, and its lateness
-would pass for latency. Every request is reported to Locust too, with its latency from the planned
-moment, so that Locust's own page shows the same.
+It uses geventhttpclient, the client under Locust's FastHttpUser: FastHttpUser's own session costs
+twice the CPU per request, and its lateness would pass for latency. Locust gets every request too,
+with its latency from the planned moment.
 """
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
 from geventhttpclient import HTTPClient
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
+from results.records import Done
 from results.schema import Cell
 from scenarios.generator.job import COMMON_HEADERS, REQUEST_ID_HEADER, RequestTemplate
-from scenarios.generator.recorder import Recorder, Response, SampleKey
+from scenarios.generator.recorder import Recorder, SampleKey
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
 
 clock = time.perf_counter
@@ -32,38 +33,28 @@ class AbandonedRequest(ConnectionError):  # noqa: N818 - the name is what Locust
     """Thrown into the greenlet of an abandoned request: Locust then counts it as a failure."""
 
 
+@dataclass(eq=False)
 class Client:
-    """Asks one host and records what comes back.
+    """Sends requests to one host, with the `templates` of their routes, and records the answers."""
 
-    `environment` is Locust's; `templates` give the headers and body of a route's requests.
-    """
+    environment: Any  # Locust's
+    host: str
+    recorder: Recorder
+    templates: Mapping[str, RequestTemplate]
+    trust: TlsTrust = DEFAULT_TLS_TRUST
+    tls: dict[str, Any] = field(init=False, default_factory=dict)
 
-    def __init__(
-        self,
-        environment: Any,
-        host: str,
-        recorder: Recorder,
-        templates: Mapping[str, RequestTemplate],
-        trust: TlsTrust = DEFAULT_TLS_TRUST,
-    ) -> None:
-        self.environment = environment
-        self.host = host
-        self.recorder = recorder
-        self.templates = templates
-        # one for all: each is 20 ms of certificates
-        context = trust.ssl_context() if host.startswith("https:") else None
-        self.tls: dict[str, Any] = (
-            {"insecure": trust.insecure, "ssl_context_factory": lambda **_: context}
-            if context
-            else {}
-        )
+    def __post_init__(self) -> None:
+        if self.host.startswith("https:"):
+            context = self.trust.ssl_context()  # one for all: each is 20 ms of certificates
+            self.tls["insecure"] = self.trust.insecure
+            self.tls["ssl_context_factory"] = lambda **_: context
 
     def new_connection(self) -> HTTPClient:
-        """A client with a pool of one unopened connection, which never sends a request twice.
+        """Return a client with one unopened connection, which never sends a request twice.
 
-        When a server closes before it answers, geventhttpclient silently asks again, "pool size +
-        1" times: one row would stand for several requests. With a size of -1 there is no second
-        time; the row says what happened.
+        When a server closes before it answers, geventhttpclient sends again, "pool size + 1" times:
+        one row would stand for several requests. With a size of -1 it does not.
         """
         waits = {"connection_timeout": TIMEOUT, "network_timeout": TIMEOUT}
         client = HTTPClient.from_url(
@@ -74,8 +65,8 @@ class Client:
         return client
 
     def connect(self, connection: HTTPClient) -> None:
-        """Connect before the load, and send nothing. A missing target shows when it is asked."""
-        # there is no public way to connect without asking
+        """Connect before the load, and send nothing. A missing target shows with the first request."""
+        # there is no public way to connect without a request
         pool = connection._connection_pool  # noqa: SLF001
         try:
             pool.return_socket(pool.get_socket())
@@ -83,18 +74,18 @@ class Client:
             return
 
     def send_request(
-        self, connection: HTTPClient, sample_key: SampleKey, cell: Cell, intended: float
+        self, connection: HTTPClient, key: SampleKey, intended: float
     ) -> tuple[bool, bool]:
-        """Send one request, wait for the answer, record both; whether it was answered, and rightly.
+        """Send a request and record it; return whether it was answered, and rightly.
 
-        A failure is recorded, never raised; only a greenlet killed while waiting (Locust ends a
-        user) goes on ending.
+        A failure is recorded, not raised; a greenlet that Locust kills goes on ending.
         """
         failure, answer, length, is_right = None, None, 0, True
-        started, method = time.time(), cell.route.partition(" ")[0]
-        request = self.recorder.start_request(sample_key, intended, gevent.getcurrent())
+        cell, started = key.cell, time.time()
+        method, _, name = cell.route.partition(" ")
+        request = self.recorder.start_request(key, intended, gevent.getcurrent())
         try:
-            template = self.templates.get(sample_key.route, _EMPTY_TEMPLATE)
+            template = self.templates.get(cell.route, _EMPTY_TEMPLATE)
             headers = {**template.headers, REQUEST_ID_HEADER: self.recorder.request_id(request)}
             body = template.body and template.body.encode("latin-1")
             answer = connection.request(
@@ -109,14 +100,13 @@ class Client:
         done = self.recorder.finish_request(request)
         status = answer.status_code if answer and not failure else None
         fault = _classify_failure(failure, status, cell) or (None if is_right else "wrong body")
-        timestamps, peer = _parse_probe_header(answer)
         if done is not None:
             self.recorder.record_response(
-                request, done, Response(status, fault, length, timestamps, peer)
+                Done(request.seq, done, status, fault, length, *_parse_probe_header(answer))
             )
         self.environment.events.request.fire(
             request_type=method,
-            name=sample_key.route.partition(" ")[2],
+            name=name,
             response_time=((done or clock()) - intended) * 1000,
             response_length=length,
             response=answer,
@@ -129,7 +119,7 @@ class Client:
 
 
 def read_and_count(answer: Any, expected: bytes) -> tuple[int, bool]:
-    """How long a body is, and whether it is the expected one, if any is; only that much is kept."""
+    """Return how long a body is, and whether it is the expected one; keep only that much."""
     length, kept = 0, b""
     while piece := answer.read(READ_SIZE):
         length += len(piece)
@@ -140,21 +130,22 @@ def read_and_count(answer: Any, expected: bytes) -> tuple[int, bool]:
 
 
 def _classify_failure(failure: Exception | None, status: int | None, cell: Cell) -> str | None:
-    """What is wrong with the head of an answer, in short; None when nothing is."""
     if failure or status is None:
         return type(failure).__name__
     is_expected = status == cell.status if cell.status else status in _SUCCESS_STATUSES
     return None if is_expected else f"status {status}"
 
 
-def _parse_probe_header(answer: Any) -> tuple[tuple[float | None, ...], int | None]:
-    """The probe's four moments and the port it saw; empty without a probe, or from nonsense."""
+def _parse_probe_header(
+    answer: Any,
+) -> tuple[float | None, float | None, float | None, float | None, int | None]:
+    """Return the probe's four times and the port it saw; None for what is unknown."""
     stamp = str(answer.get("x-atonce-times", "")) if answer else ""
     try:
         start, begin, end, out, peer = map(int, stamp.split(";"))
     except ValueError:
-        return (None,) * 4, None
-    return (
-        start / _NANOS_PER_SECOND,
-        *((start + since) / _NANOS_PER_SECOND if since else None for since in (begin, end, out)),
-    ), peer
+        return None, None, None, None, None
+    begin_time, end_time, out_time = (
+        (start + since) / _NANOS_PER_SECOND if since else None for since in (begin, end, out)
+    )
+    return start / _NANOS_PER_SECOND, begin_time, end_time, out_time, peer

@@ -1,9 +1,8 @@
 """The open model: every request leaves at its planned moment, whether or not others were answered.
 
-An open model has no users. A dispatcher walks through the schedule and sends each arrival off in a
-greenlet of its own; it never waits for an answer, so a slow server cannot slow the load down. When
-our own process stalls, the late ones leave in a burst and keep their planned moments: the lateness
-is ours, and counted. What the in-flight cap refuses is a row as well.
+A dispatcher sends each arrival in a greenlet of its own and waits for no answer: a slow server
+cannot slow the load down. What is late because our process stalled keeps its planned moment; what
+the in-flight cap refuses is a row as well.
 """
 
 import math
@@ -32,9 +31,8 @@ _TIMER_SLACK = 0.001
 class Dispatcher:
     """Sends one schedule: part `part` of `parts`.
 
-    `idle` are the open connections not in use; only this class changes it. The connection used last
-    is taken first, and one that was idle for long is not used again: servers close those (uvicorn
-    after 5 s), and on a blocked loop the closing may cross our request.
+    `idle` are the open connections not in use, the one used last on top. One that was idle for long
+    is closed: a server might close it (uvicorn after 5 s) as our request arrives.
     """
 
     def __init__(  # noqa: PLR0913 - a schedule, and its sharing
@@ -57,34 +55,26 @@ class Dispatcher:
 
     def run(self, cell_run: CellRun) -> None:
         """Take part in one cell run, from connecting to the last answer."""
+        recorder, connect = self.client.recorder, self.client.connect
         try:
             if self.arrivals.pool is ConnectionMode.WARM:
                 # unused connections are not closed: idle since infinity
-                self.idle.extend(
-                    (*self.new_connection(), math.inf) for _ in range(self.arrivals.warm)
-                )
-                gevent.joinall(
-                    [
-                        gevent.spawn(self.client.connect, connection)
-                        for _, connection, _ in self.idle
-                    ]
-                )
+                warm = [self.new_connection() for _ in range(self.arrivals.warm)]
+                self.idle.extend((*connection, math.inf) for connection in warm)
+                gevent.joinall([gevent.spawn(connect, connection) for _, connection in warm])
             if not cell_run.endless:  # without a planned end the planned number is unknown
-                self.client.recorder.record_planned(
-                    self.cell.name, sum(1 for _ in self.arrival_times())
-                )
+                recorder.record_planned(self.cell.name, sum(1 for _ in self.arrival_times()))
             cell_run.wait_for_start()
             self.send_all(cell_run)
         finally:
             cell_run.mark_finished()
 
     def new_connection(self) -> tuple[int, Any]:
-        """One more connection, with its number."""
+        """Return one more connection, with its number."""
         self.next_number += 1
         return self.next_number - 1, self.client.new_connection()
 
-    def acquire_connection(self) -> tuple[int, Any]:
-        """A connection that is free, else a new one."""
+    def _acquire_connection(self) -> tuple[int, Any]:
         while self.idle:
             number, connection, since = self.idle.pop()
             if clock() - since < _MAX_IDLE_TIME:
@@ -95,40 +85,35 @@ class Dispatcher:
     def send_all(self, cell_run: CellRun) -> None:
         """Send every arrival at its moment, then wait for the answers still out.
 
-        Stopping a planned run leaves arrivals that were never sent: rows too. Without a planned
-        end, stopping is the end.
+        Stopping a planned run leaves rows of arrivals that were never sent.
         """
         out = Group()  # without a size: a pool that made us wait would close the loop
         for offset in self.arrival_times():
             due = cell_run.start_time + offset
-            self.wait_until_due(cell_run, due)
-            if cell_run.stopping.is_set():
-                if cell_run.endless:
-                    break
+            self._wait_until_due(cell_run, due)
+            if cell_run.stopping.is_set() and cell_run.endless:
+                break
+            if reason := self._why_not_sent(cell_run):
                 self.client.recorder.record_unsent(
-                    self.sample_key(cell_run, None), due, "the run was stopped"
+                    SampleKey(self.cell, cell_run.phase, None), due, reason
                 )
-            elif cell_run.limit_reached.is_set() or (
-                self.is_own_load(cell_run) and not cell_run.try_acquire_request()
-            ):
-                self.client.recorder.record_unsent(
-                    self.sample_key(cell_run, None), due, CLOSED_EARLY
-                )
-            elif self.in_flight >= self.arrivals.cap:
-                why = f"the in-flight cap of {self.arrivals.cap} was reached"
-                self.client.recorder.record_unsent(self.sample_key(cell_run, None), due, why)
             else:
                 self.in_flight += 1
                 out.spawn(self.send, cell_run, due)
         out.join()
 
-    @staticmethod
-    def wait_until_due(cell_run: CellRun, due: float) -> None:
-        """Wait for a moment; after a long gap, spend the last millisecond in a busy loop.
+    def _why_not_sent(self, cell_run: CellRun) -> str:
+        if cell_run.stopping.is_set():
+            return "the run was stopped"
+        is_refused = self._is_own_load(cell_run) and not cell_run.try_acquire_request()
+        if cell_run.limit_reached.is_set() or is_refused:
+            return CLOSED_EARLY
+        is_full = self.in_flight >= self.arrivals.cap
+        return f"the in-flight cap of {self.arrivals.cap} was reached" if is_full else ""
 
-        That trades CPU for lateness. Where gaps are short, a busy generator would be the greater
-        evil.
-        """
+    @staticmethod
+    def _wait_until_due(cell_run: CellRun, due: float) -> None:
+        """Wait for a moment; after a long gap, spend the last millisecond in a busy loop."""
         if due - clock() > _LONG_GAP:
             cell_run.pause_until(due - _TIMER_SLACK)
             while clock() < due and not cell_run.closed:
@@ -141,12 +126,11 @@ class Dispatcher:
 
     def send(self, cell_run: CellRun, due: float) -> None:
         """Send one request; afterwards its connection is idle, or closed."""
-        number, connection = self.acquire_connection()
+        number, connection = self._acquire_connection()
         try:
-            _, is_right = self.client.send_request(
-                connection, self.sample_key(cell_run, number), self.cell, due
-            )
-            if self.is_own_load(cell_run):
+            key = SampleKey(self.cell, cell_run.phase, number)
+            _, is_right = self.client.send_request(connection, key, due)
+            if self._is_own_load(cell_run):
                 cell_run.record_answer(is_right=is_right)
         finally:
             self.in_flight -= 1
@@ -155,44 +139,39 @@ class Dispatcher:
             else:
                 connection.close()
 
-    def is_own_load(self, cell_run: CellRun) -> bool:
-        """Whether these are the cell's own arrivals, and not those of a neighbour."""
+    def _is_own_load(self, cell_run: CellRun) -> bool:
+        """Return whether these are the cell's own arrivals, and not those of a neighbour."""
         return self.cell.name == cell_run.cell.name
-
-    def sample_key(self, cell_run: CellRun, number: int | None) -> SampleKey:
-        """The key of a sample that leaves now."""
-        return SampleKey(self.cell.name, cell_run.phase, self.cell.route, self.cell.variant, number)
 
 
 def build_dispatchers(
     client: Client, cell: Cell, seed: int, part: int, parts: int
 ) -> Iterator[Dispatcher]:
-    """The dispatchers of a cell: one for its own arrivals, one for each neighbour beside it.
+    """Yield the dispatchers of a cell: one for its own arrivals, one for each neighbour.
 
     The seed does not depend on the route: every variant meets the same arrivals.
     """
     if cell.arrivals:
         yield Dispatcher(client, cell, str(seed), part=part, parts=parts)
     for number, ping in enumerate(cell.neighbours):
-        yield Dispatcher(
-            client,
-            _neighbour_cell(cell, ping),
-            f"{seed}/{ping.kind}",
-            first=number * ping.connections,
-        )
+        neighbour = _neighbour_cell(cell, ping)
+        first = number * ping.connections
+        yield Dispatcher(client, neighbour, f"{seed}/{ping.kind}", first=first)
 
 
 def _neighbour_cell(cell: Cell, ping: Neighbour) -> Cell:
-    """What one neighbour is asked beside a cell."""
-    profile = ((cell.warm_up + cell.window, ping.rate, ping.rate),)
-    arrivals = Arrivals(
-        law=ArrivalDistribution.POISSON,
-        profile=profile,
-        pool=ConnectionMode.WARM,
-        warm=ping.connections,
-        cap=ping.connections,
+    return replace(
+        cell,
+        name=cell.neighbour_cell_name,
+        route=ping.route,
+        path=ping.path,
+        expects=ping.expects,
+        status=ping.status,
+        arrivals=Arrivals(
+            law=ArrivalDistribution.POISSON,
+            profile=((cell.warm_up + cell.window, ping.rate, ping.rate),),
+            pool=ConnectionMode.WARM,
+            warm=ping.connections,
+            cap=ping.connections,
+        ),
     )
-    neighbour = replace(
-        cell, name=cell.neighbour_cell_name, route=ping.route, path=ping.path, arrivals=arrivals
-    )
-    return replace(neighbour, expects=ping.expects, status=ping.status)

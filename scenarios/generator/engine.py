@@ -1,9 +1,7 @@
 """Runs the cells of a job in one Locust process: connect, go, warm-up, window, drain.
 
-With a driver, cells follow one another: a greenlet starts cell runs, and the Locust users take part
-when they are enlisted. Levels of a crowd share the same users, so that no user is ever spawned into
-a running load. Under plain Locust all cells begin with the test and last until it is stopped; users
-take part as Locust spawns them.
+With a driver, cells follow one another and share the users of the largest, so that no user is
+spawned into a running load. Under plain Locust all cells last from the test's start to its end.
 """
 
 import gc
@@ -35,10 +33,7 @@ class UserProtocol(Protocol):
 
 
 class LoadEngine:
-    """Runs the load of one Locust process, number `part` of `parts`.
-
-    `joinable_runs` take in users as they come.
-    """
+    """Runs the load of process `part` of `parts`; `joinable_runs` take in users as they come."""
 
     def __init__(self, job: Job, environment: Any, part: int = 0, parts: int = 1) -> None:
         self.job, self.part, self.parts = job, part, parts
@@ -53,7 +48,7 @@ class LoadEngine:
         self.write_error: OSError | None = None  # why the samples cannot be written any further
 
     def register_user(self, user: UserProtocol) -> int:
-        """A user has been spawned; its number among its kind."""
+        """Add a spawned user; return its number among its kind."""
         self.users[user.scenario].append(user)
         for cell_run in self.joinable_runs:
             if cell_run.cell.scenario is user.scenario and not cell_run.cell.arrivals:
@@ -61,10 +56,10 @@ class LoadEngine:
         return len(self.users[user.scenario]) - 1
 
     def run_job(self, job: Job) -> None:
-        """Run every cell of a job in order, unless stopped before; then say that it rests."""
+        """Run every cell of a job in order, unless stopped before; then print that it rests."""
+        sizes = job.user_counts().items()
         if not wait_for(
-            lambda: all(len(self.users[kind]) >= size for kind, size in job.user_counts().items()),
-            _ASSEMBLY_TIMEOUT,
+            lambda: all(len(self.users[kind]) >= size for kind, size in sizes), _ASSEMBLY_TIMEOUT
         ):
             raise TimeoutError(f"Locust did not spawn the users within {_ASSEMBLY_TIMEOUT:.0f} s")
         for cell in job.cells:
@@ -74,13 +69,13 @@ class LoadEngine:
             _emit_event("connect", cell.name)
             for user in self.users[cell.scenario][: cell.users]:
                 _enlist_user(cell_run, user)
-            self.start_dispatchers(cell_run)
+            self._start_dispatchers(cell_run)
             wait_for(cell_run.is_ready, _ASSEMBLY_TIMEOUT)
             gc.collect()
             # a collection of the generator's own garbage would look like latency of the server
             gc.disable()
             try:
-                self.run_cell(cell_run, clock(), cell.window)
+                self._run_cell(cell_run, clock(), cell.window)
             finally:
                 gc.enable()
             if self.write_error:
@@ -95,64 +90,57 @@ class LoadEngine:
         gc.collect()
         gc.freeze()
         for cell_run in self.joinable_runs:
-            self.start_dispatchers(cell_run)
-            self.greenlets.append(gevent.spawn(self.run_standalone_cell, cell_run))
+            self._start_dispatchers(cell_run)
+            self.greenlets.append(gevent.spawn(self._run_standalone_cell, cell_run))
 
-    def start_dispatchers(self, cell_run: CellRun) -> None:
-        """Let the dispatchers of this cell take part."""
+    def _start_dispatchers(self, cell_run: CellRun) -> None:
         for dispatcher in build_dispatchers(
             self.client, cell_run.cell, self.job.seed, self.part, self.parts
         ):
             cell_run.participant_count += 1
             gevent.spawn(dispatcher.run, cell_run)
 
-    def run_standalone_cell(self, cell_run: CellRun) -> None:
+    def _run_standalone_cell(self, cell_run: CellRun) -> None:
         """Run a cell of plain Locust. A burst waits for all users, an open model for its moment."""
-        arrivals = cell_run.cell.arrivals
-        if arrivals:
-            self.stopping.wait(max(0.0, self.job.begins - clock()))
-            self.run_cell(
-                cell_run, max(clock(), self.job.begins), arrivals.duration - cell_run.cell.warm_up
-            )
+        cell, stopping = cell_run.cell, self.stopping
+        if cell.arrivals:
+            stopping.wait(max(0.0, self.job.begins - clock()))
+            window = cell.arrivals.duration - cell.warm_up
+            self._run_cell(cell_run, max(clock(), self.job.begins), window)
             return
-        if cell_run.cell.scenario is Scenario.BURST:
-            wait_for(
-                lambda: (
-                    self.stopping.is_set() or (self.all_spawned.is_set() and cell_run.is_ready())
-                ),
-                math.inf,
-            )
-            self.stopping.wait(max(0.0, self.burst_time - clock()))
-        self.run_cell(cell_run, clock(), None)
+        if cell.scenario is Scenario.BURST:
+            all_in = self.all_spawned.is_set
+            wait_for(lambda: stopping.is_set() or (all_in() and cell_run.is_ready()), math.inf)
+            stopping.wait(max(0.0, self.burst_time - clock()))
+        self._run_cell(cell_run, clock(), None)
 
-    def run_cell(self, cell_run: CellRun, start_time: float, window: float | None) -> None:
+    def _run_cell(self, cell_run: CellRun, start_time: float, window: float | None) -> None:
         """Start all at one moment, measure, drain, abandon the rest. No window: until stopped."""
         cell, cell_run.start_time = cell_run.cell, start_time
-        ticker = gevent.spawn(self.run_ticker, cell.name)
+        ticker = gevent.spawn(self._run_ticker, cell.name)
         try:
             cell_run.started.set()
             self.mark("go", cell)
             if cell.scenario is not Scenario.BURST:
-                self.open_window(cell_run)
+                self._open_window(cell_run)
                 opened, before = clock(), cell_run.answer_count
                 gevent.wait([self.stopping, cell_run.limit_reached], window, count=1)
                 cell_run.wait_for_rounds(opened, _MIN_ROUNDS, before)
                 if cell_run.limit_reached.is_set():
-                    self.mark(
-                        "failing" if cell_run.wrong_in_row >= MAX_WRONG_IN_ROW else "ceiling", cell
-                    )
+                    is_failing = cell_run.wrong_in_row >= MAX_WRONG_IN_ROW
+                    self.mark("failing" if is_failing else "ceiling", cell)
                 self.mark("close", cell)
                 cell_run.closed = True
                 cell_run.ended.set()
             wait_for(cell_run.is_finished, cell.drain)
-            self.abandon_open_requests(cell)
+            self._abandon_open_requests(cell)
             wait_for(cell_run.is_finished, _ASSEMBLY_TIMEOUT)
             self.mark("end", cell)
         finally:
             ticker.kill()
 
-    def open_window(self, cell_run: CellRun) -> None:
-        """Let the queue build, then open the window. A crowd that is still spawned is awaited."""
+    def _open_window(self, cell_run: CellRun) -> None:
+        """Let the queue build, then open the window; wait for a crowd that is still spawned."""
         if cell_run.endless and not cell_run.cell.arrivals:
             gevent.wait([self.all_spawned, self.stopping], count=1)
         gevent.wait([self.stopping, cell_run.limit_reached], cell_run.cell.warm_up, count=1)
@@ -162,14 +150,11 @@ class LoadEngine:
             self.mark("open", cell_run.cell)
 
     def on_all_users_spawned(self, users: int, burst_time: float) -> None:
-        """Locust has spawned all, `users` of them here. A new number reopens a crowd's window."""
+        """Note that Locust has spawned all, `users` of them here; reopen a crowd's window."""
         if self.all_spawned.is_set():
             for cell_run in self.joinable_runs:
-                if (
-                    cell_run.phase is Phase.STEADY
-                    and cell_run.cell.scenario is Scenario.CROWD
-                    and not cell_run.closed
-                ):
+                is_open = cell_run.phase is Phase.STEADY and not cell_run.closed
+                if is_open and cell_run.cell.scenario is Scenario.CROWD:
                     self.mark("open", cell_run.cell)
             return
         self.burst_time = burst_time
@@ -185,15 +170,14 @@ class LoadEngine:
         if not self.joinable_runs:
             _emit_event(name, cell.name)
 
-    def abandon_open_requests(self, cell: Cell) -> None:
+    def _abandon_open_requests(self, cell: Cell) -> None:
         """Record open requests as given up, and free the greenlets that wait for them."""
         for request in list(self.recorder.in_flight.values()):
             if request.cell in {cell.name, cell.neighbour_cell_name}:
                 self.recorder.abandon(request)
                 gevent.kill(request.greenlet, AbandonedRequest("unanswered when the drain ended"))
 
-    def run_ticker(self, cell: str) -> None:
-        """Sample the generator's own lateness and CPU while a cell runs."""
+    def _run_ticker(self, cell: str) -> None:
         due = clock() + _TICK_INTERVAL
         while True:
             gevent.sleep(max(0.0, due - clock()))
@@ -218,5 +202,4 @@ def _enlist_user(cell_run: CellRun, user: UserProtocol) -> None:
 
 
 def _emit_event(*event: Any) -> None:
-    """Print one line for the driver."""
     print("@atonce", json.dumps(event), flush=True)

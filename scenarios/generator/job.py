@@ -5,8 +5,10 @@ was measured.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from results.schema import Cell, Scenario
 from scenarios.system.tls import DEFAULT_TLS_TRUST, TlsTrust
@@ -34,7 +36,7 @@ class RequestTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one run asks. Each of `workers` sends its part of every open-model schedule."""
+    """What one run sends. Each of `workers` sends its part of every open-model schedule."""
 
     folder: Path
     worker: str  # the name of this process in its samples
@@ -48,26 +50,15 @@ class Job:
 
     @classmethod
     def from_json(cls, text: str) -> "Job":
-        """A job from one line of JSON."""
-        raw = json.loads(text)
-        cells = tuple(Cell.from_dict(entry) for entry in raw["cells"])
-        templates = {route: RequestTemplate(**entry) for route, entry in raw["letters"].items()}
-        trust = TlsTrust(**raw["trust"])
-        whole = {
-            "trust": trust,
-            "folder": Path(raw["folder"]),
-            "cells": cells,
-            "workers": tuple(raw["workers"]),
-            "letters": templates,
-        }
-        return cls(**{**raw, **whole})
+        """Return a job from one line of JSON."""
+        return msgspec.convert(json.loads(text), cls, dec_hook=lambda kind, value: kind(value))
 
     def to_json(self) -> str:
-        """The job as one line of JSON."""
-        return json.dumps(asdict(self), default=str)
+        """Return the job as one line of JSON, in ASCII."""
+        return json.dumps(msgspec.to_builtins(self, enc_hook=str))
 
     def user_counts(self) -> dict[Scenario, int]:
-        """Users of each scenario that the largest cell needs; at least one in all, for Locust."""
+        """Return the users of each scenario for the largest cell; at least one, for Locust."""
         sizes = {**dict.fromkeys(Scenario, 0), Scenario.CROWD: self.users}
         for cell in self.cells:
             sizes[cell.scenario] = max(sizes[cell.scenario], cell.users)

@@ -1,8 +1,7 @@
-"""Plain Locust without a driver: `locust -f scenarios/crowd.py --host ...`.
+"""Plain Locust without a driver: `locust -f scenarios/crowd.py --host ...`; each test is one run.
 
-Headless, with its page, or with several processes; each test is one run. Here are our options in
-Locust's command line, and the worker that sends the load: a local runner or a Locust worker.
-`standalone_run.py` owns the run; on a local runner both live in one process.
+Here are our options in Locust's command line, and the worker that sends the load: a local runner or
+a Locust worker. `standalone_run.py` owns the run.
 """
 
 import argparse
@@ -10,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -25,62 +25,29 @@ log = logging.getLogger("atonce")
 
 
 def add_standalone_options(parser: Any) -> None:
-    """Our options in Locust's command line and page; Locust hands them to its workers."""
+    """Add our options to Locust's command line and page; Locust hands them to its workers."""
     add = parser.add_argument
-    add(
-        "--atonce-route", default="GET /broken-async", help="What is asked, such as 'GET /items/1'."
-    )
-    add(
-        "--atonce-rate",
-        default="20/s",
-        help="steady: arrivals, such as 50/s or 300/m, of all processes together.",
-    )
-    add(
-        "--atonce-arrivals",
-        default="poisson",
-        choices=list(ArrivalDistribution),
-        help="steady: how the gaps between arrivals are spread.",
-    )
-    add(
-        "--atonce-shape",
-        default="flat",
-        choices=list(RATE_SHAPES),
-        help="steady: how the rate moves; --atonce-rate is its highest.",
-    )
-    add(
-        "--atonce-connections",
-        default="warm",
-        choices=list(ConnectionMode),
-        help="Opened before the load, by the first requests (cold), or one each (fresh: steady).",
-    )
-    add(
-        "--atonce-cap",
-        type=int,
-        default=900,
-        help="steady: requests in flight per process, at most; the rest is counted.",
-    )
-    add(
-        "--atonce-think",
-        default="0s",
-        help="crowd: pause of a user between answer and next question.",
-    )
+    add("--atonce-route", default="GET /broken-async", help="The request, such as 'GET /items/1'.")
+    help_text = "steady: arrivals, such as 50/s or 300/m, of all processes together."
+    add("--atonce-rate", default="20/s", help=help_text)
+    help_text = "steady: how the gaps between arrivals are spread."
+    add("--atonce-arrivals", default="poisson", choices=list(ArrivalDistribution), help=help_text)
+    help_text = "steady: how the rate moves; --atonce-rate is its highest."
+    add("--atonce-shape", default="flat", choices=list(RATE_SHAPES), help=help_text)
+    help_text = "Opened before the load, by the first requests (cold), or one each (fresh: steady)."
+    add("--atonce-connections", default="warm", choices=list(ConnectionMode), help=help_text)
+    help_text = "steady: requests in flight per process, at most; the rest is counted."
+    add("--atonce-cap", type=int, default=900, help=help_text)
+    help_text = "crowd: pause of a user between an answer and the next request."
+    add("--atonce-think", default="0s", help=help_text)
     add("--atonce-drain", default="10s", help="How long to wait for answers when the test stops.")
     add("--atonce-seed", type=int, default=1, help="Seed of the arrivals.")
-    hidden: dict[str, Any] = {"include_in_web_ui": False}
-    add(
-        "--atonce-out",
-        default="",
-        help="Folder for the runs. Default: results/ in a clone, else ./atonce-results.",
-        env_var="ATONCE_OUT",
-        **hidden,
-    )
-    add(
-        "--atonce-allow-host",
-        default="",
-        help="A host that is not this machine and may be loaded all the same.",
-        **hidden,
-    )
-    add("--atonce-script", default="", help=argparse.SUPPRESS, **hidden)
+    hidden: dict[str, Any] = {"default": "", "include_in_web_ui": False}
+    help_text = "Folder for the runs. Default: results/ in a clone, else ./atonce-results."
+    add("--atonce-out", help=help_text, env_var="ATONCE_OUT", **hidden)
+    help_text = "A host that is not this machine and may be loaded all the same."
+    add("--atonce-allow-host", help=help_text, **hidden)
+    add("--atonce-script", help=argparse.SUPPRESS, **hidden)
 
 
 def register_listeners(environment: Any, user_class: Any) -> None:
@@ -97,7 +64,7 @@ def register_listeners(environment: Any, user_class: Any) -> None:
         except AtonceError as error:
             sys.exit(f"atonce: {error.sentence}")
         if options.spawn_rate is None:
-            # no ramp was asked for, and a crowd that still grows is no level
+            # no ramp was requested, and a crowd that still grows is no level
             options.spawn_rate = options.num_users
         environment.events.test_start.add_listener(standalone_run.start)
         environment.events.spawning_complete.add_listener(standalone_run.on_all_users_spawned)
@@ -115,27 +82,24 @@ def register_listeners(environment: Any, user_class: Any) -> None:
         environment.events.quitting.add_listener(worker.finish)
     interruption = _InterruptHandler(environment, standalone_run)
     gevent.signal_handler(signal.SIGINT, interruption.handle_sigint)
-    # Locust's own handler, beside it, ends the process
+    # Locust's own handler ends the process
     gevent.signal_handler(signal.SIGTERM, interruption.mark_interrupted)
 
 
 class _InterruptHandler:
     """Ctrl-C, handled between greenlets: Python would raise it inside one, perhaps mid-request.
 
-    Once: stop, drain, seal, 130. Twice: leave at once. A forked worker leaves the first one to its
-    master, which stops it.
+    Once: stop, drain, seal, 130. Twice: leave at once. A master stops its forked workers.
     """
 
     def __init__(self, environment: Any, standalone_run: StandaloneRun | None) -> None:
         self.environment, self.standalone_run, self.count = environment, standalone_run, 0
 
     def mark_interrupted(self) -> None:
-        """Remember that a signal ended the run."""
         if self.standalone_run:
             self.standalone_run.mark_interrupted()
 
     def handle_sigint(self) -> None:
-        """Handle a Ctrl-C."""
         self.count += 1
         if self.count > 1:
             os.write(2, b"atonce: left at once; what was written until now is kept\n")
@@ -166,22 +130,16 @@ class _StandaloneWorker:
         job = Job.from_json(self.environment.parsed_options.atonce_script)
         name = self.environment.runner.client_id
         if not job.folder.is_dir():
-            message = (
-                f"worker {name} cannot see {job.folder}: workers on other machines are not"
-                " supported"
-            )
-            log.error(message)
+            message = "worker %s cannot see %s: workers on other machines are not supported"
+            log.error(message, name, job.folder)
             sys.exit(1)
         # a late worker has no share
         part = job.workers.index(name) if name in job.workers else len(job.workers)
-        job = Job(
-            job.folder, f"worker-{part}-{os.getpid()}", job.seed, job.cells, job.workers, job.begins
-        )
-        self.engine = self.user_class.engine = LoadEngine(
-            job, self.environment, part, len(job.workers)
-        )
-        self.engine.start_standalone()
-        gevent.spawn(self.finish_when_done, self.engine)
+        job = replace(job, worker=f"worker-{part}-{os.getpid()}")
+        engine = LoadEngine(job, self.environment, part, len(job.workers))
+        self.engine = self.user_class.engine = engine
+        engine.start_standalone()
+        gevent.spawn(self.finish_when_done, engine)
 
     def finish_when_done(self, engine: LoadEngine) -> None:
         """End a burst, or a finished schedule, by itself."""
@@ -189,11 +147,9 @@ class _StandaloneWorker:
         self.close_spools(engine)
 
     def on_all_users_spawned(self, msg: Any, **_: Any) -> None:
-        """Locust has spawned all users, everywhere."""
         if self.engine:
-            self.engine.on_all_users_spawned(
-                self.environment.runner.user_count, msg.data["together"]
-            )
+            users = self.environment.runner.user_count
+            self.engine.on_all_users_spawned(users, msg.data["together"])
 
     def finish(self, **_: Any) -> None:
         """Drain and write; Locust kills the users only afterwards."""

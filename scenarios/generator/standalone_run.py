@@ -1,9 +1,8 @@
-"""Owns the runs of plain Locust, one per test: the local runner, or the master.
+"""Owns the runs of plain Locust, one per test: in the local runner, or the master.
 
-It makes the folder at `test_start`, hands the job to the workers inside Locust's own options,
-delays the end in `test_stopping` until every worker has drained and written, and seals in
-`quitting` (with Locust's page: as soon as the test has stopped). Workers say with a file that they
-are done, because Locust's messages do not survive Ctrl-C.
+It hands the job to the workers inside Locust's own options, delays the end until every worker has
+drained and written, and seals. Workers say with a file that they are done, because Locust's
+messages do not survive Ctrl-C.
 """
 
 import logging
@@ -48,7 +47,7 @@ class StandaloneRun:
         self.is_stop_sent, self.is_interrupted = False, False
 
     def run_options(self, run_time: float | None) -> RunOptions:
-        """What Locust's options ask for. Raises AtonceError for what cannot be read."""
+        """Return what Locust's options mean. Raises AtonceError for what cannot be read."""
         options = self.options
         host = parse_host(self.environment.host or "127.0.0.1", options.atonce_allow_host)
         if int(options.atonce_cap) < 1:
@@ -71,29 +70,25 @@ class StandaloneRun:
         )
 
     def cells(self) -> list[Cell]:
-        """One cell per kind of user and route, all at once, with open-ended windows."""
-        run_options, users = (
-            self.run_options(self.options.run_time),
-            self.environment.runner.target_user_count,
-        )
+        """Return one cell per kind of user and route, all at once, with open-ended windows."""
+        run_options = self.run_options(self.options.run_time)
+        users = self.environment.runner.target_user_count
+        (route,), (rate,) = run_options.routes, run_options.rates
+        cells = {
+            Scenario.BURST: [run_options.burst_cell(route, users, 1)],
+            Scenario.CROWD: [replace(run_options.crowd_cell(route, users, 1), stagger=0.0)],
+            Scenario.STEADY: [run_options.steady_cell(route, rate, 1)],
+            Scenario.NEIGHBOURS: [
+                run_options.steady_cell(neighbour, PING_RATE, 1) for neighbour in NEIGHBOUR_ROUTES
+            ],
+        }
         kinds = {user_class.scenario for user_class in self.environment.user_classes}
-        cells = []
-        if Scenario.BURST in kinds:
-            cells += [run_options.burst_cell(route, users, 1) for route in run_options.routes]
-        if Scenario.CROWD in kinds:
-            cells += [
-                replace(run_options.crowd_cell(route, users, 1), stagger=0.0)
-                for route in run_options.routes
-            ]
-        if Scenario.STEADY in kinds:
-            cells += [
-                run_options.steady_cell(route, rate, 1)
-                for route in run_options.routes
-                for rate in run_options.rates
-            ]
-        if Scenario.NEIGHBOURS in kinds:
-            cells += [run_options.steady_cell(route, PING_RATE, 1) for route in NEIGHBOUR_ROUTES]
-        return [replace(cell, window=0.0, longest=0.0) for cell in cells]
+        return [
+            replace(cell, window=0.0, longest=0.0)
+            for kind, cells_of_kind in cells.items()
+            if kind in kinds
+            for cell in cells_of_kind
+        ]
 
     def start(self, **_: Any) -> None:
         """Begin a test: make a folder and a job, and log what Locust's options mean here."""
@@ -101,9 +96,7 @@ class StandaloneRun:
         runner, options = self.environment.runner, self.options
         clients = getattr(runner, "clients", None)
         self.workers = (
-            tuple(client.id for client in clients.ready)
-            if clients is not None
-            else (runner.client_id,)
+            (runner.client_id,) if clients is None else tuple(client.id for client in clients.ready)
         )
         try:
             parse_host(self.environment.host or "", options.atonce_allow_host)
@@ -111,7 +104,7 @@ class StandaloneRun:
             root = Path(options.atonce_out) if options.atonce_out else default_root()
             self.run = RunWriter.create(root, cells[0].scenario)
             self.is_stop_sent, self.is_interrupted = False, False
-            self.run.open(**self.run_metadata(cells))
+            self.run.open(**self._run_metadata(cells))
         except (AtonceError, OSError) as error:
             log.error(error)  # noqa: TRY400 - a sentence, no traceback
             self.run, options.atonce_script = None, ""
@@ -128,10 +121,9 @@ class StandaloneRun:
                 peak_rate = max(max(piece[1:]) for piece in cell.arrivals.profile)
                 message = "%s is an open model: %s arrivals, %g/s at most, whatever -u and -r say."
                 log.info(message, cell.route, cell.arrivals.law, peak_rate)
-        gevent.spawn(self.stop_when_done, self.run)
+        gevent.spawn(self._stop_when_done, self.run)
 
-    def run_metadata(self, cells: list[Cell]) -> dict[str, Any]:
-        """Metadata of a run, known before it begins."""
+    def _run_metadata(self, cells: list[Cell]) -> dict[str, Any]:
         return {
             "command": "locust",
             "scenario": cells[0].scenario,
@@ -146,47 +138,37 @@ class StandaloneRun:
             "connections": self.run_options(None).connections,
         }
 
-    def stop_when_done(self, run: RunWriter) -> None:
-        """End the test when all workers are done by themselves."""
-        while self.run is run and not self.are_workers_done():
+    def _stop_when_done(self, run: RunWriter) -> None:
+        while self.run is run and not self._are_workers_done():
             gevent.sleep(0.2)
-        if self.run is run and self.environment.runner.state in {"spawning", "running"}:
-            (
-                self.environment.runner.quit
-                if self.options.headless
-                else self.environment.runner.stop
-            )()
+        runner = self.environment.runner
+        if self.run is run and runner.state in {"spawning", "running"}:
+            (runner.quit if self.options.headless else runner.stop)()
 
-    def are_workers_done(self) -> bool:
-        """Whether every worker has written all it has, but for those that Locust has lost."""
+    def _are_workers_done(self) -> bool:
+        """Return whether every worker has written all it has, but for those that Locust lost."""
         clients = getattr(self.environment.runner, "clients", None)
         alive = [
             worker
             for worker in self.workers
             if clients is None or (worker in clients and clients[worker].state != "missing")
         ]
-        lost = len(self.workers) - len(alive)
-        return (
-            self.run is None
-            or len(list((self.run.path / "samples").glob("*.through"))) >= len(self.workers) - lost
-        )
+        return self.run is None or _count_done_workers(self.run) >= len(alive)
 
     def on_all_users_spawned(self, **_: Any) -> None:
         """Message the workers that all users are spawned, and when a burst leaves."""
         self.environment.runner.send_message("atonce-go", {"together": clock() + _LEAD_TIME / 2})
 
     def delay_stop(self, **_: Any) -> None:
-        """Ask all workers to stop; keep Locust from killing users until they have drained."""
+        """Message all workers to stop; keep Locust from killing users until they have drained."""
         run = self.run
         if run and not self.is_stop_sent and hasattr(self.environment.runner, "clients"):
             self.is_stop_sent = True
             self.environment.runner.send_message("atonce-stop")
-            wait_for(
-                self.are_workers_done,
-                parse_duration(self.options.atonce_drain, least=0.0) + _WRITE_GRACE,
-            )
+            drain = parse_duration(self.options.atonce_drain, least=0.0)
+            wait_for(self._are_workers_done, drain + _WRITE_GRACE)
         elif run and self.is_stop_sent:
-            wait_for(lambda: self.run is not run or self.are_workers_done(), _WRITE_GRACE)
+            wait_for(lambda: self.run is not run or self._are_workers_done(), _WRITE_GRACE)
 
     def mark_interrupted(self) -> None:
         """Note a signal. Without a time limit that is how a test ends; else it was cut short."""
@@ -209,18 +191,16 @@ class StandaloneRun:
         run, self.run = self.run, None
         if run is None:
             return
-        done_count = len(list((run.path / "samples").glob("*.through")))
         status = Status.INTERRUPTED if self.is_interrupted else Status.COMPLETE
-        if done_count < len(self.workers):
-            status, sentence = (
-                Status.FAILED,
-                "Not every Locust worker came to its end; what was written until then is kept.",
+        if _count_done_workers(run) < len(self.workers):
+            status = Status.FAILED
+            sentence = (
+                "Not every Locust worker came to its end; what was written until then is kept."
             )
             run.add_warning(sentence)
             log.error(sentence)
-            self.environment.process_exit_code = self.environment.process_exit_code or int(
-                ExitCode.UNTRUSTED
-            )
+            if not self.environment.process_exit_code:
+                self.environment.process_exit_code = int(ExitCode.UNTRUSTED)
         try:
             run.close(status)
         except OSError as error:
@@ -228,3 +208,7 @@ class StandaloneRun:
                 "the run cannot be sealed (%s); it is read as it lies", error.strerror or error
             )
         log.info("run: %s   next: atonce report %s", run.path, run.path)
+
+
+def _count_done_workers(run: RunWriter) -> int:
+    return len(list((run.path / "samples").glob("*.through")))

@@ -6,10 +6,9 @@ A knee sends larger crowds until one waits, then rates below and past its capaci
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from results.schema import MAX_USERS, Cell
-from results.spool_tables import LOAD_COLUMNS, SAMPLE_COLUMNS, open_spools
+from results.spool_tables import RunSpools
 from results.store import RunWriter
 from results.thresholds import is_saturated
 from scenarios.plans.custom import CAPACITY_SHARES, RunOptions
@@ -114,35 +113,21 @@ def _measure_crowd(options: RunOptions, run: RunWriter, crowd: Cell) -> _Measure
 
 def _read_crowd_answers(run: RunWriter, cell: Cell) -> _CrowdAnswers:
     """Read a crowd's right answers inside its window from the spools."""
-    gathered = open_spools(run.path, run.metadata["origin"])
-    marks = {
-        row["mark"]: row["t"]
-        for row in _rows_by_column(gathered.tables["load"].rows, LOAD_COLUMNS)
-        if row["cell"] == cell.name and row["mark"]
-    }
+    spools = RunSpools(run.path, run.metadata["origin"])
+    marks = {row.mark: row.t for row in spools.load if row.cell == cell.name and row.mark}
     if not {"open", "close"} <= set(marks) or marks["close"] <= marks["open"]:
         return _CrowdAnswers()
-    records = (
-        row for part in gathered.samples for row in _rows_by_column(part.rows, SAMPLE_COLUMNS)
-    )
-    samples = (row for row in records if row["cell"] == cell.name and row["done"] is not None)
-    right = [row for row in samples if not row["censored"] and row["error"] is None]
     latencies = [
-        row["done"] - row["intended"]
-        for row in right
-        if marks["open"] < row["done"] <= marks["close"]
+        sample.done - sample.intended
+        for batch in spools.samples
+        for sample in batch
+        if sample.cell == cell.name
+        and sample.done is not None
+        and not sample.censored
+        and sample.error is None
+        and marks["open"] < sample.done <= marks["close"]
     ]
-    return (
-        _CrowdAnswers(
-            len(latencies) / (marks["close"] - marks["open"]), sum(latencies) / len(latencies)
-        )
-        if latencies
-        else _CrowdAnswers()
-    )
-
-
-def _rows_by_column(
-    table: list[tuple[Any, ...]], names: tuple[str, ...]
-) -> Iterator[dict[str, Any]]:
-    """A table's rows by column name."""
-    return (dict(zip(names, row, strict=True)) for row in table)
+    if not latencies:
+        return _CrowdAnswers()
+    rate = len(latencies) / (marks["close"] - marks["open"])
+    return _CrowdAnswers(rate, sum(latencies) / len(latencies))

@@ -1,7 +1,6 @@
-"""What the app is, from the app itself: its framework, its routes, and a complete OpenAPI document.
+"""What the app is, from the app itself: its framework, its routes, a complete OpenAPI document.
 
-FastAPI and Starlette belong to the app: they are looked up in `sys.modules`, and every attribute
-that their version may lack is optional. What is unknown is left out; the app is never worse off.
+FastAPI and Starlette are the app's own, from `sys.modules`; any attribute may be missing.
 """
 
 import contextlib
@@ -22,7 +21,7 @@ _HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def collect_app_info(app: Any, loop: Any) -> dict[str, Any]:
-    """All facts about the app, as JSON carries them."""
+    """Return all facts about the app, as JSON carries them."""
     inner = _unwrap_app(app)
     return {
         "framework": {name: _loaded_version(name) for name in ("fastapi", "starlette", "anyio")},
@@ -40,19 +39,17 @@ def _loaded_version(package: str) -> str | None:
 
 
 def _unwrap_app(app: Any) -> Any:
-    """The first app with routes inside all middleware that wraps it."""
+    """Return the first app with routes inside all middleware that wraps it."""
     visited: list[Any] = []
     while app is not None and not hasattr(app, "routes") and app not in visited:
         visited.append(app)
-        app = next(
-            (inner for name in _WRAPPED_APP_NAMES if callable(inner := getattr(app, name, None))),
-            None,
-        )
+        wrapped = (getattr(app, name, None) for name in _WRAPPED_APP_NAMES)
+        app = next(filter(callable, wrapped), None)
     return app
 
 
 def _flat_routes(app: Any) -> list[Any]:
-    """The app's routes, with the prefixes of included routers."""
+    """Return the app's routes, with the prefixes of included routers."""
     own_routes = getattr(app, "routes", None) or []
     # FastAPI keeps a tree since 0.137, a list before
     from_tree = getattr(sys.modules.get("fastapi.routing"), "iter_route_contexts", None)
@@ -60,70 +57,50 @@ def _flat_routes(app: Any) -> list[Any]:
 
 
 def _is_route_kind(route: Any, *kinds: str) -> bool:
-    """Whether a route, or the route that it wraps, is of one of Starlette's kinds."""
+    """Return whether a route, or the route that it wraps, is of one of Starlette's kinds."""
     routing = sys.modules.get("starlette.routing")
     wanted = tuple(getattr(routing, kind) for kind in kinds if hasattr(routing, kind))
     return isinstance(getattr(route, "original_route", route), wanted)
 
 
 def _describe_routes(app: Any, prefix: str = "") -> Iterator[dict[str, Any]]:
-    """Every route with its full path, without FastAPI's own pages.
-
-    A mount is described as such only where its routes are unknown.
-    """
+    """Yield every route but FastAPI's own pages; a mount only where its routes are unknown."""
     for route in _flat_routes(app):
-        mounted_app = (
-            _unwrap_app(getattr(route, "app", None))
-            if _is_route_kind(route, "Mount", "Host")
-            else None
-        )
-        if mounted_app is not None and mounted_app.routes:
-            yield from _describe_routes(mounted_app, prefix + getattr(route, "path", ""))
-            continue
-        if _is_route_kind(route, "WebSocketRoute"):
-            kind = "websocket"
-        elif _is_route_kind(route, "Route"):
-            kind = "http"
-        else:
-            kind = "mount"
+        if _is_route_kind(route, "Mount", "Host"):
+            mounted_app = _unwrap_app(getattr(route, "app", None))
+            if mounted_app is not None and mounted_app.routes:
+                yield from _describe_routes(mounted_app, prefix + getattr(route, "path", ""))
+                continue
+        kinds = {"websocket": "WebSocketRoute", "http": "Route"}
+        kind = next((kind for kind, name in kinds.items() if _is_route_kind(route, name)), "mount")
         endpoint = getattr(route, "endpoint", None) or getattr(route, "app", None)
         if getattr(endpoint, "__module__", "") == "fastapi.applications":
             continue
-        path = (
-            route.path if kind == "mount" else getattr(route, "path_format", None) or route.path
-        ) or "/"
+        full_path = None if kind == "mount" else getattr(route, "path_format", None)
         for method in _route_methods(route, endpoint) if kind == "http" else ["GET"]:
-            hidden = getattr(route, "include_in_schema", True) is False
             yield {
                 "method": method,
-                "path": prefix + path,
+                "path": prefix + (full_path or route.path or "/"),
                 "kind": kind,
-                "hidden": hidden,
+                "hidden": getattr(route, "include_in_schema", True) is False,
                 **_handler_info(route, method, endpoint),
             }
 
 
 def _route_methods(route: Any, endpoint: Any) -> list[str]:
-    """The methods of a route, without the HEAD that Starlette adds to each GET."""
     if inspect.isclass(endpoint):
         return [method for method in _HTTP_METHODS if hasattr(endpoint, method.lower())]
     declared = set(route.methods or ["GET"])
-    return sorted(
-        declared - {"HEAD"} if "GET" in declared and not hasattr(route, "dependant") else declared
-    )
+    is_added = "GET" in declared and not hasattr(route, "dependant")
+    return sorted(declared - {"HEAD"} if is_added else declared)
 
 
 def _handler_info(route: Any, method: str, endpoint: Any) -> dict[str, Any]:
-    """How a route is written, and where."""
     handler = getattr(endpoint, method.lower(), None) if inspect.isclass(endpoint) else endpoint
     while isinstance(handler, functools.partial):
         handler = handler.func
-    if not inspect.isroutine(handler):
-        handler = (
-            getattr(type(handler), "__call__", None)  # noqa: B004 - wanted for its code
-            if handler is not None
-            else None
-        )
+    if handler is not None and not inspect.isroutine(handler):
+        handler = getattr(type(handler), "__call__", None)  # noqa: B004 - wanted for its code
     code = getattr(inspect.unwrap(handler) if handler else None, "__code__", None)
     called = getattr(route, "dependant", None)  # what FastAPI says, if anything
     is_async: bool | None = getattr(called, "is_coroutine_callable", None)
@@ -131,20 +108,17 @@ def _handler_info(route: Any, method: str, endpoint: Any) -> dict[str, Any]:
         is_async = inspect.iscoroutinefunction(handler)
     if code and inspect.isasyncgenfunction(handler):
         is_async = True
-    name = (
-        f"{getattr(endpoint, '__module__', '?')}."
-        f"{getattr(endpoint, '__qualname__', type(endpoint).__name__)}"
-    )
+    name = getattr(endpoint, "__qualname__", type(endpoint).__name__)
     return {
         "is_async": is_async,
-        "endpoint": name,
+        "endpoint": f"{getattr(endpoint, '__module__', '?')}.{name}",
         "file": code.co_filename if code else None,
         "line": code.co_firstlineno if code else None,
     }
 
 
 def _openapi_document(app: Any) -> dict[str, Any] | None:
-    """The app's OpenAPI document with hidden routes and mounted apps, or None if there is none."""
+    """Return the document with hidden routes and mounted apps, or None if there is none."""
     document = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the app will warn by itself
@@ -152,19 +126,16 @@ def _openapi_document(app: Any) -> dict[str, Any] | None:
             document = _public_openapi(app)
         with contextlib.suppress(Exception):
             if missing := _undescribed_routes(app, document):
-                document = _merge_documents(
-                    document, _document_hidden_routes(app, missing, "_hidden." if document else "")
-                )
+                hidden = _document_hidden_routes(app, missing, "_hidden." if document else "")
+                document = _merge_documents(document, hidden)
     for mount in _flat_routes(app):
         if _is_route_kind(mount, "Mount") and (inner := _openapi_document(_unwrap_app(mount.app))):
-            document = _merge_documents(
-                document, _mount_document(inner, mount.path, re.sub(r"\W", "_", mount.path) + ".")
-            )
+            schema_prefix = re.sub(r"\W", "_", mount.path) + "."
+            document = _merge_documents(document, _mount_document(inner, mount.path, schema_prefix))
     return document
 
 
 def _public_openapi(app: Any) -> dict[str, Any]:
-    """The document that the app publishes; its cached document is restored."""
     kept = app.openapi_schema
     try:
         document: dict[str, Any] = json.loads(json.dumps(app.openapi(), default=str))
@@ -175,66 +146,59 @@ def _public_openapi(app: Any) -> dict[str, Any]:
 
 def _undescribed_routes(app: Any, document: dict[str, Any] | None) -> list[Any]:
     paths = (document or {}).get("paths", {})
+
+    def is_described(route: Any) -> bool:
+        described = paths.get(getattr(route, "path_format", route.path), {})
+        return all(method.lower() in described for method in route.methods)
+
     return [
         route
         for route in _flat_routes(app)
-        if hasattr(route, "dependant")
-        and _is_route_kind(route, "Route")
-        and any(
-            method.lower() not in paths.get(getattr(route, "path_format", route.path), {})
-            for method in route.methods
-        )
+        if hasattr(route, "dependant") and _is_route_kind(route, "Route")
+        if not is_described(route)
     ]
 
 
 def _document_hidden_routes(
     app: Any, missing_routes: list[Any], schema_prefix: str
 ) -> dict[str, Any]:
-    """A document of the missing routes, made while hidden routes are not hidden."""
-    effective_routes = [getattr(route, "_effective_route", route) for route in missing_routes]
-    hidden = [route for route in effective_routes if _is_hidden(route)]
-    options = (
-        {"separate_input_output_schemas": app.separate_input_output_schemas}
-        if hasattr(app, "separate_input_output_schemas")
-        else {}
-    )
+    """Document the missing routes, while hidden routes are not hidden."""
+    routes = [getattr(route, "_effective_route", route) for route in missing_routes]
+    # plain Starlette routes are never in the document
+    hidden = [
+        route
+        for route in routes
+        if hasattr(route, "dependant") and getattr(route, "include_in_schema", True) is False
+    ]
+    option = "separate_input_output_schemas"
+    options = {option: getattr(app, option)} if hasattr(app, option) else {}
     try:
-        for effective_route in hidden:
-            effective_route.include_in_schema = True
+        for route in hidden:
+            route.include_in_schema = True
         document = sys.modules["fastapi.openapi.utils"].get_openapi(
             title=app.title, version=app.version, routes=missing_routes, **options
         )
         return _mount_document(dict(document), "", schema_prefix)
     finally:
-        for effective_route in hidden:
-            effective_route.include_in_schema = False
-
-
-def _is_hidden(route: Any) -> bool:
-    """Whether a FastAPI route is kept out of the document; plain Starlette routes always are."""
-    return hasattr(route, "dependant") and getattr(route, "include_in_schema", True) is False
+        for route in hidden:
+            route.include_in_schema = False
 
 
 def _mount_document(document: dict[str, Any], prefix: str, schema_prefix: str) -> dict[str, Any]:
-    """The document with `prefix` before its paths and `schema_prefix` before its schemas."""
-    renamed = json.loads(
-        json.dumps(document).replace(
-            '"#/components/schemas/', f'"#/components/schemas/{schema_prefix}'
-        )
-    )
-    parts = renamed.get("components", {})
-    parts["schemas"] = {
-        schema_prefix + name: schema for name, schema in parts.get("schemas", {}).items()
+    """Return the document, `prefix` before its paths and `schema_prefix` before its schemas."""
+    reference = '"#/components/schemas/'
+    text = json.dumps(document).replace(reference, reference + schema_prefix)
+    renamed: dict[str, Any] = json.loads(text)
+    schemas = renamed.setdefault("components", {}).get("schemas", {})
+    renamed["components"]["schemas"] = {
+        schema_prefix + name: schema for name, schema in schemas.items()
     }
-    return {
-        **renamed,
-        "paths": {prefix + path: item for path, item in renamed["paths"].items()},
-        "components": parts,
-    }
+    renamed["paths"] = {prefix + path: item for path, item in renamed["paths"].items()}
+    return renamed
 
 
 def _merge_documents(first: dict[str, Any] | None, second: dict[str, Any]) -> dict[str, Any]:
-    """Both documents in one; the first wins where both describe the same part."""
+    """Join both documents; the first wins where both describe the same part."""
     if first is None:
         return second
     for path, item in second.get("paths", {}).items():

@@ -1,8 +1,7 @@
 """Import the user's app as uvicorn would, wrap it in the probe, write its app info or failure.
 
-`uvicorn --factory _atonce_agent.entrypoint:create_app` serves it; the environment's `ATONCE_AGENT`
-says which app. It adds two neighbours of its own, outside the app's middleware: the first answers
-on the loop, the second through the threads of `def` routes.
+`uvicorn --factory _atonce_agent.entrypoint:create_app` serves it; `ATONCE_AGENT` says which app.
+Its two neighbours answer outside the app's middleware: on the loop, and through the threads.
 """
 
 import asyncio
@@ -52,7 +51,7 @@ class AgentConfig:
     hidden: Sequence[str] = ()
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
-        """Write a private file beside the run, atomically: several workers may write the same."""
+        """Write a private file of the run, atomically: several workers may write the same."""
         path = Path(self.folder, "guest", f"{name}-{self.act}.json")
         path.parent.mkdir(exist_ok=True)
         draft = path.with_name(f"{path.name}.{os.getpid()}")
@@ -62,7 +61,7 @@ class AgentConfig:
 
 
 def create_app() -> Probe:
-    """The user's app in agent and probe, as the server gets it."""
+    """Return the user's app in agent and probe, as the server gets it."""
     config = AgentConfig(**json.loads(os.environ["ATONCE_AGENT"]))
     with contextlib.suppress(RuntimeError):  # before the app can make an executor of its own
         expose_default_executor(asyncio.get_running_loop())
@@ -76,7 +75,6 @@ def create_app() -> Probe:
 
 
 def _import_app(config: AgentConfig) -> Any:
-    """Import the user's app, or write the reason and exit."""
     kind = "import"
     try:
         module, _, names = config.app.partition(":")
@@ -97,13 +95,9 @@ def _import_app(config: AgentConfig) -> Any:
 
 
 def _why_not_asgi(app: Any) -> str:
-    """Why an object is no ASGI app; empty if it may be one."""
     if not callable(app):
-        return (
-            f"it is the module {app.__name__}"
-            if inspect.ismodule(app)
-            else f"it is of type {type(app).__name__}"
-        )
+        is_module, kind = inspect.ismodule(app), type(app).__name__
+        return f"it is the module {app.__name__}" if is_module else f"it is of type {kind}"
     try:
         signature = inspect.signature(app, **_TEXT_ANNOTATIONS)
     except Exception:  # noqa: BLE001 - written in C, or it runs the user's code
@@ -143,37 +137,30 @@ def _report_failure(
     file, line, function = _error_location(error, config.home) if error else (None, None, None)
     for secret in config.hidden:
         message = message.replace(secret, "***")
+    facts = {"kind": kind, "message": message, "file": file, "line": line, "function": function}
     with contextlib.suppress(OSError):
-        config.write_json(
-            "trouble",
-            {"kind": kind, "message": message, "file": file, "line": line, "function": function},
-        )
+        config.write_json("trouble", facts)
 
 
 def _error_summary(error: BaseException) -> str:
-    """The last lines of a traceback, shortened, without the values that pydantic quotes."""
+    """Shorten the last lines of a traceback, without the values that pydantic quotes."""
     lines = traceback.format_exception_only(type(error), error)[-1].splitlines()
-    return " ".join(
-        line.partition(" [type=")[0].strip()
-        for line in lines[:3]
-        if "For further information" not in line
-    )
+    kept = [line for line in lines[:3] if "For further information" not in line]
+    return " ".join(line.partition(" [type=")[0].strip() for line in kept)
 
 
 def _error_location(error: BaseException, home: str) -> tuple[str | None, int | None, str | None]:
     if isinstance(error, SyntaxError) and error.filename:
         return error.filename, error.lineno, "<module>"
-    ours = str(Path(__file__).parent)
+    ours = (str(Path(__file__).parent), "<frozen", importlib.__file__)
     frames = [
         (frame.filename, frame.lineno, frame.name)
         for frame in traceback.extract_tb(error.__traceback__)
-    ]
-    others = [
-        frame for frame in frames if not frame[0].startswith((ours, "<frozen", importlib.__file__))
+        if not frame.filename.startswith(ours)
     ]
     formatter = FrameFormatter(Path(home))
-    mine = [frame for frame in others if formatter.is_user_code(os.path.realpath(frame[0]))]
-    return (mine or others)[-1] if others else (None, None, None)
+    own = [frame for frame in frames if formatter.is_user_code(os.path.realpath(frame[0]))]
+    return (own or frames)[-1] if frames else (None, None, None)
 
 
 class AgentApp:
@@ -191,15 +178,12 @@ class AgentApp:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass requests on to the app, except the neighbours'."""
         if scope["type"] == "lifespan":
-            return self.run_lifespan(scope, receive, send)
+            return self._run_lifespan(scope, receive, send)
         neighbour = self.neighbours.get(scope.get("path", ""))
         return neighbour(send) if neighbour else self.app(scope, receive, send)
 
-    async def run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the app's lifespan unchanged; if it has none, speak the protocol for it.
-
-        So the probe always lives as long as the server.
-        """
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the app's lifespan unchanged; if it has none, answer for it: the probe needs one."""
         message_types: list[str] = []
 
         async def forward_message(message: Message) -> None:
@@ -207,10 +191,8 @@ class AgentApp:
             if message_types[-1] == "lifespan.startup.complete":
                 await self.on_started()
             if message_types[-1] == "lifespan.startup.failed":
-                reason_lines = message.get("message", "").strip().splitlines() or [
-                    "it does not say why"
-                ]
-                _report_failure(self.config, "startup", reason_lines[-1])
+                reason = message.get("message", "").strip() or "it does not say why"
+                _report_failure(self.config, "startup", reason.splitlines()[-1])
             await send(message)
 
         try:
@@ -232,23 +214,21 @@ class AgentApp:
 
     async def on_started(self) -> None:
         """Write the app info, and start the watchdog. An error of ours must not fail the app."""
-        loop = asyncio.get_running_loop()
+        loop, config = asyncio.get_running_loop(), self.config
         try:
-            if self.config.act == "idle":  # it is read only from this session
+            if config.act == "idle":  # it is read only from this session
                 # in a thread: it may take seconds, and the app's loop goes on
                 with ThreadPoolExecutor(1) as executor:
-                    app_info = await loop.run_in_executor(
-                        executor, collect_app_info, self.app, loop
-                    )
-                self.config.write_json("census", app_info)
-            if self.config.watch and not getattr(sys, "_is_gil_enabled", lambda: True)():
-                self.config.write_json("unwatched", {"why": _NO_GIL_REASON})
-            elif self.config.watch:
+                    collecting = loop.run_in_executor(executor, collect_app_info, self.app, loop)
+                    config.write_json("census", await collecting)
+            if config.watch and not getattr(sys, "_is_gil_enabled", lambda: True)():
+                config.write_json("unwatched", {"why": _NO_GIL_REASON})
+            elif config.watch:
                 from .watchdog import Watchdog  # noqa: PLC0415 - of no use otherwise
 
-                path = Path(self.config.folder, "holds", f"{self.config.act}-{os.getpid()}.jsonl")
+                path = Path(config.folder, "holds", f"{config.act}-{os.getpid()}.jsonl")
                 path.parent.mkdir(exist_ok=True)
-                self.watchdog = Watchdog(path, Path(self.config.home))
+                self.watchdog = Watchdog(path, Path(config.home))
                 self.watchdog.start(loop)
         except Exception:  # noqa: BLE001
             traceback.print_exc()
@@ -265,9 +245,8 @@ async def _answer_in_thread(send: Send) -> None:
     if to_thread is None or trace is None:
         await _send_neighbour_answer(send, "none", 404)
     else:
-        await _send_neighbour_answer(
-            send, await to_thread.run_sync(trace.time_handler, lambda: "def")
-        )
+        kind = await to_thread.run_sync(trace.time_handler, lambda: "def")
+        await _send_neighbour_answer(send, kind)
 
 
 async def _send_neighbour_answer(send: Send, neighbour: str, status: int = 200) -> None:

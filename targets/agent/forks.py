@@ -1,8 +1,6 @@
-"""Keeps the agent's threads out of the app's forks.
+"""Keeps the agent's threads out of the app's forks: they end before a fork and start again.
 
-Python 3.12 and newer warns a process with threads that forks, and the child inherits locks as a
-thread held them. So the agent's threads end before a fork and start again after it. The app's own
-threads stay as they are, and so does the warning that they cause.
+Python 3.12 and newer warns a process with threads that forks, and the child inherits their locks.
 """
 
 import asyncio

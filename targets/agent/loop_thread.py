@@ -43,34 +43,33 @@ _SWITCH_POINT_OPCODES = {
 class GilAccess(Enum):
     """How a thread got the GIL after a sleep, which tells what the other threads did then."""
 
+    # No thread held it: the loop's thread was in a call that releases it. The stack is true.
     FREE = "free"
-    """No thread held it: the loop's thread was in a call that releases it. The stack is true."""
+    # The holder was forced to drop it, at any line. The stack is true.
     FORCED = "forced"
-    """The holder was forced to drop it, at any line. The stack is true."""
+    # No thread held it, and the loop's thread slept: the stack has its sleep, no CPU time.
     ASLEEP = "asleep"
-    """No thread held it, and the loop's thread slept: the stack has its sleep, no CPU time."""
+    # The stack's code ran, so a sleep since the last sample belongs to another call.
     AWAKE = "awake"
-    """The stack's code ran, so a sleep since the last sample belongs to another call."""
+    # The time before the call in the stack: the code that ran then is unknown.
     HANDED_OVER = "handed over"
-    """The time before the call in the stack: the code that ran then is unknown."""
 
 
 def count_waits() -> int:
-    """How often the calling thread has waited; 0 where the system does not count."""
+    """Return how often the calling thread has waited; 0 where the system does not count."""
     return getrusage(RUSAGE_THREAD).ru_nvcsw if HAS_WAIT_COUNTS else 0
 
 
 def classify_access(waits: int) -> GilAccess:
-    """How a thread got the GIL, from its waits since it went to sleep."""
+    """Return how a thread got the GIL, from its waits since it went to sleep."""
     # a forced switch usually takes one more wait
     return GilAccess.FREE if waits <= _MAX_FREE_WAITS else GilAccess.FORCED
 
 
 def is_between_calls(stack: Sequence[RawFrame]) -> bool:
-    """Whether the innermost frame is at a jump back or a function's start.
+    """Return whether the innermost frame is at a jump back or a function's start.
 
-    Only a forced switch stops a thread there: one that releases the GIL by itself is always inside
-    a call. The number of waits alone depends on the machine: a forced switch may take no extra one.
+    Only a forced switch stops a thread there; the number of waits depends on the machine.
     """
     if not stack:
         return False
@@ -93,10 +92,7 @@ class ThreadTime(NamedTuple):
 
 
 class LoopThread:
-    """CPU, sleep and stack of the loop's thread since the last call.
-
-    Only Linux has the counters; elsewhere all time counts as the thread's own.
-    """
+    """CPU, sleep and stack of the loop's thread since the last call; Linux has the counters."""
 
     def __init__(self) -> None:
         self.ident = threading.get_ident()
@@ -115,43 +111,38 @@ class LoopThread:
         self.core_wait = 0.0
 
     def take_cpu_time(self) -> tuple[float, float]:
-        """CPU seconds since the last call: of the loop's thread, and of all others but ours."""
+        """Return CPU seconds since the last call: of the loop's thread, and of all but ours."""
         if self.clock is None:
             return 0.0, 0.0
-        was = self.own_cpu, self.others_cpu
+        own_before, others_before = self.own_cpu, self.others_cpu
         self.own_cpu = time.clock_gettime(self.clock)
         self.others_cpu = time.process_time() - time.thread_time() - self.own_cpu
-        ran, others = self.own_cpu - was[0], self.others_cpu - was[1]
+        ran, others = self.own_cpu - own_before, self.others_cpu - others_before
         if ran + others > _MIN_CPU_SECONDS:
             self.is_crowded = others > ran / 2
         return ran, others
 
     def own_time(self, gap: float) -> ThreadTime:
-        """What the thread did in the last `gap` seconds."""
+        """Return what the thread did in the last `gap` seconds."""
         if self.clock is None:
             return ThreadTime(gap, 0.0, is_asleep=False)
         ran, others = self.take_cpu_time()
         status, *schedule = (os.pread(stat_file, 4096, 0) for stat_file in self.stat_files)
-        switch_counts, self.switch_counts = (
-            self.switch_counts,
-            _SWITCH_COUNT_PATTERN.findall(status),
-        )
-        core_wait, self.core_wait = (
-            self.core_wait,
-            int(schedule[0].split()[1]) / 1e9 if schedule else 0.0,
-        )
+        counts_before, core_wait_before = self.switch_counts, self.core_wait
+        self.switch_counts = _SWITCH_COUNT_PATTERN.findall(status)
+        self.core_wait = int(schedule[0].split()[1]) / 1e9 if schedule else 0.0
         waits_for_core = b"\nState:\tR" in status
         kept = min(gap, ran)
-        if self.switch_counts and switch_counts == self.switch_counts and not waits_for_core:
+        if self.switch_counts and counts_before == self.switch_counts and not waits_for_core:
             return ThreadTime(kept, gap - kept, is_asleep=True)  # in a call: it did not wake up
         waits_for_gil = others > max(ran, gap / 10)  # as far as is known
         slept = 0.0  # it woke: part of the sleep may be our doing
         if not waits_for_gil and (schedule or (not waits_for_core and ran < gap / 2)):
-            slept = min(STACK_SAMPLE_INTERVAL, gap - kept - (self.core_wait - core_wait))
+            slept = min(STACK_SAMPLE_INTERVAL, gap - kept - (self.core_wait - core_wait_before))
         return ThreadTime(kept, max(0.0, slept), is_asleep=not waits_for_core)
 
     def stack(self) -> list[RawFrame]:
-        """The thread's stack, innermost frame first."""
+        """Return the thread's stack, innermost frame first."""
         pause = _GC_CAN_DEADLOCK and gc.isenabled()
         if pause:
             gc.disable()
@@ -163,10 +154,10 @@ class LoopThread:
 
 
 def read_stack(ident: int) -> list[RawFrame]:
-    """The stack of a thread; empty once it has ended.
+    """Return the stack of a thread; empty once it has ended.
 
-    In one call of C code, because that keeps the GIL: in Python the other thread may go on between
-    two steps, and reading the caller of a frame that had ended crashed CPython 3.11.7.
+    In one call of C code, which keeps the GIL: reading the caller of a frame that had ended crashed
+    CPython 3.11.7.
     """
     # the only way to read another thread's stack
     innermost = map(itemgetter(ident), starmap(sys._current_frames, [()]))  # noqa: SLF001

@@ -1,16 +1,12 @@
 """ASGI middleware that records when each request arrives, its handler runs, and its answer leaves.
 
-AnyIO and FastAPI belong to the app, so they are looked up in `sys.modules`. The four moments travel
-with the answer, in the header `x-atonce-times`: the arrival in nanoseconds of
-`time.perf_counter_ns`, one clock for all processes of a host, and nanoseconds from there on to the
-others; 0 for what is not known. What a header cannot carry - the departure of an answer whose body
-does not follow its head at once, and every moment of a request that was never answered - goes to a
-trace log (`ATONCE_PROBE=<path prefix>`), one JSON line each in seconds, joined by the client's
-request id (header `x-atonce-id`). The trace log also samples the process ten times a second.
+The four moments travel with the answer, in the header `x-atonce-times`: the arrival in nanoseconds
+of `time.perf_counter_ns`, one clock for all processes of a host, and from there on to the others; 0
+for what is not known. What a header cannot carry goes to a trace log (`ATONCE_PROBE=<prefix>`),
+joined by the client's request id (header `x-atonce-id`).
 
-An app does and sees what it does without the probe: its messages are passed on when it sends them,
-in its order, and none of its objects is changed; the one header is added to a copy. Every
-microsecond here is taken from the app under test (`python -m benchmarks.probe` measures how many).
+The app's messages are passed on when it sends them, in its order, and none of its objects is
+changed. Every microsecond is taken from the app (`python -m benchmarks.probe` measures how many).
 """
 
 import asyncio
@@ -39,17 +35,16 @@ current_trace: ContextVar["RequestTrace | None"] = ContextVar("atonce_visit", de
 
 
 class RequestTrace:
-    """One request inside the app, with all its state. Moments are 0 until they happen.
+    """One request inside the app. Moments are 0 until they happen.
 
     `app_end` is the moment before the last piece that carries anything is handed to the server,
-    never after: the client may have read it by then, and a middleware may send an empty piece
-    after it. The head carries its own moment instead, where it announces a length: the body mostly
-    follows within microseconds, and where it does not, the trace log has the moment.
+    never after: the client may have read it by then. A head that announces a length carries its own
+    moment instead: the body mostly follows within microseconds, else the trace log has it.
     """
 
     __slots__ = (
         *("app_end", "app_start", "client", "handler_end", "handler_start", "headers"),
-        *("header_app_end", "needs_thread", "send", "written_row"),
+        *("header_app_end", "needs_thread", "send", "written_line"),
     )
 
     def __init__(self, scope: Scope, send: Send) -> None:
@@ -59,7 +54,7 @@ class RequestTrace:
         self.needs_thread = False  # whether a `def` handler is about to go to a thread
         self.headers, self.client = scope.get("headers", ()), scope.get("client")
         self.send = send
-        self.written_row: list[Any] | None = None
+        self.written_line: dict[str, Any] | None = None
 
     async def send_message(self, message: Message) -> None:
         """Send on. A coroutine function, like the server's own: an app may make a task of it."""
@@ -71,7 +66,7 @@ class RequestTrace:
         await self.send(message)
 
     def add_times_header(self, head: Message) -> Message:
-        """A copy of the head with all moments so far; the app may use its own again."""
+        """Return a copy of the head with all moments so far; the app may use its own again."""
         headers = [*head.get("headers", ())]
         start, begin, end, out = self.app_start, self.handler_start, self.handler_end, 0
         for name, _ in headers:
@@ -88,23 +83,17 @@ class RequestTrace:
         """Whether the head carried all moments."""
         return 0 < self.header_app_end <= self.app_end <= self.header_app_end + _MAX_BODY_DELAY
 
-    def to_row(self) -> list[Any] | None:
-        """The trace log's line in seconds, None for missing moments; None without a request id."""
-        name = next(
-            (value.decode("latin-1") for key, value in self.headers if key == b"x-atonce-id"), ""
-        )
-        timestamps = (self.app_start, self.handler_start, self.handler_end, self.app_end)
-        port = (self.client or (None, 0))[1]
-        return (
-            [
-                "visit",
-                name,
-                *(timestamp / NANOS_PER_SECOND if timestamp else None for timestamp in timestamps),
-                port,
-            ]
-            if name
-            else None
-        )
+    def to_line(self) -> dict[str, Any] | None:
+        """Return the trace log's line, its times in seconds; None without a request id."""
+        name = next((value for key, value in self.headers if key == b"x-atonce-id"), b"")
+        if not name:
+            return None
+        times = {
+            key: getattr(self, key) / NANOS_PER_SECOND or None
+            for key in ("app_start", "handler_start", "handler_end", "app_end")
+        }
+        peer = (self.client or (None, 0))[1]
+        return {"kind": "visit", "request": name.decode("latin-1"), **times, "peer": peer}
 
     def time_handler(self, handler: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a `def` handler, stamping its begin and end in the thread it runs in."""
@@ -127,7 +116,7 @@ class Probe:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Stamp one request, and return what the app returns: the server may complain of it."""
         if scope["type"] != "http":
-            return await self.handle_other_scope(scope, receive, send)
+            return await self._handle_other_scope(scope, receive, send)
         trace = RequestTrace(scope, send)
         current_trace.set(trace)
         trace_log = self.trace_log
@@ -141,8 +130,8 @@ class Probe:
                 if not trace.is_in_header:
                     trace_log.finished.append(trace)
 
-    async def handle_other_scope(self, scope: Scope, receive: Receive, send: Send) -> Any:
-        """Start the trace log when the server starts the app, close it when the app is done."""
+    async def _handle_other_scope(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Start the trace log when the server starts the app; close it when the app is done."""
         if scope["type"] == "lifespan" and self.trace_log:
             self.trace_log.start(asyncio.get_running_loop())
         try:
@@ -155,9 +144,8 @@ class Probe:
 def time_fastapi_handlers() -> None:
     """Make FastAPI run its handlers through the request's trace.
 
-    One function of FastAPI calls every handler and nothing else. It is private, and so is the one
-    for threads, so all arguments are passed on unchanged; where a version does not say what kind a
-    handler is, `async` ones are not timed.
+    The function that calls every handler is private, and so is the one for threads: arguments are
+    passed on unchanged. Where a version does not say the kind, `async` handlers are not timed.
     """
     routing: Any = sys.modules.get("fastapi.routing")
     run_handler: Any = getattr(routing, "run_endpoint_function", None)

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def thread_limiter() -> Any:
-    """AnyIO's limiter of worker threads, or None without AnyIO. Call it in a task of the loop."""
+    """Return AnyIO's limiter of worker threads, or None. Call it in a task of the loop."""
     to_thread = sys.modules.get("anyio.to_thread")
     try:
         return to_thread.current_default_thread_limiter() if to_thread else None
@@ -21,10 +21,7 @@ def thread_limiter() -> Any:
 
 
 def expose_default_executor(loop: asyncio.AbstractEventLoop) -> None:
-    """Make the default executor of a loop that hides it (uvloop) readable.
-
-    Gives the loop the executor it would make itself, and notes any that the app sets later.
-    """
+    """Make a hidden default executor (uvloop's) readable, by making it ourselves."""
     if hasattr(loop, "_default_executor"):
         return
     original_setter = loop.set_default_executor
@@ -41,23 +38,18 @@ def expose_default_executor(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _default_executor_queue(loop: asyncio.AbstractEventLoop) -> Any:
-    """The queue of the loop's default executor, or None if there is none or it is hidden."""
     return getattr(getattr(loop, "_default_executor", None), "_work_queue", None)
 
 
 def count_queued_calls(loop: asyncio.AbstractEventLoop) -> int | None:
-    """Calls that wait for a thread of the loop's default executor; None where it is hidden."""
-    queue = _default_executor_queue(loop)
-    if queue:
+    """Count calls that wait for a thread of the default executor; None where it is hidden."""
+    if queue := _default_executor_queue(loop):
         return int(queue.qsize())
     return 0 if hasattr(loop, "_default_executor") else None
 
 
 def longest_queue_pool(loop: asyncio.AbstractEventLoop) -> tuple[int | None, int | None]:
-    """Threads and waiting calls of the executor with the longest queue, or zeros.
-
-    The loop's default executor does not count; None where Python does not list them.
-    """
+    """Return threads and queue of the fullest executor but the loop's own; None if unknown."""
     try:
         # the only list of all executors
         thread_queues = list(thread._threads_queues.items())  # noqa: SLF001
@@ -74,25 +66,23 @@ def longest_queue_pool(loop: asyncio.AbstractEventLoop) -> tuple[int | None, int
 
 
 def runtime_facts(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
-    """What runs here: the loop, the HTTP parser, and the true sizes of both thread pools.
+    """Return what runs here: the loop, the HTTP parser, and the sizes of both thread pools.
 
-    The executor's size is asked of a throw-away executor of the same kind: the formula depends on
-    the Python version (3.13 counts the CPUs the process may use, earlier ones those of the host),
-    and the loop makes its own lazily.
+    A throw-away executor shows the size: its formula depends on the Python version, and the loop
+    makes its own lazily.
     """
     executor = getattr(loop, "_default_executor", None) or ThreadPoolExecutor()
     limiter = thread_limiter()
-    parsers = {
-        "httptools": "uvicorn.protocols.http.httptools_impl",
-        "h11": "uvicorn.protocols.http.h11_impl",
-    }
+    parsers = [
+        name
+        for name in ("httptools", "h11")
+        if f"uvicorn.protocols.http.{name}_impl" in sys.modules
+    ]
     return {
         "pid": os.getpid(),
         "python": platform.python_version(),
         "loop": f"{type(loop).__module__}.{type(loop).__qualname__}",
-        "http_parser": next(
-            (name for name, module in parsers.items() if module in sys.modules), None
-        ),
+        "http_parser": parsers[0] if parsers else None,
         "thread_tokens": limiter.total_tokens if limiter else None,
         "executor_size": getattr(executor, "_max_workers", None),
         "cpus": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
@@ -101,23 +91,19 @@ def runtime_facts(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
 
 
 def resident_bytes() -> int | None:
-    """Memory of this process in RAM, in bytes; None where the system does not say."""
+    """Return the bytes of this process in RAM; None where the system does not say."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf(
-            "SC_PAGE_SIZE"
-        )
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
     return None
 
 
 def child_cpu_seconds() -> float:
-    """CPU seconds of all descendants, dead ones included, in ticks of 10 ms (Linux)."""
+    """Return the CPU seconds of all descendants, dead ones included, in 10 ms ticks (Linux)."""
     family_pids, ticks = {os.getpid()}, 0
-    later_pids = (
-        pid
-        for entry in os.listdir("/proc")  # noqa: PTH208 - quick
-        if entry.isdigit() and (pid := int(entry)) > os.getpid()
-    )
-    for pid in sorted(later_pids):  # a child's number is above its parent's
+    pids = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())  # noqa: PTH208 - quick
+    # a child's number is above its parent's
+    for pid in sorted(pid for pid in pids if pid > os.getpid()):
         with contextlib.suppress(OSError):  # it has ended
             stat_fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
             if int(stat_fields[1]) in family_pids:

@@ -11,15 +11,23 @@ from enum import Enum
 from itertools import islice
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 # what outlives a frame; keeping frames would destroy the user's objects in our thread
 RawFrame = tuple[CodeType, int]
-Frame = tuple[str, int, str, str, bool]  # file, line, function, call, is user code
 
-GC_STACK: tuple[Frame, ...] = (
-    ("<garbage collector>", 0, "", "", False),
-)  # the stack of collections
+
+class Frame(NamedTuple):
+    """A frame in words."""
+
+    file: str
+    line: int
+    function: str
+    call: str
+    is_user_code: bool
+
+
+GC_STACK = (Frame("<garbage collector>", 0, "", "", False),)  # the stack of collections
 _MAX_FRAMES = 25  # frames of a stack that are written
 _SERVING_PATHS = re.compile(
     r"[/\\](?:fastapi|starlette)[/\\](?:routing|applications|middleware)"
@@ -33,14 +41,10 @@ _AGENT_FOLDER = str(Path(__file__).resolve().parent) + os.sep
 class FrameRole(Enum):
     """What a frame does for the app, as far as its file tells."""
 
-    SERVES = "serves"
-    """Answers a request."""
-    STARTS = "starts"
-    """Starts the app, or ends it."""
-    AGENT = "guests"
-    """Work of the agent itself, never a culprit."""
+    SERVES = "serves"  # answers a request
+    STARTS = "starts"  # starts the app, or ends it
+    AGENT = "agent"  # work of the agent itself, never a culprit
     ANY = "any"
-    """Everything else."""
 
 
 class FrameFormatter:
@@ -56,50 +60,42 @@ class FrameFormatter:
         self.cache: dict[tuple[int, int], tuple[Frame, FrameRole, CodeType]] = {}
 
     def format_stack(self, stack: Sequence[RawFrame]) -> tuple[tuple[Frame, ...], bool]:
-        """A stack, innermost first, and whether it serves a request; empty for the agent's work."""
+        """Describe a stack, and whether it serves a request; empty for the agent's own work."""
         entries = [
-            self.cache.get((id(code), last)) or self.describe_frame(code, last)
+            self.cache.get((id(code), last)) or self._describe_frame(code, last)
             for code, last in stack
         ]
-        roles = [role for _, role, _ in entries]
-        if not entries or FrameRole.AGENT in roles or entries[0][0][0].startswith(_AGENT_FOLDER):
+        frames, roles = [entry[0] for entry in entries], [entry[1] for entry in entries]
+        if not frames or FrameRole.AGENT in roles or frames[0].file.startswith(_AGENT_FOLDER):
             return (), False
-        return (
-            _shorten_stack([frame for frame, _, _ in entries]),
-            FrameRole.SERVES in roles and FrameRole.STARTS not in roles,
-        )
+        serves = FrameRole.SERVES in roles and FrameRole.STARTS not in roles
+        return _shorten_stack(frames), serves
 
     def stack_without_line(
         self, raw: Sequence[RawFrame], stack: tuple[Frame, ...]
     ) -> tuple[Frame, ...]:
-        """The stack from the user's outermost function on, for stacks whose lines are unknown."""
+        """Return the stack from the user's outermost function on, where its lines are unknown."""
         first = None
         for i, (code, last) in enumerate(raw):
             frame, role, _ = self.cache[id(code), last]
             if role is FrameRole.SERVES:
                 break
-            first = i if frame[4] else first
+            first = i if frame.is_user_code else first
         if not stack or first is None:
             return stack
         return self.format_stack([(raw[first][0], 0), *raw[first + 1 :]])[0]
 
-    def describe_frame(self, code: CodeType, last: int) -> tuple[Frame, FrameRole, CodeType]:
-        """Describe one place in the code, and cache it."""
-        named = code.co_filename
-        file = named if named.startswith("<") else os.path.realpath(named)
+    def _describe_frame(self, code: CodeType, last: int) -> tuple[Frame, FrameRole, CodeType]:
+        file = code.co_filename
+        file = file if file.startswith("<") else os.path.realpath(file)
+        function = getattr(code, "co_qualname", code.co_name)
         line, call = line_and_call(code, max(last, 0))
-        frame = (
-            file,
-            line,
-            getattr(code, "co_qualname", code.co_name),
-            call,
-            self.is_user_code(file),
-        )
+        frame = Frame(file, line, function, call, self.is_user_code(file))
         self.cache[id(code), last] = entry = frame, _frame_role(code, file), code
         return entry
 
     def is_user_code(self, file: str) -> bool:
-        """Whether the user wrote the file; for an installed app the path below its home counts."""
+        """Return whether the user wrote a file; an installed app's path counts below its home."""
         if file.startswith(_AGENT_FOLDER):
             return False
         foreign = [path for path in self.stdlib_folders if file.startswith(path)]
@@ -112,47 +108,41 @@ class FrameFormatter:
 
 
 def _frame_role(code: CodeType, file: str) -> FrameRole:
-    """A frame's role, by file. The agent's coroutines serve; its plain functions are its work."""
     if _STARTUP_PATHS.search(file):
         return FrameRole.STARTS
-    if file.startswith(_AGENT_FOLDER):
+    if file.startswith(_AGENT_FOLDER):  # its coroutines serve, its plain functions are its work
         return FrameRole.SERVES if code.co_flags & inspect.CO_COROUTINE else FrameRole.AGENT
     return FrameRole.SERVES if _SERVING_PATHS.search(file) else FrameRole.ANY
 
 
 def _shorten_stack(stack: list[Frame]) -> tuple[Frame, ...]:
     """Keep at most `_MAX_FRAMES`: the innermost, the user's own, and what these call."""
+    half = _MAX_FRAMES // 2
     if len(stack) > _MAX_FRAMES:
-        calls_on = [mine for *_, mine in stack[1:]] + [False]
+        calls_on = [*(frame.is_user_code for frame in stack[1:]), False]
         stack = [
-            frame
-            for i, frame in enumerate(stack)
-            if i < _MAX_FRAMES // 2 or frame[4] or calls_on[i]
+            frame for i, frame in enumerate(stack) if i < half or frame.is_user_code or calls_on[i]
         ]
     if len(stack) > _MAX_FRAMES:
-        stack = [*stack[: _MAX_FRAMES // 2], *stack[-(_MAX_FRAMES - _MAX_FRAMES // 2) :]]
+        stack = [*stack[:half], *stack[half - _MAX_FRAMES :]]
     return tuple(stack)
 
 
 def line_and_call(code: CodeType, last: int) -> tuple[int, str]:
-    """Line and call of an instruction; the line before where it has none."""
+    """Return line and call of an instruction; the line before where it has none."""
     if hasattr(code, "co_positions"):  # 3.11: the jump back of a loop has no line
         so_far = list(islice(code.co_positions(), last // 2 + 1))
-        line = next(
-            (position[0] for position in reversed(so_far) if position[0]), code.co_firstlineno
-        )
-        return line, _find_call(_source_segment(code.co_filename, *so_far[-1]))
-    line = next(
-        (line for start, end, line in code.co_lines() if start <= last < end and line),
-        code.co_firstlineno,
-    )
+        lines = [code.co_firstlineno, *(position[0] for position in so_far if position[0])]
+        return lines[-1], _find_call(_source_segment(code.co_filename, *so_far[-1]))
+    lines = [line for start, end, line in code.co_lines() if start <= last < end and line]
+    line = (lines or [code.co_firstlineno])[0]
     return line, find_only_call(linecache.getline(code.co_filename, line).strip())
 
 
 def _source_segment(
     file: str, line: int | None, end_line: int | None, column: int | None, end_column: int | None
 ) -> str:
-    """The piece of source that an instruction was made from; columns count bytes."""
+    """Return the source that an instruction was made from; columns count bytes."""
     if line is None or end_line is None or column is None or end_column is None:
         return ""
     lines = [linecache.getline(file, number).encode() for number in range(line, end_line + 1)]
@@ -162,7 +152,7 @@ def _source_segment(
 
 
 def _find_call(text: str) -> str:
-    """What an expression calls or looks up: properties and lazy attributes run code, too."""
+    """Return what an expression calls or looks up: properties run code, too."""
     node: Any = _parse_source(f"({text})").body[:1]
     node = node and node[0].value
     node = node.value if isinstance(node, ast.Await) else node
@@ -172,17 +162,13 @@ def _find_call(text: str) -> str:
 
 
 def find_only_call(line: str) -> str:
-    """What a line calls, if it has one call: Python 3.10 knows no more than the line."""
-    calls = [
-        node
-        for node in ast.walk(_parse_source(f"{line} pass" if line.endswith(":") else line))
-        if isinstance(node, ast.Call)
-    ]
+    """Return what a line calls, if it has one call: Python 3.10 knows no more than the line."""
+    source = _parse_source(f"{line} pass" if line.endswith(":") else line)
+    calls = [node for node in ast.walk(source) if isinstance(node, ast.Call)]
     return _expression_text(calls[0].func) if len(calls) == 1 else ""
 
 
 def _parse_source(text: str) -> ast.Module:
-    """The statements of a text; none where it is not valid Python."""
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError):
@@ -190,7 +176,7 @@ def _parse_source(text: str) -> ast.Module:
 
 
 def _expression_text(node: ast.expr) -> str:
-    """The expression as written, without the arguments of its calls, which may be secret."""
+    """Return the expression without the arguments of its calls, which may be secret."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Call):
             inner.args = [ast.Constant(...)] if inner.args or inner.keywords else []

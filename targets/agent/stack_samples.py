@@ -50,10 +50,9 @@ def split_sample(stack: list[RawFrame], access: GilAccess, own: ThreadTime) -> l
 
 
 def correct_weights(samples: Sequence[StackSample]) -> Iterator[tuple[float, list[RawFrame], bool]]:
-    """Weight and stack of each sample, and whether its lines are known.
+    """Yield weight and stack of each sample, and whether its lines are known.
 
-    Where the GIL was handed over, other lines had run: their time goes to the lines of forced
-    samples of the same hold. And a sleep goes to the calls that were sampled asleep.
+    Time of a GIL handed over goes to the forced samples of the hold, a sleep to the asleep ones.
     """
     factors: dict[GilAccess, float] = {}
     for source, target in _WEIGHT_TRANSFERS:

@@ -1,7 +1,4 @@
-"""The probe's trace log: requests whose answer could not carry all moments, and process samples.
-
-Written from a thread, so that a held loop cannot stop it. Ten samples a second.
-"""
+"""The probe's trace log, written from a thread that a held loop cannot stop."""
 
 import asyncio
 import json
@@ -32,17 +29,16 @@ _FLUSH_INTERVAL = 0.25  # seconds between two writes of the trace log
 
 
 class TraceLog:
-    """Writes traces and samples to `<prefix>-<pid>.jsonl`.
+    """Writes traces and process samples to `<prefix>-<pid>.jsonl`.
 
-    The mutable state: `lines` and `finished` (a deque's ends are atomic), `child_cpu`, and
-    `active`, which only the loop's thread changes; the writer's thread reads a copy (atomic as
-    well). An answer carries its own moments, so a trace is written only when it is active for long,
-    or when it has finished and its answer did not carry all.
+    Only the loop's thread changes `active`; the writer's thread reads a copy, and the ends of the
+    deques, which is atomic. A trace is written when it is active for long, or when it has finished
+    and its answer did not carry all.
     """
 
     def __init__(self, prefix: str) -> None:
         self.path = Path(f"{prefix}-{os.getpid()}.jsonl")
-        self.lines: deque[list[Any]] = deque()
+        self.lines: deque[dict[str, Any]] = deque()
         self.active: set[Any] = set()
         self.finished: deque[Any] = deque()
         self.pool_sizes: tuple[Any, Any] | None = None
@@ -57,7 +53,7 @@ class TraceLog:
         self.loop = loop
         self.resume()
         pause_in_forks(self)
-        self.sampler = loop.create_task(self.sample_until_closed(loop))
+        self.sampler = loop.create_task(self._sample_until_closed(loop))
 
     def stop(self) -> None:
         """Stop, and write what is left."""
@@ -76,12 +72,12 @@ class TraceLog:
         self.pausing.clear()
         if not self.writer.is_alive():
             self.writer = threading.Thread(
-                target=self.write_until_paused, name="atonce-probe", daemon=True
+                target=self._write_until_paused, name="atonce-probe", daemon=True
             )
             self.writer.start()
 
-    async def sample_until_closed(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Sample ten times a second. AnyIO with sniffio knows its limiter in tasks only."""
+    async def _sample_until_closed(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Sample ten times a second, in a task: AnyIO with sniffio knows its limiter there only."""
         while not self.closing.is_set():
             due = clock_seconds() + _SAMPLE_INTERVAL
             await asyncio.sleep(_SAMPLE_INTERVAL)
@@ -97,26 +93,28 @@ class TraceLog:
             sizes != self.pool_sizes
         ):  # an app may resize its pools at any time; the last size counts
             self.pool_sizes = sizes
-            self.lines.append(["runtime", now, runtime_facts(loop)])
-        threads = (
-            (limiter.borrowed_tokens, limiter.statistics().tasks_waiting)
-            if limiter
-            else (None, None)
-        )
+            self.lines.append({"kind": "runtime", "t": now, "facts": runtime_facts(loop)})
         child_cpu, self.child_cpu = self.child_cpu, None
-        cpu, of_loop = time.process_time(), time.thread_time()
-        measurements = (
-            *threads,
-            count_queued_calls(loop),
-            cpu,
-            resident_bytes(),
-            child_cpu,
-            of_loop,
-            *longest_queue_pool(loop),
+        cpu, loop_cpu = time.process_time(), time.thread_time()
+        pool_threads, pool_waiting = longest_queue_pool(loop)
+        self.lines.append(
+            {
+                "kind": "sample",
+                "t": now,
+                "loop_lag": now - due,
+                "threads_busy": limiter and limiter.borrowed_tokens,
+                "threads_waiting": limiter and limiter.statistics().tasks_waiting,
+                "executor_queue": count_queued_calls(loop),
+                "cpu": cpu,
+                "memory": resident_bytes(),
+                "kin_cpu": child_cpu,
+                "loop_cpu": loop_cpu,
+                "pool_threads": pool_threads,
+                "pool_waiting": pool_waiting,
+            }
         )
-        self.lines.append(["sample", now, now - due, *measurements])
 
-    def write_until_paused(self) -> None:
+    def _write_until_paused(self) -> None:
         """Run the writer's thread: write every quarter of a second, and once more at the end."""
         with self.path.open("a", encoding="utf-8") as file:
             while True:
@@ -124,24 +122,21 @@ class TraceLog:
                 # once a second: it takes half a millisecond
                 if sys.platform == "linux" and clock_seconds() % 1 < _FLUSH_INTERVAL:
                     self.child_cpu = child_cpu_seconds()
-                file.writelines(
-                    json.dumps(line) + "\n" for line in self.drain(last=self.closing.is_set())
-                )
+                lines = self.drain(last=self.closing.is_set())
+                file.writelines(json.dumps(line) + "\n" for line in lines)
                 file.flush()
                 if last:
                     return
 
-    def drain(self, *, last: bool) -> list[list[Any]]:
-        """All new lines: samples, finished traces, and long active traces that changed."""
+    def drain(self, *, last: bool) -> list[dict[str, Any]]:
+        """Take all new lines: samples, finished traces, and long active traces that changed."""
         out = [self.lines.popleft() for _ in range(len(self.lines))]
-        long_traces = [
-            trace
-            for trace in list(self.active)
-            if last or time.perf_counter_ns() - trace.app_start > _FLUSH_INTERVAL * NANOS_PER_SECOND
-        ]
-        for trace in [*long_traces, *(self.finished.popleft() for _ in range(len(self.finished)))]:
-            row = trace.to_row()
-            if row and row != trace.written_row:
-                trace.written_row = row
-                out.append(row)
+        long_ago = time.perf_counter_ns() - _FLUSH_INTERVAL * NANOS_PER_SECOND
+        traces = [trace for trace in list(self.active) if last or trace.app_start < long_ago]
+        traces += [self.finished.popleft() for _ in range(len(self.finished))]
+        for trace in traces:
+            line = trace.to_line()
+            if line and line != trace.written_line:
+                trace.written_line = line
+                out.append(line)
         return out

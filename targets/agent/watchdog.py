@@ -1,22 +1,18 @@
-"""Finds out when the event loop is held, and by which stack: a thread asks the loop for heartbeats.
+"""Finds out when the event loop is held, and by which stack: a thread waits for its heartbeats.
 
-It asks every 10 ms. When no heartbeat has come 5 ms later, it samples the stack of the loop's
-thread, and again every 5 ms until the heartbeat comes. A sample stands for the time since the
-last. Only a thread that has the GIL can sample, so C code that keeps it hides, but not the line
-that called it: the interpreter changes threads right after the call, and the late sample still
-meets that line. How long no sample was possible is written (`blind`).
+It requests one every 10 ms. When none has come 5 ms later, it samples the stack of the loop's
+thread, and again every 5 ms. A sample stands for the time since the last. Only a thread that has
+the GIL can sample: C code that keeps it hides (`blind` says how long), but the late sample still
+meets the line that called it, as the interpreter changes threads right after the call.
 
-A thread that waits for the GIL gets it by force only after the switch interval, and every call that
-releases the GIL begins that interval anew. If it is long, a sample meets those calls and never the
-Python between them, or comes when the hold is over. So it is set to 5 us while this thread runs.
-Where a call was met asleep and other code ran before it, the function is named and no line of it.
+A thread that waits for the GIL gets it by force only after the switch interval, which every call
+that releases it begins anew: so it is 5 us while this thread runs. Where a call was met asleep and
+other code ran before it, the function is named and no line of it.
 
-Not all delay is the fault of the sampled stack. Other threads may keep the GIL, other processes the
-core: the loop is then in the middle of unrelated code. So a sample counts for as long as the loop's
-thread ran, or slept without once waking up, as the system counts (a thread that waits for the GIL
-wakes all the time); the rest has no culprit, and is written under an empty stack. Automatic garbage
-collections are timed by themselves and have a stack of their own: they hit any line that asks for
-memory, on any thread. A collection that the app asks for (`gc.collect()`) is the work of its line.
+Other threads may keep the GIL, other processes the core. So a sample counts for as long as the
+loop's thread ran, or slept without waking up (a thread that waits for the GIL wakes all the time);
+the rest is written under an empty stack. Automatic garbage collections hit any line, and have a
+stack of their own; `gc.collect()` is the work of its line.
 """
 
 import asyncio
@@ -50,7 +46,7 @@ from .stack_samples import OpenHold, StackSample, correct_weights, split_sample
 clock_seconds = time.perf_counter
 _POLL_INTERVAL = 0.010  # seconds between a heartbeat and the next request for one
 _MIN_HOLD_SECONDS = 0.010  # seconds: shorter holds are not written
-# seconds between two checks for the file `<session>.wait` beside its own, which makes it wait
+# seconds between two checks for the file `<session>.wait` in its folder, which makes it wait
 _WAIT_FILE_INTERVAL = 0.1
 # seconds after which a hold is written as far as known: the process may be killed at any moment
 _MAX_HOLD_PIECE = 0.5
@@ -80,7 +76,6 @@ class _GcTimer:
             self.state = took + _long_pause(begun), 0.0
 
     def take_gc_time(self) -> float:
-        """Seconds since the last call."""
         took, begun = self.state
         before, self.reported = self.reported, took + _long_pause(begun)
         return self.reported - before
@@ -93,7 +88,7 @@ def _long_pause(begun: float) -> float:
 
 
 class Watchdog:
-    """Watches one loop from its first heartbeat on; all but `send_heartbeat` runs in a thread."""
+    """Watches one loop from its first heartbeat on; all but `_send_heartbeat` runs in a thread."""
 
     def __init__(self, path: Path, home: Path) -> None:
         self.path, self.formatter = path, FrameFormatter(home)
@@ -109,7 +104,7 @@ class Watchdog:
         self.is_stopped, self.thread = False, threading.Thread()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start; to be called in the loop's thread."""
+        """Start to watch. Call it in the loop's thread."""
         self.loop, self.loop_thread = loop, LoopThread()
         self.resume()
         pause_in_forks(self)
@@ -135,7 +130,7 @@ class Watchdog:
             self.thread = threading.Thread(target=self.run, name="atonce-watch", daemon=True)
             self.thread.start()
 
-    def send_heartbeat(self) -> None:
+    def _send_heartbeat(self) -> None:
         """Answer from the loop; the first answer also measures the loop's own stack depth."""
         self.answered_at = clock_seconds()
         # inspect's way would read the sources
@@ -143,82 +138,73 @@ class Watchdog:
         while frame is not None:
             self.loop_depth += 1
             frame = frame.f_back
-        if self.heartbeat.locked():  # else a thread that ended for a fork had asked, too
+        if self.heartbeat.locked():  # else a thread that ended for a fork had requested it, too
             self.heartbeat.release()
 
     def run(self) -> None:
         """Run the thread until stopped, the loop ends, or the file cannot be written."""
         sharpen_timer()
         wait = self.path.with_name(f"{self.path.stem.rpartition('-')[0]}.wait")
-        while wait.exists() and self.is_watching():
+        while wait.exists() and self._is_watching():
             self.closing.wait(_WAIT_FILE_INTERVAL)
         self.app_switch_interval = sys.getswitchinterval()
         gc.callbacks.append(self.gc_timer)
         with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the loop is closed
-            self.write_holds()
+            self._write_holds()
         with contextlib.suppress(ValueError):  # the app has emptied the list
             gc.callbacks.remove(self.gc_timer)
         sys.setswitchinterval(self.app_switch_interval)
 
-    def write_holds(self) -> None:
-        """Ask for heartbeats as long as the loop is watched."""
+    def _write_holds(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
-            self.loop.call_soon_threadsafe(self.send_heartbeat)
-            while not self.heartbeat.acquire(timeout=_POLL_INTERVAL) and self.is_watching():
+            self.loop.call_soon_threadsafe(self._send_heartbeat)
+            while not self.heartbeat.acquire(timeout=_POLL_INTERVAL) and self._is_watching():
                 pass  # still starting up
-            while self.is_watching():
-                self.poll_loop(file)
+            while self._is_watching():
+                self._poll_loop(file)
 
-    def is_watching(self) -> bool:
-        """Whether the loop runs and the thread may go on."""
+    def _is_watching(self) -> bool:
         return self.loop.is_running() and not self.closing.is_set()
 
-    def poll_loop(self, file: TextIO) -> None:
-        """Pause, then ask once. A hold counts from the request, or from when it was due."""
+    def _poll_loop(self, file: TextIO) -> None:
+        """Pause, then request a heartbeat. A hold counts from when that was done, or due."""
         self.reset()
         self.accounted_until = self.sample_due = clock_seconds() + _POLL_INTERVAL
-        self.wait_noting_access(lambda: self.closing.wait(_POLL_INTERVAL))
+        self._wait_noting_access(lambda: self.closing.wait(_POLL_INTERVAL))
         if clock_seconds() > self.sample_due + STACK_SAMPLE_INTERVAL:
             self.sample_stack(file)
         else:
             self.reset()
             self.accounted_until = clock_seconds()
-        self.plan_sample()
-        self.loop.call_soon_threadsafe(self.send_heartbeat)
+        self._plan_sample()
+        self.loop.call_soon_threadsafe(self._send_heartbeat)
         answered = False
-        while not answered and self.is_watching():
-            answered = self.wait_for_heartbeat()
+        while not answered and self._is_watching():
+            answered = self._wait_for_heartbeat()
             if not answered:
                 self.sample_stack(file)
         if self.hold:
-            self.finish_hold(
-                file, self.hold, self.answered_at if answered else self.accounted_until
-            )
+            until = self.answered_at if answered else self.accounted_until
+            self.finish_hold(file, self.hold, until)
 
-    def plan_sample(self) -> None:
+    def _plan_sample(self) -> None:
         """Choose a random moment, as regular ones could meet the same line of a loop each time."""
-        self.sample_due = clock_seconds() + STACK_SAMPLE_INTERVAL * random.uniform(  # noqa: S311
-            0.6, 1.4
-        )
+        jitter = random.uniform(0.6, 1.4)  # noqa: S311
+        self.sample_due = clock_seconds() + STACK_SAMPLE_INTERVAL * jitter
 
-    def wait_for_heartbeat(self) -> bool:
-        """Wait until the heartbeat comes, or a sample is due."""
-        answered = self.wait_noting_access(
+    def _wait_for_heartbeat(self) -> bool:
+        """Wait until a sample is due; return whether the heartbeat came before."""
+        answered = self._wait_noting_access(
             lambda: self.heartbeat.acquire(timeout=max(0.0, self.sample_due - clock_seconds()))
         )
         # it may have come during the wait for the GIL
         return answered or self.heartbeat.acquire(blocking=False)
 
-    def wait_noting_access(self, wait: Callable[[], bool]) -> bool:
-        """Wait, and note how the GIL came back."""
-        waits = count_waits()
-        sys.setswitchinterval(
-            min(
-                self.app_switch_interval,
-                _CROWDED_SWITCH_INTERVAL if self.loop_thread.is_crowded else _SWITCH_INTERVAL,
-            )
-        )
+    def _wait_noting_access(self, wait: Callable[[], bool]) -> bool:
+        waits, is_crowded = count_waits(), self.loop_thread.is_crowded
+        interval = _CROWDED_SWITCH_INTERVAL if is_crowded else _SWITCH_INTERVAL
+        sys.setswitchinterval(min(self.app_switch_interval, interval))
         answered = wait()
         self.gil_access = classify_access(count_waits() - waits)
         return answered
@@ -242,46 +228,38 @@ class Watchdog:
         now = clock_seconds()
         gap, late = now - self.accounted_until, now - self.sample_due
         collected = min(gap, self.gc_timer.take_gc_time())
-        thread_time, kept_share = (
-            self.loop_thread.own_time(gap),
-            (1 - collected / gap) * bool(stack),
-        )
-        thread_time = thread_time._replace(
-            run_seconds=thread_time.run_seconds * kept_share,
-            sleep_seconds=thread_time.sleep_seconds * kept_share,
+        own, kept_share = self.loop_thread.own_time(gap), (1 - collected / gap) * bool(stack)
+        own = own._replace(
+            run_seconds=own.run_seconds * kept_share, sleep_seconds=own.sleep_seconds * kept_share
         )
         if self.hold is None or self.hold.holder != holder:
             if self.hold:
-                self.write_hold(file, self.hold, self.accounted_until)
+                self._write_hold(file, self.hold, self.accounted_until)
             self.hold = OpenHold(holder, self.accounted_until + _HOLD_GAP)
-        self.hold.gc_seconds += collected
-        self.hold.samples.append(
-            StackSample(gap - collected - thread_time.run_seconds - thread_time.sleep_seconds, [])
-        )
-        self.hold.samples += split_sample(stack, self.gil_access, thread_time)
-        self.hold.blind_seconds += (
-            late - collected if late - collected > 2 * STACK_SAMPLE_INTERVAL else 0
-        )
+        hold = self.hold
+        hold.gc_seconds += collected
+        hold.samples.append(StackSample(gap - collected - own.run_seconds - own.sleep_seconds, []))
+        hold.samples += split_sample(stack, self.gil_access, own)
+        if late - collected > 2 * STACK_SAMPLE_INTERVAL:
+            hold.blind_seconds += late - collected
         self.accounted_until = now
-        self.plan_sample()
-        if now - self.hold.start > _MAX_HOLD_PIECE:
-            self.write_hold(file, self.hold, now)
+        self._plan_sample()
+        if now - hold.start > _MAX_HOLD_PIECE:
+            self._write_hold(file, hold, now)
             self.hold = OpenHold(holder, now)
 
     def finish_hold(self, file: TextIO, hold: OpenHold, until: float) -> None:
         """Close a hold: the rest counts as the last sample, for one sample interval at most."""
-        rest, last = (
-            until - self.accounted_until,
-            hold.samples[-1] if hold.samples else StackSample(0.0, []),
-        )
-        hold.gc_seconds += (collected := min(rest, self.gc_timer.take_gc_time()))
-        rest -= collected
-        known = min(rest, STACK_SAMPLE_INTERVAL)
-        hold.samples += [last._replace(weight=known), StackSample(rest - known, [])]
-        self.write_hold(file, hold, until)
+        rest = until - self.accounted_until
+        last = hold.samples[-1] if hold.samples else StackSample(0.0, [])
+        collected = min(rest, self.gc_timer.take_gc_time())
+        known = min(rest - collected, STACK_SAMPLE_INTERVAL)
+        hold.gc_seconds += collected
+        hold.samples += [last._replace(weight=known), StackSample(rest - collected - known, [])]
+        self._write_hold(file, hold, until)
         self.hold = None
 
-    def write_hold(self, file: TextIO, hold: OpenHold, until: float) -> None:
+    def _write_hold(self, file: TextIO, hold: OpenHold, until: float) -> None:
         """Write a line for a long hold; its stacks are left out where they held for too short."""
         if until - hold.start < _MIN_HOLD_SECONDS - _HOLD_GAP:
             return
@@ -296,14 +274,18 @@ class Watchdog:
         if sum(weight for stack, weight in shares.items() if stack) <= _MIN_HOLD_SECONDS:
             shares, context = {(): until - hold.start - hold.gc_seconds}, "elsewhere"
         shares[GC_STACK] = hold.gc_seconds
-        entries = [[round(weight, 6), stack] for stack, weight in shares.items() if weight > 0]
-        line = [
-            "hold",
-            round(hold.start, 6),
-            round(until, 6),
-            context,
-            round(hold.blind_seconds, 6),
-            entries,
+        stacks = [
+            {"seconds": round(weight, 6), "frames": [frame._asdict() for frame in stack]}
+            for stack, weight in shares.items()
+            if weight > 0
         ]
+        line = {
+            "kind": "hold",
+            "start": round(hold.start, 6),
+            "end": round(until, 6),
+            "context": context,
+            "blind": round(hold.blind_seconds, 6),
+            "stacks": stacks,
+        }
         file.write(json.dumps(line, separators=(",", ":")) + "\n")
         file.flush()

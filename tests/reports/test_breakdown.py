@@ -2,17 +2,18 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec import structs
 
 from reports.metrics.breakdown import TIMESTAMP_COLUMNS, break_down_latency
 from reports.metrics.model import CrowdMetrics
 from reports.model import Report
 from reports.render.charts import split as chart
 from reports.report import build_report
+from results.records import Done, RequestLine, Sent
 from results.schema import Variant
 from tests.support.simulate_run import OVERHEAD, World, write
 
@@ -74,18 +75,18 @@ def test_the_simulated_queue_is_found_where_it_was_put(honest: Report) -> None:
     assert top.breakdown.timer == pytest.approx(0.1 + 0.75 * OVERHEAD)
 
 
-def inside(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
+def inside(cell: str, lines: list[RequestLine]) -> list[RequestLine]:
     """Handlers of the executor's crowds begin at once and wait for their thread inside."""
     if not cell.startswith("crowd/to-thread"):
         return lines
     sent = 0.0
-    edited = []
+    edited = list[RequestLine]()
     for line in lines:
-        if line[0] == "sent":
-            sent = line[-1]
+        if isinstance(line, Sent):
+            sent = line.sent
         edited.append(
-            [*line[:5], sent + OVERHEAD / 2, sent + OVERHEAD, *line[7:]]
-            if line[0] == "done"
+            structs.replace(line, app_start=sent + OVERHEAD / 2, handler_start=sent + OVERHEAD)
+            if isinstance(line, Done)
             else line
         )
     return edited

@@ -19,6 +19,7 @@ from reports.verdicts.culprit import (
     read_holds,
     summarise_holds,
 )
+from results.records import Hold, decode_app_line
 from targets.agent.stack_frames import GC_STACK
 
 HOME = Path("/srv/shop")
@@ -50,28 +51,34 @@ MIDDLEWARE = [f"{HOME}/timing.py", 8, "Timing.__call__", "self.app", True]
 OUTER = [MIDDLEWARE, ERRORS]
 
 
-def line(
+def row(
     start: float, *shares: Sequence[Any], place: str = "request", blind: float = 0.0
 ) -> list[Any]:
-    """A line of the watchdog's log, as long as the sum of its shares."""
-    return [
-        "hold",
-        start,
-        round(start + sum(weight for weight, _ in shares), 6),
-        place,
-        blind,
-        list(shares),
-    ]
+    """A line of the watchdog's log up to format 6, as long as the sum of its shares."""
+    end = round(start + sum(weight for weight, _ in shares), 6)
+    return ["hold", start, end, place, blind, list(shares)]
+
+
+def decoded(raw: list[Any]) -> Hold:
+    """The hold in such a line."""
+    hold = decode_app_line(json.dumps(raw).encode())
+    assert isinstance(hold, Hold)
+    return hold
+
+
+def line(start: float, *shares: Sequence[Any], **more: Any) -> Hold:
+    """A hold, as long as the sum of its shares."""
+    return decoded(row(start, *shares, **more))
 
 
 def facts(
-    *lines: list[Any], window: tuple[float, float] = (0.0, 100.0), origin: float = 0.0
+    *lines: Hold, window: tuple[float, float] = (0.0, 100.0), origin: float = 0.0
 ) -> LoopHolds:
-    """Summarise a few lines."""
+    """Summarise a few holds."""
     return summarise_holds(lines, window, origin, [HOME])
 
 
-def only(*lines: list[Any]) -> Culprit:
+def only(*lines: Hold) -> Culprit:
     """The only culprit."""
     (blame,) = facts(*lines).culprits
     return blame
@@ -215,15 +222,16 @@ def test_a_middleware_that_holds_the_loop_itself_is_guilty() -> None:
 
 def test_all_processes_of_a_session_are_read(tmp_path: Path) -> None:
     """And of no other session; a line cut off by a kill is dropped."""
-    for name, text in (
-        ("route-1-7", "[1]\n[2"),
-        ("route-1-8", "[3]\n"),
-        ("route-1-watch-9", "[4]\n"),
-        ("route-11-9", "[5]\n"),
+    for name, starts in (
+        ("route-1-7", [1.0]),
+        ("route-1-8", [3.0]),
+        ("route-1-watch-9", [4.0]),
+        ("route-11-9", [5.0]),
     ):
-        (tmp_path / f"{name}.jsonl").write_text(text)
-    assert read_holds(tmp_path, "route-1") == [[1], [3]]
-    assert json.loads("[4]") in read_holds(tmp_path, "route-1-watch")
+        whole = "".join(json.dumps(row(start, [0.1, [HANDLER]])) + "\n" for start in starts)
+        (tmp_path / f"{name}.jsonl").write_text(whole + '["hold", 2')
+    assert [hold.start for hold in read_holds(tmp_path, "route-1")] == [1.0, 3.0]
+    assert [hold.start for hold in read_holds(tmp_path, "route-1-watch")] == [4.0]
 
 
 def test_files_are_named_as_their_reader_knows_them() -> None:
@@ -244,7 +252,7 @@ def test_a_weight_that_rounding_took_away_says_nothing() -> None:
     assert facts(line(1, none)) == LoopHolds(0.0, 0.0, ())
     assert facts(line(1, none, half)) == facts(line(1, half))
     assert facts(line(1, [0.0, [list(GC_STACK[0])]], [0.0, []])) == LoopHolds(0.0, 0.0, ())
-    assert only(["hold", 1.0, 1.0, "request", 0.0, [half]]).blind == 0.0
+    assert only(decoded(["hold", 1.0, 1.0, "request", 0.0, [half]])).blind == 0.0
 
 
 def test_a_run_with_such_a_line_is_reported(tmp_path: Path, example: Report) -> None:
@@ -259,7 +267,7 @@ def test_a_run_with_such_a_line_is_reported(tmp_path: Path, example: Report) -> 
     for file in files:
         for moment in opened.t + origin + 0.1:
             with file.open("a", encoding="utf-8") as log:
-                log.write(json.dumps(line(round(moment, 6), [0.0, [HANDLER]])) + "\n")
+                log.write(json.dumps(row(round(moment, 6), [0.0, [HANDLER]])) + "\n")
     findings = [
         (finding.route.route, finding.verdict, finding.sentence)
         for finding in build_report(path).findings

@@ -17,6 +17,7 @@ from reports.render.summary import build_summary
 from reports.render.terminal import print_report
 from reports.report import build_report
 from reports.verdicts.findings import decide_verdict
+from results.records import RequestLine
 from results.schema import base_variant
 from scenarios.plans.lesson.experiment import lesson_cell, lesson_session
 from scenarios.plans.model import Session, quick_plan
@@ -199,7 +200,7 @@ def test_a_run_that_cannot_be_trusted_says_nothing(tmp_path: Path) -> None:
 def test_a_fault_in_one_experiment_takes_its_own_row_only(tmp_path: Path) -> None:
     """The others keep their verdicts."""
 
-    def edit(cell: str, lines: list[list[object]]) -> list[list[object]]:
+    def edit(cell: str, lines: list[RequestLine]) -> list[RequestLine]:
         return lines[: len(lines) // 4 * 2] if cell == "crowd/async postgres/40" else lines
 
     rows = by_variant(planned(tmp_path, (*SYNC.sessions, *ACTS[2:4]), edit=edit))

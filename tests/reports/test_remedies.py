@@ -2,13 +2,12 @@
 
 import ast
 import asyncio
-import json
 from pathlib import Path
 
 import httpx
 import pytest
 
-from reports.verdicts.culprit import Culprit, summarise_holds
+from reports.verdicts.culprit import Culprit, read_holds, summarise_holds
 from reports.verdicts.model import Remedy, Verdict
 from reports.verdicts.remedies import choose_remedy
 from reports.verdicts.remedy_rules import REMEDY_RULES
@@ -209,9 +208,7 @@ def test_the_apps_own_guilty_lines_lead_to_the_fix_beside_them(route: str, tmp_p
         watch.stop()
 
     visited(visit)
-    blames = summarise_holds(
-        [json.loads(text) for text in file.read_text().splitlines()], (0, 1e12), 0.0, [ROOT]
-    ).culprits
+    blames = summarise_holds(read_holds(tmp_path, "ward"), (0, 1e12), 0.0, [ROOT]).culprits
     remedy = choose_remedy(
         WARD_TRUTH[route], blames[0], service_s=0.1, is_async=True, concurrency=1.0
     )

@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import pandas as pd
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from reports.checks.model import CheckStatus, TrustLevel
@@ -21,6 +22,7 @@ from reports.render.terminal import print_report, routes_table
 from reports.report import build_report
 from reports.verdicts.model import Verdict
 from results.errors import ExitCode
+from results.records import GivenUp, RequestLine, Sent, Unsent
 from results.schema import Scenario, Status, Variant
 from scenarios.plans.model import BEHIND_AWAIT_VARIANT, Plan, Session, quick_plan
 from scenarios.plans.reproduce import plan_for_claims
@@ -202,11 +204,11 @@ def test_missing_variants_make_claims_untested(tmp_path: Path) -> None:
 def drop_every(nth: int, kind: str) -> Any:
     """An edit that damages every n-th request of the top sync crowd."""
 
-    def edit(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
+    def edit(cell: str, lines: list[RequestLine]) -> list[RequestLine]:
         if cell != "crowd/sync/64":
             return lines
         pairs = [lines[i : i + 2] for i in range(0, len(lines), 2)]
-        changed = []
+        changed = list[RequestLine]()
         for i, pair in enumerate(pairs):
             if i % nth:
                 changed += pair
@@ -219,14 +221,16 @@ def drop_every(nth: int, kind: str) -> Any:
     return edit
 
 
-def unsent(line: list[Any]) -> list[Any]:
+def unsent(line: RequestLine) -> RequestLine:
     """A request that never left."""
-    return ["unsent", *line[1:7], "no connection was free"]
+    assert isinstance(line, Sent)
+    facts = {name: value for name, value in structs.asdict(line).items() if name != "sent"}
+    return Unsent(**facts, reason="no connection was free")
 
 
-def failed(line: list[Any]) -> list[Any]:
+def failed(line: RequestLine) -> RequestLine:
     """A request that was answered with an error."""
-    return [*line[:2], 500, "status 500", *line[4:]]
+    return structs.replace(line, status=500, error="status 500")
 
 
 @pytest.mark.parametrize(
@@ -326,20 +330,22 @@ def test_a_cell_without_a_single_answer_is_reported_without_a_crash(
 ) -> None:
     """No answers, only errors, instant answers, or no rows: no verdict, but charts and page."""
 
-    def edit(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
+    def edit(cell: str, lines: list[RequestLine]) -> list[RequestLine]:
         if cell != target:
             return lines
         if kind == "vanishes":
             return []
-        changed = []
+        changed, moment = list[RequestLine](), 0.0
         for line in lines:
-            if line[0] == "sent":
+            if isinstance(line, Sent):
                 changed.append(line)
-                moment = line[6]
+                moment = line.intended
             elif kind == "hangs":
-                changed.append(["given-up", moment + 20])
+                changed.append(GivenUp(0, moment + 20))
             else:
-                changed.append(failed(line) if kind == "fails" else ["done", moment, *line[2:]])
+                changed.append(
+                    failed(line) if kind == "fails" else structs.replace(line, done=moment)
+                )
         return changed
 
     report = build_report(
@@ -356,7 +362,7 @@ def test_a_cell_without_a_single_answer_is_reported_without_a_crash(
 def test_rows_lost_by_the_neighbours_are_seen_too(tmp_path: Path) -> None:
     """Little's law is asked of their cells as well."""
 
-    def edit(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
+    def edit(cell: str, lines: list[RequestLine]) -> list[RequestLine]:
         return lines[: len(lines) // 4 * 2] if cell == "neighbours/sync/64" else lines
 
     report = build_report(write(tmp_path, World(plan=SYNC, edit=edit)))

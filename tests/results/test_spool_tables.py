@@ -3,7 +3,6 @@
 import json
 import random
 import tracemalloc
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from reports.metrics.run_data import load_run
-from results import spool, spool_tables
+from results import spool_tables
+from results.records import (
+    Done,
+    GivenUp,
+    LoadRow,
+    Sample,
+    Sent,
+    Trace,
+    Unsent,
+    decode_app_line,
+    decode_request_line,
+)
 from results.schema import Status
-from results.spool_tables import SAMPLE_COLUMNS, RequestLineStore, SpoolTable, build_sample
+from results.spool import read_spool
+from results.spool_tables import RequestLineStore, build_sample
 from results.store import RunWriter, to_arrow_table, write_table
 
 ORIGIN = 1000.0
@@ -37,7 +48,7 @@ def plant(path: Path, count: int) -> RunWriter:
     run.write_metadata()
     rng = random.Random(1)  # noqa: S311 - repeatable
     spools: dict[str, list[Any]] = {
-        "probe/x-7": [["runtime", "x", {"loop": "asyncio"}], ["visit", "somebody else's", 1.0]]
+        "probe/x-7": [["runtime", 1.0, {"loop": "asyncio"}], ["visit", "somebody else's", 1.0]]
     }
     spools["load/w-0"] = [["mark", "c", "go", ORIGIN, 0, 0.0], ["mark", "c", "broken"]]
     for worker in ("w-0", "w-1"):
@@ -49,12 +60,12 @@ def plant(path: Path, count: int) -> RunWriter:
                 lines.append((begun, ["unsent", *place, begun, "the cap was reached"]))
                 continue
             lines.append((begun, ["sent", *place, begun - 0.001, begun]))
-            done, moments = begun + rng.expovariate(2), [begun + 0.01, begun + 0.02, None]
+            done, moments = begun + rng.expovariate(2), [begun + 0.01, begun + 0.02, None, None]
             failed: dict[int, list[Any]] = {
                 1: [500, "status 500", 1],
                 2: [None, "ConnectionRefusedError", 0],
             }
-            end = [*failed[fate], *[None] * 4] if fate in failed else [200, None, 5, *moments, 4000]
+            end = [*failed[fate], *[None] * 5] if fate in failed else [200, None, 5, *moments, 4000]
             if fate != 4:  # in flight when its worker died
                 lines.append(
                     (done, ["given-up", seq, done] if fate == 3 else ["done", seq, done, *end])
@@ -62,7 +73,7 @@ def plant(path: Path, count: int) -> RunWriter:
             if fate in {3, 4, 5}:
                 spools["probe/x-7"] += [
                     ["visit", f"{worker}-{seq}", begun, None, None, None, 7],
-                    ["visit", f"{worker}-{seq}", *moments, done, 7],
+                    ["visit", f"{worker}-{seq}", *moments[:3], done, 7],
                 ]
         spools[f"samples/{worker}"] = [
             line for _, line in sorted(lines, key=lambda entry: entry[0])
@@ -70,7 +81,7 @@ def plant(path: Path, count: int) -> RunWriter:
     spools["samples/w-1"] += [
         ["done", "x", 1.0, 2.0],
         ["sent", count, "c", "no phase"],
-        ["done", count + 1, 1.0],
+        ["given-up", count + 1, 1.0],
     ]
     for name, rows in spools.items():
         (path / name).parent.mkdir(exist_ok=True)
@@ -81,32 +92,29 @@ def plant(path: Path, count: int) -> RunWriter:
 
 def at_once(path: Path) -> pd.DataFrame:
     """The rows as they were made before: every line of the run in memory."""
-    visits: dict[str, list[Any]] = {}
-    for file in (path / "probe").iterdir():
-        visits |= {line[1]: line[2:] for line in spool.read_spool(file) if line[0] == "visit"}
+    traces = {
+        line.request: line
+        for file in (path / "probe").iterdir()
+        for line in read_spool(file, decode_app_line)
+        if isinstance(line, Trace)
+    }
     rows = []
     for file in sorted((path / "samples").iterdir()):
-        starts: dict[Any, list[Any]] = {}
-        ends: dict[Any, list[Any]] = {}
-        for kind, seq, *words in spool.read_spool(file):
-            (starts if kind in {"sent", "unsent"} else ends)[seq] = [kind, *words]
-        every = [*starts.values(), *ends.values()]
-        moments: list[float] = []
-        for kind, *words in every:
-            if kind != "unsent":
-                moments += [word for word in words if isinstance(word, float)]
-        last = max(moments)
+        starts: dict[int, Sent | Unsent] = {}
+        ends: dict[int, Done | GivenUp] = {}
+        last = 0.0
+        for line in read_spool(file, decode_request_line):
+            if isinstance(line, Sent | Unsent):
+                starts[line.seq] = line
+            else:
+                ends[line.seq] = line
+            if not isinstance(line, Unsent):
+                last = max(last, line.sent if isinstance(line, Sent) else line.done)
         for seq, start in starts.items():
-            if len(start) == 8:
-                end = ends.get(seq, ["given-up", last])
-                rows.append(
-                    build_sample(
-                        file.stem, seq, start, end, ORIGIN, visits.get(f"{file.stem}-{seq}")
-                    )
-                )
-    frame: pd.DataFrame = to_arrow_table(
-        SpoolTable(SAMPLE_COLUMNS, list(map(attrgetter(*SAMPLE_COLUMNS), rows)))
-    ).to_pandas()
+            end = ends.get(seq, GivenUp(seq, last))
+            trace = traces.get(f"{file.stem}-{seq}", Trace(""))
+            rows.append(build_sample(file.stem, start, end, trace, ORIGIN))
+    frame: pd.DataFrame = to_arrow_table(Sample, rows).to_pandas()
     return frame
 
 
@@ -162,22 +170,23 @@ def test_a_table_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> No
     """Neither the file nor its draft; the next reader finds the spools."""
 
     def parts() -> Any:
-        yield SpoolTable(("worker", "t"), [("w", 1.0)])
+        tick: dict[str, Any] = {"lateness": 0.0, "cpu": 0.0, "mark": None}
+        yield [LoadRow(worker="w", kind="tick", cell="c", t=1.0, in_flight=0, area=0.0, **tick)]
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        write_table(tmp_path / "load.parquet", ("worker", "t"), parts())
+        write_table(tmp_path / "load.parquet", LoadRow, parts())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_folder_for_temporary_files_is_an_os_error() -> None:
     """The driver has a sentence for those."""
-    aside = RequestLineStore()
+    aside = RequestLineStore[GivenUp | Done](Done)
     aside.file.execute("PRAGMA max_page_count = 20")
 
     def fill() -> None:
         for seq in range(10_000):
-            aside.put("w-0", seq, ["done", 1.0, None, "x" * 50])
+            aside.put("w-0", seq, Done(seq, 1.0, None, "x" * 50, *[None] * 6))
 
     with pytest.raises(OSError, match="full, in the folder for temporary files"):
         fill()

@@ -9,13 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from reports.metrics.run_data import load_run
-from results import spool
 from results.errors import AtonceError, ExitCode
+from results.records import Done, GivenUp, decode_app_line, decode_request_line
 from results.schema import FORMAT_VERSION, Cell, Phase, Status
+from results.spool import SpoolReader
 from results.store import RunWriter, newest_run, read_run, write_atomic
 from scenarios.generator import recorder as recorder_module
 from scenarios.generator.job import Job
-from scenarios.generator.recorder import Recorder, Response, SampleKey
+from scenarios.generator.recorder import Recorder, SampleKey
 from scenarios.plans.model import quick_plan
 
 
@@ -27,34 +28,86 @@ def seal(path: Path, origin: float) -> None:
     run.close(Status.COMPLETE)
 
 
-PLACE = SampleKey("crowd/async/1", Phase.STEADY, "GET /async", "async", 0)
+CELL = quick_plan(0.1).cells[0].to_dict()
+PLACE = SampleKey(
+    Cell.from_dict({**CELL, "name": "crowd/async/1", "route": "GET /async", "variant": "async"}),
+    Phase.STEADY,
+    0,
+)
 
 
 def test_a_half_written_last_line_is_left_out(tmp_path: Path) -> None:
     """What a crash leaves."""
     file = tmp_path / "x.jsonl"
     file.write_text(
-        '["sent", 1, "x"]\n{}\n5\n["done"]\nnonsense\n["done", 1, 2.0]\n["se', encoding="utf-8"
+        '["given-up", 1, 1]\n{}\n5\n["done"]\nnonsense\n["given-up", 1, 2.0]\n["se',
+        encoding="utf-8",
     )
-    spoilt: list[str] = []
-    assert list(spool.read_spool(file, spoilt)) == [["sent", 1, "x"], ["done", 1, 2.0]]
-    assert len(spoilt) == 5
+    reader = SpoolReader()
+    assert list(reader.read(file, decode_request_line)) == [GivenUp(1, 1.0), GivenUp(1, 2.0)]
+    assert reader.unreadable == 5
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (["frozen", 1.0, 2.0], {"kind": "frozen", "begin": 1.0, "end": 2.0}),
+        (["sample", 1.0, 0.5, 3], {"kind": "sample", "t": 1.0, "loop_lag": 0.5, "threads_busy": 3}),
+        (["visit", "w-1", 1.0], {"kind": "visit", "request": "w-1", "app_start": 1.0}),
+        (
+            ["runtime", 1.0, {"thread_tokens": float("inf")}],
+            {"kind": "runtime", "t": 1.0, "facts": {"thread_tokens": float("inf")}},
+        ),
+        (
+            ["hold", 1.0, 1.5, "request", 0.1, [[0.4, [["a.py", 7, "f", "g", True]]], [0.1, []]]],
+            {
+                "kind": "hold",
+                "start": 1.0,
+                "end": 1.5,
+                "context": "request",
+                "blind": 0.1,
+                "stacks": [
+                    {
+                        "seconds": 0.4,
+                        "frames": [
+                            {
+                                "file": "a.py",
+                                "line": 7,
+                                "function": "f",
+                                "call": "g",
+                                "is_user_code": True,
+                            }
+                        ],
+                    },
+                    {"seconds": 0.1, "frames": []},
+                ],
+            },
+        ),
+    ],
+)
+def test_a_line_of_an_app_is_read_in_both_formats(old: list[object], new: object) -> None:
+    """Format 7 names the fields that formats up to 6 had in this order."""
+    assert decode_app_line(json.dumps(old).encode()) == decode_app_line(json.dumps(new).encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "5", "{}", '["sent", 1]', '["hold", 1.0]', '{"kind": "x"}', '["hold", 1', "null"],
+)
+def test_what_is_no_line_of_an_app_is_left_out(text: str) -> None:
+    """Each is counted by the reader as it counts a half one."""
+    with pytest.raises(ValueError, match=r"."):
+        decode_app_line(text.encode())
 
 
 def test_every_planned_request_becomes_a_row(tmp_path: Path) -> None:
     """Answered, failed, given up, never sent, or in flight at the worker's death: five rows."""
     recorder = Recorder(tmp_path, "async")
     answered, wrong, lost, open_ = (recorder.start_request(PLACE, 10.0 + i, None) for i in range(4))
-    recorder.record_response(
-        answered,
-        recorder.finish_request(answered) or 0,
-        Response(200, None, 14, (11.0, 11.1, 11.2), 5000),
-    )
-    recorder.record_response(
-        wrong,
-        recorder.finish_request(wrong) or 0,
-        Response(500, "status 500", 5, (None, None, None), None),
-    )
+    done = recorder.finish_request(answered) or 0
+    recorder.record_response(Done(answered.seq, done, 200, None, 14, 11.0, 11.1, 11.2, None, 5000))
+    done = recorder.finish_request(wrong) or 0
+    recorder.record_response(Done(wrong.seq, done, 500, "status 500", 5, *[None] * 5))
     recorder.abandon(lost)
     recorder.record_unsent(PLACE, 14.0, "no connection was free")
     recorder.close()
@@ -76,11 +129,9 @@ def test_a_connection_that_nobody_took_was_never_sent(tmp_path: Path) -> None:
     """The target counted nothing, so neither do we; the reason stays."""
     recorder = Recorder(tmp_path, "async")
     ticket = recorder.start_request(PLACE, 0.0, None)
-    recorder.record_response(
-        ticket,
-        recorder.finish_request(ticket) or 0,
-        Response(None, "ConnectionRefusedError", 0, (None, None, None), None),
-    )
+    done = recorder.finish_request(ticket) or 0
+    error = "ConnectionRefusedError"
+    recorder.record_response(Done(ticket.seq, done, None, error, 0, *[None] * 5))
     recorder.close()
     seal(tmp_path, 0.0)
     (row,) = pq.read_table(tmp_path / "samples.parquet").to_pylist()
@@ -93,13 +144,13 @@ def test_a_request_given_up_stays_given_up(tmp_path: Path) -> None:
     ticket = recorder.start_request(PLACE, 0.0, None)
     recorder.abandon(ticket)
     assert recorder.finish_request(ticket) is None
-    assert recorder.gauges[PLACE.cell].in_flight == 0
+    assert recorder.gauges[PLACE.cell.name].in_flight == 0
     recorder.close()
 
 
-@pytest.mark.parametrize("departure", [(), (3.5,)])
+@pytest.mark.parametrize("departure", [None, 3.5])
 def test_the_probes_trace_log_fills_in_what_the_header_could_not_carry(
-    departure: tuple[float, ...],
+    departure: float | None,
     tmp_path: Path,
 ) -> None:
     """The departure, better than the header's; all of unanswered requests. The last line counts."""
@@ -108,11 +159,8 @@ def test_the_probes_trace_log_fills_in_what_the_header_could_not_carry(
         recorder.start_request(PLACE, 0.0, None),
         recorder.start_request(PLACE, 0.0, None),
     )
-    recorder.record_response(
-        answered,
-        recorder.finish_request(answered) or 0,
-        Response(200, None, 1, (1.0, 2.0, 3.0, *departure), 7),
-    )
+    done = recorder.finish_request(answered) or 0
+    recorder.record_response(Done(answered.seq, done, 200, None, 1, 1.0, 2.0, 3.0, departure, 7))
     recorder.abandon(lost)
     recorder.close()
     (tmp_path / "probe").mkdir()
@@ -196,7 +244,6 @@ def test_what_is_not_a_run_is_a_sentence(tmp_path: Path, content: str | None, wo
     assert caught.value.code == ExitCode.USAGE
 
 
-CELL = quick_plan(0.1).cells[0].to_dict()
 ARRIVALS = {"law": "poisson", "profile": [[1, 1, 1]], "pool": "warm", "warm": 1, "cap": 9}
 
 
@@ -326,3 +373,16 @@ def test_what_an_older_format_did_not_tell_is_unknown() -> None:
     probe = load_run(Path(__file__).parents[2] / "results" / "example").probe
     assert probe.loop_cpu.isna().all()
     assert probe.cpu.notna().all()
+
+
+def test_an_unsealed_run_of_a_format_with_other_lines_is_refused(
+    tmp_path: Path, honest_run: Path
+) -> None:
+    """Formats 1 and 2 wrote three moments of a request; later unsealed ones are read."""
+    run = tmp_path / "run"
+    shutil.copytree(honest_run, run)
+    edit(edit(run, "status", "running"), "format", 2)
+    with pytest.raises(AtonceError, match="never closed, and its format is 2") as caught:
+        load_run(run)
+    assert caught.value.code == ExitCode.USAGE
+    assert load_run(edit(run, "format", 3)).samples.empty

@@ -222,11 +222,7 @@ def test_a_sample_reads_the_spools_of_its_own_session(tmp_path: Path) -> None:
                 200,
                 "status 500" if i == 7 else None,
                 2,
-                None,
-                None,
-                None,
-                None,
-                None,
+                *[None] * 5,
             ]
         ]
     lines += [

@@ -57,8 +57,8 @@ client = Client(SimpleNamespace(events=events), url, recorder, {}, TlsTrust(**js
 words = {"name": "x", "scenario": "crowd", "variant": "x", "route": "GET /x", "path": "/x"}
 numbers = {"users": 1, "warm_up": 0.0, "window": 0.0, "drain": 0.0}
 cell = Cell.from_dict({**words, **numbers, "expects": "", "neighbours": []})
-place = SampleKey("x", Phase.STEADY, "GET /x", "x", 0)
-print(*client.send_request(client.new_connection(), place, cell, 0.0))
+place = SampleKey(cell, Phase.STEADY, 0)
+print(*client.send_request(client.new_connection(), place, 0.0))
 """
 
 

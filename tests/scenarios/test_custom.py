@@ -9,10 +9,11 @@ import pytest
 
 from reports.stats.queueing import closed_loop_mean, closed_loop_rate
 from results.errors import AtonceError
+from results.records import Done, Mark
 from results.schema import ArrivalDistribution, Cell, ConnectionMode, Phase, Scenario
 from results.store import RunWriter
 from scenarios.generator.arrivals import arrival_times
-from scenarios.generator.recorder import Recorder, Response, SampleKey
+from scenarios.generator.recorder import Recorder, SampleKey
 from scenarios.plans.custom import (
     CAPACITY_SHARES,
     RATE_SHAPES,
@@ -118,16 +119,16 @@ D, ALONE = 0.05, "crowd/GET /x/1"
 
 def play_crowd(recorder: Recorder, cell: Cell, places: int, origin: float) -> None:
     """What a crowd on `places` of 50 ms writes, with one wrong answer, in 2 s from 1.0 on."""
-    recorder.load.write("mark", cell.name, "open", origin + 1.0, 0, 0.0)
-    recorder.load.write("mark", cell.name, "close", origin + 3.0, 0, 0.0)
+    recorder.load.write(Mark(cell.name, "open", origin + 1.0, 0, 0.0))
+    recorder.load.write(Mark(cell.name, "close", origin + 3.0, 0, 0.0))
     rate = closed_loop_rate(cell.users, D, places, cell.think)
     took = closed_loop_mean(cell.users, D, places, cell.think)
     for i in range(int(4 * rate)):
-        place = SampleKey(cell.name, Phase.STEADY, cell.route, cell.variant, 0)
+        place = SampleKey(cell, Phase.STEADY, 0)
         done = origin + (i + 0.5) / rate
         ticket = recorder.start_request(place, done - took, None)
         fault = "status 500" if i == int(2 * rate) else None
-        recorder.record_response(ticket, done, Response(200, fault, 1, (None, None, None), None))
+        recorder.record_response(Done(ticket.seq, done, 200, fault, 1, *[None] * 5))
     recorder.flush()
 
 

@@ -33,9 +33,9 @@ with tempfile.TemporaryDirectory() as folder:
     client = Client(SimpleNamespace(events=events), url, recorder, templates)
     connection = client.new_connection()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    key = SampleKey(cell.name, "steady", cell.route, "x", 0)
+    key = SampleKey(cell, "steady", 0)
     for number in range(2):
-        print(*client.send_request(connection, key, cell, 0.0), fired[-1])
+        print(*client.send_request(connection, key, 0.0), fired[-1])
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from results.records import Done, GivenUp, Mark, Sent, Unsent
 from results.schema import (
     ArrivalDistribution,
     Arrivals,
@@ -159,7 +160,7 @@ def play(workers: list[Worker], cell: Cell, server: Server, now: float) -> float
         left = [request for request in mine if request.begin >= 0]
         bounds = {"go": now, "open": opened + 0.01 * i, "close": closed - 0.01 * i, "end": end}
         for mark, moment in [("open", now), *bounds.items()]:  # an early "open" that must not count
-            worker.load.write("mark", cell.name, mark, moment, 0, area(left, moment), *CALM)
+            worker.load.write(Mark(cell.name, mark, moment, 0, area(left, moment), *CALM))
         tick(worker.load, cell.name, now, end)
     return end
 
@@ -219,20 +220,13 @@ def write_request(  # noqa: PLR0913, PLR0917 - a line has that many sides
     samples: Spool, seq: int, cell: Cell, request: Request, phase: Phase, end: float
 ) -> None:
     """The lines of one request."""
-    words = [
-        seq,
-        cell.name,
-        phase,
-        ROUTE,
-        cell.variant,
-        request.user % cell.arrivals.warm if cell.arrivals else request.user,
-        request.sent,
-    ]
+    user = request.user % cell.arrivals.warm if cell.arrivals else request.user
+    words = (seq, cell.name, phase, ROUTE, cell.variant, user, request.sent)
     if request.begin < 0:
-        samples.write("unsent", *words, "the in-flight cap of 900 was reached")
+        samples.write(Unsent(*words, "the in-flight cap of 900 was reached"))
         return
-    samples.write("sent", *words, request.sent)
+    samples.write(Sent(*words, request.sent))
     if request.done is None:
-        samples.write("given-up", seq, end)
+        samples.write(GivenUp(seq, end))
     else:
-        samples.write("done", seq, request.done, 200, None, 14, None, None, None, 50_000)
+        samples.write(Done(seq, request.done, 200, None, 14, None, None, None, None, 50_000))

@@ -6,7 +6,6 @@ time passes.
 """
 
 import heapq
-import json
 from bisect import bisect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,20 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
+from results.records import (
+    Done,
+    GivenUp,
+    Mark,
+    ProcessSample,
+    RequestLine,
+    Runtime,
+    Sent,
+    Tick,
+    Trace,
+    Unsent,
+)
 from results.schema import (
     ArrivalDistribution,
     Cell,
@@ -85,7 +98,7 @@ class World:
 
     truths: dict[str, Truth] = field(default_factory=lambda: dict(HONEST))
     plan: Plan = field(default_factory=lambda: quick_plan(0.1))
-    edit: Callable[[str, list[list[Any]]], list[list[Any]]] = lambda _cell, lines: lines
+    edit: Callable[[str, list[RequestLine]], list[RequestLine]] = lambda _cell, lines: lines
     facts: Callable[[dict[str, Any]], None] = lambda _facts: None
     # Seconds after a window's end at which waiting stops; None: until all is answered
     cut: float | None = None
@@ -97,7 +110,7 @@ class World:
     # How much longer the work takes after a restart
     pace: Callable[[int], float] = lambda _repeat: 1.0
     unfair: tuple[str, ...] = ()  # variants that serve the last arrival next
-    journal: list[list[Any]] = field(default_factory=list)
+    journal: list[Trace] = field(default_factory=list)
 
     def truth(self, variant: str) -> Truth:
         """How a variant behaves; an experiment behaves as it is written, unless it is planted."""
@@ -233,7 +246,7 @@ def write_act(path: Path, world: World, act: Session, now: float) -> float:
                 else Request(request.user, request.sent, request.begin, request.end, None)
                 for request in crowd
             ]
-        lines, aside = list[list[Any]](), list[list[Any]]()
+        lines, aside = list[RequestLine](), list[RequestLine]()
         for request in crowd:
             lines += lines_of(cell.name, cell.route, cell, request, world, opened, end)
         pings = [ask for ping in cell.neighbours for ask in pinged(cell, ping, truth, crowd, now)]
@@ -245,7 +258,7 @@ def write_act(path: Path, world: World, act: Session, now: float) -> float:
             seq,
             world,
         ):
-            samples.write(*line)
+            samples.write(line)
         seq += 2 * (len(lines) + len(aside)) + 1
         bounds = {"go": now, "open": opened, "close": closed, "end": end}
         marks = ("go", "end") if cell.scenario is Scenario.BURST else tuple(bounds)
@@ -256,7 +269,8 @@ def write_act(path: Path, world: World, act: Session, now: float) -> float:
         )
         for name, requests in [(cell.name, crowd or [request for _, request in pings]), *beside]:
             for mark in marks:
-                load.write("mark", name, mark, bounds[mark], 0, area(requests, bounds[mark]), *CALM)
+                moment = bounds[mark]
+                load.write(Mark(name, mark, moment, 0, area(requests, moment), *CALM))
         tick(load, cell.name, now, end)
         now = max([end, *(request.done or end for _, request in pings)]) + 0.5
     samples.close()
@@ -269,7 +283,7 @@ def write_act(path: Path, world: World, act: Session, now: float) -> float:
 def tick(load: Spool, name: str, now: float, end: float) -> None:
     """A generator at ease: punctual, at a tenth of its core."""
     for i in range(int(10 * (end - now))):
-        load.write("tick", name, now + 0.1 * i, 0, 0.0, 0.0005, 0.01 * i)
+        load.write(Tick(name, now + 0.1 * i, 0, 0.0, 0.0005, 0.01 * i))
 
 
 def play(cell: Cell, truth: Truth, service: float, now: float, *, unfair: bool) -> list[Request]:
@@ -312,33 +326,34 @@ def pinged(
 
 def lines_of(  # noqa: PLR0913, PLR0917 - a row has that many sides
     name: str, route: str, cell: Cell, request: Request, world: World, opened: float, end: float
-) -> list[list[Any]]:
+) -> list[RequestLine]:
     """The spool's lines of one request, without its number."""
     phase = (
         Phase.STEADY if request.sent > opened or cell.scenario is Scenario.BURST else Phase.WARM_UP
     )
-    sent = ["sent", name, phase, route, cell.variant, request.user, request.sent, request.sent]
+    sent = Sent(0, name, phase, route, cell.variant, request.user, request.sent, request.sent)
     enters = (
         request.sent + OVERHEAD / 2
         if world.truth(cell.variant).suspends
         else request.begin - OVERHEAD / 2
     )
-    moments = [enters, request.begin, request.end] if world.probe else [None, None, None]
     if request.done is None:
-        return [sent, ["given-up", end]]
-    return [sent, ["done", request.done, 200, None, 14, *moments, 50_000]]
+        return [sent, GivenUp(0, end)]
+    done = Done(0, request.done, 200, None, 14, enters, request.begin, request.end, None, 50_000)
+    unseen = dict.fromkeys(("app_start", "handler_start", "handler_end"))
+    return [sent, done if world.probe else structs.replace(done, **unseen)]
 
 
-def number(lines: list[list[Any]], variant: str, first: int, world: World) -> list[list[Any]]:
+def number(lines: list[RequestLine], variant: str, first: int, world: World) -> list[RequestLine]:
     """Number the requests; a "sent" begins a new one. The trace log says when the answer left."""
-    numbered, seq = [], first
-    for kind, *words in lines:
-        seq += kind in {"sent", "unsent"}
-        numbered.append([kind, seq, *words])
-        if kind == "done" and words[4] is not None:
-            world.journal.append(
-                ["visit", f"{variant}-{seq}", *words[4:7], words[6] + OVERHEAD / 4, words[7]]
-            )
+    numbered, seq = list[RequestLine](), first
+    for line in lines:
+        seq += isinstance(line, Sent | Unsent)
+        numbered.append(structs.replace(line, seq=seq))
+        if isinstance(line, Done) and line.handler_end is not None:
+            moments = (line.app_start, line.handler_start, line.handler_end)
+            left = line.handler_end + OVERHEAD / 4
+            world.journal.append(Trace(f"{variant}-{seq}", *moments, left, line.peer))
     return numbered
 
 
@@ -375,7 +390,6 @@ def write_probe(
     # A session without cells never shows how its app behaves
     truth = world.truth(act.variant) if act.cells else Truth(1)
     folder = path / "probe"
-    folder.mkdir(exist_ok=True)
     pools = {
         "thread_tokens": 40,
         "executor_size": 6,
@@ -387,11 +401,11 @@ def write_probe(
     waiting = 20 if truth.holds_threads else 0
     queue = (20 if truth.places == 6 else 0) if world.shows_queue else None
     ends, used = [end for end, _ in worked], [0.0, *accumulate(cpu for _, cpu in worked)]
-    looks = [
-        ["sample", 0.1 * i, 0.0, 0, waiting, queue, 0.01 * i + used[bisect(ends, 0.1 * i)], 1]
-        for i in range(int(10 * span[0]), int(10 * span[1]))
-    ]
-    lines = [["runtime", 0.0, pools], *looks, *world.journal]
-    (folder / f"{act.name}-1.jsonl").write_text(
-        "".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"
-    )
+    log = Spool(folder / f"{act.name}-1.jsonl")
+    log.write(Runtime(0.0, pools))
+    for i in range(int(10 * span[0]), int(10 * span[1])):
+        cpu = 0.01 * i + used[bisect(ends, 0.1 * i)]
+        log.write(ProcessSample(0.1 * i, 0.0, 0, waiting, queue, cpu, 1))
+    for trace in world.journal:
+        log.write(trace)
+    log.close()

@@ -19,6 +19,7 @@ from reports.metrics.compute import compute_metrics
 from reports.metrics.run_data import load_run
 from reports.verdicts.evidence import gather_route
 from reports.verdicts.model import RouteEvidence, Verdict
+from results.records import Done, Mark, ProcessSample, Runtime, Sent
 from results.schema import ArrivalDistribution, Cell, Neighbour, Phase, Scenario
 from results.spool import Spool
 from results.store import RunWriter
@@ -192,18 +193,18 @@ def play(folder: Path, cell: Cell, server: Server, dice: random.Random, now: flo
     rows += [(cell.neighbour_cell_name, ping.route, request) for ping, request in pings]
     for seq, (name, route, request) in enumerate(rows, first):
         phase = Phase.STEADY if request.sent > opened else Phase.WARM_UP
-        samples.write(
-            "sent", seq, name, phase, route, cell.variant, request.user, request.sent, request.sent
-        )
+        moments = (request.sent, request.sent)
+        samples.write(Sent(seq, name, phase, route, cell.variant, request.user, *moments))
         enters = request.sent + OVERHEAD / 2
-        inner = [enters, request.inside, request.end, request.end + OVERHEAD / 4]
-        samples.write("done", seq, request.done, 200, None, 14, *inner, 50_000)
+        inner = (enters, request.inside, request.end, request.end + OVERHEAD / 4)
+        assert request.done is not None
+        samples.write(Done(seq, request.done, 200, None, 14, *inner, 50_000))
     end = max([closed, *(request.done or 0.0 for _, _, request in rows)])
     bounds = {"go": now, "open": opened, "close": closed, "end": end}
     names = [(cell.name, requests), (cell.neighbour_cell_name, aside)]
     for name, some in names if cell.scenario is Scenario.CROWD else [(cell.name, aside)]:
         for mark, moment in bounds.items():
-            generator.write("mark", name, mark, moment, 0, area(list(some), moment), *CALM)
+            generator.write(Mark(name, mark, moment, 0, area(list(some), moment), *CALM))
     tick(generator, cell.name, now, end)
     samples.close()
     generator.close()
@@ -242,14 +243,12 @@ def look_inside(
         sorted(request.end for request in requests),
     )
     pools = {"thread_tokens": server.threads or 40, "executor_size": 6, "loop": "asyncio"}
-    lines: list[list[Any]] = [["runtime", span[0], pools]]
+    log = Spool(folder / "probe" / f"{cell.server}-1.jsonl")
+    log.write(Runtime(span[0], pools))
     for i in range(int((span[1] - span[0]) / SAMPLE_EVERY)):
         t = span[0] + SAMPLE_EVERY * i
         come, begun, gone = (bisect_right(moments, t) for moments in (entered, inside, ended))
         busy, waiting = (begun - gone, max(0, come - begun)) if server.threads else (0, 0)
         cpu = 100.0 + 0.02 * t + CPU * gone
-        lines.append(["sample", t, 0.0002, busy, waiting, 0, cpu, 50_000_000, 0.0, cpu, None, 0])
-    journal = Spool(folder / "probe" / f"{cell.server}-1.jsonl")
-    for line in lines:
-        journal.write(*line)
-    journal.close()
+        log.write(ProcessSample(t, 0.0002, busy, waiting, 0, cpu, 50_000_000, 0.0, cpu, None, 0))
+    log.close()

@@ -350,7 +350,9 @@ def test_an_app_without_a_lifespan_is_probed_as_long_as_it_is_served(
     text = f"async def app(scope, receive, send):\n    {body}\n"
     assert run(live(house.lodge(text))) == ["startup.complete", "shutdown.complete"]
     assert house.read("census")["routes"] == []
-    assert len([line for line in read(house.run / "probe", "idle") if line[0] == "sample"]) >= 2
+    assert (
+        len([line for line in read(house.run / "probe", "idle") if line["kind"] == "sample"]) >= 2
+    )
 
 
 TROUBLES = [

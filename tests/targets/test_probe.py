@@ -14,7 +14,6 @@ import pytest
 import uvloop
 from fastapi import FastAPI
 
-from results.spool_tables import PROCESS_COLUMNS
 from targets.agent.probe import Probe, current_trace
 from targets.agent.process_stats import resident_bytes
 from targets.agent.trace_log import TraceLog
@@ -157,7 +156,7 @@ def test_an_empty_piece_behind_the_answer_is_no_departure(tmp_path: Path) -> Non
     probe, trace_log = Probe(pieces), TraceLog(str(tmp_path / "j"))
     probe.trace_log = trace_log
     asyncio.run(live())
-    logged = [line[5] for line in read(tmp_path, "j") if line[0] == "visit"]
+    logged = [line["app_end"] for line in read(tmp_path, "j") if line["kind"] == "visit"]
     departure = moments(messages)[0][3]
     assert departure
     assert max(departure, *logged, departure) <= handed[b"ok"]
@@ -192,10 +191,10 @@ def test_a_streamed_answer_is_not_held_back_and_its_departure_is_journaled(tmp_p
     asyncio.run(live())
     assert counts == [1]
     assert moments(sent)[0][1:] == [None, None, None]
-    visit = next(line for line in read(tmp_path, "j") if line[0] == "visit")
-    assert visit[1] == "w-1"
-    assert visit[5] - visit[2] >= 0.049
-    assert visit[6] == 7
+    visit = next(line for line in read(tmp_path, "j") if line["kind"] == "visit")
+    assert visit["request"] == "w-1"
+    assert visit["app_end"] - visit["app_start"] >= 0.049
+    assert visit["peer"] == 7
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.05])
@@ -226,13 +225,13 @@ def test_a_body_long_after_its_head_departs_when_the_trace_log_says(
     probe, trace_log = Probe(paused), TraceLog(str(tmp_path / "j"))
     probe.trace_log = trace_log
     asyncio.run(live())
-    logged = [line for line in read(tmp_path, "j") if line[0] == "visit"]
+    logged = [line for line in read(tmp_path, "j") if line["kind"] == "visit"]
     assert len(logged) == 3 if pause else len(logged) < 3  # the machine may have paused once
-    assert all(line[5] - line[2] >= pause * 0.98 for line in logged)
+    assert all(line["app_end"] - line["app_start"] >= pause * 0.98 for line in logged)
     assert moments(sent)[0][3]
 
 
-def read(folder: Path, prefix: str) -> list[list[Any]]:
+def read(folder: Path, prefix: str) -> list[dict[str, Any]]:
     """The lines of a trace log."""
     return [
         json.loads(line)
@@ -326,16 +325,18 @@ def test_the_trace_log_tells_what_the_header_cannot(tmp_path: Path) -> None:
 
     asyncio.run(live())
     lines = read(tmp_path, "j")
-    runtime = lines[0][2]
-    assert (lines[0][0], runtime["thread_tokens"]) == ("runtime", 40)
+    runtime = lines[0]["facts"]
+    assert (lines[0]["kind"], runtime["thread_tokens"]) == ("runtime", 40)
     assert runtime["executor_size"] >= 5
-    visits = {line[1]: line[2:] for line in lines if line[0] == "visit"}
+    visits = {line["request"]: line for line in lines if line["kind"] == "visit"}
     assert "w-1" not in visits
-    assert visits["w-2"][1] is not None
-    assert visits["w-2"][2:4] == [None, None]
+    assert visits["w-2"]["handler_start"] is not None
+    assert (visits["w-2"]["handler_end"], visits["w-2"]["app_end"]) == (None, None)
 
     asyncio.run(hold())
-    assert max(line[2] for line in read(tmp_path, "held") if line[0] == "sample") > 0.15
+    assert (
+        max(line["loop_lag"] for line in read(tmp_path, "held") if line["kind"] == "sample") > 0.15
+    )
 
 
 def test_memory_is_known_here_or_said_to_be_unknown() -> None:
@@ -357,8 +358,8 @@ def looks_of(
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if loop == "uvloop" else None) as runner:
         runner.run(live())
-    rows = [line[3:] for line in read(folder, "j") if line[0] == "sample"]
-    return dict(zip(PROCESS_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
+    lines = [line for line in read(folder, "j") if line["kind"] == "sample"]
+    return {name: [line[name] for line in lines] for name in lines[0]}
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["lazy", "set by the app"])

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reports.claims import ClaimOutcome, select_claims
 from reports.claims.model import ClaimResult
 from reports.report import build_report
+from results.records import Done, RequestLine, Sent
 from scenarios.plans.reproduce import expand_plan, plan_for_claims
 from tests.support.simulate_run import HONEST, Truth, World, write
 
@@ -53,10 +55,10 @@ def judged(  # noqa: PLR0913 - what a database may do otherwise
             "log": "",
         }
 
-    def count(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
+    def count(cell: str, lines: list[RequestLine]) -> list[RequestLine]:
         scenario, act, _ = cell.split("/")
         if scenario == "crowd" and "~" not in cell:
-            sent[act] += sum(line[0] == "sent" for line in lines)
+            sent[act] += sum(isinstance(line, Sent) for line in lines)
             tell(act)
         return lines
 
@@ -127,12 +129,16 @@ def test_the_opposite_is_refuted(
 def test_a_full_pool_is_an_error_and_no_latency(tmp_path: Path) -> None:
     """Every tenth answer is a late 503: counted apart; the longest latency is of a right answer."""
 
-    def full(cell: str, lines: list[list[Any]]) -> list[list[Any]]:
+    def full(cell: str, lines: list[RequestLine]) -> list[RequestLine]:
         if cell != "crowd/async postgres/24":
             return lines
-        late = [line for line in lines if line[0] == "done"][::10]
+        late = [line for line in lines if isinstance(line, Done)][::10]
         return [
-            ["done", line[1] + 1, 503, "status 503", *line[4:]] if line in late else line
+            (
+                replace(line, done=line.done + 1, status=503, error="status 503")
+                if isinstance(line, Done) and line in late
+                else line
+            )
             for line in lines
         ]
 

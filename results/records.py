@@ -1,0 +1,274 @@
+"""The lines of a run's spools and the rows of its tables: the only place that knows their layout.
+
+The generator writes JSON lists, as short as they can be: two per request. The app's side may lack
+our packages: it writes JSON objects, which name their fields. Before format 7 those were lists, in
+the order of the fields below. Times of lines are readings of the machine's monotonic clock, those
+of rows count from the run's start; seconds.
+"""
+
+import json
+from types import UnionType
+from typing import Any, get_args
+
+import msgspec
+
+from results.schema import Phase
+
+
+class _GeneratorLine(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    pass
+
+
+class _StartLine(_GeneratorLine, frozen=True):
+    seq: int
+    cell: str
+    phase: Phase
+    route: str
+    variant: str
+    connection: int | None
+    intended: float
+
+
+class Sent(_StartLine, tag="sent", frozen=True):
+    """A request that leaves."""
+
+    sent: float
+
+
+class Unsent(_StartLine, tag="unsent", frozen=True):
+    """A planned request that could not leave."""
+
+    reason: str
+
+
+class Done(_GeneratorLine, tag="done", frozen=True):
+    """What came back for a request; `error` is None for a right answer.
+
+    The four times are those of the probe, and `peer` is the port it saw.
+    """
+
+    seq: int
+    done: float
+    status: int | None
+    error: str | None
+    size: int | None
+    app_start: float | None
+    handler_start: float | None
+    handler_end: float | None
+    app_end: float | None
+    peer: int | None
+
+
+class GivenUp(_GeneratorLine, tag="given-up", frozen=True):
+    """A request whose answer is no longer waited for."""
+
+    seq: int
+    done: float
+
+
+class Mark(_GeneratorLine, tag="mark", frozen=True):
+    """A moment of a cell (go, open, close, end), its in-flight gauge, and the host's counters.
+
+    The mark `planned` has a schedule's number of requests as `in_flight`.
+    """
+
+    cell: str
+    mark: str
+    t: float
+    in_flight: int
+    area: float
+    stolen: float | None = None
+    used: float | None = None
+    swapped: int | None = None
+    periods: int | None = None
+    throttled: int | None = None
+
+
+class Tick(_GeneratorLine, tag="tick", frozen=True):
+    """The generator's own state: its ticker's lateness and its CPU seconds so far."""
+
+    cell: str
+    t: float
+    in_flight: int
+    area: float
+    lateness: float
+    cpu: float
+
+
+class _AppLine(msgspec.Struct, tag_field="kind", frozen=True):
+    pass
+
+
+class Trace(_AppLine, tag="visit", frozen=True):
+    """What the probe saw of a request whose answer could not carry all of it."""
+
+    request: str  # the client's id of it: worker and number
+    app_start: float | None = None
+    handler_start: float | None = None
+    handler_end: float | None = None
+    app_end: float | None = None
+    peer: int | None = None
+
+
+class _ProcessState(msgspec.Struct, frozen=True):
+    t: float
+    loop_lag: float | None = None
+    threads_busy: float | None = None
+    threads_waiting: int | None = None
+    executor_queue: int | None = None
+    cpu: float | None = None
+    memory: int | None = None
+    # since formats 4 and 5
+    kin_cpu: float | None = None  # of its descendants
+    loop_cpu: float | None = None  # of the loop's thread
+    pool_threads: int | None = None
+    pool_waiting: int | None = None
+
+
+class ProcessSample(_ProcessState, tag_field="kind", tag="sample", frozen=True):
+    """A process of the app; totals so far. None for what is not known."""
+
+
+class Runtime(_AppLine, tag="runtime", frozen=True):
+    """What runs in a process of the app."""
+
+    t: float
+    facts: dict[str, Any]
+
+
+class Frozen(_AppLine, tag="frozen", frozen=True):
+    """A server that froze on purpose, from when to when."""
+
+    begin: float
+    end: float
+
+
+class StackFrame(msgspec.Struct, frozen=True):
+    """One frame of a stack as the watchdog writes it."""
+
+    file: str
+    line: int
+    function: str
+    call: str
+    is_user_code: bool
+
+
+class StackTime(msgspec.Struct, frozen=True):
+    """Seconds under a stack, innermost frame first."""
+
+    seconds: float
+    frames: tuple[StackFrame, ...]
+
+
+class Hold(_AppLine, tag="hold", frozen=True):
+    """A time during which one task or callback held the loop, by stack."""
+
+    start: float
+    end: float
+    context: str  # "request", or elsewhere
+    blind: float  # seconds in which the watchdog could not sample
+    stacks: tuple[StackTime, ...]
+
+
+RequestLine = Sent | Unsent | Done | GivenUp
+AppLine = Trace | ProcessSample | Runtime | Frozen | Hold
+
+decode_request_line = msgspec.json.Decoder(RequestLine).decode
+decode_load_line = msgspec.json.Decoder(Mark | Tick).decode
+encode_line = msgspec.json.Encoder().encode
+_APP_LINES = {str(record.__struct_config__.tag): record for record in get_args(AppLine)}
+
+
+def decode_app_line(text: bytes) -> AppLine:
+    """Decode a line of an app's process. Raises ValueError for a line that is none."""
+    # not by msgspec, which refuses the size of an infinite thread pool
+    raw = json.loads(text)
+    try:
+        line: AppLine = msgspec.convert(
+            _name_fields(raw) if isinstance(raw, list) else raw, AppLine
+        )
+    except (LookupError, TypeError) as error:
+        raise ValueError("it is no line of an app") from error
+    return line
+
+
+def _name_fields(line: list[Any]) -> dict[str, Any]:
+    """Turn a line of format 6 or older into an object."""
+    kind, *values = line
+    fields = dict(zip(_APP_LINES[kind].__struct_fields__, values, strict=False))
+    if kind == "hold":
+        names = StackFrame.__struct_fields__
+        fields["stacks"] = [
+            {
+                "seconds": seconds,
+                "frames": [dict(zip(names, frame, strict=True)) for frame in frames],
+            }
+            for seconds, frames in fields["stacks"]
+        ]
+    return {"kind": kind, **fields}
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One planned request. Latency = done - intended, lateness = sent - intended: never stored.
+
+    `done` of a censored sample is when the wait ended: the truth is later. `sent` is None when
+    the request was never sent. The server's four moments are None where no probe could know them.
+    """
+
+    seq: int
+    cell: str
+    phase: Phase
+    route: str
+    variant: str
+    worker: str
+    connection: int | None  # the client's lane; one keep-alive connection each
+    peer: int | None  # the port the server saw, so that a reconnect shows
+    intended: float
+    sent: float | None
+    done: float | None
+    status: int | None
+    error: str | None
+    bytes: int | None
+    app_start: float | None
+    handler_start: float | None
+    handler_end: float | None
+    app_end: float | None
+    censored: bool
+
+
+class LoadRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A mark or a tick of one worker; the host's counters came with formats 3 and 6."""
+
+    worker: str
+    kind: str
+    cell: str
+    mark: str | None
+    t: float
+    in_flight: int
+    area: float
+    lateness: float | None
+    cpu: float | None
+    stolen: float | None = None
+    used: float | None = None
+    swapped: int | None = None
+    periods: float | None = None
+    throttled: float | None = None
+
+
+class ProbeRow(_ProcessState, frozen=True, kw_only=True, gc=False):
+    """A sample of one process of a server."""
+
+    variant: str
+    pid: int
+
+
+Row = Sample | LoadRow | ProbeRow
+TABLES: dict[str, type[Row]] = {"samples": Sample, "load": LoadRow, "probe": ProbeRow}
+
+
+def column_types(table: type[Row]) -> dict[str, type]:
+    """Return the type of each of a table's columns, None values aside."""
+    return {
+        field.name: get_args(field.type)[0] if isinstance(field.type, UnionType) else field.type
+        for field in msgspec.structs.fields(table)
+    }
