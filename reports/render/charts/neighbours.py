@@ -3,14 +3,18 @@
 Both to the right: the event loop is held. Only the `def` one: the threads are taken.
 """
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.formatting import format_ratio, format_seconds
 from reports.metrics.model import NeighbourMetrics, RouteMetrics, RunMetrics
+from reports.render.charts.model import Chart, Columns, build_table
 from reports.render.charts.style import (
-    INK,
     create_figure,
+    create_panels,
+    format_bound,
     method_subtitle,
     set_time_ticks,
     tidy_axes,
@@ -21,55 +25,45 @@ from reports.verdicts.neighbours import is_neighbour_harmed
 _ROW_OFFSETS = {"async": -0.17, "def": 0.17}
 
 
-def _routes_with_neighbours(run_metrics: RunMetrics) -> list[RouteMetrics]:
-    """The routes beside which both neighbours were asked, the one that harms most first."""
-    routes = [
-        route
-        for route in run_metrics.routes
-        if any(neighbour.slowdown for neighbour in route.neighbours.values())
-    ]
-    return sorted(
-        routes,
-        key=lambda route: -max(neighbour.slowdown or 0 for neighbour in route.neighbours.values()),
-    )
+def _max_slowdown(route: RouteMetrics) -> float:
+    return max((neighbour.slowdown or 0 for neighbour in route.neighbours.values()), default=0)
 
 
-def title(run_metrics: RunMetrics) -> str:
-    """The finding as a sentence."""
-    harmed_routes = [
+def _find_routes(run_metrics: RunMetrics) -> list[RouteMetrics]:
+    """Return the routes whose neighbours were measured, the one that harms most first."""
+    return sorted(filter(_max_slowdown, run_metrics.routes), key=_max_slowdown, reverse=True)
+
+
+def _build_title(run_metrics: RunMetrics) -> str:
+    harmful_routes = [
         route
-        for route in _routes_with_neighbours(run_metrics)
+        for route in _find_routes(run_metrics)
         if (neighbour := route.neighbours.get("async")) and is_neighbour_harmed(neighbour)
     ]
-    if len(harmed_routes) == 1:
+    if len(harmful_routes) == 1:
         return "One blocking route stalls every neighbour"
     return "What innocent routes felt while another was pressed"
 
 
-def draw(run_metrics: RunMetrics) -> Figure | str:
-    """A dumbbell per loaded route and neighbour, on a log axis of time."""
-    routes = _routes_with_neighbours(run_metrics)
+def _paint(run_metrics: RunMetrics) -> Figure | str:
+    """Draw a dumbbell per loaded route and neighbour, on a log axis of time."""
+    routes = _find_routes(run_metrics)
     if not routes:
         return "The neighbours were not asked often enough, idle and under load, for a p90."
-    ping_rates = {
-        ping["rate"] for cell in run_metrics.run["plan"]["cells"] for ping in cell["neighbours"]
-    }
-    rate_text = " or ".join(f"{neighbour:g}" for neighbour in sorted(ping_rates))
-    subtitle = method_subtitle(
-        run_metrics,
-        f"two innocent routes at {rate_text} Poisson requests/s each, p90, idle and beside the"
-        " largest crowd",
+    cells = run_metrics.run["plan"]["cells"]
+    rates = sorted({ping["rate"] for cell in cells for ping in cell["neighbours"]})
+    method = (
+        f"two innocent routes at {' or '.join(f'{rate:g}' for rate in rates)} Poisson requests/s"
+        " each, p90, idle and beside the largest crowd"
     )
-    figure = create_figure(11, 1.9 + 0.85 * len(routes), title(run_metrics), subtitle)
-    axes = figure.subplots()
-    values = []
+    subtitle = method_subtitle(run_metrics, method)
+    figure = create_figure(11, 1.9 + 0.85 * len(routes), _build_title(run_metrics), subtitle)
+    (axes,) = create_panels(figure, 1)
+    values: list[float] = []
     for row, route in enumerate(routes):
+        colour = variant_style(route.variant).colour
         for kind, neighbour in route.neighbours.items():
-            if neighbour.idle and neighbour.loaded:
-                _draw_dumbbell(
-                    axes, row + _ROW_OFFSETS[kind], neighbour, variant_style(route.variant).colour
-                )
-                values += [neighbour.idle.low, neighbour.loaded.low]
+            values += _draw_dumbbell(axes, row + _ROW_OFFSETS[kind], neighbour, colour)
     low, high = min(values) * 0.6, max(values) * 7
     axes.set(xscale="log", xlim=(low, high), ylim=(len(routes) - 0.5, -0.5))
     set_time_ticks(axes.xaxis, low, high)
@@ -80,70 +74,59 @@ def draw(run_metrics: RunMetrics) -> Figure | str:
     ]
     axes.set_yticks(range(len(routes)), names)
     tidy_axes(axes, grid="x")
-    axes.set_xlabel(
-        "p90 of the innocent route (hollow: alone, solid: beside the crowd)",
-        fontsize=9.5,
-        color=INK,
-    )
+    axes.set_xlabel("p90 of the innocent route (hollow: alone, solid: beside the crowd)")
     return figure
 
 
-def _draw_dumbbell(axes: Axes, y: float, neighbour: NeighbourMetrics, colour: str) -> None:
-    """Idle and loaded, joined, with the change in words."""
-    # The caller checked
-    assert neighbour.idle and neighbour.loaded and neighbour.slowdown  # noqa: S101, PT018
+def _draw_dumbbell(
+    axes: Axes, y: float, neighbour: NeighbourMetrics, colour: str
+) -> tuple[float, ...]:
+    """Draw idle and loaded p90, joined, with the change in words; return both in seconds."""
+    if not (neighbour.idle and neighbour.loaded and neighbour.slowdown):
+        return ()
     idle, loaded = neighbour.idle.low, neighbour.loaded.low
     axes.plot([idle, loaded], [y, y], color=colour, linewidth=2, alpha=0.75)
-    axes.plot(
-        [idle],
-        [y],
-        marker="o",
-        markersize=8,
-        markerfacecolor="none",
-        markeredgecolor=colour,
-        markeredgewidth=1.6,
-    )
-    axes.plot(
-        [loaded], [y], marker="o" if neighbour.loaded.exact else ">", markersize=8, color=colour
-    )
-    change_text = (
-        f"{neighbour.kind}: {format_seconds(idle)} to"
-        f" {'' if neighbour.loaded.exact else '>= '}{format_seconds(loaded)},"
-        f" {format_ratio(neighbour.slowdown)}"
-    )
+    hollow: dict[str, Any] = {
+        "markerfacecolor": "none",
+        "markeredgecolor": colour,
+        "markeredgewidth": 1.6,
+    }
+    axes.plot([idle], [y], marker="o", markersize=8, **hollow)
+    marker = "o" if neighbour.loaded.exact else ">"
+    axes.plot([loaded], [y], marker=marker, markersize=8, color=colour)
     axes.annotate(
-        change_text,
+        f"{neighbour.kind}: {format_seconds(idle)} to {format_bound(neighbour.loaded)},"
+        f" {format_ratio(neighbour.slowdown)}",
         (max(idle, loaded), y),
         (10, 0),
         textcoords="offset points",
         va="center",
         fontsize=9,
-        color=INK,
     )
+    return idle, loaded
 
 
-def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The chart's numbers."""
-    head = (
-        "pressed route",
-        "innocent route",
-        "p90 alone",
-        "pings",
-        "p90 beside the crowd",
-        "pings",
-    )
-    return (*head, "change", "predicted by replay"), [
-        (
-            variant_style(route.variant).name,
-            neighbour.kind,
-            format_seconds(neighbour.idle.low if neighbour.idle else None),
-            str(neighbour.idle_pings),
-            ("" if neighbour.loaded and neighbour.loaded.exact else ">= ")
-            + format_seconds(neighbour.loaded.low if neighbour.loaded else None),
-            str(neighbour.loaded_pings),
-            format_ratio(neighbour.slowdown) if neighbour.slowdown else "-",
-            format_seconds(neighbour.predicted_p90),
-        )
-        for route in _routes_with_neighbours(run_metrics)
-        for neighbour in route.neighbours.values()
-    ]
+_COLUMNS: Columns[RouteMetrics, NeighbourMetrics] = {
+    "pressed route": lambda route, _: variant_style(route.variant).name,
+    "innocent route": lambda _, neighbour: neighbour.kind,
+    "p90 alone": lambda _, neighbour: format_bound(neighbour.idle),
+    "pings alone": lambda _, neighbour: str(neighbour.idle_pings),
+    "p90 beside the crowd": lambda _, neighbour: format_bound(neighbour.loaded),
+    "pings beside the crowd": lambda _, neighbour: str(neighbour.loaded_pings),
+    "change": lambda _, neighbour: format_ratio(neighbour.slowdown) if neighbour.slowdown else "-",
+    "predicted by replay": lambda _, neighbour: format_seconds(neighbour.predicted_p90),
+}
+CHART = Chart(
+    stem="neighbours",
+    caption="Who else suffers?",
+    title=_build_title,
+    paint=_paint,
+    table=lambda run_metrics: build_table(
+        _COLUMNS,
+        [
+            (route, neighbour)
+            for route in _find_routes(run_metrics)
+            for neighbour in route.neighbours.values()
+        ],
+    ),
+)
