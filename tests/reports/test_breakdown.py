@@ -101,7 +101,7 @@ def test_a_wait_inside_the_handler_is_separated_from_work_by_the_unloaded_handle
         for bar in chart.breakdown_bars(report.run_metrics)[-1]
         if bar.route.variant == Variant.TO_THREAD
     )
-    lag, before_app, for_thread, work, waiting, _ = bar.segments
+    lag, before_app, for_thread, work, waiting, _ = bar.segments.values()
     assert [lag + before_app + for_thread, work] == pytest.approx([OVERHEAD, 0.1])
     assert waiting == pytest.approx(bar.breakdown.total - 0.1 - 2 * OVERHEAD)
     assert bar.work_share == pytest.approx(0.1 / bar.breakdown.total)

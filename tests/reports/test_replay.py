@@ -203,7 +203,9 @@ def test_a_closed_loop_hides_a_freeze(tmp_path: Path) -> None:
     assert omission.measured == pytest.approx(0.705, rel=0.01)
     assert omission.ratio > 10
     assert "times too low" in sentence(report)
-    assert "ms (p99), a closed-loop tool says 5.00 ms" in percentile.CHART.title(report.run_metrics)
+    assert "ms (p99), a closed-loop client reports 5.00 ms" in percentile.CHART.title(
+        report.run_metrics
+    )
 
 
 def test_users_in_a_closed_loop_wait_for_their_answers() -> None:
@@ -250,7 +252,9 @@ def test_the_tail_is_drawn_with_its_finding(four: list[Report]) -> None:
     """A figure within its budget, a sentence, three rows each; and no complaint of matplotlib."""
     titles = [percentile.CHART.title(report.run_metrics) for report in four]
     for words, title in zip(
-        ("explain the waiting", "out of order", "How long", "closed-loop tool"), titles, strict=True
+        ("explain the waiting", "out of order", "How long", "closed-loop client"),
+        titles,
+        strict=True,
     ):
         assert words in title
     for report in four:

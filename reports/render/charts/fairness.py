@@ -1,4 +1,4 @@
-"""The same frozen route on two event loops, with warm and cold connections: each user's wait.
+"""The same blocking route on two event loops, with warm and cold connections: each user's wait.
 
 One panel per condition, one bar per user, the users ascending: flat is fair. The same throughput
 stands over all of them.
@@ -24,25 +24,27 @@ from reports.render.charts.style import (
     INK,
     create_figure,
     create_panels,
-    method_subtitle,
     tidy_axes,
     variant_style,
 )
 from results.schema import Variant
 
 _BARS_WIDTH_POINTS = 130.0  # points: what all bars of a panel are wide together
-_CONNECTION_LABELS = {"warm": "connections opened before", "cold": "connections opened by the load"}
+_CONNECTION_LABELS = {
+    "warm": "connections open before the load",
+    "cold": "connections opened by the load",
+}
 
 
 def _build_title(run_metrics: RunMetrics) -> str:
     conditions = fairness_conditions(run_metrics)
     if not conditions:
-        return "Who waits on a frozen route, by event loop"
+        return "How long each user waits on a blocking route, by event loop"
     conditions.sort(key=lambda condition: condition.longest_wait)
     fair, unfair = conditions[0], conditions[-1]
     ratio = unfair.longest_wait / fair.longest_wait
     if ratio < MIN_TAIL_RATIO:
-        return "The same frozen route, the same rate: each loop and kind of connections is about as fair"
+        return "The same route, the same rate: all loops and connections are about equally fair"
     loop, _, kind = unfair.name.partition(" ")
     return (
         f"The same route, the same rate: on {loop} with {kind} connections users wait up to"
@@ -54,22 +56,21 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
     """Draw a panel per condition, the same axis of time, from zero."""
     conditions = fairness_conditions(run_metrics)
     if not conditions:
-        return "The frozen route was not asked on both loops; atonce reproduce --full does."
+        return "The blocking route was not measured on both loops. Run: atonce reproduce --full"
     users, unloaded_mean = conditions[0].level.users, conditions[0].unloaded_mean
     method = (
         f"GET /{Variant.BROKEN_ASYNC}, {users} users in a closed loop, a wait of"
         f" {format_seconds(unloaded_mean)} each, all answered"
     )
-    subtitle = method_subtitle(run_metrics, method, own_conditions=True)
-    figure = create_figure(11, 4.2, _build_title(run_metrics), subtitle)
-    panels = create_panels(figure, len(conditions), share="y")
+    title = _build_title(run_metrics)
+    figure = create_figure(run_metrics, title, method, (11, 4.2), own_conditions=True)
     max_wait = max(condition.longest_wait for condition in conditions)
-    for axes, condition in zip(panels, conditions, strict=True):
+    for axes, condition in create_panels(figure, conditions, "y"):
         _draw_condition(axes, condition, max_wait)
     fair_wait = users * unloaded_mean
-    text = f"everybody in turn: {format_seconds(fair_wait)}"
-    panels[0].text(0, fair_wait + max_wait * 0.02, text, va="bottom")
-    panels[0].set_ylabel("longest wait of each user, s")
+    text = f"all users in turn: {format_seconds(fair_wait)}"
+    figure.axes[0].text(0, fair_wait + max_wait * 0.02, text, va="bottom")
+    figure.axes[0].set_ylabel("longest wait of each user, s")
     figure.supxlabel(f"each bar is one of the {users} users, ordered by their longest wait")
     return figure
 
@@ -118,9 +119,9 @@ _COLUMNS: Columns[FairnessCondition] = {
 CHART = Chart(
     stem="fairness",
     caption=(
-        "Who waits on a frozen route, and who decides that? All requests of the crowd count, from"
-        " the first to the last answer, so that nobody who starves is left out. Dashed: the wait if"
-        " everybody were served in turn, N D."
+        "Which users wait longest on a blocking route, by event loop? All requests of the crowd"
+        " count, from the first to the last answer, so starved users are included. Dashed: the wait"
+        " if all users were served in turn, N D."
     ),
     title=_build_title,
     paint=_paint,

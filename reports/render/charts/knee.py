@@ -20,7 +20,6 @@ from reports.render.charts.style import (
     create_panels,
     label_line_ends,
     mark_lower_bound,
-    method_subtitle,
     set_time_ticks,
     tidy_axes,
     variant_style,
@@ -63,31 +62,30 @@ def _build_title(run_metrics: RunMetrics) -> str:
                 return f"At {load_text} {route.route} is as fast as unloaded"
             times = format_number(ratio)
             return f"At {load_text} {route.route} takes {times} times as long as unloaded"
-    return "What a request waits as the rate rises"
+    return "How long a request waits as the rate rises"
 
 
 def _paint(run_metrics: RunMetrics) -> Figure | str:
     """Draw one panel per route, the same log axis of time."""
     routes = _knee_routes(run_metrics)
     if not routes:
-        return "No route was asked at two rates or more, so there is no knee to look for."
+        return "No route was loaded at two rates or more, so there is no knee to show."
     height = 1.0 + 3.4 * math.ceil(len(routes) / _MAX_PANELS_PER_ROW)
-    subtitle = method_subtitle(run_metrics, "open model, latency from the planned moment")
-    figure = create_figure(11, height, _build_title(run_metrics), subtitle)
-    panels = create_panels(figure, len(routes), _MAX_PANELS_PER_ROW, share="y")
+    method = "open model, latency from the planned time"
+    figure = create_figure(run_metrics, _build_title(run_metrics), method, (11, height))
     latencies = [load.latency for route in routes for load in route.open_loads if load.latency]
     low = min(latency.mean.low for latency in latencies) * 0.6
     high = max(latency.longest.low for latency in latencies) * 1.8
-    for axes, route in zip(panels, routes, strict=True):
+    for axes, route in create_panels(figure, routes, "y", _MAX_PANELS_PER_ROW):
         axes.set(yscale="log", ylim=(low, high))
-        _draw_route(axes, route)
+        _draw_knee(axes, route)
         _format_rate_axis(axes, route.capacity, tick_intervals=5 if len(routes) == 1 else 2)
         set_time_ticks(axes.yaxis, low, high)
-    panels[0].set_ylabel("latency")
+    figure.axes[0].set_ylabel("latency")
     return figure
 
 
-def _draw_route(axes: Axes, route: RouteMetrics) -> None:
+def _draw_knee(axes: Axes, route: RouteMetrics) -> None:
     """Draw one route: theory, the quantiles that its samples support, and what overloaded it."""
     style = variant_style(route.variant)
     loads = sorted(route.open_loads, key=lambda load: load.sent_rate)
@@ -141,7 +139,7 @@ def _draw_theory(axes: Axes, route: RouteMetrics) -> None:
     rates = [queue.lam for queue in queues]
     for heights in ([queue.mean() for queue in queues], [queue.quantile(0.95) for queue in queues]):
         axes.plot(rates, heights, color=INK, alpha=0.5, linewidth=0.9, linestyle=(0, (2, 2)))
-    text = f"thin: M/D/{concurrency} in theory, mean and p95"
+    text = f"thin: theory (M/D/{concurrency}), mean and p95"
     axes.text(0.03, 0.97, text, transform=axes.transAxes, fontsize=8, alpha=0.8, va="top")
 
 
@@ -151,7 +149,7 @@ def _format_rate_axis(axes: Axes, capacity: float | None, tick_intervals: int) -
     With a known capacity also in per cent of it, in `tick_intervals` up to it.
     """
     if not capacity:
-        axes.set_xlabel("offered, req/s")
+        axes.set_xlabel("offered rate, req/s")
         axes.xaxis.set_major_locator(MaxNLocator(6))
         return
     axes.axvline(capacity, color=INK, alpha=0.45, linewidth=1)
@@ -161,7 +159,7 @@ def _format_rate_axis(axes: Axes, capacity: float | None, tick_intervals: int) -
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda rate, _: f"{100 * rate / capacity:.0f} %\n{rate:.3g}")
     )
-    axes.set_xlabel("offered, % of the capacity measured, and req/s")
+    axes.set_xlabel("offered rate: % of the measured capacity, and req/s")
 
 
 def _format_latency(name: str, _route: RouteMetrics, load: OpenLoadMetrics) -> str:
@@ -186,8 +184,8 @@ _COLUMNS: Columns[RouteMetrics, OpenLoadMetrics] = {
 CHART = Chart(
     stem="knee",
     caption=(
-        "Where is the knee, and how far am I from it? Up to the vertical line the route keeps up."
-        " An arrow is an overloaded load: the longer the test, the higher it would stand."
+        "Where is the knee, and how near is the load to it? Up to the vertical line the route keeps"
+        " up. An arrow is an overload: its latency grows with the length of the test."
     ),
     title=_build_title,
     paint=_paint,

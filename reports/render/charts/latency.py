@@ -19,7 +19,6 @@ from reports.render.charts.style import (
     format_bound,
     label_line_ends,
     mark_lower_bound,
-    method_subtitle,
     set_time_ticks,
     set_user_ticks,
     tidy_axes,
@@ -38,31 +37,29 @@ def _build_title(run_metrics: RunMetrics) -> str:
                 f"With {broken.top_level.users} users the blocking route answers"
                 f" {format_ratio(ratio).removeprefix('x')} times more slowly"
             )
-    return "What a user waits, with how many others"
+    return "How long a user waits, by number of users"
 
 
 def _paint(run_metrics: RunMetrics) -> Figure | str:
     """Draw one panel per variant, the same log axis of time."""
     routes = [route for route in run_metrics.routes if route.levels]
     if not routes:
-        return "No crowd was measured to its end, so there is no latency to draw."
-    method = "closed loop, latency from the moment the user asks, connections open"
-    subtitle = method_subtitle(run_metrics, method)
-    figure = create_figure(11, 4.4, _build_title(run_metrics), subtitle)
-    panels = create_panels(figure, len(routes), share="y")
+        return "No crowd was measured to the end, so there is no latency to draw."
+    method = "closed loop, latency from the moment the user sends, connections already open"
+    figure = create_figure(run_metrics, _build_title(run_metrics), method, (11, 4.4))
     levels = [level for route in routes for level in route.median_levels]
     low = max(MIN_AXIS_SECONDS, min(level.mean.low for level in levels) * 0.55)
     high = max(2 * MIN_AXIS_SECONDS, max(level.longest.low for level in levels) * 1.9)
-    for axes, route in zip(panels, routes, strict=True):
-        _draw_route(axes, route)
+    for axes, route in create_panels(figure, routes, "y"):
+        _draw_latencies(axes, route)
         axes.set(ylim=(low, high))
         set_time_ticks(axes.yaxis, low, high)
     figure.supxlabel("users at the same time")
-    panels[0].set_ylabel("latency")
+    figure.axes[0].set_ylabel("latency")
     return figure
 
 
-def _draw_route(axes: Axes, route: RouteMetrics) -> None:
+def _draw_latencies(axes: Axes, route: RouteMetrics) -> None:
     """Draw one variant: theory, then p50 to p99, each labelled at its end."""
     style, levels = variant_style(route.variant), route.median_levels
     users = [level.users for level in levels]
@@ -89,7 +86,7 @@ def _draw_route(axes: Axes, route: RouteMetrics) -> None:
     tidy_axes(axes, style.name)
     if predicted:
         places = route.expected_concurrency
-        theory_text = f"thin: max(D, N D / {places:g})" if places else "thin: D, whatever N"
+        theory_text = f"thin: max(D, N D / {places:g})" if places else "thin: D for any N"
         axes.text(0.03, 0.03, theory_text, transform=axes.transAxes, fontsize=8, alpha=0.8)
 
 
@@ -110,8 +107,8 @@ _COLUMNS: Columns[RouteMetrics, CrowdMetrics] = {
 CHART = Chart(
     stem="latency",
     caption=(
-        "What does a user wait, with how many others? A percentile is drawn only where at least ten"
-        " samples lie beyond it; the dash is the longest wait seen."
+        "How long does a user wait, by number of users? A percentile is drawn only where at least"
+        " ten samples lie beyond it; the dash is the longest wait."
     ),
     title=_build_title,
     paint=_paint,

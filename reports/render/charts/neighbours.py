@@ -1,7 +1,4 @@
-"""What two neighbours felt: p90 alone (hollow) and beside a loaded route (solid), a row per route.
-
-Both to the right: the event loop is held. Only the `def` one: the threads are taken.
-"""
+"""The p90 of two neighbour routes, unloaded and during the load of another route, a row per load."""
 
 from typing import Any
 
@@ -13,9 +10,7 @@ from reports.metrics.model import NeighbourMetrics, RouteMetrics, RunMetrics
 from reports.render.charts.model import Chart, Columns, build_table
 from reports.render.charts.style import (
     create_figure,
-    create_panels,
     format_bound,
-    method_subtitle,
     set_time_ticks,
     tidy_axes,
     variant_style,
@@ -42,23 +37,23 @@ def _build_title(run_metrics: RunMetrics) -> str:
     ]
     if len(harmful_routes) == 1:
         return "One blocking route stalls every neighbour"
-    return "What innocent routes felt while another was pressed"
+    return "The p90 of the neighbour routes while another route is under load"
 
 
 def _paint(run_metrics: RunMetrics) -> Figure | str:
     """Draw a dumbbell per loaded route and neighbour, on a log axis of time."""
     routes = _find_routes(run_metrics)
     if not routes:
-        return "The neighbours were not asked often enough, idle and under load, for a p90."
+        return "The neighbour routes got too few requests, unloaded and under load, for a p90."
     cells = run_metrics.run["plan"]["cells"]
     rates = sorted({ping["rate"] for cell in cells for ping in cell["neighbours"]})
     method = (
-        f"two innocent routes at {' or '.join(f'{rate:g}' for rate in rates)} Poisson requests/s"
-        " each, p90, idle and beside the largest crowd"
+        f"two neighbour routes at {' or '.join(f'{rate:g}' for rate in rates)} Poisson requests/s"
+        " each, p90, unloaded and during the largest crowd"
     )
-    subtitle = method_subtitle(run_metrics, method)
-    figure = create_figure(11, 1.9 + 0.85 * len(routes), _build_title(run_metrics), subtitle)
-    (axes,) = create_panels(figure, 1)
+    size = 11, 1.9 + 0.85 * len(routes)
+    figure = create_figure(run_metrics, _build_title(run_metrics), method, size)
+    axes = figure.subplots()
     values: list[float] = []
     for row, route in enumerate(routes):
         colour = variant_style(route.variant).colour
@@ -74,7 +69,9 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
     ]
     axes.set_yticks(range(len(routes)), names)
     tidy_axes(axes, grid="x")
-    axes.set_xlabel("p90 of the innocent route (hollow: alone, solid: beside the crowd)")
+    axes.set_xlabel(
+        "p90 of the neighbour route (hollow: unloaded, solid: during the largest crowd)"
+    )
     return figure
 
 
@@ -107,18 +104,21 @@ def _draw_dumbbell(
 
 
 _COLUMNS: Columns[RouteMetrics, NeighbourMetrics] = {
-    "pressed route": lambda route, _: variant_style(route.variant).name,
-    "innocent route": lambda _, neighbour: neighbour.kind,
-    "p90 alone": lambda _, neighbour: format_bound(neighbour.idle),
-    "pings alone": lambda _, neighbour: str(neighbour.idle_pings),
-    "p90 beside the crowd": lambda _, neighbour: format_bound(neighbour.loaded),
-    "pings beside the crowd": lambda _, neighbour: str(neighbour.loaded_pings),
+    "loaded route": lambda route, _: variant_style(route.variant).name,
+    "neighbour route": lambda _, neighbour: neighbour.kind,
+    "p90 unloaded": lambda _, neighbour: format_bound(neighbour.idle),
+    "requests unloaded": lambda _, neighbour: str(neighbour.idle_pings),
+    "p90 under load": lambda _, neighbour: format_bound(neighbour.loaded),
+    "requests under load": lambda _, neighbour: str(neighbour.loaded_pings),
     "change": lambda _, neighbour: format_ratio(neighbour.slowdown) if neighbour.slowdown else "-",
     "predicted by replay": lambda _, neighbour: format_seconds(neighbour.predicted_p90),
 }
 CHART = Chart(
     stem="neighbours",
-    caption="Who else suffers?",
+    caption=(
+        "Which other routes become slow? Both neighbours: the route holds the event loop. Only the"
+        " `def` neighbour: the route takes the threads."
+    ),
     title=_build_title,
     paint=_paint,
     table=lambda run_metrics: build_table(

@@ -27,7 +27,6 @@ from reports.render.charts.style import (
     create_panels,
     label_line_ends,
     mark_lower_bound,
-    method_subtitle,
     set_time_ticks,
     tidy_axes,
     variant_style,
@@ -37,14 +36,7 @@ from reports.stats.quantiles import MIN_BEYOND, QUANTILES, LatencyStats
 from reports.verdicts.load_sentences import MIN_OMISSION_RATIO, find_omission, load_label
 
 _MAX_PANELS, _MAX_PANELS_PER_ROW = 4, 2
-_PERCENTILE_TICKS = {
-    1.0: "0 %",
-    2.0: "p50",
-    10.0: "p90",
-    100.0: "p99",
-    1000.0: "p99.9",
-    10_000.0: "p99.99",
-}
+_PERCENTILE_TICKS = {1: "0 %", 2: "p50", 10: "p90", 100: "p99", 1000: "p99.9", 10_000: "p99.99"}
 _UNSURE_ALPHA = 0.45  # where fewer than ten independent requests lie beyond
 _MIN_LINE_REACH = 2.0  # how far a line has to reach: 1 / (1 - q)
 _TWO_DECIMALS_FROM = 99.9  # per cent, from which a percentile needs two decimals
@@ -94,13 +86,13 @@ def _build_title(run_metrics: RunMetrics) -> str:
         if omission and omission.ratio >= MIN_OMISSION_RATIO:
             sentence = (
                 f"{route.route}: users waited {format_seconds(omission.measured)}"
-                f" ({omission.name}), a closed-loop tool says {format_seconds(omission.closed_loop)}"
+                f" ({omission.name}), a closed-loop client reports {format_seconds(omission.closed_loop)}"
             )
             findings.append((omission.ratio, sentence))
         if replay and replay.is_unfair and (tail_ratio := replay.unfairness("p99")):
             sentence = (
                 f"{route.route} serves out of order: its p99 is about {format_number(tail_ratio)}"
-                " times that of serving in turn"
+                " times that of first come, first served"
             )
             findings.append((tail_ratio, sentence))
         elif replay and replay.model is ReplayFit.HOLDS and load.latency:
@@ -108,7 +100,7 @@ def _build_title(run_metrics: RunMetrics) -> str:
             findings.append(
                 (0.0, f"{route.route}: its own arrivals explain the waiting, mean {mean}")
             )
-    default = 0.0, "How long the tail is, and what its own arrivals explain of it"
+    default = 0.0, "How long the tail is, and how much of it the arrivals explain"
     return max(findings, default=default)[1]
 
 
@@ -116,27 +108,24 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
     """Draw one panel per route, the same log axes."""
     tails = _find_tails(run_metrics)
     if not tails:
-        return "No route was asked at a rate that it could bear, often enough for a percentile."
-    subtitle = method_subtitle(
-        run_metrics,
-        "open model, latency from the planned moment",
-        "replayed: the same sends through ideal places, in order",
-        "closed loop: only what its users would have sent, at the answers of the full load, so too"
-        " long rather than too short",
+        return "No route got enough requests for a percentile, at a rate that it could sustain."
+    method = (
+        "open model, latency from the planned time · replayed: the same requests through ideal"
+        " places, in order · closed loop: only what its users would have sent, with the latencies"
+        " of the full load, so too long rather than too short"
     )
     height = 1.2 + 3.6 * math.ceil(len(tails) / _MAX_PANELS_PER_ROW)
-    figure = create_figure(11, height, _build_title(run_metrics), subtitle)
-    panels = create_panels(figure, len(tails), _MAX_PANELS_PER_ROW, share="xy")
+    figure = create_figure(run_metrics, _build_title(run_metrics), method, (11, height))
     # The first is the quickest of all, perhaps a bound
     points = [point for tail in tails for line in tail.lines for point in line[1:]]
     low, high = min(y for _, y in points) * 0.8, max(y for _, y in points) * 1.6
     max_x, reach = max(x for x, _ in points), 1.35 if len(tails) == 1 else 1.75
-    for axes, tail in zip(panels, tails, strict=True):
+    for axes, tail in create_panels(figure, tails, "xy", _MAX_PANELS_PER_ROW):
         axes.set(xscale="log", yscale="log", xlim=(1, max_x**reach), ylim=(low, high))
         _draw_tail(axes, tail)
         _format_percentile_axis(axes, max_x)
         set_time_ticks(axes.yaxis, low, high)
-    figure.supxlabel("share of the requests that were answered sooner")
+    figure.supxlabel("percentile: share of the requests that were answered sooner")
     figure.supylabel("latency")
     return figure
 
@@ -183,7 +172,7 @@ def _label_curves(axes: Axes, tail: _Tail) -> None:
         labels.append(f"replayed, {places}: {_describe_end(curves.replayed)}")
     if curves.closed_loop:
         users, text = format_count(curves.users, "user"), _describe_end(curves.closed_loop)
-        labels.append(f"as a closed-loop tool ({users})\nwould have told it: {text}")
+        labels.append(f"reported by a closed-loop\nclient ({users}): {text}")
     ends = [line[-1] for line in tail.lines]
     x = curves.measured[-1][0] * 1.04
     low, high = axes.get_ylim()
@@ -202,8 +191,8 @@ def _draw_gap(axes: Axes, tail: _Tail) -> None:
         upper = _read_heights(curves.measured, x)
         axes.fill_between(x, lower, upper, **shade)
         axes.annotate(
-            f"what a closed-loop tool leaves out:\nits {omission.name} is"
-            f" {format_ratio(omission.ratio)[1:]} times too low, at least",
+            f"what a closed-loop client misses:\nits {omission.name} is at least"
+            f" {format_ratio(omission.ratio)[1:]} times too low",
             (x[-1], math.sqrt(lower[-1] * upper[-1])),
             (-8, 0),
             textcoords="offset points",
@@ -271,13 +260,13 @@ _LATENCY_HEAD = ("requests", "mean", *QUANTILES, "longest")
 CHART = Chart(
     stem="percentile",
     caption=(
-        "How long is the tail, and what would closed-loop timing hide? Replayed: the run's own"
-        " sends through ideal places that serve in order; what is measured above it was overtaken,"
-        " or met a server that stood still. Closed loop: only those requests that its users would"
-        " have sent, because a user who waits sends nothing. Their answers are those of the full"
-        " load, so a real closed-loop tool would have told even less. A line ends where ten"
-        " requests lie beyond it; it is pale where fewer than ten independent ones do, so that"
-        " another run may tell something else."
+        "How long is the tail, and what does closed-loop timing hide? Replayed: the run's own"
+        " requests through ideal places that serve in order. Where the measured line is higher,"
+        " requests were overtaken, or the server stood still. Closed loop: only the requests that"
+        " its users would have sent, because a user who waits sends nothing. Their latencies are"
+        " those of the full load, so a real closed-loop client reports even less. A line ends"
+        " where ten requests lie beyond it. It is pale where fewer than ten independent requests"
+        " do: another run may differ there."
     ),
     title=_build_title,
     paint=_paint,

@@ -14,9 +14,7 @@ from reports.render.charts.model import Chart, Columns, build_table
 from reports.render.charts.style import (
     INK,
     create_figure,
-    create_panels,
     label_line_ends,
-    method_subtitle,
     set_user_ticks,
     tidy_axes,
     variant_style,
@@ -51,20 +49,19 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
     """Draw one square panel, both axes log2 with the same limits."""
     routes = _served_routes(run_metrics)
     if not routes:
-        return "No crowd was measured to its end, so there is nothing to count."
+        return "No crowd was measured to the end, so there is nothing to count."
     method = "closed loop, throughput x service time of one user"
     if any(level.think_time for route in routes for level in route.median_levels):
-        method += " · users pause between requests: at least so many"
-    subtitle = method_subtitle(run_metrics, method)
-    figure = create_figure(7.6, 6.4, _build_title(run_metrics), subtitle)
-    (axes,) = create_panels(figure, 1)
+        method += " · users pause between requests: lower bounds"
+    figure = create_figure(run_metrics, _build_title(run_metrics), method, (7.6, 6.4))
+    axes = figure.subplots()
     max_users = max(8, *(users for route in routes for users, _ in _served_points(route)))
     low, high = 0.7, max_users * 1.25
     axes.plot([low, high], [low, high], color=INK, alpha=0.35, linewidth=1)
     axes.text(
         3.4,
         4.3,
-        "everyone served at once",
+        "all users served at once",
         rotation=45,
         rotation_mode="anchor",
         alpha=0.8,
@@ -72,7 +69,7 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
         ha="center",
     )
     for route in routes:
-        _draw_route(axes, route, high)
+        _draw_served(axes, route, high)
     ends = [(variant_style(route.variant).name, _served_points(route)[-1][1]) for route in routes]
     labels = [(f"{name} {format_number(value)}", value) for name, value in ends]
     label_line_ends(axes, high * 1.04, labels, 0.26 * math.log10(2), fontsize=9.5)
@@ -85,7 +82,7 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
     return figure
 
 
-def _draw_route(axes: Axes, route: RouteMetrics, high: float) -> None:
+def _draw_served(axes: Axes, route: RouteMetrics, high: float) -> None:
     """Draw a route's line, and the number of places that its mechanism should have."""
     places = route.expected_concurrency
     if places and route.mechanism and places < high:
@@ -109,8 +106,8 @@ _COLUMNS: Columns[RouteMetrics, CrowdMetrics] = {
 CHART = Chart(
     stem="served",
     caption=(
-        "How many can it really serve at once? On the diagonal nobody waits. A plateau is a pool,"
-        " and its height names it."
+        "How many requests are really served at once? On the diagonal no request waits. A plateau"
+        " is a pool, and its height is the size of the pool."
     ),
     title=_build_title,
     paint=_paint,

@@ -8,6 +8,7 @@ run; it is never assumed, because what suspends in front of the handler changes 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,7 +21,6 @@ from reports.render.charts.style import (
     INK,
     create_figure,
     create_panels,
-    method_subtitle,
     tidy_axes,
     variant_style,
 )
@@ -28,15 +28,15 @@ from results.schema import Variant
 
 _MIN_LABEL_WIDTH = 0.3  # of the axis: a segment that is wider carries its name inside
 _MIN_LABELLED_WAIT = 0.05  # of the latency: a wait that is shorter is not worth a name
-_SEGMENT_NAMES = (
-    "generator lag",
-    "before the app",
-    "for a thread",
-    "served",
-    "in the handler",
-    "to be sent",
-)
-_WORK = _SEGMENT_NAMES.index("served")
+_SEGMENTS = {  # how solid each is; those inside the handler are in the variant's colour
+    "generator lag": 0.5,
+    "before the app": 0.16,
+    "for a thread": 0.32,
+    "served": 1.0,
+    "in the handler": 0.3,
+    "to be sent": 0.5,
+}
+_HANDLER_SEGMENTS = ("served", "in the handler")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +49,18 @@ class BreakdownBar:
     row: int
 
     @property
-    def segments(self) -> tuple[float, ...]:
-        """As `_SEGMENT_NAMES`; handler time is cut where the unloaded handler would have ended."""
+    def segments(self) -> dict[str, float]:
+        """The parts by name; handler time is cut where the unloaded handler would have ended."""
         lag, before_app, for_thread, served, to_be_sent = self.breakdown.parts
         unloaded = self.route.lone_handler_time
         work = served if unloaded is None else min(served, unloaded)
-        return (lag, before_app, for_thread, work, served - work, to_be_sent)
+        parts = (lag, before_app, for_thread, work, served - work, to_be_sent)
+        return dict(zip(_SEGMENTS, parts, strict=True))
 
     @property
     def work_share(self) -> float:
         """Share of the latency that is work."""
-        return self.segments[_WORK] / self.breakdown.total if self.breakdown.total else 0.0
+        return self.segments["served"] / self.breakdown.total if self.breakdown.total else 0.0
 
 
 def breakdown_bars(run_metrics: RunMetrics) -> list[list[BreakdownBar]]:
@@ -95,10 +96,10 @@ def _build_title(run_metrics: RunMetrics) -> str:
         before_app, total = bar.breakdown.before_app, bar.breakdown.total
         if bar.route.variant == Variant.BROKEN_ASYNC and before_app > total / 2:
             return (
-                f"Not slow but waiting: {format_share(before_app / total)} of a request's time on the blocking"
-                " route, before the app sees it"
+                f"Not slow but waiting: {format_share(before_app / total)} of the blocking route's time"
+                " passes before the app"
             )
-    return "What a request's time is spent on: waiting, or being served"
+    return "Where the time of a request goes: waiting or being served"
 
 
 def _paint(run_metrics: RunMetrics) -> Figure | str:
@@ -106,40 +107,37 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
     panel_bars = breakdown_bars(run_metrics)
     if not panel_bars:
         return (
-            "No crowd was measured with the server's own moments: without the probe in the app,"
-            " waiting and serving cannot be told apart."
+            "No crowd has the server's own timestamps: without the probe in the app, waiting and"
+            " serving cannot be separated."
         )
     breakdowns = [bar.breakdown for bars in panel_bars for bar in bars]
     known, total = sum(item.known for item in breakdowns), sum(item.count for item in breakdowns)
-    method = f"closed loop, means; all moments known for {known:,} of {total:,} requests"
+    method = f"closed loop, means; all timestamps known for {known:,} of {total:,} requests"
     rows = [variant_style(bar.route.variant).name for bar in panel_bars[0]]
-    subtitle = method_subtitle(run_metrics, method)
-    figure = create_figure(11, 1.7 + 0.95 * len(rows), _build_title(run_metrics), subtitle)
-    panels = create_panels(figure, len(panel_bars), share="xy")
+    size = 11, 1.7 + 0.95 * len(rows)
+    figure = create_figure(run_metrics, _build_title(run_metrics), method, size)
     axis_end = max(item.total for item in breakdowns) * 1.04
-    for axes, bars in zip(panels, panel_bars, strict=True):
+    for axes, bars in create_panels(figure, panel_bars, "xy"):
         users = [format_count(bar.level.users, "user") for bar in bars]
         is_same_crowd = len(set(users)) == 1
         for bar, users_text in zip(bars, users, strict=True):
             _draw_stacked_bar(axes, bar, axis_end, "" if is_same_crowd else f"{users_text}, ")
         axes.set(xlim=(0, axis_end), ylim=(len(rows) - 0.35, -0.62))
         tidy_axes(axes, users[0] if is_same_crowd else "the largest crowd", grid="x")
-    panels[0].set_yticks(range(len(rows)), rows, fontweight="bold")
-    figure.supxlabel("seconds per request, on average: one scale for all panels")
+    figure.axes[0].set_yticks(range(len(rows)), rows, fontweight="bold")
+    figure.supxlabel("mean seconds per request; all panels have the same scale")
     return figure
 
 
 def _draw_stacked_bar(axes: Axes, bar: BreakdownBar, axis_end: float, users_text: str) -> None:
     """Draw a bar, its longest wait named; above it where the time went, below the server's timer."""
     left, row = 0.0, bar.row
-    colour = variant_style(bar.route.variant).colour
-    paints = ((INK, 0.5), (INK, 0.16), (INK, 0.32), (colour, 1.0), (colour, 0.3), (INK, 0.5))
-    waits = [*zip(bar.segments, _SEGMENT_NAMES, strict=True)]
-    del waits[_WORK]
-    longest, longest_name = max(waits)
+    longest, longest_name = max((x, name) for name, x in bar.segments.items() if name != "served")
     is_wide = longest > _MIN_LABEL_WIDTH * axis_end
-    for name, width, (paint, alpha) in zip(_SEGMENT_NAMES, bar.segments, paints, strict=True):
-        axes.barh(row, width, left=left, height=0.3, color=paint, alpha=alpha, linewidth=0)
+    for name, width in bar.segments.items():
+        colour = variant_style(bar.route.variant).colour if name in _HANDLER_SEGMENTS else INK
+        paint: dict[str, Any] = {"color": colour, "alpha": _SEGMENTS[name], "linewidth": 0}
+        axes.barh(row, width, left=left, height=0.3, **paint)
         if name == longest_name and is_wide:
             axes.text(left + width / 2, row + 0.01, name, fontsize=8, ha="center", va="center")
         left += width
@@ -165,26 +163,26 @@ def _draw_timer_bracket(axes: Axes, bar: BreakdownBar, timer: float, axis_end: f
     axes.text(x, y + 0.09, text, fontsize=7.5, ha=side, va="top")
 
 
-def _format_segment(index: int, bar: BreakdownBar) -> str:
-    return format_seconds(bar.segments[index])
+def _format_segment(name: str, bar: BreakdownBar) -> str:
+    return format_seconds(bar.segments[name])
 
 
 _COLUMNS: Columns[BreakdownBar] = {
     "variant": lambda bar: variant_style(bar.route.variant).name,
     "users": lambda bar: str(bar.level.users),
-    "moments known": lambda bar: f"{bar.breakdown.known:,} of {bar.breakdown.count:,}",
+    "timestamps known": lambda bar: f"{bar.breakdown.known:,} of {bar.breakdown.count:,}",
     "mean": lambda bar: format_seconds(bar.breakdown.total),
-    **{name: partial(_format_segment, i) for i, name in enumerate(_SEGMENT_NAMES)},
-    "of it served": lambda bar: format_share(bar.work_share),
-    "the server's timer": lambda bar: format_seconds(bar.breakdown.timer),
+    **{name: partial(_format_segment, name) for name in _SEGMENTS},
+    "share served": lambda bar: format_share(bar.work_share),
+    "server's timer": lambda bar: format_seconds(bar.breakdown.timer),
 }
 CHART = Chart(
     stem="split",
     caption=(
-        "Is it slow, or is it waiting? Grey: before the app was entered, or (darker) for a thread."
-        " Colour: as long in the handler as alone; pale: longer, which with `asyncio.to_thread` is"
-        " the wait for a thread of the executor. Bracket: what a timer in the app's outermost"
-        " middleware measured."
+        "Is the route slow, or do its requests wait? Grey: waiting before the app, or (darker) for"
+        " a thread. Colour: as long in the handler as an unloaded request; pale: longer, which with"
+        " `asyncio.to_thread` is the wait for a thread of the executor. Bracket: what a timer in"
+        " the app's outermost middleware measured."
     ),
     title=_build_title,
     paint=_paint,

@@ -20,7 +20,6 @@ from reports.render.charts.style import (
     INK,
     create_figure,
     create_panels,
-    method_subtitle,
     tidy_axes,
     variant_style,
 )
@@ -81,16 +80,13 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
     bursts = _find_bursts(run_metrics)
     if not bursts:
         return (
-            "No burst was measured with the handlers' own moments: without the probe the stairs"
-            " cannot be drawn."
+            "No burst has the handlers' own timestamps: without the probe in the app there are no"
+            " bars to draw."
         )
-    method = "grey: waiting to be begun · colour: inside the handler · all sent at the same instant"
-    subtitle = method_subtitle(run_metrics, method)
-    figure = create_figure(11, 4.3, _build_title(run_metrics), subtitle)
+    method = "grey: waiting to start · colour: inside the handler · all sent at the same instant"
+    figure = create_figure(run_metrics, _build_title(run_metrics), method, (11, 4.3))
     axis_end = max(_burst_duration(burst) for _, burst in bursts) * 1.04
-    for axes, (route, burst) in zip(
-        create_panels(figure, len(bursts), share="x"), bursts, strict=True
-    ):
+    for axes, (route, burst) in create_panels(figure, bursts, "x"):
         _draw_burst(axes, route, burst)
         axes.set_xlim(0, axis_end)
     figure.supxlabel("seconds since the burst")
@@ -139,19 +135,19 @@ _COLUMNS: Columns[RouteMetrics, BurstMetrics] = {
     "variant": lambda route, _: variant_style(route.variant).name,
     "requests": lambda _, burst: str(burst.size),
     "rounds": lambda route, burst: str(_count_rounds(route, burst)),
-    "handlers open at a time, at most": lambda _, burst: str(_max_open_handlers(burst)),
+    "most handlers open at once": lambda _, burst: str(_max_open_handlers(burst)),
     "answered": lambda route, burst: describe_burst(burst, route.unloaded_mean),
     "last answer after": lambda _, burst: format_seconds(_burst_duration(burst)),
-    "first handler began after": lambda _, burst: format_seconds(min(burst.handler_start)),
-    "last handler began after": lambda _, burst: format_seconds(max(burst.handler_start)),
+    "first handler started after": lambda _, burst: format_seconds(min(burst.handler_start)),
+    "last handler started after": lambda _, burst: format_seconds(max(burst.handler_start)),
 }
 CHART = Chart(
     stem="staircase",
     caption=(
-        "Are my requests served one after another? Grey: waiting, from the moment the request was"
-        " sent until its handler began. Colour: inside the handler, as the server's probe stamped"
-        " it. Thin: waiting to leave. With `asyncio.to_thread` the handler begins at once and waits"
-        " for its thread inside."
+        "Are requests served one after another? Grey: waiting, from the moment the request was sent"
+        " until its handler started. Colour: inside the handler, as the probe in the app recorded"
+        " it. Thin: waiting for the answer to be sent. With `asyncio.to_thread` the handler starts"
+        " at once and waits for its thread inside."
     ),
     title=_build_title,
     paint=_paint,

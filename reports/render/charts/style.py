@@ -1,4 +1,4 @@
-"""One colour, marker and dash per variant; one font, one ink; axes that people can read.
+"""The common style: one look per variant, one font, one ink, readable axes.
 
 The four colours are of the Okabe-Ito palette, chosen for a contrast of 3:1 and more on white and on
 near-black alike. Text is always ink, never coloured. Ink is one sentinel colour that the page
@@ -7,9 +7,9 @@ replaces by the reader's text colour.
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -36,6 +36,7 @@ THEME: dict[
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
 }
+Item = TypeVar("Item")
 _CHARACTERS_PER_INCH = 14.5  # of the subtitle, at 8.5 points
 # seconds; nothing that crosses a socket takes less, and a log axis has no zero
 MIN_AXIS_SECONDS = 1e-4
@@ -72,11 +73,23 @@ def variant_style(variant: str) -> Style:
     return Style(variant, NEUTRAL_COLOUR, "o", "solid")
 
 
-def create_figure(width: float, height: float, title: str, subtitle: str) -> Figure:
-    """Create an empty figure with its finding as title and its method, small, below it. Inches."""
+def create_figure(
+    run_metrics: RunMetrics,
+    title: str,
+    method: str,
+    size: tuple[float, float],
+    *,
+    own_conditions: bool = False,
+) -> Figure:
+    """Create an empty figure of `size` inches: the finding as title, the method small below it.
+
+    Experiments have their own wait and loop, and name them in `method`.
+    """
+    width, height = size
+    subtitle = " · ".join([method, *_describe_setup(run_metrics, own_conditions=own_conditions)])
     lines = textwrap.wrap(subtitle, int(width * _CHARACTERS_PER_INCH))
     head_height = 0.45 + 0.17 * len(lines)
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
     engine = cast("ConstrainedLayoutEngine", figure.get_layout_engine())
     engine.set(rect=(0.0, 0.0, 1.0, 1.0 - head_height / height), w_pad=0.08, h_pad=0.06)
     figure.text(0.012, 1 - 0.10 / height, title, va="top", fontsize=13, fontweight="bold")
@@ -85,20 +98,19 @@ def create_figure(width: float, height: float, title: str, subtitle: str) -> Fig
 
 
 def create_panels(
-    figure: Figure, count: int, per_row: int | None = None, share: str = ""
-) -> list[Axes]:
-    """Divide a figure into panels, row by row. `share` names the axes alike in all: x, y or xy."""
-    columns = min(per_row or count, count)
-    panels = figure.subplots(
-        math.ceil(count / columns),
-        columns,
-        sharex="x" in share,
-        sharey="y" in share,
-        squeeze=False,
-    ).flatten()
-    for unused in panels[count:]:
+    figure: Figure, items: Sequence[Item], share: str, per_row: int | None = None
+) -> Iterator[tuple[Axes, Item]]:
+    """Divide a figure into a panel per item, row by row, and yield each panel with its item.
+
+    `share` names the axes that are alike in all: x, y or xy.
+    """
+    columns = min(per_row or len(items), len(items))
+    rows, share_x, share_y = math.ceil(len(items) / columns), "x" in share, "y" in share
+    grid = figure.subplots(rows, columns, sharex=share_x, sharey=share_y, squeeze=False)
+    panels = grid.flatten()
+    for unused in panels[len(items) :]:
         unused.set_visible(False)
-    return list(panels[:count])
+    yield from zip(panels, items, strict=False)
 
 
 def tidy_axes(axes: Axes, heading: str = "", *, grid: str = "y") -> None:
@@ -190,16 +202,15 @@ def format_bound(estimate: Estimate | None) -> str:
     return ("" if estimate.exact is not None else ">= ") + format_seconds(estimate.low)
 
 
-def method_subtitle(run_metrics: RunMetrics, *parts: str, own_conditions: bool = False) -> str:
-    """Describe how it was measured, and on what; experiments have their own wait and loop."""
-    run, texts = run_metrics.run, list(parts)
-    machine, plan = run["machine"], run["plan"]
+def _describe_setup(run_metrics: RunMetrics, *, own_conditions: bool) -> Iterator[str]:
+    """Yield the work, what it was measured on, and how often."""
+    run, plan = run_metrics.run, run_metrics.run["plan"]
     if plan["seconds"] and not own_conditions:
-        texts.append(f"work = a wait of {format_number(plan['seconds'] * 1000)} ms")
-    setup = f"{machine.get('cpus', '?')} CPUs, Python {machine.get('python', '?')}"
+        yield f"work = a wait of {format_number(plan['seconds'] * 1000)} ms"
+    setup = f"{run['machine'].get('cpus', '?')} CPUs, Python {run['machine'].get('python', '?')}"
     if run.get("host"):
-        texts.append(f"{run['host']}, asked from {setup}")
+        yield f"{run['host']}, load sent from {setup}"
     else:
-        texts.append(setup + ("" if own_conditions else f", {run['loop']} loop") + ", one worker")
+        yield setup + ("" if own_conditions else f", {run['loop']} loop") + ", one worker"
     repeats = max((cell.get("repeat", 1) for cell in plan["cells"]), default=1)
-    return " · ".join([*texts, "1 run" if repeats == 1 else f"the middle one of {repeats} runs"])
+    yield "1 run" if repeats == 1 else f"the median of {repeats} runs"
