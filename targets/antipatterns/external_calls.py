@@ -1,4 +1,4 @@
-"""Calls of another service and a database: on the loop, in threads, awaited (lesson's packages)."""
+"""Calls of another service and a database: on the loop, in threads, and awaited."""
 
 import time
 from collections.abc import AsyncIterator
@@ -24,10 +24,9 @@ SLOW_QUERY = select(sql.sleep(WAIT_SECONDS))
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Run the other service, and open an SQLite file through both drivers."""
     with TemporaryDirectory(prefix="atonce-antipatterns-") as folder:
-        app.state.blocking = create_engine(f"sqlite:///{folder}/app.db")
-        app.state.awaitable = create_async_engine(
-            f"sqlite+aiosqlite:///{folder}/app.db", pool_size=64
-        )
+        path = f"{folder}/app.db"
+        app.state.blocking = create_engine(f"sqlite:///{path}")
+        app.state.awaitable = create_async_engine(f"sqlite+aiosqlite:///{path}", pool_size=64)
         for engine in (app.state.blocking, app.state.awaitable.sync_engine):
             event.listen(engine, "connect", add_sleep_function)
         async with upstream.run_upstream() as url, aiohttp_client.lifespan(app):
@@ -38,7 +37,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def add_sleep_function(connection: Any, _record: Any) -> None:
-    """Lend SQLite `time.sleep`, as it cannot wait by itself."""
+    """Give SQLite `time.sleep`, as it cannot wait by itself."""
     connection.create_function("sleep", 1, time.sleep)
 
 
@@ -47,14 +46,14 @@ router = APIRouter(lifespan=lifespan)
 
 @router.get("/insurance/blocked", response_model=None)
 async def insurance_blocked(request: Request) -> Any:
-    """Ask with `requests`: nothing else runs until the other service has answered."""
+    """Call with `requests`: nothing else runs until the other service has answered."""
     # the mistake itself
     return requests.get(request.app.state.insurance, timeout=10).json()  # noqa: ASYNC210
 
 
 @router.get("/insurance/threads", response_model=None)
 def insurance_threads(request: Request) -> Any:
-    """Ask in `def`: one of 40 threads waits."""
+    """Call in `def`: one of 40 threads waits."""
     return requests.get(request.app.state.insurance, timeout=10).json()
 
 

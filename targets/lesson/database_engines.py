@@ -1,7 +1,7 @@
 """The lesson's databases: SQLite and a real PostgreSQL, by blocking and awaitable drivers.
 
-All use the default pools. Nothing is opened before a request asks for it. Each database counts
-which statements reached it, as evidence that the variants did equal work.
+All use the default pools. A database is opened by the first request that needs it. Each counts the
+statements that reached it, as evidence that the variants did equal work.
 """
 
 import asyncio
@@ -28,6 +28,11 @@ from targets.lesson import postgres
 
 DSN_VARIABLE = "ATONCE_POSTGRES_DSN"
 USER_NAMES = ("Ada", "Grace", "Edsger")
+CALL_COUNTS = text(
+    "SELECT coalesce(sum(calls) FILTER (WHERE query LIKE '%pg_sleep%' AND query LIKE :schema), 0),"
+    " sum(calls) FROM pg_stat_statements"
+    " WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 
 
 class DatabaseKind(StrEnum):
@@ -62,23 +67,20 @@ class Database:
     count_calls: Callable[[], tuple[int | None, int | None]]
 
     def slow_query(self, user_id: int, seconds: float) -> Select[Any]:
-        """A look-up by primary key that also waits, in the database."""
-        return select(User.id, User.name, getattr(func, self.sleep_function)(seconds)).where(
-            User.id == user_id
-        )
+        """Build a look-up by primary key that also waits, in the database."""
+        sleep = getattr(func, self.sleep_function)(seconds)
+        return select(User.id, User.name, sleep).where(User.id == user_id)
 
     def describe_usage(self) -> dict[str, Any]:
-        """The state of the pools, and what reached the database so far."""
-        pools = {
-            "blocking": describe_pool(self.blocking),
-            "awaitable": describe_pool(self.awaitable.sync_engine),
-        }
+        """Return the state of the pools, and what reached the database so far."""
+        engines = {"blocking": self.blocking, "awaitable": self.awaitable.sync_engine}
+        pools = {name: describe_pool(engine) for name, engine in engines.items()}
         queries, statements = self.count_calls()
         return {"pools": pools, "queries": queries, "statements": statements}
 
 
 def describe_pool(engine: Engine) -> dict[str, Any]:
-    """What a pool says of itself; its overflow has no public name."""
+    """Return a pool's kind and limits; its overflow has no public name."""
     pool = engine.pool
     # the default of all four drivers, also as AsyncAdaptedQueuePool
     assert isinstance(pool, QueuePool)  # noqa: S101
@@ -91,22 +93,18 @@ def describe_pool(engine: Engine) -> dict[str, Any]:
 
 
 class Databases:
-    """The databases that requests asked for; the stack closes them."""
+    """The databases that requests have opened; the stack closes them."""
 
     def __init__(self, stack: AsyncExitStack) -> None:
-        self.stack, self.lock, self.open_databases = (
-            stack,
-            asyncio.Lock(),
-            dict[DatabaseKind, Database](),
-        )
+        self.stack, self.lock = stack, asyncio.Lock()
+        self.open_databases: dict[DatabaseKind, Database] = {}
 
     async def open(self, kind: DatabaseKind) -> Database:
-        """A database, opened by the first request for it."""
+        """Return a database; the first request for it opens it."""
         async with self.lock:
             if kind not in self.open_databases:
-                self.open_databases[kind] = await self.stack.enter_async_context(
-                    open_sqlite() if kind is DatabaseKind.SQLITE else open_postgresql()
-                )
+                database = open_sqlite() if kind is DatabaseKind.SQLITE else open_postgresql()
+                self.open_databases[kind] = await self.stack.enter_async_context(database)
         return self.open_databases[kind]
 
 
@@ -119,7 +117,7 @@ def create_users(engine: Engine) -> None:
 
 @asynccontextmanager
 async def open_sqlite() -> AsyncIterator[Database]:
-    """An SQLite file in a temporary folder, with `time.sleep` lent to it and a counting trace."""
+    """Open an SQLite file in a temporary folder; it can call `time.sleep` and counts statements."""
     call_counts, lock = {"slow": 0, "all": 0}, threading.Lock()
 
     def count_statement(statement: str) -> None:
@@ -151,21 +149,17 @@ async def open_sqlite() -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def open_postgresql() -> AsyncIterator[Database]:
-    """The server that the environment names, with a schema of our own, or a temporary server."""
+    """Open the server that the environment names, with our own schema, or a temporary server."""
     schema = f"atonce_{uuid.uuid4().hex}"
     with ExitStack() as server:
         given = os.environ.get(DSN_VARIABLE, "")
-        address = make_url(
-            given or await asyncio.to_thread(server.enter_context, postgres.run_postgres())
-        )
+        url = given or await asyncio.to_thread(server.enter_context, postgres.run_postgres())
+        address = make_url(url).set(drivername="postgresql+psycopg")
         query = {"ssl" if key == "sslmode" else key: value for key, value in address.query.items()}
+        async_address = address.set(drivername="postgresql+asyncpg", query=query)
         ours = {"schema_translate_map": {None: schema}}
-        blocking = create_engine(
-            address.set(drivername="postgresql+psycopg"), execution_options=ours
-        )
-        awaitable = create_async_engine(
-            address.set(drivername="postgresql+asyncpg", query=query), execution_options=ours
-        )
+        blocking = create_engine(address, execution_options=ours)
+        awaitable = create_async_engine(async_address, execution_options=ours)
         try:
             await asyncio.to_thread(create_schema, blocking, schema, counts=not given)
             yield Database(
@@ -193,17 +187,10 @@ def drop_schema(engine: Engine, schema: str) -> None:
 
 
 def read_call_counts(engine: Engine, schema: str) -> tuple[int | None, int | None]:
-    """Calls that the server counted itself, or None where it does not or may not say."""
-    ours = (
-        "FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname ="
-        " current_database())"
-    )
-    slow = "coalesce(sum(calls) FILTER (WHERE query LIKE '%pg_sleep%' AND query LIKE :schema), 0)"
+    """Return the calls that the server counted itself, or None where it does not or must not."""
     try:
         with engine.connect() as connection:
-            queries, statements = connection.execute(
-                text(f"SELECT {slow}, sum(calls) {ours}"), {"schema": f"%{schema}%"}
-            ).one()
+            queries, statements = connection.execute(CALL_COUNTS, {"schema": f"%{schema}%"}).one()
     except DBAPIError:
         return None, None
     return int(queries), int(statements)

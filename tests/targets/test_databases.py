@@ -26,7 +26,7 @@ KINDS = ("sqlite", "postgres")
 @asynccontextmanager
 async def lab() -> AsyncIterator[httpx.AsyncClient]:
     """The routes in an app of their own, started and stopped."""
-    app = FastAPI(lifespan=databases.lifespan)
+    app = FastAPI()
     app.include_router(databases.router)
     async with (
         app.router.lifespan_context(app),

@@ -35,7 +35,7 @@ def with_app(visit: Callable[[httpx.AsyncClient, Path], Coroutine[Any, Any, None
     """Visit an app with both topics from its start to its stop; no slow disk may be left behind."""
 
     async def play() -> Path:
-        app = FastAPI(lifespan=files.lifespan)
+        app = FastAPI()
         app.include_router(files.router)
         async with (
             app.router.lifespan_context(app),

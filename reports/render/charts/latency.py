@@ -45,7 +45,7 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
     routes = [route for route in run_metrics.routes if route.levels]
     if not routes:
         return "No crowd was measured to the end, so there is no latency to draw."
-    method = "closed loop, latency from the moment the user sends, connections already open"
+    method = "closed loop, latency from the moment the user sends, connections open"
     figure = create_figure(run_metrics, _build_title(run_metrics), method, (11, 4.4))
     levels = [level for route in routes for level in route.median_levels]
     low = max(MIN_AXIS_SECONDS, min(level.mean.low for level in levels) * 0.55)

@@ -83,7 +83,7 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
             "No burst has the handlers' own timestamps: without the probe in the app there are no"
             " bars to draw."
         )
-    method = "grey: waiting to start · colour: inside the handler · all sent at the same instant"
+    method = "grey: waiting to start · colour: inside the handler · all sent together"
     figure = create_figure(run_metrics, _build_title(run_metrics), method, (11, 4.3))
     axis_end = max(_burst_duration(burst) for _, burst in bursts) * 1.04
     for axes, (route, burst) in create_panels(figure, bursts, "x"):
