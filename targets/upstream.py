@@ -5,7 +5,6 @@ it could never answer the request that blocks it. `run_upstream()` starts and st
 opens the socket and passes it on, so the address is known at once and is free.
 """
 
-import argparse
 import asyncio
 import os
 import socket
@@ -121,7 +120,7 @@ async def run_upstream() -> AsyncIterator[str]:
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         process = subprocess.Popen(
-            [sys.executable, "-m", "targets.upstream", "--fd", str(listener.fileno())],
+            [sys.executable, "-m", "targets.upstream", str(listener.fileno())],
             cwd=Path(__file__).resolve().parent.parent,
             stdin=subprocess.PIPE,
             pass_fds=[listener.fileno()],
@@ -138,17 +137,12 @@ async def run_upstream() -> AsyncIterator[str]:
 
 
 def main() -> None:
-    """Serve on an inherited socket until the parent is gone, which closes our stdin."""
-    parser = argparse.ArgumentParser(prog="python -m targets.upstream", description=__doc__)
-    parser.add_argument("--fd", type=int, required=True, help="the listening socket, inherited")
-    arguments = parser.parse_args()
+    """Serve on the inherited socket `argv[1]` until the parent is gone, which closes our stdin."""
     threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
     # Not uvicorn's own --fd: it takes every socket for a Unix one, so TCP_NODELAY stays off and
     # answers lag 40 ms.
-    server = uvicorn.Server(
-        uvicorn.Config(app, http=CountingProtocol, log_level="warning", access_log=False)
-    )
-    server.run(sockets=[socket.socket(fileno=arguments.fd)])
+    config = uvicorn.Config(app, http=CountingProtocol, log_level="warning", access_log=False)
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 
 
 if __name__ == "__main__":

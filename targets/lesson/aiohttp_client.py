@@ -44,7 +44,7 @@ async def shared(request: Request, seconds: Seconds = 0.1) -> Any:
 
 @router.get("/counters", response_model=None)
 async def counters(request: Request) -> dict[str, int]:
-    """Connections and requests that the upstream counted, and the session's pool size."""
+    """Return the upstream's counts of connections and requests, and the session's pool size."""
     limit: int = request.app.state.aiohttp.connector.limit
     return {**await upstream.fetch_counters(request.app.state.upstream), "pool": limit}
 

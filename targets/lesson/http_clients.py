@@ -77,7 +77,7 @@ async def httpx_fails(request: Request, client: Client, fault: upstream.Fault) -
 
 @router.get("/counters", response_model=None)
 async def counters(request: Request, client: Client) -> dict[str, int | None]:
-    """Connections and requests that the upstream counted, and the client's true pool size."""
+    """Return the upstream's counts of connections and requests, and the client's pool size."""
     # httpx has no public name for it
     pool = getattr(getattr(client, "_transport", None), "_pool", None)
     counts = await upstream.fetch_counters(request.app.state.upstream)
@@ -86,10 +86,7 @@ async def counters(request: Request, client: Client) -> dict[str, int | None]:
 
 @router.get("/keep-alive", response_model=None)
 async def keep_alive(request: Request) -> list[dict[str, Any]]:
-    """Count the connections of shared clients.
-
-    For as many users as httpx keeps connections alive, for more, and with as many kept as opened.
-    """
+    """Count a shared client's connections, with fewer kept alive than users, and with as many."""
     url, rows = request.app.state.upstream, []
     few, many = DEFAULT_KEEPALIVE, 2 * DEFAULT_KEEPALIVE
     for users, limits in (

@@ -12,6 +12,7 @@ from reports.render.charts.style import (
     INK,
     NEUTRAL_COLOUR,
     THEME,
+    label_point,
     set_time_ticks,
     set_user_ticks,
     tidy_axes,
@@ -72,14 +73,14 @@ def _draw_served_panel(axes: Axes, evidence: RouteEvidence, concurrency: int | N
     axes.plot(users, unqueued_counts, color=INK, alpha=0.4, linewidth=1, clip_on=False)
     dots: dict[str, Any] = {"color": NEUTRAL_COLOUR, "marker": "o", "markersize": 5}
     axes.plot(users, values, **dots, linewidth=2, clip_on=False)
-    _label_point(axes, format_number(values[-1]), (users[-1], values[-1]), (5, 4))
+    label_point(axes, format_number(values[-1]), (users[-1], values[-1]), (5, 4))
     if concurrency:
         dashed: dict[str, Any] = {"linewidth": 1, "linestyle": (0, (4, 3)), "clip_on": False}
         axes.axhline(concurrency, color=INK, alpha=0.6, **dashed)
         # Where the other lines are not
         x, side = (0.8, "left") if concurrency > _MANY_PLACES else (max_users * 3, "right")
         places = format_count(concurrency, "place")
-        _label_point(axes, places, (x, concurrency), (0, -3), ha=side, va="top")
+        label_point(axes, places, (x, concurrency), (0, -3), ha=side, va="top")
     axes.set(xscale="log", yscale="log")
     axes.set(xlim=(0.8, max_users * 3), ylim=(0.4 * min(1, *values), max_users * 2.5))
     for axis in (axes.xaxis, axes.yaxis):
@@ -97,21 +98,14 @@ def _draw_neighbour_panel(axes: Axes, neighbour: NeighbourMetrics, users: int) -
     axes.plot(0, idle, "o", markerfacecolor="none", markeredgewidth=1.6, **dots)
     axes.plot(1, loaded, "o" if neighbour.loaded.exact else "^", **dots)
     centre: dict[str, Any] = {"ha": "center"}
-    _label_point(axes, format_estimate(neighbour.idle), (0, idle), (0, -7), va="top", **centre)
-    _label_point(axes, format_estimate(neighbour.loaded), (1, loaded), (0, 6), **centre)
+    label_point(axes, format_estimate(neighbour.idle), (0, idle), (0, -7), va="top", **centre)
+    label_point(axes, format_estimate(neighbour.loaded), (1, loaded), (0, 6), **centre)
     low, high = min(_MIN_AXIS_SECONDS, idle, loaded) / 6, max(_MAX_AXIS_SECONDS, idle, loaded) * 6
     axes.set(yscale="log", xlim=(-0.6, 1.6), ylim=(low, high))
     set_time_ticks(axes.yaxis, low, high)
     axes.set_xticks([0, 1], ["alone", f"{users} users"])
     tidy_axes(axes, "async neighbour, p90")
     axes.tick_params(labelsize=_FONT_SIZE)
-
-
-def _label_point(
-    axes: Axes, text: str, point: tuple[float, float], shift: tuple[float, float], **place: Any
-) -> None:
-    """Write a label `shift` points from a point."""
-    axes.annotate(text, point, shift, textcoords="offset points", **place)
 
 
 def describe_card(diagnosis: Diagnosis) -> str:

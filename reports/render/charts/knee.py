@@ -19,6 +19,7 @@ from reports.render.charts.style import (
     create_figure,
     create_panels,
     label_line_ends,
+    label_point,
     mark_lower_bound,
     set_time_ticks,
     tidy_axes,
@@ -117,7 +118,7 @@ def _draw_knee(axes: Axes, route: RouteMetrics) -> None:
         if load.overloaded and load.latency:
             point = load.sent_rate, load.latency.mean.low
             mark_lower_bound(axes, *point, style.colour)
-            axes.annotate("overloaded", point, (0, -15), textcoords="offset points", ha="center")
+            label_point(axes, "overloaded", point, (0, -15), ha="center")
     label_line_ends(axes, edge, ends, 0.11, shift=8)
     tidy_axes(axes, style.name)
 

@@ -11,6 +11,7 @@ from reports.render.charts.model import Chart, Columns, build_table
 from reports.render.charts.style import (
     create_figure,
     format_bound,
+    label_point,
     set_time_ticks,
     tidy_axes,
     variant_style,
@@ -91,15 +92,11 @@ def _draw_dumbbell(
     axes.plot([idle], [y], marker="o", markersize=8, **hollow)
     marker = "o" if neighbour.loaded.exact else ">"
     axes.plot([loaded], [y], marker=marker, markersize=8, color=colour)
-    axes.annotate(
+    text = (
         f"{neighbour.kind}: {format_seconds(idle)} to {format_bound(neighbour.loaded)},"
-        f" {format_ratio(neighbour.slowdown)}",
-        (max(idle, loaded), y),
-        (10, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=9,
+        f" {format_ratio(neighbour.slowdown)}"
     )
+    label_point(axes, text, (max(idle, loaded), y), (10, 0), va="center", fontsize=9)
     return idle, loaded
 
 

@@ -26,6 +26,7 @@ from reports.render.charts.style import (
     create_figure,
     create_panels,
     label_line_ends,
+    label_point,
     mark_lower_bound,
     set_time_ticks,
     tidy_axes,
@@ -190,15 +191,12 @@ def _draw_gap(axes: Axes, tail: _Tail) -> None:
         x, lower = _split_points(curves.closed_loop)
         upper = _read_heights(curves.measured, x)
         axes.fill_between(x, lower, upper, **shade)
-        axes.annotate(
+        text = (
             f"what a closed-loop client misses:\nits {omission.name} is at least"
-            f" {format_ratio(omission.ratio)[1:]} times too low",
-            (x[-1], math.sqrt(lower[-1] * upper[-1])),
-            (-8, 0),
-            textcoords="offset points",
-            ha="right",
-            va="center",
+            f" {format_ratio(omission.ratio)[1:]} times too low"
         )
+        middle = (x[-1], math.sqrt(lower[-1] * upper[-1]))
+        label_point(axes, text, middle, (-8, 0), ha="right", va="center")
     elif replay and replay.is_unfair and curves.replayed:
         x, lower = _split_points(curves.replayed)
         upper = [max(pair) for pair in zip(lower, _read_heights(curves.measured, x), strict=True)]

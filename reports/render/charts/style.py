@@ -164,6 +164,13 @@ def spread_labels(positions: Sequence[float], gap: float) -> list[float]:
     return [position for _, position in sorted(zip(order, shifted, strict=True))]
 
 
+def label_point(
+    axes: Axes, label: str, point: tuple[float, float], shift: tuple[float, float], **text: Any
+) -> None:
+    """Write a label `shift` points away from a point."""
+    axes.annotate(label, point, shift, textcoords="offset points", annotation_clip=False, **text)
+
+
 def label_line_ends(
     axes: Axes,
     x: float,
@@ -178,15 +185,7 @@ def label_line_ends(
     """
     heights = spread_labels([math.log10(max(y, MIN_AXIS_SECONDS)) for _, y in ends], gap)
     for (label, _), height in zip(ends, heights, strict=True):
-        axes.annotate(
-            label,
-            (x, 10**height),
-            (shift, 0),
-            textcoords="offset points",
-            va="center",
-            annotation_clip=False,
-            **text,
-        )
+        label_point(axes, label, (x, 10**height), (shift, 0), va="center", **text)
     return [10**height for height in heights]
 
 
