@@ -8,15 +8,7 @@ from matplotlib.figure import Figure
 
 from reports.formatting import format_count, format_estimate, format_number
 from reports.metrics.model import NeighbourMetrics
-from reports.render.charts.style import (
-    INK,
-    NEUTRAL_COLOUR,
-    THEME,
-    label_point,
-    set_time_ticks,
-    set_user_ticks,
-    tidy_axes,
-)
+from reports.render.charts import style
 from reports.verdicts.diagnosis import LOOP_VERDICTS, Diagnosis
 from reports.verdicts.model import RouteEvidence
 from results.thresholds import FEW_USERS, MANY_USERS
@@ -32,7 +24,7 @@ _MIN_AXIS_SECONDS, _MAX_AXIS_SECONDS = 0.001, 1.0  # seconds that every card has
 _MANY_PLACES = 2  # a line above so many places leaves room for its label on the left
 
 
-@mpl.rc_context({**THEME, **_CARD_THEME})
+@mpl.rc_context({**style.THEME, **_CARD_THEME})
 def draw_card(diagnosis: Diagnosis) -> Figure | None:
     """Draw two panels, the second only if the neighbour's p90s are known; None without a level."""
     evidence = diagnosis.evidence
@@ -70,22 +62,22 @@ def _draw_served_panel(axes: Axes, evidence: RouteEvidence, concurrency: int | N
         n * unloaded_mean / (unloaded_mean + evidence.levels[n].think_time) for n in users
     ]
     max_users = max(MANY_USERS, *users, concurrency or 0)
-    axes.plot(users, unqueued_counts, color=INK, alpha=0.4, linewidth=1, clip_on=False)
-    dots: dict[str, Any] = {"color": NEUTRAL_COLOUR, "marker": "o", "markersize": 5}
+    axes.plot(users, unqueued_counts, color=style.INK, alpha=0.4, linewidth=1, clip_on=False)
+    dots: dict[str, Any] = {"color": style.NEUTRAL_COLOUR, "marker": "o", "markersize": 5}
     axes.plot(users, values, **dots, linewidth=2, clip_on=False)
-    label_point(axes, format_number(values[-1]), (users[-1], values[-1]), (5, 4))
+    style.label_point(axes, format_number(values[-1]), (users[-1], values[-1]), (5, 4))
     if concurrency:
         dashed: dict[str, Any] = {"linewidth": 1, "linestyle": (0, (4, 3)), "clip_on": False}
-        axes.axhline(concurrency, color=INK, alpha=0.6, **dashed)
+        axes.axhline(concurrency, color=style.INK, alpha=0.6, **dashed)
         # Where the other lines are not
         x, side = (0.8, "left") if concurrency > _MANY_PLACES else (max_users * 3, "right")
         places = format_count(concurrency, "place")
-        label_point(axes, places, (x, concurrency), (0, -3), ha=side, va="top")
+        style.label_point(axes, places, (x, concurrency), (0, -3), ha=side, va="top")
     axes.set(xscale="log", yscale="log")
     axes.set(xlim=(0.8, max_users * 3), ylim=(0.4 * min(1, *values), max_users * 2.5))
     for axis in (axes.xaxis, axes.yaxis):
-        set_user_ticks(axis, (1, FEW_USERS, max_users))
-    tidy_axes(axes, "served at once, by users")
+        style.set_user_ticks(axis, (1, FEW_USERS, max_users))
+    style.tidy_axes(axes, "served at once, by users")
     axes.tick_params(labelsize=_FONT_SIZE)
 
 
@@ -93,18 +85,18 @@ def _draw_neighbour_panel(axes: Axes, neighbour: NeighbourMetrics, users: int) -
     """Draw p90 alone, hollow, and beside the crowd, on a log axis of time, alike on all cards."""
     assert neighbour.idle and neighbour.loaded  # noqa: S101, PT018 - the caller checked
     idle, loaded = neighbour.idle.low, neighbour.loaded.low
-    dots: dict[str, Any] = {"color": NEUTRAL_COLOUR, "markersize": 6, "clip_on": False}
+    dots: dict[str, Any] = {"color": style.NEUTRAL_COLOUR, "markersize": 6, "clip_on": False}
     axes.plot([0, 1], [idle, loaded], linewidth=2, **dots)
     axes.plot(0, idle, "o", markerfacecolor="none", markeredgewidth=1.6, **dots)
     axes.plot(1, loaded, "o" if neighbour.loaded.exact else "^", **dots)
     centre: dict[str, Any] = {"ha": "center"}
-    label_point(axes, format_estimate(neighbour.idle), (0, idle), (0, -7), va="top", **centre)
-    label_point(axes, format_estimate(neighbour.loaded), (1, loaded), (0, 6), **centre)
+    style.label_point(axes, format_estimate(neighbour.idle), (0, idle), (0, -7), va="top", **centre)
+    style.label_point(axes, format_estimate(neighbour.loaded), (1, loaded), (0, 6), **centre)
     low, high = min(_MIN_AXIS_SECONDS, idle, loaded) / 6, max(_MAX_AXIS_SECONDS, idle, loaded) * 6
     axes.set(yscale="log", xlim=(-0.6, 1.6), ylim=(low, high))
-    set_time_ticks(axes.yaxis, low, high)
+    style.set_time_ticks(axes.yaxis, low, high)
     axes.set_xticks([0, 1], ["alone", f"{users} users"])
-    tidy_axes(axes, "async neighbour, p90")
+    style.tidy_axes(axes, "async neighbour, p90")
     axes.tick_params(labelsize=_FONT_SIZE)
 
 

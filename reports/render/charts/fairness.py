@@ -19,14 +19,8 @@ from reports.formatting import (
     format_seconds,
 )
 from reports.metrics.model import RunMetrics
+from reports.render.charts import style
 from reports.render.charts.model import Chart, Columns, build_table
-from reports.render.charts.style import (
-    INK,
-    create_figure,
-    create_panels,
-    tidy_axes,
-    variant_style,
-)
 from results.schema import Variant
 
 _BARS_WIDTH_POINTS = 130.0  # points: what all bars of a panel are wide together
@@ -63,9 +57,9 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
         f" {format_seconds(unloaded_mean)} each, all answered"
     )
     title = _build_title(run_metrics)
-    figure = create_figure(run_metrics, title, method, (11, 4.2), own_conditions=True)
+    figure = style.create_figure(run_metrics, title, method, (11, 4.2), own_conditions=True)
     max_wait = max(condition.longest_wait for condition in conditions)
-    for axes, condition in create_panels(figure, conditions, "y"):
+    for axes, condition in style.create_panels(figure, conditions, "y"):
         _draw_condition(axes, condition, max_wait)
     fair_wait = users * unloaded_mean
     text = f"all users in turn: {format_seconds(fair_wait)}"
@@ -82,12 +76,12 @@ def _draw_condition(axes: Axes, condition: FairnessCondition, max_wait: float) -
     axes.plot(
         [x for i in range(len(waits)) for x in (i, i, math.nan)],
         [y for wait in waits for y in (0.0, wait, math.nan)],
-        color=variant_style(Variant.BROKEN_ASYNC).colour,
+        color=style.variant_style(Variant.BROKEN_ASYNC).colour,
         linewidth=_BARS_WIDTH_POINTS / max(len(waits), 1),
         solid_capstyle="butt",
     )
     fair_wait = condition.level.users * condition.unloaded_mean
-    axes.axhline(fair_wait, color=INK, alpha=0.7, linewidth=0.9, linestyle=(0, (2, 2)))
+    axes.axhline(fair_wait, color=style.INK, alpha=0.7, linewidth=0.9, linestyle=(0, (2, 2)))
     axes.set(xlim=(-1, max(len(waits), 1)), ylim=(0, max_wait * 1.3), xticks=[])
     ticks = MaxNLocator(6).tick_values(0, max_wait)
     axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if tick <= max_wait]))
@@ -99,7 +93,7 @@ def _draw_condition(axes: Axes, condition: FairnessCondition, max_wait: float) -
     )
     place = axes.transAxes
     axes.text(0.02, 0.98, text, transform=place, fontsize=9, va="top", linespacing=1.5)
-    tidy_axes(axes, condition.name.replace(" ", ", "))
+    style.tidy_axes(axes, condition.name.replace(" ", ", "))
 
 
 _COLUMNS: Columns[FairnessCondition] = {

@@ -9,22 +9,12 @@ from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from reports.formatting import format_estimate, format_number, format_seconds, format_share
 from reports.metrics.model import OpenLoadMetrics, RouteMetrics, RunMetrics
+from reports.render.charts import style
 from reports.render.charts.model import Chart, Columns, build_table
-from reports.render.charts.style import (
-    INK,
-    create_figure,
-    create_panels,
-    label_line_ends,
-    label_point,
-    mark_lower_bound,
-    set_time_ticks,
-    tidy_axes,
-    variant_style,
-)
 from reports.stats.quantiles import QUANTILES
 from reports.stats.queueing import mdc_queue
 from reports.verdicts.load_sentences import UNQUEUED_RATIO
@@ -73,54 +63,46 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
         return "No route was loaded at two rates or more, so there is no knee to show."
     height = 1.0 + 3.4 * math.ceil(len(routes) / _MAX_PANELS_PER_ROW)
     method = "open model, latency from the planned time"
-    figure = create_figure(run_metrics, _build_title(run_metrics), method, (11, height))
+    figure = style.create_figure(run_metrics, _build_title(run_metrics), method, (11, height))
     latencies = [load.latency for route in routes for load in route.open_loads if load.latency]
     low = min(latency.mean.low for latency in latencies) * 0.6
     high = max(latency.longest.low for latency in latencies) * 1.8
-    for axes, route in create_panels(figure, routes, "y", _MAX_PANELS_PER_ROW):
+    for axes, route in style.create_panels(figure, routes, "y", _MAX_PANELS_PER_ROW):
         axes.set(yscale="log", ylim=(low, high))
         _draw_knee(axes, route)
         _format_rate_axis(axes, route.capacity, tick_intervals=5 if len(routes) == 1 else 2)
-        set_time_ticks(axes.yaxis, low, high)
+        style.set_time_ticks(axes.yaxis, low, high)
     figure.axes[0].set_ylabel("latency")
     return figure
 
 
 def _draw_knee(axes: Axes, route: RouteMetrics) -> None:
     """Draw one route: theory, the quantiles that its samples support, and what overloaded it."""
-    style = variant_style(route.variant)
+    variant = style.variant_style(route.variant)
     loads = sorted(route.open_loads, key=lambda load: load.sent_rate)
     axes.set_xlim(0, loads[-1].sent_rate * 1.25)
     _draw_theory(axes, route)
     ends: list[tuple[str, float]] = []
     edge = route.capacity or 0.0  # to the right of all lines
-    for name, width, fill in (
-        ("p50", 2.2, style.colour),
-        ("p95", 1.4, style.colour),
-        ("p99", 0.9, "none"),
-    ):
+    for name, width in (("p50", 2.2), ("p95", 1.4), ("p99", 0.9)):
         points = [
             (load.sent_rate, quantile.low)
             for load in loads
             if not load.overloaded and load.latency and (quantile := load.latency.quantiles[name])
         ]
         if points:
-            axes.plot(
-                *zip(*points, strict=True),
-                **style.line,
-                markersize=6,
-                markerfacecolor=fill,
-                linewidth=width,
-            )
+            fill = "none" if name == "p99" else variant.colour
+            line = {**variant.line, "markersize": 6, "markerfacecolor": fill}
+            axes.plot(*zip(*points, strict=True), **line, linewidth=width)
             ends.append((f"{name} {format_seconds(points[-1][1])}", points[-1][1]))
             edge = max(edge, points[-1][0])
     for load in loads:
         if load.overloaded and load.latency:
             point = load.sent_rate, load.latency.mean.low
-            mark_lower_bound(axes, *point, style.colour)
-            label_point(axes, "overloaded", point, (0, -15), ha="center")
-    label_line_ends(axes, edge, ends, 0.11, shift=8)
-    tidy_axes(axes, style.name)
+            style.mark_lower_bound(axes, *point, variant.colour)
+            style.label_point(axes, "overloaded", point, (0, -15), ha="center")
+    style.label_line_ends(axes, edge, ends, 0.11, shift=8)
+    style.tidy_axes(axes, variant.name)
 
 
 def _draw_theory(axes: Axes, route: RouteMetrics) -> None:
@@ -139,7 +121,7 @@ def _draw_theory(axes: Axes, route: RouteMetrics) -> None:
     ]
     rates = [queue.lam for queue in queues]
     for heights in ([queue.mean() for queue in queues], [queue.quantile(0.95) for queue in queues]):
-        axes.plot(rates, heights, color=INK, alpha=0.5, linewidth=0.9, linestyle=(0, (2, 2)))
+        axes.plot(rates, heights, color=style.INK, alpha=0.5, linewidth=0.9, linestyle=(0, (2, 2)))
     text = f"thin: theory (M/D/{concurrency}), mean and p95"
     axes.text(0.03, 0.97, text, transform=axes.transAxes, fontsize=8, alpha=0.8, va="top")
 
@@ -153,23 +135,18 @@ def _format_rate_axis(axes: Axes, capacity: float | None, tick_intervals: int) -
         axes.set_xlabel("offered rate, req/s")
         axes.xaxis.set_major_locator(MaxNLocator(6))
         return
-    axes.axvline(capacity, color=INK, alpha=0.45, linewidth=1)
+    axes.axvline(capacity, color=style.INK, alpha=0.45, linewidth=1)
     tick_count = int(tick_intervals * axes.get_xlim()[1] / capacity) + 1
     ticks = [step / tick_intervals * capacity for step in range(tick_count)]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda rate, _: f"{100 * rate / capacity:.0f} %\n{rate:.3g}")
-    )
+    style.set_ticks(axes.xaxis, ticks, lambda rate: f"{100 * rate / capacity:.0f} %\n{rate:.3g}")
     axes.set_xlabel("offered rate: % of the measured capacity, and req/s")
 
 
 def _format_latency(name: str, _route: RouteMetrics, load: OpenLoadMetrics) -> str:
-    latency = load.latency
-    if not latency:
+    if not load.latency:
         return "-"
-    return format_estimate(
-        {"mean": latency.mean, **latency.quantiles, "longest": latency.longest}[name]
-    )
+    ends = {"mean": load.latency.mean, "longest": load.latency.longest}
+    return format_estimate({**load.latency.quantiles, **ends}[name])
 
 
 _COLUMNS: Columns[RouteMetrics, OpenLoadMetrics] = {

@@ -10,20 +10,8 @@ from matplotlib.figure import Figure
 
 from reports.formatting import format_ratio, format_seconds
 from reports.metrics.model import CrowdMetrics, RouteMetrics, RunMetrics
+from reports.render.charts import style
 from reports.render.charts.model import Chart, Columns, build_table
-from reports.render.charts.style import (
-    INK,
-    MIN_AXIS_SECONDS,
-    create_figure,
-    create_panels,
-    format_bound,
-    label_line_ends,
-    mark_lower_bound,
-    set_time_ticks,
-    set_user_ticks,
-    tidy_axes,
-    variant_style,
-)
 from reports.stats.quantiles import QUANTILES
 from results.schema import Variant
 
@@ -46,14 +34,14 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
     if not routes:
         return "No crowd was measured to the end, so there is no latency to draw."
     method = "closed loop, latency from the moment the user sends, connections open"
-    figure = create_figure(run_metrics, _build_title(run_metrics), method, (11, 4.4))
+    figure = style.create_figure(run_metrics, _build_title(run_metrics), method, (11, 4.4))
     levels = [level for route in routes for level in route.median_levels]
-    low = max(MIN_AXIS_SECONDS, min(level.mean.low for level in levels) * 0.55)
-    high = max(2 * MIN_AXIS_SECONDS, max(level.longest.low for level in levels) * 1.9)
-    for axes, route in create_panels(figure, routes, "y"):
+    low = max(style.MIN_AXIS_SECONDS, min(level.mean.low for level in levels) * 0.55)
+    high = max(2 * style.MIN_AXIS_SECONDS, max(level.longest.low for level in levels) * 1.9)
+    for axes, route in style.create_panels(figure, routes, "y"):
         _draw_latencies(axes, route)
         axes.set(ylim=(low, high))
-        set_time_ticks(axes.yaxis, low, high)
+        style.set_time_ticks(axes.yaxis, low, high)
     figure.supxlabel("users at the same time")
     figure.axes[0].set_ylabel("latency")
     return figure
@@ -61,29 +49,31 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
 
 def _draw_latencies(axes: Axes, route: RouteMetrics) -> None:
     """Draw one variant: theory, then p50 to p99, each labelled at its end."""
-    style, levels = variant_style(route.variant), route.median_levels
+    variant, levels = style.variant_style(route.variant), route.median_levels
     users = [level.users for level in levels]
     axes.set(xscale="log", yscale="log")
     predicted = [level.predicted_mean for level in levels if level.predicted_mean]
     if len(predicted) == len(levels):
-        axes.plot(users, predicted, color=INK, alpha=0.55, linewidth=0.9, linestyle=(0, (2, 2)))
+        axes.plot(
+            users, predicted, color=style.INK, alpha=0.55, linewidth=0.9, linestyle=(0, (2, 2))
+        )
     ends: list[tuple[str, float]] = []
     for name, width in (("p50", 2.4), ("p95", 1.5), ("p99", 1.0)):
         points = [(level.users, at.low) for level in levels if (at := level.quantiles[name])]
         if points:
-            axes.plot(*zip(*points, strict=True), **style.line, markersize=5, linewidth=width)
+            axes.plot(*zip(*points, strict=True), **variant.line, markersize=5, linewidth=width)
             if points[-1][0] == users[-1]:
                 ends.append((name, points[-1][1]))
     ends.append(("max", levels[-1].longest.low))
-    axes.plot([users[-1]], [ends[-1][1]], marker="_", markersize=11, color=INK, alpha=0.8)
+    axes.plot([users[-1]], [ends[-1][1]], marker="_", markersize=11, color=style.INK, alpha=0.8)
     for level in levels:
         if level.longest.exact is None:  # requests that were never answered make it a lower bound
-            mark_lower_bound(axes, level.users, level.longest.low, style.colour, size=9)
+            style.mark_lower_bound(axes, level.users, level.longest.low, variant.colour, size=9)
     labels = [(f"{name} {format_seconds(value)}", value) for name, value in ends]
-    label_line_ends(axes, users[-1] * 1.22, labels, 0.115)
+    style.label_line_ends(axes, users[-1] * 1.22, labels, 0.115)
     axes.set_xlim(0.8, users[-1] * 6)
-    set_user_ticks(axes.xaxis, users)
-    tidy_axes(axes, style.name)
+    style.set_user_ticks(axes.xaxis, users)
+    style.tidy_axes(axes, variant.name)
     if predicted:
         places = route.expected_concurrency
         theory_text = f"thin: max(D, N D / {places:g})" if places else "thin: D for any N"
@@ -91,17 +81,17 @@ def _draw_latencies(axes: Axes, route: RouteMetrics) -> None:
 
 
 def _format_quantile(name: str, _route: RouteMetrics, level: CrowdMetrics) -> str:
-    return format_bound(level.quantiles[name]) if level.quantiles[name] else "too few"
+    return style.format_bound(level.quantiles[name]) if level.quantiles[name] else "too few"
 
 
 _COLUMNS: Columns[RouteMetrics, CrowdMetrics] = {
-    "variant": lambda route, _: variant_style(route.variant).name,
+    "variant": lambda route, _: style.variant_style(route.variant).name,
     "users": lambda _, level: str(level.users),
     "requests": lambda _, level: str(level.count),
-    "mean": lambda _, level: format_bound(level.mean),
+    "mean": lambda _, level: style.format_bound(level.mean),
     "predicted mean": lambda _, level: format_seconds(level.predicted_mean),
     **{name: partial(_format_quantile, name) for name in QUANTILES},
-    "longest": lambda _, level: format_bound(level.longest),
+    "longest": lambda _, level: style.format_bound(level.longest),
     "unanswered": lambda _, level: str(level.unfinished),
 }
 CHART = Chart(

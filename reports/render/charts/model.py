@@ -1,4 +1,4 @@
-"""One chart: its words, its picture, and its numbers as a table. A chart file defines one `CHART`."""
+"""A chart: its words, its picture, and its numbers as a table. A chart file defines `CHART`."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The p90 of two neighbour routes, unloaded and during the load of another route, a row per load."""
+"""The p90 of two neighbour routes, unloaded and while another route is loaded; a row per load."""
 
 from typing import Any
 
@@ -7,15 +7,8 @@ from matplotlib.figure import Figure
 
 from reports.formatting import format_ratio, format_seconds
 from reports.metrics.model import NeighbourMetrics, RouteMetrics, RunMetrics
+from reports.render.charts import style
 from reports.render.charts.model import Chart, Columns, build_table
-from reports.render.charts.style import (
-    create_figure,
-    format_bound,
-    label_point,
-    set_time_ticks,
-    tidy_axes,
-    variant_style,
-)
 from reports.verdicts.neighbours import is_neighbour_harmed
 
 _ROW_OFFSETS = {"async": -0.17, "def": 0.17}
@@ -53,23 +46,23 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
         " each, p90, unloaded and during the largest crowd"
     )
     size = 11, 1.9 + 0.85 * len(routes)
-    figure = create_figure(run_metrics, _build_title(run_metrics), method, size)
+    figure = style.create_figure(run_metrics, _build_title(run_metrics), method, size)
     axes = figure.subplots()
     values: list[float] = []
     for row, route in enumerate(routes):
-        colour = variant_style(route.variant).colour
+        colour = style.variant_style(route.variant).colour
         for kind, neighbour in route.neighbours.items():
             values += _draw_dumbbell(axes, row + _ROW_OFFSETS[kind], neighbour, colour)
     low, high = min(values) * 0.6, max(values) * 7
     axes.set(xscale="log", xlim=(low, high), ylim=(len(routes) - 0.5, -0.5))
-    set_time_ticks(axes.xaxis, low, high)
+    style.set_time_ticks(axes.xaxis, low, high)
     names = [
-        f"{variant_style(route.variant).name}, {route.top_level.users if route.top_level else '?'}"
+        f"{style.variant_style(route.variant).name}, {route.top_level.users if route.top_level else '?'}"
         " users"
         for route in routes
     ]
     axes.set_yticks(range(len(routes)), names)
-    tidy_axes(axes, grid="x")
+    style.tidy_axes(axes, grid="x")
     axes.set_xlabel(
         "p90 of the neighbour route (hollow: unloaded, solid: during the largest crowd)"
     )
@@ -93,19 +86,19 @@ def _draw_dumbbell(
     marker = "o" if neighbour.loaded.exact else ">"
     axes.plot([loaded], [y], marker=marker, markersize=8, color=colour)
     text = (
-        f"{neighbour.kind}: {format_seconds(idle)} to {format_bound(neighbour.loaded)},"
+        f"{neighbour.kind}: {format_seconds(idle)} to {style.format_bound(neighbour.loaded)},"
         f" {format_ratio(neighbour.slowdown)}"
     )
-    label_point(axes, text, (max(idle, loaded), y), (10, 0), va="center", fontsize=9)
+    style.label_point(axes, text, (max(idle, loaded), y), (10, 0), va="center", fontsize=9)
     return idle, loaded
 
 
 _COLUMNS: Columns[RouteMetrics, NeighbourMetrics] = {
-    "loaded route": lambda route, _: variant_style(route.variant).name,
+    "loaded route": lambda route, _: style.variant_style(route.variant).name,
     "neighbour route": lambda _, neighbour: neighbour.kind,
-    "p90 unloaded": lambda _, neighbour: format_bound(neighbour.idle),
+    "p90 unloaded": lambda _, neighbour: style.format_bound(neighbour.idle),
     "requests unloaded": lambda _, neighbour: str(neighbour.idle_pings),
-    "p90 under load": lambda _, neighbour: format_bound(neighbour.loaded),
+    "p90 under load": lambda _, neighbour: style.format_bound(neighbour.loaded),
     "requests under load": lambda _, neighbour: str(neighbour.loaded_pings),
     "change": lambda _, neighbour: format_ratio(neighbour.slowdown) if neighbour.slowdown else "-",
     "predicted by replay": lambda _, neighbour: format_seconds(neighbour.predicted_p90),

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from reports.formatting import (
     format_count,
@@ -20,24 +19,21 @@ from reports.formatting import (
     format_seconds,
 )
 from reports.metrics.model import OpenLoadMetrics, RouteMetrics, RunMetrics
+from reports.render.charts import style
 from reports.render.charts.model import Chart, ChartTable
-from reports.render.charts.style import (
-    INK,
-    create_figure,
-    create_panels,
-    label_line_ends,
-    label_point,
-    mark_lower_bound,
-    set_time_ticks,
-    tidy_axes,
-    variant_style,
-)
 from reports.stats.model import Curve, PercentileCurves, ReplayFit
 from reports.stats.quantiles import MIN_BEYOND, QUANTILES, LatencyStats
 from reports.verdicts.load_sentences import MIN_OMISSION_RATIO, find_omission, load_label
 
 _MAX_PANELS, _MAX_PANELS_PER_ROW = 4, 2
-_PERCENTILE_TICKS = {1: "0 %", 2: "p50", 10: "p90", 100: "p99", 1000: "p99.9", 10_000: "p99.99"}
+_PERCENTILE_TICKS: dict[float, str] = {
+    1: "0 %",
+    2: "p50",
+    10: "p90",
+    100: "p99",
+    1000: "p99.9",
+    10_000: "p99.99",
+}
 _UNSURE_ALPHA = 0.45  # where fewer than ten independent requests lie beyond
 _MIN_LINE_REACH = 2.0  # how far a line has to reach: 1 / (1 - q)
 _TWO_DECIMALS_FROM = 99.9  # per cent, from which a percentile needs two decimals
@@ -86,8 +82,8 @@ def _build_title(run_metrics: RunMetrics) -> str:
         omission, replay = find_omission(load), load.replay_result
         if omission and omission.ratio >= MIN_OMISSION_RATIO:
             sentence = (
-                f"{route.route}: users waited {format_seconds(omission.measured)}"
-                f" ({omission.name}), a closed-loop client reports {format_seconds(omission.closed_loop)}"
+                f"{route.route}: users waited {format_seconds(omission.measured)} ({omission.name}),"
+                f" a closed-loop client reports {format_seconds(omission.closed_loop)}"
             )
             findings.append((omission.ratio, sentence))
         if replay and replay.is_unfair and (tail_ratio := replay.unfairness("p99")):
@@ -116,16 +112,17 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
         " of the full load, so too long rather than too short"
     )
     height = 1.2 + 3.6 * math.ceil(len(tails) / _MAX_PANELS_PER_ROW)
-    figure = create_figure(run_metrics, _build_title(run_metrics), method, (11, height))
+    figure = style.create_figure(run_metrics, _build_title(run_metrics), method, (11, height))
     # The first is the quickest of all, perhaps a bound
     points = [point for tail in tails for line in tail.lines for point in line[1:]]
     low, high = min(y for _, y in points) * 0.8, max(y for _, y in points) * 1.6
     max_x, reach = max(x for x, _ in points), 1.35 if len(tails) == 1 else 1.75
-    for axes, tail in create_panels(figure, tails, "xy", _MAX_PANELS_PER_ROW):
+    for axes, tail in style.create_panels(figure, tails, "xy", _MAX_PANELS_PER_ROW):
         axes.set(xscale="log", yscale="log", xlim=(1, max_x**reach), ylim=(low, high))
         _draw_tail(axes, tail)
-        _format_percentile_axis(axes, max_x)
-        set_time_ticks(axes.yaxis, low, high)
+        ticks = [tick for tick in _PERCENTILE_TICKS if tick <= max_x]
+        style.set_ticks(axes.xaxis, ticks, lambda x: _PERCENTILE_TICKS.get(round(x, 3), ""))
+        style.set_time_ticks(axes.yaxis, low, high)
     figure.supxlabel("percentile: share of the requests that were answered sooner")
     figure.supylabel("latency")
     return figure
@@ -133,20 +130,20 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
 
 def _draw_tail(axes: Axes, tail: _Tail) -> None:
     """Draw one load: its three lines, named at their ends, and the gaps between them."""
-    style, load = variant_style(tail.route.variant), tail.load
-    _draw_curves(axes, tail, style.colour)
+    variant, load = style.variant_style(tail.route.variant), tail.load
+    _draw_curves(axes, tail, variant.colour)
     _draw_gap(axes, tail)
     _label_curves(axes, tail)
     samples_text = f", n = {load.latency.count:,}" if load.latency else ""
-    heading = textwrap.fill(f"{style.name} at {load_label(load)}{samples_text}", _TITLE_WIDTH)
-    tidy_axes(axes)
+    heading = textwrap.fill(f"{variant.name} at {load_label(load)}{samples_text}", _TITLE_WIDTH)
+    style.tidy_axes(axes)
     axes.set_title(heading, fontsize=10.5)
 
 
 def _draw_curves(axes: Axes, tail: _Tail, colour: str) -> None:
     """Draw the load as measured, replayed, and in a closed loop; fainter where samples are few."""
     curves, latency = tail.curves, tail.load.latency
-    thin: dict[str, Any] = {"color": INK, "linewidth": 1.1}
+    thin: dict[str, Any] = {"color": style.INK, "linewidth": 1.1}
     axes.plot(*_split_points(curves.closed_loop), **thin, linestyle=(0, (1, 1.6)))
     limit = ((latency and latency.effective_count) or math.inf) / MIN_BEYOND
     certain_count = sum(x <= limit for x, _ in curves.measured)
@@ -158,7 +155,7 @@ def _draw_curves(axes: Axes, tail: _Tail, colour: str) -> None:
         x, upper_bounds = _split_points(curves.upper_bound)
         heights = _read_heights(curves.measured, x)
         axes.fill_between(x, upper_bounds, heights, color=colour, alpha=0.25, linewidth=0)
-        mark_lower_bound(axes, *curves.measured[-1], colour)
+        style.mark_lower_bound(axes, *curves.measured[-1], colour)
 
 
 def _label_curves(axes: Axes, tail: _Tail) -> None:
@@ -178,9 +175,9 @@ def _label_curves(axes: Axes, tail: _Tail) -> None:
     x = curves.measured[-1][0] * 1.04
     low, high = axes.get_ylim()
     named_ends = [(label, y) for label, (_, y) in zip(labels, ends, strict=True)]
-    heights = label_line_ends(axes, x, named_ends, 0.1 * math.log10(high / low), shift=4)
+    heights = style.label_line_ends(axes, x, named_ends, 0.1 * math.log10(high / low), shift=4)
     for end, height in zip(ends, heights, strict=True):
-        axes.plot([end[0], x], [end[1], height], color=INK, linewidth=0.6, alpha=0.4)
+        axes.plot([end[0], x], [end[1], height], color=style.INK, linewidth=0.6, alpha=0.4)
 
 
 def _draw_gap(axes: Axes, tail: _Tail) -> None:
@@ -196,7 +193,7 @@ def _draw_gap(axes: Axes, tail: _Tail) -> None:
             f" {format_ratio(omission.ratio)[1:]} times too low"
         )
         middle = (x[-1], math.sqrt(lower[-1] * upper[-1]))
-        label_point(axes, text, middle, (-8, 0), ha="right", va="center")
+        style.label_point(axes, text, middle, (-8, 0), ha="right", va="center")
     elif replay and replay.is_unfair and curves.replayed:
         x, lower = _split_points(curves.replayed)
         upper = [max(pair) for pair in zip(lower, _read_heights(curves.measured, x), strict=True)]
@@ -218,16 +215,6 @@ def _read_heights(curve: Curve, places: list[float]) -> list[float]:
 def _split_points(curve: Curve) -> tuple[list[float], list[float]]:
     """Return a line's places and heights."""
     return [x for x, _ in curve], [y for _, y in curve]
-
-
-def _format_percentile_axis(axes: Axes, max_x: float) -> None:
-    """Name the percentiles as people do, as far as the lines reach."""
-    ticks = [tick for tick in _PERCENTILE_TICKS if tick <= max_x]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda x, _: _PERCENTILE_TICKS.get(round(x, 3), ""))
-    )
 
 
 def _build_rows(tail: _Tail) -> Iterator[tuple[str, ...]]:

@@ -1,8 +1,8 @@
 """Is it slow, or is it waiting? Each variant's mean latency, part by part and level by level.
 
-Client and server stamp the moments between the parts. One scale for all panels, so that what grows
-is seen to grow. The bracket spans what a timer in the app's outermost middleware measured in this
-run; it is never assumed, because what suspends in front of the handler changes it.
+Client and server record the timestamps between the parts. All panels have one scale, so growth
+is visible. The bracket spans what a timer in the app's outermost middleware measured in this run:
+it is never assumed, because what suspends in front of the handler changes it.
 """
 
 from collections.abc import Iterable
@@ -16,14 +16,8 @@ from matplotlib.figure import Figure
 from reports.formatting import format_count, format_seconds, format_share
 from reports.metrics.breakdown import LatencyBreakdown
 from reports.metrics.model import CrowdMetrics, RouteMetrics, RunMetrics
+from reports.render.charts import style
 from reports.render.charts.model import Chart, Columns, build_table
-from reports.render.charts.style import (
-    INK,
-    create_figure,
-    create_panels,
-    tidy_axes,
-    variant_style,
-)
 from results.schema import Variant
 
 _MIN_LABEL_WIDTH = 0.3  # of the axis: a segment that is wider carries its name inside
@@ -64,8 +58,9 @@ class BreakdownBar:
 
 
 def breakdown_bars(run_metrics: RunMetrics) -> list[list[BreakdownBar]]:
-    """Return each panel's bars: one user; the crowd most variants share, else a middle one; the largest.
+    """Return the bars of each panel: one user, a crowd in the middle, the largest crowd.
 
+    The middle is the crowd that most variants share, else one in the middle of a route's levels.
     Where a route has fewer levels, the middle is left out first, then the largest.
     """
     route_bars: list[list[BreakdownBar]] = []
@@ -96,8 +91,8 @@ def _build_title(run_metrics: RunMetrics) -> str:
         before_app, total = bar.breakdown.before_app, bar.breakdown.total
         if bar.route.variant == Variant.BROKEN_ASYNC and before_app > total / 2:
             return (
-                f"Not slow but waiting: {format_share(before_app / total)} of the blocking route's time"
-                " passes before the app"
+                f"Not slow but waiting: {format_share(before_app / total)} of the blocking route's"
+                " time passes before the app"
             )
     return "Where the time of a request goes: waiting or being served"
 
@@ -113,29 +108,29 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
     breakdowns = [bar.breakdown for bars in panel_bars for bar in bars]
     known, total = sum(item.known for item in breakdowns), sum(item.count for item in breakdowns)
     method = f"closed loop, means; all timestamps known for {known:,} of {total:,} requests"
-    rows = [variant_style(bar.route.variant).name for bar in panel_bars[0]]
+    rows = [style.variant_style(bar.route.variant).name for bar in panel_bars[0]]
     size = 11, 1.7 + 0.95 * len(rows)
-    figure = create_figure(run_metrics, _build_title(run_metrics), method, size)
+    figure = style.create_figure(run_metrics, _build_title(run_metrics), method, size)
     axis_end = max(item.total for item in breakdowns) * 1.04
-    for axes, bars in create_panels(figure, panel_bars, "xy"):
+    for axes, bars in style.create_panels(figure, panel_bars, "xy"):
         users = [format_count(bar.level.users, "user") for bar in bars]
         is_same_crowd = len(set(users)) == 1
         for bar, users_text in zip(bars, users, strict=True):
             _draw_stacked_bar(axes, bar, axis_end, "" if is_same_crowd else f"{users_text}, ")
         axes.set(xlim=(0, axis_end), ylim=(len(rows) - 0.35, -0.62))
-        tidy_axes(axes, users[0] if is_same_crowd else "the largest crowd", grid="x")
+        style.tidy_axes(axes, users[0] if is_same_crowd else "the largest crowd", grid="x")
     figure.axes[0].set_yticks(range(len(rows)), rows, fontweight="bold")
     figure.supxlabel("mean seconds per request; all panels have the same scale")
     return figure
 
 
 def _draw_stacked_bar(axes: Axes, bar: BreakdownBar, axis_end: float, users_text: str) -> None:
-    """Draw a bar, its longest wait named; above it where the time went, below the server's timer."""
-    left, row = 0.0, bar.row
+    """Draw a bar, its longest wait named; above it the shares, below it the server's timer."""
+    left, row, handler_colour = 0.0, bar.row, style.variant_style(bar.route.variant).colour
     longest, longest_name = max((x, name) for name, x in bar.segments.items() if name != "served")
     is_wide = longest > _MIN_LABEL_WIDTH * axis_end
     for name, width in bar.segments.items():
-        colour = variant_style(bar.route.variant).colour if name in _HANDLER_SEGMENTS else INK
+        colour = handler_colour if name in _HANDLER_SEGMENTS else style.INK
         paint: dict[str, Any] = {"color": colour, "alpha": _SEGMENTS[name], "linewidth": 0}
         axes.barh(row, width, left=left, height=0.3, **paint)
         if name == longest_name and is_wide:
@@ -157,7 +152,7 @@ def _draw_timer_bracket(axes: Axes, bar: BreakdownBar, timer: float, axis_end: f
     """Draw from the mean moment a timer in the app starts to the one it stops, and its value."""
     start, y = bar.breakdown.lag + bar.breakdown.before_app, bar.row + 0.21
     stop = start + timer
-    axes.plot([start, start, stop, stop], [y, y + 0.06, y + 0.06, y], color=INK, linewidth=1)
+    axes.plot([start, start, stop, stop], [y, y + 0.06, y + 0.06, y], color=style.INK, linewidth=1)
     x, side = (stop, "right") if stop > axis_end / 2 else (start, "left")
     text = f"server's timer {format_seconds(timer)}"
     axes.text(x, y + 0.09, text, fontsize=7.5, ha=side, va="top")
@@ -168,7 +163,7 @@ def _format_segment(name: str, bar: BreakdownBar) -> str:
 
 
 _COLUMNS: Columns[BreakdownBar] = {
-    "variant": lambda bar: variant_style(bar.route.variant).name,
+    "variant": lambda bar: style.variant_style(bar.route.variant).name,
     "users": lambda bar: str(bar.level.users),
     "timestamps known": lambda bar: f"{bar.breakdown.known:,} of {bar.breakdown.count:,}",
     "mean": lambda bar: format_seconds(bar.breakdown.total),

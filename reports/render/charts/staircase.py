@@ -15,14 +15,8 @@ from matplotlib.path import Path
 from reports.formatting import format_count, format_seconds
 from reports.metrics.burst import BurstMetrics
 from reports.metrics.model import RouteMetrics, RunMetrics
+from reports.render.charts import style
 from reports.render.charts.model import Chart, Columns, build_table
-from reports.render.charts.style import (
-    INK,
-    create_figure,
-    create_panels,
-    tidy_axes,
-    variant_style,
-)
 from reports.verdicts.load_sentences import describe_burst
 from results.schema import Variant
 
@@ -84,9 +78,9 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
             " bars to draw."
         )
     method = "grey: waiting to start · colour: inside the handler · all sent together"
-    figure = create_figure(run_metrics, _build_title(run_metrics), method, (11, 4.3))
+    figure = style.create_figure(run_metrics, _build_title(run_metrics), method, (11, 4.3))
     axis_end = max(_burst_duration(burst) for _, burst in bursts) * 1.04
-    for axes, (route, burst) in create_panels(figure, bursts, "x"):
+    for axes, (route, burst) in style.create_panels(figure, bursts, "x"):
         _draw_burst(axes, route, burst)
         axes.set_xlim(0, axis_end)
     figure.supxlabel("seconds since the burst")
@@ -95,13 +89,15 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
 
 def _draw_burst(axes: Axes, route: RouteMetrics, burst: BurstMetrics) -> None:
     """Draw one variant's burst, the first request served on top."""
-    style = variant_style(route.variant)
-    _draw_time_bars(axes, burst.sent, burst.handler_start, facecolor=INK, alpha=0.16)
-    _draw_time_bars(axes, burst.handler_start, burst.handler_end, facecolor=style.colour, alpha=1.0)
-    _draw_time_bars(axes, burst.handler_end, burst.done, 0.22, facecolor=INK, alpha=0.55)
+    variant = style.variant_style(route.variant)
+    _draw_time_bars(axes, burst.sent, burst.handler_start, facecolor=style.INK, alpha=0.16)
+    _draw_time_bars(
+        axes, burst.handler_start, burst.handler_end, facecolor=variant.colour, alpha=1.0
+    )
+    _draw_time_bars(axes, burst.handler_end, burst.done, 0.22, facecolor=style.INK, alpha=0.55)
     axes.set_ylim(burst.size, -0.4)
     axes.set_yticks([0.4, burst.size - 0.6], ["1", str(burst.size)])
-    tidy_axes(axes, style.name, grid="x")
+    style.tidy_axes(axes, variant.name, grid="x")
     rounds = (
         "one after another"
         if _max_open_handlers(burst) == 1
@@ -132,7 +128,7 @@ def _draw_time_bars(
 
 
 _COLUMNS: Columns[RouteMetrics, BurstMetrics] = {
-    "variant": lambda route, _: variant_style(route.variant).name,
+    "variant": lambda route, _: style.variant_style(route.variant).name,
     "requests": lambda _, burst: str(burst.size),
     "rounds": lambda route, burst: str(_count_rounds(route, burst)),
     "most handlers open at once": lambda _, burst: str(_max_open_handlers(burst)),

@@ -7,7 +7,7 @@ replaces by the reader's text colour.
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -126,28 +126,30 @@ def tidy_axes(axes: Axes, heading: str = "", *, grid: str = "y") -> None:
         axes.set_title(heading)
 
 
+def set_ticks(axis: Axis, ticks: Sequence[float], label: Callable[[float], str]) -> None:
+    """Set the only ticks of an axis, and how each is written."""
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: label(value)))
+
+
 def set_time_ticks(axis: Axis, low: float, high: float) -> None:
     """Set the ticks of a log axis in seconds: 1 ms, 10 ms, 1 s; finer where the range is short."""
     # Two and a half decades still have room
     steps = (1, 2, 5) if high / low < 300 else (1,)  # noqa: PLR2004
     ticks = [step * 10.0**power for power in range(-4, 3) for step in steps]
-    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(
-        FuncFormatter(lambda value, _: format_seconds(value).replace(".00", "").replace(".0 ", " "))
+    set_ticks(
+        axis,
+        [tick for tick in ticks if low <= tick <= high],
+        lambda value: format_seconds(value).replace(".00", "").replace(".0 ", " "),
     )
 
 
 def set_user_ticks(axis: Axis, users: Sequence[int]) -> None:
     """Set the ticks at the measured crowds; of two that would collide, at the larger."""
-    ticks = [
-        float(tick)
-        for tick, next_tick in zip(users, [*users[1:], math.inf], strict=True)
-        if next_tick > 1.5 * tick
-    ]
-    axis.set_major_locator(FixedLocator(ticks))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+    pairs = zip(users, [*users[1:], math.inf], strict=True)
+    ticks = [tick for tick, next_tick in pairs if next_tick > 1.5 * tick]
+    set_ticks(axis, ticks, lambda value: f"{value:.0f}")
 
 
 def spread_labels(positions: Sequence[float], gap: float) -> list[float]:
