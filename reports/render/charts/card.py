@@ -82,7 +82,7 @@ def _draw_served_panel(axes: Axes, evidence: RouteEvidence, concurrency: int | N
 
 
 def _draw_neighbour_panel(axes: Axes, neighbour: NeighbourMetrics, users: int) -> None:
-    """Draw p90 alone, hollow, and beside the crowd, on a log axis of time, alike on all cards."""
+    """Draw p90 alone, hollow, and with the crowd, on a log axis of time, alike on all cards."""
     assert neighbour.idle and neighbour.loaded  # noqa: S101, PT018 - the caller checked
     idle, loaded = neighbour.idle.low, neighbour.loaded.low
     dots: dict[str, Any] = {"color": style.NEUTRAL_COLOUR, "markersize": 6, "clip_on": False}

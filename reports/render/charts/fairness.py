@@ -1,10 +1,11 @@
 """The same blocking route on two event loops, with warm and cold connections: each user's wait.
 
-One panel per condition, one bar per user, the users ascending: flat is fair. The same throughput
-stands over all of them.
+One panel per condition, one bar per user, in ascending order: flat is fair. The throughput is the
+same in all panels.
 """
 
 import math
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -50,7 +51,7 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
     """Draw a panel per condition, the same axis of time, from zero."""
     conditions = fairness_conditions(run_metrics)
     if not conditions:
-        return "The blocking route was not measured on both loops. Run: atonce reproduce --full"
+        return "Only atonce reproduce --full measures the blocking route on both event loops."
     users, unloaded_mean = conditions[0].level.users, conditions[0].unloaded_mean
     method = (
         f"GET /{Variant.BROKEN_ASYNC}, {users} users in a closed loop, a wait of"
@@ -85,14 +86,13 @@ def _draw_condition(axes: Axes, condition: FairnessCondition, max_wait: float) -
     axes.set(xlim=(-1, max(len(waits), 1)), ylim=(0, max_wait * 1.3), xticks=[])
     ticks = MaxNLocator(6).tick_values(0, max_wait)
     axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if tick <= max_wait]))
-    kind = condition.name.split()[1]
     text = (
-        f"{_CONNECTION_LABELS[kind]}\n{format_number(condition.level.throughput)} req/s, median"
+        f"{_CONNECTION_LABELS[condition.name.split()[1]]}\n{format_number(condition.level.throughput)} req/s, median"
         f" {format_estimate(condition.fairness.latency.quantiles['p50'])}\nlongest wait"
         f" {format_seconds(condition.longest_wait)}"
     )
-    place = axes.transAxes
-    axes.text(0.02, 0.98, text, transform=place, fontsize=9, va="top", linespacing=1.5)
+    place: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "linespacing": 1.5}
+    axes.text(0.02, 0.98, text, fontsize=9, **place)
     style.tidy_axes(axes, condition.name.replace(" ", ", "))
 
 

@@ -43,29 +43,24 @@ def _paint(run_metrics: RunMetrics) -> Figure | str:
     rates = sorted({ping["rate"] for cell in cells for ping in cell["neighbours"]})
     method = (
         f"two neighbour routes at {' or '.join(f'{rate:g}' for rate in rates)} Poisson requests/s"
-        " each, p90, unloaded and during the largest crowd"
+        " each, p90, unloaded and with the largest crowd"
     )
     size = 11, 1.9 + 0.85 * len(routes)
     figure = style.create_figure(run_metrics, _build_title(run_metrics), method, size)
     axes = figure.subplots()
     values: list[float] = []
+    names: list[str] = []
     for row, route in enumerate(routes):
-        colour = style.variant_style(route.variant).colour
+        variant = style.variant_style(route.variant)
+        names.append(f"{variant.name}, {route.top_level.users if route.top_level else '?'} users")
         for kind, neighbour in route.neighbours.items():
-            values += _draw_dumbbell(axes, row + _ROW_OFFSETS[kind], neighbour, colour)
+            values += _draw_dumbbell(axes, row + _ROW_OFFSETS[kind], neighbour, variant.colour)
     low, high = min(values) * 0.6, max(values) * 7
     axes.set(xscale="log", xlim=(low, high), ylim=(len(routes) - 0.5, -0.5))
     style.set_time_ticks(axes.xaxis, low, high)
-    names = [
-        f"{style.variant_style(route.variant).name}, {route.top_level.users if route.top_level else '?'}"
-        " users"
-        for route in routes
-    ]
     axes.set_yticks(range(len(routes)), names)
     style.tidy_axes(axes, grid="x")
-    axes.set_xlabel(
-        "p90 of the neighbour route (hollow: unloaded, solid: during the largest crowd)"
-    )
+    axes.set_xlabel("p90 of the neighbour route (hollow: unloaded, solid: with the largest crowd)")
     return figure
 
 

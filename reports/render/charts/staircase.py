@@ -1,10 +1,11 @@
 """One burst per variant, request by request: waiting, being served, waiting to leave.
 
-Bars come from the moments that the probe stamped around the handler, never from client times:
-behind middleware that suspends, all answers leave together and would hide the stairs.
+Bars come from the timestamps that the probe takes around the handler, never from client times:
+behind middleware that suspends, all answers leave together and would hide the steps.
 """
 
 import math
+from itertools import accumulate
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -38,15 +39,9 @@ def _burst_duration(burst: BurstMetrics) -> float:
 
 def _max_open_handlers(burst: BurstMetrics) -> int:
     """Return the largest number of handlers that ran at the same moment."""
-    edges = sorted(
-        [(t, 1) for t in burst.handler_start]
-        + [(t - _ROUNDING_ERROR, -1) for t in burst.handler_end]
-    )
-    running = max_running = 0
-    for _, step in edges:
-        running += step
-        max_running = max(max_running, running)
-    return max_running
+    starts = [(t, 1) for t in burst.handler_start]
+    ends = [(t - _ROUNDING_ERROR, -1) for t in burst.handler_end]
+    return max(accumulate(step for _, step in sorted(starts + ends)))
 
 
 def _count_rounds(route: RouteMetrics, burst: BurstMetrics) -> int:
