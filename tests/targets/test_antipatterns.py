@@ -15,7 +15,7 @@ import pytest
 from reports.verdicts.model import Verdict
 from targets.antipatterns import app
 
-ROUTE_VERDICTS = {
+WARD_TRUTH = {
     "GET /report/blocked": Verdict.LOOP_BLOCKED,
     "GET /report": Verdict.SCALES,
     "GET /xray/blocked": Verdict.LOOP_BLOCKED,
@@ -62,7 +62,7 @@ def visited(visit: Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]) -> A
 
 def test_the_truth_of_every_route_is_known() -> None:
     """No route more, none less."""
-    assert set(ROUTE_VERDICTS) == {
+    assert set(WARD_TRUTH) == {
         f"{method.upper()} {path}"
         for path, methods in app.openapi()["paths"].items()
         for method in methods
@@ -74,11 +74,11 @@ def test_every_mistake_answers_as_its_fix_does() -> None:
 
     async def visit(client: httpx.AsyncClient) -> dict[str, tuple[int, bytes]]:
         answers = await asyncio.gather(
-            *(client.get(route.partition(" ")[2]) for route in ROUTE_VERDICTS)
+            *(client.get(route.partition(" ")[2]) for route in WARD_TRUTH)
         )
         return {
             route: (answer.status_code, answer.content)
-            for route, answer in zip(ROUTE_VERDICTS, answers, strict=True)
+            for route, answer in zip(WARD_TRUTH, answers, strict=True)
         }
 
     with warnings.catch_warnings(record=True) as caught:
@@ -103,7 +103,7 @@ def test_without_the_lesson_packages_the_app_has_the_other_routes(
     for name in [name for name in sys.modules if name.startswith("targets.antipatterns")]:
         monkeypatch.delitem(sys.modules, name)
     small = importlib.import_module("targets.antipatterns").app
-    paths = {route.removeprefix("GET ") for route in ROUTE_VERDICTS}
+    paths = {route.removeprefix("GET ") for route in WARD_TRUTH}
     assert set(small.openapi()["paths"]) == {
         path for path in paths if not path.startswith(("/insurance", "/patients"))
     }
