@@ -7,13 +7,13 @@ statements that reached it, as evidence that the variants did equal work.
 import asyncio
 import os
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, Select, create_engine, event, func, select, text
@@ -74,22 +74,18 @@ class Database:
     def describe_usage(self) -> dict[str, Any]:
         """Return the state of the pools, and what reached the database so far."""
         engines = {"blocking": self.blocking, "awaitable": self.awaitable.sync_engine}
-        pools = {name: describe_pool(engine) for name, engine in engines.items()}
+        pools = {name: _describe_pool(engine) for name, engine in engines.items()}
         queries, statements = self.count_calls()
         return {"pools": pools, "queries": queries, "statements": statements}
 
 
-def describe_pool(engine: Engine) -> dict[str, Any]:
-    """Return a pool's kind and limits; its overflow has no public name."""
+def _describe_pool(engine: Engine) -> dict[str, Any]:
     pool = engine.pool
     # the default of all four drivers, also as AsyncAdaptedQueuePool
     assert isinstance(pool, QueuePool)  # noqa: S101
-    return {
-        "pool": type(pool).__name__,
-        "size": pool.size(),
-        "overflow": pool._max_overflow,  # noqa: SLF001
-        "timeout": pool.timeout(),
-    }
+    overflow = pool._max_overflow  # noqa: SLF001 - it has no public name
+    sizes = {"size": pool.size(), "overflow": overflow, "timeout": pool.timeout()}
+    return {"pool": type(pool).__name__, **sizes}
 
 
 class Databases:
@@ -108,8 +104,7 @@ class Databases:
         return self.open_databases[kind]
 
 
-def create_users(engine: Engine) -> None:
-    """Create the table, with users in it."""
+def _create_users(engine: Engine) -> None:
     Base.metadata.create_all(engine)
     with Session(engine) as session, session.begin():
         session.add_all(User(id=number, name=name) for number, name in enumerate(USER_NAMES, 1))
@@ -118,30 +113,26 @@ def create_users(engine: Engine) -> None:
 @asynccontextmanager
 async def open_sqlite() -> AsyncIterator[Database]:
     """Open an SQLite file in a temporary folder; it can call `time.sleep` and counts statements."""
-    call_counts, lock = {"slow": 0, "all": 0}, threading.Lock()
+    statements: list[str] = []  # `append` needs no lock
 
-    def count_statement(statement: str) -> None:
-        with lock:
-            call_counts["slow"] += "sleep(" in statement
-            call_counts["all"] += 1
+    def count_calls() -> tuple[int, int]:
+        return sum("sleep(" in statement for statement in statements), len(statements)
 
     def prepare_connection(connection: Any, _record: Any) -> None:
         connection.create_function("sleep", 1, time.sleep)
         if isinstance(connection, AdaptedConnection):
-            connection.run_async(lambda real: real.set_trace_callback(count_statement))
+            connection.run_async(lambda real: real.set_trace_callback(statements.append))
         else:
-            connection.set_trace_callback(count_statement)
+            connection.set_trace_callback(statements.append)
 
     with tempfile.TemporaryDirectory(prefix="atonce-sqlite-") as folder:
         blocking = create_engine(f"sqlite:///{folder}/users.db")
         awaitable = create_async_engine(f"sqlite+aiosqlite:///{folder}/users.db")
         for engine in (blocking, awaitable.sync_engine):
             event.listen(engine, "connect", prepare_connection)
-        await asyncio.to_thread(create_users, blocking)
+        await asyncio.to_thread(_create_users, blocking)
         try:
-            yield Database(
-                blocking, awaitable, "sleep", lambda: (call_counts["slow"], call_counts["all"])
-            )
+            yield Database(blocking, awaitable, "sleep", count_calls)
         finally:
             await awaitable.dispose()
             blocking.dispose()
@@ -161,32 +152,30 @@ async def open_postgresql() -> AsyncIterator[Database]:
         blocking = create_engine(address, execution_options=ours)
         awaitable = create_async_engine(async_address, execution_options=ours)
         try:
-            await asyncio.to_thread(create_schema, blocking, schema, counts=not given)
-            yield Database(
-                blocking, awaitable, "pg_sleep", lambda: read_call_counts(blocking, schema)
-            )
+            await asyncio.to_thread(_create_schema, blocking, schema, counts=not given)
+            count_calls = partial(_read_call_counts, blocking, schema)
+            yield Database(blocking, awaitable, "pg_sleep", count_calls)
         finally:
             await awaitable.dispose()
-            await asyncio.to_thread(drop_schema, blocking, schema)
+            await asyncio.to_thread(_drop_schema, blocking, schema)
 
 
-def create_schema(engine: Engine, schema: str, *, counts: bool) -> None:
+def _create_schema(engine: Engine, schema: str, *, counts: bool) -> None:
     """Create our schema; in a temporary server also the view of its counters."""
     with engine.begin() as connection:
         connection.execute(CreateSchema(schema))
         if counts:
             connection.execute(text("CREATE EXTENSION pg_stat_statements"))
-    create_users(engine)
+    _create_users(engine)
 
 
-def drop_schema(engine: Engine, schema: str) -> None:
-    """Remove what was created."""
+def _drop_schema(engine: Engine, schema: str) -> None:
     with suppress(SQLAlchemyError), engine.begin() as connection:
         connection.execute(DropSchema(schema, cascade=True, if_exists=True))
     engine.dispose()
 
 
-def read_call_counts(engine: Engine, schema: str) -> tuple[int | None, int | None]:
+def _read_call_counts(engine: Engine, schema: str) -> tuple[int | None, int | None]:
     """Return the calls that the server counted itself, or None where it does not or must not."""
     try:
         with engine.connect() as connection:

@@ -66,7 +66,7 @@ def evidence(database: OpenDatabase) -> dict[str, Any]:
 @router.get("/{user_id}", response_model=None)
 async def user(user_id: int, db: Annotated[AsyncSession, Depends(open_session)]) -> dict[str, Any]:
     """Look a user up with the lesson's awaited session."""
-    return user_or_404(await db.get(User, user_id), user_id)
+    return _user_or_404(await db.get(User, user_id), user_id)
 
 
 @router.get("/{user_id}/async", response_model=None)
@@ -75,14 +75,14 @@ async def async_(user_id: int, database: OpenDatabase, seconds: Seconds = 0.1) -
     query = database.slow_query(user_id, seconds)
     # closed before the answer leaves, as in the other two
     async with AsyncSession(database.awaitable) as session:
-        return user_or_404((await session.execute(query)).first(), user_id)
+        return _user_or_404((await session.execute(query)).first(), user_id)
 
 
 @router.get("/{user_id}/sync", response_model=None)
 def sync(user_id: int, database: OpenDatabase, seconds: Seconds = 0.1) -> dict[str, Any]:
     """Block in a thread: as many at once as connections; a wait for one keeps a thread."""
     with Session(database.blocking) as session:
-        return user_or_404(session.execute(database.slow_query(user_id, seconds)).first(), user_id)
+        return _user_or_404(session.execute(database.slow_query(user_id, seconds)).first(), user_id)
 
 
 @router.get("/{user_id}/broken-async", response_model=None)
@@ -91,11 +91,10 @@ async def broken_async(
 ) -> dict[str, Any]:
     """Block the event loop, the mistake itself: 1 at once, with any number of connections."""
     with Session(database.blocking) as session:
-        return user_or_404(session.execute(database.slow_query(user_id, seconds)).first(), user_id)
+        return _user_or_404(session.execute(database.slow_query(user_id, seconds)).first(), user_id)
 
 
-def user_or_404(row: Any, user_id: int) -> dict[str, Any]:
-    """Return the user as JSON, or 404."""
+def _user_or_404(row: Any, user_id: int) -> dict[str, Any]:
     if row is None:
         raise HTTPException(404, f"there is no user {user_id}")
     return {"id": row.id, "name": row.name}

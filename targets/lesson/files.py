@@ -47,7 +47,7 @@ def slow_file(folder: Path, seconds: float) -> Iterator[Path]:
     path = folder / uuid4().hex
     os.mkfifo(path)
     try:
-        with FileIO(path, opener=open_nonblocking) as first, FileIO(path, "w") as file:
+        with FileIO(path, opener=_open_nonblocking) as first, FileIO(path, "w") as file:
             disk = threading.Thread(target=write_slowly, args=(file, seconds))
             disk.start()
             try:
@@ -59,9 +59,8 @@ def slow_file(folder: Path, seconds: float) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def open_nonblocking(path: str, flags: int) -> int:
-    """Open a FIFO for reading without waiting for a writer."""
-    return os.open(path, flags | os.O_NONBLOCK)
+def _open_nonblocking(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # else it would wait for a writer
 
 
 def write_slowly(file: FileIO, seconds: float) -> None:

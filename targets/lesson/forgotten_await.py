@@ -130,11 +130,11 @@ async def compiles() -> dict[str, str]:
     """Compile each piece of source; nothing of it runs."""
     return {
         "python": platform.python_version(),
-        **{name: compiler_message(source) for name, source in SOURCES.items()},
+        **{name: _compiler_message(source) for name, source in SOURCES.items()},
     }
 
 
-def compiler_message(source: str) -> str:
+def _compiler_message(source: str) -> str:
     """Return `compiled`, or the compiler's error or warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")

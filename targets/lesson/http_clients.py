@@ -98,14 +98,13 @@ async def keep_alive(request: Request) -> list[dict[str, Any]]:
         async with httpx.AsyncClient(
             base_url=url, timeout=TIMEOUT, limits=limits, trust_env=False
         ) as client:
-            await asyncio.gather(*(call_in_turn(client) for _ in range(users)))
+            await asyncio.gather(*(_call_in_turn(client) for _ in range(users)))
         after = await upstream.fetch_counters(url)
         rows.append({"users": users, **{name: after[name] - before[name] for name in after}})
     return rows
 
 
-async def call_in_turn(client: httpx.AsyncClient) -> None:
-    """Make one user's calls, one after another."""
+async def _call_in_turn(client: httpx.AsyncClient) -> None:
     for _ in range(CALLS_PER_USER):
         (await client.get("/delay/0.05")).raise_for_status()
 

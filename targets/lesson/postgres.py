@@ -68,8 +68,8 @@ def main() -> None:
     package = Path(sys.argv[1])
     with tempfile.TemporaryDirectory(prefix="atonce-postgres-") as name:
         folder = Path(name)
-        server_user = server_arguments(folder)
-        programs = reachable_package(package, folder, server_user) / "pginstall" / "bin"
+        server_user = _server_arguments(folder)
+        programs = _reachable_package(package, folder, server_user) / "pginstall" / "bin"
         initdb = [f"{programs}/initdb", "-D", f"{name}/data", *INITDB_OPTIONS.split()]
         result = subprocess.run(initdb, capture_output=True, text=True, check=False, **server_user)
         if result.returncode:
@@ -78,11 +78,11 @@ def main() -> None:
         server = subprocess.Popen(
             [f"{programs}/postgres", "-D", f"{name}/data", "-k", name, *options],
             stdin=subprocess.DEVNULL,
-            preexec_fn=stop_with_guardian,  # noqa: PLW1509 - no threads here
+            preexec_fn=_stop_with_guardian,  # noqa: PLW1509 - no threads here
             **server_user,
         )
         try:
-            wait_for_postgres(server, folder / "data" / "postmaster.pid")
+            _wait_for_postgres(server, folder / "data" / "postmaster.pid")
             print(f"postgresql://postgres@/postgres?host={name}&port=5432", flush=True)
             sys.stdin.buffer.read()
         finally:
@@ -90,7 +90,7 @@ def main() -> None:
             server.wait()
 
 
-def server_arguments(folder: Path) -> dict[str, Any]:
+def _server_arguments(folder: Path) -> dict[str, Any]:
     """Return folder and user for the server's processes; it refuses to be root.
 
     In place of root, `nobody` becomes the folder's owner.
@@ -102,7 +102,7 @@ def server_arguments(folder: Path) -> dict[str, Any]:
     return {"cwd": folder, "user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
-def reachable_package(package: Path, folder: Path, server_user: dict[str, Any]) -> Path:
+def _reachable_package(package: Path, folder: Path, server_user: dict[str, Any]) -> Path:
     """Return the package, or a copy of it where `nobody` cannot reach it, as in root's home."""
     version = [f"{package}/pginstall/bin/initdb", "--version"]
     try:
@@ -117,13 +117,13 @@ def reachable_package(package: Path, folder: Path, server_user: dict[str, Any]) 
     return package
 
 
-def stop_with_guardian() -> None:
+def _stop_with_guardian() -> None:
     """Stop the server even when the guardian is killed, where the kernel offers that."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
-def wait_for_postgres(server: subprocess.Popen[bytes], status: Path) -> None:
+def _wait_for_postgres(server: subprocess.Popen[bytes], status: Path) -> None:
     """Wait until the server takes connections, or exit if it ended; its log says why."""
     while not (status.exists() and status.read_text(encoding="utf-8").rstrip().endswith("ready")):
         if server.poll() is not None:
