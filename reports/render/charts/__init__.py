@@ -4,18 +4,20 @@ To add a chart, write a file that defines `CHART` and name it here.
 """
 
 from importlib import import_module
+from typing import Any
 
 from reports.render.charts.model import Chart, ChartTable
 
 __all__ = ["CHARTS", "LESSON_CHARTS", "Chart", "ChartTable"]
 
+AnyChart = Chart[*tuple[Any, ...]]  # whatever the rows of its table are made of
 # those of `atonce reproduce`: where one has nothing to show, the page says why
 _LESSON_FILES = ("staircase", "served", "latency", "split", "neighbours")
 _OTHER_FILES = ("knee", "percentile", "fairness")
 
 
-def _load_chart(name: str) -> Chart:
-    chart: Chart = import_module(f"reports.render.charts.{name}").CHART
+def _load_chart(name: str) -> AnyChart:
+    chart: AnyChart = import_module(f"reports.render.charts.{name}").CHART
     return chart
 
 

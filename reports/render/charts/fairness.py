@@ -21,7 +21,7 @@ from reports.formatting import (
 )
 from reports.metrics.model import RunMetrics
 from reports.render.charts import style
-from reports.render.charts.model import Chart, Columns, build_table
+from reports.render.charts.model import Chart
 from results.schema import Variant
 
 _BARS_WIDTH_POINTS = 130.0  # points: what all bars of a panel are wide together
@@ -96,21 +96,7 @@ def _draw_condition(axes: Axes, condition: FairnessCondition, max_wait: float) -
     style.tidy_axes(axes, condition.name.replace(" ", ", "))
 
 
-_COLUMNS: Columns[FairnessCondition] = {
-    "loop and connections": lambda at: at.name.replace(" ", ", "),
-    "req/s": lambda at: format_number(at.level.throughput),
-    "requests": lambda at: str(at.fairness.latency.count),
-    "mean": lambda at: format_estimate(at.fairness.latency.mean),
-    "predicted mean": lambda at: format_seconds(at.fairness.predicted_mean),
-    "p50": lambda at: format_estimate(at.fairness.latency.quantiles["p50"]),
-    "p95": lambda at: format_estimate(at.fairness.latency.quantiles["p95"]),
-    "longest": lambda at: format_estimate(at.fairness.latency.longest),
-    "answers per user": lambda at: (
-        f"{at.fairness.answers_per_user[0]} to {at.fairness.answers_per_user[-1]}"
-    ),
-    "starved": lambda at: format_count(at.fairness.starved_users, "user"),
-}
-CHART = Chart(
+CHART: Chart[FairnessCondition] = Chart(
     stem="fairness",
     caption=(
         "Which users wait longest on a blocking route, by event loop? All requests of the crowd"
@@ -119,7 +105,19 @@ CHART = Chart(
     ),
     title=_build_title,
     paint=_paint,
-    table=lambda run_metrics: build_table(
-        _COLUMNS, [(condition,) for condition in fairness_conditions(run_metrics)]
-    ),
+    columns={
+        "loop and connections": lambda at: at.name.replace(" ", ", "),
+        "req/s": lambda at: format_number(at.level.throughput),
+        "requests": lambda at: str(at.fairness.latency.count),
+        "mean": lambda at: format_estimate(at.fairness.latency.mean),
+        "predicted mean": lambda at: format_seconds(at.fairness.predicted_mean),
+        "p50": lambda at: format_estimate(at.fairness.latency.quantiles["p50"]),
+        "p95": lambda at: format_estimate(at.fairness.latency.quantiles["p95"]),
+        "longest": lambda at: format_estimate(at.fairness.latency.longest),
+        "answers per user": lambda at: (
+            f"{at.fairness.answers_per_user[0]} to {at.fairness.answers_per_user[-1]}"
+        ),
+        "starved": lambda at: format_count(at.fairness.starved_users, "user"),
+    },
+    rows=lambda run_metrics: [(condition,) for condition in fairness_conditions(run_metrics)],
 )

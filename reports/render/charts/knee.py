@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from reports.formatting import format_estimate, format_number, format_seconds, format_share
 from reports.metrics.model import OpenLoadMetrics, RouteMetrics, RunMetrics
 from reports.render.charts import style
-from reports.render.charts.model import Chart, Columns, build_table
+from reports.render.charts.model import Chart
 from reports.stats.quantiles import QUANTILES
 from reports.stats.queueing import mdc_queue
 from reports.verdicts.load_sentences import UNQUEUED_RATIO
@@ -149,17 +149,7 @@ def _format_latency(name: str, _route: RouteMetrics, load: OpenLoadMetrics) -> s
     return format_estimate({**load.latency.quantiles, **ends}[name])
 
 
-_COLUMNS: Columns[RouteMetrics, OpenLoadMetrics] = {
-    "route": lambda route, _: route.route,
-    "offered req/s": lambda _, load: format_number(load.sent_rate),
-    "of capacity": lambda route, load: (
-        format_share(load.sent_rate / route.capacity) if route.capacity else "-"
-    ),
-    "answered req/s": lambda _, load: format_number(load.throughput),
-    **{name: partial(_format_latency, name) for name in ("mean", *QUANTILES, "longest")},
-    "overloaded": lambda _, load: "yes" if load.overloaded else "no",
-}
-CHART = Chart(
+CHART: Chart[RouteMetrics, OpenLoadMetrics] = Chart(
     stem="knee",
     caption=(
         "Where is the knee, and how near is the load to it? Up to the vertical line the route keeps"
@@ -167,8 +157,17 @@ CHART = Chart(
     ),
     title=_build_title,
     paint=_paint,
-    table=lambda run_metrics: build_table(
-        _COLUMNS,
-        [(route, load) for route in _knee_routes(run_metrics) for load in route.open_loads],
-    ),
+    columns={
+        "route": lambda route, _: route.route,
+        "offered req/s": lambda _, load: format_number(load.sent_rate),
+        "of capacity": lambda route, load: (
+            format_share(load.sent_rate / route.capacity) if route.capacity else "-"
+        ),
+        "answered req/s": lambda _, load: format_number(load.throughput),
+        **{name: partial(_format_latency, name) for name in ("mean", *QUANTILES, "longest")},
+        "overloaded": lambda _, load: "yes" if load.overloaded else "no",
+    },
+    rows=lambda run_metrics: [
+        (route, load) for route in _knee_routes(run_metrics) for load in route.open_loads
+    ],
 )

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from reports.formatting import format_ratio, format_seconds
 from reports.metrics.model import CrowdMetrics, RouteMetrics, RunMetrics
 from reports.render.charts import style
-from reports.render.charts.model import Chart, Columns, build_table
+from reports.render.charts.model import Chart
 from reports.stats.quantiles import QUANTILES
 from results.schema import Variant
 
@@ -84,17 +84,7 @@ def _format_quantile(name: str, _route: RouteMetrics, level: CrowdMetrics) -> st
     return style.format_bound(level.quantiles[name]) if level.quantiles[name] else "too few"
 
 
-_COLUMNS: Columns[RouteMetrics, CrowdMetrics] = {
-    "variant": lambda route, _: style.variant_style(route.variant).name,
-    "users": lambda _, level: str(level.users),
-    "requests": lambda _, level: str(level.count),
-    "mean": lambda _, level: style.format_bound(level.mean),
-    "predicted mean": lambda _, level: format_seconds(level.predicted_mean),
-    **{name: partial(_format_quantile, name) for name in QUANTILES},
-    "longest": lambda _, level: style.format_bound(level.longest),
-    "unanswered": lambda _, level: str(level.unfinished),
-}
-CHART = Chart(
+CHART: Chart[RouteMetrics, CrowdMetrics] = Chart(
     stem="latency",
     caption=(
         "How long does a user wait, by number of users? A percentile is drawn only where at least"
@@ -102,7 +92,17 @@ CHART = Chart(
     ),
     title=_build_title,
     paint=_paint,
-    table=lambda run_metrics: build_table(
-        _COLUMNS, [(route, level) for route in run_metrics.routes for level in route.median_levels]
-    ),
+    columns={
+        "variant": lambda route, _: style.variant_style(route.variant).name,
+        "users": lambda _, level: str(level.users),
+        "requests": lambda _, level: str(level.count),
+        "mean": lambda _, level: style.format_bound(level.mean),
+        "predicted mean": lambda _, level: format_seconds(level.predicted_mean),
+        **{name: partial(_format_quantile, name) for name in QUANTILES},
+        "longest": lambda _, level: style.format_bound(level.longest),
+        "unanswered": lambda _, level: str(level.unfinished),
+    },
+    rows=lambda run_metrics: [
+        (route, level) for route in run_metrics.routes for level in route.median_levels
+    ],
 )

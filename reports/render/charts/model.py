@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVarTuple
+from typing import Generic, TypeVarTuple
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -11,7 +11,6 @@ from reports.metrics.model import RunMetrics
 from reports.render.charts.style import THEME
 
 Row = TypeVarTuple("Row")
-Columns = Mapping[str, Callable[[*Row], str]]  # each heading, and its cell made of a row's parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,27 +21,28 @@ class ChartTable:
     rows: list[tuple[str, ...]]
 
 
-def build_table(columns: Columns[*Row], rows: Iterable[tuple[*Row]]) -> ChartTable:
-    """Build a table with one line per row, and one cell per column."""
-    return ChartTable(
-        tuple(columns), [tuple(cell(*row) for cell in columns.values()) for row in rows]
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
+class Chart(Generic[*Row]):
     """One chart; `caption` begins with the question it answers and has code in backticks.
 
-    `paint` draws the figure, or returns the reason where a run has nothing to show.
+    `paint` draws the figure, or returns the reason where a run has nothing to show. `columns` are
+    the headings of the table, each with the cell that it makes of the parts of a row.
     """
 
     stem: str
     caption: str
     title: Callable[[RunMetrics], str]
     paint: Callable[[RunMetrics], Figure | str]
-    table: Callable[[RunMetrics], ChartTable]
+    columns: Mapping[str, Callable[[*Row], str]]
+    rows: Callable[[RunMetrics], Iterable[tuple[*Row]]]
 
     def draw(self, run_metrics: RunMetrics) -> Figure | str:
         """Draw the chart in the common style; return the reason if there is nothing to show."""
         with mpl.rc_context(THEME):
             return self.paint(run_metrics)
+
+    def table(self, run_metrics: RunMetrics) -> ChartTable:
+        """Build the table of the chart's numbers."""
+        cells = self.columns.values()
+        rows = [tuple(cell(*row) for cell in cells) for row in self.rows(run_metrics)]
+        return ChartTable(tuple(self.columns), rows)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from reports.formatting import format_ratio, format_seconds
 from reports.metrics.model import NeighbourMetrics, RouteMetrics, RunMetrics
 from reports.render.charts import style
-from reports.render.charts.model import Chart, Columns, build_table
+from reports.render.charts.model import Chart
 from reports.verdicts.neighbours import is_neighbour_harmed
 
 _ROW_OFFSETS = {"async": -0.17, "def": 0.17}
@@ -88,17 +88,7 @@ def _draw_dumbbell(
     return idle, loaded
 
 
-_COLUMNS: Columns[RouteMetrics, NeighbourMetrics] = {
-    "loaded route": lambda route, _: style.variant_style(route.variant).name,
-    "neighbour route": lambda _, neighbour: neighbour.kind,
-    "p90 unloaded": lambda _, neighbour: style.format_bound(neighbour.idle),
-    "requests unloaded": lambda _, neighbour: str(neighbour.idle_pings),
-    "p90 under load": lambda _, neighbour: style.format_bound(neighbour.loaded),
-    "requests under load": lambda _, neighbour: str(neighbour.loaded_pings),
-    "change": lambda _, neighbour: format_ratio(neighbour.slowdown) if neighbour.slowdown else "-",
-    "predicted by replay": lambda _, neighbour: format_seconds(neighbour.predicted_p90),
-}
-CHART = Chart(
+CHART: Chart[RouteMetrics, NeighbourMetrics] = Chart(
     stem="neighbours",
     caption=(
         "Which other routes become slow? Both neighbours: the route holds the event loop. Only the"
@@ -106,12 +96,21 @@ CHART = Chart(
     ),
     title=_build_title,
     paint=_paint,
-    table=lambda run_metrics: build_table(
-        _COLUMNS,
-        [
-            (route, neighbour)
-            for route in _find_routes(run_metrics)
-            for neighbour in route.neighbours.values()
-        ],
-    ),
+    columns={
+        "loaded route": lambda route, _: style.variant_style(route.variant).name,
+        "neighbour route": lambda _, neighbour: neighbour.kind,
+        "p90 unloaded": lambda _, neighbour: style.format_bound(neighbour.idle),
+        "requests unloaded": lambda _, neighbour: str(neighbour.idle_pings),
+        "p90 under load": lambda _, neighbour: style.format_bound(neighbour.loaded),
+        "requests under load": lambda _, neighbour: str(neighbour.loaded_pings),
+        "change": lambda _, neighbour: (
+            format_ratio(neighbour.slowdown) if neighbour.slowdown else "-"
+        ),
+        "predicted by replay": lambda _, neighbour: format_seconds(neighbour.predicted_p90),
+    },
+    rows=lambda run_metrics: [
+        (route, neighbour)
+        for route in _find_routes(run_metrics)
+        for neighbour in route.neighbours.values()
+    ],
 )

@@ -6,6 +6,7 @@ Each line ends where ten requests lie beyond. What was never answered leaves a l
 import math
 import textwrap
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ from reports.formatting import (
 )
 from reports.metrics.model import OpenLoadMetrics, RouteMetrics, RunMetrics
 from reports.render.charts import style
-from reports.render.charts.model import Chart, ChartTable
+from reports.render.charts.model import Chart
 from reports.stats.model import Curve, PercentileCurves, ReplayFit
 from reports.stats.quantiles import MIN_BEYOND, QUANTILES, LatencyStats
 from reports.verdicts.load_sentences import MIN_OMISSION_RATIO, find_omission, load_label
@@ -217,19 +218,19 @@ def _split_points(curve: Curve) -> tuple[list[float], list[float]]:
     return [x for x, _ in curve], [y for _, y in curve]
 
 
-def _build_rows(tail: _Tail) -> Iterator[tuple[str, ...]]:
-    """Yield one row per line of a panel."""
-    curves, replay = tail.curves, tail.load.replay_result
-    head = (tail.route.route, load_label(tail.load))
-    yield (*head, "measured", *_format_latency(curves.window_latency))
-    if replay and curves.replayed:
-        times = [
-            format_seconds(time) if replay.has_support(name) else "-"
-            for name, time in replay.replayed.items()
-        ]
-        yield (*head, "replayed", f"{replay.count:,}", *times)
-    name = f"closed loop, {format_count(curves.users, 'user')}"
-    yield (*head, name, *_format_latency(curves.closed_loop_latency))
+def _build_rows(run_metrics: RunMetrics) -> Iterator[tuple[_Tail, str, tuple[str, ...]]]:
+    """Yield one row per line of a panel: the load, the line, and its numbers."""
+    for tail in _find_tails(run_metrics):
+        curves, replay = tail.curves, tail.load.replay_result
+        yield tail, "measured", _format_latency(curves.window_latency)
+        if replay and curves.replayed:
+            times = [
+                format_seconds(time) if replay.has_support(name) else "-"
+                for name, time in replay.replayed.items()
+            ]
+            yield tail, "replayed", (f"{replay.count:,}", *times)
+        name = f"closed loop, {format_count(curves.users, 'user')}"
+        yield tail, name, _format_latency(curves.closed_loop_latency)
 
 
 def _format_latency(latency: LatencyStats | None) -> tuple[str, ...]:
@@ -241,8 +242,12 @@ def _format_latency(latency: LatencyStats | None) -> tuple[str, ...]:
     return (f"{latency.count:,}", *map(format_estimate, estimates))
 
 
+def _pick_cell(index: int, _tail: _Tail, _name: str, cells: tuple[str, ...]) -> str:
+    return cells[index]
+
+
 _LATENCY_HEAD = ("requests", "mean", *QUANTILES, "longest")
-CHART = Chart(
+CHART: Chart[_Tail, str, tuple[str, ...]] = Chart(
     stem="percentile",
     caption=(
         "How long is the tail, and what does closed-loop timing hide? Replayed: the run's own"
@@ -255,8 +260,11 @@ CHART = Chart(
     ),
     title=_build_title,
     paint=_paint,
-    table=lambda run_metrics: ChartTable(
-        ("route", "load", "line", *_LATENCY_HEAD),
-        [row for tail in _find_tails(run_metrics) for row in _build_rows(tail)],
-    ),
+    columns={
+        "route": lambda tail, *_: tail.route.route,
+        "load": lambda tail, *_: load_label(tail.load),
+        "line": lambda _, name, __: name,
+        **{name: partial(_pick_cell, i) for i, name in enumerate(_LATENCY_HEAD)},
+    },
+    rows=_build_rows,
 )

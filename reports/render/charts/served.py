@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from reports.formatting import format_number, format_served_at_once
 from reports.metrics.model import CrowdMetrics, RouteMetrics, RunMetrics
 from reports.render.charts import style
-from reports.render.charts.model import Chart, Columns, build_table
+from reports.render.charts.model import Chart
 from results.schema import Variant
 
 _AXIS_TICKS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -79,18 +79,7 @@ def _draw_served(axes: Axes, route: RouteMetrics, high: float) -> None:
     axes.plot(*points, **style.variant_style(route.variant).line, linewidth=2, markersize=7)
 
 
-_COLUMNS: Columns[RouteMetrics, CrowdMetrics] = {
-    "variant": lambda route, _: style.variant_style(route.variant).name,
-    "users": lambda _, level: str(level.users),
-    "requests per second": lambda _, level: format_number(level.throughput),
-    "served at once": lambda route, level: format_served_at_once(route.served_at_level(level)),
-    "predicted limit": lambda route, _: (
-        f"{route.mechanism}: {route.expected_concurrency:g}"
-        if route.expected_concurrency
-        else "none"
-    ),
-}
-CHART = Chart(
+CHART: Chart[RouteMetrics, CrowdMetrics] = Chart(
     stem="served",
     caption=(
         "How many requests are really served at once? On the diagonal no request waits. A plateau"
@@ -98,8 +87,18 @@ CHART = Chart(
     ),
     title=_build_title,
     paint=_paint,
-    table=lambda run_metrics: build_table(
-        _COLUMNS,
-        [(route, level) for route in _served_routes(run_metrics) for level in route.median_levels],
-    ),
+    columns={
+        "variant": lambda route, _: style.variant_style(route.variant).name,
+        "users": lambda _, level: str(level.users),
+        "requests per second": lambda _, level: format_number(level.throughput),
+        "served at once": lambda route, level: format_served_at_once(route.served_at_level(level)),
+        "predicted limit": lambda route, _: (
+            f"{route.mechanism}: {route.expected_concurrency:g}"
+            if route.expected_concurrency
+            else "none"
+        ),
+    },
+    rows=lambda run_metrics: [
+        (route, level) for route in _served_routes(run_metrics) for level in route.median_levels
+    ],
 )

@@ -17,7 +17,7 @@ from reports.formatting import format_count, format_seconds, format_share
 from reports.metrics.breakdown import LatencyBreakdown
 from reports.metrics.model import CrowdMetrics, RouteMetrics, RunMetrics
 from reports.render.charts import style
-from reports.render.charts.model import Chart, Columns, build_table
+from reports.render.charts.model import Chart
 from results.schema import Variant
 
 _MIN_LABEL_WIDTH = 0.3  # of the axis: a segment that is wider carries its name inside
@@ -162,16 +162,7 @@ def _format_segment(name: str, bar: BreakdownBar) -> str:
     return format_seconds(bar.segments[name])
 
 
-_COLUMNS: Columns[BreakdownBar] = {
-    "variant": lambda bar: style.variant_style(bar.route.variant).name,
-    "users": lambda bar: str(bar.level.users),
-    "timestamps known": lambda bar: f"{bar.breakdown.known:,} of {bar.breakdown.count:,}",
-    "mean": lambda bar: format_seconds(bar.breakdown.total),
-    **{name: partial(_format_segment, name) for name in _SEGMENTS},
-    "share served": lambda bar: format_share(bar.work_share),
-    "server's timer": lambda bar: format_seconds(bar.breakdown.timer),
-}
-CHART = Chart(
+CHART: Chart[BreakdownBar] = Chart(
     stem="split",
     caption=(
         "Is the route slow, or do its requests wait? Grey: waiting before the app, or (darker) for"
@@ -181,8 +172,16 @@ CHART = Chart(
     ),
     title=_build_title,
     paint=_paint,
-    table=lambda run_metrics: build_table(
-        _COLUMNS,
-        [(bar,) for route in run_metrics.routes for bar in _create_bars(route, route.levels)],
-    ),
+    columns={
+        "variant": lambda bar: style.variant_style(bar.route.variant).name,
+        "users": lambda bar: str(bar.level.users),
+        "timestamps known": lambda bar: f"{bar.breakdown.known:,} of {bar.breakdown.count:,}",
+        "mean": lambda bar: format_seconds(bar.breakdown.total),
+        **{name: partial(_format_segment, name) for name in _SEGMENTS},
+        "share served": lambda bar: format_share(bar.work_share),
+        "server's timer": lambda bar: format_seconds(bar.breakdown.timer),
+    },
+    rows=lambda run_metrics: [
+        (bar,) for route in run_metrics.routes for bar in _create_bars(route, route.levels)
+    ],
 )

@@ -17,7 +17,7 @@ from reports.formatting import format_count, format_seconds
 from reports.metrics.burst import BurstMetrics
 from reports.metrics.model import RouteMetrics, RunMetrics
 from reports.render.charts import style
-from reports.render.charts.model import Chart, Columns, build_table
+from reports.render.charts.model import Chart
 from reports.verdicts.load_sentences import describe_burst
 from results.schema import Variant
 
@@ -122,17 +122,7 @@ def _draw_time_bars(
     axes.add_patch(PathPatch(Path(corners, codes), edgecolor="none", **paint))
 
 
-_COLUMNS: Columns[RouteMetrics, BurstMetrics] = {
-    "variant": lambda route, _: style.variant_style(route.variant).name,
-    "requests": lambda _, burst: str(burst.size),
-    "rounds": lambda route, burst: str(_count_rounds(route, burst)),
-    "most handlers open at once": lambda _, burst: str(_max_open_handlers(burst)),
-    "answered": lambda route, burst: describe_burst(burst, route.unloaded_mean),
-    "last answer after": lambda _, burst: format_seconds(_burst_duration(burst)),
-    "first handler started after": lambda _, burst: format_seconds(min(burst.handler_start)),
-    "last handler started after": lambda _, burst: format_seconds(max(burst.handler_start)),
-}
-CHART = Chart(
+CHART: Chart[RouteMetrics, BurstMetrics] = Chart(
     stem="staircase",
     caption=(
         "Are requests served one after another? Grey: waiting, from the moment the request was sent"
@@ -142,5 +132,15 @@ CHART = Chart(
     ),
     title=_build_title,
     paint=_paint,
-    table=lambda run_metrics: build_table(_COLUMNS, _find_bursts(run_metrics)),
+    columns={
+        "variant": lambda route, _: style.variant_style(route.variant).name,
+        "requests": lambda _, burst: str(burst.size),
+        "rounds": lambda route, burst: str(_count_rounds(route, burst)),
+        "most handlers open at once": lambda _, burst: str(_max_open_handlers(burst)),
+        "answered": lambda route, burst: describe_burst(burst, route.unloaded_mean),
+        "last answer after": lambda _, burst: format_seconds(_burst_duration(burst)),
+        "first handler started after": lambda _, burst: format_seconds(min(burst.handler_start)),
+        "last handler started after": lambda _, burst: format_seconds(max(burst.handler_start)),
+    },
+    rows=_find_bursts,
 )
