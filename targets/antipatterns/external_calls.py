@@ -24,9 +24,10 @@ SLOW_QUERY = select(sql.sleep(WAIT_SECONDS))
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Run the other service, and open an SQLite file through both drivers."""
     with TemporaryDirectory(prefix="atonce-antipatterns-") as folder:
-        path = f"{folder}/app.db"
-        app.state.blocking = create_engine(f"sqlite:///{path}")
-        app.state.awaitable = create_async_engine(f"sqlite+aiosqlite:///{path}", pool_size=64)
+        app.state.blocking = create_engine(f"sqlite:///{folder}/app.db")
+        app.state.awaitable = create_async_engine(
+            f"sqlite+aiosqlite:///{folder}/app.db", pool_size=64
+        )
         for engine in (app.state.blocking, app.state.awaitable.sync_engine):
             event.listen(engine, "connect", add_sleep_function)
         async with upstream.run_upstream() as url, aiohttp_client.lifespan(app):
