@@ -1,7 +1,6 @@
-"""Apps under load. Nothing here knows that it is measured, except the probe.
+"""Apps under load: each is a FastAPI app that uvicorn serves in its own process.
 
-A target is a FastAPI app that uvicorn serves in a process of its own. The example app does the same
-work several ways, so that the way is the only difference: `lesson/waiting.py` is the heart, the
-other files of `lesson` are the routes of the course, `neighbours.py` has the neighbours. This room
-imports no other room: names travel over HTTP.
+The example app (`app.py`) does the same work in several ways, with the routes of `lesson` and
+`neighbours.py`; `antipatterns` shows each mistake next to its fix. Only `agent` knows that it
+measures. This package imports no other one: names travel over HTTP.
 """

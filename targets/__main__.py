@@ -1,13 +1,14 @@
-"""Serve the example app: `python -m targets [--port 8002] [--workers 1] [--threads 40]`.
+"""Serves the example app: `python -m targets [--port 8002] [--workers 1] [--threads 40]`.
 
-`--loop` names the event loop (asyncio). Prints its routes first. `atonce serve` does the
-same. uvicorn takes over this process, so Ctrl-C goes to it.
+`--loop` names the event loop (asyncio). It prints the routes first, as `atonce serve` does. uvicorn
+takes over this process, so Ctrl-C goes to it.
 """
 
 import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -19,22 +20,13 @@ def serve_example_app(port: int, loop: str, workers: int, threads: int) -> None:
     from targets.app import app  # noqa: PLC0415 - only this process prints the routes
 
     os.environ["ATONCE_APP_THREADS"] = str(threads)
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        [str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    )
+    python_path = filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")])
+    os.environ["PYTHONPATH"] = os.pathsep.join(python_path)
     for path, methods in app.openapi()["paths"].items():
-        description = next(iter(methods.values())).get("description", "")
-        print(
-            f"  http://127.0.0.1:{port}{path:<18} {description.partition('. ')[0]}", file=sys.stderr
-        )
-    uvicorn.run(
-        "targets.app:app",
-        port=port,
-        loop=loop,
-        workers=workers,
-        access_log=False,
-        timeout_keep_alive=300,
-    )
+        summary = next(iter(methods.values())).get("description", "").partition(". ")[0]
+        print(f"  http://127.0.0.1:{port}{path:<18} {summary}", file=sys.stderr)
+    options: dict[str, Any] = {"port": port, "loop": loop, "workers": workers}
+    uvicorn.run("targets.app:app", **options, access_log=False, timeout_keep_alive=300)
 
 
 def main() -> None:

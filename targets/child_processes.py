@@ -1,6 +1,6 @@
-"""Work for child processes: computing, and the thread that ends a worker with its parent.
+"""Work for child processes: computing, and a thread that ends a worker with its parent.
 
-Standard library only: a worker that is started anew imports this file and no web framework.
+Standard library only: a spawned worker imports this file and no web framework.
 """
 
 import hashlib
@@ -9,12 +9,11 @@ import os
 import threading
 import time
 
-# workers take what the event loop and the load generator leave: neither may starve
-_WORKER_NICENESS = 10
+_WORKER_NICENESS = 10  # workers leave the event loop and the load generator enough CPU
 
 
 def exit_with_parent() -> None:
-    """In a worker process: end when the parent is gone, even if it was killed."""
+    """End this worker process when its parent is gone, even if that was killed."""
     if parent := multiprocessing.parent_process():
 
         def exit_after_parent() -> None:
@@ -31,7 +30,7 @@ def init_pool_worker() -> None:
 
 
 def identify_worker() -> tuple[int, int]:
-    """Process id and niceness of this worker. Takes 20 ms, so that other workers answer too."""
+    """Return process id and niceness; take 20 ms, so that other workers answer too."""
     time.sleep(0.02)
     return os.getpid(), os.nice(0)
 

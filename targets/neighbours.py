@@ -1,7 +1,7 @@
-"""Neighbours: an `async` and a `def` route that feel other load, and no-op routes.
+"""Neighbour routes, an `async` and a `def` one, which other load can slow down, and no-op routes.
 
-None of them waits for anything. If a neighbour is slow, another route holds the event loop or the
-threads. The no-op routes show the cost of a request.
+None of them waits for anything: a slow neighbour shows that another route holds the event loop or
+the threads. The no-op routes show the cost of a request.
 """
 
 from fastapi import APIRouter

@@ -1,12 +1,10 @@
-"""The slow service that other routes call: a small app in a process of its own.
+"""The slow service that other routes call: a small app in its own process.
 
-So no request leaves the machine. It must not live in the target's process: on a blocked event loop
-it could never answer the request that blocks it. `run_upstream()` starts it beside the target and
-stops it again. The parent opens the socket and hands it down, so the address is known at once and
-no two servers can fight for a port.
+So no request leaves the machine. It must not run in the target's process: on a blocked event loop
+it could never answer the request that blocks it. `run_upstream()` starts and stops it. The parent
+opens the socket and passes it on, so the address is known at once and is free.
 """
 
-import argparse
 import asyncio
 import os
 import socket
@@ -37,16 +35,13 @@ class Fault(StrEnum):
     GONE = "gone"  # no listener
 
     def url(self, upstream: str) -> str:
-        """The URL that fails this way."""
-        return {
-            Fault.SLOW: f"{upstream}/delay/1",
-            Fault.ERROR: f"{upstream}/status/500",
-            Fault.GONE: UNREACHABLE_URL,
-        }[self]
+        """Return the URL that fails this way."""
+        paths = {Fault.SLOW: "/delay/1", Fault.ERROR: "/status/500"}
+        return UNREACHABLE_URL if self is Fault.GONE else upstream + paths[self]
 
 
 app = FastAPI(title="upstream")
-app.state.connections = app.state.requests = app.state.looks = 0
+app.state.connections = app.state.requests = app.state.reads = 0
 
 
 class CountingProtocol(HttpToolsProtocol):
@@ -71,7 +66,7 @@ async def get(request: Request) -> dict[str, str | None]:
 
 @app.get("/json")
 async def json() -> dict[str, list[dict[str, str]]]:
-    """Answer a small document."""
+    """Return a small document."""
     return {"slides": [{"title": "One loop, many requests"}, {"title": "Never block it"}]}
 
 
@@ -90,16 +85,16 @@ async def status(code: Annotated[int, PathParameter(ge=400, le=599)]) -> None:
 
 @app.get("/counters")
 async def read_counters() -> dict[str, int]:
-    """Connections accepted and requests begun so far, without the reads of these counters."""
-    app.state.looks += 1  # each read has a connection of its own
+    """Return connections and requests so far, without the reads of these counters."""
+    app.state.reads += 1  # each read has its own connection
     return {
-        "connections": app.state.connections - app.state.looks,
-        "requests": app.state.requests - app.state.looks,
+        "connections": app.state.connections - app.state.reads,
+        "requests": app.state.requests - app.state.reads,
     }
 
 
 async def fetch_counters(url: str) -> dict[str, int]:
-    """What the upstream at an address has counted."""
+    """Return what the upstream at an address has counted."""
     async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
         counts: dict[str, int] = (await client.get(f"{url}/counters")).raise_for_status().json()
         return counts
@@ -107,7 +102,7 @@ async def fetch_counters(url: str) -> dict[str, int]:
 
 @contextmanager
 def bypass_proxies() -> Iterator[None]:
-    """While the block runs, clients of this process reach this machine without a proxy."""
+    """Let clients of this process reach this machine without a proxy, while the block runs."""
     # as clients read it: the other spelling counts where this is missing
     before = os.environ.get("no_proxy")
     others = before or os.environ.get("NO_PROXY")
@@ -125,7 +120,7 @@ async def run_upstream() -> AsyncIterator[str]:
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         process = subprocess.Popen(
-            [sys.executable, "-m", "targets.upstream", "--fd", str(listener.fileno())],
+            [sys.executable, "-m", "targets.upstream", str(listener.fileno())],
             cwd=Path(__file__).resolve().parent.parent,
             stdin=subprocess.PIPE,
             pass_fds=[listener.fileno()],
@@ -142,17 +137,12 @@ async def run_upstream() -> AsyncIterator[str]:
 
 
 def main() -> None:
-    """Serve on an inherited socket until the parent is gone, which closes our stdin."""
-    parser = argparse.ArgumentParser(prog="python -m targets.upstream", description=__doc__)
-    parser.add_argument("--fd", type=int, required=True, help="the listening socket, inherited")
-    arguments = parser.parse_args()
+    """Serve on the inherited socket `argv[1]` until the parent is gone, which closes our stdin."""
     threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
     # Not uvicorn's own --fd: it takes every socket for a Unix one, so TCP_NODELAY stays off and
     # answers lag 40 ms.
-    server = uvicorn.Server(
-        uvicorn.Config(app, http=CountingProtocol, log_level="warning", access_log=False)
-    )
-    server.run(sockets=[socket.socket(fileno=arguments.fd)])
+    config = uvicorn.Config(app, http=CountingProtocol, log_level="warning", access_log=False)
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 
 
 if __name__ == "__main__":

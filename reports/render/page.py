@@ -183,10 +183,10 @@ def _page_charts(report: Report) -> Iterator[_PageChart]:
             chart.table(run_metrics),
         )
         if isinstance(figure, str) and command == "reproduce" and chart in LESSON_CHARTS:
-            yield _PageChart(chart.stem, chart.question, title, None, figure, table)
+            yield _PageChart(chart.stem, chart.caption, title, None, figure, table)
         elif not isinstance(figure, str):
             # Safe: the SVG is matplotlib's, and matplotlib escapes every text that it draws.
             svg_markup = Markup(  # noqa: S704
                 svg.render_inline(figure, chart.stem, title, description)
             )
-            yield _PageChart(chart.stem, chart.question, title, svg_markup, "", table)
+            yield _PageChart(chart.stem, chart.caption, title, svg_markup, "", table)

@@ -1,8 +1,8 @@
-"""The antipattern app, with each mistake beside its remedy; the test bed of `atonce doctor`.
+"""The antipattern app, with each mistake next to its fix; the example app of `atonce doctor`.
 
 `uvicorn targets.antipatterns:app` serves it. `GET /report` does right what `GET /report/blocked`
-does wrong, and so does every other pair: the last part of a path says what is wrong with it. Waits
-take 0.1 s, computations some 30 ms. What needs the lesson's packages is left out without them.
+does wrong, and so on: the last part of a path names the mistake. Waits take 0.1 s, computations
+about 30 ms. Without the lesson's packages, the routes that need them are left out.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from targets.lesson import cpu, files
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open the shared pools: threads for blocking, cores for computing in C, and processes."""
+    """Open the shared pools: threads that wait, threads that compute in C, and processes."""
     exit_with_parent()
     run = asyncio.get_running_loop().run_in_executor
     with (

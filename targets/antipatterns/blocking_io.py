@@ -1,4 +1,4 @@
-"""Waiting on the event loop and beside it, for one of too few places, or not at all by mistake."""
+"""Waits on the event loop, in threads, awaited, in a queue, and none because of a lost `await`."""
 
 import asyncio
 import subprocess
@@ -14,7 +14,7 @@ from targets.lesson.files import content_digest, slow_file
 WAIT_SECONDS = 0.1
 PRINTER_COMMAND = ("sleep", str(WAIT_SECONDS))
 LOCK, THREADS_LOCK = asyncio.Lock(), threading.Lock()
-FOUR_BEDS, BEDS = asyncio.Semaphore(4), asyncio.Semaphore(64)
+FEW_PLACES, MANY_PLACES = asyncio.Semaphore(4), asyncio.Semaphore(64)
 
 router = APIRouter()
 
@@ -32,7 +32,7 @@ def write_report() -> str:
 
 @router.get("/report/blocked")
 async def report_blocked() -> str:
-    """Sleep on the event loop, two helpers further down."""
+    """Sleep on the event loop, two calls further down."""
     return write_report()
 
 
@@ -111,21 +111,21 @@ async def stock_blocked(request: Request) -> str:
 async def stock(request: Request) -> str:
     """Await the lock, hold it around memory only, and save after it."""
     async with LOCK:
-        request.app.state.pills = getattr(request.app.state, "pills", 0) + 1
+        request.app.state.count = getattr(request.app.state, "count", 0) + 1
     return await request.app.state.in_threads(save_stock)  # type: ignore[no-any-return]
 
 
 @router.get("/beds/queued")
 async def beds_queued() -> str:
     """Serve four at once; all others wait in line."""
-    async with FOUR_BEDS:
+    async with FEW_PLACES:
         return await report()
 
 
 @router.get("/beds")
 async def beds() -> str:
     """Serve as many at once as there are users."""
-    async with BEDS:
+    async with MANY_PLACES:
         return await report()
 
 

@@ -1,4 +1,4 @@
-"""Computing on the event loop, in threads and in processes; and not computing at all."""
+"""Computations on the event loop, in threads, in processes, and saved."""
 
 import re
 
@@ -8,10 +8,10 @@ from fastapi.responses import JSONResponse
 
 from targets.child_processes import compute_chain, hash_password
 
-ROUNDS, HASH_ROUNDS = 300_000, 130_000  # some 30 ms each
+ROUNDS, HASH_ROUNDS = 300_000, 130_000  # about 30 ms each
 SEARCHED_NAME = "a" * 20 + "!"
 CATASTROPHIC, BOUNDED = re.compile(r"(a+)+"), re.compile(r"a{1,64}")
-ROWS = [{"patient": number, "bed": number + 1} for number in range(6000)]
+ROWS = [{"product": number, "row": number + 1} for number in range(6000)]
 ENCODED_ROWS = JSONResponse(ROWS).body
 
 router = APIRouter()
@@ -25,7 +25,7 @@ async def risk_busy() -> int:
 
 @router.get("/risk/threads", response_model=None)
 def risk_threads() -> int:
-    """Compute in threads: the loop lives, but one interpreter computes one thing at once."""
+    """Compute in threads: the loop goes on, but one interpreter runs one thread at a time."""
     return compute_chain(ROUNDS)
 
 
@@ -43,7 +43,7 @@ async def login_busy() -> str:
 
 @router.get("/login")
 async def login(request: Request) -> str:
-    """Hash it in one of as many threads as there are cores: C code that releases the GIL."""
+    """Hash it in one of as many threads as cores: the C code releases the GIL."""
     return await request.app.state.in_cores(  # type: ignore[no-any-return]
         hash_password, HASH_ROUNDS
     )
@@ -51,19 +51,19 @@ async def login(request: Request) -> str:
 
 @router.get("/search/busy")
 async def search_busy() -> bool:
-    """Match a pattern that tries every way to cut a name into pieces."""
+    """Match a pattern that tries every way to split a name."""
     return CATASTROPHIC.fullmatch(SEARCHED_NAME) is not None
 
 
 @router.get("/search")
 async def search() -> bool:
-    """Match a bounded pattern that fits in one way only."""
+    """Match a bounded pattern, which can match in one way only."""
     return BOUNDED.fullmatch(SEARCHED_NAME) is not None
 
 
 @router.get("/export/busy")
 async def export_busy() -> Response:
-    """Encode a long answer on the event loop, for each request anew."""
+    """Encode a long answer on the event loop, once per request."""
     return JSONResponse(jsonable_encoder(ROWS))
 
 

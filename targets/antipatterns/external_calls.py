@@ -1,4 +1,4 @@
-"""Calls of another service and a database: on the loop, in threads, awaited (lesson's packages)."""
+"""Calls of another service and a database: on the loop, in threads, and awaited."""
 
 import time
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def add_sleep_function(connection: Any, _record: Any) -> None:
-    """Lend SQLite `time.sleep`, as it cannot wait by itself."""
+    """Give SQLite `time.sleep`, as it cannot wait by itself."""
     connection.create_function("sleep", 1, time.sleep)
 
 
@@ -47,14 +47,14 @@ router = APIRouter(lifespan=lifespan)
 
 @router.get("/insurance/blocked", response_model=None)
 async def insurance_blocked(request: Request) -> Any:
-    """Ask with `requests`: nothing else runs until the other service has answered."""
+    """Call with `requests`: nothing else runs until the other service has answered."""
     # the mistake itself
     return requests.get(request.app.state.insurance, timeout=10).json()  # noqa: ASYNC210
 
 
 @router.get("/insurance/threads", response_model=None)
 def insurance_threads(request: Request) -> Any:
-    """Ask in `def`: one of 40 threads waits."""
+    """Call in `def`: one of 40 threads waits."""
     return requests.get(request.app.state.insurance, timeout=10).json()
 
 

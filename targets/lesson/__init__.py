@@ -1,20 +1,17 @@
-"""The lesson's routes: its statements on real parts. A missing package answers 501.
+"""The lesson's routes: its statements on real parts. Without its package, a topic answers 501.
 
-One file per topic, each with a `router`; where it opens something for all requests, a `lifespan`;
-and where it calls another service, its `FAILURES`: what is raised when that is too slow, answers an
-error, or fails otherwise. `TOPIC_MODULES` is the only list of them: the start of the topic's paths,
-and its file.
+One file per topic, each with a `router`, whose lifespan opens what its requests share. A file that
+calls another service has `FAILURES`: what its library raises when that service is too slow, answers
+an error, or fails otherwise.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
 from importlib import import_module
-from types import ModuleType
 
-from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi import APIRouter, HTTPException
 
 INSTALL_HINT = "pip install 'atonce[lab]', or in a clone: pip install -e '.[lab]'"
-TOPIC_MODULES: tuple[tuple[str, str], ...] = (
+TOPIC_MODULES = (  # the start of the topic's paths, and its file
     ("/client", "http_clients"),
     ("/aiohttp", "aiohttp_client"),
     ("/users", "databases"),
@@ -24,35 +21,19 @@ TOPIC_MODULES: tuple[tuple[str, str], ...] = (
 )
 
 
-class LessonRoutes:
-    """The lesson's routes whose packages are installed, and 501 for the others."""
-
-    def __init__(self) -> None:
-        self.modules: list[ModuleType] = []
-        self.routers: list[APIRouter] = []
-        self.failures: list[tuple[type[Exception], ...]] = []
-        for prefix, name in TOPIC_MODULES:
-            try:
-                module = import_module(f"targets.lesson.{name}")
-            except ModuleNotFoundError as absent:
-                self.routers.append(unavailable_router(prefix, absent.name or "a package"))
-            else:
-                self.modules.append(module)
-                self.routers.append(module.router)
-                self.failures += [module.FAILURES] if hasattr(module, "FAILURES") else []
-
-    @asynccontextmanager
-    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        """Open what the topics share, and close it in reverse order."""
-        async with AsyncExitStack() as stack:
-            for module in self.modules:
-                if hasattr(module, "lifespan"):
-                    await stack.enter_async_context(module.lifespan(app))
-            yield
+def load_topics() -> Iterator[tuple[APIRouter, tuple[type[Exception], ...]]]:
+    """Import the topics; yield the routes of each, or 501 for them, and its failures."""
+    for prefix, name in TOPIC_MODULES:
+        try:
+            module = import_module(f"targets.lesson.{name}")
+        except ModuleNotFoundError as absent:
+            yield unavailable_router(prefix, absent.name or "a package"), ()
+        else:
+            yield module.router, getattr(module, "FAILURES", ())
 
 
 def unavailable_router(prefix: str, package: str) -> APIRouter:
-    """Routes that answer 501, with the package that they need."""
+    """Create routes that answer 501, with the package that they need."""
     router = APIRouter(tags=["not installed"])
 
     @router.get(prefix, include_in_schema=False)

@@ -1,7 +1,7 @@
 """Calling another service with `aiohttp`: one session that the lifespan opens and closes.
 
-Its time-outs differ from the app's own (`asyncio.TimeoutError`) by bounding the connection
-and each read, as httpx does.
+Its time-outs limit the connection and each read, as those of httpx do, so that they differ from
+the app's own (`asyncio.TimeoutError`).
 """
 
 from collections.abc import AsyncIterator
@@ -17,24 +17,21 @@ from targets.lesson.waiting import Seconds
 TIMEOUT = 10.0  # seconds
 FAILURES = (aiohttp.ServerTimeoutError, aiohttp.ClientResponseError, aiohttp.ClientError)
 
-router = APIRouter(prefix="/aiohttp", tags=["HTTP clients"])
-
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the one session of the app, and close it."""
-    async with aiohttp.ClientSession(
-        timeout=client_timeout(TIMEOUT), raise_for_status=True
-    ) as session:
-        app.state.aiohttp = session
+    timeout = client_timeout(TIMEOUT)
+    async with aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as app.state.aiohttp:
         yield
 
 
 def client_timeout(seconds: float) -> aiohttp.ClientTimeout:
-    """Time-outs for a place in the pool, for a connection, and for each piece of the answer."""
-    return aiohttp.ClientTimeout(
-        total=None, connect=seconds, sock_connect=seconds, sock_read=seconds
-    )
+    """Limit the wait for a place in the pool, for a connection, and for each piece of an answer."""
+    return aiohttp.ClientTimeout(connect=seconds, sock_connect=seconds, sock_read=seconds)
+
+
+router = APIRouter(prefix="/aiohttp", tags=["HTTP clients"], lifespan=lifespan)
 
 
 @router.get("", response_model=None)
@@ -47,7 +44,7 @@ async def shared(request: Request, seconds: Seconds = 0.1) -> Any:
 
 @router.get("/counters", response_model=None)
 async def counters(request: Request) -> dict[str, int]:
-    """Connections and requests that the upstream counted, and the session's pool size."""
+    """Return the upstream's counts of connections and requests, and the session's pool size."""
     limit: int = request.app.state.aiohttp.connector.limit
     return {**await upstream.fetch_counters(request.app.state.upstream), "pool": limit}
 

@@ -17,32 +17,25 @@ from fastapi import APIRouter, FastAPI, Query, Request
 
 from targets.child_processes import compute_chain, hash_password, identify_worker, init_pool_worker
 
-Rounds = Annotated[
-    int,
-    Query(
-        gt=0,
-        le=5_000_000,
-        description="How much work, in rounds: the same takes as long everywhere.",
-    ),
-]
-
-router = APIRouter(tags=["computing"])
+ROUNDS_HELP = "How much work, in rounds: as many rounds take as long on every route."
+Rounds = Annotated[int, Query(gt=0, le=5_000_000, description=ROUNDS_HELP)]
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open a process pool with a worker for each core of this process, and close it.
 
-    Workers start on demand, and anew rather than by a fork, which would copy the threads' locks
-    and the clients' connections.
+    Workers start on demand and are spawned: a fork would copy the threads' locks and the clients'
+    connections.
     """
     size = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with ProcessPoolExecutor(size, get_context("spawn"), init_pool_worker) as pool:
-        app.state.in_pool, app.state.pool_size = (
-            partial(asyncio.get_running_loop().run_in_executor, pool),
-            size,
-        )
+        app.state.in_pool = partial(asyncio.get_running_loop().run_in_executor, pool)
+        app.state.pool_size = size
         yield
+
+
+router = APIRouter(tags=["computing"], lifespan=lifespan)
 
 
 @router.get("/cpu/inline", response_model=None)
@@ -82,5 +75,5 @@ async def hash_inline(rounds: Rounds = 250_000) -> dict[str, str]:
 
 @router.get("/cpu/hash/thread", response_model=None)
 async def hash_thread(rounds: Rounds = 250_000) -> dict[str, str]:
-    """Hash a password in a thread: it computes without the GIL, beside the loop."""
+    """Hash a password in a thread: it computes without the GIL while the loop runs."""
     return {"result": await asyncio.to_thread(hash_password, rounds)}

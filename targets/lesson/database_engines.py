@@ -1,19 +1,19 @@
 """The lesson's databases: SQLite and a real PostgreSQL, by blocking and awaitable drivers.
 
-All use the default pools. Nothing is opened before a request asks for it. Each database counts
-which statements reached it, as evidence that the variants did equal work.
+All use the default pools. A database is opened by the first request that needs it. Each counts the
+statements that reached it, as evidence that the variants did equal work.
 """
 
 import asyncio
 import os
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, Select, create_engine, event, func, select, text
@@ -28,6 +28,11 @@ from targets.lesson import postgres
 
 DSN_VARIABLE = "ATONCE_POSTGRES_DSN"
 USER_NAMES = ("Ada", "Grace", "Edsger")
+CALL_COUNTS = text(
+    "SELECT coalesce(sum(calls) FILTER (WHERE query LIKE '%pg_sleep%' AND query LIKE :schema), 0),"
+    " sum(calls) FROM pg_stat_statements"
+    " WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 
 
 class DatabaseKind(StrEnum):
@@ -62,56 +67,44 @@ class Database:
     count_calls: Callable[[], tuple[int | None, int | None]]
 
     def slow_query(self, user_id: int, seconds: float) -> Select[Any]:
-        """A look-up by primary key that also waits, in the database."""
-        return select(User.id, User.name, getattr(func, self.sleep_function)(seconds)).where(
-            User.id == user_id
-        )
+        """Build a look-up by primary key that also waits, in the database."""
+        sleep = getattr(func, self.sleep_function)(seconds)
+        return select(User.id, User.name, sleep).where(User.id == user_id)
 
     def describe_usage(self) -> dict[str, Any]:
-        """The state of the pools, and what reached the database so far."""
-        pools = {
-            "blocking": describe_pool(self.blocking),
-            "awaitable": describe_pool(self.awaitable.sync_engine),
-        }
+        """Return the state of the pools, and what reached the database so far."""
+        engines = {"blocking": self.blocking, "awaitable": self.awaitable.sync_engine}
+        pools = {name: _describe_pool(engine) for name, engine in engines.items()}
         queries, statements = self.count_calls()
         return {"pools": pools, "queries": queries, "statements": statements}
 
 
-def describe_pool(engine: Engine) -> dict[str, Any]:
-    """What a pool says of itself; its overflow has no public name."""
+def _describe_pool(engine: Engine) -> dict[str, Any]:
     pool = engine.pool
     # the default of all four drivers, also as AsyncAdaptedQueuePool
     assert isinstance(pool, QueuePool)  # noqa: S101
-    return {
-        "pool": type(pool).__name__,
-        "size": pool.size(),
-        "overflow": pool._max_overflow,  # noqa: SLF001
-        "timeout": pool.timeout(),
-    }
+    overflow = pool._max_overflow  # noqa: SLF001 - it has no public name
+    sizes = {"size": pool.size(), "overflow": overflow, "timeout": pool.timeout()}
+    return {"pool": type(pool).__name__, **sizes}
 
 
 class Databases:
-    """The databases that requests asked for; the stack closes them."""
+    """The databases that requests have opened; the stack closes them."""
 
     def __init__(self, stack: AsyncExitStack) -> None:
-        self.stack, self.lock, self.open_databases = (
-            stack,
-            asyncio.Lock(),
-            dict[DatabaseKind, Database](),
-        )
+        self.stack, self.lock = stack, asyncio.Lock()
+        self.open_databases: dict[DatabaseKind, Database] = {}
 
     async def open(self, kind: DatabaseKind) -> Database:
-        """A database, opened by the first request for it."""
+        """Return a database; the first request for it opens it."""
         async with self.lock:
             if kind not in self.open_databases:
-                self.open_databases[kind] = await self.stack.enter_async_context(
-                    open_sqlite() if kind is DatabaseKind.SQLITE else open_postgresql()
-                )
+                database = open_sqlite() if kind is DatabaseKind.SQLITE else open_postgresql()
+                self.open_databases[kind] = await self.stack.enter_async_context(database)
         return self.open_databases[kind]
 
 
-def create_users(engine: Engine) -> None:
-    """Create the table, with users in it."""
+def _create_users(engine: Engine) -> None:
     Base.metadata.create_all(engine)
     with Session(engine) as session, session.begin():
         session.add_all(User(id=number, name=name) for number, name in enumerate(USER_NAMES, 1))
@@ -119,31 +112,27 @@ def create_users(engine: Engine) -> None:
 
 @asynccontextmanager
 async def open_sqlite() -> AsyncIterator[Database]:
-    """An SQLite file in a temporary folder, with `time.sleep` lent to it and a counting trace."""
-    call_counts, lock = {"slow": 0, "all": 0}, threading.Lock()
+    """Open an SQLite file in a temporary folder; it can call `time.sleep` and counts statements."""
+    statements: list[str] = []  # `append` needs no lock
 
-    def count_statement(statement: str) -> None:
-        with lock:
-            call_counts["slow"] += "sleep(" in statement
-            call_counts["all"] += 1
+    def count_calls() -> tuple[int, int]:
+        return sum("sleep(" in statement for statement in statements), len(statements)
 
     def prepare_connection(connection: Any, _record: Any) -> None:
         connection.create_function("sleep", 1, time.sleep)
         if isinstance(connection, AdaptedConnection):
-            connection.run_async(lambda real: real.set_trace_callback(count_statement))
+            connection.run_async(lambda real: real.set_trace_callback(statements.append))
         else:
-            connection.set_trace_callback(count_statement)
+            connection.set_trace_callback(statements.append)
 
     with tempfile.TemporaryDirectory(prefix="atonce-sqlite-") as folder:
         blocking = create_engine(f"sqlite:///{folder}/users.db")
         awaitable = create_async_engine(f"sqlite+aiosqlite:///{folder}/users.db")
         for engine in (blocking, awaitable.sync_engine):
             event.listen(engine, "connect", prepare_connection)
-        await asyncio.to_thread(create_users, blocking)
+        await asyncio.to_thread(_create_users, blocking)
         try:
-            yield Database(
-                blocking, awaitable, "sleep", lambda: (call_counts["slow"], call_counts["all"])
-            )
+            yield Database(blocking, awaitable, "sleep", count_calls)
         finally:
             await awaitable.dispose()
             blocking.dispose()
@@ -151,59 +140,46 @@ async def open_sqlite() -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def open_postgresql() -> AsyncIterator[Database]:
-    """The server that the environment names, with a schema of our own, or a temporary server."""
+    """Open the server that the environment names, with our own schema, or a temporary server."""
     schema = f"atonce_{uuid.uuid4().hex}"
     with ExitStack() as server:
         given = os.environ.get(DSN_VARIABLE, "")
-        address = make_url(
-            given or await asyncio.to_thread(server.enter_context, postgres.run_postgres())
-        )
+        url = given or await asyncio.to_thread(server.enter_context, postgres.run_postgres())
+        address = make_url(url).set(drivername="postgresql+psycopg")
         query = {"ssl" if key == "sslmode" else key: value for key, value in address.query.items()}
+        async_address = address.set(drivername="postgresql+asyncpg", query=query)
         ours = {"schema_translate_map": {None: schema}}
-        blocking = create_engine(
-            address.set(drivername="postgresql+psycopg"), execution_options=ours
-        )
-        awaitable = create_async_engine(
-            address.set(drivername="postgresql+asyncpg", query=query), execution_options=ours
-        )
+        blocking = create_engine(address, execution_options=ours)
+        awaitable = create_async_engine(async_address, execution_options=ours)
         try:
-            await asyncio.to_thread(create_schema, blocking, schema, counts=not given)
-            yield Database(
-                blocking, awaitable, "pg_sleep", lambda: read_call_counts(blocking, schema)
-            )
+            await asyncio.to_thread(_create_schema, blocking, schema, counts=not given)
+            count_calls = partial(_read_call_counts, blocking, schema)
+            yield Database(blocking, awaitable, "pg_sleep", count_calls)
         finally:
             await awaitable.dispose()
-            await asyncio.to_thread(drop_schema, blocking, schema)
+            await asyncio.to_thread(_drop_schema, blocking, schema)
 
 
-def create_schema(engine: Engine, schema: str, *, counts: bool) -> None:
+def _create_schema(engine: Engine, schema: str, *, counts: bool) -> None:
     """Create our schema; in a temporary server also the view of its counters."""
     with engine.begin() as connection:
         connection.execute(CreateSchema(schema))
         if counts:
             connection.execute(text("CREATE EXTENSION pg_stat_statements"))
-    create_users(engine)
+    _create_users(engine)
 
 
-def drop_schema(engine: Engine, schema: str) -> None:
-    """Remove what was created."""
+def _drop_schema(engine: Engine, schema: str) -> None:
     with suppress(SQLAlchemyError), engine.begin() as connection:
         connection.execute(DropSchema(schema, cascade=True, if_exists=True))
     engine.dispose()
 
 
-def read_call_counts(engine: Engine, schema: str) -> tuple[int | None, int | None]:
-    """Calls that the server counted itself, or None where it does not or may not say."""
-    ours = (
-        "FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname ="
-        " current_database())"
-    )
-    slow = "coalesce(sum(calls) FILTER (WHERE query LIKE '%pg_sleep%' AND query LIKE :schema), 0)"
+def _read_call_counts(engine: Engine, schema: str) -> tuple[int | None, int | None]:
+    """Return the calls that the server counted itself, or None where it does not or must not."""
     try:
         with engine.connect() as connection:
-            queries, statements = connection.execute(
-                text(f"SELECT {slow}, sum(calls) {ours}"), {"schema": f"%{schema}%"}
-            ).one()
+            queries, statements = connection.execute(CALL_COUNTS, {"schema": f"%{schema}%"}).one()
     except DBAPIError:
         return None, None
     return int(queries), int(statements)

@@ -1,8 +1,7 @@
-"""The lesson's users, looked up by the same slow query, blocking or awaited.
+"""One user, found by the same slow query: awaited, blocking in `def`, and blocking in `async def`.
 
-A blocking session in `async def` and in `def`, and an awaited session. `response_model=None`, and
-dependencies that are awaited, so that a `def` route takes exactly one thread token. `seconds` is
-how long the query waits inside the database.
+`response_model=None`, and dependencies that are awaited, so that a `def` route takes exactly one
+thread token. `seconds` is how long the query waits inside the database.
 """
 
 from collections.abc import AsyncIterator
@@ -18,8 +17,6 @@ from targets.lesson import INSTALL_HINT
 from targets.lesson.database_engines import Database, DatabaseKind, Databases, User
 from targets.lesson.waiting import Seconds
 
-router = APIRouter(prefix="/users", tags=["databases"])
-
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -29,32 +26,33 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
+router = APIRouter(prefix="/users", tags=["databases"], lifespan=lifespan)
+
+
 async def open_database(
     request: Request, database: DatabaseKind = DatabaseKind.SQLITE
 ) -> AsyncIterator[Database]:
-    """The database of a request. A full pool is the server's fault, and answers 503."""
+    """Yield the database of a request. A full pool is the server's fault, and answers 503."""
     databases: Databases = request.app.state.databases
     try:
         engines = await databases.open(database)
     except ModuleNotFoundError as absent:
-        raise HTTPException(
-            501, f"{database} needs {absent.name}, which is not installed: {INSTALL_HINT}"
-        ) from absent
+        hint = f"{database} needs {absent.name}, which is not installed: {INSTALL_HINT}"
+        raise HTTPException(501, hint) from absent
     except (exc.SQLAlchemyError, RuntimeError, OSError) as error:
         raise HTTPException(503, f"{database} cannot be used: {error.args[0]}") from error
     try:
         yield engines
     except exc.TimeoutError as full:
-        raise HTTPException(
-            503, f"no connection to {database} became free: {full.args[0]}"
-        ) from full
+        message = f"no connection to {database} became free: {full.args[0]}"
+        raise HTTPException(503, message) from full
 
 
 OpenDatabase = Annotated[Database, Depends(open_database)]
 
 
 async def open_session(database: OpenDatabase) -> AsyncIterator[AsyncSession]:
-    """A session for the length of a request, as the lesson hands it in."""
+    """Open a session for the length of a request, as the lesson does."""
     async with AsyncSession(database.awaitable) as session:
         yield session
 
@@ -68,24 +66,23 @@ def evidence(database: OpenDatabase) -> dict[str, Any]:
 @router.get("/{user_id}", response_model=None)
 async def user(user_id: int, db: Annotated[AsyncSession, Depends(open_session)]) -> dict[str, Any]:
     """Look a user up with the lesson's awaited session."""
-    return user_or_404(await db.get(User, user_id), user_id)
+    return _user_or_404(await db.get(User, user_id), user_id)
 
 
 @router.get("/{user_id}/async", response_model=None)
 async def async_(user_id: int, database: OpenDatabase, seconds: Seconds = 0.1) -> dict[str, Any]:
     """Await the query: as many at once as the pool has connections."""
+    query = database.slow_query(user_id, seconds)
     # closed before the answer leaves, as in the other two
     async with AsyncSession(database.awaitable) as session:
-        return user_or_404(
-            (await session.execute(database.slow_query(user_id, seconds))).first(), user_id
-        )
+        return _user_or_404((await session.execute(query)).first(), user_id)
 
 
 @router.get("/{user_id}/sync", response_model=None)
 def sync(user_id: int, database: OpenDatabase, seconds: Seconds = 0.1) -> dict[str, Any]:
     """Block in a thread: as many at once as connections; a wait for one keeps a thread."""
     with Session(database.blocking) as session:
-        return user_or_404(session.execute(database.slow_query(user_id, seconds)).first(), user_id)
+        return _user_or_404(session.execute(database.slow_query(user_id, seconds)).first(), user_id)
 
 
 @router.get("/{user_id}/broken-async", response_model=None)
@@ -94,11 +91,10 @@ async def broken_async(
 ) -> dict[str, Any]:
     """Block the event loop, the mistake itself: 1 at once, with any number of connections."""
     with Session(database.blocking) as session:
-        return user_or_404(session.execute(database.slow_query(user_id, seconds)).first(), user_id)
+        return _user_or_404(session.execute(database.slow_query(user_id, seconds)).first(), user_id)
 
 
-def user_or_404(row: Any, user_id: int) -> dict[str, Any]:
-    """The user as JSON, or 404."""
+def _user_or_404(row: Any, user_id: int) -> dict[str, Any]:
     if row is None:
         raise HTTPException(404, f"there is no user {user_id}")
     return {"id": row.id, "name": row.name}

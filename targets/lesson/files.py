@@ -1,8 +1,8 @@
-"""Reading a file that is slow for real, in `async def`, in `def` and in a thread: all answer alike.
+"""Reading a slow file in `async def`, in `def` and in a thread: all return the same answer.
 
-The slow disk is a pipe with a name (FIFO) for each request and a thread that writes into it in
-slices. Reading it with plain `open` and `read` blocks in the operating system, as with a cold cache
-or a network share.
+The slow disk is a named pipe (FIFO) for each request and a thread that writes into it in slices.
+Reading it with plain `open` and `read` blocks in the operating system, as with a cold cache or a
+network share.
 """
 
 import asyncio
@@ -25,20 +25,21 @@ from targets.lesson.waiting import Seconds
 SLICE = bytes(range(256)) * 16
 SLICE_COUNT = 8  # together less than any pipe holds, so that the disk never waits for its reader
 
-router = APIRouter(tags=["files"])
-
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """A folder for the slow files, gone with the app."""
+    """Keep a folder for the slow files; remove it with the app."""
     with TemporaryDirectory(prefix="atonce-files-", ignore_cleanup_errors=True) as folder:
         app.state.slow_files = Path(folder)
         yield
 
 
+router = APIRouter(tags=["files"], lifespan=lifespan)
+
+
 @contextmanager
 def slow_file(folder: Path, seconds: float) -> Iterator[Path]:
-    """A file that takes `seconds` to read; file and disk are gone after the block.
+    """Create a file that takes `seconds` to read; file and disk are gone after the block.
 
     A first end stays open for reading and is never read: so neither disk nor reader waits for the
     other to open, and when it is closed early, a disk that still writes gives up.
@@ -46,7 +47,7 @@ def slow_file(folder: Path, seconds: float) -> Iterator[Path]:
     path = folder / uuid4().hex
     os.mkfifo(path)
     try:
-        with FileIO(path, opener=open_nonblocking) as first, FileIO(path, "w") as file:
+        with FileIO(path, opener=_open_nonblocking) as first, FileIO(path, "w") as file:
             disk = threading.Thread(target=write_slowly, args=(file, seconds))
             disk.start()
             try:
@@ -58,9 +59,8 @@ def slow_file(folder: Path, seconds: float) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def open_nonblocking(path: str, flags: int) -> int:
-    """Open a FIFO for reading without waiting for a writer."""
-    return os.open(path, flags | os.O_NONBLOCK)
+def _open_nonblocking(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # else it would wait for a writer
 
 
 def write_slowly(file: FileIO, seconds: float) -> None:
@@ -73,7 +73,7 @@ def write_slowly(file: FileIO, seconds: float) -> None:
 
 
 def content_digest(content: bytes) -> dict[str, Any]:
-    """The answer of every route: how much it read, and a checksum."""
+    """Return the answer of every route: how much it read, and a checksum."""
     return {"bytes": len(content), "crc32": zlib.crc32(content)}
 
 

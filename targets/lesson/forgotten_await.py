@@ -1,8 +1,8 @@
-"""Forgotten awaits, each beside the correct route, and the compiler on `await` in `def`.
+"""Forgotten awaits, each followed by the correct route, and the compiler on `await` in `def`.
 
-The mistakes are the five ways in which a coroutine gets lost: given back, given back in a dict, put
-into a text, used as a condition, and called for its effect alone. Type checkers see three of them
-(each `type: ignore` is one); the text and the condition pass.
+A coroutine gets lost in five ways: returned, returned in a dict, put into a text, used as a
+condition, and called for its effect only. Type checkers see three of them (each `type: ignore` is
+one); the text and the condition pass.
 """
 
 import gc
@@ -19,17 +19,17 @@ router = APIRouter(tags=["pitfalls"])
 
 
 async def user_of(number: int) -> dict[str, Any]:
-    """A user, as a database would return it."""
+    """Return a user, as a database would."""
     return {"id": number, "name": "Ada"}
 
 
 async def cart_of(number: int) -> list[str]:
-    """The cart of a user."""
+    """Return the cart of a user."""
     return [f"book {number}"]
 
 
 async def name_of(number: int) -> str:
-    """The name of a user."""
+    """Return the name of a user."""
     return f"Ada {number}"
 
 
@@ -82,13 +82,13 @@ async def in_text_awaited() -> dict[str, str]:
 @router.get("/pitfall/forgotten/condition", response_model=None)
 async def condition_forgotten() -> dict[str, list[str]]:
     """Show all orders to every user. No error: a coroutine is true."""
-    return {"orders": ["mine", "somebody else's"] if is_admin(7) else ["mine"]}
+    return {"orders": ["mine", "another user's"] if is_admin(7) else ["mine"]}
 
 
 @router.get("/pitfall/awaited/condition", response_model=None)
 async def condition_awaited() -> dict[str, list[str]]:
     """Show all orders to admins only."""
-    return {"orders": ["mine", "somebody else's"] if await is_admin(7) else ["mine"]}
+    return {"orders": ["mine", "another user's"] if await is_admin(7) else ["mine"]}
 
 
 @router.get("/pitfall/forgotten/saved", response_model=None)
@@ -130,12 +130,12 @@ async def compiles() -> dict[str, str]:
     """Compile each piece of source; nothing of it runs."""
     return {
         "python": platform.python_version(),
-        **{name: compiler_message(source) for name, source in SOURCES.items()},
+        **{name: _compiler_message(source) for name, source in SOURCES.items()},
     }
 
 
-def compiler_message(source: str) -> str:
-    """`compiled`, or the compiler's error or warning."""
+def _compiler_message(source: str) -> str:
+    """Return `compiled`, or the compiler's error or warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:

@@ -25,22 +25,25 @@ FAILURES = (requests.Timeout, requests.HTTPError, requests.RequestException)
 router = APIRouter(prefix="/client", tags=["HTTP clients"])
 
 
+def read_json(answer: requests.Response) -> Any:
+    """Return the document of an answer. Raises requests.HTTPError for an error status."""
+    answer.raise_for_status()
+    return answer.json()
+
+
 @router.get("/requests", response_model=None)
 async def requests_blocking(request: Request, seconds: Seconds = 0.1) -> Any:
     """Call with `requests` inside `async def`: the loop stands still until then. 1 at once."""
     url = f"{request.app.state.upstream}/delay/{seconds}"
     # the mistake itself: nothing else runs until it returns
-    answer = requests.get(url, timeout=TIMEOUT)  # noqa: ASYNC210
-    answer.raise_for_status()
-    return answer.json()
+    return read_json(requests.get(url, timeout=TIMEOUT))  # noqa: ASYNC210
 
 
 @router.get("/requests-def", response_model=None)
 def requests_in_thread(request: Request, seconds: Seconds = 0.1) -> Any:
     """Make the same call in `def`: a thread of the pool stands still instead. 40 at once."""
-    answer = requests.get(f"{request.app.state.upstream}/delay/{seconds}", timeout=TIMEOUT)
-    answer.raise_for_status()
-    return answer.json()
+    url = f"{request.app.state.upstream}/delay/{seconds}"
+    return read_json(requests.get(url, timeout=TIMEOUT))
 
 
 @router.get("/httpx", response_model=None)
@@ -52,21 +55,17 @@ async def httpx_shared(client: Client, seconds: Seconds = 0.1) -> Any:
 @router.get("/httpx-per-request", response_model=None)
 async def httpx_per_request(request: Request, seconds: Seconds = 0.1) -> Any:
     """Await a client made for this request, which connects and loads certificates anew."""
+    url = f"{request.app.state.upstream}/delay/{seconds}"
+    # it loads the certificates for http:// as well
     async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
-        # it loads the certificates for http:// as well
-        return (
-            (await client.get(f"{request.app.state.upstream}/delay/{seconds}"))
-            .raise_for_status()
-            .json()
-        )
+        return (await client.get(url)).raise_for_status().json()
 
 
 @router.get("/requests-def/{fault}", response_model=None)
 def requests_fails(request: Request, fault: upstream.Fault) -> Any:
     """Call an upstream that fails, with `requests`."""
-    answer = requests.get(fault.url(request.app.state.upstream), timeout=upstream.FAULT_TIMEOUT)
-    answer.raise_for_status()
-    return answer.json()
+    url = fault.url(request.app.state.upstream)
+    return read_json(requests.get(url, timeout=upstream.FAULT_TIMEOUT))
 
 
 @router.get("/httpx/{fault}", response_model=None)
@@ -78,62 +77,54 @@ async def httpx_fails(request: Request, client: Client, fault: upstream.Fault) -
 
 @router.get("/counters", response_model=None)
 async def counters(request: Request, client: Client) -> dict[str, int | None]:
-    """Connections and requests that the upstream counted, and the client's true pool size."""
+    """Return the upstream's counts of connections and requests, and the client's pool size."""
     # httpx has no public name for it
     pool = getattr(getattr(client, "_transport", None), "_pool", None)
-    return {
-        **await upstream.fetch_counters(request.app.state.upstream),
-        "pool": getattr(pool, "_max_connections", None),
-    }
+    counts = await upstream.fetch_counters(request.app.state.upstream)
+    return {**counts, "pool": getattr(pool, "_max_connections", None)}
 
 
 @router.get("/keep-alive", response_model=None)
 async def keep_alive(request: Request) -> list[dict[str, Any]]:
-    """Count the connections of shared clients.
-
-    For as many users as httpx keeps connections alive, for more, and with as many kept as opened.
-    """
+    """Count a shared client's connections, with fewer kept alive than users, and with as many."""
     url, rows = request.app.state.upstream, []
+    few, many = DEFAULT_KEEPALIVE, 2 * DEFAULT_KEEPALIVE
     for users, limits in (
-        (DEFAULT_KEEPALIVE, DEFAULT_LIMITS),
-        (2 * DEFAULT_KEEPALIVE, DEFAULT_LIMITS),
-        (2 * DEFAULT_KEEPALIVE, sleep_and_fetch.LIMITS),
+        (few, DEFAULT_LIMITS),
+        (many, DEFAULT_LIMITS),
+        (many, sleep_and_fetch.LIMITS),
     ):
         before = await upstream.fetch_counters(url)
         async with httpx.AsyncClient(
             base_url=url, timeout=TIMEOUT, limits=limits, trust_env=False
         ) as client:
-            await asyncio.gather(*(make_sequential_calls(client) for _ in range(users)))
+            await asyncio.gather(*(_call_in_turn(client) for _ in range(users)))
         after = await upstream.fetch_counters(url)
         rows.append({"users": users, **{name: after[name] - before[name] for name in after}})
     return rows
 
 
-async def make_sequential_calls(client: httpx.AsyncClient) -> None:
-    """Make the calls of one user, one after another."""
+async def _call_in_turn(client: httpx.AsyncClient) -> None:
     for _ in range(CALLS_PER_USER):
         (await client.get("/delay/0.05")).raise_for_status()
 
 
 @router.get("/lifecycle", response_model=None)
 async def lifecycle(request: Request) -> dict[str, Any]:
-    """Use the shared client of a separate app before start-up, between, and after shut-down."""
+    """Use the shared client of a separate app before start-up, while it runs, and afterwards."""
     other = FastAPI()
     other.include_router(sleep_and_fetch.router)
+    other.state.upstream = request.app.state.upstream
     before = await fetch_in_process(other)
-    async with sleep_and_fetch.open_client(other, request.app.state.upstream):
+    async with sleep_and_fetch.lifespan(other):
         client: httpx.AsyncClient = other.state.client
         running = await fetch_in_process(other)
-    return {
-        "before": before,
-        "running": running,
-        "after": await fetch_in_process(other),
-        "closed": client.is_closed,
-    }
+    after = await fetch_in_process(other)
+    return {"before": before, "running": running, "after": after, "closed": client.is_closed}
 
 
 async def fetch_in_process(app: FastAPI) -> dict[str, Any]:
-    """The status of `GET /fetch` of an app in this process, and the error that it raised."""
+    """Send `GET /fetch` to an app in this process; return status and error."""
     error_message = None
     for raises in (True, False):  # first for the error, then for the status that a client gets
         transport = httpx.ASGITransport(app, raise_app_exceptions=raises)

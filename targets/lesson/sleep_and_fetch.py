@@ -17,23 +17,22 @@ from targets.lesson.waiting import Seconds
 # httpx's own 100 at once; it would keep only 20 of them alive, and counts the busy ones among those
 # (encode/httpcore#1000)
 LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
-
-router = APIRouter(tags=["lesson"])
+FAILURES = (httpx.TimeoutException, httpx.HTTPStatusError, httpx.HTTPError)
 
 
 @asynccontextmanager
-async def open_client(app: FastAPI, upstream: str) -> AsyncIterator[None]:
-    """Open the app's one client for the length of the block, and close it."""
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open the app's one client at start-up, and close it at shut-down."""
+    url: str = app.state.upstream
     async with httpx.AsyncClient(
-        base_url=upstream, timeout=10, limits=LIMITS, trust_env=False
-    ) as client:
-        app.state.client = client
+        base_url=url, timeout=10, limits=LIMITS, trust_env=False
+    ) as app.state.client:
         yield
     del app.state.client
 
 
 async def shared_client(request: Request) -> httpx.AsyncClient:
-    """The client that the lifespan opened. Raises RuntimeError before that."""
+    """Return the client that the lifespan opened. Raises RuntimeError before that."""
     client: httpx.AsyncClient | None = getattr(request.app.state, "client", None)
     if client is None:
         raise RuntimeError(
@@ -43,6 +42,7 @@ async def shared_client(request: Request) -> httpx.AsyncClient:
 
 
 Client = Annotated[httpx.AsyncClient, Depends(shared_client)]
+router = APIRouter(tags=["lesson"], lifespan=lifespan)
 
 
 @router.get("/sleep")
@@ -69,15 +69,12 @@ async def safe_sync(seconds: Seconds = 1.0) -> dict[str, float]:
 @router.get("/fetch")
 async def fetch(client: Client) -> dict[str, Any]:
     """Call another service and wait at most 5 s for it; the loop serves other requests."""
-    answer = await client.get("/get", timeout=5)
-    answer.raise_for_status()
+    answer = (await client.get("/get", timeout=5)).raise_for_status()
     return {"origin": answer.json()["origin"], "status": answer.status_code}
 
 
 @router.get("/remote-data")
 async def remote_data(client: Client) -> dict[str, Any]:
     """Pass on another service's JSON, awaited through the shared client (10 s time-out)."""
-    answer = await client.get("/json")
-    answer.raise_for_status()
-    document: dict[str, Any] = answer.json()
+    document: dict[str, Any] = (await client.get("/json")).raise_for_status().json()
     return document

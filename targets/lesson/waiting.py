@@ -1,8 +1,8 @@
 """The same wait four ways: `async def`, `def`, broken `async def` and `asyncio.to_thread`.
 
-Each route waits `seconds` and answers so. They differ in one thing only: what stands still.
+Each route waits `seconds` and returns that. They differ in one thing only: what stands still.
 `response_model=None` and no dependencies, so that each takes exactly one thread token or none;
-`behind-await` alone has one, to show what a timer in front of it sees.
+only `behind-await` has one, to show what a timer in front of it measures.
 """
 
 import asyncio
@@ -11,15 +11,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-Seconds = Annotated[
-    float,
-    Query(
-        gt=0,
-        le=5,
-        allow_inf_nan=False,
-        description="How long the work takes, in seconds: above 0, at most 5.",
-    ),
-]
+SECONDS_HELP = "How long the work takes, in seconds: above 0, at most 5."
+Seconds = Annotated[float, Query(gt=0, le=5, allow_inf_nan=False, description=SECONDS_HELP)]
 
 router = APIRouter(tags=["variants"])
 

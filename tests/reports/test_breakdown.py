@@ -102,7 +102,7 @@ def test_a_wait_inside_the_handler_is_separated_from_work_by_the_unloaded_handle
         for bar in chart.breakdown_bars(report.run_metrics)[-1]
         if bar.route.variant == Variant.TO_THREAD
     )
-    lag, before_app, for_thread, work, waiting, _ = bar.segments
+    lag, before_app, for_thread, work, waiting, _ = bar.segments.values()
     assert [lag + before_app + for_thread, work] == pytest.approx([OVERHEAD, 0.1])
     assert waiting == pytest.approx(bar.breakdown.total - 0.1 - 2 * OVERHEAD)
     assert bar.work_share == pytest.approx(0.1 / bar.breakdown.total)
@@ -113,12 +113,12 @@ def test_three_levels_are_drawn_and_all_are_listed(honest: Report) -> None:
     columns = chart.breakdown_bars(honest.run_metrics)
     assert [{bar.level.users for bar in column} for column in columns] == [{1}, {16}, {32, 64}]
     assert len({tuple(bar.route.variant for bar in column) for column in columns}) == 1
-    assert len(chart.rows(honest.run_metrics)[1]) == 16
+    assert len(chart.CHART.table(honest.run_metrics).rows) == 16
 
 
 def texts(report: Report) -> list[str]:
     """Everything that the chart says inside its panels."""
-    figure = chart.draw(report.run_metrics)
+    figure = chart.CHART.draw(report.run_metrics)
     assert not isinstance(figure, str)
     return [text.get_text() for axes in figure.axes for text in axes.texts]
 
@@ -145,7 +145,7 @@ def test_the_bracket_is_drawn_from_measured_moments_only(honest: Report) -> None
 
 def test_the_title_tells_the_share_of_the_run(honest: Report) -> None:
     """97 % = 1 - 100 ms / (32 x 101 ms)."""
-    assert "97 %" in chart.title(honest.run_metrics)
+    assert "97 %" in chart.CHART.title(honest.run_metrics)
 
 
 def test_a_route_with_fewer_levels_keeps_its_row_and_is_not_repeated(honest: Report) -> None:
@@ -160,4 +160,4 @@ def test_a_route_with_fewer_levels_keeps_its_row_and_is_not_repeated(honest: Rep
         [(2, 16), (3, 16)],
         [(1, 8), (2, 64), (3, 64)],
     ]
-    assert not isinstance(chart.draw(replace(honest.run_metrics, routes=routes)), str)
+    assert not isinstance(chart.CHART.draw(replace(honest.run_metrics, routes=routes)), str)

@@ -74,15 +74,15 @@ def test_a_burst_that_is_answered_at_its_end_is_said_so_wherever_it_stands(
     held_back: Report,
 ) -> None:
     """Chart, table, summary and claim; what the handlers did stays what it was."""
-    assert staircase.title(held_back.run_metrics) == (
+    assert staircase.CHART.title(held_back.run_metrics) == (
         "Blocking inside async def serves requests one after another, "
         "and answers them all at one moment"
     )
-    figure = staircase.draw(held_back.run_metrics)
+    figure = staircase.CHART.draw(held_back.run_metrics)
     assert not isinstance(figure, str)
     assert "answered all at one moment" in figure.axes[0].texts[0].get_text().replace("\n", " ")
-    head, (row, *_) = staircase.rows(held_back.run_metrics)
-    assert row[head.index("answered")] == "all at one moment"
+    table = staircase.CHART.table(held_back.run_metrics)
+    assert table.rows[0][table.head.index("answered")] == "all at one moment"
     assert build_summary(held_back)["routes"][0]["burst"]["answer_moments"] == 1
     claim = next(
         evaluated for evaluated in held_back.claims if evaluated.claim.id == "serial-queue"
@@ -93,7 +93,7 @@ def test_a_burst_that_is_answered_at_its_end_is_said_so_wherever_it_stands(
 def test_a_staircase_is_said_as_before(honest: Report) -> None:
     """Twenty steps; the words of a stored run do not change."""
     assert (
-        staircase.title(honest.run_metrics)
+        staircase.CHART.title(honest.run_metrics)
         == "Blocking inside async def serves requests one after another"
     )
     steps = {

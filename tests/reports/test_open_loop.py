@@ -224,9 +224,9 @@ def kneeling(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 def test_the_knee_is_drawn_with_its_finding(kneeling: Report) -> None:
     """A figure, a sentence with numbers, a row per rate; and no complaint of matplotlib."""
-    assert not isinstance(knee.draw(kneeling.run_metrics), str)
-    assert knee.title(kneeling.run_metrics).startswith("At 9")
-    assert len(knee.rows(kneeling.run_metrics)[1]) == 6
+    assert not isinstance(knee.CHART.draw(kneeling.run_metrics), str)
+    assert knee.CHART.title(kneeling.run_metrics).startswith("At 9")
+    assert len(knee.CHART.table(kneeling.run_metrics).rows) == 6
     assert [load.overloaded for load in kneeling.run_metrics.routes[0].open_loads] == [
         False
     ] * 5 + [True]

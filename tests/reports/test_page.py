@@ -136,7 +136,7 @@ def test_an_empty_chart_says_why(chart: object, honest: Report) -> None:
 def test_the_staircase_draws_handler_moments_not_answers(tmp_path: Path) -> None:
     """All answers of the burst leave together; the coloured bars still begin and end in turn."""
     report = build_report(simulate.write(tmp_path, simulate.World(hold_answers=True)))
-    figure = staircase.draw(report.run_metrics)
+    figure = staircase.CHART.draw(report.run_metrics)
     assert not isinstance(figure, str)
     bars = next(
         patch

@@ -203,7 +203,9 @@ def test_a_closed_loop_hides_a_freeze(tmp_path: Path) -> None:
     assert omission.measured == pytest.approx(0.705, rel=0.01)
     assert omission.ratio > 10
     assert "times too low" in sentence(report)
-    assert "ms (p99), a closed-loop tool says 5.00 ms" in percentile.title(report.run_metrics)
+    assert "ms (p99), a closed-loop client reports 5.00 ms" in percentile.CHART.title(
+        report.run_metrics
+    )
 
 
 def test_users_in_a_closed_loop_wait_for_their_answers() -> None:
@@ -248,16 +250,20 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> list[Report]:
 
 def test_the_tail_is_drawn_with_its_finding(four: list[Report]) -> None:
     """A figure within its budget, a sentence, three rows each; and no complaint of matplotlib."""
-    titles = [percentile.title(report.run_metrics) for report in four]
+    titles = [percentile.CHART.title(report.run_metrics) for report in four]
     for words, title in zip(
-        ("explain the waiting", "out of order", "How long", "closed-loop tool"), titles, strict=True
+        ("explain the waiting", "out of order", "How long", "closed-loop client"),
+        titles,
+        strict=True,
     ):
         assert words in title
     for report in four:
-        figure = percentile.draw(report.run_metrics)
+        figure = percentile.CHART.draw(report.run_metrics)
         assert not isinstance(figure, str)
         assert len(svg.render_inline(figure, "percentile", "t", "d")) < CHART_BUDGET
-        assert [row[2].partition(",")[0] for row in percentile.rows(report.run_metrics)[1]] == [
+        assert [
+            row[2].partition(",")[0] for row in percentile.CHART.table(report.run_metrics).rows
+        ] == [
             "measured",
             "replayed",
             "closed loop",
@@ -284,7 +290,7 @@ def test_a_short_load_is_drawn_or_says_why(tmp_path: Path, seconds: int) -> None
     """From the median on, with twenty requests; matplotlib's warnings are errors here."""
     report = build_report(write(tmp_path, [steady(7, seconds)], Server()))
     latency = only(report).latency
-    assert isinstance(percentile.draw(report.run_metrics), str) == (
+    assert isinstance(percentile.CHART.draw(report.run_metrics), str) == (
         latency is None or latency.count < 20
     )
 
@@ -296,13 +302,13 @@ def test_the_worst_four_routes_are_drawn(four: list[Report]) -> None:
     many = dataclasses.replace(
         study, routes=tuple(dataclasses.replace(route, route=f"{ROUTE}{i}") for i in range(6))
     )
-    figure = percentile.draw(many)
+    figure = percentile.CHART.draw(many)
     assert not isinstance(figure, str)
     assert len([axes for axes in figure.axes if axes.get_visible()]) == 4
     over = dataclasses.replace(
         route, open_loads=(dataclasses.replace(route.open_loads[0], curves=None, overloaded=True),)
     )
-    assert isinstance(percentile.draw(dataclasses.replace(study, routes=(over,))), str)
+    assert isinstance(percentile.CHART.draw(dataclasses.replace(study, routes=(over,))), str)
 
 
 def test_the_summary_carries_the_replay(four: list[Report], tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_a_probe_left_out_on_purpose_is_unknown_and_fails_nothing(tmp_path: Path
         "server-timer-blind",
     }
     assert ClaimOutcome.REFUTED not in outcomes.values()
-    assert "without the probe" in str(split.draw(report.run_metrics))
+    assert "without the probe" in str(split.CHART.draw(report.run_metrics))
     assert verdicts(report)["broken-async"] is Verdict.LOOP_BLOCKED
     assert "left out on purpose" in render_page(report)
 

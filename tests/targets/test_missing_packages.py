@@ -1,4 +1,4 @@
-"""The lesson without a package: 501 with the install line, a session left out, no failed run."""
+"""The lesson without a package: 501 with the install line, its session left out, and no failed run."""
 
 import asyncio
 from pathlib import Path
@@ -19,16 +19,16 @@ from tests.e2e.test_driver import run_of
 from tests.support.simulate_run import World, write
 
 
-def test_every_route_that_is_asked_answers_501_where_its_room_is_closed() -> None:
+def test_every_route_answers_501_where_its_package_is_missing() -> None:
     """It names the package and the install line; a redirect would end the run as a wrong answer."""
     app = FastAPI()
     for prefix, _ in TOPIC_MODULES:
         app.include_router(unavailable_router(prefix, "a-package"))
-    asked: set[str] = set()
+    requested: set[str] = set()
     for session in LESSON_SESSIONS:
-        asked.update(session.extra_requests, (cell.path for cell in session.cells))
+        requested.update(session.extra_requests, (cell.path for cell in session.cells))
     prefixes = tuple(prefix for prefix, _ in TOPIC_MODULES)
-    paths = {path for path in asked if path.startswith(prefixes)}
+    paths = {path for path in requested if path.startswith(prefixes)}
     assert len(paths) > 20
 
     async def answers() -> list[httpx.Response]:
@@ -59,8 +59,8 @@ def test_a_session_whose_part_is_missing_is_left_out(tmp_path: Path) -> None:
     assert "needs aiohttp" in report.run_metrics.run["skipped"]["async aiohttp"]["why"]
 
 
-def test_a_warning_stands_beside_the_claim_that_needs_the_cell(tmp_path: Path) -> None:
-    """It stands beside no other."""
+def test_a_warning_is_shown_with_the_claim_that_needs_the_cell(tmp_path: Path) -> None:
+    """It is shown with no other."""
     run_metrics = build_report(
         write(
             tmp_path, World(plan=plan_for_claims({"crowd/async gather/", "crowd/async in-turn/"}))

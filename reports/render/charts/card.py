@@ -2,51 +2,49 @@
 
 from typing import Any
 
+import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.formatting import format_count, format_estimate, format_number
 from reports.metrics.model import NeighbourMetrics
-from reports.render.charts.style import (
-    INK,
-    NEUTRAL_STYLE,
-    set_time_ticks,
-    set_user_ticks,
-    tidy_axes,
-)
+from reports.render.charts import style
 from reports.verdicts.diagnosis import LOOP_VERDICTS, Diagnosis
-from reports.verdicts.model import LevelEvidence, RouteEvidence
+from reports.verdicts.model import RouteEvidence
 from results.thresholds import FEW_USERS, MANY_USERS
 
 _CARD_INCHES = (5.0, 1.75)  # inches of 72 units: 360 x 126 on the page
-_LABEL_FONT_SIZE = 10
+_FONT_SIZE = 10  # letters large enough for a small picture
+_CARD_THEME: dict[Any, Any] = {
+    "font.size": _FONT_SIZE,
+    "axes.titlesize": _FONT_SIZE,
+    "axes.titleweight": "normal",
+}
 _MIN_AXIS_SECONDS, _MAX_AXIS_SECONDS = 0.001, 1.0  # seconds that every card has room for
+_MANY_PLACES = 2  # a line above so many places leaves room for its label on the left
 
 
+@mpl.rc_context({**style.THEME, **_CARD_THEME})
 def draw_card(diagnosis: Diagnosis) -> Figure | None:
-    """Two panels side by side; without a level there is nothing to draw."""
+    """Draw two panels, the second only if the neighbour's p90s are known; None without a level."""
     evidence = diagnosis.evidence
     if evidence.top is None or not evidence.unloaded_mean:
         return None
-    neighbour = evidence.top.neighbours.get("async")
-    complete_neighbour = neighbour if neighbour and neighbour.idle and neighbour.loaded else None
     figure = Figure(figsize=_CARD_INCHES, layout="constrained")
-    panels = (
-        figure.subplots(1, 2, width_ratios=(3, 2)) if complete_neighbour else [figure.subplots()]
-    )
-    _draw_served_panel(
-        panels[0],
-        evidence,
-        diagnosis.rule_result.concurrency
-        or (evidence.workers if diagnosis.rule_result.verdict in LOOP_VERDICTS else None),
-    )
-    if complete_neighbour:
-        _draw_neighbour_panel(panels[1], complete_neighbour, evidence.top)
+    neighbour = evidence.top.neighbours.get("async")
+    if neighbour and neighbour.idle and neighbour.loaded:
+        left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+        _draw_neighbour_panel(right, neighbour, evidence.top.metrics.users)
+    else:
+        left = figure.subplots()
+    rule_result = diagnosis.rule_result
+    loop_places = evidence.workers if rule_result.verdict in LOOP_VERDICTS else None
+    _draw_served_panel(left, evidence, rule_result.concurrency or loop_places)
     return figure
 
 
 def card_points(evidence: RouteEvidence) -> list[tuple[int, float]]:
-    """Users and served at once, level by level."""
+    """Return users and served at once, level by level."""
     return [
         (users, evidence.route.served_at_level(level.metrics))
         for users, level in sorted(evidence.levels.items())
@@ -54,104 +52,60 @@ def card_points(evidence: RouteEvidence) -> list[tuple[int, float]]:
 
 
 def _draw_served_panel(axes: Axes, evidence: RouteEvidence, concurrency: int | None) -> None:
-    """Both axes log2, alike on all cards.
+    """Draw both axes log2, alike on all cards.
 
     Thin: if no user waited, pauses included. Dashed: the verdict's places.
     """
     users, values = zip(*card_points(evidence), strict=True)
+    unloaded_mean = evidence.unloaded_mean
     unqueued_counts = [
-        n * evidence.unloaded_mean / (evidence.unloaded_mean + evidence.levels[n].think_time)
-        for n in users
+        n * unloaded_mean / (unloaded_mean + evidence.levels[n].think_time) for n in users
     ]
     max_users = max(MANY_USERS, *users, concurrency or 0)
-    axes.plot(users, unqueued_counts, color=INK, alpha=0.4, linewidth=1, clip_on=False)
-    axes.plot(
-        users,
-        values,
-        color=NEUTRAL_STYLE.colour,
-        marker="o",
-        markersize=5,
-        linewidth=2,
-        clip_on=False,
-    )
-    axes.annotate(
-        format_number(values[-1]),
-        (users[-1], values[-1]),
-        (5, 4),
-        textcoords="offset points",
-        **_label_style(),
-    )
+    axes.plot(users, unqueued_counts, color=style.INK, alpha=0.4, linewidth=1, clip_on=False)
+    dots: dict[str, Any] = {"color": style.NEUTRAL_COLOUR, "marker": "o", "markersize": 5}
+    axes.plot(users, values, **dots, linewidth=2, clip_on=False)
+    style.label_point(axes, format_number(values[-1]), (users[-1], values[-1]), (5, 4))
     if concurrency:
-        axes.axhline(
-            concurrency, color=INK, alpha=0.6, linewidth=1, linestyle=(0, (4, 3)), clip_on=False
-        )
+        dashed: dict[str, Any] = {"linewidth": 1, "linestyle": (0, (4, 3)), "clip_on": False}
+        axes.axhline(concurrency, color=style.INK, alpha=0.6, **dashed)
         # Where the other lines are not
-        x, side = (0.8, "left") if concurrency > 2 else (max_users * 3, "right")  # noqa: PLR2004
-        axes.annotate(
-            format_count(concurrency, "place"),
-            (x, concurrency),
-            (0, -3),
-            textcoords="offset points",
-            **_label_style(ha=side, va="top"),
-        )
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlim=(0.8, max_users * 3),
-        ylim=(0.4 * min(1, *values), max_users * 2.5),
-    )
-    set_user_ticks(axes.xaxis, (1, FEW_USERS, max_users))
-    set_user_ticks(axes.yaxis, (1, FEW_USERS, max_users))
-    _finish_card_panel(axes, "served at once, by users")
+        x, side = (0.8, "left") if concurrency > _MANY_PLACES else (max_users * 3, "right")
+        places = format_count(concurrency, "place")
+        style.label_point(axes, places, (x, concurrency), (0, -3), ha=side, va="top")
+    axes.set(xscale="log", yscale="log")
+    axes.set(xlim=(0.8, max_users * 3), ylim=(0.4 * min(1, *values), max_users * 2.5))
+    for axis in (axes.xaxis, axes.yaxis):
+        style.set_user_ticks(axis, (1, FEW_USERS, max_users))
+    style.tidy_axes(axes, "served at once, by users")
+    axes.tick_params(labelsize=_FONT_SIZE)
 
 
-def _draw_neighbour_panel(axes: Axes, neighbour: NeighbourMetrics, level: LevelEvidence) -> None:
-    """p90 alone, hollow, and beside the crowd, on a log axis of time, alike on all cards."""
+def _draw_neighbour_panel(axes: Axes, neighbour: NeighbourMetrics, users: int) -> None:
+    """Draw p90 alone, hollow, and with the crowd, on a log axis of time, alike on all cards."""
     assert neighbour.idle and neighbour.loaded  # noqa: S101, PT018 - the caller checked
-    p90_pair = (neighbour.idle.low, neighbour.loaded.low)
-    dot_style: dict[str, Any] = {"color": NEUTRAL_STYLE.colour, "markersize": 6, "clip_on": False}
-    axes.plot([0, 1], p90_pair, linewidth=2, **dot_style)
-    axes.plot(0, p90_pair[0], "o", markerfacecolor="none", markeredgewidth=1.6, **dot_style)
-    axes.plot(1, p90_pair[1], "o" if neighbour.loaded.exact else "^", **dot_style)
-    axes.annotate(
-        format_estimate(neighbour.idle),
-        (0, p90_pair[0]),
-        (0, -7),
-        textcoords="offset points",
-        **_label_style(ha="center", va="top"),
-    )
-    axes.annotate(
-        format_estimate(neighbour.loaded),
-        (1, p90_pair[1]),
-        (0, 6),
-        textcoords="offset points",
-        **_label_style(ha="center"),
-    )
-    low, high = min(_MIN_AXIS_SECONDS, *p90_pair) / 6, max(_MAX_AXIS_SECONDS, *p90_pair) * 6
+    idle, loaded = neighbour.idle.low, neighbour.loaded.low
+    dots: dict[str, Any] = {"color": style.NEUTRAL_COLOUR, "markersize": 6, "clip_on": False}
+    axes.plot([0, 1], [idle, loaded], linewidth=2, **dots)
+    axes.plot(0, idle, "o", markerfacecolor="none", markeredgewidth=1.6, **dots)
+    axes.plot(1, loaded, "o" if neighbour.loaded.exact else "^", **dots)
+    centre: dict[str, Any] = {"ha": "center"}
+    style.label_point(axes, format_estimate(neighbour.idle), (0, idle), (0, -7), va="top", **centre)
+    style.label_point(axes, format_estimate(neighbour.loaded), (1, loaded), (0, 6), **centre)
+    low, high = min(_MIN_AXIS_SECONDS, idle, loaded) / 6, max(_MAX_AXIS_SECONDS, idle, loaded) * 6
     axes.set(yscale="log", xlim=(-0.6, 1.6), ylim=(low, high))
-    set_time_ticks(axes.yaxis, low, high)
-    axes.set_xticks([0, 1], ["alone", f"{level.metrics.users} users"])
-    _finish_card_panel(axes, "async neighbour, p90")
-
-
-def _label_style(**overrides: str) -> dict[str, Any]:
-    """How a label is written."""
-    return {"fontsize": _LABEL_FONT_SIZE, "color": INK, **overrides}
-
-
-def _finish_card_panel(axes: Axes, title: str) -> None:
-    """Letters large enough for a small picture."""
-    tidy_axes(axes)
-    axes.tick_params(labelsize=_LABEL_FONT_SIZE)
-    axes.set_title(title, loc="left", fontsize=_LABEL_FONT_SIZE, color=INK)
+    style.set_time_ticks(axes.yaxis, low, high)
+    axes.set_xticks([0, 1], ["alone", f"{users} users"])
+    style.tidy_axes(axes, "async neighbour, p90")
+    axes.tick_params(labelsize=_FONT_SIZE)
 
 
 def describe_card(diagnosis: Diagnosis) -> str:
-    """The card's chart in words."""
+    """Return the card's chart in words."""
     evidence = diagnosis.evidence
     served_texts = ", ".join(
-        f"{format_number(served_count)} with {format_count(users, 'user')}"
-        for users, served_count in card_points(evidence)
+        f"{format_number(count)} with {format_count(users, 'user')}"
+        for users, count in card_points(evidence)
     )
     neighbour = evidence.top.neighbours.get("async") if evidence.top else None
     neighbour_text = (

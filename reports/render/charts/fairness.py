@@ -1,10 +1,11 @@
-"""The same frozen route on two event loops, with warm and cold connections: each user's wait.
+"""The same blocking route on two event loops, with warm and cold connections: each user's wait.
 
-One panel per condition, one bar per user, the users ascending: flat is fair. The same throughput
-stands over all of them.
+One panel per condition, one bar per user, in ascending order: flat is fair. The throughput is the
+same in all panels.
 """
 
 import math
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,142 +20,104 @@ from reports.formatting import (
     format_seconds,
 )
 from reports.metrics.model import RunMetrics
-from reports.render.charts.style import (
-    INK,
-    create_figure,
-    method_subtitle,
-    tidy_axes,
-    variant_style,
-)
+from reports.render.charts import style
+from reports.render.charts.model import Chart
 from results.schema import Variant
 
 _BARS_WIDTH_POINTS = 130.0  # points: what all bars of a panel are wide together
-_CONNECTION_LABELS = {"warm": "connections opened before", "cold": "connections opened by the load"}
+_CONNECTION_LABELS = {
+    "warm": "connections open before the load",
+    "cold": "connections opened by the load",
+}
 
 
-def title(run_metrics: RunMetrics) -> str:
-    """The finding as a sentence."""
+def _build_title(run_metrics: RunMetrics) -> str:
     conditions = fairness_conditions(run_metrics)
     if not conditions:
-        return "Who waits on a frozen route, by event loop"
-    fair, unfair = (
-        pick(conditions, key=lambda condition: condition.longest_wait) for pick in (min, max)
-    )
-    if unfair.longest_wait < MIN_TAIL_RATIO * fair.longest_wait:
-        return (
-            "The same frozen route, the same rate: each loop and kind of connections is about as"
-            " fair"
-        )
-    ratio = format_ratio(unfair.longest_wait / fair.longest_wait).removeprefix("x")
+        return "How long each user waits on a blocking route, by event loop"
+    conditions.sort(key=lambda condition: condition.longest_wait)
+    fair, unfair = conditions[0], conditions[-1]
+    ratio = unfair.longest_wait / fair.longest_wait
+    if ratio < MIN_TAIL_RATIO:
+        return "The same route, the same rate: all loops and connections are about equally fair"
     loop, _, kind = unfair.name.partition(" ")
     return (
-        f"The same route, the same rate: on {loop} with {kind} connections users wait up to {ratio}"
-        " times as long"
+        f"The same route, the same rate: on {loop} with {kind} connections users wait up to"
+        f" {format_ratio(ratio).removeprefix('x')} times as long"
     )
 
 
-def draw(run_metrics: RunMetrics) -> Figure | str:
-    """A panel per condition, the same axis of time, from zero."""
+def _paint(run_metrics: RunMetrics) -> Figure | str:
+    """Draw a panel per condition, the same axis of time, from zero."""
     conditions = fairness_conditions(run_metrics)
     if not conditions:
-        return "The frozen route was not asked on both loops; atonce reproduce --full does."
-    level = conditions[0].level
-    load_text = (
-        f"GET /{Variant.BROKEN_ASYNC}, {level.users} users in a closed loop, a wait of"
-        f" {format_seconds(conditions[0].unloaded_mean)} each, all answered"
+        return "Only atonce reproduce --full measures the blocking route on both event loops."
+    users, unloaded_mean = conditions[0].level.users, conditions[0].unloaded_mean
+    method = (
+        f"GET /{Variant.BROKEN_ASYNC}, {users} users in a closed loop, a wait of"
+        f" {format_seconds(unloaded_mean)} each, all answered"
     )
-    figure = create_figure(
-        11, 4.2, title(run_metrics), method_subtitle(run_metrics, load_text, own_conditions=True)
-    )
-    panels = figure.subplots(1, len(conditions), sharey=True, squeeze=False)[0]
+    title = _build_title(run_metrics)
+    figure = style.create_figure(run_metrics, title, method, (11, 4.2), own_conditions=True)
     max_wait = max(condition.longest_wait for condition in conditions)
-    for axes, condition in zip(panels, conditions, strict=True):
-        _draw_fairness_panel(axes, condition, max_wait)
-    fair_wait = level.users * conditions[0].unloaded_mean
-    panels[0].text(
-        0,
-        fair_wait + max_wait * 0.02,
-        f"everybody in turn: {format_seconds(fair_wait)}",
-        fontsize=8.5,
-        color=INK,
-        va="bottom",
-    )
-    panels[0].set_ylabel("longest wait of each user, s", fontsize=9.5, color=INK)
-    figure.supxlabel(
-        f"each bar is one of the {level.users} users, ordered by their longest wait",
-        fontsize=9.5,
-        color=INK,
-    )
+    for axes, condition in style.create_panels(figure, conditions, "y"):
+        _draw_condition(axes, condition, max_wait)
+    fair_wait = users * unloaded_mean
+    text = f"all users in turn: {format_seconds(fair_wait)}"
+    figure.axes[0].text(0, fair_wait + max_wait * 0.02, text, va="bottom")
+    figure.axes[0].set_ylabel("longest wait of each user, s")
+    figure.supxlabel(f"each bar is one of the {users} users, ordered by their longest wait")
     return figure
 
 
-def _draw_fairness_panel(axes: Axes, condition: FairnessCondition, max_wait: float) -> None:
-    """One condition: a bar per user, the fair wait as a line, the numbers in words."""
-    waits, fair_wait = (
-        condition.fairness.longest_waits,
-        condition.level.users * condition.unloaded_mean,
-    )
-    x_values = [x for i in range(len(waits)) for x in (i, i, math.nan)]
-    y_values = [y for wait in waits for y in (0.0, wait, math.nan)]
-    colour, bar_width = (
-        variant_style(Variant.BROKEN_ASYNC).colour,
-        _BARS_WIDTH_POINTS / max(len(waits), 1),
-    )
+def _draw_condition(axes: Axes, condition: FairnessCondition, max_wait: float) -> None:
+    """Draw one condition: a bar per user, the fair wait as a line, the numbers in words."""
+    waits = condition.fairness.longest_waits
     # A single path: bars would be 100 KB.
-    axes.plot(x_values, y_values, color=colour, linewidth=bar_width, solid_capstyle="butt")
-    axes.axhline(fair_wait, color=INK, alpha=0.7, linewidth=0.9, linestyle=(0, (2, 2)))
+    axes.plot(
+        [x for i in range(len(waits)) for x in (i, i, math.nan)],
+        [y for wait in waits for y in (0.0, wait, math.nan)],
+        color=style.variant_style(Variant.BROKEN_ASYNC).colour,
+        linewidth=_BARS_WIDTH_POINTS / max(len(waits), 1),
+        solid_capstyle="butt",
+    )
+    fair_wait = condition.level.users * condition.unloaded_mean
+    axes.axhline(fair_wait, color=style.INK, alpha=0.7, linewidth=0.9, linestyle=(0, (2, 2)))
     axes.set(xlim=(-1, max(len(waits), 1)), ylim=(0, max_wait * 1.3), xticks=[])
-    axes.yaxis.set_major_locator(
-        FixedLocator(
-            [
-                condition
-                for condition in MaxNLocator(6).tick_values(0, max_wait)
-                if condition <= max_wait
-            ]
-        )
+    ticks = MaxNLocator(6).tick_values(0, max_wait)
+    axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if tick <= max_wait]))
+    text = (
+        f"{_CONNECTION_LABELS[condition.name.split()[1]]}\n{format_number(condition.level.throughput)} req/s, median"
+        f" {format_estimate(condition.fairness.latency.quantiles['p50'])}\nlongest wait"
+        f" {format_seconds(condition.longest_wait)}"
     )
-    loop, _, kind = condition.name.partition(" ")
-    axes.set_title(f"{loop}, {kind}", fontsize=11, color=INK, loc="left", fontweight="bold")
-    median = condition.fairness.latency.quantiles["p50"]
-    caption_lines = [
-        _CONNECTION_LABELS[kind],
-        f"{format_number(condition.level.throughput)} req/s, median {format_estimate(median)}",
-        f"longest wait {format_seconds(condition.longest_wait)}",
-    ]
-    axes.text(
-        0.02,
-        0.98,
-        "\n".join(caption_lines),
-        transform=axes.transAxes,
-        fontsize=9,
-        color=INK,
-        va="top",
-        linespacing=1.5,
-    )
-    tidy_axes(axes)
+    place: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "linespacing": 1.5}
+    axes.text(0.02, 0.98, text, fontsize=9, **place)
+    style.tidy_axes(axes, condition.name.replace(" ", ", "))
 
 
-def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The chart's numbers."""
-    head = ("loop and connections", "req/s", "requests", "mean", "predicted mean")
-    return (*head, "p50", "p95", "longest", "answers per user", "starved"), [
-        _fairness_row(condition) for condition in fairness_conditions(run_metrics)
-    ]
-
-
-def _fairness_row(condition: FairnessCondition) -> tuple[str, ...]:
-    latency, answers = condition.fairness.latency, condition.fairness.answers_per_user
-    quantiles = [format_estimate(latency.quantiles[name]) for name in ("p50", "p95")]
-    answers_text = f"{answers[0]} to {answers[-1]}"
-    means = (format_estimate(latency.mean), format_seconds(condition.fairness.predicted_mean))
-    starved_text = format_count(condition.fairness.starved_users, "user")
-    return (
-        condition.name.replace(" ", ", "),
-        format_number(condition.level.throughput),
-        str(latency.count),
-        *means,
-        *quantiles,
-        format_estimate(latency.longest),
-        answers_text,
-        starved_text,
-    )
+CHART: Chart[FairnessCondition] = Chart(
+    stem="fairness",
+    caption=(
+        "Which users wait longest on a blocking route, by event loop? All requests of the crowd"
+        " count, from the first to the last answer, so starved users are included. Dashed: the wait"
+        " if all users were served in turn, N D."
+    ),
+    title=_build_title,
+    paint=_paint,
+    columns={
+        "loop and connections": lambda at: at.name.replace(" ", ", "),
+        "req/s": lambda at: format_number(at.level.throughput),
+        "requests": lambda at: str(at.fairness.latency.count),
+        "mean": lambda at: format_estimate(at.fairness.latency.mean),
+        "predicted mean": lambda at: format_seconds(at.fairness.predicted_mean),
+        "p50": lambda at: format_estimate(at.fairness.latency.quantiles["p50"]),
+        "p95": lambda at: format_estimate(at.fairness.latency.quantiles["p95"]),
+        "longest": lambda at: format_estimate(at.fairness.latency.longest),
+        "answers per user": lambda at: (
+            f"{at.fairness.answers_per_user[0]} to {at.fairness.answers_per_user[-1]}"
+        ),
+        "starved": lambda at: format_count(at.fairness.starved_users, "user"),
+    },
+    rows=lambda run_metrics: [(condition,) for condition in fairness_conditions(run_metrics)],
+)

@@ -3,177 +3,106 @@
 A percentile is drawn where the sample supports it, the longest latency everywhere.
 """
 
-import math
-from typing import Any
+from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.formatting import format_ratio, format_seconds
-from reports.metrics.model import RouteMetrics, RunMetrics
-from reports.render.charts.style import (
-    INK,
-    create_figure,
-    method_subtitle,
-    set_time_ticks,
-    set_user_ticks,
-    spread_labels,
-    tidy_axes,
-    variant_style,
-)
+from reports.metrics.model import CrowdMetrics, RouteMetrics, RunMetrics
+from reports.render.charts import style
+from reports.render.charts.model import Chart
+from reports.stats.quantiles import QUANTILES
 from results.schema import Variant
 
-# seconds; nothing that crosses a socket takes less, and a log axis has no zero
-_MIN_AXIS_SECONDS = 1e-4
 
-
-def _latency_routes(run_metrics: RunMetrics) -> list[RouteMetrics]:
-    """The routes with at least one level."""
-    return [route for route in run_metrics.routes if route.levels]
-
-
-def title(run_metrics: RunMetrics) -> str:
-    """The finding as a sentence."""
+def _build_title(run_metrics: RunMetrics) -> str:
     broken = run_metrics.find_route(Variant.BROKEN_ASYNC)
-    if (
-        broken
-        and broken.top_level
-        and broken.unloaded_mean
-        and broken.top_level.mean.low > 2 * broken.unloaded_mean
-    ):
-        ratio, users = broken.top_level.mean.low / broken.unloaded_mean, broken.top_level.users
-        return (
-            f"With {users} users the blocking route answers {format_ratio(ratio).removeprefix('x')}"
-            " times more slowly"
-        )
-    return "What a user waits, with how many others"
+    if broken and broken.top_level and broken.unloaded_mean:
+        ratio = broken.top_level.mean.low / broken.unloaded_mean
+        if ratio > 2:  # noqa: PLR2004 - less is no finding
+            return (
+                f"With {broken.top_level.users} users the blocking route answers"
+                f" {format_ratio(ratio).removeprefix('x')} times more slowly"
+            )
+    return "How long a user waits, by number of users"
 
 
-def draw(run_metrics: RunMetrics) -> Figure | str:
-    """One panel per variant, the same log axis of time."""
-    routes = _latency_routes(run_metrics)
+def _paint(run_metrics: RunMetrics) -> Figure | str:
+    """Draw one panel per variant, the same log axis of time."""
+    routes = [route for route in run_metrics.routes if route.levels]
     if not routes:
-        return "No crowd was measured to its end, so there is no latency to draw."
-    subtitle = method_subtitle(
-        run_metrics, "closed loop, latency from the moment the user asks, connections open"
-    )
-    figure = create_figure(11, 4.4, title(run_metrics), subtitle)
-    panels = figure.subplots(1, len(routes), sharey=True, squeeze=False)[0]
-    longest = max(level.longest.low for route in routes for level in route.median_levels)
-    shortest = min(level.mean.low for route in routes for level in route.median_levels)
-    low, high = max(_MIN_AXIS_SECONDS, shortest * 0.55), max(2 * _MIN_AXIS_SECONDS, longest * 1.9)
-    for axes, route in zip(panels, routes, strict=True):
-        _draw_latency_panel(axes, route)
+        return "No crowd was measured to the end, so there is no latency to draw."
+    method = "closed loop, latency from the moment the user sends, connections open"
+    figure = style.create_figure(run_metrics, _build_title(run_metrics), method, (11, 4.4))
+    levels = [level for route in routes for level in route.median_levels]
+    low = max(style.MIN_AXIS_SECONDS, min(level.mean.low for level in levels) * 0.55)
+    high = max(2 * style.MIN_AXIS_SECONDS, max(level.longest.low for level in levels) * 1.9)
+    for axes, route in style.create_panels(figure, routes, "y"):
+        _draw_latencies(axes, route)
         axes.set(ylim=(low, high))
-        set_time_ticks(axes.yaxis, low, high)
-    figure.supxlabel("users at the same time", fontsize=9.5, color=INK)
-    panels[0].set_ylabel("latency", fontsize=9.5, color=INK)
+        style.set_time_ticks(axes.yaxis, low, high)
+    figure.supxlabel("users at the same time")
+    figure.axes[0].set_ylabel("latency")
     return figure
 
 
-def _draw_latency_panel(axes: Axes, route: RouteMetrics) -> None:
-    """One variant: theory, then p50 to p99, each labelled at its end."""
-    style, users = variant_style(route.variant), [level.users for level in route.median_levels]
+def _draw_latencies(axes: Axes, route: RouteMetrics) -> None:
+    """Draw one variant: theory, then p50 to p99, each labelled at its end."""
+    variant, levels = style.variant_style(route.variant), route.median_levels
+    users = [level.users for level in levels]
     axes.set(xscale="log", yscale="log")
-    predicted = [level.predicted_mean for level in route.median_levels]
-    if all(predicted):
+    predicted = [level.predicted_mean for level in levels if level.predicted_mean]
+    if len(predicted) == len(levels):
         axes.plot(
-            users,
-            predicted,  # type: ignore[arg-type]
-            color=INK,
-            alpha=0.55,
-            linewidth=0.9,
-            linestyle=(0, (2, 2)),
+            users, predicted, color=style.INK, alpha=0.55, linewidth=0.9, linestyle=(0, (2, 2))
         )
     ends: list[tuple[str, float]] = []
     for name, width in (("p50", 2.4), ("p95", 1.5), ("p99", 1.0)):
-        points = [
-            (level.users, quantile.low)
-            for level in route.median_levels
-            if (quantile := level.quantiles[name])
-        ]
+        points = [(level.users, at.low) for level in levels if (at := level.quantiles[name])]
         if points:
-            line_style: dict[str, Any] = {
-                "color": style.colour,
-                "marker": style.marker,
-                "linestyle": style.dash,
-            }
-            axes.plot(*zip(*points, strict=True), **line_style, markersize=5, linewidth=width)
+            axes.plot(*zip(*points, strict=True), **variant.line, markersize=5, linewidth=width)
             if points[-1][0] == users[-1]:
                 ends.append((name, points[-1][1]))
-    ends.append(("max", route.median_levels[-1].longest.low))
-    axes.plot([users[-1]], [ends[-1][1]], marker="_", markersize=11, color=INK, alpha=0.8)
-    for level in route.median_levels:
+    ends.append(("max", levels[-1].longest.low))
+    axes.plot([users[-1]], [ends[-1][1]], marker="_", markersize=11, color=style.INK, alpha=0.8)
+    for level in levels:
         if level.longest.exact is None:  # requests that were never answered make it a lower bound
-            axes.plot(
-                [level.users],
-                [level.longest.low],
-                marker="^",
-                markersize=9,
-                markerfacecolor="none",
-                color=style.colour,
-            )
-    heights = spread_labels([math.log10(max(value, _MIN_AXIS_SECONDS)) for _, value in ends], 0.115)
-    for (name, value), height in zip(ends, heights, strict=True):
-        axes.annotate(
-            f"{name} {format_seconds(value)}",
-            (users[-1] * 1.22, 10**height),
-            fontsize=8.5,
-            color=INK,
-            va="center",
-            annotation_clip=False,
-        )
+            style.mark_lower_bound(axes, level.users, level.longest.low, variant.colour, size=9)
+    labels = [(f"{name} {format_seconds(value)}", value) for name, value in ends]
+    style.label_line_ends(axes, users[-1] * 1.22, labels, 0.115)
     axes.set_xlim(0.8, users[-1] * 6)
-    set_user_ticks(axes.xaxis, users)
-    tidy_axes(axes)
-    axes.set_title(style.name, fontsize=11, color=INK, loc="left", fontweight="bold")
-    if not any(predicted):
-        return
-    theory_text = (
-        f"thin: max(D, N D / {route.expected_concurrency:g})"
-        if route.expected_concurrency
-        else "thin: D, whatever N"
-    )
-    axes.text(0.03, 0.03, theory_text, transform=axes.transAxes, fontsize=8, color=INK, alpha=0.8)
+    style.set_user_ticks(axes.xaxis, users)
+    style.tidy_axes(axes, variant.name)
+    if predicted:
+        places = route.expected_concurrency
+        theory_text = f"thin: max(D, N D / {places:g})" if places else "thin: D for any N"
+        axes.text(0.03, 0.03, theory_text, transform=axes.transAxes, fontsize=8, alpha=0.8)
 
 
-def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The chart's numbers."""
-    head = (
-        "variant",
-        "users",
-        "requests",
-        "mean",
-        "predicted mean",
-        "p50",
-        "p95",
-        "p99",
-        "longest",
-        "unanswered",
-    )
-    return head, [
-        (
-            variant_style(route.variant).name,
-            str(level.users),
-            str(level.count),
-            _format_bound(level.mean.low, level.mean.exact),
-            format_seconds(level.predicted_mean),
-            *(
-                (
-                    _format_bound(quantile.low, quantile.exact)
-                    if (quantile := level.quantiles[name])
-                    else "too few"
-                )
-                for name in ("p50", "p95", "p99")
-            ),
-            _format_bound(level.longest.low, level.longest.exact),
-            str(level.unfinished),
-        )
-        for route in _latency_routes(run_metrics)
-        for level in route.median_levels
-    ]
+def _format_quantile(name: str, _route: RouteMetrics, level: CrowdMetrics) -> str:
+    return style.format_bound(level.quantiles[name]) if level.quantiles[name] else "too few"
 
 
-def _format_bound(low: float, exact: float | None) -> str:
-    """A duration, or what it is at least."""
-    return format_seconds(low) if exact is not None else f">= {format_seconds(low)}"
+CHART: Chart[RouteMetrics, CrowdMetrics] = Chart(
+    stem="latency",
+    caption=(
+        "How long does a user wait, by number of users? A percentile is drawn only where at least"
+        " ten samples lie beyond it; the dash is the longest wait."
+    ),
+    title=_build_title,
+    paint=_paint,
+    columns={
+        "variant": lambda route, _: style.variant_style(route.variant).name,
+        "users": lambda _, level: str(level.users),
+        "requests": lambda _, level: str(level.count),
+        "mean": lambda _, level: style.format_bound(level.mean),
+        "predicted mean": lambda _, level: format_seconds(level.predicted_mean),
+        **{name: partial(_format_quantile, name) for name in QUANTILES},
+        "longest": lambda _, level: style.format_bound(level.longest),
+        "unanswered": lambda _, level: str(level.unfinished),
+    },
+    rows=lambda run_metrics: [
+        (route, level) for route in run_metrics.routes for level in route.median_levels
+    ],
+)

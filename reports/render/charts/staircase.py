@@ -1,10 +1,11 @@
 """One burst per variant, request by request: waiting, being served, waiting to leave.
 
-Bars come from the moments that the probe stamped around the handler, never from client times:
-behind middleware that suspends, all answers leave together and would hide the stairs.
+Bars come from the timestamps that the probe takes around the handler, never from client times:
+behind middleware that suspends, all answers leave together and would hide the steps.
 """
 
 import math
+from itertools import accumulate
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -15,51 +16,36 @@ from matplotlib.path import Path
 from reports.formatting import format_count, format_seconds
 from reports.metrics.burst import BurstMetrics
 from reports.metrics.model import RouteMetrics, RunMetrics
-from reports.render.charts.style import (
-    INK,
-    create_figure,
-    method_subtitle,
-    tidy_axes,
-    variant_style,
-)
+from reports.render.charts import style
+from reports.render.charts.model import Chart
 from reports.verdicts.load_sentences import describe_burst
 from results.schema import Variant
 
 _ROUNDING_ERROR = 1e-6  # seconds that writing two moments down may make them overlap
-_TimeBar = tuple[float, float, float]  # from, to (seconds since the cell run began), row
 
 
-def _burst_routes(run_metrics: RunMetrics) -> list[RouteMetrics]:
-    """The routes whose burst was measured with handler moments."""
+def _find_bursts(run_metrics: RunMetrics) -> list[tuple[RouteMetrics, BurstMetrics]]:
     return [
-        route
+        (route, route.first_burst)
         for route in run_metrics.routes
         if route.first_burst and route.first_burst.has_handler_times
     ]
 
 
 def _burst_duration(burst: BurstMetrics) -> float:
-    """Seconds from the start of the cell run to the last answer."""
-    return max(
-        timestamp for timestamp in [*burst.done, *burst.handler_end] if math.isfinite(timestamp)
-    )
+    """Return the seconds from the start of the burst to the last answer."""
+    return max(filter(math.isfinite, [*burst.done, *burst.handler_end]))
 
 
 def _max_open_handlers(burst: BurstMetrics) -> int:
-    """The largest number of handlers that ran at the same moment."""
-    edges = sorted(
-        [(t, 1) for t in burst.handler_start]
-        + [(t - _ROUNDING_ERROR, -1) for t in burst.handler_end]
-    )
-    running = max_running = 0
-    for _, step in edges:
-        running += step
-        max_running = max(max_running, running)
-    return max_running
+    """Return the largest number of handlers that ran at the same moment."""
+    starts = [(t, 1) for t in burst.handler_start]
+    ends = [(t - _ROUNDING_ERROR, -1) for t in burst.handler_end]
+    return max(accumulate(step for _, step in sorted(starts + ends)))
 
 
 def _count_rounds(route: RouteMetrics, burst: BurstMetrics) -> int:
-    """How many service times the whole burst took."""
+    """Return how many service times the whole burst took."""
     return max(1, round(_burst_duration(burst) / route.unloaded_mean)) if route.unloaded_mean else 1
 
 
@@ -68,128 +54,93 @@ def _is_answered_together(route: RouteMetrics, burst: BurstMetrics) -> bool:
     return _count_rounds(route, burst) > 1 and burst.count_answer_steps(route.unloaded_mean) == 1
 
 
-def title(run_metrics: RunMetrics) -> str:
-    """The finding as a sentence."""
-    broken = run_metrics.find_route(Variant.BROKEN_ASYNC)
-    if (
-        broken
-        and broken in _burst_routes(run_metrics)
-        and broken.first_burst
-        and _max_open_handlers(broken.first_burst) == 1
-    ):
-        ending = (
-            ", and answers them all at one moment"
-            if _is_answered_together(broken, broken.first_burst)
-            else ""
-        )
-        return f"Blocking inside async def serves requests one after another{ending}"
+def _build_title(run_metrics: RunMetrics) -> str:
+    for route, burst in _find_bursts(run_metrics):
+        if route.variant == Variant.BROKEN_ASYNC and _max_open_handlers(burst) == 1:
+            together = _is_answered_together(route, burst)
+            return "Blocking inside async def serves requests one after another" + (
+                ", and answers them all at one moment" if together else ""
+            )
     return "What each request of a burst waited for"
 
 
-def draw(run_metrics: RunMetrics) -> Figure | str:
-    """Small multiples with one shared time axis."""
-    routes = _burst_routes(run_metrics)
-    if not routes:
+def _paint(run_metrics: RunMetrics) -> Figure | str:
+    """Draw a panel per variant, with one shared time axis."""
+    bursts = _find_bursts(run_metrics)
+    if not bursts:
         return (
-            "No burst was measured with the handlers' own moments: without the probe the stairs"
-            " cannot be drawn."
+            "No burst has the handlers' own timestamps: without the probe in the app there are no"
+            " bars to draw."
         )
-    subtitle = method_subtitle(
-        run_metrics,
-        "grey: waiting to be begun · colour: inside the handler · all sent at the same instant",
-    )
-    figure = create_figure(11, 4.3, title(run_metrics), subtitle)
-    panels = figure.subplots(1, len(routes), sharex=True, squeeze=False)[0]
-    axis_end = (
-        max(_burst_duration(route.first_burst) for route in routes if route.first_burst) * 1.04
-    )
-    for axes, route in zip(panels, routes, strict=True):
-        assert route.first_burst  # noqa: S101 - `_burst_routes` checked
-        _draw_burst_panel(axes, route, route.first_burst)
+    method = "grey: waiting to start · colour: inside the handler · all sent together"
+    figure = style.create_figure(run_metrics, _build_title(run_metrics), method, (11, 4.3))
+    axis_end = max(_burst_duration(burst) for _, burst in bursts) * 1.04
+    for axes, (route, burst) in style.create_panels(figure, bursts, "x"):
+        _draw_burst(axes, route, burst)
         axes.set_xlim(0, axis_end)
-    figure.supxlabel("seconds since the burst", fontsize=9.5, color=INK)
+    figure.supxlabel("seconds since the burst")
     return figure
 
 
-def _draw_burst_panel(axes: Axes, route: RouteMetrics, burst: BurstMetrics) -> None:
-    """One variant's burst, the first served on top."""
-    style, row_numbers = variant_style(route.variant), range(burst.size)
+def _draw_burst(axes: Axes, route: RouteMetrics, burst: BurstMetrics) -> None:
+    """Draw one variant's burst, the first request served on top."""
+    variant = style.variant_style(route.variant)
+    _draw_time_bars(axes, burst.sent, burst.handler_start, facecolor=style.INK, alpha=0.16)
     _draw_time_bars(
-        axes, [(burst.sent[i], burst.handler_start[i], i) for i in row_numbers], INK, 0.16
+        axes, burst.handler_start, burst.handler_end, facecolor=variant.colour, alpha=1.0
     )
-    _draw_time_bars(
-        axes,
-        [(burst.handler_start[i], burst.handler_end[i], i) for i in row_numbers],
-        style.colour,
-        1.0,
-    )
-    _draw_time_bars(
-        axes,
-        [
-            (burst.handler_end[i], burst.done[i], i)
-            for i in row_numbers
-            if math.isfinite(burst.done[i])
-        ],
-        INK,
-        0.55,
-        height=0.22,
-    )
+    _draw_time_bars(axes, burst.handler_end, burst.done, 0.22, facecolor=style.INK, alpha=0.55)
     axes.set_ylim(burst.size, -0.4)
     axes.set_yticks([0.4, burst.size - 0.6], ["1", str(burst.size)])
-    tidy_axes(axes, grid="x")
-    axes.set_title(style.name, fontsize=11, color=INK, loc="left", fontweight="bold")
-    rounds_text = format_count(_count_rounds(route, burst), "round")
-    label = f"{burst.size} requests took {format_seconds(_burst_duration(burst))}:\n" + (
-        "one after another" if _max_open_handlers(burst) == 1 else rounds_text
+    style.tidy_axes(axes, variant.name, grid="x")
+    rounds = (
+        "one after another"
+        if _max_open_handlers(burst) == 1
+        else format_count(_count_rounds(route, burst), "round")
     )
+    label = f"{burst.size} requests took {format_seconds(_burst_duration(burst))}:\n{rounds}"
     if _is_answered_together(route, burst):
         label += ",\nanswered all at one moment"
     if route.variant == Variant.TO_THREAD:
         label += ",\nwaiting for a thread\ninside the handler"
     # Lines start alike: a viewer with another font than matplotlib's would end them raggedly.
-    text_style: dict[str, Any] = {
-        "ha": "right",
-        "va": "top",
-        "multialignment": "left",
-        "transform": axes.transAxes,
-    }
-    axes.text(0.97, 0.95, label, fontsize=9, color=INK, **text_style)
+    place: dict[str, Any] = {"ha": "right", "va": "top", "multialignment": "left"}
+    axes.text(0.97, 0.95, label, fontsize=9, transform=axes.transAxes, **place)
 
 
 def _draw_time_bars(
-    axes: Axes, bars: list[_TimeBar], colour: str, alpha: float, height: float = 0.8
+    axes: Axes, starts: list[float], ends: list[float], height: float = 0.8, **paint: Any
 ) -> None:
-    """Many bars as one path, so that the picture stays small."""
+    """Draw a bar per row as one path, so that the picture stays small; no bar without an end."""
     corners: list[tuple[float, float]] = []
     codes: list[Any] = []
-    for left, right, row in bars:
-        top, bottom = row + 0.4 - height / 2, row + 0.4 + height / 2
-        corners += [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
-        codes += [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY]
-    axes.add_patch(PathPatch(Path(corners, codes), facecolor=colour, edgecolor="none", alpha=alpha))
+    for row, (left, right) in enumerate(zip(starts, ends, strict=True)):
+        if math.isfinite(right):
+            top, bottom = row + 0.4 - height / 2, row + 0.4 + height / 2
+            corners += [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+            codes += [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY]
+    axes.add_patch(PathPatch(Path(corners, codes), edgecolor="none", **paint))
 
 
-def rows(run_metrics: RunMetrics) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The chart's numbers."""
-    head = (
-        "variant",
-        "requests",
-        "rounds",
-        "handlers open at a time, at most",
-        "answered",
-        "last answer after",
-    )
-    return (*head, "first handler began after", "last handler began after"), [
-        (
-            variant_style(route.variant).name,
-            str(route.first_burst.size),
-            str(_count_rounds(route, route.first_burst)),
-            str(_max_open_handlers(route.first_burst)),
-            describe_burst(route.first_burst, route.unloaded_mean),
-            format_seconds(_burst_duration(route.first_burst)),
-            format_seconds(min(route.first_burst.handler_start)),
-            format_seconds(max(route.first_burst.handler_start)),
-        )
-        for route in _burst_routes(run_metrics)
-        if route.first_burst
-    ]
+CHART: Chart[RouteMetrics, BurstMetrics] = Chart(
+    stem="staircase",
+    caption=(
+        "Are requests served one after another? Grey: waiting, from the moment the request was sent"
+        " until its handler started. Colour: inside the handler, as the probe in the app recorded"
+        " it. Thin: waiting for the answer to be sent. With `asyncio.to_thread` the handler starts"
+        " at once and waits for its thread inside."
+    ),
+    title=_build_title,
+    paint=_paint,
+    columns={
+        "variant": lambda route, _: style.variant_style(route.variant).name,
+        "requests": lambda _, burst: str(burst.size),
+        "rounds": lambda route, burst: str(_count_rounds(route, burst)),
+        "most handlers open at once": lambda _, burst: str(_max_open_handlers(burst)),
+        "answered": lambda route, burst: describe_burst(burst, route.unloaded_mean),
+        "last answer after": lambda _, burst: format_seconds(_burst_duration(burst)),
+        "first handler started after": lambda _, burst: format_seconds(min(burst.handler_start)),
+        "last handler started after": lambda _, burst: format_seconds(max(burst.handler_start)),
+    },
+    rows=_find_bursts,
+)

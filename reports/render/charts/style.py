@@ -1,14 +1,15 @@
-"""One colour, marker and dash per variant; one font, one ink; axes that people can read.
+"""The common style: one look per variant, one font, one ink, readable axes.
 
 The four colours are of the Okabe-Ito palette, chosen for a contrast of 3:1 and more on white and on
 near-black alike. Text is always ink, never coloured. Ink is one sentinel colour that the page
 replaces by the reader's text colour.
 """
 
+import math
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import cast
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -18,10 +19,27 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from reports.formatting import format_number, format_seconds
 from reports.metrics.model import RunMetrics
+from reports.stats.quantiles import Estimate
 from results.schema import Variant
 
 INK = "#10100f"
+THEME: dict[
+    Any, Any
+] = {  # what a figure is drawn under: text is ink, and small unless it says otherwise
+    "text.parse_math": False,  # a dollar in a route's name is a dollar
+    "text.color": INK,
+    "font.size": 8.5,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 9.5,
+    "figure.labelsize": 9.5,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+}
+Item = TypeVar("Item")
 _CHARACTERS_PER_INCH = 14.5  # of the subtitle, at 8.5 points
+# seconds; nothing that crosses a socket takes less, and a log axis has no zero
+MIN_AXIS_SECONDS = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +51,11 @@ class Style:
     marker: str
     dash: str | tuple[int, tuple[float, ...]]
 
+    @property
+    def line(self) -> dict[str, Any]:
+        """The arguments of a line in this style."""
+        return {"color": self.colour, "marker": self.marker, "linestyle": self.dash}
+
 
 VARIANT_STYLES = {
     Variant.ASYNC: Style("async def", "#0072B2", "o", "solid"),
@@ -40,83 +63,93 @@ VARIANT_STYLES = {
     Variant.TO_THREAD: Style("asyncio.to_thread", "#CC79A7", "^", "dashdot"),
     Variant.BROKEN_ASYNC: Style("broken async def", "#D55E00", "X", (0, (1.5, 1.2))),
 }
-
-
-# any other route: neutral on any ground
-NEUTRAL_STYLE = Style("", "#77776f", "o", "solid")
+NEUTRAL_COLOUR = "#77776f"  # any other route: neutral on any ground
 
 
 def variant_style(variant: str) -> Style:
-    """A variant's style; that of any other route is neutral."""
-    return (
-        VARIANT_STYLES[Variant(variant)]
-        if variant in list(Variant)
-        else replace(NEUTRAL_STYLE, name=variant)
-    )
+    """Return a variant's style; that of any other route is neutral."""
+    if variant in list(Variant):
+        return VARIANT_STYLES[Variant(variant)]
+    return Style(variant, NEUTRAL_COLOUR, "o", "solid")
 
 
-def create_figure(width: float, height: float, title: str, subtitle: str) -> Figure:
-    """An empty figure with its finding as title and its method, small, below it. Inches."""
+def create_figure(
+    run_metrics: RunMetrics,
+    title: str,
+    method: str,
+    size: tuple[float, float],
+    *,
+    own_conditions: bool = False,
+) -> Figure:
+    """Create an empty figure of `size` inches: the finding as title, the method small below it.
+
+    Experiments have their own wait and loop, and name them in `method`.
+    """
+    width, height = size
+    subtitle = " · ".join([method, *_describe_setup(run_metrics, own_conditions=own_conditions)])
     lines = textwrap.wrap(subtitle, int(width * _CHARACTERS_PER_INCH))
     head_height = 0.45 + 0.17 * len(lines)
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
     engine = cast("ConstrainedLayoutEngine", figure.get_layout_engine())
     engine.set(rect=(0.0, 0.0, 1.0, 1.0 - head_height / height), w_pad=0.08, h_pad=0.06)
-    figure.text(
-        0.012,
-        1 - 0.10 / height,
-        title,
-        ha="left",
-        va="top",
-        fontsize=13,
-        fontweight="bold",
-        color=INK,
-    )
-    subtitle_style = {"ha": "left", "va": "top", "fontsize": 8.5, "color": INK, "alpha": 0.75}
-    figure.text(
-        0.012,
-        1 - 0.37 / height,
-        "\n".join(lines),
-        **subtitle_style,  # type: ignore[arg-type]
-    )
+    figure.text(0.012, 1 - 0.10 / height, title, va="top", fontsize=13, fontweight="bold")
+    figure.text(0.012, 1 - 0.37 / height, "\n".join(lines), va="top", alpha=0.75)
     return figure
 
 
-def tidy_axes(axes: Axes, *, grid: str = "y") -> None:
-    """No box, a light grid, ink for everything that is text."""
+def create_panels(
+    figure: Figure, items: Sequence[Item], share: str, per_row: int | None = None
+) -> Iterator[tuple[Axes, Item]]:
+    """Divide a figure into a panel per item, row by row, and yield each panel with its item.
+
+    `share` names the axes that are alike in all: x, y or xy.
+    """
+    columns = min(per_row or len(items), len(items))
+    rows, share_x, share_y = math.ceil(len(items) / columns), "x" in share, "y" in share
+    grid = figure.subplots(rows, columns, sharex=share_x, sharey=share_y, squeeze=False)
+    panels = grid.flatten()
+    for unused in panels[len(items) :]:
+        unused.set_visible(False)
+    yield from zip(panels, items, strict=False)
+
+
+def tidy_axes(axes: Axes, heading: str = "", *, grid: str = "y") -> None:
+    """Draw no box, a light grid, ink for everything that is text, and a heading if there is one."""
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(INK)
-    axes.spines["bottom"].set_alpha(0.4)
+    axes.spines["bottom"].set(color=INK, alpha=0.4)
     axes.tick_params(colors=INK, labelsize=9, length=0)
     axes.set_facecolor("none")
-    if grid:
-        axes.grid(axis=grid, color=INK, alpha=0.13, linewidth=0.7)  # type: ignore[arg-type]
+    axes.grid(axis=grid, color=INK, alpha=0.13, linewidth=0.7)  # type: ignore[arg-type]
     axes.set_axisbelow(True)
+    if heading:
+        axes.set_title(heading)
+
+
+def set_ticks(axis: Axis, ticks: Sequence[float], label: Callable[[float], str]) -> None:
+    """Set the only ticks of an axis, and how each is written."""
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: label(value)))
 
 
 def set_time_ticks(axis: Axis, low: float, high: float) -> None:
-    """Ticks of a log axis in seconds: 1 ms, 10 ms, 100 ms, 1 s; finer where the range is short."""
+    """Set the ticks of a log axis in seconds: 1 ms, 10 ms, 1 s; finer where the range is short."""
     # Two and a half decades still have room
     steps = (1, 2, 5) if high / low < 300 else (1,)  # noqa: PLR2004
     ticks = [step * 10.0**power for power in range(-4, 3) for step in steps]
-    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(
-        FuncFormatter(lambda value, _: format_seconds(value).replace(".00", "").replace(".0 ", " "))
+    set_ticks(
+        axis,
+        [tick for tick in ticks if low <= tick <= high],
+        lambda value: format_seconds(value).replace(".00", "").replace(".0 ", " "),
     )
 
 
 def set_user_ticks(axis: Axis, users: Sequence[int]) -> None:
-    """Ticks at the measured crowds, in plain numbers; of two that would collide, the larger."""
-    ticks = [
-        tick
-        for tick, next_tick in zip(users, [*users[1:], None], strict=True)
-        if next_tick is None or next_tick > 1.5 * tick
-    ]
-    axis.set_major_locator(FixedLocator([float(tick) for tick in ticks]))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+    """Set the ticks at the measured crowds; of two that would collide, at the larger."""
+    pairs = zip(users, [*users[1:], math.inf], strict=True)
+    ticks = [tick for tick, next_tick in pairs if next_tick > 1.5 * tick]
+    set_ticks(axis, ticks, lambda value: f"{value:.0f}")
 
 
 def spread_labels(positions: Sequence[float], gap: float) -> list[float]:
@@ -130,31 +163,55 @@ def spread_labels(positions: Sequence[float], gap: float) -> list[float]:
         for i in clashes:
             push = (gap - (shifted[i + 1] - shifted[i])) / 2
             shifted[i], shifted[i + 1] = shifted[i] - push, shifted[i + 1] + push
-    spread = [0.0] * len(positions)
-    for position, i in zip(shifted, order, strict=True):
-        spread[i] = position
-    return spread
+    return [position for _, position in sorted(zip(order, shifted, strict=True))]
 
 
-def method_subtitle(run_metrics: RunMetrics, *parts: str, own_conditions: bool = False) -> str:
-    """How it was measured, and on what; experiments have a wait and a loop of their own."""
-    machine, wait, host = (
-        run_metrics.run["machine"],
-        run_metrics.run["plan"]["seconds"],
-        run_metrics.run.get("host"),
-    )
-    setup_text = f"{machine.get('cpus', '?')} CPUs, Python {machine.get('python', '?')}"
-    loop = "" if own_conditions else f", {run_metrics.run['loop']} loop"
-    setup_text = f"{host}, asked from {setup_text}" if host else f"{setup_text}{loop}, one worker"
-    work_text = (
-        [f"work = a wait of {format_number(wait * 1000)} ms"] if wait and not own_conditions else []
-    )
-    repeats = max((cell.get("repeat", 1) for cell in run_metrics.run["plan"]["cells"]), default=1)
-    return " · ".join(
-        [
-            *parts,
-            *work_text,
-            setup_text,
-            "1 run" if repeats == 1 else f"the middle one of {repeats} runs",
-        ]
-    )
+def label_point(
+    axes: Axes, label: str, point: tuple[float, float], shift: tuple[float, float], **text: Any
+) -> None:
+    """Write a label `shift` points away from a point."""
+    axes.annotate(label, point, shift, textcoords="offset points", annotation_clip=False, **text)
+
+
+def label_line_ends(
+    axes: Axes,
+    x: float,
+    ends: Sequence[tuple[str, float]],
+    gap: float,
+    shift: float = 0,
+    **text: Any,
+) -> list[float]:
+    """Write the labels of lines that end at these heights of a log axis, `gap` decades apart.
+
+    Each stands `shift` points to the right of `x`. Return the heights of the labels.
+    """
+    heights = spread_labels([math.log10(max(y, MIN_AXIS_SECONDS)) for _, y in ends], gap)
+    for (label, _), height in zip(ends, heights, strict=True):
+        label_point(axes, label, (x, 10**height), (shift, 0), va="center", **text)
+    return [10**height for height in heights]
+
+
+def mark_lower_bound(axes: Axes, x: float, y: float, colour: str, size: float = 10) -> None:
+    """Draw an open arrow upwards: the true height is unknown, and not below."""
+    axes.plot([x], [y], marker="^", markersize=size, markerfacecolor="none", color=colour)
+
+
+def format_bound(estimate: Estimate | None) -> str:
+    """Return a duration, or what it is at least."""
+    if estimate is None:
+        return "-"
+    return ("" if estimate.exact is not None else ">= ") + format_seconds(estimate.low)
+
+
+def _describe_setup(run_metrics: RunMetrics, *, own_conditions: bool) -> Iterator[str]:
+    """Yield the work, what it was measured on, and how often."""
+    run, plan = run_metrics.run, run_metrics.run["plan"]
+    if plan["seconds"] and not own_conditions:
+        yield f"work = a wait of {format_number(plan['seconds'] * 1000)} ms"
+    setup = f"{run['machine'].get('cpus', '?')} CPUs, Python {run['machine'].get('python', '?')}"
+    if run.get("host"):
+        yield f"{run['host']}, load sent from {setup}"
+    else:
+        yield setup + ("" if own_conditions else f", {run['loop']} loop") + ", one worker"
+    repeats = max((cell.get("repeat", 1) for cell in plan["cells"]), default=1)
+    yield "1 run" if repeats == 1 else f"the median of {repeats} runs"
