@@ -4,23 +4,13 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from reports.claims.model import (
-    ClaimOutcome,
-    ClaimResult,
-    MissingData,
-    format_neighbour_p90,
-    format_served_interval,
-    is_neighbour_calm,
-    measured_neighbour,
-    measured_route,
-)
-from reports.formatting import format_seconds, format_share, format_with_interval
+from reports.claims.model import MissingData, Part, PartResult
+from reports.claims.routes import measured_route
+from reports.formatting import format_seconds, format_with_interval
 from reports.metrics.model import CrowdMetrics, RunMetrics
 
 _OK = 200
-_COUNTERS_PATH = "/client/counters"
-# of the users that must be served at once; the rest is the CPU of so many calls on one core
-_MIN_SHARE_SERVED = 0.9
+COUNTERS_PATH = "/client/counters"
 _FAULT_ANSWERS = {
     "slow": (504, "took too long"),
     "error": (502, "answered with an error"),
@@ -46,19 +36,19 @@ class ConnectionCounts:
 
 
 def decode_answers(run_metrics: RunMetrics, session: str, path: str, at_least: int) -> list[Any]:
-    """The app's answers to one path. Raises MissingData if there are fewer than `at_least`."""
+    """Return the answers to one path. Raises MissingData if there are fewer than `at_least`."""
     answers = [
         answer for answer in run_metrics.session_answers(session, path) if answer["status"] == _OK
     ]
     if len(answers) < at_least:
-        raise MissingData(f"{path}, asked beside {session}")
+        raise MissingData(f"{path} of the session {session}")
     return [json.loads(answer["body"]) for answer in answers]
 
 
 def count_connections(
-    run_metrics: RunMetrics, session: str, path: str = _COUNTERS_PATH
+    run_metrics: RunMetrics, session: str, path: str = COUNTERS_PATH
 ) -> ConnectionCounts:
-    """The difference between the upstream's counters before and after the load."""
+    """Return the difference between the upstream's counters before and after the load."""
     before, after = decode_answers(run_metrics, session, path, 2)
     return ConnectionCounts(
         after["connections"] - before["connections"],
@@ -67,74 +57,51 @@ def count_connections(
     )
 
 
-def unclear_failures(run_metrics: RunMetrics, session: str, prefix: str) -> list[str]:
-    """Failures of the upstream that did not become the documented status and text."""
-    failures = []
-    for fault, (status, text) in _FAULT_ANSWERS.items():
-        path = f"{prefix}/{fault}"
-        answers = run_metrics.session_answers(session, path)
-        if not answers:
-            raise MissingData(f"{path}, asked beside {session}")
-        unexpected = [
-            answer for answer in answers if answer["status"] != status or text not in answer["body"]
-        ]
-        failures += [f"{path} answers {answer['status']} {answer['body']}" for answer in unexpected]
-    return failures
-
-
-def _format_cpu_cost(level: CrowdMetrics) -> str:
-    """Server CPU per request, with its interval."""
-    interval = level.cpu_cost_interval
-    limits = (interval[0] * 1000, interval[1] * 1000) if interval else None
-    return f"{format_with_interval(cpu_per_request(level) * 1000, limits)} ms CPU per request"
-
-
 def cpu_per_request(level: CrowdMetrics) -> float:
-    """Server CPU seconds per right answer. Raises MissingData where no probe saw it."""
+    """Return server CPU seconds per right answer. Raises MissingData where no probe saw it."""
     if level.cpu is None or not level.throughput:
         raise MissingData(f"the server's CPU in {level.cell}")
     return level.cpu / level.throughput
 
 
-def summarise_client(run_metrics: RunMetrics, variant: str, path: str = _COUNTERS_PATH) -> str:
-    """Served at once, latency, CPU and connections of one client, in words."""
-    route, top, _, _ = measured_route(run_metrics, variant)
-    served = (
-        f"{format_served_interval(route)} at once with {top.users} users in"
-        f" {format_seconds(top.mean.low)}"
+def summarise_client(run_metrics: RunMetrics, variant: str, path: str = COUNTERS_PATH) -> str:
+    """Return latency, CPU per request and connections of one client, in words."""
+    level = measured_route(run_metrics, variant).level
+    interval = level.cpu_cost_interval
+    cpu = format_with_interval(
+        cpu_per_request(level) * 1000,
+        (interval[0] * 1000, interval[1] * 1000) if interval else None,
     )
-    return f"{served}, {_format_cpu_cost(top)}, {count_connections(run_metrics, variant, path)}"
+    counts = count_connections(run_metrics, variant, path)
+    return f"mean {format_seconds(level.mean.low)}, {cpu} ms CPU per request, {counts}"
 
 
-def judge_awaited_client(
-    run_metrics: RunMetrics, variant: str, path: str, faults: tuple[str, str]
-) -> ClaimResult:
-    """An awaited client: all users served at once, a calm neighbour, clear failures.
+def measures_client(variant: str, path: str = COUNTERS_PATH) -> Part:
+    """Add what one client costs, without a judgement."""
+    return lambda run_metrics: PartResult("", summarise_client(run_metrics, variant, path))
 
-    `path` answers the counters; `faults` are the session that asked for failures, and where their
-    routes begin.
+
+def fails_clearly(session: str, *prefixes: str) -> Part:
+    """Expect the documented status and text for each failure of the upstream.
+
+    `prefixes` are where the routes begin that `session` requested.
     """
-    route, top, _, served = measured_route(run_metrics, variant)
-    async_neighbour, _ = measured_neighbour(route, "async")
-    wrong = (
-        []
-        if served >= _MIN_SHARE_SERVED * top.users
-        else [f"fewer were served at once than {format_share(_MIN_SHARE_SERVED)} of the users"]
-    )
-    wrong += [] if is_neighbour_calm(async_neighbour) else ["the async neighbour waited"]
-    wrong += unclear_failures(run_metrics, *faults)
-    return ClaimResult(
-        predicted=(
-            f"X S = N S / R, where R = S if nothing queues: {top.users} at once (at least"
-            f" {format_share(_MIN_SHARE_SERVED)} of them); the async neighbour calm; 504 for a slow"
-            " upstream, 502 for an error status and for nobody there"
-        ),
-        measured=(
-            f"{summarise_client(run_metrics, variant, path)};"
-            f" {format_neighbour_p90(async_neighbour)}"
-        ),
-        outcome=ClaimOutcome.REFUTED if wrong else ClaimOutcome.CONFIRMED,
-        why="; ".join(wrong)
-        or "while a call is awaited the loop serves others, and each failure says whose it is",
-        bars=(("users", float(top.users)), (variant.partition(" ")[2], served)),
-    )
+
+    def judge(run_metrics: RunMetrics) -> PartResult:
+        faults = {}
+        for path, (status, text) in (
+            (f"{prefix}/{fault}", answer)
+            for prefix in prefixes
+            for fault, answer in _FAULT_ANSWERS.items()
+        ):
+            answers = run_metrics.session_answers(session, path)
+            if not answers:
+                raise MissingData(f"{path} of the session {session}")
+            for answer in answers:
+                fault_text = f"{path} answers {answer['status']} {answer['body']}"
+                faults[fault_text] = answer["status"] != status or text not in answer["body"]
+        return PartResult(
+            "504 for a slow upstream, 502 for an error status or no upstream at all", "", faults
+        )
+
+    return judge

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.stats.quantiles import Array, restart_interval
+from reports.stats.quantiles import Array, mean_margin, restart_interval
 from results.unloaded import student_t
 
 _BATCHES = 8
@@ -27,10 +27,7 @@ def throughput_interval(done: Array, clump: float) -> Interval | None:
     if size < _CLUMPS_PER_BATCH * max(clump, 1.0):
         return None
     took = np.diff(np.sort(done)[: _BATCHES * size + 1 : size])
-    mean, half = (
-        float(took.mean()),
-        student_t(_BATCHES - 1) * float(took.std(ddof=1)) / math.sqrt(_BATCHES),
-    )
+    mean, half = mean_margin(took)
     return (size / (mean + half), size / (mean - half)) if half < mean else None
 
 

@@ -161,6 +161,12 @@ def estimate_quantile(
     )
 
 
+def mean_margin(values: Array) -> tuple[float, float]:
+    """Return the mean of independent values, and half the width of its 95 % interval."""
+    half = student_t(len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return float(values.mean()), half
+
+
 def restart_interval(
     values: Array | Sequence[float], beyond: Array | None = None
 ) -> tuple[float, float] | None:
@@ -172,11 +178,7 @@ def restart_interval(
     """
     if len(values) < MIN_RUNS or (beyond is not None and np.median(beyond) < _MIN_BEYOND_PER_RUN):
         return None
-    logs = np.log(values)
-    middle, half = (
-        float(logs.mean()),
-        student_t(len(logs) - 1) * float(logs.std(ddof=1)) / math.sqrt(len(logs)),
-    )
+    middle, half = mean_margin(np.log(values))
     return math.exp(middle - half), math.exp(middle + half)
 
 
