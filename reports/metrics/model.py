@@ -110,17 +110,25 @@ class OpenLoadMetrics:
     lateness: float | None  # p99 of sent - intended
     # of the schedule and of the sends: gaps, their CV, p of the KS test
     arrival_tests: tuple[tuple[int, float, float], ...]
-    growth: float  # requests in flight, per second of window
     capacity: float | None  # of the route's largest crowd in this run, where that was saturated
     overloaded: bool
     # how many are served at once, where that is known and explains the load
     concurrency: int | None
-    busy_service_time: float | None  # and how long each takes in place
     stationarity: Stationarity | None  # of measured over replayed, where a replay explains the load
     concurrency_estimate: ConcurrencyEstimate  # its source, or what is known instead
     replay_result: ReplayResult | None
     starved_share: float | None  # share of the connections
     curves: PercentileCurves | None
+
+    @property
+    def growth(self) -> float:
+        """Growth of the requests in flight, per second."""
+        return self.backlog / self.seconds
+
+    @property
+    def busy_service_time(self) -> float | None:
+        """How long each request takes in place, where the number of places is known."""
+        return self.concurrency_estimate.service_time if self.concurrency else None
 
     @property
     def predicted_growth(self) -> float | None:
@@ -231,6 +239,12 @@ class RouteMetrics:
             if self.top_level
             else None
         )
+
+    @property
+    def crowd_places(self) -> int | None:
+        """Number of places that a saturated crowd showed."""
+        served = self.served_at_once
+        return max(1, round(served)) if served and self.capacity else None
 
     @property
     def waiting_share(self) -> float | None:

@@ -55,6 +55,20 @@ class Window:
         return done[~rows.censored.to_numpy() & (done > self.start) & (done <= self.end)]
 
     @property
+    def latencies(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Latencies of the right answers to requests planned inside the window, in seconds."""
+        rows = valid_rows(self.rows)
+        return rows.latency[~rows.censored].to_numpy()
+
+    @property
+    def longest_silence(self) -> float:
+        """Longest time without an answer, in seconds; 0 if none came after its start."""
+        rows = valid_rows(self.all_rows)
+        if not (~rows.censored & (rows.done > self.start)).any():
+            return 0.0
+        return float(np.diff([self.start, *np.sort(self.answer_times), self.end]).max())
+
+    @property
     def completions(self) -> int:
         """Number of right answers completed inside the window."""
         return len(self.answer_times)
