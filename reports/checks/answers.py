@@ -43,8 +43,8 @@ def _check_completion(cell: MeasuredCell) -> Iterator[Check]:
         "V7 completion",
         counts.unfinished / max(counts.sent, 1),
         (0.0, 1.0 if cell.is_overloaded else tail),
-        f"{counts.unfinished} of {counts.sent} requests ({{}}) were unanswered when the drain ended:"
-        " the slowest answers are missing",
+        f"{counts.unfinished} of {counts.sent} requests ({{}}) were not answered in time: the"
+        " slowest answers are missing",
         "Wait longer for the last answers (--drain), or send less load.",
     )
     yield Check(

@@ -147,8 +147,8 @@ def _check_arrivals(load: OpenLoadMetrics) -> Iterator[Check]:
             f"V6 arrival gaps, {name}",
             variation - 1,
             (near, max(0.3, near)),
-            f"the gaps between requests vary by {format_number(variation)} times their mean, {{}} off"
-            " the 1 of independent users (0 would be a fixed gap)",
+            f"the gaps between requests vary by {format_number(variation)} times their mean, {{}}"
+            " off the 1 of independent users (0 would be a fixed gap)",
             _EVEN_GAPS,
         )
 

@@ -141,7 +141,7 @@ class MeasuredCell:
 
     @property
     def is_doctor(self) -> bool:
-        """Whether the doctor measured it: the app under test may have a database of its own here."""
+        """Whether the doctor measured it: the app may have its database on this machine."""
         return bool(self.run_metrics.run["command"] == "doctor")
 
 

@@ -93,7 +93,7 @@ def _check_sample_size(latency: LatencyStats | CrowdMetrics) -> Iterator[Check]:
 
 
 def _check_whole_rounds(level: CrowdMetrics) -> Iterator[Check]:
-    """V24: whether the window held whole rounds of all users, or answers came evenly.
+    """V24: whether the window has whole rounds of all users, or answers came evenly.
 
     Where answers come in lumps, a rate counts a lump too many or too few.
     """
@@ -106,7 +106,9 @@ def _check_whole_rounds(level: CrowdMetrics) -> Iterator[Check]:
         silence = 0.0
         rounds = format_count(level.completed // level.users, "round")
         meaning = f"the window contained {rounds} of all its users"
-    remedy = "Run longer (-t), or with fewer users: the window should hold several rounds of each."
+    remedy = (
+        "Run longer (-t), or with fewer users: the window should contain several rounds of each."
+    )
     yield Check("V24 lumps", silence, (0.25, 0.9), meaning, remedy)
 
 

@@ -88,17 +88,13 @@ def _judge_cpu_blocks(run_metrics: RunMetrics) -> PartResult:
 
 CPU_BLOCKS = Claim(
     id="cpu-blocks",
-    sentence=(
-        "Computing inside `async def` blocks the loop, password hashing too; in a thread the loop"
-        " keeps running, slowed where the GIL is kept."
-    ),
+    sentence="Computing or hashing in `async def` blocks the loop; in a thread it keeps running.",
     source="Common Pitfalls",
     needs=crowd_needs(*_EXPECTED_WAITS),
     parts=(_judge_cpu_blocks,),
     why=(
-        "the loop computes one thing at a time and serves nothing in between. A thread keeps the"
-        " loop free, slowed by turns of the GIL unless the code releases it. This app has one core,"
-        " so no way serves more; on several cores, code that releases the GIL would"
+        "the loop computes one thing at a time. A thread keeps it free, slowed by turns of the GIL"
+        " unless the code releases it. On more than one core, code that releases it serves more"
     ),
 )
 
@@ -154,9 +150,7 @@ def _count_pool_workers(run_metrics: RunMetrics) -> int:
 
 PROCESS_POOL_FREES = Claim(
     id="process-pool-frees",
-    sentence=(
-        "CPU work in a `ProcessPoolExecutor` leaves the event loop free and uses the other cores."
-    ),
+    sentence="CPU work in a `ProcessPoolExecutor` leaves the loop free and uses the other cores.",
     source="Common Pitfalls",
     needs=(*crowd_needs(_VARIANT), f"asked/{_VARIANT}"),
     parts=(_judge_process_pool_frees,),

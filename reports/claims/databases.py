@@ -77,10 +77,7 @@ _DEF = "sync postgres"
 
 SYNC_SESSION_BLOCKS = Claim(
     id="sync-session-blocks",
-    sentence=(
-        "A blocking SQLAlchemy `Session` inside `async def` serves one request at once and delays"
-        " all others; the same query in `def` does not."
-    ),
+    sentence="A blocking `Session` in `async def` serves one at once; in `def` its whole pool.",
     source="Common Pitfalls; async def vs def in FastAPI",
     needs=crowd_needs(*_INLINE, _DEF),
     parts=(
@@ -88,17 +85,11 @@ SYNC_SESSION_BLOCKS = Claim(
         fills_pool(_DEF, _CONNECTION_POOL),
         _does_equal_work(*_INLINE, _DEF),
     ),
-    why=(
-        "the driver waits for the database on the loop's only thread, so it never uses more than"
-        " one connection; `def` frees the loop"
-    ),
+    why="the driver waits on the loop's only thread, so only one connection is ever used",
 )
 ASYNC_SESSION_FREES = Claim(
     id="async-session-frees",
-    sentence=(
-        "SQLAlchemy's `AsyncSession` leaves the event loop free: other requests are served while"
-        " the database works."
-    ),
+    sentence="SQLAlchemy's `AsyncSession` leaves the loop free while the database works.",
     source="When to Use async def; Common Pitfalls",
     needs=crowd_needs(*_AWAITED, _DEF),
     parts=(

@@ -7,15 +7,9 @@ _INLINE, _DEF, _THREAD = "broken-async file", "sync file", "to-thread file"
 
 FILE_READ_BLOCKS = Claim(
     id="file-read-blocks",
-    sentence=(
-        "A slow file read inside `async def` freezes every request; in `def` or `asyncio.to_thread`"
-        " it leaves the loop free."
-    ),
+    sentence="A slow file read in `async def` freezes every request; in a thread it does not.",
     source="async def vs def in FastAPI",
     needs=crowd_needs(_INLINE, _DEF, _THREAD),
     parts=(holds_loop(_INLINE), fills_pool(_DEF, THREAD_POOL), fills_pool(_THREAD, EXECUTOR)),
-    why=(
-        "read() blocks its thread in the operating system until the disk has delivered everything;"
-        " a blocked worker thread delays no other request"
-    ),
+    why="read() blocks its thread until the disk has answered; a worker thread may be blocked",
 )

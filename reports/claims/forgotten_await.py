@@ -79,10 +79,7 @@ def _format_detections(found_by: dict[str, str]) -> str:
 
 FORGOTTEN_AWAIT = Claim(
     id="forgotten-await",
-    sentence=(
-        "A forgotten `await` passes on the coroutine instead of its value, and only a check of the"
-        " body finds that."
-    ),
+    sentence="A forgotten `await` passes on the coroutine, and only a check of the body finds it.",
     source="Common Pitfalls",
     needs=("asked/pitfalls",),
     parts=(_judge_forgotten_await,),

@@ -22,10 +22,7 @@ def _judge_gather(run_metrics: RunMetrics) -> PartResult:
             "the calls under gather did not overlap": gather > _MAX_GATHER_DELAYS,
             "the calls one after another overlapped": in_turn < _MIN_SEQUENTIAL_DELAYS,
         },
-        why=(
-            f"both calls wait at the same time; the time beyond one delay"
-            f" ({format_share(gather - 1)}) is the calls' own CPU"
-        ),
+        why=f"both calls wait at once; the rest ({format_share(gather - 1)}) is the calls' own CPU",
         bars=(("gather", gather), ("in turn", in_turn)),
     )
 

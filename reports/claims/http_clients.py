@@ -28,10 +28,7 @@ _WHY_AWAITED = "while a call is awaited the loop serves others, and each failure
 
 REQUESTS_BLOCKS = Claim(
     id="requests-blocks",
-    sentence=(
-        "`requests` inside `async def` freezes every request of the worker until the other service"
-        " has answered; in `def` it does not."
-    ),
+    sentence="`requests` in `async def` freezes every request of the worker; in `def` none.",
     source="Making External HTTP Calls; Common Pitfalls",
     needs=crowd_needs(_INLINE, _DEF),
     parts=(holds_loop(_INLINE), fills_pool(_DEF, THREAD_POOL), measures_client(_DEF)),
@@ -141,10 +138,7 @@ def _explain_keep_alive(crowds: list[dict[str, Any]]) -> str:
 
 CLIENT_REUSE = Claim(
     id="client-reuse",
-    sentence=(
-        "One client that the lifespan opens and closes serves all requests: far fewer connections"
-        " and less CPU than a client per request."
-    ),
+    sentence="One client of the lifespan saves connections and CPU against a client per request.",
     source="Making External HTTP Calls; Async Context Manager Pattern",
     needs=(f"crowd/{_SHARED}/", f"crowd/{_PER_REQUEST}/", f"asked/{_SESSION}"),
     parts=(

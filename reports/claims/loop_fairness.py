@@ -1,6 +1,6 @@
 """One frozen route on two event loops, warm and cold: same throughput, other tails.
 
-Beyond the lesson: who blocks a loop also lets it choose the next request. Theory protects
+Beyond the lesson: a blocked loop also chooses which request comes next. Theory protects
 throughput and mean, because one server that never idles finishes as much in any order; median and
 tail belong to the order.
 """
@@ -97,7 +97,7 @@ def _judge_loop_fairness(run_metrics: RunMetrics) -> PartResult:
             "throughput or mean differ from theory, which holds for any order of service": (
                 not follows_theory
             ),
-            f"the longest waits lie {apart} apart at most: here both loops are about equally fair": (
+            f"the longest waits lie only {apart} apart: both loops are about equally fair": (
                 follows_theory and tail_ratio < MIN_TAIL_RATIO
             ),
         },
@@ -124,11 +124,7 @@ def _explain_fairness(
 
 LOOP_FAIRNESS = Claim(
     id="loop-fairness",
-    sentence=(
-        "Which user waits on a frozen route depends on the event loop and on when connections are"
-        " opened: asyncio and uvloop, warm and cold, answer as many per second, with tails several"
-        " times apart."
-    ),
+    sentence="On a frozen route the event loop decides which user waits: same rate, other tails.",
     source="Beyond the lesson",
     needs=tuple(f"crowd/{Variant.BROKEN_ASYNC} {condition}/" for condition in _CONDITIONS),
     parts=(_judge_loop_fairness,),

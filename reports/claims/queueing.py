@@ -96,16 +96,11 @@ def _largest_fitting_crowd(run_metrics: RunMetrics, variant: Variant) -> tuple[C
 
 LATENCY_SPIKE = Claim(
     id="latency-spike",
-    sentence=(
-        "Under load the broken route queues: N users wait N times as long; the same work done well"
-        " takes as long as for one user."
-    ),
+    sentence="Under load N users of the broken route wait N times as long; good routes stay fast.",
     source="async def vs def in FastAPI; its warning",
     needs=("crowd/broken-async/", "crowd/async/", "crowd/sync/1"),
     parts=(_judge_latency_spike,),
-    why=(
-        "every user waits for all the others; on a good route no user waits while its pool has room"
-    ),
+    why="every user waits for all others; on a good route none waits while its pool has room",
 )
 
 # service times: a timer whose median stays below saw the work and not the queue
@@ -162,15 +157,9 @@ def _format_median_and_max(values: list[float]) -> str:
 
 SERVER_TIMER_BLIND = Claim(
     id="server-timer-blind",
-    sentence=(
-        "The server's own timer can show D while its clients wait N D: it starts after the queue,"
-        " unless something awaits behind it."
-    ),
+    sentence="The server's own timer can show D while its clients wait N D.",
     source="Beyond the lesson",
     needs=("crowd/broken-async/1", "burst/broken-async/", "burst/broken-async behind-await/"),
     parts=(_judge_server_timer_blind,),
-    why=(
-        "the timer starts when a request's task first runs; it sees the queue only if something"
-        " between it and the handler awaits"
-    ),
+    why="the timer starts with the request's task; it sees the queue only if something then awaits",
 )

@@ -1,4 +1,4 @@
-"""The loop held and free: waiting in `async def`, in `def`, and in threads."""
+"""Waiting in `async def`, in `def`, and in threads."""
 
 import json
 
@@ -20,10 +20,7 @@ _MIN_SHARE_NUANCED = 0.5
 
 BLOCKS_LOOP = Claim(
     id="blocks-loop",
-    sentence=(
-        "A blocking call inside `async def` freezes every request of the worker: one at once, and"
-        " the neighbours wait."
-    ),
+    sentence="A blocking call inside `async def` freezes every request of the worker.",
     source="async def vs def in FastAPI; When to Use def",
     needs=crowd_needs(Variant.BROKEN_ASYNC),
     parts=(holds_loop(Variant.BROKEN_ASYNC),),
@@ -75,9 +72,7 @@ def _judge_async_many(run_metrics: RunMetrics) -> PartResult:
 
 ASYNC_MANY = Claim(
     id="async-many",
-    sentence=(
-        "At each `await` the event loop serves other requests: one thread serves all users at once."
-    ),
+    sentence="At each `await` the event loop serves others: one thread serves all users at once.",
     source="Sync vs Async - The Core Difference",
     needs=("crowd/async/",),
     parts=(_judge_async_many,),

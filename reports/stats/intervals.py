@@ -34,7 +34,7 @@ def throughput_interval(done: Array, clump: float) -> Interval | None:
 def cost_interval(timestamps: Array, total: Array, done: Array) -> Interval | None:
     """Return the 95 % interval of the cost of an answer; None when there are too few samples.
 
-    `total` is a running total at `timestamps`. A ratio of sums: a batch may hold no answer at all.
+    `total` is a running total at `timestamps`. A ratio of sums: a batch may have no answer at all.
     """
     size = (len(timestamps) - 1) // _BATCHES
     if size < 1:
