@@ -151,7 +151,7 @@ def _mean_completion_gap(window: Window, c: int, stops: StopTimes = ()) -> float
 
 
 def _sweep_goals(route: str, crowds: list[tuple[int, Window]], sweep: _Sweep) -> Iterator[Goal]:
-    """A closed loop: R = N D / c at every level that fills all places, and c from the throughputs.
+    """Expect R = N D / c at every level that fills all places, and c from the throughputs.
 
     D is what the server recorded: a bare one in this load, FastAPI with one user, since a handler
     may wait for its thread.
@@ -185,7 +185,7 @@ def _sweep_goals(route: str, crowds: list[tuple[int, Window]], sweep: _Sweep) ->
 def _open_load_goals(
     run_data: RunData, cell: Cell, window: Window, sweep: _Sweep | None
 ) -> Iterator[Goal]:
-    """An open load, by what the server should do: stop a while, be overloaded, or just queue."""
+    """Judge an open load, by what the server should do: stop, be overloaded, or just queue."""
     c, _ = _server_concurrency(run_data, cell)
     query = parse_qs(urlsplit(cell.path).query)
     stops: StopTimes = ()
@@ -221,7 +221,7 @@ def _count_in_window(window: Window) -> tuple[pd.DataFrame, Flags]:
 def _stop_goals(
     at: str, window: Window, queue: tuple[int, float], stops: StopTimes
 ) -> Iterator[Goal]:
-    """A server that stops once: p99 as replayed, and as one user in a closed loop sees it."""
+    """Expect p99 as replayed with the stop, and a far lower one for a single closed-loop user."""
     c, d = queue
     rows, is_counted = _count_in_window(window)
     sent, latency = rows.sent.to_numpy(), rows.latency.to_numpy()[is_counted]
@@ -237,7 +237,7 @@ def _stop_goals(
 
 
 def _overload_goals(at: str, window: Window, plateau: float) -> Iterator[Goal]:
-    """More load than the server can serve: its plateau, the growing queue, and no lost request."""
+    """Expect the server's plateau, a growing queue, and no lost request."""
     rows = window.all_rows
     arrive = float(((rows.sent > window.start) & (rows.sent <= window.end)).sum()) / window.seconds
     ends = rows.done.where(~rows.censored, np.inf)

@@ -29,7 +29,7 @@ def check_answers(run_metrics: RunMetrics) -> Iterator[Check]:
 
 
 def _check_completion(cell: MeasuredCell) -> Iterator[Check]:
-    """V7 and V8: whether all answers came and were right; limits tighten with the top quantile.
+    """Check V7 and V8: whether all answers came and were right; higher quantiles need more.
 
     Overload is a finding, and no percentile describes it: requests still queued at the end of such
     a test are a warning only.
@@ -59,30 +59,21 @@ def _check_completion(cell: MeasuredCell) -> Iterator[Check]:
 
 
 def _check_little(cell: MeasuredCell) -> Iterator[Check]:
-    """V11: the rows and the in-flight counter, two sources, must agree by Little's law."""
+    """Check V11: the rows and the in-flight counter, two sources, must agree by Little's law."""
     little, level = cell.counts.little, cell.level
     if cell.counts.has_window:
-        yield Check(
-            "V11 little identity",
-            little.identity if little else None,
-            (0.005, 0.01),
-            "rows and in-flight counter disagree by {}: more than 1 % means lost rows",
-            _DO_NOT_EDIT,
-            unknown="nothing was in flight: more than 1 % means lost rows",
-        )
+        title, value = "V11 little identity", little.identity if little else None
+        meaning = "rows and in-flight counter disagree by {}: more than 1 % means lost rows"
+        reason = "nothing was in flight: more than 1 % means lost rows"
+        yield Check(title, value, (0.005, 0.01), meaning, _DO_NOT_EDIT, unknown=reason)
     if level and level.little and not cell.run_metrics.is_reproduction:
-        yield Check(
-            "V11 little residual",
-            level.little.residual,
-            (level.little_tolerance, 1.0),
-            "{} of the users' time lies in requests planned before the window: unequal turns make"
-            " mean and percentiles too short",
-            _DO_NOT_EDIT,
-        )
+        title, limits = "V11 little residual", (level.little_tolerance, 1.0)
+        meaning = "{} of the users' time is in requests planned before the window: unequal turns"
+        yield Check(title, level.little.residual, limits, meaning, _DO_NOT_EDIT)
 
 
 def _check_order(cell: MeasuredCell) -> Iterator[Check]:
-    """V13: planned, sent, in, out, answered must be in order, or clocks or ids do not agree."""
+    """Check V13: planned, sent, in, out, answered must be in order, else clocks or ids differ."""
     health = cell.health
     yield Check(
         "V13 causality",
@@ -97,7 +88,7 @@ def _check_order(cell: MeasuredCell) -> Iterator[Check]:
 
 
 def _check_transport(cell: MeasuredCell, shortest_tail: float) -> Iterator[Check]:
-    """V14: how long a request that does nothing, or never queues, spends outside the server."""
+    """Check V14: the time outside the server of a request that does nothing, or never queues."""
     median_limits, outside = (0.002, _MAX_TRANSPORT), "requests to an idle route spent"
     if cell.health.transport_time:
         median, tail = cell.health.transport_time
@@ -110,18 +101,13 @@ def _check_transport(cell: MeasuredCell, shortest_tail: float) -> Iterator[Check
             yield Check(title, value, limits, text, _FIND_DELAY, format_seconds)
     split = cell.level.breakdown if cell.level and cell.level.users == 1 else None
     if split:
-        yield Check(
-            "V14 transport, one user",
-            split.before_app + split.to_be_sent,
-            median_limits,
-            "a single user's requests spend {} outside the app",
-            _FIND_DELAY,
-            format_seconds,
-        )
+        title, value = "V14 transport, one user", split.before_app + split.to_be_sent
+        meaning = "a single user's requests spend {} outside the app"
+        yield Check(title, value, median_limits, meaning, _FIND_DELAY, format_seconds)
 
 
 def _check_floor(run_metrics: RunMetrics) -> Check:
-    """V19: a route that does nothing, at the busiest cell's rate, shows the setup's own cost."""
+    """Check V19: a route that does nothing, at the busiest rate, shows the setup's own cost."""
     tops = [level for route in run_metrics.routes if (level := route.top_level) and level.users > 1]
     usual = min(((level.quantiles["p50"] or level.mean).low for level in tops), default=0.0)
     floor = run_metrics.floor_p99

@@ -15,7 +15,7 @@ _CV_TOLERANCE = 0.05
 _TICKER_TOLERANCE = 0.001
 _MAX_STALL_P99 = 0.005  # seconds of stall at its p99 that percentiles tolerate
 _MAX_SINGLE_STALL = 0.010  # seconds of one stall without any effect
-_TOO_SHORT = "the cell was too short to measure the generator"
+_ALL_SENT = (0.0, 0.005)
 _FREE_GENERATOR = "Give the generator a core of its own, stop other programs, or send less load."
 _SPREAD = "more generator processes (plain Locust: --processes)"
 _SLOWER = f"Choose a lower rate, or spread the load over {_SPREAD}."
@@ -41,126 +41,89 @@ def check_generator(run_metrics: RunMetrics) -> Iterator[Check]:
         if cell.load:
             yield from set_cell(name, _check_arrivals(cell.load))
         yield from set_cell(name, _check_reconnects(cell))
-    sent_limits, unfinished = (0.0, 0.005), "planned, but not measured to its end"
+    title, reason = "V4 all sent", "planned, but not measured to its end"
     for part in run_metrics.unfinished_cells:
-        yield Check(
-            "V4 all sent", None, sent_limits, "", _FINISH, unknown=unfinished, cell=part.cell
-        )
+        yield Check(title, None, _ALL_SENT, "", _FINISH, unknown=reason, cell=part.cell)
     # A run of questions alone measures no cell.
     answered = run_metrics.run.get("told") or run_metrics.run.get("skipped")
     if not run_metrics.cell_counts and (run_metrics.unfinished_cells or not answered):
-        yield Check("V4 all sent", 1.0, sent_limits, "no cell was measured to its end", _FINISH)
+        yield Check(title, 1.0, _ALL_SENT, "no cell was measured to its end", _FINISH)
 
 
 def _check_own_stalls(cell: MeasuredCell, max_delay: float) -> Iterator[Check]:
-    """V2, V9: the delay of a generator that stalls or lacks CPU looks like the server's."""
-    health, tail = cell.health, cell.tail
+    """Check V2 and V9: the delay of a generator that lacks CPU looks like the server's."""
+    health, tail, unknown = cell.health, cell.tail, "the cell was too short to measure it"
     if cell.counts.has_window:  # sending a burst at one instant is a stall by itself
-        yield Check(
-            "V2 generator stalls",
-            health.stall_p99,
-            (min(_MAX_STALL_P99, max(_TICKER_TOLERANCE, 0.05 * tail)), max_delay),
-            "one timer tick in a hundred of the generator was {} late or later: such stalls look"
-            " like slow answers",
-            _FREE_GENERATOR,
-            format_seconds,
-            _TOO_SHORT,
+        title, value = "V2 generator stalls", health.stall_p99
+        limits = (min(_MAX_STALL_P99, max(_TICKER_TOLERANCE, 0.05 * tail)), max_delay)
+        meaning = (
+            "1 in 100 ticks of the generator's timer was {} late or later: answers seem as late"
         )
+        yield Check(title, value, limits, meaning, _FREE_GENERATOR, format_seconds, unknown)
     most = max(2 * max_delay, 0.5 * tail) if tail else 10 * _MAX_SINGLE_STALL
-    yield Check(
-        "V2 longest stall",
-        health.longest_stall,
+    title, value = "V2 longest stall", health.longest_stall
+    limits, meaning = (
         (max(_MAX_SINGLE_STALL, 0.05 * tail), most),
         "the generator once stopped for {}",
-        _FREE_GENERATOR,
-        format_seconds,
-        _TOO_SHORT,
     )
-    busiest = "the busiest generator process used {} of its core"
-    yield Check(
-        "V9 generator CPU", health.generator_cpu, (0.5, 0.85), busiest, _LESS, unknown=_TOO_SHORT
-    )
-    yield Check(
-        "V9 generator CPU, worst second",
-        health.generator_cpu_peak,
-        (0.7, 0.85),
-        f"in its worst second {busiest}",
-        _LESS,
-        unknown=_TOO_SHORT,
-    )
+    yield Check(title, value, limits, meaning, _FREE_GENERATOR, format_seconds, unknown)
+    title, value = "V9 generator CPU", health.generator_cpu
+    meaning = "the busiest generator process used {} of its core"
+    yield Check(title, value, (0.5, 0.85), meaning, _LESS, unknown=unknown)
+    title, value = f"{title}, worst second", health.generator_cpu_peak
+    yield Check(title, value, (0.7, 0.85), f"{meaning} in one second", _LESS, unknown=unknown)
 
 
 def _check_sends(cell: MeasuredCell, max_lateness: float) -> Iterator[Check]:
-    """V3, V4, V5, V12: whether all requests left, when planned, at the planned rate."""
+    """Check V3, V4, V5 and V12: whether all requests left, when planned, at the planned rate."""
     counts, health, load = cell.counts, cell.health, cell.load
     unsent = counts.planned - counts.sent
     meaning = f"{unsent} of {counts.planned} planned requests ({{}}) were never sent"
-    yield Check("V4 all sent", unsent / max(counts.planned, 1), (0.0, 0.005), meaning, _FINISH)
-    meaning = "{} planned requests have no row at all"
-    yield Check("V4 no silent drop", counts.unrecorded, (0.0, 0.0), meaning, _FINISH, format_number)
+    yield Check("V4 all sent", unsent / max(counts.planned, 1), _ALL_SENT, meaning, _FINISH)
+    title, meaning = "V4 no silent drop", "{} planned requests have no row at all"
+    yield Check(title, counts.unrecorded, (0.0, 0.0), meaning, _FINISH, format_number)
     # The floor is the measuring setup's own cost, its lateness included.
     if health.lateness is not None and not counts.cell.startswith(Scenario.FLOOR):
         median = load.latency.quantiles["p50"] if load and load.latency else None
         usual = median.low if median else 0.0
-        yield Check(
-            "V3 lateness",
-            health.lateness,
-            (max(0.0015, 0.05 * usual), max(max_lateness, 0.1 * usual)),
-            f"one request in {10 if counts.is_neighbour_cell or not load else 100} was sent {{}}"
-            " late or later: the load was not the planned one",
-            _SLOWER,
-            format_seconds,
-        )
+        limits = (max(0.0015, 0.05 * usual), max(max_lateness, 0.1 * usual))
+        in_how_many = 10 if counts.is_neighbour_cell or not load else 100
+        meaning = f"1 in {in_how_many} requests was sent {{}} late or later: not the planned load"
+        yield Check("V3 lateness", health.lateness, limits, meaning, _SLOWER, format_seconds)
     if health.unsent_share is not None and not (load and load.refused):
-        yield Check(
-            "V5 rate",
-            health.unsent_share,
-            (0.01, 0.05),
-            "the requests were sent {} more slowly than planned: too little CPU, or too few"
-            " connections",
-            _SLOWER,
+        meaning = (
+            "the requests were sent {} more slowly than planned: too little CPU or connections"
         )
+        yield Check("V5 rate", health.unsent_share, (0.01, 0.05), meaning, _SLOWER)
     if health.think_time_excess is not None:
-        yield Check(
-            "V12 think time",
-            health.think_time_excess,
-            ((-0.01, 0.05), (-0.03, 0.2)),
-            "between an answer and the user's next request {} of a latency passed beyond the think"
-            " time",
-            f"Spread the users over {_SPREAD}: the generator's own work delays its users.",
-        )
+        title, think_limits = "V12 think time", ((-0.01, 0.05), (-0.03, 0.2))
+        meaning = "users sent their next requests late, by {} of a latency"
+        advice = f"Spread the users over {_SPREAD}: the generator's own work delays its users."
+        yield Check(title, health.think_time_excess, think_limits, meaning, advice)
 
 
 def _check_arrivals(load: OpenLoadMetrics) -> Iterator[Check]:
-    """V6: whether requests left as independent users would, where the plan says so."""
+    """Check V6: whether requests left as independent users would, where the plan wants it."""
     for name, (gaps, variation, p) in zip(("schedule", "sends"), load.arrival_tests, strict=False):
-        yield Check(
-            f"V6 arrival law, {name}",
-            -math.log10(max(p, 1e-99)),
-            (3.0, 6.0),
-            "independent users send as unevenly as this with a probability of {}",
-            _EVEN_GAPS,
-            lambda value: f"{10**-value:.2g}",
-        )
+        title, value = f"V6 arrival law, {name}", -math.log10(max(p, 1e-99))
+        meaning = "independent users send as unevenly as this with a probability of {}"
+        yield Check(title, value, (3.0, 6.0), meaning, _EVEN_GAPS, _format_probability)
         near = max(3 / math.sqrt(gaps), _CV_TOLERANCE)
-        yield Check(
-            f"V6 arrival gaps, {name}",
-            variation - 1,
-            (near, max(0.3, near)),
-            f"the gaps between requests vary by {format_number(variation)} times their mean, {{}}"
-            " off the 1 of independent users (0 would be a fixed gap)",
-            _EVEN_GAPS,
-        )
+        title, limits = f"V6 arrival gaps, {name}", (near, max(0.3, near))
+        ratio = format_number(variation)
+        meaning = f"gaps vary by {ratio} times their mean, {{}} off the 1 of independent users"
+        yield Check(title, variation - 1, limits, meaning, _EVEN_GAPS)
+
+
+def _format_probability(value: float) -> str:
+    return f"{10**-value:.2g}"
 
 
 def _check_reconnects(cell: MeasuredCell) -> Iterator[Check]:
-    """V21: connections opened while measuring cost the server several turns of its loop each."""
+    """Check V21: a connection opened while measuring costs the server several turns of its loop."""
     if cell.health.reconnect_share is not None and not cell.is_overloaded:  # it needs more of them
-        yield Check(
-            "V21 connections",
-            cell.health.reconnect_share,
-            (0.0, 0.01),
-            "new connections per request while measuring: {}",
-            "Keep connections alive on the server for longer than the run, and give the client"
-            " enough of them.",
+        meaning = "new connections per request while measuring: {}"
+        advice = (
+            "Keep connections alive for longer than the run, and give the client enough of them."
         )
+        yield Check("V21 connections", cell.health.reconnect_share, (0.0, 0.01), meaning, advice)

@@ -24,87 +24,58 @@ def check_host(run_metrics: RunMetrics) -> Iterator[Check]:
     """Check the run as a whole and the machine during every cell: V1, V10 and V22."""
     machine = run_metrics.run["machine"]
     yield from _check_clock(machine.get("clock") or {})
-    yield Check(
-        "V10 load before",
-        machine.get("busy_before"),
-        (0.3, 1.0),
-        "{} of all cores were busy just before the run",
-        _QUIET_MACHINE,
-        unknown=_NOT_REPORTED,
-    )
+    title, value = "V10 load before", machine.get("busy_before")
+    meaning = "{} of all cores were busy just before the run"
+    yield Check(title, value, (0.3, 1.0), meaning, _QUIET_MACHINE, unknown=_NOT_REPORTED)
     limit = machine.get("cpu_limit")
     for cell in measured_cells(run_metrics):
         if not cell.counts.is_neighbour_cell:
             yield from set_cell(cell.counts.cell, _check_machine(cell, limit))
-    cores = f"the container may use {_format_cores(limit)}; app and load generator need one each"
-    yield Check(
-        "V10 CPU limit, cores",
-        max(0.0, _NEEDED_CORES - limit) if limit else 0.0,
-        _NEVER_FAILS,
-        cores if limit else "no CPU limit is known",
-        _cpu_advice(limit),
-        format_number,
-    )
+    title, value, meaning = "V10 CPU limit, cores", 0.0, "no CPU limit is known"
+    if limit:
+        value = max(0.0, _NEEDED_CORES - limit)
+        cores = _format_cores(limit)
+        meaning = f"the container may use {cores}; the app and the load generator need one each"
+    yield Check(title, value, _NEVER_FAILS, meaning, _cpu_advice(limit), format_number)
     yield _check_pinning(run_metrics)
     yield _check_origin(run_metrics)
 
 
 def _check_clock(clock: dict[str, float]) -> Iterator[Check]:
+    value, meaning = clock.get("resolution"), "the clock advances in steps of {}"
+    limits = (1e-6, 100 * 1e-6)
     yield Check(
-        "V1 clock",
-        clock.get("resolution"),
-        (1e-6, 100 * 1e-6),
-        "the clock advances in steps of {}",
-        _SOUND_CLOCK,
-        lambda seconds: f"{format_number(seconds * 1e9)} ns",
-        _NOT_REPORTED,
+        "V1 clock", value, limits, meaning, _SOUND_CLOCK, _format_nanoseconds, _NOT_REPORTED
     )
-    yield Check(
-        "V1 clock, backward steps",
-        clock.get("backward"),
-        (0.0, 0.0),
-        "the clock went back {} times",
-        _SOUND_CLOCK,
-        format_number,
-        _NOT_REPORTED,
-    )
+    value, meaning, limits = clock.get("backward"), "the clock went back {} times", (0.0, 0.0)
+    title = "V1 clock, backward steps"
+    yield Check(title, value, limits, meaning, _SOUND_CLOCK, format_number, _NOT_REPORTED)
+
+
+def _format_nanoseconds(seconds: float) -> str:
+    return f"{format_number(seconds * 1e9)} ns"
 
 
 def _check_machine(cell: MeasuredCell, limit: float | None) -> Iterator[Check]:
     """Check what other processes took; a container over its CPU limit stops app and generator."""
-    health = cell.health
+    health, unknown = cell.health, _NOT_REPORTED
     subject = f"a limit of {_format_cores(limit)}" if limit else "the container's CPU limit"
-    yield Check(
-        "V10 CPU limit",
-        health.throttled_share,
-        (0.01, 0.05),
-        f"{subject} stopped its processes in {{}} of the periods",
-        _cpu_advice(limit),
-        unknown=_NOT_REPORTED,
-    )
-    unknown = _NOT_REPORTED
+    title, value, limits = "V10 CPU limit", health.throttled_share, (0.01, 0.05)
+    meaning = f"{subject} stopped its processes in {{}} of the periods"
+    yield Check(title, value, limits, meaning, _cpu_advice(limit), unknown=unknown)
     if health.duration < MIN_WINDOW_SECONDS:
         unknown = f"{format_seconds(health.duration)} are too short to measure it"
-    yield Check(
-        "V10 other processes",
-        health.other_cpu,
-        (0.10, 1.0 if cell.is_doctor else 0.30),
-        "processes other than generator and target used {} of all cores",
-        _QUIET_MACHINE,
-        unknown=unknown,
-    )
-    yield Check(
-        "V10 stolen CPU",
-        health.stolen_share,
-        (0.01, 0.05),
-        "the host gave {} of the CPU time to other machines",
-        _QUIET_MACHINE,
-        unknown=unknown,
-    )
-    pages = "{} pages of memory were swapped"
-    yield Check(
-        "V10 swap", health.swapped_pages, (0.0, 0.0), pages, _QUIET_MACHINE, format_number, unknown
-    )
+    title, value, limits = "V10 other processes", health.other_cpu, (0.10, 0.30)
+    if cell.is_doctor:
+        limits = (0.10, 1.0)
+    meaning = "processes other than generator and target used {} of all cores"
+    yield Check(title, value, limits, meaning, _QUIET_MACHINE, unknown=unknown)
+    title, value, limits = "V10 stolen CPU", health.stolen_share, (0.01, 0.05)
+    meaning = "the host gave {} of the CPU time to other machines"
+    yield Check(title, value, limits, meaning, _QUIET_MACHINE, unknown=unknown)
+    title, value, limits = "V10 swap", health.swapped_pages, (0.0, 0.0)
+    meaning = "{} pages of memory were swapped"
+    yield Check(title, value, limits, meaning, _QUIET_MACHINE, format_number, unknown)
 
 
 def _cpu_advice(limit: float | None) -> str:

@@ -45,7 +45,7 @@ def check_stability(run_metrics: RunMetrics) -> Iterator[Check]:
 
 
 def _check_stationarity(stationarity: Stationarity | None) -> Iterator[Check]:
-    """V15, V16: a transient at the start or a change later; judged by size, not p-value."""
+    """Check V15 and V16: a change at the start or later; judged by size, not p-value."""
     if not stationarity:
         unknown = "too few requests, or a queue that no replay explains: it changes by chance"
         yield Check("V16 drift", None, _DRIFT_LIMITS, "", _FIND_CHANGE, unknown=unknown)
@@ -62,7 +62,7 @@ def _check_stationarity(stationarity: Stationarity | None) -> Iterator[Check]:
 
 
 def _check_restarts(route: RouteMetrics) -> Iterator[Check]:
-    """V18: how many restarts an interval rests on, and their spread; nothing for a single run."""
+    """Check V18: how many restarts an interval rests on, and their spread."""
     for name, (pass_limit, fail_limit) in _VARIATION_LIMITS.items():
         if restarts := route.restarts.get(name):
             title = f"V18 restarts, {name.removesuffix('_s')}"
@@ -75,7 +75,7 @@ def _check_restarts(route: RouteMetrics) -> Iterator[Check]:
 
 
 def _check_sample_size(latency: LatencyStats | CrowdMetrics) -> Iterator[Check]:
-    """V17: independent requests beyond the highest printed percentile; never a fault of the run."""
+    """Check V17: requests beyond the highest printed percentile; never a fault of the run."""
     printed = [(name, estimate) for name in QUANTILES if (estimate := latency.quantiles[name])]
     if printed:
         name, estimate = printed[-1]
@@ -93,7 +93,7 @@ def _check_sample_size(latency: LatencyStats | CrowdMetrics) -> Iterator[Check]:
 
 
 def _check_whole_rounds(level: CrowdMetrics) -> Iterator[Check]:
-    """V24: whether the window has whole rounds of all users, or answers came evenly.
+    """Check V24: whether the window has whole rounds of all users, or answers came evenly.
 
     Where answers come in lumps, a rate counts a lump too many or too few.
     """
@@ -113,17 +113,13 @@ def _check_whole_rounds(level: CrowdMetrics) -> Iterator[Check]:
 
 
 def _check_replay(load: OpenLoadMetrics, replay: ReplayResult) -> Iterator[Check]:
-    """V20 and V23: findings about the server, from the replay of the load's own arrivals."""
+    """Check V20 and V23: findings about the server, from the replay of the load's own arrivals."""
     if replay.drained:
-        yield Check(
-            "V20 model, mean",
-            replay.mean_ratio - 1,
-            (FIT_TOLERANCE, MISFIT_ERROR),
-            f"the mean differs by {{}} from that of {replay.places} places that take"
-            f" {format_seconds(replay.service_time)} each",
-            _READ_MEASURED,
-            is_informational=True,
-        )
+        value, limits = replay.mean_ratio - 1, (FIT_TOLERANCE, MISFIT_ERROR)
+        queue = f"{replay.places} places that take {format_seconds(replay.service_time)} each"
+        meaning = f"the mean differs by {{}} from that of {queue}"
+        advice = _READ_MEASURED
+        yield Check("V20 model, mean", value, limits, meaning, advice, is_informational=True)
     yield Check(
         "V20 model, completions",
         replay.completion_error,

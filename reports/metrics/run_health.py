@@ -168,14 +168,14 @@ def _cpu_usage(readings: pd.DataFrame, name: str) -> tuple[float, float] | None:
 
 
 def _send_lateness(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
-    """Open model: how late requests left; p99, of neighbours p90."""
+    """Return how late requests of the open model left; p99, of neighbours p90."""
     if sent.empty or (name == cell.name and not cell.arrivals and not cell.neighbours):
         return None
     return quantile((sent.sent - sent.intended).to_numpy(), 0.99 if cell.arrivals else 0.90)
 
 
 def _unsent_share(cell: Cell, name: str, rows: pd.DataFrame, close: float) -> float | None:
-    """Open model: share of the requests planned by the close that were not sent by then."""
+    """Return the share of the requests planned by the close that were not sent by then."""
     if name == cell.name and not cell.arrivals:
         return None
     planned = int((rows.intended <= close).sum())
@@ -183,7 +183,7 @@ def _unsent_share(cell: Cell, name: str, rows: pd.DataFrame, close: float) -> fl
 
 
 def _think_time_excess(cell: Cell, sent: pd.DataFrame) -> float | None:
-    """Closed model: time from answer to next request beyond think time, over mean latency."""
+    """Return the time from answer to next request beyond think time, over mean latency."""
     if cell.scenario is not Scenario.CROWD:
         return None
     turns = sent.sort_values("intended").groupby(["worker", "connection"])
@@ -204,7 +204,7 @@ def _count_disordered(sent: pd.DataFrame, run_format: int) -> int:
 
 
 def _reconnect_share(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
-    """Connections opened while measuring per request; None where intended or unknown."""
+    """Return connections opened per request while measuring; None where intended or unknown."""
     arrivals = cell.arrivals
     may_connect = cell.cold or (arrivals and arrivals.pool is not ConnectionMode.WARM)
     if cell.scenario is Scenario.BURST or may_connect or sent.empty:
@@ -220,7 +220,7 @@ def _reconnect_share(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
 
 
 def _transport_time(sent: pd.DataFrame) -> tuple[float, float] | None:
-    """Median and p99 of `async` requests' time on the way: latency without the server's time."""
+    """Return median and p99 of `async` requests' latency without the server's time."""
     quick = sent[sent.route.str.endswith("/async")]
     spent = ((quick.done - quick.sent) - (quick.app_end - quick.app_start)).dropna().to_numpy()
     return (quantile(spent, 0.5), quantile(spent, 0.99)) if len(spent) else None
