@@ -2,10 +2,10 @@
 
 import json
 import math
-from dataclasses import dataclass
+from itertools import starmap
 
-from reports.claims.model import Claim, MissingData, PartResult
-from reports.claims.routes import MeasuredRoute, crowd_needs, measured_route
+from reports.claims.model import Claim, MissingData, Part, PartResult
+from reports.claims.routes import crowd_needs, measured_route
 from reports.formatting import format_seconds, format_share
 from reports.metrics.model import RunMetrics
 from reports.verdicts.neighbours import (
@@ -29,61 +29,39 @@ _EXPECTED_WAITS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _ComputeMeasurement:
-    """One way to compute, as measured."""
+def _computes(variant: str, expected: NeighbourWait) -> Part:
+    """Expect one at once on one core, and a neighbour that waits for what is expected."""
 
-    measured: MeasuredRoute
-    p90: float  # seconds, of the loaded neighbour
-    is_serial: bool  # whether one was served at once
-    is_cpu_bound: bool  # else something waits, and this says nothing about computing
-    neighbour_wait: NeighbourWait | None
-
-    def follows(self, expected: NeighbourWait) -> bool:
-        return self.is_serial and self.is_cpu_bound and self.neighbour_wait is expected
-
-    @property
-    def summary(self) -> str:
-        core = format_share(self.measured.level.cpu or 0.0)
-        return (
-            f"{self.measured.route.variant} {self.measured.served_interval} at once, core {core}"
-            f" full, neighbour {format_seconds(self.p90)}"
+    def judge(run_metrics: RunMetrics) -> PartResult:
+        measured = measured_route(run_metrics, variant)
+        level, service, p90 = measured.level, measured.service, measured.neighbour_p90[1].low
+        users, cpu = level.users, level.cpu or 0.0
+        turns_delay, whole_delay = map(format_seconds, predicted_delays(users, service).values())
+        turn = format_seconds(SWITCH_INTERVAL)
+        predicted_p90 = {
+            NeighbourWait.REQUESTS: f"at least 0.9 x {users} users x {format_seconds(service)} ="
+            f" {whole_delay}",
+            NeighbourWait.TURNS: f"some {GIL_ACQUISITIONS} x {users} x {turn} = {turns_delay}",
+            NeighbourWait.NOTHING: f"less than half of {turns_delay}: it releases the GIL",
+        }
+        wait = classify_wait(measured.route.neighbours["async"], users, service)
+        return PartResult(
+            f"{variant}: 1 at once, the async neighbour's p90 {predicted_p90[expected]}",
+            f"{variant}: {measured.served_interval} at once, core {format_share(cpu)} full,"
+            f" neighbour {format_seconds(p90)}",
+            {
+                f"{variant} served more than one at once": measured.served >= SERIAL_LIMIT,
+                f"{variant} waited instead of computing": (
+                    cpu / level.throughput < _MIN_CPU_SHARE * service
+                ),
+                f"the neighbour of {variant} waited for {wait or '-'}, not for {expected}": (
+                    wait is not expected
+                ),
+            },
+            bars=((f"{variant}, ms", 1000 * p90),),
         )
 
-
-def _measure_computing(run_metrics: RunMetrics, variant: str) -> _ComputeMeasurement:
-    """Measure one of the four ways. Raises MissingData without it."""
-    measured = measured_route(run_metrics, variant)
-    level, service = measured.level, measured.service
-    return _ComputeMeasurement(
-        measured,
-        measured.neighbour_p90[1].low,
-        measured.served < SERIAL_LIMIT,
-        (level.cpu or 0.0) / level.throughput >= _MIN_CPU_SHARE * service,
-        classify_wait(measured.route.neighbours["async"], level.users, service),
-    )
-
-
-def _judge_cpu_blocks(run_metrics: RunMetrics) -> PartResult:
-    """All serve one at once; only inline does the neighbour wait for whole requests."""
-    ways = {variant: _measure_computing(run_metrics, variant) for variant in _EXPECTED_WAITS}
-    first = next(iter(ways.values())).measured
-    users = first.level.users
-    turns_delay, whole_delay = predicted_delays(users, first.service).values()
-    return PartResult(
-        "1 at once on one core, however written; the async neighbour's p90 inline at least 0.9 x"
-        f" {users} users x {format_seconds(first.service)} = {format_seconds(whole_delay)}; in"
-        f" threads that keep the GIL some {GIL_ACQUISITIONS} x {users} x"
-        f" {format_seconds(SWITCH_INTERVAL)} = {format_seconds(turns_delay)}; in threads that"
-        f" release it less than half of that, {format_seconds(turns_delay / 2)}",
-        "; ".join(way.summary for way in ways.values()),
-        {
-            f"{variant} did not behave as predicted: served at once, CPU, or what its neighbour"
-            " waited for": not ways[variant].follows(expected)
-            for variant, expected in _EXPECTED_WAITS.items()
-        },
-        bars=tuple((f"{variant}, ms", 1000 * way.p90) for variant, way in ways.items()),
-    )
+    return judge
 
 
 CPU_BLOCKS = Claim(
@@ -91,7 +69,7 @@ CPU_BLOCKS = Claim(
     sentence="Computing or hashing in `async def` blocks the loop; in a thread it keeps running.",
     source="Common Pitfalls",
     needs=crowd_needs(*_EXPECTED_WAITS),
-    parts=(_judge_cpu_blocks,),
+    parts=tuple(starmap(_computes, _EXPECTED_WAITS.items())),
     why=(
         "the loop computes one thing at a time. A thread keeps it free, slowed by turns of the GIL"
         " unless the code releases it. On more than one core, code that releases it serves more"

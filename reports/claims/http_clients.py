@@ -1,16 +1,11 @@
 """HTTP clients that block, that await, and that open too many connections."""
 
+import json
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
-from reports.claims.http_calls import (
-    count_connections,
-    cpu_per_request,
-    decode_answers,
-    fails_clearly,
-    measures_client,
-    summarise_client,
-)
-from reports.claims.model import Claim, PartResult
+from reports.claims.model import Claim, MissingData, Part, PartResult
 from reports.claims.routes import (
     THREAD_POOL,
     crowd_needs,
@@ -19,7 +14,98 @@ from reports.claims.routes import (
     measured_route,
     serves_every_user,
 )
-from reports.metrics.model import RunMetrics
+from reports.formatting import format_seconds, format_with_interval
+from reports.metrics.model import CrowdMetrics, RunMetrics
+
+_OK, _CLIENT_ERROR, _SERVER_ERROR = 200, 400, 500  # the lowest status of each class
+_COUNTERS_PATH = "/client/counters"
+_FAULT_ANSWERS = {
+    "slow": (504, "took too long"),
+    "error": (502, "answered with an error"),
+    "gone": (502, "cannot be reached"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _ConnectionCounts:
+    """Counts of the upstream during a session, and the size of the client's pool."""
+
+    connections: int
+    requests: int
+    pool_size: int | None
+
+    @property
+    def per_request(self) -> float:
+        return self.connections / max(1, self.requests)
+
+    def __str__(self) -> str:
+        return f"{self.connections:,} connections for {self.requests:,} requests"
+
+
+def _decode_answers(run_metrics: RunMetrics, session: str, path: str, at_least: int) -> list[Any]:
+    """Return the answers to one path. Raises MissingData if there are fewer than `at_least`."""
+    answers = [
+        answer for answer in run_metrics.session_answers(session, path) if answer["status"] == _OK
+    ]
+    if len(answers) < at_least:
+        raise MissingData(f"{path} of the session {session}")
+    return [json.loads(answer["body"]) for answer in answers]
+
+
+def _count_connections(
+    run_metrics: RunMetrics, session: str, path: str = _COUNTERS_PATH
+) -> _ConnectionCounts:
+    """Return the difference between the upstream's counters before and after the load."""
+    before, after = _decode_answers(run_metrics, session, path, 2)
+    return _ConnectionCounts(
+        after["connections"] - before["connections"],
+        after["requests"] - before["requests"],
+        after["pool"],
+    )
+
+
+def _cpu_per_request(level: CrowdMetrics) -> float:
+    """Return server CPU seconds per right answer. Raises MissingData where no probe saw it."""
+    if level.cpu is None or not level.throughput:
+        raise MissingData(f"the server's CPU in {level.cell}")
+    return level.cpu / level.throughput
+
+
+def _summarise_client(run_metrics: RunMetrics, variant: str, path: str = _COUNTERS_PATH) -> str:
+    """Return latency, CPU per request and connections of one client, in words."""
+    level = measured_route(run_metrics, variant).level
+    interval = level.cpu_cost_interval
+    cpu = format_with_interval(
+        _cpu_per_request(level) * 1000,
+        (interval[0] * 1000, interval[1] * 1000) if interval else None,
+    )
+    counts = _count_connections(run_metrics, variant, path)
+    return f"mean {format_seconds(level.mean.low)}, {cpu} ms CPU per request, {counts}"
+
+
+def _measures_client(variant: str, path: str = _COUNTERS_PATH) -> Part:
+    """Add what one client costs, without a judgement."""
+    return lambda run_metrics: PartResult("", _summarise_client(run_metrics, variant, path))
+
+
+def _fails_clearly(session: str, *prefixes: str) -> Part:
+    """Expect the documented status and text of each fault, on routes that begin like this."""
+
+    def judge(run_metrics: RunMetrics) -> PartResult:
+        faults = {}
+        for prefix, (fault, (status, text)) in product(prefixes, _FAULT_ANSWERS.items()):
+            path = f"{prefix}/{fault}"
+            answers = run_metrics.session_answers(session, path)
+            if not answers:
+                raise MissingData(f"{path} of the session {session}")
+            for answer in answers:
+                fault_text = f"{path} answers {answer['status']} {answer['body']}"
+                faults[fault_text] = answer["status"] != status or text not in answer["body"]
+        predicted = "504 for a slow upstream, 502 for an error status or no upstream at all"
+        return PartResult(predicted, "", faults)
+
+    return judge
+
 
 _INLINE, _DEF = "broken-async requests", "sync requests"
 _SHARED, _PER_REQUEST, _AIOHTTP = "async httpx", "async httpx-per-request", "async aiohttp"
@@ -31,7 +117,7 @@ REQUESTS_BLOCKS = Claim(
     sentence="`requests` in `async def` freezes every request of the worker; in `def` none.",
     source="Making External HTTP Calls; Common Pitfalls",
     needs=crowd_needs(_INLINE, _DEF),
-    parts=(holds_loop(_INLINE), fills_pool(_DEF, THREAD_POOL), measures_client(_DEF)),
+    parts=(holds_loop(_INLINE), fills_pool(_DEF, THREAD_POOL), _measures_client(_DEF)),
     why="the call waits in the thread that makes it: the loop's, or one of the pool's",
 )
 HTTPX_FREES = Claim(
@@ -41,8 +127,8 @@ HTTPX_FREES = Claim(
     needs=(*crowd_needs(_SHARED), f"asked/{_SESSION}"),
     parts=(
         serves_every_user(_SHARED),
-        fails_clearly(_SESSION, "/client/httpx"),
-        measures_client(_SHARED),
+        _fails_clearly(_SESSION, "/client/httpx"),
+        _measures_client(_SHARED),
     ),
     why=_WHY_AWAITED,
 )
@@ -53,8 +139,8 @@ AIOHTTP_FREES = Claim(
     needs=crowd_needs(_AIOHTTP),
     parts=(
         serves_every_user(_AIOHTTP),
-        fails_clearly(_AIOHTTP, "/aiohttp"),
-        measures_client(_AIOHTTP, "/aiohttp/counters"),
+        _fails_clearly(_AIOHTTP, "/aiohttp"),
+        _measures_client(_AIOHTTP, "/aiohttp/counters"),
     ),
     why=_WHY_AWAITED,
 )
@@ -64,29 +150,28 @@ _KEEPALIVE_LIMIT = 20  # and that it keeps alive
 # times the CPU, at least: reading a bundle of certificates outweighs all else that a small call
 # does
 _MIN_CPU_RATIO = 2.0
-_CLIENT_ERROR, _SERVER_ERROR = 400, 500  # the lowest status of each class
 
 
 def _judge_connections(run_metrics: RunMetrics) -> PartResult:
     """Compare connections and CPU; the effect of httpx's keep-alive limit is the nuance."""
-    shared_counts = count_connections(run_metrics, _SHARED)
-    own_counts = count_connections(run_metrics, _PER_REQUEST)
+    shared_counts = _count_connections(run_metrics, _SHARED)
+    own_counts = _count_connections(run_metrics, _PER_REQUEST)
     shared = measured_route(run_metrics, _SHARED)
     own = measured_route(run_metrics, _PER_REQUEST)
     connects_each_time = own_counts.connections == own_counts.requests >= own.level.completed
-    cpu_limit = _MIN_CPU_RATIO * cpu_per_request(shared.level)
-    keep_alive = decode_answers(run_metrics, _SESSION, "/client/keep-alive", 1)[0]
+    cpu_limit = _MIN_CPU_RATIO * _cpu_per_request(shared.level)
+    keep_alive = _decode_answers(run_metrics, _SESSION, "/client/keep-alive", 1)[0]
     return PartResult(
         f"own client: connections = requests; shared: connections <= pool size = {_POOL_SIZE}, CPU"
         f" at most 1/{_MIN_CPU_RATIO:g} of the own client's",
-        f"{own.served_text}, {summarise_client(run_metrics, _PER_REQUEST)}; {shared.served_text},"
-        f" {summarise_client(run_metrics, _SHARED)}, a pool of {shared_counts.pool_size}",
+        f"{own.served_text}, {_summarise_client(run_metrics, _PER_REQUEST)}; {shared.served_text},"
+        f" {_summarise_client(run_metrics, _SHARED)}, a pool of {shared_counts.pool_size}",
         {
             "a client per request did not connect per request": not connects_each_time,
             "the shared client opened more connections than its pool has": (
                 shared_counts.connections > _POOL_SIZE
             ),
-            "a client per request costs hardly more CPU": cpu_per_request(own.level) < cpu_limit,
+            "a client per request costs hardly more CPU": _cpu_per_request(own.level) < cpu_limit,
         },
         limit=_explain_keep_alive(keep_alive),
         bars=(
@@ -98,7 +183,7 @@ def _judge_connections(run_metrics: RunMetrics) -> PartResult:
 
 def _judge_lifecycle(run_metrics: RunMetrics) -> PartResult:
     """Use the shared client before, during and after the life of its app."""
-    lifecycle = decode_answers(run_metrics, _SESSION, "/client/lifecycle", 1)[0]
+    lifecycle = _decode_answers(run_metrics, _SESSION, "/client/lifecycle", 1)[0]
     before, after = lifecycle["before"], lifecycle["after"]
     return PartResult(
         "an error before start-up, closed after shut-down",
@@ -144,7 +229,7 @@ CLIENT_REUSE = Claim(
     parts=(
         _judge_connections,
         _judge_lifecycle,
-        fails_clearly(_SESSION, "/client/httpx", "/client/requests-def"),
+        _fails_clearly(_SESSION, "/client/httpx", "/client/requests-def"),
     ),
     why="connections, certificates and memory are paid for once",
 )
