@@ -97,7 +97,7 @@ def _check_sends(cell: MeasuredCell, max_lateness: float) -> Iterator[Check]:
         yield Check("V5 rate", health.unsent_share, (0.01, 0.05), meaning, _SLOWER)
     if health.think_time_excess is not None:
         title, think_limits = "V12 think time", ((-0.01, 0.05), (-0.03, 0.2))
-        meaning = "users sent their next requests late, by {} of a latency"
+        meaning = "users sent their next requests {} of a latency later than planned"
         advice = f"Spread the users over {_SPREAD}: the generator's own work delays its users."
         yield Check(title, health.think_time_excess, think_limits, meaning, advice)
 

@@ -111,7 +111,7 @@ def set_cell(cell: str, checks: Iterable[Check]) -> Iterator[Check]:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredCell:
-    """What the checks of one cell look at; `level` or `load` is what the cell measured, if any."""
+    """What the checks of one cell judge; `level` or `load` is what the cell measured, if any."""
 
     run_metrics: RunMetrics
     counts: CellCounts
@@ -183,8 +183,9 @@ class TrustReport:
         A failure in a separate cell removes only its claims' verdict and makes the run suspect at
         worst; its warnings appear next to its claims.
         """
-        counted = [x for x in self.checks if not x.cell.startswith(f"{Scenario.FLOOR}/")]
-        worst = worst_trust_level(x for x in counted if x.cell not in self.separate_cells)
+        counted = [item for item in self.checks if not item.cell.startswith(f"{Scenario.FLOOR}/")]
+        headline = (check for check in counted if check.cell not in self.separate_cells)
+        worst = worst_trust_level(headline)
         has_failure = worst_trust_level(counted) is TrustLevel.UNTRUSTED
         return TrustLevel.SUSPECT if worst is TrustLevel.TRUSTED and has_failure else worst
 

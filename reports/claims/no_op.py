@@ -27,7 +27,9 @@ class _Turns:
     @property
     def costs(self) -> RepeatedValue:
         """CPU seconds per request."""
-        return RepeatedValue(tuple((x.cpu or math.nan) / x.throughput for x in self.levels))
+        return RepeatedValue(
+            tuple((level.cpu or math.nan) / level.throughput for level in self.levels)
+        )
 
     @property
     def rates(self) -> RepeatedValue:
@@ -39,10 +41,8 @@ class _Turns:
         if core_share >= FULL_CORE:
             return f"capacity {format_repeated_value(self.rates, 'req/s')}"
         names = {level.cell for level in self.levels}
-        busy = max(
-            (x.health.generator_cpu or 0.0 for x in run_metrics.cell_counts if x.cell in names),
-            default=0.0,
-        )
+        counts = [entry for entry in run_metrics.cell_counts if entry.cell in names]
+        busy = max((entry.health.generator_cpu or 0.0 for entry in counts), default=0.0)
         affordable = RepeatedValue(tuple(1 / cost for cost in self.costs.values))
         return (
             f"capacity at least {format_repeated_value(affordable, 'req/s')} (1 / CPU per request:"
@@ -55,16 +55,10 @@ def _judge_overhead(run_metrics: RunMetrics) -> PartResult:
     awaited = _find_turns(run_metrics, "async noop")
     threaded = _find_turns(run_metrics, "sync noop")
     cost, threaded_cost = awaited.costs, threaded.costs
-    cost_ratio, rate_ratio = (
-        pair_ratios(threaded_cost, cost),
-        pair_ratios(awaited.rates, threaded.rates),
-    )
-    if (
-        not cost_ratio
-        or not rate_ratio
-        or cost_ratio.interval is None
-        or not cost_ratio.estimate > 0
-    ):
+    cost_ratio = pair_ratios(threaded_cost, cost)
+    rate_ratio = pair_ratios(awaited.rates, threaded.rates)
+    interval = cost_ratio.interval if cost_ratio else None
+    if not cost_ratio or not rate_ratio or not interval or not cost_ratio.estimate > 0:
         raise MissingData("five pairs of turns on the no-op pair, with the server's CPU")
     hop, margin = mean_margin(np.subtract(threaded_cost.values, cost.values))
     return PartResult(
@@ -72,11 +66,11 @@ def _judge_overhead(run_metrics: RunMetrics) -> PartResult:
         f" {format_seconds(_PUBLISHED_HOP_TIME)})",
         f"CPU per request {format_repeated_value(cost, 's')} as `async def`,"
         f" {format_repeated_value(threaded_cost, 's')} as `def`:"
-        f" {format_with_interval(cost_ratio.estimate, cost_ratio.interval)} times; `async def`"
+        f" {format_with_interval(cost_ratio.estimate, interval)} times; `async def`"
         f" {awaited.capacity_text(run_metrics)}, `def` {threaded.capacity_text(run_metrics)};"
         f" `async def` answered {format_with_interval(rate_ratio.estimate, rate_ratio.interval)}"
         " times as many",
-        {"the hop into a thread did not show in the server's CPU": cost_ratio.interval[0] <= 1},
+        {"the hop into a thread did not show in the server's CPU": interval[0] <= 1},
         why=(
             f"a hop costs {format_seconds(hop)} of CPU (within {format_seconds(margin)}): next to"
             " any real work it is small, and only the empty route shows it"

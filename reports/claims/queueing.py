@@ -88,7 +88,7 @@ def _largest_fitting_crowd(run_metrics: RunMetrics, variant: Variant) -> tuple[C
     route, places = measured.route, measured.route.expected_concurrency
     if route.mechanism and places is None:
         raise MissingData(f"the size of the {route.mechanism}, which the probe reads in the app")
-    fitting = [x for x in route.median_levels if 1 < x.users <= (places or x.users)]
+    fitting = [level for level in route.median_levels if 1 < level.users <= (places or level.users)]
     if not fitting:
         raise MissingData(f"a crowd on /{variant} that its pool has room for")
     return fitting[-1], measured.service
@@ -133,8 +133,8 @@ def _judge_server_timer_blind(run_metrics: RunMetrics) -> PartResult:
         f" {_format_median_and_max(awaited.timer)}",
         {
             "the clients did not wait for one another": not all(
-                is_near(max(x.done), burst_completion_time(x.size, service, 1), _TIME_TOLERANCE)
-                for x in (plain, awaited)
+                is_near(max(burst.done), service * burst.size, _TIME_TOLERANCE)
+                for burst in (plain, awaited)
             ),
             "the timer saw the queue": median_low(plain.timer) >= limit,
         },

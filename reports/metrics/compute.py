@@ -133,9 +133,9 @@ def _measure_route(run_data: RunData, cells: list[Cell], variant: str) -> RouteM
         if crowds
         else ()
     )
-    loads = (x for x in run_data.cells if x.variant == variant and (x.users or x.arrivals))
+    own_cells = (cell for cell in run_data.cells if cell.variant == variant)
     route = RouteMetrics(
-        route=next((cell.route for cell in loads), variant),
+        route=next((cell.route for cell in own_cells if cell.users or cell.arrivals), variant),
         variant=variant,
         unloaded_mean=service,
         unloaded_interval=_unloaded_interval(lone),
