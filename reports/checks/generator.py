@@ -56,9 +56,7 @@ def _check_own_stalls(cell: MeasuredCell, max_delay: float) -> Iterator[Check]:
     if cell.counts.has_window:  # sending a burst at one instant is a stall by itself
         title, value = "V2 generator stalls", health.stall_p99
         limits = (min(_MAX_STALL_P99, max(_TICKER_TOLERANCE, 0.05 * tail)), max_delay)
-        meaning = (
-            "1 in 100 ticks of the generator's timer was {} late or later: answers seem as late"
-        )
+        meaning = "1 in 100 timer ticks of the generator came {} late or later: answers look slow"
         yield Check(title, value, limits, meaning, _FREE_GENERATOR, format_seconds, unknown)
     most = max(2 * max_delay, 0.5 * tail) if tail else 10 * _MAX_SINGLE_STALL
     title, value = "V2 longest stall", health.longest_stall
@@ -71,7 +69,7 @@ def _check_own_stalls(cell: MeasuredCell, max_delay: float) -> Iterator[Check]:
     meaning = "the busiest generator process used {} of its core"
     yield Check(title, value, (0.5, 0.85), meaning, _LESS, unknown=unknown)
     title, value = f"{title}, worst second", health.generator_cpu_peak
-    yield Check(title, value, (0.7, 0.85), f"{meaning} in one second", _LESS, unknown=unknown)
+    yield Check(title, value, (0.7, 0.85), f"{meaning} in its worst second", _LESS, unknown=unknown)
 
 
 def _check_sends(cell: MeasuredCell, max_lateness: float) -> Iterator[Check]:
@@ -88,7 +86,9 @@ def _check_sends(cell: MeasuredCell, max_lateness: float) -> Iterator[Check]:
         usual = median.low if median else 0.0
         limits = (max(0.0015, 0.05 * usual), max(max_lateness, 0.1 * usual))
         in_how_many = 10 if counts.is_neighbour_cell or not load else 100
-        meaning = f"1 in {in_how_many} requests was sent {{}} late or later: not the planned load"
+        meaning = (
+            f"1 in {in_how_many} requests was sent {{}} late or later: this is not the planned load"
+        )
         yield Check("V3 lateness", health.lateness, limits, meaning, _SLOWER, format_seconds)
     if health.unsent_share is not None and not (load and load.refused):
         meaning = (
@@ -122,7 +122,7 @@ def _format_probability(value: float) -> str:
 def _check_reconnects(cell: MeasuredCell) -> Iterator[Check]:
     """Check V21: a connection opened while measuring costs the server several turns of its loop."""
     if cell.health.reconnect_share is not None and not cell.is_overloaded:  # it needs more of them
-        meaning = "new connections per request while measuring: {}"
+        meaning = "the requests opened {} new connections each while measuring"
         advice = (
             "Keep connections alive for longer than the run, and give the client enough of them."
         )

@@ -29,9 +29,9 @@ class Check:
     """One check of one cell, or of the whole run.
 
     `title` is id and name. A value inside the first limit passes, one outside the second fails.
-    `meaning` is a sentence in which `{}` stands for the value; `unknown` says why there is no
-    value. An informational check changes words, never trust: it describes the server, not the
-    measurement.
+    `meaning` is a sentence in which `{}` stands for the value; after a colon it says what follows
+    when the check does not pass. `unknown` says why there is no value. An informational check
+    changes words, never trust: it describes the server, not the measurement.
     """
 
     title: str
@@ -80,7 +80,9 @@ class Check:
         if self.value is None:
             return self.unknown
         sentence = self.meaning.replace("{}", self.format_value(self.value))
-        if self.status is CheckStatus.PASS or "{}" not in self.meaning:
+        if self.status is CheckStatus.PASS:
+            return sentence.partition(": ")[0]
+        if "{}" not in self.meaning:
             return sentence
         return f"{sentence} (limit: {self.format_limit(self.pass_limit)})"
 

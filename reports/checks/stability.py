@@ -116,7 +116,7 @@ def _check_replay(load: OpenLoadMetrics, replay: ReplayResult) -> Iterator[Check
     """Check V20 and V23: findings about the server, from the replay of the load's own arrivals."""
     if replay.drained:
         value, limits = replay.mean_ratio - 1, (FIT_TOLERANCE, MISFIT_ERROR)
-        queue = f"{replay.places} places that take {format_seconds(replay.service_time)} each"
+        queue = f"{format_count(replay.places, 'place')} of {format_seconds(replay.service_time)}"
         meaning = f"the mean differs by {{}} from that of {queue}"
         advice = _READ_MEASURED
         yield Check("V20 model, mean", value, limits, meaning, advice, is_informational=True)
