@@ -1,14 +1,18 @@
-"""Checks: a number of one cell between two limits, with its reason and a remedy."""
+"""Checks: a number of one cell between two limits, its meaning, and what to do."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from reports.formatting import format_count, format_share
+from reports.metrics.model import CellCounts, CrowdMetrics, OpenLoadMetrics, RunMetrics
+from reports.metrics.run_health import CellHealth
+from reports.stats.quantiles import LatencyStats
 from results.schema import Scenario
 
-Limit = float | tuple[float, float]
+Limit = float | tuple[float, float]  # the largest absolute value allowed, or the allowed range
+WHOLE_RUN = "*"  # the cell of a check that concerns the whole run
 
 
 class CheckStatus(StrEnum):
@@ -22,22 +26,43 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of one cell (or of the whole run: cell `*`).
+    """One check of one cell, or of the whole run.
 
-    A limit is the largest absolute value allowed, or the range of allowed values. An informational
-    check changes words, never trust: it describes the server, not the measurement.
+    `title` is id and name. A value inside the first limit passes, one outside the second fails.
+    `meaning` is a sentence in which `{}` stands for the value; after a colon it says what follows
+    when the check does not pass. `unknown` says why there is no value. An informational check
+    changes words, never trust: it describes the server, not the measurement.
     """
 
-    id: str
-    name: str
-    cell: str
+    title: str
     value: float | None
-    pass_limit: Limit
-    fail_limit: Limit
-    why: str
+    limits: tuple[Limit, Limit]
+    meaning: str
+    advice: str = ""
     format_value: Callable[[float], str] = format_share
+    unknown: str = ""
     is_informational: bool = False
-    advice: str = ""  # what to do, where the usual remedy does not fit
+    cell: str = WHOLE_RUN
+
+    @property
+    def id(self) -> str:
+        """`V1` to `V24`."""
+        return self.title.partition(" ")[0]
+
+    @property
+    def name(self) -> str:
+        """What is checked."""
+        return self.title.partition(" ")[2]
+
+    @property
+    def pass_limit(self) -> Limit:
+        """What passes."""
+        return self.limits[0]
+
+    @property
+    def fail_limit(self) -> Limit:
+        """What does not fail."""
+        return self.limits[1]
 
     @property
     def status(self) -> CheckStatus:
@@ -46,103 +71,90 @@ class Check:
             return CheckStatus.UNKNOWN
         if _is_within(self.value, self.pass_limit):
             return CheckStatus.PASS
-        return (
-            CheckStatus.WARN
-            if self.is_informational or _is_within(self.value, self.fail_limit)
-            else CheckStatus.FAIL
-        )
+        may_warn = self.is_informational or _is_within(self.value, self.fail_limit)
+        return CheckStatus.WARN if may_warn else CheckStatus.FAIL
+
+    @property
+    def why(self) -> str:
+        """The value in a sentence; where it does not pass, with its limit."""
+        if self.value is None:
+            return self.unknown
+        sentence = self.meaning.replace("{}", self.format_value(self.value))
+        if self.status is CheckStatus.PASS:
+            return sentence.partition(": ")[0]
+        if "{}" not in self.meaning:
+            return sentence
+        return f"{sentence} (limit: {self.format_limit(self.pass_limit)})"
 
     def format_limit(self, limit: Limit) -> str:
-        """A limit in words."""
-        if not isinstance(limit, tuple):
-            return self.format_value(limit)
-        low, high = limit
-        return (
-            f"{self.format_value(low)} or more"
-            if math.isinf(high)
-            else f"{self.format_value(low)} to {self.format_value(high)}"
-        )
+        """Return a limit in words."""
+        low, high = limit if isinstance(limit, tuple) else (limit, limit)
+        if low == high:
+            return self.format_value(low)
+        if math.isinf(high):
+            return f"{self.format_value(low)} or more"
+        return f"{self.format_value(low)} to {self.format_value(high)}"
 
     @property
     def remedy(self) -> str:
         """What to do when it does not pass."""
-        return "" if self.status is CheckStatus.PASS else self.advice or CHECK_REMEDIES[self.id]
+        return "" if self.status is CheckStatus.PASS else self.advice
 
 
 def _is_within(value: float, limit: Limit) -> bool:
-    """Whether a value keeps a limit."""
     low, high = limit if isinstance(limit, tuple) else (-limit, limit)
     return low <= value <= high
 
 
-CHECK_REMEDIES = {
-    "V1": "Use a host whose monotonic clock is sound; do not believe any duration of this one.",
-    "V2": "Give the generator a core of its own, stop what else runs, or ask for less.",
-    "V3": (
-        "Ask for a lower rate, or spread it over more generator processes (plain Locust:"
-        " --processes)."
-    ),
-    "V4": (
-        "Let the run end by itself; else ask for a lower rate, or raise --cap. log.txt tells what"
-        " stopped the sending."
-    ),
-    "V5": (
-        "Ask for a lower rate, or spread it over more generator processes (plain Locust:"
-        " --processes)."
-    ),
-    "V6": (
-        "Ask for --arrivals constant if that is what you want; otherwise the generator was too busy"
-        " to keep its schedule."
-    ),
-    "V7": "Drain longer (--drain), or ask for less: what is cut off is what was slow.",
-    "V8": (
-        "Look at the answers before their speed: statuses are in samples.parquet, the app's words"
-        " in log.txt."
-    ),
-    "V9": (
-        "Ask for less, or spread the load over more generator processes (plain Locust:"
-        " --processes)."
-    ),
-    "V10": "Stop what else runs on this machine, or measure on one that is not shared.",
-    "V11": (
-        "Do not edit the rows. If nobody did, please report this: requests were lost between"
-        " counter and rows."
-    ),
-    "V12": (
-        "Spread the users over more generator processes (plain Locust: --processes): the generator"
-        " needs the time that its users should wait."
-    ),
-    "V13": "Measure on one host, with one clock; if it was one, please report this.",
-    "V14": "Look for what stands between: a proxy, a busy core, a socket without TCP_NODELAY.",
-    "V15": "Run longer, or warm the app up before.",
-    "V16": (
-        "Find out what changed during the run: memory, a cache, another load. One number cannot"
-        " stand for it."
-    ),
-    "V17": "Run longer, or quote a lower percentile.",
-    "V18": "Repeat with restarted servers: --repeat 5.",
-    "V19": (
-        "Measure a route that takes longer, or ask for less: here the rig itself is part of the"
-        " number."
-    ),
-    "V20": (
-        "Read the route's own mean and percentiles; a formula for a fixed service time does not"
-        " hold for it."
-    ),
-    "V21": (
-        "Keep connections alive on the server for longer than the run, and give the client enough"
-        " of them."
-    ),
-    "V22": "Name what is missing beside the number when you quote it.",
-    "V23": (
-        "Nothing to mend in the run: the server serves out of order, so quote the mean, and the"
-        " tail as unfairness."
-    ),
-    "V24": (
-        "Run longer (-t), or with fewer users: the window should hold several rounds of all of"
-        " them."
-    ),
-}
+def set_cell(cell: str, checks: Iterable[Check]) -> Iterator[Check]:
+    """Return the checks as those of one cell."""
+    return (replace(check, cell=cell) for check in checks)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredCell:
+    """What the checks of one cell judge; `level` or `load` is what the cell measured, if any."""
+
+    run_metrics: RunMetrics
+    counts: CellCounts
+    level: CrowdMetrics | None
+    load: OpenLoadMetrics | None
+
+    @property
+    def health(self) -> CellHealth:
+        """The generator and the machine during this cell."""
+        return self.counts.health
+
+    @property
+    def latency(self) -> LatencyStats | CrowdMetrics | None:
+        """The latencies that the report prints for this cell."""
+        return self.level or (self.load.latency if self.load else None)
+
+    @property
+    def tail(self) -> float:
+        """The reported tail in seconds: p99, else the maximum; 0 where nothing is reported."""
+        latency = self.latency
+        return (latency.quantiles["p99"] or latency.longest).low if latency else 0.0
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether this is an open load beyond the route's capacity."""
+        return bool(self.load and self.load.overloaded)
+
+    @property
+    def is_doctor(self) -> bool:
+        """Whether the doctor measured it: the app may have its database on this machine."""
+        return bool(self.run_metrics.run["command"] == "doctor")
+
+
+def measured_cells(run_metrics: RunMetrics) -> list[MeasuredCell]:
+    """Return all measured cells, in the order of the plan."""
+    levels = {level.cell: level for route in run_metrics.all_routes for level in route.levels}
+    loads = {load.cell: load for route in run_metrics.all_routes for load in route.open_loads}
+    return [
+        MeasuredCell(run_metrics, counts, levels.get(counts.cell), loads.get(counts.cell))
+        for counts in run_metrics.cell_counts
+    ]
 
 
 class TrustLevel(StrEnum):
@@ -161,108 +173,84 @@ class TrustReport:
     # cells that carry single claims, and not the headline
     separate_cells: frozenset[str] = frozenset()
 
+    def _with_status(self, *statuses: CheckStatus) -> list[Check]:
+        """Return the checks that decide on trust, by status."""
+        counted = [check for check in self.checks if not check.is_informational]
+        return [check for status in statuses for check in counted if check.status is status]
+
     @property
     def trust_level(self) -> TrustLevel:
         """The worst check of the headline's cells, without the floor's cell, which V19 judges.
 
-        Informational checks do not count. A failure in a separate cell removes only its claims'
-        verdict and makes the run suspect at worst; its warnings appear beside its claims.
+        A failure in a separate cell removes only its claims' verdict and makes the run suspect at
+        worst; its warnings appear next to its claims.
         """
-        counted = [
-            check for check in self.checks if not check.cell.startswith(f"{Scenario.FLOOR}/")
-        ]
-        worst = worst_trust_level(
-            tuple(check for check in counted if check.cell not in self.separate_cells)
-        )
-        broken = any(
-            check.status is CheckStatus.FAIL and not check.is_informational for check in counted
-        )
-        return TrustLevel.SUSPECT if worst is TrustLevel.TRUSTED and broken else worst
+        counted = [item for item in self.checks if not item.cell.startswith(f"{Scenario.FLOOR}/")]
+        headline = (check for check in counted if check.cell not in self.separate_cells)
+        worst = worst_trust_level(headline)
+        has_failure = worst_trust_level(counted) is TrustLevel.UNTRUSTED
+        return TrustLevel.SUSPECT if worst is TrustLevel.TRUSTED and has_failure else worst
 
     def checks_for(self, needs: tuple[str, ...], status: CheckStatus) -> list[Check]:
-        """Checks with `status` of the cells a claim needs, with the neighbours beside them.
+        """Return the checks with `status` of the cells a claim needs, and of their neighbours.
 
         `needs` are beginnings of cells' names.
         """
-        variants = {need.split("/")[1] for need in needs if need.count("/") > 1}
-        matches = []
-        for check in self.checks:
-            if check.status is status and not check.is_informational:
-                scenario, _, level = check.cell.partition("/")
-                is_beside = scenario == Scenario.NEIGHBOURS and level.partition("/")[0] in variants
-                matches += (
-                    [check]
-                    if is_beside or any(check.cell.startswith(need) for need in needs)
-                    else []
-                )
-        return matches
+        variants = (need.split("/")[1] for need in needs if need.count("/") > 1)
+        cells = (*needs, *(f"{Scenario.NEIGHBOURS}/{variant}/" for variant in variants))
+        return [check for check in self._with_status(status) if check.cell.startswith(cells)]
 
     def first_failure(self, needs: tuple[str, ...]) -> Check | None:
-        """The first failed check of the cells that a claim needs."""
+        """Return the first failed check of the cells that a claim needs."""
         return next(iter(self.checks_for(needs, CheckStatus.FAIL)), None)
 
     @property
     def trust_by_cell(self) -> dict[str, TrustLevel]:
         """How far each cell can be trusted; `*` is the run as a whole."""
-        names = dict.fromkeys(check.cell for check in self.checks)
-        return {
-            cell: worst_trust_level(tuple(check for check in self.checks if check.cell == cell))
-            for cell in names
-        }
+        checks_by_cell: dict[str, list[Check]] = {}
+        for check in self.checks:
+            checks_by_cell.setdefault(check.cell, []).append(check)
+        return {cell: worst_trust_level(checks) for cell, checks in checks_by_cell.items()}
 
     @property
     def problem_checks(self) -> list[Check]:
-        """The checks that failed, then those that warn."""
-        order = [CheckStatus.FAIL, CheckStatus.WARN]
-        problems = [
-            check
-            for check in self.checks
-            if check.status in order
-            and not check.is_informational
-            and check not in self.separate_warnings
-        ]
-        return sorted(problems, key=lambda check: order.index(check.status))
+        """The checks that failed, then those that warn about the headline."""
+        warnings = self._with_status(CheckStatus.WARN)
+        headline = [check for check in warnings if check.cell not in self.separate_cells]
+        return self._with_status(CheckStatus.FAIL) + headline
 
     @property
     def separate_warnings(self) -> list[Check]:
-        """Warnings of separate cells: each appears beside the claims that need it."""
-        return [
-            check
-            for check in self.checks
-            if check.status is CheckStatus.WARN
-            and check.cell in self.separate_cells
-            and not check.is_informational
-        ]
+        """Warnings of separate cells: each appears next to the claims that need it."""
+        warnings = self._with_status(CheckStatus.WARN)
+        return [check for check in warnings if check.cell in self.separate_cells]
 
     @property
     def unavailable_checks(self) -> list[str]:
         """What could not be checked, without repeats, and why."""
         unknown = [check for check in self.checks if check.status is CheckStatus.UNKNOWN]
-        return list(dict.fromkeys(f"{check.id} {check.name}: {check.why}" for check in unknown))
+        return list(dict.fromkeys(f"{check.title}: {check.why}" for check in unknown))
 
     @property
     def informational(self) -> list[Check]:
         """Informational checks that warn: facts about the server that never change trust."""
-        return [
-            check
-            for check in self.checks
-            if check.is_informational and check.status is CheckStatus.WARN
-        ]
+        warnings = [check for check in self.checks if check.status is CheckStatus.WARN]
+        return [check for check in warnings if check.is_informational]
 
     @property
     def sentence(self) -> str:
-        """How many checks this rests on, and how many could not be made."""
-        asked = [check for check in self.checks if not check.is_informational]
+        """How many checks passed, and how many this run could not make."""
         passed, unknown = (
-            sum(check.status is status for check in asked)
-            for status in (CheckStatus.PASS, CheckStatus.UNKNOWN)
+            self._with_status(CheckStatus.PASS),
+            self._with_status(CheckStatus.UNKNOWN),
         )
-        rest = f", {unknown} not possible here" if unknown else ""
-        return f"{passed} of {format_count(len(asked) - unknown, 'check')} passed{rest}"
+        made = sum(not check.is_informational for check in self.checks) - len(unknown)
+        rest = f", {len(unknown)} not possible here" if unknown else ""
+        return f"{len(passed)} of {format_count(made, 'check')} passed{rest}"
 
 
-def worst_trust_level(checks: tuple[Check, ...]) -> TrustLevel:
-    """The trust level that follows from a set of checks."""
+def worst_trust_level(checks: Iterable[Check]) -> TrustLevel:
+    """Return the trust level that follows from a set of checks."""
     statuses = {check.status for check in checks if not check.is_informational}
     if CheckStatus.FAIL in statuses:
         return TrustLevel.UNTRUSTED

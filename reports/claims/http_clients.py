@@ -1,190 +1,179 @@
 """HTTP clients that block, that await, and that open too many connections."""
 
+import json
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
-from reports.claims.http_calls import (
-    count_connections,
-    cpu_per_request,
-    decode_answers,
-    judge_awaited_client,
-    summarise_client,
-    unclear_failures,
-)
-from reports.claims.model import (
-    FROZEN_RATIO,
-    POOL_TOLERANCE,
-    Claim,
-    ClaimOutcome,
-    ClaimResult,
-    format_neighbour_p90,
-    format_served_interval,
-    is_near,
-    is_neighbour_calm,
-    measured_neighbour,
+from reports.claims.model import Claim, MissingData, Part, PartResult
+from reports.claims.routes import (
+    THREAD_POOL,
+    crowd_needs,
+    fills_pool,
+    holds_loop,
     measured_route,
+    serves_every_user,
 )
-from reports.claims.waiting import THREAD_TOKENS
-from reports.metrics.model import RunMetrics
-from reports.verdicts.neighbours import SERIAL_LIMIT
+from reports.formatting import format_seconds, format_with_interval
+from reports.metrics.model import CrowdMetrics, RunMetrics
 
-_MISTAKE, _FIX = "broken-async requests", "sync requests"
+_OK, _CLIENT_ERROR, _SERVER_ERROR = 200, 400, 500  # the lowest status of each class
+_COUNTERS_PATH = "/client/counters"
+_FAULT_ANSWERS = {
+    "slow": (504, "took too long"),
+    "error": (502, "answered with an error"),
+    "gone": (502, "cannot be reached"),
+}
 
 
-def _judge_requests_blocks(run_metrics: RunMetrics) -> ClaimResult:
-    """Judge the mistake and its fix: the same library blocks another thread."""
-    mistake, top, _, served = measured_route(run_metrics, _MISTAKE)
-    fix, _, _, served_in_threads = measured_route(run_metrics, _FIX)
-    (blocked_neighbour, ratio), (calm_neighbour, _) = (
-        measured_neighbour(mistake, "async"),
-        measured_neighbour(fix, "async"),
+@dataclass(frozen=True, slots=True)
+class _ConnectionCounts:
+    """Counts of the upstream during a session, and the size of the client's pool."""
+
+    connections: int
+    requests: int
+    pool_size: int | None
+
+    @property
+    def per_request(self) -> float:
+        return self.connections / max(1, self.requests)
+
+    def __str__(self) -> str:
+        return f"{self.connections:,} connections for {self.requests:,} requests"
+
+
+def _decode_answers(run_metrics: RunMetrics, session: str, path: str, at_least: int) -> list[Any]:
+    """Return the answers to one path. Raises MissingData if there are fewer than `at_least`."""
+    answers = [
+        answer for answer in run_metrics.session_answers(session, path) if answer["status"] == _OK
+    ]
+    if len(answers) < at_least:
+        raise MissingData(f"{path} of the session {session}")
+    return [json.loads(answer["body"]) for answer in answers]
+
+
+def _count_connections(
+    run_metrics: RunMetrics, session: str, path: str = _COUNTERS_PATH
+) -> _ConnectionCounts:
+    """Return the difference between the upstream's counters before and after the load."""
+    before, after = _decode_answers(run_metrics, session, path, 2)
+    return _ConnectionCounts(
+        after["connections"] - before["connections"],
+        after["requests"] - before["requests"],
+        after["pool"],
     )
-    holds = served < SERIAL_LIMIT and ratio >= FROZEN_RATIO
-    is_fixed = is_near(served_in_threads, THREAD_TOKENS, POOL_TOLERANCE) and is_neighbour_calm(
-        calm_neighbour
-    )
-    return ClaimResult(
-        predicted=(
-            f"in `async def` 1 at once, the async neighbour's p90 at least {FROZEN_RATIO:.0f} times"
-            f" its idle value; in `def` AnyIO's {THREAD_TOKENS} threads = {THREAD_TOKENS} at once,"
-            " the neighbour calm"
-        ),
-        measured=(
-            f"in `async def` {format_served_interval(mistake)} at once with {top.users} users,"
-            f" {format_neighbour_p90(blocked_neighbour)}; in `def`"
-            f" {summarise_client(run_metrics, _FIX)}, {format_neighbour_p90(calm_neighbour)}"
-        ),
-        outcome=ClaimOutcome.CONFIRMED if holds and is_fixed else ClaimOutcome.REFUTED,
-        why=(
-            "the call waits in the thread that makes it: the loop's, or one of the pool's"
-            if holds and is_fixed
-            else (
-                "the loop was not held"
-                if not holds
-                else (
-                    "in `def` the loop was not left free, or the pool does not have the documented"
-                    " size"
-                )
-            )
-        ),
-        bars=(("in async def", served), ("in def", served_in_threads)),
-    )
 
+
+def _cpu_per_request(level: CrowdMetrics) -> float:
+    """Return server CPU seconds per right answer. Raises MissingData where no probe saw it."""
+    if level.cpu is None or not level.throughput:
+        raise MissingData(f"the server's CPU in {level.cell}")
+    return level.cpu / level.throughput
+
+
+def _summarise_client(run_metrics: RunMetrics, variant: str, path: str = _COUNTERS_PATH) -> str:
+    """Return latency, CPU per request and connections of one client, in words."""
+    level = measured_route(run_metrics, variant).level
+    interval = level.cpu_cost_interval
+    cpu = format_with_interval(
+        _cpu_per_request(level) * 1000,
+        (interval[0] * 1000, interval[1] * 1000) if interval else None,
+    )
+    counts = _count_connections(run_metrics, variant, path)
+    return f"mean {format_seconds(level.mean.low)}, {cpu} ms CPU per request, {counts}"
+
+
+def _measures_client(variant: str, path: str = _COUNTERS_PATH) -> Part:
+    """Add what one client costs, without a judgement."""
+    return lambda run_metrics: PartResult("", _summarise_client(run_metrics, variant, path))
+
+
+def _fails_clearly(session: str, *prefixes: str) -> Part:
+    """Expect the documented status and text of each fault, on routes that begin like this."""
+
+    def judge(run_metrics: RunMetrics) -> PartResult:
+        faults = {}
+        for prefix, (fault, (status, text)) in product(prefixes, _FAULT_ANSWERS.items()):
+            path = f"{prefix}/{fault}"
+            answers = run_metrics.session_answers(session, path)
+            if not answers:
+                raise MissingData(f"{path} of the session {session}")
+            for answer in answers:
+                fault_text = f"{path} answers {answer['status']} {answer['body']}"
+                faults[fault_text] = answer["status"] != status or text not in answer["body"]
+        predicted = "504 for a slow upstream, 502 for an error status or no upstream at all"
+        return PartResult(predicted, "", faults)
+
+    return judge
+
+
+_INLINE, _DEF = "broken-async requests", "sync requests"
+_SHARED, _PER_REQUEST, _AIOHTTP = "async httpx", "async httpx-per-request", "async aiohttp"
+_SESSION = "clients"
+_WHY_AWAITED = "while a call is awaited the loop serves others, and each failure names its cause"
 
 REQUESTS_BLOCKS = Claim(
     id="requests-blocks",
-    sentence=(
-        "`requests` inside `async def` freezes every request of the worker until the other service"
-        " has answered; in `def` it does not."
-    ),
+    sentence="`requests` in `async def` freezes every request of the worker; in `def` none.",
     source="Making External HTTP Calls; Common Pitfalls",
-    judge=_judge_requests_blocks,
-    needs=("neighbours/", f"crowd/{_MISTAKE}/", f"crowd/{_FIX}/"),
+    needs=crowd_needs(_INLINE, _DEF),
+    parts=(holds_loop(_INLINE), fills_pool(_DEF, THREAD_POOL), _measures_client(_DEF)),
+    why="the call waits in the thread that makes it: the loop's, or one of the pool's",
 )
-
-
-_HTTPX_VARIANT = "async httpx"
-
-
-def _judge_httpx_frees(run_metrics: RunMetrics) -> ClaimResult:
-    """By the shared client, as the lesson opens it."""
-    return judge_awaited_client(
-        run_metrics, _HTTPX_VARIANT, "/client/counters", ("clients", "/client/httpx")
-    )
-
-
 HTTPX_FREES = Claim(
     id="httpx-frees",
-    sentence="Calls awaited with `httpx.AsyncClient` leave the loop free: as many at once as ask.",
+    sentence="Calls awaited with `httpx.AsyncClient` leave the loop free: all users at once.",
     source="When to Use async def; Making External HTTP Calls",
-    judge=_judge_httpx_frees,
-    needs=("neighbours/", f"crowd/{_HTTPX_VARIANT}/", "asked/clients"),
+    needs=(*crowd_needs(_SHARED), f"asked/{_SESSION}"),
+    parts=(
+        serves_every_user(_SHARED),
+        _fails_clearly(_SESSION, "/client/httpx"),
+        _measures_client(_SHARED),
+    ),
+    why=_WHY_AWAITED,
 )
-
-
-_AIOHTTP_VARIANT = "async aiohttp"
-
-
-def _judge_aiohttp_frees(run_metrics: RunMetrics) -> ClaimResult:
-    """By one session of the whole app."""
-    return judge_awaited_client(
-        run_metrics, _AIOHTTP_VARIANT, "/aiohttp/counters", (_AIOHTTP_VARIANT, "/aiohttp")
-    )
-
-
 AIOHTTP_FREES = Claim(
     id="aiohttp-frees",
-    sentence="Calls awaited with `aiohttp` leave the loop free: as many at once as ask.",
+    sentence="Calls awaited with `aiohttp` leave the loop free: all users at once.",
     source="Making External HTTP Calls",
-    judge=_judge_aiohttp_frees,
-    needs=("neighbours/", f"crowd/{_AIOHTTP_VARIANT}/"),
+    needs=crowd_needs(_AIOHTTP),
+    parts=(
+        serves_every_user(_AIOHTTP),
+        _fails_clearly(_AIOHTTP, "/aiohttp"),
+        _measures_client(_AIOHTTP, "/aiohttp/counters"),
+    ),
+    why=_WHY_AWAITED,
 )
-
 
 _POOL_SIZE = 100  # connections that an httpx client has at most, by its documentation
 _KEEPALIVE_LIMIT = 20  # and that it keeps alive
 # times the CPU, at least: reading a bundle of certificates outweighs all else that a small call
 # does
 _MIN_CPU_RATIO = 2.0
-_SHARED, _PER_REQUEST = "async httpx", "async httpx-per-request"
 
 
-_SESSION = "clients"
-
-
-_CLIENT_ERROR, _SERVER_ERROR = 400, 500  # the lowest status of each class
-
-
-def _judge_client_reuse(run_metrics: RunMetrics) -> ClaimResult:
-    """All parts must hold; the effect of httpx's keep-alive limit is the nuance."""
-    shared_counts, own_counts = (
-        count_connections(run_metrics, _SHARED),
-        count_connections(run_metrics, _PER_REQUEST),
-    )
-    (_, shared, *_), (_, each, *_) = (
-        measured_route(run_metrics, variant) for variant in (_SHARED, _PER_REQUEST)
-    )
-    lifecycle = decode_answers(run_metrics, _SESSION, "/client/lifecycle", 1)[0]
-    wrong = (
-        []
-        if own_counts.connections == own_counts.requests >= each.completed
-        else ["a client per request did not connect per request"]
-    )
-    wrong += (
-        []
-        if shared_counts.connections <= _POOL_SIZE
-        else ["the shared client opened more connections than its pool has"]
-    )
-    wrong += (
-        []
-        if cpu_per_request(each) >= _MIN_CPU_RATIO * cpu_per_request(shared)
-        else ["a client per request costs hardly more CPU"]
-    )
-    wrong += _lifecycle_faults(lifecycle) + [
-        failure
-        for client in ("httpx", "requests-def")
-        for failure in unclear_failures(run_metrics, _SESSION, f"/client/{client}")
-    ]
-    limit = _explain_keep_alive(decode_answers(run_metrics, _SESSION, "/client/keep-alive", 1)[0])
-    return ClaimResult(
-        predicted=(
-            f"per request: connections = requests; shared: connections <= pool size = {_POOL_SIZE},"
-            f" CPU at most 1/{_MIN_CPU_RATIO:g} of it; an error before start-up, closed after"
-            " shut-down; 504 for a slow upstream, 502 for an error status and for nobody there"
-        ),
-        measured=(
-            f"per request {summarise_client(run_metrics, _PER_REQUEST)}; shared"
-            f" {summarise_client(run_metrics, _SHARED)} and a pool of {shared_counts.pool_size};"
-            f" before start-up {lifecycle['before']['status']} ({lifecycle['before']['error']});"
-            f" closed after shut-down: {lifecycle['closed']}"
-        ),
-        outcome=(
-            ClaimOutcome.REFUTED
-            if wrong
-            else ClaimOutcome.NUANCED
-            if limit
-            else ClaimOutcome.CONFIRMED
-        ),
-        why="; ".join(wrong) or limit or "connections, certificates and memory are paid for once",
+def _judge_connections(run_metrics: RunMetrics) -> PartResult:
+    """Compare connections and CPU; the effect of httpx's keep-alive limit is the nuance."""
+    shared_counts = _count_connections(run_metrics, _SHARED)
+    own_counts = _count_connections(run_metrics, _PER_REQUEST)
+    shared = measured_route(run_metrics, _SHARED)
+    own = measured_route(run_metrics, _PER_REQUEST)
+    connects_each_time = own_counts.connections == own_counts.requests >= own.level.completed
+    cpu_limit = _MIN_CPU_RATIO * _cpu_per_request(shared.level)
+    keep_alive = _decode_answers(run_metrics, _SESSION, "/client/keep-alive", 1)[0]
+    return PartResult(
+        f"own client: connections = requests; shared: connections <= pool size = {_POOL_SIZE}, CPU"
+        f" at most 1/{_MIN_CPU_RATIO:g} of the own client's",
+        f"{own.served_text}, {_summarise_client(run_metrics, _PER_REQUEST)}; {shared.served_text},"
+        f" {_summarise_client(run_metrics, _SHARED)}, a pool of {shared_counts.pool_size}",
+        {
+            "a client per request did not connect per request": not connects_each_time,
+            "the shared client opened more connections than its pool has": (
+                shared_counts.connections > _POOL_SIZE
+            ),
+            "a client per request costs hardly more CPU": _cpu_per_request(own.level) < cpu_limit,
+        },
+        limit=_explain_keep_alive(keep_alive),
         bars=(
             ("connections per request, own client", own_counts.per_request),
             ("shared", shared_counts.per_request),
@@ -192,47 +181,55 @@ def _judge_client_reuse(run_metrics: RunMetrics) -> ClaimResult:
     )
 
 
-def _lifecycle_faults(lifecycle: dict[str, Any]) -> list[str]:
-    """What is wrong with the shared client outside its app's life, or inside."""
-    wrong = [
-        f"used {when} the app's life it raised no clear error"
-        for when in ("before", "after")
-        if not _has_clear_error(lifecycle[when])
-    ]
-    if lifecycle["running"]["status"] >= _CLIENT_ERROR:
-        wrong.append("between start-up and shut-down it could not be used")
-    return wrong + ([] if lifecycle["closed"] else ["shut-down left it open"])
+def _judge_lifecycle(run_metrics: RunMetrics) -> PartResult:
+    """Use the shared client before, during and after the life of its app."""
+    lifecycle = _decode_answers(run_metrics, _SESSION, "/client/lifecycle", 1)[0]
+    before, after = lifecycle["before"], lifecycle["after"]
+    return PartResult(
+        "an error before start-up, closed after shut-down",
+        f"before start-up {before['status']} ({before['error']}); closed after shut-down:"
+        f" {lifecycle['closed']}",
+        {
+            "used before start-up, the client raised no clear error": not _is_clear_error(before),
+            "used after shut-down, the client raised no clear error": not _is_clear_error(after),
+            "between start-up and shut-down the client could not be used": (
+                lifecycle["running"]["status"] >= _CLIENT_ERROR
+            ),
+            "shut-down left the client open": not lifecycle["closed"],
+        },
+    )
 
 
-def _has_clear_error(answer: dict[str, Any]) -> bool:
-    """Whether a request failed, with words that say why."""
+def _is_clear_error(answer: dict[str, Any]) -> bool:
+    """Return whether a request failed with a message that says why."""
     return answer["status"] >= _SERVER_ERROR and "not initialized" in (answer["error"] or "")
 
 
 def _explain_keep_alive(crowds: list[dict[str, Any]]) -> str:
-    """What the keep-alive limit does to a shared client with more calls in flight."""
-    texts = [
-        f"{crowd['connections']} connections for {crowd['requests']} requests of {crowd['users']}"
-        " users"
-        for crowd in crowds
-    ]
+    """Return the effect of the keep-alive limit on a client with more calls in flight."""
     if crowds[1]["connections"] <= crowds[1]["users"]:
         return ""
+    few, many, raised = (
+        "{connections} connections for {requests} requests of {users} users".format_map(crowd)
+        for crowd in crowds
+    )
     return (
-        f"with httpx's defaults only while at most {_KEEPALIVE_LIMIT} calls are in flight"
-        f" ({texts[0]}): past that it closes what falls idle, as it counts busy connections among"
-        f" the {_KEEPALIVE_LIMIT} it may keep ({texts[1]}); max_keepalive_connections={_POOL_SIZE}"
-        f" cures it ({texts[2]})"
+        f"with httpx's defaults only while at most {_KEEPALIVE_LIMIT} calls are in flight ({few})."
+        f" Beyond that it closes idle connections, because busy ones count towards the"
+        f" {_KEEPALIVE_LIMIT} that it may keep ({many}); max_keepalive_connections={_POOL_SIZE}"
+        f" prevents it ({raised})"
     )
 
 
 CLIENT_REUSE = Claim(
     id="client-reuse",
-    sentence=(
-        "One client that the lifespan opens and closes serves all requests: far fewer connections"
-        " and less CPU than a client per request."
-    ),
+    sentence="One client of the lifespan saves connections and CPU against a client per request.",
     source="Making External HTTP Calls; Async Context Manager Pattern",
-    judge=_judge_client_reuse,
     needs=(f"crowd/{_SHARED}/", f"crowd/{_PER_REQUEST}/", f"asked/{_SESSION}"),
+    parts=(
+        _judge_connections,
+        _judge_lifecycle,
+        _fails_clearly(_SESSION, "/client/httpx", "/client/requests-def"),
+    ),
+    why="connections, certificates and memory are paid for once",
 )

@@ -7,6 +7,7 @@ happens inside the handler, and only a comparison with the unloaded handler sepa
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 TIMESTAMP_COLUMNS = ("intended", "sent", "app_start", "handler_start", "handler_end", "done")
@@ -14,7 +15,7 @@ TIMESTAMP_COLUMNS = ("intended", "sent", "app_start", "handler_start", "handler_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyBreakdown:
-    """Mean seconds per request, in order; `known` of `count` requests had all timestamps."""
+    """Mean seconds per request, in order; `known` of `count` requests have all timestamps."""
 
     lag: float  # planned -> sent: the generator's own delay
     before_app: float  # sent -> the app is entered: sockets, and the event loop while it is held
@@ -49,15 +50,14 @@ def break_down_latency(rows: pd.DataFrame) -> LatencyBreakdown | None:
     if known.empty:
         return None
     lag, before_app, for_thread, served, to_be_sent = map(float, steps.mean())
+    timer = (known.app_end - known.app_start).mean(skipna=False)
     return LatencyBreakdown(
         lag=lag,
         before_app=before_app,
         for_thread=for_thread,
         served=served,
         to_be_sent=to_be_sent,
-        timer=(
-            None if known.app_end.isna().any() else float((known.app_end - known.app_start).mean())
-        ),
+        timer=None if np.isnan(timer) else float(timer),
         known=len(known),
         count=len(rows),
     )

@@ -28,14 +28,12 @@ class BurstMetrics:
         return bool(self.size) and bool(np.isfinite([*self.handler_start, *self.handler_end]).all())
 
     def count_answer_steps(self, service: float | None) -> int:
-        """Number of distinct times at which answers came.
+        """Count the distinct times at which answers came.
 
         Two times differ by more than half of the unloaded latency or of the first answer's latency,
         whichever is less.
         """
-        answer_times = sorted(
-            answer_time for answer_time in self.done if math.isfinite(answer_time)
-        )
+        answer_times = sorted(filter(math.isfinite, self.done))
         if not answer_times:
             return 0
         min_gap = min(service or math.inf, answer_times[0]) / 2

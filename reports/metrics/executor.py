@@ -10,34 +10,29 @@ _PROCESS_CPUS_SINCE = (3, 13)  # from this Python on
 
 
 def default_executor_size(cpus: int) -> int:
-    """Number of threads, by the formula of Python's manual."""
+    """Return the number of threads, by the formula of Python's manual."""
     return min(_MAX_THREADS, cpus + _EXTRA_THREADS)
 
 
 def server_cpu_count(run: dict[str, Any], runtime: dict[str, Any]) -> int:
-    """CPUs that a server's Python counts for its pools; guessed by its version in older runs."""
-    version = tuple(
-        int(part) for part in str(runtime.get("python") or run["machine"]["python"]).split(".")[:2]
-    )
-    own = runtime.get("cpus") or []
-    return int(
-        runtime.get("cpu_count")
-        or (len(own) if version >= _PROCESS_CPUS_SINCE and own else run["machine"]["cpus"])
-    )
+    """Return the CPUs that a server's Python counts; guessed by its version in older runs."""
+    if counted := runtime.get("cpu_count"):
+        return int(counted)
+    python = str(runtime.get("python") or run["machine"]["python"])
+    version, own = tuple(map(int, python.split(".")[:2])), runtime.get("cpus")
+    return len(own) if own and version >= _PROCESS_CPUS_SINCE else int(run["machine"]["cpus"])
 
 
 def explain_small_executor(run: dict[str, Any], runtime: dict[str, Any]) -> str:
-    """Note that leaving a core to the load generator made an executor smaller; else empty."""
+    """Explain that leaving a core to the load generator made an executor smaller; else empty."""
     cpus, size = run["machine"].get("cpus"), runtime.get("executor_size")
     if not cpus or not size or run.get("host") or len(runtime.get("cpus") or ()) >= cpus:
         return ""
     counted = server_cpu_count(run, runtime)
     if size != default_executor_size(counted) or size >= default_executor_size(cpus):
         return ""
-    why = f"its Python {runtime.get('python', '')} counted {counted} of {cpus} CPUs".replace(
-        "  ", " "
-    )
+    python = " ".join(["its Python", *filter(None, [runtime.get("python")])])
     return (
-        f"{why}, because cores were left to the load generator: alone it would have"
-        f" {default_executor_size(cpus)} threads, not {size}"
+        f"{python} counted {counted} of {cpus} CPUs, because cores were left to the load generator:"
+        f" alone it would have {default_executor_size(cpus)} threads, not {size}"
     )

@@ -25,15 +25,6 @@ class FairnessStats:
     starved_users: int  # users with fewer than half as many answers as the median user
 
 
-def _drained_mean(users: int, service: float, lasts: float) -> float:
-    """Mean latency in seconds of all requests of N users on one place in `lasts` seconds.
-
-    N D (T + N D / 2) / (T + N D).
-    """
-    cycle = users * service
-    return cycle * (lasts + cycle / 2) / (lasts + cycle)
-
-
 def measure_fairness(
     rows: pd.DataFrame, users: int, service: float, lasts: float
 ) -> FairnessStats | None:
@@ -45,24 +36,24 @@ def measure_fairness(
     latency = LatencyStats.from_samples(rows.latency.to_numpy(), ~rows.censored.to_numpy())
     if latency is None:
         return None
-    answers = count_answers_per_user(rows[~rows.censored], users)
+    answers, cycle = count_answers_per_user(rows[~rows.censored], users), users * service
+    waits = rows.groupby(["worker", "connection"]).latency.max()
     return FairnessStats(
         latency=latency,
-        predicted_mean=_drained_mean(users, service, lasts),
-        answers_per_user=tuple(sorted(int(value) for value in answers)),
-        longest_waits=tuple(
-            sorted(float(value) for value in rows.groupby(["worker", "connection"]).latency.max())
-        ),
+        # N D (T + N D / 2) / (T + N D), see above
+        predicted_mean=cycle * (lasts + cycle / 2) / (lasts + cycle),
+        answers_per_user=tuple(sorted(map(int, answers))),
+        longest_waits=tuple(sorted(map(float, waits))),
         starved_users=count_starved_users(answers),
     )
 
 
 def count_answers_per_user(rows: pd.DataFrame, users: int) -> Array:
-    """Number of answers of each user; each worker numbers its own connections."""
+    """Return the number of answers of each user; each worker numbers its own connections."""
     answers = rows.groupby(["worker", "connection"]).size().to_numpy()
     return np.append(answers, np.zeros(max(0, users - len(answers))))
 
 
 def count_starved_users(answers: Array) -> int:
-    """Users with fewer than half the median's answers; of few rounds this is 0 or noise."""
+    """Count users with fewer than half the median's answers; of few rounds this is 0 or noise."""
     return int((answers < np.median(answers) / 2).sum())

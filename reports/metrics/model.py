@@ -6,6 +6,7 @@ else.
 
 import math
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from reports.metrics.breakdown import LatencyBreakdown
@@ -33,7 +34,7 @@ class CellCounts:
     errors: int
     little: LittleDeviation | None
     has_window: bool  # a burst has none, so Little's law is not checked
-    # the neighbours beside a load: their generator and their machine are that load's
+    # the neighbours of a load: their generator and their machine are that load's
     is_neighbour_cell: bool
     health: CellHealth
 
@@ -110,12 +111,10 @@ class OpenLoadMetrics:
     lateness: float | None  # p99 of sent - intended
     # of the schedule and of the sends: gaps, their CV, p of the KS test
     arrival_tests: tuple[tuple[int, float, float], ...]
-    growth: float  # requests in flight, per second of window
     capacity: float | None  # of the route's largest crowd in this run, where that was saturated
     overloaded: bool
     # how many are served at once, where that is known and explains the load
     concurrency: int | None
-    busy_service_time: float | None  # and how long each takes in place
     stationarity: Stationarity | None  # of measured over replayed, where a replay explains the load
     concurrency_estimate: ConcurrencyEstimate  # its source, or what is known instead
     replay_result: ReplayResult | None
@@ -123,13 +122,21 @@ class OpenLoadMetrics:
     curves: PercentileCurves | None
 
     @property
+    def growth(self) -> float:
+        """Growth of the requests in flight, per second."""
+        return self.backlog / self.seconds
+
+    @property
+    def busy_service_time(self) -> float | None:
+        """How long each request takes in place, where the number of places is known."""
+        return self.concurrency_estimate.service_time if self.concurrency else None
+
+    @property
     def predicted_growth(self) -> float | None:
         """Expected growth of requests in flight, per second of overload: arrivals minus c / D."""
-        return (
-            self.sent_rate - self.concurrency / self.busy_service_time
-            if self.overloaded and self.concurrency and self.busy_service_time
-            else None
-        )
+        if not self.overloaded or not self.concurrency or not self.busy_service_time:
+            return None
+        return self.sent_rate - self.concurrency / self.busy_service_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +152,7 @@ class UnfinishedCell:
 
 @dataclass(frozen=True, slots=True)
 class NeighbourMetrics:
-    """One neighbour: p90 alone and beside the loaded route, with the number of pings.
+    """One neighbour: p90 alone and under the load, with the number of pings.
 
     None where a p90 is not supported.
     """
@@ -200,22 +207,18 @@ class RouteMetrics:
     @property
     def median_levels(self) -> tuple[CrowdMetrics, ...]:
         """One level for each crowd size; of its repeats the median, by throughput."""
-        alike = [
-            [level for level in self.levels if level.users == users]
-            for users in dict.fromkeys(level.users for level in self.levels)
-        ]
-        return tuple(
-            sorted(group, key=lambda level: level.throughput)[(len(group) - 1) // 2]
-            for group in alike
-        )
+        by_size: dict[int, list[CrowdMetrics]] = {}
+        for level in sorted(self.levels, key=attrgetter("throughput")):
+            by_size.setdefault(level.users, []).append(level)
+        sizes = dict.fromkeys(level.users for level in self.levels)
+        return tuple(by_size[users][(len(by_size[users]) - 1) // 2] for users in sizes)
 
     @property
     def lone_handler_time(self) -> float | None:
         """Mean seconds inside the handler with one user: what the work itself takes."""
-        handler_times = [
-            level.breakdown.served for level in self.levels if level.users == 1 and level.breakdown
-        ]
-        return sum(handler_times) / len(handler_times) if handler_times else None
+        splits = [level.breakdown for level in self.levels if level.users == 1]
+        times = [split.served for split in splits if split]
+        return sum(times) / len(times) if times else None
 
     @property
     def capacity(self) -> float | None:
@@ -223,53 +226,49 @@ class RouteMetrics:
 
         A crowd that the longest plausible unloaded latency explains shows no capacity.
         """
-        longest = self.unloaded.worst_case if self.unloaded else self.unloaded_mean
-        return (
-            crowd_capacity(
-                self.top_level.users, self.top_level.throughput, longest, self.top_level.think_time
-            )
-            if self.top_level
-            else None
-        )
+        longest, top = self.unloaded_mean, self.top_level
+        if self.unloaded:
+            longest = self.unloaded.worst_case
+        return crowd_capacity(top.users, top.throughput, longest, top.think_time) if top else None
+
+    @property
+    def crowd_places(self) -> int | None:
+        """Number of places that a saturated crowd showed."""
+        served = self.served_at_once
+        return max(1, round(served)) if served and self.capacity else None
 
     @property
     def waiting_share(self) -> float | None:
         """Share of the top level's mean latency spent waiting; 0 where chance explains it."""
-        if not self.top_level or self.unloaded_mean is None or self.top_level.mean.low <= 0:
+        mean = self.top_level.mean.low if self.top_level else 0.0
+        if self.unloaded_mean is None or mean <= 0:
             return None
-        if self.unloaded and self.top_level.mean.low <= self.unloaded.worst_case:
+        if self.unloaded and mean <= self.unloaded.worst_case:
             return 0.0
-        return max(0.0, 1 - self.unloaded_mean / self.top_level.mean.low)
+        return max(0.0, 1 - self.unloaded_mean / mean)
 
     @property
     def served_at_once(self) -> float | None:
         """Requests served at once at the top level; a lower bound if no capacity was seen."""
-        return (
-            self.served_at_level(self.top_level) if self.top_level and self.unloaded_mean else None
-        )
+        top = self.top_level
+        return self.served_at_level(top) if top and self.unloaded_mean else None
 
     def served_at_level(self, level: CrowdMetrics) -> float:
-        """Requests served at once at one level."""
-        return served_at_once(
-            level.throughput, self.unloaded_mean or 0.0, level.users, level.think_time
-        )
+        """Return the requests served at once at one level."""
+        unloaded = self.unloaded_mean or 0.0
+        return served_at_once(level.throughput, unloaded, level.users, level.think_time)
 
     @property
     def served_at_once_interval(self) -> Interval | None:
         """95 % interval of served at once; None where the window is too short."""
-        if not self.top_level or not self.unloaded_mean:
+        top, services = self.top_level, self.unloaded_interval
+        if not top or not self.unloaded_mean or not services:
             return None
-        interval = product_interval(
-            self.top_level.throughput,
-            self.top_level.throughput_interval,
-            self.unloaded_mean,
-            self.unloaded_interval,
-        )
-        if not interval or not self.unloaded_interval:
+        rates = top.throughput_interval
+        interval = product_interval(top.throughput, rates, self.unloaded_mean, services)
+        if not interval:
             return None
-        upper_limit = served_at_once(
-            math.inf, self.unloaded_interval[1], self.top_level.users, self.top_level.think_time
-        )
+        upper_limit = served_at_once(math.inf, services[1], top.users, top.think_time)
         return min(interval[0], upper_limit), min(interval[1], upper_limit)
 
 
@@ -277,7 +276,7 @@ class RouteMetrics:
 class RunMetrics:
     """All numbers of a run. `unfinished_cells`: planned cells not measured to their end.
 
-    `experiments` are what a reproduction measures beside its variants, to judge single claims.
+    `experiments` are what a reproduction measures in addition to its variants, for single claims.
     """
 
     run: dict[str, Any]
@@ -300,31 +299,26 @@ class RunMetrics:
         return self.run["command"] in {"reproduce", "claims"}
 
     def is_planned(self, needs: tuple[str, ...]) -> bool:
-        """Whether the run was to measure all of this.
+        """Return whether the run was to measure all of this.
 
         `needs` are beginnings of cells' names, and `asked/<session>` for questions.
         """
-        planned = [cell["name"] for cell in self.run["plan"]["cells"]] + [
-            f"asked/{session}" for session in self.run.get("asks", {})
-        ]
+        planned = [cell["name"] for cell in self.run["plan"]["cells"]]
+        planned += [f"asked/{session}" for session in self.run.get("asks", {})]
         planned += [cell for part in self.run.get("skipped", {}).values() for cell in part["cells"]]
         return all(any(name.startswith(need) for name in planned) for need in needs)
 
     def absence_reason(self, needs: tuple[str, ...]) -> str | None:
-        """The target's own reason for lacking a part that one of `needs` names, if any."""
+        """Return the target's own reason for lacking a part that one of `needs` names, if any."""
         for session, part in self.run.get("skipped", {}).items():
-            names = (*part["cells"], f"asked/{session}")
-            if any(name.startswith(needs) for name in names):
+            if any(name.startswith(needs) for name in (*part["cells"], f"asked/{session}")):
                 return str(part["why"])
         return None
 
     def session_answers(self, session: str, path: str) -> list[dict[str, Any]]:
-        """A session's answers to a question, before and after the load: status and body."""
-        return [
-            answer[path]
-            for answer in self.run.get("told", {}).get(session, {}).get("answers", [])
-            if path in answer
-        ]
+        """Return a session's answers to a question, before and after the load: status and body."""
+        answers = self.run.get("told", {}).get(session, {}).get("answers", [])
+        return [answer[path] for answer in answers if path in answer]
 
     @property
     def is_empty(self) -> bool:
@@ -332,7 +326,5 @@ class RunMetrics:
         return not self.cell_counts and not any(cell.planned for cell in self.unfinished_cells)
 
     def find_route(self, variant: str) -> RouteMetrics | None:
-        """The route of a variant, or of an experiment with one, if any of it was measured."""
-        return next(
-            (route for route in (*self.routes, *self.experiments) if route.variant == variant), None
-        )
+        """Return the route of a variant, or of an experiment with one, if it was measured."""
+        return next((route for route in self.all_routes if route.variant == variant), None)

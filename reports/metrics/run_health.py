@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from reports.metrics.breakdown import TIMESTAMP_COLUMNS
 from reports.metrics.run_data import RunData
 from reports.stats.quantiles import Array, quantile
 from results.schema import Cell, ConnectionMode, Scenario
@@ -17,15 +18,6 @@ from results.thresholds import MIN_WINDOW_SECONDS
 _TICK_INTERVAL = 0.010
 _TIMER_STEP = 0.001  # seconds: gevent's timers wait whole milliseconds, so this is no stall
 _ROUNDING_ERROR = 1e-6  # seconds: what storing a timestamp may round off
-TIMESTAMP_COLUMNS = (
-    "intended",
-    "sent",
-    "app_start",
-    "handler_start",
-    "handler_end",
-    "app_end",
-    "done",
-)
 _ORDERED_APP_END_FORMAT = 3  # since this format `app_end` is never after the client's last byte
 
 
@@ -56,42 +48,90 @@ class CellHealth:
     transport_time: tuple[float, float] | None
 
 
+@dataclass(frozen=True, slots=True)
+class _CellSpan:
+    """The part of a cell that its results use: the window, or a whole burst."""
+
+    run_data: RunData
+    marks: pd.DataFrame
+    begin: float
+    end: float
+
+    @property
+    def duration(self) -> float:
+        return self.end - self.begin
+
+    @property
+    def cores(self) -> int:
+        return int(self.run_data.run["machine"].get("cpus") or 1)
+
+    def select(self, lines: pd.DataFrame) -> pd.DataFrame:
+        return lines[(lines.t >= self.begin) & (lines.t <= self.end)]
+
+    def counter_delta(self, name: str, scale: float = 1.0) -> float | None:
+        """Return how far a running total of the machine moved, divided by `scale`."""
+        first, last = (self.marks[name][self.marks.t == t] for t in (self.begin, self.end))
+        if first.empty or last.empty or first.isna().any() or last.isna().any() or scale <= 0:
+            return None
+        return max(0.0, float(last.iloc[0] - first.iloc[0])) / scale
+
+    def throttled_share(self) -> float | None:
+        """Return the share of the periods in which the CPU limit ran out; 0 without a limit."""
+        periods, cut = self.counter_delta("periods"), self.counter_delta("throttled")
+        if periods is None or cut is None:
+            return None
+        return cut / periods if periods else 0.0
+
+    def other_cpu(self, generators: list[float]) -> float | None:
+        """Return the CPU share that neither generator nor target used; None if one is unknown."""
+        total_used = self.counter_delta("used", self.duration)
+        readings = self.select(self.run_data.probe)
+        if total_used is None or readings.empty:
+            return None
+        each = [rows for _, rows in readings.groupby(["variant", "pid"])]
+        # the workers of a pool, a database: they belong to the target too
+        ours = [
+            usage[0]
+            for column in ("cpu", "kin_cpu")
+            for rows in each
+            if (usage := _cpu_usage(rows, column))
+        ]
+        return max(0.0, total_used - sum([*generators, *ours])) / self.cores
+
+
 def measure_health(run_data: RunData, cell: Cell, name: str) -> CellHealth:
-    """Measure one cell, or the neighbours beside it by `name`."""
+    """Measure one cell, or its neighbours by `name`."""
     lines = run_data.load_lines(cell.name)
     marks = lines[lines.kind == "mark"]
-    ticks = lines[lines.kind == "tick"]
-    begin, end = _result_span(marks, cell)
-    ticks = ticks[(ticks.t >= begin) & (ticks.t <= end)]
-    lateness_by_tick = expand_missed_ticks(ticks.lateness.to_numpy())
+    first, last = ("go", "end") if cell.scenario is Scenario.BURST else ("open", "close")
+    begin, end = marks.t[marks["mark"] == first].max(), marks.t[marks["mark"] == last].min()
+    span = _CellSpan(run_data, marks, float(begin), float(end))
+    ticks = span.select(lines[lines.kind == "tick"])
+    stalls = expand_missed_ticks(ticks.lateness.to_numpy())
     busy = [usage for _, rows in ticks.groupby("worker") if (usage := _cpu_usage(rows, "cpu"))]
+    is_long = span.duration >= MIN_WINDOW_SECONDS
     rows = run_data.rows(name)
     sent = rows[rows.sent.notna()]
-    is_ours, is_short = run_data.run.get("host") is None, end - begin < MIN_WINDOW_SECONDS
-    stolen = _counter_delta(
-        marks, "stolen", begin, end, (end - begin) * _machine_core_count(run_data)
-    )
+    is_ours, probed = run_data.run.get("host") is None, int(sent.app_start.notna().sum())
     return CellHealth(
-        duration=end - begin,
-        stall_p99=(
-            quantile(lateness_by_tick, 0.99) if len(lateness_by_tick) and not is_short else None
+        duration=span.duration,
+        stall_p99=quantile(stalls, 0.99) if len(stalls) and is_long else None,
+        longest_stall=float(stalls.max()) if len(stalls) else None,
+        generator_cpu=max((mean for mean, _ in busy), default=None) if is_long else None,
+        generator_cpu_peak=max((worst for _, worst in busy), default=None) if is_long else None,
+        other_cpu=span.other_cpu([mean for mean, _ in busy]) if is_long else None,
+        stolen_share=(
+            span.counter_delta("stolen", span.duration * span.cores) if is_long else None
         ),
-        longest_stall=float(lateness_by_tick.max()) if len(lateness_by_tick) else None,
-        generator_cpu=None if is_short else max((mean for mean, _ in busy), default=None),
-        generator_cpu_peak=None if is_short else max((worst for _, worst in busy), default=None),
-        other_cpu=None if is_short else _other_cpu_share(run_data, marks, busy, begin, end),
-        stolen_share=None if is_short else stolen,
-        swapped_pages=_counter_delta(marks, "swapped", begin, end, 1.0),
-        throttled_share=_throttled_share(marks, begin, end),
+        swapped_pages=span.counter_delta("swapped"),
+        throttled_share=span.throttled_share(),
         lateness=_send_lateness(cell, name, sent),
-        unsent_share=_unsent_share(cell, name, rows, end),
+        unsent_share=_unsent_share(cell, name, rows, span.end),
         think_time_excess=_think_time_excess(cell, sent) if name == cell.name else None,
         disordered_requests=(
-            _count_disordered(sent, run_data.run["format"])
-            if is_ours or sent.app_start.notna().any()
-            else None
+            _count_disordered(sent, run_data.run["format"]) if is_ours or probed else None
         ),
-        probed_requests=int(sent.app_start.notna().sum()),
+        probed_requests=probed,
         reconnect_share=_reconnect_share(cell, name, sent),
         transport_time=(
             _transport_time(sent)
@@ -101,14 +141,8 @@ def measure_health(run_data: RunData, cell: Cell, name: str) -> CellHealth:
     )
 
 
-def _result_span(marks: pd.DataFrame, cell: Cell) -> tuple[float, float]:
-    """Start and end of the part of a cell that its results use: the window, or a whole burst."""
-    first, last = ("go", "end") if cell.scenario is Scenario.BURST else ("open", "close")
-    return float(marks.t[marks["mark"] == first].max()), float(marks.t[marks["mark"] == last].min())
-
-
 def expand_missed_ticks(lateness: Array) -> Array:
-    """How late a ticker was at each of its times, missed ticks included.
+    """Return how late a ticker was at each of its times, missed ticks included.
 
     A tick that is 50 ms late has missed four.
     """
@@ -121,9 +155,9 @@ def expand_missed_ticks(lateness: Array) -> Array:
 
 
 def _cpu_usage(readings: pd.DataFrame, name: str) -> tuple[float, float] | None:
-    """Mean CPU share of one core from a process's running total, and that of its worst second."""
-    known = readings[name].notna().to_numpy()
-    t, used = readings.t.to_numpy()[known], readings[name].to_numpy()[known]
+    """Return a process's mean CPU share of one core, and that of its worst second."""
+    known = readings[readings[name].notna()]
+    t, used = known.t.to_numpy(), known[name].to_numpy()
     if len(t) < 2:  # noqa: PLR2004 - a rate takes two points
         return None
     mean = float((used[-1] - used[0]) / (t[-1] - t[0]))
@@ -133,63 +167,15 @@ def _cpu_usage(readings: pd.DataFrame, name: str) -> tuple[float, float] | None:
     return mean, float(seconds.max()) if len(seconds) else mean
 
 
-def _counter_delta(
-    marks: pd.DataFrame, name: str, begin: float, end: float, scale: float
-) -> float | None:
-    """How far a running total of the machine moved during a cell, divided by `scale`."""
-    first, last = marks[name][marks.t == begin], marks[name][marks.t == end]
-    if first.empty or last.empty or first.isna().any() or last.isna().any() or scale <= 0:
-        return None
-    return max(0.0, float(last.iloc[0] - first.iloc[0])) / scale
-
-
-def _throttled_share(marks: pd.DataFrame, begin: float, end: float) -> float | None:
-    """Share of the periods in which the container's CPU limit ran out; 0 where there is none."""
-    periods, cut = (
-        _counter_delta(marks, name, begin, end, 1.0) for name in ("periods", "throttled")
-    )
-    if periods is None or cut is None:
-        return None
-    return cut / periods if periods else 0.0
-
-
-def _machine_core_count(run_data: RunData) -> int:
-    return int(run_data.run["machine"].get("cpus") or 1)
-
-
-def _other_cpu_share(
-    run_data: RunData,
-    marks: pd.DataFrame,
-    busy: list[tuple[float, float]],
-    begin: float,
-    end: float,
-) -> float | None:
-    """CPU share that neither generator nor target used; None if the target's own is unknown."""
-    total_used = _counter_delta(marks, "used", begin, end, end - begin)
-    readings = run_data.probe[(run_data.probe.t >= begin) & (run_data.probe.t <= end)]
-    if total_used is None or readings.empty:
-        return None
-    each = [rows for _, rows in readings.groupby(["variant", "pid"])]
-    # the workers of a pool, a database: they belong to the target too
-    child_usage = [_cpu_usage(rows, "kin_cpu") for rows in each]
-    ours = [
-        usage[0]
-        for usage in [*busy, *(_cpu_usage(rows, "cpu") for rows in each), *child_usage]
-        if usage
-    ]
-    return max(0.0, total_used - sum(ours)) / _machine_core_count(run_data)
-
-
 def _send_lateness(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
-    """Open model: how late requests left; p99, of neighbours p90."""
-    if name == cell.name and not cell.arrivals and not cell.neighbours:
+    """Return how late requests of the open model left; p99, of neighbours p90."""
+    if sent.empty or (name == cell.name and not cell.arrivals and not cell.neighbours):
         return None
-    late = (sent.sent - sent.intended).to_numpy()
-    return quantile(late, 0.99 if cell.arrivals else 0.90) if len(late) else None
+    return quantile((sent.sent - sent.intended).to_numpy(), 0.99 if cell.arrivals else 0.90)
 
 
 def _unsent_share(cell: Cell, name: str, rows: pd.DataFrame, close: float) -> float | None:
-    """Open model: share of the requests planned by the close that were not sent by then."""
+    """Return the share of the requests planned by the close that were not sent by then."""
     if name == cell.name and not cell.arrivals:
         return None
     planned = int((rows.intended <= close).sum())
@@ -197,24 +183,20 @@ def _unsent_share(cell: Cell, name: str, rows: pd.DataFrame, close: float) -> fl
 
 
 def _think_time_excess(cell: Cell, sent: pd.DataFrame) -> float | None:
-    """Closed model: time from answer to next request beyond think time, over mean latency."""
+    """Return the time from answer to next request beyond think time, over mean latency."""
     if cell.scenario is not Scenario.CROWD:
         return None
     turns = sent.sort_values("intended").groupby(["worker", "connection"])
-    gaps = (turns.intended.shift(-1) - sent.done)[
-        sent.error.isna() & ~sent.censored
-    ].dropna() - cell.think
+    gaps = (turns.intended.shift(-1) - sent.done)[sent.error.isna() & ~sent.censored].dropna()
     usual = sent.latency.mean()
-    return float(gaps.mean() / usual) if len(gaps) and usual > 0 else None
+    return float((gaps - cell.think).mean() / usual) if len(gaps) and usual > 0 else None
 
 
 def _count_disordered(sent: pd.DataFrame, run_format: int) -> int:
-    """How many requests have timestamps in an impossible order, on one host with one clock."""
-    names = [
-        column
-        for column in TIMESTAMP_COLUMNS
-        if column != "app_end" or run_format >= _ORDERED_APP_END_FORMAT
-    ]
+    """Count requests with timestamps in an impossible order, on one host with one clock."""
+    names = [*TIMESTAMP_COLUMNS]
+    if run_format >= _ORDERED_APP_END_FORMAT:
+        names.insert(-1, "app_end")
     known = sent[names].to_numpy(copy=True)
     known[sent.censored.to_numpy(), names.index("done")] = np.nan  # the end of waiting is no answer
     latest = np.fmax.accumulate(known, axis=1)
@@ -222,22 +204,15 @@ def _count_disordered(sent: pd.DataFrame, run_format: int) -> int:
 
 
 def _reconnect_share(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
-    """Connections opened while measuring per request; None where intended or unknown."""
-    if (
-        cell.scenario is Scenario.BURST
-        or cell.cold
-        or (cell.arrivals and cell.arrivals.pool is not ConnectionMode.WARM)
-        or sent.empty
-    ):
+    """Return connections opened per request while measuring; None where intended or unknown."""
+    arrivals = cell.arrivals
+    may_connect = cell.cold or (arrivals and arrivals.pool is not ConnectionMode.WARM)
+    if cell.scenario is Scenario.BURST or may_connect or sent.empty:
         return None
     late = 0
-    if cell.arrivals and name == cell.name:
-        late = sum(
-            len(set(connections))
-            for _, connections in sent.connection[sent.connection >= cell.arrivals.warm].groupby(
-                sent.worker
-            )
-        )
+    if arrivals and name == cell.name:
+        added = sent[sent.connection >= arrivals.warm]
+        late = int(added.groupby("worker").connection.nunique().sum())
     elif sent.peer.isna().all():
         return None
     peers = sent.dropna(subset="peer").groupby(["worker", "connection", "route"]).peer.nunique()
@@ -245,7 +220,7 @@ def _reconnect_share(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
 
 
 def _transport_time(sent: pd.DataFrame) -> tuple[float, float] | None:
-    """Median and p99 of `async` requests' time on the way: latency without the server's time."""
+    """Return median and p99 of `async` requests' latency without the server's time."""
     quick = sent[sent.route.str.endswith("/async")]
     spent = ((quick.done - quick.sent) - (quick.app_end - quick.app_start)).dropna().to_numpy()
     return (quantile(spent, 0.5), quantile(spent, 0.99)) if len(spent) else None

@@ -1,10 +1,7 @@
 """Separates warm-up from the steady window; rates and Little's law inside that fixed window.
 
 Requests belong to a window by their planned time, because choosing by completion favours fast ones;
-throughput alone counts completions. Little's law is exact for any traffic once the ages of the
-requests in flight at both edges are added: the integral of the in-flight counter, which the
-generator keeps apart from the rows, must equal what the rows give. This reveals lost rows
-(Little 1961; Kim and Whitt 2013 for finite windows).
+throughput alone counts completions. See docs/method.md, Served at once and Little's law.
 """
 
 from dataclasses import dataclass
@@ -55,6 +52,20 @@ class Window:
         return done[~rows.censored.to_numpy() & (done > self.start) & (done <= self.end)]
 
     @property
+    def latencies(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Latencies of the right answers to requests planned inside the window, in seconds."""
+        rows = valid_rows(self.rows)
+        return rows.latency[~rows.censored].to_numpy()
+
+    @property
+    def longest_silence(self) -> float:
+        """Longest time without an answer, in seconds; 0 if none came after its start."""
+        rows = valid_rows(self.all_rows)
+        if not (~rows.censored & (rows.done > self.start)).any():
+            return 0.0
+        return float(np.diff([self.start, *np.sort(self.answer_times), self.end]).max())
+
+    @property
     def completions(self) -> int:
         """Number of right answers completed inside the window."""
         return len(self.answer_times)
@@ -74,12 +85,12 @@ class LittleDeviation:
 
 
 def valid_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Sent requests that did not fail; the unanswered stay in, as lower bounds."""
+    """Return sent requests that did not fail; the unanswered stay in, as lower bounds."""
     return rows[rows.sent.notna() & rows.error.isna()]
 
 
 def steady_window(run_data: RunData, cell: Cell, name: str) -> Window | None:
-    """The window of a cell, or of the neighbours beside it, by `name`.
+    """Return the window of a cell, or of its neighbours, by `name`.
 
     None when the run ended before it was measured.
     """
@@ -90,39 +101,29 @@ def steady_window(run_data: RunData, cell: Cell, name: str) -> Window | None:
     if np.isnan(opens + closes).any() or not set(all_rows.worker.unique()) <= set(marks.index):
         return None
     start, end = float(opens.max()), float(closes.min())
-    is_failing, is_full = (
-        "failing" in marks,
-        "ceiling" in marks and end - start >= MIN_WINDOW_SECONDS,
-    )
-    cut = cell.most and (is_failing or is_full)  # its window closed early on purpose
+    is_full = "ceiling" in marks and end - start >= MIN_WINDOW_SECONDS
+    cut = cell.most and ("failing" in marks or is_full)  # its window closed early on purpose
     if end <= start or (end - start < _MIN_WINDOW_SHARE * cell.window and not cut):
         return None
     planned = all_rows.intended.to_numpy()
     summed = (area["close"] - area["open"]).to_numpy()
-    worker_windows = map(
-        WorkerWindow, marks.index, opens.tolist(), closes.tolist(), summed.tolist()
-    )
-    return Window(
-        start, end, all_rows[(planned > start) & (planned <= end)], all_rows, tuple(worker_windows)
-    )
+    workers = map(WorkerWindow, marks.index, opens.tolist(), closes.tolist(), summed.tolist())
+    rows = all_rows[(planned > start) & (planned <= end)]
+    return Window(start, end, rows, all_rows, tuple(workers))
 
 
 def little_deviation(window: Window) -> LittleDeviation | None:
-    """Little's law, summed over each worker's own window; None when nothing was in flight."""
+    """Sum Little's law over each worker's own window; None when nothing was in flight."""
     total = sum(span.in_flight_area for span in window.worker_windows)
     if total <= 0:
         return None
     answered = edges = 0.0
     for span in window.worker_windows:
-        rows = window.all_rows[
-            (window.all_rows.worker == span.worker) & window.all_rows.sent.notna()
-        ]
+        is_own = window.all_rows.worker == span.worker
+        rows = window.all_rows[is_own & window.all_rows.sent.notna()]
         a, b, leaves, done = span.start, span.end, rows.sent.to_numpy(), rows.done.to_numpy()
-        inside, early, late = (
-            (done > a) & (done <= b),
-            (leaves < a) & (done > a),
-            (leaves <= b) & (done > b),
-        )
+        inside = (done > a) & (done <= b)
+        early, late = (leaves < a) & (done > a), (leaves <= b) & (done > b)
         answered += float((done[inside] - leaves[inside]).sum())
         edges += float(np.sum(b - leaves[late]) - np.sum(a - leaves[early]))
     return LittleDeviation(1 - answered / total, 1 - (answered + edges) / total)

@@ -1,8 +1,7 @@
 """Confidence intervals from one run: a crowd's throughput, and how many were served at once.
 
 A crowd's window is cut into batches with equally many answers, and the batches are compared (batch
-means, Student's t). Answers of c places may come in clumps of c, so a batch must hold several
-clumps, or the cut itself would look like chance.
+means, Student's t). See docs/method.md, Percentiles and their intervals.
 """
 
 import math
@@ -10,44 +9,39 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.stats.quantiles import Array, restart_interval
+from reports.stats.quantiles import Array, mean_margin, restart_interval
 from results.unloaded import student_t
 
 _BATCHES = 8
-_CLUMPS_PER_BATCH = 5  # clumps in a batch, at least
+# in a batch, at least: answers of c places may come in clumps of c, and the cut would look like
+# chance
+_CLUMPS_PER_BATCH = 5
 Interval = tuple[float, float]
 
 
 def throughput_interval(done: Array, clump: float) -> Interval | None:
-    """95 % interval of the answers per second.
+    """Return the 95 % interval of the answers per second; None if batches would be too small.
 
-    `done` holds their times. None when the batches would be too small.
+    `done` holds the times of the answers, which come in clumps of `clump`.
     """
     size = (len(done) - 1) // _BATCHES
     if size < _CLUMPS_PER_BATCH * max(clump, 1.0):
         return None
-    took = np.diff(np.sort(done)[: _BATCHES * size + 1 : size])
-    mean, half = (
-        float(took.mean()),
-        student_t(_BATCHES - 1) * float(took.std(ddof=1)) / math.sqrt(_BATCHES),
-    )
+    mean, half = mean_margin(np.diff(np.sort(done)[: _BATCHES * size + 1 : size]))
     return (size / (mean + half), size / (mean - half)) if half < mean else None
 
 
 def cost_interval(timestamps: Array, total: Array, done: Array) -> Interval | None:
-    """95 % interval of the cost of an answer, from samples of a running total and answer times.
+    """Return the 95 % interval of the cost of an answer; None when there are too few samples.
 
-    Uses the ratio of sums, since a batch may hold many answers or none. None when there are too few
-    samples to cut.
+    `total` is a running total at `timestamps`. A ratio of sums: a batch may have no answer at all.
     """
     size = (len(timestamps) - 1) // _BATCHES
     if size < 1:
         return None
     edges = np.arange(_BATCHES + 1) * size
-    costs, answers = (
-        np.diff(total[edges]),
-        np.diff(np.searchsorted(np.sort(done), timestamps[edges])),
-    )
+    costs = np.diff(total[edges])
+    answers = np.diff(np.searchsorted(np.sort(done), timestamps[edges]))
     if not answers.any():
         return None
     ratio = float(costs.sum() / answers.sum())
@@ -59,21 +53,20 @@ def cost_interval(timestamps: Array, total: Array, done: Array) -> Interval | No
 def product_interval(
     rate: float, rates: Interval | None, service: float, services: Interval | None
 ) -> Interval | None:
-    """Interval of served at once from two independent measurements.
-
-    None when either has no interval.
+    """Return the interval of served at once; None when one of both measurements has no interval.
 
     A lower end at or below 0, as few lone requests may have, makes the product's lower end 0.
     """
-    if rates is None or services is None:
+    if not rates or not services or min(rate, service, rates[1], services[1]) <= 0:
         return None
-    if min(rate, service, rates[1], services[1]) <= 0:
-        return None
-    up = math.hypot(math.log(rates[1] / rate), math.log(services[1] / service))
-    if min(rates[0], services[0]) <= 0:
-        return 0.0, rate * service * math.exp(up)
-    down = math.hypot(math.log(rates[0] / rate), math.log(services[0] / service))
-    return rate * service * math.exp(-down), rate * service * math.exp(up)
+    product = rate * service
+    low, high = (
+        math.hypot(math.log(rates[end] / rate), math.log(services[end] / service))
+        if min(rates[end], services[end]) > 0
+        else math.inf
+        for end in (0, 1)
+    )
+    return product * math.exp(-low), product * math.exp(high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +83,7 @@ class RepeatedValue:
         return math.exp(float(np.mean(np.log(self.values))))
 
     @property
-    def interval(self) -> tuple[float, float] | None:
+    def interval(self) -> Interval | None:
         """95 % interval; None with fewer than five runs."""
         return restart_interval(self.values, None if self.beyond is None else np.array(self.beyond))
 

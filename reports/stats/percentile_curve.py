@@ -1,8 +1,7 @@
 """The whole tail of a load: measured, replayed in order, and as a closed-loop tool would report it.
 
 Users in a closed loop send nothing while they wait, so requests due during a stall are never
-measured: coordinated omission. How much that hides follows from the run's own requests. Pure numpy;
-all times in seconds.
+measured: coordinated omission. All times in seconds. See docs/method.md, Open and closed loads.
 """
 
 import heapq
@@ -18,7 +17,7 @@ _POINTS_PER_DECADE = 30  # points per decade of a curve
 
 
 def closed_loop_mask(sends: SendLog, users: int) -> Flags:
-    """Which requests `users` in a closed loop would have sent.
+    """Return which requests `users` in a closed loop would have sent.
 
     Those planned when a user already had its last answer. The answers are those of the whole load:
     without it, such users would have seen even lower latencies.
@@ -36,34 +35,23 @@ def closed_loop_mask(sends: SendLog, users: int) -> Flags:
 def percentile_curves(
     sends: SendLog, seconds: float, replay_result: ReplayResult | None
 ) -> PercentileCurves | None:
-    """The percentile curves of a window of `seconds`.
+    """Return the percentile curves of a window of `seconds`; None without a request.
 
     The closed loop has as many users as requests were in flight on average.
     """
-    latency, inside, answered = (
-        sends.done - sends.planned,
-        sends.in_window,
-        sends.in_window & sends.finished,
-    )
+    latency, inside = sends.done - sends.planned, sends.in_window
     if not inside.any():
         return None
     users = max(1, round(float(latency[inside].sum()) / seconds))
     ideal = np.array([])
     if replay_result and replay_result.is_close_fit:
-        ideal = (
-            replay_latencies(sends.sent, replay_result.service_time, replay_result.places)
-            + replay_result.http_overhead
-            + sends.sent
-            - sends.planned
-        )[inside]
-    sampled = latency[answered & closed_loop_mask(sends, users)]
+        served = replay_latencies(sends.sent, replay_result.service_time, replay_result.places)
+        ideal = (served + replay_result.http_overhead + sends.sent - sends.planned)[inside]
+    sampled = latency[inside & sends.finished & closed_loop_mask(sends, users)]
+    upper_bound = _quantile_curve(np.where(sends.finished, latency, np.inf)[inside])
     return PercentileCurves(
         measured=_quantile_curve(latency[inside]),
-        upper_bound=tuple(
-            point
-            for point in _quantile_curve(np.where(sends.finished, latency, np.inf)[inside])
-            if point[1] < math.inf
-        ),
+        upper_bound=tuple(point for point in upper_bound if point[1] < math.inf),
         replayed=_quantile_curve(ideal),
         closed_loop=_quantile_curve(sampled),
         users=users,
@@ -73,7 +61,7 @@ def percentile_curves(
 
 
 def _quantile_curve(latencies: Array) -> Curve:
-    """Quantiles at even steps of 1 / (1 - q), up to where ten samples lie beyond."""
+    """Return quantiles at even steps of 1 / (1 - q), up to where ten samples lie beyond."""
     n, end = len(latencies), len(latencies) / MIN_BEYOND
     if end < 1:
         return ()

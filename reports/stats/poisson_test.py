@@ -1,6 +1,4 @@
-"""Did requests leave as independent users would? Two tests of Poisson arrivals.
-
-They apply to planned and to real send times.
+"""Test whether planned or real send times are those of independent users: Poisson arrivals.
 
 For a given number, Poisson arrivals are uniform over the test (Kolmogorov and Smirnov's distance,
 with Stephens' correction for finite n), and their gaps have a coefficient of variation of 1.
@@ -12,22 +10,22 @@ import numpy as np
 
 from reports.stats.quantiles import Array
 
+# below this scaled distance the sum no longer converges, and p is 1 anyway
+_MIN_SCALED_DISTANCE = 0.2
+
 
 def arrival_stats(timestamps: Array, seconds: float) -> tuple[int, float, float]:
-    """Number of gaps, their coefficient of variation, and the p-value of uniformity.
+    """Return the number of gaps, their coefficient of variation, and the p-value of uniformity.
 
     `timestamps` are sorted and lie in [0, seconds].
     """
     gaps = np.diff(timestamps)
-    return (
-        len(gaps),
-        float(gaps.std() / gaps.mean()) if gaps.any() else 0.0,
-        _ks_p_value(timestamps / seconds),
-    )
+    variation = float(gaps.std() / gaps.mean()) if gaps.any() else 0.0
+    return len(gaps), variation, _ks_p_value(timestamps / seconds)
 
 
 def _ks_p_value(shares: Array) -> float:
-    """p-value that sorted `shares` of the time are uniform on [0, 1]."""
+    """Return the p-value that sorted `shares` of the time are uniform on [0, 1]."""
     n = len(shares)
     ranks = np.arange(1, n + 1)
     distance = float(max((ranks / n - shares).max(), (shares - (ranks - 1) / n).max()))
@@ -35,7 +33,3 @@ def _ks_p_value(shares: Array) -> float:
     k = np.arange(1, 101)
     p = float(2 * np.sum((-1.0) ** (k - 1) * np.exp(-2 * (k * scaled) ** 2)))
     return min(1.0, max(0.0, p)) if scaled > _MIN_SCALED_DISTANCE else 1.0
-
-
-# below this scaled distance the sum no longer converges, and p is 1 anyway
-_MIN_SCALED_DISTANCE = 0.2

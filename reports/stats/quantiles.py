@@ -1,21 +1,7 @@
-"""Quantiles from raw samples, with their uncertainty.
+"""Quantiles from raw samples, with their uncertainty. See docs/method.md, Percentiles.
 
-Unanswered requests are lower bounds; requests in a queue depend on each other. No interpolation, no
-histogram: the order statistic of rank ceil(n q), equal to numpy's `inverted_cdf`. A quantile that
-the sample cannot support is not printed at all.
-
-Requests in a queue are correlated, so n of them are worth far fewer independent ones. How few is
-itself an estimate, and a run without the rare long queue sets it too high: printing by such a
-number favours lucky runs, whose intervals are wrong. So
-- the effective size of the *ranks*, on which one long queue has the least effect, decides what may
-  be printed;
-- an interval is printed only where ten of those lie beyond (no interval: grey), on the effective
-  size of the quantile's own indicator (in the tail at most that of the latencies themselves), taken
-  at 0.8 of its value, with Student's t. Of the intervals printed for M/D/c queues (c = 1, 6; rho
-  .5, .7, .8; 300 to 40,000 requests) .91 to .98 contain the truth, and more only where a quantile
-  lies on the atom R = D and cannot be missed. Wilson's plain interval, printed where ten of its own
-  effective samples lie beyond, contains it in .88 to .93 for p95, .64 to .90 for p99. See
-  `tests/reports/test_quantiles.py`.
+No interpolation, no histogram: the order statistic of rank ceil(n q). Unanswered requests are lower
+bounds. Requests in a queue depend on each other: n of them are worth far fewer independent ones.
 """
 
 import math
@@ -36,7 +22,10 @@ SUMMARY_QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "p99.9"
 MIN_BEYOND = 10
 # enough for a lower bound, which claims less, and for a grey value of an open load
 MIN_BEYOND_GREY = 2
-# of the effective size, found by simulation: it is too high when the sample lacks long queues
+# of the effective size, found by simulation: it is too high when the sample lacks long queues. With
+# it, .91 to .98 of the printed intervals contain the truth (M/D/c, c = 1, 6; rho .5, .7, .8; 300 to
+# 40,000 requests); Wilson's plain interval does so in .88 to .93 for p95, .64 to .90 for p99. See
+# `tests/reports/test_quantiles.py`.
 _SIZE_DISCOUNT = 0.8
 # restarts for an interval over them, and what the median run must have beyond its quantile
 MIN_RUNS, _MIN_BEYOND_PER_RUN = 5, 4
@@ -67,22 +56,22 @@ class Estimate:
 
 
 def quantile_rank(count: int, q: float) -> int:
-    """Which of `count` ordered samples is quantile `q`: the ceil(n q)th."""
+    """Return which of `count` ordered samples is quantile `q`: the ceil(n q)th."""
     return max(math.ceil(count * q - 1e-9), 1)
 
 
 def quantile(values: Array, q: float) -> float:
-    """The order statistic of rank ceil(n q) of a non-empty sample. O(n log n)."""
+    """Return the order statistic of rank ceil(n q) of a non-empty sample. O(n log n)."""
     return float(np.sort(values)[quantile_rank(len(values), q) - 1])
 
 
 def is_supported(count: float, q: float, beyond: float = MIN_BEYOND) -> bool:
-    """Whether at least ten (or `beyond`) of `count` independent samples lie beyond quantile `q`."""
+    """Return whether `beyond` of `count` independent samples lie beyond quantile `q`."""
     return count * (1 - q) >= beyond - 1e-9
 
 
 def effective_sample_size(series: Array) -> float:
-    """How many independent samples give as precise a mean as this series.
+    """Return how many independent samples give as precise a mean as this series.
 
     n / (1 + 2 sum of autocorrelations), summed in pairs until a pair is not positive (Geyer 1992).
     O(n log n).
@@ -99,29 +88,25 @@ def effective_sample_size(series: Array) -> float:
 
 
 def wilson_ranks(count: int, q: float, size: float, z: float = 1.96) -> tuple[int, int]:
-    """Wilson's interval for a share `q` seen in `size` independent samples, as ranks of `count`.
+    """Return Wilson's interval for a share `q` of `size` independent samples, as ranks of `count`.
 
     0 and n + 1 lie outside the sample.
     """
     middle, scale = q + z * z / 2 / size, 1 + z * z / size
     half = z * math.sqrt(q * (1 - q) / size + z * z / 4 / size**2)
-    low, high = (
-        math.floor(count * (middle - half) / scale),
-        math.ceil(count * (middle + half) / scale) + 1,
-    )
+    low = math.floor(count * (middle - half) / scale)
+    high = math.ceil(count * (middle + half) / scale) + 1
     return max(low, 0), min(high, count + 1)
 
 
 def quantile_interval(latencies: Array, finished: Flags, q: float) -> tuple[float, float]:
-    """95 % interval of quantile `q`; an end may be infinite.
+    """Return the 95 % interval of quantile `q` of latencies in planned order; ends may be infinite.
 
-    `latencies` are in the order of the planned times.
+    Wilson's interval with Student's t, on 0.8 of the effective size of the quantile's indicator.
     """
     low, high = np.sort(latencies), np.sort(np.where(finished, latencies, np.inf))
-    n, worth = (
-        len(low),
-        effective_sample_size((latencies >= low[quantile_rank(len(low), q) - 1]).astype(float)),
-    )
+    n = len(low)
+    worth = effective_sample_size((latencies >= low[quantile_rank(n, q) - 1]).astype(float))
     if q > 0.5:  # noqa: PLR2004 - a tail has too few visits to rely on alone
         worth = min(worth, effective_sample_size(latencies))
     size = max(_SIZE_DISCOUNT * worth, 1.0)
@@ -130,7 +115,7 @@ def quantile_interval(latencies: Array, finished: Flags, q: float) -> tuple[floa
 
 
 def _mean_interval(latencies: Array) -> tuple[float, float]:
-    """95 % interval of the mean; few degrees of freedom, as a tail makes the variance uncertain."""
+    """Use few degrees of freedom, as a tail makes the variance uncertain."""
     size, mean = _SIZE_DISCOUNT * effective_sample_size(latencies), float(latencies.mean())
     half = student_t(max(size / 10, 1)) * float(latencies.std(ddof=1)) / math.sqrt(size)
     return mean - half, mean + half
@@ -139,11 +124,11 @@ def _mean_interval(latencies: Array) -> tuple[float, float]:
 def estimate_quantile(
     latencies: Array, finished: Flags, q: float, effective_count: float | None = None
 ) -> Estimate | None:
-    """Quantile `q`, assuming of unanswered requests only that they took at least the time waited.
+    """Return quantile `q`; unanswered requests took at least the time waited. None if unsupported.
 
     Low takes every lower bound as the latency, high takes every unanswered request as infinite.
-    None when not supported. `effective_count` is the effective size of the ranks, where samples (in
-    planned order) depend on each other.
+    `effective_count` is the effective size of the ranks, where samples (in planned order) depend on
+    each other: one long queue has the least effect on ranks.
     """
     if not is_supported(len(latencies), q, MIN_BEYOND_GREY):
         return None
@@ -153,41 +138,37 @@ def estimate_quantile(
     if low == high and not is_supported(effective_count, q, MIN_BEYOND_GREY):
         return None
     has_interval = low == high and is_supported(effective_count, q)
-    return Estimate(
-        low,
-        high,
-        quantile_interval(latencies, finished, q) if has_interval else None,
-        effective_count * (1 - q),
-    )
+    interval = quantile_interval(latencies, finished, q) if has_interval else None
+    return Estimate(low, high, interval, effective_count * (1 - q))
+
+
+def mean_margin(values: Array) -> tuple[float, float]:
+    """Return the mean of independent values, and half the width of its 95 % interval."""
+    half = student_t(len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return float(values.mean()), half
 
 
 def restart_interval(
     values: Array | Sequence[float], beyond: Array | None = None
 ) -> tuple[float, float] | None:
-    """95 % interval of a positive number from restarted runs: exp(mean ln +- t s / sqrt k).
+    """Return the 95 % interval of a positive number over restarts: exp(mean ln +- t s / sqrt k).
 
-    None with fewer than five runs. `beyond` says how many independent samples each run had beyond
-    its quantile. None where the median run had fewer than four (n (1 - q) / tau = 2 in a queue):
-    such runs are all biased alike, and more of them do not help.
+    None with fewer than five runs, or where the median run had fewer than four independent samples
+    `beyond` its quantile: such runs are all biased alike, and more of them do not help.
     """
     if len(values) < MIN_RUNS or (beyond is not None and np.median(beyond) < _MIN_BEYOND_PER_RUN):
         return None
-    logs = np.log(values)
-    middle, half = (
-        float(logs.mean()),
-        student_t(len(logs) - 1) * float(logs.std(ddof=1)) / math.sqrt(len(logs)),
-    )
+    middle, half = mean_margin(np.log(values))
     return math.exp(middle - half), math.exp(middle + half)
 
 
 def _fill_lower_bounds(estimates: dict[str, Estimate | None]) -> dict[str, Estimate | None]:
     """Give an unsupported quantile the lower bound of a lower quantile that is left open."""
-    low = None
+    low, filled = None, {}
     for name, entry in estimates.items():
-        if entry is None and low is not None:
-            estimates[name] = Estimate(low, math.inf)
+        filled[name] = Estimate(low, math.inf) if entry is None and low is not None else entry
         low = entry.low if entry and entry.exact is None else low
-    return estimates
+    return filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +188,7 @@ class LatencyStats:
     def from_samples(
         cls, latencies: Array, finished: Flags, *, correlated: bool = False, tau: float = 1.0
     ) -> "LatencyStats | None":
-        """Mean, quantiles and longest; bounds where some were not answered. None without requests.
+        """Return mean, quantiles and longest, with bounds where answers lack. None if empty.
 
         `correlated` for open loads: latencies in the order of the planned times. `tau` of them are
         worth one independent request, where theory gives it: near saturation a run without long
@@ -215,22 +196,17 @@ class LatencyStats:
         """
         if not len(latencies):
             return None
-        # These decide what may be printed; ties share a rank.
-        ranks = np.searchsorted(np.sort(latencies), latencies).astype(float)
-        effective_count = (
-            min(effective_sample_size(ranks), len(latencies) / max(tau, 1.0))
-            if correlated
-            else None
-        )
         ends = (float(latencies.mean()), float(latencies.max()))
         mean, longest = (Estimate(end, end if finished.all() else np.inf) for end in ends)
-        if effective_count is not None:  # the mean needs as many as the median
+        effective_count = None
+        if correlated:
+            # These decide what may be printed; ties share a rank.
+            ranks = np.searchsorted(np.sort(latencies), latencies).astype(float)
+            effective_count = min(effective_sample_size(ranks), len(latencies) / max(tau, 1.0))
+            # the mean needs as many as the median
             has_interval = finished.all() and is_supported(effective_count, 0.5)
-            mean = replace(
-                mean,
-                interval=_mean_interval(latencies) if has_interval else None,
-                beyond=effective_count / 2,
-            )
+            interval = _mean_interval(latencies) if has_interval else None
+            mean = replace(mean, interval=interval, beyond=effective_count / 2)
         estimates = {
             name: estimate_quantile(latencies, finished, q, effective_count)
             for name, q in SUMMARY_QUANTILES.items()

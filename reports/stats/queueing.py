@@ -1,10 +1,8 @@
-"""Queueing theory in numpy alone: exact formulas, replays and fits.
+"""Queueing theory in numpy alone: exact formulas, replays and fits; seconds, requests per second.
 
-Units are seconds and requests per second. The server is c places that take D seconds each, first
-come first served. Symbols are those of the sources: Crommelin 1932 for the queue's generating
-function; Franx, "A simple solution for the M/D/c waiting time distribution" (2001), for the wait,
-whose terms are all positive, so that it stays exact near saturation; Denning and Buzen for the
-closed loop.
+The server is c places that take D seconds each, first come first served. Sources: Crommelin 1932
+for the queue; Franx 2001 for the wait, whose terms are all positive, so that it stays exact near
+saturation; Denning and Buzen for the closed loop. See docs/method.md, Replay and theory.
 """
 
 import math
@@ -36,7 +34,7 @@ class MdcQueue:
     decay: float
 
     def wait_cdf(self, x: float) -> float:
-        """P(wait <= x seconds)."""
+        """Return P(wait <= x seconds)."""
         k = int(x / self.d + 1e-12) + 1
         mu, j = max(self.lam * (k * self.d - x), 1e-300), np.arange(k * self.c)
         log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, k * self.c)))])
@@ -44,11 +42,11 @@ class MdcQueue:
         return float(queue @ np.exp(j * math.log(mu) - mu - log_factorial))
 
     def mean(self) -> float:
-        """Mean response time in seconds, by Little's law over the queue."""
+        """Return the mean response time in seconds, by Little's law over the queue."""
         return self.d + float(np.sum(1 - self.queue_cdf)) / self.lam
 
     def quantile(self, q: float) -> float:
-        """The `q` quantile of the response time in seconds, by bisection."""
+        """Return the `q` quantile of the response time in seconds, by bisection."""
         if self.wait_cdf(0.0) >= q:
             return self.d
         low, high = 0.0, self.d
@@ -61,7 +59,7 @@ class MdcQueue:
 
 
 def mdc_queue(lam: float, d: float, c: int) -> MdcQueue:
-    """The queue at `lam` requests/s on `c` places that take `d` seconds each; needs lam d < c."""
+    """Return the queue of `lam` requests/s on `c` places of `d` seconds each; needs lam d < c."""
     a, rho = lam * d, lam * d / c
     decay = 1 + 4 * (1 - math.log(rho)) / rho  # right of its root: Newton then cannot fall onto 1
     turns = np.exp(2j * np.pi * np.arange(1, c) / c)
@@ -82,31 +80,31 @@ def mdc_queue(lam: float, d: float, c: int) -> MdcQueue:
 
 
 def correlation_length(rho: float) -> float:
-    """At utilization `rho`, n requests carry as much as n / this independent requests."""
+    """Return how many requests are worth one independent request at utilization `rho`."""
     return rho / (rho - 1 - math.log(rho))
 
 
 def closed_loop_mean(
     users: int, service: float, concurrency: float, think_time: float = 0.0
 ) -> float:
-    """Mean latency of `users` in a closed loop on c servers: max(D, N D / c - Z) seconds."""
+    """Return the mean latency of a closed loop on c servers: max(D, N D / c - Z) seconds."""
     return max(service, users * service / concurrency - think_time)
 
 
 def closed_loop_rate(
     users: float, service: float, concurrency: float, think_time: float = 0.0
 ) -> float:
-    """Throughput of the same closed loop: min(N / (D + Z), c / D) requests per second."""
+    """Return the throughput of the same closed loop: min(N / (D + Z), c / D) requests/s."""
     return min(users / (service + think_time), concurrency / service)
 
 
 def burst_completion_time(size: int, service: float, concurrency: float) -> float:
-    """Seconds until the last of a burst is answered: ceil(N / c) D."""
+    """Return the seconds until the last of a burst is answered: ceil(N / c) D."""
     return math.ceil(size / concurrency) * service
 
 
 def replay_latencies(sent: Array, d: float, c: int = 1) -> Array:
-    """Response time of each request if the same sends had met `c` ideal places.
+    """Return each request's response time if the same sends had met `c` ideal places.
 
     `sent` ascends and includes unfinished requests. Request n starts when it has arrived and
     request n - c has left: c lanes, each a running maximum after subtracting k D.
@@ -121,7 +119,7 @@ def replay_latencies(sent: Array, d: float, c: int = 1) -> Array:
 
 
 def neighbour_delays(timestamps: Array, sent: Array, response: Array) -> Array:
-    """How long a neighbour's requests at `timestamps` wait for the requests that hold the loop."""
+    """Return how long a neighbour's requests wait for the requests that hold the event loop."""
     last = np.searchsorted(sent, timestamps, side="right") - 1
     leaves = np.append(sent + response, -np.inf)[last]  # index -1: no earlier request
     delays: Array = np.maximum(leaves - timestamps, 0.0)
@@ -129,12 +127,11 @@ def neighbour_delays(timestamps: Array, sent: Array, response: Array) -> Array:
 
 
 def busy_service_time(sent: Array, done: Array, c: int, min_latency: float = 0.0) -> float | None:
-    """D in place: the median gap between completions i - c and i.
+    """Return D in place: the median gap between completions i - c and i; None below ten gaps.
 
     Counts only gaps where request i had been sent before completion i - c: then its place was never
     idle, whatever the order of service. (The usual condition, a latency above D, gives up to 80 %
-    too much when service is uneven.) Requests quicker than `min_latency` are left out. None with
-    fewer than ten gaps.
+    too much when service is uneven.) Requests quicker than `min_latency` are left out.
     """
     order = np.argsort(done)
     ends, took = done[order], (done - sent)[order]
@@ -145,7 +142,7 @@ def busy_service_time(sent: Array, done: Array, c: int, min_latency: float = 0.0
 def _grid_minimise(
     error: Callable[[float], float], low: float, high: float, points: int
 ) -> tuple[float, float]:
-    """The smallest error on a grid, refined twice around its best point, and that point."""
+    """Return the smallest error on a grid, refined twice around its best point, and that point."""
     for _ in range(3):
         grid = np.linspace(low, high, points)
         errors = [error(float(point)) for point in grid]
@@ -161,9 +158,8 @@ def fit_sweep(users: Array, rates: Array, d: float, think_time: float = 0.0) -> 
     """
 
     def error(log_c: float) -> float:
-        return float(
-            (np.log(rates / np.minimum(users / (d + think_time), math.exp(log_c) / d)) ** 2).sum()
-        )
+        predicted = np.minimum(users / (d + think_time), math.exp(log_c) / d)
+        return float((np.log(rates / predicted) ** 2).sum())
 
     return math.exp(_grid_minimise(error, math.log(0.5), math.log(2 * float(users.max())), 200)[1])
 
@@ -189,21 +185,16 @@ class QueueFit:
 def completion_errors(
     sent: Array, done: Array, d: float, c: int, http_overhead: float | None = 0.0
 ) -> Array:
-    """Distance of each completion (ascending; finished only) from the replay's, in any order.
+    """Return how far each completion (finished only) lies from the replay's, in any order.
 
     `http_overhead` is the time in seconds that every answer takes outside its place; None estimates
     it as the median delay.
     """
     # The replay's completions ascend as the sends do: first come, first served.
     late = np.sort(done) - (sent + replay_latencies(sent, d, c))[: len(done)]
-    errors: Array = np.abs(
-        late
-        - (
-            np.clip(np.median(late), 0, _MAX_HTTP_OVERHEAD)
-            if http_overhead is None
-            else http_overhead
-        )
-    )
+    if http_overhead is None:
+        http_overhead = float(np.clip(np.median(late), 0, _MAX_HTTP_OVERHEAD))
+    errors: Array = np.abs(late - http_overhead)
     return errors
 
 
@@ -218,57 +209,46 @@ def fit_open_load(sent: Array, done: Array, top: float) -> QueueFit:
     ends = np.sort(done)
     # The rate of the answers: more than c / D may be sent, but not answered.
     lam = len(ends) / (ends[-1] - sent[0])
-    c, best, idle = max(1, int(0.5 * lam * top)), 0, False
+    c, best, is_idle = max(1, int(0.5 * lam * top)), 0, False
     fits: dict[int, tuple[float, float]] = {}
 
     def fit_service_time(c: int) -> tuple[float, float]:
-        return _grid_minimise(
-            lambda d: float(completion_errors(sent, ends, d, c, None).mean()),
-            0.85 * top,
-            1.02 * top,
-            13,
-        )
+        def mean_error(d: float) -> float:
+            return float(completion_errors(sent, ends, d, c, None).mean())
 
-    while not fits or c <= best + 1 or not (idle or c > 1.25 * best + 3):
+        return _grid_minimise(mean_error, 0.85 * top, 1.02 * top, 13)
+
+    while not fits or c <= best + 1 or not (is_idle or c > 1.25 * best + 3):
         fits[c] = fit_service_time(c)
         best = min(fits, key=lambda candidate: fits[candidate][0])
-        idle = replay_latencies(sent, fits[c][1], c).max() <= fits[c][1] * (1 + 1e-9)
+        is_idle = replay_latencies(sent, fits[c][1], c).max() <= fits[c][1] * (1 + 1e-9)
         c += 1
     if best > 1 and best - 1 not in fits:
         fits[best - 1] = fit_service_time(best - 1)
     least, d = fits[best]
-    errors, wins = completion_errors(sent, ends, d, best, None), 10
+    errors, wins = completion_errors(sent, ends, d, best, None), [10]
     for other in {best - 1, best + 1} & set(fits):
         gain = completion_errors(sent, ends, fits[other][1], other, None) - errors
-        wins = min(
-            wins, sum(float(block.sum()) > _CLOCK_TICK for block in np.array_split(gain, 10))
-        )
-    return QueueFit(
-        best,
-        d,
-        wins,
-        min(
-            candidate
-            for candidate in fits
-            if fits[candidate][0] <= _ERROR_TOLERANCE * least + _CLOCK_TICK
-        ),
-    )
+        blocks = np.array_split(gain, 10)
+        wins.append(sum(float(block.sum()) > _CLOCK_TICK for block in blocks))
+    limit = _ERROR_TOLERANCE * least + _CLOCK_TICK
+    return QueueFit(best, d, min(wins), min(c for c, (error, _) in fits.items() if error <= limit))
 
 
 def served_at_once(
     rate: float, service: float, users: float = math.inf, think_time: float = 0.0
 ) -> float:
-    """Requests served at the same time: throughput (requests/s) times mean unloaded latency (s).
+    """Return the requests served at once: throughput (requests/s) times unloaded latency (s).
 
     The throughput counts at most as N / (D + Z), which the users send without any wait: a higher
     value is chance.
     """
-    asked = users / (service + think_time) if service + think_time else math.inf
-    return min(rate, asked) * service
+    sendable = users / (service + think_time) if service + think_time else math.inf
+    return min(rate, sendable) * service
 
 
 def crowd_capacity(
     users: int, rate: float, service: float | None, think_time: float = 0.0
 ) -> float | None:
-    """A crowd's throughput as capacity in requests/s; None unless part of it had to wait."""
+    """Return a crowd's throughput as capacity in requests/s; None unless part of it waited."""
     return rate if service and is_saturated(users, rate, service, think_time) else None

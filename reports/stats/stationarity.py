@@ -1,16 +1,12 @@
-"""Did a run stay one run? Warm-up, drift and steps of a series of latencies.
+"""Did a run stay one run? Warm-up, drift and steps of a series of latencies, judged by their size.
 
-Each is judged by its size, never by a p-value.
-
-Queues wander by themselves: a minute at rho .8 holds about thirty independent samples, and half of
-such runs, though steady, "drift" by a quarter or more. So these functions need a series without
-this chance: measured over replayed latency, which stays near 1 on a steady server. (The difference
-works too, but a long busy period adds up uneven service and gives several times as many alarms.)
-Latencies come in the order of their planned times; positions are shares.
+Queues wander by themselves: half of the steady minutes at rho .8 "drift" by a quarter or more. So
+these functions need a series without this chance, in planned order: measured over replayed latency.
+(The difference gives several times as many alarms.) See docs/method.md, Replay and theory.
 """
 
-import itertools
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -35,32 +31,26 @@ class Stationarity:
 
     @classmethod
     def from_values(cls, values: Array) -> "Stationarity | None":
-        """None with fewer than 25 values for each median."""
+        """Return None with fewer than 25 values for each median."""
         if len(values) < _MIN_VALUES:
             return None
-        return cls(
-            detect_warm_up(values), relative_drift(values), max(detect_steps(values), default=0.0)
-        )
+        last_step = max(detect_steps(values), default=0.0)
+        return cls(detect_warm_up(values), relative_drift(values), last_step)
 
 
 def detect_warm_up(values: Array) -> float:
-    """The share to drop so that the rest is steadiest (MSER-5).
-
-    Beyond 0.5 the series never settled. 0 if dropping would change nothing.
+    """Return the share to drop so that the rest is steadiest (MSER-5); beyond 0.5 it never settled.
 
     The smallest sum of squares about the mean of the rest, over the square of its length. MSER
     alone drops half of one steady run in ten, so what is dropped must also differ from the rest by
-    a quarter, median against median.
+    a quarter, median against median; else 0.
     """
     count = len(values) // _BATCH_SIZE
     if count <= _BATCH_SIZE:
         return 0.0
-    means = np.array([series.mean() for series in np.array_split(values, count)])
-    left = np.arange(count, 0, -1)
-    total, squares = (
-        np.cumsum(series[::-1])[::-1]
-        for series in (means - means.mean(), (means - means.mean()) ** 2)
-    )
+    means = np.array([batch.mean() for batch in np.array_split(values, count)])
+    left, centred = np.arange(count, 0, -1), means - means.mean()
+    total, squares = (np.cumsum(series[::-1])[::-1] for series in (centred, centred**2))
     spread = (squares - total**2 / left) / left.astype(float) ** 2
     # The last few batches are too few to be called steady.
     best = int(np.argmin(spread[: count - _BATCH_SIZE]))
@@ -73,23 +63,20 @@ def _batch_medians(values: Array, count: int) -> Array:
 
 
 def relative_drift(values: Array) -> float:
-    """Relative change from start to end.
+    """Return the relative change from start to end.
 
     Theil and Sen's slope through the medians of 20 bins, times 20, over the median of them.
     """
     if len(values) < _DRIFT_BINS:
         return 0.0
-    bin_medians = _batch_medians(values, _DRIFT_BINS)
+    medians = _batch_medians(values, _DRIFT_BINS)
     i, j = np.triu_indices(_DRIFT_BINS, 1)
-    return float(
-        _DRIFT_BINS
-        * np.median((bin_medians[j] - bin_medians[i]) / (j - i))
-        / np.median(bin_medians)
-    )
+    slope = np.median((medians[j] - medians[i]) / (j - i))
+    return float(_DRIFT_BINS * slope / np.median(medians))
 
 
 def detect_steps(values: Array) -> list[float]:
-    """Where the level jumps by a quarter or more: the cheapest partition of at most 300 medians.
+    """Return where the level jumps by a quarter: the cheapest partition of at most 300 medians.
 
     A piece of m medians costs m (ln(2 pi var) + 1), and each piece 15 ln n more (Jackson 2005:
     optimal partition). O(n^2).
@@ -98,27 +85,26 @@ def detect_steps(values: Array) -> list[float]:
     shortest = max(3, round(_MIN_SEGMENT_SHARE * n))
     if n < 2 * shortest:
         return []
-    bin_medians = _batch_medians(values, n)
-    total = np.concatenate([[0.0], np.cumsum(bin_medians - bin_medians.mean())])
-    squares = np.concatenate([[0.0], np.cumsum((bin_medians - bin_medians.mean()) ** 2)])
-    floor = (1e-3 * abs(np.median(bin_medians))) ** 2  # scatter below a thousandth does not count
+    medians = _batch_medians(values, n)
+    centred = medians - medians.mean()
+    total, squares = (np.append(0.0, np.cumsum(series)) for series in (centred, centred**2))
+    floor = (1e-3 * abs(np.median(medians))) ** 2  # scatter below a thousandth does not count
     best, cut = np.full(n + 1, np.inf), np.zeros(n + 1, int)
     best[0] = 0.0
     for end in range(shortest, n + 1):
         begins = np.arange(end - shortest + 1)
         m = end - begins
-        variance = np.maximum(
-            (squares[end] - squares[begins]) / m - ((total[end] - total[begins]) / m) ** 2, floor
-        )
-        costs = best[begins] + m * (np.log(2 * np.pi * variance) + 1) + _STEP_PENALTY * np.log(n)
+        variance = (squares[end] - squares[begins]) / m - ((total[end] - total[begins]) / m) ** 2
+        pieces = m * (np.log(2 * np.pi * np.maximum(variance, floor)) + 1)
+        costs = best[begins] + pieces + _STEP_PENALTY * np.log(n)
         cut[end] = int(np.argmin(costs))
         best[end] = costs[cut[end]]
     cuts = [n]
     while cuts[0]:
         cuts.insert(0, int(cut[cuts[0]]))
-    levels = [np.median(bin_medians[begin:end]) for begin, end in itertools.pairwise(cuts)]
+    levels = [np.median(medians[begin:end]) for begin, end in pairwise(cuts)]
     return [
         at / n
-        for at, (before, after) in zip(cuts[1:], itertools.pairwise(levels), strict=False)
+        for at, (before, after) in zip(cuts[1:], pairwise(levels), strict=False)
         if abs(after / before - 1) > _MIN_LEVEL_CHANGE
     ]

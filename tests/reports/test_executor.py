@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reports.claims.waiting import documented_executor_size
+from reports.claims.routes import documented_executor_size
 from reports.metrics.executor import explain_small_executor, server_cpu_count
 from reports.model import Report
 from reports.verdicts.findings import describe_route
@@ -40,7 +40,7 @@ def test_what_the_process_counts_predicts_its_executor(
     """If the core that we reserve made it smaller, the report says so."""
     run = run_of(python, targets={Variant.TO_THREAD: runtime})
     assert server_cpu_count(run, runtime) == counted
-    assert documented_executor_size(run) == counted + 4
+    assert documented_executor_size(run, "to-thread") == counted + 4
     assert bool(explain_small_executor(run, runtime)) is explained
 
 

@@ -213,4 +213,4 @@ def test_a_session_may_ask_for_a_loop_of_its_own(tmp_path: Path) -> None:
         for report in (right, wrong)
     ]
     assert [check.status for check in origin] == [CheckStatus.PASS, CheckStatus.FAIL]
-    assert "uvloop cold: the loop that was asked for (it ran uvloop)" in origin[1].why
+    assert "uvloop cold: the requested loop (it ran uvloop)" in origin[1].why

@@ -1,6 +1,7 @@
 """Trust as data: each check passes on a clean simulated run, and reports its own fault."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reports.checks.model import CHECK_REMEDIES, Check, CheckStatus, TrustLevel
+from reports.checks.model import Check, CheckStatus, TrustLevel
 from reports.checks.trust import assess_trust
 from reports.claims import CLAIMS
 from reports.metrics.compute import compute_metrics
@@ -19,7 +20,10 @@ from reports.model import Report
 from reports.render.summary import check_entry
 from results.schema import ArrivalDistribution
 from tests.support import simulate_loads
+from tests.support.processes import ROOT
 from tests.support.simulate_loads import Server, steady
+
+CHECK_FILES = (ROOT / "reports" / "checks").glob("*.py")
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +126,8 @@ def test_what_a_machine_cannot_tell_is_unknown_and_counted(clean: RunMetrics) ->
         in belief.sentence
     )
     assert (
-        "V10 other processes: neither the system nor the target tells" in belief.unavailable_checks
+        "V10 other processes: neither the system nor the target reports it"
+        in belief.unavailable_checks
     )
 
 
@@ -180,7 +185,7 @@ def test_trust_is_said_cell_by_cell(clean: RunMetrics) -> None:
 def test_a_small_sample_is_a_finding_not_a_fault() -> None:
     """V17 warns, decides nothing, and has an open end in JSON."""
     check = Check(
-        "V17", "sample size", "x", 3.0, (10.0, np.inf), (0.0, np.inf), "why", is_informational=True
+        "V17 sample size", 3.0, ((10.0, np.inf), (0.0, np.inf)), "why", is_informational=True
     )
     assert check.status is CheckStatus.WARN
     assert trust_of(check) is TrustLevel.TRUSTED
@@ -196,10 +201,13 @@ def trust_of(*checks: Check) -> TrustLevel:
 
 
 def test_every_check_has_a_remedy_and_passing_ones_none(clean: RunMetrics) -> None:
-    """What to do stands beside what is wrong."""
-    assert set(CHECK_REMEDIES) == {f"V{i}" for i in range(1, 25)}
+    """What to do stands next to what is wrong, and the limit in the sentence."""
+    texts = "".join(path.read_text(encoding="utf-8") for path in CHECK_FILES)
+    assert set(re.findall(r'"(V\d+) ', texts)) == {f"V{i}" for i in range(1, 25)}
     for check in assess_trust(ill(clean, stall_p99=0.006)).checks:
         assert bool(check.remedy) == (check.status is not CheckStatus.PASS)
+        has_limit = check.status in {CheckStatus.WARN, CheckStatus.FAIL} and "{}" in check.meaning
+        assert check.why.endswith(f"(limit: {check.format_limit(check.pass_limit)})") == has_limit
 
 
 def test_a_late_tick_counts_for_those_it_slept_through() -> None:

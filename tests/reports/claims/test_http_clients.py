@@ -165,5 +165,5 @@ def test_without_the_upstreams_counters_nothing_is_judged(tmp_path: Path) -> Non
     )
     assert (result.outcome, result.why) == (
         ClaimOutcome.UNTESTED,
-        "missing from this run: /client/counters, asked beside async httpx",
+        "missing from this run: /client/counters of the session async httpx",
     )
