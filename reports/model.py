@@ -8,9 +8,10 @@ from reports.checks.model import TrustLevel, TrustReport
 from reports.claims.model import ClaimOutcome, EvaluatedClaim
 from reports.formatting import format_seconds, format_share
 from reports.metrics.model import RunMetrics
-from reports.verdicts.model import Finding, Verdict, sort_worst_last
+from reports.verdicts.diagnosis import Finding, sort_worst_last
 from results.errors import ExitCode
 from results.schema import Status
+from results.verdicts import Verdict
 
 _MAX_CHARTED_ROUTES = 6  # routes
 MISSED = "missed"

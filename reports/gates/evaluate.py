@@ -25,6 +25,7 @@ from reports.gates.metrics import Entry, MetricValue, format_metric_value, metri
 from results.errors import ExitCode
 from results.gate_expression import COMPARISONS, METRICS, Gate, MetricKind, parse_gate
 
+GATE_OUTCOMES: dict[bool | None, str] = {True: "holds", False: "fails", None: "inconclusive"}
 _FORMATTERS: dict[MetricKind, Callable[[Any], str]] = {
     MetricKind.TIME: format_seconds,
     MetricKind.SHARE: format_share,

@@ -10,13 +10,13 @@ from enum import StrEnum
 
 from reports.checks.model import TrustLevel
 from reports.formatting import format_count, format_served_at_once, format_with_interval
-from reports.metrics.model import RouteMetrics
+from reports.metrics.model import CrowdMetrics, RouteMetrics
 from reports.model import Report
 from reports.stats.intervals import Interval
-from reports.verdicts.findings import MECHANISM_TEXTS, decide_verdict
-from reports.verdicts.model import Verdict
+from reports.verdicts.findings import decide_verdict
 from reports.verdicts.neighbours import FULL_CORE
 from results.schema import Scenario
+from results.verdicts import LOOP_VERDICTS, POOL_VERDICTS, VERDICTS, Verdict
 
 
 class Advice(StrEnum):
@@ -71,8 +71,8 @@ GUIDE: dict[str, FormSpecs] = {
         (Advice.MISTAKE, _INLINE, "a password hash", "broken-async hash"),
     ),
 }
-_LOOP_VERDICTS = {Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY}
-_POOL_VERDICTS = {Verdict.THREAD_POOL, Verdict.EXECUTOR_POOL, Verdict.POOL_LIMITED}
+
+_NO_ADVICE = (Verdict.UNTRUSTED, Verdict.WRONG_ANSWER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,21 +92,19 @@ class GuideRow:
 
     @property
     def served_text(self) -> str:
-        """Served at once with its interval, and how many users asked."""
-        return (
-            f"{format_with_interval(self.served_at_once, self.interval)} of"
-            f" {format_count(self.users, 'user')}"
-            if self.served_at_once is not None
-            else "-"
-        )
+        """Served at once with its interval, and of how many users."""
+        if self.served_at_once is None:
+            return "-"
+        served = format_with_interval(self.served_at_once, self.interval)
+        return f"{served} of {format_count(self.users, 'user')}"
 
 
 def build_guide(report: Report) -> tuple[GuideRow, ...]:
-    """The rows that a run about the lesson measured, in the order of `GUIDE`."""
+    """Build the rows that a run about the lesson measured, in the order of `GUIDE`."""
     if not report.run_metrics.is_reproduction:
         return ()
-    form_specs = [(question, *form) for question, specs in GUIDE.items() for form in specs]
-    return tuple(row for form in form_specs if (row := _build_guide_row(report, *form)))
+    forms = [(question, *form) for question, specs in GUIDE.items() for form in specs]
+    return tuple(row for form in forms if (row := _build_guide_row(report, *form)))
 
 
 def _build_guide_row(  # noqa: PLR0913, PLR0917 - the fields of one form
@@ -114,54 +112,38 @@ def _build_guide_row(  # noqa: PLR0913, PLR0917 - the fields of one form
 ) -> GuideRow | None:
     """One form; None when no crowd was measured on it."""
     route = report.run_metrics.find_route(variant)
-    if (
-        route is None
-        or route.top_level is None
-        or route.top_level.users == 1
-        or route.served_at_once is None
-    ):
+    top = route.top_level if route else None
+    if not route or not top or top.users == 1 or route.served_at_once is None:
         return None
-    failed_check = report.trust.first_failure((f"{Scenario.CROWD}/{variant}/",))
-    verdict = decide_verdict(
-        route, TrustLevel.UNTRUSTED if failed_check else report.trust.trust_level
-    )
+    is_failed = report.trust.first_failure((f"{Scenario.CROWD}/{variant}/",))
+    verdict = decide_verdict(route, TrustLevel.UNTRUSTED if is_failed else report.trust.trust_level)
     is_trusted = verdict is not Verdict.UNTRUSTED
+    # A mistake holds the loop, and nothing else may
+    is_consistent = (verdict in LOOP_VERDICTS) == (advice is Advice.MISTAKE)
     return GuideRow(
         question=question,
-        advice=advice if _is_advice_consistent(advice, verdict) else None,
+        advice=advice if is_consistent and verdict not in _NO_ADVICE else None,
         form=form,
         what=what,
         variant=variant,
-        users=route.top_level.users,
+        users=top.users,
         served_at_once=route.served_at_once if is_trusted else None,
         interval=route.served_at_once_interval if is_trusted else None,
-        limit=_describe_limit(route, verdict) if is_trusted else "-",
+        limit=_describe_limit(route, top, verdict) if is_trusted else "-",
         verdict=verdict,
     )
 
 
-def _is_advice_consistent(advice: Advice, verdict: Verdict) -> bool:
-    """Whether a verdict agrees with the advice: a mistake holds the loop, and nothing else may."""
-    if verdict in {Verdict.UNTRUSTED, Verdict.WRONG_ANSWER}:
-        return False
-    return (verdict in _LOOP_VERDICTS) == (advice is Advice.MISTAKE)
-
-
-def _describe_limit(route: RouteMetrics, verdict: Verdict) -> str:
-    """What limits a route, in words; a pool with its number."""
-    assert route.top_level is not None  # noqa: S101 - the caller checked
-    limit_text = MECHANISM_TEXTS.get(verdict, "-")
-    if verdict in _POOL_VERDICTS:
-        limit_text += f" ({round(route.served_at_once or 0)})"
-    is_full = (route.top_level.cpu or 0.0) >= FULL_CORE and verdict in {
-        Verdict.SCALES,
-        Verdict.UNKNOWN,
-    }
-    return f"{limit_text}, but one core is full" if is_full else limit_text
+def _describe_limit(route: RouteMetrics, top: CrowdMetrics, verdict: Verdict) -> str:
+    text = VERDICTS[verdict].mechanism or "-"
+    if verdict in POOL_VERDICTS:
+        text += f" ({round(route.served_at_once or 0)})"
+    is_open = verdict in {Verdict.SCALES, Verdict.UNKNOWN}
+    return f"{text}, but one core is full" if is_open and (top.cpu or 0.0) >= FULL_CORE else text
 
 
 def group_by_question(rows: tuple[GuideRow, ...]) -> dict[str, list[GuideRow]]:
-    """Rows by what is called, in their order."""
+    """Group rows by what is called, in their order."""
     return {
         question: [row for row in rows if row.question == question]
         for question in dict.fromkeys(row.question for row in rows)
@@ -169,24 +151,20 @@ def group_by_question(rows: tuple[GuideRow, ...]) -> dict[str, list[GuideRow]]:
 
 
 def group_by_form(rows: tuple[GuideRow, ...]) -> Iterator[list[GuideRow]]:
-    """Rows of one question that share form and advice."""
+    """Yield the rows of one question that share form and advice."""
     for group in group_by_question(rows).values():
         for shared in dict.fromkeys((row.advice, row.form) for row in group):
             yield [row for row in group if (row.advice, row.form) == shared]
 
 
 def summarise_guide(rows: tuple[GuideRow, ...]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """The guide in short: what is called, and per form its advice and what it serves at once."""
-    known_rows = tuple(row for row in rows if row.served_at_once is not None)
-    for question in group_by_question(known_rows):
+    """Yield the guide in short: what is called; per form its advice and what it serves at once."""
+    known = tuple(row for row in rows if row.served_at_once is not None)
+    for question, question_rows in group_by_question(known).items():
         lines = []
-        for group in (
-            form_rows
-            for form_rows in group_by_form(known_rows)
-            if form_rows[0].question == question
-        ):
-            served_texts = ", ".join(
+        for group in group_by_form(tuple(question_rows)):
+            served = ", ".join(
                 f"{row.what} {format_served_at_once(row.served_at_once or 0)}" for row in group
             )
-            lines.append((group[0].advice or "unclear", f"{group[0].form}: {served_texts} at once"))
+            lines.append((group[0].advice or "unclear", f"{group[0].form}: {served} at once"))
         yield f"You call {question}", lines

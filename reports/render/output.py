@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.console import ProgressDisplay, create_console
-from reports.gates.evaluate import apply_strict, gates_exit_code
+from reports.gates.evaluate import GATE_OUTCOMES, apply_strict, gates_exit_code
 from reports.model import Report
 from reports.render.ci import report_to_ci
 from reports.render.junit import build_junit
@@ -21,8 +21,6 @@ from reports.report import build_report
 from reports.verdicts.culprit import source_roots
 from results.errors import AtonceError, restore_sigpipe
 from results.store import write_atomic
-
-_OUTCOME_TEXTS = {True: "holds", False: "fails", None: "inconclusive"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +122,7 @@ def print_result(
     else:
         print_report(report, create_console(sys.stdout))
         for gate in data.get("gates", []) if report.run_metrics.run["command"] == "doctor" else []:
-            print(f"gate {_OUTCOME_TEXTS[gate['holds']]}: {gate['words']}", flush=True)
+            print(f"gate {GATE_OUTCOMES[gate['holds']]}: {gate['words']}", flush=True)
         print(f"report: {_shorten_path(page)}   next: {next_command}", flush=True)
     if options.open_page:
         webbrowser.open(page.resolve().as_uri())

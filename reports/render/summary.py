@@ -18,8 +18,7 @@ from reports.model import Goal, Report
 from reports.render.decision_guide import GuideRow, build_guide
 from reports.stats.intervals import RepeatedValue
 from reports.stats.quantiles import SUMMARY_QUANTILES, Estimate, LatencyStats
-from reports.verdicts.diagnosis import Diagnosis
-from reports.verdicts.model import Finding
+from reports.verdicts.diagnosis import Diagnosis, Finding
 
 SUMMARY_FORMAT = 1
 

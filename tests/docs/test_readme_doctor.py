@@ -16,7 +16,7 @@ from rich.console import Console
 from reports.model import Report
 from reports.render.summary import build_summary
 from reports.render.terminal import print_report
-from reports.verdicts.model import Verdict
+from results.verdicts import Verdict
 from tests.e2e.test_doctor import running
 from tests.support.cli import Here
 from tests.support.processes import ROOT, free_port

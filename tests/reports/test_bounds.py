@@ -13,11 +13,12 @@ from reports.render.ci import step_summary
 from reports.render.doctor_table import doctor_row
 from reports.render.summary import route_entry
 from reports.stats.quantiles import Estimate
-from reports.verdicts.diagnosis import Diagnosis
-from reports.verdicts.model import Finding, RouteEvidence, Verdict
+from reports.verdicts.diagnosis import Diagnosis, Finding
+from reports.verdicts.model import RouteEvidence
 from reports.verdicts.rules import evaluate_rules
 from results.gate_expression import parse_gate
 from results.schema import Cell
+from results.verdicts import Verdict
 from scenarios.doctor import adaptive_plan
 from scenarios.doctor.interim import InterimStats
 from tests.reports.test_rules import IDLE, NOBODY, ROUTE_HOLDS, exam, look, neighbours

@@ -13,7 +13,8 @@ from reports.render.charts import card
 from reports.render.doctor_table import build_doctor_table, finding_lines, unexamined_lines
 from reports.render.page import MAX_CARD_CHARTS, NO_CHART_VERDICTS, render_page
 from reports.render.summary import build_summary
-from reports.verdicts.model import Finding, Verdict
+from reports.verdicts.diagnosis import Finding
+from results.verdicts import Verdict
 from tests.reports.test_page import BUDGET, Elements
 
 SMALL = r'<figure class="small">(<svg.*?</svg>)</figure>'

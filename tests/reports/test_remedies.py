@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from reports.verdicts.culprit import Culprit, summarise_holds
-from reports.verdicts.model import Remedy, Verdict
+from reports.verdicts.model import Remedy
 from reports.verdicts.remedies import choose_remedy
 from reports.verdicts.remedy_rules import REMEDY_RULES
+from results.verdicts import Verdict
 from targets.agent.watchdog import Watchdog
 from tests.targets.test_antipatterns import WARD_TRUTH, visited
 

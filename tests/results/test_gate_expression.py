@@ -3,7 +3,6 @@
 import pytest
 
 from reports.stats.quantiles import is_supported
-from reports.verdicts.model import Verdict
 from results.errors import AtonceError, ExitCode
 from results.gate_expression import (
     QUANTILE_REQUESTS,
@@ -13,6 +12,7 @@ from results.gate_expression import (
     required_levels,
     unmatched_gate_error,
 )
+from results.verdicts import Verdict
 from tests.support.summary_factory import CHECKOUT, NOTES
 
 GOOD = {

@@ -14,9 +14,10 @@ from reports.render.charts.style import (
     set_user_ticks,
     tidy_axes,
 )
-from reports.verdicts.diagnosis import LOOP_VERDICTS, Diagnosis
+from reports.verdicts.diagnosis import Diagnosis
 from reports.verdicts.model import LevelEvidence, RouteEvidence
 from results.thresholds import FEW_USERS, MANY_USERS
+from results.verdicts import LOOP_VERDICTS
 
 _CARD_INCHES = (5.0, 1.75)  # inches of 72 units: 360 x 126 on the page
 _LABEL_FONT_SIZE = 10
