@@ -115,7 +115,7 @@ def test_hundreds_of_routes_that_nobody_came_to_are_one_line(example: Report) ->
     )
     (line,) = [line for line in unexamined_lines(report) if "/late/" in line]
     assert line == f"not examined: 300, it did not fit: {', '.join(names[:5])} and 295 more"
-    assert build_doctor_table(report, 140, {}).row_count == len(example.findings)
+    assert build_doctor_table(report, 140).row_count == len(example.findings)
     assert not [line for line in finding_lines(report) if "/late/" in line]
     html = render_page(report, build_summary(report)["gates"])
     assert html.count('<article class="finding"') == len(example.findings)
