@@ -42,11 +42,7 @@ def print_report(report: Report, console: Console) -> None:
     elif report.run_metrics.is_reproduction:
         _print_lesson(report, console)
     else:
-        verdicts = {finding.route.variant: finding.verdict for finding in report.findings}
-        if rows := build_load_rows(report.run_metrics, verdicts):
-            console.print(
-                terminal_table(LOAD_COLUMNS, rows, console.width, DROP_ORDER, SPARE_COLUMNS)
-            )
+        _print_loads(report, console)
     if report.goals:
         console.print()
         console.print(terminal_table(GOAL_COLUMNS, report.goals, console.width, ()))
@@ -55,15 +51,25 @@ def print_report(report: Report, console: Console) -> None:
     if text := compare_with_async(report.run_metrics):
         _print_text(console, text)
     if report.goals:
-        missed = [goal.name for goal in report.goals if not goal.is_met]
-        text = f"{len(report.goals) - len(missed)} of {len(report.goals)} goals hold"
-        _print_text(console, f"{text}; {MISSED}: {', '.join(missed)}" if missed else text, MISSED)
+        _print_goal_count(report, console)
     percentile_name = "a p99" if report.run_metrics.is_reproduction else "that percentile"
     level = report.trust.trust_level
     text = f"{report.trust.sentence}; n=... means too few samples for {percentile_name}"
     _print_text(console, f"run: {level} ({text})", level)
     for text in _problem_lines(report):
         _print_text(console, f"  {text}")
+
+
+def _print_loads(report: Report, console: Console) -> None:
+    verdicts = {finding.route.variant: finding.verdict for finding in report.findings}
+    if rows := build_load_rows(report.run_metrics, verdicts):
+        console.print(terminal_table(LOAD_COLUMNS, rows, console.width, DROP_ORDER, SPARE_COLUMNS))
+
+
+def _print_goal_count(report: Report, console: Console) -> None:
+    missed = [goal.name for goal in report.goals if not goal.is_met]
+    text = f"{len(report.goals) - len(missed)} of {len(report.goals)} goals hold"
+    _print_text(console, f"{text}; {MISSED}: {', '.join(missed)}" if missed else text, MISSED)
 
 
 def _print_lesson(report: Report, console: Console) -> None:

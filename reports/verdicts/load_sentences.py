@@ -63,7 +63,7 @@ def describe_burst(burst: BurstMetrics, service: float | None) -> str:
     if not steps:
         return "not at all"
     if finished < burst.size:
-        return f"as far as they were, at {format_count(steps, 'moment')}"
+        return f"as far as they were, at {'one moment' if steps == 1 else f'{steps} moments'}"
     if steps == 1:
         return "all at one moment"
     return "one after another" if steps == burst.size else f"at {steps} moments"
