@@ -113,7 +113,7 @@ def _repository_root() -> Path:
 
 
 def _path_in_checkout(file: str, root: Path, roots: Sequence[Path]) -> str:
-    """A file as GitHub knows it: relative to the checkout, if it lies in there."""
+    """Return a file as GitHub knows it: relative to the checkout, if it lies in there."""
     candidates = [Path(os.path.normpath(candidate / file)) for candidate in (*roots, Path.cwd())]
     path = next((candidate for candidate in candidates if candidate.is_file()), candidates[-1])
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
@@ -139,7 +139,7 @@ def _escape_markdown(value: Any) -> str:
 
 
 def _truncate_text(text: str, max_bytes: int) -> str:
-    """The whole lines of a text that fit into so many bytes, and a notice where it was cut."""
+    """Return the whole lines that fit into so many bytes, and a notice where the text was cut."""
     if len(text.encode()) <= max_bytes:
         return text
     room = max_bytes - len(CUT_NOTICE.encode())
@@ -196,7 +196,7 @@ def _describe_outcome(data: Entry) -> str:
 def _format_short_value(
     value: MetricValue, formatter: Callable[[float], str] = format_seconds
 ) -> str:
-    """A number in words, or its bounds; its interval stands elsewhere."""
+    """Return a number in words, or its bounds; its interval stands elsewhere."""
     if value.why:
         return "-"
     return format_metric_value(value, formatter).removeprefix("= ").partition(" [")[0]
@@ -244,7 +244,7 @@ _SUMMARY_COLUMNS: tuple[Column[Entry], ...] = (  # `-` for what is not known
 
 
 def _culprit_lines(entry: Entry) -> Iterator[str]:
-    """The culprits, with the remedy below."""
+    """Yield the culprits, with the remedy below."""
     route, remedy = _escape_markdown(entry["route"]), _escape_markdown(entry["remedy"])
     for culprit in entry["blame"]:
         call = _escape_markdown(culprit.get("call") or "?")

@@ -65,7 +65,7 @@ def terminal_table(
 
 
 def _column_width(column: Column[T], texts: Iterable[str]) -> int:
-    """The width that a column needs: its longest text or, where it wraps, its longest word."""
+    """Return the length of its longest text or, where it wraps, of its longest word."""
     words = [column.title, *texts]
     return max(len(part) for text in words for part in (text.split() if column.wraps else [text]))
 

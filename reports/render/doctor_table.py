@@ -22,7 +22,7 @@ _Row = tuple[Finding, Diagnosis]
 
 
 def _measured(cell: Callable[[Diagnosis, LevelEvidence], str]) -> Callable[[_Row], str]:
-    """A cell with a number; `-` for what is not known."""
+    """Return a cell with a number; `-` for what is not known."""
 
     def format_cell(row: _Row) -> str:
         finding, diagnosis = row
@@ -90,7 +90,7 @@ def _format_worst_neighbour(diagnosis: Diagnosis) -> str:
 
 
 def _format_culprit(diagnosis: Diagnosis) -> str:
-    """The worst culprit's line and call, with the last two parts of its path."""
+    """Return the worst culprit's line and call, with the last two parts of its path."""
     if not diagnosis.culprits:
         return ""
     worst = diagnosis.culprits[0]

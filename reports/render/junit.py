@@ -83,7 +83,7 @@ def _set_outcome(test_case: ET.Element, holds: bool | None, text: str) -> None: 
 
 
 def _route_properties(entry: Entry) -> list[tuple[str, str]]:
-    """A route's properties at its highest level: quantiles in seconds and its share of errors."""
+    """Return a route's quantiles at its highest level, in seconds, and its share of errors."""
     load = top_load(entry)
     values = {f"{name}_s": summary_value(load, f"{name}_s") for name in ("p50", "p95", "p99")}
     values |= {"errors": load_value("errors", entry, load)} if load else {}

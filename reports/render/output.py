@@ -150,7 +150,7 @@ def _publish_to_ci(
 
 
 def _shorten_path(path: Path) -> Path:
-    """A path, relative to the working directory where it lies below."""
+    """Return a path, relative to the working directory where it lies below."""
     with suppress(ValueError):
         return path.resolve().relative_to(Path.cwd())
     return path

@@ -92,7 +92,7 @@ def render_page(report: Report, gates: Sequence[dict[str, Any]] = ()) -> str:
 
 
 def _doctor_context(report: Report, gates: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What a doctor run adds: its findings, worst first, the routes left out, and its gates."""
+    """Return what a doctor run adds: findings, worst first, the routes left out, and gates."""
     reasons = {
         entry["route"]: entry["skipped"] or entry["unfit"]
         for entry in report.run_metrics.run["routes"]
@@ -111,7 +111,7 @@ def _doctor_context(report: Report, gates: Sequence[dict[str, Any]]) -> dict[str
 
 
 def _card_chart(finding: Finding, diagnosis: Diagnosis, stem: str) -> Markup | None:
-    """The card's chart; none for healthy routes and for what was not measured."""
+    """Draw the card's chart; none for healthy routes and for what was not measured."""
     figure = None if finding.verdict in NO_CHART_VERDICTS else card.draw_card(diagnosis)
     if not figure:
         return None
@@ -123,7 +123,7 @@ def _card_chart(finding: Finding, diagnosis: Diagnosis, stem: str) -> Markup | N
 
 
 def _group_by_section(claims: Iterable[EvaluatedClaim]) -> dict[str, list[EvaluatedClaim]]:
-    """The claims by their section of the lesson, or the first of several."""
+    """Return the claims by their section of the lesson, or the first of several."""
     sections: dict[str, list[EvaluatedClaim]] = {}
     for evaluated in claims:
         sections.setdefault(evaluated.claim.source.partition(";")[0], []).append(evaluated)

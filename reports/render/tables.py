@@ -27,7 +27,7 @@ _Level = tuple[Finding, CrowdMetrics]
 
 
 def _route_column(title: str, cell: Callable[[RouteMetrics, CrowdMetrics], str]) -> Column[Finding]:
-    """A column of numbers; `-` for what this run does not show."""
+    """Return a column of numbers; `-` for what this run does not show."""
 
     def format_cell(finding: Finding) -> str:
         route, top = finding.route, finding.route.top_level

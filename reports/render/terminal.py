@@ -100,7 +100,7 @@ def _print_text(console: Console, text: str, coloured_word: str = "") -> None:
 
 
 def _problem_lines(report: Report) -> Iterator[str]:
-    """What qualifies the numbers, worst first."""
+    """Yield what qualifies the numbers, worst first."""
     yield from _incomplete_reasons(report.run_metrics.run)
     for check in report.trust.problem_checks[:_MAX_PROBLEMS]:
         yield f"{check.status}: {check.id} {check.name}, {check.cell}: {check.why}. {check.remedy}"
@@ -123,7 +123,7 @@ def routes_table(report: Report, width: int) -> Table:
 
 
 def _claims_table(report: Report) -> Table:
-    """A block per claim; in full where it is the only one, or is not confirmed."""
+    """Return a block per claim; in full where it is the only one, or is not confirmed."""
     table = Table.grid(padding=(0, 2))
     for evaluated in report.claims:
         claim, result = evaluated.claim, evaluated.result
@@ -140,7 +140,7 @@ def _claims_table(report: Report) -> Table:
 
 
 def _guide_block(report: Report) -> Table:
-    """The guide in short: the page has it whole."""
+    """Return the guide in short: the page has it whole."""
     table = Table.grid(padding=(0, 2))
     for question, forms in summarise_guide(build_guide(report)):
         table.add_row("", f"[bold]{escape(question)}[/]")

@@ -123,7 +123,7 @@ def _diagnose_route(
 
 
 def _diagnosis_sentences(diagnosis: Diagnosis) -> Iterator[str]:
-    """The verdict with its arithmetic, the worst neighbour, and the culprits."""
+    """Yield the verdict with its arithmetic, the worst neighbour, and the culprits."""
     evidence, verdict = diagnosis.evidence, diagnosis.rule_result.verdict
     name, top = evidence.route.route, evidence.top
     if verdict is Verdict.SCALES:
@@ -161,7 +161,7 @@ def gc_sentences(evidence: RouteEvidence) -> Iterator[str]:
 
 
 def _culprit_sentences(diagnosis: Diagnosis) -> Iterator[str]:
-    """The worst culprit, and what is special about it."""
+    """Yield the worst culprit, and what is special about it."""
     worst = diagnosis.culprits[0]
     what = worst.call + (f" ({worst.library})" if worst.library else "")
     by = f"{what} in {worst.function}" if what else worst.function

@@ -122,7 +122,7 @@ def _loop_holds_between(run_data: RunData, session: str, window: tuple[float, fl
 
 
 def _wrong_answers(run_data: RunData, cell: Cell) -> tuple[int, int, str] | None:
-    """A whole cell's wrong answers, warm-up included: a route that fails at once has no window."""
+    """Count wrong answers, warm-up included: a route that fails at once has no window."""
     rows = run_data.rows(cell.name)
     rows = rows[rows.sent.notna()]
     faults = rows.error.dropna()

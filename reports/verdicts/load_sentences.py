@@ -172,7 +172,7 @@ def find_omission(load: OpenLoadMetrics) -> OmissionError | None:
 
 
 def _describe_overload(route: RouteMetrics, load: OpenLoadMetrics) -> str:
-    """A load beyond capacity; its latencies grow with the test's length, so none is quoted."""
+    """Describe an overload; its latencies grow with the test's length, so none is quoted."""
     refused = (
         f" {load.refused:,} more were never sent: the cap on requests in flight was reached."
         if load.refused

@@ -62,7 +62,7 @@ def choose_remedy(  # noqa: PLR0913 - what is known of a route
 
 
 def _called_packages(culprit: Culprit) -> list[str]:
-    """The packages below the culprit, nearest and innermost; and whether it makes an answer."""
+    """Return the packages below the culprit, nearest first; then whether it makes an answer."""
     names = [name.partition(".")[0] for name in culprit.library.split(" -> ")]
     return [*names, "serialising"] if culprit.is_serialising else names
 

@@ -268,7 +268,7 @@ def _match_full_core(evidence: RouteEvidence) -> RuleResult | None:
 
 
 def _is_waiting_for_core(evidence: RouteEvidence, top: LevelEvidence) -> bool:
-    """The end of rule 6: requests wait for the core, and for nothing inside the app.
+    """Return the end of rule 6: requests wait for the core, and for nothing inside the app.
 
     Those that wait for a pool do so inside; where users are nearly explained, they come in waves.
     """
