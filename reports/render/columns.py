@@ -50,9 +50,7 @@ def terminal_table(
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in shown:
         table.add_column(
-            column.title,
-            justify="left" if column.is_text else "right",
-            no_wrap=not column.wraps,
+            column.title, justify="left" if column.is_text else "right", no_wrap=not column.wraps
         )
     for number, row in enumerate(rows):
         table.add_row(

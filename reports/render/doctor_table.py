@@ -37,17 +37,13 @@ DOCTOR_COLUMNS: tuple[Column[_Row], ...] = (
     Column("route", lambda row: row[0].route.route, is_text=True),
     Column("served at once", _measured(lambda diagnosis, _: format_served(diagnosis))),
     Column(
-        "unloaded",
-        _measured(lambda diagnosis, _: format_seconds(diagnosis.evidence.unloaded_mean)),
+        "unloaded", _measured(lambda diagnosis, _: format_seconds(diagnosis.evidence.unloaded_mean))
     ),
     Column("users", _measured(lambda _, top: str(top.metrics.users))),
     Column("mean", _measured(lambda _, top: format_estimate(top.metrics.mean))),
     Column("neighbour p90", _measured(lambda diagnosis, _: _format_worst_neighbour(diagnosis))),
     Column(
-        "verdict",
-        lambda row: format_verdict(*row),
-        is_text=True,
-        word=lambda row: row[0].verdict,
+        "verdict", lambda row: format_verdict(*row), is_text=True, word=lambda row: row[0].verdict
     ),
     Column("where", lambda row: _format_culprit(row[1]), is_text=True, wraps=True),
 )
