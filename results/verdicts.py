@@ -5,7 +5,6 @@ Gates, schema, page, terminal and CI take their codes, order, colours and senten
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
 
 
 class Verdict(StrEnum):
@@ -42,10 +41,15 @@ class VerdictFacts:
     tone: Tone
     mechanism: str = ""  # what limits the route, within a sentence
     remedy: str = ""  # what to do, where no culprit is known
-    ci_level: Literal["error", "warning", ""] = ""  # of the annotation on the culprit's line
-    ci_title: str = ""
+    ci_title: str = ""  # of the annotation on the culprit's line; without one there is none
     holds_loop: bool = False  # all other routes wait for it
     is_pool: bool = False  # served at once is the size of the pool
+
+    @property
+    def ci_level(self) -> str:
+        """The kind of the annotation; "" without one."""
+        level = "error" if self.tone is Tone.BAD else "warning"
+        return level if self.ci_title else ""
 
 
 VERDICTS: dict[Verdict, VerdictFacts] = {
@@ -56,7 +60,6 @@ VERDICTS: dict[Verdict, VerdictFacts] = {
             "Never wait inside `async def` without `await`: await an async library, make the route"
             " a plain `def`, or wrap the call in `await asyncio.to_thread(...)`."
         ),
-        ci_level="error",
         ci_title="Blocks the event loop",
         holds_loop=True,
     ),
@@ -64,14 +67,12 @@ VERDICTS: dict[Verdict, VerdictFacts] = {
         tone=Tone.BAD,
         mechanism="the event loop is held while it computes",
         remedy="Move the computation off the loop: into a process pool, or at least a thread.",
-        ci_level="error",
         ci_title="Computes on the event loop",
         holds_loop=True,
     ),
     Verdict.WRONG_ANSWER: VerdictFacts(
         tone=Tone.BAD,
         remedy="Check the answers before their speed; a forgotten `await` is a common cause.",
-        ci_level="error",
         ci_title="Answers wrongly",
     ),
     Verdict.GIL_BOUND: VerdictFacts(
@@ -81,7 +82,6 @@ VERDICTS: dict[Verdict, VerdictFacts] = {
             "Threads keep the loop free but compute no faster: use a process pool, or a library"
             " that releases the GIL."
         ),
-        ci_level="warning",
         ci_title="Computes in threads that share the GIL",
     ),
     Verdict.EXECUTOR_POOL: VerdictFacts(
@@ -91,7 +91,6 @@ VERDICTS: dict[Verdict, VerdictFacts] = {
             "Fine up to cpus + 4 at once. For more use `def` (40 threads), a larger executor, or an"
             " async library."
         ),
-        ci_level="warning",
         ci_title="Queues for the executor's threads",
         is_pool=True,
     ),
@@ -102,7 +101,6 @@ VERDICTS: dict[Verdict, VerdictFacts] = {
             "Fine up to the pool's size. For more at once await an async library; more threads only"
             " move the limit."
         ),
-        ci_level="warning",
         ci_title="Queues for a worker thread",
         is_pool=True,
     ),
@@ -110,7 +108,6 @@ VERDICTS: dict[Verdict, VerdictFacts] = {
         tone=Tone.WARN,
         mechanism="something it shares has that many places",
         remedy="Find the pool, semaphore or lock of this size.",
-        ci_level="warning",
         ci_title="Queues for a pool",
         is_pool=True,
     ),

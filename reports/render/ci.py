@@ -45,20 +45,19 @@ def report_to_ci(
             with path.open("ab") as file:
                 file.write(_truncate_text(step_summary(data), free_bytes).encode())
         except OSError as error:  # the result itself matters more
-            print(
-                f"atonce: the step summary cannot be written ({error.strerror or error}).",
-                file=sys.stderr,
-            )
+            why = error.strerror or error
+            print(f"atonce: the step summary cannot be written ({why}).", file=sys.stderr)
     for line in create_annotations(data, environment, roots):
         print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
 
 
 def sort_worst_first(data: Entry) -> list[Entry]:
     """Sort the routes by their verdicts; of those alike, the slowest first."""
-    return sorted(
-        data["routes"],
-        key=lambda entry: (WORST_FIRST.index(entry["verdict"]), entry.get("capacity_rps") or 0.0),
-    )
+
+    def severity(entry: Entry) -> tuple[int, float]:
+        return WORST_FIRST.index(entry["verdict"]), entry.get("capacity_rps") or 0.0
+
+    return sorted(data["routes"], key=severity)
 
 
 def list_problem_checks(data: Entry) -> list[Entry]:

@@ -149,10 +149,8 @@ def _diagnosis_sentences(diagnosis: Diagnosis) -> Iterator[str]:
 
 def gc_sentences(evidence: RouteEvidence) -> Iterator[str]:
     """Yield how long garbage collections hold the loop, where that counts; no line causes them."""
-    seconds, watched = (
-        evidence.loop_holds.gc_seconds if evidence.loop_holds else 0.0,
-        evidence.watched_seconds,
-    )
+    seconds = evidence.loop_holds.gc_seconds if evidence.loop_holds else 0.0
+    watched = evidence.watched_seconds
     if seconds and seconds >= _NOTABLE_SHARE * watched > 0:
         yield (
             f"Garbage collections held its loop for another {format_share(seconds / watched)} of"

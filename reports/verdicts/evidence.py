@@ -46,9 +46,7 @@ def gather_route(
         entry=entry,
         route=route,
         faults={
-            cell.users: wrong_counts
-            for cell in crowds
-            if (wrong_counts := _wrong_answers(run_data, cell))
+            cell.users: counts for cell in crowds if (counts := _wrong_answers(run_data, cell))
         },
         levels=levels,
         half_neighbours=_neighbour_metrics(run_data, half) if half else None,
@@ -134,17 +132,15 @@ def _neighbour_metrics(run_data: RunData, cell: Cell) -> dict[str, NeighbourMetr
     rest = next((other for other in run_data.cells if other.scenario is Scenario.NEIGHBOURS), None)
     neighbours = {}
     for ping in cell.neighbours:
-        loaded, alone = (
-            select_pings(run_data, cell, ping.route),
-            select_pings(run_data, rest, ping.route) if rest else None,
-        )
-        counts = (0 if alone is None else len(alone), 0 if loaded is None else len(loaded))
+        loaded = select_pings(run_data, cell, ping.route)
+        alone = select_pings(run_data, rest, ping.route) if rest else None
         neighbours[ping.kind] = NeighbourMetrics(
-            ping.kind,
-            estimate_p90(alone) or _rough_p90(alone),
-            estimate_p90(loaded) or _rough_p90(loaded),
-            *counts,
-            None,
+            kind=ping.kind,
+            idle=estimate_p90(alone) or _rough_p90(alone),
+            loaded=estimate_p90(loaded) or _rough_p90(loaded),
+            idle_pings=0 if alone is None else len(alone),
+            loaded_pings=0 if loaded is None else len(loaded),
+            predicted_p90=None,
         )
     return neighbours
 
@@ -160,10 +156,8 @@ def _rough_p90(rows: pd.DataFrame | None) -> Estimate | None:
 def _server_stats(run_data: RunData, cell: Cell, window: Window) -> ServerStats:
     whole = run_data.probe[run_data.probe.variant == cell.server]
     probe = whole[(whole.t > window.start) & (whole.t <= window.end)]
-    around = whole[
-        (whole.t > window.start - _CHILD_CPU_INTERVAL)
-        & (whole.t <= window.end + _CHILD_CPU_INTERVAL)
-    ]
+    start, end = window.start - _CHILD_CPU_INTERVAL, window.end + _CHILD_CPU_INTERVAL
+    around = whole[(whole.t > start) & (whole.t <= end)]
     # A held loop takes no samples
     cpu_rows = probe if _total_growth(probe, "cpu") is not None else around
     lags = probe.loop_lag.dropna().to_numpy()

@@ -71,24 +71,15 @@ def describe_burst(burst: BurstMetrics, service: float | None) -> str:
 
 def _describe_steady_load(route: RouteMetrics, load: OpenLoadMetrics) -> str:
     assert load.latency  # noqa: S101 - the caller checked
-    unloaded = route.unloaded_mean or load.unloaded_latency
-    p99 = load.latency.quantiles["p99"]
-    tail = (
-        f"p99 {format_estimate(p99)}" if p99 else f"longest {format_estimate(load.latency.longest)}"
-    )
-    mean, queue = format_estimate(load.latency.mean), ""
-    if (
-        unloaded
-        and load.latency.mean.exact
-        and load.latency.mean.exact <= UNQUEUED_RATIO * unloaded
-    ):
-        little = ", hardly anything queued" if load.replay_result else ", nothing queued"
-        queue = "" if load.replay_result and load.replay_result.is_unfair else little
+    latency, unloaded = load.latency, route.unloaded_mean or load.unloaded_latency
+    p99, mean, queue = latency.quantiles["p99"], format_estimate(latency.mean), ""
+    tail = f"p99 {format_estimate(p99)}" if p99 else f"longest {format_estimate(latency.longest)}"
+    if unloaded and latency.mean.exact and latency.mean.exact <= UNQUEUED_RATIO * unloaded:
+        if not load.replay_result or not load.replay_result.is_unfair:
+            queue = f", {'hardly anything' if load.replay_result else 'nothing'} queued"
     elif route.unloaded_mean or load.concurrency:  # else its unloaded time is not known
-        mean += (
-            f" ({format_ratio(load.latency.mean.low / (unloaded or 1))} the unloaded"
-            f" {format_seconds(unloaded)})"
-        )
+        ratio = format_ratio(latency.mean.low / (unloaded or 1))
+        mean += f" ({ratio} the unloaded {format_seconds(unloaded)})"
     return (
         f"{route.route} at {format_number(load.nominal_rate)} req/s: mean {mean},"
         f" {tail}{queue}.{_describe_replay(load)}{_describe_omission(load)}"
@@ -173,65 +164,51 @@ def find_omission(load: OpenLoadMetrics) -> OmissionError | None:
 
 def _describe_overload(route: RouteMetrics, load: OpenLoadMetrics) -> str:
     """Describe an overload; its latencies grow with the test's length, so none is quoted."""
-    refused = (
-        f" {load.refused:,} more were never sent: the cap on requests in flight was reached."
-        if load.refused
-        else ""
-    )
     head = (
-        f"{route.route} got {format_number(load.sent_rate)} req/s and answered"
+        f"{route.route} was sent {format_number(load.sent_rate)} req/s and answered"
         f" {format_number(load.throughput)}"
     )
-    if load.refused or load.growth <= 0 or not load.throughput:
-        return f"{head}: overloaded.{refused} No percentile describes that."
-    slope = format_seconds(load.growth / load.throughput)
-    return (
-        f"{head}: {format_number(load.growth)} more wait every second, and latency grows by {slope}"
-        " per second of test. No percentile describes that; capacity is about"
-        f" {format_number(load.capacity or load.throughput)}"
-        f" req/s.{_describe_overload_replay(load)}"
+    if load.refused:
+        cap = f"{load.refused:,} more were never sent: the cap on requests in flight was reached."
+        return f"{head}: overloaded. {cap} No percentile describes that."
+    if load.growth <= 0 or not load.throughput:
+        return f"{head}: overloaded. No percentile describes that."
+    text = (
+        f"{head}: {format_number(load.growth)} more wait every second, and latency grows by"
+        f" {format_seconds(load.growth / load.throughput)} per second of test. No percentile"
+        f" describes that; capacity is about {format_number(load.capacity or load.throughput)}"
+        " req/s."
     )
-
-
-def _describe_overload_replay(load: OpenLoadMetrics) -> str:
-    replay = load.replay_result
+    replay = load.replay_result  # any small error in it grows with the test
     if not replay or not replay.is_close_fit:
-        return ""
-    what = f"{format_count(replay.places, 'place')} of {format_seconds(replay.service_time)}"
-    if replay.drained and replay.model is ReplayFit.HOLDS:
-        return (
-            f" Its own arrivals through {what} wait as long: mean"
-            f" {format_seconds(replay.replayed['mean'])}."
-        )
-    return f" Its answers came as from {what}."
+        return text
+    places = f"{format_count(replay.places, 'place')} of {format_seconds(replay.service_time)}"
+    if not replay.drained or replay.model is not ReplayFit.HOLDS:
+        return f"{text} Its answers came as from {places}."
+    mean = format_seconds(replay.replayed["mean"])
+    return f"{text} Its own arrivals through {places} wait as long: mean {mean}."
 
 
 def _describe_repeats(route: RouteMetrics) -> Iterator[str]:
-    """How far the repeats of one load differ: throughput of a crowd, mean latency at a rate."""
-    rates = sorted(
-        level.throughput
-        for level in route.levels
-        if route.top_level and level.users == route.top_level.users
-    )
-    if route.top_level and route.restarts:
-        restarts = len(rates)
-        yield (
-            f"Over {restarts} restarts with {format_count(route.top_level.users, 'user')}:"
-            f" {', '.join(format_repeats(route.restarts))}."
-        )
-    elif route.top_level and len(rates) > 1:
-        yield (
-            f"{len(rates)} repeats with {format_count(route.top_level.users, 'user')}:"
-            f" {format_number(rates[0])} to {format_number(rates[-1])} req/s."
-        )
-    good = [item for item in route.open_loads if item.latency and not item.overloaded]
-    for level in dict.fromkeys(item.share or item.nominal_rate for item in good):
-        alike = [item for item in good if (item.share or item.nominal_rate) == level]
-        means = [item.latency.mean for item in alike if item.latency]
+    """Yield how far the repeats of one load differ: throughput of a crowd, mean at a rate."""
+    if top := route.top_level:
+        rates = sorted(level.throughput for level in route.levels if level.users == top.users)
+        crowd = f"with {format_count(top.users, 'user')}"
+        if route.restarts:
+            yield f"Over {len(rates)} restarts {crowd}: {', '.join(format_repeats(route.restarts))}."
+        elif len(rates) > 1:
+            yield (
+                f"{len(rates)} repeats {crowd}: {format_number(rates[0])} to"
+                f" {format_number(rates[-1])} req/s."
+            )
+    good = [load for load in route.open_loads if load.latency and not load.overloaded]
+    for level in dict.fromkeys(load.share or load.nominal_rate for load in good):
+        alike = [load for load in good if (load.share or load.nominal_rate) == level]
+        means = [load.latency.mean for load in alike if load.latency]
         # an app that we did not start is not restarted
-        worth = tuple(item.beyond or 0.0 for item in means) if route.restarts else (0.0,)
+        worth = tuple(mean.beyond or 0.0 for mean in means) if route.restarts else (0.0,)
         if len(means) > 1:
-            spread = RepeatedValue(tuple(item.low for item in means), worth)
+            spread = RepeatedValue(tuple(mean.low for mean in means), worth)
             yield (
                 f"{len(means)} repeats at {load_label(alike[0])}: mean"
                 f" {format_repeated_value(spread, 's')}."

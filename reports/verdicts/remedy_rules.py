@@ -40,6 +40,7 @@ class RemedyRule:
 
 _BLOCKED, _BUSY = (Verdict.LOOP_BLOCKED,), (Verdict.LOOP_BUSY,)
 _HTTP_LIBRARIES = "requests|urllib3?|http|httpx|httplib2|pycurl"
+_FETCH = ("async with session.get(url) as answer:", "    found = await answer.json()")
 _RUN_IN_EXECUTOR = "await asyncio.get_running_loop().run_in_executor"
 _IN_THREADS = (
     "threads = ThreadPoolExecutor(64)  # once, in the lifespan; asyncio.to_thread has cpus + 4",
@@ -81,8 +82,7 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         before=("CALL(...)  # for each request: loads the certificates and connects again",),
         after=(
             "session = aiohttp.ClientSession()  # or httpx.AsyncClient(), once, in the lifespan",
-            "async with session.get(url) as answer:",
-            "    found = await answer.json()",
+            *_FETCH,
         ),
         twin="GET /insurance",
     ),
@@ -92,8 +92,7 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         title="Await an HTTP client that the whole app shares",
         after=(
             "session = aiohttp.ClientSession()  # once, in the lifespan",
-            "async with session.get(url) as answer:",
-            "    found = await answer.json()",
+            *_FETCH,
             "# a shared httpx.AsyncClient is as good up to some 20 calls; beyond, its pool fills the core",
         ),
         twin="GET /insurance",
@@ -137,10 +136,8 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         library_pattern="subprocess",
         call_pattern=r"^os\.(system|popen|wait\w*)$",
         is_plain_def_enough=True,
-        title=(
-            "Start the other program, and wait for it, in a thread of your own:"
-            " create_subprocess_exec starts it on the loop"
-        ),
+        # create_subprocess_exec starts it on the loop
+        title="Start the other program, and wait for it, in a thread of your own",
         after=_IN_THREADS,
         twin="GET /letter",
     ),
@@ -229,10 +226,7 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
             f"{_HTTP_LIBRARIES}|httpcore|botocore|grpc|smtplib|ftplib|paramiko|socket|ssl"
         ),
         is_plain_def_enough=True,
-        title=(
-            "This library waits for the network: await its asynchronous twin or, if it has none,"
-            " use threads of your own"
-        ),
+        title="Await this library's asynchronous twin or, if it has none, use your own threads",
         after=_IN_THREADS,
         twin="GET /xray",
     ),
@@ -244,14 +238,7 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         twin="GET /xray",
     ),
     RemedyRule(
-        verdicts=_BUSY,
-        title="Compute in another process",
-        after=_IN_PROCESSES,
-        twin="GET /risk",
-        effect=Effect.CORES,
-    ),
-    RemedyRule(
-        verdicts=(Verdict.GIL_BOUND,),
+        verdicts=(Verdict.LOOP_BUSY, Verdict.GIL_BOUND),
         title="Compute in another process: threads only take turns with the GIL",
         after=_IN_PROCESSES,
         twin="GET /risk",
@@ -260,10 +247,7 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
     RemedyRule(
         verdicts=(Verdict.THREAD_POOL,),
         is_async=True,
-        title=(
-            "Write dependencies that do not wait as `async def`: each `def` dependency takes a"
-            " thread for each request"
-        ),
+        title="Write a dependency that does not wait as `async def`: `def` takes a thread",
         before=("def dependency():", "    ..."),
         after=("async def dependency():  # what does not wait needs no thread", "    return found"),
         twin="GET /report",
