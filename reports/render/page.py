@@ -70,6 +70,11 @@ def render_page(report: Report, gates: Sequence[dict[str, Any]] = ()) -> str:
     run, findings = report.run_metrics.run, order_findings(report)
     verdicts = {finding.route.variant: finding.verdict for finding in findings}
     is_lesson = report.run_metrics.is_reproduction
+    loads = [] if is_lesson else build_load_rows(report.run_metrics, verdicts)
+    # A note is next to its load: at the end of a long row it is out of sight
+    *load_columns, note_column = LOAD_COLUMNS
+    if any(load.note for load in loads):
+        load_columns.insert(2, note_column)
     return environment.get_template("page.html").render(
         report=report,
         run=run,
@@ -83,9 +88,9 @@ def render_page(report: Report, gates: Sequence[dict[str, Any]] = ()) -> str:
         statements=_group_by_section(report.claims),
         tally=format_outcomes(report),
         guide=group_by_question(build_guide(report)),
-        load_columns=LOAD_COLUMNS,
+        load_columns=load_columns,
         compared=compare_with_async(report.run_metrics),
-        loads=[] if is_lesson else build_load_rows(report.run_metrics, verdicts),
+        loads=loads,
         levels=[(finding, level) for finding in findings for level in finding.route.levels],
         **(_doctor_context(report, gates) if run["command"] == "doctor" else {}),
     )

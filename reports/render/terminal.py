@@ -1,5 +1,6 @@
 """The report for a terminal: claims, tables, sentences, trust; the worst last, by the prompt."""
 
+import re
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -29,6 +30,8 @@ from results.schema import Status, is_experiment
 _MAX_TEXT_WIDTH = 100  # columns of running text, in a wider terminal as well
 _CODE_INDENT = " " * 6  # lines that begin so are never wrapped
 _MAX_PROBLEMS = 8
+# spaces at which no line ends: before a unit, and within a route
+_NO_BREAK = re.compile(r"(?<=\d) (?=(?:%|ms\b|s\b|req/s))|(?<=[A-Z]) (?=/)")
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -54,7 +57,7 @@ def print_report(report: Report, console: Console) -> None:
         _print_goal_count(report, console)
     percentile_name = "a p99" if report.run_metrics.is_reproduction else "that percentile"
     level = report.trust.trust_level
-    text = f"{report.trust.sentence}; n=... means too few samples for {percentile_name}"
+    text = f"{report.trust.sentence}; n=...: too few samples for {percentile_name}"
     _print_text(console, f"run: {level} ({text})", level)
     for text in _problem_lines(report):
         _print_text(console, f"  {text}")
@@ -87,13 +90,13 @@ def _print_text(console: Console, text: str, coloured_word: str = "") -> None:
     indent = text[: len(text) - len(text.lstrip())]
     is_code = text.startswith(_CODE_INDENT)
     lines = textwrap.wrap(
-        text,
+        _NO_BREAK.sub("\N{NO-BREAK SPACE}", text),
         10_000 if is_code else min(console.width, _MAX_TEXT_WIDTH),
         subsequent_indent=f"{indent}  ",
         break_long_words=False,
         break_on_hyphens=False,
     )
-    paragraph = Text("\n".join(lines))
+    paragraph = Text("\n".join(lines).replace("\N{NO-BREAK SPACE}", " "))
     if colour := terminal_colour(coloured_word):
         paragraph.highlight_words([coloured_word], colour)
     console.print(paragraph, highlight=False, soft_wrap=True)
