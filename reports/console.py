@@ -3,61 +3,31 @@
 import os
 import sys
 import time
-from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 
 _MINUTES_FROM = 120.0  # seconds from which the time left is in minutes
+_PIPED_WIDTH = 100  # columns, where the terminal has none
 _REDRAW_INTERVAL = 0.5  # seconds between two redraws of the bar
 
 
 def create_console(stream: Any) -> Console:
-    """A rich console without colour for NO_COLOR, CI, pipes and dumb terminals.
+    """Create a rich console without colour for NO_COLOR, CI, pipes and dumb terminals.
 
     FORCE_COLOR wins over all of these.
     """
     forced = bool(os.environ.get("FORCE_COLOR"))
     plain = bool(os.environ.get("NO_COLOR") or os.environ.get("CI")) and not forced
-    terminal = True if forced else None
-    width = None if stream.isatty() or os.environ.get("COLUMNS") else 140
     return Console(
         file=stream,
         no_color=plain,
-        force_terminal=terminal,
-        width=width,
+        force_terminal=True if forced else None,
+        width=None if stream.isatty() or os.environ.get("COLUMNS") else _PIPED_WIDTH,
         color_system=None if plain else "auto",
     )
-
-
-def can_fit_columns(rows: Collection[Sequence[str]], keep: Iterable[int], width: int) -> bool:
-    """Whether the columns `keep` of a table fit `width`; the table's head is one of the rows."""
-    return sum(max(len(row[i]) for row in rows) + 2 for i in keep) - 2 <= width
-
-
-def fit_columns(rows: Sequence[Sequence[str]], width: int, last: int) -> list[int]:
-    """The columns that fit `width`.
-
-    A narrow terminal loses numbers from the right, never the first column or the `last` ones.
-    """
-    keep = list(range(len(rows[0])))
-    while len(keep) > last + 1 and not can_fit_columns(rows, keep, width):
-        keep.pop(-last - 1)
-    return keep
-
-
-def plain_table(heads: Iterable[str], left: Collection[str], wraps: str | None = None) -> Table:
-    """An empty table without lines.
-
-    Numbers are right-aligned, the columns `left` are not; the column `wraps` may be wrapped.
-    """
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for head in heads:
-        table.add_column(head, justify="left" if head in left else "right", no_wrap=head != wraps)
-    return table
 
 
 class ProgressDisplay:

@@ -15,7 +15,7 @@ _WHOLE_PERCENT_FROM = 0.095  # from here on no decimals
 
 
 def format_number(value: float) -> str:
-    """Three significant digits, no exponent, thousands separated."""
+    """Format three significant digits, no exponent, thousands separated."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else "infinite"
     # Round first, because rounding may add a digit: 0.9999 is 1.00.
@@ -25,24 +25,22 @@ def format_number(value: float) -> str:
 
 
 def format_served_at_once(value: float) -> str:
-    """How many are served at once: `64`, `40.4`, `0.998`."""
+    """Format how many are served at once: `64`, `40.4`, `0.998`."""
     is_whole = value > _NO_DECIMALS_FROM and math.isclose(value, round(value), rel_tol=1e-9)
     return f"{value:.0f}" if is_whole else format_number(value)
 
 
 def format_seconds(value: float | None) -> str:
-    """A duration: `1.24 ms`, `102 ms`, `3.36 s`; `-` for an unknown one."""
+    """Return a duration: `1.24 ms`, `102 ms`, `3.36 s`; `-` for an unknown one."""
     if value is None:
         return "-"
-    return (
-        f"{format_number(value)} s"
-        if value >= _SECONDS_FROM
-        else f"{format_number(value * 1000)} ms"
-    )
+    if value >= _SECONDS_FROM:
+        return f"{format_number(value)} s"
+    return f"{format_number(value * 1000)} ms"
 
 
 def format_estimate(estimate: Estimate | None) -> str:
-    """A duration, its lower bound or its range; `~` where another run may well differ."""
+    """Return a duration, its lower bound or its range; `~` where another run may well differ."""
     if estimate is None:
         return "-"
     if estimate.exact is None and math.isfinite(estimate.high):
@@ -53,28 +51,24 @@ def format_estimate(estimate: Estimate | None) -> str:
 
 
 def format_with_interval(value: float, interval: tuple[float, float] | None) -> str:
-    """A number with its 95 % interval, if known: `0.996 [0.991, 1.00]`."""
-    return format_served_at_once(value) + (
-        f" [{format_number(interval[0])}, {format_number(interval[1])}]" if interval else ""
-    )
+    """Return a number with its 95 % interval, if known: `0.996 [0.991, 1.00]`."""
+    text = format_served_at_once(value)
+    return f"{text} [{', '.join(map(format_number, interval))}]" if interval else text
 
 
 def format_share(value: float) -> str:
-    """A proportion in per cent: `12 %`, `0.05 %`, `-0.3 %`."""
-    return (
-        f"{value:.0%}".replace("%", " %")
-        if abs(value) >= _WHOLE_PERCENT_FROM
-        else f"{value * 100:.2g} %"
-    )
+    """Return a proportion in per cent: `12 %`, `0.05 %`, `-0.3 %`."""
+    digits = ".0f" if abs(value) >= _WHOLE_PERCENT_FROM else ".2g"
+    return f"{value * 100:{digits}} %"
 
 
 def format_ratio(ratio: float) -> str:
-    """A ratio: `x8.2`, `x950`."""
+    """Return a ratio: `x8.2`, `x950`."""
     if ratio >= _NO_DECIMALS_FROM:
         return f"x{ratio:,.0f}"
     return f"x{ratio:,.1f}" if ratio >= _ONE_DECIMAL_FROM else f"x{ratio:,.2f}"
 
 
 def format_count(amount: int, noun: str) -> str:
-    """`1 user`, `32 users`."""
+    """Return `1 user`, `32 users`."""
     return f"{amount:,} {noun}" + ("" if amount == 1 else "s")

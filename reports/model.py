@@ -8,9 +8,10 @@ from reports.checks.model import TrustLevel, TrustReport
 from reports.claims.model import ClaimOutcome, EvaluatedClaim
 from reports.formatting import format_seconds, format_share
 from reports.metrics.model import RunMetrics
-from reports.verdicts.model import Finding, Verdict, sort_worst_last
+from reports.verdicts.diagnosis import Finding, sort_worst_last
 from results.errors import ExitCode
 from results.schema import Status
+from results.verdicts import Verdict
 
 _MAX_CHARTED_ROUTES = 6  # routes
 MISSED = "missed"
@@ -18,7 +19,7 @@ MISSED = "missed"
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A number with a known truth; it must lie in [low, high], which `limit` says in words."""
+    """A number with a known truth; it must lie in [low, high], which `limit` says as text."""
 
     name: str
     truth: float
@@ -41,14 +42,9 @@ class Goal:
     @property
     def row(self) -> tuple[str, ...]:
         """One row of `COLUMNS`."""
-        error_text = "-" if self.relative_error is None else format_share(self.relative_error)
-        texts = (
-            self.format_value(self.truth),
-            self.format_value(self.measured),
-            error_text,
-            self.limit,
-        )
-        return (self.name, *texts, "holds" if self.is_met else MISSED)
+        error = "-" if self.relative_error is None else format_share(self.relative_error)
+        values = [self.format_value(value) for value in (self.truth, self.measured)]
+        return (self.name, *values, error, self.limit, "holds" if self.is_met else MISSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,43 +72,36 @@ class Report:
         return replace(self.run_metrics, routes=tuple(worst_routes[:_MAX_CHARTED_ROUTES]))
 
     def exit_code(self, *, strict: bool = False) -> ExitCode:
-        """Exit code of the run.
+        """Return the exit code of the run.
 
         3 when it cannot be trusted, is not complete or missed a goal, 1 when a claim was refuted,
         else 0.
         """
         # With `doctor`, an unfinished cell only leaves its route unknown.
-        is_missing_cells = (
-            self.run_metrics.unfinished_cells and self.run_metrics.run["command"] != "doctor"
-        )
-        is_whole = (
-            self.run_metrics.run["status"] == Status.COMPLETE
-            and not is_missing_cells
-            and all(entry.is_met for entry in self.goals)
-        )
-        if self.findings and all(entry.verdict is Verdict.UNTRUSTED for entry in self.findings):
-            return ExitCode.UNTRUSTED
+        run, level = self.run_metrics.run, self.trust.trust_level
+        is_missing_cells = self.run_metrics.unfinished_cells and run["command"] != "doctor"
+        verdicts = {finding.verdict for finding in self.findings}
         if (
-            not is_whole
-            or self.trust.trust_level is TrustLevel.UNTRUSTED
-            or (strict and self.trust.trust_level is TrustLevel.SUSPECT)
+            run["status"] != Status.COMPLETE
+            or is_missing_cells
+            or not all(goal.is_met for goal in self.goals)
+            or verdicts == {Verdict.UNTRUSTED}
+            or level is TrustLevel.UNTRUSTED
+            or (strict and level is TrustLevel.SUSPECT)
         ):
             return ExitCode.UNTRUSTED
-        return (
-            ExitCode.FAILED
-            if any(entry.result.outcome is ClaimOutcome.REFUTED for entry in self.claims)
-            else ExitCode.FINE
-        )
+        outcomes = {evaluated.result.outcome for evaluated in self.claims}
+        return ExitCode.FAILED if ClaimOutcome.REFUTED in outcomes else ExitCode.FINE
 
 
 def order_findings(report: Report) -> list[Finding]:
-    """Findings, most served at once first; none if single claims or a diagnosis were asked for."""
+    """Return findings, most served at once first; none of a doctor run or of single claims."""
     if report.run_metrics.run["command"] in {"claims", "doctor"}:
         return []
     return sorted(report.findings, key=lambda finding: -(finding.route.served_at_once or 0))
 
 
 def format_outcomes(report: Report) -> str:
-    """Number of claims per outcome: `5 confirmed, 2 nuanced`."""
+    """Return number of claims per outcome: `5 confirmed, 2 nuanced`."""
     outcomes = [item.result.outcome for item in report.claims]
     return ", ".join(f"{outcomes.count(item)} {item}" for item in ClaimOutcome if item in outcomes)

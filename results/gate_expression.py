@@ -29,6 +29,7 @@ from typing import Any
 
 from results.errors import AtonceError, ExitCode
 from results.schema import MAX_RATE, MAX_USERS
+from results.verdicts import Verdict
 
 
 class MetricKind(StrEnum):
@@ -64,10 +65,6 @@ METRICS = {
 }
 LEVEL_METRICS = (*_LATENCY_METRICS, "errors", "dropped", "waiting", "rate")
 NEIGHBOUR_METRICS = ("neighbour_p90", "neighbour_ratio")
-VERDICT_CODES = (
-    *("scales", "loop-blocked", "loop-busy", "gil-bound", "thread-pool", "executor-pool"),
-    *("pool-limited", "wrong-answer", "unknown", "untrusted"),
-)
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -198,9 +195,9 @@ def _parse_comparison(metric: str, text: str) -> str:
 def _parse_limit(metric: str, text: str) -> float | str:
     kind = METRICS[metric]
     if kind is MetricKind.CODE:
-        if text not in VERDICT_CODES:
+        if text not in set(Verdict):
             raise ValueError(
-                f"{text or 'nothing'} is no verdict; the verdicts are {', '.join(VERDICT_CODES)}"
+                f"{text or 'nothing'} is no verdict; the verdicts are {', '.join(Verdict)}"
             )
         return text
     number = _NUMBER_PATTERN.fullmatch(text)

@@ -10,6 +10,7 @@ requests and nothing queued, though a quick route answers so soon that fewer are
 time, and one generator cannot send more.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -25,6 +26,7 @@ from reports.gates.metrics import Entry, MetricValue, format_metric_value, metri
 from results.errors import ExitCode
 from results.gate_expression import COMPARISONS, METRICS, Gate, MetricKind, parse_gate
 
+GATE_OUTCOMES: dict[bool | None, str] = {True: "holds", False: "fails", None: "inconclusive"}
 _FORMATTERS: dict[MetricKind, Callable[[Any], str]] = {
     MetricKind.TIME: format_seconds,
     MetricKind.SHARE: format_share,
@@ -64,17 +66,13 @@ def evaluate_gates(expressions: Iterable[str], data: Entry) -> list[Entry]:
 
 
 def apply_strict(data: Entry) -> Entry:
-    """The same summary, where a borderline gate is inconclusive."""
-    return {
-        **data,
-        "gates": [
-            {**gate, "holds": None} if gate.get("borderline") else gate for gate in data["gates"]
-        ],
-    }
+    """Return the same summary, where a borderline gate is inconclusive."""
+    gates = [{**gate, "holds": None} if gate.get("borderline") else gate for gate in data["gates"]]
+    return {**data, "gates": gates}
 
 
 def gates_exit_code(data: Entry) -> ExitCode:
-    """Exit code of the gates: 1 when one failed, else 3 when one is inconclusive."""
+    """Return the exit code of the gates: 1 when one failed, else 3 when one is inconclusive."""
     outcomes = [gate["holds"] for gate in data["gates"]]
     if False in outcomes:
         return ExitCode.FAILED
@@ -83,11 +81,11 @@ def gates_exit_code(data: Entry) -> ExitCode:
 
 def evaluate_gate(gate: Gate, data: Entry) -> GateResult:
     """Judge one gate; of several routes the worst decides."""
-    entries = [candidate for candidate in data["routes"] if gate.matches(candidate["route"])]
-    results = [candidate for entry in entries for candidate in _evaluate_route(gate, entry, data)]
+    entries = [entry for entry in data["routes"] if gate.matches(entry["route"])]
+    results = [result for entry in entries for result in _evaluate_route(gate, entry, data)]
     if not results:
-        return _inconclusive_result(gate, None, MetricValue(why="no route that fits was measured"))
-    worst = min(results, key=lambda candidate: candidate.severity_key)
+        return _inconclusive_result(gate, None, MetricValue(why="no matching route was measured"))
+    worst = min(results, key=lambda result: result.severity_key)
     note = f" (the worst of {len(entries)} routes)" if len(entries) > 1 else ""
     return replace(worst, words=worst.words + note)
 
@@ -95,16 +93,14 @@ def evaluate_gate(gate: Gate, data: Entry) -> GateResult:
 def _evaluate_route(gate: Gate, entry: Entry, data: Entry) -> Iterator[GateResult]:
     """One gate result for each number of a route: several where a level was repeated."""
     if "untrusted" in {data["trust"]["verdict"], entry["verdict"]}:
-        yield _inconclusive_result(
-            gate, entry["route"], MetricValue(level=gate.level, why="the run cannot be trusted")
-        )
+        value = MetricValue(level=gate.level, why="the run cannot be trusted")
+        yield _inconclusive_result(gate, entry["route"], value)
     elif METRICS[gate.metric] is MetricKind.CODE:
         yield _compare_verdict(gate, entry)
     else:
         for value in metric_values(gate, entry, data):
-            yield (_inconclusive_result if value.why else _compare_value)(
-                gate, entry["route"], value
-            )
+            judge = _inconclusive_result if value.why else _compare_value
+            yield judge(gate, entry["route"], value)
 
 
 def _compare_verdict(gate: Gate, entry: Entry) -> GateResult:
@@ -112,91 +108,71 @@ def _compare_verdict(gate: Gate, entry: Entry) -> GateResult:
 
     `unknown` is none, but the diagnosis may have excluded the one in the gate.
     """
-    code, expected = (
-        entry["verdict"],
-        gate.limit if gate.comparison == "==" else f"anything but {gate.limit}",
-    )
-    is_excluded = code == "unknown" and gate.limit in entry.get("excluded", [])
-    is_open = code == "unknown" and not is_excluded
-    why = ""
-    if is_excluded:
-        why = ", which its calm neighbours exclude"
-    elif is_open:
-        why = ": inconclusive"
+    code, holds, why = entry["verdict"], None, ": inconclusive"
+    if code != "unknown" or gate.limit in entry.get("excluded", []):
+        holds = COMPARISONS[gate.comparison](code, gate.limit)
+        why = ", which its calm neighbours exclude" if code == "unknown" else ""
+    expected = gate.limit if gate.comparison == "==" else f"anything but {gate.limit}"
     return GateResult(
         expression=gate.expression,
         limit=gate.limit,
         actual=code,
-        holds=None if is_open else COMPARISONS[gate.comparison](code, gate.limit),
+        holds=holds,
         route=entry["route"],
         words=f"verdict({entry['route']}) = {code}, wanted {expected}{why}",
     )
 
 
 def _inconclusive_result(gate: Gate, route: str | None, value: MetricValue) -> GateResult:
-    """A result without a decision, and its reason."""
-    format_value = _FORMATTERS.get(METRICS[gate.metric], str)
-    words = (
-        f"{_gate_subject(gate, route, value)}: inconclusive, {value.why}; limit"
-        f" {format_value(gate.limit)}"
-    )
+    """Return a result without a decision, and its reason."""
+    limit = _FORMATTERS.get(METRICS[gate.metric], str)(gate.limit)
+    words = f"{_gate_subject(gate, route, value)}: inconclusive, {value.why}; limit {limit}"
     return GateResult(expression=gate.expression, limit=gate.limit, route=route, words=words)
 
 
 def _compare_value(gate: Gate, route: str, value: MetricValue) -> GateResult:
     """Judge what is known of a number."""
     limit, format_value = float(gate.limit), _FORMATTERS[METRICS[gate.metric]]
-    ends = {COMPARISONS[gate.comparison](end, limit) for end in (value.low, value.high)}
-    suffices = gate.comparison in {">", ">="} and COMPARISONS[gate.comparison](
-        value.unqueued_users, limit
-    )
+    compare, is_exact = COMPARISONS[gate.comparison], value.low == value.high
+    ends = {compare(end, limit) for end in (value.low, value.high)}
+    suffices = gate.comparison in {">", ">="} and compare(value.unqueued_users, limit)
     # So many users sent requests and none waited: a lower number only shows a quick route.
     is_short = suffices and len(ends) > 1
-    holds = None
-    if suffices:
-        holds = True
-    elif len(ends) == 1:
+    holds = True if suffices else None
+    if not suffices and len(ends) == 1:
         holds = ends.pop()
     nearest = min(value.low, value.high, key=lambda end: abs(end - limit))
-    distance = (
-        abs(nearest - limit) / limit if limit and holds is not None and not is_short else None
-    )
-    borderline = (
-        holds is not None
-        and not suffices
-        and value.interval is not None
-        and value.interval[0] <= limit <= value.interval[1]
-    )
+    distance = None
+    if limit and holds is not None and not is_short:
+        distance = abs(nearest - limit) / limit
+    low, high = value.interval or (math.inf, -math.inf)
+    borderline = holds is not None and not suffices and low <= limit <= high
     words = (
         f"{_gate_subject(gate, route, value)} {format_metric_value(value, format_value)}, limit"
         f" {format_value(limit)}"
     )
     if is_short:
-        words += f": nothing queues with {value.unqueued_users} users, the most that are asked"
+        words += f": nothing queues with {value.unqueued_users} users, the largest crowd"
     elif holds is None:
         words += ": inconclusive, no more is known"
+    elif distance:
+        words += f", {'over' if nearest > limit else 'under'} by {format_share(distance)}"
     elif distance is not None:
-        words += (
-            f", {'over' if nearest > limit else 'under'} by {format_share(distance)}"
-            if distance
-            else ", exactly that"
-        )
+        words += ", exactly that"
     return GateResult(
         expression=gate.expression,
         limit=limit,
-        actual=value.low if value.low == value.high else None,
-        actual_at_least=None if value.low == value.high else value.low,
+        actual=value.low if is_exact else None,
+        actual_at_least=None if is_exact else value.low,
         holds=holds,
         margin=distance if holds or distance is None else -distance,
         borderline=borderline,
         route=route,
-        words=words + (": borderline, chance alone could turn it" if borderline else ""),
+        words=words + (": borderline, chance alone could change it" if borderline else ""),
     )
 
 
 def _gate_subject(gate: Gate, route: str | None, value: MetricValue) -> str:
     """Metric, route and level of a value: `p99(GET /checkout) @ 50/s`."""
-    scope = route or gate.scope
-    return (
-        gate.metric + (f"({scope})" if scope else "") + (f" @ {value.level}" if value.level else "")
-    )
+    scope = f"({route or gate.scope})" if route or gate.scope else ""
+    return f"{gate.metric}{scope}" + (f" @ {value.level}" if value.level else "")

@@ -39,57 +39,49 @@ class MetricValue:
 
 
 def format_metric_value(value: MetricValue, format_value: Callable[[float], str]) -> str:
-    """A number, with its interval where it is closed; or its bounds."""
+    """Return a number, with its interval where it is closed; or its bounds."""
     if value.low < value.high:
-        return (
-            f">= {format_value(value.low)}"
-            if math.isinf(value.high)
-            else f"between {format_value(value.low)} and {format_value(value.high)}"
-        )
-    is_closed = value.interval is not None and all(map(math.isfinite, value.interval))
-    return f"= {format_value(value.low)}" + (
-        f" [{', '.join(map(format_value, value.interval))}]" if value.interval and is_closed else ""
-    )
+        if math.isinf(value.high):
+            return f">= {format_value(value.low)}"
+        return f"between {format_value(value.low)} and {format_value(value.high)}"
+    text = f"= {format_value(value.low)}"
+    if value.interval is None or not all(map(math.isfinite, value.interval)):
+        return text
+    return f"{text} [{', '.join(map(format_value, value.interval))}]"
 
 
 def metric_values(gate: Gate, entry: Entry, data: Entry) -> Iterator[MetricValue]:
-    """The numbers of a route that a gate is about."""
+    """Yield the numbers of a route that a gate is about."""
     if gate.metric in LEVEL_METRICS:
-        matching_loads = _loads_at_level(entry, gate.level)
-        most_answers = max(map(_count_answers, matching_loads), default=0)
-        for load in matching_loads:
-            # The load was repeated because these were too few.
-            if _count_answers(load) < min(gate.min_requests, most_answers):
-                continue
-            value = load_value(gate.metric, entry, load)
-            why = (
-                "this load cannot be trusted"
-                if _is_load_untrusted(data, entry, load)
-                else value.why
-            )
-            yield replace(value, why=why, level=load_level(load))
-        if not matching_loads:
-            yield MetricValue(level=gate.level, why=_NOT_MEASURED)
+        yield from _values_at_level(gate, entry, data)
     elif _is_load_untrusted(data, entry):
         yield MetricValue(why="a load of this route cannot be trusted")
     elif gate.metric in NEIGHBOUR_METRICS:
-        neighbour_value = _worst_neighbour_value(
-            entry["neighbours"], as_ratio=gate.metric == "neighbour_ratio"
-        )
+        as_ratio, load = gate.metric == "neighbour_ratio", entry.get("neighbours_at")
+        value = _worst_neighbour_value(entry["neighbours"], as_ratio=as_ratio)
         # With a core to spare they would wait less, which was not measured.
-        if entry.get("neighbours_wait_for_core"):
-            neighbour_value = replace(neighbour_value, low=0.0)
-        yield (
-            replace(neighbour_value, level=load_level(neighbour_load))
-            if (neighbour_load := entry.get("neighbours_at"))
-            else neighbour_value
-        )
+        low = 0.0 if entry.get("neighbours_wait_for_core") else value.low
+        yield replace(value, low=low, level=load_level(load) if load else None)
     else:
         yield route_value(entry, _SUMMARY_KEYS[gate.metric])
 
 
+def _values_at_level(gate: Gate, entry: Entry, data: Entry) -> Iterator[MetricValue]:
+    loads = _loads_at_level(entry, gate.level)
+    most_answers = max(map(_count_answers, loads), default=0)
+    for load in loads:
+        # The load was repeated because these were too few.
+        if _count_answers(load) >= min(gate.min_requests, most_answers):
+            value = load_value(gate.metric, entry, load)
+            is_untrusted = _is_load_untrusted(data, entry, load)
+            why = "this load cannot be trusted" if is_untrusted else value.why
+            yield replace(value, why=why, level=load_level(load))
+    if not loads:
+        yield MetricValue(level=gate.level, why=_NOT_MEASURED)
+
+
 def route_value(entry: Entry, key: str) -> MetricValue:
-    """One number of a route; a maximum that no crowd reached is only a lower bound."""
+    """Return one number of a route; a maximum that no crowd reached is only a lower bound."""
     value = summary_value(entry, key)
     if key not in _BOUNDED_KEYS or not entry.get("is_bound") or value.why:
         return value
@@ -99,29 +91,21 @@ def route_value(entry: Entry, key: str) -> MetricValue:
 
 
 def _loads_at_level(entry: Entry, wanted: GateLevel | None) -> list[Entry]:
-    """A route's loads at one level; by default its largest crowd, else its highest rate."""
-    all_loads = [*entry["levels"], *entry.get("offered", [])]
-    if wanted is None:
-        same_model = entry["levels"] or all_loads
-        wanted = (
-            load_level(max(same_model, key=lambda load: load_level(load).amount))
-            if same_model
-            else None
-        )
-    return [
-        candidate
-        for candidate in all_loads
-        if wanted and _is_same_level(load_level(candidate), wanted)
-    ]
+    """Return a route's loads at one level; by default its largest crowd, else its highest rate."""
+    loads = [*entry["levels"], *entry.get("offered", [])]
+    if wanted is None and loads:
+        levels = map(load_level, entry["levels"] or loads)
+        wanted = max(levels, key=lambda level: level.amount)
+    return [load for load in loads if wanted and _is_same_level(load_level(load), wanted)]
 
 
 def top_load(entry: Entry) -> Entry:
-    """A route's load at the highest level; of its repeats the one with the most answers."""
+    """Return a route's load at the highest level; of its repeats the one with most answers."""
     return max(_loads_at_level(entry, None), key=_count_answers, default={})
 
 
 def _count_answers(load: Entry) -> int:
-    """Number of answers of a load, right or wrong."""
+    """Return number of answers of a load, right or wrong."""
     return int(load["completed"] + load["errors"])
 
 
@@ -131,57 +115,44 @@ def _is_same_level(level: GateLevel, other: GateLevel) -> bool:
 
 
 def load_level(load: Entry) -> GateLevel:
-    """The level of a load."""
+    """Return the level of a load."""
     return GateLevel(load["users"], "u") if "users" in load else GateLevel(load["rate_rps"], "/s")
 
 
 def _is_load_untrusted(data: Entry, entry: Entry, load: Entry | None = None) -> bool:
     """Whether a check failed on this load, or on any of the route."""
-    untrusted = [
-        name
-        for name, trust_level in data["trust"].get("cells", {}).items()
-        if trust_level == "untrusted"
-    ]
+    levels = data["trust"].get("cells", {})
+    untrusted = [name for name, level in levels.items() if level == "untrusted"]
     if load is None:
-        return any(
-            name.partition("/")[2].rpartition("/")[0] == entry["variant"] for name in untrusted
-        )
+        variants = [name.partition("/")[2].rpartition("/")[0] for name in untrusted]
+        return entry["variant"] in variants
     scenario = Scenario.CROWD if "users" in load else Scenario.STEADY
-    return (
-        f"{scenario}/{entry['variant']}/{load_level(load).amount:g}"
-        f"{repeat_suffix(load.get('repeat', 1))}" in untrusted
-    )
+    amount = f"{load_level(load).amount:g}{repeat_suffix(load.get('repeat', 1))}"
+    return f"{scenario}/{entry['variant']}/{amount}" in untrusted
 
 
 def load_value(metric: str, entry: Entry, load: Entry) -> MetricValue:
-    """A metric of one load."""
+    """Return a metric of one load."""
     if metric == "rate":
         return summary_value(load, "rps")
     if metric == "dropped":
         return _share_value(load["refused"], load["planned"])
     if metric == "errors":
-        return _share_value(
-            load["errors"],
-            (
-                load["sent"]
-                if "sent" in load
-                else load["errors"] + load["completed"] + load["unfinished"]
-            ),
-        )
+        sent = load.get("sent", load["errors"] + load["completed"] + load["unfinished"])
+        return _share_value(load["errors"], sent)
     value = summary_value(load, "mean_s" if metric == "waiting" else f"{metric}_s")
     if load.get("overloaded") and not value.why:  # latencies grow with the length of the test
         value = replace(value, high=math.inf)
-    if metric == "waiting" and not value.why:
-        service = entry.get("service_s")
-        low, high = (
-            max(0.0, 1 - (service or 0.0) / end) if end else 0.0 for end in (value.low, value.high)
-        )
-        return MetricValue(low, high) if service else MetricValue(why="nobody asked it alone")
-    return value
+    if metric != "waiting" or value.why:
+        return value
+    if not (service := entry.get("service_s")):
+        return MetricValue(why="its unloaded latency was not measured")
+    low, high = (max(0.0, 1 - service / end) if end else 0.0 for end in (value.low, value.high))
+    return MetricValue(low, high)
 
 
 def _share_value(count: int, total: int) -> MetricValue:
-    """A share of counted requests, with its 95 % interval."""
+    """Return a share of counted requests, with its 95 % interval."""
     if not total:
         return MetricValue(why=_NOT_MEASURED)
     low, high = wilson_ranks(total, count / total, total)
@@ -189,50 +160,37 @@ def _share_value(count: int, total: int) -> MetricValue:
 
 
 def _worst_neighbour_value(neighbours: dict[str, Entry], *, as_ratio: bool) -> MetricValue:
-    """The slower neighbour's value; an unmeasured neighbour leaves it unbounded."""
-    neighbour_bounds = []
+    """Return the slower neighbour's value; an unmeasured neighbour leaves it unbounded."""
+    if not neighbours:
+        return MetricValue(why=_NOT_MEASURED)
+    low, high = 0.0, 0.0
     for neighbour in neighbours.values():
-        loaded, idle = (
-            summary_value(neighbour, "loaded_p90_s"),
-            summary_value(neighbour, "idle_p90_s"),
-        )
-        divisors = (idle.high, idle.low) if as_ratio else (1.0, 1.0)
-        neighbour_bounds.append(
-            (loaded.low / divisors[0], loaded.high / divisors[1] if divisors[1] else math.inf)
-        )
-    low, high = (
-        (max(ends) for ends in zip(*neighbour_bounds, strict=True))
-        if neighbour_bounds
-        else (0.0, math.inf)
-    )
+        loaded = summary_value(neighbour, "loaded_p90_s")
+        idle = summary_value(neighbour, "idle_p90_s") if as_ratio else MetricValue(1.0, 1.0)
+        low = max(low, loaded.low / idle.high)
+        high = max(high, loaded.high / idle.low if idle.low else math.inf)
     return MetricValue(low, high, why="" if low or math.isfinite(high) else _NOT_MEASURED)
 
 
 def worst_neighbour(neighbours: dict[str, Entry]) -> str:
-    """The kind of neighbour that waits longest; "" without neighbours."""
+    """Return the kind of neighbour that waits longest; "" without neighbours."""
     return max(
         neighbours, key=lambda kind: summary_value(neighbours[kind], "loaded_p90_s").low, default=""
     )
 
 
 def summary_value(entry: Entry, key: str) -> MetricValue:
-    """A number of the summary, or its bounds, with its interval."""
-    stem, end = (key[:-2], "_s") if key.endswith("_s") else (key, "")
-    value = entry.get(key)
-    low, high = (
-        (entry.get(f"{stem}_at_{side}{end}") for side in ("least", "most"))
-        if value is None
-        else (value, value)
-    )
+    """Return a number of the summary, or its bounds, with its interval."""
+    stem, unit = (key[:-2], "_s") if key.endswith("_s") else (key, "")
+    low = high = entry.get(key)
+    if low is None:
+        low, high = (entry.get(f"{stem}_at_{side}{unit}") for side in ("least", "most"))
     if low is None and high is None:
-        few = "completed" in entry and key in entry
-        return MetricValue(
-            why=f"{entry['completed']:,} answers are too few" if few else _NOT_MEASURED
-        )
-    ends = entry.get(f"{stem}_interval{end}")
-    interval = (
-        (-math.inf if ends[0] is None else ends[0], math.inf if ends[1] is None else ends[1])
-        if ends
-        else None
-    )
+        is_short = "completed" in entry and key in entry
+        why = f"{entry['completed']:,} answers are too few" if is_short else _NOT_MEASURED
+        return MetricValue(why=why)
+    interval = None
+    if ends := entry.get(f"{stem}_interval{unit}"):
+        lower, upper = ends
+        interval = (-math.inf if lower is None else lower, math.inf if upper is None else upper)
     return MetricValue(low or 0.0, math.inf if high is None else high, interval)

@@ -15,10 +15,10 @@ from reports.formatting import format_count, format_served_at_once, format_with_
 from reports.metrics.model import RouteMetrics
 from reports.model import Report
 from reports.stats.intervals import Interval
-from reports.verdicts.findings import MECHANISM_TEXTS, decide_verdict
-from reports.verdicts.model import Verdict
+from reports.verdicts.findings import decide_verdict
 from reports.verdicts.neighbours import FULL_CORE
 from results.schema import Scenario
+from results.verdicts import LOOP_VERDICTS, POOL_VERDICTS, VERDICTS, Verdict
 
 
 class Advice(StrEnum):
@@ -76,8 +76,8 @@ GUIDE: dict[str, tuple[GuideForm, ...]] = {
         _mistake(_INLINE, "a password hash", "broken-async hash"),
     ),
 }
-_LOOP_VERDICTS = {Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY}
-_POOL_VERDICTS = {Verdict.THREAD_POOL, Verdict.EXECUTOR_POOL, Verdict.POOL_LIMITED}
+
+_NO_ADVICE = (Verdict.UNTRUSTED, Verdict.WRONG_ANSWER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,15 +138,15 @@ def _build_row(report: Report, question: str, form: GuideForm) -> GuideRow | Non
 
 def _is_advice_consistent(advice: Advice, verdict: Verdict) -> bool:
     """Return whether the verdict agrees: a mistake holds the event loop, and nothing else may."""
-    if verdict in {Verdict.UNTRUSTED, Verdict.WRONG_ANSWER}:
+    if verdict in _NO_ADVICE:
         return False
-    return (verdict in _LOOP_VERDICTS) == (advice is Advice.MISTAKE)
+    return (verdict in LOOP_VERDICTS) == (advice is Advice.MISTAKE)
 
 
 def _describe_limit(route: RouteMetrics, cpu: float | None, verdict: Verdict) -> str:
     """Return what limits a route, in words; a pool with its number."""
-    limit = MECHANISM_TEXTS.get(verdict, "-")
-    if verdict in _POOL_VERDICTS:
+    limit = VERDICTS[verdict].mechanism or "-"
+    if verdict in POOL_VERDICTS:
         limit += f" ({round(route.served_at_once or 0)})"
     is_full = (cpu or 0.0) >= FULL_CORE and verdict in {Verdict.SCALES, Verdict.UNKNOWN}
     return f"{limit}, but one core is full" if is_full else limit

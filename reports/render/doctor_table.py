@@ -3,78 +3,70 @@
 The worst route and the worst finding come last, next to the prompt.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import PurePath
 
-from rich.markup import escape
 from rich.table import Table
 
-from reports.console import fit_columns, plain_table
 from reports.formatting import format_estimate, format_seconds, format_served_at_once, format_share
 from reports.gates.metrics import load_level
 from reports.model import Report
-from reports.verdicts.diagnosis import LOOP_VERDICTS, Diagnosis
-from reports.verdicts.model import Finding, Verdict, is_unreached, sort_worst_last
+from reports.render.columns import Column, terminal_table
+from reports.verdicts.culprit import Culprit
+from reports.verdicts.diagnosis import Diagnosis, Finding, examined_findings
+from reports.verdicts.model import LevelEvidence, is_unreached
+from results.verdicts import LOOP_VERDICTS, Verdict
 
 _MAX_NAMED_ROUTES = 5  # unreached routes, by name
-_DOCTOR_COLUMNS = (
-    "route",
-    "served at once",
-    "unloaded",
-    "users",
-    "mean",
-    "neighbour p90",
-    "verdict",
-    "where",
+_Row = tuple[Finding, Diagnosis]
+
+
+def _measured(cell: Callable[[Diagnosis, LevelEvidence], str]) -> Callable[[_Row], str]:
+    """Return a cell with a number; `-` for what is not known."""
+
+    def format_cell(row: _Row) -> str:
+        finding, diagnosis = row
+        if finding.verdict in (Verdict.UNTRUSTED, Verdict.WRONG_ANSWER):
+            return "-"
+        return cell(diagnosis, diagnosis.evidence.top) if diagnosis.evidence.top else "-"
+
+    return format_cell
+
+
+DOCTOR_COLUMNS: tuple[Column[_Row], ...] = (
+    Column("route", lambda row: row[0].route.route, is_text=True),
+    Column("served at once", _measured(lambda diagnosis, _: format_served(diagnosis))),
+    Column(
+        "unloaded", _measured(lambda diagnosis, _: format_seconds(diagnosis.evidence.unloaded_mean))
+    ),
+    Column("users", _measured(lambda _, top: str(top.metrics.users))),
+    Column("mean", _measured(lambda _, top: format_estimate(top.metrics.mean))),
+    Column("neighbour p90", _measured(lambda diagnosis, _: _format_worst_neighbour(diagnosis))),
+    Column(
+        "verdict", lambda row: format_verdict(*row), is_text=True, word=lambda row: row[0].verdict
+    ),
+    Column("where", lambda row: _format_culprit(row[1]), is_text=True, wraps=True),
 )
 
 
-def build_doctor_table(report: Report, width: int, colours: dict[str, str]) -> Table:
-    """One row per route; verdict and line always fit."""
-    findings = [
-        finding
-        for finding in sort_worst_last(report.findings)
-        if not is_unreached(finding.diagnosis.evidence.entry)
+def build_doctor_table(report: Report, width: int) -> Table:
+    """Build the table with one row per route; verdict and line always fit."""
+    rows = [
+        row for row in examined_findings(report.findings) if not is_unreached(row[1].evidence.entry)
     ]
-    rows = [doctor_row(finding) for finding in findings]
-    keep = fit_columns([_DOCTOR_COLUMNS, *rows], width, 2)
-    output_table = plain_table(
-        (_DOCTOR_COLUMNS[i] for i in keep), ("route", "verdict", "where"), wraps="where"
-    )
-    for cells, finding in zip(rows, findings, strict=True):
-        colour = colours.get(finding.verdict, "")
-        output_table.add_row(
-            *[
-                (
-                    f"[{colour}]{cells[i]}[/]"
-                    if i == len(_DOCTOR_COLUMNS) - 2 and colour
-                    else escape(cells[i])
-                )
-                for i in keep
-            ]
-        )
-    return output_table
+    return terminal_table(DOCTOR_COLUMNS, rows, width)
 
 
-def doctor_row(finding: Finding) -> tuple[str, ...]:
-    """One route's cells; `-` for what is not known."""
-    diagnosis: Diagnosis = finding.diagnosis
-    evidence, name = diagnosis.evidence, finding.route.route
-    concurrency = diagnosis.rule_result.concurrency
-    verdict = f"{finding.verdict} ({concurrency})" if concurrency else str(finding.verdict)
-    top = evidence.top
-    if top is None or finding.verdict in (Verdict.UNTRUSTED, Verdict.WRONG_ANSWER):
-        return (name, *["-"] * 5, verdict, _format_culprit(diagnosis))
-    served_text = format_served_at_once(diagnosis.served_at_once)
-    return (
-        name,
-        f">= {served_text}" if diagnosis.is_lower_bound else served_text,
-        format_seconds(evidence.unloaded_mean),
-        str(top.metrics.users),
-        format_estimate(top.metrics.mean),
-        _format_worst_neighbour(diagnosis),
-        verdict,
-        _format_culprit(diagnosis),
-    )
+def format_verdict(finding: Finding, diagnosis: Diagnosis) -> str:
+    """Return the verdict's code, with the size of its pool: `thread-pool (40)`."""
+    places = diagnosis.rule_result.concurrency
+    return f"{finding.verdict} ({places})" if places else str(finding.verdict)
+
+
+def format_served(diagnosis: Diagnosis) -> str:
+    """Return how many are served at once, or the least that are: `4.04`, `>= 64`."""
+    bound = ">= " if diagnosis.is_lower_bound else ""
+    return bound + format_served_at_once(diagnosis.served_at_once)
 
 
 def _format_worst_neighbour(diagnosis: Diagnosis) -> str:
@@ -82,80 +74,65 @@ def _format_worst_neighbour(diagnosis: Diagnosis) -> str:
 
     With its load where that is not the row's, and its kind where that is not `async`.
     """
-    neighbours, neighbour_load = diagnosis.verdict_neighbours
-    worst = max(
-        neighbours.values(),
-        key=lambda neighbour: neighbour.loaded.low if neighbour.loaded else 0.0,
-        default=None,
-    )
-    if worst is None:
+    neighbours, load = diagnosis.verdict_neighbours
+    if not neighbours:
         return "-"
-    is_elsewhere = (
-        diagnosis.evidence.top is None
-        or neighbour_load.get("users") != diagnosis.evidence.top.metrics.users
-    )
-    load_text = f" @ {load_level(neighbour_load)}" if is_elsewhere else ""
-    return f"{format_estimate(worst.idle)} -> {format_estimate(worst.loaded)}{load_text}" + (
-        f" ({worst.kind})" if worst.kind != "async" else ""
-    )
+    worst = max(neighbours.values(), key=lambda item: item.loaded.low if item.loaded else 0.0)
+    text = f"{format_estimate(worst.idle)} -> {format_estimate(worst.loaded)}"
+    top = diagnosis.evidence.top
+    if top is None or load.get("users") != top.metrics.users:
+        text += f" @ {load_level(load)}"
+    return text if worst.kind == "async" else f"{text} ({worst.kind})"
 
 
 def _format_culprit(diagnosis: Diagnosis) -> str:
-    """The worst culprit's line and call; empty without a culprit."""
-    return (
-        (
-            f"{diagnosis.culprits[0].file}:{diagnosis.culprits[0].line}"
-            f" {diagnosis.culprits[0].call}"
-        ).strip()
-        if diagnosis.culprits
-        else ""
-    )
+    """Return the worst culprit's line and call, with the last two parts of its path."""
+    if not diagnosis.culprits:
+        return ""
+    worst = diagnosis.culprits[0]
+    return f"{'/'.join(PurePath(worst.file).parts[-2:])}:{worst.line} {worst.call}".strip()
 
 
 def finding_lines(report: Report) -> Iterator[str]:
-    """A paragraph per finding, the worst last; what is healthy only has its row."""
-    for finding in sort_worst_last(report.findings):
-        if finding.verdict is Verdict.SCALES or is_unreached(finding.diagnosis.evidence.entry):
+    """Yield a paragraph per finding, the worst last; what is healthy only has its row."""
+    for finding, diagnosis in examined_findings(report.findings):
+        if finding.verdict is Verdict.SCALES or is_unreached(diagnosis.evidence.entry):
             continue
         yield f"- {finding.sentence}"
-        diagnosis: Diagnosis = finding.diagnosis
-        if diagnosis.rule_result.verdict in LOOP_VERDICTS:
-            yield from (
-                f"    also {culprit.file}:{culprit.line} {culprit.call},"
-                f" {format_share(culprit.share)}"
-                for culprit in diagnosis.culprits[1:3]
-            )
+        if finding.verdict in LOOP_VERDICTS:
+            yield from map(_describe_other_culprit, diagnosis.culprits[1:3])
         if diagnosis.remedy:
             yield f"    Instead: {diagnosis.remedy.title}"
             yield from (f"      {line}" for line in diagnosis.remedy.after)
             yield f"    Expect: {diagnosis.remedy.expect}"
 
 
+def _describe_other_culprit(culprit: Culprit) -> str:
+    call = f" {culprit.call}" if culprit.call else ""
+    return f"    also {culprit.file}:{culprit.line}{call}, {format_share(culprit.share)}"
+
+
 def unexamined_lines(report: Report) -> Iterator[str]:
-    """The routes that were not examined, and why."""
-    skipped = [entry for entry in report.run_metrics.run["routes"] if entry["skipped"]]
+    """Yield the routes that were not examined, and why; then what is worth knowing of others."""
+    entries = report.run_metrics.run["routes"]
+    skipped = [entry for entry in entries if entry["skipped"]]
     if skipped:
         yield f"skipped: {len(skipped)}"
     yield from (f"  {entry['route']}: {entry['skipped']}" for entry in skipped)
-    unreached = [entry for entry in report.run_metrics.run["routes"] if is_unreached(entry)]
+    unreached = [entry for entry in entries if is_unreached(entry)]
     for reason in dict.fromkeys(entry["unfit"] for entry in unreached):
         names = [entry["route"] for entry in unreached if entry["unfit"] == reason]
-        rest_text = (
-            f" and {len(names) - _MAX_NAMED_ROUTES} more" if len(names) > _MAX_NAMED_ROUTES else ""
-        )
+        more = len(names) - _MAX_NAMED_ROUTES
+        rest = f" and {more} more" if more > 0 else ""
         yield (
-            f"not examined: {len(names)}, {reason}:"
-            f" {', '.join(names[:_MAX_NAMED_ROUTES])}{rest_text}"
+            f"not examined: {len(names)}, {reason}: {', '.join(names[:_MAX_NAMED_ROUTES])}{rest}"
         )
-    yield from (
-        f"note: {entry['route']}: {note}"
-        for entry in report.run_metrics.run["routes"]
-        for note in entry.get("notes", ())
-    )
+    for entry in entries:
+        yield from (f"note: {entry['route']}: {note}" for note in entry.get("notes", ()))
     if report.background:
         yield report.background
     if report.run_metrics.run.get("host"):
         yield (
-            "A black box: its pools, threads and lines cannot be known, nor what another process on"
-            " this machine shares; examined as MODULE:APP they can."
+            "A black box: its pools, threads and lines are not known, nor what it shares with other"
+            " processes on this machine. Examine it as MODULE:APP to see them."
         )

@@ -1,6 +1,6 @@
 """The run as JUnit XML: one case for the trust in it, one per gate; without gates one per route.
 
-It never says otherwise than the exit code. What holds passes, what fails fails, what is
+It always agrees with the exit code. What holds passes, what fails fails, what is
 inconclusive is skipped and the case for trust fails with it. A verdict alone breaks no limit, so
 without gates no route fails: its verdict stands in its output, `unknown` is skipped.
 """
@@ -18,7 +18,7 @@ TRUST_CASE_NAME = "run is trusted"
 
 
 def build_junit(data: Entry, *, strict: bool) -> bytes:
-    """The whole document; `strict`: borderline gates are inconclusive, suspect runs not trusted."""
+    """Build the document; `strict`: borderline gates are inconclusive, suspect runs not trusted."""
     data = apply_strict(data) if strict else data
     duration = (
         {"time": f"{data['seconds_total']:.3f}"} if data.get("seconds_total") is not None else {}
@@ -49,15 +49,15 @@ def build_junit(data: Entry, *, strict: bool) -> bytes:
 
 
 def _add_trust_case(suite: ET.Element, data: Entry, bad_levels: tuple[str, ...]) -> None:
-    """The case that fails when the run shows nothing, or less than was asked of it."""
+    """Add the case that fails when the run shows nothing, or less than was planned."""
     reasons = [
         f"{entry['name']}, {entry['cell']}: {entry['why']}" for entry in list_problem_checks(data)
     ]
     inconclusive = sum(entry["holds"] is None for entry in data["gates"])
     problems = {
         f"the run is {data['trust']['verdict']}": data["trust"]["verdict"] in bad_levels,
-        f"the run is not whole: it is {data['status']}": data["status"] != "complete",
-        "not all that was planned was measured": bool(data.get("missing")),
+        f"the run is not complete: it is {data['status']}": data["status"] != "complete",
+        "part of the plan was not measured": bool(data.get("missing")),
         f"{inconclusive} of {len(data['gates'])} gates are inconclusive": inconclusive > 0,
     }
     failures = [problem for problem, applies in problems.items() if applies]
@@ -83,7 +83,7 @@ def _set_outcome(test_case: ET.Element, holds: bool | None, text: str) -> None: 
 
 
 def _route_properties(entry: Entry) -> list[tuple[str, str]]:
-    """A route's properties at its highest level: quantiles in seconds and its share of errors."""
+    """Return a route's quantiles at its highest level, in seconds, and its share of errors."""
     load = top_load(entry)
     values = {f"{name}_s": summary_value(load, f"{name}_s") for name in ("p50", "p95", "p99")}
     values |= {"errors": load_value("errors", entry, load)} if load else {}
@@ -95,5 +95,4 @@ def _route_properties(entry: Entry) -> list[tuple[str, str]]:
 
 
 def _strip_forbidden(text: str) -> str:
-    """A text without the characters that XML 1.0 forbids."""
     return _FORBIDDEN_CHARACTERS.sub("", text)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.console import ProgressDisplay, create_console
-from reports.gates.evaluate import apply_strict, gates_exit_code
+from reports.gates.evaluate import GATE_OUTCOMES, apply_strict, gates_exit_code
 from reports.model import Report
 from reports.render.ci import report_to_ci
 from reports.render.junit import build_junit
@@ -21,8 +21,6 @@ from reports.report import build_report
 from reports.verdicts.culprit import source_roots
 from results.errors import AtonceError, restore_sigpipe
 from results.store import write_atomic
-
-_OUTCOME_TEXTS = {True: "holds", False: "fails", None: "inconclusive"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +69,8 @@ def build_and_write(
     try:
         return report, write_report_files(report)
     except OSError as error:  # the result can be printed all the same
-        sentence = (
-            f"the page cannot be written below {path} ({error.strerror or error}). Make room, then:"
-            f" atonce report {path}"
-        )
-        print(f"atonce: {sentence}", file=sys.stderr, flush=True)
+        why = error.strerror or error
+        _print_problem(f"the page cannot be written to {path} ({why}). Then: atonce report {path}")
         return report, build_summary(report)
 
 
@@ -101,34 +96,36 @@ def print_result(
     next_command: str,
     options: OutputOptions,
 ) -> int:
-    """Print the result; return the exit code that weighs most: 2, 4, 130, 3, 1, 0."""
+    """Print the result; return the most serious exit code: 2, 4, 130, 3, 1, 0."""
     if run_error and (report is None or report.run_metrics.is_empty):
         raise run_error
     assert report is not None  # noqa: S101 - empty only after an error
     restore_sigpipe()
-    page = report.path / "report" / "index.html"
-    if report.run_metrics.run["command"] == "doctor":
-        data = _publish_to_ci(data, options, source_roots(report.run_metrics.run["patient"]))
-    code = int(
-        run_error.code
-        if run_error
-        else report.exit_code(strict=options.strict)
-        or (gates_exit_code(data) if data.get("gates") else 0)
-    )
+    page, run = report.path / "report" / "index.html", report.run_metrics.run
+    is_doctor = run["command"] == "doctor"
+    if is_doctor:
+        data = _publish_to_ci(data, options, source_roots(run["patient"]))
+    code: int = run_error.code if run_error else report.exit_code(strict=options.strict)
+    if not code:
+        code = gates_exit_code(data) if data.get("gates") else 0
     if options.as_json:
         error_entry = {"error": run_error.sentence} if run_error else {}
-        ending = {"path": str(report.path.resolve()), "exit_code": code}
-        print(json.dumps({**data, **error_entry, **ending}, indent=1, allow_nan=False), flush=True)
+        entry = {**data, **error_entry, "path": str(report.path.resolve()), "exit_code": int(code)}
+        print(json.dumps(entry, indent=1, allow_nan=False), flush=True)
     else:
         print_report(report, create_console(sys.stdout))
-        for gate in data.get("gates", []) if report.run_metrics.run["command"] == "doctor" else []:
-            print(f"gate {_OUTCOME_TEXTS[gate['holds']]}: {gate['words']}", flush=True)
+        for gate in data.get("gates", []) if is_doctor else []:
+            print(f"gate {GATE_OUTCOMES[gate['holds']]}: {gate['words']}", flush=True)
         print(f"report: {_shorten_path(page)}   next: {next_command}", flush=True)
     if options.open_page:
         webbrowser.open(page.resolve().as_uri())
     if run_error:
-        print(f"atonce: {run_error.sentence}", file=sys.stderr, flush=True)
-    return code
+        _print_problem(run_error.sentence)
+    return int(code)
+
+
+def _print_problem(sentence: str) -> None:
+    print(f"atonce: {sentence}", file=sys.stderr, flush=True)
 
 
 def _publish_to_ci(
@@ -142,15 +139,12 @@ def _publish_to_ci(
             options.junit.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(options.junit, build_junit(data, strict=options.strict))
         except OSError as error:  # the result itself matters more
-            print(
-                f"atonce: {options.junit} cannot be written ({error.strerror or error}).",
-                file=sys.stderr,
-            )
+            _print_problem(f"{options.junit} cannot be written ({error.strerror or error}).")
     return data
 
 
 def _shorten_path(path: Path) -> Path:
-    """A path, relative to the working directory where it lies below."""
+    """Return a path, relative to the working directory where it lies below."""
     with suppress(ValueError):
         return path.resolve().relative_to(Path.cwd())
     return path

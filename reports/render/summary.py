@@ -1,11 +1,12 @@
 """The report as data: `summary.json`, a promise to other programs.
 
-`summary.schema.json` beside this file describes it. Seconds in keys that end in `_s`. A quantile
-the data cannot support is null; one that unanswered requests leave open is null too, beside a lower
-bound in `..._at_least_s`. More keys may be added; these keep their names and units.
+`summary.schema.json` describes it. Keys that end in `_s` are seconds. A quantile that the data
+cannot support is null; one that unanswered requests leave open is null too, with a lower bound in
+`..._at_least_s`. More keys may be added; these keep their names and units.
 """
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -18,57 +19,59 @@ from reports.model import Goal, Report
 from reports.render.decision_guide import GuideRow, build_guide
 from reports.stats.intervals import RepeatedValue
 from reports.stats.quantiles import SUMMARY_QUANTILES, Estimate, LatencyStats
-from reports.verdicts.diagnosis import Diagnosis
-from reports.verdicts.model import Finding
+from reports.verdicts.diagnosis import Diagnosis, Finding
 
 SUMMARY_FORMAT = 1
 
 
 def build_summary(report: Report) -> dict[str, Any]:
-    """The whole report as JSON-ready data."""
-    run = report.run_metrics.run
+    """Build the whole report as JSON-ready data."""
+    run, metrics = report.run_metrics.run, report.run_metrics
+    environment = {key: run[key] for key in ("loop", "packages", "seed", "connections")}
+    trust = {
+        "verdict": report.trust.trust_level,
+        "cells": report.trust.trust_by_cell,
+        "checks": [check_entry(check) for check in report.trust.checks],
+    }
+    skipped = [entry for entry in run.get("routes", []) if entry["skipped"]]
     data = {
         "format": SUMMARY_FORMAT,
-        "run": run["run"],
-        "command": run["command"],
-        "status": run["status"],
+        **{key: run[key] for key in ("run", "command", "status")},
         "seconds_total": run.get("seconds"),
         "environment": {
             **run["machine"],
-            "loop": run["loop"],
-            "packages": run["packages"],
+            **environment,
             "targets": run.get("targets", {}),
-            "seed": run["seed"],
-            "connections": run["connections"],
             "host": run.get("host"),
         },
-        "trust": {
-            "verdict": report.trust.trust_level,
-            "cells": report.trust.trust_by_cell,
-            "checks": [check_entry(item) for item in report.trust.checks],
-        },
-        "routes": [route_entry(item) for item in report.findings],
-        "experiments": [_experiment_entry(item) for item in report.run_metrics.experiments],
-        "claims": [_claim_entry(item) for item in report.claims],
-        "guide": [_guide_entry(item) for item in build_guide(report)],
-        "gates": [_goal_entry(item) for item in report.goals],
-        "skipped": [
-            {"route": item["route"], "why": item["skipped"]}
-            for item in run.get("routes", [])
-            if item["skipped"]
-        ],
-        "missing": [asdict(item) for item in report.run_metrics.unfinished_cells],
+        "trust": trust,
+        "routes": [route_entry(finding) for finding in report.findings],
+        "experiments": [_experiment_entry(route) for route in metrics.experiments],
+        "claims": [_claim_entry(evaluated) for evaluated in report.claims],
+        "guide": [_guide_entry(row) for row in build_guide(report)],
+        "gates": [_goal_entry(goal) for goal in report.goals],
+        "skipped": [{"route": entry["route"], "why": entry["skipped"]} for entry in skipped],
+        "missing": [asdict(cell) for cell in metrics.unfinished_cells],
         "troubles": run.get("troubles", []),
     }
     return {**data, "gates": [*data["gates"], *evaluate_gates(run.get("gates", []), data)]}
 
 
+def _pick(source: object, names: str, suffix: str = "") -> dict[str, Any]:
+    """Attributes by name, such as "mean p50"; the suffix is the unit of their keys."""
+    return {f"{name}{suffix}": getattr(source, name) for name in names.split()}
+
+
+def _finite_ends(limit: Iterable[float]) -> list[float | None]:
+    """Return the ends of a range; an open one is null."""
+    return [end if math.isfinite(end) else None for end in limit]
+
+
 def _goal_entry(goal: Goal) -> dict[str, Any]:
     """One goal: the measured value must lie in `limit`, which surrounds the expected one."""
-    limit = [goal.low, goal.high]
     return {
         "expression": goal.name,
-        "limit": limit,
+        "limit": [goal.low, goal.high],
         "actual": goal.measured,
         "holds": goal.is_met,
         "truth": goal.truth,
@@ -77,85 +80,64 @@ def _goal_entry(goal: Goal) -> dict[str, Any]:
 
 
 def check_entry(check: Check) -> dict[str, Any]:
-    """One check; an open end of a range is null."""
-    entry = {
-        name: getattr(check, name)
-        for name in ("id", "name", "cell", "value", "status", "why", "remedy")
-    }
-    for name in ("pass_limit", "fail_limit"):
-        limit = getattr(check, name)
-        entry[name] = (
-            [end if math.isfinite(end) else None for end in limit]
-            if isinstance(limit, tuple)
-            else limit
-        )
+    """Return one check; an open end of a range is null."""
+    entry = _pick(check, "id name cell value status why remedy")
+    for name, limit in _pick(check, "pass_limit fail_limit").items():
+        entry[name] = _finite_ends(limit) if isinstance(limit, tuple) else limit
     return {**entry, "finding": check.is_informational}
 
 
 def route_entry(finding: Finding) -> dict[str, Any]:
-    """One route: verdict, numbers, levels, neighbours, sentence."""
-    route = finding.route
+    """Return one route: verdict, numbers, levels, neighbours, sentence."""
+    route, diagnosis, top = finding.route, finding.diagnosis, finding.route.top_level
+    limit = {"name": route.mechanism, "predicted": route.expected_concurrency}
     return {
-        "route": route.route,
-        "variant": route.variant,
+        **_pick(route, "route variant"),
         "verdict": finding.verdict,
         "service_s": route.unloaded_mean,
-        "served_at_once": route.served_at_once,
-        "served_at_once_interval": route.served_at_once_interval,
-        "capacity_rps": route.top_level.throughput if route.top_level else None,
-        "capacity_rps_interval": route.top_level.throughput_interval if route.top_level else None,
-        "is_bound": (
-            finding.diagnosis.is_lower_bound if finding.diagnosis else route.capacity is None
-        ),
-        "limit": (
-            {"name": route.mechanism, "predicted": route.expected_concurrency}
-            if route.mechanism
-            else None
-        ),
+        **_pick(route, "served_at_once served_at_once_interval"),
+        "capacity_rps": top.throughput if top else None,
+        "capacity_rps_interval": top.throughput_interval if top else None,
+        "is_bound": diagnosis.is_lower_bound if diagnosis else route.capacity is None,
+        "limit": limit if route.mechanism else None,
         "levels": [_level_entry(level) for level in route.levels],
-        "offered": [_open_load_entry(item) for item in route.open_loads],
+        "offered": [_open_load_entry(load) for load in route.open_loads],
         "burst": _burst_entry(route),
-        "restarts": {name: _restarts_entry(item) for name, item in route.restarts.items()},
-        "neighbours": {kind: _neighbour_entry(item) for kind, item in route.neighbours.items()},
-        "server_says_p50_s": route.top_level.app_quantiles.get("p50") if route.top_level else None,
-        "server_says_p99_s": route.top_level.app_quantiles.get("p99") if route.top_level else None,
+        "restarts": {name: _restarts_entry(value) for name, value in route.restarts.items()},
+        "neighbours": _neighbour_entries(route.neighbours),
+        "server_says_p50_s": top.app_quantiles.get("p50") if top else None,
+        "server_says_p99_s": top.app_quantiles.get("p99") if top else None,
         "blame": [],
-        "sentence": finding.sentence,
-        "remedy": finding.remedy,
-        **(_doctor_entry(finding.diagnosis) if finding.diagnosis else {}),
+        **_pick(finding, "sentence remedy"),
+        **(_doctor_entry(diagnosis) if diagnosis else {}),
     }
 
 
 def _doctor_entry(diagnosis: Diagnosis) -> dict[str, Any]:
-    """What the doctor adds to a route."""
-    server_stats, remedy = (
-        diagnosis.evidence.top.server_stats if diagnosis.evidence.top else None,
-        diagnosis.remedy,
-    )
+    """Return what the doctor adds to a route."""
+    evidence, result, remedy = diagnosis.evidence, diagnosis.rule_result, diagnosis.remedy
+    stats = evidence.top.server_stats if evidence.top else None
     neighbours, neighbour_load = diagnosis.verdict_neighbours
-    names = ("file", "line", "function", "call", "library", "share", "holds", "blind")
+    culprit_names = "file line function call library share holds blind"
+    limit = {"name": result.verdict, "predicted": result.concurrency}
     return {
         "served_at_once": diagnosis.served_at_once,
-        "nothing_queues": diagnosis.rule_result.is_lower_bound and diagnosis.is_lower_bound,
+        "nothing_queues": result.is_lower_bound and diagnosis.is_lower_bound,
         "neighbours_wait_for_core": diagnosis.is_core_contended,
-        "blame": [{name: getattr(item, name) for name in names} for item in diagnosis.culprits],
-        "file": diagnosis.evidence.entry.get("file"),
-        "line": diagnosis.evidence.entry.get("line"),
+        "blame": [_pick(culprit, culprit_names) for culprit in diagnosis.culprits],
+        "file": evidence.entry.get("file"),
+        "line": evidence.entry.get("line"),
         "hold_s": diagnosis.hold_time,
-        "loop_lag_p99_s": server_stats.lag if server_stats else None,
-        "loop_lag_max_s": server_stats.longest_lag if server_stats else None,
-        "limit": (
-            {"name": diagnosis.rule_result.verdict, "predicted": diagnosis.rule_result.concurrency}
-            if diagnosis.rule_result.concurrency
-            else None
-        ),
-        "seen": diagnosis.rule_result.reason,
+        "loop_lag_p99_s": stats.lag if stats else None,
+        "loop_lag_max_s": stats.longest_lag if stats else None,
+        "limit": limit if result.concurrency else None,
+        "seen": result.reason,
         "notes": diagnosis.notes,
         "sure": diagnosis.confidence,
         "excluded": list(diagnosis.excluded_verdicts),
-        "neighbours": {kind: _neighbour_entry(item) for kind, item in neighbours.items()},
+        "neighbours": _neighbour_entries(neighbours),
         "neighbours_at": neighbour_load,
-        "would_change_it": diagnosis.rule_result.would_change_if,
+        "would_change_it": result.would_change_if,
         "cure": asdict(remedy) if remedy else None,
     }
 
@@ -165,32 +147,27 @@ def _restarts_entry(repeated_value: RepeatedValue) -> dict[str, Any]:
     low, high = repeated_value.interval or (None, None)
     return {
         "values": list(repeated_value.values),
-        "estimate": repeated_value.estimate,
         "low": low,
         "high": high,
-        "variation": repeated_value.variation,
+        **_pick(repeated_value, "estimate variation"),
     }
 
 
 def _experiment_entry(route: RouteMetrics) -> dict[str, Any]:
-    """A variant under conditions of its own; all requests and answers of its largest crowd."""
+    """Return a variant under conditions of its own; `whole`: all requests of its largest crowd."""
     fairness, whole = route.top_level.fairness if route.top_level else None, None
     if fairness:
-        waits = {
+        whole = {
+            **_latency_entry(fairness.latency),
             "answers": list(fairness.answers_per_user),
             "longest_waits_s": list(fairness.longest_waits),
-        }
-        counts = {
             "count": fairness.latency.count,
             "predicted_mean_s": fairness.predicted_mean,
             "starved": fairness.starved_users,
         }
-        whole = {**_latency_entry(fairness.latency), **waits, **counts}
     return {
-        "variant": route.variant,
-        "route": route.route,
+        **_pick(route, "variant route served_at_once"),
         "service_s": route.unloaded_mean,
-        "served_at_once": route.served_at_once,
         "levels": [_level_entry(level) for level in route.levels],
         "whole": whole,
     }
@@ -198,139 +175,103 @@ def _experiment_entry(route: RouteMetrics) -> dict[str, Any]:
 
 def _level_entry(level: CrowdMetrics) -> dict[str, Any]:
     return {
-        "users": level.users,
+        **_pick(level, "users repeat count completed unfinished errors starved_users"),
         "think_s": level.think_time,
-        "repeat": level.repeat,
         "rps": level.throughput,
         "rps_interval": level.throughput_interval,
         **_latency_entry(level),
-        **{name: getattr(level, name) for name in ("count", "completed", "unfinished", "errors")},
         "little_residual": level.little.residual if level.little else None,
         "little_identity": level.little.identity if level.little else None,
         "predicted_mean_s": level.predicted_mean,
         "server_cpu": level.cpu,
-        "starved_users": level.starved_users,
         "split": _breakdown_entry(level.breakdown) if level.breakdown else None,
     }
 
 
 def _breakdown_entry(breakdown: LatencyBreakdown) -> dict[str, Any]:
     """Where the mean latency went."""
-    names = ("lag", "before_app", "for_thread", "served", "to_be_sent", "timer")
-    return {
-        **{f"{name}_s": getattr(breakdown, name) for name in names},
-        "known": breakdown.known,
-        "count": breakdown.count,
-    }
+    parts = _pick(breakdown, "lag before_app for_thread served to_be_sent timer", "_s")
+    return {**parts, **_pick(breakdown, "known count")}
 
 
 def _open_load_entry(load: OpenLoadMetrics) -> dict[str, Any]:
-    """One load of the open model."""
-    names = (
-        "law",
-        "share",
-        "repeat",
-        "planned",
-        "sent",
-        "refused",
-        "completed",
-        "backlog",
-        "unfinished",
-        "errors",
-        "overloaded",
-    )
-    arrival_test = load.arrival_tests[0] if load.arrival_tests else (None, None, None)
+    _, variation, ks_p = load.arrival_tests[0] if load.arrival_tests else (None, None, None)
+    latency = load.curves.closed_loop_latency if load.curves else None
+    closed_loop = None
+    if load.curves and latency:  # too long rather than too short
+        counts = {"users": load.curves.users, "count": latency.count}
+        closed_loop = {**counts, **_latency_entry(latency)}
+    unknown = dict.fromkeys(f"{name}_s" for name in ("mean", *SUMMARY_QUANTILES, "max"))
     return {
         "rate_rps": load.nominal_rate,
         "offered_rps": load.sent_rate,
         "rps": load.throughput,
-        **{name: getattr(load, name) for name in names},
-        **(
-            _latency_entry(load.latency)
-            if load.latency
-            else {f"{name}_s": None for name in ("mean", *SUMMARY_QUANTILES, "max")}
-        ),
+        **_pick(load, "law share repeat planned sent refused completed backlog unfinished"),
+        **_pick(load, "errors overloaded"),
+        **(_latency_entry(load.latency) if load.latency else unknown),
         "lateness_p99_s": load.lateness,
-        "arrivals_cv": arrival_test[1],
-        "arrivals_ks_p": arrival_test[2],
+        "arrivals_cv": variation,
+        "arrivals_ks_p": ks_p,
         "growth_rps": load.growth,
         "predicted_growth_rps": load.predicted_growth,
         "busy_service_s": load.busy_service_time,
         "replay": _replay_entry(load),
-        "closed_loop_view": _closed_loop_entry(load),
+        "closed_loop_view": closed_loop,
     }
 
 
 def _replay_entry(load: OpenLoadMetrics) -> dict[str, Any]:
-    """The load's sends on ideal places, in order, beside their `done - sent`.
+    """Return the load's sends on ideal places, in order, compared with their `done - sent`.
 
     U, the unfairness, is measured / replayed.
     """
-    replay, estimate = load.replay_result, load.concurrency_estimate
+    replay = load.replay_result
     entry = {
-        "places_from": estimate.source,
-        "places_at_least": estimate.at_least,
+        "places_from": load.concurrency_estimate.source,
+        "places_at_least": load.concurrency_estimate.at_least,
         "starved_connections": load.starved_share,
     }
     if not replay:
         return {**entry, "places": None, "model": None}
+    values = {
+        kind: {
+            f"{name}_s": value if replay.has_support(name) else None
+            for name, value in numbers.items()
+        }
+        for kind, numbers in _pick(replay, "measured replayed").items()
+    }
     return {
         **entry,
-        **{
-            name: getattr(replay, name)
-            for name in ("places", "model", "count", "drained", "mean_ratio", "completion_error")
-        },
+        **_pick(replay, "places model count drained mean_ratio completion_error is_unfair"),
+        **values,
         "service_s": replay.service_time,
         "way_s": replay.http_overhead,
-        "measured": {
-            f"{name}_s": value if replay.has_support(name) else None
-            for name, value in replay.measured.items()
-        },
-        "replayed": {
-            f"{name}_s": value if replay.has_support(name) else None
-            for name, value in replay.replayed.items()
-        },
         "unfairness": {name: replay.unfairness(name) for name in replay.measured},
-        "is_unfair": replay.is_unfair,
         "longest_wait_s": replay.longest_wait,
     }
 
 
-def _closed_loop_entry(load: OpenLoadMetrics) -> dict[str, Any] | None:
-    """What a closed loop would have shown of these answers; too long rather than too short."""
-    latency = load.curves.closed_loop_latency if load.curves else None
-    return (
-        {"users": load.curves.users, "count": latency.count, **_latency_entry(latency)}
-        if load.curves and latency
-        else None
-    )
-
-
 def _latency_entry(latency: CrowdMetrics | LatencyStats) -> dict[str, Any]:
     """Mean, quantiles and longest; of queued requests the doubt of each; an open end is null."""
-    estimates = {"mean": latency.mean, **latency.quantiles, "max": latency.longest}
     values: dict[str, Any] = {}
-    for name, estimate in estimates.items():
+    for name, estimate in {
+        "mean": latency.mean,
+        **latency.quantiles,
+        "max": latency.longest,
+    }.items():
         values |= _estimate_entry(name, estimate)
-    queued_estimates = {
-        name: estimate
-        for name, estimate in estimates.items()
-        if estimate and estimate.beyond is not None
-    }
-    for name, estimate in queued_estimates.items():
-        ends = [end if math.isfinite(end) else None for end in estimate.interval or ()]
-        values |= {f"{name}_interval_s": ends or None, f"{name}_beyond": estimate.beyond}
+        if estimate and estimate.beyond is not None:
+            values[f"{name}_interval_s"] = _finite_ends(estimate.interval or ()) or None
+            values[f"{name}_beyond"] = estimate.beyond
     return values
 
 
 def _estimate_entry(name: str, estimate: Estimate | None) -> dict[str, Any]:
     """`p99_s` and, where only a bound is known, `p99_at_least_s`."""
-    if estimate is None:
-        return {f"{name}_s": None}
-    if estimate.exact is None:
-        upper_bound = {f"{name}_at_most_s": estimate.high} if math.isfinite(estimate.high) else {}
-        return {f"{name}_s": None, f"{name}_at_least_s": estimate.low, **upper_bound}
-    return {f"{name}_s": estimate.exact}
+    if estimate is None or estimate.exact is not None:
+        return {f"{name}_s": estimate.exact if estimate else None}
+    upper_bound = {f"{name}_at_most_s": estimate.high} if math.isfinite(estimate.high) else {}
+    return {f"{name}_s": None, f"{name}_at_least_s": estimate.low, **upper_bound}
 
 
 def _burst_entry(route: RouteMetrics) -> dict[str, Any] | None:
@@ -345,45 +286,34 @@ def _burst_entry(route: RouteMetrics) -> dict[str, Any] | None:
     }
 
 
-def _neighbour_entry(neighbour: NeighbourMetrics) -> dict[str, Any]:
-    """One neighbour, idle and loaded."""
+def _neighbour_entries(neighbours: Mapping[str, NeighbourMetrics]) -> dict[str, Any]:
+    """Return the neighbours by kind, idle and loaded."""
     return {
-        **_estimate_entry("idle_p90", neighbour.idle),
-        **_estimate_entry("loaded_p90", neighbour.loaded),
-        "idle_pings": neighbour.idle_pings,
-        "loaded_pings": neighbour.loaded_pings,
-        "predicted_p90_s": neighbour.predicted_p90,
+        kind: {
+            **_estimate_entry("idle_p90", neighbour.idle),
+            **_estimate_entry("loaded_p90", neighbour.loaded),
+            **_pick(neighbour, "idle_pings loaded_pings"),
+            "predicted_p90_s": neighbour.predicted_p90,
+        }
+        for kind, neighbour in neighbours.items()
     }
 
 
 def _claim_entry(evaluated: EvaluatedClaim) -> dict[str, Any]:
-    claim, result = evaluated.claim, evaluated.result
+    bars = [{"label": label, "value": value} for label, value in evaluated.result.bars]
     return {
-        "id": claim.id,
-        "sentence": claim.sentence,
-        "source": claim.source,
-        "predicted": result.predicted,
-        "measured": result.measured,
-        "verdict": result.outcome,
-        "why": result.why,
-        "bars": [{"label": label, "value": value} for label, value in result.bars],
+        **_pick(evaluated.claim, "id sentence source"),
+        **_pick(evaluated.result, "predicted measured why"),
+        "verdict": evaluated.result.outcome,
+        "bars": bars,
     }
 
 
 def _guide_entry(row: GuideRow) -> dict[str, Any]:
     """One form of the decision guide; of an untrusted run without numbers."""
-    names = {
-        "you_call": "question",
-        "form": "form",
-        "with": "what",
-        "advice": "advice",
-        "variant": "variant",
-        "users": "users",
-    }
     return {
-        **{key: getattr(row, name) for key, name in names.items()},
-        "served_at_once": row.served_at_once,
+        "you_call": row.question,
+        "with": row.what,
+        **_pick(row, "form advice variant users served_at_once limit verdict"),
         "served_at_once_interval": row.interval,
-        "limit": row.limit,
-        "verdict": row.verdict,
     }

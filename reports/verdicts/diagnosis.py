@@ -1,24 +1,26 @@
-"""One examined route's diagnosis: its evidence, the rule result, the culprits and the remedy."""
+"""A finding on one route and, of an examined one, its diagnosis: evidence, culprits and remedy."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from reports.formatting import format_seconds
-from reports.metrics.model import NeighbourMetrics
+from reports.metrics.model import NeighbourMetrics, RouteMetrics
 from reports.stats.queueing import served_at_once
 from reports.verdicts.culprit import Culprit
-from reports.verdicts.model import Remedy, RouteEvidence, RuleResult, Verdict
+from reports.verdicts.model import Remedy, RouteEvidence, RuleResult
 from reports.verdicts.predicates import is_async_unharmed, is_core_full
 from results.thresholds import FEW_USERS
+from results.verdicts import LOOP_VERDICTS, WORST_FIRST, Verdict
 
-LOOP_VERDICTS = (Verdict.LOOP_BLOCKED, Verdict.LOOP_BUSY)
 NO_LIMIT_VERDICTS = (Verdict.SCALES, Verdict.UNKNOWN, Verdict.UNTRUSTED)
 _RARE_HOLDS = 0.8  # holds per request below which a route does not always hold the loop
+# seconds of a first request, and times a later one, that are worth a sentence
+_SLOW_FIRST, _SLOW_FIRST_RATIO = 0.05, 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """What the doctor knows of one route beside its numbers."""
+    """What the doctor knows of one route in addition to its numbers."""
 
     evidence: RouteEvidence
     rule_result: RuleResult
@@ -28,21 +30,15 @@ class Diagnosis:
     @property
     def hold_time(self) -> float | None:
         """Seconds that a request holds the loop, by the watchdog, else by the loop's own CPU."""
-        if self.culprits and self.evidence.watched_requests:
-            return (
-                sum(culprit.hold_seconds for culprit in self.culprits)
-                / self.evidence.watched_requests
-            )
-        top = self.evidence.top
+        top, requests = self.evidence.top, self.evidence.watched_requests
+        if self.culprits and requests:
+            return sum(culprit.hold_seconds for culprit in self.culprits) / requests
         if top is None or not top.metrics.throughput:
             return None
         if self.rule_result.verdict in LOOP_VERDICTS:
             return self.evidence.workers / top.metrics.throughput
-        return (
-            top.server_stats.loop_cpu / top.metrics.throughput
-            if top.server_stats.loop_cpu is not None
-            else None
-        )
+        loop_cpu = top.server_stats.loop_cpu
+        return None if loop_cpu is None else loop_cpu / top.metrics.throughput
 
     @property
     def holds_per_request(self) -> float | None:
@@ -59,14 +55,11 @@ class Diagnosis:
         Users who paused were fewer at once than they are; the rule allows for that, the share of
         users served does not.
         """
-        top, route = self.evidence.top, self.evidence.route
-        is_its_own = (
-            top is not None
-            and route.top_level is not None
-            and top.metrics.users == route.top_level.users
-        )
-        is_open = route.capacity is None and self.rule_result.verdict in NO_LIMIT_VERDICTS
-        return is_open or (is_its_own and self.rule_result.is_lower_bound)
+        top, route_top = self.evidence.top, self.evidence.route.top_level
+        if self.evidence.route.capacity is None and self.rule_result.verdict in NO_LIMIT_VERDICTS:
+            return True
+        is_own = bool(top and route_top and top.metrics.users == route_top.users)
+        return is_own and self.rule_result.is_lower_bound
 
     @property
     def served_at_once(self) -> float:
@@ -75,35 +68,31 @@ class Diagnosis:
         No more than users who did not pause. Where nothing queued, the longest mean that the lone
         requests allow; where that is not known, the shortest.
         """
-        top = self.evidence.top
+        top, unloaded = self.evidence.top, self.evidence.unloaded
         if top is None:
             return 0.0
-        metrics, unloaded = top.metrics, self.evidence.unloaded
         if self.rule_result.is_lower_bound:
             service = unloaded.worst_case
         else:
             service = unloaded.low if self.is_lower_bound else unloaded.mean
-        return served_at_once(metrics.throughput, service, metrics.users, top.think_time)
+        return served_at_once(top.metrics.throughput, service, top.metrics.users, top.think_time)
 
     @property
     def verdict_neighbours(self) -> tuple[dict[str, NeighbourMetrics], dict[str, float]]:
         """The neighbours behind the verdict, and at which load, for gate, table and page alike.
 
         That is the largest crowd. Where a healthy route fills the core, every request waits for the
-        core: then at half of its capacity, if that was measured, else beside the few, if they leave
-        room.
+        core: then at half of its capacity, if that was measured, else with the few users, if they
+        leave room.
         """
         evidence, top, few = self.evidence, self.evidence.top, self.evidence.levels.get(FEW_USERS)
         if top is None:
             return {}, {}
-        if (
-            self.rule_result.verdict is Verdict.SCALES
-            and evidence.half_neighbours
-            and evidence.half_rate
-        ):
-            return evidence.half_neighbours, {"rate_rps": evidence.half_rate}
-        if self.rule_result.verdict is Verdict.SCALES and is_core_full(evidence, top):
-            top = few if few and not is_core_full(evidence, few) else top
+        if self.rule_result.verdict is Verdict.SCALES:
+            if evidence.half_neighbours and evidence.half_rate:
+                return evidence.half_neighbours, {"rate_rps": evidence.half_rate}
+            if is_core_full(evidence, top) and few and not is_core_full(evidence, few):
+                top = few
         return top.neighbours, {"users": top.metrics.users}
 
     @property
@@ -113,24 +102,18 @@ class Diagnosis:
         What the route does to them where it leaves room is not known.
         """
         level = self.evidence.levels.get(int(self.verdict_neighbours[1].get("users", 0)))
-        return (
-            self.rule_result.verdict is Verdict.SCALES
-            and level is not None
-            and is_core_full(self.evidence, level)
-        )
+        is_healthy = self.rule_result.verdict is Verdict.SCALES
+        return is_healthy and level is not None and is_core_full(self.evidence, level)
 
     @property
     def excluded_verdicts(self) -> tuple[Verdict, ...]:
         """What a route of unknown verdict cannot be: a held loop harms the `async` neighbour."""
-        return (
-            LOOP_VERDICTS
-            if self.rule_result.verdict is Verdict.UNKNOWN and is_async_unharmed(self.evidence)
-            else ()
-        )
+        is_unknown = self.rule_result.verdict is Verdict.UNKNOWN
+        return LOOP_VERDICTS if is_unknown and is_async_unharmed(self.evidence) else ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is worth knowing of the route beside the verdict."""
+        """What is worth knowing of the route and no part of the verdict."""
         return tuple(self.evidence.entry.get("notes", ()))
 
     @property
@@ -154,22 +137,47 @@ class Diagnosis:
                 verdict is Verdict.SCALES and any(first_request_note(self.evidence)),
                 "likely: what is kept after a first request was not examined",
             ),
+            (True, "sure: clients, neighbours and the app's own pools agree"),
         )
-        return next(
-            (why for holds, why in reasons if holds),
-            "sure: clients, neighbours and the app's own pools agree",
-        )
+        return next(why for applies, why in reasons if applies)
 
 
-# seconds of a first request, and times a later one, that are worth a sentence
-_SLOW_FIRST, _SLOW_FIRST_RATIO = 0.05, 10.0
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The verdict on one route, in words, with its remedy."""
+
+    route: RouteMetrics
+    verdict: Verdict
+    sentence: str
+    remedy: str
+    diagnosis: Diagnosis | None = None  # of an examined app
+
+
+def examined_findings(findings: Iterable[Finding]) -> list[tuple[Finding, Diagnosis]]:
+    """Return the findings that have a diagnosis, each with it, the worst last."""
+    return [
+        (finding, finding.diagnosis)
+        for finding in sort_worst_last(findings)
+        if finding.diagnosis is not None
+    ]
+
+
+def sort_worst_last(findings: Iterable[Finding]) -> list[Finding]:
+    """Sort findings, the worst last; of those alike, the one that serves fewest last."""
+    return sorted(
+        findings,
+        key=lambda finding: (
+            -WORST_FIRST.index(finding.verdict),
+            -(finding.route.served_at_once or 0.0),
+        ),
+    )
 
 
 def first_request_note(evidence: RouteEvidence) -> Iterator[str]:
-    """A note on what happens once and is not examined: a cache is filled, a module imported."""
+    """Yield a note on what happens once, and is not examined: a cache filled, a module imported."""
     first, *later = evidence.entry.get("polite") or [0.0]
     if later and first >= _SLOW_FIRST and first >= _SLOW_FIRST_RATIO * min(later):
         yield (
             f"Its first request took {format_seconds(first)}, later ones"
-            f" {format_seconds(min(later))}: whatever happens once in a process was not examined."
+            f" {format_seconds(min(later))}: one-time start-up work was not examined."
         )

@@ -1,4 +1,4 @@
-"""What is known of one examined route: its levels, its neighbours at each, and the app's inside."""
+"""Gathers what is known of one examined route: its levels, their neighbours, and the app's state."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from reports.metrics.executor import explain_small_executor
-from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics, RunMetrics
+from reports.metrics.model import NeighbourMetrics, RouteMetrics, RunMetrics
 from reports.metrics.neighbours import estimate_p90, select_pings
 from reports.metrics.run_data import RunData, growth_per_second
 from reports.metrics.steady_state import Window, steady_window
@@ -24,64 +24,38 @@ def gather_route(
     run_data: RunData, run_metrics: RunMetrics, route: RouteMetrics, entry: dict[str, Any]
 ) -> RouteEvidence:
     """Gather one route's evidence."""
-    cells = [cell for cell in run_data.cells if cell.variant == route.variant]
-    # The second is a gate's
-    first_repeats = [level for level in route.levels if level.repeat != 2]  # noqa: PLR2004
-    # The third is the lone user's, should it have no first
-    levels = {level.users: level for level in reversed(first_repeats)}
-    crowds = [
-        cell
-        for cell in cells
-        if cell.scenario is Scenario.CROWD and cell.name in {item.cell for item in levels.values()}
-    ]
-    half = next(
-        (cell for cell in cells if cell.scenario is Scenario.STEADY and cell.neighbours), None
-    )
+    run, cells = run_data.run, [cell for cell in run_data.cells if cell.variant == route.variant]
+    crowds = [cell for cell in cells if cell.scenario is Scenario.CROWD]
+    levels = _gather_levels(run_data, run_metrics, route, crowds)
+    rates = [cell for cell in cells if cell.scenario is Scenario.STEADY and cell.neighbours]
+    half = rates[0] if rates else None
     watched_cell = next((cell for cell in cells if cell.watched), None)
     window = steady_window(run_data, watched_cell, watched_cell.name) if watched_cell else None
-    run = run_data.run
-    holds = (
-        _loop_holds_between(run_data, watched_cell.on, (window.start, window.end))
-        if watched_cell and window
-        else None
-    )
-    others = {item.cell: item.health.other_cpu for item in run_metrics.cell_counts}
-    level_evidence = {
-        cell.users: _gather_level(run_data, cell, levels[cell.users], others[cell.name] or 0.0)
-        for cell in crowds
-    }
-    cpu_share = (
-        _server_stats(run_data, watched_cell, window).cpu if watched_cell and window else None
-    )
-    late = holds.seconds + holds.unattributed if holds else 0.0
+    holds, cpu_while_late = None, None
+    if watched_cell and window:
+        holds = _loop_holds_between(run_data, watched_cell.on, (window.start, window.end))
+        cpu_while_late = computing_share(
+            _server_stats(run_data, watched_cell, window).cpu,
+            levels[FEW_USERS].server_stats.cpu if FEW_USERS in levels else None,
+            window.seconds,
+            holds.seconds + holds.unattributed,
+        )
+    idle_holds = idle_loop_holds(run_data)[0]
     runtime = run.get("targets", {}).get(entry.get("act"), {})
     return RouteEvidence(
         entry=entry,
         route=route,
         faults={
-            cell.users: wrong_counts
-            for cell in cells
-            if cell.scenario is Scenario.CROWD and (wrong_counts := _wrong_answers(run_data, cell))
+            cell.users: counts for cell in crowds if (counts := _wrong_answers(run_data, cell))
         },
-        levels=level_evidence,
+        levels=levels,
         half_neighbours=_neighbour_metrics(run_data, half) if half else None,
         half_rate=half.arrivals.profile[0][1] if half and half.arrivals else None,
         loop_holds=holds,
-        idle_hold_places=(
-            frozenset(item.location for item in rest.culprits)
-            if (rest := idle_loop_holds(run_data)[0])
-            else frozenset()
+        idle_hold_places=frozenset(
+            culprit.location for culprit in (idle_holds.culprits if idle_holds else ())
         ),
-        cpu_while_late=(
-            computing_share(
-                cpu_share,
-                level_evidence[FEW_USERS].server_stats.cpu if FEW_USERS in level_evidence else None,
-                window.seconds,
-                late,
-            )
-            if window
-            else None
-        ),
+        cpu_while_late=cpu_while_late,
         watched_requests=window.completions if window else 0,
         watched_seconds=window.seconds if window else 0.0,
         workers=run["workers"],
@@ -92,10 +66,33 @@ def gather_route(
     )
 
 
+def _gather_levels(
+    run_data: RunData, run_metrics: RunMetrics, route: RouteMetrics, crowds: list[Cell]
+) -> dict[int, LevelEvidence]:
+    # The second is a gate's
+    first_repeats = [level for level in route.levels if level.repeat != 2]  # noqa: PLR2004
+    # The third is the lone user's, should it have no first
+    levels = {level.users: level for level in reversed(first_repeats)}
+    others = {counts.cell: counts.health.other_cpu for counts in run_metrics.cell_counts}
+    names = {level.cell for level in levels.values()}
+    evidence = {}
+    for cell in [cell for cell in crowds if cell.name in names]:
+        window = steady_window(run_data, cell, cell.name)
+        assert window is not None  # noqa: S101 - there is a level, so there is a window
+        evidence[cell.users] = LevelEvidence(
+            metrics=levels[cell.users],
+            think_time=cell.think,
+            neighbours=_neighbour_metrics(run_data, cell),
+            server_stats=_server_stats(run_data, cell, window),
+            other_cpu=others[cell.name] or 0.0,
+        )
+    return evidence
+
+
 def computing_share(
     watched: float | None, unwatched: float | None, seconds: float, late: float
 ) -> float | None:
-    """CPU seconds per second of a late loop, with the watchdog or without, whichever is less.
+    """Return CPU seconds per second of a late loop, with the watchdog or without, the smaller.
 
     `watched` and `unwatched` are the shares of a core that the app used; the smaller counts, for
     the watchdog takes CPU, too. None where the watched share or the lateness is not known.
@@ -105,7 +102,7 @@ def computing_share(
 
 
 def idle_loop_holds(run_data: RunData) -> tuple[LoopHolds | None, float]:
-    """What held the loop of the idle app, and that window's seconds; None without a watchdog."""
+    """Return what held the loop of the idle app, and that window's seconds; None if not watched."""
     if span := run_data.run.get("rest"):
         return _loop_holds_between(run_data, "idle", span), span[1] - span[0]
     rest = next((cell for cell in run_data.cells if cell.scenario is Scenario.NEIGHBOURS), None)
@@ -116,7 +113,6 @@ def idle_loop_holds(run_data: RunData) -> tuple[LoopHolds | None, float]:
 
 
 def _loop_holds_between(run_data: RunData, session: str, window: tuple[float, float]) -> LoopHolds:
-    """What held the loop of a watched process within a window."""
     roots = source_roots(run_data.run["patient"])
     return summarise_holds(
         read_holds(run_data.path / "holds", session), window, run_data.run["origin"], roots
@@ -124,49 +120,33 @@ def _loop_holds_between(run_data: RunData, session: str, window: tuple[float, fl
 
 
 def _wrong_answers(run_data: RunData, cell: Cell) -> tuple[int, int, str] | None:
-    """A whole cell's wrong answers, warm-up included: a route that fails at once has no window."""
+    """Count wrong answers, warm-up included: a route that fails at once has no window."""
     rows = run_data.rows(cell.name)
     rows = rows[rows.sent.notna()]
     faults = rows.error.dropna()
     return (len(faults), len(rows), str(faults.mode().iloc[0])) if len(faults) else None
 
 
-def _gather_level(
-    run_data: RunData, cell: Cell, level: CrowdMetrics, others: float
-) -> LevelEvidence:
-    window = steady_window(run_data, cell, cell.name)
-    assert window is not None  # noqa: S101 - there is a level, so there is a window
-    return LevelEvidence(
-        metrics=level,
-        think_time=cell.think,
-        neighbours=_neighbour_metrics(run_data, cell),
-        server_stats=_server_stats(run_data, cell, window),
-        other_cpu=others,
-    )
-
-
 def _neighbour_metrics(run_data: RunData, cell: Cell) -> dict[str, NeighbourMetrics]:
-    """Both neighbours of a cell, against the same two beside an idle app."""
+    """Both neighbours of a cell, compared with the same two of an idle app."""
     rest = next((other for other in run_data.cells if other.scenario is Scenario.NEIGHBOURS), None)
     neighbours = {}
     for ping in cell.neighbours:
-        loaded, alone = (
-            select_pings(run_data, cell, ping.route),
-            select_pings(run_data, rest, ping.route) if rest else None,
-        )
-        counts = (0 if alone is None else len(alone), 0 if loaded is None else len(loaded))
+        loaded = select_pings(run_data, cell, ping.route)
+        alone = select_pings(run_data, rest, ping.route) if rest else None
         neighbours[ping.kind] = NeighbourMetrics(
-            ping.kind,
-            estimate_p90(alone) or _rough_p90(alone),
-            estimate_p90(loaded) or _rough_p90(loaded),
-            *counts,
-            None,
+            kind=ping.kind,
+            idle=estimate_p90(alone) or _rough_p90(alone),
+            loaded=estimate_p90(loaded) or _rough_p90(loaded),
+            idle_pings=0 if alone is None else len(alone),
+            loaded_pings=0 if loaded is None else len(loaded),
+            predicted_p90=None,
         )
     return neighbours
 
 
 def _rough_p90(rows: pd.DataFrame | None) -> Estimate | None:
-    """p90 of fewer pings than an estimate takes: a neighbour that costs the app is asked seldom."""
+    """p90 of fewer pings than an estimate takes: a costly neighbour gets few."""
     if rows is None or len(rows) < _MIN_PINGS:
         return None
     latency = quantile(rows.latency.to_numpy(), 0.9)
@@ -174,13 +154,10 @@ def _rough_p90(rows: pd.DataFrame | None) -> Estimate | None:
 
 
 def _server_stats(run_data: RunData, cell: Cell, window: Window) -> ServerStats:
-    """What the probes saw during a window."""
     whole = run_data.probe[run_data.probe.variant == cell.server]
     probe = whole[(whole.t > window.start) & (whole.t <= window.end)]
-    around = whole[
-        (whole.t > window.start - _CHILD_CPU_INTERVAL)
-        & (whole.t <= window.end + _CHILD_CPU_INTERVAL)
-    ]
+    start, end = window.start - _CHILD_CPU_INTERVAL, window.end + _CHILD_CPU_INTERVAL
+    around = whole[(whole.t > start) & (whole.t <= end)]
     # A held loop takes no samples
     cpu_rows = probe if _total_growth(probe, "cpu") is not None else around
     lags = probe.loop_lag.dropna().to_numpy()
@@ -209,12 +186,10 @@ def _total_growth(probe: pd.DataFrame, column: str) -> float | None:
 
 
 def _total_mean(probe: pd.DataFrame, column: str) -> float | None:
-    """Mean of what was seen, over all processes."""
     means = [rows[column].mean() for _, rows in probe.dropna(subset=column).groupby("pid")]
     return float(sum(means)) if means else None
 
 
 def _largest_value(values: Array) -> float | None:
-    """The largest number that was seen."""
     known = values[np.isfinite(values)]
     return float(known.max()) if len(known) else None

@@ -27,7 +27,7 @@ UNQUEUED_RATIO = 1.1  # times the unloaded latency up to which a mean has no que
 
 
 def load_sentences(route: RouteMetrics) -> Iterator[str]:
-    """The lowest overloading rate, the highest bearable rate, and how far repeats lie apart."""
+    """Yield the lowest overloading rate, the highest bearable one, and how far repeats differ."""
     top = route.top_level
     if top and route.unloaded_mean is None:
         yield (
@@ -37,9 +37,9 @@ def load_sentences(route: RouteMetrics) -> Iterator[str]:
     if top and top.little and abs(top.little.residual) > top.little_tolerance:
         users, explained = top.users, format_number(top.users * (1 - top.little.residual))
         yield (
-            f"Rate times mean latency explains only {explained} of {users} users: the others waited"
-            f" from before the window or beyond it, {format_seconds(top.longest.low)} at the"
-            " longest, so the mean is too short."
+            f"Rate times mean latency explains only {explained} of {users} users: the others began"
+            f" to wait before the window or waited beyond it, {format_seconds(top.longest.low)} at"
+            " the longest, so the mean is too short."
         )
     for burst in () if route.levels else route.bursts:
         if burst.latency:
@@ -58,41 +58,28 @@ def load_sentences(route: RouteMetrics) -> Iterator[str]:
 
 
 def describe_burst(burst: BurstMetrics, service: float | None) -> str:
-    """How the answers of a burst reached the users; a staircase only where there is one."""
+    """Say how the answers of a burst reached the users; a staircase only where there is one."""
     steps, finished = burst.count_answer_steps(service), sum(map(math.isfinite, burst.done))
     if not steps:
         return "not at all"
     if finished < burst.size:
-        return (
-            "as far as they were, at"
-            f" {format_count(steps, 'moment') if steps > 1 else 'one moment'}"
-        )
+        return f"as far as they were, at {'one moment' if steps == 1 else f'{steps} moments'}"
     if steps == 1:
         return "all at one moment"
     return "one after another" if steps == burst.size else f"at {steps} moments"
 
 
 def _describe_steady_load(route: RouteMetrics, load: OpenLoadMetrics) -> str:
-    """A load that the route could bear."""
     assert load.latency  # noqa: S101 - the caller checked
-    unloaded = route.unloaded_mean or load.unloaded_latency
-    p99 = load.latency.quantiles["p99"]
-    tail = (
-        f"p99 {format_estimate(p99)}" if p99 else f"longest {format_estimate(load.latency.longest)}"
-    )
-    mean, queue = format_estimate(load.latency.mean), ""
-    if (
-        unloaded
-        and load.latency.mean.exact
-        and load.latency.mean.exact <= UNQUEUED_RATIO * unloaded
-    ):
-        little = ", hardly anything queued" if load.replay_result else ", nothing queued"
-        queue = "" if load.replay_result and load.replay_result.is_unfair else little
+    latency, unloaded = load.latency, route.unloaded_mean or load.unloaded_latency
+    p99, mean, queue = latency.quantiles["p99"], format_estimate(latency.mean), ""
+    tail = f"p99 {format_estimate(p99)}" if p99 else f"longest {format_estimate(latency.longest)}"
+    if unloaded and latency.mean.exact and latency.mean.exact <= UNQUEUED_RATIO * unloaded:
+        if not load.replay_result or not load.replay_result.is_unfair:
+            queue = f", {'hardly anything' if load.replay_result else 'nothing'} queued"
     elif route.unloaded_mean or load.concurrency:  # else its unloaded time is not known
-        mean += (
-            f" ({format_ratio(load.latency.mean.low / (unloaded or 1))} the unloaded"
-            f" {format_seconds(unloaded)})"
-        )
+        ratio = format_ratio(latency.mean.low / (unloaded or 1))
+        mean += f" ({ratio} the unloaded {format_seconds(unloaded)})"
     return (
         f"{route.route} at {format_number(load.nominal_rate)} req/s: mean {mean},"
         f" {tail}{queue}.{_describe_replay(load)}{_describe_omission(load)}"
@@ -100,65 +87,51 @@ def _describe_steady_load(route: RouteMetrics, load: OpenLoadMetrics) -> str:
 
 
 def _describe_replay(load: OpenLoadMetrics) -> str:
-    """How long the same sends would wait on ideal places, in order, and what follows."""
-    replay = load.replay_result
+    replay, estimate = load.replay_result, load.concurrency_estimate
     if not replay:
-        least = (
-            f", at least {load.concurrency_estimate.at_least}"
-            if load.concurrency_estimate.at_least
-            else ""
-        )
-        known = load.concurrency_estimate.source not in {
-            EstimateSource.UNKNOWN,
-            EstimateSource.AT_LEAST,
-        }
-        return "" if known else f" How many it serves at once is not known{least}: no replay."
-    name = next((name for name in ("p99", "p95") if replay.has_support(name)), "max")
-    ideal, tail = replay.replayed, replay.unfairness(name)
-    text = (
-        f" Replay of its own arrivals through {format_count(replay.places, 'place')} of"
-        f" {format_seconds(replay.service_time)}: "
-    )
-    text += (
-        f"mean {format_seconds(ideal['mean'])}, {name.replace('max', 'longest')}"
-        f" {format_seconds(ideal[name])}; "
-    )
-    off = (
-        f"measured mean {format_number(replay.mean_ratio)}"
-        + (f" and {name} {format_number(tail)}" if tail else "")
-        + " times that"
-    )
-    if not replay.drained:
-        return f"{text}some were never answered, so the two cannot be compared."
-    if replay.model is ReplayFit.BROKEN and replay.is_close_fit:
+        if estimate.source not in {EstimateSource.UNKNOWN, EstimateSource.AT_LEAST}:
+            return ""
+        least = f", at least {estimate.at_least}" if estimate.at_least else ""
+        return f" How many it serves at once is not known{least}: no replay."
+    if replay.model is ReplayFit.BROKEN and replay.drained and not replay.is_close_fit:
         return (
-            f"{text}it kept to that most of the time, but stood still or slowed down in between:"
-            " not a fixed-service queue."
-        )
-    if replay.model is ReplayFit.BROKEN:
-        return (
-            " No number of places that take a fixed time explains its completions: not a"
+            " No number of places with a fixed service time explains its completions: not a"
             " fixed-service queue."
         )
-    if replay.is_unfair:
-        return (
-            f"{text}measured p99 is {format_number(replay.unfairness('p99') or 1.0)} times the"
-            " replay's: served out of order, somebody is overtaken."
+    name = next((name for name in ("p99", "p95") if replay.has_support(name)), "max")
+    ideal, tail = replay.replayed, replay.unfairness(name)
+    if not replay.drained:
+        comparison = "some requests got no answer, so the two cannot be compared."
+    elif replay.model is ReplayFit.BROKEN:
+        comparison = (
+            "it agreed most of the time, but stopped or slowed down in between: not a"
+            " fixed-service queue."
         )
-    return f"{text}{off}" + (
-        ", so its arrivals explain the waiting." if replay.model is ReplayFit.HOLDS else "."
+    elif replay.is_unfair:
+        comparison = (
+            f"measured p99 is {format_number(replay.unfairness('p99') or 1.0)} times the"
+            " replay's: requests are served out of order, so some are overtaken."
+        )
+    else:
+        is_explained = replay.model is ReplayFit.HOLDS
+        comparison = f"measured mean {format_number(replay.mean_ratio)}"
+        comparison += (f" and {name} {format_number(tail)}" if tail else "") + " times that"
+        comparison += ", so its arrivals explain the waiting." if is_explained else "."
+    return (
+        f" Replay of its own arrivals through {format_count(replay.places, 'place')} of"
+        f" {format_seconds(replay.service_time)}: mean {format_seconds(ideal['mean'])},"
+        f" {name.replace('max', 'longest')} {format_seconds(ideal[name])}; {comparison}"
     )
 
 
 def _describe_omission(load: OpenLoadMetrics) -> str:
-    """How much a closed loop would have hidden, where that is a lot."""
     omission = find_omission(load)
     if not omission or not load.curves or omission.ratio < MIN_OMISSION_RATIO:
         return ""
-    users, low = format_count(load.curves.users, "user"), format_ratio(omission.ratio)[1:]
     return (
-        f" A closed-loop tool with {users} would have told {omission.name} as"
-        f" {format_seconds(omission.closed_loop)}, at least {low} times too low."
+        f" A closed-loop tool with {format_count(load.curves.users, 'user')} would report"
+        f" {omission.name} as {format_seconds(omission.closed_loop)}, at least"
+        f" {format_ratio(omission.ratio)[1:]} times too low."
     )
 
 
@@ -177,81 +150,65 @@ class OmissionError:
 
 
 def find_omission(load: OpenLoadMetrics) -> OmissionError | None:
-    """The highest percentile of this run's own requests that both support."""
-    both = (
-        (load.curves.window_latency, load.curves.closed_loop_latency)
-        if load.curves
-        else (None, None)
-    )
+    """Find the highest percentile of this run's own requests that both support."""
+    if not load.curves or not load.curves.window_latency or not load.curves.closed_loop_latency:
+        return None
+    measured = load.curves.window_latency.quantiles
+    closed_loop = load.curves.closed_loop_latency.quantiles
     for name in ("p99", "p95", "p50"):
-        true, heard = (latency.quantiles[name] if latency else None for latency in both)
-        if true and heard and heard.low > 0:
-            return OmissionError(name, true.low, heard.low)
+        true, seen = measured[name], closed_loop[name]
+        if true and seen and seen.low > 0:
+            return OmissionError(name, true.low, seen.low)
     return None
 
 
 def _describe_overload(route: RouteMetrics, load: OpenLoadMetrics) -> str:
-    """A load beyond capacity; its latencies grow with the test's length, so none is quoted."""
-    refused = (
-        f" {load.refused:,} more were never sent: the cap on requests in flight was reached."
-        if load.refused
-        else ""
-    )
+    """Describe an overload; its latencies grow with the test's length, so none is quoted."""
     head = (
-        f"{route.route} was offered {format_number(load.sent_rate)} req/s and answered"
+        f"{route.route} was sent {format_number(load.sent_rate)} req/s and answered"
         f" {format_number(load.throughput)}"
     )
-    if load.refused or load.growth <= 0 or not load.throughput:
-        return f"{head}: overloaded.{refused} No percentile describes that."
-    slope = format_seconds(load.growth / load.throughput)
-    return (
-        f"{head}: {format_number(load.growth)} more wait every second, and latency grows by {slope}"
-        " per second of test. No percentile describes that; capacity is about"
-        f" {format_number(load.capacity or load.throughput)}"
-        f" req/s.{_describe_overload_replay(load)}"
+    if load.refused:
+        cap = f"{load.refused:,} more were never sent: the cap on requests in flight was reached."
+        return f"{head}: overloaded. {cap} No percentile describes that."
+    if load.growth <= 0 or not load.throughput:
+        return f"{head}: overloaded. No percentile describes that."
+    text = (
+        f"{head}: {format_number(load.growth)} more wait every second, and latency grows by"
+        f" {format_seconds(load.growth / load.throughput)} per second of test. No percentile"
+        f" describes that; capacity is about {format_number(load.capacity or load.throughput)}"
+        " req/s."
     )
-
-
-def _describe_overload_replay(load: OpenLoadMetrics) -> str:
-    """Whether an overload's replay agrees; any small error in it grows with the test."""
-    replay = load.replay_result
+    replay = load.replay_result  # any small error in it grows with the test
     if not replay or not replay.is_close_fit:
-        return ""
-    what = f"{format_count(replay.places, 'place')} of {format_seconds(replay.service_time)}"
-    if replay.drained and replay.model is ReplayFit.HOLDS:
-        return (
-            f" Its own arrivals through {what} wait as long: mean"
-            f" {format_seconds(replay.replayed['mean'])}."
-        )
-    return f" Its answers came as from {what}."
+        return text
+    places = f"{format_count(replay.places, 'place')} of {format_seconds(replay.service_time)}"
+    if not replay.drained or replay.model is not ReplayFit.HOLDS:
+        return f"{text} Its answers came as from {places}."
+    mean = format_seconds(replay.replayed["mean"])
+    return f"{text} Its own arrivals through {places} wait as long: mean {mean}."
 
 
 def _describe_repeats(route: RouteMetrics) -> Iterator[str]:
-    """How far the repeats of one load lie apart: throughput of a crowd, mean latency at a rate."""
-    rates = sorted(
-        level.throughput
-        for level in route.levels
-        if route.top_level and level.users == route.top_level.users
-    )
-    if route.top_level and route.restarts:
-        restarts = len(rates)
-        yield (
-            f"Over {restarts} restarts with {format_count(route.top_level.users, 'user')}:"
-            f" {', '.join(format_repeats(route.restarts))}."
-        )
-    elif route.top_level and len(rates) > 1:
-        yield (
-            f"{len(rates)} repeats with {format_count(route.top_level.users, 'user')}:"
-            f" {format_number(rates[0])} to {format_number(rates[-1])} req/s."
-        )
-    good = [item for item in route.open_loads if item.latency and not item.overloaded]
-    for level in dict.fromkeys(item.share or item.nominal_rate for item in good):
-        alike = [item for item in good if (item.share or item.nominal_rate) == level]
-        means = [item.latency.mean for item in alike if item.latency]
+    """Yield how far the repeats of one load differ: throughput of a crowd, mean at a rate."""
+    if top := route.top_level:
+        rates = sorted(level.throughput for level in route.levels if level.users == top.users)
+        crowd = f"with {format_count(top.users, 'user')}"
+        if route.restarts:
+            yield f"Over {len(rates)} restarts {crowd}: {', '.join(format_repeats(route.restarts))}."
+        elif len(rates) > 1:
+            yield (
+                f"{len(rates)} repeats {crowd}: {format_number(rates[0])} to"
+                f" {format_number(rates[-1])} req/s."
+            )
+    good = [load for load in route.open_loads if load.latency and not load.overloaded]
+    for level in dict.fromkeys(load.share or load.nominal_rate for load in good):
+        alike = [load for load in good if (load.share or load.nominal_rate) == level]
+        means = [load.latency.mean for load in alike if load.latency]
         # an app that we did not start is not restarted
-        worth = tuple(item.beyond or 0.0 for item in means) if route.restarts else (0.0,)
+        worth = tuple(mean.beyond or 0.0 for mean in means) if route.restarts else (0.0,)
         if len(means) > 1:
-            spread = RepeatedValue(tuple(item.low for item in means), worth)
+            spread = RepeatedValue(tuple(mean.low for mean in means), worth)
             yield (
                 f"{len(means)} repeats at {load_label(alike[0])}: mean"
                 f" {format_repeated_value(spread, 's')}."
@@ -259,31 +216,32 @@ def _describe_repeats(route: RouteMetrics) -> Iterator[str]:
 
 
 def compare_with_async(run_metrics: RunMetrics) -> str:
-    """Mean latencies over that of the awaiting route, by restart; nothing of a single run."""
+    """Compare mean latencies with that of the awaiting route, by restart; "" for a single run."""
     base = run_metrics.find_route(Variant.ASYNC)
-    comparisons, runs = [], 0
-    for route in run_metrics.routes if base and run_metrics.is_reproduction else ():
-        if (
-            route is not base
-            and base
-            and (ratio := pair_ratios(route.restarts.get("mean_s"), base.restarts.get("mean_s")))
-        ):
-            comparisons.append(f"{route.variant} {format_repeated_value(ratio, '')}")
-            runs = len(ratio.values)
-    text = (
-        f"Mean latency over that of async, each with its largest crowd, over {runs} restarts:"
-        f" {', '.join(comparisons)}."
+    if not base or not run_metrics.is_reproduction:
+        return ""
+    ratios = {
+        route.variant: pair_ratios(route.restarts.get("mean_s"), base.restarts.get("mean_s"))
+        for route in run_metrics.routes
+        if route is not base
+    }
+    known = {variant: ratio for variant, ratio in ratios.items() if ratio}
+    if not known:
+        return ""
+    texts = [f"{variant} {format_repeated_value(ratio, '')}" for variant, ratio in known.items()]
+    return (
+        "Mean latency over that of async, each with its largest crowd, over"
+        f" {len(list(known.values())[-1].values)} restarts: {', '.join(texts)}."
     )
-    return text if comparisons else ""
 
 
 def load_label(load: OpenLoadMetrics) -> str:
-    """The load as it was asked for: `15/s poisson, 80 %, 2nd`."""
+    """Return the load as it was planned: `15/s poisson, 80 %, 2nd`."""
     part = f", {format_share(load.share)}" if load.share is not None else ""
     rises = "" if load.peak_rate < 1.001 * load.nominal_rate else f", up to {load.peak_rate:,.4g}/s"
     return f"{load.nominal_rate:,.4g}/s {load.law}{rises}{part}{repeat_label(load.repeat)}"
 
 
 def repeat_label(repeat: int) -> str:
-    """Which repeat it was, from the second on."""
+    """Return which repeat it was, from the second on."""
     return "" if repeat == 1 else f", {repeat}{ {2: 'nd', 3: 'rd'}.get(repeat, 'th') }"

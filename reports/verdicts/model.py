@@ -1,54 +1,13 @@
-"""The parts of a verdict: its codes, a route's evidence, the rule result and the finding."""
+"""The parts of a verdict: a route's evidence, the rule result and the remedy."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics
 from reports.verdicts.culprit import LoopHolds
 from results.thresholds import FEW_USERS, MANY_USERS
 from results.unloaded import UnloadedLatency
-
-
-class Verdict(StrEnum):
-    """What limits a route."""
-
-    SCALES = "scales"  # serves as many as ask, until the CPU is full
-    LOOP_BLOCKED = "loop-blocked"  # holds the event loop while it waits
-    LOOP_BUSY = "loop-busy"  # holds the event loop while it computes
-    GIL_BOUND = "gil-bound"  # computes in threads, of which one runs at a time; slows the loop
-    THREAD_POOL = "thread-pool"  # queues for one of AnyIO's worker threads
-    EXECUTOR_POOL = "executor-pool"  # queues for a thread of the loop's default executor
-    POOL_LIMITED = "pool-limited"  # queues for some other pool, semaphore or lock; the loop is free
-    WRONG_ANSWER = "wrong-answer"  # answers errors, or something else than it should
-    UNKNOWN = "unknown"  # not enough evidence
-    UNTRUSTED = "untrusted"  # the run cannot be trusted, so nothing is said
-
-
-WORST_FIRST = (
-    Verdict.LOOP_BLOCKED,
-    Verdict.LOOP_BUSY,
-    Verdict.WRONG_ANSWER,
-    Verdict.GIL_BOUND,
-    Verdict.EXECUTOR_POOL,
-    Verdict.THREAD_POOL,
-    Verdict.POOL_LIMITED,
-    Verdict.UNKNOWN,
-    Verdict.UNTRUSTED,
-    Verdict.SCALES,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The verdict on one route, in words, with its remedy."""
-
-    route: RouteMetrics
-    verdict: Verdict
-    sentence: str
-    remedy: str
-    diagnosis: Any = None  # what the doctor knows of it, `verdicts.diagnosis.Diagnosis`
+from results.verdicts import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +24,11 @@ class ServerStats:
     executor_waiting: float | None
     pool_threads: float | None  # of another executor, where calls wait for it
     pool_waiting: float | None
+
+    @property
+    def total_cpu(self) -> float:
+        """CPU of the app and of the processes it started, in cores."""
+        return (self.cpu or 0.0) + (self.children_cpu or 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +70,7 @@ class RouteEvidence:
 
     @property
     def unloaded(self) -> UnloadedLatency:
-        """The same with its interval; none where it is not known."""
+        """The same with its interval; of zero width where that is not known."""
         return self.route.unloaded or UnloadedLatency(*[self.unloaded_mean] * 4)
 
     @property
@@ -148,17 +112,6 @@ class Remedy:
     twin: str
 
 
-def sort_worst_last(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings, the worst last; of those alike, the one that serves fewest last."""
-    return sorted(
-        findings,
-        key=lambda finding: (
-            -WORST_FIRST.index(finding.verdict),
-            -(finding.route.served_at_once or 0.0),
-        ),
-    )
-
-
 def is_unreached(entry: dict[str, Any]) -> bool:
-    """Whether a route was not reached at all: no time was left, or the run ended before."""
+    """Return whether a route was never reached: no time was left, or the run ended before."""
     return bool(entry.get("unfit")) and entry.get("act") is None

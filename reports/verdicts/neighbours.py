@@ -4,22 +4,15 @@ import math
 from enum import StrEnum
 
 from reports.metrics.model import NeighbourMetrics
-from results.thresholds import SUFFERS_RATIO, SUFFERS_SECONDS
+from results.thresholds import FULL_CORE_SHARE, SUFFERS_RATIO, SUFFERS_SECONDS
 
-FULL_CORE = 0.8  # share of one core at which the server computes rather than waits
+FULL_CORE = FULL_CORE_SHARE
 SERIAL_LIMIT = 1.5  # served at once below which one place is the only reading
 # seconds: sys.getswitchinterval(); a thread that computes must offer the GIL only then
 SWITCH_INTERVAL = 0.005
-# times that an `async` route asks for the GIL until its answer is out: on waking, and after reading
+# times that an `async` route requests the GIL until its answer is out: on waking, after reading
 GIL_ACQUISITIONS = 2
 _ROUND_P90 = 0.9  # the p90 of a moment that lies anywhere in a round
-
-
-def is_neighbour_harmed(neighbour: NeighbourMetrics) -> bool:
-    """Whether a neighbour is clearly harmed."""
-    if not neighbour.loaded or neighbour.slowdown is None:
-        return False
-    return neighbour.slowdown >= SUFFERS_RATIO and neighbour.loaded.low >= SUFFERS_SECONDS
 
 
 class NeighbourWait(StrEnum):
@@ -30,8 +23,15 @@ class NeighbourWait(StrEnum):
     REQUESTS = "requests"  # whole requests, which hold the loop
 
 
+def is_neighbour_harmed(neighbour: NeighbourMetrics | None) -> bool:
+    """Return whether a neighbour was measured and clearly suffers."""
+    if not neighbour or not neighbour.loaded or neighbour.slowdown is None:
+        return False
+    return neighbour.slowdown >= SUFFERS_RATIO and neighbour.loaded.low >= SUFFERS_SECONDS
+
+
 def predicted_delays(users: int, service: float) -> dict[NeighbourWait, float]:
-    """The neighbour's p90 in seconds, in theory, by what it waits for.
+    """Return the neighbour's p90 in seconds, in theory, by what it waits for.
 
     Each of `users` threads computes for a turn, or each request for a whole service time.
     """
@@ -42,19 +42,16 @@ def predicted_delays(users: int, service: float) -> dict[NeighbourWait, float]:
 
 
 def classify_wait(neighbour: NeighbourMetrics, users: int, service: float) -> NeighbourWait | None:
-    """The prediction nearest to the measured p90, as a ratio.
+    """Return the prediction nearest to the measured p90, as a ratio.
 
     Less than half of the turns is neither: a shared core alone costs that. None where nothing was
     measured, or the predictions cannot be separated.
     """
     expected = predicted_delays(users, service)
-    if (
-        not neighbour.loaded
-        or not neighbour.idle
-        or expected[NeighbourWait.REQUESTS] <= expected[NeighbourWait.TURNS]
-    ):
+    turns_delay, whole_delay = expected.values()
+    if not neighbour.loaded or not neighbour.idle or whole_delay <= turns_delay:
         return None
     felt = neighbour.loaded.low
-    if felt < expected[NeighbourWait.TURNS] / 2:
+    if felt < turns_delay / 2:
         return NeighbourWait.NOTHING
     return min(expected, key=lambda wait: abs(math.log(felt / expected[wait])))

@@ -19,28 +19,27 @@ from results.thresholds import (
 )
 from results.unloaded import added_wait
 
+WRONG_SHARE = 0.01  # share of wrong answers from which nothing else matters
+MIN_QUEUE = 1.0  # calls that wait, on average
 MAJORITY = 0.5  # share of the CPU used, or of a time
 _MIN_CAUGHT_SHARE = 0.1  # share of the time that the watchdog sampled
+_MIN_THREAD_SHARE = 0.2  # of the unloaded time: fewer busy threads than that were missed, not idle
 _CHANCE_MARGIN = 1.05  # times what chance could hide
 # holds outside any request: what comes by the clock, and did not come at rest, comes more seldom
 _FREQUENT_HOLDS = 5
 
 
 def foreign_hold_share(evidence: RouteEvidence) -> float:
-    """Share of the held time that is not the route's."""
-    return (
-        sum(
-            culprit.share * culprit.outside_requests
-            for culprit in evidence.loop_holds.culprits
-            if not is_own_culprit(evidence, culprit)
-        )
-        if evidence.loop_holds
-        else 0.0
+    """Return the share of the held time that is not the route's."""
+    return sum(
+        culprit.share * culprit.outside_requests
+        for culprit in (evidence.loop_holds.culprits if evidence.loop_holds else ())
+        if not is_own_culprit(evidence, culprit)
     )
 
 
 def is_own_culprit(evidence: RouteEvidence, culprit: Culprit) -> bool:
-    """Whether a line holds the loop for this route.
+    """Return whether a line holds the loop for this route.
 
     That is within a request, or often and never in an idle app.
     """
@@ -49,61 +48,53 @@ def is_own_culprit(evidence: RouteEvidence, culprit: Culprit) -> bool:
         culprit.holds >= _FREQUENT_HOLDS
         or culprit.hold_seconds >= MAJORITY * evidence.watched_seconds
     )
-    return culprit.outside_requests <= MAJORITY or (
-        is_frequent and culprit.location not in evidence.idle_hold_places
-    )
+    is_idle_hold = culprit.location in evidence.idle_hold_places
+    return culprit.outside_requests <= MAJORITY or (is_frequent and not is_idle_hold)
 
 
 def is_async_harmed(level: LevelEvidence) -> bool:
-    """Whether the `async` neighbour suffers."""
-    return "async" in level.neighbours and is_neighbour_harmed(level.neighbours["async"])
+    """Return whether the `async` neighbour suffers."""
+    return is_neighbour_harmed(level.neighbours.get("async"))
 
 
 def is_async_unharmed(evidence: RouteEvidence) -> bool:
-    """Whether the `async` neighbour stayed calm at every level.
+    """Return whether the `async` neighbour stayed calm at every level.
 
     Up to the many, or to the few where the route refuses more. What was cut short says nothing: the
     many, or the watchdog, might have shown otherwise.
     """
-    levels = [
-        evidence.levels[users] for users in (FEW_USERS, MANY_USERS) if users in evidence.levels
-    ]
-    known = all(
-        "async" in level.neighbours and level.neighbours["async"].loaded for level in levels
-    )
+    levels = [evidence.levels[n] for n in (FEW_USERS, MANY_USERS) if n in evidence.levels]
+    neighbours = [level.neighbours.get("async") for level in levels]
     is_whole = (
         FEW_USERS in evidence.levels
         and (MANY_USERS in evidence.levels or bool(evidence.faults))
         and not evidence.entry.get("unfit")
     )
-    return is_whole and known and not any(is_async_harmed(level) for level in levels)
-
-
-def is_computing(evidence: RouteEvidence, level: LevelEvidence) -> bool:
-    """Whether the app, with the processes it started, rather computes than waits."""
-    return (level.server_stats.cpu or 0.0) + (
-        level.server_stats.children_cpu or 0.0
-    ) >= COMPUTES_CORE_SHARE * evidence.workers
-
-
-def is_core_full(evidence: RouteEvidence, level: LevelEvidence) -> bool:
-    """Whether the app's processes, and those they started, have no core left."""
-    return (level.server_stats.cpu or 0.0) + (
-        level.server_stats.children_cpu or 0.0
-    ) >= FULL_CORE_SHARE * evidence.workers
-
-
-def app_cpu_per_request(evidence: RouteEvidence, level: LevelEvidence) -> float:
-    """CPU seconds per request, the app's own children left out."""
-    return (
-        (level.server_stats.cpu or 0.0) / level.metrics.throughput
-        if level.metrics.throughput
-        else evidence.unloaded_mean
+    return is_whole and all(
+        neighbour and neighbour.loaded and not is_neighbour_harmed(neighbour)
+        for neighbour in neighbours
     )
 
 
+def is_computing(evidence: RouteEvidence, level: LevelEvidence) -> bool:
+    """Return whether the app, with the processes it started, computes rather than waits."""
+    return level.server_stats.total_cpu >= COMPUTES_CORE_SHARE * evidence.workers
+
+
+def is_core_full(evidence: RouteEvidence, level: LevelEvidence) -> bool:
+    """Return whether the app's processes, and those they started, have no core left."""
+    return level.server_stats.total_cpu >= FULL_CORE_SHARE * evidence.workers
+
+
+def app_cpu_per_request(evidence: RouteEvidence, level: LevelEvidence) -> float:
+    """Return CPU seconds per request, the app's own children left out."""
+    if not level.metrics.throughput:
+        return evidence.unloaded_mean
+    return (level.server_stats.cpu or 0.0) / level.metrics.throughput
+
+
 def is_loop_computing(evidence: RouteEvidence, level: LevelEvidence) -> bool:
-    """Whether the loop's own thread computes.
+    """Return whether the loop's own thread computes.
 
     From outside: unless the neighbour only waits for turns with the GIL.
     """
@@ -114,108 +105,83 @@ def is_loop_computing(evidence: RouteEvidence, level: LevelEvidence) -> bool:
     return felt >= MAJORITY * level.metrics.users * app_cpu_per_request(evidence, level)
 
 
+def explained_share(level: LevelEvidence, latency: float) -> float:
+    """Return the share of the users that `latency` seconds per request and their pauses explain."""
+    return level.metrics.throughput * (latency + level.think_time) / level.metrics.users
+
+
 def is_rate_explained(
     evidence: RouteEvidence, level: LevelEvidence, min_share: float = GROWS_SHARE
 ) -> bool:
-    """Whether the rate is `min_share` of what users, pauses and the unloaded time alone give."""
-    return (
-        level.metrics.throughput * (evidence.unloaded_mean + level.think_time)
-        >= min_share * level.metrics.users
-    )
-
-
-def _can_be_explained(evidence: RouteEvidence, level: LevelEvidence) -> bool:
-    """The same with the longest unloaded time that the lone requests allow."""
-    return (
-        level.metrics.throughput * (evidence.unloaded.worst_case + level.think_time)
-        >= GROWS_SHARE * level.metrics.users
-    )
+    """Return whether users, pauses and the unloaded time explain `min_share` of the rate."""
+    return explained_share(level, evidence.unloaded_mean) >= min_share
 
 
 def is_unmoved(evidence: RouteEvidence, level: LevelEvidence) -> bool:
-    """Whether most requests take no longer than among a few users, and none starves.
+    """Return whether most requests take no longer than among a few users, and none starves.
 
     A queue would make all of them wait.
     """
-    few = evidence.levels[FEW_USERS].metrics
-    if level.metrics.users <= FEW_USERS or not few.quartiles or not level.metrics.quartiles:
+    few, many = evidence.levels[FEW_USERS].metrics, level.metrics
+    if many.users <= FEW_USERS or not few.quartiles or not many.quartiles:
         return False
-    mean = level.metrics.mean.low
-    nobody_starves = (
-        level.metrics.throughput * (mean + level.think_time) >= GROWS_SHARE * level.metrics.users
-    )
     return (
-        nobody_starves
-        and added_wait(few.quartiles, level.metrics.quartiles) <= (1 - GROWS_SHARE) * mean
+        explained_share(level, many.mean.low) >= GROWS_SHARE
+        and added_wait(few.quartiles, many.quartiles) <= (1 - GROWS_SHARE) * many.mean.low
     )
 
 
 def is_rate_plateau(evidence: RouteEvidence, low: LevelEvidence, high: LevelEvidence) -> bool:
-    """Whether two levels have one rate, though the users of the higher would have given more.
+    """Return whether two levels have one rate, though the users of the higher would give more.
 
     More than chance can hide: twice the standard error of a count of n answers is
     2 spread / sqrt(n) (renewal process; Cox 1962).
     """
-    if _can_be_explained(evidence, low) or not (low.metrics.throughput and high.metrics.throughput):
+    rates = [level.metrics.throughput for level in (low, high)]
+    if explained_share(low, evidence.unloaded.worst_case) >= GROWS_SHARE or not all(rates):
         return False
-    chance = [
-        2 * evidence.spread / math.sqrt(max(level.metrics.completed, 1)) for level in (low, high)
-    ]
+    chance = [2 * evidence.spread / math.sqrt(max(x.metrics.completed, 1)) for x in (low, high)]
     alike = SAME_RATE_TOLERANCE + math.hypot(*chance)
-    asked = [
-        level.metrics.users / (evidence.unloaded_mean + level.think_time) for level in (low, high)
-    ]
-    return (
-        abs(high.metrics.throughput / low.metrics.throughput - 1) <= alike
-        and asked[1] / asked[0] >= (1 + alike) * _CHANCE_MARGIN
-    )
+    possible = [x.metrics.users / (evidence.unloaded_mean + x.think_time) for x in (low, high)]
+    is_same = abs(rates[1] / rates[0] - 1) <= alike
+    return is_same and possible[1] / possible[0] >= (1 + alike) * _CHANCE_MARGIN
 
 
 def describe_async_wait(level: LevelEvidence) -> str:
-    """How the `async` neighbour's p90 grew, in words."""
+    """Say how the `async` neighbour's p90 grew."""
     neighbour = level.neighbours["async"]
     assert neighbour.idle and neighbour.loaded  # noqa: S101, PT018 - it suffers, so both are known
     return (
-        f"an innocent route went from {format_seconds(neighbour.idle.low)} to"
+        f"the neighbour route went from {format_seconds(neighbour.idle.low)} to"
         f" {format_seconds(neighbour.loaded.low)} with {format_count(level.metrics.users, 'user')}"
     )
 
 
 def describe_cpu_use(level: LevelEvidence) -> str:
-    """How much CPU the app used, in words."""
+    """Say how much CPU the app used."""
+    if level.server_stats.cpu is None:
+        return "an unknown part of a core"
     children = level.server_stats.children_cpu or 0.0
-    more = (
-        f", and its own processes {format_share(children)}" if children >= _MIN_CAUGHT_SHARE else ""
-    )
-    return (
-        "an unknown part of a core"
-        if level.server_stats.cpu is None
-        else f"{format_share(level.server_stats.cpu)} of a core{more}"
-    )
+    text = f"{format_share(level.server_stats.cpu)} of a core"
+    if children < _MIN_CAUGHT_SHARE:
+        return text
+    return f"{text}, and its own processes {format_share(children)}"
 
 
 def thread_pool_rate(evidence: RouteEvidence) -> float:
-    """Requests per second that AnyIO's threads give, all of them busy, less what chance allows.
+    """Return the requests per second that AnyIO's threads give, all busy, less what chance allows.
 
     How long a request keeps a thread is seen where none waits for one: busy threads / rate. A few
     users show it in a hundred requests and more, a single one in a dozen.
     """
     total = (evidence.thread_tokens or 0) * evidence.workers
-    level = evidence.levels[
-        (
-            FEW_USERS
-            if total >= 2 * FEW_USERS and evidence.levels[FEW_USERS].server_stats.threads
-            else 1
-        )
-    ]
-    thread_time = (
-        (level.server_stats.threads or 0.0) / level.metrics.throughput
-        if level.metrics.throughput
-        else 0.0
-    )
-    thread_time = (
-        thread_time if thread_time > 0.2 * evidence.unloaded_mean else evidence.unloaded_mean
-    )
+    few = evidence.levels[FEW_USERS]
+    level = few if total >= 2 * FEW_USERS and few.server_stats.threads else evidence.levels[1]
+    rate, thread_time = level.metrics.throughput, 0.0
+    if rate:
+        thread_time = (level.server_stats.threads or 0.0) / rate
+    if thread_time <= _MIN_THREAD_SHARE * evidence.unloaded_mean:
+        thread_time = evidence.unloaded_mean
     return total / thread_time * max(0.0, 1 - _mean_uncertainty(level))
 
 
@@ -229,26 +195,23 @@ def _mean_uncertainty(level: LevelEvidence) -> float:
 
 
 def has_serial_waits(evidence: RouteEvidence, level: LevelEvidence) -> bool:
-    """Whether requests wait inside the app one at a time, though the core is not full.
+    """Return whether requests wait inside the app one at a time, though the core is not full.
 
     Their waits never overlap.
     """
     alone = evidence.levels[1]
-    if (
-        not alone.metrics.breakdown
-        or alone.metrics.breakdown.timer is None
-        or is_core_full(evidence, level)
-    ):
+    breakdown = alone.metrics.breakdown
+    if not breakdown or breakdown.timer is None or is_core_full(evidence, level):
         return False
-    wait_time = alone.metrics.breakdown.timer - app_cpu_per_request(evidence, alone)
+    wait_time = breakdown.timer - app_cpu_per_request(evidence, alone)
     return (
-        wait_time > AWAITS_SHARE * alone.metrics.breakdown.timer + AWAITS_SECONDS
+        wait_time > AWAITS_SHARE * breakdown.timer + AWAITS_SECONDS
         and level.metrics.throughput * wait_time < OVERLAPPING_WAITS * evidence.workers
     )
 
 
 def has_caught_holds(evidence: RouteEvidence) -> bool:
-    """Whether the watchdog saw requests hold the loop, for a part of the time that counts."""
+    """Return whether the watchdog saw requests hold the loop for a notable part of the time."""
     return (
         evidence.loop_holds is not None
         and evidence.loop_holds.seconds * (1 - foreign_hold_share(evidence))

@@ -5,26 +5,26 @@ twin is the route of `targets.antipatterns` that is written so.
 """
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, auto
 
-from reports.verdicts.model import Verdict
+from results.verdicts import LOOP_VERDICTS, Verdict
 
 
 class Effect(Enum):
     """What a remedy brings."""
 
-    CONCURRENT_WAITS = "everybody waits at once"
-    CORES = "the cores share the work"
-    NO_WORK = "the work is gone"
-    LARGER_POOL = "as many places as users"
-    CORRECT_ANSWER = "the answer is right"
+    CONCURRENT_WAITS = auto()  # all users wait at the same time
+    CORES = auto()  # the cores share the work
+    NO_WORK = auto()
+    LARGER_POOL = auto()  # as many places as users
+    CORRECT_ANSWER = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemedyRule:
     """One rule: on which verdicts, for which call or library (empty fits all), and what to do."""
 
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[Verdict, ...] = LOOP_VERDICTS
     call_pattern: str = ""  # as it is written in the user's code; looked for anywhere in it
     library_pattern: str = ""  # or directly below it; its whole name
     deeper_pattern: str = ""  # or further down
@@ -39,41 +39,18 @@ class RemedyRule:
 
 
 _BLOCKED, _BUSY = (Verdict.LOOP_BLOCKED,), (Verdict.LOOP_BUSY,)
-_BLOCKED_OR_BUSY = _BLOCKED + _BUSY
-_SQL_LIBRARIES = (
-    "sqlite3|psycopg2?|pymysql|MySQLdb|mysql|oracledb|pyodbc|pymongo|peewee|django|duckdb"
-)
 _HTTP_LIBRARIES = "requests|urllib3?|http|httpx|httplib2|pycurl"
-_NETWORK_LIBRARIES = f"{_HTTP_LIBRARIES}|httpcore|botocore|grpc|smtplib|ftplib|paramiko|socket|ssl"
-_FILE_CALLS = (
-    r"(^|\.)(open|read\w*|write\w*|flush|fsync|glob|rglob|stat|exists|iterdir|listdir|walk|copy\w*"
-    r"|unlink)$"
-)
+_FETCH = ("async with session.get(url) as answer:", "    found = await answer.json()")
 _RUN_IN_EXECUTOR = "await asyncio.get_running_loop().run_in_executor"
 _IN_THREADS = (
-    (
-        "threads = ThreadPoolExecutor(64)  # once, in the lifespan; asyncio.to_thread has cpus + 4"
-        " for the whole app"
-    ),
+    "threads = ThreadPoolExecutor(64)  # once, in the lifespan; asyncio.to_thread has cpus + 4",
     "work = functools.partial(CALL, ...)  # with its arguments",
     f"found = {_RUN_IN_EXECUTOR}(threads, work)",
 )
 _IN_PROCESSES = (
     "processes = ProcessPoolExecutor()  # once, in the lifespan",
-    (
-        "work = functools.partial(CALL, ...)  # a function of a module, and arguments that can be"
-        " pickled"
-    ),
+    "work = functools.partial(CALL, ...)  # a function of a module; arguments that pickle",
     f"found = {_RUN_IN_EXECUTOR}(processes, work)",
-)
-_AWAIT_HTTP = (
-    "session = aiohttp.ClientSession()  # once, in the lifespan",
-    "async with session.get(url) as answer:",
-    "    found = await answer.json()",
-    (
-        "# one shared httpx.AsyncClient does as well for some 20 calls at once; beyond, its pool's"
-        " book-keeping fills the core"
-    ),
 )
 
 # what a twin that stands for other libraries, too, was measured with
@@ -87,7 +64,6 @@ MEASURED_WITH = {
 
 REMEDY_RULES: tuple[RemedyRule, ...] = (
     RemedyRule(
-        verdicts=_BLOCKED_OR_BUSY,
         call_pattern=r"(^|\.)sleep$",
         is_plain_def_enough=True,
         title="Await the sleep",
@@ -98,30 +74,30 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         twin="GET /report",
     ),
     RemedyRule(
-        verdicts=_BLOCKED_OR_BUSY,
         call_pattern=(
             r"(Async)?Client$|create_default_context$|create_ssl_context$"
             r"|^boto3\.(client|resource)$"
         ),
         title="Open one client for the whole app, not one for each request",
-        before=("CALL(...)  # for each request: loads the certificates, and connects, anew",),
+        before=("CALL(...)  # for each request: loads the certificates and connects again",),
         after=(
             "session = aiohttp.ClientSession()  # or httpx.AsyncClient(), once, in the lifespan",
-            "async with session.get(url) as answer:",
-            "    found = await answer.json()",
+            *_FETCH,
         ),
         twin="GET /insurance",
     ),
     RemedyRule(
-        verdicts=_BLOCKED_OR_BUSY,
         library_pattern=_HTTP_LIBRARIES,
         is_plain_def_enough=True,
         title="Await an HTTP client that the whole app shares",
-        after=_AWAIT_HTTP,
+        after=(
+            "session = aiohttp.ClientSession()  # once, in the lifespan",
+            *_FETCH,
+            "# a shared httpx.AsyncClient is as good up to some 20 calls; beyond, its pool fills the core",
+        ),
         twin="GET /insurance",
     ),
     RemedyRule(
-        verdicts=_BLOCKED_OR_BUSY,
         library_pattern="redis",
         title="Await Redis",
         after=(
@@ -131,24 +107,21 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         twin="GET /insurance",
     ),
     RemedyRule(
-        verdicts=_BLOCKED_OR_BUSY,
         library_pattern="sqlalchemy|sqlmodel",
         title="Await the session",
         before=("with Session(engine) as session:", "    found = CALL(...)"),
         after=(
-            (
-                "engine = create_async_engine(url, pool_size=64)  # once; 5 + 10 connections unless"
-                " told"
-            ),
+            "engine = create_async_engine(url, pool_size=64)  # once; the default is 5 + 10",
             "async with AsyncSession(engine) as session:",
             "    found = await session.execute(query)",
         ),
         twin="GET /patients",
     ),
     RemedyRule(
-        verdicts=_BLOCKED_OR_BUSY,
         call_pattern=r"\.(execute\w*|fetch(one|all|many)|commit)$",
-        library_pattern=_SQL_LIBRARIES,
+        library_pattern=(
+            "sqlite3|psycopg2?|pymysql|MySQLdb|mysql|oracledb|pyodbc|pymongo|peewee|django|duckdb"
+        ),
         title=(
             "Await the database: aiosqlite, psycopg.AsyncConnection, asyncmy,"
             " pymongo.AsyncMongoClient"
@@ -160,14 +133,11 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         twin="GET /patients",
     ),
     RemedyRule(
-        verdicts=_BLOCKED_OR_BUSY,
         library_pattern="subprocess",
         call_pattern=r"^os\.(system|popen|wait\w*)$",
         is_plain_def_enough=True,
-        title=(
-            "Start and await the other program in a thread of your own: create_subprocess_exec"
-            " starts it on the loop"
-        ),
+        # create_subprocess_exec starts it on the loop
+        title="Start the other program, and wait for it, in a thread of your own",
         after=_IN_THREADS,
         twin="GET /letter",
     ),
@@ -189,10 +159,7 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         title="Await the other thread",
         after=(
             "found = await asyncio.wrap_future(future)  # instead of future.result()",
-            (
-                "# asyncio.Queue and asyncio.Event, where queue.Queue and threading.Event are"
-                " waited for"
-            ),
+            "# asyncio.Queue and asyncio.Event instead of queue.Queue and threading.Event",
         ),
         twin="GET /stock",
     ),
@@ -219,17 +186,13 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         deeper_pattern="serialising",  # the framework's own work on what a route returns
         title="Write a long answer once, not for each request",
         after=(
-            (
-                "WRITTEN = JSONResponse(rows).body  # when the rows change; what differs each time:"
-                " fewer rows, in pages"
-            ),
+            "WRITTEN = JSONResponse(rows).body  # when the rows change; else return fewer, in pages",
             'return Response(WRITTEN, media_type="application/json")',
         ),
         twin="GET /export",
         effect=Effect.NO_WORK,
     ),
     RemedyRule(
-        verdicts=_BLOCKED_OR_BUSY,
         library_pattern=(
             "hashlib|bcrypt|argon2|passlib|pwdlib|nacl|cryptography"
             "|zlib|gzip|bz2|lzma|zstandard|PIL|cv2|numpy|scipy"
@@ -238,12 +201,9 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
             r"^(hashlib|bcrypt|zlib|gzip|bz2|lzma|np|numpy|cv2)\."
             r"|(?i:hash|pbkdf2|scrypt|checkpw|compress)"
         ),
-        title="Compute in a thread: this C code lets the GIL go",
+        title="Compute in a thread: this C code releases the GIL",
         after=(
-            (
-                "cores = ThreadPoolExecutor(os.cpu_count())  # once, in the lifespan; more threads"
-                " would only take turns"
-            ),
+            "cores = ThreadPoolExecutor(os.cpu_count())  # once; more threads would only take turns",
             "work = functools.partial(CALL, ...)  # with its arguments",
             f"found = {_RUN_IN_EXECUTOR}(cores, work)",
         ),
@@ -251,8 +211,10 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         effect=Effect.CORES,
     ),
     RemedyRule(
-        verdicts=_BLOCKED_OR_BUSY,
-        call_pattern=_FILE_CALLS,
+        call_pattern=(
+            r"(^|\.)(open|read\w*|write\w*|flush|fsync|glob|rglob|stat|exists|iterdir|listdir|walk"
+            r"|copy\w*|unlink)$"
+        ),
         library_pattern="pathlib|shutil|_?io|os|tempfile|glob|codecs|logging",
         is_plain_def_enough=True,
         title="Read and write files in threads of your own",
@@ -260,32 +222,23 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         twin="GET /xray",
     ),
     RemedyRule(
-        verdicts=_BLOCKED_OR_BUSY,
-        deeper_pattern=_NETWORK_LIBRARIES,
-        is_plain_def_enough=True,
-        title=(
-            "This library waits for the network: await its asynchronous twin or, where it has none,"
-            " threads of your own"
+        deeper_pattern=(
+            f"{_HTTP_LIBRARIES}|httpcore|botocore|grpc|smtplib|ftplib|paramiko|socket|ssl"
         ),
+        is_plain_def_enough=True,
+        title="Await this library's asynchronous twin or, if it has none, use your own threads",
         after=_IN_THREADS,
         twin="GET /xray",
     ),
     RemedyRule(
         verdicts=_BLOCKED,
         is_plain_def_enough=True,
-        title="Let a thread of your own wait",
+        title="Wait in a thread of your own",
         after=_IN_THREADS,
         twin="GET /xray",
     ),
     RemedyRule(
-        verdicts=_BUSY,
-        title="Compute in another process",
-        after=_IN_PROCESSES,
-        twin="GET /risk",
-        effect=Effect.CORES,
-    ),
-    RemedyRule(
-        verdicts=(Verdict.GIL_BOUND,),
+        verdicts=(Verdict.LOOP_BUSY, Verdict.GIL_BOUND),
         title="Compute in another process: threads only take turns with the GIL",
         after=_IN_PROCESSES,
         twin="GET /risk",
@@ -294,10 +247,7 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
     RemedyRule(
         verdicts=(Verdict.THREAD_POOL,),
         is_async=True,
-        title=(
-            "Write as `async def` what only looks things up: each `def` dependency takes a thread"
-            " for each request"
-        ),
+        title="Write a dependency that does not wait as `async def`: `def` takes a thread",
         before=("def dependency():", "    ..."),
         after=("async def dependency():  # what does not wait needs no thread", "    return found"),
         twin="GET /report",
@@ -307,11 +257,9 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         title="Await an asynchronous library: then no thread waits",
         before=("def route():  # keeps one of 40 threads for as long as it waits", "    ..."),
         after=(
-            *(
-                "async def route():",
-                "    async with session.get(url) as answer:",
-                "        return await answer.json()",
-            ),
+            "async def route():",
+            "    async with session.get(url) as answer:",
+            "        return await answer.json()",
             "# where there is no such library, more threads, in the lifespan:",
             "anyio.to_thread.current_default_thread_limiter().total_tokens = 64",
         ),
@@ -320,19 +268,14 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
     RemedyRule(
         verdicts=(Verdict.EXECUTOR_POOL,),
         title="Use threads of your own, as many as are to wait at once",
-        before=(
-            (
-                "await asyncio.to_thread(CALL)  # cpus + 4 threads for the whole app, and for its"
-                " DNS look-ups"
-            ),
-        ),
+        before=("await asyncio.to_thread(CALL)  # cpus + 4 threads for the whole app and its DNS",),
         after=_IN_THREADS,
         twin="GET /xray",
     ),
     RemedyRule(
         verdicts=(Verdict.POOL_LIMITED,),
         pool_sizes=(10, 15),
-        title="Allow the pool more connections: SQLAlchemy gives 5 + 10 unless told, asyncpg 10",
+        title="Allow the pool more connections: SQLAlchemy's default is 5 + 10, asyncpg's 10",
         before=("engine = create_async_engine(url)", "pool = await asyncpg.create_pool(url)"),
         after=(
             "engine = create_async_engine(url, pool_size=64)",
@@ -351,10 +294,7 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
     ),
     RemedyRule(
         verdicts=(Verdict.POOL_LIMITED,),
-        title=(
-            "Find the pool or semaphore of this size, and widen it as far as what is behind it"
-            " bears"
-        ),
+        title="Find the pool or semaphore of this size, and widen it as far as what it calls allows",
         before=("places = asyncio.Semaphore(PLACES)",),
         after=(
             "places = asyncio.Semaphore(64)  # once",
@@ -366,7 +306,7 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
     ),
     RemedyRule(
         verdicts=(Verdict.WRONG_ANSWER,),
-        title="Look at the answer first; is an `await` forgotten?",
+        title="Check the answer first: is an `await` forgotten?",
         before=("return look_up(key)  # a coroutine, not what it finds",),
         after=("found = await look_up(key)", "return found"),
         twin="GET /dose",

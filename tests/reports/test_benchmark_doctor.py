@@ -21,7 +21,7 @@ from benchmarks.doctor import (
     table,
 )
 from reports.model import Report
-from reports.verdicts.model import Verdict
+from results.verdicts import Verdict
 
 GUILTY = {"file": "shop/clients.py", "text": "time.sleep(", "line": 7}
 TRUTH = {

@@ -10,14 +10,15 @@ from reports.formatting import format_seconds
 from reports.gates.evaluate import evaluate_gate
 from reports.metrics.model import NeighbourMetrics
 from reports.render.ci import step_summary
-from reports.render.doctor_table import doctor_row
+from reports.render.doctor_table import DOCTOR_COLUMNS
 from reports.render.summary import route_entry
 from reports.stats.quantiles import Estimate
-from reports.verdicts.diagnosis import Diagnosis
-from reports.verdicts.model import Finding, RouteEvidence, Verdict
+from reports.verdicts.diagnosis import Diagnosis, Finding
+from reports.verdicts.model import RouteEvidence
 from reports.verdicts.rules import evaluate_rules
 from results.gate_expression import parse_gate
 from results.schema import Cell
+from results.verdicts import Verdict
 from scenarios.doctor import adaptive_plan
 from scenarios.doctor.interim import InterimStats
 from tests.reports.test_rules import IDLE, NOBODY, ROUTE_HOLDS, exam, look, neighbours
@@ -37,6 +38,12 @@ def finding_of(seen: RouteEvidence) -> Finding:
     """The finding of the route."""
     diagnosis = case_of(seen)
     return Finding(seen.route, diagnosis.rule_result.verdict, "", "", diagnosis)
+
+
+def doctor_cell(title: str, seen: RouteEvidence) -> str:
+    """A cell of the route's row in the terminal."""
+    column = next(column for column in DOCTOR_COLUMNS if column.title == title)
+    return column.cell((finding_of(seen), case_of(seen)))
 
 
 def entry_of(seen: RouteEvidence) -> dict[str, Any]:
@@ -120,7 +127,7 @@ def test_what_nobody_waited_for_is_a_bound_in_summary_and_table(
     what: str, seen: RouteEvidence, served: str
 ) -> None:
     """`>=` where nothing queued, at most the number of users; a number where requests waited."""
-    assert doctor_row(finding_of(seen))[1] == served
+    assert doctor_cell("served at once", seen) == served
     entry = entry_of(seen)
     assert entry["is_bound"] is served.startswith(">="), what
     assert entry["served_at_once"] == pytest.approx(float(served.removeprefix(">= ")), rel=0.01)
@@ -201,7 +208,7 @@ def test_gate_table_and_step_summary_read_the_neighbour_that_the_verdict_reads(
         assert result.words.startswith(f"neighbour_p90(GET /x) @ {level} = {format_seconds(p90)}")
     assert seen.top
     shown = f"{format_seconds(IDLE)} -> {format_seconds(p90)}"
-    assert doctor_row(finding_of(seen))[5] == shown + (
+    assert doctor_cell("neighbour p90", seen) == shown + (
         "" if at == {"users": seen.top.metrics.users} else f" @ {level}"
     ), what
     rows = step_summary(run(route(**entry)))
@@ -220,7 +227,7 @@ def test_the_neighbour_that_suffers_more_is_shown_and_named() -> None:
     seen = exam(0.1, look(8, 80), pool, alone=0.97)
     data = run(route(**entry_of(seen)))
     assert evaluate_gate(parse_gate("neighbour_p90 < 50ms"), data).actual == 0.161
-    assert doctor_row(finding_of(seen))[5] == "1.50 ms -> 161 ms (def)"
+    assert doctor_cell("neighbour p90", seen) == "1.50 ms -> 161 ms (def)"
     assert "1.50 ms to 161 ms &#64; 64u (def)" in step_summary(data)
 
 

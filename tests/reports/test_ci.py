@@ -333,7 +333,7 @@ def test_junit_without_gates_accuses_nobody() -> None:
         ({"trust": "untrusted"}, False, "the run is untrusted"),
         ({"trust": "suspect"}, True, "the run is suspect"),
         ({"status": "interrupted"}, False, "it is interrupted"),
-        ({"missing": [{"cell": "crowd/x/8"}]}, False, "not all that was planned"),
+        ({"missing": [{"cell": "crowd/x/8"}]}, False, "part of the plan was not measured"),
     ],
 )
 def test_junit_fails_where_the_exit_code_does(

@@ -10,8 +10,8 @@ from reports.claims.routes import documented_executor_size
 from reports.metrics.executor import explain_small_executor, server_cpu_count
 from reports.model import Report
 from reports.verdicts.findings import describe_route
-from reports.verdicts.model import Verdict
 from results.schema import Variant
+from results.verdicts import Verdict
 from scenarios.system import machine
 
 

@@ -95,7 +95,7 @@ TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
     ("mean < 1s", {}, True, 0.1, "under by 90 %"),
     ("max <= 200ms", {}, False, 0.3, "over by 50 %"),
     ("waiting < 40%", {"levels": [crowd(64, mean_s=0.2)]}, False, 0.5, "= 50 %, limit 40 %"),
-    ("waiting < 40%", {"service_s": None}, None, None, "nobody asked it alone"),
+    ("waiting < 40%", {"service_s": None}, None, None, "its unloaded latency was not measured"),
     (
         "waiting > 40%",
         {"levels": [crowd(64, mean_s=None, mean_at_least_s=0.2)]},
@@ -165,7 +165,7 @@ TABLE: list[tuple[str, dict[str, Any], bool | None, Any, str]] = [
         PAUSED,
         True,
         None,
-        ">= 12, limit 20: nothing queues with 64 users, the most that are asked",
+        ">= 12, limit 20: nothing queues with 64 users, the largest crowd",
     ),
     ("served_at_once > 11", PAUSED, True, None, ">= 12, limit 11, over by 9"),
     ("served_at_once > 64", PAUSED, None, None, ">= 12, limit 64: inconclusive"),

@@ -13,7 +13,8 @@ from reports.render.charts import card
 from reports.render.doctor_table import build_doctor_table, finding_lines, unexamined_lines
 from reports.render.page import MAX_CARD_CHARTS, NO_CHART_VERDICTS, render_page
 from reports.render.summary import build_summary
-from reports.verdicts.model import Finding, Verdict
+from reports.verdicts.diagnosis import Diagnosis, Finding, examined_findings
+from results.verdicts import Verdict
 from tests.reports.test_page import BUDGET, Elements
 
 SMALL = r'<figure class="small">(<svg.*?</svg>)</figure>'
@@ -62,11 +63,13 @@ def test_a_note_stands_beside_the_verdict_on_every_surface(example: Report) -> N
     entries = {entry["route"]: entry for entry in known}
 
     def noted(finding: Finding) -> Finding:
+        diagnosis = finding.diagnosis
+        assert diagnosis
         return replace(
             finding,
             diagnosis=replace(
-                finding.diagnosis,
-                evidence=replace(finding.diagnosis.evidence, entry=entries[finding.route.route]),
+                diagnosis,
+                evidence=replace(diagnosis.evidence, entry=entries[finding.route.route]),
             ),
         )
 
@@ -98,11 +101,12 @@ def test_hundreds_of_routes_that_nobody_came_to_are_one_line(example: Report) ->
     ]
     blank = next(finding for finding in example.findings if finding.verdict is Verdict.SCALES)
 
+    healthy = blank.diagnosis
+    assert healthy
+
     def unreached(entry: dict[str, Any]) -> Finding:
         route = replace(blank.route, route=entry["route"], variant=entry["route"])
-        case = replace(
-            blank.diagnosis, evidence=replace(blank.diagnosis.evidence, entry=entry, route=route)
-        )
+        case = replace(healthy, evidence=replace(healthy.evidence, entry=entry, route=route))
         return replace(blank, verdict=Verdict.UNKNOWN, route=route, diagnosis=case)
 
     study = replace(
@@ -114,12 +118,18 @@ def test_hundreds_of_routes_that_nobody_came_to_are_one_line(example: Report) ->
     )
     (line,) = [line for line in unexamined_lines(report) if "/late/" in line]
     assert line == f"not examined: 300, it did not fit: {', '.join(names[:5])} and 295 more"
-    assert build_doctor_table(report, 140, {}).row_count == len(example.findings)
+    assert build_doctor_table(report, 140).row_count == len(example.findings)
     assert not [line for line in finding_lines(report) if "/late/" in line]
     html = render_page(report, build_summary(report)["gates"])
     assert html.count('<article class="finding"') == len(example.findings)
     assert "<li><code>GET /late/299</code>: it did not fit</li>" in html
     assert len(build_summary(report)["routes"]) == len(example.findings) + 300
+
+
+def diagnosis_of(report: Report, verdict: Verdict) -> Diagnosis:
+    """The diagnosis of a route with that verdict."""
+    examined = examined_findings(report.findings)
+    return next(diagnosis for finding, diagnosis in examined if finding.verdict is verdict)
 
 
 def heights(line: Line2D) -> list[float]:
@@ -129,9 +139,7 @@ def heights(line: Line2D) -> list[float]:
 
 def test_a_picture_shows_what_was_measured_and_the_verdicts_places(example: Report) -> None:
     """Levels at their height, no-wait line thin, places dashed; idle and loaded neighbour p90."""
-    case = next(
-        finding.diagnosis for finding in example.findings if finding.verdict is Verdict.THREAD_POOL
-    )
+    case = diagnosis_of(example, Verdict.THREAD_POOL)
     figure = card.draw_card(case)
     assert figure
     served, felt = figure.axes
@@ -139,7 +147,10 @@ def test_a_picture_shows_what_was_measured_and_the_verdicts_places(example: Repo
     assert [value for _, value in card.card_points(case.evidence)] == measured
     assert pytest.approx([1, 8, 64]) == nobody_waits
     assert set(places) == {40.0}
+    assert case.evidence.top
     beside = case.evidence.top.neighbours["async"]
+    assert beside.idle
+    assert beside.loaded
     assert [beside.idle.low, beside.loaded.low] == heights(felt.lines[0])
     for axes in figure.axes:
         low, high = axes.get_ylim()
@@ -148,9 +159,7 @@ def test_a_picture_shows_what_was_measured_and_the_verdicts_places(example: Repo
 
 def test_a_route_without_levels_or_neighbours_is_no_trouble(example: Report) -> None:
     """A crashed route has neither, a black box may have no neighbour."""
-    case = next(
-        finding.diagnosis for finding in example.findings if finding.verdict is Verdict.LOOP_BLOCKED
-    )
+    case = diagnosis_of(example, Verdict.LOOP_BLOCKED)
     assert card.draw_card(replace(case, evidence=replace(case.evidence, levels={}))) is None
     alone = {users: replace(level, neighbours={}) for users, level in case.evidence.levels.items()}
     figure = card.draw_card(replace(case, evidence=replace(case.evidence, levels=alone)))

@@ -8,9 +8,10 @@ import httpx
 import pytest
 
 from reports.verdicts.culprit import Culprit, read_holds, summarise_holds
-from reports.verdicts.model import Remedy, Verdict
+from reports.verdicts.model import Remedy
 from reports.verdicts.remedies import choose_remedy
 from reports.verdicts.remedy_rules import REMEDY_RULES
+from results.verdicts import Verdict
 from targets.agent.watchdog import Watchdog
 from tests.targets.test_antipatterns import WARD_TRUTH, visited
 
@@ -138,9 +139,9 @@ def test_what_to_expect_is_littles_law() -> None:
         "64 users are answered in little more than 100 ms each instead of 6.40 s; "
         "served at once grows"
     )
-    assert blocked.endswith("a plain `def` does: up to 40 at once, about 160 ms each.")
+    assert blocked.endswith("a plain `def` is enough: up to 40 at once, about 160 ms each.")
     assert (
-        "instead of 1.60 s, if what is behind it bears that many"
+        "instead of 1.60 s, if what it calls can take that many"
         in chosen(PLACES, places=4.0).expect
     )
     assert chosen(BUSY, "grind").expect.startswith(
@@ -154,7 +155,7 @@ def test_what_to_expect_is_littles_law() -> None:
     quick = choose_remedy(BLOCKED, service_s=0.01, is_async=False, concurrency=1.0)
     assert quick
     assert quick.expect.startswith(
-        "64 users no longer wait 640 ms for their turn: as many are answered as one core can."
+        "64 users no longer wait 640 ms for their turn: only the core limits how many"
     )
     unmeasured = choose_remedy(BLOCKED, service_s=None, is_async=True, concurrency=None)
     assert unmeasured

@@ -20,10 +20,10 @@ from reports.render.page import render_page
 from reports.render.summary import build_summary
 from reports.render.terminal import print_report, routes_table
 from reports.report import build_report
-from reports.verdicts.model import Verdict
 from results.errors import ExitCode
 from results.records import GivenUp, RequestLine, Sent, Unsent
 from results.schema import Scenario, Status, Variant
+from results.verdicts import Verdict
 from scenarios.plans.model import BEHIND_AWAIT_VARIANT, Plan, Session, quick_plan
 from scenarios.plans.reproduce import plan_for_claims
 from tests.support.simulate_run import HONEST, Truth, World, acts_of, write

@@ -12,8 +12,9 @@ from reports.stats.quantiles import Estimate
 from reports.verdicts.culprit import Culprit, LoopHolds
 from reports.verdicts.diagnose import gc_sentences
 from reports.verdicts.evidence import computing_share
-from reports.verdicts.model import LevelEvidence, RouteEvidence, ServerStats, Verdict
+from reports.verdicts.model import LevelEvidence, RouteEvidence, ServerStats
 from reports.verdicts.rules import evaluate_rules
+from results.verdicts import Verdict
 
 QUIET: dict[str, Any] = dict.fromkeys(
     (

@@ -18,12 +18,13 @@ from typing import Any
 from reports.metrics.compute import compute_metrics
 from reports.metrics.run_data import load_run
 from reports.verdicts.evidence import gather_route
-from reports.verdicts.model import RouteEvidence, Verdict
+from reports.verdicts.model import RouteEvidence
 from results.records import Done, Mark, ProcessSample, Runtime, Sent
 from results.schema import ArrivalDistribution, Cell, Neighbour, Phase, Scenario
 from results.spool import Spool
 from results.store import RunWriter
 from results.thresholds import MANY_USERS
+from results.verdicts import Verdict
 from scenarios.doctor.adaptive_plan import AdaptivePlan
 from scenarios.doctor.levels import LevelPlanner, idle_neighbours_cell
 from scenarios.generator.arrivals import arrival_times

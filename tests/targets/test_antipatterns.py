@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from reports.verdicts.model import Verdict
+from results.verdicts import Verdict
 from targets.antipatterns import app
 
 WARD_TRUTH = {

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from reports.formatting import format_count, format_estimate, format_number
 from reports.metrics.model import NeighbourMetrics
 from reports.render.charts import style
-from reports.verdicts.diagnosis import LOOP_VERDICTS, Diagnosis
+from reports.verdicts.diagnosis import Diagnosis
 from reports.verdicts.model import RouteEvidence
 from results.thresholds import FEW_USERS, MANY_USERS
+from results.verdicts import LOOP_VERDICTS
 
 _CARD_INCHES = (5.0, 1.75)  # inches of 72 units: 360 x 126 on the page
 _FONT_SIZE = 10  # letters large enough for a small picture

@@ -15,8 +15,8 @@ from reports.metrics.run_data import load_run
 from reports.report import build_report
 from reports.stats.quantiles import Estimate
 from reports.verdicts.findings import decide_verdict
-from reports.verdicts.model import Verdict
 from reports.verdicts.neighbours import NeighbourWait, classify_wait
+from results.verdicts import Verdict
 from scenarios.plans.reproduce import plan_for_claims
 from tests.support.simulate_run import HONEST, Truth, World, write
 

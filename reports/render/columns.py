@@ -1,0 +1,85 @@
+"""A table is a tuple of columns: the terminal, the page and Markdown render the same ones."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from rich.table import Table
+
+from reports.render.tones import WORD_TONES, colour_text
+from results.verdicts import Tone
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[T]):
+    """One column: its title, and a row's cell as text; numbers are right-aligned."""
+
+    title: str
+    cell: Callable[[T], str]
+    is_text: bool = False
+    wraps: bool = False  # in the terminal; nothing else is ever broken
+    is_code: bool = False  # on the page
+    word: Callable[[T], str] | None = None  # the result word whose colour the cell takes
+
+
+def terminal_table(
+    columns: Sequence[Column[T]],
+    rows: Iterable[T],
+    width: int,
+    drop_order: Sequence[str] | None = None,
+    zeros_first: Sequence[str] = (),
+) -> Table:
+    """Build a table without lines that fits `width`.
+
+    Columns that are empty in every row are left out. Where the rest does not fit, those of
+    `zeros_first` that are 0 in every row go first, then `drop_order`: by default numbers, from the
+    right.
+    """
+    rows = list(rows)
+    texts = {column.title: [column.cell(row) for row in rows] for column in columns}
+    shown = [column for column in columns if not rows or any(texts[column.title])]
+    if drop_order is None:
+        drop_order = [column.title for column in reversed(columns) if not column.is_text]
+    all_zero = [title for title in zeros_first if set(texts[title]) == {"0"}]
+    for title in (*all_zero, *drop_order):
+        if sum(_column_width(column, texts[column.title]) + 2 for column in shown) - 2 <= width:
+            break
+        shown = [column for column in shown if column.title != title]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in shown:
+        table.add_column(
+            column.title, justify="left" if column.is_text else "right", no_wrap=not column.wraps
+        )
+    for number, row in enumerate(rows):
+        table.add_row(
+            *[
+                colour_text(texts[column.title][number], column.word(row) if column.word else "")
+                for column in shown
+            ]
+        )
+    return table
+
+
+def _column_width(column: Column[T], texts: Iterable[str]) -> int:
+    """Return the length of its longest text or, where it wraps, of its longest word."""
+    words = [column.title, *texts]
+    return max(len(part) for text in words for part in (text.split() if column.wraps else [text]))
+
+
+def markdown_table(
+    columns: Sequence[Column[T]], rows: Sequence[T], escape: Callable[[str], str]
+) -> str:
+    """Return a Markdown table, bad results in bold; nothing without rows."""
+    if not rows:
+        return ""
+
+    def format_cell(column: Column[T], row: T) -> str:
+        is_bad = column.word and WORD_TONES.get(column.word(row)) is Tone.BAD
+        text = escape(column.cell(row))
+        return f"**{text}**" if is_bad else text
+
+    lines = [[column.title for column in columns], ["---"] * len(columns)]
+    lines += [[format_cell(column, row) for column in columns] for row in rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,0 +1,120 @@
+"""The verdicts on a route, in one table: a new verdict is an entry here and a rule that gives it.
+
+Gates, schema, page, terminal and CI take their codes, order, colours and sentences from it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What limits a route, the worst first."""
+
+    LOOP_BLOCKED = "loop-blocked"  # holds the event loop while it waits
+    LOOP_BUSY = "loop-busy"  # holds the event loop while it computes
+    WRONG_ANSWER = "wrong-answer"  # answers errors, or something else than it should
+    GIL_BOUND = "gil-bound"  # computes in threads, of which one runs at a time; slows the loop
+    EXECUTOR_POOL = "executor-pool"  # queues for a thread of the loop's default executor
+    THREAD_POOL = "thread-pool"  # queues for one of AnyIO's worker threads
+    POOL_LIMITED = "pool-limited"  # queues for some other pool, semaphore or lock; the loop is free
+    UNKNOWN = "unknown"  # not enough evidence
+    UNTRUSTED = "untrusted"  # the run cannot be trusted, so no verdict is given
+    SCALES = "scales"  # serves all users at once, until the CPU is full
+
+
+class Tone(StrEnum):
+    """How good a result is. The value is the name of the page's colour."""
+
+    GOOD = "good"
+    WARN = "warn"
+    BAD = "bad"
+    SOFT = "soft"
+
+
+TERMINAL_COLOURS = {Tone.GOOD: "green", Tone.WARN: "yellow", Tone.BAD: "red", Tone.SOFT: ""}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictFacts:
+    """What differs between verdicts."""
+
+    tone: Tone
+    mechanism: str = ""  # what limits the route, within a sentence
+    remedy: str = ""  # what to do, where no culprit is known
+    ci_title: str = ""  # of the annotation on the culprit's line; without one there is none
+    holds_loop: bool = False  # all other routes wait for it
+    is_pool: bool = False  # served at once is the size of the pool
+
+    @property
+    def ci_level(self) -> str:
+        """The kind of the annotation; "" without one."""
+        level = "error" if self.tone is Tone.BAD else "warning"
+        return level if self.ci_title else ""
+
+
+VERDICTS: dict[Verdict, VerdictFacts] = {
+    Verdict.LOOP_BLOCKED: VerdictFacts(
+        tone=Tone.BAD,
+        mechanism="the event loop is held while it waits",
+        remedy=(
+            "Never wait inside `async def` without `await`: await an async library, make the route"
+            " a plain `def`, or wrap the call in `await asyncio.to_thread(...)`."
+        ),
+        ci_title="Blocks the event loop",
+        holds_loop=True,
+    ),
+    Verdict.LOOP_BUSY: VerdictFacts(
+        tone=Tone.BAD,
+        mechanism="the event loop is held while it computes",
+        remedy="Move the computation off the loop: into a process pool, or at least a thread.",
+        ci_title="Computes on the event loop",
+        holds_loop=True,
+    ),
+    Verdict.WRONG_ANSWER: VerdictFacts(
+        tone=Tone.BAD,
+        remedy="Check the answers before their speed; a forgotten `await` is a common cause.",
+        ci_title="Answers wrongly",
+    ),
+    Verdict.GIL_BOUND: VerdictFacts(
+        tone=Tone.WARN,
+        mechanism="threads compute, and only one of them at a time holds the GIL",
+        remedy=(
+            "Threads keep the loop free but compute no faster: use a process pool, or a library"
+            " that releases the GIL."
+        ),
+        ci_title="Computes in threads that share the GIL",
+    ),
+    Verdict.EXECUTOR_POOL: VerdictFacts(
+        tone=Tone.WARN,
+        mechanism="all threads of the loop's executor are taken",
+        remedy=(
+            "Fine up to cpus + 4 at once. For more use `def` (40 threads), a larger executor, or an"
+            " async library."
+        ),
+        ci_title="Queues for the executor's threads",
+        is_pool=True,
+    ),
+    Verdict.THREAD_POOL: VerdictFacts(
+        tone=Tone.WARN,
+        mechanism="all worker threads are taken",
+        remedy=(
+            "Fine up to the pool's size. For more at once await an async library; more threads only"
+            " move the limit."
+        ),
+        ci_title="Queues for a worker thread",
+        is_pool=True,
+    ),
+    Verdict.POOL_LIMITED: VerdictFacts(
+        tone=Tone.WARN,
+        mechanism="something it shares has that many places",
+        remedy="Find the pool, semaphore or lock of this size.",
+        ci_title="Queues for a pool",
+        is_pool=True,
+    ),
+    Verdict.UNKNOWN: VerdictFacts(tone=Tone.SOFT, mechanism="the evidence does not say why"),
+    Verdict.UNTRUSTED: VerdictFacts(tone=Tone.BAD),
+    Verdict.SCALES: VerdictFacts(tone=Tone.GOOD, mechanism="nothing queues"),
+}
+LOOP_VERDICTS = tuple(verdict for verdict, facts in VERDICTS.items() if facts.holds_loop)
+POOL_VERDICTS = tuple(verdict for verdict, facts in VERDICTS.items() if facts.is_pool)
+WORST_FIRST = tuple(VERDICTS)
