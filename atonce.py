@@ -27,24 +27,11 @@ __all__ = [
     "Report",
     "Route",
     "Trust",
-    "Verdict",
     "examine",
     "load",
 ]
 
 Trust = Literal["trusted", "suspect", "untrusted"]
-Verdict = Literal[
-    "scales",
-    "loop-blocked",
-    "loop-busy",
-    "thread-pool",
-    "executor-pool",
-    "pool-limited",
-    "gil-bound",
-    "wrong-answer",
-    "unknown",
-    "untrusted",
-]
 _T = TypeVar("_T")
 _AnyPath = str | os.PathLike[str]
 _SUMMARY_FORMAT = 1
@@ -111,7 +98,7 @@ class Route:
     """
 
     name: str
-    verdict: Verdict
+    verdict: str  # a code: scales, loop-blocked, thread-pool, ...
     sentence: str
     remedy: str
     service_s: float | None
