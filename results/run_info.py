@@ -31,7 +31,7 @@ class Clock(Struct):
     """The clock's resolution (seconds), and how often it stepped back in many reads."""
 
     resolution: float = 0.0
-    backward: float = 0
+    backward: int = 0
 
 
 class Machine(Struct, kw_only=True):
@@ -68,7 +68,7 @@ class SessionAnswers(Struct):
     """The answers to a session's extra requests, by path, and the app's log without load."""
 
     answers: list[dict[str, Answer]]
-    log: str
+    log: str = ""
 
 
 class SkippedSession(Struct):
@@ -85,7 +85,7 @@ class Runtime(Struct, kw_only=True, omit_defaults=True):
     python: str | None = None
     loop: str | None = None
     http_parser: str | None = None
-    thread_tokens: float | None = None
+    thread_tokens: int | float | None = None  # infinite where the app lifted the limit
     executor_size: int | None = None
     cpus: list[int] | None = None  # that the process might use
     cpu_count: int | None = None  # that its Python counts
@@ -178,7 +178,7 @@ class RunInfo(Struct, kw_only=True):
 
 _REQUIRED_KEYS = (
     *("format", "run", "command", "status", "started", "loop", "connections"),
-    *("machine", "packages", "plan", "seed", "troubles"),
+    *("machine", "packages", "plan", "seed", "troubles", "origin"),
 )
 
 

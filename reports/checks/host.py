@@ -119,8 +119,8 @@ def _check_origin(run_metrics: RunMetrics) -> Check:
     """Check that all that affects the results is recorded, even that a package is absent."""
     run = run_metrics.run
     targets, foreign, has_probe = run.targets, run.host, run.probe
-    facts = ("seed", "schedule", "loop", "workers", "connections", "plan")
-    missing = [name for name in facts if getattr(run, name) in {"", 0}]
+    facts = ("schedule", "loop", "workers", "connections")
+    missing = [name for name in facts if not getattr(run, name)]
     missing += [name for name in _MACHINE_FACTS if not getattr(run.machine, name)]
     missing += [name for name in _NAMED_PACKAGES if name not in run.packages]
     for variant, runtime in targets.items():
