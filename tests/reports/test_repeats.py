@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from reports.checks.model import CheckStatus, TrustLevel
-from reports.claims import ClaimOutcome, EvaluatedClaim, claim_needs
+from reports.claims import claim_needs
+from reports.claims.model import ClaimOutcome, EvaluatedClaim
 from reports.model import Report
 from reports.render.charts import CHARTS
 from reports.render.summary import build_summary

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from reports.checks.model import TrustLevel
-from reports.claims import ClaimOutcome, select_claims
+from reports.claims import select_claims
+from reports.claims.model import ClaimOutcome
 from reports.metrics.compute import compute_metrics
 from reports.metrics.model import NeighbourMetrics
 from reports.metrics.run_data import load_run

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from reports.claims import ClaimOutcome, select_claims
-from reports.claims.model import ClaimResult
+from reports.claims import select_claims
+from reports.claims.model import ClaimOutcome, ClaimResult
 from reports.report import build_report
 from results.records import Done, RequestLine, Sent
 from scenarios.plans.reproduce import expand_plan, plan_for_claims
