@@ -24,7 +24,7 @@ def server_cpu_count(run: dict[str, Any], runtime: dict[str, Any]) -> int:
 
 
 def explain_small_executor(run: dict[str, Any], runtime: dict[str, Any]) -> str:
-    """Explain that leaving a core to the load generator made an executor smaller; else empty."""
+    """Explain that a core left to the load generator made an executor smaller; else empty."""
     cpus, size = run["machine"].get("cpus"), runtime.get("executor_size")
     if not cpus or not size or run.get("host") or len(runtime.get("cpus") or ()) >= cpus:
         return ""
@@ -33,6 +33,6 @@ def explain_small_executor(run: dict[str, Any], runtime: dict[str, Any]) -> str:
         return ""
     python = " ".join(["its Python", *filter(None, [runtime.get("python")])])
     return (
-        f"{python} counted {counted} of {cpus} CPUs, because cores were left to the load generator:"
-        f" alone it would have {default_executor_size(cpus)} threads, not {size}"
+        f"{python} counted {counted} of {cpus} CPUs, because atonce left cores to the load"
+        f" generator. Alone it would have {default_executor_size(cpus)} threads, not {size}"
     )

@@ -20,8 +20,8 @@ class FairnessStats:
 
     latency: LatencyStats
     predicted_mean: float  # of a server that takes one request at a time, in any order
-    answers_per_user: tuple[int, ...]  # per user, ascending
-    longest_waits: tuple[float, ...]  # wait of each user, ascending
+    answers_per_user: tuple[int, ...]  # ascending
+    longest_waits: tuple[float, ...]  # of each user, ascending
     starved_users: int  # users with fewer than half as many answers as the median user
 
 
@@ -30,8 +30,7 @@ def measure_fairness(
 ) -> FairnessStats | None:
     """Count the turns on a route that serves one request at a time, `service` seconds unloaded.
 
-    `rows`: all requests that did not fail. The users sent for `lasts` seconds; then all requests
-    were answered or given up.
+    `rows`: all requests that did not fail. The users sent for `lasts` seconds.
     """
     latency = LatencyStats.from_samples(rows.latency.to_numpy(), ~rows.censored.to_numpy())
     if latency is None:
