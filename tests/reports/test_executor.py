@@ -16,7 +16,7 @@ from scenarios.system import machine
 
 
 def run_of(python: str, cpus: int = 2, **more: Any) -> dict[str, Any]:
-    """What a run says of its machine."""
+    """Return what a run says of its machine."""
     return {"machine": {"python": python, "cpus": cpus}, **more}
 
 
