@@ -1,6 +1,5 @@
 """Computes every number of a run from its stored files."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any
@@ -12,30 +11,16 @@ from reports.metrics.breakdown import break_down_latency
 from reports.metrics.burst import BurstMetrics
 from reports.metrics.executor import explain_small_executor
 from reports.metrics.fairness import count_answers_per_user, count_starved_users, measure_fairness
-from reports.metrics.model import (
-    CellCounts,
-    CrowdMetrics,
-    NeighbourMetrics,
-    RouteMetrics,
-    RunMetrics,
-    UnfinishedCell,
-)
+from reports.metrics.model import CellCounts, CrowdMetrics, RouteMetrics, RunMetrics, UnfinishedCell
 from reports.metrics.neighbours import measure_neighbours
 from reports.metrics.open_loop import measure_open_load
 from reports.metrics.repeats import repeated_values
 from reports.metrics.run_data import RunData, growth_per_second
 from reports.metrics.run_health import measure_health
 from reports.metrics.steady_state import Window, little_deviation, steady_window, valid_rows
+from reports.stats import quantiles
 from reports.stats.intervals import Interval, RepeatedValue, cost_interval, throughput_interval
-from reports.stats.quantiles import (
-    QUANTILES,
-    Array,
-    Estimate,
-    LatencyStats,
-    effective_sample_size,
-    estimate_quantile,
-    quantile,
-)
+from reports.stats.quantiles import Array, Estimate, LatencyStats
 from reports.stats.queueing import closed_loop_mean
 from reports.stats.stationarity import Stationarity
 from results.schema import Cell, Scenario, Variant, base_variant, is_experiment
@@ -53,7 +38,9 @@ def compute_metrics(run_data: RunData) -> RunMetrics:
     counts = [_count_requests(run_data, cell, cell.name) for cell in measured]
     counts += [_count_requests(run_data, cell, cell.neighbour_cell_name) for cell in neighbours]
     routes = [_measure_route(run_data, measured, variant) for variant in variants]
-    floors = (cell for cell in measured if cell.scenario is Scenario.FLOOR)
+    floor_cells = (cell for cell in measured if cell.scenario is Scenario.FLOOR)
+    floor = next((steady_window(run_data, cell, cell.name) for cell in floor_cells), None)
+    latencies = floor.latencies if floor else np.array([])
     return RunMetrics(
         run=run_data.run,
         routes=tuple(entry for entry in routes if not is_experiment(entry.variant)),
@@ -62,7 +49,7 @@ def compute_metrics(run_data: RunData) -> RunMetrics:
         unfinished_cells=tuple(
             _unfinished_cell(run_data, cell) for cell in cells if cell not in measured
         ),
-        floor_p99=next((_measure_floor(run_data, cell) for cell in floors), None),
+        floor_p99=quantiles.quantile(latencies, 0.99) if len(latencies) else None,
     )
 
 
@@ -103,12 +90,6 @@ def _count_requests(run_data: RunData, cell: Cell, name: str) -> CellCounts:
     )
 
 
-def _measure_floor(run_data: RunData, cell: Cell) -> float | None:
-    """Return p99 of the route that does nothing, in seconds; the maximum of a small sample."""
-    window = steady_window(run_data, cell, cell.name)
-    return quantile(window.latencies, 0.99) if window and len(window.latencies) else None
-
-
 def _measure_route(run_data: RunData, measured: list[Cell], variant: str) -> RouteMetrics:
     """Measure one variant's levels, open loads, bursts and neighbours."""
     cells = [cell for cell in measured if cell.variant == variant]
@@ -131,10 +112,7 @@ def _measure_route(run_data: RunData, measured: list[Cell], variant: str) -> Rou
         for cell, window in crowds.items()
     )
     levels = tuple(filter(None, measured_crowds))
-    neighbours: Iterable[NeighbourMetrics] = ()
-    if crowds:
-        top = ([cell for cell in crowds if cell.neighbours] or list(crowds))[-1]
-        neighbours = measure_neighbours(run_data, top, holds_loop=concurrency == 1)
+    neighbours = measure_neighbours(run_data, list(crowds), holds_loop=concurrency == 1)
     # a server on a given host is never restarted
     services = {again: float(entry.mean()) for again, entry in alone.items() if len(entry)}
     restarts = {} if run_data.run.get("host") else _top_level_restarts(levels, services)
@@ -164,7 +142,7 @@ def _unloaded_interval(latencies: Array) -> Interval | None:
     """95 % interval of a lone user's mean; wide where latencies drift, as few are independent."""
     if len(latencies) < 2:  # noqa: PLR2004 - a spread takes two
         return None
-    lone = estimate_unloaded(latencies.tolist(), size=effective_sample_size(latencies))
+    lone = estimate_unloaded(latencies.tolist(), size=quantiles.effective_sample_size(latencies))
     return (lone.low, lone.high) if lone else None
 
 
@@ -266,8 +244,11 @@ def _app_timer_quantiles(rows: pd.DataFrame) -> dict[str, float]:
     """Return quantiles of a timer inside the app, where the sample supports them."""
     spent = (rows.app_end - rows.app_start).dropna().to_numpy()
     finished = np.isfinite(spent)
-    estimates = {name: estimate_quantile(spent, finished, q) for name, q in QUANTILES.items()}
-    return {name: estimate.low for name, estimate in estimates.items() if estimate}
+    estimates = (
+        (name, quantiles.estimate_quantile(spent, finished, q))
+        for name, q in quantiles.QUANTILES.items()
+    )
+    return {name: estimate.low for name, estimate in estimates if estimate}
 
 
 def _measure_burst(run_data: RunData, cell: Cell) -> BurstMetrics:

@@ -47,8 +47,8 @@ def measure_fairness(
     )
 
 
-def count_answers_per_user(rows: pd.DataFrame, users: int) -> Array:
-    """Return the number of answers of each user; each worker numbers its own connections."""
+def count_answers_per_user(rows: pd.DataFrame, users: int = 0) -> Array:
+    """Return the answers of each connection, and 0 for each further one of `users`."""
     answers = rows.groupby(["worker", "connection"]).size().to_numpy()
     return np.append(answers, np.zeros(max(0, users - len(answers))))
 

@@ -19,9 +19,16 @@ _NEIGHBOUR_QUANTILE = 0.90
 
 
 def measure_neighbours(
-    run_data: RunData, top: Cell, *, holds_loop: bool
+    run_data: RunData, crowds: list[Cell], *, holds_loop: bool
 ) -> Iterator[NeighbourMetrics]:
-    """Measure both neighbours of the top level. `holds_loop`: whether they should wait for it."""
+    """Measure the neighbours of the largest of ascending crowds that has some.
+
+    `holds_loop`: whether they should wait for the crowd.
+    """
+    with_neighbours = [cell for cell in crowds if cell.neighbours]
+    if not with_neighbours:
+        return
+    top = with_neighbours[-1]
     idle_cells = (cell for cell in run_data.cells if cell.scenario is Scenario.NEIGHBOURS)
     idle_cell = next((cell for cell in idle_cells if cell.repeat == top.repeat), None)
     for ping in top.neighbours:

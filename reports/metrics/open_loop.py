@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from reports.metrics.fairness import count_answers_per_user, count_starved_users
 from reports.metrics.model import OpenLoadMetrics, RouteMetrics
 from reports.metrics.run_data import RunData
 from reports.metrics.steady_state import Window, steady_window, valid_rows
@@ -100,6 +101,7 @@ def measure_open_load(run_data: RunData, cell: Cell, route: RouteMetrics) -> Ope
     if count and service:
         replay = compare_with_replay(sends, count, service, estimate.http_overhead)
     close_replay = replay if replay and replay.is_close_fit else None
+    rho = rate * close_replay.service_time / close_replay.places if close_replay else 0.0
     known = count if crowd or close_replay else None
     busy = service if known else None
     # Without a known capacity, use the pace of the answers themselves.
@@ -128,7 +130,7 @@ def measure_open_load(run_data: RunData, cell: Cell, route: RouteMetrics) -> Ope
             in_window.latency.to_numpy(),
             ~in_window.censored.to_numpy(),
             correlated=not overloaded,
-            tau=_load_correlation_length(rate, close_replay),
+            tau=correlation_length(rho) if 0 < rho < 1 else 1.0,
         ),
         unloaded_latency=busy + estimate.http_overhead if busy else floor,
         lateness=quantile((sent.sent - sent.intended).to_numpy(), 0.99) if len(sent) else None,
@@ -151,12 +153,6 @@ def build_send_log(sent: pd.DataFrame, in_window: pd.DataFrame) -> SendLog:
     return SendLog(planned, sent_at, done, ~sent.censored.to_numpy(), is_in_window)
 
 
-def _load_correlation_length(rate: float, close_replay: ReplayResult | None) -> float:
-    """Return how many requests are worth one independent request; 1 where no replay fits."""
-    rho = rate * close_replay.service_time / close_replay.places if close_replay else 0.0
-    return correlation_length(rho) if 0 < rho < 1 else 1.0
-
-
 def _load_stationarity(
     sends: SendLog, close_replay: ReplayResult | None, estimate: ConcurrencyEstimate
 ) -> Stationarity | None:
@@ -173,5 +169,5 @@ def _starved_connection_share(valid: pd.DataFrame) -> float | None:
 
     A warm pool first takes the connection used last, so the sender causes most of this.
     """
-    answers = valid.groupby(["worker", "connection"]).size().to_numpy()
-    return float((answers < np.median(answers) / 2).mean()) if len(answers) else None
+    answers = count_answers_per_user(valid)
+    return count_starved_users(answers) / len(answers) if len(answers) else None

@@ -63,7 +63,7 @@ def test_a_smaller_executor_is_said_in_the_finding(honest: Report) -> None:
     assert route is not None
     sentence = describe_route(dataclasses.replace(route, executor_note=why), Verdict.EXECUTOR_POOL)
     assert "its Python 3.13.5 counted 1 of 2 CPUs" in sentence
-    assert "alone it would have 6 threads, not 5" in sentence
+    assert "Alone it would have 6 threads, not 5" in sentence
     assert "fewer cores" not in describe_route(route, Verdict.EXECUTOR_POOL)
 
 
