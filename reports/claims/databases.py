@@ -59,7 +59,7 @@ def _does_equal_work(*sessions: str) -> Part:
         is_equal = all(is_near(ratio, 1, _QUERY_TOLERANCE) for ratio in ratios.values())
         return PartResult(
             "1 query per request",
-            f"pools read: {' and '.join(pools)}; queries per request: {'; '.join(queries)}",
+            f"pools in use: {' and '.join(pools)}; queries per request: {'; '.join(queries)}",
             {"the variants did not do the same work": not is_equal},
         )
 

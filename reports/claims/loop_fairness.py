@@ -1,8 +1,7 @@
 """One frozen route on two event loops, warm and cold: same throughput, other tails.
 
-Beyond the lesson: a blocked loop also chooses which request comes next. Theory protects
-throughput and mean, because one server that never idles finishes as much in any order; median and
-tail belong to the order.
+A blocked loop also chooses which request comes next. One server that never idles has the same
+throughput and mean in any order; median and tail depend on the order.
 """
 
 from dataclasses import dataclass

@@ -32,17 +32,13 @@ class ClaimResult:
 
 @dataclass(frozen=True, slots=True)
 class PartResult:
-    """One part of a claim on one run: prediction and measurement.
-
-    `faults`: sentences that would refute the claim, and whether each is true of this run. `limit`:
-    one that the lesson does not mention. `why` explains a confirmed part.
-    """
+    """One part of a claim on one run: prediction and measurement."""
 
     predicted: str
     measured: str
-    faults: Mapping[str, bool] = field(default_factory=dict)
-    limit: str = ""
-    why: str = ""
+    faults: Mapping[str, bool] = field(default_factory=dict)  # what refutes it: is it true here?
+    limit: str = ""  # that the lesson does not mention
+    why: str = ""  # explains a confirmed part
     bars: Bars = ()
 
 
@@ -52,18 +48,14 @@ Part = Callable[[RunMetrics], PartResult]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One statement of the lesson: `source` is its section, `parts` judge it.
-
-    `needs`: beginnings of cell names, and `asked/<session>` for single requests. `why` explains a
-    confirmed claim.
-    """
+    """One statement of the lesson."""
 
     id: str
     sentence: str
-    source: str
-    needs: tuple[str, ...]
+    source: str  # its section of the lesson
+    needs: tuple[str, ...]  # beginnings of cell names; `asked/<session>` for single requests
     parts: tuple[Part, ...]
-    why: str = ""
+    why: str = ""  # explains a confirmed claim
 
     def judge(self, run_metrics: RunMetrics) -> ClaimResult:
         """Judge every part. Raises MissingData."""

@@ -49,7 +49,7 @@ def _judge_overhead(run_metrics: RunMetrics) -> PartResult:
     rate_ratio = pair_ratios(_turn_rates(awaited), _turn_rates(threaded))
     interval = cost_ratio.interval if cost_ratio else None
     if not cost_ratio or not rate_ratio or not interval or not cost_ratio.estimate > 0:
-        raise MissingData("five pairs of turns on the no-op pair, with the server's CPU")
+        raise MissingData("five pairs of turns on both no-op routes, with the server's CPU")
     hop, margin = mean_margin(np.subtract(threaded_cost.values, cost.values))
     return PartResult(
         "CPU per request: `def` / `async def` > 1, by one hop into a thread and back (about"

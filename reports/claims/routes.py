@@ -111,13 +111,10 @@ def holds_loop(variant: str) -> Part:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A pool with its documented size; None is the loop's default executor.
-
-    The size is never what the app reports: a widened pool must refute the claim.
-    """
+    """A pool by its documented size, never by the app's: a widened pool must refute the claim."""
 
     formula: str
-    documented_size: int | None = None
+    documented_size: int | None = None  # None: that of the loop's default executor
     tolerance: float = 0.10  # how near the plateau must lie to the size
 
 

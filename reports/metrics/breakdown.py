@@ -38,11 +38,9 @@ class LatencyBreakdown:
 
 
 def break_down_latency(rows: pd.DataFrame) -> LatencyBreakdown | None:
-    """Split the latency of the answered requests; None when none has all timestamps in order.
-
-    Another host's clock differs from ours: its timestamps are out of order and count as unknown.
-    """
+    """Split the latency of the answered requests; None when none has all timestamps in order."""
     steps = rows[list(TIMESTAMP_COLUMNS)].diff(axis=1).iloc[:, 1:]
+    # The clock of another host differs: its timestamps are out of order and count as unknown.
     in_order = (steps >= 0).all(axis=1) & ~rows.censored  # a comparison with NaN is False
     known, steps = rows[in_order], steps[in_order]
     if known.empty:

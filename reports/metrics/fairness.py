@@ -28,10 +28,7 @@ class FairnessStats:
 def measure_fairness(
     rows: pd.DataFrame, users: int, service: float, lasts: float
 ) -> FairnessStats | None:
-    """Count the turns on a route that serves one request at a time, `service` seconds unloaded.
-
-    `rows`: all requests that did not fail. The users sent for `lasts` seconds.
-    """
+    """Count the turns of users that sent for `lasts` seconds, on a route that serves one at once."""
     latency = LatencyStats.from_samples(rows.latency.to_numpy(), ~rows.censored.to_numpy())
     if latency is None:
         return None

@@ -1,7 +1,6 @@
 """The numbers of a run: per route its levels, bursts and neighbours, without any judgement.
 
-Everything later - trust, findings, claims, charts, page, summary - reads `RunMetrics` and nothing
-else.
+Trust, findings, claims, charts, page and summary read `RunMetrics` and nothing else.
 """
 
 import math
@@ -65,9 +64,7 @@ class CrowdMetrics:
     breakdown: LatencyBreakdown | None  # None where no probe saw where the time was spent
     fairness: FairnessStats | None = None  # where an experiment is about the order of service
     throughput_interval: Interval | None = None
-    cpu_cost_interval: Interval | None = (
-        None  # of CPU seconds per right answer, neighbours included
-    )
+    cpu_cost_interval: Interval | None = None  # of CPU s per right answer, with the neighbours
     quartiles: Quartiles | None = None  # of the latencies of answered requests
     latency_cv: float = 0.0  # of the same: standard deviation over mean
     longest_silence: float = 0.0  # in the window; 0 where no answer came after its start

@@ -75,7 +75,7 @@ class RepeatedValue:
     @property
     def interval(self) -> Interval | None:
         """95 % interval; None with fewer than five runs."""
-        return restart_interval(self.values, None if self.beyond is None else np.array(self.beyond))
+        return restart_interval(self.values, self.beyond)
 
     @property
     def variation(self) -> float:

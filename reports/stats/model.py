@@ -1,7 +1,4 @@
-"""Results of the statistics of an open load: its sends, its replay, its percentile curves.
-
-All times are in seconds.
-"""
+"""Results of the statistics of an open load: sends, replay, percentile curves; times in seconds."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -25,7 +25,7 @@ MIN_BEYOND_GREY = 2  # enough for a lower bound, which claims less, and for a gr
 # 40,000 requests); Wilson's plain interval does so in .88 to .93 for p95, .64 to .90 for p99. See
 # `tests/reports/test_quantiles.py`.
 _SIZE_DISCOUNT = 0.8
-# restarts for an interval over them, and what the median run must have beyond its quantile
+# restarts for an interval, and independent samples beyond the quantile of the median run
 MIN_RUNS, _MIN_BEYOND_PER_RUN = 5, 4
 
 
@@ -139,7 +139,7 @@ def mean_margin(values: Array) -> tuple[float, float]:
 
 
 def restart_interval(
-    values: Array | Sequence[float], beyond: Array | None = None
+    values: Array | Sequence[float], beyond: Array | Sequence[float] | None = None
 ) -> tuple[float, float] | None:
     """Return the 95 % interval of a positive number over restarts: exp(mean ln +- t s / sqrt k).
 
@@ -177,9 +177,8 @@ class LatencyStats:
     ) -> "LatencyStats | None":
         """Return mean, quantiles and longest, with bounds where answers lack. None if empty.
 
-        `correlated` for open loads: latencies in the order of the planned times. `tau` of them are
-        worth one independent request, where theory gives it: near saturation a run without long
-        queues cannot show that they are missing.
+        `correlated`: an open load in planned order. `tau` requests are worth one independent one,
+        by theory: near saturation a run without long queues cannot show that they are missing.
         """
         if not len(latencies):
             return None
