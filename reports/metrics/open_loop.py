@@ -1,8 +1,8 @@
 """Counts one load of the open model: sent and answered requests, and whether a backlog grew.
 
-No request may vanish: those that the cap refused, those without an answer and those that failed are
-each counted. Percentiles of an overloaded route only show how long the test was, so whether it was
-overloaded is decided here, first.
+No request may vanish: it also counts those that the cap refused, those without an answer and those
+that failed. Percentiles of an overloaded route only show how long the test was, so it first decides
+whether the route was overloaded.
 """
 
 import math

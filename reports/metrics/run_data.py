@@ -1,7 +1,7 @@
 """Reads a run's files into tidy frames; the only module of `reports` that opens them.
 
-Latency = done - intended is derived here, so neither a late generator nor a queue before the socket
-can hide. That of a censored sample is a lower bound; a sample that was never sent has none.
+It derives latency = done - intended, so neither a late generator nor a queue before the socket can
+hide. That of a censored sample is a lower bound; a sample that was never sent has none.
 """
 
 from dataclasses import dataclass

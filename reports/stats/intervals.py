@@ -1,7 +1,7 @@
 """Confidence intervals from one run: a crowd's throughput, and how many were served at once.
 
-A crowd's window is cut into batches with equally many answers, and the batches are compared (batch
-means, Student's t). See docs/method.md, Percentiles and their intervals.
+They compare batches of a crowd's window with equally many answers (batch means, Student's t). See
+docs/method.md, Percentiles and their intervals.
 """
 
 import math

@@ -105,13 +105,6 @@ def quantile_interval(latencies: Array, finished: Flags, q: float) -> tuple[floa
     return float(low[i - 1]) if i else -math.inf, float(high[j - 1]) if j <= n else math.inf
 
 
-def _mean_interval(latencies: Array) -> tuple[float, float]:
-    size, mean = _SIZE_DISCOUNT * effective_sample_size(latencies), float(latencies.mean())
-    # few degrees of freedom, as a tail makes the variance uncertain
-    half = student_t(max(size / 10, 1)) * float(latencies.std(ddof=1)) / math.sqrt(size)
-    return mean - half, mean + half
-
-
 def estimate_quantile(
     latencies: Array, finished: Flags, q: float, effective_count: float | None = None
 ) -> Estimate | None:
@@ -189,10 +182,12 @@ class LatencyStats:
             # These decide what may be printed; ties share a rank.
             ranks = np.searchsorted(np.sort(latencies), latencies).astype(float)
             effective_count = min(effective_sample_size(ranks), len(latencies) / max(tau, 1.0))
-            # the mean needs as many as the median
-            has_interval = finished.all() and is_supported(effective_count, 0.5)
-            interval = _mean_interval(latencies) if has_interval else None
-            mean = replace(mean, interval=interval, beyond=effective_count / 2)
+            mean = replace(mean, beyond=effective_count / 2)
+            if finished.all() and is_supported(effective_count, 0.5):  # as many as for the median
+                size = _SIZE_DISCOUNT * effective_sample_size(latencies)
+                # few degrees of freedom, as a tail makes the variance uncertain
+                half = student_t(max(size / 10, 1)) * float(latencies.std(ddof=1)) / math.sqrt(size)
+                mean = replace(mean, interval=(mean.low - half, mean.low + half))
         estimates = {
             name: estimate_quantile(latencies, finished, q, effective_count)
             for name, q in SUMMARY_QUANTILES.items()
