@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from reports.checks.trust import assess_trust
-from reports.claims import CLAIMS, judge_claim
+from reports.claims import CLAIMS
+from reports.claims.model import judge_claim
 from reports.metrics.compute import compute_metrics
 from reports.metrics.run_data import load_run
 from reports.model import Report

@@ -7,57 +7,26 @@ untested, with the missing data named.
 
 from collections.abc import Callable, Iterator
 
-from reports.claims import (
-    cpu,
-    databases,
-    files,
-    forgotten_await,
-    gather,
-    http_clients,
-    loop_fairness,
-    no_op,
-    queueing,
-    waiting,
-)
-from reports.claims.model import Claim, ClaimOutcome, EvaluatedClaim, judge_claim
+from reports.claims.cpu import CPU_BLOCKS, PROCESS_POOL_FREES
+from reports.claims.databases import ASYNC_SESSION_FREES, SYNC_SESSION_BLOCKS
+from reports.claims.files import FILE_READ_BLOCKS
+from reports.claims.forgotten_await import FORGOTTEN_AWAIT
+from reports.claims.gather import GATHER_OVERLAPS
+from reports.claims.http_clients import AIOHTTP_FREES, CLIENT_REUSE, HTTPX_FREES, REQUESTS_BLOCKS
+from reports.claims.loop_fairness import LOOP_FAIRNESS
+from reports.claims.model import Claim
+from reports.claims.no_op import OVERHEAD
+from reports.claims.queueing import LATENCY_SPIKE, SERIAL_QUEUE, SERVER_TIMER_BLIND
+from reports.claims.waiting import ASYNC_MANY, AWAIT_IN_DEF, BLOCKS_LOOP, DEF_POOL, TO_THREAD_FREE
 from results.errors import AtonceError, ExitCode
 
-_TOPICS = (
-    *(waiting, queueing, no_op, http_clients, databases, files, cpu),
-    *(forgotten_await, gather, loop_fairness),
+# Every claim, in the order of the lesson.
+CLAIMS = (
+    *(BLOCKS_LOOP, SERIAL_QUEUE, LATENCY_SPIKE, ASYNC_MANY, DEF_POOL, TO_THREAD_FREE, OVERHEAD),
+    *(REQUESTS_BLOCKS, HTTPX_FREES, AIOHTTP_FREES, CLIENT_REUSE),
+    *(SYNC_SESSION_BLOCKS, ASYNC_SESSION_FREES, FILE_READ_BLOCKS, CPU_BLOCKS, PROCESS_POOL_FREES),
+    *(FORGOTTEN_AWAIT, GATHER_OVERLAPS, AWAIT_IN_DEF, SERVER_TIMER_BLIND, LOOP_FAIRNESS),
 )
-# The order of the lesson. A claim that is not listed comes last.
-_READING_ORDER = (
-    *("blocks-loop", "serial-queue", "latency-spike", "async-many", "def-pool", "to-thread-free"),
-    *("overhead", "requests-blocks", "httpx-frees", "aiohttp-frees", "client-reuse"),
-    *("sync-session-blocks", "async-session-frees", "file-read-blocks", "cpu-blocks"),
-    *("process-pool-frees", "forgotten-await", "gather-overlaps", "await-in-def"),
-    *("server-timer-blind", "loop-fairness"),
-)
-
-
-def _reading_position(claim: Claim) -> int:
-    is_listed = claim.id in _READING_ORDER
-    return _READING_ORDER.index(claim.id) if is_listed else len(_READING_ORDER)
-
-
-# Every claim that stands in a topic's file.
-CLAIMS = tuple(
-    sorted(
-        (value for topic in _TOPICS for value in vars(topic).values() if isinstance(value, Claim)),
-        key=_reading_position,
-    )
-)
-__all__ = [
-    "CLAIMS",
-    "Claim",
-    "ClaimOutcome",
-    "EvaluatedClaim",
-    "claim_lines",
-    "claim_needs",
-    "judge_claim",
-    "select_claims",
-]
 
 
 def select_claims(ids: list[str]) -> list[Claim]:

@@ -8,14 +8,8 @@ from reports.claims.model import Claim, MissingData, Part, PartResult
 from reports.claims.routes import crowd_needs, measured_route
 from reports.formatting import format_seconds, format_share
 from reports.metrics.model import RunMetrics
-from reports.verdicts.neighbours import (
-    GIL_ACQUISITIONS,
-    SERIAL_LIMIT,
-    SWITCH_INTERVAL,
-    NeighbourWait,
-    classify_wait,
-    predicted_delays,
-)
+from reports.verdicts import neighbours
+from reports.verdicts.neighbours import NeighbourWait
 
 # CPU of an answer as a share of its service time: waiting has next to none, computing all but what
 # others took
@@ -36,21 +30,25 @@ def _computes(variant: str, expected: NeighbourWait) -> Part:
         measured = measured_route(run_metrics, variant)
         level, service, p90 = measured.level, measured.service, measured.neighbour_p90[1].low
         users, cpu = level.users, level.cpu or 0.0
-        turns_delay, whole_delay = map(format_seconds, predicted_delays(users, service).values())
-        turn = format_seconds(SWITCH_INTERVAL)
+        delays = neighbours.predicted_delays(users, service)
+        turns_delay, whole_delay = map(format_seconds, delays.values())
+        turns = f"{neighbours.GIL_ACQUISITIONS} x {users}"
         predicted_p90 = {
             NeighbourWait.REQUESTS: f"at least 0.9 x {users} users x {format_seconds(service)} ="
             f" {whole_delay}",
-            NeighbourWait.TURNS: f"some {GIL_ACQUISITIONS} x {users} x {turn} = {turns_delay}",
+            NeighbourWait.TURNS: f"about {turns} x {format_seconds(neighbours.SWITCH_INTERVAL)} ="
+            f" {turns_delay}",
             NeighbourWait.NOTHING: f"less than half of {turns_delay}: it releases the GIL",
         }
-        wait = classify_wait(measured.route.neighbours["async"], users, service)
+        wait = neighbours.classify_wait(measured.route.neighbours["async"], users, service)
         return PartResult(
             f"{variant}: 1 at once, the async neighbour's p90 {predicted_p90[expected]}",
             f"{variant}: {measured.served_interval} at once, core {format_share(cpu)} full,"
             f" neighbour {format_seconds(p90)}",
             {
-                f"{variant} served more than one at once": measured.served >= SERIAL_LIMIT,
+                f"{variant} served more than one at once": (
+                    measured.served >= neighbours.SERIAL_LIMIT
+                ),
                 f"{variant} waited instead of computing": (
                     cpu / level.throughput < _MIN_CPU_SHARE * service
                 ),
@@ -71,8 +69,8 @@ CPU_BLOCKS = Claim(
     needs=crowd_needs(*_EXPECTED_WAITS),
     parts=tuple(starmap(_computes, _EXPECTED_WAITS.items())),
     why=(
-        "the loop computes one thing at a time. A thread keeps it free, slowed by turns of the GIL"
-        " unless the code releases it. On more than one core, code that releases it serves more"
+        "the loop computes one thing at a time. A thread keeps the loop free, but both take turns"
+        " with the GIL unless the code releases it. Code that releases it uses more cores"
     ),
 )
 
@@ -93,25 +91,24 @@ def _judge_process_pool_frees(run_metrics: RunMetrics) -> PartResult:
     usable_cores = min(_count_pool_workers(run_metrics), cores)
     if usable_cores - (health.other_cpu or 0.0) * cores < _MIN_FREE_CORES:
         raise MissingData("a second core that other processes leave free")
-    excess_note = (
-        f" (more than {usable_cores} is impossible: the single user ran on slower cores than the"
-        " crowd)"
-        if served > _IMPLAUSIBLE_RATIO * usable_cores
-        else ""
-    )
+    cpu, excess_note = level.cpu or 0.0, ""
+    if served > _IMPLAUSIBLE_RATIO * usable_cores:
+        excess_note = (
+            f" (more than {usable_cores} is impossible: the single user ran on slower cores than"
+            " the crowd)"
+        )
     return PartResult(
         f"min(workers, cores) = {usable_cores} at once, less what the loop and the load generator"
         " need; one interpreter would serve 1; the async neighbour calm",
         f"{measured.served_text}; {measured.neighbour_text}; the load generator used"
-        f" {format_share(health.generator_cpu or 0.0)} of one core, the loop"
-        f" {format_share(level.cpu or 0.0)}",
+        f" {format_share(health.generator_cpu or 0.0)} of one core, the loop {format_share(cpu)}",
         {
             "the async neighbour waited": not measured.has_calm_neighbour,
             "it served no more than one interpreter would": served <= math.sqrt(usable_cores),
         },
         limit=(
             f"true, up to {usable_cores} cores{excess_note}; a call costs"
-            f" {format_seconds((level.cpu or 0.0) / level.throughput)} of the app's own CPU, for"
+            f" {format_seconds(cpu / level.throughput)} of the app's own CPU, for"
             " the request, pickling and two hops between processes"
         ),
         bars=(("one interpreter", 1.0), ("process pool", served), ("cores", float(usable_cores))),
@@ -119,11 +116,10 @@ def _judge_process_pool_frees(run_metrics: RunMetrics) -> PartResult:
 
 
 def _count_pool_workers(run_metrics: RunMetrics) -> int:
-    """Return the number of workers that answered. Raises MissingData where none did."""
     answers = run_metrics.session_answers(_VARIANT, _WORKERS_PATH)
-    if not answers or answers[0].status != 200:  # noqa: PLR2004 - OK
-        raise MissingData("the pool's answer how many workers it has")
-    return int(json.loads(answers[0].body)["workers"])
+    if not answers or answers[0]["status"] != 200:  # noqa: PLR2004 - OK
+        raise MissingData("the number of the pool's workers, which the app reports")
+    return int(json.loads(answers[0]["body"])["workers"])
 
 
 PROCESS_POOL_FREES = Claim(

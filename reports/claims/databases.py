@@ -46,7 +46,7 @@ def _format_pool_settings(run_metrics: RunMetrics, session: str) -> str:
     """Return the sizes that were read from the pool in use."""
     kind = "awaitable" if session.startswith("async") else "blocking"
     pool = _database_counters(run_metrics, session)[0]["pools"][kind]
-    return f"{pool['pool']} {pool['size']} + {pool['overflow']}, {pool['timeout']:g} s"
+    return "{pool} {size} + {overflow}, {timeout:g} s".format_map(pool)
 
 
 def _does_equal_work(*sessions: str) -> Part:
@@ -55,17 +55,12 @@ def _does_equal_work(*sessions: str) -> Part:
     def judge(run_metrics: RunMetrics) -> PartResult:
         ratios = {session: _queries_per_request(run_metrics, session) for session in sessions}
         pools = dict.fromkeys(_format_pool_settings(run_metrics, session) for session in sessions)
-        queries = "; ".join(
-            f"{session} {format_number(ratio)}" for session, ratio in ratios.items()
-        )
+        queries = [f"{session} {format_number(ratio)}" for session, ratio in ratios.items()]
+        is_equal = all(is_near(ratio, 1, _QUERY_TOLERANCE) for ratio in ratios.values())
         return PartResult(
             "1 query per request",
-            f"pools read: {' and '.join(pools)}; queries per request: {queries}",
-            {
-                "the variants did not do the same work": not all(
-                    is_near(ratio, 1, _QUERY_TOLERANCE) for ratio in ratios.values()
-                )
-            },
+            f"pools in use: {' and '.join(pools)}; queries per request: {'; '.join(queries)}",
+            {"the variants did not do the same work": not is_equal},
         )
 
     return judge
@@ -74,6 +69,10 @@ def _does_equal_work(*sessions: str) -> Part:
 _INLINE = ("broken-async sqlite", "broken-async postgres")
 _AWAITED = ("async sqlite", "async postgres")
 _DEF = "sync postgres"
+_TIMEOUT_NOTE = (
+    f"the next request waits for a connection and fails after {_POOL_TIMEOUT} s. `def` has as large"
+    " a pool"
+)
 
 SYNC_SESSION_BLOCKS = Claim(
     id="sync-session-blocks",
@@ -94,12 +93,7 @@ ASYNC_SESSION_FREES = Claim(
     needs=crowd_needs(*_AWAITED, _DEF),
     parts=(
         fills_pool(_AWAITED[0], _CONNECTION_POOL),
-        fills_pool(
-            _AWAITED[1],
-            _CONNECTION_POOL,
-            "the next request waits for a connection and fails after"
-            f" {_POOL_TIMEOUT} s. `def` has as large a pool",
-        ),
+        fills_pool(_AWAITED[1], _CONNECTION_POOL, _TIMEOUT_NOTE),
         # Whether `def` frees the loop is another claim.
         fills_pool(_DEF, _CONNECTION_POOL, frees_loop=False),
         _does_equal_work(*_AWAITED, _DEF),

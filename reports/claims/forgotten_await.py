@@ -12,12 +12,17 @@ SHAPES = {  # what becomes of the coroutine: its name, and which check should fi
     "condition": ("is_admin", _BODY_CHECK),
     "saved": ("save", _NO_CHECK),
 }
-_EXPECTED = {shape: check for shape, (_, check) in SHAPES.items()}
 _MIN_FAILURE_STATUS = 400  # from this status on clients and load generators speak of a failure
+_LIMIT = (
+    "true where the coroutine becomes a text or a condition. A returned coroutine cannot be written"
+    " as JSON and fails visibly (500). Where only its effect is lost, the answer is right and only"
+    " the warning in the log shows it"
+)
 
 
 def _judge_forgotten_await(run_metrics: RunMetrics) -> PartResult:
     """Compare each mistake with its fix, and count the warnings in the app's log."""
+    expected = {shape: check for shape, (_, check) in SHAPES.items()}
     found_by = {shape: _detecting_check(run_metrics, shape) for shape in SHAPES}
     log = run_metrics.run.answers["pitfalls"].log
     warnings = sum(f"coroutine '{name}' was never awaited" in log for name, _ in SHAPES.values())
@@ -29,22 +34,16 @@ def _judge_forgotten_await(run_metrics: RunMetrics) -> PartResult:
     # The lesson knows one case: the wrong value.
     is_as_stated = set(found_by.values()) == {_BODY_CHECK}
     return PartResult(
-        f"{_format_detections(_EXPECTED)}; {format_count(len(SHAPES), 'warning')} in the log",
+        f"{_format_detections(expected)}; {format_count(len(SHAPES), 'warning')} in the log",
         f"{_format_detections(found_by)}; {format_count(warnings, 'warning')} in the log;"
         f" {examples}",
         {
             "a check other than the predicted one found a mistake": (
-                found_by != _EXPECTED and not is_as_stated
+                found_by != expected and not is_as_stated
             ),
             "a coroutine was lost without a warning in the log": warnings < len(SHAPES),
         },
-        limit=(
-            ""
-            if is_as_stated
-            else "true where the coroutine becomes a text or a condition. A returned coroutine"
-            " cannot be written as JSON and fails visibly (500). Where only its effect is lost, the"
-            " answer is right and only the warning in the log shows it"
-        ),
+        limit="" if is_as_stated else _LIMIT,
         why="every wrong answer looked like a success",
     )
 
@@ -61,7 +60,6 @@ def _detecting_check(run_metrics: RunMetrics, shape: str) -> str:
 
 
 def _pitfall_answer(run_metrics: RunMetrics, how: str, shape: str) -> tuple[int, str]:
-    """Return status and body of one question. Raises MissingData when it was not sent."""
     path = f"/pitfall/{how}/{shape}"
     if not (answers := run_metrics.session_answers("pitfalls", path)):
         raise MissingData(path)

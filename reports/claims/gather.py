@@ -20,7 +20,7 @@ def _judge_gather(run_metrics: RunMetrics) -> PartResult:
         f"{gather_text} delays under gather, {in_turn_text} one after another",
         {
             "the calls under gather did not overlap": gather > _MAX_GATHER_DELAYS,
-            "the calls one after another overlapped": in_turn < _MIN_SEQUENTIAL_DELAYS,
+            "the sequential calls overlapped": in_turn < _MIN_SEQUENTIAL_DELAYS,
         },
         why=f"both calls wait at once; the rest ({format_share(gather - 1)}) is the calls' own CPU",
         bars=(("gather", gather), ("in turn", in_turn)),

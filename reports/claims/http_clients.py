@@ -5,15 +5,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from reports.claims import routes
 from reports.claims.model import Claim, MissingData, Part, PartResult
-from reports.claims.routes import (
-    THREAD_POOL,
-    crowd_needs,
-    fills_pool,
-    holds_loop,
-    measured_route,
-    serves_every_user,
-)
 from reports.formatting import format_seconds, format_with_interval
 from reports.metrics.model import CrowdMetrics, RunMetrics
 
@@ -44,24 +37,18 @@ class _ConnectionCounts:
 
 def _decode_answers(run_metrics: RunMetrics, session: str, path: str, at_least: int) -> list[Any]:
     """Return the answers to one path. Raises MissingData if there are fewer than `at_least`."""
-    answers = [
-        answer for answer in run_metrics.session_answers(session, path) if answer.status == _OK
-    ]
-    if len(answers) < at_least:
+    answers = run_metrics.session_answers(session, path)
+    bodies = [json.loads(answer["body"]) for answer in answers if answer["status"] == _OK]
+    if len(bodies) < at_least:
         raise MissingData(f"{path} of the session {session}")
-    return [json.loads(answer.body) for answer in answers]
+    return bodies
 
 
-def _count_connections(
-    run_metrics: RunMetrics, session: str, path: str = _COUNTERS_PATH
-) -> _ConnectionCounts:
+def _count_connections(run_metrics: RunMetrics, session: str, path: str) -> _ConnectionCounts:
     """Return the difference between the upstream's counters before and after the load."""
     before, after = _decode_answers(run_metrics, session, path, 2)
-    return _ConnectionCounts(
-        after["connections"] - before["connections"],
-        after["requests"] - before["requests"],
-        after["pool"],
-    )
+    opened, sent = (after[name] - before[name] for name in ("connections", "requests"))
+    return _ConnectionCounts(opened, sent, after["pool"])
 
 
 def _cpu_per_request(level: CrowdMetrics) -> float:
@@ -73,12 +60,10 @@ def _cpu_per_request(level: CrowdMetrics) -> float:
 
 def _summarise_client(run_metrics: RunMetrics, variant: str, path: str = _COUNTERS_PATH) -> str:
     """Return latency, CPU per request and connections of one client, in words."""
-    level = measured_route(run_metrics, variant).level
-    interval = level.cpu_cost_interval
-    cpu = format_with_interval(
-        _cpu_per_request(level) * 1000,
-        (interval[0] * 1000, interval[1] * 1000) if interval else None,
-    )
+    level = routes.measured_route(run_metrics, variant).level
+    low, high = level.cpu_cost_interval or (0.0, 0.0)
+    interval = (low * 1000, high * 1000) if level.cpu_cost_interval else None
+    cpu = format_with_interval(_cpu_per_request(level) * 1000, interval)
     counts = _count_connections(run_metrics, variant, path)
     return f"mean {format_seconds(level.mean.low)}, {cpu} ms CPU per request, {counts}"
 
@@ -116,17 +101,21 @@ REQUESTS_BLOCKS = Claim(
     id="requests-blocks",
     sentence="`requests` in `async def` freezes every request of the worker; in `def` none.",
     source="Making External HTTP Calls; Common Pitfalls",
-    needs=crowd_needs(_INLINE, _DEF),
-    parts=(holds_loop(_INLINE), fills_pool(_DEF, THREAD_POOL), _measures_client(_DEF)),
+    needs=routes.crowd_needs(_INLINE, _DEF),
+    parts=(
+        routes.holds_loop(_INLINE),
+        routes.fills_pool(_DEF, routes.THREAD_POOL),
+        _measures_client(_DEF),
+    ),
     why="the call waits in the thread that makes it: the loop's, or one of the pool's",
 )
 HTTPX_FREES = Claim(
     id="httpx-frees",
     sentence="Calls awaited with `httpx.AsyncClient` leave the loop free: all users at once.",
     source="When to Use async def; Making External HTTP Calls",
-    needs=(*crowd_needs(_SHARED), f"asked/{_SESSION}"),
+    needs=(*routes.crowd_needs(_SHARED), f"asked/{_SESSION}"),
     parts=(
-        serves_every_user(_SHARED),
+        routes.serves_every_user(_SHARED),
         _fails_clearly(_SESSION, "/client/httpx"),
         _measures_client(_SHARED),
     ),
@@ -136,9 +125,9 @@ AIOHTTP_FREES = Claim(
     id="aiohttp-frees",
     sentence="Calls awaited with `aiohttp` leave the loop free: all users at once.",
     source="Making External HTTP Calls",
-    needs=crowd_needs(_AIOHTTP),
+    needs=routes.crowd_needs(_AIOHTTP),
     parts=(
-        serves_every_user(_AIOHTTP),
+        routes.serves_every_user(_AIOHTTP),
         _fails_clearly(_AIOHTTP, "/aiohttp"),
         _measures_client(_AIOHTTP, "/aiohttp/counters"),
     ),
@@ -154,11 +143,12 @@ _MIN_CPU_RATIO = 2.0
 
 def _judge_connections(run_metrics: RunMetrics) -> PartResult:
     """Compare connections and CPU; the effect of httpx's keep-alive limit is the nuance."""
-    shared_counts = _count_connections(run_metrics, _SHARED)
-    own_counts = _count_connections(run_metrics, _PER_REQUEST)
-    shared = measured_route(run_metrics, _SHARED)
-    own = measured_route(run_metrics, _PER_REQUEST)
+    shared_counts = _count_connections(run_metrics, _SHARED, _COUNTERS_PATH)
+    own_counts = _count_connections(run_metrics, _PER_REQUEST, _COUNTERS_PATH)
+    shared = routes.measured_route(run_metrics, _SHARED)
+    own = routes.measured_route(run_metrics, _PER_REQUEST)
     connects_each_time = own_counts.connections == own_counts.requests >= own.level.completed
+    exceeds_pool = shared_counts.connections > _POOL_SIZE
     cpu_limit = _MIN_CPU_RATIO * _cpu_per_request(shared.level)
     keep_alive = _decode_answers(run_metrics, _SESSION, "/client/keep-alive", 1)[0]
     return PartResult(
@@ -168,9 +158,7 @@ def _judge_connections(run_metrics: RunMetrics) -> PartResult:
         f" {_summarise_client(run_metrics, _SHARED)}, a pool of {shared_counts.pool_size}",
         {
             "a client per request did not connect per request": not connects_each_time,
-            "the shared client opened more connections than its pool has": (
-                shared_counts.connections > _POOL_SIZE
-            ),
+            "the shared client opened more connections than its pool has": exceeds_pool,
             "a client per request costs hardly more CPU": _cpu_per_request(own.level) < cpu_limit,
         },
         limit=_explain_keep_alive(keep_alive),
@@ -185,6 +173,7 @@ def _judge_lifecycle(run_metrics: RunMetrics) -> PartResult:
     """Use the shared client before, during and after the life of its app."""
     lifecycle = _decode_answers(run_metrics, _SESSION, "/client/lifecycle", 1)[0]
     before, after = lifecycle["before"], lifecycle["after"]
+    fails_running = lifecycle["running"]["status"] >= _CLIENT_ERROR
     return PartResult(
         "an error before start-up, closed after shut-down",
         f"before start-up {before['status']} ({before['error']}); closed after shut-down:"
@@ -192,16 +181,13 @@ def _judge_lifecycle(run_metrics: RunMetrics) -> PartResult:
         {
             "used before start-up, the client raised no clear error": not _is_clear_error(before),
             "used after shut-down, the client raised no clear error": not _is_clear_error(after),
-            "between start-up and shut-down the client could not be used": (
-                lifecycle["running"]["status"] >= _CLIENT_ERROR
-            ),
+            "between start-up and shut-down the client did not work": fails_running,
             "shut-down left the client open": not lifecycle["closed"],
         },
     )
 
 
 def _is_clear_error(answer: dict[str, Any]) -> bool:
-    """Return whether a request failed with a message that says why."""
     return answer["status"] >= _SERVER_ERROR and "not initialized" in (answer["error"] or "")
 
 
@@ -209,13 +195,11 @@ def _explain_keep_alive(crowds: list[dict[str, Any]]) -> str:
     """Return the effect of the keep-alive limit on a client with more calls in flight."""
     if crowds[1]["connections"] <= crowds[1]["users"]:
         return ""
-    few, many, raised = (
-        "{connections} connections for {requests} requests of {users} users".format_map(crowd)
-        for crowd in crowds
-    )
+    text = "{connections} connections for {requests} requests of {users} users"
+    few, many, raised = map(text.format_map, crowds)
     return (
         f"with httpx's defaults only while at most {_KEEPALIVE_LIMIT} calls are in flight ({few})."
-        f" Beyond that it closes idle connections, because busy ones count towards the"
+        " Beyond that it closes idle connections, because busy ones count towards the"
         f" {_KEEPALIVE_LIMIT} that it may keep ({many}); max_keepalive_connections={_POOL_SIZE}"
         f" prevents it ({raised})"
     )

@@ -1,8 +1,7 @@
 """One frozen route on two event loops, warm and cold: same throughput, other tails.
 
-Beyond the lesson: a blocked loop also chooses which request comes next. Theory protects
-throughput and mean, because one server that never idles finishes as much in any order; median and
-tail belong to the order.
+A blocked loop also chooses which request comes next. One server that never idles has the same
+throughput and mean in any order; median and tail depend on the order.
 """
 
 from dataclasses import dataclass
@@ -41,26 +40,24 @@ class FairnessCondition:
         """The longest wait of any request, in seconds."""
         return self.fairness.latency.longest.low
 
-    @property
-    def follows_theory(self) -> bool:
-        """Whether throughput and mean are those of one place, in any order of service."""
-        rate = closed_loop_rate(self.level.users, self.unloaded_mean, 1)
-        mean = self.fairness.latency.mean.exact
-        return (
-            is_near(self.level.throughput, rate, _RATE_TOLERANCE)
-            and mean is not None
-            and is_near(mean, self.fairness.predicted_mean, _RATE_TOLERANCE)
-        )
 
-    @property
-    def summary(self) -> str:
-        """The four numbers, and how many users starved."""
-        latency, starved = self.fairness.latency, self.fairness.starved_users
-        return (
-            f"{self.name} {format_number(self.level.throughput)} req/s, mean"
-            f" {format_estimate(latency.mean)}, p50 {format_estimate(latency.quantiles['p50'])},"
-            f" longest {format_estimate(latency.longest)}"
-        ) + (f", {format_count(starved, 'user')} starved" if starved else "")
+def _follows_theory(condition: FairnessCondition) -> bool:
+    """Return whether throughput and mean are those of one place, in any order of service."""
+    level, mean = condition.level, condition.fairness.latency.mean.exact
+    rate = closed_loop_rate(level.users, condition.unloaded_mean, 1)
+    if mean is None or not is_near(level.throughput, rate, _RATE_TOLERANCE):
+        return False
+    return is_near(mean, condition.fairness.predicted_mean, _RATE_TOLERANCE)
+
+
+def _summarise_condition(condition: FairnessCondition) -> str:
+    latency, starved = condition.fairness.latency, condition.fairness.starved_users
+    text = (
+        f"{condition.name} {format_number(condition.level.throughput)} req/s, mean"
+        f" {format_estimate(latency.mean)}, p50 {format_estimate(latency.quantiles['p50'])},"
+        f" longest {format_estimate(latency.longest)}"
+    )
+    return f"{text}, {format_count(starved, 'user')} starved" if starved else text
 
 
 def fairness_conditions(run_metrics: RunMetrics) -> list[FairnessCondition]:
@@ -81,22 +78,18 @@ def _judge_loop_fairness(run_metrics: RunMetrics) -> PartResult:
         raise MissingData("the frozen route on both loops, warm and cold (atonce reproduce --full)")
     first, rates = conditions[0], [condition.level.throughput for condition in conditions]
     users, service = first.level.users, first.unloaded_mean
-    follows_theory = max(rates) / min(rates) - 1 <= _RATE_TOLERANCE and all(
-        condition.follows_theory for condition in conditions
-    )
+    has_one_rate = max(rates) / min(rates) - 1 <= _RATE_TOLERANCE
+    follows_theory = has_one_rate and all(map(_follows_theory, conditions))
     fair, *_, unfair = sorted(conditions, key=attrgetter("longest_wait"))
     tail_ratio = unfair.longest_wait / fair.longest_wait
     apart = format_ratio(tail_ratio)
     return PartResult(
         f"in any order of service 1 / D = {format_number(closed_loop_rate(users, service, 1))}"
         f" req/s, and a mean of N D = {format_seconds(users * service)} once all queue,"
-        f" {format_seconds(first.fairness.predicted_mean)} with first and last round; tails:"
-        " anything",
-        "; ".join(condition.summary for condition in conditions),
+        f" {format_seconds(first.fairness.predicted_mean)} with first and last round; any tail",
+        "; ".join(map(_summarise_condition, conditions)),
         {
-            "throughput or mean differ from theory, which holds for any order of service": (
-                not follows_theory
-            ),
+            "throughput or mean differ from theory, in any order of service": not follows_theory,
             f"the longest waits lie only {apart} apart: both loops are about equally fair": (
                 follows_theory and tail_ratio < MIN_TAIL_RATIO
             ),
@@ -108,18 +101,19 @@ def _judge_loop_fairness(run_metrics: RunMetrics) -> PartResult:
 def _explain_fairness(
     fair: FairnessCondition, unfair: FairnessCondition, conditions: list[FairnessCondition]
 ) -> str:
-    """Explain the choice of the next request; the mechanism only where it was measured (uvloop)."""
+    """Explain the choice of the next request; the mechanism only where it is known (uvloop)."""
     warm = [condition.longest_wait for condition in conditions if condition.name.endswith("warm")]
     text = (
         "the loop chooses which request is served next"
         f" ({format_ratio(unfair.longest_wait / fair.longest_wait)}, {unfair.name} against"
         f" {fair.name}; both warm {format_ratio(max(warm) / min(warm))})"
     )
-    uvloop_note = (
-        "; uvloop accepts one new connection per turn, and here a turn is a whole wait: open"
-        " connections are served again and again while the others wait to be accepted"
+    if unfair.name != "uvloop cold":
+        return text
+    return (
+        f"{text}; uvloop accepts one new connection per turn, and here a turn is a whole wait: it"
+        " serves open connections again and again while the others wait to be accepted"
     )
-    return text + (uvloop_note if unfair.name == "uvloop cold" else "")
 
 
 LOOP_FAIRNESS = Claim(

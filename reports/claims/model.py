@@ -11,7 +11,7 @@ Bars = tuple[tuple[str, float], ...]  # a small picture: labels and values
 
 
 class ClaimOutcome(StrEnum):
-    """The outcome of a claim."""
+    """How a claim fared on a run."""
 
     CONFIRMED = "confirmed"  # measured as stated
     NUANCED = "nuanced"  # true, with a limit that the lesson does not mention
@@ -32,17 +32,13 @@ class ClaimResult:
 
 @dataclass(frozen=True, slots=True)
 class PartResult:
-    """One part of a claim on one run: prediction and measurement.
-
-    `faults` are the sentences that would refute the claim, with whether each is true of this run.
-    `limit` is a limit that the lesson does not mention. `why` explains a part that holds.
-    """
+    """One part of a claim on one run: prediction and measurement."""
 
     predicted: str
     measured: str
-    faults: Mapping[str, bool] = field(default_factory=dict)
-    limit: str = ""
-    why: str = ""
+    faults: Mapping[str, bool] = field(default_factory=dict)  # what refutes it: is it true here?
+    limit: str = ""  # that the lesson does not mention
+    why: str = ""  # explains a confirmed part
     bars: Bars = ()
 
 
@@ -52,18 +48,14 @@ Part = Callable[[RunMetrics], PartResult]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One statement of the lesson: `source` is its section, `parts` judge it.
-
-    `needs` are the beginnings of cell names, and `asked/<session>` for questions. `why` explains a
-    claim whose parts all hold.
-    """
+    """One statement of the lesson."""
 
     id: str
     sentence: str
-    source: str
-    needs: tuple[str, ...]
+    source: str  # its section of the lesson
+    needs: tuple[str, ...]  # beginnings of cell names; `asked/<session>` for single requests
     parts: tuple[Part, ...]
-    why: str = ""
+    why: str = ""  # explains a confirmed claim
 
     def judge(self, run_metrics: RunMetrics) -> ClaimResult:
         """Judge every part. Raises MissingData."""
@@ -99,17 +91,18 @@ class MissingData(Exception):  # noqa: N818 - not an error: the claim is unteste
 
 def judge_claim(claim: Claim, run_metrics: RunMetrics, trust: TrustReport) -> EvaluatedClaim:
     """Judge one claim; missing data, or an untrusted run or cell, makes it untested."""
+    reason = _untested_reason(claim, run_metrics, trust)
     try:
-        if reason := _untested_reason(claim, run_metrics, trust):
-            return _untested_claim(claim, reason)
-        result = claim.judge(run_metrics)
+        result = None if reason else claim.judge(run_metrics)
     except MissingData as missing:
-        return _untested_claim(claim, f"missing from this run: {missing}")
+        reason, result = f"missing from this run: {missing}", None
+    if result is None:
+        return EvaluatedClaim(claim, ClaimResult("-", "-", ClaimOutcome.UNTESTED, reason or ""))
     warnings = dict.fromkeys(
         f"{check.id} {check.name}" for check in trust.checks_for(claim.needs, CheckStatus.WARN)
     )
-    doubt = f" (in doubt: {', '.join(warnings)})" if warnings else ""
-    return EvaluatedClaim(claim, replace(result, why=result.why + doubt))
+    note = f" (with a warning: {', '.join(warnings)})" if warnings else ""
+    return EvaluatedClaim(claim, replace(result, why=result.why + note))
 
 
 def _untested_reason(claim: Claim, run_metrics: RunMetrics, trust: TrustReport) -> str | None:
@@ -118,10 +111,6 @@ def _untested_reason(claim: Claim, run_metrics: RunMetrics, trust: TrustReport) 
     if failed := trust.first_failure(claim.needs):
         return f"its data cannot be trusted: {failed.id} {failed.name}, {failed.cell}: {failed.why}"
     return run_metrics.absence_reason(claim.needs)
-
-
-def _untested_claim(claim: Claim, why: str) -> EvaluatedClaim:
-    return EvaluatedClaim(claim, ClaimResult("-", "-", ClaimOutcome.UNTESTED, why))
 
 
 def _join_texts(texts: Iterable[str]) -> str:

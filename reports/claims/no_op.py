@@ -1,7 +1,6 @@
 """What `async def` and `def` cost when they do nothing."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,56 +17,48 @@ from reports.verdicts.neighbours import FULL_CORE
 _PUBLISHED_HOP_TIME = 0.00016
 
 
-@dataclass(frozen=True, slots=True)
-class _Turns:
-    """All turns of one route, in their order."""
+def _turn_rates(levels: tuple[CrowdMetrics, ...]) -> RepeatedValue:
+    return RepeatedValue(tuple(level.throughput for level in levels))
 
-    levels: tuple[CrowdMetrics, ...]
 
-    @property
-    def costs(self) -> RepeatedValue:
-        """CPU seconds per request."""
-        return RepeatedValue(
-            tuple((level.cpu or math.nan) / level.throughput for level in self.levels)
-        )
+def _turn_costs(levels: tuple[CrowdMetrics, ...]) -> RepeatedValue:
+    """Return the CPU seconds per request of each turn."""
+    return RepeatedValue(tuple((level.cpu or math.nan) / level.throughput for level in levels))
 
-    @property
-    def rates(self) -> RepeatedValue:
-        return RepeatedValue(tuple(level.throughput for level in self.levels))
 
-    def capacity_text(self, run_metrics: RunMetrics) -> str:
-        """Return the capacity of a full core; else a lower bound from CPU per request."""
-        core_share = float(np.mean([level.cpu or 0.0 for level in self.levels]))
-        if core_share >= FULL_CORE:
-            return f"capacity {format_repeated_value(self.rates, 'req/s')}"
-        names = {level.cell for level in self.levels}
-        counts = [entry for entry in run_metrics.cell_counts if entry.cell in names]
-        busy = max((entry.health.generator_cpu or 0.0 for entry in counts), default=0.0)
-        affordable = RepeatedValue(tuple(1 / cost for cost in self.costs.values))
-        return (
-            f"capacity at least {format_repeated_value(affordable, 'req/s')} (1 / CPU per request:"
-            f" its core was {format_share(core_share)} full, the generator's {format_share(busy)})"
-        )
+def _format_capacity(run_metrics: RunMetrics, levels: tuple[CrowdMetrics, ...]) -> str:
+    """Return the capacity of a full core; else a lower bound from CPU per request."""
+    core_share = float(np.mean([level.cpu or 0.0 for level in levels]))
+    if core_share >= FULL_CORE:
+        return f"capacity {format_repeated_value(_turn_rates(levels), 'req/s')}"
+    names = {level.cell for level in levels}
+    counts = [entry for entry in run_metrics.cell_counts if entry.cell in names]
+    busy = max((entry.health.generator_cpu or 0.0 for entry in counts), default=0.0)
+    affordable = RepeatedValue(tuple(1 / cost for cost in _turn_costs(levels).values))
+    return (
+        f"capacity at least {format_repeated_value(affordable, 'req/s')} (1 / CPU per request:"
+        f" its core was {format_share(core_share)} full, the generator's {format_share(busy)})"
+    )
 
 
 def _judge_overhead(run_metrics: RunMetrics) -> PartResult:
     """Compare turn by turn; the whole interval of the ratio must lie above 1."""
-    awaited = _find_turns(run_metrics, "async noop")
-    threaded = _find_turns(run_metrics, "sync noop")
-    cost, threaded_cost = awaited.costs, threaded.costs
+    awaited, threaded = (_find_turns(run_metrics, f"{kind} noop") for kind in ("async", "sync"))
+    cost, threaded_cost = _turn_costs(awaited), _turn_costs(threaded)
     cost_ratio = pair_ratios(threaded_cost, cost)
-    rate_ratio = pair_ratios(awaited.rates, threaded.rates)
+    rate_ratio = pair_ratios(_turn_rates(awaited), _turn_rates(threaded))
     interval = cost_ratio.interval if cost_ratio else None
     if not cost_ratio or not rate_ratio or not interval or not cost_ratio.estimate > 0:
-        raise MissingData("five pairs of turns on the no-op pair, with the server's CPU")
+        raise MissingData("five pairs of turns on both no-op routes, with the server's CPU")
     hop, margin = mean_margin(np.subtract(threaded_cost.values, cost.values))
     return PartResult(
-        "CPU per request: `def` / `async def` > 1, by one hop into a thread and back (some"
+        "CPU per request: `def` / `async def` > 1, by one hop into a thread and back (about"
         f" {format_seconds(_PUBLISHED_HOP_TIME)})",
         f"CPU per request {format_repeated_value(cost, 's')} as `async def`,"
         f" {format_repeated_value(threaded_cost, 's')} as `def`:"
         f" {format_with_interval(cost_ratio.estimate, interval)} times; `async def`"
-        f" {awaited.capacity_text(run_metrics)}, `def` {threaded.capacity_text(run_metrics)};"
+        f" {_format_capacity(run_metrics, awaited)}, `def`"
+        f" {_format_capacity(run_metrics, threaded)};"
         f" `async def` answered {format_with_interval(rate_ratio.estimate, rate_ratio.interval)}"
         " times as many",
         {"the hop into a thread did not show in the server's CPU": interval[0] <= 1},
@@ -82,11 +73,11 @@ def _judge_overhead(run_metrics: RunMetrics) -> PartResult:
     )
 
 
-def _find_turns(run_metrics: RunMetrics, variant: str) -> _Turns:
+def _find_turns(run_metrics: RunMetrics, variant: str) -> tuple[CrowdMetrics, ...]:
     route = run_metrics.find_route(variant)
     if route is None or not route.levels:
         raise MissingData(f"the turns of {variant}")
-    return _Turns(route.levels)
+    return route.levels
 
 
 OVERHEAD = Claim(

@@ -7,12 +7,12 @@ from reports.claims.model import Claim, MissingData, PartResult, is_near
 from reports.claims.routes import measured_route
 from reports.formatting import format_count, format_number, format_ratio, format_seconds
 from reports.metrics.burst import BurstMetrics
-from reports.metrics.model import CrowdMetrics, RunMetrics
+from reports.metrics.model import CrowdMetrics, RouteMetrics, RunMetrics
 from reports.stats.queueing import burst_completion_time, closed_loop_mean
 from reports.verdicts.load_sentences import describe_burst
 from results.schema import Variant
 
-_MAX_OVERLAP = 0.001  # seconds by which two handlers may seem to overlap before we say that they do
+_MAX_OVERLAP = 0.001  # seconds: less is a matter of clocks, and the handlers do not overlap
 _TIME_TOLERANCE = 0.10  # of a predicted mean, or of the last answer of a burst
 
 
@@ -28,18 +28,17 @@ def _judge_serial_queue(run_metrics: RunMetrics) -> PartResult:
     sequential = sum(begin >= end - _MAX_OVERLAP for end, begin in pairs)
     duration = max(burst.handler_end) - min(burst.handler_start)
     predicted = burst_completion_time(burst.size, service, 1)
+    is_on_time = is_near(duration, predicted, _TIME_TOLERANCE)
     has_few_steps = burst.count_answer_steps(service) < burst.size
     answered_note = f"; answered {describe_burst(burst, service)}" if has_few_steps else ""
     return PartResult(
         f"each begins after the one before ended; the last ends after N D = {burst.size} x"
         f" {format_seconds(service)} = {format_seconds(predicted)}",
-        f"{sequential} of {len(pairs)} began after the one before had ended; the last ended after"
+        f"{sequential} of {len(pairs)} began after the one before ended; the last ended after"
         f" {format_seconds(duration)}{answered_note}",
         {
             "handlers overlapped": sequential < len(pairs),
-            "the last handler ended too early or too late": not is_near(
-                duration, predicted, _TIME_TOLERANCE
-            ),
+            "the last handler ended too early or too late": not is_on_time,
         },
     )
 
@@ -61,10 +60,8 @@ def _judge_latency_spike(run_metrics: RunMetrics) -> PartResult:
     broken = measured_route(run_metrics, Variant.BROKEN_ASYNC)
     users, mean, service = broken.level.users, broken.level.mean, broken.service
     predicted = closed_loop_mean(users, service, 1)
-    good = {
-        variant: _largest_fitting_crowd(run_metrics, variant)
-        for variant in (Variant.ASYNC, Variant.SYNC)
-    }
+    variants = (Variant.ASYNC, Variant.SYNC)
+    good = {variant: _largest_fitting_crowd(run_metrics, variant) for variant in variants}
     good_means = ", ".join(
         f"{variant} with {format_count(level.users, 'user')} {format_seconds(level.mean.low)}"
         for variant, (level, _) in good.items()
@@ -87,10 +84,10 @@ def _largest_fitting_crowd(run_metrics: RunMetrics, variant: Variant) -> tuple[C
     measured = measured_route(run_metrics, variant)
     route, places = measured.route, measured.route.expected_concurrency
     if route.mechanism and places is None:
-        raise MissingData(f"the size of the {route.mechanism}, which the probe reads in the app")
+        raise MissingData(f"the size of the {route.mechanism}, which the probe reads")
     fitting = [level for level in route.median_levels if 1 < level.users <= (places or level.users)]
     if not fitting:
-        raise MissingData(f"a crowd on /{variant} that its pool has room for")
+        raise MissingData(f"a crowd on /{variant} that fits its pool")
     return fitting[-1], measured.service
 
 
@@ -110,49 +107,49 @@ _MAX_BLIND_TIMER = 1.5
 def _judge_server_timer_blind(run_metrics: RunMetrics) -> PartResult:
     """Two bursts of N on the same blocking route: as it is, and behind a dependency that awaits."""
     route = run_metrics.find_route(Variant.BROKEN_ASYNC)
-    plain = _timed_burst(route.first_burst if route else None, "the burst on /broken-async")
-    behind_await = (
-        experiment.first_burst
-        for experiment in run_metrics.experiments
-        if experiment.route.endswith("/behind-await")
-    )
-    awaited = _timed_burst(next(behind_await, None), "the burst on /broken-async/behind-await")
+    plain = _timed_burst(route, "/broken-async")
+    path = "/broken-async/behind-await"
+    experiments = (entry for entry in run_metrics.experiments if entry.route.endswith(path))
+    awaited = _timed_burst(next(experiments, None), path)
     if route is None or route.unloaded_mean is None:
         raise MissingData("one user on /broken-async")
     service, limit = route.unloaded_mean, _MAX_BLIND_TIMER * route.unloaded_mean
     plain_last = burst_completion_time(plain.size, service, 1)
+    waited = all(
+        is_near(max(burst.done), service * burst.size, _TIME_TOLERANCE)
+        for burst in (plain, awaited)
+    )
     # Of those that entered in one turn of the loop; the others wait before it.
     sees_queue = median_low(awaited.timer) >= limit
     return PartResult(
         f"the last of {plain.size} waits N D = {format_seconds(plain_last)}; a timer in the app"
         f" shows D = {format_seconds(service)} to each, and behind an await to half of them"
         f" {format_number(_MAX_BLIND_TIMER)} D = {format_seconds(limit)} or more",
-        f"as it is: clients {_format_median_and_max(plain.done)}, the timer"
-        f" {_format_median_and_max(plain.timer)}; behind an await: clients"
-        f" {_format_median_and_max(awaited.done)}, the timer"
-        f" {_format_median_and_max(awaited.timer)}",
+        f"as it is: {_format_times(plain)}; behind an await: {_format_times(awaited)}",
         {
-            "the clients did not wait for one another": not all(
-                is_near(max(burst.done), service * burst.size, _TIME_TOLERANCE)
-                for burst in (plain, awaited)
-            ),
+            "the clients did not wait for one another": not waited,
             "the timer saw the queue": median_low(plain.timer) >= limit,
         },
-        limit="" if sees_queue else "the timer is blind, and here it was so even behind an await",
+        limit="" if sees_queue else "the timer is blind, here even behind an await",
     )
 
 
-def _timed_burst(burst: BurstMetrics | None, name: str) -> BurstMetrics:
-    """Return a burst, all of it answered and timed. Raises MissingData otherwise."""
+def _timed_burst(route: RouteMetrics | None, path: str) -> BurstMetrics:
+    """Return a route's burst, all of it answered and timed. Raises MissingData otherwise."""
+    burst = route.first_burst if route else None
     if burst is None or not burst.size:
-        raise MissingData(name)
+        raise MissingData(f"the burst on {path}")
     if not all(map(math.isfinite, [*burst.timer, *burst.done])):
-        raise MissingData(f"what a timer inside the app saw of {name}: the probe records it")
+        raise MissingData(f"the app's own times of the burst on {path}, which the probe records")
     return burst
 
 
-def _format_median_and_max(values: list[float]) -> str:
-    return f"p50 {format_seconds(median_low(values))}, max {format_seconds(max(values))}"
+def _format_times(burst: BurstMetrics) -> str:
+    clients, timer = (
+        f"p50 {format_seconds(median_low(times))}, max {format_seconds(max(times))}"
+        for times in (burst.done, burst.timer)
+    )
+    return f"clients {clients}, the timer {timer}"
 
 
 SERVER_TIMER_BLIND = Claim(

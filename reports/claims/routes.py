@@ -42,12 +42,6 @@ class MeasuredRoute:
         return neighbour.idle, neighbour.loaded
 
     @property
-    def has_frozen_neighbour(self) -> bool:
-        """Whether the neighbour waited as only a held loop makes it wait."""
-        idle, loaded = self.neighbour_p90
-        return loaded.low / idle.low >= _FROZEN_RATIO
-
-    @property
     def has_calm_neighbour(self) -> bool:
         """Whether the load hardly slowed the neighbour."""
         idle, loaded = self.neighbour_p90
@@ -57,11 +51,9 @@ class MeasuredRoute:
     def neighbour_text(self) -> str:
         """The neighbour's p90, idle and loaded."""
         idle, loaded = self.neighbour_p90
-        at_least = "" if loaded.exact else ">= "
-        return (
-            f"async neighbour p90 {format_seconds(idle.low)} -> {at_least}"
-            f"{format_seconds(loaded.low)} ({format_ratio(loaded.low / idle.low)})"
-        )
+        loaded_text = ("" if loaded.exact else ">= ") + format_seconds(loaded.low)
+        ratio = format_ratio(loaded.low / idle.low)
+        return f"async neighbour p90 {format_seconds(idle.low)} -> {loaded_text} ({ratio})"
 
     @property
     def served_interval(self) -> str:
@@ -82,15 +74,11 @@ class MeasuredRoute:
 def measured_route(run_metrics: RunMetrics, variant: str) -> MeasuredRoute:
     """Return a variant under its largest crowd. Raises MissingData."""
     route = run_metrics.find_route(variant)
-    if (
-        route is None
-        or route.top_level is None
-        or route.top_level.users == 1
-        or route.unloaded_mean is None
-        or route.served_at_once is None
-    ):
-        raise MissingData(f"the crowd on /{variant}")
-    return MeasuredRoute(route, route.top_level, route.unloaded_mean, route.served_at_once)
+    if route and (level := route.top_level) and level.users > 1:
+        service, served = route.unloaded_mean, route.served_at_once
+        if service is not None and served is not None:
+            return MeasuredRoute(route, level, service, served)
+    raise MissingData(f"the crowd on /{variant}")
 
 
 def crowd_needs(*variants: str) -> tuple[str, ...]:
@@ -103,7 +91,8 @@ def holds_loop(variant: str) -> Part:
 
     def judge(run_metrics: RunMetrics) -> PartResult:
         measured = measured_route(run_metrics, variant)
-        is_frozen = measured.has_frozen_neighbour
+        idle, loaded = measured.neighbour_p90
+        is_frozen = loaded.low / idle.low >= _FROZEN_RATIO
         predicted_p90 = measured.route.neighbours["async"].predicted_p90
         replay = f" (a replay predicts {format_seconds(predicted_p90)})" if predicted_p90 else ""
         return PartResult(
@@ -122,18 +111,11 @@ def holds_loop(variant: str) -> Part:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A pool with its documented size; None is the loop's default executor.
-
-    The size is never what the app reports: a widened pool must refute the claim.
-    """
+    """A pool by its documented size, never by the app's: a widened pool must refute the claim."""
 
     formula: str
-    documented_size: int | None = None
+    documented_size: int | None = None  # None: that of the loop's default executor
     tolerance: float = 0.10  # how near the plateau must lie to the size
-
-    def size_for(self, run: RunInfo, variant: str) -> int:
-        """Return the size on this machine."""
-        return self.documented_size or documented_executor_size(run, variant)
 
 
 # AnyIO's default limiter of worker threads, documented in its manual and in Starlette's
@@ -153,15 +135,12 @@ def fills_pool(variant: str, pool: Pool, limit: str = "", *, frees_loop: bool = 
 
     def judge(run_metrics: RunMetrics) -> PartResult:
         measured = measured_route(run_metrics, variant)
-        size = pool.size_for(run_metrics.run, variant)
+        size = pool.documented_size or documented_executor_size(run_metrics.run, variant)
         if measured.level.users < size * (1 + pool.tolerance):
             raise MissingData(f"more than {size} users on /{variant}")
         predicted, text = f"{variant}: {pool.formula} = {size} at once", measured.served_text
-        faults = {
-            f"{variant} did not serve the {size} at once that its pool has": not is_near(
-                measured.served, size, pool.tolerance
-            )
-        }
+        is_full = is_near(measured.served, size, pool.tolerance)
+        faults = {f"{variant} did not serve the {size} at once that its pool has": not is_full}
         if frees_loop:
             predicted += ", the async neighbour calm"
             text += f", {measured.neighbour_text}"

@@ -2,15 +2,8 @@
 
 import json
 
+from reports.claims import routes
 from reports.claims.model import Claim, MissingData, PartResult
-from reports.claims.routes import (
-    EXECUTOR,
-    THREAD_POOL,
-    crowd_needs,
-    fills_pool,
-    holds_loop,
-    measured_route,
-)
 from reports.formatting import format_share
 from reports.metrics.model import RunMetrics
 from results.schema import Variant
@@ -22,42 +15,33 @@ BLOCKS_LOOP = Claim(
     id="blocks-loop",
     sentence="A blocking call inside `async def` freezes every request of the worker.",
     source="async def vs def in FastAPI; When to Use def",
-    needs=crowd_needs(Variant.BROKEN_ASYNC),
-    parts=(holds_loop(Variant.BROKEN_ASYNC),),
+    needs=routes.crowd_needs(Variant.BROKEN_ASYNC),
+    parts=(routes.holds_loop(Variant.BROKEN_ASYNC),),
     why="the loop runs one thing at a time, and time.sleep does not give it back",
 )
+_THREADS_NOTE = "the next request waits for a thread, and so does every other `def` route"
 DEF_POOL = Claim(
     id="def-pool",
     sentence="`def` routes run in a thread pool and do not block the event loop.",
     source="async def vs def in FastAPI; When to Use def",
-    needs=crowd_needs(Variant.SYNC),
-    parts=(
-        fills_pool(
-            Variant.SYNC,
-            THREAD_POOL,
-            "the next request waits for a thread, and so does every other `def` route",
-        ),
-    ),
+    needs=routes.crowd_needs(Variant.SYNC),
+    parts=(routes.fills_pool(Variant.SYNC, routes.THREAD_POOL, _THREADS_NOTE),),
+)
+_EXECUTOR_NOTE = (
+    "on this machine, in another pool than the 40 threads of `def`, shared with DNS look-ups"
 )
 TO_THREAD_FREE = Claim(
     id="to-thread-free",
     sentence="Blocking code called through `asyncio.to_thread` leaves the event loop free.",
     source="Running Sync Code from Async Routes",
-    needs=crowd_needs(Variant.TO_THREAD),
-    parts=(
-        fills_pool(
-            Variant.TO_THREAD,
-            EXECUTOR,
-            "on this machine, in another pool than the 40 threads of `def`, shared with DNS"
-            " look-ups",
-        ),
-    ),
+    needs=routes.crowd_needs(Variant.TO_THREAD),
+    parts=(routes.fills_pool(Variant.TO_THREAD, routes.EXECUTOR, _EXECUTOR_NOTE),),
 )
 
 
 def _judge_async_many(run_metrics: RunMetrics) -> PartResult:
     """Compare served at once with the users; the CPU is the only limit left."""
-    measured = measured_route(run_metrics, Variant.ASYNC)
+    measured = routes.measured_route(run_metrics, Variant.ASYNC)
     users, cpu = measured.level.users, measured.level.cpu
     cpu_text = "" if cpu is None else f", server CPU {format_share(cpu)} of a core"
     has_limit = measured.served < _MIN_SHARE_CONFIRMED * users
@@ -80,8 +64,7 @@ ASYNC_MANY = Claim(
 
 _COMPILES_PATH = "/pitfall/compiles"
 _SYNTAX_ERROR, _COMPILED = "SyntaxError: 'await' outside async function", "compiled"
-# Python's reference: `await` may only be used in a coroutine function, and in any generator
-# expression
+# Python's reference: only a coroutine function and any generator expression may use `await`.
 _EXPECTED = {
     "await in def": _SYNTAX_ERROR,
     "await in def in async def": _SYNTAX_ERROR,
@@ -100,8 +83,10 @@ def _judge_await_in_def(run_metrics: RunMetrics) -> PartResult:
     answers = run_metrics.session_answers("pitfalls", _COMPILES_PATH)
     if not answers:
         raise MissingData(_COMPILES_PATH)
-    actual: dict[str, str] = json.loads(answers[0].body)
-    unprotected = [text for name, text in _UNPROTECTED.items() if actual[name] == _COMPILED]
+    actual: dict[str, str] = json.loads(answers[0]["body"])
+    unprotected = " and ".join(
+        text for name, text in _UNPROTECTED.items() if actual[name] == _COMPILED
+    )
     return PartResult(
         _format_compiler_output(_EXPECTED),
         f"Python {actual['python']}: {_format_compiler_output(actual)}",
@@ -112,17 +97,12 @@ def _judge_await_in_def(run_metrics: RunMetrics) -> PartResult:
             for name, expected in _EXPECTED.items()
             if name not in _UNPROTECTED
         },
-        limit=(
-            f"true, but no protection: the compiler also accepts {' and '.join(unprotected)}"
-            if unprotected
-            else ""
-        ),
+        limit=unprotected and f"true, but no protection: the compiler also accepts {unprotected}",
         why="the compiler recognises coroutines by their `async`",
     )
 
 
 def _format_compiler_output(outputs: dict[str, str]) -> str:
-    """Return what the compiler says, and to what."""
     names_by_text: dict[str, list[str]] = {}
     for name in _EXPECTED:
         names_by_text.setdefault(outputs[name], []).append(name)

@@ -13,18 +13,16 @@ import pandas as pd
 TIMESTAMP_COLUMNS = ("intended", "sent", "app_start", "handler_start", "handler_end", "done")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class LatencyBreakdown:
     """Mean seconds per request, in order; `known` of `count` requests have all timestamps."""
 
     lag: float  # planned -> sent: the generator's own delay
     before_app: float  # sent -> the app is entered: sockets, and the event loop while it is held
-    # the app is entered -> the handler begins: of `def` routes, the wait for a thread
-    for_thread: float
+    for_thread: float  # -> the handler begins: of `def` routes, the wait for a thread
     served: float  # inside the handler
     to_be_sent: float  # the handler has ended -> the last byte is read
-    # of these, what a timer in the app's outermost middleware covers: app_start -> app_end
-    timer: float | None
+    timer: float | None  # what a timer in the outermost middleware covers: app_start -> app_end
     known: int
     count: int
 
@@ -40,24 +38,14 @@ class LatencyBreakdown:
 
 
 def break_down_latency(rows: pd.DataFrame) -> LatencyBreakdown | None:
-    """Split the latency of the answered requests; None when none has all timestamps in order.
-
-    Another host's clock differs from ours: its timestamps are out of order and count as unknown.
-    """
+    """Split the latency of the answered requests; None when none has all timestamps in order."""
     steps = rows[list(TIMESTAMP_COLUMNS)].diff(axis=1).iloc[:, 1:]
+    # The clock of another host differs: its timestamps are out of order and count as unknown.
     in_order = (steps >= 0).all(axis=1) & ~rows.censored  # a comparison with NaN is False
     known, steps = rows[in_order], steps[in_order]
     if known.empty:
         return None
     lag, before_app, for_thread, served, to_be_sent = map(float, steps.mean())
-    timer = (known.app_end - known.app_start).mean(skipna=False)
-    return LatencyBreakdown(
-        lag=lag,
-        before_app=before_app,
-        for_thread=for_thread,
-        served=served,
-        to_be_sent=to_be_sent,
-        timer=None if np.isnan(timer) else float(timer),
-        known=len(known),
-        count=len(rows),
-    )
+    mean = (known.app_end - known.app_start).mean(skipna=False)
+    timer, counts = None if np.isnan(mean) else float(mean), (len(known), len(rows))
+    return LatencyBreakdown(lag, before_app, for_thread, served, to_be_sent, timer, *counts)

@@ -28,11 +28,7 @@ class BurstMetrics:
         return bool(self.size) and bool(np.isfinite([*self.handler_start, *self.handler_end]).all())
 
     def count_answer_steps(self, service: float | None) -> int:
-        """Count the distinct times at which answers came.
-
-        Two times differ by more than half of the unloaded latency or of the first answer's latency,
-        whichever is less.
-        """
+        """Count the distinct times of answers: half an unloaded, or the first, latency apart."""
         answer_times = sorted(filter(math.isfinite, self.done))
         if not answer_times:
             return 0

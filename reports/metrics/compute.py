@@ -17,16 +17,9 @@ from reports.metrics.repeats import repeated_values
 from reports.metrics.run_data import RunData, growth_per_second
 from reports.metrics.run_health import measure_health
 from reports.metrics.steady_state import Window, little_deviation, steady_window, valid_rows
+from reports.stats import quantiles
 from reports.stats.intervals import Interval, RepeatedValue, cost_interval, throughput_interval
-from reports.stats.quantiles import (
-    QUANTILES,
-    Array,
-    Estimate,
-    LatencyStats,
-    effective_sample_size,
-    estimate_quantile,
-    quantile,
-)
+from reports.stats.quantiles import Array, Estimate, LatencyStats
 from reports.stats.queueing import closed_loop_mean
 from reports.stats.stationarity import Stationarity
 from results.run_info import Runtime
@@ -37,39 +30,36 @@ from results.unloaded import estimate_unloaded, latency_quartiles
 
 def compute_metrics(run_data: RunData) -> RunMetrics:
     """Compute every number of a run."""
-    variants = dict.fromkeys(cell.variant for cell in run_data.cells if cell.users or cell.arrivals)
-    measured = [cell for cell in run_data.cells if _is_measured(run_data, cell)]
-    names = [(cell, cell.name) for cell in measured] + [
-        (cell, cell.neighbour_cell_name)
-        for cell in measured
-        if cell.neighbours and cell.neighbour_cell_name != cell.name
-    ]
-    routes = [
-        _measure_route(run_data, [cell for cell in measured if cell.variant == variant], variant)
-        for variant in variants
-    ]
-    floors = (cell for cell in measured if cell.scenario is Scenario.FLOOR)
+    cells = run_data.cells
+    variants = dict.fromkeys(cell.variant for cell in cells if cell.users or cell.arrivals)
+    measured = [cell for cell in cells if _is_measured(run_data, cell)]
+    with_neighbours = [cell for cell in measured if cell.neighbours]
+    neighbours = [cell for cell in with_neighbours if cell.neighbour_cell_name != cell.name]
+    counts = [_count_requests(run_data, cell, cell.name) for cell in measured]
+    counts += [_count_requests(run_data, cell, cell.neighbour_cell_name) for cell in neighbours]
+    routes = [_measure_route(run_data, measured, variant) for variant in variants]
+    floor_cells = (cell for cell in measured if cell.scenario is Scenario.FLOOR)
+    floor = next((steady_window(run_data, cell, cell.name) for cell in floor_cells), None)
+    latencies = floor.latencies if floor else np.array([])
     return RunMetrics(
         run=run_data.run,
         routes=tuple(entry for entry in routes if not is_experiment(entry.variant)),
         experiments=tuple(entry for entry in routes if is_experiment(entry.variant)),
-        cell_counts=tuple(_count_requests(run_data, cell, name) for cell, name in names),
+        cell_counts=tuple(counts),
         unfinished_cells=tuple(
-            _unfinished_cell(run_data, cell) for cell in run_data.cells if cell not in measured
+            _unfinished_cell(run_data, cell) for cell in cells if cell not in measured
         ),
-        floor_p99=next((_measure_floor(run_data, cell) for cell in floors), None),
+        floor_p99=quantiles.quantile(latencies, 0.99) if len(latencies) else None,
     )
 
 
 def _is_measured(run_data: RunData, cell: Cell) -> bool:
-    """Return whether a cell was measured to its end."""
     if cell.scenario is Scenario.BURST:
         return "end" in run_data.marks(cell.name) and len(run_data.rows(cell.name)) == cell.users
     return steady_window(run_data, cell, cell.name) is not None
 
 
 def _unfinished_cell(run_data: RunData, cell: Cell) -> UnfinishedCell:
-    """Return how far an unfinished cell got."""
     rows, marks = run_data.rows(cell.name), run_data.marks(cell.name)
     sent = rows[rows.sent.notna()]
     begun = min([*marks.get("go", sent.sent).dropna(), *sent.sent], default=0.0)
@@ -100,20 +90,14 @@ def _count_requests(run_data: RunData, cell: Cell, name: str) -> CellCounts:
     )
 
 
-def _measure_floor(run_data: RunData, cell: Cell) -> float | None:
-    """Return p99 of the route that does nothing, in seconds; the maximum of a small sample."""
-    window = steady_window(run_data, cell, cell.name)
-    return quantile(window.latencies, 0.99) if window and len(window.latencies) else None
-
-
-def _measure_route(run_data: RunData, cells: list[Cell], variant: str) -> RouteMetrics:
+def _measure_route(run_data: RunData, measured: list[Cell], variant: str) -> RouteMetrics:
     """Measure one variant's levels, open loads, bursts and neighbours."""
+    cells = [cell for cell in measured if cell.variant == variant]
+    by_scenario = {kind: [cell for cell in cells if cell.scenario is kind] for kind in Scenario}
     crowds = {
         cell: window
-        for cell in sorted(cells, key=attrgetter("users", "repeat"))
-        if cell.scenario is Scenario.CROWD
-        and not cell.watched
-        and (window := steady_window(run_data, cell, cell.name))
+        for cell in sorted(by_scenario[Scenario.CROWD], key=attrgetter("users", "repeat"))
+        if not cell.watched and (window := steady_window(run_data, cell, cell.name))
     }
     alone = {cell.repeat: window.latencies for cell, window in crowds.items() if cell.users == 1}
     lone = np.concatenate([*alone.values(), []])
@@ -123,16 +107,15 @@ def _measure_route(run_data: RunData, cells: list[Cell], variant: str) -> RouteM
     service = unloaded.mean if unloaded else None
     runtime = run_data.run.runtime(variant)
     concurrency, mechanism = expected_limit(variant, runtime)
-    levels = [
+    measured_crowds = (
         _measure_crowd(run_data, cell, window, service, concurrency)
         for cell, window in crowds.items()
-    ]
-    with_neighbours = [cell for cell in crowds if cell.neighbours] or list(crowds)
-    neighbours = (
-        measure_neighbours(run_data, with_neighbours[-1], holds_loop=concurrency == 1)
-        if crowds
-        else ()
     )
+    levels = tuple(filter(None, measured_crowds))
+    neighbours = measure_neighbours(run_data, list(crowds), holds_loop=concurrency == 1)
+    # a server on a given host is never restarted
+    services = {again: float(entry.mean()) for again, entry in alone.items() if len(entry)}
+    restarts = {} if run_data.run.get("host") else _top_level_restarts(levels, services)
     own_cells = (cell for cell in run_data.cells if cell.variant == variant)
     route = RouteMetrics(
         route=next((cell.route for cell in own_cells if cell.users or cell.arrivals), variant),
@@ -143,44 +126,31 @@ def _measure_route(run_data: RunData, cells: list[Cell], variant: str) -> RouteM
         mechanism=mechanism,
         executor_size=runtime.executor_size,
         executor_note=explain_small_executor(run_data.run, runtime),
-        levels=tuple(level for level in levels if level),
+        levels=levels,
         open_loads=(),
-        bursts=tuple(
-            _measure_burst(run_data, cell) for cell in cells if cell.scenario is Scenario.BURST
-        ),
+        bursts=tuple(_measure_burst(run_data, cell) for cell in by_scenario[Scenario.BURST]),
         neighbours={entry.kind: entry for entry in neighbours},
-        restarts={},
+        restarts=restarts,
         unloaded=unloaded,
     )
-    # a server on a given host is never restarted
-    services = {again: float(entry.mean()) for again, entry in alone.items() if len(entry)}
-    return replace(
-        route,
-        restarts={} if run_data.run.host else _top_level_restarts(route, services),
-        open_loads=tuple(
-            measure_open_load(run_data, cell, route)
-            for cell in cells
-            if cell.scenario is Scenario.STEADY
-        ),
-    )
+    steady = by_scenario[Scenario.STEADY]
+    open_loads = tuple(measure_open_load(run_data, cell, route) for cell in steady)
+    return replace(route, open_loads=open_loads)
 
 
 def _unloaded_interval(latencies: Array) -> Interval | None:
     """95 % interval of a lone user's mean; wide where latencies drift, as few are independent."""
     if len(latencies) < 2:  # noqa: PLR2004 - a spread takes two
         return None
-    lone = estimate_unloaded(latencies.tolist(), size=effective_sample_size(latencies))
+    lone = estimate_unloaded(latencies.tolist(), size=quantiles.effective_sample_size(latencies))
     return (lone.low, lone.high) if lone else None
 
 
 def _top_level_restarts(
-    route: RouteMetrics, services: dict[int, float]
+    levels: tuple[CrowdMetrics, ...], services: dict[int, float]
 ) -> dict[str, RepeatedValue]:
-    """Return numbers of each restart's largest crowd; a bound does not count as a number.
-
-    `services`: unloaded seconds by repeat.
-    """
-    tops = [level for level in route.levels if level.users == route.levels[-1].users]
+    """Return numbers, not bounds, of each restart's largest crowd; `services` in s by repeat."""
+    tops = [level for level in levels if level.users == levels[-1].users]
     if len({level.repeat for level in tops}) < len(tops):  # repeats on one server
         return {}
     columns: dict[str, list[float | None]] = {
@@ -206,11 +176,7 @@ def expected_limit(variant: str, runtime: Runtime) -> tuple[float | None, str | 
 
 
 def _measure_crowd(
-    run_data: RunData,
-    cell: Cell,
-    window: Window,
-    service: float | None,
-    concurrency: float | None,
+    run_data: RunData, cell: Cell, window: Window, service: float | None, concurrency: float | None
 ) -> CrowdMetrics | None:
     """Return the numbers of one measured crowd; None when every answer was wrong."""
     rows, users = valid_rows(window.rows), cell.users
@@ -278,8 +244,11 @@ def _app_timer_quantiles(rows: pd.DataFrame) -> dict[str, float]:
     """Return quantiles of a timer inside the app, where the sample supports them."""
     spent = (rows.app_end - rows.app_start).dropna().to_numpy()
     finished = np.isfinite(spent)
-    estimates = {name: estimate_quantile(spent, finished, q) for name, q in QUANTILES.items()}
-    return {name: estimate.low for name, estimate in estimates.items() if estimate}
+    estimates = (
+        (name, quantiles.estimate_quantile(spent, finished, q))
+        for name, q in quantiles.QUANTILES.items()
+    )
+    return {name: estimate.low for name, estimate in estimates if estimate}
 
 
 def _measure_burst(run_data: RunData, cell: Cell) -> BurstMetrics:

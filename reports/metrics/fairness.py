@@ -20,19 +20,15 @@ class FairnessStats:
 
     latency: LatencyStats
     predicted_mean: float  # of a server that takes one request at a time, in any order
-    answers_per_user: tuple[int, ...]  # per user, ascending
-    longest_waits: tuple[float, ...]  # wait of each user, ascending
+    answers_per_user: tuple[int, ...]  # ascending
+    longest_waits: tuple[float, ...]  # of each user, ascending
     starved_users: int  # users with fewer than half as many answers as the median user
 
 
 def measure_fairness(
     rows: pd.DataFrame, users: int, service: float, lasts: float
 ) -> FairnessStats | None:
-    """Count the turns on a route that serves one request at a time, `service` seconds unloaded.
-
-    `rows`: all requests that did not fail. The users sent for `lasts` seconds; then all requests
-    were answered or given up.
-    """
+    """Count the turns of users that sent for `lasts` seconds, on a route that serves one at once."""
     latency = LatencyStats.from_samples(rows.latency.to_numpy(), ~rows.censored.to_numpy())
     if latency is None:
         return None
@@ -48,8 +44,8 @@ def measure_fairness(
     )
 
 
-def count_answers_per_user(rows: pd.DataFrame, users: int) -> Array:
-    """Return the number of answers of each user; each worker numbers its own connections."""
+def count_answers_per_user(rows: pd.DataFrame, users: int = 0) -> Array:
+    """Return the answers of each connection, and 0 for each further one of `users`."""
     answers = rows.groupby(["worker", "connection"]).size().to_numpy()
     return np.append(answers, np.zeros(max(0, users - len(answers))))
 

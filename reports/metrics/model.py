@@ -1,7 +1,6 @@
 """The numbers of a run: per route its levels, bursts and neighbours, without any judgement.
 
-Everything later - trust, findings, claims, charts, page, summary - reads `RunMetrics` and nothing
-else.
+Trust, findings, claims, charts, page and summary read `RunMetrics` and nothing else.
 """
 
 import math
@@ -34,17 +33,13 @@ class CellCounts:
     errors: int
     little: LittleDeviation | None
     has_window: bool  # a burst has none, so Little's law is not checked
-    # the neighbours of a load: their generator and their machine are that load's
-    is_neighbour_cell: bool
+    is_neighbour_cell: bool  # the neighbours of a load, with that load's generator and machine
     health: CellHealth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrowdMetrics:
-    """One crowd in its window.
-
-    Latencies in seconds, from the planned time; `cpu` is the server's share of one core.
-    """
+    """One crowd in its window; latencies in seconds, from the planned time."""
 
     cell: str
     users: int
@@ -61,23 +56,19 @@ class CrowdMetrics:
     starved_users: int  # users with fewer than half as many answers as the median user
     little: LittleDeviation | None
     predicted_mean: float | None
-    cpu: float | None
+    cpu: float | None  # the server's share of one core
     threads_waiting: float | None
     executor_queue: float | None
     stationarity: Stationarity | None
-    app_quantiles: dict[str, float]  # quantiles of what a timer inside the app saw
-    # where the mean latency was spent; None where no probe saw it
-    breakdown: LatencyBreakdown | None
-    # of the whole cell, where an experiment is about the order of service
-    fairness: FairnessStats | None = None
-    throughput_interval: Interval | None = None  # 95 % interval of the rate
-    # and of the CPU seconds per right answer; includes the cost of the neighbours
-    cpu_cost_interval: Interval | None = None
+    app_quantiles: dict[str, float]  # of what a timer inside the app saw
+    breakdown: LatencyBreakdown | None  # None where no probe saw where the time was spent
+    fairness: FairnessStats | None = None  # where an experiment is about the order of service
+    throughput_interval: Interval | None = None
+    cpu_cost_interval: Interval | None = None  # of CPU s per right answer, with the neighbours
     quartiles: Quartiles | None = None  # of the latencies of answered requests
     latency_cv: float = 0.0  # of the same: standard deviation over mean
-    # longest time in the window without an answer, in seconds; 0 where none came after its start
-    longest_silence: float = 0.0
-    think_time: float = 0.0  # seconds that each user pauses between an answer and its next request
+    longest_silence: float = 0.0  # in the window; 0 where no answer came after its start
+    think_time: float = 0.0  # of each user, between an answer and its next request
 
     @property
     def little_tolerance(self) -> float:
@@ -106,15 +97,12 @@ class OpenLoadMetrics:
     unfinished: int
     errors: int
     latency: LatencyStats | None  # of what was planned inside the window
-    # latency without a queue: service time plus HTTP, else of the quickest 5 % of the right answers
-    unloaded_latency: float | None
+    unloaded_latency: float | None  # service time plus HTTP, else that of the quickest 5 %
     lateness: float | None  # p99 of sent - intended
-    # of the schedule and of the sends: gaps, their CV, p of the KS test
-    arrival_tests: tuple[tuple[int, float, float], ...]
+    arrival_tests: tuple[tuple[int, float, float], ...]  # schedule, sends: gaps, their CV, KS's p
     capacity: float | None  # of the route's largest crowd in this run, where that was saturated
     overloaded: bool
-    # how many are served at once, where that is known and explains the load
-    concurrency: int | None
+    concurrency: int | None  # served at once, where that is known and explains the load
     stationarity: Stationarity | None  # of measured over replayed, where a replay explains the load
     concurrency_estimate: ConcurrencyEstimate  # its source, or what is known instead
     replay_result: ReplayResult | None
@@ -152,18 +140,14 @@ class UnfinishedCell:
 
 @dataclass(frozen=True, slots=True)
 class NeighbourMetrics:
-    """One neighbour: p90 alone and under the load, with the number of pings.
-
-    None where a p90 is not supported.
-    """
+    """One neighbour: p90 alone and under the load, None where too few pings support it."""
 
     kind: str
     idle: Estimate | None
     loaded: Estimate | None
     idle_pings: int
     loaded_pings: int
-    # seconds: its p90 behind a replay of the crowd, where the crowd holds the loop
-    predicted_p90: float | None
+    predicted_p90: float | None  # behind a replay of the crowd, where the crowd holds the loop
 
     @property
     def slowdown(self) -> float | None:
@@ -178,21 +162,17 @@ class RouteMetrics:
     route: str
     variant: str
     unloaded_mean: float | None  # mean latency of a lone user
-    unloaded_interval: Interval | None  # 95 % interval of it
-    # how many its mechanism should serve at once; None for no limit
-    expected_concurrency: float | None
+    unloaded_interval: Interval | None
+    expected_concurrency: float | None  # that its mechanism allows; None for no limit
     mechanism: str | None
-    # threads of the loop's default executor, as the app's probe saw them
-    executor_size: float | None
+    executor_size: float | None  # threads of the loop's default executor, as the probe saw them
     executor_note: str = ""  # why atonce made it smaller, if it did
     levels: tuple[CrowdMetrics, ...]
     open_loads: tuple[OpenLoadMetrics, ...]
     bursts: tuple[BurstMetrics, ...]
     neighbours: dict[str, NeighbourMetrics]
-    # the top level's numbers, by their name in the summary, where its server was restarted
-    restarts: dict[str, RepeatedValue]
-    # the same mean, with the slow requests that a lone user did not meet
-    unloaded: UnloadedLatency | None = None
+    restarts: dict[str, RepeatedValue]  # the top level's, by name, where its server was restarted
+    unloaded: UnloadedLatency | None = None  # with the slow requests that a lone user did not meet
 
     @property
     def first_burst(self) -> BurstMetrics | None:
@@ -207,28 +187,24 @@ class RouteMetrics:
     @property
     def median_levels(self) -> tuple[CrowdMetrics, ...]:
         """One level for each crowd size; of its repeats the median, by throughput."""
-        by_size: dict[int, list[CrowdMetrics]] = {}
+        by_size: dict[int, list[CrowdMetrics]] = {level.users: [] for level in self.levels}
         for level in sorted(self.levels, key=attrgetter("throughput")):
-            by_size.setdefault(level.users, []).append(level)
-        sizes = dict.fromkeys(level.users for level in self.levels)
-        return tuple(by_size[users][(len(by_size[users]) - 1) // 2] for users in sizes)
+            by_size[level.users].append(level)
+        return tuple(repeats[(len(repeats) - 1) // 2] for repeats in by_size.values())
 
     @property
     def lone_handler_time(self) -> float | None:
         """Mean seconds inside the handler with one user: what the work itself takes."""
-        splits = [level.breakdown for level in self.levels if level.users == 1]
-        times = [split.served for split in splits if split]
+        alone = [level.breakdown for level in self.levels if level.users == 1]
+        times = [breakdown.served for breakdown in alone if breakdown]
         return sum(times) / len(times) if times else None
 
     @property
     def capacity(self) -> float | None:
-        """Requests per second that the route can answer; None if no crowd was large enough.
-
-        A crowd that the longest plausible unloaded latency explains shows no capacity.
-        """
-        longest, top = self.unloaded_mean, self.top_level
-        if self.unloaded:
-            longest = self.unloaded.worst_case
+        """Requests per second that the route can answer; None if no crowd was large enough."""
+        # A crowd that the longest plausible unloaded latency explains shows no capacity.
+        longest = self.unloaded.worst_case if self.unloaded else self.unloaded_mean
+        top = self.top_level
         return crowd_capacity(top.users, top.throughput, longest, top.think_time) if top else None
 
     @property
@@ -274,19 +250,15 @@ class RouteMetrics:
 
 @dataclass(frozen=True, slots=True)
 class RunMetrics:
-    """All numbers of a run. `unfinished_cells`: planned cells not measured to their end.
-
-    `experiments` are what a reproduction measures in addition to its variants, for single claims.
-    """
+    """All numbers of a run."""
 
     run: RunInfo
     routes: tuple[RouteMetrics, ...]
     cell_counts: tuple[CellCounts, ...]
     unfinished_cells: tuple[UnfinishedCell, ...]
-    # variants under conditions of their own, such as `broken-async uvloop cold`
+    # of a reproduction, for single claims: variants under conditions, `broken-async uvloop cold`
     experiments: tuple[RouteMetrics, ...] = ()
-    # seconds: p99 of a route that does nothing, called at the rate of the busiest cell
-    floor_p99: float | None = None
+    floor_p99: float | None = None  # of a route that does nothing, at the rate of the busiest cell
 
     @property
     def all_routes(self) -> tuple[RouteMetrics, ...]:
@@ -299,26 +271,23 @@ class RunMetrics:
         return self.run.command in {"reproduce", "claims"}
 
     def is_planned(self, needs: tuple[str, ...]) -> bool:
-        """Return whether the run was to measure all of this.
-
-        `needs` are beginnings of cells' names, and `asked/<session>` for questions.
-        """
-        planned = [cell.name for cell in self.run.plan.cells]
-        planned += [f"asked/{session}" for session in self.run.extra_requests]
-        planned += [cell for part in self.run.skipped.values() for cell in part.cells]
+        """Return whether the plan has all of a claim's needs."""
+        planned = [cell["name"] for cell in self.run["plan"]["cells"]]
+        planned += [f"asked/{session}" for session in self.run.get("asks", {})]
+        planned += [cell for part in self.run.get("skipped", {}).values() for cell in part["cells"]]
         return all(any(name.startswith(need) for name in planned) for need in needs)
 
     def absence_reason(self, needs: tuple[str, ...]) -> str | None:
-        """Return the target's own reason for lacking a part that one of `needs` names, if any."""
-        for session, part in self.run.skipped.items():
-            if any(name.startswith(needs) for name in (*part.cells, f"asked/{session}")):
-                return part.why
+        """Return the target's own reason for lacking one of a claim's needs, if any."""
+        for session, part in self.run.get("skipped", {}).items():
+            if any(name.startswith(needs) for name in (*part["cells"], f"asked/{session}")):
+                return str(part["why"])
         return None
 
-    def session_answers(self, session: str, path: str) -> list[Answer]:
-        """Return a session's answers to a question, before and after the load: status and body."""
-        answers = self.run.answers.get(session)
-        return [each[path] for each in (answers.answers if answers else ()) if path in each]
+    def session_answers(self, session: str, path: str) -> list[dict[str, Any]]:
+        """Return a session's answers on a path, before and after the load: status and body."""
+        answers = self.run.get("told", {}).get(session, {}).get("answers", [])
+        return [answer[path] for answer in answers if path in answer]
 
     @property
     def is_empty(self) -> bool:

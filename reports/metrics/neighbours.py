@@ -19,29 +19,27 @@ _NEIGHBOUR_QUANTILE = 0.90
 
 
 def measure_neighbours(
-    run_data: RunData, top: Cell, *, holds_loop: bool
+    run_data: RunData, crowds: list[Cell], *, holds_loop: bool
 ) -> Iterator[NeighbourMetrics]:
-    """Measure both neighbours of the top level. `holds_loop`: whether they should wait for it."""
-    idle_cells = (
-        cell
-        for cell in run_data.cells
-        if cell.scenario is Scenario.NEIGHBOURS and cell.repeat == top.repeat
-    )
-    idle_cell = next(idle_cells, None)
+    """Measure the neighbours of the largest of ascending crowds that has some.
+
+    `holds_loop`: whether they should wait for the crowd.
+    """
+    with_neighbours = [cell for cell in crowds if cell.neighbours]
+    if not with_neighbours:
+        return
+    top = with_neighbours[-1]
+    idle_cells = (cell for cell in run_data.cells if cell.scenario is Scenario.NEIGHBOURS)
+    idle_cell = next((cell for cell in idle_cells if cell.repeat == top.repeat), None)
     for ping in top.neighbours:
         loaded = select_pings(run_data, top, ping.route)
         idle = select_pings(run_data, idle_cell, ping.route) if idle_cell else None
         predicted = None
         if holds_loop and ping.kind == "async" and loaded is not None:
             predicted = _predict_neighbour_p90(run_data, top, loaded)
-        yield NeighbourMetrics(
-            kind=ping.kind,
-            idle=estimate_p90(idle),
-            loaded=estimate_p90(loaded),
-            idle_pings=0 if idle is None else len(idle),
-            loaded_pings=0 if loaded is None else len(loaded),
-            predicted_p90=predicted,
-        )
+        idle_pings, loaded_pings = (0 if rows is None else len(rows) for rows in (idle, loaded))
+        estimates = estimate_p90(idle), estimate_p90(loaded)
+        yield NeighbourMetrics(ping.kind, *estimates, idle_pings, loaded_pings, predicted)
 
 
 def select_pings(run_data: RunData, cell: Cell, route: str) -> pd.DataFrame | None:
@@ -59,10 +57,7 @@ def estimate_p90(rows: pd.DataFrame | None) -> Estimate | None:
 
 
 def _predict_neighbour_p90(run_data: RunData, top: Cell, loaded: pd.DataFrame) -> float | None:
-    """Predict p90 of the `async` neighbour from the crowd's own sends, in seconds.
-
-    None where D in place is not known.
-    """
+    """Predict p90 of the `async` neighbour from the crowd's own sends; None without D in place."""
     rows = run_data.rows(top.name)
     rows = rows[rows.sent.notna() & ~rows.censored].sort_values("sent")
     sent, done = rows.sent.to_numpy(), rows.done.to_numpy()

@@ -1,8 +1,8 @@
 """Counts one load of the open model: sent and answered requests, and whether a backlog grew.
 
-No request may vanish: those that the cap refused, those without an answer and those that failed are
-each counted. Percentiles of an overloaded route only show how long the test was, so whether it was
-overloaded is decided here, first.
+No request may vanish: it also counts those that the cap refused, those without an answer and those
+that failed. Percentiles of an overloaded route only show how long the test was, so it first decides
+whether the route was overloaded.
 """
 
 import math
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from reports.metrics.fairness import count_answers_per_user, count_starved_users
 from reports.metrics.model import OpenLoadMetrics, RouteMetrics
 from reports.metrics.run_data import RunData
 from reports.metrics.steady_state import Window, steady_window, valid_rows
@@ -35,24 +36,13 @@ class _Load:
 
     arrivals: Arrivals
     window: Window
-    go: float
+    rows: pd.DataFrame
     sent: pd.DataFrame
-
-    @property
-    def rows(self) -> pd.DataFrame:
-        return self.window.all_rows
+    go: float
 
     @property
     def seconds(self) -> float:
         return self.window.end - self.go
-
-    @property
-    def rate(self) -> float:
-        return len(self.sent) / self.seconds
-
-    @property
-    def nominal_rate(self) -> float:
-        return self.arrivals.expected_requests / self.arrivals.duration
 
     @property
     def refused(self) -> int:
@@ -69,8 +59,7 @@ class _Load:
         Constant arrivals cause no backlog. On a route that just keeps up, the queue after n Poisson
         arrivals is a random walk with deviation sqrt(n): three times that is chance once in 300
         such tests, and far rarer below capacity. A slow route without a limit has many requests in
-        flight, but none for longer than an unloaded answer takes. Once the cap refuses requests,
-        the queue cannot grow further.
+        flight, but none for longer than an unloaded answer takes.
         """
         if unloaded_latency is None:
             return False
@@ -78,14 +67,12 @@ class _Load:
         chance = 0.0 if is_even else _CHANCE_DEVIATIONS * math.sqrt(len(self.sent))
         early = self.in_flight(self.go + self.seconds / 3, unloaded_latency)
         overdue = self.in_flight(self.window.end, unloaded_latency)
+        # Once the cap refuses requests, the queue cannot grow further.
         is_growing = self.refused > 0 or overdue - early > overdue / 3
         return overdue > max(_MIN_OBSERVATIONS, chance) and is_growing
 
     def arrival_tests(self) -> tuple[tuple[int, float, float], ...]:
-        """Test planned and sent times, where a Poisson load had one rate.
-
-        Refused requests were planned and not sent, so only the plan is tested then.
-        """
+        """Test the planned times of a Poisson load with one rate, and the sent ones if all left."""
         (_, begin, end), *others = self.arrivals.profile
         if self.arrivals.law is not ArrivalDistribution.POISSON or others or begin != end:
             return ()
@@ -102,38 +89,38 @@ def measure_open_load(run_data: RunData, cell: Cell, route: RouteMetrics) -> Ope
     window, arrivals = steady_window(run_data, cell, cell.name), cell.arrivals
     # Only measured open cells come here
     assert window is not None and arrivals is not None  # noqa: S101, PT018
-    sent = window.all_rows[window.all_rows.sent.notna()].sort_values("sent")
-    load = _Load(arrivals, window, float(run_data.marks(cell.name)["go"].min()), sent)
+    rows = window.all_rows
+    sent = rows[rows.sent.notna()].sort_values("sent")
+    load = _Load(arrivals, window, rows, sent, float(run_data.marks(cell.name)["go"].min()))
+    rate, nominal_rate = len(sent) / load.seconds, arrivals.expected_requests / arrivals.duration
     in_window, valid = valid_rows(window.rows), valid_rows(sent[~sent.censored])
     floor = quantile(valid.latency.to_numpy(), FASTEST_SHARE) if len(valid) else None
     sends, crowd, capacity = build_send_log(sent, in_window), route.crowd_places, route.capacity
     estimate = estimate_concurrency(sends, route.unloaded_mean, crowd)
-    replay = None
-    if estimate.count and estimate.service_time:
-        replay = compare_with_replay(
-            sends, estimate.count, estimate.service_time, estimate.http_overhead
-        )
+    count, service, replay = estimate.count, estimate.service_time, None
+    if count and service:
+        replay = compare_with_replay(sends, count, service, estimate.http_overhead)
     close_replay = replay if replay and replay.is_close_fit else None
-    known = estimate.count if crowd or close_replay else None
-    busy = estimate.service_time if known else None
+    rho = rate * close_replay.service_time / close_replay.places if close_replay else 0.0
+    known = count if crowd or close_replay else None
+    busy = service if known else None
     # Without a known capacity, use the pace of the answers themselves.
     limit = capacity or (_OVERLOAD_RATIO * (known / busy) if known and busy else math.inf)
     backlog = load.in_flight(window.end)
-    overloaded = (
-        min(load.nominal_rate, load.rate) > limit and backlog > (known or 1)
-    ) or load.is_backlog_growing(floor)
+    exceeds_capacity = min(nominal_rate, rate) > limit and backlog > (known or 1)
+    overloaded = exceeds_capacity or load.is_backlog_growing(floor)
     return OpenLoadMetrics(
         cell=cell.name,
-        nominal_rate=load.nominal_rate,
+        nominal_rate=nominal_rate,
         peak_rate=max(max(begin, end) for _, begin, end in arrivals.profile),
         law=arrivals.law,
         share=cell.share,
         repeat=cell.repeat,
         seconds=load.seconds,
-        planned=len(load.rows),
+        planned=len(rows),
         sent=len(sent),
         refused=load.refused,
-        sent_rate=load.rate,
+        sent_rate=rate,
         completed=int((valid.done <= window.end).sum()),
         throughput=window.throughput,
         backlog=backlog,
@@ -143,7 +130,7 @@ def measure_open_load(run_data: RunData, cell: Cell, route: RouteMetrics) -> Ope
             in_window.latency.to_numpy(),
             ~in_window.censored.to_numpy(),
             correlated=not overloaded,
-            tau=_load_correlation_length(load.rate, close_replay),
+            tau=correlation_length(rho) if 0 < rho < 1 else 1.0,
         ),
         unloaded_latency=busy + estimate.http_overhead if busy else floor,
         lateness=quantile((sent.sent - sent.intended).to_numpy(), 0.99) if len(sent) else None,
@@ -166,22 +153,10 @@ def build_send_log(sent: pd.DataFrame, in_window: pd.DataFrame) -> SendLog:
     return SendLog(planned, sent_at, done, ~sent.censored.to_numpy(), is_in_window)
 
 
-def _load_correlation_length(rate: float, close_replay: ReplayResult | None) -> float:
-    """Return how many requests in a row are worth one independent request.
-
-    1, which claims nothing, where no replay gives the utilization.
-    """
-    rho = rate * close_replay.service_time / close_replay.places if close_replay else 0.0
-    return correlation_length(rho) if 0 < rho < 1 else 1.0
-
-
 def _load_stationarity(
     sends: SendLog, close_replay: ReplayResult | None, estimate: ConcurrencyEstimate
 ) -> Stationarity | None:
-    """Use measured latency over replayed latency, to remove chance.
-
-    A queue that no replay explains wanders by itself, which looks like a drift.
-    """
+    """Use measured over replayed latency: a queue that no replay explains wanders by itself."""
     took = (sends.done - sends.sent)[sends.finished]
     if close_replay:
         ideal = replay_latencies(sends.sent, close_replay.service_time, close_replay.places)
@@ -192,8 +167,7 @@ def _load_stationarity(
 def _starved_connection_share(valid: pd.DataFrame) -> float | None:
     """Return the share of connections with fewer than half as many answers as the median one.
 
-    A warm pool takes the connection used last first, so in the open model the sender causes most of
-    this.
+    A warm pool first takes the connection used last, so the sender causes most of this.
     """
-    answers = valid.groupby(["worker", "connection"]).size().to_numpy()
-    return float((answers < np.median(answers) / 2).mean()) if len(answers) else None
+    answers = count_answers_per_user(valid)
+    return count_starved_users(answers) / len(answers) if len(answers) else None

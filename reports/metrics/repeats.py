@@ -11,26 +11,24 @@ from operator import truediv
 from reports.formatting import format_number, format_seconds
 from reports.stats.intervals import RepeatedValue
 
-_MIN_REPEATS = 2
-
 
 def format_repeated_value(restarts: RepeatedValue, unit: str) -> str:
     """Return `9.91 [9.88, 9.94] req/s`, or `9.88 to 9.94 req/s`. Durations have the unit "s"."""
-    low, high = restarts.interval or (min(restarts.values), max(restarts.values))
     format_value = format_seconds if unit == "s" else format_number
     after = "" if unit in {"s", ""} else f" {unit}"
+    ends = restarts.interval or (min(restarts.values), max(restarts.values))
+    low, high = map(format_value, ends)
     if not restarts.interval:
-        return f"{format_value(low)} to {format_value(high)}{after}"
-    return f"{format_value(restarts.estimate)} [{format_value(low)}, {format_value(high)}]{after}"
+        return f"{low} to {high}{after}"
+    return f"{format_value(restarts.estimate)} [{low}, {high}]{after}"
 
 
 def repeated_values(columns: Mapping[str, Sequence[float | None]]) -> dict[str, RepeatedValue]:
     """Return the metrics that every run supports, if there were several."""
-    whole = {name: tuple(value for value in values if value) for name, values in columns.items()}
     return {
-        name: RepeatedValue(values)
-        for name, values in whole.items()
-        if _MIN_REPEATS <= len(values) == len(columns[name])
+        name: RepeatedValue(tuple(filter(None, values)))
+        for name, values in columns.items()
+        if len(values) > 1 and all(values)
     }
 
 
@@ -45,5 +43,5 @@ def format_repeats(metrics: Mapping[str, RepeatedValue]) -> Iterator[str]:
     """Return the metrics of one route in short texts."""
     units = {"rps": "req/s", "served_at_once": "at once"}
     for name, repeated_value in metrics.items():
-        label = f"{name.removesuffix('_s')} " if name not in units else ""
-        yield f"{label}{format_repeated_value(repeated_value, units.get(name, 's'))}"
+        label = "" if name in units else f"{name.removesuffix('_s')} "
+        yield label + format_repeated_value(repeated_value, units.get(name, "s"))

@@ -1,7 +1,7 @@
 """Reads a run's files into tidy frames; the only module of `reports` that opens them.
 
-Latency = done - intended is derived here, so neither a late generator nor a queue before the socket
-can hide. That of a censored sample is a lower bound; a sample that was never sent has none.
+It derives latency = done - intended, so neither a late generator nor a queue before the socket can
+hide. That of a censored sample is a lower bound; a sample that was never sent has none.
 """
 
 from dataclasses import dataclass
@@ -34,10 +34,10 @@ class RunData:
     samples: pd.DataFrame
     load: pd.DataFrame
     probe: pd.DataFrame
-    # the marks by cell and reading, pivoted once because many callers need them
+    # many callers need these: marks by cell and reading, samples and generator's lines by cell
     marks_by_cell: dict[tuple[str, str], pd.DataFrame]
-    requests_by_cell: dict[str, pd.DataFrame]  # the samples by cell, likewise
-    load_by_cell: dict[str, pd.DataFrame]  # the generator's lines by cell, likewise
+    requests_by_cell: dict[str, pd.DataFrame]
+    load_by_cell: dict[str, pd.DataFrame]
 
     def rows(self, cell: str) -> pd.DataFrame:
         """Return a cell's samples, without those that only opened a connection."""
@@ -48,10 +48,9 @@ class RunData:
         return self.load_by_cell.get(cell, self.load[:0])
 
     def marks(self, cell: str, reading: str = "t") -> pd.DataFrame:
-        """Return when each worker (row) started, opened, closed and ended its window (columns).
+        """Return the last time of each mark (column) of each worker (row).
 
-        `reading` may be "area": the in-flight counter's integral at those times. If a mark was set
-        twice, the last one counts.
+        `reading` may be "area": the in-flight counter's integral at those times.
         """
         return self.marks_by_cell.get((cell, reading), pd.DataFrame())
 
@@ -69,25 +68,15 @@ def load_run(path: Path) -> RunData:
     # A stable sort, so that equal times keep their order.
     samples = frames["samples"].sort_values("intended", kind="stable", ignore_index=True)
     if (samples.done.isna() & samples.sent.notna()).any():
-        raise damaged_run_error(
-            path, "requests were sent, and nothing says when they ended or were given up"
-        )
+        raise _damaged_run_error(path, "it does not say when some of the sent requests ended")
     samples["latency"] = samples.done - samples.intended
     lines = frames["load"]
-    if run.loop == "unknown":  # none was requested: use the first that ran
-        loops = [str(runtime.loop) for runtime in run.targets.values()]
-        run.loop = loops[0].partition(".")[0] if loops else "unknown"
-    return RunData(
-        path,
-        run,
-        cells,
-        samples,
-        lines,
-        frames["probe"],
-        _pivot_marks(lines),
-        _group_by_cell(samples[samples.phase != Phase.CONNECT]),
-        _group_by_cell(lines),
-    )
+    if run["loop"] == "unknown":  # none was requested: use the first that ran
+        loops = [str(entry.get("loop")) for entry in run.get("targets", {}).values()]
+        run["loop"] = loops[0].partition(".")[0] if loops else "unknown"
+    requests = _group_by_cell(samples[samples.phase != Phase.CONNECT])
+    by_cell = _pivot_marks(lines), requests, _group_by_cell(lines)
+    return RunData(path, run, cells, samples, lines, frames["probe"], *by_cell)
 
 
 def _group_by_cell(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -96,11 +85,10 @@ def _group_by_cell(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def _pivot_marks(lines: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
     mark_tables = {}
-    for cell, rows in lines[lines.kind == "mark"].groupby("cell"):
-        # A pivot that keeps the last of several values
-        last = rows.groupby(["worker", "mark"])[["t", "area"]].last().unstack()  # noqa: PD010
+    for cell, rows in _group_by_cell(lines[lines.kind == "mark"]).items():
+        last = rows.groupby(["worker", "mark"])[["t", "area"]].last()  # of a mark set twice
         for reading in ("t", "area"):
-            mark_tables[str(cell), reading] = pd.DataFrame(last[reading])
+            mark_tables[cell, reading] = last[reading].unstack()  # noqa: PD010
     return mark_tables
 
 
@@ -123,15 +111,14 @@ def _read_table(path: Path, name: str) -> pd.DataFrame:
         later = {field.name for field in fields(TABLES[name]) if field.default is None}
         return _normalise_types(name, table.assign(**dict.fromkeys(later - set(table))))
     except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are ValueErrors
-        raise damaged_run_error(
-            path, f"{name}.parquet is missing, damaged, or lacks columns"
-        ) from error
+        why = f"{name}.parquet is missing, damaged, or lacks columns"
+        raise _damaged_run_error(path, why) from error
 
 
-def _read_spools(path: Path, run: RunInfo) -> dict[str, pd.DataFrame]:
-    """Read the frames, as far as they go, of a run that is still running or was never closed."""
-    if run.format < _FIRST_READABLE_SPOOLS:
-        raise damaged_run_error(path, f"it was never closed, and its format is {run.format}")
+def _read_spools(path: Path, run: dict[str, Any]) -> dict[str, pd.DataFrame]:
+    """Read the frames of a run that is still running or was never closed, as far as they go."""
+    if run["format"] < _FIRST_READABLE_SPOOLS:
+        raise _damaged_run_error(path, f"it was never closed, and its format is {run['format']}")
     try:
         spools = RunSpools(path, run.origin)
         samples = [to_arrow_table(Sample, batch) for batch in ([], *spools.samples)]
@@ -141,12 +128,16 @@ def _read_spools(path: Path, run: RunInfo) -> dict[str, pd.DataFrame]:
             "probe": to_arrow_table(ProbeRow, spools.probe),
         }
     except (KeyError, TypeError, ValueError, OSError) as error:
-        raise damaged_run_error(
-            path, "it was never closed, and its spools cannot be read"
-        ) from error
-    run.targets = spools.targets
-    run.troubles = [*run.troubles, *spools.warnings]
+        why = "it was never closed, and its spools cannot be read"
+        raise _damaged_run_error(path, why) from error
+    run["targets"] = spools.targets
+    run["troubles"] = [*run["troubles"], *spools.warnings]
     return {name: _normalise_types(name, table.to_pandas()) for name, table in tables.items()}
+
+
+def _damaged_run_error(path: Path, why: str) -> AtonceError:
+    advice = "Copy the run again, or make a new one: atonce reproduce"
+    return AtonceError(f"atonce cannot read {path}: {why}. {advice}", ExitCode.USAGE)
 
 
 def growth_per_second(t: pd.Series, total: pd.Series) -> float | None:

@@ -25,27 +25,22 @@ _ORDERED_APP_END_FORMAT = 3  # since this format `app_end` is never after the cl
 class CellHealth:
     """Seconds and shares; None where this run does not show it."""
 
-    # seconds of the window, or of the whole burst; of a short one what ticks count is not known
-    duration: float
+    duration: float  # of the window, or of the whole burst; a short one shows nothing in ticks
     stall_p99: float | None  # p99 of how late the generator's own ticker fired
     longest_stall: float | None
-    # share of its core that the busiest generator process used, on average
-    generator_cpu: float | None
+    generator_cpu: float | None  # share of its core that the busiest generator process used
     generator_cpu_peak: float | None  # and in its worst second
     other_cpu: float | None  # share of all cores that neither the generator nor the target used
     stolen_share: float | None  # share of the machine's CPU time that its host took away
     swapped_pages: float | None  # pages
     throttled_share: float | None  # share of the periods in which the container's CPU limit ran out
     lateness: float | None  # the quantile of sent - intended that is reported for this cell
-    # share of the requests planned by the close that were not sent by then
-    unsent_share: float | None
-    # closed model: time of a turn beyond latency and think time, as a share of the latency
-    think_time_excess: float | None
+    unsent_share: float | None  # of the requests planned by the close
+    think_time_excess: float | None  # closed model: a turn beyond latency and think time, as share
     disordered_requests: int | None  # requests with timestamps in the wrong order
     probed_requests: int  # requests with known server timestamps
     reconnect_share: float | None  # connections opened while measuring, as a share of the requests
-    # median and p99 of the time that a quick request spent outside the server
-    transport_time: tuple[float, float] | None
+    transport_time: tuple[float, float] | None  # median and p99 outside the server, of quick ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +64,16 @@ class _CellSpan:
         return lines[(lines.t >= self.begin) & (lines.t <= self.end)]
 
     def counter_delta(self, name: str, scale: float = 1.0) -> float | None:
-        """Return how far a running total of the machine moved, divided by `scale`."""
         first, last = (self.marks[name][self.marks.t == t] for t in (self.begin, self.end))
         if first.empty or last.empty or first.isna().any() or last.isna().any() or scale <= 0:
             return None
         return max(0.0, float(last.iloc[0] - first.iloc[0])) / scale
 
     def throttled_share(self) -> float | None:
-        """Return the share of the periods in which the CPU limit ran out; 0 without a limit."""
         periods, cut = self.counter_delta("periods"), self.counter_delta("throttled")
         if periods is None or cut is None:
             return None
-        return cut / periods if periods else 0.0
+        return cut / periods if periods else 0.0  # no periods, no limit
 
     def other_cpu(self, generators: list[float]) -> float | None:
         """Return the CPU share that neither generator nor target used; None if one is unknown."""
@@ -88,14 +81,10 @@ class _CellSpan:
         readings = self.select(self.run_data.probe)
         if total_used is None or readings.empty:
             return None
-        each = [rows for _, rows in readings.groupby(["variant", "pid"])]
-        # the workers of a pool, a database: they belong to the target too
-        ours = [
-            usage[0]
-            for column in ("cpu", "kin_cpu")
-            for rows in each
-            if (usage := _cpu_usage(rows, column))
-        ]
+        processes = [rows for _, rows in readings.groupby(["variant", "pid"])]
+        # kin: the workers of a pool, a database; they belong to the target too
+        usages = [_cpu_usage(rows, column) for column in ("cpu", "kin_cpu") for rows in processes]
+        ours = [usage[0] for usage in usages if usage]
         return max(0.0, total_used - sum([*generators, *ours])) / self.cores
 
 
@@ -120,9 +109,7 @@ def measure_health(run_data: RunData, cell: Cell, name: str) -> CellHealth:
         generator_cpu=max((mean for mean, _ in busy), default=None) if is_long else None,
         generator_cpu_peak=max((worst for _, worst in busy), default=None) if is_long else None,
         other_cpu=span.other_cpu([mean for mean, _ in busy]) if is_long else None,
-        stolen_share=(
-            span.counter_delta("stolen", span.duration * span.cores) if is_long else None
-        ),
+        stolen_share=span.counter_delta("stolen", span.duration * span.cores) if is_long else None,
         swapped_pages=span.counter_delta("swapped"),
         throttled_share=span.throttled_share(),
         lateness=_send_lateness(cell, name, sent),
@@ -133,19 +120,12 @@ def measure_health(run_data: RunData, cell: Cell, name: str) -> CellHealth:
         ),
         probed_requests=probed,
         reconnect_share=_reconnect_share(cell, name, sent),
-        transport_time=(
-            _transport_time(sent)
-            if cell.scenario in {Scenario.NEIGHBOURS, Scenario.FLOOR}
-            else None
-        ),
+        transport_time=_transport_time(cell, sent),
     )
 
 
 def expand_missed_ticks(lateness: Array) -> Array:
-    """Return how late a ticker was at each of its times, missed ticks included.
-
-    A tick that is 50 ms late has missed four.
-    """
+    """Return how late a ticker was at each time; a tick that is 50 ms late has missed four more."""
     late = np.maximum(lateness[np.isfinite(lateness)] - _TIMER_STEP, 0.0)
     parts = [late]
     while (late > _TICK_INTERVAL).any():
@@ -168,14 +148,12 @@ def _cpu_usage(readings: pd.DataFrame, name: str) -> tuple[float, float] | None:
 
 
 def _send_lateness(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
-    """Return how late requests of the open model left; p99, of neighbours p90."""
     if sent.empty or (name == cell.name and not cell.arrivals and not cell.neighbours):
         return None
     return quantile((sent.sent - sent.intended).to_numpy(), 0.99 if cell.arrivals else 0.90)
 
 
 def _unsent_share(cell: Cell, name: str, rows: pd.DataFrame, close: float) -> float | None:
-    """Return the share of the requests planned by the close that were not sent by then."""
     if name == cell.name and not cell.arrivals:
         return None
     planned = int((rows.intended <= close).sum())
@@ -219,8 +197,9 @@ def _reconnect_share(cell: Cell, name: str, sent: pd.DataFrame) -> float | None:
     return float(late + (peers - 1).sum()) / len(sent)
 
 
-def _transport_time(sent: pd.DataFrame) -> tuple[float, float] | None:
-    """Return median and p99 of `async` requests' latency without the server's time."""
+def _transport_time(cell: Cell, sent: pd.DataFrame) -> tuple[float, float] | None:
+    if cell.scenario not in {Scenario.NEIGHBOURS, Scenario.FLOOR}:
+        return None
     quick = sent[sent.route.str.endswith("/async")]
     spent = ((quick.done - quick.sent) - (quick.app_end - quick.app_start)).dropna().to_numpy()
     return (quantile(spent, 0.5), quantile(spent, 0.99)) if len(spent) else None

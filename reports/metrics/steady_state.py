@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from reports.metrics.run_data import RunData
+from reports.stats.quantiles import Array
 from results.schema import Cell
 from results.thresholds import MIN_WINDOW_SECONDS
 
@@ -28,15 +29,12 @@ class WorkerWindow:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The steady part of one cell: `rows` were planned in (start, end]; `all_rows` are all of it.
-
-    Several workers never open at one instant: the window is the overlap of `worker_windows`.
-    """
+    """The steady part of one cell: the overlap of its workers' windows."""
 
     start: float
     end: float
-    rows: pd.DataFrame
-    all_rows: pd.DataFrame
+    rows: pd.DataFrame  # planned in (start, end]
+    all_rows: pd.DataFrame  # of the whole cell
     worker_windows: tuple[WorkerWindow, ...]
 
     @property
@@ -45,14 +43,14 @@ class Window:
         return self.end - self.start
 
     @property
-    def answer_times(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def answer_times(self) -> Array:
         """Times of the right answers completed inside the window; a failure does not count."""
         rows = valid_rows(self.all_rows)
         done = rows.done.to_numpy()
         return done[~rows.censored.to_numpy() & (done > self.start) & (done <= self.end)]
 
     @property
-    def latencies(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def latencies(self) -> Array:
         """Latencies of the right answers to requests planned inside the window, in seconds."""
         rows = valid_rows(self.rows)
         return rows.latency[~rows.censored].to_numpy()
@@ -90,10 +88,7 @@ def valid_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def steady_window(run_data: RunData, cell: Cell, name: str) -> Window | None:
-    """Return the window of a cell, or of its neighbours, by `name`.
-
-    None when the run ended before it was measured.
-    """
+    """Return the window of a cell, or of its neighbours, by `name`; None if it was not measured."""
     marks, area, all_rows = run_data.marks(name), run_data.marks(name, "area"), run_data.rows(name)
     if not {"open", "close"} <= set(marks):
         return None

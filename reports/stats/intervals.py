@@ -1,7 +1,7 @@
 """Confidence intervals from one run: a crowd's throughput, and how many were served at once.
 
-A crowd's window is cut into batches with equally many answers, and the batches are compared (batch
-means, Student's t). See docs/method.md, Percentiles and their intervals.
+They compare batches of a crowd's window with equally many answers (batch means, Student's t). See
+docs/method.md, Percentiles and their intervals.
 """
 
 import math
@@ -13,17 +13,13 @@ from reports.stats.quantiles import Array, mean_margin, restart_interval
 from results.unloaded import student_t
 
 _BATCHES = 8
-# in a batch, at least: answers of c places may come in clumps of c, and the cut would look like
-# chance
+# at least: answers of c places may come in clumps of c, and the cut would look like chance
 _CLUMPS_PER_BATCH = 5
 Interval = tuple[float, float]
 
 
 def throughput_interval(done: Array, clump: float) -> Interval | None:
-    """Return the 95 % interval of the answers per second; None if batches would be too small.
-
-    `done` holds the times of the answers, which come in clumps of `clump`.
-    """
+    """Return the 95 % interval of answers/s, from times `done` in clumps; None if they are few."""
     size = (len(done) - 1) // _BATCHES
     if size < _CLUMPS_PER_BATCH * max(clump, 1.0):
         return None
@@ -34,7 +30,7 @@ def throughput_interval(done: Array, clump: float) -> Interval | None:
 def cost_interval(timestamps: Array, total: Array, done: Array) -> Interval | None:
     """Return the 95 % interval of the cost of an answer; None when there are too few samples.
 
-    `total` is a running total at `timestamps`. A ratio of sums: a batch may have no answer at all.
+    `total` is a running total at `timestamps`.
     """
     size = (len(timestamps) - 1) // _BATCHES
     if size < 1:
@@ -44,7 +40,7 @@ def cost_interval(timestamps: Array, total: Array, done: Array) -> Interval | No
     answers = np.diff(np.searchsorted(np.sort(done), timestamps[edges]))
     if not answers.any():
         return None
-    ratio = float(costs.sum() / answers.sum())
+    ratio = float(costs.sum() / answers.sum())  # of sums: a batch may have no answer at all
     spread = float(np.sum((costs - ratio * answers) ** 2)) / (_BATCHES * (_BATCHES - 1))
     half = student_t(_BATCHES - 1) * math.sqrt(spread) / float(answers.mean())
     return max(0.0, ratio - half), ratio + half
@@ -53,20 +49,14 @@ def cost_interval(timestamps: Array, total: Array, done: Array) -> Interval | No
 def product_interval(
     rate: float, rates: Interval | None, service: float, services: Interval | None
 ) -> Interval | None:
-    """Return the interval of served at once; None when one of both measurements has no interval.
-
-    A lower end at or below 0, as few lone requests may have, makes the product's lower end 0.
-    """
+    """Return the interval of served at once; None when one of both measurements has none."""
     if not rates or not services or min(rate, service, rates[1], services[1]) <= 0:
         return None
-    product = rate * service
-    low, high = (
-        math.hypot(math.log(rates[end] / rate), math.log(services[end] / service))
-        if min(rates[end], services[end]) > 0
-        else math.inf
-        for end in (0, 1)
-    )
-    return product * math.exp(-low), product * math.exp(high)
+    low = 0.0
+    if min(rates[0], services[0]) > 0:  # few lone requests may have a lower end below 0
+        low = math.exp(-math.hypot(math.log(rates[0] / rate), math.log(services[0] / service)))
+    high = math.exp(math.hypot(math.log(rates[1] / rate), math.log(services[1] / service)))
+    return rate * service * low, rate * service * high
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +75,7 @@ class RepeatedValue:
     @property
     def interval(self) -> Interval | None:
         """95 % interval; None with fewer than five runs."""
-        return restart_interval(self.values, None if self.beyond is None else np.array(self.beyond))
+        return restart_interval(self.values, self.beyond)
 
     @property
     def variation(self) -> float:

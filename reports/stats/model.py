@@ -1,20 +1,10 @@
-"""Results of the statistics of an open load: its sends, its replay, its percentile curves.
-
-All times are in seconds.
-"""
+"""Results of the statistics of an open load: sends, replay, percentile curves; times in seconds."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reports.stats.quantiles import (
-    MIN_BEYOND,
-    MIN_BEYOND_GREY,
-    QUANTILES,
-    Array,
-    Flags,
-    LatencyStats,
-    is_supported,
-)
+from reports.stats import quantiles
+from reports.stats.quantiles import MIN_BEYOND, QUANTILES, Array, Flags, LatencyStats
 
 # Shares of the mean; and the ratio of p99s from which the order of service is unfair.
 FIT_TOLERANCE, MISFIT_ERROR, UNFAIR_RATIO = 0.03, 0.10, 1.10
@@ -22,14 +12,11 @@ FIT_TOLERANCE, MISFIT_ERROR, UNFAIR_RATIO = 0.03, 0.10, 1.10
 
 @dataclass(frozen=True, slots=True)
 class SendLog:
-    """All sent requests of one cell, in the order of sending.
-
-    `done` of an unfinished request is the moment when waiting for it stopped.
-    """
+    """All sent requests of one cell, in the order of sending."""
 
     planned: Array
     sent: Array
-    done: Array
+    done: Array  # of an unfinished request: when waiting for it stopped
     finished: Flags
     in_window: Flags  # planned in the window, and not answered with an error
 
@@ -38,8 +25,7 @@ class EstimateSource(StrEnum):
     """How the number of places is known."""
 
     CROWD = "crowd"  # a saturated crowd of this run showed it
-    # this load's completions identify it, or come closest to it where no number of places fits
-    FIT = "fit"
+    FIT = "fit"  # it fits this load's completions best, even where no number fits well
     AT_LEAST = "at least"  # this load gives a lower bound; more places would fit as well
     IDLE = "nothing queued"  # there were always enough
     UNKNOWN = "unknown"  # too few answers, or too many in service to count
@@ -68,10 +54,7 @@ class ReplayFit(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayResult:
-    """Latencies `done - sent` of the window's right answers, measured and replayed.
-
-    Mean, p50, p95, p99 and max, in seconds.
-    """
+    """Mean, quantiles and max of `done - sent` of a window's right answers, also replayed."""
 
     places: int
     service_time: float
@@ -80,13 +63,11 @@ class ReplayResult:
     drained: bool  # whether every request of the cell was answered
     measured: dict[str, float]
     replayed: dict[str, float]
-    # U_mean, over the whole cell: only that is the same in any order of service; says nothing
-    # unless drained
+    # U_mean over the whole drained cell: only that is the same in any order of service
     mean_ratio: float
     # median distance between the two sorted completions, as a share of D; any order of service
     completion_error: float
-    # of any one connection, over the whole cell; a lower bound where it was never answered
-    longest_wait: float
+    longest_wait: float  # of any request of the cell; a lower bound where it was never answered
 
     @property
     def is_close_fit(self) -> bool:
@@ -103,19 +84,12 @@ class ReplayResult:
 
     def has_support(self, name: str, beyond: int = MIN_BEYOND) -> bool:
         """Whether enough requests lie beyond a quantile to print it."""
-        return name not in QUANTILES or is_supported(self.count, QUANTILES[name], beyond)
+        return name not in QUANTILES or quantiles.is_supported(self.count, QUANTILES[name], beyond)
 
     def unfairness(self, name: str) -> float | None:
-        """U: measured / replayed.
-
-        None if some requests were never answered, the model is broken, or fewer than two samples
-        lie beyond the quantile.
-        """
-        if (
-            not self.has_support(name, MIN_BEYOND_GREY)
-            or not self.drained
-            or self.model is ReplayFit.BROKEN
-        ):
+        """Return U, measured / replayed; None if a broken model or few samples do not show it."""
+        has_support = self.has_support(name, quantiles.MIN_BEYOND_GREY)
+        if not has_support or not self.drained or self.model is ReplayFit.BROKEN:
             return None
         return self.mean_ratio if name == "mean" else self.measured[name] / self.replayed[name]
 
@@ -135,9 +109,7 @@ class PercentileCurves:
     measured: Curve  # the lower bound where requests were never answered
     upper_bound: Curve  # and the upper bound; ends where it is infinite
     replayed: Curve  # empty where no replay explains the load
-    # as `users` in a closed loop would have measured it
-    closed_loop: Curve
+    closed_loop: Curve  # as `users` in a closed loop would have measured it
     users: int
-    closed_loop_latency: LatencyStats | None  # the latencies that those users would have seen
-    # and those of the window: facts of this run, whatever another run would show
-    window_latency: LatencyStats | None
+    closed_loop_latency: LatencyStats | None  # what those users would have seen
+    window_latency: LatencyStats | None  # of this run, whatever another run would show

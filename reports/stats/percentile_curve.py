@@ -17,10 +17,9 @@ _POINTS_PER_DECADE = 30  # points per decade of a curve
 
 
 def closed_loop_mask(sends: SendLog, users: int) -> Flags:
-    """Return which requests `users` in a closed loop would have sent.
+    """Return which requests `users` in a closed loop would have sent: those due while one is idle.
 
-    Those planned when a user already had its last answer. The answers are those of the whole load:
-    without it, such users would have seen even lower latencies.
+    The answers are those of the whole load. Alone, such users would see even lower latencies.
     """
     free, mask = [-math.inf] * users, np.zeros(len(sends.planned), dtype=bool)
     order = np.argsort(sends.planned, kind="stable")
@@ -35,13 +34,11 @@ def closed_loop_mask(sends: SendLog, users: int) -> Flags:
 def percentile_curves(
     sends: SendLog, seconds: float, replay_result: ReplayResult | None
 ) -> PercentileCurves | None:
-    """Return the percentile curves of a window of `seconds`; None without a request.
-
-    The closed loop has as many users as requests were in flight on average.
-    """
+    """Return the percentile curves of a window of `seconds`; None without a request."""
     latency, inside = sends.done - sends.planned, sends.in_window
     if not inside.any():
         return None
+    # as many as requests were in flight on average
     users = max(1, round(float(latency[inside].sum()) / seconds))
     ideal = np.array([])
     if replay_result and replay_result.is_close_fit:

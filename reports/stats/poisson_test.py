@@ -15,17 +15,13 @@ _MIN_SCALED_DISTANCE = 0.2
 
 
 def arrival_stats(timestamps: Array, seconds: float) -> tuple[int, float, float]:
-    """Return the number of gaps, their coefficient of variation, and the p-value of uniformity.
-
-    `timestamps` are sorted and lie in [0, seconds].
-    """
+    """Return number and coefficient of variation of the gaps of sorted times, and uniformity's p."""
     gaps = np.diff(timestamps)
     variation = float(gaps.std() / gaps.mean()) if gaps.any() else 0.0
     return len(gaps), variation, _ks_p_value(timestamps / seconds)
 
 
 def _ks_p_value(shares: Array) -> float:
-    """Return the p-value that sorted `shares` of the time are uniform on [0, 1]."""
     n = len(shares)
     ranks = np.arange(1, n + 1)
     distance = float(max((ranks / n - shares).max(), (shares - (ranks - 1) / n).max()))

@@ -18,31 +18,25 @@ Flags = npt.NDArray[np.bool_]
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 # in the summary, by which gates are judged
 SUMMARY_QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
-# samples that must lie beyond a quantile before it is printed in black: p99 needs 1,000
-MIN_BEYOND = 10
-# enough for a lower bound, which claims less, and for a grey value of an open load
-MIN_BEYOND_GREY = 2
+MIN_BEYOND = 10  # samples beyond a quantile before it is printed in black: p99 needs 1,000
+MIN_BEYOND_GREY = 2  # enough for a lower bound, which claims less, and for a grey value
 # of the effective size, found by simulation: it is too high when the sample lacks long queues. With
 # it, .91 to .98 of the printed intervals contain the truth (M/D/c, c = 1, 6; rho .5, .7, .8; 300 to
 # 40,000 requests); Wilson's plain interval does so in .88 to .93 for p95, .64 to .90 for p99. See
 # `tests/reports/test_quantiles.py`.
 _SIZE_DISCOUNT = 0.8
-# restarts for an interval over them, and what the median run must have beyond its quantile
+# restarts for an interval, and independent samples beyond the quantile of the median run
 MIN_RUNS, _MIN_BEYOND_PER_RUN = 5, 4
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A sample quantile (or mean) in seconds, or its bounds [low, high]; high may be infinite.
-
-    `interval` is the 95 % interval, where one can be given; `beyond` is how many independent
-    samples lie beyond the quantile, where samples depend on each other.
-    """
+    """A sample quantile (or mean) in seconds, or its bounds [low, high]; high may be infinite."""
 
     low: float
     high: float
-    interval: tuple[float, float] | None = None
-    beyond: float | None = None
+    interval: tuple[float, float] | None = None  # 95 %
+    beyond: float | None = None  # independent samples beyond it, where samples depend on each other
 
     @property
     def exact(self) -> float | None:
@@ -88,10 +82,7 @@ def effective_sample_size(series: Array) -> float:
 
 
 def wilson_ranks(count: int, q: float, size: float, z: float = 1.96) -> tuple[int, int]:
-    """Return Wilson's interval for a share `q` of `size` independent samples, as ranks of `count`.
-
-    0 and n + 1 lie outside the sample.
-    """
+    """Return Wilson's interval for share `q` of `size` samples, as ranks 0 to n + 1 of `count`."""
     middle, scale = q + z * z / 2 / size, 1 + z * z / size
     half = z * math.sqrt(q * (1 - q) / size + z * z / 4 / size**2)
     low = math.floor(count * (middle - half) / scale)
@@ -114,19 +105,11 @@ def quantile_interval(latencies: Array, finished: Flags, q: float) -> tuple[floa
     return float(low[i - 1]) if i else -math.inf, float(high[j - 1]) if j <= n else math.inf
 
 
-def _mean_interval(latencies: Array) -> tuple[float, float]:
-    """Use few degrees of freedom, as a tail makes the variance uncertain."""
-    size, mean = _SIZE_DISCOUNT * effective_sample_size(latencies), float(latencies.mean())
-    half = student_t(max(size / 10, 1)) * float(latencies.std(ddof=1)) / math.sqrt(size)
-    return mean - half, mean + half
-
-
 def estimate_quantile(
     latencies: Array, finished: Flags, q: float, effective_count: float | None = None
 ) -> Estimate | None:
-    """Return quantile `q`; unanswered requests took at least the time waited. None if unsupported.
+    """Return quantile `q`, with unanswered requests as waited and as infinite; None if unsupported.
 
-    Low takes every lower bound as the latency, high takes every unanswered request as infinite.
     `effective_count` is the effective size of the ranks, where samples (in planned order) depend on
     each other: one long queue has the least effect on ranks.
     """
@@ -149,11 +132,11 @@ def mean_margin(values: Array) -> tuple[float, float]:
 
 
 def restart_interval(
-    values: Array | Sequence[float], beyond: Array | None = None
+    values: Array | Sequence[float], beyond: Array | Sequence[float] | None = None
 ) -> tuple[float, float] | None:
     """Return the 95 % interval of a positive number over restarts: exp(mean ln +- t s / sqrt k).
 
-    None with fewer than five runs, or where the median run had fewer than four independent samples
+    None with fewer than five runs, or where the median run has fewer than four independent samples
     `beyond` its quantile: such runs are all biased alike, and more of them do not help.
     """
     if len(values) < MIN_RUNS or (beyond is not None and np.median(beyond) < _MIN_BEYOND_PER_RUN):
@@ -173,16 +156,13 @@ def _fill_lower_bounds(estimates: dict[str, Estimate | None]) -> dict[str, Estim
 
 @dataclass(frozen=True, slots=True)
 class LatencyStats:
-    """How long some requests took, in seconds from the planned time.
-
-    `effective_count`: how many independent requests they are worth, where they shared a queue.
-    """
+    """How long some requests took, in seconds from the planned time."""
 
     count: int
     mean: Estimate
     quantiles: dict[str, Estimate | None]
     longest: Estimate
-    effective_count: float | None = None
+    effective_count: float | None = None  # independent requests that they are worth, in one queue
 
     @classmethod
     def from_samples(
@@ -190,9 +170,8 @@ class LatencyStats:
     ) -> "LatencyStats | None":
         """Return mean, quantiles and longest, with bounds where answers lack. None if empty.
 
-        `correlated` for open loads: latencies in the order of the planned times. `tau` of them are
-        worth one independent request, where theory gives it: near saturation a run without long
-        queues cannot show that they are missing.
+        `correlated`: an open load in planned order. `tau` requests are worth one independent one,
+        by theory: near saturation a run without long queues cannot show that they are missing.
         """
         if not len(latencies):
             return None
@@ -203,10 +182,12 @@ class LatencyStats:
             # These decide what may be printed; ties share a rank.
             ranks = np.searchsorted(np.sort(latencies), latencies).astype(float)
             effective_count = min(effective_sample_size(ranks), len(latencies) / max(tau, 1.0))
-            # the mean needs as many as the median
-            has_interval = finished.all() and is_supported(effective_count, 0.5)
-            interval = _mean_interval(latencies) if has_interval else None
-            mean = replace(mean, interval=interval, beyond=effective_count / 2)
+            mean = replace(mean, beyond=effective_count / 2)
+            if finished.all() and is_supported(effective_count, 0.5):  # as many as for the median
+                size = _SIZE_DISCOUNT * effective_sample_size(latencies)
+                # few degrees of freedom, as a tail makes the variance uncertain
+                half = student_t(max(size / 10, 1)) * float(latencies.std(ddof=1)) / math.sqrt(size)
+                mean = replace(mean, interval=(mean.low - half, mean.low + half))
         estimates = {
             name: estimate_quantile(latencies, finished, q, effective_count)
             for name, q in SUMMARY_QUANTILES.items()

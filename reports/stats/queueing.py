@@ -22,16 +22,13 @@ _MAX_HTTP_OVERHEAD = 0.005  # seconds; HTTP on one host costs 1 to 3 ms, more ha
 
 @dataclass(frozen=True, slots=True)
 class MdcQueue:
-    """A stationary M/D/c queue.
-
-    `queue_cdf[m]` is P(queue <= m); `decay` is the root z0 > 1 of z = exp(rho (z - 1)).
-    """
+    """A stationary M/D/c queue."""
 
     lam: float  # arrivals per second
     d: float  # seconds of service
     c: int
-    queue_cdf: Array
-    decay: float
+    queue_cdf: Array  # [m] is P(queue <= m)
+    decay: float  # the root z0 > 1 of z = exp(rho (z - 1))
 
     def wait_cdf(self, x: float) -> float:
         """Return P(wait <= x seconds)."""
@@ -104,10 +101,10 @@ def burst_completion_time(size: int, service: float, concurrency: float) -> floa
 
 
 def replay_latencies(sent: Array, d: float, c: int = 1) -> Array:
-    """Return each request's response time if the same sends had met `c` ideal places.
+    """Return each request's response time if `c` ideal places had served the same ascending sends.
 
-    `sent` ascends and includes unfinished requests. Request n starts when it has arrived and
-    request n - c has left: c lanes, each a running maximum after subtracting k D.
+    Request n starts when it has arrived and request n - c has left: c lanes, each a running maximum
+    after subtracting k D.
     """
     n, rows = len(sent), -(-len(sent) // c)
     lanes = np.full(rows * c, np.inf)
@@ -122,16 +119,15 @@ def neighbour_delays(timestamps: Array, sent: Array, response: Array) -> Array:
     """Return how long a neighbour's requests wait for the requests that hold the event loop."""
     last = np.searchsorted(sent, timestamps, side="right") - 1
     leaves = np.append(sent + response, -np.inf)[last]  # index -1: no earlier request
-    delays: Array = np.maximum(leaves - timestamps, 0.0)
-    return delays
+    return np.maximum(leaves - timestamps, 0.0)
 
 
 def busy_service_time(sent: Array, done: Array, c: int, min_latency: float = 0.0) -> float | None:
     """Return D in place: the median gap between completions i - c and i; None below ten gaps.
 
-    Counts only gaps where request i had been sent before completion i - c: then its place was never
+    Counts only gaps where request i was sent before completion i - c: then its place was never
     idle, whatever the order of service. (The usual condition, a latency above D, gives up to 80 %
-    too much when service is uneven.) Requests quicker than `min_latency` are left out.
+    too much when service is uneven.) Leaves out requests quicker than `min_latency`.
     """
     order = np.argsort(done)
     ends, took = done[order], (done - sent)[order]
@@ -152,9 +148,9 @@ def _grid_minimise(
 
 
 def fit_sweep(users: Array, rates: Array, d: float, think_time: float = 0.0) -> float:
-    """Estimate c from a closed sweep by fitting X = min(N / (D + Z), c / D), on a log scale.
+    """Estimate c of a drained closed sweep by fitting X = min(N / (D + Z), c / D), on a log scale.
 
-    `users` and `rates` (measured throughputs) by level; drained runs, at least two levels above c.
+    At least two levels of `users` must exceed c.
     """
 
     def error(log_c: float) -> float:
@@ -166,14 +162,11 @@ def fit_sweep(users: Array, rates: Array, d: float, think_time: float = 0.0) -> 
 
 @dataclass(frozen=True, slots=True)
 class QueueFit:
-    """c and D that fit an open run's completions best.
-
-    `block_wins`: in how many of ten blocks of time c fits better than c - 1 and c + 1.
-    """
+    """c and D that fit an open run's completions best."""
 
     concurrency: int
     service_time: float
-    block_wins: int
+    block_wins: int  # in how many of ten blocks of time c fits better than c - 1 and c + 1
     at_least: int  # the smallest c whose error is within a tenth of the best
 
     @property
@@ -187,24 +180,21 @@ def completion_errors(
 ) -> Array:
     """Return how far each completion (finished only) lies from the replay's, in any order.
 
-    `http_overhead` is the time in seconds that every answer takes outside its place; None estimates
-    it as the median delay.
+    `http_overhead`: seconds of every answer outside its place; None takes the median delay.
     """
     # The replay's completions ascend as the sends do: first come, first served.
     late = np.sort(done) - (sent + replay_latencies(sent, d, c))[: len(done)]
     if http_overhead is None:
         http_overhead = float(np.clip(np.median(late), 0, _MAX_HTTP_OVERHEAD))
-    errors: Array = np.abs(late - http_overhead)
-    return errors
+    return np.abs(late - http_overhead)
 
 
 def fit_open_load(sent: Array, done: Array, top: float) -> QueueFit:
-    """Fit c and D to one open run.
+    """Fit c and D to one open run; `sent` ascends, `top` is the unloaded latency in seconds.
 
-    `sent` ascends; `done` holds finished requests only; `top` is the unloaded latency in seconds. D
-    is the time in a place, without HTTP: with it, c could not be found where nearly all places are
-    busy. The candidates for c rise from half the mean number in service until more places change
-    nothing or fit no better.
+    D is the time in a place, without HTTP: with it, c could not be identified where nearly all
+    places are busy. The candidates for c rise from half the mean number in service until more
+    places change nothing or fit no better.
     """
     ends = np.sort(done)
     # The rate of the answers: more than c / D may be sent, but not answered.
@@ -240,8 +230,7 @@ def served_at_once(
 ) -> float:
     """Return the requests served at once: throughput (requests/s) times unloaded latency (s).
 
-    The throughput counts at most as N / (D + Z), which the users send without any wait: a higher
-    value is chance.
+    More than N / (D + Z), which the users send without any wait, is chance.
     """
     sendable = users / (service + think_time) if service + think_time else math.inf
     return min(rate, sendable) * service

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from reports.stats import queueing
 from reports.stats.model import (
     MISFIT_ERROR,
     ConcurrencyEstimate,
@@ -17,16 +18,10 @@ from reports.stats.model import (
     SendLog,
 )
 from reports.stats.quantiles import QUANTILES, Array, quantile
-from reports.stats.queueing import (
-    busy_service_time,
-    completion_errors,
-    fit_open_load,
-    replay_latencies,
-)
 
 _MIN_ANSWERS = 10  # answers; fewer say nothing
 FASTEST_SHARE = 0.05  # of the answers: the fastest 5 % hardly waited
-_WAIT_RATIO = 1.02  # times the unloaded latency from which a request had to wait (busy periods)
+_WAIT_RATIO = 1.02  # times the unloaded latency: a longer request waited (busy periods)
 # "nothing queued": fewer than 1 % of the requests took a tenth, and 2 ms, longer than unloaded
 _QUEUED_RATIO, _JITTER, _QUEUED_SHARE = 1.1, 0.002, 0.01
 # requests in service: beyond, one place more or less makes no visible difference
@@ -44,9 +39,9 @@ def compare_with_replay(
     answered, finished = sends.in_window & sends.finished, sends.finished
     if not answered.any():
         return None
-    ideal = replay_latencies(sends.sent, service_time, concurrency) + http_overhead
+    ideal = queueing.replay_latencies(sends.sent, service_time, concurrency) + http_overhead
     took = sends.done - sends.sent
-    errors = completion_errors(
+    errors = queueing.completion_errors(
         sends.sent + http_overhead, sends.done[finished], service_time, concurrency
     )
     return ReplayResult(
@@ -71,27 +66,21 @@ def _summarise_latencies(latencies: Array) -> dict[str, float]:
 def estimate_concurrency(
     sends: SendLog, service: float | None, crowd: int | None
 ) -> ConcurrencyEstimate:
-    """Estimate how many are served at once: as a `crowd` showed, else from the completions.
-
-    `service`: unloaded latency in seconds.
-    """
+    """Estimate how many are served at once: as a `crowd` showed, else from the completions."""
     sent, done = sends.sent[sends.finished], sends.done[sends.finished]
     took = done - sent
     if len(took) < _MIN_ANSWERS:
         return ConcurrencyEstimate(EstimateSource.UNKNOWN)
     top = service or _latency_without_queue(sends)
 
-    def known_concurrency(
-        source: EstimateSource, count: int, fitted_time: float
-    ) -> ConcurrencyEstimate:
+    def estimate_times(source: EstimateSource, count: int, fitted: float) -> ConcurrencyEstimate:
         """Prefer the time in place; without gaps, one number stands for place and HTTP."""
-        busy = _service_time_in_place(sent, done, count, top)
-        if not busy:
-            return ConcurrencyEstimate(source, count, fitted_time)
-        return ConcurrencyEstimate(source, count, busy, max(0.0, top - busy))
+        in_place = _service_time_in_place(sent, done, count, top)
+        overhead = max(0.0, top - in_place) if in_place else 0.0
+        return ConcurrencyEstimate(source, count, in_place or fitted, overhead)
 
     if crowd:
-        return known_concurrency(EstimateSource.CROWD, crowd, top)
+        return estimate_times(EstimateSource.CROWD, crowd, top)
     if np.mean(took > max(_QUEUED_RATIO * top, top + _JITTER)) < _QUEUED_SHARE:
         return ConcurrencyEstimate(EstimateSource.IDLE)
     busy = len(took) / float(done.max() - sent[0]) * top
@@ -100,19 +89,16 @@ def estimate_concurrency(
     last = sends.sent[: math.ceil(_MAX_FIT_WORK / (1 + busy))][-1]
     leaves = sends.sent[sends.sent <= last]
     ends = done[done <= last] if last < sends.sent[-1] else done
-    fit = fit_open_load(leaves, ends, top)
-    errors = completion_errors(leaves, ends, fit.service_time, fit.concurrency)
+    fit = queueing.fit_open_load(leaves, ends, top)
+    errors = queueing.completion_errors(leaves, ends, fit.service_time, fit.concurrency)
     is_close = np.median(errors) <= MISFIT_ERROR * fit.service_time
     if is_close and not fit.is_identified:
         return ConcurrencyEstimate(EstimateSource.AT_LEAST, at_least=fit.at_least)
-    return known_concurrency(EstimateSource.FIT, fit.concurrency, fit.service_time)
+    return estimate_times(EstimateSource.FIT, fit.concurrency, fit.service_time)
 
 
 def _latency_without_queue(sends: SendLog) -> float:
-    """Return the median of the requests that met an idle server.
-
-    If these are few, at most the latency of the fastest twentieth.
-    """
+    """Return the median of requests to an idle server; of few, at most the fastest twentieth's."""
     took, ends = sends.done - sends.sent, np.where(sends.finished, sends.done, np.inf)
     met_idle = np.append(True, sends.sent[1:] > np.maximum.accumulate(ends)[:-1])
     alone = took[met_idle & sends.finished]
@@ -124,6 +110,6 @@ def _latency_without_queue(sends: SendLog) -> float:
 
 def _service_time_in_place(sent: Array, done: Array, c: int, top: float) -> float | None:
     """Return D while the places are busy; None if implausible: a gap may be an idle moment."""
-    service_time = busy_service_time(sent, done, c, _WAIT_RATIO * top)
+    service_time = queueing.busy_service_time(sent, done, c, _WAIT_RATIO * top)
     low, high = min(_SERVICE_TIME_RANGE[0] * top, top - _HTTP_ALLOWANCE), _SERVICE_TIME_RANGE[1]
     return service_time if service_time and low <= service_time <= high * top else None

@@ -42,8 +42,7 @@ def detect_warm_up(values: Array) -> float:
     """Return the share to drop so that the rest is steadiest (MSER-5); beyond 0.5 it never settled.
 
     The smallest sum of squares about the mean of the rest, over the square of its length. MSER
-    alone drops half of one steady run in ten, so what is dropped must also differ from the rest by
-    a quarter, median against median; else 0.
+    alone drops half of one steady run in ten, so the medians of both parts must differ by a quarter.
     """
     count = len(values) // _BATCH_SIZE
     if count <= _BATCH_SIZE:
@@ -63,10 +62,7 @@ def _batch_medians(values: Array, count: int) -> Array:
 
 
 def relative_drift(values: Array) -> float:
-    """Return the relative change from start to end.
-
-    Theil and Sen's slope through the medians of 20 bins, times 20, over the median of them.
-    """
+    """Return the relative change from start to end: Theil and Sen's slope through 20 medians."""
     if len(values) < _DRIFT_BINS:
         return 0.0
     medians = _batch_medians(values, _DRIFT_BINS)

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.readme import BLOCK, BLOCKS, rewrite_figures, stored_report
-from reports.claims import CLAIMS, ClaimOutcome
+from reports.claims import CLAIMS
+from reports.claims.model import ClaimOutcome
 from reports.model import Report
 from tests.support.cli import Here
 from tests.support.documents import (

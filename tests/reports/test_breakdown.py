@@ -19,7 +19,7 @@ from tests.support.simulate_run import OVERHEAD, World, write
 
 
 def rows(count: int) -> pd.DataFrame:
-    """Requests that pass 1, 2, 3, 4 and 5 ms between their moments; the timer covers 8 ms."""
+    """Return requests that pass 1, 2, 3, 4 and 5 ms between their moments; the timer covers 8 ms."""
     steps = np.cumsum([0.0, 0.001, 0.002, 0.003, 0.004, 0.005])
     frame = pd.DataFrame(
         {name: np.arange(count) + step for name, step in zip(TIMESTAMP_COLUMNS, steps, strict=True)}
@@ -56,7 +56,7 @@ def test_without_a_moment_there_is_no_split(name: str) -> None:
 
 
 def level(report: Report, variant: Variant, users: int) -> CrowdMetrics:
-    """The level with that many users."""
+    """Return the level with that many users."""
     route = report.run_metrics.find_route(variant)
     assert route
     return next(metrics for metrics in route.levels if metrics.users == users)

@@ -19,7 +19,7 @@ from tests.support import simulate_run as simulate
 
 
 def burst_of(done: list[float]) -> BurstMetrics:
-    """A burst of which nothing but the answers is known."""
+    """Return a burst of which only the answers are known."""
     unknown = [math.nan] * len(done)
     return BurstMetrics(
         "burst/GET /x/0", len(done), [0.0] * len(done), unknown, unknown, done, unknown, None

@@ -16,9 +16,9 @@ from results.verdicts import Verdict
 from scenarios.system import machine
 
 
-def run_of(python: str, cpus: int = 2, **more: Any) -> RunInfo:
-    """What a run says of its machine."""
-    return RunInfo(machine=Machine(python=python, cpus=cpus), **more)
+def run_of(python: str, cpus: int = 2, **more: Any) -> dict[str, Any]:
+    """Return what a run says of its machine."""
+    return {"machine": {"python": python, "cpus": cpus}, **more}
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_smaller_executor_is_said_in_the_finding(honest: Report) -> None:
     assert route is not None
     sentence = describe_route(dataclasses.replace(route, executor_note=why), Verdict.EXECUTOR_POOL)
     assert "its Python 3.13.5 counted 1 of 2 CPUs" in sentence
-    assert "alone it would have 6 threads, not 5" in sentence
+    assert "Alone it would have 6 threads, not 5" in sentence
     assert "fewer cores" not in describe_route(route, Verdict.EXECUTOR_POOL)
 
 

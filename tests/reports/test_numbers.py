@@ -74,7 +74,7 @@ def test_served_at_once_is_rate_times_service() -> None:
 def window_of(
     rows: list[tuple[float, float]], start: float, end: float, *, lost: int = 0
 ) -> Window:
-    """A window over (sent, done) pairs; `lost` rows are deleted after the counter has seen them."""
+    """Return a window over (sent, done) pairs; the counter saw the `lost` rows, too."""
     area = sum(max(0.0, min(done, end) - max(sent, start)) for sent, done in rows)
     kept = rows[: len(rows) - lost]
     frame = pd.DataFrame(kept, columns=["sent", "done"]).assign(

@@ -33,19 +33,19 @@ from tests.support.simulate_loads import HOST, ROUTE, Server, cell, crowd, stead
 
 
 def only(report: Report) -> OpenLoadMetrics:
-    """The only open load of a run."""
+    """Return the only open load of a run."""
     return report.run_metrics.routes[0].open_loads[0]
 
 
 def printed_report(report: Report, width: int = 160) -> str:
-    """What the terminal shows."""
+    """Return what the terminal shows."""
     out = StringIO()
     print_report(report, Console(file=out, width=width))
     return out.getvalue()
 
 
 def unwrap_lines(text: str) -> str:
-    """A printed text on one line; table columns keep their gap of two spaces."""
+    """Return a printed text on one line; table columns keep their gap of two spaces."""
     return re.sub(r"\s*\n\s*", " ", text)
 
 
@@ -222,7 +222,7 @@ def test_plain_locusts_window_may_be_as_long_as_it_was(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def kneeling(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """A route of ten places, its capacity measured twice, then seven rates."""
+    """Return a route of ten places, its capacity measured twice, then seven rates."""
     crowds = [crowd(1, 6), crowd(64, 10), crowd(64, 10, repeat=2)]
     rates = [steady(99 * share, 20, share=share) for share in (0.2, 0.4, 0.6, 0.8, 0.9, 1.2)]
     return build_report(

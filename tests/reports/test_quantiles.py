@@ -24,8 +24,8 @@ from reports.stats.queueing import MdcQueue, correlation_length, mdc_queue, repl
 
 QUEUES = [(c, rho) for c in (1, 6) for rho in (0.5, 0.7, 0.8)]
 RUNS, RARE = 300, 30
-# of D: the answer R = D is an atom, beside which a quantile jumps
-ATOM, BESIDE = 0.03, 1.2
+# of D: the answer R = D is an atom, next to which a quantile jumps
+ATOM, NEXT_TO_ATOM = 0.03, 1.2
 
 
 def waits(rng: np.random.Generator, c: int, rho: float, n: int) -> Array:
@@ -35,7 +35,7 @@ def waits(rng: np.random.Generator, c: int, rho: float, n: int) -> Array:
 
 
 def truths(queue: MdcQueue) -> dict[str, float]:
-    """What the intervals should hold."""
+    """Return what the intervals should contain."""
     return {
         "mean": queue.mean(),
         **{name: queue.quantile(q) for name, q in SUMMARY_QUANTILES.items()},
@@ -43,8 +43,8 @@ def truths(queue: MdcQueue) -> dict[str, float]:
 
 
 def holds(interval: tuple[float, float], truth: float, name: str) -> bool:
-    """Whether the truth lies inside, but for the jump beside the atom."""
-    slack = ATOM if name != "mean" and truth < BESIDE else 0.0
+    """Whether the truth lies inside, but for the jump at the atom."""
+    slack = ATOM if name != "mean" and truth < NEXT_TO_ATOM else 0.0
     return interval[0] - slack <= truth <= interval[1] + slack
 
 
@@ -84,7 +84,7 @@ def test_nine_in_ten_printed_intervals_hold_the_truth() -> None:
         for name, hits in kept(c, rho).items():
             chance = 2 * math.sqrt(0.1 * 0.9 / len(hits))  # what it takes from 90 % of so many
             assert len(hits) < RARE or np.mean(hits) >= 0.9 - chance, (c, rho, name)
-            if name == "mean" or truth[name] > BESIDE:
+            if name == "mean" or truth[name] > NEXT_TO_ATOM:
                 everything[name] += hits
     shares = {name: float(np.mean(hits)) for name, hits in everything.items()}
     assert {name for name, share in shares.items() if not 0.90 <= share <= 0.98} == set(), shares

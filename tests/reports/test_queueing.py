@@ -255,7 +255,7 @@ PINGS = [
 def test_a_neighbour_matches_the_table(  # noqa: PLR0913, PLR0917 - a row
     rate: float, delayed: float, mean: float, p90: float, p95: float, p99: float
 ) -> None:
-    """The stationary wait, and pings beside simulated load."""
+    """The stationary wait, and pings under simulated load."""
     queue = mdc_queue(rate, D, 1)
     theory = [queue.mean() - D, *(queue.quantile(q) - D for q in (0.9, 0.95, 0.99))]
     assert pytest.approx([1000 * seconds for seconds in theory], abs=0.1) == [mean, p90, p95, p99]

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from reports.checks.model import CheckStatus, TrustLevel
-from reports.claims import ClaimOutcome, EvaluatedClaim, claim_needs
+from reports.claims import claim_needs
+from reports.claims.model import ClaimOutcome, EvaluatedClaim
 from reports.model import Report
 from reports.render.charts import CHARTS
 from reports.render.summary import build_summary
@@ -47,13 +48,13 @@ def small(repeat: int) -> Plan:
 
 
 def ends(act: Session) -> Session:
-    """A session without the crowds between."""
+    """Return a session without the crowds between."""
     crowds = [cell for cell in act.cells if cell.scenario is Scenario.CROWD]
     return replace(act, cells=(crowds[0], replace(crowds[-1], neighbours=())))
 
 
 def repeated(folder: Path, repeat: int) -> Report:
-    """A simulated run; its work takes a little longer or shorter after each restart."""
+    """Write a simulated run; its work takes a little longer or shorter after each restart."""
     return build_report(
         simulate.write(
             folder, simulate.World(plan=small(repeat), pace=lambda again: PACES[again - 1])
@@ -62,7 +63,7 @@ def repeated(folder: Path, repeat: int) -> Report:
 
 
 def frozen(folder: Path, *unfair: str, cut: float | None = None, places: int = 1) -> Report:
-    """The four experiments alone; `unfair` variants serve the latest request next."""
+    """Return the four experiments alone; `unfair` variants serve the latest request next."""
     world = simulate.World(
         plan=FROZEN, unfair=unfair, cut=cut, truths={Variant.BROKEN_ASYNC: simulate.Truth(places)}
     )
@@ -76,12 +77,12 @@ def five(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 
 def fairness(report: Report) -> EvaluatedClaim:
-    """The claim `loop-fairness`."""
+    """Return the claim `loop-fairness`."""
     return next(evaluated for evaluated in report.claims if evaluated.claim.id == "loop-fairness")
 
 
 def said(report: Report) -> str:
-    """What the terminal shows."""
+    """Return what the terminal shows."""
     out = StringIO()
     print_report(report, Console(file=out, width=200))
     return out.getvalue()
@@ -187,8 +188,8 @@ def test_a_route_that_is_not_frozen_refutes_it(tmp_path: Path) -> None:
 def test_a_missing_condition_leaves_it_untested(tmp_path: Path) -> None:
     """Planned, and not there: three conditions of four; or the run cannot be trusted."""
     plan = replace(FROZEN, sessions=FROZEN.sessions[:3])
-    asked = simulate.World(plan=plan, facts=lambda facts: facts.update(claims=["loop-fairness"]))
-    report = build_report(simulate.write(tmp_path / "three", asked))
+    chosen = simulate.World(plan=plan, facts=lambda facts: facts.update(claims=["loop-fairness"]))
+    report = build_report(simulate.write(tmp_path / "three", chosen))
     assert fairness(report).result.outcome is ClaimOutcome.UNTESTED
     cut = frozen(tmp_path / "cut", COLD, cut=0.0)
     assert (cut.trust.trust_level, fairness(cut).result.outcome) == (
@@ -198,7 +199,7 @@ def test_a_missing_condition_leaves_it_untested(tmp_path: Path) -> None:
 
 
 def test_a_session_may_ask_for_a_loop_of_its_own(tmp_path: Path) -> None:
-    """V22 fails if another loop ran than the session asked for."""
+    """V22 fails if another loop ran than the session planned."""
 
     def forget(facts: dict[str, object]) -> None:
         facts["loops"] = {}

@@ -26,7 +26,7 @@ from tests.support.simulate_loads import ROUTE, Server, crowd, steady, write
 
 
 def sentence(report: Report) -> str:
-    """What is said of the only route."""
+    """Return what the report says of the only route."""
     return report.findings[0].sentence
 
 

@@ -13,7 +13,8 @@ from msgspec import structs
 from rich.console import Console
 
 from reports.checks.model import CheckStatus, TrustLevel
-from reports.claims import ClaimOutcome, claim_needs
+from reports.claims import claim_needs
+from reports.claims.model import ClaimOutcome
 from reports.model import Report
 from reports.render.charts import CHARTS, split
 from reports.render.page import render_page

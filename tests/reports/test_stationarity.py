@@ -14,7 +14,7 @@ D, LASTS = 0.05, 60.0
 def run(
     rng: np.random.Generator, rho: float, c: int = 1, noise: float = 0.07, shape: str = "steady"
 ) -> Array:
-    """A minute of an open load, chance removed, on places that slow down, speed up or stay."""
+    """Return a minute of an open load, chance removed, on places that slow down, speed up or stay."""
     sent = np.sort(rng.uniform(0, LASTS, rng.poisson(rho * c / D * LASTS)))
     share = np.arange(len(sent)) / len(sent)
     factor = {
@@ -29,7 +29,7 @@ def run(
 
 
 def alarms(values: Array) -> set[str]:
-    """What would fail: V15 and V16 of docs/method.md."""
+    """Return the checks that fail: V15 and V16 of docs/method.md."""
     fired = {
         "warm-up": detect_warm_up(values) > 0.5,
         "drift": abs(relative_drift(values)) > 0.25,

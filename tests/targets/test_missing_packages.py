@@ -8,8 +8,8 @@ import pytest
 from fastapi import FastAPI
 
 from reports.checks.model import Check, TrustReport
-from reports.claims import ClaimOutcome, select_claims
-from reports.claims.model import judge_claim
+from reports.claims import select_claims
+from reports.claims.model import ClaimOutcome, judge_claim
 from reports.report import build_report
 from results.schema import Scenario
 from scenarios.plans.lesson import LESSON_SESSIONS
@@ -74,7 +74,7 @@ def test_a_warning_is_shown_with_the_claim_that_needs_the_cell(tmp_path: Path) -
         )
     )
     result = judge_claim(select_claims(["gather-overlaps"])[0], run_metrics, warned).result
-    assert (result.outcome, "(in doubt: V9 generator CPU)" in result.why) == (
+    assert (result.outcome, "(with a warning: V9 generator CPU)" in result.why) == (
         ClaimOutcome.CONFIRMED,
         True,
     )
@@ -86,6 +86,6 @@ def test_a_warning_is_shown_with_the_claim_that_needs_the_cell(tmp_path: Path) -
         )
     )
     assert (
-        "in doubt"
+        "with a warning"
         not in judge_claim(select_claims(["gather-overlaps"])[0], run_metrics, elsewhere).result.why
     )

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reports.claims import CLAIMS, ClaimOutcome, select_claims
-from reports.claims.model import ClaimResult
+from reports.claims import CLAIMS, select_claims
+from reports.claims.model import ClaimOutcome, ClaimResult
 from reports.report import build_report
 from reports.stats.intervals import product_interval, throughput_interval
 from results.errors import AtonceError

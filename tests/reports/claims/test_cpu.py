@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from reports.checks.model import TrustLevel
-from reports.claims import ClaimOutcome, select_claims
+from reports.claims import select_claims
+from reports.claims.model import ClaimOutcome
 from reports.metrics.compute import compute_metrics
 from reports.metrics.model import NeighbourMetrics
 from reports.metrics.run_data import load_run
@@ -59,14 +60,14 @@ OPPOSITES = [
 ]
 
 
-def asked(facts: dict[str, Any]) -> None:
-    """The pool's workers were to answer."""
-    facts["extra_requests"] = {"async process-pool": ["/cpu/workers"]}
+def plan_request(facts: dict[str, Any]) -> None:
+    """Plan a request to the pool's workers."""
+    facts["asks"] = {"async process-pool": ["/cpu/workers"]}
 
 
 def add_worker_answers(facts: dict[str, Any]) -> None:
     """They have."""
-    asked(facts)
+    plan_request(facts)
     answer = {"/cpu/workers": {"status": 200, "body": json.dumps({"workers": 2, "nice": 10})}}
     facts["answers"] = {"async process-pool": {"answers": [answer, answer], "log": ""}}
 
@@ -77,7 +78,7 @@ def judged(
     truths: dict[str, Truth],
     facts: Callable[[dict[str, Any]], None] = add_worker_answers,
 ) -> Any:
-    """What becomes of a claim on a simulated run of what it needs."""
+    """Return the result of a claim on a simulated run of what it needs."""
     world = World(
         plan=plan_for_claims(set(select_claims([claim])[0].needs)),
         truths={**SHOWN, **truths},
@@ -107,7 +108,7 @@ def test_an_honest_run_shows_them(
 
 def test_a_pool_that_does_not_tell_its_size_is_untested(tmp_path: Path) -> None:
     """Nothing is guessed."""
-    assert judged(tmp_path, "process-pool-frees", {}, asked).outcome is ClaimOutcome.UNTESTED
+    assert judged(tmp_path, "process-pool-frees", {}, plan_request).outcome is ClaimOutcome.UNTESTED
 
 
 @pytest.mark.parametrize(
@@ -142,5 +143,7 @@ def test_a_neighbour_waits_for_nothing_for_turns_or_for_requests(
     felt: float, service: float, wait: NeighbourWait | None
 ) -> None:
     """Four users: turns take 40 ms, requests of 50 ms take 180."""
-    beside = NeighbourMetrics("async", Estimate(0.002, 0.002), Estimate(felt, felt), 100, 100, None)
-    assert classify_wait(beside, 4, service) is wait
+    neighbour = NeighbourMetrics(
+        "async", Estimate(0.002, 0.002), Estimate(felt, felt), 100, 100, None
+    )
+    assert classify_wait(neighbour, 4, service) is wait

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from reports.claims import ClaimOutcome, select_claims
-from reports.claims.model import ClaimResult
+from reports.claims import select_claims
+from reports.claims.model import ClaimOutcome, ClaimResult
 from reports.report import build_report
 from results.records import Done, RequestLine, Sent
 from scenarios.plans.reproduce import expand_plan, plan_for_claims
@@ -40,7 +40,7 @@ def judged(  # noqa: PLR0913 - what a database may do otherwise
     sent: dict[str, int] = {act.name: 0 for act in plan.sessions}
     answers: dict[str, Any] = {}
 
-    def tell(act: str) -> None:
+    def add_answers(act: str) -> None:
         counted = [
             7 + round(number * (queries or {}).get(act, 1)) if known else None
             for number in (0, sent[act])
@@ -59,7 +59,7 @@ def judged(  # noqa: PLR0913 - what a database may do otherwise
         scenario, act, _ = cell.split("/")
         if scenario == "crowd" and "~" not in cell:
             sent[act] += sum(isinstance(line, Sent) for line in lines)
-            tell(act)
+            add_answers(act)
         return lines
 
     run = write(folder, World(plan=plan, truths={**HONEST, **TRUTHS, **truths}, edit=count))
@@ -77,7 +77,7 @@ OPPOSITES = [
     ("sync-session-blocks", {"broken-async sqlite": Truth(1)}, {}),
     ("sync-session-blocks", {"sync postgres": FROZEN}, {}),  # `def` is no remedy
     ("sync-session-blocks", {"sync postgres": Truth(40)}, {}),  # and its limit is not the pool
-    ("sync-session-blocks", {}, {"broken-async postgres": 2.0}),  # the broken variant asks twice
+    ("sync-session-blocks", {}, {"broken-async postgres": 2.0}),  # the broken variant queries twice
     ("async-session-frees", {"async postgres": FROZEN}, {}),
     ("async-session-frees", {"async sqlite": Truth(5)}, {}),  # no overflow
     ("async-session-frees", {"async postgres": Truth(10_000)}, {}),  # no pool

@@ -39,7 +39,7 @@ def answered_facts(
     *,
     warns: bool = True,
 ) -> Facts:
-    """What a server answers by shape of a forgotten `await`, what its compiler and its log say."""
+    """Return what a server answers by shape of a forgotten `await`, what its compiler and its log say."""
 
     def plant(facts: dict[str, Any]) -> None:
         answers: dict[str, Any] = {path: {"status": 200, "body": "right"} for path in PITFALL_PATHS}

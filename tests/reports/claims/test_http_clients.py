@@ -29,13 +29,11 @@ def ok(*documents: Any) -> list[tuple[int, Any]]:
 def counters(connections: int, requests: int) -> list[tuple[int, Any]]:
     """Before the load and after it."""
     counts = ((3, 3), (3 + connections, 3 + requests))
-    return ok(
-        *({"connections": opened, "requests": asked, "pool": 100} for opened, asked in counts)
-    )
+    return ok(*({"connections": opened, "requests": sent, "pool": 100} for opened, sent in counts))
 
 
 def run_facts(*changes: tuple[str, str, Any]) -> Facts:
-    """The facts of a run with right answers, except for changes (session, path, answers)."""
+    """Return the facts of a run with right answers, except for changes (session, path, answers)."""
     answers: dict[str, dict[str, list[tuple[int, Any]]]] = {
         "broken-async requests": {"/client/counters": counters(100, 100)},
         "sync requests": {"/client/counters": counters(1900, 1900)},
@@ -70,15 +68,15 @@ def run_facts(*changes: tuple[str, str, Any]) -> Facts:
 
 
 def rounds(paths: dict[str, list[tuple[int, Any]]]) -> list[dict[str, Any]]:
-    """The same answers, round by round."""
-    asked = max(len(answers) for answers in paths.values())
+    """Return the same answers, round by round."""
+    count = max(len(answers) for answers in paths.values())
     return [
         {
             path: {"status": answers[i][0], "body": json.dumps(answers[i][1])}
             for path, answers in paths.items()
             if i < len(answers)
         }
-        for i in range(asked)
+        for i in range(count)
     ]
 
 
