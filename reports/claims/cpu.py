@@ -117,9 +117,9 @@ def _judge_process_pool_frees(run_metrics: RunMetrics) -> PartResult:
 
 def _count_pool_workers(run_metrics: RunMetrics) -> int:
     answers = run_metrics.session_answers(_VARIANT, _WORKERS_PATH)
-    if not answers or answers[0]["status"] != 200:  # noqa: PLR2004 - OK
+    if not answers or answers[0].status != 200:  # noqa: PLR2004 - OK
         raise MissingData("the number of the pool's workers, which the app reports")
-    return int(json.loads(answers[0]["body"])["workers"])
+    return int(json.loads(answers[0].body)["workers"])
 
 
 PROCESS_POOL_FREES = Claim(

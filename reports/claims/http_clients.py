@@ -38,7 +38,7 @@ class _ConnectionCounts:
 def _decode_answers(run_metrics: RunMetrics, session: str, path: str, at_least: int) -> list[Any]:
     """Return the answers to one path. Raises MissingData if there are fewer than `at_least`."""
     answers = run_metrics.session_answers(session, path)
-    bodies = [json.loads(answer["body"]) for answer in answers if answer["status"] == _OK]
+    bodies = [json.loads(answer.body) for answer in answers if answer.status == _OK]
     if len(bodies) < at_least:
         raise MissingData(f"{path} of the session {session}")
     return bodies

@@ -115,7 +115,7 @@ def _measure_route(run_data: RunData, measured: list[Cell], variant: str) -> Rou
     neighbours = measure_neighbours(run_data, list(crowds), holds_loop=concurrency == 1)
     # a server on a given host is never restarted
     services = {again: float(entry.mean()) for again, entry in alone.items() if len(entry)}
-    restarts = {} if run_data.run.get("host") else _top_level_restarts(levels, services)
+    restarts = {} if run_data.run.host else _top_level_restarts(levels, services)
     own_cells = (cell for cell in run_data.cells if cell.variant == variant)
     route = RouteMetrics(
         route=next((cell.route for cell in own_cells if cell.users or cell.arrivals), variant),

@@ -23,10 +23,10 @@ def server_cpu_count(run: RunInfo, runtime: Runtime) -> int:
     return len(own) if own and version >= _PROCESS_CPUS_SINCE else run.machine.cpus or 1
 
 
-def explain_small_executor(run: dict[str, Any], runtime: dict[str, Any]) -> str:
+def explain_small_executor(run: RunInfo, runtime: Runtime) -> str:
     """Explain that a core left to the load generator made an executor smaller; else empty."""
-    cpus, size = run["machine"].get("cpus"), runtime.get("executor_size")
-    if not cpus or not size or run.get("host") or len(runtime.get("cpus") or ()) >= cpus:
+    cpus, size = run.machine.cpus, runtime.executor_size
+    if not cpus or not size or run.host or len(runtime.cpus or ()) >= cpus:
         return ""
     counted = server_cpu_count(run, runtime)
     if size != default_executor_size(counted) or size >= default_executor_size(cpus):

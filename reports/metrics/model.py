@@ -272,22 +272,22 @@ class RunMetrics:
 
     def is_planned(self, needs: tuple[str, ...]) -> bool:
         """Return whether the plan has all of a claim's needs."""
-        planned = [cell["name"] for cell in self.run["plan"]["cells"]]
-        planned += [f"asked/{session}" for session in self.run.get("asks", {})]
-        planned += [cell for part in self.run.get("skipped", {}).values() for cell in part["cells"]]
+        planned = [cell.name for cell in self.run.plan.cells]
+        planned += [f"asked/{session}" for session in self.run.extra_requests]
+        planned += [cell for part in self.run.skipped.values() for cell in part.cells]
         return all(any(name.startswith(need) for name in planned) for need in needs)
 
     def absence_reason(self, needs: tuple[str, ...]) -> str | None:
         """Return the target's own reason for lacking one of a claim's needs, if any."""
-        for session, part in self.run.get("skipped", {}).items():
-            if any(name.startswith(needs) for name in (*part["cells"], f"asked/{session}")):
-                return str(part["why"])
+        for session, part in self.run.skipped.items():
+            if any(name.startswith(needs) for name in (*part.cells, f"asked/{session}")):
+                return part.why
         return None
 
-    def session_answers(self, session: str, path: str) -> list[dict[str, Any]]:
+    def session_answers(self, session: str, path: str) -> list[Answer]:
         """Return a session's answers on a path, before and after the load: status and body."""
-        answers = self.run.get("told", {}).get(session, {}).get("answers", [])
-        return [answer[path] for answer in answers if path in answer]
+        answers = self.run.answers.get(session)
+        return [each[path] for each in (answers.answers if answers else ()) if path in each]
 
     @property
     def is_empty(self) -> bool:

@@ -68,12 +68,12 @@ def load_run(path: Path) -> RunData:
     # A stable sort, so that equal times keep their order.
     samples = frames["samples"].sort_values("intended", kind="stable", ignore_index=True)
     if (samples.done.isna() & samples.sent.notna()).any():
-        raise _damaged_run_error(path, "it does not say when some of the sent requests ended")
+        raise damaged_run_error(path, "it does not say when some of the sent requests ended")
     samples["latency"] = samples.done - samples.intended
     lines = frames["load"]
-    if run["loop"] == "unknown":  # none was requested: use the first that ran
-        loops = [str(entry.get("loop")) for entry in run.get("targets", {}).values()]
-        run["loop"] = loops[0].partition(".")[0] if loops else "unknown"
+    if run.loop == "unknown":  # none was requested: use the first that ran
+        loops = [str(runtime.loop) for runtime in run.targets.values()]
+        run.loop = loops[0].partition(".")[0] if loops else "unknown"
     requests = _group_by_cell(samples[samples.phase != Phase.CONNECT])
     by_cell = _pivot_marks(lines), requests, _group_by_cell(lines)
     return RunData(path, run, cells, samples, lines, frames["probe"], *by_cell)
@@ -112,13 +112,13 @@ def _read_table(path: Path, name: str) -> pd.DataFrame:
         return _normalise_types(name, table.assign(**dict.fromkeys(later - set(table))))
     except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's errors are ValueErrors
         why = f"{name}.parquet is missing, damaged, or lacks columns"
-        raise _damaged_run_error(path, why) from error
+        raise damaged_run_error(path, why) from error
 
 
-def _read_spools(path: Path, run: dict[str, Any]) -> dict[str, pd.DataFrame]:
+def _read_spools(path: Path, run: RunInfo) -> dict[str, pd.DataFrame]:
     """Read the frames of a run that is still running or was never closed, as far as they go."""
-    if run["format"] < _FIRST_READABLE_SPOOLS:
-        raise _damaged_run_error(path, f"it was never closed, and its format is {run['format']}")
+    if run.format < _FIRST_READABLE_SPOOLS:
+        raise damaged_run_error(path, f"it was never closed, and its format is {run.format}")
     try:
         spools = RunSpools(path, run.origin)
         samples = [to_arrow_table(Sample, batch) for batch in ([], *spools.samples)]
@@ -129,15 +129,10 @@ def _read_spools(path: Path, run: dict[str, Any]) -> dict[str, pd.DataFrame]:
         }
     except (KeyError, TypeError, ValueError, OSError) as error:
         why = "it was never closed, and its spools cannot be read"
-        raise _damaged_run_error(path, why) from error
-    run["targets"] = spools.targets
-    run["troubles"] = [*run["troubles"], *spools.warnings]
+        raise damaged_run_error(path, why) from error
+    run.targets = spools.targets
+    run.troubles = [*run.troubles, *spools.warnings]
     return {name: _normalise_types(name, table.to_pandas()) for name, table in tables.items()}
-
-
-def _damaged_run_error(path: Path, why: str) -> AtonceError:
-    advice = "Copy the run again, or make a new one: atonce reproduce"
-    return AtonceError(f"atonce cannot read {path}: {why}. {advice}", ExitCode.USAGE)
 
 
 def growth_per_second(t: pd.Series, total: pd.Series) -> float | None:

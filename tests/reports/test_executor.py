@@ -16,9 +16,9 @@ from results.verdicts import Verdict
 from scenarios.system import machine
 
 
-def run_of(python: str, cpus: int = 2, **more: Any) -> dict[str, Any]:
+def run_of(python: str, cpus: int = 2, **more: Any) -> RunInfo:
     """Return what a run says of its machine."""
-    return {"machine": {"python": python, "cpus": cpus}, **more}
+    return RunInfo(machine=Machine(python=python, cpus=cpus), **more)
 
 
 @pytest.mark.parametrize(
