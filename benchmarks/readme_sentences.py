@@ -44,22 +44,22 @@ def read_table(summary: Json) -> str:
     return "\n".join(
         (
             bullet(
-                "**served at once** is throughput x unloaded time:",
+                "**served at once** is throughput x unloaded time, the time of a lone request:",
                 f"{format_number(top['rps'])} req/s x {unloaded} =",
-                f"{format_number(route['served_at_once'])}. By Little's law, that many requests",
-                "were in progress on average. The number names the cause: 1 is a held event loop,",
-                "40 is AnyIO's thread pool for `def` routes, cpus + 4 is the pool of",
+                f"{format_number(route['served_at_once'])}. By Little's law, the app worked on that",
+                "many requests at once. The number shows the cause, and **limit** is its size: 1 for a",
+                "held event loop, 40 for AnyIO's thread pool of `def` routes, cpus + 4 for the pool of",
                 "`asyncio.to_thread`.",
             ),
             bullet(
                 f"**Waiting**: with {top['users']} users, the blocking route takes",
-                f"{format_seconds(top['mean_s'])}. A request waits for",
-                f"{format_share(1 - route['service_s'] / top['mean_s'])} of that time. A timer",
+                f"{format_seconds(top['mean_s'])}, and",
+                f"{format_share(1 - route['service_s'] / top['mean_s'])} of that is waiting. A timer",
                 "inside the app does not see the wait: it reports",
                 f"{format_seconds(route['server_says_p50_s'])}.",
             ),
             bullet(
-                "**Neighbours**: the p90 of another `async` route, which only returns a constant, went",
+                "**Neighbours**: another `async` route only returns a constant. Its p90 went",
                 f"from {format_seconds(neighbour['idle_p90_s'])} to",
                 f"{format_seconds(neighbour['loaded_p90_s'])}. One blocking route slows down all",
                 "routes of its worker.",
@@ -82,7 +82,7 @@ def corpus_scores(scores: str) -> str:
     return paragraph(
         "In seventeen apps with known faults it found",
         f"{score('routes found')} routes that hold the event loop, named",
-        f"{score('lines right')} lines, and accused {score('accused')} healthy routes",
+        f"{score('lines right')} lines, and reported {score('accused')} healthy routes as faulty",
         "([scores](tests/corpus/scores.md)).",
     )
 
@@ -160,13 +160,12 @@ def little_law(summary: Json) -> str:
 def plain_locust(figures: Json) -> str:
     """Say what plain Locust's table leaves unexplained."""
     return paragraph(
-        f"Plain Locust on the same frozen route ({figures['users']} users,",
-        f"{format_seconds(figures['hold_s'])}, {figures['seconds']} s) prints a table that",
-        "explains",
-        f"{format_number(figures['rps'])} req/s x {format_seconds(figures['mean_s'])} =",
-        f"{format_number(figures['users_explained'])} of {figures['users']} users. It leaves",
-        f"{format_share(figures['unexplained'])} of them unexplained, because Locust forgets the",
-        "requests that are still in flight when it stops.",
+        f"Plain Locust was run for {figures['seconds']} s on a blocking route of",
+        f"{format_seconds(figures['hold_s'])}, with {figures['users']} users. Its table has",
+        f"{format_number(figures['rps'])} req/s and a mean of {format_seconds(figures['mean_s'])}.",
+        f"By Little's law, that is {format_number(figures['users_explained'])} users. The other",
+        f"{format_share(figures['unexplained'])} are missing: Locust forgets the requests that are",
+        "still in flight when it stops.",
     )
 
 
@@ -182,11 +181,11 @@ def loop_fairness(summary: Json) -> str:
     rates = [format_number(edge(top["rps"] for top in tops)) for edge in (min, max)]
     longest = {name: format_seconds(row["whole"]["max_s"]) for name, row in routes.items()}
     return paragraph(
-        f"In the stored run {tops[0]['users']} users get {' to '.join(dict.fromkeys(rates))} req/s",
-        "from the same frozen route, on either event loop, with warm or cold connections. The",
-        f"longest wait is {longest['asyncio warm']} on asyncio and {longest['uvloop warm']} on",
-        f"uvloop. It is {longest['uvloop cold']} on uvloop when the load itself opens the",
-        "connections.",
+        f"In the stored run, {tops[0]['users']} users load the same blocking route. It gives",
+        f"{' to '.join(dict.fromkeys(rates))} req/s on both event loops, with warm and with cold",
+        f"connections. The longest wait is {longest['asyncio warm']} on asyncio and",
+        f"{longest['uvloop warm']} on uvloop. If the load itself opens the connections, it is",
+        f"{longest['uvloop cold']} on uvloop.",
     )
 
 

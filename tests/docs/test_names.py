@@ -6,7 +6,6 @@ import re
 import tokenize
 from collections import Counter
 from collections.abc import Iterator
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,11 @@ IDENTIFIERS = {"one", "found", "told", "held", "had", "who", "lodger", "ward", "
 PROSE = {"told", "whoever", "whom", "somebody", "nobody", "meanwhile", "reckon", "spoilt"}
 PROSE |= {"lodger", "ward", "patient", "guest", "exam", "handbook", "guilty", "innocent", "blame"}
 PROSE |= {"beside", "asks", "asked", "bears"}
-# Product files whose docstrings, comments, messages and templates are plain: at last ("*",).
-PLAIN_CODE = ("reports/stats/*",)
+# The product's docstrings, comments, messages and templates: fewer words, since code speaks too.
+CODE_PROSE = {"told", "tell", "tells", "somebody", "nobody", "whoever", "whom", "meanwhile"}
+CODE_PROSE |= {"spoilt", "reckon", "guilty", "innocent", "handbook", "misfortune"}
+CODE_PROSE |= {"ward", "lodger", "patient"}
+HISTORY = {"results/schema.py": {"told"}}  # keys of run.json, in the history of its format
 ROOMS = ("targets", "scenarios", "results", "reports")
 MAX_SINGLE_WORD_SHARE = 0.15
 MAX_REPEATED_NAMES = 5
@@ -121,9 +123,9 @@ def template_text(source: str) -> str:
     return re.sub("|".join(patterns), " ", source, flags=re.DOTALL)
 
 
-def banned_words(text: str) -> set[str]:
+def banned_words(text: str, banned: set[str] = PROSE) -> set[str]:
     """Return the banned words in a text."""
-    return set(re.findall(r"[a-z]+", text.lower())) & PROSE
+    return set(re.findall(r"[a-z]+", text.lower())) & banned
 
 
 def product_files() -> Iterator[Path]:
@@ -134,11 +136,6 @@ def product_files() -> Iterator[Path]:
         yield from (ROOT / room).glob("render/*.html")
 
 
-def is_plain_code(path: Path) -> bool:
-    """Return whether a product file is among those that must be plain."""
-    return any(fnmatch(str(path.relative_to(ROOT)), pattern) for pattern in PLAIN_CODE)
-
-
 @pytest.mark.parametrize("name", PLAIN_FILES)
 def test_prose_is_plain(name: str) -> None:
     """In all documents."""
@@ -146,12 +143,14 @@ def test_prose_is_plain(name: str) -> None:
 
 
 def test_texts_of_the_product_are_plain() -> None:
-    """Docstrings, comments, messages and templates of the files in `PLAIN_CODE`."""
+    """Docstrings, comments, messages and templates of all files."""
     banned = {}
-    for path in filter(is_plain_code, product_files()):
+    for path in product_files():
         read = template_text if path.suffix == ".html" else python_text
-        if words := banned_words(read(path.read_text(encoding="utf-8"))):
-            banned[str(path.relative_to(ROOT))] = words
+        name = path.relative_to(ROOT).as_posix()
+        banned_here = CODE_PROSE - HISTORY.get(name, set())
+        if words := banned_words(read(path.read_text(encoding="utf-8")), banned_here):
+            banned[name] = words
     assert banned == {}
 
 

@@ -11,7 +11,7 @@ import yaml
 from reports.model import Report
 from reports.render.summary import build_summary
 from reports.verdicts.diagnosis import examined_findings
-from results.gate_expression import METRICS
+from results.gate_expression import LEVEL_METRICS, METRICS, parse_gate
 from results.verdicts import Verdict
 from tests.e2e.test_doctor import running
 from tests.support.cli import Here
@@ -56,7 +56,12 @@ def test_what_each_remedy_promises_its_twin_reached_in_the_same_run(example: Rep
         for finding, diagnosis in examined_findings(example.findings)
         if diagnosis.remedy and finding.verdict is not Verdict.WRONG_ANSWER
     ]
-    assert len(remedies) == 14
+    mistakes = [
+        verdict
+        for verdict in WARD_TRUTH.values()
+        if verdict not in {Verdict.SCALES, Verdict.WRONG_ANSWER}
+    ]
+    assert len(remedies) == len(mistakes)
     for remedy in remedies:
         alone, *_, crowd = routes[remedy.twin].median_levels
         assert (alone.users, crowd.users) == (1, 64)
@@ -81,12 +86,14 @@ def test_what_each_remedy_promises_its_twin_reached_in_the_same_run(example: Rep
 
 
 def test_settings_are_known(here: Here) -> None:
-    """Each key of every TOML block is a flag of the doctor, or its target."""
+    """Each key of every TOML block is a flag of the doctor, or its target; gates are valid."""
     known = here("doctor", "--help").stdout
     for text in DOCUMENTS.values():
         for block in code_blocks(text, "toml"):
-            keys = set(tomllib.loads(block)["tool"]["atonce"]) - {"target"}
-            assert [key for key in keys if f"--{key} " not in known] == []
+            settings = tomllib.loads(block)["tool"]["atonce"]
+            assert [key for key in set(settings) - {"target"} if f"--{key} " not in known] == []
+            gates = settings.get("gate", [])
+            assert [parse_gate(gate).expression for gate in gates] == gates
 
 
 def test_the_workflow_is_readable() -> None:
@@ -105,9 +112,17 @@ def test_the_workflow_is_readable() -> None:
 
 
 def test_metrics_of_gates_are_those_of_the_code() -> None:
-    """Each metric has a row."""
-    rows = re.findall(r"^\| (`.*?`) \|", DOCUMENTS["docs/ci.md"], re.MULTILINE)
-    assert set(re.findall(r"`([^`]+)`", " ".join(rows))) == set(METRICS)
+    """Each metric has a row, which says whether it can have a level."""
+    rows = re.findall(r"^\| (`.*?`) \|.*?\| (no|yes) \|", DOCUMENTS["docs/ci.md"], re.MULTILINE)
+    levels = {name: level for names, level in rows for name in re.findall(r"`([^`]+)`", names)}
+    assert levels == {name: "yes" if name in LEVEL_METRICS else "no" for name in METRICS}
+
+
+def test_verdicts_of_the_method_are_those_of_the_code() -> None:
+    """Each code has a row."""
+    _, text = DOCUMENTS["docs/method.md"].split("## Neighbours and verdicts")
+    rows = re.findall(r"^\| `([a-z-]+)` \|", text.partition("\n## ")[0], re.MULTILINE)
+    assert sorted(rows) == sorted(Verdict)
 
 
 def test_the_doctors_commands_run(tmp_path: Path, here: Here) -> None:

@@ -204,7 +204,8 @@ def trust_of(*checks: Check) -> TrustLevel:
 def test_every_check_has_a_remedy_and_passing_ones_none(clean: RunMetrics) -> None:
     """What to do stands next to what is wrong, and the limit in the sentence."""
     texts = "".join(path.read_text(encoding="utf-8") for path in CHECK_FILES)
-    assert set(re.findall(r'"(V\d+) ', texts)) == {f"V{i}" for i in range(1, 25)}
+    ids = set(re.findall(r'"(V\d+) ', texts))
+    assert ids == {f"V{i}" for i in range(1, len(ids) + 1)}
     for check in assess_trust(ill(clean, stall_p99=0.006)).checks:
         assert bool(check.remedy) == (check.status is not CheckStatus.PASS)
         has_limit = check.status in {CheckStatus.WARN, CheckStatus.FAIL} and "{}" in check.meaning
