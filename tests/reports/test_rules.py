@@ -403,7 +403,7 @@ def test_what_holds_the_loop_now_and_then_is_found(
 
 @pytest.mark.parametrize(
     ("collected", "sentences"),
-    [(0.02, []), (0.2, ["Garbage collections held its loop for another 10 % of the time"])],
+    [(0.02, []), (0.2, ["Garbage collections hold its loop for another 10 % of the time"])],
 )
 def test_what_the_garbage_collector_takes_is_said_and_accuses_nobody(
     collected: float, sentences: list[str]
