@@ -153,7 +153,7 @@ def _server_stats(run_data: RunData, cell: Cell, window: Window) -> ServerStats:
     probe = whole[(whole.t > window.start) & (whole.t <= window.end)]
     start, end = window.start - _CHILD_CPU_INTERVAL, window.end + _CHILD_CPU_INTERVAL
     around = whole[(whole.t > start) & (whole.t <= end)]
-    # a loop that is held takes no samples
+    # a busy loop takes no samples
     cpu_rows = probe if _total_growth(probe, "cpu") is not None else around
     lags, pool_threads = probe.loop_lag.dropna(), probe.pool_threads.dropna()
     return ServerStats(

@@ -256,7 +256,7 @@ def _is_waiting_for_core(evidence: RouteEvidence, top: LevelEvidence) -> bool:
 
 def _match_plateau(evidence: RouteEvidence) -> RuleResult | None:
     top = evidence.levels.get(MANY_USERS)
-    # without neighbours, a loop that is held has the same signs
+    # without neighbours, a busy loop has the same signs
     if not top or predicates.is_async_harmed(top) or "async" not in top.neighbours:
         return None
     below = [
