@@ -76,10 +76,7 @@ def _unknown_goal(name: str) -> Goal:
 
 
 def _server_concurrency(run_data: RunData, cell: Cell) -> tuple[int, bool]:
-    """Return how many requests a server serves at once, and whether it is a bare one.
-
-    For FastAPI's pools the server itself reports the number.
-    """
+    """Return how many requests a server serves at once, and whether it is a bare one."""
     path = urlsplit(cell.path).path
     if path.startswith("/places/"):
         return int(path.rpartition("/")[2]), True
@@ -119,7 +116,7 @@ def _measure_sweep(
 def _recorded_service_time(window: Window) -> float | None:
     """Return D as a bare server recorded it in this load: a busy machine changes it.
 
-    It judges a closed loop, because D in place is rightly too high where a place is missing.
+    It judges a closed loop: D in place is rightly too high where a place is missing.
     """
     rows = window.all_rows
     rows = rows[(rows.done > window.start) & (rows.done <= window.end)]

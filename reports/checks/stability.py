@@ -98,10 +98,7 @@ def _check_sample_size(latency: LatencyStats | CrowdMetrics) -> Iterator[Check]:
 
 
 def _check_whole_rounds(level: CrowdMetrics) -> Iterator[Check]:
-    """Check V24: whether the window has whole rounds of all users, or answers came evenly.
-
-    Where answers come in lumps, a rate counts a lump too many or too few.
-    """
+    """Check V24: whether the window has whole rounds of all users, or no lumps to miscount."""
     silence = level.longest_silence / level.seconds if level.completed else 1.0
     meaning = (
         f"no answer came for {{}} of the window ({format_seconds(level.longest_silence)}): the"

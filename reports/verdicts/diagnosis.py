@@ -50,10 +50,7 @@ class Diagnosis:
 
     @property
     def is_lower_bound(self) -> bool:
-        """Whether served at once and capacity are at least the largest crowd's: no user waited.
-
-        The rule allows for users who pause; the share of users served does not.
-        """
+        """Whether served at once and capacity are at least the largest crowd's: no user waited."""
         top, route_top = self.evidence.top, self.evidence.route.top_level
         if self.evidence.route.capacity is None and self.rule_result.verdict in NO_LIMIT_VERDICTS:
             return True
@@ -128,7 +125,7 @@ class Diagnosis:
         if self.rule_result.is_inferred:
             return "likely: by elimination; a limit of requests per second would look alike"
         if verdict is Verdict.SCALES and any(first_request_note(self.evidence)):
-            return "likely: what is kept after a first request was not examined"
+            return "likely: the one-time work of a first request was not examined"
         return "sure: clients, neighbours and the app's own pools agree"
 
 

@@ -45,10 +45,8 @@ def is_async_harmed(level: LevelEvidence) -> bool:
 
 
 def is_async_unharmed(evidence: RouteEvidence) -> bool:
-    """Return whether the `async` neighbour stayed calm up to the many, or the most accepted.
-
-    What was cut short says nothing: the many, or the watchdog, might have shown otherwise.
-    """
+    """Return whether the `async` neighbour stayed calm up to the many, or the most accepted."""
+    # what was cut short says nothing: the many, or the watchdog, might have shown otherwise
     neighbours = [level.neighbours.get("async") for level in evidence.crowds]
     is_whole = (
         thresholds.FEW_USERS in evidence.levels

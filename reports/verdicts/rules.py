@@ -107,28 +107,25 @@ def _match_harmed_neighbour(evidence: RouteEvidence) -> RuleResult | None:
             if level.metrics.users == FEW_USERS and predicates.is_core_full(evidence, level):
                 return _match_gil_contention(evidence, level)
     for level in slowed:
-        if not predicates.is_computing(evidence, level) or predicates.has_serial_waits(
-            evidence, level
-        ):
+        is_idle = not predicates.is_computing(evidence, level)
+        if is_idle or predicates.has_serial_waits(evidence, level):
             return _match_blocked_loop(evidence, level)
     return None
 
 
 def _match_gil_contention(evidence: RouteEvidence, level: LevelEvidence) -> RuleResult:
     served = format_number(level.metrics.throughput * evidence.unloaded_mean)
+    cpu_use, loop_use = predicates.describe_cpu_use(level), level.server_stats.loop_cpu or 0
     reason = (
-        f"the app used {predicates.describe_cpu_use(level)} at {served} at once, and its loop"
-        f" only {format_share(level.server_stats.loop_cpu or 0)}"
+        f"the app used {cpu_use} at {served} at once, and its loop only {format_share(loop_use)}"
     )
     return RuleResult(Verdict.GIL_BOUND, reason, "processes instead of threads")
 
 
 def _match_blocked_loop(evidence: RouteEvidence, level: LevelEvidence) -> RuleResult:
     if (elsewhere := predicates.foreign_hold_share(evidence)) > MAJORITY:
-        reason = (
-            f"code that, as far as is known, no request started holds the loop for"
-            f" {format_share(elsewhere)} of that time"
-        )
+        share = format_share(elsewhere)
+        reason = f"code that no known request started holds the loop for {share} of that time"
         return RuleResult(Verdict.UNKNOWN, reason, "a fix of that first: it slows every route")
     wait, is_caught = predicates.describe_async_wait(level), predicates.has_caught_holds(evidence)
     if (level.server_stats.cpu is None or level.other_cpu >= _BUSY_MACHINE) and not is_caught:
@@ -139,7 +136,7 @@ def _match_blocked_loop(evidence: RouteEvidence, level: LevelEvidence) -> RuleRe
         return RuleResult(Verdict.UNKNOWN, reason, "a machine of its own; MODULE:APP")
     if evidence.has_agent and not is_caught:
         why = evidence.entry.get("unwatched") or "there was no time to see what holds the loop"
-        why = "nothing was seen holding the loop" if evidence.loop_holds else why
+        why = "the watchdog saw nothing hold the loop" if evidence.loop_holds else why
         advice = "a quiet machine, and more time: --budget"
         return RuleResult(Verdict.UNKNOWN, f"{wait}, but {why}", advice)
     advice = "calm neighbours under the same load"
@@ -156,10 +153,8 @@ def _match_busy_loop(evidence: RouteEvidence, few: LevelEvidence) -> RuleResult:
         reason = f"{wait}, computing; half of the load was not measured"
         return RuleResult(Verdict.UNKNOWN, reason, "more time: --budget")
     if is_neighbour_harmed(half):
-        reason = (
-            f"{wait}, and at half of its capacity still {format_seconds(half.loaded.low)}, while"
-            f" the app used {cpu_use}"
-        )
+        wait += f", and at half of its capacity still {format_seconds(half.loaded.low)}"
+        reason = f"{wait}, while the app used {cpu_use}"
         return RuleResult(Verdict.LOOP_BUSY, reason, "calm neighbours at half of its capacity")
     reason = f"it fills the core, and at half of its capacity slows no neighbour ({cpu_use})"
     return RuleResult(Verdict.SCALES, reason)
@@ -175,9 +170,8 @@ def _match_occasional_holds(evidence: RouteEvidence) -> RuleResult | None:
         ):
             holds, longest = format_count(culprit.holds, "hold"), format_seconds(culprit.longest)
             requests = format_count(evidence.watched_requests, "request")
-            reason = (
-                f"{holds} of {format_seconds(culprit.median)}, the longest {longest}, in {requests}"
-            )
+            usual = format_seconds(culprit.median)
+            reason = f"{holds} of {usual}, the longest {longest}, in {requests}"
             is_busy = (evidence.cpu_while_late or 0.0) >= MAJORITY
             verdict = Verdict.LOOP_BUSY if is_busy else Verdict.LOOP_BLOCKED
             return RuleResult(verdict, reason, "no such hold in as many requests")
@@ -195,9 +189,7 @@ def _match_no_queue(evidence: RouteEvidence) -> RuleResult | None:
         return RuleResult(Verdict.SCALES, reason, is_lower_bound=True)
     if top.metrics.throughput < _AMPLE_RATE or predicates.is_async_harmed(top):
         return None
-    reason = (
-        f"it answers {rate} requests/s, and one load generator sends no more with room to spare"
-    )
+    reason = f"it answers {rate} requests/s: one generator sends no more with room to spare"
     return RuleResult(Verdict.SCALES, reason)
 
 
@@ -222,7 +214,7 @@ def _match_thread_pools(evidence: RouteEvidence) -> RuleResult | None:
     else:
         return None
     reason = f"{format_number(waiting or 0)} {what}"
-    return RuleResult(verdict, reason, advice, size * evidence.workers)
+    return RuleResult(verdict, reason, advice, int(size) * evidence.workers)
 
 
 def _match_full_core(evidence: RouteEvidence) -> RuleResult | None:
