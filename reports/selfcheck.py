@@ -1,8 +1,8 @@
 """How accurate is the harness? Measures servers with known truth, against theory and their record.
 
-Measured values come from the rows alone. The truth - c places, first come first served, the stop
-times - only gives the expected values. An open load is compared with the replay of all its own
-sends, so that chance is the same on both sides. See docs/method.md, Selfcheck.
+Measured values come from the rows alone, expected ones from the truth: c places, first come first
+served, the stop times. The replay of an open load's own sends makes chance the same on both sides.
+See docs/method.md, Selfcheck.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +45,6 @@ def _relative_goal(
     limit: float,
     format_value: Callable[[float], str] = format_seconds,
 ) -> Goal:
-    """Allow a share of the truth, either way."""
     low, high = truth * (1 - limit), truth * (1 + limit)
     return Goal(name, truth, measured, low, high, format_share(limit), format_value)
 
@@ -72,15 +71,12 @@ def selfcheck_goals(run_data: RunData) -> tuple[Goal, ...]:
 
 
 def _unknown_goal(name: str) -> Goal:
-    """Return a goal that never holds: the server's own record of a measured load is missing."""
+    """Return a goal that never holds: the server left no record of a measured load."""
     return Goal(f"{name}: records of the server", 1, 0, 1, 1, "there", format_number)
 
 
 def _server_concurrency(run_data: RunData, cell: Cell) -> tuple[int, bool]:
-    """Return how many requests a server serves at once, and whether it is a bare one.
-
-    For FastAPI's pools the server itself reports the number.
-    """
+    """Return how many requests a server serves at once, and whether it is a bare one."""
     path = urlsplit(cell.path).path
     if path.startswith("/places/"):
         return int(path.rpartition("/")[2]), True
@@ -90,14 +86,11 @@ def _server_concurrency(run_data: RunData, cell: Cell) -> tuple[int, bool]:
 
 @dataclass(frozen=True, slots=True)
 class _Sweep:
-    """Result of a closed sweep on a route with `concurrency` places.
-
-    `service_time` is D in place, `unloaded_mean` the latency of the unloaded route (seconds).
-    """
+    """Result of a closed sweep."""
 
     concurrency: int
-    service_time: float
-    unloaded_mean: float
+    service_time: float  # D in place, in seconds
+    unloaded_mean: float  # seconds
     is_bare: bool
 
     @property
@@ -123,7 +116,7 @@ def _measure_sweep(
 def _recorded_service_time(window: Window) -> float | None:
     """Return D as a bare server recorded it in this load: a busy machine changes it.
 
-    A closed loop is judged by it, because D in place is rightly too high where a place is missing.
+    It judges a closed loop: D in place is rightly too high where a place is missing.
     """
     rows = window.all_rows
     rows = rows[(rows.done > window.start) & (rows.done <= window.end)]
@@ -139,10 +132,9 @@ def _rows_by_send_time(window: Window) -> pd.DataFrame:
 def _mean_completion_gap(window: Window, c: int, stops: StopTimes = ()) -> float | None:
     """Return D in place: the mean gap between completions i - c and i.
 
-    Counts only gaps where request i had been sent before completion i - c: then its place was never
-    idle. A threshold on latencies would admit requests that were only delayed, which give too much;
-    the median would leave out the time that a busy machine sometimes takes from the server, which
-    the queue does feel.
+    A gap counts where request i was sent before completion i - c: then its place was never idle. A
+    threshold on latencies would admit requests that were only delayed, and give too much. The median
+    would leave out time that a busy machine takes from the server and from the queue.
     """
     rows = valid_rows(_rows_by_send_time(window)).sort_values("done")
     sent, done = (to_server_clock(column.to_numpy(), stops) for column in (rows.sent, rows.done))
@@ -153,8 +145,7 @@ def _mean_completion_gap(window: Window, c: int, stops: StopTimes = ()) -> float
 def _sweep_goals(route: str, crowds: list[tuple[int, Window]], sweep: _Sweep) -> Iterator[Goal]:
     """Expect R = N D / c at every level that fills all places, and c from the throughputs.
 
-    D is what the server recorded: a bare one in this load, FastAPI with one user, since a handler
-    may wait for its thread.
+    A bare server recorded D in this load, FastAPI with one user: a handler may wait for its thread.
     """
     c, unloaded = sweep.concurrency, sweep.unloaded_mean
     alone = _recorded_service_time(crowds[0][1])
@@ -162,8 +153,8 @@ def _sweep_goals(route: str, crowds: list[tuple[int, Window]], sweep: _Sweep) ->
         if users > c:
             d = (_recorded_service_time(window) if sweep.is_bare else alone) or sweep.service_time
             mean = float(valid_rows(window.rows).latency.mean())
-            name = f"{route}: mean of {users} users"
-            yield _relative_goal(name, closed_loop_mean(users, d, c), mean, sweep.mean_limit)
+            name, ideal = f"{route}: mean of {users} users", closed_loop_mean(users, d, c)
+            yield _relative_goal(name, ideal, mean, sweep.mean_limit)
     levels, rates = np.array([(float(users), window.throughput) for users, window in crowds]).T
     fit = fit_sweep(levels, rates, unloaded, max(0.0, 1 / rates[0] - unloaded))
     tolerance, limit_text = _SWEEP_TOLERANCE, f"{c} +- {_SWEEP_TOLERANCE}"
@@ -177,15 +168,14 @@ def _sweep_goals(route: str, crowds: list[tuple[int, Window]], sweep: _Sweep) ->
         yield _relative_goal(name, recorded_mean, sweep.service_time, _IN_PLACE_TOLERANCE)
     if alone:  # else a delay added by atonce to every answer would cancel out everywhere
         name = f"{route}: one user, beyond the server's record"
-        limit_text = f"0 to {format_seconds(_MAX_HTTP_OVERHEAD)}"
-        low, high = -_ROUNDING_ERROR, _MAX_HTTP_OVERHEAD
-        yield Goal(name, 0.0, unloaded - alone, low, high, limit_text)
+        most, limit_text = _MAX_HTTP_OVERHEAD, f"0 to {format_seconds(_MAX_HTTP_OVERHEAD)}"
+        yield Goal(name, 0.0, unloaded - alone, -_ROUNDING_ERROR, most, limit_text)
 
 
 def _open_load_goals(
     run_data: RunData, cell: Cell, window: Window, sweep: _Sweep | None
 ) -> Iterator[Goal]:
-    """Judge an open load, by what the server should do: stop, be overloaded, or just queue."""
+    """Judge an open load by what the server should do: stop, overload or just queue."""
     c, _ = _server_concurrency(run_data, cell)
     query = parse_qs(urlsplit(cell.path).query)
     stops: StopTimes = ()
@@ -227,7 +217,7 @@ def _stop_goals(
     sent, latency = rows.sent.to_numpy(), rows.latency.to_numpy()[is_counted]
     on_server = to_server_clock(sent, stops)
     ideals = from_server_clock(on_server + replay_latencies(on_server, d, c), stops) - sent
-    # One user sends, waits, and skips all requests planned during the wait.
+    # one user sends, waits, and skips all requests planned during the wait
     alone = closed_loop_mask(build_send_log(rows[is_counted], rows), 1)
     p99, blind = quantile(latency, 0.99), quantile(latency[alone], 0.99)
     ideal = quantile(ideals[is_counted], 0.99)

@@ -21,12 +21,12 @@ _SPREAD = "more generator processes (plain Locust: --processes)"
 _SLOWER = f"Choose a lower rate, or spread the load over {_SPREAD}."
 _LESS = f"Send less load, or spread it over {_SPREAD}."
 _FINISH = (
-    "Let the run end by itself, choose a lower rate, or raise --cap. log.txt says what stopped the"
-    " sending."
+    "Let the run end by itself, choose a lower rate, or raise --cap. log.txt says why sending"
+    " stopped."
 )
 _EVEN_GAPS = (
-    "Use --arrivals constant if you want even gaps; otherwise the generator was too busy to keep"
-    " its schedule."
+    "If you want even gaps, use --arrivals constant. Else the generator was too busy for its"
+    " schedule."
 )
 
 
@@ -34,20 +34,17 @@ def check_generator(run_metrics: RunMetrics) -> Iterator[Check]:
     """Check the generator in every cell: V2 to V6, V9, V12 and V21."""
     for cell in measured_cells(run_metrics):
         max_delay = MIN_HARM_SECONDS if cell.is_doctor else _MAX_STALL_P99
-        name = cell.counts.cell
-        if not cell.counts.is_neighbour_cell:
-            yield from set_cell(name, _check_own_stalls(cell, max_delay))
-        yield from set_cell(name, _check_sends(cell, max_delay))
-        if cell.load:
-            yield from set_cell(name, _check_arrivals(cell.load))
-        yield from set_cell(name, _check_reconnects(cell))
+        stalls = () if cell.counts.is_neighbour_cell else _check_own_stalls(cell, max_delay)
+        arrivals = _check_arrivals(cell.load) if cell.load else ()
+        sends, reconnects = _check_sends(cell, max_delay), _check_reconnects(cell)
+        yield from set_cell(cell.counts.cell, stalls, sends, arrivals, reconnects)
     title, reason = "V4 all sent", "planned, but not measured to its end"
     for part in run_metrics.unfinished_cells:
-        yield Check(title, None, _ALL_SENT, "", _FINISH, unknown=reason, cell=part.cell)
+        yield Check(title, None, *_ALL_SENT, "", _FINISH, unknown=reason, cell=part.cell)
     # A run of questions alone measures no cell.
     answered = run_metrics.run.answers or run_metrics.run.skipped
     if not run_metrics.cell_counts and (run_metrics.unfinished_cells or not answered):
-        yield Check(title, 1.0, _ALL_SENT, "no cell was measured to its end", _FINISH)
+        yield Check(title, 1.0, *_ALL_SENT, "no cell was measured to its end", _FINISH)
 
 
 def _check_own_stalls(cell: MeasuredCell, max_delay: float) -> Iterator[Check]:
@@ -55,21 +52,19 @@ def _check_own_stalls(cell: MeasuredCell, max_delay: float) -> Iterator[Check]:
     health, tail, unknown = cell.health, cell.tail, "the cell was too short to measure it"
     if cell.counts.has_window:  # sending a burst at one instant is a stall by itself
         title, value = "V2 generator stalls", health.stall_p99
-        limits = (min(_MAX_STALL_P99, max(_TICKER_TOLERANCE, 0.05 * tail)), max_delay)
+        least = min(_MAX_STALL_P99, max(_TICKER_TOLERANCE, 0.05 * tail))
         meaning = "1 in 100 timer ticks of the generator came {} late or later: answers look slow"
-        yield Check(title, value, limits, meaning, _FREE_GENERATOR, format_seconds, unknown)
+        yield Check(
+            title, value, least, max_delay, meaning, _FREE_GENERATOR, format_seconds, unknown
+        )
+    title, least = "V2 longest stall", max(_MAX_SINGLE_STALL, 0.05 * tail)
     most = max(2 * max_delay, 0.5 * tail) if tail else 10 * _MAX_SINGLE_STALL
-    title, value = "V2 longest stall", health.longest_stall
-    limits, meaning = (
-        (max(_MAX_SINGLE_STALL, 0.05 * tail), most),
-        "the generator once stopped for {}",
-    )
-    yield Check(title, value, limits, meaning, _FREE_GENERATOR, format_seconds, unknown)
-    title, value = "V9 generator CPU", health.generator_cpu
-    meaning = "the busiest generator process used {} of its core"
-    yield Check(title, value, (0.5, 0.85), meaning, _LESS, unknown=unknown)
-    title, value = f"{title}, worst second", health.generator_cpu_peak
-    yield Check(title, value, (0.7, 0.85), f"{meaning} in its worst second", _LESS, unknown=unknown)
+    value, meaning = health.longest_stall, "the generator once stopped for {}"
+    yield Check(title, value, least, most, meaning, _FREE_GENERATOR, format_seconds, unknown)
+    title, meaning = "V9 generator CPU", "the busiest generator process used {} of its core"
+    yield Check(title, health.generator_cpu, 0.5, 0.85, meaning, _LESS, unknown=unknown)
+    title, meaning = f"{title}, worst second", f"{meaning} in its worst second"
+    yield Check(title, health.generator_cpu_peak, 0.7, 0.85, meaning, _LESS, unknown=unknown)
 
 
 def _check_sends(cell: MeasuredCell, max_lateness: float) -> Iterator[Check]:
@@ -77,29 +72,25 @@ def _check_sends(cell: MeasuredCell, max_lateness: float) -> Iterator[Check]:
     counts, health, load = cell.counts, cell.health, cell.load
     unsent = counts.planned - counts.sent
     meaning = f"{unsent} of {counts.planned} planned requests ({{}}) were never sent"
-    yield Check("V4 all sent", unsent / max(counts.planned, 1), _ALL_SENT, meaning, _FINISH)
+    yield Check("V4 all sent", unsent / max(counts.planned, 1), *_ALL_SENT, meaning, _FINISH)
     title, meaning = "V4 no silent drop", "{} planned requests have no row at all"
-    yield Check(title, counts.unrecorded, (0.0, 0.0), meaning, _FINISH, format_number)
-    # The floor is the measuring setup's own cost, its lateness included.
+    yield Check(title, counts.unrecorded, 0.0, 0.0, meaning, _FINISH, format_number)
+    # the floor is the measuring setup's own cost, its lateness included
     if health.lateness is not None and not counts.cell.startswith(Scenario.FLOOR):
         median = load.latency.quantiles["p50"] if load and load.latency else None
         usual = median.low if median else 0.0
         limits = (max(0.0015, 0.05 * usual), max(max_lateness, 0.1 * usual))
-        in_how_many = 10 if counts.is_neighbour_cell or not load else 100
-        meaning = (
-            f"1 in {in_how_many} requests was sent {{}} late or later: this is not the planned load"
-        )
-        yield Check("V3 lateness", health.lateness, limits, meaning, _SLOWER, format_seconds)
+        group = 10 if counts.is_neighbour_cell or not load else 100
+        meaning = f"1 in {group} requests left {{}} late or later: this is not the planned load"
+        yield Check("V3 lateness", health.lateness, *limits, meaning, _SLOWER, format_seconds)
     if health.unsent_share is not None and not (load and load.refused):
-        meaning = (
-            "the requests were sent {} more slowly than planned: too little CPU or connections"
-        )
-        yield Check("V5 rate", health.unsent_share, (0.01, 0.05), meaning, _SLOWER)
+        meaning = "the requests left {} more slowly than planned: too little CPU or connections"
+        yield Check("V5 rate", health.unsent_share, 0.01, 0.05, meaning, _SLOWER)
     if health.think_time_excess is not None:
-        title, think_limits = "V12 think time", ((-0.01, 0.05), (-0.03, 0.2))
+        title, value = "V12 think time", health.think_time_excess
         meaning = "users sent their next requests {} of a latency later than planned"
         advice = f"Spread the users over {_SPREAD}: the generator's own work delays its users."
-        yield Check(title, health.think_time_excess, think_limits, meaning, advice)
+        yield Check(title, value, (-0.01, 0.05), (-0.03, 0.2), meaning, advice)
 
 
 def _check_arrivals(load: OpenLoadMetrics) -> Iterator[Check]:
@@ -107,12 +98,11 @@ def _check_arrivals(load: OpenLoadMetrics) -> Iterator[Check]:
     for name, (gaps, variation, p) in zip(("schedule", "sends"), load.arrival_tests, strict=False):
         title, value = f"V6 arrival law, {name}", -math.log10(max(p, 1e-99))
         meaning = "independent users send as unevenly as this with a probability of {}"
-        yield Check(title, value, (3.0, 6.0), meaning, _EVEN_GAPS, _format_probability)
-        near = max(3 / math.sqrt(gaps), _CV_TOLERANCE)
-        title, limits = f"V6 arrival gaps, {name}", (near, max(0.3, near))
+        yield Check(title, value, 3.0, 6.0, meaning, _EVEN_GAPS, _format_probability)
+        title, near = f"V6 arrival gaps, {name}", max(3 / math.sqrt(gaps), _CV_TOLERANCE)
         ratio = format_number(variation)
         meaning = f"gaps vary by {ratio} times their mean, {{}} off the 1 of independent users"
-        yield Check(title, variation - 1, limits, meaning, _EVEN_GAPS)
+        yield Check(title, variation - 1, near, max(0.3, near), meaning, _EVEN_GAPS)
 
 
 def _format_probability(value: float) -> str:
@@ -122,8 +112,9 @@ def _format_probability(value: float) -> str:
 def _check_reconnects(cell: MeasuredCell) -> Iterator[Check]:
     """Check V21: a connection opened while measuring costs the server several turns of its loop."""
     if cell.health.reconnect_share is not None and not cell.is_overloaded:  # it needs more of them
+        title, value = "V21 connections", cell.health.reconnect_share
         meaning = "the requests opened {} new connections each while measuring"
         advice = (
             "Keep connections alive for longer than the run, and give the client enough of them."
         )
-        yield Check("V21 connections", cell.health.reconnect_share, (0.0, 0.01), meaning, advice)
+        yield Check(title, value, 0.0, 0.01, meaning, advice)

@@ -25,34 +25,27 @@ def check_host(run_metrics: RunMetrics) -> Iterator[Check]:
     yield from _check_clock(machine.clock)
     title, value = "V10 load before", machine.busy_before
     meaning = "{} of all cores were busy just before the run"
-    yield Check(title, value, (0.3, 1.0), meaning, _QUIET_MACHINE, unknown=_NOT_REPORTED)
-    limit = machine.cpu_limit
+    yield Check(title, value, 0.3, 1.0, meaning, _QUIET_MACHINE, unknown=_NOT_REPORTED)
+    limit = machine.get("cpu_limit")
     for cell in measured_cells(run_metrics):
         if not cell.counts.is_neighbour_cell:
             yield from set_cell(cell.counts.cell, _check_machine(cell, limit))
     title, value, meaning = "V10 CPU limit, cores", 0.0, "no CPU limit is known"
     if limit:
-        value = max(0.0, _NEEDED_CORES - limit)
-        cores = _format_cores(limit)
+        value, cores = max(0.0, _NEEDED_CORES - limit), _format_cores(limit)
         meaning = f"the container may use {cores}; the app and the load generator need one each"
-    yield Check(title, value, _NEVER_FAILS, meaning, _cpu_advice(limit), format_number)
+    yield Check(title, value, *_NEVER_FAILS, meaning, _cpu_advice(limit), format_number)
     yield _check_pinning(run_metrics)
     yield _check_origin(run_metrics)
 
 
-def _check_clock(clock: Clock | None) -> Iterator[Check]:
-    value, meaning = clock.resolution if clock else None, "the clock advances in steps of {}"
-    limits = (1e-6, 100 * 1e-6)
-    yield Check(
-        "V1 clock", value, limits, meaning, _SOUND_CLOCK, _format_nanoseconds, _NOT_REPORTED
-    )
-    value, meaning, limits = (
-        clock.backward if clock else None,
-        "the clock went back {} times",
-        (0.0, 0.0),
-    )
-    title = "V1 clock, backward steps"
-    yield Check(title, value, limits, meaning, _SOUND_CLOCK, format_number, _NOT_REPORTED)
+def _check_clock(clock: dict[str, float]) -> Iterator[Check]:
+    title, value, limits = "V1 clock", clock.get("resolution"), (1e-6, 100 * 1e-6)
+    meaning, style = "the clock advances in steps of {}", _format_nanoseconds
+    yield Check(title, value, *limits, meaning, _SOUND_CLOCK, style, _NOT_REPORTED)
+    title, value = f"{title}, backward steps", clock.get("backward")
+    meaning = "the clock went back {} times"
+    yield Check(title, value, 0.0, 0.0, meaning, _SOUND_CLOCK, format_number, _NOT_REPORTED)
 
 
 def _format_nanoseconds(seconds: float) -> str:
@@ -61,24 +54,25 @@ def _format_nanoseconds(seconds: float) -> str:
 
 def _check_machine(cell: MeasuredCell, limit: float | None) -> Iterator[Check]:
     """Check what other processes took; a container over its CPU limit stops app and generator."""
-    health, unknown = cell.health, _NOT_REPORTED
+    health, unknown, advice = cell.health, _NOT_REPORTED, _QUIET_MACHINE
     subject = f"a limit of {_format_cores(limit)}" if limit else "the container's CPU limit"
-    title, value, limits = "V10 CPU limit", health.throttled_share, (0.01, 0.05)
+    title, value = "V10 CPU limit", health.throttled_share
     meaning = f"{subject} stopped its processes in {{}} of the periods"
-    yield Check(title, value, limits, meaning, _cpu_advice(limit), unknown=unknown)
+    yield Check(title, value, 0.01, 0.05, meaning, _cpu_advice(limit), unknown=unknown)
     if health.duration < MIN_WINDOW_SECONDS:
         unknown = f"{format_seconds(health.duration)} are too short to measure it"
-    title, value, limits = "V10 other processes", health.other_cpu, (0.10, 0.30)
-    if cell.is_doctor:
-        limits = (0.10, 1.0)
+    title, value, most = "V10 other processes", health.other_cpu, 1.0 if cell.is_doctor else 0.30
     meaning = "processes other than generator and target used {} of all cores"
-    yield Check(title, value, limits, meaning, _QUIET_MACHINE, unknown=unknown)
-    title, value, limits = "V10 stolen CPU", health.stolen_share, (0.01, 0.05)
+    yield Check(title, value, 0.10, most, meaning, advice, unknown=unknown)
+    title, value = "V10 stolen CPU", health.stolen_share
     meaning = "the host gave {} of the CPU time to other machines"
-    yield Check(title, value, limits, meaning, _QUIET_MACHINE, unknown=unknown)
-    title, value, limits = "V10 swap", health.swapped_pages, (0.0, 0.0)
-    meaning = "{} pages of memory were swapped"
-    yield Check(title, value, limits, meaning, _QUIET_MACHINE, format_number, unknown)
+    yield Check(title, value, 0.01, 0.05, meaning, advice, unknown=unknown)
+    title, value, meaning = (
+        "V10 swap",
+        health.swapped_pages,
+        "the system swapped {} pages of memory",
+    )
+    yield Check(title, value, 0.0, 0.0, meaning, advice, format_number, unknown)
 
 
 def _cpu_advice(limit: float | None) -> str:
@@ -94,8 +88,8 @@ def _format_cores(limit: float | None) -> str:
 
 
 def _check_pinning(run_metrics: RunMetrics) -> Check:
-    """Check that the app had its planned core; its processes report where they ran."""
-    planned, unpinned = run_metrics.run.machine.app_core, run_metrics.run.unpinned
+    """Check that the app ran on its planned core, as its processes report."""
+    planned, unpinned = run_metrics.run["machine"].get("app_core"), run_metrics.run.get("unpinned")
     cores = [
         target.cpus
         for name, target in run_metrics.run.targets.items()
@@ -104,15 +98,11 @@ def _check_pinning(run_metrics: RunMetrics) -> Check:
     misplaced = [cpus for cpus in cores if cpus != [planned]]
     meaning = f"the app ran on core {planned}, as planned"
     if misplaced:
-        meaning = (
-            f"{format_count(len(misplaced), 'server')} ran on {misplaced[0]}, not on core {planned}"
-            " as planned: on the generator's core, or on any"
-        )
-    value = None if planned is None or not cores else float(len(misplaced))
-    unknown = "the app was not pinned, or it is unknown where it ran"
-    return Check(
-        "V10 pinning", value, _NEVER_FAILS, meaning, _QUIET_MACHINE, format_number, unknown
-    )
+        servers = f"{format_count(len(misplaced), 'server')} ran on {misplaced[0]}"
+        meaning = f"{servers}, not on core {planned} as planned: on the generator's core, or on any"
+    title, value = "V10 pinning", None if planned is None or not cores else float(len(misplaced))
+    advice, unknown = _QUIET_MACHINE, "the app was not pinned, or it is unknown where it ran"
+    return Check(title, value, *_NEVER_FAILS, meaning, advice, format_number, unknown)
 
 
 def _check_origin(run_metrics: RunMetrics) -> Check:
@@ -135,15 +125,12 @@ def _check_origin(run_metrics: RunMetrics) -> Check:
         missing += [f"{session}: what ran, its probe left no record" for session in unseen]
     if not targets and not foreign and has_probe:
         missing.append("what ran inside the target: its probe left no record")
-    recorded = "versions, loop, parser, pools, seed and plan are recorded"
-    return Check(
-        "V22 origin",
-        None if not missing and (foreign or not has_probe) else float(len(missing)),
-        (0.0, 0.0),
-        f"missing: {', '.join(missing)}" if missing else recorded,
-        "Name the missing facts wherever you quote the number.",
-        format_number,
-        f"{foreign} was not started by atonce: its versions, loop and workers are not known"
-        if foreign
-        else "the probe was left out on purpose: the loop, parser and pools that ran are unknown",
-    )
+    meaning = "versions, loop, parser, pools, seed and plan are recorded"
+    if missing:
+        meaning = f"missing: {', '.join(missing)}"
+    unknown = "the probe was left out on purpose: the loop, parser and pools that ran are unknown"
+    if foreign:
+        unknown = f"atonce did not start {foreign}: its versions, loop and workers are not known"
+    value = None if not missing and (foreign or not has_probe) else float(len(missing))
+    advice = "Name the missing facts wherever you quote the number."
+    return Check("V22 origin", value, 0.0, 0.0, meaning, advice, format_number, unknown)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import chain
 
 from reports.formatting import format_count, format_share
 from reports.metrics.model import CellCounts, CrowdMetrics, OpenLoadMetrics, RunMetrics
@@ -26,21 +27,18 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of one cell, or of the whole run.
+    """One check of one cell, or of the whole run."""
 
-    `title` is id and name. A value inside the first limit passes, one outside the second fails.
-    `meaning` is a sentence in which `{}` stands for the value; after a colon it says what follows
-    when the check does not pass. `unknown` says why there is no value. An informational check
-    changes words, never trust: it describes the server, not the measurement.
-    """
-
-    title: str
+    title: str  # id and name
     value: float | None
-    limits: tuple[Limit, Limit]
+    pass_limit: Limit  # a value inside passes
+    fail_limit: Limit  # a value outside fails
+    # a sentence in which `{}` is the value; after a colon, what follows when it does not pass
     meaning: str
     advice: str = ""
     format_value: Callable[[float], str] = format_share
-    unknown: str = ""
+    unknown: str = ""  # why there is no value
+    # changes words, never trust: it describes the server, not the measurement
     is_informational: bool = False
     cell: str = WHOLE_RUN
 
@@ -53,16 +51,6 @@ class Check:
     def name(self) -> str:
         """What is checked."""
         return self.title.partition(" ")[2]
-
-    @property
-    def pass_limit(self) -> Limit:
-        """What passes."""
-        return self.limits[0]
-
-    @property
-    def fail_limit(self) -> Limit:
-        """What does not fail."""
-        return self.limits[1]
 
     @property
     def status(self) -> CheckStatus:
@@ -106,9 +94,9 @@ def _is_within(value: float, limit: Limit) -> bool:
     return low <= value <= high
 
 
-def set_cell(cell: str, checks: Iterable[Check]) -> Iterator[Check]:
+def set_cell(cell: str, *checks: Iterable[Check]) -> Iterator[Check]:
     """Return the checks as those of one cell."""
-    return (replace(check, cell=cell) for check in checks)
+    return (replace(check, cell=cell) for check in chain(*checks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +158,9 @@ class TrustReport:
     """All checks of a run, and what follows from them."""
 
     checks: tuple[Check, ...]
-    # cells that carry single claims, and not the headline
-    separate_cells: frozenset[str] = frozenset()
+    separate_cells: frozenset[str] = frozenset()  # that carry single claims, not the headline
 
     def _with_status(self, *statuses: CheckStatus) -> list[Check]:
-        """Return the checks that decide on trust, by status."""
         counted = [check for check in self.checks if not check.is_informational]
         return [check for status in statuses for check in counted if check.status is status]
 
@@ -182,8 +168,7 @@ class TrustReport:
     def trust_level(self) -> TrustLevel:
         """The worst check of the headline's cells, without the floor's cell, which V19 judges.
 
-        A failure in a separate cell removes only its claims' verdict and makes the run suspect at
-        worst; its warnings appear next to its claims.
+        A failure in a separate cell makes the run suspect at worst.
         """
         counted = [item for item in self.checks if not item.cell.startswith(f"{Scenario.FLOOR}/")]
         headline = (check for check in counted if check.cell not in self.separate_cells)
@@ -192,10 +177,7 @@ class TrustReport:
         return TrustLevel.SUSPECT if worst is TrustLevel.TRUSTED and has_failure else worst
 
     def checks_for(self, needs: tuple[str, ...], status: CheckStatus) -> list[Check]:
-        """Return the checks with `status` of the cells a claim needs, and of their neighbours.
-
-        `needs` are beginnings of cells' names.
-        """
+        """Return the checks with `status` of cells that begin like `needs`, and of neighbours."""
         variants = (need.split("/")[1] for need in needs if need.count("/") > 1)
         cells = (*needs, *(f"{Scenario.NEIGHBOURS}/{variant}/" for variant in variants))
         return [check for check in self._with_status(status) if check.cell.startswith(cells)]
@@ -241,12 +223,11 @@ class TrustReport:
     def sentence(self) -> str:
         """How many checks passed, and how many this run could not make."""
         passed, unknown = (
-            self._with_status(CheckStatus.PASS),
-            self._with_status(CheckStatus.UNKNOWN),
+            len(self._with_status(status)) for status in (CheckStatus.PASS, CheckStatus.UNKNOWN)
         )
-        made = sum(not check.is_informational for check in self.checks) - len(unknown)
-        rest = f", {len(unknown)} not possible here" if unknown else ""
-        return f"{len(passed)} of {format_count(made, 'check')} passed{rest}"
+        made = sum(not check.is_informational for check in self.checks) - unknown
+        rest = f", {unknown} not possible here" if unknown else ""
+        return f"{passed} of {format_count(made, 'check')} passed{rest}"
 
 
 def worst_trust_level(checks: Iterable[Check]) -> TrustLevel:

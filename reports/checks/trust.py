@@ -5,6 +5,8 @@ An untrusted run prints its reasons and no other verdict. A check that this mach
 unknown, and counted separately.
 """
 
+from itertools import chain
+
 from reports.checks.answers import check_answers
 from reports.checks.generator import check_generator
 from reports.checks.host import check_host
@@ -13,7 +15,7 @@ from reports.checks.stability import check_stability
 from reports.metrics.model import RunMetrics
 from results.schema import Cell, Scenario, is_experiment
 
-CHECKS = (check_host, check_generator, check_answers, check_stability)
+_CHECKS = (check_host, check_generator, check_answers, check_stability)
 # what a diagnosis rests on; the other checks are its findings
 _LOAD_CHECKS = ("V1", "V2", "V3", "V4", "V5", "V9", "V10", "V11", "V13", "V24")
 
@@ -21,8 +23,8 @@ _LOAD_CHECKS = ("V1", "V2", "V3", "V4", "V5", "V9", "V10", "V11", "V13", "V24")
 def assess_trust(run_metrics: RunMetrics) -> TrustReport:
     """Check every cell that was measured, and the run as a whole."""
     checks, cells = (
-        tuple(item for check in CHECKS for item in check(run_metrics)),
-        map(Cell.from_dict, run_metrics.run.plan.cells),
+        tuple(chain.from_iterable(check(run_metrics) for check in _CHECKS)),
+        map(Cell.from_dict, run_metrics.run["plan"]["cells"]),
     )
     separate: list[Cell] = []
     if run_metrics.run.command == "doctor":

@@ -13,8 +13,6 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-import msgspec
-
 from results.records import Hold, StackFrame, StackTime, decode_app_line
 from results.run_info import AppInfo
 from results.spool import read_spool
@@ -43,7 +41,7 @@ class Culprit:
     # what that leads to: `requests.get -> socket.recv_into`; "" where nothing lies below
     library: str
     is_serialising: bool  # the framework makes an answer of what a handler returned
-    share: float  # of all time during which the loop was held
+    share: float  # of all the time that a stack holds the loop
     hold_seconds: float
     holds: int
     longest: float
@@ -59,9 +57,9 @@ class Culprit:
 
 @dataclass(frozen=True, slots=True)
 class LoopHolds:
-    """Seconds of a window in which the loop was held, under a stack or without one."""
+    """What holds the loop in a window, in seconds."""
 
-    seconds: float
+    seconds: float  # under a stack
     unattributed: float  # without a stack: others kept the loop from running
     culprits: tuple[Culprit, ...]
     gc_seconds: float = 0.0  # seconds of garbage collections, which no line causes
@@ -70,11 +68,8 @@ class LoopHolds:
 def read_holds(folder: Path, session: str) -> list[Hold]:
     """Return all processes' holds of a session, without what a killed process left half written."""
     # not another session's: `route-01-watch` also begins with `route-01`
-    paths = [
-        path
-        for path in sorted(folder.glob(f"{session}-*.jsonl"))
-        if path.stem.removeprefix(f"{session}-").isdigit()
-    ]
+    process_file = re.compile(rf"{re.escape(session)}-\d+")
+    paths = [path for path in sorted(folder.glob("*.jsonl")) if process_file.fullmatch(path.stem)]
     lines = (line for path in paths for line in read_spool(path, decode_app_line))
     return [line for line in lines if isinstance(line, Hold)]
 
@@ -87,20 +82,16 @@ def merge_holds(holds: Iterable[Hold]) -> list[Hold]:
         if last is None or last.end != hold.start:
             merged.append(hold)
             continue
-        merged[-1] = msgspec.structs.replace(
-            last,
-            end=hold.end,
-            context=last.context if last.context == _REQUEST else hold.context,
-            blind=last.blind + hold.blind,
-            stacks=last.stacks + hold.stacks,
-        )
+        context = last.context if last.context == _REQUEST else hold.context
+        blind, stacks = last.blind + hold.blind, last.stacks + hold.stacks
+        merged[-1] = Hold(last.start, hold.end, context, blind, stacks)
     return merged
 
 
 def summarise_holds(
     holds: Iterable[Hold], window: tuple[float, float], origin: float, roots: Sequence[Path]
 ) -> LoopHolds:
-    """Return what held the loop in a window of seconds since `origin`; name files by `roots`."""
+    """Return what holds the loop in a window of seconds since `origin`; name files by `roots`."""
     start, end = window
     parts: dict[tuple[str, int, str], list[_AttributedTime]] = defaultdict(list)
     total = unattributed = gc_seconds = 0.0
@@ -124,8 +115,6 @@ def summarise_holds(
 
 
 class _AttributedTime(NamedTuple):
-    """Seconds of a hold under one stack, and their culprit."""
-
     hold: Hold
     seconds: float
     frame: StackFrame
@@ -134,25 +123,15 @@ class _AttributedTime(NamedTuple):
 
 
 def _attribute_stack(hold: Hold, stack: StackTime) -> _AttributedTime:
-    inner = _frames_until_serving(stack.frames)
+    frames = stack.frames
+    serving = (i for i, frame in enumerate(frames) if _is_framework(frame, _SERVING_FUNCTIONS))
+    inner = frames[: next(serving, len(frames)) + 1]
     own = [i for i, frame in enumerate(inner) if frame.is_user_code]
-    serialising = [
-        i
-        for i, frame in enumerate(inner)
-        if _own_name(frame) in _SERIALISING_FUNCTIONS and _is_framework_frame(frame)
-    ]
-    culprit = own[0] if own else (serialising or [0])[-1]
+    answering = [i for i, frame in enumerate(inner) if _is_framework(frame, _SERIALISING_FUNCTIONS)]
+    culprit = own[0] if own else (answering or [0])[-1]
     below = inner[:culprit] or ([] if own else inner)
-    is_serialising = not own and bool(serialising)
+    is_serialising = not own and bool(answering)
     return _AttributedTime(hold, stack.seconds, inner[culprit], _call_path(below), is_serialising)
-
-
-def _frames_until_serving(frames: Sequence[StackFrame]) -> Sequence[StackFrame]:
-    """Return the frames up to the first by which the framework serves a request."""
-    for i, frame in enumerate(frames):
-        if _is_framework_frame(frame) and _own_name(frame) in _SERVING_FUNCTIONS:
-            return frames[: i + 1]
-    return frames
 
 
 def _own_name(frame: StackFrame) -> str:
@@ -166,8 +145,8 @@ def _package(frame: StackFrame) -> str:
     return str((_PACKAGE_PATH.findall(path) or re.findall(r"\w+", file)[:1])[-1])
 
 
-def _is_framework_frame(frame: StackFrame) -> bool:
-    return _package(frame) in {"fastapi", "starlette"}
+def _is_framework(frame: StackFrame, functions: set[str]) -> bool:
+    return _own_name(frame) in functions and _package(frame) in {"fastapi", "starlette"}
 
 
 def _call_path(below: Sequence[StackFrame]) -> str:
@@ -187,7 +166,7 @@ def _callee_name(frame: StackFrame) -> str:
 
 
 def _build_culprit(parts: list[_AttributedTime], total: float, roots: Sequence[Path]) -> Culprit:
-    """Join one line's parts; what differs between them is taken from the heaviest."""
+    """Join one line's parts; the heaviest gives what differs between them."""
     heaviest = max(parts, key=lambda part: part.seconds)
     frame = heaviest.frame
     times: dict[int, float] = defaultdict(float)
@@ -196,6 +175,8 @@ def _build_culprit(parts: list[_AttributedTime], total: float, roots: Sequence[P
     seconds = sum(times.values())
     holds = {id(part.hold): part.hold for part in parts}.values()
     duration = sum(hold.end - hold.start for hold in holds)
+    # a sample taken after the hold's end is blind for longer than the hold
+    blind = sum(min(hold.blind, hold.end - hold.start) for hold in holds)
     outside = sum(part.seconds for part in parts if part.hold.context != _REQUEST)
     return Culprit(
         file=display_path(frame.file, roots),
@@ -209,7 +190,7 @@ def _build_culprit(parts: list[_AttributedTime], total: float, roots: Sequence[P
         holds=len(times),
         longest=max(times.values()),
         median=median(times.values()),
-        blind=sum(hold.blind for hold in holds) / duration if duration else 0.0,
+        blind=blind / duration if duration else 0.0,
         outside_requests=outside / seconds,
     )
 

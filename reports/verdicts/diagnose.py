@@ -23,10 +23,10 @@ from reports.verdicts.rules import evaluate_rules
 from results.run_info import RouteRecord
 from results.verdicts import LOOP_VERDICTS, VERDICTS, Verdict
 
-_MIN_CULPRIT_SHARE = 0.05  # share of the held time below which a line is not named
+_MIN_CULPRIT_SHARE = 0.05  # share of the time of all holds below which a line is not named
 # share of all time, of holds at rest or of garbage collections, that is worth a sentence
 _NOTABLE_SHARE = 0.05
-_NOTABLE_BLIND_SHARE = 0.3  # share of held time in which the watchdog could not sample
+_NOTABLE_BLIND_SHARE = 0.3  # share of a line's holds in which the watchdog could not sample
 
 
 def diagnose_routes(
@@ -50,13 +50,13 @@ def diagnose_routes(
 def describe_idle_holds(run_data: RunData) -> str | None:
     """Say what holds the loop of the idle app, where that takes a notable time."""
     holds, watched = idle_loop_holds(run_data)
-    if not holds or not holds.culprits or holds.seconds < _NOTABLE_SHARE * watched:
+    if not holds.culprits or holds.seconds < _NOTABLE_SHARE * watched:
         return None
-    worst = holds.culprits[0]
+    worst, share = holds.culprits[0], format_share(holds.seconds / watched)
+    place = f"{worst.file}:{worst.line} ({worst.call or worst.function})"
     return (
-        f"The idle app holds its own loop for {format_share(holds.seconds / watched)} of the time,"
-        f" mostly at {worst.file}:{worst.line} ({worst.call or worst.function}); every route waits"
-        " for that."
+        f"The idle app holds its own loop for {share} of the time, mostly at {place}. Every route"
+        " waits for that."
     )
 
 
@@ -85,20 +85,18 @@ def _diagnose_route(
     trust: TrustReport,
 ) -> Finding:
     evidence = gather_route(run_data, run_metrics, route, entry)
+    is_untrusted = trust.trust_level is TrustLevel.UNTRUSTED
     failed = [
         check
         for check in trust.checks
         if check.status is CheckStatus.FAIL
         and not check.is_informational
-        and (
-            trust.trust_level is TrustLevel.UNTRUSTED
-            or check.cell.partition("/")[2].rpartition("/")[0] == route.variant
-        )
+        and (is_untrusted or check.cell.partition("/")[2].rpartition("/")[0] == route.variant)
     ]
     rule_result = evaluate_rules(evidence, failed)
     culprits = tuple(
         culprit
-        for culprit in (evidence.loop_holds.culprits if evidence.loop_holds else ())
+        for culprit in evidence.caught
         if rule_result.verdict in LOOP_VERDICTS
         and is_own_culprit(evidence, culprit)
         and culprit.share >= _MIN_CULPRIT_SHARE
@@ -115,29 +113,26 @@ def _diagnose_route(
         # a container may have less
         cores=min(cores, math.ceil(run_data.run.machine.cpu_limit or cores)),
     )
-    diagnosis = Diagnosis(
-        evidence=evidence, rule_result=rule_result, culprits=culprits, remedy=remedy
-    )
+    diagnosis = Diagnosis(evidence, rule_result, culprits, remedy)
     sentence = " ".join([*_diagnosis_sentences(diagnosis), *gc_sentences(evidence)])
     return Finding(route, rule_result.verdict, sentence, remedy.title if remedy else "", diagnosis)
 
 
 def _diagnosis_sentences(diagnosis: Diagnosis) -> Iterator[str]:
-    """Yield the verdict with its arithmetic, the worst neighbour, and the culprits."""
     evidence, verdict = diagnosis.evidence, diagnosis.rule_result.verdict
-    name, top = evidence.route.route, evidence.top
+    name, top, reason = evidence.route.route, evidence.top, diagnosis.rule_result.reason
     if verdict is Verdict.SCALES:
-        yield f"{name} scales: {diagnosis.rule_result.reason}."
+        yield f"{name} scales: {reason}."
         yield from first_request_note(evidence)
         return
     if verdict in (*NO_LIMIT_VERDICTS, Verdict.WRONG_ANSWER) or not top:
-        yield f"{name}: {diagnosis.rule_result.reason}."
+        yield f"{name}: {reason}."
         return
+    served, rate = diagnosis.served_at_once, format_number(top.metrics.throughput)
+    arithmetic = f"{rate} req/s x {format_seconds(evidence.unloaded_mean)}"
     yield (
-        f"{name} serves {format_served_at_once(diagnosis.served_at_once)} at once"
-        f" ({format_number(top.metrics.throughput)} req/s x"
-        f" {format_seconds(evidence.unloaded_mean)}): {VERDICTS[verdict].mechanism}"
-        f"{describe_worst_neighbour(evidence.route, top.metrics)}."
+        f"{name} serves {format_served_at_once(served)} at once ({arithmetic}):"
+        f" {VERDICTS[verdict].mechanism}{describe_worst_neighbour(evidence.route, top.metrics)}."
     )
     if evidence.pinned and verdict is Verdict.EXECUTOR_POOL:
         yield f"Measured on fewer cores: {evidence.pinned}."
@@ -148,18 +143,17 @@ def _diagnosis_sentences(diagnosis: Diagnosis) -> Iterator[str]:
 
 
 def gc_sentences(evidence: RouteEvidence) -> Iterator[str]:
-    """Yield how long garbage collections hold the loop, where that counts; no line causes them."""
+    """Yield how long garbage collections hold the loop, where that counts."""
     seconds = evidence.loop_holds.gc_seconds if evidence.loop_holds else 0.0
     watched = evidence.watched_seconds
     if seconds and seconds >= _NOTABLE_SHARE * watched > 0:
         yield (
-            f"Garbage collections held its loop for another {format_share(seconds / watched)} of"
+            f"Garbage collections hold its loop for another {format_share(seconds / watched)} of"
             " the time: gc.freeze() after start-up excludes long-lived objects."
         )
 
 
 def _culprit_sentences(diagnosis: Diagnosis) -> Iterator[str]:
-    """Yield the worst culprit, and what is special about it."""
     worst = diagnosis.culprits[0]
     what = worst.call + (f" ({worst.library})" if worst.library else "")
     by = f"{what} in {worst.function}" if what else worst.function
@@ -168,16 +162,14 @@ def _culprit_sentences(diagnosis: Diagnosis) -> Iterator[str]:
         f" {format_seconds(worst.median)} or more at a time."
     )
     if diagnosis.holds_per_request is not None:
-        yield (
-            f"Not always: {format_count(worst.holds, 'hold')} in"
-            f" {format_count(diagnosis.evidence.watched_requests, 'request')}."
-        )
+        requests = format_count(diagnosis.evidence.watched_requests, "request")
+        yield f"Not always: {format_count(worst.holds, 'hold')} in {requests}."
     if worst.outside_requests > MAJORITY:
         yield "It runs outside any request, in a task or a callback that requests start."
     if worst.blind > _NOTABLE_BLIND_SHARE:
         yield (
-            f"C code there keeps the GIL: for {format_share(worst.blind)} of its time the watchdog"
-            " could not sample either."
+            "C code there keeps the GIL: the watchdog could not sample for"
+            f" {format_share(worst.blind)} of its time."
         )
     if worst.is_serialising:
         yield "The framework turns the handler's return value into an answer there."

@@ -18,7 +18,7 @@ _RARE_HOLDS = 0.8  # holds per request below which a route does not always hold 
 _SLOW_FIRST, _SLOW_FIRST_RATIO = 0.05, 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """What the doctor knows of one route in addition to its numbers."""
 
@@ -50,11 +50,7 @@ class Diagnosis:
 
     @property
     def is_lower_bound(self) -> bool:
-        """Whether served at once and capacity are at least the largest crowd's: no user waited.
-
-        Users who paused were fewer at once than they are; the rule allows for that, the share of
-        users served does not.
-        """
+        """Whether served at once and capacity are at least the largest crowd's: no user waited."""
         top, route_top = self.evidence.top, self.evidence.route.top_level
         if self.evidence.route.capacity is None and self.rule_result.verdict in NO_LIMIT_VERDICTS:
             return True
@@ -63,10 +59,10 @@ class Diagnosis:
 
     @property
     def served_at_once(self) -> float:
-        """Requests served at once by the largest crowd: rate x mean unloaded time.
+        """Requests of the largest crowd served at once: rate x mean unloaded time.
 
-        No more than users who did not pause. Where nothing queued, the longest mean that the lone
-        requests allow; where that is not known, the shortest.
+        At most the users who do not pause. Where nothing queues, the mean is the longest that the
+        lone requests allow, or the shortest where that is not known.
         """
         top, unloaded = self.evidence.top, self.evidence.unloaded
         if top is None:
@@ -81,9 +77,8 @@ class Diagnosis:
     def verdict_neighbours(self) -> tuple[dict[str, NeighbourMetrics], dict[str, float]]:
         """The neighbours behind the verdict, and at which load, for gate, table and page alike.
 
-        That is the largest crowd. Where a healthy route fills the core, every request waits for the
-        core: then at half of its capacity, if that was measured, else with the few users, if they
-        leave room.
+        The load is the largest crowd. Where a healthy route fills the core, every request waits for
+        it: then half of its capacity where measured, else the few users if they leave room.
         """
         evidence, top, few = self.evidence, self.evidence.top, self.evidence.levels.get(FEW_USERS)
         if top is None:
@@ -97,17 +92,14 @@ class Diagnosis:
 
     @property
     def is_core_contended(self) -> bool:
-        """Whether those neighbours waited for a core that a healthy route fills.
-
-        What the route does to them where it leaves room is not known.
-        """
+        """Whether those neighbours wait for a core that a healthy route fills."""
         level = self.evidence.levels.get(int(self.verdict_neighbours[1].get("users", 0)))
         is_healthy = self.rule_result.verdict is Verdict.SCALES
         return is_healthy and level is not None and is_core_full(self.evidence, level)
 
     @property
     def excluded_verdicts(self) -> tuple[Verdict, ...]:
-        """What a route of unknown verdict cannot be: a held loop harms the `async` neighbour."""
+        """What a route of unknown verdict cannot be: holding the loop slows the `async` neighbour."""
         is_unknown = self.rule_result.verdict is Verdict.UNKNOWN
         return LOOP_VERDICTS if is_unknown and is_async_unharmed(self.evidence) else ()
 
@@ -117,29 +109,24 @@ class Diagnosis:
         return tuple(self.evidence.entry.notes)
 
     @property
-    def confidence(self) -> str:
+    def confidence(self) -> str:  # noqa: PLR0911 - one for each reason
         """How sure the verdict is, and why: the first reason that holds."""
         verdict, is_held = self.rule_result.verdict, self.rule_result.verdict in LOOP_VERDICTS
-        reasons = (
-            (verdict in (Verdict.UNKNOWN, Verdict.UNTRUSTED), "not sure at all"),
-            (verdict is Verdict.WRONG_ANSWER, "sure: its own answers show it"),
-            (
-                not self.evidence.has_agent,
-                "likely: seen from outside only, so pools, threads and lines are not known",
-            ),
-            (is_held and bool(self.culprits), "sure: neighbours, CPU and the watchdog agree"),
-            (is_held, "likely: neighbours and CPU agree, and no line was caught"),
-            (
-                self.rule_result.is_inferred,
-                "likely: by elimination; a limit of requests per second would look alike",
-            ),
-            (
-                verdict is Verdict.SCALES and any(first_request_note(self.evidence)),
-                "likely: what is kept after a first request was not examined",
-            ),
-            (True, "sure: clients, neighbours and the app's own pools agree"),
-        )
-        return next(why for applies, why in reasons if applies)
+        if verdict in (Verdict.UNKNOWN, Verdict.UNTRUSTED):
+            return "not sure at all"
+        if verdict is Verdict.WRONG_ANSWER:
+            return "sure: its own answers show it"
+        if not self.evidence.has_agent:
+            return "likely: seen from outside only, so pools, threads and lines are not known"
+        if is_held and self.culprits:
+            return "sure: neighbours, CPU and the watchdog agree"
+        if is_held:
+            return "likely: neighbours and CPU agree, but the watchdog caught no line"
+        if self.rule_result.is_inferred:
+            return "likely: by elimination; a limit of requests per second would look alike"
+        if verdict is Verdict.SCALES and any(first_request_note(self.evidence)):
+            return "likely: the one-time work of a first request was not examined"
+        return "sure: clients, neighbours and the app's own pools agree"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,29 +142,21 @@ class Finding:
 
 def examined_findings(findings: Iterable[Finding]) -> list[tuple[Finding, Diagnosis]]:
     """Return the findings that have a diagnosis, each with it, the worst last."""
-    return [
-        (finding, finding.diagnosis)
-        for finding in sort_worst_last(findings)
-        if finding.diagnosis is not None
-    ]
+    return [(item, item.diagnosis) for item in sort_worst_last(findings) if item.diagnosis]
 
 
 def sort_worst_last(findings: Iterable[Finding]) -> list[Finding]:
     """Sort findings, the worst last; of those alike, the one that serves fewest last."""
-    return sorted(
-        findings,
-        key=lambda finding: (
-            -WORST_FIRST.index(finding.verdict),
-            -(finding.route.served_at_once or 0.0),
-        ),
-    )
+
+    def rank(finding: Finding) -> tuple[int, float]:
+        return WORST_FIRST.index(finding.verdict), finding.route.served_at_once or 0.0
+
+    return sorted(findings, key=rank, reverse=True)
 
 
 def first_request_note(evidence: RouteEvidence) -> Iterator[str]:
     """Yield a note on what happens once, and is not examined: a cache filled, a module imported."""
-    first, *later = evidence.entry.smoke_seconds or [0.0]
-    if later and first >= _SLOW_FIRST and first >= _SLOW_FIRST_RATIO * min(later):
-        yield (
-            f"Its first request took {format_seconds(first)}, later ones"
-            f" {format_seconds(min(later))}: one-time start-up work was not examined."
-        )
+    first, *later = evidence.entry.get("polite") or [0.0]
+    if later and first >= max(_SLOW_FIRST, _SLOW_FIRST_RATIO * min(later)):
+        times = f"{format_seconds(first)}, later ones {format_seconds(min(later))}"
+        yield f"Its first request took {times}: its one-time work was not examined."

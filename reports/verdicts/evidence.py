@@ -8,7 +8,7 @@ from reports.metrics.model import NeighbourMetrics, RouteMetrics, RunMetrics
 from reports.metrics.neighbours import estimate_p90, select_pings
 from reports.metrics.run_data import RunData, growth_per_second
 from reports.metrics.steady_state import Window, steady_window
-from reports.stats.quantiles import Array, Estimate, quantile
+from reports.stats.quantiles import Estimate, quantile
 from reports.verdicts.culprit import LoopHolds, read_holds, source_roots, summarise_holds
 from reports.verdicts.model import LevelEvidence, RouteEvidence, ServerStats
 from results.run_info import RouteRecord
@@ -26,34 +26,27 @@ def gather_route(
     run, cells = run_data.run, [cell for cell in run_data.cells if cell.variant == route.variant]
     crowds = [cell for cell in cells if cell.scenario is Scenario.CROWD]
     levels = _gather_levels(run_data, run_metrics, route, crowds)
-    rates = [cell for cell in cells if cell.scenario is Scenario.STEADY and cell.neighbours]
-    half = rates[0] if rates else None
-    watched_cell = next((cell for cell in cells if cell.watched), None)
-    window = steady_window(run_data, watched_cell, watched_cell.name) if watched_cell else None
+    steady = (cell for cell in cells if cell.scenario is Scenario.STEADY and cell.neighbours)
+    half, watched = next(steady, None), next((cell for cell in cells if cell.watched), None)
+    window = steady_window(run_data, watched, watched.name) if watched else None
     holds, cpu_while_late = None, None
-    if watched_cell and window:
-        holds = _loop_holds_between(run_data, watched_cell.on, (window.start, window.end))
-        cpu_while_late = computing_share(
-            _server_stats(run_data, watched_cell, window).cpu,
-            levels[FEW_USERS].server_stats.cpu if FEW_USERS in levels else None,
-            window.seconds,
-            holds.seconds + holds.unattributed,
-        )
+    if watched and window:
+        holds = _loop_holds_between(run_data, watched.on, (window.start, window.end))
+        few_cpu = levels[FEW_USERS].server_stats.cpu if FEW_USERS in levels else None
+        cpu, late = _server_stats(run_data, watched, window).cpu, holds.seconds + holds.unattributed
+        cpu_while_late = computing_share(cpu, few_cpu, window.seconds, late)
+    faults = {cell.users: counts for cell in crowds if (counts := _wrong_answers(run_data, cell))}
     idle_holds = idle_loop_holds(run_data)[0]
     runtime = run.runtime(entry.session)
     return RouteEvidence(
         entry=entry,
         route=route,
-        faults={
-            cell.users: counts for cell in crowds if (counts := _wrong_answers(run_data, cell))
-        },
+        faults=faults,
         levels=levels,
         half_neighbours=_neighbour_metrics(run_data, half) if half else None,
         half_rate=half.arrivals.profile[0][1] if half and half.arrivals else None,
         loop_holds=holds,
-        idle_hold_places=frozenset(
-            culprit.location for culprit in (idle_holds.culprits if idle_holds else ())
-        ),
+        idle_hold_places=frozenset(culprit.location for culprit in idle_holds.culprits),
         cpu_while_late=cpu_while_late,
         watched_requests=window.completions if window else 0,
         watched_seconds=window.seconds if window else 0.0,
@@ -68,16 +61,16 @@ def gather_route(
 def _gather_levels(
     run_data: RunData, run_metrics: RunMetrics, route: RouteMetrics, crowds: list[Cell]
 ) -> dict[int, LevelEvidence]:
-    # The second is a gate's
+    # the second is a gate's
     first_repeats = [level for level in route.levels if level.repeat != 2]  # noqa: PLR2004
-    # The third is the lone user's, should it have no first
+    # the third is the lone user's, should it have no first
     levels = {level.users: level for level in reversed(first_repeats)}
     others = {counts.cell: counts.health.other_cpu for counts in run_metrics.cell_counts}
-    names = {level.cell for level in levels.values()}
-    evidence = {}
-    for cell in [cell for cell in crowds if cell.name in names]:
-        window = steady_window(run_data, cell, cell.name)
-        assert window is not None  # noqa: S101 - there is a level, so there is a window
+    names, evidence = {level.cell for level in levels.values()}, {}
+    for cell in crowds:
+        window = steady_window(run_data, cell, cell.name) if cell.name in names else None
+        if window is None:
+            continue
         evidence[cell.users] = LevelEvidence(
             metrics=levels[cell.users],
             think_time=cell.think,
@@ -91,24 +84,28 @@ def _gather_levels(
 def computing_share(
     watched: float | None, unwatched: float | None, seconds: float, late: float
 ) -> float | None:
-    """Return CPU seconds per second of a late loop, with the watchdog or without, the smaller.
+    """Return CPU seconds per second of a late loop; None where that is not known.
 
-    `watched` and `unwatched` are the shares of a core that the app used; the smaller counts, for
-    the watchdog takes CPU, too. None where the watched share or the lateness is not known.
+    `watched` and `unwatched` are the shares of a core that the app used, with the watchdog and
+    without. The smaller counts, as the watchdog takes CPU, too.
     """
     known = [share for share in (watched, unwatched) if share is not None]
     return min(known) * seconds / late if watched is not None and late else None
 
 
-def idle_loop_holds(run_data: RunData) -> tuple[LoopHolds | None, float]:
-    """Return what held the loop of the idle app, and that window's seconds; None if not watched."""
-    if span := run_data.run.idle_span:
+def idle_loop_holds(run_data: RunData) -> tuple[LoopHolds, float]:
+    """Return what holds the loop of the idle app, and for how many seconds it was watched."""
+    if span := run_data.run.get("rest"):
         return _loop_holds_between(run_data, "idle", span), span[1] - span[0]
-    rest = next((cell for cell in run_data.cells if cell.scenario is Scenario.NEIGHBOURS), None)
+    rest = _idle_cell(run_data)
     window = steady_window(run_data, rest, rest.name) if rest else None
     if not rest or not window:
-        return None, 0.0
+        return LoopHolds(0.0, 0.0, ()), 0.0
     return _loop_holds_between(run_data, rest.server, (window.start, window.end)), window.seconds
+
+
+def _idle_cell(run_data: RunData) -> Cell | None:
+    return next((cell for cell in run_data.cells if cell.scenario is Scenario.NEIGHBOURS), None)
 
 
 def _loop_holds_between(run_data: RunData, session: str, window: tuple[float, float]) -> LoopHolds:
@@ -119,7 +116,7 @@ def _loop_holds_between(run_data: RunData, session: str, window: tuple[float, fl
 
 
 def _wrong_answers(run_data: RunData, cell: Cell) -> tuple[int, int, str] | None:
-    """Count wrong answers, warm-up included: a route that fails at once has no window."""
+    # warm-up included: a route that fails at once has no window
     rows = run_data.rows(cell.name)
     rows = rows[rows.sent.notna()]
     faults = rows.error.dropna()
@@ -127,9 +124,7 @@ def _wrong_answers(run_data: RunData, cell: Cell) -> tuple[int, int, str] | None
 
 
 def _neighbour_metrics(run_data: RunData, cell: Cell) -> dict[str, NeighbourMetrics]:
-    """Both neighbours of a cell, compared with the same two of an idle app."""
-    rest = next((other for other in run_data.cells if other.scenario is Scenario.NEIGHBOURS), None)
-    neighbours = {}
+    rest, neighbours = _idle_cell(run_data), {}
     for ping in cell.neighbours:
         loaded = select_pings(run_data, cell, ping.route)
         alone = select_pings(run_data, rest, ping.route) if rest else None
@@ -145,7 +140,7 @@ def _neighbour_metrics(run_data: RunData, cell: Cell) -> dict[str, NeighbourMetr
 
 
 def _rough_p90(rows: pd.DataFrame | None) -> Estimate | None:
-    """p90 of fewer pings than an estimate takes: a costly neighbour gets few."""
+    # of fewer pings than an estimate takes: a costly neighbour gets few
     if rows is None or len(rows) < _MIN_PINGS:
         return None
     latency = quantile(rows.latency.to_numpy(), 0.9)
@@ -157,9 +152,9 @@ def _server_stats(run_data: RunData, cell: Cell, window: Window) -> ServerStats:
     probe = whole[(whole.t > window.start) & (whole.t <= window.end)]
     start, end = window.start - _CHILD_CPU_INTERVAL, window.end + _CHILD_CPU_INTERVAL
     around = whole[(whole.t > start) & (whole.t <= end)]
-    # A held loop takes no samples
+    # a busy loop takes no samples
     cpu_rows = probe if _total_growth(probe, "cpu") is not None else around
-    lags = probe.loop_lag.dropna().to_numpy()
+    lags, pool_threads = probe.loop_lag.dropna(), probe.pool_threads.dropna()
     return ServerStats(
         cpu=_total_growth(cpu_rows, "cpu"),
         loop_cpu=_total_growth(cpu_rows, "loop_cpu"),
@@ -169,17 +164,15 @@ def _server_stats(run_data: RunData, cell: Cell, window: Window) -> ServerStats:
         threads=_total_mean(probe, "threads_busy"),
         threads_waiting=_total_mean(probe, "threads_waiting"),
         executor_waiting=_total_mean(probe, "executor_queue"),
-        pool_threads=_largest_value(probe.pool_threads.to_numpy()),
+        pool_threads=float(pool_threads.max()) if len(pool_threads) else None,
         pool_waiting=_total_mean(probe, "pool_waiting"),
     )
 
 
 def _total_growth(probe: pd.DataFrame, column: str) -> float | None:
     """Growth per second of a running total, over all processes; None where it was not seen."""
-    slopes = [
-        growth_per_second(rows.t, rows[column])
-        for _, rows in probe.dropna(subset=column).groupby("pid")
-    ]
+    processes = probe.dropna(subset=column).groupby("pid")
+    slopes = [growth_per_second(rows.t, rows[column]) for _, rows in processes]
     rates = [rate for rate in slopes if rate is not None]
     return sum(rates) if rates else None
 
@@ -187,8 +180,3 @@ def _total_growth(probe: pd.DataFrame, column: str) -> float | None:
 def _total_mean(probe: pd.DataFrame, column: str) -> float | None:
     means = [rows[column].mean() for _, rows in probe.dropna(subset=column).groupby("pid")]
     return float(sum(means)) if means else None
-
-
-def _largest_value(values: Array) -> float | None:
-    known = values[np.isfinite(values)]
-    return float(known.max()) if len(known) else None

@@ -2,20 +2,19 @@
 
 The rules, in order; the first that matches decides:
 
-1. No trust, no verdict. Wrong answers: wrong-answer. Too little evidence: unknown.
-2. One at once, a core full, and the async neighbour waits longer than alone, but for turns of
-   threads rather than for whole requests: threads that compute share the GIL.
-3. The async neighbour suffers: the loop is held - waiting when the CPU idles, computing when it is
-   full.
+1. The run is not trusted: untrusted. Wrong answers: wrong-answer. Too little evidence: unknown.
+2. The route serves one at once, the core is full, and the async neighbour waits for turns of threads
+   rather than for whole requests: threads that compute share the GIL.
+3. The route slows the async neighbour: it holds the loop, waiting when the CPU idles, computing when
+   it is full.
 4. Served grows with the users: it scales.
-5. Only the def neighbour suffers and threads are waited for: the thread pool. No neighbour suffers
-   and the executor has a queue (or, where it cannot be seen, exactly its size is served): the
-   executor. A core full and no neighbour harmed: it scales, as far as one core goes. A plateau with
-   none of these: some other pool.
+5. The route slows only the def neighbour, and requests wait for threads: the thread pool. The
+   executor has a queue (or, where that is hidden, exactly its size is served): the executor. The
+   core is full: it scales, as far as one core goes. A plateau with none of these: some other pool.
 
-A plateau alone never decides: partial blocking imitates pools, so the neighbours do. Thresholds and
-predicates are those of the doctor, whose own rules (`rules.py`) need what a lesson does not
-measure: a watchdog, the loop's own CPU, half of the load, and levels of 8 and 64 users.
+A plateau alone never decides: partial blocking imitates pools, so the neighbours do. The doctor's
+own rules (`rules.py`) share thresholds and predicates, and need what a lesson does not measure: a
+watchdog, the loop's own CPU, half of the load, and levels of 8 and 64 users.
 """
 
 from reports.checks.model import TrustLevel
@@ -45,7 +44,7 @@ NEAR_POOL_SIZE = 0.10  # how near a plateau must lie to a pool's size to be name
 
 
 def build_finding(route: RouteMetrics, trust_level: TrustLevel) -> Finding:
-    """Build one route's finding from its verdict."""
+    """Return one route's verdict, sentence and remedy."""
     verdict = decide_verdict(route, trust_level)
     return Finding(route, verdict, describe_route(route, verdict), VERDICTS[verdict].remedy)
 
@@ -78,18 +77,14 @@ def decide_verdict(route: RouteMetrics, trust_level: TrustLevel) -> Verdict:  # 
 
 
 def _has_executor_queue(route: RouteMetrics, top: CrowdMetrics, served: float) -> bool:
-    """Whether calls wait for the executor or, with a hidden queue (uvloop), its size is served."""
     if top.executor_queue is not None:
         return top.executor_queue > MIN_QUEUE
-    size = route.executor_size
+    size = route.executor_size  # all there is with uvloop, which hides the queue
     return bool(size and _is_throughput_flat(route) and abs(served / size - 1) < NEAR_POOL_SIZE)
 
 
 def _is_throughput_flat(route: RouteMetrics) -> bool:
-    """Whether the two largest crowds got the same throughput, within a tenth.
-
-    Of a single crowd: whether part of it waited.
-    """
+    """Whether the two largest crowds got the same throughput, or part of a single one waited."""
     if [level.users for level in route.median_levels[:-1]] == [1]:
         return route.capacity is not None
     rates = [level.throughput for level in route.median_levels[-2:]]
@@ -97,15 +92,13 @@ def _is_throughput_flat(route: RouteMetrics) -> bool:
 
 
 def describe_route(route: RouteMetrics, verdict: Verdict) -> str:
-    """Say what was measured, with its arithmetic, and the neighbour that suffers most."""
+    """Say what was measured, with its arithmetic, and which neighbour it slows most."""
     top, served = route.top_level, route.served_at_once
     if verdict is Verdict.UNTRUSTED:
-        return f"{route.route}: the run cannot be trusted, so no verdict is given."
+        return f"{route.route}: the run cannot be trusted, so it gives no verdict."
     if verdict is Verdict.WRONG_ANSWER and top:
-        return (
-            f"{route.route} answers wrongly: {top.errors} of {top.errors + top.count} requests with"
-            f" {top.users} users."
-        )
+        part = f"{top.errors} of {top.errors + top.count} requests"
+        return f"{route.route} answers wrongly: {part} with {top.users} users."
     details = list(load_sentences(route))
     if not top or served is None or route.unloaded_mean is None or (details and top.users == 1):
         return " ".join(details) or f"{route.route}: not measured far enough for a verdict."
@@ -113,17 +106,13 @@ def describe_route(route: RouteMetrics, verdict: Verdict) -> str:
     why = "" if is_unexplained else f": {VERDICTS[verdict].mechanism}"
     least = "at least " if is_unexplained and not route.capacity else ""
     mean = ("" if top.mean.exact else "at least ") + format_seconds(top.mean.low)
-    arithmetic = (
-        f"{format_number(top.throughput)} req/s x {format_seconds(route.unloaded_mean)} ="
-        f" {format_served_at_once(served)}"
-    )
-    load = (
-        f"With {format_count(top.users, 'user')} a request takes {mean} on average,"
-        f" {format_share(route.waiting_share or 0)} of it waiting"
-    )
+    factors = f"{format_number(top.throughput)} req/s x {format_seconds(route.unloaded_mean)}"
+    users, waiting = format_count(top.users, "user"), format_share(route.waiting_share or 0)
+    served_part = f"{least}{round(served)} at once ({factors} = {format_served_at_once(served)})"
+    neighbour = describe_worst_neighbour(route, top)
     sentences = [
-        f"{route.route} serves {least}{round(served)} at once ({arithmetic}){why}.",
-        f"{load}{describe_worst_neighbour(route, top)}.",
+        f"{route.route} serves {served_part}{why}.",
+        f"With {users} a request takes {mean} on average, {waiting} of it waiting{neighbour}.",
     ]
     if route.executor_note and verdict is Verdict.EXECUTOR_POOL:
         sentences.append(f"Measured on fewer cores: {route.executor_note}.")
@@ -131,7 +120,7 @@ def describe_route(route: RouteMetrics, verdict: Verdict) -> str:
 
 
 def describe_worst_neighbour(route: RouteMetrics, top: CrowdMetrics) -> str:
-    """Say how the neighbour that suffers most was delayed, or the async one when none suffers."""
+    """Say how much later the slowest neighbour answered, or the async one if none is slowed."""
     changes = {
         neighbour: f"{format_seconds(neighbour.idle.low)} to {format_seconds(neighbour.loaded.low)}"
         for neighbour in route.neighbours.values()
@@ -147,7 +136,5 @@ def describe_worst_neighbour(route: RouteMetrics, top: CrowdMetrics) -> str:
     name = f"`{'async def' if worst.kind == 'async' else worst.kind}` neighbour route"
     if not is_neighbour_harmed(worst):
         return f"; the {name} stayed fast (p90 {changes[worst]})"
-    return (
-        f"; the {name} went from {changes[worst]} (p90, {format_ratio(worst.slowdown or 0)}) under"
-        f" the load of {format_count(top.users, 'user')}"
-    )
+    ratio, users = format_ratio(worst.slowdown or 0), format_count(top.users, "user")
+    return f"; the {name} went from {changes[worst]} (p90, {ratio}) under the load of {users}"

@@ -16,13 +16,11 @@ from reports.metrics.burst import BurstMetrics
 from reports.metrics.model import OpenLoadMetrics, RouteMetrics, RunMetrics
 from reports.metrics.repeats import format_repeated_value, format_repeats, pair_ratios
 from reports.stats.intervals import RepeatedValue
-from reports.stats.model import EstimateSource, ReplayFit
+from reports.stats.model import EstimateSource, ReplayFit, ReplayResult
 from results.schema import Variant
 
 # times too low from which a closed loop's percentile is worth a sentence
 MIN_OMISSION_RATIO = 2.0
-
-
 UNQUEUED_RATIO = 1.1  # times the unloaded latency up to which a mean has no queue in it
 
 
@@ -30,24 +28,20 @@ def load_sentences(route: RouteMetrics) -> Iterator[str]:
     """Yield the lowest overloading rate, the highest bearable one, and how far repeats differ."""
     top = route.top_level
     if top and route.unloaded_mean is None:
-        yield (
-            f"{route.route} with {format_count(top.users, 'user')}: {format_number(top.throughput)}"
-            f" req/s, mean {format_estimate(top.mean)}."
-        )
+        rate, users = format_number(top.throughput), format_count(top.users, "user")
+        yield f"{route.route} with {users}: {rate} req/s, mean {format_estimate(top.mean)}."
     if top and top.little and abs(top.little.residual) > top.little_tolerance:
-        users, explained = top.users, format_number(top.users * (1 - top.little.residual))
+        explained = format_number(top.users * (1 - top.little.residual))
         yield (
-            f"Rate times mean latency explains only {explained} of {users} users: the others began"
-            f" to wait before the window or waited beyond it, {format_seconds(top.longest.low)} at"
-            " the longest, so the mean is too short."
+            f"Rate times mean latency explains only {explained} of {top.users} users, so the mean"
+            " is too short. The others began to wait before the window or waited beyond it,"
+            f" {format_seconds(top.longest.low)} at the longest."
         )
     for burst in () if route.levels else route.bursts:
         if burst.latency:
+            longest = format_estimate(burst.latency.longest)
             came = describe_burst(burst, route.unloaded_mean)
-            yield (
-                f"{route.route}: the last of a burst of {burst.size} was answered after"
-                f" {format_estimate(burst.latency.longest)}: {came}."
-            )
+            yield f"{route.route}: the last answer of a burst of {burst.size} came after {longest}: {came}."
     good = [load for load in route.open_loads if not load.overloaded and load.latency]
     bad = [load for load in route.open_loads if load.overloaded]
     if good:
@@ -58,7 +52,7 @@ def load_sentences(route: RouteMetrics) -> Iterator[str]:
 
 
 def describe_burst(burst: BurstMetrics, service: float | None) -> str:
-    """Say how the answers of a burst reached the users; a staircase only where there is one."""
+    """Say how the answers of a burst reached the users."""
     steps, finished = burst.count_answer_steps(service), sum(map(math.isfinite, burst.done))
     if not steps:
         return "not at all"
@@ -95,8 +89,8 @@ def _describe_replay(load: OpenLoadMetrics) -> str:
         return f" How many it serves at once is not known{least}: no replay."
     if replay.model is ReplayFit.BROKEN and replay.drained and not replay.is_close_fit:
         return (
-            " No number of places with a fixed service time explains its completions: not a"
-            " fixed-service queue."
+            " It is not a fixed-service queue: no number of places with a fixed service time explains"
+            " its completions."
         )
     name = next((name for name in ("p99", "p95") if replay.has_support(name)), "max")
     ideal, tail = replay.replayed, replay.unfairness(name)
@@ -104,34 +98,36 @@ def _describe_replay(load: OpenLoadMetrics) -> str:
         comparison = "some requests got no answer, so the two cannot be compared."
     elif replay.model is ReplayFit.BROKEN:
         comparison = (
-            "it agreed most of the time, but stopped or slowed down in between: not a"
+            "it agrees most of the time, but the server stopped or slowed down in between: not a"
             " fixed-service queue."
         )
     elif replay.is_unfair:
-        comparison = (
-            f"measured p99 is {format_number(replay.unfairness('p99') or 1.0)} times the"
-            " replay's: requests are served out of order, so some are overtaken."
-        )
+        ratio = format_number(replay.unfairness("p99") or 1.0)
+        comparison = f"measured p99 is {ratio} times the replay's: some requests overtake others."
     else:
-        is_explained = replay.model is ReplayFit.HOLDS
         comparison = f"measured mean {format_number(replay.mean_ratio)}"
         comparison += (f" and {name} {format_number(tail)}" if tail else "") + " times that"
+        is_explained = replay.model is ReplayFit.HOLDS
         comparison += ", so its arrivals explain the waiting." if is_explained else "."
     return (
-        f" Replay of its own arrivals through {format_count(replay.places, 'place')} of"
-        f" {format_seconds(replay.service_time)}: mean {format_seconds(ideal['mean'])},"
-        f" {name.replace('max', 'longest')} {format_seconds(ideal[name])}; {comparison}"
+        f" Replay of its own arrivals through {_places(replay)}: mean"
+        f" {format_seconds(ideal['mean'])}, {name.replace('max', 'longest')}"
+        f" {format_seconds(ideal[name])}; {comparison}"
     )
+
+
+def _places(replay: ReplayResult) -> str:
+    return f"{format_count(replay.places, 'place')} of {format_seconds(replay.service_time)}"
 
 
 def _describe_omission(load: OpenLoadMetrics) -> str:
     omission = find_omission(load)
     if not omission or not load.curves or omission.ratio < MIN_OMISSION_RATIO:
         return ""
+    users, times = format_count(load.curves.users, "user"), format_ratio(omission.ratio)[1:]
     return (
-        f" A closed-loop tool with {format_count(load.curves.users, 'user')} would report"
-        f" {omission.name} as {format_seconds(omission.closed_loop)}, at least"
-        f" {format_ratio(omission.ratio)[1:]} times too low."
+        f" A closed-loop tool with {users} would report {omission.name} as"
+        f" {format_seconds(omission.closed_loop)}, at least {times} times too low."
     )
 
 
@@ -150,7 +146,7 @@ class OmissionError:
 
 
 def find_omission(load: OpenLoadMetrics) -> OmissionError | None:
-    """Find the highest percentile of this run's own requests that both support."""
+    """Return the highest percentile of this run's own requests that both clients support."""
     if not load.curves or not load.curves.window_latency or not load.curves.closed_loop_latency:
         return None
     measured = load.curves.window_latency.quantiles
@@ -163,30 +159,27 @@ def find_omission(load: OpenLoadMetrics) -> OmissionError | None:
 
 
 def _describe_overload(route: RouteMetrics, load: OpenLoadMetrics) -> str:
-    """Describe an overload; its latencies grow with the test's length, so none is quoted."""
-    head = (
-        f"{route.route} was sent {format_number(load.sent_rate)} req/s and answered"
-        f" {format_number(load.throughput)}"
-    )
+    """Describe an overload without its latencies, which grow with the test's length."""
+    sent, answered = format_number(load.sent_rate), format_number(load.throughput)
+    head = f"{route.route} received {sent} req/s and answered {answered}"
     if load.refused:
-        cap = f"{load.refused:,} more were never sent: the cap on requests in flight was reached."
+        cap = f"{load.refused:,} more were not sent: the cap on requests in flight was reached."
         return f"{head}: overloaded. {cap} No percentile describes that."
     if load.growth <= 0 or not load.throughput:
         return f"{head}: overloaded. No percentile describes that."
+    growth, capacity = load.growth, format_number(load.capacity or load.throughput)
     text = (
-        f"{head}: {format_number(load.growth)} more wait every second, and latency grows by"
-        f" {format_seconds(load.growth / load.throughput)} per second of test. No percentile"
-        f" describes that; capacity is about {format_number(load.capacity or load.throughput)}"
-        " req/s."
+        f"{head}: {format_number(growth)} more wait every second, and latency grows by"
+        f" {format_seconds(growth / load.throughput)} per second of test. No percentile describes"
+        f" that; capacity is about {capacity} req/s."
     )
     replay = load.replay_result  # any small error in it grows with the test
     if not replay or not replay.is_close_fit:
         return text
-    places = f"{format_count(replay.places, 'place')} of {format_seconds(replay.service_time)}"
     if not replay.drained or replay.model is not ReplayFit.HOLDS:
-        return f"{text} Its answers came as from {places}."
+        return f"{text} Its answers came as from {_places(replay)}."
     mean = format_seconds(replay.replayed["mean"])
-    return f"{text} Its own arrivals through {places} wait as long: mean {mean}."
+    return f"{text} Its own arrivals through {_places(replay)} wait as long: mean {mean}."
 
 
 def _describe_repeats(route: RouteMetrics) -> Iterator[str]:
@@ -197,10 +190,8 @@ def _describe_repeats(route: RouteMetrics) -> Iterator[str]:
         if route.restarts:
             yield f"Over {len(rates)} restarts {crowd}: {', '.join(format_repeats(route.restarts))}."
         elif len(rates) > 1:
-            yield (
-                f"{len(rates)} repeats {crowd}: {format_number(rates[0])} to"
-                f" {format_number(rates[-1])} req/s."
-            )
+            low, high = format_number(rates[0]), format_number(rates[-1])
+            yield f"{len(rates)} repeats {crowd}: {low} to {high} req/s."
     good = [load for load in route.open_loads if load.latency and not load.overloaded]
     for level in dict.fromkeys(load.share or load.nominal_rate for load in good):
         alike = [load for load in good if (load.share or load.nominal_rate) == level]
@@ -209,10 +200,8 @@ def _describe_repeats(route: RouteMetrics) -> Iterator[str]:
         worth = tuple(mean.beyond or 0.0 for mean in means) if route.restarts else (0.0,)
         if len(means) > 1:
             spread = RepeatedValue(tuple(mean.low for mean in means), worth)
-            yield (
-                f"{len(means)} repeats at {load_label(alike[0])}: mean"
-                f" {format_repeated_value(spread, 's')}."
-            )
+            mean = format_repeated_value(spread, "s")
+            yield f"{len(means)} repeats at {load_label(alike[0])}: mean {mean}."
 
 
 def compare_with_async(run_metrics: RunMetrics) -> str:
@@ -229,9 +218,10 @@ def compare_with_async(run_metrics: RunMetrics) -> str:
     if not known:
         return ""
     texts = [f"{variant} {format_repeated_value(ratio, '')}" for variant, ratio in known.items()]
+    restarts = len(list(known.values())[-1].values)
     return (
-        "Mean latency over that of async, each with its largest crowd, over"
-        f" {len(list(known.values())[-1].values)} restarts: {', '.join(texts)}."
+        f"Mean latency over that of async, each with its largest crowd, over {restarts} restarts:"
+        f" {', '.join(texts)}."
     )
 
 

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics
-from reports.verdicts.culprit import LoopHolds
-from results.run_info import RouteRecord
+from reports.verdicts.culprit import Culprit, LoopHolds
 from results.thresholds import FEW_USERS, MANY_USERS
 from results.unloaded import UnloadedLatency
 from results.verdicts import Verdict
@@ -52,7 +51,7 @@ class RouteEvidence:
     faults: dict[int, tuple[int, int, str]]  # by users: wrong answers, of how many, commonest fault
     half_neighbours: dict[str, NeighbourMetrics] | None  # at half of the capacity, where measured
     half_rate: float | None = None  # requests per second at that half
-    loop_holds: LoopHolds | None  # what held the loop while the watchdog sampled
+    loop_holds: LoopHolds | None  # what holds the loop while the watchdog samples
     idle_hold_places: frozenset[tuple[str, int]]  # files and lines that hold it in an idle app
     cpu_while_late: float | None  # CPU seconds per second of a late loop, whatever the culprit
     watched_seconds: float  # seconds that the watchdog sampled
@@ -74,6 +73,16 @@ class RouteEvidence:
         return self.route.unloaded or UnloadedLatency(*[self.unloaded_mean] * 4)
 
     @property
+    def crowds(self) -> list[LevelEvidence]:
+        """The levels of the few and the many, as far as they were measured."""
+        return [self.levels[n] for n in (FEW_USERS, MANY_USERS) if n in self.levels]
+
+    @property
+    def caught(self) -> tuple[Culprit, ...]:
+        """The lines that the watchdog saw hold the loop, for this route or not."""
+        return self.loop_holds.culprits if self.loop_holds else ()
+
+    @property
     def spread(self) -> float:
         """Standard deviation over mean of its latencies, of one user or a few, the larger one."""
         return max(
@@ -83,20 +92,17 @@ class RouteEvidence:
     @property
     def top(self) -> LevelEvidence | None:
         """The largest of the doctor's own levels; those of gates are not among them."""
-        return self.levels.get(MANY_USERS) or self.levels.get(FEW_USERS)
+        return self.crowds[-1] if self.crowds else None
 
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """A verdict, its reason, and what would change it.
-
-    `concurrency` is how many are served at once, where a pool is the culprit.
-    """
+    """A verdict, its reason, and what would change it."""
 
     verdict: Verdict
     reason: str
     would_change_if: str = ""
-    concurrency: int | None = None
+    concurrency: int | None = None  # served at once, where a pool is the culprit
     is_inferred: bool = False  # from outside: the cause itself was not seen
     is_lower_bound: bool = False  # nothing queued: it serves at least what was served at once
 
@@ -110,3 +116,8 @@ class Remedy:
     after: tuple[str, ...]
     expect: str
     twin: str
+
+
+def is_unreached(entry: dict[str, Any]) -> bool:
+    """Return whether a route was never reached: time ran out, or the run ended before."""
+    return bool(entry.get("unfit")) and entry.get("act") is None

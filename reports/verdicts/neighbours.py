@@ -1,4 +1,4 @@
-"""Whether a neighbour suffers from a load, and what it waits for."""
+"""Whether a load slows a neighbour, and what that waits for."""
 
 import math
 from enum import StrEnum
@@ -24,17 +24,14 @@ class NeighbourWait(StrEnum):
 
 
 def is_neighbour_harmed(neighbour: NeighbourMetrics | None) -> bool:
-    """Return whether a neighbour was measured and clearly suffers."""
+    """Return whether a neighbour was measured, and the load clearly slows it."""
     if not neighbour or not neighbour.loaded or neighbour.slowdown is None:
         return False
     return neighbour.slowdown >= SUFFERS_RATIO and neighbour.loaded.low >= SUFFERS_SECONDS
 
 
 def predicted_delays(users: int, service: float) -> dict[NeighbourWait, float]:
-    """Return the neighbour's p90 in seconds, in theory, by what it waits for.
-
-    Each of `users` threads computes for a turn, or each request for a whole service time.
-    """
+    """Return the neighbour's theoretical p90 in seconds, by what it waits for."""
     return {
         NeighbourWait.TURNS: GIL_ACQUISITIONS * users * SWITCH_INTERVAL,
         NeighbourWait.REQUESTS: _ROUND_P90 * users * service,
@@ -42,16 +39,12 @@ def predicted_delays(users: int, service: float) -> dict[NeighbourWait, float]:
 
 
 def classify_wait(neighbour: NeighbourMetrics, users: int, service: float) -> NeighbourWait | None:
-    """Return the prediction nearest to the measured p90, as a ratio.
-
-    Less than half of the turns is neither: a shared core alone costs that. None where nothing was
-    measured, or the predictions cannot be separated.
-    """
+    """Return the prediction nearest to the measured p90; None where none stands out."""
     expected = predicted_delays(users, service)
     turns_delay, whole_delay = expected.values()
     if not neighbour.loaded or not neighbour.idle or whole_delay <= turns_delay:
         return None
     felt = neighbour.loaded.low
-    if felt < turns_delay / 2:
+    if felt < turns_delay / 2:  # a shared core alone costs that
         return NeighbourWait.NOTHING
     return min(expected, key=lambda wait: abs(math.log(felt / expected[wait])))

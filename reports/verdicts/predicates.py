@@ -1,4 +1,4 @@
-"""The conditions of the doctor's rules: harmed, full, explained or waiting; the same in words."""
+"""The conditions of the doctor's rules: slowed, full, explained or waiting; the same in words."""
 
 import math
 
@@ -6,17 +6,7 @@ from reports.formatting import format_count, format_seconds, format_share
 from reports.verdicts.culprit import Culprit
 from reports.verdicts.model import LevelEvidence, RouteEvidence
 from reports.verdicts.neighbours import is_neighbour_harmed
-from results.thresholds import (
-    AWAITS_SECONDS,
-    AWAITS_SHARE,
-    COMPUTES_CORE_SHARE,
-    FEW_USERS,
-    FULL_CORE_SHARE,
-    GROWS_SHARE,
-    MANY_USERS,
-    OVERLAPPING_WAITS,
-    SAME_RATE_TOLERANCE,
-)
+from results import thresholds
 from results.unloaded import added_wait
 
 WRONG_SHARE = 0.01  # share of wrong answers from which nothing else matters
@@ -30,20 +20,17 @@ _FREQUENT_HOLDS = 5
 
 
 def foreign_hold_share(evidence: RouteEvidence) -> float:
-    """Return the share of the held time that is not the route's."""
+    """Return the share of the time of all holds that is not the route's."""
     return sum(
         culprit.share * culprit.outside_requests
-        for culprit in (evidence.loop_holds.culprits if evidence.loop_holds else ())
+        for culprit in evidence.caught
         if not is_own_culprit(evidence, culprit)
     )
 
 
 def is_own_culprit(evidence: RouteEvidence, culprit: Culprit) -> bool:
-    """Return whether a line holds the loop for this route.
-
-    That is within a request, or often and never in an idle app.
-    """
-    # Callbacks in a row are one hold
+    """Return whether a line holds the loop within a request, or often and never in an idle app."""
+    # callbacks in a row are one hold
     is_frequent = (
         culprit.holds >= _FREQUENT_HOLDS
         or culprit.hold_seconds >= MAJORITY * evidence.watched_seconds
@@ -53,22 +40,18 @@ def is_own_culprit(evidence: RouteEvidence, culprit: Culprit) -> bool:
 
 
 def is_async_harmed(level: LevelEvidence) -> bool:
-    """Return whether the `async` neighbour suffers."""
+    """Return whether the level slows the `async` neighbour."""
     return is_neighbour_harmed(level.neighbours.get("async"))
 
 
 def is_async_unharmed(evidence: RouteEvidence) -> bool:
-    """Return whether the `async` neighbour stayed calm at every level.
-
-    Up to the many, or to the few where the route refuses more. What was cut short says nothing: the
-    many, or the watchdog, might have shown otherwise.
-    """
-    levels = [evidence.levels[n] for n in (FEW_USERS, MANY_USERS) if n in evidence.levels]
-    neighbours = [level.neighbours.get("async") for level in levels]
+    """Return whether the `async` neighbour stayed calm up to the many, or the most accepted."""
+    # what was cut short says nothing: the many, or the watchdog, might have shown otherwise
+    neighbours = [level.neighbours.get("async") for level in evidence.crowds]
     is_whole = (
-        FEW_USERS in evidence.levels
-        and (MANY_USERS in evidence.levels or bool(evidence.faults))
-        and not evidence.entry.unmeasured
+        thresholds.FEW_USERS in evidence.levels
+        and (thresholds.MANY_USERS in evidence.levels or bool(evidence.faults))
+        and not evidence.entry.get("unfit")
     )
     return is_whole and all(
         neighbour and neighbour.loaded and not is_neighbour_harmed(neighbour)
@@ -78,12 +61,12 @@ def is_async_unharmed(evidence: RouteEvidence) -> bool:
 
 def is_computing(evidence: RouteEvidence, level: LevelEvidence) -> bool:
     """Return whether the app, with the processes it started, computes rather than waits."""
-    return level.server_stats.total_cpu >= COMPUTES_CORE_SHARE * evidence.workers
+    return level.server_stats.total_cpu >= thresholds.COMPUTES_CORE_SHARE * evidence.workers
 
 
 def is_core_full(evidence: RouteEvidence, level: LevelEvidence) -> bool:
     """Return whether the app's processes, and those they started, have no core left."""
-    return level.server_stats.total_cpu >= FULL_CORE_SHARE * evidence.workers
+    return level.server_stats.total_cpu >= thresholds.FULL_CORE_SHARE * evidence.workers
 
 
 def app_cpu_per_request(evidence: RouteEvidence, level: LevelEvidence) -> float:
@@ -94,12 +77,10 @@ def app_cpu_per_request(evidence: RouteEvidence, level: LevelEvidence) -> float:
 
 
 def is_loop_computing(evidence: RouteEvidence, level: LevelEvidence) -> bool:
-    """Return whether the loop's own thread computes.
-
-    From outside: unless the neighbour only waits for turns with the GIL.
-    """
+    """Return whether the loop's own thread computes."""
     if level.server_stats.loop_cpu is not None:
         return level.server_stats.loop_cpu >= MAJORITY * (level.server_stats.cpu or 0.0)
+    # from outside: unless the neighbour only waits for turns with the GIL
     neighbour = level.neighbours.get("async")
     felt = neighbour.loaded.low if neighbour and neighbour.loaded else 0.0
     return felt >= MAJORITY * level.metrics.users * app_cpu_per_request(evidence, level)
@@ -111,37 +92,37 @@ def explained_share(level: LevelEvidence, latency: float) -> float:
 
 
 def is_rate_explained(
-    evidence: RouteEvidence, level: LevelEvidence, min_share: float = GROWS_SHARE
+    evidence: RouteEvidence, level: LevelEvidence, min_share: float = thresholds.GROWS_SHARE
 ) -> bool:
     """Return whether users, pauses and the unloaded time explain `min_share` of the rate."""
     return explained_share(level, evidence.unloaded_mean) >= min_share
 
 
 def is_unmoved(evidence: RouteEvidence, level: LevelEvidence) -> bool:
-    """Return whether most requests take no longer than among a few users, and none starves.
-
-    A queue would make all of them wait.
-    """
-    few, many = evidence.levels[FEW_USERS].metrics, level.metrics
-    if many.users <= FEW_USERS or not few.quartiles or not many.quartiles:
+    """Return whether most requests take as long as among a few users: a queue delays them all."""
+    few, many = evidence.levels[thresholds.FEW_USERS].metrics, level.metrics
+    if many.users <= thresholds.FEW_USERS or not few.quartiles or not many.quartiles:
         return False
     return (
-        explained_share(level, many.mean.low) >= GROWS_SHARE
-        and added_wait(few.quartiles, many.quartiles) <= (1 - GROWS_SHARE) * many.mean.low
+        explained_share(level, many.mean.low) >= thresholds.GROWS_SHARE
+        and added_wait(few.quartiles, many.quartiles)
+        <= (1 - thresholds.GROWS_SHARE) * many.mean.low
     )
 
 
 def is_rate_plateau(evidence: RouteEvidence, low: LevelEvidence, high: LevelEvidence) -> bool:
-    """Return whether two levels have one rate, though the users of the higher would give more.
+    """Return whether two levels have one rate, though the higher one's users would give more.
 
-    More than chance can hide: twice the standard error of a count of n answers is
-    2 spread / sqrt(n) (renewal process; Cox 1962).
+    Chance hides twice the standard error of a count of n answers: 2 spread / sqrt(n) (renewal
+    process; Cox 1962).
     """
     rates = [level.metrics.throughput for level in (low, high)]
-    if explained_share(low, evidence.unloaded.worst_case) >= GROWS_SHARE or not all(rates):
+    if explained_share(low, evidence.unloaded.worst_case) >= thresholds.GROWS_SHARE or not all(
+        rates
+    ):
         return False
     chance = [2 * evidence.spread / math.sqrt(max(x.metrics.completed, 1)) for x in (low, high)]
-    alike = SAME_RATE_TOLERANCE + math.hypot(*chance)
+    alike = thresholds.SAME_RATE_TOLERANCE + math.hypot(*chance)
     possible = [x.metrics.users / (evidence.unloaded_mean + x.think_time) for x in (low, high)]
     is_same = abs(rates[1] / rates[0] - 1) <= alike
     return is_same and possible[1] / possible[0] >= (1 + alike) * _CHANCE_MARGIN
@@ -150,10 +131,10 @@ def is_rate_plateau(evidence: RouteEvidence, low: LevelEvidence, high: LevelEvid
 def describe_async_wait(level: LevelEvidence) -> str:
     """Say how the `async` neighbour's p90 grew."""
     neighbour = level.neighbours["async"]
-    assert neighbour.idle and neighbour.loaded  # noqa: S101, PT018 - it suffers, so both are known
+    assert neighbour.idle and neighbour.loaded  # noqa: S101, PT018 - it is slowed, so both are known
+    change = f"{format_seconds(neighbour.idle.low)} to {format_seconds(neighbour.loaded.low)}"
     return (
-        f"the neighbour route went from {format_seconds(neighbour.idle.low)} to"
-        f" {format_seconds(neighbour.loaded.low)} with {format_count(level.metrics.users, 'user')}"
+        f"the neighbour route went from {change} with {format_count(level.metrics.users, 'user')}"
     )
 
 
@@ -171,42 +152,40 @@ def describe_cpu_use(level: LevelEvidence) -> str:
 def thread_pool_rate(evidence: RouteEvidence) -> float:
     """Return the requests per second that AnyIO's threads give, all busy, less what chance allows.
 
-    How long a request keeps a thread is seen where none waits for one: busy threads / rate. A few
-    users show it in a hundred requests and more, a single one in a dozen.
+    Where no request waits for a thread, it keeps one for busy threads / rate. A few users show that
+    in a hundred requests and more, a single one in a dozen.
     """
     total = (evidence.thread_tokens or 0) * evidence.workers
-    few = evidence.levels[FEW_USERS]
-    level = few if total >= 2 * FEW_USERS and few.server_stats.threads else evidence.levels[1]
-    rate, thread_time = level.metrics.throughput, 0.0
-    if rate:
-        thread_time = (level.server_stats.threads or 0.0) / rate
+    few = evidence.levels[thresholds.FEW_USERS]
+    level = (
+        few
+        if total >= 2 * thresholds.FEW_USERS and few.server_stats.threads
+        else evidence.levels[1]
+    )
+    rate = level.metrics.throughput
+    thread_time = (level.server_stats.threads or 0.0) / rate if rate else 0.0
     if thread_time <= _MIN_THREAD_SHARE * evidence.unloaded_mean:
         thread_time = evidence.unloaded_mean
     return total / thread_time * max(0.0, 1 - _mean_uncertainty(level))
 
 
 def _mean_uncertainty(level: LevelEvidence) -> float:
-    """How far chance may have moved a level's mean latency, as a share; 0 where all take as long.
-
-    What lies between 0 and the longest varies by the root of (longest - mean) x mean at most.
-    """
+    """How far chance may have moved a level's mean latency, as a share."""
+    # what lies between 0 and the longest varies by the root of (longest - mean) x mean at most
     above = max(0.0, level.metrics.longest.low / level.metrics.mean.low - 1)
     return math.sqrt(above / level.metrics.count)
 
 
 def has_serial_waits(evidence: RouteEvidence, level: LevelEvidence) -> bool:
-    """Return whether requests wait inside the app one at a time, though the core is not full.
-
-    Their waits never overlap.
-    """
+    """Return whether requests wait inside the app one at a time, though the core is not full."""
     alone = evidence.levels[1]
     breakdown = alone.metrics.breakdown
     if not breakdown or breakdown.timer is None or is_core_full(evidence, level):
         return False
     wait_time = breakdown.timer - app_cpu_per_request(evidence, alone)
     return (
-        wait_time > AWAITS_SHARE * breakdown.timer + AWAITS_SECONDS
-        and level.metrics.throughput * wait_time < OVERLAPPING_WAITS * evidence.workers
+        wait_time > thresholds.AWAITS_SHARE * breakdown.timer + thresholds.AWAITS_SECONDS
+        and level.metrics.throughput * wait_time < thresholds.OVERLAPPING_WAITS * evidence.workers
     )
 
 

@@ -31,38 +31,34 @@ def choose_remedy(  # noqa: PLR0913 - what is known of a route
 ) -> Remedy | None:
     """Return what to do about a verdict; None where nothing is wrong, or nothing known.
 
-    `culprit` is the line that holds the loop, if any; `concurrency` is how many are served at
-    once, `cores` how many the app had.
+    `culprit` is the line that holds the loop, if any. The route serves `concurrency` requests at
+    once, and `cores` is how many cores its app may use.
     """
     call, packages = (culprit.call, _called_packages(culprit)) if culprit else ("", [])
     for rule in REMEDY_RULES:
-        if (
-            verdict in rule.verdicts
-            and rule.is_async in {None, is_async}
-            and _is_matching_rule(rule, call, packages, concurrency)
-        ):
-            expectation = _describe_effect(
-                rule.effect, service_s, max(concurrency or 1.0, 1.0), cores
+        if verdict not in rule.verdicts or rule.is_async not in {None, is_async}:
+            continue
+        if not _is_matching_rule(rule, call, packages, concurrency):
+            continue
+        effect = _describe_effect(rule.effect, service_s, max(concurrency or 1.0, 1.0), cores)
+        if effect and rule.twin in MEASURED_WITH:
+            effect += f" Measured with {MEASURED_WITH[rule.twin]}."
+        if rule.is_plain_def_enough and is_async and service_s:
+            latency = format_seconds(_EXAMPLE_USERS * service_s / _ANYIO_THREADS)
+            effect += (
+                " If the route awaits nothing else, a plain `def` is enough: up to"
+                f" {_ANYIO_THREADS} at once, about {latency} each."
             )
-            if expectation and rule.twin in MEASURED_WITH:
-                expectation += f" Measured with {MEASURED_WITH[rule.twin]}."
-            if rule.is_plain_def_enough and is_async and service_s:
-                expectation += (
-                    " If the route awaits nothing else, a plain `def` is enough: up to"
-                    f" {_ANYIO_THREADS} at once, about"
-                    f" {format_seconds(_EXAMPLE_USERS * service_s / _ANYIO_THREADS)} each."
-                )
-            places = str(round(concurrency or 1))
-            before, after = (
-                tuple(line.replace("CALL", call or "work").replace("PLACES", places) for line in x)
-                for x in (rule.before, rule.after)
-            )
-            return Remedy(rule.title, before, after, expectation, rule.twin)
+        places = str(round(concurrency or 1))
+        before, after = (
+            tuple(line.replace("CALL", call or "work").replace("PLACES", places) for line in x)
+            for x in (rule.before, rule.after)
+        )
+        return Remedy(rule.title, before, after, effect, rule.twin)
     return None
 
 
 def _called_packages(culprit: Culprit) -> list[str]:
-    """Return the packages below the culprit, nearest first; then whether it makes an answer."""
     names = [name.partition(".")[0] for name in culprit.library.split(" -> ")]
     return [*names, "serialising"] if culprit.is_serialising else names
 
@@ -70,7 +66,7 @@ def _called_packages(culprit: Culprit) -> list[str]:
 def _is_matching_rule(
     rule: RemedyRule, call: str, packages: Sequence[str], concurrency: float | None
 ) -> bool:
-    """Whether a rule fits by call, nearest or deeper library, or places; or needs none of them."""
+    """Whether a rule fits by call, library or places; or needs none of them."""
     if rule.pool_sizes:
         served = concurrency or 0.0
         return any(abs(served / size - 1) < NEAR_POOL_SIZE for size in rule.pool_sizes)
@@ -86,31 +82,29 @@ def _is_matching_rule(
 def _describe_effect(
     effect: Effect, service: float | None, concurrency: float, cores: int | None
 ) -> str:
-    """One sentence: how long requests take then, not now, or how many per second are answered."""
     if effect is Effect.CORRECT_ANSWER:
         return "The right answer; only then is its speed worth measuring."
     if not service:
         return ""
-    now = format_seconds(_EXAMPLE_USERS * service / concurrency)
+    now, alone = format_seconds(_EXAMPLE_USERS * service / concurrency), format_seconds(service)
     if effect is Effect.CORES:
-        here = f"; the app had {format_count(cores or 0, 'core')} here, and more were not tried"
-        return (
-            f"About {format_number(1 / service)} requests/s for each core that it may use"
-            f"{here if cores else ''}. Other routes do not wait for it."
-        )
+        rate = f"About {format_number(1 / service)} requests/s for each core that it may use"
+        if cores:
+            rate += f"; this app ran on {format_count(cores, 'core')}, and no run used more"
+        return f"{rate}. Other routes do not wait for it."
     if effect is Effect.NO_WORK:
         return (
-            f"Saves {format_seconds(service)} of work per request; the {now} queue at"
-            f" {_EXAMPLE_USERS} users disappears."
+            f"Saves {alone} of work per request. The {now} queue at {_EXAMPLE_USERS} users"
+            " disappears."
         )
     if _EXAMPLE_USERS / service > _SINGLE_CORE_RATE:
         return (
-            f"{_EXAMPLE_USERS} users no longer wait {now} for their turn: only the core limits"
-            " how many are answered."
+            f"{_EXAMPLE_USERS} users no longer wait {now} for their turn: only the core limits how"
+            " many are answered."
         )
     provided = ", if what it calls can take that many" if effect is Effect.LARGER_POOL else ""
     return (
-        f"{_EXAMPLE_USERS} users are answered in little more than {format_seconds(service)} each"
-        f" instead of {now}{provided}; served at once grows with the users until the core, or a"
-        " pool of your own size, is full."
+        f"{_EXAMPLE_USERS} users are answered in little more than {alone} each instead of"
+        f" {now}{provided}. Served at once grows with the users until the core, or a pool of your"
+        " own size, is full."
     )

@@ -40,6 +40,9 @@ class RemedyRule:
 
 _BLOCKED, _BUSY = (Verdict.LOOP_BLOCKED,), (Verdict.LOOP_BUSY,)
 _HTTP_LIBRARIES = "requests|urllib3?|http|httpx|httplib2|pycurl"
+_DATABASE_LIBRARIES = (
+    "sqlite3|psycopg2?|pymysql|MySQLdb|mysql|oracledb|pyodbc|pymongo|peewee|django|duckdb"
+)
 _FETCH = ("async with session.get(url) as answer:", "    found = await answer.json()")
 _RUN_IN_EXECUTOR = "await asyncio.get_running_loop().run_in_executor"
 _IN_THREADS = (
@@ -74,10 +77,7 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         twin="GET /report",
     ),
     RemedyRule(
-        call_pattern=(
-            r"(Async)?Client$|create_default_context$|create_ssl_context$"
-            r"|^boto3\.(client|resource)$"
-        ),
+        call_pattern=r"(Async)?Client$|create_(default|ssl)_context$|^boto3\.(client|resource)$",
         title="Open one client for the whole app, not one for each request",
         before=("CALL(...)  # for each request: loads the certificates and connects again",),
         after=(
@@ -119,13 +119,8 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
     ),
     RemedyRule(
         call_pattern=r"\.(execute\w*|fetch(one|all|many)|commit)$",
-        library_pattern=(
-            "sqlite3|psycopg2?|pymysql|MySQLdb|mysql|oracledb|pyodbc|pymongo|peewee|django|duckdb"
-        ),
-        title=(
-            "Await the database: aiosqlite, psycopg.AsyncConnection, asyncmy,"
-            " pymongo.AsyncMongoClient"
-        ),
+        library_pattern=_DATABASE_LIBRARIES,
+        title="Await the database: aiosqlite, psycopg.AsyncConnection, asyncmy, AsyncMongoClient",
         after=(
             "cursor = await connection.execute(query)  # of a pool that the lifespan opens",
             "rows = await cursor.fetchall()",
@@ -166,9 +161,7 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
     RemedyRule(
         verdicts=_BUSY,
         library_pattern="re|regex",
-        call_pattern=(
-            r"(?i)(^re|pattern|regex\w*|_re)\.\w+$|\.(fullmatch|match|findall|finditer|subn?)$"
-        ),
+        call_pattern=r"(?i)(^re|pattern|regex\w*|_re)\.\w+$|\.((full)?match|find(all|iter)|subn?)$",
         title="Bound the pattern, and the text",
         after=(
             'PATTERN = re.compile("a{1,64}")  # once; no repetition of a repetition, as in (a+)+',
@@ -222,9 +215,7 @@ REMEDY_RULES: tuple[RemedyRule, ...] = (
         twin="GET /xray",
     ),
     RemedyRule(
-        deeper_pattern=(
-            f"{_HTTP_LIBRARIES}|httpcore|botocore|grpc|smtplib|ftplib|paramiko|socket|ssl"
-        ),
+        deeper_pattern=f"{_HTTP_LIBRARIES}|httpcore|botocore|grpc|smtplib|ftplib|paramiko|socket|ssl",
         is_plain_def_enough=True,
         title="Await this library's asynchronous twin or, if it has none, use your own threads",
         after=_IN_THREADS,

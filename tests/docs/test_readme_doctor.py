@@ -70,7 +70,7 @@ def test_what_each_remedy_promises_its_twin_reached_in_the_same_run(example: Rep
         ):
             assert crowd.mean.low * 1000 < 1.5 * float(match[1]), remedy.twin
         elif match := re.match(
-            r"About (\S+) requests/s for each core .* the app had 1 core here", remedy.expect
+            r"About (\S+) requests/s for each core .* this app ran on 1 core", remedy.expect
         ):
             assert crowd.throughput > float(match[1]) / 1.5, remedy.twin
         else:

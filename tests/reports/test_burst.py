@@ -118,7 +118,7 @@ def test_a_burst_on_somebodys_own_server_is_said_as_it_came(tmp_path: Path) -> N
         simulate_loads.write(tmp_path, [cell], simulate_loads.Server(), scenario="burst")
     )
     (route,) = report.run_metrics.routes
-    assert "was answered after 2.00 s: one after another." in " ".join(load_sentences(route))
+    assert "came after 2.00 s: one after another." in " ".join(load_sentences(route))
     assert route.first_burst is not None
     together = dataclasses.replace(route.first_burst, done=[2.0] * 20)
     assert "after 2.00 s: all at one moment." in " ".join(

@@ -163,6 +163,13 @@ def test_the_pieces_of_a_long_hold_are_one() -> None:
     assert round(blame.blind, 3) == round(0.3 / 0.72, 3)
 
 
+def test_no_line_is_blind_for_longer_than_its_holds() -> None:
+    """A sample that lasts beyond its hold: the watchdog counts the whole of it as blind."""
+    late, sound = line(1, [0.02, [HANDLER]], blind=0.1), line(2, [0.06, [HANDLER]], blind=0.01)
+    assert only(late).blind == 1.0
+    assert round(only(late, sound).blind, 6) == round(0.03 / 0.08, 6)
+
+
 def test_time_of_nobody_is_kept_apart_and_dilutes_nothing() -> None:
     """Other threads and processes are no line of the app."""
     holds = facts(line(1, [0.03, []], [0.01, [HANDLER]]), line(2, [0.05, []], place="elsewhere"))

@@ -383,7 +383,7 @@ def test_a_burst_has_its_row_too(tmp_path: Path) -> None:
         "burst of 20 ",
         "burst of 20, 2nd",
         "burst of 30, 2nd",
-        "the last of a burst of 30 was answered after 3.0",
+        "the last answer of a burst of 30 came after 3.0",
     ):
         assert words in unwrap_lines(text)
     assert "not measured far enough" not in text

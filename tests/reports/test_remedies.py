@@ -136,8 +136,8 @@ def test_what_to_expect_is_littles_law() -> None:
     """64 users, 0.1 s each, by how many are served at once."""
     blocked = chosen(BLOCKED, "time.sleep").expect
     assert blocked.startswith(
-        "64 users are answered in little more than 100 ms each instead of 6.40 s; "
-        "served at once grows"
+        "64 users are answered in little more than 100 ms each instead of 6.40 s. "
+        "Served at once grows"
     )
     assert blocked.endswith("a plain `def` is enough: up to 40 at once, about 160 ms each.")
     assert (
@@ -151,7 +151,7 @@ def test_what_to_expect_is_littles_law() -> None:
         BUSY, line("grind", ""), service_s=0.1, is_async=True, concurrency=1.0, cores=1
     )
     assert one_core
-    assert "may use; the app had 1 core here, and more were not tried. Other" in one_core.expect
+    assert "may use; this app ran on 1 core, and no run used more. Other" in one_core.expect
     quick = choose_remedy(BLOCKED, service_s=0.01, is_async=False, concurrency=1.0)
     assert quick
     assert quick.expect.startswith(

@@ -75,7 +75,7 @@ def test_unfair_order_is_a_finding_and_no_error(
         metrics.replay_result.longest_wait
         > metrics.replay_result.replayed["max"] - metrics.replay_result.service_time
     )
-    assert "so some are overtaken" in sentence(report)
+    assert "some requests overtake others" in sentence(report)
     # the first: a foreign target is of unknown origin
     assert not report.trust.problem_checks[1:]
 

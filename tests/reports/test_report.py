@@ -283,7 +283,9 @@ def test_a_missing_fact_of_origin_is_not_trusted(tmp_path: Path, harm: Any) -> N
 
 def test_a_suspect_run_exits_3_only_when_strict(honest: Report) -> None:
     """A warning is printed; it changes the exit code only if strict."""
-    check = dataclasses.replace(honest.trust.checks[0], value=0.004, limits=(0.001, 0.01))
+    check = dataclasses.replace(
+        honest.trust.checks[0], value=0.004, pass_limit=0.001, fail_limit=0.01
+    )
     suspect = dataclasses.replace(honest, trust=dataclasses.replace(honest.trust, checks=(check,)))
     assert (suspect.exit_code(), suspect.exit_code(strict=True)) == (
         ExitCode.FINE,

@@ -330,7 +330,7 @@ def test_waiting_for_the_core_is_separated_from_waiting_on_it(  # noqa: PLR0913,
 
 def test_a_failed_check_takes_the_verdict() -> None:
     """A saturated generator never yields loop-blocked."""
-    fault = Check("V9 generator CPU", 0.95, (0.5, 0.85), "the generator was full")
+    fault = Check("V9 generator CPU", 0.95, 0.5, 0.85, "the generator was full")
     assert Verdict.UNTRUSTED is evaluate_rules(exam(0.1, look(8, 9.9, loop=0.78)), [fault]).verdict
 
 
@@ -404,7 +404,7 @@ def test_what_holds_the_loop_now_and_then_is_found(
 
 @pytest.mark.parametrize(
     ("collected", "sentences"),
-    [(0.02, []), (0.2, ["Garbage collections held its loop for another 10 % of the time"])],
+    [(0.02, []), (0.2, ["Garbage collections hold its loop for another 10 % of the time"])],
 )
 def test_what_the_garbage_collector_takes_is_said_and_accuses_nobody(
     collected: float, sentences: list[str]

@@ -186,7 +186,7 @@ def test_trust_is_said_cell_by_cell(clean: RunMetrics) -> None:
 def test_a_small_sample_is_a_finding_not_a_fault() -> None:
     """V17 warns, decides nothing, and has an open end in JSON."""
     check = Check(
-        "V17 sample size", 3.0, ((10.0, np.inf), (0.0, np.inf)), "why", is_informational=True
+        "V17 sample size", 3.0, (10.0, np.inf), (0.0, np.inf), "why", is_informational=True
     )
     assert check.status is CheckStatus.WARN
     assert trust_of(check) is TrustLevel.TRUSTED

@@ -67,11 +67,7 @@ def test_a_warning_is_shown_with_the_claim_that_needs_the_cell(tmp_path: Path) -
         )
     ).run_metrics
     warned = TrustReport(
-        (
-            Check(
-                "V9 generator CPU", 0.6, (0.5, 0.85), "why", cell=f"{Scenario.CROWD}/async gather/1"
-            ),
-        )
+        (Check("V9 generator CPU", 0.6, 0.5, 0.85, "why", cell=f"{Scenario.CROWD}/async gather/1"),)
     )
     result = judge_claim(select_claims(["gather-overlaps"])[0], run_metrics, warned).result
     assert (result.outcome, "(with a warning: V9 generator CPU)" in result.why) == (
@@ -79,11 +75,7 @@ def test_a_warning_is_shown_with_the_claim_that_needs_the_cell(tmp_path: Path) -
         True,
     )
     elsewhere = TrustReport(
-        (
-            Check(
-                "V9 generator CPU", 0.6, (0.5, 0.85), "why", cell=f"{Scenario.CROWD}/async httpx/24"
-            ),
-        )
+        (Check("V9 generator CPU", 0.6, 0.5, 0.85, "why", cell=f"{Scenario.CROWD}/async httpx/24"),)
     )
     assert (
         "with a warning"
