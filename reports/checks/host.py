@@ -26,7 +26,7 @@ def check_host(run_metrics: RunMetrics) -> Iterator[Check]:
     title, value = "V10 load before", machine.busy_before
     meaning = "{} of all cores were busy just before the run"
     yield Check(title, value, 0.3, 1.0, meaning, _QUIET_MACHINE, unknown=_NOT_REPORTED)
-    limit = machine.get("cpu_limit")
+    limit = machine.cpu_limit
     for cell in measured_cells(run_metrics):
         if not cell.counts.is_neighbour_cell:
             yield from set_cell(cell.counts.cell, _check_machine(cell, limit))
@@ -39,11 +39,11 @@ def check_host(run_metrics: RunMetrics) -> Iterator[Check]:
     yield _check_origin(run_metrics)
 
 
-def _check_clock(clock: dict[str, float]) -> Iterator[Check]:
-    title, value, limits = "V1 clock", clock.get("resolution"), (1e-6, 100 * 1e-6)
+def _check_clock(clock: Clock | None) -> Iterator[Check]:
+    title, value, limits = "V1 clock", clock.resolution if clock else None, (1e-6, 100 * 1e-6)
     meaning, style = "the clock advances in steps of {}", _format_nanoseconds
     yield Check(title, value, *limits, meaning, _SOUND_CLOCK, style, _NOT_REPORTED)
-    title, value = f"{title}, backward steps", clock.get("backward")
+    title, value = f"{title}, backward steps", clock.backward if clock else None
     meaning = "the clock went back {} times"
     yield Check(title, value, 0.0, 0.0, meaning, _SOUND_CLOCK, format_number, _NOT_REPORTED)
 
@@ -89,7 +89,7 @@ def _format_cores(limit: float | None) -> str:
 
 def _check_pinning(run_metrics: RunMetrics) -> Check:
     """Check that the app ran on its planned core, as its processes report."""
-    planned, unpinned = run_metrics.run["machine"].get("app_core"), run_metrics.run.get("unpinned")
+    planned, unpinned = run_metrics.run.machine.app_core, run_metrics.run.unpinned
     cores = [
         target.cpus
         for name, target in run_metrics.run.targets.items()

@@ -24,7 +24,7 @@ def assess_trust(run_metrics: RunMetrics) -> TrustReport:
     """Check every cell that was measured, and the run as a whole."""
     checks, cells = (
         tuple(chain.from_iterable(check(run_metrics) for check in _CHECKS)),
-        map(Cell.from_dict, run_metrics.run["plan"]["cells"]),
+        run_metrics.run.plan.cells,
     )
     separate: list[Cell] = []
     if run_metrics.run.command == "doctor":

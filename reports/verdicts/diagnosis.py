@@ -156,7 +156,7 @@ def sort_worst_last(findings: Iterable[Finding]) -> list[Finding]:
 
 def first_request_note(evidence: RouteEvidence) -> Iterator[str]:
     """Yield a note on what happens once, and is not examined: a cache filled, a module imported."""
-    first, *later = evidence.entry.get("polite") or [0.0]
+    first, *later = evidence.entry.smoke_seconds or [0.0]
     if later and first >= max(_SLOW_FIRST, _SLOW_FIRST_RATIO * min(later)):
         times = f"{format_seconds(first)}, later ones {format_seconds(min(later))}"
         yield f"Its first request took {times}: its one-time work was not examined."

@@ -95,7 +95,7 @@ def computing_share(
 
 def idle_loop_holds(run_data: RunData) -> tuple[LoopHolds, float]:
     """Return what holds the loop of the idle app, and for how many seconds it was watched."""
-    if span := run_data.run.get("rest"):
+    if span := run_data.run.idle_span:
         return _loop_holds_between(run_data, "idle", span), span[1] - span[0]
     rest = _idle_cell(run_data)
     window = steady_window(run_data, rest, rest.name) if rest else None

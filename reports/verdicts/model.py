@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from reports.metrics.model import CrowdMetrics, NeighbourMetrics, RouteMetrics
 from reports.verdicts.culprit import Culprit, LoopHolds
+from results.run_info import RouteRecord
 from results.thresholds import FEW_USERS, MANY_USERS
 from results.unloaded import UnloadedLatency
 from results.verdicts import Verdict
@@ -116,8 +117,3 @@ class Remedy:
     after: tuple[str, ...]
     expect: str
     twin: str
-
-
-def is_unreached(entry: dict[str, Any]) -> bool:
-    """Return whether a route was never reached: time ran out, or the run ended before."""
-    return bool(entry.get("unfit")) and entry.get("act") is None
