@@ -1,7 +1,7 @@
 """Reads a run's spools: the outcome of each request, the generator's lines, process samples.
 
-Requests come a batch at a time, in the order in which they were planned, as memory may not hold
-all. Their answers and traces wait in a temporary file. Nothing is written into the run.
+Requests come in batches, in the planned order; their answers and traces are in a temporary file, as
+there may be too many for memory. The run's folder stays unchanged.
 """
 
 import sqlite3
@@ -26,7 +26,7 @@ Line = TypeVar("Line", End, records.Trace)
 
 
 class RequestLineStore(Generic[Line]):
-    """Request lines by writer and number, on disk as memory may not hold all; the last counts."""
+    """Request lines by writer and number, in a file; of two for a request the last counts."""
 
     def __init__(self, kind: Any) -> None:
         # a nameless file in the system's temporary folder, which goes with this process
@@ -58,9 +58,9 @@ class RequestLineStore(Generic[Line]):
 
 
 class RunSpools:
-    """The content of a run's spools. `samples` can be read once, which completes `warnings`.
+    """The content of a run's spools; `targets` is what probes know of their processes.
 
-    `targets` is what the probes know of their processes.
+    `samples` can be read once, which completes `warnings`.
     """
 
     def __init__(self, path: Path, origin: float) -> None:
@@ -75,9 +75,8 @@ class RunSpools:
     def warnings(self) -> list[str]:
         """The warning about lines that could not be read; none where all could."""
         count = self.reader.unreadable
-        lines, verb = ("line", "is") if count == 1 else ("lines", "are")
-        sentence = f"{count} {lines} of the spools could not be read and {verb} left out."
-        return [sentence] if count else []
+        subject = "1 line of the spools is" if count == 1 else f"{count} lines of the spools are"
+        return [f"{subject} not readable and left out."] if count else []
 
     def _spool_files(self, table: str) -> list[Path]:
         return sorted((self.path / table).glob("*.jsonl"))

@@ -2,10 +2,10 @@
 
 import math
 
-# users: a few show a held loop and drain soon; many show a pool of 40 and more
+# users: a few show a blocked loop and finish soon; many show a pool of 40 and more
 FEW_USERS, MANY_USERS = 8, 64
-HOLD_SECONDS = 0.010  # seconds per request below which the loop, or the GIL, is used and not held
-# a neighbour suffers from so many times its idle p90, and from so many seconds, on
+HOLD_SECONDS = 0.010  # seconds per request from which a route holds the loop, or the GIL
+# a neighbour is slowed from so many times its idle p90, and so many seconds, on
 SUFFERS_RATIO, SUFFERS_SECONDS = 5.0, 0.020
 COMPUTES_CORE_SHARE = 0.5  # share of a core from which an app computes rather than waits
 FULL_CORE_SHARE = 0.8  # share of a core that is all an app gets
