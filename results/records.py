@@ -192,8 +192,12 @@ def _name_fields(line: list[Any]) -> dict[str, Any]:
     kind, *values = line
     fields = dict(zip(_APP_LINES[kind].__struct_fields__, values, strict=False))
     if kind == "hold":
+        names = StackFrame.__struct_fields__
         fields["stacks"] = [
-            StackTime(seconds, tuple(StackFrame(*frame) for frame in frames))
+            {
+                "seconds": seconds,
+                "frames": [dict(zip(names, frame, strict=True)) for frame in frames],
+            }
             for seconds, frames in fields["stacks"]
         ]
     return {"kind": kind, **fields}

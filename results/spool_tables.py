@@ -75,8 +75,9 @@ class RunSpools:
     def warnings(self) -> list[str]:
         """The warning about lines that could not be read; none where all could."""
         count = self.reader.unreadable
-        subject = "1 line of the spools is" if count == 1 else f"{count} lines of the spools are"
-        return [f"{subject} not readable and left out."] if count else []
+        lines, verb = ("line", "is") if count == 1 else ("lines", "are")
+        sentence = f"{count} {lines} of the spools could not be read and {verb} left out."
+        return [sentence] if count else []
 
     def _spool_files(self, table: str) -> list[Path]:
         return sorted((self.path / table).glob("*.jsonl"))

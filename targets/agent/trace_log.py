@@ -1,4 +1,4 @@
-"""The probe's trace log, written from a thread that a held loop cannot stop."""
+"""The probe's trace log. Its thread writes on while the event loop is blocked."""
 
 import asyncio
 import json
@@ -10,16 +10,8 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from . import process_stats
 from .forks import end_thread, pause_in_forks
-from .process_stats import (
-    child_cpu_seconds,
-    count_queued_calls,
-    expose_default_executor,
-    longest_queue_pool,
-    resident_bytes,
-    runtime_facts,
-    thread_limiter,
-)
 
 clock_seconds = time.perf_counter
 # traces carry nanoseconds of the same clock: integers are quicker to write than floats
@@ -31,9 +23,9 @@ _FLUSH_INTERVAL = 0.25  # seconds between two writes of the trace log
 class TraceLog:
     """Writes traces and process samples to `<prefix>-<pid>.jsonl`.
 
-    Only the loop's thread changes `active`; the writer's thread reads a copy, and the ends of the
-    deques, which is atomic. A trace is written when it is active for long, or when it has finished
-    and its answer did not carry all.
+    Only the loop's thread changes `active`. The writer's thread reads a copy, and the ends of the
+    deques, which is atomic. It writes the traces that are active for long, and those that have
+    finished and did not fit into their answer's header.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -49,7 +41,7 @@ class TraceLog:
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start to write, and to sample the loop."""
-        expose_default_executor(loop)
+        process_stats.expose_default_executor(loop)
         self.loop = loop
         self.resume()
         pause_in_forks(self)
@@ -77,26 +69,25 @@ class TraceLog:
             self.writer.start()
 
     async def _sample_until_closed(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Sample ten times a second, in a task: AnyIO with sniffio knows its limiter there only."""
+        """Sample ten times a second, in a task: AnyIO finds its limiter only there."""
         while not self.closing.is_set():
             due = clock_seconds() + _SAMPLE_INTERVAL
             await asyncio.sleep(_SAMPLE_INTERVAL)
             self.sample(loop, due)
 
     def sample(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        """Sample the loop's lag and its pools; the lag is how late a held loop answers."""
+        """Sample the loop's lag, which is how late this call is, and its pools."""
         now = clock_seconds()
         executor = getattr(loop, "_default_executor", None)
-        limiter = thread_limiter()
+        limiter = process_stats.thread_limiter()
         sizes = (limiter and limiter.total_tokens, getattr(executor, "_max_workers", None))
-        if (
-            sizes != self.pool_sizes
-        ):  # an app may resize its pools at any time; the last size counts
+        if sizes != self.pool_sizes:  # an app may resize its pools at any time
             self.pool_sizes = sizes
-            self.lines.append({"kind": "runtime", "t": now, "facts": runtime_facts(loop)})
+            facts = process_stats.runtime_facts(loop)
+            self.lines.append({"kind": "runtime", "t": now, "facts": facts})
         child_cpu, self.child_cpu = self.child_cpu, None
         cpu, loop_cpu = time.process_time(), time.thread_time()
-        pool_threads, pool_waiting = longest_queue_pool(loop)
+        pool_threads, pool_waiting = process_stats.longest_queue_pool(loop)
         self.lines.append(
             {
                 "kind": "sample",
@@ -104,9 +95,9 @@ class TraceLog:
                 "loop_lag": now - due,
                 "threads_busy": limiter and limiter.borrowed_tokens,
                 "threads_waiting": limiter and limiter.statistics().tasks_waiting,
-                "executor_queue": count_queued_calls(loop),
+                "executor_queue": process_stats.count_queued_calls(loop),
                 "cpu": cpu,
-                "memory": resident_bytes(),
+                "memory": process_stats.resident_bytes(),
                 "kin_cpu": child_cpu,
                 "loop_cpu": loop_cpu,
                 "pool_threads": pool_threads,
@@ -115,13 +106,13 @@ class TraceLog:
         )
 
     def _write_until_paused(self) -> None:
-        """Run the writer's thread: write every quarter of a second, and once more at the end."""
+        """Write every quarter of a second, and once more at the end; the writer's thread runs it."""
         with self.path.open("a", encoding="utf-8") as file:
             while True:
                 last = self.pausing.wait(_FLUSH_INTERVAL)
-                # once a second: it takes half a millisecond
+                # only once a second, as it takes half a millisecond
                 if sys.platform == "linux" and clock_seconds() % 1 < _FLUSH_INTERVAL:
-                    self.child_cpu = child_cpu_seconds()
+                    self.child_cpu = process_stats.child_cpu_seconds()
                 lines = self.drain(last=self.closing.is_set())
                 file.writelines(json.dumps(line) + "\n" for line in lines)
                 file.flush()
