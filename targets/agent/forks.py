@@ -1,6 +1,6 @@
-"""Keeps the agent's threads out of the app's forks: they end before a fork and start again.
+"""Ends the agent's threads before a fork of the app, and starts them again after it.
 
-Python 3.12 and newer warns a process with threads that forks, and the child inherits their locks.
+Else Python 3.12 and newer would warn the app, and the child would inherit the threads' locks.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ class Pausable(Protocol):
 
 
 def pause_in_forks(thread_owner: Pausable) -> None:
-    """Pause its thread in every fork, as long as it lives."""
+    """Pause the owner's thread in every fork, as long as the owner lives."""
     if not hasattr(os, "register_at_fork"):  # no forks here
         return
-    # a child that forks has none of its threads
+    # a child of a fork has none of its threads
     reference, owner_pid = weakref.ref(thread_owner), os.getpid()
 
     def pause_before_fork() -> None:
@@ -54,7 +54,7 @@ def pause_in_forks(thread_owner: Pausable) -> None:
 
 
 def end_thread(thread: threading.Thread) -> None:
-    """Wait until the thread is gone, for the system too, which counts the threads."""
+    """Wait until the thread is gone, also from the system's list of threads."""
     thread.join(_FORK_TIMEOUT)
     if sys.platform == "linux" and thread.native_id:
         task = Path(f"/proc/self/task/{thread.native_id}")
