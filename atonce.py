@@ -205,24 +205,29 @@ def examine(  # noqa: PLR0913 - the flags of a command
     atonce.AtonceError: invalid app 'shop': not MODULE:ATTRIBUTE. Example: shop:app
     """
     repeated = {"route": routes, "only": only, "exclude": exclude, "gate": gates}
-    limit = None if budget is None else f"{budget}s"
-    single = {"env-file": env_file, "budget": limit, "requests": requests}
-    single |= {"python": python, "out": out}
+    single = {
+        "env-file": env_file,
+        "budget": None if budget is None else f"{budget}s",
+        "requests": requests,
+        "python": python,
+        "out": out,
+    }
     words = [f"--{name}={value}" for name, values in repeated.items() for value in _listed(values)]
     words += [f"--{name}={value}" for name, value in single.items() if value is not None]
-    hidden = {"PARAM": (params, "="), "BODY": (bodies, "="), "ENV": (env, "=")}
-    hidden["HEADER"] = headers, ": "
-    variables = {
-        f"ATONCE_{name}": json.dumps([f"{key}{sign}{value}" for key, value in values.items()])
-        for name, (values, sign) in hidden.items()
-        if values
-    }
+    variables = _hide_values("PARAM", params) | _hide_values("HEADER", headers, ": ")
+    variables |= _hide_values("BODY", bodies) | _hide_values("ENV", env)
     arguments = [*words, *flags, *(["--", target] if target else [])]
     return _run_command("doctor", arguments, variables, cwd, timeout)
 
 
 def _listed(values: Iterable[str]) -> list[str]:
     return [values] if isinstance(values, str) else list(values)
+
+
+def _hide_values(flag: str, values: Mapping[str, object] | None, sign: str = "=") -> dict[str, str]:
+    """Return the environment variable of a repeatable flag; none without values."""
+    words = [f"{name}{sign}{value}" for name, value in (values or {}).items()]
+    return {f"ATONCE_{flag}": json.dumps(words)} if words else {}
 
 
 def _run_command(

@@ -4,14 +4,13 @@ import asyncio
 import json
 import os
 import sys
-import threading
 import time
 from collections import deque
 from pathlib import Path
 from typing import Any
 
 from . import process_stats
-from .forks import end_thread, pause_in_forks
+from .forks import ForkSafeThread
 
 clock_seconds = time.perf_counter
 # traces carry nanoseconds of the same clock: integers are quicker to write than floats
@@ -20,7 +19,7 @@ _SAMPLE_INTERVAL = 0.1  # seconds between two samples of the loop and its pools
 _FLUSH_INTERVAL = 0.25  # seconds between two writes of the trace log
 
 
-class TraceLog:
+class TraceLog(ForkSafeThread):
     """Writes traces and process samples to `<prefix>-<pid>.jsonl`.
 
     Only the loop's thread changes `active`. The writer's thread reads a copy, and the ends of the
@@ -29,48 +28,24 @@ class TraceLog:
     """
 
     def __init__(self, prefix: str) -> None:
+        super().__init__("atonce-probe")
         self.path = Path(f"{prefix}-{os.getpid()}.jsonl")
         self.lines: deque[dict[str, Any]] = deque()
         self.active: set[Any] = set()
         self.finished: deque[Any] = deque()
         self.pool_sizes: tuple[Any, Any] | None = None
         self.child_cpu: float | None = None  # until the next sample takes it
-        self.closing, self.pausing = threading.Event(), threading.Event()
-        self.writer = threading.Thread()
         self.sampler: asyncio.Task[None] | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start to write, and to sample the loop."""
         process_stats.expose_default_executor(loop)
-        self.loop = loop
-        self.resume()
-        pause_in_forks(self)
-        self.sampler = loop.create_task(self._sample_until_closed(loop))
+        super().start(loop)
+        self.sampler = loop.create_task(self._sample_until_stopped(loop))
 
-    def stop(self) -> None:
-        """Stop, and write what is left."""
-        self.closing.set()
-        self.pause()
-
-    def pause(self) -> None:
-        """End the writer's thread."""
-        self.pausing.set()
-        end_thread(self.writer)
-
-    def resume(self) -> None:
-        """Start the writer's thread, unless the log is closed."""
-        if self.closing.is_set():
-            return
-        self.pausing.clear()
-        if not self.writer.is_alive():
-            self.writer = threading.Thread(
-                target=self._write_until_paused, name="atonce-probe", daemon=True
-            )
-            self.writer.start()
-
-    async def _sample_until_closed(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def _sample_until_stopped(self, loop: asyncio.AbstractEventLoop) -> None:
         """Sample ten times a second, in a task: AnyIO finds its limiter only there."""
-        while not self.closing.is_set():
+        while not self.is_stopped:
             due = clock_seconds() + _SAMPLE_INTERVAL
             await asyncio.sleep(_SAMPLE_INTERVAL)
             self.sample(loop, due)
@@ -105,15 +80,15 @@ class TraceLog:
             }
         )
 
-    def _write_until_paused(self) -> None:
-        """Write every quarter of a second, and once more at the end; the writer's thread runs it."""
+    def run(self) -> None:
+        """Write every quarter of a second, and once more at the end."""
         with self.path.open("a", encoding="utf-8") as file:
             while True:
                 last = self.pausing.wait(_FLUSH_INTERVAL)
                 # only once a second, as it takes half a millisecond
                 if sys.platform == "linux" and clock_seconds() % 1 < _FLUSH_INTERVAL:
                     self.child_cpu = process_stats.child_cpu_seconds()
-                lines = self.drain(last=self.closing.is_set())
+                lines = self.drain(last=self.is_stopped)
                 file.writelines(json.dumps(line) + "\n" for line in lines)
                 file.flush()
                 if last:

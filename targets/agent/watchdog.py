@@ -30,7 +30,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from .forks import end_thread, pause_in_forks
+from .forks import ForkSafeThread
 from .loop_thread import (
     STACK_SAMPLE_INTERVAL,
     GilAccess,
@@ -83,12 +83,12 @@ def _long_pause(begun: float) -> float:
     return took if took > STACK_SAMPLE_INTERVAL else 0.0
 
 
-class Watchdog:
+class Watchdog(ForkSafeThread):
     """Watches one loop from its first heartbeat on; only `_send_heartbeat` runs in the loop."""
 
     def __init__(self, path: Path, home: Path) -> None:
-        self.path, self.formatter = path, FrameFormatter(home)
-        self.heartbeat, self.closing = threading.Lock(), threading.Event()
+        super().__init__("atonce-watch")
+        self.path, self.formatter, self.heartbeat = path, FrameFormatter(home), threading.Lock()
         self.heartbeat.acquire()
         self.answered_at = 0.0
         self.loop_depth = 0  # frames of the loop itself, below every task
@@ -97,34 +97,17 @@ class Watchdog:
         self.gil_access = GilAccess.FREE  # how this thread got the GIL at the last sample
         self.hold: OpenHold | None = None
         self.gc_timer = _GcTimer()
-        self.is_stopped, self.thread = False, threading.Thread()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start to watch. Call it in the loop's thread."""
-        self.loop, self.loop_thread = loop, LoopThread()
-        self.resume()
-        pause_in_forks(self)
+        self.loop_thread = LoopThread()
+        super().start(loop)
 
     def stop(self) -> None:
         """Stop, and write what is left."""
-        self.is_stopped = True
-        self.pause()
+        super().stop()
         for descriptor in self.loop_thread.stat_files:
             os.close(descriptor)
-
-    def pause(self) -> None:
-        """End the thread, and write what is left."""
-        self.closing.set()
-        end_thread(self.thread)
-
-    def resume(self) -> None:
-        """Start the thread, unless the watchdog is stopped."""
-        if self.is_stopped:
-            return
-        self.closing.clear()
-        if not self.thread.is_alive():
-            self.thread = threading.Thread(target=self.run, name="atonce-watch", daemon=True)
-            self.thread.start()
 
     def _send_heartbeat(self) -> None:
         """Answer from the loop; the first answer also measures the loop's own stack depth."""
@@ -142,7 +125,7 @@ class Watchdog:
         sharpen_timer()
         wait = self.path.with_name(f"{self.path.stem.rpartition('-')[0]}.wait")
         while wait.exists() and self._is_watching():
-            self.closing.wait(_WAIT_FILE_INTERVAL)
+            self.pausing.wait(_WAIT_FILE_INTERVAL)
         self.app_switch_interval = sys.getswitchinterval()
         gc.callbacks.append(self.gc_timer)
         with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the loop is closed
@@ -161,13 +144,13 @@ class Watchdog:
                 self._poll_loop(file)
 
     def _is_watching(self) -> bool:
-        return self.loop.is_running() and not self.closing.is_set()
+        return self.loop.is_running() and not self.pausing.is_set()
 
     def _poll_loop(self, file: TextIO) -> None:
         """Pause, then request a heartbeat. A hold counts from the request, or from when it was due."""
         self.reset()
         self.accounted_until = self.sample_due = clock_seconds() + _POLL_INTERVAL
-        self._wait_noting_access(lambda: self.closing.wait(_POLL_INTERVAL))
+        self._wait_noting_access(lambda: self.pausing.wait(_POLL_INTERVAL))
         if clock_seconds() > self.sample_due + STACK_SAMPLE_INTERVAL:
             self.sample_stack(file)
         else:
