@@ -112,7 +112,7 @@ class LoadFlags:
         Option(
             "--connections",
             "--pool",
-            help="warm: open them before the load; cold: on first use; fresh: one per request.",
+            help="Open connections: warm, before the load; cold, on first use; fresh, per request.",
         ),
     ] = "warm"
     cap: Annotated[
@@ -130,7 +130,9 @@ class DoctorFlags:
     app_dir: Annotated[
         Path | None, Option(help="Folder to import the app from. Default: the current one.")
     ] = None
-    factory: Annotated[bool, Option("--factory", help="MODULE:APP returns the app.")] = False
+    factory: Annotated[
+        bool, Option("--factory", help="MODULE:APP is a function that returns the app.")
+    ] = False
     python: Annotated[
         str | None, Option(help="Interpreter or environment of the app. Default: the active one.")
     ] = None
@@ -158,7 +160,7 @@ class DoctorFlags:
     requests: Annotated[int, Option(min=1000, max=200_000, help="Maximum requests per route.")] = (
         20_000
     )
-    stop_within: Annotated[str, Option(help="Time to stop the app before it is killed.")] = "10s"
+    stop_within: Annotated[str, Option(help="Kill an app that takes longer to stop.")] = "10s"
     gate: Annotated[
         Texts, Option(help="Exit 1 if this fails: 'p99(GET /x) @ 16u < 250ms'. Repeatable.")
     ] = None
@@ -438,7 +440,7 @@ def serve(
     port: Annotated[int, Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8002,
     loop: LoopFlag = "asyncio",
     workers: Annotated[int, Option(min=1, max=32, help="Worker processes.")] = 1,
-    threads: Annotated[int, Option(min=1, max=1000, help="AnyIO's thread tokens per worker.")] = 40,
+    threads: Annotated[int, Option(min=1, max=1000, help="Threads for `def`, per worker.")] = 40,
 ) -> None:
     """Serve the bundled app, for curl or plain Locust. Ctrl-C stops it.
 
