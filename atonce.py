@@ -225,7 +225,6 @@ def _listed(values: Iterable[str]) -> list[str]:
 
 
 def _hide_values(flag: str, values: Mapping[str, object] | None, sign: str = "=") -> dict[str, str]:
-    """Return the environment variable of a repeatable flag; none without values."""
     words = [f"{name}{sign}{value}" for name, value in (values or {}).items()]
     return {f"ATONCE_{flag}": json.dumps(words)} if words else {}
 

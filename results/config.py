@@ -19,7 +19,6 @@ _EXCLUSIVE_FLAGS = {_TARGET: {"start", "url"}, "start": {_TARGET}, "url": {_TARG
 
 
 def _read_settings() -> tuple[Path, dict[str, Any]]:
-    """Return the nearest settings file and its settings. Raises AtonceError."""
     here = Path.cwd()
     files = [folder / "pyproject.toml" for folder in (here, *here.parents)]
     path = next((file for file in files if file.is_file()), files[0])
@@ -31,10 +30,7 @@ def _read_settings() -> tuple[Path, dict[str, Any]]:
 
 
 def apply_settings(built: Any) -> str:
-    """Give a click command line its defaults and variables; return a note on the settings.
-
-    Raises AtonceError for a key that no command has.
-    """
+    """Give a click command line its defaults and variables; return a note. Raises AtonceError."""
     path, settings = _read_settings()
     values, parameters = dict(settings), defaultdict(list)
     for name, command in built.commands.items():

@@ -149,7 +149,6 @@ def _parse_scope(text: str) -> str:
 
 
 def _parse_gate_level(metric: str, text: str | None) -> GateLevel | None:
-    """Parse `16u` or `50/s`. Raises ValueError, also where the metric has no such level."""
     if text is not None and metric not in LEVEL_METRICS:
         raise ValueError(f"{metric} is one number per route; leave the level out")
     number = _NUMBER_PATTERN.fullmatch(text or "")
@@ -201,10 +200,7 @@ def required_levels(gates: Iterable[Gate], route: str) -> dict[GateLevel | None,
 def unmatched_gate_error(
     gates: Iterable[Gate], routes: Mapping[str, str | None]
 ) -> AtonceError | None:
-    """Return an error for the first gate without a measured route.
-
-    `routes` has the reason why each is skipped, or None for those that will be measured.
-    """
+    """Return an error for a gate without a measured route; `routes` has why each is skipped."""
     measured = [route for route, skipped in routes.items() if skipped is None]
     for gate in gates:
         matching = {route: why for route, why in routes.items() if gate.matches(route)}

@@ -58,15 +58,12 @@ class RequestLineStore(Generic[Line]):
 
 
 class RunSpools:
-    """The content of a run's spools; `targets` is what probes know of their processes.
-
-    `samples` can be read once, which completes `warnings`.
-    """
+    """The content of a run's spools. To read `samples`, once, completes `warnings`."""
 
     def __init__(self, path: Path, origin: float) -> None:
         self.path, self.origin, self.reader = path, origin, SpoolReader()
         self.traces = RequestLineStore[records.Trace](records.Trace)
-        self.targets: dict[str, Any] = {}
+        self.targets: dict[str, Any] = {}  # what the probes know of their processes
         self.probe = list(self._read_probe())
         self.load = list(self._read_load())
         self.samples = self._read_samples()
@@ -83,7 +80,7 @@ class RunSpools:
         return sorted((self.path / table).glob("*.jsonl"))
 
     def _read_probe(self) -> Iterator[records.ProbeRow]:
-        """Yield process samples; store requests' traces, and what `targets` has."""
+        """Yield process samples; store requests' traces and facts of the processes."""
         for path in self._spool_files("probe"):
             variant, _, pid = path.stem.rpartition("-")
             for line in read_spool(path, records.decode_app_line):

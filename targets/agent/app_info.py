@@ -39,7 +39,6 @@ def _loaded_version(package: str) -> str | None:
 
 
 def _unwrap_app(app: Any) -> Any:
-    """Return the first app with routes inside all middleware that wraps it."""
     visited: list[Any] = []
     while app is not None and not hasattr(app, "routes") and app not in visited:
         visited.append(app)
@@ -195,10 +194,10 @@ def _mount_document(document: dict[str, Any], prefix: str, schema_prefix: str) -
 
 
 def _merge_documents(first: dict[str, Any] | None, second: dict[str, Any]) -> dict[str, Any]:
-    """Join both documents; where both describe a part, the first one counts."""
     if first is None:
         return second
     for path, item in second.get("paths", {}).items():
+        # the first one counts where both describe a part
         first.setdefault("paths", {})[path] = {**item, **first["paths"].get(path, {})}
     for section, entries in second.get("components", {}).items():
         parts = first.setdefault("components", {})

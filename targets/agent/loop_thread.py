@@ -44,7 +44,7 @@ class GilAccess(Enum):
     """How a thread got the GIL after a sleep, which shows what the other threads did then."""
 
     FREE = "free"  # it was free: the loop's thread was in the stack's call, which releases it
-    FORCED = "forced"  # another thread had to release it, at any line: the stack is true
+    FORCED = "forced"  # another thread was made to release it, at any line: the stack is true
     ASLEEP = "asleep"  # it was free, and the loop's thread slept in the stack's call
     AWAKE = "awake"  # the stack's code ran: an earlier sleep belongs to another call
     HANDED_OVER = "handed over"  # the time before the stack's call, by unknown code

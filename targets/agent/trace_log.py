@@ -23,8 +23,7 @@ class TraceLog(ForkSafeThread):
     """Writes traces and process samples to `<prefix>-<pid>.jsonl`.
 
     Only the loop's thread changes `active`. The writer's thread reads a copy, and the ends of the
-    deques, which is atomic. It writes the traces that are active for long, and those that have
-    finished and did not fit into their answer's header.
+    deques, which is atomic.
     """
 
     def __init__(self, prefix: str) -> None:
