@@ -58,6 +58,15 @@ class AgentConfig:
         draft.write_text(json.dumps(content, default=str), encoding="utf-8")
         draft.replace(path)
 
+    def report_failure(self, kind: str, message: str, error: BaseException | None = None) -> None:
+        """Write a failure, at the innermost frame in the user's code, else outside ours."""
+        file, line, function = _error_location(error, self.home) if error else (None, None, None)
+        for secret in self.hidden:
+            message = message.replace(secret, "***")
+        facts = {"kind": kind, "message": message, "file": file, "line": line, "function": function}
+        with contextlib.suppress(OSError):
+            self.write_json("trouble", facts)
+
 
 def create_app() -> Probe:
     """Return the user's app in agent and probe, as the server gets it."""
@@ -87,9 +96,11 @@ def _import_app(config: AgentConfig) -> Any:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's module may raise anything
         traceback.print_tb(error.__traceback__)
         print(_error_summary(error), file=sys.stderr)
-        _exit_with_failure(config, kind, _error_summary(error), error)
+        config.report_failure(kind, _error_summary(error), error)
+        _exit_worker()
     if why := _why_not_asgi(app):
-        _exit_with_failure(config, "not-asgi", why)
+        config.report_failure("not-asgi", why)
+        _exit_worker()
     return app
 
 
@@ -119,25 +130,10 @@ def _can_bind(signature: inspect.Signature, count: int) -> bool:
     return True
 
 
-def _exit_with_failure(
-    config: AgentConfig, kind: str, message: str, error: BaseException | None = None
-) -> NoReturn:
-    _report_failure(config, kind, message, error)
+def _exit_worker() -> NoReturn:
     if parent_process():  # an old supervisor would start the next worker for ever
         os.kill(os.getppid(), signal.SIGTERM)
     raise SystemExit(_STARTUP_FAILED_EXIT)
-
-
-def _report_failure(
-    config: AgentConfig, kind: str, message: str, error: BaseException | None = None
-) -> None:
-    """Write the failure, at the innermost frame in the user's code, else outside ours."""
-    file, line, function = _error_location(error, config.home) if error else (None, None, None)
-    for secret in config.hidden:
-        message = message.replace(secret, "***")
-    facts = {"kind": kind, "message": message, "file": file, "line": line, "function": function}
-    with contextlib.suppress(OSError):
-        config.write_json("trouble", facts)
 
 
 def _error_summary(error: BaseException) -> str:
@@ -189,7 +185,7 @@ class AgentApp:
                 await self.on_started()
             if message_types[-1] == "lifespan.startup.failed":
                 reason = message.get("message", "").strip() or "it does not say why"
-                _report_failure(self.config, "startup", reason.splitlines()[-1])
+                self.config.report_failure("startup", reason.splitlines()[-1])
             await send(message)
 
         try:
@@ -197,7 +193,7 @@ class AgentApp:
                 await self.app(scope, receive, forward_message)
             except BaseException as error:
                 if message_types == ["lifespan.startup.failed"]:
-                    _report_failure(self.config, "startup", _error_summary(error), error)
+                    self.config.report_failure("startup", _error_summary(error), error)
                 if message_types or not isinstance(error, Exception):
                     raise
             if not message_types:  # this app knows no lifespan; uvicorn does the same
