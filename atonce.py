@@ -3,8 +3,8 @@
     report = atonce.examine("shop.main:app")
     print(report.routes["GET /search"].verdict)
 
-Importing it loads the standard library only. Each command runs in a process of its own, so that no
-package of ours meets one of yours.
+Importing it loads the standard library only. Each command runs in its own process, apart from your
+packages.
 """
 
 import json
@@ -45,7 +45,7 @@ class AtonceError(Exception):
     """A command failed; the text is the command's own sentence.
 
     `exit_code` is 2 for wrong input, 4 if the app cannot be started or reached, 130 after an
-    interruption or a timeout. `report` has what was measured until then, if anything.
+    interruption or a timeout. `report` has the measurements until then, if there are any.
     """
 
     def __init__(self, sentence: str, exit_code: int, report: "Report | None" = None) -> None:
@@ -67,7 +67,7 @@ class Culprit:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A control route, idle and while the examined route is under load."""
+    """A control route, idle and under load on the examined route."""
 
     idle_p90_s: float | None
     loaded_p90_s: float | None
@@ -75,7 +75,7 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One load level; a latency that its samples do not support is None."""
+    """One load level; a latency is None if there are too few samples for it."""
 
     users: int
     rps: float
@@ -91,20 +91,16 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route of the app.
-
-    `service_s` is the latency of lone requests. If `is_bound`, then `served_at_once` and
-    `capacity_rps` are lower bounds.
-    """
+    """One route of the app."""
 
     name: str
     verdict: str  # a code: scales, loop-blocked, thread-pool, ...
     sentence: str
     remedy: str
-    service_s: float | None
+    service_s: float | None  # latency of lone requests
     served_at_once: float | None
     capacity_rps: float | None
-    is_bound: bool
+    is_bound: bool  # the two above are lower bounds
     culprits: tuple[Culprit, ...]
     neighbours: Mapping[str, Neighbour]
     levels: tuple[Level, ...]
@@ -138,32 +134,27 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run measured.
-
-    `path` is the run's folder, `raw` the whole summary.json, `skipped` the routes that were not
-    loaded, each with the reason. `exit_code` is that of `examine`; None for a loaded run.
+    """The results of a run.
 
     >>> report = load("results/example-doctor")
     >>> report.trust, len(report.routes), report.exit_code
     ('trusted', 27, None)
     """
 
-    path: Path
+    path: Path  # the run's folder
     command: str
     status: str
     trust: Trust
-    exit_code: int | None
+    exit_code: int | None  # of `examine`; None for a loaded run
     routes: Mapping[str, Route]
     gates: tuple[Gate, ...]
     claims: tuple[Claim, ...]
-    skipped: Mapping[str, str]
-    raw: Mapping[str, Any] = field(repr=False)
+    skipped: Mapping[str, str]  # routes without load, and the reason
+    raw: Mapping[str, Any] = field(repr=False)  # summary.json
 
 
 def load(path: _AnyPath) -> Report:
-    """Return the report of a stored run; render it first if its summary is missing.
-
-    Raises AtonceError if the folder is not a run.
+    """Return the report of a stored run. Raises AtonceError if the folder is not a run.
 
     >>> route = load("results/example-doctor").routes["GET /report/blocked"]
     >>> route.verdict, round(route.served_at_once, 1)
@@ -174,7 +165,7 @@ def load(path: _AnyPath) -> Report:
     Traceback (most recent call last):
     atonce.AtonceError: tests is not a run of atonce: ...
     """
-    with suppress(OSError, ValueError, KeyError, TypeError):  # missing or cut; it is only derived
+    with suppress(OSError, ValueError, KeyError, TypeError):  # missing or cut: render it again
         summary = json.loads(Path(path, "report", "summary.json").read_text(encoding="utf-8"))
         return _read_summary(summary, Path(path), None)
     return replace(_run_command("report", [os.fspath(path)]), exit_code=None)
@@ -201,11 +192,11 @@ def examine(  # noqa: PLR0913 - the flags of a command
 ) -> Report:
     """Run `atonce doctor` on an app, `module:attribute` or URL, and return the report.
 
-    Each keyword is the flag of that name (`atonce doctor --help`); `flags` are further ones, such
-    as "--factory". `budget` and `timeout` are seconds; the budget leaves routes out, the timeout
-    interrupts the run. The app is imported from `cwd`, where settings and relative paths count
-    too. Parameters, headers, bodies and variables are passed on through the environment, never in a
-    command line. A failed gate is no error: see `gates` and `exit_code` of the report.
+    Each keyword is the flag of that name (`atonce doctor --help`); `flags` are others, such as
+    "--factory". `budget` and `timeout` are seconds; the budget leaves routes out, the timeout
+    interrupts the run. `cwd` is the folder of the app, its settings and all relative paths.
+    Parameters, headers, bodies and variables never appear in a command line. A failed gate is no
+    error: see `gates` and `exit_code` of the report.
 
     Raises AtonceError for wrong input, and if the app cannot be started or reached.
 
@@ -223,19 +214,19 @@ def examine(  # noqa: PLR0913 - the flags of a command
     }
     words = [f"--{name}={value}" for name, values in repeated.items() for value in _listed(values)]
     words += [f"--{name}={value}" for name, value in single.items() if value is not None]
-    hidden = {
-        "ATONCE_PARAM": [f"{name}={value}" for name, value in (params or {}).items()],
-        "ATONCE_HEADER": [f"{name}: {value}" for name, value in (headers or {}).items()],
-        "ATONCE_BODY": [f"{name}={value}" for name, value in (bodies or {}).items()],
-        "ATONCE_ENV": [f"{name}={value}" for name, value in (env or {}).items()],
-    }
-    variables = {name: json.dumps(values) for name, values in hidden.items() if values}
+    variables = _hide_values("PARAM", params) | _hide_values("HEADER", headers, ": ")
+    variables |= _hide_values("BODY", bodies) | _hide_values("ENV", env)
     arguments = [*words, *flags, *(["--", target] if target else [])]
     return _run_command("doctor", arguments, variables, cwd, timeout)
 
 
 def _listed(values: Iterable[str]) -> list[str]:
     return [values] if isinstance(values, str) else list(values)
+
+
+def _hide_values(flag: str, values: Mapping[str, object] | None, sign: str = "=") -> dict[str, str]:
+    words = [f"{name}{sign}{value}" for name, value in (values or {}).items()]
+    return {f"ATONCE_{flag}": json.dumps(words)} if words else {}
 
 
 def _run_command(
@@ -245,7 +236,7 @@ def _run_command(
     cwd: _AnyPath | None = None,
     timeout: float | None = None,
 ) -> Report:
-    """Run a command in a process of its own. -P keeps the caller's packages off its path."""
+    """Run a command in its own process, with -P to keep the caller's packages off its path."""
     try:
         process = subprocess.Popen(
             [sys.executable, "-P", __file__, command, "--json", *arguments],
@@ -264,15 +255,15 @@ def _run_command(
         try:
             output, errors = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            process.terminate()  # it stops the app, and reports what it has measured
+            process.terminate()  # it stops the app and reports its measurements so far
             output, errors = process.communicate()
         finally:
-            process.terminate()  # our own interruption ends it too; no effect after its end
+            process.terminate()  # for an interruption of ours; after its end without effect
     try:
         document = json.loads(output)
     except ValueError:  # a usage error, or a flag like --dry-run
         why = errors.partition("Error: ")[2].strip() or errors.strip()
-        document = {"error": why or f"atonce {command} has printed no report."}
+        document = {"error": why or f"atonce {command} printed no report."}
     code = process.returncode
     report = _read_summary(document, Path(document["path"]), code) if "routes" in document else None
     if report is None or "error" in document:
@@ -283,7 +274,7 @@ def _run_command(
 def _read_summary(summary: dict[str, Any], path: Path, exit_code: int | None) -> Report:
     """Return a summary as a report. Raises KeyError or TypeError if it was cut or edited."""
     if summary["format"] != _SUMMARY_FORMAT:
-        raise AtonceError(f"{path} was reported by a newer atonce. Upgrade atonce.", _USAGE)
+        raise AtonceError(f"A newer atonce wrote the report of {path}. Upgrade atonce.", _USAGE)
     return _build(
         Report,
         summary,
@@ -291,14 +282,15 @@ def _read_summary(summary: dict[str, Any], path: Path, exit_code: int | None) ->
         trust=summary["trust"]["verdict"],
         exit_code=exit_code,
         routes={entry["route"]: _read_route(entry) for entry in summary["routes"]},
-        gates=tuple(
-            _build(Gate, entry, sentence=entry.get("words", entry["expression"]))
-            for entry in summary["gates"]
-        ),
+        gates=tuple(_read_gate(entry) for entry in summary["gates"]),
         claims=tuple(_build(Claim, entry) for entry in summary["claims"]),
         skipped={entry["route"]: entry["why"] for entry in summary.get("skipped", [])},
         raw=summary,
     )
+
+
+def _read_gate(entry: dict[str, Any]) -> Gate:
+    return _build(Gate, entry, sentence=entry.get("words", entry["expression"]))
 
 
 def _read_route(entry: dict[str, Any]) -> Route:
@@ -316,9 +308,8 @@ def _read_route(entry: dict[str, Any]) -> Route:
 
 def _build(kind: type[_T], entry: Mapping[str, Any], **others: Any) -> _T:
     """Return a `kind` whose fields are the entry's keys of the same names, or `others`."""
-    return kind(
-        **others, **{name: entry[name] for name in kind.__annotations__ if name not in others}
-    )
+    same = {name: entry[name] for name in kind.__annotations__ if name not in others}
+    return kind(**same, **others)
 
 
 def main() -> None:

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from scenarios.plans.model import Plan
 
 cli = typer.Typer(
-    help=(
-        "How many requests can your FastAPI route really serve at once?\n\nStart with: atonce"
-        " reproduce   (two minutes: measures how blocking inside `async def` makes requests"
-        " queue)\n\nThen your own app: atonce doctor shop.main:app   (which routes queue, behind"
-        " what, at which line)\n\nYou can also set every flag as ATONCE_<FLAG>, or in [tool.atonce]"
-        " of pyproject.toml."
-    ),
+    help="""How many requests can your FastAPI route really serve at once?
+
+Start with `atonce reproduce`. It takes two minutes and shows how blocking inside `async def` makes
+requests queue.
+
+Then examine your own app with `atonce doctor shop.main:app`. It finds the routes that queue, what
+they wait for, and the line to fix.
+
+You can also set every flag as ATONCE_<FLAG>, or in [tool.atonce] of pyproject.toml.""",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -57,10 +59,10 @@ class OutputFlags:
     open_page: Annotated[bool, Option("--open", help="Open the page in a browser.")] = False
     as_json: Annotated[bool, Option("--json", help="Print only summary.json to stdout.")] = False
     quiet: Annotated[bool, Option("--quiet", "-q", help="Show no progress.")] = False
-    strict: Annotated[bool, Option("--strict", help="Exit 3 for a suspect run, too.")] = False
+    strict: Annotated[bool, Option("--strict", help="Exit 3 for a suspect run as well.")] = False
 
     def output_options(self, junit: Path | None = None) -> "OutputOptions":
-        """Return the same as the reporter wants it."""
+        """Return the flags without the folder, as the report takes them."""
         from reports.render.output import OutputOptions
 
         names = ("open_page", "as_json", "quiet", "strict")
@@ -72,14 +74,12 @@ class MeasureFlags(OutputFlags):
     """Flags of every command that sends load."""
 
     seed: Annotated[int, Option(help="Seed of all Poisson arrivals.")] = 1
-    dry_run: Annotated[
-        bool, Option("--dry-run", help="Print what would be sent, and send no load.")
-    ] = False
+    dry_run: Annotated[bool, Option("--dry-run", help="Print the plan; send no load.")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostFlags:
-    """Flags for an app that is not started by us."""
+    """Flags for an app that already runs."""
 
     allow_host: Annotated[str | None, Option(help="Another machine that you may load.")] = None
     cacert: Annotated[Path | None, Option(help="PEM file of CAs for an https URL.")] = None
@@ -95,9 +95,9 @@ class LoadFlags:
         Texts, Option(help="Route to load, e.g. 'GET /items/1'. Repeatable. [ATONCE_ROUTE: a,b]")
     ] = None
     users: Annotated[
-        str, Option("--users", "-u", help="Users: burst, crowd, knee. [default: 20; 1,50; 64]")
+        str, Option("--users", "-u", help="Users of burst (default 20), crowd (1,50), knee (64).")
     ] = ""
-    rate: Annotated[str, Option(help="Arrivals: steady, neighbours. [default: 20/s; 24/s]")] = ""
+    rate: Annotated[str, Option(help="Arrivals of steady (default 20/s), neighbours (24/s).")] = ""
     run_time: Annotated[str, Option("--run-time", "-t", help="Duration of each level.")] = "10s"
     repeat: Annotated[int, Option(min=1, max=100, help="Repetitions of all levels.")] = 1
     arrivals: Annotated[
@@ -112,12 +112,12 @@ class LoadFlags:
         Option(
             "--connections",
             "--pool",
-            help="warm: opened before the load; cold: on first use; fresh: one per request.",
+            help="Open connections: warm, before the load; cold, on first use; fresh, per request.",
         ),
     ] = "warm"
     cap: Annotated[
         int,
-        Option(min=1, max=1000, help="Maximum requests in flight; others are dropped and counted."),
+        Option(min=1, max=1000, help="Maximum requests in flight; drop and count all others."),
     ] = 900
     think: Annotated[str, Option(help="Pause of a user between two requests.")] = "0s"
     drain: Annotated[str, Option(help="Maximum wait for late answers after a level.")] = "10s"
@@ -128,9 +128,11 @@ class DoctorFlags:
     """Flags of `atonce doctor` on the app and its examination."""
 
     app_dir: Annotated[
-        Path | None, Option(help="Folder to import the module from. Default: this one.")
+        Path | None, Option(help="Folder to import the app from. Default: the current one.")
     ] = None
-    factory: Annotated[bool, Option("--factory", help="MODULE:APP is a factory function.")] = False
+    factory: Annotated[
+        bool, Option("--factory", help="MODULE:APP is a function that returns the app.")
+    ] = False
     python: Annotated[
         str | None, Option(help="Interpreter or environment of the app. Default: the active one.")
     ] = None
@@ -145,8 +147,8 @@ class DoctorFlags:
     route: Annotated[
         Texts, Option(help="Include a route that may change data: 'POST /search'. Repeatable.")
     ] = None
-    only: Annotated[Texts, Option(help="Only routes like this, e.g. '/api/*'. Repeatable.")] = None
-    exclude: Annotated[Texts, Option(help="Skip routes like this. Repeatable.")] = None
+    only: Annotated[Texts, Option(help="Load only such routes: '/api/*'. Repeatable.")] = None
+    exclude: Annotated[Texts, Option(help="Skip such routes: '/admin/*'. Repeatable.")] = None
     param: Annotated[Texts, Option(help="Value of a parameter: item_id=1. Repeatable.")] = None
     header: Annotated[
         Texts, Option(help="Header, never shown: 'Authorization: Bearer ...'. Repeatable.")
@@ -154,11 +156,11 @@ class DoctorFlags:
     body: Annotated[
         Texts, Option(help="Body of a route: 'POST /search=@query.json'. Repeatable.")
     ] = None
-    budget: Annotated[str, Option(help="Total time; routes that do not fit stay unknown.")] = "8m"
+    budget: Annotated[str, Option(help="Total time; routes beyond it stay unknown.")] = "8m"
     requests: Annotated[int, Option(min=1000, max=200_000, help="Maximum requests per route.")] = (
         20_000
     )
-    stop_within: Annotated[str, Option(help="Time to stop the app before it is killed.")] = "10s"
+    stop_within: Annotated[str, Option(help="Kill an app that takes longer to stop.")] = "10s"
     gate: Annotated[
         Texts, Option(help="Exit 1 if this fails: 'p99(GET /x) @ 16u < 250ms'. Repeatable.")
     ] = None
@@ -174,14 +176,10 @@ def _command(
         groups: dict[str, Any] = {
             item.name: item.annotation for item in parameters if is_dataclass(item.annotation)
         }
+        keyword = inspect.Parameter.KEYWORD_ONLY
         flags = [
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=field.default,
-                annotation=field.type,
-            )
-            for field in chain.from_iterable(map(fields, groups.values()))
+            inspect.Parameter(item.name, keyword, default=item.default, annotation=item.type)
+            for item in chain.from_iterable(map(fields, groups.values()))
         ]
 
         @functools.wraps(function)
@@ -192,7 +190,9 @@ def _command(
 
         own = [item for item in parameters if item.name not in groups]
         call_with_groups.__signature__ = inspect.Signature([*own, *flags])  # type: ignore[attr-defined]
-        return cli.command(name, epilog="Examples:  " + "   |   ".join(examples))(call_with_groups)
+        # \b: click keeps these lines as they are
+        epilog = "\n".join(["\b", "Examples:", *(f"  {example}" for example in examples)])
+        return cli.command(name, epilog=epilog)(call_with_groups)
 
     return register
 
@@ -226,17 +226,17 @@ def reproduce(
         Option("--full/--quick", help="Also run open loads, and the blocked route on both loops."),
     ] = False,
     repeat: Annotated[
-        int, Option(min=1, max=20, help="Repetitions, on fresh servers. Intervals need 5.")
+        int, Option(min=1, max=20, help="Repetitions; confidence intervals need 5.")
     ] = 1,
     no_probe: Annotated[
-        bool, Option("--no-probe", help="Run the app without the probe: client times only.")
+        bool, Option("--no-probe", help="Measure in the client only, not inside the app.")
     ] = False,
     flags: MeasureFlags,
 ) -> None:
     """Reproduce the claim: one wait, written four ways, under load.
 
-    Serves the bundled app; loads async def, def, broken async def and asyncio.to_thread; writes a
-    report.
+    Serves the bundled app, loads its four routes (async def, def, async def that blocks,
+    asyncio.to_thread), and writes a report.
     """
     from scenarios.plans import model, reproduce
 
@@ -245,7 +245,6 @@ def reproduce(
 
 
 def _run_bundled_plan(command: str, plan: "Plan", flags: MeasureFlags, **settings: Any) -> None:
-    """Run a plan on servers of our own."""
     from scenarios import commands
 
     _run_or_outline(
@@ -296,9 +295,9 @@ def run(
 ) -> None:
     """Load-test a host with one scenario.
 
-    burst: all requests at one instant. crowd: users who wait for each answer. steady: arrivals at a
-    rate, answered or not. neighbours: the two control routes of the bundled app. knee: measures the
-    capacity, then latency at 20 % to 120 % of it.
+    burst: all requests at one instant. crowd: users that wait for each answer. steady: requests at
+    a fixed rate, answered or not. neighbours: a few requests to the control routes of the bundled
+    app. knee: finds the capacity, then measures latency at 20 % to 120 % of it.
     """
     from scenarios import commands
 
@@ -320,16 +319,15 @@ def report(run: RunArgument = None, *, flags: OutputFlags) -> None:
     """Render the report of a stored run again: page, charts, summary."""
     from reports.render.output import build_and_write, print_result
     from results.listing import find_run
-    from results.store import default_root
 
-    rendered, data = build_and_write(find_run(flags.out or default_root(), run), None)
+    rendered, data = build_and_write(find_run(flags.out, run), None)
     code = print_result(rendered, data, None, "atonce reproduce", flags.output_options())
     raise typer.Exit(code)
 
 
 @_command("atonce selfcheck", "atonce selfcheck --loop uvloop", "atonce selfcheck --dry-run")
 def selfcheck(*, loop: LoopFlag = "asyncio", flags: MeasureFlags) -> None:
-    """Measure servers whose true values are known: how accurate is atonce here? Five minutes."""
+    """Check atonce's accuracy on servers of known speed. Takes five minutes."""
     from scenarios.plans.selfcheck import selfcheck_plan
 
     _run_bundled_plan("selfcheck", selfcheck_plan(), flags, loop=loop)
@@ -346,12 +344,12 @@ def claims(
     ] = None,
     *,
     list_all: Annotated[
-        bool, Option("--list", help="List all claims, with the seconds that each takes.")
+        bool, Option("--list", help="List all claims, and how many seconds each takes.")
     ] = False,
     loop: LoopFlag = "asyncio",
     flags: MeasureFlags,
 ) -> None:
-    """Measure single statements of the lesson, each with its prediction; or list them."""
+    """Measure single claims of the lesson, or list them all."""
     from reports.claims import claim_lines, claim_needs
     from scenarios.plans.reproduce import plan_for_claims
 
@@ -377,11 +375,11 @@ def doctor(
     junit: Annotated[Path | None, Option(help="Also write JUnit XML to this file.")] = None,
     flags: MeasureFlags,
 ) -> None:
-    """Examine your own app: which routes queue, behind what, at which line, and how to fix it.
+    """Examine your app: which routes queue, and which line to fix.
 
-    Starts the app with its own interpreter, unchanged, in a fresh process per route. Sends only GET
-    and HEAD unless you name other routes; at most 64 users and 20,000 requests per route. A GET may
-    also call paid or remote services: check with --dry-run first.
+    Starts your app unchanged, with its own interpreter, in a fresh process per route. Sends only
+    GET and HEAD unless you name other routes, with at most 64 users and 20,000 requests per route.
+    Even a GET may call paid or remote services: check with --dry-run first.
     """
     from results.config import given_flags, resolve_target
     from scenarios.doctor import commands
@@ -405,10 +403,9 @@ def doctor(
 def list_runs(*, out: OutFlag = None) -> None:
     """List the stored runs, the newest last."""
     from results.listing import format_run_list
-    from results.store import default_root
 
     next_line = "next: atonce show RUN" + (f" --out {out}" if out else "")
-    _print_lines([*format_run_list(out or default_root()), next_line])
+    _print_lines([*format_run_list(out), next_line])
 
 
 @_command("atonce show", "atonce show results/example", "atonce show 7f3a --json")
@@ -420,9 +417,8 @@ def show(
 ) -> None:
     """Show the facts of a stored run: plan, machine, versions, files."""
     from results.listing import describe_run, find_run, run_json_text
-    from results.store import default_root
 
-    path = find_run(out or default_root(), run)
+    path = find_run(out, run)
     _print_lines(
         [run_json_text(path)] if as_json else [*describe_run(path), f"next: atonce report {path}"]
     )
@@ -444,11 +440,11 @@ def serve(
     port: Annotated[int, Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8002,
     loop: LoopFlag = "asyncio",
     workers: Annotated[int, Option(min=1, max=32, help="Worker processes.")] = 1,
-    threads: Annotated[int, Option(min=1, max=1000, help="AnyIO's thread tokens per worker.")] = 40,
+    threads: Annotated[int, Option(min=1, max=1000, help="Threads for `def`, per worker.")] = 40,
 ) -> None:
     """Serve the bundled app, for curl or plain Locust. Ctrl-C stops it.
 
-    The app carries the probe, which sends its times in a header; ATONCE_TARGET_PROBE=0 removes it.
+    Each answer has the server's times in a header, unless ATONCE_TARGET_PROBE is 0.
     """
     from scenarios.commands import check_port_free
 

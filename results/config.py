@@ -9,18 +9,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from results.errors import AtonceError, ExitCode
+from results.errors import UsageError
 
-# options whose values a comma separates; a header, a body, a value, a gate may contain one
+# a comma separates their values; a header, a body, a parameter or a gate may contain one
 _COMMA_LISTS = ("route", "only", "exclude")
-# the only argument that may be a setting: `atonce doctor` is then a pipeline's whole command
-_TARGET = "target"
+_TARGET = "target"  # the only argument that may be a setting: CI then runs just `atonce doctor`
 # two ways to name an app
 _EXCLUSIVE_FLAGS = {_TARGET: {"start", "url"}, "start": {_TARGET}, "url": {_TARGET}}
 
 
 def _read_settings() -> tuple[Path, dict[str, Any]]:
-    """Return the nearest settings file and its settings. Raises AtonceError."""
     here = Path.cwd()
     files = [folder / "pyproject.toml" for folder in (here, *here.parents)]
     path = next((file for file in files if file.is_file()), files[0])
@@ -28,15 +26,11 @@ def _read_settings() -> tuple[Path, dict[str, Any]]:
         settings = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         return path, dict(settings.get("tool", {}).get("atonce", {}))
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        sentence = f"{path} cannot be read for its [tool.atonce]: {error}"
-        raise AtonceError(sentence, ExitCode.USAGE) from error
+        raise UsageError(f"{path} cannot be read for its [tool.atonce]: {error}") from error
 
 
 def apply_settings(built: Any) -> str:
-    """Give a click command line its defaults and variables; return a note on the settings.
-
-    Raises AtonceError for a key that no command has.
-    """
+    """Give a click command line its defaults and variables; return a note. Raises AtonceError."""
     path, settings = _read_settings()
     values, parameters = dict(settings), defaultdict(list)
     for name, command in built.commands.items():
@@ -52,7 +46,7 @@ def apply_settings(built: Any) -> str:
                 values[flag] = text
     if unknown := [key for key in values if key not in parameters]:
         sentence = f"[tool.atonce] in {path} has {unknown[0]!r}, which is no flag of any command."
-        raise AtonceError(f"{sentence} Known: {', '.join(sorted(parameters))}.", ExitCode.USAGE)
+        raise UsageError(f"{sentence} Known: {', '.join(sorted(parameters))}.")
     defaults: dict[str, dict[str, Any]] = {name: {} for name in built.commands}
     for flag, value in values.items():
         for name, parameter in parameters[flag]:
@@ -79,11 +73,11 @@ def _default_value(flag: str, value: Any, parameter: Any) -> Any:
 
 def given_flags(context: Any, names: Iterable[str]) -> set[str]:
     """Return the flags that the command line or a variable of their own gives."""
+    source = context.get_parameter_source
     return {
         name
         for name in names
-        if context.get_parameter_source(name).name == "COMMANDLINE"
-        or os.environ.get(_variable(name))
+        if source(name).name == "COMMANDLINE" or os.environ.get(_variable(name))
     }
 
 

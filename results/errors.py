@@ -15,11 +15,11 @@ from typing import Any
 class ExitCode(IntEnum):
     """The exit codes of the command line."""
 
-    FINE = 0  # all is well
-    FAILED = 1  # a gate failed, or a reproduced claim was refuted
+    FINE = 0
+    FAILED = 1  # a gate failed, or the run refutes a claim
     USAGE = 2  # wrong usage or input
     UNTRUSTED = 3  # the measurement cannot be trusted
-    TARGET = 4  # the target could not be started or reached, or it died
+    TARGET = 4  # the target did not start, cannot be reached, or died
     INTERRUPTED = 130  # Ctrl-C; what was measured is kept
 
 
@@ -43,11 +43,10 @@ def run_cli(run: Callable[[], Any]) -> int:
     """Run a command line; every failure becomes a sentence and a code, never a traceback."""
 
     def handle_interrupt(_number: int, _frame: FrameType | None) -> None:
-        # Nothing to save: what was measured is in files already. An exception would be lost inside
-        # a destructor.
+        # files have all measurements already; an exception would be lost inside a destructor
         sentence = "Interrupted. What was measured so far lies in the run's folder."
         _report_error(AtonceError(sentence, ExitCode.INTERRUPTED))
-        # the supervisor of our child processes sees our end, and cleans up
+        # the supervisor of our child processes sees this, and cleans up
         os._exit(ExitCode.INTERRUPTED)
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -57,20 +56,15 @@ def run_cli(run: Callable[[], Any]) -> int:
     except AtonceError as failure:
         error = failure
     except OSError as failure:
-        error = AtonceError(
-            f"{failure.filename or 'a file'} cannot be read or written"
-            f" ({failure.strerror or failure}). Make room, or name another folder.",
-            ExitCode.USAGE,
-        )
+        file, why = failure.filename or "a file", failure.strerror or failure
+        advice = "Make room, or name another folder."
+        error = UsageError(f"{file} cannot be read or written ({why}). {advice}")
     # the last resort: a fault of ours must not look like a refuted claim
     except Exception as failure:  # noqa: BLE001
-        last_frame = traceback.extract_tb(failure.__traceback__)[-1]
-        where = f"{Path(last_frame.filename).name}:{last_frame.lineno}"
-        error = AtonceError(
-            f"a fault of atonce itself ({type(failure).__name__}: {failure}, {where}). Files are"
-            " kept; please report it.",
-            ExitCode.UNTRUSTED,
-        )
+        frame = traceback.extract_tb(failure.__traceback__)[-1]
+        what = f"{type(failure).__name__}: {failure}, {Path(frame.filename).name}:{frame.lineno}"
+        sentence = f"atonce itself failed ({what}). Your files are kept. Please report this."
+        error = AtonceError(sentence, ExitCode.UNTRUSTED)
     else:
         return 0
     _report_error(error)

@@ -1,18 +1,10 @@
 """A gate: a demand on a route, such as `p99(GET /checkout) @ 50/s < 250ms`.
 
     gate    := metric [ "(" scope ")" ] [ "@" level ] compare limit
-    scope   := METHOD " " PATH | PATH | glob     no scope: every measured route must hold
+    scope   := METHOD " " PATH | PATH | glob     no scope: every measured route must pass
     level   := NUMBER "/s" | NUMBER "u"          arrivals or users; none: the highest level run
     compare := "<" | "<=" | ">" | ">="           and of a verdict "==" | "!="
     limit   := NUMBER with its unit, or a verdict's code
-
-`served_at_once` and `capacity` are bounds (">= x") where nothing queued. What x does not decide is
-inconclusive, with an exception: at least 20 served at once holds where nothing queued for 20 users
-or more, however quick the route (and so seldom serving several at once).
-
-The neighbours are those of the verdict: during the largest crowd; of a healthy route that fills the
-core, at half of its capacity. The gate result names the load, and of the two neighbours the
-slower counts.
 
 This module parses gates and lists what must be run for them; the report judges them.
 """
@@ -27,7 +19,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
-from results.errors import AtonceError, ExitCode
+from results.errors import AtonceError, UsageError
 from results.schema import MAX_RATE, MAX_USERS
 from results.verdicts import Verdict
 
@@ -52,10 +44,8 @@ _UNITS: dict[MetricKind, dict[str, float]] = {  # divisors of numbers by unit
 }
 _LATENCY_METRICS = ("p50", "p90", "p95", "p99", "p99.9", "mean", "max")
 METRICS = {
-    **dict.fromkeys(
-        (*_LATENCY_METRICS, "service_s", "loop_hold", "loop_lag_p99", "loop_lag_max"),
-        MetricKind.TIME,
-    ),
+    **dict.fromkeys(_LATENCY_METRICS, MetricKind.TIME),
+    **dict.fromkeys(("service_s", "loop_hold", "loop_lag_p99", "loop_lag_max"), MetricKind.TIME),
     "neighbour_p90": MetricKind.TIME,
     **dict.fromkeys(("errors", "dropped", "waiting"), MetricKind.SHARE),
     **dict.fromkeys(("rate", "capacity"), MetricKind.RATE),
@@ -128,22 +118,18 @@ def parse_gate(text: str) -> Gate:
     try:
         return _parse_expression(expression)
     except ValueError as error:
-        raise AtonceError(
-            f"{expression!r} is no gate: {error}. For example: 'p99(GET /checkout) @ 50/s < 250ms'",
-            ExitCode.USAGE,
-        ) from None
+        example = "Example: 'p99(GET /checkout) @ 50/s < 250ms'"
+        raise UsageError(f"invalid gate {expression!r}: {error}. {example}") from None
 
 
 def _parse_expression(expression: str) -> Gate:
     match = _GATE_PATTERN.fullmatch(expression)
     if not match:
-        raise ValueError(
-            "it reads METRIC(ROUTE) @ LEVEL < LIMIT, where (ROUTE) and @ LEVEL may be left out"
-        )
+        raise ValueError("write METRIC(ROUTE) @ LEVEL < LIMIT; (ROUTE) and @ LEVEL are optional")
     metric, scope, level, compare, limit = match.groups()
     if metric not in METRICS:
         near = get_close_matches(metric, METRICS, 1)
-        advice = f"perhaps {near[0]} is meant" if near else f"there are {', '.join(METRICS)}"
+        advice = f"perhaps you mean {near[0]}" if near else f"there are {', '.join(METRICS)}"
         raise ValueError(f"{metric} is no metric; {advice}")
     return Gate(
         expression=expression,
@@ -163,17 +149,14 @@ def _parse_scope(text: str) -> str:
 
 
 def _parse_gate_level(metric: str, text: str | None) -> GateLevel | None:
-    """Parse `16u` or `50/s`. Raises ValueError, also where the metric has no such level."""
     if text is not None and metric not in LEVEL_METRICS:
         raise ValueError(f"{metric} is one number per route; leave the level out")
     number = _NUMBER_PATTERN.fullmatch(text or "")
     level = GateLevel(float(number[1]), number[2]) if number else None
     if text is not None and not (level and _is_possible(level)):
         maximum = " and ".join(f"{maximum:g}{unit}" for unit, maximum in _MAX_LEVEL.items())
-        raise ValueError(
-            f"{text or 'nothing'} is no level; write users as 16u, arrivals per second as 50/s, at"
-            f" most {maximum}"
-        )
+        advice = f"write users as 16u, arrivals per second as 50/s, at most {maximum}"
+        raise ValueError(f"{text or 'nothing'} is no level; {advice}")
     if metric == "dropped" and (level is None or level.unit == "u"):  # users wait for their answers
         raise ValueError("only arrivals at a rate can be dropped; write dropped @ 50/s")
     return level
@@ -196,9 +179,8 @@ def _parse_limit(metric: str, text: str) -> float | str:
     kind = METRICS[metric]
     if kind is MetricKind.CODE:
         if text not in set(Verdict):
-            raise ValueError(
-                f"{text or 'nothing'} is no verdict; the verdicts are {', '.join(Verdict)}"
-            )
+            codes = ", ".join(Verdict)
+            raise ValueError(f"{text or 'nothing'} is no verdict; the verdicts are {codes}")
         return text
     number = _NUMBER_PATTERN.fullmatch(text)
     if not number or number[2] not in _UNITS[kind]:
@@ -218,30 +200,22 @@ def required_levels(gates: Iterable[Gate], route: str) -> dict[GateLevel | None,
 def unmatched_gate_error(
     gates: Iterable[Gate], routes: Mapping[str, str | None]
 ) -> AtonceError | None:
-    """Return an error for the first gate without a measured route.
-
-    `routes` has the reason why each is skipped, or None for those that will be measured.
-    """
+    """Return an error for a gate without a measured route; `routes` has why each is skipped."""
     measured = [route for route, skipped in routes.items() if skipped is None]
     for gate in gates:
         matching = {route: why for route, why in routes.items() if gate.matches(route)}
         if None in matching.values():
             continue
+        has_method = " " in (gate.scope or " ")
+        names = [route if has_method else route.partition(" ")[2] for route in measured]
         if matching:
             skipped = [f"{route}: {why}" for route, why in matching.items()][:_MAX_LISTED]
             reason = f"every route that it matches is skipped ({'; '.join(skipped)})"
+        elif near := get_close_matches(gate.scope or "", names, 1):
+            reason = f"the run measures no such route; perhaps you mean {near[0]}"
         else:
-            has_method = " " in (gate.scope or " ")
-            names = [route if has_method else route.partition(" ")[2] for route in measured]
-            near = get_close_matches(gate.scope or "", names, 1)
             more = ", ..." if len(measured) > _MAX_LISTED else ""
             listed = ", ".join(measured[:_MAX_LISTED]) + more
-            reason = (
-                f"no such route will be measured; perhaps {near[0]} is meant"
-                if near
-                else f"measured will be: {listed or 'none'}"
-            )
-        return AtonceError(
-            f"the gate {gate.expression!r} cannot be judged: {reason}.", ExitCode.USAGE
-        )
+            reason = f"the run measures only these routes: {listed or 'none'}"
+        return UsageError(f"the gate {gate.expression!r} cannot be judged: {reason}.")
     return None

@@ -1,9 +1,8 @@
 """The lines of a run's spools and the rows of its tables: the only place that knows their layout.
 
 The generator writes JSON lists, as short as they can be: two per request. The app's side may lack
-our packages: it writes JSON objects, which name their fields. Before format 7 those were lists, in
-the order of the fields below. Times of lines are readings of the machine's monotonic clock, those
-of rows count from the run's start; seconds.
+our packages: it writes JSON objects; before format 7, lists in the order of the fields below. Times
+are seconds: in lines on the machine's monotonic clock, in rows since the run's start.
 """
 
 import json
@@ -42,10 +41,7 @@ class Unsent(_StartLine, tag="unsent", frozen=True):
 
 
 class Done(_GeneratorLine, tag="done", frozen=True):
-    """What came back for a request; `error` is None for a right answer.
-
-    The four times are those of the probe, and `peer` is the port it saw.
-    """
+    """What came back for a request; without `error` a right answer. The probe adds the last five."""
 
     seq: int
     done: float
@@ -67,9 +63,9 @@ class GivenUp(_GeneratorLine, tag="given-up", frozen=True):
 
 
 class Mark(_GeneratorLine, tag="mark", frozen=True):
-    """A moment of a cell (go, open, close, end), its in-flight gauge, and the host's counters.
+    """A moment of a cell (go, open, close, end), requests in flight, and the host's counters.
 
-    The mark `planned` has a schedule's number of requests as `in_flight`.
+    The `in_flight` of the mark `planned` is how many requests a schedule has.
     """
 
     cell: str
@@ -85,7 +81,7 @@ class Mark(_GeneratorLine, tag="mark", frozen=True):
 
 
 class Tick(_GeneratorLine, tag="tick", frozen=True):
-    """The generator's own state: its ticker's lateness and its CPU seconds so far."""
+    """The generator's own state: how late its ticker is, and its CPU seconds so far."""
 
     cell: str
     t: float
@@ -126,7 +122,7 @@ class _ProcessState(msgspec.Struct, frozen=True):
 
 
 class ProcessSample(_ProcessState, tag_field="kind", tag="sample", frozen=True):
-    """A process of the app; totals so far. None for what is not known."""
+    """The state of a process of the app; CPU since its start. None is unknown."""
 
 
 class Runtime(_AppLine, tag="runtime", frozen=True):
@@ -161,7 +157,7 @@ class StackTime(msgspec.Struct, frozen=True):
 
 
 class Hold(_AppLine, tag="hold", frozen=True):
-    """A time during which one task or callback held the loop, by stack."""
+    """A time in which one task or callback keeps the event loop, by stack."""
 
     start: float
     end: float
@@ -184,9 +180,8 @@ def decode_app_line(text: bytes) -> AppLine:
     # not by msgspec, which refuses the size of an infinite thread pool
     raw = json.loads(text)
     try:
-        line: AppLine = msgspec.convert(
-            _name_fields(raw) if isinstance(raw, list) else raw, AppLine
-        )
+        raw = _name_fields(raw) if isinstance(raw, list) else raw
+        line: AppLine = msgspec.convert(raw, AppLine)
     except (LookupError, TypeError) as error:
         raise ValueError("it is no line of an app") from error
     return line
@@ -209,10 +204,10 @@ def _name_fields(line: list[Any]) -> dict[str, Any]:
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One planned request. Latency = done - intended, lateness = sent - intended: never stored.
+    """One planned request. Latency is done - intended, lateness sent - intended.
 
-    `done` of a censored sample is when the wait ended: the truth is later. `sent` is None when
-    the request was never sent. The server's four moments are None where no probe could know them.
+    `done` of a censored sample is when the wait ended: the answer would come later. `sent` is None
+    for a request that never left, and the server's four moments where no probe saw them.
     """
 
     seq: int

@@ -21,7 +21,7 @@ import msgspec
 # 4 - a cell may name the server that answers it; run.json keeps the requests that are no load and
 #     their answers (asks, told), what the target lacks (skipped), which servers were not pinned,
 #     and which claims were chosen; probe.parquet has the CPU of the app's descendants
-# 3 - load.parquet has what the machine suffered (marks); app_end is the moment before the last
+# 3 - load.parquet has stolen CPU and swapping (marks); app_end is the moment before the last
 #     piece leaves the app; a cell may be cold: the first requests open its connections
 # 2 - load.parquet names the worker of each line; cells may have arrivals (open model); a route need
 #     not be a variant
@@ -95,7 +95,7 @@ class Neighbour:
     path: str
     expects: str
     rate: Amount
-    connections: Count  # opened before the load; a ping without a free one is not sent, but counted
+    connections: Count  # opened before the load; without a free one a ping is unsent, but counted
     status: Count = 0  # status of a right answer; 0 for any success
 
 

@@ -1,7 +1,7 @@
 """Reads a run's spools: the outcome of each request, the generator's lines, process samples.
 
-Requests come a batch at a time, in the order in which they were planned, as memory may not hold
-all. Their answers and traces wait in a temporary file. Nothing is written into the run.
+Requests come in batches, in the planned order; their answers and traces are in a temporary file, as
+there may be too many for memory. The run's folder stays unchanged.
 """
 
 import sqlite3
@@ -27,7 +27,7 @@ Line = TypeVar("Line", End, records.Trace)
 
 
 class RequestLineStore(Generic[Line]):
-    """Request lines by writer and number, on disk as memory may not hold all; the last counts."""
+    """Request lines by writer and number, in a file; of two for a request the last counts."""
 
     def __init__(self, kind: Any) -> None:
         # a nameless file in the system's temporary folder, which goes with this process
@@ -59,15 +59,12 @@ class RequestLineStore(Generic[Line]):
 
 
 class RunSpools:
-    """The content of a run's spools. `samples` can be read once, which completes `warnings`.
-
-    `targets` is what the probes know of their processes.
-    """
+    """The content of a run's spools. To read `samples`, once, completes `warnings`."""
 
     def __init__(self, path: Path, origin: float) -> None:
         self.path, self.origin, self.reader = path, origin, SpoolReader()
         self.traces = RequestLineStore[records.Trace](records.Trace)
-        self.targets: dict[str, Runtime] = {}
+        self.targets: dict[str, Any] = {}  # what the probes know of their processes
         self.probe = list(self._read_probe())
         self.load = list(self._read_load())
         self.samples = self._read_samples()
@@ -84,7 +81,7 @@ class RunSpools:
         return sorted((self.path / table).glob("*.jsonl"))
 
     def _read_probe(self) -> Iterator[records.ProbeRow]:
-        """Yield process samples; store requests' traces, and what `targets` has."""
+        """Yield process samples; store requests' traces and facts of the processes."""
         for path in self._spool_files("probe"):
             variant, _, pid = path.stem.rpartition("-")
             for line in read_spool(path, records.decode_app_line):

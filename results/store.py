@@ -147,20 +147,6 @@ def damaged_run_error(path: Path, why: str) -> AtonceError:
     )
 
 
-def newest_run(root: Path) -> Path:
-    """Return the latest run below a folder; the stored examples do not count."""
-    runs = sorted(path.parent for path in root.glob("*/run.json"))
-    runs = [run for run in runs if not run.name.startswith("example")]
-    if not runs:
-        raise no_run_error(root)
-    return runs[-1]
-
-
-def no_run_error(root: Path) -> AtonceError:
-    """Return the error for a folder without a run."""
-    return AtonceError(f"There is no run in {root} yet. Make one: atonce reproduce", ExitCode.USAGE)
-
-
 def write_table(path: Path, table: type[Row], batches: Iterable[Sequence[Row]]) -> None:
     """Write a Parquet file, complete or not at all, a batch at a time."""
     # heavy, and this module loads inside every Locust worker
@@ -190,14 +176,11 @@ def to_arrow_table(table: type[Row], rows: Sequence[Row]) -> Any:
     import pyarrow as pa  # noqa: PLC0415
 
     arrow_types = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
-    return pa.table(
-        {
-            name: pa.array(
-                [getattr(row, name) for row in rows], type=arrow_types.get(kind, pa.string())
-            )
-            for name, kind in column_types(table).items()
-        }
-    )
+    columns = {
+        name: pa.array([getattr(row, name) for row in rows], arrow_types.get(kind, pa.string()))
+        for name, kind in column_types(table).items()
+    }
+    return pa.table(columns)
 
 
 def default_root() -> Path:

@@ -2,10 +2,10 @@
 
 import math
 
-# users: a few show a held loop and drain soon; many show a pool of 40 and more
+# users: a few show a blocked loop and finish soon; many show a pool of 40 and more
 FEW_USERS, MANY_USERS = 8, 64
-HOLD_SECONDS = 0.010  # seconds per request below which the loop, or the GIL, is used and not held
-# a neighbour suffers from so many times its idle p90, and from so many seconds, on
+HOLD_SECONDS = 0.010  # seconds per request from which a route holds the loop, or the GIL
+# a neighbour is slowed from so many times its idle p90, and so many seconds, on
 SUFFERS_RATIO, SUFFERS_SECONDS = 5.0, 0.020
 COMPUTES_CORE_SHARE = 0.5  # share of a core from which an app computes rather than waits
 FULL_CORE_SHARE = 0.8  # share of a core that is all an app gets
@@ -27,12 +27,9 @@ _SATURATED_SHARE = 0.9
 
 
 def is_saturated(users: int, rate: float, service_time: float, think_time: float = 0.0) -> bool:
-    """Return whether so many of a crowd waited that no place was free: its rate is a capacity.
-
-    By Little's law X (D + Z) of N users are served or pause, so the others wait. How many pause
-    varies by its root; a crowd with fewer waiting users than twice that root leaves places free at
-    times.
-    """
+    """Return whether so many of a crowd waited that no place was free: its rate is a capacity."""
+    # By Little's law X (D + Z) of N users are served or pause, so the others wait. The number of
+    # pausing users varies by its root: with fewer than twice that waiting, places are free at times.
     waiting = users - rate * (service_time + think_time)
     return rate > 0 and waiting > max(
         (1 - _SATURATED_SHARE) * users, 2 * math.sqrt(rate * think_time)

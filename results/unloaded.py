@@ -51,12 +51,10 @@ class UnloadedLatency:
 def estimate_unloaded(
     alone: Sequence[float], few: Sequence[float] = (), size: float | None = None
 ) -> UnloadedLatency | None:
-    """Return the unloaded latency from those of a lone and a few users, or None without data.
-
-    `size` is how many independent requests `alone` is worth; by default all of them.
-    """
+    """Return the unloaded latency from those of a lone and a few users, or None without data."""
     if not alone:
         return None
+    # `size` is how many independent requests `alone` is worth
     count, mean = size or len(alone), statistics.fmean(alone)
     half = student_t(count - 1) * relative_deviation(alone) * mean / math.sqrt(count)
     worst_case = mean + half
@@ -85,9 +83,6 @@ def latency_quartiles(latencies: Sequence[float]) -> Quartiles | None:
 
 
 def added_wait(few: Quartiles, many: Quartiles) -> float:
-    """Return the seconds that most requests take longer among many users.
-
-    It is the median shift of quartiles. A queue makes nearly all requests wait; a single slow
-    request moves no quartile.
-    """
+    """Return the seconds that most requests take longer among many users, by their quartiles."""
+    # a queue makes nearly all requests wait; a single slow request moves no quartile
     return statistics.median(later - sooner for sooner, later in zip(few, many, strict=True))

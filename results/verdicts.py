@@ -1,6 +1,6 @@
-"""The verdicts on a route, in one table: a new verdict is an entry here and a rule that gives it.
+"""The verdicts on a route, in one table: codes, order, colours and sentences for all reports.
 
-Gates, schema, page, terminal and CI take their codes, order, colours and sentences from it.
+A new verdict is an entry here and a rule that gives it.
 """
 
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ class Verdict(StrEnum):
 
     LOOP_BLOCKED = "loop-blocked"  # holds the event loop while it waits
     LOOP_BUSY = "loop-busy"  # holds the event loop while it computes
-    WRONG_ANSWER = "wrong-answer"  # answers errors, or something else than it should
+    WRONG_ANSWER = "wrong-answer"  # answers with an error, or with the wrong content
     GIL_BOUND = "gil-bound"  # computes in threads, of which one runs at a time; slows the loop
     EXECUTOR_POOL = "executor-pool"  # queues for a thread of the loop's default executor
     THREAD_POOL = "thread-pool"  # queues for one of AnyIO's worker threads
     POOL_LIMITED = "pool-limited"  # queues for some other pool, semaphore or lock; the loop is free
     UNKNOWN = "unknown"  # not enough evidence
-    UNTRUSTED = "untrusted"  # the run cannot be trusted, so no verdict is given
+    UNTRUSTED = "untrusted"  # the run cannot be trusted, so it gives no verdict
     SCALES = "scales"  # serves all users at once, until the CPU is full
 
 
@@ -36,14 +36,14 @@ TERMINAL_COLOURS = {Tone.GOOD: "green", Tone.WARN: "yellow", Tone.BAD: "red", To
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictFacts:
-    """What differs between verdicts."""
+    """The texts and properties of a verdict."""
 
     tone: Tone
-    mechanism: str = ""  # what limits the route, within a sentence
-    remedy: str = ""  # what to do, where no culprit is known
-    ci_title: str = ""  # of the annotation on the culprit's line; without one there is none
+    mechanism: str = ""  # what limits the route, as part of a sentence
+    remedy: str = ""  # what to do if no culprit is known
+    ci_title: str = ""  # of the annotation on the culprit's line; "" for none
     holds_loop: bool = False  # all other routes wait for it
-    is_pool: bool = False  # served at once is the size of the pool
+    is_pool: bool = False  # it serves as many at once as the pool has places
 
     @property
     def ci_level(self) -> str:
@@ -55,7 +55,7 @@ class VerdictFacts:
 VERDICTS: dict[Verdict, VerdictFacts] = {
     Verdict.LOOP_BLOCKED: VerdictFacts(
         tone=Tone.BAD,
-        mechanism="the event loop is held while it waits",
+        mechanism="it holds the event loop while it waits",
         remedy=(
             "Never wait inside `async def` without `await`: await an async library, make the route"
             " a plain `def`, or wrap the call in `await asyncio.to_thread(...)`."
@@ -65,7 +65,7 @@ VERDICTS: dict[Verdict, VerdictFacts] = {
     ),
     Verdict.LOOP_BUSY: VerdictFacts(
         tone=Tone.BAD,
-        mechanism="the event loop is held while it computes",
+        mechanism="it holds the event loop while it computes",
         remedy="Move the computation off the loop: into a process pool, or at least a thread.",
         ci_title="Computes on the event loop",
         holds_loop=True,
@@ -77,7 +77,7 @@ VERDICTS: dict[Verdict, VerdictFacts] = {
     ),
     Verdict.GIL_BOUND: VerdictFacts(
         tone=Tone.WARN,
-        mechanism="threads compute, and only one of them at a time holds the GIL",
+        mechanism="its threads compute, and only one at a time has the GIL",
         remedy=(
             "Threads keep the loop free but compute no faster: use a process pool, or a library"
             " that releases the GIL."
@@ -88,8 +88,8 @@ VERDICTS: dict[Verdict, VerdictFacts] = {
         tone=Tone.WARN,
         mechanism="all threads of the loop's executor are taken",
         remedy=(
-            "Fine up to cpus + 4 at once. For more use `def` (40 threads), a larger executor, or an"
-            " async library."
+            "Fine up to cpus + 4 at once. For more, use `def` (40 threads), a larger executor, or"
+            " an async library."
         ),
         ci_title="Queues for the executor's threads",
         is_pool=True,
@@ -98,15 +98,15 @@ VERDICTS: dict[Verdict, VerdictFacts] = {
         tone=Tone.WARN,
         mechanism="all worker threads are taken",
         remedy=(
-            "Fine up to the pool's size. For more at once await an async library; more threads only"
-            " move the limit."
+            "Fine up to the pool's size. For more, await an async library: more threads only move"
+            " the limit."
         ),
         ci_title="Queues for a worker thread",
         is_pool=True,
     ),
     Verdict.POOL_LIMITED: VerdictFacts(
         tone=Tone.WARN,
-        mechanism="something it shares has that many places",
+        mechanism="all places of a shared pool or lock are taken",
         remedy="Find the pool, semaphore or lock of this size.",
         ci_title="Queues for a pool",
         is_pool=True,

@@ -1,7 +1,6 @@
-"""Serves the example app: `python -m targets [--port 8002] [--workers 1] [--threads 40]`.
+"""Serves the example app, as `atonce serve` does: `python -m targets [--port 8002]`.
 
-`--loop` names the event loop (asyncio). It prints the routes first, as `atonce serve` does. uvicorn
-takes over this process, so Ctrl-C goes to it.
+It prints the routes first. Then uvicorn takes over this process, so Ctrl-C goes to it.
 """
 
 import argparse
@@ -12,15 +11,14 @@ from typing import Any
 
 import uvicorn
 
-PACKAGE_ROOT = Path(__file__).resolve().parent.parent
-
 
 def serve_example_app(port: int, loop: str, workers: int, threads: int) -> None:
-    """Serve on 127.0.0.1 until stopped. Workers and upstreams inherit the thread count."""
+    """Serve on 127.0.0.1 until stopped."""
     from targets.app import app  # noqa: PLC0415 - only this process prints the routes
 
-    os.environ["ATONCE_APP_THREADS"] = str(threads)
-    python_path = filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")])
+    os.environ["ATONCE_APP_THREADS"] = str(threads)  # for the workers
+    root = str(Path(__file__).resolve().parent.parent)
+    python_path = filter(None, [root, os.environ.get("PYTHONPATH")])
     os.environ["PYTHONPATH"] = os.pathsep.join(python_path)
     for path, methods in app.openapi()["paths"].items():
         summary = next(iter(methods.values())).get("description", "").partition(". ")[0]

@@ -1,8 +1,8 @@
 """The example app: its routers and one lifespan. `uvicorn targets.app:app --port 8002` serves it.
 
-The probe is the outermost middleware: it records when each request arrived and when its handler
-ran. `ATONCE_TARGET_PROBE=0` in the environment leaves it out, with all that it does to FastAPI;
-`ATONCE_TARGET_LAB=0` leaves out the lesson's routes and what they import.
+The probe is the outermost middleware: it records when each request arrives and when its handler
+runs. `ATONCE_TARGET_PROBE=0` in the environment leaves it out, and all its changes to FastAPI;
+`ATONCE_TARGET_LAB=0` leaves out the lesson's routes and their imports.
 """
 
 import gc
@@ -24,27 +24,26 @@ from targets.lesson import gather, load_topics, sleep_and_fetch, waiting
 UPSTREAM_FAULTS = (
     (504, "took too long"),
     (502, "answered with an error"),
-    (502, "cannot be reached, or broke off"),
+    (502, "cannot be reached, or closed the connection"),
 )
-POOL_FAULT = (503, "was not called: no connection of the client's pool became free")
+POOL_FAULT = (503, "was not called: all connections of the client's pool are in use")
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Set the number of threads and run the upstream; the routers open what else they share."""
+    """Set the number of threads and run the upstream; each router opens its own resources."""
     exit_with_parent()
     if threads := os.environ.get("ATONCE_APP_THREADS"):
         anyio.to_thread.current_default_thread_limiter().total_tokens = int(threads)
     async with upstream.run_upstream() as app.state.upstream:
-        # what start-up made is no garbage: a full collection would hold the loop for 65 ms
-        gc.freeze()
+        gc.freeze()  # objects of the start-up stay: to check them would hold the loop for 65 ms
         yield
 
 
 async def answer_upstream_error(
     status: int, why: str, _request: Request, error: Exception
 ) -> JSONResponse:
-    """Say that the other service failed, and how."""
+    """Answer that the other service failed, and how."""
     return JSONResponse({"detail": f"the upstream {why} ({type(error).__name__})"}, status)
 
 

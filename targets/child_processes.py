@@ -13,7 +13,7 @@ _WORKER_NICENESS = 10  # workers leave the event loop and the load generator eno
 
 
 def exit_with_parent() -> None:
-    """End this worker process when its parent is gone, even if that was killed."""
+    """End this worker process when its parent ends, even by a kill."""
     if parent := multiprocessing.parent_process():
 
         def exit_after_parent() -> None:
@@ -30,13 +30,13 @@ def init_pool_worker() -> None:
 
 
 def identify_worker() -> tuple[int, int]:
-    """Return process id and niceness; take 20 ms, so that other workers answer too."""
+    """Return process id and niceness, after 20 ms, so that other workers answer as well."""
     time.sleep(0.02)
     return os.getpid(), os.nice(0)
 
 
 def compute_chain(rounds: int) -> int:
-    """Compute a chain of steps in pure Python, which keeps the GIL; each step needs the last."""
+    """Compute a chain of steps in pure Python, which keeps the GIL; each needs the one before."""
     value = 1
     for _ in range(rounds):
         value = (value * 1_103_515_245 + 12_345) % 2_147_483_648

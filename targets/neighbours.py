@@ -1,7 +1,7 @@
 """Neighbour routes, an `async` and a `def` one, which other load can slow down, and no-op routes.
 
-None of them waits for anything: a slow neighbour shows that another route holds the event loop or
-the threads. The no-op routes show the cost of a request.
+None of them waits: a slow neighbour shows that another route holds the event loop or takes all
+threads. The no-op routes show the cost of a request.
 """
 
 from fastapi import APIRouter
@@ -17,7 +17,7 @@ async def neighbour_async() -> dict[str, str]:
 
 @router.get("/neighbour/def", response_model=None)
 def neighbour_def() -> dict[str, str]:
-    """Run in the thread pool: slow when the loop is held, or when all threads are taken."""
+    """Run in the thread pool: slow also when all threads are taken."""
     return {"neighbour": "def"}
 
 
@@ -28,4 +28,4 @@ async def noop_async() -> None:
 
 @router.get("/noop/def", response_model=None)
 def noop_def() -> None:
-    """Do nothing in a thread: the same, plus one hop into the thread pool and back."""
+    """Do nothing in a thread: the same, and one hop into the thread pool and back."""

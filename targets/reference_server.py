@@ -1,19 +1,18 @@
-"""A server whose truth is known: c places, D seconds each, first come, first served.
+"""A server with known true values: c places, D seconds each, first come, first served.
 
-`/places/6?seconds=0.05` takes one of six places for 50 ms; every URL has its own. `freeze_at=3000`
-stops the process for a second when its 3000th request comes; the trace log has from when to when.
+`/places/6?seconds=0.05` takes one of six places for 50 ms; every URL has its own places.
+`freeze_at=3000` stops the process for a second at its 3000th request; the trace log has the times.
 """
 
 import asyncio
 import gc
-import json
 import time
 from collections import deque
 from urllib.parse import parse_qsl
 
 import anyio.to_thread  # noqa: F401 - not used, but the probe reads the pool's size from it
 
-from targets.agent.probe import Probe, Receive, Scope, Send, current_trace
+from targets.agent.probe import Probe, Receive, Scope, Send, current_trace, send_json
 from targets.agent.trace_log import NANOS_PER_SECOND
 from targets.agent.trace_log import clock_seconds as clock
 
@@ -43,14 +42,14 @@ class _ReferenceServer:
             kind, place_count, seconds, freeze_at = "", 0, 0.0, 0
         # as the example app allows
         if kind != "places" or place_count < 1 or not 0 < seconds <= 5:  # noqa: PLR2004
-            await _send_json_answer(send, 404, {"detail": "try /places/6?seconds=0.05"})
+            await send_json(send, {"detail": "Example: /places/6?seconds=0.05"}, 404)
             return
         url = scope["raw_path"] + scope["query_string"]
         self.request_counts[url] = self.request_counts.get(url, 0) + 1
         if self.request_counts[url] == freeze_at:
             _freeze_process()
         await self.places.setdefault(url, _PlacePool(place_count)).occupy(seconds)
-        await _send_json_answer(send, 200, {"waited": seconds})
+        await send_json(send, {"waited": seconds})
 
 
 class _PlacePool:
@@ -60,15 +59,12 @@ class _PlacePool:
         self.semaphore, self.free_since = asyncio.Semaphore(count), deque([0.0] * count)
 
     async def occupy(self, seconds: float) -> None:
-        """Wait for a place and keep it for exactly `seconds` from when it was free.
-
-        The last two milliseconds are waited for by turning the loop, which serves other requests.
-        """
+        """Wait for a place and keep it for exactly `seconds` from when it was free."""
         trace, arrival = current_trace.get(), clock()
         async with self.semaphore:
             begin = max(arrival, self.free_since.popleft())
             await asyncio.sleep(max(0.0, begin + seconds - clock() - _TIMER_TOLERANCE))
-            # no event marks this moment
+            # no event marks this moment; the turning loop serves other requests
             while (end := clock()) < begin + seconds:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             self.free_since.append(end)
@@ -78,18 +74,10 @@ class _PlacePool:
 
 
 def _freeze_process() -> None:
-    """Stop the process's only loop, and log from when to when on the host's shared clock."""
     begin = clock()
     time.sleep(_FREEZE_SECONDS)
     if app.trace_log:
         app.trace_log.lines.append({"kind": "frozen", "begin": begin, "end": clock()})
-
-
-async def _send_json_answer(send: Send, status: int, body: dict[str, object]) -> None:
-    content = json.dumps(body, separators=(",", ":")).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
 
 
 async def _answer_lifespan(receive: Receive, send: Send) -> None:

@@ -1,8 +1,7 @@
-"""The slow service that other routes call: a small app in its own process.
+"""The slow service that other routes call: a small app, so that no request leaves the machine.
 
-So no request leaves the machine. It must not run in the target's process: on a blocked event loop
-it could never answer the request that blocks it. `run_upstream()` starts and stops it. The parent
-opens the socket and passes it on, so the address is known at once and is free.
+It runs in its own process: on a blocked event loop it could never answer the request that blocks
+it. The parent opens the socket and passes it on, so the address is known at once and is free.
 """
 
 import asyncio
@@ -24,7 +23,6 @@ from fastapi import Path as PathParameter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 FAULT_TIMEOUT = 0.25  # seconds that a caller waits for an upstream that is known to fail
-UNREACHABLE_URL = "http://127.0.0.1:1"  # only root may listen there, and nothing does
 
 
 class Fault(StrEnum):
@@ -36,8 +34,8 @@ class Fault(StrEnum):
 
     def url(self, upstream: str) -> str:
         """Return the URL that fails this way."""
-        paths = {Fault.SLOW: "/delay/1", Fault.ERROR: "/status/500"}
-        return UNREACHABLE_URL if self is Fault.GONE else upstream + paths[self]
+        urls = {Fault.SLOW: f"{upstream}/delay/1", Fault.ERROR: f"{upstream}/status/500"}
+        return urls.get(self, "http://127.0.0.1:1")  # only root may listen there, and nothing does
 
 
 app = FastAPI(title="upstream")
@@ -45,7 +43,7 @@ app.state.connections = app.state.requests = app.state.reads = 0
 
 
 class CountingProtocol(HttpToolsProtocol):
-    """One connection to the upstream; counts itself when accepted, and its requests."""
+    """One connection to the upstream, which counts itself and its requests."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count a connection."""
@@ -86,11 +84,9 @@ async def status(code: Annotated[int, PathParameter(ge=400, le=599)]) -> None:
 @app.get("/counters")
 async def read_counters() -> dict[str, int]:
     """Return connections and requests so far, without the reads of these counters."""
-    app.state.reads += 1  # each read has its own connection
-    return {
-        "connections": app.state.connections - app.state.reads,
-        "requests": app.state.requests - app.state.reads,
-    }
+    state = app.state
+    state.reads += 1  # each read has its own connection
+    return {name: getattr(state, name) - state.reads for name in ("connections", "requests")}
 
 
 async def fetch_counters(url: str) -> dict[str, int]:
@@ -103,7 +99,7 @@ async def fetch_counters(url: str) -> dict[str, int]:
 @contextmanager
 def bypass_proxies() -> Iterator[None]:
     """Let clients of this process reach this machine without a proxy, while the block runs."""
-    # as clients read it: the other spelling counts where this is missing
+    # clients read the upper-case name only if this one is missing
     before = os.environ.get("no_proxy")
     others = before or os.environ.get("NO_PROXY")
     os.environ["no_proxy"] = ",".join(filter(None, [others, "127.0.0.1", "localhost", "::1"]))
@@ -127,7 +123,7 @@ async def run_upstream() -> AsyncIterator[str]:
         )
     try:
         async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
-            # connects at once, as the socket listens; answered as soon as it is up
+            # the socket listens already; the answer comes as soon as the process is up
             await client.get("/get")
         with bypass_proxies():
             yield url
@@ -139,8 +135,7 @@ async def run_upstream() -> AsyncIterator[str]:
 def main() -> None:
     """Serve on the inherited socket `argv[1]` until the parent is gone, which closes our stdin."""
     threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
-    # Not uvicorn's own --fd: it takes every socket for a Unix one, so TCP_NODELAY stays off and
-    # answers lag 40 ms.
+    # uvicorn's own --fd takes every socket for a Unix one: TCP_NODELAY off, answers 40 ms late
     config = uvicorn.Config(app, http=CountingProtocol, log_level="warning", access_log=False)
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 

@@ -1,6 +1,6 @@
 """What the app is, from the app itself: its framework, its routes, a complete OpenAPI document.
 
-FastAPI and Starlette are the app's own, from `sys.modules`; any attribute may be missing.
+FastAPI and Starlette are those in `sys.modules`, of any version: an attribute may be missing.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ _HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 def collect_app_info(app: Any, loop: Any) -> dict[str, Any]:
-    """Return all facts about the app, as JSON carries them."""
+    """Return all facts about the app, ready for JSON."""
     inner = _unwrap_app(app)
     return {
         "framework": {name: _loaded_version(name) for name in ("fastapi", "starlette", "anyio")},
@@ -39,7 +39,6 @@ def _loaded_version(package: str) -> str | None:
 
 
 def _unwrap_app(app: Any) -> Any:
-    """Return the first app with routes inside all middleware that wraps it."""
     visited: list[Any] = []
     while app is not None and not hasattr(app, "routes") and app not in visited:
         visited.append(app)
@@ -57,14 +56,14 @@ def _flat_routes(app: Any) -> list[Any]:
 
 
 def _is_route_kind(route: Any, *kinds: str) -> bool:
-    """Return whether a route, or the route that it wraps, is of one of Starlette's kinds."""
+    """Return whether a route, or the one that it wraps, is of one of Starlette's kinds."""
     routing = sys.modules.get("starlette.routing")
     wanted = tuple(getattr(routing, kind) for kind in kinds if hasattr(routing, kind))
     return isinstance(getattr(route, "original_route", route), wanted)
 
 
 def _describe_routes(app: Any, prefix: str = "") -> Iterator[dict[str, Any]]:
-    """Yield every route but FastAPI's own pages; a mount only where its routes are unknown."""
+    """Yield every route but FastAPI's own pages; of a mount its routes, if they are known."""
     for route in _flat_routes(app):
         if _is_route_kind(route, "Mount", "Host"):
             mounted_app = _unwrap_app(getattr(route, "app", None))
@@ -121,7 +120,7 @@ def _openapi_document(app: Any) -> dict[str, Any] | None:
     """Return the document with hidden routes and mounted apps, or None if there is none."""
     document = None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the app will warn by itself
+        warnings.simplefilter("ignore")  # the app itself will warn
         with contextlib.suppress(Exception):
             document = _public_openapi(app)
         with contextlib.suppress(Exception):
@@ -159,11 +158,9 @@ def _undescribed_routes(app: Any, document: dict[str, Any] | None) -> list[Any]:
     ]
 
 
-def _document_hidden_routes(
-    app: Any, missing_routes: list[Any], schema_prefix: str
-) -> dict[str, Any]:
-    """Document the missing routes, while hidden routes are not hidden."""
-    routes = [getattr(route, "_effective_route", route) for route in missing_routes]
+def _document_hidden_routes(app: Any, missing: list[Any], schema_prefix: str) -> dict[str, Any]:
+    """Document the missing routes, with the hidden ones made visible for this time."""
+    routes = [getattr(route, "_effective_route", route) for route in missing]
     # plain Starlette routes are never in the document
     hidden = [
         route
@@ -176,7 +173,7 @@ def _document_hidden_routes(
         for route in hidden:
             route.include_in_schema = True
         document = sys.modules["fastapi.openapi.utils"].get_openapi(
-            title=app.title, version=app.version, routes=missing_routes, **options
+            title=app.title, version=app.version, routes=missing, **options
         )
         return _mount_document(dict(document), "", schema_prefix)
     finally:
@@ -189,19 +186,18 @@ def _mount_document(document: dict[str, Any], prefix: str, schema_prefix: str) -
     reference = '"#/components/schemas/'
     text = json.dumps(document).replace(reference, reference + schema_prefix)
     renamed: dict[str, Any] = json.loads(text)
-    schemas = renamed.setdefault("components", {}).get("schemas", {})
-    renamed["components"]["schemas"] = {
-        schema_prefix + name: schema for name, schema in schemas.items()
-    }
+    parts = renamed.setdefault("components", {})
+    schemas = parts.get("schemas", {}).items()
+    parts["schemas"] = {schema_prefix + name: schema for name, schema in schemas}
     renamed["paths"] = {prefix + path: item for path, item in renamed["paths"].items()}
     return renamed
 
 
 def _merge_documents(first: dict[str, Any] | None, second: dict[str, Any]) -> dict[str, Any]:
-    """Join both documents; the first wins where both describe the same part."""
     if first is None:
         return second
     for path, item in second.get("paths", {}).items():
+        # the first one counts where both describe a part
         first.setdefault("paths", {})[path] = {**item, **first["paths"].get(path, {})}
     for section, entries in second.get("components", {}).items():
         parts = first.setdefault("components", {})

@@ -1,4 +1,4 @@
-"""Import the user's app as uvicorn would, wrap it in the probe, write its app info or failure.
+"""Import the user's app as uvicorn would, wrap it in the probe, write facts or a failure.
 
 `uvicorn --factory _atonce_agent.entrypoint:create_app` serves it; `ATONCE_AGENT` says which app.
 Its two neighbours answer outside the app's middleware: on the loop, and through the threads.
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .app_info import collect_app_info
-from .probe import ASGIApp, Message, Probe, Receive, Scope, Send, current_trace
+from .probe import ASGIApp, Message, Probe, Receive, Scope, Send, current_trace, send_json
 from .process_stats import expose_default_executor
 from .stack_frames import FrameFormatter
 
@@ -30,11 +30,10 @@ _TEXT_ANNOTATIONS: dict[str, Any] = {}
 if sys.version_info >= (3, 14):
     _TEXT_ANNOTATIONS["annotation_format"] = importlib.import_module("annotationlib").Format.STRING
 _NO_GIL_REASON = (
-    "its Python runs without the GIL, where to look at the stack of another thread may crash it; "
-    "--env PYTHON_GIL=1 lets the watchdog look"
+    "its Python runs without the GIL, where reading another thread's stack may crash it; "
+    "--env PYTHON_GIL=1 makes it safe"
 )
-# uvicorn's own exit code for a start-up that failed; its supervisor of workers gives up on it
-_STARTUP_FAILED_EXIT = 3
+_STARTUP_FAILED_EXIT = 3  # as uvicorn itself exits: its supervisor then starts no more workers
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,15 @@ class AgentConfig:
         draft.touch(mode=0o600)
         draft.write_text(json.dumps(content, default=str), encoding="utf-8")
         draft.replace(path)
+
+    def report_failure(self, kind: str, message: str, error: BaseException | None = None) -> None:
+        """Write a failure, at the innermost frame in the user's code, else outside ours."""
+        file, line, function = _error_location(error, self.home) if error else (None, None, None)
+        for secret in self.hidden:
+            message = message.replace(secret, "***")
+        facts = {"kind": kind, "message": message, "file": file, "line": line, "function": function}
+        with contextlib.suppress(OSError):
+            self.write_json("trouble", facts)
 
 
 def create_app() -> Probe:
@@ -88,9 +96,11 @@ def _import_app(config: AgentConfig) -> Any:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's module may raise anything
         traceback.print_tb(error.__traceback__)
         print(_error_summary(error), file=sys.stderr)
-        _exit_with_failure(config, kind, _error_summary(error), error)
+        config.report_failure(kind, _error_summary(error), error)
+        _exit_worker()
     if why := _why_not_asgi(app):
-        _exit_with_failure(config, "not-asgi", why)
+        config.report_failure("not-asgi", why)
+        _exit_worker()
     return app
 
 
@@ -120,26 +130,10 @@ def _can_bind(signature: inspect.Signature, count: int) -> bool:
     return True
 
 
-def _exit_with_failure(
-    config: AgentConfig, kind: str, message: str, error: BaseException | None = None
-) -> NoReturn:
-    """Write the reason and exit; an old supervisor would start the next worker for ever."""
-    _report_failure(config, kind, message, error)
-    if parent_process():
+def _exit_worker() -> NoReturn:
+    if parent_process():  # an old supervisor would start the next worker for ever
         os.kill(os.getppid(), signal.SIGTERM)
     raise SystemExit(_STARTUP_FAILED_EXIT)
-
-
-def _report_failure(
-    config: AgentConfig, kind: str, message: str, error: BaseException | None = None
-) -> None:
-    """Write the failure, at the innermost frame in the user's code, else outside ours."""
-    file, line, function = _error_location(error, config.home) if error else (None, None, None)
-    for secret in config.hidden:
-        message = message.replace(secret, "***")
-    facts = {"kind": kind, "message": message, "file": file, "line": line, "function": function}
-    with contextlib.suppress(OSError):
-        config.write_json("trouble", facts)
 
 
 def _error_summary(error: BaseException) -> str:
@@ -167,8 +161,7 @@ class AgentApp:
     """The user's app and its two neighbours; apart from the watchdog it has no state."""
 
     def __init__(self, app: ASGIApp, config: AgentConfig) -> None:
-        self.app = app
-        self.config = config
+        self.app, self.config = app, config
         self.watchdog: Any = None
         self.neighbours = {
             f"/_atonce-{config.secret}/async": _answer_on_loop,
@@ -183,7 +176,7 @@ class AgentApp:
         return neighbour(send) if neighbour else self.app(scope, receive, send)
 
     async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the app's lifespan unchanged; if it has none, answer for it: the probe needs one."""
+        """Run the app's lifespan unchanged, or answer for an app that has none."""
         message_types: list[str] = []
 
         async def forward_message(message: Message) -> None:
@@ -192,7 +185,7 @@ class AgentApp:
                 await self.on_started()
             if message_types[-1] == "lifespan.startup.failed":
                 reason = message.get("message", "").strip() or "it does not say why"
-                _report_failure(self.config, "startup", reason.splitlines()[-1])
+                self.config.report_failure("startup", reason.splitlines()[-1])
             await send(message)
 
         try:
@@ -200,10 +193,10 @@ class AgentApp:
                 await self.app(scope, receive, forward_message)
             except BaseException as error:
                 if message_types == ["lifespan.startup.failed"]:
-                    _report_failure(self.config, "startup", _error_summary(error), error)
+                    self.config.report_failure("startup", _error_summary(error), error)
                 if message_types or not isinstance(error, Exception):
                     raise
-            if not message_types:  # as uvicorn does: this app knows no lifespan
+            if not message_types:  # this app knows no lifespan; uvicorn does the same
                 await forward_message({"type": "lifespan.startup.complete"})
                 while (await receive())["type"] != "lifespan.shutdown":
                     pass
@@ -235,22 +228,15 @@ class AgentApp:
 
 
 async def _answer_on_loop(send: Send) -> None:
-    """Answer as the `async` neighbour: slow only when the loop is held."""
-    await _send_neighbour_answer(send, "async")
+    """Answer as the `async` neighbour: slow only while a route holds the loop."""
+    await send_json(send, {"neighbour": "async"})
 
 
 async def _answer_in_thread(send: Send) -> None:
     """Answer as the `def` neighbour: slow also when all threads are taken. Needs AnyIO."""
     to_thread, trace = sys.modules.get("anyio.to_thread"), current_trace.get()
     if to_thread is None or trace is None:
-        await _send_neighbour_answer(send, "none", 404)
+        await send_json(send, {"neighbour": "none"}, 404)
     else:
         kind = await to_thread.run_sync(trace.time_handler, lambda: "def")
-        await _send_neighbour_answer(send, kind)
-
-
-async def _send_neighbour_answer(send: Send, neighbour: str, status: int = 200) -> None:
-    body = json.dumps({"neighbour": neighbour}, separators=(",", ":")).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+        await send_json(send, {"neighbour": kind})

@@ -26,7 +26,7 @@ except (ImportError, ValueError, OSError):  # the waits of one thread are not co
     HAS_WAIT_COUNTS = False
 
 _MIN_CPU_SECONDS = 0.001  # CPU seconds of all threads: with less, `is_crowded` keeps its value
-STACK_SAMPLE_INTERVAL = 0.005  # seconds without a heartbeat until the stack is sampled
+STACK_SAMPLE_INTERVAL = 0.005  # seconds without a heartbeat until the first sample of the stack
 # sys._current_frames() and a collection inside it may wait for each other
 _GC_CAN_DEADLOCK = sys.version_info < (3, 12)
 _SWITCH_COUNT_PATTERN = re.compile(rb"\nvoluntary_ctxt_switches:\s+(\d+)")
@@ -41,22 +41,17 @@ _SWITCH_POINT_OPCODES = {
 
 
 class GilAccess(Enum):
-    """How a thread got the GIL after a sleep, which tells what the other threads did then."""
+    """How a thread got the GIL after a sleep, which shows what the other threads did then."""
 
-    # No thread held it: the loop's thread was in a call that releases it. The stack is true.
-    FREE = "free"
-    # The holder was forced to drop it, at any line. The stack is true.
-    FORCED = "forced"
-    # No thread held it, and the loop's thread slept: the stack has its sleep, no CPU time.
-    ASLEEP = "asleep"
-    # The stack's code ran, so a sleep since the last sample belongs to another call.
-    AWAKE = "awake"
-    # The time before the call in the stack: the code that ran then is unknown.
-    HANDED_OVER = "handed over"
+    FREE = "free"  # it was free: the loop's thread was in the stack's call, which releases it
+    FORCED = "forced"  # another thread was made to release it, at any line: the stack is true
+    ASLEEP = "asleep"  # it was free, and the loop's thread slept in the stack's call
+    AWAKE = "awake"  # the stack's code ran: an earlier sleep belongs to another call
+    HANDED_OVER = "handed over"  # the time before the stack's call, by unknown code
 
 
 def count_waits() -> int:
-    """Return how often the calling thread has waited; 0 where the system does not count."""
+    """Return how often the calling thread has waited; 0 if the system does not count."""
     return getrusage(RUSAGE_THREAD).ru_nvcsw if HAS_WAIT_COUNTS else 0
 
 
@@ -67,10 +62,7 @@ def classify_access(waits: int) -> GilAccess:
 
 
 def is_between_calls(stack: Sequence[RawFrame]) -> bool:
-    """Return whether the innermost frame is at a jump back or a function's start.
-
-    Only a forced switch stops a thread there; the number of waits depends on the machine.
-    """
+    """Return whether the innermost frame is where only a forced switch of threads stops one."""
     if not stack:
         return False
     code, last = stack[0]
@@ -92,17 +84,16 @@ class ThreadTime(NamedTuple):
 
 
 class LoopThread:
-    """CPU, sleep and stack of the loop's thread since the last call; Linux has the counters."""
+    """CPU, sleep and stack of the loop's thread since the last call; the counters need Linux."""
 
     def __init__(self) -> None:
         self.ident = threading.get_ident()
         self.clock: int | None = None
         self.stat_files: list[int] = []
         folder = Path(f"/proc/self/task/{threading.get_native_id()}")
-        # a chroot may lack /proc
+        # a chroot may lack /proc, a kernel the second file
         if sys.platform == "linux" and (folder / "status").exists():
             self.clock = time.pthread_getcpuclockid(self.ident)
-            # not every kernel has the second
             names = [name for name in ("status", "schedstat") if (folder / name).exists()]
             self.stat_files = [os.open(folder / name, os.O_RDONLY) for name in names]
         self.own_cpu = self.others_cpu = 0.0
@@ -143,23 +134,19 @@ class LoopThread:
 
     def stack(self) -> list[RawFrame]:
         """Return the thread's stack, innermost frame first."""
-        pause = _GC_CAN_DEADLOCK and gc.isenabled()
-        if pause:
-            gc.disable()
+        if not (_GC_CAN_DEADLOCK and gc.isenabled()):
+            return read_stack(self.ident)
+        gc.disable()
         try:
             return read_stack(self.ident)
         finally:
-            if pause:
-                gc.enable()
+            gc.enable()
 
 
 def read_stack(ident: int) -> list[RawFrame]:
-    """Return the stack of a thread; empty once it has ended.
-
-    In one call of C code, which keeps the GIL: reading the caller of a frame that had ended crashed
-    CPython 3.11.7.
-    """
-    # the only way to read another thread's stack
+    """Return the stack of a thread; empty once it has ended."""
+    # in one call of C code, which keeps the GIL: CPython 3.11.7 crashes on the caller of a frame
+    # that has ended; nothing else reads another thread's stack
     innermost = map(itemgetter(ident), starmap(sys._current_frames, [()]))  # noqa: SLF001
     frames = takewhile(bool, accumulate(chain(innermost, repeat("f_back")), getattr))
     try:

@@ -1,17 +1,18 @@
 """ASGI middleware that records when each request arrives, its handler runs, and its answer leaves.
 
-The four moments travel with the answer, in the header `x-atonce-times`: the arrival in nanoseconds
-of `time.perf_counter_ns`, one clock for all processes of a host, and from there on to the others; 0
-for what is not known. What a header cannot carry goes to a trace log (`ATONCE_PROBE=<prefix>`),
-joined by the client's request id (header `x-atonce-id`).
+The answer's header `x-atonce-times` has these four moments: the arrival in nanoseconds of
+`time.perf_counter_ns`, one clock for all processes of a host, and the others in nanoseconds since
+then; 0 is unknown. What a header cannot carry goes to a trace log (`ATONCE_PROBE=<prefix>`), with
+the client's request id (header `x-atonce-id`).
 
-The app's messages are passed on when it sends them, in its order, and none of its objects is
-changed. Every microsecond is taken from the app (`python -m benchmarks.probe` measures how many).
+It passes the app's messages on at once, in order, and changes none of the app's objects. Each of
+its microseconds slows the app; `python -m benchmarks.probe` measures them.
 """
 
 import asyncio
 import functools
 import inspect
+import json
 import os
 import sys
 import time
@@ -30,16 +31,16 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 clock_ns = time.perf_counter_ns
 _MAX_BODY_DELAY = 100_000  # nanoseconds after its head within which a body has followed it at once
 
-# the trace of the request that the running task serves; worker threads inherit the context
+# the trace of the running task's request; worker threads inherit the context
 current_trace: ContextVar["RequestTrace | None"] = ContextVar("atonce_visit", default=None)
 
 
 class RequestTrace:
     """One request inside the app. Moments are 0 until they happen.
 
-    `app_end` is the moment before the last piece that carries anything is handed to the server,
-    never after: the client may have read it by then. A head that announces a length carries its own
-    moment instead: the body mostly follows within microseconds, else the trace log has it.
+    `app_end` is the moment before the app sends its last piece with content: after it the client
+    may read on already. A head with a length carries its own moment instead: the body mostly
+    follows within microseconds, else the trace log has it.
     """
 
     __slots__ = (
@@ -57,7 +58,7 @@ class RequestTrace:
         self.written_line: dict[str, Any] | None = None
 
     async def send_message(self, message: Message) -> None:
-        """Send on. A coroutine function, like the server's own: an app may make a task of it."""
+        """Pass a message on. It is a coroutine function, as an app may make a task of it."""
         kind = message["type"]
         if kind == "http.response.start":
             message = self.add_times_header(message)
@@ -96,7 +97,7 @@ class RequestTrace:
         return {"kind": "visit", "request": name.decode("latin-1"), **times, "peer": peer}
 
     def time_handler(self, handler: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Call a `def` handler, stamping its begin and end in the thread it runs in."""
+        """Call a `def` handler, and record its begin and end in its own thread."""
         self.handler_start = clock_ns()
         try:
             return handler(*args, **kwargs)
@@ -104,8 +105,16 @@ class RequestTrace:
             self.handler_end = clock_ns()
 
 
+async def send_json(send: Send, body: dict[str, Any], status: int = 200) -> None:
+    """Send a complete answer."""
+    content = json.dumps(body, separators=(",", ":")).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
 class Probe:
-    """The middleware: holds settings only; each request gets its own `RequestTrace`."""
+    """The middleware; each request has its own `RequestTrace`."""
 
     def __init__(self, app: ASGIApp, trace_prefix: str | None = None) -> None:
         self.app = app
@@ -114,7 +123,7 @@ class Probe:
         time_fastapi_handlers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
-        """Stamp one request, and return what the app returns: the server may complain of it."""
+        """Record one request; return what the app returns, as the server may complain of it."""
         if scope["type"] != "http":
             return await self._handle_other_scope(scope, receive, send)
         trace = RequestTrace(scope, send)
@@ -144,8 +153,8 @@ class Probe:
 def time_fastapi_handlers() -> None:
     """Make FastAPI run its handlers through the request's trace.
 
-    The function that calls every handler is private, and so is the one for threads: arguments are
-    passed on unchanged. Where a version does not say the kind, `async` handlers are not timed.
+    Both functions that it replaces are private, so they pass all arguments on unchanged. If a
+    version of FastAPI does not say which handlers are `async`, those are not timed.
     """
     routing: Any = sys.modules.get("fastapi.routing")
     run_handler: Any = getattr(routing, "run_endpoint_function", None)

@@ -21,7 +21,7 @@ def thread_limiter() -> Any:
 
 
 def expose_default_executor(loop: asyncio.AbstractEventLoop) -> None:
-    """Make a hidden default executor (uvloop's) readable, by making it ourselves."""
+    """Create the default executor of a loop that would hide it (uvloop), to read its queue."""
     if hasattr(loop, "_default_executor"):
         return
     original_setter = loop.set_default_executor
@@ -49,35 +49,27 @@ def count_queued_calls(loop: asyncio.AbstractEventLoop) -> int | None:
 
 
 def longest_queue_pool(loop: asyncio.AbstractEventLoop) -> tuple[int | None, int | None]:
-    """Return threads and queue of the fullest executor but the loop's own; None if unknown."""
+    """Return threads and queue of the executor with the longest queue, the loop's own excepted."""
     try:
         # the only list of all executors
         thread_queues = list(thread._threads_queues.items())  # noqa: SLF001
     except (AttributeError, RuntimeError):  # not in this Python, or a thread started just now
         return None, None
     own = _default_executor_queue(loop)
-    threads = Counter(
-        queue
-        for worker, queue in thread_queues
-        if queue is not own and queue.qsize() and worker.is_alive()
-    )
+    busy = [
+        (worker, queue) for worker, queue in thread_queues if queue is not own and queue.qsize()
+    ]
+    threads = Counter(queue for worker, queue in busy if worker.is_alive())
     fullest = max(threads, key=lambda queue: int(queue.qsize()), default=None)
     return (threads[fullest], fullest.qsize()) if fullest else (0, 0)
 
 
 def runtime_facts(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
-    """Return what runs here: the loop, the HTTP parser, and the sizes of both thread pools.
-
-    A throw-away executor shows the size: its formula depends on the Python version, and the loop
-    makes its own lazily.
-    """
+    """Return what runs here: the loop, the HTTP parser, and the sizes of both thread pools."""
+    # the loop makes its own lazily; the formula of the size depends on the Python version
     executor = getattr(loop, "_default_executor", None) or ThreadPoolExecutor()
-    limiter = thread_limiter()
-    parsers = [
-        name
-        for name in ("httptools", "h11")
-        if f"uvicorn.protocols.http.{name}_impl" in sys.modules
-    ]
+    limiter, parser_module = thread_limiter(), "uvicorn.protocols.http.{}_impl"
+    parsers = [name for name in ("httptools", "h11") if parser_module.format(name) in sys.modules]
     return {
         "pid": os.getpid(),
         "python": platform.python_version(),

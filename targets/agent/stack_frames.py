@@ -39,7 +39,7 @@ _AGENT_FOLDER = str(Path(__file__).resolve().parent) + os.sep
 
 
 class FrameRole(Enum):
-    """What a frame does for the app, as far as its file tells."""
+    """What a frame does for the app, by its file."""
 
     SERVES = "serves"  # answers a request
     STARTS = "starts"  # starts the app, or ends it
@@ -52,20 +52,17 @@ class FrameFormatter:
 
     def __init__(self, home: Path) -> None:
         self.roots = [str(root.resolve()).rstrip(os.sep) + os.sep for root in (home, Path.cwd())]
-        self.stdlib_folders = [
-            os.path.realpath(path) + os.sep
-            for path in map(sysconfig.get_path, ("stdlib", "platstdlib"))
-        ]
+        folders = map(sysconfig.get_path, ("stdlib", "platstdlib"))
+        self.stdlib_folders = [os.path.realpath(path) + os.sep for path in folders]
         # keeps the code, so that its id stays unique
         self.cache: dict[tuple[int, int], tuple[Frame, FrameRole, CodeType]] = {}
 
     def format_stack(self, stack: Sequence[RawFrame]) -> tuple[tuple[Frame, ...], bool]:
         """Describe a stack, and whether it serves a request; empty for the agent's own work."""
-        entries = [
-            self.cache.get((id(code), last)) or self._describe_frame(code, last)
-            for code, last in stack
+        places = [
+            self.cache.get((id(code), i)) or self._describe_frame(code, i) for code, i in stack
         ]
-        frames, roles = [entry[0] for entry in entries], [entry[1] for entry in entries]
+        frames, roles = [place[0] for place in places], [place[1] for place in places]
         if not frames or FrameRole.AGENT in roles or frames[0].file.startswith(_AGENT_FOLDER):
             return (), False
         serves = FrameRole.SERVES in roles and FrameRole.STARTS not in roles
@@ -74,7 +71,7 @@ class FrameFormatter:
     def stack_without_line(
         self, raw: Sequence[RawFrame], stack: tuple[Frame, ...]
     ) -> tuple[Frame, ...]:
-        """Return the stack from the user's outermost function on, where its lines are unknown."""
+        """Return the stack from the user's outermost function on, without its line there."""
         first = None
         for i, (code, last) in enumerate(raw):
             frame, role, _ = self.cache[id(code), last]
@@ -95,7 +92,7 @@ class FrameFormatter:
         return entry
 
     def is_user_code(self, file: str) -> bool:
-        """Return whether the user wrote a file; an installed app's path counts below its home."""
+        """Return whether the user wrote a file: it lies in a root, in no package or library."""
         if file.startswith(_AGENT_FOLDER):
             return False
         foreign = [path for path in self.stdlib_folders if file.startswith(path)]
@@ -116,7 +113,7 @@ def _frame_role(code: CodeType, file: str) -> FrameRole:
 
 
 def _shorten_stack(stack: list[Frame]) -> tuple[Frame, ...]:
-    """Keep at most `_MAX_FRAMES`: the innermost, the user's own, and what these call."""
+    """Return at most `_MAX_FRAMES`: the innermost, the user's own, and what these call."""
     half = _MAX_FRAMES // 2
     if len(stack) > _MAX_FRAMES:
         calls_on = [*(frame.is_user_code for frame in stack[1:]), False]
@@ -129,7 +126,7 @@ def _shorten_stack(stack: list[Frame]) -> tuple[Frame, ...]:
 
 
 def line_and_call(code: CodeType, last: int) -> tuple[int, str]:
-    """Return line and call of an instruction; the line before where it has none."""
+    """Return line and call of an instruction; without a line of its own, the line before."""
     if hasattr(code, "co_positions"):  # 3.11: the jump back of a loop has no line
         so_far = list(islice(code.co_positions(), last // 2 + 1))
         lines = [code.co_firstlineno, *(position[0] for position in so_far if position[0])]
@@ -142,7 +139,7 @@ def line_and_call(code: CodeType, last: int) -> tuple[int, str]:
 def _source_segment(
     file: str, line: int | None, end_line: int | None, column: int | None, end_column: int | None
 ) -> str:
-    """Return the source that an instruction was made from; columns count bytes."""
+    """Return the source of an instruction; columns count bytes."""
     if line is None or end_line is None or column is None or end_column is None:
         return ""
     lines = [linecache.getline(file, number).encode() for number in range(line, end_line + 1)]
@@ -152,7 +149,7 @@ def _source_segment(
 
 
 def _find_call(text: str) -> str:
-    """Return what an expression calls or looks up: properties run code, too."""
+    """Return what an expression calls or looks up, as a property runs code as well."""
     node: Any = _parse_source(f"({text})").body[:1]
     node = node and node[0].value
     node = node.value if isinstance(node, ast.Await) else node
@@ -162,7 +159,7 @@ def _find_call(text: str) -> str:
 
 
 def find_only_call(line: str) -> str:
-    """Return what a line calls, if it has one call: Python 3.10 knows no more than the line."""
+    """Return what a line calls if it has one call: Python 3.10 knows only the line."""
     source = _parse_source(f"{line} pass" if line.endswith(":") else line)
     calls = [node for node in ast.walk(source) if isinstance(node, ast.Call)]
     return _expression_text(calls[0].func) if len(calls) == 1 else ""

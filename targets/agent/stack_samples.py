@@ -1,4 +1,4 @@
-"""Which stacks held the event loop, and for how long, from samples of its thread."""
+"""Which stacks hold the event loop, and for how long, from samples of its thread."""
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -34,25 +34,22 @@ _WEIGHT_TRANSFERS = ((GilAccess.HANDED_OVER, GilAccess.FORCED), (GilAccess.AWAKE
 
 def split_sample(stack: list[RawFrame], access: GilAccess, own: ThreadTime) -> list[StackSample]:
     """Split a sample into the time that the thread ran and slept; the seen state is last."""
-    ran, slept = (
-        StackSample(own.run_seconds, stack, access),
-        StackSample(own.sleep_seconds, stack, GilAccess.AWAKE),
-    )
+    ran, slept = own.run_seconds, own.sleep_seconds
     if access is not GilAccess.FREE or not own.is_asleep:
-        return [slept, ran]
+        return [StackSample(slept, stack, GilAccess.AWAKE), StackSample(ran, stack, access)]
     # a call that sleeps also runs a little
-    if own.run_seconds < _MAX_RUN_SHARE * (own.run_seconds + own.sleep_seconds):
-        return [StackSample(own.run_seconds + own.sleep_seconds, stack, GilAccess.ASLEEP)]
+    if ran < _MAX_RUN_SHARE * (ran + slept):
+        return [StackSample(ran + slept, stack, GilAccess.ASLEEP)]
     return [
-        StackSample(own.run_seconds, stack, GilAccess.HANDED_OVER),
-        StackSample(own.sleep_seconds, stack, GilAccess.ASLEEP),
+        StackSample(ran, stack, GilAccess.HANDED_OVER),
+        StackSample(slept, stack, GilAccess.ASLEEP),
     ]
 
 
 def correct_weights(samples: Sequence[StackSample]) -> Iterator[tuple[float, list[RawFrame], bool]]:
-    """Yield weight and stack of each sample, and whether its lines are known.
+    """Yield weight and stack of each sample, and whether its line is known.
 
-    Time of a GIL handed over goes to the forced samples of the hold, a sleep to the asleep ones.
+    Time before a call goes to the hold's forced samples, an earlier sleep to those asleep.
     """
     factors: dict[GilAccess, float] = {}
     for source, target in _WEIGHT_TRANSFERS:

@@ -1,18 +1,18 @@
-"""Finds out when the event loop is held, and by which stack: a thread waits for its heartbeats.
+"""Finds out when a stack holds the event loop, and which: a thread waits for the loop's heartbeats.
 
-It requests one every 10 ms. When none has come 5 ms later, it samples the stack of the loop's
-thread, and again every 5 ms. A sample stands for the time since the last. Only a thread that has
-the GIL can sample: C code that keeps it hides (`blind` says how long), but the late sample still
-meets the line that called it, as the interpreter changes threads right after the call.
+It requests one every 10 ms. If none comes within 5 ms, it samples the stack of the loop's thread,
+and again every 5 ms. A sample stands for the time since the last. To sample it needs the GIL: C
+code that keeps the GIL delays the sample (`blind` says how long). The late sample still has the
+line of that call, as the interpreter changes threads right after the call.
 
-A thread that waits for the GIL gets it by force only after the switch interval, which every call
-that releases it begins anew: so it is 5 us while this thread runs. Where a call was met asleep and
-other code ran before it, the function is named and no line of it.
+A thread gets the GIL by force only after the switch interval, and every call that releases the GIL
+starts this interval anew: so it is 5 us while this thread runs. If other code ran before a call
+that sleeps, the stack names the function without a line.
 
 Other threads may keep the GIL, other processes the core. So a sample counts for as long as the
 loop's thread ran, or slept without waking up (a thread that waits for the GIL wakes all the time);
-the rest is written under an empty stack. Automatic garbage collections hit any line, and have a
-stack of their own; `gc.collect()` is the work of its line.
+the rest has an empty stack. Automatic garbage collections can happen at any line, so they have a
+stack of their own; `gc.collect()` counts to its line.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from .forks import end_thread, pause_in_forks
+from .forks import ForkSafeThread
 from .loop_thread import (
     STACK_SAMPLE_INTERVAL,
     GilAccess,
@@ -45,16 +45,12 @@ from .stack_samples import OpenHold, StackSample, correct_weights, split_sample
 
 clock_seconds = time.perf_counter
 _POLL_INTERVAL = 0.010  # seconds between a heartbeat and the next request for one
-_MIN_HOLD_SECONDS = 0.010  # seconds: shorter holds are not written
-# seconds between two checks for the file `<session>.wait` in its folder, which makes it wait
-_WAIT_FILE_INTERVAL = 0.1
-# seconds after which a hold is written as far as known: the process may be killed at any moment
-_MAX_HOLD_PIECE = 0.5
+_MIN_HOLD_SECONDS = 0.010  # it writes no shorter hold
+_WAIT_FILE_INTERVAL = 0.1  # seconds between two checks whether `<session>.wait` is still there
+_MAX_HOLD_PIECE = 0.5  # seconds of a hold that a killed process may lose
 _HOLD_GAP = 1e-6  # seconds between one hold and the next; the pieces of one touch
-# seconds that this thread waits for the GIL: less than a stretch of Python between two calls
-_SWITCH_INTERVAL = 0.000005
-# the same while other threads compute, as each switch between them costs time
-_CROWDED_SWITCH_INTERVAL = 0.001
+_SWITCH_INTERVAL = 0.000005  # seconds: less than Python code takes between two calls
+_CROWDED_SWITCH_INTERVAL = 0.001  # while other threads compute, as each switch costs them time
 
 
 class _GcTimer:
@@ -62,7 +58,7 @@ class _GcTimer:
 
     def __init__(self) -> None:
         self.reported = 0.0
-        # seconds so far, and when the current one began: one tuple, as threads may switch any time
+        # seconds so far, and the current one's begin: one tuple, as threads may switch at any time
         self.state = (0.0, 0.0)
 
     def __call__(self, phase: str, _: object) -> None:
@@ -82,63 +78,46 @@ class _GcTimer:
 
 
 def _long_pause(begun: float) -> float:
-    """Seconds of a collection until now; 0 for short ones, which count to the calling line."""
+    """Return the seconds of a collection so far; 0 if short, as it then counts to its line."""
     took = clock_seconds() - begun if begun else 0.0
     return took if took > STACK_SAMPLE_INTERVAL else 0.0
 
 
-class Watchdog:
-    """Watches one loop from its first heartbeat on; all but `_send_heartbeat` runs in a thread."""
+class Watchdog(ForkSafeThread):
+    """Watches one loop from its first heartbeat on; only `_send_heartbeat` runs in the loop."""
 
     def __init__(self, path: Path, home: Path) -> None:
-        self.path, self.formatter = path, FrameFormatter(home)
-        self.heartbeat, self.closing = threading.Lock(), threading.Event()
+        super().__init__("atonce-watch")
+        self.path, self.formatter, self.heartbeat = path, FrameFormatter(home), threading.Lock()
         self.heartbeat.acquire()
         self.answered_at = 0.0
         self.loop_depth = 0  # frames of the loop itself, below every task
-        self.accounted_until = 0.0  # the moment until which time is accounted for
+        self.accounted_until = 0.0  # samples account for all time until then
         self.sample_due = 0.0  # when the next sample is planned
         self.gil_access = GilAccess.FREE  # how this thread got the GIL at the last sample
         self.hold: OpenHold | None = None
         self.gc_timer = _GcTimer()
-        self.is_stopped, self.thread = False, threading.Thread()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start to watch. Call it in the loop's thread."""
-        self.loop, self.loop_thread = loop, LoopThread()
-        self.resume()
-        pause_in_forks(self)
+        self.loop_thread = LoopThread()
+        super().start(loop)
 
     def stop(self) -> None:
         """Stop, and write what is left."""
-        self.is_stopped = True
-        self.pause()
+        super().stop()
         for descriptor in self.loop_thread.stat_files:
             os.close(descriptor)
-
-    def pause(self) -> None:
-        """End the thread, and write what is left."""
-        self.closing.set()
-        end_thread(self.thread)
-
-    def resume(self) -> None:
-        """Start the thread, unless the watchdog is stopped."""
-        if self.is_stopped:
-            return
-        self.closing.clear()
-        if not self.thread.is_alive():
-            self.thread = threading.Thread(target=self.run, name="atonce-watch", daemon=True)
-            self.thread.start()
 
     def _send_heartbeat(self) -> None:
         """Answer from the loop; the first answer also measures the loop's own stack depth."""
         self.answered_at = clock_seconds()
-        # inspect's way would read the sources
+        # `inspect` would read the sources
         frame = None if self.loop_depth else sys._getframe(1)  # noqa: SLF001
         while frame is not None:
             self.loop_depth += 1
             frame = frame.f_back
-        if self.heartbeat.locked():  # else a thread that ended for a fork had requested it, too
+        if self.heartbeat.locked():  # else a thread that ended for a fork requested it as well
             self.heartbeat.release()
 
     def run(self) -> None:
@@ -146,7 +125,7 @@ class Watchdog:
         sharpen_timer()
         wait = self.path.with_name(f"{self.path.stem.rpartition('-')[0]}.wait")
         while wait.exists() and self._is_watching():
-            self.closing.wait(_WAIT_FILE_INTERVAL)
+            self.pausing.wait(_WAIT_FILE_INTERVAL)
         self.app_switch_interval = sys.getswitchinterval()
         gc.callbacks.append(self.gc_timer)
         with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the loop is closed
@@ -165,13 +144,13 @@ class Watchdog:
                 self._poll_loop(file)
 
     def _is_watching(self) -> bool:
-        return self.loop.is_running() and not self.closing.is_set()
+        return self.loop.is_running() and not self.pausing.is_set()
 
     def _poll_loop(self, file: TextIO) -> None:
-        """Pause, then request a heartbeat. A hold counts from when that was done, or due."""
+        """Pause, then request a heartbeat. A hold counts from the request, or from when it was due."""
         self.reset()
         self.accounted_until = self.sample_due = clock_seconds() + _POLL_INTERVAL
-        self._wait_noting_access(lambda: self.closing.wait(_POLL_INTERVAL))
+        self._wait_noting_access(lambda: self.pausing.wait(_POLL_INTERVAL))
         if clock_seconds() > self.sample_due + STACK_SAMPLE_INTERVAL:
             self.sample_stack(file)
         else:
@@ -210,16 +189,15 @@ class Watchdog:
         return answered
 
     def reset(self) -> None:
-        """Forget what thread and collector did until now: no hold has it."""
+        """Forget what thread and collector did until now, outside any hold."""
         self.loop_thread.take_cpu_time()
         self.gc_timer.take_gc_time()
 
     def sample_stack(self, file: TextIO) -> None:
         """Sample the stack for the time since the last sample."""
-        # where the interpreter changes threads after a collection
-        ours = _GcTimer.__call__.__code__
+        ours = _GcTimer.__call__.__code__  # threads change here after a collection
         raw = [frame for frame in self.loop_thread.stack() if frame[0] is not ours]
-        # empty: the loop waits for events, or for the GIL after that
+        # it is empty while the loop waits for events, or for the GIL after that
         stack = raw[: max(0, len(raw) - self.loop_depth)]
         if is_between_calls(stack):
             self.gil_access = GilAccess.FORCED
@@ -260,7 +238,7 @@ class Watchdog:
         self.hold = None
 
     def _write_hold(self, file: TextIO, hold: OpenHold, until: float) -> None:
-        """Write a line for a long hold; its stacks are left out where they held for too short."""
+        """Write a line for a long hold, without its stacks if they account for too little of it."""
         if until - hold.start < _MIN_HOLD_SECONDS - _HOLD_GAP:
             return
         shares: dict[tuple[Frame, ...], float] = defaultdict(float)

@@ -1,8 +1,8 @@
 """The antipattern app, with each mistake next to its fix; the example app of `atonce doctor`.
 
-`uvicorn targets.antipatterns:app` serves it. `GET /report` does right what `GET /report/blocked`
-does wrong, and so on: the last part of a path names the mistake. Waits take 0.1 s, computations
-about 30 ms. Without the lesson's packages, the routes that need them are left out.
+`uvicorn targets.antipatterns:app` serves it. The last part of a path names the mistake: `GET
+/report/blocked` is the mistake, `GET /report` its fix. Waits take 0.1 s, computations about 30 ms.
+Without the lesson's packages, the app has no routes that need them.
 """
 
 import asyncio

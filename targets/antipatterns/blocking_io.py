@@ -1,4 +1,4 @@
-"""Waits on the event loop, in threads, awaited, in a queue, and none because of a lost `await`."""
+"""Waits on the event loop, in threads, awaited, in a queue, and lost with a forgotten `await`."""
 
 import asyncio
 import subprocess
@@ -102,14 +102,14 @@ def save_and_unlock() -> str:
 
 @router.get("/stock/blocked")
 async def stock_blocked(request: Request) -> str:
-    """Block the event loop on a lock that a thread releases only after its save."""
+    """Block the event loop until a thread has saved and releases the lock."""
     THREADS_LOCK.acquire()
     return await request.app.state.in_threads(save_and_unlock)  # type: ignore[no-any-return]
 
 
 @router.get("/stock")
 async def stock(request: Request) -> str:
-    """Await the lock, hold it around memory only, and save after it."""
+    """Await the lock, keep it only while memory changes, and save after it."""
     async with LOCK:
         request.app.state.count = getattr(request.app.state, "count", 0) + 1
     return await request.app.state.in_threads(save_stock)  # type: ignore[no-any-return]
@@ -117,7 +117,7 @@ async def stock(request: Request) -> str:
 
 @router.get("/beds/queued")
 async def beds_queued() -> str:
-    """Serve four at once; all others wait in line."""
+    """Serve four at once; all others queue."""
     async with FEW_PLACES:
         return await report()
 

@@ -25,7 +25,7 @@ async def risk_busy() -> int:
 
 @router.get("/risk/threads", response_model=None)
 def risk_threads() -> int:
-    """Compute in threads: the loop goes on, but one interpreter runs one thread at a time."""
+    """Compute in threads: the loop goes on, but the GIL lets one thread run at a time."""
     return compute_chain(ROUNDS)
 
 
@@ -57,7 +57,7 @@ async def search_busy() -> bool:
 
 @router.get("/search")
 async def search() -> bool:
-    """Match a bounded pattern, which can match in one way only."""
+    """Match a bounded pattern, which can match in only one way."""
     return BOUNDED.fullmatch(SEARCHED_NAME) is not None
 
 

@@ -47,7 +47,7 @@ router = APIRouter(lifespan=lifespan)
 
 @router.get("/insurance/blocked", response_model=None)
 async def insurance_blocked(request: Request) -> Any:
-    """Call with `requests`: nothing else runs until the other service has answered."""
+    """Call with `requests`: nothing else runs until the other service answers."""
     # the mistake itself
     return requests.get(request.app.state.insurance, timeout=10).json()  # noqa: ASYNC210
 

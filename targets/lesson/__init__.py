@@ -1,8 +1,7 @@
 """The lesson's routes: its statements on real parts. Without its package, a topic answers 501.
 
-One file per topic, each with a `router`, whose lifespan opens what its requests share. A file that
-calls another service has `FAILURES`: what its library raises when that service is too slow, answers
-an error, or fails otherwise.
+One file per topic, each with a `router`, whose lifespan opens what its requests share. `FAILURES`
+are the library's exceptions for a service that is too slow, answers an error, or fails otherwise.
 """
 
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from importlib import import_module
 from fastapi import APIRouter, HTTPException
 
 INSTALL_HINT = "pip install 'atonce[lab]', or in a clone: pip install -e '.[lab]'"
-TOPIC_MODULES = (  # the start of the topic's paths, and its file
+TOPIC_MODULES = (  # the start of a topic's paths, and its file
     ("/client", "http_clients"),
     ("/aiohttp", "aiohttp_client"),
     ("/users", "databases"),
@@ -33,14 +32,12 @@ def load_topics() -> Iterator[tuple[APIRouter, tuple[type[Exception], ...]]]:
 
 
 def unavailable_router(prefix: str, package: str) -> APIRouter:
-    """Create routes that answer 501, with the package that they need."""
-    router = APIRouter(tags=["not installed"])
+    """Return routes that answer 501 and name the package that they need."""
+    router, why = APIRouter(), f"needs {package}, which is not installed: {INSTALL_HINT}"
 
     @router.get(prefix, include_in_schema=False)
     @router.get(prefix + "/{rest:path}", include_in_schema=False)
     async def absent(rest: str = "") -> None:
-        raise HTTPException(
-            501, f"GET {prefix}/{rest} needs {package}, which is not installed: {INSTALL_HINT}"
-        )
+        raise HTTPException(501, f"GET {prefix}/{rest} {why}")
 
     return router

@@ -1,8 +1,4 @@
-"""Calling another service with `aiohttp`: one session that the lifespan opens and closes.
-
-Its time-outs limit the connection and each read, as those of httpx do, so that they differ from
-the app's own (`asyncio.TimeoutError`).
-"""
+"""Calling another service with `aiohttp`: one session that the lifespan opens and closes."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,20 +10,20 @@ from fastapi import APIRouter, FastAPI, Request
 from targets import upstream
 from targets.lesson.waiting import Seconds
 
-TIMEOUT = 10.0  # seconds
 FAILURES = (aiohttp.ServerTimeoutError, aiohttp.ClientResponseError, aiohttp.ClientError)
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the one session of the app, and close it."""
-    timeout = client_timeout(TIMEOUT)
+    timeout = client_timeout(10.0)
     async with aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as app.state.aiohttp:
         yield
 
 
 def client_timeout(seconds: float) -> aiohttp.ClientTimeout:
     """Limit the wait for a place in the pool, for a connection, and for each piece of an answer."""
+    # `total` would raise asyncio.TimeoutError, like time-outs of the app itself
     return aiohttp.ClientTimeout(connect=seconds, sock_connect=seconds, sock_read=seconds)
 
 

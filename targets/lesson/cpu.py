@@ -1,7 +1,7 @@
 """The same computation inline in `async def`, in a thread, and in a process pool.
 
-Pure Python keeps the GIL, hashing releases it. The amount of work is fixed by `rounds`, never by
-time, and the answer depends on all of it: equal answers, equal work.
+Pure Python keeps the GIL, hashing releases it. `rounds` sets the amount of work, and the answer
+depends on all of it: equal answers, equal work.
 """
 
 import asyncio
@@ -17,18 +17,15 @@ from fastapi import APIRouter, FastAPI, Query, Request
 
 from targets.child_processes import compute_chain, hash_password, identify_worker, init_pool_worker
 
-ROUNDS_HELP = "How much work, in rounds: as many rounds take as long on every route."
+ROUNDS_HELP = "Rounds of work; a round takes as long on every route."
 Rounds = Annotated[int, Query(gt=0, le=5_000_000, description=ROUNDS_HELP)]
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open a process pool with a worker for each core of this process, and close it.
-
-    Workers start on demand and are spawned: a fork would copy the threads' locks and the clients'
-    connections.
-    """
+    """Open a process pool with a worker for each core of this process, and close it."""
     size = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # spawned, as a fork would copy the threads' locks and the clients' connections
     with ProcessPoolExecutor(size, get_context("spawn"), init_pool_worker) as pool:
         app.state.in_pool = partial(asyncio.get_running_loop().run_in_executor, pool)
         app.state.pool_size = size
@@ -52,13 +49,13 @@ async def thread(rounds: Rounds = 500_000) -> dict[str, int]:
 
 @router.get("/cpu/pool", response_model=None)
 async def pool(request: Request, rounds: Rounds = 500_000) -> dict[str, int]:
-    """Compute in a process pool: other interpreters, other cores. As many at once as cores."""
+    """Compute in a process pool, on other cores: as many at once as there are cores."""
     return {"result": await request.app.state.in_pool(compute_chain, rounds)}
 
 
 @router.get("/cpu/workers", response_model=None)
 async def workers(request: Request) -> dict[str, int]:
-    """Count the pool's workers, once each has answered, and their niceness."""
+    """Return the number of the pool's workers, once each has answered, and their niceness."""
     niceness_by_pid: dict[int, int] = {}
     size = request.app.state.pool_size
     while len(niceness_by_pid) < size:

@@ -1,7 +1,7 @@
 """The lesson's databases: SQLite and a real PostgreSQL, by blocking and awaitable drivers.
 
-All use the default pools. A database is opened by the first request that needs it. Each counts the
-statements that reached it, as evidence that the variants did equal work.
+All use the default pools. The first request that needs a database opens it. Each counts its
+statements, as evidence that the variants do equal work.
 """
 
 import asyncio
@@ -56,15 +56,12 @@ class User(Base):
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """One database through both kinds of driver.
-
-    `count_calls` returns how many slow queries, and how many statements in all, reached it.
-    """
+    """One database through both kinds of driver."""
 
     blocking: Engine
     awaitable: AsyncEngine
     sleep_function: str  # the SQL function that waits
-    count_calls: Callable[[], tuple[int | None, int | None]]
+    count_calls: Callable[[], tuple[int | None, int | None]]  # slow queries, all statements
 
     def slow_query(self, user_id: int, seconds: float) -> Select[Any]:
         """Build a look-up by primary key that also waits, in the database."""
@@ -72,7 +69,7 @@ class Database:
         return select(User.id, User.name, sleep).where(User.id == user_id)
 
     def describe_usage(self) -> dict[str, Any]:
-        """Return the state of the pools, and what reached the database so far."""
+        """Return the sizes of the pools, and the database's counts so far."""
         engines = {"blocking": self.blocking, "awaitable": self.awaitable.sync_engine}
         pools = {name: _describe_pool(engine) for name, engine in engines.items()}
         queries, statements = self.count_calls()
@@ -89,7 +86,7 @@ def _describe_pool(engine: Engine) -> dict[str, Any]:
 
 
 class Databases:
-    """The databases that requests have opened; the stack closes them."""
+    """The databases that requests open; the stack closes them."""
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self.stack, self.lock = stack, asyncio.Lock()
@@ -112,7 +109,7 @@ def _create_users(engine: Engine) -> None:
 
 @asynccontextmanager
 async def open_sqlite() -> AsyncIterator[Database]:
-    """Open an SQLite file in a temporary folder; it can call `time.sleep` and counts statements."""
+    """Open an SQLite file in a temporary folder, with a function that sleeps."""
     statements: list[str] = []  # `append` needs no lock
 
     def count_calls() -> tuple[int, int]:
@@ -176,7 +173,7 @@ def _drop_schema(engine: Engine, schema: str) -> None:
 
 
 def _read_call_counts(engine: Engine, schema: str) -> tuple[int | None, int | None]:
-    """Return the calls that the server counted itself, or None where it does not or must not."""
+    """Return the server's own counts, or None if it has none or does not show them."""
     try:
         with engine.connect() as connection:
             queries, statements = connection.execute(CALL_COUNTS, {"schema": f"%{schema}%"}).one()

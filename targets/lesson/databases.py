@@ -1,7 +1,7 @@
-"""One user, found by the same slow query: awaited, blocking in `def`, and blocking in `async def`.
+"""One user, from the same slow query: awaited, blocking in `def`, and blocking in `async def`.
 
-`response_model=None`, and dependencies that are awaited, so that a `def` route takes exactly one
-thread token. `seconds` is how long the query waits inside the database.
+With `response_model=None` and async dependencies a `def` route takes exactly one thread token.
+`seconds` is how long the query waits inside the database.
 """
 
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ router = APIRouter(prefix="/users", tags=["databases"], lifespan=lifespan)
 async def open_database(
     request: Request, database: DatabaseKind = DatabaseKind.SQLITE
 ) -> AsyncIterator[Database]:
-    """Yield the database of a request. A full pool is the server's fault, and answers 503."""
+    """Yield the database of a request. Answer 503 if its pool stays full."""
     databases: Databases = request.app.state.databases
     try:
         engines = await databases.open(database)
@@ -52,14 +52,14 @@ OpenDatabase = Annotated[Database, Depends(open_database)]
 
 
 async def open_session(database: OpenDatabase) -> AsyncIterator[AsyncSession]:
-    """Open a session for the length of a request, as the lesson does."""
+    """Open a session for one request, as the lesson does."""
     async with AsyncSession(database.awaitable) as session:
         yield session
 
 
 @router.get("/evidence", response_model=None)
 def evidence(database: OpenDatabase) -> dict[str, Any]:
-    """Show the sizes of the pools, and how many queries the database itself counted."""
+    """Return the sizes of the pools, and how many queries the database counted."""
     return database.describe_usage()
 
 
@@ -80,7 +80,7 @@ async def async_(user_id: int, database: OpenDatabase, seconds: Seconds = 0.1) -
 
 @router.get("/{user_id}/sync", response_model=None)
 def sync(user_id: int, database: OpenDatabase, seconds: Seconds = 0.1) -> dict[str, Any]:
-    """Block in a thread: as many at once as connections; a wait for one keeps a thread."""
+    """Block in a thread: as many at once as connections. Each wait for one takes a thread."""
     with Session(database.blocking) as session:
         return _user_or_404(session.execute(database.slow_query(user_id, seconds)).first(), user_id)
 

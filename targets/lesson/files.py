@@ -1,8 +1,7 @@
 """Reading a slow file in `async def`, in `def` and in a thread: all return the same answer.
 
-The slow disk is a named pipe (FIFO) for each request and a thread that writes into it in slices.
-Reading it with plain `open` and `read` blocks in the operating system, as with a cold cache or a
-network share.
+The slow disk is a thread that writes slices into a named pipe (FIFO), one for each request. To read
+it with `open` and `read` blocks in the operating system, as a network share does.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ from fastapi import APIRouter, FastAPI, Request
 from targets.lesson.waiting import Seconds
 
 SLICE = bytes(range(256)) * 16
-SLICE_COUNT = 8  # together less than any pipe holds, so that the disk never waits for its reader
+SLICE_COUNT = 8  # together they fit into any pipe, so that the disk never waits for its reader
 
 
 @asynccontextmanager
@@ -39,14 +38,12 @@ router = APIRouter(tags=["files"], lifespan=lifespan)
 
 @contextmanager
 def slow_file(folder: Path, seconds: float) -> Iterator[Path]:
-    """Create a file that takes `seconds` to read; file and disk are gone after the block.
-
-    A first end stays open for reading and is never read: so neither disk nor reader waits for the
-    other to open, and when it is closed early, a disk that still writes gives up.
-    """
+    """Create a file that takes `seconds` to read; file and disk are gone after the block."""
     path = folder / uuid4().hex
     os.mkfifo(path)
     try:
+        # with a first reader, which never reads, neither disk nor real reader waits for the other
+        # to open; once it is closed early, a disk that still writes stops
         with FileIO(path, opener=_open_nonblocking) as first, FileIO(path, "w") as file:
             disk = threading.Thread(target=write_slowly, args=(file, seconds))
             disk.start()
@@ -73,7 +70,7 @@ def write_slowly(file: FileIO, seconds: float) -> None:
 
 
 def content_digest(content: bytes) -> dict[str, Any]:
-    """Return the answer of every route: how much it read, and a checksum."""
+    """Return the answer of every route: size and checksum of what it read."""
     return {"bytes": len(content), "crc32": zlib.crc32(content)}
 
 

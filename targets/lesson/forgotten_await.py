@@ -1,14 +1,14 @@
 """Forgotten awaits, each followed by the correct route, and the compiler on `await` in `def`.
 
 A coroutine gets lost in five ways: returned, returned in a dict, put into a text, used as a
-condition, and called for its effect only. Type checkers see three of them (each `type: ignore` is
-one); the text and the condition pass.
+condition, and called only for its effect. Type checkers find three of them, at each `type: ignore`;
+they accept the text and the condition.
 """
 
 import gc
 import platform
 
-# else the first warning imports it, and coroutines collected during that go unwarned
+# else the first warning imports it, and coroutines collected during this import cause no warning
 import tracemalloc  # noqa: F401
 import warnings
 from typing import Any
@@ -34,7 +34,7 @@ async def name_of(number: int) -> str:
 
 
 async def is_admin(number: int) -> bool:
-    """Whether a user is an admin; none is."""
+    """Return whether a user is an admin; none is."""
     return number < 0
 
 
@@ -117,9 +117,7 @@ async def collected() -> dict[str, bool]:
 SOURCES = {
     "await in def": "def route():\n    return await call()",
     "await in async def": "async def route():\n    return await call()",
-    "await in def in async def": (
-        "async def route():\n    def inner():\n        return await call()\n    return inner()"
-    ),
+    "await in def in async def": "async def route():\n    def inner():\n        return await call()",
     "await in a generator in def": "def route():\n    return (await call() for call in calls)",
     "no await in async def": "async def route():\n    time.sleep(1)",
 }
@@ -128,14 +126,11 @@ SOURCES = {
 @router.get("/pitfall/compiles", response_model=None)
 async def compiles() -> dict[str, str]:
     """Compile each piece of source; nothing of it runs."""
-    return {
-        "python": platform.python_version(),
-        **{name: _compiler_message(source) for name, source in SOURCES.items()},
-    }
+    messages = {name: _compiler_message(source) for name, source in SOURCES.items()}
+    return {"python": platform.python_version(), **messages}
 
 
 def _compiler_message(source: str) -> str:
-    """Return `compiled`, or the compiler's error or warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:

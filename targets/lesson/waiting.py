@@ -1,8 +1,8 @@
 """The same wait four ways: `async def`, `def`, broken `async def` and `asyncio.to_thread`.
 
-Each route waits `seconds` and returns that. They differ in one thing only: what stands still.
-`response_model=None` and no dependencies, so that each takes exactly one thread token or none;
-only `behind-await` has one, to show what a timer in front of it measures.
+Each route waits `seconds` and returns that; they differ only in what stands still. With
+`response_model=None` and no dependency each takes one thread token or none. Only `behind-await`
+has a dependency, to show what a timer before it measures.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-SECONDS_HELP = "How long the work takes, in seconds: above 0, at most 5."
+SECONDS_HELP = "Duration of the work in seconds: above 0, at most 5."
 Seconds = Annotated[float, Query(gt=0, le=5, allow_inf_nan=False, description=SECONDS_HELP)]
 
 router = APIRouter(tags=["variants"])

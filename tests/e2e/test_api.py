@@ -93,8 +93,8 @@ def test_every_stored_run_is_read_whole(path: Path) -> None:
         report.trust = "trusted"  # type: ignore[misc]
 
 
-def test_the_type_trust_names_every_level_of_the_schema() -> None:
-    """A program can compare with all of them."""
+def test_the_type_names_every_degree_of_trust() -> None:
+    """Those of the published schema."""
     trust: Any = SCHEMA["properties"]["trust"]["properties"]["verdict"]["enum"]
     assert set(get_args(atonce.Trust)) == set(trust)
 
@@ -162,10 +162,10 @@ def test_wrong_input_is_a_sentence(
 
 
 @pytest.mark.parametrize(
-    ("flag", "sentence"), [("--nosuch", "No such option"), ("--dry-run", "has printed no report")]
+    ("flag", "sentence"), [("--nosuch", "No such option"), ("--dry-run", "printed no report")]
 )
 def test_a_flag_that_gives_no_report_is_an_error(shop: Path, flag: str, sentence: str) -> None:
-    """The command's complaint, or that it has printed no report."""
+    """The command's complaint, or that it printed no report."""
     with pytest.raises(atonce.AtonceError, match=sentence) as refused:
         atonce.examine("shop:app", flag, cwd=shop)
     assert refused.value.exit_code == 2

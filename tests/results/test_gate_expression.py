@@ -30,7 +30,7 @@ GOOD = {
 BAD = {
     "hello": "METRIC(ROUTE) @ LEVEL < LIMIT",
     "": "METRIC(ROUTE) @ LEVEL < LIMIT",
-    "p98 < 1s": "perhaps p99 is meant",
+    "p98 < 1s": "perhaps you mean p99",
     "speed < 1s": "speed is no metric; there are p50,",
     "p99 < 250": "250 does not fit: p99 is a time; write its limit as 250ms",
     "p99 < 5%": "p99 is a time",
@@ -132,9 +132,9 @@ def test_what_must_be_run_is_as_much_as_the_most_demanding_gate_needs() -> None:
 @pytest.mark.parametrize(
     ("scope", "why"),
     [
-        ("GET /chekout", "perhaps GET /checkout is meant"),
-        ("/chekout", "perhaps /checkout is meant"),
-        ("GET /zzz", f"measured will be: {CHECKOUT}, {NOTES}."),
+        ("GET /chekout", "perhaps you mean GET /checkout"),
+        ("/chekout", "perhaps you mean /checkout"),
+        ("GET /zzz", f"the run measures only these routes: {CHECKOUT}, {NOTES}."),
         ("POST /search", "is skipped (POST /search: it may change data)"),
     ],
 )

@@ -10,11 +10,12 @@ import pytest
 
 from reports.metrics.run_data import load_run
 from results.errors import AtonceError, ExitCode
+from results.listing import find_run
 from results.records import Done, GivenUp, decode_app_line, decode_request_line
 from results.run_info import RunInfo
 from results.schema import FORMAT_VERSION, Cell, Phase, Status
 from results.spool import SpoolReader
-from results.store import RunWriter, newest_run, read_run, write_atomic
+from results.store import RunWriter, read_run, write_atomic
 from scenarios.generator import recorder as recorder_module
 from scenarios.generator.job import Job
 from scenarios.generator.recorder import Recorder, SampleKey
@@ -311,9 +312,9 @@ def test_the_newest_run_is_never_the_example(tmp_path: Path) -> None:
     for name in ("20260101T000000Z-a", "20260301T000000Z-b", "example"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text("{}", encoding="utf-8")
-    assert newest_run(tmp_path).name == "20260301T000000Z-b"
+    assert find_run(tmp_path, None).name == "20260301T000000Z-b"
     with pytest.raises(AtonceError, match="atonce reproduce"):
-        newest_run(tmp_path / "example")
+        find_run(tmp_path / "example", None)
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
