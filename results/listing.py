@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from results.errors import AtonceError, UsageError
+from results.run_info import encode_run_info
+from results.schema import Status
 from results.store import default_root, read_run
 
 _RUN_COLUMNS = "{:<44} {:<20} {:<20} {:>5} {:>8}  {}"
@@ -53,27 +55,21 @@ def format_run_list(out: Path | None) -> Iterator[str]:
 def describe_run(path: Path) -> Iterator[str]:
     """Yield a run's plan, place and versions, and its files."""
     run = read_run(path)
-    try:
-        machine = [f"{name} {run['machine'].get(name)}" for name in ("system", "python", "cpus")]
-        packages = [f"{name} {version}" for name, version in run["packages"].items() if version]
-        is_running = run["status"] == "running"
-        lines = {
-            "run": run["run"],
-            "what": _run_label(run),
-            "status": run["status"]
-            + (" (never closed: still running, or killed)" if is_running else ""),
-            "started": run["started"],
-            "target": run.get("host") or f"the bundled app, {run['loop']} loop",
-            "seed": run["seed"],
-            "connections": run["connections"],
-            "machine": ", ".join(machine),
-            "packages": ", ".join(packages),
-            "cells": " ".join(f"[{cell['name']}]" for cell in run["plan"]["cells"]),
-        }
-        troubles = list(run["troubles"])
-    except (KeyError, TypeError, AttributeError) as error:
-        why = f"its run.json was cut or edited ({error}). Copy the run again."
-        raise UsageError(f"{path} cannot be shown: {why}") from error
+    machine = {name: getattr(run.machine, name) for name in ("system", "python", "cpus")}
+    packages = [f"{name} {version}" for name, version in run.packages.items() if version]
+    is_running = run.status is Status.RUNNING
+    lines = {
+        "run": run.run,
+        "what": run.label,
+        "status": run.status + (" (never closed: still running, or killed)" if is_running else ""),
+        "started": run.started,
+        "target": run.host or f"the bundled app, {run.loop} loop",
+        "seed": run.seed,
+        "connections": run.connections,
+        "machine": ", ".join(f"{name} {value}" for name, value in machine.items()),
+        "packages": ", ".join(packages),
+        "cells": " ".join(f"[{cell.name}]" for cell in run.plan.cells),
+    }
     yield from (f"{name:<12} {value}" for name, value in lines.items())
     yield from (f"{'trouble':<12} {sentence}" for sentence in run.troubles)
     for file in sorted(path.rglob("*")):
