@@ -5,6 +5,7 @@ twice the CPU per request, and its lateness would pass for latency. Locust gets 
 with its latency from the planned moment.
 """
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -68,10 +69,8 @@ class Client:
         """Connect before the load, and send nothing. A missing target shows with the first request."""
         # there is no public way to connect without a request
         pool = connection._connection_pool  # noqa: SLF001
-        try:
+        with contextlib.suppress(OSError):
             pool.return_socket(pool.get_socket())
-        except OSError:
-            return
 
     def send_request(
         self, connection: HTTPClient, key: SampleKey, intended: float
@@ -86,11 +85,10 @@ class Client:
         request = self.recorder.start_request(key, intended, gevent.getcurrent())
         try:
             template = self.templates.get(cell.route, _EMPTY_TEMPLATE)
-            headers = {**template.headers, REQUEST_ID_HEADER: self.recorder.request_id(request)}
+            request_id = f"{self.recorder.worker}-{request.seq}"  # as in the probe's trace log
+            headers = {**template.headers, REQUEST_ID_HEADER: request_id}
             body = template.body and template.body.encode("latin-1")
-            answer = connection.request(
-                method, template.path or cell.path, body=body, headers=headers
-            )
+            answer = connection.request(method, template.path or cell.path, body, headers)
             length, is_right = read_and_count(answer, cell.expects.encode())
         except (OSError, HTTPParseError, HTTPConnectionClosed) as error:
             failure = error

@@ -49,7 +49,7 @@ class SampleKey:
 
 @dataclass(frozen=True, slots=True)
 class InFlightRequest:
-    """A request on its way. `greenlet` waits for the answer."""
+    """A request without an answer so far. `greenlet` waits for the answer."""
 
     seq: int
     cell: str
@@ -69,30 +69,15 @@ class Recorder:
 
     def start_request(self, key: SampleKey, intended: float, greenlet: Any) -> InFlightRequest:
         """Record a request that is about to be sent. Call right before the socket is written."""
-        cell = key.cell
-        request = InFlightRequest(next(self.sequence), cell.name, greenlet)
-        self.in_flight[request.seq] = request
+        cell, seq = key.cell, next(self.sequence)
+        request = self.in_flight[seq] = InFlightRequest(seq, cell.name, greenlet)
         self.gauges[cell.name].step(+1)
-        self.samples.write(
-            Sent(
-                request.seq,
-                cell.name,
-                key.phase,
-                cell.route,
-                cell.variant,
-                key.connection,
-                intended,
-                clock(),
-            )
-        )
+        place = seq, cell.name, key.phase, cell.route, cell.variant, key.connection
+        self.samples.write(Sent(*place, intended, clock()))
         return request
 
-    def request_id(self, request: InFlightRequest) -> str:
-        """Return the name of this request in the probe's trace log."""
-        return f"{self.worker}-{request.seq}"
-
     def finish_request(self, request: InFlightRequest) -> float | None:
-        """Call once the last byte was read or the request failed. None if given up before."""
+        """Return the moment of the last byte, or of a failure; None if given up before."""
         if not self.in_flight.pop(request.seq, None):
             return None
         self.gauges[request.cell].step(-1)
@@ -127,9 +112,8 @@ class Recorder:
     def tick(self, cell: str, lateness: float) -> None:
         """Record the generator's own state: its ticker's lateness and its CPU seconds so far."""
         gauge, now = self.gauges[cell], clock()
-        self.load.write(
-            Tick(cell, now, gauge.in_flight, gauge.read(), lateness, time.process_time())
-        )
+        cpu_seconds = time.process_time()
+        self.load.write(Tick(cell, now, gauge.in_flight, gauge.read(), lateness, cpu_seconds))
         self.load.flush_if_due(now)
         self.samples.flush_if_due(now)
 

@@ -8,12 +8,13 @@ messages do not survive Ctrl-C.
 import logging
 import sys
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import gevent
 
-from results.errors import AtonceError, ExitCode
+from results.errors import AtonceError, ExitCode, UsageError
 from results.schema import ArrivalDistribution, Cell, ConnectionMode, Scenario, Status
 from results.store import RunWriter, default_root
 from scenarios.generator.cell_run import clock, wait_for
@@ -51,10 +52,7 @@ class StandaloneRun:
         options = self.options
         host = parse_host(self.environment.host or "127.0.0.1", options.atonce_allow_host)
         if int(options.atonce_cap) < 1:
-            raise AtonceError(
-                f"--atonce-cap {options.atonce_cap} lets nothing out: it must be at least 1.",
-                ExitCode.USAGE,
-            )
+            raise UsageError(f"invalid --atonce-cap {options.atonce_cap}: it must be at least 1")
         return RunOptions(
             scenario="",
             routes=(parse_route(options.atonce_route),),
@@ -83,21 +81,16 @@ class StandaloneRun:
             ],
         }
         kinds = {user_class.scenario for user_class in self.environment.user_classes}
-        return [
-            replace(cell, window=0.0, longest=0.0)
-            for kind, cells_of_kind in cells.items()
-            if kind in kinds
-            for cell in cells_of_kind
-        ]
+        chosen = chain.from_iterable(cells[kind] for kind in cells if kind in kinds)
+        return [replace(cell, window=0.0, longest=0.0) for cell in chosen]
 
     def start(self, **_: Any) -> None:
         """Begin a test: make a folder and a job, and log what Locust's options mean here."""
         self.seal()
         runner, options = self.environment.runner, self.options
-        clients = getattr(runner, "clients", None)
-        self.workers = (
-            (runner.client_id,) if clients is None else tuple(client.id for client in clients.ready)
-        )
+        is_master = hasattr(runner, "clients")
+        names = [client.id for client in runner.clients.ready] if is_master else [runner.client_id]
+        self.workers = tuple(names)
         try:
             parse_host(self.environment.host or "", options.atonce_allow_host)
             cells = self.cells()
@@ -112,14 +105,13 @@ class StandaloneRun:
                 sys.exit(int(ExitCode.USAGE))
             gevent.spawn(runner.stop)  # with Locust's page: correct it there, and start again
             return
-        job = Job(
-            self.run.path, "", options.atonce_seed, tuple(cells), self.workers, clock() + _LEAD_TIME
-        )
+        begins, seed = clock() + _LEAD_TIME, options.atonce_seed
+        job = Job(self.run.path, "", seed, tuple(cells), self.workers, begins)
         options.atonce_script = job.to_json()
         for cell in cells:
             if cell.arrivals:
                 peak_rate = max(max(piece[1:]) for piece in cell.arrivals.profile)
-                message = "%s is an open model: %s arrivals, %g/s at most, whatever -u and -r say."
+                message = "%s: %s arrivals, %g/s at most. -u and -r do not change the rate."
                 log.info(message, cell.route, cell.arrivals.law, peak_rate)
         gevent.spawn(self._stop_when_done, self.run)
 
@@ -147,16 +139,14 @@ class StandaloneRun:
 
     def _are_workers_done(self) -> bool:
         """Return whether every worker has written all it has, but for those that Locust lost."""
-        clients = getattr(self.environment.runner, "clients", None)
-        alive = [
-            worker
-            for worker in self.workers
-            if clients is None or (worker in clients and clients[worker].state != "missing")
-        ]
-        return self.run is None or _count_done_workers(self.run) >= len(alive)
+        alive = len(self.workers)
+        if (clients := getattr(self.environment.runner, "clients", None)) is not None:
+            known = [clients[worker] for worker in self.workers if worker in clients]
+            alive = sum(client.state != "missing" for client in known)
+        return self.run is None or _count_done_workers(self.run) >= alive
 
     def on_all_users_spawned(self, **_: Any) -> None:
-        """Message the workers that all users are spawned, and when a burst leaves."""
+        """Message the workers: all users are spawned, and a burst leaves at this moment."""
         self.environment.runner.send_message("atonce-go", {"together": clock() + _LEAD_TIME / 2})
 
     def delay_stop(self, **_: Any) -> None:
@@ -171,7 +161,7 @@ class StandaloneRun:
             wait_for(lambda: self.run is not run or self._are_workers_done(), _WRITE_GRACE)
 
     def mark_interrupted(self) -> None:
-        """Note a signal. Without a time limit that is how a test ends; else it was cut short."""
+        """Note a signal. It cuts a test short, unless the test has no time limit."""
         if self.run:
             self.is_interrupted = bool(self.options.run_time)
             self.environment.process_exit_code = int(ExitCode.INTERRUPTED)
@@ -187,16 +177,14 @@ class StandaloneRun:
         self.seal()
 
     def seal(self) -> None:
-        """Close the run, and say where it lies."""
+        """Close the run, and log its path."""
         run, self.run = self.run, None
         if run is None:
             return
         status = Status.INTERRUPTED if self.is_interrupted else Status.COMPLETE
         if _count_done_workers(run) < len(self.workers):
             status = Status.FAILED
-            sentence = (
-                "Not every Locust worker came to its end; what was written until then is kept."
-            )
+            sentence = "Not every Locust worker came to its end. The run keeps what was written."
             run.add_warning(sentence)
             log.error(sentence)
             if not self.environment.process_exit_code:
@@ -204,9 +192,8 @@ class StandaloneRun:
         try:
             run.close(status)
         except OSError as error:
-            log.error(  # noqa: TRY400 - as above
-                "the run cannot be sealed (%s); it is read as it lies", error.strerror or error
-            )
+            message = "Cannot seal the run (%s). Reports read its unsealed files."
+            log.error(message, error.strerror or error)  # noqa: TRY400 - as above
         log.info("run: %s   next: atonce report %s", run.path, run.path)
 
 

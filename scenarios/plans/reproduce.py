@@ -46,8 +46,7 @@ def expand_plan(plan: Plan, repeat: int, *, full: bool) -> Plan:
         )
     numbers = range(1, repeat + 1)
     return replace(
-        plan,
-        sessions=tuple(_repeat_session(session, n) for n in numbers for session in sessions),
+        plan, sessions=tuple(_repeat_session(session, n) for n in numbers for session in sessions)
     )
 
 

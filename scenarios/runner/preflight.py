@@ -26,6 +26,11 @@ TIMEOUT = 10.0
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
+def target_error(sentence: str) -> AtonceError:
+    """Return the error about a target that does not start, answer or live on."""
+    return AtonceError(sentence, ExitCode.TARGET)
+
+
 def open_http_client(url: str, trust: TlsTrust, timeout: float, **more: Any) -> httpx.Client:
     """Return a client for single requests, without a proxy, whatever the environment names."""
     # a context is 20 ms of certificates
@@ -42,19 +47,16 @@ def open_http_client(url: str, trust: TlsTrust, timeout: float, **more: Any) -> 
 
 def fetch_response(client: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
     """Send one request and read its whole answer; an endless answer is a time-out too."""
-    began, timeout = time.perf_counter(), client.timeout.read or TIMEOUT
+    deadline = time.perf_counter() + (client.timeout.read or TIMEOUT)
     with client.stream(method, path, **more) as answer:
-        body = bytearray()
+        body, request = bytearray(), answer.request
         for piece in answer.iter_bytes():
             body += piece
-            if time.perf_counter() - began > timeout:
-                raise httpx.ReadTimeout("its answer has no end", request=answer.request)
-        media_type = answer.headers.get("content-type")
+            if time.perf_counter() > deadline:
+                raise httpx.ReadTimeout("its answer has no end", request=request)
+        kept = {name: value for name, value in answer.headers.items() if name == "content-type"}
         return httpx.Response(
-            answer.status_code,
-            headers={} if media_type is None else {"content-type": media_type},
-            content=bytes(body),
-            request=answer.request,
+            answer.status_code, headers=kept, content=bytes(body), request=request
         )
 
 
@@ -77,10 +79,9 @@ def collect_answers(
             try:
                 answer = fetch_response(client, "GET", path)
             except httpx.HTTPError as error:
-                raise AtonceError(
-                    f"GET {path} at {base_url} did not answer ({type(error).__name__}). What was"
-                    " measured is kept.",
-                    ExitCode.TARGET,
+                raise target_error(
+                    f"GET {path} at {base_url} did not answer ({type(error).__name__}). The run"
+                    " keeps what was measured."
                 ) from error
             _raise_if_part_missing(answer)
             answers[path] = {"status": answer.status_code, "body": answer.text[:_MAX_ANSWER_CHARS]}
@@ -113,10 +114,9 @@ def verify_routes(
             for ping in cell.neighbours:
                 check_route(client, ping.route, ping.path, ping.expects)
     if expected_answer is not None and answer != expected_answer:
-        raise AtonceError(
+        raise target_error(
             f"The variants do not answer alike: {answer!r} here, {expected_answer!r} before. A"
-            " comparison would not be fair.",
-            ExitCode.TARGET,
+            " comparison would not be fair."
         )
     return answer
 
@@ -128,10 +128,8 @@ def check_route(client: httpx.Client, route: str, path: str, expects: str) -> st
         answer = fetch_response(client, route.partition(" ")[0], path)
     except httpx.HTTPError as error:
         why = certificate_advice(error) or f"{type(error).__name__}; nothing was loaded."
-        raise AtonceError(
-            f"{route} at {client.base_url} did not answer a single request: {why}",
-            ExitCode.TARGET,
-        ) from error
+        sentence = f"{route} at {client.base_url} did not answer a single request: {why}"
+        raise target_error(sentence) from error
     took, stated_wait = time.perf_counter() - began, 0.0
     if expects:  # our own app
         _raise_if_part_missing(answer)
@@ -143,7 +141,7 @@ def check_route(client: httpx.Client, route: str, path: str, expects: str) -> st
     elif took < stated_wait:
         why = f"says it waited {stated_wait:g} s and answered after {took:.3f} s"
     if why:
-        raise AtonceError(f"{route} {why}; nothing was loaded.", ExitCode.TARGET)
+        raise target_error(f"{route} {why}; nothing was loaded.")
     return answer.text
 
 
@@ -154,10 +152,9 @@ def check_target_alive(base_url: str, cell: str) -> None:
     try:
         socket.create_connection(address, TIMEOUT).close()
     except OSError as error:
-        raise AtonceError(
-            f"The target is gone: nothing listens at {base_url} since {cell} or before. What was"
-            " measured is kept.",
-            ExitCode.TARGET,
+        raise target_error(
+            f"The target is gone: nothing listens at {base_url} since {cell} or before. The run"
+            " keeps what was measured."
         ) from error
 
 

@@ -38,7 +38,7 @@ LOCUSTFILES = ("burst.py", "crowd.py", "steady.py", "neighbours.py")
 
 
 class ProgressListener(Protocol):
-    """Watches a run: what is being measured, and how many seconds of the plan are done."""
+    """Watches a run: what is measured now, and how many seconds of the plan are done."""
 
     def on_progress(self, step: str, seconds_done: float) -> None:
         """Take a step, some ten times a second."""
@@ -156,6 +156,11 @@ class _SessionDriver:
         settings, run, check = self.settings, self.run, self.stop_request.raise_if_requested
         log, url, app, locust = RunLog.from_here(run.path / "log.txt"), settings.host, None, None
         expected_answer, trust = None, settings.trust
+
+        def report_cell(cell: str, seconds: float) -> None:
+            step, done = session_progress(session, cell, seconds)
+            self.listener.on_progress(step, self.seconds_done + done)
+
         with contextlib.ExitStack() as processes:
             if url is None:
                 port = find_free_port()
@@ -175,18 +180,13 @@ class _SessionDriver:
             check()
             if locust:
                 job = Job(run.path, session.name, settings.seed, session.cells, trust=trust)
-                progress = partial(self._report_cell, session)
-                supervise_locust(app, locust, iter([job]), progress, log, check)
+                supervise_locust(app, locust, iter([job]), report_cell, log, check)
                 answers.append(preflight.collect_answers(url, session.extra_requests, trust))
             if app is None:
                 preflight.check_target_alive(url, session.cells[-1].name)
         if session.extra_requests:
             run.add_answers(session.name, answers, "" if locust else log.warnings())
         return answer
-
-    def _report_cell(self, session: Session, cell: str, seconds: float) -> None:
-        step, done = session_progress(session, cell, seconds)
-        self.listener.on_progress(step, self.seconds_done + done)
 
     def _server(self, session: Session, port: int, core: CoreSet) -> RunningProcess:
         """Serve with uvicorn's defaults; connections stay alive for longer than any cell lasts."""
@@ -211,10 +211,9 @@ class _SessionDriver:
 
 def _locust_limits(session: Session) -> tuple[int, int]:
     """Return as many users as the cells need, and a time limit (seconds) far beyond the plan."""
-    users = sum(Job(Path(), "", 0, session.cells).user_counts().values())
-    longest = (
-        max(cell.warm_up + cell.window, 2 * cell.longest) + cell.drain for cell in session.cells
-    )
+    cells = session.cells
+    users = sum(Job(Path(), "", 0, cells).user_counts().values())
+    longest = (max(cell.warm_up + cell.window, 2 * cell.longest) + cell.drain for cell in cells)
     return users, int(60 + 3 * sum(longest))
 
 
@@ -233,11 +232,9 @@ def locust_command(user_count: int, limit: int, url: str) -> list[str]:
     The time limit (seconds) only ends a Locust that has lost its driver.
     """
     files = ",".join(str(PACKAGE_ROOT / "scenarios" / name) for name in LOCUSTFILES)
-    flags = (
-        f"--headless -u {user_count} -r {user_count} -t {limit} --only-summary --loglevel WARNING"
-        " --atonce-plan -"
-    )
-    return [sys.executable, "-m", "locust", "-f", files, "--host", url, *flags.split()]
+    load = f"--headless -u {user_count} -r {user_count} -t {limit} --only-summary".split()
+    ours = ["--loglevel", "WARNING", "--atonce-plan", "-"]
+    return [sys.executable, "-m", "locust", "-f", files, "--host", url, *load, *ours]
 
 
 def locust_env(folder: Path) -> dict[str, str]:
@@ -260,12 +257,8 @@ def find_free_port() -> int:
 @contextlib.contextmanager
 def pin_to_core(core: int | None) -> Iterator[None]:
     """Keep this process off the app's core for the length of the block."""
-    if core is None:
+    with contextlib.ExitStack() as stack:
+        if core is not None:
+            stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
+            os.sched_setaffinity(0, {core})
         yield
-        return
-    previous_cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, previous_cores)
