@@ -12,9 +12,9 @@ from pathlib import Path
 from results.errors import AtonceError, ExitCode, UsageError
 from results.schema import ArrivalDistribution, ConnectionMode
 from results.store import RunWriter, default_root
+from scenarios.plans.cells import NEIGHBOUR_RATE
 from scenarios.plans.custom import (
     NEIGHBOUR_ROUTES,
-    PING_RATE,
     RunOptions,
     parse_duration,
     parse_host,
@@ -105,7 +105,7 @@ def parse_run_options(  # noqa: PLR0913 - one parameter per flag
     url = parse_host(host, allow_host)
     base = f"{url.scheme}://{url.netloc}"
     is_neighbours = scenario == "neighbours"
-    usual_rate = PING_RATE if is_neighbours else 20.0
+    usual_rate = NEIGHBOUR_RATE if is_neighbours else 20.0
     run_options = RunOptions(
         scenario=scenario,
         host=base,

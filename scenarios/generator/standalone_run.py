@@ -19,10 +19,10 @@ from results.schema import ArrivalDistribution, Cell, ConnectionMode, Scenario, 
 from results.store import RunWriter, default_root
 from scenarios.generator.cell_run import clock, wait_for
 from scenarios.generator.job import Job
+from scenarios.plans.cells import NEIGHBOUR_RATE
 from scenarios.plans.custom import (
     MAX_DURATION,
     NEIGHBOUR_ROUTES,
-    PING_RATE,
     RunOptions,
     parse_duration,
     parse_host,
@@ -77,7 +77,8 @@ class StandaloneRun:
             Scenario.CROWD: [replace(run_options.crowd_cell(route, users, 1), stagger=0.0)],
             Scenario.STEADY: [run_options.steady_cell(route, rate, 1)],
             Scenario.NEIGHBOURS: [
-                run_options.steady_cell(neighbour, PING_RATE, 1) for neighbour in NEIGHBOUR_ROUTES
+                run_options.steady_cell(neighbour, NEIGHBOUR_RATE, 1)
+                for neighbour in NEIGHBOUR_ROUTES
             ],
         }
         kinds = {user_class.scenario for user_class in self.environment.user_classes}

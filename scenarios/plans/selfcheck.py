@@ -14,8 +14,7 @@ from scenarios.plans.model import Plan, Session, expected_concurrency
 
 _OPEN_LOAD_SECONDS = 60.0  # seconds of arrivals in each open load
 _DRAIN = 20.0  # seconds
-# connections opened before a load: enough for its longest queue, and for those that were idle too
-# long
+# connections opened before a load: for its longest queue, and for those that were idle too long
 _WARM_CONNECTIONS = 300
 
 
@@ -30,13 +29,9 @@ class _IdealTarget:
 
     @property
     def target(self) -> Target:
-        return Target(
-            variant=self.route,
-            route=self.route,
-            path=self.path,
-            expects=waited_answer(self.seconds),
-            label=self.route.removeprefix("GET /"),
-        )
+        route, expects = self.route, waited_answer(self.seconds)
+        label = route.removeprefix("GET /")
+        return Target(variant=route, route=route, path=self.path, expects=expects, label=label)
 
     def crowd_cells(self, users_per_level: tuple[int, ...], window: float) -> Iterator[Cell]:
         """Yield a level for each number of users; two rounds warm up."""
@@ -86,10 +81,8 @@ def _fastapi_cells(variant: str, window: float) -> Iterator[Cell]:
 def selfcheck_plan(scale: float = 1.0) -> Plan:
     """Return all sessions; `scale` shortens the loads for a test."""
     seconds, window = _OPEN_LOAD_SECONDS * scale, max(1.0, 3 * scale)
-    halfway = round(_FREEZE_RATE * seconds / 2)
-    frozen = _IdealTarget(
-        "GET /places/1, frozen", f"/places/1?seconds=0.005&freeze_at={halfway}", 1, 0.005
-    )
+    frozen_path = f"/places/1?seconds=0.005&freeze_at={round(_FREEZE_RATE * seconds / 2)}"
+    frozen = _IdealTarget("GET /places/1, frozen", frozen_path, 1, 0.005)
     # 0.1 s each, so that a millisecond of HTTP and network is 1 %
     saturation = _CONCURRENCY_1.concurrency / _CONCURRENCY_1.seconds
     cells = (
@@ -108,8 +101,8 @@ def selfcheck_plan(scale: float = 1.0) -> Plan:
         Session("fastapi", 0.0, fastapi),
     )
     note = (
-        "One server process serves all reference routes, another serves FastAPI's routes. Loads"
-        " follow one another, drained in between."
+        "One server process serves all reference routes, another serves FastAPI's routes. Each load"
+        " starts when the one before has drained."
     )
     # the overload's queue takes half as long again
     return Plan(0.0, sessions, (note,), follow_up_seconds=0.2 * seconds)

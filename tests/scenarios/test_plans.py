@@ -67,7 +67,7 @@ def test_other_waits_shrink_the_crowds_that_queue_until_they_fit(seconds: float)
         (float("nan"), "out of range"),
         (6.0, "out of range"),
         (0.01, "too short"),
-        (3.0, "about .* s, and its limit is 120 s"),
+        (3.0, "about .* s, and the limit is 120 s"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_with_the_reason(seconds: float, words: str) -> None:
