@@ -19,16 +19,8 @@ from results.schema import ArrivalDistribution, Cell, ConnectionMode, Scenario, 
 from results.store import RunWriter, default_root
 from scenarios.generator.cell_run import clock, wait_for
 from scenarios.generator.job import Job
+from scenarios.plans import custom
 from scenarios.plans.cells import NEIGHBOUR_RATE
-from scenarios.plans.custom import (
-    MAX_DURATION,
-    NEIGHBOUR_ROUTES,
-    RunOptions,
-    parse_duration,
-    parse_host,
-    parse_rate,
-    parse_route,
-)
 from scenarios.system.machine import describe_machine, package_versions
 
 log = logging.getLogger("atonce")
@@ -47,23 +39,25 @@ class StandaloneRun:
         self.workers: tuple[str, ...] = ()
         self.is_stop_sent, self.is_interrupted = False, False
 
-    def run_options(self, run_time: float | None) -> RunOptions:
+    def run_options(self, run_time: float | None) -> custom.RunOptions:
         """Return what Locust's options mean. Raises AtonceError for what cannot be read."""
         options = self.options
-        host = parse_host(self.environment.host or "127.0.0.1", options.atonce_allow_host)
+        host = custom.parse_host(self.environment.host or "127.0.0.1", options.atonce_allow_host)
         if int(options.atonce_cap) < 1:
             raise UsageError(f"invalid --atonce-cap {options.atonce_cap}: it must be at least 1")
-        return RunOptions(
+        return custom.RunOptions(
             scenario="",
-            routes=(parse_route(options.atonce_route),),
-            rates=(parse_rate(options.atonce_rate),),
-            seconds=max(1.0, run_time - _LEAD_TIME - _END_MARGIN) if run_time else MAX_DURATION,
-            think=parse_duration(options.atonce_think, least=0.0),
+            routes=(custom.parse_route(options.atonce_route),),
+            rates=(custom.parse_rate(options.atonce_rate),),
+            seconds=max(1.0, run_time - _LEAD_TIME - _END_MARGIN)
+            if run_time
+            else custom.MAX_DURATION,
+            think=custom.parse_duration(options.atonce_think, least=0.0),
             distribution=ArrivalDistribution(options.atonce_arrivals),
             shape=options.atonce_shape,
             pool=ConnectionMode(options.atonce_connections),
             cap=int(options.atonce_cap),
-            drain=parse_duration(options.atonce_drain, least=0.0),
+            drain=custom.parse_duration(options.atonce_drain, least=0.0),
             prefix=host.path.rstrip("/"),
         )
 
@@ -78,7 +72,7 @@ class StandaloneRun:
             Scenario.STEADY: [run_options.steady_cell(route, rate, 1)],
             Scenario.NEIGHBOURS: [
                 run_options.steady_cell(neighbour, NEIGHBOUR_RATE, 1)
-                for neighbour in NEIGHBOUR_ROUTES
+                for neighbour in custom.NEIGHBOUR_ROUTES
             ],
         }
         kinds = {user_class.scenario for user_class in self.environment.user_classes}
@@ -93,7 +87,7 @@ class StandaloneRun:
         names = [client.id for client in runner.clients.ready] if is_master else [runner.client_id]
         self.workers = tuple(names)
         try:
-            parse_host(self.environment.host or "", options.atonce_allow_host)
+            custom.parse_host(self.environment.host or "", options.atonce_allow_host)
             cells = self.cells()
             root = Path(options.atonce_out) if options.atonce_out else default_root()
             self.run = RunWriter.create(root, cells[0].scenario)
@@ -156,7 +150,7 @@ class StandaloneRun:
         if run and not self.is_stop_sent and hasattr(self.environment.runner, "clients"):
             self.is_stop_sent = True
             self.environment.runner.send_message("atonce-stop")
-            drain = parse_duration(self.options.atonce_drain, least=0.0)
+            drain = custom.parse_duration(self.options.atonce_drain, least=0.0)
             wait_for(self._are_workers_done, drain + _WRITE_GRACE)
         elif run and self.is_stop_sent:
             wait_for(lambda: self.run is not run or self._are_workers_done(), _WRITE_GRACE)

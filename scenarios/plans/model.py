@@ -163,9 +163,9 @@ def quick_plan(seconds: float) -> Plan:
         raise UsageError(f"--seconds {seconds:g} {why}")
     if _MIN_THREAD_USERS / seconds > GENERATOR_MAX_RATE:
         raise UsageError(
-            f"--seconds {seconds:g} is too short: to fill the 40 threads takes"
-            f" {40 / seconds:,.0f} requests per second. Above {GENERATOR_MAX_RATE:,.0f} the load"
-            f" generator is the limit. Try: --seconds {_MIN_THREAD_USERS / GENERATOR_MAX_RATE:.3f}"
+            f"--seconds {seconds:g} is too short: only {40 / seconds:,.0f} requests per second fill"
+            f" the 40 threads, and above {GENERATOR_MAX_RATE:,.0f} the load generator is the limit."
+            f" Try: --seconds {_MIN_THREAD_USERS / GENERATOR_MAX_RATE:.3f}"
         )
     longest_round = max(CROWD_LEVELS[Variant.BROKEN_ASYNC]) * seconds
     while True:

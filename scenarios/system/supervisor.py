@@ -1,10 +1,10 @@
 """Supervises one child process: writes its output to the log, masked, and leaves none behind.
 
-A process of its own, so that it can outlive us. It reads its task, in JSON, from a socket whose
-other end only the driver has: when that closes, the driver is done or dead, and all descendants
-are ended. On Linux a process that loses its parent becomes a child of the supervisor, in whatever
-session it is, so that no process is missed; elsewhere the descendants are listed once a second. The
-driver decides how long a child may take to stop.
+It is a process of its own, so that it can outlive us. It reads its task, in JSON, from a socket
+whose other end only the driver has: when that closes, the driver is done or dead, and the
+supervisor ends all descendants. On Linux a process that loses its parent becomes a child of the
+supervisor, so that it misses none; elsewhere it lists the descendants once a second. The driver
+decides how long a child may take to stop.
 """
 
 import contextlib
@@ -43,17 +43,13 @@ class ChildSpec:
     command: Sequence[str]
     cwd: str
     env: Mapping[str, str]
-    cores: Sequence[int] | None
+    cores: Sequence[int]  # empty: wherever we may run
     log: str | None
     secrets: Sequence[str]
 
 
 class Supervisor:
-    """Supervises one child.
-
-    The mutable state: its exit code once it has ended, whether a stop was requested, its
-    descendants, and when all of them are killed.
-    """
+    """Supervises one child. The mutable state: its exit code, its descendants, a stop request."""
 
     def __init__(self, driver: socket.socket, spec: ChildSpec) -> None:
         self.driver, self.spec = driver, spec
@@ -144,13 +140,13 @@ class Supervisor:
             request = self.driver.recv(1)
         except OSError:
             request = b""
-        if not request:
+        if request:
+            self.read_backlog()
+            with contextlib.suppress(OSError):
+                self.driver.send(request)
+        else:
             self.selector.unregister(self.driver.fileno())
             self._terminate_all()
-            return
-        self.read_backlog()
-        with contextlib.suppress(OSError):
-            self.driver.send(request)
 
     def read_backlog(self) -> None:
         """Read all output until now; a child that goes on writing is read on later."""
@@ -171,7 +167,7 @@ class Supervisor:
         return bool(chunk)
 
     def _reap_children(self, wait_options: int) -> None:
-        """Reap processes that have ended. When the child has, the others follow it."""
+        """Reap processes that have ended. When the child has, end the others."""
         was_running = self.exit_code is None
         try:
             while True:
@@ -202,7 +198,7 @@ class Supervisor:
             _signal_process(process, number)
 
     def _terminate_all(self) -> None:
-        """Kill all descendants; after a moment to clean up if they got no SIGTERM before."""
+        """Kill all descendants, after a moment to clean up if they got no SIGTERM before."""
         grace = 0.0 if self.is_stop_requested else _GRACE_SECONDS
         if grace:
             self._signal_all(signal.SIGTERM)
