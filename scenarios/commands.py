@@ -85,9 +85,9 @@ def parse_run_options(  # noqa: PLR0913 - one parameter per flag
     trust = TlsTrust.from_flags(cacert, host, insecure=insecure)
     url = custom.parse_host(host, allow_host)
     base = f"{url.scheme}://{url.netloc}"
-    usual_routes, usual_rate = (), 20.0
-    if scenario == "neighbours":
-        usual_routes, usual_rate = custom.NEIGHBOUR_ROUTES, NEIGHBOUR_RATE
+    is_neighbours = scenario == "neighbours"
+    usual_routes = custom.NEIGHBOUR_ROUTES if is_neighbours else ()
+    usual_rate = NEIGHBOUR_RATE if is_neighbours else 20.0
     run_options = custom.RunOptions(
         scenario=scenario,
         host=base,

@@ -74,11 +74,10 @@ class CellRun:
             self.limit_reached.set()
 
     def wait_for_rounds(self, since: float, least: int, before: int) -> None:
-        """Wait until all users were answered equally often, and at least `least` times.
+        """Wait until all users were answered equally often, at least `least` times, if time allows.
 
         `before` is the count of answers at `since`. A server may answer all waiting requests at
-        once: a window that ended between two rounds would count one too many or too few. No round
-        is awaited that would take longer than the cell may.
+        once: a window that ended between two rounds would count one too many or too few.
         """
         users, longest = self.cell.users, self.cell.longest
         while users and not self.is_stopped and (left := since + longest - clock()) > 0:

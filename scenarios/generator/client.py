@@ -52,16 +52,13 @@ class Client:
             self.tls["ssl_context_factory"] = lambda **_: context
 
     def new_connection(self) -> HTTPClient:
-        """Return a client with one unopened connection, which never sends a request twice.
-
-        When a server closes before it answers, geventhttpclient sends again, "pool size + 1" times:
-        one row would stand for several requests. With a size of -1 it does not.
-        """
+        """Return a client with one unopened connection, which never sends a request twice."""
         waits = {"connection_timeout": TIMEOUT, "network_timeout": TIMEOUT}
         client = HTTPClient.from_url(
             self.host, headers=COMMON_HEADERS, concurrency=1, **waits, **self.tls
         )
-        # read for the number of resends only; the pool has its semaphore
+        # When a server closes before it answers, geventhttpclient sends again, "pool size + 1"
+        # times: one row would stand for several requests. It reads the size only for that.
         client._connection_pool.size = -1  # noqa: SLF001
         return client
 
@@ -99,9 +96,8 @@ class Client:
         status = answer.status_code if answer and not failure else None
         fault = _classify_failure(failure, status, cell) or (None if is_right else "wrong body")
         if done is not None:
-            self.recorder.record_response(
-                Done(request.seq, done, status, fault, length, *_parse_probe_header(answer))
-            )
+            times = _parse_probe_header(answer)
+            self.recorder.samples.write(Done(request.seq, done, status, fault, length, *times))
         self.environment.events.request.fire(
             request_type=method,
             name=name,

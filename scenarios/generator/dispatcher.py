@@ -30,7 +30,7 @@ _TIMER_SLACK = 0.001
 
 
 class Dispatcher:
-    """Sends one schedule: part `part` of `parts`.
+    """Sends part `part` of `parts` of one schedule.
 
     `idle` are the open connections not in use, the one used last on top. One that was idle for long
     is closed: a server might close it (uvicorn after 5 s) as our request arrives.
@@ -82,10 +82,7 @@ class Dispatcher:
         return self.new_connection()
 
     def send_all(self, cell_run: CellRun) -> None:
-        """Send every arrival at its moment, then wait for the answers still out.
-
-        Stopping a planned run leaves rows of arrivals that were never sent.
-        """
+        """Send every arrival at its moment, or record why not; then wait for open requests."""
         out = Group()  # without a size: a pool that made us wait would close the loop
         for offset in self.arrival_times():
             due = cell_run.start_time + offset
@@ -142,10 +139,8 @@ class Dispatcher:
 def build_dispatchers(
     client: Client, cell: Cell, seed: int, part: int, parts: int
 ) -> Iterator[Dispatcher]:
-    """Yield the dispatchers of a cell: one for its own arrivals, one for each neighbour.
-
-    The seed does not depend on the route: every variant meets the same arrivals.
-    """
+    """Yield the dispatchers of a cell: one for its own arrivals, one for each neighbour."""
+    # the seed does not depend on the route: every variant gets the same arrivals
     if cell.arrivals:
         yield Dispatcher(client, cell, cell.arrivals, str(seed), part, parts)
     for number, ping in enumerate(cell.neighbours):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from results.records import Done, GivenUp, Mark, Sent, Tick, Unsent
+from results.records import GivenUp, Mark, Sent, Tick, Unsent
 from results.schema import Cell, Phase
 from results.spool import Spool
 from scenarios.system.machine import host_counters
@@ -82,10 +82,6 @@ class Recorder:
             return None
         self.gauges[request.cell].step(-1)
         return clock()
-
-    def record_response(self, response: Done) -> None:
-        """Record what came back, once there is time for it."""
-        self.samples.write(response)
 
     def abandon(self, request: InFlightRequest) -> None:
         """Give up a request: its latency is a lower bound."""

@@ -28,8 +28,7 @@ def add_standalone_options(parser: Any) -> None:
     """Add our options to Locust's command line and page; Locust hands them to its workers."""
     add = parser.add_argument
     add("--atonce-route", default="GET /broken-async", help="The request, such as 'GET /items/1'.")
-    help_text = "steady: arrivals of all processes together, such as 50/s or 300/m."
-    add("--atonce-rate", default="20/s", help=help_text)
+    add("--atonce-rate", default="20/s", help="steady: arrivals, all processes together (300/m).")
     help_text = "steady: how the gaps between arrivals are spread."
     add("--atonce-arrivals", default="poisson", choices=list(ArrivalDistribution), help=help_text)
     help_text = "steady: how the rate moves; --atonce-rate is its highest."
@@ -41,15 +40,13 @@ def add_standalone_options(parser: Any) -> None:
     add("--atonce-connections", default="warm", choices=list(ConnectionMode), help=help_text)
     help_text = "steady: most requests in flight per process. The rest is counted, not sent."
     add("--atonce-cap", type=int, default=900, help=help_text)
-    help_text = "crowd: pause of a user between an answer and the next request."
-    add("--atonce-think", default="0s", help=help_text)
+    add("--atonce-think", default="0s", help="crowd: pause of a user after each answer.")
     add("--atonce-drain", default="10s", help="How long to wait for answers when the test stops.")
     add("--atonce-seed", type=int, default=1, help="Seed of the arrivals.")
     hidden: dict[str, Any] = {"default": "", "include_in_web_ui": False}
     help_text = "Folder for the runs. Default: results/ in a clone, else ./atonce-results."
     add("--atonce-out", help=help_text, env_var="ATONCE_OUT", **hidden)
-    help_text = "A host other than this machine that you may load."
-    add("--atonce-allow-host", help=help_text, **hidden)
+    add("--atonce-allow-host", help="A host other than this machine that you may load.", **hidden)
     add("--atonce-script", help=argparse.SUPPRESS, **hidden)
 
 
@@ -89,7 +86,7 @@ def register_listeners(environment: Any, user_class: Any) -> None:
 
 
 class _InterruptHandler:
-    """Ctrl-C, handled between greenlets: Python would raise it inside one, perhaps mid-request.
+    """Handles Ctrl-C between greenlets: Python would raise it inside one, perhaps mid-request.
 
     Once: stop, drain, seal, 130. Twice: leave at once. A master stops its forked workers.
     """

@@ -95,10 +95,7 @@ class RunOptions:
         return repeat_cell(replace(cell, cold=self.pool is ConnectionMode.COLD), repeat)
 
     def crowd_cell(self, route: str, users: int, repeat: int) -> Cell:
-        """Return N users in a closed loop. They start one by one, so that they do not stay in step.
-
-        Users that pause start over one pause.
-        """
+        """Return N users in a closed loop. They start one by one, so as not to stay in step."""
         times = self._times
         cell = replace(
             self._target(route).create_cell(Scenario.CROWD, users, times),

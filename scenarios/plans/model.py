@@ -153,10 +153,9 @@ def outline_plan(plan: Plan) -> Iterator[str]:
 
 
 def quick_plan(seconds: float) -> Plan:
-    """Return the quick plan for a wait of `seconds`. Levels shrink until it fits.
+    """Return the quick plan for a wait of `seconds`; levels shrink until it fits.
 
-    Raises AtonceError when even one user takes too long, or when the wait is so short that the
-    machine would be measured, not the mechanism.
+    Raises AtonceError for a wait that is too long, or too short to measure more than the machine.
     """
     if not 0 < seconds <= _MAX_WAIT:
         why = f"is out of range: the bundled routes wait more than 0 and at most {_MAX_WAIT:g} s."

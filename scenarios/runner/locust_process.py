@@ -20,10 +20,7 @@ _clock = time.perf_counter
 
 
 class LocustProcess:
-    """A Locust with both pipes.
-
-    The mutable state: the job it runs, what of it is unsent, and the time of its last event.
-    """
+    """A Locust with both pipes. The state: its job, what of it is unsent, its last event's time."""
 
     def __init__(self, process: subprocess.Popen[str], jobs: Iterator[Job]) -> None:
         assert process.stdin is not None  # noqa: S101 - both were requested

@@ -69,7 +69,7 @@ def collect_answers(
 ) -> dict[str, dict[str, Any]]:
     """Request paths of the bundled app in turn; return status and body of each.
 
-    Raises PartMissing when the app lacks a part, AtonceError when it does not answer.
+    Raises AtonceError when it does not answer, PartMissing when it lacks a part.
     """
     answers = {}
     # uvicorn closes the connection on which the app raised an error
@@ -102,8 +102,8 @@ def verify_routes(
 ) -> str:
     """Send one request to each route of the cells; return the body that the variant answered.
 
-    `expected_answer` is what the other variants answered to the same request, if any. Raises
-    AtonceError with the first fault, and PartMissing when the bundled app lacks a part.
+    `expected_answer` is that of the other variants, if any. Raises AtonceError with the first
+    fault, and PartMissing when the bundled app lacks a part.
     """
     answer = ""
     with open_http_client(base_url, trust, TIMEOUT) as client:

@@ -18,8 +18,8 @@ def recorded_run(
 ) -> Iterator[StopRequest]:
     """Open a run for the length of the block, and close it however the block ends.
 
-    An AtonceError becomes a warning of the run, and is raised again; a full disk becomes an
-    AtonceError. Either way the run keeps what was measured.
+    An AtonceError becomes a warning of the run as well; a full disk becomes an AtonceError. Either
+    way the run keeps what was measured.
     """
     status = Status.FAILED
     with handle_stop_signals() as stop_request:

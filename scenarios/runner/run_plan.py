@@ -125,11 +125,7 @@ def _run_metadata(plan: Plan, settings: Settings) -> dict[str, Any]:
 
 @dataclass
 class _SessionDriver:
-    """Runs one session after another.
-
-    The mutable state: the planned seconds that are over, and the answers by planned wait, since
-    variants of the same work must answer alike.
-    """
+    """Runs one session after another. `answers` are by wait: equal work must answer alike."""
 
     settings: Settings
     run: RunWriter
@@ -227,10 +223,7 @@ def locust_running(
 
 
 def locust_command(user_count: int, limit: int, url: str) -> list[str]:
-    """Return real Locust, headless, with all scenario files.
-
-    The time limit (seconds) only ends a Locust that has lost its driver.
-    """
+    """Return headless Locust. The `limit` (seconds) ends it only if it has lost its driver."""
     files = ",".join(str(PACKAGE_ROOT / "scenarios" / name) for name in LOCUSTFILES)
     load = f"--headless -u {user_count} -r {user_count} -t {limit} --only-summary".split()
     ours = ["--loglevel", "WARNING", "--atonce-plan", "-"]
@@ -238,12 +231,9 @@ def locust_command(user_count: int, limit: int, url: str) -> list[str]:
 
 
 def locust_env(folder: Path) -> dict[str, str]:
-    """Return Locust's environment, without the user's own settings of Locust.
-
-    Those are in variables, at home and where it runs: both folders become the run's folder.
-    Packages at home stay in reach.
-    """
+    """Return an environment without the user's settings of Locust, which may be at home as well."""
     ours = {name: value for name, value in child_env().items() if not name.startswith("LOCUST_")}
+    # packages at home stay in reach
     return {**ours, "HOME": str(folder), "PYTHONUSERBASE": site.getuserbase()}
 
 

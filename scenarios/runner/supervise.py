@@ -36,10 +36,7 @@ def wait_until_ready(  # noqa: PLR0913, PLR0917 - an app, its address, and callb
     timeout: float = _READY_TIMEOUT,
     trust: TlsTrust = DEFAULT_TLS_TRUST,
 ) -> None:
-    """Send requests until the app answers anything at all.
-
-    Raises AtonceError when it dies, takes too long, or the run is interrupted.
-    """
+    """Send requests until the app answers anything. Raises AtonceError if it dies or is late."""
     deadline = time.perf_counter() + timeout
     with open_http_client(url, trust, 5) as client:
         while True:
@@ -103,11 +100,7 @@ def _read_events(
     log: RunLog,
     check: InterruptCheck,
 ) -> tuple[str, str]:
-    """Read what Locust prints until it ends; return the last event and the last cell.
-
-    Events of the load engine move the progress, all other lines go to the log - but not the table
-    of a Locust whose app has died.
-    """
+    """Read what Locust prints until it ends; return the last event and the last cell."""
     event, cell, began, is_terminated = "start", "the start", time.perf_counter(), False
     for line in locust.read_lines():
         check()
@@ -118,7 +111,7 @@ def _read_events(
                 began = time.perf_counter()
             if event == "rest":
                 locust.send_next_job()
-        elif line and not (app and app.poll() is not None):
+        elif line and not (app and app.poll() is not None):  # else it is Locust's own table
             log.append(line)
         on_progress(cell, time.perf_counter() - began)
         if app and app.poll() is not None and not is_terminated:

@@ -88,10 +88,7 @@ def supervised_process(  # noqa: PLR0913 - a process has that many sides
     secrets: Sequence[str] = (),
     stop_within: float = STOP_TIMEOUT,
 ) -> Iterator[SupervisedProcess]:
-    """Run a child process for the length of the block.
-
-    Its output goes to the log in `folder`, without the secrets, or to `stdout` when that is a pipe.
-    """
+    """Run a child for the length of the block; it writes to `folder`'s log, or to a piped `stdout`."""
     log = folder / "log.txt"
     cores = sorted({core} if isinstance(core, int) else core or ())
     log_path = str(log) if stdout is None else None

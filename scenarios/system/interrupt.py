@@ -38,21 +38,16 @@ def handle_stop_signals() -> Iterator[StopRequest]:
     children see that and clean up.
     """
     stop_request = StopRequest()
+    with contextlib.ExitStack() as previous_handlers:
 
-    def request_stop(_number: int, _frame: FrameType | None) -> None:
-        stop_request.is_requested = True
-        restore_handlers()
-        os.write(2, _STOP_MESSAGE)
+        def request_stop(_number: int, _frame: FrameType | None) -> None:
+            stop_request.is_requested = True
+            previous_handlers.close()  # restores them
+            os.write(2, _STOP_MESSAGE)
 
-    def restore_handlers() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    # known before the first signal can reach us
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number in _SIGNALS:
-        signal.signal(number, request_stop)
-    try:
+        # known before the first signal can reach us
+        for number in _SIGNALS:
+            previous_handlers.callback(signal.signal, number, signal.getsignal(number))
+        for number in _SIGNALS:
+            signal.signal(number, request_stop)
         yield stop_request
-    finally:
-        restore_handlers()

@@ -128,9 +128,9 @@ class Supervisor:
         if signal.SIGTERM in numbers:
             self.is_stop_requested = True
             # listed before the child leaves the others without a parent
-            for process in self._descendants():
-                if self.exit_code is not None or process.pid == self.pid:
-                    _signal_process(process, signal.SIGTERM)
+            running = self._descendants()
+            child = {process for process in running if process.pid == self.pid}
+            _signal_processes(child if self.exit_code is None else running, signal.SIGTERM)
         if signal.SIGCHLD in numbers:
             self._reap_children(os.WNOHANG)
 
@@ -182,7 +182,7 @@ class Supervisor:
             self.is_finished = self.is_finished or not self._descendants()
         if was_running and self.exit_code is not None and not self.is_finished:
             if self.is_stop_requested:
-                self._signal_all(signal.SIGTERM)
+                _signal_processes(self._descendants(), signal.SIGTERM)
             else:
                 self._terminate_all()
 
@@ -193,27 +193,24 @@ class Supervisor:
         self.known_descendants = {*children, *running}
         return self.known_descendants
 
-    def _signal_all(self, number: int) -> None:
-        for process in self._descendants():
-            _signal_process(process, number)
-
     def _terminate_all(self) -> None:
         """Kill all descendants, after a moment to clean up if they got no SIGTERM before."""
         grace = 0.0 if self.is_stop_requested else _GRACE_SECONDS
         if grace:
-            self._signal_all(signal.SIGTERM)
+            _signal_processes(self._descendants(), signal.SIGTERM)
         self.deadline = time.monotonic() + grace
 
     def _kill_all(self) -> None:
         while not self.is_finished:
-            self._signal_all(signal.SIGKILL)
+            _signal_processes(self._descendants(), signal.SIGKILL)
             self._reap_children(0)
 
 
-def _signal_process(process: psutil.Process, number: int) -> None:
+def _signal_processes(processes: set[psutil.Process], number: int) -> None:
     """Send a signal; never to another process that has the same number now."""
-    with contextlib.suppress(psutil.Error):
-        process.send_signal(number)
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(number)
 
 
 def main() -> None:
