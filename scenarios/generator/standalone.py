@@ -105,9 +105,7 @@ class _InterruptHandler:
             os._exit(ExitCode.INTERRUPTED)
         if self.standalone_run is None and self.environment.parsed_options.processes:
             return
-        os.write(
-            2, b"\natonce: stopping; waiting for open requests (Ctrl-C again leaves at once)\n"
-        )
+        os.write(2, b"\natonce: stopping; waiting for answers (Ctrl-C again leaves at once)\n")
         self.mark_interrupted()
         self.environment.runner.quit()
         if self.environment.web_ui:

@@ -1,8 +1,7 @@
 """Owns the runs of plain Locust, one per test: in the local runner, or the master.
 
-It hands the job to the workers inside Locust's own options, delays the end until every worker has
-drained and written, and seals. Workers say with a file that they are done, because Locust's
-messages do not survive Ctrl-C.
+It passes the job to the workers inside Locust's own options, delays the end until every worker has
+drained and written, and seals. A worker marks its end with a file: Ctrl-C may lose a message.
 """
 
 import logging
@@ -40,18 +39,17 @@ class StandaloneRun:
         self.is_stop_sent, self.is_interrupted = False, False
 
     def run_options(self, run_time: float | None) -> custom.RunOptions:
-        """Return what Locust's options mean. Raises AtonceError for what cannot be read."""
+        """Return what Locust's options mean. Raises AtonceError for invalid ones."""
         options = self.options
         host = custom.parse_host(self.environment.host or "127.0.0.1", options.atonce_allow_host)
         if int(options.atonce_cap) < 1:
             raise UsageError(f"invalid --atonce-cap {options.atonce_cap}: it must be at least 1")
+        seconds = max(1.0, run_time - _LEAD_TIME - _END_MARGIN) if run_time else 0.0
         return custom.RunOptions(
             scenario="",
             routes=(custom.parse_route(options.atonce_route),),
             rates=(custom.parse_rate(options.atonce_rate),),
-            seconds=max(1.0, run_time - _LEAD_TIME - _END_MARGIN)
-            if run_time
-            else custom.MAX_DURATION,
+            seconds=seconds or custom.MAX_DURATION,
             think=custom.parse_duration(options.atonce_think, least=0.0),
             distribution=ArrivalDistribution(options.atonce_arrivals),
             shape=options.atonce_shape,
@@ -66,14 +64,12 @@ class StandaloneRun:
         run_options = self.run_options(self.options.run_time)
         users = self.environment.runner.target_user_count
         (route,), (rate,) = run_options.routes, run_options.rates
+        steady_cell, neighbours = run_options.steady_cell, custom.NEIGHBOUR_ROUTES
         cells = {
             Scenario.BURST: [run_options.burst_cell(route, users, 1)],
             Scenario.CROWD: [replace(run_options.crowd_cell(route, users, 1), stagger=0.0)],
-            Scenario.STEADY: [run_options.steady_cell(route, rate, 1)],
-            Scenario.NEIGHBOURS: [
-                run_options.steady_cell(neighbour, NEIGHBOUR_RATE, 1)
-                for neighbour in custom.NEIGHBOUR_ROUTES
-            ],
+            Scenario.STEADY: [steady_cell(route, rate, 1)],
+            Scenario.NEIGHBOURS: [steady_cell(name, NEIGHBOUR_RATE, 1) for name in neighbours],
         }
         kinds = {user_class.scenario for user_class in self.environment.user_classes}
         chosen = chain.from_iterable(cells[kind] for kind in cells if kind in kinds)
@@ -98,7 +94,7 @@ class StandaloneRun:
             self.run, options.atonce_script = None, ""
             if not self.environment.web_ui:
                 sys.exit(int(ExitCode.USAGE))
-            gevent.spawn(runner.stop)  # with Locust's page: correct it there, and start again
+            gevent.spawn(runner.stop)  # correct the options on Locust's page and start again
             return
         begins, seed = clock() + _LEAD_TIME, options.atonce_seed
         job = Job(self.run.path, "", seed, tuple(cells), self.workers, begins)

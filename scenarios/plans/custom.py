@@ -205,10 +205,8 @@ def parse_host(text: str, allowed: str | None) -> SplitResult:
     if not (is_valid and is_plain):
         is_secret = re.search("[@?]", text)
         shown = "(not repeated: it may contain a password)" if is_secret else repr(text)
-        raise UsageError(
-            f"invalid host {shown}: it must be a URL without user, password and query. Example:"
-            " --host http://127.0.0.1:8002"
-        )
+        why = "it must be a URL without user, password and query"
+        raise UsageError(f"invalid host {shown}: {why}. Example: --host http://127.0.0.1:8002")
     if not is_loopback(str(url.hostname)) and url.hostname != allowed:
         raise UsageError(
             f"{url.hostname} is not this machine. Load only servers that are yours. If this one"

@@ -29,8 +29,7 @@ CROWD_LEVELS: dict[str, tuple[int, ...]] = {
 }
 # the blocking route with something that suspends in front: an experiment, no variant of its own
 BEHIND_AWAIT_VARIANT = f"{Variant.BROKEN_ASYNC} behind-await"
-# 60 shows two blocks of the 40 threads; elsewhere 20 do
-_BURST_SIZES: dict[str, int] = {Variant.SYNC: 60}
+_BURST_SIZES: dict[str, int] = {Variant.SYNC: 60}  # two blocks of the 40 threads; else 20
 # more than requests of a few milliseconds have in flight at 1,000 per second
 _FLOOR_CONNECTIONS = 64
 STARTUP_TIME = 3.0  # seconds for a server and a Locust process, started side by side

@@ -24,8 +24,7 @@ _DEFAULT_WAIT = 0.1  # seconds of work unless chosen
 _UTILIZATION = 0.7  # of the capacity that a variant should have: a queue, and far from overload
 _UNLIMITED_RATE = 50.0  # requests per second where nothing limits
 _OPEN_WINDOW = 30.0  # seconds of an open model's window
-# arrivals until its queue has forgotten the empty start: five correlation lengths at that
-# utilization
+# arrivals until the empty start has no effect: five correlation lengths at that utilization
 _SETTLING_ARRIVALS = 62
 _LOOPS = ("asyncio", "uvloop")
 _FROZEN_MODES = (ConnectionMode.WARM, ConnectionMode.COLD)

@@ -47,17 +47,16 @@ class _IdealTarget:
         return self.target.create_cell(Scenario.STEADY, rate, times, arrivals=arrivals)
 
 
-def _ideal_target(concurrency: int, seconds: float) -> _IdealTarget:
-    path = f"/places/{concurrency}"
+def _ideal_target(path: str, concurrency: int, seconds: float) -> _IdealTarget:
     return _IdealTarget(f"GET {path}", f"{path}?seconds={seconds:g}", concurrency, seconds)
 
 
-_CONCURRENCY_1 = _ideal_target(1, 0.1)
+_CONCURRENCY_1 = _ideal_target("/places/1", 1, 0.1)
 # the users of each sweep: one, and two levels beyond the concurrency
 _SWEEPS = (
     (_CONCURRENCY_1, (1, 2, 4)),
-    (_ideal_target(6, 0.05), (1, 8, 12)),
-    (_ideal_target(40, 0.2), (1, 50, 64)),
+    (_ideal_target("/places/6", 6, 0.05), (1, 8, 12)),
+    (_ideal_target("/places/40", 40, 0.2), (1, 50, 64)),
 )
 _FASTAPI_LEVELS: dict[str, tuple[float, ...]] = {  # levels as multiples of the concurrency
     Variant.BROKEN_ASYNC: (2, 4),
@@ -72,9 +71,8 @@ _FREEZE_RATE = 100.0  # requests per second at the server that freezes, which is
 def _fastapi_cells(variant: str, window: float) -> Iterator[Cell]:
     """Yield the sweep of a bundled route; its concurrency follows from the pool it waits for."""
     c = expected_concurrency(variant)
-    seconds = max(0.05, c / _SATURATION_RATE)
-    target = _IdealTarget(f"GET /{variant}", f"/{variant}?seconds={seconds:g}", c, seconds)
     users = (1, *(round(c * level) for level in _FASTAPI_LEVELS[variant]))
+    target = _ideal_target(f"/{variant}", c, max(0.05, c / _SATURATION_RATE))
     return target.crowd_cells(users, window)
 
 
@@ -87,8 +85,7 @@ def selfcheck_plan(scale: float = 1.0) -> Plan:
     saturation = _CONCURRENCY_1.concurrency / _CONCURRENCY_1.seconds
     cells = (
         *(cell for target, users in _SWEEPS for cell in target.crowd_cells(users, window)),
-        # Not rho = .5: half of the requests would not wait, and the median would be whichever of
-        # them met the most noise.
+        # Not rho = .5: half of the requests would not wait, and noise would decide the median.
         # The warm-up is five correlation lengths.
         _CONCURRENCY_1.steady_cell(0.6 * saturation, seconds, min(4.5, seconds / 5)),
         _CONCURRENCY_1.steady_cell(0.7 * saturation, seconds, min(8.8, seconds / 5)),

@@ -166,9 +166,9 @@ class _SessionDriver:
                 if session.seconds and not session.has_lesson_routes:
                     expected_answer = self.answers.get(session.seconds)
             if session.cells:
-                locust = processes.enter_context(
-                    locust_running(run.path, url, *_locust_limits(session), self.locust_core)
-                )
+                limits = _locust_limits(session)
+                process = locust_running(run.path, url, *limits, self.locust_core)
+                locust = processes.enter_context(process)
             if app:
                 wait_until_ready(app, url, _READY_PATH, log, check)
             answer = preflight.verify_routes(url, session.cells, expected_answer, trust)
@@ -192,7 +192,6 @@ class _SessionDriver:
             f"--host 127.0.0.1 --port {port} --loop {session.loop or settings.loop} --no-access-log"
             " --log-level warning --timeout-keep-alive 300 --app-dir"
         )
-        app = session.app or settings.app
         env = {
             **child_env(),
             "ATONCE_TARGET_PROBE": str(int(settings.probe)),
@@ -201,7 +200,8 @@ class _SessionDriver:
             **self.cpu_env,
             **settings.server_env,
         }
-        command = [sys.executable, "-m", "uvicorn", app, *flags.split(), str(PACKAGE_ROOT)]
+        uvicorn = [sys.executable, "-m", "uvicorn", session.app or settings.app]
+        command = [*uvicorn, *flags.split(), str(PACKAGE_ROOT)]
         return supervised_process(command, folder=folder, env=env, core=core)
 
 

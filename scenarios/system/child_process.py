@@ -20,8 +20,7 @@ from scenarios.system.supervisor import ChildSpec
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 CoreSet = int | frozenset[int] | None  # where a child may run; None: wherever its parent may
 STOP_TIMEOUT = 10.0  # seconds between SIGTERM and SIGKILL
-# seconds after which even a process that is stuck in the kernel is waited for no longer
-_KILL_TIMEOUT = 10.0
+_KILL_TIMEOUT = 10.0  # seconds to wait even for a process that is stuck in the kernel
 
 
 class SupervisedProcess(subprocess.Popen[str]):

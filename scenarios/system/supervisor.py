@@ -79,7 +79,7 @@ class Supervisor:
             register(self.source, readable, self.read_output)
 
     def _start_child(self, sink: int) -> int:
-        """Start the child, which ends if we end; return its number."""
+        """Start the child, which ends if we end; return its process id."""
         libc = ctypes.CDLL(None, use_errno=True) if _IS_LINUX else None
         if libc:
             libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -102,7 +102,7 @@ class Supervisor:
             start_new_session=True,
             preexec_fn=before_exec,  # noqa: PLW1509 - there is no thread here
         )
-        child.returncode = 0  # its end is seen here, among those of all others
+        child.returncode = 0  # we see its end here, among those of all others
         return child.pid
 
     def supervise(self) -> int:
