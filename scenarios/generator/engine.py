@@ -57,11 +57,9 @@ class LoadEngine:
 
     def run_job(self, job: Job) -> None:
         """Run every cell of a job in order, unless stopped before; then print that it rests."""
-        sizes = job.user_counts().items()
-        if not wait_for(
-            lambda: all(len(self.users[kind]) >= size for kind, size in sizes), _ASSEMBLY_TIMEOUT
-        ):
-            raise TimeoutError(f"Locust did not spawn the users within {_ASSEMBLY_TIMEOUT:.0f} s")
+        sizes, limit = job.user_counts().items(), _ASSEMBLY_TIMEOUT
+        if not wait_for(lambda: all(len(self.users[kind]) >= n for kind, n in sizes), limit):
+            raise TimeoutError(f"Locust did not spawn the users within {limit:.0f} s")
         for cell in job.cells:
             if self.stopping.is_set():
                 return

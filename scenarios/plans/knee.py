@@ -15,7 +15,7 @@ from results.thresholds import is_saturated
 from scenarios.plans.custom import CAPACITY_SHARES, RunOptions
 from scenarios.plans.model import GENERATOR_MAX_RATE, STARTUP_TIME, Plan, Session
 
-_NO_CAPACITY_REASON = "so its capacity is not known and no rates were placed at shares of it"
+_NO_CAPACITY = "Its capacity is not known, so no rates were placed at shares of it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +92,12 @@ def _follow_up_sessions(options: RunOptions, run: RunWriter) -> Iterator[Session
 def _explain_no_capacity(crowd: _MeasuredCrowd) -> str:
     route, rate = crowd.cell.route, crowd.answers.rate
     if not (crowd.single.rate and rate):
-        return (
-            f"{route}: no right answer came inside a window, {_NO_CAPACITY_REASON}. Make each level"
-            " longer: -t 60s"
-        )
+        why = f"{route}: no right answer came inside a window."
+        return f"{why} {_NO_CAPACITY} Make each level longer: -t 60s"
     advice = "Leave --think out, or choose rates" if crowd.cell.think else "Choose rates"
     return (
-        f"{route} answered all requests of {crowd.cell.users} users, {rate:,.4g} requests/s,"
-        f" {_NO_CAPACITY_REASON}: one load generator sends at most {GENERATOR_MAX_RATE:,.0f}/s, for"
+        f"{route} answered all requests of {crowd.cell.users} users, {rate:,.4g} requests/s."
+        f" {_NO_CAPACITY} One load generator sends at most {GENERATOR_MAX_RATE:,.0f}/s, for"
         f" {MAX_USERS} users. {advice}: atonce run steady --rate {rate / 2:.3g}/s,{rate:.3g}/s"
     )
 

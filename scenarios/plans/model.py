@@ -124,7 +124,7 @@ def outline_plan(plan: Plan) -> Iterator[str]:
     yield f"{'cell':<{wide}} {'users':>5} {'requests':>9} {'seconds':>8}"
     for session in plan.sessions:
         if not session.cells:
-            yield f"asked/{session.name}: {', '.join(session.extra_requests)}"
+            yield f"requests of {session.name}: {', '.join(session.extra_requests)}"
     counts = []
     for session in plan.sessions:
         for cell in session.cells:

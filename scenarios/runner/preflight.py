@@ -55,9 +55,8 @@ def fetch_response(client: httpx.Client, method: str, path: str, **more: Any) ->
             if time.perf_counter() > deadline:
                 raise httpx.ReadTimeout("its answer has no end", request=request)
         kept = {name: value for name, value in answer.headers.items() if name == "content-type"}
-        return httpx.Response(
-            answer.status_code, headers=kept, content=bytes(body), request=request
-        )
+        content, status = bytes(body), answer.status_code
+        return httpx.Response(status, headers=kept, content=content, request=request)
 
 
 class PartMissing(Exception):  # noqa: N818 - not an error: this part is not measured
@@ -79,10 +78,8 @@ def collect_answers(
             try:
                 answer = fetch_response(client, "GET", path)
             except httpx.HTTPError as error:
-                raise target_error(
-                    f"GET {path} at {base_url} did not answer ({type(error).__name__}). The run"
-                    " keeps what was measured."
-                ) from error
+                why = f"GET {path} at {base_url} did not answer ({type(error).__name__})."
+                raise target_error(f"{why} The run keeps what was measured.") from error
             _raise_if_part_missing(answer)
             answers[path] = {"status": answer.status_code, "body": answer.text[:_MAX_ANSWER_CHARS]}
     return answers
@@ -114,10 +111,8 @@ def verify_routes(
             for ping in cell.neighbours:
                 check_route(client, ping.route, ping.path, ping.expects)
     if expected_answer is not None and answer != expected_answer:
-        raise target_error(
-            f"The variants do not answer alike: {answer!r} here, {expected_answer!r} before. A"
-            " comparison would not be fair."
-        )
+        why = f"The variants do not answer alike: {answer!r} here, {expected_answer!r} before."
+        raise target_error(f"{why} A comparison would not be fair.")
     return answer
 
 
@@ -152,19 +147,16 @@ def check_target_alive(base_url: str, cell: str) -> None:
     try:
         socket.create_connection(address, TIMEOUT).close()
     except OSError as error:
-        raise target_error(
-            f"The target is gone: nothing listens at {base_url} since {cell} or before. The run"
-            " keeps what was measured."
-        ) from error
+        why = f"The target is gone: nothing listens at {base_url} since {cell} or before."
+        raise target_error(f"{why} The run keeps what was measured.") from error
 
 
 def list_openapi_routes(base_url: str, trust: TlsTrust) -> list[str]:
     """Return the first few GET routes of a host's OpenAPI document; none if it is unreadable."""
-    routes: list[str] = []
+    paths: list[str] = []
     unreadable = (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError)
     with contextlib.suppress(*unreadable), open_http_client(base_url, trust, TIMEOUT) as client:
-        paths = fetch_response(client, "GET", "/openapi.json").json()["paths"]
-        routes = [
-            f"GET {path}" for path, methods in paths.items() if "get" in methods and "{" not in path
-        ]
-    return [route for route in routes if route.isprintable()][:_MAX_NAMED_ROUTES]
+        document = fetch_response(client, "GET", "/openapi.json").json()["paths"]
+        paths = [path for path, methods in document.items() if "get" in methods]
+    plain_paths = [path for path in paths if path.isprintable() and "{" not in path]
+    return [f"GET {path}" for path in plain_paths[:_MAX_NAMED_ROUTES]]

@@ -138,7 +138,7 @@ def test_a_plan_of_questions_alone_has_an_outline() -> None:
     lines = list(
         outline_plan(Plan(0.0, (Session("pitfalls", 0.0, (), extra_requests=("/pitfall",)),), ()))
     )
-    assert lines[1] == "asked/pitfalls: /pitfall"
+    assert lines[1] == "requests of pitfalls: /pitfall"
     assert "round" not in " ".join(lines)
 
 

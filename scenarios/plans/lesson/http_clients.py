@@ -19,6 +19,7 @@ _PER_REQUEST_CALLS = 6
 # httpx checks every connection at every call: twice as many, once they send in step, fill a core
 _HTTPX_USERS = 24
 _FAULTS = ("slow", "error", "gone")
+_AIOHTTP_REQUESTS = ("/aiohttp/counters", *(f"/aiohttp/{fault}" for fault in _FAULTS))
 _EXTRA_REQUESTS = (
     "/client/lifecycle",
     "/client/keep-alive",
@@ -62,11 +63,6 @@ SESSIONS = (
         _PER_REQUEST_CALLS,
         users=_HTTPX_USERS,
     ),
-    _http_client_session(
-        "async aiohttp",
-        "/aiohttp",
-        _USERS,
-        extra_requests=("/aiohttp/counters", *(f"/aiohttp/{fault}" for fault in _FAULTS)),
-    ),
+    _http_client_session("async aiohttp", "/aiohttp", _USERS, extra_requests=_AIOHTTP_REQUESTS),
     Session("clients", 0.0, (), extra_requests=_EXTRA_REQUESTS, has_lesson_routes=True),
 )
