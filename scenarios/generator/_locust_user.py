@@ -119,6 +119,6 @@ def _start_jobs(engine: LoadEngine, environment: Environment, **_: Any) -> None:
 
 
 def _finish_engine(engine: LoadEngine, **_: Any) -> None:
-    """Whatever ends Locust (plan, signal, time limit), wait for open answers and write them."""
+    """Wait for open requests and write them, whatever ends Locust (plan, signal, time limit)."""
     with contextlib.suppress(OSError):  # the disk is full, which was reported
         engine.finish()

@@ -102,7 +102,7 @@ class StandaloneRun:
         for cell in cells:
             if cell.arrivals:
                 peak_rate = max(max(piece[1:]) for piece in cell.arrivals.profile)
-                message = "%s: %s arrivals, %g/s at most. -u and -r do not change the rate."
+                message = "%s, open model: %s arrivals, at most %g/s. -u and -r do not matter."
                 log.info(message, cell.route, cell.arrivals.law, peak_rate)
         gevent.spawn(self._stop_when_done, self.run)
 

@@ -9,16 +9,9 @@ from dataclasses import replace
 from itertools import product
 
 from results.schema import ConnectionMode, Scenario, Variant, repeat_suffix
+from scenarios.plans import model
 from scenarios.plans.cells import Times, poisson_arrivals, repeat_cell, variant_target
 from scenarios.plans.lesson import LESSON_SESSIONS
-from scenarios.plans.model import (
-    GENERATOR_MAX_RATE,
-    Plan,
-    Session,
-    crowd_cell,
-    expected_concurrency,
-    quick_plan,
-)
 
 _DEFAULT_WAIT = 0.1  # seconds of work unless chosen
 _UTILIZATION = 0.7  # of the capacity that a variant should have: a queue, and far from overload
@@ -33,7 +26,7 @@ _FROZEN_USERS = 50
 _FROZEN_WINDOW = 17.0  # seven rounds of all users
 
 
-def expand_plan(plan: Plan, repeat: int, *, full: bool) -> Plan:
+def expand_plan(plan: model.Plan, repeat: int, *, full: bool) -> model.Plan:
     """Return the quick plan, made full, and repeated `repeat` times."""
     sessions = plan.sessions
     if full:
@@ -44,12 +37,13 @@ def expand_plan(plan: Plan, repeat: int, *, full: bool) -> Plan:
     return replace(plan, sessions=tuple(_repeat_session(*pair) for pair in repeats))
 
 
-def plan_for_claims(needs: set[str]) -> Plan:
+def plan_for_claims(needs: set[str]) -> model.Plan:
     """Return the part of the full plan that some claims need.
 
     Needs are prefixes of cells' names, or `asked/<session>` for its extra requests.
     """
-    plan, sessions = expand_plan(quick_plan(_DEFAULT_WAIT), 1, full=True), list[Session]()
+    plan = expand_plan(model.quick_plan(_DEFAULT_WAIT), 1, full=True)
+    sessions: list[model.Session] = []
     for session in plan.sessions:
         crowds = [cell for cell in session.cells if cell.scenario is Scenario.CROWD]
         # levels between are for the charts only, except where a pool has room for them
@@ -63,7 +57,7 @@ def plan_for_claims(needs: set[str]) -> Plan:
     return replace(plan, sessions=tuple(sessions))
 
 
-def _repeat_session(number: int, session: Session) -> Session:
+def _repeat_session(number: int, session: model.Session) -> model.Session:
     cells = (
         replace(repeat_cell(cell, number), on=cell.on and f"{cell.on}{repeat_suffix(number)}")
         for cell in session.cells
@@ -71,12 +65,12 @@ def _repeat_session(number: int, session: Session) -> Session:
     return replace(session, repeat=number, cells=tuple(cells))
 
 
-def _add_open_loop(session: Session) -> Session:
+def _add_open_loop(session: model.Session) -> model.Session:
     """Add Poisson arrivals at 70 % of a variant's capacity, after its queue has settled."""
-    capacity = expected_concurrency(session.variant) / session.seconds
+    capacity = model.expected_concurrency(session.variant) / session.seconds
     rate = _UNLIMITED_RATE
-    if capacity < GENERATOR_MAX_RATE:
-        rate = float(f"{min(_UTILIZATION * capacity, GENERATOR_MAX_RATE / 2):.3g}")
+    if capacity < model.GENERATOR_MAX_RATE:
+        rate = float(f"{min(_UTILIZATION * capacity, model.GENERATOR_MAX_RATE / 2):.3g}")
     warm_up = max(2.0, _SETTLING_ARRIVALS / rate)
     target = variant_target(session.variant, session.seconds)
     times = Times(warm_up, _OPEN_WINDOW, drain=10.0 + 10 * session.seconds)
@@ -85,10 +79,10 @@ def _add_open_loop(session: Session) -> Session:
     return replace(session, cells=(*session.cells, cell))
 
 
-def _frozen_session(loop: str, mode: ConnectionMode) -> Session:
+def _frozen_session(loop: str, mode: ConnectionMode) -> model.Session:
     """Return the broken route on one loop: one user, then a crowd with warm or cold connections."""
     variant = f"{Variant.BROKEN_ASYNC} {loop} {mode}"
-    alone = crowd_cell(variant, _FROZEN_WAIT, 1, top=False)
-    crowd = crowd_cell(variant, _FROZEN_WAIT, _FROZEN_USERS, top=False)
+    alone = model.crowd_cell(variant, _FROZEN_WAIT, 1, top=False)
+    crowd = model.crowd_cell(variant, _FROZEN_WAIT, _FROZEN_USERS, top=False)
     crowd = replace(crowd, window=_FROZEN_WINDOW, cold=mode is ConnectionMode.COLD)
-    return Session(variant, _FROZEN_WAIT, (alone, crowd), loop=loop)
+    return model.Session(variant, _FROZEN_WAIT, (alone, crowd), loop=loop)
