@@ -150,9 +150,9 @@ def parse_route(text: str) -> str:
     elif not path.startswith("/"):
         why = "a path begins with /"
     elif not re.fullmatch(r"[!-~]+", path):
-        why = "a path has no blanks and only ASCII letters. Write a blank as %20"
+        why = "a path has no blanks and only ASCII characters. Write others as %20"
     elif "{" in path:
-        why = "replace the braces by a value"
+        why = "replace each {name} by a value"
     if why:
         raise _invalid("route", text, f"{why}. Example: --route 'GET /items/1?full=true'")
     return f"{method} {path}"

@@ -163,7 +163,7 @@ def quick_plan(seconds: float) -> Plan:
         raise UsageError(
             f"--seconds {seconds:g} is too short: only {40 / seconds:,.0f} requests per second fill"
             f" the 40 threads, and above {GENERATOR_MAX_RATE:,.0f} the load generator is the limit."
-            f" Try: --seconds {_MIN_THREAD_USERS / GENERATOR_MAX_RATE:.3f}"
+            f" The shortest is --seconds {_MIN_THREAD_USERS / GENERATOR_MAX_RATE:.3f}"
         )
     longest_round = max(CROWD_LEVELS[Variant.BROKEN_ASYNC]) * seconds
     while True:
